@@ -1,0 +1,54 @@
+"""Paired bootstrap over images: what a difference of two models on the same images may be by chance."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+DRAWS, SEED = 2000, 0
+
+
+def resamples(n: int, draws: int = DRAWS, seed: int = SEED) -> np.ndarray:
+    """How often each of n images is drawn in each resample: float32 (draws, n), each row summing to n."""
+    rng = np.random.default_rng(seed)
+    return rng.multinomial(n, np.full(n, 1 / n), draws).astype(np.float32)
+
+
+def weighted_auc(score: np.ndarray, positive: np.ndarray, weights: np.ndarray) -> tuple[float, np.ndarray]:
+    """The area under the ROC curve of `score` (N,), ties counted half; and the same for each row of `weights` (B, N)."""
+    from sklearn.metrics import roc_auc_score
+
+    order = np.argsort(score, kind="stable")
+    starts = np.flatnonzero(np.r_[True, np.diff(score[order]) != 0])
+    mine = positive[order]
+    w = weights[:, order]
+    up = np.add.reduceat(np.where(mine, w, 0), starts, axis=1, dtype=np.float64)  # (B, ties) weight of the positives
+    down = np.add.reduceat(np.where(mine, 0, w), starts, axis=1, dtype=np.float64)
+    below = np.cumsum(down, 1) - down
+    with np.errstate(invalid="ignore"):
+        draws = (up * (below + down / 2)).sum(1) / (up.sum(1) * down.sum(1))
+    return float(roc_auc_score(positive, score)), draws
+
+
+def margin(logits: np.ndarray, k: int) -> np.ndarray:
+    """One-vs-rest score of class k in float64: its logit over the log-sum-exp of the others, monotone in its probability.
+
+    A softmax in few bits saturates and ties; this does not.
+    """
+    wide = logits.astype(np.float64)
+    rest = np.delete(wide, k, axis=1)
+    top = rest.max(1)
+    return wide[:, k] - top - np.log(np.exp(rest - top[:, None]).sum(1))
+
+
+def difference(n: int, f: Any, q: Any, draws: np.ndarray) -> dict[str, Any]:
+    """A figure of float and of int8 on n images, int8 minus float, and the 95 % interval of that from its resamples.
+
+    Resamples in which the figure is undefined are left out; the interval is null when it is undefined in all.
+    """
+    draws = draws[np.isfinite(draws)]
+    low, high = (float(v) for v in np.quantile(draws, (0.025, 0.975))) if len(draws) else (None, None)
+    return {"n": n, "float": float(f), "int8": float(q), "difference": float(q) - float(f), "low": low, "high": high}
+
+

@@ -1,0 +1,102 @@
+"""A bundle's card: what people should know of a model, every figure from a report and none typed by hand."""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+def parity_table(report: dict[str, Any]) -> str:
+    """A parity report's JSON values as Markdown, every figure with its n and interval."""
+    e = report["logits"]
+    lines = [
+        f"Verdict: **{report['verdict']}** ({report['runtime']}; float.keras through the same interpreter as float TFLite)",
+        "",
+        f"Logits on {e['n']} images ({e['images']}): labels agree on {e['agreement']:.4f}, slope {e['slope']:.4f}, "
+        f"RMS error {e['rms']:.4f} of the logits' spread.",
+    ]
+    lines += [f"- outside its tolerance: {reason}" for reason in report["failures"]]
+    if report["not_measured"]:
+        lines += ["", f"Not measured, for want of data: {', '.join(report['not_measured'])}."]
+    for name, part in report["parts"].items():
+        lines += ["", f"| {name}, n = {part['n']} | float | int8 | int8 − float | 95 % interval |", "|---|---|---|---|---|"]
+        lines.append(_row("accuracy %", part["accuracy"], 100, 2))
+        if part["macro_auc"]:
+            lines.append(_row("macro AUC", part["macro_auc"], 1, 4))
+        for label, row in part["classes"].items():
+            if row["recall"]:
+                lines.append(_row(f"{label} recall % (n {row['n']})", row["recall"], 100, 2))
+                lines.append(_row(f"{label} AUC", row["auc"], 1, 4))
+        lines += [
+            "",
+            f"Labels agree on {part['agreement']:.4f}; only float right {part['only_float_right']}, "
+            f"only int8 right {part['only_int8_right']}.",
+        ]
+    if report["parts"]:
+        b = report["bootstrap"]
+        lines += ["", f"Intervals: paired bootstrap over images, {b['draws']} draws, seed {b['seed']}. Weights chosen on validation."]
+    return "\n".join(lines) + "\n"
+
+
+def _row(name: str, d: dict[str, Any], factor: float, digits: int) -> str:
+    f, q, delta = (f"{d[k] * factor:.{digits}f}" for k in ("float", "int8", "difference"))
+    low, high = (f"{d[k] * factor:+.{digits}f}" for k in ("low", "high"))
+    return f"| {name} | {f} | {q} | {float(delta):+.{digits}f} | {low} to {high} |"
+
+
+
+
+def card(spec: dict[str, Any], parity: dict[str, Any], history: dict[str, Any] | None) -> str:
+    """CARD.md of a bundle from its bundle.json, its parity report and the history of its training, where there is one."""
+    cost, q, made = spec["cost"], spec["quantization"], spec["provenance"]
+    lines = [
+        f"# {spec['name']}",
+        "",
+        "A displayed facial expression, one of "
+        + ", ".join(spec["labels"])
+        + f", from a gray face crop of {spec['input']['side']}×{spec['input']['side']} px. A label says what a face shows, not what a"
+        " person feels, and no figure below is about a person.",
+        "",
+        "| | |",
+        "|---|---|",
+        f"| file | model.tflite, {cost['bytes']:,} bytes, every operator int8 |",
+        f"| cost of one face | {cost['multiply_adds'] / 1e6:.1f} M multiply-adds, {cost['parameters']:,} parameters |",
+        f"| in | {q['input']['dtype']}, gray 0–255, scale {q['input']['scale']:.6g}, zero point {q['input']['zero_point']} |",
+        f"| out | logits, {q['output']['dtype']}, scale {q['output']['scale']:.6g}, zero point {q['output']['zero_point']} |",
+        f"| crop | {spec['input']['preprocess']} |",
+        f"| float model | float.keras, SHA-256 {made['float_sha256'][:16]}… |",
+        f"| calibrated on | {_words(made['calibration'])} |",
+        f"| made with | {', '.join(f'{k} {v}' for k, v in made['versions'].items() if v)} |",
+    ]
+    if history:
+        best = history["epochs"][history["best_epoch"] - 1]
+        counts = history["data"]
+        lines += [
+            "",
+            "## Training",
+            "",
+            f"{len(history['epochs'])} epochs on {counts['train']:,} training images, seed {history['recipe']['seed']}, "
+            f"{history['policy']}; the weights of epoch {best['epoch']}, the best on {counts['validation']:,} validation images "
+            f"(accuracy {best['val_accuracy']:.4f}). One seed. Recipe: {_words(history['recipe'])}. Network: {_words(history['network'])}.",
+        ]
+    lines += [
+        "",
+        "## Float against int8",
+        "",
+        parity_table(parity),
+        "## What was not evaluated",
+        "",
+        "Differences by age, skin, gender or culture; lighting and pose of a place of use; spontaneous rather than collected"
+        " expressions; speed on any Raspberry Pi. FER2013's labels are of web images by few raters: about a quarter of them"
+        " are contested by later raters (FER+).",
+        "",
+        "## Licence",
+        "",
+        "Code and weights: MIT. The weights were trained on FER2013 where the table above says so, whose images were gathered"
+        " from the web for research; whether weights learnt from them may be used commercially is for the user to judge.",
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def _words(values: dict[str, Any]) -> str:
+    return ", ".join(f"{key.replace('_', ' ')} {value}" for key, value in values.items())

@@ -1,0 +1,115 @@
+"""The networks: raw gray 0–255 in, logits out, normalisation inside the graph."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import keras
+
+
+@dataclass(frozen=True)
+class Network:
+    """The sizes of a residual CNN. Defaults: the published network, with the choices its paper leaves open.
+
+    Akhmetkan and Mutaliyev 2026, doi 10.55452/1998-6688-2026-23-1-163-172. Not stated there and chosen here: kernels 3×3,
+    a stem of 64 with batch normalisation and ReLU, dropout .25 after each block and .5 in the head.
+    """
+
+    side: int = 48
+    stem: int = 64
+    widths: tuple[int, ...] = (64, 128, 256)
+    block_dropout: float = 0.25
+    dense: int = 128
+    head_dropout: float = 0.5
+    classes: int = 7
+
+
+NETWORKS = {"paper": Network()}
+
+
+def build(network: Network, policy: str = "float32", fused: bool = False) -> keras.Model:
+    """The network as a Keras model from (B, side, side, 1) float32 gray 0–255 to (B, classes) float32 logits.
+
+    `policy` is a Keras dtype policy for everything but the input and the logits. `fused` trains with TensorFlow's fused
+    batch normalisation: 1.6 times as fast on a processor with bfloat16. A model made that way has the same variables
+    in the same order as one without, and only the one without loads elsewhere without this module.
+    """
+    import keras
+
+    batch_norm = _fused_batch_norm() if fused else keras.layers.BatchNormalization
+    layers = keras.layers
+
+    def conv_bn(x: Any, width: int, kernel: int) -> Any:
+        x = layers.Conv2D(width, kernel, padding="same", use_bias=False, dtype=policy)(x)
+        return batch_norm(dtype=policy)(x)
+
+    def relu(x: Any) -> Any:
+        return layers.ReLU(dtype=policy)(x)
+
+    pixels = keras.Input((network.side, network.side, 1), name="gray")  # (B, 48, 48, 1) 0–255
+    x = layers.Rescaling(1 / 255, dtype=policy)(pixels)
+    x = relu(conv_bn(x, network.stem, 3))  # (B, 48, 48, 64)
+    for width in network.widths:  # halves the side each time: (B, 24, 24, 64), (B, 12, 12, 128), (B, 6, 6, 256)
+        shortcut = x if x.shape[-1] == width else conv_bn(x, width, 1)
+        x = relu(conv_bn(x, width, 3))
+        x = conv_bn(x, width, 3)
+        x = relu(layers.Add(dtype=policy)([x, shortcut]))
+        x = layers.MaxPooling2D(dtype=policy)(x)
+        x = layers.Dropout(network.block_dropout, dtype=policy)(x)
+    x = layers.GlobalAveragePooling2D(dtype=policy)(x)  # (B, 256)
+    x = relu(layers.Dense(network.dense, dtype=policy)(x))
+    x = layers.Dropout(network.head_dropout, dtype=policy)(x)
+    x = layers.Dense(network.classes, dtype=policy)(x)  # (B, 7)
+    logits = layers.Activation("linear", dtype="float32", name="logits")(x)
+    return keras.Model(pixels, logits, name="fer")
+
+
+def _fused_batch_norm() -> type:
+    """A BatchNormalization whose training step is TensorFlow's one fused kernel instead of a dozen elementwise ones.
+
+    The kernel hands back the unbiased batch variance where Keras averages the biased one: a difference of 1/(B·H·W).
+    """
+    import keras
+    import tensorflow as tf
+
+    class FusedBatchNormalization(keras.layers.BatchNormalization):
+        def call(self, x: Any, training: bool | None = None, mask: Any = None) -> Any:
+            if not training or len(x.shape) != 4:
+                return super().call(x, training=training, mask=mask)
+            y, mean, variance, *_ = tf.raw_ops.FusedBatchNormV3(
+                x=x,
+                scale=self.gamma.value,
+                offset=self.beta.value,
+                mean=tf.zeros([0]),
+                variance=tf.zeros([0]),
+                epsilon=self.epsilon,
+                exponential_avg_factor=1.0,
+                is_training=True,
+            )
+            keep = self.momentum
+            self.moving_mean.assign(self.moving_mean * keep + mean * (1 - keep))
+            self.moving_variance.assign(self.moving_variance * keep + variance * (1 - keep))
+            return y
+
+    return FusedBatchNormalization
+
+
+def parameters(model: keras.Model) -> int:
+    """How many weights the model holds, the moving statistics of its batch normalisation included."""
+    return int(model.count_params())
+
+
+def multiply_adds(model: keras.Model) -> int:
+    """Multiply-adds of one image's convolutions and dense layers; what else a network does is not counted, as is usual."""
+    import keras
+
+    total = 0
+    for layer in model.layers:
+        if isinstance(layer, keras.layers.Conv2D | keras.layers.DepthwiseConv2D):
+            _, height, width, _ = layer.output.shape
+            total += height * width * int(layer.kernel.shape.num_elements())
+        elif isinstance(layer, keras.layers.Dense):
+            total += int(layer.kernel.shape.num_elements())
+    return total

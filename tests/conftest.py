@@ -1,0 +1,67 @@
+"""What every test may ask for: the real data set, the shipped bundle, the detector files. A skip must be on the list."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+HERE = Path(__file__).parent
+ALLOWED_SKIPS = {
+    line.strip()
+    for line in (HERE / "allowed_skips.txt").read_text().splitlines()
+    if line.strip() and not line.startswith("#")
+}
+_skipped: list[tuple[str, str]] = []
+
+
+@pytest.fixture(scope="session")
+def fer2013() -> Path:
+    """The real data set: $FER2013, else the one beside the checkout. Skips, loudly, where there is none."""
+    given = os.environ.get("FER2013")
+    path = Path(given) if given else HERE.parents[1] / "shared" / "data" / "fer2013.zip"
+    if not path.exists():
+        assert not given, f"FER2013 names {given}, which does not exist"
+        pytest.skip("no FER2013")
+    return path
+
+
+@pytest.fixture(scope="session")
+def bundle_path() -> Path:
+    """The folder of the shipped default bundle."""
+    from fer_edge.bundle import default_path
+
+    return default_path()
+
+
+@pytest.fixture(scope="session")
+def blazeface() -> object:
+    """The short-range BlazeFace detector; `make test` installs its files. Skips where they are not."""
+    from fer_edge.errors import UsageError
+    from fer_edge.faces import find_detector
+
+    try:
+        return find_detector("blazeface-short-range")
+    except UsageError:
+        pytest.skip("no detector files")
+
+
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    if report.skipped and not hasattr(report, "wasxfail"):
+        reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
+        _skipped.append((report.nodeid, reason.removeprefix("Skipped: ")))
+
+
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    if exitstatus == 0 and any(reason not in ALLOWED_SKIPS for _, reason in _skipped):
+        session.exitstatus = 1
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    if not _skipped:
+        return
+    terminalreporter.section("skipped, and why")
+    for nodeid, reason in _skipped:
+        verdict = "" if reason in ALLOWED_SKIPS else "   NOT ON tests/allowed_skips.txt: this run fails"
+        terminalreporter.line(f"{nodeid}: {reason}{verdict}")
