@@ -50,5 +50,3 @@ def difference(n: int, f: Any, q: Any, draws: np.ndarray) -> dict[str, Any]:
     draws = draws[np.isfinite(draws)]
     low, high = (float(v) for v in np.quantile(draws, (0.025, 0.975))) if len(draws) else (None, None)
     return {"n": n, "float": float(f), "int8": float(q), "difference": float(q) - float(f), "low": low, "high": high}
-
-

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from convert.data import Samples
 from convert.cpu import bfloat16_is_fast
+from convert.data import Samples
 from convert.tflite import load_keras
 from fer_edge.bundle import sha256_of
 from fer_edge.errors import BundleRefused, NotEnoughData, guarded
@@ -56,9 +56,13 @@ class StandIn:
                 settings = {"seed": int(saved["seed"]), "steps": int(saved["steps"]), "loss": float(saved["loss"])}
                 made = StandIn(saved["calibrate"], saved["check"], sha, settings)
         except (OSError, ValueError, KeyError) as error:
-            raise BundleRefused(f"{path} holds no stand-in images ({error}); `python -m convert.calibration` makes them") from error
+            raise BundleRefused(
+                f"{path} holds no stand-in images ({error}); `python -m convert.calibration` makes them"
+            ) from error
         if made.model_sha256 != sha256_of(model):
-            raise BundleRefused(f"{path} was made for another model than {model}; `python -m convert.calibration {model}`")
+            raise BundleRefused(
+                f"{path} was made for another model than {model}; `python -m convert.calibration {model}`"
+            )
         return made
 
     def save(self, path: Path) -> None:

@@ -18,7 +18,11 @@ def parity_table(report: dict[str, Any]) -> str:
     if report["not_measured"]:
         lines += ["", f"Not measured, for want of data: {', '.join(report['not_measured'])}."]
     for name, part in report["parts"].items():
-        lines += ["", f"| {name}, n = {part['n']} | float | int8 | int8 − float | 95 % interval |", "|---|---|---|---|---|"]
+        lines += [
+            "",
+            f"| {name}, n = {part['n']} | float | int8 | int8 − float | 95 % interval |",
+            "|---|---|---|---|---|",
+        ]
         lines.append(_row("accuracy %", part["accuracy"], 100, 2))
         if part["macro_auc"]:
             lines.append(_row("macro AUC", part["macro_auc"], 1, 4))
@@ -33,7 +37,10 @@ def parity_table(report: dict[str, Any]) -> str:
         ]
     if report["parts"]:
         b = report["bootstrap"]
-        lines += ["", f"Intervals: paired bootstrap over images, {b['draws']} draws, seed {b['seed']}. Weights chosen on validation."]
+        lines += [
+            "",
+            f"Intervals: paired bootstrap over images, {b['draws']} draws, seed {b['seed']}. Weights chosen on validation.",
+        ]
     return "\n".join(lines) + "\n"
 
 
@@ -41,8 +48,6 @@ def _row(name: str, d: dict[str, Any], factor: float, digits: int) -> str:
     f, q, delta = (f"{d[k] * factor:.{digits}f}" for k in ("float", "int8", "difference"))
     low, high = (f"{d[k] * factor:+.{digits}f}" for k in ("low", "high"))
     return f"| {name} | {f} | {q} | {float(delta):+.{digits}f} | {low} to {high} |"
-
-
 
 
 def card(spec: dict[str, Any], parity: dict[str, Any], history: dict[str, Any] | None) -> str:
@@ -53,8 +58,8 @@ def card(spec: dict[str, Any], parity: dict[str, Any], history: dict[str, Any] |
         "",
         "A displayed facial expression, one of "
         + ", ".join(spec["labels"])
-        + f", from a gray face crop of {spec['input']['side']}×{spec['input']['side']} px. A label says what a face shows, not what a"
-        " person feels, and no figure below is about a person.",
+        + f", from a gray face crop of {spec['input']['side']}×{spec['input']['side']} px."
+        " A label says what a face shows, not what a person feels, and no figure below is about a person.",
         "",
         "| | |",
         "|---|---|",
@@ -76,7 +81,8 @@ def card(spec: dict[str, Any], parity: dict[str, Any], history: dict[str, Any] |
             "",
             f"{len(history['epochs'])} epochs on {counts['train']:,} training images, seed {history['recipe']['seed']}, "
             f"{history['policy']}; the weights of epoch {best['epoch']}, the best on {counts['validation']:,} validation images "
-            f"(accuracy {best['val_accuracy']:.4f}). One seed. Recipe: {_words(history['recipe'])}. Network: {_words(history['network'])}.",
+            f"(accuracy {best['val_accuracy']:.4f}). One seed. Recipe: {_words(history['recipe'])}."
+            f" Network: {_words(history['network'])}.",
         ]
     lines += [
         "",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -21,9 +22,9 @@ def write_golden(path: Path, model: Classifier) -> None:
     The logits' key names the runtime that gave them, so that others can be added beside it.
     """
     frames = np.stack([face_frame(t, *FRAME_PX) for t in TIMES_S])
-    boxes = np.array([face_box(t, *FRAME_PX) for t in TIMES_S], np.int32)
-    crops = np.stack([face_crop(f, tuple(int(v) for v in b), model.side) for f, b in zip(frames, boxes, strict=True)])
+    boxes = [face_box(t, *FRAME_PX) for t in TIMES_S]
+    crops = np.stack([face_crop(frame, box, model.side) for frame, box in zip(frames, boxes, strict=True)])
     hashes = np.array([hashlib.sha256(crop.tobytes()).hexdigest() for crop in crops])
-    np.savez_compressed(
-        path, frames=frames, boxes=boxes, crop_sha256=hashes, **{f"logits {model.runtime.id}": model.logits(crops)}
-    )
+    arrays: dict[str, Any] = {"frames": frames, "boxes": np.array(boxes, np.int32), "crop_sha256": hashes}
+    arrays[f"logits {model.runtime.id}"] = model.logits(crops)
+    np.savez_compressed(path, **arrays)

@@ -27,7 +27,8 @@ PARTS = ("validation", "test")
 class Tolerances:
     """What “nothing was lost” means here, fixed before anything is measured. Differences are int8 minus float.
 
-    The best published small residual nets lose 0.1 to 0.3 points, one percent is the industry's norm. `pp`: points of a percentage.
+    The best published small residual nets lose 0.1 to 0.3 points, one percent is the industry's norm. `pp`: points of
+    a percentage.
     """
 
     accuracy_pp: float = 1.0  # the 95 % interval of the difference may not reach below −1
@@ -64,7 +65,11 @@ class ParityReport:
 
 
 def on_data(
-    float_model: Classifier, int8_model: Classifier, samples: Samples, labels: tuple[str, ...], t: Tolerances = Tolerances()
+    float_model: Classifier,
+    int8_model: Classifier,
+    samples: Samples,
+    labels: tuple[str, ...],
+    t: Tolerances = Tolerances(),
 ) -> ParityReport:
     """The report on the validation and the test part, each alone and both together.
 
@@ -91,7 +96,11 @@ def on_data(
 
 
 def without_data(
-    float_model: Classifier, int8_model: Classifier, images: np.ndarray, labels: tuple[str, ...], t: Tolerances = Tolerances()
+    float_model: Classifier,
+    int8_model: Classifier,
+    images: np.ndarray,
+    labels: tuple[str, ...],
+    t: Tolerances = Tolerances(),
 ) -> ParityReport:
     """The report on stand-in images uint8 (N, side, side): labels and logits of both models, and no word on accuracy."""
     f, q = _logits(float_model, images, "float"), _logits(int8_model, images, "int8")
@@ -116,7 +125,10 @@ def compare(f: np.ndarray, q: np.ndarray, y: np.ndarray, labels: tuple[str, ...]
             continue
         a_f, d_f = weighted_auc(margin(f, k), mine, weights)
         a_q, d_q = weighted_auc(margin(q, k), mine, weights)
-        auc_f.append(a_f), auc_q.append(a_q), draws_f.append(d_f), draws_q.append(d_q)
+        auc_f.append(a_f)
+        auc_q.append(a_q)
+        draws_f.append(d_f)
+        draws_q.append(d_q)
         share = weights[:, mine].sum(1)
         with np.errstate(invalid="ignore", divide="ignore"):
             lost = (weights[:, mine] @ (hit_q - hit_f)[mine]) / share
@@ -199,19 +211,25 @@ def check(bundle: Bundle, data: Path | None, threads: int = 1) -> ParityReport:
     """The parity report of a bundle that holds its float model. Raises UsageError when it does not."""
     source = bundle.path / "float.keras"
     if not source.is_file():
-        raise UsageError(f"{source} is missing: parity needs the float model; take the bundle as `convert.quantize` wrote it")
+        raise UsageError(
+            f"{source} is missing: parity needs the float model; take the bundle as `convert.quantize` wrote it"
+        )
     float_model, int8_model = float_classifier(source, threads), Classifier(bundle.model, threads=threads)
     if data is not None:
         return on_data(float_model, int8_model, load(data, bundle.side), bundle.labels)
     if not (bundle.path / STAND_IN).is_file():
-        raise NotEnoughData(f"{bundle.path} holds no {STAND_IN}, and no --data was given: there is nothing to compare on")
+        raise NotEnoughData(
+            f"{bundle.path} holds no {STAND_IN}, and no --data was given: there is nothing to compare on"
+        )
     return without_data(float_model, int8_model, StandIn.load(bundle.path / STAND_IN, source).check, bundle.labels)
 
 
 def main(argv: list[str] | None = None) -> int:
     """Prints the report; 0 when everything judged is within tolerance, 3 when not, 6 when there is nothing to judge on."""
     parser = argparse.ArgumentParser(prog="python -m convert.parity", description=__doc__)
-    parser.add_argument("bundle", type=Path, nargs="?", help="a bundle's folder; default: the one that came with the package")
+    parser.add_argument(
+        "bundle", type=Path, nargs="?", help="a bundle's folder; default: the one that came with the package"
+    )
     parser.add_argument("--data", type=Path, help="any data set that `python -m convert.data` reads")
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--threads", type=int, default=1)

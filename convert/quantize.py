@@ -53,7 +53,9 @@ class Source:
         if path.is_dir():
             found = [path / n for n in ("float.keras", "model.keras") if (path / n).is_file()]
             if not found:
-                raise UsageError(f"{path} holds no float model (float.keras or model.keras); name a .keras file with --model")
+                raise UsageError(
+                    f"{path} holds no float model (float.keras or model.keras); name a .keras file with --model"
+                )
             path = found[0]
         if not path.is_file():
             raise UsageError(f"{path} does not exist; name a .keras file with --model")
@@ -71,7 +73,7 @@ class Source:
 def to_int8(model: Any, calibration: Calibration) -> bytes:
     """The bytes of a TFLite file whose input, output and every operator are int8, by TensorFlow's post-training converter.
 
-    Raises ParityFailed, naming them, when operators in floating point are left.
+    `calibration` chooses the ranges. Raises ParityFailed when operators in floating point are left.
     """
     import tensorflow as tf
 
@@ -91,10 +93,15 @@ def to_int8(model: Any, calibration: Calibration) -> bytes:
     converter.inference_output_type = tf.int8
     with quiet_tensorflow():
         content: bytes = converter.convert()
+    refuse_float_operators(content)
+    return content
+
+
+def refuse_float_operators(content: bytes) -> None:
+    """Raises ParityFailed, naming them, when a TFLite file holds operators that read or write floating point."""
     left = sorted({op.name for op in operators(content) if any("float" in d.lower() for d in op.dtypes)})
     if left:
         raise ParityFailed(f"operators in floating point are left: {', '.join(left)}; build the model without them")
-    return content
 
 
 def quantize(
@@ -112,7 +119,9 @@ def quantize(
     model = load_keras(source.model)
     side = model.input_shape[1]
     if model.output_shape[-1] != len(source.labels):
-        raise UsageError(f"{source.model} gives {model.output_shape[-1]} classes, not the {len(source.labels)} expressions")
+        raise UsageError(
+            f"{source.model} gives {model.output_shape[-1]} classes, not the {len(source.labels)} expressions"
+        )
     samples = load(data, side) if data is not None else None
     shipped = _stand_in(source, make=samples is None, seed=seed)
     calibration = from_data(samples, seed=seed) if samples is not None else _images(shipped)

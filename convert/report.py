@@ -95,21 +95,15 @@ class Report:
 
     def files(self) -> dict[str, bytes]:
         """The report's files by name: report.json, report.md, and a PNG for each figure there are values for."""
-        drawn = {
-            "figure-3-confusion.png": figures.confusion(self.scores),
-            "figure-4-roc.png": figures.roc(self.scores, self.curves),
-        }
-        if self.history:
-            drawn = {
-                "figure-2-training.png": figures.training(self.history["epochs"], self.history["best_epoch"]),
-                **drawn,
-            }
-        text = markdown(self) + "\n" + "".join(f"\n![{name[9:-4]}]({name})\n" for name in drawn)
-        return {
-            "report.json": (json.dumps(self.to_json(), indent=1) + "\n").encode(),
-            "report.md": text.encode(),
-            **drawn,
-        }
+        values = self.to_json()
+        kept: Report = _read(Report, values)  # drawn from what report.json holds, so that it can be drawn again
+        drawn = {}
+        if kept.history:
+            drawn["figure-2-training.png"] = figures.training(kept.history["epochs"], kept.history["best_epoch"])
+        drawn["figure-3-confusion.png"] = figures.confusion(kept.scores)
+        drawn["figure-4-roc.png"] = figures.roc(kept.scores, kept.curves)
+        text = markdown(kept) + "".join(f"\n![{name[9:-4]}]({name})\n" for name in drawn)
+        return {"report.json": (json.dumps(values, indent=1) + "\n").encode(), "report.md": text.encode(), **drawn}
 
 
 def write(report: Report, folder: Path) -> list[Path]:

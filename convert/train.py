@@ -100,7 +100,7 @@ def train(
         for rows in _batches(order, recipe.batch):
             loss, right = step(fit.x[rows].astype(np.float32), fit.y[rows])
             loss_sum, hits = loss_sum + float(loss) * len(rows), hits + int(right)
-            progress.add(len(rows), loss_sum)
+            progress.add(len(rows))
         _copy_weights(model, plain)
         outputs = [infer(held.x[rows].astype(np.float32)) for rows in _batches(np.arange(len(held.y)), recipe.batch)]
         logits = np.concatenate([np.asarray(o) for o in outputs])
@@ -148,7 +148,7 @@ def _copy_weights(source: keras.Model, target: keras.Model) -> None:
 
 
 def _save_checkpoint(path: str, history: dict[str, Any], state: list[Any]) -> None:
-    arrays = {f"v{i}": np.asarray(v) for i, v in enumerate(state)}
+    arrays: dict[str, Any] = {f"v{i}": np.asarray(v) for i, v in enumerate(state)}
     np.savez(path, history=np.array(json.dumps(history)), **arrays)
 
 
@@ -169,7 +169,7 @@ def _write_beside(path: Path, write: Any) -> None:
     """Lets `write` make a file beside `path` and renames it into place, so that `path` is whole or as it was."""
     beside = path.with_name(f".{path.stem}.partial{path.suffix}")
     write(str(beside))
-    os.replace(beside, path)
+    beside.replace(path)
 
 
 class _Progress:
@@ -180,7 +180,7 @@ class _Progress:
 
         self.bar = tqdm(total=epochs * images, unit="img", mininterval=0.5 if sys.stderr.isatty() else 60)
 
-    def add(self, images: int, loss_sum: float) -> None:
+    def add(self, images: int) -> None:
         self.bar.update(images)
 
     def said(self, row: dict[str, float]) -> None:

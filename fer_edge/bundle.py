@@ -74,7 +74,9 @@ class Bundle:
         """
         folder = Path(path) if path is not None else default_path()
         if not (folder / "bundle.json").is_file():
-            raise UsageError(f"{folder} is no bundle: there is no bundle.json in it; `python -m convert.quantize` writes one")
+            raise UsageError(
+                f"{folder} is no bundle: there is no bundle.json in it; `python -m convert.quantize` writes one"
+            )
         raw = (folder / "bundle.json").read_bytes()
         try:
             spec = json.loads(raw)
@@ -206,4 +208,6 @@ def _check_files(folder: Path, files: dict[str, dict[str, Any]]) -> None:
         if not path.is_file():
             raise BundleRefused(f"{path} is missing; copy the bundle again")
         if sha256_of(path) != files[name]["sha256"]:
-            raise BundleRefused(f"{path} is not the file that bundle.json describes (its hash differs); copy the bundle again")
+            raise BundleRefused(
+                f"{path} is not the file that bundle.json describes (its hash differs); copy the bundle again"
+            )

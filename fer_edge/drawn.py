@@ -124,9 +124,7 @@ def _draw(canvas: np.ndarray, cx: float, cy: float, unit: float, look: Expressio
         oval(0.19 * side, -0.09, 0.098, lid + 0.014, 66, 0.4)  # lashes
         oval(0.19 * side, -0.09, 0.084, lid, 222, 0.3)
         oval(0.19 * side, -0.09, 0.042, min(lid, 0.046), 44, 0.3)  # iris
-        oval(
-            0.19 * side, -0.215 - look.brow_raise, 0.13, 0.032, 50, 0.5, slant=look.brow_slope * side, ends=0.02
-        )
+        oval(0.19 * side, -0.215 - look.brow_raise, 0.13, 0.032, 50, 0.5, slant=look.brow_slope * side, ends=0.02)
     oval(0.035, 0.08, 0.045, 0.17, 150, 1.0)  # the nose's shaded side
     oval(-0.01, 0.06, 0.03, 0.15, 222, 1.0)
     oval(0, 0.195, 0.09, 0.035, 146, 1.0)

@@ -49,7 +49,9 @@ class Event:
         try:
             fields = json.loads(line)
             if fields["kind"] == "header" and not 1 <= fields["schema"] <= SCHEMA:
-                raise UsageError(f"the journal has schema {fields['schema']}, this version reads 1 to {SCHEMA}; update fer-edge")
+                raise UsageError(
+                    f"the journal has schema {fields['schema']}, this version reads 1 to {SCHEMA}; update fer-edge"
+                )
             common = {key: fields.pop(key) for key in ("kind", "seq", "boot", "mono_s", "wall", "clock")}
         except (ValueError, KeyError, TypeError) as error:
             raise UsageError(f"not a line of a journal: {line[:80]!r} ({error!r})") from error

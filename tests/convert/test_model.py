@@ -1,0 +1,47 @@
+"""The published network: its size, its ends, and the fused training variant having the same variables."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from convert.model import NETWORKS, build, multiply_adds, parameters
+
+
+def test_the_published_network() -> None:
+    model = build(NETWORKS["paper"])
+    assert parameters(model) == 1_260_359
+    # by hand: 48²·9·64 stem; per block k·k·in·out twice and 1×1 projections; 256·128 + 128·7 in the head
+    by_hand = 48**2 * 9 * 64 + 48**2 * 2 * 9 * 64**2
+    by_hand += 24**2 * (9 * 64 * 128 + 9 * 128**2 + 64 * 128)
+    by_hand += 12**2 * (9 * 128 * 256 + 9 * 256**2 + 128 * 256)
+    by_hand += 256 * 128 + 128 * 7
+    assert multiply_adds(model) == by_hand
+
+
+def test_raw_pixels_in_logits_out() -> None:
+    model = build(NETWORKS["paper"])
+    gray = np.linspace(0, 255, 48 * 48, dtype=np.float32).reshape(1, 48, 48, 1)
+    logits = np.asarray(model(gray))
+    assert logits.shape == (1, 7) and logits.dtype == np.float32
+    assert not np.isclose(logits.sum(), 1.0), "softmax belongs to the classifier"
+
+
+@pytest.mark.parametrize("policy", ["float32", "mixed_bfloat16"])
+def test_fused_training_has_the_same_variables(policy: str) -> None:
+    plain, fused = build(NETWORKS["paper"]), build(NETWORKS["paper"], policy, fused=True)
+    assert [w.shape for w in plain.weights] == [w.shape for w in fused.weights]
+    assert {w.dtype for w in fused.weights} == {"float32"}
+
+
+def test_one_fused_step_equals_a_plain_one() -> None:
+    gray = np.random.default_rng(0).integers(0, 256, (16, 48, 48, 1)).astype(np.float32)
+    sure = replace(NETWORKS["paper"], block_dropout=0.0, head_dropout=0.0)  # dropout draws its own numbers in each
+    plain, fused = build(sure), build(sure, fused=True)
+    fused.set_weights(plain.get_weights())
+    for model in (plain, fused):
+        model(gray, training=True)
+    for mine, theirs in zip(fused.weights, plain.weights, strict=True):
+        np.testing.assert_allclose(np.asarray(mine), np.asarray(theirs), rtol=2e-3, atol=2e-4, err_msg=mine.path)

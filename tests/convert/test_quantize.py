@@ -1,0 +1,205 @@
+"""Quantization and parity on a real, small network, trained here on drawn bars: whole bundles, honest verdicts."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from convert import parity, quantize
+from convert.calibration import StandIn, from_data, synthesize
+from convert.data import Samples
+from convert.model import Network, build
+from convert.tflite import load_keras, operators
+from convert.train import RECIPES, train
+from fer_edge.bundle import Bundle
+from fer_edge.errors import BundleRefused, NotEnoughData, ParityFailed, UsageError
+
+SMALL = Network(stem=8, widths=(8, 16), dense=16, block_dropout=0.0, head_dropout=0.0)
+
+
+@pytest.fixture(scope="module")
+def bars() -> Samples:
+    """Seven directions of stripes in noise, 20 px of gray either way: 350 to train on, 140 and 140 to judge on."""
+    rng = np.random.default_rng(0)
+    v, u = np.mgrid[:48, :48]
+    x, y = [], np.arange(630) % 7
+    for k in y:
+        angle = np.pi * k / 7
+        phase = rng.uniform(0, 2 * np.pi)
+        stripes = 20 * np.sin((u * np.cos(angle) + v * np.sin(angle)) * 0.6 + phase)
+        x.append(np.clip(120 + stripes + rng.normal(0, 25, (48, 48)), 0, 255))
+    split = np.repeat(["train", "validation", "test"], [350, 140, 140])
+    return Samples(np.array(x, np.uint8)[..., None], y.astype(np.int64), split, tuple(f"bar {i}" for i in range(630)))
+
+
+@pytest.fixture(scope="module")
+def trained(bars: Samples, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a small network trained on the bars."""
+    out = tmp_path_factory.mktemp("small")
+    recipe = replace(RECIPES["paper"], epochs=12, batch=25, learning_rate=3e-3)
+    history = train(bars, out, SMALL, recipe)
+    assert max(e["val_accuracy"] for e in history["epochs"]) > 0.5
+    return out
+
+
+@pytest.fixture(scope="module")
+def data(bars: Samples, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The bars as the original CSV."""
+    return _as_csv(bars, tmp_path_factory.mktemp("csv"))
+
+
+@pytest.fixture(scope="module")
+def made(trained: Path, data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A bundle quantized with data."""
+    out = tmp_path_factory.mktemp("made") / "bundle"
+    assert quantize.main(["--model", str(trained), "--data", str(data), "--out", str(out), "--name", "bars"]) == 0
+    return out
+
+
+def test_a_bundle_with_data(made: Path, data: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    bundle = Bundle.load(made)
+    assert bundle.name == "bars"
+    content = bundle.model.read_bytes()
+    assert {d for op in operators(content) for d in op.dtypes} <= {"int8", "int32"}
+    assert bundle.spec["quantization"]["input"] == {"dtype": "int8", "scale": 1.0, "zero_point": -128}
+    told = json.loads((made / "calibration.json").read_text())
+    assert told["images"] == len(told["files"]) == 350 and told["seed"] == 0
+
+    capsys.readouterr()
+    assert parity.main([str(made), "--data", str(data), "--json"]) == 0
+    again = json.loads(capsys.readouterr().out)
+    assert again == json.loads((made / "parity.json").read_text()), "the same report from the bundle alone"
+    assert again["verdict"] == "pass" and again["parts"]["together"]["n"] == 280
+    assert set(again["parts"]) == {"validation", "test", "together"}
+    card = (made / "CARD.md").read_text()
+    assert f"{again['parts']['test']['accuracy']['int8'] * 100:.2f}" in card
+
+
+def test_without_data_it_says_what_it_cannot(trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    model = load_keras(trained / "model.keras")
+    calibrate, loss = synthesize(model, 32, 60, seed=0)
+    check, _ = synthesize(model, 32, 60, seed=1)
+    _, before = synthesize(model, 32, 1, seed=0)
+    assert loss < before / 4, "the images come nearer to what the model saw in training"
+    assert calibrate.dtype == np.uint8 and not np.array_equal(calibrate, check)
+
+    from fer_edge.bundle import sha256_of
+
+    folder = tmp_path / "float"
+    folder.mkdir()
+    (folder / "float.keras").write_bytes((trained / "model.keras").read_bytes())
+    settings = {"seed": 0, "steps": 60, "loss": loss}
+    StandIn(calibrate, check, sha256_of(folder / "float.keras"), settings).save(folder / "stand-in.npz")
+    out = tmp_path / "bundle-bars"
+    assert quantize.main(["--model", str(folder), "--out", str(out)]) == 0
+    told = capsys.readouterr().out
+    assert "accuracy not judged" in told and "Not measured" in told
+    report = json.loads((out / "parity.json").read_text())
+    assert report["parts"] == {} and report["logits"]["n"] == 32
+    assert parity.main([str(out)]) == 0
+
+
+def test_a_damaged_model_fails_and_the_old_bundle_stays(made: Path, data: Path, bars: Samples, tmp_path: Path) -> None:
+    """The last layer's weights 5 % off changes hardly a label; the logits' slope gives it away."""
+    before = {p.name: p.read_bytes() for p in made.iterdir()}
+    model = load_keras(made / "float.keras")
+    dense = model.layers[-2]
+    dense.set_weights([w * 1.05 for w in dense.get_weights()])
+    damaged = quantize.to_int8(model, from_data(bars))
+    float_model = parity.float_classifier(made / "float.keras")
+    from fer_edge.classifier import Classifier
+
+    report = parity.on_data(float_model, Classifier(damaged), bars, Bundle.load(made).labels)
+    assert not report.passed and "slope" in report.failures[0]
+    assert report.logits["agreement"] > 0.97
+    # through the command: calibrated on one flat image, the ranges are useless, the verdict says so, and nothing is lost
+    with pytest.raises(ParityFailed, match="left as it was"):
+        flat = replace(bars, x=np.where((bars.split == "train")[:, None, None, None], 128, bars.x).astype(np.uint8))
+        quantize.quantize(quantize.Source.find(made), made, _as_csv(flat, tmp_path))
+    assert {p.name: p.read_bytes() for p in made.iterdir()} == before
+    assert [p.name for p in made.parent.iterdir()] == [made.name]
+
+
+def _as_csv(samples: Samples, folder: Path) -> Path:
+    from fer_edge.labels import LABELS
+
+    order = ["angry", "disgust", "fear", "happy", "sad", "surprise", "neutral"]
+    usage = {"train": "Training", "validation": "PublicTest", "test": "PrivateTest"}
+    path = folder / "fer2013.csv"
+    rows = [
+        f"{order.index(LABELS[k])},{' '.join(map(str, image.ravel()))},{usage[str(split)]}"
+        for image, k, split in zip(samples.x, samples.y, samples.split, strict=True)
+    ]
+    path.write_text("\n".join(["emotion,pixels,Usage", *rows, ""]))
+    return path
+
+
+def test_float_operators_left_are_refused() -> None:
+    import keras
+
+    gray = keras.Input((16, 16, 1))
+    x = keras.layers.Flatten()(gray)
+    model = keras.Model(gray, keras.layers.Dense(7)(x))
+    with pytest.raises(ParityFailed, match="floating point"):
+        quantize.refuse_float_operators(parity.float_tflite(model))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "word"),
+    [
+        (["--model", "nowhere.keras"], UsageError, "does not exist"),
+        (["--model", "{here}"], UsageError, "holds no float model"),
+        (["--model", "{here}/x.h5"], UsageError, "no .keras file"),
+        (["--model", "{here}/broken.keras"], UsageError, "broken.keras"),
+        (["--model", "{trained}", "--data", "{here}/nothing"], UsageError, "nothing"),
+        (["--model", "{three}"], UsageError, "3 classes"),
+        (["--model", "{stale}"], BundleRefused, "another model"),
+    ],
+)
+def test_bad_input(
+    arguments: list[str],
+    error: type[UsageError],
+    word: str,
+    trained: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    (tmp_path / "x.h5").write_bytes(b"")
+    (tmp_path / "broken.keras").write_bytes(b"PK\x03\x04")
+    three, stale = tmp_path / "three.keras", tmp_path / "stale"
+    build(replace(SMALL, classes=3)).save(three)
+    stale.mkdir()
+    build(SMALL).save(stale / "model.keras")
+    StandIn(
+        np.zeros((1, 48, 48), np.uint8), np.zeros((1, 48, 48), np.uint8), "0" * 64, {"seed": 0, "steps": 1, "loss": 1.0}
+    ).save(stale / "stand-in.npz")
+    out = tmp_path / "out"
+    filled = [a.format(here=tmp_path, trained=trained, three=three, stale=stale) for a in arguments]
+    assert quantize.main([*filled, "--out", str(out)]) == error.exit_code
+    said = capsys.readouterr().err
+    assert word in said and "Traceback" not in said
+    assert not out.exists()
+
+
+def test_parity_needs_enough_to_judge(
+    made: Path, bars: Samples, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    few = np.r_[np.arange(350), np.arange(350, 400)]
+    small = Samples(bars.x[few], bars.y[few], bars.split[few], tuple(bars.source[i] for i in few))
+    assert parity.main([str(made), "--data", str(_as_csv(small, tmp_path))]) == NotEnoughData.exit_code
+    assert "50 images" in capsys.readouterr().err
+    assert parity.main([str(made)]) == NotEnoughData.exit_code, "this bundle has no stand-in images"
+
+
+def test_calibration_is_stratified_from_training_only(bars: Samples) -> None:
+    calibration = from_data(bars, per_class=10, seed=0)
+    rows = calibration.origin["indices"]
+    part = bars.part("train")
+    assert np.bincount(part.y[rows]).tolist() == [10] * 7
+    assert np.array_equal(calibration.x, part.x[rows, :, :, 0])
+    assert from_data(bars, per_class=10, seed=0).origin == calibration.origin
+    assert from_data(bars, per_class=10, seed=1).origin["indices"] != rows

@@ -1,0 +1,213 @@
+"""The one report: through JSON and back, as Markdown beside the published figures, as figures, and into a folder."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+
+from convert import figures, published
+from convert.cost import Cost, host_name
+from convert.markdown import markdown
+from convert.report import Data, Report, Subject, main, write
+from convert.scores import curves, score
+from fer_edge.errors import UsageError
+from fer_edge.labels import LABELS
+
+EPOCHS = [
+    {"epoch": i, "loss": 2 - i / 10, "accuracy": 0.2 + i / 40, "val_loss": 2 - i / 12, "val_accuracy": 0.2 + i / 50}
+    for i in range(1, 16)
+]
+
+
+def report(present: tuple[int, ...] = tuple(range(7)), **changes: Any) -> Report:
+    """A report of random logits with some skill on 400 images, as if of FER2013's validation part."""
+    rng = np.random.default_rng(0)
+    y = rng.choice(present, 400)
+    logits = (rng.normal(size=(400, 7)) + 1.5 * np.eye(7)[y]).astype(np.float32)
+    made = Report(
+        subject=Subject("net", "tflite", "net.tflite", 1234, "ab" * 32, ("int8",), "litert 2.3.0", "default", "gray/1"),
+        data=Data("set.zip", "zip", "validation", "parts as the set names it", published.FER2013, "cd", 0, {}, 0),
+        scores=score(logits, y, LABELS, draws=100),
+        unseen=score(logits[30:], y[30:], LABELS, draws=100),
+        unseen_why="30 of these images also stand in the training part of the same set, pixel for pixel.",
+        curves=curves(logits, y, LABELS),
+        cost=Cost(1000, 2_500_000, 1234, 1.5, 1.4, 1.9, 100, "Some Processor", False, 0.3),
+        history={"epochs": EPOCHS, "best_epoch": 13},
+        bootstrap={"draws": 100, "seed": 0},
+        versions={"python": "3.11"},
+    )
+    return replace(made, **changes)
+
+
+def rows(text: str) -> dict[str, list[str]]:
+    """The cells of every Markdown table row by the row's first cell; the first of a name counts."""
+    found: dict[str, list[str]] = {}
+    for line in text.splitlines():
+        if line.startswith("|"):
+            first, *cells = [cell.strip() for cell in line.strip("|").split("|")]
+            found.setdefault(first, cells)
+    return found
+
+
+@pytest.mark.parametrize("changes", [{}, {"unseen": None, "history": None}, {"present": (3, 5)}])
+def test_to_json_and_back(changes: dict[str, Any], tmp_path: Path) -> None:
+    made = report(**changes)
+    write(made, tmp_path)
+    again = Report.load(tmp_path / "report.json")
+    assert again.to_json() == made.to_json()
+    assert again.files() == made.files()
+    assert "NaN" not in (tmp_path / "report.json").read_text()
+
+
+def test_published_table_is_consistent() -> None:
+    """Its averages follow from its rows, to the rounding of these: nothing was copied wrongly."""
+    table = published.CLASSES
+    assert tuple(table) == LABELS and published.N == 7066
+    for i, name in enumerate(("precision", "recall", "f1")):
+        values = [getattr(row, name) for row in table.values()]
+        assert np.mean(values) == pytest.approx(published.MACRO[i], abs=0.01)
+        supports = [row.support for row in table.values()]
+        assert np.average(values, weights=supports) == pytest.approx(published.WEIGHTED[i], abs=0.01)
+    for row in table.values():
+        if row.precision:
+            assert row.f1 == pytest.approx(2 * row.precision * row.recall / (row.precision + row.recall), abs=0.011)
+    assert np.mean([sum(row.auc) / 2 for row in table.values()]) == pytest.approx(published.MACRO_AUC, abs=0.01)
+
+
+def test_ours_beside_the_published() -> None:
+    made = report()
+    table = rows(markdown(made))
+    s = made.scores
+    assert table["accuracy"][0] == f"{s.accuracy.value:.3f}" and table["accuracy"][-1] == "0.48"
+    assert made.unseen is not None and table["accuracy"][2] == f"{made.unseen.accuracy.value:.3f}"
+    assert table["macro AUC"][-1] == "0.82"
+    sad = s.classes[LABELS.index("sad")]
+    assert sad.auc is not None and sad.recall is not None
+    assert table["sad"][2:4] == [f"{sad.recall:.3f}", "0.68"] and table["sad"][6:8] == [f"{sad.auc:.3f}", "0.78–0.80"]
+    assert table["sad"][8:] == [str(sad.support), "1,139"]
+    assert table["weighted"][3] == "0.48" and table["macro"][7] == "0.82"
+    text = markdown(made)
+    assert "7,066 images" in text and published.DOI in text and "disagree" in text
+    assert "this host (Some Processor), not a Raspberry Pi" in text
+
+
+def test_another_set_has_no_published_figures_beside_it() -> None:
+    other = replace(
+        report().data, counts={"train": 10, "validation": 400, "test": 0}, left_out={"contempt": 12}, skipped=2
+    )
+    text = markdown(report(data=other))
+    assert "published" not in text.split("## How it was measured")[0]
+    assert "No published figures" in text and "contempt 12" in text and "Skipped" in text
+
+
+def test_absent_classes_are_dashes_and_said() -> None:
+    made = report(present=(3, 5))
+    table = rows(markdown(made))
+    assert table["angry"][0::2] == ["–", "–", "–", "–", "0"]
+    assert "No image of angry, disgust, fear, neutral, surprise" in markdown(made)
+
+
+@pytest.mark.parametrize("present", [tuple(range(7)), (3, 5), (3,)])
+def test_figures_are_the_same_bytes_again_and_hold_no_date(present: tuple[int, ...]) -> None:
+    first, second = report(present).files(), report(present).files()
+    assert first == second
+    for name in ("figure-2-training.png", "figure-3-confusion.png", "figure-4-roc.png"):
+        png = first[name]
+        assert b"tEXt" not in png and b"tIME" not in png and b"iTXt" not in png
+        image = cv2.imdecode(np.frombuffer(png, np.uint8), cv2.IMREAD_COLOR)
+        assert image.shape[0] > 400 and image.shape[1] > 700
+        edge = np.concatenate([image[0], image[-1], image[:, 0], image[:, -1]])
+        assert (edge == 255).all(), f"{name} is cut at its edge"
+
+
+def test_a_users_own_style_is_set_aside() -> None:
+    import matplotlib
+
+    plain = figures.confusion(report().scores)
+    with matplotlib.rc_context({"font.size": 30, "axes.facecolor": "black", "savefig.dpi": 20}):
+        assert figures.confusion(report().scores) == plain
+        assert matplotlib.rcParams["font.size"] == 30
+
+
+def test_the_confusion_matrix_is_drawn_where_it_is() -> None:
+    """A class that is always right is dark on the diagonal: more ink than where it is spread evenly."""
+    y = np.repeat(np.arange(7), 10)
+    right = score(np.eye(7, dtype=np.float32)[y], y, LABELS, draws=10)
+    spread = score(np.eye(7, dtype=np.float32)[np.tile(np.arange(7), 10)], y, LABELS, draws=10)
+    dark = [
+        (cv2.imdecode(np.frombuffer(figures.confusion(s), np.uint8), cv2.IMREAD_GRAYSCALE) < 60).sum()
+        for s in (right, spread)
+    ]
+    assert dark[0] > 2 * dark[1]
+
+
+def test_written_beside_what_is_there(tmp_path: Path) -> None:
+    (tmp_path / "model.tflite").write_bytes(b"kept")
+    (tmp_path / "report.json").write_text("old")
+    names = [path.name for path in write(report(), tmp_path)]
+    assert sorted([*names, "model.tflite"]) == sorted(p.name for p in tmp_path.iterdir())
+    assert (tmp_path / "model.tflite").read_bytes() == b"kept"
+    assert json.loads((tmp_path / "report.json").read_text())["format"] == 1
+
+
+def test_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(UsageError, match="cannot be written"):
+        write(report(), tmp_path / "file" / "in")
+    (tmp_path / "report.md").mkdir()  # in the way of one of them
+    (tmp_path / "report.md" / "x").write_text("x")
+    with pytest.raises(UsageError, match="cannot be written"):
+        write(report(), tmp_path)
+    assert not list(tmp_path.glob(".*partial*"))
+
+
+def test_drawn_anew_from_its_json(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    made = report()
+    write(made, tmp_path / "a")
+    assert main([str(tmp_path / "a/report.json"), "--out", str(tmp_path / "b")]) == 0
+    assert capsys.readouterr().out.strip() == markdown(made).strip()
+    for path in (tmp_path / "a").iterdir():
+        assert path.read_bytes() == (tmp_path / "b" / path.name).read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        (None, "cannot be read"),
+        ("{", "is no report"),
+        ("[]", "is no report"),
+        ('{"format": 1}', "is no report"),
+        ('{"format": 2}', "report format 2; this version reads 1"),
+    ],
+)
+def test_what_is_no_report(content: str | None, says: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "report.json"
+    if content is not None:
+        path.write_text(content)
+    assert main([str(path)]) == 2
+    out, err = capsys.readouterr()
+    assert out == "" and says in err and "Traceback" not in err
+
+
+@pytest.mark.parametrize(
+    ("files", "told"),
+    [
+        ({"proc/device-tree/model": "Raspberry Pi 4 Model B Rev 1.4\0"}, ("Raspberry Pi 4 Model B Rev 1.4", True)),
+        ({"proc/device-tree/model": "Radxa ROCK 5B\0"}, ("Radxa ROCK 5B", False)),
+        (
+            {"proc/cpuinfo": "processor\t: 0\nmodel name\t: Some CPU @ 2 GHz\nmodel name\t: Some CPU\n"},
+            ("Some CPU @ 2 GHz", False),
+        ),
+    ],
+)
+def test_the_host_is_named(files: dict[str, str], told: tuple[str, bool], tmp_path: Path) -> None:
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
+    assert host_name(tmp_path) == told

@@ -1,0 +1,188 @@
+"""Keras to TFLite in memory, and counting in the file: against Keras itself, and against counts worked by hand."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from convert.model import Network, build, multiply_adds
+from convert.tflite import (
+    converter_of,
+    float_tflite,
+    load_keras,
+    multiply_adds_of,
+    operators,
+    parameters_of,
+    quiet_tensorflow,
+)
+from fer_edge.classifier import Classifier
+from fer_edge.errors import BundleRefused, FerEdgeError, UsageError
+
+ROOT = Path(__file__).parents[2]
+TINY = Network(side=24, stem=4, widths=(4, 8), dense=8)
+
+
+@pytest.fixture(scope="module")
+def tiny() -> Any:
+    """A small network of ours, whose batch normalisation has statistics to fold."""
+    import keras
+
+    keras.utils.set_random_seed(5)
+    model = build(TINY)
+    rng = np.random.default_rng(0)
+    for layer in model.layers:
+        if isinstance(layer, keras.layers.BatchNormalization):
+            layer.moving_mean.assign(rng.normal(0, 0.2, layer.moving_mean.shape))
+            layer.moving_variance.assign(rng.uniform(0.5, 2, layer.moving_variance.shape))
+        elif isinstance(layer, keras.layers.Dense):
+            layer.bias.assign(rng.normal(0, 0.1, layer.bias.shape))  # the converter drops a bias of zeros
+    return model
+
+
+def faces(n: int, side: int = TINY.side) -> np.ndarray:
+    return np.random.default_rng(3).integers(0, 256, (n, side, side), dtype=np.uint8)
+
+
+def test_the_classifier_says_what_keras_says(tiny: Any, tmp_path: Path) -> None:
+    tiny.save(tmp_path / "tiny.keras")
+    x = faces(20)
+    theirs = np.asarray(tiny(x[..., None].astype(np.float32), training=False))
+    assert np.ptp(theirs) > 0.1  # it does say something
+    ours = Classifier(float_tflite(load_keras(tmp_path / "tiny.keras"))).logits(x)
+    assert np.abs(ours - theirs).max() < 1e-4
+
+
+def test_the_same_weights_give_the_same_bytes(tiny: Any, tmp_path: Path) -> None:
+    tiny.save(tmp_path / "tiny.keras")
+    assert float_tflite(tiny) == float_tflite(tiny) == float_tflite(load_keras(tmp_path / "tiny.keras"))
+
+
+def test_nothing_is_printed(tiny: Any, capfd: pytest.CaptureFixture[str]) -> None:
+    capfd.readouterr()
+    float_tflite(tiny)
+    assert capfd.readouterr() == ("", "")
+
+
+def test_counts_by_hand(tiny: Any) -> None:
+    content = float_tflite(tiny)
+    # kernels and biases: stem; a block without and one with projection; two dense layers
+    stem = 3 * 3 * 1 * 4 + 4
+    first = 2 * (3 * 3 * 4 * 4 + 4)
+    second = (1 * 1 * 4 * 8 + 8) + (3 * 3 * 4 * 8 + 8) + (3 * 3 * 8 * 8 + 8)
+    dense = (8 * 8 + 8) + (8 * 7 + 7)
+    assert parameters_of(content) == stem + first + second + dense
+    pixels = 24 * 24 * (36 + 2 * 144) + 12 * 12 * (32 + 288 + 576)
+    assert multiply_adds_of(content) == pixels + 64 + 56 == multiply_adds(tiny)
+    assert {op.name for op in operators(content)} == {"CONV_2D", "ADD", "MAX_POOL_2D", "MEAN", "FULLY_CONNECTED"}
+    assert {d for op in operators(content) for d in op.dtypes} == {"float32", "int32"}
+
+
+def test_int8_has_no_float_operator_and_the_same_counts(tiny: Any) -> None:
+    import tensorflow as tf
+
+    converter = converter_of(tiny)
+    converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    converter.representative_dataset = lambda: ([x[None, :, :, None].astype(np.float32)] for x in faces(30))
+    converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
+    converter.inference_input_type = converter.inference_output_type = tf.int8
+    with quiet_tensorflow():
+        content = converter.convert()
+    assert {d for op in operators(content) for d in op.dtypes} == {"int8", "int32"}
+    assert ("CONV_2D", ("int8", "int8", "int32", "int8")) in operators(content)
+    plain = float_tflite(tiny)
+    assert parameters_of(content) == parameters_of(plain)
+    assert multiply_adds_of(content) == multiply_adds_of(plain)
+
+
+def test_depthwise_and_strided_layers_are_counted_as_keras_has_them() -> None:
+    import keras
+
+    pixels = keras.Input((20, 20, 1))
+    x = keras.layers.Conv2D(6, 3, strides=2, padding="same")(pixels)  # 10 × 10
+    x = keras.layers.DepthwiseConv2D(3, padding="same", depth_multiplier=2)(x)
+    x = keras.layers.Conv2D(4, 1)(x)
+    x = keras.layers.Dense(7)(keras.layers.Flatten()(x))
+    model = keras.Model(pixels, x)
+    rng = np.random.default_rng(0)
+    model.set_weights([rng.normal(size=w.shape) for w in model.get_weights()])  # the converter drops a bias of zeros
+    content = float_tflite(model)
+    assert multiply_adds_of(content) == 100 * 9 * 6 + 100 * 9 * 12 + 100 * 12 * 4 + 400 * 7 == multiply_adds(model)
+    assert parameters_of(content) == model.count_params()
+
+
+def coloured(path: Path) -> None:
+    import keras
+
+    model = keras.Sequential([keras.Input((24, 24, 3)), keras.layers.Flatten(), keras.layers.Dense(7)])
+    model.save(path)
+
+
+def custom(path: Path) -> None:
+    import keras
+
+    class Ours(keras.layers.Layer):
+        def call(self, x: Any) -> Any:
+            return x * 2
+
+    keras.Sequential([keras.Input((24, 24, 1)), Ours(), keras.layers.Flatten(), keras.layers.Dense(7)]).save(path)
+
+
+@pytest.mark.parametrize(
+    ("write", "says"),
+    [
+        (lambda _: None, "does not exist"),
+        (lambda path: path.write_bytes(b"no zip"), "cannot be loaded as a Keras 3 model"),
+        (custom, "cannot be loaded as a Keras 3 model"),
+        (coloured, r"takes \(None, 24, 24, 3\), not one square gray image"),
+    ],
+)
+def test_refused_with_a_sentence(write: Callable[[Path], object], says: str, tmp_path: Path) -> None:
+    write(tmp_path / "model.keras")
+    with pytest.raises(UsageError, match=says) as caught:
+        float_tflite(load_keras(tmp_path / "model.keras"))
+    assert "\n" not in str(caught.value)
+
+
+def test_what_is_no_tflite_file() -> None:
+    with pytest.raises(BundleRefused, match="no TFLite file"):
+        operators(b"PK\x03\x04 and more of a zip")
+
+
+def test_without_tensorflow_the_install_command_is_said(tiny: Any, tmp_path: Path) -> None:
+    tiny.save(tmp_path / "tiny.keras")
+    script = (
+        "import sys; sys.modules['tensorflow'] = None\n"
+        "from convert.evaluate import main\n"
+        f"sys.exit(main([{str(tmp_path / 'tiny.keras')!r}, '--data', {str(tmp_path)!r}]))"
+    )
+    ran = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert ran.returncode == 2 and ran.stdout == ""
+    assert "needs TensorFlow" in ran.stderr and "pip install 'fer-edge[host]'" in ran.stderr
+    assert "Traceback" not in ran.stderr
+
+
+@pytest.mark.parametrize(("error", "shown"), [(None, False), (UsageError("x"), False), (RuntimeError("x"), True)])
+def test_chatter_is_kept_and_shown_when_something_unforeseen_fails(
+    error: Exception | None, shown: bool, capfd: pytest.CaptureFixture[str]
+) -> None:
+    def talk() -> None:
+        with quiet_tensorflow():
+            os.write(2, b"E0000 from C++\n")
+            print("Saved artifact")
+            if error:
+                raise error
+
+    if error is None:
+        talk()
+    else:
+        with pytest.raises((FerEdgeError, RuntimeError)):
+            talk()
+    out, err = capfd.readouterr()
+    assert out == "" and ("from C++" in err) == shown

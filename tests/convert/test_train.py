@@ -1,0 +1,105 @@
+"""Training: an interrupted run ends where an uninterrupted one does, to the last bit; and what else a run promises."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from convert.train import main
+from fer_edge.labels import LABELS
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """512 training and 70 validation images in class folders: a bright bar at an angle of the class's own, in noise."""
+    root = tmp_path_factory.mktemp("bars")
+    rng = np.random.default_rng(0)
+    for split, n in (("train", 512), ("validation", 70), ("test", 14)):
+        for i in range(n):
+            k = i % len(LABELS)
+            image = rng.normal(110, 30, (48, 48))
+            angle = np.pi * k / len(LABELS)
+            cv2.line(image, (24, 24), (int(24 + 20 * np.cos(angle)), int(24 + 20 * np.sin(angle))), 230, 4)
+            folder = root / split / LABELS[k]
+            folder.mkdir(parents=True, exist_ok=True)
+            cv2.imwrite(str(folder / f"{i:04d}.png"), np.clip(image, 0, 255).astype(np.uint8))
+    return root
+
+
+def command(data: Path, out: Path, *more: str) -> list[str]:
+    fixed = ["--precision", "float32", "--threads", "1", "--epochs", "2", "--seed", "3"]
+    return [sys.executable, "-m", "convert.train", "--data", str(data), "--out", str(out), *fixed, *more]
+
+
+def state(out: Path) -> tuple[dict[str, np.ndarray], list[dict[str, float]]]:
+    with np.load(out / "checkpoint.npz") as saved:
+        arrays = {name: saved[name] for name in saved.files if name != "history"}
+        history = json.loads(str(saved["history"]))
+    return arrays, [{k: v for k, v in row.items() if k != "seconds"} for row in history["epochs"]]
+
+
+def test_killed_and_resumed_equals_uninterrupted(tree: Path, tmp_path: Path) -> None:
+    through, killed = tmp_path / "through", tmp_path / "killed"
+    subprocess.run(command(tree, through), cwd=ROOT, check=True, capture_output=True)
+
+    first = subprocess.Popen(command(tree, killed), cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 240
+    while not (killed / "history.json").exists():  # the last file of an epoch
+        assert first.poll() is None and time.monotonic() < deadline
+        time.sleep(0.02)
+    first.send_signal(signal.SIGKILL)
+    first.wait()
+    assert len(state(killed)[1]) == 1, "it was to be killed in its second epoch"
+    subprocess.run(command(tree, killed, "--resume"), cwd=ROOT, check=True, capture_output=True)
+
+    (expected, told), (got, retold) = state(through), state(killed)
+    assert retold == told and len(told) == 2
+    assert expected.keys() == got.keys() and len(got) > 49
+    for name, array in expected.items():
+        assert np.array_equal(array, got[name]), name
+
+    # what it leaves behind: a float32 model that loads without this project, nothing half-written
+    script = (
+        "import keras, sys, numpy as np; m = keras.models.load_model(sys.argv[1]); "
+        "assert {w.dtype for w in m.weights} == {'float32'}; print(m.predict(np.full((1,48,48,1), 9.), verbose=0).shape)"
+    )
+    loaded = subprocess.run(
+        [sys.executable, "-c", script, str(killed / "model.keras")],
+        cwd=tmp_path,
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    assert loaded.stdout.strip() == "(1, 7)"
+    assert not list(killed.glob(".*partial*"))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "word"),
+    [
+        (["--data", "nowhere"], "nowhere"),
+        (["--data", "{tree}", "--resume"], "nothing to resume"),
+    ],
+)
+def test_bad_arguments(
+    arguments: list[str], word: str, tree: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code = main([*(a.format(tree=tree) for a in arguments), "--out", str(tmp_path / "out")])
+    assert code == 2
+    assert word in capsys.readouterr().err
+
+
+def test_a_folder_with_a_run_is_not_overwritten(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "checkpoint.npz").write_bytes(b"")
+    assert main(["--data", "x", "--out", str(tmp_path)]) == 2
+    assert "--resume" in capsys.readouterr().err

@@ -1,0 +1,24 @@
+"""A frame is gray, and nothing else gets past its making."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from device.vision.frames import Frame
+from fer_edge.errors import FerEdgeError
+
+
+@pytest.mark.parametrize(
+    "gray",
+    [
+        np.zeros((4, 4, 3), np.uint8),
+        np.zeros((4, 4), np.float32),
+        np.zeros((4, 4), np.int8),
+        np.zeros((0, 4), np.uint8),
+        np.zeros(4, np.uint8),
+    ],
+)
+def test_only_gray_bytes(gray: np.ndarray) -> None:
+    with pytest.raises(FerEdgeError, match="uint8"):
+        Frame(0, 0, gray)

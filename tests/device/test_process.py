@@ -1,0 +1,110 @@
+"""The loop as a process of its own: signals, a reader that goes away, and what it must never import."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from builders import journal_events
+
+from fer_edge.events import Event
+
+ROOT = Path(__file__).parents[2]
+
+
+def start(tmp_path: Path, bundle_path: Path, *more: str) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "fer_edge.cli", "run", "--camera", "synthetic"]
+    command += ["--bundle", str(bundle_path), "--log", str(tmp_path), *more]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_it_with_everything_written(tmp_path: Path, bundle_path: Path, number: signal.Signals) -> None:
+    process = start(tmp_path, bundle_path, "--json")
+    assert process.stdout is not None
+    lines = []
+    while not lines or Event.parse(lines[-1]).kind != "reading":
+        lines.append(process.stdout.readline())
+        assert lines[-1], "it ended before a reading"
+    process.send_signal(number)
+    rest, spoken = process.communicate(timeout=30)
+    assert process.returncode == 0, spoken
+    shown = [Event.parse(line) for line in "".join([*lines, rest]).splitlines()]
+    written = journal_events(tmp_path)
+    assert written == shown
+    assert [event.seq for event in written] == list(range(len(written)))
+    end = written[-1]
+    assert (end.kind, end.body["reason"]) == ("end", f"stopped by {number.name}")
+    assert end.body["frames"]["read"] == end.body["frames"]["processed"] + sum(end.body["drops"].values())
+    assert "Traceback" not in spoken
+
+
+def test_a_killed_process_leaves_every_line_it_showed(tmp_path: Path, bundle_path: Path) -> None:
+    process = start(tmp_path, bundle_path, "--json")
+    assert process.stdout is not None
+    shown = [process.stdout.readline() for _ in range(6)]
+    process.kill()
+    process.communicate(timeout=30)
+    (segment,) = tmp_path.glob("*.jsonl")
+    assert segment.read_text().startswith("".join(shown))
+
+
+def test_a_reader_that_has_seen_enough(tmp_path: Path, bundle_path: Path) -> None:
+    process = start(tmp_path, bundle_path)
+    assert process.stdout is not None and process.stderr is not None
+    assert "face" in process.stdout.readline()
+    process.stdout.close()
+    assert process.wait(timeout=30) == 0
+    spoken = process.stderr.read()
+    process.stderr.close()
+    assert "Broken pipe" not in spoken and "Traceback" not in spoken
+    assert journal_events(tmp_path)[-1].body["reason"] == "the reader of stdout went away"
+
+
+FORBIDDEN = ("tensorflow", "keras", "sklearn", "matplotlib", "convert", "picamera2")
+WITHOUT = """
+import importlib, pkgutil, sys
+from pathlib import Path
+
+class Forbid:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in {forbidden}:
+            raise AssertionError(f"the device room imports {{name}}")
+
+sys.meta_path.insert(0, Forbid())
+import device
+names = [found.name for found in pkgutil.walk_packages(device.__path__, "device.")]
+for name in names:
+    importlib.import_module(name)
+assert len(names) >= 17, names
+
+from device.camera import EndOfStream
+from device.camera.synthetic import Synthetic
+from device.clock import SystemClock
+from device.config import Settings
+from device.run import run
+
+class Twenty(Synthetic):
+    live = False
+    left = 20
+    def read(self):
+        if not self.left:
+            raise EndOfStream
+        self.left -= 1
+        return super().read()
+
+settings = Settings("synthetic", bundle=Path(sys.argv[1]), log=Path(sys.argv[2]), fps=100.0)
+run(settings, source=Twenty(settings, SystemClock()))
+print(sorted(name for name in sys.modules if name.partition(".")[0] in {forbidden}))
+"""
+
+
+def test_the_room_needs_nothing_of_the_host_s(tmp_path: Path, bundle_path: Path) -> None:
+    command = [sys.executable, "-c", WITHOUT.format(forbidden=FORBIDDEN), str(bundle_path), str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1] == "[]"
+    assert journal_events(tmp_path)[-1].body["frames"] == {"read": 20, "processed": 20, "with_face": 20}

@@ -1,0 +1,285 @@
+"""The loop from source to journal, on real videos, a real stream, images and the drawn face."""
+
+from __future__ import annotations
+
+import json
+import threading
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from builders import journal_events, write_image, write_video
+from fakes import FakeClock, NetworkCamera, ScriptedSource, network_camera
+
+from device.camera.synthetic import Synthetic
+from device.clock import SystemClock
+from device.config import Settings
+from device.output.sinks import Memory
+from device.run import run
+from device.vision.frames import Frame
+from fer_edge import __version__
+from fer_edge.bundle import Bundle
+from fer_edge.drawn import face_frame
+from fer_edge.errors import FerEdgeError, NotEnoughData, RestartMe, UsageError
+from fer_edge.events import Event
+from fer_edge.faces import find_detector
+from fer_edge.preprocess import PREPROCESS_ID
+
+BLACK = np.zeros((480, 640), np.uint8)
+
+
+def events_of(camera: Path | str, tmp_path: Path, bundle_path: Path, **values: Any) -> list[Event]:
+    """What the journal holds after a run that ended well."""
+    settings = Settings(str(camera), bundle=bundle_path, log=tmp_path / "log", **values)
+    assert run(settings) == 0
+    return journal_events(tmp_path / "log")
+
+
+def of(kind: str, events: list[Event]) -> list[Event]:
+    return [event for event in events if event.kind == kind]
+
+
+def check(events: list[Event]) -> dict[str, Any]:
+    """The body of the end line, after checking what holds of every run's journal."""
+    assert [event.seq for event in events] == list(range(len(events)))
+    assert len({event.boot for event in events}) == 1
+    assert [event.kind for event in events[:2]] == ["header", "camera"]
+    assert [event.kind for event in events[-2:]] == ["camera", "end"]
+    assert [event.body["state"] for event in of("camera", events)][:: len(of("camera", events)) - 1] == [
+        "opened",
+        "closed",
+    ]
+    end = events[-1].body
+    frames = end["frames"]
+    assert frames["read"] == frames["processed"] + sum(end["drops"].values())
+    assert end["readings"] == len(of("reading", events))
+    labels = events[0].body["labels"]
+    for reading in of("reading", events):
+        p = reading.body["p"]
+        assert len(p) == len(labels) and abs(sum(p) - 1) < 0.001
+        assert p[labels.index(reading.body["label"])] == max(p)
+    return end
+
+
+def test_a_real_mp4(tmp_path: Path, bundle_path: Path) -> None:
+    clip = write_video(tmp_path / "clip.mp4", (face_frame(n / 10) for n in range(30)), fps=10.0)
+    events = events_of(clip, tmp_path, bundle_path)
+    end = check(events)
+    assert end["reason"] == "the recording ended"
+    assert end["frames"]["read"] == end["frames"]["processed"] == 30
+    assert end["drops"] == {}
+    assert end["frames"]["with_face"] >= 28
+    readings = of("reading", events)
+    start_s = events[1].mono_s
+    positions = [reading.mono_s - start_s for reading in readings]
+    frames = [reading.body["frame"] for reading in readings]
+    offset = positions[0] - frames[0] / 10
+    assert 0 <= offset < 1
+    assert positions == pytest.approx([offset + frame / 10 for frame in frames], abs=0.003), "the video's own times"
+    assert all(reading.body["age_ms"] is None for reading in readings)
+    assert [e.mono_s for e in events] == sorted(e.mono_s for e in events), "no line goes back in time"
+    assert [e.wall for e in events] == sorted(e.wall for e in events)
+
+
+def test_the_header_says_what_made_the_readings(tmp_path: Path, bundle_path: Path) -> None:
+    clip = write_video(tmp_path / "clip.mp4", [BLACK])
+    header = events_of(clip, tmp_path, bundle_path)[0].body
+    bundle = Bundle.load(bundle_path)
+    assert header["software"] == f"fer-edge {__version__}"
+    assert header["bundle"] == {"name": bundle.name, "sha256": bundle.sha256}
+    assert header["labels"] == list(bundle.labels)
+    assert header["preprocess"] == PREPROCESS_ID
+    assert header["detector"] == find_detector().name
+    assert header["runtime"] == bundle.classifier.runtime.id
+    assert header["camera"]["live"] is False
+    assert "position in the video" in header["camera"]["time"]
+    assert str(tmp_path) not in json.dumps(header), "a folder may name a person"
+    marks = list(header["start_s"].values())
+    assert list(header["start_s"]) == ["import", "model", "camera"] and marks == sorted(marks)
+
+
+def test_the_labels_are_those_of_the_frames(tmp_path: Path, bundle_path: Path) -> None:
+    """The loop, through a folder of lossless images, against the bundle's own answer for the same images."""
+    folder = tmp_path / "images"
+    folder.mkdir()
+    frames = [face_frame(t) for t in (0.0, 2.5, 7.5, 10.0)]
+    for number, frame in enumerate(frames):
+        write_image(folder / f"{number}.png", frame)
+    (folder / "torn.png").write_bytes((folder / "0.png").read_bytes()[:100])
+    events = events_of(folder, tmp_path, bundle_path)
+    end = check(events)
+    assert (end["frames"]["read"], end["drops"]) == (5, {"unreadable": 1})
+    bundle = Bundle.load(bundle_path)
+    expected = [prediction for frame in frames for prediction in bundle.predict(frame)]
+    readings = of("reading", events)
+    assert len(readings) == len(expected) >= 3
+    for reading, prediction in zip(readings, expected, strict=True):
+        assert prediction.face is not None
+        assert reading.body["xywh"] == list(prediction.face.xywh)
+        assert reading.body["label"] == prediction.label
+        assert reading.body["p"] == pytest.approx(prediction.probabilities, abs=1e-4)
+
+
+def test_a_real_stream(tmp_path: Path, bundle_path: Path) -> None:
+    with network_camera(face_frame, fps=20.0) as camera:
+        address = camera.address("someone:secret@")
+        events = events_of(address, tmp_path, bundle_path, duration_s=2.0, open_s=10.0)
+    end = check(events)
+    assert end["reason"] == "2 s are over"
+    assert 2.0 <= end["seconds"] < 10.0
+    assert end["frames"]["with_face"] >= 5
+    assert events[0].body["camera"]["live"] is True
+    assert all(reading.body["age_ms"] >= 0 for reading in of("reading", events))
+    (segment,) = (tmp_path / "log").glob("*.jsonl")
+    assert "secret" not in segment.read_text() and "someone" not in segment.read_text()
+
+
+class StopsTheCamera(Memory):
+    """A sink that switches a network camera off after so many readings, and notes who spoke when."""
+
+    def __init__(self, camera: NetworkCamera, after: int) -> None:
+        super().__init__()
+        self._camera, self._after = camera, after
+
+    def append(self, event: Event) -> None:
+        super().append(event)
+        if len(self.of("reading")) == self._after and event.kind == "reading":
+            self._camera.stop()
+
+
+def test_a_stream_that_dies_for_good(tmp_path: Path, bundle_path: Path) -> None:
+    camera = NetworkCamera(face_frame)
+    settings = Settings(camera.address(), bundle=bundle_path, log=tmp_path, open_s=10.0, stall_s=1.0, reopen_s=0.5)
+    with pytest.raises(RestartMe, match="did not come back"):
+        run(settings, sink=StopsTheCamera(camera, 3))
+    events = journal_events(tmp_path)
+    end = check(events)
+    assert [e.body["state"] for e in of("camera", events)] == ["opened", "lost", "closed"]
+    assert of("camera", events)[1].body["reason"]
+    assert end["reason"].startswith("RestartMe: the camera was lost")
+    assert end["readings"] >= 3
+
+
+def test_the_drawn_face_at_its_pace(tmp_path: Path, bundle_path: Path) -> None:
+    events = events_of("synthetic", tmp_path, bundle_path, duration_s=1.5, fps=10.0)
+    end = check(events)
+    assert 5 <= end["frames"]["processed"] <= 16
+    assert end["frames"]["with_face"] >= 0.9 * end["frames"]["processed"]
+    assert list(end["start_s"]) == ["import", "model", "camera", "first_frame", "first_reading"]
+    assert list(end["start_s"].values()) == sorted(end["start_s"].values())
+
+
+def test_a_slow_loop_drops_and_says_so(tmp_path: Path, bundle_path: Path) -> None:
+    """Frames come while the loop is held up in a sink; it then takes the newest, and the account is complete."""
+    gate = threading.Semaphore(1)
+    source = ScriptedSource([face_frame(0.0)] * 6, live=True, clock=SystemClock(), gate=gate)
+
+    class HoldsUp(Memory):
+        def append(self, event: Event) -> None:
+            super().append(event)
+            if event.kind == "reading" and len(self.of("reading")) == 1:
+                assert source.stored.acquire(timeout=10)
+                for _ in range(5):
+                    gate.release()
+                    assert source.stored.acquire(timeout=10)
+
+    memory = HoldsUp()
+    settings = Settings("synthetic", bundle=bundle_path, log=tmp_path, duration_s=1.0)
+    assert run(settings, source=source, sink=memory) == 0
+    end = check(memory.events)
+    assert end["drops"] == {"busy": 4}
+    assert [e.body["frame"] for e in memory.of("reading")] == [0, 5]
+
+
+@pytest.mark.parametrize("as_json", [False, True])
+def test_once_prints_one_reading(
+    tmp_path: Path, bundle_path: Path, capsys: pytest.CaptureFixture[str], as_json: bool
+) -> None:
+    events = events_of("synthetic", tmp_path, bundle_path, once=True, json=as_json)
+    check(events)
+    (reading,) = of("reading", events)
+    (line,) = capsys.readouterr().out.splitlines()
+    if as_json:
+        assert line == reading.line()
+    else:
+        assert reading.body["label"] in line
+
+
+def test_once_on_a_black_video_says_so(tmp_path: Path, bundle_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    clip = write_video(tmp_path / "black.mp4", [BLACK] * 5)
+    with pytest.raises(NotEnoughData, match=r"no face was seen .*5 frames") as refused:
+        run(Settings(str(clip), bundle=bundle_path, log=tmp_path / "log", once=True))
+    assert refused.value.exit_code == 6
+    assert capsys.readouterr().out == ""
+    assert check(journal_events(tmp_path / "log"))["frames"]["with_face"] == 0
+
+
+def test_once_waits_ten_seconds_and_no_longer(tmp_path: Path, bundle_path: Path) -> None:
+    clock = FakeClock()
+
+    class FourASecond(ScriptedSource):
+        def read(self) -> Frame | None:
+            clock.now_ns += 250_000_000
+            return super().read()
+
+    source = FourASecond([BLACK] * 1000, live=False, clock=clock)
+    with pytest.raises(NotEnoughData, match="10 s are over"):
+        run(Settings("synthetic", bundle=bundle_path, log=tmp_path, once=True), clock=clock, source=source)
+    end = check(journal_events(tmp_path))
+    assert 10.0 <= end["seconds"] < 12.0
+    assert 35 <= end["frames"]["processed"] <= 45
+
+
+def test_readable_lines_and_speech_go_their_own_ways(
+    tmp_path: Path, bundle_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    clip = write_video(tmp_path / "clip.mp4", (face_frame(n / 10) for n in range(5)))
+    readings = of("reading", events_of(clip, tmp_path, bundle_path))
+    captured = capsys.readouterr()
+    assert len(captured.out.splitlines()) == len(readings) >= 4
+    assert all(r.body["label"] in line for r, line in zip(readings, captured.out.splitlines(), strict=True))
+    spoken = [line for line in captured.err.splitlines() if line.startswith("fer-edge: ")]
+    assert len(spoken) == 2 and "clip.mp4" in spoken[0] and "5 frames" in spoken[1]
+
+
+def test_json_is_the_journal(tmp_path: Path, bundle_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    clip = write_video(tmp_path / "clip.mp4", [face_frame(0.0)] * 3)
+    events_of(clip, tmp_path, bundle_path, json=True)
+    (segment,) = (tmp_path / "log").glob("*.jsonl")
+    assert capsys.readouterr().out == segment.read_text()
+
+
+def test_something_nobody_foresaw_still_ends_the_journal(tmp_path: Path, bundle_path: Path) -> None:
+    source = ScriptedSource([BLACK, ZeroDivisionError("a bug")], live=False, clock=SystemClock())
+    with pytest.raises(ZeroDivisionError):
+        run(Settings("synthetic", bundle=bundle_path, log=tmp_path), source=source)
+    assert check(journal_events(tmp_path))["reason"] == "ZeroDivisionError: a bug"
+
+
+@pytest.mark.parametrize(
+    ("values", "error", "words"),
+    [
+        ({"bundle": "nothing"}, UsageError, "no bundle"),
+        ({"log": "file"}, UsageError, "journal in"),
+        ({"detector": "dlib"}, UsageError, "dlib"),
+    ],
+)
+def test_other_things_that_are_not_there(
+    tmp_path: Path, bundle_path: Path, values: dict[str, str], error: type[FerEdgeError], words: str
+) -> None:
+    (tmp_path / "file").touch()
+    given: dict[str, Any] = {"bundle": bundle_path, "log": tmp_path / "log"}
+    given |= {key: value if key == "detector" else tmp_path / value for key, value in values.items()}
+    with pytest.raises(error, match=words):
+        run(Settings("synthetic", **given))
+
+
+def test_a_run_may_be_inside_another_thread(tmp_path: Path, bundle_path: Path) -> None:
+    """Signals are the main thread's; a program that embeds the loop ends it by its duration."""
+    codes: list[int] = []
+    settings = Settings("synthetic", bundle=bundle_path, log=tmp_path, duration_s=0.3)
+    thread = threading.Thread(target=lambda: codes.append(run(settings, source=Synthetic(settings, SystemClock()))))
+    thread.start()
+    thread.join(60)
+    assert codes == [0]

@@ -1,0 +1,89 @@
+"""What is shown to people and to programs, and that one sink's end does not cost another its lines."""
+
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from builders import event, journal_events
+from fakes import FakeClock
+
+from device.output.journal import Journal
+from device.output.sinks import FanOut, JsonLines, Memory, Recorder, Terminal
+from fer_edge.errors import UsageError
+
+READING: dict[str, Any] = {"label": "happy", "p": [0.1, 0.855, 0.045], "xywh": [200, 120, 180, 184]}
+
+
+class Gone(io.StringIO):
+    """A stream whose reader has gone away."""
+
+    tries = 0
+
+    def flush(self) -> None:
+        self.tries += 1
+        raise BrokenPipeError
+
+
+def test_a_line_for_people() -> None:
+    stream = io.StringIO()
+    with Terminal(stream) as terminal:
+        terminal.append(event("header", 0))
+        terminal.append(event("camera", 1, state="opened"))
+        terminal.append(event("reading", 2, **READING))
+    assert stream.getvalue() == "     2.00 s  happy     86%   face 180×184 px at (200, 120)\n"
+
+
+def test_lines_for_programs_are_the_journal_s() -> None:
+    stream, some = io.StringIO(), io.StringIO()
+    for kind in ("header", "reading", "end"):
+        JsonLines(stream).append(event(kind, 0, **READING))
+        JsonLines(some, {"reading"}).append(event(kind, 0, **READING))
+    assert stream.getvalue().splitlines() == [event(k, 0, **READING).line() for k in ("header", "reading", "end")]
+    assert [json.loads(line)["kind"] for line in some.getvalue().splitlines()] == ["reading"]
+
+
+def test_a_reader_that_went_away_is_told_of_once() -> None:
+    stream = Gone()
+    sink = JsonLines(stream)
+    with pytest.raises(BrokenPipeError):
+        sink.append(event())
+    sink.append(event())
+    assert stream.tries == 1
+
+
+def test_numbers_and_times_of_a_run() -> None:
+    memory, clock = Memory(), FakeClock(mono_ns=7_000_000_000)
+    recorder = Recorder(memory, clock)
+    recorder.record("header", {})
+    clock.now_ns += 2_000_000_000
+    recorder.record("reading", {"label": "sad"}, mono_ns=8_500_000_000)
+    recorder.record("end", {})
+    assert [(e.seq, e.kind, e.mono_s, e.boot, e.clock) for e in memory.events] == [
+        (0, "header", 7.0, "fake-boot", "unsynced"),
+        (1, "reading", 8.5, "fake-boot", "unsynced"),
+        (2, "end", 9.0, "fake-boot", "unsynced"),
+    ]
+    assert [e.body for e in memory.of("reading")] == [{"label": "sad"}]
+
+
+def test_what_was_opened_is_closed_when_the_next_one_does_not_open(tmp_path: Path) -> None:
+    (tmp_path / "folder").mkdir()
+    first, second = Journal(tmp_path / "log", FakeClock()), Journal(tmp_path / "folder", FakeClock())
+    (tmp_path / "folder").rmdir()
+    with pytest.raises(UsageError, match="folder"), FanOut([first, second]):
+        raise AssertionError("entered with half of its sinks")
+    with pytest.raises(UsageError, match="closed"):
+        first.append(event())
+
+
+def test_each_sink_has_every_event(tmp_path: Path) -> None:
+    memory = Memory()
+    with FanOut([Journal(tmp_path, FakeClock()), memory]) as sinks:
+        sinks.append(event("header", 0, schema=1))
+        sinks.tick()
+        sinks.append(event("end", 1))
+    assert journal_events(tmp_path) == memory.events

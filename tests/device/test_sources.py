@@ -1,0 +1,179 @@
+"""Which source a name stands for, and the sentence and exit code for every name that stands for nothing."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+from builders import write_image, write_video
+from fakes import FakeClock, mute_listener, network_camera
+
+from device.camera import EndOfStream, choose, redacted
+from device.camera.replay import ImageFolder, VideoFile
+from device.camera.stream import NetworkStream
+from device.camera.synthetic import Synthetic
+from device.camera.usb import UsbCamera
+from device.clock import SystemClock
+from device.config import Settings
+from device.run import run
+from fer_edge.drawn import face_frame
+from fer_edge.errors import FerEdgeError
+
+GRAYS = [np.full((48, 64), value, np.uint8) for value in range(0, 250, 25)]
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [
+        ("synthetic", Synthetic),
+        (" synthetic ", Synthetic),
+        ("usb:0", UsbCamera),
+        ("usb:12", UsbCamera),
+        ("/dev/video3", UsbCamera),
+        ("http://host/a", NetworkStream),
+        ("HTTPS://u:p@host:8080/a?b=c", NetworkStream),
+        ("rtsp://[::1]/a", NetworkStream),
+        ("{}/clip.mp4", VideoFile),
+        ("{}", ImageFolder),
+    ],
+)
+def test_names(tmp_path: Path, name: str, kind: type) -> None:
+    (tmp_path / "clip.mp4").touch()
+    assert type(choose(Settings(camera=name.format(tmp_path)), FakeClock())) is kind
+
+
+@pytest.mark.parametrize(
+    ("camera", "code", "words"),
+    [
+        ("usb:97", 4, "no camera /dev/video97"),
+        ("97", 4, "no camera /dev/video97"),
+        ("/dev/video97", 4, "no camera /dev/video97"),
+        ("csi:0", 4, "sudo apt install python3-picamera2"),
+        ("webcam", 2, "“webcam” is no camera; give 0, usb:0"),
+        ("usb:", 2, "no camera"),
+        ("usb:x", 2, "no camera"),
+        ("-1", 2, "no camera"),
+        ("ftp://host/a", 2, "cannot be a camera"),
+        ("http://", 2, "cannot be a camera"),
+        ("http://host:port/", 2, "cannot be a camera"),
+        ("missing.mp4", 4, "no file or folder missing.mp4"),
+        ("{}/nothing/here", 4, "no file or folder"),
+        ("~/no such file", 4, "no file or folder"),
+        ("{}/empty", 4, "holds no images"),
+        ("{}/empty.mp4", 4, "cannot be read as a video"),
+        ("{}/text.mp4", 4, "cannot be read as a video"),
+        ("{}/cut.mp4", 4, "cannot be read as a video"),
+        ("http://127.0.0.1:{dead}/a", 4, "gave no video within 1 s"),
+        ("rtsp://user:secret@127.0.0.1:{dead}/a", 4, "rtsp://127.0.0.1:{dead}/a gave no video"),
+        ("http://user:secret@127.0.0.1:{mute}/a?key=secret", 4, "http://127.0.0.1:{mute}/a?… gave no video"),
+        ("rtsp://127.0.0.1:{mute}/a", 4, "gave no video within 1 s"),
+    ],
+)
+def test_a_camera_that_is_none(tmp_path: Path, bundle_path: Path, camera: str, code: int, words: str) -> None:
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "empty.mp4").touch()
+    (tmp_path / "text.mp4").write_text("this is no video\n" * 100)
+    whole = write_video(tmp_path / "whole.mp4", GRAYS).read_bytes()
+    (tmp_path / "cut.mp4").write_bytes(whole[: len(whole) // 2])
+    with mute_listener() as dead:
+        pass
+    with mute_listener() as mute:
+        values = {"dead": dead, "mute": mute}
+        settings = Settings(camera.format(tmp_path, **values), bundle=bundle_path, log=tmp_path / "log", open_s=1.0)
+        clock = SystemClock()
+        start_ns = clock.mono_ns()
+        with pytest.raises(FerEdgeError) as refused:
+            run(settings)
+    assert (clock.mono_ns() - start_ns) / 1e9 < 10
+    assert refused.value.exit_code == code
+    assert words.format(**values) in str(refused.value)
+    assert "secret" not in str(refused.value)
+    assert not list((tmp_path / "log").glob("*.jsonl")), "a run that never began leaves no segment"
+
+
+@pytest.mark.parametrize(
+    ("address", "shown"),
+    [
+        ("http://host/a/b.mjpg", "http://host/a/b.mjpg"),
+        ("rtsp://user:pass@host:554/a", "rtsp://host:554/a"),
+        ("http://user@host/a?user=u&pwd=p", "http://host/a?…"),
+        ("http://host/a#pass", "http://host/a"),
+        ("http://user:1/pass@host/a", "http://user:1/…"),
+        ("http://user:pa/ss@host/a", "http://…"),
+        ("rtsp://user:p@ss@host/a", "rtsp://host/a"),
+    ],
+)
+def test_an_address_is_shown_without_its_passwords(address: str, shown: str) -> None:
+    assert redacted(address) == shown
+
+
+def test_a_video_gives_every_frame_at_its_own_time(tmp_path: Path) -> None:
+    clock = FakeClock()
+    source = VideoFile(write_video(tmp_path / "clip.mp4", GRAYS, fps=12.5), clock)
+    source.open()
+    frames = []
+    with pytest.raises(EndOfStream):
+        while True:
+            frame = source.read()
+            assert frame is not None
+            frames.append(frame)
+            clock.now_ns += 3_000_000_000  # however long the loop takes
+    assert [f.seq for f in frames] == list(range(10))
+    assert [f.mono_ns for f in frames] == [5_000_000_000 + n * 80_000_000 for n in range(10)]
+    assert np.allclose([f.gray.mean() for f in frames], [g.mean() for g in GRAYS], atol=3)
+    assert source.describe()["name"] == "clip.mp4"
+    source.close()
+
+
+def test_a_folder_gives_its_images_by_name_in_gray(tmp_path: Path) -> None:
+    for name, gray in (("b.png", GRAYS[2]), ("a.jpg", GRAYS[1]), ("c.PNG", GRAYS[3][:40, :30])):
+        write_image(tmp_path / name, gray)
+    write_image(tmp_path / "d.png", np.dstack([GRAYS[4], GRAYS[5], GRAYS[6]]))
+    (tmp_path / "e.jpg").write_text("torn")
+    (tmp_path / "f.png").touch()
+    (tmp_path / "notes.txt").write_text("no image")
+    source = ImageFolder(tmp_path, Settings(fps=4.0), FakeClock())
+    source.open()
+    frames = [source.read() for _ in range(6)]
+    with pytest.raises(EndOfStream):
+        source.read()
+    assert [f and f.gray.shape for f in frames] == [(48, 64), (48, 64), (40, 30), (48, 64), None, None]
+    assert [f.mono_ns for f in frames if f] == [5_000_000_000 + n * 250_000_000 for n in range(4)]
+    assert frames[1] is not None and np.array_equal(frames[1].gray, GRAYS[2])
+
+
+def test_the_synthetic_camera_keeps_its_pace_and_draws_the_same_again() -> None:
+    clock = FakeClock()
+    source = Synthetic(Settings(fps=5.0, width_px=160, height_px=120), clock)
+    source.open()
+    frames = [source.read() for _ in range(5)]
+    assert [f and (f.seq, f.mono_ns) for f in frames] == [(n, 5_000_000_000 + n * 200_000_000) for n in range(5)]
+    clock.now_ns += 10_000_000_000  # held up: one frame at once, then the pace again, no burst
+    late = [source.read() for _ in range(3)]
+    assert [f and (f.mono_ns - 15_800_000_000) / 1e6 for f in late] == [0, 200, 400]
+    assert frames[3] is not None and np.array_equal(frames[3].gray, face_frame(3 / 5.0, 160, 120))
+
+
+def test_a_slow_synthetic_camera_does_not_hold_up_the_end() -> None:
+    clock = FakeClock()
+    source = Synthetic(Settings(fps=0.1), clock)
+    source.open()
+    assert source.read() is not None
+    assert source.read() is None
+    assert sum(clock.slept_s) < 1
+
+
+def test_a_network_camera_in_gray(tmp_path: Path) -> None:
+    with network_camera(lambda t: np.full((48, 64), 40 + int(t * 100) % 50, np.uint8)) as camera:
+        source = NetworkStream(camera.address(), Settings(open_s=10.0), SystemClock())
+        source.open()
+        try:
+            first, second = source.read(), source.read()
+        finally:
+            source.close()
+    assert first is not None and second is not None
+    assert first.gray.shape == (48, 64) and 35 < first.gray.mean() < 95
+    assert second.mono_ns > first.mono_ns
+    assert re.fullmatch(r"http://127\.0\.0\.1:\d+/stream", source.describe()["name"])

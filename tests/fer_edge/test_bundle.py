@@ -1,0 +1,113 @@
+"""A bundle is whole and unaltered, or refused with a sentence; and it is replaced whole or not at all."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from fer_edge.bundle import Bundle, replacing
+from fer_edge.errors import BundleRefused, UsageError
+from fer_edge.labels import LABELS
+
+
+@pytest.fixture
+def copy(bundle_path: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(bundle_path, tmp_path / "bundle"))
+
+
+def edit(key: str, value: object) -> Callable[[Path], None]:
+    def change(folder: Path) -> None:
+        spec = json.loads((folder / "bundle.json").read_text())
+        spec[key] = value
+        (folder / "bundle.json").write_text(json.dumps(spec))
+
+    return change
+
+
+def truncate(name: str) -> Callable[[Path], None]:
+    return lambda folder: (folder / name).write_bytes((folder / name).read_bytes()[:-100])
+
+
+@pytest.mark.parametrize(
+    ("damage", "error", "word"),
+    [
+        (truncate("model.tflite"), BundleRefused, "hash differs"),
+        (truncate("bundle.json"), BundleRefused, "cannot be read"),
+        (lambda f: (f / "golden.npz").unlink(), BundleRefused, "golden.npz is missing"),
+        (lambda f: (f / "bundle.json").unlink(), UsageError, "no bundle"),
+        (edit("format", 99), BundleRefused, "format 99"),
+        (edit("files", {}), BundleRefused, "does not list"),
+        (edit("input", {"preprocess": "other/2"}), BundleRefused, "other/2"),
+        (edit("labels", None), BundleRefused, "cannot be read"),
+    ],
+)
+def test_a_damaged_bundle_is_refused(
+    damage: Callable[[Path], None], error: type[Exception], word: str, copy: Path
+) -> None:
+    damage(copy)
+    with pytest.raises(error, match=word):
+        Bundle.load(copy)
+
+
+def test_a_model_of_other_classes_is_refused(copy: Path) -> None:
+    edit("labels", list(LABELS[:-1]))(copy)
+    with pytest.raises(BundleRefused, match="7 classes"):
+        Bundle.load(copy).classify(np.zeros((1, 48, 48), np.uint8))
+
+
+def test_the_device_needs_no_host_files(copy: Path) -> None:
+    for name in ("float.keras", "history.json", "calibration.json", "stand-in.npz"):
+        (copy / name).unlink(missing_ok=True)
+    bundle = Bundle.load(copy)
+    assert bundle.labels == LABELS
+    rows = bundle.classify(np.zeros((2, 48, 48), np.uint8))
+    assert rows.shape == (2, 7) and rows.dtype == np.float32
+    np.testing.assert_allclose(rows.sum(1), 1, atol=1e-6)
+
+
+def test_golden_vectors_hold_here(bundle_path: Path) -> None:
+    import hashlib
+
+    from fer_edge.preprocess import face_crop
+
+    bundle = Bundle.load(bundle_path)
+    golden = np.load(bundle_path / "golden.npz")
+    crops = [
+        face_crop(frame, tuple(int(v) for v in box), bundle.side)
+        for frame, box in zip(golden["frames"], golden["boxes"], strict=True)
+    ]
+    assert [hashlib.sha256(c.tobytes()).hexdigest() for c in crops] == golden["crop_sha256"].tolist()
+    (key,) = (k for k in golden.files if k.startswith("logits "))
+    step = bundle.spec["quantization"]["output"]["scale"]
+    here = bundle.classifier.logits(np.stack(crops))
+    assert np.abs(here - golden[key]).max() <= 2.01 * step, "two steps of int8 between processors and versions"
+
+
+def test_predict_takes_a_crop_or_finds_faces(bundle_path: Path, blazeface: object) -> None:
+    from fer_edge.drawn import face_frame
+
+    bundle = Bundle.load(bundle_path)
+    (found,) = bundle.predict(face_frame(2.0))
+    assert found.face is not None and found.face.score > 0.5 and found.label in LABELS
+    (whole,) = bundle.predict(np.full((60, 50), 128, np.uint8), is_crop=True)
+    assert whole.face is None
+    assert bundle.predict(np.zeros((240, 320), np.uint8)) == []
+
+
+def test_replacing_is_all_or_nothing(tmp_path: Path) -> None:
+    folder = tmp_path / "b"
+    with replacing(folder) as fresh:
+        (fresh / "a").write_text("first")
+    with pytest.raises(RuntimeError), replacing(folder) as fresh:
+        (fresh / "a").write_text("second")
+        raise RuntimeError
+    assert (folder / "a").read_text() == "first"
+    with replacing(folder) as fresh:
+        (fresh / "a").write_text("third")
+    assert (folder / "a").read_text() == "third"
+    assert [p.name for p in tmp_path.iterdir()] == ["b"]

@@ -1,0 +1,57 @@
+"""Labels by their many spellings, and events to a line and back."""
+
+from __future__ import annotations
+
+import pytest
+
+from fer_edge.errors import UsageError
+from fer_edge.events import SCHEMA, Event
+from fer_edge.labels import LABELS, canonical
+
+
+@pytest.mark.parametrize(
+    ("spelling", "label"),
+    [
+        ("anger", "angry"),
+        ("Disgusted", "disgust"),
+        ("fearful", "fear"),
+        ("HAPPINESS", "happy"),
+        ("sadness", "sad"),
+        ("surprised", "surprise"),
+        ("0_Angry", "angry"),
+        ("06-surprise", "surprise"),
+        ("neutral ", "neutral"),
+        ("contempt", None),
+        ("", None),
+    ],
+)
+def test_spellings(spelling: str, label: str | None) -> None:
+    assert canonical(spelling) == label
+    assert label is None or label in LABELS
+
+
+def event(kind: str = "reading", **body: object) -> Event:
+    return Event(kind, 7, "b0", 12.3456, "2026-01-02T03:04:05.678Z", "synced", dict(body))
+
+
+def test_an_event_survives_its_line() -> None:
+    line = event(label="fear", p=[0.1, 0.9], who="Zoë").line()
+    assert "\n" not in line
+    back = Event.parse(line)
+    assert back.body == {"label": "fear", "p": [0.1, 0.9], "who": "Zoë"}
+    assert (back.kind, back.seq, back.mono_s) == ("reading", 7, 12.346)
+    assert Event.parse(back.line()) == back
+
+
+@pytest.mark.parametrize(
+    ("line", "word"),
+    [
+        ("", "not a line"),
+        ('{"kind":"reading"', "not a line"),
+        ("[1]", "not a line"),
+        (event("header", schema=SCHEMA + 1).line(), "update fer-edge"),
+    ],
+)
+def test_what_is_no_event(line: str, word: str) -> None:
+    with pytest.raises(UsageError, match=word):
+        Event.parse(line)

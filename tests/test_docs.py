@@ -1,0 +1,58 @@
+"""What the README says can be typed: every command is in it, has help, and every file it names exists."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text()
+COMMANDS = ["run", "predict", "detectors install"]
+MODULES = ["data", "train", "evaluate", "calibration", "quantize", "parity", "mapping"]
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_is_in_the_readme_and_has_help(command: str) -> None:
+    assert f"fer-edge {command}" in README
+    ran = subprocess.run(
+        [sys.executable, "-m", "fer_edge", *command.split(), "--help"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ran.returncode == 0 and "usage: fer-edge" in ran.stdout
+
+
+def test_the_list_of_commands_is_whole() -> None:
+    ran = subprocess.run(
+        [sys.executable, "-m", "fer_edge", "--help"], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    found = re.findall(r"^    (\w+) ", ran.stdout, re.M)
+    assert found == [c.split()[0] for c in COMMANDS]
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_every_host_command_is_in_the_readme_and_has_help(module: str) -> None:
+    assert f"python -m convert.{module}" in README
+    ran = subprocess.run(
+        [sys.executable, "-m", f"convert.{module}", "--help"], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert ran.returncode == 0 and f"python -m convert.{module}" in ran.stdout
+
+
+def test_the_readme_is_short_and_its_links_exist() -> None:
+    assert len(README.splitlines()) < 150
+    targets = [t for t in re.findall(r"\]\(([^)#]+)\)", README) if not t.startswith("http")]
+    assert targets
+    assert [t for t in targets if not (ROOT / t).exists()] == []
+
+
+def test_the_version_is_in_the_changelog() -> None:
+    import fer_edge
+
+    assert f"## {fer_edge.__version__}" in (ROOT / "CHANGELOG.md").read_text()

@@ -1,0 +1,154 @@
+"""The wheel as a user gets it: what is in it, and that it works from an empty directory in environments made afresh."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import sysconfig
+import zipfile
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+ROOT = Path(__file__).parents[1]
+
+
+def sh(*command: str | Path, cwd: Path, check: bool = True, **env: str) -> subprocess.CompletedProcess[str]:
+    # nothing of the environment that the tests run in may leak into the one that is tried
+    clean = {k: v for k, v in os.environ.items() if not k.startswith(("PYTHON", "VIRTUAL_ENV"))}
+    ran = subprocess.run([*map(str, command)], cwd=cwd, capture_output=True, text=True, env=clean | env, check=False)
+    assert not check or ran.returncode == 0, f"{command}\n{ran.stdout}\n{ran.stderr}"
+    return ran
+
+
+@pytest.fixture(scope="session")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("wheel")
+    sh(sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "--wheel-dir", out, ROOT, cwd=out)
+    (built,) = out.glob("*.whl")
+    return built
+
+
+def environment(folder: Path, *requirements: str | Path) -> Path:
+    """The python of a fresh environment with `requirements` installed and checked by pip."""
+    sh(sys.executable, "-m", "venv", folder, cwd=folder.parent)
+    python = folder / "bin" / "python"
+    pip = (python, "-m", "pip", "--disable-pip-version-check", "-q")
+    sh(*pip, "install", *requirements, cwd=folder)
+    sh(*pip, "check", cwd=folder)
+    return python
+
+
+@pytest.fixture(scope="session")
+def base(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The python of an environment made with `pip install .` and nothing more."""
+    return environment(tmp_path_factory.mktemp("base") / "env", wheel)
+
+
+@pytest.fixture
+def crop(tmp_path: Path) -> Path:
+    """A picture of nobody, 48×48."""
+    noise = np.random.default_rng(0).normal(120, 40, (48, 48)).clip(0, 255)
+    path = tmp_path / "crop.png"
+    cv2.imwrite(str(path), noise.astype(np.uint8))
+    return path
+
+
+def test_what_the_wheel_holds(wheel: Path) -> None:
+    names = zipfile.ZipFile(wheel).namelist()
+    assert {n.split("/")[0].split("-")[0] for n in names} == {"fer_edge", "convert", "device"} | {"fer_edge"}
+    bundle = {n.removeprefix("fer_edge/models/paper/") for n in names if n.startswith("fer_edge/models/paper/")}
+    assert {"model.tflite", "bundle.json", "golden.npz", "parity.json", "CARD.md", "float.keras"} <= bundle
+    assert [n for n in names if "test" in n.lower()] == []
+    sources = {
+        p.relative_to(ROOT).as_posix()
+        for room in ("fer_edge", "convert", "device")
+        for p in (ROOT / room).rglob("*.py")
+    }
+    assert sources <= set(names)
+
+
+def test_base_install_classifies_without_the_host_packages(base: Path, crop: Path, tmp_path: Path) -> None:
+    script = "import importlib.util as u; print([m for m in ('tensorflow', 'keras', 'sklearn', 'matplotlib') if u.find_spec(m)])"
+    assert sh(base, "-c", script, cwd=tmp_path).stdout.strip() == "[]"
+    command = base.with_name("fer-edge")
+    told = json.loads(sh(command, "predict", "--crop", "--json", crop, cwd=tmp_path).stdout)
+    assert sum(told["faces"][0]["p"].values()) == pytest.approx(1, abs=1e-3)
+
+
+def test_the_loop_runs_as_typed(base: Path, tmp_path: Path) -> None:
+    command = base.with_name("fer-edge")
+    state = tmp_path / "state"
+    ran = sh(
+        command, "run", "--camera", "synthetic", "--duration", "3", "--json", cwd=tmp_path, XDG_STATE_HOME=str(state)
+    )
+    kinds = [json.loads(line)["kind"] for line in ran.stdout.splitlines()]
+    assert kinds[0] == "header" and kinds[-1] == "end" and "reading" in kinds
+    assert list((state / "fer-edge").iterdir()), "the journal is where the README says"
+    assert [p.name for p in tmp_path.iterdir()] == ["state"], "nothing else was written"
+
+
+@pytest.mark.skipif(Path("/dev/video0").exists(), reason="this machine has a camera")
+def test_no_camera_is_a_sentence_and_exit_4(base: Path, tmp_path: Path) -> None:
+    ran = sh(
+        base.with_name("fer-edge"), "run", "--camera", "0", cwd=tmp_path, check=False, XDG_STATE_HOME=str(tmp_path)
+    )
+    assert ran.returncode == 4
+    said = [line for line in ran.stderr.splitlines() if line.startswith("fer-edge:")]
+    assert len(said) == 1 and "camera" in said[0], ran.stderr
+    assert "Traceback" not in ran.stderr
+
+
+def test_quantize_without_the_host_extra_names_it(base: Path, tmp_path: Path) -> None:
+    ran = sh(base, "-m", "convert.quantize", cwd=tmp_path, check=False)
+    assert ran.returncode == 2
+    assert "pip install 'fer-edge[host]'" in ran.stderr and "Traceback" not in ran.stderr
+
+
+@pytest.mark.skipif(sys.version_info >= (3, 12), reason="tflite-runtime has no wheel for this Python")
+def test_tflite_runtime_extra_classifies(wheel: Path, crop: Path, tmp_path: Path) -> None:
+    python = environment(tmp_path / "env", f"{wheel}[tflite-runtime]")
+    script = (
+        "import sys, cv2; from fer_edge.bundle import Bundle; from fer_edge.classifier import Classifier, find_runtime\n"
+        "faces = cv2.imread(sys.argv[1], 0)[None]; model = Bundle.load().model\n"
+        "for name in ('tflite-runtime', 'litert'):\n"
+        "    c = Classifier(model, find_runtime(name)); print(c.runtime.id, *c.logits(faces)[0])\n"
+    )
+    ran = sh(python, "-c", script, crop, cwd=tmp_path)
+    old, new = (line.split() for line in ran.stdout.splitlines())
+    assert old[:2] == ["tflite-runtime", "2.14.0"] and new[0] == "litert"
+    a, b = np.array(old[2:], float), np.array(new[2:], float)
+    assert np.abs(a - b).max() < 0.5 and np.abs(a).max() > 0
+
+
+def test_quantize_as_typed_from_an_empty_directory(wheel: Path, tmp_path: Path) -> None:
+    """`pip install '.[host]'`, then `python -m convert.quantize`; TensorFlow is lent from the environment of the tests."""
+    python = _with_host_lent(wheel, tmp_path / "env")
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    ran = sh(python, "-m", "convert.quantize", cwd=empty)
+    assert "accuracy not judged" in ran.stdout
+    assert [p.name for p in empty.iterdir()] == ["bundle-paper"]
+    # the shipped model quantized again without data is the same network with nearly the same ranges
+    spec = json.loads((empty / "bundle-paper" / "bundle.json").read_text())
+    assert spec["provenance"]["calibration"]["kind"] == "stand-in"
+    assert spec["quantization"]["input"] == {"dtype": "int8", "scale": 1.0, "zero_point": -128}
+
+
+def _with_host_lent(wheel: Path, folder: Path) -> Path:
+    sh(sys.executable, "-m", "venv", folder, cwd=folder.parent)
+    python = folder / "bin" / "python"
+    sh(python, "-m", "pip", "-q", "--disable-pip-version-check", "install", "--no-deps", wheel, cwd=folder)
+    site = Path(
+        sh(python, "-c", "import sysconfig; print(sysconfig.get_paths()['purelib'])", cwd=folder).stdout.strip()
+    )
+    (site / "host.pth").write_text(
+        sysconfig.get_paths()["purelib"] + "\n"
+    )  # its own .pth files are not read: no checkout
+    where = sh(python, "-c", "import fer_edge; print(fer_edge.__file__)", cwd=folder).stdout
+    assert str(folder) in where
+    return python
