@@ -69,16 +69,9 @@ def test_the_journal_agrees_with_the_crops_themselves(
     said: dict[int, Counter[str]] = defaultdict(Counter)
     for event in events:
         if event.kind == "reading":
-            second = int(event.mono_s - start_s + 0.5 / FPS - _lag(events, start_s))
-            said[second][event.body["label"]] += 1
+            said[int(event.mono_s - start_s)][event.body["label"]] += 1
     bundle = Bundle.load(bundle_path)
     itself = [bundle.labels[int(row.argmax())] for row in bundle.classify(np.stack([whole_crop(f) for f in faces]))]
     assert len(said) >= FACES / 2, "the short-range detector finds about three quarters of them"
     agreed = [labels.most_common(1)[0][0] == itself[second] for second, labels in said.items()]
     assert np.mean(agreed) >= 0.9, f"{sum(agreed)} of {len(agreed)} found faces agree"
-
-
-def _lag(events: list, start_s: float) -> float:
-    """Seconds from the camera's opening to the video's first frame, by a reading and its frame number."""
-    first = next(event for event in events if event.kind == "reading")
-    return first.mono_s - start_s - first.body["frame"] / FPS

@@ -1,0 +1,1 @@
+"""The camera loop: camera → vision → output, put together in `run.py`. Needs neither TensorFlow nor a screen."""

@@ -1,0 +1,129 @@
+"""A camera on the Pi's ribbon cable, through picamera2: the Y plane of the small stream, gray at no cost.
+
+Facts of picamera2 0.3.38 that this file stands on: `capture_request(wait=seconds)` gives up with TimeoutError and
+leaves its job in the queue; rows of YUV420 arrays are `stride` wide, which may be more than the picture;
+SensorTimestamp is in ns since boot; Lux is the scene's brightness whatever the exposure.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from device.camera import SourceLost
+from device.clock import Clock
+from device.config import Settings
+from device.vision.frames import Frame
+from fer_edge.errors import CameraNotOpened
+
+_INSTALL = (
+    "`sudo apt install python3-picamera2`, and make the environment with `python3 -m venv --system-site-packages`"
+)
+_READ_S = 1.0
+
+
+def count() -> int:
+    """How many cameras libcamera lists; 0 where it or picamera2 does not work."""
+    try:
+        return len(_picamera2().global_camera_info())
+    except Exception:  # whatever is wrong with that stack, V4L2 is tried next
+        return 0
+
+
+class CsiCamera:
+    """Camera `number` of libcamera's list; `open` raises CameraNotOpened with what to install when there is none."""
+
+    live = True
+
+    def __init__(self, number: int, settings: Settings, clock: Clock) -> None:
+        self._number, self._settings, self._clock = number, settings, clock
+        self._camera: Any = None
+        self._seq = 0
+        self._model, self._width, self._height = "", 0, 0
+
+    def open(self) -> None:
+        settings = self._settings
+        try:
+            picamera2 = _picamera2()
+        except Exception as error:  # a numpy of another age raises ValueError, a missing libcamera ImportError
+            raise CameraNotOpened(f"picamera2 cannot be imported ({error}); {_INSTALL}") from error
+        try:
+            listed = picamera2.global_camera_info()
+            if self._number >= len(listed):
+                raise CameraNotOpened(
+                    f"there is no camera csi:{self._number}, libcamera lists {len(listed)}; check the cable with the "
+                    "power off, then `rpicam-hello --list-cameras`"
+                )
+            self._model = str(listed[self._number].get("Model", "unknown"))
+            # The number in the list is not always the one that opens it: USB cameras are sorted to its end.
+            self._camera = picamera2(camera_num=listed[self._number].get("Num", self._number))
+            size = (settings.width_px // 2 * 2, settings.height_px // 2 * 2)  # picamera2 wants even sides
+            between_us = round(1e6 / settings.fps)
+            self._camera.configure(
+                self._camera.create_video_configuration(
+                    main={"size": size},
+                    lores={"size": size, "format": "YUV420"},
+                    buffer_count=3,  # memory for frames is what boards of 512 MB run out of
+                    controls={"FrameDurationLimits": (between_us, between_us)},
+                    display=None,
+                    encode=None,
+                    queue=False,  # never a frame that was taken before it was asked for
+                )
+            )
+            self._camera.start()
+            self._width, self._height = self._camera.stream_configuration("lores")["size"]
+        except (RuntimeError, OSError, IndexError, ValueError) as error:
+            self.close()
+            raise CameraNotOpened(
+                f"csi:{self._number} does not start ({error}); another program may have it; try `rpicam-hello`"
+            ) from error
+
+    def read(self) -> Frame | None:
+        import numpy as np
+
+        if self._camera is None:
+            raise SourceLost(f"csi:{self._number} is closed")
+        try:
+            request = self._camera.capture_request(wait=_READ_S)
+        except TimeoutError:
+            self._camera.cancel_all_and_flush()  # else the job, served later, keeps a buffer for ever
+            return None
+        except RuntimeError as error:
+            raise SourceLost(f"csi:{self._number}: {error}") from error
+        try:
+            metadata = request.get_metadata()
+            # Copied, so that the chroma and the padding of each row are let go.
+            gray = np.array(request.make_array("lores")[: self._height, : self._width], np.uint8, order="C")
+        finally:
+            request.release()
+        now_ns = self._clock.mono_ns()
+        taken_ns = int(metadata.get("SensorTimestamp", now_ns))
+        if not now_ns - 10_000_000_000 < taken_ns <= now_ns:  # a driver with another clock
+            taken_ns = now_ns
+        lux = metadata.get("Lux")
+        frame = Frame(self._seq, taken_ns, gray, None if lux is None else float(lux))
+        self._seq += 1
+        return frame
+
+    def describe(self) -> dict[str, Any]:
+        return {
+            "kind": "csi",
+            "name": f"csi:{self._number}",
+            "model": self._model,
+            "width_px": self._width,
+            "height_px": self._height,
+            "time": "when exposed, by the sensor",
+        }
+
+    def close(self) -> None:
+        camera, self._camera = self._camera, None
+        if camera is not None:
+            camera.cancel_all_and_flush()
+            camera.stop()
+            camera.close()
+
+
+def _picamera2() -> Any:
+    """The class Picamera2; it comes with Raspberry Pi OS, never from pip."""
+    from picamera2 import Picamera2
+
+    return Picamera2

@@ -1,0 +1,36 @@
+"""OpenCV's video reader, quiet and with time limits: what the USB, network and file sources share."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import cv2
+    import numpy as np
+
+
+def reader(name: str | int, open_s: float = 5.0, read_s: float = 3.0) -> cv2.VideoCapture:
+    """OpenCV's reader of a file or address (FFmpeg) or of a camera number (V4L2); `isOpened()` tells whether it is one.
+
+    The limits hold for addresses; V4L2 gives up a read after `read_s` rounded up, and a file needs none.
+    """
+    # Both libraries write to stderr on their own; we say in a sentence what failed. Set before OpenCV first looks.
+    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
+    os.environ.setdefault("OPENCV_VIDEOIO_V4L_SELECT_TIMEOUT", str(max(1, round(read_s + 0.5))))
+    import cv2
+
+    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+    if isinstance(name, int):
+        return cv2.VideoCapture(name, cv2.CAP_V4L2)
+    limits = [cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, round(open_s * 1e3), cv2.CAP_PROP_READ_TIMEOUT_MSEC, round(read_s * 1e3)]
+    return cv2.VideoCapture(name, cv2.CAP_FFMPEG, limits)
+
+
+def gray_of(image: np.ndarray) -> np.ndarray:
+    """An OpenCV image, uint8 (H, W), (H, W, 1) or (H, W, 3) in blue, green, red, as uint8 (H, W)."""
+    import cv2
+
+    if image.ndim == 2:
+        return image
+    return image[:, :, 0] if image.shape[2] == 1 else cv2.cvtColor(image, cv2.COLOR_BGR2GRAY)

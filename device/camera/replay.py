@@ -1,0 +1,133 @@
+"""Recordings: a video file and a folder of images, every frame of them, as fast as the loop takes them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from device.camera import EndOfStream
+from device.camera.opencv import gray_of, reader
+from device.clock import Clock
+from device.config import Settings
+from device.vision.frames import Frame
+from fer_edge.errors import CameraNotOpened
+
+if TYPE_CHECKING:
+    import cv2
+    import numpy as np
+
+SUFFIXES = (".bmp", ".jpeg", ".jpg", ".pgm", ".png", ".tif", ".tiff", ".webp")
+
+
+class VideoFile:
+    """A video file. A frame's time is the start of the run plus the frame's own time in the video."""
+
+    live = False
+
+    def __init__(self, path: Path, clock: Clock) -> None:
+        self._path, self._clock = path, clock
+        self._reader: cv2.VideoCapture | None = None
+        self._first: np.ndarray | None = None
+        self._start_ns: int | None = None  # of the run, when the first frame is asked for
+        self._seq, self._last_ns, self._step_ns = 0, -1, 0
+        self._size = (0, 0)
+
+    def open(self) -> None:
+        import cv2
+
+        self.close()
+        self._reader = reader(str(self._path))
+        good, image = self._reader.read()
+        if not good:
+            self.close()
+            raise CameraNotOpened(f"{self._path} cannot be read as a video; check that it plays, or convert it to mp4")
+        fps = self._reader.get(cv2.CAP_PROP_FPS)
+        self._step_ns = round(1e9 / fps) if fps > 0 else 40_000_000
+        self._first, self._start_ns, self._last_ns = gray_of(image), None, -1
+        self._size = (self._first.shape[1], self._first.shape[0])
+
+    def read(self) -> Frame | None:
+        import cv2
+
+        if self._reader is None:
+            raise EndOfStream
+        if self._first is not None:
+            gray, self._first = self._first, None
+        else:
+            good, image = self._reader.read()
+            if not good:
+                raise EndOfStream
+            gray = gray_of(image)
+        at_ns = round(self._reader.get(cv2.CAP_PROP_POS_MSEC) * 1e6)
+        if at_ns <= self._last_ns:  # some containers have no times; the frame rate then stands in
+            at_ns = self._last_ns + self._step_ns
+        self._last_ns = at_ns
+        if self._start_ns is None:
+            self._start_ns = self._clock.mono_ns()
+        frame = Frame(self._seq, self._start_ns + at_ns, gray)
+        self._seq += 1
+        return frame
+
+    def describe(self) -> dict[str, Any]:
+        return {
+            "kind": "video",
+            "name": self._path.name,  # without its folder, which may name a person
+            "width_px": self._size[0],
+            "height_px": self._size[1],
+            "time": "start of the run plus position in the video; read as fast as it is processed",
+        }
+
+    def close(self) -> None:
+        self._first = None
+        if self._reader is not None:
+            self._reader.release()
+            self._reader = None
+
+
+class ImageFolder:
+    """The images in a folder, by name, in one level. Times are the start of the run plus position over frame rate."""
+
+    live = False
+
+    def __init__(self, path: Path, settings: Settings, clock: Clock) -> None:
+        self._path, self._clock, self._fps = path, clock, settings.fps
+        self._files: list[Path] = []
+        self._seq = 0
+        self._start_ns: int | None = None
+
+    def open(self) -> None:
+        try:
+            self._files = sorted(p for p in self._path.iterdir() if p.suffix.lower() in SUFFIXES)
+        except OSError as error:
+            raise CameraNotOpened(f"the folder {self._path} cannot be listed: {error.strerror}") from error
+        if not self._files:
+            raise CameraNotOpened(f"the folder {self._path} holds no images ({', '.join(SUFFIXES)})")
+        self._seq, self._start_ns = 0, None
+
+    def read(self) -> Frame | None:
+        import cv2
+        import numpy as np
+
+        if self._seq >= len(self._files):
+            raise EndOfStream
+        if self._start_ns is None:
+            self._start_ns = self._clock.mono_ns()
+        seq, path = self._seq, self._files[self._seq]
+        self._seq += 1
+        try:
+            coded = np.fromfile(path, np.uint8)
+            gray = cv2.imdecode(coded, cv2.IMREAD_GRAYSCALE) if len(coded) else None
+        except (OSError, cv2.error):
+            gray = None
+        return None if gray is None else Frame(seq, self._start_ns + round(seq * 1e9 / self._fps), gray)
+
+    def describe(self) -> dict[str, Any]:
+        return {
+            "kind": "images",
+            "name": self._path.name,
+            "images": len(self._files),
+            "time": f"start of the run plus position at {self._fps:g} a second; read as fast as they are processed",
+        }
+
+    def close(self) -> None:
+        self._files = []

@@ -1,0 +1,80 @@
+"""Time, from one place: the only file of this room that asks the system for it, so that a test can bring its own."""
+
+from __future__ import annotations
+
+import os
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Protocol
+
+_IMPORTED_NS = time.monotonic_ns()
+
+
+@dataclass(frozen=True, slots=True)
+class Stamp:
+    """A moment in both reckonings, as events carry it. `clock` says whether `wall` can be believed."""
+
+    mono_ns: int
+    wall: str  # UTC, ISO 8601 with milliseconds
+    clock: str  # synced, unsynced or unknown
+
+
+class Clock(Protocol):
+    """What the loop asks of time. `mono_ns` counts from boot and no clock step moves it; every timer uses it."""
+
+    boot: str
+
+    def mono_ns(self) -> int: ...
+    def stamp(self, mono_ns: int | None = None) -> Stamp: ...
+    def started_ns(self) -> int: ...
+    def sleep(self, seconds: float) -> None: ...
+
+
+class SystemClock:
+    """The clocks of this machine. Facts of the system are read below `root`, which a test may point elsewhere."""
+
+    def __init__(self, root: Path = Path("/")) -> None:
+        self._root = root
+        self.boot = self._read("proc/sys/kernel/random/boot_id") or "unknown"
+
+    def mono_ns(self) -> int:
+        """Nanoseconds since boot, time asleep included where the kernel counts it (CLOCK_BOOTTIME)."""
+        # The same clock that libcamera stamps frames with, so that a frame's age is a plain difference.
+        return time.clock_gettime_ns(time.CLOCK_BOOTTIME) if hasattr(time, "CLOCK_BOOTTIME") else time.monotonic_ns()
+
+    def stamp(self, mono_ns: int | None = None) -> Stamp:
+        """The moment `mono_ns`, or now, with the wall time that goes with it by the wall clock as it is set now."""
+        now_ns = self.mono_ns()
+        then_ns = now_ns if mono_ns is None else mono_ns
+        wall_s = (time.time_ns() + then_ns - now_ns) / 1e9
+        wall = datetime.fromtimestamp(wall_s, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        return Stamp(then_ns, wall, self.state())
+
+    def state(self) -> str:
+        """Whether the wall clock was set from the network: synced, unsynced, or unknown without systemd-timesyncd."""
+        folder = self._root / "run/systemd/timesync"
+        if (folder / "synchronized").exists():
+            return "synced"
+        return "unsynced" if folder.is_dir() else "unknown"
+
+    def started_ns(self) -> int:
+        """When this process was started, in `mono_ns`; when this module was imported where the kernel does not tell."""
+        told = self._read("proc/self/stat")
+        try:
+            # After the last bracket, because a process may have brackets and spaces in its name; field 22 of proc(5).
+            ticks = int(told.rpartition(")")[2].split()[19])
+        except (ValueError, IndexError):
+            return _IMPORTED_NS
+        return ticks * 1_000_000_000 // os.sysconf("SC_CLK_TCK")
+
+    def sleep(self, seconds: float) -> None:
+        """Nothing, after that long."""
+        time.sleep(max(0.0, seconds))
+
+    def _read(self, name: str) -> str:
+        try:
+            return (self._root / name).read_text().strip()
+        except OSError:
+            return ""

@@ -1,0 +1,1 @@
+"""Where events go: the sinks, and the journal, which is the one that lasts."""

@@ -1,0 +1,155 @@
+"""Sinks: where events go. All have the same three things, so that a run does not know how many it feeds."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from contextlib import ExitStack
+from types import TracebackType
+from typing import Any, Protocol, Self, TextIO
+
+from device.clock import Clock
+from fer_edge.events import Event
+
+
+class Sink(Protocol):
+    """A context manager that takes events in order."""
+
+    def __enter__(self) -> Sink: ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
+
+    def append(self, event: Event) -> None:
+        """Nothing, with the event taken."""
+        ...
+
+    def tick(self) -> None:
+        """Called at each turn of the loop, events or not: a sink may now do what it put off."""
+        ...
+
+
+class _Plain:
+    """A sink without anything to open, put off or close."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        pass
+
+    def tick(self) -> None:
+        pass
+
+
+class Memory(_Plain):
+    """A sink that keeps every event, in order."""
+
+    def __init__(self) -> None:
+        self.events: list[Event] = []
+
+    def append(self, event: Event) -> None:
+        self.events.append(event)
+
+    def of(self, kind: str) -> list[Event]:
+        """The events of one kind, in order."""
+        return [event for event in self.events if event.kind == kind]
+
+
+class _Lines(_Plain):
+    """A sink that writes lines to a stream, each at once. When its reader went away, it raises once, then is silent."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream: TextIO | None = stream
+
+    def _write(self, line: str) -> None:
+        if self._stream is None:
+            return
+        try:
+            self._stream.write(f"{line}\n")
+            self._stream.flush()
+        except BrokenPipeError:
+            self._stream = None
+            raise
+
+
+class JsonLines(_Lines):
+    """A sink that writes the journal's lines to a stream: all kinds, or those named. Raises BrokenPipeError once."""
+
+    def __init__(self, stream: TextIO, kinds: Collection[str] | None = None) -> None:
+        super().__init__(stream)
+        self._kinds = kinds
+
+    def append(self, event: Event) -> None:
+        if self._kinds is None or event.kind in self._kinds:
+            self._write(event.line())
+
+
+class Terminal(_Lines):
+    """A sink that writes a readable line a reading, timed from the first event. Raises BrokenPipeError once."""
+
+    def __init__(self, stream: TextIO) -> None:
+        super().__init__(stream)
+        self._start_s: float | None = None
+
+    def append(self, event: Event) -> None:
+        if self._start_s is None:
+            self._start_s = event.mono_s
+        if event.kind == "reading":
+            self._write(readable(event, self._start_s))
+
+
+def readable(event: Event, start_s: float = 0.0) -> str:
+    """A reading as a line for people: seconds since `start_s`, label, probability, and the face's place and size."""
+    body = event.body
+    x, y, width, height = body["xywh"]
+    return (
+        f"{event.mono_s - start_s:9.2f} s  {body['label']:<8} {max(body['p']):4.0%}   "
+        f"face {width}×{height} px at ({x}, {y})"
+    )
+
+
+class FanOut:
+    """A sink that hands each event to several; they are opened in order and closed the other way round."""
+
+    def __init__(self, sinks: Sequence[Sink]) -> None:
+        self._sinks = sinks
+        self._stack = ExitStack()
+
+    def __enter__(self) -> FanOut:
+        with ExitStack() as opening:
+            for sink in self._sinks:
+                opening.enter_context(sink)
+            self._stack = opening.pop_all()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stack.__exit__(kind, error, trace)
+
+    def append(self, event: Event) -> None:
+        for sink in self._sinks:
+            sink.append(event)
+
+    def tick(self) -> None:
+        for sink in self._sinks:
+            sink.tick()
+
+
+class Recorder:
+    """The events of one run: numbers them, stamps them, and hands them to a sink."""
+
+    def __init__(self, sink: Sink, clock: Clock) -> None:
+        self._sink, self._clock = sink, clock
+        self._seq = 0
+
+    def record(self, kind: str, body: dict[str, Any], mono_ns: int | None = None) -> Event:
+        """The event, after the sink has it. It happened at `mono_ns`, or now."""
+        stamp = self._clock.stamp(mono_ns)
+        event = Event(kind, self._seq, self._clock.boot, stamp.mono_ns / 1e9, stamp.wall, stamp.clock, body)
+        self._seq += 1
+        self._sink.append(event)
+        return event

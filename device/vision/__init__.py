@@ -1,0 +1,1 @@
+"""From a frame to readings: the values (`frames.py`) and the step (`pipeline.py`)."""

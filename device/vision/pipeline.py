@@ -1,0 +1,35 @@
+"""The step from a frame to the readings of its faces: find, crop, classify. It remembers nothing and writes nothing."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from device.vision.frames import Frame, Reading
+from fer_edge.preprocess import face_crop
+
+if TYPE_CHECKING:
+    from fer_edge.bundle import Bundle
+    from fer_edge.faces import Detector
+
+
+@dataclass(frozen=True, slots=True)
+class Pipeline:
+    """A detector and a bundle, put together by the bundle's mapping for that detector."""
+
+    detector: Detector
+    bundle: Bundle
+
+    def readings(self, frame: Frame) -> list[Reading]:
+        """What each face of `frame` shows, the largest face first; empty without a face."""
+        import numpy as np
+
+        faces = sorted(self.detector.detect(frame.gray), key=lambda face: -face.xywh[2] * face.xywh[3])
+        if not faces:
+            return []
+        mapping = self.bundle.mapping(self.detector.name)
+        crops = np.stack([face_crop(frame.gray, face.xywh, self.bundle.side, mapping) for face in faces])
+        return [
+            Reading(frame.seq, frame.mono_ns, face, self.bundle.labels[int(row.argmax())], row)
+            for face, row in zip(faces, self.bundle.classify(crops), strict=True)
+        ]
