@@ -12,11 +12,12 @@ SCHEMA = 1
 
 # kind: what its body holds
 KINDS = {
-    "header": "first line of a segment: schema, software, bundle, labels, detector, runtime, camera",
-    "camera": "state (opened, lost, back, closed), and what the source says of itself",
+    "header": "first line of a segment: schema, software, bundle, labels, preprocess, detector, runtime, camera, start_s "
+    "(seconds from the process's start to each step of starting)",
+    "camera": "state (opened, lost, back, closed), camera (what the source says of itself); reason and gap_s of a loss",
     "reading": "one face of one frame: frame, track, xywh px, score, label, p (probabilities in the header's order), "
-    "quality, age_ms (from the frame's capture to this reading)",
-    "end": "last line of a run: reason, frames and drops by reason, faces, readings",
+    "quality, age_ms (from the frame's capture to this reading; null for a recording)",
+    "end": "last line of a run: reason, seconds, frames, drops by reason (busy, unread, unreadable), faces, readings, start_s",
 }
 
 
@@ -35,6 +36,10 @@ class Event:
     wall: str
     clock: str
     body: dict[str, Any]
+
+    def __post_init__(self) -> None:
+        taken = {"kind", "seq", "boot", "mono_s", "wall", "clock"} & self.body.keys()
+        assert not taken, f"the body of a {self.kind} may not hold {taken}, which every event has"
 
     def line(self) -> str:
         """The event as one line of JSON without its newline, the common fields first."""

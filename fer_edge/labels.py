@@ -7,14 +7,22 @@ LABELS = ("angry", "disgust", "fear", "happy", "neutral", "sad", "surprise")
 # Other spellings that data sets of this field use for the same seven.
 SPELLINGS = {
     "anger": "angry",
+    "ang": "angry",
     "disgusted": "disgust",
+    "dis": "disgust",
     "fearful": "fear",
     "afraid": "fear",
+    "scared": "fear",
+    "fea": "fear",
     "happiness": "happy",
     "joy": "happy",
+    "hap": "happy",
     "neutrality": "neutral",
+    "neu": "neutral",
     "sadness": "sad",
     "surprised": "surprise",
+    "suprise": "surprise",  # misspelt so in several sets on Kaggle
+    "sur": "surprise",
 }
 
 

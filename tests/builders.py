@@ -96,3 +96,35 @@ def class_tree(root: Path, counts: dict[str, dict[str, int]], seed: int = 0) -> 
             for i in range(n):
                 write_image(folder / f"{i:04d}.png", bar(LABELS.index(label), rng))
     return root
+
+
+def pixel_rows(per_class: int, side: int = 48, seed: int = 0) -> list[tuple[int, np.ndarray]]:
+    """So many bars of each of the seven classes, each with its number in LABELS, class after class."""
+    from fer_edge.labels import LABELS
+
+    rng = np.random.default_rng(seed)
+    return [(label, bar(label, rng, side)) for label in range(len(LABELS)) for _ in range(per_class)]
+
+
+def write_pixel_csv(path: Path, rows: Iterable[tuple[str, str, str]], header: str = "emotion,pixels,Usage") -> Path:
+    """A CSV of (emotion, pixels, Usage) rows in the order of the header's columns, whose names may have spaces."""
+    columns = [word.strip() for word in header.split(",")]
+    lines = [header]
+    for emotion, pixels, usage in rows:
+        cells = {"emotion": emotion, "pixels": pixels, "Usage": usage}
+        lines.append(",".join(cells[column] for column in columns))
+    path.write_text("\n".join(lines) + "\n")
+    return path
+
+
+def pixel_text(gray: np.ndarray) -> str:
+    """The pixels of uint8 (H, W) as FER2013's CSV has them: numbers with a space between."""
+    return " ".join(map(str, gray.ravel().tolist()))
+
+
+def packed(folder: Path, path: Path, top: str = "") -> Path:
+    """A zip of everything below `folder`, its folders too, under the folder `top` if one is named."""
+    with zipfile.ZipFile(path, "w") as archive:
+        for file in sorted(folder.rglob("*")):
+            archive.write(file, Path(top) / file.relative_to(folder))
+    return path

@@ -21,6 +21,8 @@ from fer_edge.labels import LABELS, canonical
         ("0_Angry", "angry"),
         ("06-surprise", "surprise"),
         ("neutral ", "neutral"),
+        ("Suprise", "surprise"),
+        ("HAP", "happy"),
         ("contempt", None),
         ("", None),
     ],
