@@ -139,8 +139,8 @@ def readme_block(bundle: Path) -> str:
     return "\n".join(
         [
             f"`models/paper`, int8, {report.subject.runtime}; FER2013's {report.data.part} part (PrivateTest), one view,"
-            f" one seed ({history['recipe']['seed']}), weights of epoch {history['best_epoch']} of {len(history['epochs'])} by PublicTest;"
-            " 95 % intervals in brackets.",
+            f" one seed ({history['recipe']['seed']}), weights of epoch {history['best_epoch']} of"
+            f" {len(history['epochs'])} by PublicTest; 95 % intervals in brackets.",
             "",
             f"| | int8, n = {s.n:,} | without the {s.n - u.n:,} also in Training, n = {u.n:,} "
             f"| published, n = {published.N:,} |",

@@ -14,11 +14,11 @@ import numpy as np
 from convert.bootstrap import DRAWS, SEED, difference, margin, resamples, weighted_auc
 from convert.calibration import STAND_IN, StandIn
 from convert.card import parity_table
-from convert.data import Samples, load
+from convert.data import Samples, load, remarks
 from convert.tflite import float_tflite, load_keras
-from fer_edge.bundle import Bundle
+from fer_edge.bundle import Bundle, sha256_of
 from fer_edge.classifier import Classifier, softmax
-from fer_edge.errors import NotEnoughData, ParityFailed, UsageError, guarded
+from fer_edge.errors import BundleRefused, NotEnoughData, ParityFailed, UsageError, guarded
 
 PARTS = ("validation", "test")
 
@@ -210,13 +210,18 @@ def float_classifier(keras_file: Path, threads: int = 1) -> Classifier:
 def check(bundle: Bundle, data: Path | None, threads: int = 1) -> ParityReport:
     """The parity report of a bundle that holds its float model. Raises UsageError when it does not."""
     source = bundle.path / "float.keras"
+    if source.is_file() and sha256_of(source) != bundle.spec["provenance"]["float_sha256"]:
+        raise BundleRefused(f"{source} is not the float model this bundle was made from (its hash differs)")
     if not source.is_file():
         raise UsageError(
             f"{source} is missing: parity needs the float model; take the bundle as `convert.quantize` wrote it"
         )
     float_model, int8_model = float_classifier(source, threads), Classifier(bundle.model, threads=threads)
     if data is not None:
-        return on_data(float_model, int8_model, load(data, bundle.side), bundle.labels)
+        samples = load(data, bundle.side)
+        for remark in remarks(samples):
+            print(remark, file=sys.stderr)
+        return on_data(float_model, int8_model, samples, bundle.labels)
     if not (bundle.path / STAND_IN).is_file():
         raise NotEnoughData(
             f"{bundle.path} holds no {STAND_IN}, and no --data was given: there is nothing to compare on"

@@ -21,7 +21,7 @@ import numpy as np
 import fer_edge
 from convert.calibration import STAND_IN, Calibration, StandIn, from_data, stand_in
 from convert.card import card, parity_table
-from convert.data import load
+from convert.data import load, remarks
 from convert.golden import write_golden
 from convert.mapping import known_mappings
 from convert.parity import ParityReport, float_classifier, on_data, without_data
@@ -123,6 +123,8 @@ def quantize(
             f"{source.model} gives {model.output_shape[-1]} classes, not the {len(source.labels)} expressions"
         )
     samples = load(data, side) if data is not None else None
+    for remark in remarks(samples) if samples is not None else ():
+        _say(remark)
     shipped = _stand_in(source, make=samples is None, seed=seed)
     calibration = from_data(samples, seed=seed) if samples is not None else _images(shipped)
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from convert.cpu import bfloat16_is_fast
-from convert.data import Samples, load
+from convert.data import Samples, load, remarks
 from convert.model import NETWORKS, Network, build, multiply_adds, parameters
 from fer_edge.errors import DataError, UsageError, guarded
 from fer_edge.labels import LABELS
@@ -214,6 +214,8 @@ def _run(args: argparse.Namespace) -> int:
     if not args.resume and (args.out / "checkpoint.npz").exists():
         raise UsageError(f"{args.out} holds a run already; --resume goes on with it, another --out begins anew")
     samples = load(args.data)
+    for remark in remarks(samples):
+        print(remark, file=sys.stderr)
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     import tensorflow as tf
 

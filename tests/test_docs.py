@@ -56,3 +56,19 @@ def test_the_version_is_in_the_changelog() -> None:
     import fer_edge
 
     assert f"## {fer_edge.__version__}" in (ROOT / "CHANGELOG.md").read_text()
+
+
+def test_the_readmes_figures_are_those_of_the_reports() -> None:
+    from convert.card import readme_block, with_block
+
+    assert with_block(README, readme_block(ROOT / "models" / "paper")) == README, "run `python -m convert.card`"
+
+
+def test_the_card_is_that_of_the_reports() -> None:
+    import json
+
+    from convert.card import card
+
+    paper = ROOT / "models" / "paper"
+    spec, parity, history = (json.loads((paper / f"{n}.json").read_text()) for n in ("bundle", "parity", "history"))
+    assert card(spec, parity, history) == (paper / "CARD.md").read_text()

@@ -73,7 +73,8 @@ def test_what_the_wheel_holds(wheel: Path) -> None:
 
 
 def test_base_install_classifies_without_the_host_packages(base: Path, crop: Path, tmp_path: Path) -> None:
-    script = "import importlib.util as u; print([m for m in ('tensorflow', 'keras', 'sklearn', 'matplotlib') if u.find_spec(m)])"
+    host = ("tensorflow", "keras", "sklearn", "matplotlib")
+    script = f"import importlib.util as u; print([m for m in {host} if u.find_spec(m)])"
     assert sh(base, "-c", script, cwd=tmp_path).stdout.strip() == "[]"
     command = base.with_name("fer-edge")
     told = json.loads(sh(command, "predict", "--crop", "--json", crop, cwd=tmp_path).stdout)

