@@ -23,7 +23,7 @@ check: $(VENV)/.test  ## style, imports and types
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
 
 detectors: $(VENV)/.host
-	@$(BIN)/fer-edge detectors install >/dev/null 2>&1 || $(BIN)/fer-edge detectors install
+	@$(BIN)/fer-edge detectors install >/dev/null
 
 # Everything in models/paper/ but the training itself, from a trained float model: make release-paper FER2013=… RUN=…
 release-paper: $(VENV)/.host

@@ -70,7 +70,7 @@ class SystemClock:
         return ticks * 1_000_000_000 // os.sysconf("SC_CLK_TCK")
 
     def sleep(self, seconds: float) -> None:
-        """Nothing, after that long."""
+        """Waits that long."""
         time.sleep(max(0.0, seconds))
 
     def _read(self, name: str) -> str:

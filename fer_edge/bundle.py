@@ -21,7 +21,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -135,23 +135,26 @@ class Bundle:
         """Probabilities float32 (N, K) of crops uint8 (N, side, side), by this bundle's temperature."""
         return self.classifier.probabilities(crops, self.temperature)
 
+    def classify_faces(self, gray: np.ndarray, faces: Sequence[Face], detector: str) -> np.ndarray:
+        """Probabilities float32 (N, K) of faces that the detector called `detector` found in `gray` uint8 (H, W)."""
+        import numpy as np
+
+        mapping = self.mapping(detector)
+        crops = [face_crop(gray, face.xywh, self.side, mapping) for face in faces]
+        return self.classify(np.stack(crops) if crops else np.empty((0, self.side, self.side), np.uint8))
+
     def predict(self, gray: np.ndarray, is_crop: bool = False) -> list[Prediction]:
         """What each face of a picture shows, the largest first; empty when no face was found.
 
         `gray` is uint8 (H, W). With `is_crop` the picture is taken as one face crop, as data sets hold them.
         """
-        import numpy as np
-
-        faces: list[Face | None]
         if is_crop:
-            faces, crops = [None], [whole_crop(gray, self.side)]
-        else:
-            found = sorted(self._detector.detect(gray), key=lambda f: -f.xywh[2] * f.xywh[3])
-            mapping = self.mapping(self._detector.name)
-            faces, crops = list(found), [face_crop(gray, f.xywh, self.side, mapping) for f in found]
-        if not crops:
-            return []
-        rows = self.classify(np.stack(crops))
+            (row,) = self.classify(whole_crop(gray, self.side)[None])
+            return [Prediction(None, self.labels[int(row.argmax())], row)]
+        from fer_edge.faces import largest_first
+
+        faces = largest_first(self._detector.detect(gray))
+        rows = self.classify_faces(gray, faces, self._detector.name)
         return [Prediction(face, self.labels[int(row.argmax())], row) for face, row in zip(faces, rows, strict=True)]
 
 

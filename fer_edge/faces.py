@@ -30,6 +30,11 @@ class Face:
     eyes: tuple[tuple[float, float], tuple[float, float]] | None = None
 
 
+def largest_first(faces: list[Face]) -> list[Face]:
+    """The faces in the order in which they matter to a reader: the largest, which is mostly the nearest, first."""
+    return sorted(faces, key=lambda face: -face.xywh[2] * face.xywh[3])
+
+
 class Detector(Protocol):
     """Whatever finds faces. `name` is what a bundle knows its mapping by."""
 

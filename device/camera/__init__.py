@@ -33,7 +33,7 @@ class Source(Protocol):
     live: bool  # a live source is read all the time and frames are dropped to stay fresh; a recording waits
 
     def open(self) -> None:
-        """Nothing, with the source ready to read. Raises CameraNotOpened within a few seconds."""
+        """Makes the source ready to read. Raises CameraNotOpened within a few seconds."""
         ...
 
     def read(self) -> Frame | None:
@@ -48,7 +48,7 @@ class Source(Protocol):
         ...
 
     def close(self) -> None:
-        """Nothing, with the device given back; harmless when it is not open."""
+        """Gives the device back; harmless when it is not open."""
         ...
 
 

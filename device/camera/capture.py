@@ -64,7 +64,7 @@ class Capture:
         self.close()
 
     def close(self) -> None:
-        """Nothing, with the thread ended, the source closed and the frame nobody took counted; may be called twice."""
+        """Ends the thread, closes the source and counts the frame nobody took; may be called twice."""
         self._stop.set()
         with self._turn:
             self._turn.notify_all()
@@ -108,7 +108,7 @@ class Capture:
             self.source.close()
 
     def _first_frame(self) -> None:
-        """Nothing, once the source gave a frame since it was opened. Raises CameraNotOpened when it gives none."""
+        """Waits until the source gave a frame since it was opened. Raises CameraNotOpened when it gives none."""
         self._last_ns = self._clock.mono_ns()
         before = self.read
         try:
@@ -118,7 +118,7 @@ class Capture:
             raise CameraNotOpened(f"the camera opened but gave no picture: {lost}") from lost
 
     def _one_frame(self, patience_s: float) -> None:
-        """Nothing, after one reading of the source. Raises SourceLost when a live one gave nothing for `patience_s`."""
+        """Reads the source once. Raises SourceLost when a live one gave nothing for `patience_s`."""
         frame = self.source.read()
         if frame is None and self.source.live:
             waited_s = (self._clock.mono_ns() - self._last_ns) / 1e9
@@ -139,7 +139,7 @@ class Capture:
             self._turn.notify_all()
 
     def _bring_back(self, reason: str) -> None:
-        """Nothing, once the lost source gives frames again or the run is stopped. Raises RestartMe after `reopen_s`."""
+        """Returns once the lost source gives frames again or the run is stopped. Raises RestartMe after `reopen_s`."""
         gone_ns, wait_s = self._last_ns, _FIRST_WAIT_S
         self._changes.append(Change("lost", reason, self._since_s(gone_ns)))
         while not self._stop.is_set():

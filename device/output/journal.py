@@ -59,7 +59,7 @@ class Journal:
         return self
 
     def append(self, event: Event) -> None:
-        """Nothing, with the event's line handed to the kernel; the first one, a header, also forced to the card."""
+        """Hands the event's line to the kernel; the first one, a header, is also forced to the card."""
         if self._file is None:
             raise UsageError(f"the journal in {self.folder} is closed")
         rest = memoryview(f"{event.line()}\n".encode())
@@ -76,13 +76,13 @@ class Journal:
             self.tick()
 
     def tick(self) -> None:
-        """Nothing, with the lines forced to the card if the oldest of them has waited long enough."""
+        """Forces the lines to the card if the oldest of them has waited long enough."""
         since_ns = self._unsynced_since_ns
         if since_ns is not None and self._clock.mono_ns() - since_ns >= self._sync_ns:
             self.sync()
 
     def sync(self) -> None:
-        """Nothing, with every line forced to the card."""
+        """Forces every line to the card."""
         if self._file is not None and self._unsynced_since_ns is not None:
             try:
                 os.fdatasync(self._file)

@@ -21,7 +21,7 @@ class Sink(Protocol):
     ) -> None: ...
 
     def append(self, event: Event) -> None:
-        """Nothing, with the event taken."""
+        """Takes the event."""
         ...
 
     def tick(self) -> None:

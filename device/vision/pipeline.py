@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from device.vision.frames import Frame, Reading
-from fer_edge.preprocess import face_crop
+from fer_edge.faces import largest_first
 
 if TYPE_CHECKING:
     from fer_edge.bundle import Bundle
@@ -22,14 +22,8 @@ class Pipeline:
 
     def readings(self, frame: Frame) -> list[Reading]:
         """What each face of `frame` shows, the largest face first; empty without a face."""
-        import numpy as np
-
-        faces = sorted(self.detector.detect(frame.gray), key=lambda face: -face.xywh[2] * face.xywh[3])
-        if not faces:
-            return []
-        mapping = self.bundle.mapping(self.detector.name)
-        crops = np.stack([face_crop(frame.gray, face.xywh, self.bundle.side, mapping) for face in faces])
+        faces = largest_first(self.detector.detect(frame.gray))
         return [
             Reading(frame.seq, frame.mono_ns, face, self.bundle.labels[int(row.argmax())], row)
-            for face, row in zip(faces, self.bundle.classify(crops), strict=True)
+            for face, row in zip(faces, self.bundle.classify_faces(frame.gray, faces, self.detector.name), strict=True)
         ]
