@@ -20,10 +20,12 @@ END = "<!-- end -->"
 def parity_table(report: dict[str, Any]) -> str:
     """A parity report's JSON values as Markdown, every figure with its n and interval."""
     e = report["logits"]
+    clear = f" (on {e['clear_agreement']:.4f} of the {e['clear_n']} where float is clear)" if e["clear_n"] else ""
     lines = [
         f"Verdict: **{report['verdict']}** ({report['runtime']}; float.keras through the same interpreter as float TFLite)",
         "",
-        f"Logits on {e['n']} images ({e['images']}): labels agree on {e['agreement']:.4f}, slope {e['slope']:.4f}, "
+        f"Logits on {e['n']} images ({e['images']}): labels agree on {e['agreement']:.4f}"
+        f"{clear}, slope {e['slope']:.4f}, "
         f"RMS error {e['rms']:.4f} of the logits' spread.",
     ]
     lines += [f"- outside its tolerance: {reason}" for reason in report["failures"]]
