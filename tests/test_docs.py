@@ -32,7 +32,7 @@ def test_the_list_of_commands_is_whole() -> None:
     ran = subprocess.run(
         [sys.executable, "-m", "fer_edge", "--help"], cwd=ROOT, capture_output=True, text=True, check=False
     )
-    found = re.findall(r"^    (\w+) ", ran.stdout, re.M)
+    found = re.findall(r"^    (\w+)", ran.stdout, re.M)
     assert found == [c.split()[0] for c in COMMANDS]
 
 
