@@ -41,6 +41,9 @@ class Tolerances:
     rms: float = 0.1  # of the logits' error, in standard deviations of float's logits
 
 
+TOLERANCES = Tolerances()
+
+
 @dataclass(frozen=True)
 class ParityReport:
     """Float against int8. `parts` is empty without data; `logits` then speaks of stand-in images."""
@@ -70,7 +73,7 @@ def on_data(
     int8_model: Classifier,
     samples: Samples,
     labels: tuple[str, ...],
-    t: Tolerances = Tolerances(),
+    t: Tolerances = TOLERANCES,
 ) -> ParityReport:
     """The report on the validation and the test part, each alone and both together.
 
@@ -103,7 +106,7 @@ def without_data(
     int8_model: Classifier,
     images: np.ndarray,
     labels: tuple[str, ...],
-    t: Tolerances = Tolerances(),
+    t: Tolerances = TOLERANCES,
 ) -> ParityReport:
     """The report on stand-in images uint8 (N, side, side): labels and logits of both models, and no word on accuracy."""
     f, q = _logits(float_model, images, "float"), _logits(int8_model, images, "int8")
