@@ -112,7 +112,8 @@ def test_quantize_without_the_host_extra_names_it(base: Path, tmp_path: Path) ->
 
 @pytest.mark.skipif(sys.version_info >= (3, 12), reason="tflite-runtime has no wheel for this Python")
 def test_tflite_runtime_extra_classifies(wheel: Path, crop: Path, tmp_path: Path) -> None:
-    python = environment(tmp_path / "env", f"{wheel}[tflite-runtime]")
+    """With the constraints for Raspberry Pi OS Bookworm, both runtimes in one environment."""
+    python = environment(tmp_path / "env", "-c", ROOT / "constraints" / "bookworm.txt", f"{wheel}[tflite-runtime]")
     script = (
         "import sys, cv2; from fer_edge.bundle import Bundle; from fer_edge.classifier import Classifier, find_runtime\n"
         "faces = cv2.imread(sys.argv[1], 0)[None]; model = Bundle.load().model\n"
