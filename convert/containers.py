@@ -5,11 +5,12 @@ from __future__ import annotations
 import gzip
 import os
 import tarfile
+import threading
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import IO, cast
 
@@ -39,10 +40,15 @@ class Files:
     folders: tuple[str, ...]
     open: Callable[[str], IO[bytes]]
     sequential: bool = False
+    _turn: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
     def read(self, name: str) -> bytes:
-        """All bytes of one file. Safe in several threads at once. Raises one of DAMAGE."""
-        with self.open(name) as file:
+        """All bytes of one file. Safe in several threads at once. Raises one of DAMAGE.
+
+        One at a time: members of one zip read side by side come out damaged now and then on Python 3.13.0, 60 to 90 of
+        FER2013's 35,887.
+        """
+        with self._turn, self.open(name) as file:
             return file.read()
 
     def place(self, name: str) -> str:

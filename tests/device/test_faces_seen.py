@@ -59,7 +59,7 @@ def seen(tmp_path_factory: pytest.TempPathFactory, bundle_path: Path, blazeface:
     faces = samples.x[chosen].reshape(FACES, 48, 48)
     places = np.random.default_rng(1).integers((100, 60), (360, 240), (FACES, 2))
     scenes = [paste(face, FACE_PX, (int(x), int(y))) for face, (x, y) in zip(faces, places, strict=True)]
-    clip = write_video(folder / "faces.avi", (scene for scene in scenes for _ in range(FPS)), fps=FPS, code="MJPG")
+    clip = write_video(folder / "faces.mkv", (scene for scene in scenes for _ in range(FPS)), fps=FPS, code="FFV1")
     settings = Settings(str(clip), bundle=bundle_path, log=folder / "log", detector="blazeface-short-range")
     assert run(settings) == 0
     events = journal_events(folder / "log")
@@ -83,7 +83,7 @@ def seen(tmp_path_factory: pytest.TempPathFactory, bundle_path: Path, blazeface:
 def test_the_loop_says_what_the_still_scenes_say(seen: Seen) -> None:
     """Video, capture and journal lose nothing: the label is that of the same scene as a picture."""
     agreed = np.mean(seen.journal == seen.still)
-    assert agreed >= 0.95, f"{agreed:.3f} of {len(seen.still)}"
+    assert agreed >= 0.99, f"{agreed:.3f} of {len(seen.still)}"
 
 
 def test_detected_crops_are_worth_as_much_as_the_data_sets_own(seen: Seen) -> None:
