@@ -26,16 +26,18 @@ detectors: $(VENV)/.host
 	@$(BIN)/fer-edge detectors install >/dev/null
 
 # Everything in models/paper/ but the training itself, from a trained float model: make release-paper FER2013=… RUN=…
-release-paper: $(VENV)/.host
+release-paper: $(VENV)/.host detectors
 	@test -n "$(FER2013)" -a -n "$(RUN)" || { echo "make release-paper FER2013=data set RUN=folder of convert.train" >&2; exit 2; }
 	@test -f $(RUN)/stand-in.npz || $(BIN)/python -m convert.calibration $(RUN)/model.keras
 	@$(BIN)/python -m convert.quantize --model $(RUN)/model.keras --name paper --data $(FER2013) --out models/paper --threads 2
 	@$(BIN)/python -m convert.evaluate models/paper --data $(FER2013) --out models/paper/report
+	@$(BIN)/python -m convert.mapping --data $(FER2013) --detector blazeface-short-range --bundle models/paper --json > $(VENV)/detection.json
+	@mv $(VENV)/detection.json models/paper/report/
 	@$(BIN)/python -m convert.card
 
 $(VENV)/bin/python:
 	@test -n "$(PYTHON)" || { echo "Python 3.11, 3.12 or 3.13 is needed and none was found; name one: make PYTHON=/path/to/python" >&2; exit 2; }
-	@$(PYTHON) -m venv $(VENV)
+	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); echo "no environment could be made; on Debian: apt install python3-venv" >&2; exit 2; }
 
 $(VENV)/.host: $(VENV)/bin/python pyproject.toml
 	@echo "setting up $(VENV) (once)" >&2

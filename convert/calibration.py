@@ -1,7 +1,7 @@
 """`python -m convert.calibration MODEL`: images that stand in for data, drawn out of the float model's own statistics.
 
 What an int8 file's ranges are chosen on. With a data set: a stratified sample of its training part, of which the indices
-are kept. Without one: images optimised until every batch normalisation of the float model sees the statistics it had in
+are kept. Without one: images optimised towards the statistics that every batch normalisation of the float model had in
 training (ZeroQ, arXiv 2001.00281; DeepInversion, arXiv 1912.08795). They are nobody's face and may be shipped; a second
 set, made from another seed and never calibrated on, lets parity say something where there are no data.
 """
@@ -10,17 +10,19 @@ from __future__ import annotations
 
 import argparse
 import sys
+import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from convert.arguments import whole_number
 from convert.cpu import bfloat16_is_fast
 from convert.data import Samples
 from convert.tflite import load_keras
 from fer_edge.bundle import sha256_of
-from fer_edge.errors import BundleRefused, NotEnoughData, guarded
+from fer_edge.errors import BundleRefused, NotEnoughData, UsageError, guarded
 
 if TYPE_CHECKING:
     import keras
@@ -55,7 +57,7 @@ class StandIn:
                 sha = str(saved["model_sha256"])
                 settings = {"seed": int(saved["seed"]), "steps": int(saved["steps"]), "loss": float(saved["loss"])}
                 made = StandIn(saved["calibrate"], saved["check"], sha, settings)
-        except (OSError, ValueError, KeyError) as error:
+        except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
             raise BundleRefused(
                 f"{path} holds no stand-in images ({error}); `python -m convert.calibration` makes them"
             ) from error
@@ -167,12 +169,14 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m convert.calibration", description=__doc__)
     parser.add_argument("model", type=Path, help="a float model, .keras")
     parser.add_argument("--out", type=Path, help=f"file to write; default: {STAND_IN} beside the model")
-    parser.add_argument("--steps", type=int, default=STEPS)
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--steps", type=whole_number(1), default=STEPS)
+    parser.add_argument("--seed", type=whole_number(0), default=0)
     args = parser.parse_args(argv)
 
     def run() -> int:
         out = args.out or args.model.with_name(STAND_IN)
+        if not out.parent.is_dir():
+            raise UsageError(f"{out.parent} is no folder to write {out.name} into")
         made = stand_in(args.model, steps=args.steps, seed=args.seed)
         made.save(out)
         print(f"{out}: {len(made.calibrate)} images to calibrate on and {len(made.check)} to check with")

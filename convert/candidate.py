@@ -59,14 +59,15 @@ def _beside(file: Path) -> Path | None:
 
 
 def read_history(path: Path | None) -> dict[str, Any] | None:
-    """The epochs and the best epoch of a training's history.json; None for no file or no epoch. Raises UsageError."""
+    """The epochs, the best one and the data of a training's history.json; None for no file or no epoch. Raises UsageError."""
     if path is None:
         return None
     try:
         values = json.loads(path.read_text())
         names = ("epoch", "loss", "accuracy", "val_loss", "val_accuracy")
         epochs = [{name: row[name] for name in names} for row in values["epochs"]]
-        return {"epochs": epochs, "best_epoch": values["best_epoch"]} if epochs else None
+        kept = {"epochs": epochs, "best_epoch": values["best_epoch"], "data": values.get("data")}
+        return kept if epochs else None
     except OSError as error:
         raise UsageError(f"{path} cannot be read: {error.strerror}") from error
     except (ValueError, KeyError, TypeError) as error:

@@ -83,19 +83,20 @@ def card(spec: dict[str, Any], parity: dict[str, Any], history: dict[str, Any] |
         f"| out | logits, {q['output']['dtype']}, scale {q['output']['scale']:.6g}, zero point {q['output']['zero_point']} |",
         f"| crop | {spec['input']['preprocess']} |",
         f"| float model | float.keras, SHA-256 {made['float_sha256'][:16]}… |",
-        f"| calibrated on | {_words(made['calibration'])} |",
+        f"| calibrated on | {_calibrated_on(made['calibration'])} |",
         f"| made with | {', '.join(f'{k} {v}' for k, v in made['versions'].items() if v)} |",
     ]
     if history:
         best = history["epochs"][history["best_epoch"] - 1]
         counts = history["data"]
+        recipe = _words(history["recipe"], but=("epochs", "seed", "early_stopping"))
         lines += [
             "",
             "## Training",
             "",
             f"{len(history['epochs'])} epochs on {counts['train']:,} training images, seed {history['recipe']['seed']}, "
             f"{history['policy']}; the weights of epoch {best['epoch']}, the best on {counts['validation']:,} validation"
-            f" images (accuracy {best['val_accuracy']:.4f}). One seed. Recipe: {_words(history['recipe'])}."
+            f" images (accuracy {best['val_accuracy']:.4f}). One seed. Recipe: {recipe}."
             f" Network: {_words(history['network'])}.",
         ]
     lines += [
@@ -118,8 +119,16 @@ def card(spec: dict[str, Any], parity: dict[str, Any], history: dict[str, Any] |
     return "\n".join(lines)
 
 
-def _words(values: dict[str, Any]) -> str:
-    return ", ".join(f"{key.replace('_', ' ')} {value}" for key, value in values.items())
+def _words(values: dict[str, Any], but: tuple[str, ...] = ()) -> str:
+    return ", ".join(f"{key.replace('_', ' ')} {value}" for key, value in values.items() if key not in but)
+
+
+def _calibrated_on(origin: dict[str, Any]) -> str:
+    if origin["kind"] == "training images":
+        each = f"{origin['per_class']} of each class where it has them"
+        return f"{origin['images']} training images, {each}, seed {origin['seed']}"
+    made = f"{origin['steps']} steps, seed {origin['seed']}, loss {origin['loss']:.4f}"
+    return f"{origin['images']} images made from the float model's own statistics ({made}), no one's face"
 
 
 def readme_block(bundle: Path) -> str:
@@ -138,6 +147,10 @@ def readme_block(bundle: Path) -> str:
     worst = min((k for k in s.classes if k.recall is not None), key=lambda k: k.recall or 0.0)
     theirs = published.CLASSES[worst.label].recall
     change, auc = together["accuracy"], together["macro_auc"]
+    recalls = {label: row["recall"] for label, row in together["classes"].items() if row["recall"]}
+    label, most = min(recalls.items(), key=lambda item: item[1]["difference"])
+    seen = json.loads((bundle / "report" / "detection.json").read_text())
+    found = seen["cost"]["in the bundle"]
     return "\n".join(
         [
             f"`models/paper`, int8, {report.subject.runtime}; FER2013's {report.data.part} part (PrivateTest), one view,"
@@ -157,7 +170,14 @@ def readme_block(bundle: Path) -> str:
             f"int8 − float on both test parts, n = {together['n']:,}: accuracy {change['difference'] * 100:+.2f} points"
             f" ({change['low'] * 100:+.2f} to {change['high'] * 100:+.2f}), macro AUC {auc['difference']:+.4f}"
             f" ({auc['low']:+.4f} to {auc['high']:+.4f}), the same label on {together['agreement'] * 100:.1f} %:"
-            f" {parity['verdict']}.",
+            f" {parity['verdict']}. The class that loses most recall is {label}: {most['difference'] * 100:+.1f} points"
+            f" ({most['low'] * 100:+.1f} to {most['high'] * 100:+.1f}).",
+            f"Faces as the device finds them: of {found['n']:,} PublicTest faces pasted at {seen['size_px']} px into"
+            " scenes"
+            f" {seen['detector']} found {found['found']:,}; {found['same_label'] * 100:.1f} % of these kept the label of"
+            f" the data set's own crop, {found['same_label_true_square'] * 100:.1f} % where the true square was cut from the"
+            f" scene; accuracy {found['accuracy_detected'] * 100:.1f} %,"
+            f" on their own crops {found['accuracy_crop'] * 100:.1f} %.",
             f"Cost: {c.tflite_bytes:,} bytes, {c.multiply_adds / 1e6:.0f} M multiply-adds,"
             f" {c.ms_median:.1f} ms a face on one thread of {c.host} (not a Pi).",
         ]

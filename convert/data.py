@@ -14,6 +14,7 @@ from typing import ClassVar
 
 import numpy as np
 
+from convert.arguments import whole_number
 from convert.containers import opened
 from convert.pictures import PARTS, Picture, pictures
 from convert.split import complete
@@ -117,7 +118,7 @@ def remarks(samples: Samples) -> list[str]:
         said.append(f"left out, for they are none of the seven classes: {classes}")
     if missing := [label for i, label in enumerate(LABELS) if not np.any(samples.y == i)]:
         said.append(f"no image of {', '.join(missing)}")
-    if samples.split_rule and samples.split_rule != "as the set names it":
+    if samples.split_rule and samples.split_rule != "as the set names them":
         said.append(f"parts: {samples.split_rule}")
     return said
 
@@ -144,7 +145,9 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("path", type=Path, help="a zip, a folder, a CSV, or one of them packed")
     parser.add_argument("--json", action="store_true", help="everything counted, as JSON")
     parser.add_argument("--sheet", type=Path, metavar="FILE.png", help="write samples of each class as a picture")
-    parser.add_argument("--seed", type=int, default=0, help="draws parts that the set does not name, and the sheet")
+    parser.add_argument(
+        "--seed", type=whole_number(0), default=0, help="draws parts that the set does not name, and the sheet"
+    )
     args = parser.parse_args(argv)
     return guarded(lambda: _run(args))
 

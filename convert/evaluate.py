@@ -17,6 +17,7 @@ import numpy as np
 
 import fer_edge
 from convert import cost
+from convert.arguments import whole_number
 from convert.bootstrap import DRAWS, SEED
 from convert.candidate import Model, read_history
 from convert.data import Samples, also_in, load, remarks
@@ -61,6 +62,10 @@ def evaluate(
     y = _indices(chosen.y, model.labels)
     logits = _logits(classifier, chosen.x[..., 0], model.file)
     seen, why = _seen(samples, part)
+    if told and told.get("data") and told["data"]["sha256"] != counts["sha256"]:
+        why += (
+            " The model was trained on another set, or on another draw of this one's parts: of that nothing is known."
+        )
     alone = classifier if threads == 1 else model.classifier(runtime, 1, kernels)
     report = Report(
         subject=Subject(
@@ -184,8 +189,10 @@ def main(argv: list[str] | None = None) -> int:
     )
     parser.add_argument("--runtime", help="litert, tflite-runtime or tensorflow; default: the first installed")
     parser.add_argument("--kernels", choices=sorted(KERNELS), default="default", help="of the runtime")
-    parser.add_argument("--threads", type=int, default=1, help="for the evaluation; milliseconds are of one thread")
-    parser.add_argument("--seed", type=int, default=0, help="draws parts that the set does not name")
+    parser.add_argument(
+        "--threads", type=whole_number(1), default=1, help="for the evaluation; milliseconds are of one thread"
+    )
+    parser.add_argument("--seed", type=whole_number(0), default=0, help="draws parts that the set does not name")
     args = parser.parse_args(argv)
     return guarded(lambda: _run(args))
 

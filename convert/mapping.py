@@ -17,6 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
+from convert.arguments import whole_number
 from convert.data import Samples, load
 from fer_edge.bundle import Bundle
 from fer_edge.errors import NotEnoughData, UsageError, guarded
@@ -32,7 +33,7 @@ KNOWN = {
     "blazeface-short-range": Mapping(1.259, 0.009, -0.053),  # jitter that remains: scale .167, dx .060, dy .056
     "blazeface-back": Mapping(1.208, 0.007, -0.077),  # .170, .059, .066
     "blazeface-full-range": Mapping(1.200, 0.009, -0.044),  # .154, .061, .050
-    "haar": Mapping(1.029, 0.0, 0.003),  # .145, .059, .051: FER2013's crops are boxes of such a cascade
+    "haar": Mapping(1.029, 0.0, 0.003),  # .145, .059, .051: as if FER2013's crops were boxes of such a cascade
 }
 
 
@@ -208,9 +209,11 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--data", type=Path, required=True, help="any data set that `python -m convert.data` reads")
     parser.add_argument("--detector", choices=DETECTORS, help="default: the best that is installed")
     parser.add_argument("--bundle", type=Path, help="also say what detection costs this bundle")
-    parser.add_argument("--n", type=int, default=FACES, help=f"faces of each part (default {FACES})")
-    parser.add_argument("--size", type=int, default=SIZE_PX, metavar="PX", help=f"of a face (default {SIZE_PX})")
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--n", type=whole_number(1), default=FACES, help=f"faces of each part (default {FACES})")
+    parser.add_argument(
+        "--size", type=whole_number(24), default=SIZE_PX, metavar="PX", help=f"of a face (default {SIZE_PX})"
+    )
+    parser.add_argument("--seed", type=whole_number(0), default=0)
     parser.add_argument("--json", action="store_true")
     args = parser.parse_args(argv)
     return guarded(lambda: _run(args))
@@ -219,6 +222,10 @@ def main(argv: list[str] | None = None) -> int:
 def _run(args: argparse.Namespace) -> int:
     if args.n < MIN_FOUND:
         raise UsageError(f"--n {args.n} is too few; {MIN_FOUND} or more faces give a mapping")
+    if args.size > min(SCENE):
+        raise UsageError(
+            f"--size {args.size} does not fit into a {SCENE[1]}×{SCENE[0]} scene; give {min(SCENE)} or less"
+        )
     bundle = Bundle.load(args.bundle) if args.bundle else None
     detector = find_detector(args.detector)
     samples = load(args.data)

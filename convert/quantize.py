@@ -19,7 +19,9 @@ from typing import Any
 import numpy as np
 
 import fer_edge
+from convert.arguments import whole_number
 from convert.calibration import STAND_IN, Calibration, StandIn, from_data, stand_in
+from convert.candidate import read_history
 from convert.card import card, parity_table
 from convert.data import load, remarks
 from convert.golden import write_golden
@@ -27,9 +29,9 @@ from convert.mapping import known_mappings
 from convert.parity import ParityReport, float_classifier, on_data, without_data
 from convert.tflite import converter_of, load_keras, multiply_adds_of, operators, parameters_of, quiet_tensorflow
 from convert.train import fingerprint
-from fer_edge.bundle import FORMAT, Bundle, default_path, describe_files, replacing, sha256_of
+from fer_edge.bundle import FORMAT, Bundle, default_path, describe_files, refuse_other_folders, replacing, sha256_of
 from fer_edge.classifier import Classifier
-from fer_edge.errors import NotEnoughData, ParityFailed, UsageError, guarded
+from fer_edge.errors import ParityFailed, UsageError, guarded
 from fer_edge.labels import LABELS
 from fer_edge.preprocess import PREPROCESS_ID
 
@@ -61,11 +63,11 @@ class Source:
             raise UsageError(f"{path} does not exist; name a .keras file with --model")
         if path.suffix != ".keras":
             raise UsageError(f"{path} is no .keras file; save the float model with Keras 3, `model.save('x.keras')`")
-        labels = LABELS
+        labels: tuple[str, ...] = LABELS
         spec, told = path.with_name("bundle.json"), path.with_name("history.json")
         if spec.is_file():
-            labels = tuple(json.loads(spec.read_text())["labels"])
-        history = json.loads(told.read_text()) if told.is_file() else None
+            labels = Bundle.load(path.parent).labels
+        history = _history(told) if told.is_file() else None
         stem = path.absolute().parent.name if path.stem in ("float", "model") else path.stem
         return Source(path, name or stem.removeprefix("bundle-"), labels, history)
 
@@ -116,6 +118,7 @@ def quantize(
 
     Raises ParityFailed with the reasons when the int8 model is outside the tolerances.
     """
+    refuse_other_folders(out)
     model = load_keras(source.model)
     side = model.input_shape[1]
     if model.output_shape[-1] != len(source.labels):
@@ -126,7 +129,11 @@ def quantize(
     for remark in remarks(samples) if samples is not None else ():
         _say(remark)
     shipped = _stand_in(source, make=samples is None, seed=seed)
-    calibration = from_data(samples, seed=seed) if samples is not None else _images(shipped)
+    if samples is not None:
+        calibration = from_data(samples, seed=seed)
+    else:
+        assert shipped is not None, "made where there are no data"
+        calibration = shipped.calibration()
 
     _say(f"quantizing {source.model} on {len(calibration.x)} images ({calibration.origin['kind']})")
     content = to_int8(model, calibration)
@@ -210,10 +217,13 @@ def _stand_in(source: Source, make: bool, seed: int) -> StandIn | None:
     return stand_in(source.model, seed=seed)
 
 
-def _images(shipped: StandIn | None) -> Calibration:
-    if shipped is None:
-        raise NotEnoughData("there is nothing to calibrate on; give a data set with --data")
-    return shipped.calibration()
+def _history(path: Path) -> dict[str, Any]:
+    """A training's history.json, with what a card tells of it. Raises UsageError when it is not one."""
+    read_history(path)
+    history: dict[str, Any] = json.loads(path.read_text())
+    if missing := {"recipe", "network", "policy", "data"} - history.keys():
+        raise UsageError(f"{path} does not tell {', '.join(sorted(missing))}; train again, or move it away")
+    return history
 
 
 def _version(distribution: str) -> str | None:
@@ -234,8 +244,8 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--data", type=Path, help="any data set that `python -m convert.data` reads")
     parser.add_argument("--out", type=Path, help="the bundle's folder; default: ./bundle-NAME")
     parser.add_argument("--name", help="the bundle's name; default: the model's")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--threads", type=int, default=1, help="for the comparison; the file is the same")
+    parser.add_argument("--seed", type=whole_number(0), default=0)
+    parser.add_argument("--threads", type=whole_number(1), default=1, help="for the comparison; the file is the same")
     parser.add_argument("--json", action="store_true", help="print the parity report as JSON")
     args = parser.parse_args(argv)
 

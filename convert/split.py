@@ -35,7 +35,7 @@ def complete(named: np.ndarray, y: np.ndarray, groups: np.ndarray, seed: int) ->
             split,
             f"train and test as the set names them; validation drawn from train, 10 % of each class, seed {seed}",
         )
-    return named, "as the set names it"
+    return named, "as the set names them"
 
 
 def _draw(rows: np.ndarray, held: tuple[str, ...], y: np.ndarray, groups: np.ndarray, seed: int) -> np.ndarray:

@@ -8,6 +8,7 @@ import json
 import os
 import sys
 import time
+import zipfile
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from convert.arguments import whole_number
 from convert.cpu import bfloat16_is_fast
 from convert.data import Samples, load, remarks
 from convert.model import NETWORKS, Network, build, multiply_adds, parameters
@@ -37,6 +39,7 @@ class Recipe:
 
 
 RECIPES = {"paper": Recipe()}
+MAY_CHANGE = ("epochs", "early_stopping")  # on resume
 
 
 def train(
@@ -52,7 +55,8 @@ def train(
 
     `samples` must have a train and a validation part. After each epoch a checkpoint is written beside and renamed, with
     everything the next epoch depends on (weights, optimizer, dropout's random state), so that a run that was killed and
-    resumed ends where one that was not would have. Raises UsageError when the checkpoint is of another run.
+    resumed ends where one that was not would have: to the last bit in one thread. Raises UsageError when the checkpoint is
+    of another run.
     """
     import keras
     import tensorflow as tf
@@ -83,7 +87,7 @@ def train(
 
     run = {
         "network": asdict(network),
-        "recipe": asdict(replace(recipe, epochs=0, early_stopping=0)),  # these two may change on resume
+        "recipe": asdict(recipe),
         "data": fingerprint(samples),
         "policy": policy,
     }
@@ -120,6 +124,7 @@ def train(
         _write_beside(out / "history.json", lambda path: Path(path).write_text(json.dumps(history, indent=1) + "\n"))
         progress.said(row)
     progress.close()
+    _write_beside(out / "history.json", lambda path: Path(path).write_text(json.dumps(history, indent=1) + "\n"))
     return history
 
 
@@ -155,14 +160,21 @@ def _save_checkpoint(path: str, history: dict[str, Any], state: list[Any]) -> No
 def _restore(path: Path, run: dict[str, Any], state: list[Any]) -> dict[str, Any]:
     if not path.exists():
         raise UsageError(f"nothing to resume: {path} does not exist; leave out --resume to begin")
-    with np.load(path) as saved:
-        history: dict[str, Any] = json.loads(str(saved["history"]))
-        for key, value in run.items():
-            if history[key] != value:
-                raise UsageError(f"{path} is of another run: its {key} is {history[key]}, this run's {value}")
-        for i, variable in enumerate(state):
-            variable.assign(saved[f"v{i}"])
-    return history
+    try:
+        with np.load(path) as saved:
+            history: dict[str, Any] = json.loads(str(saved["history"]))
+            arrays = [saved[f"v{i}"] for i in range(len(state))]
+    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+        raise UsageError(f"{path} is damaged ({error}); leave out --resume and begin in another folder") from error
+    for key, value in run.items():
+        told = history[key]
+        if key == "recipe":  # a resumed run may go on for longer
+            told = {**told, **{name: value[name] for name in MAY_CHANGE}}
+        if told != value:
+            raise UsageError(f"{path} is of another run: its {key} is {told}, this run's {value}")
+    for variable, array in zip(state, arrays, strict=True):
+        variable.assign(array)
+    return {**history, **run}
 
 
 def _write_beside(path: Path, write: Any) -> None:
@@ -201,16 +213,22 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--data", type=Path, required=True, help="any data set that `python -m convert.data` reads")
     parser.add_argument("--out", type=Path, required=True, help="folder for model.keras, history.json, checkpoint.npz")
     parser.add_argument("--resume", action="store_true", help="go on from the checkpoint in --out")
-    parser.add_argument("--epochs", type=int, help="instead of the preset's")
-    parser.add_argument("--early-stopping", type=int, metavar="N", default=0, help="stop after N epochs without a gain")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--threads", type=int, help="processor threads; 1 makes a run repeatable to the last bit")
+    parser.add_argument("--epochs", type=whole_number(1), help="instead of the preset's")
+    parser.add_argument(
+        "--early-stopping", type=whole_number(0), metavar="N", default=0, help="stop after N epochs without a gain"
+    )
+    parser.add_argument("--seed", type=whole_number(0), default=0)
+    parser.add_argument(
+        "--threads", type=whole_number(1), help="processor threads; 1 makes a run repeatable to the last bit"
+    )
     parser.add_argument("--precision", choices=("auto", "float32", "mixed_bfloat16"), default="auto")
     args = parser.parse_args(argv)
     return guarded(lambda: _run(args))
 
 
 def _run(args: argparse.Namespace) -> int:
+    if args.out.exists() and not args.out.is_dir():
+        raise UsageError(f"{args.out} is a file; --out names a folder")
     if not args.resume and (args.out / "checkpoint.npz").exists():
         raise UsageError(f"{args.out} holds a run already; --resume goes on with it, another --out begins anew")
     samples = load(args.data)

@@ -87,6 +87,8 @@ class Bundle:
                     f"{folder} wants the crop “{spec['input']['preprocess']}”, this version makes “{PREPROCESS_ID}”"
                 )
             _check_files(folder, spec["files"])
+            for known in spec["input"]["mappings"].values():
+                Mapping(**known)
             return Bundle(
                 path=folder,
                 name=spec["name"],
@@ -102,7 +104,7 @@ class Bundle:
     def mapping(self, detector: str) -> Mapping:
         """How boxes of the detector called `detector` become this model's crop; the box itself where nothing is known."""
         known = self.spec["input"]["mappings"].get(detector)
-        return Mapping(**{k: known[k] for k in ("scale", "dx", "dy")}) if known else IDENTITY
+        return Mapping(**known) if known else IDENTITY
 
     @property
     def model(self) -> Path:
@@ -126,7 +128,8 @@ class Bundle:
         return made
 
     @cached_property
-    def _detector(self) -> Detector:
+    def detector(self) -> Detector:
+        """The best face detector installed here, for `predict`; made once. The camera loop brings its own."""
         from fer_edge.faces import find_detector
 
         return find_detector()
@@ -153,8 +156,8 @@ class Bundle:
             return [Prediction(None, self.labels[int(row.argmax())], row)]
         from fer_edge.faces import largest_first
 
-        faces = largest_first(self._detector.detect(gray))
-        rows = self.classify_faces(gray, faces, self._detector.name)
+        faces = largest_first(self.detector.detect(gray))
+        rows = self.classify_faces(gray, faces, self.detector.name)
         return [Prediction(face, self.labels[int(row.argmax())], row) for face, row in zip(faces, rows, strict=True)]
 
 
@@ -180,8 +183,10 @@ def describe_files(folder: Path) -> dict[str, dict[str, Any]]:
 def replacing(folder: Path) -> Iterator[Path]:
     """A fresh folder beside `folder` to write into; put in its place when the block ends without an error.
 
-    On an error what stood in `folder` stays as it was and the fresh folder is removed.
+    On an error what stood in `folder` stays as it was and the fresh folder is removed. Raises UsageError when what stands
+    there is no bundle: it would be lost.
     """
+    refuse_other_folders(folder)
     folder = folder.absolute()
     folder.parent.mkdir(parents=True, exist_ok=True)
     fresh = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
@@ -194,13 +199,27 @@ def replacing(folder: Path) -> Iterator[Path]:
         if folder.exists():
             old = Path(tempfile.mkdtemp(prefix=f".{folder.name}.old.", dir=folder.parent))
             folder.rename(old / folder.name)
-            fresh.rename(folder)
-            shutil.rmtree(old)
+            try:
+                fresh.rename(folder)
+            except OSError:
+                (old / folder.name).rename(folder)
+                raise
+            finally:
+                if folder.exists():
+                    shutil.rmtree(old)
         else:
             fresh.rename(folder)
     finally:
         if fresh.exists():
             shutil.rmtree(fresh)
+
+
+def refuse_other_folders(folder: Path) -> None:
+    """Raises UsageError when `folder` is there and neither empty nor a bundle, so that nobody's files are replaced."""
+    if not folder.exists() or (folder / "bundle.json").is_file():
+        return
+    if not folder.is_dir() or any(folder.iterdir()):
+        raise UsageError(f"{folder} is there and is no bundle; name a new folder with --out")
 
 
 def _check_files(folder: Path, files: dict[str, dict[str, Any]]) -> None:

@@ -26,7 +26,7 @@ _RUNTIMES = {
 }
 _DISTRIBUTIONS = {"tensorflow": ("tensorflow", "tensorflow-cpu", "tensorflow-intel")}
 
-# Kernel paths of one runtime; the same int8 file answers differently on each (platform facts: 1–2 steps of its output).
+# Kernel paths of one runtime; the same int8 file answers differently on each (by a step or two of its output).
 KERNELS = {
     "default": None,  # XNNPACK where the runtime has it
     "builtin": "BUILTIN_WITHOUT_DEFAULT_DELEGATES",
@@ -135,8 +135,10 @@ class Classifier:
         self.runtime = runtime or find_runtime()
         self.kernels = kernels
         self.interpreter = make_interpreter(model, self.runtime, threads, kernels)
-        (self._input,) = self.interpreter.get_input_details()
-        (self._output,) = self.interpreter.get_output_details()
+        inputs, outputs = self.interpreter.get_input_details(), self.interpreter.get_output_details()
+        if len(inputs) != 1 or len(outputs) != 1:
+            raise BundleRefused(f"the model has {len(inputs)} inputs and {len(outputs)} outputs, not one of each")
+        (self._input,), (self._output,) = inputs, outputs
         shape = tuple(int(n) for n in self._input["shape"])
         if len(shape) != 4 or shape[0] != 1 or shape[1] != shape[2] or shape[3] != 1:
             raise BundleRefused(f"the model takes {shape}, not one square gray image (1, side, side, 1)")

@@ -9,14 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from fer_edge import __version__
-from fer_edge.errors import EXIT_DONE, UsageError, guarded
-
-EXIT_CODES = """exit codes:
-  0  done                                5  bundle refused
-  1  a bug                               6  not enough data to tell, or no face seen
-  2  usage or bad input                  75 restart me
-  3  parity failed
-  4  camera never opened"""
+from fer_edge.errors import EXIT_CODES, EXIT_DONE, UsageError, guarded
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -33,7 +26,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="fer-edge",
         description="Logs displayed facial expressions from a camera with an int8 model. Stores and sends no picture.",
-        epilog=EXIT_CODES,
+        epilog="exit codes:\n" + "\n".join(f"  {code:<4} {meaning}" for code, meaning in EXIT_CODES.items()),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action="version", version=f"fer-edge {__version__}")
@@ -99,7 +92,11 @@ def _predict(args: argparse.Namespace) -> int:
     from fer_edge.bundle import Bundle
 
     bundle = Bundle.load(args.bundle)
+    if not args.crop:
+        print(f"fer-edge: detector {bundle.detector.name}, bundle {bundle.name}", file=sys.stderr)
     for path in args.images:
+        if path.is_dir():
+            raise UsageError(f"{path} is a folder; name pictures, or `fer-edge run --camera {path}` for all of them")
         if not path.is_file():
             raise UsageError(f"{path} does not exist")
         gray = cv2.imdecode(np.frombuffer(path.read_bytes() or b"\0", np.uint8), cv2.IMREAD_GRAYSCALE)

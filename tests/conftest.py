@@ -14,6 +14,7 @@ ALLOWED_SKIPS = {
     if line.strip() and not line.startswith("#")
 }
 _skipped: list[tuple[str, str]] = []
+_unmet: list[tuple[str, str]] = []
 
 
 @pytest.fixture(scope="session")
@@ -48,6 +49,8 @@ def blazeface() -> object:
 
 
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    if report.skipped and hasattr(report, "wasxfail"):
+        _unmet.append((report.nodeid, report.wasxfail))
     if report.skipped and not hasattr(report, "wasxfail"):
         reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
         _skipped.append((report.nodeid, reason.removeprefix("Skipped: ")))
@@ -59,6 +62,10 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    if _unmet:
+        terminalreporter.section("asked for and not reached yet, and why")
+        for nodeid, reason in _unmet:
+            terminalreporter.line(f"{nodeid}: {reason}")
     if not _skipped:
         return
     terminalreporter.section("skipped, and why")

@@ -125,7 +125,7 @@ def test_a_tree_and_a_csv_of_the_same_images_agree(tmp_path: Path) -> None:
     assert contents(tree) == contents(table)
     assert len(contents(tree)) == 21
     assert table.source[0] == "fer2013.csv:2"
-    assert tree.split_rule == table.split_rule == "as the set names it"
+    assert tree.split_rule == table.split_rule == "as the set names them"
 
 
 def test_class_numbers_of_the_csv_are_in_their_own_order(tmp_path: Path) -> None:
@@ -230,7 +230,7 @@ def test_parts_are_read_from_folder_names(tmp_path: Path) -> None:
     for part, label, count in [("Train", "angry", 2), ("Train", "happy", 2), ("val", "angry", 1), ("test", "happy", 1)]:
         class_tree(tmp_path, {part: {label: count}}, seed=count)
     samples = load(tmp_path)
-    assert samples.split_rule == "as the set names it"
+    assert samples.split_rule == "as the set names them"
     parts = dict(zip(samples.source, samples.split.tolist(), strict=True))
     assert parts["Train/happy/0001.png"] == "train"
     assert parts["val/angry/0000.png"] == "validation"

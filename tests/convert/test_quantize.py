@@ -159,6 +159,8 @@ def test_float_operators_left_are_refused() -> None:
         (["--model", "{trained}", "--data", "{here}/nothing"], UsageError, "nothing"),
         (["--model", "{three}"], UsageError, "3 classes"),
         (["--model", "{stale}"], BundleRefused, "another model"),
+        (["--model", "{told}"], UsageError, "does not tell"),
+        (["--model", "{trained}", "--out", "{here}"], UsageError, "no bundle"),
     ],
 )
 def test_bad_input(
@@ -179,8 +181,13 @@ def test_bad_input(
         np.zeros((1, 48, 48), np.uint8), np.zeros((1, 48, 48), np.uint8), "0" * 64, {"seed": 0, "steps": 1, "loss": 1.0}
     ).save(stale / "stand-in.npz")
     out = tmp_path / "out"
-    filled = [a.format(here=tmp_path, trained=trained, three=three, stale=stale) for a in arguments]
-    assert quantize.main([*filled, "--out", str(out)]) == error.exit_code
+    told = tmp_path / "told"
+    told.mkdir()
+    (told / "model.keras").write_bytes((trained / "model.keras").read_bytes())
+    row = {"epoch": 1, "loss": 1.0, "accuracy": 0.5, "val_loss": 1.0, "val_accuracy": 0.5}
+    (told / "history.json").write_text(json.dumps({"epochs": [row], "best_epoch": 1}))
+    filled = [a.format(here=tmp_path, trained=trained, three=three, stale=stale, told=told) for a in arguments]
+    assert quantize.main(["--out", str(out), *filled]) == error.exit_code
     said = capsys.readouterr().err
     assert word in said and "Traceback" not in said
     assert not out.exists()

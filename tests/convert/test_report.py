@@ -32,7 +32,7 @@ def report(present: tuple[int, ...] = tuple(range(7)), **changes: Any) -> Report
     logits = (rng.normal(size=(400, 7)) + 1.5 * np.eye(7)[y]).astype(np.float32)
     made = Report(
         subject=Subject("net", "tflite", "net.tflite", 1234, "ab" * 32, ("int8",), "litert 2.3.0", "default", "gray/1"),
-        data=Data("set.zip", "zip", "validation", "parts as the set names it", published.FER2013, "cd", 0, {}, 0),
+        data=Data("set.zip", "zip", "validation", "parts as the set names them", published.FER2013, "cd", 0, {}, 0),
         scores=score(logits, y, LABELS, draws=100),
         unseen=score(logits[30:], y[30:], LABELS, draws=100),
         unseen_why="30 of these images also stand in the training part of the same set, pixel for pixel.",

@@ -89,14 +89,28 @@ def test_killed_and_resumed_equals_uninterrupted(tree: Path, tmp_path: Path) -> 
     [
         (["--data", "nowhere"], "nowhere"),
         (["--data", "{tree}", "--resume"], "nothing to resume"),
+        (["--data", "{tree}", "--out", "{tree}/train/happy/0003.png"], "is a file"),
+        (["--data", "{tree}", "--out", "{damaged}", "--resume"], "is damaged"),
     ],
 )
 def test_bad_arguments(
     arguments: list[str], word: str, tree: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    code = main([*(a.format(tree=tree) for a in arguments), "--out", str(tmp_path / "out")])
+    damaged = tmp_path / "damaged"
+    damaged.mkdir()
+    (damaged / "checkpoint.npz").write_bytes(b"PK cut off")
+    filled = [a.format(tree=tree, damaged=damaged) for a in arguments]
+    code = main(["--out", str(tmp_path / "out"), *filled])
     assert code == 2
     assert word in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("bad", [["--epochs", "0"], ["--epochs", "many"], ["--early-stopping", "-1"], ["--seed", "-1"]])
+def test_numbers_that_make_no_sense(bad: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["--data", "x", "--out", "y", *bad])
+    assert ended.value.code == 2
+    assert bad[1] in capsys.readouterr().err
 
 
 def test_a_folder_with_a_run_is_not_overwritten(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

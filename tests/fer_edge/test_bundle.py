@@ -13,6 +13,7 @@ import pytest
 from fer_edge.bundle import Bundle, replacing
 from fer_edge.errors import BundleRefused, UsageError
 from fer_edge.labels import LABELS
+from fer_edge.preprocess import PREPROCESS_ID
 
 
 @pytest.fixture
@@ -44,6 +45,8 @@ def truncate(name: str) -> Callable[[Path], None]:
         (edit("files", {}), BundleRefused, "does not list"),
         (edit("input", {"preprocess": "other/2"}), BundleRefused, "other/2"),
         (edit("labels", None), BundleRefused, "cannot be read"),
+        (edit("thresholds", {}), BundleRefused, "temperature"),
+        (edit("input", {"preprocess": PREPROCESS_ID, "side": 48}), BundleRefused, "mappings"),
     ],
 )
 def test_a_damaged_bundle_is_refused(
@@ -103,11 +106,23 @@ def test_replacing_is_all_or_nothing(tmp_path: Path) -> None:
     folder = tmp_path / "b"
     with replacing(folder) as fresh:
         (fresh / "a").write_text("first")
+        (fresh / "bundle.json").write_text("{}")
     with pytest.raises(RuntimeError), replacing(folder) as fresh:
         (fresh / "a").write_text("second")
         raise RuntimeError
     assert (folder / "a").read_text() == "first"
     with replacing(folder) as fresh:
         (fresh / "a").write_text("third")
+        (fresh / "bundle.json").write_text("{}")
     assert (folder / "a").read_text() == "third"
     assert [p.name for p in tmp_path.iterdir()] == ["b"]
+
+
+def test_what_is_no_bundle_is_not_replaced(tmp_path: Path) -> None:
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    with replacing(folder) as fresh:  # an empty folder may be
+        (fresh / "thesis.txt").write_text("mine")
+    with pytest.raises(UsageError, match="no bundle"), replacing(folder):
+        raise AssertionError("it is refused before anything is written")
+    assert (folder / "thesis.txt").read_text() == "mine"

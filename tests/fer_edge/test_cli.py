@@ -41,9 +41,10 @@ def test_predict_json_is_an_object_a_picture(pictures: Path, capsys: pytest.Capt
 @pytest.mark.parametrize(
     ("arguments", "code", "word"),
     [
-        (["predict", "{here}/nowhere.png"], 2, "does not exist"),
-        (["predict", "{here}/text.png"], 2, "no picture"),
-        (["predict", "{here}/empty.png"], 2, "no picture"),
+        (["predict", "--crop", "{here}/nowhere.png"], 2, "does not exist"),
+        (["predict", "--crop", "{here}"], 2, "is a folder"),
+        (["predict", "--crop", "{here}/text.png"], 2, "no picture"),
+        (["predict", "--crop", "{here}/empty.png"], 2, "no picture"),
         (["predict", "--bundle", "{here}", "{here}/wall.png"], 2, "no bundle"),
         (["run", "--camera", "{here}/nowhere.mp4"], 4, "nowhere.mp4"),
         (["run", "--camera", "periscope"], 2, "periscope"),
@@ -78,7 +79,8 @@ def test_no_command_shows_the_help(capsys: pytest.CaptureFixture[str]) -> None:
 
 @pytest.mark.parametrize("code", [2, 75, 130])
 def test_guarded_says_one_sentence(code: int, capsys: pytest.CaptureFixture[str]) -> None:
-    errors: dict[int, BaseException] = {75: RestartMe("again"), 130: KeyboardInterrupt()}
+    full = OSError(28, "No space left on device", "/card/journal")
+    errors: dict[int, BaseException] = {2: full, 75: RestartMe("again"), 130: KeyboardInterrupt()}
 
     def command() -> int:
         raise errors.get(code, FerEdgeError("x"))

