@@ -189,9 +189,7 @@ def main(argv: list[str] | None = None) -> int:
     )
     parser.add_argument("--runtime", help="litert, tflite-runtime or tensorflow; default: the first installed")
     parser.add_argument("--kernels", choices=sorted(KERNELS), default="default", help="of the runtime")
-    parser.add_argument(
-        "--threads", type=whole_number(1), default=1, help="for the evaluation; milliseconds are of one thread"
-    )
+    parser.add_argument("--threads", type=int, default=1, help="for the evaluation; milliseconds are of one thread")
     parser.add_argument("--seed", type=whole_number(0), default=0, help="draws parts that the set does not name")
     args = parser.parse_args(argv)
     return guarded(lambda: _run(args))
