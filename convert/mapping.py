@@ -37,11 +37,6 @@ KNOWN = {
 }
 
 
-def known_mappings() -> dict[str, Mapping]:
-    """The mapping of each detector that was measured on FER2013, by the detector's name."""
-    return dict(KNOWN)
-
-
 @dataclass(frozen=True, slots=True)
 class FittedMapping:
     """A mapping, and how much it rests on.

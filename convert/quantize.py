@@ -25,7 +25,7 @@ from convert.candidate import read_history
 from convert.card import card, parity_table
 from convert.data import load, remarks
 from convert.golden import write_golden
-from convert.mapping import known_mappings
+from convert.mapping import KNOWN
 from convert.parity import ParityReport, float_classifier, on_data, without_data
 from convert.tflite import converter_of, load_keras, multiply_adds_of, operators, parameters_of, quiet_tensorflow
 from convert.train import fingerprint
@@ -186,7 +186,7 @@ def _spec(source: Source, side: int, model: Classifier, content: bytes, calibrat
             "channels": 1,
             "pixels": "gray 0 to 255",
             "preprocess": PREPROCESS_ID,
-            "mappings": {name: asdict(mapping) for name, mapping in known_mappings().items()},
+            "mappings": {name: asdict(mapping) for name, mapping in KNOWN.items()},
         },
         "quantization": {"input": quantization(inputs), "output": quantization(outputs)},
         "thresholds": {"temperature": 1.0},

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import io
 import os
-import sys
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from fer_edge.errors import BundleRefused, FerEdgeError, UsageError
+from fer_edge.errors import BundleRefused, UsageError
+from fer_edge.quiet import quiet_stderr
 
 if TYPE_CHECKING:
     import keras
@@ -122,25 +121,10 @@ def multiply_adds_of(content: bytes) -> int:
 
 @contextmanager
 def quiet_tensorflow() -> Iterator[None]:
-    """Keeps TensorFlow's own chatter off both streams; what it said is shown when the block fails unforeseen."""
+    """Keeps TensorFlow's own chatter off both streams; what its libraries wrote is shown when the block fails unforeseen."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    sys.stderr.flush()
-    with tempfile.TemporaryFile() as said:
-        stderr = os.dup(2)  # its C++ parts write there, past Python
-        os.dup2(said.fileno(), 2)
-        try:
-            with redirect_stdout(io.StringIO()):
-                yield
-        except FerEdgeError:
-            raise
-        except Exception:
-            said.seek(0)
-            os.write(stderr, said.read()[-4000:])
-            raise
-        finally:
-            sys.stderr.flush()
-            os.dup2(stderr, 2)
-            os.close(stderr)
+    with quiet_stderr(), redirect_stdout(io.StringIO()):
+        yield
 
 
 def _keras() -> Any:

@@ -121,10 +121,10 @@ def train(
         epochs.append(row)
         history["best_epoch"] = 1 + int(np.argmax([e["val_accuracy"] for e in epochs]))
         _write_beside(out / "checkpoint.npz", lambda path: _save_checkpoint(path, history, state))
-        _write_beside(out / "history.json", lambda path: Path(path).write_text(json.dumps(history, indent=1) + "\n"))
+        _write_history(out, history)
         progress.said(row)
     progress.close()
-    _write_beside(out / "history.json", lambda path: Path(path).write_text(json.dumps(history, indent=1) + "\n"))
+    _write_history(out, history)  # a run that was resumed with other limits says so, even if no epoch was left
     return history
 
 
@@ -175,6 +175,10 @@ def _restore(path: Path, run: dict[str, Any], state: list[Any]) -> dict[str, Any
     for variable, array in zip(state, arrays, strict=True):
         variable.assign(array)
     return {**history, **run}
+
+
+def _write_history(out: Path, history: dict[str, Any]) -> None:
+    _write_beside(out / "history.json", lambda path: Path(path).write_text(json.dumps(history, indent=1) + "\n"))
 
 
 def _write_beside(path: Path, write: Any) -> None:

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import importlib
 import importlib.metadata
-import os
-import sys
-import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fer_edge.errors import BundleRefused, UsageError
+from fer_edge.quiet import quiet_stderr
 
 if TYPE_CHECKING:
     import numpy as np
@@ -86,7 +83,7 @@ def make_interpreter(
     if (resolver := KERNELS[kernels]) is not None:
         options["experimental_op_resolver_type"] = getattr(runtime.module.OpResolverType, resolver)
     try:
-        with _runtime_chatter():
+        with quiet_stderr():  # “Created TensorFlow Lite XNNPACK delegate”, at each start
             interpreter = runtime.module.Interpreter(**source, num_threads=threads, **options)
             interpreter.allocate_tensors()
     except (SystemError, AttributeError) as error:
@@ -99,27 +96,6 @@ def make_interpreter(
         name = "the model" if isinstance(model, bytes) else str(model)
         raise BundleRefused(f"{name} is no TFLite model that {runtime.id} can load: {error}") from error
     return interpreter
-
-
-@contextmanager
-def _runtime_chatter() -> Iterator[None]:
-    """Keeps off stderr what a runtime says there at each start (“Created TensorFlow Lite XNNPACK delegate”), past Python.
-
-    It is shown after all when the block fails.
-    """
-    sys.stderr.flush()
-    with tempfile.TemporaryFile() as said:
-        stderr = os.dup(2)
-        os.dup2(said.fileno(), 2)
-        try:
-            yield
-        except BaseException:
-            said.seek(0)
-            os.write(stderr, said.read())
-            raise
-        finally:
-            os.dup2(stderr, 2)
-            os.close(stderr)
 
 
 class Classifier:
