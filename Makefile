@@ -1,10 +1,11 @@
 # Two commands do everything on a fresh machine with Python 3.11 to 3.13 and make: `make demo` and `make test`.
+MODELS := edge nano paper
 PYTHON ?= $(shell for v in 3.11 3.12 3.13 3; do python$$v -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))' 2>/dev/null && echo python$$v && break; done)
 VENV   := .venv
 BIN    := $(CURDIR)/$(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check -q
 
-.PHONY: demo test check detectors release-paper clean
+.PHONY: demo test test-backends check detectors release-models peers clean
 
 demo: $(VENV)/.host detectors  ## quantize the shipped float model, prove it, run the loop for a few seconds
 	@echo "== the shipped float model, quantized to int8 without data and held against itself"
@@ -19,21 +20,37 @@ demo: $(VENV)/.host detectors  ## quantize the shipped float model, prove it, ru
 test: $(VENV)/.test detectors  ## everything that can be tested here; FER2013=PATH names the data set
 	@$(BIN)/python -m pytest
 
+test-backends: .venv-jax/.ready  ## training on JAX, in an environment without TensorFlow
+	@KERAS_BACKEND=jax .venv-jax/bin/python -m pytest tests/backends
+
+.venv-jax/.ready: pyproject.toml
+	@$(PYTHON) -m venv .venv-jax && .venv-jax/bin/python -m pip --disable-pip-version-check -q install -e '.[jax,test]'
+	@touch $@
+
 check: $(VENV)/.test  ## style, imports and types
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
 
 detectors: $(VENV)/.host
 	@$(BIN)/fer-edge detectors install >/dev/null
 
-# Everything in models/paper/ but the training itself, from a trained float model: make release-paper FER2013=… RUN=…
-release-paper: $(VENV)/.host detectors
-	@test -n "$(FER2013)" -a -n "$(RUN)" || { echo "make release-paper FER2013=data set RUN=folder of convert.train" >&2; exit 2; }
-	@test -f $(RUN)/stand-in.npz || $(BIN)/python -m convert.calibration $(RUN)/model.keras
-	@$(BIN)/python -m convert.quantize --model $(RUN)/model.keras --name paper --data $(FER2013) --out models/paper --threads 2
-	@$(BIN)/python -m convert.evaluate models/paper --data $(FER2013) --out models/paper/report
-	@$(BIN)/python -m convert.mapping --data $(FER2013) --detector blazeface-short-range --bundle models/paper --json > $(VENV)/detection.json
-	@mv $(VENV)/detection.json models/paper/report/
-	@$(BIN)/python -m convert.card
+# Everything in models/NAME/ but the training itself, from a trained float model: make release-edge FER2013=… RUN=…
+# Everything downstream of new ones at once, the comparison and the README's figures too: make release-models FER2013=… EDGE=… NANO=…
+release-models: peers  ## FER2013=data set EDGE=folder of convert.train NANO=the same
+	@$(BIN)/python -m convert.readme
+
+peers: $(VENV)/.test $(if $(EDGE),bundle-edge) $(if $(NANO),bundle-nano)  ## ours against what package registries offer, in one run
+	@test -n "$(FER2013)" || { echo "make $(or $(MAKECMDGOALS),peers) FER2013=data set" >&2; exit 2; }
+	@$(BIN)/python -m tests.bench.peers --data $(FER2013) --part test $(MODELS:%=--bundle models/%) --out models/peers >/dev/null
+
+bundle-edge: release = $(EDGE)
+bundle-nano: release = $(NANO)
+release-%: release = $(RUN)
+bundle-% release-%: $(VENV)/.host detectors
+	@test -n "$(FER2013)" -a -n "$(release)" || { echo "make release-$* FER2013=data set RUN=folder of convert.train" >&2; exit 2; }
+	@test -f $(release)/stand-in.npz || $(BIN)/python -m convert.calibration $(release)/model.keras
+	@$(BIN)/python -m convert.quantize --model $(release) --name $* --data $(FER2013) --out models/$* --threads 2
+	@$(BIN)/python -m convert.evaluate models/$* --data $(FER2013) --out models/$*/report >/dev/null
+	@$(BIN)/python -m convert.crops --data $(FER2013) --bundle models/$* --sweep --out models/$*/report/crops.json
 
 $(VENV)/bin/python:
 	@test -n "$(PYTHON)" || { echo "Python 3.11, 3.12 or 3.13 is needed and none was found; name one: make PYTHON=/path/to/python" >&2; exit 2; }
@@ -49,4 +66,4 @@ $(VENV)/.test: $(VENV)/.host
 	@touch $@
 
 clean:
-	@rm -rf $(VENV) .cache demo-out
+	@rm -rf $(VENV) .venv-jax .cache demo-out

@@ -40,22 +40,31 @@ class Model:
         name = path.absolute().parent.name if path.stem in ("model", "float") else path.stem
         if path.suffix == ".keras":
             content = float_tflite(load_keras(path))
-            return Model(name, "keras, as float TFLite", path, content, LABELS, _beside(path))
+            return Model(name, "keras, as float TFLite", path, content, _labels(path), _beside(path))
         if path.suffix == ".tflite":
-            return Model(name, "tflite", path, path.read_bytes(), LABELS, _beside(path))
+            return Model(name, "tflite", path, path.read_bytes(), _labels(path), _beside(path))
         raise UsageError(f"{path} is neither a .keras, nor a .tflite, nor a bundle's folder")
 
     def classifier(self, runtime: Runtime | None, threads: int, kernels: str) -> Classifier:
         """The classifier that runs it. Raises UsageError when it does not give the seven classes."""
         made = Classifier(self.content, runtime, threads, kernels)
         if made.classes != len(self.labels):
-            raise UsageError(f"{self.file} gives {made.classes} classes, not the {len(self.labels)} expressions")
+            raise UsageError(
+                f"{self.file} gives {made.classes} classes, not the {len(self.labels)} of {', '.join(self.labels)}"
+            )
         return made
 
 
 def _beside(file: Path) -> Path | None:
     path = file.with_name("history.json")
     return path if path.is_file() else None
+
+
+def _labels(file: Path) -> tuple[str, ...]:
+    """The labels of a training's own classes, else the seven expressions."""
+    beside = _beside(file)
+    told = read_history(beside)
+    return tuple(json.loads(beside.read_text()).get("labels", LABELS)) if beside and told else LABELS
 
 
 def read_history(path: Path | None) -> dict[str, Any] | None:

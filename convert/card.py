@@ -2,19 +2,9 @@
 
 from __future__ import annotations
 
-import argparse
-import json
-import sys
-from pathlib import Path
 from typing import Any
 
-from convert import published
-from convert.report import Report
-from convert.scores import Interval
-from fer_edge.errors import UsageError, guarded
-
-BEGIN = "<!-- written by `python -m convert.card`; do not edit by hand -->"
-END = "<!-- end -->"
+from fer_edge.labels import LABELS
 
 
 def parity_table(report: dict[str, Any]) -> str:
@@ -49,6 +39,16 @@ def parity_table(report: dict[str, Any]) -> str:
             f"Labels agree on {part['agreement']:.4f}; only float right {part['only_float_right']}, "
             f"only int8 right {part['only_int8_right']}.",
         ]
+    if sure := report.get("confidence"):
+        told = "; ".join(
+            f"{part} {e['before'] * 100:.1f} % before, {e['after'] * 100:.1f} % after (n {e['n']})"
+            for part, e in sure["errors"].items()
+        )
+        lines += [
+            "",
+            f"Temperature of the probabilities: {sure['temperature']:.3f}, fitted on {sure['fitted_on']}. Expected"
+            f" calibration error, 15 bins: {told}.",
+        ]
     if report["parts"]:
         b = report["bootstrap"]
         lines += [
@@ -70,7 +70,7 @@ def card(spec: dict[str, Any], parity: dict[str, Any], history: dict[str, Any] |
     lines = [
         f"# {spec['name']}",
         "",
-        "A displayed facial expression, one of "
+        ("A displayed facial expression, one of " if set(spec["labels"]) == set(LABELS) else "A face's class, one of ")
         + ", ".join(spec["labels"])
         + f", from a gray face crop of {spec['input']['side']}×{spec['input']['side']} px."
         " A label says what a face shows, not what a person feels, and no figure below is about a person.",
@@ -99,6 +99,11 @@ def card(spec: dict[str, Any], parity: dict[str, Any], history: dict[str, Any] |
             f" images (accuracy {best['val_accuracy']:.4f}). One seed. Recipe: {recipe}."
             f" Network: {_words(history['network'])}.",
         ]
+        if history.get("teachers"):
+            taught = ", ".join(f"{sha[:16]}…" for sha in history["teachers"])
+            lines.append(f"Taught by float models of SHA-256 {taught} too, on training images alone.")
+        if history.get("init"):
+            lines.append(f"Begun from the float model of SHA-256 {history['init'][:16]}….")
     lines += [
         "",
         "## Float against int8",
@@ -120,7 +125,14 @@ def card(spec: dict[str, Any], parity: dict[str, Any], history: dict[str, Any] |
 
 
 def _words(values: dict[str, Any], but: tuple[str, ...] = ()) -> str:
-    return ", ".join(f"{key.replace('_', ' ')} {value}" for key, value in values.items() if key not in but)
+    """A recipe's or a network's fields in words, those that are off left out."""
+    told = []
+    for key, value in values.items():
+        if key in but or not value:
+            continue
+        inner = f"({_words(value)})" if isinstance(value, dict) else value
+        told.append(f"{key.replace('_', ' ')} {inner}")
+    return ", ".join(told)
 
 
 def _calibrated_on(origin: dict[str, Any]) -> str:
@@ -129,85 +141,3 @@ def _calibrated_on(origin: dict[str, Any]) -> str:
         return f"{origin['images']} training images, {each}, seed {origin['seed']}"
     made = f"{origin['steps']} steps, seed {origin['seed']}, loss {origin['loss']:.4f}"
     return f"{origin['images']} images made from the float model's own statistics ({made}), no one's face"
-
-
-def readme_block(bundle: Path) -> str:
-    """The README's table of measured figures, from the reports in a bundle's folder, each with its n and interval."""
-    report = Report.load(bundle / "report" / "report.json")
-    parity = json.loads((bundle / "parity.json").read_text())
-    history = json.loads((bundle / "history.json").read_text())
-    s, u, c = report.scores, report.unseen, report.cost
-    assert u is not None and s.macro_auc is not None and u.macro_auc is not None
-    together = parity["parts"]["together"]
-
-    def cell(figure: Interval, factor: float, digits: int) -> str:
-        low, high = figure.low or 0.0, figure.high or 0.0
-        return f"{figure.value * factor:.{digits}f} ({low * factor:.{digits}f} to {high * factor:.{digits}f})"
-
-    worst = min((k for k in s.classes if k.recall is not None), key=lambda k: k.recall or 0.0)
-    theirs = published.CLASSES[worst.label].recall
-    change, auc = together["accuracy"], together["macro_auc"]
-    recalls = {label: row["recall"] for label, row in together["classes"].items() if row["recall"]}
-    label, most = min(recalls.items(), key=lambda item: item[1]["difference"])
-    seen = json.loads((bundle / "report" / "detection.json").read_text())
-    found = seen["cost"]["in the bundle"]
-    return "\n".join(
-        [
-            f"`models/paper`, int8, {report.subject.runtime}; FER2013's {report.data.part} part (PrivateTest), one view,"
-            f" one seed ({history['recipe']['seed']}), weights of epoch {history['best_epoch']} of"
-            f" {len(history['epochs'])} by PublicTest; 95 % intervals in brackets.",
-            "",
-            f"| | int8, n = {s.n:,} | without the {s.n - u.n:,} also in Training, n = {u.n:,} "
-            f"| published, n = {published.N:,} |",
-            "|---|---|---|---|",
-            f"| accuracy % | {cell(s.accuracy, 100, 1)} | {cell(u.accuracy, 100, 1)} | {published.WEIGHTED[1] * 100:.0f} |",
-            f"| balanced accuracy % | {cell(s.balanced_accuracy, 100, 1)} | {cell(u.balanced_accuracy, 100, 1)} "
-            f"| {published.MACRO[1] * 100:.0f} |",
-            f"| macro AUC | {cell(s.macro_auc, 1, 3)} | {cell(u.macro_auc, 1, 3)} | {published.MACRO_AUC:.2f} |",
-            f"| weakest recall % | {worst.label} {(worst.recall or 0.0) * 100:.1f} | "
-            f"| {worst.label} {theirs * 100:.0f} |",
-            "",
-            f"int8 − float on both test parts, n = {together['n']:,}: accuracy {change['difference'] * 100:+.2f} points"
-            f" ({change['low'] * 100:+.2f} to {change['high'] * 100:+.2f}), macro AUC {auc['difference']:+.4f}"
-            f" ({auc['low']:+.4f} to {auc['high']:+.4f}), the same label on {together['agreement'] * 100:.1f} %:"
-            f" {parity['verdict']}. The class that loses most recall is {label}: {most['difference'] * 100:+.1f} points"
-            f" ({most['low'] * 100:+.1f} to {most['high'] * 100:+.1f}).",
-            f"Faces as the device finds them: of {found['n']:,} PublicTest faces pasted at {seen['size_px']} px into"
-            " scenes"
-            f" {seen['detector']} found {found['found']:,}; {found['same_label'] * 100:.1f} % of these kept the label of"
-            f" the data set's own crop, {found['same_label_true_square'] * 100:.1f} % where the true square was cut from the"
-            f" scene; accuracy {found['accuracy_detected'] * 100:.1f} %,"
-            f" on their own crops {found['accuracy_crop'] * 100:.1f} %.",
-            f"Cost: {c.tflite_bytes:,} bytes, {c.multiply_adds / 1e6:.0f} M multiply-adds,"
-            f" {c.ms_median:.1f} ms a face on one thread of {c.host} (not a Pi).",
-        ]
-    )
-
-
-def with_block(readme: str, block: str) -> str:
-    """The README's text with its table of measured figures replaced. Raises UsageError when it has no place for one."""
-    if BEGIN not in readme or END not in readme:
-        raise UsageError(f"the README has no place for the figures: “{BEGIN}” and “{END}”")
-    before, rest = readme.split(BEGIN, 1)
-    return f"{before}{BEGIN}\n{block}\n{END}{rest.split(END, 1)[1]}"
-
-
-def main(argv: list[str] | None = None) -> int:
-    """Writes the measured figures into the README."""
-    parser = argparse.ArgumentParser(prog="python -m convert.card", description=__doc__)
-    parser.add_argument("--bundle", type=Path, default=Path("models/paper"))
-    parser.add_argument("--readme", type=Path, default=Path("README.md"))
-    args = parser.parse_args(argv)
-
-    def run() -> int:
-        text = with_block(args.readme.read_text(), readme_block(args.bundle))
-        beside = args.readme.with_name(f".{args.readme.name}.partial")
-        beside.write_text(text)
-        beside.replace(args.readme)
-        return 0
-
-    return guarded(run)
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -10,13 +10,12 @@ import numpy as np
 
 from convert.pictures import PARTS
 from fer_edge.errors import UsageError
-from fer_edge.labels import LABELS
 
 if TYPE_CHECKING:
     from convert.data import Samples
 
 GAP_PX = 2
-MARGIN_PX = 84  # for the name of a class, left of its row
+MARGIN_PX = 84  # at least, for the name of a class left of its row
 
 
 def describe(samples: Samples) -> dict[str, Any]:
@@ -34,8 +33,9 @@ def describe(samples: Samples) -> dict[str, Any]:
         "form": samples.form,
         "images": len(samples.y),
         "shape": list(samples.x.shape[1:]),
+        "labels": list(samples.labels),
         "split_rule": samples.split_rule,
-        "counts": {part: _counts(samples.y[samples.split == part]) for part in PARTS},
+        "counts": {part: _counts(samples.y[samples.split == part], samples.labels) for part in PARTS},
         "totals": {part: len(in_part[part]) for part in PARTS},
         "left_out": samples.left_out,
         "skipped": list(samples.skipped),
@@ -50,7 +50,7 @@ def describe(samples: Samples) -> dict[str, Any]:
         "conflicting": {
             "groups": len(conflicts),
             "images": sum(len(rows) for rows in conflicts),
-            "sets": [[[samples.source[row], LABELS[samples.y[row]]] for row in rows] for rows in conflicts],
+            "sets": [[[samples.source[row], samples.labels[samples.y[row]]] for row in rows] for rows in conflicts],
         },
     }
 
@@ -59,10 +59,12 @@ def text(description: dict[str, Any]) -> str:
     """A description as a table and a few sentences."""
     shape = "×".join(str(n) for n in description["shape"][:2])
     lines = [f"{description['images']:,} images of {shape} px, read from a {description['form']}", ""]
-    lines.append(f"{'':10}" + "".join(f"{part:>12}" for part in PARTS))
     counts = description["counts"]
-    lines += [f"{label:10}" + "".join(f"{counts[part][label]:>12,}" for part in PARTS) for label in LABELS]
-    lines.append(f"{'all':10}" + "".join(f"{description['totals'][part]:>12,}" for part in PARTS))
+    labels = description["labels"]
+    wide = max(10, 1 + max(map(len, labels)))
+    lines.append(" " * wide + "".join(f"{part:>12}" for part in PARTS))
+    lines += [f"{label:{wide}}" + "".join(f"{counts[part][label]:>12,}" for part in PARTS) for label in labels]
+    lines.append(f"{'all':{wide}}" + "".join(f"{description['totals'][part]:>12,}" for part in PARTS))
     same = description["identical"]
     lines += ["", f"parts: {description['split_rule']}"]
     lines.append(f"identical pixels: {same['images']:,} images in {same['groups']:,} groups")
@@ -83,14 +85,16 @@ def write_sheet(samples: Samples, path: Path, columns: int = 16, seed: int = 0) 
 
     side = samples.x.shape[1]
     pitch = side + GAP_PX
-    sheet = np.full((len(LABELS) * pitch + GAP_PX, MARGIN_PX + columns * pitch + GAP_PX), 255, np.uint8)
+    font, scale = cv2.FONT_HERSHEY_SIMPLEX, 0.42  # of ASCII only
+    margin = max(MARGIN_PX, *(12 + cv2.getTextSize(label, font, scale, 1)[0][0] for label in samples.labels))
+    sheet = np.full((len(samples.labels) * pitch + GAP_PX, margin + columns * pitch + GAP_PX), 255, np.uint8)
     rng = np.random.default_rng(seed)
-    for i, label in enumerate(LABELS):
+    for i, label in enumerate(samples.labels):
         top = GAP_PX + i * pitch
-        cv2.putText(sheet, label, (6, top + side // 2 + 4), cv2.FONT_HERSHEY_SIMPLEX, 0.42, 0, 1, cv2.LINE_AA)
+        cv2.putText(sheet, label, (6, top + side // 2 + 4), font, scale, 0, 1, cv2.LINE_AA)
         rows = np.flatnonzero(samples.y == i)
         for j, row in enumerate(rng.permutation(rows)[:columns]):
-            left = MARGIN_PX + GAP_PX + j * pitch
+            left = margin + GAP_PX + j * pitch
             sheet[top : top + side, left : left + side] = samples.x[row, :, :, 0]
     beside = path.with_name(f".{path.stem}.partial.png")
     try:
@@ -100,8 +104,8 @@ def write_sheet(samples: Samples, path: Path, columns: int = 16, seed: int = 0) 
         raise UsageError(f"{path} cannot be written: {error.strerror}") from error
 
 
-def _counts(y: np.ndarray) -> dict[str, int]:
-    return dict(zip(LABELS, np.bincount(y, minlength=len(LABELS)).tolist(), strict=True))
+def _counts(y: np.ndarray, labels: tuple[str, ...]) -> dict[str, int]:
+    return dict(zip(labels, np.bincount(y, minlength=len(labels)).tolist(), strict=True))
 
 
 def _repeated(groups: np.ndarray) -> np.ndarray:

@@ -30,7 +30,6 @@ from convert.train import fingerprint
 from fer_edge.bundle import sha256_of
 from fer_edge.classifier import KERNELS, Classifier, Runtime, find_runtime
 from fer_edge.errors import DataError, UsageError, guarded
-from fer_edge.labels import LABELS
 from fer_edge.preprocess import PREPROCESS_ID
 
 CHUNK = 64  # images between two steps of the progress bar
@@ -51,7 +50,7 @@ def evaluate(
     """The report on one part of the set at `data`, or on `all`, and the images of it that were evaluated."""
     told = read_history(history or model.history)
     classifier = model.classifier(runtime, threads, kernels)
-    samples = load(data, classifier.side, seed)
+    samples = load(data, classifier.side, seed, classes=model.labels)
     for remark in remarks(samples):
         _say(remark)
     counts = fingerprint(samples)
@@ -59,7 +58,7 @@ def evaluate(
     if not len(chosen.y):
         held = ", ".join(f"{name} {counts[name]:,}" for name in PARTS)
         raise DataError(f"{data} has no image in its {part} part; its parts are {held}; choose another with --split")
-    y = _indices(chosen.y, model.labels)
+    y = chosen.y  # indices into the model's own labels, by which the set was read
     logits = _logits(classifier, chosen.x[..., 0], model.file)
     seen, why = _seen(samples, part)
     if told and told.get("data") and told["data"]["sha256"] != counts["sha256"]:
@@ -147,14 +146,6 @@ def _seen(samples: Samples, part: str) -> tuple[np.ndarray | None, str]:
         seen,
         f"{int(seen.sum()):,} of these images also stand in the training part of the same set, pixel for pixel.",
     )
-
-
-def _indices(y: np.ndarray, labels: tuple[str, ...]) -> np.ndarray:
-    """`y`, indices into LABELS, as indices into a model's own labels."""
-    if set(labels) != set(LABELS):
-        raise UsageError(f"the model's labels are {', '.join(labels)}; the data's are {', '.join(LABELS)}")
-    order = np.array([labels.index(label) for label in LABELS], np.int64)
-    return np.asarray(order[y])
 
 
 def _versions(kind: str) -> dict[str, str]:

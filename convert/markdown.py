@@ -113,7 +113,7 @@ def _notes(report: Report) -> list[str]:
         notes.append(f"No image of {', '.join(absent)}: no figure is given there, and no average counts it.")
     if d.left_out:
         gone = ", ".join(f"{name} {count:,}" for name, count in d.left_out.items())
-        notes.append(f"Left out, for they are none of the seven classes: {gone}.")
+        notes.append(f"Left out, for they are none of {', '.join(c.label for c in report.scores.classes)}: {gone}.")
     if d.skipped:
         notes.append(f"Skipped, for they cannot be read: {d.skipped:,}.")
     if d.is_fer2013:

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+from convert import resemotenet
+from convert.resemotenet import ResEmoteNet
 
 if TYPE_CHECKING:
     import keras
@@ -15,53 +19,97 @@ class Network:
 
     Akhmetkan and Mutaliyev 2026, doi 10.55452/1998-6688-2026-23-1-163-172. Not stated there and chosen here: kernels 3×3,
     a stem of 64 with batch normalisation and ReLU, dropout .25 after each block and .5 in the head.
+
+    All of it folds into int8 operators: convolution, batch normalisation, ReLU, and a ReLU after each addition.
     """
 
-    side: int = 48
+    side: int | None = 48  # None: any, for training at several resolutions
     stem: int = 64
-    widths: tuple[int, ...] = (64, 128, 256)
+    widths: tuple[int, ...] = (64, 128, 256)  # one residual block of two convolutions each
+    strides: tuple[int, ...] = ()  # of each block's first convolution; none: max pooling by 2 after every block
+    # blocks of depthwise-separable convolutions; where width or side change, one more leads in and there is no shortcut
+    separable: bool = False
     block_dropout: float = 0.25
-    dense: int = 128
+    dense: int = 128  # a hidden layer before the logits; 0: none
     head_dropout: float = 0.5
     classes: int = 7
 
 
-NETWORKS = {"paper": Network()}
+NETWORKS: dict[str, Network | ResEmoteNet] = {
+    "paper": Network(),
+    "edge": Network(
+        stem=32, widths=(64, 64, 128, 128, 256), strides=(2, 1, 2, 1, 2), block_dropout=0.0, dense=0, head_dropout=0.3
+    ),
+    "nano": Network(
+        stem=24,
+        widths=(40, 80, 80, 96),
+        strides=(2, 2, 1, 2),
+        separable=True,
+        block_dropout=0.0,
+        dense=0,
+        head_dropout=0.1,
+    ),
+    # a teacher: the same blocks, wide and deep
+    "teacher": Network(
+        stem=64,
+        widths=(128, 128, 256, 256, 512, 512),
+        strides=(2, 1, 2, 1, 2, 1),
+        block_dropout=0.0,
+        dense=0,
+        head_dropout=0.4,
+    ),
+    "resemotenet": ResEmoteNet(),
+}
 
 
-def build(network: Network, policy: str = "float32", fused: bool = False) -> keras.Model:
+def build(network: Network | ResEmoteNet, policy: str = "float32", fused: bool = False) -> keras.Model:
     """The network as a Keras model from (B, side, side, 1) float32 gray 0–255 to (B, classes) float32 logits.
 
-    `policy` is a Keras dtype policy for everything but the input and the logits. `fused` trains with TensorFlow's fused
-    batch normalisation, one kernel instead of a dozen. A model made that way has the same variables
+    `policy` is a Keras dtype policy for everything but the input and the logits. `fused` trains with the backend's own
+    batch normalisation, one kernel instead of a dozen, where it has one. A model made that way has the same variables
     in the same order as one without, and only the one without loads elsewhere without this module.
     """
     import keras
 
     batch_norm = _fused_batch_norm() if fused else keras.layers.BatchNormalization
+    if isinstance(network, ResEmoteNet):
+        return resemotenet.build(network, policy, batch_norm)
     layers = keras.layers
 
-    def conv_bn(x: Any, width: int, kernel: int) -> Any:
-        x = layers.Conv2D(width, kernel, padding="same", use_bias=False, dtype=policy)(x)
+    def conv_bn(x: Any, width: int, kernel: int, stride: int = 1) -> Any:
+        x = layers.Conv2D(width, kernel, strides=stride, padding="same", use_bias=False, dtype=policy)(x)
         return batch_norm(dtype=policy)(x)
+
+    def separable(x: Any, width: int, stride: int = 1) -> Any:
+        x = layers.DepthwiseConv2D(3, strides=stride, padding="same", use_bias=False, dtype=policy)(x)
+        return conv_bn(x, width, 1)
 
     def relu(x: Any) -> Any:
         return layers.ReLU(dtype=policy)(x)
 
     pixels = keras.Input((network.side, network.side, 1), name="gray")  # (B, 48, 48, 1) 0–255
     x = layers.Rescaling(1 / 255, dtype=policy)(pixels)
-    x = relu(conv_bn(x, network.stem, 3))  # (B, 48, 48, 64)
-    for width in network.widths:  # halves the side each time: (B, 24, 24, 64), (B, 12, 12, 128), (B, 6, 6, 256)
-        shortcut = x if x.shape[-1] == width else conv_bn(x, width, 1)
-        x = relu(conv_bn(x, width, 3))
-        x = conv_bn(x, width, 3)
-        x = relu(layers.Add(dtype=policy)([x, shortcut]))
-        x = layers.MaxPooling2D(dtype=policy)(x)
-        x = layers.Dropout(network.block_dropout, dtype=policy)(x)
-    x = layers.GlobalAveragePooling2D(dtype=policy)(x)  # (B, 256)
-    x = relu(layers.Dense(network.dense, dtype=policy)(x))
+    x = relu(conv_bn(x, network.stem, 3))  # (B, 48, 48, stem)
+    strides = network.strides or (1,) * len(network.widths)
+    for width, stride in zip(network.widths, strides, strict=True):
+        changes = x.shape[-1] != width or stride != 1
+        if network.separable:
+            if changes:
+                x = relu(separable(x, width, stride))
+            y = separable(relu(separable(x, width)), width)
+        else:
+            y = conv_bn(relu(conv_bn(x, width, 3, stride)), width, 3)
+            x = conv_bn(x, width, 1, stride) if changes else x
+        x = relu(layers.Add(dtype=policy)([y, x]))
+        if not network.strides:
+            x = layers.MaxPooling2D(dtype=policy)(x)
+        if network.block_dropout:
+            x = layers.Dropout(network.block_dropout, dtype=policy)(x)
+    x = layers.GlobalAveragePooling2D(dtype=policy)(x)  # (B, last width)
+    if network.dense:
+        x = relu(layers.Dense(network.dense, dtype=policy)(x))
     x = layers.Dropout(network.head_dropout, dtype=policy)(x)
-    x = layers.Dense(network.classes, dtype=policy)(x)  # (B, 7)
+    x = layers.Dense(network.classes, dtype=policy)(x)  # (B, classes)
     logits = layers.Activation("linear", dtype="float32", name="logits")(x)
     return keras.Model(pixels, logits, name="fer")
 
@@ -70,8 +118,12 @@ def _fused_batch_norm() -> type:
     """A BatchNormalization whose training step is TensorFlow's one fused kernel instead of a dozen elementwise ones.
 
     The kernel hands back the unbiased batch variance where Keras averages the biased one: a difference of 1/(B·H·W).
+    Other backends keep Keras' own: JAX fuses it itself.
     """
     import keras
+
+    if keras.backend.backend() != "tensorflow":
+        return keras.layers.BatchNormalization
     import tensorflow as tf
 
     class FusedBatchNormalization(keras.layers.BatchNormalization):
@@ -109,7 +161,7 @@ def multiply_adds(model: keras.Model) -> int:
     for layer in model.layers:
         if isinstance(layer, keras.layers.Conv2D | keras.layers.DepthwiseConv2D):
             _, height, width, _ = layer.output.shape
-            total += height * width * int(layer.kernel.shape.num_elements())
+            total += height * width * math.prod(layer.kernel.shape)
         elif isinstance(layer, keras.layers.Dense):
-            total += int(layer.kernel.shape.num_elements())
+            total += math.prod(layer.kernel.shape)
     return total

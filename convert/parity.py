@@ -15,6 +15,7 @@ from convert.arguments import whole_number
 from convert.bootstrap import DRAWS, SEED, difference, margin, resamples, weighted_auc
 from convert.calibration import STAND_IN, StandIn
 from convert.card import parity_table
+from convert.confidence import Confidence, confidence
 from convert.data import Samples, load, remarks
 from convert.tflite import float_tflite, load_keras
 from fer_edge.bundle import Bundle, sha256_of
@@ -59,6 +60,7 @@ class ParityReport:
     tolerances: Tolerances = field(default_factory=Tolerances)
     bootstrap: dict[str, int] = field(default_factory=lambda: {"draws": DRAWS, "seed": SEED})
     not_measured: list[str] = field(default_factory=list)
+    confidence: Confidence | None = None  # of int8's probabilities, where there is a validation part
 
     @property
     def passed(self) -> bool:
@@ -100,7 +102,9 @@ def on_data(
     failures = _judge_logits(logits, t) + _judge(together, t)
     if logits["agreement"] < t.agreement:
         failures.append(f"the labels agree on {logits['agreement']:.4f} of the images, under {t.agreement}")
-    return ParityReport("fail" if failures else "pass", failures, logits, parts, list(labels), int8_model.runtime.id, t)
+    sure = confidence({p: q[part_of == p] for p in held}, {p: y[part_of == p] for p in held})
+    verdict = "fail" if failures else "pass"
+    return ParityReport(verdict, failures, logits, parts, list(labels), int8_model.runtime.id, t, confidence=sure)
 
 
 def without_data(
@@ -233,7 +237,7 @@ def check(bundle: Bundle, data: Path | None, threads: int = 1) -> ParityReport:
         )
     float_model, int8_model = float_classifier(source, threads), Classifier(bundle.model, threads=threads)
     if data is not None:
-        samples = load(data, bundle.side)
+        samples = load(data, bundle.side, classes=bundle.labels)
         for remark in remarks(samples):
             print(remark, file=sys.stderr)
         return on_data(float_model, int8_model, samples, bundle.labels)

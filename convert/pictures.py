@@ -10,14 +10,15 @@ import re
 import zlib
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 import numpy as np
 
+from convert.classes import Classes
 from convert.containers import ACCEPTED, ARCHIVE_SUFFIXES, DAMAGE, Files
 from fer_edge.errors import DataError
-from fer_edge.labels import canonical
 from fer_edge.preprocess import whole_crop
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".pgm", ".ppm", ".tif", ".tiff")
@@ -32,52 +33,56 @@ OFFICIAL_PARTS = {"training": "train", "publictest": "validation", "privatetest"
 
 BATCH = 64  # images to a thread at a time; one by one, handing them over takes longer than decoding FER2013's
 CHUNK = 1024  # images given out before the first is asked for: bounds what waits in memory
+WHOLE_CHUNK = 16  # the same for pictures as large as they are, 12 MB each from a telephone
 
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """One picture of a set: `pixels` is its model input, side·side bytes, or None where `fault` says why not.
+    """One picture of a set: `pixels` is gray uint8, the model's input or all of it, or None where `fault` says why not.
 
-    `label` is one of the seven; None without a fault is a class outside them, whose pixels are not read. `part` is the
-    one that the set names, or "" where it names none.
+    `label` is that of one of the classes asked for; None without a fault is another class, whose pixels are not read.
+    `part` is the one that the set names, or "" where it names none.
     """
 
     source: str
     class_name: str
     label: str | None
     part: str
-    pixels: bytes | None
+    pixels: np.ndarray | None
     fault: str = ""
 
 
-def pictures(files: Files, side: int) -> tuple[Iterator[Picture], int, str]:
+def pictures(files: Files, side: int | None, classes: Classes) -> tuple[Iterator[Picture], int, str]:
     """The pictures, how many there will be (0: not known before the end), and a few words on the form they are in.
 
-    Raises DataError when the files are no data set, and while reading when they end early.
+    `side` is that of the model's input, in px; None leaves every picture as large as it is. Raises DataError when the
+    files are no data set, and while reading when they end early.
     """
     images = [name for name in files.names if name.lower().endswith(IMAGE_SUFFIXES)]
     table = _pixel_table(files)
     if table and images:
         raise DataError(f"{files.path} holds pixels both in {table} and in {len(images):,} images; name one of them")
     if table:
-        return _rows(files, table, side), 0, f"{files.kind} with pixel rows"
+        if side is None:
+            raise DataError(f"{files.path} is a {files.kind} with pixel rows; whole pictures stand in class folders")
+        return _rows(files, table, side, classes), 0, f"{files.kind} with pixel rows"
     if images and files.kind == "file":
         raise DataError(f"{files.path} is one image and no data set; {ACCEPTED}")
     if not images:
         raise DataError(f"{files.path} is no data set: {_what(files)}; {ACCEPTED}")
     if files.sequential:
         raise DataError(f"{files.path} packs {len(images):,} images in a tar; unpack it and name the folder")
-    _refuse_empty_classes(files, images)
-    return _images(files, images, side), len(images), f"{files.kind} with class folders"
+    _refuse_empty_classes(files, images, classes)
+    return _images(files, images, side, classes), len(images), f"{files.kind} with class folders"
 
 
-def _images(files: Files, names: list[str], side: int) -> Iterator[Picture]:
+def _images(files: Files, names: list[str], side: int | None, classes: Classes) -> Iterator[Picture]:
     import cv2
 
     parts = _official_parts(names) or [_folder_part(name) for name in names]
 
     def picture(name: str, part: str) -> Picture:
-        class_name, label = class_of(name)
+        class_name, label = class_of(name, classes)
         if label is None:
             return Picture(name, class_name, None, part, None)
         try:
@@ -86,31 +91,31 @@ def _images(files: Files, names: list[str], side: int) -> Iterator[Picture]:
             return Picture(name, class_name, label, part, None, str(error) or type(error).__name__)
         if not data:
             return Picture(name, class_name, label, part, None, "empty file")
-        try:
+        gray = None
+        with suppress(cv2.error):
             gray = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_GRAYSCALE)
-        except cv2.error:
-            gray = None
         if gray is None:
             return Picture(name, class_name, label, part, None, f"no readable image in its {len(data):,} bytes")
-        return Picture(name, class_name, label, part, whole_crop(gray, side).tobytes())
+        return Picture(name, class_name, label, part, gray if side is None else whole_crop(gray, side))
 
+    batch, chunk = (1, WHOLE_CHUNK) if side is None else (BATCH, CHUNK)
     log = cv2.utils.logging
     before = log.setLogLevel(log.LOG_LEVEL_SILENT)  # what cannot be decoded is said once, by us
     try:
         with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
-            for start in range(0, len(names), CHUNK):
-                batches = [slice(at, at + BATCH) for at in range(start, min(start + CHUNK, len(names)), BATCH)]
-                for done in pool.map(lambda batch: list(map(picture, names[batch], parts[batch])), batches):
+            for start in range(0, len(names), chunk):
+                slices = [slice(at, at + batch) for at in range(start, min(start + chunk, len(names)), batch)]
+                for done in pool.map(lambda rows: list(map(picture, names[rows], parts[rows])), slices):
                     yield from done
     finally:
         log.setLogLevel(before)
 
 
-def class_of(name: str) -> tuple[str, str | None]:
-    """The class folder of an image and the label it spells, or None: the nearest that spells one, else the nearest."""
+def class_of(name: str, classes: Classes) -> tuple[str, str | None]:
+    """The class folder of an image and its label, or None: the nearest folder that has a label, else the nearest."""
     folders = [word for word in reversed(name.split("/")[:-1]) if word.lower() not in PART_NAMES]
     for folder in folders:
-        if label := canonical(folder):
+        if label := classes.label(folder):
             return folder, label
     return (folders[0] if folders else "(no class folder)"), None
 
@@ -126,10 +131,13 @@ def _folder_part(name: str) -> str:
     return next((PART_NAMES[word.lower()] for word in folders if word.lower() in PART_NAMES), "")
 
 
-def _refuse_empty_classes(files: Files, images: list[str]) -> None:
-    holding = {parent for folder in {name.rpartition("/")[0] for name in images} for parent in _upwards(folder)}
+def _refuse_empty_classes(files: Files, images: list[str], classes: Classes) -> None:
+    # among a set's own classes, only a folder without any file was meant to be one
+    filling = images if classes.names else files.names
+    holding = {parent for folder in {name.rpartition("/")[0] for name in filling} for parent in _upwards(folder)}
     for folder in files.folders:
-        if canonical(PurePosixPath(folder).name) and folder not in holding:
+        name = PurePosixPath(folder).name
+        if folder not in holding and classes.label(name) and name.lower() not in PART_NAMES:
             raise DataError(f"the class folder {folder} in {files.path} holds no image; fill it or remove it")
 
 
@@ -137,7 +145,7 @@ def _upwards(folder: str) -> list[str]:
     return [folder, *map(str, PurePosixPath(folder).parents)]
 
 
-def _rows(files: Files, name: str, side: int) -> Iterator[Picture]:
+def _rows(files: Files, name: str, side: int, classes: Classes) -> Iterator[Picture]:
     csv.field_size_limit(2**24)  # a row of 2,000 × 2,000 pixels
     expected = 0
     place = files.place(name)
@@ -152,29 +160,29 @@ def _rows(files: Files, name: str, side: int) -> Iterator[Picture]:
                     continue
                 cells = dict(zip(header, row, strict=False))
                 expected = expected or _expected_pixels(cells.get("pixels", ""))
-                yield _row(cells, f"{PurePosixPath(name).name}:{line}", "usage" in header, expected, side)
+                yield _row(cells, f"{PurePosixPath(name).name}:{line}", "usage" in header, expected, side, classes)
     except (*DAMAGE, NotImplementedError, UnicodeDecodeError, csv.Error) as error:
         raise DataError(f"{place} cannot be read beyond line {line:,}: {error}; fetch it again") from error
 
 
-def _row(cells: dict[str, str], source: str, has_usage: bool, expected: int, side: int) -> Picture:
+def _row(cells: dict[str, str], source: str, has_usage: bool, expected: int, side: int, classes: Classes) -> Picture:
     emotion = cells.get("emotion", "").strip()
     usage = cells.get("usage", "").strip().lower()
     part = OFFICIAL_PARTS.get(usage) or PART_NAMES.get(usage, "")
     number = int(emotion) if emotion.isdecimal() else -1
-    label = CSV_LABELS[number] if 0 <= number < len(CSV_LABELS) else canonical(emotion)
-    if label is None and not emotion.isalpha():
-        return Picture(source, emotion, None, part, None, f"emotion {emotion!r} is none of 0 to {len(CSV_LABELS) - 1}")
+    spelled = CSV_LABELS[number] if classes.names and 0 <= number < len(CSV_LABELS) else emotion
+    label = classes.label(emotion) or classes.label(spelled)
     if label is None:
-        return Picture(source, emotion, None, part, None)
+        odd = not emotion or (classes.are_expressions and not spelled.isalpha())
+        known = f"none of 0 to {len(CSV_LABELS) - 1}" if classes.are_expressions else "no class"
+        return Picture(source, spelled, None, part, None, f"emotion {emotion!r} is {known}" if odd else "")
     if has_usage and not part:
         fault = f"Usage {usage!r} is none of Training, PublicTest, PrivateTest"
         return Picture(source, emotion, label, "", None, fault)
     pixels, fault = _parse(cells.get("pixels", ""), expected)
     if pixels is None:
         return Picture(source, emotion, label, part, None, fault)
-    height = math.isqrt(expected)
-    return Picture(source, emotion, label, part, whole_crop(pixels.reshape(height, height), side).tobytes())
+    return Picture(source, emotion, label, part, whole_crop(pixels.reshape(math.isqrt(expected), -1), side))
 
 
 def _parse(text: str, expected: int) -> tuple[np.ndarray | None, str]:

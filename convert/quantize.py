@@ -23,9 +23,11 @@ from convert.arguments import whole_number
 from convert.calibration import STAND_IN, Calibration, StandIn, from_data, stand_in
 from convert.candidate import read_history
 from convert.card import card, parity_table
+from convert.confidence import Confidence
 from convert.data import load, remarks
 from convert.golden import write_golden
 from convert.mapping import KNOWN
+from convert.pack import pack
 from convert.parity import ParityReport, float_classifier, on_data, without_data
 from convert.tflite import converter_of, load_keras, multiply_adds_of, operators, parameters_of, quiet_tensorflow
 from convert.train import fingerprint
@@ -68,14 +70,17 @@ class Source:
         if spec.is_file():
             labels = Bundle.load(path.parent).labels
         history = _history(told) if told.is_file() else None
+        if history and not spec.is_file():
+            labels = tuple(history.get("labels", LABELS))
         stem = path.absolute().parent.name if path.stem in ("float", "model") else path.stem
         return Source(path, name or stem.removeprefix("bundle-"), labels, history)
 
 
-def to_int8(model: Any, calibration: Calibration) -> bytes:
+def to_int8(model: Any, calibration: Calibration, *, packed: bool = True) -> bytes:
     """The bytes of a TFLite file whose input, output and every operator are int8, by TensorFlow's post-training converter.
 
-    `calibration` chooses the ranges. Raises ParityFailed when operators in floating point are left.
+    `calibration` chooses the ranges; `packed` leaves out what no interpreter reads (convert.pack). Raises ParityFailed when
+    operators in floating point are left.
     """
     import tensorflow as tf
 
@@ -96,7 +101,7 @@ def to_int8(model: Any, calibration: Calibration) -> bytes:
     with quiet_tensorflow():
         content: bytes = converter.convert()
     refuse_float_operators(content)
-    return content
+    return pack(content) if packed else content
 
 
 def refuse_float_operators(content: bytes) -> None:
@@ -123,9 +128,9 @@ def quantize(
     side = model.input_shape[1]
     if model.output_shape[-1] != len(source.labels):
         raise UsageError(
-            f"{source.model} gives {model.output_shape[-1]} classes, not the {len(source.labels)} expressions"
+            f"{source.model} gives {model.output_shape[-1]} classes, not the {len(source.labels)} of {', '.join(source.labels)}"
         )
-    samples = load(data, side) if data is not None else None
+    samples = load(data, side, classes=source.labels) if data is not None else None
     for remark in remarks(samples) if samples is not None else ():
         _say(remark)
     shipped = _stand_in(source, make=samples is None, seed=seed)
@@ -159,7 +164,7 @@ def quantize(
         (folder / "calibration.json").write_text(json.dumps(calibration.origin, indent=1) + "\n")
         (folder / "parity.json").write_text(json.dumps(report.to_json(), indent=1) + "\n")
         write_golden(folder / "golden.npz", int8_model)
-        spec = _spec(source, side, int8_model, content, calibration)
+        spec = _spec(source, side, int8_model, content, calibration, report.confidence)
         if samples is not None:
             spec["provenance"]["data"] = fingerprint(samples)
         (folder / "CARD.md").write_text(card(spec, report.to_json(), source.history))
@@ -169,7 +174,9 @@ def quantize(
     return Bundle.load(out), report
 
 
-def _spec(source: Source, side: int, model: Classifier, content: bytes, calibration: Calibration) -> dict[str, Any]:
+def _spec(
+    source: Source, side: int, model: Classifier, content: bytes, calibration: Calibration, sure: Confidence | None
+) -> dict[str, Any]:
     """bundle.json but for the files' hashes."""
 
     def quantization(details: dict[str, Any]) -> dict[str, Any]:
@@ -189,7 +196,7 @@ def _spec(source: Source, side: int, model: Classifier, content: bytes, calibrat
             "mappings": {name: asdict(mapping) for name, mapping in KNOWN.items()},
         },
         "quantization": {"input": quantization(inputs), "output": quantization(outputs)},
-        "thresholds": {"temperature": 1.0},
+        "thresholds": {"temperature": sure.temperature if sure else 1.0},
         "cost": {
             "parameters": parameters_of(content),
             "multiply_adds": multiply_adds_of(content),

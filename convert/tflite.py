@@ -72,7 +72,7 @@ def float_tflite(model: keras.Model) -> bytes:
 
 def operators(content: bytes) -> list[Operator]:
     """Every operator of a TFLite file in running order, with the types it reads and writes."""
-    schema, model = _parse(content)
+    schema, model = parse(content)
     names, types = _by_value(schema.BuiltinOperator), _by_value(schema.TensorType)
     found = []
     for graph in model.subgraphs:
@@ -85,7 +85,7 @@ def operators(content: bytes) -> list[Operator]:
 
 def parameters_of(content: bytes) -> int:
     """How many weights and biases a TFLite file holds; batch normalisation that was folded into them is not counted."""
-    schema, model = _parse(content)
+    schema, model = parse(content)
     types = _by_value(schema.TensorType)
     total = 0
     for graph in model.subgraphs:
@@ -103,7 +103,7 @@ def parameters_of(content: bytes) -> int:
 
 def multiply_adds_of(content: bytes) -> int:
     """Multiply-adds of one image's convolutions and dense layers in a TFLite file."""
-    schema, model = _parse(content)
+    schema, model = parse(content)
     names = _by_value(schema.BuiltinOperator)
     total = 0
     for graph in model.subgraphs:
@@ -138,7 +138,7 @@ def _keras() -> Any:
     return keras
 
 
-def _parse(content: bytes) -> tuple[Any, Any]:
+def parse(content: bytes) -> tuple[Any, Any]:
     """The schema's module and the file as its objects."""
     try:
         from ai_edge_litert import schema_py_generated as schema

@@ -5,127 +5,199 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
+import math
 import os
 import sys
 import time
-import zipfile
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Sequence
+from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from convert.arguments import whole_number
-from convert.cpu import bfloat16_is_fast
+from convert.averages import Averages
+from convert.checkpoint import restore, save, write_beside
+from convert.classes import EXPRESSIONS, classes_argument
+from convert.cpu import bfloat16_is_fast, limit_threads
 from convert.data import Samples, load, remarks
 from convert.model import NETWORKS, Network, build, multiply_adds, parameters
+from convert.recipe import RECIPES, Recipe
+from convert.resemotenet import ResEmoteNet
 from fer_edge.errors import DataError, UsageError, guarded
-from fer_edge.labels import LABELS
 
 if TYPE_CHECKING:
     import keras
 
 
-@dataclass(frozen=True)
-class Recipe:
-    """How a network is trained. Defaults: the published protocol (doi 10.55452/1998-6688-2026-23-1-163-172)."""
-
-    epochs: int = 15
-    batch: int = 256
-    learning_rate: float = 1e-4  # Adam, constant; categorical cross-entropy; no weight decay, no augmentation
-    early_stopping: int = 0  # epochs without a better validation accuracy before it stops; 0: never
-    seed: int = 0
-
-
-RECIPES = {"paper": Recipe()}
-MAY_CHANGE = ("epochs", "early_stopping")  # on resume
-
-
 def train(
     samples: Samples,
     out: Path,
-    network: Network = NETWORKS["paper"],
+    network: Network | ResEmoteNet = NETWORKS["paper"],
     recipe: Recipe = RECIPES["paper"],
     *,
     resume: bool = False,
     policy: str = "float32",
+    teachers: Sequence[Path] = (),
+    init: Path | None = None,
 ) -> dict[str, Any]:
     """The history of a training run; `out` then holds model.keras (the best epoch, float32), history.json, checkpoint.npz.
 
     `samples` must have a train and a validation part. After each epoch a checkpoint is written beside and renamed, with
-    everything the next epoch depends on (weights, optimizer, dropout's random state), so that a run that was killed and
-    resumed ends where one that was not would have: to the last bit in one thread. Raises UsageError when the checkpoint is
-    of another run.
+    everything the next epoch depends on (weights, their average, optimizer, dropout's random state), so that a run that was
+    killed and resumed ends where one that was not would have: to the last bit in one thread. Runs on any backend of Keras 3.
+
+    `teachers` are float models (.keras) whose mean softened answers join the loss (convert.batches.Teachers); `init` is a
+    float model to begin from, all of it but a last layer of another size. Raises UsageError when the checkpoint is of
+    another run or a model does not fit.
     """
     import keras
-    import tensorflow as tf
+
+    from convert.batches import Batches, Teachers
 
     fit, held = samples.part("train"), samples.part("validation")
     if not len(fit.y) or not len(held.y):
         raise DataError(f"the set has {len(fit.y)} training and {len(held.y)} validation images; both are needed")
     out.mkdir(parents=True, exist_ok=True)
     keras.utils.set_random_seed(recipe.seed)
-    model = build(network, policy, fused=True)
+    model = build(replace(network, side=None) if recipe.sides else network, policy, fused=True)
     plain = build(network)  # what is validated and saved: float32, and no layer of ours
-    optimizer = keras.optimizers.Adam(recipe.learning_rate)
+    if init is not None:
+        begin_from(init, model)
+    steps = -(-len(fit.y) // recipe.batch)
+    optimizer = _optimizer(recipe, steps)
     optimizer.build(model.trainable_variables)
-    cross_entropy = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-
-    @tf.function(reduce_retracing=True)
-    def step(x: Any, y: Any) -> tuple[Any, Any]:
-        with tf.GradientTape() as tape:
-            logits = model(x, training=True)
-            loss = cross_entropy(y, logits)
-        gradients = tape.gradient(loss, model.trainable_variables)
-        optimizer.apply_gradients(zip(gradients, model.trainable_variables, strict=True))
-        return loss, tf.reduce_sum(tf.cast(tf.argmax(logits, 1) == y, tf.int64))
-
-    @tf.function(reduce_retracing=True)
-    def infer(x: Any) -> Any:
-        return plain(x, training=False)
+    model.compile(optimizer, loss=_loss(network.classes, recipe), metrics=[_hits(network.classes)], jit_compile=False)
 
     run = {
         "network": asdict(network),
         "recipe": asdict(recipe),
         "data": fingerprint(samples),
+        "labels": samples.labels,
         "policy": policy,
+        "teachers": [_sha256(path) for path in teachers],
+        "init": _sha256(init) if init else None,
     }
     run = json.loads(json.dumps(run))  # tuples as lists, as a checkpoint gives them back
-    state = [*model.variables, *optimizer.variables]
-    history = _restore(out / "checkpoint.npz", run, state) if resume else {**run, "epochs": []}
+    averages = Averages(model, recipe.averaging)
+    history = {**run, "epochs": []}
+    if resume:
+        history, arrays = restore(out / "checkpoint.npz", run)
+        averages.load(arrays[len(model.variables) + len(optimizer.variables) :])
+        for variable, array in zip([*model.variables, *optimizer.variables], arrays, strict=False):
+            variable.assign(array)
     epochs: list[dict[str, float]] = history["epochs"]
-    progress = _Progress(recipe.epochs - len(epochs), len(fit.y))
+    progress = _Progress(recipe.epochs - len(epochs), len(fit.y), recipe.batch)
+    asked = Teachers(teachers, policy, recipe, fit.x, network.classes) if teachers else None
 
     while len(epochs) < recipe.epochs and not _stale(epochs, recipe.early_stopping):
         began = time.monotonic()
-        order = np.random.default_rng([recipe.seed, len(epochs)]).permutation(len(fit.y))
-        loss_sum, hits = 0.0, 0
-        for rows in _batches(order, recipe.batch):
-            loss, right = step(fit.x[rows].astype(np.float32), fit.y[rows])
-            loss_sum, hits = loss_sum + float(loss) * len(rows), hits + int(right)
-            progress.add(len(rows))
-        _copy_weights(model, plain)
-        outputs = [infer(held.x[rows].astype(np.float32)) for rows in _batches(np.arange(len(held.y)), recipe.batch)]
-        logits = np.concatenate([np.asarray(o) for o in outputs])
+        batches = Batches(fit.x, fit.y, network.classes, recipe, len(epochs), asked)
+        told = model.fit(batches, verbose=0, shuffle=False, callbacks=[averages.callback(), progress.callback()])
+        plain.set_weights(averages.now())
+        logits = plain.predict(held.x.astype(np.float32), batch_size=256, verbose=0)
         row = {
             "epoch": len(epochs) + 1,
-            "loss": loss_sum / len(fit.y),
-            "accuracy": hits / len(fit.y),
-            "val_loss": float(cross_entropy(held.y, logits)),
+            "loss": float(told.history["loss"][0]),
+            "accuracy": float(told.history["hits"][0]),
+            "val_loss": cross_entropy(logits, held.y),
             "val_accuracy": float(np.mean(logits.argmax(1) == held.y)),
             "seconds": round(time.monotonic() - began, 1),
         }
         if row["val_accuracy"] > max((e["val_accuracy"] for e in epochs), default=-1.0):
-            _write_beside(out / "model.keras", plain.save)
+            write_beside(out / "model.keras", plain.save)
         epochs.append(row)
         history["best_epoch"] = 1 + int(np.argmax([e["val_accuracy"] for e in epochs]))
-        _write_beside(out / "checkpoint.npz", lambda path: _save_checkpoint(path, history, state))
+        state = [*(keras.ops.convert_to_numpy(v) for v in [*model.variables, *optimizer.variables]), *averages.arrays]
+        write_beside(out / "checkpoint.npz", partial(save, history, state))
         _write_history(out, history)
         progress.said(row)
     progress.close()
     _write_history(out, history)  # a run that was resumed with other limits says so, even if no epoch was left
     return history
+
+
+def cross_entropy(logits: np.ndarray, y: np.ndarray) -> float:
+    """The mean of -log p(true class) over float (N, classes) logits and int (N,) labels, in nats."""
+    shifted = logits.astype(np.float64) - logits.max(1, keepdims=True)
+    return float(np.mean(np.log(np.exp(shifted).sum(1)) - shifted[np.arange(len(y)), y]))
+
+
+def float_model(path: Path) -> Path:
+    """The .keras file in a training's or a bundle's folder, or `path` itself if it is one. Raises UsageError for none."""
+    for file in (path / "model.keras", path / "float.keras", path):
+        if file.is_file() and file.suffix == ".keras":
+            return file
+    raise UsageError(
+        f"{path} holds no float model (model.keras or float.keras); name a training's or a bundle's folder"
+    )
+
+
+def begin_from(path: Path, model: keras.Model) -> None:
+    """Copies a float model's weights into `model`, but for a last layer of another number of classes.
+
+    Raises UsageError when the two are not the same network.
+    """
+    import keras
+
+    try:
+        begun = keras.models.load_model(path, compile=False).get_weights()
+    except (OSError, ValueError) as error:
+        raise UsageError(f"{path} is no float model that Keras can load: {error}") from error
+    own = model.get_weights()
+    if [w.shape for w in begun[:-2]] != [w.shape for w in own[:-2]]:
+        raise UsageError(f"{path} is of another network than this preset; name the preset it was trained with")
+    same_classes = begun[-1].shape == own[-1].shape
+    model.set_weights(begun if same_classes else [*begun[:-2], *own[-2:]])
+
+
+def _optimizer(recipe: Recipe, steps: int) -> keras.optimizers.Optimizer:
+    import keras
+
+    rate: Any = recipe.learning_rate
+    if recipe.schedule == "cosine":
+        warm = round(recipe.warmup * steps)
+        rate = keras.optimizers.schedules.CosineDecay(
+            0.0 if warm else rate,
+            max(1, recipe.epochs * steps - warm),
+            warmup_target=rate if warm else None,
+            warmup_steps=warm,
+        )
+    decay = recipe.weight_decay or None
+    if recipe.optimizer == "sgd":
+        optimizer = keras.optimizers.SGD(rate, momentum=0.9, nesterov=recipe.nesterov, weight_decay=decay)
+    else:
+        optimizer = keras.optimizers.Adam(rate, weight_decay=decay)
+    if decay:
+        optimizer.exclude_from_weight_decay(var_names=["gamma", "beta", "bias"])
+    return optimizer
+
+
+def _loss(classes: int, recipe: Recipe) -> Any:
+    """Cross-entropy with soft labels; where the targets hold a teacher's answer too, its share at its temperature."""
+    import keras
+
+    def loss(targets: Any, logits: Any) -> Any:
+        own = keras.ops.categorical_crossentropy(targets[:, :classes], logits, from_logits=True)
+        if targets.shape[1] == classes:
+            return own
+        heat, share = recipe.temperature, recipe.teacher_share
+        taught = keras.ops.categorical_crossentropy(targets[:, classes:], logits / heat, from_logits=True)
+        return (1 - share) * own + share * heat * heat * taught
+
+    return loss
+
+
+def _hits(classes: int) -> Any:
+    import keras
+
+    def hits(targets: Any, logits: Any) -> Any:
+        right = keras.ops.argmax(targets[:, :classes], 1) == keras.ops.argmax(logits, 1)
+        return keras.ops.cast(right, "float32")
+
+    return hits
 
 
 def fingerprint(samples: Samples) -> dict[str, Any]:
@@ -137,67 +209,44 @@ def fingerprint(samples: Samples) -> dict[str, Any]:
     return {**counts, "sha256": digest.hexdigest()}
 
 
-def _batches(order: np.ndarray, size: int) -> Iterator[np.ndarray]:
-    for start in range(0, len(order), size):
-        yield order[start : start + size]
-
-
 def _stale(epochs: list[dict[str, float]], patience: int) -> bool:
     if not patience or not epochs:
         return False
     return len(epochs) - 1 - int(np.argmax([e["val_accuracy"] for e in epochs])) >= patience
 
 
-def _copy_weights(source: keras.Model, target: keras.Model) -> None:
-    target.set_weights(source.get_weights())
-
-
-def _save_checkpoint(path: str, history: dict[str, Any], state: list[Any]) -> None:
-    arrays: dict[str, Any] = {f"v{i}": np.asarray(v) for i, v in enumerate(state)}
-    np.savez(path, history=np.array(json.dumps(history)), **arrays)
-
-
-def _restore(path: Path, run: dict[str, Any], state: list[Any]) -> dict[str, Any]:
-    if not path.exists():
-        raise UsageError(f"nothing to resume: {path} does not exist; leave out --resume to begin")
+def _sha256(path: Path) -> str:
     try:
-        with np.load(path) as saved:
-            history: dict[str, Any] = json.loads(str(saved["history"]))
-            arrays = [saved[f"v{i}"] for i in range(len(state))]
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
-        raise UsageError(f"{path} is damaged ({error}); leave out --resume and begin in another folder") from error
-    for key, value in run.items():
-        told = history[key]
-        if key == "recipe":  # a resumed run may go on for longer
-            told = {**told, **{name: value[name] for name in MAY_CHANGE}}
-        if told != value:
-            raise UsageError(f"{path} is of another run: its {key} is {told}, this run's {value}")
-    for variable, array in zip(state, arrays, strict=True):
-        variable.assign(array)
-    return {**history, **run}
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError as error:
+        raise UsageError(f"{path} cannot be read: {error.strerror}") from error
 
 
 def _write_history(out: Path, history: dict[str, Any]) -> None:
-    _write_beside(out / "history.json", lambda path: Path(path).write_text(json.dumps(history, indent=1) + "\n"))
-
-
-def _write_beside(path: Path, write: Any) -> None:
-    """Lets `write` make a file beside `path` and renames it into place, so that `path` is whole or as it was."""
-    beside = path.with_name(f".{path.stem}.partial{path.suffix}")
-    write(str(beside))
-    beside.replace(path)
+    write_beside(out / "history.json", lambda path: Path(path).write_text(json.dumps(history, indent=1) + "\n"))
 
 
 class _Progress:
     """A bar over all images of all epochs to come, with the time left; a line an epoch where stderr is a file."""
 
-    def __init__(self, epochs: int, images: int) -> None:
+    def __init__(self, epochs: int, images: int, batch: int) -> None:
         from tqdm import tqdm
 
+        self.images, self.batch = images, batch
         self.bar = tqdm(total=epochs * images, unit="img", mininterval=0.5 if sys.stderr.isatty() else 60)
 
-    def add(self, images: int) -> None:
-        self.bar.update(images)
+    def callback(self) -> keras.callbacks.Callback:
+        """What has Keras move the bar."""
+        import keras
+
+        bar, end = self.bar, self.bar.n + self.images
+        batch_size = self.batch
+
+        class _Add(keras.callbacks.Callback):
+            def on_train_batch_end(self, batch: int, logs: Any = None) -> None:  # noqa: ARG002
+                bar.update(min(batch_size, end - bar.n))
+
+        return _Add()
 
     def said(self, row: dict[str, float]) -> None:
         self.bar.write(
@@ -219,12 +268,28 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--resume", action="store_true", help="go on from the checkpoint in --out")
     parser.add_argument("--epochs", type=whole_number(1), help="instead of the preset's")
     parser.add_argument(
-        "--early-stopping", type=whole_number(0), metavar="N", default=0, help="stop after N epochs without a gain"
+        "--early-stopping", type=whole_number(0), metavar="N", help="stop after N epochs without a gain; 0: never"
     )
     parser.add_argument("--seed", type=whole_number(0), default=0)
     parser.add_argument(
         "--threads", type=whole_number(1), help="processor threads; 1 makes a run repeatable to the last bit"
     )
+    parser.add_argument(
+        "--teacher",
+        type=Path,
+        nargs="+",
+        default=[],
+        metavar="DIR",
+        help="trainings or bundles whose float models' answers join the loss (distillation)",
+    )
+    parser.add_argument("--init", type=Path, metavar="DIR", help="begin from this training's or bundle's float model")
+    parser.add_argument(
+        "--classes",
+        type=classes_argument,
+        default=EXPRESSIONS,
+        help="own: every class of the set by its own name; or names, with commas; default: the seven expressions",
+    )
+    parser.add_argument("--learning-rate", type=float, help="instead of the preset's; a tenth of it suits --init")
     parser.add_argument("--precision", choices=("auto", "float32", "mixed_bfloat16"), default="auto")
     args = parser.parse_args(argv)
     return guarded(lambda: _run(args))
@@ -235,27 +300,30 @@ def _run(args: argparse.Namespace) -> int:
         raise UsageError(f"{args.out} is a file; --out names a folder")
     if not args.resume and (args.out / "checkpoint.npz").exists():
         raise UsageError(f"{args.out} holds a run already; --resume goes on with it, another --out begins anew")
-    samples = load(args.data)
+    teachers = [float_model(path) for path in args.teacher]
+    init = float_model(args.init) if args.init else None
+    if args.learning_rate is not None and not 0 < args.learning_rate < math.inf:
+        raise UsageError(f"--learning-rate {args.learning_rate} is no rate; give a positive number")
+    samples = load(args.data, classes=args.classes)
     for remark in remarks(samples):
         print(remark, file=sys.stderr)
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    import tensorflow as tf
-
     if args.threads:
-        tf.config.threading.set_intra_op_parallelism_threads(args.threads)
-        tf.config.threading.set_inter_op_parallelism_threads(args.threads)
+        limit_threads(args.threads)
+    network = replace(NETWORKS[args.preset], side=samples.x.shape[1], classes=len(samples.labels))
     policy = args.precision
-    if policy == "auto":
-        policy = "mixed_bfloat16" if bfloat16_is_fast() else "float32"
-    network = replace(NETWORKS[args.preset], side=samples.x.shape[1], classes=len(LABELS))
-    recipe = replace(RECIPES[args.preset], seed=args.seed, early_stopping=args.early_stopping)
-    recipe = replace(recipe, epochs=args.epochs or recipe.epochs)
+    if policy == "auto":  # depthwise convolutions have no fast kernels in bfloat16 on a processor
+        slim = isinstance(network, Network) and network.separable
+        policy = "mixed_bfloat16" if bfloat16_is_fast() and not slim else "float32"
+    recipe = RECIPES[args.preset]
+    chosen = {"epochs": args.epochs, "early_stopping": args.early_stopping, "learning_rate": args.learning_rate}
+    recipe = replace(recipe, seed=args.seed, **{name: value for name, value in chosen.items() if value is not None})
     model = build(network)
     print(
         f"{args.preset}: {parameters(model):,} parameters, {multiply_adds(model) / 1e6:.0f} M multiply-adds, {policy}",
         file=sys.stderr,
     )
-    history = train(samples, args.out, network, recipe, resume=args.resume, policy=policy)
+    history = train(samples, args.out, network, recipe, resume=args.resume, policy=policy, teachers=teachers, init=init)
     best = history["epochs"][history["best_epoch"] - 1]
     print(f"{args.out / 'model.keras'}: epoch {best['epoch']}, validation accuracy {best['val_accuracy']:.4f}")
     return 0

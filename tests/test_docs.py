@@ -12,7 +12,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
 COMMANDS = ["run", "predict", "detectors install"]
-MODULES = ["data", "train", "evaluate", "calibration", "quantize", "parity", "mapping", "report", "card"]
+MODULES = ["data", "train", "evaluate", "calibration", "quantize", "parity", "mapping", "crops", "report", "readme"]
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -59,16 +59,17 @@ def test_the_version_is_in_the_changelog() -> None:
 
 
 def test_the_readmes_figures_are_those_of_the_reports() -> None:
-    from convert.card import readme_block, with_block
+    from convert.readme import block, with_block
 
-    assert with_block(README, readme_block(ROOT / "models" / "paper")) == README, "run `python -m convert.card`"
+    assert with_block(README, block(ROOT / "models")) == README, "run `python -m convert.readme`"
 
 
-def test_the_card_is_that_of_the_reports() -> None:
+@pytest.mark.parametrize("name", ["edge", "nano", "paper"])
+def test_the_card_is_that_of_the_reports(name: str) -> None:
     import json
 
     from convert.card import card
 
-    paper = ROOT / "models" / "paper"
-    spec, parity, history = (json.loads((paper / f"{n}.json").read_text()) for n in ("bundle", "parity", "history"))
-    assert card(spec, parity, history) == (paper / "CARD.md").read_text()
+    folder = ROOT / "models" / name
+    spec, parity, history = (json.loads((folder / f"{n}.json").read_text()) for n in ("bundle", "parity", "history"))
+    assert card(spec, parity, history) == (folder / "CARD.md").read_text()

@@ -223,6 +223,113 @@ def test_other_classes_are_left_out_counted_and_said(tmp_path: Path, capsys: pyt
     assert "no image of angry, disgust, fear, neutral, surprise" in said
 
 
+# own classes
+
+
+def own_tree(root: Path, counts: dict[str, int]) -> Path:
+    """A folder of images of one gray level for each class, so many: its own number, counted over all classes."""
+    level = 0
+    for name, count in counts.items():
+        (root / name).mkdir(parents=True)
+        for i in range(count):
+            write_image(root / name / f"{i}.png", np.full((60, 50), level, np.uint8))
+            level += 1
+    return root
+
+
+def labelled(samples: Samples) -> list[tuple[int, str]]:
+    """The gray level and the label of each image of `own_tree`."""
+    return [(int(x[0, 0, 0]), samples.labels[y]) for x, y in zip(samples.x, samples.y, strict=True)]
+
+
+def test_a_set_of_own_classes_keeps_their_names_in_order(tmp_path: Path) -> None:
+    samples = load(own_tree(tmp_path, {"drowsy": 2, "alert": 3, "Happiness": 1}), classes="own")
+    assert samples.labels == ("Happiness", "alert", "drowsy"), "as they are, and capitals sort first"
+    assert labelled(samples) == [(5, "Happiness"), *((n, "alert") for n in (2, 3, 4)), *((n, "drowsy") for n in (0, 1))]
+    assert samples.take(np.array([1, 0])).labels == samples.part("train").labels == samples.labels
+    assert not samples.left_out
+
+
+@pytest.mark.parametrize(
+    ("classes", "labels", "left_out"),
+    [
+        (["drowsy", "alert"], ["drowsy"] * 2 + ["alert"] * 3, {"0_Happiness": 1, "yawning": 1}),
+        (["yawning", "happy", "alert"], ["yawning", "happy", *["alert"] * 3], {"drowsy": 2}),
+        (["0_Happiness", "happy", "drowsy"], ["0_Happiness", "drowsy", "drowsy"], {"alert": 3, "yawning": 1}),
+        (("alert ", "yawning"), ["alert"] * 3 + ["yawning"], {"0_Happiness": 1, "drowsy": 2}),
+    ],
+)
+def test_named_classes_are_taken_in_the_order_named(
+    classes: list[str], labels: list[str], left_out: dict[str, int], tmp_path: Path
+) -> None:
+    samples = load(own_tree(tmp_path, {"drowsy": 2, "alert": 3, "0_Happiness": 1, "yawning": 1}), classes=classes)
+    assert samples.labels == tuple(name.strip() for name in classes)
+    assert sorted(label for _, label in labelled(samples)) == sorted(labels)
+    assert samples.left_out == left_out
+    assert [samples.labels[i] for i in range(len(classes)) if np.any(samples.y == i)] == list(dict.fromkeys(labels))
+
+
+def test_the_seven_in_another_order_are_the_same_images(tmp_path: Path) -> None:
+    path = drawn_csv(tmp_path / "set.csv")
+    usual, turned = load(path), load(path, classes=CSV_LABELS)
+    assert [usual.labels[y] for y in usual.y] == [turned.labels[y] for y in turned.y]
+    assert turned.labels == CSV_LABELS and np.array_equal(usual.x, turned.x)
+
+
+def test_own_classes_of_a_pixel_csv_are_what_stands_in_its_column(tmp_path: Path) -> None:
+    gray = [pixel_text(np.full((48, 48), level, np.uint8)) for level in range(4)]
+    rows = list(zip(["drowsy", " alert", "3", "alert"], gray, ["Training"] * 4, strict=True))
+    path = write_pixel_csv(tmp_path / "own.csv", rows)
+    samples = load(path, classes="own")
+    assert samples.labels == ("3", "alert", "drowsy")
+    assert labelled(samples) == [(0, "drowsy"), (1, "alert"), (2, "3"), (3, "alert")]
+    named = load(path, classes=("happy", "alert"))
+    assert labelled(named) == [(1, "alert"), (2, "happy"), (3, "alert")], "number 3 of FER2013 is happy"
+    assert named.left_out == {"drowsy": 1}
+
+
+def test_an_accent_written_in_two_ways_is_one(tmp_path: Path) -> None:
+    samples = load(own_tree(tmp_path, {"mu\u0308de": 2, "wach": 1}), classes=["wach", "m\u00fcde"])
+    assert np.bincount(samples.y).tolist() == [1, 2]
+
+
+def test_parts_and_strays_beside_own_classes(tmp_path: Path) -> None:
+    for part in ("train", "val", "test"):
+        own_tree(tmp_path / "faces" / part, {"alert": 2, "drowsy": 1})
+    write_image(tmp_path / "logo.png", np.zeros((9, 9), np.uint8))
+    (tmp_path / "notes").mkdir()
+    (tmp_path / "notes" / "who.txt").write_text("consent forms")
+    samples = load(packed(tmp_path, tmp_path.parent / f"{tmp_path.name}.zip"), classes="own")
+    assert samples.labels == ("alert", "drowsy") and samples.left_out == {"(no class folder)": 1}
+    assert [int(np.sum(samples.split == part)) for part in ("train", "validation", "test")] == [3, 3, 3]
+
+
+def test_own_classes_are_drawn_into_parts_each_by_itself(tmp_path: Path) -> None:
+    samples = load(own_tree(tmp_path, {"alert": 50, "drowsy": 20}), classes="own")
+    counts = [np.bincount(samples.part(part).y).tolist() for part in ("train", "validation", "test")]
+    assert counts == [[40, 16], [5, 2], [5, 2]]
+
+
+def test_the_command_describes_own_classes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    long = "looking away from the road"
+    own_tree(tmp_path / "set", {"alert": 10, long: 10, "drowsy": 10})
+    sheet = tmp_path / "sheet.png"
+    assert main([str(tmp_path / "set"), "--classes", "own", "--sheet", str(sheet)]) == 0
+    out, err = capsys.readouterr()
+    assert f"{'alert':27}           8           1           1" in out.splitlines()
+    assert f"{long}            8           1           1" in out.splitlines()
+    assert "left out" not in err and "no image of" not in err
+    picture = cv2.imread(str(sheet), cv2.IMREAD_GRAYSCALE)
+    assert picture is not None and picture.shape[0] == 3 * 50 + 2 and picture.shape[1] > 84 + 16 * 50 + 2
+    assert main([str(tmp_path / "set"), "--classes", f"{long},alert,happy", "--json"]) == 0
+    out, err = capsys.readouterr()
+    described = json.loads(out)
+    assert described["labels"] == [long, "alert", "happy"]
+    assert described["counts"]["train"] == {long: 8, "alert": 8, "happy": 0}
+    assert f"left out, for they are none of {long}, alert, happy: drowsy 10" in err
+    assert "no image of happy" in err
+
+
 # parts
 
 
@@ -467,7 +574,7 @@ def one_image(folder: Path) -> Path:
         (empty_class_zip, ["the class folder test/disgust", "set.zip", "holds no image"]),
         (two_tables, ["holds more than one set: a.csv and b.csv"]),
         (table_and_tree, ["both in a.csv and in 1 images"]),
-        (other_classes, ["holds no image of angry", "its classes are 1, 2"]),
+        (other_classes, ["holds no image of angry", "its classes are 1, 2", "`--classes own` takes the set's own"]),
         (half_in_parts, ["3 of 4 images stand in no part"]),
         (one_row(pixels="1 2 3"), ["1 of 2 images", "fer2013.csv:3: 3 pixels where 2,304 belong"]),
         (one_row(pixels=""), ["fer2013.csv:3: 0 pixels where 2,304 belong"]),
@@ -496,6 +603,61 @@ def test_a_csv_in_the_wrong_encoding_names_its_line(tmp_path: Path) -> None:
     path.write_bytes(path.read_bytes() + b"3,\xff\xfe,Training\n")
     with pytest.raises(DataError, match=r"fer2013\.csv cannot be read beyond line"):
         load(path)
+
+
+def one_own_class(folder: Path) -> Path:
+    return own_tree(folder, {"alert": 3})
+
+
+def empty_own_class(folder: Path) -> Path:
+    (own_tree(folder, {"alert": 3, "drowsy": 3}) / "asleep").mkdir()
+    return folder
+
+
+def two_own_classes(folder: Path) -> Path:
+    return own_tree(folder, {"alert": 3, "drowsy": 3})
+
+
+@pytest.mark.parametrize(
+    ("build", "classes", "words"),
+    [
+        (one_own_class, "own", ["holds images of one class only: alert"]),
+        (two_own_classes, "alert,drowzy", ["one class only of alert, drowzy: alert"]),
+        (
+            two_own_classes,
+            "awake,asleep",
+            ["no image of awake, asleep; its classes are alert, drowsy", "`--classes own`"],
+        ),
+        (two_own_classes, "alert", ["one class, alert, leaves nothing to tell apart"]),
+        (two_own_classes, "alert,alert", ["'alert', 'alert' are not all different names"]),
+        (two_own_classes, "alert,", ["'alert', '' are not all different names"]),
+        (empty_own_class, "own", ["the class folder asleep in", "holds no image"]),
+        (empty_own_class, "alert,asleep", ["the class folder asleep in", "holds no image"]),
+        (
+            lambda folder: write_image(folder / "a.png", np.zeros((9, 9), np.uint8)).parent,
+            "own",
+            ["a folder of its own"],
+        ),
+        (one_row(emotion=""), "own", ["fer2013.csv:3: emotion '' is no class"]),
+    ],
+)
+def test_what_is_wrong_with_classes_is_said_in_a_sentence(
+    build: Callable[[Path], Path],
+    classes: str,
+    words: list[str],
+    tmp_path: Path,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    assert main([str(build(tmp_path)), "--classes", classes]) == 2
+    out, err = capfd.readouterr()
+    assert not out and len(err.splitlines()) == 1, err
+    for word in words:
+        assert word in err
+
+
+def test_a_choice_of_classes_that_is_none_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="'all' is no choice of classes; give own, or two names"):
+        load(tmp_path, classes="all")
 
 
 # what is said

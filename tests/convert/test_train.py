@@ -7,13 +7,18 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 
-from convert.train import main
+from convert.data import load
+from convert.model import NETWORKS, Network, build
+from convert.recipe import RECIPES
+from convert.train import begin_from, main, train
+from fer_edge.errors import UsageError
 from fer_edge.labels import LABELS
 
 ROOT = Path(__file__).parents[2]
@@ -48,11 +53,19 @@ def state(out: Path) -> tuple[dict[str, np.ndarray], list[dict[str, float]]]:
     return arrays, [{k: v for k, v in row.items() if k != "seconds"} for row in history["epochs"]]
 
 
-def test_killed_and_resumed_equals_uninterrupted(tree: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("preset", ["paper", "nano"])
+def test_killed_and_resumed_equals_uninterrupted(preset: str, tree: Path, tmp_path: Path) -> None:
+    """nano has all that a recipe can: a schedule, an average of the weights, growing images, mixup and, here, a teacher."""
     through, killed = tmp_path / "through", tmp_path / "killed"
-    subprocess.run(command(tree, through), cwd=ROOT, check=True, capture_output=True)
+    more = ["--preset", preset]
+    if preset == "nano":
+        teacher = tmp_path / "teacher.keras"
+        build(replace(NETWORKS["nano"], widths=(8,), strides=(2,))).save(teacher)
+        more += ["--teacher", str(teacher)]
+    subprocess.run(command(tree, through, *more), cwd=ROOT, check=True, capture_output=True)
 
-    first = subprocess.Popen(command(tree, killed), cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    wanted = command(tree, killed, *more)
+    first = subprocess.Popen(wanted, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     deadline = time.monotonic() + 240
     while not (killed / "history.json").exists():  # the last file of an epoch
         assert first.poll() is None and time.monotonic() < deadline
@@ -60,7 +73,7 @@ def test_killed_and_resumed_equals_uninterrupted(tree: Path, tmp_path: Path) -> 
     first.send_signal(signal.SIGKILL)
     first.wait()
     assert len(state(killed)[1]) == 1, "it was to be killed in its second epoch"
-    subprocess.run(command(tree, killed, "--resume"), cwd=ROOT, check=True, capture_output=True)
+    subprocess.run([*wanted, "--resume"], cwd=ROOT, check=True, capture_output=True)
 
     (expected, told), (got, retold) = state(through), state(killed)
     assert retold == told and len(told) == 2
@@ -91,6 +104,9 @@ def test_killed_and_resumed_equals_uninterrupted(tree: Path, tmp_path: Path) -> 
         (["--data", "{tree}", "--resume"], "nothing to resume"),
         (["--data", "{tree}", "--out", "{tree}/train/happy/0003.png"], "is a file"),
         (["--data", "{tree}", "--out", "{damaged}", "--resume"], "is damaged"),
+        (["--data", "{tree}", "--teacher", "{tree}"], "holds no float model"),
+        (["--data", "{tree}", "--init", "{damaged}/no.keras"], "no.keras"),
+        (["--data", "{tree}", "--learning-rate", "-1"], "--learning-rate -1"),
     ],
 )
 def test_bad_arguments(
@@ -117,3 +133,27 @@ def test_a_folder_with_a_run_is_not_overwritten(tmp_path: Path, capsys: pytest.C
     (tmp_path / "checkpoint.npz").write_bytes(b"")
     assert main(["--data", "x", "--out", str(tmp_path)]) == 2
     assert "--resume" in capsys.readouterr().err
+
+
+SMALL = Network(stem=8, widths=(16, 16), strides=(2, 2), block_dropout=0.0, dense=0, head_dropout=0.0)
+
+
+def test_a_run_begins_from_another_runs_weights(tree: Path, tmp_path: Path) -> None:
+    samples = load(tree)
+    quick = replace(RECIPES["edge"], epochs=12, batch=32, sides=(), learning_rate=0.2, warmup=0, averaging=0.8)
+    first = train(samples, tmp_path / "first", SMALL, quick)
+    reached = max(row["val_accuracy"] for row in first["epochs"])
+    assert reached > 0.5, "the bars are easy"
+    gentle = replace(quick, epochs=1, learning_rate=1e-6, averaging=0.0)
+    begun = train(samples, tmp_path / "second", SMALL, gentle, init=tmp_path / "first" / "model.keras")
+    assert begun["epochs"][0]["val_accuracy"] > reached - 0.1
+    assert begun["init"] and not begun["teachers"]
+
+    # of other classes, all but the last layer is taken; of another network, nothing
+    four = build(replace(SMALL, classes=4))
+    fresh = four.get_weights()
+    begin_from(tmp_path / "first" / "model.keras", four)
+    assert not np.array_equal(four.get_weights()[0], fresh[0])
+    np.testing.assert_array_equal(four.get_weights()[-1], fresh[-1])
+    with pytest.raises(UsageError, match="another network"):
+        begin_from(tmp_path / "first" / "model.keras", build(replace(SMALL, widths=(16, 24))))

@@ -1,0 +1,113 @@
+"""A training's batches: the same from any worker, every image once an epoch, and a teacher's answers beside the labels."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from convert.averages import AVERAGED_EVERY, Averages
+from convert.batches import Batches, Teachers
+from convert.model import Network, build
+from convert.recipe import RECIPES, Recipe
+from fer_edge.errors import UsageError
+
+RNG = np.random.default_rng(0)
+X = RNG.integers(0, 256, (50, 48, 48, 1)).astype(np.uint8)
+Y = RNG.integers(0, 7, 50)
+SMALL = Network(stem=4, widths=(8,), strides=(2,), block_dropout=0.0, dense=0, head_dropout=0.0)
+PLAIN = Recipe(batch=16)
+
+
+@pytest.fixture(scope="module")
+def teacher(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("teacher") / "teacher.keras"
+    build(SMALL).save(path)
+    return path
+
+
+def test_every_image_once_and_in_another_order_each_epoch() -> None:
+    first, second = (Batches(X, Y, 7, PLAIN, epoch) for epoch in (0, 1))
+    assert len(first) == 4
+    seen = np.concatenate([first[i][0] for i in range(4)])
+    assert seen.shape == X.shape and seen.dtype == np.float32
+    assert sorted(seen.sum((1, 2, 3))) == sorted(X.astype(np.float32).sum((1, 2, 3)))
+    assert not np.array_equal(first[0][0], second[0][0])
+    targets = np.concatenate([first[i][1] for i in range(4)])
+    np.testing.assert_array_equal(targets.argmax(1), Y[first.order])
+    np.testing.assert_array_equal(targets.max(1), 1)
+
+
+def test_a_batch_depends_on_nothing_but_seed_epoch_and_number() -> None:
+    recipe = replace(RECIPES["edge"], batch=16)
+    forward, backward = Batches(X, Y, 7, recipe, 40), Batches(X, Y, 7, recipe, 40)
+    late = backward[3]  # drawn first
+    for i in range(3):
+        forward[i]
+    for ours, theirs in zip(forward[3], late, strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+    assert not np.array_equal(Batches(X, Y, 7, replace(recipe, seed=1), 40)[3][1], late[1])
+
+
+def test_images_grow_and_the_last_epochs_are_calm() -> None:
+    recipe = replace(RECIPES["edge"], batch=16, epochs=20, label_smoothing=0.0)
+    sides = [Batches(X, Y, 7, recipe, epoch)[0][0].shape[1] for epoch in range(20)]
+    assert sides == [32] * 8 + [40] * 6 + [48] * 6
+    blended = [bool((Batches(X, Y, 7, recipe, epoch)[0][1].max(1) < 1).any()) for epoch in range(20)]
+    assert blended == [True] * 17 + [False] * 3
+
+
+def test_class_balance_weighs_each_class_alike() -> None:
+    y = np.array([0] * 40 + [1] * 10)
+    batches = Batches(X, y, 2, replace(PLAIN, class_balance=1.0), 0)
+    weights = np.concatenate([batches[i][2] for i in range(4)])
+    assert weights[y[batches.order] == 0].sum() == pytest.approx(weights[y[batches.order] == 1].sum())
+    assert weights.mean() == pytest.approx(1)
+
+
+def test_a_teacher_answers_to_the_views_of_a_batch(teacher: Path) -> None:
+    recipe = replace(RECIPES["edge"], batch=16, sides=(), temperature=2.0)
+    x, y = Batches(X, Y, 7, recipe, 0, Teachers([teacher], "float32", recipe, X, 7))[0]
+    assert y.shape == (16, 14)
+    model = build(SMALL)
+    model.load_weights(teacher)
+    odds = np.exp(np.asarray(model(x)) / 2.0)
+    np.testing.assert_allclose(y[:, 7:], odds / odds.sum(1, keepdims=True), atol=1e-5)
+
+
+def test_a_teacher_answers_once_to_an_image_and_its_mirror_image(teacher: Path) -> None:
+    recipe = replace(PLAIN, temperature=1.0, teachers_see="images")
+    teachers = Teachers([teacher, teacher], "float32", recipe, X, 7)
+    batches = Batches(X, Y, 7, recipe, 0, teachers)
+    own = (teachers.answer(X.astype(np.float32)) + teachers.answer(X[:, :, ::-1].astype(np.float32))) / 2
+    np.testing.assert_allclose(batches[0][1][:, 7:], own[batches.order[:16]], atol=1e-5)
+
+
+def test_a_teacher_that_does_not_fit_is_refused(teacher: Path, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"takes 48 px and gives 7 classes.*48 px and 3 classes"):
+        Teachers([teacher], "float32", PLAIN, X, 3)
+    (tmp_path / "no.keras").write_bytes(b"none")
+    with pytest.raises(UsageError, match=r"no\.keras is no float model"):
+        Teachers([tmp_path / "no.keras"], "float32", PLAIN, X, 7)
+
+
+def test_an_average_follows_the_weights_at_its_decay() -> None:
+    model = build(SMALL)
+    averages = Averages(model, 0.9)
+    ones = [np.ones_like(w) for w in model.get_weights()]
+    model.set_weights(ones)
+    averages.add()
+    for weights in averages.now():
+        np.testing.assert_allclose(weights, 1, rtol=1e-6, err_msg="the untrained weights leave no trace")
+    model.set_weights([w * 3 for w in ones])
+    for _ in range(40):
+        averages.add()
+    assert averages.now()[0].max() == pytest.approx(3, abs=1e-3)
+    before = averages.now()[0].max()
+    model.set_weights([w * 5 for w in ones])
+    averages.add()
+    share = 1 - 0.9**AVERAGED_EVERY
+    assert averages.now()[0].max() == pytest.approx(before + share * (5 - before), rel=1e-5)
+    assert Averages(model, 0.0).now()[0].max() == 5
