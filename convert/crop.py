@@ -54,9 +54,9 @@ class Cutter:
         faces = largest_first(self.detector.detect(gray))
         if not faces:
             return "no_face", None
-        if square(faces[0].xywh, self.mapping)[2] < MIN_SIDE_PX:
+        if square(faces[0].xywh, self.mapping, gray.shape)[2] < MIN_SIDE_PX:
             return "too_small", None
-        return "found", face_crop(gray, faces[0].xywh, self.side, self.mapping)
+        return "found", face_crop(gray, faces[0].xywh, self.side, self.mapping, faces[0].eyes)
 
 
 @dataclass(frozen=True, slots=True)

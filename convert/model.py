@@ -35,11 +35,12 @@ class Network:
     classes: int = 7
 
 
+_EDGE = Network(
+    stem=32, widths=(64, 64, 128, 128, 256), strides=(2, 1, 2, 1, 2), block_dropout=0.0, dense=0, head_dropout=0.3
+)
 NETWORKS: dict[str, Network | ResEmoteNet] = {
     "paper": Network(),
-    "edge": Network(
-        stem=32, widths=(64, 64, 128, 128, 256), strides=(2, 1, 2, 1, 2), block_dropout=0.0, dense=0, head_dropout=0.3
-    ),
+    "edge": _EDGE,
     "nano": Network(
         stem=24,
         widths=(40, 80, 80, 96),
@@ -49,6 +50,7 @@ NETWORKS: dict[str, Network | ResEmoteNet] = {
         dense=0,
         head_dropout=0.1,
     ),
+    "edge-again": _EDGE,
     # a teacher: the same blocks, wide and deep
     "teacher": Network(
         stem=64,

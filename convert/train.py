@@ -78,7 +78,7 @@ def train(
         "labels": samples.labels,
         "policy": policy,
         "teachers": [_sha256(path) for path in teachers],
-        "init": _sha256(init) if init else None,
+        "init": _origin(init) if init else None,
     }
     run = json.loads(json.dumps(run))  # tuples as lists, as a checkpoint gives them back
     averages = Averages(model, recipe.averaging)
@@ -213,6 +213,12 @@ def _stale(epochs: list[dict[str, float]], patience: int) -> bool:
     if not patience or not epochs:
         return False
     return len(epochs) - 1 - int(np.argmax([e["val_accuracy"] for e in epochs])) >= patience
+
+
+def _origin(model: Path) -> dict[str, Any]:
+    """What a float model is that a run begins from: its hash, and how it was trained where that is told beside it."""
+    told = model.with_name("history.json")
+    return {"sha256": _sha256(model), "history": json.loads(told.read_text()) if told.is_file() else None}
 
 
 def _sha256(path: Path) -> str:

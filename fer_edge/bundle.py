@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
 FORMAT = 1
 REQUIRED = ("model.tflite", "golden.npz", "parity.json", "CARD.md")
-DEFAULT_NAME = "paper"
+SHIPPED = ("edge", "nano")  # what the wheel carries; the first is the default
 
 
 @dataclass(frozen=True)
@@ -68,11 +68,14 @@ class Bundle:
 
     @staticmethod
     def load(path: Path | str | None = None) -> Bundle:
-        """The bundle in folder `path`, or the one that came with the package, its files checked against their hashes.
+        """The bundle in folder `path`, or one that came with the package, its files checked against their hashes.
 
-        Raises UsageError when there is no such folder, BundleRefused when a file is missing, altered or too new.
+        None is the default one; "edge" or "nano", where no folder is called so, is the one of that name. Raises
+        UsageError when there is no such folder, BundleRefused when a file is missing, altered or too new.
         """
         folder = Path(path) if path is not None else default_path()
+        if str(path) in SHIPPED and not folder.is_dir():
+            folder = shipped_path(str(path))
         if not (folder / "bundle.json").is_file():
             raise UsageError(
                 f"{folder} is no bundle: there is no bundle.json in it; `python -m convert.quantize` writes one"
@@ -143,7 +146,7 @@ class Bundle:
         import numpy as np
 
         mapping = self.mapping(detector)
-        crops = [face_crop(gray, face.xywh, self.side, mapping) for face in faces]
+        crops = [face_crop(gray, face.xywh, self.side, mapping, face.eyes) for face in faces]
         return self.classify(np.stack(crops) if crops else np.empty((0, self.side, self.side), np.uint8))
 
     def predict(self, gray: np.ndarray, is_crop: bool = False) -> list[Prediction]:
@@ -162,9 +165,14 @@ class Bundle:
 
 
 def default_path() -> Path:
-    """Where the bundle that comes with the package is: inside the installed package, or in the checkout's models/."""
-    inside = Path(__file__).parent / "models" / DEFAULT_NAME
-    return inside if inside.is_dir() else Path(__file__).parents[1] / "models" / DEFAULT_NAME
+    """Where the default bundle is."""
+    return shipped_path(SHIPPED[0])
+
+
+def shipped_path(name: str) -> Path:
+    """Where a bundle that comes with the package is: inside the installed package, or in the checkout's models/."""
+    inside = Path(__file__).parent / "models" / name
+    return inside if inside.is_dir() else Path(__file__).parents[1] / "models" / name
 
 
 def sha256_of(path: Path) -> str:

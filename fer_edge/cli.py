@@ -35,7 +35,12 @@ def _parser() -> argparse.ArgumentParser:
 
     run = commands.add_parser("run", help="the camera loop: find faces, classify them, log", epilog=_CAMERAS)
     run.add_argument("--camera", default="0", metavar="C", help="0, usb:0, csi:0, a file, a folder, a URL, synthetic")
-    run.add_argument("--bundle", type=Path, metavar="DIR", help="default: the one that came with the package")
+    run.add_argument(
+        "--bundle",
+        type=Path,
+        metavar="DIR",
+        help="a bundle's folder, or edge or nano, which come with the package; default: edge",
+    )
     run.add_argument("--log", type=Path, metavar="DIR", help="default: $STATE_DIRECTORY, else ~/.local/state/fer-edge")
     run.add_argument("--detector", metavar="NAME", help="blazeface-short-range or haar; default: the best installed")
     run.add_argument("--json", action="store_true", help="print the journal's lines instead of readable ones")

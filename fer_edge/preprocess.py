@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -13,55 +14,106 @@ if TYPE_CHECKING:
 # A bundle names the preprocessing it was made with; a change of a pixel here is a new name.
 PREPROCESS_ID = "gray-square-replicate-area/1"
 
+Eyes = tuple[tuple[float, float], tuple[float, float]]  # points (x, y) in px
+
 
 @dataclass(frozen=True, slots=True)
 class Mapping:
     """How a detector's box becomes the square a model was trained on. The bundle holds one per detector.
 
     `scale`: side of the square over the longer side of the box. `dx`, `dy`: shift of its centre from the box's centre, in
-    sides of the square, right and down positive.
+    sides of the square, right and down positive. `grow`: added to the side, in longer sides of the frame; a network that
+    sees the frame shrunk draws its boxes too tight by so many of its own pixels, whatever the face's size. `level`: the
+    share of the tilt of the line between the eyes that is undone, 0–1.
     """
 
     scale: float = 1.0
     dx: float = 0.0
     dy: float = 0.0
+    grow: float = 0.0
+    level: float = 0.0
 
 
 IDENTITY = Mapping()
 
 
-def square(xywh: tuple[int, int, int, int], mapping: Mapping = IDENTITY) -> tuple[int, int, int]:
-    """The square (left, top, side) in px that `mapping` makes of a box; it may reach beyond the frame."""
+def square(
+    xywh: tuple[int, int, int, int], mapping: Mapping = IDENTITY, shape: tuple[int, ...] = (0, 0)
+) -> tuple[int, int, int]:
+    """The square (left, top, side) in px that `mapping` makes of a box; it may reach beyond the frame.
+
+    `shape` is the frame's (H, W), of which a mapping that grows needs the longer.
+    """
     x, y, w, h = xywh
-    side = max(1, round(mapping.scale * max(w, h)))
+    side = max(1, round(mapping.scale * max(w, h) + mapping.grow * max(shape)))
     left = round(x + w / 2 + mapping.dx * side - side / 2)
     top = round(y + h / 2 + mapping.dy * side - side / 2)
     return left, top, side
 
 
 def face_crop(
-    gray: np.ndarray, xywh: tuple[int, int, int, int], side: int = 48, mapping: Mapping = IDENTITY
+    gray: np.ndarray,
+    xywh: tuple[int, int, int, int],
+    side: int = 48,
+    mapping: Mapping = IDENTITY,
+    eyes: Eyes | None = None,
 ) -> np.ndarray:
     """The face in `xywh` as the model's input: uint8 (side, side), 0–255.
 
     `gray` is uint8 (H, W). The mapped square is cut out, the frame's border repeated where it reaches beyond, and shrunk by
-    area averaging (enlarged bilinearly). Raises UsageError when the square does not touch the frame.
+    area averaging (enlarged bilinearly). A mapping that levels turns it by the tilt of `eyes`; without eyes it stays
+    upright. Raises UsageError when the square does not touch the frame.
+    """
+    turn_rad = mapping.level * tilt_rad(eyes) if eyes and mapping.level else 0.0
+    return cut(gray, square(xywh, mapping, gray.shape), side, turn_rad)
+
+
+def tilt_rad(eyes: Eyes) -> float:
+    """The angle of the line from the first eye to the second, in radians, positive where the second is lower."""
+    (ax, ay), (bx, by) = eyes
+    return math.atan2(by - ay, bx - ax)
+
+
+def cut(gray: np.ndarray, at: tuple[int, int, int], side: int, turn_rad: float = 0.0) -> np.ndarray:
+    """What a square (left, top, size) in px of a frame uint8 (H, W) holds: uint8 (side, side), as `face_crop` says.
+
+    The square is turned by `turn_rad` about its centre, clockwise as one sees it: what is tilted so comes out level.
+    Raises UsageError when the unturned square does not touch the frame.
     """
     import cv2
 
-    left, top, size = square(xywh, mapping)
+    left, top, size = at
     height, width = gray.shape
     x0, x1 = max(0, left), min(width, left + size)
     y0, y1 = max(0, top), min(height, top + size)
     if x0 >= x1 or y0 >= y1:
-        raise UsageError(f"the box {tuple(xywh)} lies outside the {width}×{height} frame")
-    cut = gray[y0:y1, x0:x1]
-    if cut.shape != (size, size):
-        borders = (y0 - top, top + size - y1, x0 - left, left + size - x1)
-        cut = cv2.copyMakeBorder(cut, *borders, borderType=cv2.BORDER_REPLICATE)
-    if size == side:
-        return cut.copy()
-    return cv2.resize(cut, (side, side), interpolation=cv2.INTER_AREA if size > side else cv2.INTER_LINEAR)
+        raise UsageError(f"the square of {size} px at ({left}, {top}) lies outside the {width}×{height} frame")
+    if turn_rad:
+        part = _turned(gray, at, side, turn_rad)
+    else:
+        part = gray[y0:y1, x0:x1]
+        if part.shape != (size, size):
+            borders = (y0 - top, top + size - y1, x0 - left, left + size - x1)
+            part = cv2.copyMakeBorder(part, *borders, borderType=cv2.BORDER_REPLICATE)
+    if len(part) == side:
+        return part.copy()
+    return cv2.resize(part, (side, side), interpolation=cv2.INTER_AREA if len(part) > side else cv2.INTER_LINEAR)
+
+
+def _turned(gray: np.ndarray, at: tuple[int, int, int], side: int, turn_rad: float) -> np.ndarray:
+    """The turned square at the frame's own scale, so that it is shrunk by area afterwards; enlarged to `side` if smaller."""
+    import cv2
+    import numpy as np
+
+    left, top, size = at
+    pixels = max(size, side)
+    across, down = (math.cos(turn_rad) * size / pixels, math.sin(turn_rad) * size / pixels)
+    matrix = np.array([[across, -down, 0.0], [down, across, 0.0]])
+    # the middles lie on one another; a pixel's centre is half a pixel from its corner
+    middle = (left + size / 2 - 0.5, top + size / 2 - 0.5)
+    matrix[:, 2] = middle - matrix[:, :2] @ np.full(2, (pixels - 1) / 2)
+    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    return cv2.warpAffine(gray, matrix, (pixels, pixels), flags=flags, borderMode=cv2.BORDER_REPLICATE)
 
 
 def whole_crop(gray: np.ndarray, side: int = 48) -> np.ndarray:

@@ -61,8 +61,9 @@ def crop(tmp_path: Path) -> Path:
 def test_what_the_wheel_holds(wheel: Path) -> None:
     names = zipfile.ZipFile(wheel).namelist()
     assert {n.split("/")[0].split("-")[0] for n in names} == {"fer_edge", "convert", "device"} | {"fer_edge"}
-    bundle = {n.removeprefix("fer_edge/models/paper/") for n in names if n.startswith("fer_edge/models/paper/")}
+    bundle = {n.removeprefix("fer_edge/models/edge/") for n in names if n.startswith("fer_edge/models/edge/")}
     assert {"model.tflite", "bundle.json", "golden.npz", "parity.json", "CARD.md", "float.keras"} <= bundle
+    assert "fer_edge/models/nano/model.tflite" in names
     assert [n for n in names if "test" in n.lower()] == []
     sources = {
         p.relative_to(ROOT).as_posix()
@@ -134,9 +135,9 @@ def test_quantize_as_typed_from_an_empty_directory(wheel: Path, tmp_path: Path) 
     empty.mkdir()
     ran = sh(python, "-m", "convert.quantize", cwd=empty)
     assert "accuracy not judged" in ran.stdout
-    assert [p.name for p in empty.iterdir()] == ["bundle-paper"]
+    assert [p.name for p in empty.iterdir()] == ["bundle-edge"]
     # the shipped model quantized again without data is the same network with nearly the same ranges
-    spec = json.loads((empty / "bundle-paper" / "bundle.json").read_text())
+    spec = json.loads((empty / "bundle-edge" / "bundle.json").read_text())
     assert spec["provenance"]["calibration"]["kind"] == "stand-in"
     assert spec["quantization"]["input"] == {"dtype": "int8", "scale": 1.0, "zero_point": -128}
 

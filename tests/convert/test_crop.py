@@ -61,7 +61,8 @@ def drivers(root: Path) -> Path:
 
 def expected(gray: np.ndarray, detector: Detector, side: int = 48) -> np.ndarray:
     """The crop of the largest face, as the device makes it with the mapping of new bundles."""
-    return face_crop(gray, largest_first(detector.detect(gray))[0].xywh, side, KNOWN[detector.name])
+    face = largest_first(detector.detect(gray))[0]
+    return face_crop(gray, face.xywh, side, KNOWN[detector.name], face.eyes)
 
 
 def files(folder: Path) -> list[str]:
@@ -120,7 +121,7 @@ def test_the_largest_face_is_cut_out_and_not_the_surest(tmp_path: Path, blazefac
     assert surest.xywh[2] < other.xywh[2], "so that the choice is one"
     write_crops(picture_tree(tmp_path / "set", {"happy/two.png": pair()}), tmp_path / "out", Cutter.of(blazeface.name))
     crop = read(tmp_path / "out" / "happy" / "two.png")
-    assert np.array_equal(crop, face_crop(pair(), other.xywh, 48, KNOWN[blazeface.name]))
+    assert np.array_equal(crop, face_crop(pair(), other.xywh, 48, KNOWN[blazeface.name], other.eyes))
 
 
 @pytest.mark.parametrize("name", ["colour.png", "alpha.png", "deep.tif", "photo.jpg"])
@@ -176,7 +177,7 @@ def test_a_bundle_brings_its_own_mapping(tmp_path: Path, bundle_path: Path, blaz
     assert main([*command, "--detector", blazeface.name]) == 0
     (face,) = blazeface.detect(picture)
     crop = read(tmp_path / "out" / "happy" / "a.png")
-    assert np.array_equal(crop, face_crop(picture, face.xywh, bundle.side, bundle.mapping(blazeface.name)))
+    assert np.array_equal(crop, face_crop(picture, face.xywh, bundle.side, bundle.mapping(blazeface.name), face.eyes))
     probabilities = bundle.classify_faces(picture, [face], blazeface.name)
     assert np.array_equal(bundle.classify(crop[None]), probabilities), "what the device says of the picture"
 

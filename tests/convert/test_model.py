@@ -1,4 +1,4 @@
-"""The published network: its size, its ends, and the fused training variant having the same variables."""
+"""The networks: their sizes, their ends, and the fused training variant having the same variables."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from convert.model import NETWORKS, build, multiply_adds, parameters
+from convert.recipe import RECIPES
 
 
 def test_the_published_network() -> None:
@@ -45,3 +46,24 @@ def test_one_fused_step_equals_a_plain_one() -> None:
         model(gray, training=True)
     for mine, theirs in zip(fused.weights, plain.weights, strict=True):
         np.testing.assert_allclose(np.asarray(mine), np.asarray(theirs), rtol=2e-3, atol=2e-4, err_msg=mine.path)
+
+
+def test_every_preset_has_a_network_and_a_recipe() -> None:
+    assert NETWORKS.keys() == RECIPES.keys()
+
+
+@pytest.mark.parametrize(("name", "most"), [("edge", 200e6), ("nano", 30e6)])
+def test_what_is_deployed_keeps_its_budget(name: str, most: float) -> None:
+    assert multiply_adds(build(NETWORKS[name])) <= most
+
+
+def test_images_of_any_size_while_training() -> None:
+    """What is trained on smaller images first has the variables of what is saved."""
+    growing, fixed = build(replace(NETWORKS["edge"], side=None)), build(NETWORKS["edge"])
+    assert [w.shape for w in growing.weights] == [w.shape for w in fixed.weights]
+    assert np.asarray(growing(np.zeros((1, 32, 32, 1), np.float32))).shape == (1, 7)
+
+
+def test_resemotenet_has_the_size_that_is_published() -> None:
+    """80.2 M weights in its authors' code: three equal channels of colour, gray here, are 2 · 9 · 64 more."""
+    assert parameters(build(NETWORKS["resemotenet"])) == pytest.approx(80.2e6, rel=0.002)

@@ -14,6 +14,7 @@ import cv2
 import numpy as np
 import pytest
 
+from convert.augment import NONE
 from convert.data import load
 from convert.model import NETWORKS, Network, build
 from convert.recipe import RECIPES
@@ -135,12 +136,14 @@ def test_a_folder_with_a_run_is_not_overwritten(tmp_path: Path, capsys: pytest.C
     assert "--resume" in capsys.readouterr().err
 
 
-SMALL = Network(stem=8, widths=(16, 16), strides=(2, 2), block_dropout=0.0, dense=0, head_dropout=0.0)
+# not 8: TensorFlow 2.21 breaks off on some processors when it trains a first layer of 8 channels
+SMALL = Network(stem=16, widths=(16, 16), strides=(2, 2), block_dropout=0.0, dense=0, head_dropout=0.0)
 
 
 def test_a_run_begins_from_another_runs_weights(tree: Path, tmp_path: Path) -> None:
     samples = load(tree)
-    quick = replace(RECIPES["edge"], epochs=12, batch=32, sides=(), learning_rate=0.2, warmup=0, averaging=0.8)
+    plain = replace(RECIPES["edge"], sides=(), augmentation=NONE, mixup=0.0)  # mirrored, a bar is of another class
+    quick = replace(plain, epochs=30, batch=32, learning_rate=0.1, warmup=0, averaging=0.8)
     first = train(samples, tmp_path / "first", SMALL, quick)
     reached = max(row["val_accuracy"] for row in first["epochs"])
     assert reached > 0.5, "the bars are easy"

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fer_edge.bundle import Bundle, replacing
+from fer_edge.bundle import SHIPPED, Bundle, replacing
 from fer_edge.errors import BundleRefused, UsageError
 from fer_edge.labels import LABELS
 from fer_edge.preprocess import PREPROCESS_ID
@@ -126,3 +126,14 @@ def test_what_is_no_bundle_is_not_replaced(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="no bundle"), replacing(folder):
         raise AssertionError("it is refused before anything is written")
     assert (folder / "thesis.txt").read_text() == "mine"
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_what_comes_with_the_package_is_found_by_its_name(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert Bundle.load(name).name == name
+    (tmp_path / name).mkdir()  # a folder of one's own comes first, and this one holds nothing
+    with pytest.raises(UsageError, match="no bundle"):
+        Bundle.load(name)

@@ -10,7 +10,7 @@ import pytest
 from builders import wheel_member
 
 from convert.data import load
-from convert.mapping import find_in, scenes
+from convert.scenes import find_in, scenes
 from fer_edge.errors import UsageError
 from fer_edge.faces import DETECTORS, MIN_SCORE, BlazeFace, Detector, Face, find_detector
 
@@ -110,9 +110,7 @@ def test_share_of_the_data_sets_faces_found(
 ) -> None:
     detector = find_detector(name)
     part = load(fer2013).part("validation")
-    found = [
-        find_in(scene, corner, size_px, detector) is not None for _, scene, corner in scenes(part, 150, size_px, seed=3)
-    ]
+    found = [find_in(scene, detector) is not None for scene in scenes(part, 150, size_px, seed=3)]
     assert least <= np.mean(found) <= most
 
 

@@ -1,14 +1,25 @@
-"""The crop: what is cut, what is repeated, how it is shrunk, and where a mapping moves it."""
+"""The crop: what is cut, what is repeated, how it is shrunk and turned, and where a mapping moves it."""
 
 from __future__ import annotations
 
+import hashlib
+import json
+import shutil
+from dataclasses import asdict
+from pathlib import Path
+
+import cv2
 import numpy as np
 import pytest
 
+from fer_edge.bundle import Bundle
+from fer_edge.drawn import face_box, face_frame
 from fer_edge.errors import UsageError
-from fer_edge.preprocess import Mapping, face_crop, square, whole_crop
+from fer_edge.faces import Face
+from fer_edge.preprocess import Mapping, cut, face_crop, square, tilt_rad, whole_crop
 
 NOISE = np.random.default_rng(0).integers(0, 256, (240, 320), np.uint8)
+EYES = ((100.0, 80.0), (130.0, 80.0))  # level
 
 
 def test_a_square_of_the_models_size_is_cut_and_not_touched() -> None:
@@ -68,3 +79,94 @@ def test_a_crop_of_the_models_size_passes_whole() -> None:
     face = NOISE[:48, :48]
     assert np.array_equal(whole_crop(face), face)
     assert whole_crop(NOISE, 64).shape == (64, 64)
+
+
+def test_without_a_turn_the_pixels_are_those_of_earlier_versions() -> None:
+    """Bundles name these crops by PREPROCESS_ID and hold their hashes; eyes alone change nothing."""
+    boxes = [(100, 60, 48, 48), (10, 20, 192, 170), (-20, -9, 60, 60), (290, 200, 77, 80), (5, 5, 23, 31)]
+    boxes += [(-40, 30, 300, 150)]
+    mappings = [Mapping(), Mapping(1.259, 0.009, -0.053), Mapping(0.5, -0.1, 0.2)]
+    for side, expected in ((48, "407d0e85416bfcfa"), (64, "28f1e553604c12d7")):
+        crops = [face_crop(NOISE, box, side, mapping, EYES) for box in boxes for mapping in mappings]
+        assert hashlib.sha256(b"".join(crop.tobytes() for crop in crops)).hexdigest()[:16] == expected
+
+
+def test_a_mapping_that_grows_adds_a_share_of_the_frames_longer_side() -> None:
+    mapping = Mapping(1.5, grow=0.05)
+    assert square((10, 20, 100, 100), mapping, (240, 320)) == square((10, 20, 100, 100), mapping, (320, 240))
+    assert square((10, 20, 100, 100), mapping, (240, 320)) == (-23, -13, 166)
+    assert np.array_equal(face_crop(NOISE, (10, 20, 100, 100), 48, mapping), cut(NOISE, (-23, -13, 166), 48))
+
+
+def test_the_tilt_of_the_eyes() -> None:
+    assert tilt_rad(((10.0, 20.0), (30.0, 20.0))) == 0
+    assert tilt_rad(((10.0, 20.0), (30.0, 40.0))) == pytest.approx(np.pi / 4), "the right one is lower"
+    assert tilt_rad(((10.0, 20.0), (10.0, 20.0))) == 0
+
+
+@pytest.mark.parametrize("size", [30, 48, 100, 101])
+def test_hardly_any_turn_is_hardly_any_change(size: int) -> None:
+    """So the turned square lies where the upright one does, to a fraction of a pixel."""
+    smooth = cv2.GaussianBlur(NOISE, (0, 0), 4)
+    for at in ((60, 50, size), (-size // 2, -size // 3, size)):
+        upright, turned = (cut(smooth, at, 48, turn_rad).astype(int) for turn_rad in (0.0, 1e-4))
+        assert np.abs(upright - turned).max() <= 2
+
+
+@pytest.mark.parametrize("side", [48, 192])
+def test_a_quarter_turn_is_exact(side: int) -> None:
+    crop = cut(NOISE, (60, 40, 96), side, np.pi / 2)
+    changed = np.abs(crop.astype(int) - np.rot90(cut(NOISE, (60, 40, 96), side)))
+    assert changed[1:-1, 1:-1].max() <= 1  # on the rim, enlarging looks beyond the square or repeats it
+
+
+@pytest.mark.parametrize("degrees", [-15, 15])
+@pytest.mark.parametrize(("level", "left"), [(1.0, 0.0), (0.5, 0.5), (0.0, 1.0)])
+def test_a_tilted_face_comes_out_level(degrees: int, level: float, left: float) -> None:
+    frame, box = face_frame(1.7), face_box(1.7)
+    centre = (box[0] + box[2] / 2, box[1] + box[3] / 2)
+    matrix = cv2.getRotationMatrix2D((centre[0] - 0.5, centre[1] - 0.5), -degrees, 1)  # counter-clockwise positive
+    tilted = cv2.warpAffine(frame, matrix, frame.shape[::-1], borderMode=cv2.BORDER_REPLICATE)
+    reach = np.deg2rad(degrees)
+    eyes = tuple((centre[0] + s * np.cos(reach), centre[1] + s * np.sin(reach)) for s in (-40, 40))
+    assert len(eyes) == 2
+    crop = face_crop(tilted, box, 96, Mapping(level=level), eyes)
+    upright = face_crop(frame, box, 96).astype(int)
+    y, x = np.mgrid[:96, :96] - 47.5
+    inside = np.hypot(x, y) < 44
+
+    def unlike(angle: float) -> float:
+        turned = cv2.warpAffine(crop, cv2.getRotationMatrix2D((47.5, 47.5), angle, 1), (96, 96))
+        return float(np.abs(turned - upright)[inside].mean())
+
+    remains = min(np.arange(-20, 20.5, 0.5), key=unlike)  # how far it must be turned back
+    assert remains == pytest.approx(left * degrees, abs=2)
+
+
+def test_a_turned_square_outside_the_frame_is_an_error() -> None:
+    with pytest.raises(UsageError, match="outside the 320×240 frame"):
+        face_crop(NOISE, (320, 0, 48, 48), 48, Mapping(level=1.0), ((0, 0), (5, 5)))
+
+
+@pytest.mark.parametrize("mapping", [Mapping(), Mapping(1.1, 0.01, -0.05, 0.03, 0.5)])
+def test_a_mapping_comes_back_from_json(mapping: Mapping) -> None:
+    assert Mapping(**json.loads(json.dumps(asdict(mapping)))) == mapping
+    assert Mapping(**{"scale": 1.2, "dx": 0.1, "dy": 0.0}) == Mapping(1.2, 0.1, 0.0, 0.0, 0.0), (
+        "as older bundles have it"
+    )
+
+
+def test_a_bundle_whose_mapping_levels_turns_its_crops(tmp_path: Path, bundle_path: Path) -> None:
+    folder = shutil.copytree(bundle_path, tmp_path / "bundle")
+    spec = json.loads((folder / "bundle.json").read_text())
+    mapping = Mapping(1.1, level=1.0)
+    spec["input"]["mappings"] = {"theirs": asdict(mapping)}
+    (folder / "bundle.json").write_text(json.dumps(spec))
+    bundle = Bundle.load(folder)
+    assert bundle.mapping("theirs") == mapping
+    frame, box = face_frame(1.7), face_box(1.7)
+    level, tilted = (
+        bundle.classify_faces(frame, [Face(box, 0.9, eyes)], "theirs") for eyes in (EYES, ((0.0, 0.0), (9.0, 4.0)))
+    )
+    assert np.array_equal(level, bundle.classify(face_crop(frame, box, bundle.side, mapping)[None]))
+    assert not np.array_equal(level, tilted)

@@ -1,0 +1,68 @@
+"""What one run measured: every model with its figures, and every pair of ours and theirs."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from tests.bench.latency import Latency
+from tests.bench.standing import Difference, Standing
+
+FORMAT = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One model: what it is, what a user of it ships, and how it did."""
+
+    name: str
+    ours: bool
+    origin: str  # registry, package and version; for ours the runtime that gave the logits
+    files: dict[str, str]  # name: SHA-256
+    bytes: int  # of these files
+    side: int  # px of the square input
+    parameters: int | None  # these two are counted in a TFLite file; None for other formats
+    multiply_adds: int | None
+    trained_on: str
+    standings: dict[str, Standing]  # by the name of the set of images
+    latency: Latency | None  # None for what LiteRT does not run
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """One of ours and one peer on one set of images."""
+
+    ours: str
+    peer: str
+    images: str
+    difference: Difference
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """The whole of a run. The first of `sets` is the one that the picture shows."""
+
+    data: str  # name of the data set
+    data_sha256: str
+    sets: dict[str, int]  # name of a set of images: how many
+    entries: tuple[Entry, ...]
+    pairs: tuple[Pair, ...]
+    reference: str  # the model that the ratios of latency are to
+    host: str
+    load: float  # the host's load average of the last minute when timing ended; over 1 others were at work too
+    runtime: str
+    versions: dict[str, str]
+    draws: int  # of each bootstrap
+
+    def to_json(self) -> dict[str, Any]:
+        """The run as JSON takes it, numbers to six digits."""
+        rounded: dict[str, Any] = _rounded({"format": FORMAT, **asdict(self)})
+        return rounded
+
+
+def _rounded(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {k: _rounded(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [_rounded(v) for v in value]
+    return float(f"{value:.6g}") if isinstance(value, float) else value

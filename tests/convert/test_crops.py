@@ -1,0 +1,190 @@
+"""What detection costs: nothing where the detector is exact, what is known where it is off, and the table on real faces."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from builders import bar, write_image
+
+from convert.crops import main, table, text
+from convert.data import Samples, load
+from convert.detection import Shown, look
+from convert.scenes import scenes, stratified
+from convert.sweep import SWEEP, sweep
+from fer_edge.bundle import Bundle
+from fer_edge.errors import NotEnoughData
+from fer_edge.faces import Detector, Face
+from fer_edge.preprocess import Mapping, square
+
+PX = 192  # four times the crop's side: enlarged and shrunk back, most crops keep their label
+LEVEL_EYES = ((0.0, 0.0), (10.0, 0.0))
+SHARES = ("found_share", "accuracy_crop", "accuracy_detected", "accuracy_box", "same_label", "accuracy_all")
+
+
+def samples(n: int = 42, part: str = "validation") -> Samples:
+    rng = np.random.default_rng(0)
+    y = np.arange(n) % 7
+    x = np.stack([bar(int(label), rng) for label in y])[..., None]
+    return Samples(x, y.astype(np.int64), np.full(n, part), tuple(f"{i}.png" for i in range(n)))
+
+
+def face_tree(folder: Path, some: Samples) -> Path:
+    """The images of `some` as part/class/*.png in a folder."""
+    for i, (image, label, part) in enumerate(zip(some.x, some.y, some.split, strict=True)):
+        file = folder / str(part) / some.labels[label] / f"{i}.png"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        write_image(file, image[:, :, 0])
+    return folder
+
+
+class KnowsWhere:
+    """A detector that is told the true squares of the scenes to come, and answers with boxes made of them."""
+
+    def __init__(self, name: str, shown: Shown, size_px: int, to_box: Mapping, missed: int = 0) -> None:
+        true = [(*scene.xy, size_px, size_px) for scene in scenes(shown.part, shown.n, size_px, shown.seed)]
+        self.boxes = [square(xywh, to_box) for xywh in true]
+        self.name, self.calls, self.missed = name, 0, missed
+
+    def detect(self, gray: np.ndarray) -> list[Face]:  # noqa: ARG002 - the protocol's signature
+        left, top, side = self.boxes[self.calls % len(self.boxes)]
+        self.calls += 1
+        return [Face((left, top, side, side), 0.9, LEVEL_EYES)] if self.calls > self.missed else []
+
+
+@pytest.fixture(scope="module")
+def shown(bundle_path: Path) -> Shown:
+    return Shown.of(samples(), Bundle.load(bundle_path), n=42)
+
+
+@pytest.fixture(scope="module")
+def faces(fer2013: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A class tree of 120 of FER2013's PublicTest faces, which is read faster than all of it."""
+    part = load(fer2013).part("validation")
+    return face_tree(tmp_path_factory.mktemp("faces"), part.take(stratified(part.y, 120, seed=0)))
+
+
+def test_an_exact_box_needs_no_mapping_and_costs_little(shown: Shown) -> None:
+    """The bundle knows no mapping for this detector: then the box is the crop."""
+    row, faces = look(shown, KnowsWhere("knows-where", shown, PX, Mapping(), missed=4), PX)
+    assert (row.n, row.found, row.found_share) == (42, 38, 38 / 42)
+    assert [face is None for face in faces] == [True] * 4 + [False] * 38
+    assert row.same_label is not None and row.same_label > 0.7
+    assert row.accuracy_detected == row.accuracy_box
+    assert row.accuracy_detected is not None and row.accuracy_all == pytest.approx(row.accuracy_detected * 38 / 42)
+    assert row.difference is not None and row.accuracy_crop is not None
+    assert row.difference.value == pytest.approx(row.accuracy_detected - row.accuracy_crop)
+    assert row.difference.low is not None and row.difference.high is not None
+    assert row.difference.low <= row.difference.value <= row.difference.high
+
+
+def test_the_bundles_mapping_is_what_is_measured(shown: Shown) -> None:
+    """A box half as wide and off the mark: the mapping of its name is applied, and the box itself is worth less."""
+    known = shown.bundle.mapping("haar")
+    undone = KnowsWhere("haar", shown, PX, Mapping(1 / known.scale, -known.dx, -known.dy))
+    exact = KnowsWhere("knows-where", shown, PX, Mapping())
+    (mapped, _), (plain, _) = look(shown, undone, PX), look(shown, exact, PX)
+    assert mapped.same_label is not None and plain.same_label is not None
+    assert mapped.same_label > plain.same_label - 0.15
+
+
+def test_nobody_found(shown: Shown) -> None:
+    row, faces = look(shown, KnowsWhere("knows-where", shown, PX, Mapping(), missed=42), PX)
+    assert row.found == 0 and row.accuracy_all == 0 and row.difference is None and row.accuracy_crop is None
+    assert faces == [None] * 42
+    told = table(shown, [KnowsWhere("knows-where", shown, PX, Mapping(), missed=42)], [PX], True)
+    assert told["sweep"] == [] and f"{PX} px      0   0.0%" in text(told)
+
+
+def test_the_sweep_goes_through_the_mapping_itself(shown: Shown) -> None:
+    detector = KnowsWhere("knows-where", shown, PX, Mapping(), missed=4)
+    row, faces = look(shown, detector, PX)
+    steps = sweep(shown, detector.name, PX, faces)
+    assert [(s.axis, s.by) for s in steps] == [(axis, by) for axis, values in SWEEP.items() for by in values]
+    for step in steps:
+        assert step.n == row.found and 0 <= step.accuracy <= 1
+        if step.by == 0 or step.axis == "level":  # level eyes are as level afterwards
+            assert step.accuracy == row.accuracy_detected
+
+
+def test_no_eyes_no_levels(shown: Shown) -> None:
+    faces: list[Face | None] = [Face((*scene.xy, PX, PX), 0.9) for scene in scenes(shown.part, shown.n, PX, shown.seed)]
+    assert {step.axis for step in sweep(shown, "knows-where", PX, faces)} == set(SWEEP) - {"level"}
+
+
+def test_a_set_without_a_validation_part(bundle_path: Path) -> None:
+    with pytest.raises(NotEnoughData, match="no validation part"):
+        Shown.of(samples(part="train"), Bundle.load(bundle_path))
+
+
+def check(told: dict[str, Any]) -> None:
+    """What holds of any table."""
+    for row in told["rows"]:
+        assert 0 <= row["found"] <= row["n"] == told["n"] and row["found_share"] == row["found"] / row["n"]
+        assert row["accuracy_all"] <= row["found_share"]
+        assert all(row[name] is None or 0 <= row[name] <= 1 for name in SHARES)
+        if row["found"]:
+            d = row["difference"]
+            assert d["value"] == pytest.approx(row["accuracy_detected"] - row["accuracy_crop"])
+            assert d["low"] - 1e-6 <= d["value"] <= d["high"] + 1e-6
+
+
+def test_the_command_on_real_faces(
+    faces: Path, blazeface: Detector, bundle_path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "crops.json"
+    command = ["--data", str(faces), "--bundle", str(bundle_path), "--detector", "blazeface-back"]
+    command += ["--sizes", "240", "120", "--out", str(out)]
+    assert main([*command, "--sweep", "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["n"] == 120 and told == json.loads(out.read_text()) and list(tmp_path.iterdir()) == [out]
+    check(told)
+    near, far = told["rows"][1], told["rows"][0]
+    assert (far["size_px"], near["size_px"]) == (120, 240) and far["found_share"] > 0.75 and near["found_share"] > 0.9
+    assert told["mappings"].keys() == {"blazeface-back"} and told["accuracy_crops"] > 0.3
+    assert all(row["accuracy_box"] < row["accuracy_detected"] + 0.05 for row in told["rows"])
+    steps = {(s["axis"], s["by"]): s["accuracy"] for s in told["sweep"]}
+    assert {s["size_px"] for s in told["sweep"]} == {120} and {s["n"] for s in told["sweep"]} == {far["found"]}
+    assert steps["margin", 0] == steps["turn", 0] == far["accuracy_detected"]
+    for axis, ends in (("right", (-0.2, 0.2)), ("down", (-0.2, 0.2)), ("margin", (-0.2, 0.4))):
+        assert max(steps[axis, by] for by in ends) < steps[axis, 0] + 0.03, "the best lies near the mapping"
+
+    assert main([*command, "--n", "20"]) == 0
+    printed = capsys.readouterr().out
+    assert "20 validation faces in 640×480 scenes" in printed and printed.count("blazeface-back") == 2
+    assert json.loads(out.read_text())["sweep"] == []
+
+
+def test_all_detectors_that_are_installed(
+    faces: Path,
+    bundle_path: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("FER_EDGE_DETECTORS", str(tmp_path))
+    command = ["--data", str(faces), "--bundle", str(bundle_path), "--n", "7", "--sizes", "180"]
+    assert main([*command, "--json"]) == 0
+    out, err = capsys.readouterr()
+    assert [row["detector"] for row in json.loads(out)["rows"]] == ["haar"]
+    assert err.count("left out: the detector “blazeface-") == 3
+    check(json.loads(out))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "word"),
+    [
+        ([], "absent.zip"),
+        (["--bundle", "absent"], "absent is no bundle"),
+        (["--sizes", "90", "500"], "--sizes 500 does not fit"),
+        (["--out", "."], "cannot be written"),
+        (["--out", "absent/crops.json"], "absent/crops.json cannot be written"),
+    ],
+)
+def test_bad_arguments(arguments: list[str], word: str, bundle_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--data", "absent.zip", "--detector", "haar", "--bundle", str(bundle_path), *arguments]) == 2
+    out, err = capsys.readouterr()
+    assert out == "" and word in err and len(err.splitlines()) == 1
