@@ -219,7 +219,7 @@ def test_what_is_written(tmp_path: Path) -> None:
     ("arguments", "code", "said"),
     [
         (["--bundle", "{tmp}/none"], 2, "is no bundle"),
-        (["--bundle", "{paper}", "--bundle", "{paper}"], 2, "two models are called “paper”"),
+        (["--bundle", "{paper}", "--bundle", "{paper}"], 2, "two models are called “edge”"),
         (["--bundle", "{paper}", "--out", "{tmp}/file"], 2, "is a file; name a folder"),
     ],
 )
