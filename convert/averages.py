@@ -55,4 +55,9 @@ class Averages:
                     _ = self.model  # brings the weights up to date where a backend keeps them elsewhere
                     outer.add()
 
+            def on_epoch_end(self, epoch: int, logs: Any = None) -> None:  # noqa: ARG002
+                if outer.decay and self.params["steps"] < AVERAGED_EVERY:  # a small set's epoch counts too
+                    _ = self.model
+                    outer.add()
+
         return _Add()

@@ -86,7 +86,9 @@ def on_data(
     held = [part for part in PARTS if len(samples.part(part).y)]
     total = sum(len(samples.part(part).y) for part in held)
     if total < 100:
-        raise NotEnoughData(f"the validation and test parts hold {total} images; parity needs at least 100")
+        raise NotEnoughData(
+            f"the validation and test parts hold {total} images; parity needs at least 100, without --data it judges logits"
+        )
     ours, theirs, truth, where = [], [], [], []
     for part in held:
         rows = samples.part(part)

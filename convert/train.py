@@ -26,6 +26,7 @@ from convert.data import Samples, load, remarks
 from convert.model import NETWORKS, Network, build, multiply_adds, parameters
 from convert.recipe import RECIPES, Recipe
 from convert.resemotenet import ResEmoteNet
+from fer_edge.bundle import SHIPPED, shipped_path
 from fer_edge.errors import DataError, UsageError, guarded
 
 if TYPE_CHECKING:
@@ -126,7 +127,12 @@ def cross_entropy(logits: np.ndarray, y: np.ndarray) -> float:
 
 
 def float_model(path: Path) -> Path:
-    """The .keras file in a training's or a bundle's folder, or `path` itself if it is one. Raises UsageError for none."""
+    """The .keras file in a training's or a bundle's folder, or `path` itself if it is one. Raises UsageError for none.
+
+    "edge" or "nano", where nothing here is called so, is that of the bundle that comes with the package.
+    """
+    if str(path) in SHIPPED and not path.exists():
+        path = shipped_path(str(path))
     for file in (path / "model.keras", path / "float.keras", path):
         if file.is_file() and file.suffix == ".keras":
             return file

@@ -219,15 +219,15 @@ def test_what_is_written(tmp_path: Path) -> None:
     ("arguments", "code", "said"),
     [
         (["--bundle", "{tmp}/none"], 2, "is no bundle"),
-        (["--bundle", "{paper}", "--bundle", "{paper}"], 2, "two models are called “edge”"),
-        (["--bundle", "{paper}", "--out", "{tmp}/file"], 2, "is a file; name a folder"),
+        (["--bundle", "{ours}", "--bundle", "{ours}"], 2, "two models are called “edge”"),
+        (["--bundle", "{ours}", "--out", "{tmp}/file"], 2, "is a file; name a folder"),
     ],
 )
 def test_wrong_arguments_are_said(
     arguments: list[str], code: int, said: str, tmp_path: Path, bundle_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "file").write_text("")
-    given = [a.format(tmp=tmp_path, paper=bundle_path) for a in arguments]
+    given = [a.format(tmp=tmp_path, ours=bundle_path) for a in arguments]
     out = [] if "--out" in given else ["--out", str(tmp_path / "out")]
     assert main(["--data", str(tmp_path), *given, *out]) == code
     assert said in capsys.readouterr().err

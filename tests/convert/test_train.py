@@ -152,6 +152,12 @@ def test_a_run_begins_from_another_runs_weights(tree: Path, tmp_path: Path) -> N
     assert begun["epochs"][0]["val_accuracy"] > reached - 0.1
     assert begun["init"] and not begun["teachers"]
 
+    # an epoch of a few steps is averaged too
+    few = train(
+        samples, tmp_path / "few", SMALL, replace(quick, epochs=2, batch=256), init=tmp_path / "first" / "model.keras"
+    )
+    assert few["epochs"][0]["val_loss"] != few["epochs"][1]["val_loss"]
+
     # of other classes, all but the last layer is taken; of another network, nothing
     four = build(replace(SMALL, classes=4))
     fresh = four.get_weights()
