@@ -12,6 +12,7 @@ import keras
 import numpy as np
 
 from convert.augment import augment, mixup
+from fer_edge.classifier import softmax
 from fer_edge.errors import UsageError
 
 if TYPE_CHECKING:
@@ -81,9 +82,7 @@ class Teachers:
         """Probabilities float32 (B, classes) on images float32 (B, side, side, 1)."""
         total: np.ndarray | float = 0.0
         for model in self.models:
-            logits = np.asarray(model.predict_on_batch(x), np.float32) / self.temperature
-            odds = np.exp(logits - logits.max(1, keepdims=True))
-            total = total + odds / odds.sum(1, keepdims=True)
+            total = total + softmax(np.asarray(model.predict_on_batch(x), np.float32) / self.temperature)
         return np.asarray(total / len(self.models), np.float32)
 
 
