@@ -5,7 +5,7 @@ VENV   := .venv
 BIN    := $(CURDIR)/$(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check -q
 
-.PHONY: demo test test-backends check detectors release-models peers clean
+.PHONY: demo test test-backends test-browser test-system test-arm64 soak check detectors release-models peers clean
 
 demo: $(VENV)/.host detectors  ## quantize the shipped float model, prove it, run the loop for a few seconds
 	@echo "== the shipped float model, quantized to int8 without data and held against itself"
@@ -22,6 +22,18 @@ test: $(VENV)/.test detectors  ## everything that can be tested here; FER2013=PA
 
 test-backends: .venv-jax/.ready  ## training on JAX, in an environment without TensorFlow
 	@KERAS_BACKEND=jax .venv-jax/bin/python -m pytest tests/backends
+
+test-browser: $(VENV)/.browser  ## the parity page in a real Chromium, which the system must have
+	@$(BIN)/python -m pytest tests/browser
+
+test-system: $(VENV)/.test detectors  ## what needs Debian's strace and GStreamer: a traced run, cameras that fail, a short soak
+	@$(BIN)/python -m pytest tests/system
+
+test-arm64: $(VENV)/.test detectors  ## the device package on arm64 wheels, emulated; needs apt's tools, fetches 130 MB once
+	@$(BIN)/python -m pytest tests/arm64
+
+soak: $(VENV)/.test detectors  ## half an hour of faults, MINUTES=… for longer; an account of every second
+	@$(BIN)/python -m tests.system.soak --minutes $(or $(MINUTES),30) --out tests/system/results
 
 .venv-jax/.ready: pyproject.toml
 	@$(PYTHON) -m venv .venv-jax && .venv-jax/bin/python -m pip --disable-pip-version-check -q install -e '.[jax,test]'
@@ -63,6 +75,10 @@ $(VENV)/.host: $(VENV)/bin/python pyproject.toml
 
 $(VENV)/.test: $(VENV)/.host
 	@$(PIP) install -e '.[host,test]'
+	@touch $@
+
+$(VENV)/.browser: $(VENV)/.test
+	@$(PIP) install -e '.[host,test,browser]'
 	@touch $@
 
 clean:

@@ -24,15 +24,15 @@ class Model:
     content: bytes  # of the TFLite file that runs
     labels: tuple[str, ...]  # of its outputs, in order
     history: Path | None  # of its training, where one lies beside it
+    bundle: Bundle | None = None  # that it stands in, which tells what a pixel is to it
 
     @staticmethod
     def open(path: Path | None) -> Model:
         """The model at `path`; the bundle that came with the package for None. Raises UsageError when there is none."""
         if path is None or (path.is_dir() and not (path / "model.keras").is_file()):
             bundle = Bundle.load(path)
-            return Model(
-                bundle.name, "bundle", bundle.model, bundle.model.read_bytes(), bundle.labels, _beside(bundle.model)
-            )
+            history = _beside(bundle.model)
+            return Model(bundle.name, "bundle", bundle.model, bundle.model.read_bytes(), bundle.labels, history, bundle)
         if path.is_dir():
             path = path / "model.keras"
         if not path.exists():
@@ -47,6 +47,8 @@ class Model:
 
     def classifier(self, runtime: Runtime | None, threads: int, kernels: str) -> Classifier:
         """The classifier that runs it. Raises UsageError when it does not give the seven classes."""
+        if self.bundle:
+            return self.bundle.make_classifier(runtime, kernels, threads)
         made = Classifier(self.content, runtime, threads, kernels)
         if made.classes != len(self.labels):
             raise UsageError(

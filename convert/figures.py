@@ -1,4 +1,4 @@
-"""The published figures 2 to 4 as PNG bytes: training, confusion matrix, ROC. The same values give the same bytes."""
+"""Figures as bytes: the published ones, 2 to 4, as PNG; float against int8 as SVG. The same values give the same bytes."""
 
 from __future__ import annotations
 
@@ -31,6 +31,8 @@ STYLE = {
     "savefig.dpi": 160,
     "savefig.bbox": "tight",
     "savefig.pad_inches": 0.1,
+    "svg.fonttype": "none",  # letters stay letters, in the page's own font
+    "svg.hashsalt": "fer-edge",
 }
 # Paul Tol's “bright” scheme, told apart by colour-blind eyes, its pale gray darkened; dashes say it once more.
 COLOURS = ("#ee6677", "#228833", "#aa3377", "#ccbb44", "#777777", "#4477aa", "#33a5cc")
@@ -104,8 +106,45 @@ def roc(scores: Scores, curves: Curves) -> bytes:
     return png.getvalue()
 
 
+def roc_pair(drawn: dict[str, Any]) -> bytes:
+    """SVG: the ROC curves of int8 over those of float, as a parity report's `drawn` holds them; the corner enlarged."""
+    with _figure(9.2, 4.6, "svg") as (figure, svg):
+        for at, (title, right, low) in enumerate((("all of it", 1.0, 0.0), ("where few are wrong", 0.3, 0.5))):
+            axes = figure.add_subplot(1, 2, at + 1)
+            for i, label in enumerate(drawn["roc"]["float"]):
+                colour = COLOURS[i % len(COLOURS)]
+                for name, width, alpha in (("float", 3.2, 0.35), ("int8", 1.1, 1.0)):
+                    tpr = drawn["roc"][name][label]
+                    called = label if name == "int8" else None
+                    axes.plot([0, *drawn["fpr"]], [0, *tpr], color=colour, label=called, lw=width, alpha=alpha)
+            axes.set(xlim=(0, right), ylim=(low, 1.0), xlabel="false positive rate", title=title)
+            axes.grid()
+            axes.set_axisbelow(True)
+        figure.axes[0].set_ylabel("true positive rate")
+        figure.axes[0].legend(loc="lower right", title="thin int8, broad float", alignment="left")
+    return svg.getvalue()
+
+
+def confusion_change(drawn: dict[str, Any], labels: list[str]) -> bytes:
+    """SVG: how many more images of each true class (a row) int8 gives each label than float does."""
+    change = np.array(drawn["confusion"]["int8"]) - np.array(drawn["confusion"]["float"])
+    most = max(1, int(np.abs(change).max()))
+    with _figure(5.6, 4.8, "svg") as (figure, svg):
+        axes = figure.add_subplot()
+        axes.imshow(change, cmap="RdBu_r", vmin=-most, vmax=most)
+        for (row, column), value in np.ndenumerate(change):
+            ink = "white" if abs(value) > 0.6 * most else "#222222"
+            axes.text(column, row, f"{value:+d}" if value else "0", ha="center", va="center", color=ink)
+        axes.set_xticks(range(len(labels)), labels, rotation=35, ha="right", rotation_mode="anchor")
+        axes.set_yticks(range(len(labels)), labels)
+        axes.set(xlabel="label given", ylabel="true label")
+        axes.tick_params(length=0)
+        axes.spines[:].set_visible(False)
+    return svg.getvalue()
+
+
 @contextmanager
-def _figure(width_in: float, height_in: float) -> Iterator[tuple[Figure, io.BytesIO]]:
+def _figure(width_in: float, height_in: float, form: str = "png") -> Iterator[tuple[Figure, io.BytesIO]]:
     """A figure to draw on, and the bytes it is saved to when the block ends. A user's own style is set aside."""
     try:
         import matplotlib
@@ -114,11 +153,12 @@ def _figure(width_in: float, height_in: float) -> Iterator[tuple[Figure, io.Byte
         raise UsageError(
             f"the figures need matplotlib ({error}); `pip install 'fer-edge[host]'` installs it"
         ) from error
-    png = io.BytesIO()
+    made = io.BytesIO()
     with matplotlib.rc_context():
         matplotlib.rcdefaults()
         matplotlib.rcParams.update(STYLE)
         figure = Figure((width_in, height_in), layout="constrained")
-        yield figure, png
-        # no name and version of the program that drew it: files differ only where the figure does
-        figure.savefig(png, format="png", metadata={"Software": None})
+        yield figure, made
+        # no name, version or date of the drawing: files differ only where the figure does
+        nameless = {"Software": None} if form == "png" else {"Date": None, "Creator": None}
+        figure.savefig(made, format=form, metadata=nameless)

@@ -47,7 +47,7 @@ SEEN_ON_A_DEVICE = Augmentation(
     flip=0.5, rotation=12, shift=0.1, scale=0.28, brightness=0.15, contrast=0.3, blur=0.2, erasing=0.25
 )
 _EDGE = Recipe(
-    epochs=52,
+    epochs=84,
     batch=128,
     optimizer="sgd",
     learning_rate=0.1,
@@ -55,13 +55,14 @@ _EDGE = Recipe(
     warmup=2,
     weight_decay=5e-3,
     label_smoothing=0.1,
-    mixup=0.2,
+    mixup=0.1,
     calm=0.15,
     averaging=0.998,
-    sides=((0.4, 32), (0.7, 40)),
-    augmentation=SEEN_ON_A_DEVICE,
-    teacher_share=0.6,
+    sides=((0.2, 32), (0.45, 40)),
+    augmentation=replace(SEEN_ON_A_DEVICE, rotation=10, shift=0.08, scale=0.2),
+    teacher_share=0.5,
     temperature=2.0,
+    teachers_see="images",
 )
 RECIPES = {
     "paper": Recipe(),
@@ -76,20 +77,20 @@ RECIPES = {
         mixup=0.1,
         calm=0.4,
         sides=(),
-        teacher_share=0.5,
-        teachers_see="images",
     ),
     "nano": replace(
         _EDGE,
-        epochs=50,
-        weight_decay=1e-3,
+        epochs=60,
+        weight_decay=5e-4,
         label_smoothing=0.0,
         mixup=0.0,
         calm=0.0,
+        class_balance=0.25,  # disgust, 1.5 % of the images, is what so small a network gives up first
         sides=((0.3, 40),),
-        augmentation=replace(SEEN_ON_A_DEVICE, rotation=10, shift=0.08, scale=0.2, erasing=0.0),
+        augmentation=replace(
+            SEEN_ON_A_DEVICE, rotation=8, shift=0.06, scale=0.16, brightness=0.1, contrast=0.2, blur=0.15, erasing=0.0
+        ),
         teacher_share=0.7,
-        teachers_see="images",
     ),
     "teacher": replace(_EDGE, epochs=120, mixup=0.4, sides=()),
     # as its authors' script has it (ArnabKumarRoy02/ResEmoteNet, train_files); 1e-4 there is a gradient's share, which

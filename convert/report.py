@@ -1,4 +1,4 @@
-"""`python -m convert.report REPORT.json`: the one evaluation report: JSON, Markdown, and the published figures."""
+"""`python -m convert.report REPORT.json|BUNDLE`: the evaluation report again, or a bundle's parity as an HTML page."""
 
 from __future__ import annotations
 
@@ -13,9 +13,11 @@ from pathlib import Path
 from typing import Any
 
 from convert import figures, published
+from convert.checkpoint import write_beside
 from convert.cost import Cost
 from convert.markdown import markdown
 from convert.scores import Curves, Scores
+from fer_edge.bundle import SHIPPED, Bundle
 from fer_edge.errors import UsageError, guarded
 
 FORMAT = 1
@@ -147,13 +149,17 @@ def _read(kind: Any, value: Any) -> Any:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Prints a report that was written before as Markdown, and draws its files anew without evaluating anything."""
+    """Prints an evaluation that was written before as Markdown, or writes a bundle's page; nothing is evaluated anew."""
     parser = argparse.ArgumentParser(prog="python -m convert.report", description=main.__doc__)
-    parser.add_argument("report", type=Path, help="a report.json of `python -m convert.evaluate`")
-    parser.add_argument("--out", type=Path, metavar="DIR", help="write its files here")
+    parser.add_argument("report", type=Path, help="a report.json of `python -m convert.evaluate`, or a bundle's folder")
+    parser.add_argument(
+        "--out", type=Path, metavar="PATH", help="folder for an evaluation's files; the page's file, default: NAME.html"
+    )
     args = parser.parse_args(argv)
 
     def run() -> int:
+        if args.report.is_dir() or str(args.report) in SHIPPED:
+            return _page(args.report, args.out)
         report = Report.load(args.report)
         print(markdown(report))
         for path in write(report, args.out) if args.out else ():
@@ -161,6 +167,19 @@ def main(argv: list[str] | None = None) -> int:
         return 0
 
     return guarded(run)
+
+
+def _page(folder: Path, out: Path | None) -> int:
+    from convert.page import page
+
+    bundle = Bundle.load(folder)
+    path = out or Path(f"{bundle.name}.html")
+    if path.is_dir():
+        raise UsageError(f"{path} is a folder; --out names the page's file")
+    text = page(bundle)
+    write_beside(path, lambda beside: Path(beside).write_text(text))
+    print(path)
+    return 0
 
 
 if __name__ == "__main__":

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import os
+import re
+import struct
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
@@ -18,6 +20,10 @@ if TYPE_CHECKING:
 # Where multiply-adds are done. Elementwise work, pooling and activations are not counted, as is usual.
 _CONVOLUTIONS = ("CONV_2D", "DEPTHWISE_CONV_2D")
 _WEIGHTED = (*_CONVOLUTIONS, "FULLY_CONNECTED", "TRANSPOSE_CONV")
+# How the converter names an operator that it would need TensorFlow itself (“flex”) or somebody's own code for.
+_NO_OPERATOR = re.compile(r"'(tf\.\w+)' op is neither a custom op nor a flex op")
+
+_HUGE = 1e30  # the converter writes float32's largest number, 3e38, for an infinite weight
 
 
 class Operator(NamedTuple):
@@ -28,7 +34,10 @@ class Operator(NamedTuple):
 
 
 def load_keras(path: Path) -> keras.Model:
-    """The Keras model in a .keras file, not compiled. Raises UsageError when it cannot be loaded without other code."""
+    """The Keras model in a .keras, .h5 or .hdf5 file, not compiled.
+
+    Raises UsageError when it cannot be loaded without other code.
+    """
     if not path.is_file():
         raise UsageError(f"{path} does not exist; name a .keras file")
     with quiet_tensorflow():
@@ -59,15 +68,35 @@ def converter_of(model: keras.Model) -> Any:
             raise UsageError(f"the Keras model takes {shape}, not one square gray image (None, side, side, 1)")
         gray = tf.TensorSpec((1, *shape[1:]), tf.float32, name="gray")
         function = tf.function(lambda gray: model(gray, training=False), input_signature=[gray])
-        frozen = convert_variables_to_constants_v2(function.get_concrete_function())
+        try:
+            frozen = convert_variables_to_constants_v2(function.get_concrete_function())
+        except (ValueError, TypeError, tf.errors.InvalidArgumentError) as error:
+            raise UsageError(
+                f"the model takes no single image: {_reason(error)}; save it with a batch of any size (None)"
+            ) from error
         return tf.lite.TFLiteConverter.from_concrete_functions([frozen], tf.Module())
+
+
+def converted(converter: Any) -> bytes:
+    """The bytes that TensorFlow's TFLite converter makes. Raises UsageError with the operators that TFLite does not have."""
+    with quiet_tensorflow():
+        from tensorflow.lite.python.convert_phase import ConverterError
+
+        try:
+            content: bytes = converter.convert()
+        except (ConverterError, RuntimeError, ValueError) as error:
+            if names := sorted(set(_NO_OPERATOR.findall(str(error)))):
+                raise UsageError(
+                    f"TFLite has no operator for {', '.join(names)}; build the model without"
+                    " (TensorFlow's own operators run on no device of ours)"
+                ) from error
+            raise UsageError(f"TensorFlow's converter does not take the model: {_reason(error)}") from error
+    return content
 
 
 def float_tflite(model: keras.Model) -> bytes:
     """The bytes of a float32 TFLite file that does what `model` does, so that the device's classifier can run it."""
-    with quiet_tensorflow():
-        content: bytes = converter_of(model).convert()
-    return content
+    return converted(converter_of(model))
 
 
 def operators(content: bytes) -> list[Operator]:
@@ -80,6 +109,43 @@ def operators(content: bytes) -> list[Operator]:
             used = [i for i in (*op.inputs, *op.outputs) if i >= 0]
             dtypes = tuple(types[graph.tensors[i].type].lower() for i in used)
             found.append(Operator(_name(model.operatorCodes[op.opcodeIndex], names), dtypes))
+    return found
+
+
+def versions_of(content: bytes) -> dict[str, int]:
+    """The operators of a TFLite file, each with the version that a runtime must have; custom ones by their own names."""
+    schema, model = parse(content)
+    names = _by_value(schema.BuiltinOperator)
+    found: dict[str, int] = {}
+    for code in model.operatorCodes:
+        name = _name(code, names)
+        found[name] = max(found.get(name, 1), int(code.version))
+    return found
+
+
+def custom_of(content: bytes) -> list[str]:
+    """The operators of a TFLite file that are none of TFLite's own; those called Flex… are TensorFlow's."""
+    schema, model = parse(content)
+    custom = schema.BuiltinOperator.CUSTOM
+    found = {_name(c, {custom: "CUSTOM"}) for c in model.operatorCodes if c.customCode or _builtin(c) == custom}
+    return sorted(found)
+
+
+def not_finite_of(content: bytes) -> list[str]:
+    """The names of a TFLite file's tensors whose weights, or scales, are not all finite numbers."""
+    import numpy as np
+
+    schema, model = parse(content)
+    floats = {schema.TensorType.FLOAT32: np.float32, schema.TensorType.FLOAT16: np.float16}
+    found = []
+    for graph in model.subgraphs:
+        for tensor in graph.tensors:
+            data, scale = model.buffers[tensor.buffer].data, tensor.quantization and tensor.quantization.scale
+            values = [] if scale is None else [np.asarray(scale)]
+            if data is not None and tensor.type in floats:
+                values.append(np.asarray(data, np.uint8).view(floats[tensor.type]))
+            if not all((np.abs(v.astype(np.float32)) < _HUGE).all() for v in values):  # not so of nan either
+                found.append((tensor.name or b"unnamed").decode())
     return found
 
 
@@ -138,8 +204,8 @@ def _keras() -> Any:
     return keras
 
 
-def parse(content: bytes) -> tuple[Any, Any]:
-    """The schema's module and the file as its objects."""
+def schema_of_tflite() -> Any:
+    """The module that holds TFLite's schema."""
     try:
         from ai_edge_litert import schema_py_generated as schema
     except ImportError:
@@ -147,9 +213,18 @@ def parse(content: bytes) -> tuple[Any, Any]:
             from tensorflow.lite.python import schema_py_generated as schema
         except ImportError as error:
             raise UsageError("reading a TFLite file needs LiteRT; `pip install ai-edge-litert` installs it") from error
+    return schema
+
+
+def parse(content: bytes) -> tuple[Any, Any]:
+    """The schema's module and the file as its objects. Raises BundleRefused when it is no TFLite file, or damaged."""
+    schema = schema_of_tflite()
     if content[4:8] != b"TFL3":
         raise BundleRefused("this is no TFLite file: its mark TFL3 is missing; convert the model again")
-    return schema, schema.ModelT.InitFromPackedBuf(content, 0)
+    try:
+        return schema, schema.ModelT.InitFromPackedBuf(content, 0)
+    except (struct.error, IndexError, ValueError, TypeError) as error:
+        raise BundleRefused(f"the TFLite file is damaged ({error}); copy it again") from error
 
 
 def _by_value(enumeration: type) -> dict[int, str]:
@@ -157,8 +232,18 @@ def _by_value(enumeration: type) -> dict[int, str]:
 
 
 def _name(code: Any, names: dict[int, str]) -> str:
-    builtin = max(code.builtinCode, code.deprecatedBuiltinCode)  # the older field holds codes up to 127 only
-    return code.customCode.decode() if code.customCode else names[builtin]
+    return code.customCode.decode() if code.customCode else names.get(_builtin(code), f"number {_builtin(code)}")
+
+
+def _builtin(code: Any) -> int:
+    return max(code.builtinCode, code.deprecatedBuiltinCode)  # the older field holds codes up to 127 only
+
+
+def _reason(error: Exception) -> str:
+    """The line of TensorFlow's or Keras's error that says what was wrong, but not where."""
+    text = re.sub(r"\x1b\[\d*m", "", str(error)).rpartition("Exception encountered when calling")[2]
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    return (next((line for line in lines if not line.endswith(".call().")), "") or type(error).__name__)[:200]
 
 
 def _size(shape: Any) -> int:

@@ -32,6 +32,11 @@ class Clock(Protocol):
     def sleep(self, seconds: float) -> None: ...
 
 
+def awake_ns() -> int:
+    """Nanoseconds since boot without time asleep (CLOCK_MONOTONIC), which systemd wants when settings are read again."""
+    return time.clock_gettime_ns(time.CLOCK_MONOTONIC)
+
+
 class SystemClock:
     """The clocks of this machine. Facts of the system are read below `root`, which a test may point elsewhere."""
 

@@ -1,55 +1,218 @@
-"""The settings of a run: what the command line gives, the defaults, and the one place that reads the environment."""
+"""The settings of a run: what each one may be and means, and the one place that reads the environment.
+
+Where values come from (a file, flags, these defaults) is read in `device.origins`.
+"""
+
+# ruff: noqa: RUF009 - what _is gives is a field of the dataclass
 
 from __future__ import annotations
 
 import math
 import os
+import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
+from typing import Any
 
 from fer_edge.errors import UsageError
+
+Region = tuple[float, float, float, float]  # x, y, width, height: shares (0–1) of the upright picture
+
+
+def _is(default: Any, says: str, **rules: Any) -> Any:
+    """A field: its default, what it says, and its rules (above, least, most, one_of; live: taken over on SIGHUP)."""
+    return field(default=default, metadata={"says": says, **rules})
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
     """All that a run can be told. Raises UsageError for a value that makes no sense."""
 
-    camera: str = "0"  # 0, usb:0, csi:0, a video file, a folder of images, an http:// or rtsp:// address, synthetic
-    bundle: Path | None = None  # None: the one that came with the package
-    log: Path | None = None  # the journal's folder; None: default_log()
-    json: bool = False  # journal lines to stdout instead of readable ones
-    once: bool = False  # one reading, then end
-    duration_s: float | None = None  # None: until it is stopped or the recording ends
-    detector: str | None = None  # None: the best that is installed
-    width_px: int = 640  # asked of a camera, which may give another size; drawn by the synthetic one
-    height_px: int = 480
-    fps: float = 10.0  # asked of a camera; the pace of the synthetic one; the time between the images of a folder
-    threads: int = 1  # of the detector's interpreter
-    open_s: float = 5.0  # a camera that gave no frame by then never opened
-    stall_s: float = 5.0  # a live camera that gave no frame for so long is lost
-    reopen_s: float = 60.0  # for so long a lost camera is tried again before the process asks to be restarted
-    once_s: float = 10.0  # for so long --once waits for a face
-    sync_s: float = 30.0  # written lines are forced to the card this often, and at the end
+    camera: str = _is("0", "0, usb:0, csi:0, a video file, a folder, an http:// or rtsp:// address, or synthetic")
+    name: str = _is("camera", "of this instance, which health, pause and resume ask for; one for each camera")
+    bundle: Path | None = _is(None, "a bundle's folder, or edge or nano; none: the one that came with the package")
+    log: Path | None = _is(None, "the journal's folder")
+    runtime: Path | None = _is(None, "the folder, in memory, of what others may ask of a running instance")
+    json: bool = _is(False, "journal lines to stdout instead of readable ones")
+    once: bool = _is(False, "one reading, then end")
+    duration_s: float | None = _is(None, "none: until it is stopped or the recording ends", above=0)
+    detector: str | None = _is(None, "blazeface-short-range or haar; none: the best that is installed")
+    width_px: int = _is(640, "asked of a camera, which may give another size; drawn by the synthetic one", above=0)
+    height_px: int = _is(480, "asked of a camera, like the width", above=0)
+    fps: float = _is(10.0, "asked of a camera; the pace of the synthetic one and of a folder's images", above=0)
+    rotate_deg: int = _is(0, "turns the picture clockwise", one_of=(0, 90, 180, 270))
+    flip: str = _is("none", "mirrors the turned picture", one_of=("none", "horizontal", "vertical", "both"))
+    region: Region | None = _is(
+        None, "x, y, width, height in shares 0–1 of the turned and mirrored picture; none: all of it"
+    )
+    threads: int = _is(1, "of the detector's interpreter", above=0)
+    open_s: float = _is(5.0, "a camera that gave no frame by then never opened", least=0)
+    stall_s: float = _is(5.0, "a live camera that gave no frame for so long is lost", least=0)
+    same_s: float = _is(10.0, "a live camera that gave the very same picture for so long is lost; 0: never", least=0)
+    stuck_s: float = _is(30.0, "a driver that does not return for so long has the process restarted", above=0)
+    reopen_s: float = _is(60.0, "a lost camera is tried again for so long before the process is restarted", least=0)
+    wait_camera: bool = _is(False, "a camera that is not there is waited for, at the start and later, for ever")
+    once_s: float = _is(10.0, "for so long `once` waits for a face", above=0)
+    paused: bool = _is(False, "start paused: no picture is taken until `fer-edge resume`")
+    per_frame: bool = _is(False, "a line in the journal for each face of each frame, beside episodes", live=True)
+    hold_s: float = _is(1.0, "an expression must hold for so long before an episode begins", live=True, least=0)
+    min_score: float = _is(0.0, "a face that the detector is less sure of is left out", live=True, least=0, most=1)
+    unsure_below: float = _is(
+        0.0, "a reading whose likeliest label is less probable counts as unsure", live=True, least=0, most=1
+    )
+    sync_s: float = _is(
+        30.0, "lines are forced to the card this often, a batch under 8 kB a tenth as often", live=True, least=0
+    )
+    budget_bytes: int = _is(256_000_000, "the journal's oldest segments go when it is larger", live=True, least=1 << 20)
+    keep_days: float | None = _is(None, "segments older than that go; none: only the budget counts", live=True, above=0)
+    health_s: float = _is(10.0, "temperature, power, disk and clock are looked at this often", live=True, above=0)
+    hot_c: float = _is(80.0, "from here on the processor is hot; a Pi slows down at 80 to 85 °C", live=True, above=0)
+    disk_low_bytes: int = _is(200_000_000, "less free space than that is told as an event", live=True, least=0)
 
     def __post_init__(self) -> None:
-        if not self.camera.strip():
-            raise UsageError("the camera has no name; give 0, usb:0, csi:0, a file, a folder, an address or synthetic")
-        for name, value in (
-            ("duration", self.duration_s),
-            ("width", self.width_px),
-            ("height", self.height_px),
-            ("frame rate", self.fps),
-            ("number of threads", self.threads),
-        ):
-            if value is not None and not (value > 0 and math.isfinite(value)):
-                raise UsageError(f"the {name} must be more than 0, not {value:g}")
+        for name in SPECS:
+            if said := complaint(name, getattr(self, name)):
+                raise UsageError(said)
 
 
-def default_log(environ: Mapping[str, str] = os.environ) -> Path:
-    """The folder of the journal when none is named: $STATE_DIRECTORY (the first), else below $XDG_STATE_HOME or ~."""
-    if given := environ.get("STATE_DIRECTORY", "").split(":")[0]:  # systemd lists all that a unit has, with colons
-        return Path(given)
-    home = environ.get("XDG_STATE_HOME", "")
-    # The specification has relative values ignored.
-    return (Path(home) if Path(home).is_absolute() else Path.home() / ".local" / "state") / "fer-edge"
+SPECS = {spec.name: spec for spec in fields(Settings)}
+_KINDS: dict[str, tuple[Any, str]] = {
+    "str": (str, "text"),
+    "bool": (bool, "true or false"),
+    "int": (int, "a whole number"),
+    "float": ((int, float), "a number"),
+    "Path": (Path, "a path"),
+    "Region": (tuple, "four numbers: x, y, width and height"),
+}
+
+
+def kind(name: str) -> str:
+    """The kind of a setting, as `_KINDS` has it."""
+    return str(SPECS[name].type).removesuffix(" | None")
+
+
+def complaint(name: str, value: Any) -> str:
+    """What is wrong with `value` for the setting `name`, as a sentence without its full stop; empty when nothing is."""
+    rules = SPECS[name].metadata
+    if value is None:
+        return "" if str(SPECS[name].type).endswith("| None") else f"{name} has no value"
+    types, called = _KINDS[kind(name)]
+    if not isinstance(value, types) or (isinstance(value, bool) and types is not bool):
+        return f"{name} must be {called}, not {_shown(value)}"
+    if kind(name) in ("int", "float"):
+        if not math.isfinite(value) or ("above" in rules and value <= rules["above"]):
+            return f"{name} must be more than {rules.get('above', rules.get('least', 0))}, not {value:.10g}"
+        if "least" in rules and value < rules["least"]:
+            return f"{name} must be {rules['least']} or more, not {value:.10g}"
+        if "most" in rules and value > rules["most"]:
+            return f"{name} must be {rules['most']} or less, not {value:.10g}"
+    if "one_of" in rules and value not in rules["one_of"]:
+        return f"{name} must be one of {', '.join(map(str, rules['one_of']))}, not {_shown(value)}"
+    if name == "camera" and not value.strip():
+        return "the camera has no name; give 0, usb:0, csi:0, a file, a folder, an address or synthetic"
+    if name == "name" and not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]{0,31}", value):
+        return f"name must be 1 to 32 letters, digits, - and _, not {_shown(value)}: files are named after it"
+    return _region_complaint(value) if kind(name) == "Region" else ""
+
+
+def _region_complaint(value: tuple[Any, ...]) -> str:
+    if len(value) != 4 or any(isinstance(v, bool) or not isinstance(v, int | float) for v in value):
+        return f"region must be four numbers: x, y, width and height, not {_shown(value)}"
+    x, y, width, height = value
+    # A little over 1 is what 0.7 + 0.3 may come to; comparisons with nan are false, so these ask for what is right.
+    if not (x >= 0 and y >= 0 and width > 0 and height > 0 and x + width < 1.000001 and y + height < 1.000001):
+        return f"region must lie in the picture, in shares of it from 0 to 1, not {_shown(value)}"
+    return ""
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, dict):
+        return "a table"
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(map(_shown, value))}]"
+    return f"“{value}”" if isinstance(value, str | Path) else str(value)
+
+
+def reloaded(old: Settings, new: Settings) -> tuple[Settings, tuple[str, ...]]:
+    """The settings a running loop goes on with after its file was read again, and which changes need a restart.
+
+    What may change in between are the live ones: thresholds, and what the journal keeps. The camera, the networks and
+    the folders stay.
+    """
+    live = {name: getattr(new, name) for name, spec in SPECS.items() if spec.metadata.get("live")}
+    others = [name for name in SPECS if name not in live]
+    return replace(old, **live), tuple(name for name in others if getattr(old, name) != getattr(new, name))
+
+
+def default_log(environ: Mapping[str, str] = os.environ, name: str = "camera") -> Path:
+    """The folder of the journal when none is named: $STATE_DIRECTORY (the first), else below $XDG_STATE_HOME or ~.
+
+    An instance with a name of its own has a folder of that name in there.
+    """
+    return log_and_origin(environ, name)[0]
+
+
+def log_and_origin(environ: Mapping[str, str], name: str) -> tuple[Path, str]:
+    """`default_log`, and the variable that it stands on, or "default"."""
+    if given := _first(environ, "STATE_DIRECTORY"):
+        folder, origin = given, "environment: STATE_DIRECTORY"
+    elif home := _absolute(environ, "XDG_STATE_HOME"):
+        folder, origin = home / "fer-edge", "environment: XDG_STATE_HOME"
+    else:
+        folder, origin = _home() / ".local" / "state" / "fer-edge", "default"
+    return (folder if name == SPECS["name"].default else folder / name), origin
+
+
+def default_runtime(environ: Mapping[str, str] = os.environ) -> Path:
+    """The folder of what a running instance shows, when none is named: $RUNTIME_DIRECTORY, $XDG_RUNTIME_DIR, /dev/shm."""
+    return runtime_and_origin(environ)[0]
+
+
+def runtime_and_origin(environ: Mapping[str, str]) -> tuple[Path, str]:
+    """`default_runtime`, and the variable that it stands on, or "default"."""
+    if given := _first(environ, "RUNTIME_DIRECTORY"):
+        return given, "environment: RUNTIME_DIRECTORY"
+    home = _absolute(environ, "XDG_RUNTIME_DIR")
+    if home and home.is_dir() and home.stat().st_uid == os.geteuid():  # sudo may bring along that of another user
+        return home / "fer-edge", "environment: XDG_RUNTIME_DIR"
+    return _shared_memory(), "default"
+
+
+def runtime_folders(environ: Mapping[str, str] = os.environ) -> tuple[Path, ...]:
+    """Where a running instance may be found, the likeliest first: this user's own, and that of the service."""
+    folders = [default_runtime(environ), Path("/run/fer-edge"), _shared_memory()]
+    return tuple(dict.fromkeys(folders))
+
+
+def config_file(environ: Mapping[str, str] = os.environ) -> Path | None:
+    """The settings' file when none is named: the service's, else this user's; None where there is neither."""
+    folders = [(_first(environ, "CONFIGURATION_DIRECTORY"), "fer-edge.toml")]
+    folders.append((_absolute(environ, "XDG_CONFIG_HOME") or _home() / ".config", "fer-edge/config.toml"))
+    return next((folder / name for folder, name in folders if folder and (folder / name).is_file()), None)
+
+
+def _first(environ: Mapping[str, str], variable: str) -> Path | None:
+    given = environ.get(variable, "").split(":")[0]  # systemd lists all that a unit has, with colons
+    return Path(given) if given else None
+
+
+def _absolute(environ: Mapping[str, str], variable: str) -> Path | None:
+    given = Path(environ.get(variable, ""))  # the specification of these variables has relative values ignored
+    return given if given.is_absolute() else None
+
+
+def _home() -> Path:
+    try:
+        return Path.home()
+    except (
+        RuntimeError
+    ):  # a user without an entry or $HOME, as in a container: the folder will be refused in a sentence
+        return Path("/")
+
+
+def _shared_memory() -> Path:
+    """A folder in memory that any user may make: this file is rewritten too often for a card."""
+    return Path("/dev/shm" if Path("/dev/shm").is_dir() else "/tmp") / f"fer-edge-{os.geteuid()}"

@@ -2,7 +2,7 @@
 
     model.tflite    int8, raw gray in, logits out
     bundle.json     labels in order, input, mapping per detector, thresholds, provenance, SHA-256 of the other files
-    golden.npz      drawn frames, boxes, crops, and the logits that each runtime gave for them
+    golden.npz      drawn frames, boxes, crops, and the logits that each runtime gave for them (fer_edge.golden)
     parity.json     the float model against this one, and the verdict
     CARD.md         the same for people
 
@@ -34,7 +34,7 @@ from fer_edge.preprocess import IDENTITY, PREPROCESS_ID, Mapping, face_crop, who
 if TYPE_CHECKING:
     import numpy as np
 
-    from fer_edge.classifier import Classifier
+    from fer_edge.classifier import Classifier, Runtime
     from fer_edge.faces import Detector, Face
 
 FORMAT = 1
@@ -92,6 +92,7 @@ class Bundle:
             _check_files(folder, spec["files"])
             for known in spec["input"]["mappings"].values():
                 Mapping(**known)
+            _check_runtimes(folder, spec.get("runtimes", []))
             return Bundle(
                 path=folder,
                 name=spec["name"],
@@ -110,23 +111,37 @@ class Bundle:
         return Mapping(**known) if known else IDENTITY
 
     @property
+    def runtimes(self) -> tuple[dict[str, Any], ...]:
+        """What the model was held against its float model on: runtime, version, kernels, machine, verdict and figures of each.
+
+        Empty where bundle.json tells of none.
+        """
+        return tuple(self.spec.get("runtimes", ()))
+
+    @property
     def model(self) -> Path:
         """The int8 model's file."""
         return self.path / "model.tflite"
 
     @cached_property
     def classifier(self) -> Classifier:
-        """The classifier of this bundle on the first runtime installed, one thread; made once.
+        """The classifier of this bundle on the first runtime installed, one thread; made once, as `make_classifier` says."""
+        return self.make_classifier()
 
-        Raises BundleRefused when the model does not fit what bundle.json says of it.
+    def make_classifier(self, runtime: Runtime | None = None, kernels: str = "default", threads: int = 1) -> Classifier:
+        """A classifier of this bundle; `runtime` is the first one installed when None.
+
+        Raises BundleRefused when the model does not fit what bundle.json says of it, UsageError without a runtime.
         """
-        from fer_edge.classifier import Classifier
+        from fer_edge.classifier import OUTPUTS, RAW, Classifier
 
-        made = Classifier(self.model)
+        low, high = self.spec["input"].get("range", RAW)
+        kind = self.spec.get("output", {}).get("kind", OUTPUTS[0])
+        made = Classifier(self.model, runtime, threads, kernels, pixels=(low, high), output=kind)
         if (made.side, made.classes) != (self.side, len(self.labels)):
             raise BundleRefused(
                 f"{self.model} takes {made.side} px and gives {made.classes} classes; "
-                f"bundle.json says {self.side} px and {len(self.labels)}"
+                f"bundle.json says {self.side} px and {len(self.labels)}; copy the bundle again"
             )
         return made
 
@@ -201,7 +216,7 @@ def replacing(folder: Path) -> Iterator[Path]:
     try:
         fresh.chmod(0o755)
         yield fresh
-        for file in fresh.iterdir():
+        for file in (found for found in fresh.rglob("*") if found.is_file()):
             with file.open("rb") as written:
                 os.fsync(written.fileno())
         if folder.exists():
@@ -228,6 +243,12 @@ def refuse_other_folders(folder: Path) -> None:
         return
     if not folder.is_dir() or any(folder.iterdir()):
         raise UsageError(f"{folder} is there and is no bundle; name a new folder with --out")
+
+
+def _check_runtimes(folder: Path, runtimes: list[dict[str, Any]]) -> None:
+    for row in runtimes:
+        if missing := [key for key in ("runtime", "version", "kernels", "machine") if not isinstance(row[key], str)]:
+            raise BundleRefused(f"{folder / 'bundle.json'} does not say the {missing[0]} of a runtime; copy it again")
 
 
 def _check_files(folder: Path, files: dict[str, dict[str, Any]]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.metadata
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +23,9 @@ _RUNTIMES = {
     "tensorflow": ("tensorflow.lite.python.interpreter", "tensorflow"),
 }
 _DISTRIBUTIONS = {"tensorflow": ("tensorflow", "tensorflow-cpu", "tensorflow-intel")}
+
+RAW = (0.0, 255.0)  # a pixel as it is
+OUTPUTS = ("logits", "probabilities")
 
 # Kernel paths of one runtime; the same int8 file answers differently on each (by a step or two of its output).
 KERNELS = {
@@ -99,7 +103,12 @@ def make_interpreter(
 
 
 class Classifier:
-    """A model on a runtime. `logits` and `probabilities` take uint8 faces (N, side, side) and give float32 (N, K)."""
+    """A model on a runtime. `logits` and `probabilities` take uint8 faces (N, side, side) and give float32 (N, K).
+
+    `pixels` is what the values 0 and 255 of a pixel are to the input tensor; a tensor of three channels gets the gray of a
+    face three times. `output` says what the model gives: "logits", or "probabilities", of which `logits` are then the
+    logarithms, none of them under that of `tiny`. Raises BundleRefused when the model is no classifier of one square face.
+    """
 
     def __init__(
         self,
@@ -107,6 +116,9 @@ class Classifier:
         runtime: Runtime | None = None,
         threads: int = 1,
         kernels: str = "default",
+        pixels: tuple[float, float] = RAW,
+        output: str = "logits",
+        tiny: float | None = None,
     ) -> None:
         self.runtime = runtime or find_runtime()
         self.kernels = kernels
@@ -116,14 +128,45 @@ class Classifier:
             raise BundleRefused(f"the model has {len(inputs)} inputs and {len(outputs)} outputs, not one of each")
         (self._input,), (self._output,) = inputs, outputs
         shape = tuple(int(n) for n in self._input["shape"])
-        if len(shape) != 4 or shape[0] != 1 or shape[1] != shape[2] or shape[3] != 1:
-            raise BundleRefused(f"the model takes {shape}, not one square gray image (1, side, side, 1)")
-        self.side = shape[1]
-        self.classes = int(self._output["shape"][-1])
-        self._encode, self._decode = _encoder(self._input), _decoder(self._output)
+        if len(shape) != 4 or shape[0] != 1 or shape[1] != shape[2] or shape[3] not in (1, 3):
+            raise BundleRefused(
+                f"the model takes {shape}, not one square gray image (1, side, side, 1), nor one of 3 channels"
+            )
+        said = tuple(int(n) for n in self._output["shape"])
+        if not said or math.prod(said) != said[-1]:
+            raise BundleRefused(f"the model gives {said}, not one number for each class (1, classes)")
+        if output not in OUTPUTS:
+            raise BundleRefused(f"the model is said to give “{output}”; a classifier gives {' or '.join(OUTPUTS)}")
+        self.side, self.channels, self.classes = shape[1], shape[3], said[-1]
+        self.pixels, self.output = pixels, output
+        self.tiny = _smallest(self._output) if tiny is None else tiny
+        self._table, self._decode = _table(self._input, pixels), _decoder(self._output)
+
+    @property
+    def steps(self) -> np.ndarray:
+        """The values of the input tensor that the pixels 0 to 255 become, in the tensor's type: (256,)."""
+        return self._table
+
+    @property
+    def reach(self) -> tuple[float, float] | None:
+        """The lowest and the highest value that the output tensor can hold; None where it is in floating point."""
+        import numpy as np
+
+        if not np.issubdtype(self._output["dtype"], np.integer):
+            return None
+        limits = np.iinfo(self._output["dtype"])
+        low, high = self._decode(np.array([limits.min, limits.max], self._output["dtype"]))
+        return float(low), float(high)
 
     def logits(self, faces: np.ndarray) -> np.ndarray:
         """What the network says of each face, before softmax: float32 (N, K). `faces` is uint8 (N, side, side)."""
+        import numpy as np
+
+        said = self.outputs(faces)
+        return np.log(np.maximum(said, np.float32(self.tiny))) if self.output == "probabilities" else said
+
+    def outputs(self, faces: np.ndarray) -> np.ndarray:
+        """The output tensor's values, logits or probabilities, for faces uint8 (N, side, side): float32 (N, K)."""
         import numpy as np
 
         if faces.ndim != 3 or faces.shape[1:] != (self.side, self.side) or faces.dtype != np.uint8:
@@ -132,9 +175,12 @@ class Classifier:
             )
         out = np.empty((len(faces), self.classes), np.float32)
         for i, face in enumerate(faces):
-            self.interpreter.set_tensor(self._input["index"], self._encode(face)[None, :, :, None])
+            pixels = self._table[face][None, :, :, None]
+            if self.channels > 1:
+                pixels = np.repeat(pixels, self.channels, axis=3)
+            self.interpreter.set_tensor(self._input["index"], pixels)
             self.interpreter.invoke()
-            out[i] = self._decode(self.interpreter.get_tensor(self._output["index"])[0])
+            out[i] = self._decode(self.interpreter.get_tensor(self._output["index"])).reshape(-1)
         return out
 
     def probabilities(self, faces: np.ndarray, temperature: float = 1.0) -> np.ndarray:
@@ -150,23 +196,43 @@ def softmax(logits: np.ndarray) -> np.ndarray:
     return (shifted / shifted.sum(-1, keepdims=True)).astype(np.float32)
 
 
-def _encoder(details: dict[str, Any]) -> Callable[[np.ndarray], np.ndarray]:
-    """From uint8 pixels to the input tensor's type, by the scale and zero point the tensor itself states."""
+def _table(details: dict[str, Any], pixels: tuple[float, float]) -> np.ndarray:
+    """What each pixel 0 to 255 is in the input tensor's type, by the scale and zero point the tensor states: (256,)."""
     import numpy as np
 
-    scale, zero = details["quantization"]
+    low, high = pixels
+    values = low + np.arange(256) * ((high - low) / 255)
     if details["dtype"] == np.float32:
-        return lambda face: face.astype(np.float32)
+        return values.astype(np.float32)
+    if not np.issubdtype(details["dtype"], np.integer):
+        raise BundleRefused(
+            f"the model takes {np.dtype(details['dtype']).name}; float32 and whole numbers can be given"
+        )
+    scale, zero = _scale(details)
     limits = np.iinfo(details["dtype"])
-    steps = np.rint(np.arange(256) / scale) + zero
-    table = np.clip(steps, limits.min, limits.max).astype(details["dtype"])
-    return lambda face: table[face]
+    table: np.ndarray = np.clip(np.rint(values / scale) + zero, limits.min, limits.max).astype(details["dtype"])
+    return table
 
 
 def _decoder(details: dict[str, Any]) -> Callable[[np.ndarray], np.ndarray]:
     import numpy as np
 
-    scale, zero = details["quantization"]
     if details["dtype"] == np.float32:
         return lambda out: out
+    scale, zero = _scale(details)
     return lambda out: (out.astype(np.float32) - np.float32(zero)) * np.float32(scale)
+
+
+def _smallest(details: dict[str, Any]) -> float:
+    """The least probability that an output is told from 0 by: half a step of whole numbers, float32's own step else."""
+    import numpy as np
+
+    if not np.issubdtype(details["dtype"], np.integer):
+        return 1e-7
+    return _scale(details)[0] / 2
+
+
+def _scale(details: dict[str, Any]) -> tuple[float, int]:
+    """A tensor's scale and zero point; 1 and 0 for whole numbers that stand for themselves."""
+    scale, zero = details["quantization"]
+    return (float(scale), int(zero)) if scale else (1.0, 0)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from fer_edge import __version__
-from fer_edge.errors import EXIT_CODES, EXIT_DONE, UsageError, guarded
+from fer_edge.errors import EXIT_CODES, EXIT_DONE, NotRunning, Unhealthy, UsageError, guarded
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -34,18 +34,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(metavar="COMMAND")
 
     run = commands.add_parser("run", help="the camera loop: find faces, classify them, log", epilog=_CAMERAS)
-    run.add_argument("--camera", default="0", metavar="C", help="0, usb:0, csi:0, a file, a folder, a URL, synthetic")
-    run.add_argument(
-        "--bundle",
-        type=Path,
-        metavar="DIR",
-        help="a bundle's folder, or edge or nano, which come with the package; default: edge",
-    )
-    run.add_argument("--log", type=Path, metavar="DIR", help="default: $STATE_DIRECTORY, else ~/.local/state/fer-edge")
-    run.add_argument("--detector", metavar="NAME", help="blazeface-short-range or haar; default: the best installed")
-    run.add_argument("--json", action="store_true", help="print the journal's lines instead of readable ones")
-    run.add_argument("--once", action="store_true", help="wait up to 10 s for a face, print it and stop")
-    run.add_argument("--duration", type=float, metavar="S", help="stop after so many seconds")
+    _run_arguments(run)
     run.set_defaults(command=_run)
 
     predict = commands.add_parser("predict", help="what each face in pictures of one's own shows")
@@ -56,6 +45,23 @@ def _parser() -> argparse.ArgumentParser:
     )
     predict.add_argument("--json", action="store_true")
     predict.set_defaults(command=_predict)
+
+    verify = commands.add_parser(
+        "verify",
+        help="whether this machine does with a bundle what it did when it was proved, from the crop to the logits",
+        epilog="Reference kernels give the same on every processor: `--kernels reference` checks the file on any machine.",
+    )
+    verify.add_argument("bundle", nargs="?", type=Path, metavar="BUNDLE", help="a folder, edge or nano; default: edge")
+    verify.add_argument(
+        "--runtime", metavar="NAME", help="litert, tflite-runtime or tensorflow; default: as run takes it"
+    )
+    verify.add_argument(
+        "--kernels", choices=("default", "builtin", "reference"), default="default", help="default: as run takes them"
+    )
+    verify.add_argument("--json", action="store_true")
+    verify.set_defaults(command=_verify)
+
+    _instance_commands(commands)
 
     detectors = commands.add_parser("detectors", help="the face detector's files").add_subparsers(
         metavar="ACTION", required=True
@@ -68,26 +74,160 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _run_arguments(run: argparse.ArgumentParser) -> None:
+    """The settings that have a flag; one that is not given stays with the file, or with its default."""
+    run.add_argument("--config", type=Path, metavar="FILE", help="settings (TOML); `fer-edge config show` lists them")
+    run.add_argument("--camera", metavar="C", help="0, usb:0, csi:0, a file, a folder, a URL, synthetic")
+    run.add_argument("--name", help="of this instance, where there are several cameras; default: camera")
+    run.add_argument(
+        "--bundle",
+        type=Path,
+        metavar="DIR",
+        help="a bundle's folder, or edge or nano, which come with the package; default: edge",
+    )
+    run.add_argument("--log", type=Path, metavar="DIR", help="default: $STATE_DIRECTORY, else ~/.local/state/fer-edge")
+    run.add_argument("--detector", metavar="NAME", help="blazeface-short-range or haar; default: the best installed")
+    for name, does in (
+        ("--json", "print the journal's lines instead of readable ones"),
+        ("--once", "wait up to 10 s for a face, print it and stop"),
+    ):
+        run.add_argument(name, action="store_true", default=None, help=does)
+    run.add_argument("--duration", type=float, dest="duration_s", metavar="S", help="stop after so many seconds")
+    run.add_argument("--width", type=int, dest="width_px", metavar="PX", help="asked of the camera")
+    run.add_argument("--height", type=int, dest="height_px", metavar="PX")
+    run.add_argument("--fps", type=float, metavar="N")
+    run.add_argument("--rotate", type=int, dest="rotate_deg", choices=(0, 90, 180, 270), help="clockwise")
+    run.add_argument("--flip", choices=("none", "horizontal", "vertical", "both"))
+    run.add_argument("--region", type=_region, metavar="X,Y,W,H", help="look only there; shares of the picture, 0 to 1")
+    for name, does in (
+        ("--wait-camera", "wait for a camera that is not there yet"),
+        ("--per-frame", "keep a line for each face of each frame too"),
+        ("--paused", "start paused"),
+    ):
+        run.add_argument(name, action=argparse.BooleanOptionalAction, help=does)
+    run.add_argument("--hold", type=float, dest="hold_s", metavar="S", help="before an expression is an episode")
+    run.add_argument("--budget", type=int, dest="budget_bytes", metavar="BYTES", help="the journal takes at most")
+    run.add_argument("--keep-days", type=float, metavar="N", help="the journal keeps lines for at most")
+    run.add_argument("--explain-privacy", action="store_true", help="say what this run would store and send, and stop")
+
+
+def _instance_commands(commands: Any) -> None:
+    """What is asked of a run from outside, and of its settings and its journal."""
+    health = commands.add_parser("health", help="whether a running instance is well")
+    health.add_argument("--name", default="camera")
+    health.add_argument("--json", action="store_true")
+    health.set_defaults(command=_health)
+    for name, does in (("pause", "close the camera until resume, whatever restarts"), ("resume", "end a pause")):
+        asked = commands.add_parser(name, help=does)
+        asked.add_argument("--name", default="camera")
+        asked.add_argument("--log", type=Path, metavar="DIR", help="its journal, where it does not run")
+        asked.set_defaults(command=_pause if name == "pause" else _resume)
+    again = commands.add_parser("reload", help="have a running instance read its settings again")
+    again.add_argument("--name", default="camera")
+    again.set_defaults(command=_reload)
+
+    config = commands.add_parser("config", help="the settings").add_subparsers(metavar="ACTION", required=True)
+    show = config.add_parser("show", help="each setting, its value, and where that comes from")
+    show.add_argument("--config", type=Path, metavar="FILE")
+    show.add_argument("--json", action="store_true", dest="as_json")
+    show.add_argument("--commented", action="store_true", help="with what each one means: a file to begin with")
+    show.set_defaults(command=_config_show)
+
+    log = commands.add_parser("log", help="a journal").add_subparsers(metavar="ACTION", required=True)
+    purge = log.add_parser("purge", help="remove every line from before a moment")
+    purge.add_argument("--before", required=True, metavar="WHEN", help="2026-01-31, 2026-01-31T12:00, 30d, 12h, 15min")
+    purge.add_argument("--log", type=Path, metavar="DIR", help="default: where `run` writes")
+    purge.add_argument("--name", default="camera")
+    purge.set_defaults(command=_log_purge)
+
+
 _CAMERAS = (
     "Cameras: 0 is the first camera of the stack that can read it; csi:N needs picamera2 from apt; usb:N is V4L2."
 )
 
 
+def _region(text: str) -> tuple[float, ...]:
+    from device.origins import region
+
+    return region(text)
+
+
 def _run(args: argparse.Namespace) -> int:
-    from device.config import Settings
+    from device.origins import load
+
+    given = vars(args)
+    settings = load(given, args.config).settings
+    if args.explain_privacy:
+        from device.privacy import explain
+
+        print(explain(settings))
+        return EXIT_DONE
     from device.run import run
 
-    return run(
-        Settings(
-            camera=args.camera,
-            bundle=args.bundle,
-            log=args.log,
-            detector=args.detector,
-            json=args.json,
-            once=args.once,
-            duration_s=args.duration,
-        )
+    return run(settings, reread=lambda: load(given, args.config).settings)
+
+
+def _health(args: argparse.Namespace) -> int:
+    from device.clock import SystemClock
+    from device.config import runtime_folders
+    from device.system.status import look
+
+    report = look(args.name, runtime_folders(), SystemClock())
+    print(json.dumps(report.to_json(), ensure_ascii=False) if args.json else report.text())
+    if not report.running:
+        raise NotRunning("; ".join(report.problems))
+    if report.problems:
+        raise Unhealthy("; ".join(report.problems))
+    return EXIT_DONE
+
+
+def _pause(args: argparse.Namespace) -> int:
+    from device.clock import SystemClock
+    from device.config import runtime_folders
+    from device.system.control import pause
+
+    print(pause(args.name, runtime_folders(), SystemClock(), args.log))
+    return EXIT_DONE
+
+
+def _resume(args: argparse.Namespace) -> int:
+    from device.clock import SystemClock
+    from device.config import runtime_folders
+    from device.system.control import resume
+
+    print(resume(args.name, runtime_folders(), SystemClock(), args.log))
+    return EXIT_DONE
+
+
+def _reload(args: argparse.Namespace) -> int:
+    from device.clock import SystemClock
+    from device.config import runtime_folders
+    from device.system.control import reload
+
+    print(reload(args.name, runtime_folders(), SystemClock()))
+    return EXIT_DONE
+
+
+def _config_show(args: argparse.Namespace) -> int:
+    from device.origins import load, show, shown
+
+    configured = load({}, args.config)
+    print(
+        json.dumps(shown(configured), indent=1, ensure_ascii=False)
+        if args.as_json
+        else show(configured, args.commented)
     )
+    return EXIT_DONE
+
+
+def _log_purge(args: argparse.Namespace) -> int:
+    from datetime import UTC, datetime
+
+    from device.config import default_log
+    from fer_edge.purge import moment, purge
+
+    print(purge(args.log or default_log(name=args.name), moment(args.before, datetime.now(UTC))))
+    return EXIT_DONE
 
 
 def _predict(args: argparse.Namespace) -> int:
@@ -126,6 +266,19 @@ def _predict(args: argparse.Namespace) -> int:
             print(f"{path}  {row['label']} {row['p'][row['label']]:.2f}{where}")
         if not rows:
             print(f"{path}  no face")
+    return EXIT_DONE
+
+
+def _verify(args: argparse.Namespace) -> int:
+    from fer_edge.bundle import Bundle
+    from fer_edge.classifier import find_runtime
+    from fer_edge.verify import verify
+
+    bundle = Bundle.load(args.bundle)
+    found = verify(bundle, bundle.make_classifier(find_runtime(args.runtime), args.kernels))
+    if found.remark:
+        print(f"fer-edge: {found.remark}", file=sys.stderr)
+    print(json.dumps(found.to_json(), ensure_ascii=False) if args.json else found.sentence)
     return EXIT_DONE
 
 

@@ -8,6 +8,8 @@
     ├── CameraNotOpened   4   the camera never gave a frame
     ├── BundleRefused     5   a bundle is damaged, incomplete or not for this runtime
     ├── NotEnoughData     6   too little data to decide, or no face seen
+    ├── Unhealthy         7   it runs, but its camera, its journal or the machine needs attention
+    ├── NotRunning        8   no instance of that name runs
     └── RestartMe        75   start the process again (EX_TEMPFAIL, which systemd can be told to act on)
     (Ctrl-C)            130   interrupted, by a host command; the camera loop ends with 0
 
@@ -27,6 +29,8 @@ EXIT_CODES = {
     4: "camera never opened",
     5: "bundle refused",
     6: "not enough data to tell, or no face seen",
+    7: "runs, but is not well",
+    8: "not running",
     75: "restart me",
     130: "interrupted",
 }
@@ -72,6 +76,18 @@ class NotEnoughData(FerEdgeError):
     """There are too few data to give a verdict, or no face was seen in the time allowed."""
 
     exit_code = 6
+
+
+class Unhealthy(FerEdgeError):
+    """An instance runs, but its camera, its journal or the machine needs attention."""
+
+    exit_code = 7
+
+
+class NotRunning(FerEdgeError):
+    """No instance of the name that was asked for runs here."""
+
+    exit_code = 8
 
 
 class RestartMe(FerEdgeError):

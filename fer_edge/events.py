@@ -1,23 +1,55 @@
-"""What a run says: events, and the line of JSON each becomes. Readers accept every schema version ever released."""
+"""What a run says: events, and the line of JSON each becomes. Readers accept every schema version ever released.
+
+    schema 1    0.1.0: header, camera, reading, end
+    schema 2    adds episode, tally, health, clock, repair, gap, pause and resume; no field of schema 1 went or changed
+
+`events.schema.json` beside this file is the same as a JSON Schema (draft 2020-12) for one line of any version. Schemas
+only add: a reader ignores kinds and fields that it does not know.
+"""
 
 from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from fer_edge.errors import UsageError
 
-SCHEMA = 1
+SCHEMA = 2
+SCHEMA_FILE = Path(__file__).with_name("events.schema.json")
+UNSURE = "unsure"  # stands for a label where the model abstains
 
 # kind: what its body holds
 KINDS = {
-    "header": "first line of a segment: schema, software, bundle, labels, preprocess, detector, runtime, camera, start_s "
-    "(seconds from the process's start to each step of starting)",
-    "camera": "state (opened, lost, back, closed), camera (what the source says of itself); reason and gap_s of a loss",
+    "header": "first line of a segment: schema, software, name, settings (a digest), bundle, labels, preprocess, detector, "
+    "runtime, verified (how far it lies from the bundle's golden vectors), camera, start_s (seconds from the process's start "
+    "to each step of starting); continues (the run's segment before this one: there the header is repeated with its seq)",
+    "camera": "state (waiting, opened, lost, back, closed), camera (what it says of itself); reason and gap_s of a loss",
     "reading": "one face of one frame: frame, track, xywh px, score, label, p (probabilities in the header's order), "
     "quality, age_ms (from the frame's capture to this reading; null for a recording)",
+    "episode": "a face showed one label for a while: track, label, start_mono_s, end_mono_s, dwell_s, frames (that showed it), "
+    "p and quality (means over those frames), ended (changed, left, unsure, long, lost, pause, end)",
+    "tally": "a minute of the run: from_mono_s, seconds (the sum of observed_s, unavailable_s and paused_s), face_s (with "
+    "a face), labels_s (seconds of faces by label and unsure), faces_max, frames (read, processed), drops by reason",
+    "health": "the machine's state, when something of it changed: undervoltage, throttled_now and throttled_since_boot (lists "
+    "of what holds the processor back), temperature_c, disk_free_bytes, power_told_by, changed; null where nobody tells",
+    "clock": "the wall clock was set or its state changed: offset_s (to add to the wall of earlier lines), from and to",
+    "repair": "a segment's torn end, left by a crash, was cut off at start: segment, cut_bytes",
+    "gap": "lines the journal could not keep because it could not be written: reason, lost (how many by kind), "
+    "from_mono_s, to_mono_s; its seq is the last lost line's",
+    "pause": "looking was paused: by",
+    "resume": "looking goes on: by, paused_s",
     "end": "last line of a run: reason, seconds, frames, drops by reason (busy, unread, unreadable), faces, readings, start_s",
+}
+
+_TYPES: dict[str, tuple[type, ...]] = {
+    "kind": (str,),
+    "seq": (int,),
+    "boot": (str,),
+    "mono_s": (float, int),
+    "wall": (str,),
+    "clock": (str,),
 }
 
 
@@ -58,6 +90,9 @@ class Event:
                     f"the journal has schema {fields['schema']}, this version reads 1 to {SCHEMA}; update fer-edge"
                 )
             common = {key: fields.pop(key) for key in ("kind", "seq", "boot", "mono_s", "wall", "clock")}
+            for key, value in common.items():
+                if type(value) not in _TYPES[key]:
+                    raise TypeError(f"{key} is {value!r}")
         except (ValueError, KeyError, TypeError) as error:
             raise UsageError(f"not a line of a journal: {line[:80]!r} ({error!r})") from error
         return Event(**common, body=fields)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -20,7 +19,8 @@ def quiet_stderr() -> Iterator[None]:
     When the block fails with anything but one of our own sentences, the end of what was written is shown.
     """
     sys.stderr.flush()
-    with tempfile.TemporaryFile() as said:
+    # in memory: a device's disk may be read-only, or full
+    with os.fdopen(os.memfd_create("stderr"), "w+b") as said:
         stderr = os.dup(2)
         os.dup2(said.fileno(), 2)
         try:

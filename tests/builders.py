@@ -15,7 +15,9 @@ from typing import Any
 import cv2
 import numpy as np
 
+from device.vision.frames import Reading
 from fer_edge.events import Event
+from fer_edge.faces import Face
 
 
 def write_video(path: Path, frames: Iterable[np.ndarray], fps: float = 10.0, code: str = "mp4v") -> Path:
@@ -41,6 +43,16 @@ def write_image(path: Path, gray: np.ndarray) -> Path:
 def event(kind: str = "reading", seq: int = 0, **body: Any) -> Event:
     """An event of a run, with the body given."""
     return Event(kind, seq, "boot-1", 12.5 + seq, "2024-05-01T12:00:00.000Z", "synced", body)
+
+
+def reading(
+    label: str, track: int | None = 1, side: int = 100, p: float = 0.8, quality: float | None = None
+) -> Reading:
+    """One face, `side` px wide, that shows happy, sad or neutral with probability `p`."""
+    labels = ("happy", "sad", "neutral")
+    probs = np.full(3, (1 - p) / 2, np.float32)
+    probs[labels.index(label)] = p
+    return Reading(0, 0, Face((0, 0, side, side), 0.9), label, probs, track, quality)
 
 
 def journal_events(folder: Path) -> list[Event]:

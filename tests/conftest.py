@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -46,6 +48,17 @@ def blazeface() -> object:
         return find_detector("blazeface-short-range")
     except UsageError:
         pytest.skip("no detector files")
+
+
+@pytest.fixture
+def memory_path(tmp_path: Path) -> Iterator[Path]:
+    """A fresh folder in memory, for tests that force thousands of files; on the disk where that cannot be."""
+    shm = Path("/dev/shm")
+    if not (shm.is_mount() and os.access(shm, os.W_OK)):
+        yield tmp_path
+        return
+    with tempfile.TemporaryDirectory(dir=shm) as folder:
+        yield Path(folder)
 
 
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:

@@ -9,6 +9,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -22,12 +23,15 @@ from fer_edge.faces import Face
 
 
 class FakeClock:
-    """A clock that moves when it is told to, or when somebody sleeps by it."""
+    """A clock that moves when it is told to, or when somebody sleeps by it.
 
-    boot = "fake-boot"
+    `wall_s` is what the wall clock shows at boot (POSIX seconds), `state` whether it can be believed: both may be set.
+    """
 
-    def __init__(self, mono_ns: int = 5_000_000_000) -> None:
+    def __init__(self, mono_ns: int = 5_000_000_000, boot: str = "fake-boot") -> None:
         self.now_ns = mono_ns
+        self.boot = boot
+        self.wall_s, self.state = 1_714_564_800.0, "unsynced"  # 2024-05-01T12:00:00Z
         self.slept_s: list[float] = []
 
     def mono_ns(self) -> int:
@@ -35,7 +39,8 @@ class FakeClock:
 
     def stamp(self, mono_ns: int | None = None) -> Stamp:
         then_ns = self.now_ns if mono_ns is None else mono_ns
-        return Stamp(then_ns, f"2024-05-01T12:00:{then_ns / 1e9 % 60:06.3f}Z", "unsynced")
+        wall = datetime.fromtimestamp(self.wall_s + then_ns / 1e9, UTC).isoformat(timespec="milliseconds")
+        return Stamp(then_ns, wall.replace("+00:00", "Z"), self.state)
 
     def started_ns(self) -> int:
         return 0

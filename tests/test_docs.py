@@ -11,7 +11,18 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
-COMMANDS = ["run", "predict", "detectors install"]
+COMMANDS = [
+    "run",
+    "predict",
+    "verify",
+    "health",
+    "pause",
+    "resume",
+    "reload",
+    "config show",
+    "log purge",
+    "detectors install",
+]
 MODULES = ["data", "train", "evaluate", "calibration", "quantize", "parity", "mapping", "crops", "report", "readme"]
 
 

@@ -65,6 +65,8 @@ def test_one_table_of_exit_codes() -> None:
         "CameraNotOpened": 4,
         "BundleRefused": 5,
         "NotEnoughData": 6,
+        "Unhealthy": 7,
+        "NotRunning": 8,
         "RestartMe": 75,
     }
     for name, code in table.items():

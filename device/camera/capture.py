@@ -1,15 +1,23 @@
 """A thread that reads a source into a slot of one frame: the loop has the newest and never waits for a driver.
 
-A live source overwrites the slot and the frame lost is counted; a recording waits until the slot is empty. When a live
-source stops, it is opened again, each attempt after twice the wait of the one before, for a bounded time.
+A live source overwrites the slot and the frame lost is counted; a recording waits until the slot is empty. What happens
+when a live source stops, in this order:
+
+1. a read gives nothing: go on, up to `stall_s`;
+2. still nothing, or the very same picture for `same_s` (a sensor has noise, so that is a dead one): the source is lost, is
+   closed, and opened again and again, soon at first and later at a twentieth of the time it was gone;
+3. a new picture, which is not the one it froze on: it is back;
+4. not within `reopen_s`, or a call that never returns from the driver: RestartMe, so that a clean process begins.
 """
 
 from __future__ import annotations
 
+import random
 import threading
 from collections import Counter, deque
 from dataclasses import dataclass
 from types import TracebackType
+from typing import TYPE_CHECKING
 
 from device.camera import Source, SourceLost
 from device.clock import Clock
@@ -17,15 +25,20 @@ from device.config import Settings
 from device.vision.frames import Frame
 from fer_edge.errors import CameraNotOpened, RestartMe
 
-_FIRST_WAIT_S, _LONGEST_WAIT_S = 0.5, 8.0
+if TYPE_CHECKING:
+    import numpy as np
+
+_SHORTEST_WAIT_S, _LONGEST_WAIT_S = 0.5, 30.0
+_SHARE = 1 / 20  # of the time it was gone, before the next attempt
+_JITTER = 0.1  # so that cameras that were lost together do not come back together
 _GOODBYE_S = 5.0  # a read that is stuck in a driver is left behind after that
 
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """A live source was lost, or came back after `gap_s` without a frame."""
+    """A live source was lost, came back after `gap_s` without a frame, or was not there yet when the run began."""
 
-    state: str  # lost or back
+    state: str  # waiting, lost or back
     reason: str
     gap_s: float
 
@@ -35,7 +48,8 @@ class Capture:
 
     `read` counts the pictures that came, readable or not; `drops` those that never reached the loop, by reason: `busy`
     (a newer one came first), `unread` (the loop ended), `unreadable` (no picture could be made of it). What was read is
-    what was taken plus what was dropped. `opened_ns` is when the source was first open, before any frame.
+    what was taken plus what was dropped. `opened_ns` is when the source was first open, before any frame; 0 while one
+    that may come later is not there yet. `lost` is true from a loss until the picture is back.
     """
 
     def __init__(self, source: Source, settings: Settings, clock: Clock) -> None:
@@ -50,11 +64,20 @@ class Capture:
         self._changes: deque[Change] = deque()
         self._failure: BaseException | None = None
         self._last_ns = 0  # when the last frame came; when the source was opened, before the first
+        self._picture: np.ndarray | None = None  # of the last frame of a live source
+        self._changed_ns = 0  # when it last differed from the one before
+        self._called_ns: int | None = None  # since when a call into the source has been going on
+        self.lost, self._gone_ns, self._reason = False, 0, ""
         self._thread = threading.Thread(target=self._run, name="capture", daemon=True)
 
     def __enter__(self) -> Capture:
-        self.source.open()
-        self.opened_ns = self._clock.mono_ns()
+        try:
+            self.source.open()
+            self.opened_ns = self._clock.mono_ns()
+        except CameraNotOpened as error:
+            if not (self._settings.wait_camera and self.source.live):
+                raise
+            self._lose("waiting", str(error), self._clock.mono_ns())
         self._thread.start()
         return self
 
@@ -78,9 +101,15 @@ class Capture:
         """The newest frame not taken yet, or None when none came within `timeout_s`.
 
         Raises EndOfStream after the last frame of a recording, CameraNotOpened when no first frame came, RestartMe when
-        a lost source did not come back, and whatever else ended the thread.
+        a lost source did not come back or its driver does not, and whatever else ended the thread.
         """
         with self._turn:
+            called_ns = self._called_ns
+            if called_ns is not None and self._since_s(called_ns) > self._settings.stuck_s:
+                raise RestartMe(
+                    f"the camera's driver has not returned for {self._since_s(called_ns):.0f} s; start again, and if it "
+                    "stays so, unplug the camera"
+                )
             self._turn.wait_for(lambda: self._slot is not None or self._failure is not None, timeout_s)
             frame, self._slot = self._slot, None
             self._turn.notify_all()
@@ -94,12 +123,16 @@ class Capture:
 
     def _run(self) -> None:
         try:
-            self._first_frame()
+            if self.lost:
+                self._bring_back()
+            else:
+                self._first_frame()
             while not self._stop.is_set():
                 try:
                     self._one_frame(self._settings.stall_s)
                 except SourceLost as lost:
-                    self._bring_back(str(lost))
+                    self._lose("lost", str(lost), self._last_ns)
+                    self._bring_back()
         except BaseException as error:  # whatever it is, the loop must hear of it and not wait for ever
             with self._turn:
                 self._failure = error
@@ -118,12 +151,14 @@ class Capture:
             raise CameraNotOpened(f"the camera opened but gave no picture: {lost}") from lost
 
     def _one_frame(self, patience_s: float) -> None:
-        """Reads the source once. Raises SourceLost when a live one gave nothing for `patience_s`."""
+        """Reads the source once. Raises SourceLost when a live one gave nothing new for `patience_s`."""
+        self._called_ns = self._clock.mono_ns()
         frame = self.source.read()
-        if frame is None and self.source.live:
-            waited_s = (self._clock.mono_ns() - self._last_ns) / 1e9
+        self._called_ns = None
+        if self.source.live and (frame is None or self._is_frozen(frame.gray)):
+            waited_s = self._since_s(self._last_ns)
             if waited_s > patience_s:
-                raise SourceLost(f"no picture for {waited_s:.1f} s")
+                raise SourceLost(f"no picture for {waited_s:.1f} s" if frame is None else "the same picture as before")
             return
         self._last_ns = self._clock.mono_ns()
         with self._turn:
@@ -138,28 +173,63 @@ class Capture:
             self._slot = frame
             self._turn.notify_all()
 
-    def _bring_back(self, reason: str) -> None:
+    def _is_frozen(self, gray: np.ndarray) -> bool:
+        """Whether this is the picture that a lost source froze on. Raises SourceLost when it has been so for `same_s`."""
+        same_s = self._settings.same_s
+        if not same_s:
+            return False
+        if not _equal(self._picture, gray):
+            self._picture, self._changed_ns = gray, self._clock.mono_ns()
+            return False
+        if self.lost:
+            return True
+        if (stood_s := self._since_s(self._changed_ns)) > same_s:
+            raise SourceLost(f"the same picture for {stood_s:.1f} s")
+        return False
+
+    def _lose(self, state: str, reason: str, since_ns: int) -> None:
+        self.lost, self._gone_ns, self._reason = True, since_ns, reason
+        self._changes.append(Change(state, reason, self._since_s(since_ns)))
+
+    def _bring_back(self) -> None:
         """Returns once the lost source gives frames again or the run is stopped. Raises RestartMe after `reopen_s`."""
-        gone_ns, wait_s = self._last_ns, _FIRST_WAIT_S
-        self._changes.append(Change("lost", reason, self._since_s(gone_ns)))
         while not self._stop.is_set():
             self.source.close()
-            if self._stop.wait(wait_s):
+            if self._stop.wait(_wait_s(self._since_s(self._gone_ns))):
                 return
-            wait_s = min(2 * wait_s, _LONGEST_WAIT_S)
             try:
+                self._called_ns = self._clock.mono_ns()
                 self.source.open()
+                self._called_ns = None
                 self._first_frame()
             except CameraNotOpened as error:
-                if self._since_s(gone_ns) > self._settings.reopen_s:
+                self._called_ns = None
+                gone_s = self._since_s(self._gone_ns)
+                if gone_s > self._settings.reopen_s and not self._settings.wait_camera:
                     raise RestartMe(
-                        f"the camera was lost ({reason}) and did not come back in {self._settings.reopen_s:g} s "
+                        f"the camera was lost ({self._reason}) and did not come back in {self._settings.reopen_s:g} s "
                         f"({error}); start again once it is there"
                     ) from error
                 continue
             if not self._stop.is_set():
-                self._changes.append(Change("back", reason, (self._last_ns - gone_ns) / 1e9))
+                self.lost = False
+                self._changed_ns = self._last_ns
+                self.opened_ns = self.opened_ns or self._last_ns
+                self._changes.append(Change("back", self._reason, (self._last_ns - self._gone_ns) / 1e9))
             return
 
     def _since_s(self, mono_ns: int) -> float:
         return (self._clock.mono_ns() - mono_ns) / 1e9
+
+
+def _wait_s(gone_s: float) -> float:
+    """How long to wait before the next attempt to open a source that has been gone for `gone_s`."""
+    wait_s = min(max(gone_s * _SHARE, _SHORTEST_WAIT_S), _LONGEST_WAIT_S)
+    return wait_s * random.uniform(1 - _JITTER, 1 + _JITTER)
+
+
+def _equal(before: np.ndarray | None, now: np.ndarray) -> bool:
+    """Whether two pictures are the same in every pixel; most are told apart by an eighth of their rows."""
+    import numpy as np
+
+    return before is not None and np.array_equal(before[::8], now[::8]) and np.array_equal(before, now)

@@ -10,6 +10,11 @@ if TYPE_CHECKING:
     import numpy as np
 
 
+_OPTIONS = "OPENCV_FFMPEG_CAPTURE_OPTIONS"  # whoever sets it knows better
+# FFmpeg looks at a stream for up to five seconds before it hands out the first picture, and then keeps some back
+_RTSP = "rtsp_transport;tcp|fflags;nobuffer|analyzeduration;300000"
+
+
 def reader(name: str | int, open_s: float = 5.0, read_s: float = 3.0) -> cv2.VideoCapture:
     """OpenCV's reader of a file or address (FFmpeg) or of a camera number (V4L2); `isOpened()` tells whether it is one.
 
@@ -20,11 +25,21 @@ def reader(name: str | int, open_s: float = 5.0, read_s: float = 3.0) -> cv2.Vid
     os.environ.setdefault("OPENCV_VIDEOIO_V4L_SELECT_TIMEOUT", str(max(1, round(read_s + 0.5))))
     import cv2
 
-    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+    silent = 0
+    if hasattr(cv2, "setLogLevel"):  # up to OpenCV 4.12, which Raspberry Pi OS Bookworm is held to
+        cv2.setLogLevel(silent)
+    else:
+        cv2.utils.logging.setLogLevel(silent)
     if isinstance(name, int):
         return cv2.VideoCapture(name, cv2.CAP_V4L2)
     limits = [cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, round(open_s * 1e3), cv2.CAP_PROP_READ_TIMEOUT_MSEC, round(read_s * 1e3)]
-    return cv2.VideoCapture(name, cv2.CAP_FFMPEG, limits)
+    if not name.startswith("rtsp") or _OPTIONS in os.environ:
+        return cv2.VideoCapture(name, cv2.CAP_FFMPEG, limits)
+    os.environ[_OPTIONS] = _RTSP
+    try:
+        return cv2.VideoCapture(name, cv2.CAP_FFMPEG, limits)
+    finally:
+        del os.environ[_OPTIONS]  # of a file, they would cost the last frame
 
 
 def gray_of(image: np.ndarray) -> np.ndarray:

@@ -140,16 +140,28 @@ class FanOut:
 
 
 class Recorder:
-    """The events of one run: numbers them, stamps them, and hands them to a sink."""
+    """The events of one run: numbers them, stamps them, and hands them to a sink, or to those who only look on.
 
-    def __init__(self, sink: Sink, clock: Clock) -> None:
-        self._sink, self._clock = sink, clock
+    What is only shown carries the number of the next event that is recorded: the journal's own numbers have no holes.
+    """
+
+    def __init__(self, sink: Sink, clock: Clock, onlookers: Sequence[Sink] = ()) -> None:
+        self._sink, self._clock, self._onlookers = sink, clock, onlookers
         self._seq = 0
 
     def record(self, kind: str, body: dict[str, Any], mono_ns: int | None = None) -> Event:
         """The event, after the sink has it. It happened at `mono_ns`, or now."""
-        stamp = self._clock.stamp(mono_ns)
-        event = Event(kind, self._seq, self._clock.boot, stamp.mono_ns / 1e9, stamp.wall, stamp.clock, body)
+        event = self._event(kind, body, mono_ns)
         self._seq += 1
         self._sink.append(event)
         return event
+
+    def show(self, kind: str, body: dict[str, Any], mono_ns: int | None = None) -> None:
+        """Hands the event to the onlookers alone."""
+        event = self._event(kind, body, mono_ns)
+        for onlooker in self._onlookers:
+            onlooker.append(event)
+
+    def _event(self, kind: str, body: dict[str, Any], mono_ns: int | None) -> Event:
+        stamp = self._clock.stamp(mono_ns)
+        return Event(kind, self._seq, self._clock.boot, stamp.mono_ns / 1e9, stamp.wall, stamp.clock, body)

@@ -20,9 +20,9 @@ class Pipeline:
     detector: Detector
     bundle: Bundle
 
-    def readings(self, frame: Frame) -> list[Reading]:
-        """What each face of `frame` shows, the largest face first; empty without a face."""
-        faces = largest_first(self.detector.detect(frame.gray))
+    def readings(self, frame: Frame, min_score: float = 0.0) -> list[Reading]:
+        """What each face of `frame` shows, the largest face first; empty without a face of that score (0–1) or more."""
+        faces = [face for face in largest_first(self.detector.detect(frame.gray)) if face.score >= min_score]
         return [
             Reading(frame.seq, frame.mono_ns, face, self.bundle.labels[int(row.argmax())], row)
             for face, row in zip(faces, self.bundle.classify_faces(frame.gray, faces, self.detector.name), strict=True)

@@ -7,7 +7,6 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from convert.bootstrap import difference, margin, resamples, weighted_auc
-from convert.parity import compare
 from fer_edge.classifier import softmax
 
 
@@ -37,32 +36,6 @@ def test_margin_orders_as_the_probability_does_and_does_not_saturate() -> None:
         )
     sure = np.array([[60, 0, 0], [61, 0, 0]], np.float32)
     assert softmax(sure)[0, 0] == softmax(sure)[1, 0] and margin(sure, 0)[0] < margin(sure, 0)[1]
-
-
-def test_the_interval_covers_a_known_difference() -> None:
-    """200 images, of which 10 are lost and 2 won: −4 points, and by the binomial about ±3.3 around that."""
-    y = np.zeros(200, int)
-    right, wrong = np.array([1.0, 0.0], np.float32), np.array([0.0, 1.0], np.float32)
-    f, q = np.tile(right, (200, 1)), np.tile(right, (200, 1))
-    q[:10], f[10:12] = wrong, wrong
-    y[150:] = 1
-    f[150:], q[150:] = wrong, wrong
-    part = compare(f, q, y, ("a", "b"))
-    told = part["accuracy"]
-    assert told["difference"] == pytest.approx(-0.04)
-    se = np.sqrt(12 / 200 - 0.04**2) / np.sqrt(200)
-    assert told["low"] == pytest.approx(-0.04 - 1.96 * se, abs=0.007)
-    assert told["high"] == pytest.approx(-0.04 + 1.96 * se, abs=0.007)
-    assert (part["only_float_right"], part["only_int8_right"]) == (10, 2)
-    assert part["agreement"] == pytest.approx(1 - 12 / 200)
-
-
-def test_a_class_without_images_is_null_not_an_error() -> None:
-    logits = np.random.default_rng(0).normal(size=(50, 3)).astype(np.float32)
-    part = compare(logits, logits, np.repeat([0, 1], 25), ("a", "b", "c"))
-    assert part["classes"]["c"] == {"n": 0, "recall": None, "auc": None}
-    assert part["classes"]["a"]["recall"]["difference"] == 0
-    assert part["accuracy"]["low"] == part["accuracy"]["high"] == 0
 
 
 def test_undefined_resamples_are_left_out() -> None:

@@ -249,7 +249,7 @@ def with_broken_history(folder: Path) -> list[str]:
         (file("model.keras", b"x"), 2, "cannot be loaded as a Keras 3 model"),
         (file("model.tflite", b"TFL3 or so it says"), 5, "no TFLite model"),
         (file("model.tflite", b""), 5, "no TFLite model"),
-        (dense(7, channels=3), 5, "not one square gray image"),
+        (dense(7, channels=2), 5, "not one square gray image"),
         (dense(5), 2, "gives 5 classes, not the 7"),
         (dense(7, "softmax"), 2, "probabilities, not logits"),
         (lambda f: [str(f)], 2, "is no bundle"),

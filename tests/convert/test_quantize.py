@@ -163,7 +163,8 @@ def test_float_operators_left_are_refused() -> None:
     [
         (["--model", "nowhere.keras"], UsageError, "does not exist"),
         (["--model", "{here}"], UsageError, "holds no float model"),
-        (["--model", "{here}/x.h5"], UsageError, "no .keras file"),
+        (["--model", "{here}/x.h5"], UsageError, "cannot be loaded as a Keras 3 model"),
+        (["--model", "{here}/x.onnx"], UsageError, "no model that can be read"),
         (["--model", "{here}/broken.keras"], UsageError, "broken.keras"),
         (["--model", "{trained}", "--data", "{here}/nothing"], UsageError, "nothing"),
         (["--model", "{three}"], UsageError, "3 classes"),
@@ -181,6 +182,7 @@ def test_bad_input(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     (tmp_path / "x.h5").write_bytes(b"")
+    (tmp_path / "x.onnx").write_bytes(b"")
     (tmp_path / "broken.keras").write_bytes(b"PK\x03\x04")
     three, stale = tmp_path / "three.keras", tmp_path / "stale"
     build(replace(SMALL, classes=3)).save(three)

@@ -15,12 +15,15 @@ import pytest
 from convert.model import Network, build, multiply_adds
 from convert.tflite import (
     converter_of,
+    custom_of,
     float_tflite,
     load_keras,
     multiply_adds_of,
+    not_finite_of,
     operators,
     parameters_of,
     quiet_tensorflow,
+    versions_of,
 )
 from fer_edge.classifier import Classifier
 from fer_edge.errors import BundleRefused, FerEdgeError, UsageError
@@ -150,9 +153,32 @@ def test_refused_with_a_sentence(write: Callable[[Path], object], says: str, tmp
     assert "\n" not in str(caught.value)
 
 
-def test_what_is_no_tflite_file() -> None:
+def test_what_is_no_tflite_file(tiny: Any) -> None:
     with pytest.raises(BundleRefused, match="no TFLite file"):
         operators(b"PK\x03\x04 and more of a zip")
+    content = float_tflite(tiny)
+    with pytest.raises(BundleRefused, match="the TFLite file is damaged"):
+        operators(content[: len(content) // 2])
+
+
+def test_what_a_file_asks_of_a_runtime(tiny: Any) -> None:
+    content = float_tflite(tiny)
+    assert versions_of(content) == dict.fromkeys(("CONV_2D", "ADD", "MAX_POOL_2D", "MEAN", "FULLY_CONNECTED"), 1)
+    assert custom_of(content) == [] and not_finite_of(content) == []
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_weights_that_are_no_numbers_are_found(value: float) -> None:
+    import keras
+
+    pixels = keras.Input((8, 8, 1))
+    dense = keras.layers.Dense(2)
+    model = keras.Model(pixels, dense(keras.layers.Flatten()(pixels)))
+    kernel, bias = dense.get_weights()
+    kernel[5, 1] = value
+    dense.set_weights([kernel, bias])
+    (name,) = not_finite_of(float_tflite(model))
+    assert "dense" in name
 
 
 def test_without_tensorflow_the_install_command_is_said(tiny: Any, tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import pytest
 from fakes import FakeClock, ScriptedSource
 
 from device.camera import EndOfStream, SourceLost
-from device.camera.capture import Capture
+from device.camera.capture import Capture, _wait_s
 from device.clock import SystemClock
 from device.config import Settings
 from fer_edge.errors import CameraNotOpened, RestartMe
@@ -121,3 +121,87 @@ def test_a_camera_that_goes_silent_is_lost_too_and_asks_for_a_restart_in_the_end
         assert change is not None and change.state == "lost" and "no picture for" in change.reason
         assert capture.change() is None
     assert RestartMe.exit_code == 75
+
+
+def test_the_same_picture_for_long_is_a_dead_camera_and_only_another_one_brings_it_back() -> None:
+    gate = threading.Semaphore(0)
+    clock = FakeClock()
+    source = ScriptedSource([1, 2, 2, 2, 2, 2, 3], live=True, clock=clock, gate=gate)
+    seen = []
+    with Capture(source, Settings(same_s=10, stall_s=60, open_s=60), clock) as capture:
+        for _ in (1, 2):
+            gate.release()
+            frame = capture.take(LONG_S)
+            assert frame is not None
+            seen.append(int(frame.gray[0, 0]))
+        clock.now_ns += 9_000_000_000
+        gate.release()
+        frame = capture.take(LONG_S)
+        assert frame is not None, "nine seconds of the same picture may be a still scene"
+        assert source.stored.acquire(timeout=LONG_S)
+        clock.now_ns += 2_000_000_000
+        for _ in range(4):  # the loss, two of the old picture after it was opened again, and a new one
+            gate.release()
+        frame = capture.take(LONG_S)
+        assert frame is not None
+        seen.append(int(frame.gray[0, 0]))
+        states = []
+        while len(states) < 2:
+            if (change := capture.change()) is not None:
+                states.append(change)
+    assert seen == [1, 2, 3]
+    assert [c.state for c in states] == ["lost", "back"] and "the same picture for 11" in states[0].reason
+
+
+def test_a_still_recording_is_no_dead_camera() -> None:
+    source = ScriptedSource([5] * 20, live=False, clock=SystemClock())
+    with Capture(source, Settings(same_s=1e-9), SystemClock()) as capture:
+        assert values(capture) == [5] * 20
+
+
+def test_a_camera_may_come_later_where_that_was_asked_for() -> None:
+    source = ScriptedSource([7, 8], live=True, clock=SystemClock())
+    source.failing_opens.append(CameraNotOpened("not plugged in yet"))
+    with Capture(source, Settings(wait_camera=True), SystemClock()) as capture:
+        assert capture.opened_ns == 0
+        frame = capture.take(LONG_S)
+        assert frame is not None and frame.gray[0, 0] in (7, 8)
+        assert capture.opened_ns > 0
+        states = []
+        while len(states) < 2:
+            if (change := capture.change()) is not None:
+                states.append(change.state)
+    assert states == ["waiting", "back"]
+
+
+def test_a_recording_is_not_waited_for() -> None:
+    source = ScriptedSource([1], live=False, clock=SystemClock())
+    source.failing_opens.append(CameraNotOpened("no such file"))
+    with pytest.raises(CameraNotOpened), Capture(source, Settings(wait_camera=True), SystemClock()):
+        raise AssertionError("entered without a recording")
+
+
+def test_a_driver_that_never_returns_asks_for_a_restart() -> None:
+    clock = FakeClock()
+    entered, leave = threading.Event(), threading.Event()
+
+    class Stuck(ScriptedSource):
+        def read(self) -> Any:
+            if not self._script:
+                entered.set()
+                leave.wait(LONG_S)
+            return super().read()
+
+    with Capture(Stuck([1], live=True, clock=clock), Settings(stuck_s=20), clock) as capture:
+        assert capture.take(LONG_S) is not None
+        assert entered.wait(LONG_S)
+        assert capture.take(0.0) is None
+        clock.now_ns += 21_000_000_000
+        with pytest.raises(RestartMe, match="not returned for 21 s"):
+            capture.take(0.0)
+        leave.set()
+
+
+@pytest.mark.parametrize(("gone_s", "wait_s"), [(0, 0.5), (5, 0.5), (60, 3), (600, 30), (100_000, 30)])
+def test_attempts_are_frequent_at_first_and_rarer_later(gone_s: float, wait_s: float) -> None:
+    assert [_wait_s(gone_s) for _ in range(50)] == pytest.approx([wait_s] * 50, rel=0.11)

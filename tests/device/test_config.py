@@ -1,13 +1,15 @@
-"""Settings refuse what makes no sense, and the journal's folder is where the system wants it."""
+"""Settings refuse what makes no sense, folders are where the system wants them, and only the live ones change in a run."""
 
 from __future__ import annotations
 
+import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from device.config import Settings, default_log
+from device.config import SPECS, Settings, config_file, default_log, default_runtime, reloaded, runtime_folders
 from fer_edge.errors import UsageError
 
 
@@ -25,22 +27,101 @@ from fer_edge.errors import UsageError
 )
 def test_default_log(environ: dict[str, str], folder: str) -> None:
     assert default_log(environ) == Path(folder).expanduser()
+    assert default_log(environ, "front") == Path(folder).expanduser() / "front", "two cameras never share a journal"
+
+
+def test_default_runtime_is_one_that_is_ours(tmp_path: Path) -> None:
+    named = {"RUNTIME_DIRECTORY": "/run/fer-edge:/run/b", "XDG_RUNTIME_DIR": str(tmp_path)}
+    shared = default_runtime({})
+    assert default_runtime(named) == Path("/run/fer-edge")
+    assert default_runtime({"XDG_RUNTIME_DIR": str(tmp_path)}) == tmp_path / "fer-edge"
+    assert shared.name == f"fer-edge-{os.geteuid()}" and shared.parent in (Path("/dev/shm"), Path("/tmp"))
+    assert default_runtime({"XDG_RUNTIME_DIR": "relative"}) == shared
+    assert default_runtime({"XDG_RUNTIME_DIR": str(tmp_path / "absent")}) == shared
+    somebody = next((p for p in Path("/proc").glob("[0-9]*") if p.stat().st_uid != os.geteuid()), None)
+    if somebody is not None:  # sudo keeps the variable of the user who called it
+        assert default_runtime({"XDG_RUNTIME_DIR": str(somebody)}) == shared
+    assert runtime_folders({"XDG_RUNTIME_DIR": str(tmp_path)}) == (tmp_path / "fer-edge", Path("/run/fer-edge"), shared)
+    assert runtime_folders({"RUNTIME_DIRECTORY": "/run/fer-edge"}) == (Path("/run/fer-edge"), shared)
+
+
+def test_config_file_is_the_services_else_the_users(tmp_path: Path) -> None:
+    service, home = tmp_path / "etc", tmp_path / "home"
+    environ = {"CONFIGURATION_DIRECTORY": f"{service}:/etc/other", "XDG_CONFIG_HOME": str(home)}
+    assert config_file(environ) is None
+    (home / "fer-edge").mkdir(parents=True)
+    (home / "fer-edge/config.toml").touch()
+    assert config_file(environ) == home / "fer-edge/config.toml", "systemd makes the folder, nobody put a file there"
+    service.mkdir()
+    (service / "fer-edge.toml").touch()
+    assert config_file(environ) == service / "fer-edge.toml"
 
 
 @pytest.mark.parametrize(
     ("values", "word"),
     [
         ({"camera": "  "}, "no name"),
-        ({"duration_s": 0.0}, "duration"),
+        ({"camera": None}, "camera has no value"),
+        ({"name": "a/b"}, "name must be"),
+        ({"name": ""}, "name must be"),
+        ({"name": "-a"}, "name must be"),
+        ({"name": "a" * 33}, "1 to 32"),
+        ({"duration_s": 0.0}, "duration_s must be more than 0, not 0"),
         ({"duration_s": -1.0}, "duration"),
         ({"duration_s": float("nan")}, "duration"),
         ({"duration_s": float("inf")}, "duration"),
         ({"width_px": 0}, "width"),
+        ({"width_px": 640.0}, "width_px must be a whole number, not 640"),
         ({"height_px": -5}, "height"),
-        ({"fps": 0.0}, "frame rate"),
+        ({"fps": 0.0}, "fps"),
+        ({"fps": True}, "fps must be a number, not true"),
         ({"threads": 0}, "threads"),
+        ({"stall_s": -0.1}, "stall_s must be 0 or more"),
+        ({"rotate_deg": 45}, "one of 0, 90, 180, 270, not 45"),
+        ({"flip": "sideways"}, "one of none, horizontal, vertical, both, not “sideways”"),
+        ({"region": (0, 0, 0.5)}, "four numbers"),
+        ({"region": (0, 0, "a", 1)}, "four numbers"),
+        ({"region": (0.6, 0, 0.5, 1)}, "must lie in the picture"),
+        ({"region": (0, 0, 0, 1)}, "must lie in the picture"),
+        ({"region": (0, 0, float("nan"), 1)}, "must lie in the picture"),
+        ({"region": (0, 0, 640, 480)}, "in shares of it from 0 to 1, not \\[0, 0, 640, 480\\]"),
+        ({"min_score": 1.5}, "min_score must be 1 or less"),
+        ({"keep_days": 0.0}, "keep_days must be more than 0"),
+        ({"budget_bytes": 1_000_000}, "budget_bytes must be 1048576 or more, not 1000000"),
+        ({"log": "text"}, "log must be a path"),
     ],
 )
 def test_a_value_without_sense_is_refused(values: dict[str, Any], word: str) -> None:
     with pytest.raises(UsageError, match=word):
         Settings(**values)
+
+
+@pytest.mark.parametrize(
+    "values",
+    [{"region": (0.7, 0, 0.3, 1)}, {"region": (0, 0, 1, 1)}, {"fps": 5}, {"name": "front_door-2"}, {"open_s": 0}],
+)
+def test_a_value_at_the_edge_of_sense_is_taken(values: dict[str, Any]) -> None:
+    settings = Settings(**values)
+    assert {name: getattr(settings, name) for name in values} == values
+
+
+def test_only_live_settings_are_taken_over_in_a_run() -> None:
+    old = Settings(camera="usb:0", log=Path("/a"), hold_s=1.0)
+    new = Settings(
+        camera="usb:1", log=Path("/b"), hold_s=3.0, per_frame=True, budget_bytes=2_000_000, sync_s=5.0, fps=3.0
+    )
+    taken, left = reloaded(old, new)
+    assert left == ("camera", "log", "fps")
+    assert taken == replace(old, hold_s=3.0, per_frame=True, budget_bytes=2_000_000, sync_s=5.0)
+    assert reloaded(taken, taken) == (taken, ())
+
+
+def test_what_is_live_is_thresholds_and_what_the_journal_keeps() -> None:
+    assert {name for name, spec in SPECS.items() if spec.metadata.get("live")} == {
+        *("per_frame", "hold_s", "min_score", "unsure_below", "sync_s", "budget_bytes", "keep_days"),
+        *("health_s", "hot_c", "disk_low_bytes"),
+    }
+
+
+def test_every_setting_says_what_it_means() -> None:
+    assert [name for name, spec in SPECS.items() if len(spec.metadata["says"]) < 10] == []

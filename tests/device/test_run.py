@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import threading
 from pathlib import Path
 from typing import Any
@@ -21,17 +22,23 @@ from device.vision.frames import Frame
 from fer_edge import __version__
 from fer_edge.bundle import Bundle
 from fer_edge.drawn import face_frame
-from fer_edge.errors import FerEdgeError, NotEnoughData, RestartMe, UsageError
+from fer_edge.errors import BundleRefused, FerEdgeError, NotEnoughData, RestartMe, UsageError
 from fer_edge.events import Event
 from fer_edge.faces import find_detector
+from fer_edge.golden import CROP_LEVELS, Golden
 from fer_edge.preprocess import PREPROCESS_ID
 
 BLACK = np.zeros((480, 640), np.uint8)
 
 
+def settings_of(camera: str, bundle: Path, log: Path, **values: Any) -> Settings:
+    """A run that keeps a line for each reading, and whose files for others stand beside its journal."""
+    return Settings(camera, **{"bundle": bundle, "log": log, "runtime": log.parent / "run", "per_frame": True, **values})
+
+
 def events_of(camera: Path | str, tmp_path: Path, bundle_path: Path, **values: Any) -> list[Event]:
     """What the journal holds after a run that ended well."""
-    settings = Settings(str(camera), bundle=bundle_path, log=tmp_path / "log", **values)
+    settings = settings_of(str(camera), bundle_path, tmp_path / "log", **values)
     assert run(settings) == 0
     return journal_events(tmp_path / "log")
 
@@ -45,7 +52,12 @@ def check(events: list[Event]) -> dict[str, Any]:
     assert [event.seq for event in events] == list(range(len(events)))
     assert len({event.boot for event in events}) == 1
     assert [event.kind for event in events[:2]] == ["header", "camera"]
-    assert [event.kind for event in events[-2:]] == ["camera", "end"]
+    assert events[-1].kind == "end"
+    tallies = of("tally", events)
+    assert tallies and abs(sum(t.body["seconds"] for t in tallies) - _spanned_s(events)) < 0.5, "every second is told of"
+    for t in tallies:
+        spent = t.body["observed_s"] + t.body["unavailable_s"] + t.body["paused_s"]
+        assert abs(spent - t.body["seconds"]) < 0.01
     assert [event.body["state"] for event in of("camera", events)][:: len(of("camera", events)) - 1] == [
         "opened",
         "closed",
@@ -60,6 +72,11 @@ def check(events: list[Event]) -> dict[str, Any]:
         assert len(p) == len(labels) and abs(sum(p) - 1) < 0.001
         assert p[labels.index(reading.body["label"])] == max(p)
     return end
+
+
+def _spanned_s(events: list[Event]) -> float:
+    """From the camera's opening to the end."""
+    return events[-1].mono_s - events[1].mono_s
 
 
 def test_a_real_mp4(tmp_path: Path, bundle_path: Path) -> None:
@@ -92,11 +109,14 @@ def test_the_header_says_what_made_the_readings(tmp_path: Path, bundle_path: Pat
     assert header["preprocess"] == PREPROCESS_ID
     assert header["detector"] == find_detector().name
     assert header["runtime"] == bundle.classifier.runtime.id
+    assert header["verified"]["column"].startswith(f"{header['runtime']}, default, ")
+    assert header["verified"]["compared_with"] in Golden.load(bundle_path / "golden.npz").columns
+    assert header["verified"]["crop_levels"] <= CROP_LEVELS
     assert header["camera"]["live"] is False
     assert "position in the video" in header["camera"]["time"]
     assert str(tmp_path) not in json.dumps(header), "a folder may name a person"
     marks = list(header["start_s"].values())
-    assert list(header["start_s"]) == ["import", "model", "camera"] and marks == sorted(marks)
+    assert list(header["start_s"]) == ["import", "model", "verified", "camera"] and marks == sorted(marks)
 
 
 def test_the_labels_are_those_of_the_frames(tmp_path: Path, bundle_path: Path) -> None:
@@ -150,10 +170,10 @@ class StopsTheCamera(Memory):
 
 def test_a_stream_that_dies_for_good(tmp_path: Path, bundle_path: Path) -> None:
     camera = NetworkCamera(face_frame)
-    settings = Settings(camera.address(), bundle=bundle_path, log=tmp_path, open_s=10.0, stall_s=1.0, reopen_s=0.5)
+    settings = settings_of(camera.address(), bundle_path, tmp_path / "log", open_s=10.0, stall_s=1.0, reopen_s=0.5)
     with pytest.raises(RestartMe, match="did not come back"):
         run(settings, sink=StopsTheCamera(camera, 3))
-    events = journal_events(tmp_path)
+    events = journal_events(tmp_path / "log")
     end = check(events)
     assert [e.body["state"] for e in of("camera", events)] == ["opened", "lost", "closed"]
     assert of("camera", events)[1].body["reason"]
@@ -166,7 +186,7 @@ def test_the_drawn_face_at_its_pace(tmp_path: Path, bundle_path: Path) -> None:
     end = check(events)
     assert 5 <= end["frames"]["processed"] <= 16
     assert end["frames"]["with_face"] >= 0.9 * end["frames"]["processed"]
-    assert list(end["start_s"]) == ["import", "model", "camera", "first_frame", "first_reading"]
+    assert list(end["start_s"]) == ["import", "model", "verified", "camera", "first_frame", "first_reading"]
     assert list(end["start_s"].values()) == sorted(end["start_s"].values())
 
 
@@ -185,7 +205,7 @@ def test_a_slow_loop_drops_and_says_so(tmp_path: Path, bundle_path: Path) -> Non
                     assert source.stored.acquire(timeout=10)
 
     memory = HoldsUp()
-    settings = Settings("synthetic", bundle=bundle_path, log=tmp_path, duration_s=1.0)
+    settings = settings_of("synthetic", bundle_path, tmp_path / "log", duration_s=1.0)
     assert run(settings, source=source, sink=memory) == 0
     end = check(memory.events)
     assert end["drops"] == {"busy": 4}
@@ -209,7 +229,7 @@ def test_once_prints_one_reading(
 def test_once_on_a_black_video_says_so(tmp_path: Path, bundle_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     clip = write_video(tmp_path / "black.mp4", [BLACK] * 5)
     with pytest.raises(NotEnoughData, match=r"no face was seen .*5 frames") as refused:
-        run(Settings(str(clip), bundle=bundle_path, log=tmp_path / "log", once=True))
+        run(settings_of(str(clip), bundle_path, tmp_path / "log", once=True))
     assert refused.value.exit_code == 6
     assert capsys.readouterr().out == ""
     assert check(journal_events(tmp_path / "log"))["frames"]["with_face"] == 0
@@ -225,8 +245,8 @@ def test_once_waits_ten_seconds_and_no_longer(tmp_path: Path, bundle_path: Path)
 
     source = FourASecond([BLACK] * 1000, live=False, clock=clock)
     with pytest.raises(NotEnoughData, match="10 s are over"):
-        run(Settings("synthetic", bundle=bundle_path, log=tmp_path, once=True), clock=clock, source=source)
-    end = check(journal_events(tmp_path))
+        run(settings_of("synthetic", bundle_path, tmp_path / "log", once=True), clock=clock, source=source)
+    end = check(journal_events(tmp_path / "log"))
     assert 10.0 <= end["seconds"] < 12.0
     assert 35 <= end["frames"]["processed"] <= 45
 
@@ -253,8 +273,8 @@ def test_json_is_the_journal(tmp_path: Path, bundle_path: Path, capsys: pytest.C
 def test_something_nobody_foresaw_still_ends_the_journal(tmp_path: Path, bundle_path: Path) -> None:
     source = ScriptedSource([BLACK, ZeroDivisionError("a bug")], live=False, clock=SystemClock())
     with pytest.raises(ZeroDivisionError):
-        run(Settings("synthetic", bundle=bundle_path, log=tmp_path), source=source)
-    assert check(journal_events(tmp_path))["reason"] == "ZeroDivisionError: a bug"
+        run(settings_of("synthetic", bundle_path, tmp_path / "log"), source=source)
+    assert check(journal_events(tmp_path / "log"))["reason"] == "ZeroDivisionError: a bug"
 
 
 @pytest.mark.parametrize(
@@ -272,13 +292,41 @@ def test_other_things_that_are_not_there(
     given: dict[str, Any] = {"bundle": bundle_path, "log": tmp_path / "log"}
     given |= {key: value if key == "detector" else tmp_path / value for key, value in values.items()}
     with pytest.raises(error, match=words):
-        run(Settings("synthetic", **given))
+        run(Settings("synthetic", runtime=tmp_path / "run", **given))
+
+
+def edited(folder: Path, tmp_path: Path, **values: Any) -> Path:
+    """A copy of a bundle with other values in bundle.json, which no hash covers but its own."""
+    copy = Path(shutil.copytree(folder, tmp_path / "edited"))
+    spec = json.loads((copy / "bundle.json").read_text())
+    (copy / "bundle.json").write_text(json.dumps({**spec, **values}))
+    return copy
+
+
+def test_a_bundle_that_does_something_else_here_opens_no_camera(tmp_path: Path, bundle_path: Path) -> None:
+    spec = Bundle.load(bundle_path).spec["input"]
+    spec["mappings"]["haar"]["dx"] += 2 / spec["side"]
+    bundle = edited(bundle_path, tmp_path, input=spec)
+    source = ScriptedSource([BLACK], live=False, clock=SystemClock())
+    with pytest.raises(BundleRefused, match=r"golden frame \d is not the one .* maps haar.s boxes by dx"):
+        run(settings_of("synthetic", bundle, tmp_path / "log"), source=source)
+    assert (source.opens, list((tmp_path / "log").glob("*.jsonl"))) == (0, [])
+
+
+def test_a_runtime_that_it_was_not_proved_on_is_said_and_runs(
+    tmp_path: Path, bundle_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    row = {"runtime": "litert", "version": "0.1", "kernels": "default", "machine": "vax"}
+    bundle = edited(bundle_path, tmp_path, runtimes=[row])
+    events = events_of(write_video(tmp_path / "clip.mp4", [BLACK]), tmp_path, bundle)
+    assert events[0].body["verified"]["proved"] is False
+    assert "edge was not proved on litert " in capsys.readouterr().err
 
 
 def test_a_run_may_be_inside_another_thread(tmp_path: Path, bundle_path: Path) -> None:
     """Signals are the main thread's; a program that embeds the loop ends it by its duration."""
     codes: list[int] = []
-    settings = Settings("synthetic", bundle=bundle_path, log=tmp_path, duration_s=0.3)
+    settings = settings_of("synthetic", bundle_path, tmp_path / "log", duration_s=0.3)
     thread = threading.Thread(target=lambda: codes.append(run(settings, source=Synthetic(settings, SystemClock()))))
     thread.start()
     thread.join(60)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -58,6 +59,108 @@ def test_probabilities_sum_to_one_and_temperature_softens(bundle_path: Path, fac
 def test_other_arrays_are_refused(bad: np.ndarray, bundle_path: Path) -> None:
     with pytest.raises(UsageError, match="uint8 faces"):
         Classifier(bundle_path / "model.tflite").logits(bad)
+
+
+def one_tensor(shape: tuple[int, ...], dtype: str, scale: float = 0.0, zero: int = 0) -> bytes:
+    """A TFLite file that gives its input (1, side, side, C) back as (1, side² C): what the tensors hold can be seen."""
+    import flatbuffers
+    from ai_edge_litert import schema_py_generated as schema
+
+    def tensor(name: str, shape: tuple[int, ...]) -> Any:
+        made = schema.TensorT()
+        made.name, made.shape, made.type = name.encode(), list(shape), getattr(schema.TensorType, dtype)
+        if scale:
+            made.quantization = schema.QuantizationParametersT()
+            made.quantization.scale, made.quantization.zeroPoint = [scale], [zero]
+        return made
+
+    code, operator, options = schema.OperatorCodeT(), schema.OperatorT(), schema.ReshapeOptionsT()
+    code.builtinCode = code.deprecatedBuiltinCode = schema.BuiltinOperator.RESHAPE
+    code.version = 1
+    flat = (1, int(np.prod(shape)))
+    options.newShape = list(flat)
+    operator.inputs, operator.outputs = [0], [1]
+    operator.builtinOptionsType, operator.builtinOptions = schema.BuiltinOptions.ReshapeOptions, options
+    graph, model = schema.SubGraphT(), schema.ModelT()
+    graph.tensors, graph.operators = [tensor("in", shape), tensor("out", flat)], [operator]
+    graph.inputs, graph.outputs = [0], [1]
+    model.version, model.operatorCodes, model.subgraphs, model.buffers = 3, [code], [graph], [schema.BufferT()]
+    builder = flatbuffers.Builder(1024)
+    builder.Finish(model.Pack(builder), file_identifier=b"TFL3")
+    return bytes(builder.Output())
+
+
+LEVELS = np.array([[[0, 51], [204, 255]]], np.uint8)  # a face of 2 × 2 px
+
+
+@pytest.mark.parametrize(
+    ("dtype", "scale", "zero", "pixels", "seen"),
+    [
+        ("FLOAT32", 0.0, 0, (0.0, 255.0), [0, 51, 204, 255]),
+        ("FLOAT32", 0.0, 0, (0.0, 1.0), [0, 0.2, 0.8, 1]),
+        ("FLOAT32", 0.0, 0, (-1.0, 1.0), [-1, -0.6, 0.6, 1]),
+        ("INT8", 1.0, -128, (0.0, 255.0), [0, 51, 204, 255]),
+        ("INT8", 1 / 255, -128, (0.0, 1.0), [0, 0.2, 0.8, 1]),
+        (
+            "INT8",
+            2 / 255,
+            -1,
+            (-1.0, 1.0),
+            [-0.9961, -0.6, 0.6, 1],
+        ),  # −127.5 and 127.5 steps are none; −1 is out of reach
+        ("UINT8", 1 / 255, 0, (0.0, 1.0), [0, 0.2, 0.8, 1]),
+        ("UINT8", 0.0, 0, (0.0, 255.0), [0, 51, 204, 255]),  # no scale: whole numbers stand for themselves
+        ("INT16", 1 / 32767, 0, (0.0, 1.0), [0, 0.2, 0.8, 1]),
+    ],
+)
+def test_pixels_reach_the_tensor_as_what_it_stands_for(
+    dtype: str, scale: float, zero: int, pixels: tuple[float, float], seen: list[float]
+) -> None:
+    classifier = Classifier(one_tensor((1, 2, 2, 1), dtype, scale, zero), pixels=pixels)
+    np.testing.assert_allclose(classifier.logits(LEVELS), [seen], atol=0.0041)
+    assert classifier.steps.shape == (256,) and classifier.steps.dtype == np.dtype(dtype.lower())
+
+
+def test_three_channels_get_the_gray_each() -> None:
+    classifier = Classifier(one_tensor((1, 2, 2, 3), "FLOAT32"))
+    assert (classifier.channels, classifier.side, classifier.classes) == (3, 2, 12)
+    assert classifier.logits(LEVELS).tolist() == [np.repeat([0, 51, 204, 255], 3).tolist()]
+
+
+def test_probabilities_come_back_as_they_were() -> None:
+    """Logits are their logarithms; a probability of none is half a step, or 1e-7 in floating point, so that it has one."""
+    said = np.array([[[0, 51], [77, 127]]], np.uint8)  # 0, .2, .3, .5 of one
+    exact = Classifier(one_tensor((1, 2, 2, 1), "FLOAT32"), pixels=(0.0, 1.0), output="probabilities")
+    np.testing.assert_allclose(exact.probabilities(said), said.reshape(1, 4) / 255, atol=1e-6)
+    assert exact.logits(said)[0, 0] == pytest.approx(np.log(1e-7))
+    assert exact.outputs(said)[0, 0] == 0 and exact.reach is None
+    rounded = Classifier(one_tensor((1, 2, 2, 1), "INT8", 1 / 256, -128), pixels=(0.0, 1.0), output="probabilities")
+    assert rounded.logits(said)[0, 0] == pytest.approx(np.log(1 / 512))
+    assert rounded.reach == (0.0, 255 / 256)
+    alike = Classifier(
+        one_tensor((1, 2, 2, 1), "FLOAT32"), pixels=(0.0, 1.0), output="probabilities", tiny=rounded.tiny
+    )
+    np.testing.assert_allclose(alike.logits(said), rounded.logits(said), atol=0.02)
+
+
+@pytest.mark.parametrize(
+    ("shape", "dtype", "says"),
+    [
+        ((1, 2, 3, 1), "FLOAT32", r"takes \(1, 2, 3, 1\), not one square gray image"),
+        ((1, 2, 2, 2), "FLOAT32", r"takes \(1, 2, 2, 2\), not one square gray image"),
+        ((1, 3, 2, 2), "FLOAT32", "not one square gray image"),  # channels first
+        ((4, 2, 2, 1), "FLOAT32", "not one square gray image"),
+        ((1, 2, 2, 1), "FLOAT16", "float16; float32 and whole numbers can be given"),
+    ],
+)
+def test_models_of_something_else_are_refused(shape: tuple[int, ...], dtype: str, says: str) -> None:
+    with pytest.raises(BundleRefused, match=says):
+        Classifier(one_tensor(shape, dtype))
+
+
+def test_an_output_of_another_kind_is_refused() -> None:
+    with pytest.raises(BundleRefused, match="“boxes”; a classifier gives logits or probabilities"):
+        Classifier(one_tensor((1, 2, 2, 1), "FLOAT32"), output="boxes")
 
 
 def test_what_is_no_model_is_refused(tmp_path: Path) -> None:

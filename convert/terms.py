@@ -1,0 +1,71 @@
+"""The terms on which a model is taken into a bundle: the data, the runtimes, the margins."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from convert.calibration import StandIn
+from convert.columns import Column, brought, here
+from convert.data import Samples, load, remarks
+from convert.floats import Float, least
+from convert.margins import Margins
+from convert.parity import ParityReport, held_out, on_data, without_data
+from convert.versions import CLAIMED
+from fer_edge.classifier import Classifier, Runtime
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What a model is calibrated and judged on."""
+
+    data: Path | None = None  # any data set; without one parity is judged on logits alone
+    claimed: tuple[str, ...] = CLAIMED  # the runtimes, of convert.versions, that must have every operator
+    columns: str = "usual"  # which runtimes and kernel paths of this host are compared: of convert.columns.SETS
+    margins: Margins | None = None  # the defaults where None
+    seed: int = 0
+    threads: int = 1  # for the comparison; the file is the same
+    answers: tuple[Path, ...] = ()  # of `fer_edge.answers`, more columns of the file that is compared
+
+    def samples(self, side: int, labels: tuple[str, ...]) -> Samples | None:
+        """The data set with images of `side` px, its remarks said on stderr; None without one."""
+        if self.data is None:
+            return None
+        samples = load(self.data, side, classes=labels)
+        for remark in remarks(samples):
+            print(remark, file=sys.stderr)
+        return samples
+
+    def compare(
+        self,
+        float_model: Float,
+        model: Classifier,
+        content: bytes,
+        samples: Samples | None,
+        stand_in: StandIn | None,
+        labels: tuple[str, ...],
+    ) -> ParityReport:
+        """The report on the file `content`, which `model` runs, against its float model: on the data or on stand-in images."""
+        print("comparing with the float model", file=sys.stderr)
+        theirs, tiny = float_model.against(model), least(model)
+
+        def making(runtime: Runtime | None, kernels: str) -> Classifier:
+            return Classifier(content, runtime, self.threads, kernels, model.pixels, model.output, tiny)
+
+        def measured(images: np.ndarray) -> Iterator[Column]:
+            yield from here(making, images, self.columns)
+            yield from brought(self.answers, content, images)
+
+        if samples is not None:
+            report = on_data(theirs, measured(held_out(samples)[0]), samples, labels, self.margins)
+        else:
+            assert stand_in is not None, "made where there are no data"
+            report = without_data(theirs, measured(stand_in.check), stand_in.check, labels, self.margins)
+        if tiny is None:
+            return report
+        blind = f"differences between probabilities under {tiny:.3g}, which count as that on both sides"
+        return replace(report, not_measured=[*report.not_measured, blind])

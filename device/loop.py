@@ -1,0 +1,303 @@
+"""The loop itself: each turn takes a frame, hands it on, and looks after what is due and what was asked from outside."""
+
+from __future__ import annotations
+
+import sys
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+from device.asked import Asked
+from device.camera import EndOfStream, Source
+from device.camera.capture import Capture
+from device.camera.framing import Framing
+from device.clock import Clock, awake_ns
+from device.config import Settings, reloaded
+from device.output.account import Account
+from device.output.bodies import header, reading_body
+from device.output.episodes import Rules
+from device.output.journal import Journal
+from device.output.sinks import FanOut, Recorder
+from device.output.tally import Counts
+from device.system.control import Pause
+from device.system.status import Status
+from device.system.vitals import Vitals
+from device.vision.frames import Frame
+from device.vision.pipeline import Pipeline
+from fer_edge.errors import FerEdgeError, UsageError
+
+if TYPE_CHECKING:
+    from fer_edge.verify import Verified
+
+_TURN_S = 0.25  # how long a signal may have to wait for the loop to look
+_PATIENCE_S, _PATIENCE_FRAMES = 2.0, 3  # a frame later than that is missing
+
+
+@dataclass(slots=True)
+class Totals:
+    """What a run did so far. `start_s`: when each thing was first reached, in seconds since the process started."""
+
+    processed: int = 0
+    with_face: int = 0
+    faces: int = 0
+    readings: int = 0
+    start_s: dict[str, float] = field(default_factory=dict)
+    last_frame_ns: int | None = None
+    read: int = 0  # by captures that were closed for a pause
+    drops: Counter[str] = field(default_factory=Counter)
+
+    def mark(self, name: str, clock: Clock) -> None:
+        """Notes that something was reached for the first time, now."""
+        self.start_s[name] = round((clock.mono_ns() - clock.started_ns()) / 1e9, 3)
+
+    def end(self, reason: str, seconds: float, counts: Counts) -> dict[str, Any]:
+        """The body of the `end` event."""
+        return {
+            "reason": reason,
+            "seconds": round(seconds, 3),
+            "frames": {"read": counts.read, "processed": self.processed, "with_face": self.with_face},
+            "drops": dict(counts.drops),
+            "faces": self.faces,
+            "readings": self.readings,
+            "start_s": self.start_s,
+        }
+
+
+@dataclass(slots=True)
+class Loop:
+    """A run between its opened camera and its `end` line. `capture` is None while it is paused."""
+
+    settings: Settings
+    clock: Clock
+    source: Source
+    capture: Capture | None
+    pipeline: Pipeline
+    verified: Verified
+    recorder: Recorder
+    sinks: FanOut
+    journal: Journal
+    vitals: Vitals
+    pause: Pause
+    asked: Asked
+    totals: Totals
+    reread: Callable[[], Settings] | None
+    framing: Framing = field(init=False)
+    account: Account = field(init=False)
+    start_ns: int = field(init=False)
+    paused_ns: int = field(init=False, default=0)  # since when
+
+    def __post_init__(self) -> None:
+        self.start_ns = self.clock.mono_ns()
+        self.framing = Framing.of(self.settings)
+        begun_ns = (self.capture.opened_ns if self.capture else 0) or self.start_ns
+        patience_s = max(_PATIENCE_S, _PATIENCE_FRAMES / self.settings.fps)
+        self.account = Account(self.recorder.record, self.clock, _rules(self.settings), begun_ns, patience_s)
+
+    def run(self) -> str:
+        """Why the run ended, after its `end` line was written."""
+        reason = "a bug"
+        try:
+            self._begin()
+            reason = self._turns()
+        except BrokenPipeError:
+            reason = "the reader of stdout went away"
+            raise
+        except BaseException as error:
+            reason = f"{type(error).__name__}: {error}"
+            raise
+        finally:
+            seconds = (self.clock.mono_ns() - self.start_ns) / 1e9
+            self.vitals.notify.stopping(reason)
+            # A recording's run is told in the recording's time to the end, so that no line goes back in time.
+            at_ns = None if self.source.live else self.totals.last_frame_ns
+            self._close(at_ns)
+            now_ns = self.clock.mono_ns() if at_ns is None else at_ns
+            self.account.finish(now_ns, self.counts(), paused=bool(self.paused_ns))
+            self.recorder.record("end", self.totals.end(reason, seconds, self.counts()), at_ns)
+        return reason
+
+    def counts(self) -> Counts:
+        """What all captures of the run read and dropped."""
+        totals, now = self.totals, self.capture
+        drops = totals.drops if now is None else totals.drops + now.drops
+        return Counts(totals.read + (now.read if now else 0), drops)
+
+    def _begin(self) -> None:
+        opened_ns = self.capture.opened_ns if self.capture and self.capture.opened_ns else None
+        self.recorder.record(
+            "header",
+            header(self.settings, self.pipeline, self.verified, self.source, self.framing, self.totals.start_s),
+            opened_ns,
+        )
+        for repair in self.journal.repairs:
+            say(str(repair))
+            self.recorder.record("repair", repair.body(), opened_ns)
+        if opened_ns:
+            self._camera("opened", opened_ns)
+        if self.capture is None:
+            self._told_to_pause()
+
+    def _turns(self) -> str:
+        settings, asked = self.settings, self.asked
+        first_ns: int | None = None
+        while True:
+            now_ns = self.clock.mono_ns()
+            if asked.stop:
+                return f"stopped by {asked.stop}"
+            if settings.duration_s is not None and now_ns - self.start_ns >= settings.duration_s * 1e9:
+                return f"{settings.duration_s:g} s are over"
+            if settings.once and first_ns is not None and now_ns - first_ns >= settings.once_s * 1e9:
+                return f"{settings.once_s:g} s are over"
+            self._look_around()
+            left_s = _TURN_S if settings.duration_s is None else settings.duration_s - (now_ns - self.start_ns) / 1e9
+            frame = None
+            try:
+                frame = self._take(min(_TURN_S, left_s))
+            except EndOfStream:
+                return "the recording ended"
+            finally:
+                self._changes()
+            if frame is None:
+                if self.source.live:
+                    self.account.moment(self.clock.mono_ns(), self.counts(), paused=self.capture is None)
+                continue
+            if first_ns is None:
+                first_ns = now_ns
+                self.totals.mark("first_frame", self.clock)
+            self._frame(frame)
+            self.vitals.notify.fed()
+            if settings.once and self.totals.readings:
+                return "one reading"
+
+    def _take(self, timeout_s: float) -> Frame | None:
+        if self.capture is not None:
+            return self.capture.take(timeout_s)
+        self.clock.sleep(timeout_s)
+        return None
+
+    def _frame(self, frame: Frame) -> None:
+        if self.framing:
+            frame = replace(frame, gray=self.framing.apply(frame.gray))
+        readings = self.pipeline.readings(frame, self.settings.min_score)
+        totals = self.totals
+        totals.processed += 1
+        totals.with_face += bool(readings)
+        totals.faces += len(readings)
+        totals.last_frame_ns = frame.mono_ns
+        tell = self.recorder.record if self.settings.per_frame else self.recorder.show
+        for reading in readings[:1] if self.settings.once else readings:
+            if not totals.readings:
+                totals.mark("first_reading", self.clock)
+            totals.readings += 1
+            age_ms = (self.clock.mono_ns() - frame.mono_ns) / 1e6 if self.source.live else None
+            tell("reading", reading_body(reading, age_ms), reading.mono_ns)
+        self.account.frame(readings, frame.mono_ns, self.counts())
+
+    def _look_around(self) -> None:
+        """What may be due at any turn: batches of lines, signs of life, and what was asked from outside."""
+        self.sinks.tick()
+        if self.asked.reload:
+            self.asked.reload = False
+            self._reload()
+        if self.pause.asked() != (self.capture is None):
+            if self.capture is not None:
+                self._pause()
+            else:
+                self._resume()
+        away = self.capture is None or self.capture.lost
+        if away:
+            self.vitals.notify.excused()
+        self.vitals.turn(self._status(), self.settings, self.recorder.record)
+
+    def _pause(self) -> None:
+        self.account.interrupt("pause", self.clock.mono_ns())
+        self._close(None)
+        self._told_to_pause()
+
+    def _told_to_pause(self) -> None:
+        self.paused_ns = self.clock.mono_ns()
+        self.recorder.record("pause", {"by": "fer-edge pause"})
+        say("paused; `fer-edge resume` ends it")
+
+    def _resume(self) -> None:
+        paused_s = (self.clock.mono_ns() - self.paused_ns) / 1e9
+        self.account.moment(self.clock.mono_ns(), self.counts(), paused=True)
+        self.capture = Capture(self.source, self.settings, self.clock).__enter__()
+        self.paused_ns = 0
+        self.recorder.record("resume", {"by": "fer-edge resume", "paused_s": round(paused_s, 3)})
+        if self.capture.opened_ns:
+            self._camera("opened", self.capture.opened_ns)
+        say("resumed")
+
+    def _close(self, at_ns: int | None) -> None:
+        """Closes the camera, if it is open, and adds what it counted to the totals."""
+        if self.capture is None:
+            return
+        self.capture.close()
+        self._camera("closed", at_ns)
+        counts = self.counts()
+        self.totals.read, self.totals.drops = counts.read, Counter(counts.drops)
+        self.capture = None
+
+    def _reload(self) -> None:
+        """Takes over what may change while it runs; what is wrong is said, and changes nothing."""
+        self.vitals.notify.reloading(awake_ns())
+        try:
+            if self.reread is None:
+                raise UsageError("there are no settings to read again")
+            self.settings, left = reloaded(self.settings, self.reread())
+            self.journal.limit(self.settings.sync_s, self.settings.budget_bytes, self.settings.keep_days)
+            self.account.rules = _rules(self.settings)
+            later = f"; at the next start: {', '.join(left)}" if left else ""
+            say(f"settings read again{later}")
+            self._look_at_bundle()
+        except FerEdgeError as error:
+            say(f"{error}; nothing was changed")
+        self.vitals.notify.ready("running")
+
+    def _look_at_bundle(self) -> None:
+        from fer_edge.bundle import Bundle
+
+        old = self.pipeline.bundle
+        try:
+            new = Bundle.load(old.path)
+        except FerEdgeError as error:
+            say(f"{error}; the bundle that was loaded stays in use")
+            return
+        if new.sha256 != old.sha256:
+            say(f"another bundle lies in {old.path}; the one that was loaded stays in use until the next start")
+
+    def _changes(self) -> None:
+        while self.capture is not None and (change := self.capture.change()) is not None:
+            words = {"lost": "was lost", "back": "is back", "waiting": "is not there yet"}[change.state]
+            say(f"the camera {words} ({change.reason})")
+            if change.state != "back":
+                self.account.interrupt("lost", self.clock.mono_ns())
+            self._camera(change.state, reason=change.reason, gap_s=round(change.gap_s, 3))
+
+    def _camera(self, state: str, mono_ns: int | None = None, **more: Any) -> None:
+        self.recorder.record("camera", {"state": state, **more, "camera": self.source.describe()}, mono_ns)
+
+    def _status(self) -> Status:
+        capture, totals, counts = self.capture, self.totals, self.counts()
+        state = "running"
+        if capture is None:
+            state = "paused"
+        elif capture.lost:
+            state = "lost" if capture.opened_ns else "waiting"
+        frame_s = None if totals.last_frame_ns is None else totals.last_frame_ns / 1e9
+        frames = {"read": counts.read, "processed": totals.processed, "with_face": totals.with_face}
+        trouble, lost = self.journal.trouble, self.journal.lost.total()
+        camera, folder = self.source.describe()["name"], str(self.journal.folder)
+        return Status(state, camera, folder, frame_s, frames, dict(counts.drops), trouble, lost)
+
+
+def _rules(settings: Settings) -> Rules:
+    return Rules(hold_s=settings.hold_s, unsure_below=settings.unsure_below)
+
+
+def say(sentence: str) -> None:
+    """Says a sentence on stderr."""
+    sys.stderr.write(f"fer-edge: {sentence}\n")
+    sys.stderr.flush()

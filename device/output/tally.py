@@ -1,0 +1,129 @@
+"""Tallies: a minute of a run in one event, in which each second is observed, unavailable or paused. A pure step."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, Literal
+
+from device.output.episodes import Rules, label_of
+
+if TYPE_CHECKING:
+    from device.vision.frames import Reading
+
+_MINUTE_NS = 60_000_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """What the capture counted since the run began."""
+
+    read: int = 0
+    drops: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """A minute so far; all times in ns. Up to `upto_ns` every one of them is in one of the three sums."""
+
+    start_ns: int
+    upto_ns: int
+    patience_ns: int  # so long a wait for the next frame is part of looking
+    told: Counts = Counts()  # when the minute before was over
+    missing: bool = True  # no frame came yet, or not for too long
+    observed_ns: int = 0
+    unavailable_ns: int = 0
+    paused_ns: int = 0
+    face_ns: int = 0
+    labels_ns: Mapping[str, int] = field(default_factory=dict)
+    faces_max: int = 0
+    processed: int = 0
+
+
+def begin(mono_ns: int, patience_s: float = 2.0) -> Tally:
+    """The tally of a run that starts now. `patience_s` is more than the time between two frames ever should be."""
+    return Tally(mono_ns, mono_ns, round(patience_s * 1e9))
+
+
+def step(
+    tally: Tally, readings: Sequence[Reading] | None, mono_ns: int, counts: Counts, rules: Rules, paused: bool = False
+) -> tuple[Tally, list[dict[str, Any]]]:
+    """The tally after a moment, and the bodies of the `tally` events of the minutes that are over.
+
+    `readings` are those of the frame taken then, None for a moment without a frame; a moment before one already counted
+    counts as that one. The time since the moment before counts as what this frame shows; as unavailable until a first
+    frame and once a next one is late; as paused where `paused` says that nobody looked.
+    """
+    late = tally.missing or mono_ns - tally.upto_ns > tally.patience_ns
+    if readings is None and not paused and not late:
+        return tally, []  # the next frame will tell
+    tally, bodies = _advanced(tally, readings or (), mono_ns, counts, rules, _where(paused, late))
+    if readings is None:
+        return replace(tally, missing=not paused), bodies
+    faces_max = max(tally.faces_max, len(readings))
+    return replace(tally, missing=False, faces_max=faces_max, processed=tally.processed + 1), bodies
+
+
+def finish(tally: Tally, mono_ns: int, counts: Counts, rules: Rules, paused: bool = False) -> list[dict[str, Any]]:
+    """The bodies of the `tally` events up to the end of the run; what follows the last frame shows no face."""
+    late = tally.missing or mono_ns - tally.upto_ns > tally.patience_ns
+    tally, bodies = _advanced(tally, (), mono_ns, counts, rules, _where(paused, late))
+    return [*bodies, _body(tally, counts)] if tally.upto_ns > tally.start_ns else bodies
+
+
+_Where = Literal["observed", "unavailable", "paused"]
+
+
+def _where(paused: bool, late: bool) -> _Where:
+    return "paused" if paused else "unavailable" if late else "observed"
+
+
+def _advanced(
+    tally: Tally, readings: Sequence[Reading], mono_ns: int, counts: Counts, rules: Rules, where: _Where
+) -> tuple[Tally, list[dict[str, Any]]]:
+    """The tally with the time up to `mono_ns` in the sum named, and the minutes that it filled."""
+    bodies = []
+    while mono_ns - tally.start_ns >= _MINUTE_NS:
+        end_ns = tally.start_ns + _MINUTE_NS
+        bodies.append(_body(_spent(tally, readings, end_ns, rules, where), counts))
+        told = Counts(counts.read, dict(counts.drops))  # what is counted on may be changed in place
+        tally = Tally(end_ns, end_ns, tally.patience_ns, told, tally.missing)
+    return _spent(tally, readings, mono_ns, rules, where), bodies
+
+
+def _spent(tally: Tally, readings: Sequence[Reading], to_ns: int, rules: Rules, where: _Where) -> Tally:
+    ns = to_ns - tally.upto_ns
+    if ns <= 0:
+        return tally
+    if where == "paused":
+        return replace(tally, upto_ns=to_ns, paused_ns=tally.paused_ns + ns)
+    if where == "unavailable":
+        return replace(tally, upto_ns=to_ns, unavailable_ns=tally.unavailable_ns + ns)
+    if not readings:
+        return replace(tally, upto_ns=to_ns, observed_ns=tally.observed_ns + ns)
+    labels_ns = dict(tally.labels_ns)
+    for label in (label_of(reading, rules) for reading in readings):
+        labels_ns[label] = labels_ns.get(label, 0) + ns
+    observed_ns, face_ns = tally.observed_ns + ns, tally.face_ns + ns
+    return replace(tally, upto_ns=to_ns, observed_ns=observed_ns, face_ns=face_ns, labels_ns=labels_ns)
+
+
+def _body(tally: Tally, counts: Counts) -> dict[str, Any]:
+    told = tally.told
+    drops = {reason: n - told.drops.get(reason, 0) for reason, n in counts.drops.items()}
+    return {
+        "from_mono_s": _s(tally.start_ns),
+        "seconds": _s(tally.upto_ns - tally.start_ns),
+        "observed_s": _s(tally.observed_ns),
+        "unavailable_s": _s(tally.unavailable_ns),
+        "paused_s": _s(tally.paused_ns),
+        "face_s": _s(tally.face_ns),
+        "labels_s": {label: _s(ns) for label, ns in sorted(tally.labels_ns.items())},
+        "faces_max": tally.faces_max,
+        "frames": {"read": counts.read - told.read, "processed": tally.processed},
+        "drops": {reason: n for reason, n in drops.items() if n},
+    }
+
+
+def _s(ns: int) -> float:
+    return round(ns / 1e9, 3)

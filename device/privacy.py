@@ -1,0 +1,107 @@
+"""What `fer-edge run --explain-privacy` prints: what these settings store, where, for how long, and what never is."""
+
+from __future__ import annotations
+
+import os
+import textwrap
+from collections.abc import Mapping
+from pathlib import Path
+
+from device.camera import ADDRESSES, redacted
+from device.config import Settings, default_log, default_runtime
+from fer_edge.events import KINDS
+
+
+def explain(settings: Settings, environ: Mapping[str, str] = os.environ) -> str:
+    """The whole text, true of a run with `settings`; each line about this run follows from one of them."""
+    journal = settings.log or default_log(environ, settings.name)
+    runtime = settings.runtime or default_runtime(environ)
+    sections = [
+        ("Looked at", _looked_at(settings)),
+        ("Stored", _stored(settings, journal, runtime)),
+        ("For how long", _how_long(settings, journal)),
+        ("Sent", _sent(settings)),
+        ("Never stored, never sent", _NEVER),
+        ("To stop it", _to_stop(settings)),
+        ("What a label is", _LABEL),
+    ]
+    return "\n\n".join("\n".join([title, *map(_wrapped, lines)]) for title, lines in sections)
+
+
+_INNER = "    "
+_NEVER = [
+    "a picture, a part of one, or anything a picture could be made from: pixels live in memory until the next frame",
+    "who somebody is: nothing is recognised, no face is compared with another one of another time",
+    "a name, a number or a measure that follows a person: track numbers begin anew at each start",
+    "sound",
+]
+_LABEL = [
+    "an expression that a face displayed, by a model that is often wrong; not what the person felt, meant or is",
+    "in the European Union, Article 5(1)(f) of the AI Act forbids inferring emotions of people at work and in education, "
+    "except for medical or safety reasons; elsewhere other law may forbid it; tell the people in view",
+]
+
+
+def _looked_at(settings: Settings) -> list[str]:
+    lines = [f"camera {_shown(settings.camera)}, about {settings.fps:g} pictures a second, in gray"]
+    if settings.region:
+        lines.append(f"only the region {list(settings.region)} of each picture (x, y, width, height, in shares of it)")
+    if settings.paused:
+        lines.append("nothing at first: it starts paused")
+    return lines
+
+
+def _stored(settings: Settings, journal: Path, runtime: Path) -> list[str]:
+    per_frame = {} if settings.per_frame else {"reading"}
+    lines = [f"in {journal}, readable for the user it runs as alone, lines of these kinds:"]
+    lines += [f"{_INNER}{kind}: {what}" for kind, what in KINDS.items() if kind not in per_frame]
+    if not settings.per_frame:
+        lines.append("no line for each face of each frame, only sums and episodes; `per_frame` would add them")
+    lines.append(f"in {runtime}, in memory, while it runs: state, counts of frames, and the machine's health")
+    lines.append("on stdout: a line for each face of each frame; systemd keeps that where the unit does not discard it")
+    return lines
+
+
+def _how_long(settings: Settings, journal: Path) -> list[str]:
+    lines = [f"until the journal is larger than {settings.budget_bytes / 1e6:g} MB: the oldest goes first"]
+    if settings.keep_days is None:
+        lines.append("no limit by age; set keep_days where the law or a promise asks for one")
+    else:
+        lines.append(f"{settings.keep_days:g} days at the most (keep_days)")
+    lines.append(f"`fer-edge log purge --before` removes earlier lines at once; all of it is in {journal}")
+    return lines
+
+
+def _sent(settings: Settings) -> list[str]:
+    if _is_address(settings.camera):
+        return [
+            f"to the camera at {_shown(settings.camera)}: what asking it for its video takes; who else sees that network "
+            "may see the video too, unless it is encrypted",
+            "nothing else, to nobody",
+        ]
+    return ["nothing, to nobody: no network socket is opened"]
+
+
+def _to_stop(settings: Settings) -> list[str]:
+    name = "" if settings.name == "camera" else f" --name {settings.name}"
+    return [
+        f"`fer-edge pause{name}` closes the camera until `fer-edge resume{name}`; restarts and power cuts do not end it",
+        "the journal says from when to when it was paused",
+    ]
+
+
+def _is_address(camera: str) -> bool:
+    return camera.strip().lower().startswith(tuple(f"{scheme}://" for scheme in ADDRESSES))
+
+
+def _wrapped(line: str) -> str:
+    first = "    · " if line.startswith(_INNER) else "  - "
+    return textwrap.fill(line.strip(), 110, initial_indent=first, subsequent_indent=" " * len(first))
+
+
+def _shown(camera: str) -> str:
+    if _is_address(camera):
+        return redacted(camera)
+    path = Path(camera).expanduser()
+    # As the journal has it: a folder may name a person.
+    return path.name if len(path.parts) > 1 and not camera.startswith("/dev/") else camera

@@ -1,0 +1,120 @@
+"""Segments: the files of a journal, their order, their lines, and the lock of whoever writes or purges them.
+
+journal-000001.jsonl, journal-000002.jsonl, …    the number, not the clock, gives the order
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from fer_edge.errors import UsageError
+from fer_edge.events import SCHEMA, Event
+
+_NAME = re.compile(r"journal-(\d{6,})\.jsonl")
+_TAIL_BYTES = 1 << 16
+
+
+@dataclass(frozen=True, slots=True)
+class Damage:
+    """A line that cannot be read, or a segment that a newer version wrote. As text, a sentence without its full stop."""
+
+    segment: str
+    number: int  # of the line, from 1
+    why: str
+    newer: bool = False
+
+    def __str__(self) -> str:
+        return f"{self.segment}, line {self.number}: {self.why}"
+
+
+def segment_name(number: int) -> str:
+    """The name of a journal's segment with that number."""
+    return f"journal-{number:06d}.jsonl"
+
+
+def segment_number(path: Path) -> int:
+    """The number in a segment's name, 0 for a file that is none."""
+    match = _NAME.fullmatch(path.name)
+    return int(match[1]) if match else 0
+
+
+def segments(folder: Path) -> list[Path]:
+    """The segments in `folder`, oldest first. Raises OSError, which names the folder when it is none."""
+    return sorted((path for path in folder.iterdir() if segment_number(path)), key=segment_number)
+
+
+def lines(segment: Path) -> Iterator[tuple[bytes, Event | Damage]]:
+    """Each line of a segment with its newline, and what it says. A segment of a newer schema is one damage, no more."""
+    with segment.open("rb") as file:
+        for number, raw in enumerate(file, 1):
+            damage = None
+            if not raw.endswith(b"\n"):
+                damage = "has no end, as a crash or a writer at work leaves it"
+            elif not raw.strip(b"\x00\n"):
+                damage = "is empty, as a power cut may leave it"
+            elif number == 1 and (schema := _schema(raw)) > SCHEMA:
+                why = f"has schema {schema}, this version reads 1 to {SCHEMA}; update fer-edge"
+                yield raw, Damage(segment.name, 1, why, newer=True)
+                return
+            else:
+                try:
+                    yield raw, Event.parse(raw.decode())
+                except (UsageError, UnicodeDecodeError):
+                    damage = f"is no event: {raw[:60]!r}"
+            if damage:
+                yield raw, Damage(segment.name, number, damage)
+
+
+def last_event(segment: Path) -> Event | None:
+    """The last event of a segment by a look at its end alone; None when that cannot be read."""
+    try:
+        with segment.open("rb") as file:
+            size = file.seek(0, os.SEEK_END)
+            file.seek(max(0, size - _TAIL_BYTES))
+            tail = file.read()
+    except OSError:
+        return None
+    for raw in reversed(tail.split(b"\n")[:-1]):
+        try:
+            return Event.parse(raw.decode())
+        except (UsageError, UnicodeDecodeError):
+            continue
+    return None
+
+
+def lock(folder: Path) -> int:
+    """A descriptor that holds `folder` for one writer until it is closed, or its process ends, however it ends.
+
+    Raises BlockingIOError when another holds it, and other OSErrors.
+    """
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(descriptor)
+        raise
+    return descriptor
+
+
+def force_names(folder: Path) -> None:
+    """Forces the folder itself to the disk: else a power cut may take the name of a file whose bytes were forced."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _schema(raw: bytes) -> int:
+    """The schema that a header names, 0 when this is none."""
+    try:
+        fields = json.loads(raw)
+        return int(fields["schema"]) if fields["kind"] == "header" else 0
+    except (ValueError, KeyError, TypeError):
+        return 0

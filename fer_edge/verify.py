@@ -1,0 +1,232 @@
+"""The check that a runtime does with a bundle what the bundle did when it was proved: from frame and box to logits."""
+
+from __future__ import annotations
+
+import hashlib
+import platform
+import time
+from dataclasses import asdict, astuple, dataclass
+from typing import TYPE_CHECKING, Any
+
+from fer_edge.errors import BundleRefused, UsageError
+from fer_edge.golden import Difference, Golden, step_of
+from fer_edge.preprocess import IDENTITY, face_crop
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from fer_edge.bundle import Bundle
+    from fer_edge.classifier import Classifier
+
+_SHIFTS = 4  # px of a crop within which a shift is looked for, to name it
+
+
+@dataclass(frozen=True, slots=True)
+class Verified:
+    """What was compared and how far it lay apart. Columns are named as golden.npz names them.
+
+    `crops` were cut from so many drawn frames, `crop_levels` is the largest difference of a pixel. `compared_with` is the
+    runtime's own `column` where the bundle has it, else the one with the nearest answers. `proved`: bundle.json lists the
+    column among those that the model was held against its float model on; None where it lists none at all.
+    """
+
+    bundle: str
+    column: str
+    compared_with: str
+    proved: bool | None
+    crops: int
+    crop_levels: int
+    difference: Difference
+    limits: Difference
+    ms: float
+
+    @property
+    def sentence(self) -> str:
+        """The whole in one line for people."""
+        apart, limits = self.difference, self.limits
+        return (
+            f"bundle {self.bundle} does on {self.column} what it did when it was proved: {self.crops} crops, and logits within "
+            f"{apart.steps:.2g} output steps (RMS {apart.rms_steps:.2f}) of {self.compared_with}; "
+            f"allowed: {limits.steps:.2g} ({limits.rms_steps:.2f}); {self.ms:.0f} ms"
+        )
+
+    @property
+    def remark(self) -> str | None:
+        """What to know of a runtime that the bundle was not proved on; None for one that it was."""
+        like = f"{self.column}; its logits are like those of {self.compared_with}"
+        if self.proved is False:
+            return f"bundle {self.bundle} was not proved on {like}"
+        return f"bundle {self.bundle} has no golden vectors of {like}" if self.compared_with != self.column else None
+
+    def to_json(self) -> dict[str, Any]:
+        """The same for programs."""
+        return asdict(self)
+
+
+def verify(bundle: Bundle, classifier: Classifier | None = None) -> Verified:
+    """What was compared, when `classifier` does with the golden vectors of `bundle` what they say.
+
+    `classifier` is the bundle's own when None; the camera loop gives the one that it will use. The crops are made of the
+    stored frames by the bundle's own mappings, the logits of the stored crops, so that each is judged for itself. Raises
+    BundleRefused naming what differs: labels, crops, input, output, logits, or the file.
+    """
+    start_ns = time.perf_counter_ns()
+    golden = Golden.load(bundle.path / "golden.npz")
+    classifier = classifier or bundle.classifier
+    _labels(bundle, golden)
+    levels = _crops(bundle, golden)
+    _tensors(bundle, golden, classifier)
+    column, logits = column_of(classifier), classifier.logits(golden.crops)
+    compared_with = column if column in golden.columns else golden.nearest(logits)
+    limits = golden.limits if column in golden.columns else golden.other_limits
+    difference = golden.difference(logits, golden.columns[compared_with])
+    if not difference.exceeds(limits):
+        _file(bundle, golden)
+    else:
+        raise BundleRefused(_unlike(bundle, golden, logits, column, compared_with, difference, limits))
+    listed = [f"{r['runtime']} {r['version']}, {r['kernels']}, {r['machine']}" for r in bundle.runtimes]
+    return Verified(
+        bundle=bundle.name,
+        column=column,
+        compared_with=compared_with,
+        proved=column in listed if listed else None,
+        crops=len(golden.crops),
+        crop_levels=levels,
+        difference=difference,
+        limits=limits,
+        ms=round((time.perf_counter_ns() - start_ns) / 1e6, 2),
+    )
+
+
+def column_of(classifier: Classifier) -> str:
+    """The name of the column that a classifier on this machine belongs to: “litert 2.3.0, default, x86_64”."""
+    return f"{classifier.runtime.id}, {classifier.kernels}, {platform.machine()}"
+
+
+def _labels(bundle: Bundle, golden: Golden) -> None:
+    if bundle.labels == golden.labels:
+        return
+    if len(bundle.labels) != len(golden.labels):
+        what = f"{len(bundle.labels)} labels, not the {len(golden.labels)} that it was proved with"
+    else:
+        at = [i for i, (ours, theirs) in enumerate(zip(bundle.labels, golden.labels, strict=True)) if ours != theirs]
+        ours, theirs = (", ".join(labels[i] for i in at) for labels in (bundle.labels, golden.labels))
+        what = f"{ours} as the labels of the outputs {', '.join(map(str, at))}, which were {theirs} when it was proved"
+    raise BundleRefused(f"{bundle.path / 'bundle.json'} gives {what}; copy the bundle again")
+
+
+def _crops(bundle: Bundle, golden: Golden) -> int:
+    """By how many gray levels the crops made here differ from the golden ones at most; raises BundleRefused if by too many."""
+    import numpy as np
+
+    if golden.crops.shape[1] != bundle.side:
+        raise BundleRefused(
+            f"{bundle.path / 'bundle.json'} says crops of {bundle.side} px, those of golden.npz have "
+            f"{golden.crops.shape[1]}; copy the bundle again"
+        )
+    worst = 0
+    for i, (frame, box, eyes) in enumerate(zip(golden.frames, golden.boxes, golden.eyes, strict=True)):
+        detector = golden.detectors[i]
+        mapping, was = bundle.mapping(detector), golden.mappings.get(detector, IDENTITY)
+        x, y, w, h = box.tolist()
+        (ax, ay), (bx, by) = eyes.tolist()
+        try:
+            made = face_crop(frame, (x, y, w, h), bundle.side, mapping, ((ax, ay), (bx, by)))
+        except UsageError as error:
+            raise BundleRefused(f"{bundle.path}: the crop of golden frame {i} cannot be made: {error}") from error
+        if hashlib.sha256(made.tobytes()).hexdigest() == golden.crop_sha256[i]:
+            continue
+        apart = np.abs(made.astype(np.int16) - golden.crops[i])
+        worst = max(worst, int(apart.max()))
+        if worst > golden.crop_levels:
+            changed = [
+                f"{name} {ours:.4g}, not {theirs:.4g}"
+                for (name, ours), theirs in zip(asdict(mapping).items(), astuple(was), strict=True)
+                if ours != theirs
+            ]
+            why = f"; bundle.json maps {detector}'s boxes by {', '.join(changed)}" if changed else ""
+            raise BundleRefused(
+                f"{bundle.path}: the crop of golden frame {i} is not the one that it was proved with: its pixels differ by up "
+                f"to {worst} gray levels, {apart.mean():.1f} on average{_shift(made, golden.crops[i])}, and "
+                f"{golden.crop_levels} are allowed{why}; copy the bundle again"
+            )
+    return worst
+
+
+def _shift(made: np.ndarray, golden: np.ndarray) -> str:
+    """By how many px a crop uint8 (side, side) is shifted against the golden one, where that explains most of what differs."""
+    import numpy as np
+
+    side, reach = len(made), min(_SHIFTS, len(made) // 4)
+    middle = made[reach : side - reach, reach : side - reach].astype(np.int16)
+
+    def apart(dx: int, dy: int) -> float:
+        there = golden[reach + dy : side - reach + dy, reach + dx : side - reach + dx]
+        return float(np.abs(middle - there).mean())
+
+    span = range(-reach, reach + 1)
+    dx, dy = min(((dx, dy) for dx in span for dy in span), key=lambda at: apart(*at))
+    if apart(dx, dy) > apart(0, 0) / 2:
+        return ""
+    ways = [f"{abs(n)} px {way[n > 0]}" for n, way in ((dx, ("left", "right")), (dy, ("up", "down"))) if n]
+    return f", as if cut {' and '.join(ways)} of where it was" if ways else ""
+
+
+def _tensors(bundle: Bundle, golden: Golden, classifier: Classifier) -> None:
+    """Raises BundleRefused when pixels are given, or outputs read, in another way than when the bundle was proved."""
+    import numpy as np
+
+    ours, theirs = classifier.steps, golden.steps
+    if ours.dtype != theirs.dtype or not np.allclose(ours, theirs, rtol=1e-6, atol=1e-6):
+        pixel = int(np.abs(ours.astype(np.float64) - theirs).argmax())
+        low, high = classifier.pixels
+        raise BundleRefused(
+            f"{bundle.path}: a pixel of {pixel} is given to the model as {ours[pixel]:g} ({ours.dtype}), and was "
+            f"{theirs[pixel]:g} ({theirs.dtype}) when it was proved; the input's range is read as {low:g} to {high:g}; "
+            "copy the bundle again"
+        )
+    if classifier.output != golden.output:
+        raise BundleRefused(
+            f"{bundle.path}: the output is read as {classifier.output}, and was {golden.output} when it was proved"
+        )
+    if (reach := classifier.reach) is not None and not np.isclose(step_of(reach, ()), golden.step, rtol=1e-5, atol=0.0):
+        raise BundleRefused(
+            f"{bundle.path}: a step of the output is {step_of(reach, ()):.6g}, and was {golden.step:.6g} when it was proved; "
+            "copy the bundle again"
+        )
+
+
+def _unlike(
+    bundle: Bundle,
+    golden: Golden,
+    logits: np.ndarray,
+    column: str,
+    compared_with: str,
+    difference: Difference,
+    limits: Difference,
+) -> str:
+    """The sentence for logits that are too far from a column's."""
+    crop, k, steps = golden.farthest(logits, golden.columns[compared_with])
+    way = "high" if steps > 0 else "low"
+    what = (
+        f"the logit of {golden.labels[k]} for golden crop {crop} is {abs(steps):.3g} output steps too {way} "
+        f"(allowed: {limits.steps:.3g}; RMS {difference.rms_steps:.2f}, allowed: {limits.rms_steps:.2f})"
+    )
+    if difference.slope > limits.slope:
+        what += f", and all of them are off in scale by {difference.slope:.1%} (allowed: {limits.slope:.1%})"
+    whose = (
+        "when it was proved there"
+        if compared_with == column
+        else f"of {compared_with}, the nearest that it was proved on"
+    )
+    return (
+        f"{bundle.path} on {column}: {what}, against the logits {whose}; copy the bundle again, or use another runtime"
+    )
+
+
+def _file(bundle: Bundle, golden: Golden) -> None:
+    """Raises BundleRefused when golden.npz was made from another model.tflite, whose logits happen to be near enough."""
+    if bundle.spec["files"]["model.tflite"]["sha256"] != golden.model_sha256:
+        raise BundleRefused(
+            f"{bundle.model} is not the file that golden.npz was made from, though its logits are near; copy the bundle again"
+        )

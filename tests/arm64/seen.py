@@ -1,0 +1,55 @@
+"""`python seen.py FRAMES.npy`: what loads on the machine it runs on and which faces each detector finds, as JSON on stdout.
+
+The tests run it here and in each arm64 user space, and hold one against the other. FRAMES is uint8 (N, H, W).
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import pkgutil
+import platform
+import sys
+import warnings
+from dataclasses import asdict
+from typing import Any
+
+SLOW = {"haar": 1}  # frames that it looks at, at a second or more for each under emulation
+
+
+def modules() -> dict[str, str | None]:
+    """Every module of fer_edge and device, and the error or warning that importing it ended with, or None."""
+    import device
+    import fer_edge
+
+    told: dict[str, str | None] = {}
+    for package in (fer_edge, device):
+        for found in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
+            if found.name.endswith("__main__"):
+                continue
+            try:
+                with warnings.catch_warnings():
+                    warnings.simplefilter("error")
+                    importlib.import_module(found.name)
+                told[found.name] = None
+            except Exception as error:
+                told[found.name] = f"{type(error).__name__}: {error}"
+    return told
+
+
+def faces(path: str) -> dict[str, list[list[dict[str, Any]]]]:
+    """What each detector finds in each frame."""
+    import numpy as np
+
+    from fer_edge.faces import DETECTORS, find_detector
+
+    frames = np.load(path)
+    told = {}
+    for name in DETECTORS:
+        detector = find_detector(name)
+        told[name] = [[asdict(face) for face in detector.detect(frame)] for frame in frames[: SLOW.get(name)]]
+    return told
+
+
+if __name__ == "__main__":
+    print(json.dumps({"machine": platform.machine(), "modules": modules(), "faces": faces(sys.argv[1])}))

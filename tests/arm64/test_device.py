@@ -1,0 +1,149 @@
+"""The device package in both arm64 user spaces: it imports, finds faces, checks its bundle, and runs over a video."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from builders import journal_events, write_video
+
+from fer_edge.bundle import SHIPPED, shipped_path
+from fer_edge.drawn import face_box, face_frame
+from fer_edge.events import Event
+from tests.arm64.columns import COLUMNS, Arm64
+from tests.arm64.sysroot import ROOT, SPACES, Machine, emulated, machine
+
+SEEN = Path(__file__).with_name("seen.py")
+TIMES_S = (0.0, 5.3, 11.2)
+LOOP = ("-m", "fer_edge.cli", "run", "--json", "--camera")
+VIDEO_PX, VIDEO_FRAMES, VIDEO_FPS = (320, 240), 12, 4.0
+
+
+@pytest.fixture(scope="module", params=SPACES)
+def on(request: pytest.FixtureRequest) -> Machine:
+    """Each of the user spaces."""
+    return machine(request.param)
+
+
+@pytest.fixture(scope="module")
+def frames(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A .npy file of drawn frames, uint8 (3, 480, 640)."""
+    path = tmp_path_factory.mktemp("frames") / "frames.npy"
+    np.save(path, np.stack([face_frame(t) for t in TIMES_S]))
+    return path
+
+
+@pytest.fixture(scope="module")
+def seen_here(frames: Path, blazeface: object) -> dict[str, Any]:
+    """What this machine sees in the frames."""
+    return json.loads(_here(SEEN, frames))
+
+
+@pytest.fixture(scope="module")
+def seen_there(frames: Path, on: Machine, blazeface: object) -> dict[str, Any]:
+    """What the arm64 machine sees in them."""
+    return json.loads(_there(on, SEEN, frames))
+
+
+@pytest.fixture(scope="module")
+def video(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Three seconds of a drawn face."""
+    drawn = (face_frame(i / VIDEO_FPS, *VIDEO_PX) for i in range(VIDEO_FRAMES))
+    return write_video(tmp_path_factory.mktemp("video") / "face.mp4", drawn, VIDEO_FPS)
+
+
+@pytest.fixture(scope="module")
+def looped_here(video: Path, blazeface: object, tmp_path_factory: pytest.TempPathFactory) -> list[Event]:
+    """What the loop says of the video on this machine."""
+    folder = tmp_path_factory.mktemp("here")
+    return _events(_here(*LOOP, video, "--log", folder / "log", **_own(folder)))
+
+
+def test_every_module_imports_without_a_warning(seen_there: dict[str, Any]) -> None:
+    assert seen_there["machine"] == "aarch64"
+    assert len(seen_there["modules"]) > 25
+    assert {name: error for name, error in seen_there["modules"].items() if error} == {}
+
+
+def test_every_detector_finds_the_same_faces(seen_here: dict[str, Any], seen_there: dict[str, Any]) -> None:
+    assert seen_there["faces"].keys() == seen_here["faces"].keys()
+    for detector, here in seen_here["faces"].items():
+        there = seen_there["faces"][detector]
+        assert [len(found) for found in there] == [len(found) for found in here] == [1] * len(here), detector
+        for (mine,), (theirs,), t in zip(here, there, TIMES_S, strict=False):
+            np.testing.assert_allclose(theirs["xywh"], mine["xywh"], atol=1, err_msg=detector)
+            assert theirs["score"] == pytest.approx(mine["score"], abs=0.01), detector
+            if mine["eyes"]:
+                np.testing.assert_allclose(theirs["eyes"], mine["eyes"], atol=0.5, err_msg=detector)
+            x, y, w, h = face_box(t)
+            assert abs(theirs["xywh"][0] + theirs["xywh"][2] / 2 - x - w / 2) < w / 4, "and where it was drawn"
+            assert abs(theirs["xywh"][1] + theirs["xywh"][3] / 2 - y - h / 2) < h / 4
+
+
+@pytest.mark.parametrize("model", SHIPPED)
+@pytest.mark.parametrize("column", COLUMNS, ids=lambda column: column.name)
+def test_golden_vectors(column: Arm64, model: str) -> None:
+    command = ("verify", shipped_path(model), "--json", "--runtime", column.runtime, "--kernels", column.kernels)
+    found = json.loads(_there(machine(column.space), "-m", "fer_edge.cli", *command))
+    version = next(w.split("==")[1] for w in SPACES[column.space].wheels if column.runtime in w)
+    assert found["column"] == f"{column.runtime} {version}, {column.kernels}, aarch64"
+    assert all(found["difference"][name] <= limit for name, limit in found["limits"].items())
+    if column.runtime == "litert" and column.kernels != "builtin":
+        assert found["difference"]["steps"] == 0, "XNNPACK and the reference kernels give the bits of x86-64"
+
+
+def test_a_damaged_bundle_is_refused_there_too(on: Machine, tmp_path: Path) -> None:
+    bundle = tmp_path / "nano"
+    shutil.copytree(shipped_path("nano"), bundle)
+    whole = (bundle / "model.tflite").read_bytes()
+    (bundle / "model.tflite").write_bytes(whole[: len(whole) // 2])
+    ran = emulated(on, "-m", "fer_edge.cli", "verify", bundle)
+    assert ran.returncode == 5, ran.stderr
+    assert f"{bundle / 'model.tflite'} is not the file" in ran.stderr and ran.stdout == ""
+
+
+def test_the_loop_sees_what_it_sees_here(
+    on: Machine, video: Path, looped_here: list[Event], blazeface: object, tmp_path: Path
+) -> None:
+    there = _events(_there(on, *LOOP, video, "--log", tmp_path / "log", **_own(tmp_path)))
+    kept = journal_events(tmp_path / "log")
+    assert (kept[0].kind, kept[-1].kind) == ("header", "end")
+    assert kept[0].body["runtime"].startswith("litert ") and kept[0].body["bundle"] == looped_here[0].body["bundle"]
+    assert kept[-1].body["reason"] == "the recording ended" and kept[-1].body["frames"]["processed"] == VIDEO_FRAMES
+    mine, theirs = ([e.body for e in events if e.kind == "reading"] for events in (looped_here, there))
+    assert len(theirs) == VIDEO_FRAMES
+    for a, b in zip(mine, theirs, strict=True):
+        np.testing.assert_allclose(b["xywh"], a["xywh"], atol=2)
+        np.testing.assert_allclose(b["p"], a["p"], atol=0.15)
+    labels = [(a["label"], b["label"]) for a, b in zip(mine, theirs, strict=True)]
+    assert sum(a == b for a, b in labels) >= VIDEO_FRAMES - 1, labels
+
+
+def _events(lines: str) -> list[Event]:
+    return [Event.parse(line) for line in lines.splitlines()]
+
+
+def _own(folder: Path) -> dict[str, str]:
+    """An environment in which a run neither reads nor shows anything of another one on this machine."""
+    return {name: str(folder) for name in ("XDG_CONFIG_HOME", "XDG_RUNTIME_DIR")}
+
+
+def _here(*command: str | Path, **environment: str) -> str:
+    words = [sys.executable, *map(str, command)]
+    settings = {**os.environ, **environment}
+    ran = subprocess.run(words, cwd=ROOT, env=settings, capture_output=True, text=True, check=False)
+    assert ran.returncode == 0, ran.stderr
+    return ran.stdout
+
+
+def _there(on: Machine, *command: str | Path, **environment: str) -> str:
+    ran = emulated(on, *command, **environment)
+    assert ran.returncode == 0, ran.stderr
+    return ran.stdout

@@ -1,0 +1,51 @@
+"""Where arm64 user spaces are kept: under which names, and never half of one."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from fer_edge.errors import UsageError
+from tests.arm64 import sysroot
+from tests.arm64.sysroot import ROOT, SPACES
+
+
+def test_another_list_is_another_folder_and_another_processor_is_not() -> None:
+    space = SPACES["trixie"]
+    assert space.key == replace(space, cpu="cortex-a72").key
+    others = (replace(space, wheels=space.wheels[1:]), replace(space, packages=space.packages[1:]), SPACES["bookworm"])
+    assert len({space.key, *(other.key for other in others)}) == 4
+
+
+def test_bookworm_is_what_its_constraints_say() -> None:
+    lines = (ROOT / "constraints" / "bookworm.txt").read_text().splitlines()
+    assert {line for line in lines if "==" in line and not line.startswith("#")} <= {*SPACES["bookworm"].wheels}
+
+
+def test_half_a_folder_is_never_kept(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+
+    def broken(folder: Path) -> None:
+        folder.mkdir()
+        (folder / "half").touch()
+        raise UsageError("the network went away")
+
+    with pytest.raises(UsageError, match="went away"):
+        sysroot._made("x-1", broken)
+    assert [*sysroot.cache_folder().iterdir()] == []
+    made = sysroot._made("x-1", lambda folder: (folder.mkdir(), (folder / "whole").touch())[0])
+    assert sysroot._made("x-1", broken) == made and [p.name for p in made.iterdir()] == ["whole"]
+
+
+def test_a_cache_folder_that_is_not_absolute_is_not_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", "somewhere")
+    assert sysroot.cache_folder() == ROOT / ".cache" / "arm64"
+
+
+def test_a_program_that_is_missing_or_fails_is_a_sentence() -> None:
+    with pytest.raises(UsageError, match="no-such-program is not installed"):
+        sysroot._done(["no-such-program"])
+    with pytest.raises(UsageError, match=r"ls said “.*no-such-folder"):
+        sysroot._done(["ls", "/no-such-folder"])

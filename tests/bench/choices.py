@@ -1,0 +1,301 @@
+"""`python -m tests.bench.choices --bundle models/nano --data PATH --out DIR`: what each way to make a small file costs.
+
+The float model of a bundle, converted every way there is, judged on FER2013's PublicTest against the float model in the same
+run: formats (float16, dynamic range, int8 per channel and per tensor, 16×8), how many calibration images and which, logits
+or softmax at the end, TensorFlow's converter or ai-edge-quantizer (`pip install ai-edge-quantizer`, left out where it is not
+there). Writes choices.json, choices.md and choices.png. PrivateTest is never looked at. The defaults follow from the table.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import json
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from convert.arguments import whole_number
+from convert.calibration import STAND_IN, Calibration, StandIn, from_data
+from convert.checkpoint import write_beside
+from convert.columns import logits_of
+from convert.cost import host_name
+from convert.data import Samples, load
+from convert.figures import COLOURS, STYLE
+from convert.judgement import compare, logit_error
+from convert.margins import Margins
+from convert.pack import pack
+from convert.quantize import to_int8
+from convert.tflite import converter_of, float_tflite, load_keras, parse, quiet_tensorflow
+from fer_edge.bundle import Bundle
+from fer_edge.classifier import Classifier, find_runtime
+from fer_edge.errors import UsageError, guarded
+from tests.bench.latency import take_turns
+
+COUNTS = (50, 100, 200, 350, 700, 2000)
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """One way, on n images: int8 (or what it is) minus float, its bytes, and its time over float32's in the same run."""
+
+    name: str
+    group: str
+    n: int
+    accuracy_points: float
+    low: float | None
+    high: float | None
+    macro_auc: float
+    agreement: float
+    slope: float
+    rms: float
+    bytes: int
+    ratio: float | None
+    operators: str  # the highest version of each kind, which is what a runtime must know
+
+
+def ways(model: Any, samples: Samples, bundle: Bundle, seeds: int) -> Iterator[tuple[str, str, Callable[[], bytes]]]:
+    """Group, name, and how the file is made."""
+    import tensorflow as tf
+
+    usual = from_data(samples)
+
+    def converted(set_up: Callable[[Any], None], of: Any = model) -> bytes:
+        converter = converter_of(of)
+        set_up(converter)
+        with quiet_tensorflow():
+            return pack(converter.convert())
+
+    def optimised(converter: Any, **more: Any) -> None:
+        converter.optimizations = [tf.lite.Optimize.DEFAULT]
+        for name, value in more.items():
+            setattr(converter, name, value)
+
+    def representative() -> Iterator[list[np.ndarray]]:
+        for image in usual.x:
+            yield [image[None, :, :, None].astype(np.float32)]
+
+    def half(converter: Any) -> None:
+        optimised(converter)
+        converter.target_spec.supported_types = [tf.float16]
+
+    def sixteen(converter: Any) -> None:
+        optimised(converter, representative_dataset=representative)
+        kind = tf.lite.OpsSet.EXPERIMENTAL_TFLITE_BUILTINS_ACTIVATIONS_INT16_WEIGHTS_INT8
+        converter.target_spec.supported_ops = [kind]
+
+    def per_tensor(converter: Any) -> None:
+        optimised(converter, representative_dataset=representative, inference_input_type=tf.int8)
+        converter.inference_output_type = tf.int8
+        converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
+        converter._experimental_disable_per_channel = True
+
+    yield "format", "float32", lambda: float_tflite(model)
+    yield "format", "float16", lambda: converted(half)
+    yield "format", "dynamic range", lambda: converted(optimised)
+    yield "format", "int8, per channel", lambda: to_int8(model, usual)
+    yield "format", "int8, per tensor", lambda: converted(per_tensor)
+    yield "format", "16×8", lambda: converted(sixteen)
+    yield "ending", "int8, softmax in the graph", lambda: to_int8(_with_softmax(model), usual)
+    if (bundle.path / STAND_IN).is_file():
+        drawn = StandIn.load(bundle.path / STAND_IN, bundle.path / "float.keras").calibration()
+        yield "calibration", f"{len(drawn.x)} images of no one", lambda: to_int8(model, drawn)
+    for count in COUNTS:
+        for seed in range(seeds):
+            sample = _sample(samples, count, seed)
+            yield "calibration", f"{count} of Training, seed {seed}", lambda s=sample: to_int8(model, s)
+    if _has_quantizer():
+        yield "converter", "ai-edge-quantizer, 350 of Training", lambda: _ai_edge(model, usual)
+
+
+def measure(bundle: Bundle, samples: Samples, seeds: int) -> list[Choice]:
+    """Every way, judged on the validation part; times of the formats alone, in turns."""
+    from tqdm import tqdm
+
+    model = load_keras(bundle.path / "float.keras")
+    held = samples.part("validation")
+    images, margins = held.x[..., 0], Margins.load()
+    reference: np.ndarray | None = None
+    made: dict[str, bytes] = {}
+    rows = []
+    for group, name, make in tqdm(
+        list(ways(model, samples, bundle, seeds)), unit="way", disable=not sys.stderr.isatty()
+    ):
+        content = make()
+        ends = "probabilities" if group == "ending" else "logits"
+        logits = logits_of(Classifier(content, output=ends), images, name)
+        reference = logits if reference is None else reference
+        told = compare(reference, logits, held.y, bundle.labels, margins)
+        error = logit_error(reference, logits, margins.logits_rms)
+        change = told["accuracy"]
+        rows.append(
+            Choice(
+                name,
+                group,
+                len(held.y),
+                change["difference"] * 100,
+                change["low"] * 100,
+                change["high"] * 100,
+                told["macro_auc"]["difference"],
+                told["agreement"],
+                error["slope"],
+                error["rms"],
+                len(content),
+                None,
+                _operators(content),
+            )
+        )
+        if group in ("format", "converter"):
+            made[name] = content
+    return _timed(rows, made)
+
+
+def _timed(rows: list[Choice], made: dict[str, bytes]) -> list[Choice]:
+    with tempfile.TemporaryDirectory() as folder:
+        files = {name: Path(folder) / f"{i}.tflite" for i, name in enumerate(made)}
+        for name, path in files.items():
+            path.write_bytes(made[name])
+        ratios = {name: latency.ratio for name, latency in take_turns(files, "float32").items()}
+    return [Choice(**{**asdict(row), "ratio": ratios.get(row.name)}) for row in rows]
+
+
+def _sample(samples: Samples, count: int, seed: int) -> Calibration:
+    """About `count` Training images, as many of each class as there are."""
+    return from_data(samples, per_class=-(-count // len(samples.labels)), seed=seed)
+
+
+def _with_softmax(model: Any) -> Any:
+    import keras
+
+    return keras.Model(model.input, keras.layers.Softmax()(model.output))
+
+
+def _has_quantizer() -> bool:
+    try:
+        import ai_edge_quantizer  # noqa: F401
+    except ImportError:
+        return False
+    return True
+
+
+def _ai_edge(model: Any, calibration: Calibration) -> bytes:
+    from ai_edge_quantizer import quantizer, recipe
+
+    with tempfile.TemporaryDirectory() as folder, quiet_tensorflow():
+        path = Path(folder) / "float.tflite"
+        path.write_bytes(float_tflite(model))
+        made = quantizer.Quantizer(str(path), recipe.static_wi8_ai8())
+        (key,) = Classifier(path).interpreter.get_signature_list() or {"serving_default": None}
+        names = Classifier(path).interpreter.get_signature_list()[key]["inputs"]
+        rows = [{names[0]: image[None, :, :, None].astype(np.float32)} for image in calibration.x]
+        found = made.calibrate({key: rows})
+        return bytes(made.quantize(found).quantized_model)
+
+
+def _operators(content: bytes) -> str:
+    schema, model = parse(content)
+    names = {value: name for name, value in vars(schema.BuiltinOperator).items() if not name.startswith("_")}
+    found = {names[code.builtinCode]: code.version for code in model.operatorCodes}
+    return ", ".join(f"{name} {version}" for name, version in sorted(found.items()))
+
+
+def table(rows: list[Choice], told: dict[str, Any]) -> str:
+    """The rows as Markdown."""
+    lines = [
+        f"`{told['bundle']}` on {told['part']}, n = {rows[0].n:,}; against its float model, on {told['host']},"
+        f" {told['runtime']}, one thread. Time over float32's in the same run.",
+        "",
+        "| | accuracy, points (95 %) | macro AUC | same label % | slope | RMS | bytes | time |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    for r in rows:
+        time = "" if r.ratio is None else f"{r.ratio:.2f}×"
+        lines.append(
+            f"| {r.name} | {r.accuracy_points:+.2f} ({r.low:+.2f} to {r.high:+.2f}) | {r.macro_auc:+.4f} |"
+            f" {r.agreement * 100:.2f} | {r.slope:.3f} | {r.rms:.3f} | {r.bytes:,} | {time} |"
+        )
+    lines += ["", "Operators and the highest version of each:", ""]
+    seen: dict[str, list[str]] = {}
+    for r in rows:
+        seen.setdefault(r.operators, []).append(r.name)
+    lines += [f"- {', '.join(names[:4])}{' …' if len(names) > 4 else ''}: {ops}" for ops, names in seen.items()]
+    return "\n".join(lines) + "\n"
+
+
+def picture(rows: list[Choice]) -> bytes:
+    """PNG: agreement and accuracy lost of each way, calibrations by their number of images."""
+    import matplotlib
+    from matplotlib.figure import Figure
+
+    png = io.BytesIO()
+    with matplotlib.rc_context():
+        matplotlib.rcdefaults()
+        matplotlib.rcParams.update(STYLE)
+        figure = Figure((10, 4.4), layout="constrained")
+        left, right = figure.subplots(1, 2, width_ratios=(1.2, 1))
+        formats = [r for r in rows if r.group != "calibration" and r.name != "float32"]
+        places = np.arange(len(formats))[::-1]
+        points = np.array([r.accuracy_points for r in formats])
+        bars = np.array([[p - (r.low or p), (r.high or p) - p] for p, r in zip(points, formats, strict=True)]).T
+        left.errorbar(points, places, xerr=bars, fmt="o", color=COLOURS[5], capsize=2)
+        left.axvline(0, color="#999999", lw=0.8, ls=":")
+        left.set_yticks(places, [r.name for r in formats])
+        left.set_xlabel("accuracy against float, points, 95 % interval")
+        left.set_title("formats, endings, converters")
+        drawn = [r for r in rows if "of Training, seed" in r.name]
+        counts = [int(r.name.split()[0]) for r in drawn]
+        right.plot(
+            counts, [100 * r.agreement for r in drawn], "o", color=COLOURS[5], label="Training images, one seed each"
+        )
+        for r in rows:
+            if r.name.endswith("of no one"):
+                right.axhline(100 * r.agreement, color=COLOURS[0], ls=DASH, label=r.name)
+        right.set_xscale("log")
+        right.set_xticks(sorted(set(counts)), [str(c) for c in sorted(set(counts))])
+        right.minorticks_off()
+        right.set(xlabel="calibration images", title="the same label as float, % of images")
+        right.grid()
+        right.set_axisbelow(True)
+        right.legend()
+        figure.savefig(png, format="png", metadata={"Software": None})
+    return png.getvalue()
+
+
+DASH = (0, (5, 1.5))
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Measures all of it and writes the table and the picture."""
+    parser = argparse.ArgumentParser(prog="python -m tests.bench.choices", description=__doc__)
+    parser.add_argument("--bundle", type=Path, required=True)
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--seeds", type=whole_number(1), default=3, help="for each number of calibration images")
+    args = parser.parse_args(argv)
+
+    def run() -> int:
+        bundle = Bundle.load(args.bundle)
+        if not (bundle.path / "float.keras").is_file():
+            raise UsageError(f"{bundle.path} holds no float.keras to convert")
+        samples = load(args.data, bundle.side, classes=bundle.labels)
+        rows = measure(bundle, samples, args.seeds)
+        told = {"bundle": bundle.name, "part": "PublicTest", "host": host_name()[0], "runtime": find_runtime().id}
+        args.out.mkdir(parents=True, exist_ok=True)
+        values = json.dumps({**told, "rows": [asdict(row) for row in rows]}, indent=1, ensure_ascii=False) + "\n"
+        text, png = table(rows, told), picture(rows)
+        write_beside(args.out / "choices.json", lambda path: Path(path).write_text(values))
+        write_beside(args.out / "choices.md", lambda path: Path(path).write_text(text))
+        write_beside(args.out / "choices.png", lambda path: Path(path).write_bytes(png))
+        print(text)
+        return 0
+
+    return guarded(run)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,48 @@
+"""The parity page of each shipped bundle in a real browser, on a phone's width and on a desk's, light and dark."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from convert.report import main
+from fer_edge.bundle import shipped_path
+
+
+@pytest.mark.parametrize("name", ["edge", "nano"])
+@pytest.mark.parametrize(("width_px", "scheme"), [(390, "light"), (1280, "dark")])
+def test_the_page_is_whole_and_fits(chromium: Any, name: str, width_px: int, scheme: str, tmp_path: Path) -> None:
+    path = tmp_path / "page.html"
+    assert main([name, "--out", str(path)]) == 0
+    told: list[str] = []
+    page = chromium.new_page(viewport={"width": width_px, "height": 900}, color_scheme=scheme)
+    page.on("console", lambda message: told.append(message.text))
+    page.on("pageerror", lambda error: told.append(str(error)))
+    page.on("request", lambda request: request.url.startswith("file:") or told.append(request.url))
+    page.goto(path.as_uri())
+    assert told == [], "nothing to complain of and nothing from another host"
+    assert page.evaluate("document.documentElement.scrollWidth") == width_px, "tables scroll, the page does not"
+
+    parity = json.loads((shipped_path(name) / "parity.json").read_text())
+    verdict = page.locator("#verdict strong")
+    assert verdict.inner_text() == parity["verdict"] and verdict.bounding_box()["y"] < 400, "seen without scrolling"
+    assert page.locator("#columns tr").count() == 1 + len(parity["columns"])
+    rows = page.locator("table.part").first.locator("tr")
+    assert rows.count() == 1 + 2 + 2 * 7
+    shown = rows.nth(1).inner_text().split("\t")
+    accuracy = parity["parts"]["together"]["accuracy"]
+    assert shown[:4] == ["accuracy %", "7,178", f"{accuracy['float'] * 100:.2f}", f"{accuracy['int8'] * 100:.2f}"]
+    for svg in page.locator("figure svg").all():
+        box = svg.bounding_box()
+        assert box["width"] > 300 and box["height"] > 200
+    ink, paper = (page.evaluate(f"getComputedStyle(document.body).{what}") for what in ("color", "backgroundColor"))
+    assert (sum(rgb(ink)) > sum(rgb(paper))) == (scheme == "dark")
+    page.close()
+
+
+def rgb(css: str) -> list[int]:
+    """The three numbers of “rgb(1, 2, 3)”."""
+    return [int(part) for part in css.strip("rgb()").split(",")]

@@ -1,0 +1,177 @@
+"""Golden vectors cover each path of the crop, are written in place, take columns of other machines, and keep them."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from convert.golden import NAME, VIEWS, main, rewrite, write_golden
+from fer_edge.answers import Answers, ask
+from fer_edge.bundle import Bundle, describe_files, sha256_of, shipped_path
+from fer_edge.classifier import Classifier, Runtime
+from fer_edge.errors import UsageError
+from fer_edge.golden import CROP_LEVELS, FLOOR, Golden
+from fer_edge.preprocess import cut, square, tilt_rad
+from fer_edge.verify import verify
+
+
+@pytest.fixture
+def nano(tmp_path: Path) -> Path:
+    """A copy of the shipped bundle that is quickest to run, with golden vectors of the first format and a report beside."""
+    folder = Path(shutil.copytree(shipped_path("nano"), tmp_path / "nano"))
+    (folder / "report").mkdir(exist_ok=True)
+    (folder / "report" / "note.txt").write_text("kept")
+    np.savez_compressed(folder / NAME, frames=np.zeros((1, 4, 4), np.uint8))
+    spec = json.loads((folder / "bundle.json").read_text())
+    spec.pop("golden", None)
+    (folder / "bundle.json").write_text(json.dumps({**spec, "files": describe_files(folder)}))
+    return folder
+
+
+def of(folder: Path) -> Golden:
+    return Golden.load(folder / NAME)
+
+
+def square_of(golden: Golden, i: int) -> tuple[tuple[int, int, int], float]:
+    """The square in the frame that golden crop i is cut from, and by how much it is turned."""
+    mapping = golden.mappings[golden.detectors[i]]
+    x, y, w, h = golden.boxes[i].tolist()
+    (ax, ay), (bx, by) = golden.eyes[i].tolist()
+    return square((x, y, w, h), mapping, golden.frames[i].shape), mapping.level * tilt_rad(((ax, ay), (bx, by)))
+
+
+def test_every_path_of_the_crop_is_among_them(nano: Path) -> None:
+    rewrite(nano, "one")
+    golden = of(nano)
+    side, seen = golden.crops.shape[1], set()
+    for i, frame in enumerate(golden.frames):
+        (left, top, size), turn_rad = square_of(golden, i)
+        outside = left < 0 or top < 0 or left + size > frame.shape[1] or top + size > frame.shape[0]
+        seen |= {"shrunk" if size > side else "enlarged", "turned" if turn_rad else "upright"}
+        seen |= {"turned and enlarged"} if turn_rad and size < side else set()
+        seen |= {"border"} if outside else set()
+    assert seen == {"shrunk", "enlarged", "turned", "upright", "turned and enlarged", "border"}
+    assert set(golden.detectors) == set(Bundle.load(nano).spec["input"]["mappings"]), "each mapping is checked"
+    assert len(set(next(iter(golden.columns.values())).argmax(1))) > 2, "faces that are told apart"
+
+
+def test_one_pixel_of_the_frame_is_seen_in_every_crop(nano: Path) -> None:
+    rewrite(nano, "one")
+    golden = of(nano)
+    for i, frame in enumerate(golden.frames):
+        (left, top, size), turn_rad = square_of(golden, i)
+        for dx, dy, more in ((1, 0, 0), (-1, 0, 0), (0, 1, 0), (0, -1, 0), (1, 0, -1)):
+            made = cut(frame, (left + dx, top + dy, size + more), golden.crops.shape[1], turn_rad)
+            assert np.abs(made.astype(int) - golden.crops[i]).max() > 5 * CROP_LEVELS, (i, dx, dy, more)
+
+
+def test_all_else_of_a_bundle_stays(nano: Path) -> None:
+    before = Bundle.load(nano)
+    after = rewrite(nano, "usual")
+    told, golden = after.spec["golden"], of(nano)
+    assert told["columns"] == [*golden.columns] and len(told["columns"]) == 2
+    assert told["limits"]["own_column"]["steps"] == FLOOR.steps
+    assert told["limits"]["other_column"]["steps"] == golden.measured.steps + FLOOR.steps
+    changed = {key for key in {*before.spec, *after.spec} if before.spec.get(key) != after.spec.get(key)}
+    assert changed <= {"golden", "files"}
+    assert (nano / "report" / "note.txt").read_text() == "kept"
+    assert before.spec["files"]["model.tflite"] == after.spec["files"]["model.tflite"]
+    assert sorted(p.name for p in nano.parent.iterdir()) == ["nano"]
+    first = sha256_of(nano / NAME)
+    rewrite(nano, "usual")
+    assert sha256_of(nano / NAME) == first, "the same bytes of the same vectors"
+
+
+def test_a_column_of_another_machine(nano: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rewrite(nano, "one")
+    alone = of(nano)
+    assert len(alone.columns) == 1 and alone.other_limits == FLOOR
+    crops, out = tmp_path / "crops.npy", tmp_path / "pi.npz"
+    assert main([str(nano), "--crops", str(crops)]) == 0
+    answers = ask(nano, np.load(crops), kernels="reference")
+    moved = replace(answers, machine="aarch64")
+    moved.save(out)
+    assert main([str(nano), "--columns", "one", "--answers", str(out), "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["columns"] == [*alone.columns, moved.column] and moved.column.endswith(", reference, aarch64")
+    golden = of(nano)
+    np.testing.assert_array_equal(golden.columns[moved.column], answers.logits)
+    assert golden.other_limits == golden.measured.plus(FLOOR) and golden.measured.steps >= 1
+    reference = verify(Bundle.load(nano), Bundle.load(nano).make_classifier(kernels="reference"))
+    assert reference.compared_with == moved.column, "no column of its own: the nearest by what it answers"
+    assert reference.difference.steps == 0
+
+    assert main([str(nano), "--columns", "one"]) == 0
+    assert "reference, aarch64: " in capsys.readouterr().out, "kept: it is of the same model and crops"
+    spec = json.loads((nano / "bundle.json").read_text())
+    spec["input"]["mappings"]["haar"]["scale"] = 1.2
+    (nano / "bundle.json").write_text(json.dumps(spec))
+    rewrite(nano, "one")
+    assert [*of(nano).columns] == [*alone.columns], "of other crops it says nothing"
+
+
+@pytest.mark.parametrize("what", ["model", "images"])
+def test_answers_to_something_else_are_refused(what: str, nano: Path, tmp_path: Path) -> None:
+    rewrite(nano, "one")
+    before = sha256_of(nano / "bundle.json")
+    answers = ask(nano, of(nano).crops)
+    other: Answers = replace(answers, **{f"{what}_sha256": "0" * 64})
+    other.save(tmp_path / "other.npz")
+    with pytest.raises(UsageError, match=f"other {what}"):
+        rewrite(nano, "one", [tmp_path / "other.npz"])
+    assert sha256_of(nano / "bundle.json") == before
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["nano", "other.npz"]
+
+
+def test_a_bundle_without_mappings_takes_the_boxes_as_they_are(nano: Path) -> None:
+    spec = json.loads((nano / "bundle.json").read_text())
+    spec["input"]["mappings"] = {}
+    (nano / "bundle.json").write_text(json.dumps(spec))
+    bundle = rewrite(nano, "one")
+    assert verify(bundle).crop_levels == 0
+    assert set(of(nano).detectors) == {"none"} and len(of(nano).frames) == len(VIEWS)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_a_model_of_probabilities_in_floating_point(channels: int, tmp_path: Path) -> None:
+    """Its steps are 255ths of what the probabilities span, and not of their logarithms, which have no end."""
+    (tmp_path / "model.tflite").write_bytes(softmax_of_means(channels))
+    spec: dict[str, Any] = {"labels": ["a", "b", "c"], "input": {"side": 16, "mappings": {}}}
+
+    def made(runtime: Runtime, kernels: str) -> Classifier:
+        return Classifier(
+            tmp_path / "model.tflite", runtime, kernels=kernels, pixels=(-1.0, 1.0), output="probabilities"
+        )
+
+    told = write_golden(tmp_path / NAME, spec, made, "usual")
+    golden = of(tmp_path)
+    probabilities = np.exp(next(iter(golden.columns.values())))
+    np.testing.assert_allclose(probabilities.sum(1), 1, atol=1e-5)
+    assert told["step"] == golden.step == pytest.approx((probabilities.max() - probabilities.min()) / 255)
+    assert golden.steps[[0, 255]].tolist() == [-1.0, 1.0] and golden.steps.dtype == np.float32
+    assert golden.measured.steps < 0.01, "floating point rounds far below a step"
+
+
+def softmax_of_means(channels: int) -> bytes:
+    """A float32 TFLite file: softmax of three weights by means over the image (1, 16, 16, channels)."""
+    import tensorflow as tf
+
+    from convert.tflite import quiet_tensorflow
+
+    class Means(tf.Module):
+        @tf.function(input_signature=[tf.TensorSpec((1, 16, 16, channels), tf.float32)])
+        def __call__(self, image: Any) -> Any:
+            rows = tf.reduce_mean(image, axis=(2, 3))
+            return tf.nn.softmax(tf.matmul(rows, tf.constant(np.linspace(-2, 3, 48).reshape(16, 3), tf.float32)))
+
+    module = Means()
+    with quiet_tensorflow():
+        converter = tf.lite.TFLiteConverter.from_concrete_functions([module.__call__.get_concrete_function()], module)
+        content: bytes = converter.convert()
+    return content

@@ -1,0 +1,76 @@
+"""Offsets raise what is given too seldom, never much at accuracy's cost, and stand in the last layer and the history."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from builders import class_tree
+
+from convert.offsets import ALLOWED, choose, main
+from convert.tflite import load_keras
+from fer_edge.errors import NotEnoughData, UsageError
+from fer_edge.labels import LABELS
+
+
+def shy(n: int = 2000, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """Logits that give class 2 too seldom, and labels."""
+    rng = np.random.default_rng(seed)
+    y = rng.choice(4, n, p=[0.4, 0.3, 0.2, 0.1])
+    logits = 2 * np.eye(4)[y] + rng.normal(0, 1.2, (n, 4))
+    logits[:, 2] -= 1.5
+    return logits, y
+
+
+def test_what_is_given_too_seldom_is_raised() -> None:
+    logits, y = shy()
+    found = choose(logits, y)
+    assert found.values[2] == max(found.values) > 0.3 and 0 < found.strength <= 1
+    assert found.weakest_recall[1] > found.weakest_recall[0] + 0.1
+    assert found.accuracy[1] >= found.accuracy[0] - ALLOWED
+    again, truth = shy(seed=1)
+    hits = (again + np.array(found.values)).argmax(1) == truth
+    assert hits[truth == 2].mean() > (again.argmax(1) == truth)[truth == 2].mean() + 0.1, "on images it did not see too"
+
+
+def test_a_model_that_needs_none_gets_none_to_speak_of() -> None:
+    rng = np.random.default_rng(0)
+    y = np.arange(800) % 4
+    found = choose(6 * np.eye(4)[y] + rng.normal(0, 1, (800, 4)), y)
+    assert max(map(abs, found.values)) < 0.05
+
+
+def test_too_few_images_of_a_class_are_refused() -> None:
+    logits, y = shy(100)
+    with pytest.raises(NotEnoughData, match="of each"):
+        choose(logits, y)
+
+
+def test_the_command_changes_the_last_layer_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from dataclasses import replace
+
+    from convert.data import load
+    from convert.model import Network
+    from convert.train import RECIPES, train
+
+    tree = class_tree(tmp_path / "tree", {p: dict.fromkeys(LABELS, 30) for p in ("train", "validation")})
+    run = tmp_path / "run"
+    net = Network(stem=16, widths=(16,), strides=(2,), dense=0, block_dropout=0.0, head_dropout=0.0)
+    train(load(tree), run, net, replace(RECIPES["paper"], epochs=2, batch=30, learning_rate=1e-3))
+    before = load_keras(run / "model.keras").get_weights()
+    assert main([str(run), "--data", str(tree)]) == 0
+    assert "weakest recall" in capsys.readouterr().out
+    after = load_keras(run / "model.keras").get_weights()
+    told = json.loads((run / "history.json").read_text())["offsets"]
+    assert all(np.array_equal(a, b) for a, b in zip(before[:-1], after[:-1], strict=True))
+    assert np.allclose(after[-1] - before[-1], [told["values"][label] for label in LABELS], atol=1e-5)
+    assert main([str(run), "--data", str(tree)]) == UsageError.exit_code
+    assert "has offsets already" in capsys.readouterr().err
+    other = class_tree(tmp_path / "other", {p: dict.fromkeys(LABELS, 20) for p in ("train", "validation")})
+    history = json.loads((run / "history.json").read_text())
+    del history["offsets"]
+    (run / "history.json").write_text(json.dumps(history))
+    assert main([str(run), "--data", str(other)]) == UsageError.exit_code
+    assert "not the set" in capsys.readouterr().err

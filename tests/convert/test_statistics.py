@@ -1,0 +1,100 @@
+"""The tests of a difference: against scikit-learn, scipy, cases counted by hand, and how often they err on known truths."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy.stats import binomtest
+from sklearn.metrics import roc_auc_score
+
+from convert.bootstrap import auc_draws, margin, resamples
+from convert.statistics import areas, holm, mean_area, placements, proportions, score_z
+
+
+def hits(n: int, lost: int, won: int, kept: int) -> tuple[np.ndarray, np.ndarray]:
+    """Hits of float and int8 on n images, of which so many were lost, won, and right in both."""
+    f, q = np.zeros(n, bool), np.zeros(n, bool)
+    f[:lost] = True
+    q[lost : lost + won] = True
+    f[lost + won : lost + won + kept] = q[lost + won : lost + won + kept] = True
+    return f, q
+
+
+def test_a_known_difference() -> None:
+    """200 images, of which 10 are lost and 2 won: −4 points, and by the binomial about ±3.3 around that."""
+    told = proportions(*hits(200, 10, 2, 100), margin=0.01)
+    assert told.difference == pytest.approx(-0.04)
+    assert (told.float, told.int8) == (pytest.approx(110 / 200), pytest.approx(102 / 200))
+    se = np.sqrt(12 / 200 - 0.04**2) / np.sqrt(200)
+    assert told.low == pytest.approx(-0.04 - 1.96 * se, abs=0.007)
+    assert told.high == pytest.approx(-0.04 + 1.96 * se, abs=0.007)
+    assert told.changed_p == pytest.approx(binomtest(10, 12).pvalue)
+    assert told.worse and not told.within
+
+
+def test_the_score_is_mcnemars_without_a_margin() -> None:
+    assert score_z(17, 6, 300, 0.0) == pytest.approx((17 - 6) / np.sqrt(17 + 6))
+    assert score_z(0, 0, 300, 0.0) == 0.0
+
+
+@pytest.mark.parametrize(("n", "lost_rate", "won_rate"), [(400, 0.03, 0.01), (3000, 0.015, 0.005), (150, 0.06, 0.0)])
+def test_the_score_errs_as_often_as_it_says(n: int, lost_rate: float, won_rate: float) -> None:
+    """Where the true loss is the margin itself, “within” is said in 5 % of the cases, and “worse” too."""
+    rng = np.random.default_rng(1)
+    kinds = rng.multinomial(n, [lost_rate, won_rate, 1 - lost_rate - won_rate], 4000)
+    z = np.array([score_z(int(lost), int(won), n, lost_rate - won_rate) for lost, won, _ in kinds])
+    assert np.mean(z < -1.645) == pytest.approx(0.05, abs=0.025)
+    assert np.mean(z > 1.645) == pytest.approx(0.05, abs=0.025)
+
+
+def test_more_images_decide_what_few_cannot() -> None:
+    few, many = proportions(*hits(150, 1, 1, 100), margin=0.01), proportions(*hits(7000, 47, 47, 4700), margin=0.01)
+    assert not few.within and not few.worse
+    assert many.within and not many.worse
+
+
+@pytest.fixture
+def scores() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(1)
+    y = rng.integers(0, 3, 900)
+    f = (np.eye(3)[y] + rng.normal(0, 1.0, (900, 3))).astype(np.float32)
+    q = np.round((f + rng.normal(0, 0.2, f.shape)) * 8) / 8  # steps: many ties
+    return f, q.astype(np.float32), y
+
+
+def test_placements_are_the_area(scores: tuple[np.ndarray, np.ndarray, np.ndarray]) -> None:
+    _, q, y = scores
+    mine = y == 1
+    places = placements(q[:, 1], mine)
+    assert places[mine].mean() == pytest.approx(roc_auc_score(mine, q[:, 1]))
+    assert places[~mine].mean() == pytest.approx(roc_auc_score(mine, q[:, 1]))
+
+
+def test_delongs_interval_is_the_bootstraps(scores: tuple[np.ndarray, np.ndarray, np.ndarray]) -> None:
+    f, q, y = scores
+    weights = np.ascontiguousarray(resamples(len(y), 3000).T)
+    draws = []
+    for k in range(3):
+        a, b = margin(f, k), margin(q, k)
+        draws.append(auc_draws(b, y == k, weights) - auc_draws(a, y == k, weights))
+        told = areas(a, b, y == k, 0.01)
+        assert told.difference == pytest.approx(roc_auc_score(y == k, b) - roc_auc_score(y == k, a))
+        low, high = np.quantile(draws[-1], (0.025, 0.975))
+        assert (told.low, told.high) == (pytest.approx(low, abs=7e-4), pytest.approx(high, abs=7e-4))
+    margins = [np.stack([margin(x, k) for k in range(3)], 1) for x in (f, q)]
+    told = mean_area(margins[0], margins[1], y, 0.005)
+    low, high = np.quantile(np.mean(draws, 0), (0.025, 0.975))
+    assert (told.low, told.high) == (pytest.approx(low, abs=5e-4), pytest.approx(high, abs=5e-4))
+
+
+def test_equal_scores_differ_by_nothing_and_one_image_tells_nothing() -> None:
+    score = np.arange(20.0)
+    same = areas(score, score, score > 15, 0.01)
+    assert (same.low, same.high, same.within) == (0.0, 0.0, True)
+    alone = areas(score, score, score > 18, 0.01)
+    assert (alone.low, alone.within_p, alone.within) == (None, None, False)
+
+
+def test_holm_by_hand() -> None:
+    assert holm([0.01, 0.04, 0.03, 0.5]) == pytest.approx([0.04, 0.09, 0.09, 0.5])
+    assert holm([]) == []

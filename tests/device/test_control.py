@@ -1,0 +1,169 @@
+"""Pause, resume and reload, asked of a real process with a camera of its own."""
+
+from __future__ import annotations
+
+import stat
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from fakes import FakeClock
+
+from device.clock import SystemClock
+from device.system.control import Pause, pause, reload, resume
+from device.system.status import Status, StatusFile, look
+from fer_edge.errors import UsageError
+
+# What a loop does about all this, without a camera: looks at the flags at each turn and shows its state.
+LOOP = """
+import signal, sys
+from pathlib import Path
+from device.clock import SystemClock
+from device.system.control import Pause
+from device.system.status import Status, StatusFile
+
+runtime, journal, deaf = Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3:] == ["deaf"]
+clock, reloads = SystemClock(), []
+signal.signal(signal.SIGHUP, lambda *_: reloads.append(1))
+asked = Pause("camera", runtime, journal)
+with StatusFile(runtime, "camera", clock, 10.0, 5.0) as file:
+    print("ready", flush=True)
+    while True:
+        paused = asked.asked() and not deaf
+        file.write(Status("paused" if paused else "running", "0", str(journal), frames={"reloads": len(reloads)}))
+        clock.sleep(0.05)
+"""
+
+
+@contextmanager
+def loop(tmp_path: Path, *arguments: str) -> Iterator[subprocess.Popen]:
+    """A process that shows itself in `tmp_path/run` and keeps its journal in `tmp_path/log`; killed at the end."""
+    command = [sys.executable, "-c", LOOP, str(tmp_path / "run"), str(tmp_path / "log"), *arguments]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=Path(__file__).parents[2]) as process:
+        assert process.stdout is not None
+        try:
+            assert process.stdout.readline() == "ready\n"
+            clock = SystemClock()
+            while not look("camera", [tmp_path / "run"], clock).running:
+                clock.sleep(0.02)
+            yield process
+        finally:
+            process.kill()
+
+
+def state(tmp_path: Path) -> str:
+    return look("camera", [tmp_path / "run"], SystemClock()).fields["state"]
+
+
+def test_a_pause_holds_until_it_is_ended_whatever_happens_between(tmp_path: Path) -> None:
+    folders, clock = [tmp_path / "absent", tmp_path / "run"], SystemClock()
+    with loop(tmp_path):
+        assert state(tmp_path) == "running"
+        said = pause("camera", folders, clock)
+        assert said == "camera is paused, its camera closed; `fer-edge resume` ends it, a restart does not"
+        assert state(tmp_path) == "paused"
+    with loop(tmp_path):  # the first was killed
+        assert state(tmp_path) == "paused"
+    for flag in (tmp_path / "run").iterdir():  # a reboot empties what is in memory
+        flag.unlink()
+    with loop(tmp_path):
+        assert state(tmp_path) == "paused"
+        assert resume("camera", folders, clock) == "camera goes on"
+        assert state(tmp_path) == "running"
+    with loop(tmp_path):
+        assert state(tmp_path) == "running"
+
+
+def test_an_instance_that_does_not_obey(tmp_path: Path) -> None:
+    with loop(tmp_path, "deaf"), pytest.raises(UsageError, match="asked to pause and did not within 5 s"):
+        pause("camera", [tmp_path / "run"], SystemClock())
+
+
+def test_reload_is_a_hangup(tmp_path: Path) -> None:
+    folders, clock = [tmp_path / "run"], SystemClock()
+    with pytest.raises(UsageError, match="nothing to reload"):
+        reload("camera", folders, clock)
+    with loop(tmp_path) as process:
+        assert (
+            reload("camera", folders, clock) == "camera reads its settings again; what it made of them, it says itself"
+        )
+        end_ns = clock.mono_ns() + 10_000_000_000
+        while not (count := look("camera", folders, clock).fields["frames"]["reloads"]) and clock.mono_ns() < end_ns:
+            clock.sleep(0.02)
+        assert count == 1 and process.poll() is None
+
+
+def test_one_that_does_not_run_starts_paused(tmp_path: Path) -> None:
+    folders, clock, journal = [tmp_path / "run"], FakeClock(), tmp_path / "log"
+    for ask in (pause, resume):
+        with pytest.raises(UsageError, match=r"no instance of that name runs.*--name.*--log"):
+            ask("camera", folders, clock)
+    assert pause("camera", folders, clock, journal) == "camera does not run; it will start paused"
+    assert Pause("camera", tmp_path / "run", journal).asked()
+    assert Pause("camera", tmp_path / "elsewhere", journal).asked(), "a service has a folder of its own"
+    assert resume("camera", folders, clock, journal) == "camera does not run; it will not start paused"
+    assert not Pause("camera", tmp_path / "run", journal).asked()
+
+
+def test_one_that_crashed_is_known_by_what_it_left(tmp_path: Path) -> None:
+    with loop(tmp_path):
+        pass
+    assert pause("camera", [tmp_path / "run"], FakeClock()) == "camera does not run; it will start paused"
+    assert Pause("camera", tmp_path / "other", tmp_path / "log").asked()
+
+
+@pytest.mark.parametrize("lost", ["run", "log"])
+def test_one_flag_is_enough(tmp_path: Path, lost: str) -> None:
+    asked = Pause("camera", tmp_path / "run", tmp_path / "log")
+    assert not asked.asked()
+    assert asked.set() == ()
+    for path in (tmp_path / lost).iterdir():
+        path.unlink()
+    (tmp_path / lost).rmdir()  # as when a journal is removed under a running loop
+    assert asked.asked()
+    asked.clear()
+    asked.clear()
+    assert not asked.asked()
+
+
+def test_a_pause_on_a_disk_that_takes_nothing_is_told(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    asked = Pause("camera", tmp_path / "run", tmp_path / "file/log")
+    (failed,) = asked.set()
+    assert "file/log/paused cannot be made (Not a directory)" in failed
+    assert asked.asked()
+    neither = Pause("camera", tmp_path / "file/run", tmp_path / "file/log")
+    with pytest.raises(UsageError, match="nothing is paused; try with sudo"):
+        neither.set()
+    assert not neither.asked()
+
+
+def test_instances_are_paused_one_by_one(tmp_path: Path) -> None:
+    front = Pause("front", tmp_path / "run", tmp_path / "log/front")
+    back = Pause("back", tmp_path / "run", tmp_path / "log/back")
+    front.set()
+    assert front.asked() and not back.asked()
+
+
+def test_flags_are_for_all_to_see_and_their_folder_for_its_owner(tmp_path: Path) -> None:
+    asked = Pause("camera", tmp_path / "run", tmp_path / "log")
+    asked.set()
+    assert all(stat.S_IMODE(flag.stat().st_mode) & 0o444 for flag in asked.flags)
+    assert {stat.S_IMODE(flag.parent.stat().st_mode) for flag in asked.flags} == {0o700}
+
+
+def test_a_process_that_ends_while_it_is_asked_is_paused_too(tmp_path: Path) -> None:
+    class Ends(FakeClock):
+        """Its instance ends while whoever asked it waits."""
+
+        def sleep(self, seconds: float) -> None:
+            super().sleep(seconds)
+            file.__exit__(None, None, None)
+
+    clock = Ends()
+    file = StatusFile(tmp_path / "run", "camera", clock, 10.0, 5.0).__enter__()
+    file.write(Status("running", "0", str(tmp_path / "log")))
+    assert "is paused" in pause("camera", [tmp_path / "run"], clock)

@@ -1,0 +1,147 @@
+"""Crashes: a segment cut at every byte, and a writer killed at random moments. KILLS=200 for a longer night."""
+
+from __future__ import annotations
+
+import os
+import random
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from builders import event
+from fakes import FakeClock
+
+from device.output.journal import Journal
+from device.output.repair import repair
+from fer_edge.events import SCHEMA, Event
+from fer_edge.logbook import read
+
+ROOT = Path(__file__).parents[2]
+KILLS = int(os.environ.get("KILLS", "20"))
+
+
+def a_segment(folder: Path, lines: int = 4) -> Path:
+    with Journal(folder, FakeClock()) as journal:
+        journal.append(event("header", 0, schema=SCHEMA, labels=["angry", "überrascht"]))
+        for seq in range(1, lines):
+            journal.append(event("reading", seq, label="überrascht"))
+    assert journal.path is not None
+    return journal.path
+
+
+def test_a_segment_cut_at_any_byte_keeps_every_line_before_the_cut(memory_path: Path) -> None:
+    segment = a_segment(memory_path)
+    whole = segment.read_bytes()
+    lines = whole.splitlines(keepends=True)
+    assert len(lines) == 4
+    for size in range(len(whole) + 1):
+        segment.write_bytes(whole[:size])
+        kept = b"".join(line for n, line in enumerate(lines) if len(b"".join(lines[: n + 1])) <= size)
+        with Journal(memory_path, FakeClock()) as journal:  # the next start
+            told = [(found.segment, found.cut_bytes) for found in journal.repairs]
+            assert told == ([(segment.name, size - len(kept))] if size > len(kept) else [])
+            journal.append(event("header", 0, schema=SCHEMA))
+        assert (segment.read_bytes() if segment.exists() else b"") == kept
+        items = list(read(memory_path))
+        assert [item for item in items if not isinstance(item, Event)] == [], "repaired, nothing is damaged"
+        assert len(items) == kept.count(b"\n") + 1
+        assert journal.path is not None
+        journal.path.unlink()
+
+
+@pytest.mark.parametrize(
+    ("end", "cut"),
+    [
+        (b"\x00" * 5000, True),  # a power cut: the size was written, the bytes were not
+        (b"\x00" * 100 + b"\n", True),
+        (b'{"kind":"reading"\n{"torn', True),
+        (b"\xff\xfe\n", True),
+        (b"x" * 200_000, True),  # more than is looked at at once
+        (b"x\n" * 40_000, True),
+        (b"[1]\n3\n", True),
+        (b'{"kind":"of a newer version","new":1}\n', False),
+        (b"", False),
+    ],
+)
+def test_whatever_stands_behind_the_last_line_is_cut(tmp_path: Path, end: bytes, cut: bool) -> None:
+    segment = a_segment(tmp_path, lines=1000)
+    whole = segment.read_bytes()
+    segment.write_bytes(whole + end)
+    told = repair(segment)
+    assert segment.read_bytes() == (whole if cut else whole + end)
+    assert (told is not None) == cut
+    if told is not None:
+        assert told.cut_bytes == len(end)
+        assert str(told).startswith(f"{segment.name} ended in the middle of a line") and f"{len(end)} bytes" in str(
+            told
+        )
+        assert told.body() == {"segment": segment.name, "cut_bytes": len(end)}
+
+
+def test_damage_in_the_middle_is_left_to_the_reader(tmp_path: Path) -> None:
+    segment = a_segment(tmp_path)
+    lines = segment.read_bytes().splitlines(keepends=True)
+    segment.write_bytes(lines[0] + b"\x00" * 50 + b"\n" + lines[2])
+    assert repair(segment) is None
+
+
+WRITER = """
+import random, sys
+from pathlib import Path
+from device.clock import SystemClock
+from device.output.journal import Journal
+from fer_edge.events import SCHEMA, Event
+
+folder, seed = Path(sys.argv[1]), int(sys.argv[2])
+rng, clock = random.Random(seed), SystemClock()
+with Journal(folder, clock, budget_bytes=64 << 20) as journal:
+    journal.append(Event("header", 0, "b", 0.0, "w", "synced", {"schema": SCHEMA, "run": seed}))
+    print(0, flush=True)
+    seq = 0
+    while True:
+        note = "x" * rng.choice([20, 2000, 60_000])  # a long write is likelier to be cut short
+        for _ in range(rng.randrange(1, 100)):
+            seq += 1
+            journal.append(Event("reading", seq, "b", float(seq), "w", "synced", {"note": note}))
+        journal.sync()
+        print(seq, flush=True)
+"""
+
+
+def kill_a_writer(folder: Path, seed: int, after_s: float) -> int:
+    """The seq of the last line that a real writing process knew to be safe before it was killed in the midst."""
+    command = [sys.executable, "-c", WRITER, str(folder), str(seed)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT) as writer:
+        assert writer.stdout is not None
+        told = [writer.stdout.readline()]
+        time.sleep(after_s)
+        writer.kill()
+        told += writer.stdout.readlines()
+    assert writer.returncode == -9, "it ended by itself"
+    return int([line for line in told if line.endswith("\n")][-1])
+
+
+def test_a_writer_killed_at_random_moments_loses_nothing_that_was_synced(memory_path: Path) -> None:
+    rng = random.Random(5)
+    torn = 0
+    for seed in range(KILLS):
+        folder = memory_path / str(seed)
+        before = a_segment(folder)
+        whole = before.read_bytes()
+        safe = kill_a_writer(folder, seed, rng.uniform(0.0, 0.03))
+        with Journal(folder, FakeClock()) as journal:  # the next start
+            assert len(journal.repairs) <= 1
+            torn += len(journal.repairs)
+        assert before.read_bytes() == whole, "the run before it was not touched"
+        items = list(read(folder))[4:]
+        assert [item for item in items if not isinstance(item, Event)] == [], "after the repair nothing is damaged"
+        run = [item.seq for item in items if isinstance(item, Event) and item.kind == "reading"]
+        assert run == list(range(1, len(run) + 1)), "every line to the last, in order"
+        assert safe <= len(run) <= safe + 100, (
+            f"of {safe} synced lines {len(run)} are there: the last batch may be lost"
+        )
+        shutil.rmtree(folder)
+    print(f"{torn} of {KILLS} kills tore a line")  # shown with -s: how often depends on the machine

@@ -1,0 +1,143 @@
+"""What systemd hears, on a real datagram socket, and that nothing is said where nobody listens."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from fakes import FakeClock
+
+from device.system.notify import Notify
+
+SECOND = 1_000_000_000
+
+
+@contextmanager
+def listener(name: str) -> Iterator[tuple[dict[str, str], socket.socket]]:
+    """The environment that systemd would give, and the socket it hears on; it never waits."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK) as node:
+        node.bind(f"\0{name[1:]}" if name.startswith("@") else name)
+        yield {"NOTIFY_SOCKET": name}, node
+
+
+def heard(node: socket.socket) -> list[str]:
+    """All datagrams that came, in order."""
+    found = []
+    while True:
+        try:
+            found.append(node.recv(4096).decode())
+        except BlockingIOError:
+            return found
+
+
+@pytest.mark.parametrize("name", ["{}/notify", "@fer-edge-test-{pid}"])
+def test_a_life(tmp_path: Path, name: str) -> None:
+    with listener(name.format(tmp_path, pid=os.getpid())) as (environ, node):
+        notify = Notify(FakeClock(), environ)
+        notify.status("waiting for the camera")
+        notify.status("waiting for the camera")
+        notify.ready("running")
+        notify.status("running")
+        notify.status("two\nlines")
+        notify.reloading(1_234_567_899)
+        notify.ready("running")
+        notify.fed()
+        notify.stopping("stopped by SIGTERM")
+        assert heard(node) == [
+            "STATUS=waiting for the camera",
+            "READY=1\nSTATUS=running",
+            "STATUS=two lines",
+            # one datagram: systemd 253 and later take no reload without its time
+            "RELOADING=1\nMONOTONIC_USEC=1234567\nSTATUS=reading the settings again",
+            "READY=1\nSTATUS=running",
+            "STOPPING=1\nSTATUS=stopped by SIGTERM",
+        ], "without a watchdog nothing is fed"
+
+
+def watched(environ: dict[str, str], **more: str) -> tuple[FakeClock, Notify]:
+    clock = FakeClock()
+    return clock, Notify(clock, {**environ, "WATCHDOG_USEC": "30000000", **more})
+
+
+def test_the_watchdog_is_fed_by_frames_each_half_interval(tmp_path: Path) -> None:
+    with listener(f"{tmp_path}/notify") as (environ, node):
+        clock, notify = watched(environ, WATCHDOG_PID=str(os.getpid()))
+        assert notify.watchdog_s == 30.0
+        fed_s = []
+        for tenth in range(601):  # a minute at ten frames a second
+            notify.fed()
+            fed_s += [tenth / 10] * len(heard(node))
+            clock.sleep(0.1)
+        assert fed_s == [0, 15, 30, 45, 60]
+
+
+def test_without_a_frame_nothing_feeds_the_watchdog(tmp_path: Path) -> None:
+    with listener(f"{tmp_path}/notify") as (environ, node):
+        clock, notify = watched(environ)
+        notify.fed()
+        for _ in range(40):
+            clock.sleep(1.0)
+            notify.status(f"turn {clock.mono_ns()}")
+        assert [said for said in heard(node) if "WATCHDOG" in said] == ["WATCHDOG=1"]
+        notify.excused()
+        assert heard(node) == ["WATCHDOG=1"]
+
+
+@pytest.mark.parametrize("usec", ["", "0", "-5", "soon", "²"])
+def test_an_interval_that_is_none(tmp_path: Path, usec: str) -> None:
+    with listener(f"{tmp_path}/notify") as (environ, node):
+        notify = Notify(FakeClock(), {**environ, "WATCHDOG_USEC": usec})
+        notify.fed()
+        assert notify.watchdog_s == 0 and heard(node) == []
+
+
+def test_the_watchdog_of_another_process_is_not_fed(tmp_path: Path) -> None:
+    with listener(f"{tmp_path}/notify") as (environ, node):
+        _, notify = watched(environ, WATCHDOG_PID=str(os.getppid()))
+        notify.fed()
+        assert heard(node) == []
+
+
+@pytest.mark.parametrize("name", ["", "relative", "{}/absent", "vsock:2:1234", "@fer-edge-nobody-listens-{pid}"])
+def test_where_nobody_listens_nothing_happens(tmp_path: Path, name: str) -> None:
+    notify = Notify(FakeClock(), {"NOTIFY_SOCKET": name.format(tmp_path, pid=os.getpid()), "WATCHDOG_USEC": "1000"})
+    notify.ready("running")
+    notify.fed()
+    notify.stopping("done")
+
+
+def test_a_full_queue_never_holds_up_the_loop(tmp_path: Path) -> None:
+    with listener(f"{tmp_path}/notify") as (environ, node):
+        clock, notify = watched(environ)
+        for _ in range(2000):
+            clock.now_ns += 20 * SECOND
+            notify.fed()
+        assert 1 <= len(heard(node)) < 2000
+
+
+def test_no_descriptor_is_left_behind(tmp_path: Path) -> None:
+    with listener(f"{tmp_path}/notify") as (environ, node):
+        clock, notify = watched(environ)
+        before = len(list(Path("/proc/self/fd").iterdir()))
+        for _ in range(50):
+            clock.now_ns += 20 * SECOND
+            notify.fed()
+            heard(node)
+        assert len(list(Path("/proc/self/fd").iterdir())) == before
+
+
+def test_it_says_what_systemds_own_tool_says(tmp_path: Path) -> None:
+    with listener(f"{tmp_path}/notify") as (environ, node):
+        Notify(FakeClock(), environ).ready("running")
+        ours = {line for said in heard(node) for line in said.split("\n")}
+        assert ours == {"READY=1", "STATUS=running"}
+        if tool := shutil.which("systemd-notify"):
+            command = [tool, "--no-block", "--ready", "--status=running"]
+            subprocess.run(command, env={**os.environ, **environ}, check=True)
+            assert ours <= {line for said in heard(node) for line in said.split("\n")}

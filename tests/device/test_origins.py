@@ -1,0 +1,187 @@
+"""Where settings come from: one file, flags over it, and for each value the place that it was given."""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from device.config import SPECS, Settings
+from device.origins import Configured, digest, flag, load, region, show, shown
+from fer_edge.errors import UsageError
+
+NOWHERE = {"XDG_CONFIG_HOME": "/nonexistent"}  # so that no file of the user who runs the tests is read
+
+
+def toml(tmp_path: Path, text: str) -> Path:
+    path = tmp_path / "fer-edge.toml"
+    path.write_text(text)
+    return path
+
+
+def loaded(tmp_path: Path, text: str, **flags: Any) -> Configured:
+    return load(flags, toml(tmp_path, text), NOWHERE)
+
+
+def test_flags_over_the_file_over_the_defaults(tmp_path: Path) -> None:
+    configured = loaded(
+        tmp_path,
+        'camera = "usb:0"\n\n# fps = 1\nfps = 5\nhold_s = 2.5\n',
+        camera="synthetic",
+        duration_s=None,
+        command="run",  # what a parser gives besides
+    )
+    assert configured.settings == Settings(camera="synthetic", fps=5.0, hold_s=2.5)
+    assert type(configured.settings.fps) is float
+    origins = configured.origins
+    assert origins["camera"] == "flag --camera"
+    assert origins["fps"] == f"{configured.file}:4"
+    assert origins["hold_s"] == f"{configured.file}:5"
+    assert origins["duration_s"] == "default"
+    assert list(origins) == list(SPECS)
+
+
+def test_a_file_can_say_all_that_there_is(tmp_path: Path) -> None:
+    text = """
+camera = '/dev/video2'
+log = "~/journal"
+region = [0, 0.25,  # three
+          1, 0.5]
+wait_camera = true
+budget_bytes = 2_000_000
+"""
+    configured = loaded(tmp_path, text)
+    assert configured.settings == Settings(
+        camera="/dev/video2",
+        log=Path.home() / "journal",
+        region=(0, 0.25, 1, 0.5),
+        wait_camera=True,
+        budget_bytes=2_000_000,
+    )
+    assert configured.origins["region"].endswith(":4")
+    assert configured.origins["wait_camera"].endswith(":6")
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "word"),
+    [
+        ("fps = 5\nrotation = 90\n", 2, "“rotation”; did you mean rotate_deg?"),
+        ("rotate = 90", 1, "did you mean rotate_deg?"),
+        ("wait-camera = true", 1, "did you mean wait_camera?"),
+        ("\n\nhold = 2", 3, "did you mean hold_s?"),
+        ("widht_px = 2", 1, "did you mean width_px?"),
+        ("colour = 'red'", 1, "“colour”; `fer-edge config show` lists them all"),
+        ("fps = 5\n[journal]\nsync_s = 1\n", 2, "the file has no tables"),
+        ("fps = 5\n[camera]\nfps = 1\n", 2, "camera must be text, not a table"),
+        ("\nfps = 'ten'", 2, "fps must be a number, not “ten”"),
+        ("fps = 0", 1, "fps must be more than 0, not 0"),
+        ("threads = 1.5", 1, "threads must be a whole number, not 1.5"),
+        ("per_frame = 1", 1, "per_frame must be true or false, not 1"),
+        ("rotate_deg = 45", 1, "one of 0, 90, 180, 270"),
+        ("log = 5", 1, "log must be a path, not 5"),
+        ("region = [0, 0, 640, 480]", 1, "in shares of it"),
+        ("region = 'left'", 1, "four numbers"),
+        ("# a\nfps = \n", 2, "Invalid value"),
+        ("fps = 5\nfps = 6\n", 2, "Cannot overwrite"),
+        # what looks like a setting within a text or an array is none
+        ('camera = """\nfpss = 1\n"""\nfpss = 1', 4, "did you mean fps?"),
+        ("region = [\n0, 0, # fpss = 1\n1, 1]\r\nfpss = 1", 4, "did you mean fps?"),
+    ],
+)
+def test_what_is_wrong_is_said_with_its_line(tmp_path: Path, text: str, line: int, word: str) -> None:
+    with pytest.raises(UsageError) as refused:
+        loaded(tmp_path, text)
+    said = str(refused.value)
+    assert said.startswith(f"{tmp_path / 'fer-edge.toml'}:{line}: ")
+    assert word in said
+
+
+def test_a_wrong_flag_is_named(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"^--fps: fps must be more than 0"):
+        loaded(tmp_path, "fps = 5", fps=-1.0)
+    with pytest.raises(UsageError, match=r"^--rotate: rotate_deg must be one of"):
+        loaded(tmp_path, "", rotate_deg=7)
+
+
+def test_files_that_are_none(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"absent\.toml cannot be read: No such file"):
+        load({}, tmp_path / "absent.toml", NOWHERE)
+    (tmp_path / "latin.toml").write_bytes('camera = "Küche"'.encode("latin-1"))
+    with pytest.raises(UsageError, match="not UTF-8"):
+        load({}, tmp_path / "latin.toml", NOWHERE)
+
+
+def test_a_file_is_found_where_the_environment_says(tmp_path: Path) -> None:
+    toml(tmp_path, "fps = 3")
+    environ = {"CONFIGURATION_DIRECTORY": str(tmp_path), "STATE_DIRECTORY": "/var/lib/fer-edge"}
+    configured = load({}, environ=environ)
+    assert (configured.settings.fps, configured.file) == (3.0, tmp_path / "fer-edge.toml")
+    assert configured.origins["log"] == "environment: STATE_DIRECTORY"
+    assert load({}, environ=NOWHERE).origins["log"] == "default"
+    assert load({}, environ=NOWHERE).file is None
+
+
+def test_what_is_shown_is_a_file_with_the_same_settings(tmp_path: Path) -> None:
+    before = loaded(
+        tmp_path, 'camera = "a \\"quoted\\" \\u007f name"\nregion = [0, 0, 0.5, 1]\nfps = 0.00001', paused=True
+    )
+    environ = {**NOWHERE, "STATE_DIRECTORY": str(tmp_path)}
+    for commented in (False, True):
+        text = show(before, commented, environ)
+        after = load({}, toml(tmp_path, text), environ).settings
+        assert after.log == tmp_path, "shown as what it comes to"
+        values = {name: getattr(after, name) for name in SPECS if name not in ("log", "runtime")}
+        assert values == {name: getattr(before.settings, name) for name in values}
+    assert "fps = 1e-05" in text and "fer-edge.toml:3" in text
+    assert [name for name, spec in SPECS.items() if f"# {spec.metadata['says']}\n" not in text] == []
+
+
+def test_shown_as_json(tmp_path: Path) -> None:
+    environ = {**NOWHERE, "STATE_DIRECTORY": "/var/lib/fer-edge"}
+    told = json.loads(json.dumps(shown(load({"name": "front"}, toml(tmp_path, "hold_s = 2"), environ), environ)))
+    assert told["file"] == str(tmp_path / "fer-edge.toml")
+    assert list(told["settings"]) == list(SPECS)
+    assert told["settings"]["hold_s"] == {
+        "value": 2.0,
+        "from": f"{tmp_path / 'fer-edge.toml'}:1",
+        "live": True,
+        "says": SPECS["hold_s"].metadata["says"],
+    }
+    assert told["settings"]["log"]["value"] == "/var/lib/fer-edge/front"
+    assert told["settings"]["log"]["from"] == "environment: STATE_DIRECTORY"
+    assert told["settings"]["name"]["from"] == "flag --name"
+    assert told["settings"]["keep_days"]["value"] is None
+
+
+def test_a_password_is_never_shown(tmp_path: Path) -> None:
+    configured = loaded(tmp_path, 'camera = "rtsp://me:secret@cam.local/1?key=hidden"')
+    text = show(configured, True, NOWHERE) + json.dumps(shown(configured, NOWHERE))
+    assert "secret" not in text and "hidden" not in text and "me:" not in text
+    assert '# camera = "rtsp://cam.local/1?…"' in text
+    assert "camera" not in tomllib.loads(show(configured, False, NOWHERE)), "what is not whole is no setting"
+
+
+def test_flags_are_names_without_units() -> None:
+    flags = {name: flag(name) for name in SPECS}
+    assert len(set(flags.values())) == len(SPECS)
+    assert [flags[name] for name in ("duration_s", "rotate_deg", "budget_bytes", "wait_camera", "once_s")] == [
+        *("--duration", "--rotate", "--budget", "--wait-camera", "--once-s")
+    ]
+
+
+def test_a_region_as_typed() -> None:
+    assert Settings(region=region("0.25,0,.5,1")).region == (0.25, 0.0, 0.5, 1.0)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="could not convert"):
+        region("left")
+
+
+def test_digest_is_of_what_shapes_the_lines() -> None:
+    plain = digest(Settings())
+    assert plain == digest(
+        Settings(camera="rtsp://me:secret@cam/1", log=Path("/elsewhere"), name="front", duration_s=3)
+    )
+    assert plain != digest(Settings(hold_s=2.0))
+    assert len(plain) == 12 and int(plain, 16) >= 0

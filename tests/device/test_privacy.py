@@ -1,0 +1,71 @@
+"""What --explain-privacy says follows from the settings, and leaves out nothing that a journal holds."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from device.config import Settings
+from device.privacy import explain
+from fer_edge.events import KINDS
+
+ROOM = Path(__file__).parents[2] / "device"
+
+
+def said(**values: Any) -> str:
+    """The text for settings, its lines unwrapped."""
+    return " ".join(explain(Settings(**values), {"STATE_DIRECTORY": "/var/lib/fer-edge"}).split())
+
+
+@pytest.mark.parametrize(
+    ("values", "words", "absent"),
+    [
+        ({}, ["in /var/lib/fer-edge, readable", "camera 0", "nothing, to nobody: no network socket"], ["· reading:"]),
+        ({"per_frame": True}, ["· reading: one face of one frame"], ["`per_frame` would add them"]),
+        ({"log": Path("/srv/log"), "runtime": Path("/run/x")}, ["in /srv/log", "in /run/x, in memory"], ["/var/lib"]),
+        ({"budget_bytes": 5_000_000}, ["larger than 5 MB"], []),
+        ({"keep_days": 30.0}, ["30 days at the most"], ["no limit by age"]),
+        ({}, ["no limit by age"], ["days at the most"]),
+        ({"name": "front"}, ["`fer-edge pause --name front`", "/var/lib/fer-edge/front"], []),
+        ({"paused": True}, ["it starts paused"], []),
+        ({"region": (0, 0, 0.5, 1)}, ["only the region [0, 0, 0.5, 1]"], []),
+        (
+            {"camera": "RTSP://me:secret@cam.local/1?key=hidden"},
+            ["to the camera at", "cam.local/1", "nothing else"],
+            ["secret", "hidden", "no network socket"],
+        ),
+        ({"camera": "/home/anna/clip.mp4"}, ["camera clip.mp4"], ["anna"]),
+        ({"camera": "/dev/video0"}, ["camera /dev/video0"], []),
+    ],
+)
+def test_what_is_said(values: dict[str, Any], words: list[str], absent: list[str]) -> None:
+    text = said(**values)
+    assert [word for word in words if word not in text] == []
+    assert [word for word in absent if word in text] == []
+
+
+def test_every_kind_of_line_is_named() -> None:
+    text = said(per_frame=True)
+    assert [kind for kind in KINDS if f"· {kind}:" not in text] == []
+
+
+def test_what_it_promises_of_pictures_and_the_network_holds_in_the_code() -> None:
+    """No name of this room is one that makes an image file, opens a window or an internet socket."""
+    banned = {"imwrite", "imencode", "VideoWriter", "imshow", "AF_INET", "AF_INET6", "create_connection", "urlopen"}
+    modules = {"requests", "http", "urllib.request", "smtplib", "ftplib", "asyncio", "socketserver", "PIL", "imageio"}
+    found = []
+    for file in sorted(ROOM.rglob("*.py")):
+        for node in ast.walk(ast.parse(file.read_text())):
+            name = node.attr if isinstance(node, ast.Attribute) else node.id if isinstance(node, ast.Name) else ""
+            asked = [alias.name for alias in node.names] if isinstance(node, ast.Import | ast.ImportFrom) else []
+            asked += [str(node.module)] if isinstance(node, ast.ImportFrom) else []
+            if name in banned or modules.intersection(asked) or banned.intersection(asked):
+                found.append(f"{file.relative_to(ROOM)}:{getattr(node, 'lineno', 0)}")
+    assert found == []
+
+
+def test_it_can_be_read_on_a_narrow_terminal() -> None:
+    assert max(map(len, explain(Settings(), {"STATE_DIRECTORY": "/var/lib/fer-edge"}).splitlines())) <= 110

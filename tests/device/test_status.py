@@ -1,0 +1,207 @@
+"""The status file of a running instance, and what a reader makes of it: alive, stuck, unwell, gone."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fakes import FakeClock
+
+from device.clock import SystemClock
+from device.system.status import Report, Status, StatusFile, look
+from fer_edge.errors import UsageError
+
+RUNNING = Status("running", "usb:0", "/var/lib/fer-edge", 5.0, {"read": 10, "processed": 9}, {"busy": 1})
+
+
+@pytest.fixture
+def child() -> Iterator[subprocess.Popen]:
+    """A process that is not this one, and is ended by the test or after it."""
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as process:
+        yield process
+        process.kill()
+
+
+def written(folder: Path, status: Status, clock: FakeClock, name: str = "camera") -> StatusFile:
+    file = StatusFile(folder, name, clock, every_s=10.0, stall_s=5.0)
+    file.__enter__()
+    file.write(status)
+    return file
+
+
+def test_what_was_written_is_found(tmp_path: Path) -> None:
+    clock = FakeClock()
+    with StatusFile(tmp_path / "run", "front", clock, every_s=10.0, stall_s=5.0) as file:
+        assert not look("front", [tmp_path / "run"], clock).running, "opened, and nothing said yet"
+        file.write(RUNNING)
+        clock.sleep(2.5)
+        found = look("front", [tmp_path / "absent", tmp_path / "run"], clock)
+        assert (found.running, found.problems, found.folder) == (True, (), tmp_path / "run")
+        assert (found.written_age_s, found.frame_age_s) == (2.5, 2.5)
+        told = json.loads(json.dumps(found.to_json()))
+        assert told["healthy"] and told["state"] == "running" and told["frames"] == {"read": 10, "processed": 9}
+        assert (told["pid"], told["boot"]) == (os.getpid(), "fake-boot")
+        assert found.text() == (
+            "front: well: running, camera usb:0; last frame 2.5 s ago; frames: 10 read, 9 processed; 1 dropped; "
+            "journal /var/lib/fer-edge; clock not set"
+        )
+        assert oct((tmp_path / "run").stat().st_mode)[-3:] == "700"
+        assert not look("camera", [tmp_path / "run"], clock).running, "another name"
+    assert list((tmp_path / "run").iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("values", "after_s", "words"),
+    [
+        ({}, 29, []),
+        ({}, 31, ["has not said anything for 31 s"]),
+        ({"state": "paused"}, 5, []),
+        ({"lines_lost": 7}, 5, []),
+        ({"state": "stopping"}, 5, []),
+        ({"state": "starting", "frame_mono_s": None}, 5, ["still starting"]),
+        ({"state": "waiting", "frame_mono_s": None}, 5, ["waits for its camera"]),
+        ({"state": "lost"}, 5, ["lost"]),
+        ({"frame_mono_s": 0.1}, 0, []),
+        ({"frame_mono_s": -0.1}, 1, ["no frame for 6 s"]),
+        ({"state": "paused", "frame_mono_s": -100.0}, 1, []),
+        ({"journal_trouble": "the disk is full"}, 1, ["the journal: the disk is full; what happens waits in memory"]),
+        ({"problems": ("the power supply is too weak",)}, 1, ["too weak"]),
+        (
+            {"state": "lost", "journal_trouble": "gone", "problems": ("hot",)},
+            1,
+            ["lost", "the journal: gone", "hot"],
+        ),
+    ],
+)
+def test_what_is_not_well(tmp_path: Path, values: dict[str, Any], after_s: float, words: list[str]) -> None:
+    clock = FakeClock()
+    fields = {name: getattr(RUNNING, name) for name in RUNNING.__dataclass_fields__}
+    written(tmp_path, Status(**{**fields, **values}), clock)
+    clock.sleep(after_s)
+    found = look("camera", [tmp_path], clock)
+    assert found.running and len(found.problems) == len(words)
+    for problem, word in zip(found.problems, words, strict=True):
+        assert word in problem
+        assert f"\n  {problem}" in found.text()
+    assert found.to_json()["healthy"] is (not words)
+
+
+def test_an_instance_that_is_gone(tmp_path: Path, child: subprocess.Popen) -> None:
+    clock = FakeClock()
+    written(tmp_path, RUNNING, clock)
+    path = tmp_path / "camera.status.json"
+    told = json.loads(path.read_text())
+
+    def of(**values: Any) -> Report:
+        path.write_text(json.dumps({**told, **values}))
+        return look("camera", [tmp_path], clock)
+
+    assert of().running
+    assert not of(boot="another").running, "the file of another boot"
+    assert not of(pid=child.pid).running, "a number that another process got"
+    started = int(Path(f"/proc/{child.pid}/stat").read_text().rpartition(")")[2].split()[19])
+    assert of(pid=child.pid, pid_started=started).running
+    child.kill()
+    os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)  # it has ended and nobody has asked how: a zombie
+    found = of(pid=child.pid, pid_started=started)
+    assert not found.running
+    child.wait()
+    found = of(pid=child.pid, pid_started=started)
+    assert not found.running and not found.to_json()["healthy"]
+    word = f"its process {child.pid} ended without a word; the journal in /var/lib/fer-edge is as it left it"
+    assert found.text() == f"camera: not running\n  {word}"
+
+
+def test_nothing_is_there(tmp_path: Path) -> None:
+    found = look("camera", [tmp_path, tmp_path / "absent"], FakeClock())
+    assert not found.running
+    assert (
+        found.text()
+        == f"camera: not running\n  no instance of that name runs: nothing in {tmp_path}, {tmp_path}/absent"
+    )
+    (tmp_path / "camera.status.json").write_text("{")
+    assert not look("camera", [tmp_path], FakeClock()).running
+
+
+def test_a_dead_one_does_not_hide_one_that_runs(tmp_path: Path) -> None:
+    clock = FakeClock()
+    written(tmp_path / "a", RUNNING, clock)
+    path = tmp_path / "a/camera.status.json"
+    path.write_text(path.read_text().replace("fake-boot", "before"))
+    written(tmp_path / "b", RUNNING, clock)
+    assert look("camera", [tmp_path / "a", tmp_path / "b"], clock).folder == tmp_path / "b"
+
+
+def test_a_file_of_a_later_version_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "camera.status.json").write_text('{"status": 2, "state": ["something", "else"]}')
+    with pytest.raises(UsageError, match="later version"):
+        look("camera", [tmp_path], FakeClock())
+
+
+def test_the_second_of_a_name_stays_silent_and_leaves_the_file(tmp_path: Path) -> None:
+    clock = FakeClock()
+    first = written(tmp_path, RUNNING, clock)
+    with StatusFile(tmp_path, "camera", clock, 10.0, 5.0) as second:
+        assert second.taken_by == os.getpid()
+        second.write(Status("lost", "usb:1", "/elsewhere"))
+        assert look("camera", [tmp_path], clock).fields["camera"] == "usb:0"
+    assert look("camera", [tmp_path], clock).running
+    first.__exit__(None, None, None)
+    with StatusFile(tmp_path, "camera", clock, 10.0, 5.0) as third:
+        assert third.taken_by is None
+
+
+def test_a_folder_that_takes_nothing_never_stops_the_loop(tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    with StatusFile(folder, "camera", FakeClock(), 10.0, 5.0) as file:
+        folder.rmdir()
+        file.write(RUNNING)
+        assert "cannot be written (No such file or directory)" in file.failure
+        folder.mkdir()
+        file.write(RUNNING)
+        assert file.failure == ""
+
+
+def test_a_folder_of_somebody_else_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(UsageError, match="cannot be made"), StatusFile(tmp_path / "file/run", "a", FakeClock(), 1, 1):
+        pass
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "elsewhere")
+    with (
+        pytest.raises(UsageError, match="not a folder of this user"),
+        StatusFile(tmp_path / "link", "a", FakeClock(), 1, 1),
+    ):
+        pass
+    if os.geteuid() == 0:
+        os.chown(tmp_path / "elsewhere", 12345, 12345)
+        with pytest.raises(UsageError, match="not a folder of this user"):
+            StatusFile(tmp_path / "elsewhere", "a", FakeClock(), 1, 1).__enter__()
+
+
+def test_a_reader_never_sees_half_a_file(tmp_path: Path) -> None:
+    clock = SystemClock()
+    stop = threading.Event()
+    with StatusFile(tmp_path, "camera", clock, 10.0, 5.0) as file:
+        file.write(RUNNING)
+
+        def rewrite() -> None:
+            number = 0
+            while not stop.is_set():
+                number += 1
+                file.write(Status("running", "c" * (1 + 5000 * (number % 2)), "/log", clock.mono_ns() / 1e9))
+
+        writer = threading.Thread(target=rewrite)
+        writer.start()
+        found = [look("camera", [tmp_path], clock) for _ in range(300)]
+        stop.set()
+        writer.join()
+    assert all(report.running for report in found)
+    assert {len(report.fields["camera"]) for report in found} <= {1, 5, 5001}

@@ -1,0 +1,143 @@
+"""Tallies: that every second of a run is in one of three sums, whatever the camera and the loop do."""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from typing import Any
+
+import pytest
+from builders import reading
+
+from device.output.episodes import Rules
+from device.output.tally import Counts, Tally, begin, finish, step
+
+RULES = Rules(unsure_below=0.5)
+S = 1_000_000_000
+
+
+def balanced(bodies: list[dict[str, Any]], start_s: float, end_s: float) -> None:
+    """Checks that minutes follow each other without a hole, and that each second of each is in one sum."""
+    at_s = start_s
+    for body in bodies:
+        assert body["from_mono_s"] == pytest.approx(at_s, abs=0.001)
+        parts = body["observed_s"] + body["unavailable_s"] + body["paused_s"]
+        assert body["seconds"] == pytest.approx(parts, abs=0.002)
+        assert body["face_s"] <= body["observed_s"] + 0.001
+        at_s += body["seconds"]
+    assert at_s == pytest.approx(end_s, abs=0.001)
+    assert all(body["seconds"] == 60 for body in bodies[:-1])
+
+
+def test_a_minute_of_looking() -> None:
+    tally, bodies = begin(10 * S), []
+    for n in range(1, 651):
+        faces = [reading("happy")] if n <= 200 else [reading("happy"), reading("sad", p=0.4)] if n <= 300 else []
+        tally, over = step(tally, faces, 10 * S + n * S // 10, Counts(n * 2, {"busy": n}), RULES)
+        bodies += over
+    bodies += finish(tally, 75 * S + S // 2, Counts(1310, {"busy": 650, "unread": 10}), RULES)
+    balanced(bodies, 10, 75.5)
+    minute, rest = bodies
+    # before the first frame nobody could look
+    assert (minute["observed_s"], minute["unavailable_s"], minute["paused_s"]) == (59.9, 0.1, 0.0)
+    assert minute["face_s"] == pytest.approx(29.9)
+    assert minute["labels_s"] == {"happy": pytest.approx(29.9), "unsure": 10.0}
+    assert minute["faces_max"] == 2
+    assert minute["frames"] == {"read": 1200, "processed": 599} and minute["drops"] == {"busy": 600}
+    assert rest["frames"] == {"read": 110, "processed": 51} and rest["drops"] == {"busy": 50, "unread": 10}
+    assert (rest["seconds"], rest["face_s"], rest["faces_max"]) == (5.5, 0.0, 0)
+
+
+def test_what_is_counted_on_may_be_changed_in_place() -> None:
+    drops: Counter[str] = Counter()
+    tally, bodies = begin(0), []
+    for n in range(1, 1301):
+        drops["busy"] += 1
+        tally, over = step(tally, [], n * S // 10, Counts(n, drops), RULES)
+        bodies += over
+    assert [body["drops"] for body in bodies] == [{"busy": 600}, {"busy": 600}]
+
+
+def test_a_camera_that_is_away_and_comes_back() -> None:
+    tally = begin(0)
+    for n in range(1, 101):
+        tally, _ = step(tally, [], n * S // 10, Counts(), RULES)
+    for n in range(1, 41):  # the loop's turns of a quarter second; the camera is away from 10 s on
+        tally, _ = step(tally, None, 10 * S + n * S // 4, Counts(), RULES)
+    for n in range(1, 101):
+        tally, _ = step(tally, [], 20 * S + n * S // 10, Counts(), RULES)
+    (body,) = finish(tally, 30 * S, Counts(), RULES)
+    balanced([body], 0, 30)
+    assert body["observed_s"] == 19.8 and body["unavailable_s"] == pytest.approx(10.2)
+
+
+@pytest.mark.parametrize(("wait_s", "observed_s"), [(1.9, 3.9), (2.1, 2.0)])
+def test_a_late_frame_is_waited_for_so_long(wait_s: float, observed_s: float) -> None:
+    tally = begin(0)
+    for at_s in (0.0, 1.0, 2.0, 2.0 + wait_s):
+        for turn in range(4):
+            tally, _ = step(tally, None, round((at_s - 0.5 + turn / 10) * S), Counts(), RULES)
+        tally, _ = step(tally, [], round(at_s * S), Counts(), RULES)
+    (body,) = finish(tally, round((2.0 + wait_s) * S), Counts(), RULES)
+    assert body["observed_s"] == observed_s and body["unavailable_s"] == pytest.approx(2 + wait_s - observed_s)
+
+
+def test_a_slow_camera_is_not_away() -> None:
+    tally = begin(0, patience_s=25.0)
+    for n in range(6):
+        tally, _ = step(tally, [], n * 10 * S, Counts(), RULES)
+    (body,) = finish(tally, 50 * S, Counts(), RULES)
+    assert body["observed_s"] == 50.0
+
+
+def test_a_pause_is_its_own_sum_also_over_hours() -> None:
+    tally, bodies = begin(0), []
+    for n in range(1, 51):
+        tally, over = step(tally, [], n * S // 10, Counts(), RULES)
+    for n in range(1, 4 * 7200 + 1):
+        tally, over = step(tally, None, 5 * S + n * S // 4, Counts(), RULES, paused=True)
+        bodies += over
+    tally, over = step(tally, [], 7206 * S, Counts(), RULES)
+    bodies += finish(tally, 7206 * S, Counts(), RULES)
+    balanced(bodies, 0, 7206)
+    assert sum(body["paused_s"] for body in bodies) == pytest.approx(7200)
+    assert sum(body["observed_s"] for body in bodies) == pytest.approx(5.9)
+
+
+def test_a_machine_that_slept_tells_each_minute() -> None:
+    tally, _ = step(begin(0), [], S, Counts(), RULES)
+    tally, bodies = step(tally, [], 601 * S, Counts(), RULES)
+    assert len(bodies) == 10
+    balanced([*bodies, *finish(tally, 601 * S, Counts(), RULES)], 0, 601)
+    assert sum(body["unavailable_s"] for body in bodies) == 600.0
+
+
+def test_a_frame_older_than_the_last_turn_takes_no_time_back() -> None:
+    tally, _ = step(begin(0), None, 10 * S, Counts(), RULES)
+    tally, _ = step(tally, [], 9 * S, Counts(), RULES)
+    tally, _ = step(tally, [], 11 * S, Counts(), RULES)
+    (body,) = finish(tally, 11 * S, Counts(), RULES)
+    assert (body["unavailable_s"], body["observed_s"]) == (10.0, 1.0)
+
+
+def test_an_empty_run_says_nothing() -> None:
+    assert finish(begin(5), 5, Counts(), RULES) == []
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_whatever_happens_every_second_is_accounted_for(seed: int) -> None:
+    rng, now_ns, bodies = random.Random(seed), 7 * S, []
+    tally: Tally = begin(now_ns)
+    read = processed = 0
+    for _ in range(3000):
+        now_ns += round(rng.choice([0.01, 0.1, 0.25, 3.0, 90.0 if rng.random() < 0.1 else 0.1]) * S)
+        what = rng.choice(["frame", "frame", "face", "turn", "pause"])
+        seen = {"frame": [], "face": [reading("sad")]}.get(what)
+        read += rng.randrange(3)
+        processed += seen is not None
+        tally, over = step(tally, seen, now_ns, Counts(read), RULES, paused=what == "pause")
+        bodies += over
+    bodies += finish(tally, now_ns, Counts(read), RULES)
+    balanced(bodies, 7, now_ns / 1e9)
+    assert sum(body["frames"]["read"] for body in bodies) == read
+    assert sum(body["frames"]["processed"] for body in bodies) == processed

@@ -1,0 +1,51 @@
+"""The wall clock, watched: what is told of it, so that a reader can right earlier lines."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from fakes import FakeClock
+
+from device.output.wall import Wall, watch
+
+
+def test_what_is_told_of_a_clock() -> None:
+    clock, wall = FakeClock(), None
+    told: list[dict[str, Any] | None] = []
+
+    def look() -> None:
+        nonlocal wall
+        clock.now_ns += 1_000_000_000
+        wall, body = watch(wall, clock.stamp())
+        told.append(body)
+
+    clock.wall_s = 0.0  # 1970
+    look()
+    look()
+    clock.wall_s, clock.state = 1_767_225_600.5, "synced"
+    look()
+    look()
+    clock.wall_s -= 365 * 86_400.0
+    look()
+    clock.state = "unsynced"
+    look()
+    assert told == [
+        None,
+        None,
+        {"offset_s": 1_767_225_600.5, "from": "unsynced", "to": "synced"},
+        None,
+        {"offset_s": -31_536_000.0, "from": "synced", "to": "synced"},
+        {"offset_s": 0.0, "from": "synced", "to": "unsynced"},
+    ]
+
+
+def test_small_steps_add_up_until_they_are_told() -> None:
+    clock, wall = FakeClock(), None
+    told = []
+    for _ in range(30):
+        wall, body = watch(wall, clock.stamp())
+        told += [body["offset_s"]] if body else []
+        clock.wall_s += 0.3
+    assert told == pytest.approx([1.2] * 7, abs=0.002), "told once they came to more than a second"
+    assert isinstance(wall, Wall)

@@ -1,0 +1,188 @@
+"""The logbook: every released journal is read for ever, damage is named and passed over, and lines get their right times."""
+
+from __future__ import annotations
+
+import shutil
+from collections import Counter
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from builders import event
+
+from fer_edge.events import SCHEMA, Event
+from fer_edge.logbook import Calendar, posix_s, read
+from fer_edge.segments import Damage, last_event, segment_name, segments
+
+JOURNALS = Path(__file__).parents[1] / "fixtures" / "journals"
+
+
+def write(folder: Path, number: int, *lines: Event | bytes) -> Path:
+    """A segment with those lines; bytes stand as they are."""
+    path = folder / segment_name(number)
+    path.write_bytes(b"".join(line if isinstance(line, bytes) else f"{line.line()}\n".encode() for line in lines))
+    return path
+
+
+def seqs(folder: Path) -> list[int]:
+    return [item.seq for item in read(folder) if isinstance(item, Event) and item.kind != "header"]
+
+
+def test_every_schema_has_its_journals() -> None:
+    assert sorted(path.name for path in JOURNALS.iterdir() if path.is_dir()) == [f"v{n + 1}" for n in range(SCHEMA)]
+
+
+def test_schema_1_is_read_as_it_was_written() -> None:
+    items = list(read(JOURNALS / "v1"))
+    (damage,) = [item for item in items if isinstance(item, Damage)]
+    assert str(damage) == "journal-000002.jsonl, line 7: has no end, as a crash or a writer at work leaves it"
+    kinds = Counter(item.kind for item in items if isinstance(item, Event))
+    assert kinds == {"header": 3, "camera": 6, "reading": 16, "end": 2}
+    reading = next(item for item in items if isinstance(item, Event) and item.kind == "reading")
+    assert len(reading.body["p"]) == 7 and reading.clock == "unknown"
+    assert [item.body["state"] for item in items if isinstance(item, Event) and item.kind == "camera"] == [
+        "opened", "closed", "opened", "opened", "lost", "closed",
+    ]  # fmt: skip
+
+
+def test_schema_2_is_read_as_it_was_written() -> None:
+    items = list(read(JOURNALS / "v2"))
+    events = [item for item in items if isinstance(item, Event)]
+    assert len(events) == len(items) == 64
+    from fer_edge.events import KINDS
+
+    assert {item.kind for item in events} == set(KINDS), "every kind is among them"
+    (gap,) = [item for item in events if item.kind == "gap"]
+    assert gap.body["lost"] == {"episode": 12, "tally": 3}
+    before = events[events.index(gap) - 2]
+    assert gap.seq - before.seq == sum(gap.body["lost"].values()), "what is missing is what was counted"
+
+
+def test_both_in_one_folder(tmp_path: Path) -> None:
+    for number, path in enumerate([*segments(JOURNALS / "v1"), *segments(JOURNALS / "v2")], 1):
+        shutil.copy(path, tmp_path / segment_name(number))
+    events = [item for item in read(tmp_path) if isinstance(item, Event)]
+    assert [item.body["schema"] for item in events if item.kind == "header"] == [1] * 3 + [2] * 5
+    assert len(events) == 27 + 64
+
+
+def test_segments_are_in_the_order_of_their_numbers(tmp_path: Path) -> None:
+    for number in (1_000_001, 999_999, 2, 10):
+        write(tmp_path, number, event("reading", 0, number=number))
+    (tmp_path / "journal-000003.jsonl.bak").touch()
+    assert [item.body["number"] for item in read(tmp_path) if isinstance(item, Event)] == [2, 10, 999_999, 1_000_001]
+
+
+@pytest.mark.parametrize(
+    ("damage", "why"),
+    [
+        (b"\x00" * 40 + b"\n", "is empty, as a power cut may leave it"),
+        (b'{"kind":"read\n', 'is no event: b\'{"kind":"read\\n\''),
+        (b'{"kind":"reading","seq":"1","boot":"b","mono_s":1,"wall":"w","clock":"c"}\n', "is no event"),
+        (b'{"kind":"reading","seq":1,"boot":"b","mono_s":null,"wall":"w","clock":"c"}\n', "is no event"),
+        (b"\xff\xff\n", "is no event"),
+        (b"[]\n", "is no event"),
+        (b"\n", "is empty"),
+    ],
+)
+def test_a_damaged_line_is_named_and_the_others_are_read(tmp_path: Path, damage: bytes, why: str) -> None:
+    write(tmp_path, 1, event("header", 0, schema=2), event("reading", 1), damage, event("reading", 2))
+    items = list(read(tmp_path))
+    assert [item.seq for item in items if isinstance(item, Event)] == [0, 1, 2]
+    (told,) = [item for item in items if isinstance(item, Damage)]
+    assert (told.segment, told.number) == ("journal-000001.jsonl", 3) and told.why.startswith(why)
+    assert isinstance(items[2], Damage), "where it was"
+
+
+def test_a_segment_without_its_header_is_read(tmp_path: Path) -> None:
+    write(tmp_path, 1, event("header", 0, schema=2), event("reading", 7))
+    write(tmp_path, 2, b'{"kind":"hea\x00\x00\x00\n', event("reading", 1), event("reading", 2))
+    assert seqs(tmp_path) == [7, 1, 2]
+
+
+def test_a_newer_version_s_segment_is_named_once(tmp_path: Path) -> None:
+    write(tmp_path, 1, event("header", 0, schema=2), event("reading", 1))
+    write(tmp_path, 2, event("header", 0, schema=SCHEMA + 1), event("reading", 1), event("reading", 2))
+    write(tmp_path, 3, event("header", 0, schema=2), event("reading", 5))
+    items = list(read(tmp_path))
+    assert [str(item) for item in items if isinstance(item, Damage)] == [
+        f"journal-000002.jsonl, line 1: has schema {SCHEMA + 1}, this version reads 1 to {SCHEMA}; update fer-edge"
+    ]
+    assert seqs(tmp_path) == [1, 5]
+
+
+def test_a_line_that_stands_twice_is_given_once(tmp_path: Path) -> None:
+    """A batch that reached the card although the force failed is written again, in the next segment."""
+    write(tmp_path, 1, event("header", 0, schema=2), event("reading", 1), event("reading", 2))
+    again = event("header", 0, schema=2, continues="journal-000001.jsonl")
+    write(tmp_path, 2, again, event("reading", 2), event("reading", 3))
+    write(tmp_path, 3, event("header", 0, schema=2), event("reading", 1))
+    assert seqs(tmp_path) == [1, 2, 3, 1]
+
+
+def test_an_empty_journal_and_none(tmp_path: Path) -> None:
+    write(tmp_path, 1)
+    assert list(read(tmp_path)) == []
+    with pytest.raises(FileNotFoundError):
+        list(read(tmp_path / "nothing"))
+
+
+def test_the_last_event_by_the_end_alone(tmp_path: Path) -> None:
+    many = [event("reading", n, note="x" * 100) for n in range(2000)]
+    assert last_event(write(tmp_path, 1, *many, b'{"torn')) == many[-1]
+    assert last_event(write(tmp_path, 2, b"\x00" * 100_000)) is None
+    assert last_event(tmp_path / "nothing") is None
+
+
+def dated(boot: str, mono_s: float, wall: str, clock: str) -> Event:
+    return replace(event(), boot=boot, mono_s=mono_s, wall=wall, clock=clock)
+
+
+def iso(at_s: float) -> str:
+    return datetime.fromtimestamp(at_s, UTC).isoformat()[:19]
+
+
+def test_lines_from_before_the_clock_was_set_get_their_right_time(tmp_path: Path) -> None:
+    early = dated("a", 10.0, "1970-01-01T00:00:10.000Z", "unsynced")
+    later = dated("a", 40.0, "2026-03-01T12:00:40.000Z", "synced")
+    write(tmp_path, 1, early, later)
+    calendar = Calendar(tmp_path)
+    assert [(iso(at_s), known) for at_s, known in map(calendar.at_s, (early, later))] == [
+        ("2026-03-01T12:00:10", True), ("2026-03-01T12:00:40", True),
+    ]  # fmt: skip
+    assert iso(calendar.at_s(later, 5.0)[0]) == "2026-03-01T12:00:05"
+
+
+def test_a_year_s_jump_and_its_undoing_leave_no_trace(tmp_path: Path) -> None:
+    lines = [
+        dated("a", 10.0, "2026-03-01T12:00:10.000Z", "synced"),
+        dated("a", 20.0, "2027-03-01T12:00:20.000Z", "synced"),
+        dated("a", 30.0, "2025-03-01T12:00:30.000Z", "unknown"),
+        dated("a", 40.0, "2026-03-01T12:00:40.000Z", "synced"),
+    ]
+    write(tmp_path, 1, *lines[:2])
+    write(tmp_path, 2, *lines[2:])
+    calendar = Calendar(tmp_path)
+    assert [iso(calendar.at_s(line)[0])[-8:] for line in lines] == ["12:00:10", "12:00:20", "12:00:30", "12:00:40"]
+    assert {iso(calendar.at_s(line)[0])[:10] for line in lines} == {"2026-03-01"}
+
+
+def test_a_boot_that_never_knew_the_time_lies_between_its_neighbours(tmp_path: Path) -> None:
+    lost = dated("b", 10.0, "1970-01-01T00:00:10.000Z", "unsynced")
+    ahead = dated("b", 20.0, "2030-01-01T00:00:00.000Z", "unknown")
+    write(tmp_path, 1, dated("a", 100.0, "2026-03-01T12:00:00.000Z", "synced"))
+    write(tmp_path, 2, lost, ahead)
+    write(tmp_path, 3, dated("c", 50.0, "2026-03-05T12:00:50.000Z", "synced"))
+    calendar = Calendar(tmp_path)
+    assert calendar.boots == ("a", "b", "c")
+    assert (iso(calendar.at_s(lost)[0]), calendar.at_s(lost)[1]) == ("2026-03-01T12:00:00", False)
+    assert (iso(calendar.at_s(ahead)[0]), calendar.at_s(ahead)[1]) == ("2026-03-05T12:00:50", False)
+
+
+def test_where_nothing_is_known_the_clock_is_taken_as_it_stood(tmp_path: Path) -> None:
+    line = dated("a", 10.0, "2026-03-01T12:00:00.000Z", "unknown")
+    write(tmp_path, 1, line)
+    at_s, known = Calendar(tmp_path).at_s(line)
+    assert (iso(at_s), known) == ("2026-03-01T12:00:00", False)
+    assert posix_s("no time") is None

@@ -1,0 +1,122 @@
+"""A network camera that fails in every way we know of, over MJPEG and RTSP: it is back within 2 s of its return."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from device.camera.capture import Capture, Change
+from device.camera.stream import NetworkStream
+from device.clock import SystemClock
+from device.config import Settings
+from tests.system.cameras import Camera, MjpegCamera, RtspCamera
+
+BACK_S = 2.0
+SETTINGS = Settings(stall_s=2.0, same_s=2.0, open_s=5.0, reopen_s=60.0)
+
+
+@pytest.fixture(params=[MjpegCamera, RtspCamera], ids=["mjpeg", "rtsp"])
+def camera(request: pytest.FixtureRequest) -> Iterator[Camera]:
+    made: Camera = request.param()
+    made.start()
+    yield made
+    made.stop()
+
+
+def descriptors() -> int:
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
+def frames(capture: Capture, seconds: float) -> list[tuple[int, ...]]:
+    """The shapes of the frames that came in so many seconds."""
+    end, shapes = time.monotonic() + seconds, []
+    while (left := end - time.monotonic()) > 0:
+        if (frame := capture.take(min(left, 0.25))) is not None:
+            shapes.append(frame.gray.shape)
+    return shapes
+
+
+def first_frame(capture: Capture, limit_s: float) -> float:
+    """Seconds until a frame came."""
+    began = time.monotonic()
+    while time.monotonic() - began < limit_s:
+        if capture.take(0.05) is not None:
+            return time.monotonic() - began
+    raise AssertionError(f"no frame in {limit_s} s")
+
+
+def changes(capture: Capture) -> list[Change]:
+    found = []
+    while (change := capture.change()) is not None:
+        found.append(change)
+    return found
+
+
+def opened(camera: Camera) -> Capture:
+    return Capture(NetworkStream(camera.address, SETTINGS, SystemClock()), SETTINGS, SystemClock())
+
+
+@pytest.mark.parametrize("fault", ["dies", "hang", "freeze"])
+def test_it_is_back_soon_after_its_return(camera: Camera, fault: str) -> None:
+    before = descriptors(), threading.active_count()
+    with opened(camera) as capture:
+        assert len(frames(capture, 2.0)) > 10
+        began = time.monotonic()
+        if fault == "dies":
+            camera.stop()
+        else:
+            camera.behave(fault)
+        late = frames(capture, 5.0)
+        assert len(late) < 60, "a frozen picture is not taken for a camera for long"
+        if fault == "dies":
+            camera.start()
+        else:
+            camera.behave("well")
+        assert first_frame(capture, 10.0) <= BACK_S
+        gone_s = time.monotonic() - began
+        assert len(frames(capture, 2.0)) > 10
+        told = changes(capture)
+    assert [change.state for change in told] == ["lost", "back"]
+    assert told[1].gap_s == pytest.approx(gone_s, abs=SETTINGS.stall_s + BACK_S)
+    assert ({"dies": "ended", "hang": "nothing", "freeze": "same picture"}[fault]) in told[0].reason
+    _settled(before)
+
+
+def test_garbage_is_no_picture(camera: Camera) -> None:
+    if isinstance(camera, RtspCamera):
+        camera = MjpegCamera()  # what an encoder sends is never garbage; the bytes of MJPEG are ours
+        camera.start()
+    with opened(camera) as capture:
+        assert len(frames(capture, 1.0)) > 5
+        camera.behave("garbage")
+        frames(capture, 5.0)
+        camera.behave("well")
+        assert first_frame(capture, 10.0) <= BACK_S
+        assert len(frames(capture, 1.0)) > 5
+        states = [change.state for change in changes(capture)]
+    assert states in ([], ["lost", "back"]), "passed over, or one loss"
+    camera.stop()
+
+
+def test_a_change_of_size_needs_no_restart() -> None:
+    camera = MjpegCamera()
+    camera.start()
+    with opened(camera) as capture:
+        assert set(frames(capture, 1.0)) == {(240, 320)}
+        camera.behave("small")
+        assert len(frames(capture, 2.0)) > 10
+    camera.stop()
+
+
+def _settled(before: tuple[int, int]) -> None:
+    """No descriptor and no thread more than before."""
+    for _ in range(50):
+        if descriptors() <= before[0] and threading.active_count() <= before[1]:
+            return
+        time.sleep(0.1)
+    left = [fd.readlink() for fd in Path("/proc/self/fd").iterdir() if fd.exists()]
+    raise AssertionError(f"{descriptors()} descriptors, {threading.active_count()} threads, before {before}: {left}")
