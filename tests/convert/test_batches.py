@@ -52,7 +52,7 @@ def test_a_batch_depends_on_nothing_but_seed_epoch_and_number() -> None:
 
 
 def test_images_grow_and_the_last_epochs_are_calm() -> None:
-    recipe = replace(RECIPES["edge"], batch=16, epochs=20, label_smoothing=0.0)
+    recipe = replace(RECIPES["edge"], batch=16, epochs=20, label_smoothing=0.0, sides=((0.4, 32), (0.7, 40)))
     sides = [Batches(X, Y, 7, recipe, epoch)[0][0].shape[1] for epoch in range(20)]
     assert sides == [32] * 8 + [40] * 6 + [48] * 6
     blended = [bool((Batches(X, Y, 7, recipe, epoch)[0][1].max(1) < 1).any()) for epoch in range(20)]
@@ -68,7 +68,7 @@ def test_class_balance_weighs_each_class_alike() -> None:
 
 
 def test_a_teacher_answers_to_the_views_of_a_batch(teacher: Path) -> None:
-    recipe = replace(RECIPES["edge"], batch=16, sides=(), temperature=2.0)
+    recipe = replace(RECIPES["edge"], batch=16, sides=(), temperature=2.0, teachers_see="views")
     x, y = Batches(X, Y, 7, recipe, 0, Teachers([teacher], "float32", recipe, X, 7))[0]
     assert y.shape == (16, 14)
     model = build(SMALL)
