@@ -65,8 +65,8 @@ def layers(
             f"the int8 file does not hold the float model's {len(kinds[0])} layers in their order, but parts from them at the"
             f" {at + 1}th; layer by layer it can be compared with the file it was made from"
         )
-    factors = read_back(float_content, int8_content)
-    apply(plain, factors)
+    in_keras = {op.number: plain.keras_layer(op, tuple(known)) for op in plain.layers()}
+    apply(plain, read_back(float_content, int8_content))
     equal = plain.to_bytes()  # the same function in int8's units
     ours = Graph(equal)
     # what gives whole numbers, as an image's shape, has no error
@@ -89,7 +89,7 @@ def layers(
             Layer(
                 name=op.name,
                 kind=op.kind,
-                keras=Graph(float_content).keras_layer(op, tuple(known)),
+                keras=in_keras[op.number],
                 error=total.share(total.error),
                 rounding=total.share(total.rounding),
                 logits=_logit_error(logits, Classifier(alone, pixels=pixels).logits(images)),
