@@ -26,7 +26,9 @@ def page(bundle: Bundle) -> str:
     """The page of a bundle, from the files in it alone. Raises BundleRefused when its parity report cannot be read."""
     parity = json.loads((bundle.path / "parity.json").read_text())
     if parity["verdict"] not in _MOODS:
-        raise UsageError(f"{bundle.name} was not compared with a float model, and a page tells of nothing else; see CARD.md")
+        raise UsageError(
+            f"{bundle.name} was not compared with a float model, and a page tells of nothing else; see CARD.md"
+        )
     if "columns" not in parity:
         raise BundleRefused(f"{bundle.path / 'parity.json'} is of an older version; make the bundle again")
     return _template().render(

@@ -9,9 +9,30 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 ON_DEVICE = sorted([*(ROOT / "device").rglob("*.py"), *(ROOT / "fer_edge").rglob("*.py")])
-ENCODERS = {"imwrite", "imwritemulti", "imencode", "imencodemulti", "VideoWriter", "imshow", "tofile", "dump", "savetxt"}
+ENCODERS = {
+    "imwrite",
+    "imwritemulti",
+    "imencode",
+    "imencodemulti",
+    "VideoWriter",
+    "imshow",
+    "tofile",
+    "dump",
+    "savetxt",
+}
 PICTURES = {"PIL", "imageio", "skimage", "matplotlib", "torchvision"}
-NETWORK = {"socket", "http", "urllib.request", "requests", "ftplib", "smtplib", "asyncio", "socketserver", "xmlrpc", "ssl"}
+NETWORK = {
+    "socket",
+    "http",
+    "urllib.request",
+    "requests",
+    "ftplib",
+    "smtplib",
+    "asyncio",
+    "socketserver",
+    "xmlrpc",
+    "ssl",
+}
 # Who may, and why.
 ALLOWED = {
     ("device/system/notify.py", "socket"),  # one datagram to systemd, AF_UNIX

@@ -33,7 +33,9 @@ BLACK = np.zeros((480, 640), np.uint8)
 
 def settings_of(camera: str, bundle: Path, log: Path, **values: Any) -> Settings:
     """A run that keeps a line for each reading, and whose files for others stand beside its journal."""
-    return Settings(camera, **{"bundle": bundle, "log": log, "runtime": log.parent / "run", "per_frame": True, **values})
+    return Settings(
+        camera, **{"bundle": bundle, "log": log, "runtime": log.parent / "run", "per_frame": True, **values}
+    )
 
 
 def events_of(camera: Path | str, tmp_path: Path, bundle_path: Path, **values: Any) -> list[Event]:
@@ -54,7 +56,9 @@ def check(events: list[Event]) -> dict[str, Any]:
     assert [event.kind for event in events[:2]] == ["header", "camera"]
     assert events[-1].kind == "end"
     tallies = of("tally", events)
-    assert tallies and abs(sum(t.body["seconds"] for t in tallies) - _spanned_s(events)) < 0.5, "every second is told of"
+    assert tallies and abs(sum(t.body["seconds"] for t in tallies) - _spanned_s(events)) < 0.5, (
+        "every second is told of"
+    )
     for t in tallies:
         spent = t.body["observed_s"] + t.body["unavailable_s"] + t.body["paused_s"]
         assert abs(spent - t.body["seconds"]) < 0.01
