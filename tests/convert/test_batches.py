@@ -77,6 +77,20 @@ def test_a_teacher_answers_to_the_views_of_a_batch(teacher: Path) -> None:
     np.testing.assert_allclose(y[:, 7:], odds / odds.sum(1, keepdims=True), atol=1e-5)
 
 
+def test_views_come_again_with_the_answers_they_had(teacher: Path) -> None:
+    recipe = replace(RECIPES["nano"], batch=16, draws=3)
+    teachers = Teachers([teacher], "float32", recipe, X, 7)
+    first, other = (Batches(X, Y, 7, recipe, epoch, teachers)[0] for epoch in (0, 1))
+    assert not np.array_equal(first[0], other[0])
+    asked, teachers.models = teachers.models, []  # who is not asked need not be there
+    again = Batches(X, Y, 7, recipe, 3, teachers)[0]
+    for ours, theirs in zip(again, first, strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+    teachers.models = asked
+    fresh = Batches(X, Y, 7, recipe, 3, Teachers([teacher], "float32", recipe, X, 7))[0]
+    np.testing.assert_allclose(fresh[1], first[1], atol=1e-6)
+
+
 def test_a_teacher_answers_once_to_an_image_and_its_mirror_image(teacher: Path) -> None:
     recipe = replace(PLAIN, temperature=1.0, teachers_see="images")
     teachers = Teachers([teacher, teacher], "float32", recipe, X, 7)
