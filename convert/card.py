@@ -101,13 +101,14 @@ def card(spec: dict[str, Any], parity: dict[str, Any], history: dict[str, Any] |
         "",
         "| | |",
         "|---|---|",
-        f"| file | model.tflite, {cost['bytes']:,} bytes, every operator int8 |",
+        f"| file | model.tflite, {cost['bytes']:,} bytes, {_calculates(spec)} |",
         f"| cost of one face | {cost['multiply_adds'] / 1e6:.1f} M multiply-adds, {cost['parameters']:,} parameters |",
         f"| in | {q['input']['dtype']}, gray 0–255, scale {q['input']['scale']:.6g}, zero point {q['input']['zero_point']} |",
         f"| out | logits, {q['output']['dtype']}, scale {q['output']['scale']:.6g}, zero point {q['output']['zero_point']} |",
         f"| crop | {spec['input']['preprocess']} |",
         f"| float model | float.keras, SHA-256 {made['float_sha256'][:16]}… |",
         f"| calibrated on | {_calibrated_on(made['calibration'])} |",
+        f"| ranges | {_ranges(made['calibration']['ranges'])} |",
         f"| made with | {', '.join(f'{k} {v}' for k, v in made['versions'].items() if v)} |",
     ]
     if history:
@@ -170,6 +171,25 @@ def _words(values: dict[str, Any], but: tuple[str, ...] = ()) -> str:
             continue
         inner = f"({_words(value)})" if isinstance(value, dict) else value
         told.append(f"{key.replace('_', ' ')} {inner}")
+    return ", ".join(told)
+
+
+def _calculates(spec: dict[str, Any]) -> str:
+    kept = spec["provenance"]["calibration"].get("kept_float")
+    return f"int8 but for {', '.join(kept['layers'])} in float" if kept else "every operator int8"
+
+
+def _ranges(choices: dict[str, Any]) -> str:
+    """Choices of convert.ranges in words."""
+    told = [f"of least squared error, a clipped value {choices['clip']:g} times as dear as a rounded one"]
+    if not choices["clip"]:
+        told = ["from the least to the most seen"]
+    if choices["widen"] != 1:
+        told.append(f"{choices['widen']:g} times as wide")
+    if choices["equalize"]:
+        told.append(f"channels equalized by {choices['equalize']:g}")
+    if choices["correct"]:
+        told.append("biases corrected for rounded weights")
     return ", ".join(told)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +14,8 @@ from fer_edge.errors import UsageError
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+    from convert.layer import Layer
 
 STYLE = {
     "font.family": "DejaVu Sans",  # comes with matplotlib: the same letters everywhere
@@ -141,6 +143,24 @@ def confusion_change(drawn: dict[str, Any], labels: list[str]) -> bytes:
         axes.tick_params(length=0)
         axes.spines[:].set_visible(False)
     return svg.getvalue()
+
+
+def by_layer(told: Sequence[Layer], form: str = "png") -> bytes:
+    """The layers' errors, PNG or SVG: at each point of the running model, and what each layer alone does to the logits."""
+    at = np.arange(len(told))
+    with _figure(max(5.0, 0.24 * len(told) + 1.6), 4.2, form) as (figure, made):
+        axes = figure.add_subplot()
+        share = [100 * row.logits for row in told]
+        axes.bar(at, share, color=COLOURS[5], width=0.7, label="logits, from this layer alone")
+        error, rounding = [100 * row.error for row in told], [100 * row.rounding for row in told]
+        axes.plot(at, error, color=COLOURS[0], marker="o", ms=3, label="its output, as it runs")
+        axes.plot(at, rounding, color=COLOURS[4], marker="s", ms=3, ls=":", label="its output, rounded alone")
+        axes.set_xticks(at, [row.name for row in told], rotation=90)
+        axes.set(title="int8's error, RMS in percent of float's standard deviation", ylim=(0, None))
+        axes.grid(axis="y")
+        axes.set_axisbelow(True)
+        axes.legend()
+    return made.getvalue()
 
 
 @contextmanager

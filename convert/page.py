@@ -7,11 +7,11 @@ import re
 from pathlib import Path
 from typing import Any
 
-from convert import figures
+from convert import figures, layers
 from convert.judgement import FAIL, LOGITS_ONLY, OPEN, PASS
 from convert.statistics import Difference
 from fer_edge.bundle import Bundle
-from fer_edge.errors import BundleRefused, UsageError
+from fer_edge.errors import BundleRefused, NotEnoughData, UsageError
 
 _MOODS = {PASS: "pass", FAIL: "fail", OPEN: "open", LOGITS_ONLY: "open"}
 _SENTENCES = {
@@ -23,7 +23,7 @@ _SENTENCES = {
 
 
 def page(bundle: Bundle) -> str:
-    """The page of a bundle, from the files in it alone. Raises BundleRefused when its parity report cannot be read."""
+    """The page of a bundle, from the files in it alone; its layers are run anew. Raises BundleRefused when its parity report cannot be read."""
     parity = json.loads((bundle.path / "parity.json").read_text())
     if parity["verdict"] not in _MOODS:
         raise UsageError(
@@ -39,7 +39,7 @@ def page(bundle: Bundle) -> str:
         sentence=_SENTENCES[parity["verdict"]],
         rows=_rows,
         figures=_figures(parity, bundle),
-        layers="",
+        layers=_layers(bundle),
         provenance=_provenance(bundle, parity),
     )
 
@@ -101,6 +101,16 @@ def _figures(parity: dict[str, Any], bundle: Bundle) -> list[tuple[str, str, str
             _inline(figures.confusion_change(drawn, list(bundle.labels)), "confusion"),
         ),
     ]
+
+
+def _layers(bundle: Bundle) -> dict[str, Any] | None:
+    """The layers on the bundle's own stand-in images: heads, rows and SVG; None where they cannot be told apart."""
+    try:
+        told = layers.of_bundle(bundle)
+    except (UsageError, NotEnoughData):  # no float model, no images, or a file that was not made from it
+        return None
+    rows = [layers.cells(row) for row in told]
+    return {"heads": layers.HEADS, "rows": rows, "svg": _inline(figures.by_layer(told, "svg"), "layers")}
 
 
 def _inline(svg: bytes, name: str) -> str:

@@ -14,7 +14,7 @@ import argparse
 import json
 import sys
 import tempfile
-from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -23,14 +23,17 @@ import numpy as np
 from convert import alone
 from convert.alone import Alone
 from convert.arguments import whole_number
-from convert.calibration import Calibration, from_data
+from convert.calibration import from_data
 from convert.card import card, parity_table
 from convert.columns import SETS
 from convert.floats import Float
+from convert.keep import keep_float as kept
+from convert.keep import price
 from convert.made import Made
 from convert.margins import Margins
 from convert.pack import pack
 from convert.parity import ParityReport
+from convert.ranges import FOR_STAND_IN, Choices, int8
 from convert.refusals import (
     refuse_float_operators,
     refuse_one_answer,
@@ -41,38 +44,31 @@ from convert.refusals import (
 from convert.source import Source, joined, pixels_argument
 from convert.taken import take
 from convert.terms import Terms
-from convert.tflite import converted, converter_of
 from convert.versions import CLAIMED, known, refuse_newer
 from fer_edge.bundle import Bundle, refuse_other_folders
 from fer_edge.classifier import Classifier
 from fer_edge.errors import ParityFailed, UsageError, guarded
 
 
-def to_int8(model: Any, calibration: Calibration, *, packed: bool = True) -> bytes:
-    """The bytes of a TFLite file whose input, output and every operator are int8, by TensorFlow's post-training converter.
+def to_int8(
+    content: bytes,
+    images: np.ndarray,
+    choices: Choices | None = None,
+    *,
+    keep_float: tuple[str, ...] = (),
+    packed: bool = True,
+) -> bytes:
+    """The bytes of a TFLite file whose input, output and every operator are int8, from those of a float one.
 
-    `calibration` chooses the ranges; `packed` leaves out what no interpreter reads (convert.pack). Raises ParityFailed when
-    operators in floating point are left.
+    `images`, uint8 (N, side, side), and `choices` set the ranges (convert.ranges). Layers named in `keep_float` stay in
+    float; `packed` leaves out what no interpreter reads (convert.pack). Raises ParityFailed when operators in floating
+    point are left that nobody asked for, UsageError when the quantizer takes no such model.
     """
-    import tensorflow as tf
-
-    converter = converter_of(model)
-
-    def representative() -> Iterator[list[np.ndarray]]:
-        for image in calibration.x:
-            yield [image[None, :, :, None].astype(np.float32)]
-        # both ends of the pixel range, so that a pixel's value is its int8 value plus 128 on every model
-        for level in (0.0, 255.0):
-            yield [np.full((1, *calibration.x.shape[1:], 1), level, np.float32)]
-
-    converter.optimizations = [tf.lite.Optimize.DEFAULT]
-    converter.representative_dataset = representative
-    converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
-    converter.inference_input_type = tf.int8
-    converter.inference_output_type = tf.int8
-    content = converted(converter)
-    refuse_float_operators(content)
-    return pack(content) if packed else content
+    if keep_float:
+        return kept(content, images, keep_float, choices)
+    made = int8(content, images, choices)
+    refuse_float_operators(made)
+    return pack(made) if packed else made
 
 
 def quantize(
@@ -93,6 +89,8 @@ def quantize(
     """
     terms = terms or Terms(data, seed=seed, threads=threads)
     refuse_other_folders(out)
+    if terms.keep_float and source.is_tflite:
+        raise UsageError(f"--keep-float is for a model that is quantized here; {source.model} is taken as it is")
     if against is not None and not source.is_tflite:
         raise UsageError(f"--float is for a .tflite that exists already; {source.model} is a float model itself")
     with tempfile.TemporaryDirectory(prefix="fer-edge-") as scratch:
@@ -117,19 +115,25 @@ def convert(source: Source, scratch: Path, terms: Terms) -> Made:
     shipped = float_model.stand_in(terms.seed, make=samples is None)
     if samples is not None:
         refuse_one_class(samples)
-        calibration = from_data(samples, seed=terms.seed)
+        calibration, choices = from_data(samples, seed=terms.seed), Choices()
     else:
         assert shipped is not None, "made where there are no data"
-        calibration = shipped.calibration()
+        calibration, choices = shipped.calibration(), FOR_STAND_IN
     refuse_one_answer(theirs, calibration.x, labels, path)
 
     print(f"quantizing {path} on {len(calibration.x)} images ({calibration.origin['kind']})", file=sys.stderr)
-    content = to_int8(float_model.model, calibration)
+    content = to_int8(float_model.content, calibration.x, choices)
+    origin = {**calibration.origin, "ranges": asdict(choices)}
+    if terms.keep_float:
+        whole, content = content, to_int8(float_model.content, calibration.x, choices, keep_float=terms.keep_float)
+        cost = price(whole, content, terms.keep_float, calibration.x)
+        print(cost.sentence(), file=sys.stderr)
+        origin["kept_float"] = cost.to_json()
     refuse_newer(content, terms.claimed)
     model = Classifier(content, threads=terms.threads, output=theirs.output)
     refuse_saturated(model, calibration.x, path)
     report = terms.compare(float_model, model, content, samples, shipped, labels)
-    return Made(source, content, model, card, calibration.origin, report, float_model, shipped, samples)
+    return Made(source, content, model, card, origin, report, float_model, shipped, samples)
 
 
 def table_of(report: ParityReport | Alone) -> str:
@@ -168,6 +172,11 @@ def main(argv: list[str] | None = None) -> int:
         help=f"that must have every operator; default: %(default)s; known are {', '.join(known())}",
     )
     parser.add_argument("--columns", choices=sorted(SETS), default="usual", help="which runtimes of this host compare")
+    parser.add_argument(
+        "--keep-float",
+        metavar="LAYER,LAYER…",
+        help="layers that stay in float32, by the names of `python -m convert.layers`; says what they cost",
+    )
     parser.add_argument("--margins", type=Path, metavar="TOML", help="other margins than convert/margins.toml")
     parser.add_argument("--seed", type=whole_number(0), default=0)
     parser.add_argument("--threads", type=whole_number(1), default=1, help="for the comparison; the file is the same")
@@ -179,7 +188,10 @@ def main(argv: list[str] | None = None) -> int:
         source = Source.find(args.model, args.name, labels, args.input_range)
         against = args.float and Source.find(args.float, None, source.labels, args.float_range or args.input_range)
         claimed = tuple(name.strip() for name in args.runtimes.split(","))
-        terms = Terms(args.data, claimed, args.columns, Margins.load(args.margins), args.seed, args.threads)
+        keep = tuple(name.strip() for name in args.keep_float.split(",")) if args.keep_float else ()
+        terms = Terms(
+            args.data, claimed, args.columns, Margins.load(args.margins), args.seed, args.threads, keep_float=keep
+        )
         out = args.out or Path(f"bundle-{source.name}")
         bundle, report = quantize(source, out, against=against, terms=terms)
         print(json.dumps(report.to_json(), indent=1) if args.json else table_of(report))

@@ -29,6 +29,7 @@ class Terms:
     margins: Margins | None = None  # the defaults where None
     seed: int = 0
     threads: int = 1  # for the comparison; the file is the same
+    keep_float: tuple[str, ...] = ()  # layers left in float, by the names of convert.layers
     answers: tuple[Path, ...] = ()  # of `fer_edge.answers`, more columns of the file that is compared
 
     def samples(self, side: int, labels: tuple[str, ...]) -> Samples | None:

@@ -126,12 +126,12 @@ def read_images(path: Path) -> np.ndarray:
     try:
         with path.open("rb") as opened:
             images = np.load(opened, allow_pickle=False)
-        if not isinstance(images, np.ndarray):
-            raise ValueError("several arrays (.npz)")
     except FileNotFoundError:
         raise UsageError(f"{path} does not exist; `numpy.save` writes uint8 images (N, side, side) into one") from None
-    except (OSError, EOFError, ValueError) as error:
-        raise UsageError(f"{path} is no .npy file of one array: {error}") from error
+    except (EOFError, ValueError):
+        images = None
+    if not isinstance(images, np.ndarray):
+        raise UsageError(f"{path} is no .npy file of one array; `numpy.save` writes uint8 images (N, side, side)")
     return images
 
 

@@ -19,15 +19,15 @@ from convert.data import load
 from fer_edge.answers import Answers, ask
 from fer_edge.bundle import SHIPPED, Bundle, shipped_path
 from fer_edge.classifier import find_runtime
+from fer_edge.golden import Golden
 from tests.arm64.columns import COLUMNS, Arm64, answers_on
 from tests.arm64.sysroot import machine
 
 PER_CLASS, SEED = 50, 0
 FEWER = {("edge", "reference"): 10}  # a class: half a second each, emulated
 
-# What else rounds elsewhere: these columns against this machine's plain kernels. Measured on the two shipped models: see
-# the table that the run prints.
-MAX_RMS_STEPS, MIN_AGREEMENT = 1.5, 0.95
+# Of labels, where the bits may differ. Measured: 96.9 % (nano, LiteRT's plain kernels) to 99.7 % (edge, tflite-runtime).
+MIN_AGREEMENT = 0.94
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +107,8 @@ def test_answers_as_here(
         assert there.version == here.version, "another LiteRT here than tests/arm64/sysroot.py fetches: pin this one"
         assert np.array_equal(there.logits, here.logits), figures[-1]
     else:
-        assert agreement >= MIN_AGREEMENT and rms <= MAX_RMS_STEPS, figures[-1]
+        limit = Golden.load(shipped_path(case.model) / "golden.npz").other_limits.rms_steps
+        assert agreement >= MIN_AGREEMENT and rms <= limit, f"{figures[-1]}; {limit:.2f} are allowed"
 
 
 def _shown(case: Case, images: np.ndarray) -> np.ndarray:

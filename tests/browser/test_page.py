@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from convert.report import main
+from convert.tflite import operators
 from fer_edge.bundle import shipped_path
 
 
@@ -35,6 +36,9 @@ def test_the_page_is_whole_and_fits(chromium: Any, name: str, width_px: int, sch
     shown = rows.nth(1).inner_text().split("\t")
     accuracy = parity["parts"]["together"]["accuracy"]
     assert shown[:4] == ["accuracy %", "7,178", f"{accuracy['float'] * 100:.2f}", f"{accuracy['int8'] * 100:.2f}"]
+    made_of = [op for op in operators((shipped_path(name) / "model.tflite").read_bytes()) if "QUANTIZE" not in op.name]
+    assert page.locator("#layers tr").count() == 1 + len(made_of)
+    assert page.locator("figure svg").count() == 3
     for svg in page.locator("figure svg").all():
         box = svg.bounding_box()
         assert box["width"] > 300 and box["height"] > 200

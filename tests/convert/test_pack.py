@@ -5,11 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from convert.calibration import Calibration
 from convert.model import NETWORKS, build
 from convert.pack import pack
 from convert.quantize import to_int8
-from convert.tflite import multiply_adds_of, operators, parameters_of, parse
+from convert.tflite import float_tflite, multiply_adds_of, operators, parameters_of, parse
 from fer_edge.classifier import KERNELS, Classifier
 from fer_edge.errors import BundleRefused
 
@@ -18,7 +17,7 @@ FACES = np.random.default_rng(0).integers(0, 256, (8, 48, 48)).astype(np.uint8)
 
 @pytest.fixture(scope="module")
 def plain() -> bytes:
-    return to_int8(build(NETWORKS["nano"]), Calibration(FACES, {}), packed=False)
+    return to_int8(float_tflite(build(NETWORKS["nano"])), FACES, packed=False)
 
 
 @pytest.mark.parametrize("kernels", sorted(KERNELS))

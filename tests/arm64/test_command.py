@@ -1,0 +1,33 @@
+"""`python -m tests.arm64.answers`: a file a column, one for two that agree to the last bit, and nothing made twice."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+
+from fer_edge.answers import Answers
+from fer_edge.bundle import shipped_path
+from fer_edge.drawn import face_box, face_frame
+from fer_edge.preprocess import face_crop
+from tests.arm64.answers import INDEX, answer_all
+from tests.arm64.columns import COLUMNS
+
+SHARED = "trixie-litert-default"  # has the bits of bookworm's
+
+
+def test_a_file_a_column_and_none_made_twice(tmp_path: Path) -> None:
+    crops = np.stack([face_crop(face_frame(t), face_box(t)) for t in (0.0, 3.1)])
+    lines = answer_all(shipped_path("nano"), crops, tmp_path)
+    held = json.loads((tmp_path / INDEX).read_text())
+    assert [*held] == [column.name for column in COLUMNS] and [*held.values()] == lines
+    assert {name for name, line in held.items() if line["same_as"]} == {SHARED}
+    assert {p.name for p in tmp_path.iterdir()} == {INDEX, *(f"{name}.npz" for name in held if name != SHARED)}
+    for line in lines:
+        answers = Answers.load(tmp_path / line["file"])
+        assert (answers.column, answers.images_sha256) == (line["column"], line["images_sha256"])
+        assert answers.logits.shape == (2, 7) and "qemu" in line["emulator"]
+    written = {p.name: p.stat().st_mtime_ns for p in tmp_path.glob("*.npz")}
+    assert answer_all(shipped_path("nano"), crops, tmp_path) == lines
+    assert written == {p.name: p.stat().st_mtime_ns for p in tmp_path.glob("*.npz")}
