@@ -62,7 +62,25 @@ bundle-% release-%: $(VENV)/.host detectors
 	@test -f $(release)/stand-in.npz || $(BIN)/python -m convert.calibration $(release)/model.keras
 	@$(BIN)/python -m convert.quantize --model $(release) --name $* --data $(FER2013) --out models/$* --threads 2
 	@$(BIN)/python -m convert.evaluate models/$* --data $(FER2013) --out models/$*/report >/dev/null
+	@$(BIN)/python -m convert.layers models/$* --data $(FER2013) --out models/$*/report >/dev/null
 	@$(BIN)/python -m convert.crops --data $(FER2013) --bundle models/$* --sweep --out models/$*/report/crops.json
+
+# More columns for the parity report and the golden vectors of models/NAME: tflite-runtime's, TensorFlow's, arm64's (emulated)
+columns-%: $(VENV)/.test .venv-tflite/.ready  ## e.g. columns-edge FER2013=…
+	@test -n "$(FER2013)" || { echo "make columns-$* FER2013=data set" >&2; exit 2; }
+	@mkdir -p .cache/golden-$* models/$*/report/answers
+	@$(BIN)/python -m convert.parity models/$* --data $(FER2013) --images .cache/held-out.npy
+	@$(BIN)/python -m convert.golden models/$* --crops .cache/golden-$*/crops.npy
+	@.venv-tflite/bin/python -m fer_edge.answers models/$* --runtime tflite-runtime --images .cache/held-out.npy --out models/$*/report/answers/x86_64-tflite-runtime-default.npz
+	@.venv-tflite/bin/python -m fer_edge.answers models/$* --runtime tflite-runtime --images .cache/golden-$*/crops.npy --out .cache/golden-$*/x86_64-tflite-runtime-default.npz
+	@$(BIN)/python -m tests.arm64.answers models/$* --data $(FER2013) --out models/$*/report/answers >/dev/null
+	@$(BIN)/python -m tests.arm64.answers models/$* --images .cache/golden-$*/crops.npy --out .cache/golden-$* --reference >/dev/null
+	@$(BIN)/python -m convert.golden models/$* --answers .cache/golden-$*/*.npz
+	@$(BIN)/python -m convert.parity models/$* --data $(FER2013) --columns all --threads 2 --answers models/$*/report/answers/*.npz --write
+
+.venv-tflite/.ready: pyproject.toml
+	@python3.11 -m venv .venv-tflite && .venv-tflite/bin/python -m pip --disable-pip-version-check -q install -e '.[tflite-runtime]'
+	@touch $@
 
 $(VENV)/bin/python:
 	@test -n "$(PYTHON)" || { echo "Python 3.11, 3.12 or 3.13 is needed and none was found; name one: make PYTHON=/path/to/python" >&2; exit 2; }
@@ -82,4 +100,4 @@ $(VENV)/.browser: $(VENV)/.test
 	@touch $@
 
 clean:
-	@rm -rf $(VENV) .venv-jax .cache demo-out
+	@rm -rf $(VENV) .venv-jax .venv-tflite .cache demo-out

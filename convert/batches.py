@@ -69,8 +69,8 @@ class Teachers:
     """Float models whose answers a student learns: the mean of their softened probabilities. All must take its images.
 
     Where the recipe has them see "views", they answer to the very images of each batch, which costs a forward pass of each
-    teacher an image and epoch, or an image and draw (`Recipe.draws`). Where it has them see "images", they answer once to each training image and its mirror
-    image, and the mean stands for all its views: `on_images`, float32 (N, classes).
+    teacher an image and epoch, or an image and draw (`Recipe.draws`). Where it has them see "images", they answer once to
+    each training image and its mirror image, and the mean stands for all its views: `on_images`, float32 (N, classes).
     """
 
     def __init__(self, paths: Sequence[Path], policy: str, recipe: Recipe, x: np.ndarray, classes: int) -> None:

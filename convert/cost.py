@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import os
-import platform
 import time
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
 from convert.tflite import multiply_adds_of, parameters_of
+from fer_edge.board import host_name
 from fer_edge.classifier import Classifier
 
 WARM_UP, TIMED = 10, 100
@@ -54,19 +53,3 @@ def measure(content: bytes, classifier: Classifier, faces: np.ndarray) -> Cost:
         host_is_pi=is_pi,
         load=os.getloadavg()[0],
     )
-
-
-def host_name(root: Path = Path("/")) -> tuple[str, bool]:
-    """What this machine calls itself, and whether that is a Raspberry Pi: its board's name, else its processor's."""
-    try:
-        board = (root / "proc/device-tree/model").read_text().strip("\0\n ")
-    except OSError:
-        board = ""
-    if board:
-        return board, "Raspberry Pi" in board
-    try:
-        lines = (root / "proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        lines = []
-    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
-    return (names[0] if names else platform.machine()), False

@@ -13,7 +13,6 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
-import shutil
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
@@ -23,8 +22,9 @@ from typing import Any
 import numpy as np
 
 from convert.columns import SETS, brought, here
+from convert.rewritten import rewritten
 from fer_edge.answers import images_sha256
-from fer_edge.bundle import Bundle, describe_files, replacing, sha256_of
+from fer_edge.bundle import Bundle, sha256_of
 from fer_edge.classifier import Classifier, Runtime
 from fer_edge.drawn import face_box, face_frame
 from fer_edge.errors import EXIT_DONE, BundleRefused, guarded
@@ -154,14 +154,8 @@ def describe(golden: Golden) -> dict[str, Any]:
 def rewrite(folder: Path, which: str = "all", answers: Sequence[Path] = ()) -> Bundle:
     """The bundle in `folder` with its golden vectors written anew; all else of it stays. Replaced whole, or left as it was."""
     bundle = Bundle.load(folder)
-    with replacing(folder) as fresh:
-        shutil.copytree(folder, fresh, dirs_exist_ok=True)
-        spec = dict(bundle.spec)
-        spec.pop("files")
+    with rewritten(folder) as (fresh, spec):
         spec["golden"] = write_golden(fresh / NAME, spec, bundle.make_classifier, which, answers)
-        spec["files"] = describe_files(fresh)
-        (fresh / "bundle.json").write_text(json.dumps(spec, indent=1) + "\n")
-        Bundle.load(fresh)
     return Bundle.load(folder)
 
 

@@ -13,8 +13,6 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-import numpy as np
-
 from convert.arguments import whole_number
 from convert.calibration import STAND_IN, StandIn, from_data
 from convert.data import load, remarks
@@ -40,7 +38,16 @@ def cells(row: Layer) -> list[str]:
     chosen = "float" if row.scale is None else f"{row.low:.3g} to {row.high:.3g}"
     worst = "" if row.weights_error is None else f"{100 * row.weights_error:.2f} ({row.weights_channel})"
     seen = f"{row.seen_low:.3g} to {row.seen_high:.3g}"
-    return [row.name, row.keras or "", *shares, chosen, seen, f"{row.seen_p999:.3g}", f"{100 * row.saturated:.3f}", worst]
+    return [
+        row.name,
+        row.keras or "",
+        *shares,
+        chosen,
+        seen,
+        f"{row.seen_p999:.3g}",
+        f"{100 * row.saturated:.3f}",
+        worst,
+    ]
 
 
 def table(told: Sequence[Layer]) -> str:

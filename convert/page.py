@@ -23,7 +23,10 @@ _SENTENCES = {
 
 
 def page(bundle: Bundle) -> str:
-    """The page of a bundle, from the files in it alone; its layers are run anew. Raises BundleRefused when its parity report cannot be read."""
+    """The page of a bundle, from the files in it alone; its layers are run anew.
+
+    Raises BundleRefused when its parity report cannot be read.
+    """
     parity = json.loads((bundle.path / "parity.json").read_text())
     if parity["verdict"] not in _MOODS:
         raise UsageError(

@@ -17,7 +17,7 @@ import numpy as np
 
 from convert.arguments import whole_number
 from convert.calibration import STAND_IN, StandIn
-from convert.card import parity_table
+from convert.card import card, parity_table
 from convert.columns import SETS, Column, column, logits_of
 from convert.confidence import Confidence, confidence
 from convert.data import Samples, load
@@ -223,6 +223,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument(
         "--images", type=Path, metavar="NPY", help="only write the held-out images, for `python -m fer_edge.answers`"
     )
+    parser.add_argument("--write", action="store_true", help="put the report into the bundle, unless it failed")
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--threads", type=whole_number(1), default=1)
     args = parser.parse_args(argv)
@@ -233,10 +234,24 @@ def main(argv: list[str] | None = None) -> int:
             return _write_images(bundle, args.data, args.images)
         report = check(bundle, args.data, args.threads, args.columns, args.answers, Margins.load(args.margins))
         print(json.dumps(report.to_json(), indent=1) if args.json else parity_table(report.to_json()))
+        if args.write and report.passed:
+            record(bundle, report)
         report.answer_for()
         return 0
 
     return guarded(run)
+
+
+def record(bundle: Bundle, report: ParityReport) -> None:
+    """Puts a report into a bundle, in the place of the one it has: parity.json, its card and the runtimes it claims."""
+    from convert.rewritten import rewritten
+
+    told, history = report.to_json(), bundle.path / "history.json"
+    with rewritten(bundle.path) as (fresh, spec):
+        spec["runtimes"] = report.runtimes()
+        (fresh / "parity.json").write_text(json.dumps(told, indent=1) + "\n")
+        run = json.loads(history.read_text()) if history.is_file() else None
+        (fresh / "CARD.md").write_text(card(spec, told, run))
 
 
 def _write_images(bundle: Bundle, data: Path | None, path: Path) -> int:

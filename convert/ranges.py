@@ -40,7 +40,9 @@ class Choices:
     """
 
     equalize: float = 0.5  # how far channels are brought to the same reach, from 0, not at all, to 1 (convert.equalize)
-    clip: float = 8.0  # how much dearer a clipped value is than a rounded one; 0: ranges from the least to the most seen
+    clip: float = (
+        8.0  # how much dearer a clipped value is than a rounded one; 0: ranges from the least to the most seen
+    )
     correct: bool = True  # biases that make up for rounded weights (convert.biases)
     widen: float = 1.0  # all ranges but the input's times this: for images that reach less far than those to come
     per_channel: bool = True  # a scale for each channel of a layer's weights, not one for all

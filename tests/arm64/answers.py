@@ -13,6 +13,7 @@ import os
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from pathlib import Path
 from typing import Any
@@ -30,7 +31,9 @@ from tests.arm64.sysroot import SPACES, machine
 INDEX = "arm64.json"
 
 
-def answer_all(model: Path, images: np.ndarray, out: Path, jobs: int = 1) -> list[dict[str, Any]]:
+def answer_all(
+    model: Path, images: np.ndarray, out: Path, jobs: int = 1, columns: Sequence[Arm64] = COLUMNS
+) -> list[dict[str, Any]]:
     """What DIR/arm64.json then holds, a dict a column: `column`, the `file` with its answers, and what it was made on.
 
     `same_as` names the line whose file it is, where the answers are the same. `images` is uint8 (N, side, side); `jobs`
@@ -44,7 +47,7 @@ def answer_all(model: Path, images: np.ndarray, out: Path, jobs: int = 1) -> lis
     lines = _good(out, wanted)
     with tempfile.TemporaryDirectory() as temporary, ThreadPoolExecutor(jobs) as pool:
         np.save(Path(temporary) / "x.npy", images)
-        missing = [column for column in COLUMNS if column.name not in lines]
+        missing = [column for column in columns if column.name not in lines]
         begun: dict[Future[Answers], Arm64] = {
             pool.submit(answers_on, column, model, Path(temporary) / "x.npy", out / f"{column.name}.npz"): column
             for column in missing
@@ -60,7 +63,7 @@ def answer_all(model: Path, images: np.ndarray, out: Path, jobs: int = 1) -> lis
                 )
         finally:
             pool.shutdown(cancel_futures=True)
-    ordered = {column.name: lines[column.name] for column in COLUMNS}
+    ordered = {column.name: lines[column.name] for column in COLUMNS if column.name in lines}
     _share(out, ordered)
     _write(out, ordered)
     return list(ordered.values())
@@ -139,6 +142,11 @@ def main(argv: list[str] | None = None) -> int:
     given.add_argument("--images", type=Path, metavar="X.npy", help="these: uint8 (N, side, side)")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR")
     parser.add_argument(
+        "--reference",
+        action="store_true",
+        help="with the reference kernels, half a second an image; their bits are x86-64's, as `make test-arm64` shows",
+    )
+    parser.add_argument(
         "--jobs", type=whole_number(1), default=len(os.sched_getaffinity(0)), help="default: as many as CPUs"
     )
     args = parser.parse_args(argv)
@@ -154,7 +162,8 @@ def _run(args: argparse.Namespace) -> int:
         from convert.parity import held_out
 
         images, _, _ = held_out(load(args.data, bundle.side, classes=bundle.labels))
-    print(json.dumps(answer_all(bundle.path, images, args.out, args.jobs), indent=1))
+    columns = [column for column in COLUMNS if args.reference or column.kernels != "reference"]
+    print(json.dumps(answer_all(bundle.path, images, args.out, args.jobs, columns), indent=1))
     return EXIT_DONE
 
 

@@ -31,12 +31,22 @@ from convert.judgement import compare, logit_error
 from convert.margins import Margins
 from convert.pack import pack
 from convert.quantize import to_int8
+from convert.ranges import FOR_STAND_IN, Choices
 from convert.tflite import converter_of, float_tflite, load_keras, parse, quiet_tensorflow
 from fer_edge.bundle import Bundle
 from fer_edge.classifier import Classifier, find_runtime
 from fer_edge.errors import UsageError, guarded
 from tests.bench.latency import take_turns
 
+# What each part of convert.ranges buys: alone, and left out.
+RANGES = {
+    "ranges of least squared error alone": Choices(equalize=0, correct=False),
+    "equalized alone": Choices(clip=0, correct=False),
+    "biases corrected alone": Choices(equalize=0, clip=0),
+    "all but ranges": Choices(clip=0),
+    "all but equalizing": Choices(equalize=0),
+    "all but biases": Choices(correct=False),
+}
 COUNTS = (50, 100, 200, 350, 700, 2000)
 
 
@@ -63,7 +73,10 @@ def ways(model: Any, samples: Samples, bundle: Bundle, seeds: int) -> Iterator[t
     """Group, name, and how the file is made."""
     import tensorflow as tf
 
-    usual = from_data(samples)
+    plain, usual = float_tflite(model), from_data(samples)
+
+    def ours(choices: Choices | None = None, images: Calibration = usual, content: bytes = plain) -> bytes:
+        return to_int8(content, images.x, choices)
 
     def converted(set_up: Callable[[Any], None], of: Any = model) -> bytes:
         converter = converter_of(of)
@@ -89,26 +102,28 @@ def ways(model: Any, samples: Samples, bundle: Bundle, seeds: int) -> Iterator[t
         kind = tf.lite.OpsSet.EXPERIMENTAL_TFLITE_BUILTINS_ACTIVATIONS_INT16_WEIGHTS_INT8
         converter.target_spec.supported_ops = [kind]
 
-    def per_tensor(converter: Any) -> None:
+    def whole(converter: Any) -> None:
         optimised(converter, representative_dataset=representative, inference_input_type=tf.int8)
         converter.inference_output_type = tf.int8
         converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
-        converter._experimental_disable_per_channel = True
 
-    yield "format", "float32", lambda: float_tflite(model)
+    yield "format", "float32", lambda: plain
     yield "format", "float16", lambda: converted(half)
     yield "format", "dynamic range", lambda: converted(optimised)
-    yield "format", "int8, per channel", lambda: to_int8(model, usual)
-    yield "format", "int8, per tensor", lambda: converted(per_tensor)
+    yield "format", "int8, per channel", ours
+    yield "format", "int8, per tensor", lambda: ours(Choices(per_channel=False))
     yield "format", "16×8", lambda: converted(sixteen)
-    yield "ending", "int8, softmax in the graph", lambda: to_int8(_with_softmax(model), usual)
+    yield "ending", "int8, softmax in the graph", lambda: ours(content=float_tflite(_with_softmax(model)))
+    yield "ranges", "the converter's own, least to most", lambda: converted(whole)
+    for name, choices in RANGES.items():
+        yield "ranges", name, lambda c=choices: ours(c)
     if (bundle.path / STAND_IN).is_file():
         drawn = StandIn.load(bundle.path / STAND_IN, bundle.path / "float.keras").calibration()
-        yield "calibration", f"{len(drawn.x)} images of no one", lambda: to_int8(model, drawn)
+        yield "calibration", f"{len(drawn.x)} images of no one", lambda: ours(FOR_STAND_IN, drawn)
     for count in COUNTS:
         for seed in range(seeds):
             sample = _sample(samples, count, seed)
-            yield "calibration", f"{count} of Training, seed {seed}", lambda s=sample: to_int8(model, s)
+            yield "calibration", f"{count} of Training, seed {seed}", lambda s=sample: ours(images=s)
     if _has_quantizer():
         yield "converter", "ai-edge-quantizer, 350 of Training", lambda: _ai_edge(model, usual)
 
@@ -236,7 +251,7 @@ def picture(rows: list[Choice]) -> bytes:
     with matplotlib.rc_context():
         matplotlib.rcdefaults()
         matplotlib.rcParams.update(STYLE)
-        figure = Figure((10, 4.4), layout="constrained")
+        figure = Figure((10, 5.6), layout="constrained")
         left, right = figure.subplots(1, 2, width_ratios=(1.2, 1))
         formats = [r for r in rows if r.group != "calibration" and r.name != "float32"]
         places = np.arange(len(formats))[::-1]
@@ -246,7 +261,7 @@ def picture(rows: list[Choice]) -> bytes:
         left.axvline(0, color="#999999", lw=0.8, ls=":")
         left.set_yticks(places, [r.name for r in formats])
         left.set_xlabel("accuracy against float, points, 95 % interval")
-        left.set_title("formats, endings, converters")
+        left.set_title("formats, ranges, endings, converters")
         drawn = [r for r in rows if "of Training, seed" in r.name]
         counts = [int(r.name.split()[0]) for r in drawn]
         right.plot(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -102,6 +103,33 @@ def test_without_data_it_says_what_it_cannot(trained: Path, tmp_path: Path, caps
     report = json.loads((out / "parity.json").read_text())
     assert report["parts"] == {} and report["logits"]["n"] == 32
     assert parity.main([str(out)]) == 0
+
+
+def test_a_report_with_other_columns_is_put_into_the_bundle(made: Path, data: Path, tmp_path: Path) -> None:
+    mine = Path(shutil.copytree(made, tmp_path / "mine"))
+    (mine / "report").mkdir()
+    (mine / "report" / "note.md").write_text("stays")
+    assert len(Bundle.load(mine).spec["runtimes"]) == 2
+    assert parity.main([str(mine), "--data", str(data), "--columns", "one", "--write"]) == 0
+    again = Bundle.load(mine)
+    assert len(again.spec["runtimes"]) == len(json.loads((mine / "parity.json").read_text())["columns"]) == 1
+    assert again.model.read_bytes() == (made / "model.tflite").read_bytes()
+    assert (mine / "report" / "note.md").read_text() == "stays" and "builtin" not in (mine / "CARD.md").read_text()
+
+
+def test_a_layer_left_in_float_is_told_of(
+    trained: Path, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "mixed"
+    told = ["--model", str(trained), "--data", str(data), "--out", str(out), "--keep-float", "dense_2, mean_1"]
+    assert quantize.main(told) == 0
+    assert "dense_2, mean_1 in float: " in capsys.readouterr().err
+    bundle = Bundle.load(out)
+    assert bundle.spec["quantization"]["scheme"] == "int8 and float32"
+    assert bundle.spec["provenance"]["calibration"]["kept_float"]["layers"] == ["dense_2", "mean_1"]
+    assert "int8 but for dense_2, mean_1 in float" in (out / "CARD.md").read_text()
+    assert quantize.main([*told[:-1], "conv_99"]) == 2
+    assert "no layer conv_99; its layers are conv_1" in capsys.readouterr().err
 
 
 def test_a_damaged_model_fails_and_the_old_bundle_stays(made: Path, data: Path, bars: Samples, tmp_path: Path) -> None:
