@@ -1,9 +1,10 @@
-"""`python -m tests.bench.choices --bundle models/nano --data PATH --out DIR`: what each way to make a small file costs.
+"""`python -m tests.bench.choices --bundle models/nano --data PATH --out models/choices`: what each way to a small file costs.
 
 The float model of a bundle, converted every way there is, judged on FER2013's PublicTest against the float model in the same
-run: formats (float16, dynamic range, int8 per channel and per tensor, 16×8), how many calibration images and which, logits
-or softmax at the end, TensorFlow's converter or ai-edge-quantizer (`pip install ai-edge-quantizer`, left out where it is not
-there). Writes choices.json, choices.md and choices.png. PrivateTest is never looked at. The defaults follow from the table.
+run: formats (float16, dynamic range, int8 per channel and per tensor, 16×8), how ranges are chosen (convert.ranges), how many
+calibration images and which, logits or softmax at the end, TensorFlow's converter or ai-edge-quantizer with its defaults
+(`pip install ai-edge-quantizer`, left out where it is not there). Writes NAME.json, NAME.md and NAME.png, NAME being the
+bundle's. PrivateTest is never looked at. The defaults of `convert.quantize` follow from the table.
 """
 
 from __future__ import annotations
@@ -256,7 +257,11 @@ def picture(rows: list[Choice]) -> bytes:
         formats = [r for r in rows if r.group != "calibration" and r.name != "float32"]
         places = np.arange(len(formats))[::-1]
         points = np.array([r.accuracy_points for r in formats])
-        bars = np.array([[p - (r.low or p), (r.high or p) - p] for p, r in zip(points, formats, strict=True)]).T
+        ends = [
+            (p if r.low is None else r.low, p if r.high is None else r.high)
+            for p, r in zip(points, formats, strict=True)
+        ]
+        bars = np.array([[p - low, high - p] for p, (low, high) in zip(points, ends, strict=True)]).T
         left.errorbar(points, places, xerr=bars, fmt="o", color=COLOURS[5], capsize=2)
         left.axvline(0, color="#999999", lw=0.8, ls=":")
         left.set_yticks(places, [r.name for r in formats])
@@ -303,9 +308,9 @@ def main(argv: list[str] | None = None) -> int:
         args.out.mkdir(parents=True, exist_ok=True)
         values = json.dumps({**told, "rows": [asdict(row) for row in rows]}, indent=1, ensure_ascii=False) + "\n"
         text, png = table(rows, told), picture(rows)
-        write_beside(args.out / "choices.json", lambda path: Path(path).write_text(values))
-        write_beside(args.out / "choices.md", lambda path: Path(path).write_text(text))
-        write_beside(args.out / "choices.png", lambda path: Path(path).write_bytes(png))
+        write_beside(args.out / f"{bundle.name}.json", lambda path: Path(path).write_text(values))
+        write_beside(args.out / f"{bundle.name}.md", lambda path: Path(path).write_text(text))
+        write_beside(args.out / f"{bundle.name}.png", lambda path: Path(path).write_bytes(png))
         print(text)
         return 0
 
