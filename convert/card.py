@@ -53,6 +53,14 @@ def parity_table(report: dict[str, Any]) -> str:
             f"Temperature of the probabilities: {sure['temperature']:.3f}, fitted on {sure['fitted_on']}. Expected"
             f" calibration error, 15 bins: {told}.",
         ]
+        if "said" in sure:  # not in reports of before 0.2
+            lines += [
+                "",
+                f"A device says `unsure` below {sure['unsure_below']:.2f}. Images on which something is said, and what of it is"
+                " right:",
+                "",
+                *_said(sure["said"], sure["unsure_below"]),
+            ]
     if report["parts"]:
         b = report["bootstrap"]
         lines += [
@@ -62,6 +70,22 @@ def parity_table(report: dict[str, Any]) -> str:
             " evidence shows it to have lost more than its own. Weights chosen on validation.",
         ]
     return "\n".join(lines) + "\n"
+
+
+def _said(parts: dict[str, list[dict[str, Any]]], chosen: float) -> list[str]:
+    """Accuracy against coverage, a row a threshold."""
+    lines = [
+        f"| below | {' | '.join(f'{part}: said % | right %' for part in parts)} |",
+        "|---" * (1 + 2 * len(parts)) + "|",
+    ]
+    for rows in zip(*parts.values(), strict=True):
+        cells = [
+            f"{row['share'] * 100:.1f} | " + ("" if row["accuracy"] is None else f"{row['accuracy'] * 100:.1f}")
+            for row in rows
+        ]
+        below = f"{rows[0]['below']:.2f}"
+        lines.append(f"| {f'**{below}**' if rows[0]['below'] == chosen else below} | {' | '.join(cells)} |")
+    return lines
 
 
 def _columns(columns: dict[str, Any]) -> list[str]:

@@ -75,7 +75,6 @@ class Shown:
 
 def look(shown: Shown, detector: Detector, size_px: int) -> tuple[Row, list[Face | None]]:
     """What `detector` does at one size, and the face that it found in each scene."""
-    mapping = shown.bundle.mapping(detector.name)
     side = shown.bundle.side
     faces: list[Face | None] = []
     own, detected, raw, true = [], [], [], []
@@ -85,7 +84,7 @@ def look(shown: Shown, detector: Detector, size_px: int) -> tuple[Row, list[Face
         if face is None:
             continue
         both = [
-            face_crop(scene.gray, face.xywh, side, mapping, face.eyes),
+            shown.bundle.crop(scene.gray, face, detector.name),
             face_crop(scene.gray, face.xywh, side),
         ]
         mapped, box = shown.said(both)

@@ -109,7 +109,10 @@ class Made:
                 "input": _quantization(inputs),
                 "output": _quantization(outputs),
             },
-            "thresholds": {"temperature": sure.temperature if sure else 1.0},
+            "thresholds": {
+                "temperature": sure.temperature if sure else 1.0,
+                "unsure_below": sure.unsure_below if sure else 0.0,
+            },
             "cost": {
                 "parameters": parameters_of(self.content),
                 "multiply_adds": multiply_adds_of(self.content),

@@ -21,6 +21,7 @@ from convert.scenes import SCENE, find_in, scenes, watched
 from fer_edge.errors import NotEnoughData, UsageError, guarded
 from fer_edge.faces import DETECTORS, Detector, find_detector
 from fer_edge.preprocess import Mapping, tilt_rad
+from fer_edge.zoomed import Zoomed
 
 FACES, SIZES_PX = 4000, (50, 320)
 MIN_FOUND = 50  # fewer found faces give no median worth the name
@@ -34,7 +35,8 @@ LEVEL = 0.5
 # What `fit` gave on FER2013's Training part, 4,000 faces, seed 0; what bundles are made with. The median scale they leave is
 # within 3 % at every size from 45 to 400 px at which a detector finds faces.
 KNOWN = {
-    "blazeface-short-range": Mapping(1.095, 0.003, -0.059, 0.0324, LEVEL),  # jitter: scale .153, dx .062, dy .060
+    "blazeface-zoomed": Mapping(1.167, 0.002, -0.071, 0.0, LEVEL),  # jitter: scale .170, dx .063, dy .068
+    "blazeface-short-range": Mapping(1.095, 0.003, -0.059, 0.0324, LEVEL),  # .153, .062, .060
     "blazeface-full-range": Mapping(1.084, 0.006, -0.039, 0.028, LEVEL),  # .139, .065, .052
     "blazeface-back": Mapping(1.091, 0.002, -0.074, 0.0259, LEVEL),  # .145, .057, .063
     # 1,500 faces of 90 px and more, for it sees none of less than 60; .140, .061, .052: as if FER2013's crops were its boxes
@@ -78,7 +80,7 @@ def fit(
     shown, rows, tilts = 0, [], []
     for scene in watched(scenes(part, n, sizes_px, seed), n, detector.name):
         shown += 1
-        if (face := find_in(scene, detector)) is not None:
+        if (face := find_in(scene, detector)) is not None and face.by in ("", detector.name):
             x, y, w, h = face.xywh
             (left, top), size = scene.xy, scene.size_px
             rows.append((size, max(w, h), left + size / 2 - (x + w / 2), top + size / 2 - (y + h / 2)))
@@ -89,7 +91,10 @@ def fit(
             f"a mapping wants {MIN_FOUND}"
         )
     size, box, right, down = np.array(rows, np.float64).T
-    slope, offset = _median_line(max(SCENE) / size, box / size)  # the box's share of the side
+    if isinstance(detector, Zoomed):  # it draws each face at the same size
+        slope, offset = float(np.median(box / size)), 0.0
+    else:
+        slope, offset = _median_line(max(SCENE) / size, box / size)  # the box's share of the side
     scale, grow = round(1 / slope, 3), round(-offset / slope, 4)
     side = scale * box + grow * max(SCENE)
     mapping = Mapping(

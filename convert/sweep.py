@@ -35,7 +35,6 @@ class Step:
 
 def sweep(shown: Shown, detector: str, size_px: int, faces: list[Face | None]) -> list[Step]:
     """The accuracy around a detector's mapping, on the `faces` that `look` gave at that size, at least one of them found."""
-    mapping = shown.bundle.mapping(detector)
     levels = any(face and face.eyes for face in faces)
     steps = [(axis, by) for axis, values in SWEEP.items() for by in values if axis != "level" or levels]
     hits = dict.fromkeys(steps, 0)
@@ -47,6 +46,7 @@ def sweep(shown: Shown, detector: str, size_px: int, faces: list[Face | None]) -
         if face is None:
             continue
         found += 1
+        mapping = shown.bundle.mapping(face.by or detector)
         known: dict[tuple[tuple[int, int, int], float], int] = {}  # what is off by nothing is asked once
         for (axis, by), square_px, turn_rad in _off(steps, mapping, face, scene.gray.shape):
             if (square_px, turn_rad) not in known:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Protocol
 
 _IMPORTED_NS = time.monotonic_ns()
+_LOOK_NS = 1_000_000_000  # between two looks at whether the wall clock can be believed
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +31,7 @@ class Clock(Protocol):
     def stamp(self, mono_ns: int | None = None) -> Stamp: ...
     def started_ns(self) -> int: ...
     def sleep(self, seconds: float) -> None: ...
+    def busy_ns(self) -> int: ...
 
 
 def awake_ns() -> int:
@@ -42,6 +44,7 @@ class SystemClock:
 
     def __init__(self, root: Path = Path("/")) -> None:
         self._root = root
+        self._state, self._look_ns = "unknown", 0
         self.boot = self._read("proc/sys/kernel/random/boot_id") or "unknown"
 
     def mono_ns(self) -> int:
@@ -55,7 +58,9 @@ class SystemClock:
         then_ns = now_ns if mono_ns is None else mono_ns
         wall_s = (time.time_ns() + then_ns - now_ns) / 1e9
         wall = datetime.fromtimestamp(wall_s, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-        return Stamp(then_ns, wall, self.state())
+        if now_ns >= self._look_ns:  # two questions to the system for each line would cost more than the line
+            self._state, self._look_ns = self.state(), now_ns + _LOOK_NS
+        return Stamp(then_ns, wall, self._state)
 
     def state(self) -> str:
         """Whether the wall clock was set from the network: synced, unsynced, or unknown without systemd-timesyncd."""
@@ -77,6 +82,10 @@ class SystemClock:
     def sleep(self, seconds: float) -> None:
         """Waits that long."""
         time.sleep(max(0.0, seconds))
+
+    def busy_ns(self) -> int:
+        """Nanoseconds of processor time that this process has taken, all its threads together."""
+        return time.process_time_ns()
 
     def _read(self, name: str) -> str:
         try:

@@ -31,13 +31,15 @@ class Settings:
 
     camera: str = _is("0", "0, usb:0, csi:0, a video file, a folder, an http:// or rtsp:// address, or synthetic")
     name: str = _is("camera", "of this instance, which health, pause and resume ask for; one for each camera")
-    bundle: Path | None = _is(None, "a bundle's folder, or edge or nano; none: the one that came with the package")
+    bundle: Path | None = _is(None, "a bundle's folder, or edge or nano; none: the one in use (`fer-edge bundle list`)")
     log: Path | None = _is(None, "the journal's folder")
     runtime: Path | None = _is(None, "the folder, in memory, of what others may ask of a running instance")
     json: bool = _is(False, "journal lines to stdout instead of readable ones")
     once: bool = _is(False, "one reading, then end")
     duration_s: float | None = _is(None, "none: until it is stopped or the recording ends", above=0)
-    detector: str | None = _is(None, "blazeface-short-range or haar; none: the best that is installed")
+    detector: str | None = _is(
+        None, "blazeface-zoomed, blazeface-short-range or haar; none: the best that is installed"
+    )
     width_px: int = _is(640, "asked of a camera, which may give another size; drawn by the synthetic one", above=0)
     height_px: int = _is(480, "asked of a camera, like the width", above=0)
     fps: float = _is(10.0, "asked of a camera; the pace of the synthetic one and of a folder's images", above=0)
@@ -58,8 +60,27 @@ class Settings:
     per_frame: bool = _is(False, "a line in the journal for each face of each frame, beside episodes", live=True)
     hold_s: float = _is(1.0, "an expression must hold for so long before an episode begins", live=True, least=0)
     min_score: float = _is(0.0, "a face that the detector is less sure of is left out", live=True, least=0, most=1)
-    unsure_below: float = _is(
-        0.0, "a reading whose likeliest label is less probable counts as unsure", live=True, least=0, most=1
+    unsure_below: float | None = _is(
+        None,
+        "a face whose likeliest label is less probable is unsure; none: as the bundle has it",
+        live=True,
+        least=0,
+        most=1,
+    )
+    min_quality: float = _is(
+        0.5, "a face is unsure when light, sharpness, size or turn are worse; 0: never", live=True, least=0, most=1
+    )
+    smooth_s: float = _is(
+        0.2, "half-life of the average that steadies a label; 0: each frame alone", live=True, least=0
+    )
+    dwell_s: float = _is(0.3, "a label stays for at least so long", live=True, least=0)
+    max_faces: int = _is(4, "the largest so many faces of a frame are read, the others counted", live=True, above=0)
+    search_s: float = _is(
+        0.3, "least time between two searches of the whole picture, made where it changed", live=True, least=0
+    )
+    sweep_s: float = _is(10.0, "the whole picture is searched so often where nothing changes", live=True, above=0)
+    cpu_budget: float | None = _is(
+        None, "percent of one core that the process may take, as top shows it; none: what it needs", live=True, above=0
     )
     sync_s: float = _is(
         30.0, "lines are forced to the card this often, a batch under 8 kB a tenth as often", live=True, least=0
@@ -67,7 +88,12 @@ class Settings:
     budget_bytes: int = _is(256_000_000, "the journal's oldest segments go when it is larger", live=True, least=1 << 20)
     keep_days: float | None = _is(None, "segments older than that go; none: only the budget counts", live=True, above=0)
     health_s: float = _is(10.0, "temperature, power, disk and clock are looked at this often", live=True, above=0)
-    hot_c: float = _is(80.0, "from here on the processor is hot; a Pi slows down at 80 to 85 °C", live=True, above=0)
+    hot_c: float = _is(
+        80.0,
+        "from here on the processor is hot, and fewer frames are processed; a Pi slows down at 80 to 85 °C",
+        live=True,
+        above=0,
+    )
     disk_low_bytes: int = _is(200_000_000, "less free space than that is told as an event", live=True, least=0)
 
     def __post_init__(self) -> None:

@@ -23,8 +23,11 @@ from device.output.tally import Counts
 from device.system.control import Pause
 from device.system.status import Status
 from device.system.vitals import Vitals
+from device.totals import Totals
 from device.vision.frames import Frame
+from device.vision.pace import Pace
 from device.vision.pipeline import Pipeline
+from device.vision.search import Searched
 from fer_edge.errors import FerEdgeError, UsageError
 
 if TYPE_CHECKING:
@@ -32,36 +35,6 @@ if TYPE_CHECKING:
 
 _TURN_S = 0.25  # how long a signal may have to wait for the loop to look
 _PATIENCE_S, _PATIENCE_FRAMES = 2.0, 3  # a frame later than that is missing
-
-
-@dataclass(slots=True)
-class Totals:
-    """What a run did so far. `start_s`: when each thing was first reached, in seconds since the process started."""
-
-    processed: int = 0
-    with_face: int = 0
-    faces: int = 0
-    readings: int = 0
-    start_s: dict[str, float] = field(default_factory=dict)
-    last_frame_ns: int | None = None
-    read: int = 0  # by captures that were closed for a pause
-    drops: Counter[str] = field(default_factory=Counter)
-
-    def mark(self, name: str, clock: Clock) -> None:
-        """Notes that something was reached for the first time, now."""
-        self.start_s[name] = round((clock.mono_ns() - clock.started_ns()) / 1e9, 3)
-
-    def end(self, reason: str, seconds: float, counts: Counts) -> dict[str, Any]:
-        """The body of the `end` event."""
-        return {
-            "reason": reason,
-            "seconds": round(seconds, 3),
-            "frames": {"read": counts.read, "processed": self.processed, "with_face": self.with_face},
-            "drops": dict(counts.drops),
-            "faces": self.faces,
-            "readings": self.readings,
-            "start_s": self.start_s,
-        }
 
 
 @dataclass(slots=True)
@@ -86,10 +59,14 @@ class Loop:
     account: Account = field(init=False)
     start_ns: int = field(init=False)
     paused_ns: int = field(init=False, default=0)  # since when
+    pace: Pace = field(init=False)
+    state: Searched = field(init=False)  # what the pipeline remembers
 
     def __post_init__(self) -> None:
         self.start_ns = self.clock.mono_ns()
         self.framing = Framing.of(self.settings)
+        self.pace = Pace(self.clock)
+        self.state = Searched(recorded=not self.source.live)
         begun_ns = (self.capture.opened_ns if self.capture else 0) or self.start_ns
         patience_s = max(_PATIENCE_S, _PATIENCE_FRAMES / self.settings.fps)
         self.account = Account(self.recorder.record, self.clock, _rules(self.settings), begun_ns, patience_s)
@@ -121,7 +98,7 @@ class Loop:
         """What all captures of the run read and dropped."""
         totals, now = self.totals, self.capture
         drops = totals.drops if now is None else totals.drops + now.drops
-        return Counts(totals.read + (now.read if now else 0), drops)
+        return Counts(totals.read + (now.read if now else 0), drops, totals.idle, totals.skipped)
 
     def _begin(self) -> None:
         opened_ns = self.capture.opened_ns if self.capture and self.capture.opened_ns else None
@@ -165,7 +142,8 @@ class Loop:
             if first_ns is None:
                 first_ns = now_ns
                 self.totals.mark("first_frame", self.clock)
-            self._frame(frame)
+            if self._has_time(frame):
+                self._frame(frame)
             self.vitals.notify.fed()
             if settings.once and self.totals.readings:
                 return "one reading"
@@ -176,12 +154,25 @@ class Loop:
         self.clock.sleep(timeout_s)
         return None
 
+    def _has_time(self, frame: Frame) -> bool:
+        """Whether the frame is to be processed, by the budget and the heat; a recording waits until there is time."""
+        self.pace.look(self.vitals.seen, self.settings.hot_c)
+        if not self.source.live:
+            if (wait_s := self.pace.wait_s(self.settings)) > 0:
+                self.clock.sleep(wait_s)
+            return True
+        if why := self.pace.refusal(frame.mono_ns, self.settings):
+            self.totals.drops[why] += 1
+        return not why
+
     def _frame(self, frame: Frame) -> None:
         if self.framing:
             frame = replace(frame, gray=self.framing.apply(frame.gray))
-        readings = self.pipeline.readings(frame, self.settings.min_score)
-        totals = self.totals
+        self.state, seen = self.pipeline.step(self.state, frame, self.settings)
+        readings, totals = seen.readings, self.totals
         totals.processed += 1
+        totals.idle += seen.idle
+        totals.skipped += seen.skipped
         totals.with_face += bool(readings)
         totals.faces += len(readings)
         totals.last_frame_ns = frame.mono_ns
@@ -211,6 +202,7 @@ class Loop:
         self.vitals.turn(self._status(), self.settings, self.recorder.record)
 
     def _pause(self) -> None:
+        self._forget()
         self.account.interrupt("pause", self.clock.mono_ns())
         self._close(None)
         self._told_to_pause()
@@ -261,20 +253,25 @@ class Loop:
 
         old = self.pipeline.bundle
         try:
-            new = Bundle.load(old.path)
+            new = Bundle.load(self.settings.bundle)
         except FerEdgeError as error:
             say(f"{error}; the bundle that was loaded stays in use")
             return
         if new.sha256 != old.sha256:
-            say(f"another bundle lies in {old.path}; the one that was loaded stays in use until the next start")
+            say(f"another bundle lies in {new.path}; the one that was loaded stays in use until the next start")
 
     def _changes(self) -> None:
         while self.capture is not None and (change := self.capture.change()) is not None:
             words = {"lost": "was lost", "back": "is back", "waiting": "is not there yet"}[change.state]
             say(f"the camera {words} ({change.reason})")
             if change.state != "back":
+                self._forget()
                 self.account.interrupt("lost", self.clock.mono_ns())
             self._camera(change.state, reason=change.reason, gap_s=round(change.gap_s, 3))
+
+    def _forget(self) -> None:
+        """Who was seen before the camera went away is nobody that is seen after it."""
+        self.state = self.state.nobody()
 
     def _camera(self, state: str, mono_ns: int | None = None, **more: Any) -> None:
         self.recorder.record("camera", {"state": state, **more, "camera": self.source.describe()}, mono_ns)
@@ -294,7 +291,7 @@ class Loop:
 
 
 def _rules(settings: Settings) -> Rules:
-    return Rules(hold_s=settings.hold_s, unsure_below=settings.unsure_below)
+    return Rules(hold_s=settings.hold_s)
 
 
 def say(sentence: str) -> None:

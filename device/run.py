@@ -13,7 +13,7 @@ from device.camera import Source, choose
 from device.camera.capture import Capture
 from device.clock import Clock, SystemClock
 from device.config import Settings, default_log, default_runtime
-from device.loop import Loop, Totals, say
+from device.loop import Loop, say
 from device.output.journal import Journal
 from device.output.sinks import FanOut, JsonLines, Recorder, Sink, Terminal
 from device.system.control import Pause
@@ -21,8 +21,9 @@ from device.system.health import Sensors, vcgencmd
 from device.system.notify import Notify
 from device.system.status import Status, StatusFile
 from device.system.vitals import Vitals
+from device.totals import Totals
 from device.vision.pipeline import Pipeline
-from fer_edge.errors import EXIT_DONE, NotEnoughData
+from fer_edge.errors import EXIT_DONE, CameraNotOpened, NotEnoughData
 
 if TYPE_CHECKING:
     from fer_edge.verify import Verified
@@ -66,7 +67,13 @@ def run(
         onlookers = [*([sink] if sink else []), lines]
         sinks = stack.enter_context(FanOut([journal, *onlookers]))
         # the journal first: who starts a second run should hear of the first one, not that the camera is busy
-        capture = None if pause.asked() else stack.enter_context(Capture(source, settings, clock))
+        try:
+            capture = None if pause.asked() else stack.enter_context(Capture(source, settings, clock))
+        except CameraNotOpened:
+            if not asked.stop:
+                raise
+            say(f"stopped by {asked.stop} before the camera gave anything")  # who ends a run has not had it fail
+            return EXIT_DONE
         totals.mark("camera", clock)
         recorder = Recorder(sinks, clock, onlookers)
         loop = Loop(

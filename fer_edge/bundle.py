@@ -70,10 +70,15 @@ class Bundle:
     def load(path: Path | str | None = None) -> Bundle:
         """The bundle in folder `path`, or one that came with the package, its files checked against their hashes.
 
-        None is the default one; "edge" or "nano", where no folder is called so, is the one of that name. Raises
-        UsageError when there is no such folder, BundleRefused when a file is missing, altered or too new.
+        None is the one in use on this machine (`fer-edge bundle use`), else the default; "edge" or "nano", where no folder is
+        called so, is the one of that name. Raises UsageError when there is no such folder, BundleRefused when a file is
+        missing, altered or too new.
         """
-        folder = Path(path) if path is not None else default_path()
+        if path is None:
+            from fer_edge.chosen import chosen_path
+
+            path = chosen_path()
+        folder = Path(path)
         if str(path) in SHIPPED and not folder.is_dir():
             folder = shipped_path(str(path))
         if not (folder / "bundle.json").is_file():
@@ -107,8 +112,12 @@ class Bundle:
 
     def mapping(self, detector: str) -> Mapping:
         """How boxes of the detector called `detector` become this model's crop; the box itself where nothing is known."""
-        known = self.spec["input"]["mappings"].get(detector)
-        return Mapping(**known) if known else IDENTITY
+        mappings = self.spec["input"]["mappings"]
+        if detector == "blazeface-zoomed" and detector not in mappings and "blazeface-short-range" in mappings:
+            from fer_edge.zoomed import derived
+
+            return derived(Mapping(**mappings["blazeface-short-range"]))
+        return Mapping(**mappings[detector]) if detector in mappings else IDENTITY
 
     @property
     def runtimes(self) -> tuple[dict[str, Any], ...]:
@@ -156,12 +165,15 @@ class Bundle:
         """Probabilities float32 (N, K) of crops uint8 (N, side, side), by this bundle's temperature."""
         return self.classifier.probabilities(crops, self.temperature)
 
+    def crop(self, gray: np.ndarray, face: Face, detector: str) -> np.ndarray:
+        """The model's input, uint8 (side, side), of a face that the detector called `detector` found in `gray`."""
+        return face_crop(gray, face.xywh, self.side, self.mapping(face.by or detector), face.eyes)
+
     def classify_faces(self, gray: np.ndarray, faces: Sequence[Face], detector: str) -> np.ndarray:
         """Probabilities float32 (N, K) of faces that the detector called `detector` found in `gray` uint8 (H, W)."""
         import numpy as np
 
-        mapping = self.mapping(detector)
-        crops = [face_crop(gray, face.xywh, self.side, mapping, face.eyes) for face in faces]
+        crops = [self.crop(gray, face, detector) for face in faces]
         return self.classify(np.stack(crops) if crops else np.empty((0, self.side, self.side), np.uint8))
 
     def predict(self, gray: np.ndarray, is_crop: bool = False) -> list[Prediction]:

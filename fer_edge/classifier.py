@@ -82,13 +82,16 @@ def make_interpreter(
     2 imports and then fails here), BundleRefused when the file is no TFLite model.
     """
     runtime = runtime or find_runtime()
-    source = {"model_content": model} if isinstance(model, bytes) else {"model_path": str(model)}
+    if isinstance(model, bytes):
+        content, name = model, "the model"
+    else:  # read, not mapped: a file that is copied over while a run uses it would end that run, or change its labels
+        content, name = _content(model), str(model)
     options = {}
     if (resolver := KERNELS[kernels]) is not None:
         options["experimental_op_resolver_type"] = getattr(runtime.module.OpResolverType, resolver)
     try:
         with quiet_stderr():  # “Created TensorFlow Lite XNNPACK delegate”, at each start
-            interpreter = runtime.module.Interpreter(**source, num_threads=threads, **options)
+            interpreter = runtime.module.Interpreter(model_content=content, num_threads=threads, **options)
             interpreter.allocate_tensors()
     except (SystemError, AttributeError) as error:
         import numpy as np
@@ -97,9 +100,15 @@ def make_interpreter(
             f"{runtime.id} cannot run beside numpy {np.__version__}; `pip install 'numpy<2'` mends it ({error})"
         ) from error
     except (ValueError, RuntimeError) as error:
-        name = "the model" if isinstance(model, bytes) else str(model)
         raise BundleRefused(f"{name} is no TFLite model that {runtime.id} can load: {error}") from error
     return interpreter
+
+
+def _content(model: Path) -> bytes:
+    try:
+        return model.read_bytes()
+    except OSError as error:
+        raise BundleRefused(f"{model} cannot be read ({error.strerror})") from error
 
 
 class Classifier:

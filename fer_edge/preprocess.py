@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 # A bundle names the preprocessing it was made with; a change of a pixel here is a new name.
 PREPROCESS_ID = "gray-square-replicate-area/1"
 
+_ENOUGH_PX = 256
+
 Eyes = tuple[tuple[float, float], tuple[float, float]]  # points (x, y) in px
 
 
@@ -64,8 +66,12 @@ def face_crop(
     area averaging (enlarged bilinearly). A mapping that levels turns it by the tilt of `eyes`; without eyes it stays
     upright. Raises UsageError when the square does not touch the frame.
     """
-    turn_rad = mapping.level * tilt_rad(eyes) if eyes and mapping.level else 0.0
-    return cut(gray, square(xywh, mapping, gray.shape), side, turn_rad)
+    return cut(gray, square(xywh, mapping, gray.shape), side, turn_rad(mapping, eyes))
+
+
+def turn_rad(mapping: Mapping, eyes: Eyes | None) -> float:
+    """By how much `mapping` turns the square of a face with such eyes, in radians."""
+    return mapping.level * tilt_rad(eyes) if eyes and mapping.level else 0.0
 
 
 def tilt_rad(eyes: Eyes) -> float:
@@ -98,6 +104,23 @@ def cut(gray: np.ndarray, at: tuple[int, int, int], side: int, turn_rad: float =
     if len(part) == side:
         return part.copy()
     return cv2.resize(part, (side, side), interpolation=cv2.INTER_AREA if len(part) > side else cv2.INTER_LINEAR)
+
+
+def thinned(gray: np.ndarray, at: tuple[int, int, int]) -> tuple[np.ndarray, tuple[int, int, int]]:
+    """A frame uint8 (H, W) and a square in it, with fewer pixels around a square of far more than a model sees.
+
+    Of a square of 512 px and more, as frames of 4K have them, only every second, third … pixel is kept, so that 256 px and
+    more are left a side; what `cut` then averages into one is still five of them each way. Smaller ones stay as they are.
+    """
+    import numpy as np
+
+    left, top, size = at
+    few = size // _ENOUGH_PX
+    if few < 2:
+        return gray, at
+    x0, y0 = max(0, left - size // 2), max(0, top - size // 2)  # as much as a turned square may reach into
+    part = np.ascontiguousarray(gray[y0 : top + size + size // 2 : few, x0 : left + size + size // 2 : few])
+    return part, (round((left - x0) / few), round((top - y0) / few), round(size / few))
 
 
 def _turned(gray: np.ndarray, at: tuple[int, int, int], side: int, turn_rad: float) -> np.ndarray:

@@ -33,6 +33,7 @@ class FakeClock:
         self.boot = boot
         self.wall_s, self.state = 1_714_564_800.0, "unsynced"  # 2024-05-01T12:00:00Z
         self.slept_s: list[float] = []
+        self.spent_ns = 0  # of processor time
 
     def mono_ns(self) -> int:
         return self.now_ns
@@ -44,6 +45,9 @@ class FakeClock:
 
     def started_ns(self) -> int:
         return 0
+
+    def busy_ns(self) -> int:
+        return self.spent_ns
 
     def sleep(self, seconds: float) -> None:
         self.slept_s.append(seconds)

@@ -11,8 +11,9 @@ if TYPE_CHECKING:
 
 
 _OPTIONS = "OPENCV_FFMPEG_CAPTURE_OPTIONS"  # whoever sets it knows better
-# FFmpeg looks at a stream for up to five seconds before it hands out the first picture, and then keeps some back
-_RTSP = "rtsp_transport;tcp|fflags;nobuffer|analyzeduration;300000"
+# FFmpeg looks at a stream for up to five seconds before it hands out the first picture; 0.1 s after a key frame will do.
+# Not with `nobuffer`: it throws away what was looked at, and then waits for the next key frame (0.75 s more at one a second).
+_RTSP = "rtsp_transport;tcp|analyzeduration;100000"
 
 
 def reader(name: str | int, open_s: float = 5.0, read_s: float = 3.0) -> cv2.VideoCapture:

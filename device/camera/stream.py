@@ -16,7 +16,10 @@ if TYPE_CHECKING:
 
 
 class NetworkStream:
-    """The video at an address. Frames are stamped when they arrive; how old they are then, nobody tells."""
+    """The video at an address. Frames are stamped when they arrive; how old they are then, nobody tells.
+
+    All have the size that the stream had when it was opened: OpenCV scales what comes later in another.
+    """
 
     live = True
 
@@ -46,8 +49,11 @@ class NetworkStream:
     def read(self) -> Frame | None:
         if self._reader is None:
             raise SourceLost(f"{self._shown} is closed")
+        asked_ns = self._clock.mono_ns()
         good, image = self._reader.read()
-        if not good:  # FFmpeg does not say whether the other side closed or went silent
+        # After a silence FFmpeg still hands out the frames its decoder had kept back, one for each wait that was in vain.
+        silent = self._clock.mono_ns() - asked_ns >= self._settings.stall_s * 1e9
+        if silent or not good:  # FFmpeg does not say whether the other side closed or went silent
             raise SourceLost(f"{self._shown} ended or gave nothing for {self._settings.stall_s:g} s")
         frame = Frame(self._seq, self._clock.mono_ns(), gray_of(image))
         self._seq += 1

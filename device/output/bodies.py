@@ -62,5 +62,13 @@ def reading_body(reading: Reading, age_ms: float | None) -> dict[str, Any]:
         "label": reading.label,
         "p": [round(float(p), 4) for p in reading.probs],
         "quality": reading.quality,
+        **_steady(reading),
         "age_ms": None if age_ms is None else round(age_ms, 1),
     }
+
+
+def _steady(reading: Reading) -> dict[str, Any]:
+    if reading.steady_probs is None:
+        return {}
+    told: dict[str, Any] = {"steady": reading.steady, "steady_p": [round(float(p), 4) for p in reading.steady_probs]}
+    return {**told, "why": reading.why} if reading.why else told

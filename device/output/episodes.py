@@ -78,7 +78,9 @@ def close(state: State, why: str) -> list[dict[str, Any]]:
 
 
 def label_of(reading: Reading, rules: Rules) -> str:
-    """The label that a reading counts as: its own, or `unsure`."""
+    """The label that a reading counts as: the steady one, `unsure` among them; without one its own, or `unsure`."""
+    if reading.steady:
+        return reading.steady
     return reading.label if float(max(reading.probs)) >= rules.unsure_below else UNSURE
 
 

@@ -102,13 +102,18 @@ class Terminal(_Lines):
 
 
 def readable(event: Event, start_s: float = 0.0) -> str:
-    """A reading as a line for people: seconds since `start_s`, label, probability, and the face's place and size."""
+    """A reading as a line for people: seconds since `start_s`, label, probability, and the face's place and size.
+
+    The label is the steady one where there is one; where that of the frame alone is another, it follows.
+    """
     body = event.body
     x, y, width, height = body["xywh"]
-    return (
-        f"{event.mono_s - start_s:9.2f} s  {body['label']:<8} {max(body['p']):4.0%}   "
-        f"face {width}×{height} px at ({x}, {y})"
-    )
+    label, p = body.get("steady") or body["label"], max(body.get("steady_p") or body["p"])
+    line = f"{event.mono_s - start_s:9.2f} s  {label:<8} {p:4.0%}   face {width}×{height} px at ({x}, {y})"
+    if label == body["label"]:
+        return line
+    why = f", {body['why']}" if body.get("why") else ""
+    return f"{line}{why}; this frame alone: {body['label']}"
 
 
 class FanOut:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from device.output.episodes import Rules, label_of
+from fer_edge.events import UNSURE
 
 if TYPE_CHECKING:
     from device.vision.frames import Reading
@@ -16,10 +17,15 @@ _MINUTE_NS = 60_000_000_000
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """What the capture counted since the run began."""
+    """What was counted since the run began: frames read, dropped by reason, and `idle`, processed without a search.
+
+    `skipped` are faces that were not read for there were too many: a face in ten frames is ten.
+    """
 
     read: int = 0
     drops: Mapping[str, int] = field(default_factory=dict)
+    idle: int = 0
+    skipped: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +42,7 @@ class Tally:
     paused_ns: int = 0
     face_ns: int = 0
     labels_ns: Mapping[str, int] = field(default_factory=dict)
+    unsure_ns: Mapping[str, int] = field(default_factory=dict)  # by what made a face unsure
     faces_max: int = 0
     processed: int = 0
 
@@ -86,7 +93,7 @@ def _advanced(
     while mono_ns - tally.start_ns >= _MINUTE_NS:
         end_ns = tally.start_ns + _MINUTE_NS
         bodies.append(_body(_spent(tally, readings, end_ns, rules, where), counts))
-        told = Counts(counts.read, dict(counts.drops))  # what is counted on may be changed in place
+        told = replace(counts, drops=dict(counts.drops))  # what is counted on may be changed in place
         tally = Tally(end_ns, end_ns, tally.patience_ns, told, tally.missing)
     return _spent(tally, readings, mono_ns, rules, where), bodies
 
@@ -101,11 +108,21 @@ def _spent(tally: Tally, readings: Sequence[Reading], to_ns: int, rules: Rules, 
         return replace(tally, upto_ns=to_ns, unavailable_ns=tally.unavailable_ns + ns)
     if not readings:
         return replace(tally, upto_ns=to_ns, observed_ns=tally.observed_ns + ns)
-    labels_ns = dict(tally.labels_ns)
-    for label in (label_of(reading, rules) for reading in readings):
+    labels_ns, unsure_ns = dict(tally.labels_ns), dict(tally.unsure_ns)
+    for reading in readings:
+        label = label_of(reading, rules)
         labels_ns[label] = labels_ns.get(label, 0) + ns
-    observed_ns, face_ns = tally.observed_ns + ns, tally.face_ns + ns
-    return replace(tally, upto_ns=to_ns, observed_ns=observed_ns, face_ns=face_ns, labels_ns=labels_ns)
+        if label == UNSURE:
+            why = reading.why or "confidence"
+            unsure_ns[why] = unsure_ns.get(why, 0) + ns
+    return replace(
+        tally,
+        upto_ns=to_ns,
+        observed_ns=tally.observed_ns + ns,
+        face_ns=tally.face_ns + ns,
+        labels_ns=labels_ns,
+        unsure_ns=unsure_ns,
+    )
 
 
 def _body(tally: Tally, counts: Counts) -> dict[str, Any]:
@@ -119,8 +136,11 @@ def _body(tally: Tally, counts: Counts) -> dict[str, Any]:
         "paused_s": _s(tally.paused_ns),
         "face_s": _s(tally.face_ns),
         "labels_s": {label: _s(ns) for label, ns in sorted(tally.labels_ns.items())},
+        "unsure_s": {why: _s(ns) for why, ns in sorted(tally.unsure_ns.items())},
         "faces_max": tally.faces_max,
+        "faces_skipped": counts.skipped - told.skipped,
         "frames": {"read": counts.read - told.read, "processed": tally.processed},
+        "frames_idle": counts.idle - told.idle,
         "drops": {reason: n for reason, n in drops.items() if n},
     }
 

@@ -21,6 +21,7 @@ class Vitals:
         self._clock, self._sensors, self._shown = clock, sensors, shown
         self._due_ns = 0
         self._state = ""
+        self.seen: Health | None = None  # at the last look
         self._told: Health | None = None  # what the journal knows
         self._health: dict[str, Any] | None = None
         self._problems: tuple[str, ...] = ()
@@ -38,7 +39,7 @@ class Vitals:
             self.notify.status(f"{status.state}, camera {status.camera}")
 
     def _look(self, settings: Settings, record: Record | None) -> None:
-        now = self._sensors.read()
+        now = self.seen = self._sensors.read()
         self._health = now.to_json()
         self._problems = problems(now, settings.hot_c, settings.disk_low_bytes)
         if record is None:

@@ -1,1 +1,1 @@
-"""From a frame to readings: the values (`frames.py`) and the step (`pipeline.py`)."""
+"""From a frame to readings: the values (`frames`), and the step (`pipeline`): gate, search and tracks, quality, smoothing."""

@@ -36,8 +36,9 @@ class Frame:
 class Reading:
     """What one face of one frame shows. `probs` is float32 (K,) in the bundle's order of labels, `label` its largest.
 
-    `track` would say which face of earlier frames this is, and `quality` (0–1) how far the crop can be trusted; nothing
-    works them out yet, so both are None.
+    Those are of this frame alone. `steady` is what the face shows over the last moments, a label or `unsure`, by
+    `steady_probs`, float32 (K,); `why` says what makes it unsure. `track` says which face of earlier frames this is, and
+    `quality` (0–1) how far the crop can be trusted.
     """
 
     frame: int  # the frame's seq
@@ -47,3 +48,18 @@ class Reading:
     probs: np.ndarray
     track: int | None = None
     quality: float | None = None
+    steady: str = ""
+    steady_probs: np.ndarray | None = None
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What a frame showed: its readings, the largest face first; how many more faces there were; whether it was `idle`.
+
+    A frame is idle when it shows no face and was not searched, for nothing had changed in it.
+    """
+
+    readings: tuple[Reading, ...] = ()
+    skipped: int = 0
+    idle: bool = False

@@ -1,16 +1,27 @@
-"""The step from a frame to the readings of its faces: find, crop, classify. It remembers nothing and writes nothing."""
+"""The step from a frame to the readings of its faces: look, find, crop, classify, smooth. It writes nothing.
+
+What is remembered between two frames is a value of its own: the same state and frame give the same readings.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from device.vision.frames import Frame, Reading
-from fer_edge.faces import largest_first
+from device.config import Settings
+from device.vision import gate, search, smoothing
+from device.vision.frames import Frame, Reading, Seen
+from device.vision.quality import quality
+from device.vision.search import Searched
+from device.vision.tracks import Track
+from fer_edge.preprocess import cut, square, thinned, turn_rad
 
 if TYPE_CHECKING:
     from fer_edge.bundle import Bundle
     from fer_edge.faces import Detector
+
+Lap = Callable[[str], None]  # told the name of each stage as it ends: gate, detect, crop, classify, smooth
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,10 +31,66 @@ class Pipeline:
     detector: Detector
     bundle: Bundle
 
-    def readings(self, frame: Frame, min_score: float = 0.0) -> list[Reading]:
-        """What each face of `frame` shows, the largest face first; empty without a face of that score (0–1) or more."""
-        faces = [face for face in largest_first(self.detector.detect(frame.gray)) if face.score >= min_score]
-        return [
-            Reading(frame.seq, frame.mono_ns, face, self.bundle.labels[int(row.argmax())], row)
-            for face, row in zip(faces, self.bundle.classify_faces(frame.gray, faces, self.detector.name), strict=True)
-        ]
+    def step(self, state: Searched, frame: Frame, settings: Settings, lap: Lap | None = None) -> tuple[Searched, Seen]:
+        """The state after `frame`, and what it showed."""
+        state, moved = search.look(state, gate.thumbnail(frame.gray), frame.mono_ns)
+        if lap:
+            lap("gate")
+        state, found = search.find(state, self.detector, frame.gray, moved, settings)
+        if lap:
+            lap("detect")
+        if not found.tracks:
+            return state, Seen(skipped=found.skipped, idle=not (found.searched or state.tracks))
+        read = self._read(frame, found.tracks, settings, lap)
+        tracks = {track.id: track for track, _ in read}
+        state = replace(state, tracks=tuple(tracks.get(track.id, track) for track in state.tracks))
+        return state, Seen(tuple(reading for _, reading in read), found.skipped)
+
+    def _read(
+        self, frame: Frame, tracks: tuple[Track, ...], settings: Settings, lap: Lap | None
+    ) -> list[tuple[Track, Reading]]:
+        """Each of the faces after this frame, and its reading."""
+        import numpy as np
+
+        from fer_edge.classifier import softmax
+
+        bundle, name = self.bundle, self.detector.name
+        crops, rated = [], []
+        for face in (track.face for track in tracks):
+            mapping = bundle.mapping(face.by or name)
+            at = square(face.xywh, mapping, frame.gray.shape)
+            crop = cut(*thinned(frame.gray, at), bundle.side, turn_rad(mapping, face.eyes))
+            crops.append(crop)
+            rated.append(quality(crop, face, at[2]))
+        if lap:
+            lap("crop")
+        logits = bundle.classifier.logits(np.stack(crops))
+        if lap:
+            lap("classify")
+        rules = self._rules(settings)
+        probs = softmax(logits / bundle.temperature)
+        read = []
+        for track, row, p, q in zip(tracks, logits, probs, rated, strict=True):
+            steady = smoothing.step(track.steady, row, q, frame.mono_ns, bundle.labels, bundle.temperature, rules)
+            reading = Reading(
+                frame.seq,
+                frame.mono_ns,
+                track.face,
+                bundle.labels[int(p.argmax())],
+                p,
+                track.id,
+                q.value,
+                steady.label,
+                steady.probs,
+                steady.why,
+            )
+            read.append((replace(track, frames=track.frames + 1, steady=steady), reading))
+        if lap:
+            lap("smooth")
+        return read
+
+    def _rules(self, settings: Settings) -> smoothing.Rules:
+        below = settings.unsure_below
+        if below is None:
+            below = float(self.bundle.spec["thresholds"].get("unsure_below", 0.0))
+        return smoothing.Rules(settings.smooth_s, settings.dwell_s, below, settings.min_quality)

@@ -17,5 +17,5 @@ def test_events_are_written_at_most_twice(tmp_path: Path) -> None:
         assert "reached a disk" in str(error)
         pytest.skip("the temporary folder is no disk")
     assert wear.lines["episode"] > 50 and wear.lines["tally"] == 45
-    assert 1.0 < wear.times <= 2.0, wear
+    assert 1.0 < wear.times <= 2.0 and wear.wrong() == "", wear
     assert wear.forces < 20

@@ -170,7 +170,7 @@ def test_all_detectors_that_are_installed(
     assert main([*command, "--json"]) == 0
     out, err = capsys.readouterr()
     assert [row["detector"] for row in json.loads(out)["rows"]] == ["haar"]
-    assert err.count("left out: the detector “blazeface-") == 3
+    assert err.count("left out: the detector “blazeface-") == 4
     check(json.loads(out))
 
 

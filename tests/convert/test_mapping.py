@@ -14,7 +14,7 @@ from convert.data import Samples, load
 from convert.mapping import KNOWN, LEVEL, fit, main
 from convert.scenes import scenes, stratified
 from fer_edge.errors import NotEnoughData
-from fer_edge.faces import DETECTORS, Detector, Face
+from fer_edge.faces import DETECTORS, Detector, Face, find_detector
 from fer_edge.preprocess import IDENTITY, Mapping, square
 
 SIZES = (60, 240)
@@ -98,6 +98,17 @@ def test_on_real_faces_the_known_mapping_holds(faces: Samples, blazeface: Detect
     assert fitted.mapping.dy == pytest.approx(known.dy, abs=0.02)
     assert fitted.jitter_scale < 0.2 and max(fitted.jitter_dx, fitted.jitter_dy) < 0.08
     assert fitted.tilt is not None and abs(fitted.tilt[0]) < 3 and 8 < fitted.tilt[1] < 16
+
+
+def test_boxes_drawn_on_a_view_of_the_face_need_no_growth(faces: Samples, blazeface: object) -> None:
+    """As large in the view as in the frame: one scale for all sizes."""
+    known = KNOWN["blazeface-zoomed"]
+    fitted = fit(faces, find_detector("blazeface-zoomed"), seed=1, n=400)
+    assert fitted.found / fitted.n > 0.75
+    assert fitted.mapping.grow == known.grow == 0
+    assert fitted.mapping.scale == pytest.approx(known.scale, abs=0.04)
+    assert fitted.mapping.dx == pytest.approx(known.dx, abs=0.02)
+    assert fitted.mapping.dy == pytest.approx(known.dy, abs=0.02)
 
 
 def test_the_command(faces: Samples, blazeface: object, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -97,14 +97,16 @@ def test_a_camera_that_does_not_open_is_told_at_once_and_starts_no_thread() -> N
     assert "capture" not in [thread.name for thread in threading.enumerate()]
 
 
-def test_a_camera_that_was_lost_comes_back() -> None:
-    source = ScriptedSource([1, SourceLost("unplugged"), 2], live=True, clock=FakeClock())
-    source.failing_opens.extend([])
+@pytest.mark.parametrize(
+    "shown", [2, 1], ids=["another picture", "the picture of before, as a drawn camera's first is"]
+)
+def test_a_camera_that_was_lost_comes_back(shown: int) -> None:
+    source = ScriptedSource([1, SourceLost("unplugged"), shown], live=True, clock=FakeClock())
     with Capture(source, Settings(), FakeClock()) as capture:
         first = capture.take(LONG_S)
         second = capture.take(LONG_S)
         assert first is not None and second is not None
-        assert (first.gray[0, 0], second.gray[0, 0]) == (1, 2)
+        assert (first.gray[0, 0], second.gray[0, 0]) == (1, shown)
         assert source.stored.acquire(timeout=LONG_S) and source.stored.acquire(timeout=LONG_S)
         changes = [capture.change(), capture.change(), capture.change()]
     assert [(c.state, c.reason) for c in changes if c] == [("lost", "unplugged"), ("back", "unplugged")]
@@ -151,6 +153,26 @@ def test_the_same_picture_for_long_is_a_dead_camera_and_only_another_one_brings_
                 states.append(change)
     assert seen == [1, 2, 3]
     assert [c.state for c in states] == ["lost", "back"] and "the same picture for 11" in states[0].reason
+
+
+def test_a_picture_that_stands_still_in_several_encodings_is_a_dead_camera_too() -> None:
+    """As an encoder sends it that has lost its sensor: a key frame, what mends it, and again from the beginning."""
+    clock = FakeClock()
+
+    class TenASecond(ScriptedSource):
+        def read(self) -> Any:
+            clock.now_ns += 100_000_000
+            return super().read()
+
+    source = TenASecond([1, 2, *[3, 4, 4, 4, 5, 5, 5, 5] * 20, 6], live=True, clock=clock)
+    with Capture(source, Settings(same_s=10, stall_s=60, open_s=60), clock) as capture:
+        states = []
+        while len(states) < 2:
+            capture.take(0.01)
+            if (change := capture.change()) is not None:
+                states.append(change)
+    assert [c.state for c in states] == ["lost", "back"] and "the same picture for 10" in states[0].reason
+    assert source.opens == 2
 
 
 def test_a_still_recording_is_no_dead_camera() -> None:
@@ -202,6 +224,6 @@ def test_a_driver_that_never_returns_asks_for_a_restart() -> None:
         leave.set()
 
 
-@pytest.mark.parametrize(("gone_s", "wait_s"), [(0, 0.5), (5, 0.5), (60, 3), (600, 30), (100_000, 30)])
+@pytest.mark.parametrize(("gone_s", "wait_s"), [(0, 0.25), (5, 0.25), (10, 0.5), (60, 3), (600, 30), (100_000, 30)])
 def test_attempts_are_frequent_at_first_and_rarer_later(gone_s: float, wait_s: float) -> None:
     assert [_wait_s(gone_s) for _ in range(50)] == pytest.approx([wait_s] * 50, rel=0.11)

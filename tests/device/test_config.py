@@ -119,7 +119,8 @@ def test_only_live_settings_are_taken_over_in_a_run() -> None:
 def test_what_is_live_is_thresholds_and_what_the_journal_keeps() -> None:
     assert {name for name, spec in SPECS.items() if spec.metadata.get("live")} == {
         *("per_frame", "hold_s", "min_score", "unsure_below", "sync_s", "budget_bytes", "keep_days"),
-        *("health_s", "hot_c", "disk_low_bytes"),
+        *("health_s", "hot_c", "disk_low_bytes", "cpu_budget"),
+        *("min_quality", "smooth_s", "dwell_s", "max_faces", "search_s", "sweep_s"),
     }
 
 

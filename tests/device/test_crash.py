@@ -1,26 +1,22 @@
-"""Crashes: a segment cut at every byte, and a writer killed at random moments. KILLS=200 for a longer night."""
+"""Crashes: a segment cut at every byte, and a writer killed at random moments."""
 
 from __future__ import annotations
 
-import os
 import random
 import shutil
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 import pytest
 from builders import event
 from fakes import FakeClock
+from killed import kill_a_writer
 
 from device.output.journal import Journal
 from device.output.repair import repair
 from fer_edge.events import SCHEMA, Event
 from fer_edge.logbook import read
 
-ROOT = Path(__file__).parents[2]
-KILLS = int(os.environ.get("KILLS", "20"))
+KILLS = 20
 
 
 def a_segment(folder: Path, lines: int = 4) -> Path:
@@ -88,60 +84,14 @@ def test_damage_in_the_middle_is_left_to_the_reader(tmp_path: Path) -> None:
     assert repair(segment) is None
 
 
-WRITER = """
-import random, sys
-from pathlib import Path
-from device.clock import SystemClock
-from device.output.journal import Journal
-from fer_edge.events import SCHEMA, Event
-
-folder, seed = Path(sys.argv[1]), int(sys.argv[2])
-rng, clock = random.Random(seed), SystemClock()
-with Journal(folder, clock, budget_bytes=64 << 20) as journal:
-    journal.append(Event("header", 0, "b", 0.0, "w", "synced", {"schema": SCHEMA, "run": seed}))
-    print(0, flush=True)
-    seq = 0
-    while True:
-        note = "x" * rng.choice([20, 2000, 60_000])  # a long write is likelier to be cut short
-        for _ in range(rng.randrange(1, 100)):
-            seq += 1
-            journal.append(Event("reading", seq, "b", float(seq), "w", "synced", {"note": note}))
-        journal.sync()
-        print(seq, flush=True)
-"""
-
-
-def kill_a_writer(folder: Path, seed: int, after_s: float) -> int:
-    """The seq of the last line that a real writing process knew to be safe before it was killed in the midst."""
-    command = [sys.executable, "-c", WRITER, str(folder), str(seed)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT) as writer:
-        assert writer.stdout is not None
-        told = [writer.stdout.readline()]
-        time.sleep(after_s)
-        writer.kill()
-        told += writer.stdout.readlines()
-    assert writer.returncode == -9, "it ended by itself"
-    return int([line for line in told if line.endswith("\n")][-1])
-
-
 def test_a_writer_killed_at_random_moments_loses_nothing_that_was_synced(memory_path: Path) -> None:
+    """`make soak` kills 200."""
     rng = random.Random(5)
-    torn = 0
     for seed in range(KILLS):
         folder = memory_path / str(seed)
         before = a_segment(folder)
         whole = before.read_bytes()
-        safe = kill_a_writer(folder, seed, rng.uniform(0.0, 0.03))
-        with Journal(folder, FakeClock()) as journal:  # the next start
-            assert len(journal.repairs) <= 1
-            torn += len(journal.repairs)
+        killed = kill_a_writer(folder, seed, rng.uniform(0.0, 0.03))
+        assert killed.wrong() == ""
         assert before.read_bytes() == whole, "the run before it was not touched"
-        items = list(read(folder))[4:]
-        assert [item for item in items if not isinstance(item, Event)] == [], "after the repair nothing is damaged"
-        run = [item.seq for item in items if isinstance(item, Event) and item.kind == "reading"]
-        assert run == list(range(1, len(run) + 1)), "every line to the last, in order"
-        assert safe <= len(run) <= safe + 100, (
-            f"of {safe} synced lines {len(run)} are there: the last batch may be lost"
-        )
         shutil.rmtree(folder)
-    print(f"{torn} of {KILLS} kills tore a line")  # shown with -s: how often depends on the machine

@@ -24,9 +24,7 @@ FACES = 140
 def settings_of(clip: Path, bundle: Path, log: Path) -> Settings:
     """A run over a clip that keeps a line for each reading."""
     runtime = log.parent / "run"
-    return Settings(
-        str(clip), bundle=bundle, log=log, runtime=runtime, detector="blazeface-short-range", per_frame=True
-    )
+    return Settings(str(clip), bundle=bundle, log=log, runtime=runtime, per_frame=True)
 
 
 def test_a_talking_head_is_one_face_throughout(tmp_path: Path, bundle_path: Path, blazeface: object) -> None:
@@ -43,6 +41,7 @@ def test_a_talking_head_is_one_face_throughout(tmp_path: Path, bundle_path: Path
     assert end.body["frames"] == {"read": 120, "processed": 120, "with_face": 120}
     boxes = np.array([event.body["xywh"] for event in events if event.kind == "reading"])
     assert len(boxes) == 120, "one face a frame"
+    assert {event.body["track"] for event in events if event.kind == "reading"} == {1}, "and always the same"
     centres = boxes[:, :2] + boxes[:, 2:] / 2
     moved = np.abs(np.diff(centres, axis=0)).max(1)
     assert moved.max() < 0.25 * boxes[:, 2].mean(), "it is the same face from frame to frame"
@@ -79,7 +78,7 @@ def seen(tmp_path_factory: pytest.TempPathFactory, bundle_path: Path, blazeface:
     bundle = Bundle.load(bundle_path)
     stills = {second: bundle.predict(scenes[second]) for second in sorted(said)}
     found = [second for second, predictions in stills.items() if predictions]
-    assert FACES / 2 <= len(said) <= len(found) + 3, "the short-range detector finds about four fifths of them"
+    assert 0.9 * FACES <= len(said) <= len(found) + 3
     return Seen(
         journal=np.array([bundle.labels.index(said[second].most_common(1)[0][0]) for second in found]),
         still=np.array([bundle.labels.index(stills[second][0].label) for second in found]),
@@ -97,15 +96,15 @@ def test_the_loop_says_what_the_still_scenes_say(seen: Seen) -> None:
 def test_detected_crops_are_worth_as_much_as_the_data_sets_own(seen: Seen) -> None:
     """Chance would agree in a quarter; and what detection changes is about as often mended as lost."""
     agreed = np.mean(seen.journal == seen.itself)
-    assert agreed >= 0.65, f"{agreed:.3f} of {len(seen.itself)}"
+    assert agreed >= 0.85, f"{agreed:.3f} of {len(seen.itself)}"
     lost = np.sum((seen.itself == seen.true) & (seen.journal != seen.true))
     won = np.sum((seen.itself != seen.true) & (seen.journal == seen.true))
     assert lost - won <= 2 * np.sqrt(lost + won) + 1, f"{lost} lost, {won} won: more than chance"
 
 
 @pytest.mark.xfail(
-    strict=True,
-    reason="a detector's box scatters around FER2013's own framing by 15 % in scale: edge keeps nine labels in ten, not quite",
+    strict=False,
+    reason="a detector's box scatters around FER2013's own framing by 15 % in scale: edge keeps 89 labels in 100",
 )
 def test_detected_crops_agree_in_nine_of_ten(seen: Seen) -> None:
     agreed = np.mean(seen.journal == seen.itself)

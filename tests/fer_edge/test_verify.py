@@ -170,9 +170,9 @@ DAMAGES: dict[str, tuple[Damage, str]] = {
     ),
     "a crop two px to the right": (
         shift_mapping(2),
-        "golden frame 2 .* as if cut 2 px right .* maps blazeface-back's boxes by dx .*, not ",
+        "golden frame 3 .* as if cut 2 px right .* maps blazeface-back's boxes by dx .*, not ",
     ),
-    "a crop one px to the left": (shift_mapping(-1), "golden frame 2 .* as if cut 1 px left"),
+    "a crop one px to the left": (shift_mapping(-1), "golden frame 3 .* as if cut 1 px left"),
     "a crop of a frame, two px less on one side": (move_box(7, 2, 0, -2, 0), "golden frame 7 .* gray levels"),
     "a small face's crop, two px to the right": (move_box(3, 2, 0, 0, 0), "golden frame 3 .* gray levels"),
     "the input's range": (other_range(0, 1), "read as 0 to 1"),

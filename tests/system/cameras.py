@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import socket
 import subprocess
 import threading
@@ -36,7 +37,9 @@ class Camera(Protocol):
 
 
 class MjpegCamera:
-    """MJPEG over HTTP. `behave`: well, hang (connections stay open, silent), freeze (one picture for ever), garbage, small."""
+    """MJPEG over HTTP. `behave`: well, hang (connections stay open, no picture comes), mute (nothing is answered at all),
+    freeze (one picture for ever), garbage (instead of each picture), small (another size).
+    """
 
     def __init__(self, draw: Callable[..., np.ndarray] = picture) -> None:
         with socket.create_server(("127.0.0.1", 0)) as probe:
@@ -87,10 +90,12 @@ class MjpegCamera:
             try:
                 client.settimeout(1.0)
                 client.recv(4096)
+                while self.how == "mute" and not stopped.wait(0.05):
+                    pass
                 client.sendall(b"HTTP/1.0 200 OK\r\nContent-Type: multipart/x-mixed-replace; boundary=f\r\n\r\n")
                 while not stopped.wait(1 / FPS):
                     how = self.how
-                    if how == "hang":
+                    if how in ("hang", "mute"):
                         continue
                     if how != "freeze":
                         self.number += 1
@@ -106,7 +111,10 @@ class MjpegCamera:
 
 
 class RtspCamera:
-    """RTSP, H.264, in a process of its own: the system's Python with GStreamer's server. `behave` as MjpegCamera's."""
+    """RTSP, H.264, a key frame a second, in a process of its own: the system's Python with GStreamer's server.
+
+    `behave` as MjpegCamera's; garbage is the bytes of coded pictures, and mute a process that stands still.
+    """
 
     def __init__(self) -> None:
         with socket.create_server(("127.0.0.1", 0)) as probe:
@@ -118,10 +126,12 @@ class RtspCamera:
         command = ["/usr/bin/python3", str(RTSP_SERVER), str(self.port)]
         self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         assert self._process.stdout is not None
-        assert self._process.stdout.readline().strip() == "ready", "GStreamer's RTSP server did not start"
+        missing = "GStreamer's RTSP server did not start: xargs apt-get install -y < tests/system/packages.txt"
+        assert self._process.stdout.readline().strip() == "ready", missing
 
     def behave(self, how: str) -> None:
         assert self._process is not None and self._process.stdin is not None
+        self._process.send_signal(signal.SIGSTOP if how == "mute" else signal.SIGCONT)
         self._process.stdin.write(f"{how}\n")
         self._process.stdin.flush()
 

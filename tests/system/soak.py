@@ -1,9 +1,10 @@
-"""`python -m tests.system.soak --minutes 30 --out DIR`: a real run, a fault every 5 to 10 s, and an account of every second.
+"""`python -m tests.system.soak --minutes 30 --kills 200 --out DIR`: a fault every 5 to 10 s, an account of every second.
 
 `fer-edge run` as a process of its own looks at a network camera with a drawn face and writes its journal on a small file
 system in memory. The camera dies, hangs, freezes and sends garbage; the disk fills up; the process is killed, stopped,
 told to read its settings again, paused and resumed. In the end the journal must tell of every second: looked at, camera
-away, paused, lost to a crash, or not running. Needs the right to mount.
+away, paused, lost to a crash, or not running. After it, writers of a journal are killed at random moments. Needs the right
+to mount.
 """
 
 from __future__ import annotations
@@ -19,27 +20,22 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from convert.checkpoint import write_beside
-from convert.cost import host_name
-from fer_edge import __version__
 from fer_edge.drawn import face_frame
-from fer_edge.events import Event
-from fer_edge.logbook import read
-from fer_edge.segments import Damage
+from tests.killed import kill_a_writer
+from tests.system.account import accounted
 from tests.system.cameras import FPS, MjpegCamera
+from tests.system.result import ROOT, stamped, write
 
-ROOT = Path(__file__).parents[2]
-SETTINGS = {"fps": 5.0, "stall_s": 2.0, "same_s": 3.0, "sync_s": 5.0, "health_s": 2.0, "reopen_s": 600.0}
+SETTINGS = {"fps": 5.0, "stall_s": 2.0, "same_s": 3.0, "sync_s": 1.0, "health_s": 2.0, "reopen_s": 600.0}
 PAUSE_S = (5.0, 10.0)  # between two faults
 LASTS_S = (2.0, 6.0)  # a fault that has a length
 RSS_MB = 5.0  # that a run of the process may grow by after its first minute
-BATCH_S = 60.0 + 10 * 5.0 + 5.0  # a minute's tally and a small batch may be lost to kill -9
+BATCH_S = 60.0 + 10 * SETTINGS["sync_s"] + 5.0  # a minute's tally and a small batch may be lost to kill -9
 
 
 @dataclass(slots=True)
@@ -128,9 +124,6 @@ def soak(minutes: float, folder: Path, seed: int) -> dict[str, Any]:
         ended_mono = time.clock_gettime(time.CLOCK_BOOTTIME)
         account = accounted(folder / "disk" / "log", began_mono, ended_mono)
     return {
-        "date": datetime.now(UTC).date().isoformat(),
-        "software": f"fer-edge {__version__}",
-        "host": host_name()[0],
         "minutes": minutes,
         "seed": seed,
         "faults": dict(sorted(run.faults.items())),
@@ -153,13 +146,9 @@ def _faults(run: Run, rng: random.Random) -> dict[str, Callable[[], None]]:
         return fault
 
     def fill() -> None:
-        with (disk / "filler").open("wb") as file:
-            try:
-                while True:
-                    file.write(bytes(1 << 16))
-                    file.flush()
-            except OSError:
-                pass  # it is full
+        with (disk / "filler").open("wb", buffering=0) as file, suppress(OSError):  # until it is full
+            while True:
+                file.write(bytes(1 << 16))
 
     def again(number: signal.Signals) -> Callable[[], None]:
         def fault() -> None:
@@ -176,6 +165,7 @@ def _faults(run: Run, rng: random.Random) -> dict[str, Callable[[], None]]:
     return {
         "the camera dies": lasting(camera.stop, camera.start),
         "the camera hangs": lasting(lambda: camera.behave("hang"), well),
+        "the camera answers nothing": lasting(lambda: camera.behave("mute"), well),
         "the camera freezes": lasting(lambda: camera.behave("freeze"), well),
         "the camera sends garbage": lasting(lambda: camera.behave("garbage"), well),
         "the camera changes its size": lasting(lambda: camera.behave("small"), well),
@@ -204,79 +194,19 @@ def _small_disk(folder: Path, size: str) -> Iterator[None]:
         subprocess.run(["umount", "-l", str(folder)], check=True)
 
 
-@dataclass(frozen=True, slots=True)
-class Accounted:
-    """Where every second of the soak went, as the journal alone tells it; `unexplained_s` must be nothing."""
-
-    seconds: float
-    observed_s: float
-    unavailable_s: float
-    paused_s: float
-    crashed_s: float  # in runs without an `end` line, after their last tally
-    not_running_s: float  # between a run's end and the next one's header, starting up included
-    unexplained_s: float
-    runs: int
-    runs_without_end: int
-    longest_crashed_s: float
-    losses: int  # camera lost
-    returns: int  # camera back
-    lines: int
-    lines_lost: int  # as gap lines tell
-    damaged: int
-
-
-def accounted(folder: Path, began_s: float, ended_s: float) -> Accounted:
-    """The account of a journal between two moments of one boot, in seconds since that boot."""
-    runs: list[list[Event]] = []
-    damaged = lines = 0
-    for item in read(folder):
-        if isinstance(item, Damage):
-            damaged += 1
-            continue
-        lines += 1
-        if item.kind == "header" and "continues" not in item.body:
-            runs.append([])
-        if runs:
-            runs[-1].append(item)
-    told: Counter[str] = Counter()
-    at_s, longest_s = began_s, 0.0
-    unexplained_s = 0.0
-    for number, events in enumerate(runs):
-        tallies = [event for event in events if event.kind == "tally"]
-        start_s = min([events[0].mono_s, *(event.body["from_mono_s"] for event in tallies)])
-        whole = events[-1].kind == "end"
-        told["not_running" if number == 0 or runs[number - 1][-1].kind == "end" else "crashed"] += start_s - at_s
-        if number and runs[number - 1][-1].kind != "end":
-            longest_s = max(longest_s, start_s - at_s)
-        at_s = start_s
-        for event in tallies:
-            body = event.body
-            unexplained_s += abs(body["from_mono_s"] - at_s)
-            for name in ("observed", "unavailable", "paused"):
-                told[name] += body[f"{name}_s"]
-            at_s = body["from_mono_s"] + body["seconds"]
-        if whole:
-            unexplained_s += max(0.0, events[-1].mono_s - at_s - 0.5)
-            at_s = max(at_s, events[-1].mono_s)
-    told["not_running"] += ended_s - at_s
-    states = Counter(event.body["state"] for events in runs for event in events if event.kind == "camera")
-    lost = sum(sum(event.body["lost"].values()) for events in runs for event in events if event.kind == "gap")
-    return Accounted(
-        seconds=round(ended_s - began_s, 1),
-        **{
-            f"{name}_s": round(told[name], 1)
-            for name in ("observed", "unavailable", "paused", "crashed", "not_running")
-        },
-        unexplained_s=round(unexplained_s, 2),
-        runs=len(runs),
-        runs_without_end=sum(events[-1].kind != "end" for events in runs),
-        longest_crashed_s=round(longest_s, 1),
-        losses=states["lost"] + states["waiting"],
-        returns=states["back"],
-        lines=lines,
-        lines_lost=lost,
-        damaged=damaged,
-    )
+def kill(times: int, seed: int) -> dict[str, Any]:
+    """What so many writers left behind that were killed at random moments."""
+    rng, found = random.Random(seed), []
+    for number in range(times):
+        with tempfile.TemporaryDirectory() as folder:
+            found.append(kill_a_writer(Path(folder), number, rng.uniform(0.0, 0.05)))
+    return {
+        "writers_killed": times,
+        "their_forced_lines": sum(killed.safe for killed in found),
+        "their_lines_found": sum(killed.found for killed in found),
+        "their_torn_ends": sum(killed.repairs for killed in found),
+        "their_faults": [killed.wrong() for killed in found if killed.wrong()],
+    }
 
 
 def verdict(told: dict[str, Any]) -> list[str]:
@@ -297,24 +227,23 @@ def verdict(told: dict[str, Any]) -> list[str]:
         wrong.append(f"it ended with {told['exit_codes']}")
     if told["damaged"]:
         wrong.append(f"{told['damaged']} lines cannot be read")
-    return wrong
+    return wrong + told.get("their_faults", [])
 
 
 def main(argv: list[str] | None = None) -> int:
     """Soaks, writes what was seen, and says what does not hold."""
     parser = argparse.ArgumentParser(prog="python -m tests.system.soak", description=__doc__)
     parser.add_argument("--minutes", type=float, default=30.0)
+    parser.add_argument("--kills", type=int, default=200, help="writers of a journal that are killed after it")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, help="folder for soak-DATE.json")
     args = parser.parse_args(argv)
     with tempfile.TemporaryDirectory() as folder:
-        told = soak(args.minutes, Path(folder), args.seed)
-    told["wrong"] = verdict(told)
-    text = json.dumps(told, indent=1) + "\n"
-    print(text, end="")
+        told = soak(args.minutes, Path(folder), args.seed) | kill(args.kills, args.seed)
+    told = stamped({**told, "wrong": verdict(told)})
+    print(json.dumps(told, indent=1))
     if args.out:
-        args.out.mkdir(parents=True, exist_ok=True)
-        write_beside(args.out / f"soak-{told['date']}.json", lambda path: Path(path).write_text(text))
+        write("soak", told, args.out)
     return 1 if told["wrong"] else 0
 
 

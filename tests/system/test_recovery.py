@@ -15,7 +15,7 @@ from device.clock import SystemClock
 from device.config import Settings
 from tests.system.cameras import Camera, MjpegCamera, RtspCamera
 
-BACK_S = 2.0
+AWAY_S, BACK_S = 5.0, 2.0
 SETTINGS = Settings(stall_s=2.0, same_s=2.0, open_s=5.0, reopen_s=60.0)
 
 
@@ -60,7 +60,10 @@ def opened(camera: Camera) -> Capture:
     return Capture(NetworkStream(camera.address, SETTINGS, SystemClock()), SETTINGS, SystemClock())
 
 
-@pytest.mark.parametrize("fault", ["dies", "hang", "freeze"])
+REASONS = {"dies": "ended", "hang": "nothing", "mute": "nothing", "freeze": "same picture"}
+
+
+@pytest.mark.parametrize("fault", REASONS)
 def test_it_is_back_soon_after_its_return(camera: Camera, fault: str) -> None:
     before = descriptors(), threading.active_count()
     with opened(camera) as capture:
@@ -70,8 +73,8 @@ def test_it_is_back_soon_after_its_return(camera: Camera, fault: str) -> None:
             camera.stop()
         else:
             camera.behave(fault)
-        late = frames(capture, 5.0)
-        assert len(late) < 60, "a frozen picture is not taken for a camera for long"
+        late = frames(capture, AWAY_S)
+        assert len(late) < 80, "a frozen picture is not taken for a camera for long"  # 100 would come in the time
         if fault == "dies":
             camera.start()
         else:
@@ -81,35 +84,40 @@ def test_it_is_back_soon_after_its_return(camera: Camera, fault: str) -> None:
         assert len(frames(capture, 2.0)) > 10
         told = changes(capture)
     assert [change.state for change in told] == ["lost", "back"]
-    assert told[1].gap_s == pytest.approx(gone_s, abs=SETTINGS.stall_s + BACK_S)
-    assert ({"dies": "ended", "hang": "nothing", "freeze": "same picture"}[fault]) in told[0].reason
+    # No frame that a decoder had kept back is taken for one of a camera that is there: the gap begins with the fault.
+    taken_s = SETTINGS.same_s if fault == "freeze" else 0.0
+    assert told[1].gap_s == pytest.approx(gone_s - taken_s, abs=1.25)
+    assert REASONS[fault] in told[0].reason
     _settled(before)
 
 
-def test_garbage_is_no_picture(camera: Camera) -> None:
-    if isinstance(camera, RtspCamera):
-        camera = MjpegCamera()  # what an encoder sends is never garbage; the bytes of MJPEG are ours
-        camera.start()
+def test_garbage_is_passed_over_or_one_loss(camera: Camera) -> None:
+    """Of a JPEG file nothing is left; of H.264, what a decoder makes of it."""
+    before = descriptors(), threading.active_count()
     with opened(camera) as capture:
         assert len(frames(capture, 1.0)) > 5
         camera.behave("garbage")
-        frames(capture, 5.0)
+        frames(capture, AWAY_S)
         camera.behave("well")
         assert first_frame(capture, 10.0) <= BACK_S
-        assert len(frames(capture, 1.0)) > 5
+        assert len(frames(capture, 2.0)) > 10
         states = [change.state for change in changes(capture)]
-    assert states in ([], ["lost", "back"]), "passed over, or one loss"
-    camera.stop()
+    assert states in ([], ["lost", "back"])
+    _settled(before)
 
 
-def test_a_change_of_size_needs_no_restart() -> None:
-    camera = MjpegCamera()
-    camera.start()
+def test_a_change_of_size_needs_no_restart(camera: Camera) -> None:
+    """OpenCV goes on in the size that it opened the stream with."""
+    before = descriptors(), threading.active_count()
     with opened(camera) as capture:
         assert set(frames(capture, 1.0)) == {(240, 320)}
-        camera.behave("small")
-        assert len(frames(capture, 2.0)) > 10
-    camera.stop()
+        for how in ("small", "well"):
+            camera.behave(how)
+            first_frame(capture, BACK_S)
+            came = frames(capture, 2.0)
+            assert len(came) > 10 and set(came) == {(240, 320)}
+        assert changes(capture) == []
+    _settled(before)
 
 
 def _settled(before: tuple[int, int]) -> None:

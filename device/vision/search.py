@@ -1,0 +1,185 @@
+"""Which faces a frame shows: searched for now and then and when the picture changed, followed from frame to frame between.
+
+To search costs ten times as much as to follow a face. Searches are saved up, one every `_EARNED` frames, so that on average
+they cost less than following does, however much the picture changes, and a change after a quiet while is searched at once.
+A pure step; a detector that is not made of two searches every frame in which something changed or a face was seen.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from device.vision import gate
+from device.vision.tracks import Track, apart, largest_first, matched
+from fer_edge.zoomed import Square, Zoomed, head, view
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from device.config import Settings
+    from fer_edge.faces import Detector, Face
+
+AWAY_S = 1.0  # a face unseen for longer, and not in the frame before, is gone; one that comes after is another
+LONGEST_S = 10.0  # the same, however long ago the frame before was
+_EARNED = 12  # frames in which a face is followed for each search
+_SAVED = 2.0  # searches at most
+
+
+@dataclass(frozen=True, slots=True)
+class Searched:
+    """What is remembered between two frames: faces, and thumbnails int16 (24, 32) of the last frame and the last searched.
+
+    `credit` is how many searches are saved up; `recorded` that frames wait, and a missed face is searched for at once.
+    """
+
+    tracks: tuple[Track, ...] = ()
+    next_id: int = 1
+    last: np.ndarray | None = None
+    last_ns: int = 0
+    searched: np.ndarray | None = None
+    searched_ns: int = 0
+    credit: float = _SAVED
+    recorded: bool = False
+
+    def nobody(self) -> Searched:
+        """The state that knows no face and no picture: what comes is another scene."""
+        return Searched(next_id=self.next_id, credit=self.credit, recorded=self.recorded)
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """The faces of one frame: those to read, the largest first; how many more there are; whether the frame was searched."""
+
+    tracks: tuple[Track, ...]
+    skipped: int
+    searched: bool
+
+
+def look(state: Searched, thumbnail: np.ndarray, mono_ns: int) -> tuple[Searched, np.ndarray | None]:
+    """The state as a frame with this thumbnail finds it, and which cells changed since the last search, None before any.
+
+    Faces that have been away are forgotten, and after a cut to another scene everything is.
+    """
+    if state.last is not None and gate.is_cut(state.last, thumbnail):
+        return replace(state.nobody(), last=thumbnail, last_ns=mono_ns), None
+    tracks = tuple(track for track in state.tracks if _may_be_here(track, state.last_ns, mono_ns))
+    moved = None if state.searched is None else gate.changed(state.searched, thumbnail)
+    credit = min(_SAVED, state.credit + 1 / _EARNED)
+    return replace(state, tracks=tracks, last=thumbnail, last_ns=mono_ns, credit=credit), moved
+
+
+def _may_be_here(track: Track, last_ns: int, mono_ns: int) -> bool:
+    unseen_ns = mono_ns - track.seen_ns
+    return unseen_ns <= AWAY_S * 1e9 or (track.seen_ns >= last_ns and unseen_ns <= LONGEST_S * 1e9)
+
+
+def find(
+    state: Searched, detector: Detector, gray: np.ndarray, moved: np.ndarray | None, settings: Settings
+) -> tuple[Searched, Found]:
+    """The state after a frame uint8 (H, W), and the faces in it; `state` and `moved` are what `look` gave."""
+    mono_ns = state.last_ns
+    tracks = {track.id: track for track in state.tracks}
+    # one that the last search did not find either is only remembered, in case it comes back
+    near = [t for t in largest_first(state.tracks) if t.seen_ns >= state.searched_ns][: settings.max_faces]
+    for track in near:
+        now = _followed(track, detector, gray, mono_ns, settings.min_score) if isinstance(detector, Zoomed) else track
+        if now.seen_ns != mono_ns and _is_still(track, state, moved, gray.shape):
+            now = replace(track, seen_ns=mono_ns)
+        tracks[track.id] = now
+    missed = any(tracks[track.id].seen_ns != mono_ns for track in near)
+    due = _is_due(state, detector, bool(near), missed, moved, gray.shape, settings)
+    others: set[int] = set()
+    if due:
+        state = _search(state, tracks, detector, gray, settings)
+    else:  # that nobody follows: the last search is believed until the next, but where they are now is not known
+        others = {t.id for t in state.tracks if t.seen_ns >= state.searched_ns} - {t.id for t in near}
+        known = (replace(track, seen_ns=mono_ns) if track.id in others else track for track in tracks.values())
+        state = replace(state, tracks=apart(tuple(known)))
+    here = [track for track in largest_first(state.tracks) if track.seen_ns == mono_ns]
+    read = [track for track in here if track.id not in others][: settings.max_faces]
+    return state, Found(tuple(read), len(here) - len(read), due)
+
+
+def _followed(track: Track, detector: Zoomed, gray: np.ndarray, mono_ns: int, min_score: float) -> Track:
+    face = detector.closer(gray, track.head)
+    if face is None or face.score < min_score:
+        return track
+    return _at(track, face, gray.shape, mono_ns)
+
+
+def _at(track: Track, face: Face, shape: tuple[int, ...], mono_ns: int) -> Track:
+    return replace(track, face=face, head=head(face, shape), seen_ns=mono_ns)
+
+
+def _is_still(track: Track, state: Searched, moved: np.ndarray | None, shape: tuple[int, ...]) -> bool:
+    """Whether the last search found the face and nothing has changed there since: then it is where it was."""
+    return moved is not None and track.searched_ns == state.searched_ns and not gate.touches(moved, track.head, shape)
+
+
+def _is_due(
+    state: Searched,
+    detector: Detector,
+    followed: bool,
+    missed: bool,
+    moved: np.ndarray | None,
+    shape: tuple[int, ...],
+    settings: Settings,
+) -> bool:
+    """Whether the whole frame is to be searched: faces are `followed`, and one of them was `missed`."""
+    since_s = (state.last_ns - state.searched_ns) / 1e9
+    if moved is None or since_s >= settings.sweep_s:
+        return True
+    if not isinstance(detector, Zoomed):
+        return missed or gate.is_change(moved)
+    if missed:
+        return state.recorded or state.credit >= 1
+    if since_s < settings.search_s:
+        return False
+    if not followed:
+        return gate.is_change(moved)
+    if state.credit < 1:
+        return False
+    known = [part for track in state.tracks for part in (view(track.head, shape), _body(track.head))]
+    return gate.is_change(gate.without(moved, known, shape))
+
+
+def _body(head: Square) -> Square:
+    """Where shoulders and arms move: below a head, three times as wide."""
+    left, top, size = head
+    return left - size, top + size, 3 * size
+
+
+def _search(
+    state: Searched,
+    tracks: dict[int, Track],
+    detector: Detector,
+    gray: np.ndarray,
+    settings: Settings,
+) -> Searched:
+    """The state after a search of the whole frame; `tracks` are the faces known so far, by number."""
+    mono_ns = state.last_ns
+    faces = detector.search(gray) if isinstance(detector, Zoomed) else detector.detect(gray)
+    faces = [face for face in faces if face.score >= settings.min_score]
+    heads: list[Square] = [head(face, gray.shape) for face in faces]
+    known = list(tracks.values())
+    pairs = {j: i for i, j in matched([track.head for track in known], heads).items()}
+    found, next_id = dict(tracks), state.next_id
+    for j, face in enumerate(faces):
+        track = known[pairs[j]] if j in pairs else Track(next_id, face, heads[j], 0)
+        next_id += j not in pairs
+        if track.seen_ns != mono_ns:  # else it was followed into this frame, and its box is the better one
+            track = _at(track, face, gray.shape, mono_ns)
+        found[track.id] = replace(track, searched_ns=mono_ns)
+    if isinstance(detector, Zoomed):
+        for track in largest_first(tuple(found.values()))[: settings.max_faces]:
+            if track.seen_ns == mono_ns and track.face.by != detector.name:
+                found[track.id] = _followed(track, detector, gray, mono_ns, settings.min_score)
+    return replace(
+        state,
+        tracks=apart(tuple(found.values())),
+        next_id=next_id,
+        searched=state.last,
+        searched_ns=mono_ns,
+        credit=max(0.0, state.credit - 1) if tracks else state.credit,
+    )

@@ -1,0 +1,64 @@
+"""What the machine at hand is: board or processor, cores, memory, system. Nothing that tells whose it is."""
+
+from __future__ import annotations
+
+import os
+import platform
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class Board:
+    """A machine, without its name in a network, its users and its serial number. None: nobody tells."""
+
+    name: str  # its board's name, else its processor's
+    is_pi: bool
+    machine: str  # x86_64, aarch64
+    cores: int  # that this process may use
+    memory_bytes: int | None
+    system: str  # of /etc/os-release
+    governor: str | None  # who chooses the processor's clock: ondemand, performance
+    most_mhz: int | None  # its highest clock
+
+    @staticmethod
+    def find(root: Path = Path("/")) -> Board:
+        """This machine; facts of the system are read below `root`."""
+        name, is_pi = host_name(root)
+        clock = root / "sys/devices/system/cpu/cpu0/cpufreq"
+        governor, most_khz = (_text(clock / file) for file in ("scaling_governor", "cpuinfo_max_freq"))
+        return Board(
+            name=name,
+            is_pi=is_pi,
+            machine=platform.machine(),
+            cores=len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1,
+            memory_bytes=_memory_bytes(root),
+            system=_value(root / "etc/os-release", "PRETTY_NAME=").strip('"') or platform.system(),
+            governor=governor or None,
+            most_mhz=int(most_khz) // 1000 if most_khz.isdecimal() else None,
+        )
+
+
+def host_name(root: Path = Path("/")) -> tuple[str, bool]:
+    """What this machine calls itself, and whether that is a Raspberry Pi: its board's name, else its processor's."""
+    if board := _text(root / "proc/device-tree/model"):
+        return board, "Raspberry Pi" in board
+    return _value(root / "proc/cpuinfo", "model name").strip("\t :") or platform.machine(), False
+
+
+def _memory_bytes(root: Path) -> int | None:
+    words = _value(root / "proc/meminfo", "MemTotal:").split()
+    return int(words[0]) * 1024 if words and words[0].isdecimal() else None
+
+
+def _value(path: Path, begins: str) -> str:
+    """What follows `begins` on the first line of a file that begins so."""
+    lines = (line for line in _text(path).splitlines() if line.startswith(begins))
+    return next(lines, begins).removeprefix(begins)
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(errors="replace").strip("\0\n ")
+    except OSError:
+        return ""

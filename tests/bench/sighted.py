@@ -1,0 +1,191 @@
+"""`python -m tests.bench.sighted --data PATH`: which faces `fer-edge run` reads, near and far, and how well.
+
+Validation faces in scenes (convert.scenes), each shown for half a second in a video, which the command itself plays, with its
+defaults. Beside what it read stands what the network that sees finds in the same scenes, each searched whole, and what the
+model says of the data set's own crops.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import tempfile
+from collections.abc import Sequence
+from contextlib import redirect_stdout
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from convert.arguments import whole_number
+from convert.crops import SIZES_PX
+from convert.data import Samples, load
+from convert.scenes import SCENE, Scene, find_in, scenes
+from fer_edge import cli
+from fer_edge.bundle import Bundle
+from fer_edge.errors import UsageError, guarded
+from fer_edge.events import Event
+from fer_edge.faces import MIN_OVERLAP, find_detector
+from fer_edge.segments import segments
+from tests.system.result import stamped, write
+
+FRAMES, FPS = 5, 10  # of each scene
+
+
+@dataclass(frozen=True, slots=True)
+class Sighted:
+    """Faces of one size: `n` shown; shares 0–1 of those found by the network that sees, read at once, and read at all.
+
+    `frames` is the share of frames that have the face's reading. `own`, `network` and `loop` are accuracies on the faces that
+    both found: of the data set's crops, of the network's, and of the loop's first reading; `unsure` its share.
+    """
+
+    size_px: int
+    n: int
+    network_found: float
+    at_once: float
+    at_all: float
+    frames: float
+    both: int
+    own: float
+    network: float
+    loop: float
+    unsure: float
+
+
+def measure(samples: Samples, bundle: Bundle, size_px: int, n: int, seed: int, folder: Path) -> Sighted:
+    """What becomes of `n` validation faces of one size; `folder` is where the video and the journal may lie."""
+    part = samples.part("validation")
+    shown = list(scenes(part, n, size_px, seed))
+    said = _run(shown, bundle, folder)
+    far = find_detector("blazeface-back")
+    rows = []
+    for number, scene in enumerate(shown):
+        face = find_in(scene, far)
+        read = [_of(said[number * FRAMES + frame], scene) for frame in range(FRAMES)]
+        first = next((body for body in read if body), None)
+        true = bundle.labels[part.y[scene.row]]
+        crops = [part.x[scene.row, :, :, 0], *([bundle.crop(scene.gray, face, far.name)] if face else [])]
+        labels = [bundle.labels[k] for k in bundle.classify(np.stack(crops)).argmax(1)]
+        rows.append(
+            (
+                face is not None,
+                read[0] is not None,
+                first is not None,
+                np.mean([body is not None for body in read]),
+                labels[0] == true,
+                labels[-1] == true,
+                bool(first) and first["label"] == true,
+                bool(first) and first["steady"] == "unsure",
+            )
+        )
+    found, at_once, at_all, frames, own, network, loop, unsure = np.array(rows, float).T
+    both = (found * at_all) > 0
+    means = [round(float(row[both].mean()), 4) if both.any() else 0.0 for row in (own, network, loop, unsure)]
+    shares = [round(float(row.mean()), 4) for row in (found, at_once, at_all, frames)]
+    return Sighted(size_px, len(shown), *shares, int(both.sum()), *means)
+
+
+def _run(shown: Sequence[Scene], bundle: Bundle, folder: Path) -> list[list[dict[str, Any]]]:
+    """The bodies of the readings of each frame, as `fer-edge run` wrote them into its journal."""
+    clip, log = _video(shown, folder / "scenes.mkv"), folder / "log"
+    command = ["run", "--camera", str(clip), "--bundle", str(bundle.path), "--log", str(log), "--per-frame"]
+    with (folder / "stdout").open("w") as stdout, redirect_stdout(stdout):
+        if cli.main(command) != 0:
+            raise UsageError(f"`fer-edge {' '.join(command)}` failed; it said why")
+    said: list[list[dict[str, Any]]] = [[] for _ in range(len(shown) * FRAMES)]
+    for path in segments(log):
+        for line in path.read_text().splitlines():
+            event = Event.parse(line)
+            if event.kind == "reading":
+                said[event.body["frame"]].append(event.body)
+    return said
+
+
+def _video(shown: Sequence[Scene], path: Path) -> Path:
+    """A video without loss of each scene for FRAMES frames."""
+    import cv2
+
+    height, width = SCENE
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"FFV1"), FPS, (width, height), isColor=False)
+    if not writer.isOpened():
+        raise UsageError("this OpenCV cannot write FFV1; `pip install opencv-python-headless` has one that can")
+    for scene in shown:
+        for _ in range(FRAMES):
+            writer.write(scene.gray)
+    writer.release()
+    return path
+
+
+def _of(bodies: Sequence[dict[str, Any]], scene: Scene) -> dict[str, Any] | None:
+    """The reading of the scene's face among those of a frame, told as `find_in` does; None where there is none."""
+    (left, top), size = scene.xy, scene.size_px
+    for body in bodies:
+        x, y, w, h = body["xywh"]
+        shared = max(0, min(x + w, left + size) - max(x, left)) * max(0, min(y + h, top + size) - max(y, top))
+        if shared >= MIN_OVERLAP * (w * h + size * size - shared):
+            return body
+    return None
+
+
+def text(told: dict[str, Any]) -> str:
+    """The table for people."""
+    lines = [
+        f"{told['bundle']}, {told['n']} validation faces a size in {SCENE[1]}×{SCENE[0]} scenes, seed {told['seed']}, through "
+        f"`fer-edge run`, on {told['host']}, load {told['load']:g} of {told['cores']}",
+        "",
+        f"{'':8}{'256² found':>12}{'read at once':>14}{'in 0.5 s':>10}{'of frames':>11}"
+        f"{'both found':>12}{'own crop':>10}{'256² crop':>11}{'the loop':>10}{'unsure':>8}",
+    ]
+    lines += [
+        f"{row['size_px']:>5} px{row['network_found']:>12.1%}{row['at_once']:>14.1%}{row['at_all']:>10.1%}"
+        f"{row['frames']:>11.1%}{row['both']:>12,}{row['own']:>10.1%}{row['network']:>11.1%}{row['loop']:>10.1%}"
+        f"{row['unsure']:>8.1%}"
+        for row in told["rows"]
+    ]
+    return "\n".join(lines)
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Reads the arguments, measures, and prints the table."""
+    parser = argparse.ArgumentParser(prog="python -m tests.bench.sighted", description=__doc__)
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--bundle", type=Path, help="default: the one that came with the package")
+    parser.add_argument("--n", type=whole_number(1), default=300, help="faces a size (default 300)")
+    parser.add_argument("--sizes", type=whole_number(24), nargs="+", default=SIZES_PX, metavar="PX")
+    parser.add_argument("--seed", type=whole_number(0), default=0)
+    parser.add_argument("--json", action="store_true")
+    parser.add_argument("--out", type=Path, metavar="FOLDER", help="leave the result there too, dated")
+    args = parser.parse_args(argv)
+    return guarded(lambda: _command(args))
+
+
+def _command(args: argparse.Namespace) -> int:
+    bundle = Bundle.load(args.bundle)
+    samples = load(args.data, bundle.side, classes=bundle.labels)
+    rows = []
+    for size_px in sorted(args.sizes):
+        with tempfile.TemporaryDirectory() as folder:
+            rows.append(asdict(measure(samples, bundle, size_px, args.n, args.seed, Path(folder))))
+    told = {
+        "bundle": bundle.name,
+        "bundle_sha256": bundle.sha256,
+        "part": "validation",
+        "n": args.n,
+        "seed": args.seed,
+        "scene_px": list(SCENE),
+        "frames": FRAMES,
+        "fps": FPS,
+        "rows": rows,
+    }
+    told = stamped(told)
+    if args.out:
+        write("sighted", told, args.out)
+    print(json.dumps(told) if args.json else text(told))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,251 @@
+"""`python -m tests.bench.work`: what a frame costs beside its networks, and what more faces, pixels or nothing at all change.
+
+One thread, the drawn face, everything from the gray frame to a line on stdout, which is thrown away, and to the journal's
+batch; reading a camera is left out, but for the
+comparison with PyPI `fer`, where both read the same video. Medians over rounds taken in turns; only ratios travel to another
+machine, and none from one that does other work.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from device.clock import SystemClock
+from device.config import Settings
+from device.output.account import Account
+from device.output.bodies import reading_body
+from device.output.episodes import Rules
+from device.output.journal import Journal
+from device.output.sinks import FanOut, Recorder, Terminal
+from device.output.tally import Counts
+from device.vision.frames import Frame
+from device.vision.pipeline import Pipeline
+from device.vision.search import Searched
+from fer_edge.bundle import Bundle
+from fer_edge.drawn import face_box, face_frame
+from fer_edge.errors import guarded
+from fer_edge.faces import find_detector
+from fer_edge.zoomed import Zoomed
+from tests.bench.haar import Haar, video
+from tests.system.result import stamped, write
+
+ROUNDS, FRAMES, FPS = 7, 100, 10
+
+
+class Timed:
+    """An interpreter that adds up the ns that its `invoke` takes."""
+
+    def __init__(self, interpreter: Any) -> None:
+        self._interpreter, self.ns, self.calls = interpreter, 0, 0
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._interpreter, name)
+
+    def invoke(self) -> None:
+        begun_ns = time.perf_counter_ns()
+        self._interpreter.invoke()
+        self.ns += time.perf_counter_ns() - begun_ns
+        self.calls += 1
+
+
+@dataclass(slots=True)
+class Work:
+    """What the loop does with each frame after it is read; `far`, `near` and `classifier` are its networks, timed."""
+
+    pipeline: Pipeline
+    settings: Settings
+    folder: Path
+    far: Timed = field(init=False)
+    near: Timed = field(init=False)
+    classifier: Timed = field(init=False)
+
+    def __post_init__(self) -> None:
+        detector, classifier = self.pipeline.detector, self.pipeline.bundle.classifier
+        assert isinstance(detector, Zoomed)
+        self.far = detector.far._interpreter = Timed(detector.far._interpreter)
+        self.near = detector.near._interpreter = Timed(detector.near._interpreter)
+        self.classifier = classifier.interpreter = Timed(classifier.interpreter)
+
+    def done(self, pictures: Sequence[np.ndarray]) -> dict[str, float]:
+        """ms a frame: of the networks `far`, `near`, `classifier`, of what is done `beside` them, of `all`; `searches` a frame.
+
+        Medians over frames; of `far`, over those that were searched, times their share.
+        """
+        clock = SystemClock()
+        networks = {"far": self.far, "near": self.near, "classifier": self.classifier}
+        for network in networks.values():
+            network.ns = network.calls = 0
+        spans_ns = []
+        with tempfile.TemporaryDirectory(dir=self.folder) as log, Path(os.devnull).open("w") as stdout:
+            journal = Journal(Path(log), clock, 30.0, 256_000_000, None)
+            with FanOut([journal, lines := Terminal(stdout)]) as sinks:
+                recorder, start_ns, state = Recorder(sinks, clock, [lines]), clock.mono_ns(), Searched()
+                account = Account(recorder.record, clock, Rules(hold_s=self.settings.hold_s), start_ns, 2.0)
+                for number, gray in enumerate(pictures):
+                    begun_ns = time.perf_counter_ns(), *(network.ns for network in networks.values())
+                    frame = Frame(number, start_ns + round(number * 1e9 / FPS), gray)
+                    state, seen = self.pipeline.step(state, frame, self.settings)
+                    for reading in seen.readings:
+                        recorder.show("reading", reading_body(reading, 0.0), reading.mono_ns)
+                    account.frame(seen.readings, frame.mono_ns, Counts(number + 1))
+                    sinks.tick()
+                    ended_ns = time.perf_counter_ns(), *(network.ns for network in networks.values())
+                    spans_ns.append(np.subtract(ended_ns, begun_ns))
+        whole, far, near, classifier = np.array(spans_ns).T / 1e6
+        searched = far > 0
+        told = {
+            "far": float(np.median(far[searched]) * searched.mean()) if searched.any() else 0.0,
+            "near": float(np.median(near)),
+            "classifier": float(np.median(classifier)),
+            "beside": float(np.median(whole - far - near - classifier)),
+        }
+        return {"all": sum(told.values()), **told, "searches": float(searched.mean())}
+
+
+def scenes() -> dict[str, list[np.ndarray]]:
+    """What is shown: one drawn face, eight of them, one in a 4K frame, a room with nobody in it."""
+    import cv2
+
+    rng = np.random.default_rng(0)
+    one = [face_frame(n / FPS) for n in range(FRAMES)]
+    wall = np.linspace(140, 105, 640)[None] + np.zeros((480, 1))
+    empty = [np.clip(wall + rng.normal(0, 2, wall.shape), 0, 255).astype(np.uint8) for _ in range(FRAMES)]
+    small = [
+        cv2.resize(gray, (160, 120), interpolation=cv2.INTER_AREA) for gray in (_closer(n / FPS) for n in range(FRAMES))
+    ]
+    rows = [np.hstack([gray] * 4) for gray in small]
+    eight = [cv2.copyMakeBorder(np.vstack([row] * 2), 120, 120, 0, 0, cv2.BORDER_REPLICATE) for row in rows]
+    large = [cv2.resize(gray, (3840, 2160), interpolation=cv2.INTER_LINEAR) for gray in one[:40]]
+    return {"one": one, "eight": eight, "4K": [*large, *large[::-1], *large[:20]], "nobody": empty}
+
+
+def _closer(at_s: float) -> np.ndarray:
+    """The drawn face from near, as it nods: uint8 (H, W)."""
+    x, y, side, _ = face_box(at_s)
+    wide, height = round(side * 2.2), round(side * 1.65)
+    x, y = max(0, x + side // 2 - wide // 2), max(0, y + side // 2 - height // 2)
+    return np.ascontiguousarray(face_frame(at_s)[y : y + height, x : x + wide])
+
+
+def measure(bundle: Bundle, folder: Path) -> dict[str, Any]:
+    """The medians over rounds of what `Work.done` gives for each scene, and of fer's ms a frame on the same video."""
+    import cv2
+
+    cv2.setNumThreads(1)
+    work = Work(Pipeline(find_detector(), bundle), Settings(fps=FPS), folder)
+    shown = scenes()
+    clip = video(shown["one"], folder / "one.mp4", FPS)
+    peer = Haar()
+    rounds: dict[str, list[dict[str, float]]] = {name: [] for name in shown}
+    ours, theirs = [], []
+    work.done(shown["one"][:20])
+    for _ in range(ROUNDS):
+        for name, pictures in shown.items():
+            rounds[name].append(work.done(pictures))
+        ours.append(_seconds(lambda: work.done(list(_read(clip)))))
+        theirs.append(_seconds(lambda: [peer.faces(gray) for gray in _read(clip, FRAMES // 5)]) * 5)
+    told: dict[str, Any] = {name: _medians(rows) for name, rows in rounds.items()}
+    one = told["one"]
+    invoke = float(np.median([_invoke_ms(work.near) for _ in range(3)]))
+    search = float(np.median([_invoke_ms(work.far) for _ in range(3)]))
+    told["ratios"] = {
+        "search over following, invoke": search / invoke,
+        "both detectors a frame over the short-range invoke, one face": (one["near"] + one["far"]) / invoke,
+        "beside the networks over the short-range invoke, one face": one["beside"] / invoke,
+        "eight faces over one": told["eight"]["all"] / one["all"],
+        "4K over 640×480": told["4K"]["all"] / one["all"],
+        "nobody over one face": told["nobody"]["all"] / one["all"],
+        "frames a second over fer's": float(np.median(theirs) / np.median(ours)),
+    }
+    told["ms"] = {
+        "short-range invoke": invoke,
+        "256² invoke": search,
+        "fer, a frame": 1e3 * float(np.median(theirs)) / FRAMES,
+    }
+    return told
+
+
+def _invoke_ms(network: Timed, calls: int = 30) -> float:
+    """The median of a network's own time."""
+    times = []
+    for _ in range(calls):
+        before = network.ns
+        network.invoke()
+        times.append((network.ns - before) / 1e6)
+    return float(np.median(times))
+
+
+def _medians(rows: list[dict[str, float]]) -> dict[str, float]:
+    return {name: float(np.median([row[name] for row in rows])) for name in rows[0]}
+
+
+def _seconds(work: Callable[[], object]) -> float:
+    begun = time.perf_counter()
+    work()
+    return time.perf_counter() - begun
+
+
+def _read(clip: Path, frames: int = FRAMES) -> Any:
+    """The gray frames uint8 (H, W) of a video, as the device reads them."""
+    import cv2
+
+    reader = cv2.VideoCapture(str(clip))
+    for _ in range(frames):
+        good, image = reader.read()
+        if not good:
+            return
+        yield cv2.cvtColor(image, cv2.COLOR_BGR2GRAY) if image.ndim == 3 else image
+    reader.release()
+
+
+def text(told: dict[str, Any]) -> str:
+    """The tables for people."""
+    lines = [
+        f"{told['bundle']}, one thread, {told['rounds']} rounds of {told['frames']} frames, "
+        f"on {told['host']}, load {told['load']:g} of {told['cores']}",
+        "",
+    ]
+    lines.append(f"{'ms a frame':10}" + "".join(f"{name:>12}" for name in told["one"]))
+    lines += [
+        f"{name:10}" + "".join(f"{value:>12.3f}" for value in told[name].values())
+        for name in ("one", "eight", "4K", "nobody")
+    ]
+    lines += ["", *(f"{value:>8.2f}  {name}" for name, value in told["ratios"].items())]
+    return "\n".join(lines)
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Reads the arguments, measures, and prints the tables."""
+    parser = argparse.ArgumentParser(prog="python -m tests.bench.work", description=__doc__)
+    parser.add_argument("--bundle", type=Path, help="default: the one that came with the package")
+    parser.add_argument("--json", action="store_true")
+    parser.add_argument("--out", type=Path, metavar="FOLDER", help="leave the result there too, dated")
+    args = parser.parse_args(argv)
+    return guarded(lambda: _run(args))
+
+
+def _run(args: argparse.Namespace) -> int:
+    bundle = Bundle.load(args.bundle)
+    with tempfile.TemporaryDirectory() as folder:
+        told = measure(bundle, Path(folder))
+    told |= {"bundle": bundle.name, "bundle_sha256": bundle.sha256, "rounds": ROUNDS, "frames": FRAMES}
+    told = stamped(told)
+    if args.out:
+        write("work", told, args.out)
+    print(json.dumps(told) if args.json else text(told))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,427 @@
+"""The benchmark: its arithmetic, that it times what the loop does, and what it tells and does not. No speed is asserted."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from fakes import FakeClock
+
+from device.clock import SystemClock
+from device.config import Settings
+from device.system.bench import Report, bench
+from device.system.conditions import conditions
+from device.system.estimate import (
+    DETECTORS,
+    PUBLISHED,
+    TARGETS,
+    THREADS,
+    Work,
+    estimates,
+    sources,
+    target_of,
+    throughput,
+)
+from device.system.health import BITS, Sensors
+from device.system.laps import LEAST_FRAMES, laps, memory
+from device.system.networks import float_of, parts
+from device.system.sheet import paste, text
+from device.system.stages import PICTURES, face_scene, opened, still_scene
+from device.system.timing import WARM_UP, Times, take_turns
+from device.vision.frames import Frame
+from device.vision.pipeline import Pipeline
+from device.vision.search import Searched
+from fer_edge.board import Board
+from fer_edge.bundle import Bundle, shipped_path
+from fer_edge.cli import main
+from fer_edge.errors import UsageError
+from fer_edge.faces import find_detector
+
+SECRETS = ("hostess", "annabelle", "10000000abcdef12")  # a machine's name, its user's, its serial number
+STAGES = ["read", "gate", "detect", "crop", "classify", "smooth", "write"]
+PI = {
+    "proc/device-tree/model": "Raspberry Pi 4 Model B Rev 1.4\0",
+    "proc/device-tree/serial-number": f"{SECRETS[2]}\0",
+    "proc/cpuinfo": f"processor\t: 0\nBogoMIPS\t: 108.00\nSerial\t\t: {SECRETS[2]}\nModel\t\t: Raspberry Pi 4\n",
+    "proc/meminfo": "MemTotal:        3885012 kB\nMemFree:         2000000 kB\n",
+    "proc/self/status": "Name:\tpython\nVmHWM:\t   90000 kB\nVmRSS:\t   80000 kB\n",
+    "etc/hostname": f"{SECRETS[0]}\n",
+    "etc/os-release": 'NAME="Debian GNU/Linux"\nPRETTY_NAME="Debian GNU/Linux 12 (bookworm)"\n',
+    "sys/devices/system/cpu/cpu0/cpufreq/scaling_governor": "ondemand\n",
+    "sys/devices/system/cpu/cpu0/cpufreq/cpuinfo_max_freq": "1800000\n",
+    "sys/class/hwmon/hwmon1/name": "rpi_volt\n",
+    "sys/class/hwmon/hwmon1/in0_lcrit_alarm": "0\n",
+    "sys/class/thermal/thermal_zone0/type": "cpu-thermal\n",
+    "sys/class/thermal/thermal_zone0/temp": "48312\n",
+}
+MACHINE = Board("AMD EPYC", False, "x86_64", 4, None, "Linux", None, None)
+
+
+def system(root: Path, files: dict[str, str] = PI) -> Path:
+    """A root with these files."""
+    for name, content in files.items():
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_text(content)
+    return root
+
+
+def answers(*words: str) -> Callable[[], str]:
+    """A firmware that gives these answers in order, the last one for ever."""
+    left = list(words)
+    return lambda: f"throttled={left.pop(0) if len(left) > 1 else left[0]}\n"
+
+
+@pytest.fixture(scope="module")
+def nano() -> Bundle:
+    return Bundle.load("nano")
+
+
+@pytest.fixture(scope="module")
+def measured(nano: Bundle, tmp_path_factory: pytest.TempPathFactory) -> Report:
+    """A whole benchmark, as short as it can be, on a root that says it is a Pi whose processor is slowed down for a while."""
+    root = system(tmp_path_factory.mktemp("pi"))
+    ask = answers("0x0", "0x0", "0x4", "0x40000")
+    return bench(nano, SystemClock(), threads=2, seconds=0.1, ask=ask, root=root)
+
+
+def test_times_are_of_the_spans() -> None:
+    times = Times.of([n * 1_000_000 for n in range(1, 102)])  # 1 to 101 ms
+    assert (times.p50_ms, times.p95_ms, times.mean_ms, times.calls) == (51.0, 96.0, 51.0, 101)
+
+
+def test_take_turns_leaves_out_the_warm_up_and_the_first_call_of_each_round() -> None:
+    clock, made = FakeClock(), {"quick": 0, "slow": 0}
+    order: list[str] = []
+
+    def call(name: str, usual_ms: int) -> None:
+        made[name] += 1
+        first = not order or order[-1] != name  # the caches hold what was called before
+        order.append(name)
+        clock.now_ns += (900 if first or made[name] <= WARM_UP else usual_ms) * 1_000_000
+
+    looks: list[int] = []
+    times = take_turns(
+        {"quick": lambda: call("quick", 2), "slow": lambda: call("slow", 50)},
+        1.0,
+        clock,
+        lambda: looks.append(len(order)),
+    )
+    assert (times["quick"].p50_ms, times["quick"].p95_ms, times["slow"].p95_ms) == (2.0, 2.0, 50.0)
+    assert times["quick"].calls == 5 * 50, "a tenth of a second each, in each of five rounds, is fifty times 2 ms"
+    assert times["slow"].calls == 5 * 4, "however long it takes, four times a round"
+    assert len(looks) == 5 and looks[-1] == len(order)
+
+
+def test_an_estimate_is_multiply_adds_over_throughput() -> None:
+    rows = {(row.board, row.threads): row for row in estimates((Work("detector", "float", 1_000_000_000),))}
+    slowest, fastest = 56e6 / 15e-3, 1.8e9 / 176e-3  # MobileNetV3 small and ResNet-18 on a Pi 4
+    assert throughput("Pi 4", "float") == pytest.approx((slowest, fastest))
+    four, one = rows["Pi 4", 4], rows["Pi 4", 1]
+    assert (four.low_ms, four.high_ms) == pytest.approx((1e12 / fastest, 1e12 / slowest))
+    assert (one.low_ms, one.high_ms) == pytest.approx((1.5 * four.low_ms, 4 * four.high_ms))
+    assert rows["Pi Zero 2 W", 4].low_ms == pytest.approx(1.4 * rows["Pi 3", 4].low_ms)  # 1.0 GHz for 1.4
+    assert rows["Pi Zero 2 W", 4].high_ms == pytest.approx(1.2 * rows["Pi 3", 4].high_ms)  # and for the 1.2 of a 3 B
+    assert {row.estimate for row in rows.values()} == {True}
+
+
+def test_int8_of_a_network_that_was_published_in_float_alone() -> None:
+    gain = 282 / 166.5  # of ResNet-18, the least on a Pi 3 B+
+    assert throughput("Pi 3 B+", "int8") == pytest.approx((56e6 / 22e-3 * gain, 569e6 / 46e-3))
+
+
+@pytest.mark.parametrize("row", PUBLISHED, ids=lambda row: f"{row.network} on {row.board}")
+def test_what_was_published_lies_in_its_own_estimate(row: Any) -> None:
+    board = next(target.name for target in TARGETS if target.like == row.board and target.clock[1] == 1.0)
+    for kind, ms in (("float", row.float_ms), ("int8", row.int8_ms)):
+        found = estimates((Work("x", kind, round(row.multiply_adds)),))
+        (estimate,) = (e for e in found if (e.board, e.threads) == (board, THREADS))
+        assert ms is None or (estimate.low_ms <= ms * 1.001 and ms * 0.999 <= estimate.high_ms)
+    assert row.source in sources()
+
+
+def test_the_detectors_multiply_adds_are_those_of_their_files(blazeface: object) -> None:
+    from convert.tflite import multiply_adds_of
+    from fer_edge.detectors import detector_file
+    from fer_edge.faces import _BLAZEFACE
+
+    for name, (file, _) in _BLAZEFACE.items():
+        path = detector_file(file)
+        assert path is not None and multiply_adds_of(path.read_bytes()) == DETECTORS[name]
+
+
+def test_a_detector_made_of_two_is_measured_as_two(blazeface: object) -> None:
+    from fer_edge.zoomed import Zoomed
+
+    detector = find_detector("blazeface-zoomed")
+    assert isinstance(detector, Zoomed)
+    assert set(parts(detector.name)) == {detector.far.name, detector.near.name}
+    assert parts("haar") == ("haar",)
+
+
+@pytest.mark.parametrize(
+    ("board", "name"),
+    [
+        ("Raspberry Pi Zero 2 W Rev 1.0", "Pi Zero 2 W"),
+        ("Raspberry Pi 3 Model B Plus Rev 1.3", "Pi 3"),
+        ("Raspberry Pi 4 Model B Rev 1.4", "Pi 4"),
+        ("Raspberry Pi 5 Model B Rev 1.0", "Pi 5"),
+        ("Raspberry Pi Zero W Rev 1.1", None),
+        ("AMD EPYC", None),
+    ],
+)
+def test_which_estimate_is_of_this_board(board: str, name: str | None) -> None:
+    assert target_of(board) == name
+
+
+def test_the_board_is_read_from_its_files(tmp_path: Path) -> None:
+    board = Board.find(system(tmp_path))
+    assert (board.name, board.is_pi, board.governor, board.most_mhz) == (
+        "Raspberry Pi 4 Model B Rev 1.4",
+        True,
+        "ondemand",
+        1800,
+    )
+    assert (board.memory_bytes, board.system) == (3885012 * 1024, "Debian GNU/Linux 12 (bookworm)")
+    assert memory(tmp_path) == {"now": 80000 * 1024, "most": 90000 * 1024}
+    bare = Board.find(tmp_path / "nothing")
+    assert (bare.is_pi, bare.memory_bytes, bare.governor, bare.most_mhz) == (False, None, None, None)
+    assert bare.name and bare.system and memory(tmp_path / "nothing") == {}
+
+
+@pytest.mark.parametrize(
+    ("told", "changes", "slowed", "words"),
+    [
+        (("0x0",), {}, (), []),
+        (("0x50000",), {}, (), []),  # long ago
+        (("0x0", "0x4", "0x40000"), {}, ("throttled",), ["slowed down while it was measured (throttled)"]),
+        (("0x50000", "0x70000"), {}, ("frequency_capped",), ["frequency capped"]),  # between two looks
+        (("0x0", "0x50005"), {}, ("undervoltage", "throttled"), ["undervoltage, throttled"]),
+        (("none",), {"sys/class/hwmon/hwmon1/in0_lcrit_alarm": "1"}, ("undervoltage",), ["undervoltage"]),
+        (("none",), {}, None, ["nobody told"]),
+        (("0x0",), {"sys/class/thermal/thermal_zone0/temp": "81200"}, (), ["81.2 °C"]),
+    ],
+)
+def test_a_slowed_down_run_is_marked(
+    told: tuple[str, ...], changes: dict[str, str], slowed: tuple[str, ...] | None, words: list[str], tmp_path: Path
+) -> None:
+    sensors = Sensors(tmp_path, FakeClock(), answers(*told), system(tmp_path))
+    looks = [sensors.read()]
+    system(tmp_path, changes)
+    looks += [sensors.read(), sensors.read()]
+    seen = conditions(looks, replace(MACHINE, is_pi=True), load=0.1, cpu_share=1.0)
+    assert seen.slowed == slowed
+    assert seen.throttled == (None if slowed is None else bool(slowed))
+    assert len(seen.marks) == len(words) and all(word in mark for word, mark in zip(words, seen.marks, strict=True))
+    assert set(seen.slowed or ()) <= set(BITS)
+
+
+@pytest.mark.parametrize(("load", "share", "words"), [(0.4, 0.95, []), (2.04, 0.62, ["load 2.0, 4 cores", "62%"])])
+def test_a_busy_machine_is_marked_and_what_is_no_pi_need_not_tell(
+    load: float, share: float, words: list[str], tmp_path: Path
+) -> None:
+    looks = [Sensors(tmp_path, FakeClock(), answers("none"), tmp_path).read()]
+    seen = conditions(looks, MACHINE, load, share)
+    assert len(seen.marks) == len(words) and all(word in mark for word, mark in zip(words, seen.marks, strict=True))
+    assert (seen.slowed, seen.first_c, seen.most_c) == (None, None, None)
+
+
+class Counted:
+    """A clock that moves a millisecond each time it is looked at: a stage's time is how often it was looked at."""
+
+    def __init__(self) -> None:
+        self.real, self.now_ns, self.looks = SystemClock(), 5_000_000_000, 0
+        self.boot = self.real.boot
+
+    def mono_ns(self) -> int:
+        self.now_ns += 1_000_000
+        return self.now_ns
+
+    def stamp(self, mono_ns: int | None = None) -> Any:
+        return self.real.stamp(self.now_ns if mono_ns is None else mono_ns)
+
+    def started_ns(self) -> int:
+        return 0
+
+    def busy_ns(self) -> int:
+        """Half a second from one look to the next."""
+        self.looks += 1
+        return self.looks * 500_000_000
+
+    def sleep(self, seconds: float) -> None:  # noqa: ARG002 - as clocks have it
+        raise AssertionError("a benchmark waits for nothing")
+
+
+def test_laps_are_of_the_stages_and_the_frames(nano: Bundle, tmp_path: Path) -> None:
+    found = laps("face", face_scene, Pipeline(find_detector("haar"), nano), Counted(), 0.001, tmp_path / "log")
+    assert list(found.stages) == STAGES
+    assert found.frames == LEAST_FRAMES == found.stages["read"].calls == found.frame.calls
+    assert 0 < found.with_face == found.stages["classify"].calls
+    assert found.stages["read"].p50_ms == found.stages["gate"].p50_ms == 1.0, "nobody looked at the clock in between"
+    assert found.stages["write"].p50_ms > 1.0, "the journal did"
+    assert found.frame.p50_ms >= sum(times.p50_ms for times in found.stages.values())
+    assert found.frames_per_s == pytest.approx(1e3 / found.frame.mean_ms)
+    assert found.cpu_ms == pytest.approx(500 / LEAST_FRAMES) and found.share_at_fps == pytest.approx(0.25)
+    assert 0 < found.cpu_share <= 0.5 / (LEAST_FRAMES * 13e-3)
+
+
+def test_the_stages_show_what_the_pipeline_shows(nano: Bundle, tmp_path: Path) -> None:
+    pipeline, settings = Pipeline(find_detector(), nano), Settings()
+    state, laps = Searched(), []
+    with opened(pipeline, face_scene, settings, FakeClock(), tmp_path / "log") as stages:
+        for number in range(PICTURES + 5):
+            frame: Frame = stages._read()
+            state, expected = pipeline.step(state, frame, settings)
+            seen = stages.turn(laps.append)
+            assert (frame.seq, stages.done) == (number, number + 1)
+            assert frame.mono_ns - stages.start_ns == number * 100_000_000
+            assert [r.face.xywh for r in seen.readings] == [r.face.xywh for r in expected.readings]
+            assert len(seen.readings) == 1
+            assert np.array_equal(seen.readings[0].probs, expected.readings[0].probs)
+    assert laps == STAGES * (PICTURES + 5)
+
+
+def test_the_still_scene_is_searched_once_and_shows_nobody(nano: Bundle, tmp_path: Path) -> None:
+    with opened(Pipeline(find_detector(), nano), still_scene, Settings(), FakeClock(), tmp_path / "log") as stages:
+        seen = [stages.turn(lambda _: None) for _ in range(30)]
+    assert [s.idle for s in seen] == [False] + [True] * 29
+    assert not any(s.readings for s in seen)
+
+
+def test_the_report_is_whole(measured: Report, nano: Bundle) -> None:
+    told = json.loads(json.dumps(measured.to_json()))
+    assert told["board"]["name"] == PI["proc/device-tree/model"].strip("\0")
+    assert (told["bundle"]["name"], told["bundle"]["sha256"]) == ("nano", nano.sha256)
+    face, still = told["loop"]["scenes"]
+    assert list(face["stages"]) == STAGES and list(still["stages"]) == ["read", "gate", "detect", "write"]
+    for scene in (face, still):
+        assert scene["frames"] >= LEAST_FRAMES and scene["frames_per_s"] > 0 and scene["cpu_ms_per_frame"] > 0
+        for times in (*scene["stages"].values(), scene["frame"]):
+            assert 0 < times["p50_ms"] <= times["p95_ms"] and times["calls"] > 0
+    assert (face["with_face"], still["with_face"]) == (face["frames"], 0)
+    assert told["loop"]["memory_bytes"] == {"now": 80000 * 1024, "most": 90000 * 1024}
+    assert told["loop"]["forced_write"]["calls"] == 5 and told["loop"]["forced_write"]["bytes"] > 8192
+    rows = {(row["network"], row["kind"]): row for row in told["networks"]}
+    assert set(rows) == {("classifier", "int8")} | {
+        (name, "cascade" if name == "haar" else "float") for name in parts(measured.detector)
+    }
+    assert list(rows["classifier", "int8"]["by_threads"]) == ["1", "2"]
+    assert {left["what"] for left in told["left_out"]} >= {"the classifier in float"}
+    assert told["multiply_adds"]["classifier"] == nano.spec["cost"]["multiply_adds"]
+    assert {row["board"] for row in told["estimates"]} == {"Pi Zero 2 W", "Pi 3", "Pi 4", "Pi 5"}
+    assert all(row["estimate"] and 0 < row["low_ms"] < row["high_ms"] for row in told["estimates"])
+    assert told["estimates_from"]
+
+
+def test_the_report_of_a_slowed_down_board_is_marked(measured: Report) -> None:
+    seen = measured.to_json()["health"]
+    assert (seen["throttled"], seen["slowed_by"], seen["power_told_by"]) == (True, ["throttled"], "hwmon")
+    assert seen["looks"] == 1 + 2 + 5 and seen["temperature_c"] == {"first": 48.3, "most": 48.3}
+    assert "MARKED: the processor was slowed down" in text(measured)
+    assert any(
+        "slowed down" in mark for mark in json.loads(paste(measured)[len("```json") : -len("```")])["health"]["marks"]
+    )
+
+
+def test_the_text_tells_measured_from_estimated(measured: Report) -> None:
+    lines = text(measured).splitlines()
+    at = next(i for i, line in enumerate(lines) if line.startswith("ESTIMATE, not measured"))
+    boards = [i for i, line in enumerate(lines) if line.split("  ")[1:2] and line.lstrip().startswith("Pi ")]
+    assert len(boards) == 8 and min(boards) > at
+    assert sum("(this board)" in line for line in lines) == 2
+    for stage in STAGES:
+        assert any(line.split()[:1] == [stage] for line in lines[:at])
+    assert any(source in lines[-1] for source in sources())
+    assert "ESTIMATE" not in text(replace(measured, multiply_adds={}, estimates=())), "nothing to estimate from"
+
+
+def test_the_block_tells_nobodys_name(nano: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    machine, user, _ = SECRETS
+    home = tmp_path / "home" / user
+    folder = Path(shutil.copytree(nano.path, home / "bundles" / user))
+    spec = json.loads((folder / "bundle.json").read_text())
+    (folder / "bundle.json").write_text(json.dumps({**spec, "name": f"{user}s-faces"}))
+    for variable, value in {"HOME": str(home), "USER": user, "LOGNAME": user, "HOSTNAME": machine}.items():
+        monkeypatch.setenv(variable, value)
+    monkeypatch.setenv("XDG_DATA_HOME", str(home / "data"))  # without detectors: the cascade
+    monkeypatch.delenv("FER_EDGE_DETECTORS", raising=False)
+    monkeypatch.delenv("XDG_STATE_HOME", raising=False)
+    own = Bundle.load(folder)
+    found = bench(own, SystemClock(), threads=1, seconds=0.1, ask=answers("0x0"), root=system(tmp_path / "root"))
+    block = paste(found)
+    assert block.startswith("```json\n{\n") and block.endswith("\n}\n```")
+    told = json.loads(block.removeprefix("```json").removesuffix("```"))
+    assert told["bundle"] == {"name": "own"} and own.sha256 not in block
+    assert told["detector"] == "haar" and told["board"]["name"].startswith("Raspberry Pi 4")
+    for secret in (*SECRETS, str(tmp_path), "/home"):
+        assert secret not in block
+    assert own.name in text(found), "at home it may stand"
+    assert not any((home / ".local").rglob("*")), "nothing of the benchmark stays"
+
+
+@pytest.fixture(scope="module")
+def float_file(nano: Bundle, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A float network of nano's shape."""
+    import keras
+
+    from convert.tflite import float_tflite
+
+    given = keras.Input((nano.side, nano.side, 1))
+    seen = keras.layers.Conv2D(4, 3, strides=2, activation="relu")(given)
+    model = keras.Model(given, keras.layers.Dense(len(nano.labels))(keras.layers.GlobalAveragePooling2D()(seen)))
+    path = tmp_path_factory.mktemp("float") / "float.tflite"
+    path.write_bytes(float_tflite(model))
+    return path
+
+
+def test_float_is_measured_beside_int8(nano: Bundle, float_file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ["bench", "--bundle", "nano", "--seconds", "0.1", "--threads", "1", "--json"]
+    assert main([*arguments, "--float", str(float_file)]) == 0
+    out, err = capsys.readouterr()
+    told = json.loads(out)
+    kinds = [row["kind"] for row in told["networks"] if row["network"] == "classifier"]
+    assert kinds[:2] == ["int8", "float"]
+    assert "the classifier in float" not in [left["what"] for left in told["left_out"]]
+    assert all(line.startswith("fer-edge: ") for line in err.splitlines())
+
+
+def test_a_float_file_in_the_bundle_is_found(nano: Bundle, float_file: Path, tmp_path: Path) -> None:
+    assert float_of(nano) is None
+    folder = Path(shutil.copytree(nano.path, tmp_path / "nano"))
+    shutil.copy(float_file, folder / "float.tflite")
+    assert float_of(Bundle.load(folder)) == folder / "float.tflite"
+    with pytest.raises(UsageError, match="another network: it takes 48 px and gives 7 classes, bundle nano 32 px"):
+        float_of(replace(nano, side=32), float_file)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "word"),
+    [
+        (["--threads", "0"], 2, "0 threads"),
+        (["--seconds", "0"], 2, "0 seconds"),
+        (["--seconds", "nan"], 2, "nan seconds"),
+        (["--float", "{here}/none.tflite"], 2, "does not exist"),
+        (["--float", "{int8}"], 2, "no float model"),
+        (["--float", "{here}/text.tflite"], 5, "no TFLite model"),
+        (["--bundle", "{here}"], 2, "no bundle"),
+    ],
+)
+def test_what_cannot_be_measured_is_said(
+    arguments: list[str], code: int, word: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "text.tflite").write_text("no model")
+    names = {"here": tmp_path, "int8": shipped_path("nano") / "model.tflite"}
+    assert main(["bench", "--bundle", "nano", *(a.format(**names) for a in arguments)]) == code
+    out, err = capsys.readouterr()
+    assert out == "" and word in err and err.startswith("fer-edge: ")
+
+
+def test_one_form_at_a_time(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["bench", "--json", "--paste"])
+    assert ended.value.code == 2 and "not allowed with" in capsys.readouterr().err

@@ -1,0 +1,264 @@
+"""Bundles on a device: what is taken over, what is refused, and that no cut leaves a device without a working one."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import stat
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from device.system.bundles import Bundles
+from fer_edge.bundle import REQUIRED, Bundle, default_path, shipped_path
+from fer_edge.chosen import bundles_folder, chosen_path, history
+from fer_edge.errors import BundleRefused, UsageError
+
+ROOT = Path(__file__).parents[2]
+
+
+def named(source: str, name: str, folder: Path) -> Path:
+    """A copy of a shipped bundle that calls itself `name`."""
+    target = Path(shutil.copytree(shipped_path(source), folder / f"source-{len(name)}"))
+    spec = json.loads((target / "bundle.json").read_text())
+    (target / "bundle.json").write_text(json.dumps({**spec, "name": name}))
+    return target
+
+
+@pytest.fixture(scope="module")
+def mine(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return named("nano", "mine", tmp_path_factory.mktemp("source"))
+
+
+def used(folder: Path) -> str:
+    """What a run would take."""
+    return chosen_path({"FER_EDGE_BUNDLES": str(folder)}).name
+
+
+def test_without_a_choice_the_shipped_one_is_in_use(tmp_path: Path) -> None:
+    assert chosen_path({"FER_EDGE_BUNDLES": str(tmp_path)}) == default_path()
+    entries = Bundles(tmp_path / "none").entries()
+    assert [(entry.release, entry.in_use, entry.shipped, entry.problem) for entry in entries] == [
+        ("edge", True, True, ""),
+        ("nano", False, True, ""),
+    ]
+    assert not (tmp_path / "none").exists()
+
+
+def test_install_use_and_back(tmp_path: Path, mine: Path) -> None:
+    bundles = Bundles(tmp_path / "b")
+    installed = bundles.install(mine)
+    assert installed.release == f"mine-{Bundle.load(mine).sha256[:12]}"
+    assert {file.name for file in installed.path.iterdir()} == {*REQUIRED, "bundle.json"}, (
+        "what the host needs stays there"
+    )
+    assert used(bundles.folder) == "edge", "installing is not using"
+    assert bundles.install(mine).release == installed.release
+    assert bundles.use("mine").verified.bundle == "mine"
+    assert used(bundles.folder) == installed.release
+    assert [entry.in_use for entry in bundles.entries()] == [False, False, True]
+    bundles.use("nano")
+    assert bundles.rollback().release == installed.release == used(bundles.folder)
+    assert bundles.rollback().release == "edge" == used(bundles.folder)
+    with pytest.raises(UsageError, match="there is none to go back to"):
+        bundles.rollback()
+
+
+def test_a_run_takes_what_is_in_use(tmp_path: Path, mine: Path) -> None:
+    """In a process of its own, as the service has it, with no flag and no setting."""
+    bundles = Bundles(tmp_path / "b")
+    bundles.install(mine)
+    bundles.use("mine")
+    environ = {**os.environ, "FER_EDGE_BUNDLES": str(bundles.folder), "XDG_CONFIG_HOME": str(tmp_path)}
+    command = [sys.executable, "-m", "fer_edge", "verify", "--json"]
+    done = subprocess.run(command, cwd=ROOT, env=environ, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["bundle"] == "mine"
+
+
+def test_whoever_runs_the_loop_may_read_what_root_installed(tmp_path: Path, mine: Path) -> None:
+    umask = os.umask(0o077)
+    try:
+        bundles = Bundles(tmp_path / "opt" / "b")
+        bundles.use(bundles.install(mine).release)
+    finally:
+        os.umask(umask)
+    for path in (tmp_path / "opt", *(tmp_path / "opt").rglob("*")):
+        wanted = 0o755 if path.is_dir() else 0o600 if path.name == ".lock" else 0o644
+        assert stat.S_IMODE(path.stat().st_mode) == wanted, path
+
+
+def test_using_the_same_twice_leaves_the_way_back(tmp_path: Path, mine: Path) -> None:
+    bundles = Bundles(tmp_path / "b")
+    bundles.install(mine)
+    bundles.use("nano")
+    bundles.use("mine")
+    bundles.use("mine")
+    assert bundles.rollback().release == "nano"
+
+
+@pytest.mark.parametrize("name", ["../../etc/passwd", "a b;c'\"", "-rf", "", "…"])
+def test_a_name_that_would_lead_elsewhere(tmp_path: Path, name: str) -> None:
+    bundles = Bundles(tmp_path / "b")
+    installed = bundles.install(named("nano", name, tmp_path))
+    assert installed.path.parent == bundles.releases and installed.path.is_dir()
+    assert bundles.use(installed.release).release == used(bundles.folder)
+
+
+@pytest.mark.parametrize("asked", ["other", "", "m", "releases", "..", "in-use", "mine-"])
+def test_a_name_that_fits_none_or_two(tmp_path: Path, mine: Path, asked: str) -> None:
+    bundles = Bundles(tmp_path / "b")
+    bundles.install(mine)
+    spec = json.loads((mine / "bundle.json").read_text())
+    second = Path(shutil.copytree(mine, tmp_path / "second"))
+    (second / "bundle.json").write_text(json.dumps({**spec, "note": "another"}))
+    bundles.install(second)
+    with pytest.raises(UsageError, match="`fer-edge bundle list` lists them"):
+        bundles.use(asked)
+    assert used(bundles.folder) == "edge"
+
+
+def damaged_model(folder: Path) -> None:
+    model = bytearray((folder / "model.tflite").read_bytes())
+    model[-100] ^= 1
+    (folder / "model.tflite").write_bytes(bytes(model))
+
+
+def other_labels(folder: Path) -> None:
+    """Whole by its hashes, and yet not what was proved: only running it tells."""
+    spec = json.loads((folder / "bundle.json").read_text())
+    spec["labels"] = spec["labels"][::-1]
+    (folder / "bundle.json").write_text(json.dumps(spec))
+
+
+@pytest.mark.parametrize("spoil", [damaged_model, other_labels])
+def test_what_fails_its_check_is_not_taken_over(tmp_path: Path, mine: Path, spoil: Any) -> None:
+    bundles = Bundles(tmp_path / "b")
+    bad = Path(shutil.copytree(mine, tmp_path / "bad"))
+    spoil(bad)
+    with pytest.raises(BundleRefused):
+        bundles.install(bad)
+    assert not bundles.releases.exists() or not any(bundles.releases.iterdir())
+    release = bundles.install(mine).release
+    spoil(bundles.releases / release)
+    for change in (lambda: bundles.use(release), lambda: bundles.use("mine")):
+        with pytest.raises(BundleRefused):
+            change()
+    assert used(bundles.folder) == "edge"
+
+
+def test_a_damaged_release_is_listed_refused_and_mended(tmp_path: Path, mine: Path) -> None:
+    bundles = Bundles(tmp_path / "b")
+    release = bundles.install(mine).release
+    bundles.use("nano")
+    bundles.use(release)
+    bundles.use("edge")
+    damaged_model(bundles.releases / release)
+    assert "hash differs" in bundles.entries()[2].problem
+    with pytest.raises(BundleRefused):
+        bundles.rollback()
+    assert used(bundles.folder) == "edge"
+    bundles.install(mine)
+    assert [entry.problem for entry in bundles.entries()] == ["", "", ""]
+    assert bundles.rollback().release == release
+
+
+def test_a_choice_that_is_gone_or_damaged_is_said_and_not_guessed(tmp_path: Path, mine: Path) -> None:
+    bundles = Bundles(tmp_path / "b")
+    release = bundles.install(mine).release
+    bundles.use(release)
+    shutil.rmtree(bundles.releases / release)
+    with pytest.raises(BundleRefused, match="is not there; `fer-edge bundle rollback`"):
+        used(bundles.folder)
+    bundles.rollback()
+    assert used(bundles.folder) == "edge"
+    for damage in (b"nano", b"\xff\n", b"../../etc\n", b"\n", b"a b\n"):
+        (bundles.folder / "in-use").write_bytes(damage)
+        with pytest.raises(BundleRefused, match="`fer-edge bundle use NAME` writes it"):
+            used(bundles.folder)
+    bundles.use("nano")
+    assert history(bundles.folder) == ("nano",)
+
+
+def test_a_folder_that_cannot_be_written(tmp_path: Path, mine: Path) -> None:
+    (tmp_path / "b").write_text("a file in its place")
+    with pytest.raises(UsageError, match=r"cannot be changed .*; the one in use stays"):
+        Bundles(tmp_path / "b").install(mine)
+
+
+def test_where_bundles_are(tmp_path: Path) -> None:
+    assert bundles_folder({"FER_EDGE_BUNDLES": str(tmp_path)}) == tmp_path
+    own = bundles_folder({"XDG_DATA_HOME": str(tmp_path)})
+    assert own == (Path("/opt/fer-edge/bundles") if os.geteuid() == 0 else tmp_path / "fer-edge/bundles")
+
+
+def test_the_commands(
+    tmp_path: Path, mine: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """stdout is the release's name, or the list; what was found and what to do next is said."""
+    from fer_edge.cli import main
+
+    monkeypatch.setenv("FER_EDGE_BUNDLES", str(tmp_path / "b"))
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    release = f"mine-{Bundle.load(mine).sha256[:12]}"
+
+    def typed(*words: str) -> tuple[int, str, str]:
+        code = main(["bundle", *words])
+        return code, *capsys.readouterr()
+
+    code, out, said = typed("install", str(mine))
+    assert (code, out) == (0, f"{release}\n") and f"`fer-edge bundle use {release}` has it used" in said
+    code, out, said = typed("use", "mine")
+    assert (code, out) == (0, f"{release}\n") and "from the next start on" in said and "systemctl restart" in said
+    code, out, said = typed("list")
+    assert out.splitlines() == [
+        "  edge  came with the package",
+        "  nano  came with the package",
+        f"* {release}  installed",
+    ]
+    listed = json.loads(typed("list", "--json")[1])
+    assert [(one["release"], one["in_use"]) for one in listed] == [("edge", False), ("nano", False), (release, True)]
+    assert typed("rollback")[:2] == (0, "edge\n")
+    (tmp_path / "fer-edge").mkdir()
+    (tmp_path / "fer-edge/config.toml").write_text('bundle = "elsewhere"\n')
+    code, out, said = typed("install", "--use", str(mine))
+    assert (code, out) == (0, f"{release}\n") and "but the settings name a bundle of their own" in said
+    code, out, said = typed("use", "nothing")
+    assert (code, out) == (2, "") and "there is no bundle “nothing”" in said
+    assert used(tmp_path / "b") == release
+
+
+@pytest.mark.parametrize("how", ["killed", "failing"])
+@pytest.mark.parametrize("what", ["install", "install again", "use", "rollback"])
+def test_cut_off_at_every_step_a_working_bundle_is_in_use(tmp_path: Path, mine: Path, what: str, how: str) -> None:
+    start = tmp_path / "start"
+    bundles = Bundles(start / "bundles")
+    bundles.use("nano")
+    release = f"mine-{Bundle.load(mine).sha256[:12]}"
+    if what != "install":
+        bundles.install(mine)
+    if what == "install again":
+        damaged_model(bundles.releases / release)
+    if what == "rollback":
+        bundles.use(release)
+    argument = {"use": release, "rollback": "nano"}.get(what, str(mine))
+    command = [sys.executable, str(ROOT / "tests/interrupted.py"), str(start), what.split()[0], how, argument]
+    environ = {**os.environ, "PYTHONPATH": str(ROOT), "OPENBLAS_NUM_THREADS": "1"}
+    done = subprocess.run(command, env=environ, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    *cuts, last = [json.loads(line) for line in done.stdout.splitlines()]
+    assert len(cuts) > 3, "the steps were seen"
+    assert last["ended"] == 0
+    assert {found["ended"] for found in cuts} == {"killed" if how == "killed" else 2}
+    old, new = {"use": ("nano", release), "rollback": (release, "nano")}.get(what, ("nano", "nano"))
+    names = [found["in_use"] for found in cuts]
+    switched = names.index(new) if new in names and new != old else len(names)
+    assert names == [old] * switched + [new] * (len(names) - switched), (
+        "first the old one, then the new one, never neither"
+    )
+    assert {found["again"] for found in (*cuts, last)} == {new}
+    assert [found["left"] for found in (*cuts, last) if found["left"]] == []

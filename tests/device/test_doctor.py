@@ -1,0 +1,562 @@
+"""Every line that `fer-edge doctor` can print, made to appear: on real broken environments where these are cheap to make."""
+
+# ruff: noqa: ARG005 - each case is given a folder and a patch, needed or not
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import shutil
+import subprocess
+import sys
+import tempfile
+import zipfile
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+from fakes import FakeClock
+
+from device.config import Settings
+from device.system import doctor, machine, probe, serving
+from device.system.checks import FAIL, NOTE, OK, SKIP, Asked, Finding, Report, found, lines
+from device.system.health import Health
+from device.system.service import Unit
+from device.system.status import Status, StatusFile, look
+from fer_edge.bundle import shipped_path
+from fer_edge.chosen import IN_USE
+
+ROOT = Path(__file__).parents[2]
+SITE = Path(np.__file__).parents[1]
+HEALTH = Health(1.0, False, (), (), 50.0, 10**10, "synced", "hwmon")
+ROOT_MOUNT = machine.Mount("/", "179:2", "ext4")
+
+Case = Callable[[Path, pytest.MonkeyPatch], Any]
+CASES: dict[str, Case] = {}
+
+
+def case(*keys: str) -> Callable[[Case], Case]:
+    """Enters a function that makes these lines appear: it gives a finding, or several."""
+
+    def enter(function: Case) -> Case:
+        CASES.update(dict.fromkeys(keys, function))
+        return function
+
+    return enter
+
+
+def health(**fields: Any) -> Health:
+    return Health(**{**{name: getattr(HEALTH, name) for name in Health.__slots__}, **fields})
+
+
+def asked(folder: Path = Path("/"), look_s: float = 0.0, root: Path = Path("/"), **settings: Any) -> Asked:
+    return Asked(Settings(**{"camera": "synthetic", **settings}), look_s, root)
+
+
+def put(path: Path, text: str) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+    return path
+
+
+# ---- what a run is told, and by whom it is run
+
+CASES["settings.ok"] = lambda path, patch: next(doctor.Doctor({}, environ={}).findings(str))
+CASES["settings.wrong"] = lambda path, patch: next(
+    doctor.Doctor({}, put(path / "f.toml", "fsp = 3\n"), environ={}).findings(str)
+)
+GLIBC = ("glibc", "2.36")
+CASES["python.ok"] = lambda path, patch: machine.python((3, 13, 1), 64, "aarch64", GLIBC)
+CASES["python.version"] = lambda path, patch: machine.python((3, 9, 2), 64, "aarch64", GLIBC)
+CASES["python.bits"] = lambda path, patch: machine.python((3, 11, 2), 32, "armv7l", GLIBC)
+CASES["python.machine"] = lambda path, patch: machine.python((3, 11, 2), 64, "riscv64", GLIBC)
+CASES["python.libc"] = lambda path, patch: machine.python((3, 11, 2), 64, "aarch64", ("glibc", "2.31"))
+
+
+# ---- packages: what stands first on sys.path is what the probe's process, and it alone, imports
+
+
+def probed(patch: pytest.MonkeyPatch, first: Path | None, *steps: str, patience_s: float = 120.0) -> list[Finding]:
+    """What the steps find, in the probe's own process, with the folder `first` before all that is installed."""
+    if first is not None:
+        patch.syspath_prepend(str(first))
+    asker = doctor.Doctor({}, patience_s=patience_s)
+    return list(doctor._probed(list(steps), Settings(camera="synthetic"), asker, dict(os.environ)))
+
+
+def without(folder: Path, package: str, *missing: str) -> Path:
+    """A folder with the installed `package`, some of its files missing, as after a card lost them."""
+    ignore = shutil.ignore_patterns("__pycache__", *missing)
+    shutil.copytree(SITE / package, folder / package, copy_function=os.symlink, ignore=ignore)
+    return folder
+
+
+def unpacked(name: str, version: str) -> Path:
+    """The folder of an old wheel out of PyPI, fetched once; skips where there is none."""
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "fer-edge-tests"
+    kept = cache / f"{name}-{version}-{sys.implementation.cache_tag}"
+    if not kept.exists():
+        cache.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=cache) as fresh:
+            command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary=:all:"]
+            command += ["--disable-pip-version-check", "--dest", fresh, f"{name}=={version}"]
+            if subprocess.run(command, capture_output=True, timeout=120, check=False).returncode != 0:
+                pytest.skip("PyPI has no old wheel for this Python, or cannot be reached")
+            (wheel,) = Path(fresh).glob("*.whl")
+            with zipfile.ZipFile(wheel) as archive:
+                archive.extractall(Path(fresh) / "content")
+            (Path(fresh) / "content").rename(kept)
+    return kept
+
+
+CASES["numpy.ok"] = lambda path, patch: probe.numpy(asked())
+CASES["opencv.ok"] = lambda path, patch: probe.opencv(asked())
+CASES["runtime.ok"] = lambda path, patch: probed(patch, None, "numpy", "runtime")
+CASES["numpy.broken"] = lambda path, patch: probed(patch, without(path, "numpy", "_multiarray_umath*"), "numpy")
+CASES["opencv.broken"] = lambda path, patch: probed(patch, without(path, "cv2", "*.so"), "numpy", "opencv")
+CASES["runtime.broken"] = lambda path, patch: probed(patch, without(path, "ai_edge_litert", "*.so"), "runtime")
+
+
+@case("runtime.numpy")
+def tflite_runtime_beside_numpy_2(path: Path, patch: pytest.MonkeyPatch) -> list[Finding]:
+    """The real wheel of tflite-runtime and the real numpy 2; LiteRT is hidden."""
+    put(path / "ai_edge_litert/__init__.py", "raise ImportError('hidden')")
+    patch.syspath_prepend(str(unpacked("tflite-runtime", "2.14.0")))
+    findings = probed(patch, path, "numpy", "runtime")
+    assert "tflite-runtime 2.14.0 is installed and cannot run beside numpy 2." in findings[-1].told("what")
+    return findings
+
+
+@case("numpy.missing", "opencv.missing", "runtime.missing", "step.untried", "versions.unknown")
+def an_empty_environment(path: Path, patch: pytest.MonkeyPatch) -> list[Mapping[str, Any]]:
+    """A real environment with nothing in it, then one with numpy alone; the findings are those of `doctor --json`."""
+    command = [sys.executable, "-m", "venv", "--without-pip", str(path / "env")]
+    subprocess.run(command, check=True, capture_output=True)
+    (site,) = (path / "env/lib").glob("python*/site-packages")
+    found_there = []
+    for more in ((), ("numpy", "numpy.libs")):
+        for name in more:
+            (site / name).symlink_to(SITE / name)
+        environ = {"PATH": os.environ["PATH"], "HOME": str(path), "PYTHONPATH": str(ROOT), "USER": "tester"}
+        command = [str(path / "env/bin/python"), "-m", "fer_edge", "doctor", "--json", "--camera", "synthetic"]
+        done = subprocess.run(command, env=environ, cwd=path, capture_output=True, text=True, check=False)
+        assert done.returncode == 2, done.stderr
+        told = json.loads(done.stdout)
+        first = "there is no OpenCV" if more else "there is no numpy"
+        assert f"begin with {'opencv' if more else 'numpy'}: {first}" in done.stderr
+        assert (told["healthy"], told["exit_code"]) == (False, 2)
+        found_there += told["findings"]
+    return found_there
+
+
+@case("step.crashed")
+def a_wheel_for_another_processor(path: Path, patch: pytest.MonkeyPatch) -> list[Finding]:
+    """Stands in for one: the process ends by the signal that the kernel gives for it. What comes after is still asked."""
+    put(path / "cv2/__init__.py", "import os, signal; os.kill(os.getpid(), signal.SIGILL)")
+    findings = probed(patch, path, "numpy", "opencv", "camera", "bundle")
+    assert [one.key for one in findings] == ["numpy.ok", "step.crashed", "step.untried", "bundle.ok"]
+    assert findings[1].check == "opencv" and "SIGILL" in findings[1].told("what")
+    return findings[1:2]
+
+
+@case("step.slow")
+def an_import_that_hangs(path: Path, patch: pytest.MonkeyPatch) -> list[Finding]:
+    put(path / "numpy/__init__.py", "import time; time.sleep(600)")
+    return probed(patch, path, "numpy", patience_s=0.5)
+
+
+# ---- what is run with them
+
+
+def bundle(folder: Path, name: str = "nano", **changes: Any) -> Path:
+    target = Path(shutil.copytree(shipped_path(name), folder / "bundle"))
+    spec = json.loads((target / "bundle.json").read_text())
+    put(target / "bundle.json", json.dumps({**spec, **changes}))
+    return target
+
+
+def torn(folder: Path) -> Path:
+    target = bundle(folder)
+    os.truncate(target / "model.tflite", 5000)
+    return target
+
+
+CASES["bundle.ok"] = lambda path, patch: probe.bundle(asked())
+CASES["bundle.named"] = lambda path, patch: probe.bundle(asked(bundle=torn(path)))
+
+
+@case("bundle.chosen")
+def a_chosen_bundle_that_is_gone(path: Path, patch: pytest.MonkeyPatch) -> Finding:
+    patch.setenv("FER_EDGE_BUNDLES", str(path))
+    put(path / IN_USE, "mine-0123456789ab\n")
+    return probe.bundle(asked())
+
+
+@case("bundle.shipped")
+def a_package_that_lost_bytes(path: Path, patch: pytest.MonkeyPatch) -> list[Finding]:
+    shutil.copytree(ROOT / "fer_edge", path / "fer_edge", ignore=shutil.ignore_patterns("__pycache__", "models"))
+    for name in ("edge", "nano"):
+        shutil.move(torn(path), path / "fer_edge/models" / name)
+    patch.setenv("FER_EDGE_BUNDLES", str(path / "none"))
+    return probed(patch, path, "bundle")
+
+
+CASES["verify.ok"] = lambda path, patch: probe.verify(asked(bundle=shipped_path("nano")))
+CASES["verify.refused"] = lambda path, patch: probe.verify(asked(bundle=bundle(path, labels=list("abcdefg"))))
+CASES["verify.near"] = lambda path, patch: probe.verify(
+    asked(
+        bundle=bundle(
+            path,
+            runtimes=[{"runtime": "other", "version": "1", "kernels": "default", "machine": "a", "verdict": "pass"}],
+        )
+    )
+)
+CASES["detectors.ok"] = lambda path, patch: probe.detectors(asked(detector="haar"))
+
+
+@case("detectors.haar")
+def no_detector_files(path: Path, patch: pytest.MonkeyPatch) -> Finding:
+    patch.setenv("FER_EDGE_DETECTORS", str(path))
+    return probe.detectors(asked())
+
+
+@case("detectors.none")
+def no_detector_files_and_one_is_asked_for(path: Path, patch: pytest.MonkeyPatch) -> Finding:
+    patch.setenv("FER_EDGE_DETECTORS", str(path))
+    return probe.detectors(asked(detector="blazeface-back"))
+
+
+def test_opencv_5_without_detector_files(tmp_path: Path) -> None:
+    """The real wheel, which has no Haar cascades: everything works, and no face would ever be found."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("FER_EDGE_DETECTORS", str(tmp_path))
+        steps = ("numpy", "opencv", "runtime", "bundle", "verify", "detectors")
+        *well, last = probed(patch, unpacked("opencv-python-headless", "5.0.0.93"), *steps)
+    assert [one.line.state for one in well] == [OK] * 5 and well[1].facts["version"].startswith("5.")
+    assert last.key == "detectors.none" and "has no Haar cascades" in last.told("what")
+
+
+@case("detectors.damaged")
+def a_detector_file_that_lost_bytes(path: Path, patch: pytest.MonkeyPatch) -> Finding:
+    patch.setenv("FER_EDGE_DETECTORS", str(path))
+    put(path / "face_detection_short_range.tflite", "short")
+    return probe.detectors(asked(detector="blazeface-short-range"))
+
+
+@case("detectors.blind")
+def an_opencv_that_finds_nothing(path: Path, patch: pytest.MonkeyPatch) -> list[Finding]:
+    """The real OpenCV, but for one function, which a broken build has wrong."""
+    blind = (
+        "c = CascadeClassifier\nclass CascadeClassifier(c):\n def detectMultiScale3(self, *a, **k): return (), (), ()\n"
+    )
+    shutil.copytree(SITE / "cv2", path / "cv2", symlinks=True, ignore=shutil.ignore_patterns("__pycache__", "*.so"))
+    for library in (SITE / "cv2").glob("*.so"):
+        (path / "cv2" / library.name).symlink_to(library)
+    (path / "opencv_python_headless.libs").symlink_to(SITE / "opencv_python_headless.libs")
+    with (path / "cv2/__init__.py").open("a") as module:
+        module.write(blind)
+    patch.setenv("FER_EDGE_DETECTORS", str(path / "none"))
+    patch.syspath_prepend(str(path))
+    asker = doctor.Doctor({})
+    settings = Settings(camera="synthetic", detector="haar")
+    steps = ["numpy", "opencv", "runtime", "bundle", "verify", "detectors"]
+    return list(doctor._probed(steps, settings, asker, dict(os.environ)))
+
+
+# ---- cameras
+
+CASES["picamera2.unneeded"] = lambda path, patch: probe.picamera2(asked(camera="usb:0"))
+CASES["picamera2.missing"] = lambda path, patch: probe.picamera2(asked(camera="csi:0"))
+
+
+@case("picamera2.hidden")
+def an_environment_without_system_packages(path: Path, patch: pytest.MonkeyPatch) -> Finding:
+    put(path / "usr/lib/python3/dist-packages/picamera2/__init__.py", "")
+    return probe.picamera2(asked(camera="0", root=path))
+
+
+@case("picamera2.ok")
+def a_picamera2_that_lists_one_camera(path: Path, patch: pytest.MonkeyPatch) -> list[Finding]:
+    put(path / "picamera2/__init__.py", "class Picamera2:\n global_camera_info = staticmethod(lambda: [{'Num': 0}])\n")
+    return probed(patch, path, "numpy", "picamera2")
+
+
+@case("picamera2.numpy")
+def apts_simplejpeg_beside_numpy_2(path: Path, patch: pytest.MonkeyPatch) -> list[Finding]:
+    """A real simplejpeg that was built for numpy 1, as Bookworm's is, imported by what stands in for picamera2."""
+    put(path / "picamera2/__init__.py", "import simplejpeg")
+    patch.syspath_prepend(str(unpacked("simplejpeg", "1.6.6")))
+    return probed(patch, path, "numpy", "picamera2")
+
+
+@case("picamera2.broken")
+def a_picamera2_without_its_libcamera(path: Path, patch: pytest.MonkeyPatch) -> list[Finding]:
+    put(path / "picamera2/__init__.py", "import libcamera")
+    return probed(patch, path, "numpy", "picamera2")
+
+
+def pictures(folder: Path, gray: int, n: int = 3) -> str:
+    for i in range(n):
+        assert cv2.imwrite(str(folder / f"{i}.png"), np.full((48, 64), gray, np.uint8))
+    return str(folder)
+
+
+CASES["camera.ok"] = lambda path, patch: probe.camera(asked(camera=pictures(path, 90)))
+CASES["camera.dark"] = lambda path, patch: probe.camera(asked(camera=pictures(path, 1)))
+CASES["camera.face"] = lambda path, patch: probe.camera(asked(look_s=0.5, detector="haar"))
+CASES["camera.nobody"] = lambda path, patch: probe.camera(asked(look_s=0.5, camera=pictures(path, 90), detector="haar"))
+CASES["camera.none"] = lambda path, patch: probe.camera(asked(camera="usb:987"))
+CASES["camera.wrong"] = lambda path, patch: probe.camera(asked(camera="nonsense"))
+
+
+@case("camera.silent")
+def a_camera_without_a_picture(path: Path, patch: pytest.MonkeyPatch) -> Finding:
+    put(path / "0.png", "no picture")
+    return probe.camera(asked(camera=str(path), open_s=0.2))
+
+
+@case("camera.used", "instance.ok")
+def another_instance_has_the_camera(path: Path, patch: pytest.MonkeyPatch) -> list[Finding]:
+    """The whole of `doctor`, while an instance (this very process) says that it runs."""
+    with running(path / "run"):
+        environ = {**os.environ, "RUNTIME_DIRECTORY": str(path / "run"), "STATE_DIRECTORY": str(path)}
+        report = doctor.examine({"camera": None}, environ=environ)
+    checks = [one.check for one in report.findings]
+    assert checks.count("camera") == 1 and len(set(checks)) == len(checks)
+    return list(report.findings)
+
+
+CASES["devices.none"] = lambda path, patch: machine.devices("me", path)
+
+
+@case("devices.ok", "devices.refused")
+def camera_devices(path: Path, patch: pytest.MonkeyPatch) -> Iterator[Finding]:
+    """As a user who is not root, for whom everything is open."""
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder).chmod(0o755)
+        node = put(Path(folder) / "dev/video0", "")
+        user = os.geteuid()
+        if user == 0:
+            os.seteuid(65534)
+        try:
+            node_open = node.stat().st_mode & 0o002
+            assert not node_open
+            refused = machine.devices("me", Path(folder)) if user == 0 else None
+        finally:
+            os.seteuid(user)
+        if user != 0:
+            node.chmod(0)
+            refused = machine.devices("me", Path(folder))
+            node.chmod(0o600)
+        yield machine.devices("me", Path(folder))
+        assert refused is not None
+        yield refused
+
+
+# ---- folders
+
+CASES["folder.ok"] = lambda path, patch: machine.folder(path / "not/yet/there", "journal", "me", [])
+CASES["folder.refused"] = lambda path, patch: machine.folder(Path("/sys/kernel"), "journal", "me", [])
+CASES["folder.broken"] = lambda path, patch: machine.folder(Path("/proc/self"), "status", "me", [])
+
+
+@contextmanager
+def mounted(folder: Path, options: str) -> Iterator[Path]:
+    folder.mkdir()
+    command = ["mount", "-t", "tmpfs", "-o", options, "none", str(folder)]
+    if os.geteuid() != 0 or subprocess.run(command, capture_output=True, check=False).returncode != 0:
+        pytest.skip("no file system may be mounted here")
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", "--lazy", str(folder)], check=True)
+
+
+@case("folder.readonly")
+def a_read_only_card(path: Path, patch: pytest.MonkeyPatch) -> Finding:
+    with mounted(path / "card", "ro") as card:
+        return machine.folder(card / "log", "journal", "me", machine.mounted(Path("/")))
+
+
+@case("folder.full")
+def a_full_card(path: Path, patch: pytest.MonkeyPatch) -> Finding:
+    with mounted(path / "card", "size=16k") as card:
+        (card / "ballast").write_bytes(b"x" * (16 << 10))
+        return machine.folder(card / "log", "journal", "me", [])
+
+
+# ---- the machine
+
+CASES["power.ok"] = lambda path, patch: machine.power(HEALTH)
+CASES["power.low"] = lambda path, patch: machine.power(health(undervoltage=True))
+CASES["power.was"] = lambda path, patch: machine.power(health(throttled_since_boot=("undervoltage",)))
+CASES["power.unknown"] = lambda path, patch: machine.power(health(undervoltage=None))
+CASES["heat.ok"] = lambda path, patch: machine.heat(HEALTH, 80.0)
+CASES["heat.hot"] = lambda path, patch: machine.heat(health(temperature_c=81.5), 80.0)
+CASES["heat.slowed"] = lambda path, patch: machine.heat(health(throttled_now=("frequency_capped",)), 80.0)
+CASES["heat.unknown"] = lambda path, patch: machine.heat(health(temperature_c=None), 80.0)
+CASES["clock.ok"] = lambda path, patch: machine.clock("synced", "2026-01-01T00:00:00Z")
+CASES["clock.unset"] = lambda path, patch: machine.clock("unsynced", "2026-01-01T00:00:00Z")
+CASES["clock.unknown"] = lambda path, patch: machine.clock("unknown", "2026-01-01T00:00:00Z")
+CASES["clock.past"] = lambda path, patch: machine.clock("unsynced", "1970-01-01T00:00:09Z")
+CASES["disk.ok"] = lambda path, patch: machine.disk(path, HEALTH, Settings(), [ROOT_MOUNT])
+CASES["disk.low"] = lambda path, patch: machine.disk(path, health(disk_free_bytes=9**7), Settings(), [ROOT_MOUNT])
+CASES["disk.memory"] = lambda path, patch: machine.disk(
+    Path("/run/log"), HEALTH, Settings(), [ROOT_MOUNT, machine.Mount("/run", "0:22", "tmpfs")]
+)
+CASES["disk.unknown"] = lambda path, patch: machine.disk(path, HEALTH, Settings(), [])
+
+
+def card(root: Path, errors: int = 0, life: str = "") -> Finding:
+    """What is found of a card whose files the kernel shows as these."""
+    put(root / "proc/self/mountinfo", "25 1 179:2 / / rw,noatime shared:1 - ext4 /dev/root rw\n")
+    put(root / "sys/dev/block/179:2/uevent", "MAJOR=179\nDEVNAME=mmcblk0p2\nDEVTYPE=partition\n")
+    put(root / "sys/fs/ext4/mmcblk0p2/errors_count", f"{errors}\n")
+    put(root / "sys/fs/ext4/mmcblk0p2/lifetime_write_kbytes", "12345678\n")
+    put(root / "sys/block/mmcblk0/mmcblk0p2/partition", "2\n")
+    if life:
+        put(root / "sys/block/mmcblk0/device/life_time", f"{life}\n")
+    return machine.wear(Path("/var/lib/fer-edge"), machine.mounted(root), root)
+
+
+CASES["wear.ok"] = lambda path, patch: card(path, life="0x01 0x02")
+CASES["wear.errors"] = lambda path, patch: card(path, errors=3)
+CASES["wear.worn"] = lambda path, patch: card(path, life="0x02 0x0a")
+CASES["wear.unknown"] = lambda path, patch: machine.wear(path, [], path)
+
+
+# ---- the service and its instance
+
+
+@contextmanager
+def running(folder: Path, **fields: Any) -> Iterator[FakeClock]:
+    from device.clock import SystemClock
+
+    clock = SystemClock()
+    with StatusFile(folder, "camera", clock, 10.0, 5.0) as file:
+        file.write(Status("running", "0", "/nowhere", frame_mono_s=clock.mono_ns() / 1e9, **fields))
+        yield clock  # type: ignore[misc]
+
+
+@case("instance.unwell")
+def an_instance_that_is_not_well(path: Path, patch: pytest.MonkeyPatch) -> Finding:
+    with running(path / "run", problems=("the processor is at 85 °C",)) as clock:
+        return serving.instance(look("camera", [path / "run"], clock))
+
+
+CASES["instance.none"] = lambda path, patch: serving.instance(look("camera", [path], FakeClock()))
+CASES["service.nosystemd"] = lambda path, patch: list(serving.service("camera", False, path, {}))
+
+
+def unit(path: Path, first_run: bool = False, text: str | None = None, **told: str) -> list[Finding]:
+    """What is found where systemctl tells this of the unit. It stands in for the real one, which needs a booted machine."""
+    (path / "run/systemd/system").mkdir(parents=True)
+    file = put(
+        path / "fer-edge.service", Unit(Path("/opt/fer-edge/current/bin/fer-edge")).text() if text is None else text
+    )
+    shown = {
+        "LoadState": "loaded",
+        "ActiveState": "active",
+        "SubState": "running",
+        "Result": "success",
+        "NRestarts": "0",
+        "UnitFileState": "enabled",
+        "FragmentPath": str(file),
+        **told,
+    }
+    replies = "\n".join(f"{name}={value}" for name, value in shown.items())
+    put(path / "bin/systemctl", f"#!/bin/sh\ncat <<'END'\n{replies}\nEND\n").chmod(0o755)
+    log = "fer-edge: camera 0\nfer-edge: the bundle is damaged\n"
+    put(path / "bin/journalctl", f"#!/bin/sh\ncat <<'END'\n{log}END\n").chmod(0o755)
+    environ = {"PATH": f"{path / 'bin'}:/usr/bin:/bin"}
+    return list(serving.service("camera", first_run, path, environ))
+
+
+CASES["service.ok"] = lambda path, patch: unit(path, NRestarts="2")
+CASES["service.disabled"] = lambda path, patch: unit(path, UnitFileState="disabled")
+CASES["service.stopped"] = lambda path, patch: unit(path, ActiveState="inactive", SubState="dead")
+CASES["service.failed"] = lambda path, patch: unit(path, ActiveState="failed", Result="exit-code")
+CASES["service.other"] = lambda path, patch: unit(path, text="[Service]\nExecStart=/usr/bin/fer-edge run\n")
+CASES["service.missing"] = lambda path, patch: unit(path, LoadState="not-found")
+CASES["service.unneeded"] = lambda path, patch: unit(path, first_run=True, LoadState="not-found")
+CASES["versions.ok"] = lambda path, patch: serving.versions(os.environ)
+
+
+@case("versions.conflict")
+def a_package_that_pip_forced(path: Path, patch: pytest.MonkeyPatch) -> Finding:
+    """Real pip, which sees this package installed and asking for another numpy."""
+    text = "Metadata-Version: 2.1\nName: fer-edge\nVersion: 9\nRequires-Dist: numpy<1\n"
+    put(path / "fer_edge-9.dist-info/METADATA", text)
+    return serving.versions({**os.environ, "PYTHONPATH": str(path)})
+
+
+# ---- the table
+
+_made: dict[Case, list[Mapping[str, Any]]] = {}
+
+
+def made(function: Case, path: Path) -> list[Mapping[str, Any]]:
+    """What a case found, as `doctor --json` has it; several lines may have one case, which is then run once."""
+    if function not in _made:
+        with pytest.MonkeyPatch.context() as patch:
+            given = function(path, patch)
+            findings = [given] if isinstance(given, Finding) else list(given)
+            asker = doctor.Doctor({"camera": "usb:0"})
+            _made[function] = [
+                one if isinstance(one, Mapping) else doctor._with_commands(one, asker).to_json() for one in findings
+            ]
+    return _made[function]
+
+
+def test_every_line_has_a_case() -> None:
+    assert set(CASES) == set(lines())
+
+
+@pytest.mark.parametrize("key", sorted(CASES))
+def test_the_line_appears(key: str, tmp_path: Path) -> None:
+    findings = [one for one in made(CASES[key], tmp_path) if one["key"] == key]
+    assert findings, f"not {key} but {[one['key'] for one in made(CASES[key], tmp_path)]}"
+    told = findings[0]
+    line = lines()[key]
+    assert told["what"] and "{" not in told["what"]
+    assert line.state in (OK, NOTE, FAIL, SKIP)
+    if line.state in (NOTE, FAIL):
+        assert told["why"] and bool(told["mend"]) != bool(told["hand"]), "why, and one thing to do"
+    assert (line.exit_code > 0) == (line.state == FAIL)
+
+
+@pytest.mark.parametrize("key", [key for key, line in lines().items() if "{program}" in line.mend + line.hand])
+def test_our_own_commands_that_it_names_exist(key: str, tmp_path: Path) -> None:
+    from fer_edge.cli import _parser
+
+    line = lines()[key]
+    for command in (part for text in (line.mend, line.hand) for part in text.split("`" if "`" in text else " && ")):
+        if "{program}" in command:
+            words = command.format(program="fer-edge", flags=" --user", name="camera").partition("fer-edge ")[2]
+            _parser().parse_args(shlex.split(words))
+
+
+def test_the_first_failure_gives_the_exit_code() -> None:
+    def code(*keys: str) -> int:
+        facts = dict.fromkeys(("error", "camera", "numpy", "degrees", "limit", "seconds", "version"), 1)
+        return Report(tuple(found(key, **facts) for key in keys)).exit_code
+
+    assert code() == code("numpy.ok", "detectors.haar", "service.nosystemd") == 0
+    assert code("numpy.ok", "camera.none", "numpy.missing") == 4
+    assert code("detectors.damaged", "camera.none") == 5
+    assert code("heat.hot", "service.stopped") == 7
+    assert code("service.stopped") == 8
+
+
+def test_what_it_prints_is_what_is_said_of_each(tmp_path: Path) -> None:
+    text = found("heat.hot", degrees=85.0, limit=80.0).text()
+    assert text.splitlines() == [
+        "FAIL  heat       the processor is at 85 °C",
+        "                 why: from 80 °C on it is slowed down",
+        "                 do: give it air or a fan",
+    ]

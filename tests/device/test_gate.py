@@ -1,0 +1,70 @@
+"""What counts as a change of the picture, and where, and what as another scene."""
+
+from __future__ import annotations
+
+import itertools
+
+import cv2
+import numpy as np
+import pytest
+
+from device.vision import gate
+from fer_edge.drawn import face_frame
+
+WALL = np.full((480, 640), 120, np.uint8)
+
+
+def noisy(gray: np.ndarray, seed: int, levels: float = 6.0) -> np.ndarray:
+    """The picture as a poor sensor gives it."""
+    noise = np.random.default_rng(seed).normal(0, levels, gray.shape)
+    return np.clip(gray + noise, 0, 255).astype(np.uint8)
+
+
+def moved(before: np.ndarray, now: np.ndarray) -> np.ndarray:
+    return gate.changed(gate.thumbnail(before), gate.thumbnail(now))
+
+
+@pytest.mark.parametrize("shape", [(480, 640), (240, 320), (2160, 3840), (720, 405), (24, 32), (5, 9), (1, 1)])
+def test_a_thumbnail_has_the_same_cells_whatever_the_picture(shape: tuple[int, int]) -> None:
+    cells = gate.thumbnail(np.full(shape, 77, np.uint8))
+    assert cells.shape == (24, 32) and cells.dtype == np.int16 and (cells == 77).all()
+
+
+def test_a_sensors_noise_is_no_change() -> None:
+    for seed in range(20):
+        assert not gate.is_change(moved(noisy(WALL, seed), noisy(WALL, 100 + seed)))
+
+
+@pytest.mark.parametrize("light", [-40, -10, 12, 50])
+def test_light_that_goes_up_or_down_as_a_whole_is_no_change_of_place(light: int) -> None:
+    assert not gate.is_change(moved(noisy(WALL, 1), noisy((WALL.astype(int) + light).astype(np.uint8), 2)))
+
+
+@pytest.mark.parametrize("side_px", [45, 60, 90])
+@pytest.mark.parametrize("corner", [(0, 0), (300, 200), (550, 390), (13, 77)])
+def test_a_head_that_appears_is_one_and_it_is_where_it_is(side_px: int, corner: tuple[int, int]) -> None:
+    now, (x, y) = WALL.copy(), corner
+    cv2.ellipse(now, (x + side_px // 2, y + side_px // 2), (side_px // 2, side_px // 2), 0, 0, 360, 170, -1)
+    cells = moved(noisy(WALL, 1), noisy(now, 2))
+    assert gate.is_change(cells)
+    assert gate.touches(cells, (x, y, side_px), WALL.shape)
+    assert not gate.touches(cells, ((x + 320) % 640, (y + 240) % 480, 20), WALL.shape)
+    assert not gate.is_change(gate.without(cells, [(x - 10, y - 10, side_px + 20)], WALL.shape)), "and nowhere else"
+    assert gate.is_change(cells), "what was taken out was taken out of a copy"
+
+
+def test_squares_beyond_the_picture_touch_nothing() -> None:
+    everywhere = np.ones((24, 32), bool)
+    for square in ((-300, 10, 100), (700, 10, 50), (10, -90, 80), (10, 500, 40)):
+        assert not gate.touches(everywhere, square, WALL.shape)
+        assert gate.without(everywhere, [square], WALL.shape).all()
+    assert gate.touches(everywhere, (-50, -50, 60), WALL.shape)
+
+
+def test_a_face_that_moves_is_no_cut_and_another_room_is() -> None:
+    frames = [gate.thumbnail(face_frame(n / 10)) for n in range(100)]
+    assert not any(gate.is_cut(a, b) for a, b in itertools.pairwise(frames))
+    rng = np.random.default_rng(3)
+    rooms = [gate.thumbnail(cv2.resize(rng.integers(0, 256, (6, 8), np.uint8), (640, 480))) for _ in range(8)]
+    assert all(gate.is_cut(a, b) for a, b in itertools.pairwise(rooms))
+    assert gate.is_cut(frames[0], gate.thumbnail(np.zeros((480, 640), np.uint8)))

@@ -1,0 +1,132 @@
+"""The budget is held whatever frames cost, and heat halves the frame rate step by step and gives it back."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from fakes import FakeClock
+
+from device.config import Settings
+from device.system.health import Health
+from device.vision.pace import Pace
+
+WELL = Health(0.0, False, (), (), 50.0, 10**10, "synced", "vcgencmd")
+
+
+def ran(settings: Settings, cost_ms: float, seconds: float, read_ms: float = 0.5) -> tuple[float, int, int]:
+    """The share of a core that was spent, in percent, and frames processed and left out; each frame costs so much."""
+    clock = FakeClock()
+    pace, done, left, start_ns = Pace(clock), 0, 0, clock.now_ns
+    while clock.now_ns - start_ns < seconds * 1e9:
+        frame_ns = clock.now_ns
+        clock.spent_ns += round(read_ms * 1e6)
+        if pace.refusal(frame_ns, settings):
+            left += 1
+            clock.now_ns += round(1e9 / settings.fps)
+            continue
+        done += 1
+        clock.spent_ns += round(cost_ms * 1e6)
+        clock.now_ns += round(max(cost_ms * 1e6, 1e9 / settings.fps))
+    return 100 * clock.spent_ns / (clock.now_ns - start_ns), done, left
+
+
+@pytest.mark.parametrize("budget", [5.0, 20.0, 40.0, 80.0])
+@pytest.mark.parametrize("cost_ms", [4.0, 30.0, 90.0])
+@pytest.mark.parametrize("fps", [10.0, 30.0])
+def test_a_budget_is_held_within_a_tenth_of_it(budget: float, cost_ms: float, fps: float) -> None:
+    settings = Settings(fps=fps, cpu_budget=budget)
+    free, all_frames, _ = ran(replace(settings, cpu_budget=None), cost_ms, 120)
+    spent, done, left = ran(settings, cost_ms, 120)
+    if free <= budget:
+        assert (spent, done, left) == (free, all_frames, 0), "what it needs it may take"
+    else:
+        assert spent == pytest.approx(budget, rel=0.1) and left > 0 and done > 0
+
+
+def test_what_a_frame_costs_may_change_in_a_run() -> None:
+    clock, settings = FakeClock(), Settings(fps=30.0, cpu_budget=40.0)
+    pace, shares = Pace(clock), []
+    for cost_ms in (5.0, 60.0, 15.0, 100.0):
+        start_ns, before_ns = clock.now_ns, clock.spent_ns
+        while clock.now_ns - start_ns < 30e9:
+            clock.now_ns += 33_333_333
+            if not pace.refusal(clock.now_ns, settings):
+                clock.spent_ns += round(cost_ms * 1e6)
+        shares.append(100 * (clock.spent_ns - before_ns) / (clock.now_ns - start_ns))
+    assert shares == pytest.approx([15.0, 40.0, 40.0, 40.0], rel=0.1)
+
+
+def test_an_hour_of_nothing_saves_nothing_up() -> None:
+    clock, settings = FakeClock(), Settings(cpu_budget=10.0)
+    pace = Pace(clock)
+    assert pace.refusal(clock.now_ns, settings) == ""
+    clock.now_ns += 3600 * 10**9
+    taken = 0
+    while not pace.refusal(clock.now_ns, settings):
+        clock.spent_ns += 20_000_000
+        clock.now_ns += 100_000_000
+        taken += 1
+    assert taken <= 6
+
+
+def test_a_recording_waits_for_as_long_as_it_overdrew() -> None:
+    clock, settings = FakeClock(), Settings(cpu_budget=25.0)
+    pace = Pace(clock)
+    start_ns, spent_ns = clock.now_ns, 0
+    for _ in range(2000):
+        clock.sleep(pace.wait_s(settings))
+        clock.spent_ns += 10_000_000
+        clock.now_ns += 10_000_000
+        spent_ns += 10_000_000
+    assert 100 * spent_ns / (clock.now_ns - start_ns) == pytest.approx(25.0, rel=0.02)
+    assert pace.wait_s(replace(settings, cpu_budget=None)) == 0
+
+
+def processed(pace: Pace, clock: FakeClock, settings: Settings, frames: int = 80) -> int:
+    done = 0
+    for _ in range(frames):
+        clock.now_ns += round(1e9 / settings.fps)
+        why = pace.refusal(clock.now_ns, settings)
+        assert why in ("", "hot")
+        done += not why
+    return done
+
+
+def test_heat_halves_the_rate_with_each_look_and_coolness_doubles_it() -> None:
+    clock, settings = FakeClock(), Settings(fps=10.0)
+    pace = Pace(clock)
+    rates = []
+    for degrees in (50.0, 79.9, 80.0, 84.0, 85.0, 85.0, 85.0, 77.0, 75.0, 60.0, 55.0, 50.0, 50.0):
+        pace.look(replace(WELL, temperature_c=degrees), settings.hot_c)
+        rates.append(processed(pace, clock, settings))
+    assert rates == pytest.approx([80, 80, 40, 20, 10, 5, 5, 5, 10, 20, 40, 80, 80], abs=1)
+    assert pace.steps == 0
+
+
+def test_the_same_look_counts_once_and_a_weak_supply_is_no_heat() -> None:
+    clock, settings = FakeClock(), Settings()
+    pace = Pace(clock)
+    hot = replace(WELL, temperature_c=90.0)
+    for _ in range(5):
+        pace.look(hot, settings.hot_c)
+    assert pace.steps == 1
+    pace.look(replace(WELL, throttled_now=("undervoltage",)), settings.hot_c)
+    assert pace.steps == 0
+    pace.look(replace(WELL, throttled_now=("undervoltage", "throttled"), temperature_c=None), settings.hot_c)
+    assert pace.steps == 1
+    pace.look(None, settings.hot_c)
+    assert pace.steps == 1
+    pace.look(replace(WELL, throttled_now=None, temperature_c=None), settings.hot_c)
+    assert pace.steps == 0, "where nobody tells, nothing is held back"
+
+
+def test_a_camera_that_is_a_little_early_is_on_time() -> None:
+    clock, settings = FakeClock(), Settings(fps=10.0)
+    pace = Pace(clock)
+    pace.look(replace(WELL, temperature_c=90.0), settings.hot_c)
+    done = 0
+    for number in range(80):
+        jitter_ns = 30_000_000 if number % 3 else -30_000_000
+        done += not pace.refusal(clock.now_ns + number * 100_000_000 + jitter_ns, settings)
+    assert 38 <= done <= 42

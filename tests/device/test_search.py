@@ -1,0 +1,184 @@
+"""When the whole picture is searched and what is followed in between, with the real detectors on drawn faces."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import cv2
+import numpy as np
+import pytest
+from fakes import FixedFaces
+
+from device.config import Settings
+from device.vision import gate, search
+from device.vision.search import Found, Searched
+from fer_edge.drawn import face_box, face_frame
+from fer_edge.faces import Detector, Face, find_detector
+from fer_edge.zoomed import Zoomed, overlap
+
+WALL = np.full((480, 640), 120, np.uint8)
+Picture = Callable[[int], np.ndarray]
+
+
+@pytest.fixture(scope="module")
+def zoomed(blazeface: object) -> Detector:
+    detector = find_detector()
+    assert isinstance(detector, Zoomed)
+    return detector
+
+
+def head(px: int, at_s: float = 3.0) -> np.ndarray:
+    """A drawn head with what is around it: uint8 (3 px, 3 px), the face `px` px a side in the middle."""
+    x, y, side, _ = face_box(at_s)
+    wide = cv2.copyMakeBorder(face_frame(at_s), side, side, side, side, cv2.BORDER_REPLICATE)
+    part = wide[y : y + 3 * side, x : x + 3 * side]
+    return cv2.resize(part, (3 * px, 3 * px), interpolation=cv2.INTER_AREA)
+
+
+def room(*faces: tuple[int, int, int], wall: np.ndarray = WALL) -> np.ndarray:
+    """A wall with heads: each (x, y) of the face's middle and its side in px."""
+    picture = wall.copy()
+    for x, y, px in faces:
+        part = head(px)[px // 2 : -px // 2, px // 2 : -px // 2]
+        picture[y - px : y - px + 2 * px, x - px : x - px + 2 * px] = part[: 2 * px, : 2 * px]
+    return picture
+
+
+def always(gray: np.ndarray) -> Picture:
+    """The same picture in every frame."""
+    return lambda _: gray
+
+
+def looked(
+    detector: Detector, picture: Picture, frames: int, settings: Settings | None = None, fps: float = 10.0
+) -> Iterator[Found]:
+    """What is found in each of so many frames."""
+    state = Searched()
+    for number in range(frames):
+        gray = picture(number)
+        state, moved = search.look(state, gate.thumbnail(gray), round(number * 1e9 / fps))
+        state, found = search.find(state, detector, gray, moved, settings or Settings())
+        yield found
+
+
+def searches(found: list[Found]) -> list[int]:
+    return [number for number, one in enumerate(found) if one.searched]
+
+
+def flicker(number: int, gray: np.ndarray) -> np.ndarray:
+    """The picture with something in a corner that never stops moving, far from any face."""
+    gray = gray.copy()
+    gray[400:480, 540:640] = 60 if number % 2 else 200
+    return gray
+
+
+def test_an_empty_room_is_searched_once_and_then_left(zoomed: Detector) -> None:
+    found = list(looked(zoomed, always(WALL), 95))
+    assert searches(found) == [0] and not any(one.tracks for one in found)
+
+
+def test_an_empty_room_where_something_moves_is_searched_as_often_as_allowed(zoomed: Detector) -> None:
+    found = list(looked(zoomed, lambda n: flicker(n // 4, WALL), 60, Settings(search_s=0.5)))
+    gaps = np.diff(searches(found))
+    assert gaps.min() >= 5 and len(gaps) >= 6
+
+
+@pytest.mark.parametrize("px", [60, 90, 140, 180])
+@pytest.mark.parametrize("somebody_there", [False, True])
+def test_a_new_face_is_seen_within_half_a_second(zoomed: Detector, px: int, somebody_there: bool) -> None:
+    """Whether the room was empty or somebody in it is followed, at 10 frames a second."""
+    there = [(120, 160, 80)] if somebody_there else []
+    arrives = 23
+    found = list(looked(zoomed, lambda n: room(*there, *([(450, 240, px)] if n >= arrives else [])), arrives + 20))
+    seen = [number for number, one in enumerate(found) if len(one.tracks) == len(there) + 1]
+    assert seen and arrives <= seen[0] <= arrives + 5
+    assert seen == list(range(seen[0], arrives + 20)), "and in each frame from then on"
+    newest = max(found[-1].tracks, key=lambda track: track.id)
+    assert overlap(newest.head, (450 - px // 2, 240 - px // 2, px)) > 0.4
+
+
+def test_a_face_is_followed_for_little_more_than_the_cheap_network_costs(zoomed: Detector) -> None:
+    """Ten times as dear as following, a search may come every tenth frame at most for the two to cost alike."""
+    still = list(looked(zoomed, lambda n: face_frame(n / 10), 200))
+    assert all(len(one.tracks) == 1 and one.tracks[0].id == 1 for one in still)
+    assert len(searches(still)) <= 200 / 20 + 2, "its own body is not worth a look"
+    busy = list(looked(zoomed, lambda n: flicker(n // 2, face_frame(n / 10)), 200))
+    assert all(len(one.tracks) == 1 for one in busy)
+    assert len(searches(busy)) <= 200 / 12 + 3, "however much changes beside it"
+
+
+def test_who_walks_across_the_picture_is_one_person(zoomed: Detector) -> None:
+    found = list(looked(zoomed, lambda n: room((100 + 7 * n, 240, 90)), 60))
+    assert all([track.id for track in one.tracks] == [1] for one in found)
+    middles = [one.tracks[0].head[0] + one.tracks[0].head[2] / 2 for one in found]
+    assert np.abs(np.array(middles) - (100 + 7 * np.arange(60))).max() < 15
+
+
+def test_a_hand_before_the_face_for_a_moment_and_it_is_the_same_person(zoomed: Detector) -> None:
+    def picture(number: int) -> np.ndarray:
+        gray = room((300, 240, 120))
+        if 20 <= number < 25:
+            gray[150:330, 200:400] = 150
+        return gray
+
+    found = list(looked(zoomed, picture, 40))
+    assert [len(one.tracks) for one in found[20:25]] == [0] * 5
+    assert found[19].tracks[0].id == 1
+    back = next(number for number in range(25, 40) if found[number].tracks)
+    assert back <= 28 and found[back].tracks[0].id == 1
+
+
+def test_who_comes_after_a_while_is_somebody_else(zoomed: Detector) -> None:
+    found = list(looked(zoomed, lambda n: WALL if 20 <= n < 45 else room((300, 240, 120)), 60))
+    assert not any(one.tracks for one in found[20:45])
+    assert {track.id for one in found[:20] for track in one.tracks} == {1}
+    assert {track.id for one in found[45:] for track in one.tracks} == {2}
+    assert found[49].tracks, "half a second after it came back"
+
+
+def test_of_many_faces_the_largest_are_read_and_the_others_counted(zoomed: Detector) -> None:
+    sizes = (50, 104, 56, 98, 60, 84)
+    faces = [(110 + 200 * (n % 3), 120 + 220 * (n // 3), px) for n, px in enumerate(sizes)]
+    found = list(looked(zoomed, always(room(*faces)), 30, Settings(max_faces=3)))
+    for one in found:
+        assert len(one.tracks) == 3 and one.skipped == 3
+        middles = [(track.head[0] + track.head[2] / 2, track.head[1] + track.head[2] / 2) for track in one.tracks]
+        expected = [faces[sizes.index(px)][:2] for px in (104, 98, 84)]
+        assert np.abs(np.array(middles) - expected).max() < 20
+    assert len({track.id for one in found for track in one.tracks}) == 3, "always the same ones"
+    everybody = list(looked(zoomed, always(room(*faces)), 3, Settings(max_faces=8)))
+    assert [len(one.tracks) for one in everybody] == [6] * 3 and everybody[-1].skipped == 0
+
+
+def test_two_who_pass_each_other_keep_their_numbers_or_get_new_ones_but_never_share(zoomed: Detector) -> None:
+    found = list(looked(zoomed, lambda n: room((100 + 8 * n, 150, 80), (540 - 8 * n, 330, 100)), 50))
+    for one in found:
+        assert len({track.id for track in one.tracks}) == len(one.tracks) <= 2
+    assert sum(len(one.tracks) == 2 for one in found) >= 45
+    assert {track.id for track in found[-1].tracks} == {track.id for track in found[0].tracks} == {1, 2}
+
+
+def test_a_face_that_only_the_search_can_see_stays_while_nothing_moves_there() -> None:
+    class OnlyFar(Zoomed):
+        def closer(self, gray: np.ndarray, around: tuple[int, int, int]) -> Face | None:  # noqa: ARG002
+            return None
+
+    whole = find_detector()
+    assert isinstance(whole, Zoomed)
+    found = list(looked(OnlyFar(whole.far, whole.near), always(room((300, 240, 120))), 50))
+    assert all([track.id for track in one.tracks] == [1] for one in found)
+    assert searches(found) == [0], "and costs no further search"
+
+
+def test_another_detector_searches_each_frame_in_which_something_changed_or_a_face_was_missed() -> None:
+    fixed = FixedFaces(Face((100, 100, 80, 80), 0.9))
+    still = list(looked(fixed, always(WALL), 20))
+    assert searches(still) == [0] and all(len(one.tracks) == 1 for one in still)
+    moving = list(looked(fixed, lambda n: face_frame(n / 2), 20))
+    assert searches(moving) == list(range(20)) and {t.id for one in moving for t in one.tracks} == {1}
+    empty = list(looked(FixedFaces(), always(WALL), 20))
+    assert searches(empty) == [0]
+
+
+def test_a_score_that_is_asked_for_holds_for_both_networks(zoomed: Detector) -> None:
+    assert not any(one.tracks for one in looked(zoomed, lambda n: face_frame(n / 10), 5, Settings(min_score=0.999)))

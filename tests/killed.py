@@ -1,0 +1,78 @@
+"""A writer of a journal, killed at random moments: what it knew to be safe, and what the next start finds."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from device.clock import SystemClock
+from device.output.journal import Journal
+from fer_edge.logbook import read
+from fer_edge.segments import Damage
+
+ROOT = Path(__file__).parents[1]
+BATCH = 100  # lines that the writer forces at once, at most
+WRITER = f"""
+import random, sys
+from pathlib import Path
+from device.clock import SystemClock
+from device.output.journal import Journal
+from fer_edge.events import SCHEMA, Event
+
+folder, seed = Path(sys.argv[1]), int(sys.argv[2])
+rng, clock = random.Random(seed), SystemClock()
+with Journal(folder, clock, budget_bytes=64 << 20) as journal:
+    journal.append(Event("header", 0, "b", 0.0, "w", "synced", {{"schema": SCHEMA, "run": seed}}))
+    print(0, flush=True)
+    seq = 0
+    while True:
+        note = "x" * rng.choice([20, 2000, 60_000])  # a long write is likelier to be cut short
+        for _ in range(rng.randrange(1, {BATCH})):
+            seq += 1
+            journal.append(Event("reading", seq, "b", float(seq), "w", "synced", {{"note": note}}))
+        journal.sync()
+        print(seq, flush=True)
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Killed:
+    """What a killed writer left in `folder`, after the next start repaired it."""
+
+    safe: int  # lines that it knew to be on the disk
+    found: int  # lines from its first to the last that follow each other
+    repairs: int  # torn ends
+    damaged: int  # lines that cannot be read, after the repair
+    disordered: bool  # lines that do not follow each other
+
+    def wrong(self) -> str:
+        """What does not hold, as a sentence; empty when all does."""
+        if self.found < self.safe:
+            return f"of {self.safe} forced lines {self.found} are there"
+        if self.found > self.safe + BATCH or self.repairs > 1:
+            return f"{self.found} lines after {self.safe} forced ones, {self.repairs} repairs: more than the last batch"
+        return (
+            f"{self.damaged} damaged lines, out of order: {self.disordered}" if self.damaged or self.disordered else ""
+        )
+
+
+def kill_a_writer(folder: Path, seed: int, after_s: float) -> Killed:
+    """A writing process into `folder`, killed that long after its first line, and the start after it."""
+    command = [sys.executable, "-c", WRITER, str(folder), str(seed)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT) as writer:
+        assert writer.stdout is not None
+        told = [writer.stdout.readline()]
+        time.sleep(after_s)
+        writer.kill()
+        told += writer.stdout.readlines()
+    assert writer.returncode == -9, "it ended by itself"
+    safe = int([line for line in told if line.endswith("\n")][-1])
+    with Journal(folder, SystemClock()) as journal:  # the next start
+        repairs = len(journal.repairs)
+    items = list(read(folder))
+    lines = [item.seq for item in items if not isinstance(item, Damage) and "note" in item.body]
+    damaged = sum(isinstance(item, Damage) for item in items)
+    return Killed(safe, len(lines), repairs, damaged, lines != list(range(1, len(lines) + 1)))

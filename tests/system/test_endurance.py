@@ -1,0 +1,52 @@
+"""A fortieth of what `python -m tests.system.endurance` does: the loop does not grow with the frames that it has seen."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from tests.system.endurance import FromMemory, verdict
+from tests.system.result import ROOT
+
+
+def test_the_loop_does_not_grow() -> None:
+    command = [sys.executable, "-m", "tests.system.endurance", "--idle", "25000", "--faces", "1250"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    told = json.loads(done.stdout)
+    assert told["frames"]["processed"] == 26_250 and told["wrong"] == []
+
+
+@pytest.mark.parametrize(
+    ("seen", "said"),
+    [
+        ({"rss_max_mb": 105.2}, "grew from 100.0 to 105.2 MB"),
+        ({"descriptors": [9, 10]}, "descriptors went [9, 10]"),
+        ({"threads": [2, 3]}, "threads went [2, 3]"),
+        ({"frames": {"read": 109, "with_face": 10}}, "of 110 frames"),
+        ({"frames": {"read": 110, "with_face": 8}}, "8 frames with a face, of 10"),
+        ({}, None),
+    ],
+)
+def test_what_is_wrong_is_said(seen: dict[str, object], said: str | None) -> None:
+    told = {"rss_settled_mb": 100.0, "rss_max_mb": 104.9, "descriptors": [9], "threads": [2], "drops": {}}
+    told |= {"frames": {"read": 110, "with_face": 10}, **seen}
+    wrong = verdict(told, 100, 10)
+    assert [said in sentence for sentence in wrong] == [True] if said else wrong == []
+
+
+def test_so_many_frames_are_idle_and_so_many_show_a_face() -> None:
+    from device.clock import SystemClock
+
+    source = FromMemory(2_000, 200, SystemClock())
+    source.open()
+    shown = [any(frame.gray is picture for picture in source._somebody) for frame in iter_frames(source)]
+    assert (len(shown), sum(shown)) == (2_200, 200)
+
+
+def iter_frames(source: FromMemory):
+    for _ in range(source.total):
+        yield source.read()

@@ -1,0 +1,11 @@
+"""How soon a run logs and what it weighs, by `python -m tests.bench.start`."""
+
+from __future__ import annotations
+
+from tests.bench.start import measure, verdict
+
+
+def test_it_logs_within_a_second_and_is_small() -> None:
+    told = measure(3)
+    assert verdict(told) == [], told
+    assert 0 < told["first_line_s"]["least"] <= told["first_reading_s"]["least"] and told["rss_mb"]["least"] > 20
