@@ -233,9 +233,9 @@ def main(argv: list[str] | None = None) -> int:
         if args.images:
             return _write_images(bundle, args.data, args.images)
         report = check(bundle, args.data, args.threads, args.columns, args.answers, Margins.load(args.margins))
-        print(json.dumps(report.to_json(), indent=1) if args.json else parity_table(report.to_json()))
         if args.write and report.passed:
             record(bundle, report)
+        print(json.dumps(report.to_json(), indent=1) if args.json else parity_table(report.to_json()))
         report.answer_for()
         return 0
 
