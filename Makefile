@@ -5,7 +5,7 @@ VENV   := .venv
 BIN    := $(CURDIR)/$(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check -q
 
-.PHONY: demo test test-backends test-browser test-system test-arm64 soak check detectors release-models peers clean
+.PHONY: demo test test-backends test-browser test-system test-booted test-arm64 soak check detectors release-models peers clean
 
 demo: $(VENV)/.host detectors  ## quantize the shipped float model, prove it, run the loop for a few seconds
 	@echo "== the shipped float model, quantized to int8 without data and held against itself"
@@ -27,7 +27,10 @@ test-browser: $(VENV)/.browser  ## the parity page in a real Chromium, which the
 	@$(BIN)/python -m pytest tests/browser
 
 test-system: $(VENV)/.test detectors  ## what needs Debian's strace and GStreamer: a traced run, cameras that fail, a short soak
-	@$(BIN)/python -m pytest tests/system
+	@$(BIN)/python -m pytest tests/system --ignore tests/system/test_booted.py
+
+test-booted: $(VENV)/.test detectors  ## the service under a systemd of its own, booted in namespaces; needs root
+	@$(BIN)/python -m pytest tests/system/test_booted.py
 
 test-arm64: $(VENV)/.test detectors  ## the device package on arm64 wheels, emulated; needs apt's tools, fetches 130 MB once
 	@$(BIN)/python -m pytest tests/arm64
