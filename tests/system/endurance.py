@@ -17,7 +17,7 @@ import threading
 import time
 from collections import Counter
 from contextlib import redirect_stdout
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -98,14 +98,12 @@ class Watch(Memory):
         self.threads.append(threading.active_count())
 
 
-def endure(idle: int, faces: int, folder: Path, search_all: bool = False) -> dict[str, Any]:
+def endure(idle: int, faces: int, folder: Path, bundle: str | None = None) -> dict[str, Any]:
     """What was seen of a run over so many frames, its journal and what it shows below `folder`."""
     clock = SystemClock()
     source = FromMemory(idle, faces, clock)
     watch = Watch(source)
-    settings = Settings("memory", log=folder / "log", runtime=folder / "run")
-    if search_all:
-        settings = replace(settings, search_s=0.0, sweep_s=0.5 / FPS)
+    settings = Settings("memory", bundle=bundle and Path(bundle), log=folder / "log", runtime=folder / "run")
     gc.collect()
     began_s = time.monotonic()
     with Path(os.devnull).open("w") as nowhere, redirect_stdout(nowhere):
@@ -155,19 +153,17 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.system.endurance", description=__doc__)
     parser.add_argument("--idle", type=int, default=1_000_000, help="frames of an empty room")
     parser.add_argument("--faces", type=int, default=50_000, help="frames with a face")
-    parser.add_argument(
-        "--search-all", action="store_true", help="search each frame, whatever the gate says: 20 times as long"
-    )
-    parser.add_argument("--out", type=Path, help="folder for endurance-DATE.json, or endurance-searched-DATE.json")
+    parser.add_argument("--bundle", help="default: the one that came with the package")
+    parser.add_argument("--out", type=Path, help="folder for endurance-DATE.json")
     args = parser.parse_args(argv)
     if args.idle + args.faces < 2 * SETTLED:
         parser.error(f"fewer than {2 * SETTLED} frames tell nothing")
     with tempfile.TemporaryDirectory() as folder:
-        told = endure(args.idle, args.faces, Path(folder), args.search_all)
+        told = endure(args.idle, args.faces, Path(folder), args.bundle)
     told = stamped({"idle": args.idle, "with_face": args.faces, **told, "wrong": verdict(told, args.idle, args.faces)})
     print(json.dumps(told, indent=1))
     if args.out:
-        write("endurance-searched" if args.search_all else "endurance", told, args.out)
+        write("endurance", told, args.out)
     return 1 if told["wrong"] else 0
 
 
