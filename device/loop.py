@@ -20,6 +20,7 @@ from device.output.episodes import Rules
 from device.output.journal import Journal
 from device.output.sinks import FanOut, Recorder
 from device.output.tally import Counts
+from device.output.watchers import Watchers
 from device.system.control import Pause
 from device.system.status import Status
 from device.system.vitals import Vitals
@@ -55,6 +56,7 @@ class Loop:
     asked: Asked
     totals: Totals
     reread: Callable[[], Settings] | None
+    watchers: Watchers
     framing: Framing = field(init=False)
     account: Account = field(init=False)
     start_ns: int = field(init=False)
@@ -69,7 +71,9 @@ class Loop:
         self.state = Searched(recorded=not self.source.live)
         begun_ns = (self.capture.opened_ns if self.capture else 0) or self.start_ns
         patience_s = max(_PATIENCE_S, _PATIENCE_FRAMES / self.settings.fps)
-        self.account = Account(self.recorder.record, self.clock, _rules(self.settings), begun_ns, patience_s)
+        self.account = Account(
+            self.recorder.record, self.clock, Rules(hold_s=self.settings.hold_s), begun_ns, patience_s
+        )
 
     def run(self) -> str:
         """Why the run ended, after its `end` line was written."""
@@ -168,7 +172,7 @@ class Loop:
     def _frame(self, frame: Frame) -> None:
         if self.framing:
             frame = replace(frame, gray=self.framing.apply(frame.gray))
-        self.state, seen = self.pipeline.step(self.state, frame, self.settings)
+        self.state, seen = self.pipeline.step(self.state, frame, self.settings, self.watchers.begin())
         readings, totals = seen.readings, self.totals
         totals.processed += 1
         totals.idle += seen.idle
@@ -184,6 +188,7 @@ class Loop:
             age_ms = (self.clock.mono_ns() - frame.mono_ns) / 1e6 if self.source.live else None
             tell("reading", reading_body(reading, age_ms), reading.mono_ns)
         self.account.frame(readings, frame.mono_ns, self.counts())
+        self.watchers.frame(frame, seen, self.source.live)
 
     def _look_around(self) -> None:
         """What may be due at any turn: batches of lines, signs of life, and what was asked from outside."""
@@ -199,7 +204,9 @@ class Loop:
         away = self.capture is None or self.capture.lost
         if away:
             self.vitals.notify.excused()
-        self.vitals.turn(self._status(), self.settings, self.recorder.record)
+        status = self._status()
+        self.vitals.turn(status, self.settings, self.recorder.record)
+        self.watchers.turn(status)
 
     def _pause(self) -> None:
         self._forget()
@@ -240,7 +247,7 @@ class Loop:
                 raise UsageError("there are no settings to read again")
             self.settings, left = reloaded(self.settings, self.reread())
             self.journal.limit(self.settings.sync_s, self.settings.budget_bytes, self.settings.keep_days)
-            self.account.rules = _rules(self.settings)
+            self.account.rules = Rules(hold_s=self.settings.hold_s)
             later = f"; at the next start: {', '.join(left)}" if left else ""
             say(f"settings read again{later}")
             self._look_at_bundle()
@@ -288,10 +295,6 @@ class Loop:
         trouble, lost = self.journal.trouble, self.journal.lost.total()
         camera, folder = self.source.describe()["name"], str(self.journal.folder)
         return Status(state, camera, folder, frame_s, frames, dict(counts.drops), trouble, lost)
-
-
-def _rules(settings: Settings) -> Rules:
-    return Rules(hold_s=settings.hold_s)
 
 
 def say(sentence: str) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
@@ -16,6 +16,7 @@ from device.config import Settings, default_log, default_runtime
 from device.loop import Loop, say
 from device.output.journal import Journal
 from device.output.sinks import FanOut, JsonLines, Recorder, Sink, Terminal
+from device.output.watchers import Watcher, Watchers
 from device.system.control import Pause
 from device.system.health import Sensors, vcgencmd
 from device.system.notify import Notify
@@ -35,13 +36,14 @@ def run(
     source: Source | None = None,
     sink: Sink | None = None,
     reread: Callable[[], Settings] | None = None,
+    watchers: Sequence[Watcher] = (),
 ) -> int:
     """Exit code 0, after the loop ran to its end: of the recording or the duration, or by SIGINT or SIGTERM.
 
     `clock` and `source` stand in for this machine's and the one that `settings.camera` names; `sink` is fed beside the
-    journal and stdout; `reread` gives the settings anew on SIGHUP. Raises CameraNotOpened, BundleRefused or UsageError
-    when it cannot start, NotEnoughData when `once` saw no face, RestartMe when a camera was lost for good; the journal is
-    complete then, with an `end` line.
+    journal and stdout, and `watchers` are shown each frame; `reread` gives the settings anew on SIGHUP. Raises
+    CameraNotOpened, BundleRefused or UsageError when it cannot start, NotEnoughData when `once` saw no face, RestartMe when
+    a camera was lost for good; the journal is complete then, with an `end` line.
     """
     clock = clock or SystemClock()
     totals = Totals()
@@ -91,6 +93,7 @@ def run(
             asked,
             totals,
             reread,
+            Watchers(clock, watchers),
         )
         camera, bundle = source.describe()["name"], pipeline.bundle.name
         say(
