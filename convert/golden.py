@@ -48,7 +48,7 @@ class View:
     cut_off: bool = False
 
 
-# Every path that a crop takes: shrunk, turned, the border repeated, enlarged, and turned and enlarged.
+# Every path that a crop takes: shrunk, turned, the border repeated, enlarged, turned and enlarged, averaged and turned.
 VIEWS = (
     View(0.0),
     View(1.7, tilt_deg=14.0),
@@ -57,7 +57,7 @@ VIEWS = (
     View(7.9, tilt_deg=-20.0),
     View(11.2, width_px=128, height_px=96, tilt_deg=9.0),
     View(14.6, cut_off=True, tilt_deg=-8.0),
-    View(18.4),
+    View(18.4, width_px=640, height_px=480, tilt_deg=-11.0),
 )
 
 Drawn = tuple[np.ndarray, tuple[int, int, int, int], np.ndarray]
@@ -72,11 +72,16 @@ def draw(view: View) -> Drawn:
     unit = w / 1.05  # the face's width, as fer_edge.drawn has it; its eyes lie .15 above the box's middle
     middle = np.array([x + w / 2, y + h / 2])
     eyes = middle + np.array([[-0.19, -0.15], [0.19, -0.15]]) * unit
-    frame = np.pad(frame, ((0, HEIGHT_PX - len(frame)), (0, WIDTH_PX - frame.shape[1])), mode="edge")
+    frame = np.pad(frame, ((0, max(0, HEIGHT_PX - len(frame))), (0, max(0, WIDTH_PX - frame.shape[1]))), mode="edge")
     if view.tilt_deg:
         turn = cv2.getRotationMatrix2D((float(middle[0]), float(middle[1])), -view.tilt_deg, 1.0)
-        frame = cv2.warpAffine(frame, turn, (WIDTH_PX, HEIGHT_PX), borderMode=cv2.BORDER_REPLICATE).astype(np.uint8)
+        frame = cv2.warpAffine(frame, turn, frame.shape[::-1], borderMode=cv2.BORDER_REPLICATE).astype(np.uint8)
         eyes = eyes @ turn[:, :2].T + turn[:, 2]
+    if frame.shape != (HEIGHT_PX, WIDTH_PX):  # of a large one, what lies around the face
+        left = round(min(max(middle[0] - WIDTH_PX / 2, 0), frame.shape[1] - WIDTH_PX))
+        top = round(min(max(middle[1] - HEIGHT_PX / 2, 0), frame.shape[0] - HEIGHT_PX))
+        frame = np.ascontiguousarray(frame[top : top + HEIGHT_PX, left : left + WIDTH_PX])
+        x, y, eyes = x - left, y - top, eyes - np.array([left, top])
     if view.cut_off:
         gone = x + w // 6
         frame = np.pad(frame[:, gone:], ((0, 0), (0, gone)), mode="edge")

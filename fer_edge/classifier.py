@@ -201,8 +201,12 @@ def softmax(logits: np.ndarray) -> np.ndarray:
     """Probabilities over the last axis, float32."""
     import numpy as np
 
-    shifted = np.exp(logits.astype(np.float64) - logits.max(-1, keepdims=True))
-    return (shifted / shifted.sum(-1, keepdims=True)).astype(np.float32)
+    shifted = logits.astype(np.float64)
+    shifted -= logits.max(-1, keepdims=True)
+    np.exp(shifted, out=shifted)
+    return np.divide(
+        shifted, shifted.sum(-1, keepdims=True), out=np.empty(logits.shape, np.float32), casting="same_kind"
+    )
 
 
 def _table(details: dict[str, Any], pixels: tuple[float, float]) -> np.ndarray:

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     import numpy as np
 
 # A bundle names the preprocessing it was made with; a change of a pixel here is a new name.
-PREPROCESS_ID = "gray-square-replicate-area/1"
+PREPROCESS_ID = "gray-square-replicate-area/2"
 
 _ENOUGH_PX = 256
 
@@ -124,19 +124,46 @@ def thinned(gray: np.ndarray, at: tuple[int, int, int]) -> tuple[np.ndarray, tup
 
 
 def _turned(gray: np.ndarray, at: tuple[int, int, int], side: int, turn_rad: float) -> np.ndarray:
-    """The turned square at the frame's own scale, so that it is shrunk by area afterwards; enlarged to `side` if smaller."""
+    """The turned square, twice `side` px a side, or `side` where it is no larger: what is left to do is exact averaging.
+
+    Whole pixels are averaged first while it has four and more to one of the model's, so that turning reads all of them.
+    """
     import cv2
     import numpy as np
 
-    left, top, size = at
-    pixels = max(size, side)
-    across, down = (math.cos(turn_rad) * size / pixels, math.sin(turn_rad) * size / pixels)
+    size = at[2]
+    pixels = 2 * side if size > side else side
+    part, (middle_x, middle_y), few = _averaged(gray, at, max(1, size // pixels), turn_rad)
+    step = size / few / pixels
+    across, down = math.cos(turn_rad) * step, math.sin(turn_rad) * step
     matrix = np.array([[across, -down, 0.0], [down, across, 0.0]])
-    # the middles lie on one another; a pixel's centre is half a pixel from its corner
-    middle = (left + size / 2 - 0.5, top + size / 2 - 0.5)
-    matrix[:, 2] = middle - matrix[:, :2] @ np.full(2, (pixels - 1) / 2)
+    matrix[:, 2] = (middle_x, middle_y) - matrix[:, :2] @ np.full(2, (pixels - 1) / 2)
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-    return cv2.warpAffine(gray, matrix, (pixels, pixels), flags=flags, borderMode=cv2.BORDER_REPLICATE)
+    return cv2.warpAffine(part, matrix, (pixels, pixels), flags=flags, borderMode=cv2.BORDER_REPLICATE)
+
+
+def _averaged(
+    gray: np.ndarray, at: tuple[int, int, int], few: int, turn_rad: float
+) -> tuple[np.ndarray, tuple[float, float], int]:
+    """What of a frame a turned square reaches, `few` by `few` px averaged to one; its middle in there; and `few`."""
+    import cv2
+
+    left, top, size = at
+    # the middles lie on one another; a pixel's centre is half a pixel from its corner
+    x, y = left + size / 2 - 0.5, top + size / 2 - 0.5
+    if few < 2:
+        return gray, (x, y), 1
+    height, width = gray.shape
+    reach = size / 2 * (abs(math.cos(turn_rad)) + abs(math.sin(turn_rad))) + few
+    x0, y0 = max(0, math.floor(x - reach)), max(0, math.floor(y - reach))
+    columns = (min(width, math.ceil(x + reach)) - x0) // few
+    rows = (min(height, math.ceil(y + reach)) - y0) // few
+    if columns < 1 or rows < 1:  # a strip at the frame's edge
+        return gray, (x, y), 1
+    part = cv2.resize(
+        gray[y0 : y0 + rows * few, x0 : x0 + columns * few], (columns, rows), interpolation=cv2.INTER_AREA
+    )
+    return part, ((x - x0 + 0.5) / few - 0.5, (y - y0 + 0.5) / few - 0.5), few
 
 
 def whole_crop(gray: np.ndarray, side: int = 48) -> np.ndarray:

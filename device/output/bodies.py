@@ -60,7 +60,7 @@ def reading_body(reading: Reading, age_ms: float | None) -> dict[str, Any]:
         "xywh": list(reading.face.xywh),
         "score": round(reading.face.score, 3),
         "label": reading.label,
-        "p": [round(float(p), 4) for p in reading.probs],
+        "p": [round(p, 4) for p in reading.probs.tolist()],
         "quality": reading.quality,
         **_steady(reading),
         "age_ms": None if age_ms is None else round(age_ms, 1),
@@ -70,5 +70,5 @@ def reading_body(reading: Reading, age_ms: float | None) -> dict[str, Any]:
 def _steady(reading: Reading) -> dict[str, Any]:
     if reading.steady_probs is None:
         return {}
-    told: dict[str, Any] = {"steady": reading.steady, "steady_p": [round(float(p), 4) for p in reading.steady_probs]}
+    told: dict[str, Any] = {"steady": reading.steady, "steady_p": [round(p, 4) for p in reading.steady_probs.tolist()]}
     return {**told, "why": reading.why} if reading.why else told

@@ -115,7 +115,7 @@ def _fresh(label: str, reading: Reading, mono_ns: int) -> _Shown:
 
 
 def _more(shown: _Shown, reading: Reading, mono_ns: int) -> _Shown:
-    p = tuple(total + float(value) for total, value in zip(shown.p, reading.probs, strict=True))
+    p = tuple(total + value for total, value in zip(shown.p, reading.probs.tolist(), strict=True))
     quality = shown.quality if reading.quality is None else (shown.quality or 0.0) + reading.quality
     return replace(shown, last_ns=mono_ns, frames=shown.frames + 1, p=p, quality=quality)
 

@@ -27,24 +27,45 @@ def thumbnail(gray: np.ndarray) -> np.ndarray:
     return cv2.resize(few, (WIDTH, HEIGHT), interpolation=cv2.INTER_AREA).astype(np.int16)
 
 
-def changed(before: np.ndarray, now: np.ndarray) -> np.ndarray:
-    """Which cells of two thumbnails differ, bool (24, 32); a picture that got brighter as a whole has changed nowhere."""
-    return _difference(before, now) > LEVELS
+def difference(before: np.ndarray, now: np.ndarray) -> np.ndarray:
+    """By how many gray levels the cells of two thumbnails differ, int16 (24, 32); what all of them gained is none."""
+    import numpy as np
+
+    gained = now - before
+    levels, middle = gained.flatten(), gained.size // 2
+    levels.partition(middle)
+    gained -= levels[middle]
+    return np.abs(gained, out=gained)
 
 
-def is_cut(before: np.ndarray, now: np.ndarray) -> bool:
-    """Whether two thumbnails, one frame apart, show two scenes: who was in the first cannot be followed into the second."""
-    return float((_difference(before, now) > CUT_LEVELS).mean()) > CUT_SHARE
+def changed(difference: np.ndarray) -> np.ndarray:
+    """Which cells differ, bool (24, 32); in a picture that got brighter as a whole none does."""
+    return difference > LEVELS
+
+
+def is_cut(difference: np.ndarray) -> bool:
+    """Whether two frames one after another show two scenes: who was in the first cannot be followed into the second."""
+    import numpy as np
+
+    return int(np.count_nonzero(difference > CUT_LEVELS)) > CUT_SHARE * difference.size
 
 
 def is_change(cells: np.ndarray) -> bool:
     """Whether so many cells, bool (24, 32), are worth a look."""
-    return int(cells.sum()) >= CELLS
+    import numpy as np
+
+    return int(np.count_nonzero(cells)) >= CELLS
 
 
 def touches(cells: np.ndarray, at: Square, shape: tuple[int, ...]) -> bool:
     """Whether any of the cells, bool (24, 32), lies in a square of a picture of `shape` (H, W)."""
     return bool(cells[_cells(at, shape)].any())
+
+
+def share(cells: np.ndarray, at: Square, shape: tuple[int, ...]) -> float:
+    """The share of the cells, bool (24, 32), in a square of a picture of `shape` (H, W) that are set, 0–1."""
+    part = cells[_cells(at, shape)]
+    return int(part.sum()) / part.size if part.size else 0.0
 
 
 def without(cells: np.ndarray, squares: list[Square], shape: tuple[int, ...]) -> np.ndarray:
@@ -65,11 +86,3 @@ def _cells(at: Square, shape: tuple[int, ...]) -> tuple[slice, slice]:
 def _span(start: int, side: int, cells_a_px: float, cells: int) -> slice:
     first, last = int(start * cells_a_px), int(-(-(start + side) * cells_a_px // 1))
     return slice(min(max(first, 0), cells), min(max(last, 0), cells))
-
-
-def _difference(before: np.ndarray, now: np.ndarray) -> np.ndarray:
-    import numpy as np
-
-    difference = now - before
-    middle = np.sort(difference, axis=None)[difference.size // 2]
-    return np.abs(difference - middle)

@@ -33,10 +33,10 @@ class Pipeline:
 
     def step(self, state: Searched, frame: Frame, settings: Settings, lap: Lap | None = None) -> tuple[Searched, Seen]:
         """The state after `frame`, and what it showed."""
-        state, moved = search.look(state, gate.thumbnail(frame.gray), frame.mono_ns)
+        state = search.look(state, gate.thumbnail(frame.gray), frame.mono_ns)
         if lap:
             lap("gate")
-        state, found = search.find(state, self.detector, frame.gray, moved, settings)
+        state, found = search.find(state, self.detector, frame.gray, settings)
         if lap:
             lap("detect")
         if not found.tracks:
@@ -64,7 +64,7 @@ class Pipeline:
             rated.append(quality(crop, face, at[2]))
         if lap:
             lap("crop")
-        logits = bundle.classifier.logits(np.stack(crops))
+        logits = bundle.classifier.logits(np.stack(crops) if len(crops) > 1 else crops[0][None])
         if lap:
             lap("classify")
         rules = self._rules(settings)

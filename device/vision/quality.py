@@ -35,7 +35,6 @@ class Quality:
 def quality(crop: np.ndarray, face: Face, side_px: int) -> Quality:
     """The quality of a crop uint8 (side, side) of a face whose square was `side_px` px of the frame a side."""
     import cv2
-    import numpy as np
 
     spread = max(1.0, float(cv2.meanStdDev(crop)[1][0, 0]))
     edges = cv2.Laplacian(crop, cv2.CV_16S, borderType=cv2.BORDER_REPLICATE)
@@ -43,7 +42,7 @@ def quality(crop: np.ndarray, face: Face, side_px: int) -> Quality:
     measured = {"dark": spread, "blurred": sharp, "tiny": float(side_px), "turned": -turn(face)}
     rated = {why: _rated(value, *SCALES[why]) for why, value in measured.items()}
     why = min(rated, key=lambda name: rated[name])
-    return Quality(round(float(np.clip(rated[why], 0, 1)), 3), why)
+    return Quality(round(min(1.0, max(0.0, rated[why])), 3), why)
 
 
 def turn(face: Face) -> float:

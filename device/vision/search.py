@@ -1,8 +1,9 @@
 """Which faces a frame shows: searched for now and then and when the picture changed, followed from frame to frame between.
 
-To search costs ten times as much as to follow a face. Searches are saved up, one every `_EARNED` frames, so that on average
-they cost less than following does, however much the picture changes, and a change after a quiet while is searched at once.
-A pure step; a detector that is not made of two searches every frame in which something changed or a face was seen.
+To follow a face costs a tenth of a search, and nothing in a frame in which it is where it was foreseen. Searches are saved
+up, one every `_EARNED` frames, so that on average they cost less than following does, however much the picture changes, and
+a change after a quiet while is searched at once. A pure step; a detector that is not made of two searches every frame in
+which something changed or a face was seen.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from device.vision import gate
-from device.vision.tracks import Track, apart, largest_first, matched
+from device.vision.tracks import Track, apart, drawn, foreseen, largest_first, matched
 from fer_edge.zoomed import Square, Zoomed, head, view
 
 if TYPE_CHECKING:
@@ -24,12 +25,14 @@ AWAY_S = 1.0  # a face unseen for longer, and not in the frame before, is gone; 
 LONGEST_S = 10.0  # the same, however long ago the frame before was
 _EARNED = 12  # frames in which a face is followed for each search
 _SAVED = 2.0  # searches at most
+_ANOTHER = 0.75  # of a face's cells that changed between two frames: no longer the same picture, moved
 
 
 @dataclass(frozen=True, slots=True)
 class Searched:
     """What is remembered between two frames: faces, and thumbnails int16 (24, 32) of the last frame and the last searched.
 
+    `stirred` are the cells, bool (24, 32), that differ between the last two frames, None before any.
     `credit` is how many searches are saved up; `recorded` that frames wait, and a missed face is searched for at once.
     """
 
@@ -39,6 +42,7 @@ class Searched:
     last_ns: int = 0
     searched: np.ndarray | None = None
     searched_ns: int = 0
+    stirred: np.ndarray | None = None
     credit: float = _SAVED
     recorded: bool = False
 
@@ -56,17 +60,20 @@ class Found:
     searched: bool
 
 
-def look(state: Searched, thumbnail: np.ndarray, mono_ns: int) -> tuple[Searched, np.ndarray | None]:
-    """The state as a frame with this thumbnail finds it, and which cells changed since the last search, None before any.
+def look(state: Searched, thumbnail: np.ndarray, mono_ns: int) -> Searched:
+    """The state as a frame with this thumbnail finds it.
 
     Faces that have been away are forgotten, and after a cut to another scene everything is.
     """
-    if state.last is not None and gate.is_cut(state.last, thumbnail):
-        return replace(state.nobody(), last=thumbnail, last_ns=mono_ns), None
+    stirred = None
+    if state.last is not None:
+        difference = gate.difference(state.last, thumbnail)
+        if gate.is_cut(difference):
+            return replace(state.nobody(), last=thumbnail, last_ns=mono_ns)
+        stirred = gate.changed(difference)
     tracks = tuple(track for track in state.tracks if _may_be_here(track, state.last_ns, mono_ns))
-    moved = None if state.searched is None else gate.changed(state.searched, thumbnail)
     credit = min(_SAVED, state.credit + 1 / _EARNED)
-    return replace(state, tracks=tracks, last=thumbnail, last_ns=mono_ns, credit=credit), moved
+    return replace(state, tracks=tracks, last=thumbnail, last_ns=mono_ns, stirred=stirred, credit=credit)
 
 
 def _may_be_here(track: Track, last_ns: int, mono_ns: int) -> bool:
@@ -74,21 +81,21 @@ def _may_be_here(track: Track, last_ns: int, mono_ns: int) -> bool:
     return unseen_ns <= AWAY_S * 1e9 or (track.seen_ns >= last_ns and unseen_ns <= LONGEST_S * 1e9)
 
 
-def find(
-    state: Searched, detector: Detector, gray: np.ndarray, moved: np.ndarray | None, settings: Settings
-) -> tuple[Searched, Found]:
-    """The state after a frame uint8 (H, W), and the faces in it; `state` and `moved` are what `look` gave."""
+def find(state: Searched, detector: Detector, gray: np.ndarray, settings: Settings) -> tuple[Searched, Found]:
+    """The state after a frame uint8 (H, W), and the faces in it; `state` is what `look` gave."""
     mono_ns = state.last_ns
     tracks = {track.id: track for track in state.tracks}
     # one that the last search did not find either is only remembered, in case it comes back
     near = [t for t in largest_first(state.tracks) if t.seen_ns >= state.searched_ns][: settings.max_faces]
     for track in near:
-        now = _followed(track, detector, gray, mono_ns, settings.min_score) if isinstance(detector, Zoomed) else track
-        if now.seen_ns != mono_ns and _is_still(track, state, moved, gray.shape):
+        now = track
+        if isinstance(detector, Zoomed):
+            now = _foreseen(track, state, gray.shape) or _followed(track, detector, gray, mono_ns, settings.min_score)
+        if now.seen_ns != mono_ns and _is_still(track, state, gray.shape):
             now = replace(track, seen_ns=mono_ns)
         tracks[track.id] = now
     missed = any(tracks[track.id].seen_ns != mono_ns for track in near)
-    due = _is_due(state, detector, bool(near), missed, moved, gray.shape, settings)
+    due = _is_due(state, detector, bool(near), missed, gray.shape, settings)
     others: set[int] = set()
     if due:
         state = _search(state, tracks, detector, gray, settings)
@@ -101,20 +108,36 @@ def find(
     return state, Found(tuple(read), len(here) - len(read), due)
 
 
+def _foreseen(track: Track, state: Searched, shape: tuple[int, ...]) -> Track | None:
+    """The track where it was foreseen; None when it must be looked for: when most of what lies there is another picture."""
+    if not track.foreseen or state.stirred is None or gate.share(state.stirred, track.head, shape) > _ANOTHER:
+        return None
+    return foreseen(track, state.last_ns, shape)
+
+
 def _followed(track: Track, detector: Zoomed, gray: np.ndarray, mono_ns: int, min_score: float) -> Track:
     face = detector.closer(gray, track.head)
     if face is None or face.score < min_score:
         return track
-    return _at(track, face, gray.shape, mono_ns)
+    return drawn(track, face, head(face, gray.shape), mono_ns)
 
 
 def _at(track: Track, face: Face, shape: tuple[int, ...], mono_ns: int) -> Track:
     return replace(track, face=face, head=head(face, shape), seen_ns=mono_ns)
 
 
-def _is_still(track: Track, state: Searched, moved: np.ndarray | None, shape: tuple[int, ...]) -> bool:
+def _is_still(track: Track, state: Searched, shape: tuple[int, ...]) -> bool:
     """Whether the last search found the face and nothing has changed there since: then it is where it was."""
-    return moved is not None and track.searched_ns == state.searched_ns and not gate.touches(moved, track.head, shape)
+    return track.searched_ns == state.searched_ns and not gate.touches(_moved(state), track.head, shape)
+
+
+def _moved(state: Searched) -> np.ndarray:
+    """Which cells, bool (24, 32), have changed since the last search; all of them before the first."""
+    import numpy as np
+
+    if state.searched is None or state.last is None:
+        return np.ones((gate.HEIGHT, gate.WIDTH), np.bool_)
+    return gate.changed(gate.difference(state.searched, state.last))
 
 
 def _is_due(
@@ -122,26 +145,25 @@ def _is_due(
     detector: Detector,
     followed: bool,
     missed: bool,
-    moved: np.ndarray | None,
     shape: tuple[int, ...],
     settings: Settings,
 ) -> bool:
     """Whether the whole frame is to be searched: faces are `followed`, and one of them was `missed`."""
     since_s = (state.last_ns - state.searched_ns) / 1e9
-    if moved is None or since_s >= settings.sweep_s:
+    if state.searched is None or since_s >= settings.sweep_s:
         return True
     if not isinstance(detector, Zoomed):
-        return missed or gate.is_change(moved)
+        return missed or gate.is_change(_moved(state))
     if missed:
         return state.recorded or state.credit >= 1
     if since_s < settings.search_s:
         return False
     if not followed:
-        return gate.is_change(moved)
+        return gate.is_change(_moved(state))
     if state.credit < 1:
         return False
     known = [part for track in state.tracks for part in (view(track.head, shape), _body(track.head))]
-    return gate.is_change(gate.without(moved, known, shape))
+    return gate.is_change(gate.without(_moved(state), known, shape))
 
 
 def _body(head: Square) -> Square:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from fer_edge.zoomed import Square, overlap
@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from fer_edge.faces import Face
 
 SAME = 0.2  # overlap of two squares, intersection over union, from which on they are one face
+HELD_S = 0.15  # so long a face that moves as foreseen is not looked at: every second frame of ten a second
+STRAY = 0.04  # sides by which it may miss that; crops of the networks' own boxes stray as far from frame to frame
+LONGEST_S = 0.5  # between two looks, for a way to be told from them
 FOLLOWED = 1.25  # a face that is followed counts as so much larger: of two alike, the same one stays
 
 
@@ -21,7 +24,9 @@ class Track:
     """A face over frames. `face` and the square `head` around it are from the last frame that showed it.
 
     `seen_ns` is that frame's time, `searched_ns` that of the last search of the whole frame that found it; 0 if none did.
-    `frames` counts the readings. `steady` is what it shows, smoothed; None before its first reading.
+    `frames` counts the readings. `steady` is what it shows, smoothed; None before its first reading. `drawn_ns` is the last
+    frame in which a network drew its box, 0 where only a search did; `way` px a second right and down, as it moved by then;
+    `foreseen` whether it moved there as it had before.
     """
 
     id: int
@@ -31,6 +36,58 @@ class Track:
     searched_ns: int = 0
     frames: int = 0
     steady: Steady | None = None
+    drawn_ns: int = 0
+    way: tuple[float, float] = (0.0, 0.0)
+    foreseen: bool = False
+
+
+def drawn(track: Track, face: Face, head: Square, mono_ns: int) -> Track:
+    """The track after a network drew its face in a frame, with the way it goes and whether that was to be foreseen."""
+    now = replace(track, face=face, head=head, seen_ns=mono_ns, drawn_ns=mono_ns, way=(0.0, 0.0), foreseen=False)
+    passed_s = (mono_ns - track.drawn_ns) / 1e9
+    if not track.drawn_ns or not 0 < passed_s <= LONGEST_S:
+        return now
+    (left, top, side), (x, y) = head, _shift(track, mono_ns)
+    # how far it lies from where it was foreseen
+    right = left + side / 2 - (track.head[0] + track.head[2] / 2 + x)
+    down = top + side / 2 - (track.head[1] + track.head[2] / 2 + y)
+    way = (track.way[0] + right / passed_s, track.way[1] + down / passed_s)
+    grown = abs(side - track.head[2])
+    return replace(now, way=way, foreseen=max(abs(right), abs(down), grown / 2) <= STRAY * side)
+
+
+def foreseen(track: Track, mono_ns: int, shape: tuple[int, ...]) -> Track | None:
+    """The track in a frame of `shape` (H, W) as it is foreseen, unlooked; None where it must be looked at.
+
+    That is when it did not move as foreseen, when it was last looked at more than HELD_S ago, and at the frame's edge.
+    """
+    if not track.foreseen or mono_ns - track.drawn_ns > HELD_S * 1e9:
+        return None
+    x, y = (round(px) for px in _shift(track, mono_ns))
+    left, top, side = track.head
+    left, top = left + x, top + y
+    if min(left, top) < 0 or left + side > shape[1] or top + side > shape[0]:
+        return None
+    return replace(track, face=_moved(track.face, x, y), head=(left, top, side), seen_ns=mono_ns)
+
+
+def _shift(track: Track, mono_ns: int) -> tuple[float, float]:
+    """How far, in px right and down, a track goes from the frame that last showed it until another."""
+    passed_s = (mono_ns - track.seen_ns) / 1e9
+    return track.way[0] * passed_s, track.way[1] * passed_s
+
+
+def _moved(face: Face, x: int, y: int) -> Face:
+    if not (x or y):
+        return face
+    left, top, width, height = face.xywh
+    eyes, nose = face.eyes, face.nose
+    if eyes is not None:
+        (ax, ay), (bx, by) = eyes
+        eyes = ((ax + x, ay + y), (bx + x, by + y))
+    if nose is not None:
+        nose = (nose[0] + x, nose[1] + y)
+    return replace(face, xywh=(left + x, top + y, width, height), eyes=eyes, nose=nose)
 
 
 def matched(tracks: Sequence[Square], faces: Sequence[Square]) -> dict[int, int]:

@@ -50,7 +50,7 @@ def test_a_sequence_never_cuts(faces: Samples) -> None:
     frames = list(steady.sequence(faces.x[:2, :, :, 0], np.random.default_rng(0)))
     assert len(frames) == 2 * steady.HOLD_S * steady.FPS
     thumbnails = [gate.thumbnail(frame) for frame in frames]
-    assert not any(gate.is_cut(a, b) for a, b in pairwise(thumbnails))
+    assert not any(gate.is_cut(gate.difference(a, b)) for a, b in pairwise(thumbnails))
 
 
 def test_bad_pictures_are_known_as_such(faces: Samples, nano: Bundle) -> None:

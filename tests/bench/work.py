@@ -78,9 +78,10 @@ class Work:
         self.classifier = classifier.interpreter = Timed(classifier.interpreter)
 
     def done(self, pictures: Sequence[np.ndarray]) -> dict[str, float]:
-        """ms a frame: of the networks `far`, `near`, `classifier`, of what is done `beside` them, of `all`; `searches` a frame.
+        """ms a frame: of the networks `far`, `near`, `classifier`, of what is done `beside` them, of `all`.
 
-        Medians over frames; of `far`, over those that were searched, times their share.
+        Medians over frames alike, weighed by their shares. `searches` is the share of frames that were searched, `looks`
+        that of frames in which a face was looked at.
         """
         clock = SystemClock()
         networks = {"far": self.far, "near": self.near, "classifier": self.classifier}
@@ -92,7 +93,8 @@ class Work:
             with FanOut([journal, lines := Terminal(stdout)]) as sinks:
                 recorder, start_ns, state = Recorder(sinks, clock, [lines]), clock.mono_ns(), Searched()
                 account = Account(recorder.record, clock, Rules(hold_s=self.settings.hold_s), start_ns, 2.0)
-                for number, gray in enumerate(pictures):
+                for number, picture in enumerate(pictures):
+                    gray = picture.copy()  # as a camera's frame is: written just now, not fetched from memory long ago
                     begun_ns = time.perf_counter_ns(), *(network.ns for network in networks.values())
                     frame = Frame(number, start_ns + round(number * 1e9 / FPS), gray)
                     state, seen = self.pipeline.step(state, frame, self.settings)
@@ -103,14 +105,23 @@ class Work:
                     ended_ns = time.perf_counter_ns(), *(network.ns for network in networks.values())
                     spans_ns.append(np.subtract(ended_ns, begun_ns))
         whole, far, near, classifier = np.array(spans_ns).T / 1e6
-        searched = far > 0
+        kinds = (far > 0) * 2 + (near > 0)  # searched or not, followed or not: each has a cost of its own
         told = {
-            "far": float(np.median(far[searched]) * searched.mean()) if searched.any() else 0.0,
-            "near": float(np.median(near)),
-            "classifier": float(np.median(classifier)),
-            "beside": float(np.median(whole - far - near - classifier)),
+            "far": _typical(far, kinds),
+            "near": _typical(near, kinds),
+            "classifier": _typical(classifier, kinds),
+            "beside": _typical(whole - far - near - classifier, kinds),
         }
-        return {"all": sum(told.values()), **told, "searches": float(searched.mean())}
+        return {"all": sum(told.values()), **told, "searches": _share(far), "looks": _share(near)}
+
+
+def _typical(spans_ms: np.ndarray, kinds: np.ndarray) -> float:
+    """The mean over frames, each of which is given the median of its kind."""
+    return float(sum(np.median(spans_ms[kinds == kind]) * np.mean(kinds == kind) for kind in np.unique(kinds)))
+
+
+def _share(spans_ms: np.ndarray) -> float:
+    return float(np.mean(spans_ms > 0))
 
 
 def scenes() -> dict[str, list[np.ndarray]]:
@@ -157,7 +168,7 @@ def measure(bundle: Bundle, folder: Path) -> dict[str, Any]:
         theirs.append(_seconds(lambda: [peer.faces(gray) for gray in _read(clip, FRAMES // 5)]) * 5)
     told: dict[str, Any] = {name: _medians(rows) for name, rows in rounds.items()}
     one = told["one"]
-    invoke = float(np.median([_invoke_ms(work.near) for _ in range(3)]))
+    invoke = one["near"] / one["looks"]  # as long as it takes among all else, its weights not at hand
     search = float(np.median([_invoke_ms(work.far) for _ in range(3)]))
     told["ratios"] = {
         "search over following, invoke": search / invoke,

@@ -56,8 +56,8 @@ def looked(
     state = Searched()
     for number in range(frames):
         gray = picture(number)
-        state, moved = search.look(state, gate.thumbnail(gray), round(number * 1e9 / fps))
-        state, found = search.find(state, detector, gray, moved, settings or Settings())
+        state = search.look(state, gate.thumbnail(gray), round(number * 1e9 / fps))
+        state, found = search.find(state, detector, gray, settings or Settings())
         yield found
 
 
@@ -105,6 +105,26 @@ def test_a_face_is_followed_for_little_more_than_the_cheap_network_costs(zoomed:
     busy = list(looked(zoomed, lambda n: flicker(n // 2, face_frame(n / 10)), 200))
     assert all(len(one.tracks) == 1 for one in busy)
     assert len(searches(busy)) <= 200 / 12 + 3, "however much changes beside it"
+
+
+def test_a_face_that_moves_as_foreseen_is_looked_at_in_every_other_frame(zoomed: Detector) -> None:
+    looks = 0
+
+    class Counting(Zoomed):
+        def closer(self, gray: np.ndarray, around: tuple[int, int, int]) -> Face | None:
+            nonlocal looks
+            looks += 1
+            return super().closer(gray, around)
+
+    assert isinstance(zoomed, Zoomed)
+    found = list(looked(Counting(zoomed.far, zoomed.near), lambda n: room((150 + 4 * n, 240, 120)), 60))
+    assert all([track.id for track in one.tracks] == [1] for one in found)
+    middles = [one.tracks[0].head[0] + one.tracks[0].head[2] / 2 for one in found]
+    assert np.abs(np.diff(middles, n=2)).max() < 0.08 * 120, "without a jump"
+    assert 25 <= looks <= 42
+    looks = 0
+    gone = list(looked(Counting(zoomed.far, zoomed.near), lambda n: WALL if n >= 31 else room((300, 240, 120)), 40))
+    assert not any(one.tracks for one in gone[31:]), "and who has gone is gone at once"
 
 
 def test_who_walks_across_the_picture_is_one_person(zoomed: Detector) -> None:

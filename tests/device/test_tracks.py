@@ -6,7 +6,7 @@ import itertools
 
 import pytest
 
-from device.vision.tracks import Track, apart, largest_first, matched
+from device.vision.tracks import HELD_S, Track, apart, drawn, foreseen, largest_first, matched
 from fer_edge.faces import Face
 from fer_edge.zoomed import Square, overlap
 
@@ -54,3 +54,64 @@ def test_the_largest_first_and_of_two_alike_the_one_that_was_read_before() -> No
     small, large, alike = track(1, (0, 0, 50), frames=9), track(2, (0, 0, 100), frames=9), track(3, (0, 0, 110))
     assert [t.id for t in largest_first([small, large, alike])] == [2, 3, 1]
     assert [t.id for t in largest_first([track(1, (0, 0, 100), frames=9), track(2, (0, 0, 130))])] == [2, 1]
+
+
+SHAPE = (480, 640)
+
+
+def at(head: Square) -> Face:
+    x, y, side = head
+    eyes = ((x + side * 0.3, y + side * 0.4), (x + side * 0.7, y + side * 0.4))
+    return Face((x, y, side, side), 0.9, eyes, (x + side / 2, y + side * 0.6))
+
+
+def walked(*heads: Square, every_s: float = 0.1) -> Track:
+    """A track that was drawn at each of the heads in turn."""
+    now = Track(1, at(heads[0]), heads[0], 0)
+    for number, head in enumerate(heads, 1):
+        now = drawn(now, at(head), head, round(number * every_s * 1e9))
+    return now
+
+
+@pytest.mark.parametrize(
+    ("heads", "expected"),
+    [
+        ([(100, 100, 100)], None),  # seen once: nobody knows where it goes
+        ([(100, 100, 100), (100, 100, 100)], (100, 100)),
+        ([(100, 100, 100), (103, 101, 100)], (106, 102)),  # it goes on as it went
+        ([(100, 100, 100), (110, 100, 100)], None),  # it was not to be foreseen
+        ([(100, 100, 100), (110, 100, 100), (120, 100, 100)], (130, 100)),
+        ([(100, 100, 100), (110, 100, 100), (110, 100, 100)], None),  # it stopped
+        ([(100, 100, 100), (97, 97, 106)], (97, 97)),  # comes nearer, slowly: the middle stays
+        ([(100, 100, 100), (90, 90, 120)], None),
+        ([(534, 100, 100), (537, 100, 100)], (540, 100)),
+        ([(530, 100, 100), (536, 100, 100), (542, 100, 100)], None),  # beyond the edge
+    ],
+)
+def test_where_a_face_is_foreseen(heads: list[Square], expected: tuple[int, int] | None) -> None:
+    track = walked(*heads)
+    now_ns = track.seen_ns + 100_000_000
+    now = foreseen(track, now_ns, SHAPE)
+    if expected is None:
+        assert now is None
+        return
+    assert now is not None and now.head[:2] == expected and now.head[2] == heads[-1][2]
+    assert now.seen_ns == now_ns and now.drawn_ns == track.drawn_ns
+    x, y = expected[0] - heads[-1][0], expected[1] - heads[-1][1]
+    assert now.face.xywh[:2] == expected and now.face.eyes is not None and track.face.eyes is not None
+    moved = [(b[0] - a[0], b[1] - a[1]) for a, b in zip(track.face.eyes, now.face.eyes, strict=True)]
+    assert moved == [(pytest.approx(x), pytest.approx(y))] * 2, "the eyes with it"
+
+
+def test_a_face_is_held_for_no_longer_than_that() -> None:
+    track = walked((100, 100, 100), (104, 100, 100), (108, 100, 100))
+    held = [n for n in range(1, 12) if foreseen(track, track.seen_ns + n * 33_000_000, SHAPE)]
+    assert held == list(range(1, int(HELD_S / 0.033) + 1))
+    now = foreseen(track, track.seen_ns + 50_000_000, SHAPE)
+    assert now is not None and now.head[0] == 110
+    then = foreseen(now, track.seen_ns + 100_000_000, SHAPE)
+    assert then is not None and then.head[0] == 112, "a frame that was not looked at leads on to the next"
+
+
+def test_a_way_is_not_told_from_looks_long_apart() -> None:
+    assert not walked((100, 100, 100), (101, 100, 100), (102, 100, 100), every_s=0.6).foreseen

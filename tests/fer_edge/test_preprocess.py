@@ -170,3 +170,34 @@ def test_a_bundle_whose_mapping_levels_turns_its_crops(tmp_path: Path, bundle_pa
     )
     assert np.array_equal(level, bundle.classify(face_crop(frame, box, bundle.side, mapping)[None]))
     assert not np.array_equal(level, tilted)
+
+
+@pytest.mark.parametrize("size", [30, 60, 97, 150, 191, 192, 230, 330])
+@pytest.mark.parametrize("degrees", [-35, 8, 20])
+def test_a_turned_square_is_the_mean_of_what_lies_in_it(size: int, degrees: int) -> None:
+    """However many pixels it has, as sampled sixteen times as densely as the crop, each way."""
+    turn, at, side, dense = np.deg2rad(degrees), (60, 30, size), 48, 16
+    smooth = cv2.GaussianBlur(
+        cv2.copyMakeBorder(NOISE, 0, 160, 0, 160, cv2.BORDER_REFLECT), (0, 0), max(1.5, size / 60)
+    )
+    smooth = cv2.normalize(smooth, None, 0, 255, cv2.NORM_MINMAX)
+    step = size / (side * dense)
+    along = (np.arange(side * dense, dtype=np.float32) + 0.5) * step - size / 2
+    u, v = np.meshgrid(along, along)
+    x = at[0] + size / 2 - 0.5 + np.cos(turn) * u - np.sin(turn) * v
+    y = at[1] + size / 2 - 0.5 + np.sin(turn) * u + np.cos(turn) * v
+    found = cv2.remap(
+        smooth, x.astype(np.float32), y.astype(np.float32), cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
+    )
+    expected = found.reshape(side, dense, side, dense).mean((1, 3))
+    off = np.abs(cut(smooth, at, side, turn) - expected)[2:-2, 2:-2]
+    assert off.mean() < 1.5 and off.max() < 12
+
+
+def test_a_turned_square_at_the_frames_edge_repeats_the_border() -> None:
+    frame = np.full((300, 300), 50, np.uint8)
+    frame[:, :60] = 200  # a turned square reaches further than an upright one
+    for left in (-215, -100):
+        crop = cut(frame, (left, 40, 220), 48, 0.2)
+        assert (crop[:, :3] == 200).all(), left
+    assert (cut(frame, (-219, 40, 220), 48, 0.2) == 200).all(), "of a strip one pixel wide too"
