@@ -143,7 +143,7 @@ class BlazeFace:
         px = max(height, width) / self._side
         w, h = max(1, round(width / px)), max(1, round(height / px))
         left, top = (self._side - w) // 2, (self._side - h) // 2
-        small = cv2.resize(gray, (w, h), interpolation=cv2.INTER_AREA if px > 1 else cv2.INTER_LINEAR)
+        small = cv2.resize(_thinned(gray, w, h), (w, h), interpolation=cv2.INTER_AREA if px > 1 else cv2.INTER_LINEAR)
         self._place(small, left, top)
         return px, left, top
 
@@ -175,17 +175,22 @@ class BlazeFace:
             tensor[top : top + h, left : left + w] = scaled[:, :, None]
 
 
-def _halved(part: np.ndarray, w: int, h: int) -> np.ndarray:
-    """A picture uint8 (H, W) halved until it is less than twice `w` by `h`: fast, and then bilinear shrinking loses nothing.
+def _thinned(part: np.ndarray, w: int, h: int) -> np.ndarray:
+    """A picture uint8 (H, W) of which, where it has far more pixels than `w` by `h`, only each few-th is left.
 
-    Of one with far more pixels than that, as frames of 4K have, only each few-th is read: reading would be the dearest part.
+    Frames of 4K have: to read all of it would be the dearest part.
     """
-    import cv2
     import numpy as np
 
     few = min(part.shape[1] // w, part.shape[0] // h) // _SAMPLES
-    if few > 1:
-        part = np.ascontiguousarray(part[::few, ::few])
+    return np.ascontiguousarray(part[few // 2 :: few, few // 2 :: few]) if few > 1 else part
+
+
+def _halved(part: np.ndarray, w: int, h: int) -> np.ndarray:
+    """A picture uint8 (H, W) halved until it is less than twice `w` by `h`: fast, and then bilinear shrinking loses nothing."""
+    import cv2
+
+    part = _thinned(part, w, h)
     while part.shape[1] >= 2 * w and part.shape[0] >= 2 * h:
         height, width = part.shape[0] // 2, part.shape[1] // 2
         part = cv2.resize(part[: 2 * height, : 2 * width], (width, height), interpolation=cv2.INTER_AREA)

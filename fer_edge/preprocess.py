@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 # A bundle names the preprocessing it was made with; a change of a pixel here is a new name.
 PREPROCESS_ID = "gray-square-replicate-area/2"
 
-_ENOUGH_PX = 256
+_ENOUGH_PX = 192
 
 Eyes = tuple[tuple[float, float], tuple[float, float]]  # points (x, y) in px
 
@@ -109,8 +109,8 @@ def cut(gray: np.ndarray, at: tuple[int, int, int], side: int, turn_rad: float =
 def thinned(gray: np.ndarray, at: tuple[int, int, int]) -> tuple[np.ndarray, tuple[int, int, int]]:
     """A frame uint8 (H, W) and a square in it, with fewer pixels around a square of far more than a model sees.
 
-    Of a square of 512 px and more, as frames of 4K have them, only every second, third … pixel is kept, so that 256 px and
-    more are left a side; what `cut` then averages into one is still five of them each way. Smaller ones stay as they are.
+    Of a square of 384 px and more, as frames of 4K have them, only every second, third … pixel is kept, so that 192 px and
+    more are left a side; what `cut` then averages into one is still four of them each way. Smaller ones stay as they are.
     """
     import numpy as np
 
@@ -118,8 +118,10 @@ def thinned(gray: np.ndarray, at: tuple[int, int, int]) -> tuple[np.ndarray, tup
     few = size // _ENOUGH_PX
     if few < 2:
         return gray, at
-    x0, y0 = max(0, left - size // 2), max(0, top - size // 2)  # as much as a turned square may reach into
-    part = np.ascontiguousarray(gray[y0 : top + size + size // 2 : few, x0 : left + size + size // 2 : few])
+    more = size // 4  # a turned square reaches a fifth further
+    x0, y0 = max(0, left - more), max(0, top - more)
+    rows, columns = slice(y0 + few // 2, top + size + more, few), slice(x0 + few // 2, left + size + more, few)
+    part = np.ascontiguousarray(gray[rows, columns])
     return part, (round((left - x0) / few), round((top - y0) / few), round(size / few))
 
 
