@@ -15,6 +15,7 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
+from device.address import Address
 from fer_edge.errors import UsageError
 
 Region = tuple[float, float, float, float]  # x, y, width, height: shares (0–1) of the upright picture
@@ -87,6 +88,13 @@ class Settings:
     )
     budget_bytes: int = _is(256_000_000, "the journal's oldest segments go when it is larger", live=True, least=1 << 20)
     keep_days: float | None = _is(None, "segments older than that go; none: only the budget counts", live=True, above=0)
+    metrics: str | None = _is(
+        None, "HOST:PORT at which Prometheus may fetch the run's metrics; :9100 is of this machine alone"
+    )
+    metrics_file: Path | None = _is(
+        None, "a .prom file for node_exporter's textfile collector, in memory, as /run/… is"
+    )
+    metrics_every_s: float = _is(15.0, "metrics_file is written this often", above=0)
     health_s: float = _is(10.0, "temperature, power, disk and clock are looked at this often", live=True, above=0)
     hot_c: float = _is(
         80.0,
@@ -139,6 +147,10 @@ def complaint(name: str, value: Any) -> str:
         return "the camera has no name; give 0, usb:0, csi:0, a file, a folder, an address or synthetic"
     if name == "name" and not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]{0,31}", value):
         return f"name must be 1 to 32 letters, digits, - and _, not {_shown(value)}: files are named after it"
+    if name == "metrics_file" and value.suffix != ".prom":
+        return f"metrics_file must end in .prom, for node_exporter reads no other, not {_shown(value)}"
+    if name == "metrics":
+        return Address.complaint(name, value)
     return _region_complaint(value) if kind(name) == "Region" else ""
 
 

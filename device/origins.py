@@ -18,6 +18,7 @@ from fer_edge.errors import UsageError
 
 _UNITS = re.compile(r"_(s|px|deg|bytes|c)$")
 _OF_THIS_RUN = {"camera", "name", "bundle", "log", "runtime", "json", "once", "duration_s"}
+_OF_THIS_RUN |= {"metrics", "metrics_file", "metrics_every_s"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,7 +186,7 @@ def _toml(value: Any) -> str:
 
 
 def digest(settings: Settings) -> str:
-    """Twelve hexadecimal digits that are the same for two runs with the same settings, folders and camera left out."""
+    """Twelve hexadecimal digits that are the same for two runs with the same settings, places and camera left out."""
     import hashlib
 
     values = {name: getattr(settings, name) for name in SPECS if name not in _OF_THIS_RUN}

@@ -7,6 +7,7 @@ import textwrap
 from collections.abc import Mapping
 from pathlib import Path
 
+from device.address import Address
 from device.camera import ADDRESSES, redacted
 from device.config import Settings, default_log, default_runtime
 from fer_edge.events import KINDS
@@ -35,6 +36,7 @@ _NEVER = [
     "a name, a number or a measure that follows a person: track numbers begin anew at each start",
     "sound",
 ]
+_COUNTS = "sums since the start, by expression among others, and how the run and the machine are; of no face by itself"
 _LABEL = [
     "an expression that a face displayed, by a model that is often wrong; not what the person felt, meant or is",
     "in the European Union, Article 5(1)(f) of the AI Act forbids inferring emotions of people at work and in education, "
@@ -58,6 +60,9 @@ def _stored(settings: Settings, journal: Path, runtime: Path) -> list[str]:
     if not settings.per_frame:
         lines.append("no line for each face of each frame, only sums and episodes; `per_frame` would add them")
     lines.append(f"in {runtime}, in memory, while it runs: state, counts of frames, and the machine's health")
+    if settings.metrics_file is not None:
+        every = f"every {settings.metrics_every_s:g} s while it runs"
+        lines.append(f"in {settings.metrics_file}, {every}, for who may read that file: {_COUNTS}")
     lines.append("on stdout: a line for each face of each frame; systemd keeps that where the unit does not discard it")
     return lines
 
@@ -73,13 +78,16 @@ def _how_long(settings: Settings, journal: Path) -> list[str]:
 
 
 def _sent(settings: Settings) -> list[str]:
+    lines = []
     if _is_address(settings.camera):
-        return [
+        lines.append(
             f"to the camera at {_shown(settings.camera)}: what asking it for its video takes; who else sees that network "
-            "may see the video too, unless it is encrypted",
-            "nothing else, to nobody",
-        ]
-    return ["nothing, to nobody: no network socket is opened"]
+            "may see the video too, unless it is encrypted"
+        )
+    if settings.metrics is not None:
+        at = Address.parse(settings.metrics)
+        lines.append(f"to whoever asks at {at}, which has no password and no encryption: {_COUNTS}")
+    return [*lines, "nothing else, to nobody"] if lines else ["nothing, to nobody: no network socket is opened"]
 
 
 def _to_stop(settings: Settings) -> list[str]:

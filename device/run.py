@@ -6,8 +6,10 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from device.address import Address
 from device.asked import signals
 from device.camera import Source, choose
 from device.camera.capture import Capture
@@ -27,6 +29,8 @@ from device.vision.pipeline import Pipeline
 from fer_edge.errors import EXIT_DONE, CameraNotOpened, NotEnoughData
 
 if TYPE_CHECKING:
+    from device.output.exposed import Exposed
+    from device.output.metrics import Metrics
     from fer_edge.verify import Verified
 
 
@@ -60,14 +64,19 @@ def run(
             say(f"another run is called {settings.name} (process {shown.taken_by}); `name` tells them apart")
         vitals = Vitals(clock, Sensors(folder, clock, vcgencmd), shown, Notify(clock))
         vitals.turn(Status("starting", source.describe()["name"], str(folder)), settings)
+        exposed, metrics = _metrics(settings, clock, journal, vitals)
         pipeline, verified = _load(settings, clock, totals)
         if (
             settings.wait_camera or pause.asked()
         ):  # else only with a camera: systemd waits so long for a start, no longer
             vitals.notify.ready("starting")
         lines = JsonLines(sys.stdout, {"reading"} if settings.once else None) if settings.json else Terminal(sys.stdout)
-        onlookers = [*([sink] if sink else []), lines]
+        onlookers = [*([sink] if sink else []), lines, *metrics]
+        if exposed:
+            stack.enter_context(exposed)  # left after the journal, so that its last batch is told of too
         sinks = stack.enter_context(FanOut([journal, *onlookers]))
+        if exposed:
+            exposed.open()
         # the journal first: who starts a second run should hear of the first one, not that the camera is busy
         try:
             capture = None if pause.asked() else stack.enter_context(Capture(source, settings, clock))
@@ -93,7 +102,7 @@ def run(
             asked,
             totals,
             reread,
-            Watchers(clock, watchers),
+            Watchers(clock, [*watchers, *metrics]),
         )
         camera, bundle = source.describe()["name"], pipeline.bundle.name
         say(
@@ -111,6 +120,25 @@ def run(
         raise NotEnoughData(f"no face was seen ({reason}: {seen}); look into the camera, from nearer, with more light")
     say(f"{reason}: {seen}")
     return EXIT_DONE
+
+
+def _metrics(
+    settings: Settings, clock: Clock, journal: Journal, vitals: Vitals
+) -> tuple[Exposed | None, list[Metrics]]:
+    """What counts the run for Prometheus, and where that can be read; nothing where nobody asked."""
+    if settings.metrics is None and settings.metrics_file is None:
+        return None, []
+    from device.output.exposed import Exposed
+    from device.output.metrics import Metrics
+    from device.system.machine import IN_MEMORY, mount_of, mounted
+
+    metrics = Metrics(settings.name, clock, journal, lambda: vitals.seen)
+    at, file = None if settings.metrics is None else Address.parse(settings.metrics), settings.metrics_file
+    if file is not None and (mount := mount_of(file.resolve(), mounted(Path("/")))) and mount.kind not in IN_MEMORY:
+        say(
+            f"{file} is not in memory ({mount.kind}), and a card wears by what is written often; /run/… is, and /dev/shm/…"
+        )
+    return Exposed(metrics, file, at, settings.metrics_every_s, say), [metrics]
 
 
 def _load(settings: Settings, clock: Clock, totals: Totals) -> tuple[Pipeline, Verified]:

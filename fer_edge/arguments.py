@@ -64,6 +64,12 @@ def run(parser: argparse.ArgumentParser, region: Callable[[str], tuple[float, ..
     parser.add_argument("--budget", type=int, dest="budget_bytes", metavar="BYTES", help="the journal takes at most")
     parser.add_argument("--keep-days", type=float, metavar="N", help="the journal keeps lines for at most")
     parser.add_argument(
+        "--metrics", metavar="HOST:PORT", help="where Prometheus may fetch metrics; loopback without HOST"
+    )
+    parser.add_argument(
+        "--metrics-file", type=Path, metavar="PATH", help="write them for node_exporter; a .prom file in memory"
+    )
+    parser.add_argument(
         "--explain-privacy", action="store_true", help="say what this run would store and send, and stop"
     )
 

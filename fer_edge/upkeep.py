@@ -64,7 +64,9 @@ def add(commands: Any) -> None:
         parser.add_argument("--user", action="store_true", help="for a user's own systemd, without root")
         parser.add_argument("--template", action="store_true", help="for several cameras: fer-edge@NAME")
         parser.add_argument(
-            "--network", action="store_true", help="a camera has an address: allow the house's networks"
+            "--network",
+            action="store_true",
+            help="a camera has an address, or metrics are served: allow the house's networks",
         )
         parser.add_argument("--program", type=Path, metavar="FILE", help="the `fer-edge` to start; default: this one")
 

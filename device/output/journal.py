@@ -82,6 +82,11 @@ class Journal:
         return self._store.path
 
     @property
+    def written_bytes(self) -> int:
+        """How many bytes were written and forced, so far."""
+        return self._store.written_bytes
+
+    @property
     def lost(self) -> Counter[str]:
         """How many lines of each kind were dropped, so far."""
         return self._backlog.lost

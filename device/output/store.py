@@ -22,13 +22,14 @@ class Store:
     """Segments in `folder`, as many as `limit` allows. Every method raises OSError unless it says otherwise.
 
     `path` is the segment being written, or written last; `size` the bytes of it that are surely whole lines, 0 without a
-    segment.
+    segment; `written_bytes` those of all segments, since this was made.
     """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.path: Path | None = None
         self.size = 0
+        self.written_bytes = 0
         self.segment_bytes = self._budget_bytes = _SEGMENT_BYTES
         self._number = 0
         self._lock: int | None = None
@@ -97,6 +98,7 @@ class Store:
                 self.leave()
             raise
         self.size += len(batch)
+        self.written_bytes += len(batch)
 
     def leave(self) -> None:
         """Closes the segment, and removes it if it holds nothing. Never raises."""

@@ -20,7 +20,7 @@ from device.system.health import BITS, Health
 
 _NODES = ("video*", "media*", "dma_heap/*")
 _PURPOSES = {"journal": "the journal's folder", "status": "the folder of the status file"}
-_IN_MEMORY = ("tmpfs", "ramfs", "overlay")
+IN_MEMORY = ("tmpfs", "ramfs", "overlay")
 _WORN = 9  # of 11 tenths: four fifths of its life, as eMMC counts it (JEDEC 84-B50, DEVICE_LIFE_TIME_EST)
 _YOUNGEST = "2025-11-01"  # no clock was right that showed an earlier day to this version
 
@@ -116,7 +116,7 @@ def disk(path: Path, health: Health, settings: Settings, mounts: list[Mount]) ->
     facts = {"free": _size(free), "kind": mount.kind, "limit": _size(settings.disk_low_bytes)}
     if free < settings.disk_low_bytes:
         return found("disk.low", **facts)
-    return found("disk.memory" if mount.kind in _IN_MEMORY else "disk.ok", **facts)
+    return found("disk.memory" if mount.kind in IN_MEMORY else "disk.ok", **facts)
 
 
 def wear(path: Path, mounts: list[Mount], root: Path) -> Finding:

@@ -1,0 +1,41 @@
+"""Where a run listens: a host and a port, as a setting names them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+LOOPBACK = "127.0.0.1"
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """A host, by name or number, and a port; port 0 is any that is free."""
+
+    host: str
+    port: int
+
+    @staticmethod
+    def parse(text: str) -> Address:
+        """The address in `HOST:PORT`, `[::1]:PORT`, `:PORT` or `PORT`, which without a host is of this machine alone.
+
+        Raises ValueError for anything else.
+        """
+        host, _, port = text.strip().rpartition(":")
+        bare = host.removeprefix("[").removesuffix("]") if host.startswith("[") and host.endswith("]") else host
+        if not (port.isascii() and port.isdigit() and int(port) < 1 << 16):
+            raise ValueError(f"{port!r} is no port")
+        if (":" in bare) != (bare != host) or any(sign.isspace() or sign in "/[]@" for sign in bare):
+            raise ValueError(f"{host!r} is no host")
+        return Address(bare or LOOPBACK, int(port))
+
+    @staticmethod
+    def complaint(name: str, text: str) -> str:
+        """What is wrong with `text` for the setting `name`, as `device.config.complaint` says it; empty when nothing is."""
+        try:
+            Address.parse(text)
+        except ValueError:
+            return f"{name} must be HOST:PORT, [::1]:PORT, or :PORT for this machine alone, not “{text}”"
+        return ""
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
