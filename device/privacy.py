@@ -36,7 +36,10 @@ _NEVER = [
     "a name, a number or a measure that follows a person: track numbers begin anew at each start",
     "sound",
 ]
-_COUNTS = "sums since the start, by expression among others, and how the run and the machine are; of no face by itself"
+_COUNTS = (
+    "sums since the start, by expression among others, how many faces are there, and how the run and the machine are; who "
+    "reads them often can tell what was shown when"
+)
 _LABEL = [
     "an expression that a face displayed, by a model that is often wrong; not what the person felt, meant or is",
     "in the European Union, Article 5(1)(f) of the AI Act forbids inferring emotions of people at work and in education, "

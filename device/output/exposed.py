@@ -81,8 +81,8 @@ class Exposed:
             server, _ = start_http_server(at.port, at.host, self._registry)
         except OSError as error:
             raise UsageError(
-                f"metrics cannot be served at {at} ({error.strerror}); give --metrics another port, or stop what has this "
-                "one; a service may only after `fer-edge service install --network`"
+                f"metrics cannot be served at {at} ({error.strerror}); give --metrics another address, or stop what has "
+                "this one; a service may only after `fer-edge service install --network`"
             ) from error
         server.RequestHandlerClass = _impatient(server.RequestHandlerClass)
         self._server, self.port = server, server.server_port

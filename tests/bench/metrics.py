@@ -1,0 +1,98 @@
+"""`python -m tests.bench.metrics`: what counting for Prometheus adds to a frame's work, and what one answer to it takes.
+
+Each frame, of a drawn face or of a wall on which nothing happens, is worked on as the loop does it, reading included; then,
+timed apart, all that the loop does for the metrics of that frame: its stages' watch, its events, the frame itself and a turn.
+Both in one run, so that their ratio travels to another machine better than either. An answer is made in another thread, which
+shares the processor.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+from prometheus_client import generate_latest
+
+from device.clock import SystemClock
+from device.config import Settings
+from device.output.families import Families
+from device.output.journal import Journal
+from device.output.metrics import STAGES, Metrics
+from device.output.sinks import Memory, Recorder
+from device.output.watchers import Watchers
+from device.system.stages import face_scene, opened, still_scene
+from device.system.status import Status
+from device.vision.frames import Frame
+from device.vision.pipeline import Pipeline
+from fer_edge.bundle import Bundle
+from fer_edge.errors import guarded
+from fer_edge.faces import find_detector
+
+FRAMES, ANSWERS, EVERY_S = 1000, 100, 15.0
+
+
+def measure(frames: int = FRAMES, scene: Any = face_scene) -> dict[str, Any]:
+    """Medians in µs over so many frames, and the share that counting adds, in percent of a frame's work."""
+    clock, caught = SystemClock(), Memory()
+    bundle = Bundle.load()
+    header = {"software": "fer-edge 0", "bundle": {"name": "", "sha256": ""}, "runtime": "", "detector": ""}
+    status = Status("running", "camera", "journal", 1.0, {"read": 1, "processed": 1, "with_face": 1}, {"busy": 1})
+    with tempfile.TemporaryDirectory() as folder:
+        journal = Journal(Path(folder) / "beside", clock)
+        metrics = Metrics("camera", clock, journal, lambda: None)
+        watchers = Watchers(clock, [metrics])
+        with opened(Pipeline(find_detector(), bundle), scene, Settings(), clock, Path(folder) / "log") as stages:
+            recorder = stages.recorder = Recorder(stages.sinks, clock, [*stages.recorder._onlookers, caught])
+            metrics.append(recorder.record("header", {**header, "labels": list(bundle.labels)}))
+            worked_ns, counted_ns = [], []
+            while len(worked_ns) < frames:
+                begun_ns = time.perf_counter_ns()
+                seen = stages.turn(lambda _: None)
+                worked_ns.append(time.perf_counter_ns() - begun_ns)
+                frame = Frame(stages.done, clock.mono_ns(), stages.scene[0][..., 0])
+                begun_ns = time.perf_counter_ns()
+                lap = watchers.begin()
+                assert lap is not None
+                for stage in STAGES[:-1] if seen.readings else STAGES[:2]:
+                    lap(stage)
+                for event in caught.events:
+                    metrics.append(event)
+                watchers.frame(frame, seen, live=True)
+                watchers.turn(status)
+                counted_ns.append(time.perf_counter_ns() - begun_ns)
+                caught.events.clear()
+        registry, answered_ns = Families(metrics).registry(), []
+        for _ in range(ANSWERS):
+            begun_ns = time.perf_counter_ns()
+            text = generate_latest(registry)
+            answered_ns.append(time.perf_counter_ns() - begun_ns)
+    worked, counted, answered = (statistics.median(spans) for spans in (worked_ns, counted_ns, answered_ns))
+    return {
+        "frames": frames,
+        "readings": sum(metrics.readings.values()),
+        "frame_us": round(worked / 1e3, 1),
+        "counting_us": round(counted / 1e3, 1),
+        "counting_percent": round(100 * counted / worked, 2),
+        "answer_us": round(answered / 1e3, 1),
+        "answer_bytes": len(text),
+        "answer_percent_of_a_core": round(answered / 1e9 / EVERY_S * 100, 3),
+    }
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Prints the figures as JSON."""
+    parser = argparse.ArgumentParser(prog="python -m tests.bench.metrics", description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("--frames", type=int, default=FRAMES)
+    frames = parser.parse_args(argv).frames
+    print(json.dumps({"face": measure(frames), "wall": measure(frames, still_scene)}))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(guarded(main))

@@ -1,0 +1,554 @@
+"""What Prometheus reads of a run is what its journal holds; it is there while the run goes on, and costs no run its life."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+from urllib.request import Request, urlopen
+
+import numpy as np
+import pytest
+from builders import event, journal_events, write_image, write_video
+from fakes import FakeClock, ScriptedSource
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client import Histogram as TheirHistogram
+from prometheus_client.parser import text_string_to_metric_families as parsed
+
+from device.address import Address
+from device.camera import SourceLost
+from device.clock import SystemClock
+from device.config import Settings
+from device.output.exposed import Exposed
+from device.output.families import CLOCK_STATES, Families
+from device.output.journal import Journal
+from device.output.metrics import BOUNDS_S, CAMERA_STATES, DROPS, SPENT, STAGES, Histogram, Metrics
+from device.run import run
+from device.system.health import BITS, Health
+from device.system.status import Status
+from device.vision.frames import Frame, Seen
+from device.vision.quality import REASONS
+from fer_edge.cli import main
+from fer_edge.drawn import face_frame
+from fer_edge.events import SCHEMA, Event
+
+ROOT = Path(__file__).parents[2]
+Series = dict[tuple[str, frozenset[tuple[str, str]]], float]
+HEADER = {
+    "schema": SCHEMA,
+    "software": "fer-edge 9",
+    "bundle": {"name": "edge", "sha256": "ab"},
+    "labels": ["happy", "sad"],
+    "runtime": "litert 2",
+    "detector": "haar",
+}
+
+
+def series(text: str) -> Series:
+    """Every series of an exposition, without the label `camera`, which all have."""
+    found: Series = {}
+    for family in parsed(text):
+        for sample in family.samples:
+            labels = dict(sample.labels)
+            assert labels.pop("camera"), sample
+            found[sample.name.removeprefix("fer_edge_"), frozenset(labels.items())] = sample.value
+    return found
+
+
+def value(found: Series, name: str, **labels: str) -> float:
+    return found[name, frozenset(labels.items())]
+
+
+def by(found: Series, name: str) -> dict[str, float]:
+    """The series of a family with one label, by its value; those at 0 left out."""
+    return {next(iter(labels))[1]: v for (n, labels), v in found.items() if n == name and v}
+
+
+def compared(found: Series, events: list[Event], folder: Path) -> dict[str, Any]:
+    """The body of the journal's `end` line, after every figure of `found` was compared with the journal, which has readings."""
+    header, end = events[0].body, events[-1].body
+    ((_, about),) = [key for key in found if key[0] == "info"]
+    assert dict(about) == {
+        "version": header["software"].split()[1],
+        "bundle": header["bundle"]["name"],
+        "bundle_sha256": header["bundle"]["sha256"],
+        "runtime": header["runtime"],
+        "detector": header["detector"],
+    }
+    frames = {name: value(found, f"frames_{name}_total") for name in ("read", "processed", "with_face")}
+    assert frames == end["frames"]
+    assert value(found, "frames_idle_total") == end["frames_idle"]
+    assert by(found, "frames_dropped_total") == end["drops"]
+    assert frames["read"] == frames["processed"] + sum(end["drops"].values())
+    assert value(found, "faces_skipped_total") == end["faces_skipped"]
+    readings, of = (
+        [e.body for e in events if e.kind == "reading"],
+        lambda kind: [e.body for e in events if e.kind == kind],
+    )
+    assert len(readings) == end["readings"] == sum(by(found, "readings_total").values())
+    assert by(found, "readings_total") == Counter(body["label"] for body in readings)
+    assert by(found, "steady_readings_total") == Counter(body["steady"] for body in readings)
+    assert by(found, "unsure_readings_total") == Counter(body["why"] for body in readings if "why" in body)
+    assert by(found, "episodes_total") == Counter(body["label"] for body in of("episode"))
+    spent = {name: sum(body[f"{name}_s"] for body in of("tally")) for name in ("observed", "unavailable", "paused")}
+    assert by(found, "watch_seconds_total") == pytest.approx({name: s for name, s in spent.items() if s})
+    labels_s: Counter[str] = Counter()
+    for body in of("tally"):
+        labels_s.update(body["labels_s"])
+    assert by(found, "expression_seconds_total") == pytest.approx({name: s for name, s in labels_s.items() if s})
+    cameras = of("camera")
+    assert value(found, "camera_losses_total") == sum(body["state"] == "lost" for body in cameras)
+    gaps_s = sum(body["gap_s"] for body in cameras if body["state"] == "back")
+    assert value(found, "camera_gap_seconds_total") == pytest.approx(gaps_s)
+    assert value(found, "journal_written_bytes_total") == sum(path.stat().st_size for path in folder.glob("*.jsonl"))
+    assert value(found, "journal_lost_lines_total") == 0 and value(found, "journal_writable") == 1
+    for stage in ("gate", "detect", "write"):
+        assert value(found, "stage_duration_seconds_count", stage=stage) == frames["processed"]
+    for stage in ("crop", "classify", "smooth"):
+        assert value(found, "stage_duration_seconds_count", stage=stage) == frames["with_face"]
+    worked_s = sum(value(found, "stage_duration_seconds_sum", stage=stage) for stage in STAGES)
+    assert worked_s < end["seconds"] and (worked_s > 0) == (frames["processed"] > 0)
+    assert value(found, "frame_age_seconds_count") == (frames["processed"] if header["camera"]["live"] else 0)
+    assert by(found, "camera_state") == {"stopped": 1} and value(found, "faces") == 0
+    return end
+
+
+def told_of(settings: dict[str, Any], tmp_path: Path, bundle_path: Path, **given: Any) -> tuple[Series, list[Event]]:
+    """The last metrics of a run that ended well, and its journal."""
+    file = tmp_path / "fer-edge.prom"
+    made = {"bundle": bundle_path, "log": tmp_path / "log", "runtime": tmp_path / "run", "per_frame": True, **settings}
+    assert run(Settings(**made, metrics_file=file), **given) == 0
+    return series(file.read_text()), journal_events(tmp_path / "log")
+
+
+def test_a_recordings_figures_are_the_journals(tmp_path: Path, bundle_path: Path) -> None:
+    clip = write_video(tmp_path / "clip.mp4", (face_frame(n / 10) for n in range(60)))
+    found, events = told_of({"camera": str(clip), "hold_s": 0.3}, tmp_path, bundle_path)
+    end = compared(found, events, tmp_path / "log")
+    assert end["readings"] >= 50 and len(by(found, "readings_total")) >= 2 and by(found, "episodes_total")
+    assert "unsure" in by(found, "steady_readings_total")
+
+
+def test_idle_frames_skipped_faces_and_unreadable_pictures(tmp_path: Path, bundle_path: Path) -> None:
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    wall, two = np.full((480, 1280), 120, np.uint8), np.hstack([face_frame(0.0)] * 2)
+    for number, picture in enumerate([wall] * 6 + [two] * 6):
+        write_image(folder / f"{number:02d}.png", picture)
+    (folder / "torn.png").write_bytes((folder / "00.png").read_bytes()[:100])
+    found, events = told_of({"camera": str(folder), "max_faces": 1}, tmp_path, bundle_path)
+    end = compared(found, events, tmp_path / "log")
+    assert end["frames_idle"] >= 4 and end["faces_skipped"] >= 5 and end["drops"] == {"unreadable": 1}
+
+
+def test_a_camera_that_was_lost_and_frames_that_came_too_fast(tmp_path: Path, bundle_path: Path) -> None:
+    class Burst(ScriptedSource):
+        """Gives the frames behind a loss faster than they can be processed."""
+
+        def describe(self) -> dict[str, Any]:
+            return {**super().describe(), "kind": "burst"}
+
+    frames = [face_frame(n / 10) for n in range(40)]
+    source = Burst([frames[0], SourceLost("unplugged"), *frames], live=True, clock=SystemClock())
+    settings = {"camera": "synthetic", "duration_s": 2.5, "same_s": 0.0}
+    found, events = told_of(settings, tmp_path, bundle_path, source=source)
+    end = compared(found, events, tmp_path / "log")
+    assert end["drops"].get("busy", 0) > 0 and value(found, "camera_losses_total") == 1
+    assert value(found, "camera_gap_seconds_total") > 0.1
+
+
+def test_a_budget_and_a_pause_are_told_of(tmp_path: Path, bundle_path: Path) -> None:
+    settings = {"camera": "synthetic", "duration_s": 2.0, "fps": 30.0, "cpu_budget": 1.0}
+    found, events = told_of(settings, tmp_path, bundle_path)
+    assert compared(found, events, tmp_path / "log")["drops"]["budget"] > 10
+    (tmp_path / "again").mkdir()
+    found, events = told_of({"camera": "synthetic", "duration_s": 0.5, "paused": True}, tmp_path / "again", bundle_path)
+    compared(found, events, tmp_path / "again" / "log")
+    assert value(found, "watch_seconds_total", spent="paused") > 0.3
+
+
+def free_port(host: str) -> int:
+    with socket.create_server((host, 0), family=socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
+        return int(probe.getsockname()[1])
+
+
+def fetched(url: str, **headers: str) -> tuple[str, str]:
+    """What is served, and as what."""
+    with urlopen(Request(url, headers=headers), timeout=5) as answer:
+        return answer.read().decode(), answer.headers["Content-Type"]
+
+
+def until(holds: Callable[[], bool], limit_s: float = 30.0) -> None:
+    end = time.monotonic() + limit_s
+    while not holds():
+        assert time.monotonic() < end, f"not in {limit_s:g} s"
+        time.sleep(0.005)
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
+def test_a_live_run_is_read_over_http(tmp_path: Path, bundle_path: Path, host: str) -> None:
+    at = Address(host, free_port(host))
+    settings = Settings(
+        "synthetic",
+        bundle=bundle_path,
+        log=tmp_path / "log",
+        runtime=tmp_path / "run",
+        duration_s=3.0,
+        metrics=str(at),
+        name="door",
+    )
+    codes: list[int] = []
+    ran = threading.Thread(target=lambda: codes.append(run(settings)))
+    ran.start()
+
+    def read() -> Series:
+        try:
+            text, kind = fetched(f"http://{at}/metrics", Accept="text/plain; version=0.0.4")
+        except OSError:
+            return {}
+        assert kind.startswith("text/plain; version=0.0.4") and 'camera="door"' in text
+        return series(text)
+
+    until(lambda: bool(found := read()) and value(found, "frames_processed_total") >= 5)
+    before = read()
+    until(lambda: value(read(), "frames_processed_total") > value(before, "frames_processed_total") + 3)
+    after = read()
+    assert by(after, "camera_state") == {"running": 1} and value(after, "faces") == 1
+    assert 0 <= value(after, "since_last_frame_seconds") < 2
+    assert value(after, "uptime_seconds") > value(before, "uptime_seconds") > 0
+    counters = {key for key in after if key[0].endswith(("_total", "_count", "_bucket"))}
+    assert len(counters) > 100 and [key for key in counters if after[key] < before[key]] == []
+    ran.join(60)
+    assert codes == [0] and read() == {}, "nobody answers after the end"
+
+
+def test_the_file_is_never_seen_half(tmp_path: Path, bundle_path: Path) -> None:
+    file = tmp_path / "out" / "fer-edge.prom"
+    file.parent.mkdir()
+    settings = Settings(
+        "synthetic",
+        bundle=bundle_path,
+        log=tmp_path / "log",
+        runtime=tmp_path / "run",
+        duration_s=1.5,
+        metrics_file=file,
+        metrics_every_s=0.01,
+    )
+    ran = threading.Thread(target=run, args=(settings,))
+    ran.start()
+    until(file.exists)
+    times, states = set(), set()
+    while ran.is_alive():
+        times.add(file.stat().st_mtime_ns)
+        text = file.read_text()
+        assert text.startswith("# HELP fer_edge_info") and text.endswith("\n") and 'state="unknown"} ' in text[-60:]
+        states |= set(by(series(text), "camera_state"))
+    ran.join()
+    assert len(times) > 10 and "running" in states, "it was replaced, again and again"
+    assert by(series(file.read_text()), "camera_state") == {"stopped": 1}
+    assert [path.name for path in file.parent.iterdir()] == [file.name]
+    assert file.stat().st_mode & 0o044 == 0o044, "node_exporter is another user"
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        (
+            ["--metrics", "127.0.0.1:{taken}"],
+            r"metrics cannot be served at 127\.0\.0\.1:\d+ \(Address already in use\)",
+        ),
+        (
+            ["--metrics", "203.0.113.1:9100"],
+            r"cannot be served at 203\.0\.113\.1:9100 \(Cannot assign requested address\)",
+        ),
+        (["--metrics", "nowhere"], "must be HOST:PORT"),
+        (["--metrics-file", "{folder}/absent/a.prom"], r"a\.prom cannot be written \(No such file or directory\)"),
+        (["--metrics-file", "{folder}/taken.prom"], r"taken\.prom cannot be written \(Is a directory\)"),
+        (["--metrics-file", "{folder}/a.txt"], r"must end in \.prom"),
+    ],
+)
+def test_what_cannot_be_is_a_sentence_at_the_start(
+    tmp_path: Path, bundle_path: Path, capsys: pytest.CaptureFixture[str], given: list[str], words: str
+) -> None:
+    (tmp_path / "taken.prom").mkdir()
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        facts = {"taken": taken.getsockname()[1], "folder": tmp_path}
+        command = ["run", "--camera", "synthetic", "--bundle", str(bundle_path), "--log", str(tmp_path / "log")]
+        assert main([*command, *(word.format(**facts) for word in given)]) == 2
+    said = capsys.readouterr()
+    assert re.search(words, said.err) and said.out == "" and "Traceback" not in said.err
+    assert list((tmp_path / "log").glob("*.jsonl")) == []
+
+
+def test_without_the_extra_it_is_named(tmp_path: Path) -> None:
+    script = "import sys; sys.modules['prometheus_client'] = None; from fer_edge.cli import main; sys.exit(main(sys.argv[1:]))"
+    command = [sys.executable, "-c", script, "run", "--camera", "synthetic", "--log", str(tmp_path), "--metrics", ":0"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 2 and "pip install 'fer-edge[metrics]'" in done.stderr and "Traceback" not in done.stderr
+
+
+def test_a_run_without_metrics_imports_none_of_it(tmp_path: Path) -> None:
+    script = (
+        "import sys; from fer_edge.cli import main; assert main(sys.argv[1:]) == 0\n"
+        "assert not {'prometheus_client', 'device.output.metrics', 'http.server'} & set(sys.modules)"
+    )
+    command = [
+        sys.executable,
+        "-c",
+        script,
+        "run",
+        "--camera",
+        "synthetic",
+        "--duration",
+        "0.3",
+        "--log",
+        str(tmp_path),
+    ]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_file_on_a_disk_is_said_to_wear_it(
+    tmp_path: Path, memory_path: Path, bundle_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for place in (tmp_path, memory_path):
+        told_of({"camera": "synthetic", "duration_s": 0.3}, place, bundle_path)
+        kind = subprocess.run(["stat", "-f", "-c", "%T", str(place)], capture_output=True, text=True, check=True).stdout
+        said = "is not in memory" in capsys.readouterr().err
+        assert said != (kind.strip() in ("tmpfs", "ramfs", "overlayfs")), kind
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    return FakeClock()
+
+
+@pytest.fixture
+def journal(tmp_path: Path, clock: FakeClock) -> Iterator[Journal]:
+    with Journal(tmp_path / "log", clock) as journal:
+        yield journal
+
+
+def counted(clock: FakeClock, journal: Journal, health: Health | None = None) -> Metrics:
+    metrics = Metrics("camera", clock, journal, lambda: health)
+    metrics.append(event("header", **HEADER))
+    return metrics
+
+
+def read_back(metrics: Metrics) -> Series:
+    return series(generate_latest(Families(metrics).registry()).decode())
+
+
+def test_a_second_run_touches_nothing_of_the_first(tmp_path: Path, bundle_path: Path, journal: Journal) -> None:
+    file = tmp_path / "fer-edge.prom"
+    file.write_text("of the first run")
+    command = ["run", "--camera", "synthetic", "--bundle", str(bundle_path), "--log", str(journal.folder)]
+    assert main([*command, "--metrics-file", str(file)]) == 2
+    assert file.read_text() == "of the first run"
+
+
+def test_a_file_that_fails_later_is_said_once_and_tried_again(
+    tmp_path: Path, clock: FakeClock, journal: Journal
+) -> None:
+    said: list[str] = []
+    file = tmp_path / "out" / "a.prom"
+    file.parent.mkdir()
+    with Exposed(counted(clock, journal), file, None, 0.01, said.append) as exposed:
+        exposed.open()
+        shutil.rmtree(file.parent)
+        until(lambda: bool(said))
+        file.parent.mkdir()
+        until(file.exists)
+        shutil.rmtree(file.parent)
+        until(lambda: len(said) == 2)
+        file.parent.mkdir()
+        until(file.exists)
+    assert len(said) == 2 and all("cannot be written (No such file or directory); it is tried again" in s for s in said)
+    assert series(file.read_text())
+
+
+def test_a_client_that_asks_for_nothing_keeps_nobody_waiting(clock: FakeClock, journal: Journal) -> None:
+    with Exposed(counted(clock, journal), None, Address("127.0.0.1", 0), 15.0, [].append) as exposed:
+        exposed.open()
+        assert exposed.port is not None
+        silent = [socket.create_connection(("127.0.0.1", exposed.port)) for _ in range(5)]
+        began = time.monotonic()
+        assert "fer_edge_info" in fetched(f"http://127.0.0.1:{exposed.port}/")[0]
+        for one in silent:
+            one.close()
+    assert time.monotonic() - began < 4, "nor the end of the run"
+
+
+def test_lines_that_a_journal_lost_are_counted(tmp_path: Path, clock: FakeClock) -> None:
+    with Journal(tmp_path / "log", clock, sync_s=0.0, ring_bytes=2048) as journal:
+        metrics = counted(clock, journal)
+        journal.append(event("header", **HEADER))
+        assert value(read_back(metrics), "journal_writable") == 1
+        shutil.rmtree(tmp_path / "log")
+        (tmp_path / "log").write_text("no folder any more")
+        for seq in range(1, 101):
+            clock.now_ns += 1_000_000_000
+            journal.append(event("tally", seq, note="x" * 50))
+        found = read_back(metrics)
+        assert value(found, "journal_writable") == 0
+        assert value(found, "journal_lost_lines_total") == journal.lost.total() > 50
+        written = value(found, "journal_written_bytes_total")
+    assert written == value(read_back(metrics), "journal_written_bytes_total") > 0
+
+
+@pytest.mark.parametrize(
+    ("health", "expected"),
+    [
+        (None, {}),
+        (Health(0.0, None, None, None, None, None, "unknown", "nobody"), {"clock_state": {"unknown": 1.0}}),
+        (
+            Health(0.0, True, (BITS[0], BITS[2]), BITS, 81.5, 12345, "synced", "hwmon"),
+            {
+                "undervoltage": 1.0,
+                "throttled": {BITS[0]: 1.0, BITS[2]: 1.0},
+                "throttled_since_boot": dict.fromkeys(BITS, 1.0),
+                "temperature_celsius": 81.5,
+                "disk_free_bytes": 12345.0,
+                "clock_state": {"synced": 1.0},
+            },
+        ),
+    ],
+)
+def test_the_machine_as_far_as_it_is_known(
+    clock: FakeClock, journal: Journal, health: Health | None, expected: dict[str, Any]
+) -> None:
+    found = read_back(counted(clock, journal, health))
+    names = (
+        "undervoltage",
+        "throttled",
+        "throttled_since_boot",
+        "temperature_celsius",
+        "disk_free_bytes",
+        "clock_state",
+    )
+    for name in names:
+        there = {labels: v for (n, labels), v in found.items() if n == name}
+        if name not in expected:
+            assert there == {}, "what nobody knows is not given as a number"
+        elif isinstance(expected[name], dict):
+            assert by(found, name) == expected[name] and len(there) in (3, 4)
+        else:
+            assert there == {frozenset(): expected[name]}
+
+
+def test_a_frame_that_does_not_come_is_seen_without_the_loop(clock: FakeClock, journal: Journal) -> None:
+    metrics = counted(clock, journal)
+    assert ("since_last_frame_seconds", frozenset()) not in read_back(metrics)
+    metrics.frame(Frame(0, clock.mono_ns(), np.zeros((2, 2), np.uint8)), Seen(), {"gate": 0.001, "write": 7.0}, 0.02)
+    clock.now_ns += 90_000_000_000
+    found = read_back(metrics)
+    assert value(found, "since_last_frame_seconds") == 90.0
+    assert value(found, "stage_duration_seconds_bucket", stage="gate", le="0.001") == 1, "a bound belongs to its bucket"
+    assert value(found, "stage_duration_seconds_bucket", stage="write", le="5.0") == 0
+
+
+@pytest.mark.parametrize("state", [state for state in CAMERA_STATES if state != "stopped"])
+def test_no_face_is_there_where_nobody_looks(clock: FakeClock, journal: Journal, state: str) -> None:
+    metrics = counted(clock, journal)
+    metrics.faces = 3
+    metrics.turn(Status(state, "c", "j", frames={"read": 4}, drops={"busy": 2}))
+    found = read_back(metrics)
+    assert by(found, "camera_state") == {state: 1} and value(found, "faces") == (3 if state == "running" else 0)
+    assert value(found, "frames_read_total") == 4 and by(found, "frames_dropped_total") == {"busy": 2}
+
+
+def test_histograms_are_as_the_library_counts_them() -> None:
+    rng, ours = random.Random(0), Histogram()
+    registry = CollectorRegistry()
+    theirs = TheirHistogram("theirs", "by prometheus-client", buckets=BOUNDS_S, registry=registry)
+    values = [*BOUNDS_S, *(10 ** rng.uniform(-4, 1) for _ in range(500))]
+    for seconds in values:
+        ours.add(seconds)
+        theirs.observe(seconds)
+    total, cumulated = 0, []
+    for count in ours.counts:
+        total += count
+        cumulated.append(float(total))
+    (family,) = registry.collect()
+    assert cumulated == [s.value for s in family.samples if s.name == "theirs_bucket"]
+    assert ours.sum_s == pytest.approx(registry.get_sample_value("theirs_sum"))
+
+
+def test_the_number_of_series_is_bounded(clock: FakeClock, journal: Journal) -> None:
+    """However many faces come and go, and whatever a camera is called."""
+    health = Health(0.0, False, (), (), 50.0, 1, "synced", "hwmon")
+    metrics = counted(clock, journal, health)
+    before = set(read_back(metrics))
+    for track in range(500):
+        body = {"label": "sad", "steady": "unsure", "why": "confidence", "track": track, "xywh": [track, 0, 1, 1]}
+        metrics.append(event("reading", **body))
+        metrics.append(event("episode", label="happy", track=track, dwell_s=1.0))
+        metrics.append(
+            event("camera", state="lost", reason=f"a reason {track}", gap_s=1.0, camera={"name": f"c{track}"})
+        )
+    metrics.turn(Status("running", "c", "j", frames={"read": 1}, drops=dict.fromkeys(DROPS, 1)))
+    assert set(read_back(metrics)) == before and len(before) < 200
+
+
+def test_the_table_lists_what_is_served(clock: FakeClock, journal: Journal) -> None:
+    section = (ROOT / "device/README.md").read_text().split("\n## Metrics\n")[1].split("\n## ")[0]
+    rows = re.findall(r"^\| `(fer_edge_\w+)` \| (\w+) \| ([^|]*)\|", section, re.M)
+    served = []
+    health = Health(0.0, False, (), (), 50.0, 1, "synced", "hwmon")
+    for family in Families(counted(clock, journal, health)).registry().collect():
+        name = family.name + "_total" * (family.type == "counter")
+        labels = [] if not family.samples else [k for k in family.samples[0].labels if k not in ("camera", "le")]
+        served.append((name, family.type, set(labels)))
+    assert [(name, kind, set(re.findall(r"`(\w+)`", labels))) for name, kind, labels in rows] == served
+    for words in (STAGES, DROPS, CAMERA_STATES, SPENT, BITS, CLOCK_STATES, (*REASONS, "confidence")):
+        assert [word for word in words if word not in section] == []
+    assert len(rows) == 30
+
+
+def test_what_is_said_of_privacy(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    command = ["run", "--camera", "synthetic", "--explain-privacy", "--log", str(tmp_path)]
+    assert main(command) == 0
+    assert "no network socket" in capsys.readouterr().out
+    assert main([*command, "--metrics", "[::]:9100", "--metrics-file", "/run/a.prom"]) == 0
+    said = " ".join(capsys.readouterr().out.split())
+    assert "to whoever asks at [::]:9100" in said and "in /run/a.prom, every 15 s" in said
+    assert "no network socket" not in said and "nothing else, to nobody" in said
+
+
+def test_a_file_of_settings_can_name_both(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    config = tmp_path / "a.toml"
+    config.write_text('metrics = ":9100"\nmetrics_file = "/run/fer-edge/a.prom"\nmetrics_every_s = 5\n')
+    assert main(["config", "show", "--json", "--config", str(config)]) == 0
+    told = json.loads(capsys.readouterr().out)["settings"]
+    assert [told[name]["value"] for name in ("metrics", "metrics_file", "metrics_every_s")] == [
+        *(":9100", "/run/fer-edge/a.prom", 5.0)
+    ]
+
+
+def test_the_documented_commands_run(tmp_path: Path, bundle_path: Path) -> None:
+    """Both at once, with what is in memory of the machine kept out of it."""
+    section = (ROOT / "device/README.md").read_text().split("\n## Metrics\n")[1].split("\n## ")[0]
+    lines = re.findall(r"^fer-edge (run .*?)(?:  +#.*)?$", section, re.M)
+    assert len(lines) == 2
+    processes = []
+    for number, line in enumerate(lines):
+        environ = {**os.environ, "XDG_STATE_HOME": str(tmp_path / str(number)), "RUNTIME_DIRECTORY": str(tmp_path)}
+        words = [word.replace("/dev/shm", str(tmp_path)) for word in line.split()]
+        command = [sys.executable, "-m", "fer_edge", *words]
+        processes.append(
+            subprocess.Popen(command, cwd=ROOT, env=environ, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+        )
+    said = [process.communicate(timeout=60)[1].decode() for process in processes]
+    assert [process.returncode for process in processes] == [0, 0], said
+    assert series((tmp_path / "fer-edge.prom").read_text()) and "metrics at http://127.0.0.1:9464/metrics" in said[1]
