@@ -64,7 +64,13 @@ def test_what_the_wheel_holds(wheel: Path) -> None:
     bundle = {n.removeprefix("fer_edge/models/edge/") for n in names if n.startswith("fer_edge/models/edge/")}
     assert {"model.tflite", "bundle.json", "golden.npz", "parity.json", "CARD.md", "float.keras"} <= bundle
     assert "fer_edge/models/nano/model.tflite" in names
-    for beside in ("fer_edge/events.schema.json", "convert/margins.toml", "convert/page.html", "convert/versions.json"):
+    for beside in (
+        "fer_edge/events.schema.json",
+        "convert/margins.toml",
+        "convert/page.html",
+        "convert/versions.json",
+        "device/alerts.yml",
+    ):
         assert beside in names
     assert [n for n in names if "test" in n.lower()] == []
     sources = {

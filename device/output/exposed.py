@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from wsgiref.simple_server import WSGIServer
 
 _PATIENCE_S = 5.0  # with a client that asks for nothing, or takes nothing
+MOST_THREADS = 16  # of the process, above which a client is sent away: the service may have 64 tasks
 
 
 class Exposed:
@@ -109,13 +110,14 @@ class Exposed:
 
 
 def _impatient(handler: Any) -> Any:
-    """The handler, with an end to its patience: each client that is waited for has a thread."""
+    """The handler, with an end to its patience and to the number of clients: each that is waited for has a thread."""
 
     class Impatient(handler):
         timeout = _PATIENCE_S
 
         def handle(self) -> None:
-            with suppress(OSError):  # a client that went away, or never came to ask, is not worth a line
-                super().handle()
+            if threading.active_count() <= MOST_THREADS:
+                with suppress(OSError):  # a client that went away, or never came to ask, is not worth a line
+                    super().handle()
 
     return Impatient

@@ -69,7 +69,7 @@ class Families:
         waited = [] if (waited_s := told.waited_s) is None else [((), waited_s)]
         yield self._gauge("since_last_frame_seconds", "Since the last processed frame was taken", waited)
         yield self._histogram("frame_age_seconds", "From a frame's capture to its readings", [((), told.ages)])
-        stages = [((stage,), times) for stage, times in told.stages.items()]
+        stages = [((stage,), times) for stage, times in dict(told.stages).items()]
         yield self._histogram("stage_duration_seconds", "The work on a frame, by stage", stages, "stage")
 
     def _seen(self) -> Iterator[Metric]:

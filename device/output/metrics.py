@@ -7,7 +7,7 @@ time: the loop only ever adds to a number or puts one value in another's place, 
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
@@ -110,6 +110,8 @@ class Metrics:
         self.faces = len(seen.readings)
         self.skipped += seen.skipped
         for stage, seconds in laps_s.items():
+            if stage not in self.stages:  # a stage that the pipeline adds needs no change here
+                self.stages[stage] = Histogram()
             self.stages[stage].add(seconds)
         if age_s is not None:
             self.ages.add(age_s)
@@ -129,12 +131,12 @@ class Metrics:
             case "reading":
                 self._reading(body)
             case "episode":
-                self.episodes[body["label"]] += 1
+                _count(self.episodes, body["label"])
             case "tally":
                 for name in SPENT:
                     self.spent_s[name] += body[f"{name}_s"]
                 for label, seconds in body["labels_s"].items():
-                    self.labels_s[label] += seconds
+                    _count(self.labels_s, label, seconds)
             case "camera":
                 self.losses += body["state"] == "lost"
                 self.gaps_s += body["gap_s"] if body["state"] == "back" else 0.0
@@ -150,8 +152,9 @@ class Metrics:
 
     def _header(self, body: Mapping[str, Any]) -> None:
         bundle, labels = body["bundle"], body["labels"]
-        self.readings, self.episodes = _none_of(labels), _none_of(labels)
-        self.steady = _none_of([*labels, UNSURE])
+        # each at 0, so that a series begins before the first of it, and its first rise is seen as one
+        self.readings, self.episodes = dict.fromkeys(labels, 0), dict.fromkeys(labels, 0)
+        self.steady = dict.fromkeys([*labels, UNSURE], 0)
         self.labels_s = dict.fromkeys([*labels, UNSURE], 0.0)
         self.about = {
             "version": body["software"].removeprefix("fer-edge "),
@@ -162,12 +165,12 @@ class Metrics:
         }
 
     def _reading(self, body: Mapping[str, Any]) -> None:
-        self.readings[body["label"]] += 1
-        self.steady[body["steady"]] += 1
+        _count(self.readings, body["label"])
+        if steady := body.get("steady"):
+            _count(self.steady, steady)
         if why := body.get("why"):
-            self.unsure[why] += 1
+            _count(self.unsure, why)
 
 
-def _none_of(labels: Sequence[str]) -> dict[str, int]:
-    """Each at 0, so that a series begins before the first of it is counted, and its first rise is seen as one."""
-    return dict.fromkeys(labels, 0)
+def _count(counts: dict[str, Any], name: str, more: float = 1) -> None:
+    counts[name] = counts.get(name, 0) + more

@@ -30,7 +30,7 @@ from device.address import Address
 from device.camera import SourceLost
 from device.clock import SystemClock
 from device.config import Settings
-from device.output.exposed import Exposed
+from device.output.exposed import MOST_THREADS, Exposed
 from device.output.families import CLOCK_STATES, Families
 from device.output.journal import Journal
 from device.output.metrics import BOUNDS_S, CAMERA_STATES, DROPS, SPENT, STAGES, Histogram, Metrics
@@ -388,6 +388,27 @@ def test_a_client_that_asks_for_nothing_keeps_nobody_waiting(clock: FakeClock, j
         for one in silent:
             one.close()
     assert time.monotonic() - began < 4, "nor the end of the run"
+
+
+def test_a_crowd_takes_no_more_threads_than_there_may_be(clock: FakeClock, journal: Journal) -> None:
+    with Exposed(counted(clock, journal), None, Address("127.0.0.1", 0), 15.0, [].append) as exposed:
+        exposed.open()
+        assert exposed.port is not None
+        url, crowd = f"http://127.0.0.1:{exposed.port}/", []
+        until(lambda: _answered(url))
+        while len(crowd) < 60 and _answered(url):
+            crowd.append(socket.create_connection(("127.0.0.1", exposed.port)))
+        assert 0 < len(crowd) < MOST_THREADS and threading.active_count() <= MOST_THREADS + 1
+        for one in crowd:
+            one.close()
+        until(lambda: _answered(url), 4)
+
+
+def _answered(url: str) -> bool:
+    try:
+        return "fer_edge_info" in fetched(url)[0]
+    except OSError:
+        return False
 
 
 def test_lines_that_a_journal_lost_are_counted(tmp_path: Path, clock: FakeClock) -> None:
