@@ -1,7 +1,11 @@
-"""The float model that int8 is held against: for raw gray pixels, on the interpreter that int8 runs on."""
+"""The float model that int8 is held against: for raw gray pixels, on the interpreter that int8 runs on.
+
+`python -m convert.floats BUNDLE --out float.tflite` writes it as a file for `fer-edge bench --float`.
+"""
 
 from __future__ import annotations
 
+import argparse
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +15,7 @@ import numpy as np
 
 from convert.alone import drawn_faces
 from convert.calibration import STAND_IN, StandIn, stand_in
+from convert.checkpoint import write_beside
 from convert.ends import output_of, pixels_of, single
 from convert.refusals import refuse_unfit
 from convert.source import Source
@@ -18,7 +23,7 @@ from convert.tflite import float_tflite
 from convert.wrapped import open_float
 from fer_edge.bundle import Bundle, sha256_of
 from fer_edge.classifier import RAW, Classifier, softmax
-from fer_edge.errors import BundleRefused, NotEnoughData, UsageError
+from fer_edge.errors import EXIT_DONE, BundleRefused, NotEnoughData, UsageError, guarded
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,3 +141,26 @@ def _classifier(content: bytes, pixels: tuple[float, float], threads: int) -> Cl
     plain = Classifier(content, threads=threads, pixels=pixels)
     output = output_of(plain, drawn_faces(plain.side))
     return plain if output == plain.output else Classifier(content, threads=threads, pixels=pixels, output=output)
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Writes the float model of a bundle as a TFLite file; 0 done, 2 bad input, 5 bundle refused."""
+    parser = argparse.ArgumentParser(prog="python -m convert.floats", description=__doc__)
+    parser.add_argument("bundle", type=Path, metavar="BUNDLE", help="a bundle's folder, with its float.keras")
+    parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="float.tflite, say")
+    args = parser.parse_args(argv)
+
+    def run() -> int:
+        content = Float.of_bundle(Bundle.load(args.bundle)).content
+        try:
+            write_beside(args.out, lambda path: Path(path).write_bytes(content))
+        except OSError as error:
+            raise UsageError(f"{args.out} cannot be written ({error.strerror})") from error
+        print(f"{args.out}: {len(content):,} bytes")
+        return EXIT_DONE
+
+    return guarded(run)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

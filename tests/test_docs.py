@@ -44,6 +44,7 @@ MODULES = [
     "report",
     "layers",
     "readme",
+    "floats",
 ]
 
 

@@ -1,0 +1,32 @@
+"""The float model as a file of its own: what the device's bench runs beside int8."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from convert.floats import Float, main
+from fer_edge.bundle import Bundle, shipped_path
+from fer_edge.classifier import Classifier
+from fer_edge.drawn import face_frame
+from fer_edge.preprocess import whole_crop
+
+
+def test_the_file_answers_as_the_float_model_does(tmp_path: Path) -> None:
+    out = tmp_path / "float.tflite"
+    assert main([str(shipped_path("nano")), "--out", str(out)]) == 0
+    crops = np.stack([whole_crop(face_frame(t)) for t in (0.0, 3.0, 9.0)])
+    expected = Float.of_bundle(Bundle.load(shipped_path("nano"))).classifier.logits(crops)
+    assert np.array_equal(Classifier(out).logits(crops), expected)
+
+
+@pytest.mark.parametrize(("bundle", "out", "code"), [("absent", "f.tflite", 2), ("nano", "absent/f.tflite", 2)])
+def test_what_cannot_be_done_is_said(
+    tmp_path: Path, bundle: str, out: str, code: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = shipped_path("nano") if bundle == "nano" else tmp_path / bundle
+    assert main([str(path), "--out", str(tmp_path / out)]) == code
+    assert "absent" in capsys.readouterr().err
+    assert list(tmp_path.rglob("*.tflite*")) == []
