@@ -5,7 +5,7 @@ VENV   := .venv
 BIN    := $(CURDIR)/$(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check -q
 
-.PHONY: demo test test-backends test-browser test-system test-booted test-arm64 soak check detectors release-models peers clean
+.PHONY: demo figures test test-backends test-browser test-system test-booted test-arm64 soak check detectors release-models peers clean
 
 demo: $(VENV)/.host detectors  ## quantize the shipped float model, prove it, run the loop for a few seconds
 	@echo "== the shipped float model, quantized to int8 without data and held against itself"
@@ -17,8 +17,8 @@ demo: $(VENV)/.host detectors  ## quantize the shipped float model, prove it, ru
 	@echo "== measured here: labels and logits of int8 against float on images of no one; the loop's frames, drops and readings."
 	@echo "   Not measured here: accuracy and AUC (models/edge/CARD.md has them, on FER2013), a real camera, a Raspberry Pi."
 
-test: $(VENV)/.test detectors  ## everything that can be tested here; FER2013=PATH names the data set
-	@$(BIN)/python -m pytest
+test: $(VENV)/.test detectors  ## everything that can be tested here, on all cores; FER2013=PATH names the data set
+	@$(BIN)/python -m pytest -n auto --dist worksteal
 
 test-backends: .venv-jax/.ready  ## training on JAX, in an environment without TensorFlow
 	@KERAS_BACKEND=jax .venv-jax/bin/python -m pytest tests/backends
@@ -37,6 +37,9 @@ test-arm64: $(VENV)/.test detectors  ## the device package on arm64 wheels, emul
 
 soak: $(VENV)/.test detectors  ## half an hour of faults, MINUTES=… for longer; an account of every second
 	@$(BIN)/python -m tests.system.soak --minutes $(or $(MINUTES),30) --out tests/system/results
+
+figures: $(VENV)/.test  ## the READMEs' tables, from the results that were committed
+	@$(BIN)/python -m convert.readme && $(BIN)/python -m tests.bench.figures
 
 .venv-jax/.ready: pyproject.toml
 	@$(PYTHON) -m venv .venv-jax && .venv-jax/bin/python -m pip --disable-pip-version-check -q install -e '.[jax,test]'
