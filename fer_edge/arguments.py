@@ -20,16 +20,7 @@ def run(parser: argparse.ArgumentParser, region: Callable[[str], tuple[float, ..
     parser.add_argument("--camera", metavar="C", help="0, usb:0, csi:0, a file, a folder, a URL, synthetic")
     parser.add_argument("--name", help="of this instance, where there are several cameras; default: camera")
     parser.add_argument(
-        "--bundle",
-        type=Path,
-        metavar="DIR",
-        help="a bundle's folder, or edge or nano, which come with the package; default: edge",
-    )
-    parser.add_argument(
         "--log", type=Path, metavar="DIR", help="default: $STATE_DIRECTORY, else ~/.local/state/fer-edge"
-    )
-    parser.add_argument(
-        "--detector", metavar="NAME", help="blazeface-zoomed, blazeface-short-range, haar; default: the best"
     )
     for name, does in (
         ("--json", "print the journal's lines instead of readable ones"),
@@ -40,11 +31,7 @@ def run(parser: argparse.ArgumentParser, region: Callable[[str], tuple[float, ..
     parser.add_argument("--width", type=int, dest="width_px", metavar="PX", help="asked of the camera")
     parser.add_argument("--height", type=int, dest="height_px", metavar="PX")
     parser.add_argument("--fps", type=float, metavar="N")
-    parser.add_argument("--rotate", type=int, dest="rotate_deg", choices=(0, 90, 180, 270), help="clockwise")
-    parser.add_argument("--flip", choices=("none", "horizontal", "vertical", "both"))
-    parser.add_argument(
-        "--region", type=region, metavar="X,Y,W,H", help="look only there; shares of the picture, 0 to 1"
-    )
+    _seeing(parser, region)
     for name, does in (
         ("--wait-camera", "wait for a camera that is not there yet"),
         ("--per-frame", "keep a line for each face of each frame too"),
@@ -52,9 +39,6 @@ def run(parser: argparse.ArgumentParser, region: Callable[[str], tuple[float, ..
     ):
         parser.add_argument(name, action=argparse.BooleanOptionalAction, help=does)
     parser.add_argument("--hold", type=float, dest="hold_s", metavar="S", help="before an expression is an episode")
-    parser.add_argument("--smooth", type=float, dest="smooth_s", metavar="S", help="half-life of what steadies a label")
-    parser.add_argument("--unsure-below", type=float, metavar="P", help="probability; default: the bundle's own")
-    parser.add_argument("--max-faces", type=int, metavar="N", help="read the largest so many; default: 4")
     parser.add_argument(
         "--cpu-budget",
         type=_percent,
@@ -76,6 +60,48 @@ def run(parser: argparse.ArgumentParser, region: Callable[[str], tuple[float, ..
 
 def _percent(text: str) -> float:
     return float(text.removesuffix("%"))
+
+
+def _seeing(parser: argparse.ArgumentParser, region: Callable[[str], tuple[float, ...]]) -> None:
+    """Those of how frames are looked at, wherever they come from."""
+    parser.add_argument(
+        "--bundle",
+        type=Path,
+        metavar="DIR",
+        help="a bundle's folder, or edge or nano, which come with the package; default: edge",
+    )
+    parser.add_argument(
+        "--detector", metavar="NAME", help="blazeface-zoomed, blazeface-short-range, haar; default: the best"
+    )
+    parser.add_argument("--rotate", type=int, dest="rotate_deg", choices=(0, 90, 180, 270), help="clockwise")
+    parser.add_argument("--flip", choices=("none", "horizontal", "vertical", "both"))
+    parser.add_argument(
+        "--region", type=region, metavar="X,Y,W,H", help="look only there; shares of the picture, 0 to 1"
+    )
+    parser.add_argument("--smooth", type=float, dest="smooth_s", metavar="S", help="half-life of what steadies a label")
+    parser.add_argument("--unsure-below", type=float, metavar="P", help="probability; default: the bundle's own")
+    parser.add_argument("--max-faces", type=int, metavar="N", help="read the largest so many; default: 4")
+
+
+def label(parser: argparse.ArgumentParser, region: Callable[[str], tuple[float, ...]]) -> None:
+    """Those of `label`; how frames are looked at is told as to `run`."""
+    parser.add_argument("paths", nargs="+", type=Path, metavar="PATH", help="a video, or a folder with videos below it")
+    parser.add_argument("--out", required=True, type=Path, metavar="DIR", help="for a table a video, and what made it")
+    parser.add_argument(
+        "--format", dest="form", choices=("csv", "parquet"), default="csv", help="parquet needs the extra `parquet`"
+    )
+    parser.add_argument("--jobs", type=int, default=1, metavar="N", help="videos at a time, a process each; default: 1")
+    parser.add_argument(
+        "--annotate",
+        action="store_true",
+        help="also a video with boxes and labels, faces pixelated; several times slower",
+    )
+    parser.add_argument("--show-faces", action="store_true", help="with --annotate: leave the faces as they are")
+    parser.add_argument("--json", action="store_true", dest="as_json", help="a line of JSON for each video")
+    parser.add_argument(
+        "--config", type=Path, metavar="FILE", help="settings (TOML); `fer-edge config show` lists them"
+    )
+    _seeing(parser, region)
 
 
 def predict(parser: argparse.ArgumentParser) -> None:

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from fer_edge import __version__, arguments, upkeep
+from fer_edge import __version__, arguments, recorded, upkeep
 from fer_edge.errors import EXIT_CODES, EXIT_DONE, NotRunning, Unhealthy, UsageError, guarded
 
 
@@ -36,6 +36,8 @@ def _parser() -> argparse.ArgumentParser:
     run = commands.add_parser("run", help="the camera loop: find faces, classify them, log", epilog=_CAMERAS)
     arguments.run(run, _region)
     run.set_defaults(command=_run)
+
+    recorded.add(commands, _region)
 
     predict = commands.add_parser("predict", help="what each face in pictures of one's own shows")
     arguments.predict(predict)

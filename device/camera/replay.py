@@ -20,7 +20,10 @@ SUFFIXES = (".bmp", ".jpeg", ".jpg", ".pgm", ".png", ".tif", ".tiff", ".webp")
 
 
 class VideoFile:
-    """A video file. A frame's time is the start of the run plus the frame's own time in the video."""
+    """A video file. A frame's time is the start of the run plus the frame's own time in the video.
+
+    Once it is open, `fps` and `frames_told` are what the container says, 0 where it does not; it may be wrong in both.
+    """
 
     live = False
 
@@ -31,6 +34,12 @@ class VideoFile:
         self._start_ns: int | None = None  # of the run, when the first frame is asked for
         self._seq, self._last_ns, self._step_ns = 0, -1, 0
         self._size = (0, 0)
+        self.fps, self.frames_told = 0.0, 0
+
+    @property
+    def step_s(self) -> float:
+        """How long a frame stands, by the frame rate, in seconds."""
+        return self._step_ns / 1e9
 
     def open(self) -> None:
         import cv2
@@ -41,8 +50,9 @@ class VideoFile:
         if not good:
             self.close()
             raise CameraNotOpened(f"{self._path} cannot be read as a video; check that it plays, or convert it to mp4")
-        fps = self._reader.get(cv2.CAP_PROP_FPS)
-        self._step_ns = round(1e9 / fps) if fps > 0 else 40_000_000
+        self.fps = max(0.0, self._reader.get(cv2.CAP_PROP_FPS))
+        self.frames_told = max(0, round(self._reader.get(cv2.CAP_PROP_FRAME_COUNT)))
+        self._step_ns = round(1e9 / self.fps) if self.fps > 0 else 40_000_000
         self._first, self._start_ns, self._last_ns = gray_of(image), None, -1
         self._size = (self._first.shape[1], self._first.shape[0])
 

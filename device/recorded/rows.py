@@ -1,0 +1,142 @@
+"""Tables of readings, a row for each face of each frame: written as they come, as CSV or as Parquet."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Mapping, Sequence
+from importlib.util import find_spec
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Protocol
+
+from fer_edge.errors import UsageError
+
+_GROUP = 16_384  # rows that Parquet keeps in memory and writes at once
+Row = list[Any]
+
+
+def columns(labels: Sequence[str]) -> dict[str, type]:
+    """The names of a row's cells and the kind of each, for a bundle's labels in their order."""
+    return {
+        "frame": int,
+        "time_s": float,
+        "track": int,
+        **dict.fromkeys(("x", "y", "width", "height"), int),
+        "score": float,
+        "label": str,
+        **dict.fromkeys((f"p_{label}" for label in labels), float),
+        "steady": str,
+        "steady_p": float,
+        "why": str,
+        "quality": float,
+    }
+
+
+def row(body: Mapping[str, Any], time_s: float) -> Row:
+    """The cells of a reading, as the journal tells it (`output.bodies.reading_body`), `time_s` into the video."""
+    return [
+        body["frame"],
+        round(time_s, 6),
+        body["track"],
+        *body["xywh"],
+        body["score"],
+        body["label"],
+        *body["p"],
+        body["steady"],
+        max(body["steady_p"]),
+        body.get("why"),
+        body["quality"],
+    ]
+
+
+class Table(Protocol):
+    """A context manager that takes rows in order; `told` goes with them where the format has a place for it."""
+
+    def __enter__(self) -> Table: ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
+
+    def add(self, row: Row) -> None:
+        """Takes a row."""
+        ...
+
+    def tell(self, told: Mapping[str, Any]) -> None:
+        """Takes what is to be known of all rows."""
+        ...
+
+
+def table(form: str, path: Path, labels: Sequence[str]) -> Table:
+    """A table of that format in a new file at `path`."""
+    return ParquetTable(path, labels) if form == "parquet" else CsvTable(path, labels)
+
+
+def require(form: str) -> None:
+    """Raises UsageError when a table of that format cannot be written here."""
+    if form == "parquet" and find_spec("pyarrow") is None:
+        raise UsageError("Parquet needs the extra `parquet`: pip install 'fer-edge[parquet]'; or take --format csv")
+
+
+class CsvTable:
+    """Rows under a line of names, commas between; an empty cell is a value that is not there."""
+
+    def __init__(self, path: Path, labels: Sequence[str]) -> None:
+        self._file = path.open("w", encoding="utf-8", newline="")
+        self._writer = csv.writer(self._file, lineterminator="\n")
+        self._writer.writerow(columns(labels))
+
+    def __enter__(self) -> CsvTable:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._file.close()
+
+    def add(self, row: Row) -> None:
+        self._writer.writerow(row)
+
+    def tell(self, told: Mapping[str, Any]) -> None:
+        """Nothing: CSV has no place for it, the file beside it has."""
+
+
+class ParquetTable:
+    """The same rows with their types; what is told of them is in the metadata, under the key `fer-edge`."""
+
+    def __init__(self, path: Path, labels: Sequence[str]) -> None:
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        kinds = {int: pa.int64(), float: pa.float64(), str: pa.string()}
+        self._schema = pa.schema([(name, kinds[kind]) for name, kind in columns(labels).items()])
+        self._writer = pq.ParquetWriter(path, self._schema, compression="zstd")
+        self._rows: list[Row] = []
+
+    def __enter__(self) -> ParquetTable:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if kind is None:
+            self._flush()
+        self._writer.close()
+
+    def add(self, row: Row) -> None:
+        self._rows.append(row)
+        if len(self._rows) >= _GROUP:
+            self._flush()
+
+    def tell(self, told: Mapping[str, Any]) -> None:
+        self._writer.add_key_value_metadata({"fer-edge": json.dumps(told, ensure_ascii=False)})
+
+    def _flush(self) -> None:
+        import pyarrow as pa
+
+        if self._rows:
+            cells = zip(*self._rows, strict=True)
+            arrays = [pa.array(column, field.type) for column, field in zip(cells, self._schema, strict=True)]
+            self._writer.write_table(pa.Table.from_arrays(arrays, schema=self._schema))
+            self._rows = []
