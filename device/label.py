@@ -66,7 +66,7 @@ def label(
         raise UsageError(f"--jobs must be 1 or more, not {jobs}")
     require(wanted.form)
     recordings = find(paths)
-    progress = Progress(stream, clock or SystemClock(), sum(recording.bytes for recording in recordings))
+    progress = Progress(stream, clock or SystemClock())
     with workplace(out) as fresh, Workers(settings) as workers:
         turn = _Turn(recordings, out, fresh, wanted, workers, progress, tell)
         try:
@@ -101,6 +101,7 @@ class _Turn:
                 self.waiting.insert(0, number)
         if self.results:
             self.progress.say(f"{len(self.results)} of {len(self.recordings)} were labelled before")
+        self.progress.begin(sum(self.recordings[number].bytes for number in self.waiting))
         if self.waiting:
             self._give(self.workers.all[0])
         for _ in range(min(jobs - 1, len(self.waiting))):
@@ -155,7 +156,8 @@ class _Turn:
             self.progress.say(f"{recording.path} is not whole: {problem}")
         rows = recording.rows(self.out, self.wanted)
         self.results[number] = Result(recording.path, rows, state, told, problem)
-        self.read_bytes += recording.bytes
+        self.read_bytes += recording.bytes if state != "was labelled" else 0
+        self.progress.clear()  # what is told may go to the same terminal
         while (next_one := self.results.get(len(self.told))) is not None:
             self.told.append(next_one)
             self.tell(next_one)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+import shutil
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
@@ -109,13 +110,17 @@ class Labeller:
             if not task.recording.is_as_it_was():
                 return Labelled(None, "it was written to while it was read; run again when it is whole")
             commit(task.fresh, task.recording, task.out, task.wanted, told)
-        except (CameraNotOpened, RestartMe, cv2.error) as error:
+        except (CameraNotOpened, cv2.error) as error:
             return Labelled(None, str(error))
+        except RestartMe:
+            return Labelled(None, f"its decoder did not return for {self.settings.stuck_s:g} s")
         except OSError as error:
             raise UsageError(
                 f"the results of {task.recording.path} cannot be written: {error.strerror or error}; make room, or name "
                 "another folder with --out"
             ) from error
+        finally:
+            shutil.rmtree(task.fresh, ignore_errors=True)
         return Labelled(told)
 
     def _written(self, task: Task, tell: Tell) -> dict[str, Any]:
@@ -154,7 +159,7 @@ class Labeller:
                 without_face += not seen.readings
                 skipped += seen.skipped
                 written += len(seen.readings)
-            told = {
+            told: dict[str, Any] = {
                 "made_by": self.made_by,
                 "source": recording.describe(),
                 "video": _of(source),

@@ -13,13 +13,20 @@ _LOOKED_BACK_S = 120.0  # the pace of so long is what the rest is expected to go
 
 
 class Progress:
-    """A line of progress. `total` counts whatever work is counted in; `show` is told how much of it is done."""
+    """A line of progress: `begin` is told how much work there is, in whatever it is counted, `show` how much is done."""
 
-    def __init__(self, stream: TextIO, clock: Clock, total: int) -> None:
-        self._stream, self._clock, self._total = stream, clock, max(1, total)
+    def __init__(self, stream: TextIO, clock: Clock) -> None:
+        self._stream, self._clock = stream, clock
         self._rewrites = stream.isatty()
-        self._shown_ns = self._start_ns = clock.mono_ns()
-        self._seen: deque[tuple[int, float]] = deque([(self._start_ns, 0.0)])
+        self._seen: deque[tuple[int, float]] = deque()
+        self.begin(1)
+
+    def begin(self, total: int) -> None:
+        """Work begins now; the time left is reckoned from here."""
+        self._total = max(1, total)
+        self._shown_ns = self._clock.mono_ns()
+        self._seen.clear()
+        self._seen.append((self._shown_ns, 0.0))
 
     def show(self, done: float, what: str) -> None:
         """Writes the line, if it is time for one: share, time left, and what is being done."""
