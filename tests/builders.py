@@ -9,6 +9,7 @@ import sys
 import tempfile
 import zipfile
 from collections.abc import Iterable
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -140,3 +141,36 @@ def packed(folder: Path, path: Path, top: str = "") -> Path:
         for file in sorted(folder.rglob("*")):
             archive.write(file, Path(top) / file.relative_to(folder))
     return path
+
+
+def write_timed_video(path: Path, frames: Iterable[tuple[int, np.ndarray]], code: str = "libx264") -> Path:
+    """The path of a video file with sound, as a phone makes it, of gray frames uint8 (H, W), each with its time in ms."""
+    import av
+
+    with av.open(path, "w") as file:
+        sound = file.add_stream("aac", rate=48_000)
+        video = None
+        for at_ms, gray in frames:
+            if video is None:
+                video = file.add_stream(code, rate=25)
+                video.height, video.width = gray.shape
+                video.pix_fmt, video.codec_context.time_base = "yuv420p", Fraction(1, 1000)
+            frame = av.VideoFrame.from_ndarray(gray, format="gray").reformat(format="yuv420p")
+            frame.pts, frame.time_base = at_ms, Fraction(1, 1000)
+            file.mux(video.encode(frame))
+        assert video is not None, "a video has frames"
+        file.mux(video.encode())
+        silence = av.AudioFrame.from_ndarray(np.zeros((2, 1024), np.float32), format="fltp", layout="stereo")
+        silence.sample_rate, silence.pts = 48_000, 0
+        file.mux(sound.encode(silence))
+        file.mux(sound.encode())
+    return path
+
+
+def pictures(path: Path) -> list[np.ndarray]:
+    """Every frame of a video, uint8 (H, W, 3)."""
+    reader, found = cv2.VideoCapture(str(path)), []
+    while (read := reader.read())[0]:
+        found.append(read[1])
+    reader.release()
+    return found

@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -125,6 +126,7 @@ class _Left(Exception):
 
 def work(connection: Connection, settings: Settings) -> None:
     """Labels what comes over the connection until its other end is closed: the body of such a process."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     from device.recorded.labeller import Labeller
 
     try:
@@ -157,6 +159,7 @@ def _teller(connection: Connection) -> Any:
 @contextmanager
 def _no_interrupt() -> Iterator[None]:
     """Has what is started within take no notice of Ctrl-C, from its first moment on: the one who starts it ends it."""
+    resource_tracker.ensure_running()  # else it is started within, and lets the signal through again
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield

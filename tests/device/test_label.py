@@ -1,0 +1,474 @@
+"""`fer-edge label`: the rows of `run`, for any number of processes, whatever breaks or ends in between."""
+
+from __future__ import annotations
+
+import ast
+import csv
+import json
+import os
+import resource
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from builders import write_timed_video, write_video
+from processes import ROOT, until
+
+from device.config import Settings
+from device.label import label
+from device.output.sinks import Memory
+from device.recorded.files import Recording, Wanted, find
+from device.recorded.labeller import ACTING, Labelled, Labeller, Task
+from device.run import run
+from fer_edge.drawn import face_frame
+from fer_edge.errors import UsageError
+
+CSV = Wanted()
+ENVIRON = {**os.environ, "XDG_CONFIG_HOME": "/nonexistent"}
+
+
+def faces(number: int, from_s: float = 0.0, fps: float = 10.0) -> Iterator[np.ndarray]:
+    return (face_frame(from_s + n / fps) for n in range(number))
+
+
+def both(number: int) -> Iterator[np.ndarray]:
+    """Two faces side by side, one the other's mirror image."""
+    return (np.hstack([half := face_frame(n / 10, 320, 480), half[:, ::-1]]) for n in range(number))
+
+
+def videos(folder: Path) -> Path:
+    """A folder with three videos in it, in two levels."""
+    (folder / "more").mkdir(parents=True)
+    write_video(folder / "a.mp4", faces(20))
+    write_video(folder / "b.avi", faces(14, 3.0), code="MJPG")
+    write_video(folder / "more" / "a.mp4", both(12))
+    return folder
+
+
+def command(*words: str | Path) -> list[str]:
+    return [sys.executable, "-m", "fer_edge", *map(str, words)]
+
+
+def ran(*words: str | Path, **more: Any) -> subprocess.CompletedProcess[str]:
+    """The command `label`, at its end."""
+    return subprocess.run(
+        command("label", *words), capture_output=True, text=True, cwd=ROOT, env=ENVIRON, check=False, **more
+    )
+
+
+def rows_of(path: Path) -> list[dict[str, str]]:
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    """Every file below a folder, hidden ones too."""
+    return {str(p.relative_to(folder)): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
+
+
+def as_read(body: dict[str, Any], labels: list[str]) -> dict[str, str]:
+    """The cells that a reading of `run` should have in a table, less its time."""
+    cells = {name: body[name] for name in ("frame", "track", "score", "label", "steady", "quality")}
+    cells |= dict(zip(("x", "y", "width", "height"), body["xywh"], strict=True))
+    cells |= {f"p_{label}": p for label, p in zip(labels, body["p"], strict=True)}
+    cells |= {"steady_p": max(body["steady_p"]), "why": body.get("why", "")}
+    return {name: str(cell) for name, cell in cells.items()}
+
+
+def assert_equal_to_run(rows: list[dict[str, str]], lines: list[dict[str, Any]]) -> None:
+    """Each row is a reading of that run, at the same place in the video."""
+    header = next(line for line in lines if line["kind"] == "header")
+    readings = [line for line in lines if line["kind"] == "reading"]
+    assert rows and len(rows) == len(readings)
+    start_s = readings[0]["mono_s"] - float(rows[0]["time_s"])
+    for row, body in zip(rows, readings, strict=True):
+        told = dict(row)
+        assert float(told.pop("time_s")) == pytest.approx(body["mono_s"] - start_s, abs=0.002)
+        assert told == as_read(body, header["labels"])
+
+
+@pytest.fixture(scope="module")
+def labeller(bundle_path: Path) -> Labeller:
+    return Labeller(Settings(bundle=bundle_path))
+
+
+def labelled(labeller: Labeller, video: Path, out: Path, wanted: Wanted = CSV) -> Labelled:
+    """What becomes of one video in this process."""
+    out.mkdir(exist_ok=True)
+    return labeller.label(Task(Recording.at(video, video.name), out, out / "fresh", wanted), lambda _: None)
+
+
+def a_scene_with_cuts() -> Iterator[np.ndarray]:
+    yield from faces(25)
+    yield from (np.full((480, 640), 60, np.uint8) for _ in range(10))
+    yield from (np.clip(frame * 0.2, 0, 255).astype(np.uint8) for frame in faces(20, 9.0))
+    yield from both(15)
+
+
+def test_its_rows_are_those_of_run_as_typed(tmp_path: Path) -> None:
+    clip = write_video(tmp_path / "clip.mp4", faces(40))
+    words = ("run", "--camera", clip, "--per-frame", "--json", "--log", tmp_path / "log")
+    environ = {**ENVIRON, "RUNTIME_DIRECTORY": str(tmp_path / "run")}
+    seen = subprocess.run(command(*words), capture_output=True, text=True, cwd=ROOT, env=environ, check=True)
+    done = ran(clip, "--out", tmp_path / "out")
+    assert done.returncode == 0 and done.stdout == f"{tmp_path / 'out' / 'clip.mp4.csv'}\n", done.stderr
+    assert_equal_to_run(rows_of(tmp_path / "out/clip.mp4.csv"), [json.loads(line) for line in seen.stdout.splitlines()])
+
+
+@pytest.mark.parametrize(
+    ("values", "frames"),
+    [
+        ({}, a_scene_with_cuts),
+        ({"max_faces": 1, "detector": "haar"}, lambda: both(20)),
+        ({"max_faces": 1}, lambda: both(20)),
+        ({"region": (0.0, 0.0, 0.5, 1.0), "flip": "horizontal", "smooth_s": 1.0}, lambda: both(20)),
+    ],
+)
+def test_its_rows_are_those_of_run(
+    tmp_path: Path, bundle_path: Path, values: dict[str, Any], frames: Callable[[], Iterator[np.ndarray]]
+) -> None:
+    clip = write_video(tmp_path / "clip.mp4", frames(), fps=12.5)
+    seen = Memory()
+    settings = Settings(str(clip), bundle=bundle_path, log=tmp_path / "log", runtime=tmp_path / "run", **values)
+    assert run(settings, sink=seen) == 0
+    told = labelled(Labeller(settings), clip, tmp_path / "out").told
+    assert told is not None
+    lines = [{"kind": event.kind, "mono_s": event.mono_s, **event.body} for event in seen.events]
+    assert_equal_to_run(rows_of(tmp_path / "out/clip.mp4.csv"), lines)
+    end = lines[-1]
+    assert told["frames"] == end["frames"]["processed"]
+    assert told["frames_without_face"] == end["frames"]["processed"] - end["frames"]["with_face"]
+    assert told["faces_skipped"] == end["faces_skipped"]
+    assert told["rows"]["rows"] == end["readings"]
+
+
+@pytest.mark.parametrize(("form", "more"), [("csv", []), ("parquet", ["--annotate"])])
+def test_the_same_bytes_for_any_number_of_processes(tmp_path: Path, form: str, more: list[str]) -> None:
+    folder = videos(tmp_path / "in")
+    made = []
+    for jobs in (1, 2, 3):
+        out = tmp_path / f"out{jobs}"
+        done = ran(folder, "--out", out, "--jobs", str(jobs), "--format", form, *more)
+        assert done.returncode == 0, done.stderr
+        assert [Path(line).relative_to(out).as_posix() for line in done.stdout.splitlines()] == [
+            f"a.mp4.{form}",
+            f"b.avi.{form}",
+            f"more/a.mp4.{form}",
+        ]
+        made.append(contents(out))
+    ends = [f".{form}", f".{form}.json", *([".labelled.mp4"] if more else [])]
+    assert set(made[0]) == {f"{name}{end}" for name in ("a.mp4", "b.avi", "more/a.mp4") for end in ends}
+    assert made[0] == made[1] == made[2]
+
+
+def test_what_stands_beside_the_rows(tmp_path: Path, labeller: Labeller) -> None:
+    def late() -> Iterator[np.ndarray]:
+        yield from (np.full((480, 640), 90, np.uint8) for _ in range(7))
+        yield from faces(8)
+
+    clip = write_video(tmp_path / "clip.mp4", late())
+    labelled(labeller, clip, tmp_path / "out")
+    told = json.loads((tmp_path / "out/clip.mp4.csv.json").read_text())
+    assert (told["frames"], told["frames_without_face"], told["seconds"], told["whole"]) == (15, 7, 1.5, True)
+    assert told["source"] == {"name": "clip.mp4", "bytes": clip.stat().st_size, "mtime_ns": clip.stat().st_mtime_ns}
+    assert told["video"] == {"width_px": 640, "height_px": 480, "fps": 10.0, "frames_told": 15}
+    assert set(told["made_by"]) == {
+        *("software", "bundle", "labels", "preprocess", "detector", "runtime", "settings", "versions")
+    }
+    rows = (tmp_path / "out/clip.mp4.csv").read_text()
+    assert told["rows"]["columns"] == rows.splitlines()[0].split(",") and told["rows"]["rows"] == 8
+    assert told["rows"]["bytes"] == len(rows) and "\r" not in rows
+
+
+def test_every_setting_that_acts_is_one_that_is_compared() -> None:
+    """By the source of what labels: each `settings.NAME` in it."""
+    files = [
+        *(ROOT / "device/vision").glob("*.py"),
+        ROOT / "device/camera/framing.py",
+        ROOT / "device/recorded/labeller.py",
+    ]
+    used = {
+        node.attr
+        for file in files
+        if file.name != "pace.py"  # of live frames that are left out
+        for node in ast.walk(ast.parse(file.read_text()))
+        if isinstance(node, ast.Attribute) and ast.unparse(node.value).endswith("settings")
+    }
+    assert used - {"bundle", "detector", "stuck_s"} == set(ACTING)  # the two are compared by what they turned out to be
+
+
+def test_times_are_those_of_the_container(tmp_path: Path, labeller: Labeller) -> None:
+    times_ms = [0, 40, 80, 200, 240, 900, 940, 980, 2000, 2033, 2066]
+    for name in ("phone.mp4", "phone.mkv"):
+        clip = write_timed_video(tmp_path / name, ((ms, face_frame(ms / 1000)) for ms in times_ms))
+        told = labelled(labeller, clip, tmp_path / "out").told
+        rows = rows_of(tmp_path / f"out/{name}.csv")
+        assert told is not None and told["whole"]
+        assert [float(row["time_s"]) for row in rows] == [ms / 1000 for ms in times_ms]
+        assert [int(row["frame"]) for row in rows] == list(range(len(times_ms)))
+
+
+def test_parquet_holds_the_same_and_says_what_it_is(tmp_path: Path, labeller: Labeller) -> None:
+    import pyarrow.parquet as pq
+
+    clip = write_video(tmp_path / "clip.mp4", both(10))
+    for form in ("csv", "parquet"):
+        labelled(labeller, clip, tmp_path / "out", Wanted(form))
+    found = pq.read_table(tmp_path / "out/clip.mp4.parquet")
+    texts = [{name: "" if cell is None else str(cell) for name, cell in row.items()} for row in found.to_pylist()]
+    assert texts == rows_of(tmp_path / "out/clip.mp4.csv")
+    kinds = {str(field.type) for field in found.schema}
+    assert kinds == {"int64", "double", "string"}
+    told = json.loads(pq.read_metadata(tmp_path / "out/clip.mp4.parquet").metadata[b"fer-edge"])
+    beside = json.loads((tmp_path / "out/clip.mp4.parquet.json").read_text())
+    assert {name: beside[name] for name in ("made_by", "source", "video", "frames", "seconds")} == {
+        name: told[name] for name in ("made_by", "source", "video", "frames", "seconds")
+    }
+
+
+# What happens between two calls, and whether the file is read again.
+def nothing(clip: Path, out: Path) -> None:
+    pass
+
+
+def touched(clip: Path, out: Path) -> None:
+    os.utime(clip, ns=(0, clip.stat().st_mtime_ns + 1_000_000))
+
+
+def longer(clip: Path, out: Path) -> None:
+    write_video(clip, faces(6))
+
+
+def no_rows(clip: Path, out: Path) -> None:
+    (out / "clip.mp4.csv").unlink()
+
+
+def torn_rows(clip: Path, out: Path) -> None:
+    os.truncate(out / "clip.mp4.csv", 100)
+
+
+def no_sidecar(clip: Path, out: Path) -> None:
+    (out / "clip.mp4.csv.json").unlink()
+
+
+def torn_sidecar(clip: Path, out: Path) -> None:
+    os.truncate(out / "clip.mp4.csv.json", 100)
+
+
+@pytest.mark.parametrize(
+    ("between", "values", "wanted", "again"),
+    [
+        (nothing, {}, Wanted(), False),
+        (nothing, {"budget_bytes": 1 << 20, "health_s": 3.0}, Wanted(), False),
+        (nothing, {"smooth_s": 0.5}, Wanted(), True),
+        (nothing, {"region": (0, 0, 0.9, 1.0)}, Wanted(), True),
+        (nothing, {"detector": "haar"}, Wanted(), True),
+        (nothing, {"bundle": Path("nano")}, Wanted(), True),
+        (nothing, {}, Wanted(annotate=True), True),
+        (nothing, {}, Wanted("parquet"), True),
+        (touched, {}, Wanted(), True),
+        (longer, {}, Wanted(), True),
+        (no_rows, {}, Wanted(), True),
+        (torn_rows, {}, Wanted(), True),
+        (no_sidecar, {}, Wanted(), True),
+        (torn_sidecar, {}, Wanted(), True),
+    ],
+)
+def test_what_is_done_is_not_done_again(
+    tmp_path: Path,
+    bundle_path: Path,
+    between: Callable[[Path, Path], None],
+    values: dict[str, Any],
+    wanted: Wanted,
+    again: bool,
+) -> None:
+    clip, out = write_video(tmp_path / "clip.mp4", faces(4)), tmp_path / "out"
+    (first,) = label([clip], out, Settings(bundle=bundle_path))
+    before = contents(out)
+    between(clip, out)
+    (second,) = label([clip], out, Settings(**{"bundle": bundle_path, **values}), wanted)
+    assert first.state == "labelled" and second.state == ("labelled" if again else "was labelled")
+    if again:
+        (third,) = label([clip], out, Settings(**{"bundle": bundle_path, **values}), wanted)
+        assert third.state == "was labelled" and third.told == second.told
+    else:
+        assert contents(out) == before
+
+
+def test_broken_files_are_named_and_the_others_done(tmp_path: Path) -> None:
+    folder = videos(tmp_path / "in")
+    whole = (folder / "a.mp4").read_bytes()
+    (folder / "cut.mp4").write_bytes(whole[: len(whole) // 2])
+    (folder / "empty.mov").touch()
+    (folder / "text.mkv").write_text("this is no video\n" * 100)
+    done = ran(folder, "--out", tmp_path / "out", "--json", "--jobs", "2")
+    assert done.returncode == 2 and "Traceback" not in done.stderr
+    lines = [json.loads(line) for line in done.stdout.splitlines()]
+    states = {Path(line["source"]).name: line["state"] for line in lines}
+    assert states == {"a.mp4": "labelled", "b.avi": "labelled"} | dict.fromkeys(
+        ("cut.mp4", "empty.mov", "text.mkv"), "failed"
+    )
+    for name in ("cut.mp4", "empty.mov", "text.mkv"):
+        assert f"{name} is passed over: " in done.stderr
+        assert not (tmp_path / f"out/{name}.csv").exists()
+    assert "3 of 6 could not be read to the end" in done.stderr
+    assert len(rows_of(tmp_path / "out/more/a.mp4.csv")) == 24
+
+
+def test_a_file_that_ends_before_its_end_is_named(tmp_path: Path, labeller: Labeller) -> None:
+    """A download that stopped: its rows are there, and it is told that they are not all."""
+    whole = write_video(tmp_path / "whole.mkv", faces(30), code="MJPG").read_bytes()
+    (tmp_path / "part.mkv").write_bytes(whole[: len(whole) // 2])
+    told = []
+    results = label([tmp_path / "part.mkv"], tmp_path / "out", labeller.settings, tell=told.append)
+    assert told == results and "its container tells of 30" in results[0].problem
+    assert 5 < len(rows_of(results[0].rows)) < 25
+    (again,) = label([tmp_path / "part.mkv"], tmp_path / "out", labeller.settings)
+    assert again.state == "was labelled" and again.problem == results[0].problem
+
+
+def test_a_file_that_is_still_written_is_not_taken_for_whole(tmp_path: Path, labeller: Labeller) -> None:
+    clip, out = write_video(tmp_path / "clip.mkv", faces(4), code="MJPG"), tmp_path / "out"
+    out.mkdir()
+    task = Task(Recording.at(clip, clip.name), out, out / "fresh", Wanted())
+    done = labeller.label(task, lambda _: touched(clip, out))
+    assert done.told is None and "written to while it was read" in done.problem
+    assert contents(out) == {} and not task.fresh.exists()
+
+
+def test_a_decoder_that_crashes_takes_only_its_file_along(tmp_path: Path) -> None:
+    """The process that reads a file is killed as a fault in a decoder would; the files after it are done by another."""
+    folder = tmp_path / "in"
+    folder.mkdir()
+    write_video(folder / "a.mp4", faces(400))
+    write_video(folder / "b.mp4", faces(4))
+    with started(folder, tmp_path / "out") as process:
+        until(process, lambda: any((tmp_path / "out").glob(".label-*/0/a.mp4.csv")))
+        (child,) = workers_of(process.pid)
+        os.kill(child, signal.SIGSEGV)
+        _, err = process.communicate(timeout=60)
+    assert process.returncode == 2 and "a.mp4 is passed over" in err and "SIGSEGV" in err
+    assert set(contents(tmp_path / "out")) == {"b.mp4.csv", "b.mp4.csv.json"}
+
+
+def started(*words: str | Path) -> subprocess.Popen[str]:
+    """The command `label` with its results in the last of the words, as the leader of a group of processes of its own."""
+    *paths, out = words
+    return subprocess.Popen(
+        command("label", *paths, "--out", out),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=ROOT,
+        env=ENVIRON,
+        start_new_session=True,
+    )
+
+
+def workers_of(parent: int) -> list[int]:
+    """The processes that it started to read with."""
+    tasks = Path(f"/proc/{parent}/task/{parent}/children").read_text().split()
+    return [int(pid) for pid in tasks if b"spawn_main" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+
+
+def is_there(pid: int) -> bool:
+    try:
+        return "Z" not in Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        return False
+
+
+@pytest.mark.parametrize(
+    ("how", "code"), [("Ctrl-C", 130), (signal.SIGTERM, -signal.SIGTERM), (signal.SIGKILL, -signal.SIGKILL)]
+)
+def test_what_was_stopped_leaves_nothing_half_written_and_goes_on(
+    tmp_path: Path, how: str | signal.Signals, code: int
+) -> None:
+    folder, out = tmp_path / "in", tmp_path / "out"
+    folder.mkdir()
+    write_video(folder / "a.mp4", faces(4))
+    write_video(folder / "b.mp4", faces(400))
+    write_video(folder / "c.mp4", faces(400))
+    with started(folder, "--jobs", "2", out) as process:
+        until(process, lambda: len(list(out.glob(".label-*/*/*.csv"))) == 2 and (out / "a.mp4.csv.json").exists())
+        children = workers_of(process.pid)
+        assert len(children) == 2
+        if isinstance(how, str):
+            os.killpg(process.pid, signal.SIGINT)  # as a terminal does
+        else:
+            process.send_signal(how)
+        _, err = process.communicate(timeout=30)
+    assert process.returncode == code and "Traceback" not in err, err
+    end = time.monotonic() + 10
+    while any(map(is_there, children)):
+        assert time.monotonic() < end, "a process that reads outlived the one that started it"
+        time.sleep(0.01)
+    assert set(contents(out)) == {"a.mp4.csv", "a.mp4.csv.json"}
+    assert isinstance(how, signal.Signals) or not list(out.glob(".label-*"))
+    os.truncate(write_video(folder / "b.mp4", faces(5)), (folder / "b.mp4").stat().st_size)
+    write_video(folder / "c.mp4", faces(5))
+    again = ran(folder, "--out", out)
+    assert again.returncode == 0 and "1 of 3 were labelled before" in again.stderr
+    assert len(contents(out)) == 6 and not list(out.glob(".label-*"))
+
+
+@pytest.mark.parametrize("annotate", [False, True])
+def test_a_full_disk_is_a_sentence_and_leaves_nothing(tmp_path: Path, annotate: bool) -> None:
+    """A limit on the size of files stands for it: what does not fit is refused in the same call."""
+    clip = write_video(tmp_path / "clip.mp4", faces(30))
+    limit = 20_000 if annotate else 1500
+
+    def full() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+
+    done = ran(clip, "--out", tmp_path / "out", *(["--annotate"] if annotate else []), preexec_fn=full)
+    assert done.returncode == 2 and "Traceback" not in done.stderr
+    assert ("is the disk full?" if annotate else "cannot be written: File too large") in done.stderr
+    assert contents(tmp_path / "out") == {} and not list((tmp_path / "out").iterdir())
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["{}/missing.mp4", "--out", "{}/out"], "cannot be read: No such file"),
+        (["{}/nothing", "--out", "{}/out"], "holds no video"),
+        (["{}/clip.mp4", "--out", "{}/clip.mp4"], "cannot be written to: File exists"),
+        (["{}/clip.mp4", "{}/other/clip.mp4", "--out", "{}/out"], "would have the same name"),
+        (["{}/clip.mp4", "--out", "{}/out", "--jobs", "0"], "--jobs must be 1 or more"),
+        (["{}/clip.mp4", "--out", "{}/out", "--show-faces"], "about the pictures of --annotate"),
+        (["{}/clip.mp4", "--out", "{}/out", "--detector", "none"], "there is no detector “none”"),
+        (["{}/clip.mp4", "--out", "{}/out", "--bundle", "{}"], "is no bundle"),
+    ],
+)
+def test_what_makes_no_sense_is_a_sentence(tmp_path: Path, words: list[str], said: str) -> None:
+    for folder in ("nothing", "other"):
+        (tmp_path / folder).mkdir()
+    for clip in (tmp_path / "clip.mp4", tmp_path / "other" / "clip.mp4"):
+        write_video(clip, faces(2))
+    done = ran(*(word.format(tmp_path) for word in words))
+    assert done.returncode == 2 and said in done.stderr and "Traceback" not in done.stderr
+    assert done.stdout == "" and not contents(tmp_path / "out")
+
+
+def test_parquet_without_its_library_names_the_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pyarrow", None)  # what Python takes for not installed
+    clip = write_video(tmp_path / "clip.mp4", faces(2))
+    with pytest.raises(UsageError, match=r"pip install 'fer-edge\[parquet\]'"):
+        label([clip], tmp_path / "out", Settings(), Wanted("parquet"))
+    assert not (tmp_path / "out").exists()
+
+
+def test_which_files_a_folder_stands_for(tmp_path: Path) -> None:
+    names = ("b.mp4", "A.MP4", "b.mkv", "deep/er/c.webm", "odd.name")
+    others = (".hidden.mp4", "notes.txt", "b.mp4.labelled.mp4", "b.mp4.csv")
+    for name in (*names, *others):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    found = find([tmp_path, tmp_path / "odd.name", tmp_path / "b.mp4", tmp_path / "deep/../b.mkv"])
+    assert [recording.name for recording in found] == ["A.MP4", "b.mkv", "b.mp4", "deep/er/c.webm", "odd.name"]
