@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import csv
+import io
 import json
 import os
 import resource
@@ -18,6 +19,7 @@ from typing import Any
 import numpy as np
 import pytest
 from builders import write_timed_video, write_video
+from fakes import FakeClock
 from processes import ROOT, until
 
 from device.config import Settings
@@ -25,6 +27,8 @@ from device.label import label
 from device.output.sinks import Memory
 from device.recorded.files import Recording, Wanted, find
 from device.recorded.labeller import ACTING, Labelled, Labeller, Task
+from device.recorded.progress import Progress
+from device.recorded.rows import ParquetTable
 from device.run import run
 from fer_edge.drawn import face_frame
 from fer_edge.errors import UsageError
@@ -472,3 +476,75 @@ def test_which_files_a_folder_stands_for(tmp_path: Path) -> None:
         (tmp_path / name).touch()
     found = find([tmp_path, tmp_path / "odd.name", tmp_path / "b.mp4", tmp_path / "deep/../b.mkv"])
     assert [recording.name for recording in found] == ["A.MP4", "b.mkv", "b.mp4", "deep/er/c.webm", "odd.name"]
+
+
+def test_memory_does_not_grow_with_a_recording(tmp_path: Path, bundle_path: Path) -> None:
+    """Ten times the frames, 300 kB each, with pictures too, and less than a tenth of them more memory."""
+    write_video(tmp_path / "short.mp4", faces(30))
+    write_video(tmp_path / "long.mp4", faces(300))
+    script = f"""
+import resource
+from pathlib import Path
+from device.config import Settings
+from device.recorded.files import Recording, Wanted
+from device.recorded.labeller import Labeller, Task
+labeller, out = Labeller(Settings(bundle=Path({str(bundle_path)!r}))), Path({str(tmp_path)!r})
+for name in ("short.mp4", "long.mp4"):
+    task = Task(Recording.at(out / name, name), out, out / "fresh", Wanted("parquet", annotate=True))
+    print(labeller.label(task, lambda _: None).told["frames"], resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+"""
+    told = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    (short, short_kb), (long, long_kb) = (map(int, line.split()) for line in told.splitlines())
+    assert (short, long) == (30, 300)
+    assert long_kb - short_kb < 0.1 * (long - short) * 640 * 480 / 1000
+
+
+def test_parquet_is_written_in_parts(tmp_path: Path) -> None:
+    import pyarrow.parquet as pq
+
+    cells: list[Any] = [0, 0.0, 1, 2, 3, 4, 5, 0.9, "a", 0.6, 0.4, "a", 0.7, None, 1.0]
+    with ParquetTable(tmp_path / "rows.parquet", ("a", "b")) as table:
+        for number in range(40_000):
+            table.add([number, *cells[1:]])
+    found = pq.ParquetFile(tmp_path / "rows.parquet")
+    assert found.num_row_groups == 3 and found.metadata.num_rows == 40_000
+    assert found.read(["frame"])["frame"].to_pylist() == list(range(40_000))
+
+
+class Screen(io.StringIO):
+    """A stream that says whether it is a terminal."""
+
+    def __init__(self, is_terminal: bool) -> None:
+        super().__init__()
+        self.is_terminal = is_terminal
+
+    def isatty(self) -> bool:
+        return self.is_terminal
+
+
+def test_the_time_left(tmp_path: Path) -> None:
+    clock, screen = FakeClock(), Screen(is_terminal=True)
+    progress = Progress(screen, clock)
+    progress.begin(1000)
+    for done in range(0, 300, 10):  # half a second each
+        clock.sleep(0.5)
+        progress.show(done, "b.mp4")
+    lines = screen.getvalue().split("\r\x1b[K")[1:]
+    assert lines[0] == "0%, time left not known yet, b.mp4"
+    assert lines[-1] == "29%, 0:37 left, b.mp4"  # 710 at 290 in 15 s
+    progress.say("a.mp4 is passed over")
+    assert screen.getvalue().endswith("\r\x1b[Kfer-edge: a.mp4 is passed over\n")
+    clock.sleep(0.4)
+    progress.show(300, "b.mp4")
+    assert screen.getvalue().endswith("passed over\n"), "not yet time for another"
+
+
+def test_a_log_gets_a_line_a_minute(tmp_path: Path) -> None:
+    clock, log = FakeClock(), Screen(is_terminal=False)
+    progress = Progress(log, clock)
+    progress.begin(10_000)
+    for done in range(1, 601):
+        clock.sleep(1.0)
+        progress.show(done, "b.mp4")
+    lines = log.getvalue().splitlines()
+    assert len(lines) == 10 and lines[-1] == "6%, 2:36:40 left, b.mp4" and "\x1b" not in log.getvalue()

@@ -62,6 +62,8 @@ def test_what_it_promises_of_pictures_and_the_network_holds_in_the_code() -> Non
             name = node.attr if isinstance(node, ast.Attribute) else node.id if isinstance(node, ast.Name) else ""
             asked = [alias.name for alias in node.names] if isinstance(node, ast.Import | ast.ImportFrom) else []
             asked += [str(node.module)] if isinstance(node, ast.ImportFrom) else []
+            if (file.name, name) == ("annotate.py", "VideoWriter"):
+                continue  # of no run: `fer-edge label --annotate` says itself what it stores
             if name in banned or modules.intersection(asked) or banned.intersection(asked):
                 found.append(f"{file.relative_to(ROOM)}:{getattr(node, 'lineno', 0)}")
     assert found == []

@@ -1,0 +1,188 @@
+"""The one writer of pictures: only when it is asked to, and with no face in them that anything found."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+from builders import pictures, write_timed_video, write_video
+from processes import ROOT
+
+from device.config import Settings
+from device.recorded.annotate import BLOCKS, Annotated, pixelate
+from device.recorded.files import Recording, Wanted
+from device.recorded.labeller import Labeller, Task
+from device.vision.frames import Frame
+from device.vision.search import Searched
+from fer_edge.drawn import face_box, face_frame
+from fer_edge.faces import Face
+
+ALL, HIDDEN, SHOWN = Wanted(), Wanted(annotate=True), Wanted(annotate=True, show_faces=True)
+Box = tuple[int, int, int, int]
+
+
+def labelled(settings: Settings, clip: Path, out: Path, wanted: Wanted) -> dict[str, Any]:
+    """What is told of one video that was labelled in this process."""
+    out.mkdir()
+    task = Task(Recording.at(clip, clip.name), out, out / "fresh", wanted)
+    told = Labeller(settings).label(task, lambda _: None).told
+    assert told is not None
+    return told
+
+
+def detail(gray: np.ndarray, box: Box) -> np.ndarray:
+    """What of the inner part of a face is more than the means of BLOCKS by BLOCKS parts of it."""
+    x, y, width, height = box
+    part = gray[y + height // 8 : y + height - height // 8, x + width // 8 : x + width - width // 8].astype(np.float32)
+    means = cv2.resize(part, (BLOCKS, BLOCKS), interpolation=cv2.INTER_AREA)
+    return part - cv2.resize(means, part.shape[::-1], interpolation=cv2.INTER_LINEAR)
+
+
+def kept(before: np.ndarray, after: np.ndarray, box: Box) -> float:
+    """How much of a face's detail, as a share of it, can be had from the picture: its regression on what is there."""
+    was, now = detail(before, box).ravel(), detail(after, box).ravel()
+    return float(was @ now / (was @ was))
+
+
+def both(number: int) -> np.ndarray:
+    half = face_frame(number / 10, 320, 480)
+    return np.hstack([half, half[:, ::-1]])
+
+
+def boxes(number: int) -> list[Box]:
+    """Where the two faces of `both` are."""
+    x, y, width, height = face_box(number / 10, 320, 480)
+    return [(x, y, width, height), (640 - x - width, y, width, height)]
+
+
+@pytest.mark.parametrize("values", [{}, {"max_faces": 1}, {"max_faces": 1, "search_s": 9.0}, {"detector": "haar"}])
+def test_every_face_that_is_found_is_pixelated_read_or_not(
+    tmp_path: Path, bundle_path: Path, values: dict[str, Any]
+) -> None:
+    clip = write_video(tmp_path / "clip.mp4", (both(n) for n in range(30)))
+    settings = Settings(bundle=bundle_path, **values)
+    told = labelled(settings, clip, tmp_path / "out", HIDDEN)
+    assert (told["faces_skipped"] > 0) == ("max_faces" in values) and told["annotated"]["faces"] == "pixelated"
+    before, after = pictures(clip), pictures(tmp_path / "out/clip.mp4.labelled.mp4")
+    assert len(after) == 30
+    for number in range(30):
+        for box in boxes(number):
+            share = kept(before[number][:, :, 0], cv2.cvtColor(after[number], cv2.COLOR_BGR2GRAY), box)
+            assert abs(share) < 0.2, f"frame {number}, {box}"
+
+
+def test_faces_are_shown_when_that_is_asked_for(tmp_path: Path, bundle_path: Path) -> None:
+    """And the measure of the test above sees them."""
+    clip = write_video(tmp_path / "clip.mp4", (both(n) for n in range(6)))
+    told = labelled(Settings(bundle=bundle_path), clip, tmp_path / "out", SHOWN)
+    assert told["annotated"]["faces"] == "shown"
+    before, after = pictures(clip), pictures(tmp_path / "out/clip.mp4.labelled.mp4")
+    for number in range(6):
+        gray = cv2.cvtColor(after[number], cv2.COLOR_BGR2GRAY)
+        assert all(kept(before[number][:, :, 0], gray, box) > 0.8 for box in boxes(number))
+        assert np.ptp(after[number].astype(int), axis=2).max() > 60, "boxes are in colour"
+
+
+def test_rows_are_the_same_with_and_without_pictures(tmp_path: Path, bundle_path: Path) -> None:
+    clip = write_video(tmp_path / "clip.mp4", (both(n) for n in range(12)))
+    settings = Settings(bundle=bundle_path, max_faces=1)
+    for name, wanted in (("all", ALL), ("hidden", HIDDEN), ("shown", SHOWN)):
+        labelled(settings, clip, tmp_path / name, wanted)
+    rows = [(tmp_path / name / "clip.mp4.csv").read_bytes() for name in ("all", "hidden", "shown")]
+    assert rows[0] == rows[1] == rows[2]
+
+
+def test_nothing_but_rows_is_written_unless_it_is_asked_for(tmp_path: Path) -> None:
+    """By the command as typed, with every place that a program may write to in one folder."""
+    clip = write_video(tmp_path / "clip.mp4", (both(n) for n in range(6)))
+    home = tmp_path / "home"
+    (home / "tmp").mkdir(parents=True)
+    kept_data = Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share")  # the detector's files
+    environ = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), "HOME": str(home), "TMPDIR": str(home / "tmp")}
+    environ |= {"XDG_DATA_HOME": str(kept_data), "PYTHONDONTWRITEBYTECODE": "1"}
+    command = [sys.executable, "-m", "fer_edge", "label", str(clip), "--out", "out", "--jobs", "2"]
+    subprocess.run(command, cwd=home, env=environ, check=True, capture_output=True)
+    written = [path.relative_to(home).as_posix() for path in sorted(home.rglob("*"))]
+    assert written == ["out", "out/clip.mp4.csv", "out/clip.mp4.csv.json", "tmp"]
+    for path in (home / "out").iterdir():
+        assert path.read_bytes().decode("ascii").isprintable() or path.read_text().isascii()
+
+
+class Blinking:
+    """A detector that finds the face only in some of the frames it is shown, counted from 0."""
+
+    name = "blinking"
+
+    def __init__(self, face: Face, sees: Callable[[int], bool]) -> None:
+        self.face, self.sees, self.shown = face, sees, 0
+
+    def detect(self, gray: np.ndarray) -> list[Face]:  # noqa: ARG002 - it looks at no picture
+        self.shown += 1
+        return [self.face] if self.sees(self.shown - 1) else []
+
+
+def textured(shape: tuple[int, int], seed: int = 0) -> np.ndarray:
+    """A picture uint8 (H, W) whose every part has detail that a codec keeps."""
+    noise = np.random.default_rng(seed).normal(0, 1, shape).astype(np.float32)
+    smooth = cv2.GaussianBlur(noise, (0, 0), 4)
+    return np.clip(128 + smooth / smooth.std() * 45, 0, 255).astype(np.uint8)
+
+
+def test_a_face_missed_in_some_frames_is_pixelated_there_too(tmp_path: Path) -> None:
+    """Eight frames before it is found first, between two, and eight after; what nothing found near is as it was."""
+    gray, box = textured((240, 320)), (100, 60, 80, 80)
+    detector = Blinking(Face(box, 0.9), lambda n: n in (12, 13, 15, 16, 23))
+    with Annotated(tmp_path / "out.mp4", detector, 10.0, show_faces=False) as annotated:
+        for n in range(36):
+            annotated.add(Frame(n, n * 100_000_000, gray), n / 10, (), Searched())
+    hidden = [kept(gray, picture[:, :, 0], box) < 0.1 for picture in pictures(tmp_path / "out.mp4")]
+    assert hidden == [4 <= n <= 31 for n in range(36)]
+
+
+@pytest.mark.parametrize("at", [(0, 0, 60), (-20, -30, 80), (290, 200, 70), (10, 10, 3), (500, 10, 50), (-40, 0, 300)])
+def test_what_is_pixelated_is_means_and_nothing_else_is_touched(at: tuple[int, int, int]) -> None:
+    gray = textured((240, 320))
+    after = gray.copy()
+    pixelate(after, at)
+    left, top, size = at
+    inside = np.zeros(gray.shape, bool)
+    inside[max(0, top) : max(0, top + size), max(0, left) : max(0, left + size)] = True
+    margin = int(size * 0.3) + 2
+    near = np.zeros(gray.shape, bool)
+    near[max(0, top - margin) : max(0, top + size + margin), max(0, left - margin) : max(0, left + size + margin)] = (
+        True
+    )
+    assert np.array_equal(after[~near], gray[~near])
+    # as many grays as there are parts, of a quarter of the side each, and one more each way for what is cut off
+    assert len(np.unique(after[inside])) <= 49 and (not inside.any() or size < 8 or inside.sum() > 200)
+    if size > 20 and inside.any():
+        assert np.abs(after[inside].astype(int) - gray[inside]).mean() > 10
+
+
+def test_a_copy_goes_with_the_recordings_time_and_has_no_sound(tmp_path: Path, bundle_path: Path) -> None:
+    import av
+
+    times_ms = [0, 40, 80, 200, 240, 900, 940, 980, 2000, 2040]
+    clip = write_timed_video(tmp_path / "phone.mkv", ((ms, face_frame(ms / 1000)) for ms in times_ms))
+    labelled(Settings(bundle=bundle_path), clip, tmp_path / "out", HIDDEN)
+    with av.open(clip) as was, av.open(tmp_path / "out/phone.mkv.labelled.mp4") as now:
+        assert len(was.streams.audio) == 1 and len(now.streams.audio) == 0
+        shown_s = [float(frame.time) for frame in now.decode(video=0)]
+    assert shown_s == pytest.approx([n / 25 for n in range(52)]), "as often as the time until the next one takes"
+
+
+@pytest.mark.parametrize(("width", "height", "fps"), [(321, 241, 29.97), (64, 48, 0.0), (33, 47, 1000.0)])
+def test_odd_sizes_and_rates(tmp_path: Path, width: int, height: int, fps: float) -> None:
+    with Annotated(tmp_path / "out.mp4", Blinking(Face((0, 0, 9, 9), 1.0), bool), fps, False) as annotated:
+        for n in range(5):
+            annotated.add(Frame(n, n * 40_000_000, textured((height, width))), n / 30, (), Searched())
+        annotated.add(Frame(5, 200_000_000, textured((2 * height, width))), 0.2, (), Searched())  # another size
+    found = pictures(tmp_path / "out.mp4")
+    assert len(found) >= 6 and found[0].shape == (height & ~1, width & ~1, 3)
