@@ -1,10 +1,10 @@
-"""What `fer-edge run --explain-privacy` prints: what these settings store, where, for how long, and what never is."""
+"""What `fer-edge run --explain-privacy` and that of `label` print: what is stored, where, for how long, and what never is."""
 
 from __future__ import annotations
 
 import os
 import textwrap
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from device.address import Address
@@ -26,9 +26,39 @@ def explain(settings: Settings, environ: Mapping[str, str] = os.environ) -> str:
         ("To stop it", _to_stop(settings)),
         ("What a label is", _LABEL),
     ]
+    return _text(sections)
+
+
+def explain_label(out: Path, form: str, annotate: bool, show_faces: bool) -> str:
+    """The same of `fer-edge label`, with what it is told there: what it makes of recordings that are there already."""
+    stored = [
+        f"in {out}, as {form}: a row for each face of each frame, with its time, place, expression and probabilities",
+        "beside each: the recording's file name, size and time, what it was read with, and counts of frames",
+    ]
+    never = _NEVER
+    if annotate:
+        never = _NEVER[1:]
+        hidden = "faces as they are" if show_faces else "each face that was found pixelated; one that was not is seen"
+        stored += [
+            f"beside each: a copy of its pictures, in gray, without sound, {hidden}; whoever knows a person may know them "
+            "by what is left"
+        ]
+    sections = [
+        ("Looked at", ["every frame of the recordings that are named, in gray; they stay as they are"]),
+        ("Stored", stored),
+        ("For how long", ["until you remove it"]),
+        ("Sent", [_NOTHING_SENT]),
+        ("Never stored, never sent", never),
+        ("What a label is", _LABEL),
+    ]
+    return _text(sections)
+
+
+def _text(sections: Sequence[tuple[str, Sequence[str]]]) -> str:
     return "\n\n".join("\n".join([title, *map(_wrapped, lines)]) for title, lines in sections)
 
 
+_NOTHING_SENT = "nothing, to nobody: no network socket is opened"
 _INNER = "    "
 _NEVER = [
     "a picture, a part of one, or anything a picture could be made from: pixels live in memory until the next frame",
@@ -90,7 +120,7 @@ def _sent(settings: Settings) -> list[str]:
     if settings.metrics is not None:
         at = Address.parse(settings.metrics)
         lines.append(f"to whoever asks at {at}, which has no password and no encryption: {_COUNTS}")
-    return [*lines, "nothing else, to nobody"] if lines else ["nothing, to nobody: no network socket is opened"]
+    return [*lines, "nothing else, to nobody"] if lines else [_NOTHING_SENT]
 
 
 def _to_stop(settings: Settings) -> list[str]:

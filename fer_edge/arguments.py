@@ -98,6 +98,7 @@ def label(parser: argparse.ArgumentParser, region: Callable[[str], tuple[float, 
     )
     parser.add_argument("--show-faces", action="store_true", help="with --annotate: leave the faces as they are")
     parser.add_argument("--json", action="store_true", dest="as_json", help="a line of JSON for each video")
+    parser.add_argument("--explain-privacy", action="store_true", help="say what this would store and send, and stop")
     parser.add_argument(
         "--config", type=Path, metavar="FILE", help="settings (TOML); `fer-edge config show` lists them"
     )

@@ -25,7 +25,8 @@ def main(argv: list[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="fer-edge",
-        description="Logs displayed facial expressions from a camera with an int8 model. Stores and sends no picture.",
+        description="Logs displayed facial expressions from a camera with an int8 model.\nStores no picture, but where "
+        "`label --annotate` is asked to make one of a recording; sends none.",
         epilog="exit codes:\n" + "\n".join(f"  {code:<4} {meaning}" for code, meaning in EXIT_CODES.items()),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

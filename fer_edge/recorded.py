@@ -35,6 +35,11 @@ def _label(args: argparse.Namespace) -> int:
 
     if args.show_faces and not args.annotate:
         raise UsageError("--show-faces is about the pictures of --annotate; give both")
+    if args.explain_privacy:
+        from device.privacy import explain_label
+
+        print(explain_label(args.out, args.form, args.annotate, args.show_faces))
+        return EXIT_DONE
     settings = load(vars(args), args.config).settings
 
     def tell(result: Result) -> None:

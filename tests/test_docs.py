@@ -14,6 +14,7 @@ README = (ROOT / "README.md").read_text()
 DOCUMENTED = README + "".join((ROOT / room / "README.md").read_text() for room in ("convert", "device"))
 COMMANDS = [
     "run",
+    "label",
     "predict",
     "verify",
     "bench",

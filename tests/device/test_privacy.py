@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from device.config import Settings
-from device.privacy import explain
+from device.privacy import explain, explain_label
 from fer_edge.events import KINDS
 
 ROOM = Path(__file__).parents[2] / "device"
@@ -71,3 +71,17 @@ def test_what_it_promises_of_pictures_and_the_network_holds_in_the_code() -> Non
 
 def test_it_can_be_read_on_a_narrow_terminal() -> None:
     assert max(map(len, explain(Settings(), {"STATE_DIRECTORY": "/var/lib/fer-edge"}).splitlines())) <= 110
+
+
+@pytest.mark.parametrize(
+    ("annotate", "show_faces", "words", "absent"),
+    [
+        (False, False, ["in /srv/out, as csv", "a picture, a part of one"], ["copy of its pictures"]),
+        (True, False, ["a copy of its pictures", "found pixelated; one that was not is seen"], ["a picture, a part"]),
+        (True, True, ["a copy of its pictures", "faces as they are"], ["a picture, a part of one", "pixelated"]),
+    ],
+)
+def test_what_is_said_of_recordings(annotate: bool, show_faces: bool, words: list[str], absent: list[str]) -> None:
+    text = " ".join(explain_label(Path("/srv/out"), "csv", annotate, show_faces).split())
+    assert [word for word in [*words, "no network socket", "sound"] if word not in text] == []
+    assert [word for word in absent if word in text] == []
