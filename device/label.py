@@ -53,20 +53,20 @@ def label(
     wanted: Wanted = Wanted(),  # noqa: B008 - it cannot change
     jobs: int = 1,
     tell: Callable[[Result], None] = lambda _: None,
-    stream: TextIO = sys.stderr,
+    stream: TextIO | None = None,
     clock: Clock | None = None,
 ) -> list[Result]:
     """What became of each recording that `paths` name, in their order; its results are in `out`.
 
     `jobs` recordings are read at a time. `tell` gets each result as soon as those before it were told; progress goes to
-    `stream`. Raises UsageError when there is nothing to read or no way to write, BundleRefused for a bundle; a recording
+    `stream`, stderr when None. Raises UsageError when there is nothing to read or no way to write, BundleRefused for a bundle; a recording
     that cannot be read is a result like others. What was interrupted, by whatever, is made anew by the next call.
     """
     if jobs < 1:
         raise UsageError(f"--jobs must be 1 or more, not {jobs}")
     require(wanted.form)
     recordings = find(paths)
-    progress = Progress(stream, clock or SystemClock())
+    progress = Progress(stream or sys.stderr, clock or SystemClock())
     with workplace(out) as fresh, Workers(settings) as workers:
         turn = _Turn(recordings, out, fresh, wanted, workers, progress, tell)
         try:
@@ -114,8 +114,9 @@ class _Turn:
     def _first(self, worker: Worker) -> dict[str, Any]:
         """What the first process that is ready makes rows by: all of them do."""
         said = worker.said()
-        if not isinstance(said, Ready):
-            raise UsageError(f"no process could be started to read with: {said}")
+        if isinstance(said, Crashed):
+            raise UsageError(f"no process could be started to read with: {said.why}")
+        assert isinstance(said, Ready), said
         if said.remark:
             self.progress.say(said.remark)
         return said.made_by
@@ -127,11 +128,12 @@ class _Turn:
             worker.task = None
         elif isinstance(said, Crashed):
             self.workers.leave(worker)
-            if task is None:
-                raise UsageError(f"a process could not be started to read with: {said.why}")
-            self._finish(task, Labelled(None, said.why))
-            if self.waiting:
-                self.workers.start()
+            if task is not None:
+                self._finish(task, Labelled(None, said.why))
+                if self.waiting:
+                    self.workers.start()
+            elif not self.workers.all:
+                raise UsageError(f"no process could be started to read with: {said.why}")
             return
         if worker.task is None and self.waiting:
             self._give(worker)

@@ -92,6 +92,8 @@ def find(paths: Sequence[Path]) -> list[Recording]:
                 found[real] = Recording.at(file, name)
             except OSError as error:
                 raise UsageError(f"{file} cannot be read: {error.strerror}; check the path") from error
+            if not file.is_file():
+                raise UsageError(f"{file} is no file; `fer-edge run --camera` takes what is no recording")
     return list(found.values())
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from shutil import get_terminal_size
 from typing import TextIO
 
 from device.clock import Clock
@@ -38,7 +39,7 @@ class Progress:
         while len(self._seen) > 2 and now_ns - self._seen[1][0] > _LOOKED_BACK_S * 1e9:
             self._seen.popleft()
         line = f"{min(1.0, done / self._total):.0%}, {self._left(done)}, {what}"
-        self._stream.write(f"\r\x1b[K{line[:110]}" if self._rewrites else f"{line}\n")
+        self._stream.write(f"\r\x1b[K{line[: get_terminal_size().columns - 1]}" if self._rewrites else f"{line}\n")
         self._stream.flush()
 
     def say(self, sentence: str) -> None:

@@ -74,7 +74,7 @@ class Worker:
             self.process.join(_GOODBYE_S)
             code = self.process.exitcode
             how = signal.Signals(-code).name if code is not None and code < 0 else f"exit code {code}"
-            return Crashed(f"the process that read it ended by itself ({how})")
+            return Crashed(f"the process ended by itself ({how})")
         if isinstance(said, FerEdgeError):
             raise said
         if isinstance(said, float):

@@ -7,6 +7,7 @@ import csv
 import io
 import json
 import os
+import re
 import resource
 import signal
 import subprocess
@@ -28,7 +29,7 @@ from device.output.sinks import Memory
 from device.recorded.files import Recording, Wanted, find
 from device.recorded.labeller import ACTING, Labelled, Labeller, Task
 from device.recorded.progress import Progress
-from device.recorded.rows import ParquetTable
+from device.recorded.rows import ParquetTable, columns
 from device.run import run
 from fer_edge.drawn import face_frame
 from fer_edge.errors import UsageError
@@ -415,7 +416,7 @@ def test_what_was_stopped_leaves_nothing_half_written_and_goes_on(
         time.sleep(0.01)
     assert set(contents(out)) == {"a.mp4.csv", "a.mp4.csv.json"}
     assert isinstance(how, signal.Signals) or not list(out.glob(".label-*"))
-    os.truncate(write_video(folder / "b.mp4", faces(5)), (folder / "b.mp4").stat().st_size)
+    write_video(folder / "b.mp4", faces(5))
     write_video(folder / "c.mp4", faces(5))
     again = ran(folder, "--out", out)
     assert again.returncode == 0 and "1 of 3 were labelled before" in again.stderr
@@ -442,6 +443,7 @@ def test_a_full_disk_is_a_sentence_and_leaves_nothing(tmp_path: Path, annotate: 
     [
         (["{}/missing.mp4", "--out", "{}/out"], "cannot be read: No such file"),
         (["{}/nothing", "--out", "{}/out"], "holds no video"),
+        (["/dev/null", "--out", "{}/out"], "/dev/null is no file"),
         (["{}/clip.mp4", "--out", "{}/clip.mp4"], "cannot be written to: File exists"),
         (["{}/clip.mp4", "{}/other/clip.mp4", "--out", "{}/out"], "would have the same name"),
         (["{}/clip.mp4", "--out", "{}/out", "--jobs", "0"], "--jobs must be 1 or more"),
@@ -548,3 +550,34 @@ def test_a_log_gets_a_line_a_minute(tmp_path: Path) -> None:
         progress.show(done, "b.mp4")
     lines = log.getvalue().splitlines()
     assert len(lines) == 10 and lines[-1] == "6%, 2:36:40 left, b.mp4" and "\x1b" not in log.getvalue()
+
+
+def documented() -> list[list[str]]:
+    """The commands of the part on recorded video in what a Pi's owner reads."""
+    text = (ROOT / "device/README.md").read_text()
+    part = text.partition("## Recorded video\n")[2].partition("\n## ")[0]
+    return [line.partition("#")[0].split() for line in part.splitlines() if line.startswith("fer-edge ")]
+
+
+@pytest.mark.parametrize("words", documented(), ids=" ".join)
+def test_what_is_documented_runs_as_typed(tmp_path: Path, words: list[str]) -> None:
+    (tmp_path / "videos/deep").mkdir(parents=True)
+    write_video(tmp_path / "party.mp4", faces(3))
+    write_video(tmp_path / "videos/deep/one.mkv", faces(3), code="MJPG")
+    environ = {**ENVIRON, "PYTHONPATH": str(ROOT)}
+    told = subprocess.run(command(*words[1:]), cwd=tmp_path, env=environ, capture_output=True, text=True, check=False)
+    assert told.returncode == 0, told.stderr
+    (rows,) = (tmp_path / line for line in told.stdout.splitlines())
+    assert rows.exists() and rows.parent.is_relative_to(tmp_path / "labels")
+    assert ("--annotate" in words) == (tmp_path / "labels/party.mp4.labelled.mp4").exists()
+
+
+def test_the_documented_columns_are_all(tmp_path: Path, bundle_path: Path) -> None:
+    from fer_edge.bundle import Bundle
+
+    text = (ROOT / "device/README.md").read_text().partition("| column | what |")[2].partition("\n\n")[0]
+    cells = " ".join(line.split("|")[1] for line in text.splitlines() if line.startswith("| `"))
+    labels = Bundle.load(bundle_path).labels
+    assert set(re.findall(r"`(\w+)`", cells)) == {
+        name for name in columns(labels) if not name.startswith("p_") or name == f"p_{labels[0]}"
+    }
