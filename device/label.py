@@ -59,8 +59,9 @@ def label(
     """What became of each recording that `paths` name, in their order; its results are in `out`.
 
     `jobs` recordings are read at a time. `tell` gets each result as soon as those before it were told; progress goes to
-    `stream`, stderr when None. Raises UsageError when there is nothing to read or no way to write, BundleRefused for a bundle; a recording
-    that cannot be read is a result like others. What was interrupted, by whatever, is made anew by the next call.
+    `stream`, stderr when None. Raises UsageError when there is nothing to read or no way to write, BundleRefused for a
+    bundle; a recording that cannot be read is a result like others. What was interrupted, by whatever, is made anew by the
+    next call.
     """
     if jobs < 1:
         raise UsageError(f"--jobs must be 1 or more, not {jobs}")

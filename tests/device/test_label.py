@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ast
 import csv
-import io
 import json
 import os
 import re
@@ -20,15 +19,13 @@ from typing import Any
 import numpy as np
 import pytest
 from builders import write_timed_video, write_video
-from fakes import FakeClock
 from processes import ROOT, until
 
 from device.config import Settings
 from device.label import label
 from device.output.sinks import Memory
-from device.recorded.files import Recording, Wanted, find
+from device.recorded.files import Recording, Wanted, done, find
 from device.recorded.labeller import ACTING, Labelled, Labeller, Task
-from device.recorded.progress import Progress
 from device.recorded.rows import ParquetTable, columns
 from device.run import run
 from fer_edge.drawn import face_frame
@@ -121,8 +118,8 @@ def test_its_rows_are_those_of_run_as_typed(tmp_path: Path) -> None:
     words = ("run", "--camera", clip, "--per-frame", "--json", "--log", tmp_path / "log")
     environ = {**ENVIRON, "RUNTIME_DIRECTORY": str(tmp_path / "run")}
     seen = subprocess.run(command(*words), capture_output=True, text=True, cwd=ROOT, env=environ, check=True)
-    done = ran(clip, "--out", tmp_path / "out")
-    assert done.returncode == 0 and done.stdout == f"{tmp_path / 'out' / 'clip.mp4.csv'}\n", done.stderr
+    ended = ran(clip, "--out", tmp_path / "out")
+    assert ended.returncode == 0 and ended.stdout == f"{tmp_path / 'out' / 'clip.mp4.csv'}\n", ended.stderr
     assert_equal_to_run(rows_of(tmp_path / "out/clip.mp4.csv"), [json.loads(line) for line in seen.stdout.splitlines()])
 
 
@@ -159,9 +156,9 @@ def test_the_same_bytes_for_any_number_of_processes(tmp_path: Path, form: str, m
     made = []
     for jobs in (1, 2, 3):
         out = tmp_path / f"out{jobs}"
-        done = ran(folder, "--out", out, "--jobs", str(jobs), "--format", form, *more)
-        assert done.returncode == 0, done.stderr
-        assert [Path(line).relative_to(out).as_posix() for line in done.stdout.splitlines()] == [
+        ended = ran(folder, "--out", out, "--jobs", str(jobs), "--format", form, *more)
+        assert ended.returncode == 0, ended.stderr
+        assert [Path(line).relative_to(out).as_posix() for line in ended.stdout.splitlines()] == [
             f"a.mp4.{form}",
             f"b.avi.{form}",
             f"more/a.mp4.{form}",
@@ -294,16 +291,30 @@ def test_what_is_done_is_not_done_again(
     again: bool,
 ) -> None:
     clip, out = write_video(tmp_path / "clip.mp4", faces(4)), tmp_path / "out"
-    (first,) = label([clip], out, Settings(bundle=bundle_path))
-    before = contents(out)
+    first = labelled(Labeller(Settings(bundle=bundle_path)), clip, out)
+    assert done(Recording.at(clip, clip.name), out, CSV, Labeller(Settings(bundle=bundle_path)).made_by) == first.told
     between(clip, out)
-    (second,) = label([clip], out, Settings(**{"bundle": bundle_path, **values}), wanted)
-    assert first.state == "labelled" and second.state == ("labelled" if again else "was labelled")
-    if again:
-        (third,) = label([clip], out, Settings(**{"bundle": bundle_path, **values}), wanted)
-        assert third.state == "was labelled" and third.told == second.told
-    else:
-        assert contents(out) == before
+    then, recording = Labeller(Settings(**{"bundle": bundle_path, **values})), Recording.at(clip, clip.name)
+    assert (done(recording, out, wanted, then.made_by) is None) == again
+    told = labelled(then, clip, out, wanted).told
+    assert told is not None and done(recording, out, wanted, then.made_by) == told
+
+
+def test_what_is_done_stays_untouched(tmp_path: Path, labeller: Labeller) -> None:
+    folder, out = videos(tmp_path / "in"), tmp_path / "out"
+    first = label([folder], out, labeller.settings, jobs=2)
+    before = {path: (path.stat().st_ino, path.stat().st_mtime_ns) for path in out.rglob("*")}
+    (folder / "new.mp4").write_bytes((folder / "a.mp4").read_bytes())
+    second = label([folder], out, labeller.settings)
+    assert [result.state for result in first] == ["labelled"] * 3
+    assert {result.source.name: result.state for result in second} == {
+        "a.mp4": "was labelled",
+        "b.avi": "was labelled",
+        "new.mp4": "labelled",
+    }
+    assert {path: (path.stat().st_ino, path.stat().st_mtime_ns) for path in before if path != out} == {
+        path: known for path, known in before.items() if path != out
+    }
 
 
 def test_broken_files_are_named_and_the_others_done(tmp_path: Path) -> None:
@@ -312,17 +323,17 @@ def test_broken_files_are_named_and_the_others_done(tmp_path: Path) -> None:
     (folder / "cut.mp4").write_bytes(whole[: len(whole) // 2])
     (folder / "empty.mov").touch()
     (folder / "text.mkv").write_text("this is no video\n" * 100)
-    done = ran(folder, "--out", tmp_path / "out", "--json", "--jobs", "2")
-    assert done.returncode == 2 and "Traceback" not in done.stderr
-    lines = [json.loads(line) for line in done.stdout.splitlines()]
+    ended = ran(folder, "--out", tmp_path / "out", "--json", "--jobs", "2")
+    assert ended.returncode == 2 and "Traceback" not in ended.stderr
+    lines = [json.loads(line) for line in ended.stdout.splitlines()]
     states = {Path(line["source"]).name: line["state"] for line in lines}
     assert states == {"a.mp4": "labelled", "b.avi": "labelled"} | dict.fromkeys(
         ("cut.mp4", "empty.mov", "text.mkv"), "failed"
     )
     for name in ("cut.mp4", "empty.mov", "text.mkv"):
-        assert f"{name} is passed over: " in done.stderr
+        assert f"{name} is passed over: " in ended.stderr
         assert not (tmp_path / f"out/{name}.csv").exists()
-    assert "3 of 6 could not be read to the end" in done.stderr
+    assert "3 of 6 could not be read to the end" in ended.stderr
     assert len(rows_of(tmp_path / "out/more/a.mp4.csv")) == 24
 
 
@@ -342,8 +353,8 @@ def test_a_file_that_is_still_written_is_not_taken_for_whole(tmp_path: Path, lab
     clip, out = write_video(tmp_path / "clip.mkv", faces(4), code="MJPG"), tmp_path / "out"
     out.mkdir()
     task = Task(Recording.at(clip, clip.name), out, out / "fresh", Wanted())
-    done = labeller.label(task, lambda _: touched(clip, out))
-    assert done.told is None and "written to while it was read" in done.problem
+    found = labeller.label(task, lambda _: touched(clip, out))
+    assert found.told is None and "written to while it was read" in found.problem
     assert contents(out) == {} and not task.fresh.exists()
 
 
@@ -432,9 +443,9 @@ def test_a_full_disk_is_a_sentence_and_leaves_nothing(tmp_path: Path, annotate: 
     def full() -> None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
 
-    done = ran(clip, "--out", tmp_path / "out", *(["--annotate"] if annotate else []), preexec_fn=full)
-    assert done.returncode == 2 and "Traceback" not in done.stderr
-    assert ("is the disk full?" if annotate else "cannot be written: File too large") in done.stderr
+    ended = ran(clip, "--out", tmp_path / "out", *(["--annotate"] if annotate else []), preexec_fn=full)
+    assert ended.returncode == 2 and "Traceback" not in ended.stderr
+    assert ("is the disk full?" if annotate else "cannot be written: File too large") in ended.stderr
     assert contents(tmp_path / "out") == {} and not list((tmp_path / "out").iterdir())
 
 
@@ -457,9 +468,9 @@ def test_what_makes_no_sense_is_a_sentence(tmp_path: Path, words: list[str], sai
         (tmp_path / folder).mkdir()
     for clip in (tmp_path / "clip.mp4", tmp_path / "other" / "clip.mp4"):
         write_video(clip, faces(2))
-    done = ran(*(word.format(tmp_path) for word in words))
-    assert done.returncode == 2 and said in done.stderr and "Traceback" not in done.stderr
-    assert done.stdout == "" and not contents(tmp_path / "out")
+    ended = ran(*(word.format(tmp_path) for word in words))
+    assert ended.returncode == 2 and said in ended.stderr and "Traceback" not in ended.stderr
+    assert ended.stdout == "" and not contents(tmp_path / "out")
 
 
 def test_parquet_without_its_library_names_the_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -511,45 +522,6 @@ def test_parquet_is_written_in_parts(tmp_path: Path) -> None:
     found = pq.ParquetFile(tmp_path / "rows.parquet")
     assert found.num_row_groups == 3 and found.metadata.num_rows == 40_000
     assert found.read(["frame"])["frame"].to_pylist() == list(range(40_000))
-
-
-class Screen(io.StringIO):
-    """A stream that says whether it is a terminal."""
-
-    def __init__(self, is_terminal: bool) -> None:
-        super().__init__()
-        self.is_terminal = is_terminal
-
-    def isatty(self) -> bool:
-        return self.is_terminal
-
-
-def test_the_time_left(tmp_path: Path) -> None:
-    clock, screen = FakeClock(), Screen(is_terminal=True)
-    progress = Progress(screen, clock)
-    progress.begin(1000)
-    for done in range(0, 300, 10):  # half a second each
-        clock.sleep(0.5)
-        progress.show(done, "b.mp4")
-    lines = screen.getvalue().split("\r\x1b[K")[1:]
-    assert lines[0] == "0%, time left not known yet, b.mp4"
-    assert lines[-1] == "29%, 0:37 left, b.mp4"  # 710 at 290 in 15 s
-    progress.say("a.mp4 is passed over")
-    assert screen.getvalue().endswith("\r\x1b[Kfer-edge: a.mp4 is passed over\n")
-    clock.sleep(0.4)
-    progress.show(300, "b.mp4")
-    assert screen.getvalue().endswith("passed over\n"), "not yet time for another"
-
-
-def test_a_log_gets_a_line_a_minute(tmp_path: Path) -> None:
-    clock, log = FakeClock(), Screen(is_terminal=False)
-    progress = Progress(log, clock)
-    progress.begin(10_000)
-    for done in range(1, 601):
-        clock.sleep(1.0)
-        progress.show(done, "b.mp4")
-    lines = log.getvalue().splitlines()
-    assert len(lines) == 10 and lines[-1] == "6%, 2:36:40 left, b.mp4" and "\x1b" not in log.getvalue()
 
 
 def documented() -> list[list[str]]:
