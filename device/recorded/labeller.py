@@ -111,7 +111,7 @@ class Labeller:
                 return Labelled(None, "it was written to while it was read; run again when it is whole")
             commit(task.fresh, task.recording, task.out, task.wanted, told)
         except (CameraNotOpened, cv2.error) as error:
-            return Labelled(None, str(error))
+            return Labelled(None, str(error).replace(str(task.recording.path), "it"))
         except RestartMe:
             return Labelled(None, f"its decoder did not return for {self.settings.stuck_s:g} s")
         except OSError as error:
