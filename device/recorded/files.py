@@ -7,7 +7,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -159,12 +159,15 @@ def workplace(out: Path) -> Iterator[Path]:
         fresh = Path(tempfile.mkdtemp(prefix=_FRESH, dir=out))
     except OSError as error:
         raise UsageError(f"{out} cannot be written to: {error.strerror}; name another folder with --out") from error
-    held = lock(fresh)
+    held = None
+    with suppress(OSError):  # a file system without locks, on which then nothing that was left is removed either
+        held = lock(fresh)
     try:
         yield fresh
     finally:
         shutil.rmtree(fresh, ignore_errors=True)
-        os.close(held)
+        if held is not None:
+            os.close(held)
 
 
 def _remove(left: Path) -> None:

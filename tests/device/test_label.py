@@ -337,15 +337,33 @@ def test_broken_files_are_named_and_the_others_done(tmp_path: Path) -> None:
     assert len(rows_of(tmp_path / "out/more/a.mp4.csv")) == 24
 
 
-def test_a_file_that_ends_before_its_end_is_named(tmp_path: Path, labeller: Labeller) -> None:
-    """A download that stopped: its rows are there, and it is told that they are not all."""
-    whole = write_video(tmp_path / "whole.mkv", faces(30), code="MJPG").read_bytes()
-    (tmp_path / "part.mkv").write_bytes(whole[: len(whole) // 2])
-    told = []
-    results = label([tmp_path / "part.mkv"], tmp_path / "out", labeller.settings, tell=told.append)
+def cut_short(folder: Path) -> Path:
+    """A download that stopped."""
+    whole = write_video(folder / "whole.mkv", faces(30), code="MJPG").read_bytes()
+    (folder / "part.mkv").write_bytes(whole[: len(whole) // 2])
+    return folder / "part.mkv"
+
+
+def damaged(folder: Path) -> Path:
+    """A card that lost some sectors in the middle."""
+    clip = write_timed_video(folder / "phone.mp4", ((n * 40, face_frame(n / 25)) for n in range(30)))
+    content = bytearray(clip.read_bytes())
+    third = len(content) // 3
+    content[third : 2 * third] = bytes(third)
+    clip.write_bytes(content)
+    return clip
+
+
+@pytest.mark.parametrize("made", [cut_short, damaged])
+def test_a_file_that_ends_before_its_end_is_named(
+    tmp_path: Path, labeller: Labeller, made: Callable[[Path], Path]
+) -> None:
+    """Its rows are there, and it is told that they are not all."""
+    clip, told = made(tmp_path), []
+    results = label([clip], tmp_path / "out", labeller.settings, tell=told.append)
     assert told == results and "its container tells of 30" in results[0].problem
-    assert 5 < len(rows_of(results[0].rows)) < 25
-    (again,) = label([tmp_path / "part.mkv"], tmp_path / "out", labeller.settings)
+    assert 3 < len(rows_of(results[0].rows)) < 28
+    (again,) = label([clip], tmp_path / "out", labeller.settings)
     assert again.state == "was labelled" and again.problem == results[0].problem
 
 
