@@ -346,10 +346,10 @@ def cut_short(folder: Path) -> Path:
 
 def damaged(folder: Path) -> Path:
     """A card that lost some sectors in the middle."""
-    clip = write_timed_video(folder / "phone.mp4", ((n * 40, face_frame(n / 25)) for n in range(30)))
+    clip = write_video(folder / "card.mp4", faces(30))
     content = bytearray(clip.read_bytes())
     third = len(content) // 3
-    content[third : 2 * third] = bytes(third)
+    content[third : third + third // 2] = bytes(third // 2)
     clip.write_bytes(content)
     return clip
 
