@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from device.address import Address
+from device.output import broker, topics
 from fer_edge.errors import UsageError
 
 Region = tuple[float, float, float, float]  # x, y, width, height: shares (0–1) of the upright picture
@@ -103,6 +104,14 @@ class Settings:
         above=0,
     )
     disk_low_bytes: int = _is(200_000_000, "less free space than that is told as an event", live=True, least=0)
+    mqtt: str | None = _is(None, "mqtt://HOST or mqtts://HOST, of a broker that is told; user@ before the host")
+    mqtt_password_file: Path | None = _is(None, "holds the password of the broker's user, and is for its owner alone")
+    mqtt_ca: Path | None = _is(None, "who may vouch for the broker's certificate (PEM); none: whom this system trusts")
+    mqtt_cert: Path | None = _is(None, "a certificate of this device's own (PEM), where the broker asks for one")
+    mqtt_key: Path | None = _is(None, "the key of that certificate, where it is in a file of its own")
+    mqtt_topic: str = _is("fer-edge", "what every topic begins with, before the instance's id")
+    mqtt_discovery: str = _is("homeassistant", "Home Assistant's prefix for discovery; empty: nothing is said to it")
+    mqtt_readings: bool = _is(False, "the broker is told each face of each frame too, beside minutes and states")
 
     def __post_init__(self) -> None:
         for name in SPECS:
@@ -151,6 +160,10 @@ def complaint(name: str, value: Any) -> str:
         return f"metrics_file must end in .prom, for node_exporter reads no other, not {_shown(value)}"
     if name == "metrics":
         return Address.complaint(name, value)
+    if name == "mqtt":
+        return broker.complaint(value)
+    if name == "mqtt_topic" or (name == "mqtt_discovery" and value):
+        return topics.complaint(name, value)
     return _region_complaint(value) if kind(name) == "Region" else ""
 
 

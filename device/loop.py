@@ -204,9 +204,7 @@ class Loop:
         away = self.capture is None or self.capture.lost
         if away:
             self.vitals.notify.excused()
-        status = self._status()
-        self.vitals.turn(status, self.settings, self.recorder.record)
-        self.watchers.turn(status)
+        self.watchers.turn(self.vitals.turn(self._status(), self.settings, self.recorder.record))
 
     def _pause(self) -> None:
         self._forget()

@@ -19,6 +19,7 @@ from fer_edge.errors import UsageError
 _UNITS = re.compile(r"_(s|px|deg|bytes|c)$")
 _OF_THIS_RUN = {"camera", "name", "bundle", "log", "runtime", "json", "once", "duration_s"}
 _OF_THIS_RUN |= {"metrics", "metrics_file", "metrics_every_s"}
+_OF_THIS_RUN |= {name for name in SPECS if name.startswith("mqtt")}
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ from pathlib import Path
 from device.address import Address
 from device.camera import ADDRESSES, redacted
 from device.config import Settings, default_log, default_runtime
+from device.output.broker import broker_of
 from fer_edge.events import KINDS
 
 
@@ -120,7 +121,29 @@ def _sent(settings: Settings) -> list[str]:
     if settings.metrics is not None:
         at = Address.parse(settings.metrics)
         lines.append(f"to whoever asks at {at}, which has no password and no encryption: {_COUNTS}")
+    if settings.mqtt is not None:
+        lines += _to_broker(settings)
     return [*lines, "nothing else, to nobody"] if lines else [_NOTHING_SENT]
+
+
+def _to_broker(settings: Settings) -> list[str]:
+    broker = broker_of(settings)
+    told = [
+        "once a run: software, bundle, runtime, detector, labels, and what Home Assistant's discovery takes",
+        "when it changes, and each minute: the expression of the largest face, whether one is there, how many are, and "
+        "whether it runs, is paused or lost its camera",
+        "each minute, and when a problem comes or goes: the machine's health",
+        f"each minute: tally: {KINDS['tally']}; and what follows from it, majority and unsure_percent",
+    ]
+    if settings.mqtt_readings:
+        told.append(f"for each face of each frame: reading: {KINDS['reading']}")
+    kept = "encrypted on the way" if broker.tls else "not encrypted: who else sees that network can read it"
+    return [
+        f"to the broker at {broker}, {kept}:",
+        *(f"{_INNER}{line}" for line in told),
+        "whom the broker lets read that, and for how long others keep it, is the broker's and theirs to say; it keeps the "
+        "newest of each itself, minutes and readings left out; what it cannot be told waits in memory, never on a card",
+    ]
 
 
 def _to_stop(settings: Settings) -> list[str]:

@@ -31,6 +31,7 @@ from fer_edge.errors import EXIT_DONE, CameraNotOpened, NotEnoughData
 if TYPE_CHECKING:
     from device.output.exposed import Exposed
     from device.output.metrics import Metrics
+    from device.output.mqtt import MqttSink
     from fer_edge.verify import Verified
 
 
@@ -70,8 +71,9 @@ def run(
             settings.wait_camera or pause.asked()
         ):  # else only with a camera: systemd waits so long for a start, no longer
             vitals.notify.ready("starting")
+        mqtt = _mqtt(settings, clock)
         lines = JsonLines(sys.stdout, {"reading"} if settings.once else None) if settings.json else Terminal(sys.stdout)
-        onlookers = [*([sink] if sink else []), lines, *metrics]
+        onlookers: list[Sink] = [*([sink] if sink else []), *mqtt, lines, *metrics]
         if exposed:
             stack.enter_context(exposed)  # left after the journal, so that its last batch is told of too
         sinks = stack.enter_context(FanOut([journal, *onlookers]))
@@ -102,7 +104,7 @@ def run(
             asked,
             totals,
             reread,
-            Watchers(clock, [*watchers, *metrics]),
+            Watchers(clock, [*watchers, *metrics, *mqtt]),
         )
         camera, bundle = source.describe()["name"], pipeline.bundle.name
         say(
@@ -139,6 +141,14 @@ def _metrics(
             f"{file} is not in memory ({mount.kind}), and a card wears by what is written often; /run/… is, and /dev/shm/…"
         )
     return Exposed(metrics, file, at, settings.metrics_every_s, say), [metrics]
+
+
+def _mqtt(settings: Settings, clock: Clock) -> list[MqttSink]:
+    if settings.mqtt is None:
+        return []
+    from device.output.mqtt import MqttSink
+
+    return [MqttSink(settings, clock, say)]
 
 
 def _load(settings: Settings, clock: Clock, totals: Totals) -> tuple[Pipeline, Verified]:

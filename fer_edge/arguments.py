@@ -47,6 +47,7 @@ def run(parser: argparse.ArgumentParser, region: Callable[[str], tuple[float, ..
     )
     parser.add_argument("--budget", type=int, dest="budget_bytes", metavar="BYTES", help="the journal takes at most")
     parser.add_argument("--keep-days", type=float, metavar="N", help="the journal keeps lines for at most")
+    _mqtt(parser)
     parser.add_argument(
         "--metrics", metavar="HOST:PORT", help="where Prometheus may fetch metrics; loopback without HOST"
     )
@@ -55,6 +56,28 @@ def run(parser: argparse.ArgumentParser, region: Callable[[str], tuple[float, ..
     )
     parser.add_argument(
         "--explain-privacy", action="store_true", help="say what this run would store and send, and stop"
+    )
+
+
+def _mqtt(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--mqtt",
+        metavar="URL",
+        help="tell a broker: mqtt://HOST, mqtts://HOST, user@ before it; Home Assistant finds it",
+    )
+    for flag, does in (
+        ("--mqtt-password-file", "the user's password in one line, for its owner alone"),
+        ("--mqtt-ca", "who may vouch for the broker's certificate; default: whom this system trusts"),
+        ("--mqtt-cert", "a certificate of this device's own, where the broker asks for one"),
+        ("--mqtt-key", "the key of that certificate"),
+    ):
+        parser.add_argument(flag, type=Path, metavar="FILE", help=does)
+    parser.add_argument("--mqtt-topic", metavar="PREFIX", help="before the instance's id; default: fer-edge")
+    parser.add_argument("--mqtt-discovery", metavar="PREFIX", help="of Home Assistant; empty: it is told nothing")
+    parser.add_argument(
+        "--mqtt-readings",
+        action=argparse.BooleanOptionalAction,
+        help="each face of each frame, beside minutes and states",
     )
 
 

@@ -92,6 +92,7 @@ class Doctor:
         yield machine.disk(journal, health, settings, mounts)
         yield machine.wear(journal, mounts, self.root)
         yield from serving.service(settings.name, self.first_run, self.root, environ)
+        yield from serving.broker(settings, self.root)
         yield serving.instance(running)
         yield serving.versions(environ)
 

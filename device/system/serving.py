@@ -7,10 +7,13 @@ import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
-from device.config import SPECS
+from device.clock import SystemClock
+from device.config import SPECS, Settings
+from device.output.broker import broker_of
 from device.system.checks import Finding, found
-from device.system.service import Unit
+from device.system.service import SYSTEM_UNITS, Unit
 from device.system.status import Report
 from fer_edge import __version__
 from fer_edge.errors import UsageError
@@ -46,6 +49,31 @@ def service(name: str, first_run: bool, root: Path, environ: Mapping[str, str]) 
     if not _is_ours(Path(told["FragmentPath"]), bool(user)):
         flags = " --user" * bool(user) + " --template" * ("@" in unit)
         yield found("service.other", unit=shown, flags=flags)
+
+
+def broker(settings: Settings, root: Path) -> Iterator[Finding]:
+    """Whether a run could tell the broker that its settings name, where they name one; the broker itself is not asked."""
+    if settings.mqtt is None:
+        return
+    from device.output.mqtt import MqttSink
+
+    try:
+        MqttSink(settings, SystemClock(), lambda _: None).check()
+    except UsageError as error:
+        yield found("mqtt.wrong", error=error)
+        return
+    unit = Unit(Path("/bin/true"), template=settings.name != SPECS["name"].default)
+    told: dict[str, Any] = {
+        "broker": broker_of(settings),
+        "unit": unit.file_name,
+        "flags": " --template" * unit.template,
+    }
+    told["instance"] = unit.file_name.replace("@", f"@{settings.name}")
+    try:
+        closed = "\nPrivateNetwork=yes\n" in (root / SYSTEM_UNITS.relative_to("/") / unit.file_name).read_text()
+    except (OSError, UnicodeDecodeError):
+        closed = False
+    yield found("mqtt.closed" if closed else "mqtt.ok", **told)
 
 
 def instance(report: Report) -> Finding:

@@ -26,17 +26,19 @@ class Vitals:
         self._health: dict[str, Any] | None = None
         self._problems: tuple[str, ...] = ()
 
-    def turn(self, status: Status, settings: Settings, record: Record | None = None) -> None:
-        """One turn of the loop, whose state this is. With `record`, a change of the machine's health is an event."""
+    def turn(self, status: Status, settings: Settings, record: Record | None = None) -> Status:
+        """The state of the loop at this turn, with what the machine says. With `record`, a change of that is an event."""
         now_ns = self._clock.mono_ns()
         due = now_ns >= self._due_ns
         if due:
             self._due_ns = now_ns + round(settings.health_s * 1e9)
             self._look(settings, record)
+        status = replace(status, health=self._health, problems=self._problems)
         if due or status.state != self._state:
             self._state = status.state
-            self._shown.write(replace(status, health=self._health, problems=self._problems))
+            self._shown.write(status)
             self.notify.status(f"{status.state}, camera {status.camera}")
+        return status
 
     def _look(self, settings: Settings, record: Record | None) -> None:
         now = self.seen = self._sensors.read()
