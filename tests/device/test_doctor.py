@@ -484,6 +484,18 @@ CASES["service.failed"] = lambda path, patch: unit(path, ActiveState="failed", R
 CASES["service.other"] = lambda path, patch: unit(path, text="[Service]\nExecStart=/usr/bin/fer-edge run\n")
 CASES["service.missing"] = lambda path, patch: unit(path, LoadState="not-found")
 CASES["service.unneeded"] = lambda path, patch: unit(path, first_run=True, LoadState="not-found")
+
+
+def broker(path: Path, network: bool, **settings: Any) -> list[Finding]:
+    """What is found of a broker where a unit for several cameras is installed."""
+    unit = Unit(Path("/opt/fer-edge/current/bin/fer-edge"), template=True, network=network)
+    put(path / "etc/systemd/system" / unit.file_name, unit.text())
+    return list(serving.broker(Settings(mqtt="mqtt://broker.lan", name="door", **settings), path))
+
+
+CASES["mqtt.ok"] = lambda path, patch: broker(path, network=True)
+CASES["mqtt.closed"] = lambda path, patch: broker(path, network=False)
+CASES["mqtt.wrong"] = lambda path, patch: broker(path, network=True, mqtt_ca=Path("/etc/hosts"))
 CASES["versions.ok"] = lambda path, patch: serving.versions(os.environ)
 
 

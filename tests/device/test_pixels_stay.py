@@ -36,6 +36,7 @@ NETWORK = {
     "xmlrpc",
     "ssl",
     "prometheus_client",
+    "paho",
 }
 # Who may, and why.
 ALLOWED = {
@@ -43,6 +44,9 @@ ALLOWED = {
     ("device/output/families.py", "prometheus_client"),  # its names for counts; sends nothing
     ("device/output/exposed.py", "prometheus_client"),  # counts, by --metrics alone: to who asks its port
     ("device/recorded/annotate.py", "VideoWriter"),  # a copy of a recording, by `label --annotate`, faces pixelated
+    ("device/output/connection.py", "paho"),  # to the broker that --mqtt names; what it is told, messages.py has
+    ("device/output/connection.py", "socket"),  # paho's, to close it
+    ("device/output/connection.py", "ssl"),  # whose certificate it verifies
 }
 
 

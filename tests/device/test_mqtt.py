@@ -1,0 +1,491 @@
+"""What a broker would be told, and what of its settings is refused; with a real one: tests/system/test_mqtt.py."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shlex
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import numpy as np
+import pytest
+from builders import event, reading
+from fakes import FakeClock
+
+from device.config import SPECS, Settings
+from device.origins import digest
+from device.output import messages, present
+from device.output.broker import Broker, broker_of
+from device.output.discovery import EXPIRE_S, discovery
+from device.output.mqtt import LIMITS, MqttSink
+from device.output.outbox import Message, Outbox
+from device.output.present import Present
+from device.output.topics import Topics, id_of
+from device.privacy import explain
+from device.system.status import STATES, Status
+from device.vision.frames import Frame, Seen
+from fer_edge.errors import UsageError
+
+ROOT = Path(__file__).parents[2]
+TOPICS = Topics("fer-edge", "door-12345678", "homeassistant")
+CLOCK = FakeClock()
+LABELS = ("happy", "sad", "neutral")
+TALLY: dict[str, Any] = {
+    "from_mono_s": 1.0, "seconds": 60.0, "observed_s": 58.0, "unavailable_s": 2.0, "paused_s": 0.0, "face_s": 40.0,
+    "labels_s": {"happy": 30.0, "unsure": 10.0}, "unsure_s": {"confidence": 10.0}, "faces_max": 1, "faces_skipped": 0,
+    "frames": {"read": 600, "processed": 590}, "frames_idle": 10, "drops": {"busy": 10},
+}  # fmt: skip
+HEADER: dict[str, Any] = {
+    "schema": 2, "software": "fer-edge 0.1.0", "bundle": {"name": "edge", "sha256": "ab" * 32}, "labels": list(LABELS),
+    "runtime": "litert 2.3.0", "detector": "haar", "settings": "0123456789ab", "camera": {"name": "rtsp://cam/1"},
+}  # fmt: skip
+
+
+def body(message: Message) -> Any:
+    return json.loads(message.whole())
+
+
+# ---- settings
+
+
+@pytest.mark.parametrize(
+    ("url", "host", "port", "tls", "user", "shown"),
+    [
+        ("mqtt://broker.lan", "broker.lan", 1883, False, "", "mqtt://broker.lan:1883"),
+        ("MQTTS://Broker.lan/", "broker.lan", 8883, True, "", "mqtts://broker.lan:8883"),
+        ("mqtt://pi@10.0.0.2:1999", "10.0.0.2", 1999, False, "pi", "mqtt://10.0.0.2:1999"),
+        ("mqtts://a%40b@[fd00::1]:8884", "fd00::1", 8884, True, "a@b", "mqtts://[fd00::1]:8884"),
+    ],
+)
+def test_an_address_names_a_broker(url: str, host: str, port: int, tls: bool, user: str, shown: str) -> None:
+    broker = broker_of(Settings(mqtt=url))
+    assert (broker.host, broker.port, broker.tls, broker.user, str(broker)) == (host, port, tls, user, shown)
+
+
+@pytest.mark.parametrize(
+    ("values", "word"),
+    [
+        ({"mqtt": "mqtt://pi:geheim@broker.lan"}, "has a password, which everybody sees.*mqtt_password_file"),
+        ({"mqtt": "mqtt://pi:@broker.lan"}, "has a password"),
+        ({"mqtt": "broker.lan"}, "mqtt must be mqtt://HOST or mqtts://HOST"),
+        ({"mqtt": "http://broker.lan"}, "mqtt must be mqtt://HOST"),
+        ({"mqtt": "mqtt://"}, "mqtt must be mqtt://HOST"),
+        ({"mqtt": "mqtt://broker.lan:99999"}, "is no address"),
+        ({"mqtt": "mqtt://broker.lan/topic"}, "more than a host.*topics begin with mqtt_topic"),
+        ({"mqtt_topic": "a/+/b"}, "mqtt_topic must be letters"),
+        ({"mqtt_topic": ""}, "mqtt_topic must be letters"),
+        ({"mqtt_topic": "/a"}, "mqtt_topic must be letters"),
+        ({"mqtt_discovery": "home assistant"}, "mqtt_discovery must be letters"),
+    ],
+)
+def test_a_setting_without_sense_is_refused(values: dict[str, Any], word: str) -> None:
+    with pytest.raises(UsageError, match=word) as caught:
+        Settings(**values)
+    assert "geheim" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("values", "word"),
+    [
+        ({"mqtt": "mqtt://b", "mqtt_password_file": Path("/x")}, "name the user, mqtt://USER@b"),
+        ({"mqtt": "mqtt://b", "mqtt_ca": Path("/x")}, "mqtts:// in place of mqtt://"),
+        ({"mqtt": "mqtts://b", "mqtt_key": Path("/x")}, "name it as mqtt_cert"),
+        ({"mqtt": "mqtts://b", "mqtt_ca": Path("/nowhere/ca.crt")}, "/nowhere/ca.crt cannot be used .no such file"),
+        ({"mqtt": "mqtts://b", "mqtt_ca": Path(__file__)}, "test_mqtt.py cannot be used .*PEM"),
+        ({"mqtt": "mqtt://u@b", "mqtt_password_file": Path("/nowhere/pw")}, "/nowhere/pw cannot be read .No such file"),
+    ],
+)
+def test_what_does_not_go_together_is_refused_at_the_start(values: dict[str, Any], word: str) -> None:
+    with pytest.raises(UsageError, match=word):
+        MqttSink(Settings(**values), CLOCK, pytest.fail).check()
+
+
+@pytest.mark.parametrize(
+    ("content", "mode", "owner", "word"),
+    [
+        (b"secret\n", 0o600, 1000, ""),
+        (b"secret", 0o400, 1000, ""),
+        (b"s\xc3\xa9cr et\r\n", 0o640, 0, ""),  # root's, for the group of the service
+        (b"secret\n", 0o640, 1000, "can be read by others .mode 640.; `chmod 600"),
+        (b"secret\n", 0o644, 0, "can be read by others"),
+        (b"", 0o600, 1000, "must be one line"),
+        (b"one\ntwo\n", 0o600, 1000, "must be one line"),
+        (b"\xff\xfe", 0o600, 1000, "is not UTF-8"),
+        (b"x" * 70_000, 0o600, 1000, "must be one line"),
+    ],
+)
+def test_a_password_is_one_line_for_its_owner_alone(
+    content: bytes, mode: int, owner: int, word: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "password"
+    path.write_bytes(content)
+    path.chmod(mode)
+    if os.geteuid() == 0:
+        os.chown(path, owner, -1)
+    elif owner == 0:
+        return  # nobody but root can make such a file
+    broker = Broker("b", 1883, False, "pi", path)
+    if word:
+        with pytest.raises(UsageError, match=word) as caught:
+            broker.password()
+        assert "secret" not in str(caught.value)
+    else:
+        assert broker.password() == content.decode().rstrip()
+    assert Broker("b", 1883, False).password() is None
+
+
+def test_the_digest_of_settings_does_not_tell_the_broker() -> None:
+    told = Settings(mqtt="mqtts://b", mqtt_ca=Path("/x"), mqtt_readings=True)
+    assert digest(told) == digest(Settings())
+
+
+def test_without_the_package_the_sentence_says_what_to_install(tmp_path: Path) -> None:
+    script = "import sys; sys.modules['paho'] = None; from fer_edge.cli import main; sys.exit(main(sys.argv[1:]))"
+    command = [sys.executable, "-c", script, "run", "--camera", "synthetic", "--duration", "1", "--log", str(tmp_path)]
+    environ = {**os.environ, "RUNTIME_DIRECTORY": str(tmp_path / "run"), "XDG_CONFIG_HOME": "/nonexistent"}
+    ran = subprocess.run(
+        [*command, "--mqtt", "mqtt://127.0.0.1"], cwd=ROOT, env=environ, capture_output=True, text=True, check=False
+    )
+    assert ran.returncode == 2 and "pip install 'fer-edge[mqtt]'" in ran.stderr
+
+
+@pytest.mark.parametrize(
+    ("values", "words", "absent"),
+    [
+        (
+            {"mqtt": "mqtt://pi@b.lan"},
+            ["to the broker at mqtt://b.lan:1883, not encrypted", "tally: a minute", "nothing else"],
+            ["reading: one", "no network"],
+        ),
+        ({"mqtt": "mqtts://b.lan"}, ["mqtts://b.lan:8883, encrypted on the way"], ["not encrypted"]),
+        ({"mqtt": "mqtt://b", "mqtt_readings": True}, ["each face of each frame: reading: one face"], []),
+        ({"mqtt": "mqtt://b", "camera": "rtsp://cam/1"}, ["to the camera at rtsp://cam/1", "to the broker at"], []),
+    ],
+)
+def test_what_is_sent_is_explained(values: dict[str, Any], words: list[str], absent: list[str]) -> None:
+    text = " ".join(explain(Settings(**values), {"STATE_DIRECTORY": "/var/lib/fer-edge"}).split())
+    sent = text.partition(" Sent ")[2].partition(" Never stored")[0]
+    assert [word for word in words if word not in sent] == []
+    assert [word for word in absent if word in sent] == []
+
+
+# ---- the outbox
+
+
+def message(kind: str = "tally", number: int = 0, size: int = 100) -> Message:
+    text = json.dumps({"n": number, "pad": ""}, separators=(",", ":"))
+    return Message(kind, f"t/{kind}", text.replace('""', f'"{"x" * (size - len(text))}"').encode())
+
+
+def test_each_minute_counts_and_of_a_state_the_newest_does() -> None:
+    box = Outbox({"tally": 10_000})
+    for number in range(3):
+        box.put(message("tally", number))
+        box.put(message("state", number))
+    taken = [box.take() for _ in range(5)]
+    assert [(m.kind, body(m)["n"]) for _, m in filter(None, taken)] == [("state", 2), *(("tally", n) for n in range(3))]
+    assert box.left() == {"state": 1, "tally": 3}, "until the broker has them"
+    for number, _ in filter(None, taken):
+        box.acknowledged(number)
+    assert not box.left() and box.take() is None
+
+
+def test_after_a_loss_what_was_not_acknowledged_comes_again_first() -> None:
+    box = Outbox({"tally": 10_000})
+    box.put(message("state"))
+    for number in range(4):
+        box.put(message("tally", number))
+    _, first, second, _ = (box.take() for _ in range(4))
+    assert first and second
+    box.acknowledged(first[0])
+    box.again()
+    box.acknowledged(second[0])  # of the connection before: nothing is known by that number now
+    again = [m for _, m in iter(box.take, None)]
+    assert [(m.kind, body(m)["n"]) for m in again] == [("state", 0), *(("tally", n) for n in (1, 2, 3))]
+
+
+def test_the_oldest_are_dropped_counted_and_told_once() -> None:
+    box = Outbox({"tally": 5 * 356, "reading": 2 * 356})
+    for number in range(8):
+        box.put(message("tally", number))
+        box.put(message("reading", number))
+    assert box.lost == {"tally": 3, "reading": 6}
+    taken = [m for _, m in iter(box.take, None)]
+    assert [body(m)["n"] for m in taken] == [3, 4, 5, 6, 7, 6, 7]
+    assert [body(m).get("dropped") for m in taken] == [{"tally": 3, "reading": 6}] + [None] * 6
+    box.again()  # the one that told was not acknowledged, and is dropped itself before it could be
+    for number in range(8, 10):
+        box.put(message("tally", number))
+    taken = [m for _, m in iter(box.take, None)]
+    assert body(taken[0]) == {**body(taken[0]), "n": 5, "dropped": {"tally": 5, "reading": 6}}
+    assert box.lost == {"tally": 5, "reading": 6}
+
+
+def test_putting_is_quick_and_bounded_however_much_waits() -> None:
+    box = Outbox(LIMITS)
+    began = time.perf_counter()
+    for number in range(20_000):
+        box.put(message("tally", number, 700))
+    assert time.perf_counter() - began < 5, "0.25 ms each, on any machine"
+    assert 1000 < box.left()["tally"] <= LIMITS["tally"] // 956 and box.lost["tally"] == 20_000 - box.left()["tally"]
+
+
+# ---- what is told
+
+
+@pytest.mark.parametrize(
+    ("labels_s", "observed_s", "majority", "unsure"),
+    [
+        ({"happy": 30.0, "unsure": 10.0}, 58.0, "happy", 25.0),
+        ({"happy": 1.0, "unsure": 9.0}, 58.0, "unsure", 90.0),
+        ({"sad": 2.0}, 58.0, "sad", 0.0),
+        ({}, 58.0, "none", None),
+        ({}, 0.0, None, None),
+    ],
+)
+def test_what_follows_from_a_minute(
+    labels_s: dict[str, float], observed_s: float, majority: str | None, unsure: float | None
+) -> None:
+    told = body(messages.tally(TOPICS, event("tally", 3, **{**TALLY, "labels_s": labels_s, "observed_s": observed_s})))
+    assert (told["majority"], told["unsure_percent"]) == (majority, unsure)
+    assert told["kind"] == "tally" and told["seq"] == 3 and told["unavailable_s"] == 2.0 and told["wall"]
+
+
+@pytest.mark.parametrize(
+    ("seen", "told"),
+    [
+        ("s", "s"),  # the first is taken at once
+        ("shhh", "sssh"),  # a second one once it held for a second, which are three frames
+        ("shshhh", "sssssh"),  # not by a frame now and then
+        ("ss-sss", "ssssss"),  # a face that was missed in a frame is still there
+        ("ss---s--", "ssss----"),
+    ],
+)
+def test_what_is_new_must_hold_before_it_is_told(seen: str, told: str) -> None:
+    words = {"s": "sad", "h": "happy", "-": "none"}
+    now, found = Present(), []
+    for number, letter in enumerate(seen):
+        readings = [] if letter == "-" else [reading(words[letter])]
+        now = present.step(now, readings, number * 500_000_000, hold_s=1.0)
+        found.append((now.expression.value, now.faces.value))
+    assert found == [(words[letter], int(letter != "-")) for letter in told]
+
+
+def test_the_largest_face_is_the_one_that_is_told() -> None:
+    now = present.step(Present(), [reading("sad", 1, side=50), reading("happy", 2, side=80)], 0, 1.0)
+    assert (now.expression.value, now.faces.value) == ("happy", 2)
+
+
+@pytest.mark.parametrize("state", [state for state in STATES if state != "running"])
+def test_who_does_not_look_sees_nobody_and_does_not_say_so(state: str) -> None:
+    shown = present.step(Present(), [], 0, 1.0)
+    told = body(messages.state(TOPICS, Status(state, "0", "/log"), shown, CLOCK.stamp()))
+    assert (told["state"], told["expression"], told["presence"], told["faces"]) == (state, None, None, None)
+    looking = body(messages.state(TOPICS, Status("running", "0", "/log"), shown, CLOCK.stamp()))
+    assert (looking["expression"], looking["presence"], looking["faces"]) == ("none", False, 0)
+
+
+def test_about_says_what_runs_and_nothing_of_the_camera() -> None:
+    told = body(messages.about(TOPICS, event("header", 0, **HEADER)))
+    assert set(told) == {"software", "bundle", "runtime", "detector", "labels", "settings"}
+
+
+def sink(clock: FakeClock, **settings: Any) -> MqttSink:
+    return MqttSink(Settings(name="door", mqtt="mqtt://127.0.0.1", **settings), clock, pytest.fail)
+
+
+def taken(one: MqttSink) -> list[tuple[str, Any]]:
+    """What waits, by the last level of its topic, and acknowledged at once."""
+    found = []
+    for number, told in iter(one.outbox.take, None):
+        one.outbox.acknowledged(number)
+        payload = told.whole()
+        found.append((told.topic.rpartition("/")[2], json.loads(payload) if payload[:1] == b"{" else payload.decode()))
+    return found
+
+
+@pytest.mark.parametrize("readings", [False, True])
+def test_of_a_run_s_events_the_broker_is_told_minutes_and_readings_if_asked(readings: bool) -> None:
+    one = sink(FakeClock(), mqtt_readings=readings)
+    one.append(event("header", 0, **HEADER))
+    assert [what for what, _ in taken(one)] == ["config", "availability", "about"]
+    for number, kind in enumerate(("camera", "reading", "episode", "tally", "health", "clock", "pause", "end"), 1):
+        one.append(event(kind, number, **(TALLY if kind == "tally" else {})))
+    assert [what for what, _ in taken(one)] == ["tally"] + ["reading"] * readings
+
+
+def test_home_assistant_is_told_nothing_where_it_is_not_asked() -> None:
+    one = sink(FakeClock(), mqtt_discovery="", mqtt_topic="house/cellar")
+    one.append(event("header", 0, **HEADER))
+    assert [what for what, _ in taken(one)] == ["availability", "about"]
+    assert one.topics.of("tally") == f"house/cellar/{id_of('door')}/tally"
+
+
+def test_a_state_is_told_when_it_changes_and_once_a_minute() -> None:
+    clock = FakeClock()
+    one, told = sink(clock), []
+
+    def turn(*labels: str, state: str = "running", problems: tuple[str, ...] = ()) -> list[tuple[str, Any]]:
+        if state == "running":
+            seen = Seen(tuple(reading(label) for label in labels))
+            one.frame(Frame(0, clock.now_ns, np.zeros((4, 4), np.uint8)), seen, {}, None)
+        one.turn(Status(state, "0", "/log", problems=problems))
+        clock.now_ns += 1_000_000_000
+        return taken(one)
+
+    assert [what for what, _ in turn("happy")] == ["state", "health", "availability"]
+    for second in range(1, 60):
+        told += turn("happy", problems=("the processor is hot",) * (second >= 30))
+    assert [(what, t["problems"]) for what, t in told] == [("health", ["the processor is hot"])]
+    assert [what for what, _ in turn("happy")] == ["state", "health", "availability"], "a minute is over"
+    turn()
+    assert [(what, t["expression"], t["presence"]) for what, t in turn()] == [("state", "none", False)]
+    assert [(what, t["state"], t["expression"]) for what, t in turn(state="paused")] == [("state", "paused", None)]
+    assert turn(state="paused") == []
+    assert [(what, t["state"], t["expression"]) for what, t in turn("sad")] == [("state", "running", "sad")]
+
+
+def test_what_is_documented_can_be_typed_and_is_all_that_there_is() -> None:
+    from fer_edge.cli import _parser
+
+    section = (ROOT / "device/README.md").read_text().partition("## MQTT and Home Assistant")[2].partition("\n## ")[0]
+    commands = re.findall(r"^fer-edge (.+)|`(?:sudo )?fer-edge ([a-z].+?)`", section, re.M)
+    assert len(commands) >= 4
+    for typed in ("".join(pair) for pair in commands):
+        _parser().parse_args(shlex.split(typed))
+    rows = re.findall(r"^\| (`.+?) \|", section, re.M)
+    named = {name for row in rows for name in re.findall(r"`(\w+)`", row)}
+    assert named == {name for name in SPECS if name.startswith("mqtt")} | {"availability", *MESSAGES}
+    one = sink(FakeClock())
+    assert f"{LIMITS['tally'] >> 20} MiB of minutes" in section and f"{LIMITS['reading'] >> 10} KiB" in section
+    assert one.topics.prefix == SPECS["mqtt_topic"].default and "`fer-edge`" in section
+
+
+# ---- Home Assistant
+
+# By homeassistant/components/mqtt of its release 2025.4: abbreviations left out, what others than ours may have too.
+ALLOWED = {
+    "sensor": {
+        *("platform", "name", "unique_id", "state_topic", "value_template", "expire_after", "device_class"),
+        *("options", "state_class", "unit_of_measurement", "entity_category"),
+    },
+    "binary_sensor": {
+        *("platform", "name", "unique_id", "state_topic", "value_template", "expire_after", "device_class"),
+        *("entity_category", "json_attributes_topic", "json_attributes_template"),
+    },
+}
+MESSAGES = ("about", "state", "health", "tally", "reading")
+DEVICE = {"identifiers", "name", "manufacturer", "model", "sw_version"}
+
+
+def found() -> dict[str, Any]:
+    return body(discovery(TOPICS, "door", LABELS, "edge"))  # type: ignore[no-any-return]
+
+
+def test_the_device_is_one_retained_message() -> None:
+    told = discovery(TOPICS, "door", LABELS, "edge")
+    assert told.retain and told.topic == "homeassistant/device/door-12345678/config"
+    device = body(told)
+    assert device["origin"]["name"] == "fer-edge" and set(device["device"]) == DEVICE
+    parts = device["components"]
+    assert set(parts) >= {
+        "expression",
+        "presence",
+        "faces",
+        "unsure",
+        "unavailable",
+        "problem",
+        "temperature",
+        "software",
+    }
+    assert len({part["unique_id"] for part in parts.values()}) == len(parts)
+    for part in parts.values():
+        assert set(part) <= ALLOWED[part["platform"]]
+        if part.get("device_class") == "enum":
+            assert part["options"] and not {"state_class", "unit_of_measurement"} & set(part)
+        assert part["state_topic"].rpartition("/")[2] == "about" or part["expire_after"] == EXPIRE_S
+    assert parts["expression"]["options"] == [*LABELS, "unsure", "none"]
+
+
+def rendered(template: str, value: str) -> str:
+    """What Home Assistant makes of a value: its templates are Jinja's, with the value and its JSON in them."""
+    try:
+        parsed = json.loads(value)
+    except ValueError:
+        parsed = None
+    return (
+        jinja2.Environment(undefined=jinja2.StrictUndefined)
+        .from_string(template)
+        .render(value=value, value_json=parsed)
+    )
+
+
+SHOWN = present.step(Present(), [reading("happy")], 0, 1.0)
+RUNNING = Status("running", "0", "/log", health={"temperature_c": 51.2}, problems=("the processor is hot",))
+TOLD = {
+    "all": [
+        messages.about(TOPICS, event("header", 0, **HEADER)),
+        messages.state(TOPICS, RUNNING, SHOWN, CLOCK.stamp()),
+        messages.health(TOPICS, RUNNING, CLOCK.stamp()),
+        messages.tally(TOPICS, event("tally", 1, **TALLY)),
+    ],
+    "nothing": [
+        messages.about(TOPICS, event("header", 0, **HEADER)),
+        messages.state(TOPICS, Status("lost", "0", "/log"), Present(), CLOCK.stamp()),
+        messages.health(TOPICS, Status("lost", "0", "/log", health={"temperature_c": None}), CLOCK.stamp()),
+        messages.tally(
+            TOPICS, event("tally", 1, **{**TALLY, "labels_s": {}, "observed_s": 0.0, "unavailable_s": 60.0})
+        ),
+    ],
+}
+VALUES = {
+    "all": {
+        "expression": "happy", "expression_minute": "happy", "presence": "ON", "faces": "1", "unsure": "25.0",
+        "unavailable": "2.0", "state": "running", "problem": "ON", "temperature": "51.2",
+        "software": "fer-edge 0.1.0", "bundle": "edge",
+    },
+    "nothing": {
+        "expression": "None", "expression_minute": "None", "presence": "None", "faces": "None", "unsure": "None",
+        "unavailable": "60.0", "state": "lost", "problem": "OFF", "temperature": "None",
+        "software": "fer-edge 0.1.0", "bundle": "edge",
+    },
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", TOLD)
+def test_every_sensor_reads_its_message(case: str) -> None:
+    """None, the word, is what Home Assistant takes for unknown, of an enum and of a number."""
+    by_topic = {told.topic: told.whole().decode() for told in TOLD[case]}
+    values = {}
+    for key, part in found()["components"].items():
+        values[key] = rendered(part["value_template"], by_topic[part["state_topic"]])
+        assert values[key] in (*part.get("options", [values[key]]), "None")
+    assert values == VALUES[case]
+    problem = found()["components"]["problem"]
+    attributes = json.loads(rendered(problem["json_attributes_template"], by_topic[problem["json_attributes_topic"]]))
+    assert attributes == {"problems": ["the processor is hot"] if case == "all" else []}
+
+
+@pytest.mark.parametrize(("word", "is_there"), [("online", True), ("offline", False), ("stopped", False)])
+def test_only_who_is_online_is_available(word: str, is_there: bool) -> None:
+    told = messages.availability(TOPICS, word)
+    device = found()
+    assert told.retain and told.topic == device["availability_topic"]
+    assert rendered(device["availability_template"], told.whole().decode()) == ("online" if is_there else "offline")
+
+
+def test_two_machines_and_two_cameras_have_ids_of_their_own(tmp_path: Path) -> None:
+    ids = set()
+    for machine in ("a", "b"):
+        (tmp_path / machine / "etc").mkdir(parents=True)
+        (tmp_path / machine / "etc/machine-id").write_text(machine * 32 + "\n")
+        ids |= {id_of(name, tmp_path / machine) for name in ("door", "hall")}
+        assert machine * 8 not in id_of("door", tmp_path / machine), "nor is the machine's own id shown"
+    assert len(ids) == 4 and id_of("door", tmp_path / "a") in ids
+    assert id_of("door", tmp_path).startswith("door-"), "a machine without one has a name"

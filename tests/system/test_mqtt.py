@@ -1,0 +1,282 @@
+"""A run told to a real Mosquitto: what others hear, and that no broker, however bad, makes a loop wait or loses a minute."""
+
+from __future__ import annotations
+
+import json
+import signal
+import statistics
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from builders import event, journal_events
+from fakes import mute_listener
+
+from device.clock import SystemClock
+from device.config import Settings
+from device.output.connection import Patience
+from device.output.mqtt import MqttSink
+from device.system.status import Status
+from tests.processes import start, state
+from tests.processes import until as until_process
+from tests.system.brokers import (
+    Listener,
+    Mosquitto,
+    certificates,
+    free_port,
+    listening,
+    slow_proxy,
+    until,
+    with_password,
+)
+from tests.system.many import TALLY, many
+
+QUICK = Patience(retry_s=0.2, longest_retry_s=0.4, refused_s=1.0, longest_refused_s=1.0)
+CLOCK = SystemClock()
+
+
+@pytest.fixture
+def broker(memory_path: Path) -> Iterator[Mosquitto]:
+    memory_path.chmod(0o777)  # Mosquitto leaves root and keeps its files here
+    with Mosquitto(memory_path) as made:
+        yield made
+
+
+def sink(said: list[str], url: str, **settings: Any) -> MqttSink:
+    return MqttSink(Settings(mqtt=url, **settings), CLOCK, said.append, QUICK)
+
+
+def header() -> dict[str, Any]:
+    bundle = {"name": "edge", "sha256": "0" * 64}
+    return {
+        "software": "fer-edge 1",
+        "bundle": bundle,
+        "runtime": "r",
+        "detector": "d",
+        "labels": ["a"],
+        "settings": "s",
+    }
+
+
+def words(listener: Listener) -> list[str]:
+    """What was said of availability; `online` is said each minute too."""
+    return list(dict.fromkeys(listener.of("availability")))
+
+
+def test_what_a_broker_hears_of_a_run(broker: Mosquitto, tmp_path: Path) -> None:
+    with listening(broker.port) as listener:
+        run = start(tmp_path, "synthetic", fps=10.0, mqtt=f"mqtt://127.0.0.1:{broker.port}", mqtt_readings=True)
+        until_process(run, lambda: "reading" in {t.rpartition("/")[2] for t, _, _ in listener.heard})
+        until_process(run, lambda: state(tmp_path) == "running")
+        run.send_signal(signal.SIGTERM)
+        _, said = run.communicate(timeout=20)
+        assert run.returncode == 0 and "is told" in said
+        until(lambda: words(listener) == ["online", "stopped"])
+        device = json.loads(next(payload for topic, payload, _ in listener.heard if topic.endswith("/config")))
+        (told,) = listener.of("about")
+        assert device["components"]["expression"]["options"] == [*told["labels"], "unsure", "none"]
+        (tally,) = listener.of("tally")
+        (line,) = [json.loads(e.line()) for e in journal_events(tmp_path / "log") if e.kind == "tally"]
+        assert line.items() <= tally.items() and tally["majority"] in {*told["labels"], "unsure"}
+        assert [s["presence"] for s in listener.of("state")][-1] is True
+        assert listener.of("reading")[0]["xywh"] and listener.of("health")[0]["problems"] == []
+
+        # Who comes later finds what the broker keeps, and neither minutes nor readings.
+        with listening(broker.port, name="late") as late:
+            until(lambda: len(late.heard) == 5)
+            kept = {topic.rpartition("/")[2] for topic, _, retained in late.heard if retained}
+        assert kept == {"config", "availability", "about", "state", "health"}
+
+
+def test_a_run_that_is_killed_is_offline(broker: Mosquitto, tmp_path: Path) -> None:
+    with listening(broker.port) as listener:
+        run = start(tmp_path, "synthetic", fps=5.0, mqtt=f"mqtt://127.0.0.1:{broker.port}")
+        until_process(run, lambda: bool(listener.of("state")))
+        run.kill()
+        until(lambda: words(listener) == ["online", "offline"])
+        run.communicate()
+
+
+def ages(folder: Path, url: str | None, **settings: Any) -> tuple[list[float], str]:
+    """The ages in ms of the readings of a run of 2 s, and what it said; it must end in order, and in time."""
+    folder.mkdir()
+    given = settings if url is None else {"mqtt": url, "mqtt_readings": True, **settings}
+    began = time.monotonic()
+    run = start(folder, "synthetic", "--json", "--duration", "2", fps=10.0, **given)
+    out, said = run.communicate(timeout=60)
+    assert run.returncode == 0, said
+    assert time.monotonic() - began < 2 + 2.5 + 10, "a clean stop waits for 2 s at most, a start takes some"
+    lines = [json.loads(line) for line in out.splitlines()]
+    (end,) = [line for line in lines if line["kind"] == "end"]
+    assert end["seconds"] < 2.5
+    return [line["age_ms"] for line in lines if line["kind"] == "reading"], said
+
+
+@pytest.fixture(scope="module")
+def plain(tmp_path_factory: pytest.TempPathFactory) -> list[float]:
+    """The ages of a run that tells nobody."""
+    return ages(tmp_path_factory.mktemp("plain") / "run", None)[0]
+
+
+@contextmanager
+def bad_broker(kind: str, folder: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+    """The address of a broker that is not there, never answers, is slow, or wants another password; and settings."""
+    if kind == "away":
+        yield f"mqtt://127.0.0.1:{free_port()}", {}
+    elif kind == "mute":
+        with mute_listener() as port:
+            yield f"mqtt://127.0.0.1:{port}", {}
+    elif kind == "slow":
+        with Mosquitto(folder) as broker, slow_proxy(broker.port, 300) as port:
+            yield f"mqtt://127.0.0.1:{port}", {}
+    else:
+        with Mosquitto(folder, *with_password(folder, "pi", "right")) as broker:
+            yield f"mqtt://pi@127.0.0.1:{broker.port}", {"mqtt_password_file": str(secret(folder, "wrong-one"))}
+
+
+def secret(folder: Path, word: str) -> Path:
+    path = folder / "secret"
+    path.touch(mode=0o600)
+    path.write_text(f"{word}\n")
+    return path
+
+
+BAD = {
+    "away": "cannot be told (connection refused)",
+    "mute": "did not get everything",
+    "slow": "did not get everything",
+    "refusing": "cannot be told (not authorized)",
+}
+
+
+@pytest.mark.parametrize("kind", BAD)
+def test_no_broker_makes_the_loop_wait(kind: str, plain: list[float], memory_path: Path, tmp_path: Path) -> None:
+    """Frames are as fresh as in a run that tells nobody; tried again, because other work on a machine delays them too."""
+    memory_path.chmod(0o777)
+    figures = []
+    with bad_broker(kind, memory_path) as (url, settings):
+        for attempt in range(4):
+            told, said = ages(tmp_path / str(attempt), url, **settings)
+            assert BAD[kind] in said and "wrong-one" not in said, said
+            assert said.count("cannot be told") <= 1, "the same thing is said once"
+            figures.append((len(told), statistics.median(told), max(told)))
+            if len(told) >= 0.9 * len(plain) and figures[-1][1] <= statistics.median(plain) + 20:
+                break
+        else:
+            raise AssertionError((len(plain), statistics.median(plain), max(plain), figures))
+    print(kind, (len(plain), statistics.median(plain), max(plain)), figures)
+    assert len(plain) >= 15
+
+
+@pytest.mark.parametrize("kind", ["away", "mute"])
+def test_no_call_takes_long_and_memory_is_bounded(kind: str) -> None:
+    said: list[str] = []
+    with mute_listener() as mute:
+        url = f"mqtt://127.0.0.1:{mute if kind == 'mute' else free_port()}"
+        one, slowest_s = sink(said, url, mqtt_readings=True), 0.0
+        with one:
+            for seq in range(6000):
+                before = time.perf_counter()
+                one.append(event("tally" if seq % 2 else "reading", seq, **TALLY))
+                one.turn(Status("running", "0", "/log"))
+                slowest_s = max(slowest_s, time.perf_counter() - before)
+            began = time.monotonic()
+        assert time.monotonic() - began < 2.5
+    left = one.outbox.left()
+    assert slowest_s < 0.1 and one.outbox.lost["tally"] > 0
+    assert left["tally"] + one.outbox.lost["tally"] == left["reading"] + one.outbox.lost["reading"] == 3000
+    assert 500 < left["tally"] < 2000 and 50 < left["reading"] < 300
+
+
+def test_a_broker_that_is_killed_and_comes_back_misses_nothing(broker: Mosquitto) -> None:
+    """Minutes come all the time; what it had not acknowledged when it died, and what came while it was away, it hears."""
+    said: list[str] = []
+    with listening(broker.port) as listener:
+        with sink(said, f"mqtt://127.0.0.1:{broker.port}") as one:
+            one.append(event("header", 0, **header()))
+            for seq in range(1, 401):
+                one.append(event("tally", seq, **TALLY))
+                if seq == 100:
+                    broker.stop(kill=True)
+                if seq == 300:
+                    broker.start()
+                time.sleep(0.01)
+            until(lambda: not one.outbox.left())
+        until(lambda: {tally["seq"] for tally in listener.of("tally")} == set(range(1, 401)))
+        until(lambda: listener.of("availability")[-1] == "stopped")
+        order = list(dict.fromkeys(tally["seq"] for tally in listener.of("tally")))
+        assert order == sorted(order), "in order, where one came twice by its first time"
+    assert not one.outbox.lost
+    words = ("is told", "was lost", "cannot be told (connection refused)", "is back; waiting: ")
+    assert [word in sentence for word, sentence in zip(words, said, strict=True)] == [True] * 4, said
+
+
+def test_what_was_dropped_is_told_with_the_next_message(broker: Mosquitto) -> None:
+    said: list[str] = []
+    with listening(broker.port) as listener:
+        broker.stop()
+        with sink(said, f"mqtt://127.0.0.1:{broker.port}") as one:
+            for seq in range(3000):
+                one.append(event("tally", seq, **TALLY))
+            dropped = one.outbox.lost["tally"]
+            broker.start()
+            until(lambda: not one.outbox.left())
+        until(lambda: bool(listener.of("tally")) and listener.of("tally")[-1]["seq"] == 2999)
+        heard = listener.of("tally")
+    assert dropped > 1000 and f"dropped so far: {dropped} tally" in said[-1]
+    assert [tally["seq"] for tally in heard] == list(range(dropped, 3000))
+    assert [tally.get("dropped") for tally in heard] == [{"tally": dropped}] + [None] * (2999 - dropped)
+
+
+def test_a_password_that_is_mended_is_taken(memory_path: Path) -> None:
+    memory_path.chmod(0o777)
+    said: list[str] = []
+    strict = Mosquitto(memory_path, *with_password(memory_path, "pi", "right"))
+    url = f"mqtt://pi@127.0.0.1:{strict.port}"
+    with strict, sink(said, url, mqtt_password_file=secret(memory_path, "wrong")) as one:
+        one.append(event("tally", 1, **TALLY))
+        until(lambda: strict.log().count("not authorised") >= 3)
+        assert len(said) == 1 and "cannot be told (not authorized)" in said[0]
+        secret(memory_path, "right")
+        until(lambda: not one.outbox.left())
+    assert len(said) == 2 and "is back; waiting: 1 tally" in said[1]
+
+
+# paho-mqtt leaves the socket of a handshake that failed to the collector, which closes it.
+@pytest.mark.filterwarnings("ignore:.*SSLSocket:pytest.PytestUnraisableExceptionWarning")
+def test_an_encrypted_broker_is_told_when_it_is_the_one_it_should_be(memory_path: Path) -> None:
+    memory_path.chmod(0o777)
+    made = certificates(memory_path, "localhost", "elsewhere", "device")
+    ca = f"cafile {made['ca']}"
+
+    def told(url: str, host: str, *config: str, **settings: Any) -> tuple[list[str], bool]:
+        said: list[str] = []
+        lines = ("allow_anonymous true", ca, f"certfile {made[host]}", f"keyfile {made[f'{host}.key']}", *config)
+        with Mosquitto(memory_path, *lines) as broker, sink(said, f"{url}:{broker.port}", **settings) as one:
+            one.append(event("tally", 1, **TALLY))
+            until(lambda: bool(said))
+            if "is told" in said[0]:
+                until(lambda: not one.outbox.left())
+        return said, not one.outbox.left()["tally"]
+
+    said, acknowledged = told("mqtts://localhost", "localhost", mqtt_ca=made["ca"])
+    assert acknowledged and "is told" in said[0]
+    said, acknowledged = told("mqtts://localhost", "localhost")  # nobody whom this system trusts has vouched for it
+    assert not acknowledged and "its certificate: " in said[0]
+    said, acknowledged = told("mqtts://localhost", "elsewhere", mqtt_ca=made["ca"])
+    assert not acknowledged and "not valid for 'localhost'" in said[0]
+    own = {"mqtt_cert": made["device"], "mqtt_key": made["device.key"]}
+    said, acknowledged = told("mqtts://localhost", "localhost", "require_certificate true", mqtt_ca=made["ca"], **own)
+    assert acknowledged and "is told" in said[0]
+    said, acknowledged = told("mqtts://localhost", "localhost", "require_certificate true", mqtt_ca=made["ca"])
+    assert not acknowledged and "it may want encryption, or a certificate" in said[0]
+
+
+def test_twenty_devices_and_nothing_acknowledged_is_lost(memory_path: Path) -> None:
+    memory_path.chmod(0o777)
+    found = many(memory_path, devices=20, seconds=6.0)
+    assert found["wrong"] == [] and found["acknowledged"] == found["sent"] >= 20 * 6, found
+    assert found["connections"] >= 40, "each came back"
