@@ -71,9 +71,8 @@ def run(
             settings.wait_camera or pause.asked()
         ):  # else only with a camera: systemd waits so long for a start, no longer
             vitals.notify.ready("starting")
-        mqtt = _mqtt(
-            settings, clock
-        )  # left after the journal: what waits for a broker must not keep a batch off the card
+        # left after the journal, too: who waits for a broker must not keep the last batch off the card
+        mqtt = _mqtt(settings, clock)
         lines = JsonLines(sys.stdout, {"reading"} if settings.once else None) if settings.json else Terminal(sys.stdout)
         onlookers: list[Sink] = [*([sink] if sink else []), lines, *metrics]
         if exposed:
