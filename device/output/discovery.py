@@ -56,7 +56,7 @@ def _components(topics: Topics, labels: Sequence[str]) -> list[tuple[str, dict[s
         ("presence", _switch("Presence", now, "value_json.presence", {"device_class": "occupancy"})),
         ("faces", _sensor("Faces", now, "faces", measured)),
         ("unsure", _sensor("Unsure", minute, "unsure_percent", measured | {"unit_of_measurement": "%"})),
-        ("unavailable", _sensor("Camera unavailable", minute, "unavailable_s", _DURATION | measured | diagnostic)),
+        ("unavailable", _sensor("Time unavailable", minute, "unavailable_s", _DURATION | measured | diagnostic)),
         ("state", _sensor("State", now, "state", _enum(list(STATES)) | diagnostic)),
         (
             "problem",
