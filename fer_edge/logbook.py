@@ -7,33 +7,40 @@ word for its whole boot. A boot that never knew the time at least lies between i
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from math import inf
 from pathlib import Path
 
 from fer_edge.events import Event
-from fer_edge.segments import Damage, lines, segments
+from fer_edge.segments import Damage, lines, segments, times
 
 
-def read(folder: Path) -> Iterator[Event | Damage]:
+def read(folder: Path, kinds: Container[str] | None = None) -> Iterator[Event | Damage]:
     """The events of a journal in order, of every schema version; what cannot be read stands where it was, named.
 
     A line that stands twice, because a crash came between writing it and knowing of it, is given once. A segment that is
-    removed while this reads is passed over. Raises OSError, when there is no such folder too.
+    removed while this reads is passed over. With `kinds` the others are left out as `lines` does. Raises OSError, when
+    there is no such folder too.
     """
+    for _, item in placed(folder, kinds):
+        yield item
+
+
+def placed(folder: Path, kinds: Container[str] | None = None) -> Iterator[tuple[Path, Event | Damage]]:
+    """What `read` gives, each with its segment."""
     last_seq = -1
     for segment in segments(folder):
         try:
-            for place, (_, item) in enumerate(lines(segment)):
+            for place, (_, item) in enumerate(lines(segment, kinds)):
                 if place == 0 and not (isinstance(item, Event) and "continues" in item.body):
                     last_seq = -1  # another run
                 if isinstance(item, Event) and item.kind != "header":
                     if item.seq <= last_seq:
                         continue
                     last_seq = item.seq
-                yield item
+                yield segment, item
         except FileNotFoundError:
             continue
 
@@ -44,7 +51,11 @@ class _Boot:
 
     first_mono_s: float
     last_mono_s: float
-    offset_s: float | None = None  # wall less mono_s, by the last line whose clock was synced
+    wall: str = ""  # of its last line, whatever its clock
+    wall_mono_s: float = 0.0
+    synced: str = ""  # the wall of its last line whose clock was synced
+    synced_mono_s: float = 0.0
+    offset_s: float | None = None  # wall less mono_s, by that
     not_before_s: float = -inf
     not_after_s: float = inf
 
@@ -56,28 +67,43 @@ class Calendar:
     """
 
     def __init__(self, folder: Path) -> None:
-        boots: dict[str, _Boot] = {}
+        self._boots: dict[str, _Boot] = {}
         for segment in segments(folder):
-            for _, item in lines(segment):
-                if isinstance(item, Event):
-                    boot = boots.setdefault(item.boot, _Boot(item.mono_s, item.mono_s))
-                    boot.first_mono_s = min(boot.first_mono_s, item.mono_s)
-                    boot.last_mono_s = max(boot.last_mono_s, item.mono_s)
-                    wall_s = posix_s(item.wall) if item.clock == "synced" else None
-                    if wall_s is not None:
-                        boot.offset_s = wall_s - item.mono_s
-        known_s = -inf
-        for boot in boots.values():
-            boot.not_before_s = known_s
-            if boot.offset_s is not None:
-                known_s = boot.last_mono_s + boot.offset_s
-        known_s = inf
-        for boot in reversed(boots.values()):
-            boot.not_after_s = known_s
-            if boot.offset_s is not None:
-                known_s = boot.first_mono_s + boot.offset_s
-        self._boots = boots
-        self.boots = tuple(boots)
+            try:
+                for boot, mono_s, wall, synced in times(segment):
+                    self._note(boot, mono_s, wall, synced)
+            except FileNotFoundError:  # the running instance dropped it meanwhile
+                continue
+        self._reckon()
+
+    @property
+    def boots(self) -> tuple[str, ...]:
+        return tuple(self._boots)
+
+    def __contains__(self, boot: str) -> bool:
+        return boot in self._boots
+
+    def learn(self, event: Event) -> None:
+        """Takes a line more into account, one that was written since."""
+        known = self._boots.get(event.boot)
+        before_s = None if known is None else known.offset_s
+        self._note(event.boot, event.mono_s, event.wall, event.clock == "synced")
+        boot = self._boots[event.boot]
+        if known is None or boot.synced_mono_s == event.mono_s or before_s is None:
+            self._reckon()
+
+    def moment(self, boot: str, mono_s: float) -> tuple[float, bool]:
+        """When it was `mono_s` seconds after that boot, in POSIX seconds; and whether that is known.
+
+        All moments of a boot lie as far apart as they were. Where nothing tells its time, the last wall clock of the boot
+        is taken, and the whole boot moved to after the boot before it. Raises KeyError for a boot of which no line is.
+        """
+        told = self._boots[boot]
+        if told.offset_s is not None:
+            return mono_s + told.offset_s, True
+        offset_s = (posix_s(told.wall) or 0.0) - told.wall_mono_s
+        offset_s = min(offset_s, told.not_after_s - told.last_mono_s)
+        return mono_s + max(offset_s, told.not_before_s - told.first_mono_s), False
 
     def at_s(self, event: Event, mono_s: float | None = None) -> tuple[float, bool]:
         """When the event was, or the moment `mono_s` of its boot, in POSIX seconds; and whether that is known.
@@ -91,6 +117,34 @@ class Calendar:
             return mono_s + boot.offset_s, True
         guess_s = (posix_s(event.wall) or 0.0) + mono_s - event.mono_s
         return min(max(guess_s, boot.not_before_s), boot.not_after_s), False
+
+
+    def _note(self, boot: str, mono_s: float, wall: str, synced: bool) -> None:
+        told = self._boots.get(boot)
+        if told is None:
+            told = self._boots[boot] = _Boot(mono_s, mono_s)
+        elif mono_s > told.last_mono_s:
+            told.last_mono_s = mono_s
+        elif mono_s < told.first_mono_s:
+            told.first_mono_s = mono_s
+        told.wall, told.wall_mono_s = wall, mono_s
+        if synced:
+            told.synced, told.synced_mono_s = wall, mono_s
+
+    def _reckon(self) -> None:
+        for boot in self._boots.values():
+            if boot.synced and (wall_s := posix_s(boot.synced)) is not None:
+                boot.offset_s = wall_s - boot.synced_mono_s
+        known_s = -inf
+        for boot in self._boots.values():
+            boot.not_before_s = known_s
+            if boot.offset_s is not None:
+                known_s = boot.last_mono_s + boot.offset_s
+        known_s = inf
+        for boot in reversed(self._boots.values()):
+            boot.not_after_s = known_s
+            if boot.offset_s is not None:
+                known_s = boot.first_mono_s + boot.offset_s
 
 
 def posix_s(wall: str) -> float | None:

@@ -7,26 +7,18 @@ stays while any line does, since it says what the lines mean. What a card's own 
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 
 from fer_edge.errors import UsageError
 from fer_edge.events import Event
+from fer_edge.log.moments import Uptime
 from fer_edge.logbook import Calendar
 from fer_edge.segments import force_names, lines, lock, segments
 
 _BESIDE = ".purged"
-
-
-@dataclass(frozen=True, slots=True)
-class Uptime:
-    """A moment told without any wall clock: `mono_s` seconds after the boot with that id."""
-
-    boot: str
-    mono_s: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,23 +33,6 @@ class Purged:
     def __str__(self) -> str:
         doubt = f" ({self.doubtful} of them by a clock that may not have been set)" if self.doubtful else ""
         return f"{self.lines} lines are gone{doubt}; {self.removed} segments removed, {self.rewritten} rewritten"
-
-
-def moment(text: str, now: datetime) -> datetime | Uptime:
-    """The moment that `text` names. Raises UsageError when it names none.
-
-    `2026-01-31` or `2026-01-31T12:00` (local time, unless it says which), `30d`, `12h` or `15min` before `now`, or
-    `BOOT:SECONDS`: a boot's id, as each line has it, and seconds since that boot.
-    """
-    try:
-        if match := re.fullmatch(r"(\d{1,6})(d|h|min)", text):
-            return now - timedelta(**{{"d": "days", "h": "hours", "min": "minutes"}[match[2]]: int(match[1])})
-        if match := re.fullmatch(r"([0-9a-f-]{36}):(\d{1,12}(?:\.\d+)?)", text):
-            return Uptime(match[1], float(match[2]))
-        return datetime.fromisoformat(text).astimezone()
-    except (ValueError, OverflowError) as error:
-        forms = "2026-01-31, 2026-01-31T12:00, 30d, 12h, 15min or BOOT:SECONDS"
-        raise UsageError(f"“{text}” is no moment; give {forms}") from error
 
 
 def purge(folder: Path, before: datetime | Uptime) -> Purged:

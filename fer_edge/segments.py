@@ -9,7 +9,7 @@ import fcntl
 import json
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +17,10 @@ from fer_edge.errors import UsageError
 from fer_edge.events import SCHEMA, Event
 
 _NAME = re.compile(r"journal-(\d{6,})\.jsonl")
+# What each line begins with, as Event.line writes it: a month can be looked through by that, its bodies unread.
+_HEAD = re.compile(
+    rb'\{"kind":"\w+","seq":\d+,"boot":"([^"\\]*)","mono_s":(\d+(?:\.\d+)?),"wall":"([^"\\]*)","clock":"(\w*)"[,}]'
+)
 _TAIL_BYTES = 1 << 16
 
 
@@ -49,19 +53,28 @@ def segments(folder: Path) -> list[Path]:
     return sorted((path for path in folder.iterdir() if segment_number(path)), key=segment_number)
 
 
-def lines(segment: Path) -> Iterator[tuple[bytes, Event | Damage]]:
-    """Each line of a segment with its newline, and what it says. A segment of a newer schema is one damage, no more."""
+def lines(segment: Path, kinds: Container[str] | None = None) -> Iterator[tuple[bytes, Event | Damage]]:
+    """Each line of a segment with its newline, and what it says. A segment of a newer schema is one damage, no more.
+
+    With `kinds` the lines of other kinds are left out, by a look at their beginning alone; but not those of schema 1, which
+    has readings where later ones have more.
+    """
     with segment.open("rb") as file:
         for number, raw in enumerate(file, 1):
             damage = None
+            if number == 1 and (schema := _schema(raw)):
+                kinds = None if schema == 1 else kinds
+                if schema > SCHEMA:
+                    why = f"has schema {schema}, this version reads 1 to {SCHEMA}; update fer-edge"
+                    yield raw, Damage(segment.name, 1, why, newer=True)
+                    return
+            elif kinds is not None and raw.endswith(b"}\n") and raw.startswith(b'{"kind":"'):
+                if raw[9 : raw.find(b'"', 9)].decode(errors="replace") not in kinds:
+                    continue
             if not raw.endswith(b"\n"):
                 damage = "has no end, as a crash or a writer at work leaves it"
             elif not raw.strip(b"\x00\n"):
                 damage = "is empty, as a power cut may leave it"
-            elif number == 1 and (schema := _schema(raw)) > SCHEMA:
-                why = f"has schema {schema}, this version reads 1 to {SCHEMA}; update fer-edge"
-                yield raw, Damage(segment.name, 1, why, newer=True)
-                return
             else:
                 try:
                     yield raw, Event.parse(raw.decode())
@@ -69,6 +82,26 @@ def lines(segment: Path) -> Iterator[tuple[bytes, Event | Damage]]:
                     damage = f"is no event: {raw[:60]!r}"
             if damage:
                 yield raw, Damage(segment.name, number, damage)
+
+
+def times(segment: Path) -> Iterator[tuple[str, float, str, bool]]:
+    """For each line of a segment that is an event its boot, mono_s, wall, and whether its clock was synced.
+
+    By the beginning of each line alone, so that a body that cannot be read is no hindrance. None of a newer schema.
+    """
+    with segment.open("rb") as file:
+        for number, raw in enumerate(file, 1):
+            if number == 1 and _schema(raw) > SCHEMA:
+                return
+            if match := _HEAD.match(raw):
+                boot, mono_s, wall, clock = match.groups()
+                yield boot.decode(errors="replace"), float(mono_s), wall.decode(errors="replace"), clock == b"synced"
+            elif raw.startswith(b"{") and raw.endswith(b"\n"):
+                try:
+                    event = Event.parse(raw.decode())
+                except (UsageError, UnicodeDecodeError):
+                    continue
+                yield event.boot, event.mono_s, event.wall, event.clock == "synced"
 
 
 def last_event(segment: Path) -> Event | None:

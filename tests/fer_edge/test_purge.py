@@ -19,8 +19,9 @@ from fakes import FakeClock
 from device.output.journal import Journal
 from fer_edge.errors import UsageError
 from fer_edge.events import SCHEMA, Event
+from fer_edge.log.moments import Uptime, moment
 from fer_edge.logbook import read
-from fer_edge.purge import Purged, Uptime, moment, purge
+from fer_edge.purge import Purged, purge
 from fer_edge.segments import lock, segment_name, segments
 
 JOURNALS = Path(__file__).parents[1] / "fixtures" / "journals"

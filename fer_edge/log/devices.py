@@ -1,0 +1,56 @@
+"""Devices: the folders that a reader named, each with the name under which its rows stand."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from fer_edge.errors import UsageError
+from fer_edge.events import Event
+from fer_edge.segments import lines, segments
+
+
+@dataclass(frozen=True, slots=True)
+class Device:
+    """A journal's folder. `name` is what its header says, or the folder's name where that does not tell it from others."""
+
+    name: str
+    folder: Path
+
+
+def devices(folders: Sequence[Path], only: str | None = None) -> list[Device]:
+    """The devices in those folders: a folder without segments stands for those in it that have some.
+
+    `only` leaves the one of that name. Raises UsageError when there is no journal, or none of that name; OSError.
+    """
+    found = [journal for folder in folders for journal in _journals(folder)]
+    found = list(dict.fromkeys(found))
+    if not found:
+        raise UsageError(f"there is no journal in {', '.join(map(str, folders))}; name a folder with journal-*.jsonl in it")
+    told = [_told(folder) or folder.absolute().name for folder in found]
+    twice = Counter(told)
+    names = [name if twice[name] == 1 else folder.absolute().name for name, folder in zip(told, found, strict=True)]
+    twice = Counter(names)
+    names = [name if twice[name] == 1 else str(folder) for name, folder in zip(names, found, strict=True)]
+    every = [Device(name, folder) for name, folder in zip(names, found, strict=True)]
+    if only is not None and not (every := [device for device in every if device.name == only]):
+        raise UsageError(f"no journal here is of “{only}”; there are {', '.join(sorted(names))}")
+    return every
+
+
+def _journals(folder: Path) -> list[Path]:
+    if segments(folder):
+        return [folder]
+    return sorted(inner for inner in folder.iterdir() if inner.is_dir() and segments(inner))
+
+
+def _told(folder: Path) -> str | None:
+    """The name in the newest header that can be read."""
+    for segment in reversed(segments(folder)):
+        for _, item in lines(segment):
+            if isinstance(item, Event) and item.kind == "header":
+                return item.body.get("name")
+            break
+    return None

@@ -1,0 +1,203 @@
+"""Rows: what a journal tells, one thing a row, as a query, a table or another program wants it.
+
+    episodes   a face showed one label for a while        readings   one face of one frame (`run --per-frame`)
+    tallies    a minute: what was looked at and seen      events     every line, its body in words
+    blind      a time in which nobody looked, and why
+
+Each row has its device, its run (the number of that run's first segment) and its time, in POSIX seconds in the columns
+`at`, `from` and `to`; `time_known` says whether the clock of that boot was ever set.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from fer_edge.errors import UsageError
+from fer_edge.events import KINDS, UNSURE, Event
+from fer_edge.log.course import BETWEEN, Minute, Moment, Run, Span, Told
+from fer_edge.log.devices import Device
+from fer_edge.log.moments import Window
+from fer_edge.log.sentences import sentence
+from fer_edge.segments import lines, segments
+
+Row = dict[str, Any]
+WHAT = ("episodes", "tallies", "readings", "events", "blind")
+TIMES = ("at", "from", "to")
+
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """Which rows are wanted. Empty or None: all. A row that has no such thing as is asked for is none of them."""
+
+    window: Window = Window()
+    expressions: frozenset[str] = frozenset()
+    track: int | None = None
+    min_quality: float | None = None
+    kinds: frozenset[str] = frozenset()
+
+    def __post_init__(self) -> None:
+        if unknown := self.kinds - KINDS.keys():
+            raise UsageError(f"there is no kind {', '.join(sorted(unknown))}; there are {', '.join(KINDS)}")
+
+    def takes(self, row: Row) -> bool:
+        """Whether the row passes."""
+        if self.expressions and row.get("label") not in self.expressions:
+            return False
+        if self.track is not None and row.get("track") != self.track:
+            return False
+        if self.min_quality is not None and not (row.get("quality") or 0.0) >= self.min_quality:
+            return False
+        if self.kinds and row.get("kind") not in self.kinds:
+            return False
+        return self.window.holds(row["at"]) if "at" in row else self.window.holds(row["from"], row["to"])
+
+
+def columns(what: str, labels: Sequence[str]) -> list[str]:
+    """The names of the rows' fields, in order. `labels` are those that any of the journals has."""
+    p = [f"p_{label}" for label in labels]
+    seconds = [f"s_{label}" for label in (*labels, UNSURE)]
+    return {
+        "episodes": ["device", "run", "from", "to", "time_known", "track", "label", "dwell_s", "frames", "p", "quality",
+                     "ended", *p],
+        "tallies": ["device", "run", "from", "to", "time_known", "observed_s", "unavailable_s", "paused_s", "face_s",
+                    *seconds, "unsure_by", "faces_max", "faces_skipped", "frames_read", "frames_processed", "frames_idle",
+                    "drops", "estimated"],
+        "readings": ["device", "run", "at", "time_known", "track", "label", "p", "quality", "why", "frame", "frame_label",
+                     "frame_p", "score", "x", "y", "width", "height", "age_ms", *p],
+        "events": ["device", "run", "at", "time_known", "kind", "what", "seq", "boot", "mono_s", "clock", "body"],
+        "blind": ["device", "run", "from", "to", "time_known", "seconds", "state", "why"],
+    }[what]  # fmt: skip
+
+
+def labels_of(devices: Sequence[Device]) -> list[str]:
+    """Every label that a header names, those of the first one first."""
+    found: dict[str, None] = {}
+    for device in devices:
+        for segment in segments(device.folder):
+            for _, item in lines(segment, ("header",)):
+                if isinstance(item, Event) and item.kind == "header":
+                    found |= dict.fromkeys(item.body.get("labels", ()))
+                break
+    return list(found)
+
+
+def rows(told: Iterator[Told], device: Device, what: str, wanted: Filter) -> Iterator[Row]:
+    """The rows of that kind in a journal's course, in its order; blind ones by the time they begin."""
+    if what == "blind":
+        spans = sorted((one for one in told if isinstance(one, Span)), key=lambda span: (span.from_s, span.to_s))
+        every = iter([_blind(device, span) for span in spans])
+    else:
+        every = _each(told, device, what)
+    return (row for row in every if wanted.takes(row))
+
+
+def _each(told: Iterator[Told], device: Device, what: str) -> Iterator[Row]:
+    for one in told:
+        if isinstance(one, Minute):
+            if what == "tallies":
+                yield _tally(device, one)
+        elif isinstance(one, Moment):
+            if what == "events":
+                yield event_row(device, one)
+            elif what == "episodes" and one.event.kind == "episode":
+                yield _episode(device, one)
+            elif what == "readings" and one.event.kind == "reading":
+                yield _reading(device, one)
+
+
+def event_row(device: Device, one: Moment) -> Row:
+    """The row of a line."""
+    event = one.event
+    body = event.body
+    return {
+        **_common(device, one.run, one.known, at=one.at_s),
+        "kind": event.kind,
+        "what": sentence(event, one.run.labels),
+        "seq": event.seq,
+        "boot": event.boot,
+        "mono_s": event.mono_s,
+        "clock": event.clock,
+        "body": body,
+        "label": body.get("steady") or body.get("label"),  # to be asked for; no column
+        "track": body.get("track"),
+        "quality": body.get("quality"),
+    }
+
+
+def _episode(device: Device, one: Moment) -> Row:
+    body, offset_s = one.event.body, one.at_s - one.event.mono_s
+    return {
+        **_common(device, one.run, one.known, **_between(body["start_mono_s"] + offset_s, body["end_mono_s"] + offset_s)),
+        **{name: body[name] for name in ("track", "label", "dwell_s", "frames", "quality", "ended")},
+        "p": _of(body["label"], body["p"], one.run.labels),
+        **_each_p(body["p"], one.run.labels),
+    }
+
+
+def _tally(device: Device, one: Minute) -> Row:
+    body = one.body
+    frames = body.get("frames", {})
+    return {
+        **_common(device, one.run, one.known, **_between(one.from_s, one.to_s)),
+        **{name: round(body[name], 3) for name in ("observed_s", "unavailable_s", "paused_s", "face_s")},
+        **{f"s_{label}": 0.0 for label in (*one.run.labels, UNSURE)},
+        **{f"s_{label}": round(seconds, 3) for label, seconds in body["labels_s"].items()},
+        "unsure_by": body.get("unsure_s", {}),
+        "faces_max": body["faces_max"],
+        "faces_skipped": body.get("faces_skipped"),
+        "frames_read": frames.get("read"),
+        "frames_processed": frames.get("processed"),
+        "frames_idle": body.get("frames_idle"),
+        "drops": body.get("drops", {}),
+        "estimated": bool(body.get("estimated")),
+    }
+
+
+def _reading(device: Device, one: Moment) -> Row:
+    body = one.event.body
+    p, label = body.get("steady_p") or body["p"], body.get("steady") or body["label"]
+    x, y, width, height = body["xywh"]
+    return {
+        **_common(device, one.run, one.known, at=one.at_s),
+        **{name: body.get(name) for name in ("track", "quality", "why", "frame", "score", "age_ms")},
+        "label": label,
+        "p": _of(label, p, one.run.labels),
+        "frame_label": body["label"],
+        "frame_p": _of(body["label"], body["p"], one.run.labels),
+        **{"x": x, "y": y, "width": width, "height": height},
+        **_each_p(p, one.run.labels),
+    }
+
+
+def _blind(device: Device, span: Span) -> Row:
+    return {
+        **_common(device, span.run, span.known, **_between(span.from_s, span.to_s)),
+        "seconds": round(span.seconds, 3),
+        "state": span.state,
+        "why": span.why,
+        "between": span.state in BETWEEN,
+    }
+
+
+def _common(device: Device, run: Run, known: bool, **times: float) -> Row:
+    return {"device": device.name, "run": run.number, **times, "time_known": known}
+
+
+def _between(from_s: float, to_s: float) -> dict[str, float]:
+    return {"from": from_s, "to": to_s}
+
+
+def _of(label: str, p: Sequence[float], labels: Sequence[str]) -> float:
+    return p[labels.index(label)] if label in labels else max(p)
+
+
+def _each_p(p: Sequence[float], labels: Sequence[str]) -> dict[str, float]:
+    return {f"p_{label}": value for label, value in zip(labels, p, strict=False)}
+
+
+def body_text(body: dict[str, Any]) -> str:
+    """A body as one cell of text."""
+    return json.dumps(body, ensure_ascii=False, separators=(",", ":"))

@@ -1,0 +1,121 @@
+"""What an event says, in words: the rest of a line that begins with its time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from fer_edge.events import Event
+
+_Body = dict[str, Any]
+
+
+def sentence(event: Event, labels: Sequence[str] = ()) -> str:
+    """The event in words; a kind that this version does not know by its fields. `labels` are those of the run's header."""
+    say = _SAYINGS.get(event.kind)
+    try:
+        return say(event.body, labels) if say else _other(event.body, labels)
+    except (KeyError, TypeError, ValueError, IndexError):
+        return _other(event.body, labels)  # of a version that wrote other fields
+
+
+def duration(seconds: float) -> str:
+    """So many seconds as people say them: 4.2 s, 3 min 10 s, 2 h 5 min, 3 d 4 h."""
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    whole = round(seconds)
+    for unit, name, smaller, rest in ((86_400, "d", 3600, "h"), (3600, "h", 60, "min"), (60, "min", 1, "s")):
+        if whole >= unit:
+            left = whole % unit // smaller
+            return f"{whole // unit} {name}" + (f" {left} {rest}" if left else "")
+    return f"{whole} s"
+
+
+def _header(body: _Body, labels: Sequence[str]) -> str:
+    verified = body.get("verified", {}).get("proved")
+    proof = {True: ", verified", False: ", not proved for this runtime", None: ""}[verified]
+    begins = "goes on" if "continues" in body else "begins"
+    bundle = body["bundle"]
+    return (
+        f"a run {begins}: {body['software']}, bundle {bundle['name']} {bundle['sha256'][:8]}, {body['runtime']}{proof}, "
+        f"camera {body['camera']['name']}"
+    )
+
+
+def _camera(body: _Body, labels: Sequence[str]) -> str:
+    name = body["camera"]["name"]
+    after = f" after {duration(body['gap_s'])}" if body["state"] == "back" and "gap_s" in body else ""
+    why = f": {body['reason']}" if body.get("reason") and body["state"] != "back" else ""
+    return f"camera {name} {body['state']}{after}{why}"
+
+
+def _reading(body: _Body, labels: Sequence[str]) -> str:
+    label, p = body.get("steady") or body["label"], max(body.get("steady_p") or body["p"])
+    track = "" if body["track"] is None else f", face {body['track']}"
+    why = f", {body['why']}" if body.get("why") else ""
+    return f"{label} {p:.0%}{why}{track}{_quality(body)}"
+
+
+def _episode(body: _Body, labels: Sequence[str]) -> str:
+    label = body["label"]
+    p = body["p"][labels.index(label)] if label in labels else max(body["p"])
+    track = "" if body["track"] is None else f"face {body['track']}, "
+    return f"{label} {p:.0%} for {duration(body['dwell_s'])} ({track}ended: {body['ended']}{_quality(body)})"
+
+
+def _tally(body: _Body, labels: Sequence[str]) -> str:
+    seconds = body["seconds"]
+    parts = [f"{body['observed_s']:.0f} of {seconds:.0f} s observed"]
+    parts += [f"{body[f'{name}_s']:.0f} s {name}" for name in ("unavailable", "paused") if body[f"{name}_s"] >= 0.5]
+    seen = sorted(body["labels_s"].items(), key=lambda pair: -pair[1])
+    faces = ", ".join(f"{label} {s:.0f} s" for label, s in seen if s >= 0.5)
+    return "; ".join([*parts, f"a face for {body['face_s']:.0f} s" + (f": {faces}" if faces else "")])
+
+
+def _health(body: _Body, labels: Sequence[str]) -> str:
+    told = list(body.get("throttled_now") or ())
+    if body.get("undervoltage") and "undervoltage" not in told:
+        told.insert(0, "undervoltage")
+    if body.get("temperature_c") is not None:
+        told.append(f"{body['temperature_c']:.0f} °C")
+    if body.get("disk_free_bytes") is not None:
+        told.append(f"{body['disk_free_bytes'] / 1e9:.1f} GB free")
+    return "machine: " + ", ".join(told)
+
+
+def _clock(body: _Body, labels: Sequence[str]) -> str:
+    moved = f"moved by {body['offset_s']:+,.1f} s" if abs(body["offset_s"]) >= 0.05 else "not moved"
+    return f"wall clock {moved}, {body['from']} → {body['to']}"
+
+
+def _gap(body: _Body, labels: Sequence[str]) -> str:
+    lost = ", ".join(f"{n} {kind}" for kind, n in body["lost"].items())
+    return f"lines were not kept ({body['reason']}): {lost}"
+
+
+def _end(body: _Body, labels: Sequence[str]) -> str:
+    return f"the run ended after {duration(body['seconds'])}: {body['reason']}"
+
+
+def _other(body: _Body, labels: Sequence[str]) -> str:
+    return ", ".join(f"{name} {value}" for name, value in body.items())
+
+
+def _quality(body: _Body) -> str:
+    return "" if body.get("quality") is None else f", quality {body['quality']:.2f}"
+
+
+_SAYINGS: dict[str, Callable[[_Body, Sequence[str]], str]] = {
+    "header": _header,
+    "camera": _camera,
+    "reading": _reading,
+    "episode": _episode,
+    "tally": _tally,
+    "health": _health,
+    "clock": _clock,
+    "gap": _gap,
+    "repair": lambda body, labels: f"{body['cut_bytes']} bytes of a torn end were cut off {body['segment']}",
+    "pause": lambda body, labels: f"paused by {body['by']}",
+    "resume": lambda body, labels: f"resumed by {body['by']} after {duration(body['paused_s'])}",
+    "end": _end,
+}

@@ -1,0 +1,220 @@
+"""The summary of a journal: what was counted in each hour or day and in all, and what says how far to trust it."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from fer_edge.log.buckets import Buckets, Sums
+from fer_edge.log.course import BETWEEN, Minute, Moment, Run, Span, course
+from fer_edge.log.devices import Device
+from fer_edge.log.moments import Window
+from fer_edge.logbook import Calendar
+from fer_edge.segments import Damage
+
+
+@dataclass(slots=True)
+class Model:
+    """What did the reading in some of the runs, and what was found when it was held against its golden vectors."""
+
+    bundle: str
+    sha256: str
+    runtime: str
+    detector: str
+    software: str
+    proved: bool | None  # None: nobody noted it
+    compared_with: str
+    seconds: float = 0.0
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "bundle": self.bundle,
+            "sha256": self.sha256,
+            "runtime": self.runtime,
+            "detector": self.detector,
+            "software": self.software,
+            "verified": self.proved,
+            "compared_with": self.compared_with,
+            "seconds": round(self.seconds, 1),
+        }
+
+
+@dataclass(slots=True)
+class Trust:
+    """What a reader should know before believing the sums."""
+
+    models: dict[tuple[Any, ...], Model] = field(default_factory=dict)
+    boots: set[str] = field(default_factory=set)
+    starts: int = 0  # of runs, in the time asked about
+    cut_off: int = 0  # runs without an end that another followed
+    clock_steps: int = 0
+    recorded: int = 0  # runs over a recording
+    lines_lost: int = 0  # as the journal itself tells
+    damaged: int = 0  # lines, of the whole journal
+    camera_losses: int = 0
+    trouble_s: defaultdict[str, float] = field(default_factory=lambda: defaultdict(float))  # by name: undervoltage, throttled, …
+    hottest_c: float | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "models": [model.to_json() for model in self.models.values()],
+            "boots": len(self.boots),
+            "starts": self.starts,
+            "cut_off": self.cut_off,
+            "clock_steps": self.clock_steps,
+            "recorded": self.recorded,
+            "lines_lost": self.lines_lost,
+            "damaged_lines": self.damaged,
+            "camera_losses": self.camera_losses,
+            "trouble_s": {name: round(seconds, 1) for name, seconds in sorted(self.trouble_s.items())},
+            "hottest_c": self.hottest_c,
+        }
+
+
+@dataclass(slots=True)
+class Summary:
+    """A device's sums: of all that was asked about, and of each stretch of it, in order; and its blind spans, in order."""
+
+    device: Device
+    window: Window
+    whole: Sums
+    parts: list[Sums]
+    trust: Trust
+    blind: list[Span]
+
+    def to_json(self) -> dict[str, Any]:
+        zone = self.window.zone
+        return {
+            "device": self.device.name,
+            "zone": str(zone),
+            **self.whole.to_json(zone),
+            "trust": self.trust.to_json(),
+            "parts": [part.to_json(zone) for part in self.parts],
+        }
+
+
+def summarise(
+    device: Device, window: Window, by: str | float = "whole", tell: Callable[[Damage], None] | None = None
+) -> Summary | None:
+    """The summary of a device's journal in the window; None when it tells nothing of that time. Raises OSError.
+
+    `tell` is given each line that cannot be read.
+    """
+    maker = _Maker(window, Buckets("whole", window.zone), Buckets(by, window.zone) if by != "whole" else None)
+    for told in course(device.folder, Calendar(device.folder)):
+        if isinstance(told, Damage):
+            maker.trust.damaged += 1
+            if tell is not None:
+                tell(told)
+        else:
+            maker.take(told)
+    maker.troubles(set(), maker.last_s)
+    if not maker.whole.sums:
+        return None
+    (whole,) = maker.whole.sums.values()
+    whole.from_s, whole.to_s = maker.first_s, maker.last_seen_s
+    parts = [] if maker.parts is None else [maker.parts.sums[key] for key in sorted(maker.parts.sums)]
+    blind = sorted(maker.blind, key=lambda span: (span.from_s, span.to_s))
+    return Summary(device, window, whole, parts, maker.trust, blind)
+
+
+class _Maker:
+    def __init__(self, window: Window, whole: Buckets, parts: Buckets | None) -> None:
+        self.trust, self.blind = Trust(), list[Span]()
+        self.whole, self.parts = whole, parts
+        self.first_s, self.last_seen_s, self.last_s = float("inf"), float("-inf"), 0.0
+        self._window = window
+        self._buckets = [whole] if parts is None else [whole, parts]
+        self._trouble: dict[str, float] = {}  # name: since when
+
+    def take(self, told: Run | Minute | Span | Moment) -> None:
+        if isinstance(told, Minute):
+            self._minute(told)
+        elif isinstance(told, Moment):
+            self._moment(told)
+        elif isinstance(told, Span):
+            self._span(told)
+        else:
+            self.troubles(set(), self.last_s)
+            if self._window.holds(told.from_s):
+                self.trust.starts += told.whole
+                self.trust.recorded += not told.live
+
+    def troubles(self, now: set[str], at_s: float) -> None:
+        """The machine's troubles are these from then on."""
+        for name in [name for name in self._trouble if name not in now]:
+            since_s = self._trouble.pop(name)
+            self.trust.trouble_s[name] += sum(b - a for a, b in self._window.pieces(since_s, at_s))
+        for name in now:
+            self._trouble.setdefault(name, at_s)
+
+    def _minute(self, told: Minute) -> None:
+        body, run = told.body, told.run
+        length_s = told.to_s - told.from_s
+        self.last_s = told.to_s
+        for from_s, to_s in self._window.pieces(told.from_s, told.to_s):
+            self._seen(from_s, to_s)
+            for buckets in self._buckets:
+                at_s = from_s
+                for sums, seconds in buckets.parts(from_s, to_s):
+                    sums.minute(body, seconds / length_s, at_s == told.from_s, told.known)
+                    at_s += seconds
+            self.trust.boots.add(run.boot)
+            self._model(run).seconds += to_s - from_s
+
+    def _span(self, told: Span) -> None:
+        if self._window.holds(told.from_s, told.to_s):
+            self.blind.append(told)
+            self.trust.cut_off += told.state == "cut off"
+        if told.state not in BETWEEN:
+            return  # a minute has counted it
+        for from_s, to_s in self._window.pieces(told.from_s, told.to_s):
+            self._seen(from_s, to_s)
+            for buckets in self._buckets:
+                for sums, seconds in buckets.parts(from_s, to_s):
+                    sums.state_s[told.state] += seconds
+                    sums.doubtful_s += 0.0 if told.known else seconds
+
+    def _moment(self, told: Moment) -> None:
+        event, at_s = told.event, told.at_s
+        body = event.body
+        if event.kind == "episode":
+            from_s = at_s - event.mono_s + body["start_mono_s"]
+            if self._window.holds(from_s):
+                for buckets in self._buckets:
+                    for sums, _ in buckets.parts(from_s, from_s):
+                        sums.episode(body, told.run.labels)
+        elif event.kind == "health":
+            now = set(body.get("throttled_now") or ())
+            self.troubles(now | {"undervoltage"} if body.get("undervoltage") else now, at_s)
+        if event.kind in ("health", "clock", "gap", "camera") and self._window.holds(at_s):
+            self._trust(event.kind, body)
+
+    def _trust(self, kind: str, body: dict[str, Any]) -> None:
+        trust = self.trust
+        trust.clock_steps += kind == "clock"
+        if kind == "gap":
+            trust.lines_lost += sum(body["lost"].values())
+        elif kind == "camera":
+            trust.camera_losses += body["state"] in ("lost", "waiting")
+        elif kind == "health" and (degrees := body.get("temperature_c")) is not None:
+            trust.hottest_c = degrees if trust.hottest_c is None else max(trust.hottest_c, degrees)
+
+    def _seen(self, from_s: float, to_s: float) -> None:
+        self.first_s, self.last_seen_s = min(self.first_s, from_s), max(self.last_seen_s, to_s)
+
+    def _model(self, run: Run) -> Model:
+        header = run.header
+        bundle, verified = header.get("bundle", {}), header.get("verified", {})
+        told = (
+            bundle.get("name", "unknown"),
+            bundle.get("sha256", ""),
+            header.get("runtime", "unknown"),
+            header.get("detector", "unknown"),
+            header.get("software", "unknown"),
+            verified.get("proved"),
+            verified.get("compared_with", ""),
+        )
+        return self.trust.models.setdefault(told, Model(*told))

@@ -1,0 +1,148 @@
+"""Tables: rows as text for people, and as JSON lines, CSV or Parquet for programs; files are written beside and renamed."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import tempfile
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from itertools import islice
+from pathlib import Path
+from typing import Any, TextIO
+
+from fer_edge.errors import UsageError
+from fer_edge.log.moments import Zone
+from fer_edge.log.rows import TIMES, Row, body_text
+
+FORMATS = (".csv", ".parquet", ".jsonl")
+_AT_ONCE = 5_000  # rows that a Parquet row group holds
+_WIDE = 200  # rows by whose width the columns of a text table stand
+
+
+def write_json(rows: Iterable[Row], columns: Sequence[str], zone: Zone, stream: TextIO) -> None:
+    """A JSON object a line, its fields in the order of the columns; those that a row does not have are left out."""
+    for row in rows:
+        told = {name: zone.iso(row[name]) if name in TIMES else row[name] for name in columns if name in row}
+        stream.write(json.dumps(told, ensure_ascii=False) + "\n")
+
+
+def write_csv(rows: Iterable[Row], columns: Sequence[str], zone: Zone, stream: TextIO) -> None:
+    """CSV with a line of names; times in ISO 8601, an empty cell for what a row does not have."""
+    sheet = csv.writer(stream, lineterminator="\n")
+    sheet.writerow(columns)
+    for row in rows:
+        sheet.writerow([_cell(name, row.get(name), zone) for name in columns])
+
+
+def write_text(rows: Iterable[Row], columns: Sequence[str], zone: Zone, stream: TextIO) -> None:
+    """Columns under their names, as wide as the first rows need; numbers to the right."""
+    several = iter(rows)
+    first = list(islice(several, _WIDE))
+    shown = [[_word(name, row.get(name), zone) for name in columns] for row in first]
+    widths = [max(map(len, cells)) for cells in zip(columns, *shown, strict=True)]
+    right = [any(isinstance(row.get(name), int | float) and name not in TIMES for row in first) for name in columns]
+
+    def line(cells: Sequence[str]) -> str:
+        padded = (
+            cell.rjust(width) if numeric else cell.ljust(width)
+            for cell, width, numeric in zip(cells, widths, right, strict=True)
+        )
+        return "  ".join(padded).rstrip() + "\n"
+
+    stream.write(line(list(columns)))
+    for cells in shown:
+        stream.write(line(cells))
+    for row in several:
+        stream.write(line([_word(name, row.get(name), zone) for name in columns]))
+
+
+def write_file(rows: Iterable[Row], columns: Sequence[str], zone: Zone, path: Path) -> None:
+    """The rows as a file of the kind that its name ends with, whole or not at all.
+
+    Raises UsageError for another ending, or where Parquet's extra is missing; OSError.
+    """
+    if path.suffix not in FORMATS:
+        raise UsageError(f"{path.name} ends with none of {', '.join(FORMATS)}; name the file so")
+    with beside(path) as fresh:
+        if path.suffix == ".parquet":
+            _write_parquet(rows, columns, fresh)
+            return
+        with fresh.open("w", encoding="utf-8", newline="") as stream:
+            (write_csv if path.suffix == ".csv" else write_json)(rows, columns, zone, stream)
+
+
+@contextmanager
+def beside(path: Path) -> Iterator[Path]:
+    """A fresh file beside `path`, put in its place, forced to the disk, when the block ends without an error."""
+    if not path.parent.is_dir():
+        raise UsageError(f"{path.parent} is no folder; make it, or name another")
+    descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=path.suffix, dir=path.parent)
+    os.close(descriptor)
+    fresh = Path(name)
+    try:
+        yield fresh
+        with fresh.open("rb") as written:
+            os.fsync(written.fileno())
+        fresh.chmod(0o600)  # who was seen when is nobody else's business
+        fresh.replace(path)
+    finally:
+        fresh.unlink(missing_ok=True)
+
+
+def _write_parquet(rows: Iterable[Row], columns: Sequence[str], path: Path) -> None:
+    try:
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+    except ImportError as error:
+        raise UsageError("Parquet needs the extra `parquet`: pip install 'fer-edge[parquet]'; or name a .csv") from error
+    schema = pa.schema([(name, _type(name, pa)) for name in columns])
+    several = iter(rows)
+    with pq.ParquetWriter(path, schema, compression="zstd") as writer:
+        while some := list(islice(several, _AT_ONCE)):
+            told = {name: [_value(name, row.get(name)) for row in some] for name in columns}
+            writer.write_table(pa.table(told, schema))
+
+
+_TEXT = ("device", "label", "ended", "why", "frame_label", "kind", "what", "boot", "clock", "state", "unsure_by", "drops", "body")
+_WHOLE = ("run", "track", "frames", "frame", "seq", "faces_max", "faces_skipped", "frames_read", "frames_processed",
+          "frames_idle", "x", "y", "width", "height")  # fmt: skip
+
+
+def _type(name: str, pa: Any) -> Any:
+    if name in TIMES:
+        return pa.timestamp("ms", tz="UTC")
+    if name in ("time_known", "estimated"):
+        return pa.bool_()
+    return pa.string() if name in _TEXT else pa.int64() if name in _WHOLE else pa.float64()
+
+
+def _value(name: str, value: Any) -> Any:
+    if isinstance(value, dict):
+        return body_text(value)
+    return round(value * 1000) if name in TIMES and value is not None else value
+
+
+def _cell(name: str, value: Any, zone: Zone) -> Any:
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if name in TIMES:
+        return zone.iso(value)
+    return body_text(value) if isinstance(value, dict) else value
+
+
+def _word(name: str, value: Any, zone: Zone) -> str:
+    if value is None:
+        return "–"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if name in TIMES:
+        return zone.short(value)
+    if isinstance(value, dict):
+        return ", ".join(f"{key} {one}" for key, one in value.items())
+    if isinstance(value, float):
+        return f"{value:.2f}" if name == "p" or name.startswith("p_") or name == "quality" else f"{value:.1f}"
+    return str(value)

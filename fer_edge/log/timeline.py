@@ -1,0 +1,137 @@
+"""The timeline of a journal as a picture: shares of each expression, who was there, and what was not looked at, shaded."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from fer_edge.errors import UsageError
+from fer_edge.events import UNSURE
+from fer_edge.log.buckets import STATES
+from fer_edge.log.course import Span
+from fer_edge.log.summary import Summary
+from fer_edge.log.tables import beside
+from fer_edge.log.told import labels_seen
+
+ENDINGS = (".png", ".svg")
+# Okabe and Ito's colours, which most colour-blind people tell apart; grey for the one that is there most.
+COLOURS = {
+    "neutral": "#c4c4c4",
+    "happy": "#e69f00",
+    "surprise": "#56b4e9",
+    "sad": "#0072b2",
+    "angry": "#d55e00",
+    "fear": "#cc79a7",
+    "disgust": "#009e73",
+}
+_OTHERS = ("#f0e442", "#999933", "#882255", "#332288", "#44aa99", "#117733", "#ddcc77", "#aa4499")
+_INK = "#333333"
+# How a time in which nobody looked is shaded, from the lightest reason to the gravest.
+SHADES = {
+    "paused": ("paused", "#d6e4f0", ""),
+    "stopped": ("not running", "#e9e9e9", ""),
+    "unavailable": ("camera away or late", "#f6d5c9", "////"),
+    "cut off": ("cut off", "#d9d9d9", "xxxx"),
+    "untold": ("lines missing", "#efe3f3", "...."),
+    "unexplained": ("unexplained", "#efe3f3", "...."),
+}
+
+
+def draw(summaries: Sequence[Summary], path: Path) -> None:
+    """Writes the picture, whole or not at all: PNG or SVG, by the file's ending; a pair of panels for each device.
+
+    Raises UsageError for another ending, or where the extra is missing; OSError.
+    """
+    if path.suffix not in ENDINGS:
+        raise UsageError(f"{path.name} ends with neither .png nor .svg; name the file so")
+    try:
+        import matplotlib as mpl
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise UsageError("a picture needs the extra `plots`: pip install 'fer-edge[plots]'; without --out it is text") from error
+
+    style = {"font.size": 9, "text.color": _INK, "axes.labelcolor": _INK, "xtick.color": _INK, "ytick.color": _INK,
+             "axes.edgecolor": "#999999", "hatch.linewidth": 0.5, "svg.fonttype": "none", "svg.hashsalt": "fer-edge",
+             "font.family": "sans-serif"}  # fmt: skip
+    with mpl.rc_context(style):
+        figure = Figure(figsize=(10, 3.3 * len(summaries) + 0.7), layout="constrained")
+        grid = figure.add_gridspec(2 * len(summaries), 1, height_ratios=[2.2, 1] * len(summaries))
+        labels = labels_seen(summaries)
+        marks: dict[str, Any] = {}
+        for number, summary in enumerate(summaries):
+            upper = figure.add_subplot(grid[2 * number])
+            lower = figure.add_subplot(grid[2 * number + 1], sharex=upper)
+            _device(summary, upper, lower, labels, marks)
+        order = [name for name in (*labels, *(said for said, *_ in SHADES.values())) if name in marks]
+        figure.legend([marks[name] for name in order], order, loc="outside lower center", ncols=6, frameon=False)
+        with beside(path) as fresh:
+            figure.savefig(fresh, dpi=110, metadata={"Date": None} if path.suffix == ".svg" else None)
+        path.chmod(0o644)
+
+
+def colour_of(label: str, labels: Sequence[str]) -> str:
+    """The label's colour: one of its own, or, where the bundle has labels of its own, one that is left."""
+    own = [name for name in labels if name not in COLOURS and name != UNSURE]
+    return COLOURS.get(label) or _OTHERS[own.index(label) % len(_OTHERS)]
+
+
+def _device(summary: Summary, upper: Any, lower: Any, labels: Sequence[str], marks: dict[str, Any]) -> None:
+    """Two panels: the shares of the seconds of faces, and the share of the observed time with a face."""
+    from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
+
+    zone, parts = summary.window.zone, summary.parts
+    tz = zone.at(summary.whole.from_s).tzinfo
+
+    def at(posix_s: float) -> datetime:
+        return datetime.fromtimestamp(posix_s, tz)
+
+    for axes in (upper, lower):
+        for span in summary.blind:
+            _shade(axes, span, at, marks)
+        axes.set_ylim(0, 1)
+        axes.yaxis.set_major_formatter(lambda value, _: f"{value:.0%}")
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.set_axisbelow(False)
+    seen = [part for part in parts if sum(part.labels_s.values()) > 0]
+    bottoms = [0.0] * len(seen)
+    starts, widths = [at(part.from_s) for part in seen], [at(part.to_s) - at(part.from_s) for part in seen]
+    for label in labels:
+        shares = [part.share(label) or 0.0 for part in seen]
+        look: dict[str, Any] = {"color": "white", "edgecolor": "#999999", "hatch": "///"}
+        if label != UNSURE:
+            look = {"color": colour_of(label, labels), "edgecolor": "white"}
+        marks[label] = upper.bar(starts, shares, widths, bottoms, align="edge", linewidth=0.4, label=label, **look)
+        bottoms = [bottom + share for bottom, share in zip(bottoms, shares, strict=True)]
+    upper.set_ylabel("share of the\nseconds of faces")
+    upper.tick_params(labelbottom=False)
+    day = zone.short(summary.whole.from_s)[:10]
+    last = zone.short(summary.whole.to_s)[:10]
+    width = _width(parts[0].to_s - parts[0].from_s) if parts else ""
+    upper.set_title(f"{summary.device.name}, {day if day == last else f'{day} to {last}'} ({width})", loc="left", fontsize=10)
+    looked = [part for part in parts if part.presence is not None]
+    lower.bar([at(part.from_s) for part in looked], [part.presence or 0.0 for part in looked],
+              [at(part.to_s) - at(part.from_s) for part in looked], align="edge", color="#5a5a5a", linewidth=0)  # fmt: skip
+    lower.set_ylabel("somebody\nthere")
+    lower.set_xlim(at(summary.whole.from_s), at(summary.whole.to_s))
+    locator = AutoDateLocator(tz=tz, maxticks=12)
+    lower.xaxis.set_major_locator(locator)
+    lower.xaxis.set_major_formatter(ConciseDateFormatter(locator, tz=tz, show_offset=False))
+    lower.set_xlabel(str(zone))
+
+
+def _shade(axes: Any, span: Span, at: Any, marks: dict[str, Any]) -> None:
+    if span.state not in SHADES:
+        return  # late frames are a part of a minute only
+    said, colour, hatch = SHADES[span.state]
+    marks[said] = axes.axvspan(at(span.from_s), at(span.to_s), facecolor=colour, edgecolor="#b0b0b0", hatch=hatch, linewidth=0)
+
+
+def _width(seconds: float) -> str:
+    if seconds >= 86_000:
+        return "a bar is a day"
+    return "a bar is an hour" if seconds == 3600 else f"a bar is {seconds / 60:.0f} min"
+
+
+assert set(SHADES) == set(STATES) - {"observed"}

@@ -1,0 +1,284 @@
+"""Journals whose truth is known: a life is lived through on a clock moved by hand, and what happened is noted beside it.
+
+Journal, recorder, account, episodes and tallies are those of `fer-edge run`, and so are the files; only camera and faces are
+made up. `Truth` is kept by what was played, in true time, and knows nothing of how a journal is read.
+"""
+
+from __future__ import annotations
+
+import random
+import shutil
+from collections import Counter, defaultdict
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from fakes import FakeClock
+
+from device.output.account import Account
+from device.output.bodies import reading_body
+from device.output.episodes import Rules
+from device.output.journal import Journal
+from device.output.sinks import Recorder
+from device.output.tally import Counts
+from device.vision.frames import Reading
+from fer_edge.events import SCHEMA, UNSURE
+from fer_edge.faces import Face
+from fer_edge.labels import LABELS
+
+CAMERA = {"kind": "usb", "name": "usb:0", "width_px": 640, "height_px": 480, "time": "when read"}
+COLUMN = "litert 2.3.0, default, aarch64"
+_MINUTE_S = 60
+
+
+def header(name: str, live: bool = True, bundle: str = "edge", proved: bool = True) -> dict[str, Any]:
+    """The body of a header, as `device.output.bodies.header` makes it of what a test does not have."""
+    verified = {"column": COLUMN, "compared_with": COLUMN, "proved": proved, "steps": 0.0, "crop_levels": 0}
+    return {
+        "schema": SCHEMA,
+        "software": "fer-edge 0.1.0",
+        "name": name,
+        "settings": "0" * 12,
+        "bundle": {"name": bundle, "sha256": f"{len(bundle):064x}"},
+        "labels": list(LABELS),
+        "preprocess": "gray-square-replicate-area/1",
+        "detector": "blazeface-zoomed",
+        "runtime": "litert 2.3.0",
+        "verified": verified,
+        "camera": {"live": live, **CAMERA},
+        "start_s": {"import": 0.4, "model": 0.5, "camera": 0.9},
+    }
+
+
+@dataclass(slots=True)
+class Truth:
+    """What happened, in true POSIX seconds: of each hour (by its start) the seconds of each state and of each label."""
+
+    state_s: defaultdict[int, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
+    labels_s: defaultdict[int, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
+    face_s: Counter[int] = field(default_factory=Counter)
+    spans: list[tuple[str, float, float]] = field(default_factory=list)  # in which nobody looked
+
+    def note(self, state: str, from_s: float, to_s: float, faces: tuple[str, ...] = ()) -> None:
+        """The time between two moments was so, and showed these faces."""
+        if state != "observed" and to_s > from_s:
+            last = self.spans[-1] if self.spans else None
+            joined = last is not None and last[0] == state and abs(last[2] - from_s) < 1e-3
+            self.spans[-1 if joined else len(self.spans) :] = [(state, last[1] if joined and last else from_s, to_s)]
+        while from_s < to_s:
+            hour = int(from_s // 3600 * 3600)
+            part_s = min(to_s, hour + 3600) - from_s
+            self.state_s[hour][state] += part_s  # type: ignore[assignment]
+            self.face_s[hour] += part_s if faces else 0  # type: ignore[assignment]
+            for label in faces:
+                self.labels_s[hour][label] += part_s  # type: ignore[assignment]
+            from_s += part_s
+
+    def total(self, what: defaultdict[int, Counter[str]]) -> Counter[str]:
+        """The same of all hours."""
+        every: Counter[str] = Counter()
+        for one in what.values():
+            every.update(one)
+        return every
+
+
+class Life:
+    """A device that lives in `folder` from `true_s` (POSIX seconds) on: what its owner does and its camera sees.
+
+    A frame comes each `frame_s`. Its wall clock is set from the start unless `boot` is told otherwise.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        true_s: float,
+        name: str = "camera",
+        frame_s: float = 1.0,
+        seed: int = 0,
+        per_frame: bool = False,
+    ) -> None:
+        self.folder, self.name, self.frame_s, self.per_frame = folder, name, frame_s, per_frame
+        self.true_s = true_s
+        self.truth = Truth()
+        self.rng = random.Random(seed)
+        self.clock = FakeClock(20_000_000_000, boot="")
+        self.boots = 0
+        self.lost: Counter[str] = Counter()
+        self._stack = ExitStack()
+        self._read = 0
+        self._track = 0
+        self.boot(power_off_s=0.0)
+
+    def boot(self, power_off_s: float, synced: bool = True, wall_s: float | None = None) -> None:
+        """The machine is off for so long, then starts; its wall clock shows `wall_s` at boot where it is not set."""
+        self._pass("stopped" if self.boots else "nothing", power_off_s)
+        self.boots += 1
+        self.clock.boot = f"{self.boots:08d}-0000-4000-8000-{self.rng.getrandbits(48):012x}"
+        self.clock.now_ns = 20_000_000_000
+        self._set(synced, self.true_s - 20.0 if wall_s is None else wall_s)
+
+    def set_clock(self, synced: bool = True, off_by_s: float = 0.0) -> None:
+        """The wall clock is set, right or off by so much."""
+        self._set(synced, self.true_s - self.clock.now_ns / 1e9 + off_by_s)
+
+    def _set(self, synced: bool, wall_s: float) -> None:
+        self.clock.wall_s, self.clock.state = wall_s, "synced" if synced else "unsynced"
+
+    def start(self, ring_bytes: int = 512 << 10, **told: Any) -> None:
+        """A run begins, and its camera is there."""
+        self.journal = self._stack.enter_context(Journal(self.folder, self.clock, ring_bytes=ring_bytes))
+        self._recorder = Recorder(self.journal, self.clock)
+        patience_s = 2 * self.frame_s + 0.5
+        self._account = Account(self._recorder.record, self.clock, Rules(), self.clock.now_ns, patience_s)
+        self._start_ns = self.clock.now_ns
+        self._record("header", header(self.name, **told))
+        for repair in self.journal.repairs:
+            self._record("repair", repair.body())
+        self._camera("opened")
+        self._account.frame((), self.clock.now_ns, self._counts())
+
+    def watch(self, seconds: float, *labels: str, quality: float = 0.8, p: float = 0.8, why: str = "confidence") -> None:
+        """Frames for so long, each with a face for each label; UNSURE among them for the reason `why`."""
+        self._track += 1
+        begun_s, last_ns = self.true_s, self.clock.now_ns
+        for _ in range(round(seconds / self.frame_s)):
+            self._pass(None, self.frame_s)
+            self._read += 1
+            readings = [self._reading(label, self._track + rank, quality, p, why) for rank, label in enumerate(labels)]
+            if self.per_frame:
+                for reading in readings:
+                    self._record("reading", reading_body(reading, 41.5))
+            self._account.frame(readings, self.clock.now_ns, self._counts())
+            self.journal.tick()
+        assert self.clock.now_ns > last_ns
+        self.truth.note("observed", begun_s, self.true_s, labels)
+
+    def idle(self, seconds: float) -> None:
+        """Nobody is there; frames are further apart, within patience, so that months pass quickly."""
+        begun_s, left_s = self.true_s, seconds
+        while left_s > 0:
+            step_s = min(2 * self.frame_s, left_s)
+            self._pass(None, step_s)
+            left_s -= step_s
+            self._read += 1
+            self._account.frame((), self.clock.now_ns, self._counts())
+            self.journal.tick()
+        self.truth.note("observed", begun_s, self.true_s)
+
+    def lose(self, seconds: float, reason: str = "no picture for 5.1 s") -> None:
+        """The camera is away for so long, which is noticed after 5.1 s, and back with a frame."""
+        begun_ns, told = self.clock.now_ns, False
+        for passed_s in (5.1, *[1.0] * int(seconds - 5.1), (seconds - 5.1) % 1.0):
+            self._pass("unavailable", passed_s)
+            if not told:
+                self._account.interrupt("lost", self.clock.now_ns)
+                self._camera("lost", reason=reason, gap_s=5.1)
+                told = True
+            self._account.moment(self.clock.now_ns, self._counts())
+            self.journal.tick()
+        self._camera("back", reason=reason, gap_s=round((self.clock.now_ns - begun_ns) / 1e9, 3))
+        self._account.frame((), self.clock.now_ns, self._counts())
+
+    def hang(self, seconds: float) -> None:
+        """No frame comes for so long, and the camera was not lost: the machine was busy."""
+        self._pass("late", seconds)
+        self._account.frame((), self.clock.now_ns, self._counts())
+
+    def pause(self, seconds: float) -> None:
+        """The run is paused for so long."""
+        begun_ns = self.clock.now_ns
+        self._account.interrupt("pause", begun_ns)
+        self._camera("closed")
+        self._record("pause", {"by": "fer-edge pause"})
+        for _ in range(int(seconds)):
+            self._pass("paused", 1.0)
+            self._account.moment(self.clock.now_ns, self._counts(), paused=True)
+            self.journal.tick()
+        self._record("resume", {"by": "fer-edge resume", "paused_s": (self.clock.now_ns - begun_ns) / 1e9})
+        self._camera("opened")
+
+    def health(self, undervoltage: bool, throttled: tuple[str, ...] = (), degrees: float = 51.2) -> None:
+        """The machine tells how it is."""
+        body = {"undervoltage": undervoltage, "throttled_now": list(throttled), "throttled_since_boot": list(throttled)}
+        self._record("health", {**body, "temperature_c": degrees, "disk_free_bytes": 12_000_000_000})
+
+    def end(self, reason: str = "stopped by SIGTERM") -> None:
+        """The run ends in order."""
+        self._camera("closed")
+        self._account.finish(self.clock.now_ns, self._counts())
+        frames = {"read": self._read, "processed": self._read, "with_face": 0}
+        seconds = (self.clock.now_ns - self._start_ns) / 1e9
+        self._record("end", {"reason": reason, "seconds": seconds, "frames": frames, "drops": {}, "start_s": {}})
+        self._stack.close()
+
+    def off(self, seconds: float) -> None:
+        """Nothing runs for so long, the machine does."""
+        self._pass("stopped", seconds)
+
+    def crash(self, off_s: float, torn: bytes = b"") -> None:
+        """The run is over without a word, its lines on the disk, a minute just over; nothing runs for `off_s` then.
+
+        `torn` is what it was writing.
+        """
+        assert (self.clock.now_ns - self._start_ns) % (_MINUTE_S * 10**9) == 0, "else the truth must take seconds back"
+        self.journal.sync()
+        left = self.folder.with_name(f".{self.folder.name}.left")
+        shutil.copytree(self.folder, left)
+        self._stack.close()  # it would write more now
+        shutil.rmtree(self.folder)
+        left.rename(self.folder)
+        if torn and self.journal.path is not None:
+            with self.journal.path.open("ab") as file:
+                file.write(torn)
+        self._pass("cut off", off_s)
+
+    def fill_disk(self, minutes: int) -> None:
+        """The journal cannot be written for so many minutes in which nobody is there; the oldest lines are lost."""
+        self.journal.sync()
+        aside, before, begun_s = self.folder.with_name(f".{self.folder.name}.aside"), self.journal.lost["tally"], self.true_s
+        self.folder.rename(aside)
+        self.folder.touch()
+        for _ in range(minutes * _MINUTE_S):
+            self._pass(None, 1.0)
+            self._account.frame((), self.clock.now_ns, self._counts())
+            self.journal.tick()
+        self.folder.unlink()
+        aside.rename(self.folder)
+        lost_s = (self.journal.lost["tally"] - before) * _MINUTE_S
+        self.truth.note("untold", begun_s, begun_s + lost_s)
+        self.truth.note("observed", begun_s + lost_s, self.true_s)
+        self.lost = self.journal.lost
+
+    def _pass(self, state: str | None, seconds: float) -> None:
+        if state not in (None, "nothing"):
+            self.truth.note(state or "", self.true_s, self.true_s + seconds)
+        self.true_s += seconds
+        self.clock.now_ns += round(seconds * 1e9)
+
+    def _counts(self) -> Counts:
+        return Counts(self._read + self._read // 50, {"busy": self._read // 50})
+
+    def _reading(self, label: str, track: int, quality: float, p: float, why: str) -> Reading:
+        shown = LABELS.index(label if label != UNSURE else "neutral")
+        probs = np.full(len(LABELS), (1 - p) / (len(LABELS) - 1), np.float32)
+        probs[shown] = p
+        unsure = label == UNSURE
+        face = Face((200, 120, 160, 160), 0.9)
+        return Reading(
+            self._read, self.clock.now_ns, face, LABELS[shown], probs, track, quality,
+            label, probs, why if unsure else "",
+        )  # fmt: skip
+
+    def _camera(self, state: str, **more: Any) -> None:
+        self._record("camera", {"state": state, **more, "camera": CAMERA})
+
+    def _record(self, kind: str, body: dict[str, Any]) -> None:
+        self._recorder.record(kind, body, self.clock.now_ns)
+
+
+def utc_s(text: str) -> float:
+    """The POSIX seconds of a moment in UTC."""
+    return datetime.fromisoformat(text).replace(tzinfo=UTC).timestamp()
