@@ -10,6 +10,7 @@ from typing import Any
 
 from fer_edge import __version__, arguments, recorded, upkeep
 from fer_edge.errors import EXIT_CODES, EXIT_DONE, NotRunning, Unhealthy, UsageError, guarded
+from fer_edge.log import commands as log_commands
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -56,13 +57,13 @@ def _parser() -> argparse.ArgumentParser:
     bench.set_defaults(command=_bench)
 
     _instance_commands(commands)
-
+    log_commands.add(commands)
     upkeep.add(commands)
     return parser
 
 
 def _instance_commands(commands: Any) -> None:
-    """What is asked of a run from outside, and of its settings and its journal."""
+    """What is asked of a run from outside, and of its settings."""
     health = commands.add_parser("health", help="whether a running instance is well")
     health.add_argument("--name", default="camera")
     health.add_argument("--json", action="store_true")
@@ -82,13 +83,6 @@ def _instance_commands(commands: Any) -> None:
     show.add_argument("--json", action="store_true", dest="as_json")
     show.add_argument("--commented", action="store_true", help="with what each one means: a file to begin with")
     show.set_defaults(command=_config_show)
-
-    log = commands.add_parser("log", help="a journal").add_subparsers(metavar="ACTION", required=True)
-    purge = log.add_parser("purge", help="remove every line from before a moment")
-    purge.add_argument("--before", required=True, metavar="WHEN", help="2026-01-31, 2026-01-31T12:00, 30d, 12h, 15min")
-    purge.add_argument("--log", type=Path, metavar="DIR", help="default: where `run` writes")
-    purge.add_argument("--name", default="camera")
-    purge.set_defaults(command=_log_purge)
 
 
 _CAMERAS = (
@@ -167,16 +161,6 @@ def _config_show(args: argparse.Namespace) -> int:
         if args.as_json
         else show(configured, args.commented)
     )
-    return EXIT_DONE
-
-
-def _log_purge(args: argparse.Namespace) -> int:
-    from datetime import UTC, datetime
-
-    from device.config import default_log
-    from fer_edge.purge import moment, purge
-
-    print(purge(args.log or default_log(name=args.name), moment(args.before, datetime.now(UTC))))
     return EXIT_DONE
 
 

@@ -1,0 +1,237 @@
+"""The audit of a journal: what of it is missing, and why, and what a reader should know; whole where nothing is missing.
+
+A journal is whole when each line that was written is there and each second between its first minute and its last is
+accounted for: as looked at, as away, late or paused, as not running. A run that was cut off is such an account, although
+nobody knows what it would have written in its last seconds: the next run's header tells how long nothing ran.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from dataclasses import dataclass, field
+from typing import Any
+
+from fer_edge.log.course import Minute, Moment, Run, Span, course
+from fer_edge.log.devices import Device
+from fer_edge.log.moments import Zone
+from fer_edge.log.sentences import duration, sentence
+from fer_edge.logbook import Calendar
+from fer_edge.segments import Damage, segment_name, segments
+
+_SHOWN = 12  # findings of a kind that a page has; JSON has all
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """Something that is missing, or only worth knowing. As text, a sentence without its full stop."""
+
+    kind: str
+    missing: bool
+    why: str
+    at_s: float | None = None
+    lines: int = 0  # that are missing for it
+    seconds: float = 0.0  # that nothing tells of for it
+
+    def to_json(self, zone: Zone) -> dict[str, Any]:
+        at = None if self.at_s is None else zone.iso(self.at_s)
+        told = {"kind": self.kind, "missing": self.missing, "at": at, "lines": self.lines, "seconds": self.seconds}
+        return {**told, "why": self.why}
+
+
+@dataclass(slots=True)
+class Audit:
+    """What was found in a device's journal."""
+
+    device: Device
+    zone: Zone
+    segments: int
+    lines: int = 0
+    runs: int = 0
+    ended: int = 0
+    from_s: float | None = None
+    to_s: float | None = None
+    state_s: defaultdict[str, float] = field(default_factory=lambda: defaultdict(float))
+    boots: dict[str, bool] = field(default_factory=dict)  # and whether their time is known
+    findings: list[Finding] = field(default_factory=list)
+
+    @property
+    def whole(self) -> bool:
+        return not any(finding.missing for finding in self.findings)
+
+    @property
+    def missing(self) -> str:
+        """What is missing, in half a sentence."""
+        gone = [finding for finding in self.findings if finding.missing]
+        lines, seconds = sum(finding.lines for finding in gone), sum(finding.seconds for finding in gone)
+        told = [f"{lines:,} lines"] if lines else []
+        told += [f"{duration(seconds)} that nothing tells of"] if seconds else []
+        return " and ".join(told) or f"{len(gone)} things"
+
+    def to_json(self) -> dict[str, Any]:
+        zone = self.zone
+        return {
+            "device": self.device.name,
+            "folder": str(self.device.folder),
+            "whole": self.whole,
+            "zone": str(zone),
+            "from": None if self.from_s is None else zone.iso(self.from_s),
+            "to": None if self.to_s is None else zone.iso(self.to_s),
+            "segments": self.segments,
+            "lines": self.lines,
+            "runs": self.runs,
+            "ended": self.ended,
+            "boots": len(self.boots),
+            "boots_whose_time_is_known": sum(self.boots.values()),
+            "seconds": {state.replace(" ", "_"): round(s, 1) for state, s in sorted(self.state_s.items())},
+            "unexplained_s": round(self.state_s.get("unexplained", 0.0), 1),
+            "findings": [finding.to_json(zone) for finding in self.findings],
+        }
+
+    def text(self) -> str:
+        """The page."""
+        span = "no minute"
+        if self.from_s is not None and self.to_s is not None:
+            span = f"{self.zone.short(self.from_s)} to {self.zone.short(self.to_s)}, {self.zone}"
+        known = sum(self.boots.values())
+        head = [
+            f"{self.device.name}: {span}",
+            f"  {self.segments} segments, {self.lines:,} lines, {self.runs} runs ({self.ended} with an end), "
+            f"{len(self.boots)} boots ({known} whose time is known)",
+            "  " + ", ".join(f"{state} {duration(s)}" for state, s in sorted(self.state_s.items(), key=_most) if s),
+        ]
+        verdict = "  whole: nothing is missing" if self.whole else f"  NOT WHOLE: missing are {self.missing}"
+        gone = [finding for finding in self.findings if finding.missing]
+        other = [finding for finding in self.findings if not finding.missing]
+        return "\n".join([*head, verdict, *self._listed("missing", gone), *self._listed("to know", other)])
+
+    def _listed(self, title: str, findings: list[Finding]) -> list[str]:
+        if not findings:
+            return []
+        told, kinds = [f"  {title}:"], Counter[str]()
+        for finding in findings:
+            kinds[finding.kind] += 1
+            if kinds[finding.kind] <= _SHOWN:
+                when = "" if finding.at_s is None else f"{self.zone.short(finding.at_s)}  "
+                told.append(f"    {when}{finding.kind}: {finding.why}")
+        told += [f"    … and {n - _SHOWN} more of {kind}; --json has all" for kind, n in kinds.items() if n > _SHOWN]
+        return told
+
+
+def audit(device: Device, zone: Zone) -> Audit:
+    """What is missing from a device's journal, every line of which is read. Raises OSError."""
+    calendar = Calendar(device.folder)
+    maker = _Maker(Audit(device, zone, len(segments(device.folder))))
+    for told in course(device.folder, calendar, readings=True):
+        maker.take(told)
+    maker.finish()
+    for boot, known in maker.audit.boots.items():
+        if not known:
+            maker.add("clock", False, f"boot {boot}: its clock was never set; its place in time is a guess")
+    return maker.audit
+
+
+class _Maker:
+    def __init__(self, made: Audit) -> None:
+        self.audit = made
+        self._run: Run | None = None
+        self._seq = -1
+        self._damaged = 0  # since the last line that could be read
+        self._torn: int | None = None  # the place of a torn line in the findings
+        self._ended = True
+        self._models: set[tuple[str, ...]] = set()
+
+    def add(self, kind: str, missing: bool, why: str, at_s: float | None = None, lines: int = 0, seconds: float = 0.0) -> None:
+        self.audit.findings.append(Finding(kind, missing, why, at_s, lines, round(seconds, 1)))
+
+    def take(self, told: Run | Minute | Span | Moment | Damage) -> None:
+        if isinstance(told, Moment):
+            self._moment(told)
+        elif isinstance(told, Minute):
+            for state in ("observed", "unavailable", "paused"):
+                self.audit.state_s[state] += told.body[f"{state}_s"]
+            self._reach(told.from_s, told.to_s)
+        elif isinstance(told, Span):
+            self._span(told)
+        elif isinstance(told, Damage):
+            self._damaged += 0 if told.newer else 1
+            self._torn = len(self.audit.findings) if told.why.startswith("has no end") else None
+            self.add("newer" if told.newer else "damaged", True, str(told), lines=0 if told.newer else 1)
+        else:
+            self._begin(told)
+
+    def finish(self) -> None:
+        """What can only be said at the end."""
+        if self._torn is not None:  # nothing came after it: a writer may be at work on it
+            torn = self.audit.findings[self._torn]
+            self.audit.findings[self._torn] = Finding("torn", False, torn.why)
+        if not self._ended:
+            self.add("open", False, "the last run has no end: it runs still, was cut off, or the copy was taken meanwhile")
+
+    def _begin(self, run: Run) -> None:
+        made = self.audit
+        first, self._run, self._seq, self._ended = made.runs == 0, run, -1, False
+        made.runs += 1
+        if not run.header:
+            self.add("header", True, f"{segment_name(run.number)} has no header that can be read", run.from_s)
+        bundle = run.header.get("bundle", {})
+        proved = run.header.get("verified", {}).get("proved")
+        model = (str(bundle.get("sha256", "")), str(run.header.get("runtime")), str(proved))
+        if run.header and model not in self._models:
+            self._models.add(model)
+            proof = {True: "verified", False: "not proved for this runtime"}.get(proved, "not noted whether verified")
+            name = f"{bundle.get('name')} {model[0][:12]}, {model[1]}"
+            self.add("model", False, f"{name}: {proof}", run.from_s)
+        if not first and not run.whole:
+            self.add("header", True, f"{segment_name(run.number)} begins in the middle of a run", run.from_s)
+
+    def _moment(self, told: Moment) -> None:
+        event, made = told.event, self.audit
+        made.lines += 1
+        made.boots[event.boot] = told.known
+        self._torn = None
+        if event.kind == "header":
+            self._damaged = 0
+            return
+        self._numbers(told)
+        if event.kind in ("clock", "repair"):
+            self.add(event.kind, False, sentence(event), told.at_s)
+        elif event.kind == "gap":
+            self.add("gap", True, sentence(event), told.at_s, lines=sum(event.body["lost"].values()))
+        elif event.kind == "end":
+            made.ended += 1
+            self._ended = True
+
+    def _numbers(self, told: Moment) -> None:
+        """Whether the lines before this one are all there, by their numbers."""
+        event, before = told.event, self._seq
+        self._seq = event.seq
+        damaged, self._damaged = self._damaged, 0
+        if before < 0 and event.seq > 1 and event.kind != "gap" and not damaged:
+            if self.audit.runs == 1:
+                self.add("begins", False, f"the journal begins with line {event.seq} of a run: older ones were dropped for "
+                         "their age or for space, or purged", told.at_s)  # fmt: skip
+                return
+        lost = sum(event.body["lost"].values()) - 1 if event.kind == "gap" else 0
+        gone = event.seq - max(before, 0) - 1 - lost - damaged
+        if gone > 0:
+            which = f"line {event.seq - 1}" if gone == 1 else f"{gone:,} lines between {max(before, 0)} and {event.seq}"
+            of = segment_name(told.run.number)
+            self.add("numbers", True, f"{which} of the run that {of} begins: not there", told.at_s, lines=gone)
+
+    def _span(self, told: Span) -> None:
+        if told.state in ("late", "unavailable", "paused"):
+            return  # the minutes have counted it
+        self.audit.state_s[told.state] += told.seconds
+        self._reach(told.from_s, told.to_s)
+        length = duration(told.seconds) if told.known else f"nobody knows how long, {duration(told.seconds)} at a guess,"
+        missing = told.state in ("untold", "unexplained")
+        self.add(told.state, missing, f"{length}: {told.why}", told.from_s, seconds=told.seconds if missing else 0.0)
+
+    def _reach(self, from_s: float, to_s: float) -> None:
+        made = self.audit
+        made.from_s = from_s if made.from_s is None else min(made.from_s, from_s)
+        made.to_s = to_s if made.to_s is None else max(made.to_s, to_s)
+
+
+def _most(pair: tuple[str, float]) -> float:
+    return -pair[1]

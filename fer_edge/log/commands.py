@@ -1,0 +1,342 @@
+"""The commands of `fer-edge log`; `cli` adds them to its own. stdout is data, stderr is speech."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from fer_edge.errors import EXIT_DONE, NotEnoughData, Unhealthy, UsageError
+
+if TYPE_CHECKING:
+    from fer_edge.log.devices import Device
+    from fer_edge.log.follow import Follower
+    from fer_edge.log.moments import Window
+    from fer_edge.log.rows import Filter, Row
+    from fer_edge.log.summary import Summary
+    from fer_edge.segments import Damage
+
+WHAT = ("episodes", "tallies", "readings", "events", "blind")
+BY = ("hour", "day", "whole")
+_LOOK_S = 0.5  # between two looks for new lines
+_BRIEF = {  # the columns of a table that is read on a terminal
+    "episodes": ("from", "dwell_s", "label", "p", "quality", "track", "frames", "ended", "run"),
+    "tallies": ("from", "observed_s", "unavailable_s", "paused_s", "face_s", "faces_max", "unsure_by", "drops", "run"),
+    "readings": ("at", "label", "p", "quality", "why", "track", "frame_label", "age_ms", "run"),
+    "events": ("at", "kind", "what"),
+    "blind": ("from", "to", "seconds", "state", "time_known", "why"),
+}
+
+
+def add(commands: Any) -> None:
+    """Adds them to the parsers of `fer-edge`."""
+    log = commands.add_parser("log", help="read a journal: what was seen, when nobody looked, how far to trust it")
+    actions = log.add_subparsers(metavar="ACTION", required=True)
+
+    tail = actions.add_parser("tail", help="the last lines, in words; -f goes on with each new one")
+    _asked(tail, rows=True)
+    tail.add_argument("-n", type=int, default=10, metavar="N", help="lines; default: 10")
+    tail.add_argument("-f", "--follow", action="store_true", help="until Ctrl-C, across segments")
+    tail.add_argument("--json", action="store_true", help="an object a line")
+    tail.set_defaults(command=_tail)
+
+    query = actions.add_parser("query", help="rows: episodes, tallies, readings, events, or when nobody looked (blind)")
+    query.add_argument("what", choices=WHAT)
+    _asked(query, rows=True)
+    _forms(query)
+    query.set_defaults(command=_query)
+
+    summary = actions.add_parser("summary", help="where the time went, what was seen, how sure, how far to trust it")
+    _asked(summary)
+    summary.add_argument("--by", choices=BY, default="whole", help="a row for each; default: a page on all of it")
+    _forms(summary)
+    summary.set_defaults(command=_summary)
+
+    plot = actions.add_parser("plot", help="expressions over the day: letters, or a picture with --out")
+    _asked(plot)
+    plot.add_argument("--by", choices=("5min", "15min", "hour", "day"), help="a bar for each; default: as many as can be read")
+    plot.add_argument("--out", type=Path, metavar="FILE", help="a .png or .svg; needs the extra `plots`")
+    plot.set_defaults(command=_plot)
+
+    export = actions.add_parser("export", help="rows as a file: .csv, .jsonl, or .parquet (extra `parquet`)")
+    export.add_argument("what", choices=WHAT)
+    _asked(export, rows=True)
+    export.add_argument("--out", type=Path, required=True, metavar="FILE", help="whole or not at all")
+    export.set_defaults(command=_export)
+
+    check = actions.add_parser("check", help="what is missing and why; exit 0 when nothing is, 7 when something is")
+    _folders(check)
+    check.add_argument("--json", action="store_true")
+    check.set_defaults(command=_check)
+
+    purge = actions.add_parser("purge", help="remove every line from before a moment")
+    purge.add_argument("--before", required=True, metavar="WHEN", help="2026-01-31, 2026-01-31T12:00, 30d, 12h, 15min")
+    purge.add_argument("--log", type=Path, metavar="DIR", help="default: where `run` writes")
+    purge.add_argument("--name", default="camera")
+    purge.set_defaults(command=_purge)
+
+
+def _folders(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "folders", nargs="*", type=Path, metavar="DIR", help="journals, or a folder of them; default: where `run` writes"
+    )
+    parser.add_argument("--name", default="camera", help="of the instance whose journal is read, without DIR")
+    parser.add_argument("--device", metavar="NAME", help="only this one of several")
+    parser.add_argument("--utc", action="store_true", help="times, given and told, are UTC; default: local")
+
+
+def _asked(parser: argparse.ArgumentParser, rows: bool = False) -> None:
+    _folders(parser)
+    parser.add_argument("--since", metavar="WHEN", help="2h, 30d, 15min ago; 2026-01-31 or 2026-01-31T12:00")
+    parser.add_argument("--until", metavar="WHEN", help="the same")
+    parser.add_argument("--between", metavar="HH:MM-HH:MM", help="only this part of each day")
+    if rows:
+        parser.add_argument("--expression", action="append", metavar="L", help="a label or unsure; may be repeated")
+        parser.add_argument("--track", type=int, metavar="N", help="one face; numbers begin anew with each run")
+        parser.add_argument("--min-quality", type=float, metavar="Q", help="0 to 1")
+        parser.add_argument("--kind", action="append", metavar="K", help="of events: episode, camera, clock, …")
+
+
+def _forms(parser: argparse.ArgumentParser) -> None:
+    form = parser.add_mutually_exclusive_group()
+    form.add_argument("--json", action="store_true", help="an object a line")
+    form.add_argument("--csv", action="store_true")
+
+
+def _window(args: argparse.Namespace) -> Window:
+    from fer_edge.log.moments import Window, Zone
+
+    return Window.of(args.since, args.until, args.between, Zone(args.utc))
+
+
+def _filter(args: argparse.Namespace) -> Filter:
+    from fer_edge.log.rows import Filter
+
+    return Filter(
+        _window(args),
+        frozenset(args.expression or ()),
+        args.track,
+        args.min_quality,
+        frozenset(args.kind or ()),
+    )
+
+
+def _devices(args: argparse.Namespace) -> list[Device]:
+    from fer_edge.log.devices import devices
+
+    folders = args.folders
+    if not folders:
+        from device.config import default_log
+
+        folders = [default_log(name=args.name)]
+    return devices(folders, args.device)
+
+
+def _tail(args: argparse.Namespace) -> int:
+    from fer_edge.log.follow import last
+    from fer_edge.log.rows import columns, event_row
+    from fer_edge.log.tables import write_json
+    from fer_edge.logbook import Calendar
+
+    if args.n < 0:
+        raise UsageError(f"-n {args.n} is no number of lines; give 0 or more")
+    wanted, found = _filter(args), _devices(args)
+    zone = wanted.window.zone
+    _zone_said(args)
+
+    def show(device: Device, told: Any) -> None:
+        if _is_damage(told):
+            _damaged(device, told)
+            return
+        row = event_row(device, told)
+        if not wanted.takes(row):
+            return
+        if args.json:
+            write_json([row], columns("events", ()), zone, sys.stdout)
+        else:
+            name = f"{device.name}  " if len(found) > 1 else ""
+            print(f"{zone.short(row['at'])}{' ' if told.known else '?'} {name}{row['kind']:<8} {row['what']}")
+        sys.stdout.flush()
+
+    followers: list[tuple[Device, Follower]] = []
+    shown: list[tuple[float, Device, Any]] = []
+    for device in found:
+        kept, follower = last(
+            device.folder, Calendar(device.folder), args.n, lambda told, on=device: wanted.takes(event_row(on, told))
+        )
+        followers.append((device, follower))
+        at_s = float("-inf")
+        for told in kept:
+            at_s = at_s if _is_damage(told) else told.at_s
+            shown.append((at_s, device, told))
+    rows_before = sorted(shown, key=lambda one: one[0])[-args.n :] if args.n else []
+    for _, device, told in rows_before:
+        show(device, told)
+    try:
+        while args.follow:
+            for device, follower in followers:
+                for told in follower.poll():
+                    show(device, told)
+            time.sleep(_LOOK_S)
+    except KeyboardInterrupt:
+        pass  # the only way to end it
+    return EXIT_DONE
+
+
+def _query(args: argparse.Namespace) -> int:
+    from fer_edge.log.tables import write_csv, write_json, write_text
+
+    every, names, wanted = _rows(args)
+    write = write_json if args.json else write_csv if args.csv else write_text
+    if not args.json and not args.csv:
+        brief = _BRIEF[args.what]
+        names = [*(["device"] if len(_devices(args)) > 1 else []), *brief]
+    _zone_said(args)
+    write(every, names, wanted.window.zone, sys.stdout)
+    return EXIT_DONE
+
+
+def _export(args: argparse.Namespace) -> int:
+    from fer_edge.log.tables import write_file
+
+    every, names, wanted = _rows(args)
+    write_file(every, names, wanted.window.zone, args.out)
+    _say(f"{args.out} is written, {args.out.stat().st_size:,} bytes")
+    return EXIT_DONE
+
+
+def _rows(args: argparse.Namespace) -> tuple[Iterator[Row], list[str], Filter]:
+    """The rows of all devices, one device after the other, the names of their fields, and what was asked for."""
+    from fer_edge.log.course import course
+    from fer_edge.log.rows import columns, labels_of, rows
+    from fer_edge.logbook import Calendar
+
+    found, wanted = _devices(args), _filter(args)
+    if wanted.kinds and args.what != "events":
+        raise UsageError(f"--kind is for events, and these are {args.what}; leave it out, or query events")
+    readings = args.what in ("readings", "events")
+
+    def every() -> Iterator[Row]:
+        for device in found:
+            told = course(device.folder, Calendar(device.folder), readings)
+            yield from rows(_sound(device, told), device, args.what, wanted)
+
+    return every(), columns(args.what, labels_of(found)), wanted
+
+
+def _sound(device: Device, told: Iterator[Any]) -> Iterator[Any]:
+    """What is told without what is damaged, which is said."""
+    for one in told:
+        if _is_damage(one):
+            _damaged(device, one)
+        else:
+            yield one
+
+
+def _summary(args: argparse.Namespace) -> int:
+    from fer_edge.log.tables import write_csv, write_text
+    from fer_edge.log.told import flat_columns, flat_rows, part_columns, part_rows, text
+
+    summaries = _summaries(args, args.by)
+    zone = summaries[0].window.zone
+    if args.json:
+        for summary in summaries:
+            print(json.dumps(summary.to_json(), ensure_ascii=False))
+    elif args.csv:
+        write_csv(flat_rows(summaries), flat_columns(summaries), zone, sys.stdout)
+    elif args.by == "whole":
+        print("\n\n".join(map(text, summaries)))
+    else:
+        names = part_columns(summaries)[0 if len(summaries) > 1 else 1 :]
+        _zone_said(args)
+        _say("there: of the observed time; each expression: of the seconds of faces, unsure among them")
+        write_text(part_rows(summaries), names, zone, sys.stdout)
+    return EXIT_DONE
+
+
+def _plot(args: argparse.Namespace) -> int:
+    from fer_edge.log.bars import bars
+    from fer_edge.log.timeline import draw
+
+    by = {None: None, "5min": 300.0, "15min": 900.0}.get(args.by, args.by)
+    if by is None:
+        wholes = _summaries(args, "whole")
+        longest_s = max(one.whole.to_s - one.whole.from_s for one in wholes)
+        few = 300.0 if longest_s <= 3 * 3600 else 900.0 if args.out and longest_s <= 1.6 * 86_400 else "hour"
+        by = few if longest_s <= 8 * 86_400 else "day"
+    summaries = _summaries(args, by)
+    if args.out:
+        draw(summaries, args.out)
+        _say(f"{args.out} is written, {args.out.stat().st_size:,} bytes")
+    else:
+        print("\n\n".join("\n".join(bars(summary)) for summary in summaries))
+    return EXIT_DONE
+
+
+def _summaries(args: argparse.Namespace, by: str | float) -> list[Summary]:
+    """The summaries of the devices that tell of the time. Raises NotEnoughData when none does."""
+    from fer_edge.log.summary import summarise
+
+    window, found = _window(args), _devices(args)
+    made = []
+    for device in found:
+        summary = summarise(device, window, by, lambda damage, on=device: _damaged(on, damage))
+        if summary is None:
+            _say(f"{device.name}: no line tells of the time that was asked about")
+        else:
+            made.append(summary)
+    if not made:
+        raise NotEnoughData(f"no journal tells of that time ({', '.join(device.name for device in found)})")
+    return made
+
+
+def _check(args: argparse.Namespace) -> int:
+    from fer_edge.log.audit import audit
+    from fer_edge.log.moments import Zone
+
+    audits = [audit(device, Zone(args.utc)) for device in _devices(args)]
+    for number, found in enumerate(audits):
+        if args.json:
+            print(json.dumps(found.to_json(), ensure_ascii=False))
+        else:
+            print(("\n" if number else "") + found.text())
+    if torn := [found for found in audits if not found.whole]:
+        told = "; ".join(f"{found.device.name}: missing are {found.missing}" for found in torn)
+        raise Unhealthy(f"{told}; everything else can be read")
+    return EXIT_DONE
+
+
+def _purge(args: argparse.Namespace) -> int:
+    from datetime import UTC, datetime
+
+    from device.config import default_log
+    from fer_edge.log.moments import moment
+    from fer_edge.purge import purge
+
+    print(purge(args.log or default_log(name=args.name), moment(args.before, datetime.now(UTC))))
+    return EXIT_DONE
+
+
+def _is_damage(told: Any) -> bool:
+    from fer_edge.segments import Damage
+
+    return isinstance(told, Damage)
+
+
+def _damaged(device: Device, damage: Damage) -> None:
+    _say(f"{device.name}: {damage}; passed over")
+
+
+def _zone_said(args: argparse.Namespace) -> None:
+    from fer_edge.log.moments import Zone
+
+    if not getattr(args, "json", False) and not getattr(args, "csv", False):
+        _say(f"times are {Zone(args.utc)}{'' if args.utc else '; --utc for UTC'}")
+
+
+def _say(sentence: str) -> None:
+    print(f"fer-edge: {sentence}", file=sys.stderr)
