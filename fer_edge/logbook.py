@@ -14,7 +14,7 @@ from math import inf
 from pathlib import Path
 
 from fer_edge.events import Event
-from fer_edge.segments import Damage, lines, segments, times
+from fer_edge.segments import Damage, Times, lines, segments, times
 
 
 def read(folder: Path, kinds: Container[str] | None = None) -> Iterator[Event | Damage]:
@@ -70,8 +70,8 @@ class Calendar:
         self._boots: dict[str, _Boot] = {}
         for segment in segments(folder):
             try:
-                for boot, mono_s, wall, synced in times(segment):
-                    self._note(boot, mono_s, wall, synced)
+                for told in times(segment):
+                    self._note(told)
             except FileNotFoundError:  # the running instance dropped it meanwhile
                 continue
         self._reckon()
@@ -87,9 +87,9 @@ class Calendar:
         """Takes a line more into account, one that was written since."""
         known = self._boots.get(event.boot)
         before_s = None if known is None else known.offset_s
-        self._note(event.boot, event.mono_s, event.wall, event.clock == "synced")
-        boot = self._boots[event.boot]
-        if known is None or boot.synced_mono_s == event.mono_s or before_s is None:
+        at_s, synced = event.mono_s, event.wall if event.clock == "synced" else ""
+        self._note(Times(event.boot, at_s, at_s, event.wall, at_s, synced, at_s))
+        if known is None or before_s is None or synced:
             self._reckon()
 
     def moment(self, boot: str, mono_s: float) -> tuple[float, bool]:
@@ -119,17 +119,13 @@ class Calendar:
         return min(max(guess_s, boot.not_before_s), boot.not_after_s), False
 
 
-    def _note(self, boot: str, mono_s: float, wall: str, synced: bool) -> None:
-        told = self._boots.get(boot)
-        if told is None:
-            told = self._boots[boot] = _Boot(mono_s, mono_s)
-        elif mono_s > told.last_mono_s:
-            told.last_mono_s = mono_s
-        elif mono_s < told.first_mono_s:
-            told.first_mono_s = mono_s
-        told.wall, told.wall_mono_s = wall, mono_s
-        if synced:
-            told.synced, told.synced_mono_s = wall, mono_s
+    def _note(self, told: Times) -> None:
+        boot = self._boots.setdefault(told.boot, _Boot(told.first_mono_s, told.last_mono_s))
+        boot.first_mono_s = min(boot.first_mono_s, told.first_mono_s)
+        boot.last_mono_s = max(boot.last_mono_s, told.last_mono_s)
+        boot.wall, boot.wall_mono_s = told.wall, told.wall_mono_s
+        if told.synced:
+            boot.synced, boot.synced_mono_s = told.synced, told.synced_mono_s
 
     def _reckon(self) -> None:
         for boot in self._boots.values():

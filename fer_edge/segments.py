@@ -61,7 +61,6 @@ def lines(segment: Path, kinds: Container[str] | None = None) -> Iterator[tuple[
     """
     with segment.open("rb") as file:
         for number, raw in enumerate(file, 1):
-            damage = None
             if number == 1 and (schema := _schema(raw)):
                 kinds = None if schema == 1 else kinds
                 if schema > SCHEMA:
@@ -71,37 +70,79 @@ def lines(segment: Path, kinds: Container[str] | None = None) -> Iterator[tuple[
             elif kinds is not None and raw.endswith(b"}\n") and raw.startswith(b'{"kind":"'):
                 if raw[9 : raw.find(b'"', 9)].decode(errors="replace") not in kinds:
                     continue
-            if not raw.endswith(b"\n"):
-                damage = "has no end, as a crash or a writer at work leaves it"
-            elif not raw.strip(b"\x00\n"):
-                damage = "is empty, as a power cut may leave it"
-            else:
-                try:
-                    yield raw, Event.parse(raw.decode())
-                except (UsageError, UnicodeDecodeError):
-                    damage = f"is no event: {raw[:60]!r}"
-            if damage:
-                yield raw, Damage(segment.name, number, damage)
-
-
-def times(segment: Path) -> Iterator[tuple[str, float, str, bool]]:
-    """For each line of a segment that is an event its boot, mono_s, wall, and whether its clock was synced.
-
-    By the beginning of each line alone, so that a body that cannot be read is no hindrance. None of a newer schema.
-    """
-    with segment.open("rb") as file:
-        for number, raw in enumerate(file, 1):
-            if number == 1 and _schema(raw) > SCHEMA:
-                return
-            if match := _HEAD.match(raw):
-                boot, mono_s, wall, clock = match.groups()
-                yield boot.decode(errors="replace"), float(mono_s), wall.decode(errors="replace"), clock == b"synced"
-            elif raw.startswith(b"{") and raw.endswith(b"\n"):
+            if raw.endswith(b"\n"):
                 try:
                     event = Event.parse(raw.decode())
                 except (UsageError, UnicodeDecodeError):
+                    damage = f"is no event: {raw[:60]!r}"
+                    if not raw.strip(b"\x00\n"):
+                        damage = "is empty, as a power cut may leave it"
+                else:
+                    yield raw, event
                     continue
-                yield event.boot, event.mono_s, event.wall, event.clock == "synced"
+            else:
+                damage = "has no end, as a crash or a writer at work leaves it"
+            yield raw, Damage(segment.name, number, damage)
+
+
+@dataclass(slots=True)
+class Times:
+    """What the lines of one boot in a segment tell of its time: mono_s of the first and the last moment; wall clocks.
+
+    `wall` is that of the last line, `synced` that of the last one whose clock was synced, each with its own mono_s.
+    """
+
+    boot: str
+    first_mono_s: float
+    last_mono_s: float
+    wall: str = ""
+    wall_mono_s: float = 0.0
+    synced: str = ""
+    synced_mono_s: float = 0.0
+
+
+def times(segment: Path) -> list[Times]:
+    """The times of each boot in a segment, in order, by the beginning of each line alone; none of a newer schema."""
+    told: list[Times] = []
+    last_boot, now, last, synced = None, None, None, None
+    with segment.open("rb") as file:
+        for number, raw in enumerate(file, 1):
+            if number == 1 and _schema(raw) > SCHEMA:
+                return []
+            head = _HEAD.match(raw) or _head_of_other(raw)
+            if head is None:
+                continue
+            boot, mono, _, clock = found = head.groups() if isinstance(head, re.Match) else head
+            mono_s = float(mono)
+            if boot != last_boot or now is None:
+                _clocks(now, last, synced)
+                now, last_boot, synced = Times(boot.decode(errors="replace"), mono_s, mono_s), boot, None
+                told.append(now)
+            elif mono_s > now.last_mono_s:
+                now.last_mono_s = mono_s
+            elif mono_s < now.first_mono_s:
+                now.first_mono_s = mono_s
+            last = found
+            if clock == b"synced":
+                synced = found
+    _clocks(now, last, synced)
+    return told
+
+
+def _clocks(now: Times | None, last: tuple[bytes, ...] | None, synced: tuple[bytes, ...] | None) -> None:
+    if now is not None and last is not None:
+        now.wall, now.wall_mono_s = last[2].decode(errors="replace"), float(last[1])
+        if synced is not None:
+            now.synced, now.synced_mono_s = synced[2].decode(errors="replace"), float(synced[1])
+
+
+def _head_of_other(raw: bytes) -> tuple[bytes, ...] | None:
+    """The same of a line that another program wrote, whose fields stand in another order or with spaces between."""
+    try:
+        event = Event.parse(raw.decode())
+    except (UsageError, UnicodeDecodeError):
+        return None
+    return event.boot.encode(), repr(event.mono_s).encode(), event.wall.encode(), event.clock.encode()
 
 
 def last_event(segment: Path) -> Event | None:

@@ -21,6 +21,7 @@ WITHIN = ("unavailable", "late", "paused")
 BETWEEN = ("stopped", "cut off", "untold", "unexplained")
 _NO_TIME_S = 1.0  # less than that between two minutes is rounding; and no frame is late by less
 _KINDS = KINDS.keys() - {"reading"}
+_TELLING = {"tally", "gap", "camera", "pause", "resume", "end"}  # that nobody looked, or that somebody did
 
 
 @dataclass(slots=True)
@@ -142,7 +143,8 @@ class _Teller:
         if now.last_seq < 0 and event.seq > 1 and event.kind != "gap":
             now.run.whole = False  # what followed its header was purged
         now.last_seq = event.seq
-        yield from self._note(now, event)
+        if event.kind in _TELLING or now.estimate is not None:
+            yield from self._note(now, event)
 
     def close(self) -> Iterator[Told]:
         """What is left when the journal is over. A run without an end may be running still: nothing is said of after it."""

@@ -95,30 +95,31 @@ class Window:
             raise UsageError(f"--since {since} is not before --until {until}; exchange them")
         return Window(since_s, until_s, None if between is None else _daily(between), zone)
 
-    def pieces(self, from_s: float, to_s: float) -> Iterator[tuple[float, float]]:
+    def pieces(self, from_s: float, to_s: float) -> list[tuple[float, float]]:
         """The parts of a span that lie in the window, in order."""
         from_s, to_s = max(from_s, self.since_s), min(to_s, self.until_s)
         if from_s >= to_s:
-            return
-        if self.daily is None:
-            yield from_s, to_s
-            return
+            return []
+        return [(from_s, to_s)] if self.daily is None else list(self._daily_pieces(from_s, to_s, *self.daily))
+
+    def _daily_pieces(self, from_s: float, to_s: float, opens: time, closes: time) -> Iterator[tuple[float, float]]:
         day = self.zone.at(from_s).date() - timedelta(days=1)
-        while (begins_s := midnight_s(day, self.zone)) < to_s:
-            opens_s, closes_s = (_on(day, clock, self.zone) for clock in self.daily)
+        while midnight_s(day, self.zone) < to_s:
+            opens_s, closes_s = _on(day, opens, self.zone), _on(day, closes, self.zone)
             if closes_s <= opens_s:
-                closes_s = _on(day + timedelta(days=1), self.daily[1], self.zone)
+                closes_s = _on(day + timedelta(days=1), closes, self.zone)
             start_s, end_s = max(from_s, opens_s), min(to_s, closes_s)
             if start_s < end_s:
                 yield start_s, end_s
             day += timedelta(days=1)
-            assert begins_s < midnight_s(day, self.zone)
 
     def holds(self, from_s: float, to_s: float | None = None) -> bool:
         """Whether the moment, or any of the span, lies in the window."""
         if to_s is None or to_s <= from_s:
+            if self.daily is None:
+                return self.since_s <= from_s < self.until_s
             to_s = from_s + 1e-3
-        return next(self.pieces(from_s, to_s), None) is not None
+        return bool(self.pieces(from_s, to_s))
 
 
 def midnight_s(day: date, zone: Zone) -> float:
