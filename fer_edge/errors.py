@@ -8,7 +8,7 @@
     ├── CameraNotOpened   4   the camera never gave a frame
     ├── BundleRefused     5   a bundle is damaged, incomplete or not for this runtime
     ├── NotEnoughData     6   too little data to decide, or no face seen
-    ├── Unhealthy         7   it runs, but its camera, its journal or the machine needs attention
+    ├── Unhealthy         7   it runs, but its camera, its journal or the machine needs attention; a journal is not whole
     ├── NotRunning        8   no instance of that name runs
     └── RestartMe        75   start the process again (EX_TEMPFAIL, which systemd can be told to act on)
     (Ctrl-C)            130   interrupted, by a host command; the camera loop ends with 0
@@ -29,7 +29,7 @@ EXIT_CODES = {
     4: "camera never opened",
     5: "bundle refused",
     6: "not enough data to tell, or no face seen",
-    7: "runs, but is not well",
+    7: "runs, but is not well; a journal is not whole",
     8: "not running",
     75: "restart me",
     130: "interrupted",
@@ -79,7 +79,7 @@ class NotEnoughData(FerEdgeError):
 
 
 class Unhealthy(FerEdgeError):
-    """An instance runs, but its camera, its journal or the machine needs attention."""
+    """An instance runs, but its camera, its journal or the machine needs attention; or something is missing of a journal."""
 
     exit_code = 7
 

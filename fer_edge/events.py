@@ -81,7 +81,9 @@ class Event:
     def parse(line: str) -> Event:
         """The event in a line. Raises UsageError when the line is no event of a schema this version knows."""
         try:
-            fields, end = _decode(line)  # a month has 150,000 lines: what `json.loads` does around this costs as much again
+            fields, end = _decode(
+                line
+            )  # a month has 150,000 lines: what `json.loads` does around this costs as much again
             if line[end:].strip():
                 raise ValueError(f"more than an object: {line[end : end + 20]!r}")
             take = fields.pop

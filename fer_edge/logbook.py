@@ -118,7 +118,6 @@ class Calendar:
         guess_s = (posix_s(event.wall) or 0.0) + mono_s - event.mono_s
         return min(max(guess_s, boot.not_before_s), boot.not_after_s), False
 
-
     def _note(self, told: Times) -> None:
         boot = self._boots.setdefault(told.boot, _Boot(told.first_mono_s, told.last_mono_s))
         boot.first_mono_s = min(boot.first_mono_s, told.first_mono_s)

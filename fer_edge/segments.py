@@ -67,9 +67,8 @@ def lines(segment: Path, kinds: Container[str] | None = None) -> Iterator[tuple[
                     why = f"has schema {schema}, this version reads 1 to {SCHEMA}; update fer-edge"
                     yield raw, Damage(segment.name, 1, why, newer=True)
                     return
-            elif kinds is not None and raw.endswith(b"}\n") and raw.startswith(b'{"kind":"'):
-                if raw[9 : raw.find(b'"', 9)].decode(errors="replace") not in kinds:
-                    continue
+            elif kinds is not None and _passes(raw, kinds):
+                continue
             if raw.endswith(b"\n"):
                 try:
                     event = Event.parse(raw.decode())
@@ -83,6 +82,13 @@ def lines(segment: Path, kinds: Container[str] | None = None) -> Iterator[tuple[
             else:
                 damage = "has no end, as a crash or a writer at work leaves it"
             yield raw, Damage(segment.name, number, damage)
+
+
+def _passes(raw: bytes, kinds: Container[str]) -> bool:
+    """Whether a line is of another kind than those, by its beginning, and has an end."""
+    if not raw.endswith(b"}\n") or not raw.startswith(b'{"kind":"'):
+        return False
+    return raw[9 : raw.find(b'"', 9)].decode(errors="replace") not in kinds
 
 
 @dataclass(slots=True)

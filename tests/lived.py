@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from fakes import FakeClock
 
 from device.output.account import Account
 from device.output.bodies import reading_body
@@ -28,6 +27,7 @@ from device.vision.frames import Reading
 from fer_edge.events import SCHEMA, UNSURE
 from fer_edge.faces import Face
 from fer_edge.labels import LABELS
+from tests.fakes import FakeClock
 
 CAMERA = {"kind": "usb", "name": "usb:0", "width_px": 640, "height_px": 480, "time": "when read"}
 COLUMN = "litert 2.3.0, default, aarch64"
@@ -106,6 +106,7 @@ class Life:
         self.rng = random.Random(seed)
         self.clock = FakeClock(20_000_000_000, boot="")
         self.boots = 0
+        self.crashed = False  # the run before
         self.lost: Counter[str] = Counter()
         self._stack = ExitStack()
         self._read = 0
@@ -114,7 +115,7 @@ class Life:
 
     def boot(self, power_off_s: float, synced: bool = True, wall_s: float | None = None) -> None:
         """The machine is off for so long, then starts; its wall clock shows `wall_s` at boot where it is not set."""
-        self._pass("stopped" if self.boots else "nothing", power_off_s)
+        self._pass(("cut off" if self.crashed else "stopped") if self.boots else "nothing", power_off_s)
         self.boots += 1
         self.clock.boot = f"{self.boots:08d}-0000-4000-8000-{self.rng.getrandbits(48):012x}"
         self.clock.now_ns = 20_000_000_000
@@ -134,13 +135,16 @@ class Life:
         patience_s = 2 * self.frame_s + 0.5
         self._account = Account(self._recorder.record, self.clock, Rules(), self.clock.now_ns, patience_s)
         self._start_ns = self.clock.now_ns
+        self.crashed = False
         self._record("header", header(self.name, **told))
         for repair in self.journal.repairs:
             self._record("repair", repair.body())
         self._camera("opened")
         self._account.frame((), self.clock.now_ns, self._counts())
 
-    def watch(self, seconds: float, *labels: str, quality: float = 0.8, p: float = 0.8, why: str = "confidence") -> None:
+    def watch(
+        self, seconds: float, *labels: str, quality: float = 0.8, p: float = 0.8, why: str = "confidence"
+    ) -> None:
         """Frames for so long, each with a face for each label; UNSURE among them for the reason `why`."""
         self._track += 1
         begun_s, last_ns = self.true_s, self.clock.now_ns
@@ -216,7 +220,7 @@ class Life:
 
     def off(self, seconds: float) -> None:
         """Nothing runs for so long, the machine does."""
-        self._pass("stopped", seconds)
+        self._pass("cut off" if self.crashed else "stopped", seconds)
 
     def crash(self, off_s: float, torn: bytes = b"") -> None:
         """The run is over without a word, its lines on the disk, a minute just over; nothing runs for `off_s` then.
@@ -233,12 +237,17 @@ class Life:
         if torn and self.journal.path is not None:
             with self.journal.path.open("ab") as file:
                 file.write(torn)
+        self.crashed = True
         self._pass("cut off", off_s)
 
     def fill_disk(self, minutes: int) -> None:
         """The journal cannot be written for so many minutes in which nobody is there; the oldest lines are lost."""
         self.journal.sync()
-        aside, before, begun_s = self.folder.with_name(f".{self.folder.name}.aside"), self.journal.lost["tally"], self.true_s
+        aside, before, begun_s = (
+            self.folder.with_name(f".{self.folder.name}.aside"),
+            self.journal.lost["tally"],
+            self.true_s,
+        )
         self.folder.rename(aside)
         self.folder.touch()
         for _ in range(minutes * _MINUTE_S):

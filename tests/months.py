@@ -1,6 +1,6 @@
 """A month of one camera in a household, generated: visits by the hour of the day, a weak moment now and then.
 
-    python -m tests.months --days 1 --out DIR      a journal to try `fer-edge log` on; nobody in it ever lived
+python -m tests.months --days 1 --out DIR      a journal to try `fer-edge log` on; nobody in it ever lived
 """
 
 from __future__ import annotations
@@ -9,11 +9,8 @@ import argparse
 import sys
 from pathlib import Path
 
-sys.path[:0] = [str(Path(__file__).parent)]
-
-from lived import Life, utc_s
-
 from fer_edge.events import UNSURE
+from tests.lived import Life, utc_s
 
 # How likely somebody is there, by the hour (UTC), and what is shown, by the third of the day.
 _THERE = (0, 0, 0, 0, 0, 0, 0.3, 0.6, 0.5, 0.15, 0.1, 0.1, 0.4, 0.3, 0.1, 0.1, 0.2, 0.5, 0.7, 0.7, 0.6, 0.5, 0.3, 0.1)
@@ -48,7 +45,9 @@ def live(life: Life, days: float, busy: float = 1.0) -> Life:
             for _ in range(rng.randrange(3, 40)):
                 labels = rng.choices(list(shown), list(shown.values()), k=2 if rng.random() < 0.1 else 1)
                 seconds = min(2 + rng.expovariate(1 / 6), 90)
-                life.watch(seconds, *labels, quality=rng.uniform(0.4, 0.95), p=rng.uniform(0.5, 0.97), why=rng.choice(_WHY))
+                life.watch(
+                    seconds, *labels, quality=rng.uniform(0.4, 0.95), p=rng.uniform(0.5, 0.97), why=rng.choice(_WHY)
+                )
         else:
             life.idle(rng.uniform(30, 400))
     life.end()
@@ -72,7 +71,7 @@ def day(folder: Path, name: str = "kitchen", seed: int = 4) -> Life:
     life.watch(5 * 60, "neutral", UNSURE)
     life.crash(35 * 60)
     life.boot(power_off_s=60)
-    live(life, (utc_s("2026-03-06T00:00:00") - life.true_s) / 86_400)
+    live(life, (utc_s("2026-03-05T23:50:00") - life.true_s) / 86_400)
     return life
 
 

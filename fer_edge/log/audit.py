@@ -140,7 +140,9 @@ class _Maker:
         self._ended = True
         self._models: set[tuple[str, ...]] = set()
 
-    def add(self, kind: str, missing: bool, why: str, at_s: float | None = None, lines: int = 0, seconds: float = 0.0) -> None:
+    def add(
+        self, kind: str, missing: bool, why: str, at_s: float | None = None, lines: int = 0, seconds: float = 0.0
+    ) -> None:
         self.audit.findings.append(Finding(kind, missing, why, at_s, lines, round(seconds, 1)))
 
     def take(self, told: Run | Minute | Span | Moment | Damage) -> None:
@@ -165,7 +167,9 @@ class _Maker:
             torn = self.audit.findings[self._torn]
             self.audit.findings[self._torn] = Finding("torn", False, torn.why)
         if not self._ended:
-            self.add("open", False, "the last run has no end: it runs still, was cut off, or the copy was taken meanwhile")
+            self.add(
+                "open", False, "the last run has no end: it runs still, was cut off, or the copy was taken meanwhile"
+            )
 
     def _begin(self, run: Run) -> None:
         made = self.audit
@@ -190,7 +194,8 @@ class _Maker:
         made.boots[event.boot] = told.known
         self._torn = None
         if event.kind == "header":
-            self._damaged = 0
+            if "continues" not in event.body:
+                self._damaged = 0  # what was torn, the run before was writing
             return
         self._numbers(told)
         if event.kind in ("clock", "repair"):
@@ -206,11 +211,10 @@ class _Maker:
         event, before = told.event, self._seq
         self._seq = event.seq
         damaged, self._damaged = self._damaged, 0
-        if before < 0 and event.seq > 1 and event.kind != "gap" and not damaged:
-            if self.audit.runs == 1:
-                self.add("begins", False, f"the journal begins with line {event.seq} of a run: older ones were dropped for "
-                         "their age or for space, or purged", told.at_s)  # fmt: skip
-                return
+        if before < 0 and self.audit.runs == 1 and event.seq > 1 + damaged and event.kind != "gap":
+            why = f"the journal begins with line {event.seq} of a run: older ones were dropped for their age or for space, or purged"
+            self.add("begins", False, why, told.at_s)
+            return
         lost = sum(event.body["lost"].values()) - 1 if event.kind == "gap" else 0
         gone = event.seq - max(before, 0) - 1 - lost - damaged
         if gone > 0:
@@ -223,7 +227,9 @@ class _Maker:
             return  # the minutes have counted it
         self.audit.state_s[told.state] += told.seconds
         self._reach(told.from_s, told.to_s)
-        length = duration(told.seconds) if told.known else f"nobody knows how long, {duration(told.seconds)} at a guess,"
+        length = (
+            duration(told.seconds) if told.known else f"nobody knows how long, {duration(told.seconds)} at a guess,"
+        )
         missing = told.state in ("untold", "unexplained")
         self.add(told.state, missing, f"{length}: {told.why}", told.from_s, seconds=told.seconds if missing else 0.0)
 

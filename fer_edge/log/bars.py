@@ -55,6 +55,8 @@ def letters_of(labels: Sequence[str]) -> dict[str, str]:
     """A letter for each label, its own first where that is free; `?` for unsure."""
     letters = {UNSURE: "?"}
     for label in sorted(set(labels) - {UNSURE}):
-        free = (letter for letter in (*label.upper(), *label.lower(), *"123456789#*+=") if letter not in letters.values())
+        free = (
+            letter for letter in (*label.upper(), *label.lower(), *"123456789#*+=") if letter not in letters.values()
+        )
         letters[label] = next(free)
     return letters

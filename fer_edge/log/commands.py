@@ -7,12 +7,14 @@ import json
 import sys
 import time
 from collections.abc import Iterator
-from pathlib import Path
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from fer_edge.errors import EXIT_DONE, NotEnoughData, Unhealthy, UsageError
+from fer_edge.log import arguments
 
 if TYPE_CHECKING:
+    from fer_edge.log.course import Moment, Told
     from fer_edge.log.devices import Device
     from fer_edge.log.follow import Follower
     from fer_edge.log.moments import Window
@@ -20,8 +22,6 @@ if TYPE_CHECKING:
     from fer_edge.log.summary import Summary
     from fer_edge.segments import Damage
 
-WHAT = ("episodes", "tallies", "readings", "events", "blind")
-BY = ("hour", "day", "whole")
 _LOOK_S = 0.5  # between two looks for new lines
 _BRIEF = {  # the columns of a table that is read on a terminal
     "episodes": ("from", "dwell_s", "label", "p", "quality", "track", "frames", "ended", "run"),
@@ -35,76 +35,8 @@ _BRIEF = {  # the columns of a table that is read on a terminal
 def add(commands: Any) -> None:
     """Adds them to the parsers of `fer-edge`."""
     log = commands.add_parser("log", help="read a journal: what was seen, when nobody looked, how far to trust it")
-    actions = log.add_subparsers(metavar="ACTION", required=True)
-
-    tail = actions.add_parser("tail", help="the last lines, in words; -f goes on with each new one")
-    _asked(tail, rows=True)
-    tail.add_argument("-n", type=int, default=10, metavar="N", help="lines; default: 10")
-    tail.add_argument("-f", "--follow", action="store_true", help="until Ctrl-C, across segments")
-    tail.add_argument("--json", action="store_true", help="an object a line")
-    tail.set_defaults(command=_tail)
-
-    query = actions.add_parser("query", help="rows: episodes, tallies, readings, events, or when nobody looked (blind)")
-    query.add_argument("what", choices=WHAT)
-    _asked(query, rows=True)
-    _forms(query)
-    query.set_defaults(command=_query)
-
-    summary = actions.add_parser("summary", help="where the time went, what was seen, how sure, how far to trust it")
-    _asked(summary)
-    summary.add_argument("--by", choices=BY, default="whole", help="a row for each; default: a page on all of it")
-    _forms(summary)
-    summary.set_defaults(command=_summary)
-
-    plot = actions.add_parser("plot", help="expressions over the day: letters, or a picture with --out")
-    _asked(plot)
-    plot.add_argument("--by", choices=("5min", "15min", "hour", "day"), help="a bar for each; default: as many as can be read")
-    plot.add_argument("--out", type=Path, metavar="FILE", help="a .png or .svg; needs the extra `plots`")
-    plot.set_defaults(command=_plot)
-
-    export = actions.add_parser("export", help="rows as a file: .csv, .jsonl, or .parquet (extra `parquet`)")
-    export.add_argument("what", choices=WHAT)
-    _asked(export, rows=True)
-    export.add_argument("--out", type=Path, required=True, metavar="FILE", help="whole or not at all")
-    export.set_defaults(command=_export)
-
-    check = actions.add_parser("check", help="what is missing and why; exit 0 when nothing is, 7 when something is")
-    _folders(check)
-    check.add_argument("--json", action="store_true")
-    check.set_defaults(command=_check)
-
-    purge = actions.add_parser("purge", help="remove every line from before a moment")
-    purge.add_argument("--before", required=True, metavar="WHEN", help="2026-01-31, 2026-01-31T12:00, 30d, 12h, 15min")
-    purge.add_argument("--log", type=Path, metavar="DIR", help="default: where `run` writes")
-    purge.add_argument("--name", default="camera")
-    purge.set_defaults(command=_purge)
-
-
-def _folders(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "folders", nargs="*", type=Path, metavar="DIR", help="journals, or a folder of them; default: where `run` writes"
-    )
-    parser.add_argument("--name", default="camera", help="of the instance whose journal is read, without DIR")
-    parser.add_argument("--device", metavar="NAME", help="only this one of several")
-    parser.add_argument("--utc", action="store_true", help="times, given and told, are UTC; default: local")
-
-
-def _asked(parser: argparse.ArgumentParser, rows: bool = False) -> None:
-    _folders(parser)
-    parser.add_argument("--since", metavar="WHEN", help="2h, 30d, 15min ago; 2026-01-31 or 2026-01-31T12:00")
-    parser.add_argument("--until", metavar="WHEN", help="the same")
-    parser.add_argument("--between", metavar="HH:MM-HH:MM", help="only this part of each day")
-    if rows:
-        parser.add_argument("--expression", action="append", metavar="L", help="a label or unsure; may be repeated")
-        parser.add_argument("--track", type=int, metavar="N", help="one face; numbers begin anew with each run")
-        parser.add_argument("--min-quality", type=float, metavar="Q", help="0 to 1")
-        parser.add_argument("--kind", action="append", metavar="K", help="of events: episode, camera, clock, …")
-
-
-def _forms(parser: argparse.ArgumentParser) -> None:
-    form = parser.add_mutually_exclusive_group()
-    form.add_argument("--json", action="store_true", help="an object a line")
-    form.add_argument("--csv", action="store_true")
+    actions = {"tail": _tail, "query": _query, "summary": _summary, "plot": _plot, "export": _export, "check": _check}
+    arguments.add(log.add_subparsers(metavar="ACTION", required=True), {**actions, "purge": _purge})
 
 
 def _window(args: argparse.Namespace) -> Window:
@@ -141,6 +73,7 @@ def _tail(args: argparse.Namespace) -> int:
     from fer_edge.log.rows import columns, event_row
     from fer_edge.log.tables import write_json
     from fer_edge.logbook import Calendar
+    from fer_edge.segments import Damage
 
     if args.n < 0:
         raise UsageError(f"-n {args.n} is no number of lines; give 0 or more")
@@ -148,8 +81,8 @@ def _tail(args: argparse.Namespace) -> int:
     zone = wanted.window.zone
     _zone_said(args)
 
-    def show(device: Device, told: Any) -> None:
-        if _is_damage(told):
+    def show(device: Device, told: Moment | Damage) -> None:
+        if isinstance(told, Damage):
             _damaged(device, told)
             return
         row = event_row(device, told)
@@ -163,15 +96,17 @@ def _tail(args: argparse.Namespace) -> int:
         sys.stdout.flush()
 
     followers: list[tuple[Device, Follower]] = []
-    shown: list[tuple[float, Device, Any]] = []
+    shown: list[tuple[float, Device, Moment | Damage]] = []
     for device in found:
-        kept, follower = last(
-            device.folder, Calendar(device.folder), args.n, lambda told, on=device: wanted.takes(event_row(on, told))
-        )
+
+        def takes(told: Moment, on: Device = device) -> bool:
+            return wanted.takes(event_row(on, told))
+
+        kept, follower = last(device.folder, Calendar(device.folder), args.n, takes)
         followers.append((device, follower))
         at_s = float("-inf")
         for told in kept:
-            at_s = at_s if _is_damage(told) else told.at_s
+            at_s = at_s if isinstance(told, Damage) else told.at_s
             shown.append((at_s, device, told))
     rows_before = sorted(shown, key=lambda one: one[0])[-args.n :] if args.n else []
     for _, device, told in rows_before:
@@ -228,13 +163,15 @@ def _rows(args: argparse.Namespace) -> tuple[Iterator[Row], list[str], Filter]:
     return every(), columns(args.what, labels_of(found)), wanted
 
 
-def _sound(device: Device, told: Iterator[Any]) -> Iterator[Any]:
+def _sound(device: Device, every: Iterator[Told]) -> Iterator[Told]:
     """What is told without what is damaged, which is said."""
-    for one in told:
-        if _is_damage(one):
-            _damaged(device, one)
+    from fer_edge.segments import Damage
+
+    for told in every:
+        if isinstance(told, Damage):
+            _damaged(device, told)
         else:
-            yield one
+            yield told
 
 
 def _summary(args: argparse.Namespace) -> int:
@@ -284,7 +221,7 @@ def _summaries(args: argparse.Namespace, by: str | float) -> list[Summary]:
     window, found = _window(args), _devices(args)
     made = []
     for device in found:
-        summary = summarise(device, window, by, lambda damage, on=device: _damaged(on, damage))
+        summary = summarise(device, window, by, partial(_damaged, device))
         if summary is None:
             _say(f"{device.name}: no line tells of the time that was asked about")
         else:
@@ -319,12 +256,6 @@ def _purge(args: argparse.Namespace) -> int:
 
     print(purge(args.log or default_log(name=args.name), moment(args.before, datetime.now(UTC))))
     return EXIT_DONE
-
-
-def _is_damage(told: Any) -> bool:
-    from fer_edge.segments import Damage
-
-    return isinstance(told, Damage)
 
 
 def _damaged(device: Device, damage: Damage) -> None:

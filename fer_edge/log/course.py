@@ -1,8 +1,8 @@
 """The course of a journal: its runs, its minutes, and the spans in which nobody looked, each with its state and its reason.
 
-    in the minutes' own account      unavailable (the camera was away), late (frames came too late), paused
-    beside it, between two minutes   stopped (a run had ended), cut off (it had no end: a crash or a power cut),
-                                     untold (lines are missing that would tell), unexplained
+in the minutes' own account      unavailable (the camera was away), late (frames came too late), paused
+beside it, between two minutes   stopped (a run had ended), cut off (it had no end: a crash or a power cut),
+                                 untold (lines are missing that would tell), unexplained
 """
 
 from __future__ import annotations
@@ -95,8 +95,10 @@ def course(folder: Path, calendar: Calendar, readings: bool = False) -> Iterator
         if isinstance(item, Damage):
             teller.hurt = f"{item.segment}, line {item.number} cannot be read"
             yield item
-            continue
-        yield from teller.take(segment, item)
+        elif (moment := teller.plain(item)) is not None:
+            yield moment
+        else:
+            yield from teller.take(segment, item)
     yield from teller.close()
 
 
@@ -122,6 +124,17 @@ class _Teller:
         self.hurt = ""
         self._calendar = calendar
         self._now: _State | None = None
+
+    def plain(self, event: Event) -> Moment | None:
+        """What there is to say of an event that only goes on with a run, as nine in ten do; else None, for `take` to say."""
+        now = self._now
+        if now is None or event.kind in _TELLING or event.kind == "header" or now.estimate is not None:
+            return None
+        if event.boot != now.run.boot or not 0 <= now.last_seq < event.seq:
+            return None
+        now.last_seq = event.seq
+        now.last_s = max(now.last_s, event.mono_s)
+        return Moment(*self._calendar.moment(event.boot, event.mono_s), event, now.run)
 
     def take(self, segment: Path, event: Event) -> Iterator[Told]:
         if event.boot not in self._calendar:
@@ -246,7 +259,8 @@ class _Teller:
         """The time without frames, minute by minute, that no event of the camera accounts for."""
         away = [(from_s, to_s) for state, from_s, to_s, _ in now.spans if state == "unavailable"]
         first, joined = 0, None
-        for from_s, to_s, seconds in now.partly:
+        for from_s, to_s, unavailable_s in now.partly:
+            seconds = unavailable_s
             while first < len(away) and away[first][1] <= from_s:
                 first += 1
             for other in away[first:]:
@@ -270,4 +284,3 @@ class _Teller:
         offset_s, known = self._calendar.moment(now.run.boot, 0.0)
         length_s = to_s - from_s if seconds is None else seconds
         return Span(state, from_s + offset_s, to_s + offset_s, length_s, known, why, now.run)
-

@@ -28,7 +28,9 @@ def devices(folders: Sequence[Path], only: str | None = None) -> list[Device]:
     found = [journal for folder in folders for journal in _journals(folder)]
     found = list(dict.fromkeys(found))
     if not found:
-        raise UsageError(f"there is no journal in {', '.join(map(str, folders))}; name a folder with journal-*.jsonl in it")
+        raise UsageError(
+            f"there is no journal in {', '.join(map(str, folders))}; name a folder with journal-*.jsonl in it"
+        )
     told = [_told(folder) or folder.absolute().name for folder in found]
     twice = Counter(told)
     names = [name if twice[name] == 1 else folder.absolute().name for name, folder in zip(told, found, strict=True)]

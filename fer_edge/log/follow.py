@@ -43,7 +43,9 @@ class Follower:
                 self._close()
             elif later is not None:
                 if self._part:
-                    yield Damage(self._path.name, self._line + 1, "has no end, as a crash or a writer at work leaves it")
+                    yield Damage(
+                        self._path.name, self._line + 1, "has no end, as a crash or a writer at work leaves it"
+                    )
                 self._close()
             else:
                 return
@@ -126,9 +128,7 @@ def last(
     for segment in reversed(segments(folder)):
         follower.close()
         follower = Follower(folder, calendar, segment_number(segment))
-        kept = deque(
-            (told for told in follower.poll() if isinstance(told, Damage) or takes(told)), maxlen=n
-        )
+        kept = deque((told for told in follower.poll() if isinstance(told, Damage) or takes(told)), maxlen=n)
         if sum(isinstance(told, Moment) for told in kept) >= n:
             break
     return list(kept), follower

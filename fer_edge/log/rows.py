@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from fer_edge.errors import UsageError
@@ -32,7 +32,7 @@ TIMES = ("at", "from", "to")
 class Filter:
     """Which rows are wanted. Empty or None: all. A row that has no such thing as is asked for is none of them."""
 
-    window: Window = Window()
+    window: Window = field(default_factory=Window)
     expressions: frozenset[str] = frozenset()
     track: int | None = None
     min_quality: float | None = None
@@ -130,7 +130,9 @@ def event_row(device: Device, one: Moment) -> Row:
 def _episode(device: Device, one: Moment) -> Row:
     body, offset_s = one.event.body, one.at_s - one.event.mono_s
     return {
-        **_common(device, one.run, one.known, **_between(body["start_mono_s"] + offset_s, body["end_mono_s"] + offset_s)),
+        **_common(
+            device, one.run, one.known, **_between(body["start_mono_s"] + offset_s, body["end_mono_s"] + offset_s)
+        ),
         **{name: body[name] for name in ("track", "label", "dwell_s", "frames", "quality", "ended")},
         "p": _of(body["label"], body["p"], one.run.labels),
         **_each_p(body["p"], one.run.labels),

@@ -12,11 +12,12 @@ _Body = dict[str, Any]
 
 def sentence(event: Event, labels: Sequence[str] = ()) -> str:
     """The event in words; a kind that this version does not know by its fields. `labels` are those of the run's header."""
-    say = _SAYINGS.get(event.kind)
     try:
-        return say(event.body, labels) if say else _other(event.body, labels)
+        if event.kind == "episode":
+            return _episode(event.body, labels)
+        return _SAYINGS.get(event.kind, _other)(event.body)
     except (KeyError, TypeError, ValueError, IndexError):
-        return _other(event.body, labels)  # of a version that wrote other fields
+        return _other(event.body)  # of a version that wrote other fields
 
 
 def duration(seconds: float) -> str:
@@ -31,7 +32,7 @@ def duration(seconds: float) -> str:
     return f"{whole} s"
 
 
-def _header(body: _Body, labels: Sequence[str]) -> str:
+def _header(body: _Body) -> str:
     verified = body.get("verified", {}).get("proved")
     proof = {True: ", verified", False: ", not proved for this runtime", None: ""}[verified]
     begins = "goes on" if "continues" in body else "begins"
@@ -42,14 +43,14 @@ def _header(body: _Body, labels: Sequence[str]) -> str:
     )
 
 
-def _camera(body: _Body, labels: Sequence[str]) -> str:
+def _camera(body: _Body) -> str:
     name = body["camera"]["name"]
     after = f" after {duration(body['gap_s'])}" if body["state"] == "back" and "gap_s" in body else ""
     why = f": {body['reason']}" if body.get("reason") and body["state"] != "back" else ""
     return f"camera {name} {body['state']}{after}{why}"
 
 
-def _reading(body: _Body, labels: Sequence[str]) -> str:
+def _reading(body: _Body) -> str:
     label, p = body.get("steady") or body["label"], max(body.get("steady_p") or body["p"])
     track = "" if body["track"] is None else f", face {body['track']}"
     why = f", {body['why']}" if body.get("why") else ""
@@ -63,7 +64,7 @@ def _episode(body: _Body, labels: Sequence[str]) -> str:
     return f"{label} {p:.0%} for {duration(body['dwell_s'])} ({track}ended: {body['ended']}{_quality(body)})"
 
 
-def _tally(body: _Body, labels: Sequence[str]) -> str:
+def _tally(body: _Body) -> str:
     seconds = body["seconds"]
     parts = [f"{body['observed_s']:.0f} of {seconds:.0f} s observed"]
     parts += [f"{body[f'{name}_s']:.0f} s {name}" for name in ("unavailable", "paused") if body[f"{name}_s"] >= 0.5]
@@ -72,7 +73,7 @@ def _tally(body: _Body, labels: Sequence[str]) -> str:
     return "; ".join([*parts, f"a face for {body['face_s']:.0f} s" + (f": {faces}" if faces else "")])
 
 
-def _health(body: _Body, labels: Sequence[str]) -> str:
+def _health(body: _Body) -> str:
     told = list(body.get("throttled_now") or ())
     if body.get("undervoltage") and "undervoltage" not in told:
         told.insert(0, "undervoltage")
@@ -83,21 +84,21 @@ def _health(body: _Body, labels: Sequence[str]) -> str:
     return "machine: " + ", ".join(told)
 
 
-def _clock(body: _Body, labels: Sequence[str]) -> str:
+def _clock(body: _Body) -> str:
     moved = f"moved by {body['offset_s']:+,.1f} s" if abs(body["offset_s"]) >= 0.05 else "not moved"
     return f"wall clock {moved}, {body['from']} → {body['to']}"
 
 
-def _gap(body: _Body, labels: Sequence[str]) -> str:
+def _gap(body: _Body) -> str:
     lost = ", ".join(f"{n} {kind}" for kind, n in body["lost"].items())
     return f"lines were not kept ({body['reason']}): {lost}"
 
 
-def _end(body: _Body, labels: Sequence[str]) -> str:
+def _end(body: _Body) -> str:
     return f"the run ended after {duration(body['seconds'])}: {body['reason']}"
 
 
-def _other(body: _Body, labels: Sequence[str]) -> str:
+def _other(body: _Body) -> str:
     return ", ".join(f"{name} {value}" for name, value in body.items())
 
 
@@ -105,17 +106,16 @@ def _quality(body: _Body) -> str:
     return "" if body.get("quality") is None else f", quality {body['quality']:.2f}"
 
 
-_SAYINGS: dict[str, Callable[[_Body, Sequence[str]], str]] = {
+_SAYINGS: dict[str, Callable[[_Body], str]] = {
     "header": _header,
     "camera": _camera,
     "reading": _reading,
-    "episode": _episode,
     "tally": _tally,
     "health": _health,
     "clock": _clock,
     "gap": _gap,
-    "repair": lambda body, labels: f"{body['cut_bytes']} bytes of a torn end were cut off {body['segment']}",
-    "pause": lambda body, labels: f"paused by {body['by']}",
-    "resume": lambda body, labels: f"resumed by {body['by']} after {duration(body['paused_s'])}",
+    "repair": lambda body: f"{body['cut_bytes']} bytes of a torn end were cut off {body['segment']}",
+    "pause": lambda body: f"paused by {body['by']}",
+    "resume": lambda body: f"resumed by {body['by']} after {duration(body['paused_s'])}",
     "end": _end,
 }

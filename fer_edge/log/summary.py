@@ -54,7 +54,9 @@ class Trust:
     lines_lost: int = 0  # as the journal itself tells
     damaged: int = 0  # lines, of the whole journal
     camera_losses: int = 0
-    trouble_s: defaultdict[str, float] = field(default_factory=lambda: defaultdict(float))  # by name: undervoltage, throttled, …
+    trouble_s: defaultdict[str, float] = field(
+        default_factory=lambda: defaultdict(float)
+    )  # by name: undervoltage, throttled, …
     hottest_c: float | None = None
 
     def to_json(self) -> dict[str, Any]:

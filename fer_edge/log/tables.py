@@ -96,7 +96,9 @@ def _write_parquet(rows: Iterable[Row], columns: Sequence[str], path: Path) -> N
         import pyarrow as pa
         import pyarrow.parquet as pq
     except ImportError as error:
-        raise UsageError("Parquet needs the extra `parquet`: pip install 'fer-edge[parquet]'; or name a .csv") from error
+        raise UsageError(
+            "Parquet needs the extra `parquet`: pip install 'fer-edge[parquet]'; or name a .csv"
+        ) from error
     schema = pa.schema([(name, _type(name, pa)) for name in columns])
     several = iter(rows)
     with pq.ParquetWriter(path, schema, compression="zstd") as writer:
@@ -105,7 +107,21 @@ def _write_parquet(rows: Iterable[Row], columns: Sequence[str], path: Path) -> N
             writer.write_table(pa.table(told, schema))
 
 
-_TEXT = ("device", "label", "ended", "why", "frame_label", "kind", "what", "boot", "clock", "state", "unsure_by", "drops", "body")
+_TEXT = (
+    "device",
+    "label",
+    "ended",
+    "why",
+    "frame_label",
+    "kind",
+    "what",
+    "boot",
+    "clock",
+    "state",
+    "unsure_by",
+    "drops",
+    "body",
+)
 _WHOLE = ("run", "track", "frames", "frame", "seq", "faces_max", "faces_skipped", "frames_read", "frames_processed",
           "frames_idle", "x", "y", "width", "height")  # fmt: skip
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from fer_edge.errors import UsageError
 from fer_edge.events import UNSURE
-from fer_edge.log.buckets import STATES
+from fer_edge.log.buckets import STATES, Sums
 from fer_edge.log.course import Span
 from fer_edge.log.summary import Summary
 from fer_edge.log.tables import beside
@@ -28,6 +28,8 @@ COLOURS = {
 }
 _OTHERS = ("#f0e442", "#999933", "#882255", "#332288", "#44aa99", "#117733", "#ddcc77", "#aa4499")
 _INK = "#333333"
+_FEW_S = 30.0  # of faces: a bar of less says little of a share, and is pale
+_ZEROS = ["", "%Y", "%d %b", "%d %b", "%H:%M", "%H:%M"]  # a tick at a beginning, of a day say, names that
 # How a time in which nobody looked is shaded, from the lightest reason to the gravest.
 SHADES = {
     "paused": ("paused", "#d6e4f0", ""),
@@ -50,7 +52,9 @@ def draw(summaries: Sequence[Summary], path: Path) -> None:
         import matplotlib as mpl
         from matplotlib.figure import Figure
     except ImportError as error:
-        raise UsageError("a picture needs the extra `plots`: pip install 'fer-edge[plots]'; without --out it is text") from error
+        raise UsageError(
+            "a picture needs the extra `plots`: pip install 'fer-edge[plots]'; without --out it is text"
+        ) from error
 
     style = {"font.size": 9, "text.color": _INK, "axes.labelcolor": _INK, "xtick.color": _INK, "ytick.color": _INK,
              "axes.edgecolor": "#999999", "hatch.linewidth": 0.5, "svg.fonttype": "none", "svg.hashsalt": "fer-edge",
@@ -60,12 +64,16 @@ def draw(summaries: Sequence[Summary], path: Path) -> None:
         grid = figure.add_gridspec(2 * len(summaries), 1, height_ratios=[2.2, 1] * len(summaries))
         labels = labels_seen(summaries)
         marks: dict[str, Any] = {}
+        from_s, to_s = min(one.whole.from_s for one in summaries), max(one.whole.to_s for one in summaries)
         for number, summary in enumerate(summaries):
-            upper = figure.add_subplot(grid[2 * number])
+            upper: Any = figure.add_subplot(grid[2 * number])
             lower = figure.add_subplot(grid[2 * number + 1], sharex=upper)
             _device(summary, upper, lower, labels, marks)
+            zone = summary.window.zone  # the same time for all of them, so that they can be compared
+            upper.set_xlim(zone.at(from_s), zone.at(to_s))
         order = [name for name in (*labels, *(said for said, *_ in SHADES.values())) if name in marks]
-        figure.legend([marks[name] for name in order], order, loc="outside lower center", ncols=6, frameon=False)
+        handles = [_swatch(marks[name]) for name in order]
+        figure.legend(handles, order, loc="outside lower center", ncols=7, frameon=False, handlelength=1.6)
         with beside(path) as fresh:
             figure.savefig(fresh, dpi=110, metadata={"Date": None} if path.suffix == ".svg" else None)
         path.chmod(0o644)
@@ -93,8 +101,9 @@ def _device(summary: Summary, upper: Any, lower: Any, labels: Sequence[str], mar
         axes.set_ylim(0, 1)
         axes.yaxis.set_major_formatter(lambda value, _: f"{value:.0%}")
         axes.spines[["top", "right"]].set_visible(False)
-        axes.set_axisbelow(False)
-    seen = [part for part in parts if sum(part.labels_s.values()) > 0]
+        axes.grid(axis="y", color="#e6e6e6", linewidth=0.6)
+        axes.set_axisbelow(True)
+    seen = [part for part in parts if _faces_s(part) > 0]
     bottoms = [0.0] * len(seen)
     starts, widths = [at(part.from_s) for part in seen], [at(part.to_s) - at(part.from_s) for part in seen]
     for label in labels:
@@ -103,21 +112,24 @@ def _device(summary: Summary, upper: Any, lower: Any, labels: Sequence[str], mar
         if label != UNSURE:
             look = {"color": colour_of(label, labels), "edgecolor": "white"}
         marks[label] = upper.bar(starts, shares, widths, bottoms, align="edge", linewidth=0.4, label=label, **look)
+        for bar, part in zip(marks[label], seen, strict=True):
+            bar.set_alpha(0.4 if _faces_s(part) < _FEW_S else 1.0)
         bottoms = [bottom + share for bottom, share in zip(bottoms, shares, strict=True)]
     upper.set_ylabel("share of the\nseconds of faces")
     upper.tick_params(labelbottom=False)
     day = zone.short(summary.whole.from_s)[:10]
-    last = zone.short(summary.whole.to_s)[:10]
+    last = zone.short(summary.whole.to_s - 1)[:10]
+    told = day if day == last else f"{day} to {last}"
     width = _width(parts[0].to_s - parts[0].from_s) if parts else ""
-    upper.set_title(f"{summary.device.name}, {day if day == last else f'{day} to {last}'} ({width})", loc="left", fontsize=10)
+    pale = f"; pale: less than {_FEW_S:.0f} s of faces" if any(bar < _FEW_S for bar in map(_faces_s, seen)) else ""
+    upper.set_title(f"{summary.device.name}, {told} ({width}{pale})", loc="left", fontsize=10)
     looked = [part for part in parts if part.presence is not None]
     lower.bar([at(part.from_s) for part in looked], [part.presence or 0.0 for part in looked],
               [at(part.to_s) - at(part.from_s) for part in looked], align="edge", color="#5a5a5a", linewidth=0)  # fmt: skip
     lower.set_ylabel("somebody\nthere")
-    lower.set_xlim(at(summary.whole.from_s), at(summary.whole.to_s))
     locator = AutoDateLocator(tz=tz, maxticks=12)
     lower.xaxis.set_major_locator(locator)
-    lower.xaxis.set_major_formatter(ConciseDateFormatter(locator, tz=tz, show_offset=False))
+    lower.xaxis.set_major_formatter(ConciseDateFormatter(locator, tz=tz, show_offset=False, zero_formats=_ZEROS))
     lower.set_xlabel(str(zone))
 
 
@@ -125,7 +137,23 @@ def _shade(axes: Any, span: Span, at: Any, marks: dict[str, Any]) -> None:
     if span.state not in SHADES:
         return  # late frames are a part of a minute only
     said, colour, hatch = SHADES[span.state]
-    marks[said] = axes.axvspan(at(span.from_s), at(span.to_s), facecolor=colour, edgecolor="#b0b0b0", hatch=hatch, linewidth=0)
+    marks[said] = axes.axvspan(
+        at(span.from_s), at(span.to_s), facecolor=colour, edgecolor="#b0b0b0", hatch=hatch, linewidth=0
+    )
+
+
+def _faces_s(part: Sums) -> float:
+    return sum(part.labels_s.values())
+
+
+def _swatch(mark: Any) -> Any:
+    """A patch for the legend, as strong as the mark is meant, whatever its first bar is."""
+    from matplotlib.patches import Patch
+
+    drawn = mark[0] if hasattr(mark, "__len__") and len(mark) else mark
+    return Patch(
+        facecolor=drawn.get_facecolor(), edgecolor="#999999", hatch=drawn.get_hatch(), linewidth=0.4, alpha=1.0
+    )
 
 
 def _width(seconds: float) -> str:

@@ -101,14 +101,27 @@ def _trust(summary: Summary) -> Iterator[str]:
     yield f"  frames   {read:,} read, {whole.counts['processed']:,} processed; dropped: {drops or 'none'}"
     yield f"  camera   lost {trust.camera_losses} times"
     hot = "" if trust.hottest_c is None else f"; hottest told {trust.hottest_c:.0f} °C"
-    trouble = ", ".join(f"{name} {duration(seconds)}" for name, seconds in sorted(trust.trouble_s.items(), key=_largest))
+    trouble = ", ".join(
+        f"{name} {duration(seconds)}" for name, seconds in sorted(trust.trouble_s.items(), key=_largest)
+    )
     yield f"  machine  {trouble or 'no trouble told'}{hot}"
     yield f"  lines    {trust.lines_lost:,} lost, {trust.damaged:,} damaged; `fer-edge log check` says more"
 
 
 def part_columns(summaries: Sequence[Summary]) -> list[str]:
     """The columns of `part_rows`: what is true of each hour, and a share of face time for each label that was seen."""
-    return ["device", "from", "observed", "blind", "there", *labels_seen(summaries), "p", "quality", "faces_max", "drops"]
+    return [
+        "device",
+        "from",
+        "observed",
+        "blind",
+        "there",
+        *labels_seen(summaries),
+        "p",
+        "quality",
+        "faces_max",
+        "drops",
+    ]
 
 
 def part_rows(summaries: Sequence[Summary]) -> Iterator[Row]:
