@@ -212,7 +212,7 @@ class _Maker:
         self._seq = event.seq
         damaged, self._damaged = self._damaged, 0
         if before < 0 and self.audit.runs == 1 and event.seq > 1 + damaged and event.kind != "gap":
-            why = f"the journal begins with line {event.seq} of a run: older ones were dropped for their age or for space, or purged"
+            why = f"with line {event.seq} of a run: older ones were dropped for their age or for space, or purged"
             self.add("begins", False, why, told.at_s)
             return
         lost = sum(event.body["lost"].values()) - 1 if event.kind == "gap" else 0
