@@ -151,8 +151,6 @@ def _rows(args: argparse.Namespace) -> tuple[Iterator[Row], list[str], Filter]:
     from fer_edge.logbook import Calendar
 
     found, wanted = _devices(args), _filter(args)
-    if wanted.kinds and args.what != "events":
-        raise UsageError(f"--kind is for events, and these are {args.what}; leave it out, or query events")
     readings = args.what in ("readings", "events")
 
     def every() -> Iterator[Row]:

@@ -6,23 +6,26 @@ import os
 from collections import deque
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import BinaryIO
 
 from fer_edge.errors import UsageError
 from fer_edge.events import SCHEMA, Event
 from fer_edge.log.course import Moment, Run
 from fer_edge.logbook import Calendar
-from fer_edge.segments import Damage, segment_number, segments
+from fer_edge.segments import Damage, segment_name, segment_number, segments
 
 
 class Follower:
-    """Reads on in a journal's folder, from the beginning of the segment `number`; each `poll` gives what is new."""
+    """Reads on in a journal's folder, from the beginning of the segment `number`; each `poll` gives what is new.
+
+    No file stays open between two of them, so that a disk can be unmounted.
+    """
 
     def __init__(self, folder: Path, calendar: Calendar, number: int = 0) -> None:
         self._folder, self._calendar = folder, calendar
         self._number = number - 1  # of the last segment that was read to its end
-        self._file: BinaryIO | None = None
-        self._path = folder
+        self._path: Path | None = None  # the segment that is being read
+        self._file: tuple[int, int] | None = None  # its device and inode
+        self._read_bytes = 0
         self._line = 0
         self._part = b""  # a line whose end is not there yet
         self._seq = -1
@@ -32,27 +35,19 @@ class Follower:
         """What was written since the last time, in order. A line without its end waits for it, or for the next segment."""
         while True:
             later = self._later()  # asked first: what is in this segment when there is a next one is all of it
-            if self._file is None:
+            path = self._path
+            if path is None:
                 if later is None:
                     return
-                self._open(later)
+                self._path, self._number = later, segment_number(later)
+                self._file, self._read_bytes, self._line, self._part = None, 0, 0, b""
                 continue
-            yield from self._lines()
-            if self._rewritten():
-                self._number -= 1  # by a purge: its lines once more, the known ones passed over
-                self._close()
-            elif later is not None:
-                if self._part:
-                    yield Damage(
-                        self._path.name, self._line + 1, "has no end, as a crash or a writer at work leaves it"
-                    )
-                self._close()
-            else:
+            yield from self._lines(path)
+            if later is None:
                 return
-
-    def close(self) -> None:
-        """Leaves the segment that is open."""
-        self._close()
+            if self._part:
+                yield Damage(path.name, self._line + 1, "has no end, as a crash or a writer at work leaves it")
+            self._path = None
 
     def _later(self) -> Path | None:
         try:
@@ -61,42 +56,30 @@ class Follower:
             return None
         return next((path for path in found if segment_number(path) > self._number), None)
 
-    def _open(self, path: Path) -> None:
+    def _lines(self, path: Path) -> Iterator[Moment | Damage]:
+        """What is new in a segment; nothing of one that was dropped meanwhile, for its age or for space."""
         try:
-            self._file = path.open("rb")
-        except FileNotFoundError:  # dropped meanwhile, for its age or for space
-            self._number = segment_number(path)
-            return
-        self._path, self._number, self._line, self._part = path, segment_number(path), 0, b""
-
-    def _close(self) -> None:
-        if self._file is not None:
-            self._file.close()
-        self._file, self._part = None, b""
-
-    def _rewritten(self) -> bool:
-        """Whether another file has the segment's name now. One that is gone is read to its end like any other."""
-        assert self._file is not None
-        try:
-            return not os.path.samestat(self._path.stat(), os.fstat(self._file.fileno()))
+            file = path.open("rb")
         except FileNotFoundError:
-            return False
-
-    def _lines(self) -> Iterator[Moment | Damage]:
-        assert self._file is not None
-        if os.fstat(self._file.fileno()).st_size < self._file.tell():
-            self._file.seek(0, os.SEEK_END)  # a torn end was cut off
-            self._part = b""
-        for raw in self._file:
-            line = self._part + raw
-            if not line.endswith(b"\n"):
-                self._part = line
-                continue
-            self._part = b""
-            self._line += 1
-            told = self._told(line)
-            if told is not None:
-                yield told
+            return
+        with file:
+            told = os.fstat(file.fileno())
+            if self._file is not None and self._file != (told.st_dev, told.st_ino):
+                self._read_bytes, self._line, self._part = 0, 0, b""  # purged: what of it is known is passed over
+            self._file = (told.st_dev, told.st_ino)
+            if told.st_size < self._read_bytes:  # a torn end was cut off
+                self._read_bytes, self._part = told.st_size, b""
+            file.seek(self._read_bytes)
+            for raw in file:
+                self._read_bytes += len(raw)
+                line = self._part + raw
+                if not line.endswith(b"\n"):
+                    self._part = line
+                    continue
+                self._part = b""
+                self._line += 1
+                if (one := self._told(line)) is not None:
+                    yield one
 
     def _told(self, line: bytes) -> Moment | Damage | None:
         try:
@@ -104,7 +87,7 @@ class Follower:
         except (UsageError, UnicodeDecodeError):
             newer = self._line == 1 and b'"schema":' in line
             why = f"has another schema than 1 to {SCHEMA}; update fer-edge" if newer else f"is no event: {line[:60]!r}"
-            return Damage(self._path.name, self._line, why, newer)
+            return Damage(segment_name(self._number), self._line, why, newer)
         self._calendar.learn(event)
         at_s, known = self._calendar.moment(event.boot, event.mono_s)
         if event.kind == "header":
@@ -126,7 +109,6 @@ def last(
     """The last `n` lines that are wanted, with what is damaged among them, and the follower that goes on after them."""
     follower, kept = Follower(folder, calendar), deque[Moment | Damage](maxlen=n)
     for segment in reversed(segments(folder)):
-        follower.close()
         follower = Follower(folder, calendar, segment_number(segment))
         kept = deque((told for told in follower.poll() if isinstance(told, Damage) or takes(told)), maxlen=n)
         if sum(isinstance(told, Moment) for told in kept) >= n:

@@ -24,7 +24,6 @@ from fer_edge.log.sentences import sentence
 from fer_edge.segments import lines, segments
 
 Row = dict[str, Any]
-WHAT = ("episodes", "tallies", "readings", "events", "blind")
 TIMES = ("at", "from", "to")
 
 

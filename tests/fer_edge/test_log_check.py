@@ -1,0 +1,183 @@
+"""`log check`: what was taken from a journal is named, with why; and one from which nothing was taken is whole."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from fer_edge.cli import main
+from fer_edge.errors import Unhealthy
+from fer_edge.log.audit import Audit, audit
+from fer_edge.log.devices import Device
+from fer_edge.log.moments import Zone
+from fer_edge.purge import purge
+from fer_edge.segments import segment_name, segments
+from tests.lived import Life, utc_s
+
+JOURNALS = Path(__file__).parents[1] / "fixtures" / "journals"
+NINE = "2026-03-01T09:10:00"
+
+
+@pytest.fixture(scope="module")
+def eventful(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Three runs and two boots, everything told of: a clock that was set late, a crash, a torn end that was cut."""
+    life = Life(tmp_path_factory.mktemp("eventful") / "log", utc_s(NINE), "kitchen")
+    life.boot(0.0, synced=False, wall_s=0.0)
+    life.start()
+    for _ in range(30):
+        life.watch(10, "happy")
+        life.watch(10, "sad")
+    life.set_clock()
+    life.lose(60.1)
+    life.pause(90)
+    life.end()
+    life.off(30)
+    life.start()
+    life.idle(600)
+    life.crash(20, torn=b'{"kind":"tally","seq"')
+    life.boot(power_off_s=100)
+    life.start()
+    life.idle(300)
+    life.end()
+    return life.folder
+
+
+@pytest.fixture
+def journal(eventful: Path, tmp_path: Path) -> Path:
+    """A copy that may be broken."""
+    return shutil.copytree(eventful, tmp_path / "log")
+
+
+def found(folder: Path) -> Audit:
+    return audit(Device("kitchen", folder), Zone(utc=True))
+
+
+def missing(folder: Path) -> list[tuple[str, int]]:
+    return [(finding.kind, finding.lines) for finding in found(folder).findings if finding.missing]
+
+
+def edit(folder: Path, number: int, change: Callable[[list[bytes]], object]) -> None:
+    """Changes the lines of a segment."""
+    path = folder / segment_name(number)
+    lines = path.read_bytes().splitlines(keepends=True)
+    change(lines)
+    path.write_bytes(b"".join(lines))
+
+
+def test_a_journal_that_tells_of_everything_is_whole(journal: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    told = found(journal)
+    assert told.whole and (told.runs, told.ended, len(told.boots)) == (3, 2, 2)
+    assert {finding.kind for finding in told.findings} == {"model", "clock", "stopped", "cut off", "repair"}
+    assert told.state_s["cut off"] == pytest.approx(120, abs=0.1) and told.state_s["unexplained"] == 0
+    assert main(["log", "check", str(journal)]) == 0
+    assert "whole: nothing is missing" in capsys.readouterr().out
+
+
+def drop(*places: int) -> Callable[[list[bytes]], object]:
+    def change(lines: list[bytes]) -> None:
+        for place in sorted(places, reverse=True):
+            del lines[place]
+
+    return change
+
+
+def put(place: int, line: bytes) -> Callable[[list[bytes]], object]:
+    return lambda lines: lines.__setitem__(place, line)
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        (drop(20), [("numbers", 1)]),
+        (drop(20, 21, 22, 40), [("numbers", 3), ("numbers", 1)]),
+        (put(20, b"\x00\x00\x00\n"), [("damaged", 1)]),
+        (put(20, b'{"kind":"episode","seq":20,"boo\n'), [("damaged", 1)]),
+        (put(20, b"\xff\xfe\n"), [("damaged", 1)]),
+        (put(0, b"not a header\n"), [("damaged", 1), ("header", 0)]),
+        (lambda lines: lines.insert(20, b"a line too many\n"), [("damaged", 1)]),
+    ],
+)
+def test_what_was_taken_is_named(
+    journal: Path, change: Callable[[list[bytes]], object], expected: list[tuple[str, int]]
+) -> None:
+    edit(journal, 1, change)
+    assert [one for one in missing(journal) if one[0] not in ("untold", "unexplained")] == expected
+
+
+def test_a_minute_that_was_taken_is_time_that_nobody_tells_of(journal: Path) -> None:
+    def no_tally(lines: list[bytes]) -> None:
+        tallies = [n for n, line in enumerate(lines) if b'"kind":"tally"' in line]
+        del lines[tallies[3]]
+
+    edit(journal, 1, no_tally)
+    told = found(journal)
+    (lost,) = [finding for finding in told.findings if finding.kind == "unexplained"]
+    assert lost.seconds == pytest.approx(60) and told.state_s["unexplained"] == pytest.approx(60)
+    assert ("numbers", 1) in missing(journal)
+
+
+def test_a_segment_that_is_gone_from_the_middle(tmp_path: Path) -> None:
+    """Two of a run's: what the second one held is missing by its numbers and by its minutes."""
+    life = Life(tmp_path / "log", utc_s(NINE), "kitchen")
+    life.start()
+    life.journal.limit(30.0, 1 << 20, None)  # segments of 128 KiB
+    for _ in range(500):
+        life.watch(5, "happy")
+        life.watch(5, "sad")
+    life.end()
+    every = segments(life.folder)
+    assert len(every) > 2 and not missing(life.folder)
+    every[1].unlink()
+    told = found(life.folder)
+    gone = {finding.kind: finding for finding in told.findings if finding.missing}
+    assert gone.keys() == {"numbers", "unexplained"}
+    assert gone["numbers"].lines > 200 and gone["unexplained"].seconds > 1000
+    every[0].unlink()  # now the oldest are gone, as a budget has it: nothing is missing of what is left
+    told = found(life.folder)
+    assert told.whole and [finding.kind for finding in told.findings] == ["model", "begins"]
+
+
+def test_what_a_purge_took_is_not_missing(journal: Path) -> None:
+    assert purge(journal, datetime.fromtimestamp(utc_s(NINE) + 300, UTC)).lines > 10
+    told = found(journal)
+    assert told.whole, told.text()
+    assert "begins" in {finding.kind for finding in told.findings}
+
+
+def test_a_torn_last_line_may_be_one_that_is_being_written(journal: Path) -> None:
+    last = segments(journal)[-1]
+    whole = last.read_bytes()
+    last.write_bytes(whole[:-20])
+    told = found(journal)
+    assert told.whole
+    assert {"torn", "open"} <= {finding.kind for finding in told.findings}
+
+
+def test_a_newer_versions_segment_is_named(journal: Path) -> None:
+    edit(journal, 2, lambda lines: lines.__setitem__(0, lines[0].replace(b'"schema":2', b'"schema":99')))
+    told = found(journal)
+    (newer,) = [finding for finding in told.findings if finding.kind == "newer"]
+    assert "update fer-edge" in newer.why and not told.whole
+
+
+def test_the_fixtures(capsys: pytest.CaptureFixture[str]) -> None:
+    assert missing(JOURNALS / "v1") == [("damaged", 1)]
+    assert missing(JOURNALS / "v2") == [("gap", 15), ("untold", 0)]
+    assert main(["log", "check", str(JOURNALS), "--json"]) == Unhealthy.exit_code == 7
+    out, err = capsys.readouterr()
+    v1, v2 = map(json.loads, out.splitlines())
+    assert (v1["device"], v1["whole"], v1["runs"], v1["ended"]) == ("v1", False, 3, 2)
+    assert (v2["device"], v2["boots"], v2["boots_whose_time_is_known"]) == ("camera", 3, 2)
+    assert v2["seconds"]["untold"] == 180 and v2["unexplained_s"] == 0
+    assert "missing are 1 lines" in err and "3 min that nothing tells of" in err
+
+
+def test_many_findings_of_a_kind_are_cut_short(journal: Path) -> None:
+    edit(journal, 1, lambda lines: lines.__setitem__(slice(5, 40), [b"x\n"] * 35))
+    text = found(journal).text()
+    assert "… and 23 more of damaged; --json has all" in text and "NOT WHOLE" in text

@@ -1,0 +1,170 @@
+"""`log tail`: the last lines, and each new one, once and in order, whatever becomes of the segments meanwhile."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from builders import event
+
+from fer_edge.cli import main
+from fer_edge.events import Event
+from fer_edge.log.course import Moment
+from fer_edge.log.follow import Follower, last
+from fer_edge.logbook import Calendar
+from fer_edge.segments import Damage, segment_name
+from tests.lived import Life, header, utc_s
+
+ROOT = Path(__file__).parents[2]
+
+
+def head(**more: object) -> Event:
+    return event("header", 0, **{**header("kitchen"), **more})
+
+
+def add(folder: Path, number: int, *lines: Event | bytes) -> Path:
+    """Appends to a segment."""
+    path = folder / segment_name(number)
+    with path.open("ab") as file:
+        file.write(b"".join(line if isinstance(line, bytes) else f"{line.line()}\n".encode() for line in lines))
+    return path
+
+
+def new(follower: Follower) -> list[int | str]:
+    """The seq of each new line; of a damaged one its segment and number."""
+    return [told.event.seq if isinstance(told, Moment) else f"{told.segment}:{told.number}" for told in follower.poll()]
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    add(tmp_path, 1, head(), event("pause", 1), event("resume", 2))
+    return tmp_path
+
+
+@pytest.fixture
+def follower(folder: Path) -> Follower:
+    return Follower(folder, Calendar(folder))
+
+
+def test_each_line_once(folder: Path, follower: Follower) -> None:
+    assert new(follower) == [0, 1, 2] and new(follower) == []
+    add(folder, 1, event("pause", 3))
+    assert new(follower) == [3] and new(follower) == []
+
+
+def test_a_line_waits_for_its_end(folder: Path, follower: Follower) -> None:
+    line = f"{event('pause', 3).line()}\n".encode()
+    add(folder, 1, line[:20])
+    assert new(follower) == [0, 1, 2]
+    add(folder, 1, line[20:50])
+    assert new(follower) == []
+    add(folder, 1, line[50:], event("resume", 4))
+    assert new(follower) == [3, 4]
+
+
+def test_it_goes_on_in_the_next_segment(folder: Path, follower: Follower) -> None:
+    assert new(follower) == [0, 1, 2]
+    add(folder, 1, event("pause", 3))
+    add(folder, 2, head(continues=segment_name(1)), event("pause", 3), event("resume", 4))
+    assert new(follower) == [3, 4], "neither the header nor a line over again"
+    add(folder, 3, head(), event("pause", 1))
+    assert new(follower) == [0, 1], "another run"
+
+
+def test_a_torn_end_is_named_when_there_is_a_next_segment(folder: Path, follower: Follower) -> None:
+    add(folder, 1, b'{"kind":"pau')
+    assert new(follower) == [0, 1, 2]
+    add(folder, 2, head(), event("pause", 1))
+    assert new(follower) == [f"{segment_name(1)}:4", 0, 1]
+
+
+def test_a_torn_end_that_was_cut_off_is_nothing(folder: Path, follower: Follower) -> None:
+    path = add(folder, 1, b'{"kind":"pau')
+    assert new(follower) == [0, 1, 2]
+    os.truncate(path, path.stat().st_size - 12)
+    add(folder, 1, event("pause", 3))
+    assert new(follower) == [3]
+
+
+def test_segments_that_were_removed_are_passed_over(folder: Path, follower: Follower) -> None:
+    assert new(follower) == [0, 1, 2]
+    (folder / segment_name(1)).unlink()
+    assert new(follower) == []
+    add(folder, 2, head(), event("pause", 1))
+    (folder / segment_name(2)).unlink()
+    add(folder, 5, head(), event("pause", 1))
+    assert new(follower) == [0, 1]
+
+
+def test_a_purged_segment_is_not_told_again(folder: Path, follower: Follower) -> None:
+    assert new(follower) == [0, 1, 2]
+    path = folder / segment_name(1)
+    beside = path.with_name(".purged")
+    beside.write_bytes(f"{head().line()}\n{event('resume', 2).line()}\n{event('pause', 3).line()}\n".encode())
+    beside.replace(path)
+    assert new(follower) == [3]
+
+
+def test_a_folder_that_goes_and_comes_back(folder: Path, follower: Follower) -> None:
+    assert new(follower) == [0, 1, 2]
+    aside = folder.with_name("aside")
+    folder.rename(aside)
+    assert new(follower) == []
+    aside.rename(folder)
+    add(folder, 1, event("pause", 3))
+    assert new(follower) == [3]
+
+
+def test_damage_is_named(folder: Path, follower: Follower) -> None:
+    add(folder, 1, b"\x00\x00\n", event("pause", 3))
+    add(folder, 2, head(schema=99), event("pause", 1))
+    told = list(follower.poll())
+    assert [str(one).partition(": ")[0] for one in told if isinstance(one, Damage)][:2] == [
+        "journal-000001.jsonl, line 4",
+        "journal-000002.jsonl, line 1",
+    ]
+
+
+@pytest.mark.parametrize(("n", "expected"), [(0, []), (1, [4]), (3, [1, 2, 4]), (100, [1, 2, 4])])
+def test_the_last_ones_that_are_wanted(folder: Path, n: int, expected: list[int]) -> None:
+    add(folder, 2, head(continues=segment_name(1)), event("clock", 3), event("pause", 4))
+    kept, follower = last(folder, Calendar(folder), n, lambda told: told.event.kind in ("pause", "resume"))
+    assert [told.event.seq for told in kept if isinstance(told, Moment)] == expected
+    add(folder, 2, event("resume", 5))
+    assert new(follower) == [5]
+
+
+def test_tail_prints_words_or_objects(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    life = Life(tmp_path / "log", utc_s("2026-03-01T09:10:00"), "kitchen")
+    life.start()
+    life.watch(30, "happy")
+    life.watch(30, "sad", quality=0.3)
+    life.end()
+    folder = str(tmp_path / "log")
+    assert main(["log", "tail", folder, "--utc", "--kind", "episode"]) == 0
+    out, err = capsys.readouterr()
+    assert out.splitlines()[0].startswith("2026-03-01 09:10:") and "happy 80% for 29.0 s" in out
+    assert "times are UTC" in err
+    assert main(["log", "tail", folder, "--json", "--expression", "sad", "-n", "1"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert (told["device"], told["kind"], told["body"]["label"]) == ("kitchen", "episode", "sad")
+    assert main(["log", "tail", folder, "--kind", "weather"]) == 2
+    assert "there is no kind weather" in capsys.readouterr().err
+
+
+def test_tail_follows_a_writer_until_it_is_told_to_stop(folder: Path) -> None:
+    command = [sys.executable, "-m", "fer_edge", "log", "tail", "-f", "-n", "1", "--json", str(folder)]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert json.loads(process.stdout.readline())["seq"] == 2
+        add(folder, 1, event("pause", 3))
+        assert json.loads(process.stdout.readline())["seq"] == 3
+        add(folder, 2, head(), event("pause", 1))
+        assert json.loads(process.stdout.readline())["kind"] == "header"
+        process.send_signal(signal.SIGINT)
+        assert process.wait(30) == 0

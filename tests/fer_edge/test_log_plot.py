@@ -1,0 +1,141 @@
+"""`log plot`: letters in proportion, and pictures that hold what was seen, with colours that can be told apart."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from itertools import combinations
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from fer_edge.cli import main
+from fer_edge.events import UNSURE
+from fer_edge.labels import LABELS
+from fer_edge.log.bars import WIDTH, bars, composed, letters_of
+from fer_edge.log.buckets import Sums
+from fer_edge.log.devices import Device
+from fer_edge.log.moments import Window, Zone
+from fer_edge.log.summary import summarise
+from fer_edge.log.timeline import COLOURS, SHADES, colour_of
+from tests.lived import Life, utc_s
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def journal(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    life = Life(tmp_path_factory.mktemp("plots") / "log", utc_s("2026-03-01T09:00:00"), "kitchen")
+    life.start()
+    life.watch(600, "happy")
+    life.watch(300, UNSURE)
+    life.watch(300, "sad")
+    life.idle(1200)
+    life.lose(1200.1)
+    life.pause(1800)
+    life.watch(600, "neutral")
+    life.end()
+    life.off(600)
+    life.start()
+    life.watch(60, "angry")
+    life.end()
+    return life.folder
+
+
+def test_letters_are_in_proportion(journal: Path) -> None:
+    summary = summarise(Device("kitchen", journal), Window(zone=Zone(utc=True)), "hour")
+    assert summary is not None
+    title, key, _, nine, ten = bars(summary)
+    assert title == "kitchen, UTC" and "H happy" in key and "? unsure" in key
+    assert nine.count("H") == 25 and {nine.count("S"), nine.count("?")} == {12, 13}
+    assert "20 min" in nine and "50.0%" in nine
+    assert ten.count("N") + ten.count("A") == WIDTH and "40 min" in ten
+
+
+@pytest.mark.parametrize(
+    "shares", [{"happy": 1.0}, {"happy": 1, "sad": 1, "fear": 1}, {label: n + 1 for n, label in enumerate(LABELS)}, {}]
+)
+def test_there_are_always_as_many(shares: dict[str, float]) -> None:
+    sums = Sums(0.0, 3600.0)
+    sums.labels_s.update(shares)
+    letters = letters_of(list(shares))
+    assert len(composed(sums, list(shares), letters)) == (WIDTH if shares else 0)
+
+
+def test_each_label_has_a_letter_and_a_colour_of_its_own() -> None:
+    own = [*LABELS, "bored", "asleep", UNSURE]
+    assert len(set(letters_of(own).values())) == len(own)
+    assert len({colour_of(label, own) for label in own if label != UNSURE}) == len(own) - 1
+    assert set(LABELS) == set(COLOURS)
+
+
+# How colours look to eyes without red, green or blue receptors: Machado, Oliveira and Fernandes 2009, severity 1.
+BLIND = {
+    "protan": [[0.152286, 1.052583, -0.204868], [0.114503, 0.786281, 0.099216], [-0.003882, -0.048116, 1.051998]],
+    "deutan": [[0.367322, 0.860646, -0.227968], [0.280085, 0.672501, 0.047413], [-0.011820, 0.042940, 0.968881]],
+    "tritan": [[1.255528, -0.076749, -0.178779], [-0.078411, 0.930809, 0.147602], [0.004733, 0.691367, 0.303900]],
+}
+
+
+@pytest.mark.parametrize("eyes", [*BLIND, "all"])
+def test_colours_can_be_told_apart_by_the_colour_blind(eyes: str) -> None:
+    matrix = np.array(BLIND.get(eyes, np.eye(3)))
+    rgb = np.array([[int(colour[n : n + 2], 16) / 255 for n in (1, 3, 5)] for colour in COLOURS.values()])
+    linear = np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
+    seen = np.clip(linear @ matrix.T, 0, 1)
+    shown = np.where(seen <= 0.0031308, 12.92 * seen, 1.055 * seen ** (1 / 2.4) - 0.055)
+    lab = cv2.cvtColor(shown.astype(np.float32)[None], cv2.COLOR_RGB2LAB)[0]
+    for (one, first), (other, second) in combinations(zip(COLOURS, lab, strict=True), 2):
+        assert np.linalg.norm(first - second) > 10, f"{one} and {other} look the same"
+
+
+def test_a_picture_is_written_whole(journal: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    png, svg = tmp_path / "day.png", tmp_path / "day.svg"
+    for path in (png, svg):
+        assert main(["log", "plot", str(journal), "--out", str(path), "--by", "15min", "--utc"]) == 0
+    picture = cv2.imread(str(png))
+    assert picture is not None and picture.shape[1] == 1100
+    packed = np.unique(picture.astype(np.uint32) @ np.array([1, 1 << 8, 1 << 16], np.uint32))  # blue, green, red
+    colours = {f"#{int(colour):06x}" for colour in packed}
+    assert {COLOURS[label] for label in ("happy", "sad", "neutral", "angry")} <= colours
+    assert {SHADES[state][1] for state in ("paused", "stopped")} <= colours
+    text = svg.read_text()
+    assert {"happy", "unsure", "paused", "camera away or late", "kitchen, 2026-03-01"} <= {
+        word.partition(" (a bar")[0] for word in re.findall(r"<text[^>]*>([^<]*)</text>", text)
+    }
+    again = tmp_path / "again.svg"
+    assert main(["log", "plot", str(journal), "--out", str(again), "--by", "15min", "--utc"]) == 0
+    assert again.read_text() == text, "the same journal gives the same picture"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["again.svg", "day.png", "day.svg"]
+
+
+def test_a_picture_needs_an_ending_that_is_known(
+    journal: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["log", "plot", str(journal), "--out", str(tmp_path / "day.jpg")]) == 2
+    assert "neither .png nor .svg" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "module", "command"),
+    [
+        (["plot", "--out", "day.png"], "matplotlib", "pip install 'fer-edge[plots]'"),
+        (["export", "episodes", "--out", "day.parquet"], "pyarrow", "pip install 'fer-edge[parquet]'"),
+    ],
+)
+def test_without_the_extra_the_command_that_installs_it_is_said(
+    journal: Path, tmp_path: Path, arguments: list[str], module: str, command: str
+) -> None:
+    (tmp_path / f"{module}.py").write_text("raise ImportError('not installed')")
+    script = f"import sys; sys.path[:0] = [{str(tmp_path)!r}, {str(ROOT)!r}]; from fer_edge.cli import main; sys.exit(main())"
+    where = tmp_path / "out"
+    where.mkdir()
+    ran = subprocess.run(
+        [sys.executable, "-c", script, "log", *arguments, str(journal)],
+        cwd=where, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert ran.returncode == 2 and command in ran.stderr, ran.stderr
+    assert list(where.iterdir()) == []
