@@ -1,0 +1,91 @@
+"""`python -m tests.bench.logbook --out tests/system/results`: how long `fer-edge log` takes over a month of one camera.
+
+The month is generated (`tests/months.py`), about 50 MB of it, with the journal, episodes and tallies of `fer-edge run`. Each
+command runs in fresh processes, the files warm in the kernel's cache; the best of a few counts, since others' work only
+ever adds to it. Where this may (root), the measured process goes before all others: `chrt --rr 1`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+from fer_edge.segments import segments
+from tests.lived import Life, utc_s
+from tests.months import live
+from tests.system.result import ROOT, stamped, write
+
+LIMIT_S, LIMIT_MB = 3.0, 100.0  # of the summary
+COMMANDS = {
+    "summary": ["summary"],
+    "summary by hour": ["summary", "--by", "hour", "--json"],
+    "check": ["check"],
+    "blind": ["query", "blind"],
+    "tail": ["tail"],
+    "export": ["export", "episodes", "--out", "{}/episodes.csv"],
+}
+_BUSY = 1.4  # times the visits of a household: that makes 50 MB a month
+
+
+def measured(arguments: list[str], folder: Path) -> tuple[float, float]:
+    """Seconds that a command took over the journal, and the most memory it held, in MB."""
+    command = [sys.executable, "-m", "fer_edge", "log", *arguments, str(folder)]
+    if os.geteuid() == 0 and (first := shutil.which("chrt")):
+        command = [first, "--rr", "1", *command]
+    nothing = os.open(os.devnull, os.O_WRONLY)
+    began_s = time.perf_counter()
+    to_nothing = [(os.POSIX_SPAWN_DUP2, nothing, 1), (os.POSIX_SPAWN_DUP2, nothing, 2)]
+    pid = os.posix_spawn(command[0], command, {**os.environ, "PYTHONPATH": str(ROOT)}, file_actions=to_nothing)
+    _, status, used = os.wait4(pid, 0)
+    seconds = time.perf_counter() - began_s
+    os.close(nothing)
+    assert os.waitstatus_to_exitcode(status) in (0, 7), f"{' '.join(command)} failed"
+    return seconds, used.ru_maxrss * 1024 / 1e6
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Prints what was measured as JSON; 1 where the summary takes more than it may."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--days", type=float, default=30.0)
+    parser.add_argument("--times", type=int, default=3, help="each command; default: 3")
+    parser.add_argument("--keep", type=Path, metavar="DIR", help="the month is made there, unless it was before")
+    parser.add_argument("--out", type=Path, help="folder for logbook-DATE.json")
+    args = parser.parse_args(argv)
+    with tempfile.TemporaryDirectory() as fresh:
+        folder = args.keep or Path(fresh) / "kitchen"
+        if not folder.exists():
+            live(Life(folder, utc_s("2026-03-01T00:00:00"), "kitchen", seed=1), args.days, _BUSY)
+        every = segments(folder)
+        told: dict[str, Any] = {
+            "journal": f"{args.days:g} days of one camera, generated",
+            "bytes": sum(path.stat().st_size for path in every),
+            "lines": sum(path.read_bytes().count(b"\n") for path in every),
+            "segments": len(every),
+        }
+        runs = {}
+        for name, arguments in COMMANDS.items():
+            took = [measured([word.format(fresh) for word in arguments], folder) for _ in range(args.times)]
+            runs[name] = {
+                "seconds": round(min(s for s, _ in took), 2),
+                "seconds_each": [round(s, 2) for s, _ in took],
+                "rss_mb": round(max(mb for _, mb in took), 1),
+            }
+    first = runs["summary"]
+    wrong = [f"the summary takes {first['seconds']} s, not {LIMIT_S:g}"] if first["seconds"] > LIMIT_S else []
+    wrong += [f"the summary holds {first['rss_mb']} MB, not {LIMIT_MB:g}"] if first["rss_mb"] > LIMIT_MB else []
+    told = stamped({**told, "runs": runs, "wrong": wrong})
+    if args.out:
+        write("logbook", told, args.out)
+    print(json.dumps(told, indent=1))
+    return 1 if wrong else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
