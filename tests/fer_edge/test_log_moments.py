@@ -1,0 +1,116 @@
+"""Moments and windows as people type them, and that what the documentation says of the log can be typed."""
+
+from __future__ import annotations
+
+import shlex
+import time
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from fer_edge.cli import main
+from fer_edge.errors import UsageError
+from fer_edge.events import KINDS, Event
+from fer_edge.log.moments import Window, Zone
+from fer_edge.log.sentences import duration, sentence
+from fer_edge.logbook import read
+from tests.lived import utc_s
+from tests.months import day
+
+ROOT = Path(__file__).parents[2]
+UTC = Zone(utc=True)
+
+
+@pytest.fixture
+def berlin(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setenv("TZ", "Europe/Berlin")
+    time.tzset()
+    yield
+    monkeypatch.undo()
+    time.tzset()
+
+
+@pytest.mark.usefixtures("berlin")
+@pytest.mark.parametrize(
+    ("text", "zone", "expected"),
+    [
+        ("2026-03-01T12:00", UTC, "2026-03-01T12:00"),
+        ("2026-03-01T12:00", Zone(), "2026-03-01T11:00"),
+        ("2026-07-01", Zone(), "2026-06-30T22:00"),
+        ("2026-03-01T12:00+05:00", Zone(), "2026-03-01T07:00"),
+        ("2026-03-01T12:00Z", Zone(), "2026-03-01T12:00"),
+    ],
+)
+def test_a_moment_is_local_unless_it_is_said_to_be_another(text: str, zone: Zone, expected: str) -> None:
+    assert Window.of(text, None, None, zone).since_s == utc_s(expected)
+
+
+@pytest.mark.parametrize(("text", "ago_s"), [("2h", 7200), ("15min", 900), ("30d", 30 * 86_400), ("90s", 90)])
+def test_so_long_ago(text: str, ago_s: float) -> None:
+    window = Window.of(text, None, None, UTC)
+    assert UTC.now() - UTC.at(window.since_s) == pytest.approx(timedelta(seconds=ago_s), abs=timedelta(seconds=30))
+
+
+@pytest.mark.parametrize(
+    "given", [("0" * 8 + "-0000-4000-8000-" + "0" * 12 + ":5", None), ("2h", "3h"), ("soon", None)]
+)
+def test_what_is_no_window(given: tuple[str, str | None]) -> None:
+    with pytest.raises(UsageError):
+        Window.of(*given, None, UTC)
+
+
+@pytest.mark.usefixtures("berlin")
+@pytest.mark.parametrize(
+    ("between", "from_", "to", "hours"),
+    [
+        ("08:00-10:00", "2026-03-02T00:00", "2026-03-04T00:00", 4),
+        ("22:00-02:00", "2026-03-02T00:00", "2026-03-03T00:00", 4),
+        ("01:00-04:00", "2026-03-28T23:00", "2026-03-29T22:00", 2),  # the night that has no hour from 2 to 3
+        ("01:00-04:00", "2026-10-24T22:00", "2026-10-25T23:00", 4),  # and the one that has it twice
+    ],
+)
+def test_parts_of_days_are_those_of_the_zone(between: str, from_: str, to: str, hours: float) -> None:
+    pieces = Window.of(None, None, between, Zone()).pieces(utc_s(from_), utc_s(to))
+    assert sum(end_s - start_s for start_s, end_s in pieces) == hours * 3600
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"),
+    [(0.04, "0.0 s"), (59.9, "59.9 s"), (60, "1 min"), (190, "3 min 10 s"), (7500, "2 h 5 min"), (273_600, "3 d 4 h")],
+)
+def test_durations_are_said(seconds: float, said: str) -> None:
+    assert duration(seconds) == said
+
+
+def test_every_kind_of_event_has_its_words() -> None:
+    told = {}
+    for version in ("v1", "v2"):
+        for item in read(ROOT / "tests/fixtures/journals" / version):
+            if isinstance(item, Event):
+                told[item.kind] = sentence(item, ["angry", "disgust", "fear", "happy", "neutral", "sad", "surprise"])
+    assert told.keys() == KINDS.keys()
+    assert told["gap"] == "lines were not kept (File exists): 12 episode, 3 tally"
+    assert told["clock"] == "wall clock moved by +1,767,225,600.0 s, unsynced → synced"
+    assert all("{" not in words for words in told.values()), "a kind was told by its fields alone"
+    assert sentence(Event("weather", 1, "b", 1.0, "w", "synced", {"sky": "blue"})) == "sky blue"
+
+
+def documented() -> list[str]:
+    section = (ROOT / "device/README.md").read_text().partition("\n## Reading the log\n")[2].partition("\n## ")[0]
+    shown = [line.partition("  #")[0] for line in section.splitlines() if line.startswith("fer-edge log ")]
+    asked = [cell.strip(" `") for line in section.splitlines() for cell in line.split("|") if "`fer-edge log " in cell]
+    return [*asked, *shown]  # the last one purges
+
+
+def test_the_documented_commands_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On the generated day of the picture; the four questions are among them."""
+    assert len(documented()) == 15
+    folder = day(tmp_path / "house" / "kitchen").folder
+    (tmp_path / "kitchen").symlink_to(folder)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("STATE_DIRECTORY", str(folder))
+    for command in documented():
+        assert main(shlex.split(command)[1:]) == 0, command
+    assert {"timeline.png", "episodes.parquet"} <= {path.name for path in tmp_path.iterdir()}
