@@ -56,6 +56,7 @@ class _Boot:
     synced: str = ""  # the wall of its last line whose clock was synced
     synced_mono_s: float = 0.0
     offset_s: float | None = None  # wall less mono_s, by that
+    guess_s: float = 0.0  # the same, whether or not it is known
     not_before_s: float = -inf
     not_after_s: float = inf
 
@@ -90,20 +91,16 @@ class Calendar:
         at_s, synced = event.mono_s, event.wall if event.clock == "synced" else ""
         self._note(Times(event.boot, at_s, at_s, event.wall, at_s, synced, at_s))
         if known is None or before_s is None or synced:
-            self._reckon()
+            self._reckon()  # where nothing is known, each line's wall clock may be another
 
     def moment(self, boot: str, mono_s: float) -> tuple[float, bool]:
         """When it was `mono_s` seconds after that boot, in POSIX seconds; and whether that is known.
 
         All moments of a boot lie as far apart as they were. Where nothing tells its time, the last wall clock of the boot
-        is taken, and the whole boot moved to after the boot before it. Raises KeyError for a boot of which no line is.
+        is taken, and the whole boot moved to where no other is before it. Raises KeyError for a boot of which no line is.
         """
         told = self._boots[boot]
-        if told.offset_s is not None:
-            return mono_s + told.offset_s, True
-        offset_s = (posix_s(told.wall) or 0.0) - told.wall_mono_s
-        offset_s = min(offset_s, told.not_after_s - told.last_mono_s)
-        return mono_s + max(offset_s, told.not_before_s - told.first_mono_s), False
+        return mono_s + told.guess_s, told.offset_s is not None
 
     def at_s(self, event: Event, mono_s: float | None = None) -> tuple[float, bool]:
         """When the event was, or the moment `mono_s` of its boot, in POSIX seconds; and whether that is known.
@@ -140,6 +137,14 @@ class Calendar:
             boot.not_after_s = known_s
             if boot.offset_s is not None:
                 known_s = boot.first_mono_s + boot.offset_s
+        ended_s = -inf
+        for boot in self._boots.values():
+            if boot.offset_s is not None:
+                boot.guess_s = boot.offset_s
+            else:
+                stood_s = (posix_s(boot.wall) or 0.0) - boot.wall_mono_s
+                boot.guess_s = max(min(stood_s, boot.not_after_s - boot.last_mono_s), ended_s - boot.first_mono_s)
+            ended_s = max(ended_s, boot.last_mono_s + boot.guess_s)
 
 
 def posix_s(wall: str) -> float | None:

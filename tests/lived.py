@@ -88,7 +88,8 @@ class Truth:
 class Life:
     """A device that lives in `folder` from `true_s` (POSIX seconds) on: what its owner does and its camera sees.
 
-    A frame comes each `frame_s`. Its wall clock is set from the start unless `boot` is told otherwise.
+    A frame comes each `frame_s`. Lines are forced to the disk more seldom than on a Pi, since that takes a test's time. Its
+    wall clock is set from the start unless `boot` is told otherwise.
     """
 
     def __init__(
@@ -99,8 +100,10 @@ class Life:
         frame_s: float = 1.0,
         seed: int = 0,
         per_frame: bool = False,
+        sync_s: float = 600.0,
     ) -> None:
         self.folder, self.name, self.frame_s, self.per_frame = folder, name, frame_s, per_frame
+        self.sync_s = sync_s
         self.true_s = true_s
         self.truth = Truth()
         self.rng = random.Random(seed)
@@ -130,7 +133,7 @@ class Life:
 
     def start(self, ring_bytes: int = 512 << 10, **told: Any) -> None:
         """A run begins, and its camera is there."""
-        self.journal = self._stack.enter_context(Journal(self.folder, self.clock, ring_bytes=ring_bytes))
+        self.journal = self._stack.enter_context(Journal(self.folder, self.clock, self.sync_s, ring_bytes=ring_bytes))
         self._recorder = Recorder(self.journal, self.clock)
         patience_s = 2 * self.frame_s + 0.5
         self._account = Account(self._recorder.record, self.clock, Rules(), self.clock.now_ns, patience_s)

@@ -19,7 +19,7 @@ _SHOWN = {
     "day": {"neutral": 55, "happy": 18, "sad": 6, "angry": 3, "surprise": 5, "fear": 2, "disgust": 1, UNSURE: 9},
     "evening": {"neutral": 42, "happy": 34, "sad": 4, "angry": 3, "surprise": 8, "fear": 2, "disgust": 1, UNSURE: 7},
 }
-_WHY = ("confidence", "confidence", "blur", "small", "dark")
+_WHY = ("confidence", "confidence", "blurred", "tiny", "dark")
 
 
 def live(life: Life, days: float, busy: float = 1.0) -> Life:

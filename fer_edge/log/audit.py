@@ -126,7 +126,9 @@ def audit(device: Device, zone: Zone) -> Audit:
     maker.finish()
     for boot, known in maker.audit.boots.items():
         if not known:
-            maker.add("clock", False, f"boot {boot}: its clock was never set; its place in time is a guess")
+            maker.add(
+                "clock", False, f"boot {boot}: its clock is not known to have been set; its place in time is a guess"
+            )
     return maker.audit
 
 

@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Iterator
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fer_edge.errors import EXIT_DONE, NotEnoughData, Unhealthy, UsageError
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from fer_edge.log.summary import Summary
     from fer_edge.segments import Damage
 
+_SERVICE = Path("/var/lib/fer-edge")
 _LOOK_S = 0.5  # between two looks for new lines
 _BRIEF = {  # the columns of a table that is read on a terminal
     "episodes": ("from", "dwell_s", "label", "p", "quality", "track", "frames", "ended", "run"),
@@ -60,12 +62,19 @@ def _filter(args: argparse.Namespace) -> Filter:
 def _devices(args: argparse.Namespace) -> list[Device]:
     from fer_edge.log.devices import devices
 
-    folders = args.folders
-    if not folders:
-        from device.config import default_log
+    return devices(args.folders or [_own(args.name)], args.device)
 
-        folders = [default_log(name=args.name)]
-    return devices(folders, args.device)
+
+def _own(name: str) -> Path:
+    """Where `run` writes. Raises UsageError where there is no journal, and says where the service's is."""
+    from device.config import default_log
+    from fer_edge.segments import segments
+
+    folder = default_log(name=name)
+    if folder.is_dir() and segments(folder):
+        return folder
+    hint = f"; the service writes to {_SERVICE}: sudo fer-edge log … {_SERVICE}" if _SERVICE.is_dir() else "; name one"
+    raise UsageError(f"there is no journal in {folder}{hint}")
 
 
 def _tail(args: argparse.Namespace) -> int:

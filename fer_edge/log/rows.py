@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -76,10 +77,11 @@ def labels_of(devices: Sequence[Device]) -> list[str]:
     found: dict[str, None] = {}
     for device in devices:
         for segment in segments(device.folder):
-            for _, item in lines(segment, ("header",)):
-                if isinstance(item, Event) and item.kind == "header":
-                    found |= dict.fromkeys(item.body.get("labels", ()))
-                break
+            with suppress(FileNotFoundError):  # the running instance dropped it meanwhile
+                for _, item in lines(segment, ("header",)):
+                    if isinstance(item, Event) and item.kind == "header":
+                        found |= dict.fromkeys(item.body.get("labels", ()))
+                    break
     return list(found)
 
 

@@ -113,7 +113,7 @@ def summarise(
         else:
             maker.take(told)
     maker.troubles(set(), maker.last_s)
-    if not maker.whole.sums:
+    if not maker.whole.sums or maker.first_s > maker.last_seen_s:
         return None
     (whole,) = maker.whole.sums.values()
     whole.from_s, whole.to_s = maker.first_s, maker.last_seen_s

@@ -80,7 +80,7 @@ def _trust(summary: Summary) -> Iterator[str]:
     clock = (
         "all times by a clock that was set"
         if not whole.doubtful_s
-        else f"{duration(whole.doubtful_s)} of it by a clock that nobody set: their place in time is a guess"
+        else f"{duration(whole.doubtful_s)} of it by a clock that is not known to have been set: their place in time is a guess"
     )
     steps = f"; {trust.clock_steps} changes of the wall clock, put right here" if trust.clock_steps else ""
     yield f"  clock    {clock}{steps}"

@@ -29,7 +29,7 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Path:
     life.start()
     life.watch(100, "happy", quality=0.9)
     life.watch(60, "sad", quality=0.3)
-    life.watch(40, UNSURE, why="blur")
+    life.watch(40, UNSURE, why="blurred")
     life.lose(400.1)
     life.idle(3000)
     life.pause(600)
@@ -95,7 +95,7 @@ def test_tallies_add_up(house: Path, capsys: pytest.CaptureFixture[str]) -> None
     told = rows(capsys, "tallies", str(house / "hall"))
     assert sum(row["s_happy"] for row in told) == pytest.approx(400)
     assert sum(row[f"s_{UNSURE}"] for row in told) == pytest.approx(40)
-    assert sum(row["unsure_by"].get("blur", 0) for row in told) == pytest.approx(40)
+    assert sum(row["unsure_by"].get("blurred", 0) for row in told) == pytest.approx(40)
     assert sum(row["unavailable_s"] for row in told) == pytest.approx(400.1, abs=0.1)
     assert sum(row["paused_s"] for row in told) == pytest.approx(600)
 
@@ -169,6 +169,17 @@ def test_a_folder_without_a_journal(tmp_path: Path, capsys: pytest.CaptureFixtur
         assert "nowhere" in capsys.readouterr().err
 
 
+def test_without_a_folder_it_is_the_one_that_run_writes(
+    house: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("STATE_DIRECTORY", str(tmp_path / "nowhere"))
+    assert main(["log", "tail"]) == 2
+    assert f"there is no journal in {tmp_path / 'nowhere'}" in capsys.readouterr().err
+    monkeypatch.setenv("STATE_DIRECTORY", str(house))
+    assert main(["log", "tail", "--name", "porch", "-n", "1"]) == 0
+    assert "the run ended" in capsys.readouterr().out
+
+
 def test_a_damaged_line_is_named_and_passed_over(
     house: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -210,7 +221,7 @@ def test_how_sure(house: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["log", "summary", str(house / "hall"), "--utc"]) == 0
     out = capsys.readouterr().out
     faces_s = 100 + 60 + 40 + 2 * 300 + 60
-    assert f"unsure for {40 / faces_s:.1%} of the seconds of faces (blur {40 / faces_s:.1%})" in out
+    assert f"unsure for {40 / faces_s:.1%} of the seconds of faces (blurred {40 / faces_s:.1%})" in out
     assert "mean probability of the label shown 0.80" in out and "mean quality of the face 0.78 of 1" in out
 
 

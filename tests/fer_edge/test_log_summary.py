@@ -36,7 +36,7 @@ def plain(folder: Path) -> Life:
     life = begun(folder)
     life.idle(600)
     life.watch(1200, "happy")
-    life.watch(90, "happy", UNSURE, why="blur")
+    life.watch(90, "happy", UNSURE, why="blurred")
     life.watch(1200, "neutral", "sad")
     life.watch(45, UNSURE)
     life.idle(2000)
@@ -171,7 +171,7 @@ def test_unsure_is_in_the_denominator_and_has_its_reasons(lives: dict[str, Life]
     faces_s = 1200 + 2 * 90 + 2 * 1200 + 45
     assert whole.share(UNSURE) == pytest.approx((90 + 45) / faces_s)
     assert whole.share("happy") == pytest.approx((1200 + 90) / faces_s)
-    assert dict(whole.unsure_s) == pytest.approx({"blur": 90, "confidence": 45})
+    assert dict(whole.unsure_s) == pytest.approx({"blurred": 90, "confidence": 45})
     assert sum(whole.share(label) or 0 for label in whole.labels_s) == pytest.approx(1)
     assert whole.presence == pytest.approx((1200 + 90 + 1200 + 45) / (600 + 1200 + 90 + 1200 + 45 + 2000))
     assert (whole.faces_max, whole.episodes["neutral"], whole.mean_p("happy")) == (2, 2, pytest.approx(0.8))

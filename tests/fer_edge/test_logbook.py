@@ -186,3 +186,40 @@ def test_where_nothing_is_known_the_clock_is_taken_as_it_stood(tmp_path: Path) -
     at_s, known = Calendar(tmp_path).at_s(line)
     assert (iso(at_s), known) == ("2026-03-01T12:00:00", False)
     assert posix_s("no time") is None
+
+
+def test_boots_that_never_knew_the_time_follow_each_other(tmp_path: Path) -> None:
+    """As on a Pi without a network, which starts in 1970 each time: no second is two boots'."""
+    for number, boot in enumerate("abc", 1):
+        first, last = (dated(boot, 60.0 * n, f"1970-01-01T00:0{n}:00.000Z", "unsynced") for n in (0, 2))
+        write(tmp_path, number, first, last)
+    calendar = Calendar(tmp_path)
+    told = [calendar.moment(boot, mono_s) for boot in "abc" for mono_s in (0.0, 120.0)]
+    assert told == [(0, False), (120, False), (120, False), (240, False), (240, False), (360, False)]
+    assert "b" in calendar and "d" not in calendar
+
+
+def test_a_boot_learns_its_time_from_a_line_that_was_written_since(tmp_path: Path) -> None:
+    write(tmp_path, 1, dated("a", 10.0, "1970-01-01T00:00:10.000Z", "unsynced"))
+    calendar = Calendar(tmp_path)
+    assert calendar.moment("a", 10.0) == (10.0, False)
+    calendar.learn(dated("a", 40.0, "2026-03-01T12:00:40.000Z", "synced"))
+    at_s, known = calendar.moment("a", 10.0)
+    assert (iso(at_s), known) == ("2026-03-01T12:00:10", True)
+    calendar.learn(dated("b", 5.0, "1970-01-01T00:00:05.000Z", "unsynced"))
+    assert iso(calendar.moment("b", 5.0)[0]) == "2026-03-01T12:00:40"
+
+
+def test_only_the_kinds_that_are_asked_for_and_all_of_schema_1(tmp_path: Path) -> None:
+    write(tmp_path, 1, event("header", 0, schema=2), event("reading", 1), b"damaged\n", event("tally", 2))
+    write(tmp_path, 2, event("header", 0, schema=1), event("reading", 1))
+    told = [item.kind if isinstance(item, Event) else "damage" for item in read(tmp_path, {"header", "tally"})]
+    assert told == ["header", "damage", "tally", "header", "reading"]
+
+
+def test_lines_that_another_program_wrote_are_lines(tmp_path: Path) -> None:
+    """Fields in another order, with spaces: the quick look at a line's beginning is no more than quick."""
+    other = b'{ "wall": "2026-03-01T12:00:10.000Z", "clock": "synced", "seq": 1, "mono_s": 10, "boot": "a", "kind": "pause" }\n'
+    write(tmp_path, 1, event("header", 0, schema=2), other)
+    (told,) = [item for item in read(tmp_path, {"pause"}) if isinstance(item, Event) and item.kind == "pause"]
+    assert iso(Calendar(tmp_path).moment("a", told.mono_s)[0]) == "2026-03-01T12:00:10"
