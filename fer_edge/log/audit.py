@@ -14,7 +14,7 @@ from typing import Any
 from fer_edge.log.course import Minute, Moment, Run, Span, course
 from fer_edge.log.devices import Device
 from fer_edge.log.moments import Zone
-from fer_edge.log.sentences import duration, sentence
+from fer_edge.log.sentences import duration, many, sentence
 from fer_edge.logbook import Calendar
 from fer_edge.segments import Damage, segment_name, segments
 
@@ -63,9 +63,9 @@ class Audit:
         """What is missing, in half a sentence."""
         gone = [finding for finding in self.findings if finding.missing]
         lines, seconds = sum(finding.lines for finding in gone), sum(finding.seconds for finding in gone)
-        told = [f"{lines:,} lines"] if lines else []
+        told = [many(lines, "line")] if lines else []
         told += [f"{duration(seconds)} that nothing tells of"] if seconds else []
-        return " and ".join(told) or f"{len(gone)} things"
+        return " and ".join(told) or "what its findings name"
 
     def to_json(self) -> dict[str, Any]:
         zone = self.zone
@@ -95,11 +95,12 @@ class Audit:
         known = sum(self.boots.values())
         head = [
             f"{self.device.name}: {span}",
-            f"  {self.segments} segments, {self.lines:,} lines, {self.runs} runs ({self.ended} with an end), "
-            f"{len(self.boots)} boots ({known} whose time is known)",
-            "  " + ", ".join(f"{state} {duration(s)}" for state, s in sorted(self.state_s.items(), key=_most) if s),
+            f"  {many(self.segments, 'segment')}, {many(self.lines, 'line')}, {many(self.runs, 'run')} "
+            f"({self.ended} with an end), {many(len(self.boots), 'boot')} ({known} whose time is known)",
+            "  "
+            + ", ".join(f"{state} {duration(s)}" for state, s in sorted(self.state_s.items(), key=_most) if s >= 0.05),
         ]
-        verdict = "  whole: nothing is missing" if self.whole else f"  NOT WHOLE: missing are {self.missing}"
+        verdict = "  whole: nothing is missing" if self.whole else f"  NOT WHOLE, missing: {self.missing}"
         gone = [finding for finding in self.findings if finding.missing]
         other = [finding for finding in self.findings if not finding.missing]
         return "\n".join([*head, verdict, *self._listed("missing", gone), *self._listed("to know", other)])

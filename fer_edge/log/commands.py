@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Iterator
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -140,6 +141,10 @@ def _query(args: argparse.Namespace) -> int:
         brief = _BRIEF[args.what]
         names = [*(["device"] if len(_devices(args)) > 1 else []), *brief]
     _zone_said(args)
+    if (first := next(every, None)) is None:
+        _say("no rows: nothing of that kind was asked for and is there")
+    else:
+        every = chain((first,), every)
     write(every, names, wanted.window.zone, sys.stdout)
     return EXIT_DONE
 
@@ -249,8 +254,8 @@ def _check(args: argparse.Namespace) -> int:
         else:
             print(("\n" if number else "") + found.text())
     if torn := [found for found in audits if not found.whole]:
-        told = "; ".join(f"{found.device.name}: missing are {found.missing}" for found in torn)
-        raise Unhealthy(f"{told}; everything else can be read")
+        told = "; ".join(f"{found.device.name} is not whole, missing: {found.missing}" for found in torn)
+        raise Unhealthy(f"{told}. Everything else can be read")
     return EXIT_DONE
 
 

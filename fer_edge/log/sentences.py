@@ -32,6 +32,11 @@ def duration(seconds: float) -> str:
     return f"{whole} s"
 
 
+def many(n: int, noun: str) -> str:
+    """So many of a thing: 1 run, 3,000 runs."""
+    return f"{n:,} {noun}{'' if n == 1 else 's'}"
+
+
 def _header(body: _Body) -> str:
     verified = body.get("verified", {}).get("proved")
     proof = {True: ", verified", False: ", not proved for this runtime", None: ""}[verified]

@@ -8,7 +8,7 @@ from typing import Any
 from fer_edge.events import UNSURE
 from fer_edge.log.buckets import STATES, Sums
 from fer_edge.log.rows import Row
-from fer_edge.log.sentences import duration
+from fer_edge.log.sentences import duration, many
 from fer_edge.log.summary import Summary
 
 SAID = {
@@ -33,7 +33,7 @@ def _time(summary: Summary) -> Iterator[str]:
     whole = summary.whole
     yield f"Where {duration(whole.told_s)} went"
     for state in STATES:
-        if seconds := whole.state_s.get(state, 0.0):
+        if (seconds := whole.state_s.get(state, 0.0)) >= 0.05:
             yield f"  {SAID[state]:<26} {duration(seconds):>14} {_percent(seconds / whole.told_s)}"
 
 
@@ -82,7 +82,7 @@ def _trust(summary: Summary) -> Iterator[str]:
         if not whole.doubtful_s
         else f"{duration(whole.doubtful_s)} of it by a clock that is not known to have been set: their place in time is a guess"
     )
-    steps = f"; {trust.clock_steps} changes of the wall clock, put right here" if trust.clock_steps else ""
+    steps = f"; {many(trust.clock_steps, 'change')} of the wall clock, put right here" if trust.clock_steps else ""
     yield f"  clock    {clock}{steps}"
     for model in trust.models.values():
         proof = {
@@ -95,11 +95,11 @@ def _trust(summary: Summary) -> Iterator[str]:
             f"{duration(model.seconds)}"
         )
     recorded = f", {trust.recorded} of them over recordings" if trust.recorded else ""
-    yield f"  runs     {trust.starts} began{recorded}, {trust.cut_off} cut off without an end; {len(trust.boots)} boots"
+    yield f"  runs     {trust.starts} began{recorded}, {trust.cut_off} cut off without an end; {many(len(trust.boots), 'boot')}"
     drops = ", ".join(f"{why} {n:,}" for why, n in sorted(whole.drops.items(), key=_largest))
     read = whole.counts["read"]
     yield f"  frames   {read:,} read, {whole.counts['processed']:,} processed; dropped: {drops or 'none'}"
-    yield f"  camera   lost {trust.camera_losses} times"
+    yield f"  camera   lost {many(trust.camera_losses, 'time')}"
     hot = "" if trust.hottest_c is None else f"; hottest told {trust.hottest_c:.0f} °C"
     trouble = ", ".join(
         f"{name} {duration(seconds)}" for name, seconds in sorted(trust.trouble_s.items(), key=_largest)

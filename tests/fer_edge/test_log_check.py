@@ -174,7 +174,7 @@ def test_the_fixtures(capsys: pytest.CaptureFixture[str]) -> None:
     assert (v1["device"], v1["whole"], v1["runs"], v1["ended"]) == ("v1", False, 3, 2)
     assert (v2["device"], v2["boots"], v2["boots_whose_time_is_known"]) == ("camera", 3, 2)
     assert v2["seconds"]["untold"] == 180 and v2["unexplained_s"] == 0
-    assert "missing are 1 lines" in err and "3 min that nothing tells of" in err
+    assert "v1 is not whole, missing: 1 line;" in err and "15 lines and 3 min that nothing tells of" in err
 
 
 def test_many_findings_of_a_kind_are_cut_short(journal: Path) -> None:
