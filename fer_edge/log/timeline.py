@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -29,6 +29,14 @@ COLOURS = {
 _OTHERS = ("#f0e442", "#999933", "#882255", "#332288", "#44aa99", "#117733", "#ddcc77", "#aa4499")
 _INK = "#333333"
 _FEW_S = 30.0  # of faces: a bar of less says little of a share, and is pale
+_NOTHING: dict[str, Any] = {
+    "facecolor": "#fafafa",
+    "edgecolor": "#cccccc",
+    "hatch": "\\\\",
+    "linewidth": 0,
+    "zorder": 0,
+    "label": "nothing told",
+}
 _ZEROS = ["", "%Y", "%d %b", "%d %b", "%H:%M", "%H:%M"]  # a tick at a beginning, of a day say, names that
 # How a time in which nobody looked is shaded, from the lightest reason to the gravest.
 SHADES = {
@@ -67,11 +75,16 @@ def draw(summaries: Sequence[Summary], path: Path) -> None:
         from_s, to_s = min(one.whole.from_s for one in summaries), max(one.whole.to_s for one in summaries)
         for number, summary in enumerate(summaries):
             upper: Any = figure.add_subplot(grid[2 * number])
-            lower = figure.add_subplot(grid[2 * number + 1], sharex=upper)
+            lower: Any = figure.add_subplot(grid[2 * number + 1], sharex=upper)
             _device(summary, upper, lower, labels, marks)
             zone = summary.window.zone  # the same time for all of them, so that they can be compared
+            for start_s, end_s in _untold(summary, from_s, to_s):
+                for axes in (upper, lower):
+                    axes.axvspan(zone.at(start_s), zone.at(end_s), **_NOTHING)
+                marks[_NOTHING["label"]] = axes.patches[-1]
             upper.set_xlim(zone.at(from_s), zone.at(to_s))
-        order = [name for name in (*labels, *(said for said, *_ in SHADES.values())) if name in marks]
+        order = [*labels, *(said for said, *_ in SHADES.values()), _NOTHING["label"]]
+        order = [name for name in order if name in marks]
         handles = [_swatch(marks[name]) for name in order]
         figure.legend(handles, order, loc="outside lower center", ncols=7, frameon=False, handlelength=1.6)
         with beside(path) as fresh:
@@ -111,9 +124,11 @@ def _device(summary: Summary, upper: Any, lower: Any, labels: Sequence[str], mar
         look: dict[str, Any] = {"color": "white", "edgecolor": "#999999", "hatch": "///"}
         if label != UNSURE:
             look = {"color": colour_of(label, labels), "edgecolor": "white"}
-        marks[label] = upper.bar(starts, shares, widths, bottoms, align="edge", linewidth=0.4, label=label, **look)
-        for bar, part in zip(marks[label], seen, strict=True):
+        drawn = upper.bar(starts, shares, widths, bottoms, align="edge", linewidth=0.4, label=label, **look)
+        for bar, part in zip(drawn, seen, strict=True):
             bar.set_alpha(0.4 if _faces_s(part) < _FEW_S else 1.0)
+        if seen:
+            marks[label] = drawn
         bottoms = [bottom + share for bottom, share in zip(bottoms, shares, strict=True)]
     upper.set_ylabel("share of the\nseconds of faces")
     upper.tick_params(labelbottom=False)
@@ -142,6 +157,14 @@ def _shade(axes: Any, span: Span, at: Any, marks: dict[str, Any]) -> None:
     )
 
 
+def _untold(summary: Summary, from_s: float, to_s: float) -> Iterator[tuple[float, float]]:
+    """The parts of the picture's time that are before the device's first minute, after its last, or were not asked about."""
+    for start_s, end_s in (*summary.window.pieces(summary.whole.from_s, summary.whole.to_s), (to_s, to_s)):
+        if start_s > from_s:
+            yield from_s, start_s
+        from_s = end_s
+
+
 def _faces_s(part: Sums) -> float:
     return sum(part.labels_s.values())
 
@@ -150,7 +173,7 @@ def _swatch(mark: Any) -> Any:
     """A patch for the legend, as strong as the mark is meant, whatever its first bar is."""
     from matplotlib.patches import Patch
 
-    drawn = mark[0] if hasattr(mark, "__len__") and len(mark) else mark
+    drawn = mark[0] if hasattr(mark, "__len__") else mark
     return Patch(
         facecolor=drawn.get_facecolor(), edgecolor="#999999", hatch=drawn.get_hatch(), linewidth=0.4, alpha=1.0
     )

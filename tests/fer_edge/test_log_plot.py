@@ -112,6 +112,24 @@ def test_a_picture_is_written_whole(journal: Path, tmp_path: Path, capsys: pytes
     assert sorted(path.name for path in tmp_path.iterdir()) == ["again.svg", "day.png", "day.svg"]
 
 
+def test_where_a_device_tells_nothing_is_not_where_nobody_was(journal: Path, tmp_path: Path) -> None:
+    """Of two devices in one picture, one began later; and with --between most of the day was not asked about."""
+    later = Life(tmp_path / "hall", utc_s("2026-03-01T10:00:00"), "hall")
+    later.start()
+    later.idle(600)
+    later.end()
+    for number, (arguments, told) in enumerate(
+        [
+            ([str(journal)], False),
+            ([str(journal), str(later.folder)], True),
+            ([str(journal), "--between", "09:00-09:30"], False),  # one part of the day: the picture ends with it
+        ]
+    ):
+        out = tmp_path / f"{number}.svg"
+        assert main(["log", "plot", *arguments, "--out", str(out), "--by", "15min", "--utc"]) == 0
+        assert (">nothing told<" in out.read_text()) == told
+
+
 def test_a_picture_needs_an_ending_that_is_known(
     journal: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
