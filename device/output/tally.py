@@ -1,4 +1,7 @@
-"""Tallies: a minute of a run in one event, in which each second is observed, unavailable or paused. A pure step."""
+"""Tallies: a minute of a run in one event, in which each second is observed, unavailable or paused. A pure step.
+
+The live page has the same sums over seconds.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,7 @@ from fer_edge.events import UNSURE
 if TYPE_CHECKING:
     from device.vision.frames import Reading
 
-_MINUTE_NS = 60_000_000_000
+_MINUTE_S = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,11 +33,12 @@ class Counts:
 
 @dataclass(frozen=True, slots=True)
 class Tally:
-    """A minute so far; all times in ns. Up to `upto_ns` every one of them is in one of the three sums."""
+    """A minute so far, or another length; all times in ns. Up to `upto_ns` every one of them is in one of the three sums."""
 
     start_ns: int
     upto_ns: int
     patience_ns: int  # so long a wait for the next frame is part of looking
+    length_ns: int
     told: Counts = Counts()  # when the minute before was over
     missing: bool = True  # no frame came yet, or not for too long
     observed_ns: int = 0
@@ -47,9 +51,9 @@ class Tally:
     processed: int = 0
 
 
-def begin(mono_ns: int, patience_s: float = 2.0) -> Tally:
+def begin(mono_ns: int, patience_s: float = 2.0, length_s: float = _MINUTE_S) -> Tally:
     """The tally of a run that starts now. `patience_s` is more than the time between two frames ever should be."""
-    return Tally(mono_ns, mono_ns, round(patience_s * 1e9))
+    return Tally(mono_ns, mono_ns, round(patience_s * 1e9), round(length_s * 1e9))
 
 
 def step(
@@ -90,11 +94,11 @@ def _advanced(
 ) -> tuple[Tally, list[dict[str, Any]]]:
     """The tally with the time up to `mono_ns` in the sum named, and the minutes that it filled."""
     bodies = []
-    while mono_ns - tally.start_ns >= _MINUTE_NS:
-        end_ns = tally.start_ns + _MINUTE_NS
+    while mono_ns - tally.start_ns >= tally.length_ns:
+        end_ns = tally.start_ns + tally.length_ns
         bodies.append(_body(_spent(tally, readings, end_ns, rules, where), counts))
         told = replace(counts, drops=dict(counts.drops))  # what is counted on may be changed in place
-        tally = Tally(end_ns, end_ns, tally.patience_ns, told, tally.missing)
+        tally = Tally(end_ns, end_ns, tally.patience_ns, tally.length_ns, told, tally.missing)
     return _spent(tally, readings, mono_ns, rules, where), bodies
 
 
