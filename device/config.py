@@ -103,6 +103,14 @@ class Settings:
         live=True,
         above=0,
     )
+    live: str | None = _is(None, "HOST:PORT of a page that shows what is seen now; none: no page, no port")
+    live_token_file: Path | None = _is(
+        None,
+        "holds the token of the live page, made where there is none; none: a new token each start, beyond loopback",
+    )
+    show_pixels_s: float | None = _is(
+        None, "small pictures on the live page, for so long after the start; none: none", above=0, most=3600
+    )
     disk_low_bytes: int = _is(200_000_000, "less free space than that is told as an event", live=True, least=0)
     mqtt: str | None = _is(None, "mqtt://HOST or mqtts://HOST, of a broker that is told; user@ before the host")
     mqtt_password_file: Path | None = _is(None, "holds the password of the broker's user, and is for its owner alone")
@@ -158,7 +166,7 @@ def complaint(name: str, value: Any) -> str:
         return f"name must be 1 to 32 letters, digits, - and _, not {_shown(value)}: files are named after it"
     if name == "metrics_file" and value.suffix != ".prom":
         return f"metrics_file must end in .prom, for node_exporter reads no other, not {_shown(value)}"
-    if name == "metrics":
+    if name in ("metrics", "live"):
         return Address.complaint(name, value)
     if name == "mqtt":
         return broker.complaint(value)

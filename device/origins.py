@@ -20,6 +20,7 @@ _UNITS = re.compile(r"_(s|px|deg|bytes|c)$")
 _OF_THIS_RUN = {"camera", "name", "bundle", "log", "runtime", "json", "once", "duration_s"}
 _OF_THIS_RUN |= {"metrics", "metrics_file", "metrics_every_s"}
 _OF_THIS_RUN |= {name for name in SPECS if name.startswith("mqtt")}
+_OF_THIS_RUN |= {"live", "live_token_file", "show_pixels_s"}  # what is logged does not depend on them
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,7 +23,7 @@ def explain(settings: Settings, environ: Mapping[str, str] = os.environ) -> str:
         ("Stored", _stored(settings, journal, runtime)),
         ("For how long", _how_long(settings, journal)),
         ("Sent", _sent(settings)),
-        ("Never stored, never sent", _NEVER),
+        ("Never stored, never sent", _never(settings)),
         ("To stop it", _to_stop(settings)),
         ("What a label is", _LABEL),
     ]
@@ -111,8 +111,17 @@ def _how_long(settings: Settings, journal: Path) -> list[str]:
     return lines
 
 
+def _never(settings: Settings) -> list[str]:
+    if settings.live is not None and settings.show_pixels_s is not None:
+        return [
+            "a picture, but for the small ones told of above; pixels else live in memory until the next frame",
+            *_NEVER[1:],
+        ]
+    return _NEVER
+
+
 def _sent(settings: Settings) -> list[str]:
-    lines = []
+    lines = _live(settings)
     if _is_address(settings.camera):
         lines.append(
             f"to the camera at {_shown(settings.camera)}: what asking it for its video takes; who else sees that network "
@@ -144,6 +153,33 @@ def _to_broker(settings: Settings) -> list[str]:
         "whom the broker lets read that, and for how long others keep it, is the broker's and theirs to say; it keeps the "
         "newest of each itself, minutes and readings left out; what it cannot be told waits in memory, never on a card",
     ]
+
+
+def _live(settings: Settings) -> list[str]:
+    """What the live page sends, and to whom."""
+    if settings.live is None:
+        return []
+    from device.output.live.names import is_loopback
+
+    address = Address.parse(settings.live)
+    who = "whoever opens it on this machine"
+    if not is_loopback(address.host):
+        who = "whoever reaches that address and has its token, unencrypted, so that who else sees that network may see it too"
+    elif settings.live_token_file is not None:
+        who = "whoever opens it on this machine and has its token"
+    lines = [
+        f"the live page, at {address}, to {who}: what each face shows now and where it is, the last ten "
+        "minutes' sums, counts of frames, and the machine's health; all of it in memory, none of it kept"
+    ]
+    if settings.show_pixels_s is not None:
+        lines.append(
+            f"on that page, for {settings.show_pixels_s / 60:g} minutes after the start: a small gray picture a second, in "
+            "which the faces that were found are made too coarse to be known; a face that was not found, and all else in "
+            "view, is shown as it is; held in memory until the next one, never written"
+        )
+    else:
+        lines.append("no picture on that page; `--show-pixels` would show small ones for a while")
+    return lines
 
 
 def _to_stop(settings: Settings) -> list[str]:

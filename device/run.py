@@ -17,6 +17,7 @@ from device.clock import Clock, SystemClock
 from device.config import Settings, default_log, default_runtime
 from device.loop import Loop, say
 from device.output.journal import Journal
+from device.output.live import live_page
 from device.output.sinks import FanOut, JsonLines, Recorder, Sink, Terminal
 from device.output.watchers import Watcher, Watchers
 from device.system.control import Pause
@@ -54,6 +55,7 @@ def run(
     totals = Totals()
     folder = settings.log or default_log(name=settings.name)
     runtime = settings.runtime or default_runtime()
+    live = live_page(settings, clock, say)
     with signals() as asked, ExitStack() as stack:
         source = source or choose(settings, clock)
         journal = Journal(folder, clock, settings.sync_s, settings.budget_bytes, settings.keep_days)
@@ -71,13 +73,13 @@ def run(
             settings.wait_camera or pause.asked()
         ):  # else only with a camera: systemd waits so long for a start, no longer
             vitals.notify.ready("starting")
-        # left after the journal, too: who waits for a broker must not keep the last batch off the card
+        # left after the journal, too: who waits for a broker, or says goodbye, must not keep the last batch off the card
         mqtt = _mqtt(settings, clock)
         lines = JsonLines(sys.stdout, {"reading"} if settings.once else None) if settings.json else Terminal(sys.stdout)
         onlookers: list[Sink] = [*([sink] if sink else []), lines, *metrics]
         if exposed:
             stack.enter_context(exposed)  # left after the journal, so that its last batch is told of too
-        sinks = stack.enter_context(FanOut([*mqtt, journal, *onlookers]))
+        sinks = stack.enter_context(FanOut([*mqtt, *live, journal, *onlookers]))
         if exposed:
             exposed.open()
         # the journal first: who starts a second run should hear of the first one, not that the camera is busy
@@ -105,7 +107,7 @@ def run(
             asked,
             totals,
             reread,
-            Watchers(clock, [*watchers, *metrics, *mqtt]),
+            Watchers(clock, [*watchers, *metrics, *mqtt, *live]),
         )
         camera, bundle = source.describe()["name"], pipeline.bundle.name
         say(

@@ -55,6 +55,25 @@ def run(parser: argparse.ArgumentParser, region: Callable[[str], tuple[float, ..
         "--metrics-file", type=Path, metavar="PATH", help="write them for node_exporter; a .prom file in memory"
     )
     parser.add_argument(
+        "--live",
+        nargs="?",
+        const="127.0.0.1:8780",
+        metavar="HOST:PORT",
+        help="a page of what is seen now, for a browser; alone: 127.0.0.1:8780, beyond this machine with a token",
+    )
+    parser.add_argument(
+        "--live-token-file", type=Path, metavar="FILE", help="of that token, mode 0600; default: a new one each start"
+    )
+    parser.add_argument(
+        "--show-pixels",
+        nargs="?",
+        type=_seconds,
+        const=600.0,
+        dest="show_pixels_s",
+        metavar="TIME",
+        help="small pictures on that page, found faces made coarse, for 90s, 5min, at most 1h; alone: 10min",
+    )
+    parser.add_argument(
         "--explain-privacy", action="store_true", help="say what this run would store and send, and stop"
     )
 
@@ -126,6 +145,12 @@ def label(parser: argparse.ArgumentParser, region: Callable[[str], tuple[float, 
         "--config", type=Path, metavar="FILE", help="settings (TOML); `fer-edge config show` lists them"
     )
     _seeing(parser, region)
+
+
+def _seconds(text: str) -> float:
+    """The seconds in 90, 90s, 5min or 1h. Raises ValueError for anything else, which argparse turns into a sentence."""
+    number = text.rstrip("hmins")
+    return float(number) * {"": 1, "s": 1, "min": 60, "h": 3600}.get(text[len(number) :], float("nan"))
 
 
 def predict(parser: argparse.ArgumentParser) -> None:

@@ -66,7 +66,8 @@ def add(commands: Any) -> None:
         parser.add_argument(
             "--network",
             action="store_true",
-            help="a camera has an address, metrics are served, or a broker is told: allow the house's networks",
+            help="a camera has an address, metrics or the live page are served, or a broker is told: allow the house's "
+            "networks",
         )
         parser.add_argument("--program", type=Path, metavar="FILE", help="the `fer-edge` to start; default: this one")
 

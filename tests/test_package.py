@@ -72,6 +72,8 @@ def test_what_the_wheel_holds(wheel: Path) -> None:
         "device/alerts.yml",
     ):
         assert beside in names
+    page = {p.relative_to(ROOT).as_posix() for p in (ROOT / "device/output/live/page").iterdir()}
+    assert len(page) == 7 and page <= set(names)
     assert [n for n in names if "test" in n.lower()] == []
     sources = {
         p.relative_to(ROOT).as_posix()

@@ -92,7 +92,7 @@ RestrictAddressFamilies=AF_UNIX AF_NETLINK
 
 _OWN_NETWORK = f"""\
 
-# The networks of the house, for a camera with an address, who asks for metrics, or a broker; never the internet.
+# The networks of the house, for a camera with an address, metrics, a live page, or a broker; never the internet.
 IPAddressDeny=any
 IPAddressAllow={_OWN_NETWORKS}
 RestrictAddressFamilies=AF_UNIX AF_NETLINK AF_INET AF_INET6
@@ -104,8 +104,8 @@ class Unit:
     """What a unit is made from. Raises UsageError for a program that a unit cannot name.
 
     `program` is the absolute path of `fer-edge`. `template`: one unit for several cameras, an instance of it for each,
-    `fer-edge@door`. `of_user`: for a user's own systemd. `network`: a camera has an address, metrics
-    are served, or a broker is told.
+    `fer-edge@door`. `of_user`: for a user's own systemd. `network`: a camera has an address, metrics or the live page
+    are served, or a broker is told; without it nobody reaches them, not from the machine itself either.
     """
 
     program: Path

@@ -37,6 +37,7 @@ NETWORK = {
     "ssl",
     "prometheus_client",
     "paho",
+    "tornado",
 }
 # Who may, and why.
 ALLOWED = {
@@ -48,6 +49,17 @@ ALLOWED = {
     ("device/output/connection.py", "socket"),  # paho's, to close it
     ("device/output/connection.py", "ssl"),  # whose certificate it verifies
     ("fer_edge/log/timeline.py", "matplotlib"),  # draws sums of a journal; it is given no frame
+    # The live page, which answers who asks and calls nobody; its pictures are asked for, small, and over after a while.
+    ("device/output/live/__init__.py", "tornado"),  # looks whether it is there
+    ("device/output/live/answers.py", "asyncio"),
+    ("device/output/live/answers.py", "socket"),
+    ("device/output/live/answers.py", "tornado"),
+    ("device/output/live/server.py", "asyncio"),
+    ("device/output/live/server.py", "socket"),
+    ("device/output/live/server.py", "tornado"),
+    ("device/output/live/sink.py", "socket"),  # the machine's name
+    ("device/output/live/viewers.py", "asyncio"),
+    ("device/output/live/picture.py", "imencode"),  # in memory, for a browser that asks while pictures are on
 }
 
 

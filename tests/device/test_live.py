@@ -1,0 +1,277 @@
+"""The live page over HTTP: the real server on loopback, asked as a browser asks and as others might."""
+
+from __future__ import annotations
+
+import json
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from http.client import HTTPConnection, HTTPResponse
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+from builders import event
+from builders import reading as a_reading
+from fakes import FakeClock
+from processes import ROOT
+
+from device.address import Address
+from device.clock import Clock, SystemClock
+from device.output.live.sink import Live
+from device.output.live.viewers import MOST
+from device.vision.frames import Frame, Seen
+
+HEADER = {
+    "labels": ["happy", "sad", "neutral"],
+    "camera": {"live": True, "name": "drawn"},
+    "name": "door",
+    "verified": {},
+}
+SECRET = "a-token-of-this-test-0123456789"
+
+
+@contextmanager
+def shown(clock: Clock | None = None, secret: str | None = None, pixels_s: float | None = None) -> Iterator[Live]:
+    """A page that is open on a port of loopback, told of a run that has begun."""
+    with Live(Address("127.0.0.1", 0), clock or SystemClock(), print, 2.0, lambda: secret, pixels_s) as live:
+        live.append(event("header", **HEADER))
+        yield live
+
+
+def answer(live: Live, path: str = "/state", method: str = "GET", **headers: str) -> tuple[HTTPResponse, bytes]:
+    """What the page answers: status and headers, and the body."""
+    connection = HTTPConnection("127.0.0.1", live.address.port, timeout=10)
+    connection.request(method, path, headers={name.replace("_", "-"): value for name, value in headers.items()})
+    with connection.getresponse() as response:
+        body = response.read()
+    connection.close()
+    return response, body
+
+
+@contextmanager
+def streamed(live: Live, **headers: str) -> Iterator[HTTPResponse]:
+    """The answer to a request for the stream of events, still open."""
+    connection = HTTPConnection("127.0.0.1", live.address.port, timeout=10)
+    connection.request("GET", "/events", headers=headers)
+    with connection.getresponse() as response:
+        yield response
+    connection.close()
+
+
+def heard(response: HTTPResponse) -> tuple[str, dict[str, Any]]:
+    """The next event of a stream: its kind and its data."""
+    kind, data, end = (response.readline() for _ in range(3))
+    assert end == b"\n"
+    return kind.removeprefix(b"event: ").decode().strip(), json.loads(data.removeprefix(b"data: "))
+
+
+def frame(seq: int, clock: Clock, gray: np.ndarray | None = None) -> Frame:
+    return Frame(seq, clock.mono_ns(), np.full((480, 640), 90, np.uint8) if gray is None else gray)
+
+
+@pytest.mark.parametrize(
+    "path", ["/", "/page.css", "/page.js", "/faces.js", "/chart.js", "/words.js", "/icon.svg", "/state", "/no"]
+)
+def test_every_answer_forbids_what_a_page_of_ours_never_does(path: str) -> None:
+    with shown() as live:
+        response, body = answer(live, path)
+    assert response.status == (404 if path == "/no" else 200) and body
+    policy = response.headers["Content-Security-Policy"]
+    assert (
+        policy.startswith("default-src 'none'; script-src 'self'") and "unsafe" not in policy and "http" not in policy
+    )
+    assert "frame-ancestors 'none'" in policy and response.headers["X-Content-Type-Options"] == "nosniff"
+    assert response.headers["Referrer-Policy"] == "no-referrer" and response.headers["Server"] == "fer-edge"
+    assert not [name for name in response.headers if name.lower().startswith("access-control")]
+
+
+def test_the_page_names_no_other_host() -> None:
+    for file in (ROOT / "device/output/live/page").iterdir():
+        text = file.read_text().replace("http://www.w3.org/2000/svg", "")
+        assert "//" not in text.replace("// ", "") or file.suffix == ".js", file
+        assert "http:" not in text and "https:" not in text, file
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({"Host": "127.0.0.1:9999"}, 200),  # through a tunnel
+        ({"Host": "localhost"}, 200),
+        ({"Host": "[::1]:8780"}, 200),
+        ({"Host": "attacker.example"}, 421),  # a name that somebody pointed to 127.0.0.1
+        ({"Host": "127.0.0.1.attacker.example"}, 421),
+        ({"Host": "192.168.1.5"}, 421),
+        ({"Sec_Fetch_Site": "same-origin"}, 200),
+        ({"Sec_Fetch_Site": "none"}, 200),
+        ({"Sec_Fetch_Site": "cross-site"}, 403),
+        ({"Sec_Fetch_Site": "same-site"}, 403),  # another port of this machine
+        ({"Origin": "http://attacker.example"}, 403),
+        ({"Host": "127.0.0.1:8780", "Origin": "http://127.0.0.1:8780"}, 200),
+        ({"Host": "127.0.0.1:8780", "Origin": "http://127.0.0.1:3000"}, 403),
+        ({"Origin": "null"}, 403),
+    ],
+)
+def test_who_may_ask(headers: dict[str, str], status: int) -> None:
+    with shown() as live:
+        assert [answer(live, path, **headers)[0].status for path in ("/state", "/picture.jpg")] == [
+            status,
+            404 if status == 200 else status,
+        ]
+
+
+def test_without_the_token_nothing_is_seen() -> None:
+    with shown(secret=SECRET) as live:
+        refused = [answer(live, path) for path in ("/state", "/events", "/picture.jpg")]
+        wrong = [
+            answer(live, "/state", Authorization=f"Bearer {SECRET[:-1]}"),
+            answer(live, "/state", Cookie=f"fer-edge={SECRET}"),
+        ]
+        wrong.append(answer(live, f"/state?token={SECRET}"))
+        page = answer(live, "/")
+        accepted = answer(live, "/state", Authorization=f"Bearer {SECRET}")
+    for response, body in [*refused, *wrong]:
+        assert response.status == 401 and response.headers["WWW-Authenticate"] == "Bearer"
+        assert b"needs the token" in body and b"happy" not in body
+    assert page[0].status == 200 and b"happy" not in page[1], "the page itself holds nothing that was seen"
+    assert accepted[0].status == 200 and b"happy" in accepted[1]
+
+
+def test_the_token_becomes_a_cookie_that_no_script_reads_and_no_token_can_be_had_from() -> None:
+    with shown(secret=SECRET) as live:
+        wrong, _ = answer(live, "/session", "POST", Authorization="Bearer something-else-of-that-length")
+        asked, _ = answer(live, "/session", "POST", Authorization=f"Bearer {SECRET}")
+        cookie = asked.headers["Set-Cookie"]
+        kept = cookie.split(";")[0]
+        seen, _ = answer(live, "/state", Cookie=kept)
+    assert wrong.status == 401 and wrong.headers["Set-Cookie"] is None
+    assert asked.status == 204 and SECRET not in cookie
+    assert {"HttpOnly", "SameSite=Strict", "Path=/"} <= {part.strip() for part in cookie.split(";")}
+    assert seen.status == 200
+    with shown(secret="another-token-0123456789") as live:
+        assert answer(live, "/state", Cookie=kept)[0].status == 401
+
+
+def test_a_stream_tells_everything_and_then_what_is_new() -> None:
+    clock = SystemClock()
+    with shown(clock) as live, streamed(live) as stream:
+        assert stream.status == 200 and stream.headers["Content-Type"] == "text/event-stream"
+        kind, told = heard(stream)
+        assert kind == "whole" and told["run"]["labels"] == HEADER["labels"] and told["now"]["viewers"] == 1
+        live.frame(frame(7, clock), Seen((a_reading("happy", 3),), 2), {"detect": 0.004}, 0.05)
+        live.onlooker.turn(_status("running"))
+        while True:
+            kind, told = heard(stream)
+            assert kind == "now"
+            if told["now"]["frame"]:
+                break
+    seen = told["now"]["frame"]
+    assert (seen["seq"], seen["size_px"], seen["skipped"], seen["late_ms"]) == (7, [640, 480], 2, 50.0)
+    assert seen["stages_ms"] == {"detect": 4.0} and 0 <= seen["age_s"] < 60
+    assert [(f["track"], f["label"], f["p"][0], f["xywh"]) for f in seen["faces"]] == [
+        (3, "happy", 0.8, [0, 0, 100, 100])
+    ]
+    assert told["now"]["pixels"] is None
+
+
+def test_the_end_of_a_run_is_told_and_its_port_is_free_again() -> None:
+    with ExitStack() as stack:
+        live = stack.enter_context(shown())
+        stream = stack.enter_context(streamed(live))
+        heard(stream)
+        live.append(event("end", reason="enough"))
+        live.__exit__(None, None, None)
+        kinds = []
+        while line := stream.readline():
+            kinds.append(line)
+        assert b"event: bye\n" in kinds and b'data: {"ended":"enough"}\n' in kinds
+        port = live.address.port
+        with socket.create_server(("127.0.0.1", port)):
+            pass
+
+
+def test_only_so_many_may_look() -> None:
+    with shown() as live, ExitStack() as stack:
+        for _ in range(MOST):
+            assert heard(stack.enter_context(streamed(live)))[0] == "whole"
+        refused, said = answer(live, "/events")
+        assert refused.status == 503 and said == b"32 others look at this page already; try again later.\n"
+        assert json.loads(answer(live)[1])["now"]["viewers"] == MOST
+
+
+def test_more_connections_than_that_are_closed_at_once() -> None:
+    with shown() as live, ExitStack() as stack:
+        opened = [stack.enter_context(socket.create_connection(("127.0.0.1", live.address.port))) for _ in range(100)]
+        for one in opened[-4:]:
+            one.settimeout(10)
+            assert one.recv(1) == b""
+        opened[0].close()
+        assert live.onlooker.watched is False
+
+
+def test_nobody_is_watched_for_once_the_last_one_is_gone() -> None:
+    with shown() as live:
+        with streamed(live) as stream:
+            heard(stream)
+            assert live.onlooker.watched
+        gone = threading.Event()
+        for _ in range(500):
+            if not live.onlooker.watched:
+                break
+            gone.wait(0.01)
+        assert not live.onlooker.watched
+
+
+def test_pictures_are_off() -> None:
+    with shown() as live:
+        live.frame(frame(0, SystemClock()), Seen(), {}, None)
+        refused, said = answer(live, "/picture.jpg")
+    assert refused.status == 404 and b"--show-pixels" in said
+
+
+def test_pictures_are_small_gray_coarse_where_faces_are_and_over_after_a_while() -> None:
+    clock = FakeClock()
+    noise = np.random.default_rng(1).integers(0, 256, (480, 640), np.uint8)
+    with shown(clock, pixels_s=60) as live:
+        live.onlooker.watched = True
+        assert answer(live, "/picture.jpg")[0].status == 404, "no frame yet"
+        live.frame(frame(0, clock, noise), Seen((a_reading("happy", side=200),)), {}, 0.0)
+        got, jpeg = answer(live, "/picture.jpg")
+        assert got.headers["Content-Type"] == "image/jpeg" and got.headers["Cache-Control"] == "no-store"
+        gray = cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_UNCHANGED)
+        assert gray.shape == (240, 320)
+        assert gray[10:90, 10:90].std() < 12 < gray[150:, 200:].std(), "the face is flat, the rest is not"
+        clock.now_ns += 500_000_000
+        live.frame(frame(1, clock, noise), Seen(), {}, 0.0)
+        assert answer(live, "/picture.jpg")[1] == jpeg, "one a second"
+        clock.now_ns += 500_000_000
+        live.frame(frame(2, clock, noise), Seen((), 1), {}, 0.0)
+        crowd = cv2.imdecode(np.frombuffer(answer(live, "/picture.jpg")[1], np.uint8), cv2.IMREAD_UNCHANGED)
+        assert crowd.std() < 12, "nobody says where the others are"
+        assert json.loads(answer(live)[1])["now"]["pixels"] == {"left_s": 59, "seq": 2}
+        live.turn(_status("paused"))
+        assert answer(live, "/picture.jpg")[0].status == 404, "an old one is none"
+        live.turn(_status("running"))
+        live.frame(frame(2, clock, noise), Seen(), {}, 0.0)
+        assert answer(live, "/picture.jpg")[0].status == 200
+        clock.now_ns += 59_000_000_000
+        assert answer(live, "/picture.jpg")[0].status == 404
+        live.frame(frame(3, clock, noise), Seen(), {}, 0.0)
+        assert answer(live, "/picture.jpg")[0].status == 404
+        assert json.loads(answer(live)[1])["now"]["pixels"] == {"left_s": 0, "seq": None}
+
+
+def test_what_fails_in_the_page_is_said_once_and_the_run_goes_on() -> None:
+    said: list[str] = []
+    live = Live(Address("127.0.0.1", 0), FakeClock(), said.append)
+    live.append(event("header"))  # without a camera
+    live.append(event("header"))
+    assert len(said) == 1 and "stands still" in said[0]
+
+
+def _status(state: str) -> Any:
+    from device.system.status import Status
+
+    return Status(state, "drawn", "/log", None, {"read": 8, "processed": 7}, {"busy": 1})

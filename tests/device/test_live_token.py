@@ -1,0 +1,210 @@
+"""Who may see the live page: its address, its token, and what of that is ever said; with runs as processes of their own."""
+
+from __future__ import annotations
+
+import io
+import os
+import socket
+import stat
+import subprocess
+import sys
+from contextlib import redirect_stderr
+from dataclasses import replace
+from http.client import HTTPConnection
+from pathlib import Path
+from typing import Any
+
+import pytest
+from builders import journal_events
+from fakes import FakeClock
+from processes import ROOT, start, until
+
+from device.address import Address
+from device.config import Settings
+from device.output.live import live_page
+from device.output.live.names import is_loopback, is_own_page, may_ask, url
+from device.output.live.sink import Live
+from device.output.live.token import from_file, is_it, is_logged, made
+from fer_edge.errors import UsageError
+
+SECRET = "a-token-of-this-test-0123456789"
+
+
+def status_of(port: int, path: str = "/state", method: str = "GET", **headers: str) -> int:
+    """What the page at that port answers."""
+    connection = HTTPConnection("127.0.0.1", port, timeout=10)
+    connection.request(method, path, headers=headers)
+    with connection.getresponse() as response:
+        response.read()
+    connection.close()
+    return response.status
+
+
+@pytest.mark.parametrize(
+    ("host", "loopback", "shown"),
+    [
+        ("127.0.0.1", True, "http://127.0.0.1:8780/"),
+        ("localhost", True, "http://localhost:8780/"),
+        ("::1", True, "http://[::1]:8780/"),
+        ("0.0.0.0", False, "http://pi.local:8780/"),
+        ("::", False, "http://pi.local:8780/"),
+        ("192.168.1.5", False, "http://192.168.1.5:8780/"),
+        ("127.0.0.1.example", False, "http://127.0.0.1.example:8780/"),
+    ],
+)
+def test_what_is_of_this_machine_alone(host: str, loopback: bool, shown: str) -> None:
+    assert is_loopback(host) is loopback and url(Address(host, 8780), "pi") == shown
+
+
+@pytest.mark.parametrize(
+    ("host", "expected"),
+    [
+        ("192.168.1.5:8780", True),
+        ("[fe80::1]:8780", True),
+        ("pi.local:8780", True),
+        ("pi", True),
+        ("PI.fritz.box", True),
+        ("localhost:8780", True),
+        ("pi.attacker.example", False),
+        ("attacker.example", False),
+        ("", False),
+        ("[", False),
+    ],
+)
+def test_a_page_for_the_house_is_asked_for_by_number_or_its_own_name(host: str, expected: bool) -> None:
+    assert may_ask(host, Address("0.0.0.0", 8780), "Pi") is expected
+
+
+def test_a_request_of_no_page_is_no_other_sites() -> None:
+    assert (
+        is_own_page(None, None, "h")
+        and not is_own_page("cross-site", None, "h")
+        and not is_own_page(None, "http://i", "h")
+    )
+
+
+@pytest.mark.parametrize("text", ["", "localhost", "a:b", "a:99999", "::1:80", "http://a:1", "a b:1"])
+def test_what_is_no_address_is_refused_in_a_sentence(text: str) -> None:
+    with pytest.raises(UsageError, match="live must be HOST:PORT"):
+        Settings(live=text)
+
+
+def test_a_token_file_is_made_for_its_owner_alone_and_kept(tmp_path: Path) -> None:
+    path = tmp_path / "token"
+    first = from_file(path)
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600 and len(first) == 32
+    assert from_file(path) == first != made()
+    assert is_it(first, first) and not is_it("", first) and not is_it("ü", first)
+
+
+@pytest.mark.parametrize(
+    ("content", "mode", "words"),
+    [
+        (SECRET, 0o644, "can be read by others"),
+        (SECRET, 0o640, "can be read by others"),
+        ("short", 0o600, "holds no token"),
+        ("two words that are long enough", 0o600, "holds no token"),
+        ("", 0o600, "holds no token"),
+    ],
+)
+def test_a_token_file_that_is_none_is_refused(content: str, mode: int, words: str, tmp_path: Path) -> None:
+    path = tmp_path / "token"
+    path.write_text(content)
+    path.chmod(mode)
+    with pytest.raises(UsageError, match=words):
+        from_file(path)
+    with pytest.raises(UsageError, match="cannot be read"):
+        from_file(tmp_path / "no/token")
+
+
+def test_what_a_service_says_is_logged_and_so_it_gets_no_token(tmp_path: Path) -> None:
+    with (tmp_path / "log").open("w") as log:
+        found = os.fstat(log.fileno())
+        stream = f"{found.st_dev}:{found.st_ino}"
+        assert is_logged(log, stream) and not is_logged(log, "") and not is_logged(io.StringIO(), stream)
+        settings, file = Settings(live="0.0.0.0:0"), tmp_path / "token"
+        with redirect_stderr(log):
+            with pytest.raises(UsageError, match="live_token_file"):
+                Live.of(settings, FakeClock(), print, {"JOURNAL_STREAM": stream})
+            for other in (replace(settings, live="127.0.0.1:0"), replace(settings, live_token_file=file)):
+                Live.of(other, FakeClock(), print, {"JOURNAL_STREAM": stream})
+        Live.of(settings, FakeClock(), print, {})
+
+
+@pytest.mark.parametrize("values", [{"live_token_file": Path("t")}, {"show_pixels_s": 60.0}])
+def test_what_is_for_the_page_needs_the_page(values: dict[str, Any]) -> None:
+    with pytest.raises(UsageError, match="add --live"):
+        live_page(Settings(**values), FakeClock(), print)
+
+
+def test_a_missing_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "tornado", None)
+    with pytest.raises(UsageError, match=r"pip install 'fer-edge\[live\]'"):
+        live_page(Settings(live="127.0.0.1:0"), FakeClock(), print)
+
+
+def test_a_port_that_is_taken_ends_a_run_with_a_sentence_before_its_camera_opens(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        run = start(tmp_path, "synthetic", "--live", f"127.0.0.1:{taken.getsockname()[1]}")
+        _, said = run.communicate(timeout=60)
+    assert run.returncode == 2 and said.count("\n") == 1 and "another run may have it" in said
+
+
+def test_the_token_is_said_once_and_is_nowhere_else(tmp_path: Path) -> None:
+    run = start(tmp_path, "synthetic", "--live", "0.0.0.0:0", "--json", sync_s=0.2)
+    try:
+        assert run.stderr is not None
+        line = run.stderr.readline()
+        url, token = line.split("the live page is ")[1].split(" ")[0].split("#token=")
+        port = int(url.rstrip("/").rpartition(":")[2])
+        assert status_of(port) == 401
+        assert status_of(port, "/session", "POST", Authorization=f"Bearer {token}") == 204
+        assert status_of(port, f"/state?token={token}") == 401, "and no address of a request is logged"
+        assert status_of(port, Authorization=f"Bearer {token}") == 200
+        until(
+            run,
+            lambda: bool(list((tmp_path / "log").glob("*.jsonl"))) and (tmp_path / "run/camera.status.json").exists(),
+        )
+        shown_by_kernel = [Path(f"/proc/{run.pid}/{name}").read_bytes() for name in ("cmdline", "environ")]
+        status = (tmp_path / "run/camera.status.json").read_text()
+    finally:
+        run.terminate()
+        out, said = run.communicate(timeout=60)
+    assert run.returncode == 0 and len(token) == 32 and journal_events(tmp_path / "log")[-1].kind == "end"
+    kept = [path.read_text() for folder in ("log", "run") for path in (tmp_path / folder).iterdir() if path.is_file()]
+    for text in [out, said, status, *kept, *(raw.decode() for raw in shown_by_kernel)]:
+        assert token not in text
+
+
+def test_a_command_line_says_for_how_long_pictures_are_shown() -> None:
+    command = [sys.executable, "-m", "fer_edge", "run", "--live", "--explain-privacy", "--show-pixels"]
+    for given, words in (
+        (["5min"], "for 5 minutes after"),
+        (["90s"], "for 1.5 minutes"),
+        ([], "for 10 minutes"),
+        (["1h"], "for 60 min"),
+    ):
+        ran = subprocess.run([*command, *given], cwd=ROOT, capture_output=True, text=True, check=True)
+        assert words in " ".join(ran.stdout.split())
+    for wrong in ("2h", "5 apples", "0"):
+        assert subprocess.run([*command, wrong], cwd=ROOT, capture_output=True, check=False).returncode == 2
+
+
+def test_what_the_documentation_says_can_be_typed() -> None:
+    import re
+
+    section = (ROOT / "device/README.md").read_text().split("## The live page")[1].split("\n## ")[0]
+    helped = "".join(
+        subprocess.run(
+            [sys.executable, "-m", *command, "--help"], cwd=ROOT, capture_output=True, text=True, check=True
+        ).stdout
+        for command in (
+            ("fer_edge", "run"),
+            ("fer_edge", "service", "install"),
+            ("tests.browser.picture",),
+            ("tests.bench.viewers",),
+        )
+    )
+    flags = set(re.findall(r"--[a-z][a-z-]+", section))
+    assert {"--live", "--live-token-file", "--show-pixels", "--network", "--explain-privacy"} <= flags
+    assert {flag for flag in flags if flag not in helped} == set()
