@@ -1,0 +1,236 @@
+"""The live page in a real browser, of a real run: loads, updates, comes back after a restart, refuses without the token."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from processes import start
+
+AWAY = "The device does not answer"
+
+
+@contextmanager
+def running(folder: Path, *more: str, address: str = "127.0.0.1:0", **settings: Any) -> Iterator[tuple[Any, str]]:
+    """A run on a drawn face with a live page, and the page's address as it was said."""
+    folder.mkdir(exist_ok=True)
+    run = start(folder, "synthetic", "--live", address, *more, **settings)
+    try:
+        assert run.stderr is not None
+        line = run.stderr.readline()
+        assert "the live page is " in line, line + run.stderr.read()
+        yield run, re.split(r"[ ,\n]", line.split("the live page is ")[1])[0]
+    finally:
+        ended(run)
+
+
+def ended(run: subprocess.Popen[str]) -> None:
+    run.terminate()
+    run.communicate(timeout=30)
+
+
+class Tab:
+    """A page of the browser that notes what it complained of and which hosts it asked."""
+
+    def __init__(self, chromium: Any, width_px: int = 1280, scheme: str = "light", **more: Any) -> None:
+        self.said: list[str] = []
+        self.hosts: set[str] = set()
+        self.context = chromium.new_context(viewport={"width": width_px, "height": 900}, color_scheme=scheme, **more)
+        self.page = self.context.new_page()
+        self.page.on("console", lambda message: self.said.append(message.text))
+        self.page.on("pageerror", lambda error: self.said.append(str(error)))
+        self.page.on("request", lambda request: self.hosts.add(re.sub(r"^\w+://([^/]*)/.*", r"\1", request.url)))
+
+    def until(self, script: str, limit_s: float = 20) -> None:
+        """Returns as soon as that is true in the page."""
+        end = time.monotonic() + limit_s
+        while not self.page.evaluate(script):  # the page's policy allows no function that waits in it
+            assert time.monotonic() < end, f"not in {limit_s:g} s: {script}; {self.said}"
+            self.page.wait_for_timeout(30)
+
+    def text(self, selector: str) -> str:
+        return str(self.page.locator(selector).inner_text())
+
+
+@pytest.fixture
+def tab(chromium: Any) -> Iterator[Callable[..., Tab]]:
+    """Makes tabs, which are closed afterwards."""
+    opened: list[Tab] = []
+
+    def made(*args: Any, **more: Any) -> Tab:
+        opened.append(Tab(chromium, *args, **more))
+        return opened[-1]
+
+    yield made
+    for one in opened:
+        one.context.close()
+
+
+FACE = "document.querySelector('#faces .face .sure')?.textContent.includes('%')"
+COLUMNS = "document.querySelectorAll('#chart path').length > 0"
+
+
+@pytest.mark.parametrize(("width_px", "scheme"), [(390, "light"), (390, "dark"), (1280, "light"), (1280, "dark")])
+def test_it_loads_and_goes_on(tab: Callable[..., Tab], tmp_path: Path, width_px: int, scheme: str) -> None:
+    with running(tmp_path) as (_, url):
+        one = tab(width_px, scheme)
+        one.page.goto(url)
+        one.until(FACE)
+        one.until(COLUMNS)
+        before = one.text("#frames dd:nth-of-type(3)")
+        one.until(f"document.querySelector('#frames dd:nth-of-type(3)').textContent !== '{before}'")
+        assert one.text("#state") == "running" and not one.page.locator("#notice").is_visible()
+        assert one.text("#faces .track") == "track 1" and one.page.locator("#faces dt").count() == 7
+        assert one.page.locator("#legend li").count() >= 8
+        assert "a face was in view for" in one.text("#told")
+        assert one.page.locator("#view rect.at").count() == 1 and one.page.locator("#view image").count() == 0
+        assert one.page.evaluate("document.documentElement.scrollWidth") == width_px, "nothing sticks out"
+        assert re.match(r"1 face: |No face in view", one.page.locator("#spoken").text_content())
+        ink, paper = (
+            one.page.evaluate(f"getComputedStyle(document.body).{what}") for what in ("color", "backgroundColor")
+        )
+        assert (sum(rgb(ink)) > sum(rgb(paper))) == (scheme == "dark")
+        assert contrasts(one.page) == []
+        one.page.locator("#chart").focus()
+        one.page.keyboard.press("ArrowLeft")
+        assert " ago: " in one.text("#at")
+    assert one.said == [] or set(one.said) == {_REFUSED}
+    assert one.hosts == {url.split("/")[2]}, "nothing from another host"
+
+
+_REFUSED = "Failed to load resource: net::ERR_CONNECTION_REFUSED"  # Chromium's own words, once the run is over
+
+
+def test_it_comes_back_after_a_restart_and_says_so_while_the_device_is_away(
+    tab: Callable[..., Tab], tmp_path: Path
+) -> None:
+    one = tab()
+    with running(tmp_path / "first") as (_, url):
+        one.page.goto(url)
+        one.until(FACE)
+        one.until(COLUMNS)
+    one.until("document.getElementById('notice').textContent.startsWith('The run has ended (stopped by SIGTERM)')")
+    assert one.text("#state") == "ended" and "trying again" in one.text("#notice")
+    one.until("/read [2-9][.]/.test(document.querySelector('#faces .facts').textContent)")
+    assert contrasts(one.page) == []
+    with running(tmp_path / "second", address=url.split("/")[2]) as (again, same):
+        assert same == url
+        one.until("document.getElementById('notice').textContent.startsWith('The run was started anew')")
+        one.until(FACE)
+        assert one.text("#state") == "running"
+        one.until("document.querySelector('#chart rect[fill=\"url(#absent)\"]') !== null")
+        again.kill()
+        one.until(f"document.getElementById('notice').textContent.startsWith('{AWAY}')")
+        assert one.text("#state") == "away"
+    assert {text for text in one.said if "ERR_" not in text} == set()
+
+
+def test_a_device_that_says_nothing_is_noticed(tab: Callable[..., Tab], tmp_path: Path) -> None:
+    import signal
+
+    with running(tmp_path) as (run, url):
+        one = tab()
+        one.page.goto(url)
+        one.until(FACE)
+        run.send_signal(signal.SIGSTOP)
+        try:
+            one.until(f"document.getElementById('notice').textContent.startsWith('{AWAY}')")
+        finally:
+            run.send_signal(signal.SIGCONT)
+        one.until("document.getElementById('state').textContent === 'running'")
+
+
+def test_it_refuses_without_the_token_and_the_token_does_not_stay_in_the_address(
+    tab: Callable[..., Tab], tmp_path: Path
+) -> None:
+    with running(tmp_path, address="0.0.0.0:0") as (_, said):
+        url, token = said.split("#token=")
+        url = f"http://127.0.0.1:{url.rstrip('/').rpartition(':')[2]}/"
+        stranger = tab()
+        stranger.page.goto(url)
+        stranger.until("!document.getElementById('entry').hidden")
+        assert not stranger.page.locator("#main").is_visible() and stranger.text("#state") == "locked"
+        stranger.page.fill("#token", "something else that is long enough")
+        stranger.page.keyboard.press("Enter")
+        stranger.until("document.getElementById('refused').textContent !== ''")
+        assert (
+            stranger.text("#refused") == "That is not the token of this run."
+            and not stranger.page.locator("#main").is_visible()
+        )
+        stranger.page.fill("#token", token)
+        stranger.page.keyboard.press("Enter")
+        stranger.until(FACE)
+        assert stranger.page.locator("#token").input_value() == ""
+
+        owner = tab()
+        owner.page.goto(f"{url}#token={token}")
+        owner.until(FACE)
+        assert owner.page.url == url and token not in owner.page.content()
+        assert owner.page.evaluate("document.cookie") == "" and owner.page.evaluate("localStorage.length") == 0
+        (cookie,) = owner.context.cookies()
+        assert cookie["httpOnly"] and cookie["sameSite"] == "Strict" and token not in cookie["value"]
+        owner.page.reload()
+        owner.until(FACE)
+        assert owner.said == []
+
+
+def test_pictures_are_shown_for_a_while_only(tab: Callable[..., Tab], tmp_path: Path) -> None:
+    with running(tmp_path, "--show-pixels", "6s") as (_, url):
+        one = tab()
+        one.page.goto(url)
+        one.until("document.querySelector('#view image') !== null")
+        assert "Small pictures for 0:0" in one.text("#view-text")
+        one.until("document.getElementById('view-text').textContent.includes('The time for pictures is over')")
+        assert one.page.locator("#view image").count() == 0
+        assert one.page.evaluate("fetch('picture.jpg').then((answer) => answer.status)") == 404
+
+
+def test_it_moves_nothing_for_who_asked_for_rest(tab: Callable[..., Tab], tmp_path: Path) -> None:
+    with running(tmp_path) as (_, url):
+        durations = {}
+        for motion in ("reduce", "no-preference"):
+            one = tab(reduced_motion=motion)
+            one.page.goto(url)
+            one.until(FACE)
+            durations[motion] = one.page.evaluate(
+                "getComputedStyle(document.querySelector('.bar i')).transitionDuration"
+            )
+    assert durations == {"reduce": "0s", "no-preference": "0.18s"}
+
+
+def test_it_is_looked_at(tab: Callable[..., Tab], tmp_path: Path) -> None:
+    """Pictures of the page for people: in $FER_EDGE_SHOTS, of $FER_EDGE_SHOTS_AFTER seconds of a drawn face."""
+    shots = Path(os.environ.get("FER_EDGE_SHOTS") or tmp_path / "shots")
+    shots.mkdir(exist_ok=True)
+    after_s = float(os.environ.get("FER_EDGE_SHOTS_AFTER", "3"))
+    with running(tmp_path) as (run, url):
+        tabs = {(w, s): tab(w, s) for w in (390, 1280) for s in ("light", "dark")}
+        for one in tabs.values():
+            one.page.goto(url)
+            one.until(COLUMNS)
+        end = time.monotonic() + after_s
+        while time.monotonic() < end:
+            tabs[1280, "light"].until("document.getElementById('state').textContent === 'running'")
+            run.poll()
+            tabs[1280, "light"].page.wait_for_timeout(200)
+        for (width_px, scheme), one in tabs.items():
+            path = shots / f"live-{width_px}-{scheme}.png"
+            one.page.screenshot(path=path, full_page=True)
+            assert path.stat().st_size > 10_000
+
+
+def contrasts(page: Any) -> list[str]:
+    """The texts of a page that are too faint."""
+    return list(page.evaluate(Path(__file__).with_name("contrast.js").read_text()))
+
+
+def rgb(css: str) -> list[int]:
+    """The three numbers of “rgb(1, 2, 3)”."""
+    return [int(part) for part in css.strip("rgb()").split(",")]
