@@ -1,0 +1,29 @@
+"""The bench of the live page's viewers: they look when they should, take what is sent, and the sums are those of pairs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.bench.viewers import Round, measure, summed
+
+
+def test_viewers_come_and_go_and_take_what_is_sent(bundle_path: Path) -> None:
+    told = measure(bundle_path, 1, 0.6, 3)
+    assert [(one["viewers"], one["frames"] > 0) for one in told["rounds"][:2]] == [(0, True), (3, True)]
+    taken = told["taken"]
+    assert taken["streams"] >= 3 and taken["messages"] >= 6 and taken["bytes"] > 3000
+
+
+def test_each_pair_is_compared_by_itself() -> None:
+    rounds = [
+        Round(0, 100, 1.0, 0.5, 0.6),
+        Round(20, 90, 1.0, 0.5, 0.6),
+        Round(0, 50, 1.0, 0.3, 0.3),
+        Round(20, 50, 1.0, 0.3, 0.3),
+    ]
+    told = summed([*rounds, Round(0, 1, 1.0, 1.0, 1.0)])
+    assert told["pairs"] == 2 and told["viewers"] == 20
+    assert (told["cost"], told["cost_least"], told["cost_most"]) == pytest.approx((0.05, 0.0, 0.1))
+    assert told["fps"] == [75.0, 70.0]
