@@ -132,6 +132,17 @@ def _wear(told: Told) -> Iterator[Row]:
             )
 
 
+def _logbook(told: Told) -> Iterator[Row]:
+    found = told["runs"]["summary"]
+    what = f"a month of one camera, {told['bytes'] / 1e6:.0f} MB, summarised"
+    yield what, "≤ 3 s, ≤ 100 MB", f"{found['seconds']:.1f} s, {found['rss_mb']:.0f} MB"
+
+
+def _mqtt(told: Told) -> Iterator[Row]:
+    what = f"of {told['acknowledged']:,} messages that a broker acknowledged to {told['devices']} devices, not heard"
+    yield what, "none", f"{told['missing']}"
+
+
 PARTS: dict[str, Callable[[Told], Iterator[Row]]] = {
     "work": _work,
     "live": _live,
@@ -142,6 +153,8 @@ PARTS: dict[str, Callable[[Told], Iterator[Row]]] = {
     "endurance": _endurance,
     "soak": _soak,
     "wear": _wear,
+    "logbook": _logbook,
+    "mqtt": _mqtt,
 }
 
 
