@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from fer_edge import __version__, arguments, recorded, upkeep
+from fer_edge import __version__, arguments, hosting, recorded, upkeep
 from fer_edge.errors import EXIT_CODES, EXIT_DONE, NotRunning, Unhealthy, UsageError, guarded
 from fer_edge.log import commands as log_commands
 
@@ -59,6 +59,7 @@ def _parser() -> argparse.ArgumentParser:
     _instance_commands(commands)
     log_commands.add(commands)
     upkeep.add(commands)
+    hosting.add(commands)
     return parser
 
 

@@ -38,6 +38,10 @@ COMMANDS = [
     "service show",
     "service install",
     "detectors install",
+    "deploy",
+    "status",
+    "fetch",
+    "undeploy",
 ]
 MODULES = [
     "data",

@@ -24,6 +24,7 @@ EXCEPTIONS = {
     "fer_edge/upkeep.py": {"device"},
     "fer_edge/log/commands.py": {"device"},
     "fer_edge/log/timeline.py": {"matplotlib"},  # the extra `plots`, inside the function that draws
+    "fer_edge/hosting.py": {"convert"},
 }
 
 

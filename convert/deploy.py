@@ -1,0 +1,256 @@
+"""`fer-edge deploy`: from a host to a target, whose service is up and proved at the end, or is what it was before.
+
+connect, look, pack, ship, environment, install, bundle, doctor: nothing that serves is touched by any of them. switch and
+start change what serves; without a first log line what served before is brought back. A deploy that is cut off anywhere
+is completed by the next one.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from convert.destination import Destination
+from convert.releases import HOME, STATE, Instance, NoFirstLine, Releases
+from convert.remote import Remote
+from convert.shipment import Cargo, Shipment, pack
+from convert.steps import Steps
+from convert.target import Target
+from fer_edge.errors import BundleRefused, FerEdgeError, NotRunning, Unhealthy, UsageError
+
+_WAIT_S = 180.0  # for the first line: a Zero 2 W starts in half a minute, and its camera may take as long
+_LITTLE_MB = 60  # room for a bundle and settings, where the release is there already
+# What a release cannot do without. A camera may be plugged in later: the service waits for it.
+_GATES = (
+    "settings",
+    "python",
+    "numpy",
+    "opencv",
+    "runtime",
+    "bundle",
+    "verify",
+    "detectors",
+    "picamera2",
+    "the program",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What is to be deployed, and how. `keep`: so many releases stay on the target."""
+
+    to: Destination
+    instance: Instance = field(default_factory=Instance)
+    cargo: Cargo = field(default_factory=Cargo)
+    network: bool = False
+    keep: int = 3
+
+    def __post_init__(self) -> None:
+        if self.keep < 2:
+            raise UsageError(f"--keep must be 2 or more, not {self.keep}: the release in use, and one to go back to")
+
+
+@dataclass(slots=True)
+class Deployed:
+    """What a deploy did, as far as it came. `service`: started, kept, waiting (for its camera), or none (no systemd)."""
+
+    host: str
+    steps: Steps
+    release: str = ""
+    before: str = ""
+    service: str = ""
+    first_line: dict[str, Any] = field(default_factory=dict)
+    first_line_s: float | None = None  # since the command began
+    doctor: Mapping[str, Any] = field(default_factory=dict)
+    removed: tuple[str, ...] = ()
+    plan: tuple[str, ...] = ()  # of a dry run
+
+    def to_json(self, error: FerEdgeError | None = None) -> dict[str, Any]:
+        """The same for programs, also where an error ended it."""
+        failed = [one for one in self.doctor.get("findings", ()) if one["state"] == "fail"]
+        return {
+            "deploy": 1,
+            "host": self.host,
+            "done": error is None,
+            "error": str(error) if error else None,
+            "release": self.release,
+            "before": self.before,
+            "service": self.service,
+            "first_line": self.first_line,
+            "first_line_s": self.first_line_s,
+            "steps": [step.to_json() for step in self.steps.taken],
+            "doctor_failed": [{name: one[name] for name in ("check", "key", "what", "mend", "hand")} for one in failed],
+            "versions": self.doctor.get("versions"),
+            "removed": list(self.removed),
+            "plan": list(self.plan),
+        }
+
+
+def deploy(order: Order, done: Deployed, say: Callable[[str], None], dry_run: bool = False) -> None:
+    """Deploys, and keeps in `done` what came of it.
+
+    Raises UsageError, BundleRefused, Unhealthy (the doctor), ConnectionLost, or NotRunning after what served before
+    was brought back.
+    """
+    with ExitStack() as stack:
+        on, target = _reach(order, done, stack)
+        python = target.check(order.cargo.camera().startswith("csi"), _LITTLE_MB)
+        if target.clock:
+            say(target.clock)
+        folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="fer-edge-ship-"))
+        with done.steps.step("pack") as step:
+            shipment = pack(order.cargo, python, target.machine, target.glibc, Path(folder), say)
+            done.release = shipment.release
+            step.said = f"release {shipment.release}"
+        if dry_run:
+            done.plan = _plan(order, shipment, target, on)
+            return
+        _ship(on, shipment, target, done.steps)
+        bundle = _prove(on, shipment, done)
+        _serve(on, order, shipment, bundle, done, say)
+
+
+def rollback(order: Order, done: Deployed) -> None:
+    """Brings back what served before the last deploy. Raises UsageError where there is nothing, or as `deploy` does."""
+    with ExitStack() as stack:
+        on, target = _reach(order, done, stack)
+        target.check(need_mb=0)
+        if not target.current:
+            raise UsageError(f"nothing is deployed on {order.to.host}; there is nothing to go back from")
+        on.take("")
+        with done.steps.step("rollback") as step:
+            done.release = on.rollback()
+            step.said = f"{target.current} → {done.release}"
+        if target.systemd:
+            _hear(on, done)
+        else:
+            done.service = "none"
+        with done.steps.step("finish"):
+            done.removed = on.finish(order.keep)
+
+
+def _reach(order: Order, done: Deployed, stack: ExitStack) -> tuple[Releases, Target]:
+    """The target, reached and looked at."""
+    with done.steps.step("connect") as step:
+        remote = stack.enter_context(Remote(order.to))
+        step.said = order.to.text
+    with done.steps.step("look") as step:
+        on = Releases(remote, order.instance)
+        target = on.look()
+        done.before, step.said = target.current, target.text
+    return on, target
+
+
+def _ship(on: Releases, shipment: Shipment, target: Target, steps: Steps) -> None:
+    with steps.step("ship") as step:
+        if not (whole := on.take(shipment.release)):
+            target.check()
+        step.said = f"{on.ship(shipment, whole) / 1e6:.1f} MB sent"
+    python = target.check(need_mb=0)
+    with steps.step("environment") as step:
+        made = on.environment(shipment, python)
+        step.said = f"{python.path}{', with apt’s packages' * shipment.system_site}" if made else "there already"
+    with steps.step("install") as step:
+        step.said = "" if on.install(shipment) else "there already"
+
+
+def _prove(on: Releases, shipment: Shipment, done: Deployed) -> str:
+    """The bundle's name there, after the new release was held against this target with it and the new settings.
+
+    Raises BundleRefused or Unhealthy.
+    """
+    with done.steps.step("bundle") as step:
+        bundle = on.bundle(shipment)
+        step.said = bundle or "none shipped"
+    with done.steps.step("doctor") as step:
+        done.doctor = on.doctor(shipment)
+        failed = [one for one in done.doctor["findings"] if one["state"] == "fail"]
+        if stops := [one for one in failed if one["check"] in _GATES]:
+            said = "; ".join(f"{one['check']}: {one['what']}" for one in stops)
+            kind = BundleRefused if all(one["check"] in ("bundle", "verify") for one in stops) else Unhealthy
+            mend = stops[0]["mend"] or stops[0]["hand"]
+            raise kind(f"the new release is not well on the target, and was not switched to: {said}; {mend}")
+        step.said = (
+            "well" if not failed else "to know of: " + "; ".join(f"{one['check']}: {one['what']}" for one in failed)
+        )
+    return bundle
+
+
+def _serve(
+    on: Releases, order: Order, shipment: Shipment, bundle: str, done: Deployed, say: Callable[[str], None]
+) -> None:
+    steps = done.steps
+    network = order.network or "://" in order.cargo.camera()
+    try:
+        with steps.step("switch") as step:
+            changed = on.switch(shipment, bundle, network)
+            step.said = f"{done.before or 'nothing'} → {shipment.release}" if changed else "nothing to change"
+        with steps.step("start") as step:
+            done.service = on.start(changed)
+            step.said = {"none": "no systemd runs there", "kept": "it runs already"}.get(
+                done.service, order.instance.unit
+            )
+        if done.service == "none":
+            say(
+                f"no systemd runs on {order.to.host}, so no service was started; the release is there and proved; it is run "
+                f"with `sudo env STATE_DIRECTORY={STATE} CONFIGURATION_DIRECTORY=/etc/fer-edge FER_EDGE_BUNDLES={HOME}/bundles "
+                f"FER_EDGE_DETECTORS={HOME}/detectors {HOME}/current/bin/fer-edge run`"
+            )
+        elif done.service == "started":
+            _hear(on, done)
+    except (UsageError, NoFirstLine) as error:
+        raise _undone(on, done, error) from error
+    with steps.step("finish") as step:
+        done.removed = on.finish(order.keep)
+        step.said = f"{', '.join(done.removed)} removed" if done.removed else ""
+
+
+def _hear(on: Releases, done: Deployed) -> None:
+    with done.steps.step("log") as step:
+        done.first_line = on.first_line(_WAIT_S)
+        if camera := done.first_line.get("waiting"):
+            done.service, step.said = "waiting", f"it waits for its camera, {camera}; lines come with it"
+        else:
+            done.service = "started"
+            step.said = f"first line: {done.first_line['kind']}, {done.first_line['segment']}"
+    done.first_line_s = round(done.steps.seconds, 3)
+
+
+def _undone(on: Releases, done: Deployed, error: FerEdgeError) -> NotRunning:
+    with done.steps.step("undo") as step:
+        before = on.undo()
+        step.said = f"back to {before or 'nothing'}"
+    again = "nothing served before it, and nothing serves now"
+    if before:
+        again = f"release {before} serves again"
+        try:
+            on.first_line(_WAIT_S)
+        except NoFirstLine as also:
+            again = f"release {before} was brought back and does not start either: {also}"
+    return NotRunning(f"release {done.release} did not come up: {error}; {again}")
+
+
+def _plan(order: Order, shipment: Shipment, target: Target, on: Releases) -> tuple[str, ...]:
+    there = [line.split(" ")[0] for line in on.state().values.get("release", ()) if " whole " in line]
+    new = shipment.release not in there
+    lines = [
+        f"make the environment {HOME}/releases/{shipment.release} and install into it"
+        if new
+        else "install nothing: the release is there"
+    ]
+    lines += [f"ship {_megabytes(shipment.folder)}"]
+    lines += [f"install the bundle {order.cargo.bundle} and use it"] if order.cargo.bundle else []
+    lines += [f"put {order.cargo.settings} in the place of {order.instance.settings}"] if order.cargo.settings else []
+    if target.current != shipment.release:
+        lines.append(f"switch from {target.current or 'nothing'} to {shipment.release}")
+    lines.append(f"start {order.instance.unit}" if target.systemd else "start nothing: no systemd runs there")
+    return tuple(lines)
+
+
+def _megabytes(folder: Path) -> str:
+    files = [file for at in (folder, folder / "wheels") for file in at.rglob("*") if file.is_file()]
+    return f"{sum(file.stat().st_size for file in files) / 1e6:.1f} MB"

@@ -1,0 +1,362 @@
+"""Deploys to a real OpenSSH server: fresh, repeated, cut off after every step, to a full disk, refused, undone, taken away.
+
+The tests stand in the order in which they change the target, and each leaves it serving until the last ones take it away.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from system.sshd import ROOT, Target, possible, target
+
+SECRET = "s3cret-of-the-broker"
+SETTINGS = f"""# password: {SECRET}
+camera = "synthetic"
+fps = 4.0
+width_px = 320
+height_px = 240
+sync_s = 0.0
+"""
+STEPS = [
+    "connect",
+    "look",
+    "pack",
+    "ship",
+    "environment",
+    "install",
+    "bundle",
+    "doctor",
+    "switch",
+    "start",
+    "log",
+    "finish",
+]
+EVERYTHING = "find /opt /etc /var/lib /root /usr/local /tmp -xdev | grep -v '^/var/lib/apt' | sort"
+PID = "cat /run/stand-in/fer-edge.service.pid"
+
+
+@pytest.fixture(scope="module")
+def pi(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Target]:
+    if not possible():
+        pytest.skip("no file system may be mounted here")
+    folder = tmp_path_factory.mktemp("deploy")
+    (folder / "settings.toml").write_text(SETTINGS)
+    with target(folder) as up:
+        yield up
+
+
+@pytest.fixture(scope="module")
+def later(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A checkout of a later version: another wheel, another release."""
+    folder = tmp_path_factory.mktemp("later")
+    for name in ("fer_edge", "convert", "device", "models/edge", "models/nano", "constraints"):
+        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("pyproject.toml", "README.md", "LICENSE", "CHANGELOG.md"):
+        shutil.copy(ROOT / name, folder)
+    with (folder / "device" / "__init__.py").open("a") as file:
+        file.write("# later\n")
+    return folder
+
+
+def told(pi: Target, *words: str | Path, root: Path = ROOT) -> dict[str, Any]:
+    """What a deploy of everything said as JSON."""
+    ran = pi.deploy("deploy", "pi", "--offline", "--json", *words, root=root)
+    answer: dict[str, Any] = json.loads(ran.stdout)
+    return answer
+
+
+def status(pi: Target) -> dict[str, Any]:
+    answer: dict[str, Any] = json.loads(pi.deploy("status", "pi", "--json").stdout)
+    return answer
+
+
+def is_serving(pi: Target) -> str:
+    """The process that serves, as a sentence of the target's; empty where none does."""
+    return pi.sh(
+        f"pid=$({PID}); kill -0 $pid && readlink /proc/$pid/exe && tr '\\0' ' ' </proc/$pid/cmdline | cut -c 1-80; echo $pid"
+    )
+
+
+def settings(pi: Target) -> Path:
+    return pi.folder / "settings.toml"
+
+
+@pytest.mark.parametrize(
+    ("host", "code", "said"),
+    [
+        ("stranger", 2, "does not know the key of stranger, and none was accepted"),
+        ("changed", 2, "shows another key than the one"),
+        ("wrong-key", 2, "does not let wrong-key in"),
+        ("forced", 2, "gives this login no shell: it said “welcome"),
+        ("someone@pi", 2, "may not become root"),
+        ("pi; touch /tmp/owned", 2, "is no host"),
+        ("pi$(touch /tmp/owned)", 2, "is no host"),
+        ("-oProxyCommand=touch /tmp/owned", 2, "is no host"),
+    ],
+)
+@pytest.mark.parametrize("command", ["deploy", "undeploy"])
+def test_who_is_refused(pi: Target, command: str, host: str, code: int, said: str) -> None:
+    pi.sh("id someone >/dev/null 2>&1 || useradd -m -p '*' someone")
+    before = pi.sh(EVERYTHING)
+    ran = pi.deploy(command, "--", host, check=False)
+    assert ran.returncode == code and said in ran.stderr, ran.stderr
+    assert "Traceback" not in ran.stderr
+    assert pi.sh(EVERYTHING) == before
+    assert not (pi.share.parent / "client" / "known_by_nobody").exists()
+    assert not Path("/tmp/owned").exists()
+
+
+def test_an_unreachable_port_is_a_sentence(pi: Target) -> None:
+    ran = pi.deploy("status", "pi", "--port", "1", check=False)
+    assert ran.returncode == 2 and "cannot be reached" in ran.stderr
+
+
+def test_a_dry_run_changes_nothing(pi: Target) -> None:
+    before = pi.sh(EVERYTHING)
+    answer = told(pi, "--dry-run", "--config", settings(pi))
+    assert pi.sh(EVERYTHING) == before
+    assert [step["step"] for step in answer["steps"]] == STEPS[:3]
+    assert any(f"switch from nothing to {answer['release']}" in line for line in answer["plan"])
+
+
+def test_a_fresh_target_ends_with_a_service(pi: Target) -> None:
+    seen: set[bytes] = set()
+    over = threading.Event()
+    watcher = threading.Thread(target=watch_processes, args=(seen, over))
+    watcher.start()
+    ran = pi.deploy("deploy", "pi", "--offline", "--json", "--config", settings(pi))
+    over.set()
+    watcher.join()
+    answer = json.loads(ran.stdout)
+    assert [step["step"] for step in answer["steps"]] == STEPS
+    assert answer["done"] and answer["first_line"]["kind"] == "header" and answer["service"] == "started"
+    assert sum(step["seconds"] for step in answer["steps"][:-1]) == pytest.approx(answer["first_line_s"], abs=0.5)
+    assert [name for name in STEPS if f"fer-edge: {name} " not in ran.stderr] == []
+    said = status(pi)
+    assert (
+        said["current"] == answer["release"]
+        and said["health"]["healthy"]
+        and said["service"]["ActiveState"] == "active"
+    )
+    assert pi.sh("ls /run/stand-in") == "calls\nfer-edge.service.enabled\nfer-edge.service.log\nfer-edge.service.pid"
+    assert len(seen) > 20 and not [words for words in seen if SECRET.encode() in words]
+    assert SECRET not in ran.stdout + ran.stderr
+    (pi.folder / "seconds.json").write_text(json.dumps(answer["steps"]))
+
+
+def watch_processes(seen: set[bytes], over: threading.Event) -> None:
+    while not over.wait(0.02):
+        for at in Path("/proc").glob("[0-9]*/cmdline"):
+            try:
+                seen.add(at.read_bytes())
+            except OSError:
+                continue
+
+
+def test_who_owns_and_reads_what(pi: Target) -> None:
+    release = status(pi)["current"]
+    files = "/etc/fer-edge/fer-edge.toml /etc/systemd/system/fer-edge.service /var/lib/fer-edge /var/lib/fer-edge/*-000001.jsonl"
+    asked = f"cd /opt/fer-edge; stat -c '%n %U:%G %a' {files} . .deploy releases releases/{release} detectors bundles"
+    owners = dict(line.split(" ", 1) for line in pi.sh(asked).splitlines())
+    assert owners == {
+        "/etc/fer-edge/fer-edge.toml": "root:fer-edge 640",
+        "/etc/systemd/system/fer-edge.service": "root:root 644",
+        ".": "root:root 755",
+        ".deploy": "root:root 700",
+        "releases": "root:root 755",
+        f"releases/{release}": "root:root 755",
+        "detectors": "root:root 755",
+        "bundles": "root:root 755",
+        "/var/lib/fer-edge": "fer-edge:fer-edge 750",
+        "/var/lib/fer-edge/journal-000001.jsonl": "fer-edge:fer-edge 600",
+    }
+    others = (
+        "find /opt/fer-edge ! -type l \\( ! -user root -o -perm /022 -o ! -perm -044 \\) ! -path '*/.deploy*' | head -5"
+    )
+    assert pi.sh(others) == "", "root's alone to write, everybody's to read"
+    reads = "setpriv --reuid someone --regid someone --clear-groups"
+    assert pi.sh(f"{reads} grep -rIl {SECRET} /opt /etc /run /tmp /var/lib/fer-edge 2>/dev/null || :") == ""
+    assert pi.sh("ls -A /opt/fer-edge/.deploy") == "settings\nstep\ntoken"
+
+
+def test_again_changes_nothing(pi: Target) -> None:
+    before = is_serving(pi)
+    answer = told(pi, "--config", settings(pi))
+    assert answer["service"] == "kept" and is_serving(pi) == before
+    steps = {step["step"]: step for step in answer["steps"]}
+    assert steps["install"]["said"] == steps["environment"]["said"] == "there already"
+    assert float(steps["ship"]["said"].split()[0]) < 3.0, "no package goes over the line again"
+    assert "log" not in steps
+
+
+def test_a_full_disk_leaves_the_old_release_serving(pi: Target, later: Path) -> None:
+    before = is_serving(pi)
+    filled = "f=$(df -Pk /opt/fer-edge | awk 'NR == 2 { print $4 }'); fallocate -l $((f - %d))k /opt/fer-edge/filler"
+    pi.sh(filled % 300_000)
+    ran = pi.deploy("deploy", "pi", "--offline", root=later, check=False)
+    assert ran.returncode == 2 and "MB free, a release wants 700; make room there" in ran.stderr, ran.stderr
+    pi.sh("rm /opt/fer-edge/filler")
+    process = pi.begin("deploy", "pi", "--offline", root=later)
+    until_said(process, "environment")
+    pi.sh(filled % 20_000)  # somebody else was quicker
+    said = process.stderr.read() if process.stderr else ""
+    assert process.wait() == 2 and "No space left on device" in said and "Traceback" not in said, said
+    pi.sh("rm /opt/fer-edge/filler")
+    assert is_serving(pi) == before and status(pi)["health"]["healthy"]
+
+
+def until_said(process: subprocess.Popen[str], step: str) -> str:
+    assert process.stderr is not None
+    said = ""
+    for line in process.stderr:
+        said += line
+        if line.startswith(f"fer-edge: {step} "):
+            return said
+    raise AssertionError(f"it never came to {step}: {said}")
+
+
+def test_killed_after_every_step(pi: Target, later: Path) -> None:
+    """By turns this computer's process is killed and the connection cut; whatever it did, something whole serves."""
+    old = status(pi)["current"]
+    before = is_serving(pi)
+    new = ""
+    for number, step in enumerate(STEPS[:-1]):
+        process = pi.begin("deploy", "pi", "--offline", "--bundle", later / "models" / "nano", root=later)
+        said = until_said(process, step)
+        if number % 2:
+            process.kill()
+            process.wait()
+        else:
+            pi.cut()
+            assert process.stderr is not None
+            rest = process.stderr.read()
+            assert process.wait() == 75 and "the same command again goes on from there" in rest, said + rest
+        serving = is_serving(pi)
+        assert serving, f"after {step} nothing serves"
+        new = pi.sh("basename $(readlink /opt/fer-edge/current)")
+        if STEPS.index(step) < STEPS.index("doctor"):
+            assert serving == before and new == old, f"after {step} it is not the old one that serves"
+        assert pi.sh(f"ls /opt/fer-edge/releases/{new}/.whole")
+    answer = told(pi, "--bundle", later / "models" / "nano", root=later)
+    assert answer["done"] and answer["release"] == new != old
+    said = status(pi)
+    assert said["current"] == new and said["before"] == old and said["health"]["healthy"] and not said["unproved"]
+    assert said["bundle"].startswith("nano-")
+    assert [row["whole"] for row in said["releases"]] == [True, True]
+    assert pi.sh("ls -A /opt/fer-edge/.deploy /opt/fer-edge") == LEFT
+
+
+LEFT = """/opt/fer-edge:
+.deploy
+bundles
+current
+detectors
+releases
+
+/opt/fer-edge/.deploy:
+settings
+step
+token"""
+
+
+def test_what_does_not_start_is_undone(pi: Target) -> None:
+    """A bundle that root can read and the service cannot: the doctor lets it pass, the service does not."""
+    before = status(pi)
+    pi.sh("mkdir -m 700 /root/of-root; cp -r /opt/fer-edge/bundles/releases/nano-* /root/of-root/nano")
+    broken = pi.folder / "broken.toml"
+    broken.write_text(f'{SETTINGS}bundle = "/root/of-root/nano"\n')
+    ran = pi.deploy("deploy", "pi", "--offline", "--config", broken, check=False)
+    assert ran.returncode == 8 and f"release {before['current']} serves again" in ran.stderr, ran.stderr
+    assert "/root/of-root/nano" in ran.stderr, "why is shown"
+    after = status(pi)
+    assert (after["current"], after["bundle"]) == (before["current"], before["bundle"]) and after["health"]["healthy"]
+    assert "of-root" not in pi.sh("cat /etc/fer-edge/fer-edge.toml")
+    assert not after["unproved"]
+
+
+def test_wrong_settings_are_not_switched_to(pi: Target) -> None:
+    before = is_serving(pi)
+    wrong = pi.folder / "wrong.toml"
+    wrong.write_text('camera = "synthetic"\nfsp = 3\n')
+    ran = pi.deploy("deploy", "pi", "--offline", "--config", wrong, check=False)
+    assert ran.returncode == 7 and "there is no setting" in ran.stderr and "was not switched to" in ran.stderr, (
+        ran.stderr
+    )
+    assert is_serving(pi) == before
+
+
+def test_rollback_and_keep(pi: Target, later: Path) -> None:
+    now = status(pi)
+    answer = json.loads(pi.deploy("deploy", "pi", "--rollback", "--json").stdout)
+    back = status(pi)
+    assert back["current"] == now["before"] == answer["release"] and back["health"]["healthy"]
+    assert back["bundle"] is None, "the bundle goes back with it"
+    again = pi.deploy("deploy", "pi", "--rollback", check=False)
+    assert again.returncode == 2 and "no release before" in again.stderr
+    pi.sh("cd /opt/fer-edge/releases; for n in 1 2 3; do mkdir 0.0.$n-x; touch -d 2020-01-0$n 0.0.$n-x/.whole; done")
+    answer = told(pi, "--keep", "2", root=later)
+    assert sorted(answer["removed"]) == ["0.0.1-x", "0.0.2-x", "0.0.3-x"]
+    assert {row["release"] for row in status(pi)["releases"]} == {now["current"], now["before"]}
+
+
+def test_fetch_goes_on_where_it_was_cut(pi: Target, tmp_path: Path) -> None:
+    pi.sh(
+        "head -c 200000000 /dev/urandom >/var/lib/fer-edge/journal-000000.jsonl; ln -s /etc/shadow /var/lib/fer-edge/journal-000099.jsonl"
+    )
+    out = tmp_path / "journal"
+    process = pi.begin("fetch", "pi", "--out", out)
+    until(lambda: any(path.stat().st_size > 20_000_000 for path in out.glob(".journal-000000*")))
+    pi.cut()
+    assert process.wait() == 75, process.stderr
+    answer = json.loads(pi.deploy("fetch", "pi", "--out", out, "--json").stdout)
+    assert answer["read"] < 185_000_000 < answer["bytes"], "what was here did not come again"
+    assert (out / "journal-000000.jsonl").stat().st_size == 200_000_000
+    assert not (out / "journal-000099.jsonl").exists(), "no link comes along"
+    assert json.loads((out / "journal-000001.jsonl").read_text().splitlines()[0])["kind"] == "header"
+    assert {path.stat().st_mode & 0o777 for path in out.glob("*")} == {0o600}
+    pi.sh("rm /var/lib/fer-edge/journal-000000.jsonl /var/lib/fer-edge/journal-000099.jsonl")
+
+
+def until(holds: Callable[[], bool], limit_s: float = 30.0) -> None:
+    end = time.monotonic() + limit_s
+    while not holds():
+        assert time.monotonic() < end
+        time.sleep(0.005)
+
+
+def test_a_target_without_systemd_gets_the_release(pi: Target) -> None:
+    pi.sh("/mnt/share/bin/systemctl stop fer-edge.service; mv /run/systemd /run/systemd-away")
+    ran = pi.deploy("deploy", "pi", "--offline", "--config", settings(pi), "--json")
+    answer = json.loads(ran.stdout)
+    assert answer["service"] == "none" and "no service was started; the release is there and proved" in ran.stderr
+    command = ran.stderr.split("it is run with `sudo ")[1].split("`")[0]
+    assert '"kind":"header"' in pi.sh(f"{command} --duration 1 --json").replace(" ", "")
+    pi.sh("mv /run/systemd-away /run/systemd")
+    assert told(pi, "--config", settings(pi))["service"] == "started"
+
+
+def test_undeploy_leaves_the_journal_until_told_otherwise(pi: Target) -> None:
+    ran = pi.deploy("undeploy", "pi")
+    assert "the journal stays" in ran.stderr
+    gone = "/opt/fer-edge/* /opt/fer-edge/.deploy /etc/fer-edge /etc/systemd/system/fer-edge* /run/fer-edge /etc/sysusers.d/fer*"
+    assert pi.sh(f"ls -d {gone} 2>/dev/null || :") == "" and pi.sh("ls /var/lib/fer-edge/*.jsonl") != ""
+    pi.deploy("undeploy", "pi", "--journal-too")
+    assert pi.sh("ls -d /var/lib/fer-edge 2>/dev/null; id fer-edge 2>/dev/null || :") == ""
+    assert pi.deploy("status", "pi", check=False).returncode == 8
+    assert not [process for process in Path("/proc").glob("[0-9]*") if runs_here(process)]
+
+
+def runs_here(process: Path) -> bool:
+    """Whether it is a loop that a test left behind on the target."""
+    try:
+        return b"/opt/fer-edge/current" in (process / "cmdline").read_bytes()
+    except OSError:
+        return False
