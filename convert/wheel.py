@@ -41,7 +41,7 @@ def wheel() -> Path:
     if not (kept := sorted(folder.glob("*.whl"))):
         folder.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=".new-", dir=folder.parent) as fresh:
-            made = _build(Path(fresh)) if build else _again(Path(fresh), _installed())
+            made = _build(Path(fresh)) if build else packed_again(Path(fresh), _installed())
             folder.mkdir(exist_ok=True)
             kept = [made.replace(folder / made.name)]
     os.utime(folder)
@@ -83,7 +83,7 @@ def _installed() -> Distribution:
         ) from error
 
 
-def _again(into: Path, of: Distribution) -> Path:
+def packed_again(into: Path, of: Distribution) -> Path:
     """The wheel that `of` was installed from, without what the installer made (scripts, bytecode, notes)."""
     out, rows = into / f"fer_edge-{of.version}-py3-none-any.whl", []
     notes = f"fer_edge-{of.version}.dist-info"

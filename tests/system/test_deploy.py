@@ -39,7 +39,7 @@ STEPS = [
     "log",
     "finish",
 ]
-EVERYTHING = "find /opt /etc /var/lib /root /usr/local /tmp -xdev | grep -v '^/var/lib/apt' | sort"
+EVERYTHING = "find /opt /etc /var/lib /root /home /run /tmp -maxdepth 3 ! -name 'sort*' ! -path '/run/stand-in*' | sort"
 PID = "cat /run/stand-in/fer-edge.service.pid"
 
 
@@ -90,25 +90,21 @@ def settings(pi: Target) -> Path:
 
 
 @pytest.mark.parametrize(
-    ("host", "code", "said"),
+    ("command", "host", "said"),
     [
-        ("stranger", 2, "does not know the key of stranger, and none was accepted"),
-        ("changed", 2, "shows another key than the one"),
-        ("wrong-key", 2, "does not let wrong-key in"),
-        ("forced", 2, "gives this login no shell: it said “welcome"),
-        ("someone@pi", 2, "may not become root"),
-        ("pi; touch /tmp/owned", 2, "is no host"),
-        ("pi$(touch /tmp/owned)", 2, "is no host"),
-        ("-oProxyCommand=touch /tmp/owned", 2, "is no host"),
+        ("deploy", "stranger", "does not know the key of stranger, and none was accepted"),
+        ("deploy", "changed", "shows another key than the one"),
+        ("status", "wrong-key", "does not let wrong-key in"),
+        ("deploy", "forced", "gives this login no shell: it said “welcome"),
+        ("undeploy", "someone@pi", "may not become root"),
+        ("fetch", "-oProxyCommand=touch /tmp/owned", "is no host"),
     ],
 )
-@pytest.mark.parametrize("command", ["deploy", "undeploy"])
-def test_who_is_refused(pi: Target, command: str, host: str, code: int, said: str) -> None:
+def test_who_is_refused(pi: Target, command: str, host: str, said: str) -> None:
     pi.sh("id someone >/dev/null 2>&1 || useradd -m -p '*' someone")
     before = pi.sh(EVERYTHING)
     ran = pi.deploy(command, "--", host, check=False)
-    assert ran.returncode == code and said in ran.stderr, ran.stderr
-    assert "Traceback" not in ran.stderr
+    assert ran.returncode == 2 and said in ran.stderr and "Traceback" not in ran.stderr, ran.stderr
     assert pi.sh(EVERYTHING) == before
     assert not (pi.share.parent / "client" / "known_by_nobody").exists()
     assert not Path("/tmp/owned").exists()
@@ -163,7 +159,9 @@ def watch_processes(seen: set[bytes], over: threading.Event) -> None:
 
 def test_who_owns_and_reads_what(pi: Target) -> None:
     release = status(pi)["current"]
-    files = "/etc/fer-edge/fer-edge.toml /etc/systemd/system/fer-edge.service /var/lib/fer-edge /var/lib/fer-edge/*-000001.jsonl"
+    files = (
+        "/etc/fer-edge/fer-edge.toml /etc/systemd/system/fer-edge.service /var/lib/fer-edge /var/lib/fer-edge/*-000001*"
+    )
     asked = f"cd /opt/fer-edge; stat -c '%n %U:%G %a' {files} . .deploy releases releases/{release} detectors bundles"
     owners = dict(line.split(" ", 1) for line in pi.sh(asked).splitlines())
     assert owners == {
@@ -204,13 +202,18 @@ def test_a_full_disk_leaves_the_old_release_serving(pi: Target, later: Path) -> 
     ran = pi.deploy("deploy", "pi", "--offline", root=later, check=False)
     assert ran.returncode == 2 and "MB free, a release wants 700; make room there" in ran.stderr, ran.stderr
     pi.sh("rm /opt/fer-edge/filler")
-    process = pi.begin("deploy", "pi", "--offline", root=later)
-    until_said(process, "environment")
-    pi.sh(filled % 20_000)  # somebody else was quicker
-    said = process.stderr.read() if process.stderr else ""
-    assert process.wait() == 2 and "No space left on device" in said and "Traceback" not in said, said
+    with pi.begin("deploy", "pi", "--offline", root=later) as process:
+        until_said(process, "environment")
+        pi.sh(filled % 20_000)  # somebody else was quicker
+        said = rest(process)
+    assert process.returncode == 2 and "No space left on device" in said and "Traceback" not in said, said
     pi.sh("rm /opt/fer-edge/filler")
     assert is_serving(pi) == before and status(pi)["health"]["healthy"]
+
+
+def rest(process: subprocess.Popen[str]) -> str:
+    assert process.stderr is not None
+    return process.stderr.read()
 
 
 def until_said(process: subprocess.Popen[str], step: str) -> str:
@@ -229,16 +232,15 @@ def test_killed_after_every_step(pi: Target, later: Path) -> None:
     before = is_serving(pi)
     new = ""
     for number, step in enumerate(STEPS[:-1]):
-        process = pi.begin("deploy", "pi", "--offline", "--bundle", later / "models" / "nano", root=later)
-        said = until_said(process, step)
-        if number % 2:
-            process.kill()
-            process.wait()
-        else:
-            pi.cut()
-            assert process.stderr is not None
-            rest = process.stderr.read()
-            assert process.wait() == 75 and "the same command again goes on from there" in rest, said + rest
+        with pi.begin("deploy", "pi", "--offline", "--bundle", later / "models" / "nano", root=later) as process:
+            said = until_said(process, step)
+            if number % 2:
+                process.kill()
+            else:
+                pi.cut()
+                said += rest(process)
+        if not number % 2:
+            assert process.returncode == 75 and "the same command again goes on from there" in said, said
         serving = is_serving(pi)
         assert serving, f"after {step} nothing serves"
         new = pi.sh("basename $(readlink /opt/fer-edge/current)")
@@ -309,13 +311,14 @@ def test_rollback_and_keep(pi: Target, later: Path) -> None:
 
 def test_fetch_goes_on_where_it_was_cut(pi: Target, tmp_path: Path) -> None:
     pi.sh(
-        "head -c 200000000 /dev/urandom >/var/lib/fer-edge/journal-000000.jsonl; ln -s /etc/shadow /var/lib/fer-edge/journal-000099.jsonl"
+        "cd /var/lib/fer-edge; head -c 200000000 /dev/urandom >journal-000000.jsonl; ln -s /etc/shadow journal-000099.jsonl"
     )
     out = tmp_path / "journal"
-    process = pi.begin("fetch", "pi", "--out", out)
-    until(lambda: any(path.stat().st_size > 20_000_000 for path in out.glob(".journal-000000*")))
-    pi.cut()
-    assert process.wait() == 75, process.stderr
+    with pi.begin("fetch", "pi", "--out", out) as process:
+        until(lambda: any(path.stat().st_size > 20_000_000 for path in out.glob(".journal-000000*")))
+        pi.cut()
+        said = rest(process)
+    assert process.returncode == 75, said
     answer = json.loads(pi.deploy("fetch", "pi", "--out", out, "--json").stdout)
     assert answer["read"] < 185_000_000 < answer["bytes"], "what was here did not come again"
     assert (out / "journal-000000.jsonl").stat().st_size == 200_000_000
@@ -346,7 +349,7 @@ def test_a_target_without_systemd_gets_the_release(pi: Target) -> None:
 def test_undeploy_leaves_the_journal_until_told_otherwise(pi: Target) -> None:
     ran = pi.deploy("undeploy", "pi")
     assert "the journal stays" in ran.stderr
-    gone = "/opt/fer-edge/* /opt/fer-edge/.deploy /etc/fer-edge /etc/systemd/system/fer-edge* /run/fer-edge /etc/sysusers.d/fer*"
+    gone = "/opt/fer-edge/* /opt/fer-edge/.deploy /etc/fer-edge /etc/systemd/system/fer-edge* /run/fer-edge /etc/sysusers.d/f*"
     assert pi.sh(f"ls -d {gone} 2>/dev/null || :") == "" and pi.sh("ls /var/lib/fer-edge/*.jsonl") != ""
     pi.deploy("undeploy", "pi", "--journal-too")
     assert pi.sh("ls -d /var/lib/fer-edge 2>/dev/null; id fer-edge 2>/dev/null || :") == ""

@@ -1,0 +1,59 @@
+"""Where a deploy goes: which names are taken, and what is made of ssh's words."""
+
+from __future__ import annotations
+
+import pytest
+
+from convert.destination import Destination, refusal
+from convert.releases import Instance
+from fer_edge.errors import UsageError
+
+
+@pytest.mark.parametrize(
+    "text", ["raspberrypi.local", "pi@raspberrypi", "pi@192.168.1.7", "pi@fe80::1%eth0", "door_1", "a.b@d"]
+)
+def test_names_that_ssh_takes(text: str) -> None:
+    assert Destination(text, 2222).host == text.rpartition("@")[2]
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "@", "pi@", "@host", "-oProxyCommand=x", "pi@-oProxyCommand=x", "-l@host", "a b", "a;b", "a'b", 'a"b', "$(a)", "`a`",
+     "a\nb", "a|b", "a&b", "a/b", "ssh://a", "../a", "a\\b", "a@b@c", "ä", "a\0", "~a", "a*", "!a", "#a", "x" * 300],
+)  # fmt: skip
+def test_names_that_could_be_anything_else(text: str) -> None:
+    with pytest.raises(UsageError, match="is no host"):
+        Destination(text)
+
+
+@pytest.mark.parametrize("port", [0, -1, 65536])
+def test_a_port_that_is_none(port: int) -> None:
+    with pytest.raises(UsageError, match="--port"):
+        Destination("pi", port)
+
+
+@pytest.mark.parametrize("name", ["", "-x", "a b", "../a", "a;b", "x" * 33])
+def test_an_instance_is_named_as_files_can_be(name: str) -> None:
+    with pytest.raises(UsageError, match="--name"):
+        Instance(name)
+
+
+def test_units_and_settings_are_named_after_the_instance() -> None:
+    assert (Instance().unit, Instance().settings) == ("fer-edge.service", "/etc/fer-edge/fer-edge.toml")
+    assert (Instance("door").unit, Instance("door").settings) == ("fer-edge@door.service", "/etc/fer-edge/door.toml")
+
+
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [
+        ("ssh: Could not resolve hostname pi: Name or service not known", "cannot be reached: Could not resolve"),
+        ("", "ssh said nothing"),
+        ("pi@pi: Permission denied (publickey).", "`ssh-copy-id pi@pi`"),
+        ("Host key verification failed.", "`ssh -p 22 pi@pi` shows it once"),
+        ("@ WARNING: REMOTE HOST IDENTIFICATION HAS CHANGED! @\nHost key verification failed.", "`ssh-keygen -R pi`"),
+        ("kex: \x1b[31mred\x07", "kex: [31mred"),
+    ],
+)
+def test_what_ssh_means(said: str, told: str) -> None:
+    sentence = refusal(Destination("pi@pi", 22), said)
+    assert told in sentence and sentence.isprintable()

@@ -1,0 +1,80 @@
+"""The wheel that is shipped: built from the checkout, or put together again from where it is installed."""
+
+from __future__ import annotations
+
+import zipfile
+from importlib.metadata import PathDistribution
+from pathlib import Path
+
+import pytest
+
+from convert.shipment import Cargo
+from convert.wheel import contents, packed_again, wheel
+from fer_edge.errors import UsageError
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    with pytest.MonkeyPatch.context() as environ:
+        environ.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        made = wheel()
+        before = made.stat().st_mtime_ns
+        assert wheel() == made and made.stat().st_mtime_ns == before, "built once"
+        return made
+
+
+def test_it_carries_what_a_deploy_needs(built: Path) -> None:
+    names = zipfile.ZipFile(built).namelist()
+    assert {"convert/target.sh", "convert/bookworm.txt", "fer_edge/models/edge/model.tflite"} <= set(names)
+
+
+def test_an_installed_one_is_put_together_again(built: Path, tmp_path: Path) -> None:
+    with zipfile.ZipFile(built) as archive:
+        archive.extractall(tmp_path / "site")
+    (notes,) = (tmp_path / "site").glob("*.dist-info")
+    rows = (notes / "RECORD").read_text().splitlines()
+    (notes / "INSTALLER").write_text("pip\n")
+    installers = ["../../bin/fer-edge,,", f"{notes.name}/INSTALLER,,", "fer_edge/__pycache__/cli.pyc,,"]
+    (notes / "RECORD").write_text("\n".join([*rows, *installers]))
+    again = packed_again(tmp_path, PathDistribution(notes))
+    assert again.name == built.name
+    old, new = zipfile.ZipFile(built), zipfile.ZipFile(again)
+    assert sorted(old.namelist()) == sorted(new.namelist())
+    for name in old.namelist():
+        if name.endswith("/RECORD"):
+            assert sorted(old.read(name).decode().split()) == sorted(new.read(name).decode().split())
+        else:
+            assert old.read(name) == new.read(name)
+    assert contents(again) != ""
+
+
+def test_a_link_to_a_checkout_is_no_wheel(tmp_path: Path) -> None:
+    notes = tmp_path / "fer_edge-0.1.0.dist-info"
+    notes.mkdir()
+    (notes / "METADATA").write_text("Metadata-Version: 2.4\nName: fer-edge\nVersion: 0.1.0\n")
+    (notes / "RECORD").write_text(f"{notes.name}/METADATA,,\n")
+    with pytest.raises(UsageError, match="a link to a checkout"):
+        packed_again(tmp_path, PathDistribution(notes))
+
+
+@pytest.mark.parametrize("extra", ["-r", "a b", "../x", "mqtt]; x", ""])
+def test_extras_are_names(extra: str) -> None:
+    with pytest.raises(UsageError, match="is no extra"):
+        Cargo(extras=(extra,))
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [(b"camera = ", "no file of settings"), (b"\xff", "no file of settings"), (None, "cannot be read")],
+)
+def test_settings_that_cannot_be_read(tmp_path: Path, text: bytes | None, said: str) -> None:
+    path = tmp_path / "fer-edge.toml"
+    if text is not None:
+        path.write_bytes(text)
+    with pytest.raises(UsageError, match=said):
+        Cargo(settings=path).camera()
+
+
+def test_the_camera_of_the_settings(tmp_path: Path) -> None:
+    (tmp_path / "fer-edge.toml").write_text('camera = "csi:0"\n')
+    assert Cargo(settings=tmp_path / "fer-edge.toml").camera() == "csi:0" and Cargo().camera() == ""
