@@ -7,7 +7,6 @@ is completed by the next one.
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -15,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from convert.destination import Destination
-from convert.releases import HOME, STATE, Instance, NoFirstLine, Releases
-from convert.remote import Remote
+from convert.releases import HOME, Instance, NoFirstLine, Releases
+from convert.remote import Remote, own_folder
 from convert.shipment import Cargo, Shipment, pack
 from convert.steps import Steps
 from convert.target import Target
@@ -101,9 +100,9 @@ def deploy(order: Order, done: Deployed, say: Callable[[str], None], dry_run: bo
         python = target.check(order.cargo.camera().startswith("csi"), _LITTLE_MB)
         if target.clock:
             say(target.clock)
-        folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="fer-edge-ship-"))
+        folder = stack.enter_context(own_folder("ship"))
         with done.steps.step("pack") as step:
-            shipment = pack(order.cargo, python, target.machine, target.glibc, Path(folder), say)
+            shipment = pack(order.cargo, python, target.machine, target.glibc, folder, say)
             done.release = shipment.release
             step.said = f"release {shipment.release}"
         if dry_run:
@@ -111,7 +110,7 @@ def deploy(order: Order, done: Deployed, say: Callable[[str], None], dry_run: bo
             return
         _ship(on, shipment, target, done.steps)
         bundle = _prove(on, shipment, done)
-        _serve(on, order, shipment, bundle, done, say)
+        _serve(on, order, shipment, bundle, target, done, say)
 
 
 def rollback(order: Order, done: Deployed) -> None:
@@ -123,7 +122,7 @@ def rollback(order: Order, done: Deployed) -> None:
             raise UsageError(f"nothing is deployed on {order.to.host}; there is nothing to go back from")
         on.take("")
         with done.steps.step("rollback") as step:
-            done.release = on.rollback()
+            done.release, on = on.rollback()
             step.said = f"{target.current} → {done.release}"
         if target.systemd:
             _hear(on, done)
@@ -181,7 +180,13 @@ def _prove(on: Releases, shipment: Shipment, done: Deployed) -> str:
 
 
 def _serve(
-    on: Releases, order: Order, shipment: Shipment, bundle: str, done: Deployed, say: Callable[[str], None]
+    on: Releases,
+    order: Order,
+    shipment: Shipment,
+    bundle: str,
+    target: Target,
+    done: Deployed,
+    say: Callable[[str], None],
 ) -> None:
     steps = done.steps
     network = order.network or "://" in order.cargo.camera()
@@ -195,10 +200,11 @@ def _serve(
                 done.service, order.instance.unit
             )
         if done.service == "none":
+            given = f"FER_EDGE_BUNDLES={HOME}/bundles FER_EDGE_DETECTORS={HOME}/detectors"
+            config = f" --config {order.instance.settings}" if order.cargo.settings or target.settings else ""
             say(
                 f"no systemd runs on {order.to.host}, so no service was started; the release is there and proved; it is run "
-                f"with `sudo env STATE_DIRECTORY={STATE} CONFIGURATION_DIRECTORY=/etc/fer-edge FER_EDGE_BUNDLES={HOME}/bundles "
-                f"FER_EDGE_DETECTORS={HOME}/detectors {HOME}/current/bin/fer-edge run`"
+                f"with `sudo env {given} {HOME}/current/bin/fer-edge run{config}`"
             )
         elif done.service == "started":
             _hear(on, done)
@@ -223,7 +229,9 @@ def _hear(on: Releases, done: Deployed) -> None:
 def _undone(on: Releases, done: Deployed, error: FerEdgeError) -> NotRunning:
     with done.steps.step("undo") as step:
         before = on.undo()
-        step.said = f"back to {before or 'nothing'}"
+        step.said = "nothing had been changed" if before is None else f"back to {before or 'nothing'}"
+    if before is None:
+        return NotRunning(f"release {done.release}, which was in use already, does not come up: {error}")
     again = "nothing served before it, and nothing serves now"
     if before:
         again = f"release {before} serves again"

@@ -129,13 +129,20 @@ class Releases:
         kind = re.match(r'\{"kind": ?"(\w+)"', line) or re.search(r'"kind": ?"(\w+)"', line)
         return {"segment": name, "kind": kind[1] if kind else "?"}
 
-    def undo(self) -> str:
-        """Brings back what served before a switch that did not prove itself; its release, or empty where none did."""
-        return self._call("undo", limit_s=300.0).first("release")
+    def undo(self) -> str | None:
+        """Brings back what served before a switch that did not prove itself; its release, or empty where none did.
 
-    def rollback(self) -> str:
-        """Brings back what served before the last deploy; its release."""
-        return self._call("rollback", limit_s=300.0).first("release")
+        None where nothing had been switched.
+        """
+        answer = self._call("undo", limit_s=300.0)
+        return None if answer.first("nothing") else answer.first("release")
+
+    def rollback(self) -> tuple[str, Releases]:
+        """Brings back what served before the last deploy: its release, and this for the instance that was deployed then."""
+        answer = self._call("rollback", limit_s=300.0)
+        of_then = Releases(self.remote, Instance(answer.first("instance")))
+        of_then._given["token"] = self._given["token"]
+        return answer.first("release"), of_then
 
     def finish(self, keep: int) -> tuple[str, ...]:
         """Takes away what only the deploy needed, and the oldest releases; which those were."""

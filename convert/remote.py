@@ -16,7 +16,8 @@ import sys
 import tempfile
 import time
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from secrets import token_hex
@@ -85,7 +86,8 @@ class Remote:
                 raise UsageError(
                     f"there is no {tool} on this computer; `sudo apt install openssh-client rsync` has both"
                 )
-        self._folder = Path(tempfile.mkdtemp(prefix="fer-edge-", dir="/tmp"))  # a socket's path must be short
+        self._stack = ExitStack()
+        self._folder = self._stack.enter_context(own_folder("ssh"))
         mark = token_hex(16)
         options = {
             **_OPTIONS,
@@ -119,7 +121,7 @@ class Remote:
         except subprocess.TimeoutExpired:
             self._master.terminate()
             self._master.wait()
-        shutil.rmtree(self._folder, ignore_errors=True)
+        self._stack.close()
 
     def run(self, script: str, call: Sequence[str], limit_s: float = 120.0) -> Answer:
         """What the function `call[0]` of the shell `script` answered, given the rest of `call`.
@@ -239,3 +241,18 @@ def counted(said: str, what: str) -> int:
     """The number that `rsync --stats` gives for `what`; 0 where it gives none."""
     found = re.search(rf"^{what}: ([\d.,]+)", said, re.M)
     return int(re.sub(r"\D", "", found[1])) if found else 0
+
+
+@contextmanager
+def own_folder(kind: str) -> Iterator[Path]:
+    """A folder for this process alone, gone at the end; those of processes that were killed go too."""
+    top = Path("/tmp")  # the path of a socket must be short
+    for left in top.glob(f"fer-edge-{kind}-*"):
+        with suppress(OSError, ValueError):
+            try:
+                os.kill(int(left.name.split("-")[3]), 0)
+            except ProcessLookupError:
+                if left.stat(follow_symlinks=False).st_uid == os.getuid():
+                    shutil.rmtree(left)
+    with tempfile.TemporaryDirectory(prefix=f"fer-edge-{kind}-{os.getpid()}-", dir=top) as folder:
+        yield Path(folder)

@@ -217,6 +217,9 @@ remember() { # what serves now, in a folder that appears whole
   rm -rf "$1.new"
   mkdir -p "$1.new"
   current >"$1.new/release"
+  printf '%s\n' "$instance" >"$1.new/instance"
+  printf '%s\n' "$unit" >"$1.new/unit-name"
+  printf '%s\n' "$settings" >"$1.new/settings-name"
   [ ! -e "$home/bundles/in-use" ] || cp -p "$home/bundles/in-use" "$1.new/in-use"
   [ ! -e "$settings" ] || cp -p "$settings" "$1.new/settings"
   [ ! -e "$(unit_file)" ] || cp -p "$(unit_file)" "$1.new/unit"
@@ -234,17 +237,17 @@ start() { # whether something changed
     tell kept yes
     return
   fi
-  restart
+  restart "$(cat "$work/before/release" 2>/dev/null || :)"
 }
 
-restart() {
+restart() { # the release before
   systemctl daemon-reload 9>&-
   systemctl --quiet enable "$unit" 9>&- >&2 || refuse "systemctl could not enable $unit"
   systemctl reset-failed "$unit" 9>&- 2>/dev/null || :
   systemctl stop "$unit" 9>&- || :
   : >"$work/started"
   systemctl start "$unit" 9>&- 2>/dev/null || : # how it went, its log says better
-  others
+  [ "$1" = "$(current)" ] || others
 }
 
 others() { # instances of the same program, which would go on with the old one
@@ -290,8 +293,8 @@ why() {
 }
 
 restore() { # the folder of what served before
-  from=$1
-  release=$(cat "$from/release")
+  from=$1 was=$(current)
+  release=$(cat "$from/release") unit=$(cat "$from/unit-name") settings=$(cat "$from/settings-name") # maybe of another camera
   systemd=
   [ ! -d /run/systemd/system ] || systemd=yes
   if [ -n "$release" ]; then
@@ -306,16 +309,20 @@ restore() { # the folder of what served before
   fi
   back "$from/unit" "$(unit_file)" 644
   [ -z "$systemd" ] || systemctl daemon-reload 9>&-
-  [ -z "$systemd" ] || [ -z "$release" ] || restart
+  [ -z "$systemd" ] || [ -z "$release" ] || restart "$was"
   sync
   tell release "$release"
+  tell instance "$(cat "$from/instance")"
 }
 
 back() { if [ -e "$1" ]; then put "$1" "$2" "$3"; else rm -f "$2"; fi; }
 
 undo() { # a switch that did not prove itself
   mine
-  [ -d "$work/before" ] || return 0
+  if [ ! -d "$work/before" ]; then
+    tell nothing yes
+    return
+  fi
   restore "$work/before"
   rm -rf "$work/before"
 }

@@ -29,8 +29,10 @@ MaxStartups 50
 PidFile none
 SetEnv PATH=/mnt/share/bin:/usr/sbin:/usr/bin:/sbin:/bin
 """
-# `pi` is the target; the others are it too, with something amiss.
-_CLIENT = """Host *
+# `pi` is the target as its first user, who may become root; `top` its root; the others have something amiss.
+_CLIENT = """Host pi
+  User pi
+Host *
   HostName 127.0.0.1
   Port {port}
   User root
@@ -40,7 +42,7 @@ Host forced
   IdentityFile {folder}/forced
 Host wrong-key
   IdentityFile {folder}/stranger
-Host pi stranger changed
+Host pi top stranger changed
   IdentityFile {folder}/key
 Host stranger
   UserKnownHostsFile {folder}/known_by_nobody
@@ -78,8 +80,8 @@ class Target:
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
         )  # fmt: skip
 
-    def sh(self, script: str, host: str = "pi") -> str:
-        """What a script printed on the target."""
+    def sh(self, script: str, host: str = "top") -> str:
+        """What a script of root printed on the target."""
         ssh = [str(self.share.parent / "client" / "ssh"), "-o", "BatchMode=yes", "--", host, "sh -s"]
         ran = subprocess.run(ssh, input=script, capture_output=True, text=True, check=False, timeout=60)
         assert ran.returncode == 0, f"{script}\n{ran.stdout}\n{ran.stderr}"
@@ -92,6 +94,7 @@ class Target:
         return {
             **clean,
             "PATH": f"{self.share.parent / 'client'}:{clean['PATH']}",
+            "PIP_CACHE_DIR": clean.get("PIP_CACHE_DIR", f"{clean.get('XDG_CACHE_HOME', Path.home() / '.cache')}/pip"),
             "XDG_CACHE_HOME": str(self.folder / "cache"),
             "PYTHONPATH": "",
         }
@@ -101,7 +104,9 @@ class Target:
         found = []
         for at in Path("/proc").glob("[0-9]*"):
             with suppress(OSError):
-                if (at / "cmdline").read_bytes().startswith(b"sshd: ") and (at / "root/mnt/share/sshd_config").exists():
+                if (at / "cmdline").read_bytes().startswith((b"sshd: root", b"sshd: pi")) and (
+                    at / "root/mnt/share/sshd_config"
+                ).exists():
                     found.append(int(at.name))
         return found
 

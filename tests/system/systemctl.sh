@@ -22,7 +22,7 @@ start() {
   # shellcheck disable=SC2086 # words are words there too
   setsid setpriv --reuid fer-edge --regid fer-edge --init-groups env -i PATH=/usr/bin:/bin STATE_DIRECTORY=/var/lib/fer-edge \
     RUNTIME_DIRECTORY=/run/fer-edge CONFIGURATION_DIRECTORY=/etc/fer-edge $environment $command \
-    </dev/null >>"$notes/$1.log" 2>&1 &
+    </dev/null >"$notes/$1.log" 2>&1 &
   echo $! >"$notes/$1.pid"
 }
 

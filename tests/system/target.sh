@@ -20,4 +20,8 @@ mount -t tmpfs -o mode=755 none opt
 mkdir opt/fer-edge
 mount -t tmpfs -o mode=755,size=1900m none opt/fer-edge # a disk that can be filled
 rm -rf etc/fer-edge var/lib/fer-edge etc/systemd/system/fer-edge* root/.cache/fer-edge root/.config/pip
+chroot . useradd -m -p '*' -s /bin/bash pi # as Raspberry Pi OS has its first user
+chroot . useradd -m -p '*' -s /bin/bash someone
+echo 'pi ALL=(ALL) NOPASSWD: ALL' >etc/sudoers.d/pi
+echo 'Defaults secure_path="/mnt/share/bin:/usr/sbin:/usr/bin:/sbin:/bin"' >etc/sudoers.d/path
 exec chroot . /usr/bin/env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin /usr/sbin/sshd -D -e -f /mnt/share/sshd_config
