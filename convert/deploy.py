@@ -55,7 +55,8 @@ class Order:
 
 @dataclass(slots=True)
 class Deployed:
-    """What a deploy did, as far as it came. `service`: started, kept, waiting (for its camera), or none (no systemd)."""
+    """What a deploy did, as far as it came. `service`: started, kept, waiting (for its camera), stopped (by a rollback to before
+    it was), or none (no systemd)."""
 
     host: str
     steps: Steps
@@ -122,12 +123,13 @@ def rollback(order: Order, done: Deployed) -> None:
             raise UsageError(f"nothing is deployed on {order.to.host}; there is nothing to go back from")
         on.take("")
         with done.steps.step("rollback") as step:
-            done.release, on = on.rollback()
+            restored, on = on.rollback()
+            done.release = restored.release
             step.said = f"{target.current} → {done.release}"
-        if target.systemd:
+        if target.systemd and not restored.stopped:
             _hear(on, done)
         else:
-            done.service = "none"
+            done.service = "stopped" if target.systemd else "none"
         with done.steps.step("finish"):
             done.removed = on.finish(order.keep)
 
@@ -229,16 +231,20 @@ def _hear(on: Releases, done: Deployed) -> None:
 def _undone(on: Releases, done: Deployed, error: FerEdgeError) -> NotRunning:
     with done.steps.step("undo") as step:
         before = on.undo()
-        step.said = "nothing had been changed" if before is None else f"back to {before or 'nothing'}"
+        step.said = f"back to {before.release or 'nothing'}" if before else "nothing had been changed"
     if before is None:
         return NotRunning(f"release {done.release}, which was in use already, does not come up: {error}")
     again = "nothing served before it, and nothing serves now"
-    if before:
-        again = f"release {before} serves again"
+    if before.release and before.stopped:
+        again = (
+            f"release {before.release} is in use again, and {on.instance.unit}, which did not run before, is stopped"
+        )
+    elif before.release:
+        again = f"release {before.release} serves again"
         try:
             on.first_line(_WAIT_S)
         except NoFirstLine as also:
-            again = f"release {before} was brought back and does not start either: {also}"
+            again = f"release {before.release} was brought back and does not start either: {also}"
     return NotRunning(f"release {done.release} did not come up: {error}; {again}")
 
 

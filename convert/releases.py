@@ -51,6 +51,14 @@ class Instance:
         return f"{_SETTINGS}/{'fer-edge' if self.name == _DEFAULT else self.name}.toml"
 
 
+@dataclass(frozen=True, slots=True)
+class Restored:
+    """What was brought back: the release, empty where none served before. `stopped`: this service did not serve before."""
+
+    release: str
+    stopped: bool
+
+
 class Releases:
     """The releases on the target of `remote`, and the service of `instance` that runs the one in use.
 
@@ -129,20 +137,17 @@ class Releases:
         kind = re.match(r'\{"kind": ?"(\w+)"', line) or re.search(r'"kind": ?"(\w+)"', line)
         return {"segment": name, "kind": kind[1] if kind else "?"}
 
-    def undo(self) -> str | None:
-        """Brings back what served before a switch that did not prove itself; its release, or empty where none did.
-
-        None where nothing had been switched.
-        """
+    def undo(self) -> Restored | None:
+        """Brings back what served before a switch that did not prove itself. None where nothing had been switched."""
         answer = self._call("undo", limit_s=300.0)
-        return None if answer.first("nothing") else answer.first("release")
+        return None if answer.first("nothing") else Restored(answer.first("release"), answer.first("stopped") == "yes")
 
-    def rollback(self) -> tuple[str, Releases]:
-        """Brings back what served before the last deploy: its release, and this for the instance that was deployed then."""
+    def rollback(self) -> tuple[Restored, Releases]:
+        """Brings back what served before the last deploy; and this, for the instance that was deployed then."""
         answer = self._call("rollback", limit_s=300.0)
         of_then = Releases(self.remote, Instance(answer.first("instance")))
         of_then._given["token"] = self._given["token"]
-        return answer.first("release"), of_then
+        return Restored(answer.first("release"), answer.first("stopped") == "yes"), of_then
 
     def finish(self, keep: int) -> tuple[str, ...]:
         """Takes away what only the deploy needed, and the oldest releases; which those were."""

@@ -223,6 +223,7 @@ remember() { # what serves now, in a folder that appears whole
   [ ! -e "$home/bundles/in-use" ] || cp -p "$home/bundles/in-use" "$1.new/in-use"
   [ ! -e "$settings" ] || cp -p "$settings" "$1.new/settings"
   [ ! -e "$(unit_file)" ] || cp -p "$(unit_file)" "$1.new/unit"
+  [ ! -d /run/systemd/system ] || ! systemctl --quiet is-enabled "$unit" 9>&- 2>/dev/null || : >"$1.new/served"
   sync
   mv -T "$1.new" "$1"
 }
@@ -303,13 +304,16 @@ restore() { # the folder of what served before
   fi
   back "$from/in-use" "$home/bundles/in-use" 644
   back "$from/settings" "$settings" 640
-  if [ -z "$release" ]; then # nothing served: nothing shall be tried again and again
+  [ -n "$release" ] || rm -f "$home/current"
+  if [ ! -e "$from/served" ]; then # it did not serve before: it shall not be tried again and again
     [ -z "$systemd" ] || systemctl disable --now "$unit" 9>&- 2>/dev/null || :
-    rm -f "$home/current"
+    tell stopped yes
   fi
   back "$from/unit" "$(unit_file)" 644
   [ -z "$systemd" ] || systemctl daemon-reload 9>&-
-  [ -z "$systemd" ] || [ -z "$release" ] || restart "$was"
+  if [ -n "$systemd" ] && [ -n "$release" ]; then
+    if [ -e "$from/served" ]; then restart "$was"; elif [ "$was" != "$release" ]; then others; fi
+  fi
   sync
   tell release "$release"
   tell instance "$(cat "$from/instance")"

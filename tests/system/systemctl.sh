@@ -51,6 +51,7 @@ journalctl:*)
   case $* in *--quiet*) ;; *) word "$name" ;; esac
   alive "$name"
   ;;
+*is-enabled*) [ -e "$notes/$name.enabled" ] ;;
 *--value*) echo 0 ;;
 *show*) printf 'LoadState=loaded\nActiveState=%s\nSubState=running\nUnitFileState=enabled\nNRestarts=0\nFragmentPath=%s\n' "$(word "$name")" "$(unit_file "$name")" ;;
 *try-restart*) if alive "$name"; then stop "$name"; start "$name"; fi ;;
