@@ -7,16 +7,15 @@ is completed by the next one.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
-from convert.destination import Destination
-from convert.releases import HOME, Instance, NoFirstLine, Releases
-from convert.remote import Remote, own_folder
-from convert.shipment import Cargo, Shipment, pack
+from convert.order import Deployed, Order
+from convert.own_folder import own_folder
+from convert.releases import HOME, NoFirstLine, Releases
+from convert.remote import Remote
+from convert.shipment import Shipment, pack
 from convert.steps import Steps
 from convert.target import Target
 from fer_edge.errors import BundleRefused, FerEdgeError, NotRunning, Unhealthy, UsageError
@@ -36,58 +35,6 @@ _GATES = (
     "picamera2",
     "the program",
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Order:
-    """What is to be deployed, and how. `keep`: so many releases stay on the target."""
-
-    to: Destination
-    instance: Instance = field(default_factory=Instance)
-    cargo: Cargo = field(default_factory=Cargo)
-    network: bool = False
-    keep: int = 3
-
-    def __post_init__(self) -> None:
-        if self.keep < 2:
-            raise UsageError(f"--keep must be 2 or more, not {self.keep}: the release in use, and one to go back to")
-
-
-@dataclass(slots=True)
-class Deployed:
-    """What a deploy did, as far as it came. `service`: started, kept, waiting (for its camera), stopped (by a rollback to before
-    it was), or none (no systemd)."""
-
-    host: str
-    steps: Steps
-    release: str = ""
-    before: str = ""
-    service: str = ""
-    first_line: dict[str, Any] = field(default_factory=dict)
-    first_line_s: float | None = None  # since the command began
-    doctor: Mapping[str, Any] = field(default_factory=dict)
-    removed: tuple[str, ...] = ()
-    plan: tuple[str, ...] = ()  # of a dry run
-
-    def to_json(self, error: FerEdgeError | None = None) -> dict[str, Any]:
-        """The same for programs, also where an error ended it."""
-        failed = [one for one in self.doctor.get("findings", ()) if one["state"] == "fail"]
-        return {
-            "deploy": 1,
-            "host": self.host,
-            "done": error is None,
-            "error": str(error) if error else None,
-            "release": self.release,
-            "before": self.before,
-            "service": self.service,
-            "first_line": self.first_line,
-            "first_line_s": self.first_line_s,
-            "steps": [step.to_json() for step in self.steps.taken],
-            "doctor_failed": [{name: one[name] for name in ("check", "key", "what", "mend", "hand")} for one in failed],
-            "versions": self.doctor.get("versions"),
-            "removed": list(self.removed),
-            "plan": list(self.plan),
-        }
 
 
 def deploy(order: Order, done: Deployed, say: Callable[[str], None], dry_run: bool = False) -> None:

@@ -1,4 +1,4 @@
-"""The releases on a target: each step there as a call of `target.sh`, and what it answers."""
+"""The releases on a target: each step there as a call of a function in on_target/*.sh, and what it answers."""
 
 from __future__ import annotations
 
@@ -21,9 +21,10 @@ STATE = "/var/lib/fer-edge"
 _RUNTIME = "/run/fer-edge"
 _SETTINGS = "/etc/fer-edge"
 _DEFAULT = "camera"
-_TURN_S = 0.3  # of target.sh, while it waits for the first line
+_SCRIPTS = ("base", "look", "release", "service")
+_TURN_S = 0.3  # of service.sh, while it waits for the first line
 _LONG_S = 1800.0  # an install on a Zero, over a slow line
-_REFUSED, _NO_LINE, _BUNDLE = 3, 4, 5  # exit codes of target.sh
+_REFUSED, _NO_LINE, _BUNDLE = 3, 4, 5  # exit codes of the scripts
 
 
 class NoFirstLine(StepFailed):
@@ -174,4 +175,5 @@ class Releases:
 
 @cache
 def _script() -> str:
-    return Path(__file__).with_name("target.sh").read_text(encoding="utf-8")
+    folder = Path(__file__).with_name("on_target")
+    return "\n".join((folder / f"{name}.sh").read_text(encoding="utf-8") for name in _SCRIPTS)

@@ -13,17 +13,17 @@ import shlex
 import shutil
 import subprocess
 import sys
-import tempfile
 import time
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from secrets import token_hex
 from types import TracebackType
 
 from convert.destination import Destination, refusal, shown
+from convert.own_folder import own_folder
 from fer_edge.errors import FerEdgeError, RestartMe, UsageError
 
 _CONNECT_S, _TYPING_S = 45.0, 300.0
@@ -241,18 +241,3 @@ def counted(said: str, what: str) -> int:
     """The number that `rsync --stats` gives for `what`; 0 where it gives none."""
     found = re.search(rf"^{what}: ([\d.,]+)", said, re.M)
     return int(re.sub(r"\D", "", found[1])) if found else 0
-
-
-@contextmanager
-def own_folder(kind: str) -> Iterator[Path]:
-    """A folder for this process alone, gone at the end; those of processes that were killed go too."""
-    top = Path("/tmp")  # the path of a socket must be short
-    for left in top.glob(f"fer-edge-{kind}-*"):
-        with suppress(OSError, ValueError):
-            try:
-                os.kill(int(left.name.split("-")[3]), 0)
-            except ProcessLookupError:
-                if left.stat(follow_symlinks=False).st_uid == os.getuid():
-                    shutil.rmtree(left)
-    with tempfile.TemporaryDirectory(prefix=f"fer-edge-{kind}-{os.getpid()}-", dir=top) as folder:
-        yield Path(folder)

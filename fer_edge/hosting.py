@@ -52,7 +52,8 @@ def add(commands: Any) -> None:
 
 
 def _deploy(args: argparse.Namespace) -> int:
-    from convert.deploy import Deployed, Order, deploy, rollback
+    from convert.deploy import deploy, rollback
+    from convert.order import Deployed, Order
     from convert.releases import Instance
     from convert.shipment import Cargo
     from convert.steps import Steps
