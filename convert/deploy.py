@@ -32,7 +32,6 @@ _GATES = (
     "bundle",
     "verify",
     "detectors",
-    "picamera2",
     "the program",
 )
 
@@ -117,7 +116,8 @@ def _prove(on: Releases, shipment: Shipment, done: Deployed) -> str:
     with done.steps.step("doctor") as step:
         done.doctor = on.doctor(shipment)
         failed = [one for one in done.doctor["findings"] if one["state"] == "fail"]
-        if stops := [one for one in failed if one["check"] in _GATES]:
+        gates = (*_GATES, "picamera2") if shipment.cargo.camera().startswith("csi") else _GATES
+        if stops := [one for one in failed if one["check"] in gates]:
             said = "; ".join(f"{one['check']}: {one['what']}" for one in stops)
             kind = BundleRefused if all(one["check"] in ("bundle", "verify") for one in stops) else Unhealthy
             mend = stops[0]["mend"] or stops[0]["hand"]
@@ -167,11 +167,10 @@ def _serve(
 def _hear(on: Releases, done: Deployed) -> None:
     with done.steps.step("log") as step:
         done.first_line = on.first_line(_WAIT_S)
-        if camera := done.first_line.get("waiting"):
-            done.service, step.said = "waiting", f"it waits for its camera, {camera}; lines come with it"
-        else:
-            done.service = "started"
-            step.said = f"first line: {done.first_line['kind']}, {done.first_line['segment']}"
+        camera = done.first_line.get("waiting", "")
+        done.service = "waiting" if camera else "started"
+        step.said = f"first line: {done.first_line['kind']}, {done.first_line['segment']}"
+        step.said += f"; it waits for its camera, {camera}" if camera else ""
     done.first_line_s = round(done.steps.seconds, 3)
 
 

@@ -130,13 +130,15 @@ class Releases:
         return "none" if answer.first("systemd") == "no" else "kept" if answer.first("kept") else "started"
 
     def first_line(self, limit_s: float) -> dict[str, Any]:
-        """The first line in the journal since the start, or {"waiting": camera}. Raises NoFirstLine."""
+        """The first line in the journal since the start; with `waiting`, the camera that the service waits for, if it does.
+
+        Raises NoFirstLine.
+        """
         answer = self._call("first_line", str(round(limit_s / _TURN_S)), limit_s=limit_s * 2 + 60)
-        if camera := answer.first("waiting"):
-            return {"waiting": camera}
         name, _, line = answer.first("line").partition(": ")
-        kind = re.match(r'\{"kind": ?"(\w+)"', line) or re.search(r'"kind": ?"(\w+)"', line)
-        return {"segment": name, "kind": kind[1] if kind else "?"}
+        kind = re.search(r'"kind": ?"(\w+)"', line)
+        waiting = {"waiting": answer.first("waiting")} if answer.first("waiting") else {}
+        return {"segment": name, "kind": kind[1] if kind else "?", **waiting}
 
     def undo(self) -> Restored | None:
         """Brings back what served before a switch that did not prove itself. None where nothing had been switched."""

@@ -54,10 +54,10 @@ def wheel() -> Path:
 
 
 def contents(path: Path) -> str:
-    """A hash of what a wheel holds, whenever it was packed."""
+    """A hash of what a wheel holds, whoever packed it and when."""
     digest = hashlib.sha256()
     with zipfile.ZipFile(path) as archive:
-        for name in sorted(archive.namelist()):
+        for name in sorted(name for name in archive.namelist() if not name.endswith(".dist-info/RECORD")):
             digest.update(f"{name}\0{hashlib.sha256(archive.read(name)).hexdigest()}\n".encode())
     return digest.hexdigest()
 

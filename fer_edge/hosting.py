@@ -76,7 +76,7 @@ def _deploy(args: argparse.Namespace) -> int:
     for line in done.plan:
         _say(f"would {line}")
     if done.first_line_s is not None:
-        _say(f"{done.first_line_s:.1f} s to the first log line" if "kind" in done.first_line else "the service waits")
+        _say(f"{done.first_line_s:.1f} s to the first log line")
     print(done.release)
     return EXIT_DONE
 

@@ -73,7 +73,7 @@ restart() { # the release before
   [ "$1" = "$(current)" ] || others
 }
 
-# The first line of the journal that the service writes since its start; or that it waits for its camera; or why not.
+# The first line of the journal that the service writes since its start, and whether it waits for its camera; or why not.
 first_line() { # thirds of a second to wait for
   mine
   status=$runtime/$instance.status.json turn=0
@@ -85,15 +85,13 @@ first_line() { # thirds of a second to wait for
       said=$(tr -d '\n' 2>/dev/null <"$status" || :)
       journal=$(printf %s "$said" | sed -n 's/.*"journal": *"\([^"]*\)".*/\1/p')
       for line in $(find "$journal" -maxdepth 1 -name 'journal-*.jsonl' -newer "$work/started" -size +0c 2>/dev/null | sort | tail -n 1); do
-        tell segment "$line"
         tell line "$line: $(head -c 300 "$line")"
+        case $said in *'"state": "waiting"'*)
+          tell waiting "$(printf %s "$said" | sed -n 's/.*"camera": *"\([^"]*\)".*/\1/p')"
+          ;;
+        esac
         return
       done
-      case $said in *'"state": "waiting"'*)
-        tell waiting "$(printf %s "$said" | sed -n 's/.*"camera": *"\([^"]*\)".*/\1/p')"
-        return
-        ;;
-      esac
     fi
     turn=$((turn + 1))
     sleep 0.3

@@ -45,7 +45,7 @@ def test_an_installed_one_is_put_together_again(built: Path, tmp_path: Path) -> 
             assert sorted(old.read(name).decode().split()) == sorted(new.read(name).decode().split())
         else:
             assert old.read(name) == new.read(name)
-    assert contents(again) != ""
+    assert contents(again) == contents(built), "the same release, from a checkout or from an installed wheel"
 
 
 def test_a_link_to_a_checkout_is_no_wheel(tmp_path: Path) -> None:

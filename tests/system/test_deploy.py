@@ -282,6 +282,17 @@ def test_what_does_not_start_is_undone(pi: Target) -> None:
     assert not after["unproved"]
 
 
+def test_a_damaged_bundle_goes_nowhere(pi: Target, tmp_path: Path) -> None:
+    before = is_serving(pi)
+    bundle = Path(shutil.copytree(ROOT / "models" / "nano", tmp_path / "nano"))
+    (bundle / "model.tflite").write_bytes(b"x" * 92_656)
+    ran = pi.deploy("deploy", "pi", "--offline", "--bundle", bundle, "--json", check=False)
+    answer = json.loads(ran.stdout)
+    assert ran.returncode == 5 and not answer["done"] and "model.tflite" in answer["error"]
+    assert [step["step"] for step in answer["steps"] if step["failed"]] == ["pack"]
+    assert is_serving(pi) == before
+
+
 def test_wrong_settings_are_not_switched_to(pi: Target) -> None:
     before = is_serving(pi)
     wrong = pi.folder / "wrong.toml"
@@ -355,6 +366,13 @@ def test_of_two_deploys_the_later_goes_on(pi: Target) -> None:
 
 def test_a_second_camera_is_an_instance_of_its_own(pi: Target) -> None:
     before = is_serving(pi)
+    absent = pi.folder / "absent.toml"
+    absent.write_text(SETTINGS.replace("synthetic", "usb:97"))
+    answer = told(pi, "--name", "door", "--config", absent)
+    assert answer["service"] == "waiting" and answer["first_line"]["waiting"] == "/dev/video97"
+    assert [one["check"] for one in answer["doctor_failed"]][0] == "camera", "a camera may be plugged in later"
+    ran = pi.deploy("status", "pi", "--name", "door", check=False)
+    assert ran.returncode == 7 and "it waits for its camera" in ran.stderr
     answer = told(pi, "--name", "door", "--config", settings(pi))
     assert answer["service"] == "started" and answer["first_line"]["segment"].startswith("/var/lib/fer-edge/door/")
     assert "--name %i --config /etc/fer-edge/%i.toml" in pi.sh("cat /etc/systemd/system/fer-edge@.service")
