@@ -165,10 +165,10 @@ class Remote:
     def send(self, folder: Path, to: str, but: Sequence[str] = ()) -> int:
         """Copies what is in `folder`, but for these patterns, into the folder `to` of the target, which is there.
 
-        What came half is gone on with. Gives the bytes that went over the line.
+        What came half is gone on with, what else lies there goes. Gives the bytes that went over the line.
         """
         without = [f"--exclude={pattern}" for pattern in but]
-        words = ["-rtL", "--stats", "--chmod=D755,F644", "--partial-dir=.part", *without]
+        words = ["-rtL", "--delete", "--stats", "--chmod=D755,F644", "--partial-dir=.part", *without]
         said = self._rsync([*words, "--", f"{folder}/", f"target:{to}/"])
         return counted(said, "Total bytes sent")
 

@@ -81,10 +81,11 @@ first_line() { # thirds of a second to wait for
     active=$(systemctl is-active "$unit" || :)
     again=$(systemctl show --property NRestarts --value "$unit")
     case $active:${again:-0} in failed:* | inactive:* | *:[1-9]*) break ;; esac
-    if [ "$status" -nt "$work/started" ]; then
+    if [ "$status" -nt "$work/started" ]; then # of this start
       said=$(tr -d '\n' 2>/dev/null <"$status" || :)
       journal=$(printf %s "$said" | sed -n 's/.*"journal": *"\([^"]*\)".*/\1/p')
-      for line in $(find "$journal" -maxdepth 1 -name 'journal-*.jsonl' -newer "$work/started" -size +0c 2>/dev/null | sort | tail -n 1); do
+      case $said in *'"state": "starting"'*) journal= ;; esac # in a moment it knows whether it has a camera
+      for line in $([ -z "$journal" ] || find "$journal" -maxdepth 1 -name 'journal-*.jsonl' -newer "$work/started" -size +0c 2>/dev/null | sort | tail -n 1); do
         tell line "$line: $(head -c 300 "$line")"
         case $said in *'"state": "waiting"'*)
           tell waiting "$(printf %s "$said" | sed -n 's/.*"camera": *"\([^"]*\)".*/\1/p')"
@@ -149,6 +150,7 @@ rollback() { # to what served before the last deploy; once begun, it goes on to 
     [ -n "$(cat "$from/release" 2>/dev/null || :)" ] || refuse "there is no release before this one to go back to"
     rm -rf "$work/back.new"
     cp -a "$from" "$work/back.new"
+    current >"$work/back.new/was"
     mv -T "$work/back.new" "$work/back"
     rm -rf "$work/before"
   fi
@@ -159,8 +161,13 @@ finish() { # how many releases to keep
   mine
   at=$home/releases/$(current)
   if [ -d "$work/before" ]; then
-    rm -rf "$at/.before"
+    # Of one release there may have been several settings: each knows the one before it, some steps back.
+    [ "$(cat "$work/before/release")" != "$(current)" ] || [ ! -d "$at/.before" ] || mv -T "$at/.before" "$work/before/.before"
+    rm -rf "$work/before/.before/.before/.before/.before" "$at/.before"
     mv -T "$work/before" "$at/.before"
+  elif [ -d "$work/back" ] && [ "$(cat "$work/back/was")" = "$(current)" ]; then
+    rm -rf "$at/.before"
+    [ ! -d "$work/back/.before" ] || mv -T "$work/back/.before" "$at/.before"
   fi
   before=$(cat "$at/.before/release" 2>/dev/null || :)
   kept=0

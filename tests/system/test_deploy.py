@@ -230,6 +230,8 @@ def test_killed_after_every_step(pi: Target, later: Path) -> None:
     old = status(pi)["current"]
     before = is_serving(pi)
     new = ""
+    stale = "/opt/fer-edge/.deploy/ship/fer_edge-0.0.9-py3-none-any.whl"  # of a deploy of another version, cut off
+    pi.sh(f"mkdir -p $(dirname {stale}); touch {stale}")
     for number, step in enumerate(STEPS[:-1]):
         with pi.begin("deploy", "pi", "--offline", "--bundle", later / "models" / "nano", root=later) as process:
             said = until_said(process, step)
@@ -370,7 +372,7 @@ def test_a_second_camera_is_an_instance_of_its_own(pi: Target) -> None:
     absent.write_text(SETTINGS.replace("synthetic", "usb:97"))
     answer = told(pi, "--name", "door", "--config", absent)
     assert answer["service"] == "waiting" and answer["first_line"]["waiting"] == "/dev/video97"
-    assert [one["check"] for one in answer["doctor_failed"]][0] == "camera", "a camera may be plugged in later"
+    assert answer["doctor_failed"][0]["check"] == "camera", "a camera may be plugged in later"
     ran = pi.deploy("status", "pi", "--name", "door", check=False)
     assert ran.returncode == 7 and "it waits for its camera" in ran.stderr
     answer = told(pi, "--name", "door", "--config", settings(pi))
@@ -378,7 +380,11 @@ def test_a_second_camera_is_an_instance_of_its_own(pi: Target) -> None:
     assert "--name %i --config /etc/fer-edge/%i.toml" in pi.sh("cat /etc/systemd/system/fer-edge@.service")
     assert pi.deploy("status", "pi", "--name", "door").stdout.count("health   well") == 1
     assert is_serving(pi) == before, "the first goes on undisturbed: its release did not change"
-    pi.deploy("deploy", "pi", "--rollback")
+    answer = json.loads(pi.deploy("deploy", "pi", "--rollback", "--json").stdout)
+    assert answer["service"] == "waiting", "the settings before these"
+    answer = json.loads(pi.deploy("deploy", "pi", "--rollback", "--json").stdout)
+    assert answer["service"] == "stopped", "it was not there before those"
+    assert is_serving(pi) == before
     assert pi.sh("ls /etc/fer-edge; ls /etc/systemd/system | grep fer-edge") == "fer-edge.toml\nfer-edge.service"
 
 
