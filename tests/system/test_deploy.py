@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -107,6 +108,33 @@ def test_who_is_refused(pi: Target, command: str, host: str, said: str) -> None:
     assert pi.sh(EVERYTHING) == before
     assert not (pi.share.parent / "client" / "known_by_nobody").exists()
     assert not Path("/tmp/owned").exists()
+
+
+@pytest.mark.parametrize(("answer", "code"), [("no", 2), ("yes", 8)])
+def test_a_person_at_a_terminal_is_asked_about_an_unknown_key(pi: Target, answer: str, code: int) -> None:
+    known = pi.share.parent / "client" / "known_by_nobody"
+    command = [
+        "script",
+        "--quiet",
+        "--return",
+        "--command",
+        f"{sys.executable} -m fer_edge status stranger",
+        "/dev/null",
+    ]
+    with subprocess.Popen(
+        command, cwd=ROOT, env=pi.environ, stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0
+    ) as process:
+        assert process.stdin is not None and process.stdout is not None
+        said = b""
+        while b"continue connecting" not in said:
+            more = process.stdout.read(1000)
+            assert more, said
+            said += more
+        process.stdin.write(f"{answer}\n".encode())
+        said += process.stdout.read()
+    assert process.returncode == code, said
+    assert known.exists() == (answer == "yes")
+    known.unlink(missing_ok=True)
 
 
 def test_an_unreachable_port_is_a_sentence(pi: Target) -> None:
