@@ -106,7 +106,7 @@ class Releases:
         return self._call("install", *given, limit_s=_LONG_S).first("whole") != "yes"
 
     def bundle(self, shipment: Shipment) -> str:
-        """Puts detectors and bundle beside those in use; the bundle's name there, or empty without one."""
+        """Puts the bundle beside those in use; the bundle's name there, or empty without one."""
         wanted = "bundle" if shipment.cargo.bundle is not None else ""
         return self._call("bundle", shipment.release, wanted, limit_s=300.0).first("bundle")
 
@@ -120,7 +120,7 @@ class Releases:
         raise UsageError(f"the new release does not start on the target: {answer.spoken or 'it said nothing'}")
 
     def switch(self, shipment: Shipment, bundle: str, network: bool) -> bool:
-        """Makes the release, the bundle, the unit and the settings those in use; False where they were already."""
+        """Makes the release, the detectors, the bundle, the unit and the settings those in use; False where they were already."""
         given = (bundle, "yes" if shipment.cargo.settings else "", "yes" if network else "")
         return self._call("switch", shipment.release, *given, limit_s=300.0).first("unchanged") != "yes"
 

@@ -50,14 +50,7 @@ install() { # release extras constraints-file? offline?
 bundle() { # release folder?
   mine
   program=$home/releases/$1/bin/fer-edge
-  mkdir -p "$home/detectors" "$home/bundles"
-  for file in "$ship"/detectors/*; do
-    name=$(basename "$file")
-    cmp -s "$file" "$home/detectors/$name" && continue
-    cp "$file" "$home/detectors/.$name.new"
-    chmod 644 "$home/detectors/.$name.new"
-    mv -f "$home/detectors/.$name.new" "$home/detectors/$name"
-  done
+  mkdir -p "$home/bundles"
   rm -rf "$work/proof"
   mkdir "$work/proof" # what the doctor takes for the bundles' folder: the same ones, the new one in use
   ln -s "$home/bundles/releases" "$work/proof/releases"
@@ -76,7 +69,7 @@ doctor() { # release new-settings?
   program=$1 config=$2
   set --
   [ ! -e "$config" ] || set -- --config "$config"
-  FER_EDGE_BUNDLES=$work/proof FER_EDGE_DETECTORS=$home/detectors STATE_DIRECTORY=$state RUNTIME_DIRECTORY=$runtime \
+  FER_EDGE_BUNDLES=$work/proof FER_EDGE_DETECTORS=$ship/detectors STATE_DIRECTORY=$state RUNTIME_DIRECTORY=$runtime \
     CONFIGURATION_DIRECTORY=$(dirname "$settings") \
     "$program" doctor --json --first-run --name "$instance" "$@" 2>"$work/log" 9>&- || :
   [ -s "$work/log" ] && tail -n 1 "$work/log" >&2

@@ -10,7 +10,7 @@ switch() { # release bundle? new-settings? network?
   "$at/bin/fer-edge" service show --program "$home/current/bin/fer-edge" "$@" >"$work/unit" 2>"$work/log" 9>&- ||
     failed "$work/log"
   if [ ! -d "$work/before" ]; then
-    if [ "$(current)" = "$release" ] && cmp -s "$work/unit" "$file" &&
+    if [ "$(current)" = "$release" ] && cmp -s "$work/unit" "$file" && [ -z "$(other_detectors)" ] &&
       { [ -z "$bundle" ] || [ "$(head -n 1 "$home/bundles/in-use" 2>/dev/null)" = "$bundle" ]; } &&
       { [ -z "$new" ] || cmp -s "$ship/settings.toml" "$settings"; }; then
       tell unchanged yes
@@ -20,6 +20,7 @@ switch() { # release bundle? new-settings? network?
   fi
   # The release first: a new one reads what an old one wrote, and not the other way round.
   [ "$(current)" = "$release" ] || point "$release"
+  for name in $(other_detectors); do put "$ship/detectors/$name" "$home/detectors/$name" 644; done
   touch "$at/.whole" # its age is its place among the releases
   [ -z "$bundle" ] || "$at/bin/fer-edge" bundle use "$bundle" --bundles "$home/bundles" >/dev/null 2>"$work/log" 9>&- ||
     failed "$work/log"
@@ -35,6 +36,12 @@ switch() { # release bundle? new-settings? network?
   sync
 }
 
+other_detectors() { # names of those that are new or not the same
+  for file in "$ship"/detectors/*; do
+    cmp -s "$file" "$home/detectors/${file##*/}" || echo "${file##*/}"
+  done
+}
+
 remember() { # what serves now, in a folder that appears whole
   rm -rf "$1.new"
   mkdir -p "$1.new"
@@ -46,6 +53,10 @@ remember() { # what serves now, in a folder that appears whole
   [ ! -e "$settings" ] || cp -p "$settings" "$1.new/settings"
   [ ! -e "$(unit_file)" ] || cp -p "$(unit_file)" "$1.new/unit"
   [ ! -d /run/systemd/system ] || ! systemctl --quiet is-enabled "$unit" 9>&- 2>/dev/null || : >"$1.new/served"
+  mkdir "$1.new/detectors"
+  for name in $(other_detectors); do
+    [ ! -e "$home/detectors/$name" ] || cp -p "$home/detectors/$name" "$1.new/detectors"
+  done
   sync
   mv -T "$1.new" "$1"
 }
@@ -115,6 +126,7 @@ restore() { # the folder of what served before
     [ -e "$home/releases/$release/.whole" ] || refuse "the release before, $release, is not there any more"
     point "$release"
   fi
+  for file in "$from"/detectors/*; do [ ! -e "$file" ] || put "$file" "$home/detectors/${file##*/}" 644; done
   back "$from/in-use" "$home/bundles/in-use" 644
   back "$from/settings" "$settings" 640
   [ -n "$release" ] || rm -f "$home/current"

@@ -301,6 +301,7 @@ def test_what_does_not_start_is_undone(pi: Target) -> None:
     """A bundle that root can read and the service cannot: the doctor lets it pass, the service does not."""
     before = status(pi)
     pi.sh("mkdir -m 700 /root/of-root; cp -r /opt/fer-edge/bundles/releases/nano-* /root/of-root/nano")
+    pi.sh("echo of an older one >>/opt/fer-edge/detectors/NOTICE")
     broken = pi.folder / "broken.toml"
     broken.write_text(f'{SETTINGS}bundle = "/root/of-root/nano"\n')
     ran = pi.deploy("deploy", "pi", "--offline", "--config", broken, check=False)
@@ -310,6 +311,7 @@ def test_what_does_not_start_is_undone(pi: Target) -> None:
     assert (after["current"], after["bundle"]) == (before["current"], before["bundle"]) and after["health"]["healthy"]
     assert "of-root" not in pi.sh("cat /etc/fer-edge/fer-edge.toml")
     assert not after["unproved"]
+    assert pi.sh("tail -n 1 /opt/fer-edge/detectors/NOTICE") == "of an older one", "the detectors go back with it"
 
 
 def test_a_damaged_bundle_goes_nowhere(pi: Target, tmp_path: Path) -> None:
