@@ -120,7 +120,7 @@ class Releases:
         raise UsageError(f"the new release does not start on the target: {answer.spoken or 'it said nothing'}")
 
     def switch(self, shipment: Shipment, bundle: str, network: bool) -> bool:
-        """Makes the release, the detectors, the bundle, the unit and the settings those in use; False where they were already."""
+        """Makes release, detectors, bundle, unit and settings those in use; False where they were already."""
         given = (bundle, "yes" if shipment.cargo.settings else "", "yes" if network else "")
         return self._call("switch", shipment.release, *given, limit_s=300.0).first("unchanged") != "yes"
 
