@@ -23,17 +23,8 @@ from fer_edge.errors import BundleRefused, FerEdgeError, NotRunning, Unhealthy, 
 _WAIT_S = 180.0  # for the first line: a Zero 2 W starts in half a minute, and its camera may take as long
 _LITTLE_MB = 60  # room for a bundle and settings, where the release is there already
 # What a release cannot do without. A camera may be plugged in later: the service waits for it.
-_GATES = (
-    "settings",
-    "python",
-    "numpy",
-    "opencv",
-    "runtime",
-    "bundle",
-    "verify",
-    "detectors",
-    "the program",
-)
+_GATES = ("settings", "python", "numpy", "opencv", "runtime", "bundle", "verify", "detectors", "the program")
+_STARTED = ("service", "instance")  # how they are before the start is no matter
 
 
 def deploy(order: Order, done: Deployed, say: Callable[[str], None], dry_run: bool = False) -> None:
@@ -73,7 +64,10 @@ def rollback(order: Order, done: Deployed) -> None:
             done.release = restored.release
             step.said = f"{target.current} → {done.release}"
         if target.systemd and not restored.stopped:
-            _hear(on, done)
+            try:
+                _hear(on, done)
+            except NoFirstLine as error:
+                raise NotRunning(f"release {done.release} was brought back and does not come up: {error}") from error
         else:
             done.service = "stopped" if target.systemd else "none"
         with done.steps.step("finish"):
@@ -122,9 +116,8 @@ def _prove(on: Releases, shipment: Shipment, done: Deployed) -> str:
             kind = BundleRefused if all(one["check"] in ("bundle", "verify") for one in stops) else Unhealthy
             mend = stops[0]["mend"] or stops[0]["hand"]
             raise kind(f"the new release is not well on the target, and was not switched to: {said}; {mend}")
-        step.said = (
-            "well" if not failed else "to know of: " + "; ".join(f"{one['check']}: {one['what']}" for one in failed)
-        )
+        told = [f"{one['check']}: {one['what']}" for one in failed if one["check"] not in _STARTED]
+        step.said = f"to know of: {'; '.join(told)}" if told else "well"
     return bundle
 
 

@@ -91,7 +91,10 @@ class Releases:
 
     def ship(self, shipment: Shipment, whole: bool) -> int:
         """Copies the shipment into the folder that `take` made, without packages where the release is `whole`; bytes sent."""
-        return self.remote.send(shipment.folder, f"{HOME}/.deploy/ship", ("/*.whl", "/wheels") if whole else ())
+        try:
+            return self.remote.send(shipment.folder, f"{HOME}/.deploy/ship", ("/*.whl", "/wheels") if whole else ())
+        except StepFailed as error:
+            raise UsageError(f"the target did not take what was shipped: {error}") from error
 
     def environment(self, shipment: Shipment, python: Python) -> bool:
         """Makes the release's folder, an environment without packages; False where it was whole already."""
