@@ -26,7 +26,7 @@ test-backends: .venv-jax/.ready  ## training on JAX, in an environment without T
 test-browser: $(VENV)/.browser  ## the parity page in a real Chromium, which the system must have
 	@$(BIN)/python -m pytest tests/browser
 
-test-system: $(VENV)/.test detectors  ## what needs Debian's strace and GStreamer: a traced run, cameras that fail, a short soak
+test-system: $(VENV)/.test detectors  ## what needs Debian's strace and GStreamer: a traced run, cameras that fail, deploys, a short soak
 	@$(BIN)/python -m pytest tests/system --ignore tests/system/test_booted.py
 
 test-booted: $(VENV)/.test detectors  ## the service under a systemd of its own, booted in namespaces; needs root

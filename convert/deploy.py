@@ -131,7 +131,7 @@ def _serve(
     say: Callable[[str], None],
 ) -> None:
     steps = done.steps
-    network = order.network or "://" in order.cargo.camera()
+    network = order.network or order.cargo.network()
     try:
         with steps.step("switch") as step:
             changed = on.switch(shipment, bundle, network)

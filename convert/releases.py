@@ -104,7 +104,7 @@ class Releases:
     def install(self, shipment: Shipment) -> bool:
         """Fills it with pip, after which it is whole; False where it was so already."""
         cargo = shipment.cargo
-        extras = f"[{','.join(cargo.extras)}]" if cargo.extras else ""
+        extras = f"[{','.join(names)}]" if (names := cargo.all_extras()) else ""
         given = (shipment.release, extras, shipment.constraints, "yes" if cargo.offline else "")
         return self._call("install", *given, limit_s=_LONG_S).first("whole") != "yes"
 

@@ -14,6 +14,7 @@ import zipfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from convert.target import Python
 from convert.wheel import CHECKOUT, cache_folder, contents, wheel
@@ -22,6 +23,8 @@ from fer_edge.bundle import REQUIRED, Bundle
 from fer_edge.errors import UsageError
 
 BOOKWORM = "bookworm.txt"
+# setting: the extra that it takes, and whether the service must be let into the house's networks for it
+_NEEDS = {"mqtt": ("mqtt", True), "metrics": ("metrics", True), "metrics_file": ("metrics", False)}
 _EXTRA = re.compile(r"[a-z0-9][a-z0-9-]*")
 # pip takes these literally: a wheel for an older glibc does not match the name of a newer one
 _GLIBC_TAGS = range(17, 60)
@@ -41,16 +44,30 @@ class Cargo:
             if not _EXTRA.fullmatch(extra):
                 raise UsageError(f"“{extra}” is no extra of fer-edge; its pyproject.toml names them")
 
-    def camera(self) -> str:
-        """The camera that the settings name; empty where they name none. Raises UsageError when they cannot be read."""
+    def read(self) -> dict[str, Any]:
+        """What the settings say; nothing where there are none. Raises UsageError when they cannot be read."""
         if self.settings is None:
-            return ""
+            return {}
         try:
-            return str(tomllib.loads(self.settings.read_text(encoding="utf-8")).get("camera", ""))
+            return tomllib.loads(self.settings.read_text(encoding="utf-8"))
         except OSError as error:
             raise UsageError(f"the settings in {self.settings} cannot be read: {error.strerror}") from error
         except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
             raise UsageError(f"{self.settings} is no file of settings ({error}); a line is `name = value`") from error
+
+    def camera(self) -> str:
+        """The camera that the settings name; empty where they name none."""
+        return str(self.read().get("camera", ""))
+
+    def all_extras(self) -> tuple[str, ...]:
+        """The extras that were asked for, and those that the settings take."""
+        given = self.read()
+        return tuple(sorted({*self.extras, *(extra for name, (extra, _) in _NEEDS.items() if given.get(name))}))
+
+    def network(self) -> bool:
+        """Whether the settings name something that the service reaches, or is reached at, over the network."""
+        given = self.read()
+        return "://" in self.camera() or any(given.get(name) for name, (_, network) in _NEEDS.items() if network)
 
     def loaded(self) -> Bundle | None:
         """The bundle, checked. Raises BundleRefused or UsageError as `Bundle.load` does."""
@@ -89,7 +106,7 @@ def pack(
     for name in (*detectors.FILES, detectors.LICENCE, "NOTICE"):
         _link(folder / "detectors", detectors.detectors_folder() / name)
     if cargo.settings is not None:
-        cargo.camera()  # which reads them
+        cargo.read()
         (folder / "settings.toml").symlink_to(cargo.settings.resolve())  # no copy: they may hold passwords
     if bundle := cargo.loaded():
         (folder / "bundle").mkdir()
@@ -100,12 +117,12 @@ def pack(
         f"{python.version[0]}.{python.version[1]}",
         constraints,
         str(system_site),
-        *sorted(cargo.extras),
+        *cargo.all_extras(),
     ]
     if constraints:
         made_of.append(_constraints().read_text(encoding="utf-8"))
     if cargo.offline:
-        wheels = _offline(ours, python, machine, glibc, constraints, cargo.extras, say)
+        wheels = _offline(ours, python, machine, glibc, constraints, cargo.all_extras(), say)
         (folder / "wheels").symlink_to(wheels)
         made_of += sorted(file.name for file in wheels.glob("*.whl"))
     digest = hashlib.sha256("\n".join(made_of).encode()).hexdigest()

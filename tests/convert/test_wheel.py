@@ -78,3 +78,19 @@ def test_settings_that_cannot_be_read(tmp_path: Path, text: bytes | None, said: 
 def test_the_camera_of_the_settings(tmp_path: Path) -> None:
     (tmp_path / "fer-edge.toml").write_text('camera = "csi:0"\n')
     assert Cargo(settings=tmp_path / "fer-edge.toml").camera() == "csi:0" and Cargo().camera() == ""
+
+
+@pytest.mark.parametrize(
+    ("text", "extras", "network"),
+    [
+        ('camera = "usb:0"', ("plots",), False),
+        ('camera = "rtsp://door/1"', ("plots",), True),
+        ('mqtt = "mqtts://broker"', ("mqtt", "plots"), True),
+        ('metrics = ":9100"\nmetrics_file = "/var/lib/fer-edge/x.prom"', ("metrics", "plots"), True),
+        ('metrics_file = "/var/lib/fer-edge/x.prom"', ("metrics", "plots"), False),
+    ],
+)
+def test_what_settings_bring_along(tmp_path: Path, text: str, extras: tuple[str, ...], network: bool) -> None:
+    (tmp_path / "fer-edge.toml").write_text(f"{text}\n")
+    cargo = Cargo(settings=tmp_path / "fer-edge.toml", extras=("plots",))
+    assert (cargo.all_extras(), cargo.network()) == (extras, network)
