@@ -32,7 +32,8 @@ test-system: $(VENV)/.test detectors  ## what needs Debian's strace and GStreame
 test-booted: $(VENV)/.test detectors  ## the service under a systemd of its own, booted in namespaces; needs root
 	@$(BIN)/python -m pytest tests/system/test_booted.py
 
-test-arm64: $(VENV)/.test detectors  ## the device package on arm64 wheels, emulated; needs apt's tools, fetches 130 MB once
+# ARM64_SUITES="bookworm trixie": both systems are installed and deployed to, of which each takes minutes; else Bookworm
+test-arm64: $(VENV)/.test detectors  ## the device package on arm64 wheels, emulated; needs apt's tools, fetches 300 MB once
 	@$(BIN)/python -m pytest tests/arm64
 
 soak: $(VENV)/.test detectors  ## half an hour of faults, MINUTES=… for longer; an account of every second

@@ -98,8 +98,12 @@ def machine(name: str) -> Machine:
     Raises UsageError when there is no apt, dpkg-deb or network.
     """
     space = SPACES[name]
-    qemu = _made(f"qemu-{QEMU_SUITE}-{_host_architecture()}", _make_qemu)
-    return Machine(space, _made(space.key, lambda fresh: _make_root(fresh, space)), qemu / "qemu-aarch64")
+    return Machine(space, made(space.key, lambda fresh: _make_root(fresh, space)), emulator())
+
+
+def emulator() -> Path:
+    """QEMU's program for arm64, one that needs no library; fetched first where it is not there yet."""
+    return made(f"qemu-{QEMU_SUITE}-{_host_architecture()}", _make_qemu) / "qemu-aarch64"
 
 
 def emulated(on: Machine, *command: str | Path, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -135,7 +139,7 @@ def cache_folder() -> Path:
     return Path(given) / "fer-edge-arm64" if Path(given).is_absolute() else ROOT / ".cache" / "arm64"
 
 
-def _made(name: str, make: Callable[[Path], None]) -> Path:
+def made(name: str, make: Callable[[Path], None]) -> Path:
     """The folder `name` of the cache. It is made beside and renamed, so that half of one is never taken for a whole."""
     kept = cache_folder() / name
     if not kept.is_dir():
@@ -164,7 +168,7 @@ def _make_root(root: Path, space: Space) -> None:
     pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "install", "--quiet", "--no-compile"]
     pip += ["--only-binary=:all:", "--implementation=cp", f"--python-version={space.python}", "--target", root / "site"]
     pip += ["--ignore-requires-python"]  # `install` holds it against this Python, whatever --python-version says
-    _done([*pip, *(f"--platform={name}" for name in PLATFORMS), *space.wheels])
+    done([*pip, *(f"--platform={name}" for name in PLATFORMS), *space.wheels])
 
 
 def _unpack(into: Path, suite: str, architecture: str, packages: Sequence[str]) -> None:
@@ -175,7 +179,19 @@ def _unpack(into: Path, suite: str, architecture: str, packages: Sequence[str]) 
             "`apt install debian-archive-keyring`"
         )
     work = into.with_name(f"{into.name}.apt")
-    for folder in (into, work / "lists" / "partial", work / "archives" / "partial", work / "debs"):
+    into.mkdir(parents=True)
+    (work / "debs").mkdir(parents=True)
+    apt = apt_of(work, suite, architecture)
+    done([*apt, "update"])
+    done([*apt, "download", *packages], cwd=work / "debs")
+    for package in sorted((work / "debs").iterdir()):
+        done(["dpkg-deb", "-x", package, into])
+    shutil.rmtree(work)
+
+
+def apt_of(work: Path, suite: str, architecture: str) -> list[str]:
+    """The words that an apt-get starts with which knows that suite and architecture alone, and keeps all of it in `work`."""
+    for folder in (work / "lists" / "partial", work / "archives" / "partial"):
         folder.mkdir(parents=True)
     (work / "sources.list").write_text(f"deb [signed-by={KEYRING}] {MIRROR} {suite} main\n")
     options = {
@@ -189,21 +205,17 @@ def _unpack(into: Path, suite: str, architecture: str, packages: Sequence[str]) 
         "APT::Architectures": architecture,
         "APT::Sandbox::User": "",
         "Acquire::Languages": "none",
+        "Acquire::GzipIndexes": "false",
         "Acquire::Retries": "3",
     }
-    apt = ["apt-get", "-qq", *(word for name, value in options.items() for word in ("-o", f"{name}={value}"))]
-    _done([*apt, "update"])
-    _done([*apt, "download", *packages], cwd=work / "debs")
-    for package in sorted((work / "debs").iterdir()):
-        _done(["dpkg-deb", "-x", package, into])
-    shutil.rmtree(work)
+    return ["apt-get", "-qq", *(word for name, value in options.items() for word in ("-o", f"{name}={value}"))]
 
 
 def _host_architecture() -> str:
-    return _done(["dpkg", "--print-architecture"]).strip()
+    return done(["dpkg", "--print-architecture"]).strip()
 
 
-def _done(command: Sequence[str | Path], cwd: Path | None = None) -> str:
+def done(command: Sequence[str | Path], cwd: Path | None = None) -> str:
     """What a command wrote to stdout. Raises UsageError when it is not installed or fails."""
     words = [str(word) for word in command]
     try:

@@ -33,10 +33,10 @@ def test_half_a_folder_is_never_kept(monkeypatch: pytest.MonkeyPatch, tmp_path: 
         raise UsageError("the network went away")
 
     with pytest.raises(UsageError, match="went away"):
-        sysroot._made("x-1", broken)
+        sysroot.made("x-1", broken)
     assert [*sysroot.cache_folder().iterdir()] == []
-    made = sysroot._made("x-1", lambda folder: (folder.mkdir(), (folder / "whole").touch())[0])
-    assert sysroot._made("x-1", broken) == made and [p.name for p in made.iterdir()] == ["whole"]
+    made = sysroot.made("x-1", lambda folder: (folder.mkdir(), (folder / "whole").touch())[0])
+    assert sysroot.made("x-1", broken) == made and [p.name for p in made.iterdir()] == ["whole"]
 
 
 def test_a_cache_folder_that_is_not_absolute_is_not_taken(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -46,6 +46,6 @@ def test_a_cache_folder_that_is_not_absolute_is_not_taken(monkeypatch: pytest.Mo
 
 def test_a_program_that_is_missing_or_fails_is_a_sentence() -> None:
     with pytest.raises(UsageError, match="no-such-program is not installed"):
-        sysroot._done(["no-such-program"])
+        sysroot.done(["no-such-program"])
     with pytest.raises(UsageError, match=r"ls said “.*no-such-folder"):
-        sysroot._done(["ls", "/no-such-folder"])
+        sysroot.done(["ls", "/no-such-folder"])

@@ -1,0 +1,88 @@
+"""OpenSSH's server in an arm64 user space, on loopback, and what a client needs to reach it: a key, and its settings."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.arm64.userspace import HOME, USER, USER_ID, UserSpace
+
+_LIMIT_S = 120
+_KEYGEN = ["ssh-keygen", "-q", "-N", "", "-t", "ed25519"]
+
+
+@dataclass(frozen=True, slots=True)
+class SshTarget:
+    """A server that answers as `name`, to a client with `environment`, whose `ssh` knows the way to it and no other host."""
+
+    name: str  # as a client calls it, with the user
+    port: int
+    folder: Path  # settings, known_hosts, key, and bin/ssh
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """This process's, with that `ssh` before the system's."""
+        return {**os.environ, "PATH": f"{self.folder / 'bin'}{os.pathsep}{os.environ['PATH']}"}
+
+    def run(self, *words: str) -> subprocess.CompletedProcess[str]:
+        """What came of a command there, both streams as text."""
+        command = [str(self.folder / "bin" / "ssh"), self.name, *words]
+        return subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+
+
+@contextmanager
+def ssh_target(space: UserSpace, folder: Path) -> Iterator[SshTarget]:
+    """The server in `space`, which lets the user in with a key made in `folder`; it ends with the context."""
+    key, port = folder / "key", _free_port()
+    subprocess.run([*_KEYGEN, "-f", key], check=True)
+    allowed = space.root / HOME.relative_to("/") / ".ssh" / "authorized_keys"
+    allowed.parent.mkdir(mode=0o700)
+    shutil.copy(key.with_suffix(".pub"), allowed)
+    for path in (allowed.parent, allowed):
+        os.chown(path, USER_ID, USER_ID)
+    host = (space.root / "etc/ssh/ssh_host_ed25519_key.pub").read_text().rsplit(" ", 1)[0]
+    (folder / "known_hosts").write_text(f"[127.0.0.1]:{port} {host}\n")
+    (folder / "config").write_text(
+        f"Host arm64\n  HostName 127.0.0.1\n  Port {port}\n  IdentityFile {key}\n  IdentitiesOnly yes\n"
+        f"  UserKnownHostsFile {folder / 'known_hosts'}\n  GlobalKnownHostsFile none\n  StrictHostKeyChecking yes\n"
+    )
+    wrapped = folder / "bin" / "ssh"
+    wrapped.parent.mkdir()
+    wrapped.write_text(f'#!/bin/sh\nexec {shutil.which("ssh")} -F {folder / "config"} "$@"\n')
+    wrapped.chmod(0o755)
+    # What emulates is told to each session, as the system's own settings would tell it
+    options = [f"Port={port}", "ListenAddress=127.0.0.1", "UsePAM=no", f"SetEnv=QEMU_CPU={space.cpu}"]
+    words = ["/usr/sbin/sshd", "-D", "-e", *(word for option in options for word in ("-o", option))]
+    with (folder / "said").open("w") as said:
+        server = subprocess.Popen(space.command(*words, user=False), stdin=subprocess.DEVNULL, stdout=said, stderr=said)
+    try:
+        end_s = time.monotonic() + _LIMIT_S
+        while not _answers(port):
+            assert server.poll() is None and time.monotonic() < end_s, (folder / "said").read_text()
+            time.sleep(0.1)
+        yield SshTarget(f"{USER}@arm64", port, folder)
+    finally:
+        server.terminate()
+        server.wait()
+
+
+def _answers(port: int) -> bool:
+    try:
+        with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
+            return connection.recv(4) == b"SSH-"
+    except OSError:
+        return False
+
+
+def _free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        port: int = listener.getsockname()[1]
+        return port
