@@ -5,7 +5,7 @@ VENV   := .venv
 BIN    := $(CURDIR)/$(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check -q
 
-.PHONY: demo figures test test-backends test-browser test-system test-booted test-arm64 soak check detectors release-models peers clean
+.PHONY: demo figures test test-backends test-browser test-system test-booted test-arm64 test-arm64-deploy soak check detectors release-models peers clean
 
 demo: $(VENV)/.host detectors  ## quantize the shipped float model, prove it, run the loop for a few seconds
 	@echo "== the shipped float model, quantized to int8 without data and held against itself"
@@ -33,8 +33,11 @@ test-booted: $(VENV)/.test detectors  ## the service under a systemd of its own,
 	@$(BIN)/python -m pytest tests/system/test_booted.py
 
 # ARM64_SUITES="bookworm trixie": both systems are installed and deployed to, of which each takes minutes; else Bookworm
-test-arm64: $(VENV)/.test detectors  ## the device package on arm64 wheels, emulated; needs apt's tools, fetches 300 MB once
-	@$(BIN)/python -m pytest tests/arm64
+test-arm64: $(VENV)/.test detectors  ## the device package on arm64 wheels, emulated, and device/README.md typed on an arm64 Debian
+	@$(BIN)/python -m pytest -n 2 --dist loadfile tests/arm64 --ignore tests/arm64/test_deploy.py
+
+test-arm64-deploy: $(VENV)/.test detectors  ## deploys to an emulated arm64 Debian; some five minutes
+	@$(BIN)/python -m pytest tests/arm64/test_deploy.py
 
 soak: $(VENV)/.test detectors  ## half an hour of faults, MINUTES=… for longer; an account of every second
 	@$(BIN)/python -m tests.system.soak --minutes $(or $(MINUTES),30) --out tests/system/results
