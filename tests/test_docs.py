@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -117,3 +118,54 @@ def test_the_card_is_that_of_the_reports(name: str) -> None:
     folder = ROOT / "models" / name
     spec, parity, history = (json.loads((folder / f"{n}.json").read_text()) for n in ("bundle", "parity", "history"))
     assert card(spec, parity, history) == (folder / "CARD.md").read_text()
+
+
+class Parsed(BaseException):
+    """A command line was understood; nothing of it is done."""
+
+
+def examples(text: str) -> list[list[str]]:
+    """Every `fer-edge …` and `python -m convert.…` of the code blocks, in words, without what a shell does around them."""
+    found = []
+    for block in re.findall(r"^```\n(.*?)^```", text, re.M | re.S):
+        for line in block.splitlines():
+            lexer = shlex.shlex(line, posix=True, punctuation_chars="|&;><")
+            lexer.whitespace_split = True
+            try:
+                words = list(lexer)  # a comment ends it
+            except ValueError:  # of another language
+                continue
+            commands: list[list[str]] = [[]]
+            for word in words:
+                if word in ("|", "&&", ";", ">", "<"):
+                    commands.append([])
+                else:
+                    commands[-1].append(word)
+            found += [c for c in commands if c[:1] == ["fer-edge"] or c[:2] == ["python", "-m"]]
+    return found
+
+
+@pytest.mark.parametrize(
+    "words",
+    [pytest.param(words, id=" ".join(words)) for words in examples(DOCUMENTED)],
+)
+def test_every_example_is_understood(words: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """By the parser that it names. Those of device/README.md are also run, where each thing is tested."""
+    import argparse
+    import importlib
+
+    parse = argparse.ArgumentParser.parse_args
+
+    def understood(self: argparse.ArgumentParser, argv: list[str] | None = None, *more: object) -> None:
+        parse(self, argv, *more)
+        raise Parsed
+
+    monkeypatch.setattr(argparse.ArgumentParser, "parse_args", understood)
+    module, argv = ("fer_edge.cli", words[1:]) if words[0] == "fer-edge" else (words[2], words[3:])
+    with pytest.raises(Parsed):
+        importlib.import_module(module).main(argv)
+
+
+def test_there_are_examples_enough() -> None:
+    typed = [words for words in examples(DOCUMENTED) if words[0] == "fer-edge"]
+    assert len(typed) > 40 and len({words[1] for words in typed}) == len({c.split()[0] for c in COMMANDS})
