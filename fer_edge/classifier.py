@@ -69,8 +69,8 @@ def find_runtime(name: str | None = None) -> Runtime:
             except importlib.metadata.PackageNotFoundError:
                 continue
         return Runtime(candidate, "unknown", found)
-    wanted = f"The runtime “{name}” is" if name else "No TFLite runtime is"
-    raise UsageError(f"{wanted} not installed; `pip install '{_RUNTIMES[names[0]][1]}'` installs one")
+    wanted = f"The runtime “{name}” is not" if name else "No TFLite runtime is"
+    raise UsageError(f"{wanted} installed; `pip install '{_RUNTIMES[names[0]][1]}'` installs one")
 
 
 def make_interpreter(
