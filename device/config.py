@@ -73,9 +73,9 @@ class Settings:
         0.5, "a face is unsure when light, sharpness, size or turn are worse; 0: never", live=True, least=0, most=1
     )
     smooth_s: float = _is(
-        0.2, "half-life of the average that steadies a label; 0: each frame alone", live=True, least=0
+        0.12, "half-life of the average that steadies a label; 0: each frame alone", live=True, least=0
     )
-    dwell_s: float = _is(0.3, "a label stays for at least so long", live=True, least=0)
+    dwell_s: float = _is(0.2, "a label stays for at least so long", live=True, least=0)
     max_faces: int = _is(4, "the largest so many faces of a frame are read, the others counted", live=True, above=0)
     search_s: float = _is(
         0.3, "least time between two searches of the whole picture, made where it changed", live=True, least=0

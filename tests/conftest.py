@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +16,8 @@ ALLOWED_SKIPS = {
     for line in (HERE / "allowed_skips.txt").read_text().splitlines()
     if line.strip() and not line.startswith("#")
 }
+# A shell starts what it puts in the background with Ctrl-C ignored, and so would be every process that a test interrupts.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 _skipped: list[tuple[str, str]] = []
 _unmet: list[tuple[str, str]] = []
 

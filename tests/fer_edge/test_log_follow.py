@@ -161,10 +161,13 @@ def test_tail_follows_a_writer_until_it_is_told_to_stop(folder: Path) -> None:
     command = [sys.executable, "-m", "fer_edge", "log", "tail", "-f", "-n", "1", "--json", str(folder)]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
-        assert json.loads(process.stdout.readline())["seq"] == 2
-        add(folder, 1, event("pause", 3))
-        assert json.loads(process.stdout.readline())["seq"] == 3
-        add(folder, 2, head(), event("pause", 1))
-        assert json.loads(process.stdout.readline())["kind"] == "header"
-        process.send_signal(signal.SIGINT)
-        assert process.wait(30) == 0
+        try:
+            assert json.loads(process.stdout.readline())["seq"] == 2
+            add(folder, 1, event("pause", 3))
+            assert json.loads(process.stdout.readline())["seq"] == 3
+            add(folder, 2, head(), event("pause", 1))
+            assert json.loads(process.stdout.readline())["kind"] == "header"
+            process.send_signal(signal.SIGINT)
+            assert process.wait(30) == 0
+        finally:
+            process.kill()  # or leaving the block would wait for it
