@@ -45,6 +45,7 @@ class SystemClock:
     def __init__(self, root: Path = Path("/")) -> None:
         self._root = root
         self._state, self._look_ns = "unknown", 0
+        self._second, self._said = -1, ""  # the second that was last put into words
         self.boot = self._read("proc/sys/kernel/random/boot_id") or "unknown"
 
     def mono_ns(self) -> int:
@@ -56,8 +57,10 @@ class SystemClock:
         """The moment `mono_ns`, or now, with the wall time that goes with it by the wall clock as it is set now."""
         now_ns = self.mono_ns()
         then_ns = now_ns if mono_ns is None else mono_ns
-        wall_s = (time.time_ns() + then_ns - now_ns) / 1e9
-        wall = datetime.fromtimestamp(wall_s, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        second, ms = divmod((time.time_ns() + then_ns - now_ns) // 1_000_000, 1000)
+        if second != self._second:  # a second has many events
+            self._second, self._said = second, datetime.fromtimestamp(second, UTC).isoformat().removesuffix("+00:00")
+        wall = f"{self._said}.{ms:03d}Z"
         if now_ns >= self._look_ns:  # two questions to the system for each line would cost more than the line
             self._state, self._look_ns = self.state(), now_ns + _LOOK_NS
         return Stamp(then_ns, wall, self._state)

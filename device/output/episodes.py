@@ -7,7 +7,7 @@ away: a frame or two of something else neither end an episode nor make one.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
@@ -117,7 +117,7 @@ def _fresh(label: str, reading: Reading, mono_ns: int) -> _Shown:
 def _more(shown: _Shown, reading: Reading, mono_ns: int) -> _Shown:
     p = tuple(total + value for total, value in zip(shown.p, reading.probs.tolist(), strict=True))
     quality = shown.quality if reading.quality is None else (shown.quality or 0.0) + reading.quality
-    return replace(shown, last_ns=mono_ns, frames=shown.frames + 1, p=p, quality=quality)
+    return _Shown(shown.label, shown.start_ns, mono_ns, shown.frames + 1, p, quality)
 
 
 def _bodies(key: int, shown: _Shown | None, why: str) -> list[dict[str, Any]]:

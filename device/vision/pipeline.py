@@ -6,7 +6,7 @@ What is remembered between two frames is a value of its own: the same state and 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from device.config import Settings
@@ -15,7 +15,7 @@ from device.vision.frames import Frame, Reading, Seen
 from device.vision.quality import quality
 from device.vision.search import Searched
 from device.vision.tracks import Track
-from fer_edge.preprocess import cut, square, thinned, turn_rad
+from fer_edge.preprocess import Mapping, cut, square, thinned, turn_rad
 
 if TYPE_CHECKING:
     from fer_edge.bundle import Bundle
@@ -30,6 +30,7 @@ class Pipeline:
 
     detector: Detector
     bundle: Bundle
+    _mappings: dict[str, Mapping] = field(default_factory=dict, compare=False, repr=False)  # those asked for so far
 
     def step(self, state: Searched, frame: Frame, settings: Settings, lap: Lap | None = None) -> tuple[Searched, Seen]:
         """The state after `frame`, and what it showed."""
@@ -57,7 +58,7 @@ class Pipeline:
         bundle, name = self.bundle, self.detector.name
         crops, rated = [], []
         for face in (track.face for track in tracks):
-            mapping = bundle.mapping(face.by or name)
+            mapping = self._mapping(face.by or name)
             at = square(face.xywh, mapping, frame.gray.shape)
             crop = cut(*thinned(frame.gray, at), bundle.side, turn_rad(mapping, face.eyes))
             crops.append(crop)
@@ -88,6 +89,11 @@ class Pipeline:
         if lap:
             lap("smooth")
         return read
+
+    def _mapping(self, detector: str) -> Mapping:
+        if (mapping := self._mappings.get(detector)) is None:
+            mapping = self._mappings[detector] = self.bundle.mapping(detector)
+        return mapping
 
     def _rules(self, settings: Settings) -> smoothing.Rules:
         below = settings.unsure_below

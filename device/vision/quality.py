@@ -39,10 +39,10 @@ def quality(crop: np.ndarray, face: Face, side_px: int) -> Quality:
     spread = max(1.0, float(cv2.meanStdDev(crop)[1][0, 0]))
     edges = cv2.Laplacian(crop, cv2.CV_16S, borderType=cv2.BORDER_REPLICATE)
     sharp = float(cv2.meanStdDev(edges)[1][0, 0]) / spread
-    measured = {"dark": spread, "blurred": sharp, "tiny": float(side_px), "turned": -turn(face)}
-    rated = {why: _rated(value, *SCALES[why]) for why, value in measured.items()}
-    why = min(rated, key=lambda name: rated[name])
-    return Quality(round(min(1.0, max(0.0, rated[why])), 3), why)
+    measured = (spread, sharp, float(side_px), -turn(face))  # as SCALES has them
+    rated = [_rated(value, half, full) for value, (half, full) in zip(measured, SCALES.values(), strict=True)]
+    worst = min(rated)
+    return Quality(round(max(0.0, worst), 3), REASONS[rated.index(worst)])
 
 
 def turn(face: Face) -> float:

@@ -25,6 +25,7 @@ AWAY_S = 1.0  # a face unseen for longer, and not in the frame before, is gone; 
 LONGEST_S = 10.0  # the same, however long ago the frame before was
 _EARNED = 12  # frames in which a face is followed for each search
 _SAVED = 2.0  # searches at most
+_ASK_NS = 150_000_000
 _ANOTHER = 0.75  # of a face's cells that changed between two frames: no longer the same picture, moved
 
 
@@ -43,6 +44,7 @@ class Searched:
     searched: np.ndarray | None = None
     searched_ns: int = 0
     stirred: np.ndarray | None = None
+    asked_ns: int = 0  # when it was last asked whether something changed beside the faces
     credit: float = _SAVED
     recorded: bool = False
 
@@ -95,7 +97,10 @@ def find(state: Searched, detector: Detector, gray: np.ndarray, settings: Settin
             now = replace(track, seen_ns=mono_ns)
         tracks[track.id] = now
     missed = any(tracks[track.id].seen_ns != mono_ns for track in near)
-    due = _is_due(state, detector, bool(near), missed, gray.shape, settings)
+    due = _is_due(state, detector, bool(near), missed, settings)
+    if not due and near and isinstance(detector, Zoomed) and _may_ask(state, missed, settings):
+        state = replace(state, asked_ns=mono_ns)
+        due = _is_elsewhere(state, gray.shape)
     others: set[int] = set()
     if due:
         state = _search(state, tracks, detector, gray, settings)
@@ -145,10 +150,12 @@ def _is_due(
     detector: Detector,
     followed: bool,
     missed: bool,
-    shape: tuple[int, ...],
     settings: Settings,
 ) -> bool:
-    """Whether the whole frame is to be searched: faces are `followed`, and one of them was `missed`."""
+    """Whether the whole frame is to be searched: faces are `followed`, and one of them was `missed`.
+
+    What changed beside faces that are followed is another question.
+    """
     since_s = (state.last_ns - state.searched_ns) / 1e9
     if state.searched is None or since_s >= settings.sweep_s:
         return True
@@ -156,12 +163,17 @@ def _is_due(
         return missed or gate.is_change(_moved(state))
     if missed:
         return state.recorded or state.credit >= 1
-    if since_s < settings.search_s:
-        return False
-    if not followed:
-        return gate.is_change(_moved(state))
-    if state.credit < 1:
-        return False
+    return not followed and since_s >= settings.search_s and gate.is_change(_moved(state))
+
+
+def _may_ask(state: Searched, missed: bool, settings: Settings) -> bool:
+    """Whether it is time to ask for changes beside the faces, which costs as much as all else that is done to follow one."""
+    saved = state.credit >= 1 and not missed
+    return saved and state.last_ns - max(state.asked_ns + _ASK_NS, state.searched_ns + settings.search_s * 1e9) >= 0
+
+
+def _is_elsewhere(state: Searched, shape: tuple[int, ...]) -> bool:
+    """Whether something changed where no face that is known, nor its shoulders, can be the cause."""
     known = [part for track in state.tracks for part in (view(track.head, shape), _body(track.head))]
     return gate.is_change(gate.without(_moved(state), known, shape))
 
