@@ -162,7 +162,7 @@ def _run(args: argparse.Namespace) -> int:
         "bundle": bundle.name,
         "bundle_sha256": bundle.sha256,
         "ages": [age(bundle.path, fps, args.seconds, held) for fps, held in ((10.0, 0.0), (30.0, 0.0), (30.0, 0.08))],
-        "budgets": [budget(bundle.path, 100.0, args.seconds, percent) for percent in (None, 40.0, 20.0, 10.0)],
+        "budgets": [budget(bundle.path, 300.0, args.seconds, percent) for percent in (None, 40.0, 20.0, 10.0)],
     }
     told = stamped(told)
     if args.out:
