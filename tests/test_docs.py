@@ -169,3 +169,10 @@ def test_every_example_is_understood(words: list[str], monkeypatch: pytest.Monke
 def test_there_are_examples_enough() -> None:
     typed = [words for words in examples(DOCUMENTED) if words[0] == "fer-edge"]
     assert len(typed) > 40 and len({words[1] for words in typed}) == len({c.split()[0] for c in COMMANDS})
+
+
+def test_the_devices_figures_are_those_of_the_results() -> None:
+    from tests.bench.figures import block, with_block
+
+    told = (ROOT / "device/README.md").read_text()
+    assert with_block(told, block()) == told, "run `make figures`"
