@@ -21,7 +21,7 @@ test: $(VENV)/.test detectors  ## everything that can be tested here, on all cor
 	@$(BIN)/python -m pytest -n auto --dist worksteal
 
 test-backends: .venv-jax/.ready  ## training on JAX, in an environment without TensorFlow
-	@KERAS_BACKEND=jax .venv-jax/bin/python -m pytest tests/backends
+	@KERAS_BACKEND=jax .venv-jax/bin/python -m pytest -n 2 tests/backends
 
 test-browser: $(VENV)/.browser  ## the parity page in a real Chromium, which the system must have
 	@$(BIN)/python -m pytest tests/browser
