@@ -27,7 +27,7 @@ test-browser: $(VENV)/.browser  ## the parity page in a real Chromium, which the
 	@$(BIN)/python -m pytest tests/browser
 
 test-system: $(VENV)/.test detectors  ## what needs Debian's strace and GStreamer: a traced run, cameras that fail, deploys, a short soak
-	@$(BIN)/python -m pytest tests/system --ignore tests/system/test_booted.py
+	@$(BIN)/python -m pytest -n 2 --dist loadfile tests/system --ignore tests/system/test_booted.py
 
 test-booted: $(VENV)/.test detectors  ## the service under a systemd of its own, booted in namespaces; needs root
 	@$(BIN)/python -m pytest tests/system/test_booted.py
