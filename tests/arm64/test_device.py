@@ -124,7 +124,8 @@ def test_the_loop_sees_what_it_sees_here(
     assert len(theirs) == VIDEO_FRAMES
     for a, b in zip(mine, theirs, strict=True):
         np.testing.assert_allclose(b["xywh"], a["xywh"], atol=2)
-        np.testing.assert_allclose(b["p"], a["p"], atol=0.25)  # of a box that lies up to 2 px elsewhere
+        same = a["xywh"] == b["xywh"]  # a box a px or two elsewhere is another crop, and may say another thing
+        np.testing.assert_allclose(b["p"], a["p"], atol=0.15 if same else 0.25)
     labels = [(a["label"], b["label"]) for a, b in zip(mine, theirs, strict=True)]
     assert sum(a == b for a, b in labels) >= VIDEO_FRAMES - 1, labels
 
