@@ -135,12 +135,12 @@ def _crops(r: Released) -> str:
     )
 
 
-def with_block(readme: str, text: str) -> str:
-    """The README's text with its measured figures replaced. Raises UsageError when it has no place for them."""
-    if BEGIN not in readme or END not in readme:
-        raise UsageError(f"the README has no place for the figures: “{BEGIN}” and “{END}”")
-    before, rest = readme.split(BEGIN, 1)
-    return f"{before}{BEGIN}\n{text}\n{END}{rest.split(END, 1)[1]}"
+def with_block(readme: str, text: str, begin: str = BEGIN) -> str:
+    """A README's text with its measured figures replaced. Raises UsageError when it has no place for them."""
+    if begin not in readme or END not in readme:
+        raise UsageError(f"the README has no place for the figures: “{begin}” and “{END}”")
+    before, rest = readme.split(begin, 1)
+    return f"{before}{begin}\n{text}\n{END}{rest.split(END, 1)[1]}"
 
 
 def main(argv: list[str] | None = None) -> int:

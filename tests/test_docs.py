@@ -172,7 +172,8 @@ def test_there_are_examples_enough() -> None:
 
 
 def test_the_devices_figures_are_those_of_the_results() -> None:
-    from tests.bench.figures import block, with_block
+    from convert.readme import with_block
+    from tests.bench.figures import BEGIN, block
 
     told = (ROOT / "device/README.md").read_text()
-    assert with_block(told, block()) == told, "run `make figures`"
+    assert with_block(told, block(), BEGIN) == told, "run `make figures`"

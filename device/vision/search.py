@@ -167,7 +167,7 @@ def _is_due(
 
 
 def _may_ask(state: Searched, missed: bool, settings: Settings) -> bool:
-    """Whether it is time to ask for changes beside the faces, which costs as much as all else that is done to follow one."""
+    """Whether it is time to ask for changes beside the faces: not in each frame, for asking has a price."""
     saved = state.credit >= 1 and not missed
     return saved and state.last_ns - max(state.asked_ns + _ASK_NS, state.searched_ns + settings.search_s * 1e9) >= 0
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 SAME = 0.2  # overlap of two squares, intersection over union, from which on they are one face
 HELD_S = 0.15  # so long a face that moves as foreseen is not looked at: every second frame of ten a second
-STRAY = 0.04  # sides by which it may miss that; crops of the networks' own boxes stray as far from frame to frame
+STRAY = 0.04  # sides by which it may have missed that at the last look
 LONGEST_S = 0.5  # between two looks, for a way to be told from them
 FOLLOWED = 1.25  # a face that is followed counts as so much larger: of two alike, the same one stays
 

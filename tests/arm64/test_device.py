@@ -124,8 +124,11 @@ def test_the_loop_sees_what_it_sees_here(
     assert len(theirs) == VIDEO_FRAMES
     for a, b in zip(mine, theirs, strict=True):
         np.testing.assert_allclose(b["xywh"], a["xywh"], atol=2)
-        same = a["xywh"] == b["xywh"]  # a box a px or two elsewhere is another crop, and may say another thing
-        np.testing.assert_allclose(b["p"], a["p"], atol=0.15 if same else 0.25)
+    apart = [float(np.abs(np.subtract(a["p"], b["p"])).max()) for a, b in zip(mine, theirs, strict=True)]
+    # a box a px or two elsewhere is another crop, and may say another thing, once
+    assert sum(p > 0.15 for p in apart) <= 1 and max(apart) < 0.25, apart
+    same = [p for p, a, b in zip(apart, mine, theirs, strict=True) if a["xywh"] == b["xywh"]]
+    assert same and max(same) < 0.15
     labels = [(a["label"], b["label"]) for a, b in zip(mine, theirs, strict=True)]
     assert sum(a == b for a, b in labels) >= VIDEO_FRAMES - 1, labels
 

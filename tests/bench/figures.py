@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from convert.checkpoint import write_beside
-from convert.readme import END
+from convert.readme import with_block
 from fer_edge.errors import UsageError, guarded
 
 BEGIN = "<!-- written by `python -m tests.bench.figures`; do not edit by hand -->"
@@ -171,19 +171,11 @@ def block(folder: Path = RESULTS) -> str:
     )
 
 
-def with_block(readme: str, text: str) -> str:
-    """The text of device/README.md with its table replaced. Raises UsageError when it has no place for one."""
-    if BEGIN not in readme or END not in readme:
-        raise UsageError(f"device/README.md has no place for the figures: “{BEGIN}” and “{END}”")
-    before, rest = readme.split(BEGIN, 1)
-    return f"{before}{BEGIN}\n{text}\n{END}{rest.split(END, 1)[1]}"
-
-
 def main(argv: list[str] | None = None) -> int:
     """Writes the table into device/README.md."""
     parser = argparse.ArgumentParser(prog="python -m tests.bench.figures", description=__doc__)
     parser.parse_args(argv)
-    text = with_block(README.read_text(), block())
+    text = with_block(README.read_text(), block(), BEGIN)
     write_beside(README, lambda path: Path(path).write_text(text))
     return 0
 

@@ -7,7 +7,6 @@ once held up for longer than a frame in each turn, as a slow machine would be; t
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import sys
 import tempfile
@@ -27,7 +26,7 @@ from fer_edge.bundle import Bundle
 from fer_edge.drawn import face_frame
 from fer_edge.errors import guarded
 from fer_edge.events import Event
-from tests.system.result import stamped, write
+from tests.system.result import reported
 
 PICTURES = 60
 
@@ -164,11 +163,7 @@ def _run(args: argparse.Namespace) -> int:
         "ages": [age(bundle.path, fps, args.seconds, held) for fps, held in ((10.0, 0.0), (30.0, 0.0), (30.0, 0.08))],
         "budgets": [budget(bundle.path, 300.0, args.seconds, percent) for percent in (None, 40.0, 20.0, 10.0)],
     }
-    told = stamped(told)
-    if args.out:
-        write("live", told, args.out)
-    print(json.dumps(told) if args.json else text(told))
-    return 0
+    return reported("live", told, text, args)
 
 
 if __name__ == "__main__":

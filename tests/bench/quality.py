@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import itertools
-import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -25,7 +24,7 @@ from device.vision.quality import quality, turn
 from fer_edge.bundle import Bundle
 from fer_edge.errors import guarded
 from fer_edge.faces import Face, find_detector
-from tests.system.result import stamped, write
+from tests.system.result import reported
 
 GAINS, SIGMAS, SIDES_PX = (0.5, 0.3, 0.2, 0.1), (0.8, 1.2, 1.6, 2.0, 3.0), (36, 24, 20, 16, 12)
 NOISE_LEVELS = 3.0
@@ -136,11 +135,7 @@ def _run(args: argparse.Namespace) -> int:
         "seed": args.seed,
         "rows": rows,
     }
-    told = stamped(told)
-    if args.out:
-        write("quality", told, args.out)
-    print(json.dumps(told) if args.json else text(told))
-    return 0
+    return reported("quality", told, text, args)
 
 
 if __name__ == "__main__":

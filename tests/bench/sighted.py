@@ -8,7 +8,6 @@ model says of the data set's own crops.
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -29,7 +28,7 @@ from fer_edge.errors import UsageError, guarded
 from fer_edge.events import Event
 from fer_edge.faces import MIN_OVERLAP, find_detector
 from fer_edge.segments import segments
-from tests.system.result import stamped, write
+from tests.system.result import reported
 
 FRAMES, FPS = 5, 10  # of each scene
 
@@ -180,11 +179,7 @@ def _command(args: argparse.Namespace) -> int:
         "fps": FPS,
         "rows": rows,
     }
-    told = stamped(told)
-    if args.out:
-        write("sighted", told, args.out)
-    print(json.dumps(told) if args.json else text(told))
-    return 0
+    return reported("sighted", told, text, args)
 
 
 if __name__ == "__main__":

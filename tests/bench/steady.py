@@ -8,7 +8,6 @@ of each frame alone stands beside the steady one of the same frame; `unsure` is 
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
@@ -28,7 +27,7 @@ from fer_edge.bundle import Bundle
 from fer_edge.errors import guarded
 from fer_edge.events import UNSURE
 from fer_edge.faces import find_detector
-from tests.system.result import stamped, write
+from tests.system.result import reported
 
 FPS = 10
 FACE_PX = 150
@@ -223,11 +222,7 @@ def _run(args: argparse.Namespace) -> int:
         "dwell_s": args.dwell,
         "steady": asdict(measure(bundle, faces, args.seed, settings)),
     }
-    told = stamped(told)
-    if args.out:
-        write("steady", told, args.out)
-    print(json.dumps(told) if args.json else text(told))
-    return 0
+    return reported("steady", told, text, args)
 
 
 if __name__ == "__main__":

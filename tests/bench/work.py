@@ -9,7 +9,6 @@ machine, and none from one that does other work.
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import sys
 import tempfile
@@ -38,7 +37,7 @@ from fer_edge.errors import guarded
 from fer_edge.faces import find_detector
 from fer_edge.zoomed import Zoomed
 from tests.bench.haar import Haar, video
-from tests.system.result import stamped, write
+from tests.system.result import reported
 
 ROUNDS, FRAMES, FPS = 15, 100, 10
 
@@ -254,11 +253,7 @@ def _run(args: argparse.Namespace) -> int:
     with tempfile.TemporaryDirectory() as folder:
         told = measure(bundle, Path(folder))
     told |= {"bundle": bundle.name, "bundle_sha256": bundle.sha256, "rounds": ROUNDS, "frames": FRAMES}
-    told = stamped(told)
-    if args.out:
-        write("work", told, args.out)
-    print(json.dumps(told) if args.json else text(told))
-    return 0
+    return reported("work", told, text, args)
 
 
 if __name__ == "__main__":

@@ -5,10 +5,12 @@ All are in tests/system/results/ as NAME-DATE.json; tests/bench/README.md lists 
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import platform
 import subprocess
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -42,6 +44,18 @@ def write(name: str, told: dict[str, Any], folder: Path) -> Path:
     text = json.dumps(told, indent=1, ensure_ascii=False) + "\n"
     write_beside(path, lambda beside: Path(beside).write_text(text))
     return path
+
+
+def reported(name: str, told: dict[str, Any], text: Callable[[dict[str, Any]], str], args: argparse.Namespace) -> int:
+    """Exit code 0, after what was seen was stamped, left in the folder `args.out` if one is named, and printed.
+
+    As JSON with `args.json`, else as `text` has it.
+    """
+    told = stamped(told)
+    if args.out:
+        write(name, told, args.out)
+    print(json.dumps(told) if args.json else text(told))
+    return 0
 
 
 def _commit() -> str:
