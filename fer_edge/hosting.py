@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from fer_edge.errors import EXIT_DONE, FerEdgeError
 
 if TYPE_CHECKING:
-    from convert.destination import Destination
+    from convert.deploy.ssh_address import Destination
 
 
 def add(commands: Any) -> None:
@@ -52,11 +52,11 @@ def add(commands: Any) -> None:
 
 
 def _deploy(args: argparse.Namespace) -> int:
-    from convert.deploy import deploy, rollback
-    from convert.order import Deployed, Order
-    from convert.releases import Instance
-    from convert.shipment import Cargo
-    from convert.steps import Steps
+    from convert.deploy.payload import Cargo
+    from convert.deploy.plan import Deployed, Order
+    from convert.deploy.progress import Steps
+    from convert.deploy.releases import Instance
+    from convert.deploy.rollout import deploy, rollback
 
     cargo = Cargo(args.bundle, args.config, tuple(args.extra), args.offline)
     order = Order(_to(args), Instance(args.name), cargo, args.network, args.keep)
@@ -82,8 +82,8 @@ def _deploy(args: argparse.Namespace) -> int:
 
 
 def _status(args: argparse.Namespace) -> int:
-    from convert.deployed import status
-    from convert.releases import Instance
+    from convert.deploy.operations import status
+    from convert.deploy.releases import Instance
 
     standing = status(_to(args), Instance(args.name))
     print(json.dumps(standing.to_json(), ensure_ascii=False) if args.as_json else standing.text())
@@ -91,7 +91,7 @@ def _status(args: argparse.Namespace) -> int:
 
 
 def _fetch(args: argparse.Namespace) -> int:
-    from convert.deployed import fetch
+    from convert.deploy.operations import fetch
 
     folder, came = fetch(_to(args), args.out)
     _say(f"{came['files']} files, {came['bytes']:,} bytes, of which {came['read']:,} came over the line")
@@ -100,7 +100,7 @@ def _fetch(args: argparse.Namespace) -> int:
 
 
 def _undeploy(args: argparse.Namespace) -> int:
-    from convert.deployed import undeploy
+    from convert.deploy.operations import undeploy
 
     left = undeploy(_to(args), args.journal_too, _say)
     if args.as_json:
@@ -109,7 +109,7 @@ def _undeploy(args: argparse.Namespace) -> int:
 
 
 def _to(args: argparse.Namespace) -> Destination:
-    from convert.destination import Destination
+    from convert.deploy.ssh_address import Destination
 
     return Destination(args.host, args.port)
 

@@ -80,7 +80,7 @@ def int8_tflite(model: Any, images: np.ndarray, pixels: tuple[float, float], bat
     import tensorflow as tf
     from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
-    from convert.tflite import quiet_tensorflow
+    from convert.tflite.tensorflow_output import quiet_tensorflow
 
     channels = model.input_shape[3]
     with quiet_tensorflow():

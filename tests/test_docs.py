@@ -104,7 +104,7 @@ def test_the_version_is_in_the_changelog() -> None:
 
 
 def test_the_readmes_figures_are_those_of_the_reports() -> None:
-    from convert.readme import block, with_block
+    from convert.report.readme_table import block, with_block
 
     assert with_block(README, block(ROOT / "models")) == README, "run `python -m convert.readme`"
 
@@ -113,7 +113,7 @@ def test_the_readmes_figures_are_those_of_the_reports() -> None:
 def test_the_card_is_that_of_the_reports(name: str) -> None:
     import json
 
-    from convert.card import card
+    from convert.report.model_card import card
 
     folder = ROOT / "models" / name
     spec, parity, history = (json.loads((folder / f"{n}.json").read_text()) for n in ("bundle", "parity", "history"))
@@ -172,7 +172,7 @@ def test_there_are_examples_enough() -> None:
 
 
 def test_the_devices_figures_are_those_of_the_results() -> None:
-    from convert.readme import with_block
+    from convert.report.readme_table import with_block
     from tests.bench.figures import BEGIN, block
 
     told = (ROOT / "device/README.md").read_text()

@@ -66,9 +66,9 @@ def test_what_the_wheel_holds(wheel: Path) -> None:
     assert "fer_edge/models/nano/model.tflite" in names
     for beside in (
         "fer_edge/events.schema.json",
-        "convert/margins.toml",
-        "convert/page.html",
-        "convert/versions.json",
+        "convert/parity/margins.toml",
+        "convert/report/parity_page.html",
+        "convert/tflite/op_versions.json",
         "device/alerts.yml",
     ):
         assert beside in names

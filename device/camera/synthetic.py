@@ -24,7 +24,7 @@ class Synthetic:
         self._due_ns = self._clock.mono_ns()
 
     def read(self) -> Frame | None:
-        from fer_edge.drawn import face_frame
+        from fer_edge.synthetic_face import face_frame
 
         wait_ns = self._due_ns - self._clock.mono_ns()
         self._clock.sleep(min(wait_ns, _PATIENCE_NS) / 1e9)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
-# Of one image, counted in the files whose hashes fer_edge.detectors holds; convert.tflite.multiply_adds_of
+# Of one image, counted in the files whose hashes fer_edge.detectors holds; convert.tflite.inspection.multiply_adds_of
 DETECTORS = {
     "blazeface-short-range": 30_760_960,
     "blazeface-back": 188_749_824,

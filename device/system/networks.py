@@ -106,8 +106,8 @@ def parts(detector: str) -> tuple[str, ...]:
 
 def _classifiers(bundle: Bundle, float_model: Path | None, runtime: Runtime, threads: int) -> Calls:
     """Calls that classify one face, as int8 and as float."""
-    from fer_edge.drawn import face_box, face_frame
     from fer_edge.preprocess import face_crop
+    from fer_edge.synthetic_face import face_box, face_frame
 
     face = face_crop(face_frame(0.0), face_box(0.0), bundle.side)[None]
     made = {"int8": bundle.make_classifier(runtime, threads=threads)}
@@ -118,8 +118,8 @@ def _classifiers(bundle: Bundle, float_model: Path | None, runtime: Runtime, thr
 
 def _detectors(name: str, threads: Sequence[int], runtime: str) -> Calls:
     """Calls that look for faces in one frame."""
-    from fer_edge.drawn import face_frame
     from fer_edge.faces import find_detector
+    from fer_edge.synthetic_face import face_frame
 
     frame = face_frame(0.0)
     if name == "haar":

@@ -115,8 +115,8 @@ def verify(asked: Asked) -> Finding:
 def detectors(asked: Asked) -> Finding:
     """Whether the detector of a run finds the drawn face, and what its bundle reads there."""
     from fer_edge.bundle import Bundle
-    from fer_edge.drawn import face_frame
     from fer_edge.faces import find_detector
+    from fer_edge.synthetic_face import face_frame
 
     try:
         detector = find_detector(asked.settings.detector)

@@ -46,7 +46,7 @@ _PATIENCE_S = 2.0
 
 def face_scene(settings: Settings) -> tuple[np.ndarray, ...]:
     """Frames of YUYV, uint8 (H, W, 2), of a drawn face that moves."""
-    from fer_edge.drawn import face_frame
+    from fer_edge.synthetic_face import face_frame
 
     size = settings.width_px, settings.height_px
     return _filmed(face_frame(number / settings.fps, *size) for number in range(PICTURES))

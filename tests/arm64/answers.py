@@ -20,8 +20,8 @@ from typing import Any
 
 import numpy as np
 
-from convert.arguments import whole_number
-from convert.checkpoint import write_beside
+from convert.argument_types import whole_number
+from convert.atomic_write import write_beside
 from fer_edge.answers import Answers, images_sha256, read_images
 from fer_edge.bundle import Bundle, sha256_of
 from fer_edge.errors import EXIT_DONE, UsageError, guarded
@@ -158,8 +158,8 @@ def _run(args: argparse.Namespace) -> int:
     if args.images:
         images = read_images(args.images)
     else:
-        from convert.data import load
-        from convert.parity import held_out
+        from convert.data.loader import load
+        from convert.data.samples import held_out
 
         images, _, _ = held_out(load(args.data, bundle.side, classes=bundle.labels))
     columns = [column for column in COLUMNS if args.reference or column.kernels != "reference"]

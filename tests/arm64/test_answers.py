@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from convert.data import load
+from convert.data.loader import load
 from fer_edge.answers import Answers, ask
 from fer_edge.bundle import SHIPPED, Bundle, shipped_path
 from fer_edge.classifier import find_runtime

@@ -17,14 +17,15 @@ from pathlib import Path
 
 import numpy as np
 
-from convert.arguments import whole_number
-from convert.augment import NONE
-from convert.checkpoint import write_beside
-from convert.cpu import bfloat16_is_fast
-from convert.data import load
-from convert.model import NETWORKS, Network
-from convert.recipe import RECIPES, Recipe
-from convert.train import float_model, train
+from convert.argument_types import whole_number
+from convert.atomic_write import write_beside
+from convert.data.loader import load
+from convert.train.augmentation import NONE
+from convert.train.hardware import bfloat16_is_fast
+from convert.train.networks import NETWORKS, Network
+from convert.train.presets import RECIPES, Recipe
+from convert.train.run_folder import float_model
+from convert.train.trainer import train
 from fer_edge.errors import guarded
 
 

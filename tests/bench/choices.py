@@ -1,7 +1,7 @@
 """`python -m tests.bench.choices --bundle models/nano --data PATH --out models/choices`: what each way to a small file costs.
 
 The float model of a bundle, converted every way there is, judged on FER2013's PublicTest against the float model in the same
-run: formats (float16, dynamic range, int8 per channel and per tensor, 16×8), how ranges are chosen (convert.ranges), how many
+run: formats (float16, dynamic range, int8 per channel and per tensor, 16×8), how ranges are chosen (convert.quantize.range_search), how many
 calibration images and which, logits or softmax at the end, TensorFlow's converter or ai-edge-quantizer with its defaults
 (`pip install ai-edge-quantizer`, left out where it is not there). Writes NAME.json, NAME.md and NAME.png, NAME being the
 bundle's. PrivateTest is never looked at. The defaults of `convert.quantize` follow from the table.
@@ -21,25 +21,29 @@ from typing import Any
 
 import numpy as np
 
-from convert.arguments import whole_number
-from convert.calibration import STAND_IN, Calibration, StandIn, from_data
-from convert.checkpoint import write_beside
-from convert.columns import logits_of
-from convert.cost import host_name
-from convert.data import Samples, load
-from convert.figures import COLOURS, STYLE
-from convert.judgement import compare, logit_error
-from convert.margins import Margins
-from convert.pack import pack
-from convert.quantize import to_int8
-from convert.ranges import FOR_STAND_IN, Choices
-from convert.tflite import converter_of, float_tflite, load_keras, parse, quiet_tensorflow
+from convert.argument_types import whole_number
+from convert.atomic_write import write_beside
+from convert.data.loader import load
+from convert.data.samples import Samples
+from convert.evaluate.inference_cost import host_name
+from convert.parity.backends import logits_of
+from convert.parity.tolerances import Margins
+from convert.parity.verdict import compare, logit_error
+from convert.quantize.calibration_set import Calibration, from_data
+from convert.quantize.full_integer import to_int8
+from convert.quantize.range_search import FOR_STAND_IN, Choices
+from convert.quantize.synthetic_images import STAND_IN, StandIn
+from convert.report.plots import COLOURS, STYLE
+from convert.tflite.compaction import pack
+from convert.tflite.flatbuffer import parse
+from convert.tflite.keras_export import converter_of, float_tflite, load_keras
+from convert.tflite.tensorflow_output import quiet_tensorflow
 from fer_edge.bundle import Bundle
 from fer_edge.classifier import Classifier, find_runtime
 from fer_edge.errors import UsageError, guarded
 from tests.bench.latency import take_turns
 
-# What each part of convert.ranges buys: alone, and left out.
+# What each part of convert.quantize.range_search buys: alone, and left out.
 RANGES = {
     "ranges of least squared error alone": Choices(equalize=0, correct=False),
     "equalized alone": Choices(clip=0, correct=False),

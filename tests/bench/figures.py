@@ -13,8 +13,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from convert.checkpoint import write_beside
-from convert.readme import with_block
+from convert.atomic_write import write_beside
+from convert.report.readme_table import with_block
 from fer_edge.errors import UsageError, guarded
 
 BEGIN = "<!-- written by `python -m tests.bench.figures`; do not edit by hand -->"

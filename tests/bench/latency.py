@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from convert.cost import WARM_UP
+from convert.evaluate.inference_cost import WARM_UP
 from fer_edge.classifier import make_interpreter
 
 ROUNDS, CALLS = 15, 40

@@ -23,9 +23,9 @@ from device.output.sinks import Memory
 from device.run import run
 from device.vision.frames import Frame
 from fer_edge.bundle import Bundle
-from fer_edge.drawn import face_frame
 from fer_edge.errors import guarded
 from fer_edge.events import Event
+from fer_edge.synthetic_face import face_frame
 from tests.system.result import reported
 
 PICTURES = 60

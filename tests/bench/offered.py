@@ -163,7 +163,7 @@ def _tflite(files: list[Path]) -> Network:
 
 
 def _keras(files: list[Path]) -> Network:
-    from convert.tflite import quiet_tensorflow
+    from convert.tflite.tensorflow_output import quiet_tensorflow
 
     with quiet_tensorflow():
         import keras

@@ -16,11 +16,11 @@ from pathlib import Path
 import numpy as np
 
 import fer_edge
-from convert.bootstrap import DRAWS
-from convert.cost import host_name
-from convert.data import Samples, load
-from convert.tflite import multiply_adds_of, parameters_of
-from convert.train import fingerprint
+from convert.data.loader import load
+from convert.data.samples import Samples, fingerprint
+from convert.evaluate.bootstrap import DRAWS
+from convert.evaluate.inference_cost import host_name
+from convert.tflite.inspection import multiply_adds_of, parameters_of
 from fer_edge.bundle import Bundle, sha256_of
 from fer_edge.classifier import find_runtime
 from fer_edge.errors import DataError, UsageError, guarded

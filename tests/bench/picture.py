@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 from typing import TYPE_CHECKING, Any
 
-from convert.figures import COLOURS, STYLE
+from convert.report.plots import COLOURS, STYLE
 from tests.bench.comparison import Comparison, Entry
 
 if TYPE_CHECKING:

@@ -16,9 +16,10 @@ from typing import Any
 
 import numpy as np
 
-from convert.arguments import whole_number
-from convert.data import Samples, load
-from convert.scenes import find_in, scenes, stratified
+from convert.argument_types import whole_number
+from convert.crops.synthetic_scenes import find_in, scenes, stratified
+from convert.data.loader import load
+from convert.data.samples import Samples
 from device.config import Settings
 from device.vision.quality import quality, turn
 from fer_edge.bundle import Bundle

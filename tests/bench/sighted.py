@@ -1,6 +1,6 @@
 """`python -m tests.bench.sighted --data PATH`: which faces `fer-edge run` reads, near and far, and how well.
 
-Validation faces in scenes (convert.scenes), each shown for half a second in a video, which the command itself plays, with its
+Validation faces in scenes (convert.crops.synthetic_scenes), each shown for half a second in a video, which the command itself plays, with its
 defaults. Beside what it read stands what the network that sees finds in the same scenes, each searched whole, and what the
 model says of the data set's own crops.
 """
@@ -18,10 +18,11 @@ from typing import Any
 
 import numpy as np
 
-from convert.arguments import whole_number
-from convert.crops import SIZES_PX
-from convert.data import Samples, load
-from convert.scenes import SCENE, Scene, find_in, scenes
+from convert.argument_types import whole_number
+from convert.crops.crop_table import SIZES_PX
+from convert.crops.synthetic_scenes import SCENE, Scene, find_in, scenes
+from convert.data.loader import load
+from convert.data.samples import Samples
 from fer_edge import cli
 from fer_edge.bundle import Bundle
 from fer_edge.errors import UsageError, guarded

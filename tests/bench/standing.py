@@ -6,11 +6,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from convert.bootstrap import DRAWS, SEED, auc_draws, margin, resamples
-from convert.scores import Interval
+from convert.evaluate.bootstrap import DRAWS, SEED, auc_draws, margin, resamples
+from convert.evaluate.metrics import Interval
 
 _WEIGHTS_AT_ONCE = (
-    8_000_000  # images × draws held in memory; as `convert.scores` has it, so that the draws are the same
+    8_000_000  # images × draws held in memory; as `convert.evaluate.metrics` has it, so that the draws are the same
 )
 
 

@@ -17,8 +17,8 @@ from typing import Any
 
 import numpy as np
 
-from convert.data import load
-from convert.scenes import stratified
+from convert.crops.synthetic_scenes import stratified
+from convert.data.loader import load
 from device.config import Settings
 from device.vision.frames import Frame
 from device.vision.pipeline import Pipeline

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from convert.scores import Interval
+from convert.evaluate.metrics import Interval
 from tests.bench.comparison import Comparison, Entry
 
 

@@ -6,7 +6,7 @@ from dataclasses import asdict
 
 import pytest
 
-from convert.recipe import RECIPES
+from convert.train.presets import RECIPES
 from tests.bench.ablation import without_each
 
 

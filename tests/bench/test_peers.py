@@ -14,8 +14,8 @@ import cv2
 import numpy as np
 import pytest
 
-from convert.data import load
-from convert.scores import Interval, score
+from convert.data.loader import load
+from convert.evaluate.metrics import Interval, score
 from fer_edge.errors import BundleRefused, UsageError
 from fer_edge.labels import LABELS
 from tests.bench import tfjs

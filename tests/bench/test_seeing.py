@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from convert.data import Samples, load
+from convert.data.loader import load
+from convert.data.samples import Samples
 from device.vision import gate
 from fer_edge.bundle import Bundle, shipped_path
 from fer_edge.faces import find_detector

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from convert.tflite import quiet_tensorflow
+from convert.tflite.tensorflow_output import quiet_tensorflow
 from fer_edge.errors import BundleRefused
 
 Network = Callable[[np.ndarray], np.ndarray]

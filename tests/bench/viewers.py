@@ -30,8 +30,8 @@ from device.run import run
 from device.system.status import Status
 from device.vision.frames import Frame, Seen
 from fer_edge.bundle import Bundle
-from fer_edge.drawn import face_frame
 from fer_edge.errors import guarded
+from fer_edge.synthetic_face import face_frame
 from tests.system.result import stamped, write
 
 PICTURES = 60

@@ -32,9 +32,9 @@ from device.vision.frames import Frame
 from device.vision.pipeline import Pipeline
 from device.vision.search import Searched
 from fer_edge.bundle import Bundle
-from fer_edge.drawn import face_box, face_frame
 from fer_edge.errors import guarded
 from fer_edge.faces import find_detector
+from fer_edge.synthetic_face import face_box, face_frame
 from fer_edge.zoomed import Zoomed
 from tests.bench.haar import Haar, video
 from tests.system.result import reported

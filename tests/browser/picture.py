@@ -28,8 +28,8 @@ from device.config import Settings
 from device.run import run
 from device.system.control import Pause
 from device.vision.frames import Frame
-from fer_edge.drawn import face_frame
 from fer_edge.errors import CameraNotOpened
+from fer_edge.synthetic_face import face_frame
 
 RATE, FPS, SIDE_PX = 6.0, 8.0, 480
 SLOWER = 0.3  # than a drawn face moves else

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from convert.report import main
-from convert.tflite import operators
+from convert.report.__main__ import main
+from convert.tflite.inspection import operators
 from fer_edge.bundle import shipped_path
 
 

@@ -13,11 +13,16 @@ import pytest
 from builders import write_image
 from classifiers import LABELS, as_input, bar_classifier, bar_tree, bars, int8_tflite
 
-from convert import parity, quantize
-from convert.data import load
-from convert.ends import single
-from convert.tflite import float_tflite, operators, parse, quiet_tensorflow
-from convert.versions import one_operator
+from convert.bundle import from_float
+from convert.data.loader import load
+from convert.parity.__main__ import main as parity_main
+from convert.quantize.__main__ import main as quantize_main
+from convert.tflite.fixed_batch import single
+from convert.tflite.flatbuffer import parse
+from convert.tflite.inspection import operators
+from convert.tflite.keras_export import float_tflite
+from convert.tflite.op_versions import one_operator
+from convert.tflite.tensorflow_output import quiet_tensorflow
 from fer_edge.bundle import Bundle
 from fer_edge.classifier import softmax
 from fer_edge.errors import BundleRefused, FerEdgeError, NotEnoughData, ParityFailed, UsageError
@@ -64,7 +69,7 @@ def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def bundle_of(out: Path, *arguments: str | Path) -> Bundle:
     """The bundle that the command makes, which must end with 0."""
-    assert quantize.main([*map(str, arguments), "--labels", NAMES, "--out", str(out)]) == 0
+    assert quantize_main([*map(str, arguments), "--labels", NAMES, "--out", str(out)]) == 0
     return Bundle.load(out)
 
 
@@ -115,7 +120,7 @@ def test_what_was_made_runs_like_any_other_bundle(
     assert "reading" in [event["kind"] for event in events]
     again = bundle_of(tmp_path / "second", "--model", tmp_path / "first", "--data", tree)
     assert again.model.read_bytes() == (tmp_path / "first" / "model.tflite").read_bytes()
-    assert parity.main([str(tmp_path / "first"), "--data", str(tree), "--json"]) == 0
+    assert parity_main([str(tmp_path / "first"), "--data", str(tree), "--json"]) == 0
     told = capsys.readouterr().out
     assert json.loads(told[told.index("\n{") :]) == json.loads((tmp_path / "first" / "parity.json").read_text())
 
@@ -354,7 +359,7 @@ def test_no_bundle_is_made_of_it(
 ) -> None:
     given = write(models, tree, tmp_path)
     out = tmp_path / "bundle"
-    assert quantize.main(["--labels", NAMES, "--out", str(out), *given]) == error.exit_code
+    assert quantize_main(["--labels", NAMES, "--out", str(out), *given]) == error.exit_code
     (said,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith("fer-edge: ")]
     assert says in said
     assert not out.exists()
@@ -363,14 +368,14 @@ def test_no_bundle_is_made_of_it(
 def test_a_wrong_range_of_pixels_shows_in_the_answers(models: Models, tree: Path, tmp_path: Path) -> None:
     """Nothing in a float file tells its range; one that is far off leaves the network one answer for everything."""
     with pytest.raises(UsageError, match="name the range of pixels it was trained on"):
-        source = quantize.Source.find(models / "float.tflite", labels=LABELS, pixels=(400.0, 401.0))
-        quantize.quantize(source, tmp_path / "bundle", tree)
+        source = from_float.Source.find(models / "float.tflite", labels=LABELS, pixels=(400.0, 401.0))
+        from_float.quantize(source, tmp_path / "bundle", tree)
 
 
 @pytest.mark.parametrize("text", ["1", "1,0", "x,y", "0,inf"])
 def test_what_is_no_range(text: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as caught:
-        quantize.main(["--input-range", text])
+        quantize_main(["--input-range", text])
     assert caught.value.code == 2 and "--input-range" in capsys.readouterr().err
 
 
@@ -378,7 +383,7 @@ def test_an_operator_of_one_runtime_only(tmp_path: Path, capsys: pytest.CaptureF
     """A file that only the newer of two claimed runtimes starts is refused, and the way to claim less is said."""
     schema, _ = parse(one_operator(0, 1))
     (tmp_path / "net.tflite").write_bytes(one_operator(schema.BuiltinOperator.CONV_2D, 8))
-    assert quantize.main(["--model", str(tmp_path / "net.tflite")]) == 2
+    assert quantize_main(["--model", str(tmp_path / "net.tflite")]) == 2
     assert (
         "tflite-runtime 2.14.0 lacks CONV_2D version 8 (it has 7); `--runtimes 'litert 2.3.0'`"
         in capsys.readouterr().err
@@ -400,7 +405,7 @@ def test_parity_from_the_bundle_alone(
     out = tmp_path / "bundle"
     bundle_of(out, *arguments(*given, "--data", "TREE")(models, tree, tmp_path))
     capsys.readouterr()
-    assert parity.main([str(out), "--data", str(tree), "--json"]) == 0
+    assert parity_main([str(out), "--data", str(tree), "--json"]) == 0
     assert json.loads(capsys.readouterr().out) == json.loads((out / "parity.json").read_text())
 
 
@@ -408,5 +413,5 @@ def test_parity_without_a_float_model_is_refused(
     models: Models, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     bundle = bundle_of(tmp_path / "bundle", "--model", models / "float.tflite", "--input-range", "0,1")
-    assert parity.main([str(bundle.path)]) == 2
+    assert parity_main([str(bundle.path)]) == 2
     assert "made without a float model" in capsys.readouterr().err

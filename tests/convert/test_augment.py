@@ -7,7 +7,7 @@ from dataclasses import fields
 import numpy as np
 import pytest
 
-from convert.augment import NONE, Augmentation, augment, mixup
+from convert.train.augmentation import NONE, Augmentation, augment, mixup
 
 RNG = np.random.default_rng
 

@@ -8,10 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from convert.averages import AVERAGED_EVERY, Averages
-from convert.batches import Batches, Teachers
-from convert.model import Network, build
-from convert.recipe import RECIPES, Recipe
+from convert.train.batches import Batches
+from convert.train.distillation import Teachers
+from convert.train.networks import Network, build
+from convert.train.presets import RECIPES, Recipe
+from convert.train.weight_averaging import AVERAGED_EVERY, Averages
 from fer_edge.errors import UsageError
 
 RNG = np.random.default_rng(0)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from convert.bootstrap import difference, margin, resamples, weighted_auc
+from convert.evaluate.bootstrap import difference, margin, resamples, weighted_auc
 from fer_edge.classifier import softmax
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from convert.columns import SETS, brought, here
+from convert.parity.backends import SETS, brought, here
 from fer_edge.answers import Answers, images_sha256
 from fer_edge.bundle import shipped_path
 from fer_edge.classifier import Classifier

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from convert.confidence import (
+from convert.evaluate.confidence_calibration import (
     LEAST_SAID,
     STEPS,
     WANTED,

@@ -11,13 +11,14 @@ import numpy as np
 import pytest
 from builders import class_tree, packed, write_image
 
-from convert.crop import Cutter, write_crops
-from convert.data import load, main
-from convert.mapping import KNOWN
+from convert.data.__main__ import main
+from convert.data.detector_mappings import KNOWN
+from convert.data.face_cropping import Cutter, write_crops
+from convert.data.loader import load
 from fer_edge.bundle import Bundle
-from fer_edge.drawn import face_box, face_frame
 from fer_edge.faces import Detector, find_detector, largest_first
 from fer_edge.preprocess import face_crop
+from fer_edge.synthetic_face import face_box, face_frame
 
 pytestmark = pytest.mark.usefixtures("blazeface")
 WALL = np.full((480, 640), 120, np.uint8)  # with no one before it

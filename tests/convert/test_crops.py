@@ -10,11 +10,13 @@ import numpy as np
 import pytest
 from builders import bar, write_image
 
-from convert.crops import main, table, text
-from convert.data import Samples, load
-from convert.detection import Shown, look
-from convert.scenes import scenes, stratified
-from convert.sweep import SWEEP, sweep
+from convert.crops.__main__ import main
+from convert.crops.crop_table import table, text
+from convert.crops.detected_crops import Shown, look
+from convert.crops.sensitivity import SWEEP, sweep
+from convert.crops.synthetic_scenes import scenes, stratified
+from convert.data.loader import load
+from convert.data.samples import Samples
 from fer_edge.bundle import Bundle
 from fer_edge.errors import NotEnoughData
 from fer_edge.faces import Detector, Face

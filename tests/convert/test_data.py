@@ -14,9 +14,11 @@ import numpy as np
 import pytest
 from builders import bar, class_tree, packed, pixel_rows, pixel_text, write_image, write_pixel_csv
 
-from convert.data import Samples, also_in, load, main, remarks
-from convert.describe import describe
-from convert.pictures import CSV_LABELS
+from convert.data.__main__ import main
+from convert.data.loader import load, remarks
+from convert.data.readers import CSV_LABELS
+from convert.data.samples import Samples, also_in
+from convert.data.summary import describe
 from fer_edge.errors import DataError, UsageError
 from fer_edge.labels import LABELS
 from fer_edge.preprocess import whole_crop

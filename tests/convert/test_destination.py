@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from convert.destination import Destination, refusal
-from convert.releases import Instance
+from convert.deploy.releases import Instance
+from convert.deploy.ssh_address import Destination, refusal
 from fer_edge.errors import UsageError
 
 

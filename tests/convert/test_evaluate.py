@@ -14,11 +14,13 @@ import numpy as np
 import pytest
 from builders import class_tree
 
-from convert.candidate import Model
-from convert.data import load
-from convert.evaluate import SHEET, evaluate, main
-from convert.model import Network, build
-from convert.tflite import converter_of, float_tflite, load_keras, quiet_tensorflow
+from convert.data.loader import load
+from convert.evaluate.__main__ import SHEET, main
+from convert.evaluate.evaluator import evaluate
+from convert.sources.evaluated_model import Model
+from convert.tflite.keras_export import converter_of, float_tflite, load_keras
+from convert.tflite.tensorflow_output import quiet_tensorflow
+from convert.train.networks import Network, build
 from fer_edge.bundle import sha256_of
 from fer_edge.classifier import Classifier
 from fer_edge.labels import LABELS

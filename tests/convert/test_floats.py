@@ -7,11 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from convert.floats import Float, main
+from convert.floats import main
+from convert.sources.float_model import Float
 from fer_edge.bundle import Bundle, shipped_path
 from fer_edge.classifier import Classifier
-from fer_edge.drawn import face_frame
 from fer_edge.preprocess import whole_crop
+from fer_edge.synthetic_face import face_frame
 
 
 def test_the_file_answers_as_the_float_model_does(tmp_path: Path) -> None:

@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from convert.golden import NAME, VIEWS, main, rewrite, write_golden
+from convert.bundle.golden_vectors import NAME, VIEWS, rewrite, write_golden
+from convert.golden import main
 from fer_edge.answers import Answers, ask
 from fer_edge.bundle import Bundle, describe_files, sha256_of, shipped_path
 from fer_edge.classifier import Classifier, Runtime
@@ -162,7 +163,7 @@ def softmax_of_means(channels: int) -> bytes:
     """A float32 TFLite file: softmax of three weights by means over the image (1, 16, 16, channels)."""
     import tensorflow as tf
 
-    from convert.tflite import quiet_tensorflow
+    from convert.tflite.tensorflow_output import quiet_tensorflow
 
     class Means(tf.Module):
         @tf.function(input_signature=[tf.TensorSpec((1, 16, 16, channels), tf.float32)])

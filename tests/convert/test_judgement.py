@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from convert.judgement import FAIL, OPEN, PASS, compare, on_faces, on_stand_ins, worst
-from convert.margins import Margins
+from convert.parity.tolerances import Margins
+from convert.parity.verdict import FAIL, OPEN, PASS, compare, on_faces, on_stand_ins, worst
 from fer_edge.errors import UsageError
 
 LABELS = ("a", "b", "c", "d")

@@ -8,12 +8,13 @@ import numpy as np
 import pytest
 from builders import bar
 
-from convert.graph import Graph
-from convert.keep import keep_float, price
-from convert.model import Network, build
-from convert.pack import pack
-from convert.ranges import int8
-from convert.tflite import float_tflite, operators
+from convert.quantize.mixed_precision import keep_float, price
+from convert.quantize.range_search import int8
+from convert.tflite.compaction import pack
+from convert.tflite.graph import Graph
+from convert.tflite.inspection import operators
+from convert.tflite.keras_export import float_tflite
+from convert.train.networks import Network, build
 from fer_edge.classifier import Classifier
 from fer_edge.errors import UsageError
 

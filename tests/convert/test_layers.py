@@ -10,14 +10,15 @@ import numpy as np
 import pytest
 from builders import bar
 
-from convert import layers as command
-from convert.graph import Graph
-from convert.keep import keep_float
-from convert.layer import Layer, layers
-from convert.model import Network, build
-from convert.pack import pack
-from convert.ranges import Choices, int8
-from convert.tflite import float_tflite
+from convert.layers import main as layers_main
+from convert.quantize import layer_report as command
+from convert.quantize.layer_error import Layer, layers
+from convert.quantize.mixed_precision import keep_float
+from convert.quantize.range_search import Choices, int8
+from convert.tflite.compaction import pack
+from convert.tflite.graph import Graph
+from convert.tflite.keras_export import float_tflite
+from convert.train.networks import Network, build
 from fer_edge.bundle import shipped_path
 from fer_edge.errors import UsageError
 
@@ -113,7 +114,7 @@ def test_another_models_file_is_refused(content: bytes, images: np.ndarray) -> N
 
 def test_the_command_on_a_bundle(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     bundle = str(shipped_path("nano"))
-    assert command.main([bundle, "--images", "4", "--out", str(tmp_path / "out"), "--json"]) == 0
+    assert layers_main([bundle, "--images", "4", "--out", str(tmp_path / "out"), "--json"]) == 0
     told = json.loads(capsys.readouterr().out)
     assert told == json.loads((tmp_path / "out" / "layers.json").read_text())
     assert told[0]["name"] == "conv_1" and told[-1]["name"] == "dense_1"
@@ -124,5 +125,5 @@ def test_the_command_on_a_bundle(tmp_path: Path, capsys: pytest.CaptureFixture[s
 
 
 def test_no_bundle(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert command.main([str(tmp_path)]) == 2
+    assert layers_main([str(tmp_path)]) == 2
     assert "is no bundle" in capsys.readouterr().err

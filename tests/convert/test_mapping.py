@@ -10,9 +10,12 @@ import numpy as np
 import pytest
 from builders import bar, write_image
 
-from convert.data import Samples, load
-from convert.mapping import KNOWN, LEVEL, fit, main
-from convert.scenes import scenes, stratified
+from convert.crops.mapping_fit import fit
+from convert.crops.synthetic_scenes import scenes, stratified
+from convert.data.detector_mappings import KNOWN, LEVEL
+from convert.data.loader import load
+from convert.data.samples import Samples
+from convert.mapping import main
 from fer_edge.errors import NotEnoughData
 from fer_edge.faces import DETECTORS, Detector, Face, find_detector
 from fer_edge.preprocess import IDENTITY, Mapping, square

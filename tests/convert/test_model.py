@@ -7,8 +7,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from convert.model import NETWORKS, build, multiply_adds, parameters
-from convert.recipe import RECIPES
+from convert.train.networks import NETWORKS, build, multiply_adds, parameters
+from convert.train.presets import RECIPES
 
 
 def test_the_published_network() -> None:

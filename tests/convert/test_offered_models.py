@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from convert import quantize
-from convert.data import load
+from convert.data.loader import load
+from convert.quantize.__main__ import main as quantize_main
 from fer_edge.bundle import Bundle
 from fer_edge.classifier import make_interpreter
 from fer_edge.errors import UsageError
@@ -60,7 +60,7 @@ def faces(fer2013: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_the_keras_file_becomes_int8(keras_file: Path, faces: Path, tmp_path: Path) -> None:
     out = tmp_path / "bundle"
     arguments = ["--model", str(keras_file), "--labels", LABELS, "--input-range", "-1,1", "--columns", "one"]
-    assert quantize.main([*arguments, "--data", str(faces), "--out", str(out)]) == 0
+    assert quantize_main([*arguments, "--data", str(faces), "--out", str(out)]) == 0
     bundle = Bundle.load(out)
     assert bundle.side == 64 and bundle.labels == OARRIAGA and bundle.spec["quantization"]["scheme"] == "int8"
     assert bundle.spec["output"]["kind"] == "logits" and bundle.spec["cost"]["bytes"] < 120_000
@@ -73,7 +73,7 @@ def test_the_keras_file_becomes_int8(keras_file: Path, faces: Path, tmp_path: Pa
 def test_the_tflite_file_is_taken_as_it_is(keras_file: Path, tflite_file: Path, faces: Path, tmp_path: Path) -> None:
     out = tmp_path / "bundle"
     arguments = ["--model", str(tflite_file), "--labels", LABELS, "--input-range", "-1,1", "--columns", "one"]
-    assert quantize.main([*arguments, "--float", str(keras_file), "--data", str(faces), "--out", str(out)]) == 0
+    assert quantize_main([*arguments, "--float", str(keras_file), "--data", str(faces), "--out", str(out)]) == 0
     bundle = Bundle.load(out)
     assert bundle.model.read_bytes() == tflite_file.read_bytes()
     assert bundle.spec["quantization"]["scheme"] == "int8 and float32" and bundle.spec["input"]["range"] == [-1, 1]
@@ -98,7 +98,7 @@ def test_alone_it_is_run_but_not_judged(
 
     out = tmp_path / "bundle"
     assert (
-        quantize.main(["--model", str(tflite_file), "--labels", LABELS, "--input-range", "-1,1", "--out", str(out)])
+        quantize_main(["--model", str(tflite_file), "--labels", LABELS, "--input-range", "-1,1", "--out", str(out)])
         == 0
     )
     assert "not compared with a float model" in capsys.readouterr().out

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 from builders import class_tree
 
-from convert.offsets import ALLOWED, choose, main
-from convert.tflite import load_keras
+from convert.offsets import main
+from convert.tflite.keras_export import load_keras
+from convert.train.logit_adjustment import ALLOWED, choose
 from fer_edge.errors import NotEnoughData, UsageError
 from fer_edge.labels import LABELS
 
@@ -51,9 +52,9 @@ def test_too_few_images_of_a_class_are_refused() -> None:
 def test_the_command_changes_the_last_layer_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     from dataclasses import replace
 
-    from convert.data import load
-    from convert.model import Network
-    from convert.train import RECIPES, train
+    from convert.data.loader import load
+    from convert.train.networks import Network
+    from convert.train.trainer import RECIPES, train
 
     tree = class_tree(tmp_path / "tree", {p: dict.fromkeys(LABELS, 30) for p in ("train", "validation")})
     run = tmp_path / "run"

@@ -5,10 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from convert.model import NETWORKS, build
-from convert.pack import pack
-from convert.quantize import to_int8
-from convert.tflite import float_tflite, multiply_adds_of, operators, parameters_of, parse
+from convert.quantize.full_integer import to_int8
+from convert.tflite.compaction import pack
+from convert.tflite.flatbuffer import parse
+from convert.tflite.inspection import multiply_adds_of, operators, parameters_of
+from convert.tflite.keras_export import float_tflite
+from convert.train.networks import NETWORKS, build
 from fer_edge.classifier import KERNELS, Classifier
 from fer_edge.errors import BundleRefused
 

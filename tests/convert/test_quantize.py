@@ -10,12 +10,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from convert import parity, quantize
-from convert.calibration import StandIn, from_data, synthesize
-from convert.data import Samples
-from convert.model import Network, build
-from convert.tflite import float_tflite, load_keras, operators
-from convert.train import RECIPES, train
+from convert.bundle import from_float
+from convert.data.samples import Samples
+from convert.parity import parity_report
+from convert.parity.__main__ import main as parity_main
+from convert.quantize.__main__ import main as quantize_main
+from convert.quantize.calibration_set import from_data
+from convert.quantize.full_integer import to_int8
+from convert.quantize.synthetic_images import StandIn, synthesize
+from convert.tflite.inspection import operators
+from convert.tflite.keras_export import float_tflite, load_keras
+from convert.train.networks import Network, build
+from convert.train.trainer import RECIPES, train
 from fer_edge.bundle import Bundle
 from fer_edge.errors import BundleRefused, NotEnoughData, ParityFailed, UsageError
 
@@ -58,7 +64,7 @@ def data(bars: Samples, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def made(trained: Path, data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A bundle quantized with data."""
     out = tmp_path_factory.mktemp("made") / "bundle"
-    assert quantize.main(["--model", str(trained), "--data", str(data), "--out", str(out), "--name", "bars"]) == 0
+    assert quantize_main(["--model", str(trained), "--data", str(data), "--out", str(out), "--name", "bars"]) == 0
     return out
 
 
@@ -72,7 +78,7 @@ def test_a_bundle_with_data(made: Path, data: Path, capsys: pytest.CaptureFixtur
     assert told["images"] == len(told["files"]) == 350 and told["seed"] == 0
 
     capsys.readouterr()
-    assert parity.main([str(made), "--data", str(data), "--json"]) == 0
+    assert parity_main([str(made), "--data", str(data), "--json"]) == 0
     again = json.loads(capsys.readouterr().out)
     assert again == json.loads((made / "parity.json").read_text()), "the same report from the bundle alone"
     assert again["verdict"] == "pass" and again["parts"]["together"]["n"] == 280
@@ -97,12 +103,12 @@ def test_without_data_it_says_what_it_cannot(trained: Path, tmp_path: Path, caps
     settings = {"seed": 0, "steps": 60, "loss": loss}
     StandIn(calibrate, check, sha256_of(folder / "float.keras"), settings).save(folder / "stand-in.npz")
     out = tmp_path / "bundle-bars"
-    assert quantize.main(["--model", str(folder), "--out", str(out)]) == 0
+    assert quantize_main(["--model", str(folder), "--out", str(out)]) == 0
     told = capsys.readouterr().out
     assert "accuracy not judged" in told and "Not measured" in told
     report = json.loads((out / "parity.json").read_text())
     assert report["parts"] == {} and report["logits"]["n"] == 32
-    assert parity.main([str(out)]) == 0
+    assert parity_main([str(out)]) == 0
 
 
 def test_a_report_with_other_columns_is_put_into_the_bundle(made: Path, data: Path, tmp_path: Path) -> None:
@@ -110,7 +116,7 @@ def test_a_report_with_other_columns_is_put_into_the_bundle(made: Path, data: Pa
     (mine / "report").mkdir()
     (mine / "report" / "note.md").write_text("stays")
     assert len(Bundle.load(mine).spec["runtimes"]) == 2
-    assert parity.main([str(mine), "--data", str(data), "--columns", "one", "--write"]) == 0
+    assert parity_main([str(mine), "--data", str(data), "--columns", "one", "--write"]) == 0
     again = Bundle.load(mine)
     assert len(again.spec["runtimes"]) == len(json.loads((mine / "parity.json").read_text())["columns"]) == 1
     assert again.model.read_bytes() == (made / "model.tflite").read_bytes()
@@ -122,13 +128,13 @@ def test_a_layer_left_in_float_is_told_of(
 ) -> None:
     out = tmp_path / "mixed"
     told = ["--model", str(trained), "--data", str(data), "--out", str(out), "--keep-float", "dense_2, mean_1"]
-    assert quantize.main(told) == 0
+    assert quantize_main(told) == 0
     assert "dense_2, mean_1 in float: " in capsys.readouterr().err
     bundle = Bundle.load(out)
     assert bundle.spec["quantization"]["scheme"] == "int8 and float32"
     assert bundle.spec["provenance"]["calibration"]["kept_float"]["layers"] == ["dense_2", "mean_1"]
     assert "int8 but for dense_2, mean_1 in float" in (out / "CARD.md").read_text()
-    assert quantize.main([*told[:-1], "conv_99"]) == 2
+    assert quantize_main([*told[:-1], "conv_99"]) == 2
     assert "no layer conv_99; its layers are conv_1" in capsys.readouterr().err
 
 
@@ -138,11 +144,11 @@ def test_a_damaged_model_fails_and_the_old_bundle_stays(made: Path, data: Path, 
     model = load_keras(made / "float.keras")
     dense = model.layers[-2]
     dense.set_weights([w * 1.05 for w in dense.get_weights()])
-    damaged = quantize.to_int8(float_tflite(model), from_data(bars).x)
-    float_model = parity.float_classifier(made / "float.keras")
+    damaged = to_int8(float_tflite(model), from_data(bars).x)
+    float_model = parity_report.float_classifier(made / "float.keras")
     from fer_edge.classifier import Classifier
 
-    report = parity.on_data(float_model, Classifier(damaged), bars, Bundle.load(made).labels)
+    report = parity_report.on_data(float_model, Classifier(damaged), bars, Bundle.load(made).labels)
     assert not report.passed and "slope" in report.failures[0]
     assert report.logits["agreement"] > 0.97
     # through the command: one channel a thousand times too wide and its next weights as much too narrow, which float does
@@ -157,7 +163,7 @@ def test_a_damaged_model_fails_and_the_old_bundle_stays(made: Path, data: Path, 
     conv.set_weights([kernel])
     wide.save(tmp_path / "wide.keras")
     with pytest.raises(ParityFailed, match="saturated"):
-        quantize.quantize(quantize.Source.find(tmp_path / "wide.keras"), made, data)
+        from_float.quantize(from_float.Source.find(tmp_path / "wide.keras"), made, data)
     assert {p.name: p.read_bytes() for p in made.iterdir()} == before
     assert [p.name for p in made.parent.iterdir()] == [made.name]
 
@@ -183,7 +189,7 @@ def test_float_operators_left_are_refused() -> None:
     x = keras.layers.Flatten()(gray)
     model = keras.Model(gray, keras.layers.Dense(7)(x))
     with pytest.raises(ParityFailed, match="floating point"):
-        quantize.refuse_float_operators(parity.float_tflite(model))
+        from_float.refuse_float_operators(parity_report.float_tflite(model))
 
 
 @pytest.mark.parametrize(
@@ -226,7 +232,7 @@ def test_bad_input(
     row = {"epoch": 1, "loss": 1.0, "accuracy": 0.5, "val_loss": 1.0, "val_accuracy": 0.5}
     (told / "history.json").write_text(json.dumps({"epochs": [row], "best_epoch": 1}))
     filled = [a.format(here=tmp_path, trained=trained, three=three, stale=stale, told=told) for a in arguments]
-    assert quantize.main(["--out", str(out), *filled]) == error.exit_code
+    assert quantize_main(["--out", str(out), *filled]) == error.exit_code
     said = capsys.readouterr().err
     assert word in said and "Traceback" not in said
     assert not out.exists()
@@ -237,9 +243,9 @@ def test_parity_needs_enough_to_judge(
 ) -> None:
     few = np.r_[np.arange(350), np.arange(350, 400)]
     small = Samples(bars.x[few], bars.y[few], bars.split[few], tuple(bars.source[i] for i in few))
-    assert parity.main([str(made), "--data", str(_as_csv(small, tmp_path))]) == NotEnoughData.exit_code
+    assert parity_main([str(made), "--data", str(_as_csv(small, tmp_path))]) == NotEnoughData.exit_code
     assert "50 images" in capsys.readouterr().err
-    assert parity.main([str(made)]) == NotEnoughData.exit_code, "this bundle has no stand-in images"
+    assert parity_main([str(made)]) == NotEnoughData.exit_code, "this bundle has no stand-in images"
 
 
 def test_calibration_is_stratified_from_training_only(bars: Samples) -> None:

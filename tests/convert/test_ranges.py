@@ -9,14 +9,15 @@ import numpy as np
 import pytest
 from builders import bar
 
-from convert.activations import Seen, observe
-from convert.biases import corrected, round_weights
-from convert.equalize import equalized, read_back
-from convert.graph import CHANNELS, Graph
-from convert.model import Network, build
-from convert.pack import pack
-from convert.ranges import Choices, choose, int8, rounded
-from convert.tflite import float_tflite, operators, versions_of
+from convert.quantize.bias_correction import corrected, round_weights
+from convert.quantize.channel_equalization import equalized, read_back
+from convert.quantize.range_search import Choices, choose, int8, rounded
+from convert.quantize.tensor_statistics import Seen, observe
+from convert.tflite.compaction import pack
+from convert.tflite.graph import CHANNELS, Graph
+from convert.tflite.inspection import operators, versions_of
+from convert.tflite.keras_export import float_tflite
+from convert.train.networks import Network, build
 from fer_edge.classifier import KERNELS, Classifier
 from fer_edge.errors import UsageError
 

@@ -8,15 +8,15 @@ from pathlib import Path
 
 import pytest
 
-from convert.deployed import Standing
-from convert.destination import Destination
-from convert.order import Deployed, Order
-from convert.releases import HOME
-from convert.remote import Answer, counted
-from convert.steps import Steps
+from convert.deploy.operations import Standing
+from convert.deploy.plan import Deployed, Order
+from convert.deploy.progress import Steps
+from convert.deploy.releases import HOME
+from convert.deploy.ssh import Answer, counted
+from convert.deploy.ssh_address import Destination
 from fer_edge.errors import NotRunning, Unhealthy, UsageError
 
-SCRIPTS = sorted((Path(__file__).parents[2] / "convert" / "on_target").glob("*.sh"))
+SCRIPTS = sorted((Path(__file__).parents[2] / "convert" / "deploy" / "on_target").glob("*.sh"))
 STANDING = {
     "current": ("0.2-b",),
     "before": ("0.1-a",),

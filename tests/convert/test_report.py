@@ -11,11 +11,14 @@ import cv2
 import numpy as np
 import pytest
 
-from convert import figures, published
-from convert.cost import Cost, host_name
-from convert.markdown import markdown
-from convert.report import Data, Report, Subject, main, write
-from convert.scores import curves, score
+from convert.evaluate import paper_baseline
+from convert.evaluate.evaluation_report import Data, Report, Subject
+from convert.evaluate.inference_cost import Cost, host_name
+from convert.evaluate.metrics import curves, score
+from convert.report import plots
+from convert.report.__main__ import main
+from convert.report.evaluation_files import write
+from convert.report.evaluation_markdown import markdown
 from fer_edge.errors import UsageError
 from fer_edge.labels import LABELS
 
@@ -32,7 +35,9 @@ def report(present: tuple[int, ...] = tuple(range(7)), **changes: Any) -> Report
     logits = (rng.normal(size=(400, 7)) + 1.5 * np.eye(7)[y]).astype(np.float32)
     made = Report(
         subject=Subject("net", "tflite", "net.tflite", 1234, "ab" * 32, ("int8",), "litert 2.3.0", "default", "gray/1"),
-        data=Data("set.zip", "zip", "validation", "parts as the set names them", published.FER2013, "cd", 0, {}, 0),
+        data=Data(
+            "set.zip", "zip", "validation", "parts as the set names them", paper_baseline.FER2013, "cd", 0, {}, 0
+        ),
         scores=score(logits, y, LABELS, draws=100),
         unseen=score(logits[30:], y[30:], LABELS, draws=100),
         unseen_why="30 of these images also stand in the training part of the same set, pixel for pixel.",
@@ -67,17 +72,17 @@ def test_to_json_and_back(changes: dict[str, Any], tmp_path: Path) -> None:
 
 def test_published_table_is_consistent() -> None:
     """Its averages follow from its rows, to the rounding of these: nothing was copied wrongly."""
-    table = published.CLASSES
-    assert tuple(table) == LABELS and published.N == 7066
+    table = paper_baseline.CLASSES
+    assert tuple(table) == LABELS and paper_baseline.N == 7066
     for i, name in enumerate(("precision", "recall", "f1")):
         values = [getattr(row, name) for row in table.values()]
-        assert np.mean(values) == pytest.approx(published.MACRO[i], abs=0.01)
+        assert np.mean(values) == pytest.approx(paper_baseline.MACRO[i], abs=0.01)
         supports = [row.support for row in table.values()]
-        assert np.average(values, weights=supports) == pytest.approx(published.WEIGHTED[i], abs=0.01)
+        assert np.average(values, weights=supports) == pytest.approx(paper_baseline.WEIGHTED[i], abs=0.01)
     for row in table.values():
         if row.precision:
             assert row.f1 == pytest.approx(2 * row.precision * row.recall / (row.precision + row.recall), abs=0.011)
-    assert np.mean([sum(row.auc) / 2 for row in table.values()]) == pytest.approx(published.MACRO_AUC, abs=0.01)
+    assert np.mean([sum(row.auc) / 2 for row in table.values()]) == pytest.approx(paper_baseline.MACRO_AUC, abs=0.01)
 
 
 def test_ours_beside_the_published() -> None:
@@ -93,7 +98,7 @@ def test_ours_beside_the_published() -> None:
     assert table["sad"][8:] == [str(sad.support), "1,139"]
     assert table["weighted"][3] == "0.48" and table["macro"][7] == "0.82"
     text = markdown(made)
-    assert "7,066 images" in text and published.DOI in text and "disagree" in text
+    assert "7,066 images" in text and paper_baseline.DOI in text and "disagree" in text
     assert "this host (Some Processor), not a Raspberry Pi" in text
 
 
@@ -129,9 +134,9 @@ def test_figures_are_the_same_bytes_again_and_hold_no_date(present: tuple[int, .
 def test_a_users_own_style_is_set_aside() -> None:
     import matplotlib
 
-    plain = figures.confusion(report().scores)
+    plain = plots.confusion(report().scores)
     with matplotlib.rc_context({"font.size": 30, "axes.facecolor": "black", "savefig.dpi": 20}):
-        assert figures.confusion(report().scores) == plain
+        assert plots.confusion(report().scores) == plain
         assert matplotlib.rcParams["font.size"] == 30
 
 
@@ -141,7 +146,7 @@ def test_the_confusion_matrix_is_drawn_where_it_is() -> None:
     right = score(np.eye(7, dtype=np.float32)[y], y, LABELS, draws=10)
     spread = score(np.eye(7, dtype=np.float32)[np.tile(np.arange(7), 10)], y, LABELS, draws=10)
     dark = [
-        (cv2.imdecode(np.frombuffer(figures.confusion(s), np.uint8), cv2.IMREAD_GRAYSCALE) < 60).sum()
+        (cv2.imdecode(np.frombuffer(plots.confusion(s), np.uint8), cv2.IMREAD_GRAYSCALE) < 60).sum()
         for s in (right, spread)
     ]
     assert dark[0] > 2 * dark[1]

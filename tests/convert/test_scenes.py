@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from builders import bar
 
-from convert.data import Samples
-from convert.scenes import SCENE, Scene, find_in, paste, scenes, stratified
+from convert.crops.synthetic_scenes import SCENE, Scene, find_in, paste, scenes, stratified
+from convert.data.samples import Samples
 from fer_edge.errors import UsageError
 from fer_edge.faces import Face
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from sklearn import metrics
 
-from convert.scores import Average, curves, score
+from convert.evaluate.metrics import Average, curves, score
 from fer_edge.labels import LABELS
 
 ABC = ("a", "b", "c")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from convert.source import Source, joined, pixels_argument
+from convert.sources.model_source import Source, joined, pixels_argument
 from fer_edge.errors import UsageError
 from fer_edge.labels import LABELS
 

@@ -7,8 +7,8 @@ import pytest
 from scipy.stats import binomtest
 from sklearn.metrics import roc_auc_score
 
-from convert.bootstrap import auc_draws, margin, resamples
-from convert.statistics import areas, holm, mean_area, placements, proportions, score_z
+from convert.evaluate.bootstrap import auc_draws, margin, resamples
+from convert.parity.paired_tests import areas, holm, mean_area, placements, proportions, score_z
 
 
 def hits(n: int, lost: int, won: int, kept: int) -> tuple[np.ndarray, np.ndarray]:

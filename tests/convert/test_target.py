@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from convert.remote import Answer
-from convert.target import Target
+from convert.deploy.ssh import Answer
+from convert.deploy.target_check import Target
 from fer_edge.errors import UsageError
 
 FOUND = {

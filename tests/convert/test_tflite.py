@@ -12,19 +12,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from convert.model import Network, build, multiply_adds
-from convert.tflite import (
-    converter_of,
-    custom_of,
-    float_tflite,
-    load_keras,
-    multiply_adds_of,
-    not_finite_of,
-    operators,
-    parameters_of,
-    quiet_tensorflow,
-    versions_of,
-)
+from convert.tflite.inspection import custom_of, multiply_adds_of, not_finite_of, operators, parameters_of, versions_of
+from convert.tflite.keras_export import converter_of, float_tflite, load_keras
+from convert.tflite.tensorflow_output import quiet_tensorflow
+from convert.train.networks import Network, build, multiply_adds
 from fer_edge.classifier import Classifier
 from fer_edge.errors import BundleRefused, FerEdgeError, UsageError
 

@@ -14,11 +14,12 @@ import cv2
 import numpy as np
 import pytest
 
-from convert.augment import NONE
-from convert.data import load
-from convert.model import NETWORKS, Network, build
-from convert.recipe import RECIPES
-from convert.train import begin_from, main, train
+from convert.data.loader import load
+from convert.train.__main__ import main
+from convert.train.augmentation import NONE
+from convert.train.networks import NETWORKS, Network, build
+from convert.train.presets import RECIPES
+from convert.train.trainer import begin_from, train
 from fer_edge.errors import UsageError
 from fer_edge.labels import LABELS
 

@@ -6,8 +6,10 @@ import json
 
 import pytest
 
-from convert.tflite import parse, versions_of
-from convert.versions import CLAIMED, ask, known, main, newer, one_operator, refuse_newer
+from convert.tflite.flatbuffer import parse
+from convert.tflite.inspection import versions_of
+from convert.tflite.op_versions import CLAIMED, ask, known, newer, one_operator, refuse_newer
+from convert.versions import main
 from fer_edge.bundle import shipped_path
 from fer_edge.classifier import find_runtime
 from fer_edge.errors import UsageError

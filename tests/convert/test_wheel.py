@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from convert.shipment import Cargo
-from convert.wheel import contents, packed_again, wheel
+from convert.deploy.payload import Cargo
+from convert.deploy.wheel import contents, packed_again, wheel
 from fer_edge.errors import UsageError
 
 
@@ -25,7 +25,11 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_it_carries_what_a_deploy_needs(built: Path) -> None:
     names = zipfile.ZipFile(built).namelist()
-    assert {"convert/on_target/base.sh", "convert/bookworm.txt", "fer_edge/models/edge/model.tflite"} <= set(names)
+    assert {
+        "convert/deploy/on_target/base.sh",
+        "convert/deploy/bookworm.txt",
+        "fer_edge/models/edge/model.tflite",
+    } <= set(names)
 
 
 def test_an_installed_one_is_put_together_again(built: Path, tmp_path: Path) -> None:

@@ -10,9 +10,11 @@ import numpy as np
 import pytest
 from classifiers import as_input, bar_classifier, bars
 
-from convert.calibration import synthesize
-from convert.tflite import float_tflite, load_keras, operators, quiet_tensorflow
-from convert.wrapped import open_float
+from convert.quantize.synthetic_images import synthesize
+from convert.sources.keras_adapter import open_float
+from convert.tflite.inspection import operators
+from convert.tflite.keras_export import float_tflite, load_keras
+from convert.tflite.tensorflow_output import quiet_tensorflow
 from fer_edge.classifier import Classifier, softmax
 from fer_edge.errors import UsageError
 

@@ -146,7 +146,7 @@ def test_what_was_published_lies_in_its_own_estimate(row: Any) -> None:
 
 
 def test_the_detectors_multiply_adds_are_those_of_their_files(blazeface: object) -> None:
-    from convert.tflite import multiply_adds_of
+    from convert.tflite.inspection import multiply_adds_of
     from fer_edge.detectors import detector_file
     from fer_edge.faces import _BLAZEFACE
 
@@ -369,7 +369,7 @@ def float_file(nano: Bundle, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A float network of nano's shape."""
     import keras
 
-    from convert.tflite import float_tflite
+    from convert.tflite.keras_export import float_tflite
 
     given = keras.Input((nano.side, nano.side, 1))
     seen = keras.layers.Conv2D(4, 3, strides=2, activation="relu")(given)

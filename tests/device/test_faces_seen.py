@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from builders import journal_events, wheel_member, write_video
 
-from convert.data import load
-from convert.scenes import paste
+from convert.crops.synthetic_scenes import paste
+from convert.data.loader import load
 from device.config import Settings
 from device.run import run
 from fer_edge.bundle import Bundle

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from device.vision import gate
-from fer_edge.drawn import face_frame
+from fer_edge.synthetic_face import face_frame
 
 WALL = np.full((480, 640), 120, np.uint8)
 

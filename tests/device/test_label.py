@@ -28,8 +28,8 @@ from device.recorded.files import Recording, Wanted, done, find
 from device.recorded.labeller import ACTING, Labelled, Labeller, Task
 from device.recorded.rows import ParquetTable, columns
 from device.run import run
-from fer_edge.drawn import face_frame
 from fer_edge.errors import UsageError
+from fer_edge.synthetic_face import face_frame
 
 CSV = Wanted()
 ENVIRON = {**os.environ, "XDG_CONFIG_HOME": "/nonexistent"}

@@ -40,8 +40,8 @@ from device.system.status import Status
 from device.vision.frames import Frame, Seen
 from device.vision.quality import REASONS
 from fer_edge.cli import main
-from fer_edge.drawn import face_frame
 from fer_edge.events import SCHEMA, Event
+from fer_edge.synthetic_face import face_frame
 
 ROOT = Path(__file__).parents[2]
 Series = dict[tuple[str, frozenset[tuple[str, str]]], float]

@@ -14,9 +14,9 @@ from device.vision.frames import Frame, Reading
 from device.vision.pipeline import Pipeline
 from device.vision.search import Searched
 from fer_edge.bundle import Bundle
-from fer_edge.drawn import face_frame
 from fer_edge.faces import Face, find_detector
 from fer_edge.preprocess import face_crop
+from fer_edge.synthetic_face import face_frame
 
 BLACK = np.zeros((480, 640), np.uint8)
 STEP_NS = 100_000_000

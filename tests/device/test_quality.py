@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from device.vision.quality import REASONS, quality, turn
-from fer_edge.drawn import face_box, face_frame
 from fer_edge.faces import Face, find_detector
 from fer_edge.preprocess import face_crop
+from fer_edge.synthetic_face import face_box, face_frame
 
 FRONTAL = Face((0, 0, 100, 100), 0.9, ((30.0, 40.0), (70.0, 40.0)), (50.0, 60.0))
 

@@ -12,8 +12,8 @@ from builders import journal_events, write_video
 
 from device.config import Settings
 from device.run import run
-from fer_edge.drawn import face_frame
 from fer_edge.events import Event
+from fer_edge.synthetic_face import face_frame
 
 
 def journal(camera: str, tmp_path: Path, bundle: Path, **values: Any) -> list[Event]:

@@ -12,8 +12,8 @@ from fakes import FixedFaces
 from device.config import Settings
 from device.vision import gate, search
 from device.vision.search import Found, Searched
-from fer_edge.drawn import face_box, face_frame
 from fer_edge.faces import Detector, Face, find_detector
+from fer_edge.synthetic_face import face_box, face_frame
 from fer_edge.zoomed import Zoomed, overlap
 
 WALL = np.full((480, 640), 120, np.uint8)

@@ -18,8 +18,8 @@ from device.camera.usb import UsbCamera
 from device.clock import SystemClock
 from device.config import Settings
 from device.run import run
-from fer_edge.drawn import face_frame
 from fer_edge.errors import FerEdgeError
+from fer_edge.synthetic_face import face_frame
 
 GRAYS = [np.full((48, 64), value, np.uint8) for value in range(0, 250, 25)]
 

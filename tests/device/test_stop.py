@@ -15,7 +15,7 @@ from builders import journal_events
 from fakes import NetworkCamera
 from processes import start, state, until
 
-from fer_edge.drawn import face_frame
+from fer_edge.synthetic_face import face_frame
 
 OPEN_S = 2.0  # for so long opening may hold up the end: a call into a driver cannot be interrupted
 SOON_S = OPEN_S + 3.0

@@ -14,7 +14,7 @@ from device.output.watchers import Watchers
 from device.run import run
 from device.system.status import Status
 from device.vision.frames import Frame, Seen
-from fer_edge.drawn import face_frame
+from fer_edge.synthetic_face import face_frame
 
 
 class Noted:

@@ -14,9 +14,9 @@ import pytest
 
 from fer_edge.answers import Answers, ask, images_sha256, main, read_images
 from fer_edge.bundle import Bundle, shipped_path
-from fer_edge.drawn import face_box, face_frame
 from fer_edge.errors import BundleRefused, UsageError
 from fer_edge.preprocess import face_crop
+from fer_edge.synthetic_face import face_box, face_frame
 
 ROOT = Path(__file__).parents[2]
 

@@ -85,7 +85,7 @@ def test_what_comes_with_the_package_does_here_what_it_did(name: str) -> None:
 
 
 def test_predict_takes_a_crop_or_finds_faces(bundle_path: Path, blazeface: object) -> None:
-    from fer_edge.drawn import face_frame
+    from fer_edge.synthetic_face import face_frame
 
     bundle = Bundle.load(bundle_path)
     (found,) = bundle.predict(face_frame(2.0))

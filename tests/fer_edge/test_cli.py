@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from fer_edge.cli import main
-from fer_edge.drawn import face_frame
 from fer_edge.errors import FerEdgeError, RestartMe, guarded
+from fer_edge.synthetic_face import face_frame
 
 
 @pytest.fixture

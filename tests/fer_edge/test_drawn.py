@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from fer_edge.bundle import Bundle
-from fer_edge.drawn import PERIOD_S, face_box, face_frame
 from fer_edge.faces import Detector
 from fer_edge.preprocess import face_crop
+from fer_edge.synthetic_face import PERIOD_S, face_box, face_frame
 
 TIMES_S = (0.0, 1.7, 3.1, 5.3, 7.9, 11.2, 14.6, 18.4)
 # Seen alike with numpy 1.26.4 and 2.4 on Python 3.11 and 3.13, with and without AVX. Golden vectors rest on it.

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from builders import wheel_member
 
-from convert.data import load
-from convert.scenes import find_in, scenes
+from convert.crops.synthetic_scenes import find_in, scenes
+from convert.data.loader import load
 from fer_edge.errors import UsageError
 from fer_edge.faces import DETECTORS, MIN_SCORE, Detector, Face, find_detector
 from fer_edge.zoomed import Zoomed

@@ -13,10 +13,10 @@ import numpy as np
 import pytest
 
 from fer_edge.bundle import Bundle
-from fer_edge.drawn import face_box, face_frame
 from fer_edge.errors import UsageError
 from fer_edge.faces import Face
 from fer_edge.preprocess import Mapping, cut, face_crop, square, tilt_rad, whole_crop
+from fer_edge.synthetic_face import face_box, face_frame
 
 NOISE = np.random.default_rng(0).integers(0, 256, (240, 320), np.uint8)
 EYES = ((100.0, 80.0), (130.0, 80.0))  # level

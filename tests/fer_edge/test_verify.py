@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from convert.golden import rewrite
-from convert.tflite import parse
+from convert.bundle.golden_vectors import rewrite
+from convert.tflite.flatbuffer import parse
 from fer_edge.bundle import REQUIRED, Bundle, describe_files, shipped_path
 from fer_edge.classifier import KERNELS, Classifier
 from fer_edge.cli import main

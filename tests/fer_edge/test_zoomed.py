@@ -10,12 +10,12 @@ import cv2
 import numpy as np
 import pytest
 
-from convert.mapping import KNOWN
+from convert.data.detector_mappings import KNOWN
 from fer_edge.bundle import Bundle
 from fer_edge.detectors import detectors_folder
-from fer_edge.drawn import face_box, face_frame
 from fer_edge.faces import Face, find_detector, largest_first
 from fer_edge.preprocess import cut, square, thinned
+from fer_edge.synthetic_face import face_box, face_frame
 from fer_edge.zoomed import NAME, Square, Zoomed, derived, head, overlap, view
 
 

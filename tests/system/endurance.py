@@ -29,8 +29,8 @@ from device.config import Settings
 from device.output.sinks import Memory
 from device.run import run
 from device.vision.frames import Frame
-from fer_edge.drawn import face_frame
 from fer_edge.events import Event
+from fer_edge.synthetic_face import face_frame
 from tests.system.result import stamped, write
 
 SIZE = (480, 640)

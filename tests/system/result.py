@@ -15,8 +15,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from convert.checkpoint import write_beside
-from convert.cost import host_name
+from convert.atomic_write import write_beside
+from convert.evaluate.inference_cost import host_name
 from fer_edge import __version__
 
 ROOT = Path(__file__).parents[2]

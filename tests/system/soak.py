@@ -25,7 +25,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from fer_edge.drawn import face_frame
+from fer_edge.synthetic_face import face_frame
 from tests.killed import kill_a_writer
 from tests.system.account import accounted
 from tests.system.cameras import FPS, MjpegCamera

@@ -1,0 +1,178 @@
+"""`python -m convert.golden BUNDLE`: golden vectors, made of drawn frames on every runtime and kernel path of this host.
+
+A bundle is given them when it is quantized. For one that is there already this writes golden.npz and what bundle.json says
+of it, in place; columns of other machines stay while model and crops are the same ones. To add such a column:
+
+    python -m convert.golden BUNDLE --crops crops.npy                         here
+    python -m fer_edge.answers BUNDLE --images crops.npy --out pi.npz         on the other machine
+    python -m convert.golden BUNDLE --answers pi.npz                          here
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from convert.bundle.bundle_update import rewritten
+from convert.parity.backends import brought, here
+from fer_edge.answers import images_sha256
+from fer_edge.bundle import Bundle, sha256_of
+from fer_edge.classifier import Classifier, Runtime
+from fer_edge.errors import BundleRefused
+from fer_edge.golden import CROP_LEVELS, FLOOR, FORMAT, Difference, Golden, step_of
+from fer_edge.preprocess import IDENTITY, Mapping, face_crop
+from fer_edge.synthetic_face import face_box, face_frame
+
+WIDTH_PX, HEIGHT_PX = 320, 240
+NAME = "golden.npz"
+
+Made = Callable[[Runtime, str], Classifier]  # a bundle's classifier on a runtime's kernels
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """A drawn frame: of what moment, drawn how large, turned by how much, and whether the frame's left edge cuts the face."""
+
+    t_s: float
+    width_px: int = WIDTH_PX
+    height_px: int = HEIGHT_PX
+    tilt_deg: float = 0.0  # clockwise as one sees it
+    cut_off: bool = False
+
+
+# Every path that a crop takes: shrunk, turned, the border repeated, enlarged, turned and enlarged, averaged and turned.
+VIEWS = (
+    View(0.0),
+    View(1.7, tilt_deg=14.0),
+    View(3.1, cut_off=True),
+    View(5.3, width_px=128, height_px=96),
+    View(7.9, tilt_deg=-20.0),
+    View(11.2, width_px=128, height_px=96, tilt_deg=9.0),
+    View(14.6, cut_off=True, tilt_deg=-8.0),
+    View(18.4, width_px=640, height_px=480, tilt_deg=-11.0),
+)
+
+Drawn = tuple[np.ndarray, tuple[int, int, int, int], np.ndarray]
+
+
+def draw(view: View) -> Drawn:
+    """Frame uint8 (240, 320), the face's box xywh in px and its eyes float64 (2, 2) as x and y in px."""
+    import cv2
+
+    frame = face_frame(view.t_s, view.width_px, view.height_px)
+    x, y, w, h = face_box(view.t_s, view.width_px, view.height_px)
+    unit = w / 1.05  # the face's width, as fer_edge.synthetic_face has it; its eyes lie .15 above the box's middle
+    middle = np.array([x + w / 2, y + h / 2])
+    eyes = middle + np.array([[-0.19, -0.15], [0.19, -0.15]]) * unit
+    frame = np.pad(frame, ((0, max(0, HEIGHT_PX - len(frame))), (0, max(0, WIDTH_PX - frame.shape[1]))), mode="edge")
+    if view.tilt_deg:
+        turn = cv2.getRotationMatrix2D((float(middle[0]), float(middle[1])), -view.tilt_deg, 1.0)
+        frame = cv2.warpAffine(frame, turn, frame.shape[::-1], borderMode=cv2.BORDER_REPLICATE).astype(np.uint8)
+        eyes = eyes @ turn[:, :2].T + turn[:, 2]
+    if frame.shape != (HEIGHT_PX, WIDTH_PX):  # of a large one, what lies around the face
+        left = round(min(max(middle[0] - WIDTH_PX / 2, 0), frame.shape[1] - WIDTH_PX))
+        top = round(min(max(middle[1] - HEIGHT_PX / 2, 0), frame.shape[0] - HEIGHT_PX))
+        frame = np.ascontiguousarray(frame[top : top + HEIGHT_PX, left : left + WIDTH_PX])
+        x, y, eyes = x - left, y - top, eyes - np.array([left, top])
+    if view.cut_off:
+        gone = x + w // 6
+        frame = np.pad(frame[:, gone:], ((0, 0), (0, gone)), mode="edge")
+        x, eyes = x - gone, eyes - np.array([gone, 0.0])
+    return frame, (x, y, w, h), eyes
+
+
+def write_golden(
+    path: Path, spec: dict[str, Any], made: Made, which: str = "all", answers: Sequence[Path] = ()
+) -> dict[str, Any]:
+    """What bundle.json says of the golden vectors (its `golden`), which were written to `path` beside model.tflite.
+
+    `spec` is bundle.json so far: labels and input are read of it. `made(runtime, kernels)` gives the bundle's classifier,
+    asked for each of the columns SETS[`which`]; `answers` are files of other machines. The limits are what the columns
+    differ by at most, and the floor of fer_edge.golden.
+    """
+    model = path.with_name("model.tflite")
+    mappings = {name: Mapping(**known) for name, known in spec["input"]["mappings"].items()}
+    names = [*mappings] or ["none"]
+    drawn = [draw(view) for view in VIEWS]
+    detectors = tuple(names[i % len(names)] for i in range(len(drawn)))
+    crops = np.stack(
+        [
+            face_crop(frame, box, spec["input"]["side"], mappings.get(name, IDENTITY), _points(eyes))
+            for (frame, box, eyes), name in zip(drawn, detectors, strict=True)
+        ]
+    )
+    kept: list[Classifier] = []  # the first, of which the tensors are told
+
+    def keeping(runtime: Runtime, kernels: str) -> Classifier:
+        classifier = made(runtime, kernels)
+        kept.append(classifier)
+        return classifier
+
+    columns = [*here(keeping, crops, which), *brought(answers, model.read_bytes(), crops)]
+    first, logits = kept[0], columns[0].logits
+    golden = Golden(
+        frames=np.stack([frame for frame, _, _ in drawn]),
+        boxes=np.array([box for _, box, _ in drawn], np.int32),
+        eyes=np.stack([eyes for _, _, eyes in drawn]),
+        detectors=detectors,
+        mappings=mappings,
+        crops=crops,
+        crop_sha256=tuple(hashlib.sha256(crop.tobytes()).hexdigest() for crop in crops),
+        crop_levels=CROP_LEVELS,
+        steps=first.steps,
+        output=first.output,
+        step=step_of(first.reach, np.exp(logits) if first.output == "probabilities" else logits),
+        labels=tuple(spec["labels"]),
+        model_sha256=sha256_of(model),
+        columns={},
+        measured=Difference(0.0, 0.0, 0.0),
+        limits=FLOOR,
+        other_limits=FLOOR,
+    )
+    golden = golden.with_columns({**_of_others(path, golden), **{column.name: column.logits for column in columns}})
+    golden.save(path)
+    return describe(golden)
+
+
+def describe(golden: Golden) -> dict[str, Any]:
+    """What bundle.json says of golden vectors: for people and programs; what is checked stands in golden.npz itself."""
+    return {
+        "format": FORMAT,
+        "crops": len(golden.crops),
+        "crops_sha256": images_sha256(golden.crops),
+        "columns": [*golden.columns],
+        "step": golden.step,
+        "measured": asdict(golden.measured),
+        "limits": {"own_column": asdict(golden.limits), "other_column": asdict(golden.other_limits)},
+        "crop_levels": golden.crop_levels,
+    }
+
+
+def rewrite(folder: Path, which: str = "all", answers: Sequence[Path] = ()) -> Bundle:
+    """The bundle in `folder` with its golden vectors written anew; all else of it stays. Replaced whole, or left as it was."""
+    bundle = Bundle.load(folder)
+    with rewritten(folder) as (fresh, spec):
+        spec["golden"] = write_golden(fresh / NAME, spec, bundle.make_classifier, which, answers)
+    return Bundle.load(folder)
+
+
+def _of_others(path: Path, golden: Golden) -> dict[str, np.ndarray]:
+    """The columns in the file that is to be replaced, where they are of the same model and crops; else none."""
+    if not path.is_file():
+        return {}
+    try:
+        old = Golden.load(path)
+    except BundleRefused:  # of an older format
+        return {}
+    same = old.model_sha256 == golden.model_sha256 and old.crop_sha256 == golden.crop_sha256
+    return old.columns if same and np.array_equal(old.steps, golden.steps) and old.output == golden.output else {}
+
+
+def _points(eyes: np.ndarray) -> tuple[tuple[float, float], tuple[float, float]]:
+    (ax, ay), (bx, by) = eyes.tolist()
+    return (ax, ay), (bx, by)

@@ -1,0 +1,1 @@
+"""From a detector's box to the crop: the fit of the mapping, and what detected crops cost."""

@@ -1,0 +1,65 @@
+"""`python -m convert.crops --data PATH --bundle BUNDLE`: what a detector's crops cost a model, by size of face."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+from convert.argument_types import whole_number
+from convert.atomic_write import write_beside
+from convert.crops.crop_table import SIZES_PX, _detectors, _say, table, text
+from convert.crops.detected_crops import FACES, Shown
+from convert.crops.synthetic_scenes import SCENE
+from convert.data.loader import load, remarks
+from fer_edge.bundle import Bundle
+from fer_edge.errors import UsageError, guarded
+from fer_edge.faces import DETECTORS
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Reads the arguments, and prints the table or writes it."""
+    parser = argparse.ArgumentParser(prog="python -m convert.crops", description=__doc__)
+    parser.add_argument("--data", type=Path, required=True, help="any data set that `python -m convert.data` reads")
+    parser.add_argument("--bundle", type=Path, help="a bundle's folder; default: the one that came with the package")
+    parser.add_argument(
+        "--detector", choices=(*DETECTORS, "all"), default="all", help="default: all that are installed"
+    )
+    parser.add_argument("--n", type=whole_number(1), default=FACES, help=f"faces (default {FACES})")
+    parser.add_argument(
+        "--sizes",
+        type=whole_number(24),
+        nargs="+",
+        default=SIZES_PX,
+        metavar="PX",
+        help="of the faces (default 60 to 240)",
+    )
+    parser.add_argument("--sweep", action="store_true", help="also what a mapping that is a little off would give")
+    parser.add_argument("--seed", type=whole_number(0), default=0)
+    parser.add_argument("--json", action="store_true")
+    parser.add_argument("--out", type=Path, metavar="FILE.json", help="write the JSON there too")
+    args = parser.parse_args(argv)
+    return guarded(lambda: _run(args))
+
+
+def _run(args: argparse.Namespace) -> int:
+    if max(args.sizes) > min(SCENE):
+        raise UsageError(f"--sizes {max(args.sizes)} does not fit into a {SCENE[1]}×{SCENE[0]} scene")
+    if args.out and (args.out.is_dir() or not args.out.absolute().parent.is_dir()):
+        raise UsageError(f"{args.out} cannot be written: name a file in a folder that is there")
+    bundle = Bundle.load(args.bundle)
+    detectors = list(_detectors(args.detector))
+    samples = load(args.data, bundle.side, classes=bundle.labels)
+    for remark in remarks(samples):
+        _say(remark)
+    told = table(Shown.of(samples, bundle, args.n, args.seed), detectors, args.sizes, args.sweep)
+    if args.out:
+        raw = json.dumps(told, indent=1) + "\n"
+        write_beside(args.out, lambda path: Path(path).write_text(raw))
+    print(json.dumps(told) if args.json else text(told))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

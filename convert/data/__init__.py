@@ -1,0 +1,1 @@
+"""Data sets: reading, class selection, splits, summaries, and face crops cut out of whole pictures."""

@@ -1,0 +1,1 @@
+"""Evaluation: metrics with intervals, calibration of confidence, and inference cost."""

@@ -1,0 +1,76 @@
+"""`python -m convert.evaluate MODEL --data PATH`: a model's accuracy by the device's own code, and its cost."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+from convert.argument_types import whole_number
+from convert.data.readers import PARTS
+from convert.evaluate.evaluator import _say, evaluate
+from convert.report.evaluation_files import write
+from convert.report.evaluation_markdown import markdown
+from convert.sources.evaluated_model import Model
+from fer_edge.classifier import KERNELS, find_runtime
+from fer_edge.errors import UsageError, guarded
+
+SHEET = "figure-1-samples.png"
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Prints the report as Markdown, or JSON; 0 done, 2 bad input, 5 a file that is no model of this kind."""
+    parser = argparse.ArgumentParser(prog="python -m convert.evaluate", description=__doc__)
+    parser.add_argument("model", type=Path, nargs="?", help="default: the bundle that came with the package")
+    parser.add_argument("--data", type=Path, required=True, help="any data set that `python -m convert.data` reads")
+    parser.add_argument(
+        "--split", choices=(*PARTS, "all"), default="test", help="the part to evaluate on; default: test"
+    )
+    parser.add_argument("--json", action="store_true", help="print the report as JSON")
+    parser.add_argument("--out", type=Path, metavar="DIR", help="write report.json, report.md and the figures here")
+    parser.add_argument("--samples", action="store_true", help=f"write {SHEET} too: it shows the people in the data")
+    parser.add_argument(
+        "--history", type=Path, metavar="FILE", help="of the training; default: history.json beside the model"
+    )
+    parser.add_argument("--runtime", help="litert, tflite-runtime or tensorflow; default: the first installed")
+    parser.add_argument("--kernels", choices=sorted(KERNELS), default="default", help="of the runtime")
+    parser.add_argument("--threads", type=int, default=1, help="for the evaluation; milliseconds are of one thread")
+    parser.add_argument("--seed", type=whole_number(0), default=0, help="draws parts that the set does not name")
+    args = parser.parse_args(argv)
+    return guarded(lambda: _run(args))
+
+
+def _run(args: argparse.Namespace) -> int:
+    if args.samples and not args.out:
+        raise UsageError("--samples writes a picture beside the report; name a folder with --out")
+    if args.threads < 1:
+        raise UsageError(f"--threads {args.threads} is no number of threads; give 1 or more")
+    if args.out and args.out.exists() and not args.out.is_dir():  # said now and not after minutes
+        raise UsageError(f"--out {args.out} is a file; name a folder")
+    runtime = find_runtime(args.runtime)
+    report, samples = evaluate(
+        Model.open(args.model),
+        args.data,
+        args.split,
+        seed=args.seed,
+        threads=args.threads,
+        runtime=runtime,
+        kernels=args.kernels,
+        history=args.history,
+    )
+    print(json.dumps(report.to_json(), indent=1) if args.json else markdown(report), end="\n" if args.json else "")
+    if args.out:
+        written = write(report, args.out)
+        if args.samples:
+            from convert.data.summary import write_sheet
+
+            write_sheet(samples, args.out / SHEET, seed=args.seed)
+            written.append(args.out / SHEET)
+            _say(f"{args.out / SHEET} shows people's faces: keep it out of a repository and a report")
+        _say("written: " + ", ".join(str(path) for path in written))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,55 @@
+"""What one face costs a model: weights, multiply-adds, bytes, and milliseconds on the machine at hand."""
+
+from __future__ import annotations
+
+import os
+import time
+from dataclasses import dataclass
+
+import numpy as np
+
+from convert.tflite.inspection import multiply_adds_of, parameters_of
+from fer_edge.board import host_name
+from fer_edge.classifier import Classifier
+
+WARM_UP, TIMED = 10, 100
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """The cost of one image. Parameters and multiply-adds are counted in the TFLite file that ran."""
+
+    parameters: int
+    multiply_adds: int
+    tflite_bytes: int
+    ms_median: float  # one image through the classifier, one thread
+    ms_low: float  # of the same, the 10th and the 90th percentile
+    ms_high: float
+    images_timed: int
+    host: str  # the processor it was timed on
+    host_is_pi: bool
+    load: float  # the host's load average of the last minute when timing ended; over 1 others were at work too
+
+
+def measure(content: bytes, classifier: Classifier, faces: np.ndarray) -> Cost:
+    """The cost of the model in `content`, timed on `faces` uint8 (N, side, side) by its one-thread `classifier`."""
+    times_ms = []
+    for i in range(WARM_UP + TIMED):
+        face = faces[i % len(faces)][None]
+        began = time.perf_counter()
+        classifier.logits(face)
+        times_ms.append((time.perf_counter() - began) * 1e3)
+    low, median, high = np.quantile(times_ms[WARM_UP:], (0.1, 0.5, 0.9))
+    host, is_pi = host_name()
+    return Cost(
+        parameters=parameters_of(content),
+        multiply_adds=multiply_adds_of(content),
+        tflite_bytes=len(content),
+        ms_median=float(median),
+        ms_low=float(low),
+        ms_high=float(high),
+        images_timed=TIMED,
+        host=host,
+        host_is_pi=is_pi,
+        load=os.getloadavg()[0],
+    )

@@ -1,0 +1,172 @@
+"""What logits say about a classifier on labelled images: the published metrics, each with its n, and the ROC curves."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from convert.evaluate.bootstrap import DRAWS, SEED, margin, resamples, weighted_auc
+from fer_edge.errors import UsageError
+
+FPR_STEPS = 200  # a curve is kept at this many steps of the false positive rate, which no eye can tell from all of it
+_WEIGHTS_AT_ONCE = 8_000_000  # images × draws held in memory
+
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """A figure and its 95 % interval; None where the images are too few to give one."""
+
+    value: float
+    low: float | None
+    high: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class ClassScore:
+    """One class of a set. Without an image of the class there is nothing to say of it, and every figure is None."""
+
+    label: str
+    support: int
+    precision: float | None  # 0 where no image was given this label, as in the published table
+    recall: float | None
+    f1: float | None
+    auc: float | None  # one-vs-rest; None too where the set has no other class
+
+
+@dataclass(frozen=True, slots=True)
+class Average:
+    """Precision, recall and F1 over classes: micro over all decisions, macro over classes, weighted by support."""
+
+    precision: float
+    recall: float
+    f1: float
+
+
+@dataclass(frozen=True, slots=True)
+class Scores:
+    """Every metric of one set of images. Macro figures are means over the classes that have images in it.
+
+    AUC ranks images by a class's log-odds, which order them as its softmax probability does; they are taken in float64
+    from the logits, so that ties are those of the logits alone and not of a probability rounded to 1.
+    """
+
+    n: int
+    accuracy: Interval  # Wilson's interval
+    balanced_accuracy: Interval  # the mean recall; bootstrap over images
+    macro_auc: Interval | None  # bootstrap over images
+    micro: Average
+    macro: Average
+    weighted: Average
+    classes: tuple[ClassScore, ...]
+    confusion: tuple[tuple[int, ...], ...]  # images; a row a true class, a column a given one
+
+    @property
+    def absent(self) -> tuple[str, ...]:
+        """The classes without an image."""
+        return tuple(c.label for c in self.classes if not c.support)
+
+    def normalised(self) -> list[list[float | None]]:
+        """The confusion matrix with each row divided by its sum; a class without images has None."""
+        return [[count / sum(row) if sum(row) else None for count in row] for row in self.confusion]
+
+
+@dataclass(frozen=True, slots=True)
+class Curves:
+    """One-vs-rest ROC curves on common steps of the false positive rate."""
+
+    fpr: tuple[float, ...]  # (S,)
+    tpr: dict[str, tuple[float, ...]]  # (S,) each; only classes that have an AUC
+    macro: tuple[float, ...]  # (S,) their mean
+
+
+def score(logits: np.ndarray, y: np.ndarray, labels: tuple[str, ...], draws: int = DRAWS, seed: int = SEED) -> Scores:
+    """The metrics of float logits (N, K) on labels `y` int64 (N,), indices into `labels`; N at least 1."""
+    metrics = _sklearn_metrics()
+    classes, given = np.arange(len(labels)), logits.argmax(1)
+    present = np.unique(y)
+
+    def averaged(average: str | None, over: np.ndarray = present) -> tuple[Any, Any, Any, Any]:
+        found = metrics.precision_recall_fscore_support(y, given, labels=over, average=average, zero_division=0)
+        return tuple(found)  # type: ignore[return-value]
+
+    precision, recall, f1, support = averaged(None, classes)
+    auc = {int(k): float(metrics.roc_auc_score(y == k, margin(logits, k))) for k in present if len(present) > 1}
+    rows = tuple(
+        ClassScore(label, int(n), float(p), float(r), float(f), auc.get(k)) if n else ClassScore(label, 0, *[None] * 4)
+        for k, (label, n, p, r, f) in enumerate(zip(labels, support, precision, recall, f1, strict=True))
+    )
+    balanced, macro_auc = _bootstrap(logits, y, draws, seed)
+    hits = given == y
+    return Scores(
+        n=len(y),
+        accuracy=_wilson(int(hits.sum()), len(y)),
+        balanced_accuracy=Interval(float(np.mean(recall[present])), *balanced),
+        macro_auc=Interval(float(np.mean(list(auc.values()))), *macro_auc) if auc else None,
+        micro=Average(*(float(v) for v in averaged("micro", classes)[:3])),
+        macro=Average(*(float(v) for v in averaged("macro")[:3])),
+        weighted=Average(*(float(v) for v in averaged("weighted")[:3])),
+        classes=rows,
+        confusion=tuple(tuple(int(c) for c in row) for row in metrics.confusion_matrix(y, given, labels=classes)),
+    )
+
+
+def curves(logits: np.ndarray, y: np.ndarray, labels: tuple[str, ...]) -> Curves:
+    """The ROC curve of each class in float logits (N, K) that has images and is not alone."""
+    metrics = _sklearn_metrics()
+    present = np.unique(y)
+    steps = np.linspace(0.0, 1.0, FPR_STEPS + 1)
+    tpr = {}
+    for k in present if len(present) > 1 else ():
+        fpr, hit, _ = metrics.roc_curve(y == k, margin(logits, k))
+        tpr[labels[k]] = tuple(float(v) for v in np.interp(steps, fpr, hit))
+    mean = np.mean(list(tpr.values()), 0) if tpr else np.array([])
+    return Curves(tuple(float(v) for v in steps), tpr, tuple(float(v) for v in mean))
+
+
+def _wilson(hits: int, n: int) -> Interval:
+    from scipy.stats import binomtest
+
+    low, high = binomtest(hits, n).proportion_ci(0.95, method="wilson")
+    return Interval(hits / n, float(low), float(high))
+
+
+def _bootstrap(
+    logits: np.ndarray, y: np.ndarray, draws: int, seed: int
+) -> tuple[tuple[float | None, float | None], tuple[float | None, float | None]]:
+    """The 95 % intervals of balanced accuracy and of macro AUC over resampled images.
+
+    A resample that lost the last image of a class says nothing of a mean over all classes and is left out.
+    """
+    hits = (logits.argmax(1) == y).astype(np.float32)
+    present = np.unique(y)
+    margins = {int(k): margin(logits, k) for k in present if len(present) > 1}
+    block = min(draws, max(1, _WEIGHTS_AT_ONCE // len(y)))
+    balanced, macro = [], []
+    for i, start in enumerate(range(0, draws, block)):
+        weights = resamples(len(y), min(block, draws - start), seed + i)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            recalls = [(weights[:, y == k] @ hits[y == k]) / weights[:, y == k].sum(1) for k in present]
+            aucs = [weighted_auc(margins[k], y == k, weights)[1] for k in margins]
+        balanced.append(np.mean(recalls, 0))
+        macro.append(np.mean(aucs, 0) if aucs else np.full(len(weights), np.nan))
+    return _quantiles(np.concatenate(balanced)), _quantiles(np.concatenate(macro))
+
+
+def _quantiles(draws: np.ndarray) -> tuple[float | None, float | None]:
+    kept = draws[np.isfinite(draws)]
+    if not len(kept):
+        return None, None
+    low, high = np.quantile(kept, (0.025, 0.975))
+    return float(low), float(high)
+
+
+def _sklearn_metrics() -> Any:
+    try:
+        from sklearn import metrics
+    except ImportError as error:
+        raise UsageError(
+            f"the metrics need scikit-learn ({error}); `pip install 'fer-edge[host]'` installs it"
+        ) from error
+    return metrics

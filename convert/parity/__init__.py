@@ -1,0 +1,1 @@
+"""Parity of int8 with float: backends, tolerances, paired tests, and the verdict."""

@@ -1,0 +1,77 @@
+"""`python -m convert.parity BUNDLE --data PATH`: compares int8 with float, class by class, and gives a verdict."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+
+from convert.argument_types import whole_number
+from convert.bundle.bundle_update import record
+from convert.data.loader import load
+from convert.data.samples import held_out
+from convert.parity.backends import SETS
+from convert.parity.comparison import check
+from convert.parity.tolerances import Margins
+from convert.report.model_card import parity_table
+from fer_edge.bundle import Bundle
+from fer_edge.errors import UsageError, guarded
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Prints the report; 0 when all is within the margins, 3 when not, 6 when there are too few images to tell."""
+    parser = argparse.ArgumentParser(prog="python -m convert.parity", description=__doc__)
+    parser.add_argument(
+        "bundle", type=Path, nargs="?", help="a bundle's folder; default: the one that came with the package"
+    )
+    parser.add_argument("--data", type=Path, help="any data set that `python -m convert.data` reads")
+    parser.add_argument(
+        "--columns", choices=sorted(SETS), default="usual", help="which runtimes and kernels of this host"
+    )
+    parser.add_argument(
+        "--answers",
+        type=Path,
+        nargs="+",
+        default=[],
+        metavar="FILE",
+        help="more columns, of `python -m fer_edge.answers`",
+    )
+    parser.add_argument("--margins", type=Path, metavar="TOML", help="other margins than convert/parity/margins.toml")
+    parser.add_argument(
+        "--images", type=Path, metavar="NPY", help="only write the held-out images, for `python -m fer_edge.answers`"
+    )
+    parser.add_argument("--write", action="store_true", help="put the report into the bundle, unless it failed")
+    parser.add_argument("--json", action="store_true")
+    parser.add_argument("--threads", type=whole_number(1), default=1)
+    args = parser.parse_args(argv)
+
+    def run() -> int:
+        bundle = Bundle.load(args.bundle)
+        if args.images:
+            return _write_images(bundle, args.data, args.images)
+        report = check(bundle, args.data, args.threads, args.columns, args.answers, Margins.load(args.margins))
+        if args.write and report.passed:
+            record(bundle, report)
+        print(json.dumps(report.to_json(), indent=1) if args.json else parity_table(report.to_json()))
+        report.answer_for()
+        return 0
+
+    return guarded(run)
+
+
+def _write_images(bundle: Bundle, data: Path | None, path: Path) -> int:
+    if data is None:
+        raise UsageError("--images needs --data, whose held-out images it writes")
+    images, _, _ = held_out(load(data, bundle.side, classes=bundle.labels))
+    beside = path.with_name(f".{path.stem}.partial.npy")
+    np.save(beside, images)
+    beside.replace(path)
+    print(f"{path}: {len(images):,} images")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""Post-training int8 quantization: calibration, ranges, equalization, bias correction, mixed precision."""

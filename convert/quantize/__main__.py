@@ -1,0 +1,90 @@
+"""`python -m convert.quantize [--model MODEL] [--data PATH] [--out DIR]`: a bundle, compared with its float model.
+
+Without --model the float model that came with the package is quantized. Without --data the ranges are chosen on images that
+are synthesized from the model itself (convert.calibration), and parity is judged on logits alone.
+
+Any classifier of one square picture is accepted. --labels names its outputs, --input-range says what it expects for 0 and
+255. A .keras or .h5 file or a SavedModel is quantized to int8 that takes raw pixels. A .tflite is used as it is and compared
+with the float model that --float names.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+from convert.argument_types import whole_number
+from convert.bundle.from_float import quantize, table_of
+from convert.parity.backends import SETS
+from convert.parity.comparison import Terms
+from convert.parity.tolerances import Margins
+from convert.sources.model_source import Source, joined, pixels_argument
+from convert.tflite.op_versions import CLAIMED, known
+from fer_edge.errors import guarded
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Writes the bundle and prints its parity table; 0 done, 2 bad input, 3 parity failed, 6 too few images to tell.
+
+    With 6 for an accuracy that the images cannot decide the bundle is written all the same, and says so.
+    """
+    parser = argparse.ArgumentParser(
+        prog="python -m convert.quantize", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--model", type=Path, help="a .keras or .h5 file, a SavedModel, a .tflite, a training's folder or a bundle"
+    )
+    parser.add_argument("--labels", metavar="NAME,NAME…", help="of its outputs, in order; default: the training's own")
+    parser.add_argument(
+        "--input-range",
+        type=pixels_argument,
+        metavar="LOW,HIGH",
+        help="what 0 and 255 of a pixel are to the model: 0,1 or -1,1 or 0,255, the default",
+    )
+    parser.add_argument("--data", type=Path, help="any data set that `python -m convert.data` reads")
+    parser.add_argument("--float", type=Path, metavar="PATH", help="the float model that a .tflite is held against")
+    parser.add_argument("--float-range", type=pixels_argument, metavar="LOW,HIGH", help="default: as --input-range")
+    parser.add_argument("--out", type=Path, help="the bundle's folder; default: ./bundle-NAME")
+    parser.add_argument("--name", help="the bundle's name; default: the model's")
+    parser.add_argument(
+        "--runtimes",
+        default=",".join(CLAIMED),
+        metavar="NAME,NAME…",
+        help=f"that must have every operator; default: %(default)s; known are {', '.join(known())}",
+    )
+    parser.add_argument("--columns", choices=sorted(SETS), default="usual", help="which runtimes of this host compare")
+    parser.add_argument(
+        "--keep-float",
+        metavar="LAYER,LAYER…",
+        help="layers that stay in float32, by the names of `python -m convert.layers`; says what they cost",
+    )
+    parser.add_argument("--margins", type=Path, metavar="TOML", help="other margins than convert/parity/margins.toml")
+    parser.add_argument("--seed", type=whole_number(0), default=0)
+    parser.add_argument("--threads", type=whole_number(1), default=1, help="for the comparison; the file is the same")
+    parser.add_argument("--json", action="store_true", help="print the parity report as JSON")
+    args = parser.parse_args(joined(sys.argv[1:] if argv is None else argv))
+
+    def run() -> int:
+        labels = args.labels.split(",") if args.labels else None
+        source = Source.find(args.model, args.name, labels, args.input_range)
+        against = args.float and Source.find(args.float, None, source.labels, args.float_range or args.input_range)
+        claimed = tuple(name.strip() for name in args.runtimes.split(","))
+        keep = tuple(name.strip() for name in args.keep_float.split(",")) if args.keep_float else ()
+        terms = Terms(
+            args.data, claimed, args.columns, Margins.load(args.margins), args.seed, args.threads, keep_float=keep
+        )
+        out = args.out or Path(f"bundle-{source.name}")
+        bundle, report = quantize(source, out, against=against, terms=terms)
+        print(json.dumps(report.to_json(), indent=1) if args.json else table_of(report))
+        size, kind = bundle.model.stat().st_size, bundle.spec["quantization"]["scheme"]
+        print(f"{out}: {size:,} bytes in {kind}; `fer-edge run --bundle {out}` uses it", file=sys.stderr)
+        report.answer_for()
+        return 0
+
+    return guarded(run)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

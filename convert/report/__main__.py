@@ -1,0 +1,52 @@
+"""`python -m convert.report REPORT.json|BUNDLE`: an evaluation as Markdown and figures, or a bundle's parity as an HTML page."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from convert.atomic_write import write_beside
+from convert.evaluate.evaluation_report import Report
+from convert.report.evaluation_files import write
+from convert.report.evaluation_markdown import markdown
+from fer_edge.bundle import SHIPPED, Bundle
+from fer_edge.errors import UsageError, guarded
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Prints an evaluation that was written before as Markdown, or writes a bundle's page; nothing is evaluated anew."""
+    parser = argparse.ArgumentParser(prog="python -m convert.report", description=main.__doc__)
+    parser.add_argument("report", type=Path, help="a report.json of `python -m convert.evaluate`, or a bundle's folder")
+    parser.add_argument(
+        "--out", type=Path, metavar="PATH", help="folder for an evaluation's files; the page's file, default: NAME.html"
+    )
+    args = parser.parse_args(argv)
+
+    def run() -> int:
+        if args.report.is_dir() or str(args.report) in SHIPPED:
+            return _page(args.report, args.out)
+        report = Report.load(args.report)
+        print(markdown(report))
+        for path in write(report, args.out) if args.out else ():
+            print(f"fer-edge: {path}", file=sys.stderr)
+        return 0
+
+    return guarded(run)
+
+
+def _page(folder: Path, out: Path | None) -> int:
+    from convert.report.parity_page import page
+
+    bundle = Bundle.load(folder)
+    path = out or Path(f"{bundle.name}.html")
+    if path.is_dir():
+        raise UsageError(f"{path} is a folder; --out names the page's file")
+    text = page(bundle)
+    write_beside(path, lambda beside: Path(beside).write_text(text))
+    print(path)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

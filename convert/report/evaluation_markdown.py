@@ -1,0 +1,143 @@
+"""The evaluation report for people, in Markdown: ours beside the published figures, the cost, how it was measured."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from convert.evaluate import paper_baseline
+from convert.evaluate.metrics import Average, Interval, Scores
+
+if TYPE_CHECKING:
+    from convert.evaluate.evaluation_report import Report
+
+
+def markdown(report: Report) -> str:
+    """The report as Markdown; the published figures stand beside ours where the data are FER2013."""
+    s, d, m, c = report.scores, report.data, report.subject, report.cost
+    part = "all parts" if d.part == "all" else f"the {d.part} part"
+    lines = [f"# {m.name} on {part} of {d.name}", ""]
+    lines += [f"{s.n:,} images ({d.split_rule}); {m.kind}, {m.runtime}, SHA-256 {m.sha256[:16]}….", ""]
+    lines += _headline(report)
+    lines += ["", *_per_class(report), "", *_confusion(s), ""]
+    where = c.host if c.host_is_pi else f"this host ({c.host}), not a Raspberry Pi"
+    lines += [
+        "## Cost of one face",
+        "",
+        "| | |",
+        "|---|---|",
+        f"| parameters | {c.parameters:,} (as run, batch normalisation folded) |",
+        f"| multiply-adds | {c.multiply_adds / 1e6:.1f} M |",
+        f"| bytes | {c.tflite_bytes:,} of TFLite; {m.file} has {m.file_bytes:,} |",
+        f"| milliseconds | {c.ms_median:.2f}, median of {c.images_timed};"
+        f" 10th to 90th percentile {c.ms_low:.2f} to {c.ms_high:.2f} |",
+        f"| timed on | {where}, one thread, load average {c.load:.1f} |",
+        "",
+        "## How it was measured",
+        "",
+        *(f"- {note}" for note in _notes(report)),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _headline(report: Report) -> list[str]:
+    s, u, theirs = report.scores, report.unseen, report.data.is_fer2013
+    heads = ["", f"all {s.n:,}", "95 % interval"]
+    if u:
+        heads += [f"the {u.n:,} not in Training", "95 % interval"]
+    if theirs:
+        heads.append(f"published, n {paper_baseline.N:,}")
+    rows: list[tuple[str, Interval | None, Interval | None, float]] = [
+        ("accuracy", s.accuracy, u.accuracy if u else None, paper_baseline.WEIGHTED[1]),
+        ("balanced accuracy", s.balanced_accuracy, u.balanced_accuracy if u else None, paper_baseline.MACRO[1]),
+        (
+            "macro F1",
+            Interval(s.macro.f1, None, None),
+            Interval(u.macro.f1, None, None) if u else None,
+            paper_baseline.MACRO[2],
+        ),
+        ("macro AUC", s.macro_auc, u.macro_auc if u else None, paper_baseline.MACRO_AUC),
+    ]
+    table = [
+        [name, *_interval(ours), *(_interval(unseen) if u else ()), *([f"{printed:.2f}"] if theirs else ())]
+        for name, ours, unseen, printed in rows
+    ]
+    return [*_table(heads, table), "", report.unseen_why]
+
+
+def _per_class(report: Report) -> list[str]:
+    s, theirs = report.scores, report.data.is_fer2013
+    names = ("precision", "recall", "F1", "AUC", "images")
+    heads = ["class", *(head for name in names for head in ([name, "published"] if theirs else [name]))]
+    rows = []
+    for row in s.classes:
+        ours = [_number(v) for v in (row.precision, row.recall, row.f1, row.auc)] + [f"{row.support:,}"]
+        p = paper_baseline.CLASSES[row.label]
+        low, high = p.auc
+        auc = f"{low:.2f}" if low == high else f"{low:.2f}–{high:.2f}"
+        printed = [f"{p.precision:.2f}", f"{p.recall:.2f}", f"{p.f1:.2f}", auc, f"{p.support:,}"]
+        rows.append([row.label, *_beside(ours, printed, theirs)])
+    none = (None, None, None)
+    averages: list[tuple[str, Average, tuple[float | None, ...], float | None, float | None]] = [
+        ("micro", s.micro, none, None, None),
+        ("macro", s.macro, paper_baseline.MACRO, s.macro_auc.value if s.macro_auc else None, paper_baseline.MACRO_AUC),
+        ("weighted", s.weighted, paper_baseline.WEIGHTED, None, None),
+    ]
+    for name, a, three, auc_, printed_auc in averages:
+        ours = [_number(v) for v in (a.precision, a.recall, a.f1, auc_)] + [f"{s.n:,}"]
+        printed = ["" if v is None else f"{v:.2f}" for v in (*three, printed_auc)] + [f"{paper_baseline.N:,}"]
+        rows.append([name, *_beside(ours, printed, theirs)])
+    return ["## Each class", "", *_table(heads, rows)]
+
+
+def _confusion(scores: Scores) -> list[str]:
+    labels = [c.label for c in scores.classes]
+    rows = [
+        [label, *("" if v is None else f"{100 * v:.1f}" for v in row)]
+        for label, row in zip(labels, scores.normalised(), strict=True)
+    ]
+    return ["## Confusion, percent of the true class (a row)", "", *_table(["true ↓ given →", *labels], rows)]
+
+
+def _notes(report: Report) -> list[str]:
+    b, d, m = report.bootstrap, report.data, report.subject
+    notes = [
+        f"Every image went through the device's own crop ({m.preprocess}) and classifier"
+        f" ({m.runtime}, {m.kernels} kernels).",
+        "Accuracy has Wilson's interval; the other intervals are 2.5 to 97.5 % of a bootstrap over images,"
+        f" {b['draws']:,} draws, seed {b['seed']}.",
+        "Macro: the mean over classes with images. Micro precision, recall and F1 all equal accuracy.",
+        "AUC is one class against the rest, ranked by its log-odds from the logits in float64: the order of its softmax"
+        " probability at temperature 1, without the ties that a probability rounded to 1 would add.",
+    ]
+    if absent := report.scores.absent:
+        notes.append(f"No image of {', '.join(absent)}: no figure is given there, and no average counts it.")
+    if d.left_out:
+        gone = ", ".join(f"{name} {count:,}" for name, count in d.left_out.items())
+        notes.append(f"Left out, for they are none of {', '.join(c.label for c in report.scores.classes)}: {gone}.")
+    if d.skipped:
+        notes.append(f"Skipped, for they cannot be read: {d.skipped:,}.")
+    if d.is_fer2013:
+        notes += [f"Published: doi {paper_baseline.DOI}. {paper_baseline.NOTES[0]}", *paper_baseline.NOTES[1:]]
+    else:
+        notes.append("No published figures stand beside these: they are of FER2013, and this set is another.")
+    notes.append("Versions: " + ", ".join(f"{k} {v}" for k, v in report.versions.items()) + ".")
+    return notes
+
+
+def _table(heads: list[str], rows: list[list[str]]) -> list[str]:
+    lines = [heads, ["---"] + ["---:"] * (len(heads) - 1), *rows]
+    return ["| " + " | ".join(cells) + " |" for cells in lines]
+
+
+def _beside(ours: list[str], printed: list[str], theirs: bool) -> list[str]:
+    return [cell for pair in zip(ours, printed, strict=True) for cell in (pair if theirs else pair[:1])]
+
+
+def _interval(i: Interval | None) -> list[str]:
+    if i is None:
+        return ["–", ""]
+    return [_number(i.value), "" if i.low is None or i.high is None else f"{i.low:.3f} to {i.high:.3f}"]
+
+
+def _number(value: float | None) -> str:
+    return "–" if value is None else f"{value:.3f}"

@@ -1,0 +1,184 @@
+"""Figures as bytes: the published ones, 2 to 4, as PNG; float against int8 as SVG. The same values give the same bytes."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from convert.evaluate.metrics import Curves, Scores
+from fer_edge.errors import UsageError
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from convert.quantize.layer_error import Layer
+
+STYLE = {
+    "font.family": "DejaVu Sans",  # comes with matplotlib: the same letters everywhere
+    "font.size": 10,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.edgecolor": "#444444",
+    "axes.linewidth": 0.8,
+    "axes.titlesize": 10,
+    "axes.titlelocation": "left",
+    "grid.color": "#dddddd",
+    "grid.linewidth": 0.6,
+    "lines.linewidth": 1.4,
+    "legend.frameon": False,
+    "savefig.dpi": 160,
+    "savefig.bbox": "tight",
+    "savefig.pad_inches": 0.1,
+    "svg.fonttype": "none",  # letters stay letters, in the page's own font
+    "svg.hashsalt": "fer-edge",
+}
+# Paul Tol's “bright” scheme, told apart by colour-blind eyes, its pale gray darkened; dashes say it once more.
+COLOURS = ("#ee6677", "#228833", "#aa3377", "#ccbb44", "#777777", "#4477aa", "#33a5cc")
+DASHES: tuple[Any, ...] = ("-", (0, (5, 1.5)), (0, (1, 1)), "-", (0, (5, 1.5)), "-", (0, (3, 1, 1, 1)))
+
+
+def training(epochs: list[dict[str, Any]], best_epoch: int) -> bytes:
+    """Figure 2: loss and accuracy of training and validation over the epochs, the kept one marked."""
+    from matplotlib.ticker import MaxNLocator
+
+    numbers = [row["epoch"] for row in epochs]
+    with _figure(8.0, 3.4) as (figure, png):
+        for at, what in enumerate(("loss", "accuracy")):
+            axes = figure.add_subplot(1, 2, at + 1)
+            axes.plot(numbers, [row[what] for row in epochs], color=COLOURS[5], marker="o", ms=3, label="training")
+            held = [row[f"val_{what}"] for row in epochs]
+            axes.plot(numbers, held, color=COLOURS[0], marker="s", ms=3, ls=DASHES[1], label="validation")
+            axes.axvline(best_epoch, color="#444444", lw=0.8, ls=":", label=f"kept: epoch {best_epoch}")
+            axes.set(xlabel="epoch", title=what)
+            axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+            axes.grid(axis="y")
+            axes.set_axisbelow(True)
+            if at == 0:
+                axes.legend()
+    return png.getvalue()
+
+
+def confusion(scores: Scores) -> bytes:
+    """Figure 3: the confusion matrix, each row in percent of its true class; a class without images stays empty."""
+    labels = [c.label for c in scores.classes]
+    shares = np.array([[np.nan if v is None else 100 * v for v in row] for row in scores.normalised()])
+    with _figure(6.6, 5.6) as (figure, png):
+        axes = figure.add_subplot()
+        image = axes.imshow(shares, cmap="Blues", vmin=0, vmax=100)
+        for (row, column), value in np.ndenumerate(shares):
+            if np.isfinite(value):
+                ink = "white" if value > 55 else "#222222"
+                axes.text(column, row, f"{value:.0f}", ha="center", va="center", color=ink)
+        rows = [f"{c.label}  ({c.support:,})" for c in scores.classes]
+        axes.set_xticks(range(len(labels)), labels, rotation=35, ha="right", rotation_mode="anchor")
+        axes.set_yticks(range(len(labels)), rows)
+        axes.set(xlabel="label given", ylabel="true label (images)")
+        axes.set_title(f"percent of the true class; {scores.n:,} images, accuracy {scores.accuracy.value:.3f}")
+        axes.tick_params(length=0)
+        axes.spines[:].set_visible(False)
+        bar = figure.colorbar(image, ax=axes, fraction=0.045, pad=0.03, label="%")
+        bar.outline.set_visible(False)
+    return png.getvalue()
+
+
+def roc(scores: Scores, curves: Curves) -> bytes:
+    """Figure 4: the ROC curve of each class against the rest, with its AUC, and their mean."""
+    with _figure(6.2, 5.4) as (figure, png):
+        axes = figure.add_subplot()
+        axes.plot([0, 1], [0, 1], color="#999999", lw=0.8, ls=":")
+        for i, row in enumerate(scores.classes):
+            if row.label in curves.tpr:
+                look = {"color": COLOURS[i % len(COLOURS)], "ls": DASHES[i % len(DASHES)]}
+                axes.plot([0, *curves.fpr], [0, *curves.tpr[row.label]], label=f"{row.label}  {row.auc:.3f}", **look)
+        if curves.macro and scores.macro_auc:
+            mean = f"mean  {scores.macro_auc.value:.3f}"
+            axes.plot([0, *curves.fpr], [0, *curves.macro], color="black", lw=2.2, label=mean)
+        axes.set(
+            xlabel="false positive rate", ylabel="true positive rate", xlim=(0, 1), ylim=(0, 1.005), aspect="equal"
+        )
+        axes.set_title(f"one class against the rest; {scores.n:,} images")
+        axes.grid()
+        axes.set_axisbelow(True)
+        if axes.get_legend_handles_labels()[0]:
+            axes.legend(title="AUC", loc="lower right", handlelength=3, alignment="left")
+    return png.getvalue()
+
+
+def roc_pair(drawn: dict[str, Any]) -> bytes:
+    """SVG: the ROC curves of int8 over those of float, as a parity report's `drawn` holds them; the corner enlarged."""
+    with _figure(9.2, 4.6, "svg") as (figure, svg):
+        for at, (title, right, low) in enumerate((("all of it", 1.0, 0.0), ("where few are wrong", 0.3, 0.5))):
+            axes = figure.add_subplot(1, 2, at + 1)
+            for i, label in enumerate(drawn["roc"]["float"]):
+                colour = COLOURS[i % len(COLOURS)]
+                for name, width, alpha in (("float", 3.2, 0.35), ("int8", 1.1, 1.0)):
+                    tpr = drawn["roc"][name][label]
+                    called = label if name == "int8" else None
+                    axes.plot([0, *drawn["fpr"]], [0, *tpr], color=colour, label=called, lw=width, alpha=alpha)
+            axes.set(xlim=(0, right), ylim=(low, 1.0), xlabel="false positive rate", title=title)
+            axes.grid()
+            axes.set_axisbelow(True)
+        figure.axes[0].set_ylabel("true positive rate")
+        figure.axes[0].legend(loc="lower right", title="thin int8, broad float", alignment="left")
+    return svg.getvalue()
+
+
+def confusion_change(drawn: dict[str, Any], labels: list[str]) -> bytes:
+    """SVG: how many more images of each true class (a row) int8 gives each label than float does."""
+    change = np.array(drawn["confusion"]["int8"]) - np.array(drawn["confusion"]["float"])
+    most = max(1, int(np.abs(change).max()))
+    with _figure(5.6, 4.8, "svg") as (figure, svg):
+        axes = figure.add_subplot()
+        axes.imshow(change, cmap="RdBu_r", vmin=-most, vmax=most)
+        for (row, column), value in np.ndenumerate(change):
+            ink = "white" if abs(value) > 0.6 * most else "#222222"
+            axes.text(column, row, f"{value:+d}" if value else "0", ha="center", va="center", color=ink)
+        axes.set_xticks(range(len(labels)), labels, rotation=35, ha="right", rotation_mode="anchor")
+        axes.set_yticks(range(len(labels)), labels)
+        axes.set(xlabel="label given", ylabel="true label")
+        axes.tick_params(length=0)
+        axes.spines[:].set_visible(False)
+    return svg.getvalue()
+
+
+def by_layer(told: Sequence[Layer], form: str = "png") -> bytes:
+    """The layers' errors, PNG or SVG: at each point of the running model, and what each layer alone does to the logits."""
+    at = np.arange(len(told))
+    with _figure(max(5.0, 0.24 * len(told) + 1.6), 4.2, form) as (figure, made):
+        axes = figure.add_subplot()
+        share = [100 * row.logits for row in told]
+        axes.bar(at, share, color=COLOURS[5], width=0.7, label="logits, from this layer alone")
+        error, rounding = [100 * row.error for row in told], [100 * row.rounding for row in told]
+        axes.plot(at, error, color=COLOURS[0], marker="o", ms=3, label="its output, as it runs")
+        axes.plot(at, rounding, color=COLOURS[4], marker="s", ms=3, ls=":", label="its output, rounded alone")
+        axes.set_xticks(at, [row.name for row in told], rotation=90)
+        axes.set(title="int8's error, RMS in percent of float's standard deviation", ylim=(0, None))
+        axes.grid(axis="y")
+        axes.set_axisbelow(True)
+        axes.legend()
+    return made.getvalue()
+
+
+@contextmanager
+def _figure(width_in: float, height_in: float, form: str = "png") -> Iterator[tuple[Figure, io.BytesIO]]:
+    """A figure to draw on, and the bytes it is saved to when the block ends. A user's own style is set aside."""
+    try:
+        import matplotlib
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise UsageError(
+            f"the figures need matplotlib ({error}); `pip install 'fer-edge[host]'` installs it"
+        ) from error
+    made = io.BytesIO()
+    with matplotlib.rc_context():
+        matplotlib.rcdefaults()
+        matplotlib.rcParams.update(STYLE)
+        figure = Figure((width_in, height_in), layout="constrained")
+        yield figure, made
+        # no name, version or date of the drawing: files differ only where the figure does
+        nameless = {"Software": None} if form == "png" else {"Date": None, "Creator": None}
+        figure.savefig(made, format=form, metadata=nameless)

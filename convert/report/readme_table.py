@@ -1,0 +1,140 @@
+"""`python -m convert.readme`: the README's table of measured figures, from the reports that were committed with the models."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from convert.evaluate import paper_baseline
+from convert.evaluate.evaluation_report import Report
+from fer_edge.errors import UsageError
+
+BEGIN = "<!-- written by `python -m convert.readme`; do not edit by hand -->"
+END = "<!-- end -->"
+OURS = ("edge", "nano", "paper")
+DEFAULT = "blazeface-zoomed"  # the detector whose rows stand in the README; the rest is in the reports
+
+
+@dataclass(frozen=True)
+class Released:
+    """What was committed of one model: its evaluation, its parity, how it was trained, and its crop table where it has one."""
+
+    name: str
+    report: Report
+    parity: dict[str, Any]
+    history: dict[str, Any]
+    crops: dict[str, Any] | None
+
+    @staticmethod
+    def load(folder: Path) -> Released:
+        """The reports in a bundle's folder. Raises UsageError for one that is missing."""
+        try:
+            parity, history = (json.loads((folder / f"{n}.json").read_text()) for n in ("parity", "history"))
+            crops = folder / "report" / "crops.json"
+            told = json.loads(crops.read_text()) if crops.is_file() else None
+        except OSError as error:
+            raise UsageError(f"{error.filename} cannot be read; `make release-models` writes it") from error
+        return Released(folder.name, Report.load(folder / "report" / "report.json"), parity, history, told)
+
+
+def block(models: Path) -> str:
+    """The table and what stands under it, every figure from a report in `models`, with n and interval."""
+    ours = [Released.load(models / name) for name in OURS]
+    peers = json.loads((models / "peers" / "peers.json").read_text())
+    first = ours[0].report
+    n, unseen = first.scores.n, first.unseen
+    assert unseen is not None
+    entries = {entry["name"]: entry for entry in peers["entries"]}
+    others = [entry for entry in peers["entries"] if not entry["ours"]]
+    return "\n".join(
+        [
+            f"FER2013's test part (PrivateTest), n = {n:,}, one view; everything chosen on PublicTest; ours int8, one seed"
+            f" each; 95 % intervals in brackets. “Without twins”: without the {n - unseen.n:,} images that also stand in"
+            f" Training. All in one run on {peers['host']}, {peers['runtime']}, not a Pi; time: one thread, over that of"
+            f" {peers['reference']}. Published for `paper`: accuracy {paper_baseline.WEIGHTED[1] * 100:.0f}, macro AUC"
+            f" {paper_baseline.MACRO_AUC:.2f}, on {paper_baseline.N:,} images.",
+            "",
+            "| | " + " | ".join([*(f"**{r.name}**" for r in ours), *(e["name"] for e in others)]) + " |",
+            "|---" * (1 + len(ours) + len(others)) + "|",
+            *_rows(ours, [entries[r.name] for r in ours], others),
+            "",
+            *(_parity(r) for r in ours),
+            *(_crops(r) for r in ours if r.crops),
+        ]
+    )
+
+
+def _rows(ours: list[Released], own: list[dict[str, Any]], others: list[dict[str, Any]]) -> list[str]:
+    every = [*own, *others]
+
+    def figures(name: str, key: str, factor: float, digits: int) -> str:
+        return _row(name, [_cell(e["standings"]["test"][key], factor, digits) for e in every])
+
+    blank = [""] * len(others)
+    twins = [r.report.unseen.accuracy.value * 100 if r.report.unseen else None for r in ours]
+    times = [e["latency"] for e in every]
+    return [
+        figures("accuracy %", "accuracy", 100, 1),
+        _row("without twins", [*("" if t is None else f"{t:.1f}" for t in twins), *blank]),
+        figures("macro AUC", "macro_auc", 1, 3),
+        figures("balanced accuracy %", "balanced_accuracy", 100, 1),
+        _row(
+            "weakest recall %",
+            [
+                f"{s['weakest']} {s['weakest_recall']['value'] * 100:.1f}"
+                for s in (e["standings"]["test"] for e in every)
+            ],
+        ),
+        _row("bytes", [f"{e['bytes']:,}" for e in every]),
+        _row("multiply-adds, M", [f"{e['multiply_adds'] / 1e6:.0f}" if e["multiply_adds"] else "" for e in every]),
+        _row("time", ["" if t is None else f"{t['ratio']:.2f}×" for t in times]),
+    ]
+
+
+def _row(name: str, cells: list[str]) -> str:
+    return f"| {name} | " + " | ".join(cells) + " |"
+
+
+def _cell(value: dict[str, Any], factor: float, digits: int) -> str:
+    figure, low, high = (value[key] * factor for key in ("value", "low", "high"))
+    return f"{figure:.{digits}f} ({low:.{digits}f}–{high:.{digits}f})"
+
+
+def _parity(r: Released) -> str:
+    both = r.parity["parts"]["together"]
+    change, auc = both["accuracy"], both["macro_auc"]
+    recalls = {label: row["recall"] for label, row in both["classes"].items() if row["recall"]}
+    label, most = min(recalls.items(), key=lambda item: item[1]["difference"])
+    return (
+        f"- `{r.name}`, int8 − float on both test parts, n = {both['n']:,}: accuracy {change['difference'] * 100:+.2f} points"
+        f" ({change['low'] * 100:+.2f} to {change['high'] * 100:+.2f}), macro AUC {auc['difference']:+.4f}, the same label on"
+        f" {both['agreement'] * 100:.1f} %, most lost by {label} ({most['difference'] * 100:+.1f} points of recall):"
+        f" {r.parity['verdict']}. Epoch {r.history['best_epoch']} of {len(r.history['epochs'])}, seed"
+        f" {r.history['recipe']['seed']}."
+    )
+
+
+def _crops(r: Released) -> str:
+    assert r.crops is not None
+    rows = [row for row in r.crops["rows"] if row["found"] >= 50 and row["detector"] == DEFAULT]
+    return (
+        f"- `{r.name}` on faces as the device finds them ({DEFAULT}; PublicTest, pasted into 640×480 scenes,"
+        f" {r.crops['n']:,} a size): "
+        + "; ".join(
+            f"{row['size_px']} px {row['difference']['value'] * 100:+.1f} points"
+            f" ({row['difference']['low'] * 100:+.1f} to {row['difference']['high'] * 100:+.1f},"
+            f" {row['found_share'] * 100:.0f} % found)"
+            for row in rows
+        )
+        + f", against the same faces' own crops ([all of it](models/{r.name}/report/crops.json))."
+    )
+
+
+def with_block(readme: str, text: str, begin: str = BEGIN) -> str:
+    """A README's text with its measured figures replaced. Raises UsageError when it has no place for them."""
+    if begin not in readme or END not in readme:
+        raise UsageError(f"the README has no place for the figures: “{begin}” and “{END}”")
+    before, rest = readme.split(begin, 1)
+    return f"{before}{begin}\n{text}\n{END}{rest.split(END, 1)[1]}"

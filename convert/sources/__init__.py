@@ -1,0 +1,1 @@
+"""Models as the user names them: found, opened and checked."""

@@ -1,0 +1,103 @@
+"""The model that a bundle is made from: its file, the labels of its outputs, and what it takes for a pixel."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from convert.data.class_selection import Classes
+from convert.train.run_folder import read_history
+from fer_edge.bundle import Bundle, default_path, sha256_of
+from fer_edge.errors import UsageError
+from fer_edge.labels import LABELS
+
+KERAS = (".keras", ".h5", ".hdf5")
+SAVED_MODEL = "saved_model.pb"  # what makes a folder one
+ACCEPTED = "name a .keras, .h5 or .tflite file, or a SavedModel's folder, with --model"
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A model to make a bundle of. `pixels`: what 0 and 255 of a pixel are to the network; None where nobody said."""
+
+    model: Path  # a file, or a SavedModel's folder
+    name: str
+    labels: tuple[str, ...]
+    history: dict[str, Any] | None  # of its training, where it lies beside the model
+    pixels: tuple[float, float] | None = None
+
+    @staticmethod
+    def find(
+        model: Path | None,
+        name: str | None = None,
+        labels: Sequence[str] | None = None,
+        pixels: tuple[float, float] | None = None,
+    ) -> Source:
+        """The model in `model`: a file, a SavedModel, a folder of `convert.train` or a bundle; the package's own for None.
+
+        The labels are those given, else those of the bundle or the training it stands in, else the seven expressions.
+        Raises UsageError when there is no model, or when labels are empty, twice the same, or fewer than two.
+        """
+        path = model if model is not None else default_path()
+        if path.is_dir() and not (path / SAVED_MODEL).is_file():
+            found = [path / n for n in ("float.keras", "model.keras") if (path / n).is_file()]
+            if not found:
+                raise UsageError(f"{path} holds no float model (float.keras, model.keras or {SAVED_MODEL}); {ACCEPTED}")
+            path = found[0]
+        if not path.exists():
+            raise UsageError(f"{path} does not exist; {ACCEPTED}")
+        if path.is_file() and path.suffix.lower() not in (*KERAS, ".tflite"):
+            raise UsageError(f"{path} is no model that can be read; {ACCEPTED}")
+        spec, told = path.with_name("bundle.json"), path.with_name("history.json")
+        history = _history(told) if told.is_file() else None
+        if labels is None:
+            labels = Bundle.load(path.parent).labels if spec.is_file() else (history or {}).get("labels", LABELS)
+        stem = path.absolute().parent.name if path.stem in ("float", "model") else path.stem
+        return Source(path, name or stem.removeprefix("bundle-"), Classes.of(labels).names or LABELS, history, pixels)
+
+    @property
+    def is_tflite(self) -> bool:
+        """Whether it is a TFLite file, which is taken as it is; a float model of another kind is quantized."""
+        return self.model.suffix.lower() == ".tflite"
+
+    @property
+    def sha256(self) -> str:
+        """The SHA-256 of the file; of a SavedModel, that of its files' names and hashes."""
+        if self.model.is_file():
+            return sha256_of(self.model)
+        files = sorted(p for p in self.model.rglob("*") if p.is_file())
+        lines = "".join(f"{sha256_of(p)}  {p.relative_to(self.model).as_posix()}\n" for p in files)
+        return hashlib.sha256(lines.encode()).hexdigest()
+
+
+def pixels_argument(text: str) -> tuple[float, float]:
+    """What `--input-range` means: two numbers LOW,HIGH. Raises ValueError, which argparse knows, for anything else."""
+    low, high = (float(word) for word in text.split(","))
+    if not (math.isfinite(low) and math.isfinite(high) and low < high):
+        raise ValueError(text)
+    return low, high
+
+
+def joined(argv: Sequence[str]) -> list[str]:
+    """The same arguments with `--input-range -1,1` as one word, which argparse would take for two options."""
+    words: list[str] = []
+    for word in argv:
+        if words and words[-1] in ("--input-range", "--float-range"):
+            words[-1] = f"{words[-1]}={word}"
+        else:
+            words.append(word)
+    return words
+
+
+def _history(path: Path) -> dict[str, Any]:
+    """A training's history.json, with what a card tells of it. Raises UsageError when it is not one."""
+    read_history(path)
+    history: dict[str, Any] = json.loads(path.read_text())
+    if missing := {"recipe", "network", "policy", "data"} - history.keys():
+        raise UsageError(f"{path} does not tell {', '.join(sorted(missing))}; train again, or move it away")
+    return history

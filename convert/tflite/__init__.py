@@ -1,0 +1,1 @@
+"""TFLite files: parsing, editing, compacting, signatures, operator versions, and export from Keras."""

