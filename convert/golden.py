@@ -39,9 +39,11 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument(
         "--columns", choices=sorted(SETS), default="all", help="which runtimes and kernels of this host"
     )
-    parser.add_argument("--answers", type=Path, nargs="+", default=[], metavar="Y.npz", help="of `fer_edge.answers`")
     parser.add_argument(
-        "--crops", type=Path, metavar="X.npy", help="only write the crops there, for `fer_edge.answers`"
+        "--answers", type=Path, nargs="+", default=[], metavar="Y.npz", help="of `fer_edge.record_logits`"
+    )
+    parser.add_argument(
+        "--crops", type=Path, metavar="X.npy", help="only write the crops there, for `fer_edge.record_logits`"
     )
     parser.add_argument("--json", action="store_true", help="print what bundle.json says of them instead")
     args = parser.parse_args(argv)

@@ -12,8 +12,8 @@ from convert.argument_types import whole_number
 from convert.crops.mapping_fit import FACES, MIN_FOUND, SIZES_PX, fit
 from convert.crops.synthetic_scenes import SCENE
 from convert.data.loader import load
+from fer_edge.detection.registry import DETECTORS, find_detector
 from fer_edge.errors import UsageError, guarded
-from fer_edge.faces import DETECTORS, find_detector
 
 
 def main(argv: list[str] | None = None) -> int:

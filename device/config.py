@@ -1,6 +1,6 @@
 """The settings of a run: what each one may be and means, and the one place that reads the environment.
 
-Where values come from (a file, flags, these defaults) is read in `device.origins`.
+Where values come from (a file, flags, these defaults) is read in `device.config_sources`.
 """
 
 # ruff: noqa: RUF009 - what _is gives is a field of the dataclass
@@ -15,8 +15,8 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
+from device import broker_url
 from device.address import Address
-from device.output import broker, topics
 from fer_edge.errors import UsageError
 
 Region = tuple[float, float, float, float]  # x, y, width, height: shares (0–1) of the upright picture
@@ -169,9 +169,9 @@ def complaint(name: str, value: Any) -> str:
     if name in ("metrics", "live"):
         return Address.complaint(name, value)
     if name == "mqtt":
-        return broker.complaint(value)
+        return broker_url.complaint(value)
     if name == "mqtt_topic" or (name == "mqtt_discovery" and value):
-        return topics.complaint(name, value)
+        return broker_url.topic_complaint(name, value)
     return _region_complaint(value) if kind(name) == "Region" else ""
 
 

@@ -8,25 +8,25 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from device.asked import Asked
-from device.camera import EndOfStream, Source
 from device.camera.capture import Capture
 from device.camera.framing import Framing
+from device.camera.source import EndOfStream, Source
 from device.clock import Clock, awake_ns
 from device.config import Settings, reloaded
-from device.output.account import Account
-from device.output.bodies import header, reading_body
 from device.output.episodes import Rules
-from device.output.journal import Journal
+from device.output.event_aggregator import Account
+from device.output.event_bodies import header, reading_body
+from device.output.frame_observers import Watchers
+from device.output.journal.journal import Journal
 from device.output.sinks import FanOut, Recorder
 from device.output.tally import Counts
-from device.output.watchers import Watchers
+from device.run_totals import Totals
+from device.signals import Asked
 from device.system.control import Pause
+from device.system.heartbeat import Vitals
 from device.system.status import Status
-from device.system.vitals import Vitals
-from device.totals import Totals
+from device.vision.cpu_budget import Pace
 from device.vision.frames import Frame
-from device.vision.pace import Pace
 from device.vision.pipeline import Pipeline
 from device.vision.search import Searched
 from fer_edge.errors import FerEdgeError, UsageError

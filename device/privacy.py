@@ -8,9 +8,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from device.address import Address
-from device.camera import ADDRESSES, redacted
+from device.camera.choice import ADDRESSES
+from device.camera.source import redacted
 from device.config import Settings, default_log, default_runtime
-from device.output.broker import broker_of
+from device.output.mqtt.broker import broker_of
 from fer_edge.events import KINDS
 
 
@@ -159,7 +160,7 @@ def _live(settings: Settings) -> list[str]:
     """What the live page sends, and to whom."""
     if settings.live is None:
         return []
-    from device.output.live.names import is_loopback
+    from device.output.live.allowed_hosts import is_loopback
 
     address = Address.parse(settings.live)
     who = "whoever opens it on this machine"

@@ -11,29 +11,30 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from device.address import Address
-from device.asked import signals
-from device.camera import Source, choose
 from device.camera.capture import Capture
+from device.camera.choice import choose
+from device.camera.source import Source
 from device.clock import Clock, SystemClock
 from device.config import Settings, default_log, default_runtime
 from device.loop import Loop, say
-from device.output.journal import Journal
+from device.output.frame_observers import Watcher, Watchers
+from device.output.journal.journal import Journal
 from device.output.live import live_page
 from device.output.sinks import FanOut, JsonLines, Recorder, Sink, Terminal
-from device.output.watchers import Watcher, Watchers
+from device.run_totals import Totals
+from device.service.sd_notify import Notify
+from device.signals import signals
 from device.system.control import Pause
 from device.system.health import Sensors, vcgencmd
-from device.system.notify import Notify
+from device.system.heartbeat import Vitals
 from device.system.status import Status, StatusFile
-from device.system.vitals import Vitals
-from device.totals import Totals
 from device.vision.pipeline import Pipeline
 from fer_edge.errors import EXIT_DONE, CameraNotOpened, NotEnoughData
 
 if TYPE_CHECKING:
-    from device.output.exposed import Exposed
-    from device.output.metrics import Metrics
-    from device.output.mqtt import MqttSink
+    from device.output.metrics.exporter import Exposed
+    from device.output.metrics.run_metrics import Metrics
+    from device.output.mqtt.sink import MqttSink
     from fer_edge.verify import Verified
 
 
@@ -134,9 +135,9 @@ def _metrics(
     """What counts the run for Prometheus, and where that can be read; nothing where nobody asked."""
     if settings.metrics is None and settings.metrics_file is None:
         return None, []
-    from device.output.exposed import Exposed
-    from device.output.metrics import Metrics
-    from device.system.machine import IN_MEMORY, mount_of, mounted
+    from device.doctor.system_checks import IN_MEMORY, mount_of, mounted
+    from device.output.metrics.exporter import Exposed
+    from device.output.metrics.run_metrics import Metrics
 
     metrics = Metrics(settings.name, clock, journal, lambda: vitals.seen)
     at, file = None if settings.metrics is None else Address.parse(settings.metrics), settings.metrics_file
@@ -150,7 +151,7 @@ def _metrics(
 def _mqtt(settings: Settings, clock: Clock) -> list[MqttSink]:
     if settings.mqtt is None:
         return []
-    from device.output.mqtt import MqttSink
+    from device.output.mqtt.sink import MqttSink
 
     return [MqttSink(settings, clock, say)]
 
@@ -164,7 +165,7 @@ def _load(settings: Settings, clock: Clock, totals: Totals) -> tuple[Pipeline, V
     import numpy  # noqa: F401
 
     from fer_edge.bundle import Bundle
-    from fer_edge.faces import find_detector
+    from fer_edge.detection.registry import find_detector
     from fer_edge.verify import verify
 
     totals.mark("import", clock)

@@ -30,16 +30,16 @@ from typing import TYPE_CHECKING, Any
 
 from fer_edge.errors import BundleRefused, UsageError
 from fer_edge.preprocess import IDENTITY, PREPROCESS_ID, Mapping, face_crop, whole_crop
+from fer_edge.shipped_bundles import SHIPPED, shipped_path
 
 if TYPE_CHECKING:
     import numpy as np
 
     from fer_edge.classifier import Classifier, Runtime
-    from fer_edge.faces import Detector, Face
+    from fer_edge.detection.types import Detector, Face
 
 FORMAT = 1
 REQUIRED = ("model.tflite", "golden.npz", "parity.json", "CARD.md")
-SHIPPED = ("edge", "nano")  # what the wheel carries; the first is the default
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,7 @@ class Bundle:
         missing, altered or too new.
         """
         if path is None:
-            from fer_edge.chosen import chosen_path
+            from fer_edge.active_bundle import chosen_path
 
             path = chosen_path()
         folder = Path(path)
@@ -114,7 +114,7 @@ class Bundle:
         """How boxes of the detector called `detector` become this model's crop; the box itself where nothing is known."""
         mappings = self.spec["input"]["mappings"]
         if detector == "blazeface-zoomed" and detector not in mappings and "blazeface-short-range" in mappings:
-            from fer_edge.zoomed import derived
+            from fer_edge.detection.two_stage import derived
 
             return derived(Mapping(**mappings["blazeface-short-range"]))
         return Mapping(**mappings[detector]) if detector in mappings else IDENTITY
@@ -157,7 +157,7 @@ class Bundle:
     @cached_property
     def detector(self) -> Detector:
         """The best face detector installed here, for `predict`; made once. The camera loop brings its own."""
-        from fer_edge.faces import find_detector
+        from fer_edge.detection.registry import find_detector
 
         return find_detector()
 
@@ -184,22 +184,11 @@ class Bundle:
         if is_crop:
             (row,) = self.classify(whole_crop(gray, self.side)[None])
             return [Prediction(None, self.labels[int(row.argmax())], row)]
-        from fer_edge.faces import largest_first
+        from fer_edge.detection.types import largest_first
 
         faces = largest_first(self.detector.detect(gray))
         rows = self.classify_faces(gray, faces, self.detector.name)
         return [Prediction(face, self.labels[int(row.argmax())], row) for face, row in zip(faces, rows, strict=True)]
-
-
-def default_path() -> Path:
-    """Where the default bundle is."""
-    return shipped_path(SHIPPED[0])
-
-
-def shipped_path(name: str) -> Path:
-    """Where a bundle that comes with the package is: inside the installed package, or in the checkout's models/."""
-    inside = Path(__file__).parent / "models" / name
-    return inside if inside.is_dir() else Path(__file__).parents[1] / "models" / name
 
 
 def sha256_of(path: Path) -> str:

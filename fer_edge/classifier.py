@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fer_edge.errors import BundleRefused, UsageError
-from fer_edge.quiet import quiet_stderr
+from fer_edge.stderr_capture import quiet_stderr
 
 if TYPE_CHECKING:
     import numpy as np

@@ -8,9 +8,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from fer_edge import __version__, arguments, hosting, recorded, upkeep
+from fer_edge import __version__
+from fer_edge.commands import arguments, deployment, label, maintenance
+from fer_edge.commands import log as log_commands
 from fer_edge.errors import EXIT_CODES, EXIT_DONE, NotRunning, Unhealthy, UsageError, guarded
-from fer_edge.log import commands as log_commands
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -39,7 +40,7 @@ def _parser() -> argparse.ArgumentParser:
     arguments.run(run, _region)
     run.set_defaults(command=_run)
 
-    recorded.add(commands, _region)
+    label.add(commands, _region)
 
     predict = commands.add_parser("predict", help="what each face in pictures of one's own shows")
     arguments.predict(predict)
@@ -58,8 +59,8 @@ def _parser() -> argparse.ArgumentParser:
 
     _instance_commands(commands)
     log_commands.add(commands)
-    upkeep.add(commands)
-    hosting.add(commands)
+    maintenance.add(commands)
+    deployment.add(commands)
     return parser
 
 
@@ -92,13 +93,13 @@ _CAMERAS = (
 
 
 def _region(text: str) -> tuple[float, ...]:
-    from device.origins import region
+    from device.config_sources import region
 
     return region(text)
 
 
 def _run(args: argparse.Namespace) -> int:
-    from device.origins import load
+    from device.config_sources import load
 
     given = vars(args)
     settings = load(given, args.config).settings
@@ -154,7 +155,7 @@ def _reload(args: argparse.Namespace) -> int:
 
 
 def _config_show(args: argparse.Namespace) -> int:
-    from device.origins import load, show, shown
+    from device.config_sources import load, show, shown
 
     configured = load({}, args.config)
     print(
@@ -218,9 +219,9 @@ def _verify(args: argparse.Namespace) -> int:
 
 
 def _bench(args: argparse.Namespace) -> int:
+    from device.bench.benchmark import bench
+    from device.bench.text import paste, text
     from device.clock import SystemClock
-    from device.system.bench import bench
-    from device.system.sheet import paste, text
     from fer_edge.bundle import Bundle
 
     found = bench(Bundle.load(args.bundle), SystemClock(), args.threads, args.seconds, args.float, _say)

@@ -17,8 +17,8 @@ import cv2
 import numpy as np
 
 from device.vision.frames import Reading
+from fer_edge.detection.types import Face
 from fer_edge.events import Event
-from fer_edge.faces import Face
 
 
 def write_video(path: Path, frames: Iterable[np.ndarray], fps: float = 10.0, code: str = "mp4v") -> Path:

@@ -36,7 +36,7 @@ def fer2013() -> Path:
 @pytest.fixture(scope="session")
 def bundle_path() -> Path:
     """The folder of the shipped default bundle."""
-    from fer_edge.bundle import default_path
+    from fer_edge.shipped_bundles import default_path
 
     return default_path()
 
@@ -44,8 +44,8 @@ def bundle_path() -> Path:
 @pytest.fixture(scope="session")
 def blazeface() -> object:
     """The short-range BlazeFace detector; `make test` installs its files. Skips where they are not."""
+    from fer_edge.detection.registry import find_detector
     from fer_edge.errors import UsageError
-    from fer_edge.faces import find_detector
 
     try:
         return find_detector("blazeface-short-range")

@@ -16,10 +16,10 @@ from typing import Any
 import cv2
 import numpy as np
 
-from device.camera import EndOfStream
+from device.camera.source import EndOfStream
 from device.clock import Stamp
 from device.vision.frames import Frame
-from fer_edge.faces import Face
+from fer_edge.detection.types import Face
 
 
 class FakeClock:

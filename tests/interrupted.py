@@ -19,8 +19,8 @@ from pathlib import Path
 from typing import Any
 
 from device.system.bundles import Bundles
+from fer_edge.active_bundle import chosen_path
 from fer_edge.bundle import Bundle
-from fer_edge.chosen import chosen_path
 from fer_edge.errors import FerEdgeError
 
 CHANGING = {"os.rename", "os.mkdir", "os.remove", "os.rmdir", "os.chmod", "fcntl.flock"}

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from device.clock import SystemClock
-from device.output.journal import Journal
-from fer_edge.logbook import read
-from fer_edge.segments import Damage
+from device.output.journal.journal import Journal
+from fer_edge.journal.clock_correction import read
+from fer_edge.journal.segments import Damage
 
 ROOT = Path(__file__).parents[1]
 BATCH = 100  # lines that the writer forces at once, at most

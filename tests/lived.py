@@ -17,15 +17,15 @@ from typing import Any
 
 import numpy as np
 
-from device.output.account import Account
-from device.output.bodies import reading_body
 from device.output.episodes import Rules
-from device.output.journal import Journal
+from device.output.event_aggregator import Account
+from device.output.event_bodies import reading_body
+from device.output.journal.journal import Journal
 from device.output.sinks import Recorder
 from device.output.tally import Counts
 from device.vision.frames import Reading
+from fer_edge.detection.types import Face
 from fer_edge.events import SCHEMA, UNSURE
-from fer_edge.faces import Face
 from fer_edge.labels import LABELS
 from tests.fakes import FakeClock
 
@@ -35,7 +35,7 @@ _MINUTE_S = 60
 
 
 def header(name: str, live: bool = True, bundle: str = "edge", proved: bool = True) -> dict[str, Any]:
-    """The body of a header, as `device.output.bodies.header` makes it of what a test does not have."""
+    """The body of a header, as `device.output.event_bodies.header` makes it of what a test does not have."""
     verified = {"column": COLUMN, "compared_with": COLUMN, "proved": proved, "steps": 0.0, "crop_levels": 0}
     return {
         "schema": SCHEMA,

@@ -20,11 +20,11 @@ FORBIDDEN = {
 # the command line looks the other rooms up, inside a command
 EXCEPTIONS = {
     "fer_edge/cli.py": {"convert", "device"},
-    "fer_edge/recorded.py": {"device"},
-    "fer_edge/upkeep.py": {"device"},
-    "fer_edge/log/commands.py": {"device"},
+    "fer_edge/commands/label.py": {"device"},
+    "fer_edge/commands/maintenance.py": {"device"},
+    "fer_edge/commands/log.py": {"device"},
     "fer_edge/log/timeline.py": {"matplotlib"},  # the extra `plots`, inside the function that draws
-    "fer_edge/hosting.py": {"convert"},
+    "fer_edge/commands/deployment.py": {"convert"},
 }
 
 

@@ -21,6 +21,7 @@ from convert.parity import reference_free_report
 from convert.parity.comparison import Terms
 from convert.parity.parity_report import ParityReport
 from convert.parity.reference_free_report import Alone
+from convert.quantize import synthetic_images
 from convert.quantize.calibration_set import from_data
 from convert.quantize.full_integer import to_int8
 from convert.quantize.mixed_precision import price
@@ -81,7 +82,7 @@ def convert(source: Source, scratch: Path, terms: Terms) -> Made:
     theirs = float_model.classifier
     refuse_other_labels(path, theirs.classes, labels)
     samples = terms.samples(theirs.side, labels)
-    shipped = float_model.stand_in(terms.seed, make=samples is None)
+    shipped = synthetic_images.of_model(float_model, terms.seed, make=samples is None)
     if samples is not None:
         refuse_one_class(samples)
         calibration, choices = from_data(samples, seed=terms.seed), Choices()

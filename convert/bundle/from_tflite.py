@@ -12,6 +12,7 @@ from convert.data.samples import held_out
 from convert.parity import reference_free_report
 from convert.parity.backends import here
 from convert.parity.comparison import Terms
+from convert.quantize import synthetic_images
 from convert.report.model_card import parity_table
 from convert.sources.checks import (
     refuse_one_answer,
@@ -77,7 +78,7 @@ def take(source: Source, against: Source | None, scratch: Path, terms: Terms) ->
         raise UsageError(
             f"{path} takes {model.side} px and {against.model} {theirs.classifier.side} px; they are not one model"
         )
-    shipped = theirs.stand_in(terms.seed, make=samples is None)
+    shipped = synthetic_images.of_model(theirs, terms.seed, make=samples is None)
     report = terms.compare(theirs, model, content, samples, shipped, labels)
     return replace(made, report=report, float_model=theirs, stand_in=shipped)
 

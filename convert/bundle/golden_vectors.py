@@ -4,7 +4,7 @@ A bundle is given them when it is quantized. For one that is there already this 
 of it, in place; columns of other machines stay while model and crops are the same ones. To add such a column:
 
     python -m convert.golden BUNDLE --crops crops.npy                         here
-    python -m fer_edge.answers BUNDLE --images crops.npy --out pi.npz         on the other machine
+    python -m fer_edge.record_logits BUNDLE --images crops.npy --out pi.npz         on the other machine
     python -m convert.golden BUNDLE --answers pi.npz                          here
 """
 
@@ -20,12 +20,12 @@ import numpy as np
 
 from convert.bundle.bundle_update import rewritten
 from convert.parity.backends import brought, here
-from fer_edge.answers import images_sha256
 from fer_edge.bundle import Bundle, sha256_of
 from fer_edge.classifier import Classifier, Runtime
 from fer_edge.errors import BundleRefused
 from fer_edge.golden import CROP_LEVELS, FLOOR, FORMAT, Difference, Golden, step_of
 from fer_edge.preprocess import IDENTITY, Mapping, face_crop
+from fer_edge.record_logits import images_sha256
 from fer_edge.synthetic_face import face_box, face_frame
 
 WIDTH_PX, HEIGHT_PX = 320, 240

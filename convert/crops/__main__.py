@@ -14,8 +14,8 @@ from convert.crops.detected_crops import FACES, Shown
 from convert.crops.synthetic_scenes import SCENE
 from convert.data.loader import load, remarks
 from fer_edge.bundle import Bundle
+from fer_edge.detection.registry import DETECTORS
 from fer_edge.errors import UsageError, guarded
-from fer_edge.faces import DETECTORS
 
 
 def main(argv: list[str] | None = None) -> int:

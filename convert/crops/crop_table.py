@@ -1,8 +1,8 @@
 """`python -m convert.crops --data PATH --bundle BUNDLE`: what a detector's crops cost a model, near and far.
 
-Validation faces are pasted into scenes (convert.crops.synthetic_scenes), found, mapped and cropped as the device does it. On the faces that
-were found, the label from the detected crop stands beside the label from the data set's own; missed faces are told apart.
-With --sweep it also says what a mapping that is a little off would give: the square wider, shifted, turned.
+Validation faces are pasted into synthetic scenes, detected, mapped and cropped as on the device. For each detected face the
+label of the detected crop is compared with the label of the data set's own crop; missed faces are counted separately.
+The sensitivity sweep also reports what a mapping that is a little off would give: the square wider, shifted, turned.
 """
 
 from __future__ import annotations
@@ -16,8 +16,9 @@ from convert.crops.detected_crops import Row, Shown, look
 from convert.crops.sensitivity import Step, sweep
 from convert.crops.synthetic_scenes import SCENE
 from convert.evaluate.bootstrap import DRAWS, SEED
+from fer_edge.detection.registry import DETECTORS, find_detector
+from fer_edge.detection.types import Detector
 from fer_edge.errors import UsageError
-from fer_edge.faces import DETECTORS, Detector, find_detector
 
 SIZES_PX = (60, 90, 120, 180, 240)
 SWEEP_PX = 120  # or the next size up of which a detector finds half

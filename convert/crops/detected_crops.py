@@ -12,8 +12,8 @@ from convert.data.samples import Samples
 from convert.evaluate.bootstrap import difference, resamples
 from convert.evaluate.metrics import Interval
 from fer_edge.bundle import Bundle
+from fer_edge.detection.types import Detector, Face
 from fer_edge.errors import NotEnoughData
-from fer_edge.faces import Detector, Face
 from fer_edge.preprocess import face_crop
 
 FACES = 1500

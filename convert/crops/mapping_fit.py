@@ -1,6 +1,6 @@
 """`python -m convert.mapping --data PATH`: how a detector's box becomes the crop that models were trained on.
 
-FER2013's crops are tight and a detector's boxes are not. Training faces are pasted into scenes at many sizes (convert.crops.synthetic_scenes);
+FER2013's crops are tight and a detector's boxes are not. Training faces are pasted into scenes at many sizes;
 what lies between the box and the true square is the mapping, and what remains around it is the jitter that a model meets on
 the device. `python -m convert.crops` says what that costs a model.
 """
@@ -14,10 +14,10 @@ import numpy as np
 from convert.crops.synthetic_scenes import SCENE, find_in, scenes, watched
 from convert.data.detector_mappings import LEVEL
 from convert.data.samples import Samples
+from fer_edge.detection.two_stage import Zoomed
+from fer_edge.detection.types import Detector
 from fer_edge.errors import NotEnoughData
-from fer_edge.faces import Detector
 from fer_edge.preprocess import Mapping, tilt_rad
-from fer_edge.zoomed import Zoomed
 
 FACES, SIZES_PX = 4000, (50, 320)
 MIN_FOUND = 50  # fewer found faces give no median worth the name

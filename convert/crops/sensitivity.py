@@ -9,7 +9,7 @@ import numpy as np
 
 from convert.crops.detected_crops import Shown
 from convert.crops.synthetic_scenes import scenes, watched
-from fer_edge.faces import Face
+from fer_edge.detection.types import Face
 from fer_edge.preprocess import Mapping, cut, square, tilt_rad
 
 SWEEP = {

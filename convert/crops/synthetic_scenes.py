@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from convert.data.samples import Samples
+from fer_edge.detection.types import MIN_OVERLAP, Detector, Face
 from fer_edge.errors import UsageError
-from fer_edge.faces import MIN_OVERLAP, Detector, Face
 
 SCENE = (480, 640)  # px, height and width
 

@@ -10,8 +10,8 @@ from pathlib import Path
 from convert.argument_types import whole_number
 from convert.data.class_selection import EXPRESSIONS, classes_argument
 from convert.data.loader import load, remarks
+from fer_edge.detection.registry import DETECTORS
 from fer_edge.errors import UsageError, guarded
-from fer_edge.faces import DETECTORS
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -18,8 +18,9 @@ from convert.data.class_selection import EXPRESSIONS, Classes
 from convert.data.detector_mappings import KNOWN
 from convert.data.readers import Picture, pictures, progress
 from fer_edge.bundle import Bundle
+from fer_edge.detection.registry import find_detector
+from fer_edge.detection.types import Detector, largest_first
 from fer_edge.errors import DataError, NotEnoughData, UsageError
-from fer_edge.faces import Detector, find_detector, largest_first
 from fer_edge.preprocess import Mapping, face_crop, square
 
 MIN_SIDE_PX = 24  # of the square cut out; below half of the 48 px that models take, a face is mostly made up

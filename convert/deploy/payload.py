@@ -18,8 +18,9 @@ from typing import Any
 
 from convert.deploy.target_check import Python
 from convert.deploy.wheel import CHECKOUT, cache_folder, contents, wheel
-from fer_edge import __version__, detectors
+from fer_edge import __version__
 from fer_edge.bundle import REQUIRED, Bundle
+from fer_edge.detection import download
 from fer_edge.errors import UsageError
 
 BOOKWORM = "bookworm.txt"
@@ -100,11 +101,11 @@ def pack(
     _link(folder, _pip())
     if constraints:
         _link(folder, _constraints())
-    if not detectors.is_installed():
-        detectors.install(say=say)
+    if not download.is_installed():
+        download.install(say=say)
     (folder / "detectors").mkdir()
-    for name in (*detectors.FILES, detectors.LICENCE, "NOTICE"):
-        _link(folder / "detectors", detectors.detectors_folder() / name)
+    for name in (*download.FILES, download.LICENCE, "NOTICE"):
+        _link(folder / "detectors", download.detectors_folder() / name)
     if cargo.settings is not None:
         cargo.read()
         (folder / "settings.toml").symlink_to(cargo.settings.resolve())  # no copy: they may hold passwords

@@ -12,8 +12,6 @@ from typing import Any
 from convert.evaluate import paper_baseline
 from convert.evaluate.inference_cost import Cost
 from convert.evaluate.metrics import Curves, Scores
-from convert.report import plots
-from convert.report.evaluation_markdown import markdown
 from fer_edge.errors import UsageError
 
 FORMAT = 1
@@ -78,6 +76,10 @@ class Report:
                 values[name]["absent"] = scores.absent
         return typing.cast(dict[str, Any], _rounded(values))
 
+    def as_stored(self) -> Report:
+        """The report with the values that `load` would read from its file: rounded to six decimals."""
+        return typing.cast(Report, _read(Report, self.to_json()))
+
     @staticmethod
     def load(path: Path) -> Report:
         """The report in a JSON file. Raises UsageError when there is none in it."""
@@ -90,18 +92,6 @@ class Report:
             raise UsageError(f"{path} cannot be read: {error.strerror}") from error
         except (ValueError, KeyError, TypeError) as error:
             raise UsageError(f"{path} is no report of `python -m convert.evaluate`: {error!r}") from error
-
-    def files(self) -> dict[str, bytes]:
-        """The report's files by name: report.json, report.md, and a PNG for each figure there are values for."""
-        values = self.to_json()
-        kept: Report = _read(Report, values)  # drawn from what report.json holds, so that it can be drawn again
-        drawn = {}
-        if kept.history:
-            drawn["figure-2-training.png"] = plots.training(kept.history["epochs"], kept.history["best_epoch"])
-        drawn["figure-3-confusion.png"] = plots.confusion(kept.scores)
-        drawn["figure-4-roc.png"] = plots.roc(kept.scores, kept.curves)
-        text = markdown(kept) + "".join(f"\n![{name[9:-4]}]({name})\n" for name in drawn)
-        return {"report.json": (json.dumps(values, indent=1) + "\n").encode(), "report.md": text.encode(), **drawn}
 
 
 def _rounded(value: Any) -> Any:

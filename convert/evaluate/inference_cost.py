@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from convert.tflite.inspection import multiply_adds_of, parameters_of
-from fer_edge.board import host_name
 from fer_edge.classifier import Classifier
+from fer_edge.hardware import host_name
 
 WARM_UP, TIMED = 10, 100
 

@@ -37,11 +37,14 @@ def main(argv: list[str] | None = None) -> int:
         nargs="+",
         default=[],
         metavar="FILE",
-        help="more columns, of `python -m fer_edge.answers`",
+        help="more columns, of `python -m fer_edge.record_logits`",
     )
     parser.add_argument("--margins", type=Path, metavar="TOML", help="other margins than convert/parity/margins.toml")
     parser.add_argument(
-        "--images", type=Path, metavar="NPY", help="only write the held-out images, for `python -m fer_edge.answers`"
+        "--images",
+        type=Path,
+        metavar="NPY",
+        help="only write the held-out images, for `python -m fer_edge.record_logits`",
     )
     parser.add_argument("--write", action="store_true", help="put the report into the bundle, unless it failed")
     parser.add_argument("--json", action="store_true")

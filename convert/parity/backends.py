@@ -17,9 +17,9 @@ from typing import Any
 import numpy as np
 
 from convert.tflite.tensorflow_output import quiet_tensorflow
-from fer_edge.answers import Answers, images_sha256
 from fer_edge.classifier import Classifier, find_runtime
 from fer_edge.errors import UsageError
+from fer_edge.record_logits import Answers, images_sha256
 
 # What `--columns` chooses, each a runtime and its kernels. The reference kernels take 25 times as long as the default ones.
 SETS: dict[str, tuple[tuple[str, str], ...]] = {
@@ -83,7 +83,7 @@ def column(classifier: Classifier, images: np.ndarray) -> Column:
 
 
 def brought(files: Sequence[Path], model: bytes, images: np.ndarray) -> Iterator[Column]:
-    """The columns in files of `python -m fer_edge.answers`, from other machines and environments.
+    """The columns in files of `python -m fer_edge.record_logits`, from other machines and environments.
 
     Raises UsageError when one is of another model or of other images.
     """

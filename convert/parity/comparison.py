@@ -33,7 +33,7 @@ class Terms:
     seed: int = 0
     threads: int = 1  # for the comparison; the file is the same
     keep_float: tuple[str, ...] = ()  # layers left in float, by the names of convert.layers
-    answers: tuple[Path, ...] = ()  # of `fer_edge.answers`, more columns of the file that is compared
+    answers: tuple[Path, ...] = ()  # of `fer_edge.record_logits`, more columns of the file that is compared
 
     def samples(self, side: int, labels: tuple[str, ...]) -> Samples | None:
         """The data set with images of `side` px, its remarks said on stderr; None without one."""

@@ -22,9 +22,9 @@ def to_int8(
 ) -> bytes:
     """The bytes of a TFLite file whose input, output and every operator are int8, from those of a float one.
 
-    `images`, uint8 (N, side, side), and `choices` set the ranges (convert.quantize.range_search). Layers named in `keep_float` stay in
-    float; `packed` leaves out what no interpreter reads (convert.tflite.compaction). Raises ParityFailed when operators in floating
-    point are left that nobody asked for, UsageError when the quantizer takes no such model.
+    `images`, uint8 (N, side, side), and `choices` set the ranges (range_search). Layers named in `keep_float` stay float;
+    `packed` drops what no interpreter reads (tflite.compaction). Raises ParityFailed when operators remain in floating point
+    that `keep_float` does not name, UsageError when the quantizer rejects the model.
     """
     if keep_float:
         return kept(content, images, keep_float, choices)

@@ -39,7 +39,7 @@ class Choices:
     Choices(0, 0, False) is what the converter does by itself.
     """
 
-    equalize: float = 0.5  # how far channels are brought to the same reach, from 0, not at all, to 1 (convert.quantize.channel_equalization)
+    equalize: float = 0.5  # channel equalization, from 0 (none) to 1 (full)
     clip: float = (
         8.0  # how much dearer a clipped value is than a rounded one; 0: ranges from the least to the most seen
     )

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from convert.quantize.calibration_set import Calibration
+from convert.sources.float_model import Float
 from convert.tflite.keras_export import load_keras
 from convert.train.hardware import bfloat16_is_fast
 from fer_edge.bundle import sha256_of
@@ -129,3 +130,25 @@ def synthesize(model: keras.Model, n: int, steps: int, seed: int, what: str = "i
             loss = float(step())
             bar.set_postfix(loss=f"{loss:.4f}", refresh=False)
     return np.rint(x.numpy()[..., 0]).astype(np.uint8), loss
+
+
+def of_model(float_model: Float, seed: int, make: bool = True) -> StandIn | None:
+    """The images beside the model's own file, else, with `make`, images synthesized from the model, which takes minutes.
+
+    Raises NotEnoughData when they cannot be synthesized.
+    """
+    beside = float_model.source.model.with_name(STAND_IN)
+    if float_model.file == float_model.source.model and beside.is_file():
+        return StandIn.load(beside, float_model.file)
+    if not make:
+        return None
+    if float_model.file.suffix != ".keras":
+        raise NotEnoughData(
+            f"{float_model.source.model} tells nothing of what it was trained on, to draw images from; give a data set with"
+            " --data"
+        )
+    print(
+        f"no data and no {STAND_IN} beside the model: drawing images out of the model itself, which takes minutes",
+        file=sys.stderr,
+    )
+    return stand_in(float_model.file, seed=seed)

@@ -9,7 +9,7 @@ import numpy as np
 
 from convert.tflite.graph import Graph
 from fer_edge.classifier import RAW, Classifier, find_runtime
-from fer_edge.quiet import quiet_stderr
+from fer_edge.stderr_capture import quiet_stderr
 
 PLACES = 16  # of an image's H × W that are remembered; neighbours tell much the same
 MOST = 2_000_000  # values of one tensor that are remembered

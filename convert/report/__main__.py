@@ -1,4 +1,4 @@
-"""`python -m convert.report REPORT.json|BUNDLE`: an evaluation as Markdown and figures, or a bundle's parity as an HTML page."""
+"""`python -m convert.report REPORT.json|BUNDLE`: an evaluation as Markdown, or a bundle's parity as an HTML page."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ from convert.atomic_write import write_beside
 from convert.evaluate.evaluation_report import Report
 from convert.report.evaluation_files import write
 from convert.report.evaluation_markdown import markdown
-from fer_edge.bundle import SHIPPED, Bundle
+from fer_edge.bundle import Bundle
 from fer_edge.errors import UsageError, guarded
+from fer_edge.shipped_bundles import SHIPPED
 
 
 def main(argv: list[str] | None = None) -> int:

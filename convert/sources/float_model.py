@@ -5,14 +5,12 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from convert.quantize.synthetic_images import STAND_IN, StandIn, stand_in
 from convert.sources.checks import refuse_unfit
 from convert.sources.keras_adapter import open_float
 from convert.sources.model_source import Source
@@ -21,7 +19,7 @@ from convert.tflite.io_signature import output_of, pixels_of
 from convert.tflite.keras_export import float_tflite
 from fer_edge.bundle import Bundle, sha256_of
 from fer_edge.classifier import RAW, Classifier, softmax
-from fer_edge.errors import BundleRefused, NotEnoughData, UsageError
+from fer_edge.errors import BundleRefused, UsageError
 from fer_edge.synthetic_face import drawn_faces
 
 
@@ -91,26 +89,6 @@ class Float:
             return ours
         kind = LogProbabilities if ours.output == "logits" else Classifier
         return kind(self.content, ours.runtime, pixels=ours.pixels, output=ours.output, tiny=least(model))
-
-    def stand_in(self, seed: int, make: bool = True) -> StandIn | None:
-        """The images beside the model's own file, else, with `make`, images drawn out of the model, which takes minutes.
-
-        Raises NotEnoughData when they cannot be drawn.
-        """
-        beside = self.source.model.with_name(STAND_IN)
-        if self.file == self.source.model and beside.is_file():
-            return StandIn.load(beside, self.file)
-        if not make:
-            return None
-        if self.file.suffix != ".keras":
-            raise NotEnoughData(
-                f"{self.source.model} tells nothing of what it was trained on, to draw images from; give a data set with --data"
-            )
-        print(
-            f"no data and no {STAND_IN} beside the model: drawing images out of the model itself, which takes minutes",
-            file=sys.stderr,
-        )
-        return stand_in(self.file, seed=seed)
 
 
 class LogProbabilities(Classifier):

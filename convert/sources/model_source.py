@@ -12,9 +12,10 @@ from typing import Any
 
 from convert.data.class_selection import Classes
 from convert.train.run_folder import read_history
-from fer_edge.bundle import Bundle, default_path, sha256_of
+from fer_edge.bundle import Bundle, sha256_of
 from fer_edge.errors import UsageError
 from fer_edge.labels import LABELS
+from fer_edge.shipped_bundles import default_path
 
 KERAS = (".keras", ".h5", ".hdf5")
 SAVED_MODEL = "saved_model.pb"  # what makes a folder one

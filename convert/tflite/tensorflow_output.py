@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout
 
-from fer_edge.quiet import quiet_stderr
+from fer_edge.stderr_capture import quiet_stderr
 
 
 @contextmanager

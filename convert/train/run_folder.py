@@ -6,8 +6,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-from fer_edge.bundle import SHIPPED, shipped_path
 from fer_edge.errors import UsageError
+from fer_edge.shipped_bundles import SHIPPED, shipped_path
 
 
 def float_model(path: Path) -> Path:

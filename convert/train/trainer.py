@@ -44,7 +44,7 @@ def train(
     everything the next epoch depends on (weights, their average, optimizer, dropout's random state), so that a run that was
     killed and resumed ends where one that was not would have: to the last bit in one thread. Runs on any backend of Keras 3.
 
-    `teachers` are float models (.keras) whose mean softened answers join the loss (convert.train.distillation.Teachers); `init` is a
+    `teachers` are float models (.keras) whose mean softened answers join the loss (distillation.Teachers); `init` is a
     float model to begin from, all of it but a last layer of another size. Raises UsageError when the checkpoint is of
     another run or a model does not fit.
     """

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import TYPE_CHECKING
 
-from device.camera import Source, SourceLost
+from device.camera.source import Source, SourceLost
 from device.clock import Clock
 from device.config import Settings
 from device.vision.frames import Frame

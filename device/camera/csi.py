@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from device.camera import SourceLost
+from device.camera.source import SourceLost
 from device.clock import Clock
 from device.config import Settings
 from device.vision.frames import Frame

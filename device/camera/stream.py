@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from device.camera import SourceLost, redacted
 from device.camera.opencv import gray_of, reader
+from device.camera.source import SourceLost, redacted
 from device.clock import Clock
 from device.config import Settings
 from device.vision.frames import Frame

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from device.camera import SourceLost
 from device.camera.opencv import gray_of, reader
+from device.camera.source import SourceLost
 from device.clock import Clock
 from device.config import Settings
 from device.vision.frames import Frame

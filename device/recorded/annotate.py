@@ -16,16 +16,16 @@ from types import TracebackType
 from typing import TYPE_CHECKING
 
 from device.vision.search import Searched
+from fer_edge.detection.two_stage import Square, Zoomed, head, overlap
 from fer_edge.errors import UsageError
 from fer_edge.events import UNSURE
-from fer_edge.zoomed import Square, Zoomed, head, overlap
 
 if TYPE_CHECKING:
     import cv2
     import numpy as np
 
     from device.vision.frames import Frame, Reading
-    from fer_edge.faces import Detector
+    from fer_edge.detection.types import Detector
 
 BLOCKS = 4  # a head is so many blocks across, each of one gray: less than tells one face from another
 _WIDER = 1.6  # side of what is pixelated, in sides of the face's square: ears, hair and chin are a face too

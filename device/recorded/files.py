@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from fer_edge.errors import UsageError
-from fer_edge.segments import lock
+from fer_edge.journal.segments import lock
 
 # What a folder is searched for; a file that is named may be called anything.
 VIDEOS: tuple[str, ...] = (".3gp", ".avi", ".flv", ".h264", ".m2ts", ".m4v", ".mjpeg", ".mkv", ".mov", ".mp4", ".mpeg")

@@ -10,13 +10,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from device.camera import EndOfStream
 from device.camera.capture import Capture
 from device.camera.framing import Framing
 from device.camera.replay import VideoFile
+from device.camera.source import EndOfStream
 from device.clock import SystemClock
 from device.config import Settings
-from device.output.bodies import reading_body
+from device.output.event_bodies import reading_body
 from device.recorded.annotate import Annotated
 from device.recorded.files import Recording, Wanted, commit, faces
 from device.recorded.rows import columns, row, table
@@ -74,7 +74,7 @@ class Labeller:
         import numpy as np
 
         from fer_edge.bundle import Bundle
-        from fer_edge.faces import find_detector
+        from fer_edge.detection.registry import find_detector
         from fer_edge.verify import verify
 
         self.settings = settings

@@ -18,9 +18,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from fer_edge.bundle import REQUIRED, SHIPPED, Bundle, default_path
-from fer_edge.chosen import IN_USE, history, place
+from fer_edge.active_bundle import IN_USE, history, place
+from fer_edge.bundle import REQUIRED, Bundle
 from fer_edge.errors import BundleRefused, FerEdgeError, UsageError
+from fer_edge.shipped_bundles import SHIPPED, default_path
 from fer_edge.verify import Verified, verify
 
 _KEPT = 20  # names of the way back

@@ -10,7 +10,7 @@ from fer_edge.errors import FerEdgeError
 if TYPE_CHECKING:
     import numpy as np
 
-    from fer_edge.faces import Face
+    from fer_edge.detection.types import Face
 
 
 @dataclass(frozen=True, slots=True)

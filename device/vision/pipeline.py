@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from device.config import Settings
-from device.vision import gate, search, smoothing
+from device.vision import motion_gate, search, smoothing
 from device.vision.frames import Frame, Reading, Seen
 from device.vision.quality import quality
 from device.vision.search import Searched
@@ -19,7 +19,7 @@ from fer_edge.preprocess import Mapping, cut, square, thinned, turn_rad
 
 if TYPE_CHECKING:
     from fer_edge.bundle import Bundle
-    from fer_edge.faces import Detector
+    from fer_edge.detection.types import Detector
 
 Lap = Callable[[str], None]  # told the name of each stage as it ends: gate, detect, crop, classify, smooth
 
@@ -34,7 +34,7 @@ class Pipeline:
 
     def step(self, state: Searched, frame: Frame, settings: Settings, lap: Lap | None = None) -> tuple[Searched, Seen]:
         """The state after `frame`, and what it showed."""
-        state = search.look(state, gate.thumbnail(frame.gray), frame.mono_ns)
+        state = search.look(state, motion_gate.thumbnail(frame.gray), frame.mono_ns)
         if lap:
             lap("gate")
         state, found = search.find(state, self.detector, frame.gray, settings)

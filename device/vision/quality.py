@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import numpy as np
 
-    from fer_edge.faces import Face
+    from fer_edge.detection.types import Face
 
 # what is wrong: the value at which quality is .5, and the one from which on it is 1
 SCALES = {

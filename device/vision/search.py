@@ -11,15 +11,15 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from device.vision import gate
+from device.vision import motion_gate
 from device.vision.tracks import Track, apart, drawn, foreseen, largest_first, matched
-from fer_edge.zoomed import Square, Zoomed, head, view
+from fer_edge.detection.two_stage import Square, Zoomed, head, view
 
 if TYPE_CHECKING:
     import numpy as np
 
     from device.config import Settings
-    from fer_edge.faces import Detector, Face
+    from fer_edge.detection.types import Detector, Face
 
 AWAY_S = 1.0  # a face unseen for longer, and not in the frame before, is gone; one that comes after is another
 LONGEST_S = 10.0  # the same, however long ago the frame before was
@@ -69,10 +69,10 @@ def look(state: Searched, thumbnail: np.ndarray, mono_ns: int) -> Searched:
     """
     stirred = None
     if state.last is not None:
-        difference = gate.difference(state.last, thumbnail)
-        if gate.is_cut(difference):
+        difference = motion_gate.difference(state.last, thumbnail)
+        if motion_gate.is_cut(difference):
             return replace(state.nobody(), last=thumbnail, last_ns=mono_ns)
-        stirred = gate.changed(difference)
+        stirred = motion_gate.changed(difference)
     tracks = tuple(track for track in state.tracks if _may_be_here(track, state.last_ns, mono_ns))
     credit = min(_SAVED, state.credit + 1 / _EARNED)
     return replace(state, tracks=tracks, last=thumbnail, last_ns=mono_ns, stirred=stirred, credit=credit)
@@ -115,7 +115,7 @@ def find(state: Searched, detector: Detector, gray: np.ndarray, settings: Settin
 
 def _foreseen(track: Track, state: Searched, shape: tuple[int, ...]) -> Track | None:
     """The track where it was foreseen; None when it must be looked for: when most of what lies there is another picture."""
-    if not track.foreseen or state.stirred is None or gate.share(state.stirred, track.head, shape) > _ANOTHER:
+    if not track.foreseen or state.stirred is None or motion_gate.share(state.stirred, track.head, shape) > _ANOTHER:
         return None
     return foreseen(track, state.last_ns, shape)
 
@@ -133,7 +133,7 @@ def _at(track: Track, face: Face, shape: tuple[int, ...], mono_ns: int) -> Track
 
 def _is_still(track: Track, state: Searched, shape: tuple[int, ...]) -> bool:
     """Whether the last search found the face and nothing has changed there since: then it is where it was."""
-    return track.searched_ns == state.searched_ns and not gate.touches(_moved(state), track.head, shape)
+    return track.searched_ns == state.searched_ns and not motion_gate.touches(_moved(state), track.head, shape)
 
 
 def _moved(state: Searched) -> np.ndarray:
@@ -141,8 +141,8 @@ def _moved(state: Searched) -> np.ndarray:
     import numpy as np
 
     if state.searched is None or state.last is None:
-        return np.ones((gate.HEIGHT, gate.WIDTH), np.bool_)
-    return gate.changed(gate.difference(state.searched, state.last))
+        return np.ones((motion_gate.HEIGHT, motion_gate.WIDTH), np.bool_)
+    return motion_gate.changed(motion_gate.difference(state.searched, state.last))
 
 
 def _is_due(
@@ -160,10 +160,10 @@ def _is_due(
     if state.searched is None or since_s >= settings.sweep_s:
         return True
     if not isinstance(detector, Zoomed):
-        return missed or gate.is_change(_moved(state))
+        return missed or motion_gate.is_change(_moved(state))
     if missed:
         return state.recorded or state.credit >= 1
-    return not followed and since_s >= settings.search_s and gate.is_change(_moved(state))
+    return not followed and since_s >= settings.search_s and motion_gate.is_change(_moved(state))
 
 
 def _may_ask(state: Searched, missed: bool, settings: Settings) -> bool:
@@ -175,7 +175,7 @@ def _may_ask(state: Searched, missed: bool, settings: Settings) -> bool:
 def _is_elsewhere(state: Searched, shape: tuple[int, ...]) -> bool:
     """Whether something changed where no face that is known, nor its shoulders, can be the cause."""
     known = [part for track in state.tracks for part in (view(track.head, shape), _body(track.head))]
-    return gate.is_change(gate.without(_moved(state), known, shape))
+    return motion_gate.is_change(motion_gate.without(_moved(state), known, shape))
 
 
 def _body(head: Square) -> Square:

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from fer_edge.zoomed import Square, overlap
+from fer_edge.detection.two_stage import Square, overlap
 
 if TYPE_CHECKING:
     from device.vision.smoothing import Steady
-    from fer_edge.faces import Face
+    from fer_edge.detection.types import Face
 
 SAME = 0.2  # overlap of two squares, intersection over union, from which on they are one face
 HELD_S = 0.15  # so long a face that moves as foreseen is not looked at: every second frame of ten a second

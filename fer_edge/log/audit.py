@@ -11,12 +11,12 @@ from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from typing import Any
 
-from fer_edge.log.course import Minute, Moment, Run, Span, course
+from fer_edge.journal.clock_correction import Calendar
+from fer_edge.journal.segments import Damage, segment_name, segments
 from fer_edge.log.devices import Device
-from fer_edge.log.moments import Zone
-from fer_edge.log.sentences import duration, many, sentence
-from fer_edge.logbook import Calendar
-from fer_edge.segments import Damage, segment_name, segments
+from fer_edge.log.event_text import duration, many, sentence
+from fer_edge.log.runs import Minute, Moment, Run, Span, course
+from fer_edge.log.time_window import Zone
 
 _SHOWN = 12  # findings of a kind that a page has; JSON has all
 

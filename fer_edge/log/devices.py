@@ -9,7 +9,7 @@ from pathlib import Path
 
 from fer_edge.errors import UsageError
 from fer_edge.events import Event
-from fer_edge.segments import lines, segments
+from fer_edge.journal.segments import lines, segments
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,9 +9,9 @@ from pathlib import Path
 
 from fer_edge.errors import UsageError
 from fer_edge.events import SCHEMA, Event
-from fer_edge.log.course import Moment, Run
-from fer_edge.logbook import Calendar
-from fer_edge.segments import Damage, segment_name, segment_number, segments
+from fer_edge.journal.clock_correction import Calendar
+from fer_edge.journal.segments import Damage, segment_name, segment_number, segments
+from fer_edge.log.runs import Moment, Run
 
 
 class Follower:

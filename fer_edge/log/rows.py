@@ -18,11 +18,11 @@ from typing import Any
 
 from fer_edge.errors import UsageError
 from fer_edge.events import KINDS, UNSURE, Event
-from fer_edge.log.course import BETWEEN, Minute, Moment, Run, Span, Told
+from fer_edge.journal.segments import lines, segments
 from fer_edge.log.devices import Device
-from fer_edge.log.moments import Window
-from fer_edge.log.sentences import sentence
-from fer_edge.segments import lines, segments
+from fer_edge.log.event_text import sentence
+from fer_edge.log.runs import BETWEEN, Minute, Moment, Run, Span, Told
+from fer_edge.log.time_window import Window
 
 Row = dict[str, Any]
 TIMES = ("at", "from", "to")

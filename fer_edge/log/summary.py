@@ -7,12 +7,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from fer_edge.log.buckets import Buckets, Sums
-from fer_edge.log.course import BETWEEN, Minute, Moment, Run, Span, course
+from fer_edge.journal.clock_correction import Calendar
+from fer_edge.journal.segments import Damage
+from fer_edge.log.aggregation import Buckets, Sums
 from fer_edge.log.devices import Device
-from fer_edge.log.moments import Window
-from fer_edge.logbook import Calendar
-from fer_edge.segments import Damage
+from fer_edge.log.runs import BETWEEN, Minute, Moment, Run, Span, course
+from fer_edge.log.time_window import Window
 
 
 @dataclass(slots=True)

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from fer_edge.errors import UsageError
-from fer_edge.log.moments import Zone
 from fer_edge.log.rows import TIMES, Row, body_text
+from fer_edge.log.time_window import Zone
 
 FORMATS = (".csv", ".parquet", ".jsonl")
 _AT_ONCE = 5_000  # rows that a Parquet row group holds

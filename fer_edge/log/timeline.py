@@ -9,11 +9,11 @@ from typing import Any
 
 from fer_edge.errors import UsageError
 from fer_edge.events import UNSURE
-from fer_edge.log.buckets import STATES, Sums
-from fer_edge.log.course import Span
+from fer_edge.log.aggregation import STATES, Sums
+from fer_edge.log.runs import Span
 from fer_edge.log.summary import Summary
 from fer_edge.log.tables import beside
-from fer_edge.log.told import labels_seen
+from fer_edge.log.text_report import labels_seen
 
 ENDINGS = (".png", ".svg")
 # Okabe and Ito's colours, which most colour-blind people tell apart; grey for the one that is there most.

@@ -1,6 +1,6 @@
 """`python -m tests.arm64.answers BUNDLE --data PATH --out DIR`: what a model answers on each arm64 column, emulated.
 
-DIR gets a file of `fer_edge.answers` for each column, and arm64.json, which says what each was made on. A column whose
+DIR gets a file of `fer_edge.record_logits` for each column, and arm64.json, which says what each was made on. A column whose
 answers are those of one before it, to the last bit, has no file of its own, but a line there. Columns that DIR has already,
 of the same model and images, are not made again, so the command can be stopped and given again. No time is recorded.
 """
@@ -22,9 +22,9 @@ import numpy as np
 
 from convert.argument_types import whole_number
 from convert.atomic_write import write_beside
-from fer_edge.answers import Answers, images_sha256, read_images
 from fer_edge.bundle import Bundle, sha256_of
 from fer_edge.errors import EXIT_DONE, UsageError, guarded
+from fer_edge.record_logits import Answers, images_sha256, read_images
 from tests.arm64.columns import COLUMNS, Arm64, answers_on
 from tests.arm64.sysroot import SPACES, machine
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from fer_edge.answers import Answers
 from fer_edge.errors import FerEdgeError
+from fer_edge.record_logits import Answers
 from tests.arm64.sysroot import emulated, machine
 
 
@@ -39,7 +39,7 @@ def answers_on(column: Arm64, model: Path, images: Path, out: Path) -> Answers:
 
     Raises FerEdgeError with what the emulated process said when it failed.
     """
-    command = ["-m", "fer_edge.answers", model, "--images", images, "--out", out]
+    command = ["-m", "fer_edge.record_logits", model, "--images", images, "--out", out]
     ran = emulated(machine(column.space), *command, "--runtime", column.runtime, "--kernels", column.kernels)
     if ran.returncode != 0:
         raise FerEdgeError(f"{column.name} ended with {ran.returncode}: {ran.stderr.strip()[-2000:]}")

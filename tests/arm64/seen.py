@@ -41,7 +41,7 @@ def faces(path: str) -> dict[str, list[list[dict[str, Any]]]]:
     """What each detector finds in each frame."""
     import numpy as np
 
-    from fer_edge.faces import DETECTORS, find_detector
+    from fer_edge.detection.registry import DETECTORS, find_detector
 
     frames = np.load(path)
     told = {}

@@ -111,7 +111,7 @@ def emulated(on: Machine, *command: str | Path, **environment: str) -> subproces
 
     Nothing of this process's environment is seen there but `environment` and where the face detectors lie.
     """
-    from fer_edge.detectors import detectors_folder
+    from fer_edge.detection.download import detectors_folder
 
     python = on.root / "usr" / "bin" / f"python{on.space.python}"
     settings = {

@@ -16,10 +16,11 @@ import numpy as np
 import pytest
 
 from convert.data.loader import load
-from fer_edge.answers import Answers, ask
-from fer_edge.bundle import SHIPPED, Bundle, shipped_path
+from fer_edge.bundle import Bundle
 from fer_edge.classifier import find_runtime
 from fer_edge.golden import Golden
+from fer_edge.record_logits import Answers, ask
+from fer_edge.shipped_bundles import SHIPPED, shipped_path
 from tests.arm64.columns import COLUMNS, Arm64, answers_on
 from tests.arm64.sysroot import machine
 

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
-from fer_edge.answers import Answers
-from fer_edge.bundle import shipped_path
 from fer_edge.preprocess import face_crop
+from fer_edge.record_logits import Answers
+from fer_edge.shipped_bundles import shipped_path
 from fer_edge.synthetic_face import face_box, face_frame
 from tests.arm64.answers import INDEX, answer_all
 from tests.arm64.columns import COLUMNS

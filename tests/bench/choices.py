@@ -1,7 +1,7 @@
 """`python -m tests.bench.choices --bundle models/nano --data PATH --out models/choices`: what each way to a small file costs.
 
 The float model of a bundle, converted every way there is, judged on FER2013's PublicTest against the float model in the same
-run: formats (float16, dynamic range, int8 per channel and per tensor, 16×8), how ranges are chosen (convert.quantize.range_search), how many
+run: formats (float16, dynamic range, int8 per channel and per tensor, 16×8), how ranges are chosen, how many
 calibration images and which, logits or softmax at the end, TensorFlow's converter or ai-edge-quantizer with its defaults
 (`pip install ai-edge-quantizer`, left out where it is not there). Writes NAME.json, NAME.md and NAME.png, NAME being the
 bundle's. PrivateTest is never looked at. The defaults of `convert.quantize` follow from the table.

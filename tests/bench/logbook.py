@@ -18,7 +18,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from fer_edge.segments import segments
+from fer_edge.journal.segments import segments
 from tests.lived import Life, utc_s
 from tests.months import live
 from tests.system.result import ROOT, stamped, write

@@ -19,20 +19,20 @@ from typing import Any
 
 from prometheus_client import generate_latest
 
+from device.bench.frame_stages import face_scene, opened, still_scene
 from device.clock import SystemClock
 from device.config import Settings
-from device.output.families import Families
-from device.output.journal import Journal
-from device.output.metrics import STAGES, Metrics
+from device.output.frame_observers import Watchers
+from device.output.journal.journal import Journal
+from device.output.metrics.prometheus_collector import Families
+from device.output.metrics.run_metrics import STAGES, Metrics
 from device.output.sinks import Memory, Recorder
-from device.output.watchers import Watchers
-from device.system.stages import face_scene, opened, still_scene
 from device.system.status import Status
 from device.vision.frames import Frame
 from device.vision.pipeline import Pipeline
 from fer_edge.bundle import Bundle
+from fer_edge.detection.registry import find_detector
 from fer_edge.errors import guarded
-from fer_edge.faces import find_detector
 
 FRAMES, ANSWERS, EVERY_S = 1000, 100, 15.0
 

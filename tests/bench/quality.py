@@ -23,8 +23,9 @@ from convert.data.samples import Samples
 from device.config import Settings
 from device.vision.quality import quality, turn
 from fer_edge.bundle import Bundle
+from fer_edge.detection.registry import find_detector
+from fer_edge.detection.types import Face
 from fer_edge.errors import guarded
-from fer_edge.faces import Face, find_detector
 from tests.system.result import reported
 
 GAINS, SIGMAS, SIDES_PX = (0.5, 0.3, 0.2, 0.1), (0.8, 1.2, 1.6, 2.0, 3.0), (36, 24, 20, 16, 12)

@@ -1,6 +1,6 @@
 """`python -m tests.bench.sighted --data PATH`: which faces `fer-edge run` reads, near and far, and how well.
 
-Validation faces in scenes (convert.crops.synthetic_scenes), each shown for half a second in a video, which the command itself plays, with its
+Validation faces in scenes, each shown for half a second in a video, which the command itself plays, with its
 defaults. Beside what it read stands what the network that sees finds in the same scenes, each searched whole, and what the
 model says of the data set's own crops.
 """
@@ -25,10 +25,11 @@ from convert.data.loader import load
 from convert.data.samples import Samples
 from fer_edge import cli
 from fer_edge.bundle import Bundle
+from fer_edge.detection.registry import find_detector
+from fer_edge.detection.types import MIN_OVERLAP
 from fer_edge.errors import UsageError, guarded
 from fer_edge.events import Event
-from fer_edge.faces import MIN_OVERLAP, find_detector
-from fer_edge.segments import segments
+from fer_edge.journal.segments import segments
 from tests.system.result import reported
 
 FRAMES, FPS = 5, 10  # of each scene

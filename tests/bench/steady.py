@@ -24,9 +24,9 @@ from device.vision.frames import Frame
 from device.vision.pipeline import Pipeline
 from device.vision.search import Searched
 from fer_edge.bundle import Bundle
+from fer_edge.detection.registry import find_detector
 from fer_edge.errors import guarded
 from fer_edge.events import UNSURE
-from fer_edge.faces import find_detector
 from tests.system.result import reported
 
 FPS = 10

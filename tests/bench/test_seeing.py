@@ -11,9 +11,10 @@ import pytest
 
 from convert.data.loader import load
 from convert.data.samples import Samples
-from device.vision import gate
-from fer_edge.bundle import Bundle, shipped_path
-from fer_edge.faces import find_detector
+from device.vision import motion_gate
+from fer_edge.bundle import Bundle
+from fer_edge.detection.registry import find_detector
+from fer_edge.shipped_bundles import shipped_path
 from tests.bench import live, quality, sighted, steady, work
 
 
@@ -50,8 +51,8 @@ def test_labels_flip_much_less_and_changes_are_followed(faces: Samples, nano: Bu
 def test_a_sequence_never_cuts(faces: Samples) -> None:
     frames = list(steady.sequence(faces.x[:2, :, :, 0], np.random.default_rng(0)))
     assert len(frames) == 2 * steady.HOLD_S * steady.FPS
-    thumbnails = [gate.thumbnail(frame) for frame in frames]
-    assert not any(gate.is_cut(gate.difference(a, b)) for a, b in pairwise(thumbnails))
+    thumbnails = [motion_gate.thumbnail(frame) for frame in frames]
+    assert not any(motion_gate.is_cut(motion_gate.difference(a, b)) for a, b in pairwise(thumbnails))
 
 
 def test_bad_pictures_are_known_as_such(faces: Samples, nano: Bundle) -> None:

@@ -28,15 +28,15 @@ import numpy as np
 
 from device.clock import Stamp
 from device.output import episodes, tally
-from device.output.journal import Journal
+from device.output.clock_changes import Wall, watch
+from device.output.journal.journal import Journal
 from device.output.sinks import Recorder
-from device.output.wall import Wall, watch
 from device.vision.frames import Reading
+from fer_edge.detection.types import Face
 from fer_edge.errors import UsageError, guarded
 from fer_edge.events import SCHEMA, Event
-from fer_edge.faces import Face
+from fer_edge.journal.segments import segments
 from fer_edge.labels import LABELS
-from fer_edge.segments import segments
 from tests.system.result import stamped, write
 
 SCENES = {"somebody": 120.0, "nobody": 0.0, "a crowd": 2000.0}  # the mean seconds of a visit

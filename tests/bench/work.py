@@ -22,20 +22,20 @@ import numpy as np
 
 from device.clock import SystemClock
 from device.config import Settings
-from device.output.account import Account
-from device.output.bodies import reading_body
 from device.output.episodes import Rules
-from device.output.journal import Journal
+from device.output.event_aggregator import Account
+from device.output.event_bodies import reading_body
+from device.output.journal.journal import Journal
 from device.output.sinks import FanOut, Recorder, Terminal
 from device.output.tally import Counts
 from device.vision.frames import Frame
 from device.vision.pipeline import Pipeline
 from device.vision.search import Searched
 from fer_edge.bundle import Bundle
+from fer_edge.detection.registry import find_detector
+from fer_edge.detection.two_stage import Zoomed
 from fer_edge.errors import guarded
-from fer_edge.faces import find_detector
 from fer_edge.synthetic_face import face_box, face_frame
-from fer_edge.zoomed import Zoomed
 from tests.bench.haar import Haar, video
 from tests.system.result import reported
 

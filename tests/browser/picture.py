@@ -22,7 +22,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from device.camera import SourceLost
+from device.camera.source import SourceLost
 from device.clock import SystemClock
 from device.config import Settings
 from device.run import run

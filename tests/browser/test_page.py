@@ -10,7 +10,7 @@ import pytest
 
 from convert.report.__main__ import main
 from convert.tflite.inspection import operators
-from fer_edge.bundle import shipped_path
+from fer_edge.shipped_bundles import shipped_path
 
 
 @pytest.mark.parametrize("name", ["edge", "nano"])

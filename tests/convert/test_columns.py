@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 
 from convert.parity.backends import SETS, brought, here
-from fer_edge.answers import Answers, images_sha256
-from fer_edge.bundle import shipped_path
 from fer_edge.classifier import Classifier
 from fer_edge.errors import UsageError
+from fer_edge.record_logits import Answers, images_sha256
+from fer_edge.shipped_bundles import shipped_path
 
 MODEL = shipped_path("nano") / "model.tflite"
 IMAGES = np.random.default_rng(0).integers(0, 256, (12, 48, 48)).astype(np.uint8)

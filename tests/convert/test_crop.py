@@ -16,7 +16,8 @@ from convert.data.detector_mappings import KNOWN
 from convert.data.face_cropping import Cutter, write_crops
 from convert.data.loader import load
 from fer_edge.bundle import Bundle
-from fer_edge.faces import Detector, find_detector, largest_first
+from fer_edge.detection.registry import find_detector
+from fer_edge.detection.types import Detector, largest_first
 from fer_edge.preprocess import face_crop
 from fer_edge.synthetic_face import face_box, face_frame
 

@@ -18,8 +18,8 @@ from convert.crops.synthetic_scenes import scenes, stratified
 from convert.data.loader import load
 from convert.data.samples import Samples
 from fer_edge.bundle import Bundle
+from fer_edge.detection.types import Detector, Face
 from fer_edge.errors import NotEnoughData
-from fer_edge.faces import Detector, Face
 from fer_edge.preprocess import Mapping, square
 
 PX = 192  # four times the crop's side: enlarged and shrunk back, most crops keep their label

@@ -9,9 +9,10 @@ import pytest
 
 from convert.floats import main
 from convert.sources.float_model import Float
-from fer_edge.bundle import Bundle, shipped_path
+from fer_edge.bundle import Bundle
 from fer_edge.classifier import Classifier
 from fer_edge.preprocess import whole_crop
+from fer_edge.shipped_bundles import shipped_path
 from fer_edge.synthetic_face import face_frame
 
 

@@ -13,12 +13,13 @@ import pytest
 
 from convert.bundle.golden_vectors import NAME, VIEWS, rewrite, write_golden
 from convert.golden import main
-from fer_edge.answers import Answers, ask
-from fer_edge.bundle import Bundle, describe_files, sha256_of, shipped_path
+from fer_edge.bundle import Bundle, describe_files, sha256_of
 from fer_edge.classifier import Classifier, Runtime
 from fer_edge.errors import UsageError
 from fer_edge.golden import CROP_LEVELS, FLOOR, Golden
 from fer_edge.preprocess import cut, square, tilt_rad
+from fer_edge.record_logits import Answers, ask
+from fer_edge.shipped_bundles import shipped_path
 from fer_edge.verify import verify
 
 

@@ -19,8 +19,8 @@ from convert.tflite.compaction import pack
 from convert.tflite.graph import Graph
 from convert.tflite.keras_export import float_tflite
 from convert.train.networks import Network, build
-from fer_edge.bundle import shipped_path
 from fer_edge.errors import UsageError
+from fer_edge.shipped_bundles import shipped_path
 
 NETWORK = Network(side=24, stem=8, widths=(8, 16), strides=(1, 2), separable=True, dense=0)
 

@@ -16,8 +16,9 @@ from convert.data.detector_mappings import KNOWN, LEVEL
 from convert.data.loader import load
 from convert.data.samples import Samples
 from convert.mapping import main
+from fer_edge.detection.registry import DETECTORS, find_detector
+from fer_edge.detection.types import Detector, Face
 from fer_edge.errors import NotEnoughData
-from fer_edge.faces import DETECTORS, Detector, Face, find_detector
 from fer_edge.preprocess import IDENTITY, Mapping, square
 
 SIZES = (60, 240)

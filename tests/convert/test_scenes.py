@@ -9,8 +9,8 @@ from builders import bar
 
 from convert.crops.synthetic_scenes import SCENE, Scene, find_in, paste, scenes, stratified
 from convert.data.samples import Samples
+from fer_edge.detection.types import Face
 from fer_edge.errors import UsageError
-from fer_edge.faces import Face
 
 
 def samples(n: int = 60) -> Samples:

@@ -10,9 +10,9 @@ from convert.tflite.flatbuffer import parse
 from convert.tflite.inspection import versions_of
 from convert.tflite.op_versions import CLAIMED, ask, known, newer, one_operator, refuse_newer
 from convert.versions import main
-from fer_edge.bundle import shipped_path
 from fer_edge.classifier import find_runtime
 from fer_edge.errors import UsageError
+from fer_edge.shipped_bundles import shipped_path
 
 
 @pytest.fixture(scope="module")

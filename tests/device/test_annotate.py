@@ -21,7 +21,7 @@ from device.recorded.files import Recording, Wanted
 from device.recorded.labeller import Labeller, Task
 from device.vision.frames import Frame
 from device.vision.search import Searched
-from fer_edge.faces import Face
+from fer_edge.detection.types import Face
 from fer_edge.synthetic_face import face_box, face_frame
 
 ALL, HIDDEN, SHOWN = Wanted(), Wanted(annotate=True), Wanted(annotate=True, show_faces=True)

@@ -13,11 +13,8 @@ import numpy as np
 import pytest
 from fakes import FakeClock
 
-from device.clock import SystemClock
-from device.config import Settings
-from device.system.bench import Report, bench
-from device.system.conditions import conditions
-from device.system.estimate import (
+from device.bench.benchmark import Report, bench
+from device.bench.board_estimates import (
     DETECTORS,
     PUBLISHED,
     TARGETS,
@@ -28,20 +25,24 @@ from device.system.estimate import (
     target_of,
     throughput,
 )
+from device.bench.frame_stages import PICTURES, face_scene, opened, still_scene
+from device.bench.network_timing import float_of, parts
+from device.bench.stage_timing import LEAST_FRAMES, laps, memory
+from device.bench.text import paste, text
+from device.bench.throttling import conditions
+from device.bench.timing import WARM_UP, Times, take_turns
+from device.clock import SystemClock
+from device.config import Settings
 from device.system.health import BITS, Sensors
-from device.system.laps import LEAST_FRAMES, laps, memory
-from device.system.networks import float_of, parts
-from device.system.sheet import paste, text
-from device.system.stages import PICTURES, face_scene, opened, still_scene
-from device.system.timing import WARM_UP, Times, take_turns
 from device.vision.frames import Frame
 from device.vision.pipeline import Pipeline
 from device.vision.search import Searched
-from fer_edge.board import Board
-from fer_edge.bundle import Bundle, shipped_path
+from fer_edge.bundle import Bundle
 from fer_edge.cli import main
+from fer_edge.detection.registry import find_detector
 from fer_edge.errors import UsageError
-from fer_edge.faces import find_detector
+from fer_edge.hardware import Board
+from fer_edge.shipped_bundles import shipped_path
 
 SECRETS = ("hostess", "annabelle", "10000000abcdef12")  # a machine's name, its user's, its serial number
 STAGES = ["read", "gate", "detect", "crop", "classify", "smooth", "write"]
@@ -147,8 +148,8 @@ def test_what_was_published_lies_in_its_own_estimate(row: Any) -> None:
 
 def test_the_detectors_multiply_adds_are_those_of_their_files(blazeface: object) -> None:
     from convert.tflite.inspection import multiply_adds_of
-    from fer_edge.detectors import detector_file
-    from fer_edge.faces import _BLAZEFACE
+    from fer_edge.detection.download import detector_file
+    from fer_edge.detection.registry import _BLAZEFACE
 
     for name, (file, _) in _BLAZEFACE.items():
         path = detector_file(file)
@@ -156,7 +157,7 @@ def test_the_detectors_multiply_adds_are_those_of_their_files(blazeface: object)
 
 
 def test_a_detector_made_of_two_is_measured_as_two(blazeface: object) -> None:
-    from fer_edge.zoomed import Zoomed
+    from fer_edge.detection.two_stage import Zoomed
 
     detector = find_detector("blazeface-zoomed")
     assert isinstance(detector, Zoomed)

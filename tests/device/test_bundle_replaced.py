@@ -14,8 +14,9 @@ import pytest
 from builders import journal_events
 from processes import start, until
 
-from fer_edge.bundle import Bundle, shipped_path
+from fer_edge.bundle import Bundle
 from fer_edge.events import Event
+from fer_edge.shipped_bundles import shipped_path
 
 
 def another(folder: Path) -> None:

@@ -14,9 +14,10 @@ from typing import Any
 import pytest
 
 from device.system.bundles import Bundles
-from fer_edge.bundle import REQUIRED, Bundle, default_path, shipped_path
-from fer_edge.chosen import bundles_folder, chosen_path, history
+from fer_edge.active_bundle import bundles_folder, chosen_path, history
+from fer_edge.bundle import REQUIRED, Bundle
 from fer_edge.errors import BundleRefused, UsageError
+from fer_edge.shipped_bundles import default_path, shipped_path
 
 ROOT = Path(__file__).parents[2]
 

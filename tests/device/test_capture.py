@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from fakes import FakeClock, ScriptedSource
 
-from device.camera import EndOfStream, SourceLost
 from device.camera.capture import Capture, _wait_s
+from device.camera.source import EndOfStream, SourceLost
 from device.clock import SystemClock
 from device.config import Settings
 from fer_edge.errors import CameraNotOpened, RestartMe

@@ -11,10 +11,10 @@ from builders import event
 from fakes import FakeClock
 from killed import kill_a_writer
 
-from device.output.journal import Journal
-from device.output.repair import repair
+from device.output.journal.journal import Journal
+from device.output.journal.repair import repair
 from fer_edge.events import SCHEMA, Event
-from fer_edge.logbook import read
+from fer_edge.journal.clock_correction import read
 
 KILLS = 20
 

@@ -15,8 +15,9 @@ import pytest
 from builders import wheel_member
 from fakes import FakeClock
 
-from device.camera import SourceLost, choose
+from device.camera.choice import choose
 from device.camera.csi import CsiCamera, count
+from device.camera.source import SourceLost
 from device.camera.usb import UsbCamera
 from device.config import Settings
 from fer_edge.errors import CameraNotOpened

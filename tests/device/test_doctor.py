@@ -23,18 +23,18 @@ import pytest
 from fakes import FakeClock
 
 from device.config import Settings
-from device.system import doctor, machine, probe, serving
-from device.system.checks import FAIL, NOTE, OK, SKIP, Asked, Finding, Report, found, lines
+from device.doctor import doctor, service_checks, subprocess_probe, system_checks
+from device.doctor.findings import FAIL, NOTE, OK, SKIP, Asked, Finding, Report, found, lines
+from device.service.systemd_units import Unit
 from device.system.health import Health
-from device.system.service import Unit
 from device.system.status import Status, StatusFile, look
-from fer_edge.bundle import shipped_path
-from fer_edge.chosen import IN_USE
+from fer_edge.active_bundle import IN_USE
+from fer_edge.shipped_bundles import shipped_path
 
 ROOT = Path(__file__).parents[2]
 SITE = Path(np.__file__).parents[1]
 HEALTH = Health(1.0, False, (), (), 50.0, 10**10, "synced", "hwmon")
-ROOT_MOUNT = machine.Mount("/", "179:2", "ext4")
+ROOT_MOUNT = system_checks.Mount("/", "179:2", "ext4")
 
 Case = Callable[[Path, pytest.MonkeyPatch], Any]
 CASES: dict[str, Case] = {}
@@ -71,11 +71,11 @@ CASES["settings.wrong"] = lambda path, patch: next(
     doctor.Doctor({}, put(path / "f.toml", "fsp = 3\n"), environ={}).findings(str)
 )
 GLIBC = ("glibc", "2.36")
-CASES["python.ok"] = lambda path, patch: machine.python((3, 13, 1), 64, "aarch64", GLIBC)
-CASES["python.version"] = lambda path, patch: machine.python((3, 9, 2), 64, "aarch64", GLIBC)
-CASES["python.bits"] = lambda path, patch: machine.python((3, 11, 2), 32, "armv7l", GLIBC)
-CASES["python.machine"] = lambda path, patch: machine.python((3, 11, 2), 64, "riscv64", GLIBC)
-CASES["python.libc"] = lambda path, patch: machine.python((3, 11, 2), 64, "aarch64", ("glibc", "2.31"))
+CASES["python.ok"] = lambda path, patch: system_checks.python((3, 13, 1), 64, "aarch64", GLIBC)
+CASES["python.version"] = lambda path, patch: system_checks.python((3, 9, 2), 64, "aarch64", GLIBC)
+CASES["python.bits"] = lambda path, patch: system_checks.python((3, 11, 2), 32, "armv7l", GLIBC)
+CASES["python.machine"] = lambda path, patch: system_checks.python((3, 11, 2), 64, "riscv64", GLIBC)
+CASES["python.libc"] = lambda path, patch: system_checks.python((3, 11, 2), 64, "aarch64", ("glibc", "2.31"))
 
 
 # ---- packages: what stands first on sys.path is what the probe's process, and it alone, imports
@@ -114,8 +114,8 @@ def unpacked(name: str, version: str) -> Path:
     return kept
 
 
-CASES["numpy.ok"] = lambda path, patch: probe.numpy(asked())
-CASES["opencv.ok"] = lambda path, patch: probe.opencv(asked())
+CASES["numpy.ok"] = lambda path, patch: subprocess_probe.numpy(asked())
+CASES["opencv.ok"] = lambda path, patch: subprocess_probe.opencv(asked())
 CASES["runtime.ok"] = lambda path, patch: probed(patch, None, "numpy", "runtime")
 CASES["numpy.broken"] = lambda path, patch: probed(patch, without(path, "numpy", "_multiarray_umath*"), "numpy")
 CASES["opencv.broken"] = lambda path, patch: probed(patch, without(path, "cv2", "*.so"), "numpy", "opencv")
@@ -186,15 +186,15 @@ def torn(folder: Path) -> Path:
     return target
 
 
-CASES["bundle.ok"] = lambda path, patch: probe.bundle(asked())
-CASES["bundle.named"] = lambda path, patch: probe.bundle(asked(bundle=torn(path)))
+CASES["bundle.ok"] = lambda path, patch: subprocess_probe.bundle(asked())
+CASES["bundle.named"] = lambda path, patch: subprocess_probe.bundle(asked(bundle=torn(path)))
 
 
 @case("bundle.chosen")
 def a_chosen_bundle_that_is_gone(path: Path, patch: pytest.MonkeyPatch) -> Finding:
     patch.setenv("FER_EDGE_BUNDLES", str(path))
     put(path / IN_USE, "mine-0123456789ab\n")
-    return probe.bundle(asked())
+    return subprocess_probe.bundle(asked())
 
 
 @case("bundle.shipped")
@@ -206,9 +206,11 @@ def a_package_that_lost_bytes(path: Path, patch: pytest.MonkeyPatch) -> list[Fin
     return probed(patch, path, "bundle")
 
 
-CASES["verify.ok"] = lambda path, patch: probe.verify(asked(bundle=shipped_path("nano")))
-CASES["verify.refused"] = lambda path, patch: probe.verify(asked(bundle=bundle(path, labels=list("abcdefg"))))
-CASES["verify.near"] = lambda path, patch: probe.verify(
+CASES["verify.ok"] = lambda path, patch: subprocess_probe.verify(asked(bundle=shipped_path("nano")))
+CASES["verify.refused"] = lambda path, patch: subprocess_probe.verify(
+    asked(bundle=bundle(path, labels=list("abcdefg")))
+)
+CASES["verify.near"] = lambda path, patch: subprocess_probe.verify(
     asked(
         bundle=bundle(
             path,
@@ -216,19 +218,19 @@ CASES["verify.near"] = lambda path, patch: probe.verify(
         )
     )
 )
-CASES["detectors.ok"] = lambda path, patch: probe.detectors(asked(detector="haar"))
+CASES["detectors.ok"] = lambda path, patch: subprocess_probe.detectors(asked(detector="haar"))
 
 
 @case("detectors.haar")
 def no_detector_files(path: Path, patch: pytest.MonkeyPatch) -> Finding:
     patch.setenv("FER_EDGE_DETECTORS", str(path))
-    return probe.detectors(asked())
+    return subprocess_probe.detectors(asked())
 
 
 @case("detectors.none")
 def no_detector_files_and_one_is_asked_for(path: Path, patch: pytest.MonkeyPatch) -> Finding:
     patch.setenv("FER_EDGE_DETECTORS", str(path))
-    return probe.detectors(asked(detector="blazeface-back"))
+    return subprocess_probe.detectors(asked(detector="blazeface-back"))
 
 
 def test_opencv_5_without_detector_files(tmp_path: Path) -> None:
@@ -245,7 +247,7 @@ def test_opencv_5_without_detector_files(tmp_path: Path) -> None:
 def a_detector_file_that_lost_bytes(path: Path, patch: pytest.MonkeyPatch) -> Finding:
     patch.setenv("FER_EDGE_DETECTORS", str(path))
     put(path / "face_detection_short_range.tflite", "short")
-    return probe.detectors(asked(detector="blazeface-short-range"))
+    return subprocess_probe.detectors(asked(detector="blazeface-short-range"))
 
 
 @case("detectors.blind")
@@ -270,14 +272,14 @@ def an_opencv_that_finds_nothing(path: Path, patch: pytest.MonkeyPatch) -> list[
 
 # ---- cameras
 
-CASES["picamera2.unneeded"] = lambda path, patch: probe.picamera2(asked(camera="usb:0"))
-CASES["picamera2.missing"] = lambda path, patch: probe.picamera2(asked(camera="csi:0"))
+CASES["picamera2.unneeded"] = lambda path, patch: subprocess_probe.picamera2(asked(camera="usb:0"))
+CASES["picamera2.missing"] = lambda path, patch: subprocess_probe.picamera2(asked(camera="csi:0"))
 
 
 @case("picamera2.hidden")
 def an_environment_without_system_packages(path: Path, patch: pytest.MonkeyPatch) -> Finding:
     put(path / "usr/lib/python3/dist-packages/picamera2/__init__.py", "")
-    return probe.picamera2(asked(camera="0", root=path))
+    return subprocess_probe.picamera2(asked(camera="0", root=path))
 
 
 @case("picamera2.ok")
@@ -306,18 +308,20 @@ def pictures(folder: Path, gray: int, n: int = 3) -> str:
     return str(folder)
 
 
-CASES["camera.ok"] = lambda path, patch: probe.camera(asked(camera=pictures(path, 90)))
-CASES["camera.dark"] = lambda path, patch: probe.camera(asked(camera=pictures(path, 1)))
-CASES["camera.face"] = lambda path, patch: probe.camera(asked(look_s=0.5, detector="haar"))
-CASES["camera.nobody"] = lambda path, patch: probe.camera(asked(look_s=0.5, camera=pictures(path, 90), detector="haar"))
-CASES["camera.none"] = lambda path, patch: probe.camera(asked(camera="usb:987"))
-CASES["camera.wrong"] = lambda path, patch: probe.camera(asked(camera="nonsense"))
+CASES["camera.ok"] = lambda path, patch: subprocess_probe.camera(asked(camera=pictures(path, 90)))
+CASES["camera.dark"] = lambda path, patch: subprocess_probe.camera(asked(camera=pictures(path, 1)))
+CASES["camera.face"] = lambda path, patch: subprocess_probe.camera(asked(look_s=0.5, detector="haar"))
+CASES["camera.nobody"] = lambda path, patch: subprocess_probe.camera(
+    asked(look_s=0.5, camera=pictures(path, 90), detector="haar")
+)
+CASES["camera.none"] = lambda path, patch: subprocess_probe.camera(asked(camera="usb:987"))
+CASES["camera.wrong"] = lambda path, patch: subprocess_probe.camera(asked(camera="nonsense"))
 
 
 @case("camera.silent")
 def a_camera_without_a_picture(path: Path, patch: pytest.MonkeyPatch) -> Finding:
     put(path / "0.png", "no picture")
-    return probe.camera(asked(camera=str(path), open_s=0.2))
+    return subprocess_probe.camera(asked(camera=str(path), open_s=0.2))
 
 
 @case("camera.used", "instance.ok")
@@ -331,7 +335,7 @@ def another_instance_has_the_camera(path: Path, patch: pytest.MonkeyPatch) -> li
     return list(report.findings)
 
 
-CASES["devices.none"] = lambda path, patch: machine.devices("me", path)
+CASES["devices.none"] = lambda path, patch: system_checks.devices("me", path)
 
 
 @case("devices.ok", "devices.refused")
@@ -346,23 +350,23 @@ def camera_devices(path: Path, patch: pytest.MonkeyPatch) -> Iterator[Finding]:
         try:
             node_open = node.stat().st_mode & 0o002
             assert not node_open
-            refused = machine.devices("me", Path(folder)) if user == 0 else None
+            refused = system_checks.devices("me", Path(folder)) if user == 0 else None
         finally:
             os.seteuid(user)
         if user != 0:
             node.chmod(0)
-            refused = machine.devices("me", Path(folder))
+            refused = system_checks.devices("me", Path(folder))
             node.chmod(0o600)
-        yield machine.devices("me", Path(folder))
+        yield system_checks.devices("me", Path(folder))
         assert refused is not None
         yield refused
 
 
 # ---- folders
 
-CASES["folder.ok"] = lambda path, patch: machine.folder(path / "not/yet/there", "journal", "me", [])
-CASES["folder.refused"] = lambda path, patch: machine.folder(Path("/sys/kernel"), "journal", "me", [])
-CASES["folder.broken"] = lambda path, patch: machine.folder(Path("/proc/self"), "status", "me", [])
+CASES["folder.ok"] = lambda path, patch: system_checks.folder(path / "not/yet/there", "journal", "me", [])
+CASES["folder.refused"] = lambda path, patch: system_checks.folder(Path("/sys/kernel"), "journal", "me", [])
+CASES["folder.broken"] = lambda path, patch: system_checks.folder(Path("/proc/self"), "status", "me", [])
 
 
 @contextmanager
@@ -380,36 +384,36 @@ def mounted(folder: Path, options: str) -> Iterator[Path]:
 @case("folder.readonly")
 def a_read_only_card(path: Path, patch: pytest.MonkeyPatch) -> Finding:
     with mounted(path / "card", "ro") as card:
-        return machine.folder(card / "log", "journal", "me", machine.mounted(Path("/")))
+        return system_checks.folder(card / "log", "journal", "me", system_checks.mounted(Path("/")))
 
 
 @case("folder.full")
 def a_full_card(path: Path, patch: pytest.MonkeyPatch) -> Finding:
     with mounted(path / "card", "size=16k") as card:
         (card / "ballast").write_bytes(b"x" * (16 << 10))
-        return machine.folder(card / "log", "journal", "me", [])
+        return system_checks.folder(card / "log", "journal", "me", [])
 
 
 # ---- the machine
 
-CASES["power.ok"] = lambda path, patch: machine.power(HEALTH)
-CASES["power.low"] = lambda path, patch: machine.power(health(undervoltage=True))
-CASES["power.was"] = lambda path, patch: machine.power(health(throttled_since_boot=("undervoltage",)))
-CASES["power.unknown"] = lambda path, patch: machine.power(health(undervoltage=None))
-CASES["heat.ok"] = lambda path, patch: machine.heat(HEALTH, 80.0)
-CASES["heat.hot"] = lambda path, patch: machine.heat(health(temperature_c=81.5), 80.0)
-CASES["heat.slowed"] = lambda path, patch: machine.heat(health(throttled_now=("frequency_capped",)), 80.0)
-CASES["heat.unknown"] = lambda path, patch: machine.heat(health(temperature_c=None), 80.0)
-CASES["clock.ok"] = lambda path, patch: machine.clock("synced", "2026-01-01T00:00:00Z")
-CASES["clock.unset"] = lambda path, patch: machine.clock("unsynced", "2026-01-01T00:00:00Z")
-CASES["clock.unknown"] = lambda path, patch: machine.clock("unknown", "2026-01-01T00:00:00Z")
-CASES["clock.past"] = lambda path, patch: machine.clock("unsynced", "1970-01-01T00:00:09Z")
-CASES["disk.ok"] = lambda path, patch: machine.disk(path, HEALTH, Settings(), [ROOT_MOUNT])
-CASES["disk.low"] = lambda path, patch: machine.disk(path, health(disk_free_bytes=9**7), Settings(), [ROOT_MOUNT])
-CASES["disk.memory"] = lambda path, patch: machine.disk(
-    Path("/run/log"), HEALTH, Settings(), [ROOT_MOUNT, machine.Mount("/run", "0:22", "tmpfs")]
+CASES["power.ok"] = lambda path, patch: system_checks.power(HEALTH)
+CASES["power.low"] = lambda path, patch: system_checks.power(health(undervoltage=True))
+CASES["power.was"] = lambda path, patch: system_checks.power(health(throttled_since_boot=("undervoltage",)))
+CASES["power.unknown"] = lambda path, patch: system_checks.power(health(undervoltage=None))
+CASES["heat.ok"] = lambda path, patch: system_checks.heat(HEALTH, 80.0)
+CASES["heat.hot"] = lambda path, patch: system_checks.heat(health(temperature_c=81.5), 80.0)
+CASES["heat.slowed"] = lambda path, patch: system_checks.heat(health(throttled_now=("frequency_capped",)), 80.0)
+CASES["heat.unknown"] = lambda path, patch: system_checks.heat(health(temperature_c=None), 80.0)
+CASES["clock.ok"] = lambda path, patch: system_checks.clock("synced", "2026-01-01T00:00:00Z")
+CASES["clock.unset"] = lambda path, patch: system_checks.clock("unsynced", "2026-01-01T00:00:00Z")
+CASES["clock.unknown"] = lambda path, patch: system_checks.clock("unknown", "2026-01-01T00:00:00Z")
+CASES["clock.past"] = lambda path, patch: system_checks.clock("unsynced", "1970-01-01T00:00:09Z")
+CASES["disk.ok"] = lambda path, patch: system_checks.disk(path, HEALTH, Settings(), [ROOT_MOUNT])
+CASES["disk.low"] = lambda path, patch: system_checks.disk(path, health(disk_free_bytes=9**7), Settings(), [ROOT_MOUNT])
+CASES["disk.memory"] = lambda path, patch: system_checks.disk(
+    Path("/run/log"), HEALTH, Settings(), [ROOT_MOUNT, system_checks.Mount("/run", "0:22", "tmpfs")]
 )
-CASES["disk.unknown"] = lambda path, patch: machine.disk(path, HEALTH, Settings(), [])
+CASES["disk.unknown"] = lambda path, patch: system_checks.disk(path, HEALTH, Settings(), [])
 
 
 def card(root: Path, errors: int = 0, life: str = "") -> Finding:
@@ -421,13 +425,13 @@ def card(root: Path, errors: int = 0, life: str = "") -> Finding:
     put(root / "sys/block/mmcblk0/mmcblk0p2/partition", "2\n")
     if life:
         put(root / "sys/block/mmcblk0/device/life_time", f"{life}\n")
-    return machine.wear(Path("/var/lib/fer-edge"), machine.mounted(root), root)
+    return system_checks.wear(Path("/var/lib/fer-edge"), system_checks.mounted(root), root)
 
 
 CASES["wear.ok"] = lambda path, patch: card(path, life="0x01 0x02")
 CASES["wear.errors"] = lambda path, patch: card(path, errors=3)
 CASES["wear.worn"] = lambda path, patch: card(path, life="0x02 0x0a")
-CASES["wear.unknown"] = lambda path, patch: machine.wear(path, [], path)
+CASES["wear.unknown"] = lambda path, patch: system_checks.wear(path, [], path)
 
 
 # ---- the service and its instance
@@ -446,11 +450,11 @@ def running(folder: Path, **fields: Any) -> Iterator[FakeClock]:
 @case("instance.unwell")
 def an_instance_that_is_not_well(path: Path, patch: pytest.MonkeyPatch) -> Finding:
     with running(path / "run", problems=("the processor is at 85 °C",)) as clock:
-        return serving.instance(look("camera", [path / "run"], clock))
+        return service_checks.instance(look("camera", [path / "run"], clock))
 
 
-CASES["instance.none"] = lambda path, patch: serving.instance(look("camera", [path], FakeClock()))
-CASES["service.nosystemd"] = lambda path, patch: list(serving.service("camera", False, path, {}))
+CASES["instance.none"] = lambda path, patch: service_checks.instance(look("camera", [path], FakeClock()))
+CASES["service.nosystemd"] = lambda path, patch: list(service_checks.service("camera", False, path, {}))
 
 
 def unit(path: Path, first_run: bool = False, text: str | None = None, **told: str) -> list[Finding]:
@@ -474,7 +478,7 @@ def unit(path: Path, first_run: bool = False, text: str | None = None, **told: s
     log = "fer-edge: camera 0\nfer-edge: the bundle is damaged\n"
     put(path / "bin/journalctl", f"#!/bin/sh\ncat <<'END'\n{log}END\n").chmod(0o755)
     environ = {"PATH": f"{path / 'bin'}:/usr/bin:/bin"}
-    return list(serving.service("camera", first_run, path, environ))
+    return list(service_checks.service("camera", first_run, path, environ))
 
 
 CASES["service.ok"] = lambda path, patch: unit(path, NRestarts="2")
@@ -490,13 +494,13 @@ def broker(path: Path, network: bool, **settings: Any) -> list[Finding]:
     """What is found of a broker where a unit for several cameras is installed."""
     unit = Unit(Path("/opt/fer-edge/current/bin/fer-edge"), template=True, network=network)
     put(path / "etc/systemd/system" / unit.file_name, unit.text())
-    return list(serving.broker(Settings(mqtt="mqtt://broker.lan", name="door", **settings), path))
+    return list(service_checks.broker(Settings(mqtt="mqtt://broker.lan", name="door", **settings), path))
 
 
 CASES["mqtt.ok"] = lambda path, patch: broker(path, network=True)
 CASES["mqtt.closed"] = lambda path, patch: broker(path, network=False)
 CASES["mqtt.wrong"] = lambda path, patch: broker(path, network=True, mqtt_ca=Path("/etc/hosts"))
-CASES["versions.ok"] = lambda path, patch: serving.versions(os.environ)
+CASES["versions.ok"] = lambda path, patch: service_checks.versions(os.environ)
 
 
 @case("versions.conflict")
@@ -504,7 +508,7 @@ def a_package_that_pip_forced(path: Path, patch: pytest.MonkeyPatch) -> Finding:
     """Real pip, which sees this package installed and asking for another numpy."""
     text = "Metadata-Version: 2.1\nName: fer-edge\nVersion: 9\nRequires-Dist: numpy<1\n"
     put(path / "fer_edge-9.dist-info/METADATA", text)
-    return serving.versions({**os.environ, "PYTHONPATH": str(path)})
+    return service_checks.versions({**os.environ, "PYTHONPATH": str(path)})
 
 
 # ---- the table

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import pytest
 
-from device.vision import gate
+from device.vision import motion_gate
 from fer_edge.synthetic_face import face_frame
 
 WALL = np.full((480, 640), 120, np.uint8)
@@ -21,23 +21,23 @@ def noisy(gray: np.ndarray, seed: int, levels: float = 6.0) -> np.ndarray:
 
 
 def moved(before: np.ndarray, now: np.ndarray) -> np.ndarray:
-    return gate.changed(gate.difference(gate.thumbnail(before), gate.thumbnail(now)))
+    return motion_gate.changed(motion_gate.difference(motion_gate.thumbnail(before), motion_gate.thumbnail(now)))
 
 
 @pytest.mark.parametrize("shape", [(480, 640), (240, 320), (2160, 3840), (720, 405), (24, 32), (5, 9), (1, 1)])
 def test_a_thumbnail_has_the_same_cells_whatever_the_picture(shape: tuple[int, int]) -> None:
-    cells = gate.thumbnail(np.full(shape, 77, np.uint8))
+    cells = motion_gate.thumbnail(np.full(shape, 77, np.uint8))
     assert cells.shape == (24, 32) and cells.dtype == np.int16 and (cells == 77).all()
 
 
 def test_a_sensors_noise_is_no_change() -> None:
     for seed in range(20):
-        assert not gate.is_change(moved(noisy(WALL, seed), noisy(WALL, 100 + seed)))
+        assert not motion_gate.is_change(moved(noisy(WALL, seed), noisy(WALL, 100 + seed)))
 
 
 @pytest.mark.parametrize("light", [-40, -10, 12, 50])
 def test_light_that_goes_up_or_down_as_a_whole_is_no_change_of_place(light: int) -> None:
-    assert not gate.is_change(moved(noisy(WALL, 1), noisy((WALL.astype(int) + light).astype(np.uint8), 2)))
+    assert not motion_gate.is_change(moved(noisy(WALL, 1), noisy((WALL.astype(int) + light).astype(np.uint8), 2)))
 
 
 @pytest.mark.parametrize("side_px", [45, 60, 90])
@@ -46,25 +46,27 @@ def test_a_head_that_appears_is_one_and_it_is_where_it_is(side_px: int, corner: 
     now, (x, y) = WALL.copy(), corner
     cv2.ellipse(now, (x + side_px // 2, y + side_px // 2), (side_px // 2, side_px // 2), 0, 0, 360, 170, -1)
     cells = moved(noisy(WALL, 1), noisy(now, 2))
-    assert gate.is_change(cells)
-    assert gate.touches(cells, (x, y, side_px), WALL.shape)
-    assert not gate.touches(cells, ((x + 320) % 640, (y + 240) % 480, 20), WALL.shape)
-    assert not gate.is_change(gate.without(cells, [(x - 10, y - 10, side_px + 20)], WALL.shape)), "and nowhere else"
-    assert gate.is_change(cells), "what was taken out was taken out of a copy"
+    assert motion_gate.is_change(cells)
+    assert motion_gate.touches(cells, (x, y, side_px), WALL.shape)
+    assert not motion_gate.touches(cells, ((x + 320) % 640, (y + 240) % 480, 20), WALL.shape)
+    assert not motion_gate.is_change(motion_gate.without(cells, [(x - 10, y - 10, side_px + 20)], WALL.shape)), (
+        "and nowhere else"
+    )
+    assert motion_gate.is_change(cells), "what was taken out was taken out of a copy"
 
 
 def test_squares_beyond_the_picture_touch_nothing() -> None:
     everywhere = np.ones((24, 32), bool)
     for square in ((-300, 10, 100), (700, 10, 50), (10, -90, 80), (10, 500, 40)):
-        assert not gate.touches(everywhere, square, WALL.shape)
-        assert gate.without(everywhere, [square], WALL.shape).all()
-    assert gate.touches(everywhere, (-50, -50, 60), WALL.shape)
+        assert not motion_gate.touches(everywhere, square, WALL.shape)
+        assert motion_gate.without(everywhere, [square], WALL.shape).all()
+    assert motion_gate.touches(everywhere, (-50, -50, 60), WALL.shape)
 
 
 def test_a_face_that_moves_is_no_cut_and_another_room_is() -> None:
-    frames = [gate.thumbnail(face_frame(n / 10)) for n in range(100)]
-    assert not any(gate.is_cut(gate.difference(a, b)) for a, b in itertools.pairwise(frames))
+    frames = [motion_gate.thumbnail(face_frame(n / 10)) for n in range(100)]
+    assert not any(motion_gate.is_cut(motion_gate.difference(a, b)) for a, b in itertools.pairwise(frames))
     rng = np.random.default_rng(3)
-    rooms = [gate.thumbnail(cv2.resize(rng.integers(0, 256, (6, 8), np.uint8), (640, 480))) for _ in range(8)]
-    assert all(gate.is_cut(gate.difference(a, b)) for a, b in itertools.pairwise(rooms))
-    assert gate.is_cut(gate.difference(frames[0], gate.thumbnail(np.zeros((480, 640), np.uint8))))
+    rooms = [motion_gate.thumbnail(cv2.resize(rng.integers(0, 256, (6, 8), np.uint8), (640, 480))) for _ in range(8)]
+    assert all(motion_gate.is_cut(motion_gate.difference(a, b)) for a, b in itertools.pairwise(rooms))
+    assert motion_gate.is_cut(motion_gate.difference(frames[0], motion_gate.thumbnail(np.zeros((480, 640), np.uint8))))

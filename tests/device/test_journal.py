@@ -12,11 +12,11 @@ import pytest
 from builders import event, journal_events
 from fakes import FakeClock
 
-from device.output.journal import Journal
+from device.output.journal.journal import Journal
 from fer_edge.errors import UsageError
 from fer_edge.events import SCHEMA, Event
-from fer_edge.logbook import read
-from fer_edge.segments import segments
+from fer_edge.journal.clock_correction import read
+from fer_edge.journal.segments import segments
 
 ROOT = Path(__file__).parents[2]
 HEADER = event("header", 0, schema=SCHEMA, labels=["angry", "überrascht"])

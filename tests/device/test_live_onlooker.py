@@ -12,7 +12,7 @@ import pytest
 from builders import event, reading
 from fakes import FakeClock
 
-from device.output.live.onlooker import COLUMNS, Onlooker
+from device.output.live.view_state import COLUMNS, Onlooker
 from device.output.live.viewers import Viewers
 from device.system.status import Status
 from device.vision.frames import Frame, Reading, Seen

@@ -22,7 +22,7 @@ from processes import ROOT, start, until
 from device.address import Address
 from device.config import Settings
 from device.output.live import live_page
-from device.output.live.names import is_loopback, is_own_page, may_ask, url
+from device.output.live.allowed_hosts import is_loopback, is_own_page, may_ask, url
 from device.output.live.sink import Live
 from device.output.live.token import from_file, is_it, is_logged, made
 from fer_edge.errors import UsageError

@@ -27,13 +27,13 @@ from prometheus_client import Histogram as TheirHistogram
 from prometheus_client.parser import text_string_to_metric_families as parsed
 
 from device.address import Address
-from device.camera import SourceLost
+from device.camera.source import SourceLost
 from device.clock import SystemClock
 from device.config import Settings
-from device.output.exposed import MOST_THREADS, Exposed
-from device.output.families import CLOCK_STATES, Families
-from device.output.journal import Journal
-from device.output.metrics import BOUNDS_S, CAMERA_STATES, DROPS, SPENT, STAGES, Histogram, Metrics
+from device.output.journal.journal import Journal
+from device.output.metrics.exporter import MOST_THREADS, Exposed
+from device.output.metrics.prometheus_collector import CLOCK_STATES, Families
+from device.output.metrics.run_metrics import BOUNDS_S, CAMERA_STATES, DROPS, SPENT, STAGES, Histogram, Metrics
 from device.run import run
 from device.system.health import BITS, Health
 from device.system.status import Status
@@ -301,7 +301,7 @@ def test_without_the_extra_it_is_named(tmp_path: Path) -> None:
 def test_a_run_without_metrics_imports_none_of_it(tmp_path: Path) -> None:
     script = (
         "import sys; from fer_edge.cli import main; assert main(sys.argv[1:]) == 0\n"
-        "assert not {'prometheus_client', 'device.output.metrics', 'http.server'} & set(sys.modules)"
+        "assert not {'prometheus_client', 'device.output.metrics.run_metrics', 'http.server'} & set(sys.modules)"
     )
     command = [
         sys.executable,

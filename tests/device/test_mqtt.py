@@ -19,14 +19,15 @@ from builders import event, reading
 from fakes import FakeClock
 
 from device.config import SPECS, Settings
-from device.origins import digest
-from device.output import messages, present
-from device.output.broker import Broker, broker_of
-from device.output.discovery import EXPIRE_S, discovery
-from device.output.mqtt import LIMITS, MqttSink
-from device.output.outbox import Message, Outbox
-from device.output.present import Present
-from device.output.topics import Topics, id_of
+from device.config_sources import digest
+from device.output import presence
+from device.output.mqtt import messages
+from device.output.mqtt.broker import Broker, broker_of
+from device.output.mqtt.home_assistant import EXPIRE_S, discovery
+from device.output.mqtt.outbox import Message, Outbox
+from device.output.mqtt.sink import LIMITS, MqttSink
+from device.output.mqtt.topics import Topics, id_of
+from device.output.presence import Present
 from device.privacy import explain
 from device.system.status import STATES, Status
 from device.vision.frames import Frame, Seen
@@ -272,19 +273,19 @@ def test_what_is_new_must_hold_before_it_is_told(seen: str, told: str) -> None:
     now, found = Present(), []
     for number, letter in enumerate(seen):
         readings = [] if letter == "-" else [reading(words[letter])]
-        now = present.step(now, readings, number * 500_000_000, hold_s=1.0)
+        now = presence.step(now, readings, number * 500_000_000, hold_s=1.0)
         found.append((now.expression.value, now.faces.value))
     assert found == [(words[letter], int(letter != "-")) for letter in told]
 
 
 def test_the_largest_face_is_the_one_that_is_told() -> None:
-    now = present.step(Present(), [reading("sad", 1, side=50), reading("happy", 2, side=80)], 0, 1.0)
+    now = presence.step(Present(), [reading("sad", 1, side=50), reading("happy", 2, side=80)], 0, 1.0)
     assert (now.expression.value, now.faces.value) == ("happy", 2)
 
 
 @pytest.mark.parametrize("state", [state for state in STATES if state != "running"])
 def test_who_does_not_look_sees_nobody_and_does_not_say_so(state: str) -> None:
-    shown = present.step(Present(), [], 0, 1.0)
+    shown = presence.step(Present(), [], 0, 1.0)
     told = body(messages.state(TOPICS, Status(state, "0", "/log"), shown, CLOCK.stamp()))
     assert (told["state"], told["expression"], told["presence"], told["faces"]) == (state, None, None, None)
     looking = body(messages.state(TOPICS, Status("running", "0", "/log"), shown, CLOCK.stamp()))
@@ -426,7 +427,7 @@ def rendered(template: str, value: str) -> str:
     )
 
 
-SHOWN = present.step(Present(), [reading("happy")], 0, 1.0)
+SHOWN = presence.step(Present(), [reading("happy")], 0, 1.0)
 RUNNING = Status("running", "0", "/log", health={"temperature_c": 51.2}, problems=("the processor is hot",))
 TOLD = {
     "all": [

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from fakes import FakeClock
 
-from device.system.notify import Notify
+from device.service.sd_notify import Notify
 
 SECOND = 1_000_000_000
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from device.config import SPECS, Settings
-from device.origins import Configured, digest, flag, load, region, show, shown
+from device.config_sources import Configured, digest, flag, load, region, show, shown
 from fer_edge.errors import UsageError
 
 NOWHERE = {"XDG_CONFIG_HOME": "/nonexistent"}  # so that no file of the user who runs the tests is read

@@ -9,7 +9,7 @@ from fakes import FakeClock
 
 from device.config import Settings
 from device.system.health import Health
-from device.vision.pace import Pace
+from device.vision.cpu_budget import Pace
 
 WELL = Health(0.0, False, (), (), 50.0, 10**10, "synced", "vcgencmd")
 

@@ -14,7 +14,8 @@ from device.vision.frames import Frame, Reading
 from device.vision.pipeline import Pipeline
 from device.vision.search import Searched
 from fer_edge.bundle import Bundle
-from fer_edge.faces import Face, find_detector
+from fer_edge.detection.registry import find_detector
+from fer_edge.detection.types import Face
 from fer_edge.preprocess import face_crop
 from fer_edge.synthetic_face import face_frame
 

@@ -41,25 +41,25 @@ NETWORK = {
 }
 # Who may, and why.
 ALLOWED = {
-    ("device/system/notify.py", "socket"),  # one datagram to systemd, AF_UNIX
-    ("device/output/families.py", "prometheus_client"),  # its names for counts; sends nothing
-    ("device/output/exposed.py", "prometheus_client"),  # counts, by --metrics alone: to who asks its port
+    ("device/service/sd_notify.py", "socket"),  # one datagram to systemd, AF_UNIX
+    ("device/output/metrics/prometheus_collector.py", "prometheus_client"),  # its names for counts; sends nothing
+    ("device/output/metrics/exporter.py", "prometheus_client"),  # counts, by --metrics alone: to who asks its port
     ("device/recorded/annotate.py", "VideoWriter"),  # a copy of a recording, by `label --annotate`, faces pixelated
-    ("device/output/connection.py", "paho"),  # to the broker that --mqtt names; what it is told, messages.py has
-    ("device/output/connection.py", "socket"),  # paho's, to close it
-    ("device/output/connection.py", "ssl"),  # whose certificate it verifies
+    ("device/output/mqtt/connection.py", "paho"),  # to the broker that --mqtt names; what it is told, messages.py has
+    ("device/output/mqtt/connection.py", "socket"),  # paho's, to close it
+    ("device/output/mqtt/connection.py", "ssl"),  # whose certificate it verifies
     ("fer_edge/log/timeline.py", "matplotlib"),  # draws sums of a journal; it is given no frame
     # The live page, which answers who asks and calls nobody; its pictures are asked for, small, and over after a while.
     ("device/output/live/__init__.py", "tornado"),  # looks whether it is there
-    ("device/output/live/answers.py", "asyncio"),
-    ("device/output/live/answers.py", "socket"),
-    ("device/output/live/answers.py", "tornado"),
+    ("device/output/live/handlers.py", "asyncio"),
+    ("device/output/live/handlers.py", "socket"),
+    ("device/output/live/handlers.py", "tornado"),
     ("device/output/live/server.py", "asyncio"),
     ("device/output/live/server.py", "socket"),
     ("device/output/live/server.py", "tornado"),
     ("device/output/live/sink.py", "socket"),  # the machine's name
     ("device/output/live/viewers.py", "asyncio"),
-    ("device/output/live/picture.py", "imencode"),  # in memory, for a browser that asks while pictures are on
+    ("device/output/live/pixelated_picture.py", "imencode"),  # in memory, for a browser that asks while pictures are on
 }
 
 
@@ -87,7 +87,7 @@ def test_no_picture_is_written_and_nothing_is_sent(path: Path) -> None:
 
 
 def test_the_one_socket_is_no_network_socket() -> None:
-    tree = ast.parse((ROOT / "device/system/notify.py").read_text())
+    tree = ast.parse((ROOT / "device/service/sd_notify.py").read_text())
     families = {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute) and node.attr.startswith("AF_")}
     assert families == {"AF_UNIX"}
 

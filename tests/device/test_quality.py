@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from device.vision.quality import REASONS, quality, turn
-from fer_edge.faces import Face, find_detector
+from fer_edge.detection.registry import find_detector
+from fer_edge.detection.types import Face
 from fer_edge.preprocess import face_crop
 from fer_edge.synthetic_face import face_box, face_frame
 

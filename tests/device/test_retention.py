@@ -9,11 +9,11 @@ import pytest
 from builders import event
 from fakes import FakeClock
 
-from device.output.journal import Journal
-from device.output.retention import ages_s
+from device.output.journal.journal import Journal
+from device.output.journal.retention import ages_s
 from fer_edge.events import SCHEMA, Event
-from fer_edge.logbook import read
-from fer_edge.segments import segments
+from fer_edge.journal.clock_correction import read
+from fer_edge.journal.segments import segments
 
 DAY_S = 86_400.0
 

@@ -21,9 +21,9 @@ from device.run import run
 from device.vision.frames import Frame
 from fer_edge import __version__
 from fer_edge.bundle import Bundle
+from fer_edge.detection.registry import find_detector
 from fer_edge.errors import BundleRefused, FerEdgeError, NotEnoughData, RestartMe, UsageError
 from fer_edge.events import Event
-from fer_edge.faces import find_detector
 from fer_edge.golden import CROP_LEVELS, Golden
 from fer_edge.preprocess import PREPROCESS_ID
 from fer_edge.synthetic_face import face_frame

@@ -10,11 +10,12 @@ import pytest
 from fakes import FixedFaces
 
 from device.config import Settings
-from device.vision import gate, search
+from device.vision import motion_gate, search
 from device.vision.search import Found, Searched
-from fer_edge.faces import Detector, Face, find_detector
+from fer_edge.detection.registry import find_detector
+from fer_edge.detection.two_stage import Zoomed, overlap
+from fer_edge.detection.types import Detector, Face
 from fer_edge.synthetic_face import face_box, face_frame
-from fer_edge.zoomed import Zoomed, overlap
 
 WALL = np.full((480, 640), 120, np.uint8)
 Picture = Callable[[int], np.ndarray]
@@ -56,7 +57,7 @@ def looked(
     state = Searched()
     for number in range(frames):
         gray = picture(number)
-        state = search.look(state, gate.thumbnail(gray), round(number * 1e9 / fps))
+        state = search.look(state, motion_gate.thumbnail(gray), round(number * 1e9 / fps))
         state, found = search.find(state, detector, gray, settings or Settings())
         yield found
 

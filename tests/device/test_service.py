@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from device.system.service import Unit, files, installed_program, next_commands, surroundings, users
+from device.service.systemd_units import Unit, files, installed_program, next_commands, surroundings, users
 from fer_edge.errors import UsageError
 
 ROOT = Path(__file__).parents[2]

@@ -11,7 +11,7 @@ import pytest
 from builders import event, journal_events
 from fakes import FakeClock
 
-from device.output.journal import Journal
+from device.output.journal.journal import Journal
 from device.output.sinks import FanOut, JsonLines, Memory, Recorder, Terminal
 from fer_edge.errors import UsageError
 

@@ -10,8 +10,9 @@ import pytest
 from builders import write_image, write_video
 from fakes import FakeClock, mute_listener, network_camera
 
-from device.camera import EndOfStream, choose, redacted
+from device.camera.choice import choose
 from device.camera.replay import ImageFolder, VideoFile
+from device.camera.source import EndOfStream, redacted
 from device.camera.stream import NetworkStream
 from device.camera.synthetic import Synthetic
 from device.camera.usb import UsbCamera

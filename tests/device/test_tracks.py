@@ -7,8 +7,8 @@ import itertools
 import pytest
 
 from device.vision.tracks import HELD_S, Track, apart, drawn, foreseen, largest_first, matched
-from fer_edge.faces import Face
-from fer_edge.zoomed import Square, overlap
+from fer_edge.detection.two_stage import Square, overlap
+from fer_edge.detection.types import Face
 
 
 def track(number: int, head: Square, seen_ns: int = 5, frames: int = 0) -> Track:

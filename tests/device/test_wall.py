@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from fakes import FakeClock
 
-from device.output.wall import Wall, watch
+from device.output.clock_changes import Wall, watch
 
 
 def test_what_is_told_of_a_clock() -> None:

@@ -10,7 +10,7 @@ from builders import write_video
 from fakes import FakeClock
 
 from device.config import Settings
-from device.output.watchers import Watchers
+from device.output.frame_observers import Watchers
 from device.run import run
 from device.system.status import Status
 from device.vision.frames import Frame, Seen

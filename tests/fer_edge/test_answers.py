@@ -12,10 +12,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fer_edge.answers import Answers, ask, images_sha256, main, read_images
-from fer_edge.bundle import Bundle, shipped_path
+from fer_edge.bundle import Bundle
 from fer_edge.errors import BundleRefused, UsageError
 from fer_edge.preprocess import face_crop
+from fer_edge.record_logits import Answers, ask, images_sha256, main, read_images
+from fer_edge.shipped_bundles import shipped_path
 from fer_edge.synthetic_face import face_box, face_frame
 
 ROOT = Path(__file__).parents[2]
@@ -116,7 +117,7 @@ def test_the_command_writes_a_file_and_speaks_on_stderr(nano: Path, crops: np.nd
     command = [
         sys.executable,
         "-m",
-        "fer_edge.answers",
+        "fer_edge.record_logits",
         nano,
         "--images",
         tmp_path / "x.npy",

@@ -10,10 +10,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fer_edge.bundle import SHIPPED, Bundle, replacing
+from fer_edge.bundle import Bundle, replacing
 from fer_edge.errors import BundleRefused, UsageError
 from fer_edge.labels import LABELS
 from fer_edge.preprocess import PREPROCESS_ID
+from fer_edge.shipped_bundles import SHIPPED
 
 
 @pytest.fixture

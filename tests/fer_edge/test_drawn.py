@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from fer_edge.bundle import Bundle
-from fer_edge.faces import Detector
+from fer_edge.detection.types import Detector
 from fer_edge.preprocess import face_crop
 from fer_edge.synthetic_face import PERIOD_S, face_box, face_frame
 

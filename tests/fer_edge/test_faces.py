@@ -11,9 +11,11 @@ from builders import wheel_member
 
 from convert.crops.synthetic_scenes import find_in, scenes
 from convert.data.loader import load
+from fer_edge.detection.blazeface import MIN_SCORE
+from fer_edge.detection.registry import DETECTORS, find_detector
+from fer_edge.detection.two_stage import Zoomed
+from fer_edge.detection.types import Detector, Face
 from fer_edge.errors import UsageError
-from fer_edge.faces import DETECTORS, MIN_SCORE, Detector, Face, find_detector
-from fer_edge.zoomed import Zoomed
 
 BLAZEFACE = [name for name in DETECTORS if name != "haar"]
 FACE = (224, 124)  # centre of the astronaut's face in px of the photograph, by eye

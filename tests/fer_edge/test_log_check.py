@@ -12,11 +12,11 @@ import pytest
 
 from fer_edge.cli import main
 from fer_edge.errors import Unhealthy
+from fer_edge.journal.purge import purge
+from fer_edge.journal.segments import segment_name, segments
 from fer_edge.log.audit import Audit, audit
 from fer_edge.log.devices import Device
-from fer_edge.log.moments import Zone
-from fer_edge.purge import purge
-from fer_edge.segments import segment_name, segments
+from fer_edge.log.time_window import Zone
 from tests.lived import Life, utc_s
 
 JOURNALS = Path(__file__).parents[1] / "fixtures" / "journals"

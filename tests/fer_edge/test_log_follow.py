@@ -14,10 +14,10 @@ from builders import event
 
 from fer_edge.cli import main
 from fer_edge.events import Event
-from fer_edge.log.course import Moment
+from fer_edge.journal.clock_correction import Calendar
+from fer_edge.journal.segments import Damage, segment_name
 from fer_edge.log.follow import Follower, last
-from fer_edge.logbook import Calendar
-from fer_edge.segments import Damage, segment_name
+from fer_edge.log.runs import Moment
 from tests.lived import Life, header, utc_s
 
 ROOT = Path(__file__).parents[2]

@@ -13,9 +13,9 @@ import pytest
 from fer_edge.cli import main
 from fer_edge.errors import UsageError
 from fer_edge.events import KINDS, Event
-from fer_edge.log.moments import Window, Zone
-from fer_edge.log.sentences import duration, sentence
-from fer_edge.logbook import read
+from fer_edge.journal.clock_correction import read
+from fer_edge.log.event_text import duration, sentence
+from fer_edge.log.time_window import Window, Zone
 from tests.lived import utc_s
 from tests.months import day
 

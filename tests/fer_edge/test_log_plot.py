@@ -15,11 +15,11 @@ import pytest
 from fer_edge.cli import main
 from fer_edge.events import UNSURE
 from fer_edge.labels import LABELS
-from fer_edge.log.bars import WIDTH, bars, composed, letters_of
-from fer_edge.log.buckets import Sums
+from fer_edge.log.aggregation import Sums
 from fer_edge.log.devices import Device
-from fer_edge.log.moments import Window, Zone
 from fer_edge.log.summary import summarise
+from fer_edge.log.terminal_bars import WIDTH, bars, composed, letters_of
+from fer_edge.log.time_window import Window, Zone
 from fer_edge.log.timeline import COLOURS, SHADES, colour_of
 from tests.lived import Life, utc_s
 

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from fer_edge.cli import main
+from fer_edge.commands.log_arguments import WHAT
 from fer_edge.events import UNSURE
-from fer_edge.log.arguments import WHAT
 from fer_edge.log.devices import devices
 from fer_edge.log.rows import columns, labels_of
 from tests.lived import Life, utc_s

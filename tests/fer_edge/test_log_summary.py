@@ -13,10 +13,10 @@ import pytest
 
 from fer_edge.cli import main
 from fer_edge.events import UNSURE
-from fer_edge.log.buckets import Buckets
+from fer_edge.log.aggregation import Buckets
 from fer_edge.log.devices import Device, devices
-from fer_edge.log.moments import Window, Zone
 from fer_edge.log.summary import Summary, summarise
+from fer_edge.log.time_window import Window, Zone
 from tests.lived import Life, Truth, utc_s
 
 JOURNALS = Path(__file__).parents[1] / "fixtures" / "journals"

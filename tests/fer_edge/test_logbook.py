@@ -12,8 +12,8 @@ import pytest
 from builders import event
 
 from fer_edge.events import SCHEMA, Event
-from fer_edge.logbook import Calendar, posix_s, read
-from fer_edge.segments import Damage, last_event, segment_name, segments
+from fer_edge.journal.clock_correction import Calendar, posix_s, read
+from fer_edge.journal.segments import Damage, last_event, segment_name, segments
 
 JOURNALS = Path(__file__).parents[1] / "fixtures" / "journals"
 

@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 
 from fer_edge.bundle import Bundle
+from fer_edge.detection.types import Face
 from fer_edge.errors import UsageError
-from fer_edge.faces import Face
 from fer_edge.preprocess import Mapping, cut, face_crop, square, tilt_rad, whole_crop
 from fer_edge.synthetic_face import face_box, face_frame
 

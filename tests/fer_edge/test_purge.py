@@ -16,13 +16,13 @@ from typing import Any
 import pytest
 from fakes import FakeClock
 
-from device.output.journal import Journal
+from device.output.journal.journal import Journal
 from fer_edge.errors import UsageError
 from fer_edge.events import SCHEMA, Event
-from fer_edge.log.moments import Uptime, moment
-from fer_edge.logbook import read
-from fer_edge.purge import Purged, purge
-from fer_edge.segments import lock, segment_name, segments
+from fer_edge.journal.clock_correction import Uptime, read
+from fer_edge.journal.purge import Purged, purge
+from fer_edge.journal.segments import lock, segment_name, segments
+from fer_edge.log.time_window import moment
 
 JOURNALS = Path(__file__).parents[1] / "fixtures" / "journals"
 ROOT = Path(__file__).parents[2]

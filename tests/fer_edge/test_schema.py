@@ -11,7 +11,7 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from fer_edge.events import KINDS, SCHEMA, SCHEMA_FILE
-from fer_edge.segments import segments
+from fer_edge.journal.segments import segments
 
 JOURNALS = Path(__file__).parents[1] / "fixtures" / "journals"
 SHIPPED = json.loads(SCHEMA_FILE.read_text())

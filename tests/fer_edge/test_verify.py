@@ -14,11 +14,12 @@ import pytest
 
 from convert.bundle.golden_vectors import rewrite
 from convert.tflite.flatbuffer import parse
-from fer_edge.bundle import REQUIRED, Bundle, describe_files, shipped_path
+from fer_edge.bundle import REQUIRED, Bundle, describe_files
 from fer_edge.classifier import KERNELS, Classifier
 from fer_edge.cli import main
 from fer_edge.errors import BundleRefused
 from fer_edge.golden import CROP_LEVELS, FLOOR, Golden
+from fer_edge.shipped_bundles import shipped_path
 from fer_edge.verify import column_of, verify
 
 Damage = Callable[[Path], None]

@@ -12,11 +12,12 @@ import pytest
 
 from convert.data.detector_mappings import KNOWN
 from fer_edge.bundle import Bundle
-from fer_edge.detectors import detectors_folder
-from fer_edge.faces import Face, find_detector, largest_first
+from fer_edge.detection.download import detectors_folder
+from fer_edge.detection.registry import find_detector
+from fer_edge.detection.two_stage import NAME, Square, Zoomed, derived, head, overlap, view
+from fer_edge.detection.types import Face, largest_first
 from fer_edge.preprocess import cut, square, thinned
 from fer_edge.synthetic_face import face_box, face_frame
-from fer_edge.zoomed import NAME, Square, Zoomed, derived, head, overlap, view
 
 
 @pytest.fixture(scope="module")

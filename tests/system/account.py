@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fer_edge.events import Event
-from fer_edge.logbook import read
-from fer_edge.segments import Damage
+from fer_edge.journal.clock_correction import read
+from fer_edge.journal.segments import Damage
 
 
 @dataclass(frozen=True, slots=True)

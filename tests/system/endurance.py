@@ -23,7 +23,7 @@ from typing import Any
 
 import numpy as np
 
-from device.camera import EndOfStream
+from device.camera.source import EndOfStream
 from device.clock import SystemClock
 from device.config import Settings
 from device.output.sinks import Memory

@@ -19,8 +19,8 @@ from typing import Any
 
 from device.clock import SystemClock
 from device.config import Settings
-from device.output.connection import Patience
-from device.output.mqtt import MqttSink
+from device.output.mqtt.connection import Patience
+from device.output.mqtt.sink import MqttSink
 from device.system.status import Status
 from fer_edge.events import Event
 from tests.system.brokers import Listener, Mosquitto, until

@@ -17,7 +17,8 @@ import numpy as np
 import pytest
 from builders import journal_events
 
-from fer_edge.bundle import Bundle, shipped_path
+from fer_edge.bundle import Bundle
+from fer_edge.shipped_bundles import shipped_path
 
 ROOT, HERE = Path(__file__).parents[2], Path(__file__).parent
 LIMIT_S = 900  # on a machine that has nothing else to do, half a minute

@@ -9,7 +9,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from fer_edge.bundle import REQUIRED, shipped_path
+from fer_edge.bundle import REQUIRED
+from fer_edge.shipped_bundles import shipped_path
 
 ROOT = Path(__file__).parents[2]
 

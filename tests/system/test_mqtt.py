@@ -17,8 +17,8 @@ from fakes import mute_listener
 
 from device.clock import SystemClock
 from device.config import Settings
-from device.output.connection import Patience
-from device.output.mqtt import MqttSink
+from device.output.mqtt.connection import Patience
+from device.output.mqtt.sink import MqttSink
 from device.system.status import Status
 from tests.processes import start, state
 from tests.processes import until as until_process

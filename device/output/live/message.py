@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from device.output.live.onlooker import COLUMN_S, COLUMNS, Looked, Shown, Snapshot
+from device.output.live.view_state import COLUMN_S, COLUMNS, Looked, Shown, Snapshot
 
 
 def whole(snapshot: Snapshot, pixels: Mapping[str, Any] | None, viewers: int, sent_s: float) -> dict[str, Any]:

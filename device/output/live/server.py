@@ -15,7 +15,7 @@ from tornado.iostream import IOStream
 from tornado.netutil import bind_sockets
 
 from device.address import Address
-from device.output.live.answers import Shared, application
+from device.output.live.handlers import Shared, application
 from device.output.live.viewers import Viewers
 from fer_edge.errors import UsageError
 

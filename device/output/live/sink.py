@@ -14,11 +14,11 @@ from device.address import Address
 from device.clock import Clock
 from device.config import Settings
 from device.output.live import token
-from device.output.live.answers import Shared
-from device.output.live.names import is_loopback, url
-from device.output.live.onlooker import Onlooker
-from device.output.live.picture import Pictures
+from device.output.live.allowed_hosts import is_loopback, url
+from device.output.live.handlers import Shared
+from device.output.live.pixelated_picture import Pictures
 from device.output.live.server import Server, bound
+from device.output.live.view_state import Onlooker
 from device.output.live.viewers import Viewers
 from fer_edge.errors import UsageError
 from fer_edge.events import Event

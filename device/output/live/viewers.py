@@ -9,8 +9,8 @@ from typing import Any, Protocol
 
 from device.clock import Clock
 from device.output.live import message
-from device.output.live.onlooker import EVERY_S, Onlooker, Snapshot
-from device.output.live.picture import Pictures
+from device.output.live.pixelated_picture import Pictures
+from device.output.live.view_state import EVERY_S, Onlooker, Snapshot
 
 MOST = 32
 _HEARTBEAT_S = 1.0  # something is sent so often, new or not: silence means that the device is gone

@@ -1,0 +1,1 @@
+"""`fer-edge bench`: stage times, network times and estimates for boards."""

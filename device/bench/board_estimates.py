@@ -1,0 +1,145 @@
+"""What a network may take on boards that nobody ran it on: its multiply-adds over what others published of such boards.
+
+An estimate, never a measurement: of the network alone, without the reading, resizing and writing around it. A network much
+smaller than those that were published may take longer, because its layers' beginnings and ends weigh more.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+# Of one image, counted in the files whose hashes fer_edge.detection.download holds; convert.tflite.inspection.multiply_adds_of
+DETECTORS = {
+    "blazeface-short-range": 30_760_960,
+    "blazeface-back": 188_749_824,
+    "blazeface-full-range": 105_671_232,
+}
+
+# From YuNet on a Pi 4, 54 ms on one thread and 37 on four (github.com/TonyCongqianWang/cv_facedetection_eval), to as
+# many times as there are threads. So much longer than on four threads does one take.
+ONE_THREAD = (1.5, 4.0)
+THREADS = 4  # of all published times below
+
+XNNPACK = "XNNPACK's README, table of February 2022 (github.com/google/XNNPACK)"
+NCNN_3 = "ncnn (github.com/Tencent/ncnn/issues/3451)"
+NCNN_4 = "ncnn (github.com/Tencent/ncnn/issues/3485)"
+ARM = "Arm's model cards for ExecuTorch with XNNPACK on a Pi 5"
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """The time of a known network on a board, on four threads; int8 is None where only float was published."""
+
+    board: str
+    network: str
+    multiply_adds: float  # as the network's own paper has them
+    float_ms: float
+    int8_ms: float | None
+    source: str
+
+
+PUBLISHED = (
+    Published("Pi 3 B+", "MobileNetV1", 569e6, 114, 46, XNNPACK),
+    Published("Pi 3 B+", "MobileNetV2", 300e6, 79, 30, XNNPACK),
+    Published("Pi 3 B+", "MobileNetV3 large", 219e6, 67, None, XNNPACK),
+    Published("Pi 3 B+", "MobileNetV3 small", 56e6, 22, None, XNNPACK),
+    Published("Pi 3 B+", "ResNet-18", 1.8e9, 282, 166.5, NCNN_3),
+    Published("Pi 4", "MobileNetV1", 569e6, 72, 24, XNNPACK),
+    Published("Pi 4", "MobileNetV1", 569e6, 77, 29, XNNPACK),
+    Published("Pi 4", "MobileNetV2", 300e6, 41, 17, XNNPACK),
+    Published("Pi 4", "MobileNetV2", 300e6, 46, 20, XNNPACK),
+    Published("Pi 4", "MobileNetV3 large", 219e6, 40, None, XNNPACK),
+    Published("Pi 4", "MobileNetV3 small", 56e6, 15, None, XNNPACK),
+    Published("Pi 4", "ResNet-18", 1.8e9, 176, 98, NCNN_4),
+    Published("Pi 5", "MobileNetV2", 300e6, 10.89, 4.01, ARM),
+    Published("Pi 5", "ResNet-18", 1.8e9, 31.6, 8.75, ARM),
+    Published("Pi 5", "SqueezeNet 1.0", 820e6, 20.2, 5.09, ARM),
+    Published("Pi 5", "GoogLeNet", 1.5e9, 90.8, 25.3, ARM),
+    Published("Pi 5", "WideResNet-50-2", 11.4e9, 292, 49.4, ARM),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A board that is estimated: by the times published of `like`, and by its clock over that one's, lowest and highest."""
+
+    name: str
+    called: str  # how its board's name begins
+    like: str
+    clock: tuple[float, float] = (1.0, 1.0)
+
+
+TARGETS = (
+    Target("Pi Zero 2 W", "Raspberry Pi Zero 2", "Pi 3 B+", (1.0 / 1.4, 1.0 / 1.4)),  # the same cores, at 1.0 GHz
+    Target("Pi 3", "Raspberry Pi 3", "Pi 3 B+", (1.2 / 1.4, 1.0)),  # a 3 B has 1.2 GHz, a 3 B+ 1.4
+    Target("Pi 4", "Raspberry Pi 4", "Pi 4"),
+    Target("Pi 5", "Raspberry Pi 5", "Pi 5"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """What is estimated: `multiply_adds` of one image, by a network of the kind int8 or float."""
+
+    network: str
+    kind: str
+    multiply_adds: int
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """From so many to so many ms for one image on so many threads of a board."""
+
+    board: str
+    network: str
+    kind: str
+    multiply_adds: int
+    threads: int
+    low_ms: float
+    high_ms: float
+    estimate: bool = True  # goes where the figures go
+
+    def to_json(self) -> dict[str, Any]:
+        """The fields, times to three digits."""
+        return asdict(self) | {"low_ms": float(f"{self.low_ms:.3g}"), "high_ms": float(f"{self.high_ms:.3g}")}
+
+
+def throughput(board: str, kind: str) -> tuple[float, float]:
+    """The lowest and the highest multiply-adds a second published of a board, for float or int8 on four threads.
+
+    Of a network whose int8 time was not published int8 is taken to be faster than float by what the board's network gained
+    that gained least: the small ones would be missing otherwise, and they are the slow ones for their size.
+    """
+    rows = [row for row in PUBLISHED if row.board == board]
+    if kind == "int8":
+        gain = min(row.float_ms / row.int8_ms for row in rows if row.int8_ms is not None)
+        times_ms = [row.float_ms / gain if row.int8_ms is None else row.int8_ms for row in rows]
+    else:
+        times_ms = [row.float_ms for row in rows]
+    rates = [row.multiply_adds / ms * 1e3 for row, ms in zip(rows, times_ms, strict=True)]
+    return min(rates), max(rates)
+
+
+def estimates(works: tuple[Work, ...]) -> tuple[Estimate, ...]:
+    """What each of `works` may take on each board of TARGETS, on one thread and on four."""
+    found = []
+    for target in TARGETS:
+        for work in works:
+            low_rate, high_rate = throughput(target.like, work.kind)
+            low_ms = work.multiply_adds / (high_rate * target.clock[1]) * 1e3
+            high_ms = work.multiply_adds / (low_rate * target.clock[0]) * 1e3
+            one = (1, low_ms * ONE_THREAD[0], high_ms * ONE_THREAD[1])
+            for threads, low, high in (one, (THREADS, low_ms, high_ms)):
+                found.append(Estimate(target.name, work.network, work.kind, work.multiply_adds, threads, low, high))
+    return tuple(found)
+
+
+def sources() -> tuple[str, ...]:
+    """Where the published times were published."""
+    return tuple(dict.fromkeys(row.source for row in PUBLISHED))
+
+
+def target_of(board: str) -> str | None:
+    """The name in TARGETS of a board that calls itself `board`; None for any other."""
+    return next((target.name for target in TARGETS if board.startswith(target.called)), None)

@@ -1,0 +1,159 @@
+"""One frame's work as the loop does it, told apart by stages: what `fer-edge bench` times.
+
+    read      a frame of YUYV, as USB cameras send it uncompressed, to gray; JPEG costs more, a CSI camera's copy less. Waiting
+              is not work. (No JPEG is made here to be read: this room has no image encoder.)
+    gate      whether the picture changed, and where
+    detect    a search of the whole picture, now and then, and following the faces that were found
+    crop      the square of each that the model sees, and its quality
+    classify  what each shows
+    smooth    what it shows over the last moments
+    write     episodes, tallies, the line on stdout, and the journal's batch in memory; `forced` writes that to the card
+
+All but the first and the last are told by the pipeline itself; a stage that it adds is timed without a change here.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from device.bench.timing import Times
+from device.clock import Clock
+from device.config import Settings
+from device.output.episodes import Rules
+from device.output.event_aggregator import Account
+from device.output.event_bodies import reading_body
+from device.output.journal.journal import Journal
+from device.output.sinks import FanOut, JsonLines, Recorder
+from device.output.tally import Counts
+from device.vision.frames import Frame, Reading, Seen
+from device.vision.pipeline import Lap, Pipeline
+from device.vision.search import Searched
+from fer_edge.detection.types import Face
+from fer_edge.errors import UsageError
+
+if TYPE_CHECKING:
+    import numpy as np
+
+PICTURES = 16  # of a scene, then the same backwards, so that nothing ever jumps
+_NOISE_LEVELS = 2.0  # gray levels: what a sensor has in a lit room
+_PATIENCE_S = 2.0
+
+
+def face_scene(settings: Settings) -> tuple[np.ndarray, ...]:
+    """Frames of YUYV, uint8 (H, W, 2), of a drawn face that moves."""
+    from fer_edge.synthetic_face import face_frame
+
+    size = settings.width_px, settings.height_px
+    return _filmed(face_frame(number / settings.fps, *size) for number in range(PICTURES))
+
+
+def still_scene(settings: Settings) -> tuple[np.ndarray, ...]:
+    """Frames of YUYV, uint8 (H, W, 2), of a wall."""
+    import numpy as np
+
+    wall = np.linspace(140, 100, settings.width_px)[None] - np.linspace(0, 30, settings.height_px)[:, None]
+    return _filmed(wall for _ in range(PICTURES))
+
+
+def _filmed(pictures: Iterable[np.ndarray]) -> tuple[np.ndarray, ...]:
+    """Gray pictures (H, W) of 0 to 255 as a camera would send them, with a sensor's noise."""
+    import numpy as np
+
+    rng = np.random.default_rng(0)
+    frames = []
+    for picture in pictures:
+        noise = rng.standard_normal(picture.shape, np.float32) * np.float32(_NOISE_LEVELS)
+        gray = np.clip(np.rint(picture + noise), 0, 255).astype(np.uint8)
+        frames.append(np.stack([gray, np.full_like(gray, 128)], 2))  # without colour
+    return tuple(frames)
+
+
+@dataclass(slots=True)
+class Stages:
+    """The work on a scene's pictures, one after another; made by `opened`.
+
+    A frame's time is as long after the one before as the settings' fps say, however long the work took.
+    """
+
+    settings: Settings
+    clock: Clock
+    pipeline: Pipeline
+    scene: tuple[np.ndarray, ...]
+    recorder: Recorder
+    sinks: FanOut
+    account: Account
+    start_ns: int
+    done: int = 0  # frames
+    state: Searched = field(default_factory=Searched)
+
+    def turn(self, lap: Lap) -> Seen:
+        """What the next frame showed, after all of its work; `lap` is told each stage as it ends."""
+        frame = self._read()
+        lap("read")
+        self.state, seen = self.pipeline.step(self.state, frame, self.settings, lap)
+        self._write(frame, seen)
+        lap("write")
+        return seen
+
+    def _read(self) -> Frame:
+        import cv2
+
+        there = len(self.scene) - 1
+        place = self.done % (2 * there)
+        gray = cv2.cvtColor(self.scene[min(place, 2 * there - place)], cv2.COLOR_YUV2GRAY_YUY2)
+        return Frame(self.done, self.start_ns + round(self.done * 1e9 / self.settings.fps), gray)
+
+    def _write(self, frame: Frame, seen: Seen) -> None:
+        tell = self.recorder.record if self.settings.per_frame else self.recorder.show
+        for reading in seen.readings:
+            age_ms = (self.clock.mono_ns() - frame.mono_ns) / 1e6
+            tell("reading", reading_body(reading, age_ms), reading.mono_ns)
+        self.done += 1
+        self.account.frame(seen.readings, frame.mono_ns, Counts(self.done))
+        self.sinks.tick()
+
+
+@contextmanager
+def opened(
+    pipeline: Pipeline,
+    scene: Callable[[Settings], tuple[np.ndarray, ...]],
+    settings: Settings,
+    clock: Clock,
+    folder: Path,
+) -> Iterator[Stages]:
+    """The work on `scene`, with a journal in `folder`, which is made and holds nothing of worth afterwards."""
+    journal = Journal(folder, clock, settings.sync_s, settings.budget_bytes, settings.keep_days)
+    with Path(os.devnull).open("w") as stdout, FanOut([journal, lines := JsonLines(stdout)]) as sinks:
+        recorder, start_ns = Recorder(sinks, clock, [lines]), clock.mono_ns()
+        rules = Rules(hold_s=settings.hold_s)
+        account = Account(recorder.record, clock, rules, start_ns, _PATIENCE_S)
+        yield Stages(settings, clock, pipeline, scene(settings), recorder, sinks, account, start_ns)
+
+
+def forced(folder: Path, clock: Clock, labels: Sequence[str], times: int = 5, lines: int = 60) -> tuple[int, Times]:
+    """The bytes of a batch of so many journal lines, each a reading, and the times of as many forced writes of one.
+
+    The loop does it once in half a minute or more rarely; on a card it may take longer than many frames. Raises UsageError
+    when the folder cannot be written.
+    """
+    import numpy as np
+
+    p, face = np.full(len(labels), 1 / len(labels), np.float32), Face((0, 0, 100, 100), 0.9)
+    reading = Reading(0, 0, face, labels[0], p, 1, 1.0, labels[0], p)
+    spans_ns, batch_bytes = [], 0
+    with Journal(folder, clock, sync_s=3600.0) as journal:
+        recorder = Recorder(journal, clock)
+        for _ in range(times):
+            events = [recorder.record("reading", reading_body(reading, None)) for _ in range(lines)]
+            batch_bytes = sum(len(event.line().encode()) + 1 for event in events)
+            begun_ns = clock.mono_ns()
+            journal.sync()
+            spans_ns.append(clock.mono_ns() - begun_ns)
+            if journal.trouble:
+                raise UsageError(f"{journal.trouble}; the benchmark writes some kilobytes there: free some space")
+    return batch_bytes, Times.of(spans_ns)

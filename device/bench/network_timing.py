@@ -1,0 +1,134 @@
+"""The time of each network by itself: on each runtime that is installed, with one thread and more, int8 and float."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from device.bench.timing import Times, take_turns
+from device.clock import Clock
+from fer_edge.classifier import Classifier, Runtime, find_runtime
+from fer_edge.errors import UsageError
+
+if TYPE_CHECKING:
+    from fer_edge.bundle import Bundle
+
+RUNTIMES = ("litert", "tflite-runtime")  # of devices; TensorFlow's own is the host's
+FLOAT = "float.tflite"  # in a bundle's folder, where it has one
+Calls = dict[tuple[str, str, str, int], Callable[[], object]]  # network, kind, runtime, threads: a call of it
+
+
+@dataclass(frozen=True, slots=True)
+class Network:
+    """One network on one runtime: what a face (classifier) or a frame of 640×480 (detector) takes, by number of threads."""
+
+    network: str  # classifier, or the detector's name
+    kind: str  # int8 or float
+    runtime: str
+    by_threads: dict[int, Times]
+
+    def to_json(self) -> dict[str, Any]:
+        """The same for programs."""
+        by_threads = {str(threads): times.to_json() for threads, times in self.by_threads.items()}
+        return {"network": self.network, "kind": self.kind, "runtime": self.runtime, "by_threads": by_threads}
+
+
+@dataclass(frozen=True, slots=True)
+class LeftOut:
+    """Something that was not measured, and why: a sentence without full stop."""
+
+    what: str
+    why: str
+
+
+def networks(
+    bundle: Bundle,
+    detectors: Sequence[str],
+    threads: Sequence[int],
+    seconds: float,
+    clock: Clock,
+    float_model: Path | None = None,
+    between: Callable[[], object] = lambda: None,
+) -> tuple[tuple[Network, ...], tuple[LeftOut, ...]]:
+    """The times of the bundle's classifier and of the detectors of these names, and what was left out.
+
+    Measured in turns for about so many seconds in all, `between` being called after each round. `float_model` is what
+    `float_of` gave. A runtime that is not there or does not work is left out.
+    """
+    calls: Calls = {}
+    left_out: list[LeftOut] = []
+    if float_model is None:
+        why = f"the bundle has no {FLOAT}, and float.keras runs on no device; --float FILE names one"
+        left_out.append(LeftOut("the classifier in float", why))
+    for name in RUNTIMES:
+        try:
+            runtime = find_runtime(name)
+            for count in threads:
+                calls |= _classifiers(bundle, float_model, runtime, count)
+        except UsageError as error:  # not installed; or tflite-runtime beside a numpy that it was not built for
+            left_out.append(LeftOut(name, str(error)))
+    for name in detectors:
+        calls |= _detectors(name, threads, bundle.classifier.runtime.id)
+    rows: dict[tuple[str, str, str], dict[int, Times]] = {}
+    for (network, kind, runtime_id, count), times in take_turns(calls, seconds, clock, between).items():
+        rows.setdefault((network, kind, runtime_id), {})[count] = times
+    return tuple(Network(*key, by_threads) for key, by_threads in rows.items()), tuple(left_out)
+
+
+def float_of(bundle: Bundle, given: Path | None = None) -> Path | None:
+    """The float .tflite to measure beside `bundle`: the one that is `given`, else the one in its folder, else None.
+
+    Raises UsageError when it is not there or not a float model of the same shape, BundleRefused when it is no model.
+    """
+    path = given or bundle.path / FLOAT
+    if not path.is_file():
+        if given is None:
+            return None
+        raise UsageError(f"{path} does not exist; --float names a float .tflite of the bundle's network")
+    model = Classifier(path)
+    if model.reach is not None:
+        raise UsageError(f"{path} is no float model, its output is in whole numbers; name the float one with --float")
+    if (model.side, model.classes) != (bundle.side, len(bundle.labels)):
+        raise UsageError(
+            f"{path} is another network: it takes {model.side} px and gives {model.classes} classes, bundle {bundle.name} "
+            f"{bundle.side} px and {len(bundle.labels)}"
+        )
+    return path
+
+
+def parts(detector: str) -> tuple[str, ...]:
+    """The networks, each a detector of its own, that the detector called `detector` runs."""
+    return {"blazeface-zoomed": ("blazeface-short-range", "blazeface-back")}.get(detector, (detector,))
+
+
+def _classifiers(bundle: Bundle, float_model: Path | None, runtime: Runtime, threads: int) -> Calls:
+    """Calls that classify one face, as int8 and as float."""
+    from fer_edge.preprocess import face_crop
+    from fer_edge.synthetic_face import face_box, face_frame
+
+    face = face_crop(face_frame(0.0), face_box(0.0), bundle.side)[None]
+    made = {"int8": bundle.make_classifier(runtime, threads=threads)}
+    if float_model is not None:
+        made["float"] = Classifier(float_model, runtime, threads)
+    return {("classifier", kind, runtime.id, threads): partial(model.logits, face) for kind, model in made.items()}
+
+
+def _detectors(name: str, threads: Sequence[int], runtime: str) -> Calls:
+    """Calls that look for faces in one frame."""
+    from fer_edge.detection.registry import find_detector
+    from fer_edge.synthetic_face import face_frame
+
+    frame = face_frame(0.0)
+    if name == "haar":
+        import cv2
+
+        runtime, threads, kind = (
+            f"opencv {cv2.__version__}",
+            (cv2.getNumThreads(),),
+            "cascade",
+        )  # as the process has set it
+        return {(name, kind, runtime, count): partial(find_detector(name).detect, frame) for count in threads}
+    return {(name, "float", runtime, count): partial(find_detector(name, count).detect, frame) for count in threads}

@@ -1,0 +1,133 @@
+"""A benchmark's sheet: its report as tables for people, and as one block that the owner of a board can send back."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+from device.bench.benchmark import Report
+from device.bench.board_estimates import Estimate, sources, target_of
+from device.bench.network_timing import Network
+from device.bench.stage_timing import FPS, Laps
+from device.bench.throttling import Conditions
+from device.bench.timing import Times
+from fer_edge.hardware import Board
+from fer_edge.shipped_bundles import SHIPPED
+
+_SCENES = {"face": "a face that moves", "still": "nobody, nothing moves"}
+_SUMS: dict[str, Callable[[Laps], str]] = {
+    "together": lambda scene: _cell(scene.frame),
+    "frames a s": lambda scene: f"{scene.frames_per_s:.1f}",
+    "processor": lambda scene: f"{scene.cpu_ms:.2f} ms, {scene.share_at_fps:.0%} of a core at {FPS:g} a s",
+    "it had": lambda scene: f"{scene.cpu_share:.0%} of a core",
+}
+
+
+def text(report: Report) -> str:
+    """The report for people: what was measured, under which conditions, and what is only estimated."""
+    board = report.board
+    counts = ", ".join(f"{name} {count / 1e6:.1f} M" for name, count in report.multiply_adds.items())
+    packages = ", ".join(f"{name} {version}" for name, version in report.versions.items() if name != "fer-edge")
+    lines = [
+        f"fer-edge {report.versions['fer-edge']} on {_machine(board)}; {packages}",
+        f"bundle {report.bundle}, detector {report.detector}; multiply-adds: {counts or 'nobody tells'}",
+        *(f"MARKED: {mark}" for mark in report.conditions.marks),
+        "",
+        *_scenes(report),
+        "",
+        *_networks(report.networks),
+        *(f"not measured: {left.what}: {left.why}" for left in report.left_out),
+        "",
+        _health(report.conditions),
+    ]
+    if report.estimates:
+        lines += ["", *_estimates(report.estimates, target_of(board.name))]
+    return "\n".join(lines)
+
+
+def paste(report: Report) -> str:
+    """The report as one fenced block of JSON, without estimates and without what tells of a bundle of one's own.
+
+    It holds no name of the machine, its users or their folders, and no serial number.
+    """
+    told = report.to_json()
+    del told["estimates"], told["estimates_from"]
+    if report.bundle not in SHIPPED:
+        told["bundle"] = {"name": "own"}
+    told["left_out"] = [left["what"] for left in told["left_out"]]
+    fields = ",\n".join(f" {json.dumps(key)}: {_flat(told[key])}" for key in told)
+    return "\n".join(["```json", "{", fields, "}", "```"])
+
+
+def _flat(value: Any) -> str:
+    """JSON with one line for each item of a list of objects, so that whoever sends it can read it first."""
+    if isinstance(value, list) and value and isinstance(value[0], dict):
+        return "[\n  " + ",\n  ".join(json.dumps(item, ensure_ascii=False) for item in value) + "\n ]"
+    return json.dumps(value, ensure_ascii=False)
+
+
+def _machine(board: Board) -> str:
+    memory = "" if board.memory_bytes is None else f", {board.memory_bytes / 2**20:,.0f} MB"
+    mhz = "" if board.most_mhz is None else f" up to {board.most_mhz} MHz"
+    governor = "" if board.governor is None else f" ({board.governor})"
+    return f"{board.name}, {board.machine}, {board.cores} cores{mhz}{governor}{memory}, {board.system}"
+
+
+def _scenes(report: Report) -> Iterator[str]:
+    width, height = report.frame_px
+    scenes = report.scenes
+    yield f"measured: the work of a frame of {width}×{height}, one thread, {report.runtime}; ms: p50 (p95)"
+    heads = [f"{_SCENES[scene.scene]}, {scene.frames} frames" for scene in scenes]
+    yield f"  {'':<12}" + "".join(f"{head:<42}" for head in heads).rstrip()
+    names = dict.fromkeys(name for scene in scenes for name in scene.stages)
+    for name in names:
+        yield f"  {name:<12}" + "".join(f"{_cell(scene.stages.get(name)):<42}" for scene in scenes).rstrip()
+    for name, of in _SUMS.items():
+        yield f"  {name:<12}" + "".join(f"{of(scene):<42}" for scene in scenes).rstrip()
+    if held := report.memory_bytes:
+        yield "  memory: " + ", ".join(f"{name} {size / 2**20:.0f} MB" for name, size in held.items())
+    yield (
+        f"  the journal's forced write of {report.forced_bytes:,} bytes, once in half a minute or more rarely: "
+        f"{_cell(report.forced)} ms"
+    )
+
+
+def _cell(times: Times | None) -> str:
+    return "" if times is None else f"{_ms(times.p50_ms)} ({_ms(times.p95_ms)})"
+
+
+def _networks(rows: Sequence[Network]) -> Iterator[str]:
+    yield "measured: one call of each network, ms: p50 (p95)"
+    for row in rows:
+        cells = (
+            f"{threads} thread{'s' if threads > 1 else ''}: {_cell(times)}" for threads, times in row.by_threads.items()
+        )
+        yield f"  {row.network}, {row.kind}, {row.runtime}  {'   '.join(cells)}"
+
+
+def _health(seen: Conditions) -> str:
+    throttled = {None: "nobody tells", True: ", ".join(seen.slowed or ()).replace("_", " "), False: "no"}
+    degrees = "nobody tells" if seen.most_c is None else f"{seen.first_c:g} °C, at most {seen.most_c:g} °C"
+    return (
+        f"health at {seen.looks} looks: slowed down: {throttled[seen.throttled]}; temperature: {degrees}; "
+        f"load before: {seen.load:.2f}"
+    )
+
+
+def _estimates(rows: Sequence[Estimate], here: str | None) -> Iterator[str]:
+    networks = tuple(dict.fromkeys((row.network, row.kind) for row in rows))
+    yield "ESTIMATE, not measured: ms by multiply-adds and published throughput, of the networks alone"
+    yield (
+        f"  {'board':<26}{'threads':<9}" + "".join(f"{f'{network}, {kind}':<30}" for network, kind in networks).rstrip()
+    )
+    for board, threads in dict.fromkeys((row.board, row.threads) for row in rows):
+        cells = {(r.network, r.kind): r for r in rows if (r.board, r.threads) == (board, threads)}
+        name = f"{board}{' (this board)' if board == here else ''}"
+        spans = (f"{_ms(cells[key].low_ms)}–{_ms(cells[key].high_ms)}" for key in networks)
+        yield f"  {name:<26}{threads:<9}" + "".join(f"{span:<30}" for span in spans).rstrip()
+    yield f"  from: {'; '.join(sources())}"
+
+
+def _ms(value: float) -> str:
+    return f"{value:.3g}" if value < 100 else f"{value:.0f}"

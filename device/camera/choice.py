@@ -1,0 +1,92 @@
+"""Which camera source a name stands for."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from device.camera.source import Source, redacted
+from device.clock import Clock
+from device.config import Settings
+from fer_edge.errors import CameraNotOpened, UsageError
+
+FORMS = "0, usb:0, csi:0, a video file, a folder of images, an http:// or rtsp:// address, or synthetic"
+
+
+ADDRESSES = ("http", "https", "rtsp", "rtsps")
+
+
+def choose(settings: Settings, clock: Clock) -> Source:
+    """The source that `settings.camera` names, not opened yet.
+
+    Raises UsageError for a name of no known form, CameraNotOpened for a file or folder that is not there.
+    """
+    name = settings.camera.strip()
+    if name == "synthetic":
+        from device.camera.synthetic import Synthetic
+
+        return Synthetic(settings, clock)
+    if match := re.fullmatch(r"(?:(usb|csi):)?(\d{1,3})", name):
+        return _camera(match[1], int(match[2]), settings, clock)
+    if "://" in name:
+        return _address(name, settings, clock)
+    return _path(name, settings, clock)
+
+
+def _camera(stack: str | None, number: int, settings: Settings, clock: Clock) -> Source:
+    """A numbered camera: of the stack named, else libcamera where it lists that many, else V4L2.
+
+    On a Pi the V4L2 node 0 is the raw sensor, which gives a grey box: whoever says 0 means the one libcamera reads.
+    """
+    if stack == "csi" or (stack is None and _csi_cameras() > number):
+        from device.camera.csi import CsiCamera
+
+        return CsiCamera(number, settings, clock)
+    from device.camera.usb import UsbCamera
+
+    return UsbCamera(number, settings, clock)
+
+
+def _csi_cameras() -> int:
+    from importlib.util import find_spec
+
+    if find_spec("picamera2") is None:  # without the cost of an import that fails
+        return 0
+    from device.camera.csi import count
+
+    return count()
+
+
+def _address(name: str, settings: Settings, clock: Clock) -> Source:
+    try:
+        parts = urlsplit(name)
+        known = parts.scheme.lower() in ADDRESSES and bool(parts.hostname) and (parts.port or 1) > 0
+    except ValueError:
+        known = False
+    if not known:
+        raise UsageError(
+            f"the address {redacted(name)} cannot be a camera; give one of {', '.join(ADDRESSES)}, then :// and a host"
+        )
+    from device.camera.stream import NetworkStream
+
+    return NetworkStream(name, settings, clock)
+
+
+def _path(name: str, settings: Settings, clock: Clock) -> Source:
+    path = Path(name).expanduser()
+    if re.fullmatch(r"/dev/video\d+", name):
+        from device.camera.usb import UsbCamera
+
+        return UsbCamera(int(name.removeprefix("/dev/video")), settings, clock)
+    if path.is_dir():
+        from device.camera.replay import ImageFolder
+
+        return ImageFolder(path, settings, clock)
+    if path.exists():
+        from device.camera.replay import VideoFile
+
+        return VideoFile(path, clock)
+    if len(path.parts) > 1 or path.suffix or name.startswith(("~", ".")):
+        raise CameraNotOpened(f"there is no file or folder {path}; check the path")
+    raise UsageError(f"“{name}” is no camera; give {FORMS}")

@@ -1,0 +1,1 @@
+"""`fer-edge doctor`: checks of the machine, the camera, the runtime and the service."""

@@ -1,0 +1,84 @@
+"""What `fer-edge doctor` finds by looking through the camera, and of picamera2, which some cameras need."""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from device.clock import SystemClock
+from device.doctor.findings import Asked, Finding, found, reason
+from fer_edge.errors import CameraNotOpened, UsageError
+
+_DARK = 4.0  # of 255: the noise of a sensor that sees nothing
+# How a module fails that was built for another numpy: https://numpy.org/doc/stable/numpy_2_0_migration_guide.html
+_OTHER_NUMPY = ("numpy.dtype size changed", "_ARRAY_API not found", "compiled using NumPy 1.x", "numpy.core.multiarray")
+
+
+def picamera2(asked: Asked) -> Finding:
+    """Whether picamera2 works beside all that was imported before it, where the camera may need it."""
+    camera = asked.settings.camera
+    if find_spec("picamera2") is None:
+        packages = asked.root / "usr/lib/python3/dist-packages/picamera2"
+        if packages.is_dir() and (camera.startswith("csi") or camera.isdigit()):
+            return found("picamera2.hidden", environment=Path(sys.prefix) / "pyvenv.cfg")
+        return found("picamera2.missing", camera=camera) if camera.startswith("csi") else found("picamera2.unneeded")
+    try:
+        count = len(import_module("picamera2").Picamera2.global_camera_info())
+    except Exception as error:
+        case = "numpy" if any(sign in str(error) for sign in _OTHER_NUMPY) else "broken"
+        return found(f"picamera2.{case}", error=reason(error))
+    return found("picamera2.ok", count=count)
+
+
+def camera(asked: Asked) -> Finding:
+    """Whether the camera gives a picture; with `look_s`, how many in that time, and whether somebody is in them."""
+    from device.camera.choice import choose
+
+    clock = SystemClock()
+    try:
+        source = choose(asked.settings, clock)
+        name = source.describe()["name"]
+        begun_ns = clock.mono_ns()
+        source.open()
+    except UsageError as error:
+        return found("camera.wrong", error=error)
+    except CameraNotOpened as error:
+        return found("camera.none", error=error)
+    try:
+        return _pictures(source, str(name), asked, clock, begun_ns)
+    finally:
+        source.close()
+
+
+def _pictures(source: Any, name: str, asked: Asked, clock: SystemClock, begun_ns: int) -> Finding:
+    from device.camera.source import EndOfStream, SourceLost
+    from fer_edge.detection.registry import find_detector
+
+    patience_s = asked.settings.open_s
+    detector = find_detector(asked.settings.detector) if asked.look_s else None
+    frames = faces = 0
+    first_s, gray = 0.0, None
+    while (clock.mono_ns() - begun_ns) / 1e9 < (first_s + asked.look_s if frames else patience_s):
+        try:
+            frame = source.read()
+        except (EndOfStream, SourceLost):
+            break
+        if frame is None:
+            continue
+        frames, gray = frames + 1, frame.gray
+        first_s = first_s or (clock.mono_ns() - begun_ns) / 1e9
+        if detector is None:
+            break
+        faces += bool(detector.detect(gray))
+    if gray is None:
+        return found("camera.silent", camera=name, seconds=patience_s)
+    if (mean := float(gray.mean())) < _DARK:
+        return found("camera.dark", camera=name, mean=mean)
+    if detector is None:
+        height, width = gray.shape
+        return found("camera.ok", camera=name, width=width, height=height, seconds=first_s)
+    key = "camera.face" if faces else "camera.nobody"
+    return found(key, camera=name, frames=frames, faces=faces, seconds=asked.look_s)

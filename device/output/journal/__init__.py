@@ -1,0 +1,1 @@
+"""The journal as its one writer keeps it: segments, pending lines, repair, retention."""

@@ -1,0 +1,1 @@
+"""A run published to an MQTT broker and to Home Assistant."""

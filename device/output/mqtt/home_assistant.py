@@ -1,0 +1,103 @@
+"""Home Assistant's discovery of a device: one retained message that says which sensors there are and how to read them.
+
+    PREFIX/device/ID/config
+
+The names are Home Assistant's: home-assistant.io/integrations/mqtt, “device discovery”, since its release 2024.11.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from device.output.mqtt.messages import ONLINE
+from device.output.mqtt.outbox import Message
+from device.output.mqtt.topics import Topics
+from device.output.presence import NONE
+from device.system.status import STATES
+from fer_edge import __version__
+from fer_edge.events import UNSURE
+
+EXPIRE_S = 180  # without a word for so long, a value counts as unknown: three minutes' tallies
+_ORIGIN = {"name": "fer-edge", "sw_version": __version__}
+
+
+def discovery(topics: Topics, name: str, labels: Sequence[str], bundle: str) -> Message:
+    """The message that makes the instance `name` a device of Home Assistant's."""
+    body = {
+        "device": {
+            "identifiers": [topics.id],
+            "name": f"fer-edge {name}",
+            "manufacturer": "fer-edge",
+            "model": f"expressions by {bundle}",
+            "sw_version": __version__,
+        },
+        "origin": _ORIGIN,
+        "availability_topic": topics.of("availability"),
+        # Whatever else it says there, `offline` or `stopped`, is not available.
+        "availability_template": f"{{{{ 'online' if value == '{ONLINE}' else 'offline' }}}}",
+        "qos": 1,
+        "components": {
+            key: {"unique_id": f"{topics.id}_{key}", **component} for key, component in _components(topics, labels)
+        },
+    }
+    return Message("discovery", topics.config, json.dumps(body, ensure_ascii=False).encode(), retain=True)
+
+
+def _components(topics: Topics, labels: Sequence[str]) -> list[tuple[str, dict[str, Any]]]:
+    expressions = list(dict.fromkeys([*labels, UNSURE, NONE]))
+    diagnostic = {"entity_category": "diagnostic"}
+    measured = {"state_class": "measurement"}
+    now, minute, health, about = (topics.of(what) for what in ("state", "tally", "health", "about"))
+    return [
+        ("expression", _sensor("Expression", now, "expression", _enum(expressions))),
+        ("expression_minute", _sensor("Expression of the minute", minute, "majority", _enum(expressions))),
+        ("presence", _switch("Presence", now, "value_json.presence", {"device_class": "occupancy"})),
+        ("faces", _sensor("Faces", now, "faces", measured)),
+        ("unsure", _sensor("Unsure", minute, "unsure_percent", measured | {"unit_of_measurement": "%"})),
+        ("unavailable", _sensor("Time unavailable", minute, "unavailable_s", _DURATION | measured | diagnostic)),
+        ("state", _sensor("State", now, "state", _enum(list(STATES)) | diagnostic)),
+        (
+            "problem",
+            _switch("Problem", health, "(value_json.problems | length > 0)", {"device_class": "problem"} | diagnostic)
+            | {"json_attributes_topic": health, "json_attributes_template": _PROBLEMS},
+        ),
+        ("temperature", _sensor("Temperature", health, "temperature_c", _TEMPERATURE | measured | diagnostic)),
+        ("software", _sensor("Software", about, "software", diagnostic, expires=False)),
+        ("bundle", _sensor("Bundle", about, "bundle.name", diagnostic, expires=False)),
+    ]
+
+
+_DURATION = {"device_class": "duration", "unit_of_measurement": "s"}
+_TEMPERATURE = {"device_class": "temperature", "unit_of_measurement": "°C"}
+_PROBLEMS = "{{ {'problems': value_json.problems} | tojson }}"
+
+
+def _enum(options: list[str]) -> dict[str, Any]:
+    """With options there may be neither a unit nor a state class."""
+    return {"device_class": "enum", "options": options}
+
+
+def _sensor(name: str, topic: str, field: str, more: dict[str, Any], expires: bool = True) -> dict[str, Any]:
+    # A null becomes the word None, which Home Assistant takes for unknown.
+    return {
+        "platform": "sensor",
+        "name": name,
+        "state_topic": topic,
+        "value_template": f"{{{{ value_json.{field} }}}}",
+        **({"expire_after": EXPIRE_S} if expires else {}),
+        **more,
+    }
+
+
+def _switch(name: str, topic: str, asked: str, more: dict[str, Any]) -> dict[str, Any]:
+    template = f"{{{{ 'None' if {asked} is none else 'ON' if {asked} else 'OFF' }}}}"
+    return {
+        "platform": "binary_sensor",
+        "name": name,
+        "state_topic": topic,
+        "value_template": template,
+        "expire_after": EXPIRE_S,
+        **more,
+    }

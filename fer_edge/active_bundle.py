@@ -1,0 +1,72 @@
+"""Which of the bundles that were installed on this machine is in use. `fer-edge bundle use` chooses it, `run` reads it here.
+
+    <bundles>/releases/NAME-HASH/    a bundle, whole and never altered
+    <bundles>/in-use                 their names, a line each: the one in use, then those that were before it
+
+One file holds the choice and the way back, so that one rename changes both.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+from fer_edge.errors import BundleRefused
+from fer_edge.shipped_bundles import SHIPPED, default_path, shipped_path
+
+SYSTEM_BUNDLES = Path("/opt/fer-edge/bundles")  # what a service of the system reads, and root writes
+IN_USE = "in-use"
+_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,80}")
+
+
+def bundles_folder(environ: Mapping[str, str] = os.environ) -> Path:
+    """Where bundles are installed: $FER_EDGE_BUNDLES, else the system's for root, else one in the user's data folder."""
+    if given := environ.get("FER_EDGE_BUNDLES"):
+        return Path(given)
+    if os.geteuid() == 0:
+        return SYSTEM_BUNDLES
+    data = environ.get("XDG_DATA_HOME")
+    return (Path(data) if data else Path.home() / ".local" / "share") / "fer-edge" / "bundles"
+
+
+def history(folder: Path) -> tuple[str, ...]:
+    """The names in `folder`'s in-use file, the one in use first; empty where nothing was chosen yet.
+
+    Raises BundleRefused when the file is damaged.
+    """
+    try:
+        names = (folder / IN_USE).read_text(encoding="utf-8").split("\n")
+    except FileNotFoundError:
+        return ()
+    except (OSError, UnicodeDecodeError) as error:
+        raise BundleRefused(
+            f"{folder / IN_USE} cannot be read ({error}); `fer-edge bundle use NAME` writes it"
+        ) from error
+    *names, end = names
+    if end or not all(_NAME.fullmatch(name) for name in names):
+        raise BundleRefused(f"{folder / IN_USE} is damaged; `fer-edge bundle use NAME` writes it anew")
+    return tuple(names)
+
+
+def place(folder: Path, name: str) -> Path:
+    """Where the bundle called `name` lies: one that came with the package, or a release in `folder`."""
+    return shipped_path(name) if name in SHIPPED else folder / "releases" / name
+
+
+def chosen_path(environ: Mapping[str, str] = os.environ) -> Path:
+    """The folder of the bundle in use: the chosen one, else the one that came with the package.
+
+    Raises BundleRefused when what was chosen is not there: another model's labels are no stand-in for its.
+    """
+    folder = bundles_folder(environ)
+    names = history(folder)
+    if not names:
+        return default_path()
+    path = place(folder, names[0])
+    if not (path / "bundle.json").is_file():
+        raise BundleRefused(
+            f"the bundle in use, {path}, is not there; `fer-edge bundle rollback` goes back to the last one"
+        )
+    return path

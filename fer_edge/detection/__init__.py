@@ -1,0 +1,1 @@
+"""Face detectors: their results, their files, and which one a name stands for."""

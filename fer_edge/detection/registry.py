@@ -1,0 +1,50 @@
+"""The faces in a gray frame: BlazeFace on the same interpreter as the classifier, or OpenCV's Haar cascade without it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from fer_edge.detection.blazeface import BlazeFace
+from fer_edge.detection.download import COMMAND, detector_file
+from fer_edge.detection.types import Detector
+from fer_edge.errors import UsageError
+
+if TYPE_CHECKING:
+    pass
+
+
+# name: file, and (stride in px, anchors a cell) of its feature maps. Source: MediaPipe's modules/face_detection graphs.
+_BLAZEFACE = {
+    "blazeface-short-range": ("face_detection_short_range.tflite", ((8, 2), (16, 6))),
+    "blazeface-back": ("face_detection_back.tflite", ((16, 2), (32, 6))),
+    "blazeface-full-range": ("face_detection_full_range.tflite", ((4, 1),)),
+}
+DETECTORS = ("blazeface-zoomed", *_BLAZEFACE, "haar")
+
+
+def find_detector(name: str | None = None, threads: int = 1) -> Detector:
+    """The detector called `name`, or the best of what is installed: the first of DETECTORS that is, else haar.
+
+    Raises UsageError with what to do when it is not there, BundleRefused when its file is damaged.
+    """
+    if name is not None and name not in DETECTORS:
+        raise UsageError(f"there is no detector “{name}”; choose one of {', '.join(DETECTORS)}")
+    for wanted in (name,) if name else DETECTORS:
+        if (detector := _found(wanted, threads)) is not None:
+            return detector
+    raise UsageError(f"the detector “{name}” is not installed; `{COMMAND}` fetches it")
+
+
+def _found(name: str, threads: int) -> Detector | None:
+    """The detector called so, or None when a file of it is not installed."""
+    if name == "haar":
+        from fer_edge.detection.haar import Haar
+
+        return Haar()
+    if name in _BLAZEFACE:
+        file, strides = _BLAZEFACE[name]
+        return None if (path := detector_file(file)) is None else BlazeFace(path, name, strides, threads)
+    from fer_edge.detection.two_stage import Zoomed
+
+    far, near = _found("blazeface-back", threads), _found("blazeface-short-range", threads)
+    return Zoomed(far, near) if isinstance(far, BlazeFace) and isinstance(near, BlazeFace) else None

@@ -1,0 +1,286 @@
+"""The course of a journal: its runs, its minutes, and the spans in which nobody looked, each with its state and its reason.
+
+in the minutes' own account      unavailable (the camera was away), late (frames came too late), paused
+beside it, between two minutes   stopped (a run had ended), cut off (it had no end: a crash or a power cut),
+                                 untold (lines are missing that would tell), unexplained
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from fer_edge.events import KINDS, Event
+from fer_edge.journal.clock_correction import Calendar, placed
+from fer_edge.journal.segments import Damage, segment_number
+from fer_edge.log.estimate import Estimate
+
+WITHIN = ("unavailable", "late", "paused")
+BETWEEN = ("stopped", "cut off", "untold", "unexplained")
+_NO_TIME_S = 1.0  # less than that between two minutes is rounding; and no frame is late by less
+_KINDS = KINDS.keys() - {"reading"}
+_TELLING = {"tally", "gap", "camera", "pause", "resume", "end"}  # that nobody looked, or that somebody did
+
+
+@dataclass(slots=True)
+class Run:
+    """A run: its header's body, empty where that cannot be read, and when it began. `number` is that of its first segment.
+
+    `known` (here and below): the clock of its boot was set, so that POSIX seconds are right.
+    """
+
+    number: int
+    header: dict[str, Any]
+    boot: str
+    from_s: float
+    known: bool
+    whole: bool  # its beginning is there
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        return tuple(self.header.get("labels", ()))
+
+    @property
+    def live(self) -> bool:
+        """False for a recording, whose times are its positions after the run's start."""
+        return bool(self.header.get("camera", {}).get("live", True))
+
+
+@dataclass(slots=True)
+class Minute:
+    """A tally, from one POSIX second to another; `body` as the event has it, with `estimated` where it was made of readings."""
+
+    from_s: float
+    to_s: float
+    known: bool
+    body: dict[str, Any]
+    run: Run
+
+
+@dataclass(slots=True)
+class Span:
+    """A time in which nobody looked. `seconds` is less than its length where only a part of it is meant."""
+
+    state: str
+    from_s: float
+    to_s: float
+    seconds: float
+    known: bool
+    why: str
+    run: Run
+
+
+@dataclass(slots=True)
+class Moment:
+    """An event, when it happened, and the run it is of."""
+
+    at_s: float
+    known: bool
+    event: Event
+    run: Run
+
+
+Told = Run | Minute | Span | Moment | Damage
+
+
+def course(folder: Path, calendar: Calendar, readings: bool = False) -> Iterator[Told]:
+    """What the journal in `folder` tells, in the order of its lines; a span when it is over, `late` ones with their run.
+
+    Readings are left out unless they are asked for, or nothing else tells what was seen. Raises OSError.
+    """
+    teller = _Teller(calendar)
+    for segment, item in placed(folder, None if readings else _KINDS):
+        if isinstance(item, Damage):
+            teller.hurt = f"{item.segment}, line {item.number} cannot be read"
+            yield item
+        elif (moment := teller.plain(item)) is not None:
+            yield moment
+        else:
+            yield from teller.take(segment, item)
+    yield from teller.close()
+
+
+@dataclass(slots=True)
+class _State:
+    """What is known of the run that goes on; times in its boot's seconds."""
+
+    run: Run
+    start_s: float  # its first moment
+    upto_s: float  # the end of its last minute: so far every second is told of
+    last_seq: int = -1
+    last_s: float = 0.0  # of its last line
+    end: dict[str, Any] | None = None  # the body of its last line
+    lost: str = ""  # why lines since the last minute are missing
+    away: tuple[str, float, str] | None = None  # state, since, why
+    spans: list[tuple[str, float, float, str]] = field(default_factory=list)
+    partly: list[tuple[float, float, float]] = field(default_factory=list)  # minutes with time without frames
+    estimate: Estimate | None = None
+
+
+class _Teller:
+    def __init__(self, calendar: Calendar) -> None:
+        self.hurt = ""
+        self._calendar = calendar
+        self._now: _State | None = None
+
+    def plain(self, event: Event) -> Moment | None:
+        """What there is to say of an event that only goes on with a run, as nine in ten do; else None, for `take` to say."""
+        now = self._now
+        if now is None or event.kind in _TELLING or event.kind == "header" or now.estimate is not None:
+            return None
+        if event.boot != now.run.boot or not 0 <= now.last_seq < event.seq:
+            return None
+        now.last_seq = event.seq
+        now.last_s = max(now.last_s, event.mono_s)
+        return Moment(*self._calendar.moment(event.boot, event.mono_s), event, now.run)
+
+    def take(self, segment: Path, event: Event) -> Iterator[Told]:
+        if event.boot not in self._calendar:
+            self._calendar.learn(event)
+        now, header = self._now, event.kind == "header"
+        if now is None or (
+            "continues" not in event.body if header else event.boot != now.run.boot or event.seq <= now.last_seq
+        ):
+            yield from self._between(event)
+            now = self._begin(segment, event)
+            yield now.run
+        elif header and not now.run.header:
+            now.run.header = event.body
+        at_s, known = self._calendar.moment(event.boot, event.mono_s)
+        yield Moment(at_s, known, event, now.run)
+        now.last_s = max(now.last_s, event.mono_s)
+        if header:
+            return
+        if now.last_seq < 0 and event.seq > 1 and event.kind != "gap":
+            now.run.whole = False  # what followed its header was purged
+        now.last_seq = event.seq
+        if event.kind in _TELLING or now.estimate is not None:
+            yield from self._note(now, event)
+
+    def close(self) -> Iterator[Told]:
+        """What is left when the journal is over. A run without an end may be running still: nothing is said of after it."""
+        if self._now is not None:
+            yield from self._finish(self._now)
+
+    def _begin(self, segment: Path, event: Event) -> _State:
+        header = event.body if event.kind == "header" else {}
+        whole = event.kind == "header" and "continues" not in event.body
+        at_s, known = self._calendar.moment(event.boot, event.mono_s)
+        run = Run(segment_number(segment), header, event.boot, at_s, known, whole)
+        now = self._now = _State(run, event.mono_s, event.mono_s, last_s=event.mono_s)
+        if header.get("schema") == 1:
+            now.estimate = Estimate(event.mono_s)
+        self.hurt = ""
+        return now
+
+    def _note(self, now: _State, event: Event) -> Iterator[Told]:
+        body, at_s = event.body, event.mono_s
+        if now.estimate is not None:
+            for told in now.estimate.take(event):
+                yield from self._minute(now, told)
+        if event.kind == "tally":
+            yield from self._minute(now, body)
+        elif event.kind == "gap":
+            now.lost = f"{sum(body['lost'].values())} lines were not kept: {body['reason']}"
+        elif event.kind == "camera":
+            self._away(now, None, at_s)
+            if body["state"] in ("lost", "waiting"):
+                since_s = max(now.start_s, at_s - float(body.get("gap_s") or 0.0))
+                self._away(now, ("unavailable", since_s, f"camera: {body.get('reason', body['state'])}"), at_s)
+        elif event.kind == "pause":
+            self._away(now, ("paused", at_s, str(body.get("by", "paused"))), at_s)
+        elif event.kind in ("resume", "end"):
+            self._away(now, None, at_s)
+        if event.kind == "end":
+            now.end = body
+
+    def _away(self, now: _State, away: tuple[str, float, str] | None, at_s: float) -> None:
+        if now.away is not None and at_s > now.away[1]:
+            state, since_s, why = now.away
+            now.spans.append((state, since_s, at_s, why))
+        now.away = away
+
+    def _minute(self, now: _State, body: dict[str, Any]) -> Iterator[Told]:
+        from_s = float(body["from_mono_s"])
+        to_s = from_s + float(body["seconds"])
+        if now.upto_s == now.start_s and not now.run.whole:
+            now.start_s = now.upto_s = from_s  # older lines went, and nothing is missed of what they told
+            now.run.from_s, _ = self._calendar.moment(now.run.boot, from_s)
+        elif now.upto_s == now.start_s and from_s < now.start_s:
+            now.start_s = now.upto_s = from_s  # the camera was opened before the header was written
+        yield from self._hole(now, from_s)
+        offset_s, known = self._calendar.moment(now.run.boot, 0.0)
+        now.upto_s = max(now.upto_s, to_s)
+        now.lost = self.hurt = ""
+        if float(body["unavailable_s"]) > 0.0:
+            now.partly.append((from_s, to_s, float(body["unavailable_s"])))
+        yield Minute(from_s + offset_s, to_s + offset_s, known, body, now.run)
+
+    def _hole(self, now: _State, to_s: float) -> Iterator[Span]:
+        """The time since the last minute, if a minute should have told of it."""
+        if to_s - now.upto_s > _NO_TIME_S:
+            why = now.lost or self.hurt
+            state = "untold" if why else "unexplained"
+            yield self._span(now, state, now.upto_s, to_s, why or "no line tells of it")
+
+    def _between(self, event: Event) -> Iterator[Told]:
+        """What is left of the run before this event, the first of another, and the time between the two."""
+        before = self._now
+        if before is None:
+            return
+        yield from self._finish(before)
+        start_s, start_known = self._calendar.moment(event.boot, event.mono_s)
+        from_s, known = self._calendar.moment(before.run.boot, before.upto_s)
+        same = before.run.boot == event.boot
+        if start_s <= from_s:
+            return  # the run before was a recording, whose own time reached further
+        if before.end is not None:
+            state, why = "stopped", str(before.end.get("reason", "it ended"))
+        else:
+            state = "cut off"
+            why = "the process ended without a word" if same else "the machine started again without a word"
+        yield Span(state, from_s, start_s, start_s - from_s, same or (known and start_known), why, before.run)
+
+    def _finish(self, now: _State) -> Iterator[Told]:
+        if now.estimate is not None:
+            for told in now.estimate.finish(now.last_s, now.end):
+                yield from self._minute(now, told)
+        if now.end is not None:
+            yield from self._hole(now, now.last_s)
+            now.upto_s = max(now.upto_s, now.last_s)
+        self._away(now, None, max(now.last_s, now.upto_s))
+        for state, from_s, to_s, why in now.spans:
+            yield self._span(now, state, from_s, to_s, why)
+        yield from self._late(now)
+
+    def _late(self, now: _State) -> Iterator[Span]:
+        """The time without frames, minute by minute, that no event of the camera accounts for."""
+        away = [(from_s, to_s) for state, from_s, to_s, _ in now.spans if state == "unavailable"]
+        first, joined = 0, None
+        for from_s, to_s, unavailable_s in now.partly:
+            seconds = unavailable_s
+            while first < len(away) and away[first][1] <= from_s:
+                first += 1
+            for other in away[first:]:
+                if other[0] >= to_s:
+                    break
+                seconds -= min(to_s, other[1]) - max(from_s, other[0])
+            if seconds <= _NO_TIME_S:
+                continue
+            if joined is not None and from_s - joined[1] < _NO_TIME_S:
+                joined = (joined[0], to_s, joined[2] + seconds)
+                continue
+            if joined is not None:
+                yield self._span(now, "late", joined[0], joined[1], "frames came late, or none", joined[2])
+            joined = (from_s, to_s, seconds)
+        if joined is not None:
+            yield self._span(now, "late", joined[0], joined[1], "frames came late, or none", joined[2])
+
+    def _span(
+        self, now: _State, state: str, from_s: float, to_s: float, why: str, seconds: float | None = None
+    ) -> Span:
+        offset_s, known = self._calendar.moment(now.run.boot, 0.0)
+        length_s = to_s - from_s if seconds is None else seconds
+        return Span(state, from_s + offset_s, to_s + offset_s, length_s, known, why, now.run)

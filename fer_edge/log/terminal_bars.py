@@ -1,0 +1,62 @@
+"""Bars of letters for a terminal: a row a stretch of time, in which each letter is a share of the seconds of faces."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from fer_edge.events import UNSURE
+from fer_edge.log.aggregation import Sums
+from fer_edge.log.event_text import duration
+from fer_edge.log.summary import Summary
+from fer_edge.log.text_report import labels_seen
+from fer_edge.log.time_window import Zone
+
+WIDTH = 50
+_BLIND = "░"
+_FULL, _HALF = "█", "▌"
+_THERE = 10
+
+
+def bars(summary: Summary) -> Iterator[str]:
+    """The lines of the chart: how much of the time somebody was there, what they showed, and what was not looked at."""
+    labels, zone = labels_seen([summary]), summary.window.zone
+    letters = letters_of(labels)
+    yield f"{summary.device.name}, {zone}"
+    yield "  ".join(f"{letters[label]} {label}" for label in labels) + f"  {_BLIND} not looked at"
+    yield f"{'':16}  {'there':<{_THERE}}        what {WIDTH} letters of faces showed"
+    for part in summary.parts:
+        yield _line(part, labels, letters, zone)
+
+
+def _line(part: Sums, labels: Sequence[str], letters: dict[str, str], zone: Zone) -> str:
+    when = zone.short(part.from_s)[:16]
+    told_s, blind = part.told_s, ""
+    if part.blind_s >= 1:
+        blind = f"  {_BLIND * max(1, round(_THERE * part.blind_s / told_s))} {duration(part.blind_s)}"
+    if part.presence is None:
+        return f"{when}  {'–':<{_THERE}}        {'':{WIDTH}}{blind}".rstrip()
+    there = part.presence * _THERE
+    bar = _FULL * int(there) + (_HALF if there % 1 >= 0.25 else "")
+    return f"{when}  {bar:<{_THERE}} {part.presence:6.1%} {composed(part, labels, letters):<{WIDTH}}{blind}".rstrip()
+
+
+def composed(part: Sums, labels: Sequence[str], letters: dict[str, str]) -> str:
+    """WIDTH letters, each label as many as its share is, the largest remainders rounded up; none without a face."""
+    exact = {label: WIDTH * share for label in labels if (share := part.share(label)) is not None}
+    if not exact:
+        return ""
+    counts = {label: int(n) for label, n in exact.items()}
+    for label in sorted(exact, key=lambda label: counts[label] - exact[label])[: WIDTH - sum(counts.values())]:
+        counts[label] += 1
+    return "".join(letters[label] * counts[label] for label in labels)
+
+
+def letters_of(labels: Sequence[str]) -> dict[str, str]:
+    """A letter for each label, its own first where that is free; `?` for unsure."""
+    letters = {UNSURE: "?"}
+    for label in sorted(set(labels) - {UNSURE}):
+        free = (
+            letter for letter in (*label.upper(), *label.lower(), *"123456789#*+=") if letter not in letters.values()
+        )
+        letters[label] = next(free)
+    return letters

@@ -1,0 +1,189 @@
+"""A summary in words and columns, for people: where the time went, what was seen, how sure, and how far to trust it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from fer_edge.events import UNSURE
+from fer_edge.log.aggregation import STATES, Sums
+from fer_edge.log.event_text import duration, many
+from fer_edge.log.rows import Row
+from fer_edge.log.summary import Summary
+
+SAID = {
+    "observed": "observed",
+    "unavailable": "camera away or late",
+    "paused": "paused",
+    "stopped": "not running",
+    "cut off": "cut off, then not running",
+    "untold": "lines missing",
+    "unexplained": "unexplained",
+}
+
+
+def text(summary: Summary) -> str:
+    """The whole of it on a page."""
+    whole, zone = summary.whole, summary.window.zone
+    head = f"{summary.device.name}: {zone.short(whole.from_s)} to {zone.short(whole.to_s)}, {zone}"
+    return "\n".join([head, "", *_time(summary), "", *_seen(whole), "", *_sure(whole), "", *_trust(summary)])
+
+
+def _time(summary: Summary) -> Iterator[str]:
+    whole = summary.whole
+    yield f"Where {duration(whole.told_s)} went"
+    for state in STATES:
+        if (seconds := whole.state_s.get(state, 0.0)) >= 0.05:
+            yield f"  {SAID[state]:<26} {duration(seconds):>14} {_percent(seconds / whole.told_s)}"
+
+
+def _seen(whole: Sums) -> Iterator[str]:
+    if not whole.face_s:
+        yield "What was seen: nobody"
+        return
+    most = "one face" if whole.faces_max == 1 else f"{whole.faces_max} faces"
+    yield (
+        f"What was seen: somebody for {duration(whole.face_s)}, {whole.presence or 0:.1%} of the observed time; "
+        f"{most} at most at once"
+    )
+    yield f"  {'':<10} {'of face time':>12} {'time':>14} {'episodes':>9} {'mean p':>7} {'quality':>8}"
+    for label in sorted(whole.labels_s, key=lambda label: -whole.labels_s[label]):
+        p, quality = whole.mean_p(label), whole.mean_quality(label)
+        yield (
+            f"  {label:<10} {_percent(whole.share(label)):>12} {duration(whole.labels_s[label]):>14} "
+            f"{whole.episodes[label]:>9,} {_two(p):>7} {_two(quality):>8}"
+        )
+
+
+def _sure(whole: Sums) -> Iterator[str]:
+    yield "How sure"
+    unsure = whole.share(UNSURE)
+    if unsure is None:
+        yield "  there was no face to be sure of"
+        return
+    faces_s = sum(whole.labels_s.values())
+    by = ", ".join(f"{why} {seconds / faces_s:.1%}" for why, seconds in sorted(whole.unsure_s.items(), key=_largest))
+    yield f"  unsure for {unsure:.1%} of the seconds of faces{f' ({by})' if by else ''}"
+    p, quality = whole.mean_p(), whole.mean_quality()
+    if p is not None:
+        told = "" if quality is None else f"; mean quality of the face {quality:.2f} of 1"
+        yield f"  mean probability of the label shown {p:.2f}, over {whole.frames.total():,} frames of episodes{told}"
+    if whole.counts["skipped"]:
+        yield f"  {whole.counts['skipped']:,} faces were not read, for there were too many at once"
+    if whole.estimated_s:
+        yield f"  estimated from readings, for schema 1 has no tallies: {duration(whole.estimated_s)}"
+
+
+def _trust(summary: Summary) -> Iterator[str]:
+    whole, trust = summary.whole, summary.trust
+    yield "How far to trust it"
+    clock = (
+        "all times by a clock that was set"
+        if not whole.doubtful_s
+        else f"{duration(whole.doubtful_s)} of it by a clock that is not known to have been set: their place in time is a guess"
+    )
+    steps = f"; {many(trust.clock_steps, 'change')} of the wall clock, put right here" if trust.clock_steps else ""
+    yield f"  clock    {clock}{steps}"
+    for model in trust.models.values():
+        proof = {
+            True: f"verified at start (golden vectors of {model.compared_with})",
+            False: f"differs from its golden vectors of {model.compared_with} or was never proved here",
+            None: "not noted whether it was verified",
+        }[model.proved]
+        yield (
+            f"  model    {model.bundle} {model.sha256[:12]}, {model.runtime}, {model.detector}, {proof}; "
+            f"{duration(model.seconds)}"
+        )
+    recorded = f", {trust.recorded} of them over recordings" if trust.recorded else ""
+    yield f"  runs     {trust.starts} began{recorded}, {trust.cut_off} cut off without an end; {many(len(trust.boots), 'boot')}"
+    drops = ", ".join(f"{why} {n:,}" for why, n in sorted(whole.drops.items(), key=_largest))
+    read = whole.counts["read"]
+    yield f"  frames   {read:,} read, {whole.counts['processed']:,} processed; dropped: {drops or 'none'}"
+    yield f"  camera   lost {many(trust.camera_losses, 'time')}"
+    hot = "" if trust.hottest_c is None else f"; hottest told {trust.hottest_c:.0f} °C"
+    trouble = ", ".join(
+        f"{name} {duration(seconds)}" for name, seconds in sorted(trust.trouble_s.items(), key=_largest)
+    )
+    yield f"  machine  {trouble or 'no trouble told'}{hot}"
+    yield f"  lines    {trust.lines_lost:,} lost, {trust.damaged:,} damaged; `fer-edge log check` says more"
+
+
+def part_columns(summaries: Sequence[Summary]) -> list[str]:
+    """The columns of `part_rows`: what is true of each hour, and a share of face time for each label that was seen."""
+    return [
+        "device",
+        "from",
+        "observed",
+        "blind",
+        "there",
+        *labels_seen(summaries),
+        "p",
+        "quality",
+        "faces_max",
+        "drops",
+    ]
+
+
+def part_rows(summaries: Sequence[Summary]) -> Iterator[Row]:
+    """A row for each stretch of time, shares as text, so that a table can be read."""
+    labels = labels_seen(summaries)
+    for summary in summaries:
+        for part in summary.parts:
+            yield {
+                "device": summary.device.name,
+                "from": part.from_s,
+                "observed": _short(part.state_s.get("observed", 0.0)),
+                "blind": _short(part.blind_s),
+                "there": _percent(part.presence).strip(),
+                **{label: _percent(part.share(label)).strip() for label in labels},
+                "p": part.mean_p(),
+                "quality": part.mean_quality(),
+                "faces_max": part.faces_max,
+                "drops": part.drops.total(),
+            }
+
+
+def flat_columns(summaries: Sequence[Summary]) -> list[str]:
+    """The columns of `flat_rows`."""
+    labels = labels_seen(summaries)
+    states = [f"{state.replace(' ', '_')}_s" for state in STATES]
+    return ["device", "from", "to", "seconds", *states, "blind_s", "face_s", "presence", *(f"s_{x}" for x in labels),
+            *(f"share_{x}" for x in labels), "unsure_by", "mean_p", "quality", "faces_max", "faces_skipped",
+            "frames_read", "frames_processed", "frames_idle", "drops", "time_doubtful_s", "estimated_s"]  # fmt: skip
+
+
+def flat_rows(summaries: Sequence[Summary]) -> Iterator[Row]:
+    """A row of numbers for each stretch of time, or for all of it where none was asked for."""
+    for summary in summaries:
+        for part in summary.parts or [summary.whole]:
+            told = part.to_json(summary.window.zone)
+            labels: dict[str, Any] = {f"s_{label}": seconds for label, seconds in told["labels_s"].items()}
+            shares = {f"share_{label}": share for label, share in told["shares"].items()}
+            frames = {f"frames_{name}": n for name, n in told["frames"].items()}
+            more = {"device": summary.device.name, "from": part.from_s, "to": part.to_s, "unsure_by": told["unsure_s"]}
+            yield told | labels | shares | frames | more
+
+
+def labels_seen(summaries: Sequence[Summary]) -> list[str]:
+    """Every label that any of them has seconds of, the most frequent first, `unsure` last."""
+    total: dict[str, float] = {}
+    for summary in summaries:
+        for label, seconds in summary.whole.labels_s.items():
+            total[label] = total.get(label, 0.0) + seconds
+    return sorted(total, key=lambda label: (label == UNSURE, -total[label], label))
+
+
+def _percent(share: float | None) -> str:
+    return "–" if share is None else f"{share:6.1%}"
+
+
+def _two(value: float | None) -> str:
+    return "–" if value is None else f"{value:.2f}"
+
+
+def _short(seconds: float) -> str:
+    return "–" if seconds < 0.5 else duration(seconds)
+
+
+def _largest(pair: tuple[str, float]) -> float:
+    return -pair[1]

@@ -1,0 +1,139 @@
+"""Moments as a person types and reads them: ago, local or UTC, and windows of time, of each day too."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time, timedelta, tzinfo
+from math import inf
+
+from fer_edge.errors import UsageError
+from fer_edge.journal.clock_correction import Uptime
+
+_UNITS = {"d": "days", "h": "hours", "min": "minutes", "s": "seconds"}
+
+
+def moment(text: str, now: datetime, utc: bool = False) -> datetime | Uptime:
+    """The moment that `text` names. Raises UsageError when it names none.
+
+    `2026-01-31` or `2026-01-31T12:00` (local time or, with `utc`, UTC, unless it says which), `30d`, `12h`, `15min` or
+    `90s` before `now`, or `BOOT:SECONDS`: a boot's id, as each line has it, and seconds since that boot.
+    """
+    try:
+        if match := re.fullmatch(r"(\d{1,6})(d|h|min|s)", text):
+            return now - timedelta(**{_UNITS[match[2]]: int(match[1])})
+        if match := re.fullmatch(r"([0-9a-f-]{36}):(\d{1,12}(?:\.\d+)?)", text):
+            return Uptime(match[1], float(match[2]))
+        told = datetime.fromisoformat(text)
+        return told.replace(tzinfo=UTC) if utc and told.tzinfo is None else told.astimezone()
+    except (ValueError, OverflowError) as error:
+        forms = "2026-01-31, 2026-01-31T12:00, 30d, 12h, 15min or BOOT:SECONDS"
+        raise UsageError(f"“{text}” is no moment; give {forms}") from error
+
+
+@dataclass(frozen=True, slots=True)
+class Zone:
+    """The zone in which times are read and told: this machine's own, or UTC."""
+
+    utc: bool = False
+
+    @property
+    def tz(self) -> tzinfo | None:
+        """UTC, or None: what `datetime` takes for the machine's own."""
+        return UTC if self.utc else None
+
+    def now(self) -> datetime:
+        """The time of this machine, which knows its zone."""
+        return datetime.now(UTC) if self.utc else datetime.now().astimezone()
+
+    def at(self, posix_s: float) -> datetime:
+        """The moment, which knows its zone."""
+        return datetime.fromtimestamp(posix_s, UTC) if self.utc else datetime.fromtimestamp(posix_s).astimezone()
+
+    def iso(self, posix_s: float) -> str:
+        """The moment in ISO 8601 with milliseconds and its offset."""
+        text = self.at(posix_s).isoformat(timespec="milliseconds")
+        return text.replace("+00:00", "Z") if self.utc else text
+
+    def short(self, posix_s: float) -> str:
+        """The moment as tables have it, to the second."""
+        return self.at(posix_s).strftime("%Y-%m-%d %H:%M:%S")
+
+    def __str__(self) -> str:
+        if self.utc:
+            return "UTC"
+        offset = datetime.now().astimezone().strftime("%z")
+        return f"local time (now UTC{offset[:3]}:{offset[3:]})"
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """The time that is asked about: from one POSIX second to another, and of each day in `zone` only a part, if one is named.
+
+    A part that ends before it begins reaches over midnight.
+    """
+
+    since_s: float = -inf
+    until_s: float = inf
+    daily: tuple[time, time] | None = None
+    zone: Zone = Zone()
+
+    @staticmethod
+    def of(since: str | None, until: str | None, between: str | None, zone: Zone) -> Window:
+        """The window that the three texts name. Raises UsageError when one of them names no time."""
+        since_s = -inf if since is None else _posix_s(since, zone)
+        until_s = inf if until is None else _posix_s(until, zone)
+        if since_s >= until_s:
+            raise UsageError(f"--since {since} is not before --until {until}; exchange them")
+        return Window(since_s, until_s, None if between is None else _daily(between), zone)
+
+    def pieces(self, from_s: float, to_s: float) -> list[tuple[float, float]]:
+        """The parts of a span that lie in the window, in order."""
+        from_s, to_s = max(from_s, self.since_s), min(to_s, self.until_s)
+        if from_s >= to_s:
+            return []
+        return [(from_s, to_s)] if self.daily is None else list(self._daily_pieces(from_s, to_s, *self.daily))
+
+    def _daily_pieces(self, from_s: float, to_s: float, opens: time, closes: time) -> Iterator[tuple[float, float]]:
+        day = self.zone.at(from_s).date() - timedelta(days=1)
+        while midnight_s(day, self.zone) < to_s:
+            opens_s, closes_s = _on(day, opens, self.zone), _on(day, closes, self.zone)
+            if closes_s <= opens_s:
+                closes_s = _on(day + timedelta(days=1), closes, self.zone)
+            start_s, end_s = max(from_s, opens_s), min(to_s, closes_s)
+            if start_s < end_s:
+                yield start_s, end_s
+            day += timedelta(days=1)
+
+    def holds(self, from_s: float, to_s: float | None = None) -> bool:
+        """Whether the moment, or any of the span, lies in the window."""
+        if to_s is None or to_s <= from_s:
+            if self.daily is None:
+                return self.since_s <= from_s < self.until_s
+            to_s = from_s + 1e-3
+        return bool(self.pieces(from_s, to_s))
+
+
+def midnight_s(day: date, zone: Zone) -> float:
+    """When that day begins, in POSIX seconds."""
+    return _on(day, time(), zone)
+
+
+def _on(day: date, clock: time, zone: Zone) -> float:
+    return datetime.combine(day, clock, zone.tz).timestamp()
+
+
+def _posix_s(text: str, zone: Zone) -> float:
+    told = moment(text, zone.now(), zone.utc)
+    if isinstance(told, Uptime):
+        raise UsageError(f"“{text}” counts from a boot; give 2h, 2026-01-31 or 2026-01-31T12:00")
+    return told.timestamp()
+
+
+def _daily(text: str) -> tuple[time, time]:
+    try:
+        opens, closes = (time.fromisoformat(part) for part in text.split("-"))
+        return opens, closes
+    except ValueError as error:
+        raise UsageError(f"“{text}” is no part of a day; give 08:00-18:30") from error

@@ -1,0 +1,165 @@
+"""`python -m fer_edge.record_logits MODEL --images X.npy --out Y.npz`: what a model answers on the runtime at hand.
+
+It runs on a device's base install, so that answers from any machine and environment can be held against the float model's
+on the host (`convert.parity --answers`). Seconds are not recorded: an emulated or busy machine's say nothing.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import os
+import platform
+import sys
+import tempfile
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from fer_edge.errors import EXIT_DONE, UsageError, guarded
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from fer_edge.classifier import Runtime
+
+
+@dataclass(frozen=True, slots=True)
+class Answers:
+    """Logits float32 (N, K) of N images, and of whom: the runtime, its kernels, the machine, the model and the images."""
+
+    logits: np.ndarray
+    runtime: str  # litert, tflite-runtime, tensorflow
+    version: str  # of the runtime
+    kernels: str  # default, builtin, reference
+    machine: str  # x86_64, aarch64
+    python: str
+    numpy: str
+    model_sha256: str  # of the .tflite file
+    images_sha256: str  # of the images' bytes, row by row
+
+    @property
+    def column(self) -> str:
+        """What reports call this runtime, kernel path and machine: “litert 2.3.0, default, aarch64”."""
+        return f"{self.runtime} {self.version}, {self.kernels}, {self.machine}"
+
+    def save(self, path: Path) -> None:
+        """Writes a .npz with `logits` and, as JSON in `told`, the rest; beside, then renamed. 7,178 images take 70 kB."""
+        import numpy as np
+
+        told = json.dumps({name: getattr(self, name) for name in _TOLD})
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, fresh = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+        try:
+            with os.fdopen(handle, "wb") as file:
+                np.savez_compressed(file, logits=self.logits, told=np.array(told))
+            Path(fresh).chmod(0o644)
+            Path(fresh).replace(path)
+        finally:
+            Path(fresh).unlink(missing_ok=True)
+
+    @staticmethod
+    def load(path: Path) -> Answers:
+        """The answers in a file that `save` wrote. Raises UsageError when it is not there, damaged or something else."""
+        import zipfile
+        import zlib
+
+        import numpy as np
+
+        try:
+            with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
+                logits, told = file["logits"], json.loads(str(file["told"]))
+            found = Answers(logits, *(told[name] for name in _TOLD))
+        except FileNotFoundError:
+            raise UsageError(f"{path} does not exist; `python -m fer_edge.record_logits` makes it") from None
+        except (OSError, EOFError, ValueError, KeyError, TypeError, zipfile.BadZipFile, zlib.error) as error:
+            raise UsageError(
+                f"{path} holds no answers ({error}); `python -m fer_edge.record_logits` makes it"
+            ) from error
+        if logits.ndim != 2 or logits.dtype != np.float32 or not all(isinstance(told[name], str) for name in _TOLD):
+            raise UsageError(f"{path} holds {logits.dtype} {logits.shape}, not float32 logits (N, K); make it again")
+        return found
+
+
+_TOLD = tuple(field.name for field in fields(Answers) if field.name != "logits")
+
+
+def ask(model: Path, images: np.ndarray, runtime: Runtime | None = None, kernels: str = "default") -> Answers:
+    """What `model`, a bundle's folder or a .tflite file, answers to images uint8 (N, side, side), on one thread.
+
+    `runtime` is the first one installed when None. Raises UsageError and BundleRefused as bundles and classifiers do.
+    """
+    import numpy as np
+
+    from fer_edge.bundle import Bundle, sha256_of
+    from fer_edge.classifier import Classifier, find_runtime
+
+    runtime = runtime or find_runtime()
+    if model.is_dir():
+        bundle = Bundle.load(model)
+        file, classifier = bundle.model, bundle.make_classifier(runtime, kernels)
+    elif model.is_file():
+        file, classifier = model, Classifier(model, runtime, kernels=kernels)
+    else:
+        raise UsageError(f"{model} does not exist; name a bundle's folder or a .tflite file")
+    return Answers(
+        logits=classifier.logits(images),
+        runtime=classifier.runtime.name,
+        version=classifier.runtime.version,
+        kernels=kernels,
+        machine=platform.machine(),
+        python=platform.python_version(),
+        numpy=np.__version__,
+        model_sha256=sha256_of(file),
+        images_sha256=images_sha256(images),
+    )
+
+
+def images_sha256(images: np.ndarray) -> str:
+    """The SHA-256 of the bytes of images uint8 (N, side, side), in hexadecimal."""
+    return hashlib.sha256(images.tobytes()).hexdigest()
+
+
+def read_images(path: Path) -> np.ndarray:
+    """The array in a .npy file. Raises UsageError when there is none; whether it fits is the classifier's to say."""
+    import numpy as np
+
+    try:
+        with path.open("rb") as opened:
+            images = np.load(opened, allow_pickle=False)
+    except FileNotFoundError:
+        raise UsageError(f"{path} does not exist; `numpy.save` writes uint8 images (N, side, side) into one") from None
+    except (EOFError, ValueError):
+        images = None
+    if not isinstance(images, np.ndarray):
+        raise UsageError(f"{path} is no .npy file of one array; `numpy.save` writes uint8 images (N, side, side)")
+    return images
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Runs the command in `argv` and gives its exit code."""
+    parser = argparse.ArgumentParser(
+        prog="python -m fer_edge.record_logits", description="What a model answers to images."
+    )
+    parser.add_argument("model", type=Path, metavar="MODEL", help="a bundle's folder or a .tflite file")
+    parser.add_argument("--images", type=Path, required=True, metavar="X.npy", help="uint8 (N, side, side)")
+    parser.add_argument("--out", type=Path, required=True, metavar="Y.npz")
+    parser.add_argument("--runtime", choices=("litert", "tflite-runtime", "tensorflow"), help="default: what is there")
+    parser.add_argument("--kernels", choices=("default", "builtin", "reference"), default="default")
+    args = parser.parse_args(argv)
+    return guarded(lambda: _run(args))
+
+
+def _run(args: argparse.Namespace) -> int:
+    from fer_edge.classifier import find_runtime
+
+    images = read_images(args.images)
+    answers = ask(args.model, images, find_runtime(args.runtime), args.kernels)
+    answers.save(args.out)
+    print(f"fer-edge: {answers.column}: {len(images):,} images, {args.out}", file=sys.stderr)  # noqa: T201 - speech
+    return EXIT_DONE
+
+
+if __name__ == "__main__":
+    sys.exit(main())
