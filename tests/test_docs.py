@@ -162,6 +162,8 @@ def test_every_example_is_understood(words: list[str], monkeypatch: pytest.Monke
 
     monkeypatch.setattr(argparse.ArgumentParser, "parse_args", understood)
     module, argv = ("fer_edge.cli", words[1:]) if words[0] == "fer-edge" else (words[2], words[3:])
+    if (ROOT / module.replace(".", "/")).is_dir():
+        module += ".__main__"  # what `python -m` runs of a package
     with pytest.raises(Parsed):
         importlib.import_module(module).main(argv)
 

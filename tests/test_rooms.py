@@ -1,4 +1,4 @@
-"""The walls of the house: who may import whom, and what a base install starts without."""
+"""The structure of the code: which package may import which, no import cycle, and what a base install starts without."""
 
 from __future__ import annotations
 
@@ -47,6 +47,67 @@ def test_no_import_crosses_a_wall(room: str) -> None:
         banned = FORBIDDEN[room] - EXCEPTIONS.get(name, set())
         crossed += [f"{name}:{line} imports {module}" for line, module in imports(file) if module in banned]
     assert crossed == []
+
+
+# Each package imports only packages that stand before it. Commands (`__main__`, and the modules of convert/ itself) stand
+# behind all of them, for they put the others together.
+ORDER = {
+    "convert": (
+        *("argument_types", "atomic_write", "data", "tflite", "train", "sources", "quantize", "evaluate"),
+        *("parity", "crops", "report", "bundle", "deploy"),
+    ),
+}
+
+
+def modules(room: str) -> dict[str, Path]:
+    """The files of a room by module name; a package by the name of its folder."""
+    found = {}
+    for file in sorted((ROOT / room).rglob("*.py")):
+        name = file.relative_to(ROOT).with_suffix("").as_posix().replace("/", ".")
+        found[name.removesuffix(".__init__")] = file
+    return found
+
+
+def imported_modules(file: Path, known: dict[str, Path]) -> Iterator[tuple[int, str]]:
+    """Line and name of each module in `known` that a file imports, inside functions too."""
+    for node in ast.walk(ast.parse(file.read_text())):
+        if isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            for alias in node.names:
+                full = f"{node.module}.{alias.name}"
+                name = full if full in known else node.module
+                if name in known:
+                    yield node.lineno, name
+
+
+@pytest.mark.parametrize("room", ORDER)
+def test_no_package_imports_one_that_stands_behind_it(room: str) -> None:
+    known, order = modules(room), ORDER[room]
+    backwards = []
+    for name, file in known.items():
+        package = name.split(".")[1] if "." in name else None
+        if package is None or file.name == "__main__.py" or (package not in order and file.parent == ROOT / room):
+            continue
+        for line, target in imported_modules(file, known):
+            other = target.split(".")[1] if "." in target else package
+            if order.index(other) > order.index(package):
+                backwards.append(f"{name}:{line} imports {target}")
+    assert backwards == []
+
+
+@pytest.mark.parametrize("room", FORBIDDEN)
+def test_no_modules_import_each_other_in_a_circle(room: str) -> None:
+    known = modules(room)
+    graph = {name: {target for _, target in imported_modules(file, known)} - {name} for name, file in known.items()}
+    circles = []
+    for start in graph:
+        reached: set[str] = set()
+        todo = set(graph[start])
+        while todo:
+            reached.add(name := todo.pop())
+            todo |= graph[name] - reached
+        if start in reached:
+            circles.append(start)
+    assert circles == []
 
 
 @pytest.mark.parametrize(
