@@ -226,7 +226,10 @@ def log_and_origin(environ: Mapping[str, str], name: str) -> tuple[Path, str]:
 
 
 def default_runtime(environ: Mapping[str, str] = os.environ) -> Path:
-    """The folder of what a running instance shows, when none is named: $RUNTIME_DIRECTORY, $XDG_RUNTIME_DIR, /dev/shm."""
+    """The folder of a running instance's status, when none is named.
+
+    $RUNTIME_DIRECTORY (of systemd), else $FER_EDGE_RUNTIME, else fer-edge/ in $XDG_RUNTIME_DIR, else a folder in /dev/shm.
+    """
     return runtime_and_origin(environ)[0]
 
 
@@ -234,6 +237,8 @@ def runtime_and_origin(environ: Mapping[str, str]) -> tuple[Path, str]:
     """`default_runtime`, and the variable that it stands on, or "default"."""
     if given := _first(environ, "RUNTIME_DIRECTORY"):
         return given, "environment: RUNTIME_DIRECTORY"
+    if given := _absolute(environ, "FER_EDGE_RUNTIME"):
+        return given, "environment: FER_EDGE_RUNTIME"
     home = _absolute(environ, "XDG_RUNTIME_DIR")
     if home and home.is_dir() and home.stat().st_uid == os.geteuid():  # sudo may bring along that of another user
         return home / "fer-edge", "environment: XDG_RUNTIME_DIR"
@@ -241,7 +246,13 @@ def runtime_and_origin(environ: Mapping[str, str]) -> tuple[Path, str]:
 
 
 def runtime_folders(environ: Mapping[str, str] = os.environ) -> tuple[Path, ...]:
-    """Where a running instance may be found, the likeliest first: this user's own, and that of the service."""
+    """Where a running instance may be found, the likeliest first: this user's own, and that of the service.
+
+    Where $FER_EDGE_RUNTIME is set, neither the service's folder nor that in /dev/shm is searched: commands then reach only
+    the instances that were started with the same value.
+    """
+    if private := _absolute(environ, "FER_EDGE_RUNTIME"):
+        return tuple(dict.fromkeys((default_runtime(environ), private)))
     folders = [default_runtime(environ), Path("/run/fer-edge"), _shared_memory()]
     return tuple(dict.fromkeys(folders))
 

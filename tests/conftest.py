@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import tempfile
 from collections.abc import Iterator
@@ -20,6 +21,45 @@ ALLOWED_SKIPS = {
 signal.signal(signal.SIGINT, signal.default_int_handler)
 _skipped: list[tuple[str, str]] = []
 _unmet: list[tuple[str, str]] = []
+
+
+# Folders that commands read or write where none is named; every pytest process has its own, and so has what it starts.
+PRIVATE_FOLDERS = {
+    "FER_EDGE_RUNTIME": "run",
+    "FER_EDGE_BUNDLES": "bundles",
+    "XDG_CONFIG_HOME": "config",
+    "XDG_DATA_HOME": "data",
+    "XDG_RUNTIME_DIR": "run",
+    "XDG_STATE_HOME": "state",
+}
+# What systemd sets for a service, and where a user's detector files lie: a test sets them itself.
+UNSET = ("RUNTIME_DIRECTORY", "STATE_DIRECTORY", "CONFIGURATION_DIRECTORY", "NOTIFY_SOCKET", "FER_EDGE_DETECTORS")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Separates the tests from every instance, setting and bundle of this machine, before the first test file is imported.
+
+    Only the face detector's files are those that `fer-edge detectors install` put in the user's data folder.
+    """
+    from fer_edge.detection.download import detectors_folder
+
+    detectors = detectors_folder()
+    before = dict(os.environ)
+    folder = Path(tempfile.mkdtemp(prefix="fer-edge-tests-"))
+    for variable, name in PRIVATE_FOLDERS.items():
+        (folder / name).mkdir(mode=0o700, exist_ok=True)
+        os.environ[variable] = str(folder / name)
+    for variable in UNSET:
+        os.environ.pop(variable, None)
+    (folder / "data" / "fer-edge").mkdir()
+    (folder / "data" / "fer-edge" / "detectors").symlink_to(detectors)
+
+    def restore() -> None:
+        os.environ.clear()
+        os.environ.update(before)
+        shutil.rmtree(folder, ignore_errors=True)
+
+    config.add_cleanup(restore)
 
 
 @pytest.fixture(scope="session")

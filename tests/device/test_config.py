@@ -45,6 +45,15 @@ def test_default_runtime_is_one_that_is_ours(tmp_path: Path) -> None:
     assert runtime_folders({"RUNTIME_DIRECTORY": "/run/fer-edge"}) == (Path("/run/fer-edge"), shared)
 
 
+def test_a_private_runtime_folder_is_the_only_one_that_is_searched(tmp_path: Path) -> None:
+    private = {"FER_EDGE_RUNTIME": str(tmp_path / "a"), "XDG_RUNTIME_DIR": str(tmp_path)}
+    assert default_runtime(private) == tmp_path / "a"
+    assert runtime_folders(private) == (tmp_path / "a",)
+    service = {**private, "RUNTIME_DIRECTORY": str(tmp_path / "b")}
+    assert runtime_folders(service) == (tmp_path / "b", tmp_path / "a")
+    assert default_runtime({"FER_EDGE_RUNTIME": "relative"}) == default_runtime({})
+
+
 def test_config_file_is_the_services_else_the_users(tmp_path: Path) -> None:
     service, home = tmp_path / "etc", tmp_path / "home"
     environ = {"CONFIGURATION_DIRECTORY": f"{service}:/etc/other", "XDG_CONFIG_HOME": str(home)}

@@ -21,6 +21,8 @@ def environment(folder: Path) -> dict[str, str]:
         "XDG_STATE_HOME": "state",
         "RUNTIME_DIRECTORY": "run",
         "XDG_RUNTIME_DIR": "run",
+        "FER_EDGE_RUNTIME": "run",
+        "FER_EDGE_BUNDLES": "bundles",
     }
     return (
         kept | {name: str(folder / value) for name, value in mine.items()} | {"PYTHONHASHSEED": "0", "COLUMNS": "120"}
