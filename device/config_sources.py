@@ -17,14 +17,14 @@ from device.config import SPECS, Settings, complaint, config_file, kind, log_and
 from fer_edge.errors import UsageError
 
 _UNITS = re.compile(r"_(s|px|deg|bytes|c)$")
-_OF_THIS_RUN = {"camera", "name", "bundle", "log", "runtime", "json", "once", "duration_s"}
-_OF_THIS_RUN |= {"metrics", "metrics_file", "metrics_every_s"}
-_OF_THIS_RUN |= {name for name in SPECS if name.startswith("mqtt")}
-_OF_THIS_RUN |= {"live", "live_token_file", "show_pixels_s"}  # what is logged does not depend on them
+_NOT_DIGESTED = {"camera", "name", "bundle", "log", "runtime", "json", "once", "duration_s"}
+_NOT_DIGESTED |= {"metrics", "metrics_file", "metrics_every_s"}
+_NOT_DIGESTED |= {name for name in SPECS if name.startswith("mqtt")}
+_NOT_DIGESTED |= {"live", "live_token_file", "show_pixels_s"}  # what is logged does not depend on them
 
 
 @dataclass(frozen=True, slots=True)
-class Configured:
+class LoadedSettings:
     """Settings, and for each of them its origin: `default`, `FILE:LINE`, a flag, or `environment: VARIABLE`."""
 
     settings: Settings
@@ -32,7 +32,9 @@ class Configured:
     file: Path | None
 
 
-def load(flags: Mapping[str, Any], file: Path | None = None, environ: Mapping[str, str] = os.environ) -> Configured:
+def load_settings(
+    flags: Mapping[str, Any], file: Path | None = None, environ: Mapping[str, str] = os.environ
+) -> LoadedSettings:
     """The settings of a run: flags over the file over the defaults.
 
     `flags` may hold anything that a parser gives (`vars(args)`): None and names of no setting are passed over. `file`:
@@ -40,18 +42,20 @@ def load(flags: Mapping[str, Any], file: Path | None = None, environ: Mapping[st
     there is one. Raises UsageError, with file and line, for what is no setting or makes no sense.
     """
     path = file or config_file(environ)
-    values, origins = read(path) if path else ({}, {})
+    values, origins = read_settings_file(path) if path else ({}, {})
     for name, value in flags.items():
         if name in SPECS and value is not None:
             if said := complaint(name, value):
-                raise UsageError(f"{flag(name)}: {said}")
-            values[name], origins[name] = value, f"flag {flag(name)}"
+                raise UsageError(f"{flag_name(name)}: {said}")
+            values[name], origins[name] = value, f"flag {flag_name(name)}"
     settings = Settings(**values)
     from_environ = {"log": log_and_origin(environ, settings.name)[1], "runtime": runtime_and_origin(environ)[1]}
-    return Configured(settings, {name: origins.get(name) or from_environ.get(name, "default") for name in SPECS}, path)
+    return LoadedSettings(
+        settings, {name: origins.get(name) or from_environ.get(name, "default") for name in SPECS}, path
+    )
 
 
-def read(path: Path) -> tuple[dict[str, Any], dict[str, str]]:
+def read_settings_file(path: Path) -> tuple[dict[str, Any], dict[str, str]]:
     """The values in a file, as Settings wants them, and the `FILE:LINE` of each. Raises UsageError as `load` does."""
     import tomllib
 
@@ -67,19 +71,19 @@ def read(path: Path) -> tuple[dict[str, Any], dict[str, str]]:
         raise UsageError(
             f"{path}{f':{at[1]}' if at else ''}: {error}; a line is `name = value`, text in quotes"
         ) from error
-    lines, values, origins = _lines(text), {}, {}
+    lines, values, origins = _line_numbers(text), {}, {}
     for name, raw in given.items():
         where = f"{path}:{lines.get(name, 1)}"
         if name not in SPECS:
-            raise UsageError(f"{where}: there is no setting {_unknown(name, raw)}")
-        value = _value(name, raw)
+            raise UsageError(f"{where}: there is no setting {_unknown_setting(name, raw)}")
+        value = _setting_value(name, raw)
         if said := complaint(name, value):
             raise UsageError(f"{where}: {said}")
         values[name], origins[name] = value, where
     return values, origins
 
 
-def _lines(text: str) -> dict[str, int]:
+def _line_numbers(text: str) -> dict[str, int]:
     """The number of the line on which each name of the top level first stands, in text that is TOML.
 
     tomllib does not tell. Statements are parsed one by one instead: what does not parse yet goes on in the next line (an
@@ -101,7 +105,7 @@ def _lines(text: str) -> dict[str, int]:
     return found
 
 
-def _unknown(name: str, raw: Any) -> str:
+def _unknown_setting(name: str, raw: Any) -> str:
     from difflib import SequenceMatcher, get_close_matches
 
     asked = name.lower().replace("-", "_")
@@ -114,7 +118,7 @@ def _unknown(name: str, raw: Any) -> str:
     return f"“{name}”{tables}; `fer-edge config show` lists them all"
 
 
-def _value(name: str, raw: Any) -> Any:
+def _setting_value(name: str, raw: Any) -> Any:
     """What TOML gave, as the kind that the setting is; as it is where it is none, for `complaint` to say so."""
     wanted = kind(name)
     if wanted == "Path" and isinstance(raw, str):
@@ -127,18 +131,18 @@ def _value(name: str, raw: Any) -> Any:
     return float(raw) if wanted == "float" and type(raw) is int else raw
 
 
-def flag(name: str) -> str:
+def flag_name(name: str) -> str:
     """The flag of a setting: without its unit, `rotate_deg` is --rotate; with it where that is a setting too."""
     short = _UNITS.sub("", name)
     return f"--{(name if short in SPECS else short).replace('_', '-')}"
 
 
-def region(text: str) -> tuple[float, ...]:
+def parse_region(text: str) -> tuple[float, ...]:
     """The region in `X,Y,W,H`, for a command line. Raises ValueError when these are no numbers."""
     return tuple(float(part) for part in text.split(","))
 
 
-def shown(configured: Configured, environ: Mapping[str, str] = os.environ) -> dict[str, Any]:
+def settings_report(configured: LoadedSettings, environ: Mapping[str, str] = os.environ) -> dict[str, Any]:
     """What `fer-edge config show --json` prints: the file and, for each setting, value, origin, whether SIGHUP changes it."""
     from device.camera.source import redacted
 
@@ -160,13 +164,13 @@ def shown(configured: Configured, environ: Mapping[str, str] = os.environ) -> di
     return {"file": str(configured.file) if configured.file else None, "settings": rows}
 
 
-def show(configured: Configured, commented: bool = False, environ: Mapping[str, str] = os.environ) -> str:
+def settings_text(configured: LoadedSettings, commented: bool = False, environ: Mapping[str, str] = os.environ) -> str:
     """What `fer-edge config show` prints: TOML that is a file of settings, the origin of each behind it.
 
     What has no value stands as a comment, and so does a password that an address had: it is never printed. `commented`
     adds what each setting means.
     """
-    told = shown(configured, environ)
+    told = settings_report(configured, environ)
     lines = [f"# settings from {told['file'] or 'no file'}; * can change on SIGHUP, the others at the next start"]
     for name, row in told["settings"].items():
         value = row["value"]
@@ -187,9 +191,9 @@ def _toml(value: Any) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
-def digest(settings: Settings) -> str:
+def settings_digest(settings: Settings) -> str:
     """Twelve hexadecimal digits that are the same for two runs with the same settings, places and camera left out."""
     import hashlib
 
-    values = {name: getattr(settings, name) for name in SPECS if name not in _OF_THIS_RUN}
+    values = {name: getattr(settings, name) for name in SPECS if name not in _NOT_DIGESTED}
     return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:12]

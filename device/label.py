@@ -10,18 +10,18 @@ from typing import Any, TextIO
 
 from device.clock import Clock, SystemClock
 from device.config import Settings
-from device.recorded.files import Recording, Wanted, done, find, workplace
-from device.recorded.labeller import Labelled, Task
+from device.recorded.files import LabelOptions, Recording, find_recordings, finished_result, scratch_folder
+from device.recorded.labeller import LabelOutcome, LabelTask
 from device.recorded.progress import Progress
-from device.recorded.rows import require
-from device.recorded.workers import Crashed, Ready, Worker, Workers
+from device.recorded.rows import require_format
+from device.recorded.workers import Worker, WorkerCrashed, WorkerReady, Workers
 from fer_edge.errors import UsageError
 
-_TURN_S = 0.5
+_POLL_S = 0.5
 
 
 @dataclass(frozen=True, slots=True)
-class Result:
+class LabelResult:
     """What became of one recording: `state` is `labelled`, `was labelled` (before, and the same now) or `failed`.
 
     `told` is what stands beside its rows; `problem` says what is wrong: why it failed, or that it ended early.
@@ -50,12 +50,12 @@ def label(
     paths: Sequence[Path],
     out: Path,
     settings: Settings,
-    wanted: Wanted = Wanted(),  # noqa: B008 - it cannot change
+    wanted: LabelOptions = LabelOptions(),  # noqa: B008 - it cannot change
     jobs: int = 1,
-    tell: Callable[[Result], None] = lambda _: None,
+    tell: Callable[[LabelResult], None] = lambda _: None,
     stream: TextIO | None = None,
     clock: Clock | None = None,
-) -> list[Result]:
+) -> list[LabelResult]:
     """What became of each recording that `paths` name, in their order; its results are in `out`.
 
     `jobs` recordings are read at a time. `tell` gets each result as soon as those before it were told; progress goes to
@@ -65,11 +65,11 @@ def label(
     """
     if jobs < 1:
         raise UsageError(f"--jobs must be 1 or more, not {jobs}")
-    require(wanted.form)
-    recordings = find(paths)
+    require_format(wanted.form)
+    recordings = find_recordings(paths)
     progress = Progress(stream or sys.stderr, clock or SystemClock())
-    with workplace(out) as fresh, Workers(settings) as workers:
-        turn = _Turn(recordings, out, fresh, wanted, workers, progress, tell)
+    with scratch_folder(out) as fresh, Workers(settings) as workers:
+        turn = _LabelRun(recordings, out, fresh, wanted, workers, progress, tell)
         try:
             turn.run(jobs)
         finally:
@@ -78,25 +78,25 @@ def label(
 
 
 @dataclass(slots=True)
-class _Turn:
+class _LabelRun:
     """The work of one call: what is still to do, what came of the rest, and what of that was told."""
 
     recordings: list[Recording]
     out: Path
     fresh: Path
-    wanted: Wanted
+    wanted: LabelOptions
     workers: Workers
     progress: Progress
-    tell: Callable[[Result], None]
-    told: list[Result] = field(default_factory=list)
-    results: dict[int, Result] = field(default_factory=dict)
+    tell: Callable[[LabelResult], None]
+    told: list[LabelResult] = field(default_factory=list)
+    results: dict[int, LabelResult] = field(default_factory=dict)
     waiting: list[int] = field(default_factory=list)  # numbers of recordings, the next one last
     read_bytes: int = 0  # of the recordings that are done with
 
     def run(self, jobs: int) -> None:
         made_by = self._first(self.workers.start())
         for number, recording in enumerate(self.recordings):
-            if (told := done(recording, self.out, self.wanted, made_by)) is not None:
+            if (told := finished_result(recording, self.out, self.wanted, made_by)) is not None:
                 self._is(number, "was labelled", told)
             else:
                 self.waiting.insert(0, number)
@@ -108,29 +108,29 @@ class _Turn:
         for _ in range(min(jobs - 1, len(self.waiting))):
             self.workers.start()
         while len(self.told) < len(self.recordings):
-            for worker in self.workers.speaking(_TURN_S):
+            for worker in self.workers.speaking(_POLL_S):
                 self._hear(worker)
             self._show()
 
     def _first(self, worker: Worker) -> dict[str, Any]:
         """What the first process that is ready makes rows by: all of them do."""
         said = worker.said()
-        if isinstance(said, Crashed):
+        if isinstance(said, WorkerCrashed):
             raise UsageError(f"no process could be started to read with: {said.why}")
-        assert isinstance(said, Ready), said
+        assert isinstance(said, WorkerReady), said
         if said.remark:
             self.progress.say(said.remark)
         return said.made_by
 
     def _hear(self, worker: Worker) -> None:
         task, said = worker.task, worker.said()
-        if isinstance(said, Labelled) and task is not None:
+        if isinstance(said, LabelOutcome) and task is not None:
             self._finish(task, said)
             worker.task = None
-        elif isinstance(said, Crashed):
+        elif isinstance(said, WorkerCrashed):
             self.workers.leave(worker)
             if task is not None:
-                self._finish(task, Labelled(None, said.why))
+                self._finish(task, LabelOutcome(None, said.why))
                 if self.waiting:
                     self.workers.start()
             elif not self.workers.all:
@@ -141,9 +141,9 @@ class _Turn:
 
     def _give(self, worker: Worker) -> None:
         number = self.waiting.pop()
-        worker.give(Task(self.recordings[number], self.out, self.fresh / str(number), self.wanted))
+        worker.give(LabelTask(self.recordings[number], self.out, self.fresh / str(number), self.wanted))
 
-    def _finish(self, task: Task, labelled: Labelled) -> None:
+    def _finish(self, task: LabelTask, labelled: LabelOutcome) -> None:
         number = int(task.fresh.name)
         if labelled.told is None:
             self.progress.say(f"{task.recording.path} is passed over: {labelled.problem}")
@@ -158,7 +158,7 @@ class _Turn:
             problem = f"it ended after {told['frames']} frames; its container tells of {frames}"
             self.progress.say(f"{recording.path} is not whole: {problem}")
         rows = recording.rows(self.out, self.wanted)
-        self.results[number] = Result(recording.path, rows, state, told, problem)
+        self.results[number] = LabelResult(recording.path, rows, state, told, problem)
         self.read_bytes += recording.bytes if state != "was labelled" else 0
         self.progress.clear()  # what is told may go to the same terminal
         while (next_one := self.results.get(len(self.told))) is not None:

@@ -23,7 +23,7 @@ from device.output.tally import Counts
 from device.run_totals import Totals
 from device.signals import Asked
 from device.system.control import Pause
-from device.system.heartbeat import Vitals
+from device.system.heartbeat import Heartbeat
 from device.system.status import Status
 from device.vision.cpu_budget import Pace
 from device.vision.frames import Frame
@@ -51,7 +51,7 @@ class Loop:
     recorder: Recorder
     sinks: FanOut
     journal: Journal
-    vitals: Vitals
+    vitals: Heartbeat
     pause: Pause
     asked: Asked
     totals: Totals

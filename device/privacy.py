@@ -15,7 +15,7 @@ from device.output.mqtt.broker import broker_of
 from fer_edge.events import KINDS
 
 
-def explain(settings: Settings, environ: Mapping[str, str] = os.environ) -> str:
+def explain_run(settings: Settings, environ: Mapping[str, str] = os.environ) -> str:
     """The whole text, true of a run with `settings`; each line about this run follows from one of them."""
     journal = settings.log or default_log(environ, settings.name)
     runtime = settings.runtime or default_runtime(environ)

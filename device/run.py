@@ -22,11 +22,11 @@ from device.output.journal.journal import Journal
 from device.output.live import live_page
 from device.output.sinks import FanOut, JsonLines, Recorder, Sink, Terminal
 from device.run_totals import Totals
-from device.service.sd_notify import Notify
+from device.service.sd_notify import Notifier
 from device.signals import signals
 from device.system.control import Pause
 from device.system.health import Sensors, vcgencmd
-from device.system.heartbeat import Vitals
+from device.system.heartbeat import Heartbeat
 from device.system.status import Status, StatusFile
 from device.vision.pipeline import Pipeline
 from fer_edge.errors import EXIT_DONE, CameraNotOpened, NotEnoughData
@@ -67,7 +67,7 @@ def run(
         file = StatusFile(runtime, settings.name, clock, settings.health_s, settings.stall_s)
         if (shown := stack.enter_context(file)).taken_by:
             say(f"another run is called {settings.name} (process {shown.taken_by}); `name` tells them apart")
-        vitals = Vitals(clock, Sensors(folder, clock, vcgencmd), shown, Notify(clock))
+        vitals = Heartbeat(clock, Sensors(folder, clock, vcgencmd), shown, Notifier(clock))
         vitals.turn(Status("starting", source.describe()["name"], str(folder)), settings)
         exposed, metrics = _metrics(settings, clock, journal, vitals)
         pipeline, verified = _load(settings, clock, totals)
@@ -130,18 +130,22 @@ def run(
 
 
 def _metrics(
-    settings: Settings, clock: Clock, journal: Journal, vitals: Vitals
+    settings: Settings, clock: Clock, journal: Journal, vitals: Heartbeat
 ) -> tuple[Exposed | None, list[Metrics]]:
     """What counts the run for Prometheus, and where that can be read; nothing where nobody asked."""
     if settings.metrics is None and settings.metrics_file is None:
         return None, []
-    from device.doctor.system_checks import IN_MEMORY, mount_of, mounted
+    from device.doctor.system_checks import MEMORY_FILE_SYSTEMS, mount_of, read_mounts
     from device.output.metrics.exporter import Exposed
     from device.output.metrics.run_metrics import Metrics
 
     metrics = Metrics(settings.name, clock, journal, lambda: vitals.seen)
     at, file = None if settings.metrics is None else Address.parse(settings.metrics), settings.metrics_file
-    if file is not None and (mount := mount_of(file.resolve(), mounted(Path("/")))) and mount.kind not in IN_MEMORY:
+    if (
+        file is not None
+        and (mount := mount_of(file.resolve(), read_mounts(Path("/"))))
+        and mount.kind not in MEMORY_FILE_SYSTEMS
+    ):
         say(
             f"{file} is not in memory ({mount.kind}), and a card wears by what is written often; /run/… is, and /dev/shm/…"
         )

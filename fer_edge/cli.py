@@ -93,32 +93,32 @@ _CAMERAS = (
 
 
 def _region(text: str) -> tuple[float, ...]:
-    from device.config_sources import region
+    from device.config_sources import parse_region
 
-    return region(text)
+    return parse_region(text)
 
 
 def _run(args: argparse.Namespace) -> int:
-    from device.config_sources import load
+    from device.config_sources import load_settings
 
     given = vars(args)
-    settings = load(given, args.config).settings
+    settings = load_settings(given, args.config).settings
     if args.explain_privacy:
-        from device.privacy import explain
+        from device.privacy import explain_run
 
-        print(explain(settings))
+        print(explain_run(settings))
         return EXIT_DONE
     from device.run import run
 
-    return run(settings, reread=lambda: load(given, args.config).settings)
+    return run(settings, reread=lambda: load_settings(given, args.config).settings)
 
 
 def _health(args: argparse.Namespace) -> int:
     from device.clock import SystemClock
     from device.config import runtime_folders
-    from device.system.status import look
+    from device.system.status import read_instance
 
-    report = look(args.name, runtime_folders(), SystemClock())
+    report = read_instance(args.name, runtime_folders(), SystemClock())
     print(json.dumps(report.to_json(), ensure_ascii=False) if args.json else report.text())
     if not report.running:
         raise NotRunning("; ".join(report.problems))
@@ -155,13 +155,13 @@ def _reload(args: argparse.Namespace) -> int:
 
 
 def _config_show(args: argparse.Namespace) -> int:
-    from device.config_sources import load, show, shown
+    from device.config_sources import load_settings, settings_report, settings_text
 
-    configured = load({}, args.config)
+    configured = load_settings({}, args.config)
     print(
-        json.dumps(shown(configured), indent=1, ensure_ascii=False)
+        json.dumps(settings_report(configured), indent=1, ensure_ascii=False)
         if args.as_json
-        else show(configured, args.commented)
+        else settings_text(configured, args.commented)
     )
     return EXIT_DONE
 
@@ -219,15 +219,21 @@ def _verify(args: argparse.Namespace) -> int:
 
 
 def _bench(args: argparse.Namespace) -> int:
-    from device.bench.benchmark import bench
-    from device.bench.text import paste, text
+    from device.bench.benchmark import run_bench
+    from device.bench.text import paste_block, report_text
     from device.clock import SystemClock
     from fer_edge.bundle import Bundle
 
-    found = bench(Bundle.load(args.bundle), SystemClock(), args.threads, args.seconds, args.float, _say)
+    found = run_bench(Bundle.load(args.bundle), SystemClock(), args.threads, args.seconds, args.float, _say)
     for mark in found.conditions.marks:
         _say(mark)
-    print(json.dumps(found.to_json(), ensure_ascii=False) if args.json else paste(found) if args.paste else text(found))
+    print(
+        json.dumps(found.to_json(), ensure_ascii=False)
+        if args.json
+        else paste_block(found)
+        if args.paste
+        else report_text(found)
+    )
     return EXIT_DONE
 
 

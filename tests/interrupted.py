@@ -18,7 +18,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from device.system.bundles import Bundles
+from device.system.bundles import BundleStore
 from fer_edge.active_bundle import chosen_path
 from fer_edge.bundle import Bundle
 from fer_edge.errors import FerEdgeError
@@ -71,7 +71,7 @@ def attempt(folder: Path, what: str, argument: str, at: int, how: str) -> dict[s
 
 
 def change(folder: Path, what: str, argument: str) -> None:
-    bundles = Bundles(folder)
+    bundles = BundleStore(folder)
     if what == "install":
         bundles.install(Path(argument))
     elif what == "use":

@@ -16,12 +16,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from device.bench.board_estimates import DETECTORS, Estimate, Work, estimates, sources
-from device.bench.frame_stages import face_scene, forced, still_scene
-from device.bench.network_timing import LeftOut, Network, float_of, networks, parts
-from device.bench.stage_timing import Laps, laps, memory
-from device.bench.throttling import Conditions, conditions
-from device.bench.timing import Times
+from device.bench.board_estimates import DETECTORS, Estimate, EstimatedNetwork, estimate_times, published_sources
+from device.bench.frame_stages import face_scene, still_scene, time_forced_writes
+from device.bench.network_timing import NetworkTimes, NotMeasured, find_float_model, networks_of, time_networks
+from device.bench.stage_timing import SceneTimes, memory_usage, time_scene
+from device.bench.throttling import Conditions, assess_conditions
+from device.bench.timing import CallTimes
 from device.clock import Clock
 from device.config import Settings, default_log
 from device.system.health import Sensors, vcgencmd
@@ -35,12 +35,12 @@ if TYPE_CHECKING:
 
 SECONDS = 20.0
 SCENES = {"face": face_scene, "still": still_scene}  # a face that moves; nobody, and nothing moves
-_THREADS = 4  # at most, where nobody says how many
+_MOST_THREADS = 4  # at most, where nobody says how many
 _PACKAGES = ("numpy", "opencv-python-headless", "opencv-python", "ai-edge-litert", "tflite-runtime")
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
+class BenchReport:
     """All that a benchmark found, and nothing that tells whose machine it was."""
 
     board: Board
@@ -51,12 +51,12 @@ class Report:
     multiply_adds: dict[str, int]  # of one image, by network, where they are known
     frame_px: tuple[int, int]  # width, height
     runtime: str  # of the loop's networks, one thread each
-    scenes: tuple[Laps, ...]
+    scenes: tuple[SceneTimes, ...]
     memory_bytes: dict[str, int]  # `now`, after them, and at `most`
     forced_bytes: int  # of a batch of the journal
-    forced: Times  # writes of one
-    networks: tuple[Network, ...]
-    left_out: tuple[LeftOut, ...]
+    forced: CallTimes  # writes of one
+    networks: tuple[NetworkTimes, ...]
+    left_out: tuple[NotMeasured, ...]
     conditions: Conditions
     estimates: tuple[Estimate, ...]
 
@@ -81,11 +81,11 @@ class Report:
             "left_out": [asdict(left) for left in self.left_out],
             "health": self.conditions.to_json(),
             "estimates": [row.to_json() for row in self.estimates],
-            "estimates_from": list(sources()),
+            "estimates_from": list(published_sources()),
         }
 
 
-def bench(
+def run_bench(
     bundle: Bundle,
     clock: Clock,
     threads: int | None = None,
@@ -94,7 +94,7 @@ def bench(
     say: Callable[[str], object] = lambda _: None,
     ask: Callable[[], str] = vcgencmd,
     root: Path = Path("/"),
-) -> Report:
+) -> BenchReport:
     """What was found in about so many seconds, with 1 to `threads` threads (None: to as many as there are cores, up to 4).
 
     `float_model` is a float .tflite of the bundle's network. `say` is told what is being done, `ask` gives what `vcgencmd
@@ -108,31 +108,35 @@ def bench(
     if not (math.isfinite(seconds) and seconds > 0):
         raise UsageError(f"{seconds:g} seconds cannot be measured; give more than 0")
     board, load = Board.find(root), os.getloadavg()[0]
-    counts = range(1, (threads or min(_THREADS, board.cores)) + 1)
-    float_model = float_of(bundle, float_model)
+    counts = range(1, (threads or min(_MOST_THREADS, board.cores)) + 1)
+    float_model = find_float_model(bundle, float_model)
     pipeline = Pipeline(find_detector(), bundle)
     detector = pipeline.detector.name
-    with tempfile.TemporaryDirectory(prefix="fer-edge-bench-", dir=_near(default_log())) as scratch:
+    with tempfile.TemporaryDirectory(prefix="fer-edge-bench-", dir=_writable_folder(default_log())) as scratch:
         sensors = Sensors(Path(scratch), clock, ask, root)
         looks = [sensors.read()]
         say(f"bundle {bundle.name}, detector {detector}: frames with a face and without, for {seconds / 2:g} s")
         seen = []
         for name, scene in SCENES.items():
             share_s = seconds / 2 / len(SCENES)
-            seen.append(laps(name, scene, pipeline, clock, share_s, Path(scratch) / name))
+            seen.append(time_scene(name, scene, pipeline, clock, share_s, Path(scratch) / name))
             looks.append(sensors.read())
-        memory_bytes = memory(root)
-        forced_bytes, writes = forced(Path(scratch) / "forced", clock, bundle.labels)
+        memory_bytes = memory_usage(root)
+        forced_bytes, writes = time_forced_writes(Path(scratch) / "forced", clock, bundle.labels)
         say(f"each network, threads: {', '.join(map(str, counts))}, for {seconds / 2:g} s or a little more")
-        rows, left_out = networks(
-            bundle, parts(detector), counts, seconds / 2, clock, float_model, lambda: looks.append(sensors.read())
+        rows, left_out = time_networks(
+            bundle, networks_of(detector), counts, seconds / 2, clock, float_model, lambda: looks.append(sensors.read())
         )
     cost = bundle.spec.get("cost", {}).get("multiply_adds")
     multiply_adds = {"classifier": cost} if cost else {}
-    multiply_adds |= {name: DETECTORS[name] for name in parts(detector) if name in DETECTORS}
+    multiply_adds |= {name: DETECTORS[name] for name in networks_of(detector) if name in DETECTORS}
     kinds = {"classifier": ("int8", "float")}
-    works = (Work(name, kind, count) for name, count in multiply_adds.items() for kind in kinds.get(name, ("float",)))
-    return Report(
+    works = (
+        EstimatedNetwork(name, kind, count)
+        for name, count in multiply_adds.items()
+        for kind in kinds.get(name, ("float",))
+    )
+    return BenchReport(
         board=board,
         versions=_versions(),
         bundle=bundle.name,
@@ -147,12 +151,12 @@ def bench(
         forced=writes,
         networks=rows,
         left_out=left_out,
-        conditions=conditions(looks, board, load, min(scene.cpu_share for scene in seen)),
-        estimates=estimates(tuple(works)),
+        conditions=assess_conditions(looks, board, load, min(scene.cpu_share for scene in seen)),
+        estimates=estimate_times(tuple(works)),
     )
 
 
-def _near(folder: Path) -> Path | None:
+def _writable_folder(folder: Path) -> Path | None:
     """The nearest folder to `folder` that can be written, so that the same disk is; None where there is none."""
     near = (place for place in (folder, *folder.parents) if place.is_dir())
     return next((place for place in near if os.access(place, os.W_OK)), None)

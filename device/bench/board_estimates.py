@@ -18,8 +18,8 @@ DETECTORS = {
 
 # From YuNet on a Pi 4, 54 ms on one thread and 37 on four (github.com/TonyCongqianWang/cv_facedetection_eval), to as
 # many times as there are threads. So much longer than on four threads does one take.
-ONE_THREAD = (1.5, 4.0)
-THREADS = 4  # of all published times below
+ONE_THREAD_FACTORS = (1.5, 4.0)
+PUBLISHED_THREADS = 4  # of all published times below
 
 XNNPACK = "XNNPACK's README, table of February 2022 (github.com/google/XNNPACK)"
 NCNN_3 = "ncnn (github.com/Tencent/ncnn/issues/3451)"
@@ -28,7 +28,7 @@ ARM = "Arm's model cards for ExecuTorch with XNNPACK on a Pi 5"
 
 
 @dataclass(frozen=True, slots=True)
-class Published:
+class PublishedTime:
     """The time of a known network on a board, on four threads; int8 is None where only float was published."""
 
     board: str
@@ -40,28 +40,28 @@ class Published:
 
 
 PUBLISHED = (
-    Published("Pi 3 B+", "MobileNetV1", 569e6, 114, 46, XNNPACK),
-    Published("Pi 3 B+", "MobileNetV2", 300e6, 79, 30, XNNPACK),
-    Published("Pi 3 B+", "MobileNetV3 large", 219e6, 67, None, XNNPACK),
-    Published("Pi 3 B+", "MobileNetV3 small", 56e6, 22, None, XNNPACK),
-    Published("Pi 3 B+", "ResNet-18", 1.8e9, 282, 166.5, NCNN_3),
-    Published("Pi 4", "MobileNetV1", 569e6, 72, 24, XNNPACK),
-    Published("Pi 4", "MobileNetV1", 569e6, 77, 29, XNNPACK),
-    Published("Pi 4", "MobileNetV2", 300e6, 41, 17, XNNPACK),
-    Published("Pi 4", "MobileNetV2", 300e6, 46, 20, XNNPACK),
-    Published("Pi 4", "MobileNetV3 large", 219e6, 40, None, XNNPACK),
-    Published("Pi 4", "MobileNetV3 small", 56e6, 15, None, XNNPACK),
-    Published("Pi 4", "ResNet-18", 1.8e9, 176, 98, NCNN_4),
-    Published("Pi 5", "MobileNetV2", 300e6, 10.89, 4.01, ARM),
-    Published("Pi 5", "ResNet-18", 1.8e9, 31.6, 8.75, ARM),
-    Published("Pi 5", "SqueezeNet 1.0", 820e6, 20.2, 5.09, ARM),
-    Published("Pi 5", "GoogLeNet", 1.5e9, 90.8, 25.3, ARM),
-    Published("Pi 5", "WideResNet-50-2", 11.4e9, 292, 49.4, ARM),
+    PublishedTime("Pi 3 B+", "MobileNetV1", 569e6, 114, 46, XNNPACK),
+    PublishedTime("Pi 3 B+", "MobileNetV2", 300e6, 79, 30, XNNPACK),
+    PublishedTime("Pi 3 B+", "MobileNetV3 large", 219e6, 67, None, XNNPACK),
+    PublishedTime("Pi 3 B+", "MobileNetV3 small", 56e6, 22, None, XNNPACK),
+    PublishedTime("Pi 3 B+", "ResNet-18", 1.8e9, 282, 166.5, NCNN_3),
+    PublishedTime("Pi 4", "MobileNetV1", 569e6, 72, 24, XNNPACK),
+    PublishedTime("Pi 4", "MobileNetV1", 569e6, 77, 29, XNNPACK),
+    PublishedTime("Pi 4", "MobileNetV2", 300e6, 41, 17, XNNPACK),
+    PublishedTime("Pi 4", "MobileNetV2", 300e6, 46, 20, XNNPACK),
+    PublishedTime("Pi 4", "MobileNetV3 large", 219e6, 40, None, XNNPACK),
+    PublishedTime("Pi 4", "MobileNetV3 small", 56e6, 15, None, XNNPACK),
+    PublishedTime("Pi 4", "ResNet-18", 1.8e9, 176, 98, NCNN_4),
+    PublishedTime("Pi 5", "MobileNetV2", 300e6, 10.89, 4.01, ARM),
+    PublishedTime("Pi 5", "ResNet-18", 1.8e9, 31.6, 8.75, ARM),
+    PublishedTime("Pi 5", "SqueezeNet 1.0", 820e6, 20.2, 5.09, ARM),
+    PublishedTime("Pi 5", "GoogLeNet", 1.5e9, 90.8, 25.3, ARM),
+    PublishedTime("Pi 5", "WideResNet-50-2", 11.4e9, 292, 49.4, ARM),
 )
 
 
 @dataclass(frozen=True, slots=True)
-class Target:
+class BoardModel:
     """A board that is estimated: by the times published of `like`, and by its clock over that one's, lowest and highest."""
 
     name: str
@@ -70,16 +70,16 @@ class Target:
     clock: tuple[float, float] = (1.0, 1.0)
 
 
-TARGETS = (
-    Target("Pi Zero 2 W", "Raspberry Pi Zero 2", "Pi 3 B+", (1.0 / 1.4, 1.0 / 1.4)),  # the same cores, at 1.0 GHz
-    Target("Pi 3", "Raspberry Pi 3", "Pi 3 B+", (1.2 / 1.4, 1.0)),  # a 3 B has 1.2 GHz, a 3 B+ 1.4
-    Target("Pi 4", "Raspberry Pi 4", "Pi 4"),
-    Target("Pi 5", "Raspberry Pi 5", "Pi 5"),
+BOARD_MODELS = (
+    BoardModel("Pi Zero 2 W", "Raspberry Pi Zero 2", "Pi 3 B+", (1.0 / 1.4, 1.0 / 1.4)),  # the same cores, at 1.0 GHz
+    BoardModel("Pi 3", "Raspberry Pi 3", "Pi 3 B+", (1.2 / 1.4, 1.0)),  # a 3 B has 1.2 GHz, a 3 B+ 1.4
+    BoardModel("Pi 4", "Raspberry Pi 4", "Pi 4"),
+    BoardModel("Pi 5", "Raspberry Pi 5", "Pi 5"),
 )
 
 
 @dataclass(frozen=True, slots=True)
-class Work:
+class EstimatedNetwork:
     """What is estimated: `multiply_adds` of one image, by a network of the kind int8 or float."""
 
     network: str
@@ -121,25 +121,25 @@ def throughput(board: str, kind: str) -> tuple[float, float]:
     return min(rates), max(rates)
 
 
-def estimates(works: tuple[Work, ...]) -> tuple[Estimate, ...]:
+def estimate_times(works: tuple[EstimatedNetwork, ...]) -> tuple[Estimate, ...]:
     """What each of `works` may take on each board of TARGETS, on one thread and on four."""
     found = []
-    for target in TARGETS:
+    for target in BOARD_MODELS:
         for work in works:
             low_rate, high_rate = throughput(target.like, work.kind)
             low_ms = work.multiply_adds / (high_rate * target.clock[1]) * 1e3
             high_ms = work.multiply_adds / (low_rate * target.clock[0]) * 1e3
-            one = (1, low_ms * ONE_THREAD[0], high_ms * ONE_THREAD[1])
-            for threads, low, high in (one, (THREADS, low_ms, high_ms)):
+            one = (1, low_ms * ONE_THREAD_FACTORS[0], high_ms * ONE_THREAD_FACTORS[1])
+            for threads, low, high in (one, (PUBLISHED_THREADS, low_ms, high_ms)):
                 found.append(Estimate(target.name, work.network, work.kind, work.multiply_adds, threads, low, high))
     return tuple(found)
 
 
-def sources() -> tuple[str, ...]:
+def published_sources() -> tuple[str, ...]:
     """Where the published times were published."""
     return tuple(dict.fromkeys(row.source for row in PUBLISHED))
 
 
-def target_of(board: str) -> str | None:
+def board_model_name(board: str) -> str | None:
     """The name in TARGETS of a board that calls itself `board`; None for any other."""
-    return next((target.name for target in TARGETS if board.startswith(target.called)), None)
+    return next((target.name for target in BOARD_MODELS if board.startswith(target.called)), None)

@@ -21,7 +21,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from device.bench.timing import Times
+from device.bench.timing import CallTimes
 from device.clock import Clock
 from device.config import Settings
 from device.output.episodes import Rules
@@ -39,7 +39,7 @@ from fer_edge.errors import UsageError
 if TYPE_CHECKING:
     import numpy as np
 
-PICTURES = 16  # of a scene, then the same backwards, so that nothing ever jumps
+SCENE_FRAMES = 16  # of a scene, then the same backwards, so that nothing ever jumps
 _NOISE_LEVELS = 2.0  # gray levels: what a sensor has in a lit room
 _PATIENCE_S = 2.0
 
@@ -49,7 +49,7 @@ def face_scene(settings: Settings) -> tuple[np.ndarray, ...]:
     from fer_edge.synthetic_face import face_frame
 
     size = settings.width_px, settings.height_px
-    return _filmed(face_frame(number / settings.fps, *size) for number in range(PICTURES))
+    return _as_yuyv(face_frame(number / settings.fps, *size) for number in range(SCENE_FRAMES))
 
 
 def still_scene(settings: Settings) -> tuple[np.ndarray, ...]:
@@ -57,10 +57,10 @@ def still_scene(settings: Settings) -> tuple[np.ndarray, ...]:
     import numpy as np
 
     wall = np.linspace(140, 100, settings.width_px)[None] - np.linspace(0, 30, settings.height_px)[:, None]
-    return _filmed(wall for _ in range(PICTURES))
+    return _as_yuyv(wall for _ in range(SCENE_FRAMES))
 
 
-def _filmed(pictures: Iterable[np.ndarray]) -> tuple[np.ndarray, ...]:
+def _as_yuyv(pictures: Iterable[np.ndarray]) -> tuple[np.ndarray, ...]:
     """Gray pictures (H, W) of 0 to 255 as a camera would send them, with a sensor's noise."""
     import numpy as np
 
@@ -74,7 +74,7 @@ def _filmed(pictures: Iterable[np.ndarray]) -> tuple[np.ndarray, ...]:
 
 
 @dataclass(slots=True)
-class Stages:
+class FrameWork:
     """The work on a scene's pictures, one after another; made by `opened`.
 
     A frame's time is as long after the one before as the settings' fps say, however long the work took.
@@ -119,23 +119,25 @@ class Stages:
 
 
 @contextmanager
-def opened(
+def open_frame_work(
     pipeline: Pipeline,
     scene: Callable[[Settings], tuple[np.ndarray, ...]],
     settings: Settings,
     clock: Clock,
     folder: Path,
-) -> Iterator[Stages]:
+) -> Iterator[FrameWork]:
     """The work on `scene`, with a journal in `folder`, which is made and holds nothing of worth afterwards."""
     journal = Journal(folder, clock, settings.sync_s, settings.budget_bytes, settings.keep_days)
     with Path(os.devnull).open("w") as stdout, FanOut([journal, lines := JsonLines(stdout)]) as sinks:
         recorder, start_ns = Recorder(sinks, clock, [lines]), clock.mono_ns()
         rules = Rules(hold_s=settings.hold_s)
         account = Account(recorder.record, clock, rules, start_ns, _PATIENCE_S)
-        yield Stages(settings, clock, pipeline, scene(settings), recorder, sinks, account, start_ns)
+        yield FrameWork(settings, clock, pipeline, scene(settings), recorder, sinks, account, start_ns)
 
 
-def forced(folder: Path, clock: Clock, labels: Sequence[str], times: int = 5, lines: int = 60) -> tuple[int, Times]:
+def time_forced_writes(
+    folder: Path, clock: Clock, labels: Sequence[str], times: int = 5, lines: int = 60
+) -> tuple[int, CallTimes]:
     """The bytes of a batch of so many journal lines, each a reading, and the times of as many forced writes of one.
 
     The loop does it once in half a minute or more rarely; on a card it may take longer than many frames. Raises UsageError
@@ -156,4 +158,4 @@ def forced(folder: Path, clock: Clock, labels: Sequence[str], times: int = 5, li
             spans_ns.append(clock.mono_ns() - begun_ns)
             if journal.trouble:
                 raise UsageError(f"{journal.trouble}; the benchmark writes some kilobytes there: free some space")
-    return batch_bytes, Times.of(spans_ns)
+    return batch_bytes, CallTimes.of(spans_ns)

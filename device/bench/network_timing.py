@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from device.bench.timing import Times, take_turns
+from device.bench.timing import CallTimes, time_in_turns
 from device.clock import Clock
 from fer_edge.classifier import Classifier, Runtime, find_runtime
 from fer_edge.errors import UsageError
@@ -22,13 +22,13 @@ Calls = dict[tuple[str, str, str, int], Callable[[], object]]  # network, kind, 
 
 
 @dataclass(frozen=True, slots=True)
-class Network:
+class NetworkTimes:
     """One network on one runtime: what a face (classifier) or a frame of 640×480 (detector) takes, by number of threads."""
 
     network: str  # classifier, or the detector's name
     kind: str  # int8 or float
     runtime: str
-    by_threads: dict[int, Times]
+    by_threads: dict[int, CallTimes]
 
     def to_json(self) -> dict[str, Any]:
         """The same for programs."""
@@ -37,14 +37,14 @@ class Network:
 
 
 @dataclass(frozen=True, slots=True)
-class LeftOut:
+class NotMeasured:
     """Something that was not measured, and why: a sentence without full stop."""
 
     what: str
     why: str
 
 
-def networks(
+def time_networks(
     bundle: Bundle,
     detectors: Sequence[str],
     threads: Sequence[int],
@@ -52,33 +52,33 @@ def networks(
     clock: Clock,
     float_model: Path | None = None,
     between: Callable[[], object] = lambda: None,
-) -> tuple[tuple[Network, ...], tuple[LeftOut, ...]]:
+) -> tuple[tuple[NetworkTimes, ...], tuple[NotMeasured, ...]]:
     """The times of the bundle's classifier and of the detectors of these names, and what was left out.
 
     Measured in turns for about so many seconds in all, `between` being called after each round. `float_model` is what
     `float_of` gave. A runtime that is not there or does not work is left out.
     """
     calls: Calls = {}
-    left_out: list[LeftOut] = []
+    left_out: list[NotMeasured] = []
     if float_model is None:
         why = f"the bundle has no {FLOAT}, and float.keras runs on no device; --float FILE names one"
-        left_out.append(LeftOut("the classifier in float", why))
+        left_out.append(NotMeasured("the classifier in float", why))
     for name in RUNTIMES:
         try:
             runtime = find_runtime(name)
             for count in threads:
-                calls |= _classifiers(bundle, float_model, runtime, count)
+                calls |= _classifier_calls(bundle, float_model, runtime, count)
         except UsageError as error:  # not installed; or tflite-runtime beside a numpy that it was not built for
-            left_out.append(LeftOut(name, str(error)))
+            left_out.append(NotMeasured(name, str(error)))
     for name in detectors:
-        calls |= _detectors(name, threads, bundle.classifier.runtime.id)
-    rows: dict[tuple[str, str, str], dict[int, Times]] = {}
-    for (network, kind, runtime_id, count), times in take_turns(calls, seconds, clock, between).items():
+        calls |= _detector_calls(name, threads, bundle.classifier.runtime.id)
+    rows: dict[tuple[str, str, str], dict[int, CallTimes]] = {}
+    for (network, kind, runtime_id, count), times in time_in_turns(calls, seconds, clock, between).items():
         rows.setdefault((network, kind, runtime_id), {})[count] = times
-    return tuple(Network(*key, by_threads) for key, by_threads in rows.items()), tuple(left_out)
+    return tuple(NetworkTimes(*key, by_threads) for key, by_threads in rows.items()), tuple(left_out)
 
 
-def float_of(bundle: Bundle, given: Path | None = None) -> Path | None:
+def find_float_model(bundle: Bundle, given: Path | None = None) -> Path | None:
     """The float .tflite to measure beside `bundle`: the one that is `given`, else the one in its folder, else None.
 
     Raises UsageError when it is not there or not a float model of the same shape, BundleRefused when it is no model.
@@ -99,12 +99,12 @@ def float_of(bundle: Bundle, given: Path | None = None) -> Path | None:
     return path
 
 
-def parts(detector: str) -> tuple[str, ...]:
+def networks_of(detector: str) -> tuple[str, ...]:
     """The networks, each a detector of its own, that the detector called `detector` runs."""
     return {"blazeface-zoomed": ("blazeface-short-range", "blazeface-back")}.get(detector, (detector,))
 
 
-def _classifiers(bundle: Bundle, float_model: Path | None, runtime: Runtime, threads: int) -> Calls:
+def _classifier_calls(bundle: Bundle, float_model: Path | None, runtime: Runtime, threads: int) -> Calls:
     """Calls that classify one face, as int8 and as float."""
     from fer_edge.preprocess import face_crop
     from fer_edge.synthetic_face import face_box, face_frame
@@ -116,7 +116,7 @@ def _classifiers(bundle: Bundle, float_model: Path | None, runtime: Runtime, thr
     return {("classifier", kind, runtime.id, threads): partial(model.logits, face) for kind, model in made.items()}
 
 
-def _detectors(name: str, threads: Sequence[int], runtime: str) -> Calls:
+def _detector_calls(name: str, threads: Sequence[int], runtime: str) -> Calls:
     """Calls that look for faces in one frame."""
     from fer_edge.detection.registry import find_detector
     from fer_edge.synthetic_face import face_frame

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from device.bench.frame_stages import opened
-from device.bench.timing import WARM_UP, Times
+from device.bench.frame_stages import open_frame_work
+from device.bench.timing import WARM_UP, CallTimes
 from device.clock import Clock
 from device.config import Settings
 from device.vision.pipeline import Pipeline
@@ -21,14 +21,14 @@ FPS = 10.0  # at which the processor's share is told
 
 
 @dataclass(frozen=True, slots=True)
-class Laps:
+class SceneTimes:
     """Frames of one scene, one after another, each network on one thread."""
 
     scene: str
     frames: int
     with_face: int  # of them
-    stages: dict[str, Times]  # a stage that a frame did not need has no time of it
-    frame: Times  # all stages of a frame together
+    stages: dict[str, CallTimes]  # a stage that a frame did not need has no time of it
+    frame: CallTimes  # all stages of a frame together
     cpu_share: float  # of one core, while it ran; under 1, others had the rest
     cpu_ms: float  # of the process, a frame
 
@@ -57,14 +57,14 @@ class Laps:
         }
 
 
-def laps(
+def time_scene(
     name: str,
     scene: Callable[[Settings], tuple[np.ndarray, ...]],
     pipeline: Pipeline,
     clock: Clock,
     seconds: float,
     folder: Path,
-) -> Laps:
+) -> SceneTimes:
     """The laps of `pipeline` with the default settings on `scene`, over about so many seconds and 20 frames at least.
 
     Its journal is written in `folder`. Raises UsageError when nothing can be written there.
@@ -79,7 +79,7 @@ def laps(
         spans_ns.setdefault(stage, []).append(now_ns - from_ns)
         from_ns = clock.mono_ns()
 
-    with opened(pipeline, scene, Settings(), clock, folder) as stages:
+    with open_frame_work(pipeline, scene, Settings(), clock, folder) as stages:
         for _ in range(WARM_UP):
             stages.turn(lap)
         spans_ns.clear()
@@ -91,18 +91,18 @@ def laps(
             with_face += bool(stages.turn(lap).readings)
             frames_ns.append(from_ns - frame_ns)
         busy_ns = clock.busy_ns() - busy_ns
-    return Laps(
+    return SceneTimes(
         scene=name,
         frames=len(frames_ns),
         with_face=with_face,
-        stages={stage: Times.of(spans) for stage, spans in spans_ns.items()},
-        frame=Times.of(frames_ns),
+        stages={stage: CallTimes.of(spans) for stage, spans in spans_ns.items()},
+        frame=CallTimes.of(frames_ns),
         cpu_share=busy_ns / (from_ns - begun_ns),
         cpu_ms=busy_ns / 1e6 / len(frames_ns),
     )
 
 
-def memory(root: Path = Path("/")) -> dict[str, int]:
+def memory_usage(root: Path = Path("/")) -> dict[str, int]:
     """The bytes of memory that this process holds, `now` and at `most` so far; empty where proc(5) does not tell."""
     try:
         lines = (root / "proc/self/status").read_text().splitlines()

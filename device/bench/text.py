@@ -6,17 +6,17 @@ import json
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from device.bench.benchmark import Report
-from device.bench.board_estimates import Estimate, sources, target_of
-from device.bench.network_timing import Network
-from device.bench.stage_timing import FPS, Laps
+from device.bench.benchmark import BenchReport
+from device.bench.board_estimates import Estimate, board_model_name, published_sources
+from device.bench.network_timing import NetworkTimes
+from device.bench.stage_timing import FPS, SceneTimes
 from device.bench.throttling import Conditions
-from device.bench.timing import Times
+from device.bench.timing import CallTimes
 from fer_edge.hardware import Board
 from fer_edge.shipped_bundles import SHIPPED
 
 _SCENES = {"face": "a face that moves", "still": "nobody, nothing moves"}
-_SUMS: dict[str, Callable[[Laps], str]] = {
+_SUMMARY_ROWS: dict[str, Callable[[SceneTimes], str]] = {
     "together": lambda scene: _cell(scene.frame),
     "frames a s": lambda scene: f"{scene.frames_per_s:.1f}",
     "processor": lambda scene: f"{scene.cpu_ms:.2f} ms, {scene.share_at_fps:.0%} of a core at {FPS:g} a s",
@@ -24,7 +24,7 @@ _SUMS: dict[str, Callable[[Laps], str]] = {
 }
 
 
-def text(report: Report) -> str:
+def report_text(report: BenchReport) -> str:
     """The report for people: what was measured, under which conditions, and what is only estimated."""
     board = report.board
     counts = ", ".join(f"{name} {count / 1e6:.1f} M" for name, count in report.multiply_adds.items())
@@ -42,11 +42,11 @@ def text(report: Report) -> str:
         _health(report.conditions),
     ]
     if report.estimates:
-        lines += ["", *_estimates(report.estimates, target_of(board.name))]
+        lines += ["", *_estimates(report.estimates, board_model_name(board.name))]
     return "\n".join(lines)
 
 
-def paste(report: Report) -> str:
+def paste_block(report: BenchReport) -> str:
     """The report as one fenced block of JSON, without estimates and without what tells of a bundle of one's own.
 
     It holds no name of the machine, its users or their folders, and no serial number.
@@ -56,11 +56,11 @@ def paste(report: Report) -> str:
     if report.bundle not in SHIPPED:
         told["bundle"] = {"name": "own"}
     told["left_out"] = [left["what"] for left in told["left_out"]]
-    fields = ",\n".join(f" {json.dumps(key)}: {_flat(told[key])}" for key in told)
+    fields = ",\n".join(f" {json.dumps(key)}: {_one_line_per_item(told[key])}" for key in told)
     return "\n".join(["```json", "{", fields, "}", "```"])
 
 
-def _flat(value: Any) -> str:
+def _one_line_per_item(value: Any) -> str:
     """JSON with one line for each item of a list of objects, so that whoever sends it can read it first."""
     if isinstance(value, list) and value and isinstance(value[0], dict):
         return "[\n  " + ",\n  ".join(json.dumps(item, ensure_ascii=False) for item in value) + "\n ]"
@@ -74,7 +74,7 @@ def _machine(board: Board) -> str:
     return f"{board.name}, {board.machine}, {board.cores} cores{mhz}{governor}{memory}, {board.system}"
 
 
-def _scenes(report: Report) -> Iterator[str]:
+def _scenes(report: BenchReport) -> Iterator[str]:
     width, height = report.frame_px
     scenes = report.scenes
     yield f"measured: the work of a frame of {width}×{height}, one thread, {report.runtime}; ms: p50 (p95)"
@@ -83,7 +83,7 @@ def _scenes(report: Report) -> Iterator[str]:
     names = dict.fromkeys(name for scene in scenes for name in scene.stages)
     for name in names:
         yield f"  {name:<12}" + "".join(f"{_cell(scene.stages.get(name)):<42}" for scene in scenes).rstrip()
-    for name, of in _SUMS.items():
+    for name, of in _SUMMARY_ROWS.items():
         yield f"  {name:<12}" + "".join(f"{of(scene):<42}" for scene in scenes).rstrip()
     if held := report.memory_bytes:
         yield "  memory: " + ", ".join(f"{name} {size / 2**20:.0f} MB" for name, size in held.items())
@@ -93,11 +93,11 @@ def _scenes(report: Report) -> Iterator[str]:
     )
 
 
-def _cell(times: Times | None) -> str:
+def _cell(times: CallTimes | None) -> str:
     return "" if times is None else f"{_ms(times.p50_ms)} ({_ms(times.p95_ms)})"
 
 
-def _networks(rows: Sequence[Network]) -> Iterator[str]:
+def _networks(rows: Sequence[NetworkTimes]) -> Iterator[str]:
     yield "measured: one call of each network, ms: p50 (p95)"
     for row in rows:
         cells = (
@@ -126,7 +126,7 @@ def _estimates(rows: Sequence[Estimate], here: str | None) -> Iterator[str]:
         name = f"{board}{' (this board)' if board == here else ''}"
         spans = (f"{_ms(cells[key].low_ms)}–{_ms(cells[key].high_ms)}" for key in networks)
         yield f"  {name:<26}{threads:<9}" + "".join(f"{span:<30}" for span in spans).rstrip()
-    yield f"  from: {'; '.join(sources())}"
+    yield f"  from: {'; '.join(published_sources())}"
 
 
 def _ms(value: float) -> str:

@@ -9,8 +9,8 @@ from typing import Any
 from device.system.health import BITS, Health
 from fer_edge.hardware import Board
 
-_BUSY = 0.5  # a load average from which others may have had a core when it was wanted
-_SHARE = 0.9  # of a core, under which the loop waited for others
+_BUSY_LOAD = 0.5  # a load average from which others may have had a core when it was wanted
+_LEAST_CPU_SHARE = 0.9  # of a core, under which the loop waited for others
 _HOT_C = 80.0  # a Pi slows down from there
 
 
@@ -44,12 +44,12 @@ class Conditions:
         }
 
 
-def conditions(looks: Sequence[Health], board: Board, load: float, cpu_share: float) -> Conditions:
+def assess_conditions(looks: Sequence[Health], board: Board, load: float, cpu_share: float) -> Conditions:
     """The conditions that `looks`, one or more in order, tell of, on a board with such a load average before.
 
     `cpu_share` is what of one core the loop had.
     """
-    slowed = _slowed(looks)
+    slowed = _slowdown_causes(looks)
     degrees = [look.temperature_c for look in looks if look.temperature_c is not None]
     marks = []
     if slowed:
@@ -61,9 +61,9 @@ def conditions(looks: Sequence[Health], board: Board, load: float, cpu_share: fl
         marks.append("nobody told whether the processor was slowed down; `vcgencmd get_throttled` would")
     if degrees and max(degrees) >= _HOT_C:
         marks.append(f"the processor reached {max(degrees):g} °C; give it air and measure again")
-    if load >= _BUSY:
+    if load >= _BUSY_LOAD:
         marks.append(f"others were at work before it began (load {load:.1f}, {board.cores} cores)")
-    if cpu_share < _SHARE:
+    if cpu_share < _LEAST_CPU_SHARE:
         marks.append(f"the loop had {cpu_share:.0%} of a core; others, or a limit, had the rest")
     return Conditions(
         looks=len(looks),
@@ -76,7 +76,7 @@ def conditions(looks: Sequence[Health], board: Board, load: float, cpu_share: fl
     )
 
 
-def _slowed(looks: Sequence[Health]) -> tuple[str, ...] | None:
+def _slowdown_causes(looks: Sequence[Health]) -> tuple[str, ...] | None:
     """What held the processor back from the first look to the last, in the order of BITS."""
     told = [look for look in looks if look.throttled_now is not None]
     if not told and not any(look.undervoltage for look in looks):

@@ -9,31 +9,40 @@ from pathlib import Path
 from typing import Any
 
 from device.clock import SystemClock
-from device.doctor.findings import Asked, Finding, found, reason
+from device.doctor.findings import CheckContext, Finding, make_finding, root_cause
 from fer_edge.errors import CameraNotOpened, UsageError
 
-_DARK = 4.0  # of 255: the noise of a sensor that sees nothing
+_DARK_MEAN = 4.0  # of 255: the noise of a sensor that sees nothing
 # How a module fails that was built for another numpy: https://numpy.org/doc/stable/numpy_2_0_migration_guide.html
-_OTHER_NUMPY = ("numpy.dtype size changed", "_ARRAY_API not found", "compiled using NumPy 1.x", "numpy.core.multiarray")
+_NUMPY_ABI_ERRORS = (
+    "numpy.dtype size changed",
+    "_ARRAY_API not found",
+    "compiled using NumPy 1.x",
+    "numpy.core.multiarray",
+)
 
 
-def picamera2(asked: Asked) -> Finding:
+def picamera2(asked: CheckContext) -> Finding:
     """Whether picamera2 works beside all that was imported before it, where the camera may need it."""
     camera = asked.settings.camera
     if find_spec("picamera2") is None:
         packages = asked.root / "usr/lib/python3/dist-packages/picamera2"
         if packages.is_dir() and (camera.startswith("csi") or camera.isdigit()):
-            return found("picamera2.hidden", environment=Path(sys.prefix) / "pyvenv.cfg")
-        return found("picamera2.missing", camera=camera) if camera.startswith("csi") else found("picamera2.unneeded")
+            return make_finding("picamera2.hidden", environment=Path(sys.prefix) / "pyvenv.cfg")
+        return (
+            make_finding("picamera2.missing", camera=camera)
+            if camera.startswith("csi")
+            else make_finding("picamera2.unneeded")
+        )
     try:
         count = len(import_module("picamera2").Picamera2.global_camera_info())
     except Exception as error:
-        case = "numpy" if any(sign in str(error) for sign in _OTHER_NUMPY) else "broken"
-        return found(f"picamera2.{case}", error=reason(error))
-    return found("picamera2.ok", count=count)
+        case = "numpy" if any(sign in str(error) for sign in _NUMPY_ABI_ERRORS) else "broken"
+        return make_finding(f"picamera2.{case}", error=root_cause(error))
+    return make_finding("picamera2.ok", count=count)
 
 
-def camera(asked: Asked) -> Finding:
+def camera(asked: CheckContext) -> Finding:
     """Whether the camera gives a picture; with `look_s`, how many in that time, and whether somebody is in them."""
     from device.camera.choice import choose
 
@@ -44,16 +53,16 @@ def camera(asked: Asked) -> Finding:
         begun_ns = clock.mono_ns()
         source.open()
     except UsageError as error:
-        return found("camera.wrong", error=error)
+        return make_finding("camera.wrong", error=error)
     except CameraNotOpened as error:
-        return found("camera.none", error=error)
+        return make_finding("camera.none", error=error)
     try:
-        return _pictures(source, str(name), asked, clock, begun_ns)
+        return _read_frames(source, str(name), asked, clock, begun_ns)
     finally:
         source.close()
 
 
-def _pictures(source: Any, name: str, asked: Asked, clock: SystemClock, begun_ns: int) -> Finding:
+def _read_frames(source: Any, name: str, asked: CheckContext, clock: SystemClock, begun_ns: int) -> Finding:
     from device.camera.source import EndOfStream, SourceLost
     from fer_edge.detection.registry import find_detector
 
@@ -74,11 +83,11 @@ def _pictures(source: Any, name: str, asked: Asked, clock: SystemClock, begun_ns
             break
         faces += bool(detector.detect(gray))
     if gray is None:
-        return found("camera.silent", camera=name, seconds=patience_s)
-    if (mean := float(gray.mean())) < _DARK:
-        return found("camera.dark", camera=name, mean=mean)
+        return make_finding("camera.silent", camera=name, seconds=patience_s)
+    if (mean := float(gray.mean())) < _DARK_MEAN:
+        return make_finding("camera.dark", camera=name, mean=mean)
     if detector is None:
         height, width = gray.shape
-        return found("camera.ok", camera=name, width=width, height=height, seconds=first_s)
+        return make_finding("camera.ok", camera=name, width=width, height=height, seconds=first_s)
     key = "camera.face" if faces else "camera.nobody"
-    return found(key, camera=name, frames=frames, faces=faces, seconds=asked.look_s)
+    return make_finding(key, camera=name, frames=frames, faces=faces, seconds=asked.look_s)

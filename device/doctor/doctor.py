@@ -25,17 +25,17 @@ from urllib.parse import urlsplit
 
 from device.clock import SystemClock
 from device.config import Settings, default_log, default_runtime, runtime_folders
-from device.config_sources import load
+from device.config_sources import load_settings
 from device.doctor import service_checks, system_checks
-from device.doctor.findings import FAIL, Finding, Report, found
-from device.doctor.subprocess_probe import NEEDS
-from device.service.systemd_units import surroundings
+from device.doctor.findings import FAIL, DoctorReport, Finding, make_finding
+from device.doctor.subprocess_probe import PREREQUISITES
+from device.service.systemd_units import service_environment
 from device.system.health import Sensors, vcgencmd
-from device.system.status import look
+from device.system.status import read_instance
 from fer_edge.errors import UsageError
 
-_LOOK_S = 5.0  # through the camera, before a first run
-_PATIENCE_S = 120.0  # a Zero 2 W takes half a minute for all of them
+_CAMERA_TRIAL_S = 5.0  # through the camera, before a first run
+_PROBE_TIMEOUT_S = 120.0  # a Zero 2 W takes half a minute for all of them
 _PACKAGES = {"numpy": "numpy", "opencv": "opencv-python-headless", "runtime": "ai-edge-litert"}
 
 
@@ -51,35 +51,35 @@ class Doctor:
     first_run: bool = False
     environ: Mapping[str, str] | None = None
     root: Path = Path("/")
-    patience_s: float = _PATIENCE_S
+    patience_s: float = _PROBE_TIMEOUT_S
 
     def findings(self, say: Callable[[str], None]) -> Iterator[Finding]:
         """Each finding as it comes; `say` is told of what takes a while."""
         environ = dict(self.environ if self.environ is not None else os.environ)
         if os.geteuid() == 0:  # another user is asked about what is its own
-            environ = surroundings(environ, self.root)
+            environ = service_environment(environ, self.root)
         clock = SystemClock(self.root)
         try:
-            configured = load(self.flags, self.config, environ)
+            configured = load_settings(self.flags, self.config, environ)
             settings = configured.settings
-            yield found("settings.ok", file=configured.file or "no file; all defaults")
+            yield make_finding("settings.ok", file=configured.file or "no file; all defaults")
         except UsageError as error:
             settings = Settings()
-            yield found("settings.wrong", error=error)
+            yield make_finding("settings.wrong", error=error)
         bits = struct.calcsize("P") * 8
         yield system_checks.python(sys.version_info[:3], bits, platform.machine(), platform.libc_ver())
 
         runtimes = runtime_folders(environ)
-        running = look(settings.name, runtimes, clock, self.root)
+        running = read_instance(settings.name, runtimes, clock, self.root)
         say("packages, networks and the camera are being run; that takes a while")
-        steps = list(NEEDS)
+        steps = list(PREREQUISITES)
         if running.running and not self.flags.get("camera"):
             steps.remove("camera")
-        yield from _probed(list(steps), settings, self, environ)
+        yield from _probe_findings(list(steps), settings, self, environ)
         if "camera" not in steps:
-            yield found("camera.used", name=settings.name, pid=running.fields["pid"])
+            yield make_finding("camera.used", name=settings.name, pid=running.fields["pid"])
 
-        user, mounts = getpass.getuser(), system_checks.mounted(self.root)
+        user, mounts = getpass.getuser(), system_checks.read_mounts(self.root)
         journal = settings.log or default_log(environ, settings.name)
         yield system_checks.devices(user, self.root)
         yield system_checks.folder(journal, "journal", user, mounts)
@@ -97,7 +97,7 @@ class Doctor:
         yield service_checks.versions(environ)
 
 
-def examine(
+def run_doctor(
     flags: Mapping[str, Any],
     config: Path | None = None,
     first_run: bool = False,
@@ -105,30 +105,32 @@ def examine(
     tell: Callable[[Finding], None] = lambda _: None,
     environ: Mapping[str, str] | None = None,
     root: Path = Path("/"),
-    patience_s: float = _PATIENCE_S,
-) -> Report:
+    patience_s: float = _PROBE_TIMEOUT_S,
+) -> DoctorReport:
     """What works here of a run with these flags and settings, and what does not; `tell` gets each finding as it comes."""
     doctor = Doctor(flags, config, first_run, environ, root, patience_s)
     findings = []
     for one in doctor.findings(say):
         findings.append(_with_commands(one, doctor))
         tell(findings[-1])
-    return Report(tuple(findings))
+    return DoctorReport(tuple(findings))
 
 
-def _probed(steps: list[str], settings: Settings, doctor: Doctor, environ: Mapping[str, str]) -> Iterator[Finding]:
+def _probe_findings(
+    steps: list[str], settings: Settings, doctor: Doctor, environ: Mapping[str, str]
+) -> Iterator[Finding]:
     """What the steps found. One that ends its process, or hangs it, is told; those after it get another process."""
     broken: list[str] = []
     numpy = "that is not there"
     while steps:
-        rows, ended, spoken = _process(steps, broken, settings, doctor, environ)
+        rows, ended, spoken = _run_probe(steps, broken, settings, doctor, environ)
         begun = ""
         for row in rows:
             if "step" in row:
                 begun = row["step"]
                 continue
             begun = ""
-            finding = found(row["key"], row["check"], numpy=numpy, **row["facts"])
+            finding = make_finding(row["key"], row["check"], numpy=numpy, **row["facts"])
             steps.remove(row["check"])
             if finding.line.state == FAIL or row["key"] == "step.untried":
                 broken.append(row["check"])
@@ -143,13 +145,13 @@ def _probed(steps: list[str], settings: Settings, doctor: Doctor, environ: Mappi
             steps.remove(step)
             broken.append(step)
         if ended is None:
-            yield found("step.slow", step, step=step, seconds=doctor.patience_s)
+            yield make_finding("step.slow", step, step=step, seconds=doctor.patience_s)
         else:
             package = _PACKAGES.get(step, "fer-edge")
-            yield found("step.crashed", step, step=step, signal=ended, stderr=spoken, package=package)
+            yield make_finding("step.crashed", step, step=step, signal=ended, stderr=spoken, package=package)
 
 
-def _process(
+def _run_probe(
     steps: Sequence[str], broken: Sequence[str], settings: Settings, doctor: Doctor, environ: Mapping[str, str]
 ) -> tuple[list[dict[str, Any]], str | None, str]:
     """The rows that a probe printed, how it ended (None: it had to be killed), and the last line that it said."""
@@ -161,7 +163,7 @@ def _process(
         "steps": steps,
         "broken": broken,
         "flags": {name: str(value) if isinstance(value, Path) else value for name, value in flags.items()},
-        "look_s": _LOOK_S if doctor.first_run else 0.0,
+        "look_s": _CAMERA_TRIAL_S if doctor.first_run else 0.0,
         "root": str(doctor.root),
     }
     # The very path that this process imports from, so that it judges the packages that a run would take.
@@ -183,12 +185,12 @@ def _process(
         ended: str | None = signal.Signals(-code).name if code < 0 else f"exit code {code}"
     except subprocess.TimeoutExpired:
         process.kill()  # one that hangs in a driver may stay until that lets it go; it is not waited for then
-        ended, (out, spoken) = None, _rest(process)
+        ended, (out, spoken) = None, _remaining_output(process)
     rows = [json.loads(line) for line in out.splitlines() if line.startswith("{")]
     return rows, ended, next(reversed(spoken.strip().splitlines()), "it said nothing")
 
 
-def _rest(process: subprocess.Popen[str]) -> tuple[str, str]:
+def _remaining_output(process: subprocess.Popen[str]) -> tuple[str, str]:
     try:
         return process.communicate(timeout=5)
     except subprocess.TimeoutExpired as error:
@@ -208,12 +210,12 @@ def _with_commands(one: Finding, doctor: Doctor) -> Finding:
         "pip": f"{shlex.quote(sys.executable)} -m pip",
         "user": getpass.getuser(),
         "install_detectors": f"{detectors} detectors install",
-        "list_cameras": _listing(str(doctor.flags.get("camera") or "0")),
+        "list_cameras": _camera_list_command(str(doctor.flags.get("camera") or "0")),
     }
     return Finding(one.check, one.key, {**facts, **one.facts})
 
 
-def _listing(camera: str) -> str:
+def _camera_list_command(camera: str) -> str:
     """The command that shows whether a camera of that name is there."""
     if host := urlsplit(camera).hostname if "://" in camera else None:
         return f"ping -c 3 {shlex.quote(host)}"

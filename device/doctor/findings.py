@@ -26,7 +26,7 @@ _TEXTS = ("what", "why", "mend", "hand")
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class FindingText:
     """One thing that can be found, with gaps for facts. `exit_code` is what it ends `doctor` with as the first failure."""
 
     state: str  # ok, note, fail or skip
@@ -38,7 +38,7 @@ class Line:
 
 
 @cache
-def lines() -> Mapping[str, Line]:
+def finding_texts() -> Mapping[str, FindingText]:
     """Every line by its key, `check.case`."""
     tables = tomllib.loads((Path(__file__).with_name("doctor.toml")).read_text(encoding="utf-8"))
     made = {}
@@ -46,7 +46,7 @@ def lines() -> Mapping[str, Line]:
         for case, row in cases.items():
             ends = _EXITS[row["exit"]].exit_code if "exit" in row else 0
             what, why, mend, hand = (row.get(text, "") for text in _TEXTS)
-            made[f"{check}.{case}"] = Line(row["state"], what, why, mend, hand, ends)
+            made[f"{check}.{case}"] = FindingText(row["state"], what, why, mend, hand, ends)
     return made
 
 
@@ -59,9 +59,9 @@ class Finding:
     facts: Mapping[str, Any]
 
     @property
-    def line(self) -> Line:
+    def line(self) -> FindingText:
         """The line, its gaps not filled."""
-        return lines()[self.key]
+        return finding_texts()[self.key]
 
     def told(self, text: str) -> str:
         """The line's `what`, `why`, `mend` or `hand`, with the facts in it, on one line."""
@@ -81,12 +81,12 @@ class Finding:
         return "\n".join(told)
 
 
-def found(key: str, check: str | None = None, **facts: Any) -> Finding:
+def make_finding(key: str, check: str | None = None, **facts: Any) -> Finding:
     """The finding of that key; its check is the key's first part where none is given."""
     return Finding(check or key.partition(".")[0], key, facts)
 
 
-def reason(error: BaseException) -> str:
+def root_cause(error: BaseException) -> str:
     """Why a package failed, in one line: the last one of the error that began it; numpy writes a page before that."""
     while error.__cause__ is not None:
         error = error.__cause__
@@ -95,7 +95,7 @@ def reason(error: BaseException) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
+class DoctorReport:
     """What was found, in order, and the versions of what was there."""
 
     findings: tuple[Finding, ...]
@@ -132,7 +132,7 @@ class Report:
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class CheckContext:
     """What a check that runs something looks at: a run's settings, for how long its camera, and the root of the system."""
 
     settings: Settings

@@ -17,14 +17,14 @@ from pathlib import Path
 from typing import Any
 
 from device.doctor.camera_checks import camera, picamera2
-from device.doctor.findings import FAIL, Asked, Finding, found, reason
+from device.doctor.findings import FAIL, CheckContext, Finding, make_finding, root_cause
 from fer_edge.errors import BundleRefused, FerEdgeError, UsageError
 
 
-def numpy(_: Asked) -> Finding:
+def numpy(_: CheckContext) -> Finding:
     """Whether numpy calculates."""
     if find_spec("numpy") is None:
-        return found("numpy.missing")
+        return make_finding("numpy.missing")
     try:
         import numpy as np
 
@@ -32,14 +32,14 @@ def numpy(_: Asked) -> Finding:
         if (total := float(row @ row)) != 85344.0:
             raise ArithmeticError(f"64 squares make {total:g}")
     except Exception as error:  # whatever it is: it is what a run would meet
-        return found("numpy.broken", error=reason(error), package="numpy")
-    return found("numpy.ok", version=np.__version__)
+        return make_finding("numpy.broken", error=root_cause(error), package="numpy")
+    return make_finding("numpy.ok", version=np.__version__)
 
 
-def opencv(_: Asked) -> Finding:
+def opencv(_: CheckContext) -> Finding:
     """Whether OpenCV takes numpy's arrays."""
     if find_spec("cv2") is None:
-        return found("opencv.missing")
+        return make_finding("opencv.missing")
     try:
         import cv2
         import numpy as np
@@ -48,11 +48,11 @@ def opencv(_: Asked) -> Finding:
         if small.shape != (12, 16) or not small.min() == small.max() == 7:
             raise ArithmeticError(f"an even picture became {small.shape}, {small.min()} to {small.max()}")
     except Exception as error:
-        return found("opencv.broken", error=reason(error))
-    return found("opencv.ok", version=cv2.__version__)
+        return make_finding("opencv.broken", error=root_cause(error))
+    return make_finding("opencv.ok", version=cv2.__version__)
 
 
-def runtime(_: Asked) -> Finding:
+def runtime(_: CheckContext) -> Finding:
     """Whether an interpreter can be built and run."""
     from fer_edge.classifier import find_runtime, make_interpreter
     from fer_edge.shipped_bundles import shipped_path
@@ -70,10 +70,10 @@ def runtime(_: Asked) -> Finding:
         interpreter.set_tensor(given["index"], np.zeros(given["shape"], given["dtype"]))
         interpreter.invoke()
     except UsageError as error:
-        return found("runtime.numpy", runtime=here.id, error=reason(error))
+        return make_finding("runtime.numpy", runtime=here.id, error=root_cause(error))
     except Exception as error:
-        return found("runtime.broken", runtime=here.id, package=package, error=reason(error))
-    return found("runtime.ok", runtime=here.id)
+        return make_finding("runtime.broken", runtime=here.id, package=package, error=root_cause(error))
+    return make_finding("runtime.ok", runtime=here.id)
 
 
 def _no_runtime() -> Finding:
@@ -83,11 +83,11 @@ def _no_runtime() -> Finding:
             try:
                 import_module(f"{module}.interpreter")
             except ImportError as error:
-                return found("runtime.broken", runtime=package, package=package, error=reason(error))
-    return found("runtime.missing")
+                return make_finding("runtime.broken", runtime=package, package=package, error=root_cause(error))
+    return make_finding("runtime.missing")
 
 
-def bundle(asked: Asked) -> Finding:
+def bundle(asked: CheckContext) -> Finding:
     """Whether the bundle that a run would take is whole."""
     from fer_edge.active_bundle import IN_USE, bundles_folder
     from fer_edge.bundle import Bundle
@@ -96,11 +96,11 @@ def bundle(asked: Asked) -> Finding:
         here = Bundle.load(asked.settings.bundle)
     except FerEdgeError as error:
         by = "named" if asked.settings.bundle else "chosen" if (bundles_folder() / IN_USE).exists() else "shipped"
-        return found(f"bundle.{by}", error=error)
-    return found("bundle.ok", name=here.name, sha256=here.sha256[:12], path=here.path)
+        return make_finding(f"bundle.{by}", error=error)
+    return make_finding("bundle.ok", name=here.name, sha256=here.sha256[:12], path=here.path)
 
 
-def verify(asked: Asked) -> Finding:
+def verify(asked: CheckContext) -> Finding:
     """Whether this machine does with the bundle what it did when it was proved."""
     from fer_edge.bundle import Bundle
     from fer_edge.verify import verify as verified
@@ -108,11 +108,15 @@ def verify(asked: Asked) -> Finding:
     try:
         told = verified(Bundle.load(asked.settings.bundle))
     except BundleRefused as error:
-        return found("verify.refused", error=error)
-    return found("verify.near", sentence=told.remark) if told.remark else found("verify.ok", sentence=told.sentence)
+        return make_finding("verify.refused", error=error)
+    return (
+        make_finding("verify.near", sentence=told.remark)
+        if told.remark
+        else make_finding("verify.ok", sentence=told.sentence)
+    )
 
 
-def detectors(asked: Asked) -> Finding:
+def detectors(asked: CheckContext) -> Finding:
     """Whether the detector of a run finds the drawn face, and what its bundle reads there."""
     from fer_edge.bundle import Bundle
     from fer_edge.detection.registry import find_detector
@@ -121,23 +125,23 @@ def detectors(asked: Asked) -> Finding:
     try:
         detector = find_detector(asked.settings.detector)
     except BundleRefused as error:
-        return found("detectors.damaged", error=error)
+        return make_finding("detectors.damaged", error=error)
     except UsageError as error:
-        return found("detectors.none", error=error)
+        return make_finding("detectors.none", error=error)
     if detector.name == "haar" and asked.settings.detector is None:
-        return found("detectors.haar")
+        return make_finding("detectors.haar")
     gray = face_frame(0.0)
     faces = detector.detect(gray)
     if not faces:
-        return found("detectors.blind", detector=detector.name)
+        return make_finding("detectors.blind", detector=detector.name)
     here = Bundle.load(asked.settings.bundle)
     (row,) = here.classify_faces(gray, faces[:1], detector.name)
     label = here.labels[int(row.argmax())]
-    return found("detectors.ok", detector=detector.name, score=faces[0].score, label=label)
+    return make_finding("detectors.ok", detector=detector.name, score=faces[0].score, label=label)
 
 
 # step: what it needs, in the order in which they are taken
-NEEDS: dict[str, tuple[str, ...]] = {
+PREREQUISITES: dict[str, tuple[str, ...]] = {
     "numpy": (),
     "opencv": ("numpy",),
     "runtime": ("numpy",),
@@ -147,7 +151,7 @@ NEEDS: dict[str, tuple[str, ...]] = {
     "picamera2": ("numpy",),
     "camera": ("opencv",),
 }
-_STEPS: dict[str, Callable[[Asked], Finding]] = {
+_STEPS: dict[str, Callable[[CheckContext], Finding]] = {
     "numpy": numpy,
     "opencv": opencv,
     "runtime": runtime,
@@ -161,27 +165,27 @@ _STEPS: dict[str, Callable[[Asked], Finding]] = {
 
 def main(request: str) -> None:
     """Takes the steps of `request` in their order and prints what they found; those in `broken` count as failed."""
-    from device.config_sources import load
+    from device.config_sources import load_settings
 
     asked = json.loads(request)
     flags = {name: Path(value) if name == "bundle" and value else value for name, value in asked["flags"].items()}
-    here = Asked(load(flags).settings, asked["look_s"], Path(asked["root"]))
+    here = CheckContext(load_settings(flags).settings, asked["look_s"], Path(asked["root"]))
     broken = set(asked["broken"])
     for step in asked["steps"]:
-        needs = (*NEEDS[step], *(("detectors",) if step == "camera" and here.look_s else ()))
+        needs = (*PREREQUISITES[step], *(("detectors",) if step == "camera" and here.look_s else ()))
         if lacking := [name for name in needs if name in broken]:
-            finding = found("step.untried", step, step=step, needs=lacking[0])
+            finding = make_finding("step.untried", step, step=step, needs=lacking[0])
             broken.add(step)
         else:
-            _tell({"step": step})
+            _print_row({"step": step})
             finding = _STEPS[step](here)
             if finding.line.state == FAIL:
                 broken.add(step)
         plain = {name: value if isinstance(value, int | float) else str(value) for name, value in finding.facts.items()}
-        _tell({"check": finding.check, "key": finding.key, "facts": plain})
+        _print_row({"check": finding.check, "key": finding.key, "facts": plain})
 
 
-def _tell(row: dict[str, Any]) -> None:
+def _print_row(row: dict[str, Any]) -> None:
     sys.stdout.write(json.dumps(row) + "\n")
     sys.stdout.flush()  # the next step may end the process
 

@@ -15,14 +15,14 @@ from pathlib import Path
 from typing import Any
 
 from device.config import Settings
-from device.doctor.findings import Finding, found
+from device.doctor.findings import Finding, make_finding
 from device.system.health import BITS, Health
 
-_NODES = ("video*", "media*", "dma_heap/*")
+_DEVICE_PATTERNS = ("video*", "media*", "dma_heap/*")
 _PURPOSES = {"journal": "the journal's folder", "status": "the folder of the status file"}
-IN_MEMORY = ("tmpfs", "ramfs", "overlay")
-_WORN = 9  # of 11 tenths: four fifths of its life, as eMMC counts it (JEDEC 84-B50, DEVICE_LIFE_TIME_EST)
-_YOUNGEST = "2025-11-01"  # no clock was right that showed an earlier day to this version
+MEMORY_FILE_SYSTEMS = ("tmpfs", "ramfs", "overlay")
+_WORN_TENTHS = 9  # of 11 tenths: four fifths of its life, as eMMC counts it (JEDEC 84-B50, DEVICE_LIFE_TIME_EST)
+_EARLIEST_DATE = "2025-11-01"  # no clock was right that showed an earlier day to this version
 
 
 def python(version: tuple[int, ...], bits: int, machine: str, libc: tuple[str, str]) -> Finding:
@@ -30,29 +30,29 @@ def python(version: tuple[int, ...], bits: int, machine: str, libc: tuple[str, s
     told = ".".join(map(str, version[:3]))
     name = " ".join(libc).strip() or "a C library that has no name"
     if bits != 64:
-        return found("python.bits")
+        return make_finding("python.bits")
     if machine not in ("aarch64", "arm64", "x86_64"):
-        return found("python.machine", machine=machine)
+        return make_finding("python.machine", machine=machine)
     if not (3, 11) <= version[:2] < (3, 14):
-        return found("python.version", version=told)
+        return make_finding("python.version", version=told)
     if libc[0] == "glibc" and [int(n) for n in libc[1].split(".")[:2]] < [2, 34]:
-        return found("python.libc", libc=name)
-    return found("python.ok", version=told, machine=machine, libc=name)
+        return make_finding("python.libc", libc=name)
+    return make_finding("python.ok", version=told, machine=machine, libc=name)
 
 
 def devices(user: str, root: Path) -> Finding:
     """Whether this user may open the devices that cameras are."""
-    nodes = [node for pattern in _NODES for node in sorted((root / "dev").glob(pattern))]
+    nodes = [node for pattern in _DEVICE_PATTERNS for node in sorted((root / "dev").glob(pattern))]
     if not nodes:
-        return found("devices.none", pattern=", ".join(f"/dev/{pattern}" for pattern in _NODES))
+        return make_finding("devices.none", pattern=", ".join(f"/dev/{pattern}" for pattern in _DEVICE_PATTERNS))
     closed = [node for node in nodes if not os.access(node, os.R_OK | os.W_OK, effective_ids=True)]
     if not closed:
-        return found("devices.ok", nodes=_few(nodes, root))
+        return make_finding("devices.ok", nodes=_first_names(nodes, root))
     try:
         group = grp.getgrgid(closed[0].stat().st_gid).gr_name
     except KeyError:
         group = "video"
-    return found("devices.refused", user=user, nodes=_few(closed, root), group=group)
+    return make_finding("devices.refused", user=user, nodes=_first_names(closed, root), group=group)
 
 
 def folder(path: Path, check: str, user: str, mounts: list[Mount]) -> Finding:
@@ -70,72 +70,72 @@ def folder(path: Path, check: str, user: str, mounts: list[Mount]) -> Finding:
     except OSError as error:
         match error.errno:
             case errno.EACCES | errno.EPERM:
-                return found("folder.refused", user=user, error=error.strerror, **about)
+                return make_finding("folder.refused", user=user, error=error.strerror, **about)
             case errno.EROFS:
                 mount = mount_of(there, mounts)
-                return found("folder.readonly", mount=mount.point if mount else "/", **about)
+                return make_finding("folder.readonly", mount=mount.point if mount else "/", **about)
             case errno.ENOSPC | errno.EDQUOT:
-                return found("folder.full", **about)
-        return found("folder.broken", error=error.strerror, **about)
-    return found("folder.ok", **about)
+                return make_finding("folder.full", **about)
+        return make_finding("folder.broken", error=error.strerror, **about)
+    return make_finding("folder.ok", **about)
 
 
 def power(health: Health) -> Finding:
     """What is known of the power supply."""
     if health.undervoltage is None:
-        return found("power.unknown")
+        return make_finding("power.unknown")
     if health.undervoltage:
-        return found("power.low")
+        return make_finding("power.low")
     if BITS[0] in (health.throttled_since_boot or ()):
-        return found("power.was")
-    return found("power.ok", by=health.power_told_by)
+        return make_finding("power.was")
+    return make_finding("power.ok", by=health.power_told_by)
 
 
 def heat(health: Health, limit_c: float) -> Finding:
     """Whether the processor is too hot, or slowed down."""
     if bits := [bit for bit in health.throttled_now or () if bit != BITS[0]]:
-        return found("heat.slowed", bits=", ".join(bits).replace("_", " "))
+        return make_finding("heat.slowed", bits=", ".join(bits).replace("_", " "))
     if health.temperature_c is None:
-        return found("heat.unknown")
+        return make_finding("heat.unknown")
     key = "heat.hot" if health.temperature_c >= limit_c else "heat.ok"
-    return found(key, degrees=health.temperature_c, limit=limit_c)
+    return make_finding(key, degrees=health.temperature_c, limit=limit_c)
 
 
 def clock(state: str, wall: str) -> Finding:
     """Whether the wall clock can be believed. `state` and `wall` are those of a Stamp."""
-    if wall[:10] < _YOUNGEST:
-        return found("clock.past", date=wall[:10])
-    return found({"synced": "clock.ok", "unsynced": "clock.unset"}.get(state, "clock.unknown"))
+    if wall[:10] < _EARLIEST_DATE:
+        return make_finding("clock.past", date=wall[:10])
+    return make_finding({"synced": "clock.ok", "unsynced": "clock.unset"}.get(state, "clock.unknown"))
 
 
 def disk(path: Path, health: Health, settings: Settings, mounts: list[Mount]) -> Finding:
     """Whether there is room for a journal in `path`, and whether it stays there."""
     mount, free = mount_of(path, mounts), health.disk_free_bytes
     if mount is None or free is None:
-        return found("disk.unknown", path=path)
-    facts = {"free": _size(free), "kind": mount.kind, "limit": _size(settings.disk_low_bytes)}
+        return make_finding("disk.unknown", path=path)
+    facts = {"free": _size_text(free), "kind": mount.kind, "limit": _size_text(settings.disk_low_bytes)}
     if free < settings.disk_low_bytes:
-        return found("disk.low", **facts)
-    return found("disk.memory" if mount.kind in IN_MEMORY else "disk.ok", **facts)
+        return make_finding("disk.low", **facts)
+    return make_finding("disk.memory" if mount.kind in MEMORY_FILE_SYSTEMS else "disk.ok", **facts)
 
 
 def wear(path: Path, mounts: list[Mount], root: Path) -> Finding:
     """What the disk that `path` is on tells of its errors and of its age."""
     mount = mount_of(path, mounts)
-    node = mount and _value(root / f"sys/dev/block/{mount.device}/uevent", "DEVNAME=")
+    node = mount and _value_after(root / f"sys/dev/block/{mount.device}/uevent", "DEVNAME=")
     if not node:
-        return found("wear.unknown", path=path)
+        return make_finding("wear.unknown", path=path)
     system = root / f"sys/fs/ext4/{node}"
     if count := _number(_text(system / "errors_count")):
-        return found("wear.errors", device=f"/dev/{node}", count=count)
+        return make_finding("wear.errors", device=f"/dev/{node}", count=count)
     disks = (*(part.parent for part in (root / "sys/block").glob(f"*/{node}")), root / "sys/block" / node)
     tenths = max((int(word, 16) for word in _text(disks[0] / "device/life_time").split()), default=0)
-    if tenths >= _WORN:
+    if tenths >= _WORN_TENTHS:
         share = "all" if tenths > 10 else f"{tenths * 10 - 10} to {tenths * 10} %"
-        return found("wear.worn", device=f"/dev/{node}", share=share)
+        return make_finding("wear.worn", device=f"/dev/{node}", share=share)
     kilobytes = _number(_text(system / "lifetime_write_kbytes"))
-    written = f", {_size(kilobytes * 1024)} written in its life" if kilobytes else ""
-    return found("wear.ok", device=f"/dev/{node}", written=written)
+    written = f", {_size_text(kilobytes * 1024)} written in its life" if kilobytes else ""
+    return make_finding("wear.ok", device=f"/dev/{node}", written=written)
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +147,7 @@ class Mount:
     kind: str
 
 
-def mounted(root: Path) -> list[Mount]:
+def read_mounts(root: Path) -> list[Mount]:
     """The file systems that are mounted, in their order (proc(5), mountinfo)."""
     found_here = []
     for line in _text(root / "proc/self/mountinfo").splitlines():
@@ -164,16 +164,16 @@ def mount_of(path: Path, mounts: list[Mount]) -> Mount | None:
     return max(reversed(above), key=lambda mount: len(mount.point), default=None)
 
 
-def _few(nodes: Iterable[Path], root: Path) -> str:
+def _first_names(nodes: Iterable[Path], root: Path) -> str:
     names = [f"/{node.relative_to(root)}" for node in nodes]
     return ", ".join(names[:4]) + (" …" if len(names) > 4 else "")
 
 
-def _size(count: int) -> str:
+def _size_text(count: int) -> str:
     return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{count / 1e6:.0f} MB"
 
 
-def _value(path: Path, begins: str) -> str:
+def _value_after(path: Path, begins: str) -> str:
     return next((line.removeprefix(begins) for line in _text(path).splitlines() if line.startswith(begins)), "")
 
 

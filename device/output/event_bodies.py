@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from device.camera.framing import Framing
 from device.camera.source import Source
 from device.config import Settings
-from device.config_sources import digest
+from device.config_sources import settings_digest
 from device.vision.frames import Reading
 from device.vision.pipeline import Pipeline
 from fer_edge import __version__
@@ -34,7 +34,7 @@ def header(
         "schema": SCHEMA,
         "software": f"fer-edge {__version__}",
         "name": settings.name,
-        "settings": digest(settings),
+        "settings": settings_digest(settings),
         "bundle": {"name": bundle.name, "sha256": bundle.sha256},
         "labels": list(bundle.labels),
         "preprocess": PREPROCESS_ID,

@@ -28,17 +28,17 @@ if TYPE_CHECKING:
     from fer_edge.detection.types import Detector
 
 BLOCKS = 4  # a head is so many blocks across, each of one gray: less than tells one face from another
-_WIDER = 1.6  # side of what is pixelated, in sides of the face's square: ears, hair and chin are a face too
-_AROUND = 8  # frames before and after, in which a face that is missed there is pixelated where it was
-_SAME = 0.1  # overlap, intersection over union, from which on two squares are about one face
-_LONGEST_S = 2.0  # a frame stands for so long at most where the next one is late
+_MARGIN_FACTOR = 1.6  # side of what is pixelated, in sides of the face's square: ears, hair and chin are a face too
+_NEIGHBOUR_FRAMES = 8  # frames before and after, in which a face that is missed there is pixelated where it was
+_SAME_FACE_IOU = 0.1  # overlap, intersection over union, from which on two squares are about one face
+_LONGEST_FRAME_S = 2.0  # a frame stands for so long at most where the next one is late
 _FPS = 25.0  # where the recording tells none that makes sense
 _COLOURS = ((60, 200, 60), (220, 160, 40), (60, 120, 240), (200, 90, 200), (60, 200, 220))  # by track; blue, green, red
 _GRAY = (150, 150, 150)  # of a face that is unsure
 
 
 @dataclass(frozen=True, slots=True)
-class _Waiting:
+class _BufferedFrame:
     """A frame until those after it were looked at."""
 
     frame: Frame
@@ -48,7 +48,7 @@ class _Waiting:
     known: tuple[Square, ...]  # where the pipeline remembers faces that it did not find in this frame
 
 
-class Annotated:
+class AnnotatedVideo:
     """A video being written to a new file at `path`, at the recording's pace. A context manager; it has no sound.
 
     At most 2 · 8 + 1 frames wait in it. Raises UsageError when the video cannot be written, or not all of it.
@@ -57,13 +57,13 @@ class Annotated:
     def __init__(self, path: Path, detector: Detector, fps: float, show_faces: bool) -> None:
         self._path, self._detector, self._show_faces = path, detector, show_faces
         self._fps = fps if 1 <= fps <= 240 else _FPS
-        self._waiting: deque[_Waiting] = deque()
+        self._waiting: deque[_BufferedFrame] = deque()
         self._next = 0  # of those that wait, the first that is not written
         self._written = 0
         self._size = (0, 0)
         self._writer: cv2.VideoWriter | None = None
 
-    def __enter__(self) -> Annotated:
+    def __enter__(self) -> AnnotatedVideo:
         return self
 
     def __exit__(
@@ -87,8 +87,8 @@ class Annotated:
             faces = detector.search(frame.gray) if isinstance(detector, Zoomed) else detector.detect(frame.gray)
             found = [head(face, shape) for face in faces] + [head(reading.face, shape) for reading in readings]
             known = [track.head for track in state.tracks]
-        self._waiting.append(_Waiting(frame, time_s, tuple(readings), tuple(found), tuple(known)))
-        if len(self._waiting) - self._next > _AROUND:
+        self._waiting.append(_BufferedFrame(frame, time_s, tuple(readings), tuple(found), tuple(known)))
+        if len(self._waiting) - self._next > _NEIGHBOUR_FRAMES:
             self._write_next()
 
     def _write_next(self) -> None:
@@ -97,14 +97,14 @@ class Annotated:
         picture = self._picture(now)
         # Where frames are late the last one stands longer, so that the copy goes with the recording's own time.
         due = self._written + 1 if after is None else round(after.time_s * self._fps)
-        for _ in range(min(max(1, due - self._written), round(self._fps * _LONGEST_S))):
+        for _ in range(min(max(1, due - self._written), round(self._fps * _LONGEST_FRAME_S))):
             self._write(picture)
-        if self._next == _AROUND:
+        if self._next == _NEIGHBOUR_FRAMES:
             self._waiting.popleft()
         else:
             self._next += 1
 
-    def _picture(self, now: _Waiting) -> np.ndarray:
+    def _picture(self, now: _BufferedFrame) -> np.ndarray:
         """The frame uint8 (H, W, 3) with what is drawn on it."""
         import cv2
 
@@ -116,14 +116,14 @@ class Annotated:
         picture = cv2.cvtColor(gray, cv2.COLOR_GRAY2BGR)
         for reading in now.readings:
             _draw(picture, reading)
-        _text(picture, f"{now.frame.seq}  {now.time_s:.2f} s", (6, picture.shape[0] - 8), (255, 255, 255))
+        _draw_text(picture, f"{now.frame.seq}  {now.time_s:.2f} s", (6, picture.shape[0] - 8), (255, 255, 255))
         return picture
 
-    def _hidden(self, now: _Waiting) -> list[Square]:
+    def _hidden(self, now: _BufferedFrame) -> list[Square]:
         """Where faces are or may be: found in this frame, remembered, or found shortly before or after and missed now."""
         hidden = [*now.found, *now.known]
         for other in self._waiting:
-            hidden += [at for at in other.found if all(overlap(at, here) < _SAME for here in now.found)]
+            hidden += [at for at in other.found if all(overlap(at, here) < _SAME_FACE_IOU for here in now.found)]
         return hidden
 
     def _write(self, picture: np.ndarray) -> None:
@@ -163,7 +163,7 @@ def pixelate(gray: np.ndarray, at: Square) -> None:
     import cv2
 
     left, top, size = at
-    side = round(size * _WIDER)
+    side = round(size * _MARGIN_FACTOR)
     x, y = left - (side - size) // 2, top - (side - size) // 2
     x0, y0, x1, y1 = max(0, x), max(0, y), min(gray.shape[1], x + side), min(gray.shape[0], y + side)
     if x0 >= x1 or y0 >= y1:
@@ -184,10 +184,10 @@ def _draw(picture: np.ndarray, reading: Reading) -> None:
     cv2.rectangle(picture, (x, y), (x + width, y + height), colour, 2)
     p = float(max(reading.probs if reading.steady_probs is None else reading.steady_probs))
     said = f"{UNSURE} ({reading.why})" if unsure and reading.why else f"{reading.steady or reading.label} {p:.0%}"
-    _text(picture, f"{reading.track}: {said}", (max(0, x), y - 6 if y >= 20 else y + height + 16), colour)
+    _draw_text(picture, f"{reading.track}: {said}", (max(0, x), y - 6 if y >= 20 else y + height + 16), colour)
 
 
-def _text(picture: np.ndarray, text: str, at: tuple[int, int], colour: tuple[int, int, int]) -> None:
+def _draw_text(picture: np.ndarray, text: str, at: tuple[int, int], colour: tuple[int, int, int]) -> None:
     """Writes on a dark edge, so that it can be read on anything. OpenCV has no signs beyond ASCII."""
     import cv2
 

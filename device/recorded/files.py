@@ -20,11 +20,11 @@ VIDEOS: tuple[str, ...] = (".3gp", ".avi", ".flv", ".h264", ".m2ts", ".m4v", ".m
 VIDEOS += (".mpg", ".mts", ".ogv", ".ts", ".webm", ".wmv")
 FORMATS = ("csv", "parquet")
 ANNOTATED = ".labelled.mp4"  # follows the whole name of the recording; never taken for one itself
-_FRESH = ".label-"  # begins the name of the folder in which a run writes what is not whole yet
+_SCRATCH_PREFIX = ".label-"  # begins the name of the folder in which a run writes what is not whole yet
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class LabelOptions:
     """What is to be made of each recording: a table in one of FORMATS, and `annotated` video with or without faces."""
 
     form: str = "csv"
@@ -54,7 +54,7 @@ class Recording:
         except OSError:
             return False
 
-    def rows(self, out: Path, wanted: Wanted) -> Path:
+    def rows(self, out: Path, wanted: LabelOptions) -> Path:
         """Where its table is: its whole name and the format's, so that clip.mp4 and clip.avi are two."""
         return out / f"{self.name}.{wanted.form}"
 
@@ -67,7 +67,7 @@ class Recording:
         return {"name": self.path.name, "bytes": self.bytes, "mtime_ns": self.mtime_ns}
 
 
-def find(paths: Sequence[Path]) -> list[Recording]:
+def find_recordings(paths: Sequence[Path]) -> list[Recording]:
     """The recordings that `paths` name: files as they are, folders with all videos below them, by name; each file once.
 
     Raises UsageError for a path that is not there, a folder without a video, and two files whose results would have one
@@ -77,7 +77,7 @@ def find(paths: Sequence[Path]) -> list[Recording]:
     names: dict[str, Path] = {}
     for given in paths:
         path = given.expanduser()
-        below = sorted(_videos(path)) if path.is_dir() else [path]
+        below = sorted(_videos_below(path)) if path.is_dir() else [path]
         if not below:
             raise UsageError(f"the folder {path} holds no video ({', '.join(VIDEOS)}); name files to try others")
         for file in below:
@@ -97,7 +97,7 @@ def find(paths: Sequence[Path]) -> list[Recording]:
     return list(found.values())
 
 
-def _videos(folder: Path) -> Iterator[Path]:
+def _videos_below(folder: Path) -> Iterator[Path]:
     for file in folder.rglob("*"):
         named = file.name.lower()
         # hidden ones are what other systems keep beside videos, under the same suffix
@@ -105,38 +105,40 @@ def _videos(folder: Path) -> Iterator[Path]:
             yield file
 
 
-def sidecar(rows: Path) -> Path:
+def sidecar_path(rows: Path) -> Path:
     """Where it is told what a table was made of and by; it is written last, so that a table with one is whole."""
     return rows.with_name(f"{rows.name}.json")
 
 
-def done(recording: Recording, out: Path, wanted: Wanted, made_by: Mapping[str, Any]) -> dict[str, Any] | None:
+def finished_result(
+    recording: Recording, out: Path, wanted: LabelOptions, made_by: Mapping[str, Any]
+) -> dict[str, Any] | None:
     """What was told of a result that is there already and would become the same again; None where one has to be made."""
     rows = recording.rows(out, wanted)
     try:
-        told: dict[str, Any] = json.loads(sidecar(rows).read_text(encoding="utf-8"))
+        told: dict[str, Any] = json.loads(sidecar_path(rows).read_text(encoding="utf-8"))
         same = told["made_by"] == made_by and told["source"] == recording.describe()
         same = same and rows.stat().st_size == told["rows"]["bytes"]
         if wanted.annotate:
             video = recording.annotated(out).stat().st_size
-            same = same and told["annotated"] == {"bytes": video, "faces": faces(wanted)}
+            same = same and told["annotated"] == {"bytes": video, "faces": face_rendering(wanted)}
     except (OSError, ValueError, KeyError, TypeError):
         return None
     return told if same else None
 
 
-def faces(wanted: Wanted) -> str:
+def face_rendering(wanted: LabelOptions) -> str:
     """What an annotated video does with faces."""
     return "shown" if wanted.show_faces else "pixelated"
 
 
-def commit(fresh: Path, recording: Recording, out: Path, wanted: Wanted, told: Mapping[str, Any]) -> None:
+def commit_results(fresh: Path, recording: Recording, out: Path, wanted: LabelOptions, told: Mapping[str, Any]) -> None:
     """Puts the results that were written into the folder `fresh` in their places, and what is told of them last.
 
     Each has reached the disk before it is renamed, and whoever looks in between finds no sidecar, which means: not done.
     """
     rows = recording.rows(out, wanted)
-    beside = sidecar(rows)
+    beside = sidecar_path(rows)
     (fresh / beside.name).write_text(json.dumps(told, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
     rows.parent.mkdir(parents=True, exist_ok=True)
     beside.unlink(missing_ok=True)
@@ -147,16 +149,16 @@ def commit(fresh: Path, recording: Recording, out: Path, wanted: Wanted, told: M
 
 
 @contextmanager
-def workplace(out: Path) -> Iterator[Path]:
+def scratch_folder(out: Path) -> Iterator[Path]:
     """A folder in `out` for what is not whole yet, gone after the block; those of runs that were killed go now.
 
     Raises UsageError when `out` cannot be written to.
     """
     try:
         out.mkdir(parents=True, exist_ok=True)
-        for left in out.glob(f"{_FRESH}*"):
-            _remove(left)
-        fresh = Path(tempfile.mkdtemp(prefix=_FRESH, dir=out))
+        for left in out.glob(f"{_SCRATCH_PREFIX}*"):
+            _remove_if_unlocked(left)
+        fresh = Path(tempfile.mkdtemp(prefix=_SCRATCH_PREFIX, dir=out))
     except OSError as error:
         raise UsageError(f"{out} cannot be written to: {error.strerror}; name another folder with --out") from error
     held = None
@@ -170,7 +172,7 @@ def workplace(out: Path) -> Iterator[Path]:
             os.close(held)
 
 
-def _remove(left: Path) -> None:
+def _remove_if_unlocked(left: Path) -> None:
     """Removes a folder that nobody holds any more."""
     try:
         held = lock(left)

@@ -17,9 +17,9 @@ from device.camera.source import EndOfStream
 from device.clock import SystemClock
 from device.config import Settings
 from device.output.event_bodies import reading_body
-from device.recorded.annotate import Annotated
-from device.recorded.files import Recording, Wanted, commit, faces
-from device.recorded.rows import columns, row, table
+from device.recorded.annotate import AnnotatedVideo
+from device.recorded.files import LabelOptions, Recording, commit_results, face_rendering
+from device.recorded.rows import columns, open_table, reading_row
 from device.vision.pipeline import Pipeline
 from device.vision.search import Searched
 from fer_edge import __version__
@@ -30,14 +30,16 @@ if TYPE_CHECKING:
     from fer_edge.verify import Verified
 
 # The settings on which rows depend; what others say is of cameras and journals.
-ACTING: tuple[str, ...] = ("rotate_deg", "flip", "region", "threads", "min_score", "unsure_below", "min_quality")
-ACTING += ("smooth_s", "dwell_s", "max_faces", "search_s", "sweep_s")
+ROW_SETTINGS: tuple[str, ...] = ("rotate_deg", "flip", "region", "threads", "min_score", "unsure_below", "min_quality")
+ROW_SETTINGS += ("smooth_s", "dwell_s", "max_faces", "search_s", "sweep_s")
 _ORIGIN_NS = 1_000_000_000  # when every recording begins, on a clock of its own: not 0, which stands for never
-_TURN_S = 0.25
-_WHOLE = 0.95  # share of the frames or of the length that a container tells of, from which on it was read to its end
+_FRAME_TIMEOUT_S = 0.25
+_WHOLE_SHARE = (
+    0.95  # share of the frames or of the length that a container tells of, from which on it was read to its end
+)
 
 
-class _FromOrigin(SystemClock):
+class _FixedOriginClock(SystemClock):
     """The clock that a recording is stamped by, so that the same file has the same times whenever it is read."""
 
     def mono_ns(self) -> int:
@@ -45,24 +47,24 @@ class _FromOrigin(SystemClock):
 
 
 @dataclass(frozen=True, slots=True)
-class Task:
+class LabelTask:
     """A recording to label, the folder for its results, and the empty one in which they are written first."""
 
     recording: Recording
     out: Path
     fresh: Path
-    wanted: Wanted
+    wanted: LabelOptions
 
 
 @dataclass(frozen=True, slots=True)
-class Labelled:
+class LabelOutcome:
     """What became of a recording: what is told beside its rows, or, where it could not be read, the `problem`."""
 
     told: dict[str, Any] | None
     problem: str = ""
 
 
-Tell = Callable[[float], None]  # told the share of a recording that is done, 0–1; may raise to stop
+ProgressCallback = Callable[[float], None]  # told the share of a recording that is done, 0–1; may raise to stop
 
 
 class Labeller:
@@ -88,7 +90,7 @@ class Labeller:
             "preprocess": PREPROCESS_ID,
             "detector": self.pipeline.detector.name,
             "runtime": bundle.classifier.runtime.id,
-            "settings": {name: _plain(getattr(settings, name)) for name in ACTING},
+            "settings": {name: _json_value(getattr(settings, name)) for name in ROW_SETTINGS},
             "versions": {
                 "python": platform.python_version(),
                 "numpy": np.__version__,
@@ -97,7 +99,7 @@ class Labeller:
             },
         }
 
-    def label(self, task: Task, tell: Tell) -> Labelled:
+    def label(self, task: LabelTask, tell: ProgressCallback) -> LabelOutcome:
         """What became of the recording, its results being in their places unless there was a problem.
 
         Raises UsageError when they cannot be written, and whatever `tell` raises; nothing half-written is left then.
@@ -108,12 +110,12 @@ class Labeller:
             task.fresh.mkdir()
             told = self._written(task, tell)
             if not task.recording.is_as_it_was():
-                return Labelled(None, "it was written to while it was read; run again when it is whole")
-            commit(task.fresh, task.recording, task.out, task.wanted, told)
+                return LabelOutcome(None, "it was written to while it was read; run again when it is whole")
+            commit_results(task.fresh, task.recording, task.out, task.wanted, told)
         except (CameraNotOpened, cv2.error) as error:
-            return Labelled(None, str(error).replace(str(task.recording.path), "it"))
+            return LabelOutcome(None, str(error).replace(str(task.recording.path), "it"))
         except RestartMe:
-            return Labelled(None, f"its decoder did not return for {self.settings.stuck_s:g} s")
+            return LabelOutcome(None, f"its decoder did not return for {self.settings.stuck_s:g} s")
         except OSError as error:
             raise UsageError(
                 f"the results of {task.recording.path} cannot be written: {error.strerror or error}; make room, or name "
@@ -121,28 +123,28 @@ class Labeller:
             ) from error
         finally:
             shutil.rmtree(task.fresh, ignore_errors=True)
-        return Labelled(told)
+        return LabelOutcome(told)
 
-    def _written(self, task: Task, tell: Tell) -> dict[str, Any]:
+    def _written(self, task: LabelTask, tell: ProgressCallback) -> dict[str, Any]:
         recording, wanted, settings = task.recording, task.wanted, self.settings
         labels, framing = self.pipeline.bundle.labels, Framing.of(settings)
         rows = task.fresh / recording.rows(task.out, wanted).name
         video = task.fresh / recording.annotated(task.out).name
-        source = VideoFile(recording.path, _FromOrigin())
+        source = VideoFile(recording.path, _FixedOriginClock())
         state = Searched(recorded=True)
         frames = without_face = skipped = written = 0
         time_s = 0.0
         with ExitStack() as stack:
             capture = stack.enter_context(Capture(source, settings, SystemClock()))
-            into = stack.enter_context(table(wanted.form, rows, labels))
+            into = stack.enter_context(open_table(wanted.form, rows, labels))
             annotated = None
             if wanted.annotate:
-                video_of = Annotated(video, self.pipeline.detector, source.fps, wanted.show_faces)
+                video_of = AnnotatedVideo(video, self.pipeline.detector, source.fps, wanted.show_faces)
                 annotated = stack.enter_context(video_of)
             while True:
-                tell(_share(frames, source.frames_told))
+                tell(_done_share(frames, source.frames_told))
                 try:
-                    frame = capture.take(_TURN_S)
+                    frame = capture.take(_FRAME_TIMEOUT_S)
                 except EndOfStream:
                     break
                 if frame is None:
@@ -152,7 +154,7 @@ class Labeller:
                 state, seen = self.pipeline.step(state, frame, settings)
                 time_s = (frame.mono_ns - _ORIGIN_NS) / 1e9
                 for reading in seen.readings:
-                    into.add(row(reading_body(reading, None), time_s))
+                    into.add(reading_row(reading_body(reading, None), time_s))
                 if annotated:
                     annotated.add(frame, time_s, seen.readings, state)
                 frames += 1
@@ -162,7 +164,7 @@ class Labeller:
             told: dict[str, Any] = {
                 "made_by": self.made_by,
                 "source": recording.describe(),
-                "video": _of(source),
+                "video": _video_summary(source),
                 "frames": frames,
                 "frames_without_face": without_face,
                 "faces_skipped": skipped,
@@ -172,16 +174,18 @@ class Labeller:
             }
             into.tell(told)
         told["rows"] = {**told["rows"], "bytes": rows.stat().st_size}
-        told["annotated"] = {"bytes": video.stat().st_size, "faces": faces(wanted)} if wanted.annotate else None
+        told["annotated"] = (
+            {"bytes": video.stat().st_size, "faces": face_rendering(wanted)} if wanted.annotate else None
+        )
         return told
 
 
-def _plain(value: Any) -> Any:
+def _json_value(value: Any) -> Any:
     """A setting as JSON gives it back, so that what was read can be compared."""
     return list(value) if isinstance(value, tuple) else value
 
 
-def _of(source: VideoFile) -> dict[str, Any]:
+def _video_summary(source: VideoFile) -> dict[str, Any]:
     """What the container says of itself."""
     told = source.describe()
     return {
@@ -192,11 +196,11 @@ def _of(source: VideoFile) -> dict[str, Any]:
     }
 
 
-def _share(frames: int, told: int) -> float:
+def _done_share(frames: int, told: int) -> float:
     return min(1.0, frames / told) if told > 0 else 0.0
 
 
 def _is_whole(frames: int, seconds: float, source: VideoFile) -> bool:
     """Whether so much was read as the container tells of: frames, or seconds where it counts those only roughly."""
     told = source.frames_told
-    return told <= 0 or frames >= told * _WHOLE or seconds >= told * source.step_s * _WHOLE
+    return told <= 0 or frames >= told * _WHOLE_SHARE or seconds >= told * source.step_s * _WHOLE_SHARE

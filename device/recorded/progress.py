@@ -8,9 +8,9 @@ from typing import TextIO
 
 from device.clock import Clock
 
-_SHOWN_S = 0.5  # between two lines that are written over one another
-_LOGGED_S = 60.0  # between two lines where they stay: a file, a journal of the system
-_LOOKED_BACK_S = 120.0  # the pace of so long is what the rest is expected to go at
+_REWRITE_EVERY_S = 0.5  # between two lines that are written over one another
+_LOG_EVERY_S = 60.0  # between two lines where they stay: a file, a journal of the system
+_PACE_WINDOW_S = 120.0  # the pace of so long is what the rest is expected to go at
 
 
 class Progress:
@@ -32,11 +32,11 @@ class Progress:
     def show(self, done: float, what: str) -> None:
         """Writes the line, if it is time for one: share, time left, and what is being done."""
         now_ns = self._clock.mono_ns()
-        if now_ns - self._shown_ns < (_SHOWN_S if self._rewrites else _LOGGED_S) * 1e9:
+        if now_ns - self._shown_ns < (_REWRITE_EVERY_S if self._rewrites else _LOG_EVERY_S) * 1e9:
             return
         self._shown_ns = now_ns
         self._seen.append((now_ns, done))
-        while len(self._seen) > 2 and now_ns - self._seen[1][0] > _LOOKED_BACK_S * 1e9:
+        while len(self._seen) > 2 and now_ns - self._seen[1][0] > _PACE_WINDOW_S * 1e9:
             self._seen.popleft()
         line = f"{min(1.0, done / self._total):.0%}, {self._left(done)}, {what}"
         self._stream.write(f"\r\x1b[K{line[: get_terminal_size().columns - 1]}" if self._rewrites else f"{line}\n")

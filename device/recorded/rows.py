@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 from fer_edge.errors import UsageError
 
-_GROUP = 16_384  # rows that Parquet keeps in memory and writes at once
+_ROWS_PER_GROUP = 16_384  # rows that Parquet keeps in memory and writes at once
 Row = list[Any]
 
 
@@ -33,7 +33,7 @@ def columns(labels: Sequence[str]) -> dict[str, type]:
     }
 
 
-def row(body: Mapping[str, Any], time_s: float) -> Row:
+def reading_row(body: Mapping[str, Any], time_s: float) -> Row:
     """The cells of a reading, as the journal tells it (`output.bodies.reading_body`), `time_s` into the video."""
     return [
         body["frame"],
@@ -68,12 +68,12 @@ class Table(Protocol):
         ...
 
 
-def table(form: str, path: Path, labels: Sequence[str]) -> Table:
+def open_table(form: str, path: Path, labels: Sequence[str]) -> Table:
     """A table of that format in a new file at `path`."""
     return ParquetTable(path, labels) if form == "parquet" else CsvTable(path, labels)
 
 
-def require(form: str) -> None:
+def require_format(form: str) -> None:
     """Raises UsageError when a table of that format cannot be written here."""
     if form == "parquet" and find_spec("pyarrow") is None:
         raise UsageError("Parquet needs the extra `parquet`: pip install 'fer-edge[parquet]'; or take --format csv")
@@ -126,7 +126,7 @@ class ParquetTable:
 
     def add(self, row: Row) -> None:
         self._rows.append(row)
-        if len(self._rows) >= _GROUP:
+        if len(self._rows) >= _ROWS_PER_GROUP:
             self._flush()
 
     def tell(self, told: Mapping[str, Any]) -> None:

@@ -23,14 +23,14 @@ from fer_edge.errors import FerEdgeError
 if TYPE_CHECKING:
     from multiprocessing.context import SpawnProcess
 
-    from device.recorded.labeller import Labelled, Task
+    from device.recorded.labeller import LabelOutcome, LabelTask
 
-_TELL_S = 0.25  # between two words about the share that is done
-_GOODBYE_S = 10.0  # for the frame that is being read when all is to end
+_PROGRESS_EVERY_S = 0.25  # between two words about the share that is done
+_EXIT_TIMEOUT_S = 10.0  # for the frame that is being read when all is to end
 
 
 @dataclass(frozen=True, slots=True)
-class Ready:
+class WorkerReady:
     """A process has loaded its networks: what its rows will be made by, and what to say of it."""
 
     made_by: dict[str, Any]
@@ -38,13 +38,13 @@ class Ready:
 
 
 @dataclass(frozen=True, slots=True)
-class Crashed:
+class WorkerCrashed:
     """A process ended by itself; `why` is a sentence."""
 
     why: str
 
 
-Said = Ready | Crashed | float  # or a Labelled; a float is the share of its recording that is done
+Message = WorkerReady | WorkerCrashed | float  # or a Labelled; a float is the share of its recording that is done
 
 
 class Worker:
@@ -53,28 +53,28 @@ class Worker:
     def __init__(self, settings: Settings) -> None:
         context = multiprocessing.get_context("spawn")
         self.connection, far = context.Pipe()
-        self.task: Task | None = None
+        self.task: LabelTask | None = None
         self.share = 0.0
-        self.process: SpawnProcess = context.Process(target=work, args=(far, settings), daemon=True)
-        with _no_interrupt():
+        self.process: SpawnProcess = context.Process(target=worker_main, args=(far, settings), daemon=True)
+        with _sigint_blocked():
             self.process.start()
         far.close()  # else its end would not be heard of
 
-    def give(self, task: Task) -> None:
+    def give(self, task: LabelTask) -> None:
         """Has it label a recording."""
         self.task, self.share = task, 0.0
         with suppress(OSError):  # it has ended; `said` will tell
             self.connection.send(task)
 
-    def said(self) -> Said | Labelled:
+    def said(self) -> Message | LabelOutcome:
         """The next thing it says. Raises the FerEdgeError that it met."""
         try:
-            said: Said | Labelled | FerEdgeError = self.connection.recv()
+            said: Message | LabelOutcome | FerEdgeError = self.connection.recv()
         except (EOFError, OSError):
-            self.process.join(_GOODBYE_S)
+            self.process.join(_EXIT_TIMEOUT_S)
             code = self.process.exitcode
             how = signal.Signals(-code).name if code is not None and code < 0 else f"exit code {code}"
-            return Crashed(f"the process ended by itself ({how})")
+            return WorkerCrashed(f"the process ended by itself ({how})")
         if isinstance(said, FerEdgeError):
             raise said
         if isinstance(said, float):
@@ -97,7 +97,7 @@ class Workers:
     ) -> None:
         for worker in self.all:
             worker.connection.close()
-        end_s = time.monotonic() + _GOODBYE_S
+        end_s = time.monotonic() + _EXIT_TIMEOUT_S
         for worker in self.all:
             worker.process.join(max(0.0, end_s - time.monotonic()))
             if worker.process.is_alive():
@@ -120,36 +120,36 @@ class Workers:
         return [worker for worker in self.all if worker.connection in heard]
 
 
-class _Left(Exception):
+class _ParentGone(Exception):
     """Whoever gave the work is gone."""
 
 
-def work(connection: Connection, settings: Settings) -> None:
+def worker_main(connection: Connection, settings: Settings) -> None:
     """Labels what comes over the connection until its other end is closed: the body of such a process."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     from device.recorded.labeller import Labeller
 
     try:
         labeller = Labeller(settings)
-        connection.send(Ready(labeller.made_by, labeller.verified.remark))
+        connection.send(WorkerReady(labeller.made_by, labeller.verified.remark))
         while True:
-            connection.send(labeller.label(connection.recv(), _teller(connection)))
+            connection.send(labeller.label(connection.recv(), _progress_sender(connection)))
     except FerEdgeError as error:
         with suppress(OSError):
             connection.send(error)
-    except (_Left, EOFError, OSError):
+    except (_ParentGone, EOFError, OSError):
         pass
 
 
-def _teller(connection: Connection) -> Any:
+def _progress_sender(connection: Connection) -> Any:
     """What is told of each frame: it passes some on, and raises _Left once nobody listens."""
     told_s = time.monotonic()
 
     def tell(share: float) -> None:
         nonlocal told_s
         if connection.poll():  # while a task is done nothing comes but the end
-            raise _Left
-        if (now_s := time.monotonic()) - told_s >= _TELL_S:
+            raise _ParentGone
+        if (now_s := time.monotonic()) - told_s >= _PROGRESS_EVERY_S:
             told_s = now_s
             connection.send(share)
 
@@ -157,7 +157,7 @@ def _teller(connection: Connection) -> Any:
 
 
 @contextmanager
-def _no_interrupt() -> Iterator[None]:
+def _sigint_blocked() -> Iterator[None]:
     """Has what is started within take no notice of Ctrl-C, from its first moment on: the one who starts it ends it."""
     resource_tracker.ensure_running()  # else it is started within, and lets the signal through again
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})

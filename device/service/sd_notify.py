@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from device.clock import Clock
 
 
-class Notify:
+class Notifier:
     """Speaks to $NOTIFY_SOCKET, a path or, with @, an abstract name; silent without it. It never raises or waits.
 
     With $WATCHDOG_USEC (and $WATCHDOG_PID, where set, of this process) systemd ends a process that is not `fed`. A feed

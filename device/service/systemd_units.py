@@ -22,12 +22,12 @@ SYSTEM_UNITS = Path("/etc/systemd/system")
 SYSTEM_USERS = Path("/etc/sysusers.d/fer-edge.conf")
 HOME = Path("/opt/fer-edge")  # what a service of the system reads: programs, bundles, detectors; all of it root's
 _ENVIRONMENT = {"FER_EDGE_DETECTORS": f"{HOME}/detectors", "FER_EDGE_BUNDLES": str(SYSTEM_BUNDLES)}
-_HIDDEN = ("/home/", "/root/", "/run/user/")  # what ProtectHome hides
+_HIDDEN_BY_PROTECT_HOME = ("/home/", "/root/", "/run/user/")  # what ProtectHome hides
 # A camera's address is in the house, or it is nobody's: RFC 1918, RFC 4193 and link-local.
-_OWN_NETWORKS = "localhost 10.0.0.0/8 172.16.0.0/12 192.168.0.0/16 169.254.0.0/16 fc00::/7 fe80::/10"
+_PRIVATE_RANGES = "localhost 10.0.0.0/8 172.16.0.0/12 192.168.0.0/16 169.254.0.0/16 fc00::/7 fe80::/10"
 
 # Of any manager: none of these needs root.
-_CONFINED = """\
+_SANDBOX = """\
 # The program: no new rights, no code made at run time, and only the system calls of an ordinary service.
 NoNewPrivileges=yes
 MemoryDenyWriteExecute=yes
@@ -48,7 +48,7 @@ TasksMax=64
 LimitCORE=0
 """
 
-_OF_SYSTEM = """\
+_SYSTEM_SERVICE = """\
 # Who: a user of its own, which may read cameras.
 User=fer-edge
 SupplementaryGroups=video
@@ -90,11 +90,11 @@ IPAddressDeny=any
 RestrictAddressFamilies=AF_UNIX AF_NETLINK
 """
 
-_OWN_NETWORK = f"""\
+_PRIVATE_NETWORKS = f"""\
 
 # The networks of the house, for a camera with an address, metrics, a live page, or a broker; never the internet.
 IPAddressDeny=any
-IPAddressAllow={_OWN_NETWORKS}
+IPAddressAllow={_PRIVATE_RANGES}
 RestrictAddressFamilies=AF_UNIX AF_NETLINK AF_INET AF_INET6
 """
 
@@ -143,9 +143,9 @@ class Unit:
         if not self.of_user:
             given = " ".join(f"{name}={value}" for name, value in _ENVIRONMENT.items())
             parts += [f"Environment={given}\n\n"]
-            parts += [_OF_SYSTEM.format(home=self._home()), _OWN_NETWORK if self.network else _NO_NETWORK]
+            parts += [_SYSTEM_SERVICE.format(home=self._home()), _PRIVATE_NETWORKS if self.network else _NO_NETWORK]
         target = "default" if self.of_user else "multi-user"
-        return "".join([*parts, "\n", _CONFINED, f"\n[Install]\nWantedBy={target}.target\n"])
+        return "".join([*parts, "\n", _SANDBOX, f"\n[Install]\nWantedBy={target}.target\n"])
 
     def _command(self) -> str:
         more = ""
@@ -156,12 +156,12 @@ class Unit:
 
     def _home(self) -> str:
         """People's folders are hidden, but for the environment that the program is in, where that is in one."""
-        if not str(self.program).startswith(_HIDDEN):
+        if not str(self.program).startswith(_HIDDEN_BY_PROTECT_HOME):
             return "ProtectHome=yes"
         return f"ProtectHome=tmpfs\nBindReadOnlyPaths={self.program.parents[1]}"
 
 
-def users() -> str:
+def sysusers_text() -> str:
     """What systemd-sysusers makes the service's user from."""
     return f'# by fer-edge {__version__}\nu fer-edge - "fer-edge" /var/lib/fer-edge /usr/sbin/nologin\n'
 
@@ -174,19 +174,19 @@ def installed_program() -> Path:
     return program
 
 
-def files(unit: Unit, root: Path = Path("/")) -> dict[Path, str]:
+def unit_files(unit: Unit, root: Path = Path("/")) -> dict[Path, str]:
     """What has to be written for `unit`, and where: below `root`, or in its user's own folder for settings."""
     if unit.of_user:
         given = Path(os.environ.get("XDG_CONFIG_HOME", ""))
         home = given if given.is_absolute() else Path.home() / ".config"
         return {home / "systemd/user" / unit.file_name: unit.text()}
     unit_file = root / SYSTEM_UNITS.relative_to("/") / unit.file_name
-    return {root / SYSTEM_USERS.relative_to("/"): users(), unit_file: unit.text()}
+    return {root / SYSTEM_USERS.relative_to("/"): sysusers_text(), unit_file: unit.text()}
 
 
-def install(unit: Unit, root: Path = Path("/")) -> list[Path]:
+def install_unit(unit: Unit, root: Path = Path("/")) -> list[Path]:
     """The files that were written for `unit`, each put in place whole. Raises UsageError when one cannot be."""
-    for path, text in (wanted := files(unit, root)).items():
+    for path, text in (wanted := unit_files(unit, root)).items():
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             beside = path.with_name(f".{path.name}.new")
@@ -198,7 +198,7 @@ def install(unit: Unit, root: Path = Path("/")) -> list[Path]:
     return list(wanted)
 
 
-def surroundings(environ: Mapping[str, str], root: Path = Path("/")) -> dict[str, str]:
+def service_environment(environ: Mapping[str, str], root: Path = Path("/")) -> dict[str, str]:
     """`environ` with what the installed service of the system has in its own, so that who looks after it sees what it sees."""
     unit = root / SYSTEM_UNITS.relative_to("/")
     if not any((unit / f"{NAME}{at}.service").is_file() for at in ("", "@")):

@@ -29,7 +29,7 @@ _FRESH = ".new-"
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class BundleEntry:
     """A bundle that can be used. `release` is its name here, `problem` why it is refused, as a sentence, or empty."""
 
     release: str
@@ -46,7 +46,7 @@ class Entry:
 
 
 @dataclass(frozen=True, slots=True)
-class Changed:
+class BundleChange:
     """What a change did: the release that is in use or was installed, and what its check found."""
 
     release: str
@@ -54,19 +54,19 @@ class Changed:
     verified: Verified
 
 
-class Bundles:
+class BundleStore:
     """The bundles in `folder`, which is made with the first one. One process at a time changes it."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder.absolute()
         self.releases = self.folder / "releases"
 
-    def entries(self) -> list[Entry]:
+    def entries(self) -> list[BundleEntry]:
         """Every bundle there is: those that came with the package, then the installed ones."""
         names = [*SHIPPED, *self._installed()]
         return [self._entry(name) for name in names]
 
-    def install(self, source: Path) -> Changed:
+    def install(self, source: Path) -> BundleChange:
         """The release that the bundle in the folder `source` became; it is not in use yet.
 
         Only what a device needs is copied. Raises BundleRefused when it is damaged or this device's runtime does not do
@@ -90,9 +90,9 @@ class Bundles:
                 fresh.rename(path)
             _force(self.releases)
             self._sweep()
-        return Changed(name, path, verified)
+        return BundleChange(name, path, verified)
 
-    def use(self, name: str) -> Changed:
+    def use(self, name: str) -> BundleChange:
         """The release that `name` stands for, in use from the next start on. `name` may be its beginning, if only one fits.
 
         Raises UsageError when there is none, BundleRefused when it fails its check; the one in use stays then.
@@ -108,7 +108,7 @@ class Bundles:
                 self._write((release, *before))
         return changed
 
-    def rollback(self) -> Changed:
+    def rollback(self) -> BundleChange:
         """The bundle that was in use before, in use again from the next start on.
 
         Raises UsageError when nothing was before it, BundleRefused when that one fails its check; nothing is changed then.
@@ -121,13 +121,13 @@ class Bundles:
             self._write(names[1:])
         return changed
 
-    def _checked(self, release: str) -> Changed:
+    def _checked(self, release: str) -> BundleChange:
         path = place(self.folder, release)
         verified = verify(Bundle.load(path))
         if release not in SHIPPED:  # an install that was cut off may have left it in memory only
             for file in (*path.iterdir(), path, self.releases):
                 _force(file)
-        return Changed(release, path, verified)
+        return BundleChange(release, path, verified)
 
     def _write(self, names: tuple[str, ...]) -> None:
         handle, fresh = tempfile.mkstemp(prefix=f".{IN_USE}.", dir=self.folder)
@@ -152,7 +152,7 @@ class Bundles:
         folders = self.releases.iterdir() if self.releases.is_dir() else ()
         return sorted(folder.name for folder in folders if folder.is_dir() and not folder.name.startswith("."))
 
-    def _entry(self, release: str) -> Entry:
+    def _entry(self, release: str) -> BundleEntry:
         path, name, sha256, problem = place(self.folder, release), "", "", ""
         try:
             bundle = Bundle.load(path)
@@ -160,7 +160,7 @@ class Bundles:
         except FerEdgeError as error:
             problem = str(error)
         in_use = path == (place(self.folder, names[0]) if (names := history(self.folder)) else default_path())
-        return Entry(release, name, sha256, path, in_use, release in SHIPPED, problem)
+        return BundleEntry(release, name, sha256, path, in_use, release in SHIPPED, problem)
 
     @staticmethod
     def _is(path: Path, bundle: Bundle) -> bool:

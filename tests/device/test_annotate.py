@@ -16,22 +16,22 @@ from builders import pictures, write_timed_video, write_video
 from processes import ROOT
 
 from device.config import Settings
-from device.recorded.annotate import BLOCKS, Annotated, pixelate
-from device.recorded.files import Recording, Wanted
-from device.recorded.labeller import Labeller, Task
+from device.recorded.annotate import BLOCKS, AnnotatedVideo, pixelate
+from device.recorded.files import LabelOptions, Recording
+from device.recorded.labeller import Labeller, LabelTask
 from device.vision.frames import Frame
 from device.vision.search import Searched
 from fer_edge.detection.types import Face
 from fer_edge.synthetic_face import face_box, face_frame
 
-ALL, HIDDEN, SHOWN = Wanted(), Wanted(annotate=True), Wanted(annotate=True, show_faces=True)
+ALL, HIDDEN, SHOWN = LabelOptions(), LabelOptions(annotate=True), LabelOptions(annotate=True, show_faces=True)
 Box = tuple[int, int, int, int]
 
 
-def labelled(settings: Settings, clip: Path, out: Path, wanted: Wanted) -> dict[str, Any]:
+def labelled(settings: Settings, clip: Path, out: Path, wanted: LabelOptions) -> dict[str, Any]:
     """What is told of one video that was labelled in this process."""
     out.mkdir()
-    task = Task(Recording.at(clip, clip.name), out, out / "fresh", wanted)
+    task = LabelTask(Recording.at(clip, clip.name), out, out / "fresh", wanted)
     told = Labeller(settings).label(task, lambda _: None).told
     assert told is not None
     return told
@@ -139,7 +139,7 @@ def test_a_face_missed_in_some_frames_is_pixelated_there_too(tmp_path: Path) -> 
     """Eight frames before it is found first, between two, and eight after; what nothing found near is as it was."""
     gray, box = textured((240, 320)), (100, 60, 80, 80)
     detector = Blinking(Face(box, 0.9), lambda n: n in (12, 13, 15, 16, 23))
-    with Annotated(tmp_path / "out.mp4", detector, 10.0, show_faces=False) as annotated:
+    with AnnotatedVideo(tmp_path / "out.mp4", detector, 10.0, show_faces=False) as annotated:
         for n in range(36):
             annotated.add(Frame(n, n * 100_000_000, gray), n / 10, (), Searched())
     hidden = [kept(gray, picture[:, :, 0], box) < 0.1 for picture in pictures(tmp_path / "out.mp4")]
@@ -180,7 +180,7 @@ def test_a_copy_goes_with_the_recordings_time_and_has_no_sound(tmp_path: Path, b
 
 @pytest.mark.parametrize(("width", "height", "fps"), [(321, 241, 29.97), (64, 48, 0.0), (33, 47, 1000.0)])
 def test_odd_sizes_and_rates(tmp_path: Path, width: int, height: int, fps: float) -> None:
-    with Annotated(tmp_path / "out.mp4", Blinking(Face((0, 0, 9, 9), 1.0), bool), fps, False) as annotated:
+    with AnnotatedVideo(tmp_path / "out.mp4", Blinking(Face((0, 0, 9, 9), 1.0), bool), fps, False) as annotated:
         for n in range(5):
             annotated.add(Frame(n, n * 40_000_000, textured((height, width))), n / 30, (), Searched())
         annotated.add(Frame(5, 200_000_000, textured((2 * height, width))), 0.2, (), Searched())  # another size

@@ -13,24 +13,24 @@ import numpy as np
 import pytest
 from fakes import FakeClock
 
-from device.bench.benchmark import Report, bench
+from device.bench.benchmark import BenchReport, run_bench
 from device.bench.board_estimates import (
+    BOARD_MODELS,
     DETECTORS,
     PUBLISHED,
-    TARGETS,
-    THREADS,
-    Work,
-    estimates,
-    sources,
-    target_of,
+    PUBLISHED_THREADS,
+    EstimatedNetwork,
+    board_model_name,
+    estimate_times,
+    published_sources,
     throughput,
 )
-from device.bench.frame_stages import PICTURES, face_scene, opened, still_scene
-from device.bench.network_timing import float_of, parts
-from device.bench.stage_timing import LEAST_FRAMES, laps, memory
-from device.bench.text import paste, text
-from device.bench.throttling import conditions
-from device.bench.timing import WARM_UP, Times, take_turns
+from device.bench.frame_stages import SCENE_FRAMES, face_scene, open_frame_work, still_scene
+from device.bench.network_timing import find_float_model, networks_of
+from device.bench.stage_timing import LEAST_FRAMES, memory_usage, time_scene
+from device.bench.text import paste_block, report_text
+from device.bench.throttling import assess_conditions
+from device.bench.timing import WARM_UP, CallTimes, time_in_turns
 from device.clock import SystemClock
 from device.config import Settings
 from device.system.health import BITS, Sensors
@@ -84,15 +84,15 @@ def nano() -> Bundle:
 
 
 @pytest.fixture(scope="module")
-def measured(nano: Bundle, tmp_path_factory: pytest.TempPathFactory) -> Report:
+def measured(nano: Bundle, tmp_path_factory: pytest.TempPathFactory) -> BenchReport:
     """A whole benchmark, as short as it can be, on a root that says it is a Pi whose processor is slowed down for a while."""
     root = system(tmp_path_factory.mktemp("pi"))
     ask = answers("0x0", "0x0", "0x4", "0x40000")
-    return bench(nano, SystemClock(), threads=2, seconds=0.1, ask=ask, root=root)
+    return run_bench(nano, SystemClock(), threads=2, seconds=0.1, ask=ask, root=root)
 
 
 def test_times_are_of_the_spans() -> None:
-    times = Times.of([n * 1_000_000 for n in range(1, 102)])  # 1 to 101 ms
+    times = CallTimes.of([n * 1_000_000 for n in range(1, 102)])  # 1 to 101 ms
     assert (times.p50_ms, times.p95_ms, times.mean_ms, times.calls) == (51.0, 96.0, 51.0, 101)
 
 
@@ -107,7 +107,7 @@ def test_take_turns_leaves_out_the_warm_up_and_the_first_call_of_each_round() ->
         clock.now_ns += (900 if first or made[name] <= WARM_UP else usual_ms) * 1_000_000
 
     looks: list[int] = []
-    times = take_turns(
+    times = time_in_turns(
         {"quick": lambda: call("quick", 2), "slow": lambda: call("slow", 50)},
         1.0,
         clock,
@@ -120,7 +120,9 @@ def test_take_turns_leaves_out_the_warm_up_and_the_first_call_of_each_round() ->
 
 
 def test_an_estimate_is_multiply_adds_over_throughput() -> None:
-    rows = {(row.board, row.threads): row for row in estimates((Work("detector", "float", 1_000_000_000),))}
+    rows = {
+        (row.board, row.threads): row for row in estimate_times((EstimatedNetwork("detector", "float", 1_000_000_000),))
+    }
     slowest, fastest = 56e6 / 15e-3, 1.8e9 / 176e-3  # MobileNetV3 small and ResNet-18 on a Pi 4
     assert throughput("Pi 4", "float") == pytest.approx((slowest, fastest))
     four, one = rows["Pi 4", 4], rows["Pi 4", 1]
@@ -138,12 +140,12 @@ def test_int8_of_a_network_that_was_published_in_float_alone() -> None:
 
 @pytest.mark.parametrize("row", PUBLISHED, ids=lambda row: f"{row.network} on {row.board}")
 def test_what_was_published_lies_in_its_own_estimate(row: Any) -> None:
-    board = next(target.name for target in TARGETS if target.like == row.board and target.clock[1] == 1.0)
+    board = next(target.name for target in BOARD_MODELS if target.like == row.board and target.clock[1] == 1.0)
     for kind, ms in (("float", row.float_ms), ("int8", row.int8_ms)):
-        found = estimates((Work("x", kind, round(row.multiply_adds)),))
-        (estimate,) = (e for e in found if (e.board, e.threads) == (board, THREADS))
+        found = estimate_times((EstimatedNetwork("x", kind, round(row.multiply_adds)),))
+        (estimate,) = (e for e in found if (e.board, e.threads) == (board, PUBLISHED_THREADS))
         assert ms is None or (estimate.low_ms <= ms * 1.001 and ms * 0.999 <= estimate.high_ms)
-    assert row.source in sources()
+    assert row.source in published_sources()
 
 
 def test_the_detectors_multiply_adds_are_those_of_their_files(blazeface: object) -> None:
@@ -161,8 +163,8 @@ def test_a_detector_made_of_two_is_measured_as_two(blazeface: object) -> None:
 
     detector = find_detector("blazeface-zoomed")
     assert isinstance(detector, Zoomed)
-    assert set(parts(detector.name)) == {detector.far.name, detector.near.name}
-    assert parts("haar") == ("haar",)
+    assert set(networks_of(detector.name)) == {detector.far.name, detector.near.name}
+    assert networks_of("haar") == ("haar",)
 
 
 @pytest.mark.parametrize(
@@ -177,7 +179,7 @@ def test_a_detector_made_of_two_is_measured_as_two(blazeface: object) -> None:
     ],
 )
 def test_which_estimate_is_of_this_board(board: str, name: str | None) -> None:
-    assert target_of(board) == name
+    assert board_model_name(board) == name
 
 
 def test_the_board_is_read_from_its_files(tmp_path: Path) -> None:
@@ -189,10 +191,10 @@ def test_the_board_is_read_from_its_files(tmp_path: Path) -> None:
         1800,
     )
     assert (board.memory_bytes, board.system) == (3885012 * 1024, "Debian GNU/Linux 12 (bookworm)")
-    assert memory(tmp_path) == {"now": 80000 * 1024, "most": 90000 * 1024}
+    assert memory_usage(tmp_path) == {"now": 80000 * 1024, "most": 90000 * 1024}
     bare = Board.find(tmp_path / "nothing")
     assert (bare.is_pi, bare.memory_bytes, bare.governor, bare.most_mhz) == (False, None, None, None)
-    assert bare.name and bare.system and memory(tmp_path / "nothing") == {}
+    assert bare.name and bare.system and memory_usage(tmp_path / "nothing") == {}
 
 
 @pytest.mark.parametrize(
@@ -215,7 +217,7 @@ def test_a_slowed_down_run_is_marked(
     looks = [sensors.read()]
     system(tmp_path, changes)
     looks += [sensors.read(), sensors.read()]
-    seen = conditions(looks, replace(MACHINE, is_pi=True), load=0.1, cpu_share=1.0)
+    seen = assess_conditions(looks, replace(MACHINE, is_pi=True), load=0.1, cpu_share=1.0)
     assert seen.slowed == slowed
     assert seen.throttled == (None if slowed is None else bool(slowed))
     assert len(seen.marks) == len(words) and all(word in mark for word, mark in zip(words, seen.marks, strict=True))
@@ -227,7 +229,7 @@ def test_a_busy_machine_is_marked_and_what_is_no_pi_need_not_tell(
     load: float, share: float, words: list[str], tmp_path: Path
 ) -> None:
     looks = [Sensors(tmp_path, FakeClock(), answers("none"), tmp_path).read()]
-    seen = conditions(looks, MACHINE, load, share)
+    seen = assess_conditions(looks, MACHINE, load, share)
     assert len(seen.marks) == len(words) and all(word in mark for word, mark in zip(words, seen.marks, strict=True))
     assert (seen.slowed, seen.first_c, seen.most_c) == (None, None, None)
 
@@ -259,7 +261,7 @@ class Counted:
 
 
 def test_laps_are_of_the_stages_and_the_frames(nano: Bundle, tmp_path: Path) -> None:
-    found = laps("face", face_scene, Pipeline(find_detector("haar"), nano), Counted(), 0.001, tmp_path / "log")
+    found = time_scene("face", face_scene, Pipeline(find_detector("haar"), nano), Counted(), 0.001, tmp_path / "log")
     assert list(found.stages) == STAGES
     assert found.frames == LEAST_FRAMES == found.stages["read"].calls == found.frame.calls
     assert 0 < found.with_face == found.stages["classify"].calls
@@ -273,28 +275,30 @@ def test_laps_are_of_the_stages_and_the_frames(nano: Bundle, tmp_path: Path) -> 
 
 def test_the_stages_show_what_the_pipeline_shows(nano: Bundle, tmp_path: Path) -> None:
     pipeline, settings = Pipeline(find_detector(), nano), Settings()
-    state, laps = Searched(), []
-    with opened(pipeline, face_scene, settings, FakeClock(), tmp_path / "log") as stages:
-        for number in range(PICTURES + 5):
+    state, direct = Searched(), []
+    with open_frame_work(pipeline, face_scene, settings, FakeClock(), tmp_path / "log") as stages:
+        for number in range(SCENE_FRAMES + 5):
             frame: Frame = stages._read()
             state, expected = pipeline.step(state, frame, settings)
-            seen = stages.turn(laps.append)
+            seen = stages.turn(direct.append)
             assert (frame.seq, stages.done) == (number, number + 1)
             assert frame.mono_ns - stages.start_ns == number * 100_000_000
             assert [r.face.xywh for r in seen.readings] == [r.face.xywh for r in expected.readings]
             assert len(seen.readings) == 1
             assert np.array_equal(seen.readings[0].probs, expected.readings[0].probs)
-    assert laps == STAGES * (PICTURES + 5)
+    assert direct == STAGES * (SCENE_FRAMES + 5)
 
 
 def test_the_still_scene_is_searched_once_and_shows_nobody(nano: Bundle, tmp_path: Path) -> None:
-    with opened(Pipeline(find_detector(), nano), still_scene, Settings(), FakeClock(), tmp_path / "log") as stages:
+    with open_frame_work(
+        Pipeline(find_detector(), nano), still_scene, Settings(), FakeClock(), tmp_path / "log"
+    ) as stages:
         seen = [stages.turn(lambda _: None) for _ in range(30)]
     assert [s.idle for s in seen] == [False] + [True] * 29
     assert not any(s.readings for s in seen)
 
 
-def test_the_report_is_whole(measured: Report, nano: Bundle) -> None:
+def test_the_report_is_whole(measured: BenchReport, nano: Bundle) -> None:
     told = json.loads(json.dumps(measured.to_json()))
     assert told["board"]["name"] == PI["proc/device-tree/model"].strip("\0")
     assert (told["bundle"]["name"], told["bundle"]["sha256"]) == ("nano", nano.sha256)
@@ -309,7 +313,7 @@ def test_the_report_is_whole(measured: Report, nano: Bundle) -> None:
     assert told["loop"]["forced_write"]["calls"] == 5 and told["loop"]["forced_write"]["bytes"] > 8192
     rows = {(row["network"], row["kind"]): row for row in told["networks"]}
     assert set(rows) == {("classifier", "int8")} | {
-        (name, "cascade" if name == "haar" else "float") for name in parts(measured.detector)
+        (name, "cascade" if name == "haar" else "float") for name in networks_of(measured.detector)
     }
     assert list(rows["classifier", "int8"]["by_threads"]) == ["1", "2"]
     assert {left["what"] for left in told["left_out"]} >= {"the classifier in float"}
@@ -319,26 +323,27 @@ def test_the_report_is_whole(measured: Report, nano: Bundle) -> None:
     assert told["estimates_from"]
 
 
-def test_the_report_of_a_slowed_down_board_is_marked(measured: Report) -> None:
+def test_the_report_of_a_slowed_down_board_is_marked(measured: BenchReport) -> None:
     seen = measured.to_json()["health"]
     assert (seen["throttled"], seen["slowed_by"], seen["power_told_by"]) == (True, ["throttled"], "hwmon")
     assert seen["looks"] == 1 + 2 + 5 and seen["temperature_c"] == {"first": 48.3, "most": 48.3}
-    assert "MARKED: the processor was slowed down" in text(measured)
+    assert "MARKED: the processor was slowed down" in report_text(measured)
     assert any(
-        "slowed down" in mark for mark in json.loads(paste(measured)[len("```json") : -len("```")])["health"]["marks"]
+        "slowed down" in mark
+        for mark in json.loads(paste_block(measured)[len("```json") : -len("```")])["health"]["marks"]
     )
 
 
-def test_the_text_tells_measured_from_estimated(measured: Report) -> None:
-    lines = text(measured).splitlines()
+def test_the_text_tells_measured_from_estimated(measured: BenchReport) -> None:
+    lines = report_text(measured).splitlines()
     at = next(i for i, line in enumerate(lines) if line.startswith("ESTIMATE, not measured"))
     boards = [i for i, line in enumerate(lines) if line.split("  ")[1:2] and line.lstrip().startswith("Pi ")]
     assert len(boards) == 8 and min(boards) > at
     assert sum("(this board)" in line for line in lines) == 2
     for stage in STAGES:
         assert any(line.split()[:1] == [stage] for line in lines[:at])
-    assert any(source in lines[-1] for source in sources())
-    assert "ESTIMATE" not in text(replace(measured, multiply_adds={}, estimates=())), "nothing to estimate from"
+    assert any(source in lines[-1] for source in published_sources())
+    assert "ESTIMATE" not in report_text(replace(measured, multiply_adds={}, estimates=())), "nothing to estimate from"
 
 
 def test_the_block_tells_nobodys_name(nano: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -353,15 +358,15 @@ def test_the_block_tells_nobodys_name(nano: Bundle, tmp_path: Path, monkeypatch:
     monkeypatch.delenv("FER_EDGE_DETECTORS", raising=False)
     monkeypatch.delenv("XDG_STATE_HOME", raising=False)
     own = Bundle.load(folder)
-    found = bench(own, SystemClock(), threads=1, seconds=0.1, ask=answers("0x0"), root=system(tmp_path / "root"))
-    block = paste(found)
+    found = run_bench(own, SystemClock(), threads=1, seconds=0.1, ask=answers("0x0"), root=system(tmp_path / "root"))
+    block = paste_block(found)
     assert block.startswith("```json\n{\n") and block.endswith("\n}\n```")
     told = json.loads(block.removeprefix("```json").removesuffix("```"))
     assert told["bundle"] == {"name": "own"} and own.sha256 not in block
     assert told["detector"] == "haar" and told["board"]["name"].startswith("Raspberry Pi 4")
     for secret in (*SECRETS, str(tmp_path), "/home"):
         assert secret not in block
-    assert own.name in text(found), "at home it may stand"
+    assert own.name in report_text(found), "at home it may stand"
     assert not any((home / ".local").rglob("*")), "nothing of the benchmark stays"
 
 
@@ -392,12 +397,12 @@ def test_float_is_measured_beside_int8(nano: Bundle, float_file: Path, capsys: p
 
 
 def test_a_float_file_in_the_bundle_is_found(nano: Bundle, float_file: Path, tmp_path: Path) -> None:
-    assert float_of(nano) is None
+    assert find_float_model(nano) is None
     folder = Path(shutil.copytree(nano.path, tmp_path / "nano"))
     shutil.copy(float_file, folder / "float.tflite")
-    assert float_of(Bundle.load(folder)) == folder / "float.tflite"
+    assert find_float_model(Bundle.load(folder)) == folder / "float.tflite"
     with pytest.raises(UsageError, match="another network: it takes 48 px and gives 7 classes, bundle nano 32 px"):
-        float_of(replace(nano, side=32), float_file)
+        find_float_model(replace(nano, side=32), float_file)
 
 
 @pytest.mark.parametrize(

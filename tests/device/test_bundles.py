@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from device.system.bundles import Bundles
+from device.system.bundles import BundleStore
 from fer_edge.active_bundle import bundles_folder, chosen_path, history
 from fer_edge.bundle import REQUIRED, Bundle
 from fer_edge.errors import BundleRefused, UsageError
@@ -42,7 +42,7 @@ def used(folder: Path) -> str:
 
 def test_without_a_choice_the_shipped_one_is_in_use(tmp_path: Path) -> None:
     assert chosen_path({"FER_EDGE_BUNDLES": str(tmp_path)}) == default_path()
-    entries = Bundles(tmp_path / "none").entries()
+    entries = BundleStore(tmp_path / "none").entries()
     assert [(entry.release, entry.in_use, entry.shipped, entry.problem) for entry in entries] == [
         ("edge", True, True, ""),
         ("nano", False, True, ""),
@@ -51,7 +51,7 @@ def test_without_a_choice_the_shipped_one_is_in_use(tmp_path: Path) -> None:
 
 
 def test_install_use_and_back(tmp_path: Path, mine: Path) -> None:
-    bundles = Bundles(tmp_path / "b")
+    bundles = BundleStore(tmp_path / "b")
     installed = bundles.install(mine)
     assert installed.release == f"mine-{Bundle.load(mine).sha256[:12]}"
     assert {file.name for file in installed.path.iterdir()} == {*REQUIRED, "bundle.json"}, (
@@ -71,7 +71,7 @@ def test_install_use_and_back(tmp_path: Path, mine: Path) -> None:
 
 def test_a_run_takes_what_is_in_use(tmp_path: Path, mine: Path) -> None:
     """In a process of its own, as the service has it, with no flag and no setting."""
-    bundles = Bundles(tmp_path / "b")
+    bundles = BundleStore(tmp_path / "b")
     bundles.install(mine)
     bundles.use("mine")
     environ = {**os.environ, "FER_EDGE_BUNDLES": str(bundles.folder), "XDG_CONFIG_HOME": str(tmp_path)}
@@ -84,7 +84,7 @@ def test_a_run_takes_what_is_in_use(tmp_path: Path, mine: Path) -> None:
 def test_whoever_runs_the_loop_may_read_what_root_installed(tmp_path: Path, mine: Path) -> None:
     umask = os.umask(0o077)
     try:
-        bundles = Bundles(tmp_path / "opt" / "b")
+        bundles = BundleStore(tmp_path / "opt" / "b")
         bundles.use(bundles.install(mine).release)
     finally:
         os.umask(umask)
@@ -94,7 +94,7 @@ def test_whoever_runs_the_loop_may_read_what_root_installed(tmp_path: Path, mine
 
 
 def test_using_the_same_twice_leaves_the_way_back(tmp_path: Path, mine: Path) -> None:
-    bundles = Bundles(tmp_path / "b")
+    bundles = BundleStore(tmp_path / "b")
     bundles.install(mine)
     bundles.use("nano")
     bundles.use("mine")
@@ -104,7 +104,7 @@ def test_using_the_same_twice_leaves_the_way_back(tmp_path: Path, mine: Path) ->
 
 @pytest.mark.parametrize("name", ["../../etc/passwd", "a b;c'\"", "-rf", "", "…"])
 def test_a_name_that_would_lead_elsewhere(tmp_path: Path, name: str) -> None:
-    bundles = Bundles(tmp_path / "b")
+    bundles = BundleStore(tmp_path / "b")
     installed = bundles.install(named("nano", name, tmp_path))
     assert installed.path.parent == bundles.releases and installed.path.is_dir()
     assert bundles.use(installed.release).release == used(bundles.folder)
@@ -112,7 +112,7 @@ def test_a_name_that_would_lead_elsewhere(tmp_path: Path, name: str) -> None:
 
 @pytest.mark.parametrize("asked", ["other", "", "m", "releases", "..", "in-use", "mine-"])
 def test_a_name_that_fits_none_or_two(tmp_path: Path, mine: Path, asked: str) -> None:
-    bundles = Bundles(tmp_path / "b")
+    bundles = BundleStore(tmp_path / "b")
     bundles.install(mine)
     spec = json.loads((mine / "bundle.json").read_text())
     second = Path(shutil.copytree(mine, tmp_path / "second"))
@@ -138,7 +138,7 @@ def other_labels(folder: Path) -> None:
 
 @pytest.mark.parametrize("spoil", [damaged_model, other_labels])
 def test_what_fails_its_check_is_not_taken_over(tmp_path: Path, mine: Path, spoil: Any) -> None:
-    bundles = Bundles(tmp_path / "b")
+    bundles = BundleStore(tmp_path / "b")
     bad = Path(shutil.copytree(mine, tmp_path / "bad"))
     spoil(bad)
     with pytest.raises(BundleRefused):
@@ -153,7 +153,7 @@ def test_what_fails_its_check_is_not_taken_over(tmp_path: Path, mine: Path, spoi
 
 
 def test_a_damaged_release_is_listed_refused_and_mended(tmp_path: Path, mine: Path) -> None:
-    bundles = Bundles(tmp_path / "b")
+    bundles = BundleStore(tmp_path / "b")
     release = bundles.install(mine).release
     bundles.use("nano")
     bundles.use(release)
@@ -169,7 +169,7 @@ def test_a_damaged_release_is_listed_refused_and_mended(tmp_path: Path, mine: Pa
 
 
 def test_a_choice_that_is_gone_or_damaged_is_said_and_not_guessed(tmp_path: Path, mine: Path) -> None:
-    bundles = Bundles(tmp_path / "b")
+    bundles = BundleStore(tmp_path / "b")
     release = bundles.install(mine).release
     bundles.use(release)
     shutil.rmtree(bundles.releases / release)
@@ -188,7 +188,7 @@ def test_a_choice_that_is_gone_or_damaged_is_said_and_not_guessed(tmp_path: Path
 def test_a_folder_that_cannot_be_written(tmp_path: Path, mine: Path) -> None:
     (tmp_path / "b").write_text("a file in its place")
     with pytest.raises(UsageError, match=r"cannot be changed .*; the one in use stays"):
-        Bundles(tmp_path / "b").install(mine)
+        BundleStore(tmp_path / "b").install(mine)
 
 
 def test_where_bundles_are(tmp_path: Path) -> None:
@@ -237,7 +237,7 @@ def test_the_commands(
 @pytest.mark.parametrize("what", ["install", "install again", "use", "rollback"])
 def test_cut_off_at_every_step_a_working_bundle_is_in_use(tmp_path: Path, mine: Path, what: str, how: str) -> None:
     start = tmp_path / "start"
-    bundles = Bundles(start / "bundles")
+    bundles = BundleStore(start / "bundles")
     bundles.use("nano")
     release = f"mine-{Bundle.load(mine).sha256[:12]}"
     if what != "install":

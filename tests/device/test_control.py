@@ -14,7 +14,7 @@ from fakes import FakeClock
 
 from device.clock import SystemClock
 from device.system.control import Pause, pause, reload, resume
-from device.system.status import Status, StatusFile, look
+from device.system.status import Status, StatusFile, read_instance
 from fer_edge.errors import UsageError
 
 # What a loop does about all this, without a camera: looks at the flags at each turn and shows its state.
@@ -47,7 +47,7 @@ def loop(tmp_path: Path, *arguments: str) -> Iterator[subprocess.Popen]:
         try:
             assert process.stdout.readline() == "ready\n"
             clock = SystemClock()
-            while not look("camera", [tmp_path / "run"], clock).running:
+            while not read_instance("camera", [tmp_path / "run"], clock).running:
                 clock.sleep(0.02)
             yield process
         finally:
@@ -55,7 +55,7 @@ def loop(tmp_path: Path, *arguments: str) -> Iterator[subprocess.Popen]:
 
 
 def state(tmp_path: Path) -> str:
-    return look("camera", [tmp_path / "run"], SystemClock()).fields["state"]
+    return read_instance("camera", [tmp_path / "run"], SystemClock()).fields["state"]
 
 
 def test_a_pause_holds_until_it_is_ended_whatever_happens_between(tmp_path: Path) -> None:
@@ -91,7 +91,10 @@ def test_reload_is_a_hangup(tmp_path: Path) -> None:
             reload("camera", folders, clock) == "camera reads its settings again; what it made of them, it says itself"
         )
         end_ns = clock.mono_ns() + 10_000_000_000
-        while not (count := look("camera", folders, clock).fields["frames"]["reloads"]) and clock.mono_ns() < end_ns:
+        while (
+            not (count := read_instance("camera", folders, clock).fields["frames"]["reloads"])
+            and clock.mono_ns() < end_ns
+        ):
             clock.sleep(0.02)
         assert count == 1 and process.poll() is None
 

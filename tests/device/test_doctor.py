@@ -24,10 +24,20 @@ from fakes import FakeClock
 
 from device.config import Settings
 from device.doctor import doctor, service_checks, subprocess_probe, system_checks
-from device.doctor.findings import FAIL, NOTE, OK, SKIP, Asked, Finding, Report, found, lines
+from device.doctor.findings import (
+    FAIL,
+    NOTE,
+    OK,
+    SKIP,
+    CheckContext,
+    DoctorReport,
+    Finding,
+    finding_texts,
+    make_finding,
+)
 from device.service.systemd_units import Unit
 from device.system.health import Health
-from device.system.status import Status, StatusFile, look
+from device.system.status import Status, StatusFile, read_instance
 from fer_edge.active_bundle import IN_USE
 from fer_edge.shipped_bundles import shipped_path
 
@@ -54,8 +64,8 @@ def health(**fields: Any) -> Health:
     return Health(**{**{name: getattr(HEALTH, name) for name in Health.__slots__}, **fields})
 
 
-def asked(folder: Path = Path("/"), look_s: float = 0.0, root: Path = Path("/"), **settings: Any) -> Asked:
-    return Asked(Settings(**{"camera": "synthetic", **settings}), look_s, root)
+def asked(folder: Path = Path("/"), look_s: float = 0.0, root: Path = Path("/"), **settings: Any) -> CheckContext:
+    return CheckContext(Settings(**{"camera": "synthetic", **settings}), look_s, root)
 
 
 def put(path: Path, text: str) -> Path:
@@ -86,7 +96,7 @@ def probed(patch: pytest.MonkeyPatch, first: Path | None, *steps: str, patience_
     if first is not None:
         patch.syspath_prepend(str(first))
     asker = doctor.Doctor({}, patience_s=patience_s)
-    return list(doctor._probed(list(steps), Settings(camera="synthetic"), asker, dict(os.environ)))
+    return list(doctor._probe_findings(list(steps), Settings(camera="synthetic"), asker, dict(os.environ)))
 
 
 def without(folder: Path, package: str, *missing: str) -> Path:
@@ -267,7 +277,7 @@ def an_opencv_that_finds_nothing(path: Path, patch: pytest.MonkeyPatch) -> list[
     asker = doctor.Doctor({})
     settings = Settings(camera="synthetic", detector="haar")
     steps = ["numpy", "opencv", "runtime", "bundle", "verify", "detectors"]
-    return list(doctor._probed(steps, settings, asker, dict(os.environ)))
+    return list(doctor._probe_findings(steps, settings, asker, dict(os.environ)))
 
 
 # ---- cameras
@@ -329,7 +339,7 @@ def another_instance_has_the_camera(path: Path, patch: pytest.MonkeyPatch) -> li
     """The whole of `doctor`, while an instance (this very process) says that it runs."""
     with running(path / "run"):
         environ = {**os.environ, "RUNTIME_DIRECTORY": str(path / "run"), "STATE_DIRECTORY": str(path)}
-        report = doctor.examine({"camera": None}, environ=environ)
+        report = doctor.run_doctor({"camera": None}, environ=environ)
     checks = [one.check for one in report.findings]
     assert checks.count("camera") == 1 and len(set(checks)) == len(checks)
     return list(report.findings)
@@ -384,7 +394,7 @@ def mounted(folder: Path, options: str) -> Iterator[Path]:
 @case("folder.readonly")
 def a_read_only_card(path: Path, patch: pytest.MonkeyPatch) -> Finding:
     with mounted(path / "card", "ro") as card:
-        return system_checks.folder(card / "log", "journal", "me", system_checks.mounted(Path("/")))
+        return system_checks.folder(card / "log", "journal", "me", system_checks.read_mounts(Path("/")))
 
 
 @case("folder.full")
@@ -425,7 +435,7 @@ def card(root: Path, errors: int = 0, life: str = "") -> Finding:
     put(root / "sys/block/mmcblk0/mmcblk0p2/partition", "2\n")
     if life:
         put(root / "sys/block/mmcblk0/device/life_time", f"{life}\n")
-    return system_checks.wear(Path("/var/lib/fer-edge"), system_checks.mounted(root), root)
+    return system_checks.wear(Path("/var/lib/fer-edge"), system_checks.read_mounts(root), root)
 
 
 CASES["wear.ok"] = lambda path, patch: card(path, life="0x01 0x02")
@@ -450,10 +460,10 @@ def running(folder: Path, **fields: Any) -> Iterator[FakeClock]:
 @case("instance.unwell")
 def an_instance_that_is_not_well(path: Path, patch: pytest.MonkeyPatch) -> Finding:
     with running(path / "run", problems=("the processor is at 85 °C",)) as clock:
-        return service_checks.instance(look("camera", [path / "run"], clock))
+        return service_checks.instance(read_instance("camera", [path / "run"], clock))
 
 
-CASES["instance.none"] = lambda path, patch: service_checks.instance(look("camera", [path], FakeClock()))
+CASES["instance.none"] = lambda path, patch: service_checks.instance(read_instance("camera", [path], FakeClock()))
 CASES["service.nosystemd"] = lambda path, patch: list(service_checks.service("camera", False, path, {}))
 
 
@@ -530,7 +540,7 @@ def made(function: Case, path: Path) -> list[Mapping[str, Any]]:
 
 
 def test_every_line_has_a_case() -> None:
-    assert set(CASES) == set(lines())
+    assert set(CASES) == set(finding_texts())
 
 
 @pytest.mark.parametrize("key", sorted(CASES))
@@ -538,7 +548,7 @@ def test_the_line_appears(key: str, tmp_path: Path) -> None:
     findings = [one for one in made(CASES[key], tmp_path) if one["key"] == key]
     assert findings, f"not {key} but {[one['key'] for one in made(CASES[key], tmp_path)]}"
     told = findings[0]
-    line = lines()[key]
+    line = finding_texts()[key]
     assert told["what"] and "{" not in told["what"]
     assert line.state in (OK, NOTE, FAIL, SKIP)
     if line.state in (NOTE, FAIL):
@@ -546,11 +556,11 @@ def test_the_line_appears(key: str, tmp_path: Path) -> None:
     assert (line.exit_code > 0) == (line.state == FAIL)
 
 
-@pytest.mark.parametrize("key", [key for key, line in lines().items() if "{program}" in line.mend + line.hand])
+@pytest.mark.parametrize("key", [key for key, line in finding_texts().items() if "{program}" in line.mend + line.hand])
 def test_our_own_commands_that_it_names_exist(key: str, tmp_path: Path) -> None:
     from fer_edge.cli import _parser
 
-    line = lines()[key]
+    line = finding_texts()[key]
     for command in (part for text in (line.mend, line.hand) for part in text.split("`" if "`" in text else " && ")):
         if "{program}" in command:
             words = command.format(program="fer-edge", flags=" --user", name="camera").partition("fer-edge ")[2]
@@ -560,7 +570,7 @@ def test_our_own_commands_that_it_names_exist(key: str, tmp_path: Path) -> None:
 def test_the_first_failure_gives_the_exit_code() -> None:
     def code(*keys: str) -> int:
         facts = dict.fromkeys(("error", "camera", "numpy", "degrees", "limit", "seconds", "version"), 1)
-        return Report(tuple(found(key, **facts) for key in keys)).exit_code
+        return DoctorReport(tuple(make_finding(key, **facts) for key in keys)).exit_code
 
     assert code() == code("numpy.ok", "detectors.haar", "service.nosystemd") == 0
     assert code("numpy.ok", "camera.none", "numpy.missing") == 4
@@ -570,7 +580,7 @@ def test_the_first_failure_gives_the_exit_code() -> None:
 
 
 def test_what_it_prints_is_what_is_said_of_each(tmp_path: Path) -> None:
-    text = found("heat.hot", degrees=85.0, limit=80.0).text()
+    text = make_finding("heat.hot", degrees=85.0, limit=80.0).text()
     assert text.splitlines() == [
         "FAIL  heat       the processor is at 85 °C",
         "                 why: from 80 °C on it is slowed down",

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from fakes import FakeClock
 
-from device.system.health import BITS, Health, Sensors, changed, problems, vcgencmd
+from device.system.health import BITS, Health, Sensors, changed_fields, health_problems, vcgencmd
 from fer_edge.events import Event
 
 WELL = Health(100.0, False, (), (), 50.0, 10_000_000_000, "synced", "hwmon")
@@ -218,12 +218,12 @@ def test_what_is_worth_an_event(
     before: dict[str, Any], now: dict[str, Any], after_s: float, told: tuple[str, ...]
 ) -> None:
     later = replace(WELL, mono_s=WELL.mono_s + after_s, **now)
-    assert changed(replace(WELL, **before), later, *LIMITS) == told
+    assert changed_fields(replace(WELL, **before), later, *LIMITS) == told
 
 
 def test_the_first_health_is_told_whole() -> None:
     names = {name for name in Health.__dataclass_fields__ if name != "mono_s"}
-    assert set(changed(None, WELL, *LIMITS)) == names
+    assert set(changed_fields(None, WELL, *LIMITS)) == names
     event = Event("health", 0, "boot", 1.0, "2024-05-01T12:00:00.000Z", WELL.clock, WELL.to_json())
     assert event.body.keys() | {"clock"} == names
 
@@ -232,7 +232,7 @@ def test_a_flickering_alarm_is_told_twice_a_minute_at_the_most() -> None:
     told, events = WELL, 0
     for second in range(10, 3610, 10):
         now = replace(WELL, mono_s=100.0 + second, undervoltage=second % 20 == 0)
-        if changed(told, now, *LIMITS):
+        if changed_fields(told, now, *LIMITS):
             told, events = now, events + 1
     assert 2 <= events <= 120
 
@@ -250,7 +250,7 @@ def test_a_flickering_alarm_is_told_twice_a_minute_at_the_most() -> None:
     ],
 )
 def test_problems_are_those_of_now(values: dict[str, Any], words: list[str]) -> None:
-    found = problems(replace(WELL, **values), *LIMITS)
+    found = health_problems(replace(WELL, **values), *LIMITS)
     assert len(found) == len(words)
     for sentence, word in zip(found, words, strict=True):
         assert word in sentence

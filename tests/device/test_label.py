@@ -24,14 +24,14 @@ from processes import ROOT, until
 from device.config import Settings
 from device.label import label
 from device.output.sinks import Memory
-from device.recorded.files import Recording, Wanted, done, find
-from device.recorded.labeller import ACTING, Labelled, Labeller, Task
+from device.recorded.files import LabelOptions, Recording, find_recordings, finished_result
+from device.recorded.labeller import ROW_SETTINGS, Labeller, LabelOutcome, LabelTask
 from device.recorded.rows import ParquetTable, columns
 from device.run import run
 from fer_edge.errors import UsageError
 from fer_edge.synthetic_face import face_frame
 
-CSV = Wanted()
+CSV = LabelOptions()
 ENVIRON = {**os.environ, "XDG_CONFIG_HOME": "/nonexistent"}
 
 
@@ -100,10 +100,10 @@ def labeller(bundle_path: Path) -> Labeller:
     return Labeller(Settings(bundle=bundle_path))
 
 
-def labelled(labeller: Labeller, video: Path, out: Path, wanted: Wanted = CSV) -> Labelled:
+def labelled(labeller: Labeller, video: Path, out: Path, wanted: LabelOptions = CSV) -> LabelOutcome:
     """What becomes of one video in this process."""
     out.mkdir(exist_ok=True)
-    return labeller.label(Task(Recording.at(video, video.name), out, out / "fresh", wanted), lambda _: None)
+    return labeller.label(LabelTask(Recording.at(video, video.name), out, out / "fresh", wanted), lambda _: None)
 
 
 def a_scene_with_cuts() -> Iterator[np.ndarray]:
@@ -198,11 +198,13 @@ def test_every_setting_that_acts_is_one_that_is_compared() -> None:
     used = {
         node.attr
         for file in files
-        if file.name != "pace.py"  # of live frames that are left out
+        if file.name != "cpu_budget.py"  # of live frames that are left out
         for node in ast.walk(ast.parse(file.read_text()))
         if isinstance(node, ast.Attribute) and ast.unparse(node.value).endswith("settings")
     }
-    assert used - {"bundle", "detector", "stuck_s"} == set(ACTING)  # the two are compared by what they turned out to be
+    assert used - {"bundle", "detector", "stuck_s"} == set(
+        ROW_SETTINGS
+    )  # the two are compared by what they turned out to be
 
 
 def test_times_are_those_of_the_container(tmp_path: Path, labeller: Labeller) -> None:
@@ -221,7 +223,7 @@ def test_parquet_holds_the_same_and_says_what_it_is(tmp_path: Path, labeller: La
 
     clip = write_video(tmp_path / "clip.mp4", both(10))
     for form in ("csv", "parquet"):
-        labelled(labeller, clip, tmp_path / "out", Wanted(form))
+        labelled(labeller, clip, tmp_path / "out", LabelOptions(form))
     found = pq.read_table(tmp_path / "out/clip.mp4.parquet")
     texts = [{name: "" if cell is None else str(cell) for name, cell in row.items()} for row in found.to_pylist()]
     assert texts == rows_of(tmp_path / "out/clip.mp4.csv")
@@ -266,20 +268,20 @@ def torn_sidecar(clip: Path, out: Path) -> None:
 @pytest.mark.parametrize(
     ("between", "values", "wanted", "again"),
     [
-        (nothing, {}, Wanted(), False),
-        (nothing, {"budget_bytes": 1 << 20, "health_s": 3.0}, Wanted(), False),
-        (nothing, {"smooth_s": 0.5}, Wanted(), True),
-        (nothing, {"region": (0, 0, 0.9, 1.0)}, Wanted(), True),
-        (nothing, {"detector": "haar"}, Wanted(), True),
-        (nothing, {"bundle": Path("nano")}, Wanted(), True),
-        (nothing, {}, Wanted(annotate=True), True),
-        (nothing, {}, Wanted("parquet"), True),
-        (touched, {}, Wanted(), True),
-        (longer, {}, Wanted(), True),
-        (no_rows, {}, Wanted(), True),
-        (torn_rows, {}, Wanted(), True),
-        (no_sidecar, {}, Wanted(), True),
-        (torn_sidecar, {}, Wanted(), True),
+        (nothing, {}, LabelOptions(), False),
+        (nothing, {"budget_bytes": 1 << 20, "health_s": 3.0}, LabelOptions(), False),
+        (nothing, {"smooth_s": 0.5}, LabelOptions(), True),
+        (nothing, {"region": (0, 0, 0.9, 1.0)}, LabelOptions(), True),
+        (nothing, {"detector": "haar"}, LabelOptions(), True),
+        (nothing, {"bundle": Path("nano")}, LabelOptions(), True),
+        (nothing, {}, LabelOptions(annotate=True), True),
+        (nothing, {}, LabelOptions("parquet"), True),
+        (touched, {}, LabelOptions(), True),
+        (longer, {}, LabelOptions(), True),
+        (no_rows, {}, LabelOptions(), True),
+        (torn_rows, {}, LabelOptions(), True),
+        (no_sidecar, {}, LabelOptions(), True),
+        (torn_sidecar, {}, LabelOptions(), True),
     ],
 )
 def test_what_is_done_is_not_done_again(
@@ -287,17 +289,20 @@ def test_what_is_done_is_not_done_again(
     bundle_path: Path,
     between: Callable[[Path, Path], None],
     values: dict[str, Any],
-    wanted: Wanted,
+    wanted: LabelOptions,
     again: bool,
 ) -> None:
     clip, out = write_video(tmp_path / "clip.mp4", faces(4)), tmp_path / "out"
     first = labelled(Labeller(Settings(bundle=bundle_path)), clip, out)
-    assert done(Recording.at(clip, clip.name), out, CSV, Labeller(Settings(bundle=bundle_path)).made_by) == first.told
+    assert (
+        finished_result(Recording.at(clip, clip.name), out, CSV, Labeller(Settings(bundle=bundle_path)).made_by)
+        == first.told
+    )
     between(clip, out)
     then, recording = Labeller(Settings(**{"bundle": bundle_path, **values})), Recording.at(clip, clip.name)
-    assert (done(recording, out, wanted, then.made_by) is None) == again
+    assert (finished_result(recording, out, wanted, then.made_by) is None) == again
     told = labelled(then, clip, out, wanted).told
-    assert told is not None and done(recording, out, wanted, then.made_by) == told
+    assert told is not None and finished_result(recording, out, wanted, then.made_by) == told
 
 
 def test_what_is_done_stays_untouched(tmp_path: Path, labeller: Labeller) -> None:
@@ -370,7 +375,7 @@ def test_a_file_that_ends_before_its_end_is_named(
 def test_a_file_that_is_still_written_is_not_taken_for_whole(tmp_path: Path, labeller: Labeller) -> None:
     clip, out = write_video(tmp_path / "clip.mkv", faces(4), code="MJPG"), tmp_path / "out"
     out.mkdir()
-    task = Task(Recording.at(clip, clip.name), out, out / "fresh", Wanted())
+    task = LabelTask(Recording.at(clip, clip.name), out, out / "fresh", LabelOptions())
     found = labeller.label(task, lambda _: touched(clip, out))
     assert found.told is None and "written to while it was read" in found.problem
     assert contents(out) == {} and not task.fresh.exists()
@@ -495,7 +500,7 @@ def test_parquet_without_its_library_names_the_extra(tmp_path: Path, monkeypatch
     monkeypatch.setitem(sys.modules, "pyarrow", None)  # what Python takes for not installed
     clip = write_video(tmp_path / "clip.mp4", faces(2))
     with pytest.raises(UsageError, match=r"pip install 'fer-edge\[parquet\]'"):
-        label([clip], tmp_path / "out", Settings(), Wanted("parquet"))
+        label([clip], tmp_path / "out", Settings(), LabelOptions("parquet"))
     assert not (tmp_path / "out").exists()
 
 
@@ -505,7 +510,7 @@ def test_which_files_a_folder_stands_for(tmp_path: Path) -> None:
     for name in (*names, *others):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).touch()
-    found = find([tmp_path, tmp_path / "odd.name", tmp_path / "b.mp4", tmp_path / "deep/../b.mkv"])
+    found = find_recordings([tmp_path, tmp_path / "odd.name", tmp_path / "b.mp4", tmp_path / "deep/../b.mkv"])
     assert [recording.name for recording in found] == ["A.MP4", "b.mkv", "b.mp4", "deep/er/c.webm", "odd.name"]
 
 
@@ -517,11 +522,11 @@ def test_memory_does_not_grow_with_a_recording(tmp_path: Path, bundle_path: Path
 import resource
 from pathlib import Path
 from device.config import Settings
-from device.recorded.files import Recording, Wanted
-from device.recorded.labeller import Labeller, Task
+from device.recorded.files import LabelOptions, Recording
+from device.recorded.labeller import Labeller, LabelTask
 labeller, out = Labeller(Settings(bundle=Path({str(bundle_path)!r}))), Path({str(tmp_path)!r})
 for name in ("short.mp4", "long.mp4"):
-    task = Task(Recording.at(out / name, name), out, out / "fresh", Wanted("parquet", annotate=True))
+    task = LabelTask(Recording.at(out / name, name), out, out / "fresh", LabelOptions("parquet", annotate=True))
     print(labeller.label(task, lambda _: None).told["frames"], resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
 """
     told = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True).stdout

@@ -19,7 +19,7 @@ from builders import event, reading
 from fakes import FakeClock
 
 from device.config import SPECS, Settings
-from device.config_sources import digest
+from device.config_sources import settings_digest
 from device.output import presence
 from device.output.mqtt import messages
 from device.output.mqtt.broker import Broker, broker_of
@@ -28,7 +28,7 @@ from device.output.mqtt.outbox import Message, Outbox
 from device.output.mqtt.sink import LIMITS, MqttSink
 from device.output.mqtt.topics import Topics, id_of
 from device.output.presence import Present
-from device.privacy import explain
+from device.privacy import explain_run
 from device.system.status import STATES, Status
 from device.vision.frames import Frame, Seen
 from fer_edge.errors import UsageError
@@ -143,7 +143,7 @@ def test_a_password_is_one_line_for_its_owner_alone(
 
 def test_the_digest_of_settings_does_not_tell_the_broker() -> None:
     told = Settings(mqtt="mqtts://b", mqtt_ca=Path("/x"), mqtt_readings=True)
-    assert digest(told) == digest(Settings())
+    assert settings_digest(told) == settings_digest(Settings())
 
 
 def test_without_the_package_the_sentence_says_what_to_install(tmp_path: Path) -> None:
@@ -170,7 +170,7 @@ def test_without_the_package_the_sentence_says_what_to_install(tmp_path: Path) -
     ],
 )
 def test_what_is_sent_is_explained(values: dict[str, Any], words: list[str], absent: list[str]) -> None:
-    text = " ".join(explain(Settings(**values), {"STATE_DIRECTORY": "/var/lib/fer-edge"}).split())
+    text = " ".join(explain_run(Settings(**values), {"STATE_DIRECTORY": "/var/lib/fer-edge"}).split())
     sent = text.partition(" Sent ")[2].partition(" Never stored")[0]
     assert [word for word in words if word not in sent] == []
     assert [word for word in absent if word in sent] == []

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from fakes import FakeClock
 
-from device.service.sd_notify import Notify
+from device.service.sd_notify import Notifier
 
 SECOND = 1_000_000_000
 
@@ -39,7 +39,7 @@ def heard(node: socket.socket) -> list[str]:
 @pytest.mark.parametrize("name", ["{}/notify", "@fer-edge-test-{pid}"])
 def test_a_life(tmp_path: Path, name: str) -> None:
     with listener(name.format(tmp_path, pid=os.getpid())) as (environ, node):
-        notify = Notify(FakeClock(), environ)
+        notify = Notifier(FakeClock(), environ)
         notify.status("waiting for the camera")
         notify.status("waiting for the camera")
         notify.ready("running")
@@ -60,9 +60,9 @@ def test_a_life(tmp_path: Path, name: str) -> None:
         ], "without a watchdog nothing is fed"
 
 
-def watched(environ: dict[str, str], **more: str) -> tuple[FakeClock, Notify]:
+def watched(environ: dict[str, str], **more: str) -> tuple[FakeClock, Notifier]:
     clock = FakeClock()
-    return clock, Notify(clock, {**environ, "WATCHDOG_USEC": "30000000", **more})
+    return clock, Notifier(clock, {**environ, "WATCHDOG_USEC": "30000000", **more})
 
 
 def test_the_watchdog_is_fed_by_frames_each_half_interval(tmp_path: Path) -> None:
@@ -92,7 +92,7 @@ def test_without_a_frame_nothing_feeds_the_watchdog(tmp_path: Path) -> None:
 @pytest.mark.parametrize("usec", ["", "0", "-5", "soon", "²"])
 def test_an_interval_that_is_none(tmp_path: Path, usec: str) -> None:
     with listener(f"{tmp_path}/notify") as (environ, node):
-        notify = Notify(FakeClock(), {**environ, "WATCHDOG_USEC": usec})
+        notify = Notifier(FakeClock(), {**environ, "WATCHDOG_USEC": usec})
         notify.fed()
         assert notify.watchdog_s == 0 and heard(node) == []
 
@@ -106,7 +106,7 @@ def test_the_watchdog_of_another_process_is_not_fed(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["", "relative", "{}/absent", "vsock:2:1234", "@fer-edge-nobody-listens-{pid}"])
 def test_where_nobody_listens_nothing_happens(tmp_path: Path, name: str) -> None:
-    notify = Notify(FakeClock(), {"NOTIFY_SOCKET": name.format(tmp_path, pid=os.getpid()), "WATCHDOG_USEC": "1000"})
+    notify = Notifier(FakeClock(), {"NOTIFY_SOCKET": name.format(tmp_path, pid=os.getpid()), "WATCHDOG_USEC": "1000"})
     notify.ready("running")
     notify.fed()
     notify.stopping("done")
@@ -134,7 +134,7 @@ def test_no_descriptor_is_left_behind(tmp_path: Path) -> None:
 
 def test_it_says_what_systemds_own_tool_says(tmp_path: Path) -> None:
     with listener(f"{tmp_path}/notify") as (environ, node):
-        Notify(FakeClock(), environ).ready("running")
+        Notifier(FakeClock(), environ).ready("running")
         ours = {line for said in heard(node) for line in said.split("\n")}
         assert ours == {"READY=1", "STATUS=running"}
         if tool := shutil.which("systemd-notify"):

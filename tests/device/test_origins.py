@@ -10,7 +10,15 @@ from typing import Any
 import pytest
 
 from device.config import SPECS, Settings
-from device.config_sources import Configured, digest, flag, load, region, show, shown
+from device.config_sources import (
+    LoadedSettings,
+    flag_name,
+    load_settings,
+    parse_region,
+    settings_digest,
+    settings_report,
+    settings_text,
+)
 from fer_edge.errors import UsageError
 
 NOWHERE = {"XDG_CONFIG_HOME": "/nonexistent"}  # so that no file of the user who runs the tests is read
@@ -22,8 +30,8 @@ def toml(tmp_path: Path, text: str) -> Path:
     return path
 
 
-def loaded(tmp_path: Path, text: str, **flags: Any) -> Configured:
-    return load(flags, toml(tmp_path, text), NOWHERE)
+def loaded(tmp_path: Path, text: str, **flags: Any) -> LoadedSettings:
+    return load_settings(flags, toml(tmp_path, text), NOWHERE)
 
 
 def test_flags_over_the_file_over_the_defaults(tmp_path: Path) -> None:
@@ -108,20 +116,20 @@ def test_a_wrong_flag_is_named(tmp_path: Path) -> None:
 
 def test_files_that_are_none(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"absent\.toml cannot be read: No such file"):
-        load({}, tmp_path / "absent.toml", NOWHERE)
+        load_settings({}, tmp_path / "absent.toml", NOWHERE)
     (tmp_path / "latin.toml").write_bytes('camera = "Küche"'.encode("latin-1"))
     with pytest.raises(UsageError, match="not UTF-8"):
-        load({}, tmp_path / "latin.toml", NOWHERE)
+        load_settings({}, tmp_path / "latin.toml", NOWHERE)
 
 
 def test_a_file_is_found_where_the_environment_says(tmp_path: Path) -> None:
     toml(tmp_path, "fps = 3")
     environ = {"CONFIGURATION_DIRECTORY": str(tmp_path), "STATE_DIRECTORY": "/var/lib/fer-edge"}
-    configured = load({}, environ=environ)
+    configured = load_settings({}, environ=environ)
     assert (configured.settings.fps, configured.file) == (3.0, tmp_path / "fer-edge.toml")
     assert configured.origins["log"] == "environment: STATE_DIRECTORY"
-    assert load({}, environ=NOWHERE).origins["log"] == "default"
-    assert load({}, environ=NOWHERE).file is None
+    assert load_settings({}, environ=NOWHERE).origins["log"] == "default"
+    assert load_settings({}, environ=NOWHERE).file is None
 
 
 def test_what_is_shown_is_a_file_with_the_same_settings(tmp_path: Path) -> None:
@@ -130,8 +138,8 @@ def test_what_is_shown_is_a_file_with_the_same_settings(tmp_path: Path) -> None:
     )
     environ = {**NOWHERE, "STATE_DIRECTORY": str(tmp_path)}
     for commented in (False, True):
-        text = show(before, commented, environ)
-        after = load({}, toml(tmp_path, text), environ).settings
+        text = settings_text(before, commented, environ)
+        after = load_settings({}, toml(tmp_path, text), environ).settings
         assert after.log == tmp_path, "shown as what it comes to"
         values = {name: getattr(after, name) for name in SPECS if name not in ("log", "runtime")}
         assert values == {name: getattr(before.settings, name) for name in values}
@@ -141,7 +149,9 @@ def test_what_is_shown_is_a_file_with_the_same_settings(tmp_path: Path) -> None:
 
 def test_shown_as_json(tmp_path: Path) -> None:
     environ = {**NOWHERE, "STATE_DIRECTORY": "/var/lib/fer-edge"}
-    told = json.loads(json.dumps(shown(load({"name": "front"}, toml(tmp_path, "hold_s = 2"), environ), environ)))
+    told = json.loads(
+        json.dumps(settings_report(load_settings({"name": "front"}, toml(tmp_path, "hold_s = 2"), environ), environ))
+    )
     assert told["file"] == str(tmp_path / "fer-edge.toml")
     assert list(told["settings"]) == list(SPECS)
     assert told["settings"]["hold_s"] == {
@@ -158,14 +168,14 @@ def test_shown_as_json(tmp_path: Path) -> None:
 
 def test_a_password_is_never_shown(tmp_path: Path) -> None:
     configured = loaded(tmp_path, 'camera = "rtsp://me:secret@cam.local/1?key=hidden"')
-    text = show(configured, True, NOWHERE) + json.dumps(shown(configured, NOWHERE))
+    text = settings_text(configured, True, NOWHERE) + json.dumps(settings_report(configured, NOWHERE))
     assert "secret" not in text and "hidden" not in text and "me:" not in text
     assert '# camera = "rtsp://cam.local/1?…"' in text
-    assert "camera" not in tomllib.loads(show(configured, False, NOWHERE)), "what is not whole is no setting"
+    assert "camera" not in tomllib.loads(settings_text(configured, False, NOWHERE)), "what is not whole is no setting"
 
 
 def test_flags_are_names_without_units() -> None:
-    flags = {name: flag(name) for name in SPECS}
+    flags = {name: flag_name(name) for name in SPECS}
     assert len(set(flags.values())) == len(SPECS)
     assert [flags[name] for name in ("duration_s", "rotate_deg", "budget_bytes", "wait_camera", "once_s")] == [
         *("--duration", "--rotate", "--budget", "--wait-camera", "--once-s")
@@ -173,15 +183,15 @@ def test_flags_are_names_without_units() -> None:
 
 
 def test_a_region_as_typed() -> None:
-    assert Settings(region=region("0.25,0,.5,1")).region == (0.25, 0.0, 0.5, 1.0)  # type: ignore[arg-type]
+    assert Settings(region=parse_region("0.25,0,.5,1")).region == (0.25, 0.0, 0.5, 1.0)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="could not convert"):
-        region("left")
+        parse_region("left")
 
 
 def test_digest_is_of_what_shapes_the_lines() -> None:
-    plain = digest(Settings())
-    assert plain == digest(
+    plain = settings_digest(Settings())
+    assert plain == settings_digest(
         Settings(camera="rtsp://me:secret@cam/1", log=Path("/elsewhere"), name="front", duration_s=3)
     )
-    assert plain != digest(Settings(hold_s=2.0))
+    assert plain != settings_digest(Settings(hold_s=2.0))
     assert len(plain) == 12 and int(plain, 16) >= 0

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from device.config import Settings
-from device.privacy import explain, explain_label
+from device.privacy import explain_label, explain_run
 from fer_edge.events import KINDS
 
 ROOM = Path(__file__).parents[2] / "device"
@@ -17,7 +17,7 @@ ROOM = Path(__file__).parents[2] / "device"
 
 def said(**values: Any) -> str:
     """The text for settings, its lines unwrapped."""
-    return " ".join(explain(Settings(**values), {"STATE_DIRECTORY": "/var/lib/fer-edge"}).split())
+    return " ".join(explain_run(Settings(**values), {"STATE_DIRECTORY": "/var/lib/fer-edge"}).split())
 
 
 @pytest.mark.parametrize(
@@ -89,7 +89,7 @@ def test_what_it_promises_of_pictures_and_the_network_holds_in_the_code() -> Non
 
 
 def test_it_can_be_read_on_a_narrow_terminal() -> None:
-    assert max(map(len, explain(Settings(), {"STATE_DIRECTORY": "/var/lib/fer-edge"}).splitlines())) <= 110
+    assert max(map(len, explain_run(Settings(), {"STATE_DIRECTORY": "/var/lib/fer-edge"}).splitlines())) <= 110
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,14 @@ from pathlib import Path
 
 import pytest
 
-from device.service.systemd_units import Unit, files, installed_program, next_commands, surroundings, users
+from device.service.systemd_units import (
+    Unit,
+    installed_program,
+    next_commands,
+    service_environment,
+    sysusers_text,
+    unit_files,
+)
 from fer_edge.errors import UsageError
 
 ROOT = Path(__file__).parents[2]
@@ -167,7 +174,7 @@ def test_the_service_has_a_user_of_its_own(tmp_path: Path) -> None:
     if sysusers is None or os.geteuid() != 0:
         pytest.skip("no users may be made here")
     (tmp_path / "etc/sysusers.d").mkdir(parents=True)
-    (tmp_path / "etc/sysusers.d/fer-edge.conf").write_text(users())
+    (tmp_path / "etc/sysusers.d/fer-edge.conf").write_text(sysusers_text())
     for _ in range(2):
         done = subprocess.run([sysusers, f"--root={tmp_path}"], capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr
@@ -187,7 +194,7 @@ def test_the_command_shows_and_writes_it(tmp_path: Path) -> None:
     assert shown.stdout == Unit(PROGRAM, template=True, network=True).text() and shown.stderr == ""
     done = fer_edge("install", "--root", str(tmp_path))
     assert done.returncode == 0, done.stderr
-    assert done.stdout.splitlines() == [str(path) for path in files(Unit(PROGRAM), tmp_path)]
+    assert done.stdout.splitlines() == [str(path) for path in unit_files(Unit(PROGRAM), tmp_path)]
     assert (tmp_path / "etc/systemd/system/fer-edge.service").read_text() == Unit(PROGRAM).text()
     assert "sudo systemd-sysusers && sudo systemctl daemon-reload && sudo systemctl enable --now" in done.stderr
     again = fer_edge("install", "--root", str(tmp_path))
@@ -204,11 +211,11 @@ def test_next_commands_name_an_instance_of_a_template() -> None:
 
 
 def test_who_looks_after_a_service_sees_what_it_sees(tmp_path: Path) -> None:
-    assert surroundings({"A": "b"}, tmp_path) == {"A": "b"}
-    unit = files(Unit(PROGRAM), tmp_path)
+    assert service_environment({"A": "b"}, tmp_path) == {"A": "b"}
+    unit = unit_files(Unit(PROGRAM), tmp_path)
     for path, text in unit.items():
         path.parent.mkdir(parents=True)
         path.write_text(text)
-    seen = surroundings({"A": "b", "STATE_DIRECTORY": "/mine"}, tmp_path)
+    seen = service_environment({"A": "b", "STATE_DIRECTORY": "/mine"}, tmp_path)
     assert (seen["A"], seen["STATE_DIRECTORY"]) == ("b", "/mine"), "what is set already stays"
     assert seen["FER_EDGE_BUNDLES"] == "/opt/fer-edge/bundles" and seen["CONFIGURATION_DIRECTORY"] == "/etc/fer-edge"

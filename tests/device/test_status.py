@@ -15,7 +15,7 @@ import pytest
 from fakes import FakeClock
 
 from device.clock import SystemClock
-from device.system.status import Report, Status, StatusFile, look
+from device.system.status import InstanceStatus, Status, StatusFile, read_instance
 from fer_edge.errors import UsageError
 
 RUNNING = Status("running", "usb:0", "/var/lib/fer-edge", 5.0, {"read": 10, "processed": 9}, {"busy": 1})
@@ -39,10 +39,10 @@ def written(folder: Path, status: Status, clock: FakeClock, name: str = "camera"
 def test_what_was_written_is_found(tmp_path: Path) -> None:
     clock = FakeClock()
     with StatusFile(tmp_path / "run", "front", clock, every_s=10.0, stall_s=5.0) as file:
-        assert not look("front", [tmp_path / "run"], clock).running, "opened, and nothing said yet"
+        assert not read_instance("front", [tmp_path / "run"], clock).running, "opened, and nothing said yet"
         file.write(RUNNING)
         clock.sleep(2.5)
-        found = look("front", [tmp_path / "absent", tmp_path / "run"], clock)
+        found = read_instance("front", [tmp_path / "absent", tmp_path / "run"], clock)
         assert (found.running, found.problems, found.folder) == (True, (), tmp_path / "run")
         assert (found.written_age_s, found.frame_age_s) == (2.5, 2.5)
         told = json.loads(json.dumps(found.to_json()))
@@ -53,7 +53,7 @@ def test_what_was_written_is_found(tmp_path: Path) -> None:
             "journal /var/lib/fer-edge; clock not set"
         )
         assert oct((tmp_path / "run").stat().st_mode)[-3:] == "700"
-        assert not look("camera", [tmp_path / "run"], clock).running, "another name"
+        assert not read_instance("camera", [tmp_path / "run"], clock).running, "another name"
     assert list((tmp_path / "run").iterdir()) == []
 
 
@@ -85,7 +85,7 @@ def test_what_is_not_well(tmp_path: Path, values: dict[str, Any], after_s: float
     fields = {name: getattr(RUNNING, name) for name in RUNNING.__dataclass_fields__}
     written(tmp_path, Status(**{**fields, **values}), clock)
     clock.sleep(after_s)
-    found = look("camera", [tmp_path], clock)
+    found = read_instance("camera", [tmp_path], clock)
     assert found.running and len(found.problems) == len(words)
     for problem, word in zip(found.problems, words, strict=True):
         assert word in problem
@@ -99,9 +99,9 @@ def test_an_instance_that_is_gone(tmp_path: Path, child: subprocess.Popen) -> No
     path = tmp_path / "camera.status.json"
     told = json.loads(path.read_text())
 
-    def of(**values: Any) -> Report:
+    def of(**values: Any) -> InstanceStatus:
         path.write_text(json.dumps({**told, **values}))
-        return look("camera", [tmp_path], clock)
+        return read_instance("camera", [tmp_path], clock)
 
     assert of().running
     assert not of(boot="another").running, "the file of another boot"
@@ -120,14 +120,14 @@ def test_an_instance_that_is_gone(tmp_path: Path, child: subprocess.Popen) -> No
 
 
 def test_nothing_is_there(tmp_path: Path) -> None:
-    found = look("camera", [tmp_path, tmp_path / "absent"], FakeClock())
+    found = read_instance("camera", [tmp_path, tmp_path / "absent"], FakeClock())
     assert not found.running
     assert (
         found.text()
         == f"camera: not running\n  no instance of that name runs: nothing in {tmp_path}, {tmp_path}/absent"
     )
     (tmp_path / "camera.status.json").write_text("{")
-    assert not look("camera", [tmp_path], FakeClock()).running
+    assert not read_instance("camera", [tmp_path], FakeClock()).running
 
 
 def test_a_dead_one_does_not_hide_one_that_runs(tmp_path: Path) -> None:
@@ -136,13 +136,13 @@ def test_a_dead_one_does_not_hide_one_that_runs(tmp_path: Path) -> None:
     path = tmp_path / "a/camera.status.json"
     path.write_text(path.read_text().replace("fake-boot", "before"))
     written(tmp_path / "b", RUNNING, clock)
-    assert look("camera", [tmp_path / "a", tmp_path / "b"], clock).folder == tmp_path / "b"
+    assert read_instance("camera", [tmp_path / "a", tmp_path / "b"], clock).folder == tmp_path / "b"
 
 
 def test_a_file_of_a_later_version_is_refused(tmp_path: Path) -> None:
     (tmp_path / "camera.status.json").write_text('{"status": 2, "state": ["something", "else"]}')
     with pytest.raises(UsageError, match="later version"):
-        look("camera", [tmp_path], FakeClock())
+        read_instance("camera", [tmp_path], FakeClock())
 
 
 def test_the_second_of_a_name_stays_silent_and_leaves_the_file(tmp_path: Path) -> None:
@@ -151,8 +151,8 @@ def test_the_second_of_a_name_stays_silent_and_leaves_the_file(tmp_path: Path) -
     with StatusFile(tmp_path, "camera", clock, 10.0, 5.0) as second:
         assert second.taken_by == os.getpid()
         second.write(Status("lost", "usb:1", "/elsewhere"))
-        assert look("camera", [tmp_path], clock).fields["camera"] == "usb:0"
-    assert look("camera", [tmp_path], clock).running
+        assert read_instance("camera", [tmp_path], clock).fields["camera"] == "usb:0"
+    assert read_instance("camera", [tmp_path], clock).running
     first.__exit__(None, None, None)
     with StatusFile(tmp_path, "camera", clock, 10.0, 5.0) as third:
         assert third.taken_by is None
@@ -200,7 +200,7 @@ def test_a_reader_never_sees_half_a_file(tmp_path: Path) -> None:
 
         writer = threading.Thread(target=rewrite)
         writer.start()
-        found = [look("camera", [tmp_path], clock) for _ in range(300)]
+        found = [read_instance("camera", [tmp_path], clock) for _ in range(300)]
         stop.set()
         writer.join()
     assert all(report.running for report in found)
