@@ -29,8 +29,8 @@ class Address:
         return Address(bare or LOOPBACK, int(port))
 
     @staticmethod
-    def complaint(name: str, text: str) -> str:
-        """What is wrong with `text` for the setting `name`, as `device.config.complaint` says it; empty when nothing is."""
+    def validation_error(name: str, text: str) -> str:
+        """What is wrong with `text` for the setting `name`, a sentence without its full stop; empty when nothing is wrong."""
         try:
             Address.parse(text)
         except ValueError:

@@ -5,34 +5,34 @@ from __future__ import annotations
 import re
 from urllib.parse import urlsplit
 
-_LEVELS = re.compile(r"[A-Za-z0-9_-]+(/[A-Za-z0-9_-]+)*")
-PORTS = {"mqtt": 1883, "mqtts": 8883}
+_TOPIC_LEVELS = re.compile(r"[A-Za-z0-9_-]+(/[A-Za-z0-9_-]+)*")
+DEFAULT_PORTS = {"mqtt": 1883, "mqtts": 8883}
 
 
-_FORM = "mqtt://HOST or mqtts://HOST, with user@ before the host and :PORT after it where they are needed"
+_URL_FORM = "mqtt://HOST or mqtts://HOST, with user@ before the host and :PORT after it where they are needed"
 
 
-def complaint(url: str) -> str:
+def url_error(url: str) -> str:
     """What is wrong with a broker's address, as a sentence without its full stop; empty when nothing is. Never shows it."""
     try:
         parts = urlsplit(url)
         _ = parts.port
     except ValueError as error:
-        return f"mqtt is no address ({error}); it is {_FORM}"
+        return f"mqtt is no address ({error}); it is {_URL_FORM}"
     if parts.password is not None:
         return (
             "mqtt has a password, which everybody sees who lists processes or settings; take it out, put it into a file that "
             "only you can read, and name that with mqtt_password_file"
         )
-    if parts.scheme.lower() not in PORTS or not parts.hostname:
-        return f"mqtt must be {_FORM}"
+    if parts.scheme.lower() not in DEFAULT_PORTS or not parts.hostname:
+        return f"mqtt must be {_URL_FORM}"
     if parts.path.strip("/") or parts.query or parts.fragment:
-        return f"mqtt has more than a host: it is {_FORM}; topics begin with mqtt_topic"
+        return f"mqtt has more than a host: it is {_URL_FORM}; topics begin with mqtt_topic"
     return ""
 
 
-def topic_complaint(name: str, prefix: str) -> str:
+def topic_prefix_error(name: str, prefix: str) -> str:
     """What is wrong with a topic's beginning, as a sentence without its full stop; empty when nothing is."""
-    if _LEVELS.fullmatch(prefix) and len(prefix) <= 200:
+    if _TOPIC_LEVELS.fullmatch(prefix) and len(prefix) <= 200:
         return ""
     return f"{name} must be letters, digits, - and _, with / between levels, not “{prefix}”"

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Protocol
 
 _IMPORTED_NS = time.monotonic_ns()
-_LOOK_NS = 1_000_000_000  # between two looks at whether the wall clock can be believed
+_STATE_MAX_AGE_NS = 1_000_000_000  # between two looks at whether the wall clock can be believed
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +34,7 @@ class Clock(Protocol):
     def busy_ns(self) -> int: ...
 
 
-def awake_ns() -> int:
+def clock_monotonic_ns() -> int:
     """Nanoseconds since boot without time asleep (CLOCK_MONOTONIC), which systemd wants when settings are read again."""
     return time.clock_gettime_ns(time.CLOCK_MONOTONIC)
 
@@ -62,7 +62,7 @@ class SystemClock:
             self._second, self._said = second, datetime.fromtimestamp(second, UTC).isoformat().removesuffix("+00:00")
         wall = f"{self._said}.{ms:03d}Z"
         if now_ns >= self._look_ns:  # two questions to the system for each line would cost more than the line
-            self._state, self._look_ns = self.state(), now_ns + _LOOK_NS
+            self._state, self._look_ns = self.state(), now_ns + _STATE_MAX_AGE_NS
         return Stamp(then_ns, wall, self._state)
 
     def state(self) -> str:

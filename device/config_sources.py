@@ -13,13 +13,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from device.config import SPECS, Settings, complaint, config_file, kind, log_and_origin, runtime_and_origin
+from device.config import (
+    SETTING_FIELDS,
+    Settings,
+    default_config_file,
+    journal_folder_and_origin,
+    runtime_folder_and_origin,
+    setting_kind,
+    validation_error,
+)
 from fer_edge.errors import UsageError
 
 _UNITS = re.compile(r"_(s|px|deg|bytes|c)$")
 _NOT_DIGESTED = {"camera", "name", "bundle", "log", "runtime", "json", "once", "duration_s"}
 _NOT_DIGESTED |= {"metrics", "metrics_file", "metrics_every_s"}
-_NOT_DIGESTED |= {name for name in SPECS if name.startswith("mqtt")}
+_NOT_DIGESTED |= {name for name in SETTING_FIELDS if name.startswith("mqtt")}
 _NOT_DIGESTED |= {"live", "live_token_file", "show_pixels_s"}  # what is logged does not depend on them
 
 
@@ -41,17 +49,20 @@ def load_settings(
     what --config named; without it $CONFIGURATION_DIRECTORY/fer-edge.toml, else ~/.config/fer-edge/config.toml, where
     there is one. Raises UsageError, with file and line, for what is no setting or makes no sense.
     """
-    path = file or config_file(environ)
+    path = file or default_config_file(environ)
     values, origins = read_settings_file(path) if path else ({}, {})
     for name, value in flags.items():
-        if name in SPECS and value is not None:
-            if said := complaint(name, value):
+        if name in SETTING_FIELDS and value is not None:
+            if said := validation_error(name, value):
                 raise UsageError(f"{flag_name(name)}: {said}")
             values[name], origins[name] = value, f"flag {flag_name(name)}"
     settings = Settings(**values)
-    from_environ = {"log": log_and_origin(environ, settings.name)[1], "runtime": runtime_and_origin(environ)[1]}
+    from_environ = {
+        "log": journal_folder_and_origin(environ, settings.name)[1],
+        "runtime": runtime_folder_and_origin(environ)[1],
+    }
     return LoadedSettings(
-        settings, {name: origins.get(name) or from_environ.get(name, "default") for name in SPECS}, path
+        settings, {name: origins.get(name) or from_environ.get(name, "default") for name in SETTING_FIELDS}, path
     )
 
 
@@ -74,10 +85,10 @@ def read_settings_file(path: Path) -> tuple[dict[str, Any], dict[str, str]]:
     lines, values, origins = _line_numbers(text), {}, {}
     for name, raw in given.items():
         where = f"{path}:{lines.get(name, 1)}"
-        if name not in SPECS:
+        if name not in SETTING_FIELDS:
             raise UsageError(f"{where}: there is no setting {_unknown_setting(name, raw)}")
         value = _setting_value(name, raw)
-        if said := complaint(name, value):
+        if said := validation_error(name, value):
             raise UsageError(f"{where}: {said}")
         values[name], origins[name] = value, where
     return values, origins
@@ -109,7 +120,7 @@ def _unknown_setting(name: str, raw: Any) -> str:
     from difflib import SequenceMatcher, get_close_matches
 
     asked = name.lower().replace("-", "_")
-    known = {_UNITS.sub("", spec): spec for spec in SPECS} | {spec: spec for spec in SPECS}
+    known = {_UNITS.sub("", spec): spec for spec in SETTING_FIELDS} | {spec: spec for spec in SETTING_FIELDS}
     if near := get_close_matches(asked, known, n=5):
         # A name is remembered by its beginning: rotation is nearer to rotate than to duration.
         best = max(near, key=lambda one: SequenceMatcher(None, asked, one).ratio() + 0.2 * (asked[:3] == one[:3]))
@@ -120,7 +131,7 @@ def _unknown_setting(name: str, raw: Any) -> str:
 
 def _setting_value(name: str, raw: Any) -> Any:
     """What TOML gave, as the kind that the setting is; as it is where it is none, for `complaint` to say so."""
-    wanted = kind(name)
+    wanted = setting_kind(name)
     if wanted == "Path" and isinstance(raw, str):
         try:
             return Path(raw).expanduser()
@@ -134,7 +145,7 @@ def _setting_value(name: str, raw: Any) -> Any:
 def flag_name(name: str) -> str:
     """The flag of a setting: without its unit, `rotate_deg` is --rotate; with it where that is a setting too."""
     short = _UNITS.sub("", name)
-    return f"--{(name if short in SPECS else short).replace('_', '-')}"
+    return f"--{(name if short in SETTING_FIELDS else short).replace('_', '-')}"
 
 
 def parse_region(text: str) -> tuple[float, ...]:
@@ -144,16 +155,16 @@ def parse_region(text: str) -> tuple[float, ...]:
 
 def settings_report(configured: LoadedSettings, environ: Mapping[str, str] = os.environ) -> dict[str, Any]:
     """What `fer-edge config show --json` prints: the file and, for each setting, value, origin, whether SIGHUP changes it."""
-    from device.camera.source import redacted
+    from device.camera.source import redact_url
 
     settings = configured.settings
     resolved = {
-        "log": settings.log or log_and_origin(environ, settings.name)[0],
-        "runtime": settings.runtime or runtime_and_origin(environ)[0],
-        "camera": redacted(settings.camera) if "://" in settings.camera else settings.camera,
+        "log": settings.log or journal_folder_and_origin(environ, settings.name)[0],
+        "runtime": settings.runtime or runtime_folder_and_origin(environ)[0],
+        "camera": redact_url(settings.camera) if "://" in settings.camera else settings.camera,
     }
     rows = {}
-    for name, spec in SPECS.items():
+    for name, spec in SETTING_FIELDS.items():
         value = resolved.get(name, getattr(settings, name))
         rows[name] = {
             "value": str(value) if isinstance(value, Path) else value,
@@ -195,5 +206,5 @@ def settings_digest(settings: Settings) -> str:
     """Twelve hexadecimal digits that are the same for two runs with the same settings, places and camera left out."""
     import hashlib
 
-    values = {name: getattr(settings, name) for name in SPECS if name not in _NOT_DIGESTED}
+    values = {name: getattr(settings, name) for name in SETTING_FIELDS if name not in _NOT_DIGESTED}
     return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:12]

@@ -11,24 +11,24 @@ from typing import TYPE_CHECKING, Any
 from device.camera.capture import Capture
 from device.camera.framing import Framing
 from device.camera.source import EndOfStream, Source
-from device.clock import Clock, awake_ns
-from device.config import Settings, reloaded
-from device.output.episodes import Rules
-from device.output.event_aggregator import Account
-from device.output.event_bodies import header, reading_body
-from device.output.frame_observers import Watchers
+from device.clock import Clock, clock_monotonic_ns
+from device.config import Settings, merge_reloaded
+from device.output.episodes import EpisodeRules
+from device.output.event_aggregator import EventAggregator
+from device.output.event_bodies import header_body, reading_body
+from device.output.frame_observers import FrameObservers
 from device.output.journal.journal import Journal
-from device.output.sinks import FanOut, Recorder
-from device.output.tally import Counts
-from device.run_totals import Totals
-from device.signals import Asked
+from device.output.sinks import EventRecorder, FanOut
+from device.output.tally import FrameCounts
+from device.run_totals import RunTotals
+from device.signals import SignalRequests
 from device.system.control import Pause
 from device.system.heartbeat import Heartbeat
 from device.system.status import Status
-from device.vision.cpu_budget import Pace
+from device.vision.cpu_budget import CpuBudget
 from device.vision.frames import Frame
 from device.vision.pipeline import Pipeline
-from device.vision.search import Searched
+from device.vision.search import SearchState
 from fer_edge.errors import FerEdgeError, UsageError
 
 if TYPE_CHECKING:
@@ -48,31 +48,31 @@ class Loop:
     capture: Capture | None
     pipeline: Pipeline
     verified: Verified
-    recorder: Recorder
+    recorder: EventRecorder
     sinks: FanOut
     journal: Journal
     vitals: Heartbeat
     pause: Pause
-    asked: Asked
-    totals: Totals
+    asked: SignalRequests
+    totals: RunTotals
     reread: Callable[[], Settings] | None
-    watchers: Watchers
+    watchers: FrameObservers
     framing: Framing = field(init=False)
-    account: Account = field(init=False)
+    account: EventAggregator = field(init=False)
     start_ns: int = field(init=False)
     paused_ns: int = field(init=False, default=0)  # since when
-    pace: Pace = field(init=False)
-    state: Searched = field(init=False)  # what the pipeline remembers
+    pace: CpuBudget = field(init=False)
+    state: SearchState = field(init=False)  # what the pipeline remembers
 
     def __post_init__(self) -> None:
         self.start_ns = self.clock.mono_ns()
         self.framing = Framing.of(self.settings)
-        self.pace = Pace(self.clock)
-        self.state = Searched(recorded=not self.source.live)
+        self.pace = CpuBudget(self.clock)
+        self.state = SearchState(recorded=not self.source.live)
         begun_ns = (self.capture.opened_ns if self.capture else 0) or self.start_ns
         patience_s = max(_PATIENCE_S, _PATIENCE_FRAMES / self.settings.fps)
-        self.account = Account(
-            self.recorder.record, self.clock, Rules(hold_s=self.settings.hold_s), begun_ns, patience_s
+        self.account = EventAggregator(
+            self.recorder.record, self.clock, EpisodeRules(hold_s=self.settings.hold_s), begun_ns, patience_s
         )
 
     def run(self) -> str:
@@ -98,17 +98,17 @@ class Loop:
             self.recorder.record("end", self.totals.end(reason, seconds, self.counts()), at_ns)
         return reason
 
-    def counts(self) -> Counts:
+    def counts(self) -> FrameCounts:
         """What all captures of the run read and dropped."""
         totals, now = self.totals, self.capture
         drops = totals.drops if now is None else totals.drops + now.drops
-        return Counts(totals.read + (now.read if now else 0), drops, totals.idle, totals.skipped)
+        return FrameCounts(totals.read + (now.read if now else 0), drops, totals.idle, totals.skipped)
 
     def _begin(self) -> None:
         opened_ns = self.capture.opened_ns if self.capture and self.capture.opened_ns else None
         self.recorder.record(
             "header",
-            header(self.settings, self.pipeline, self.verified, self.source, self.framing, self.totals.start_s),
+            header_body(self.settings, self.pipeline, self.verified, self.source, self.framing, self.totals.start_s),
             opened_ns,
         )
         for repair in self.journal.repairs:
@@ -239,13 +239,13 @@ class Loop:
 
     def _reload(self) -> None:
         """Takes over what may change while it runs; what is wrong is said, and changes nothing."""
-        self.vitals.notify.reloading(awake_ns())
+        self.vitals.notify.reloading(clock_monotonic_ns())
         try:
             if self.reread is None:
                 raise UsageError("there are no settings to read again")
-            self.settings, left = reloaded(self.settings, self.reread())
+            self.settings, left = merge_reloaded(self.settings, self.reread())
             self.journal.limit(self.settings.sync_s, self.settings.budget_bytes, self.settings.keep_days)
-            self.account.rules = Rules(hold_s=self.settings.hold_s)
+            self.account.rules = EpisodeRules(hold_s=self.settings.hold_s)
             later = f"; at the next start: {', '.join(left)}" if left else ""
             say(f"settings read again{later}")
             self._look_at_bundle()

@@ -8,17 +8,17 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from device.address import Address
-from device.camera.choice import ADDRESSES
-from device.camera.source import redacted
-from device.config import Settings, default_log, default_runtime
-from device.output.mqtt.broker import broker_of
+from device.camera.choice import URL_SCHEMES
+from device.camera.source import redact_url
+from device.config import Settings, default_journal_folder, default_runtime_folder
+from device.output.mqtt.broker import broker_from_settings
 from fer_edge.events import KINDS
 
 
 def explain_run(settings: Settings, environ: Mapping[str, str] = os.environ) -> str:
     """The whole text, true of a run with `settings`; each line about this run follows from one of them."""
-    journal = settings.log or default_log(environ, settings.name)
-    runtime = settings.runtime or default_runtime(environ)
+    journal = settings.log or default_journal_folder(environ, settings.name)
+    runtime = settings.runtime or default_runtime_folder(environ)
     sections = [
         ("Looked at", _looked_at(settings)),
         ("Stored", _stored(settings, journal, runtime)),
@@ -137,7 +137,7 @@ def _sent(settings: Settings) -> list[str]:
 
 
 def _to_broker(settings: Settings) -> list[str]:
-    broker = broker_of(settings)
+    broker = broker_from_settings(settings)
     told = [
         "once a run: software, bundle, runtime, detector, labels, and what Home Assistant's discovery takes",
         "when it changes, and each minute: the expression of the largest face, whether one is there, how many are, and "
@@ -192,7 +192,7 @@ def _to_stop(settings: Settings) -> list[str]:
 
 
 def _is_address(camera: str) -> bool:
-    return camera.strip().lower().startswith(tuple(f"{scheme}://" for scheme in ADDRESSES))
+    return camera.strip().lower().startswith(tuple(f"{scheme}://" for scheme in URL_SCHEMES))
 
 
 def _wrapped(line: str) -> str:
@@ -202,7 +202,7 @@ def _wrapped(line: str) -> str:
 
 def _shown(camera: str) -> str:
     if _is_address(camera):
-        return redacted(camera)
+        return redact_url(camera)
     path = Path(camera).expanduser()
     # As the journal has it: a folder may name a person.
     return path.name if len(path.parts) > 1 and not camera.startswith("/dev/") else camera

@@ -12,18 +12,18 @@ from typing import TYPE_CHECKING
 
 from device.address import Address
 from device.camera.capture import Capture
-from device.camera.choice import choose
+from device.camera.choice import create_source
 from device.camera.source import Source
 from device.clock import Clock, SystemClock
-from device.config import Settings, default_log, default_runtime
+from device.config import Settings, default_journal_folder, default_runtime_folder
 from device.loop import Loop, say
-from device.output.frame_observers import Watcher, Watchers
+from device.output.frame_observers import FrameObserver, FrameObservers
 from device.output.journal.journal import Journal
 from device.output.live import live_page
-from device.output.sinks import FanOut, JsonLines, Recorder, Sink, Terminal
-from device.run_totals import Totals
+from device.output.sinks import EventRecorder, FanOut, JsonLinesSink, Sink, TerminalSink
+from device.run_totals import RunTotals
 from device.service.sd_notify import Notifier
-from device.signals import signals
+from device.signals import handle_signals
 from device.system.control import Pause
 from device.system.health import Sensors, vcgencmd
 from device.system.heartbeat import Heartbeat
@@ -32,8 +32,8 @@ from device.vision.pipeline import Pipeline
 from fer_edge.errors import EXIT_DONE, CameraNotOpened, NotEnoughData
 
 if TYPE_CHECKING:
-    from device.output.metrics.exporter import Exposed
-    from device.output.metrics.run_metrics import Metrics
+    from device.output.metrics.exporter import MetricsExporter
+    from device.output.metrics.run_metrics import RunMetrics
     from device.output.mqtt.sink import MqttSink
     from fer_edge.verify import Verified
 
@@ -44,7 +44,7 @@ def run(
     source: Source | None = None,
     sink: Sink | None = None,
     reread: Callable[[], Settings] | None = None,
-    watchers: Sequence[Watcher] = (),
+    watchers: Sequence[FrameObserver] = (),
 ) -> int:
     """Exit code 0, after the loop ran to its end: of the recording or the duration, or by SIGINT or SIGTERM.
 
@@ -54,12 +54,12 @@ def run(
     a camera was lost for good; the journal is complete then, with an `end` line.
     """
     clock = clock or SystemClock()
-    totals = Totals()
-    folder = settings.log or default_log(name=settings.name)
-    runtime = settings.runtime or default_runtime()
+    totals = RunTotals()
+    folder = settings.log or default_journal_folder(name=settings.name)
+    runtime = settings.runtime or default_runtime_folder()
     live = live_page(settings, clock, say)
-    with signals() as asked, ExitStack() as stack:
-        source = source or choose(settings, clock)
+    with handle_signals() as asked, ExitStack() as stack:
+        source = source or create_source(settings, clock)
         journal = Journal(folder, clock, settings.sync_s, settings.budget_bytes, settings.keep_days)
         pause = Pause(settings.name, runtime, folder)
         if settings.paused:
@@ -77,7 +77,11 @@ def run(
             vitals.notify.ready("starting")
         # left after the journal, too: who waits for a broker, or says goodbye, must not keep the last batch off the card
         mqtt = _mqtt(settings, clock)
-        lines = JsonLines(sys.stdout, {"reading"} if settings.once else None) if settings.json else Terminal(sys.stdout)
+        lines = (
+            JsonLinesSink(sys.stdout, {"reading"} if settings.once else None)
+            if settings.json
+            else TerminalSink(sys.stdout)
+        )
         onlookers: list[Sink] = [*([sink] if sink else []), lines, *metrics]
         if exposed:
             stack.enter_context(exposed)  # left after the journal, so that its last batch is told of too
@@ -93,7 +97,7 @@ def run(
             say(f"stopped by {asked.stop} before the camera gave anything")  # who ends a run has not had it fail
             return EXIT_DONE
         totals.mark("camera", clock)
-        recorder = Recorder(sinks, clock, [*mqtt, *onlookers])
+        recorder = EventRecorder(sinks, clock, [*mqtt, *onlookers])
         loop = Loop(
             settings,
             clock,
@@ -109,7 +113,7 @@ def run(
             asked,
             totals,
             reread,
-            Watchers(clock, [*watchers, *metrics, *mqtt, *live]),
+            FrameObservers(clock, [*watchers, *metrics, *mqtt, *live]),
         )
         camera, bundle = source.describe()["name"], pipeline.bundle.name
         say(
@@ -131,15 +135,15 @@ def run(
 
 def _metrics(
     settings: Settings, clock: Clock, journal: Journal, vitals: Heartbeat
-) -> tuple[Exposed | None, list[Metrics]]:
+) -> tuple[MetricsExporter | None, list[RunMetrics]]:
     """What counts the run for Prometheus, and where that can be read; nothing where nobody asked."""
     if settings.metrics is None and settings.metrics_file is None:
         return None, []
     from device.doctor.system_checks import MEMORY_FILE_SYSTEMS, mount_of, read_mounts
-    from device.output.metrics.exporter import Exposed
-    from device.output.metrics.run_metrics import Metrics
+    from device.output.metrics.exporter import MetricsExporter
+    from device.output.metrics.run_metrics import RunMetrics
 
-    metrics = Metrics(settings.name, clock, journal, lambda: vitals.seen)
+    metrics = RunMetrics(settings.name, clock, journal, lambda: vitals.seen)
     at, file = None if settings.metrics is None else Address.parse(settings.metrics), settings.metrics_file
     if (
         file is not None
@@ -149,7 +153,7 @@ def _metrics(
         say(
             f"{file} is not in memory ({mount.kind}), and a card wears by what is written often; /run/… is, and /dev/shm/…"
         )
-    return Exposed(metrics, file, at, settings.metrics_every_s, say), [metrics]
+    return MetricsExporter(metrics, file, at, settings.metrics_every_s, say), [metrics]
 
 
 def _mqtt(settings: Settings, clock: Clock) -> list[MqttSink]:
@@ -160,7 +164,7 @@ def _mqtt(settings: Settings, clock: Clock) -> list[MqttSink]:
     return [MqttSink(settings, clock, say)]
 
 
-def _load(settings: Settings, clock: Clock, totals: Totals) -> tuple[Pipeline, Verified]:
+def _load(settings: Settings, clock: Clock, totals: RunTotals) -> tuple[Pipeline, Verified]:
     """The pipeline, its networks loaded, and what was found when its classifier was given the bundle's golden vectors.
 
     Here, and not at the top, stand the imports that take long.

@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from device.clock import Clock
-from device.output.tally import Counts
+from device.output.tally import FrameCounts
 
 
 @dataclass(slots=True)
-class Totals:
+class RunTotals:
     """What a run did so far. `start_s`: when each thing was first reached, in seconds since the process started."""
 
     processed: int = 0
@@ -29,7 +29,7 @@ class Totals:
         """Notes that something was reached for the first time, now."""
         self.start_s[name] = round((clock.mono_ns() - clock.started_ns()) / 1e9, 3)
 
-    def end(self, reason: str, seconds: float, counts: Counts) -> dict[str, Any]:
+    def end(self, reason: str, seconds: float, counts: FrameCounts) -> dict[str, Any]:
         """The body of the `end` event."""
         return {
             "reason": reason,

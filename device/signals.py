@@ -11,7 +11,7 @@ from types import FrameType
 
 
 @dataclass(slots=True)
-class Asked:
+class SignalRequests:
     """The signal that asked for the end, or nothing yet; and whether one asked for the settings to be read again.
 
     No lock: a handler may come between any two steps.
@@ -22,9 +22,9 @@ class Asked:
 
 
 @contextmanager
-def signals() -> Iterator[Asked]:
+def handle_signals() -> Iterator[SignalRequests]:
     """What SIGINT, SIGTERM and SIGHUP set while the block runs; a second Ctrl-C interrupts at once, whatever is going on."""
-    asked = Asked()
+    asked = SignalRequests()
     if threading.current_thread() is not threading.main_thread():  # Python allows handlers nowhere else
         yield asked
         return

@@ -17,12 +17,12 @@ from typing import Any
 
 import numpy as np
 
-from device.output.episodes import Rules
-from device.output.event_aggregator import Account
+from device.output.episodes import EpisodeRules
+from device.output.event_aggregator import EventAggregator
 from device.output.event_bodies import reading_body
 from device.output.journal.journal import Journal
-from device.output.sinks import Recorder
-from device.output.tally import Counts
+from device.output.sinks import EventRecorder
+from device.output.tally import FrameCounts
 from device.vision.frames import Reading
 from fer_edge.detection.types import Face
 from fer_edge.events import SCHEMA, UNSURE
@@ -35,7 +35,7 @@ _MINUTE_S = 60
 
 
 def header(name: str, live: bool = True, bundle: str = "edge", proved: bool = True) -> dict[str, Any]:
-    """The body of a header, as `device.output.event_bodies.header` makes it of what a test does not have."""
+    """The body of a header, as `device.output.event_bodies.header_body` makes it of what a test does not have."""
     verified = {"column": COLUMN, "compared_with": COLUMN, "proved": proved, "steps": 0.0, "crop_levels": 0}
     return {
         "schema": SCHEMA,
@@ -134,9 +134,11 @@ class Life:
     def start(self, ring_bytes: int = 512 << 10, **told: Any) -> None:
         """A run begins, and its camera is there."""
         self.journal = self._stack.enter_context(Journal(self.folder, self.clock, self.sync_s, ring_bytes=ring_bytes))
-        self._recorder = Recorder(self.journal, self.clock)
+        self._recorder = EventRecorder(self.journal, self.clock)
         patience_s = 2 * self.frame_s + 0.5
-        self._account = Account(self._recorder.record, self.clock, Rules(), self.clock.now_ns, patience_s)
+        self._account = EventAggregator(
+            self._recorder.record, self.clock, EpisodeRules(), self.clock.now_ns, patience_s
+        )
         self._start_ns = self.clock.now_ns
         self.crashed = False
         self._record("header", header(self.name, **told))
@@ -270,8 +272,8 @@ class Life:
         self.true_s += seconds
         self.clock.now_ns += round(seconds * 1e9)
 
-    def _counts(self) -> Counts:
-        return Counts(self._read + self._read // 50, {"busy": self._read // 50})
+    def _counts(self) -> FrameCounts:
+        return FrameCounts(self._read + self._read // 50, {"busy": self._read // 50})
 
     def _reading(self, label: str, track: int, quality: float, p: float, why: str) -> Reading:
         shown = LABELS.index(label if label != UNSURE else "neutral")

@@ -23,7 +23,7 @@ from device.bench.stage_timing import SceneTimes, memory_usage, time_scene
 from device.bench.throttling import Conditions, assess_conditions
 from device.bench.timing import CallTimes
 from device.clock import Clock
-from device.config import Settings, default_log
+from device.config import Settings, default_journal_folder
 from device.system.health import Sensors, vcgencmd
 from device.vision.pipeline import Pipeline
 from fer_edge import __version__
@@ -112,7 +112,9 @@ def run_bench(
     float_model = find_float_model(bundle, float_model)
     pipeline = Pipeline(find_detector(), bundle)
     detector = pipeline.detector.name
-    with tempfile.TemporaryDirectory(prefix="fer-edge-bench-", dir=_writable_folder(default_log())) as scratch:
+    with tempfile.TemporaryDirectory(
+        prefix="fer-edge-bench-", dir=_writable_folder(default_journal_folder())
+    ) as scratch:
         sensors = Sensors(Path(scratch), clock, ask, root)
         looks = [sensors.read()]
         say(f"bundle {bundle.name}, detector {detector}: frames with a face and without, for {seconds / 2:g} s")

@@ -24,15 +24,15 @@ from typing import TYPE_CHECKING
 from device.bench.timing import CallTimes
 from device.clock import Clock
 from device.config import Settings
-from device.output.episodes import Rules
-from device.output.event_aggregator import Account
+from device.output.episodes import EpisodeRules
+from device.output.event_aggregator import EventAggregator
 from device.output.event_bodies import reading_body
 from device.output.journal.journal import Journal
-from device.output.sinks import FanOut, JsonLines, Recorder
-from device.output.tally import Counts
-from device.vision.frames import Frame, Reading, Seen
-from device.vision.pipeline import Lap, Pipeline
-from device.vision.search import Searched
+from device.output.sinks import EventRecorder, FanOut, JsonLinesSink
+from device.output.tally import FrameCounts
+from device.vision.frames import Frame, FrameResult, Reading
+from device.vision.pipeline import Pipeline, StageCallback
+from device.vision.search import SearchState
 from fer_edge.detection.types import Face
 from fer_edge.errors import UsageError
 
@@ -84,14 +84,14 @@ class FrameWork:
     clock: Clock
     pipeline: Pipeline
     scene: tuple[np.ndarray, ...]
-    recorder: Recorder
+    recorder: EventRecorder
     sinks: FanOut
-    account: Account
+    account: EventAggregator
     start_ns: int
     done: int = 0  # frames
-    state: Searched = field(default_factory=Searched)
+    state: SearchState = field(default_factory=SearchState)
 
-    def turn(self, lap: Lap) -> Seen:
+    def turn(self, lap: StageCallback) -> FrameResult:
         """What the next frame showed, after all of its work; `lap` is told each stage as it ends."""
         frame = self._read()
         lap("read")
@@ -108,13 +108,13 @@ class FrameWork:
         gray = cv2.cvtColor(self.scene[min(place, 2 * there - place)], cv2.COLOR_YUV2GRAY_YUY2)
         return Frame(self.done, self.start_ns + round(self.done * 1e9 / self.settings.fps), gray)
 
-    def _write(self, frame: Frame, seen: Seen) -> None:
+    def _write(self, frame: Frame, seen: FrameResult) -> None:
         tell = self.recorder.record if self.settings.per_frame else self.recorder.show
         for reading in seen.readings:
             age_ms = (self.clock.mono_ns() - frame.mono_ns) / 1e6
             tell("reading", reading_body(reading, age_ms), reading.mono_ns)
         self.done += 1
-        self.account.frame(seen.readings, frame.mono_ns, Counts(self.done))
+        self.account.frame(seen.readings, frame.mono_ns, FrameCounts(self.done))
         self.sinks.tick()
 
 
@@ -128,10 +128,10 @@ def open_frame_work(
 ) -> Iterator[FrameWork]:
     """The work on `scene`, with a journal in `folder`, which is made and holds nothing of worth afterwards."""
     journal = Journal(folder, clock, settings.sync_s, settings.budget_bytes, settings.keep_days)
-    with Path(os.devnull).open("w") as stdout, FanOut([journal, lines := JsonLines(stdout)]) as sinks:
-        recorder, start_ns = Recorder(sinks, clock, [lines]), clock.mono_ns()
-        rules = Rules(hold_s=settings.hold_s)
-        account = Account(recorder.record, clock, rules, start_ns, _PATIENCE_S)
+    with Path(os.devnull).open("w") as stdout, FanOut([journal, lines := JsonLinesSink(stdout)]) as sinks:
+        recorder, start_ns = EventRecorder(sinks, clock, [lines]), clock.mono_ns()
+        rules = EpisodeRules(hold_s=settings.hold_s)
+        account = EventAggregator(recorder.record, clock, rules, start_ns, _PATIENCE_S)
         yield FrameWork(settings, clock, pipeline, scene(settings), recorder, sinks, account, start_ns)
 
 
@@ -149,7 +149,7 @@ def time_forced_writes(
     reading = Reading(0, 0, face, labels[0], p, 1, 1.0, labels[0], p)
     spans_ns, batch_bytes = [], 0
     with Journal(folder, clock, sync_s=3600.0) as journal:
-        recorder = Recorder(journal, clock)
+        recorder = EventRecorder(journal, clock)
         for _ in range(times):
             events = [recorder.record("reading", reading_body(reading, None)) for _ in range(lines)]
             batch_bytes = sum(len(event.line().encode()) + 1 for event in events)

@@ -29,19 +29,19 @@ from fer_edge.errors import CameraNotOpened, RestartMe
 if TYPE_CHECKING:
     import numpy as np
 
-_SHORTEST_WAIT_S, _LONGEST_WAIT_S = 0.25, 30.0
-_SHARE = 1 / 20  # of the time it was gone, before the next attempt
-_JITTER = 0.1  # so that cameras that were lost together do not come back together
-_GOODBYE_S = 5.0  # a read that is stuck in a driver is left behind after that
-_REMEMBERED = 32  # pictures: one that stands still comes in several encodings, the same after each key frame
+_MIN_REOPEN_DELAY_S, _MAX_REOPEN_DELAY_S = 0.25, 30.0
+_REOPEN_DELAY_SHARE = 1 / 20  # of the time it was gone, before the next attempt
+_REOPEN_DELAY_JITTER = 0.1  # so that cameras that were lost together do not come back together
+_JOIN_TIMEOUT_S = 5.0  # a read that is stuck in a driver is left behind after that
+_REMEMBERED_PICTURES = 32  # pictures: one that stands still comes in several encodings, the same after each key frame
 
 
-class _Frozen(SourceLost):
+class _FrozenPicture(SourceLost):
     """The source gives pictures, and none of them is new."""
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
+class CameraChange:
     """A live source was lost, came back after `gap_s` without a frame, or was not there yet when the run began."""
 
     state: str  # waiting, lost or back
@@ -67,10 +67,10 @@ class Capture:
         self._turn = threading.Condition()
         self._stop = threading.Event()
         self._slot: Frame | None = None
-        self._changes: deque[Change] = deque()
+        self._changes: deque[CameraChange] = deque()
         self._failure: BaseException | None = None
         self._last_ns = 0  # when the last frame came; when the source was opened, before the first
-        self._pictures: deque[int] = deque(maxlen=_REMEMBERED)  # the last of a live source that were new
+        self._pictures: deque[int] = deque(maxlen=_REMEMBERED_PICTURES)  # the last of a live source that were new
         self._changed_ns = 0  # when the newest of them came
         self._called_ns: int | None = None  # since when a call into the source has been going on
         self.lost, self._gone_ns, self._reason = False, 0, ""
@@ -97,7 +97,7 @@ class Capture:
         self._stop.set()
         with self._turn:
             self._turn.notify_all()
-        self._thread.join(_GOODBYE_S)
+        self._thread.join(_JOIN_TIMEOUT_S)
         with self._turn:
             if self._slot is not None:
                 self._slot = None
@@ -123,7 +123,7 @@ class Capture:
                 raise self._failure
             return frame
 
-    def change(self) -> Change | None:
+    def change(self) -> CameraChange | None:
         """The next change of a live source's state that was not asked for yet, or None."""
         return self._changes.popleft() if self._changes else None
 
@@ -137,7 +137,7 @@ class Capture:
                 try:
                     self._one_frame(self._settings.stall_s)
                 except SourceLost as lost:
-                    if not isinstance(lost, _Frozen):
+                    if not isinstance(lost, _FrozenPicture):
                         self._pictures.clear()  # whatever it shows when it is there again will do
                     self._lose("lost", str(lost), self._last_ns)
                     self._bring_back()
@@ -186,25 +186,25 @@ class Capture:
         same_s = self._settings.same_s
         if not same_s:
             return False
-        if (picture := _digest(gray)) not in self._pictures:
+        if (picture := _picture_checksum(gray)) not in self._pictures:
             self._pictures.append(picture)
             self._changed_ns = self._clock.mono_ns()
             return False
         if self.lost:
             return True
         if (stood_s := self._since_s(self._changed_ns)) > same_s:
-            raise _Frozen(f"the same picture for {stood_s:.1f} s")
+            raise _FrozenPicture(f"the same picture for {stood_s:.1f} s")
         return False
 
     def _lose(self, state: str, reason: str, since_ns: int) -> None:
         self.lost, self._gone_ns, self._reason = True, since_ns, reason
-        self._changes.append(Change(state, reason, self._since_s(since_ns)))
+        self._changes.append(CameraChange(state, reason, self._since_s(since_ns)))
 
     def _bring_back(self) -> None:
         """Returns once the lost source gives frames again or the run is stopped. Raises RestartMe after `reopen_s`."""
         while not self._stop.is_set():
             self.source.close()
-            if self._stop.wait(_wait_s(self._since_s(self._gone_ns))):
+            if self._stop.wait(_reopen_delay_s(self._since_s(self._gone_ns))):
                 return
             try:
                 self._called_ns = self._clock.mono_ns()
@@ -224,20 +224,20 @@ class Capture:
                 self.lost = False
                 self._changed_ns = self._last_ns
                 self.opened_ns = self.opened_ns or self._last_ns
-                self._changes.append(Change("back", self._reason, (self._last_ns - self._gone_ns) / 1e9))
+                self._changes.append(CameraChange("back", self._reason, (self._last_ns - self._gone_ns) / 1e9))
             return
 
     def _since_s(self, mono_ns: int) -> float:
         return (self._clock.mono_ns() - mono_ns) / 1e9
 
 
-def _wait_s(gone_s: float) -> float:
+def _reopen_delay_s(gone_s: float) -> float:
     """How long to wait before the next attempt to open a source that has been gone for `gone_s`."""
-    wait_s = min(max(gone_s * _SHARE, _SHORTEST_WAIT_S), _LONGEST_WAIT_S)
-    return wait_s * random.uniform(1 - _JITTER, 1 + _JITTER)
+    wait_s = min(max(gone_s * _REOPEN_DELAY_SHARE, _MIN_REOPEN_DELAY_S), _MAX_REOPEN_DELAY_S)
+    return wait_s * random.uniform(1 - _REOPEN_DELAY_JITTER, 1 + _REOPEN_DELAY_JITTER)
 
 
-def _digest(gray: np.ndarray) -> int:
+def _picture_checksum(gray: np.ndarray) -> int:
     """A number by which pictures uint8 (H, W) are told apart: of every eighth row, since a sensor's noise is in all."""
     import numpy as np
 

@@ -6,40 +6,40 @@ import re
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from device.camera.source import Source, redacted
+from device.camera.source import Source, redact_url
 from device.clock import Clock
 from device.config import Settings
 from fer_edge.errors import CameraNotOpened, UsageError
 
-FORMS = "0, usb:0, csi:0, a video file, a folder of images, an http:// or rtsp:// address, or synthetic"
+NAME_FORMS = "0, usb:0, csi:0, a video file, a folder of images, an http:// or rtsp:// address, or synthetic"
 
 
-ADDRESSES = ("http", "https", "rtsp", "rtsps")
+URL_SCHEMES = ("http", "https", "rtsp", "rtsps")
 
 
-def choose(settings: Settings, clock: Clock) -> Source:
+def create_source(settings: Settings, clock: Clock) -> Source:
     """The source that `settings.camera` names, not opened yet.
 
     Raises UsageError for a name of no known form, CameraNotOpened for a file or folder that is not there.
     """
     name = settings.camera.strip()
     if name == "synthetic":
-        from device.camera.synthetic import Synthetic
+        from device.camera.synthetic import SyntheticCamera
 
-        return Synthetic(settings, clock)
+        return SyntheticCamera(settings, clock)
     if match := re.fullmatch(r"(?:(usb|csi):)?(\d{1,3})", name):
-        return _camera(match[1], int(match[2]), settings, clock)
+        return _numbered_camera(match[1], int(match[2]), settings, clock)
     if "://" in name:
-        return _address(name, settings, clock)
-    return _path(name, settings, clock)
+        return _network_stream(name, settings, clock)
+    return _file_or_folder(name, settings, clock)
 
 
-def _camera(stack: str | None, number: int, settings: Settings, clock: Clock) -> Source:
+def _numbered_camera(stack: str | None, number: int, settings: Settings, clock: Clock) -> Source:
     """A numbered camera: of the stack named, else libcamera where it lists that many, else V4L2.
 
     On a Pi the V4L2 node 0 is the raw sensor, which gives a grey box: whoever says 0 means the one libcamera reads.
     """
-    if stack == "csi" or (stack is None and _csi_cameras() > number):
+    if stack == "csi" or (stack is None and _csi_camera_count() > number):
         from device.camera.csi import CsiCamera
 
         return CsiCamera(number, settings, clock)
@@ -48,32 +48,32 @@ def _camera(stack: str | None, number: int, settings: Settings, clock: Clock) ->
     return UsbCamera(number, settings, clock)
 
 
-def _csi_cameras() -> int:
+def _csi_camera_count() -> int:
     from importlib.util import find_spec
 
     if find_spec("picamera2") is None:  # without the cost of an import that fails
         return 0
-    from device.camera.csi import count
+    from device.camera.csi import count_csi_cameras
 
-    return count()
+    return count_csi_cameras()
 
 
-def _address(name: str, settings: Settings, clock: Clock) -> Source:
+def _network_stream(name: str, settings: Settings, clock: Clock) -> Source:
     try:
         parts = urlsplit(name)
-        known = parts.scheme.lower() in ADDRESSES and bool(parts.hostname) and (parts.port or 1) > 0
+        known = parts.scheme.lower() in URL_SCHEMES and bool(parts.hostname) and (parts.port or 1) > 0
     except ValueError:
         known = False
     if not known:
         raise UsageError(
-            f"the address {redacted(name)} cannot be a camera; give one of {', '.join(ADDRESSES)}, then :// and a host"
+            f"the address {redact_url(name)} cannot be a camera; give one of {', '.join(URL_SCHEMES)}, then :// and a host"
         )
     from device.camera.stream import NetworkStream
 
     return NetworkStream(name, settings, clock)
 
 
-def _path(name: str, settings: Settings, clock: Clock) -> Source:
+def _file_or_folder(name: str, settings: Settings, clock: Clock) -> Source:
     path = Path(name).expanduser()
     if re.fullmatch(r"/dev/video\d+", name):
         from device.camera.usb import UsbCamera
@@ -89,4 +89,4 @@ def _path(name: str, settings: Settings, clock: Clock) -> Source:
         return VideoFile(path, clock)
     if len(path.parts) > 1 or path.suffix or name.startswith(("~", ".")):
         raise CameraNotOpened(f"there is no file or folder {path}; check the path")
-    raise UsageError(f"“{name}” is no camera; give {FORMS}")
+    raise UsageError(f"“{name}” is no camera; give {NAME_FORMS}")

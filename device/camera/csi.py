@@ -15,13 +15,13 @@ from device.config import Settings
 from device.vision.frames import Frame
 from fer_edge.errors import CameraNotOpened
 
-_INSTALL = (
+_INSTALL_HINT = (
     "`sudo apt install python3-picamera2`, and make the environment with `python3 -m venv --system-site-packages`"
 )
-_READ_S = 1.0
+_READ_TIMEOUT_S = 1.0
 
 
-def count() -> int:
+def count_csi_cameras() -> int:
     """How many cameras libcamera lists; 0 where it or picamera2 does not work."""
     try:
         return len(_picamera2().global_camera_info())
@@ -45,7 +45,7 @@ class CsiCamera:
         try:
             picamera2 = _picamera2()
         except Exception as error:  # a numpy of another age raises ValueError, a missing libcamera ImportError
-            raise CameraNotOpened(f"picamera2 cannot be imported ({error}); {_INSTALL}") from error
+            raise CameraNotOpened(f"picamera2 cannot be imported ({error}); {_INSTALL_HINT}") from error
         try:
             listed = picamera2.global_camera_info()
             if self._number >= len(listed):
@@ -83,7 +83,7 @@ class CsiCamera:
         if self._camera is None:
             raise SourceLost(f"csi:{self._number} is closed")
         try:
-            request = self._camera.capture_request(wait=_READ_S)
+            request = self._camera.capture_request(wait=_READ_TIMEOUT_S)
         except TimeoutError:
             self._camera.cancel_all_and_flush()  # else the job, served later, keeps a buffer for ever
             return None

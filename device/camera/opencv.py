@@ -10,13 +10,13 @@ if TYPE_CHECKING:
     import numpy as np
 
 
-_OPTIONS = "OPENCV_FFMPEG_CAPTURE_OPTIONS"  # whoever sets it knows better
+_FFMPEG_OPTIONS_VARIABLE = "OPENCV_FFMPEG_CAPTURE_OPTIONS"  # whoever sets it knows better
 # FFmpeg looks at a stream for up to five seconds before it hands out the first picture; 0.1 s after a key frame will do.
 # Not with `nobuffer`: it throws away what was looked at, and then waits for the next key frame (0.75 s more at one a second).
-_RTSP = "rtsp_transport;tcp|analyzeduration;100000"
+_RTSP_OPTIONS = "rtsp_transport;tcp|analyzeduration;100000"
 
 
-def reader(name: str | int, open_s: float = 5.0, read_s: float = 3.0) -> cv2.VideoCapture:
+def open_video_capture(name: str | int, open_s: float = 5.0, read_s: float = 3.0) -> cv2.VideoCapture:
     """OpenCV's reader of a file or address (FFmpeg) or of a camera number (V4L2); `isOpened()` tells whether it is one.
 
     The limits hold for addresses; V4L2 gives up a read after `read_s` rounded up, and a file needs none.
@@ -34,16 +34,16 @@ def reader(name: str | int, open_s: float = 5.0, read_s: float = 3.0) -> cv2.Vid
     if isinstance(name, int):
         return cv2.VideoCapture(name, cv2.CAP_V4L2)
     limits = [cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, round(open_s * 1e3), cv2.CAP_PROP_READ_TIMEOUT_MSEC, round(read_s * 1e3)]
-    if not name.startswith("rtsp") or _OPTIONS in os.environ:
+    if not name.startswith("rtsp") or _FFMPEG_OPTIONS_VARIABLE in os.environ:
         return cv2.VideoCapture(name, cv2.CAP_FFMPEG, limits)
-    os.environ[_OPTIONS] = _RTSP
+    os.environ[_FFMPEG_OPTIONS_VARIABLE] = _RTSP_OPTIONS
     try:
         return cv2.VideoCapture(name, cv2.CAP_FFMPEG, limits)
     finally:
-        del os.environ[_OPTIONS]  # of a file, they would cost the last frame
+        del os.environ[_FFMPEG_OPTIONS_VARIABLE]  # of a file, they would cost the last frame
 
 
-def gray_of(image: np.ndarray) -> np.ndarray:
+def to_gray(image: np.ndarray) -> np.ndarray:
     """An OpenCV image, uint8 (H, W), (H, W, 1) or (H, W, 3) in blue, green, red, as uint8 (H, W)."""
     import cv2
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from device.camera.opencv import gray_of, reader
+from device.camera.opencv import open_video_capture, to_gray
 from device.camera.source import EndOfStream
 from device.clock import Clock
 from device.config import Settings
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import cv2
     import numpy as np
 
-SUFFIXES = (".bmp", ".jpeg", ".jpg", ".pgm", ".png", ".tif", ".tiff", ".webp")
+IMAGE_SUFFIXES = (".bmp", ".jpeg", ".jpg", ".pgm", ".png", ".tif", ".tiff", ".webp")
 
 
 class VideoFile:
@@ -45,7 +45,7 @@ class VideoFile:
         import cv2
 
         self.close()
-        self._reader = reader(str(self._path))
+        self._reader = open_video_capture(str(self._path))
         good, image = self._reader.read()
         if not good:
             self.close()
@@ -53,7 +53,7 @@ class VideoFile:
         self.fps = max(0.0, self._reader.get(cv2.CAP_PROP_FPS))
         self.frames_told = max(0, round(self._reader.get(cv2.CAP_PROP_FRAME_COUNT)))
         self._step_ns = round(1e9 / self.fps) if self.fps > 0 else 40_000_000
-        self._first, self._start_ns, self._last_ns = gray_of(image), None, -1
+        self._first, self._start_ns, self._last_ns = to_gray(image), None, -1
         self._size = (self._first.shape[1], self._first.shape[0])
 
     def read(self) -> Frame | None:
@@ -67,7 +67,7 @@ class VideoFile:
             good, image = self._reader.read()
             if not good:
                 raise EndOfStream
-            gray = gray_of(image)
+            gray = to_gray(image)
         at_ns = round(self._reader.get(cv2.CAP_PROP_POS_MSEC) * 1e6)
         if at_ns <= self._last_ns:  # some containers have no times; the frame rate then stands in
             at_ns = self._last_ns + self._step_ns
@@ -107,11 +107,11 @@ class ImageFolder:
 
     def open(self) -> None:
         try:
-            self._files = sorted(p for p in self._path.iterdir() if p.suffix.lower() in SUFFIXES)
+            self._files = sorted(p for p in self._path.iterdir() if p.suffix.lower() in IMAGE_SUFFIXES)
         except OSError as error:
             raise CameraNotOpened(f"the folder {self._path} cannot be listed: {error.strerror}") from error
         if not self._files:
-            raise CameraNotOpened(f"the folder {self._path} holds no images ({', '.join(SUFFIXES)})")
+            raise CameraNotOpened(f"the folder {self._path} holds no images ({', '.join(IMAGE_SUFFIXES)})")
         self._seq, self._start_ns = 0, None
 
     def read(self) -> Frame | None:

@@ -41,7 +41,7 @@ class Source(Protocol):
         ...
 
 
-def redacted(address: str) -> str:
+def redact_url(address: str) -> str:
     """An address as it may be shown and stored: without user, password and what follows a question mark."""
     try:
         parts = urlsplit(address)

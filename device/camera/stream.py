@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from device.camera.opencv import gray_of, reader
-from device.camera.source import SourceLost, redacted
+from device.camera.opencv import open_video_capture, to_gray
+from device.camera.source import SourceLost, redact_url
 from device.clock import Clock
 from device.config import Settings
 from device.vision.frames import Frame
@@ -25,7 +25,7 @@ class NetworkStream:
 
     def __init__(self, address: str, settings: Settings, clock: Clock) -> None:
         self._address, self._settings, self._clock = address, settings, clock
-        self._shown = redacted(address)
+        self._shown = redact_url(address)
         self._reader: cv2.VideoCapture | None = None
         self._seq = 0
         self._size = (0, 0)
@@ -34,7 +34,7 @@ class NetworkStream:
         import cv2
 
         limit_s = self._settings.open_s
-        self._reader = reader(self._address, open_s=limit_s, read_s=self._settings.stall_s)
+        self._reader = open_video_capture(self._address, open_s=limit_s, read_s=self._settings.stall_s)
         if not self._reader.isOpened():
             self.close()
             raise CameraNotOpened(
@@ -55,7 +55,7 @@ class NetworkStream:
         silent = self._clock.mono_ns() - asked_ns >= self._settings.stall_s * 1e9
         if silent or not good:  # FFmpeg does not say whether the other side closed or went silent
             raise SourceLost(f"{self._shown} ended or gave nothing for {self._settings.stall_s:g} s")
-        frame = Frame(self._seq, self._clock.mono_ns(), gray_of(image))
+        frame = Frame(self._seq, self._clock.mono_ns(), to_gray(image))
         self._seq += 1
         return frame
 

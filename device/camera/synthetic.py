@@ -8,10 +8,10 @@ from device.clock import Clock
 from device.config import Settings
 from device.vision.frames import Frame
 
-_PATIENCE_NS = 500_000_000  # a slow pace must not hold up the end of a run
+_MAX_SLEEP_NS = 500_000_000  # a slow pace must not hold up the end of a run
 
 
-class Synthetic:
+class SyntheticCamera:
     """A drawn face that moves and changes its mouth and brows. What the picture shows depends on its number alone."""
 
     live = True
@@ -27,8 +27,8 @@ class Synthetic:
         from fer_edge.synthetic_face import face_frame
 
         wait_ns = self._due_ns - self._clock.mono_ns()
-        self._clock.sleep(min(wait_ns, _PATIENCE_NS) / 1e9)
-        if wait_ns > _PATIENCE_NS:
+        self._clock.sleep(min(wait_ns, _MAX_SLEEP_NS) / 1e9)
+        if wait_ns > _MAX_SLEEP_NS:
             return None
         settings = self._settings
         now_ns, step_ns = self._clock.mono_ns(), round(1e9 / settings.fps)

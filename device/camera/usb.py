@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from device.camera.opencv import gray_of, reader
+from device.camera.opencv import open_video_capture, to_gray
 from device.camera.source import SourceLost
 from device.clock import Clock
 from device.config import Settings
@@ -36,7 +36,7 @@ class UsbCamera:
                 f"there is no camera {self._node}; plug one in, or name one that `ls /dev/video*` lists; on the Pi's "
                 "ribbon cable it is csi:0"
             )
-        self._reader = reader(self._number, read_s=self._settings.stall_s)
+        self._reader = open_video_capture(self._number, read_s=self._settings.stall_s)
         if not self._reader.isOpened():
             self.close()
             raise CameraNotOpened(
@@ -61,7 +61,7 @@ class UsbCamera:
         good, image = self._reader.read()
         if not good:
             raise SourceLost(f"{self._node} gave no picture" if self._node.exists() else f"{self._node} was unplugged")
-        frame = Frame(self._seq, self._clock.mono_ns(), gray_of(image))
+        frame = Frame(self._seq, self._clock.mono_ns(), to_gray(image))
         self._seq += 1
         return frame
 

@@ -44,11 +44,11 @@ def picamera2(asked: CheckContext) -> Finding:
 
 def camera(asked: CheckContext) -> Finding:
     """Whether the camera gives a picture; with `look_s`, how many in that time, and whether somebody is in them."""
-    from device.camera.choice import choose
+    from device.camera.choice import create_source
 
     clock = SystemClock()
     try:
-        source = choose(asked.settings, clock)
+        source = create_source(asked.settings, clock)
         name = source.describe()["name"]
         begun_ns = clock.mono_ns()
         source.open()

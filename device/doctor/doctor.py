@@ -24,7 +24,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from device.clock import SystemClock
-from device.config import Settings, default_log, default_runtime, runtime_folders
+from device.config import Settings, default_journal_folder, default_runtime_folder, runtime_folders
 from device.config_sources import load_settings
 from device.doctor import service_checks, system_checks
 from device.doctor.findings import FAIL, DoctorReport, Finding, make_finding
@@ -80,10 +80,10 @@ class Doctor:
             yield make_finding("camera.used", name=settings.name, pid=running.fields["pid"])
 
         user, mounts = getpass.getuser(), system_checks.read_mounts(self.root)
-        journal = settings.log or default_log(environ, settings.name)
+        journal = settings.log or default_journal_folder(environ, settings.name)
         yield system_checks.devices(user, self.root)
         yield system_checks.folder(journal, "journal", user, mounts)
-        yield system_checks.folder(settings.runtime or default_runtime(environ), "status", user, mounts)
+        yield system_checks.folder(settings.runtime or default_runtime_folder(environ), "status", user, mounts)
         health = Sensors(journal, clock, vcgencmd, self.root).read()
         stamp = clock.stamp()
         yield system_checks.power(health)

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from device.clock import SystemClock
-from device.config import SPECS, Settings
+from device.config import SETTING_FIELDS, Settings
 from device.doctor.findings import Finding, make_finding
-from device.output.mqtt.broker import broker_of
+from device.output.mqtt.broker import broker_from_settings
 from device.service.systemd_units import SYSTEM_UNITS, Unit
 from device.system.status import InstanceStatus
 from fer_edge import __version__
@@ -27,7 +27,7 @@ def service(name: str, first_run: bool, root: Path, environ: Mapping[str, str]) 
     if not (root / "run/systemd/system").is_dir():  # as sd_booted(3) has it
         yield make_finding("service.nosystemd")
         return
-    unit = "fer-edge.service" if name == SPECS["name"].default else f"fer-edge@{name}.service"
+    unit = "fer-edge.service" if name == SETTING_FIELDS["name"].default else f"fer-edge@{name}.service"
     for user in ((), ("--user",)):
         told = _unit_properties(unit, user, environ)
         if told.get("LoadState") == "loaded":
@@ -64,9 +64,9 @@ def broker(settings: Settings, root: Path) -> Iterator[Finding]:
     except UsageError as error:
         yield make_finding("mqtt.wrong", error=error)
         return
-    unit = Unit(Path("/bin/true"), template=settings.name != SPECS["name"].default)
+    unit = Unit(Path("/bin/true"), template=settings.name != SETTING_FIELDS["name"].default)
     told: dict[str, Any] = {
-        "broker": broker_of(settings),
+        "broker": broker_from_settings(settings),
         "unit": unit.file_name,
         "flags": " --template" * unit.template,
     }

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Rules:
+class EpisodeRules:
     """When an episode opens and ends."""
 
     hold_s: float = 1.0  # for so long a label must hold before it counts
@@ -28,7 +28,7 @@ class Rules:
 
 
 @dataclass(frozen=True, slots=True)
-class _Shown:
+class _LabelRun:
     """A label that a face showed, over the frames that showed it. `p` (K,) and `quality` are sums."""
 
     label: str
@@ -40,20 +40,22 @@ class _Shown:
 
 
 @dataclass(frozen=True, slots=True)
-class _Face:
+class _FaceEpisodes:
     """What one face shows: the episode that is open, and another label that may take its place."""
 
-    episode: _Shown | None
-    rival: _Shown | None
+    episode: _LabelRun | None
+    rival: _LabelRun | None
     seen_ns: int
 
 
 # A track's number, or, for faces nobody follows, -1 for the largest of a frame, -2 for the next …
-State = Mapping[int, _Face]
-NOBODY: State = MappingProxyType({})
+OpenEpisodes = Mapping[int, _FaceEpisodes]
+NO_EPISODES: OpenEpisodes = MappingProxyType({})
 
 
-def step(state: State, readings: Sequence[Reading], mono_ns: int, rules: Rules) -> tuple[State, list[dict[str, Any]]]:
+def update_episodes(
+    state: OpenEpisodes, readings: Sequence[Reading], mono_ns: int, rules: EpisodeRules
+) -> tuple[OpenEpisodes, list[dict[str, Any]]]:
     """The state after a moment, and the bodies of the `episode` events that ended in it, in the order of their faces.
 
     `readings` are those of the frame taken then: none where it showed no face. What a moment without a frame means is for
@@ -65,62 +67,66 @@ def step(state: State, readings: Sequence[Reading], mono_ns: int, rules: Rules) 
     for key, face in state.items():
         if mono_ns - face.seen_ns > rules.away_s * 1e9:
             del faces[key]
-            bodies += _bodies(key, face.episode, "left")
-    for key, reading in _keyed(readings):
-        faces[key], over, why = _seen(faces.get(key, _Face(None, None, mono_ns)), reading, mono_ns, rules)
-        bodies += _bodies(key, over, why)
+            bodies += _episode_bodies(key, face.episode, "left")
+    for key, reading in _by_track(readings):
+        faces[key], over, why = _update_face(
+            faces.get(key, _FaceEpisodes(None, None, mono_ns)), reading, mono_ns, rules
+        )
+        bodies += _episode_bodies(key, over, why)
     return faces, bodies
 
 
-def close(state: State, why: str) -> list[dict[str, Any]]:
+def close_episodes(state: OpenEpisodes, why: str) -> list[dict[str, Any]]:
     """The bodies of the episodes that are open, ended by what ends them all: `lost`, `pause` or `end`."""
-    return [body for key, face in state.items() for body in _bodies(key, face.episode, why)]
+    return [body for key, face in state.items() for body in _episode_bodies(key, face.episode, why)]
 
 
-def label_of(reading: Reading, rules: Rules) -> str:
+def counted_label(reading: Reading, rules: EpisodeRules) -> str:
     """The label that a reading counts as: the steady one, `unsure` among them; without one its own, or `unsure`."""
     if reading.steady:
         return reading.steady
     return reading.label if float(max(reading.probs)) >= rules.unsure_below else UNSURE
 
 
-def _keyed(readings: Sequence[Reading]) -> list[tuple[int, Reading]]:
+def _by_track(readings: Sequence[Reading]) -> list[tuple[int, Reading]]:
     followed = [(reading.track, reading) for reading in readings if reading.track is not None]
     others = [reading for reading in readings if reading.track is None]
     others.sort(key=lambda reading: reading.face.xywh[2] * reading.face.xywh[3], reverse=True)
     return followed + [(-1 - rank, reading) for rank, reading in enumerate(others)]
 
 
-def _seen(face: _Face, reading: Reading, mono_ns: int, rules: Rules) -> tuple[_Face, _Shown | None, str]:
+def _update_face(
+    face: _FaceEpisodes, reading: Reading, mono_ns: int, rules: EpisodeRules
+) -> tuple[_FaceEpisodes, _LabelRun | None, str]:
     """The face after one more frame of it, and the episode that this ended, with the reason."""
-    label = label_of(reading, rules)
+    label = counted_label(reading, rules)
     episode, rival = face.episode, face.rival
     if episode is not None and label == episode.label:
-        episode = _more(episode, reading, mono_ns)
+        episode = _extended(episode, reading, mono_ns)
         if mono_ns - episode.start_ns < rules.longest_s * 1e9:
-            return _Face(episode, None, mono_ns), None, ""
-        return _Face(_fresh(label, reading, mono_ns), None, mono_ns), episode, "long"
+            return _FaceEpisodes(episode, None, mono_ns), None, ""
+        return _FaceEpisodes(_new_run(label, reading, mono_ns), None, mono_ns), episode, "long"
     if rival is None or rival.label != label:
-        rival = _fresh(label, reading, mono_ns)
-    rival = _more(rival, reading, mono_ns)
+        rival = _new_run(label, reading, mono_ns)
+    rival = _extended(rival, reading, mono_ns)
     if mono_ns - rival.start_ns < rules.hold_s * 1e9:
-        return _Face(episode, rival, mono_ns), None, ""
+        return _FaceEpisodes(episode, rival, mono_ns), None, ""
     if label == UNSURE:
-        return _Face(None, rival, mono_ns), episode, "unsure"
-    return _Face(rival, None, mono_ns), episode, "changed"
+        return _FaceEpisodes(None, rival, mono_ns), episode, "unsure"
+    return _FaceEpisodes(rival, None, mono_ns), episode, "changed"
 
 
-def _fresh(label: str, reading: Reading, mono_ns: int) -> _Shown:
-    return _Shown(label, mono_ns, mono_ns, 0, (0.0,) * len(reading.probs), None)
+def _new_run(label: str, reading: Reading, mono_ns: int) -> _LabelRun:
+    return _LabelRun(label, mono_ns, mono_ns, 0, (0.0,) * len(reading.probs), None)
 
 
-def _more(shown: _Shown, reading: Reading, mono_ns: int) -> _Shown:
+def _extended(shown: _LabelRun, reading: Reading, mono_ns: int) -> _LabelRun:
     p = tuple(total + value for total, value in zip(shown.p, reading.probs.tolist(), strict=True))
     quality = shown.quality if reading.quality is None else (shown.quality or 0.0) + reading.quality
-    return _Shown(shown.label, shown.start_ns, mono_ns, shown.frames + 1, p, quality)
+    return _LabelRun(shown.label, shown.start_ns, mono_ns, shown.frames + 1, p, quality)
 
 
-def _bodies(key: int, shown: _Shown | None, why: str) -> list[dict[str, Any]]:
+def _episode_bodies(key: int, shown: _LabelRun | None, why: str) -> list[dict[str, Any]]:
     """The body of the event that tells of an episode; none when there was none, or it only just went on as another."""
     if shown is None or not shown.frames:
         return []

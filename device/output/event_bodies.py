@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from fer_edge.verify import Verified
 
 
-def header(
+def header_body(
     settings: Settings,
     pipeline: Pipeline,
     verified: Verified,

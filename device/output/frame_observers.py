@@ -13,14 +13,14 @@ from device.clock import Clock
 
 if TYPE_CHECKING:
     from device.system.status import Status
-    from device.vision.frames import Frame, Seen
-    from device.vision.pipeline import Lap
+    from device.vision.frames import Frame, FrameResult
+    from device.vision.pipeline import StageCallback
 
 
-class Watcher(Protocol):
+class FrameObserver(Protocol):
     """What looks on from inside the loop, and so must be quick: no waiting, no disk, no network."""
 
-    def frame(self, frame: Frame, seen: Seen, laps_s: Mapping[str, float], age_s: float | None) -> None:
+    def frame(self, frame: Frame, seen: FrameResult, laps_s: Mapping[str, float], age_s: float | None) -> None:
         """A frame was processed: what it showed, the seconds of each stage that it needed, and its age now.
 
         A frame of a recording has no age.
@@ -32,22 +32,22 @@ class Watcher(Protocol):
         ...
 
 
-class Watchers:
+class FrameObservers:
     """All watchers of a run, and the watch that times its stages for them."""
 
-    def __init__(self, clock: Clock, watchers: Sequence[Watcher] = ()) -> None:
+    def __init__(self, clock: Clock, watchers: Sequence[FrameObserver] = ()) -> None:
         self._clock, self._watchers = clock, watchers
         self._laps_s: dict[str, float] = {}
         self._from_ns = 0
 
-    def begin(self) -> Lap | None:
+    def begin(self) -> StageCallback | None:
         """What is to be told of each stage of a frame as it ends; None where nobody watches."""
         if not self._watchers:
             return None
         self._laps_s, self._from_ns = {}, self._clock.mono_ns()
         return self._lap
 
-    def frame(self, frame: Frame, seen: Seen, live: bool) -> None:
+    def frame(self, frame: Frame, seen: FrameResult, live: bool) -> None:
         """The frame was processed and its readings told."""
         if not self._watchers:
             return

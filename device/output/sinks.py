@@ -29,7 +29,7 @@ class Sink(Protocol):
         ...
 
 
-class _Plain:
+class _StatelessSink:
     """A sink without anything to open, put off or close."""
 
     def __enter__(self) -> Self:
@@ -44,7 +44,7 @@ class _Plain:
         pass
 
 
-class Memory(_Plain):
+class MemorySink(_StatelessSink):
     """A sink that keeps every event, in order."""
 
     def __init__(self) -> None:
@@ -58,7 +58,7 @@ class Memory(_Plain):
         return [event for event in self.events if event.kind == kind]
 
 
-class _Lines(_Plain):
+class _LineSink(_StatelessSink):
     """A sink that writes lines to a stream, each at once. When its reader went away, it raises once, then is silent."""
 
     def __init__(self, stream: TextIO) -> None:
@@ -75,7 +75,7 @@ class _Lines(_Plain):
             raise
 
 
-class JsonLines(_Lines):
+class JsonLinesSink(_LineSink):
     """A sink that writes the journal's lines to a stream: all kinds, or those named. Raises BrokenPipeError once."""
 
     def __init__(self, stream: TextIO, kinds: Collection[str] | None = None) -> None:
@@ -87,7 +87,7 @@ class JsonLines(_Lines):
             self._write(event.line())
 
 
-class Terminal(_Lines):
+class TerminalSink(_LineSink):
     """A sink that writes a readable line a reading, timed from the first event. Raises BrokenPipeError once."""
 
     def __init__(self, stream: TextIO) -> None:
@@ -98,10 +98,10 @@ class Terminal(_Lines):
         if self._start_s is None:
             self._start_s = event.mono_s
         if event.kind == "reading":
-            self._write(readable(event, self._start_s))
+            self._write(format_reading(event, self._start_s))
 
 
-def readable(event: Event, start_s: float = 0.0) -> str:
+def format_reading(event: Event, start_s: float = 0.0) -> str:
     """A reading as a line for people: seconds since `start_s`, label, probability, and the face's place and size.
 
     The label is the steady one where there is one; where that of the frame alone is another, it follows.
@@ -144,7 +144,7 @@ class FanOut:
             sink.tick()
 
 
-class Recorder:
+class EventRecorder:
     """The events of one run: numbers them, stamps them, and hands them to a sink, or to those who only look on.
 
     What is only shown carries the number of the next event that is recorded: the journal's own numbers have no holes.

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
 
-from device.output.episodes import Rules, label_of
+from device.output.episodes import EpisodeRules, counted_label
 from fer_edge.events import UNSURE
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ _MINUTE_S = 60.0
 
 
 @dataclass(frozen=True, slots=True)
-class Counts:
+class FrameCounts:
     """What was counted since the run began: frames read, dropped by reason, and `idle`, processed without a search.
 
     `skipped` are faces that were not read for there were too many: a face in ten frames is ten.
@@ -39,7 +39,7 @@ class Tally:
     upto_ns: int
     patience_ns: int  # so long a wait for the next frame is part of looking
     length_ns: int
-    told: Counts = Counts()  # when the minute before was over
+    told: FrameCounts = FrameCounts()  # when the minute before was over
     missing: bool = True  # no frame came yet, or not for too long
     observed_ns: int = 0
     unavailable_ns: int = 0
@@ -51,13 +51,18 @@ class Tally:
     processed: int = 0
 
 
-def begin(mono_ns: int, patience_s: float = 2.0, length_s: float = _MINUTE_S) -> Tally:
+def start_tally(mono_ns: int, patience_s: float = 2.0, length_s: float = _MINUTE_S) -> Tally:
     """The tally of a run that starts now. `patience_s` is more than the time between two frames ever should be."""
     return Tally(mono_ns, mono_ns, round(patience_s * 1e9), round(length_s * 1e9))
 
 
-def step(
-    tally: Tally, readings: Sequence[Reading] | None, mono_ns: int, counts: Counts, rules: Rules, paused: bool = False
+def update_tally(
+    tally: Tally,
+    readings: Sequence[Reading] | None,
+    mono_ns: int,
+    counts: FrameCounts,
+    rules: EpisodeRules,
+    paused: bool = False,
 ) -> tuple[Tally, list[dict[str, Any]]]:
     """The tally after a moment, and the bodies of the `tally` events of the minutes that are over.
 
@@ -68,41 +73,43 @@ def step(
     late = tally.missing or mono_ns - tally.upto_ns > tally.patience_ns
     if readings is None and not paused and not late:
         return tally, []  # the next frame will tell
-    tally, bodies = _advanced(tally, readings or (), mono_ns, counts, rules, _where(paused, late))
+    tally, bodies = _advance(tally, readings or (), mono_ns, counts, rules, _time_kind(paused, late))
     if readings is None:
         return replace(tally, missing=not paused), bodies
     faces_max = max(tally.faces_max, len(readings))
     return replace(tally, missing=False, faces_max=faces_max, processed=tally.processed + 1), bodies
 
 
-def finish(tally: Tally, mono_ns: int, counts: Counts, rules: Rules, paused: bool = False) -> list[dict[str, Any]]:
+def finish_tally(
+    tally: Tally, mono_ns: int, counts: FrameCounts, rules: EpisodeRules, paused: bool = False
+) -> list[dict[str, Any]]:
     """The bodies of the `tally` events up to the end of the run; what follows the last frame shows no face."""
     late = tally.missing or mono_ns - tally.upto_ns > tally.patience_ns
-    tally, bodies = _advanced(tally, (), mono_ns, counts, rules, _where(paused, late))
-    return [*bodies, _body(tally, counts)] if tally.upto_ns > tally.start_ns else bodies
+    tally, bodies = _advance(tally, (), mono_ns, counts, rules, _time_kind(paused, late))
+    return [*bodies, _tally_body(tally, counts)] if tally.upto_ns > tally.start_ns else bodies
 
 
-_Where = Literal["observed", "unavailable", "paused"]
+_TimeKind = Literal["observed", "unavailable", "paused"]
 
 
-def _where(paused: bool, late: bool) -> _Where:
+def _time_kind(paused: bool, late: bool) -> _TimeKind:
     return "paused" if paused else "unavailable" if late else "observed"
 
 
-def _advanced(
-    tally: Tally, readings: Sequence[Reading], mono_ns: int, counts: Counts, rules: Rules, where: _Where
+def _advance(
+    tally: Tally, readings: Sequence[Reading], mono_ns: int, counts: FrameCounts, rules: EpisodeRules, where: _TimeKind
 ) -> tuple[Tally, list[dict[str, Any]]]:
     """The tally with the time up to `mono_ns` in the sum named, and the minutes that it filled."""
     bodies = []
     while mono_ns - tally.start_ns >= tally.length_ns:
         end_ns = tally.start_ns + tally.length_ns
-        bodies.append(_body(_spent(tally, readings, end_ns, rules, where), counts))
+        bodies.append(_tally_body(_add_time(tally, readings, end_ns, rules, where), counts))
         told = replace(counts, drops=dict(counts.drops))  # what is counted on may be changed in place
         tally = Tally(end_ns, end_ns, tally.patience_ns, tally.length_ns, told, tally.missing)
-    return _spent(tally, readings, mono_ns, rules, where), bodies
+    return _add_time(tally, readings, mono_ns, rules, where), bodies
 
 
-def _spent(tally: Tally, readings: Sequence[Reading], to_ns: int, rules: Rules, where: _Where) -> Tally:
+def _add_time(tally: Tally, readings: Sequence[Reading], to_ns: int, rules: EpisodeRules, where: _TimeKind) -> Tally:
     ns = to_ns - tally.upto_ns
     if ns <= 0:
         return tally
@@ -114,7 +121,7 @@ def _spent(tally: Tally, readings: Sequence[Reading], to_ns: int, rules: Rules, 
         return replace(tally, upto_ns=to_ns, observed_ns=tally.observed_ns + ns)
     labels_ns, unsure_ns = dict(tally.labels_ns), dict(tally.unsure_ns)
     for reading in readings:
-        label = label_of(reading, rules)
+        label = counted_label(reading, rules)
         labels_ns[label] = labels_ns.get(label, 0) + ns
         if label == UNSURE:
             why = reading.why or "confidence"
@@ -129,18 +136,18 @@ def _spent(tally: Tally, readings: Sequence[Reading], to_ns: int, rules: Rules, 
     )
 
 
-def _body(tally: Tally, counts: Counts) -> dict[str, Any]:
+def _tally_body(tally: Tally, counts: FrameCounts) -> dict[str, Any]:
     told = tally.told
     drops = {reason: n - told.drops.get(reason, 0) for reason, n in counts.drops.items()}
     return {
-        "from_mono_s": _s(tally.start_ns),
-        "seconds": _s(tally.upto_ns - tally.start_ns),
-        "observed_s": _s(tally.observed_ns),
-        "unavailable_s": _s(tally.unavailable_ns),
-        "paused_s": _s(tally.paused_ns),
-        "face_s": _s(tally.face_ns),
-        "labels_s": {label: _s(ns) for label, ns in sorted(tally.labels_ns.items())},
-        "unsure_s": {why: _s(ns) for why, ns in sorted(tally.unsure_ns.items())},
+        "from_mono_s": _seconds(tally.start_ns),
+        "seconds": _seconds(tally.upto_ns - tally.start_ns),
+        "observed_s": _seconds(tally.observed_ns),
+        "unavailable_s": _seconds(tally.unavailable_ns),
+        "paused_s": _seconds(tally.paused_ns),
+        "face_s": _seconds(tally.face_ns),
+        "labels_s": {label: _seconds(ns) for label, ns in sorted(tally.labels_ns.items())},
+        "unsure_s": {why: _seconds(ns) for why, ns in sorted(tally.unsure_ns.items())},
         "faces_max": tally.faces_max,
         "faces_skipped": counts.skipped - told.skipped,
         "frames": {"read": counts.read - told.read, "processed": tally.processed},
@@ -149,5 +156,5 @@ def _body(tally: Tally, counts: Counts) -> dict[str, Any]:
     }
 
 
-def _s(ns: int) -> float:
+def _seconds(ns: int) -> float:
     return round(ns / 1e9, 3)

@@ -15,7 +15,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
 
-from device.vision.search import Searched
+from device.vision.search import SearchState
 from fer_edge.detection.two_stage import Square, Zoomed, head, overlap
 from fer_edge.errors import UsageError
 from fer_edge.events import UNSURE
@@ -78,7 +78,7 @@ class AnnotatedVideo:
         if kind is None:
             self._check()
 
-    def add(self, frame: Frame, time_s: float, readings: Sequence[Reading], state: Searched) -> None:
+    def add(self, frame: Frame, time_s: float, readings: Sequence[Reading], state: SearchState) -> None:
         """Takes a frame as the pipeline saw it, `time_s` into the recording, and what the pipeline remembers after it."""
         found: list[Square] = []
         known: list[Square] = []
@@ -143,11 +143,11 @@ class AnnotatedVideo:
 
     def _check(self) -> None:
         """Raises UsageError unless all frames are in the file: OpenCV does not tell of a full disk."""
-        from device.camera.opencv import reader
+        from device.camera.opencv import open_video_capture
 
         if self._writer is None:
             return
-        there = reader(str(self._path))
+        there = open_video_capture(str(self._path))
         try:
             import cv2
 

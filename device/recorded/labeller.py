@@ -21,7 +21,7 @@ from device.recorded.annotate import AnnotatedVideo
 from device.recorded.files import LabelOptions, Recording, commit_results, face_rendering
 from device.recorded.rows import columns, open_table, reading_row
 from device.vision.pipeline import Pipeline
-from device.vision.search import Searched
+from device.vision.search import SearchState
 from fer_edge import __version__
 from fer_edge.errors import CameraNotOpened, RestartMe, UsageError
 from fer_edge.preprocess import PREPROCESS_ID
@@ -131,7 +131,7 @@ class Labeller:
         rows = task.fresh / recording.rows(task.out, wanted).name
         video = task.fresh / recording.annotated(task.out).name
         source = VideoFile(recording.path, _FixedOriginClock())
-        state = Searched(recorded=True)
+        state = SearchState(recorded=True)
         frames = without_face = skipped = written = 0
         time_s = 0.0
         with ExitStack() as stack:

@@ -7,7 +7,7 @@ from typing import Any
 
 from device.clock import Clock
 from device.config import Settings
-from device.output.event_aggregator import Record
+from device.output.event_aggregator import RecordEvent
 from device.service.sd_notify import Notifier
 from device.system.health import Health, Sensors, changed_fields, health_problems
 from device.system.status import Status, StatusFile
@@ -26,7 +26,7 @@ class Heartbeat:
         self._health: dict[str, Any] | None = None
         self._problems: tuple[str, ...] = ()
 
-    def turn(self, status: Status, settings: Settings, record: Record | None = None) -> Status:
+    def turn(self, status: Status, settings: Settings, record: RecordEvent | None = None) -> Status:
         """The state of the loop at this turn, with what the machine says. With `record`, a change of that is an event."""
         now_ns = self._clock.mono_ns()
         due = now_ns >= self._due_ns
@@ -40,7 +40,7 @@ class Heartbeat:
             self.notify.status(f"{status.state}, camera {status.camera}")
         return status
 
-    def _look(self, settings: Settings, record: Record | None) -> None:
+    def _look(self, settings: Settings, record: RecordEvent | None) -> None:
         now = self.seen = self._sensors.read()
         self._health = now.to_json()
         self._problems = health_problems(now, settings.hot_c, settings.disk_low_bytes)

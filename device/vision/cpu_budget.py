@@ -11,12 +11,12 @@ from device.clock import Clock
 from device.config import Settings
 from device.system.health import BITS, Health
 
-_SAVED_S = 0.5  # of the budget, that a quiet while may leave for a busy one
-_COOLER_C = 5.0  # below the limit, before the pace goes up again
-_SLOWEST = 4  # steps, each half as many frames as the one before
+_MAX_CREDIT_S = 0.5  # of the budget, that a quiet while may leave for a busy one
+_COOL_MARGIN_C = 5.0  # below the limit, before the pace goes up again
+_MAX_HALVINGS = 4  # steps, each half as many frames as the one before
 
 
-class Pace:
+class CpuBudget:
     """Says of each frame whether there is time for it. What was spent before the first frame is not in the account."""
 
     def __init__(self, clock: Clock) -> None:
@@ -40,8 +40,8 @@ class Pace:
         slowed = set(health.throttled_now or ()) - {BITS[0]}  # a weak supply is no heat
         degrees = health.temperature_c
         if slowed or (degrees is not None and degrees >= hot_c):
-            self._steps = min(self._steps + 1, _SLOWEST)
-        elif degrees is None or degrees <= hot_c - _COOLER_C:
+            self._steps = min(self._steps + 1, _MAX_HALVINGS)
+        elif degrees is None or degrees <= hot_c - _COOL_MARGIN_C:
             self._steps = max(self._steps - 1, 0)
 
     def refusal(self, frame_ns: int, settings: Settings) -> str:
@@ -67,7 +67,7 @@ class Pace:
             self._asked = False
             return 0.0
         mono_ns, busy_ns, share = self._clock.mono_ns(), self._clock.busy_ns(), percent / 100
-        saved_ns = share * _SAVED_S * 1e9
+        saved_ns = share * _MAX_CREDIT_S * 1e9
         if self._asked:
             earned_ns = share * (mono_ns - self._mono_ns) - (busy_ns - self._busy_ns)
             self._credit_ns = min(self._credit_ns + earned_ns, saved_ns)

@@ -54,7 +54,7 @@ class Reading:
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class FrameResult:
     """What a frame showed: its readings, the largest face first; how many more faces there were; whether it was `idle`.
 
     A frame is idle when it shows no face and was not searched, for nothing had changed in it.

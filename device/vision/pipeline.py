@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 
 from device.config import Settings
 from device.vision import motion_gate, search, smoothing
-from device.vision.frames import Frame, Reading, Seen
-from device.vision.quality import quality
-from device.vision.search import Searched
+from device.vision.frames import Frame, FrameResult, Reading
+from device.vision.quality import crop_quality
+from device.vision.search import SearchState
 from device.vision.tracks import Track
 from fer_edge.preprocess import Mapping, cut, square, thinned, turn_rad
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from fer_edge.bundle import Bundle
     from fer_edge.detection.types import Detector
 
-Lap = Callable[[str], None]  # told the name of each stage as it ends: gate, detect, crop, classify, smooth
+StageCallback = Callable[[str], None]  # told the name of each stage as it ends: gate, detect, crop, classify, smooth
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,23 +32,25 @@ class Pipeline:
     bundle: Bundle
     _mappings: dict[str, Mapping] = field(default_factory=dict, compare=False, repr=False)  # those asked for so far
 
-    def step(self, state: Searched, frame: Frame, settings: Settings, lap: Lap | None = None) -> tuple[Searched, Seen]:
+    def step(
+        self, state: SearchState, frame: Frame, settings: Settings, lap: StageCallback | None = None
+    ) -> tuple[SearchState, FrameResult]:
         """The state after `frame`, and what it showed."""
-        state = search.look(state, motion_gate.thumbnail(frame.gray), frame.mono_ns)
+        state = search.advance(state, motion_gate.thumbnail(frame.gray), frame.mono_ns)
         if lap:
             lap("gate")
-        state, found = search.find(state, self.detector, frame.gray, settings)
+        state, found = search.find_faces(state, self.detector, frame.gray, settings)
         if lap:
             lap("detect")
         if not found.tracks:
-            return state, Seen(skipped=found.skipped, idle=not (found.searched or state.tracks))
+            return state, FrameResult(skipped=found.skipped, idle=not (found.searched or state.tracks))
         read = self._read(frame, found.tracks, settings, lap)
         tracks = {track.id: track for track, _ in read}
         state = replace(state, tracks=tuple(tracks.get(track.id, track) for track in state.tracks))
-        return state, Seen(tuple(reading for _, reading in read), found.skipped)
+        return state, FrameResult(tuple(reading for _, reading in read), found.skipped)
 
     def _read(
-        self, frame: Frame, tracks: tuple[Track, ...], settings: Settings, lap: Lap | None
+        self, frame: Frame, tracks: tuple[Track, ...], settings: Settings, lap: StageCallback | None
     ) -> list[tuple[Track, Reading]]:
         """Each of the faces after this frame, and its reading."""
         import numpy as np
@@ -62,7 +64,7 @@ class Pipeline:
             at = square(face.xywh, mapping, frame.gray.shape)
             crop = cut(*thinned(frame.gray, at), bundle.side, turn_rad(mapping, face.eyes))
             crops.append(crop)
-            rated.append(quality(crop, face, at[2]))
+            rated.append(crop_quality(crop, face, at[2]))
         if lap:
             lap("crop")
         logits = bundle.classifier.logits(np.stack(crops) if len(crops) > 1 else crops[0][None])
@@ -72,7 +74,7 @@ class Pipeline:
         probs = softmax(logits / bundle.temperature)
         read = []
         for track, row, p, q in zip(tracks, logits, probs, rated, strict=True):
-            steady = smoothing.step(track.steady, row, q, frame.mono_ns, bundle.labels, bundle.temperature, rules)
+            steady = smoothing.smooth(track.steady, row, q, frame.mono_ns, bundle.labels, bundle.temperature, rules)
             reading = Reading(
                 frame.seq,
                 frame.mono_ns,
@@ -95,8 +97,8 @@ class Pipeline:
             mapping = self._mappings[detector] = self.bundle.mapping(detector)
         return mapping
 
-    def _rules(self, settings: Settings) -> smoothing.Rules:
+    def _rules(self, settings: Settings) -> smoothing.SmoothingRules:
         below = settings.unsure_below
         if below is None:
             below = float(self.bundle.spec["thresholds"].get("unsure_below", 0.0))
-        return smoothing.Rules(settings.smooth_s, settings.dwell_s, below, settings.min_quality)
+        return smoothing.SmoothingRules(settings.smooth_s, settings.dwell_s, below, settings.min_quality)

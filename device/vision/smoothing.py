@@ -20,14 +20,16 @@ if TYPE_CHECKING:
 
     from device.vision.quality import Quality
 
-MARGIN = 0.05  # of probability, by which another label must be ahead
-SLACK = 0.03  # of probability below the threshold before a label is unsure, and above it before it is one again
-LEAST = 0.05  # what the worst frame still counts for, beside a good one
-QUALITY_SLACK = 0.05
+LABEL_MARGIN = 0.05  # of probability, by which another label must be ahead
+PROBABILITY_HYSTERESIS = (
+    0.03  # of probability below the threshold before a label is unsure, and above it before it is one again
+)
+MIN_WEIGHT = 0.05  # what the worst frame still counts for, beside a good one
+QUALITY_HYSTERESIS = 0.05
 
 
 @dataclass(frozen=True, slots=True)
-class Rules:
+class SmoothingRules:
     """Half-life and least dwell in s, and the probability and the quality (0–1) below which a face is unsure."""
 
     half_life_s: float
@@ -37,7 +39,7 @@ class Rules:
 
 
 @dataclass(frozen=True, slots=True)
-class Steady:
+class SmoothedLabel:
     """What a face shows at `mono_ns`: `label`, since `since_ns`; probabilities float32 (K,); and `why` where it is unsure.
 
     `logits` float64 (K,) is their weighted sum, `weight` the sum of the weights; `quality` forgets as they do. `why` is
@@ -54,21 +56,21 @@ class Steady:
     why: str = ""
 
 
-def step(
-    before: Steady | None,
+def smooth(
+    before: SmoothedLabel | None,
     logits: np.ndarray,
     quality: Quality,
     mono_ns: int,
     labels: Sequence[str],
     temperature: float,
-    rules: Rules,
-) -> Steady:
+    rules: SmoothingRules,
+) -> SmoothedLabel:
     """What a face shows after one more frame of it, whose logits float32 (K,) these are."""
     import numpy as np
 
     from fer_edge.classifier import softmax
 
-    new = max(LEAST, quality.value)
+    new = max(MIN_WEIGHT, quality.value)
     total, weight, mean_quality = new * logits.astype(np.float64), new, quality.value
     if before is not None and rules.half_life_s:
         kept = 0.5 ** (max(0, mono_ns - before.mono_ns) / 1e9 / rules.half_life_s)
@@ -76,27 +78,32 @@ def step(
         weight += kept * before.weight
         mean_quality += kept * (before.quality - mean_quality)
     probs = softmax(total / (weight * temperature))
-    label, why = _said(before, probs, mean_quality, quality.why, labels, rules)
+    label, why = _choose_label(before, probs, mean_quality, quality.why, labels, rules)
     since_ns = mono_ns
     if before is not None:
         held_s = (mono_ns - before.since_ns) / 1e9
         if label != before.label and held_s < rules.dwell_s:
             label, why = before.label, before.why
         since_ns = before.since_ns if label == before.label else mono_ns
-    return Steady(label, since_ns, mono_ns, total, weight, mean_quality, probs, why)
+    return SmoothedLabel(label, since_ns, mono_ns, total, weight, mean_quality, probs, why)
 
 
-def _said(
-    before: Steady | None, probs: np.ndarray, quality: float, wrong: str, labels: Sequence[str], rules: Rules
+def _choose_label(
+    before: SmoothedLabel | None,
+    probs: np.ndarray,
+    quality: float,
+    wrong: str,
+    labels: Sequence[str],
+    rules: SmoothingRules,
 ) -> tuple[str, str]:
     """The label that the averages ask for, and why where it is UNSURE; dwell is not looked at."""
     best = int(probs.argmax())
     was = before.label if before is not None else ""
     side = 0 if before is None else 1 if was == UNSURE else -1  # what it is now, it stays a little longer
-    if quality < rules.min_quality + side * QUALITY_SLACK:
+    if quality < rules.min_quality + side * QUALITY_HYSTERESIS:
         return UNSURE, wrong
-    if float(probs[best]) < rules.unsure_below + side * SLACK:
+    if float(probs[best]) < rules.unsure_below + side * PROBABILITY_HYSTERESIS:
         return UNSURE, "confidence"
-    if was and was != UNSURE and float(probs[best]) - float(probs[labels.index(was)]) < MARGIN:
+    if was and was != UNSURE and float(probs[best]) - float(probs[labels.index(was)]) < LABEL_MARGIN:
         return was, ""
     return labels[best], ""

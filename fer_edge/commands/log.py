@@ -68,10 +68,10 @@ def _devices(args: argparse.Namespace) -> list[Device]:
 
 def _own(name: str) -> Path:
     """Where `run` writes. Raises UsageError where there is no journal, and says where the service's is."""
-    from device.config import default_log
+    from device.config import default_journal_folder
     from fer_edge.journal.segments import segments
 
-    folder = default_log(name=name)
+    folder = default_journal_folder(name=name)
     if folder.is_dir() and segments(folder):
         return folder
     hint = f"; the service writes to {_SERVICE}: sudo fer-edge log … {_SERVICE}" if _SERVICE.is_dir() else "; name one"
@@ -262,11 +262,11 @@ def _check(args: argparse.Namespace) -> int:
 def _purge(args: argparse.Namespace) -> int:
     from datetime import UTC, datetime
 
-    from device.config import default_log
+    from device.config import default_journal_folder
     from fer_edge.journal.purge import purge
     from fer_edge.log.time_window import moment
 
-    print(purge(args.log or default_log(name=args.name), moment(args.before, datetime.now(UTC))))
+    print(purge(args.log or default_journal_folder(name=args.name), moment(args.before, datetime.now(UTC))))
     return EXIT_DONE
 
 

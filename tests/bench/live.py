@@ -19,7 +19,7 @@ import numpy as np
 
 from device.clock import Clock, SystemClock
 from device.config import Settings
-from device.output.sinks import Memory
+from device.output.sinks import MemorySink
 from device.run import run
 from device.vision.frames import Frame
 from fer_edge.bundle import Bundle
@@ -64,7 +64,7 @@ class Drawn:
         pass
 
 
-class Watched(Memory):
+class Watched(MemorySink):
     """A sink that notes when each reading came and what the process had spent by then, and takes its time over it."""
 
     def __init__(self, held_s: float) -> None:

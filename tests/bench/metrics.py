@@ -22,11 +22,11 @@ from prometheus_client import generate_latest
 from device.bench.frame_stages import face_scene, open_frame_work, still_scene
 from device.clock import SystemClock
 from device.config import Settings
-from device.output.frame_observers import Watchers
+from device.output.frame_observers import FrameObservers
 from device.output.journal.journal import Journal
-from device.output.metrics.prometheus_collector import Families
-from device.output.metrics.run_metrics import STAGES, Metrics
-from device.output.sinks import Memory, Recorder
+from device.output.metrics.prometheus_collector import PrometheusCollector
+from device.output.metrics.run_metrics import STAGES, RunMetrics
+from device.output.sinks import EventRecorder, MemorySink
 from device.system.status import Status
 from device.vision.frames import Frame
 from device.vision.pipeline import Pipeline
@@ -39,18 +39,18 @@ FRAMES, ANSWERS, EVERY_S = 1000, 100, 15.0
 
 def measure(frames: int = FRAMES, scene: Any = face_scene) -> dict[str, Any]:
     """Medians in µs over so many frames, and the share that counting adds, in percent of a frame's work."""
-    clock, caught = SystemClock(), Memory()
+    clock, caught = SystemClock(), MemorySink()
     bundle = Bundle.load()
     header = {"software": "fer-edge 0", "bundle": {"name": "", "sha256": ""}, "runtime": "", "detector": ""}
     status = Status("running", "camera", "journal", 1.0, {"read": 1, "processed": 1, "with_face": 1}, {"busy": 1})
     with tempfile.TemporaryDirectory() as folder:
         journal = Journal(Path(folder) / "beside", clock)
-        metrics = Metrics("camera", clock, journal, lambda: None)
-        watchers = Watchers(clock, [metrics])
+        metrics = RunMetrics("camera", clock, journal, lambda: None)
+        watchers = FrameObservers(clock, [metrics])
         with open_frame_work(
             Pipeline(find_detector(), bundle), scene, Settings(), clock, Path(folder) / "log"
         ) as stages:
-            recorder = stages.recorder = Recorder(stages.sinks, clock, [*stages.recorder._onlookers, caught])
+            recorder = stages.recorder = EventRecorder(stages.sinks, clock, [*stages.recorder._onlookers, caught])
             metrics.append(recorder.record("header", {**header, "labels": list(bundle.labels)}))
             worked_ns, counted_ns = [], []
             while len(worked_ns) < frames:
@@ -69,7 +69,7 @@ def measure(frames: int = FRAMES, scene: Any = face_scene) -> dict[str, Any]:
                 watchers.turn(status)
                 counted_ns.append(time.perf_counter_ns() - begun_ns)
                 caught.events.clear()
-        registry, answered_ns = Families(metrics).registry(), []
+        registry, answered_ns = PrometheusCollector(metrics).registry(), []
         for _ in range(ANSWERS):
             begun_ns = time.perf_counter_ns()
             text = generate_latest(registry)

@@ -21,7 +21,7 @@ from convert.crops.synthetic_scenes import find_in, scenes, stratified
 from convert.data.loader import load
 from convert.data.samples import Samples
 from device.config import Settings
-from device.vision.quality import quality, turn
+from device.vision.quality import crop_quality, head_turn
 from fer_edge.bundle import Bundle
 from fer_edge.detection.registry import find_detector
 from fer_edge.detection.types import Face
@@ -64,7 +64,7 @@ def measure(bundle: Bundle, part: Samples, n: int, seed: int) -> list[dict[str, 
     told = []
     for name, (side_px, spoil) in spoiled(np.random.default_rng(seed)).items():
         bad = np.stack([spoil(crop) for crop in crops])
-        values = np.array([quality(crop, _STRAIGHT, side_px).value for crop in bad])
+        values = np.array([crop_quality(crop, _STRAIGHT, side_px).value for crop in bad])
         told.append(_row(name, bundle.classify(bad).argmax(1) == y, values))
     return told
 
@@ -76,7 +76,7 @@ def turned(bundle: Bundle, part: Samples, n: int, seed: int) -> list[dict[str, A
         if (face := find_in(scene, detector)) is not None:
             crop = bundle.crop(scene.gray, face, detector.name)
             right = int(bundle.classify(crop[None]).argmax()) == part.y[scene.row]
-            seen.append((turn(face), right, quality(crop, face, 180).value))
+            seen.append((head_turn(face), right, crop_quality(crop, face, 180).value))
     by, good, values = np.array(seen, float).T
     rows = []
     for low, high in itertools.pairwise(TURNS):

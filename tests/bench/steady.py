@@ -22,7 +22,7 @@ from convert.data.loader import load
 from device.config import Settings
 from device.vision.frames import Frame
 from device.vision.pipeline import Pipeline
-from device.vision.search import Searched
+from device.vision.search import SearchState
 from fer_edge.bundle import Bundle
 from fer_edge.detection.registry import find_detector
 from fer_edge.errors import guarded
@@ -147,7 +147,7 @@ def _labels(
         min_quality=0.0,
         detector=settings.detector,
     )
-    one, two, rows = Searched(), Searched(), []
+    one, two, rows = SearchState(), SearchState(), []
     for number, gray in enumerate(frames):
         frame = Frame(number, round(number * 1e9 / FPS), gray)
         (one, a), (two, b) = pipeline.step(one, frame, sure), pipeline.step(two, frame, settings)

@@ -52,7 +52,7 @@ def test_a_sequence_never_cuts(faces: Samples) -> None:
     frames = list(steady.sequence(faces.x[:2, :, :, 0], np.random.default_rng(0)))
     assert len(frames) == 2 * steady.HOLD_S * steady.FPS
     thumbnails = [motion_gate.thumbnail(frame) for frame in frames]
-    assert not any(motion_gate.is_cut(motion_gate.difference(a, b)) for a, b in pairwise(thumbnails))
+    assert not any(motion_gate.is_scene_cut(motion_gate.thumbnail_difference(a, b)) for a, b in pairwise(thumbnails))
 
 
 def test_bad_pictures_are_known_as_such(faces: Samples, nano: Bundle) -> None:

@@ -28,7 +28,7 @@ from device.clock import Clock, SystemClock
 from device.config import Settings
 from device.run import run
 from device.system.status import Status
-from device.vision.frames import Frame, Seen
+from device.vision.frames import Frame, FrameResult
 from fer_edge.bundle import Bundle
 from fer_edge.errors import guarded
 from fer_edge.synthetic_face import face_frame
@@ -96,7 +96,7 @@ class Turns:
         self._frames = 0
         self.process: subprocess.Popen[str] | None = None
 
-    def frame(self, _frame: Frame, _seen: Seen, _laps_s: Mapping[str, float], _age_s: float | None) -> None:
+    def frame(self, _frame: Frame, _seen: FrameResult, _laps_s: Mapping[str, float], _age_s: float | None) -> None:
         now_s = time.perf_counter()
         if now_s < self._from_s:
             return

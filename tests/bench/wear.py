@@ -28,9 +28,9 @@ import numpy as np
 
 from device.clock import Stamp
 from device.output import episodes, tally
-from device.output.clock_changes import Wall, watch
+from device.output.clock_changes import WallClock, detect_change
 from device.output.journal.journal import Journal
-from device.output.sinks import Recorder
+from device.output.sinks import EventRecorder
 from device.vision.frames import Reading
 from fer_edge.detection.types import Face
 from fer_edge.errors import UsageError, guarded
@@ -151,37 +151,37 @@ def live(
     """The events of a run that was lived through into `folder`, counted by kind."""
     clock, rng, kinds = HandClock(), random.Random(seed), Counter[str]()
     visitors = [Visitor(rng, SCENES[scene], track) for track in range(3 if scene == "a crowd" else 1)]
-    rules = episodes.Rules()
+    rules = episodes.EpisodeRules()
     with Journal(folder, clock) as journal:
 
-        class Counting(Recorder):
+        class Counting(EventRecorder):
             def record(self, kind: str, body: dict[str, object], mono_ns: int | None = None) -> Event:
                 kinds[kind] += 1
                 return super().record(kind, body, mono_ns)
 
         recorder = Counting(journal, clock)
         recorder.record("header", _header())
-        open_ones, minute = episodes.NOBODY, tally.begin(clock.now_ns)
-        wall: Wall | None = None
+        open_ones, minute = episodes.NO_EPISODES, tally.start_tally(clock.now_ns)
+        wall: WallClock | None = None
         for seq in range(round(hours * 3600 * fps)):
             clock.sleep(1 / fps)
-            counts = tally.Counts(seq + 1 + seq // 50, {"busy": seq // 50})
+            counts = tally.FrameCounts(seq + 1 + seq // 50, {"busy": seq // 50})
             readings = [r for visitor in visitors if (r := visitor.reading(seq, clock.now_ns))]
             if per_frame:
                 for reading in readings:
                     recorder.record("reading", _reading(reading), reading.mono_ns)
-            open_ones, ended = episodes.step(open_ones, readings, clock.now_ns, rules)
-            minute, over = tally.step(minute, readings, clock.now_ns, counts, rules)
+            open_ones, ended = episodes.update_episodes(open_ones, readings, clock.now_ns, rules)
+            minute, over = tally.update_tally(minute, readings, clock.now_ns, counts, rules)
             for kind, bodies in (("episode", ended), ("tally", over)):
                 for body in bodies:
                     recorder.record(kind, body, clock.now_ns)
-            wall, moved = watch(wall, clock.stamp())
+            wall, moved = detect_change(wall, clock.stamp())
             if moved:
                 recorder.record("clock", moved)
             journal.tick()
         for kind, bodies in (
-            ("episode", episodes.close(open_ones, "end")),
-            ("tally", tally.finish(minute, clock.now_ns, counts, rules)),
+            ("episode", episodes.close_episodes(open_ones, "end")),
+            ("tally", tally.finish_tally(minute, clock.now_ns, counts, rules)),
         ):
             for body in bodies:
                 recorder.record(kind, body)

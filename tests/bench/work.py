@@ -22,15 +22,15 @@ import numpy as np
 
 from device.clock import SystemClock
 from device.config import Settings
-from device.output.episodes import Rules
-from device.output.event_aggregator import Account
+from device.output.episodes import EpisodeRules
+from device.output.event_aggregator import EventAggregator
 from device.output.event_bodies import reading_body
 from device.output.journal.journal import Journal
-from device.output.sinks import FanOut, Recorder, Terminal
-from device.output.tally import Counts
+from device.output.sinks import EventRecorder, FanOut, TerminalSink
+from device.output.tally import FrameCounts
 from device.vision.frames import Frame
 from device.vision.pipeline import Pipeline
-from device.vision.search import Searched
+from device.vision.search import SearchState
 from fer_edge.bundle import Bundle
 from fer_edge.detection.registry import find_detector
 from fer_edge.detection.two_stage import Zoomed
@@ -89,9 +89,11 @@ class Work:
         spans_ns = []
         with tempfile.TemporaryDirectory(dir=self.folder) as log, Path(os.devnull).open("w") as stdout:
             journal = Journal(Path(log), clock, 30.0, 256_000_000, None)
-            with FanOut([journal, lines := Terminal(stdout)]) as sinks:
-                recorder, start_ns, state = Recorder(sinks, clock, [lines]), clock.mono_ns(), Searched()
-                account = Account(recorder.record, clock, Rules(hold_s=self.settings.hold_s), start_ns, 2.0)
+            with FanOut([journal, lines := TerminalSink(stdout)]) as sinks:
+                recorder, start_ns, state = EventRecorder(sinks, clock, [lines]), clock.mono_ns(), SearchState()
+                account = EventAggregator(
+                    recorder.record, clock, EpisodeRules(hold_s=self.settings.hold_s), start_ns, 2.0
+                )
                 for number, picture in enumerate(pictures):
                     gray = picture.copy()  # as a camera's frame is: written just now, not fetched from memory long ago
                     begun_ns = time.perf_counter_ns(), *(network.ns for network in networks.values())
@@ -99,7 +101,7 @@ class Work:
                     state, seen = self.pipeline.step(state, frame, self.settings)
                     for reading in seen.readings:
                         recorder.show("reading", reading_body(reading, 0.0), reading.mono_ns)
-                    account.frame(seen.readings, frame.mono_ns, Counts(number + 1))
+                    account.frame(seen.readings, frame.mono_ns, FrameCounts(number + 1))
                     sinks.tick()
                     ended_ns = time.perf_counter_ns(), *(network.ns for network in networks.values())
                     spans_ns.append(np.subtract(ended_ns, begun_ns))

@@ -23,7 +23,7 @@ def test_what_is_an_address(text: str, host: str, port: int, shown: str) -> None
     address = Address.parse(text)
     assert (address.host, address.port, str(address)) == (host, port, shown)
     assert Address.parse(shown) == address
-    assert Address.complaint("metrics", text) == ""
+    assert Address.validation_error("metrics", text) == ""
 
 
 @pytest.mark.parametrize(
@@ -47,4 +47,4 @@ def test_what_is_an_address(text: str, host: str, port: int, shown: str) -> None
 def test_what_is_none(text: str) -> None:
     with pytest.raises(ValueError, match=r"is no (port|host)"):
         Address.parse(text)
-    assert f"not “{text}”" in Address.complaint("metrics", text)
+    assert f"not “{text}”" in Address.validation_error("metrics", text)

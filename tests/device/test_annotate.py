@@ -20,7 +20,7 @@ from device.recorded.annotate import BLOCKS, AnnotatedVideo, pixelate
 from device.recorded.files import LabelOptions, Recording
 from device.recorded.labeller import Labeller, LabelTask
 from device.vision.frames import Frame
-from device.vision.search import Searched
+from device.vision.search import SearchState
 from fer_edge.detection.types import Face
 from fer_edge.synthetic_face import face_box, face_frame
 
@@ -141,7 +141,7 @@ def test_a_face_missed_in_some_frames_is_pixelated_there_too(tmp_path: Path) -> 
     detector = Blinking(Face(box, 0.9), lambda n: n in (12, 13, 15, 16, 23))
     with AnnotatedVideo(tmp_path / "out.mp4", detector, 10.0, show_faces=False) as annotated:
         for n in range(36):
-            annotated.add(Frame(n, n * 100_000_000, gray), n / 10, (), Searched())
+            annotated.add(Frame(n, n * 100_000_000, gray), n / 10, (), SearchState())
     hidden = [kept(gray, picture[:, :, 0], box) < 0.1 for picture in pictures(tmp_path / "out.mp4")]
     assert hidden == [4 <= n <= 31 for n in range(36)]
 
@@ -182,7 +182,7 @@ def test_a_copy_goes_with_the_recordings_time_and_has_no_sound(tmp_path: Path, b
 def test_odd_sizes_and_rates(tmp_path: Path, width: int, height: int, fps: float) -> None:
     with AnnotatedVideo(tmp_path / "out.mp4", Blinking(Face((0, 0, 9, 9), 1.0), bool), fps, False) as annotated:
         for n in range(5):
-            annotated.add(Frame(n, n * 40_000_000, textured((height, width))), n / 30, (), Searched())
-        annotated.add(Frame(5, 200_000_000, textured((2 * height, width))), 0.2, (), Searched())  # another size
+            annotated.add(Frame(n, n * 40_000_000, textured((height, width))), n / 30, (), SearchState())
+        annotated.add(Frame(5, 200_000_000, textured((2 * height, width))), 0.2, (), SearchState())  # another size
     found = pictures(tmp_path / "out.mp4")
     assert len(found) >= 6 and found[0].shape == (height & ~1, width & ~1, 3)

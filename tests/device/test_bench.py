@@ -36,7 +36,7 @@ from device.config import Settings
 from device.system.health import BITS, Sensors
 from device.vision.frames import Frame
 from device.vision.pipeline import Pipeline
-from device.vision.search import Searched
+from device.vision.search import SearchState
 from fer_edge.bundle import Bundle
 from fer_edge.cli import main
 from fer_edge.detection.registry import find_detector
@@ -275,7 +275,7 @@ def test_laps_are_of_the_stages_and_the_frames(nano: Bundle, tmp_path: Path) -> 
 
 def test_the_stages_show_what_the_pipeline_shows(nano: Bundle, tmp_path: Path) -> None:
     pipeline, settings = Pipeline(find_detector(), nano), Settings()
-    state, direct = Searched(), []
+    state, direct = SearchState(), []
     with open_frame_work(pipeline, face_scene, settings, FakeClock(), tmp_path / "log") as stages:
         for number in range(SCENE_FRAMES + 5):
             frame: Frame = stages._read()

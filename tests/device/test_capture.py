@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from fakes import FakeClock, ScriptedSource
 
-from device.camera.capture import Capture, _wait_s
+from device.camera.capture import Capture, _reopen_delay_s
 from device.camera.source import EndOfStream, SourceLost
 from device.clock import SystemClock
 from device.config import Settings
@@ -226,4 +226,4 @@ def test_a_driver_that_never_returns_asks_for_a_restart() -> None:
 
 @pytest.mark.parametrize(("gone_s", "wait_s"), [(0, 0.25), (5, 0.25), (10, 0.5), (60, 3), (600, 30), (100_000, 30)])
 def test_attempts_are_frequent_at_first_and_rarer_later(gone_s: float, wait_s: float) -> None:
-    assert [_wait_s(gone_s) for _ in range(50)] == pytest.approx([wait_s] * 50, rel=0.11)
+    assert [_reopen_delay_s(gone_s) for _ in range(50)] == pytest.approx([wait_s] * 50, rel=0.11)

@@ -9,7 +9,15 @@ from typing import Any
 
 import pytest
 
-from device.config import SPECS, Settings, config_file, default_log, default_runtime, reloaded, runtime_folders
+from device.config import (
+    SETTING_FIELDS,
+    Settings,
+    default_config_file,
+    default_journal_folder,
+    default_runtime_folder,
+    merge_reloaded,
+    runtime_folders,
+)
 from fer_edge.errors import UsageError
 
 
@@ -26,44 +34,48 @@ from fer_edge.errors import UsageError
     ],
 )
 def test_default_log(environ: dict[str, str], folder: str) -> None:
-    assert default_log(environ) == Path(folder).expanduser()
-    assert default_log(environ, "front") == Path(folder).expanduser() / "front", "two cameras never share a journal"
+    assert default_journal_folder(environ) == Path(folder).expanduser()
+    assert default_journal_folder(environ, "front") == Path(folder).expanduser() / "front", (
+        "two cameras never share a journal"
+    )
 
 
 def test_default_runtime_is_one_that_is_ours(tmp_path: Path) -> None:
     named = {"RUNTIME_DIRECTORY": "/run/fer-edge:/run/b", "XDG_RUNTIME_DIR": str(tmp_path)}
-    shared = default_runtime({})
-    assert default_runtime(named) == Path("/run/fer-edge")
-    assert default_runtime({"XDG_RUNTIME_DIR": str(tmp_path)}) == tmp_path / "fer-edge"
+    shared = default_runtime_folder({})
+    assert default_runtime_folder(named) == Path("/run/fer-edge")
+    assert default_runtime_folder({"XDG_RUNTIME_DIR": str(tmp_path)}) == tmp_path / "fer-edge"
     assert shared.name == f"fer-edge-{os.geteuid()}" and shared.parent in (Path("/dev/shm"), Path("/tmp"))
-    assert default_runtime({"XDG_RUNTIME_DIR": "relative"}) == shared
-    assert default_runtime({"XDG_RUNTIME_DIR": str(tmp_path / "absent")}) == shared
+    assert default_runtime_folder({"XDG_RUNTIME_DIR": "relative"}) == shared
+    assert default_runtime_folder({"XDG_RUNTIME_DIR": str(tmp_path / "absent")}) == shared
     somebody = next((p for p in Path("/proc").glob("[0-9]*") if p.stat().st_uid != os.geteuid()), None)
     if somebody is not None:  # sudo keeps the variable of the user who called it
-        assert default_runtime({"XDG_RUNTIME_DIR": str(somebody)}) == shared
+        assert default_runtime_folder({"XDG_RUNTIME_DIR": str(somebody)}) == shared
     assert runtime_folders({"XDG_RUNTIME_DIR": str(tmp_path)}) == (tmp_path / "fer-edge", Path("/run/fer-edge"), shared)
     assert runtime_folders({"RUNTIME_DIRECTORY": "/run/fer-edge"}) == (Path("/run/fer-edge"), shared)
 
 
 def test_a_private_runtime_folder_is_the_only_one_that_is_searched(tmp_path: Path) -> None:
     private = {"FER_EDGE_RUNTIME": str(tmp_path / "a"), "XDG_RUNTIME_DIR": str(tmp_path)}
-    assert default_runtime(private) == tmp_path / "a"
+    assert default_runtime_folder(private) == tmp_path / "a"
     assert runtime_folders(private) == (tmp_path / "a",)
     service = {**private, "RUNTIME_DIRECTORY": str(tmp_path / "b")}
     assert runtime_folders(service) == (tmp_path / "b", tmp_path / "a")
-    assert default_runtime({"FER_EDGE_RUNTIME": "relative"}) == default_runtime({})
+    assert default_runtime_folder({"FER_EDGE_RUNTIME": "relative"}) == default_runtime_folder({})
 
 
 def test_config_file_is_the_services_else_the_users(tmp_path: Path) -> None:
     service, home = tmp_path / "etc", tmp_path / "home"
     environ = {"CONFIGURATION_DIRECTORY": f"{service}:/etc/other", "XDG_CONFIG_HOME": str(home)}
-    assert config_file(environ) is None
+    assert default_config_file(environ) is None
     (home / "fer-edge").mkdir(parents=True)
     (home / "fer-edge/config.toml").touch()
-    assert config_file(environ) == home / "fer-edge/config.toml", "systemd makes the folder, nobody put a file there"
+    assert default_config_file(environ) == home / "fer-edge/config.toml", (
+        "systemd makes the folder, nobody put a file there"
+    )
     service.mkdir()
     (service / "fer-edge.toml").touch()
-    assert config_file(environ) == service / "fer-edge.toml"
+    assert default_config_file(environ) == service / "fer-edge.toml"
 
 
 @pytest.mark.parametrize(
@@ -119,14 +131,14 @@ def test_only_live_settings_are_taken_over_in_a_run() -> None:
     new = Settings(
         camera="usb:1", log=Path("/b"), hold_s=3.0, per_frame=True, budget_bytes=2_000_000, sync_s=5.0, fps=3.0
     )
-    taken, left = reloaded(old, new)
+    taken, left = merge_reloaded(old, new)
     assert left == ("camera", "log", "fps")
     assert taken == replace(old, hold_s=3.0, per_frame=True, budget_bytes=2_000_000, sync_s=5.0)
-    assert reloaded(taken, taken) == (taken, ())
+    assert merge_reloaded(taken, taken) == (taken, ())
 
 
 def test_what_is_live_is_thresholds_and_what_the_journal_keeps() -> None:
-    assert {name for name, spec in SPECS.items() if spec.metadata.get("live")} == {
+    assert {name for name, spec in SETTING_FIELDS.items() if spec.metadata.get("live")} == {
         *("per_frame", "hold_s", "min_score", "unsure_below", "sync_s", "budget_bytes", "keep_days"),
         *("health_s", "hot_c", "disk_low_bytes", "cpu_budget"),
         *("min_quality", "smooth_s", "dwell_s", "max_faces", "search_s", "sweep_s"),
@@ -134,4 +146,4 @@ def test_what_is_live_is_thresholds_and_what_the_journal_keeps() -> None:
 
 
 def test_every_setting_says_what_it_means() -> None:
-    assert [name for name, spec in SPECS.items() if len(spec.metadata["says"]) < 10] == []
+    assert [name for name, spec in SETTING_FIELDS.items() if len(spec.metadata["says"]) < 10] == []

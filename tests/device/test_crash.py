@@ -12,7 +12,7 @@ from fakes import FakeClock
 from killed import kill_a_writer
 
 from device.output.journal.journal import Journal
-from device.output.journal.repair import repair
+from device.output.journal.repair import repair_segment
 from fer_edge.events import SCHEMA, Event
 from fer_edge.journal.clock_correction import read
 
@@ -66,7 +66,7 @@ def test_whatever_stands_behind_the_last_line_is_cut(tmp_path: Path, end: bytes,
     segment = a_segment(tmp_path, lines=1000)
     whole = segment.read_bytes()
     segment.write_bytes(whole + end)
-    told = repair(segment)
+    told = repair_segment(segment)
     assert segment.read_bytes() == (whole if cut else whole + end)
     assert (told is not None) == cut
     if told is not None:
@@ -81,7 +81,7 @@ def test_damage_in_the_middle_is_left_to_the_reader(tmp_path: Path) -> None:
     segment = a_segment(tmp_path)
     lines = segment.read_bytes().splitlines(keepends=True)
     segment.write_bytes(lines[0] + b"\x00" * 50 + b"\n" + lines[2])
-    assert repair(segment) is None
+    assert repair_segment(segment) is None
 
 
 def test_a_writer_killed_at_random_moments_loses_nothing_that_was_synced(memory_path: Path) -> None:

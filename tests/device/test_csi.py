@@ -15,8 +15,8 @@ import pytest
 from builders import wheel_member
 from fakes import FakeClock
 
-from device.camera.choice import choose
-from device.camera.csi import CsiCamera, count
+from device.camera.choice import create_source
+from device.camera.csi import CsiCamera, count_csi_cameras
 from device.camera.source import SourceLost
 from device.camera.usb import UsbCamera
 from device.config import Settings
@@ -105,16 +105,16 @@ def test_no_such_camera(picamera2: type[fakes.Picamera2]) -> None:
 def test_without_picamera2_the_command_that_installs_it() -> None:
     with pytest.raises(CameraNotOpened, match="sudo apt install python3-picamera2"):
         CsiCamera(0, Settings(), FakeClock()).open()
-    assert count() == 0
+    assert count_csi_cameras() == 0
 
 
 def test_camera_0_is_the_first_of_the_stack_that_can_read_it(picamera2: type[fakes.Picamera2]) -> None:
-    assert count() == 1
-    assert isinstance(choose(Settings(camera="0"), FakeClock()), CsiCamera)
-    assert isinstance(choose(Settings(camera="usb:0"), FakeClock()), UsbCamera)
+    assert count_csi_cameras() == 1
+    assert isinstance(create_source(Settings(camera="0"), FakeClock()), CsiCamera)
+    assert isinstance(create_source(Settings(camera="usb:0"), FakeClock()), UsbCamera)
     picamera2.cameras = []
-    assert isinstance(choose(Settings(camera="0"), FakeClock()), UsbCamera)
-    assert isinstance(choose(Settings(camera="csi:0"), FakeClock()), CsiCamera)
+    assert isinstance(create_source(Settings(camera="0"), FakeClock()), UsbCamera)
+    assert isinstance(create_source(Settings(camera="csi:0"), FakeClock()), CsiCamera)
 
 
 def _signatures(source: Path, name: str) -> dict[str, list[tuple[str, str | None]]]:

@@ -7,20 +7,27 @@ from typing import Any
 import pytest
 from builders import reading
 
-from device.output.episodes import NOBODY, Rules, State, close, label_of, step
+from device.output.episodes import (
+    NO_EPISODES,
+    EpisodeRules,
+    OpenEpisodes,
+    close_episodes,
+    counted_label,
+    update_episodes,
+)
 
 LABELS = ("happy", "sad", "neutral")
-RULES = Rules(hold_s=0.5, away_s=1.0, longest_s=600.0)
+RULES = EpisodeRules(hold_s=0.5, away_s=1.0, longest_s=600.0)
 
 
 def play(
-    script: str, rules: Rules = RULES, state: State = NOBODY, first: int = 0
-) -> tuple[State, list[dict[str, Any]]]:
+    script: str, rules: EpisodeRules = RULES, state: OpenEpisodes = NO_EPISODES, first: int = 0
+) -> tuple[OpenEpisodes, list[dict[str, Any]]]:
     """The state and the bodies after one frame for each letter, a tenth of a second each: h, s or n, . for no face."""
     bodies = []
     for place, letter in enumerate(script, first):
         seen = [reading(label) for label in LABELS if label.startswith(letter)]
-        state, ended = step(state, seen, place * 100_000_000, rules)
+        state, ended = update_episodes(state, seen, place * 100_000_000, rules)
         bodies += ended
     return state, bodies
 
@@ -43,7 +50,7 @@ def play(
 )
 def test_scripts(script: str, episodes: list[tuple[str, float, float, int, str]]) -> None:
     state, bodies = play(script)
-    bodies += close(state, "end")
+    bodies += close_episodes(state, "end")
     assert [(b["label"], b["start_mono_s"], b["end_mono_s"], b["frames"], b["ended"]) for b in bodies] == episodes
     assert all(b["dwell_s"] == pytest.approx(b["end_mono_s"] - b["start_mono_s"]) for b in bodies)
 
@@ -57,25 +64,25 @@ def test_an_episode_is_told_when_the_next_held_not_when_it_began() -> None:
 
 def test_a_stall_between_two_frames_is_no_dwell() -> None:
     state, bodies = play("hhhhhhhh")
-    state, bodies = step(state, [reading("happy")], 5_000_000_000, RULES)
+    state, bodies = update_episodes(state, [reading("happy")], 5_000_000_000, RULES)
     assert [(b["end_mono_s"], b["ended"]) for b in bodies] == [(0.7, "left")]
-    assert close(state, "end") == [], "what begins then must hold by itself"
+    assert close_episodes(state, "end") == [], "what begins then must hold by itself"
 
 
 def test_probabilities_and_quality_are_means_over_its_frames() -> None:
-    state: State = NOBODY
+    state: OpenEpisodes = NO_EPISODES
     for place, (p, quality) in enumerate([(0.6, 0.2), (0.8, 0.4), (1.0, 0.6)]):
-        state, _ = step(state, [reading("sad", p=p, quality=quality)], place * 500_000_000, RULES)
-    state, _ = step(state, [reading("happy", p=1.0, quality=0.0)], 1_600_000_000, RULES)
-    (body,) = close(state, "lost")
+        state, _ = update_episodes(state, [reading("sad", p=p, quality=quality)], place * 500_000_000, RULES)
+    state, _ = update_episodes(state, [reading("happy", p=1.0, quality=0.0)], 1_600_000_000, RULES)
+    (body,) = close_episodes(state, "lost")
     assert body["p"] == pytest.approx([0.1, 0.8, 0.1], abs=1e-4)
     assert (body["quality"], body["frames"], body["ended"], body["track"]) == (0.4, 3, "lost", 1)
 
 
 def test_hours_of_one_expression_are_told_in_parts() -> None:
-    rules = Rules(hold_s=0.5, longest_s=10.0)
+    rules = EpisodeRules(hold_s=0.5, longest_s=10.0)
     state, bodies = play("h" * 351, rules)
-    bodies += close(state, "end")
+    bodies += close_episodes(state, "end")
     assert [(b["start_mono_s"], b["end_mono_s"], b["ended"]) for b in bodies] == [
         (0.0, 10.0, "long"), (10.0, 20.0, "long"), (20.0, 30.0, "long"), (30.0, 35.0, "end"),
     ]  # fmt: skip
@@ -83,53 +90,53 @@ def test_hours_of_one_expression_are_told_in_parts() -> None:
 
 
 def test_nothing_is_told_of_a_part_that_only_just_began() -> None:
-    state, bodies = play("h" * 101, Rules(hold_s=0.5, longest_s=10.0))
-    assert len(bodies) == 1 and close(state, "end") == []
+    state, bodies = play("h" * 101, EpisodeRules(hold_s=0.5, longest_s=10.0))
+    assert len(bodies) == 1 and close_episodes(state, "end") == []
 
 
 def test_abstaining_ends_an_episode_and_is_none() -> None:
-    rules = Rules(hold_s=0.5, unsure_below=0.5)
-    assert label_of(reading("happy", p=0.5), rules) == "happy"
-    assert label_of(reading("happy", p=0.49), rules) == "unsure"
-    state: State = NOBODY
+    rules = EpisodeRules(hold_s=0.5, unsure_below=0.5)
+    assert counted_label(reading("happy", p=0.5), rules) == "happy"
+    assert counted_label(reading("happy", p=0.49), rules) == "unsure"
+    state: OpenEpisodes = NO_EPISODES
     bodies = []
     for place in range(30):
         p = 0.8 if place < 10 else 0.4
-        state, ended = step(state, [reading("happy", p=p)], place * 100_000_000, rules)
+        state, ended = update_episodes(state, [reading("happy", p=p)], place * 100_000_000, rules)
         bodies += ended
     assert [(b["label"], b["end_mono_s"], b["ended"]) for b in bodies] == [("happy", 0.9, "unsure")]
-    assert close(state, "end") == []
+    assert close_episodes(state, "end") == []
 
 
 def test_faces_have_their_own_episodes() -> None:
-    state: State = NOBODY
+    state: OpenEpisodes = NO_EPISODES
     for place in range(10):
         seen = [reading("happy", 7), reading("sad", 8)]
-        state, bodies = step(state, seen if place % 2 else seen[::-1], place * 100_000_000, RULES)
+        state, bodies = update_episodes(state, seen if place % 2 else seen[::-1], place * 100_000_000, RULES)
         assert bodies == []
-    assert sorted((b["track"], b["label"]) for b in close(state, "pause")) == [(7, "happy"), (8, "sad")]
+    assert sorted((b["track"], b["label"]) for b in close_episodes(state, "pause")) == [(7, "happy"), (8, "sad")]
 
 
 def test_faces_that_nobody_follows_are_told_apart_by_size() -> None:
-    state: State = NOBODY
+    state: OpenEpisodes = NO_EPISODES
     for place in range(10):
         seen = [reading("happy", None, side=200), reading("sad", None, side=50)]
-        state, _ = step(state, seen if place % 2 else seen[::-1], place * 100_000_000, RULES)
-    told = [(b["track"], b["label"], b["frames"]) for b in close(state, "end")]
+        state, _ = update_episodes(state, seen if place % 2 else seen[::-1], place * 100_000_000, RULES)
+    told = [(b["track"], b["label"], b["frames"]) for b in close_episodes(state, "end")]
     assert told == [(None, "happy", 10), (None, "sad", 10)]
 
 
 def test_a_step_changes_no_state_it_was_given() -> None:
     state, _ = play("hhhhhh")
-    before = close(state, "end")
-    step(state, [reading("sad")], 700_000_000, RULES)
-    step(state, [], 9_000_000_000, RULES)
-    assert close(state, "end") == before
+    before = close_episodes(state, "end")
+    update_episodes(state, [reading("sad")], 700_000_000, RULES)
+    update_episodes(state, [], 9_000_000_000, RULES)
+    assert close_episodes(state, "end") == before
 
 
 def test_new_rules_hold_from_the_next_step() -> None:
     """As after a SIGHUP."""
     state, _ = play("hhhh")
-    assert close(state, "end") == []
-    state, _ = play("h", Rules(hold_s=0.2), state, first=4)
-    assert [b["frames"] for b in close(state, "end")] == [5]
+    assert close_episodes(state, "end") == []
+    state, _ = play("h", EpisodeRules(hold_s=0.2), state, first=4)
+    assert [b["frames"] for b in close_episodes(state, "end")] == [5]

@@ -21,7 +21,9 @@ def noisy(gray: np.ndarray, seed: int, levels: float = 6.0) -> np.ndarray:
 
 
 def moved(before: np.ndarray, now: np.ndarray) -> np.ndarray:
-    return motion_gate.changed(motion_gate.difference(motion_gate.thumbnail(before), motion_gate.thumbnail(now)))
+    return motion_gate.changed_cells(
+        motion_gate.thumbnail_difference(motion_gate.thumbnail(before), motion_gate.thumbnail(now))
+    )
 
 
 @pytest.mark.parametrize("shape", [(480, 640), (240, 320), (2160, 3840), (720, 405), (24, 32), (5, 9), (1, 1)])
@@ -32,12 +34,12 @@ def test_a_thumbnail_has_the_same_cells_whatever_the_picture(shape: tuple[int, i
 
 def test_a_sensors_noise_is_no_change() -> None:
     for seed in range(20):
-        assert not motion_gate.is_change(moved(noisy(WALL, seed), noisy(WALL, 100 + seed)))
+        assert not motion_gate.is_motion(moved(noisy(WALL, seed), noisy(WALL, 100 + seed)))
 
 
 @pytest.mark.parametrize("light", [-40, -10, 12, 50])
 def test_light_that_goes_up_or_down_as_a_whole_is_no_change_of_place(light: int) -> None:
-    assert not motion_gate.is_change(moved(noisy(WALL, 1), noisy((WALL.astype(int) + light).astype(np.uint8), 2)))
+    assert not motion_gate.is_motion(moved(noisy(WALL, 1), noisy((WALL.astype(int) + light).astype(np.uint8), 2)))
 
 
 @pytest.mark.parametrize("side_px", [45, 60, 90])
@@ -46,27 +48,31 @@ def test_a_head_that_appears_is_one_and_it_is_where_it_is(side_px: int, corner: 
     now, (x, y) = WALL.copy(), corner
     cv2.ellipse(now, (x + side_px // 2, y + side_px // 2), (side_px // 2, side_px // 2), 0, 0, 360, 170, -1)
     cells = moved(noisy(WALL, 1), noisy(now, 2))
-    assert motion_gate.is_change(cells)
-    assert motion_gate.touches(cells, (x, y, side_px), WALL.shape)
-    assert not motion_gate.touches(cells, ((x + 320) % 640, (y + 240) % 480, 20), WALL.shape)
-    assert not motion_gate.is_change(motion_gate.without(cells, [(x - 10, y - 10, side_px + 20)], WALL.shape)), (
+    assert motion_gate.is_motion(cells)
+    assert motion_gate.any_changed(cells, (x, y, side_px), WALL.shape)
+    assert not motion_gate.any_changed(cells, ((x + 320) % 640, (y + 240) % 480, 20), WALL.shape)
+    assert not motion_gate.is_motion(motion_gate.excluding(cells, [(x - 10, y - 10, side_px + 20)], WALL.shape)), (
         "and nowhere else"
     )
-    assert motion_gate.is_change(cells), "what was taken out was taken out of a copy"
+    assert motion_gate.is_motion(cells), "what was taken out was taken out of a copy"
 
 
 def test_squares_beyond_the_picture_touch_nothing() -> None:
     everywhere = np.ones((24, 32), bool)
     for square in ((-300, 10, 100), (700, 10, 50), (10, -90, 80), (10, 500, 40)):
-        assert not motion_gate.touches(everywhere, square, WALL.shape)
-        assert motion_gate.without(everywhere, [square], WALL.shape).all()
-    assert motion_gate.touches(everywhere, (-50, -50, 60), WALL.shape)
+        assert not motion_gate.any_changed(everywhere, square, WALL.shape)
+        assert motion_gate.excluding(everywhere, [square], WALL.shape).all()
+    assert motion_gate.any_changed(everywhere, (-50, -50, 60), WALL.shape)
 
 
 def test_a_face_that_moves_is_no_cut_and_another_room_is() -> None:
     frames = [motion_gate.thumbnail(face_frame(n / 10)) for n in range(100)]
-    assert not any(motion_gate.is_cut(motion_gate.difference(a, b)) for a, b in itertools.pairwise(frames))
+    assert not any(
+        motion_gate.is_scene_cut(motion_gate.thumbnail_difference(a, b)) for a, b in itertools.pairwise(frames)
+    )
     rng = np.random.default_rng(3)
     rooms = [motion_gate.thumbnail(cv2.resize(rng.integers(0, 256, (6, 8), np.uint8), (640, 480))) for _ in range(8)]
-    assert all(motion_gate.is_cut(motion_gate.difference(a, b)) for a, b in itertools.pairwise(rooms))
-    assert motion_gate.is_cut(motion_gate.difference(frames[0], motion_gate.thumbnail(np.zeros((480, 640), np.uint8))))
+    assert all(motion_gate.is_scene_cut(motion_gate.thumbnail_difference(a, b)) for a, b in itertools.pairwise(rooms))
+    assert motion_gate.is_scene_cut(
+        motion_gate.thumbnail_difference(frames[0], motion_gate.thumbnail(np.zeros((480, 640), np.uint8)))
+    )

@@ -23,7 +23,7 @@ from processes import ROOT, until
 
 from device.config import Settings
 from device.label import label
-from device.output.sinks import Memory
+from device.output.sinks import MemorySink
 from device.recorded.files import LabelOptions, Recording, find_recordings, finished_result
 from device.recorded.labeller import ROW_SETTINGS, Labeller, LabelOutcome, LabelTask
 from device.recorded.rows import ParquetTable, columns
@@ -136,7 +136,7 @@ def test_its_rows_are_those_of_run(
     tmp_path: Path, bundle_path: Path, values: dict[str, Any], frames: Callable[[], Iterator[np.ndarray]]
 ) -> None:
     clip = write_video(tmp_path / "clip.mp4", frames(), fps=12.5)
-    seen = Memory()
+    seen = MemorySink()
     settings = Settings(str(clip), bundle=bundle_path, log=tmp_path / "log", runtime=tmp_path / "run", **values)
     assert run(settings, sink=seen) == 0
     told = labelled(Labeller(settings), clip, tmp_path / "out").told

@@ -20,9 +20,9 @@ from processes import ROOT
 
 from device.address import Address
 from device.clock import Clock, SystemClock
-from device.output.live.sink import Live
-from device.output.live.viewers import MOST
-from device.vision.frames import Frame, Seen
+from device.output.live.sink import LivePage
+from device.output.live.viewers import MAX_VIEWERS
+from device.vision.frames import Frame, FrameResult
 
 HEADER = {
     "labels": ["happy", "sad", "neutral"],
@@ -34,14 +34,14 @@ SECRET = "a-token-of-this-test-0123456789"
 
 
 @contextmanager
-def shown(clock: Clock | None = None, secret: str | None = None, pixels_s: float | None = None) -> Iterator[Live]:
+def shown(clock: Clock | None = None, secret: str | None = None, pixels_s: float | None = None) -> Iterator[LivePage]:
     """A page that is open on a port of loopback, told of a run that has begun."""
-    with Live(Address("127.0.0.1", 0), clock or SystemClock(), print, 2.0, lambda: secret, pixels_s) as live:
+    with LivePage(Address("127.0.0.1", 0), clock or SystemClock(), print, 2.0, lambda: secret, pixels_s) as live:
         live.append(event("header", **HEADER))
         yield live
 
 
-def answer(live: Live, path: str = "/state", method: str = "GET", **headers: str) -> tuple[HTTPResponse, bytes]:
+def answer(live: LivePage, path: str = "/state", method: str = "GET", **headers: str) -> tuple[HTTPResponse, bytes]:
     """What the page answers: status and headers, and the body."""
     connection = HTTPConnection("127.0.0.1", live.address.port, timeout=10)
     connection.request(method, path, headers={name.replace("_", "-"): value for name, value in headers.items()})
@@ -52,7 +52,7 @@ def answer(live: Live, path: str = "/state", method: str = "GET", **headers: str
 
 
 @contextmanager
-def streamed(live: Live, **headers: str) -> Iterator[HTTPResponse]:
+def streamed(live: LivePage, **headers: str) -> Iterator[HTTPResponse]:
     """The answer to a request for the stream of events, still open."""
     connection = HTTPConnection("127.0.0.1", live.address.port, timeout=10)
     connection.request("GET", "/events", headers=headers)
@@ -160,7 +160,7 @@ def test_a_stream_tells_everything_and_then_what_is_new() -> None:
         assert stream.status == 200 and stream.headers["Content-Type"] == "text/event-stream"
         kind, told = heard(stream)
         assert kind == "whole" and told["run"]["labels"] == HEADER["labels"] and told["now"]["viewers"] == 1
-        live.frame(frame(7, clock), Seen((a_reading("happy", 3),), 2), {"detect": 0.004}, 0.05)
+        live.frame(frame(7, clock), FrameResult((a_reading("happy", 3),), 2), {"detect": 0.004}, 0.05)
         live.onlooker.turn(_status("running"))
         while True:
             kind, told = heard(stream)
@@ -194,11 +194,11 @@ def test_the_end_of_a_run_is_told_and_its_port_is_free_again() -> None:
 
 def test_only_so_many_may_look() -> None:
     with shown() as live, ExitStack() as stack:
-        for _ in range(MOST):
+        for _ in range(MAX_VIEWERS):
             assert heard(stack.enter_context(streamed(live)))[0] == "whole"
         refused, said = answer(live, "/events")
         assert refused.status == 503 and said == b"32 others look at this page already; try again later.\n"
-        assert json.loads(answer(live)[1])["now"]["viewers"] == MOST
+        assert json.loads(answer(live)[1])["now"]["viewers"] == MAX_VIEWERS
 
 
 def test_more_connections_than_that_are_closed_at_once() -> None:
@@ -226,7 +226,7 @@ def test_nobody_is_watched_for_once_the_last_one_is_gone() -> None:
 
 def test_pictures_are_off() -> None:
     with shown() as live:
-        live.frame(frame(0, SystemClock()), Seen(), {}, None)
+        live.frame(frame(0, SystemClock()), FrameResult(), {}, None)
         refused, said = answer(live, "/picture.jpg")
     assert refused.status == 404 and b"--show-pixels" in said
 
@@ -237,35 +237,35 @@ def test_pictures_are_small_gray_coarse_where_faces_are_and_over_after_a_while()
     with shown(clock, pixels_s=60) as live:
         live.onlooker.watched = True
         assert answer(live, "/picture.jpg")[0].status == 404, "no frame yet"
-        live.frame(frame(0, clock, noise), Seen((a_reading("happy", side=200),)), {}, 0.0)
+        live.frame(frame(0, clock, noise), FrameResult((a_reading("happy", side=200),)), {}, 0.0)
         got, jpeg = answer(live, "/picture.jpg")
         assert got.headers["Content-Type"] == "image/jpeg" and got.headers["Cache-Control"] == "no-store"
         gray = cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_UNCHANGED)
         assert gray.shape == (240, 320)
         assert gray[10:90, 10:90].std() < 12 < gray[150:, 200:].std(), "the face is flat, the rest is not"
         clock.now_ns += 500_000_000
-        live.frame(frame(1, clock, noise), Seen(), {}, 0.0)
+        live.frame(frame(1, clock, noise), FrameResult(), {}, 0.0)
         assert answer(live, "/picture.jpg")[1] == jpeg, "one a second"
         clock.now_ns += 500_000_000
-        live.frame(frame(2, clock, noise), Seen((), 1), {}, 0.0)
+        live.frame(frame(2, clock, noise), FrameResult((), 1), {}, 0.0)
         crowd = cv2.imdecode(np.frombuffer(answer(live, "/picture.jpg")[1], np.uint8), cv2.IMREAD_UNCHANGED)
         assert crowd.std() < 12, "nobody says where the others are"
         assert json.loads(answer(live)[1])["now"]["pixels"] == {"left_s": 59, "seq": 2}
         live.turn(_status("paused"))
         assert answer(live, "/picture.jpg")[0].status == 404, "an old one is none"
         live.turn(_status("running"))
-        live.frame(frame(2, clock, noise), Seen(), {}, 0.0)
+        live.frame(frame(2, clock, noise), FrameResult(), {}, 0.0)
         assert answer(live, "/picture.jpg")[0].status == 200
         clock.now_ns += 59_000_000_000
         assert answer(live, "/picture.jpg")[0].status == 404
-        live.frame(frame(3, clock, noise), Seen(), {}, 0.0)
+        live.frame(frame(3, clock, noise), FrameResult(), {}, 0.0)
         assert answer(live, "/picture.jpg")[0].status == 404
         assert json.loads(answer(live)[1])["now"]["pixels"] == {"left_s": 0, "seq": None}
 
 
 def test_what_fails_in_the_page_is_said_once_and_the_run_goes_on() -> None:
     said: list[str] = []
-    live = Live(Address("127.0.0.1", 0), FakeClock(), said.append)
+    live = LivePage(Address("127.0.0.1", 0), FakeClock(), said.append)
     live.append(event("header"))  # without a camera
     live.append(event("header"))
     assert len(said) == 1 and "stands still" in said[0]

@@ -12,19 +12,19 @@ import pytest
 from builders import event, reading
 from fakes import FakeClock
 
-from device.output.live.view_state import COLUMNS, Onlooker
+from device.output.live.view_state import COLUMNS, ViewState
 from device.output.live.viewers import Viewers
 from device.system.status import Status
-from device.vision.frames import Frame, Reading, Seen
+from device.vision.frames import Frame, FrameResult, Reading
 
 GRAY = np.zeros((48, 64), np.uint8)
 MS = 1_000_000
 
 
-def begun(live: bool = True) -> tuple[Onlooker, FakeClock]:
+def begun(live: bool = True) -> tuple[ViewState, FakeClock]:
     """An onlooker that was told of a run's beginning, 12.5 s after boot, and the clock that stands there."""
     clock = FakeClock(12_500 * MS)
-    onlooker = Onlooker(clock, 2.0)
+    onlooker = ViewState(clock, 2.0)
     onlooker.event(event("header", labels=["happy", "sad", "neutral"], camera={"live": live}, name="camera"))
     return onlooker, clock
 
@@ -33,14 +33,14 @@ def status(state: str = "running", **drops: int) -> Status:
     return Status(state, "drawn", "/log", None, {"read": 5, "processed": 4, "with_face": 1}, drops)
 
 
-def look(onlooker: Onlooker, clock: FakeClock, seconds: float, *labels: str) -> None:
+def look(onlooker: ViewState, clock: FakeClock, seconds: float, *labels: str) -> None:
     """Frames of so many seconds, ten a second, with these faces, as the loop tells of them."""
     for _ in range(round(seconds * 10)):
         clock.now_ns += 100 * MS
         onlooker.turn(status())
         faces = tuple(reading(label, track) for track, label in enumerate(labels, 1))
         at = tuple(_at(face, clock.now_ns) for face in faces)
-        onlooker.frame(Frame(0, clock.now_ns, GRAY), Seen(at), {"detect": 0.01}, 0.02)
+        onlooker.frame(Frame(0, clock.now_ns, GRAY), FrameResult(at), {"detect": 0.01}, 0.02)
 
 
 def _at(face: Reading, mono_ns: int) -> Reading:
@@ -109,7 +109,9 @@ def test_tracks_are_forgotten() -> None:
     onlooker, clock = begun()
     for track in range(1000):
         clock.now_ns += 100 * MS
-        onlooker.frame(Frame(0, clock.now_ns, GRAY), Seen((_at(reading("happy", track), clock.now_ns),)), {}, None)
+        onlooker.frame(
+            Frame(0, clock.now_ns, GRAY), FrameResult((_at(reading("happy", track), clock.now_ns),)), {}, None
+        )
     assert len(onlooker._known) <= 32
 
 
@@ -121,7 +123,7 @@ def test_a_moment_is_told_five_times_a_second_and_seldom_while_nobody_looks() ->
         for _ in range(1000):
             clock.now_ns += 10 * MS
             onlooker.turn(status())
-            onlooker.frame(Frame(0, clock.now_ns, GRAY), Seen(), {}, None)
+            onlooker.frame(Frame(0, clock.now_ns, GRAY), FrameResult(), {}, None)
             if onlooker.latest is not told[-1]:
                 told.append(onlooker.latest)
         assert least <= len(told) <= most

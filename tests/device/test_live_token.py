@@ -22,9 +22,9 @@ from processes import ROOT, start, until
 from device.address import Address
 from device.config import Settings
 from device.output.live import live_page
-from device.output.live.allowed_hosts import is_loopback, is_own_page, may_ask, url
-from device.output.live.sink import Live
-from device.output.live.token import from_file, is_it, is_logged, made
+from device.output.live.allowed_hosts import is_allowed_host, is_loopback, is_same_origin, page_url
+from device.output.live.sink import LivePage
+from device.output.live.token import is_in_system_log, matches, new_token, read_or_create_token
 from fer_edge.errors import UsageError
 
 SECRET = "a-token-of-this-test-0123456789"
@@ -53,7 +53,7 @@ def status_of(port: int, path: str = "/state", method: str = "GET", **headers: s
     ],
 )
 def test_what_is_of_this_machine_alone(host: str, loopback: bool, shown: str) -> None:
-    assert is_loopback(host) is loopback and url(Address(host, 8780), "pi") == shown
+    assert is_loopback(host) is loopback and page_url(Address(host, 8780), "pi") == shown
 
 
 @pytest.mark.parametrize(
@@ -72,14 +72,14 @@ def test_what_is_of_this_machine_alone(host: str, loopback: bool, shown: str) ->
     ],
 )
 def test_a_page_for_the_house_is_asked_for_by_number_or_its_own_name(host: str, expected: bool) -> None:
-    assert may_ask(host, Address("0.0.0.0", 8780), "Pi") is expected
+    assert is_allowed_host(host, Address("0.0.0.0", 8780), "Pi") is expected
 
 
 def test_a_request_of_no_page_is_no_other_sites() -> None:
     assert (
-        is_own_page(None, None, "h")
-        and not is_own_page("cross-site", None, "h")
-        and not is_own_page(None, "http://i", "h")
+        is_same_origin(None, None, "h")
+        and not is_same_origin("cross-site", None, "h")
+        and not is_same_origin(None, "http://i", "h")
     )
 
 
@@ -91,10 +91,10 @@ def test_what_is_no_address_is_refused_in_a_sentence(text: str) -> None:
 
 def test_a_token_file_is_made_for_its_owner_alone_and_kept(tmp_path: Path) -> None:
     path = tmp_path / "token"
-    first = from_file(path)
+    first = read_or_create_token(path)
     assert stat.S_IMODE(path.stat().st_mode) == 0o600 and len(first) == 32
-    assert from_file(path) == first != made()
-    assert is_it(first, first) and not is_it("", first) and not is_it("ü", first)
+    assert read_or_create_token(path) == first != new_token()
+    assert matches(first, first) and not matches("", first) and not matches("ü", first)
 
 
 @pytest.mark.parametrize(
@@ -112,23 +112,27 @@ def test_a_token_file_that_is_none_is_refused(content: str, mode: int, words: st
     path.write_text(content)
     path.chmod(mode)
     with pytest.raises(UsageError, match=words):
-        from_file(path)
+        read_or_create_token(path)
     with pytest.raises(UsageError, match="cannot be read"):
-        from_file(tmp_path / "no/token")
+        read_or_create_token(tmp_path / "no/token")
 
 
 def test_what_a_service_says_is_logged_and_so_it_gets_no_token(tmp_path: Path) -> None:
     with (tmp_path / "log").open("w") as log:
         found = os.fstat(log.fileno())
         stream = f"{found.st_dev}:{found.st_ino}"
-        assert is_logged(log, stream) and not is_logged(log, "") and not is_logged(io.StringIO(), stream)
+        assert (
+            is_in_system_log(log, stream)
+            and not is_in_system_log(log, "")
+            and not is_in_system_log(io.StringIO(), stream)
+        )
         settings, file = Settings(live="0.0.0.0:0"), tmp_path / "token"
         with redirect_stderr(log):
             with pytest.raises(UsageError, match="live_token_file"):
-                Live.of(settings, FakeClock(), print, {"JOURNAL_STREAM": stream})
+                LivePage.of(settings, FakeClock(), print, {"JOURNAL_STREAM": stream})
             for other in (replace(settings, live="127.0.0.1:0"), replace(settings, live_token_file=file)):
-                Live.of(other, FakeClock(), print, {"JOURNAL_STREAM": stream})
-        Live.of(settings, FakeClock(), print, {})
+                LivePage.of(other, FakeClock(), print, {"JOURNAL_STREAM": stream})
+        LivePage.of(settings, FakeClock(), print, {})
 
 
 @pytest.mark.parametrize("values", [{"live_token_file": Path("t")}, {"show_pixels_s": 60.0}])

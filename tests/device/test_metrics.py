@@ -34,14 +34,22 @@ from device.camera.synthetic import Synthetic
 from device.clock import SystemClock
 from device.config import Settings
 from device.output.journal.journal import Journal
-from device.output.metrics.exporter import MOST_THREADS, Exposed
-from device.output.metrics.prometheus_collector import CLOCK_STATES, Families
-from device.output.metrics.run_metrics import BOUNDS_S, CAMERA_STATES, DROPS, SPENT, STAGES, Histogram, Metrics
+from device.output.metrics.exporter import MOST_THREADS, MetricsExporter
+from device.output.metrics.prometheus_collector import CLOCK_STATES, PrometheusCollector
+from device.output.metrics.run_metrics import (
+    BUCKET_BOUNDS_S,
+    CAMERA_STATES,
+    DROPS,
+    STAGES,
+    TIME_KINDS,
+    Histogram,
+    RunMetrics,
+)
 from device.run import run
 from device.system.health import BITS, Health
 from device.system.status import Status
-from device.vision.frames import Frame, Seen
-from device.vision.quality import REASONS
+from device.vision.frames import Frame, FrameResult
+from device.vision.quality import QUALITY_REASONS
 from fer_edge.cli import main
 from fer_edge.events import SCHEMA, Event
 from fer_edge.synthetic_face import face_frame
@@ -371,14 +379,14 @@ def journal(tmp_path: Path, clock: FakeClock) -> Iterator[Journal]:
         yield journal
 
 
-def counted(clock: FakeClock, journal: Journal, health: Health | None = None) -> Metrics:
-    metrics = Metrics("camera", clock, journal, lambda: health)
+def counted(clock: FakeClock, journal: Journal, health: Health | None = None) -> RunMetrics:
+    metrics = RunMetrics("camera", clock, journal, lambda: health)
     metrics.append(event("header", **HEADER))
     return metrics
 
 
-def read_back(metrics: Metrics) -> Series:
-    return series(generate_latest(Families(metrics).registry()).decode())
+def read_back(metrics: RunMetrics) -> Series:
+    return series(generate_latest(PrometheusCollector(metrics).registry()).decode())
 
 
 def test_a_second_run_touches_nothing_of_the_first(tmp_path: Path, bundle_path: Path, journal: Journal) -> None:
@@ -395,7 +403,7 @@ def test_a_file_that_fails_later_is_said_once_and_tried_again(
     said: list[str] = []
     file = tmp_path / "out" / "a.prom"
     file.parent.mkdir()
-    with Exposed(counted(clock, journal), file, None, 0.01, said.append) as exposed:
+    with MetricsExporter(counted(clock, journal), file, None, 0.01, said.append) as exposed:
         exposed.open()
         shutil.rmtree(file.parent)
         until(lambda: bool(said))
@@ -412,7 +420,7 @@ def test_a_file_that_fails_later_is_said_once_and_tried_again(
 def test_a_silent_client_delays_neither_others_nor_the_end(clock: FakeClock, journal: Journal) -> None:
     threads = threading.active_count()
     with ExitStack() as silent:
-        with Exposed(counted(clock, journal), None, Address("127.0.0.1", 0), 15.0, [].append) as exposed:
+        with MetricsExporter(counted(clock, journal), None, Address("127.0.0.1", 0), 15.0, [].append) as exposed:
             exposed.open()
             assert exposed.port is not None
             crowd = [silent.enter_context(socket.create_connection(("127.0.0.1", exposed.port))) for _ in range(5)]
@@ -428,7 +436,7 @@ def test_a_crowd_takes_no_more_threads_than_there_may_be(clock: FakeClock, journ
     threads = threading.active_count()
     with (
         ExitStack() as crowd,
-        Exposed(counted(clock, journal), None, Address("127.0.0.1", 0), 15.0, [].append) as exposed,
+        MetricsExporter(counted(clock, journal), None, Address("127.0.0.1", 0), 15.0, [].append) as exposed,
     ):
         exposed.open()
         assert exposed.port is not None
@@ -511,7 +519,9 @@ def test_the_machine_as_far_as_it_is_known(
 def test_a_frame_that_does_not_come_is_seen_without_the_loop(clock: FakeClock, journal: Journal) -> None:
     metrics = counted(clock, journal)
     assert ("since_last_frame_seconds", frozenset()) not in read_back(metrics)
-    metrics.frame(Frame(0, clock.mono_ns(), np.zeros((2, 2), np.uint8)), Seen(), {"gate": 0.001, "write": 7.0}, 0.02)
+    metrics.frame(
+        Frame(0, clock.mono_ns(), np.zeros((2, 2), np.uint8)), FrameResult(), {"gate": 0.001, "write": 7.0}, 0.02
+    )
     clock.now_ns += 90_000_000_000
     found = read_back(metrics)
     assert value(found, "since_last_frame_seconds") == 90.0
@@ -532,8 +542,8 @@ def test_no_face_is_there_where_nobody_looks(clock: FakeClock, journal: Journal,
 def test_histograms_are_as_the_library_counts_them() -> None:
     rng, ours = random.Random(0), Histogram()
     registry = CollectorRegistry()
-    theirs = TheirHistogram("theirs", "by prometheus-client", buckets=BOUNDS_S, registry=registry)
-    values = [*BOUNDS_S, *(10 ** rng.uniform(-4, 1) for _ in range(500))]
+    theirs = TheirHistogram("theirs", "by prometheus-client", buckets=BUCKET_BOUNDS_S, registry=registry)
+    values = [*BUCKET_BOUNDS_S, *(10 ** rng.uniform(-4, 1) for _ in range(500))]
     for seconds in values:
         ours.add(seconds)
         theirs.observe(seconds)
@@ -567,12 +577,12 @@ def test_the_table_lists_what_is_served(clock: FakeClock, journal: Journal) -> N
     rows = re.findall(r"^\| `(fer_edge_\w+)` \| (\w+) \| ([^|]*)\|", section, re.M)
     served = []
     health = Health(0.0, False, (), (), 50.0, 1, "synced", "hwmon")
-    for family in Families(counted(clock, journal, health)).registry().collect():
+    for family in PrometheusCollector(counted(clock, journal, health)).registry().collect():
         name = family.name + "_total" * (family.type == "counter")
         labels = [] if not family.samples else [k for k in family.samples[0].labels if k not in ("camera", "le")]
         served.append((name, family.type, set(labels)))
     assert [(name, kind, set(re.findall(r"`(\w+)`", labels))) for name, kind, labels in rows] == served
-    for words in (STAGES, DROPS, CAMERA_STATES, SPENT, BITS, CLOCK_STATES, (*REASONS, "confidence")):
+    for words in (STAGES, DROPS, CAMERA_STATES, TIME_KINDS, BITS, CLOCK_STATES, (*QUALITY_REASONS, "confidence")):
         assert [word for word in words if word not in section] == []
     assert len(rows) == 30
 

@@ -18,19 +18,19 @@ import pytest
 from builders import event, reading
 from fakes import FakeClock
 
-from device.config import SPECS, Settings
+from device.config import SETTING_FIELDS, Settings
 from device.config_sources import settings_digest
 from device.output import presence
 from device.output.mqtt import messages
-from device.output.mqtt.broker import Broker, broker_of
-from device.output.mqtt.home_assistant import EXPIRE_S, discovery
-from device.output.mqtt.outbox import Message, Outbox
-from device.output.mqtt.sink import LIMITS, MqttSink
-from device.output.mqtt.topics import Topics, id_of
-from device.output.presence import Present
+from device.output.mqtt.broker import Broker, broker_from_settings
+from device.output.mqtt.home_assistant import EXPIRE_S, discovery_message
+from device.output.mqtt.outbox import MqttMessage, Outbox
+from device.output.mqtt.sink import QUEUE_LIMITS_BYTES, MqttSink
+from device.output.mqtt.topics import Topics, instance_id
+from device.output.presence import Presence
 from device.privacy import explain_run
 from device.system.status import STATES, Status
-from device.vision.frames import Frame, Seen
+from device.vision.frames import Frame, FrameResult
 from fer_edge.errors import UsageError
 
 ROOT = Path(__file__).parents[2]
@@ -48,7 +48,7 @@ HEADER: dict[str, Any] = {
 }  # fmt: skip
 
 
-def body(message: Message) -> Any:
+def body(message: MqttMessage) -> Any:
     return json.loads(message.whole())
 
 
@@ -65,7 +65,7 @@ def body(message: Message) -> Any:
     ],
 )
 def test_an_address_names_a_broker(url: str, host: str, port: int, tls: bool, user: str, shown: str) -> None:
-    broker = broker_of(Settings(mqtt=url))
+    broker = broker_from_settings(Settings(mqtt=url))
     assert (broker.host, broker.port, broker.tls, broker.user, str(broker)) == (host, port, tls, user, shown)
 
 
@@ -179,9 +179,9 @@ def test_what_is_sent_is_explained(values: dict[str, Any], words: list[str], abs
 # ---- the outbox
 
 
-def message(kind: str = "tally", number: int = 0, size: int = 100) -> Message:
+def message(kind: str = "tally", number: int = 0, size: int = 100) -> MqttMessage:
     text = json.dumps({"n": number, "pad": ""}, separators=(",", ":"))
-    return Message(kind, f"t/{kind}", text.replace('""', f'"{"x" * (size - len(text))}"').encode())
+    return MqttMessage(kind, f"t/{kind}", text.replace('""', f'"{"x" * (size - len(text))}"').encode())
 
 
 def test_each_minute_counts_and_of_a_state_the_newest_does() -> None:
@@ -229,12 +229,15 @@ def test_the_oldest_are_dropped_counted_and_told_once() -> None:
 
 
 def test_putting_is_quick_and_bounded_however_much_waits() -> None:
-    box = Outbox(LIMITS)
+    box = Outbox(QUEUE_LIMITS_BYTES)
     began = time.perf_counter()
     for number in range(20_000):
         box.put(message("tally", number, 700))
     assert time.perf_counter() - began < 5, "0.25 ms each, on any machine"
-    assert 1000 < box.left()["tally"] <= LIMITS["tally"] // 956 and box.lost["tally"] == 20_000 - box.left()["tally"]
+    assert (
+        1000 < box.left()["tally"] <= QUEUE_LIMITS_BYTES["tally"] // 956
+        and box.lost["tally"] == 20_000 - box.left()["tally"]
+    )
 
 
 # ---- what is told
@@ -270,22 +273,22 @@ def test_what_follows_from_a_minute(
 )
 def test_what_is_new_must_hold_before_it_is_told(seen: str, told: str) -> None:
     words = {"s": "sad", "h": "happy", "-": "none"}
-    now, found = Present(), []
+    now, found = Presence(), []
     for number, letter in enumerate(seen):
         readings = [] if letter == "-" else [reading(words[letter])]
-        now = presence.step(now, readings, number * 500_000_000, hold_s=1.0)
+        now = presence.update_presence(now, readings, number * 500_000_000, hold_s=1.0)
         found.append((now.expression.value, now.faces.value))
     assert found == [(words[letter], int(letter != "-")) for letter in told]
 
 
 def test_the_largest_face_is_the_one_that_is_told() -> None:
-    now = presence.step(Present(), [reading("sad", 1, side=50), reading("happy", 2, side=80)], 0, 1.0)
+    now = presence.update_presence(Presence(), [reading("sad", 1, side=50), reading("happy", 2, side=80)], 0, 1.0)
     assert (now.expression.value, now.faces.value) == ("happy", 2)
 
 
 @pytest.mark.parametrize("state", [state for state in STATES if state != "running"])
 def test_who_does_not_look_sees_nobody_and_does_not_say_so(state: str) -> None:
-    shown = presence.step(Present(), [], 0, 1.0)
+    shown = presence.update_presence(Presence(), [], 0, 1.0)
     told = body(messages.state(TOPICS, Status(state, "0", "/log"), shown, CLOCK.stamp()))
     assert (told["state"], told["expression"], told["presence"], told["faces"]) == (state, None, None, None)
     looking = body(messages.state(TOPICS, Status("running", "0", "/log"), shown, CLOCK.stamp()))
@@ -325,7 +328,7 @@ def test_home_assistant_is_told_nothing_where_it_is_not_asked() -> None:
     one = sink(FakeClock(), mqtt_discovery="", mqtt_topic="house/cellar")
     one.append(event("header", 0, **HEADER))
     assert [what for what, _ in taken(one)] == ["availability", "about"]
-    assert one.topics.of("tally") == f"house/cellar/{id_of('door')}/tally"
+    assert one.topics.of("tally") == f"house/cellar/{instance_id('door')}/tally"
 
 
 def test_a_state_is_told_when_it_changes_and_once_a_minute() -> None:
@@ -334,7 +337,7 @@ def test_a_state_is_told_when_it_changes_and_once_a_minute() -> None:
 
     def turn(*labels: str, state: str = "running", problems: tuple[str, ...] = ()) -> list[tuple[str, Any]]:
         if state == "running":
-            seen = Seen(tuple(reading(label) for label in labels))
+            seen = FrameResult(tuple(reading(label) for label in labels))
             one.frame(Frame(0, clock.now_ns, np.zeros((4, 4), np.uint8)), seen, {}, None)
         one.turn(Status(state, "0", "/log", problems=problems))
         clock.now_ns += 1_000_000_000
@@ -362,10 +365,13 @@ def test_what_is_documented_can_be_typed_and_is_all_that_there_is() -> None:
         _parser().parse_args(shlex.split(typed))
     rows = re.findall(r"^\| (`.+?) \|", section, re.M)
     named = {name for row in rows for name in re.findall(r"`(\w+)`", row)}
-    assert named == {name for name in SPECS if name.startswith("mqtt")} | {"availability", *MESSAGES}
+    assert named == {name for name in SETTING_FIELDS if name.startswith("mqtt")} | {"availability", *MESSAGES}
     one = sink(FakeClock())
-    assert f"{LIMITS['tally'] >> 20} MiB of minutes" in section and f"{LIMITS['reading'] >> 10} KiB" in section
-    assert one.topics.prefix == SPECS["mqtt_topic"].default and "`fer-edge`" in section
+    assert (
+        f"{QUEUE_LIMITS_BYTES['tally'] >> 20} MiB of minutes" in section
+        and f"{QUEUE_LIMITS_BYTES['reading'] >> 10} KiB" in section
+    )
+    assert one.topics.prefix == SETTING_FIELDS["mqtt_topic"].default and "`fer-edge`" in section
 
 
 # ---- Home Assistant
@@ -386,11 +392,11 @@ DEVICE = {"identifiers", "name", "manufacturer", "model", "sw_version"}
 
 
 def found() -> dict[str, Any]:
-    return body(discovery(TOPICS, "door", LABELS, "edge"))  # type: ignore[no-any-return]
+    return body(discovery_message(TOPICS, "door", LABELS, "edge"))  # type: ignore[no-any-return]
 
 
 def test_the_device_is_one_retained_message() -> None:
-    told = discovery(TOPICS, "door", LABELS, "edge")
+    told = discovery_message(TOPICS, "door", LABELS, "edge")
     assert told.retain and told.topic == "homeassistant/device/door-12345678/config"
     device = body(told)
     assert device["origin"]["name"] == "fer-edge" and set(device["device"]) == DEVICE
@@ -427,7 +433,7 @@ def rendered(template: str, value: str) -> str:
     )
 
 
-SHOWN = presence.step(Present(), [reading("happy")], 0, 1.0)
+SHOWN = presence.update_presence(Presence(), [reading("happy")], 0, 1.0)
 RUNNING = Status("running", "0", "/log", health={"temperature_c": 51.2}, problems=("the processor is hot",))
 TOLD = {
     "all": [
@@ -438,7 +444,7 @@ TOLD = {
     ],
     "nothing": [
         messages.about(TOPICS, event("header", 0, **HEADER)),
-        messages.state(TOPICS, Status("lost", "0", "/log"), Present(), CLOCK.stamp()),
+        messages.state(TOPICS, Status("lost", "0", "/log"), Presence(), CLOCK.stamp()),
         messages.health(TOPICS, Status("lost", "0", "/log", health={"temperature_c": None}), CLOCK.stamp()),
         messages.tally(
             TOPICS, event("tally", 1, **{**TALLY, "labels_s": {}, "observed_s": 0.0, "unavailable_s": 60.0})
@@ -486,7 +492,7 @@ def test_two_machines_and_two_cameras_have_ids_of_their_own(tmp_path: Path) -> N
     for machine in ("a", "b"):
         (tmp_path / machine / "etc").mkdir(parents=True)
         (tmp_path / machine / "etc/machine-id").write_text(machine * 32 + "\n")
-        ids |= {id_of(name, tmp_path / machine) for name in ("door", "hall")}
-        assert machine * 8 not in id_of("door", tmp_path / machine), "nor is the machine's own id shown"
-    assert len(ids) == 4 and id_of("door", tmp_path / "a") in ids
-    assert id_of("door", tmp_path).startswith("door-"), "a machine without one has a name"
+        ids |= {instance_id(name, tmp_path / machine) for name in ("door", "hall")}
+        assert machine * 8 not in instance_id("door", tmp_path / machine), "nor is the machine's own id shown"
+    assert len(ids) == 4 and instance_id("door", tmp_path / "a") in ids
+    assert instance_id("door", tmp_path).startswith("door-"), "a machine without one has a name"

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from device.config import SPECS, Settings
+from device.config import SETTING_FIELDS, Settings
 from device.config_sources import (
     LoadedSettings,
     flag_name,
@@ -49,7 +49,7 @@ def test_flags_over_the_file_over_the_defaults(tmp_path: Path) -> None:
     assert origins["fps"] == f"{configured.file}:4"
     assert origins["hold_s"] == f"{configured.file}:5"
     assert origins["duration_s"] == "default"
-    assert list(origins) == list(SPECS)
+    assert list(origins) == list(SETTING_FIELDS)
 
 
 def test_a_file_can_say_all_that_there_is(tmp_path: Path) -> None:
@@ -141,10 +141,10 @@ def test_what_is_shown_is_a_file_with_the_same_settings(tmp_path: Path) -> None:
         text = settings_text(before, commented, environ)
         after = load_settings({}, toml(tmp_path, text), environ).settings
         assert after.log == tmp_path, "shown as what it comes to"
-        values = {name: getattr(after, name) for name in SPECS if name not in ("log", "runtime")}
+        values = {name: getattr(after, name) for name in SETTING_FIELDS if name not in ("log", "runtime")}
         assert values == {name: getattr(before.settings, name) for name in values}
     assert "fps = 1e-05" in text and "fer-edge.toml:3" in text
-    assert [name for name, spec in SPECS.items() if f"# {spec.metadata['says']}\n" not in text] == []
+    assert [name for name, spec in SETTING_FIELDS.items() if f"# {spec.metadata['says']}\n" not in text] == []
 
 
 def test_shown_as_json(tmp_path: Path) -> None:
@@ -153,12 +153,12 @@ def test_shown_as_json(tmp_path: Path) -> None:
         json.dumps(settings_report(load_settings({"name": "front"}, toml(tmp_path, "hold_s = 2"), environ), environ))
     )
     assert told["file"] == str(tmp_path / "fer-edge.toml")
-    assert list(told["settings"]) == list(SPECS)
+    assert list(told["settings"]) == list(SETTING_FIELDS)
     assert told["settings"]["hold_s"] == {
         "value": 2.0,
         "from": f"{tmp_path / 'fer-edge.toml'}:1",
         "live": True,
-        "says": SPECS["hold_s"].metadata["says"],
+        "says": SETTING_FIELDS["hold_s"].metadata["says"],
     }
     assert told["settings"]["log"]["value"] == "/var/lib/fer-edge/front"
     assert told["settings"]["log"]["from"] == "environment: STATE_DIRECTORY"
@@ -175,8 +175,8 @@ def test_a_password_is_never_shown(tmp_path: Path) -> None:
 
 
 def test_flags_are_names_without_units() -> None:
-    flags = {name: flag_name(name) for name in SPECS}
-    assert len(set(flags.values())) == len(SPECS)
+    flags = {name: flag_name(name) for name in SETTING_FIELDS}
+    assert len(set(flags.values())) == len(SETTING_FIELDS)
     assert [flags[name] for name in ("duration_s", "rotate_deg", "budget_bytes", "wait_camera", "once_s")] == [
         *("--duration", "--rotate", "--budget", "--wait-camera", "--once-s")
     ]

@@ -9,7 +9,7 @@ from fakes import FakeClock
 
 from device.config import Settings
 from device.system.health import Health
-from device.vision.cpu_budget import Pace
+from device.vision.cpu_budget import CpuBudget
 
 WELL = Health(0.0, False, (), (), 50.0, 10**10, "synced", "vcgencmd")
 
@@ -17,7 +17,7 @@ WELL = Health(0.0, False, (), (), 50.0, 10**10, "synced", "vcgencmd")
 def ran(settings: Settings, cost_ms: float, seconds: float, read_ms: float = 0.5) -> tuple[float, int, int]:
     """The share of a core that was spent, in percent, and frames processed and left out; each frame costs so much."""
     clock = FakeClock()
-    pace, done, left, start_ns = Pace(clock), 0, 0, clock.now_ns
+    pace, done, left, start_ns = CpuBudget(clock), 0, 0, clock.now_ns
     while clock.now_ns - start_ns < seconds * 1e9:
         frame_ns = clock.now_ns
         clock.spent_ns += round(read_ms * 1e6)
@@ -46,7 +46,7 @@ def test_a_budget_is_held_within_a_tenth_of_it(budget: float, cost_ms: float, fp
 
 def test_what_a_frame_costs_may_change_in_a_run() -> None:
     clock, settings = FakeClock(), Settings(fps=30.0, cpu_budget=40.0)
-    pace, shares = Pace(clock), []
+    pace, shares = CpuBudget(clock), []
     for cost_ms in (5.0, 60.0, 15.0, 100.0):
         start_ns, before_ns = clock.now_ns, clock.spent_ns
         while clock.now_ns - start_ns < 30e9:
@@ -59,7 +59,7 @@ def test_what_a_frame_costs_may_change_in_a_run() -> None:
 
 def test_an_hour_of_nothing_saves_nothing_up() -> None:
     clock, settings = FakeClock(), Settings(cpu_budget=10.0)
-    pace = Pace(clock)
+    pace = CpuBudget(clock)
     assert pace.refusal(clock.now_ns, settings) == ""
     clock.now_ns += 3600 * 10**9
     taken = 0
@@ -72,7 +72,7 @@ def test_an_hour_of_nothing_saves_nothing_up() -> None:
 
 def test_a_recording_waits_for_as_long_as_it_overdrew() -> None:
     clock, settings = FakeClock(), Settings(cpu_budget=25.0)
-    pace = Pace(clock)
+    pace = CpuBudget(clock)
     start_ns, spent_ns = clock.now_ns, 0
     for _ in range(2000):
         clock.sleep(pace.wait_s(settings))
@@ -83,7 +83,7 @@ def test_a_recording_waits_for_as_long_as_it_overdrew() -> None:
     assert pace.wait_s(replace(settings, cpu_budget=None)) == 0
 
 
-def processed(pace: Pace, clock: FakeClock, settings: Settings, frames: int = 80) -> int:
+def processed(pace: CpuBudget, clock: FakeClock, settings: Settings, frames: int = 80) -> int:
     done = 0
     for _ in range(frames):
         clock.now_ns += round(1e9 / settings.fps)
@@ -95,7 +95,7 @@ def processed(pace: Pace, clock: FakeClock, settings: Settings, frames: int = 80
 
 def test_heat_halves_the_rate_with_each_look_and_coolness_doubles_it() -> None:
     clock, settings = FakeClock(), Settings(fps=10.0)
-    pace = Pace(clock)
+    pace = CpuBudget(clock)
     rates = []
     for degrees in (50.0, 79.9, 80.0, 84.0, 85.0, 85.0, 85.0, 77.0, 75.0, 60.0, 55.0, 50.0, 50.0):
         pace.look(replace(WELL, temperature_c=degrees), settings.hot_c)
@@ -106,7 +106,7 @@ def test_heat_halves_the_rate_with_each_look_and_coolness_doubles_it() -> None:
 
 def test_the_same_look_counts_once_and_a_weak_supply_is_no_heat() -> None:
     clock, settings = FakeClock(), Settings()
-    pace = Pace(clock)
+    pace = CpuBudget(clock)
     hot = replace(WELL, temperature_c=90.0)
     for _ in range(5):
         pace.look(hot, settings.hot_c)
@@ -123,7 +123,7 @@ def test_the_same_look_counts_once_and_a_weak_supply_is_no_heat() -> None:
 
 def test_a_camera_that_is_a_little_early_is_on_time() -> None:
     clock, settings = FakeClock(), Settings(fps=10.0)
-    pace = Pace(clock)
+    pace = CpuBudget(clock)
     pace.look(replace(WELL, temperature_c=90.0), settings.hot_c)
     done = 0
     for number in range(80):

@@ -12,7 +12,7 @@ from fakes import FixedFaces
 from device.config import Settings
 from device.vision.frames import Frame, Reading
 from device.vision.pipeline import Pipeline
-from device.vision.search import Searched
+from device.vision.search import SearchState
 from fer_edge.bundle import Bundle
 from fer_edge.detection.registry import find_detector
 from fer_edge.detection.types import Face
@@ -30,7 +30,7 @@ def bundle(bundle_path: Path) -> Bundle:
 
 def seen(pipeline: Pipeline, pictures: list[np.ndarray], settings: Settings | None = None) -> list[list[Reading]]:
     """The readings of each of the pictures, ten a second."""
-    state, told = Searched(), []
+    state, told = SearchState(), []
     for number, gray in enumerate(pictures):
         state, frame = pipeline.step(state, Frame(number, number * STEP_NS, gray), settings or Settings())
         told.append(list(frame.readings))
@@ -40,7 +40,7 @@ def seen(pipeline: Pipeline, pictures: list[np.ndarray], settings: Settings | No
 def test_every_face_the_largest_first_each_classified_on_its_own_crop(bundle: Bundle) -> None:
     faces = [Face((10, 20, 60, 60), 0.9), Face((300, 100, 200, 180), 0.6), Face((500, 300, 90, 90), 0.7)]
     frame = Frame(3, 77, face_frame(1.0))
-    _, told = Pipeline(FixedFaces(*faces), bundle).step(Searched(), frame, Settings())
+    _, told = Pipeline(FixedFaces(*faces), bundle).step(SearchState(), frame, Settings())
     assert [reading.face for reading in told.readings] == [faces[1], faces[2], faces[0]]
     for reading in told.readings:
         crop = face_crop(frame.gray, reading.face.xywh, bundle.side, bundle.mapping("fixed"))
@@ -57,7 +57,7 @@ def test_every_face_the_largest_first_each_classified_on_its_own_crop(bundle: Bu
 
 
 def test_no_face_no_reading_and_no_second_search_where_nothing_changes(bundle: Bundle) -> None:
-    pipeline, state = Pipeline(find_detector(), bundle), Searched()
+    pipeline, state = Pipeline(find_detector(), bundle), SearchState()
     idle = []
     for number in range(120):
         state, told = pipeline.step(state, Frame(number, number * STEP_NS, BLACK), Settings())
@@ -74,10 +74,11 @@ def test_a_face_that_reaches_beyond_the_frame(bundle: Bundle) -> None:
 
 def test_the_same_state_and_frame_give_the_same_readings(bundle: Bundle) -> None:
     pipeline = Pipeline(find_detector(), bundle)
-    state, _ = pipeline.step(Searched(), Frame(0, 0, face_frame(2.0)), Settings())
+    state, _ = pipeline.step(SearchState(), Frame(0, 0, face_frame(2.0)), Settings())
     frame = Frame(1, STEP_NS, face_frame(2.1))
     (after, one), _, (again, two) = (
-        pipeline.step(s, f, Settings()) for s, f in ((state, frame), (Searched(), Frame(5, 5, BLACK)), (state, frame))
+        pipeline.step(s, f, Settings())
+        for s, f in ((state, frame), (SearchState(), Frame(5, 5, BLACK)), (state, frame))
     )
     assert len(one.readings) == len(two.readings) == 1
     assert one.readings[0].face == two.readings[0].face
@@ -125,8 +126,8 @@ def test_a_bundle_brings_its_own_threshold(bundle: Bundle) -> None:
 def test_each_stage_is_told_as_it_ends(bundle: Bundle) -> None:
     pipeline = Pipeline(find_detector(), bundle)
     laps: list[str] = []
-    pipeline.step(Searched(), Frame(0, 0, face_frame(2.0)), Settings(), laps.append)
+    pipeline.step(SearchState(), Frame(0, 0, face_frame(2.0)), Settings(), laps.append)
     assert laps == ["gate", "detect", "crop", "classify", "smooth"]
     laps.clear()
-    pipeline.step(Searched(), Frame(0, 0, BLACK), Settings(), laps.append)
+    pipeline.step(SearchState(), Frame(0, 0, BLACK), Settings(), laps.append)
     assert laps == ["gate", "detect"]

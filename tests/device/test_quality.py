@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from device.vision.quality import REASONS, quality, turn
+from device.vision.quality import QUALITY_REASONS, crop_quality, head_turn
 from fer_edge.detection.registry import find_detector
 from fer_edge.detection.types import Face
 from fer_edge.preprocess import face_crop
@@ -21,7 +21,7 @@ def crop() -> np.ndarray:
 
 
 def test_an_ordinary_crop_is_good(crop: np.ndarray) -> None:
-    assert quality(crop, FRONTAL, 160).value == 1.0
+    assert crop_quality(crop, FRONTAL, 160).value == 1.0
 
 
 @pytest.mark.parametrize(
@@ -34,7 +34,7 @@ def test_an_ordinary_crop_is_good(crop: np.ndarray) -> None:
     ids=["dark", "washed out", "blurred"],
 )
 def test_the_more_it_is_spoiled_the_worse(why: str, spoil: object, face: Face, side_px: int, crop: np.ndarray) -> None:
-    rated = [quality(spoil(crop, much), face, side_px) for much in (0.0, 0.4, 0.6, 0.8, 1.0)]  # type: ignore[operator]
+    rated = [crop_quality(spoil(crop, much), face, side_px) for much in (0.0, 0.4, 0.6, 0.8, 1.0)]  # type: ignore[operator]
     values = [one.value for one in rated]
     assert values == sorted(values, reverse=True) and values[0] > 0.9 and values[-1] < 0.4
     assert rated[-1].why == why
@@ -42,7 +42,7 @@ def test_the_more_it_is_spoiled_the_worse(why: str, spoil: object, face: Face, s
 
 @pytest.mark.parametrize(("side_px", "value"), [(8, 0.214), (16, 0.5), (23, 0.75), (30, 1.0), (400, 1.0)])
 def test_a_face_of_few_pixels_is_made_up(side_px: int, value: float, crop: np.ndarray) -> None:
-    told = quality(crop, FRONTAL, side_px)
+    told = crop_quality(crop, FRONTAL, side_px)
     assert told.value == pytest.approx(value, abs=0.001)
     assert value == 1 or told.why == "tiny"
 
@@ -50,8 +50,8 @@ def test_a_face_of_few_pixels_is_made_up(side_px: int, value: float, crop: np.nd
 @pytest.mark.parametrize(("nose_x", "turned"), [(50.0, 0.0), (58.0, 0.2), (70.0, 0.5), (30.0, 0.5), (95.0, 1.125)])
 def test_turn_is_where_the_nose_stands_between_the_eyes(nose_x: float, turned: float, crop: np.ndarray) -> None:
     face = Face(FRONTAL.xywh, 0.9, FRONTAL.eyes, (nose_x, 60.0))
-    assert turn(face) == pytest.approx(turned)
-    told = quality(crop, face, 160)
+    assert head_turn(face) == pytest.approx(turned)
+    told = crop_quality(crop, face, 160)
     assert (told.value < 0.5) == (turned > 0.6) and (told.value == 1 or told.why == "turned")
 
 
@@ -59,15 +59,15 @@ def test_a_head_that_is_tilted_is_not_turned() -> None:
     for degrees in (-60, -20, 35, 80):
         c, s = np.cos(np.deg2rad(degrees)), np.sin(np.deg2rad(degrees))
         eyes = ((-20 * c, -20 * s), (20 * c, 20 * s))
-        assert turn(Face((0, 0, 9, 9), 0.9, eyes, (-20 * s, 20 * c))) == pytest.approx(0, abs=1e-9)
+        assert head_turn(Face((0, 0, 9, 9), 0.9, eyes, (-20 * s, 20 * c))) == pytest.approx(0, abs=1e-9)
 
 
 def test_without_points_nothing_is_said_of_turning() -> None:
-    assert turn(Face((0, 0, 9, 9), 0.9)) == 0.0
-    assert turn(Face((0, 0, 9, 9), 0.9, ((5.0, 5.0), (5.0, 5.0)), (1.0, 1.0))) == 1.0
-    assert REASONS == ("dark", "blurred", "tiny", "turned")
+    assert head_turn(Face((0, 0, 9, 9), 0.9)) == 0.0
+    assert head_turn(Face((0, 0, 9, 9), 0.9, ((5.0, 5.0), (5.0, 5.0)), (1.0, 1.0))) == 1.0
+    assert QUALITY_REASONS == ("dark", "blurred", "tiny", "turned")
 
 
 def test_the_detectors_own_points_say_that_the_drawn_face_looks_ahead(blazeface: object) -> None:
     (face,) = find_detector("blazeface-zoomed").detect(face_frame(3.0))
-    assert face.nose is not None and turn(face) < 0.2
+    assert face.nose is not None and head_turn(face) < 0.2

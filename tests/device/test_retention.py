@@ -10,7 +10,7 @@ from builders import event
 from fakes import FakeClock
 
 from device.output.journal.journal import Journal
-from device.output.journal.retention import ages_s
+from device.output.journal.retention import least_ages_s
 from fer_edge.events import SCHEMA, Event
 from fer_edge.journal.clock_correction import read
 from fer_edge.journal.segments import segments
@@ -47,7 +47,7 @@ def at(boot: str, mono_s: float, day: float, clock: str = "synced") -> Event:
     ],
 )
 def test_the_least_age(ends: list[Event | None], now: Event, trusted: bool, ages: list[float]) -> None:
-    assert ages_s(ends, now, trusted) == pytest.approx(ages)
+    assert least_ages_s(ends, now, trusted) == pytest.approx(ages)
 
 
 def run(folder: Path, clock: FakeClock, hours: int = 20, keep_days: float | None = None) -> None:

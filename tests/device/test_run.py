@@ -13,10 +13,10 @@ import pytest
 from builders import journal_events, write_image, write_video
 from fakes import FakeClock, NetworkCamera, ScriptedSource, network_camera
 
-from device.camera.synthetic import Synthetic
+from device.camera.synthetic import SyntheticCamera
 from device.clock import SystemClock
 from device.config import Settings
-from device.output.sinks import Memory
+from device.output.sinks import MemorySink
 from device.run import run
 from device.vision.frames import Frame
 from fer_edge import __version__
@@ -163,7 +163,7 @@ def test_a_real_stream(tmp_path: Path, bundle_path: Path) -> None:
     assert "secret" not in segment.read_text() and "someone" not in segment.read_text()
 
 
-class StopsTheCamera(Memory):
+class StopsTheCamera(MemorySink):
     """A sink that switches a network camera off after so many readings, and notes who spoke when."""
 
     def __init__(self, camera: NetworkCamera, after: int) -> None:
@@ -203,7 +203,7 @@ def test_a_slow_loop_drops_and_says_so(tmp_path: Path, bundle_path: Path) -> Non
     gate = threading.Semaphore(1)
     source = ScriptedSource([face_frame(0.0)] * 6, live=True, clock=SystemClock(), gate=gate)
 
-    class HoldsUp(Memory):
+    class HoldsUp(MemorySink):
         def append(self, event: Event) -> None:
             super().append(event)
             if event.kind == "reading" and len(self.of("reading")) == 1:
@@ -335,7 +335,9 @@ def test_a_run_may_be_inside_another_thread(tmp_path: Path, bundle_path: Path) -
     """Signals are the main thread's; a program that embeds the loop ends it by its duration."""
     codes: list[int] = []
     settings = settings_of("synthetic", bundle_path, tmp_path / "log", duration_s=0.3)
-    thread = threading.Thread(target=lambda: codes.append(run(settings, source=Synthetic(settings, SystemClock()))))
+    thread = threading.Thread(
+        target=lambda: codes.append(run(settings, source=SyntheticCamera(settings, SystemClock())))
+    )
     thread.start()
     thread.join(60)
     assert codes == [0]

@@ -11,7 +11,7 @@ from fakes import FixedFaces
 
 from device.config import Settings
 from device.vision import motion_gate, search
-from device.vision.search import Found, Searched
+from device.vision.search import FoundFaces, SearchState
 from fer_edge.detection.registry import find_detector
 from fer_edge.detection.two_stage import Zoomed, overlap
 from fer_edge.detection.types import Detector, Face
@@ -52,17 +52,17 @@ def always(gray: np.ndarray) -> Picture:
 
 def looked(
     detector: Detector, picture: Picture, frames: int, settings: Settings | None = None, fps: float = 10.0
-) -> Iterator[Found]:
+) -> Iterator[FoundFaces]:
     """What is found in each of so many frames."""
-    state = Searched()
+    state = SearchState()
     for number in range(frames):
         gray = picture(number)
-        state = search.look(state, motion_gate.thumbnail(gray), round(number * 1e9 / fps))
-        state, found = search.find(state, detector, gray, settings or Settings())
+        state = search.advance(state, motion_gate.thumbnail(gray), round(number * 1e9 / fps))
+        state, found = search.find_faces(state, detector, gray, settings or Settings())
         yield found
 
 
-def searches(found: list[Found]) -> list[int]:
+def searches(found: list[FoundFaces]) -> list[int]:
     return [number for number, one in enumerate(found) if one.searched]
 
 

@@ -12,7 +12,7 @@ from builders import event, journal_events
 from fakes import FakeClock
 
 from device.output.journal.journal import Journal
-from device.output.sinks import FanOut, JsonLines, Memory, Recorder, Terminal
+from device.output.sinks import EventRecorder, FanOut, JsonLinesSink, MemorySink, TerminalSink
 from fer_edge.errors import UsageError
 
 READING: dict[str, Any] = {"label": "happy", "p": [0.1, 0.855, 0.045], "xywh": [200, 120, 180, 184]}
@@ -30,7 +30,7 @@ class Gone(io.StringIO):
 
 def test_a_line_for_people() -> None:
     stream = io.StringIO()
-    with Terminal(stream) as terminal:
+    with TerminalSink(stream) as terminal:
         terminal.append(event("header", 0))
         terminal.append(event("camera", 1, state="opened"))
         terminal.append(event("reading", 2, **READING))
@@ -40,15 +40,15 @@ def test_a_line_for_people() -> None:
 def test_lines_for_programs_are_the_journal_s() -> None:
     stream, some = io.StringIO(), io.StringIO()
     for kind in ("header", "reading", "end"):
-        JsonLines(stream).append(event(kind, 0, **READING))
-        JsonLines(some, {"reading"}).append(event(kind, 0, **READING))
+        JsonLinesSink(stream).append(event(kind, 0, **READING))
+        JsonLinesSink(some, {"reading"}).append(event(kind, 0, **READING))
     assert stream.getvalue().splitlines() == [event(k, 0, **READING).line() for k in ("header", "reading", "end")]
     assert [json.loads(line)["kind"] for line in some.getvalue().splitlines()] == ["reading"]
 
 
 def test_a_reader_that_went_away_is_told_of_once() -> None:
     stream = Gone()
-    sink = JsonLines(stream)
+    sink = JsonLinesSink(stream)
     with pytest.raises(BrokenPipeError):
         sink.append(event())
     sink.append(event())
@@ -56,8 +56,8 @@ def test_a_reader_that_went_away_is_told_of_once() -> None:
 
 
 def test_numbers_and_times_of_a_run() -> None:
-    memory, clock = Memory(), FakeClock(mono_ns=7_000_000_000)
-    recorder = Recorder(memory, clock)
+    memory, clock = MemorySink(), FakeClock(mono_ns=7_000_000_000)
+    recorder = EventRecorder(memory, clock)
     recorder.record("header", {})
     clock.now_ns += 2_000_000_000
     recorder.record("reading", {"label": "sad"}, mono_ns=8_500_000_000)
@@ -81,7 +81,7 @@ def test_what_was_opened_is_closed_when_the_next_one_does_not_open(tmp_path: Pat
 
 
 def test_each_sink_has_every_event(tmp_path: Path) -> None:
-    memory = Memory()
+    memory = MemorySink()
     with FanOut([Journal(tmp_path, FakeClock()), memory]) as sinks:
         sinks.append(event("header", 0, schema=1))
         sinks.tick()

@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 
 from device.vision.quality import Quality
-from device.vision.smoothing import Rules, Steady, step
+from device.vision.smoothing import SmoothedLabel, SmoothingRules, smooth
 from fer_edge.classifier import softmax
 
 LABELS = ("happy", "sad", "neutral")
 GOOD = Quality(1.0, "dark")
-RULES = Rules(half_life_s=0.4, dwell_s=0.5, unsure_below=0.0, min_quality=0.5)
+RULES = SmoothingRules(half_life_s=0.4, dwell_s=0.5, unsure_below=0.0, min_quality=0.5)
 
 
 def says(label: str, strength: float = 3.0) -> np.ndarray:
@@ -23,18 +23,21 @@ def says(label: str, strength: float = 3.0) -> np.ndarray:
 
 
 def steadies(
-    rows: Sequence[np.ndarray], fps: float = 10.0, rules: Rules = RULES, quality: Sequence[Quality] | None = None
-) -> list[Steady]:
+    rows: Sequence[np.ndarray],
+    fps: float = 10.0,
+    rules: SmoothingRules = RULES,
+    quality: Sequence[Quality] | None = None,
+) -> list[SmoothedLabel]:
     """What is steady after each of the rows, one a frame."""
-    told: list[Steady] = []
+    told: list[SmoothedLabel] = []
     for number, row in enumerate(rows):
         rated = quality[number] if quality else GOOD
         before = told[-1] if told else None
-        told.append(step(before, row, rated, round(number * 1e9 / fps), LABELS, 1.0, rules))
+        told.append(smooth(before, row, rated, round(number * 1e9 / fps), LABELS, 1.0, rules))
     return told
 
 
-def labels(told: Sequence[Steady]) -> list[str]:
+def labels(told: Sequence[SmoothedLabel]) -> list[str]:
     return [one.label for one in told]
 
 
@@ -47,7 +50,7 @@ def test_the_first_frame_is_what_it_is() -> None:
 @pytest.mark.parametrize("fps", [2.0, 5.0, 10.0, 30.0])
 def test_half_is_forgotten_in_a_half_life_at_any_frame_rate(fps: float) -> None:
     """After long agreement, the average of the old and the new lies halfway a half-life after a change."""
-    rules = Rules(1.0, 0.0, 0.0, 0.0)
+    rules = SmoothingRules(1.0, 0.0, 0.0, 0.0)
     told = steadies([says("happy")] * round(20 * fps) + [says("sad")] * round(fps), fps, rules)
     mean = told[-1].logits / told[-1].weight
     assert mean[0] == pytest.approx(1.5, abs=0.02) and mean[1] == pytest.approx(1.5, abs=0.02)
@@ -55,7 +58,7 @@ def test_half_is_forgotten_in_a_half_life_at_any_frame_rate(fps: float) -> None:
 
 def test_without_a_half_life_each_frame_stands_alone() -> None:
     rows = [says("happy"), says("sad"), says("neutral", 0.1)]
-    told = steadies(rows, rules=Rules(0.0, 0.0, 0.0, 0.0))
+    told = steadies(rows, rules=SmoothingRules(0.0, 0.0, 0.0, 0.0))
     assert all(np.allclose(one.probs, softmax(row)) for one, row in zip(told, rows, strict=True))
     assert labels(told) == ["happy", "sad", "sad"], "but a tie in all but name does not move it"
 
@@ -77,14 +80,14 @@ def test_a_real_change_is_told_within_half_a_second() -> None:
 
 
 def test_a_label_stays_for_its_dwell_however_clear_the_next_one_is() -> None:
-    rules = Rules(0.0, 0.5, 0.0, 0.0)
+    rules = SmoothingRules(0.0, 0.5, 0.0, 0.0)
     told = labels(steadies([says("happy")] * 10 + [says("sad"), says("neutral")] * 10, rules=rules))
     changes = [n for n, (a, b) in enumerate(itertools.pairwise(told), 1) if a != b]
     assert changes and min(b - a for a, b in itertools.pairwise(changes)) >= 5
 
 
 def test_what_no_label_is_probable_enough_for_is_unsure_and_says_so() -> None:
-    rules = Rules(0.4, 0.0, 0.6, 0.5)
+    rules = SmoothingRules(0.4, 0.0, 0.6, 0.5)
     told = steadies([says("happy")] * 10 + [says("happy", 0.1)] * 20 + [says("happy")] * 20, rules=rules)
     said = labels(told)
     assert said[0] == said[9] == "happy" and said[29] == "unsure" and said[-1] == "happy"
@@ -97,7 +100,7 @@ def test_about_the_threshold_it_does_not_flicker() -> None:
     rows = [says("happy", float(1.1 + rng.normal(0, 0.15))) for _ in range(200)]
     below = float(softmax(says("happy", 1.1)).max())
     alone = [float(softmax(row).max()) < below for row in rows]
-    told = labels(steadies(rows, rules=Rules(0.4, 0.5, below, 0.0)))
+    told = labels(steadies(rows, rules=SmoothingRules(0.4, 0.5, below, 0.0)))
     assert sum(a != b for a, b in itertools.pairwise(alone)) > 60
     assert sum(a != b for a, b in itertools.pairwise(told)) <= 4
 
@@ -113,13 +116,13 @@ def test_bad_pictures_make_it_unsure_and_it_comes_back(why: str) -> None:
 
 def test_a_bad_frame_counts_for_less() -> None:
     rows = [says("happy")] * 5 + [says("sad", 6.0)] * 3
-    poor = steadies(rows, quality=[GOOD] * 5 + [Quality(0.1, "blurred")] * 3, rules=Rules(0.4, 0.0, 0.0, 0.0))
+    poor = steadies(rows, quality=[GOOD] * 5 + [Quality(0.1, "blurred")] * 3, rules=SmoothingRules(0.4, 0.0, 0.0, 0.0))
     assert poor[-1].label == "happy"
-    assert steadies(rows, rules=Rules(0.4, 0.0, 0.0, 0.0))[-1].label == "sad"
+    assert steadies(rows, rules=SmoothingRules(0.4, 0.0, 0.0, 0.0))[-1].label == "sad"
 
 
 def test_time_that_stands_still_or_goes_back_is_survived() -> None:
-    one = step(None, says("happy"), GOOD, 5, LABELS, 1.0, RULES)
-    two = step(one, says("happy"), GOOD, 5, LABELS, 1.0, RULES)
-    three = step(two, says("happy"), GOOD, 0, LABELS, 1.0, RULES)
+    one = smooth(None, says("happy"), GOOD, 5, LABELS, 1.0, RULES)
+    two = smooth(one, says("happy"), GOOD, 5, LABELS, 1.0, RULES)
+    three = smooth(two, says("happy"), GOOD, 0, LABELS, 1.0, RULES)
     assert labels([one, two, three]) == ["happy"] * 3 and np.isfinite(three.probs).all()

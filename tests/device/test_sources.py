@@ -10,11 +10,11 @@ import pytest
 from builders import write_image, write_video
 from fakes import FakeClock, mute_listener, network_camera
 
-from device.camera.choice import choose
+from device.camera.choice import create_source
 from device.camera.replay import ImageFolder, VideoFile
-from device.camera.source import EndOfStream, redacted
+from device.camera.source import EndOfStream, redact_url
 from device.camera.stream import NetworkStream
-from device.camera.synthetic import Synthetic
+from device.camera.synthetic import SyntheticCamera
 from device.camera.usb import UsbCamera
 from device.clock import SystemClock
 from device.config import Settings
@@ -28,8 +28,8 @@ GRAYS = [np.full((48, 64), value, np.uint8) for value in range(0, 250, 25)]
 @pytest.mark.parametrize(
     ("name", "kind"),
     [
-        ("synthetic", Synthetic),
-        (" synthetic ", Synthetic),
+        ("synthetic", SyntheticCamera),
+        (" synthetic ", SyntheticCamera),
         ("usb:0", UsbCamera),
         ("usb:12", UsbCamera),
         ("/dev/video3", UsbCamera),
@@ -42,7 +42,7 @@ GRAYS = [np.full((48, 64), value, np.uint8) for value in range(0, 250, 25)]
 )
 def test_names(tmp_path: Path, name: str, kind: type) -> None:
     (tmp_path / "clip.mp4").touch()
-    assert type(choose(Settings(camera=name.format(tmp_path)), FakeClock())) is kind
+    assert type(create_source(Settings(camera=name.format(tmp_path)), FakeClock())) is kind
 
 
 @pytest.mark.parametrize(
@@ -107,7 +107,7 @@ def test_a_camera_that_is_none(tmp_path: Path, bundle_path: Path, camera: str, c
     ],
 )
 def test_an_address_is_shown_without_its_passwords(address: str, shown: str) -> None:
-    assert redacted(address) == shown
+    assert redact_url(address) == shown
 
 
 def test_a_video_gives_every_frame_at_its_own_time(tmp_path: Path) -> None:
@@ -147,7 +147,7 @@ def test_a_folder_gives_its_images_by_name_in_gray(tmp_path: Path) -> None:
 
 def test_the_synthetic_camera_keeps_its_pace_and_draws_the_same_again() -> None:
     clock = FakeClock()
-    source = Synthetic(Settings(fps=5.0, width_px=160, height_px=120), clock)
+    source = SyntheticCamera(Settings(fps=5.0, width_px=160, height_px=120), clock)
     source.open()
     frames = [source.read() for _ in range(5)]
     assert [f and (f.seq, f.mono_ns) for f in frames] == [(n, 5_000_000_000 + n * 200_000_000) for n in range(5)]
@@ -159,7 +159,7 @@ def test_the_synthetic_camera_keeps_its_pace_and_draws_the_same_again() -> None:
 
 def test_a_slow_synthetic_camera_does_not_hold_up_the_end() -> None:
     clock = FakeClock()
-    source = Synthetic(Settings(fps=0.1), clock)
+    source = SyntheticCamera(Settings(fps=0.1), clock)
     source.open()
     assert source.read() is not None
     assert source.read() is None

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 from builders import reading
 
-from device.output.episodes import Rules
-from device.output.tally import Counts, Tally, begin, finish, step
+from device.output.episodes import EpisodeRules
+from device.output.tally import FrameCounts, Tally, finish_tally, start_tally, update_tally
 
-RULES = Rules(unsure_below=0.5)
+RULES = EpisodeRules(unsure_below=0.5)
 S = 1_000_000_000
 
 
@@ -30,12 +30,12 @@ def balanced(bodies: list[dict[str, Any]], start_s: float, end_s: float) -> None
 
 
 def test_a_minute_of_looking() -> None:
-    tally, bodies = begin(10 * S), []
+    tally, bodies = start_tally(10 * S), []
     for n in range(1, 651):
         faces = [reading("happy")] if n <= 200 else [reading("happy"), reading("sad", p=0.4)] if n <= 300 else []
-        tally, over = step(tally, faces, 10 * S + n * S // 10, Counts(n * 2, {"busy": n}), RULES)
+        tally, over = update_tally(tally, faces, 10 * S + n * S // 10, FrameCounts(n * 2, {"busy": n}), RULES)
         bodies += over
-    bodies += finish(tally, 75 * S + S // 2, Counts(1310, {"busy": 650, "unread": 10}), RULES)
+    bodies += finish_tally(tally, 75 * S + S // 2, FrameCounts(1310, {"busy": 650, "unread": 10}), RULES)
     balanced(bodies, 10, 75.5)
     minute, rest = bodies
     # before the first frame nobody could look
@@ -50,84 +50,84 @@ def test_a_minute_of_looking() -> None:
 
 def test_what_is_counted_on_may_be_changed_in_place() -> None:
     drops: Counter[str] = Counter()
-    tally, bodies = begin(0), []
+    tally, bodies = start_tally(0), []
     for n in range(1, 1301):
         drops["busy"] += 1
-        tally, over = step(tally, [], n * S // 10, Counts(n, drops), RULES)
+        tally, over = update_tally(tally, [], n * S // 10, FrameCounts(n, drops), RULES)
         bodies += over
     assert [body["drops"] for body in bodies] == [{"busy": 600}, {"busy": 600}]
 
 
 def test_a_camera_that_is_away_and_comes_back() -> None:
-    tally = begin(0)
+    tally = start_tally(0)
     for n in range(1, 101):
-        tally, _ = step(tally, [], n * S // 10, Counts(), RULES)
+        tally, _ = update_tally(tally, [], n * S // 10, FrameCounts(), RULES)
     for n in range(1, 41):  # the loop's turns of a quarter second; the camera is away from 10 s on
-        tally, _ = step(tally, None, 10 * S + n * S // 4, Counts(), RULES)
+        tally, _ = update_tally(tally, None, 10 * S + n * S // 4, FrameCounts(), RULES)
     for n in range(1, 101):
-        tally, _ = step(tally, [], 20 * S + n * S // 10, Counts(), RULES)
-    (body,) = finish(tally, 30 * S, Counts(), RULES)
+        tally, _ = update_tally(tally, [], 20 * S + n * S // 10, FrameCounts(), RULES)
+    (body,) = finish_tally(tally, 30 * S, FrameCounts(), RULES)
     balanced([body], 0, 30)
     assert body["observed_s"] == 19.8 and body["unavailable_s"] == pytest.approx(10.2)
 
 
 @pytest.mark.parametrize(("wait_s", "observed_s"), [(1.9, 3.9), (2.1, 2.0)])
 def test_a_late_frame_is_waited_for_so_long(wait_s: float, observed_s: float) -> None:
-    tally = begin(0)
+    tally = start_tally(0)
     for at_s in (0.0, 1.0, 2.0, 2.0 + wait_s):
         for turn in range(4):
-            tally, _ = step(tally, None, round((at_s - 0.5 + turn / 10) * S), Counts(), RULES)
-        tally, _ = step(tally, [], round(at_s * S), Counts(), RULES)
-    (body,) = finish(tally, round((2.0 + wait_s) * S), Counts(), RULES)
+            tally, _ = update_tally(tally, None, round((at_s - 0.5 + turn / 10) * S), FrameCounts(), RULES)
+        tally, _ = update_tally(tally, [], round(at_s * S), FrameCounts(), RULES)
+    (body,) = finish_tally(tally, round((2.0 + wait_s) * S), FrameCounts(), RULES)
     assert body["observed_s"] == observed_s and body["unavailable_s"] == pytest.approx(2 + wait_s - observed_s)
 
 
 def test_a_slow_camera_is_not_away() -> None:
-    tally = begin(0, patience_s=25.0)
+    tally = start_tally(0, patience_s=25.0)
     for n in range(6):
-        tally, _ = step(tally, [], n * 10 * S, Counts(), RULES)
-    (body,) = finish(tally, 50 * S, Counts(), RULES)
+        tally, _ = update_tally(tally, [], n * 10 * S, FrameCounts(), RULES)
+    (body,) = finish_tally(tally, 50 * S, FrameCounts(), RULES)
     assert body["observed_s"] == 50.0
 
 
 def test_a_pause_is_its_own_sum_also_over_hours() -> None:
-    tally, bodies = begin(0), []
+    tally, bodies = start_tally(0), []
     for n in range(1, 51):
-        tally, over = step(tally, [], n * S // 10, Counts(), RULES)
+        tally, over = update_tally(tally, [], n * S // 10, FrameCounts(), RULES)
     for n in range(1, 4 * 7200 + 1):
-        tally, over = step(tally, None, 5 * S + n * S // 4, Counts(), RULES, paused=True)
+        tally, over = update_tally(tally, None, 5 * S + n * S // 4, FrameCounts(), RULES, paused=True)
         bodies += over
-    tally, over = step(tally, [], 7206 * S, Counts(), RULES)
-    bodies += finish(tally, 7206 * S, Counts(), RULES)
+    tally, over = update_tally(tally, [], 7206 * S, FrameCounts(), RULES)
+    bodies += finish_tally(tally, 7206 * S, FrameCounts(), RULES)
     balanced(bodies, 0, 7206)
     assert sum(body["paused_s"] for body in bodies) == pytest.approx(7200)
     assert sum(body["observed_s"] for body in bodies) == pytest.approx(5.9)
 
 
 def test_a_machine_that_slept_tells_each_minute() -> None:
-    tally, _ = step(begin(0), [], S, Counts(), RULES)
-    tally, bodies = step(tally, [], 601 * S, Counts(), RULES)
+    tally, _ = update_tally(start_tally(0), [], S, FrameCounts(), RULES)
+    tally, bodies = update_tally(tally, [], 601 * S, FrameCounts(), RULES)
     assert len(bodies) == 10
-    balanced([*bodies, *finish(tally, 601 * S, Counts(), RULES)], 0, 601)
+    balanced([*bodies, *finish_tally(tally, 601 * S, FrameCounts(), RULES)], 0, 601)
     assert sum(body["unavailable_s"] for body in bodies) == 600.0
 
 
 def test_a_frame_older_than_the_last_turn_takes_no_time_back() -> None:
-    tally, _ = step(begin(0), None, 10 * S, Counts(), RULES)
-    tally, _ = step(tally, [], 9 * S, Counts(), RULES)
-    tally, _ = step(tally, [], 11 * S, Counts(), RULES)
-    (body,) = finish(tally, 11 * S, Counts(), RULES)
+    tally, _ = update_tally(start_tally(0), None, 10 * S, FrameCounts(), RULES)
+    tally, _ = update_tally(tally, [], 9 * S, FrameCounts(), RULES)
+    tally, _ = update_tally(tally, [], 11 * S, FrameCounts(), RULES)
+    (body,) = finish_tally(tally, 11 * S, FrameCounts(), RULES)
     assert (body["unavailable_s"], body["observed_s"]) == (10.0, 1.0)
 
 
 def test_an_empty_run_says_nothing() -> None:
-    assert finish(begin(5), 5, Counts(), RULES) == []
+    assert finish_tally(start_tally(5), 5, FrameCounts(), RULES) == []
 
 
 @pytest.mark.parametrize("seed", range(5))
 def test_whatever_happens_every_second_is_accounted_for(seed: int) -> None:
     rng, now_ns, bodies = random.Random(seed), 7 * S, []
-    tally: Tally = begin(now_ns)
+    tally: Tally = start_tally(now_ns)
     read = processed = 0
     for _ in range(3000):
         now_ns += round(rng.choice([0.01, 0.1, 0.25, 3.0, 90.0 if rng.random() < 0.1 else 0.1]) * S)
@@ -135,9 +135,9 @@ def test_whatever_happens_every_second_is_accounted_for(seed: int) -> None:
         seen = {"frame": [], "face": [reading("sad")]}.get(what)
         read += rng.randrange(3)
         processed += seen is not None
-        tally, over = step(tally, seen, now_ns, Counts(read), RULES, paused=what == "pause")
+        tally, over = update_tally(tally, seen, now_ns, FrameCounts(read), RULES, paused=what == "pause")
         bodies += over
-    bodies += finish(tally, now_ns, Counts(read), RULES)
+    bodies += finish_tally(tally, now_ns, FrameCounts(read), RULES)
     balanced(bodies, 7, now_ns / 1e9)
     assert sum(body["frames"]["read"] for body in bodies) == read
     assert sum(body["frames"]["processed"] for body in bodies) == processed

@@ -6,7 +6,15 @@ import itertools
 
 import pytest
 
-from device.vision.tracks import HELD_S, Track, apart, drawn, foreseen, largest_first, matched
+from device.vision.tracks import (
+    MAX_PREDICTED_S,
+    Track,
+    largest_first,
+    match_squares,
+    predict,
+    with_detection,
+    without_duplicates,
+)
 from fer_edge.detection.two_stage import Square, overlap
 from fer_edge.detection.types import Face
 
@@ -31,7 +39,7 @@ def track(number: int, head: Square, seen_ns: int = 5, frames: int = 0) -> Track
     ],
 )
 def test_matched(tracks: list[Square], faces: list[Square], expected: dict[int, int]) -> None:
-    assert matched(tracks, faces) == expected
+    assert match_squares(tracks, faces) == expected
 
 
 def test_overlap_is_the_same_both_ways_and_between_0_and_1() -> None:
@@ -43,9 +51,9 @@ def test_overlap_is_the_same_both_ways_and_between_0_and_1() -> None:
 
 def test_two_tracks_on_one_face_become_the_older() -> None:
     both = [track(7, (0, 0, 100)), track(3, (10, 0, 100)), track(9, (200, 0, 100))]
-    assert [kept.id for kept in apart(both)] == [3, 9]
+    assert [kept.id for kept in without_duplicates(both)] == [3, 9]
     remembered = track(3, (10, 0, 100), seen_ns=1)
-    assert [kept.id for kept in apart([both[0], remembered])] == [3, 7], (
+    assert [kept.id for kept in without_duplicates([both[0], remembered])] == [3, 7], (
         "one of them was not seen just now: a place only"
     )
 
@@ -69,7 +77,7 @@ def walked(*heads: Square, every_s: float = 0.1) -> Track:
     """A track that was drawn at each of the heads in turn."""
     now = Track(1, at(heads[0]), heads[0], 0)
     for number, head in enumerate(heads, 1):
-        now = drawn(now, at(head), head, round(number * every_s * 1e9))
+        now = with_detection(now, at(head), head, round(number * every_s * 1e9))
     return now
 
 
@@ -91,7 +99,7 @@ def walked(*heads: Square, every_s: float = 0.1) -> Track:
 def test_where_a_face_is_foreseen(heads: list[Square], expected: tuple[int, int] | None) -> None:
     track = walked(*heads)
     now_ns = track.seen_ns + 100_000_000
-    now = foreseen(track, now_ns, SHAPE)
+    now = predict(track, now_ns, SHAPE)
     if expected is None:
         assert now is None
         return
@@ -105,13 +113,13 @@ def test_where_a_face_is_foreseen(heads: list[Square], expected: tuple[int, int]
 
 def test_a_face_is_held_for_no_longer_than_that() -> None:
     track = walked((100, 100, 100), (104, 100, 100), (108, 100, 100))
-    held = [n for n in range(1, 12) if foreseen(track, track.seen_ns + n * 33_000_000, SHAPE)]
-    assert held == list(range(1, int(HELD_S / 0.033) + 1))
-    now = foreseen(track, track.seen_ns + 50_000_000, SHAPE)
+    held = [n for n in range(1, 12) if predict(track, track.seen_ns + n * 33_000_000, SHAPE)]
+    assert held == list(range(1, int(MAX_PREDICTED_S / 0.033) + 1))
+    now = predict(track, track.seen_ns + 50_000_000, SHAPE)
     assert now is not None and now.head[0] == 110
-    then = foreseen(now, track.seen_ns + 100_000_000, SHAPE)
+    then = predict(now, track.seen_ns + 100_000_000, SHAPE)
     assert then is not None and then.head[0] == 112, "a frame that was not looked at leads on to the next"
 
 
 def test_a_way_is_not_told_from_looks_long_apart() -> None:
-    assert not walked((100, 100, 100), (101, 100, 100), (102, 100, 100), every_s=0.6).foreseen
+    assert not walked((100, 100, 100), (101, 100, 100), (102, 100, 100), every_s=0.6).predictable

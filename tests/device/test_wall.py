@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from fakes import FakeClock
 
-from device.output.clock_changes import Wall, watch
+from device.output.clock_changes import WallClock, detect_change
 
 
 def test_what_is_told_of_a_clock() -> None:
@@ -17,7 +17,7 @@ def test_what_is_told_of_a_clock() -> None:
     def look() -> None:
         nonlocal wall
         clock.now_ns += 1_000_000_000
-        wall, body = watch(wall, clock.stamp())
+        wall, body = detect_change(wall, clock.stamp())
         told.append(body)
 
     clock.wall_s = 0.0  # 1970
@@ -44,8 +44,8 @@ def test_small_steps_add_up_until_they_are_told() -> None:
     clock, wall = FakeClock(), None
     told = []
     for _ in range(30):
-        wall, body = watch(wall, clock.stamp())
+        wall, body = detect_change(wall, clock.stamp())
         told += [body["offset_s"]] if body else []
         clock.wall_s += 0.3
     assert told == pytest.approx([1.2] * 7, abs=0.002), "told once they came to more than a second"
-    assert isinstance(wall, Wall)
+    assert isinstance(wall, WallClock)

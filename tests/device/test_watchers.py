@@ -10,10 +10,10 @@ from builders import write_video
 from fakes import FakeClock
 
 from device.config import Settings
-from device.output.frame_observers import Watchers
+from device.output.frame_observers import FrameObservers
 from device.run import run
 from device.system.status import Status
-from device.vision.frames import Frame, Seen
+from device.vision.frames import Frame, FrameResult
 from fer_edge.synthetic_face import face_frame
 
 
@@ -21,10 +21,10 @@ class Noted:
     """A watcher that keeps what it was shown."""
 
     def __init__(self) -> None:
-        self.frames: list[tuple[Frame, Seen, dict[str, float], float | None]] = []
+        self.frames: list[tuple[Frame, FrameResult, dict[str, float], float | None]] = []
         self.states: list[str] = []
 
-    def frame(self, frame: Frame, seen: Seen, laps_s: Mapping[str, float], age_s: float | None) -> None:
+    def frame(self, frame: Frame, seen: FrameResult, laps_s: Mapping[str, float], age_s: float | None) -> None:
         self.frames.append((frame, seen, dict(laps_s), age_s))
 
     def turn(self, status: Status) -> None:
@@ -56,5 +56,5 @@ def test_the_age_of_a_live_frame_is_told(tmp_path: Path, bundle_path: Path) -> N
 
 def test_a_run_that_nobody_watches_times_nothing() -> None:
     clock = FakeClock()
-    assert Watchers(clock).begin() is None
-    assert Watchers(clock, [Noted()]).begin() is not None
+    assert FrameObservers(clock).begin() is None
+    assert FrameObservers(clock, [Noted()]).begin() is not None

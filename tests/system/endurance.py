@@ -26,7 +26,7 @@ import numpy as np
 from device.camera.source import EndOfStream
 from device.clock import SystemClock
 from device.config import Settings
-from device.output.sinks import Memory
+from device.output.sinks import MemorySink
 from device.run import run
 from device.vision.frames import Frame
 from fer_edge.events import Event
@@ -75,7 +75,7 @@ class FromMemory:
 
 
 @dataclass(slots=True)
-class Watch(Memory):
+class Watch(MemorySink):
     """A sink that keeps no event but the last, and measures the process between two turns of the loop."""
 
     source: FromMemory

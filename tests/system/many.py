@@ -19,7 +19,7 @@ from typing import Any
 
 from device.clock import SystemClock
 from device.config import Settings
-from device.output.mqtt.connection import Patience
+from device.output.mqtt.connection import RetryDelays
 from device.output.mqtt.sink import MqttSink
 from device.system.status import Status
 from fer_edge.events import Event
@@ -37,7 +37,7 @@ TALLY: dict[str, Any] = {
     **{"frames": {"read": 600, "processed": 590}, "frames_idle": 10, "drops": {"busy": 10}},
 }
 _PACE_S = 0.2
-_QUICK = Patience(retry_s=0.5, longest_retry_s=2.0)
+_QUICK = RetryDelays(retry_s=0.5, longest_retry_s=2.0)
 
 
 def many(folder: Path, devices: int, seconds: float, kill: bool = False) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from fakes import mute_listener
 
 from device.clock import SystemClock
 from device.config import Settings
-from device.output.mqtt.connection import Patience
+from device.output.mqtt.connection import RetryDelays
 from device.output.mqtt.sink import MqttSink
 from device.system.status import Status
 from tests.processes import start, state
@@ -34,7 +34,7 @@ from tests.system.brokers import (
 )
 from tests.system.many import TALLY, many
 
-QUICK = Patience(retry_s=0.2, longest_retry_s=0.4, refused_s=1.0, longest_refused_s=1.0)
+QUICK = RetryDelays(retry_s=0.2, longest_retry_s=0.4, refused_s=1.0, longest_refused_s=1.0)
 CLOCK = SystemClock()
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from device.camera.capture import Capture, Change
+from device.camera.capture import CameraChange, Capture
 from device.camera.stream import NetworkStream
 from device.clock import SystemClock
 from device.config import Settings
@@ -49,7 +49,7 @@ def first_frame(capture: Capture, limit_s: float) -> float:
     raise AssertionError(f"no frame in {limit_s} s")
 
 
-def changes(capture: Capture) -> list[Change]:
+def changes(capture: Capture) -> list[CameraChange]:
     found = []
     while (change := capture.change()) is not None:
         found.append(change)

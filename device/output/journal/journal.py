@@ -16,9 +16,9 @@ from pathlib import Path
 from types import TracebackType
 
 from device.clock import Clock
-from device.output.journal.pending_lines import Backlog, line_of
+from device.output.journal.pending_lines import PendingLines, encode_line
 from device.output.journal.repair import Repair
-from device.output.journal.segment_writer import FULL, Store
+from device.output.journal.segment_writer import DISK_FULL_ERRORS, SegmentWriter
 from fer_edge.errors import UsageError
 from fer_edge.events import Event
 from fer_edge.journal.clock_correction import posix_s
@@ -59,8 +59,8 @@ class Journal:
         self.trouble: str | None = None  # why the journal cannot be written, while it cannot; lines wait in memory then
         self._clock = clock
         self._large_bytes = min(_LARGE_BYTES, ring_bytes)
-        self._store = Store(self.folder)
-        self._backlog = Backlog(ring_bytes)
+        self._store = SegmentWriter(self.folder)
+        self._backlog = PendingLines(ring_bytes)
         self._open = False
         self._begun_ns = 0
         self._header: Event | None = None
@@ -105,7 +105,7 @@ class Journal:
             try:
                 self._begin()
             except OSError as error:
-                if error.errno not in FULL:
+                if error.errno not in DISK_FULL_ERRORS:
                     raise
                 self._put_off(error)  # there may be room again: better to run than to be restarted in a loop
         except OSError as error:
@@ -175,7 +175,7 @@ class Journal:
         self._continues = None if store.path is None else store.path.name
 
     def _begin(self, waiting_bytes: int = 0) -> None:
-        header_bytes = 0 if self._header is None else len(line_of(self._header)) + 64
+        header_bytes = 0 if self._header is None else len(encode_line(self._header)) + 64
         self._store.begin(waiting_bytes + header_bytes)
         self._begun_ns = self._clock.mono_ns()
 
@@ -184,7 +184,7 @@ class Journal:
         if self._continues is not None:
             at, body = self._backlog.first() or header, header.body | {"continues": self._continues}
             header = replace(header, mono_s=at.mono_s, wall=at.wall, clock=at.clock, body=body)
-        return line_of(header)
+        return encode_line(header)
 
     def _put_off(self, error: OSError) -> None:
         self._reason = error.strerror or str(error)

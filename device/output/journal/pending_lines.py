@@ -9,14 +9,14 @@ from fer_edge.events import Event
 
 
 @dataclass(frozen=True, slots=True)
-class _Waiting:
+class _PendingLine:
     """A line with its newline, and its event without the body."""
 
     event: Event
     line: bytes
 
 
-class Backlog:
+class PendingLines:
     """Lines in order, `ring_bytes` of them at most: the oldest are dropped for newer ones, and counted.
 
     `bytes` is what waits, `since_ns` when the oldest of it came; `lost` counts by kind what was ever dropped.
@@ -27,15 +27,15 @@ class Backlog:
         self.since_ns = 0
         self.lost: Counter[str] = Counter()
         self._ring_bytes = ring_bytes
-        self._waiting: deque[_Waiting] = deque()
+        self._waiting: deque[_PendingLine] = deque()
         self._gap: Event | None = None  # the line that will tell of what was dropped since the last `clear`
 
     def add(self, event: Event, now_ns: int) -> None:
         """Takes the event's line. `shed` is for afterwards, when it is known whether the disk could be written."""
         if not self._waiting:
             self.since_ns = now_ns
-        line = line_of(event)
-        self._waiting.append(_Waiting(replace(event, body={}), line))
+        line = encode_line(event)
+        self._waiting.append(_PendingLine(replace(event, body={}), line))
         self.bytes += len(line)
 
     def shed(self, reason: str, all_of_it: bool = False) -> None:
@@ -44,11 +44,11 @@ class Backlog:
             waiting = self._waiting.popleft()
             self.bytes -= len(waiting.line)
             self.lost[waiting.event.kind] += 1
-            self._gap = _widened(self._gap, waiting.event, reason)
+            self._gap = _extend_gap(self._gap, waiting.event, reason)
 
     def lines(self) -> list[bytes]:
         """What is to be written: a `gap` line if lines were dropped since the last `clear`, and those that wait."""
-        gap = [] if self._gap is None else [line_of(self._gap)]
+        gap = [] if self._gap is None else [encode_line(self._gap)]
         return gap + [waiting.line for waiting in self._waiting]
 
     def first(self) -> Event | None:
@@ -62,12 +62,12 @@ class Backlog:
         self._gap = None
 
 
-def line_of(event: Event) -> bytes:
+def encode_line(event: Event) -> bytes:
     """The event as the journal's line with its newline, UTF-8."""
     return f"{event.line()}\n".encode()
 
 
-def _widened(gap: Event | None, dropped: Event, reason: str) -> Event:
+def _extend_gap(gap: Event | None, dropped: Event, reason: str) -> Event:
     """The `gap` event, which has the seq and the times of the last line dropped, with one line more."""
     from_mono_s = round(dropped.mono_s, 3) if gap is None else gap.body["from_mono_s"]
     lost = Counter({} if gap is None else gap.body["lost"])

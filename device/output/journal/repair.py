@@ -28,7 +28,7 @@ class Repair:
         )
 
 
-def repair(segment: Path) -> Repair | None:
+def repair_segment(segment: Path) -> Repair | None:
     """What was cut so that the segment ends in a whole line, or None; a segment without any is removed.
 
     A line of a newer version is a line too. Raises OSError.
@@ -59,14 +59,14 @@ def _whole_bytes(descriptor: int, size: int) -> int:
             begin = tail.rfind(b"\n", 0, end - 1) + 1
             if not begin and start:
                 break  # where this line begins is further up
-            if _readable(tail[begin:end]):
+            if _is_event(tail[begin:end]):
                 return start + end
             end = begin
         tail = tail[:end]
     return 0
 
 
-def _readable(raw: bytes) -> bool:
+def _is_event(raw: bytes) -> bool:
     try:
         return "kind" in json.loads(raw)
     except (ValueError, TypeError):

@@ -12,7 +12,7 @@ from fer_edge.journal.segments import last_event
 _BLOCK_BYTES = 4096  # the least a file takes of a disk
 
 
-def over_budget(found: Sequence[Path], budget_bytes: int) -> list[Path]:
+def segments_over_budget(found: Sequence[Path], budget_bytes: int) -> list[Path]:
     """The oldest of the segments, without which the others take `budget_bytes` at most. Raises OSError.
 
     Each is counted in whole blocks, as a disk does: thousands of short runs must not hide.
@@ -26,17 +26,17 @@ def over_budget(found: Sequence[Path], budget_bytes: int) -> list[Path]:
     return list(found[:kept])
 
 
-def too_old(found: Sequence[Path], keep_s: float, now: Event, trusted: bool) -> list[Path]:
+def expired_segments(found: Sequence[Path], keep_s: float, now: Event, trusted: bool) -> list[Path]:
     """The oldest of the segments, those whose last line is surely older than `keep_s` at `now`, any event of now.
 
     `trusted`: the wall clock of now may be believed. No file but those given is read, and of each only its end.
     """
     ends = [last_event(path) for path in found]
-    old = [age_s > keep_s for age_s in ages_s(ends, now, trusted)]
+    old = [age_s > keep_s for age_s in least_ages_s(ends, now, trusted)]
     return list(found[: old.index(False) if False in old else len(old)])
 
 
-def ages_s(ends: Sequence[Event | None], now: Event, trusted: bool) -> list[float]:
+def least_ages_s(ends: Sequence[Event | None], now: Event, trusted: bool) -> list[float]:
     """For each of some events in order the least age that it can have at `now`, in seconds. None: it cannot be read.
 
     Within a boot mono_s tells exactly. Between boots the machine was off for nobody knows how long, and what is known is

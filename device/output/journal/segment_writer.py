@@ -7,18 +7,18 @@ import os
 from contextlib import suppress
 from pathlib import Path
 
-from device.output.journal.repair import Repair, repair
-from device.output.journal.retention import over_budget, too_old
+from device.output.journal.repair import Repair, repair_segment
+from device.output.journal.retention import expired_segments, segments_over_budget
 from fer_edge.events import Event
 from fer_edge.journal.segments import force_names, lock, segment_name, segment_number, segments
 
-FULL = (errno.ENOSPC, errno.EDQUOT)
+DISK_FULL_ERRORS = (errno.ENOSPC, errno.EDQUOT)
 _SEGMENT_BYTES = 1 << 20  # so that old lines go in small steps
 _SPARE_BYTES = 8 << 10  # of the budget, for what rounding to blocks and a gap line may take
-_RECENT = 64  # segments that are looked at for torn ends: a segment is repaired by the start after its own
+_REPAIRED_SEGMENTS = 64  # segments that are looked at for torn ends: a segment is repaired by the start after its own
 
 
-class Store:
+class SegmentWriter:
     """Segments in `folder`, as many as `limit` allows. Every method raises OSError unless it says otherwise.
 
     `path` is the segment being written, or written last; `size` the bytes of it that are surely whole lines, 0 without a
@@ -45,7 +45,7 @@ class Store:
         self._lock = lock(self.folder)
         found = segments(self.folder)
         self._number = max(map(segment_number, found), default=0)
-        return tuple(told for path in found[-_RECENT:] if (told := repair(path)))
+        return tuple(told for path in found[-_REPAIRED_SEGMENTS:] if (told := repair_segment(path)))
 
     def begin(self, room_bytes: int = 0) -> None:
         """Leaves the segment and makes the next, for which the oldest others go if the budget has no room."""
@@ -54,7 +54,9 @@ class Store:
             self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._lock = lock(self.folder)
         found = segments(self.folder)
-        for path in over_budget(found, self._budget_bytes - max(self.segment_bytes, room_bytes) - _SPARE_BYTES):
+        for path in segments_over_budget(
+            found, self._budget_bytes - max(self.segment_bytes, room_bytes) - _SPARE_BYTES
+        ):
             path.unlink(missing_ok=True)
         self._number = max(self._number, *map(segment_number, found), 0) + 1
         path = self.folder / segment_name(self._number)
@@ -72,10 +74,10 @@ class Store:
 
         The kernel writes to a removed file, or one in a removed folder, without a word.
         """
-        if self._lock is not None and not _same(self.folder, self._lock):
+        if self._lock is not None and not _is_same_file(self.folder, self._lock):
             self.leave()
             self._unlock()
-        elif self._file is not None and self.path is not None and not _same(self.path, self._file):
+        elif self._file is not None and self.path is not None and not _is_same_file(self.path, self._file):
             self.leave()
         return self._file is not None
 
@@ -92,7 +94,7 @@ class Store:
             with suppress(OSError):
                 os.ftruncate(self._file, self.size)
                 whole = (
-                    error.errno in FULL
+                    error.errno in DISK_FULL_ERRORS
                 )  # after another failure nobody knows what the kernel takes to be on the card
             if not whole:
                 self.leave()
@@ -105,7 +107,7 @@ class Store:
         if self._file is None or self.path is None:
             return
         with suppress(OSError):
-            if not self.size and _same(self.path, self._file):
+            if not self.size and _is_same_file(self.path, self._file):
                 self.path.unlink()
         with suppress(OSError):
             os.close(self._file)
@@ -118,7 +120,9 @@ class Store:
 
     def expire(self, keep_s: float, now: Event, trusted: bool) -> None:
         """Removes the segments, except the one being written, that are surely older than that."""
-        for path in too_old([path for path in segments(self.folder) if path != self.path], keep_s, now, trusted):
+        for path in expired_segments(
+            [path for path in segments(self.folder) if path != self.path], keep_s, now, trusted
+        ):
             path.unlink(missing_ok=True)
 
     def _unlock(self) -> None:
@@ -127,7 +131,7 @@ class Store:
             self._lock = None
 
 
-def _same(path: Path, descriptor: int) -> bool:
+def _is_same_file(path: Path, descriptor: int) -> bool:
     try:
         return os.path.samestat(path.stat(), os.fstat(descriptor))
     except OSError:

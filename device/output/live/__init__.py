@@ -14,10 +14,10 @@ from device.config import Settings
 from fer_edge.errors import UsageError
 
 if TYPE_CHECKING:
-    from device.output.live.sink import Live
+    from device.output.live.sink import LivePage
 
 
-def live_page(settings: Settings, clock: Clock, say: Callable[[str], None]) -> list[Live]:
+def live_page(settings: Settings, clock: Clock, say: Callable[[str], None]) -> list[LivePage]:
     """The live page that the settings ask for, a sink and a watcher not opened yet; none where they ask for none.
 
     `say` is told where the page is. Raises UsageError when the extra `live` is missing, the page would be open to a network
@@ -32,6 +32,6 @@ def live_page(settings: Settings, clock: Clock, say: Callable[[str], None]) -> l
         import tornado  # noqa: F401
     except ImportError as error:
         raise UsageError("the live page needs the extra `live`: pip install 'fer-edge[live]'") from error
-    from device.output.live.sink import Live
+    from device.output.live.sink import LivePage
 
-    return [Live.of(settings, clock, say)]
+    return [LivePage.of(settings, clock, say)]

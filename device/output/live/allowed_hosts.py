@@ -11,7 +11,7 @@ from device.address import Address
 _DOMAINS = ("local", "lan", "home", "home.arpa", "internal", "fritz.box")
 
 
-def url(address: Address, machine: str) -> str:
+def page_url(address: Address, machine: str) -> str:
     """What a browser is told; `machine` is this machine's name, which stands for all of its addresses."""
     everywhere = _is_ip(address.host) and ip_address(address.host).is_unspecified
     return f"http://{Address(f'{machine}.local' if everywhere else address.host, address.port)}/"
@@ -22,7 +22,7 @@ def is_loopback(host: str) -> bool:
     return host == "localhost" or (_is_ip(host) and ip_address(host).is_loopback)
 
 
-def may_ask(host_header: str, address: Address, machine: str) -> bool:
+def is_allowed_host(host_header: str, address: Address, machine: str) -> bool:
     """Whether a request with this Host is for us, and not of a name that somebody else pointed here (DNS rebinding).
 
     A number cannot be pointed anywhere. Names are this machine's own, alone or in a domain of home networks. The port is
@@ -38,7 +38,7 @@ def may_ask(host_header: str, address: Address, machine: str) -> bool:
     return _is_ip(host) or host in {"localhost", address.host.lower(), own, *(f"{own}.{domain}" for domain in _DOMAINS)}
 
 
-def is_own_page(fetch_site: str | None, origin: str | None, host_header: str) -> bool:
+def is_same_origin(fetch_site: str | None, origin: str | None, host_header: str) -> bool:
     """Whether a request for data was made by our own page, or by no page at all, and not by that of another site.
 
     `fetch_site` is Sec-Fetch-Site, which browsers send to hosts that they trust; `origin` is Origin.

@@ -17,8 +17,8 @@ from tornado.web import Application, HTTPError, RequestHandler
 
 from device.address import Address
 from device.output.live import token
-from device.output.live.allowed_hosts import is_own_page, may_ask
-from device.output.live.pixelated_picture import Pictures
+from device.output.live.allowed_hosts import is_allowed_host, is_same_origin
+from device.output.live.pixelated_picture import PixelatedPictures
 from device.output.live.viewers import Viewers
 
 _PAGE = Path(__file__).with_name("page")
@@ -56,24 +56,24 @@ _SEND_BYTES = 65_536  # of a stream's buffer in the kernel: who takes nothing is
 
 
 @dataclass(frozen=True, slots=True)
-class Shared:
+class PageContext:
     """What all answers are made from. `secret` is the token, None where none is asked for."""
 
     address: Address
     machine: str
     secret: str | None
     viewers: Viewers
-    pictures: Pictures | None
+    pictures: PixelatedPictures | None
     say: Callable[[str], None]
 
 
-class Answer(RequestHandler):
+class PageHandler(RequestHandler):
     """An answer to whoever asks by one of our names; with `guarded`, only to our own page and with the token."""
 
     guarded = True
-    shared: Shared
+    shared: PageContext
 
-    def initialize(self, shared: Shared) -> None:
+    def initialize(self, shared: PageContext) -> None:
         self.shared = shared
 
     def set_default_headers(self) -> None:
@@ -82,11 +82,11 @@ class Answer(RequestHandler):
 
     def prepare(self) -> None:
         asked = self.request.headers
-        if not may_ask(asked.get("Host", ""), self.shared.address, self.shared.machine):
+        if not is_allowed_host(asked.get("Host", ""), self.shared.address, self.shared.machine):
             raise HTTPError(
                 421, reason="this page is not of that name; ask for it by the machine's address or its own name"
             )
-        if not is_own_page(asked.get("Sec-Fetch-Site"), asked.get("Origin"), asked.get("Host", "")) and self.guarded:
+        if not is_same_origin(asked.get("Sec-Fetch-Site"), asked.get("Origin"), asked.get("Host", "")) and self.guarded:
             raise HTTPError(403, reason="another site's page may not read this one")
         if self.guarded and not self._may_see():
             raise HTTPError(401, reason="this needs the token that was said when the run started")
@@ -96,7 +96,7 @@ class Answer(RequestHandler):
         if secret is None:
             return True
         kept = self.get_cookie(self.cookie_name()) or ""
-        return token.is_it(kept, token.cookie_of(secret)) or token.is_it(self.bearer(), secret)
+        return token.matches(kept, token.cookie_value(secret)) or token.matches(self.bearer(), secret)
 
     def bearer(self) -> str:
         """The token that came in the header Authorization; empty where none did."""
@@ -118,12 +118,12 @@ class Answer(RequestHandler):
             self.shared.say(f"the live page could not answer: {error!r}")
 
 
-class File(Answer):
+class FileHandler(PageHandler):
     """A file of the page."""
 
     guarded = False
 
-    def initialize(self, shared: Shared, data: bytes = b"", kind: str = "") -> None:
+    def initialize(self, shared: PageContext, data: bytes = b"", kind: str = "") -> None:
         self.shared, self._data, self._kind = shared, data, kind
 
     def get(self) -> None:
@@ -132,7 +132,7 @@ class File(Answer):
         self.finish(self._data)
 
 
-class Nothing(Answer):
+class NotFoundHandler(PageHandler):
     """What is not here."""
 
     guarded = False
@@ -142,7 +142,7 @@ class Nothing(Answer):
         raise HTTPError(404, reason="there is nothing here")
 
 
-class Session(Answer):
+class SessionHandler(PageHandler):
     """The token in exchange for a cookie that no script can read, so that it need not stay in the address."""
 
     guarded = False
@@ -150,11 +150,11 @@ class Session(Answer):
     def post(self) -> None:
         secret = self.shared.secret
         if secret is not None:
-            if not token.is_it(self.bearer(), secret):
+            if not token.matches(self.bearer(), secret):
                 raise HTTPError(401, reason="that is not the token of this run")
             self.set_cookie(
                 self.cookie_name(),
-                token.cookie_of(secret),
+                token.cookie_value(secret),
                 httponly=True,
                 samesite="Strict",
                 path="/",
@@ -163,7 +163,7 @@ class Session(Answer):
         self.set_status(204)
 
 
-class State(Answer):
+class StateHandler(PageHandler):
     """Everything as it is now, once, as JSON."""
 
     def get(self) -> None:
@@ -171,7 +171,7 @@ class State(Answer):
         self.finish(self.shared.viewers.whole())
 
 
-class Picture(Answer):
+class PictureHandler(PageHandler):
     """The last picture, while pictures are shown."""
 
     def get(self) -> None:
@@ -182,7 +182,7 @@ class Picture(Answer):
         self.finish(jpeg)
 
 
-class Events(Answer):
+class EventStreamHandler(PageHandler):
     """The stream of server-sent events, until one of the two goes."""
 
     async def get(self) -> None:
@@ -211,18 +211,18 @@ class Events(Answer):
         connection.stream.close()
 
 
-def application(shared: Shared) -> Application:
+def application(shared: PageContext) -> Application:
     """All answers by their paths; no request is logged."""
     own = {"shared": shared}
     files = [
-        (path, File, {**own, "data": (_PAGE / name).read_bytes(), "kind": kind})
+        (path, FileHandler, {**own, "data": (_PAGE / name).read_bytes(), "kind": kind})
         for path, (name, kind) in _FILES.items()
     ]
     rest: list[Any] = [
-        ("/session", Session, own),
-        ("/state", State, own),
-        ("/events", Events, own),
-        ("/picture.jpg", Picture, own),
-        (".*", Nothing, own),
+        ("/session", SessionHandler, own),
+        ("/state", StateHandler, own),
+        ("/events", EventStreamHandler, own),
+        ("/picture.jpg", PictureHandler, own),
+        (".*", NotFoundHandler, own),
     ]
     return Application([*files, *rest], log_function=lambda _: None)

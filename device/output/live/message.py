@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from device.output.live.view_state import COLUMN_S, COLUMNS, Looked, Shown, Snapshot
+from device.output.live.view_state import COLUMN_S, COLUMNS, FaceView, FrameView, Snapshot
 
 
 def whole(snapshot: Snapshot, pixels: Mapping[str, Any] | None, viewers: int, sent_s: float) -> dict[str, Any]:
@@ -59,7 +59,7 @@ def now(snapshot: Snapshot, pixels: Mapping[str, Any] | None, viewers: int, sent
     return told
 
 
-def frame(looked: Looked, now_ns: int) -> dict[str, Any]:
+def frame(looked: FrameView, now_ns: int) -> dict[str, Any]:
     """The last processed frame."""
     return {
         "seq": looked.seq,
@@ -72,7 +72,7 @@ def frame(looked: Looked, now_ns: int) -> dict[str, Any]:
     }
 
 
-def face(shown: Shown) -> dict[str, Any]:
+def face(shown: FaceView) -> dict[str, Any]:
     """A face: its label, steadied where it is, with the probabilities that it stands on."""
     reading = shown.reading
     probs = reading.probs if reading.steady_probs is None else reading.steady_probs

@@ -14,7 +14,7 @@ from device.clock import Clock
 if TYPE_CHECKING:
     import numpy as np
 
-    from device.vision.frames import Frame, Seen
+    from device.vision.frames import Frame, FrameResult
 
 EVERY_S = 1.0
 WIDTH_PX = 320
@@ -25,14 +25,14 @@ _QUALITY = 70
 
 
 @dataclass(frozen=True, slots=True)
-class Small:
+class SmallPicture:
     """A picture ready to be shown: the frame's number, and uint8 (h, w) without a face that could be known."""
 
     seq: int
     gray: np.ndarray
 
 
-class Pictures:
+class PixelatedPictures:
     """The last small picture, for `for_s` seconds from now; then none, whoever asks.
 
     `offer` is the loop's, all else the server's.
@@ -42,21 +42,21 @@ class Pictures:
         self._clock = clock
         self._until_ns = clock.mono_ns() + round(for_s * 1e9)
         self._due_ns = 0
-        self._small: Small | None = None
+        self._small: SmallPicture | None = None
         self._jpeg: tuple[int, bytes] | None = None
 
     def left_s(self) -> float:
         """The seconds for which pictures are still shown; 0 once that is over."""
         return max(0.0, (self._until_ns - self._clock.mono_ns()) / 1e9)
 
-    def offer(self, frame: Frame, seen: Seen) -> None:
+    def offer(self, frame: Frame, seen: FrameResult) -> None:
         """Takes a small copy of the frame, where one is due."""
         now_ns = self._clock.mono_ns()
         if now_ns >= self._until_ns:
             self._small = None
         elif now_ns >= self._due_ns:
             self._due_ns = now_ns + round(EVERY_S * 1e9)
-            self._small = Small(frame.seq, small(frame, seen))
+            self._small = SmallPicture(frame.seq, pixelated_copy(frame, seen))
 
     def forget(self) -> None:
         """Nobody looks, or nothing is looked at: the picture that there is would be an old one."""
@@ -82,7 +82,7 @@ class Pictures:
         return self._jpeg[1] if self._jpeg else None
 
 
-def small(frame: Frame, seen: Seen) -> np.ndarray:
+def pixelated_copy(frame: Frame, seen: FrameResult) -> np.ndarray:
     """The frame's picture, uint8 (h, w) at most `WIDTH_PX` wide, the faces that were found coarse.
 
     Where more were found than were read nothing says where they are: all of it is coarse then.

@@ -15,7 +15,7 @@ from tornado.iostream import IOStream
 from tornado.netutil import bind_sockets
 
 from device.address import Address
-from device.output.live.handlers import Shared, application
+from device.output.live.handlers import PageContext, application
 from device.output.live.viewers import Viewers
 from fer_edge.errors import UsageError
 
@@ -26,7 +26,7 @@ _STOP_S = 2.0
 _LAST_S = 0.05  # for the streams to end as HTTP has it
 
 
-def bound(address: Address) -> list[socket.socket]:
+def bind_address(address: Address) -> list[socket.socket]:
     """The listening sockets of the address, all on one port. Raises UsageError where it cannot be had."""
     try:
         return bind_sockets(address.port, address.host)
@@ -41,7 +41,7 @@ def bound(address: Address) -> list[socket.socket]:
 class Server:
     """Serves on `sockets` between `start` and `stop`, which are the caller's thread's. `say` is told when it fails."""
 
-    def __init__(self, sockets: Sequence[socket.socket], shared: Shared, say: Callable[[str], None]) -> None:
+    def __init__(self, sockets: Sequence[socket.socket], shared: PageContext, say: Callable[[str], None]) -> None:
         self._sockets, self._shared, self._say = list(sockets), shared, say
         self._thread = threading.Thread(target=self._run, name="live page", daemon=True)
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -76,7 +76,7 @@ class Server:
     async def _serve(self) -> None:
         self._loop, self._over = asyncio.get_running_loop(), asyncio.Event()
         shared = self._shared
-        server = Bounded(
+        server = LimitedHttpServer(
             application(shared),
             idle_connection_timeout=_IDLE_S,
             body_timeout=_BODY_S,
@@ -91,7 +91,7 @@ class Server:
             await asyncio.wait({publishing, ending}, return_when=asyncio.FIRST_COMPLETED)
             if publishing.done():
                 publishing.result()
-            await _goodbye(shared.viewers)
+            await _close_streams(shared.viewers)
         finally:
             publishing.cancel()
             ending.cancel()
@@ -100,13 +100,13 @@ class Server:
                 await asyncio.wait_for(server.close_all_connections(), _STOP_S)
 
 
-async def _goodbye(viewers: Viewers) -> None:
+async def _close_streams(viewers: Viewers) -> None:
     if left := viewers.close():
         await asyncio.wait(left, timeout=_STOP_S)
         await asyncio.sleep(_LAST_S)
 
 
-class Bounded(HTTPServer):
+class LimitedHttpServer(HTTPServer):
     """A server that has so many connections at most: more would take the files that the journal may have to open."""
 
     def initialize(self, *args: Any, **kwargs: Any) -> None:

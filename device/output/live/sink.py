@@ -14,23 +14,23 @@ from device.address import Address
 from device.clock import Clock
 from device.config import Settings
 from device.output.live import token
-from device.output.live.allowed_hosts import is_loopback, url
-from device.output.live.handlers import Shared
-from device.output.live.pixelated_picture import Pictures
-from device.output.live.server import Server, bound
-from device.output.live.view_state import Onlooker
+from device.output.live.allowed_hosts import is_loopback, page_url
+from device.output.live.handlers import PageContext
+from device.output.live.pixelated_picture import PixelatedPictures
+from device.output.live.server import Server, bind_address
+from device.output.live.view_state import ViewState
 from device.output.live.viewers import Viewers
 from fer_edge.errors import UsageError
 from fer_edge.events import Event
 
 if TYPE_CHECKING:
     from device.system.status import Status
-    from device.vision.frames import Frame, Seen
+    from device.vision.frames import Frame, FrameResult
 
 Say = Callable[[str], None]
 
 
-class Live:
+class LivePage:
     """The page at `address` while it is open. `token_of` gives the token at the opening, None for a page without one."""
 
     def __init__(
@@ -45,37 +45,39 @@ class Live:
     ) -> None:
         self.address = address
         self._clock, self._say, self._token_of, self._tell_token = clock, say, token_of, tell_token
-        self.pictures = None if pixels_s is None else Pictures(clock, pixels_s)
-        self.onlooker = Onlooker(clock, patience_s, self.pictures)
+        self.pictures = None if pixels_s is None else PixelatedPictures(clock, pixels_s)
+        self.onlooker = ViewState(clock, patience_s, self.pictures)
         self._server: Server | None = None
         self._failed = False
 
     @classmethod
-    def of(cls, settings: Settings, clock: Clock, say: Say, environ: Mapping[str, str] = os.environ) -> Live:
+    def of(cls, settings: Settings, clock: Clock, say: Say, environ: Mapping[str, str] = os.environ) -> LivePage:
         """The page that the settings ask for. Raises UsageError where it would be open to a network without a secret."""
         assert settings.live is not None
         address, file = Address.parse(settings.live), settings.live_token_file
         patience_s = max(2.0, 3 / settings.fps)
         if file is not None:
-            return cls(address, clock, say, patience_s, lambda: token.from_file(file), settings.show_pixels_s)
+            return cls(
+                address, clock, say, patience_s, lambda: token.read_or_create_token(file), settings.show_pixels_s
+            )
         if is_loopback(address.host):
             return cls(address, clock, say, patience_s, pixels_s=settings.show_pixels_s)
-        if token.is_logged(sys.stderr, environ.get("JOURNAL_STREAM", "")):
+        if token.is_in_system_log(sys.stderr, environ.get("JOURNAL_STREAM", "")):
             raise UsageError(
                 "what a service says is kept in the system's log, and the live page's token must not be; name a file for it "
                 "with live_token_file"
             )
-        return cls(address, clock, say, patience_s, token.made, settings.show_pixels_s, tell_token=True)
+        return cls(address, clock, say, patience_s, token.new_token, settings.show_pixels_s, tell_token=True)
 
     def __enter__(self) -> Self:
         secret = self._token_of()
-        sockets = bound(self.address)
+        sockets = bind_address(self.address)
         self.address = replace(self.address, port=sockets[0].getsockname()[1])
         viewers = Viewers(self.onlooker, self.pictures, self._clock)
-        shared = Shared(self.address, socket.gethostname(), secret, viewers, self.pictures, self._say)
+        shared = PageContext(self.address, socket.gethostname(), secret, viewers, self.pictures, self._say)
         self._server = Server(sockets, shared, self._say)
         self._server.start()
-        where = url(self.address, shared.machine)
+        where = page_url(self.address, shared.machine)
         if self._tell_token:  # behind a #, which no browser sends and so no log between here and there can hold
             self._say(f"the live page is {where}#token={secret} for this run; who has this address sees what it sees")
         else:
@@ -95,7 +97,7 @@ class Live:
     def tick(self) -> None:
         """Nothing is put off."""
 
-    def frame(self, frame: Frame, seen: Seen, laps_s: Mapping[str, float], age_s: float | None) -> None:
+    def frame(self, frame: Frame, seen: FrameResult, laps_s: Mapping[str, float], age_s: float | None) -> None:
         """A frame was processed."""
         self._try(lambda: self.onlooker.frame(frame, seen, laps_s, age_s))
 

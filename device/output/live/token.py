@@ -17,18 +17,18 @@ _BYTES = 24  # 32 letters; 192 bits
 _FEWEST = 20  # letters of one that somebody made up
 
 
-def made() -> str:
+def new_token() -> str:
     """A new token."""
     return secrets.token_urlsafe(_BYTES)
 
 
-def from_file(path: Path) -> str:
+def read_or_create_token(path: Path) -> str:
     """The token in the file, which is made, with a new one, where there is none.
 
     Raises UsageError when others than its owner could read it, or when what it holds is no token.
     """
     try:
-        _make(path)
+        _create_file(path)
         with path.open("rb") as file:
             found = os.fstat(file.fileno())  # of what was opened, not of what the name may mean by now
             text = file.read(1000).decode("ascii", "replace").strip()
@@ -44,7 +44,7 @@ def from_file(path: Path) -> str:
     return text
 
 
-def is_logged(stream: TextIO, journal_stream: str) -> bool:
+def is_in_system_log(stream: TextIO, journal_stream: str) -> bool:
     """Whether what is said on `stream` ends in systemd's log; `journal_stream` is $JOURNAL_STREAM (systemd.exec(5))."""
     try:
         found = os.fstat(stream.fileno())
@@ -53,20 +53,20 @@ def is_logged(stream: TextIO, journal_stream: str) -> bool:
     return journal_stream == f"{found.st_dev}:{found.st_ino}"
 
 
-def is_it(given: str, token: str) -> bool:
+def matches(given: str, token: str) -> bool:
     """Whether they are the same, in a time that does not tell how far they are."""
     return hmac.compare_digest(given.encode(), token.encode())
 
 
-def cookie_of(token: str) -> str:
+def cookie_value(token: str) -> str:
     """What a browser keeps in the token's place: it opens this page again, and the token cannot be had from it."""
     return hmac.new(token.encode(), b"fer-edge: the live page's cookie", hashlib.sha256).hexdigest()
 
 
-def _make(path: Path) -> None:
+def _create_file(path: Path) -> None:
     try:
         number = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     except FileExistsError:
         return
     with os.fdopen(number, "w") as file:
-        file.write(f"{made()}\n")
+        file.write(f"{new_token()}\n")

@@ -9,10 +9,10 @@ from typing import Any, Protocol
 
 from device.clock import Clock
 from device.output.live import message
-from device.output.live.pixelated_picture import Pictures
-from device.output.live.view_state import EVERY_S, Onlooker, Snapshot
+from device.output.live.pixelated_picture import PixelatedPictures
+from device.output.live.view_state import EVERY_S, Snapshot, ViewState
 
-MOST = 32
+MAX_VIEWERS = 32
 _HEARTBEAT_S = 1.0  # something is sent so often, new or not: silence means that the device is gone
 _SLOW_S = 10.0  # who has not taken a message for so long is let go
 
@@ -47,7 +47,12 @@ class Viewers:
     """
 
     def __init__(
-        self, onlooker: Onlooker, pictures: Pictures | None, clock: Clock, slow_s: float = _SLOW_S, most: int = MOST
+        self,
+        onlooker: ViewState,
+        pictures: PixelatedPictures | None,
+        clock: Clock,
+        slow_s: float = _SLOW_S,
+        most: int = MAX_VIEWERS,
     ) -> None:
         self.most = most
         self._onlooker, self._pictures, self._clock, self._slow_s = onlooker, pictures, clock, slow_s

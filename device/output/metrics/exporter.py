@@ -14,8 +14,8 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from device.address import Address
-from device.output.metrics.prometheus_collector import Families
-from device.output.metrics.run_metrics import Metrics
+from device.output.metrics.prometheus_collector import PrometheusCollector
+from device.output.metrics.run_metrics import RunMetrics
 from fer_edge.errors import UsageError
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ _PATIENCE_S = 5.0  # with a client that asks for nothing, or takes nothing
 MOST_THREADS = 16  # of the process, above which a client is sent away: the service may have 64 tasks
 
 
-class Exposed:
+class MetricsExporter:
     """The metrics of a run, in a file every `every_s`, at a port, or both: a context manager, which `open` begins.
 
     To be entered before the journal and opened after it: so the last file, written on leaving, has the journal's last bytes,
@@ -35,11 +35,11 @@ class Exposed:
     """
 
     def __init__(
-        self, metrics: Metrics, file: Path | None, at: Address | None, every_s: float, say: Callable[[str], None]
+        self, metrics: RunMetrics, file: Path | None, at: Address | None, every_s: float, say: Callable[[str], None]
     ) -> None:
         self.port: int | None = None  # once open
         self._metrics, self._file, self._at, self._every_s, self._say = metrics, file, at, every_s, say
-        self._registry = Families(metrics).registry()
+        self._registry = PrometheusCollector(metrics).registry()
         self._over = threading.Event()
         self._writer = threading.Thread(target=self._write_on, name="metrics", daemon=True)
         self._server: WSGIServer | None = None
@@ -85,7 +85,7 @@ class Exposed:
                 f"metrics cannot be served at {at} ({error.strerror}); give --metrics another address, or stop what has "
                 "this one; a service may only after `fer-edge service install --network`"
             ) from error
-        server.RequestHandlerClass = _impatient(server.RequestHandlerClass)
+        server.RequestHandlerClass = _limited_handler(server.RequestHandlerClass)
         self._server, self.port = server, server.server_port
         self._say(f"metrics at http://{Address(at.host, server.server_port)}/metrics")
 
@@ -109,7 +109,7 @@ class Exposed:
             self._failed = True
 
 
-def _impatient(handler: Any) -> Any:
+def _limited_handler(handler: Any) -> Any:
     """The handler, with an end to its patience and to the number of clients: each that is waited for has a thread."""
 
     class Impatient(handler):

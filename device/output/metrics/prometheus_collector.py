@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from device.output.metrics.run_metrics import BOUNDS_S, CAMERA_STATES, DROPS, Histogram, Metrics
+from device.output.metrics.run_metrics import BUCKET_BOUNDS_S, CAMERA_STATES, DROPS, Histogram, RunMetrics
 from device.system.health import BITS
 from fer_edge.errors import UsageError
 
@@ -19,14 +19,14 @@ if TYPE_CHECKING:
 CLOCK_STATES = ("synced", "unsynced", "unknown")
 
 
-class Families:
+class PrometheusCollector:
     """A collector: what `metrics` holds at the time of asking. Raises UsageError without the extra `metrics`.
 
     The library's own Counter and Histogram would be counted a second time, lock each number, and add a `_created` series
     to each; a collector that reads what is counted already is how it wants that done.
     """
 
-    def __init__(self, metrics: Metrics) -> None:
+    def __init__(self, metrics: RunMetrics) -> None:
         try:
             import prometheus_client.core as core
         except ImportError as error:
@@ -65,7 +65,7 @@ class Families:
         yield self._counter("frames_idle", "Of these, without a search: nothing had changed", told.idle)
         yield self._counter("frames_with_face", "Of these, with a face that was read", told.with_face)
         drops = {**dict.fromkeys(DROPS, 0), **told.drops}
-        yield self._counter("frames_dropped", "Pictures that were not processed", _by(drops), "reason")
+        yield self._counter("frames_dropped", "Pictures that were not processed", _labelled(drops), "reason")
         waited = [] if (waited_s := told.waited_s) is None else [((), waited_s)]
         yield self._gauge("since_last_frame_seconds", "Since the last processed frame was taken", waited)
         yield self._histogram("frame_age_seconds", "From a frame's capture to its readings", [((), told.ages)])
@@ -77,12 +77,16 @@ class Families:
         yield self._gauge("faces", "Faces read in the last frame", told.faces)
         yield self._counter("faces_skipped", "Faces beyond the most that are read", told.skipped)
         what = "expression"
-        yield self._counter("readings", "Faces read, by what that frame alone shows", _by(told.readings), what)
-        yield self._counter("steady_readings", "The same by the steadied label, or unsure", _by(told.steady), what)
-        yield self._counter("unsure_readings", "Those that were unsure, by what made them so", _by(told.unsure), "why")
-        yield self._counter("episodes", "Episodes that ended", _by(told.episodes), what)
-        yield self._counter("expression_seconds", "Seconds of faces, a minute late", _by(told.labels_s), what)
-        yield self._counter("watch_seconds", "Seconds of the run, a minute late", _by(told.spent_s), "spent")
+        yield self._counter("readings", "Faces read, by what that frame alone shows", _labelled(told.readings), what)
+        yield self._counter(
+            "steady_readings", "The same by the steadied label, or unsure", _labelled(told.steady), what
+        )
+        yield self._counter(
+            "unsure_readings", "Those that were unsure, by what made them so", _labelled(told.unsure), "why"
+        )
+        yield self._counter("episodes", "Episodes that ended", _labelled(told.episodes), what)
+        yield self._counter("expression_seconds", "Seconds of faces, a minute late", _labelled(told.labels_s), what)
+        yield self._counter("watch_seconds", "Seconds of the run, a minute late", _labelled(told.spent_s), "spent")
 
     def _journal(self) -> Iterator[Metric]:
         written_bytes, lost, writable = self._metrics.journal
@@ -93,14 +97,14 @@ class Families:
     def _machine(self) -> Iterator[Metric]:
         seen = self._metrics.health
         voltage = None if seen is None else seen.undervoltage
-        yield self._gauge("undervoltage", "1 while the power supply is too weak", _known(voltage))
+        yield self._gauge("undervoltage", "1 while the power supply is too weak", _optional(voltage))
         now, since = (None, None) if seen is None else (seen.throttled_now, seen.throttled_since_boot)
-        yield self._gauge("throttled", "1 while that holds the processor back", _bits(now), "by")
-        yield self._gauge("throttled_since_boot", "1 if that ever did since boot", _bits(since), "by")
+        yield self._gauge("throttled", "1 while that holds the processor back", _bit_values(now), "by")
+        yield self._gauge("throttled_since_boot", "1 if that ever did since boot", _bit_values(since), "by")
         degrees = None if seen is None else seen.temperature_c
-        yield self._gauge("temperature_celsius", "Of the processor", _known(degrees))
+        yield self._gauge("temperature_celsius", "Of the processor", _optional(degrees))
         free_bytes = None if seen is None else seen.disk_free_bytes
-        yield self._gauge("disk_free_bytes", "Where the journal is", _known(free_bytes))
+        yield self._gauge("disk_free_bytes", "Where the journal is", _optional(free_bytes))
         clocks = [] if seen is None else [((state,), state == seen.clock) for state in CLOCK_STATES]
         yield self._gauge("clock_state", "1 for what is known of the wall clock, 0 for the others", clocks, "state")
 
@@ -128,19 +132,19 @@ class Families:
 def _buckets(counts: Iterable[int]) -> list[tuple[str, float]]:
     """Each bound as text, and how many did not exceed it."""
     total, buckets = 0, []
-    for bound, count in zip((*map(str, BOUNDS_S), "+Inf"), tuple(counts), strict=True):
+    for bound, count in zip((*map(str, BUCKET_BOUNDS_S), "+Inf"), tuple(counts), strict=True):
         total += count
         buckets.append((bound, float(total)))
     return buckets
 
 
-def _by(values: Mapping[str, float]) -> list[tuple[tuple[str, ...], float]]:
+def _labelled(values: Mapping[str, float]) -> list[tuple[tuple[str, ...], float]]:
     return [((name,), value) for name, value in dict(values).items()]  # a copy: another thread counts on
 
 
-def _known(value: float | None) -> list[tuple[tuple[str, ...], float]]:
+def _optional(value: float | None) -> list[tuple[tuple[str, ...], float]]:
     return [] if value is None else [((), value)]
 
 
-def _bits(bits: Iterable[str] | None) -> list[tuple[tuple[str, ...], float]]:
+def _bit_values(bits: Iterable[str] | None) -> list[tuple[tuple[str, ...], float]]:
     return [] if bits is None else [((bit,), bit in bits) for bit in BITS]

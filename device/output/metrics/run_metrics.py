@@ -14,37 +14,37 @@ from typing import TYPE_CHECKING, Any, Self
 
 from device.clock import Clock
 from device.system.status import STATES
-from device.vision.quality import REASONS
+from device.vision.quality import QUALITY_REASONS
 from fer_edge.events import UNSURE, Event
 
 if TYPE_CHECKING:
     from device.output.journal.journal import Journal
     from device.system.health import Health
     from device.system.status import Status
-    from device.vision.frames import Frame, Seen
+    from device.vision.frames import Frame, FrameResult
 
-BOUNDS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
+BUCKET_BOUNDS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
 STAGES = ("gate", "detect", "crop", "classify", "smooth", "write")
 DROPS = ("busy", "unread", "unreadable", "budget", "hot")
 STOPPED = "stopped"
 CAMERA_STATES = (*(state for state in STATES if state != "stopping"), STOPPED)
-SPENT = ("observed", "unavailable", "paused")
+TIME_KINDS = ("observed", "unavailable", "paused")
 
 
 @dataclass(slots=True)
 class Histogram:
     """Seconds, counted by the first of BOUNDS_S that they do not exceed; one more for what is beyond the last."""
 
-    counts: list[int] = field(default_factory=lambda: [0] * (len(BOUNDS_S) + 1))
+    counts: list[int] = field(default_factory=lambda: [0] * (len(BUCKET_BOUNDS_S) + 1))
     sum_s: float = 0.0
 
     def add(self, seconds: float) -> None:
         """Counts one more."""
-        self.counts[bisect_left(BOUNDS_S, seconds)] += 1
+        self.counts[bisect_left(BUCKET_BOUNDS_S, seconds)] += 1
         self.sum_s += seconds
 
 
-class Metrics:
+class RunMetrics:
     """A sink and a watcher that counts. `camera` is the run's name, `health` gives the machine's at the last look.
 
     Series are by what the bundle and this program name, never by a track or by what somebody outside sent: their number
@@ -63,10 +63,10 @@ class Metrics:
         self.stages = {stage: Histogram() for stage in STAGES}
         self.readings: dict[str, int] = {}
         self.steady: dict[str, int] = {}
-        self.unsure = dict.fromkeys((*REASONS, "confidence"), 0)
+        self.unsure = dict.fromkeys((*QUALITY_REASONS, "confidence"), 0)
         self.episodes: dict[str, int] = {}
         self.labels_s: dict[str, float] = {}
-        self.spent_s = dict.fromkeys(SPENT, 0.0)
+        self.spent_s = dict.fromkeys(TIME_KINDS, 0.0)
         self._frame_ns: int | None = None
         self._started_ns = clock.started_ns()
 
@@ -102,7 +102,7 @@ class Metrics:
     def tick(self) -> None:
         """Nothing was put off."""
 
-    def frame(self, frame: Frame, seen: Seen, laps_s: Mapping[str, float], age_s: float | None) -> None:
+    def frame(self, frame: Frame, seen: FrameResult, laps_s: Mapping[str, float], age_s: float | None) -> None:
         """Counts a frame, its age and its stages."""
         self.processed += 1
         self.idle += seen.idle
@@ -131,12 +131,12 @@ class Metrics:
             case "reading":
                 self._reading(body)
             case "episode":
-                _count(self.episodes, body["label"])
+                _increment(self.episodes, body["label"])
             case "tally":
-                for name in SPENT:
+                for name in TIME_KINDS:
                     self.spent_s[name] += body[f"{name}_s"]
                 for label, seconds in body["labels_s"].items():
-                    _count(self.labels_s, label, seconds)
+                    _increment(self.labels_s, label, seconds)
             case "camera":
                 self.losses += body["state"] == "lost"
                 self.gaps_s += body["gap_s"] if body["state"] == "back" else 0.0
@@ -165,12 +165,12 @@ class Metrics:
         }
 
     def _reading(self, body: Mapping[str, Any]) -> None:
-        _count(self.readings, body["label"])
+        _increment(self.readings, body["label"])
         if steady := body.get("steady"):
-            _count(self.steady, steady)
+            _increment(self.steady, steady)
         if why := body.get("why"):
-            _count(self.unsure, why)
+            _increment(self.unsure, why)
 
 
-def _count(counts: dict[str, Any], name: str, more: float = 1) -> None:
+def _increment(counts: dict[str, Any], name: str, more: float = 1) -> None:
     counts[name] = counts.get(name, 0) + more

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
-from device.broker_url import PORTS
+from device.broker_url import DEFAULT_PORTS
 from fer_edge.errors import UsageError
 
 if TYPE_CHECKING:
@@ -64,13 +64,13 @@ class Broker:
         return text
 
 
-def broker_of(settings: Settings) -> Broker:
+def broker_from_settings(settings: Settings) -> Broker:
     """The broker that `settings.mqtt` names. Raises UsageError for settings that do not go together."""
     parts = urlsplit(settings.mqtt or "")
     scheme = parts.scheme.lower()
     broker = Broker(
         parts.hostname or "",
-        parts.port or PORTS[scheme],
+        parts.port or DEFAULT_PORTS[scheme],
         scheme == "mqtts",
         unquote(parts.username or ""),
         settings.mqtt_password_file,

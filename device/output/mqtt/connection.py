@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from device.clock import Clock
 from device.output.mqtt.broker import Broker
-from device.output.mqtt.outbox import Message, Outbox
+from device.output.mqtt.outbox import MqttMessage, Outbox
 from fer_edge.errors import FerEdgeError, UsageError
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ _FOR_WAITING = 0.6  # of the time for closing, what waits may take; the rest is 
 
 
 @dataclass(frozen=True, slots=True)
-class Patience:
+class RetryDelays:
     """How long to wait before a broker is tried again; twice as long each time, up to the longest."""
 
     retry_s: float = 1.0
@@ -40,7 +40,7 @@ class Patience:
     longest_refused_s: float = 300.0
 
 
-class _Refused(Exception):
+class _ConnectionRefused(Exception):
     """The broker does not want this client, or is not the one it should be: trying again at once mends nothing."""
 
 
@@ -54,17 +54,17 @@ class Connection(threading.Thread):
         self,
         broker: Broker,
         name: str,
-        will: Message,
+        will: MqttMessage,
         outbox: Outbox,
         clock: Clock,
         say: Callable[[str], None],
-        patience: Patience,
+        patience: RetryDelays,
     ) -> None:
         super().__init__(name="mqtt", daemon=True)  # one that hangs in the system's resolver must not keep the process
         self._broker, self._client_id, self._will, self._outbox = broker, name, will, outbox
         self._clock, self._say, self._patience = clock, say, patience
         self._closing = threading.Event()
-        self._last_word: Message | None = None
+        self._last_word: MqttMessage | None = None
         self._last_word_ns = self._close_ns = 0
         self._numbers: dict[int, int] = {}  # of the outbox, by paho's
         self._up = self._failed = False
@@ -74,7 +74,7 @@ class Connection(threading.Thread):
         """Raises UsageError for what can be known to be wrong before anything is sent: packages and files."""
         self._client()
 
-    def close(self, last_word: Message, limit_s: float) -> None:
+    def close(self, last_word: MqttMessage, limit_s: float) -> None:
         """Returns when the broker has everything, the last word too, after at most so long; at once where it is away."""
         now_ns, limit_ns = self._clock.mono_ns(), round(limit_s * 1e9)
         self._last_word_ns, self._close_ns = now_ns + round(_FOR_WAITING * limit_ns), now_ns + limit_ns
@@ -90,10 +90,10 @@ class Connection(threading.Thread):
             began_ns, wait_s, refused = self._clock.mono_ns(), retry_s, False
             try:
                 reason = self._talk()
-            except _Refused as error:
+            except _ConnectionRefused as error:
                 reason, wait_s, refused = str(error), refused_s, True
             except Exception as error:  # whatever it was: the run goes on, and so does this
-                reason = _reason(error)
+                reason = _error_text(error)
             if not reason:
                 return
             was_up, self._up, self._failed = self._up, False, True
@@ -115,7 +115,7 @@ class Connection(threading.Thread):
         try:
             client = self._client()
         except FerEdgeError as error:  # a file that was there at the start, or a password that is not written yet
-            raise _Refused(str(error)) from error
+            raise _ConnectionRefused(str(error)) from error
         self._refusal = ""
         began_ns = self._clock.mono_ns()
         try:
@@ -123,7 +123,7 @@ class Connection(threading.Thread):
             while True:
                 ended = client.loop(_TURN_S)
                 if self._refusal:
-                    raise _Refused(self._refusal)
+                    raise _ConnectionRefused(self._refusal)
                 if ended:
                     return self._ended(self._clock.mono_ns() - began_ns)
                 if self._up:
@@ -131,7 +131,7 @@ class Connection(threading.Thread):
                 if self._closing.is_set() and self._closed(client):
                     return ""
         except ssl.SSLCertVerificationError as error:
-            raise _Refused(f"its certificate: {error.verify_message}") from error
+            raise _ConnectionRefused(f"its certificate: {error.verify_message}") from error
         finally:
             if (left := client.socket()) is not None:
                 with suppress(OSError):
@@ -165,7 +165,7 @@ class Connection(threading.Thread):
             except (OSError, ValueError) as error:
                 named = ", ".join(path for path in (ca, cert, key) if path)
                 raise UsageError(
-                    f"the certificates in {named} cannot be used ({_reason(error)}); name files in PEM form"
+                    f"the certificates in {named} cannot be used ({_error_text(error)}); name files in PEM form"
                 ) from error
         client.on_connect, client.on_publish = self._connected, self._acknowledged
         return client
@@ -214,6 +214,6 @@ class Connection(threading.Thread):
             self._say(sentence)
 
 
-def _reason(error: BaseException) -> str:
+def _error_text(error: BaseException) -> str:
     said = error.strerror if isinstance(error, OSError) else None
     return (said or str(error) or type(error).__name__).lower()

@@ -12,9 +12,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from device.output.mqtt.messages import ONLINE
-from device.output.mqtt.outbox import Message
+from device.output.mqtt.outbox import MqttMessage
 from device.output.mqtt.topics import Topics
-from device.output.presence import NONE
+from device.output.presence import NO_FACE
 from device.system.status import STATES
 from fer_edge import __version__
 from fer_edge.events import UNSURE
@@ -23,7 +23,7 @@ EXPIRE_S = 180  # without a word for so long, a value counts as unknown: three m
 _ORIGIN = {"name": "fer-edge", "sw_version": __version__}
 
 
-def discovery(topics: Topics, name: str, labels: Sequence[str], bundle: str) -> Message:
+def discovery_message(topics: Topics, name: str, labels: Sequence[str], bundle: str) -> MqttMessage:
     """The message that makes the instance `name` a device of Home Assistant's."""
     body = {
         "device": {
@@ -42,25 +42,27 @@ def discovery(topics: Topics, name: str, labels: Sequence[str], bundle: str) -> 
             key: {"unique_id": f"{topics.id}_{key}", **component} for key, component in _components(topics, labels)
         },
     }
-    return Message("discovery", topics.config, json.dumps(body, ensure_ascii=False).encode(), retain=True)
+    return MqttMessage("discovery", topics.config, json.dumps(body, ensure_ascii=False).encode(), retain=True)
 
 
 def _components(topics: Topics, labels: Sequence[str]) -> list[tuple[str, dict[str, Any]]]:
-    expressions = list(dict.fromkeys([*labels, UNSURE, NONE]))
+    expressions = list(dict.fromkeys([*labels, UNSURE, NO_FACE]))
     diagnostic = {"entity_category": "diagnostic"}
     measured = {"state_class": "measurement"}
     now, minute, health, about = (topics.of(what) for what in ("state", "tally", "health", "about"))
     return [
         ("expression", _sensor("Expression", now, "expression", _enum(expressions))),
         ("expression_minute", _sensor("Expression of the minute", minute, "majority", _enum(expressions))),
-        ("presence", _switch("Presence", now, "value_json.presence", {"device_class": "occupancy"})),
+        ("presence", _binary_sensor("Presence", now, "value_json.presence", {"device_class": "occupancy"})),
         ("faces", _sensor("Faces", now, "faces", measured)),
         ("unsure", _sensor("Unsure", minute, "unsure_percent", measured | {"unit_of_measurement": "%"})),
         ("unavailable", _sensor("Time unavailable", minute, "unavailable_s", _DURATION | measured | diagnostic)),
         ("state", _sensor("State", now, "state", _enum(list(STATES)) | diagnostic)),
         (
             "problem",
-            _switch("Problem", health, "(value_json.problems | length > 0)", {"device_class": "problem"} | diagnostic)
+            _binary_sensor(
+                "Problem", health, "(value_json.problems | length > 0)", {"device_class": "problem"} | diagnostic
+            )
             | {"json_attributes_topic": health, "json_attributes_template": _PROBLEMS},
         ),
         ("temperature", _sensor("Temperature", health, "temperature_c", _TEMPERATURE | measured | diagnostic)),
@@ -91,7 +93,7 @@ def _sensor(name: str, topic: str, field: str, more: dict[str, Any], expires: bo
     }
 
 
-def _switch(name: str, topic: str, asked: str, more: dict[str, Any]) -> dict[str, Any]:
+def _binary_sensor(name: str, topic: str, asked: str, more: dict[str, Any]) -> dict[str, Any]:
     template = f"{{{{ 'None' if {asked} is none else 'ON' if {asked} else 'OFF' }}}}"
     return {
         "platform": "binary_sensor",

@@ -16,7 +16,7 @@ _OVERHEAD_BYTES = 256  # that a message takes beside its payload, about
 
 
 @dataclass(frozen=True, slots=True)
-class Message:
+class MqttMessage:
     """A JSON object, or a word, for a topic. `retain`: the broker keeps it for those who come later.
 
     `dropped` counts by kind what had to be dropped before it and nobody was told of yet.
@@ -51,15 +51,15 @@ class Outbox:
         self.lost: Counter[str] = Counter()
         self._limits = dict(limits)
         self._lock = threading.Lock()
-        self._newest: dict[str, Message] = {}  # by topic
+        self._newest: dict[str, MqttMessage] = {}  # by topic
         self._due: dict[str, None] = {}  # topics of these that the broker does not have yet, in order
-        self._waiting: dict[str, deque[Message]] = {kind: deque() for kind in limits}
+        self._waiting: dict[str, deque[MqttMessage]] = {kind: deque() for kind in limits}
         self._bytes: Counter[str] = Counter()
-        self._out: dict[int, Message] = {}  # taken, in order
+        self._out: dict[int, MqttMessage] = {}  # taken, in order
         self._number = 0
         self._untold: Counter[str] = Counter()
 
-    def put(self, message: Message) -> None:
+    def put(self, message: MqttMessage) -> None:
         """Takes a message; the oldest of its kind go where there is no room for it. Never raises, never waits for long."""
         with self._lock:
             if message.kind not in self._limits:
@@ -70,7 +70,7 @@ class Outbox:
             self._bytes[message.kind] += message.size_bytes
             self._shed(message.kind)
 
-    def take(self) -> tuple[int, Message] | None:
+    def take(self) -> tuple[int, MqttMessage] | None:
         """The next message to send and the number to acknowledge it by; None when there is nothing to send."""
         with self._lock:
             if self._due:
@@ -112,7 +112,7 @@ class Outbox:
             counts.update(self._newest[topic].kind for topic in self._due)
             return counts
 
-    def _taken(self, message: Message) -> tuple[int, Message]:
+    def _taken(self, message: MqttMessage) -> tuple[int, MqttMessage]:
         self._number += 1
         self._out[self._number] = message
         return self._number, message

@@ -17,20 +17,20 @@ from device.clock import Clock
 from device.config import Settings
 from device.output import presence
 from device.output.mqtt import messages
-from device.output.mqtt.broker import broker_of
-from device.output.mqtt.connection import Connection, Patience
-from device.output.mqtt.home_assistant import discovery
+from device.output.mqtt.broker import broker_from_settings
+from device.output.mqtt.connection import Connection, RetryDelays
+from device.output.mqtt.home_assistant import discovery_message
 from device.output.mqtt.outbox import Outbox
-from device.output.mqtt.topics import Topics, id_of
+from device.output.mqtt.topics import Topics, instance_id
 from fer_edge.events import Event
 
 if TYPE_CHECKING:
     from device.system.status import Status
-    from device.vision.frames import Frame, Seen
+    from device.vision.frames import Frame, FrameResult
 
-LIMITS = {"tally": 1 << 20, "reading": 64 << 10}  # bytes: some 20 hours of minutes, some 10 s of readings
-CLOSE_S = 2.0  # for the last acknowledgements
-_AGAIN_S = 60.0  # after so long, what did not change is said again, so that nobody takes it for outdated
+QUEUE_LIMITS_BYTES = {"tally": 1 << 20, "reading": 64 << 10}  # bytes: some 20 hours of minutes, some 10 s of readings
+CLOSE_TIMEOUT_S = 2.0  # for the last acknowledgements
+_REPEAT_S = 60.0  # after so long, what did not change is said again, so that nobody takes it for outdated
 
 
 class MqttSink:
@@ -41,15 +41,17 @@ class MqttSink:
     """
 
     def __init__(
-        self, settings: Settings, clock: Clock, say: Callable[[str], None], patience: Patience | None = None
+        self, settings: Settings, clock: Clock, say: Callable[[str], None], patience: RetryDelays | None = None
     ) -> None:
-        self.topics = Topics(settings.mqtt_topic, id_of(settings.name), settings.mqtt_discovery)
-        self.outbox = Outbox(LIMITS)
+        self.topics = Topics(settings.mqtt_topic, instance_id(settings.name), settings.mqtt_discovery)
+        self.outbox = Outbox(QUEUE_LIMITS_BYTES)
         self._settings, self._clock, self._say = settings, clock, say
         will = messages.availability(self.topics, messages.OFFLINE)
         name = f"fer-edge-{self.topics.id}"
-        self._connection = Connection(broker_of(settings), name, will, self.outbox, clock, say, patience or Patience())
-        self._present = presence.Present()
+        self._connection = Connection(
+            broker_from_settings(settings), name, will, self.outbox, clock, say, patience or RetryDelays()
+        )
+        self._present = presence.Presence()
         self._told: tuple[object, ...] = ()
         self._problems: tuple[str, ...] = ()
         self._due_ns = 0
@@ -77,21 +79,21 @@ class MqttSink:
         elif event.kind == "header":
             if topics.discovery:
                 body = event.body
-                self.outbox.put(discovery(topics, self._settings.name, body["labels"], body["bundle"]["name"]))
+                self.outbox.put(discovery_message(topics, self._settings.name, body["labels"], body["bundle"]["name"]))
             self.outbox.put(messages.availability(topics, messages.ONLINE))
             self.outbox.put(messages.about(topics, event))
 
     def tick(self) -> None:
         """Nothing was put off."""
 
-    def frame(self, frame: Frame, seen: Seen, laps_s: Mapping[str, float], age_s: float | None) -> None:  # noqa: ARG002
+    def frame(self, frame: Frame, seen: FrameResult, laps_s: Mapping[str, float], age_s: float | None) -> None:  # noqa: ARG002
         """Looks at what the frame shows; it is told at the next turn, if it is another thing than before."""
-        self._present = presence.step(self._present, seen.readings, frame.mono_ns, self._settings.hold_s)
+        self._present = presence.update_presence(self._present, seen.readings, frame.mono_ns, self._settings.hold_s)
 
     def turn(self, status: Status) -> None:
         """Tells what changed, and all of it once a minute."""
         if status.state != "running":
-            self._present = presence.Present()
+            self._present = presence.Presence()
         now_ns = self._clock.mono_ns()
         due, told = now_ns >= self._due_ns, (status.state, self._present.expression.value, self._present.faces.value)
         problems = messages.problems(status)
@@ -105,7 +107,7 @@ class MqttSink:
         if due:
             # Again, for a broker may say the will of a connection that is over after the next one has begun.
             self.outbox.put(messages.availability(self.topics, messages.ONLINE))
-            self._due_ns = now_ns + round(_AGAIN_S * 1e9)
+            self._due_ns = now_ns + round(_REPEAT_S * 1e9)
         self._told, self._problems = told, problems
 
     def __exit__(
@@ -115,7 +117,7 @@ class MqttSink:
         if self._connection.ident is None:
             return
         word = messages.STOPPED if kind is None else messages.OFFLINE  # who failed is started again by somebody
-        self._connection.close(messages.availability(self.topics, word), CLOSE_S)
-        left = ", ".join(f"{n} {k}" for k, n in self.outbox.left().items() if k in LIMITS)
+        self._connection.close(messages.availability(self.topics, word), CLOSE_TIMEOUT_S)
+        left = ", ".join(f"{n} {k}" for k, n in self.outbox.left().items() if k in QUEUE_LIMITS_BYTES)
         if left:
             self._say(f"the broker did not get everything: {left}; the journal has what counts")

@@ -28,7 +28,7 @@ class Topics:
         return f"{self.discovery}/device/{self.id}/config"
 
 
-def id_of(name: str, root: Path = Path("/")) -> str:
+def instance_id(name: str, root: Path = Path("/")) -> str:
     """The instance's name and eight digits of this machine's own: the same after each start, another on another machine.
 
     The digits come from /etc/machine-id, which systemd asks not to be shown as it is; from the host's name without one.
