@@ -9,10 +9,12 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from device.camera.capture import Capture
+from device.camera.frame import Frame
 from device.camera.framing import Framing
 from device.camera.source import EndOfStream, Source
 from device.clock import Clock, clock_monotonic_ns
 from device.config import Settings, merge_reloaded
+from device.heartbeat import Heartbeat
 from device.output.episodes import EpisodeRules
 from device.output.event_aggregator import EventAggregator
 from device.output.event_bodies import header_body, reading_body
@@ -23,10 +25,8 @@ from device.output.tally import FrameCounts
 from device.run_totals import RunTotals
 from device.signals import SignalRequests
 from device.system.control import Pause
-from device.system.heartbeat import Heartbeat
 from device.system.status import Status
 from device.vision.cpu_budget import CpuBudget
-from device.vision.frames import Frame
 from device.vision.pipeline import Pipeline
 from device.vision.search import SearchState
 from fer_edge.errors import FerEdgeError, UsageError

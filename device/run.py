@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING
 
 from device.address import Address
 from device.camera.capture import Capture
-from device.camera.choice import create_source
+from device.camera.factory import create_source
 from device.camera.source import Source
 from device.clock import Clock, SystemClock
 from device.config import Settings, default_journal_folder, default_runtime_folder
+from device.heartbeat import Heartbeat
 from device.loop import Loop, say
 from device.output.frame_observers import FrameObserver, FrameObservers
 from device.output.journal.journal import Journal
@@ -26,7 +27,6 @@ from device.service.sd_notify import Notifier
 from device.signals import handle_signals
 from device.system.control import Pause
 from device.system.health import Sensors, vcgencmd
-from device.system.heartbeat import Heartbeat
 from device.system.status import Status, StatusFile
 from device.vision.pipeline import Pipeline
 from fer_edge.errors import EXIT_DONE, CameraNotOpened, NotEnoughData

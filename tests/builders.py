@@ -16,7 +16,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from device.vision.frames import Reading
+from device.vision.readings import Reading
 from fer_edge.detection.types import Face
 from fer_edge.events import Event
 

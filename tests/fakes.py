@@ -16,9 +16,9 @@ from typing import Any
 import cv2
 import numpy as np
 
+from device.camera.frame import Frame
 from device.camera.source import EndOfStream
 from device.clock import Stamp
-from device.vision.frames import Frame
 from fer_edge.detection.types import Face
 
 

@@ -23,7 +23,7 @@ from device.output.event_bodies import reading_body
 from device.output.journal.journal import Journal
 from device.output.sinks import EventRecorder
 from device.output.tally import FrameCounts
-from device.vision.frames import Reading
+from device.vision.readings import Reading
 from fer_edge.detection.types import Face
 from fer_edge.events import SCHEMA, UNSURE
 from fer_edge.labels import LABELS

@@ -56,6 +56,10 @@ ORDER = {
         *("argument_types", "atomic_write", "data", "tflite", "train", "sources", "quantize", "evaluate"),
         *("parity", "crops", "report", "bundle", "deploy"),
     ),
+    "device": (
+        *("address", "broker_url", "clock", "config", "service", "system", "camera", "config_sources", "vision"),
+        *("output", "bench", "doctor", "recorded"),
+    ),
 }
 
 

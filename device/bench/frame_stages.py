@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from device.bench.timing import CallTimes
+from device.camera.frame import Frame
 from device.clock import Clock
 from device.config import Settings
 from device.output.episodes import EpisodeRules
@@ -30,8 +31,8 @@ from device.output.event_bodies import reading_body
 from device.output.journal.journal import Journal
 from device.output.sinks import EventRecorder, FanOut, JsonLinesSink
 from device.output.tally import FrameCounts
-from device.vision.frames import Frame, FrameResult, Reading
 from device.vision.pipeline import Pipeline, StageCallback
+from device.vision.readings import FrameResult, Reading
 from device.vision.search import SearchState
 from fer_edge.detection.types import Face
 from fer_edge.errors import UsageError

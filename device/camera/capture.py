@@ -20,10 +20,10 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import TYPE_CHECKING
 
+from device.camera.frame import Frame
 from device.camera.source import Source, SourceLost
 from device.clock import Clock
 from device.config import Settings
-from device.vision.frames import Frame
 from fer_edge.errors import CameraNotOpened, RestartMe
 
 if TYPE_CHECKING:

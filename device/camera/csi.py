@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from device.camera.frame import Frame
 from device.camera.source import SourceLost
 from device.clock import Clock
 from device.config import Settings
-from device.vision.frames import Frame
 from fer_edge.errors import CameraNotOpened
 
 _INSTALL_HINT = (

@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from device.camera.frame import Frame
 from device.camera.opencv import open_video_capture, to_gray
 from device.camera.source import EndOfStream
 from device.clock import Clock
 from device.config import Settings
-from device.vision.frames import Frame
 from fer_edge.errors import CameraNotOpened
 
 if TYPE_CHECKING:

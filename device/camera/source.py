@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Protocol
 from urllib.parse import urlsplit
 
-from device.vision.frames import Frame
+from device.camera.frame import Frame
 
 
 class EndOfStream(Exception):

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from device.camera.frame import Frame
 from device.clock import Clock
 from device.config import Settings
-from device.vision.frames import Frame
 
 _MAX_SLEEP_NS = 500_000_000  # a slow pace must not hold up the end of a run
 

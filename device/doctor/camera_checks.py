@@ -44,7 +44,7 @@ def picamera2(asked: CheckContext) -> Finding:
 
 def camera(asked: CheckContext) -> Finding:
     """Whether the camera gives a picture; with `look_s`, how many in that time, and whether somebody is in them."""
-    from device.camera.choice import create_source
+    from device.camera.factory import create_source
 
     clock = SystemClock()
     try:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from fer_edge.events import UNSURE
 
 if TYPE_CHECKING:
-    from device.vision.frames import Reading
+    from device.vision.readings import Reading
 
 
 @dataclass(frozen=True, slots=True)

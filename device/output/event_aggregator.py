@@ -11,7 +11,7 @@ from device.output.episodes import EpisodeRules
 from device.output.tally import FrameCounts
 
 if TYPE_CHECKING:
-    from device.vision.frames import Reading
+    from device.vision.readings import Reading
 
 _CLOCK_CHECK_NS = 1_000_000_000  # between two looks at the wall clock
 

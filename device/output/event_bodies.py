@@ -9,8 +9,8 @@ from device.camera.framing import Framing
 from device.camera.source import Source
 from device.config import Settings
 from device.config_sources import settings_digest
-from device.vision.frames import Reading
 from device.vision.pipeline import Pipeline
+from device.vision.readings import Reading
 from fer_edge import __version__
 from fer_edge.events import SCHEMA
 from fer_edge.preprocess import PREPROCESS_ID

@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Protocol
 from device.clock import Clock
 
 if TYPE_CHECKING:
+    from device.camera.frame import Frame
     from device.system.status import Status
-    from device.vision.frames import Frame, FrameResult
     from device.vision.pipeline import StageCallback
+    from device.vision.readings import FrameResult
 
 
 class FrameObserver(Protocol):

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 from device.output.episodes import EpisodeRules, counted_label
 
 if TYPE_CHECKING:
-    from device.vision.frames import Reading
+    from device.vision.readings import Reading
 
 NO_FACE = "none"  # stands for an expression where no face is
 _T = TypeVar("_T")

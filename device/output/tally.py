@@ -13,7 +13,7 @@ from device.output.episodes import EpisodeRules, counted_label
 from fer_edge.events import UNSURE
 
 if TYPE_CHECKING:
-    from device.vision.frames import Reading
+    from device.vision.readings import Reading
 
 _MINUTE_S = 60.0
 

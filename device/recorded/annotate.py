@@ -24,7 +24,8 @@ if TYPE_CHECKING:
     import cv2
     import numpy as np
 
-    from device.vision.frames import Frame, Reading
+    from device.camera.frame import Frame
+    from device.vision.readings import Reading
     from fer_edge.detection.types import Detector
 
 BLOCKS = 4  # a head is so many blocks across, each of one gray: less than tells one face from another

@@ -9,10 +9,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+from device.camera.frame import Frame
 from device.config import Settings
 from device.vision import motion_gate, search, smoothing
-from device.vision.frames import Frame, FrameResult, Reading
 from device.vision.quality import crop_quality
+from device.vision.readings import FrameResult, Reading
 from device.vision.search import SearchState
 from device.vision.tracks import Track
 from fer_edge.preprocess import Mapping, cut, square, thinned, turn_rad

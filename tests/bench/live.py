@@ -17,11 +17,11 @@ from typing import Any
 
 import numpy as np
 
+from device.camera.frame import Frame
 from device.clock import Clock, SystemClock
 from device.config import Settings
 from device.output.sinks import MemorySink
 from device.run import run
-from device.vision.frames import Frame
 from fer_edge.bundle import Bundle
 from fer_edge.errors import guarded
 from fer_edge.events import Event

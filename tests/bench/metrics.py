@@ -20,6 +20,7 @@ from typing import Any
 from prometheus_client import generate_latest
 
 from device.bench.frame_stages import face_scene, open_frame_work, still_scene
+from device.camera.frame import Frame
 from device.clock import SystemClock
 from device.config import Settings
 from device.output.frame_observers import FrameObservers
@@ -28,7 +29,6 @@ from device.output.metrics.prometheus_collector import PrometheusCollector
 from device.output.metrics.run_metrics import STAGES, RunMetrics
 from device.output.sinks import EventRecorder, MemorySink
 from device.system.status import Status
-from device.vision.frames import Frame
 from device.vision.pipeline import Pipeline
 from fer_edge.bundle import Bundle
 from fer_edge.detection.registry import find_detector

@@ -19,8 +19,8 @@ import numpy as np
 
 from convert.crops.synthetic_scenes import stratified
 from convert.data.loader import load
+from device.camera.frame import Frame
 from device.config import Settings
-from device.vision.frames import Frame
 from device.vision.pipeline import Pipeline
 from device.vision.search import SearchState
 from fer_edge.bundle import Bundle

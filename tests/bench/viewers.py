@@ -24,11 +24,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from device.camera.frame import Frame
 from device.clock import Clock, SystemClock
 from device.config import Settings
 from device.run import run
 from device.system.status import Status
-from device.vision.frames import Frame, FrameResult
+from device.vision.readings import FrameResult
 from fer_edge.bundle import Bundle
 from fer_edge.errors import guarded
 from fer_edge.synthetic_face import face_frame

@@ -31,7 +31,7 @@ from device.output import episodes, tally
 from device.output.clock_changes import WallClock, detect_change
 from device.output.journal.journal import Journal
 from device.output.sinks import EventRecorder
-from device.vision.frames import Reading
+from device.vision.readings import Reading
 from fer_edge.detection.types import Face
 from fer_edge.errors import UsageError, guarded
 from fer_edge.events import SCHEMA, Event

@@ -20,6 +20,7 @@ from typing import Any
 
 import numpy as np
 
+from device.camera.frame import Frame
 from device.clock import SystemClock
 from device.config import Settings
 from device.output.episodes import EpisodeRules
@@ -28,7 +29,6 @@ from device.output.event_bodies import reading_body
 from device.output.journal.journal import Journal
 from device.output.sinks import EventRecorder, FanOut, TerminalSink
 from device.output.tally import FrameCounts
-from device.vision.frames import Frame
 from device.vision.pipeline import Pipeline
 from device.vision.search import SearchState
 from fer_edge.bundle import Bundle

@@ -22,12 +22,12 @@ from typing import Any
 import cv2
 import numpy as np
 
+from device.camera.frame import Frame
 from device.camera.source import SourceLost
 from device.clock import SystemClock
 from device.config import Settings
 from device.run import run
 from device.system.control import Pause
-from device.vision.frames import Frame
 from fer_edge.errors import CameraNotOpened
 from fer_edge.synthetic_face import face_frame
 

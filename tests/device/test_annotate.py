@@ -15,11 +15,11 @@ import pytest
 from builders import pictures, write_timed_video, write_video
 from processes import ROOT
 
+from device.camera.frame import Frame
 from device.config import Settings
 from device.recorded.annotate import BLOCKS, AnnotatedVideo, pixelate
 from device.recorded.files import LabelOptions, Recording
 from device.recorded.labeller import Labeller, LabelTask
-from device.vision.frames import Frame
 from device.vision.search import SearchState
 from fer_edge.detection.types import Face
 from fer_edge.synthetic_face import face_box, face_frame

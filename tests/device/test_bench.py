@@ -31,10 +31,10 @@ from device.bench.stage_timing import LEAST_FRAMES, memory_usage, time_scene
 from device.bench.text import paste_block, report_text
 from device.bench.throttling import assess_conditions
 from device.bench.timing import WARM_UP, CallTimes, time_in_turns
+from device.camera.frame import Frame
 from device.clock import SystemClock
 from device.config import Settings
 from device.system.health import BITS, Sensors
-from device.vision.frames import Frame
 from device.vision.pipeline import Pipeline
 from device.vision.search import SearchState
 from fer_edge.bundle import Bundle

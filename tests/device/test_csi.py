@@ -15,8 +15,8 @@ import pytest
 from builders import wheel_member
 from fakes import FakeClock
 
-from device.camera.choice import create_source
 from device.camera.csi import CsiCamera, count_csi_cameras
+from device.camera.factory import create_source
 from device.camera.source import SourceLost
 from device.camera.usb import UsbCamera
 from device.config import Settings

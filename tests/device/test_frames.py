@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from device.vision.frames import Frame
+from device.camera.frame import Frame
 from fer_edge.errors import FerEdgeError
 
 

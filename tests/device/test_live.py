@@ -19,10 +19,11 @@ from fakes import FakeClock
 from processes import ROOT
 
 from device.address import Address
+from device.camera.frame import Frame
 from device.clock import Clock, SystemClock
 from device.output.live.sink import LivePage
 from device.output.live.viewers import MAX_VIEWERS
-from device.vision.frames import Frame, FrameResult
+from device.vision.readings import FrameResult
 
 HEADER = {
     "labels": ["happy", "sad", "neutral"],

@@ -12,10 +12,11 @@ import pytest
 from builders import event, reading
 from fakes import FakeClock
 
+from device.camera.frame import Frame
 from device.output.live.view_state import COLUMNS, ViewState
 from device.output.live.viewers import Viewers
 from device.system.status import Status
-from device.vision.frames import Frame, FrameResult, Reading
+from device.vision.readings import FrameResult, Reading
 
 GRAY = np.zeros((48, 64), np.uint8)
 MS = 1_000_000

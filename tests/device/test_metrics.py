@@ -29,8 +29,9 @@ from prometheus_client import Histogram as TheirHistogram
 from prometheus_client.parser import text_string_to_metric_families as parsed
 
 from device.address import Address
+from device.camera.frame import Frame
 from device.camera.source import EndOfStream, SourceLost
-from device.camera.synthetic import Synthetic
+from device.camera.synthetic import SyntheticCamera
 from device.clock import SystemClock
 from device.config import Settings
 from device.output.journal.journal import Journal
@@ -48,8 +49,8 @@ from device.output.metrics.run_metrics import (
 from device.run import run
 from device.system.health import BITS, Health
 from device.system.status import Status
-from device.vision.frames import Frame, FrameResult
 from device.vision.quality import QUALITY_REASONS
+from device.vision.readings import FrameResult
 from fer_edge.cli import main
 from fer_edge.events import SCHEMA, Event
 from fer_edge.synthetic_face import face_frame
@@ -227,7 +228,7 @@ def running(**settings: Any) -> Iterator[threading.Thread]:
     """The thread of a run that looks at a synthetic face; the camera ends with the block, and the run with it, well."""
     ended, codes = threading.Event(), list[int]()
 
-    class Source(Synthetic):
+    class Source(SyntheticCamera):
         def read(self) -> Frame | None:
             if ended.is_set():
                 raise EndOfStream

@@ -18,6 +18,7 @@ import pytest
 from builders import event, reading
 from fakes import FakeClock
 
+from device.camera.frame import Frame
 from device.config import SETTING_FIELDS, Settings
 from device.config_sources import settings_digest
 from device.output import presence
@@ -30,7 +31,7 @@ from device.output.mqtt.topics import Topics, instance_id
 from device.output.presence import Presence
 from device.privacy import explain_run
 from device.system.status import STATES, Status
-from device.vision.frames import Frame, FrameResult
+from device.vision.readings import FrameResult
 from fer_edge.errors import UsageError
 
 ROOT = Path(__file__).parents[2]

@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 from fakes import FixedFaces
 
+from device.camera.frame import Frame
 from device.config import Settings
-from device.vision.frames import Frame, Reading
 from device.vision.pipeline import Pipeline
+from device.vision.readings import Reading
 from device.vision.search import SearchState
 from fer_edge.bundle import Bundle
 from fer_edge.detection.registry import find_detector

@@ -13,12 +13,12 @@ import pytest
 from builders import journal_events, write_image, write_video
 from fakes import FakeClock, NetworkCamera, ScriptedSource, network_camera
 
+from device.camera.frame import Frame
 from device.camera.synthetic import SyntheticCamera
 from device.clock import SystemClock
 from device.config import Settings
 from device.output.sinks import MemorySink
 from device.run import run
-from device.vision.frames import Frame
 from fer_edge import __version__
 from fer_edge.bundle import Bundle
 from fer_edge.detection.registry import find_detector

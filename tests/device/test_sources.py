@@ -10,7 +10,7 @@ import pytest
 from builders import write_image, write_video
 from fakes import FakeClock, mute_listener, network_camera
 
-from device.camera.choice import create_source
+from device.camera.factory import create_source
 from device.camera.replay import ImageFolder, VideoFile
 from device.camera.source import EndOfStream, redact_url
 from device.camera.stream import NetworkStream

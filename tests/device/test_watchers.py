@@ -9,11 +9,12 @@ from pathlib import Path
 from builders import write_video
 from fakes import FakeClock
 
+from device.camera.frame import Frame
 from device.config import Settings
 from device.output.frame_observers import FrameObservers
 from device.run import run
 from device.system.status import Status
-from device.vision.frames import Frame, FrameResult
+from device.vision.readings import FrameResult
 from fer_edge.synthetic_face import face_frame
 
 

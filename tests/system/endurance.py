@@ -23,12 +23,12 @@ from typing import Any
 
 import numpy as np
 
+from device.camera.frame import Frame
 from device.camera.source import EndOfStream
 from device.clock import SystemClock
 from device.config import Settings
 from device.output.sinks import MemorySink
 from device.run import run
-from device.vision.frames import Frame
 from fer_edge.events import Event
 from fer_edge.synthetic_face import face_frame
 from tests.system.result import stamped, write

@@ -14,7 +14,8 @@ from device.clock import Clock
 if TYPE_CHECKING:
     import numpy as np
 
-    from device.vision.frames import Frame, FrameResult
+    from device.camera.frame import Frame
+    from device.vision.readings import FrameResult
 
 EVERY_S = 1.0
 WIDTH_PX = 320

@@ -24,8 +24,9 @@ from fer_edge.errors import UsageError
 from fer_edge.events import Event
 
 if TYPE_CHECKING:
+    from device.camera.frame import Frame
     from device.system.status import Status
-    from device.vision.frames import Frame, FrameResult
+    from device.vision.readings import FrameResult
 
 Say = Callable[[str], None]
 

@@ -13,9 +13,10 @@ from device.output.tally import FrameCounts
 from fer_edge.events import Event
 
 if TYPE_CHECKING:
+    from device.camera.frame import Frame
     from device.output.live.pixelated_picture import PixelatedPictures
     from device.system.status import Status
-    from device.vision.frames import Frame, FrameResult, Reading
+    from device.vision.readings import FrameResult, Reading
 
 COLUMN_S = 2.0
 COLUMNS = 300  # ten minutes

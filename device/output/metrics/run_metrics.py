@@ -18,10 +18,11 @@ from device.vision.quality import QUALITY_REASONS
 from fer_edge.events import UNSURE, Event
 
 if TYPE_CHECKING:
+    from device.camera.frame import Frame
     from device.output.journal.journal import Journal
     from device.system.health import Health
     from device.system.status import Status
-    from device.vision.frames import Frame, FrameResult
+    from device.vision.readings import FrameResult
 
 BUCKET_BOUNDS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
 STAGES = ("gate", "detect", "crop", "classify", "smooth", "write")

@@ -25,8 +25,9 @@ from device.output.mqtt.topics import Topics, instance_id
 from fer_edge.events import Event
 
 if TYPE_CHECKING:
+    from device.camera.frame import Frame
     from device.system.status import Status
-    from device.vision.frames import Frame, FrameResult
+    from device.vision.readings import FrameResult
 
 QUEUE_LIMITS_BYTES = {"tally": 1 << 20, "reading": 64 << 10}  # bytes: some 20 hours of minutes, some 10 s of readings
 CLOSE_TIMEOUT_S = 2.0  # for the last acknowledgements
