@@ -66,7 +66,7 @@ class Loop:
 
     def __post_init__(self) -> None:
         self.start_ns = self.clock.mono_ns()
-        self.framing = Framing.of(self.settings)
+        self.framing = Framing.from_settings(self.settings)
         self.pace = CpuBudget(self.clock)
         self.state = SearchState(recorded=not self.source.live)
         begun_ns = (self.capture.opened_ns if self.capture else 0) or self.start_ns
@@ -154,7 +154,7 @@ class Loop:
 
     def _take(self, timeout_s: float) -> Frame | None:
         if self.capture is not None:
-            return self.capture.take(timeout_s)
+            return self.capture.next_frame(timeout_s)
         self.clock.sleep(timeout_s)
         return None
 
@@ -266,7 +266,7 @@ class Loop:
             say(f"another bundle lies in {new.path}; the one that was loaded stays in use until the next start")
 
     def _changes(self) -> None:
-        while self.capture is not None and (change := self.capture.change()) is not None:
+        while self.capture is not None and (change := self.capture.next_change()) is not None:
             words = {"lost": "was lost", "back": "is back", "waiting": "is not there yet"}[change.state]
             say(f"the camera {words} ({change.reason})")
             if change.state != "back":
@@ -279,7 +279,7 @@ class Loop:
         self.state = self.state.nobody()
 
     def _camera(self, state: str, mono_ns: int | None = None, **more: Any) -> None:
-        self.recorder.record("camera", {"state": state, **more, "camera": self.source.describe()}, mono_ns)
+        self.recorder.record("camera", {"state": state, **more, "camera": self.source.describe().to_json()}, mono_ns)
 
     def _status(self) -> Status:
         capture, totals, counts = self.capture, self.totals, self.counts()
@@ -291,7 +291,7 @@ class Loop:
         frame_s = None if totals.last_frame_ns is None else totals.last_frame_ns / 1e9
         frames = {"read": counts.read, "processed": totals.processed, "with_face": totals.with_face}
         trouble, lost = self.journal.trouble, self.journal.lost.total()
-        camera, folder = self.source.describe()["name"], str(self.journal.folder)
+        camera, folder = self.source.describe().name, str(self.journal.folder)
         return Status(state, camera, folder, frame_s, frames, dict(counts.drops), trouble, lost)
 
 

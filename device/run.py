@@ -68,7 +68,7 @@ def run(
         if (shown := stack.enter_context(file)).taken_by:
             say(f"another run is called {settings.name} (process {shown.taken_by}); `name` tells them apart")
         vitals = Heartbeat(clock, Sensors(folder, clock, vcgencmd), shown, Notifier(clock))
-        vitals.turn(Status("starting", source.describe()["name"], str(folder)), settings)
+        vitals.turn(Status("starting", source.describe().name, str(folder)), settings)
         exposed, metrics = _metrics(settings, clock, journal, vitals)
         pipeline, verified = _load(settings, clock, totals)
         if (
@@ -115,7 +115,7 @@ def run(
             reread,
             FrameObservers(clock, [*watchers, *metrics, *mqtt, *live]),
         )
-        camera, bundle = source.describe()["name"], pipeline.bundle.name
+        camera, bundle = source.describe().name, pipeline.bundle.name
         say(
             f"camera {camera}, detector {pipeline.detector.name}, bundle {bundle}, journal {journal.path or journal.folder}"
         )

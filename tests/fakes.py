@@ -17,7 +17,7 @@ import cv2
 import numpy as np
 
 from device.camera.frame import Frame
-from device.camera.source import EndOfStream
+from device.camera.source import EndOfStream, SourceDescription
 from device.clock import Stamp
 from fer_edge.detection.types import Face
 
@@ -98,8 +98,8 @@ class ScriptedSource:
         self._handed = True
         return frame
 
-    def describe(self) -> dict[str, Any]:
-        return {"kind": "scripted", "name": "scripted", "time": "when read"}
+    def describe(self) -> SourceDescription:
+        return SourceDescription("scripted", "scripted", time="when read")
 
     def close(self) -> None:
         self.closes += 1

@@ -1,1 +1,1 @@
-"""Camera sources: USB, CSI, network, recorded and synthetic; `choice` imports only the one that is asked for."""
+"""Camera sources: USB, CSI, network, recorded and synthetic; `factory` imports only the one that is requested."""

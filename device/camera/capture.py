@@ -1,13 +1,13 @@
-"""A thread that reads a source into a slot of one frame: the loop has the newest and never waits for a driver.
+"""A thread that reads a source into a slot of one frame: the loop gets the newest frame and never waits for a driver.
 
-A live source overwrites the slot and the frame lost is counted; a recording waits until the slot is empty. What happens
-when a live source stops, in this order:
+A live source overwrites the slot, and the overwritten frame is counted as dropped; a recording waits until the slot is empty.
+When a live source stops, the following happens in this order:
 
-1. a read gives nothing: go on, up to `stall_s`;
-2. still nothing, or the very same picture for `same_s` (a sensor has noise, so that is a dead one): the source is lost, is
-   closed, and opened again and again, soon at first and later at a twentieth of the time it was gone;
-3. a new picture, which is none of those it froze on: it is back;
-4. not within `reopen_s`, or a call that never returns from the driver: RestartMe, so that a clean process begins.
+1. A read returns nothing: reading continues, up to `stall_s`.
+2. Still nothing, or an identical picture for `same_s` (a sensor always has noise, so it is dead): the source is lost. It is
+   closed and opened again repeatedly, first after a short delay, later after a twentieth of the time that it was lost.
+3. A new picture, different from those it froze on, arrives: the source is back.
+4. It does not come back within `reopen_s`, or a driver call never returns: RestartMe, so that a new process starts.
 """
 
 from __future__ import annotations
@@ -30,19 +30,21 @@ if TYPE_CHECKING:
     import numpy as np
 
 _MIN_REOPEN_DELAY_S, _MAX_REOPEN_DELAY_S = 0.25, 30.0
-_REOPEN_DELAY_SHARE = 1 / 20  # of the time it was gone, before the next attempt
-_REOPEN_DELAY_JITTER = 0.1  # so that cameras that were lost together do not come back together
-_JOIN_TIMEOUT_S = 5.0  # a read that is stuck in a driver is left behind after that
-_REMEMBERED_PICTURES = 32  # pictures: one that stands still comes in several encodings, the same after each key frame
+_REOPEN_DELAY_SHARE = 1 / 20  # of the time since the loss
+_REOPEN_DELAY_JITTER = 0.1  # so that cameras that were lost together are not all opened at the same moment
+_JOIN_TIMEOUT_S = 5.0  # a thread that is stuck in a driver is abandoned after that
+_REMEMBERED_PICTURES = (
+    32  # a frozen stream repeats several encodings of one picture, the same ones after each key frame
+)
 
 
 class _FrozenPicture(SourceLost):
-    """The source gives pictures, and none of them is new."""
+    """The source returns pictures, and none of them is new."""
 
 
 @dataclass(frozen=True, slots=True)
 class CameraChange:
-    """A live source was lost, came back after `gap_s` without a frame, or was not there yet when the run began."""
+    """A live source was lost, came back after `gap_s` without a frame, or was absent when the run started."""
 
     state: str  # waiting, lost or back
     reason: str
@@ -50,12 +52,12 @@ class CameraChange:
 
 
 class Capture:
-    """A source being read. A context manager: entering opens the source and starts the thread, leaving stops both.
+    """Reads a source in a thread. A context manager: entering opens the source and starts the thread, leaving stops both.
 
-    `read` counts the pictures that came, readable or not; `drops` those that never reached the loop, by reason: `busy`
-    (a newer one came first), `unread` (the loop ended), `unreadable` (no picture could be made of it). What was read is
-    what was taken plus what was dropped. `opened_ns` is when the source was first open, before any frame; 0 while one
-    that may come later is not there yet. `lost` is true from a loss until the picture is back.
+    `read` counts all pictures that arrived, decodable or not. `drops` counts those that never reached the loop, by reason:
+    `busy` (a newer one arrived first), `unread` (the loop ended), `unreadable` (could not be decoded). `read` equals the
+    frames returned by `next_frame` plus `drops`. `opened_ns` is when the source was first open, before any frame; 0 while a
+    source that may appear later is absent. `lost` is true from a loss until the picture is back.
     """
 
     def __init__(self, source: Source, settings: Settings, clock: Clock) -> None:
@@ -64,16 +66,18 @@ class Capture:
         self.opened_ns = 0
         self.drops: Counter[str] = Counter()
         self._settings, self._clock = settings, clock
-        self._turn = threading.Condition()
+        self._condition = threading.Condition()
         self._stop = threading.Event()
         self._slot: Frame | None = None
         self._changes: deque[CameraChange] = deque()
         self._failure: BaseException | None = None
-        self._last_ns = 0  # when the last frame came; when the source was opened, before the first
-        self._pictures: deque[int] = deque(maxlen=_REMEMBERED_PICTURES)  # the last of a live source that were new
-        self._changed_ns = 0  # when the newest of them came
-        self._called_ns: int | None = None  # since when a call into the source has been going on
-        self.lost, self._gone_ns, self._reason = False, 0, ""
+        self._last_ns = 0  # when the last frame arrived; before the first, when the source was opened
+        self._recent_checksums: deque[int] = deque(
+            maxlen=_REMEMBERED_PICTURES
+        )  # of the last new pictures, live sources only
+        self._new_picture_ns = 0  # when the newest of them arrived
+        self._call_started_ns: int | None = None  # of the call into the source that is in progress
+        self.lost, self._lost_ns, self._reason = False, 0, ""
         self._thread = threading.Thread(target=self._run, name="capture", daemon=True)
 
     def __enter__(self) -> Capture:
@@ -83,7 +87,7 @@ class Capture:
         except CameraNotOpened as error:
             if not (self._settings.wait_camera and self.source.live):
                 raise
-            self._lose("waiting", str(error), self._clock.mono_ns())
+            self._mark_lost("waiting", str(error), self._clock.mono_ns())
         self._thread.start()
         return self
 
@@ -93,128 +97,128 @@ class Capture:
         self.close()
 
     def close(self) -> None:
-        """Ends the thread, closes the source and counts the frame nobody took; may be called twice."""
+        """Ends the thread, closes the source and counts a frame left in the slot as unread; may be called twice."""
         self._stop.set()
-        with self._turn:
-            self._turn.notify_all()
+        with self._condition:
+            self._condition.notify_all()
         self._thread.join(_JOIN_TIMEOUT_S)
-        with self._turn:
+        with self._condition:
             if self._slot is not None:
                 self._slot = None
                 self.drops["unread"] += 1
 
-    def take(self, timeout_s: float) -> Frame | None:
-        """The newest frame not taken yet, or None when none came within `timeout_s`.
+    def next_frame(self, timeout_s: float) -> Frame | None:
+        """The newest frame that was not returned yet, or None when none arrived within `timeout_s`.
 
-        Raises EndOfStream after the last frame of a recording, CameraNotOpened when no first frame came, RestartMe when
-        a lost source did not come back or its driver does not, and whatever else ended the thread.
+        Raises EndOfStream after the last frame of a recording, CameraNotOpened when no first frame arrived, RestartMe when a
+        lost source did not come back or its driver does not return, and any other error that ended the thread.
         """
-        with self._turn:
-            called_ns = self._called_ns
-            if called_ns is not None and self._since_s(called_ns) > self._settings.stuck_s:
+        with self._condition:
+            started_ns = self._call_started_ns
+            if started_ns is not None and self._elapsed_s(started_ns) > self._settings.stuck_s:
                 raise RestartMe(
-                    f"the camera's driver has not returned for {self._since_s(called_ns):.0f} s; start again, and if it "
+                    f"the camera's driver has not returned for {self._elapsed_s(started_ns):.0f} s; start again, and if it "
                     "stays so, unplug the camera"
                 )
-            self._turn.wait_for(lambda: self._slot is not None or self._failure is not None, timeout_s)
+            self._condition.wait_for(lambda: self._slot is not None or self._failure is not None, timeout_s)
             frame, self._slot = self._slot, None
-            self._turn.notify_all()
+            self._condition.notify_all()
             if frame is None and self._failure is not None:
                 raise self._failure
             return frame
 
-    def change(self) -> CameraChange | None:
-        """The next change of a live source's state that was not asked for yet, or None."""
+    def next_change(self) -> CameraChange | None:
+        """The oldest change of a live source's state that was not returned yet, or None."""
         return self._changes.popleft() if self._changes else None
 
     def _run(self) -> None:
         try:
             if self.lost:
-                self._bring_back()
+                self._reopen()
             else:
-                self._first_frame()
+                self._read_first_frame()
             while not self._stop.is_set():
                 try:
-                    self._one_frame(self._settings.stall_s)
+                    self._read_frame(self._settings.stall_s)
                 except SourceLost as lost:
                     if not isinstance(lost, _FrozenPicture):
-                        self._pictures.clear()  # whatever it shows when it is there again will do
-                    self._lose("lost", str(lost), self._last_ns)
-                    self._bring_back()
-        except BaseException as error:  # whatever it is, the loop must hear of it and not wait for ever
-            with self._turn:
+                        self._recent_checksums.clear()  # any picture counts as new once the source is back
+                    self._mark_lost("lost", str(lost), self._last_ns)
+                    self._reopen()
+        except BaseException as error:  # whatever it is, the loop must receive it and not wait for ever
+            with self._condition:
                 self._failure = error
-                self._turn.notify_all()
+                self._condition.notify_all()
         finally:
             self.source.close()
 
-    def _first_frame(self) -> None:
-        """Waits until the source gave a frame since it was opened. Raises CameraNotOpened when it gives none."""
+    def _read_first_frame(self) -> None:
+        """Waits until the source returned a frame since it was opened. Raises CameraNotOpened when it returns none."""
         self._last_ns = self._clock.mono_ns()
         before = self.read
         try:
             while self.read == before and not self._stop.is_set():
-                self._one_frame(self._settings.open_s)
+                self._read_frame(self._settings.open_s)
         except SourceLost as lost:
             raise CameraNotOpened(f"the camera opened but gave no picture: {lost}") from lost
 
-    def _one_frame(self, patience_s: float) -> None:
-        """Reads the source once. Raises SourceLost when a live one gave nothing new for `patience_s`."""
-        self._called_ns = self._clock.mono_ns()
+    def _read_frame(self, timeout_s: float) -> None:
+        """Reads the source once. Raises SourceLost when a live source returned nothing new for `timeout_s`."""
+        self._call_started_ns = self._clock.mono_ns()
         frame = self.source.read()
-        self._called_ns = None
+        self._call_started_ns = None
         if self.source.live and (frame is None or self._is_frozen(frame.gray)):
-            waited_s = self._since_s(self._last_ns)
-            if waited_s > patience_s:
+            waited_s = self._elapsed_s(self._last_ns)
+            if waited_s > timeout_s:
                 raise SourceLost(f"no picture for {waited_s:.1f} s" if frame is None else "the same picture as before")
             return
         self._last_ns = self._clock.mono_ns()
-        with self._turn:
+        with self._condition:
             self.read += 1
             if frame is None:
                 self.drops["unreadable"] += 1
                 return
             if not self.source.live:
-                self._turn.wait_for(lambda: self._slot is None or self._stop.is_set())
+                self._condition.wait_for(lambda: self._slot is None or self._stop.is_set())
             if self._slot is not None:
                 self.drops["unread" if self._stop.is_set() else "busy"] += 1
             self._slot = frame
-            self._turn.notify_all()
+            self._condition.notify_all()
 
     def _is_frozen(self, gray: np.ndarray) -> bool:
         """Whether this is a picture that a lost source froze on. Raises SourceLost when none was new for `same_s`."""
         same_s = self._settings.same_s
         if not same_s:
             return False
-        if (picture := _picture_checksum(gray)) not in self._pictures:
-            self._pictures.append(picture)
-            self._changed_ns = self._clock.mono_ns()
+        if (checksum := _picture_checksum(gray)) not in self._recent_checksums:
+            self._recent_checksums.append(checksum)
+            self._new_picture_ns = self._clock.mono_ns()
             return False
         if self.lost:
             return True
-        if (stood_s := self._since_s(self._changed_ns)) > same_s:
-            raise _FrozenPicture(f"the same picture for {stood_s:.1f} s")
+        if (frozen_s := self._elapsed_s(self._new_picture_ns)) > same_s:
+            raise _FrozenPicture(f"the same picture for {frozen_s:.1f} s")
         return False
 
-    def _lose(self, state: str, reason: str, since_ns: int) -> None:
-        self.lost, self._gone_ns, self._reason = True, since_ns, reason
-        self._changes.append(CameraChange(state, reason, self._since_s(since_ns)))
+    def _mark_lost(self, state: str, reason: str, since_ns: int) -> None:
+        self.lost, self._lost_ns, self._reason = True, since_ns, reason
+        self._changes.append(CameraChange(state, reason, self._elapsed_s(since_ns)))
 
-    def _bring_back(self) -> None:
-        """Returns once the lost source gives frames again or the run is stopped. Raises RestartMe after `reopen_s`."""
+    def _reopen(self) -> None:
+        """Returns once the lost source returns frames again or the run is stopped. Raises RestartMe after `reopen_s`."""
         while not self._stop.is_set():
             self.source.close()
-            if self._stop.wait(_reopen_delay_s(self._since_s(self._gone_ns))):
+            if self._stop.wait(_reopen_delay_s(self._elapsed_s(self._lost_ns))):
                 return
             try:
-                self._called_ns = self._clock.mono_ns()
+                self._call_started_ns = self._clock.mono_ns()
                 self.source.open()
-                self._called_ns = None
-                self._first_frame()
+                self._call_started_ns = None
+                self._read_first_frame()
             except CameraNotOpened as error:
-                self._called_ns = None
-                gone_s = self._since_s(self._gone_ns)
-                if gone_s > self._settings.reopen_s and not self._settings.wait_camera:
+                self._call_started_ns = None
+                lost_s = self._elapsed_s(self._lost_ns)
+                if lost_s > self._settings.reopen_s and not self._settings.wait_camera:
                     raise RestartMe(
                         f"the camera was lost ({self._reason}) and did not come back in {self._settings.reopen_s:g} s "
                         f"({error}); start again once it is there"
@@ -222,23 +226,23 @@ class Capture:
                 continue
             if not self._stop.is_set():
                 self.lost = False
-                self._changed_ns = self._last_ns
+                self._new_picture_ns = self._last_ns
                 self.opened_ns = self.opened_ns or self._last_ns
-                self._changes.append(CameraChange("back", self._reason, (self._last_ns - self._gone_ns) / 1e9))
+                self._changes.append(CameraChange("back", self._reason, (self._last_ns - self._lost_ns) / 1e9))
             return
 
-    def _since_s(self, mono_ns: int) -> float:
-        return (self._clock.mono_ns() - mono_ns) / 1e9
+    def _elapsed_s(self, since_ns: int) -> float:
+        return (self._clock.mono_ns() - since_ns) / 1e9
 
 
-def _reopen_delay_s(gone_s: float) -> float:
-    """How long to wait before the next attempt to open a source that has been gone for `gone_s`."""
-    wait_s = min(max(gone_s * _REOPEN_DELAY_SHARE, _MIN_REOPEN_DELAY_S), _MAX_REOPEN_DELAY_S)
-    return wait_s * random.uniform(1 - _REOPEN_DELAY_JITTER, 1 + _REOPEN_DELAY_JITTER)
+def _reopen_delay_s(lost_s: float) -> float:
+    """The delay before the next attempt to open a source that was lost `lost_s` ago."""
+    delay_s = min(max(lost_s * _REOPEN_DELAY_SHARE, _MIN_REOPEN_DELAY_S), _MAX_REOPEN_DELAY_S)
+    return delay_s * random.uniform(1 - _REOPEN_DELAY_JITTER, 1 + _REOPEN_DELAY_JITTER)
 
 
 def _picture_checksum(gray: np.ndarray) -> int:
-    """A number by which pictures uint8 (H, W) are told apart: of every eighth row, since a sensor's noise is in all."""
+    """A checksum of every eighth row of a picture uint8 (H, W); a sensor's noise is in every row, so this is enough."""
     import numpy as np
 
     return zlib.crc32(np.ascontiguousarray(gray[::8]).data, gray.shape[0] << 16 | gray.shape[1])

@@ -1,8 +1,8 @@
-"""A camera on the Pi's ribbon cable, through picamera2: the Y plane of the small stream, gray at no cost.
+"""A camera on the Pi's ribbon cable, through picamera2: the Y plane of the small stream is gray without a conversion.
 
-Facts of picamera2 0.3.38 that this file stands on: `capture_request(wait=seconds)` gives up with TimeoutError and
-leaves its job in the queue; rows of YUV420 arrays are `stride` wide, which may be more than the picture;
-SensorTimestamp is in ns since boot; Lux is the scene's brightness whatever the exposure.
+This file relies on these facts of picamera2 0.3.38: `capture_request(wait=seconds)` raises TimeoutError and leaves its job
+in the queue; rows of YUV420 arrays are `stride` wide, which may be more than the picture; SensorTimestamp is in ns since
+boot; Lux is the scene's brightness, independent of the exposure.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 from device.camera.frame import Frame
-from device.camera.source import SourceLost
+from device.camera.source import SourceDescription, SourceLost
 from device.clock import Clock
 from device.config import Settings
 from fer_edge.errors import CameraNotOpened
@@ -22,10 +22,10 @@ _READ_TIMEOUT_S = 1.0
 
 
 def count_csi_cameras() -> int:
-    """How many cameras libcamera lists; 0 where it or picamera2 does not work."""
+    """The number of cameras that libcamera lists; 0 where libcamera or picamera2 does not work."""
     try:
         return len(_picamera2().global_camera_info())
-    except Exception:  # whatever is wrong with that stack, V4L2 is tried next
+    except Exception:  # any failure of that stack: V4L2 is tried next
         return 0
 
 
@@ -44,7 +44,7 @@ class CsiCamera:
         settings = self._settings
         try:
             picamera2 = _picamera2()
-        except Exception as error:  # a numpy of another age raises ValueError, a missing libcamera ImportError
+        except Exception as error:  # an incompatible numpy raises ValueError, a missing libcamera ImportError
             raise CameraNotOpened(f"picamera2 cannot be imported ({error}); {_INSTALL_HINT}") from error
         try:
             listed = picamera2.global_camera_info()
@@ -56,17 +56,17 @@ class CsiCamera:
             self._model = str(listed[self._number].get("Model", "unknown"))
             # The number in the list is not always the one that opens it: USB cameras are sorted to its end.
             self._camera = picamera2(camera_num=listed[self._number].get("Num", self._number))
-            size = (settings.width_px // 2 * 2, settings.height_px // 2 * 2)  # picamera2 wants even sides
-            between_us = round(1e6 / settings.fps)
+            size = (settings.width_px // 2 * 2, settings.height_px // 2 * 2)  # picamera2 requires even sides
+            interval_us = round(1e6 / settings.fps)
             self._camera.configure(
                 self._camera.create_video_configuration(
                     main={"size": size},
                     lores={"size": size, "format": "YUV420"},
-                    buffer_count=3,  # memory for frames is what boards of 512 MB run out of
-                    controls={"FrameDurationLimits": (between_us, between_us)},
+                    buffer_count=3,  # boards with 512 MB run out of memory for frames
+                    controls={"FrameDurationLimits": (interval_us, interval_us)},
                     display=None,
                     encode=None,
-                    queue=False,  # never a frame that was taken before it was asked for
+                    queue=False,  # never a frame that was taken before the request
                 )
             )
             self._camera.start()
@@ -85,34 +85,34 @@ class CsiCamera:
         try:
             request = self._camera.capture_request(wait=_READ_TIMEOUT_S)
         except TimeoutError:
-            self._camera.cancel_all_and_flush()  # else the job, served later, keeps a buffer for ever
+            self._camera.cancel_all_and_flush()  # otherwise the job is served later and holds a buffer for ever
             return None
         except RuntimeError as error:
             raise SourceLost(f"csi:{self._number}: {error}") from error
         try:
             metadata = request.get_metadata()
-            # Copied, so that the chroma and the padding of each row are let go.
+            # Copied, so that the memory of the chroma and of each row's padding is released.
             gray = np.array(request.make_array("lores")[: self._height, : self._width], np.uint8, order="C")
         finally:
             request.release()
         now_ns = self._clock.mono_ns()
         taken_ns = int(metadata.get("SensorTimestamp", now_ns))
-        if not now_ns - 10_000_000_000 < taken_ns <= now_ns:  # a driver with another clock
+        if not now_ns - 10_000_000_000 < taken_ns <= now_ns:  # a driver that uses another clock
             taken_ns = now_ns
         lux = metadata.get("Lux")
         frame = Frame(self._seq, taken_ns, gray, None if lux is None else float(lux))
         self._seq += 1
         return frame
 
-    def describe(self) -> dict[str, Any]:
-        return {
-            "kind": "csi",
-            "name": f"csi:{self._number}",
-            "model": self._model,
-            "width_px": self._width,
-            "height_px": self._height,
-            "time": "when exposed, by the sensor",
-        }
+    def describe(self) -> SourceDescription:
+        return SourceDescription(
+            "csi",
+            f"csi:{self._number}",
+            model=self._model,
+            width_px=self._width,
+            height_px=self._height,
+            time="when exposed, by the sensor",
+        )
 
     def close(self) -> None:
         camera, self._camera = self._camera, None

@@ -1,4 +1,4 @@
-"""Which camera source a name stands for."""
+"""The camera source for a name: a number, a file, a folder or an address."""
 
 from __future__ import annotations
 
@@ -12,15 +12,13 @@ from device.config import Settings
 from fer_edge.errors import CameraNotOpened, UsageError
 
 NAME_FORMS = "0, usb:0, csi:0, a video file, a folder of images, an http:// or rtsp:// address, or synthetic"
-
-
 URL_SCHEMES = ("http", "https", "rtsp", "rtsps")
 
 
 def create_source(settings: Settings, clock: Clock) -> Source:
-    """The source that `settings.camera` names, not opened yet.
+    """The source that `settings.camera` names; it is not opened.
 
-    Raises UsageError for a name of no known form, CameraNotOpened for a file or folder that is not there.
+    Raises UsageError for a name of an unknown form, CameraNotOpened for a file or folder that is not there.
     """
     name = settings.camera.strip()
     if name == "synthetic":
@@ -35,9 +33,9 @@ def create_source(settings: Settings, clock: Clock) -> Source:
 
 
 def _numbered_camera(stack: str | None, number: int, settings: Settings, clock: Clock) -> Source:
-    """A numbered camera: of the stack named, else libcamera where it lists that many, else V4L2.
+    """The camera of that number: of the given stack, else of libcamera if it lists that many, else of V4L2.
 
-    On a Pi the V4L2 node 0 is the raw sensor, which gives a grey box: whoever says 0 means the one libcamera reads.
+    On a Pi the V4L2 node 0 is the raw sensor, which gives a grey rectangle: 0 means the camera that libcamera reads.
     """
     if stack == "csi" or (stack is None and _csi_camera_count() > number):
         from device.camera.csi import CsiCamera
@@ -51,7 +49,7 @@ def _numbered_camera(stack: str | None, number: int, settings: Settings, clock: 
 def _csi_camera_count() -> int:
     from importlib.util import find_spec
 
-    if find_spec("picamera2") is None:  # without the cost of an import that fails
+    if find_spec("picamera2") is None:  # avoids the cost of a failing import
         return 0
     from device.camera.csi import count_csi_cameras
 

@@ -1,9 +1,9 @@
-"""Which part of a camera's picture is looked at, and which way up: turned first, then mirrored, then cut."""
+"""Rotation, mirroring and cropping of a camera's picture, applied in this order."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypedDict
 
 from device.config import Region, Settings
 
@@ -13,12 +13,20 @@ if TYPE_CHECKING:
 _WHOLE: Region = (0.0, 0.0, 1.0, 1.0)
 
 
+class FramingBody(TypedDict):
+    """A framing as the journal's header has it."""
+
+    rotate_deg: int
+    flip: str
+    region: list[float]
+
+
 @dataclass(frozen=True, slots=True)
 class Framing:
-    """A turn clockwise (0, 90, 180, 270), a mirroring (none, horizontal, vertical, both) and a region of the upright result.
+    """A clockwise rotation (0, 90, 180, 270), a mirroring (none, horizontal, vertical, both) and a region of the result.
 
-    `region` is x, y, width, height in shares of the turned and mirrored picture, so that it stays in place when a camera
-    gives another size than it was asked for, or changes it. All that follows, boxes too, is in px of the framed picture.
+    `region` is x, y, width, height in shares of the rotated and mirrored picture, so that it is valid for every size that a
+    camera may return. All later coordinates, boxes too, are px of the framed picture.
     """
 
     rotate_deg: int = 0
@@ -26,8 +34,8 @@ class Framing:
     region: Region | None = None
 
     @staticmethod
-    def of(settings: Settings) -> Framing:
-        """The framing that `settings` ask for."""
+    def from_settings(settings: Settings) -> Framing:
+        """The framing that `settings` specify."""
         return Framing(settings.rotate_deg, settings.flip, settings.region)
 
     def __bool__(self) -> bool:
@@ -35,9 +43,9 @@ class Framing:
         return self != Framing(region=self.region) or (self.region or _WHOLE) != _WHOLE
 
     def apply(self, gray: np.ndarray) -> np.ndarray:
-        """The framed picture of `gray`, uint8 (H, W): uint8 (h, w), at least 1 px each way, rows one after the other.
+        """The framed picture of `gray`, uint8 (H, W): uint8 (h, w), contiguous, at least 1 px each way.
 
-        Without anything to do it is `gray` itself. Cut before it is turned, which touches only what is kept.
+        It is `gray` itself when the framing changes nothing. The region is cut first, so that only its pixels are rotated.
         """
         if not self:
             return gray
@@ -47,16 +55,16 @@ class Framing:
         x, y, width, height = self.source_xywh(gray.shape[1], gray.shape[0])
         part = gray[y : y + height, x : x + width]
         if self.rotate_deg:
-            turns = {90: cv2.ROTATE_90_CLOCKWISE, 180: cv2.ROTATE_180, 270: cv2.ROTATE_90_COUNTERCLOCKWISE}
-            part = cv2.rotate(part, turns[self.rotate_deg])
+            rotations = {90: cv2.ROTATE_90_CLOCKWISE, 180: cv2.ROTATE_180, 270: cv2.ROTATE_90_COUNTERCLOCKWISE}
+            part = cv2.rotate(part, rotations[self.rotate_deg])
         if self.flip != "none":
             part = cv2.flip(part, {"horizontal": 1, "vertical": 0, "both": -1}[self.flip])
         return np.ascontiguousarray(part)
 
     def source_xywh(self, width_px: int, height_px: int) -> tuple[int, int, int, int]:
-        """The part of the camera's own picture, of that size, that is looked at: x, y, width, height in its px."""
+        """The framed part of a camera picture of that size: x, y, width, height in px of the camera's picture."""
         x, y, width, height = self.region or _WHOLE
-        # Undone in the opposite order: first the mirroring, then the turn.
+        # The inverse operations in reverse order: first the mirroring, then the rotation.
         if self.flip in ("horizontal", "both"):
             x = 1 - x - width
         if self.flip in ("vertical", "both"):
@@ -71,10 +79,10 @@ class Framing:
         top, bottom = _span(y, height, height_px)
         return left, top, right - left, bottom - top
 
-    def describe(self) -> dict[str, Any]:
-        """What the journal says of it; empty when it changes nothing."""
+    def describe(self) -> FramingBody | None:
+        """The framing for the journal; None when it changes nothing."""
         if not self:
-            return {}
+            return None
         return {"rotate_deg": self.rotate_deg, "flip": self.flip, "region": list(self.region or _WHOLE)}
 
 

@@ -1,4 +1,4 @@
-"""OpenCV's video reader, quiet and with time limits: what the USB, network and file sources share."""
+"""OpenCV's video capture, silent and with time limits: shared by the USB, network and file sources."""
 
 from __future__ import annotations
 
@@ -10,24 +10,24 @@ if TYPE_CHECKING:
     import numpy as np
 
 
-_FFMPEG_OPTIONS_VARIABLE = "OPENCV_FFMPEG_CAPTURE_OPTIONS"  # whoever sets it knows better
-# FFmpeg looks at a stream for up to five seconds before it hands out the first picture; 0.1 s after a key frame will do.
-# Not with `nobuffer`: it throws away what was looked at, and then waits for the next key frame (0.75 s more at one a second).
+_FFMPEG_OPTIONS_VARIABLE = "OPENCV_FFMPEG_CAPTURE_OPTIONS"  # a value that the user set is not changed
+# FFmpeg analyses a stream for up to five seconds before it returns the first picture; 0.1 s after a key frame is enough.
+# Not with `nobuffer`: it discards the analysed data and then waits for the next key frame (0.75 s more at one a second).
 _RTSP_OPTIONS = "rtsp_transport;tcp|analyzeduration;100000"
 
 
 def open_video_capture(name: str | int, open_s: float = 5.0, read_s: float = 3.0) -> cv2.VideoCapture:
-    """OpenCV's reader of a file or address (FFmpeg) or of a camera number (V4L2); `isOpened()` tells whether it is one.
+    """OpenCV's capture of a file or address (FFmpeg) or of a camera number (V4L2); `isOpened()` says whether it opened.
 
-    The limits hold for addresses; V4L2 gives up a read after `read_s` rounded up, and a file needs none.
+    The limits apply to addresses; V4L2 ends a read after `read_s` rounded up, and a file needs no limit.
     """
-    # Both libraries write to stderr on their own; we say in a sentence what failed. Set before OpenCV first looks.
+    # Both libraries write to stderr; the sources report a failure in a sentence instead. Set before OpenCV reads it.
     os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
     os.environ.setdefault("OPENCV_VIDEOIO_V4L_SELECT_TIMEOUT", str(max(1, round(read_s + 0.5))))
     import cv2
 
     silent = 0
-    if hasattr(cv2, "setLogLevel"):  # up to OpenCV 4.12, which Raspberry Pi OS Bookworm is held to
+    if hasattr(cv2, "setLogLevel"):  # up to OpenCV 4.12, the newest for Raspberry Pi OS Bookworm
         cv2.setLogLevel(silent)
     else:
         cv2.utils.logging.setLogLevel(silent)
@@ -40,11 +40,11 @@ def open_video_capture(name: str | int, open_s: float = 5.0, read_s: float = 3.0
     try:
         return cv2.VideoCapture(name, cv2.CAP_FFMPEG, limits)
     finally:
-        del os.environ[_FFMPEG_OPTIONS_VARIABLE]  # of a file, they would cost the last frame
+        del os.environ[_FFMPEG_OPTIONS_VARIABLE]  # with these options a file would lose its last frame
 
 
 def to_gray(image: np.ndarray) -> np.ndarray:
-    """An OpenCV image, uint8 (H, W), (H, W, 1) or (H, W, 3) in blue, green, red, as uint8 (H, W)."""
+    """An OpenCV image, uint8 (H, W), (H, W, 1) or (H, W, 3) in blue, green, red, converted to gray uint8 (H, W)."""
     import cv2
 
     if image.ndim == 2:

@@ -1,13 +1,13 @@
-"""Recordings: a video file and a folder of images, every frame of them, as fast as the loop takes them."""
+"""Recordings: a video file and a folder of images. Every frame is read, as fast as the loop processes them."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from device.camera.frame import Frame
 from device.camera.opencv import open_video_capture, to_gray
-from device.camera.source import EndOfStream
+from device.camera.source import EndOfStream, SourceDescription
 from device.clock import Clock
 from device.config import Settings
 from fer_edge.errors import CameraNotOpened
@@ -20,9 +20,9 @@ IMAGE_SUFFIXES = (".bmp", ".jpeg", ".jpg", ".pgm", ".png", ".tif", ".tiff", ".we
 
 
 class VideoFile:
-    """A video file. A frame's time is the start of the run plus the frame's own time in the video.
+    """A video file. A frame's time is the start of the run plus the frame's position in the video.
 
-    Once it is open, `fps` and `frames_told` are what the container says, 0 where it does not; it may be wrong in both.
+    Once the file is open, `fps` and `reported_frames` are what the container says, 0 where it says nothing; both may be wrong.
     """
 
     live = False
@@ -31,28 +31,28 @@ class VideoFile:
         self._path, self._clock = path, clock
         self._reader: cv2.VideoCapture | None = None
         self._first: np.ndarray | None = None
-        self._start_ns: int | None = None  # of the run, when the first frame is asked for
-        self._seq, self._last_ns, self._step_ns = 0, -1, 0
+        self._start_ns: int | None = None  # of the run: when the first frame is read
+        self._seq, self._last_ns, self._frame_interval_ns = 0, -1, 0
         self._size = (0, 0)
-        self.fps, self.frames_told = 0.0, 0
+        self.fps, self.reported_frames = 0.0, 0
 
     @property
-    def step_s(self) -> float:
-        """How long a frame stands, by the frame rate, in seconds."""
-        return self._step_ns / 1e9
+    def frame_interval_s(self) -> float:
+        """The time between two frames by the frame rate, in seconds."""
+        return self._frame_interval_ns / 1e9
 
     def open(self) -> None:
         import cv2
 
         self.close()
         self._reader = open_video_capture(str(self._path))
-        good, image = self._reader.read()
-        if not good:
+        success, image = self._reader.read()
+        if not success:
             self.close()
             raise CameraNotOpened(f"{self._path} cannot be read as a video; check that it plays, or convert it to mp4")
         self.fps = max(0.0, self._reader.get(cv2.CAP_PROP_FPS))
-        self.frames_told = max(0, round(self._reader.get(cv2.CAP_PROP_FRAME_COUNT)))
-        self._step_ns = round(1e9 / self.fps) if self.fps > 0 else 40_000_000
+        self.reported_frames = max(0, round(self._reader.get(cv2.CAP_PROP_FRAME_COUNT)))
+        self._frame_interval_ns = round(1e9 / self.fps) if self.fps > 0 else 40_000_000
         self._first, self._start_ns, self._last_ns = to_gray(image), None, -1
         self._size = (self._first.shape[1], self._first.shape[0])
 
@@ -64,13 +64,13 @@ class VideoFile:
         if self._first is not None:
             gray, self._first = self._first, None
         else:
-            good, image = self._reader.read()
-            if not good:
+            success, image = self._reader.read()
+            if not success:
                 raise EndOfStream
             gray = to_gray(image)
         at_ns = round(self._reader.get(cv2.CAP_PROP_POS_MSEC) * 1e6)
-        if at_ns <= self._last_ns:  # some containers have no times; the frame rate then stands in
-            at_ns = self._last_ns + self._step_ns
+        if at_ns <= self._last_ns:  # some containers have no times; the frame rate is used instead
+            at_ns = self._last_ns + self._frame_interval_ns
         self._last_ns = at_ns
         if self._start_ns is None:
             self._start_ns = self._clock.mono_ns()
@@ -78,14 +78,14 @@ class VideoFile:
         self._seq += 1
         return frame
 
-    def describe(self) -> dict[str, Any]:
-        return {
-            "kind": "video",
-            "name": self._path.name,  # without its folder, which may name a person
-            "width_px": self._size[0],
-            "height_px": self._size[1],
-            "time": "start of the run plus position in the video; read as fast as it is processed",
-        }
+    def describe(self) -> SourceDescription:
+        return SourceDescription(
+            "video",
+            self._path.name,  # without its folder, whose name may be a person's
+            width_px=self._size[0],
+            height_px=self._size[1],
+            time="start of the run plus position in the video; read as fast as it is processed",
+        )
 
     def close(self) -> None:
         self._first = None
@@ -95,7 +95,10 @@ class VideoFile:
 
 
 class ImageFolder:
-    """The images in a folder, by name, in one level. Times are the start of the run plus position over frame rate."""
+    """The images of a folder in the order of their names, without subfolders.
+
+    A frame's time is the start of the run plus its position divided by the frame rate.
+    """
 
     live = False
 
@@ -125,19 +128,19 @@ class ImageFolder:
         seq, path = self._seq, self._files[self._seq]
         self._seq += 1
         try:
-            coded = np.fromfile(path, np.uint8)
-            gray = cv2.imdecode(coded, cv2.IMREAD_GRAYSCALE) if len(coded) else None
+            encoded = np.fromfile(path, np.uint8)
+            gray = cv2.imdecode(encoded, cv2.IMREAD_GRAYSCALE) if len(encoded) else None
         except (OSError, cv2.error):
             gray = None
         return None if gray is None else Frame(seq, self._start_ns + round(seq * 1e9 / self._fps), gray)
 
-    def describe(self) -> dict[str, Any]:
-        return {
-            "kind": "images",
-            "name": self._path.name,
-            "images": len(self._files),
-            "time": f"start of the run plus position at {self._fps:g} a second; read as fast as they are processed",
-        }
+    def describe(self) -> SourceDescription:
+        return SourceDescription(
+            "images",
+            self._path.name,
+            images=len(self._files),
+            time=f"start of the run plus position at {self._fps:g} a second; read as fast as they are processed",
+        )
 
     def close(self) -> None:
         self._files = []

@@ -1,8 +1,9 @@
-"""What every camera source can do, and how it reports its end or its loss."""
+"""The interface of every camera source, how a source describes itself, and how it reports its end or its loss."""
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from dataclasses import asdict, dataclass
+from typing import Protocol
 from urllib.parse import urlsplit
 
 from device.camera.frame import Frame
@@ -13,41 +14,62 @@ class EndOfStream(Exception):
 
 
 class SourceLost(Exception):
-    """A live source that worked stopped; the message says what was seen."""
+    """A live source that worked has stopped; the message says what was observed."""
+
+
+@dataclass(frozen=True, slots=True)
+class SourceDescription:
+    """A source as the journal describes it. None: the source has no such property.
+
+    `name` holds no password and no folder. `time` says where the times of its frames come from.
+    """
+
+    kind: str
+    name: str
+    model: str | None = None
+    width_px: int | None = None
+    height_px: int | None = None
+    fps: float | None = None
+    images: int | None = None  # files in the folder
+    time: str = ""
+
+    def to_json(self) -> dict[str, str | float]:
+        """The properties that the source has, by name."""
+        return {name: value for name, value in asdict(self).items() if value is not None}
 
 
 class Source(Protocol):
     """A camera or a recording. Opened, read and closed by one thread at a time; may be opened again after `close`."""
 
-    live: bool  # a live source is read all the time and frames are dropped to stay fresh; a recording waits
+    live: bool  # a live source is read all the time, and frames are dropped to stay fresh; a recording waits
 
     def open(self) -> None:
-        """Makes the source ready to read. Raises CameraNotOpened within a few seconds."""
+        """Prepares the source for reading. Raises CameraNotOpened within a few seconds."""
         ...
 
     def read(self) -> Frame | None:
-        """The next frame, or None: nothing came for a second or so (live), or it cannot be read (a recording).
+        """The next frame. None: nothing came for about a second (live source), or it cannot be decoded (recording).
 
-        Raises EndOfStream (a recording) or SourceLost (live).
+        Raises EndOfStream (recording) or SourceLost (live source).
         """
         ...
 
-    def describe(self) -> dict[str, Any]:
-        """What the journal says of it: kind, name without passwords or folders, size, where its times come from."""
+    def describe(self) -> SourceDescription:
+        """The description for the journal."""
         ...
 
     def close(self) -> None:
-        """Gives the device back; harmless when it is not open."""
+        """Releases the device; has no effect when the source is not open."""
         ...
 
 
 def redact_url(address: str) -> str:
-    """An address as it may be shown and stored: without user, password and what follows a question mark."""
+    """The address as it may be shown and stored: without user, password and query."""
     try:
         parts = urlsplit(address)
         host = f"{parts.hostname or ''}{'' if parts.port is None else f':{parts.port}'}"
     except ValueError:
         return f"{address.partition('://')[0]}://…"
-    # An @ in the path may be the end of a password that had a slash in it.
+    # An @ in the path may be the end of a password that contains a slash.
     path = "/…" if "@" in parts.path else parts.path
     return f"{parts.scheme}://{host}{path}{'?…' if parts.query else ''}"

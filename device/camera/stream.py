@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from device.camera.frame import Frame
 from device.camera.opencv import open_video_capture, to_gray
-from device.camera.source import SourceLost, redact_url
+from device.camera.source import SourceDescription, SourceLost, redact_url
 from device.clock import Clock
 from device.config import Settings
 from fer_edge.errors import CameraNotOpened
@@ -16,16 +16,16 @@ if TYPE_CHECKING:
 
 
 class NetworkStream:
-    """The video at an address. Frames are stamped when they arrive; how old they are then, nobody tells.
+    """The video at an address. A frame's time is when it arrived; its age at that moment is unknown.
 
-    All have the size that the stream had when it was opened: OpenCV scales what comes later in another.
+    All frames have the size that the stream had when it was opened: OpenCV scales later frames of another size.
     """
 
     live = True
 
     def __init__(self, address: str, settings: Settings, clock: Clock) -> None:
         self._address, self._settings, self._clock = address, settings, clock
-        self._shown = redact_url(address)
+        self._name = redact_url(address)
         self._reader: cv2.VideoCapture | None = None
         self._seq = 0
         self._size = (0, 0)
@@ -38,7 +38,7 @@ class NetworkStream:
         if not self._reader.isOpened():
             self.close()
             raise CameraNotOpened(
-                f"{self._shown} gave no video within {limit_s:g} s; check the address, user and password, and that the "
+                f"{self._name} gave no video within {limit_s:g} s; check the address, user and password, and that the "
                 "camera is on"
             )
         self._size = (
@@ -48,20 +48,20 @@ class NetworkStream:
 
     def read(self) -> Frame | None:
         if self._reader is None:
-            raise SourceLost(f"{self._shown} is closed")
-        asked_ns = self._clock.mono_ns()
-        good, image = self._reader.read()
-        # After a silence FFmpeg still hands out the frames its decoder had kept back, one for each wait that was in vain.
-        silent = self._clock.mono_ns() - asked_ns >= self._settings.stall_s * 1e9
-        if silent or not good:  # FFmpeg does not say whether the other side closed or went silent
-            raise SourceLost(f"{self._shown} ended or gave nothing for {self._settings.stall_s:g} s")
+            raise SourceLost(f"{self._name} is closed")
+        read_started_ns = self._clock.mono_ns()
+        success, image = self._reader.read()
+        # After a silence FFmpeg still returns frames that its decoder had buffered, one for each wait that timed out.
+        timed_out = self._clock.mono_ns() - read_started_ns >= self._settings.stall_s * 1e9
+        if timed_out or not success:  # FFmpeg does not say whether the other side closed or went silent
+            raise SourceLost(f"{self._name} ended or gave nothing for {self._settings.stall_s:g} s")
         frame = Frame(self._seq, self._clock.mono_ns(), to_gray(image))
         self._seq += 1
         return frame
 
-    def describe(self) -> dict[str, Any]:
+    def describe(self) -> SourceDescription:
         width, height = self._size
-        return {"kind": "stream", "name": self._shown, "width_px": width, "height_px": height, "time": "when received"}
+        return SourceDescription("stream", self._name, width_px=width, height_px=height, time="when received")
 
     def close(self) -> None:
         if self._reader is not None:

@@ -1,18 +1,17 @@
-"""A camera that needs no camera: a drawn face, at the pace that a real one would have."""
+"""A camera without hardware: a synthetic face at the frame rate of a real camera."""
 
 from __future__ import annotations
 
-from typing import Any
-
 from device.camera.frame import Frame
+from device.camera.source import SourceDescription
 from device.clock import Clock
 from device.config import Settings
 
-_MAX_SLEEP_NS = 500_000_000  # a slow pace must not hold up the end of a run
+_MAX_SLEEP_NS = 500_000_000  # a low frame rate must not delay the end of a run
 
 
 class SyntheticCamera:
-    """A drawn face that moves and changes its mouth and brows. What the picture shows depends on its number alone."""
+    """A synthetic face that moves and changes its mouth and brows. The picture depends on the frame's number alone."""
 
     live = True
 
@@ -31,24 +30,24 @@ class SyntheticCamera:
         if wait_ns > _MAX_SLEEP_NS:
             return None
         settings = self._settings
-        now_ns, step_ns = self._clock.mono_ns(), round(1e9 / settings.fps)
+        now_ns, interval_ns = self._clock.mono_ns(), round(1e9 / settings.fps)
         frame = Frame(self._seq, now_ns, face_frame(self._seq / settings.fps, settings.width_px, settings.height_px))
         self._seq += 1
-        self._due_ns += step_ns
-        if self._due_ns < now_ns:  # held up: no burst of frames to make up for it
-            self._due_ns = now_ns + step_ns
+        self._due_ns += interval_ns
+        if self._due_ns < now_ns:  # after a delay there is no burst of frames to catch up
+            self._due_ns = now_ns + interval_ns
         return frame
 
-    def describe(self) -> dict[str, Any]:
+    def describe(self) -> SourceDescription:
         settings = self._settings
-        return {
-            "kind": "synthetic",
-            "name": "synthetic",
-            "width_px": settings.width_px,
-            "height_px": settings.height_px,
-            "fps": settings.fps,
-            "time": "when drawn",
-        }
+        return SourceDescription(
+            "synthetic",
+            "synthetic",
+            width_px=settings.width_px,
+            height_px=settings.height_px,
+            fps=settings.fps,
+            time="when drawn",
+        )
 
     def close(self) -> None:
         pass

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from device.camera.frame import Frame
 from device.camera.opencv import open_video_capture, to_gray
-from device.camera.source import SourceLost
+from device.camera.source import SourceDescription, SourceLost
 from device.clock import Clock
 from device.config import Settings
 from fer_edge.errors import CameraNotOpened
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class UsbCamera:
-    """The camera /dev/video<number>. Frames are stamped when they are read, a few ms after they were taken."""
+    """The camera /dev/video<number>. A frame's time is when it was read, a few ms after it was taken."""
 
     live = True
 
@@ -47,9 +47,9 @@ class UsbCamera:
             (cv2.CAP_PROP_FRAME_WIDTH, self._settings.width_px),
             (cv2.CAP_PROP_FRAME_HEIGHT, self._settings.height_px),
             (cv2.CAP_PROP_FPS, self._settings.fps),
-            (cv2.CAP_PROP_BUFFERSIZE, 1),  # a queue of old frames is no use to anyone
+            (cv2.CAP_PROP_BUFFERSIZE, 1),  # queued frames would be old
         ):
-            self._reader.set(key, value)  # a wish: the driver takes the nearest that it can
+            self._reader.set(key, value)  # a request: the driver uses the nearest supported value
         self._size = (
             int(self._reader.get(cv2.CAP_PROP_FRAME_WIDTH)),
             int(self._reader.get(cv2.CAP_PROP_FRAME_HEIGHT)),
@@ -58,16 +58,16 @@ class UsbCamera:
     def read(self) -> Frame | None:
         if self._reader is None:
             raise SourceLost(f"{self._node} is closed")
-        good, image = self._reader.read()
-        if not good:
+        success, image = self._reader.read()
+        if not success:
             raise SourceLost(f"{self._node} gave no picture" if self._node.exists() else f"{self._node} was unplugged")
         frame = Frame(self._seq, self._clock.mono_ns(), to_gray(image))
         self._seq += 1
         return frame
 
-    def describe(self) -> dict[str, Any]:
+    def describe(self) -> SourceDescription:
         width, height = self._size
-        return {"kind": "usb", "name": str(self._node), "width_px": width, "height_px": height, "time": "when read"}
+        return SourceDescription("usb", str(self._node), width_px=width, height_px=height, time="when read")
 
     def close(self) -> None:
         if self._reader is not None:

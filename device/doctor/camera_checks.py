@@ -49,7 +49,7 @@ def camera(asked: CheckContext) -> Finding:
     clock = SystemClock()
     try:
         source = create_source(asked.settings, clock)
-        name = source.describe()["name"]
+        name = source.describe().name
         begun_ns = clock.mono_ns()
         source.open()
     except UsageError as error:

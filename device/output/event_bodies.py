@@ -29,7 +29,8 @@ def header_body(
 ) -> dict[str, Any]:
     """What the first line of each segment says of the run."""
     bundle = pipeline.bundle
-    framed = {"framing": framing.describe()} if framing else {}
+    description = framing.describe()
+    framed = {"framing": description} if description else {}
     return {
         "schema": SCHEMA,
         "software": f"fer-edge {__version__}",
@@ -47,7 +48,7 @@ def header_body(
             "steps": round(verified.difference.steps, 2),
             "crop_levels": verified.crop_levels,
         },
-        "camera": {"live": source.live, **source.describe(), **framed},
+        "camera": {"live": source.live, **source.describe().to_json(), **framed},
         "start_s": dict(start_s),
     }
 

@@ -127,7 +127,7 @@ class Labeller:
 
     def _written(self, task: LabelTask, tell: ProgressCallback) -> dict[str, Any]:
         recording, wanted, settings = task.recording, task.wanted, self.settings
-        labels, framing = self.pipeline.bundle.labels, Framing.of(settings)
+        labels, framing = self.pipeline.bundle.labels, Framing.from_settings(settings)
         rows = task.fresh / recording.rows(task.out, wanted).name
         video = task.fresh / recording.annotated(task.out).name
         source = VideoFile(recording.path, _FixedOriginClock())
@@ -142,9 +142,9 @@ class Labeller:
                 video_of = AnnotatedVideo(video, self.pipeline.detector, source.fps, wanted.show_faces)
                 annotated = stack.enter_context(video_of)
             while True:
-                tell(_done_share(frames, source.frames_told))
+                tell(_done_share(frames, source.reported_frames))
                 try:
-                    frame = capture.take(_FRAME_TIMEOUT_S)
+                    frame = capture.next_frame(_FRAME_TIMEOUT_S)
                 except EndOfStream:
                     break
                 if frame is None:
@@ -168,8 +168,8 @@ class Labeller:
                 "frames": frames,
                 "frames_without_face": without_face,
                 "faces_skipped": skipped,
-                "seconds": round(time_s + source.step_s, 6),
-                "whole": _is_whole(frames, time_s + source.step_s, source),
+                "seconds": round(time_s + source.frame_interval_s, 6),
+                "whole": _is_whole(frames, time_s + source.frame_interval_s, source),
                 "rows": {"rows": written, "columns": list(columns(labels))},
             }
             into.tell(told)
@@ -187,12 +187,12 @@ def _json_value(value: Any) -> Any:
 
 def _video_summary(source: VideoFile) -> dict[str, Any]:
     """What the container says of itself."""
-    told = source.describe()
+    description = source.describe()
     return {
-        "width_px": told["width_px"],
-        "height_px": told["height_px"],
+        "width_px": description.width_px,
+        "height_px": description.height_px,
         "fps": round(source.fps, 6),
-        "frames_told": source.frames_told,
+        "frames_told": source.reported_frames,
     }
 
 
@@ -202,5 +202,5 @@ def _done_share(frames: int, told: int) -> float:
 
 def _is_whole(frames: int, seconds: float, source: VideoFile) -> bool:
     """Whether so much was read as the container tells of: frames, or seconds where it counts those only roughly."""
-    told = source.frames_told
-    return told <= 0 or frames >= told * _WHOLE_SHARE or seconds >= told * source.step_s * _WHOLE_SHARE
+    told = source.reported_frames
+    return told <= 0 or frames >= told * _WHOLE_SHARE or seconds >= told * source.frame_interval_s * _WHOLE_SHARE

@@ -21,7 +21,7 @@ def values(capture: Capture) -> list[int]:
     """The gray value of each frame until the recording ends."""
     seen = []
     try:
-        while (frame := capture.take(LONG_S)) is not None:
+        while (frame := capture.next_frame(LONG_S)) is not None:
             seen.append(int(frame.gray[0, 0]))
     except EndOfStream:
         pass
@@ -35,9 +35,9 @@ def test_a_live_source_gives_the_newest_frame_and_counts_the_rest() -> None:
         for _ in range(3):
             gate.release()
             assert source.stored.acquire(timeout=LONG_S)
-        frame = capture.take(LONG_S)
+        frame = capture.next_frame(LONG_S)
         assert frame is not None and (frame.seq, frame.gray[0, 0]) == (2, 30)
-        assert capture.take(0.0) is None
+        assert capture.next_frame(0.0) is None
         gate.release()
         assert source.stored.acquire(timeout=LONG_S)
     assert capture.read == 4
@@ -51,7 +51,7 @@ def test_a_recording_is_never_dropped_from() -> None:
         assert values(capture) == list(range(50))
         assert (capture.read, capture.drops.total()) == (50, 0)
         with pytest.raises(EndOfStream):
-            capture.take(LONG_S)
+            capture.next_frame(LONG_S)
 
 
 def test_an_unreadable_picture_of_a_recording_is_counted_and_passed_over() -> None:
@@ -64,7 +64,7 @@ def test_an_unreadable_picture_of_a_recording_is_counted_and_passed_over() -> No
 def test_leaving_a_recording_early_ends_the_thread_and_accounts_for_every_frame() -> None:
     source = ScriptedSource(list(range(50)), live=False, clock=SystemClock())
     with Capture(source, Settings(), SystemClock()) as capture:
-        assert capture.take(LONG_S) is not None
+        assert capture.next_frame(LONG_S) is not None
     assert capture.read == 1 + capture.drops.total()
     assert set(capture.drops) <= {"unread"}
     assert "capture" not in [thread.name for thread in threading.enumerate()]
@@ -74,9 +74,9 @@ def test_leaving_a_recording_early_ends_the_thread_and_accounts_for_every_frame(
 def test_whatever_happens_in_the_thread_reaches_the_loop() -> None:
     source = ScriptedSource([1, ZeroDivisionError("in the driver")], live=False, clock=SystemClock())
     with Capture(source, Settings(), SystemClock()) as capture:
-        assert capture.take(LONG_S) is not None
+        assert capture.next_frame(LONG_S) is not None
         with pytest.raises(ZeroDivisionError, match="in the driver"):
-            capture.take(LONG_S)
+            capture.next_frame(LONG_S)
 
 
 @pytest.mark.parametrize("script", [[], [SourceLost("no picture came")]])
@@ -86,7 +86,7 @@ def test_a_camera_that_opens_and_gives_nothing_never_opened(script: list[Any]) -
         Capture(source, Settings(open_s=0.05), SystemClock()) as capture,
         pytest.raises(CameraNotOpened, match="no picture"),
     ):
-        capture.take(LONG_S)
+        capture.next_frame(LONG_S)
 
 
 def test_a_camera_that_does_not_open_is_told_at_once_and_starts_no_thread() -> None:
@@ -103,12 +103,12 @@ def test_a_camera_that_does_not_open_is_told_at_once_and_starts_no_thread() -> N
 def test_a_camera_that_was_lost_comes_back(shown: int) -> None:
     source = ScriptedSource([1, SourceLost("unplugged"), shown], live=True, clock=FakeClock())
     with Capture(source, Settings(), FakeClock()) as capture:
-        first = capture.take(LONG_S)
-        second = capture.take(LONG_S)
+        first = capture.next_frame(LONG_S)
+        second = capture.next_frame(LONG_S)
         assert first is not None and second is not None
         assert (first.gray[0, 0], second.gray[0, 0]) == (1, shown)
         assert source.stored.acquire(timeout=LONG_S) and source.stored.acquire(timeout=LONG_S)
-        changes = [capture.change(), capture.change(), capture.change()]
+        changes = [capture.next_change(), capture.next_change(), capture.next_change()]
     assert [(c.state, c.reason) for c in changes if c] == [("lost", "unplugged"), ("back", "unplugged")]
     assert source.opens == 2
 
@@ -116,12 +116,12 @@ def test_a_camera_that_was_lost_comes_back(shown: int) -> None:
 def test_a_camera_that_goes_silent_is_lost_too_and_asks_for_a_restart_in_the_end() -> None:
     source = ScriptedSource([1], live=True, clock=SystemClock())
     with Capture(source, Settings(open_s=0.05, stall_s=0.05, reopen_s=0.2), SystemClock()) as capture:
-        assert capture.take(LONG_S) is not None
+        assert capture.next_frame(LONG_S) is not None
         with pytest.raises(RestartMe, match="did not come back"):
-            capture.take(LONG_S)
-        change = capture.change()
+            capture.next_frame(LONG_S)
+        change = capture.next_change()
         assert change is not None and change.state == "lost" and "no picture for" in change.reason
-        assert capture.change() is None
+        assert capture.next_change() is None
     assert RestartMe.exit_code == 75
 
 
@@ -133,23 +133,23 @@ def test_the_same_picture_for_long_is_a_dead_camera_and_only_another_one_brings_
     with Capture(source, Settings(same_s=10, stall_s=60, open_s=60), clock) as capture:
         for _ in (1, 2):
             gate.release()
-            frame = capture.take(LONG_S)
+            frame = capture.next_frame(LONG_S)
             assert frame is not None
             seen.append(int(frame.gray[0, 0]))
         clock.now_ns += 9_000_000_000
         gate.release()
-        frame = capture.take(LONG_S)
+        frame = capture.next_frame(LONG_S)
         assert frame is not None, "nine seconds of the same picture may be a still scene"
         assert source.stored.acquire(timeout=LONG_S)
         clock.now_ns += 2_000_000_000
         for _ in range(4):  # the loss, two of the old picture after it was opened again, and a new one
             gate.release()
-        frame = capture.take(LONG_S)
+        frame = capture.next_frame(LONG_S)
         assert frame is not None
         seen.append(int(frame.gray[0, 0]))
         states = []
         while len(states) < 2:
-            if (change := capture.change()) is not None:
+            if (change := capture.next_change()) is not None:
                 states.append(change)
     assert seen == [1, 2, 3]
     assert [c.state for c in states] == ["lost", "back"] and "the same picture for 11" in states[0].reason
@@ -168,8 +168,8 @@ def test_a_picture_that_stands_still_in_several_encodings_is_a_dead_camera_too()
     with Capture(source, Settings(same_s=10, stall_s=60, open_s=60), clock) as capture:
         states = []
         while len(states) < 2:
-            capture.take(0.01)
-            if (change := capture.change()) is not None:
+            capture.next_frame(0.01)
+            if (change := capture.next_change()) is not None:
                 states.append(change)
     assert [c.state for c in states] == ["lost", "back"] and "the same picture for 10" in states[0].reason
     assert source.opens == 2
@@ -186,12 +186,12 @@ def test_a_camera_may_come_later_where_that_was_asked_for() -> None:
     source.failing_opens.append(CameraNotOpened("not plugged in yet"))
     with Capture(source, Settings(wait_camera=True), SystemClock()) as capture:
         assert capture.opened_ns == 0
-        frame = capture.take(LONG_S)
+        frame = capture.next_frame(LONG_S)
         assert frame is not None and frame.gray[0, 0] in (7, 8)
         assert capture.opened_ns > 0
         states = []
         while len(states) < 2:
-            if (change := capture.change()) is not None:
+            if (change := capture.next_change()) is not None:
                 states.append(change.state)
     assert states == ["waiting", "back"]
 
@@ -215,12 +215,12 @@ def test_a_driver_that_never_returns_asks_for_a_restart() -> None:
             return super().read()
 
     with Capture(Stuck([1], live=True, clock=clock), Settings(stuck_s=20), clock) as capture:
-        assert capture.take(LONG_S) is not None
+        assert capture.next_frame(LONG_S) is not None
         assert entered.wait(LONG_S)
-        assert capture.take(0.0) is None
+        assert capture.next_frame(0.0) is None
         clock.now_ns += 21_000_000_000
         with pytest.raises(RestartMe, match="not returned for 21 s"):
-            capture.take(0.0)
+            capture.next_frame(0.0)
         leave.set()
 
 

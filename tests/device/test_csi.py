@@ -82,7 +82,7 @@ def test_what_is_asked_of_the_camera(picamera2: type[fakes.Picamera2]) -> None:
     camera, made = opened(fps=20.0)
     assert made.config["lores"] == {"size": (100, 48), "format": "YUV420", "stride": 128}
     assert made.config["controls"] == {"FrameDurationLimits": (50000, 50000)}
-    assert camera.describe() == {
+    assert camera.describe().to_json() == {
         "kind": "csi",
         "name": "csi:0",
         "model": "imx708",

@@ -46,10 +46,10 @@ def test_turned_clockwise_as_one_sees_it() -> None:
 
 def test_without_anything_to_do_the_picture_itself() -> None:
     gray = picture()
-    for framing in (Framing(), Framing(region=(0, 0, 1, 1)), Framing.of(Settings())):
+    for framing in (Framing(), Framing(region=(0, 0, 1, 1)), Framing.from_settings(Settings())):
         assert not framing
         assert framing.apply(gray) is gray
-        assert framing.describe() == {}
+        assert framing.describe() is None
     for framing in (Framing(90), Framing(flip="both"), Framing(region=(0, 0, 1, 0.5))):
         assert framing
         assert framing.apply(gray) is not gray
@@ -95,6 +95,6 @@ def test_a_camera_that_changes_its_size_keeps_the_region_in_place() -> None:
 
 def test_what_the_journal_says() -> None:
     settings = Settings(rotate_deg=270, flip="vertical", region=(0, 0, 0.5, 1))
-    framing = Framing.of(settings)
+    framing = Framing.from_settings(settings)
     assert framing == Framing(270, "vertical", (0, 0, 0.5, 1))
     assert framing.describe() == {"rotate_deg": 270, "flip": "vertical", "region": [0, 0, 0.5, 1]}

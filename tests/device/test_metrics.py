@@ -16,6 +16,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from urllib.request import Request, urlopen
@@ -30,7 +31,7 @@ from prometheus_client.parser import text_string_to_metric_families as parsed
 
 from device.address import Address
 from device.camera.frame import Frame
-from device.camera.source import EndOfStream, SourceLost
+from device.camera.source import EndOfStream, SourceDescription, SourceLost
 from device.camera.synthetic import SyntheticCamera
 from device.clock import SystemClock
 from device.config import Settings
@@ -143,7 +144,7 @@ class StopWhen:
     def __init__(self, holds: Callable[[Status], bool]) -> None:
         self._holds, self._stopped = holds, False
 
-    def frame(self, frame: Frame, seen: Seen, laps_s: Mapping[str, float], age_s: float | None) -> None:
+    def frame(self, frame: Frame, seen: FrameResult, laps_s: Mapping[str, float], age_s: float | None) -> None:
         pass
 
     def turn(self, status: Status) -> None:
@@ -184,8 +185,8 @@ def test_a_camera_that_was_lost_and_frames_that_came_too_fast(tmp_path: Path, bu
     class Burst(ScriptedSource):
         """Gives the frames behind a loss faster than they can be processed."""
 
-        def describe(self) -> dict[str, Any]:
-            return {**super().describe(), "kind": "burst"}
+        def describe(self) -> SourceDescription:
+            return replace(super().describe(), kind="burst")
 
     frames = [face_frame(n / 10) for n in range(40)]
     source = Burst([frames[0], SourceLost("unplugged"), *frames], live=True, clock=SystemClock())

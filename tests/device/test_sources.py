@@ -124,7 +124,7 @@ def test_a_video_gives_every_frame_at_its_own_time(tmp_path: Path) -> None:
     assert [f.seq for f in frames] == list(range(10))
     assert [f.mono_ns for f in frames] == [5_000_000_000 + n * 80_000_000 for n in range(10)]
     assert np.allclose([f.gray.mean() for f in frames], [g.mean() for g in GRAYS], atol=3)
-    assert source.describe()["name"] == "clip.mp4"
+    assert source.describe().name == "clip.mp4"
     source.close()
 
 
@@ -177,4 +177,4 @@ def test_a_network_camera_in_gray(tmp_path: Path) -> None:
     assert first is not None and second is not None
     assert first.gray.shape == (48, 64) and 35 < first.gray.mean() < 95
     assert second.mono_ns > first.mono_ns
-    assert re.fullmatch(r"http://127\.0\.0\.1:\d+/stream", source.describe()["name"])
+    assert re.fullmatch(r"http://127\.0\.0\.1:\d+/stream", source.describe().name)

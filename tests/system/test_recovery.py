@@ -35,7 +35,7 @@ def frames(capture: Capture, seconds: float) -> list[tuple[int, ...]]:
     """The shapes of the frames that came in so many seconds."""
     end, shapes = time.monotonic() + seconds, []
     while (left := end - time.monotonic()) > 0:
-        if (frame := capture.take(min(left, 0.25))) is not None:
+        if (frame := capture.next_frame(min(left, 0.25))) is not None:
             shapes.append(frame.gray.shape)
     return shapes
 
@@ -44,14 +44,14 @@ def first_frame(capture: Capture, limit_s: float) -> float:
     """Seconds until a frame came."""
     began = time.monotonic()
     while time.monotonic() - began < limit_s:
-        if capture.take(0.05) is not None:
+        if capture.next_frame(0.05) is not None:
             return time.monotonic() - began
     raise AssertionError(f"no frame in {limit_s} s")
 
 
 def changes(capture: Capture) -> list[CameraChange]:
     found = []
-    while (change := capture.change()) is not None:
+    while (change := capture.next_change()) is not None:
         found.append(change)
     return found
 
