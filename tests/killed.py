@@ -19,7 +19,7 @@ WRITER = f"""
 import random, sys
 from pathlib import Path
 from device.clock import SystemClock
-from device.output.journal import Journal
+from device.output.journal.journal import Journal
 from fer_edge.events import SCHEMA, Event
 
 folder, seed = Path(sys.argv[1]), int(sys.argv[2])

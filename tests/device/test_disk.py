@@ -230,7 +230,7 @@ LIMITED = """
 import resource, sys
 from pathlib import Path
 from device.clock import SystemClock
-from device.output.journal import Journal
+from device.output.journal.journal import Journal
 from fer_edge.events import Event
 resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[2]), resource.RLIM_INFINITY))
 with Journal(Path(sys.argv[1]), SystemClock(), sync_s=0.0) as journal:

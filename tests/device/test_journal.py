@@ -219,7 +219,7 @@ def test_two_at_once_and_the_second_refuses(tmp_path: Path) -> None:
 def test_a_killed_writer_s_folder_is_free_at_once(tmp_path: Path) -> None:
     script = (
         "import sys, time; from pathlib import Path; from device.clock import SystemClock; "
-        "from device.output.journal import Journal\n"
+        "from device.output.journal.journal import Journal\n"
         "with Journal(Path(sys.argv[1]), SystemClock()):\n    print('in', flush=True); time.sleep(60)"
     )
     command = [sys.executable, "-c", script, str(tmp_path)]

@@ -105,13 +105,13 @@ for name in names:
     importlib.import_module(name)
 assert len(names) >= 17, names
 
-from device.camera import EndOfStream
-from device.camera.synthetic import Synthetic
+from device.camera.source import EndOfStream
+from device.camera.synthetic import SyntheticCamera
 from device.clock import SystemClock
 from device.config import Settings
 from device.run import run
 
-class Twenty(Synthetic):
+class Twenty(SyntheticCamera):
     live = False
     left = 20
     def read(self):
