@@ -14,14 +14,15 @@ from convert.parity.backends import SETS
 from fer_edge.bundle import Bundle
 from fer_edge.errors import EXIT_DONE, guarded
 from fer_edge.golden import Golden
+from fer_edge.json_fields import to_json
 
 
 def _told(golden: Golden) -> str:
     """How far each column lies from the first, a line each, and what that allows."""
-    first = next(iter(golden.columns))
-    lines = [f"{len(golden.crops)} crops, a step of the output is {golden.step:.5f}; against {first}:"]
-    for name, logits in golden.columns.items():
-        apart = golden.difference(logits, golden.columns[first])
+    first = next(iter(golden.logits))
+    lines = [f"{len(golden.crops)} crops, a step of the output is {golden.output_step:.5f}; against {first}:"]
+    for name, logits in golden.logits.items():
+        apart = golden.difference(logits, golden.logits[first])
         lines.append(f"  {name}: {apart.steps:.2g} steps, RMS {apart.rms_steps:.2f}, scale {apart.slope:.2%}")
     limits = golden.other_limits
     lines.append(
@@ -53,7 +54,9 @@ def main(argv: list[str] | None = None) -> int:
             np.save(args.crops, Golden.load(Bundle.load(args.bundle).path / NAME).crops)
             return EXIT_DONE
         bundle = rewrite(args.bundle, args.columns, args.answers)
-        print(json.dumps(bundle.spec["golden"], indent=1) if args.json else _told(Golden.load(bundle.path / NAME)))
+        print(
+            json.dumps(to_json(bundle.spec.golden), indent=1) if args.json else _told(Golden.load(bundle.path / NAME))
+        )
         return EXIT_DONE
 
     return guarded(run)

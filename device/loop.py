@@ -32,7 +32,7 @@ from device.vision.search import SearchState
 from fer_edge.errors import FerEdgeError, UsageError
 
 if TYPE_CHECKING:
-    from fer_edge.verify import Verified
+    from fer_edge.verify import Verification
 
 _TURN_S = 0.25  # how long a signal may have to wait for the loop to look
 _PATIENCE_S, _PATIENCE_FRAMES = 2.0, 3  # a frame later than that is missing
@@ -47,7 +47,7 @@ class Loop:
     source: Source
     capture: Capture | None
     pipeline: Pipeline
-    verified: Verified
+    verified: Verification
     recorder: EventRecorder
     sinks: FanOut
     journal: Journal

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from device.output.metrics.exporter import MetricsExporter
     from device.output.metrics.run_metrics import RunMetrics
     from device.output.mqtt.sink import MqttSink
-    from fer_edge.verify import Verified
+    from fer_edge.verify import Verification
 
 
 def run(
@@ -164,7 +164,7 @@ def _mqtt(settings: Settings, clock: Clock) -> list[MqttSink]:
     return [MqttSink(settings, clock, say)]
 
 
-def _load(settings: Settings, clock: Clock, totals: RunTotals) -> tuple[Pipeline, Verified]:
+def _load(settings: Settings, clock: Clock, totals: RunTotals) -> tuple[Pipeline, Verification]:
     """The pipeline, its networks loaded, and what was found when its classifier was given the bundle's golden vectors.
 
     Here, and not at the top, stand the imports that take long.

@@ -1,17 +1,17 @@
-"""The bundle: a folder with everything a device needs to know of a model, complete and unaltered or refused.
+"""The bundle: a folder with everything that a device needs to know of a model. It is complete and unaltered, or refused.
 
     model.tflite    int8, raw gray in, logits out
     bundle.json     labels in order, input, mapping per detector, thresholds, provenance, SHA-256 of the other files
-    golden.npz      drawn frames, boxes, crops, and the logits that each runtime gave for them (fer_edge.golden)
-    parity.json     the float model against this one, and the verdict
+    golden.npz      synthetic frames, boxes, crops, and the logits that each runtime gave for them (fer_edge.golden)
+    parity.json     the comparison of the float model with this one, and the verdict
     CARD.md         the same for people
 
 and for the host only, which a device neither needs nor reads:
 
     float.keras       the float model
     history.json      how it was trained, epoch by epoch
-    calibration.json  what the ranges were chosen on; for a data set, which of its images
-    stand-in.npz      images made from the model, to calibrate on and to check with where there are no data
+    calibration.json  the images on which the ranges were searched; for a data set, which of its images
+    stand-in.npz      synthetic images made from the model, for calibration and parity where there are no data
 """
 
 from __future__ import annotations
@@ -26,8 +26,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from fer_edge.bundle_spec import BundleSpec, FileEntry, RuntimeClaim
 from fer_edge.errors import BundleRefused, UsageError
 from fer_edge.preprocess import IDENTITY, PREPROCESS_ID, Mapping, face_crop, whole_crop
 from fer_edge.shipped_bundles import SHIPPED, shipped_path
@@ -38,7 +39,6 @@ if TYPE_CHECKING:
     from fer_edge.classifier import Classifier, Runtime
     from fer_edge.detection.types import Detector, Face
 
-FORMAT = 1
 REQUIRED = ("model.tflite", "golden.npz", "parity.json", "CARD.md")
 
 
@@ -56,15 +56,11 @@ class Prediction:
 
 @dataclass(frozen=True)
 class Bundle:
-    """A bundle that was read and checked. `spec` is the whole of bundle.json; the fields are what the loop needs of it."""
+    """A bundle that was read and checked. `spec` is the whole of bundle.json."""
 
     path: Path
-    name: str
-    labels: tuple[str, ...]
-    side: int  # px of the square input
-    temperature: float  # logits are divided by it before softmax
     sha256: str  # of bundle.json, which holds the hashes of the rest: the bundle's identity in logs
-    spec: dict[str, Any]
+    spec: BundleSpec
 
     @staticmethod
     def load(path: Path | str | None = None) -> Bundle:
@@ -87,45 +83,50 @@ class Bundle:
             )
         raw = (folder / "bundle.json").read_bytes()
         try:
-            spec = json.loads(raw)
-            if spec["format"] != FORMAT:
-                raise BundleRefused(f"{folder} has bundle format {spec['format']}; this version reads {FORMAT}")
-            if spec["input"]["preprocess"] != PREPROCESS_ID:
-                raise BundleRefused(
-                    f"{folder} wants the crop “{spec['input']['preprocess']}”, this version makes “{PREPROCESS_ID}”"
-                )
-            _check_files(folder, spec["files"])
-            for known in spec["input"]["mappings"].values():
-                Mapping(**known)
-            _check_runtimes(folder, spec.get("runtimes", []))
-            return Bundle(
-                path=folder,
-                name=spec["name"],
-                labels=tuple(spec["labels"]),
-                side=spec["input"]["side"],
-                temperature=spec["thresholds"]["temperature"],
-                sha256=hashlib.sha256(raw).hexdigest(),
-                spec=spec,
+            values = json.loads(raw)
+        except ValueError as error:
+            raise BundleRefused(f"{folder / 'bundle.json'} cannot be read ({error}); copy the bundle again") from error
+        spec = BundleSpec.from_json(values, str(folder / "bundle.json"))
+        if spec.input.preprocess != PREPROCESS_ID:
+            raise BundleRefused(
+                f"{folder} needs crops made by “{spec.input.preprocess}”; this version makes them by “{PREPROCESS_ID}”"
             )
-        except (ValueError, KeyError, TypeError) as error:
-            raise BundleRefused(f"{folder / 'bundle.json'} cannot be read: {error!r}; copy the bundle again") from error
+        _check_files(folder, spec.files)
+        return Bundle(path=folder, sha256=hashlib.sha256(raw).hexdigest(), spec=spec)
+
+    @property
+    def name(self) -> str:
+        """The bundle's name."""
+        return self.spec.name
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The labels, in the order of the model's outputs."""
+        return self.spec.labels
+
+    @property
+    def side(self) -> int:
+        """The side of the square input, in px."""
+        return self.spec.input.side
+
+    @property
+    def temperature(self) -> float:
+        """The number that divides the logits before softmax."""
+        return self.spec.thresholds.temperature
+
+    @property
+    def runtimes(self) -> tuple[RuntimeClaim, ...]:
+        """The runtimes on which the model was compared with its float model."""
+        return self.spec.runtimes
 
     def mapping(self, detector: str) -> Mapping:
-        """How boxes of the detector called `detector` become this model's crop; the box itself where nothing is known."""
-        mappings = self.spec["input"]["mappings"]
+        """How boxes of the detector called `detector` become this model's crop; the box itself for an unknown detector."""
+        mappings = self.spec.input.mappings
         if detector == "blazeface-zoomed" and detector not in mappings and "blazeface-short-range" in mappings:
             from fer_edge.detection.two_stage import derived
 
-            return derived(Mapping(**mappings["blazeface-short-range"]))
-        return Mapping(**mappings[detector]) if detector in mappings else IDENTITY
-
-    @property
-    def runtimes(self) -> tuple[dict[str, Any], ...]:
-        """What the model was held against its float model on: runtime, version, kernels, machine, verdict and figures of each.
-
-        Empty where bundle.json tells of none.
-        """
-        return tuple(self.spec.get("runtimes", ()))
+            return derived(mappings["blazeface-short-range"])
+        return mappings.get(detector, IDENTITY)
 
     @property
     def model(self) -> Path:
@@ -142,17 +143,18 @@ class Bundle:
 
         Raises BundleRefused when the model does not fit what bundle.json says of it, UsageError without a runtime.
         """
-        from fer_edge.classifier import OUTPUTS, RAW, Classifier
+        from fer_edge.classifier import Classifier
 
-        low, high = self.spec["input"].get("range", RAW)
-        kind = self.spec.get("output", {}).get("kind", OUTPUTS[0])
-        made = Classifier(self.model, runtime, threads, kernels, pixels=(low, high), output=kind)
-        if (made.side, made.classes) != (self.side, len(self.labels)):
+        spec = self.spec
+        classifier = Classifier(
+            self.model, runtime, threads, kernels, input_range=spec.input.range, output_kind=spec.output.kind
+        )
+        if (classifier.side, classifier.classes) != (self.side, len(self.labels)):
             raise BundleRefused(
-                f"{self.model} takes {made.side} px and gives {made.classes} classes; "
+                f"{self.model} takes {classifier.side} px and gives {classifier.classes} classes; "
                 f"bundle.json says {self.side} px and {len(self.labels)}; copy the bundle again"
             )
-        return made
+        return classifier
 
     @cached_property
     def detector(self) -> Detector:
@@ -197,10 +199,10 @@ def sha256_of(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def describe_files(folder: Path) -> dict[str, dict[str, Any]]:
+def describe_files(folder: Path) -> dict[str, FileEntry]:
     """Size and hash of each file in a bundle's folder but bundle.json itself, as bundle.json lists them."""
     names = sorted(p.name for p in folder.iterdir() if p.is_file() and p.name != "bundle.json")
-    return {n: {"bytes": (folder / n).stat().st_size, "sha256": sha256_of(folder / n)} for n in names}
+    return {name: FileEntry((folder / name).stat().st_size, sha256_of(folder / name)) for name in names}
 
 
 @contextmanager
@@ -246,20 +248,14 @@ def refuse_other_folders(folder: Path) -> None:
         raise UsageError(f"{folder} is there and is no bundle; name a new folder with --out")
 
 
-def _check_runtimes(folder: Path, runtimes: list[dict[str, Any]]) -> None:
-    for row in runtimes:
-        if missing := [key for key in ("runtime", "version", "kernels", "machine") if not isinstance(row[key], str)]:
-            raise BundleRefused(f"{folder / 'bundle.json'} does not say the {missing[0]} of a runtime; copy it again")
-
-
-def _check_files(folder: Path, files: dict[str, dict[str, Any]]) -> None:
+def _check_files(folder: Path, files: dict[str, FileEntry]) -> None:
     for name in REQUIRED:
         path = folder / name
         if name not in files:
             raise BundleRefused(f"{folder / 'bundle.json'} does not list {name}; make the bundle again")
         if not path.is_file():
             raise BundleRefused(f"{path} is missing; copy the bundle again")
-        if sha256_of(path) != files[name]["sha256"]:
+        if sha256_of(path) != files[name].sha256:
             raise BundleRefused(
                 f"{path} is not the file that bundle.json describes (its hash differs); copy the bundle again"
             )

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from fer_edge.bundle_spec import OUTPUT_KINDS
 from fer_edge.errors import BundleRefused, UsageError
 from fer_edge.stderr_capture import quiet_stderr
 
@@ -24,8 +25,7 @@ _RUNTIMES = {
 }
 _DISTRIBUTIONS = {"tensorflow": ("tensorflow", "tensorflow-cpu", "tensorflow-intel")}
 
-RAW = (0.0, 255.0)  # a pixel as it is
-OUTPUTS = ("logits", "probabilities")
+RAW_RANGE = (0.0, 255.0)  # a pixel as it is
 
 # Kernel paths of one runtime; the same int8 file answers differently on each (by a step or two of its output).
 KERNELS = {
@@ -114,9 +114,10 @@ def _content(model: Path) -> bytes:
 class Classifier:
     """A model on a runtime. `logits` and `probabilities` take uint8 faces (N, side, side) and give float32 (N, K).
 
-    `pixels` is what the values 0 and 255 of a pixel are to the input tensor; a tensor of three channels gets the gray of a
-    face three times. `output` says what the model gives: "logits", or "probabilities", of which `logits` are then the
-    logarithms, none of them under that of `tiny`. Raises BundleRefused when the model is no classifier of one square face.
+    `input_range` is what the pixel values 0 and 255 are to the input tensor; a tensor of three channels gets the gray value
+    three times. `output_kind` is what the model gives: "logits", or "probabilities", of which `logits` are then the
+    logarithms, none below that of `smallest_probability`. Raises BundleRefused when the model does not classify one square
+    image.
     """
 
     def __init__(
@@ -125,9 +126,9 @@ class Classifier:
         runtime: Runtime | None = None,
         threads: int = 1,
         kernels: str = "default",
-        pixels: tuple[float, float] = RAW,
-        output: str = "logits",
-        tiny: float | None = None,
+        input_range: tuple[float, float] = RAW_RANGE,
+        output_kind: str = "logits",
+        smallest_probability: float | None = None,
     ) -> None:
         self.runtime = runtime or find_runtime()
         self.kernels = kernels
@@ -141,23 +142,24 @@ class Classifier:
             raise BundleRefused(
                 f"the model takes {shape}, not one square gray image (1, side, side, 1), nor one of 3 channels"
             )
-        said = tuple(int(n) for n in self._output["shape"])
-        if not said or math.prod(said) != said[-1]:
-            raise BundleRefused(f"the model gives {said}, not one number for each class (1, classes)")
-        if output not in OUTPUTS:
-            raise BundleRefused(f"the model is said to give “{output}”; a classifier gives {' or '.join(OUTPUTS)}")
-        self.side, self.channels, self.classes = shape[1], shape[3], said[-1]
-        self.pixels, self.output = pixels, output
-        self.tiny = _smallest(self._output) if tiny is None else tiny
-        self._table, self._decode = _table(self._input, pixels), _decoder(self._output)
+        output_shape = tuple(int(n) for n in self._output["shape"])
+        if not output_shape or math.prod(output_shape) != output_shape[-1]:
+            raise BundleRefused(f"the model gives {output_shape}, not one number for each class (1, classes)")
+        if output_kind not in OUTPUT_KINDS:
+            raise BundleRefused(f"the output kind is “{output_kind}”; a classifier gives {' or '.join(OUTPUT_KINDS)}")
+        self.side, self.channels, self.classes = shape[1], shape[3], output_shape[-1]
+        self.input_range, self.output_kind = input_range, output_kind
+        least = smallest_probability
+        self.smallest_probability = _smallest(self._output) if least is None else least
+        self._table, self._decode = _table(self._input, input_range), _decoder(self._output)
 
     @property
-    def steps(self) -> np.ndarray:
+    def input_values(self) -> np.ndarray:
         """The values of the input tensor that the pixels 0 to 255 become, in the tensor's type: (256,)."""
         return self._table
 
     @property
-    def reach(self) -> tuple[float, float] | None:
+    def output_range(self) -> tuple[float, float] | None:
         """The lowest and the highest value that the output tensor can hold; None where it is in floating point."""
         import numpy as np
 
@@ -171,8 +173,10 @@ class Classifier:
         """What the network says of each face, before softmax: float32 (N, K). `faces` is uint8 (N, side, side)."""
         import numpy as np
 
-        said = self.outputs(faces)
-        return np.log(np.maximum(said, np.float32(self.tiny))) if self.output == "probabilities" else said
+        outputs = self.outputs(faces)
+        if self.output_kind == "logits":
+            return outputs
+        return np.log(np.maximum(outputs, np.float32(self.smallest_probability)))
 
     def outputs(self, faces: np.ndarray) -> np.ndarray:
         """The output tensor's values, logits or probabilities, for faces uint8 (N, side, side): float32 (N, K)."""
@@ -209,11 +213,11 @@ def softmax(logits: np.ndarray) -> np.ndarray:
     )
 
 
-def _table(details: dict[str, Any], pixels: tuple[float, float]) -> np.ndarray:
+def _table(details: dict[str, Any], input_range: tuple[float, float]) -> np.ndarray:
     """What each pixel 0 to 255 is in the input tensor's type, by the scale and zero point the tensor states: (256,)."""
     import numpy as np
 
-    low, high = pixels
+    low, high = input_range
     values = low + np.arange(256) * ((high - low) / 255)
     if details["dtype"] == np.float32:
         return values.astype(np.float32)

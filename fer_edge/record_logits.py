@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fer_edge.errors import EXIT_DONE, UsageError, guarded
+from fer_edge.runtime_name import runtime_name
 
 if TYPE_CHECKING:
     import numpy as np
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Answers:
+class RecordedLogits:
     """Logits float32 (N, K) of N images, and of whom: the runtime, its kernels, the machine, the model and the images."""
 
     logits: np.ndarray
@@ -40,9 +41,9 @@ class Answers:
     images_sha256: str  # of the images' bytes, row by row
 
     @property
-    def column(self) -> str:
-        """What reports call this runtime, kernel path and machine: “litert 2.3.0, default, aarch64”."""
-        return f"{self.runtime} {self.version}, {self.kernels}, {self.machine}"
+    def runtime_name(self) -> str:
+        """The runtime's name in reports: “litert 2.3.0, default, aarch64”."""
+        return runtime_name(self.runtime, self.version, self.kernels, self.machine)
 
     def save(self, path: Path) -> None:
         """Writes a .npz with `logits` and, as JSON in `told`, the rest; beside, then renamed. 7,178 images take 70 kB."""
@@ -60,7 +61,7 @@ class Answers:
             Path(fresh).unlink(missing_ok=True)
 
     @staticmethod
-    def load(path: Path) -> Answers:
+    def load(path: Path) -> RecordedLogits:
         """The answers in a file that `save` wrote. Raises UsageError when it is not there, damaged or something else."""
         import zipfile
         import zlib
@@ -70,7 +71,7 @@ class Answers:
         try:
             with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
                 logits, told = file["logits"], json.loads(str(file["told"]))
-            found = Answers(logits, *(told[name] for name in _TOLD))
+            found = RecordedLogits(logits, *(told[name] for name in _TOLD))
         except FileNotFoundError:
             raise UsageError(f"{path} does not exist; `python -m fer_edge.record_logits` makes it") from None
         except (OSError, EOFError, ValueError, KeyError, TypeError, zipfile.BadZipFile, zlib.error) as error:
@@ -82,10 +83,12 @@ class Answers:
         return found
 
 
-_TOLD = tuple(field.name for field in fields(Answers) if field.name != "logits")
+_TOLD = tuple(field.name for field in fields(RecordedLogits) if field.name != "logits")
 
 
-def ask(model: Path, images: np.ndarray, runtime: Runtime | None = None, kernels: str = "default") -> Answers:
+def record_logits(
+    model: Path, images: np.ndarray, runtime: Runtime | None = None, kernels: str = "default"
+) -> RecordedLogits:
     """What `model`, a bundle's folder or a .tflite file, answers to images uint8 (N, side, side), on one thread.
 
     `runtime` is the first one installed when None. Raises UsageError and BundleRefused as bundles and classifiers do.
@@ -103,7 +106,7 @@ def ask(model: Path, images: np.ndarray, runtime: Runtime | None = None, kernels
         file, classifier = model, Classifier(model, runtime, kernels=kernels)
     else:
         raise UsageError(f"{model} does not exist; name a bundle's folder or a .tflite file")
-    return Answers(
+    return RecordedLogits(
         logits=classifier.logits(images),
         runtime=classifier.runtime.name,
         version=classifier.runtime.version,
@@ -155,9 +158,9 @@ def _run(args: argparse.Namespace) -> int:
     from fer_edge.classifier import find_runtime
 
     images = read_images(args.images)
-    answers = ask(args.model, images, find_runtime(args.runtime), args.kernels)
+    answers = record_logits(args.model, images, find_runtime(args.runtime), args.kernels)
     answers.save(args.out)
-    print(f"fer-edge: {answers.column}: {len(images):,} images, {args.out}", file=sys.stderr)  # noqa: T201 - speech
+    print(f"fer-edge: {answers.runtime_name}: {len(images):,} images, {args.out}", file=sys.stderr)  # noqa: T201 - speech
     return EXIT_DONE
 
 

@@ -9,8 +9,10 @@ from dataclasses import asdict, astuple, dataclass
 from typing import TYPE_CHECKING, Any
 
 from fer_edge.errors import BundleRefused, UsageError
-from fer_edge.golden import Difference, Golden, step_of
+from fer_edge.golden import Golden, output_step
+from fer_edge.logit_difference import LogitDifference
 from fer_edge.preprocess import IDENTITY, face_crop
+from fer_edge.runtime_name import runtime_name
 
 if TYPE_CHECKING:
     import numpy as np
@@ -22,22 +24,22 @@ _SHIFTS = 4  # px of a crop within which a shift is looked for, to name it
 
 
 @dataclass(frozen=True, slots=True)
-class Verified:
-    """What was compared and how far it lay apart. Columns are named as golden.npz names them.
+class Verification:
+    """What was compared, and the differences. Runtimes are named as in golden.npz.
 
-    `crops` were cut from so many drawn frames, `crop_levels` is the largest difference of a pixel. `compared_with` is the
-    runtime's own `column` where the bundle has it, else the one with the nearest answers. `proved`: bundle.json lists the
-    column among those that the model was held against its float model on; None where it lists none at all.
+    `crops` is the number of crops, `crop_levels` the largest difference of a pixel in gray levels. `compared_with` is the
+    `runtime` itself where the bundle has golden logits of it, else the one with the nearest logits. `proved`: bundle.json
+    lists the runtime among those on which the model was compared with its float model; None where it lists none at all.
     """
 
     bundle: str
-    column: str
+    runtime: str
     compared_with: str
     proved: bool | None
     crops: int
     crop_levels: int
-    difference: Difference
-    limits: Difference
+    difference: LogitDifference
+    limits: LogitDifference
     ms: float
 
     @property
@@ -45,7 +47,7 @@ class Verified:
         """The whole in one line for people."""
         apart, limits = self.difference, self.limits
         return (
-            f"bundle {self.bundle} does on {self.column} what it did when it was proved: {self.crops} crops, and logits within "
+            f"bundle {self.bundle} does on {self.runtime} what it did when it was proved: {self.crops} crops, logits within "
             f"{apart.steps:.2g} output steps (RMS {apart.rms_steps:.2f}) of {self.compared_with}; "
             f"allowed: {limits.steps:.2g} ({limits.rms_steps:.2f}); {self.ms:.0f} ms"
         )
@@ -53,17 +55,17 @@ class Verified:
     @property
     def remark(self) -> str | None:
         """What to know of a runtime that the bundle was not proved on; None for one that it was."""
-        like = f"{self.column}; its logits are like those of {self.compared_with}"
+        like = f"{self.runtime}; its logits are like those of {self.compared_with}"
         if self.proved is False:
             return f"bundle {self.bundle} was not proved on {like}"
-        return f"bundle {self.bundle} has no golden vectors of {like}" if self.compared_with != self.column else None
+        return f"bundle {self.bundle} has no golden vectors of {like}" if self.compared_with != self.runtime else None
 
     def to_json(self) -> dict[str, Any]:
         """The same for programs."""
         return asdict(self)
 
 
-def verify(bundle: Bundle, classifier: Classifier | None = None) -> Verified:
+def verify(bundle: Bundle, classifier: Classifier | None = None) -> Verification:
     """What was compared, when `classifier` does with the golden vectors of `bundle` what they say.
 
     `classifier` is the bundle's own when None; the camera loop gives the one that it will use. The crops are made of the
@@ -76,20 +78,20 @@ def verify(bundle: Bundle, classifier: Classifier | None = None) -> Verified:
     _labels(bundle, golden)
     levels = _crops(bundle, golden)
     _tensors(bundle, golden, classifier)
-    column, logits = column_of(classifier), classifier.logits(golden.crops)
-    compared_with = column if column in golden.columns else golden.nearest(logits)
-    limits = golden.limits if column in golden.columns else golden.other_limits
-    difference = golden.difference(logits, golden.columns[compared_with])
+    runtime, logits = runtime_name_of(classifier), classifier.logits(golden.crops)
+    compared_with = runtime if runtime in golden.logits else golden.nearest(logits)
+    limits = golden.limits if runtime in golden.logits else golden.other_limits
+    difference = golden.difference(logits, golden.logits[compared_with])
     if not difference.exceeds(limits):
         _file(bundle, golden)
     else:
-        raise BundleRefused(_unlike(bundle, golden, logits, column, compared_with, difference, limits))
-    listed = [f"{r['runtime']} {r['version']}, {r['kernels']}, {r['machine']}" for r in bundle.runtimes]
-    return Verified(
+        raise BundleRefused(_unlike(bundle, golden, logits, runtime, compared_with, difference, limits))
+    listed = [claim.name for claim in bundle.runtimes]
+    return Verification(
         bundle=bundle.name,
-        column=column,
+        runtime=runtime,
         compared_with=compared_with,
-        proved=column in listed if listed else None,
+        proved=runtime in listed if listed else None,
         crops=len(golden.crops),
         crop_levels=levels,
         difference=difference,
@@ -98,9 +100,10 @@ def verify(bundle: Bundle, classifier: Classifier | None = None) -> Verified:
     )
 
 
-def column_of(classifier: Classifier) -> str:
-    """The name of the column that a classifier on this machine belongs to: “litert 2.3.0, default, x86_64”."""
-    return f"{classifier.runtime.id}, {classifier.kernels}, {platform.machine()}"
+def runtime_name_of(classifier: Classifier) -> str:
+    """The name of the runtime of a classifier on this machine: “litert 2.3.0, default, x86_64”."""
+    runtime = classifier.runtime
+    return runtime_name(runtime.name, runtime.version, classifier.kernels, platform.machine())
 
 
 def _labels(bundle: Bundle, golden: Golden) -> None:
@@ -138,7 +141,7 @@ def _crops(bundle: Bundle, golden: Golden) -> int:
             continue
         apart = np.abs(made.astype(np.int16) - golden.crops[i])
         worst = max(worst, int(apart.max()))
-        if worst > golden.crop_levels:
+        if worst > golden.crop_tolerance:
             changed = [
                 f"{name} {ours:.4g}, not {theirs:.4g}"
                 for (name, ours), theirs in zip(asdict(mapping).items(), astuple(was), strict=True)
@@ -148,7 +151,7 @@ def _crops(bundle: Bundle, golden: Golden) -> int:
             raise BundleRefused(
                 f"{bundle.path}: the crop of golden frame {i} is not the one that it was proved with: its pixels differ by up "
                 f"to {worst} gray levels, {apart.mean():.1f} on average{_shift(made, golden.crops[i])}, and "
-                f"{golden.crop_levels} are allowed{why}; copy the bundle again"
+                f"{golden.crop_tolerance} are allowed{why}; copy the bundle again"
             )
     return worst
 
@@ -176,22 +179,25 @@ def _tensors(bundle: Bundle, golden: Golden, classifier: Classifier) -> None:
     """Raises BundleRefused when pixels are given, or outputs read, in another way than when the bundle was proved."""
     import numpy as np
 
-    ours, theirs = classifier.steps, golden.steps
+    ours, theirs = classifier.input_values, golden.input_values
     if ours.dtype != theirs.dtype or not np.allclose(ours, theirs, rtol=1e-6, atol=1e-6):
         pixel = int(np.abs(ours.astype(np.float64) - theirs).argmax())
-        low, high = classifier.pixels
+        low, high = classifier.input_range
         raise BundleRefused(
             f"{bundle.path}: a pixel of {pixel} is given to the model as {ours[pixel]:g} ({ours.dtype}), and was "
             f"{theirs[pixel]:g} ({theirs.dtype}) when it was proved; the input's range is read as {low:g} to {high:g}; "
             "copy the bundle again"
         )
-    if classifier.output != golden.output:
+    if classifier.output_kind != golden.output_kind:
         raise BundleRefused(
-            f"{bundle.path}: the output is read as {classifier.output}, and was {golden.output} when it was proved"
+            f"{bundle.path}: the output is read as {classifier.output_kind}, and was {golden.output_kind} when it was proved"
         )
-    if (reach := classifier.reach) is not None and not np.isclose(step_of(reach, ()), golden.step, rtol=1e-5, atol=0.0):
+    if classifier.output_range is None:
+        return
+    step = output_step(classifier.output_range, ())
+    if not np.isclose(step, golden.output_step, rtol=1e-5, atol=0.0):
         raise BundleRefused(
-            f"{bundle.path}: a step of the output is {step_of(reach, ()):.6g}, and was {golden.step:.6g} when it was proved; "
+            f"{bundle.path}: a step of the output is {step:.6g}, and was {golden.output_step:.6g} when it was proved; "
             "copy the bundle again"
         )
 
@@ -200,13 +206,13 @@ def _unlike(
     bundle: Bundle,
     golden: Golden,
     logits: np.ndarray,
-    column: str,
+    runtime: str,
     compared_with: str,
-    difference: Difference,
-    limits: Difference,
+    difference: LogitDifference,
+    limits: LogitDifference,
 ) -> str:
-    """The sentence for logits that are too far from a column's."""
-    crop, k, steps = golden.farthest(logits, golden.columns[compared_with])
+    """The sentence for logits that differ too much from the golden ones."""
+    crop, k, steps = golden.farthest(logits, golden.logits[compared_with])
     way = "high" if steps > 0 else "low"
     what = (
         f"the logit of {golden.labels[k]} for golden crop {crop} is {abs(steps):.3g} output steps too {way} "
@@ -216,17 +222,17 @@ def _unlike(
         what += f", and all of them are off in scale by {difference.slope:.1%} (allowed: {limits.slope:.1%})"
     whose = (
         "when it was proved there"
-        if compared_with == column
+        if compared_with == runtime
         else f"of {compared_with}, the nearest that it was proved on"
     )
     return (
-        f"{bundle.path} on {column}: {what}, against the logits {whose}; copy the bundle again, or use another runtime"
+        f"{bundle.path} on {runtime}: {what}, against the logits {whose}; copy the bundle again, or use another runtime"
     )
 
 
 def _file(bundle: Bundle, golden: Golden) -> None:
     """Raises BundleRefused when golden.npz was made from another model.tflite, whose logits happen to be near enough."""
-    if bundle.spec["files"]["model.tflite"]["sha256"] != golden.model_sha256:
+    if bundle.spec.files["model.tflite"].sha256 != golden.model_sha256:
         raise BundleRefused(
             f"{bundle.model} is not the file that golden.npz was made from, though its logits are near; copy the bundle again"
         )

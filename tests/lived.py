@@ -30,13 +30,13 @@ from fer_edge.labels import LABELS
 from tests.fakes import FakeClock
 
 CAMERA = {"kind": "usb", "name": "usb:0", "width_px": 640, "height_px": 480, "time": "when read"}
-COLUMN = "litert 2.3.0, default, aarch64"
+RUNTIME = "litert 2.3.0, default, aarch64"
 _MINUTE_S = 60
 
 
 def header(name: str, live: bool = True, bundle: str = "edge", proved: bool = True) -> dict[str, Any]:
     """The body of a header, as `device.output.event_bodies.header_body` makes it of what a test does not have."""
-    verified = {"column": COLUMN, "compared_with": COLUMN, "proved": proved, "steps": 0.0, "crop_levels": 0}
+    verified = {"runtime": RUNTIME, "compared_with": RUNTIME, "proved": proved, "steps": 0.0, "crop_levels": 0}
     return {
         "schema": SCHEMA,
         "software": "fer-edge 0.1.0",

@@ -4,41 +4,45 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from convert.parity.parity_report import ParityReport
 from convert.report.model_card import card
 from fer_edge.bundle import Bundle, describe_files, replacing
+from fer_edge.bundle_spec import BundleSpec
 
 
-@contextmanager
-def rewritten(folder: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
-    """A copy of the bundle in `folder` and its bundle.json, both to be changed; put in place, hashes and all, at the end.
+def update_bundle(folder: Path, change: Callable[[Path, BundleSpec], BundleSpec]) -> Bundle:
+    """The bundle in `folder` after a change: replaced whole, with the other files in its folder, or left as it was.
 
-    The bundle is replaced whole, with what else lies in its folder, or left as it was. Raises BundleRefused when it cannot
-    be read, before or after.
+    `change` gets a copy of the folder, in which it may write files, and the spec, and returns the new spec; sizes and hashes
+    of the files are added to it. Raises BundleRefused when the bundle cannot be read, before or after.
     """
     bundle = Bundle.load(folder)
     with replacing(bundle.path) as fresh:
         shutil.copytree(bundle.path, fresh, dirs_exist_ok=True)
-        spec = dict(bundle.spec)
-        spec.pop("files")
-        yield fresh, spec
-        spec["files"] = describe_files(fresh)
-        (fresh / "bundle.json").write_text(json.dumps(spec, indent=1) + "\n")
+        spec = replace(change(fresh, bundle.spec), files=describe_files(fresh))
+        write_spec(fresh, spec)
         Bundle.load(fresh)
+    return Bundle.load(folder)
+
+
+def write_spec(folder: Path, spec: BundleSpec) -> None:
+    """Writes bundle.json into a bundle's folder."""
+    (folder / "bundle.json").write_text(json.dumps(spec.to_json(), indent=1) + "\n")
 
 
 def record(bundle: Bundle, report: ParityReport) -> None:
-    """Puts a report into a bundle, in the place of the one it has: parity.json, its card and the runtimes it claims."""
-    from convert.bundle.bundle_update import rewritten
+    """Puts a parity report into a bundle and replaces the one it has: parity.json, CARD.md and the runtimes it claims."""
+    values, history = report.to_json(), bundle.path / "history.json"
 
-    told, history = report.to_json(), bundle.path / "history.json"
-    with rewritten(bundle.path) as (fresh, spec):
-        spec["runtimes"] = report.runtimes()
-        (fresh / "parity.json").write_text(json.dumps(told, indent=1) + "\n")
+    def change(fresh: Path, spec: BundleSpec) -> BundleSpec:
+        spec = replace(spec, runtimes=report.runtimes())
+        (fresh / "parity.json").write_text(json.dumps(values, indent=1) + "\n")
         run = json.loads(history.read_text()) if history.is_file() else None
-        (fresh / "CARD.md").write_text(card(spec, told, run))
+        (fresh / "CARD.md").write_text(card(spec, values, run))
+        return spec
+
+    update_bundle(bundle.path, change)

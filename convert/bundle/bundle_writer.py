@@ -6,13 +6,14 @@ import importlib.metadata
 import json
 import shutil
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 import fer_edge
+from convert.bundle.bundle_update import write_spec
 from convert.bundle.golden_vectors import NAME as GOLDEN
 from convert.bundle.golden_vectors import write_golden
 from convert.data.detector_mappings import KNOWN
@@ -24,11 +25,26 @@ from convert.sources.float_model import Float
 from convert.sources.model_source import Source
 from convert.tflite.inspection import multiply_adds_of, operators, parameters_of, versions_of
 from convert.tflite.op_versions import known, newer
-from fer_edge.bundle import FORMAT, Bundle, describe_files, replacing, sha256_of
+from fer_edge.bundle import Bundle, describe_files, replacing, sha256_of
+from fer_edge.bundle_provenance import CalibrationRecord, DataFingerprint, Provenance, SourceFile
+from fer_edge.bundle_spec import (
+    FORMAT,
+    BundleSpec,
+    Cost,
+    GoldenSummary,
+    InputSpec,
+    Operators,
+    OutputSpec,
+    QuantizationSpec,
+    TensorQuantization,
+    Thresholds,
+)
 from fer_edge.classifier import Classifier, Runtime
+from fer_edge.errors import BundleRefused
+from fer_edge.json_fields import JsonFields
 from fer_edge.preprocess import PREPROCESS_ID
 
-Card = Callable[[dict[str, Any], dict[str, Any], dict[str, Any] | None], str]
+Card = Callable[[BundleSpec, dict[str, Any], dict[str, Any] | None], str]
 
 
 @dataclass(frozen=True)
@@ -47,7 +63,13 @@ class Made:
 
     def classifier(self, runtime: Runtime | None = None, kernels: str = "default") -> Classifier:
         """The classifier of this file on another runtime or kernel path."""
-        return Classifier(self.content, runtime, kernels=kernels, pixels=self.model.pixels, output=self.model.output)
+        return Classifier(
+            self.content,
+            runtime,
+            kernels=kernels,
+            input_range=self.model.input_range,
+            output_kind=self.model.output_kind,
+        )
 
     def write(self, out: Path) -> Bundle:
         """The bundle written to `out`, which is replaced whole or left as it was."""
@@ -63,67 +85,60 @@ class Made:
             assert self.report is not None, "judged before it is written"
             told = self.report.to_json()
             (folder / "parity.json").write_text(json.dumps(told, indent=1) + "\n")
-            spec = self.spec()
-            spec["golden"] = write_golden(folder / GOLDEN, spec, self.classifier)
+            inputs = self.input_spec()
+            spec = self.spec(inputs, write_golden(folder / GOLDEN, self.source.labels, inputs, self.classifier))
             (folder / "CARD.md").write_text(self.card(spec, told, self.source.history))
-            spec["files"] = describe_files(folder)
-            (folder / "bundle.json").write_text(json.dumps(spec, indent=1) + "\n")
+            write_spec(folder, replace(spec, files=describe_files(folder)))
             Bundle.load(folder)  # what is put in place can be read
         return Bundle.load(out)
 
-    def spec(self) -> dict[str, Any]:
-        """bundle.json but for the files' hashes and the golden vectors."""
-        (inputs,) = self.model.interpreter.get_input_details()
-        (outputs,) = self.model.interpreter.get_output_details()
+    def input_spec(self) -> InputSpec:
+        """The model's input, for bundle.json."""
+        return InputSpec(
+            side=self.model.side,
+            channels=self.model.channels,
+            pixels="gray 0 to 255",
+            range=self.model.input_range,
+            preprocess=PREPROCESS_ID,
+            mappings=dict(KNOWN),
+        )
+
+    def spec(self, inputs: InputSpec, golden: GoldenSummary) -> BundleSpec:
+        """bundle.json without the hashes of the other files."""
+        (input_details,) = self.model.interpreter.get_input_details()
+        (output_details,) = self.model.interpreter.get_output_details()
         assert self.report is not None, "judged before it is told of"
         sure, theirs = self.report.confidence, self.float_model
-        provenance: dict[str, Any] = {
-            "source": {"file": self.source.model.name, "sha256": self.source.sha256},
-            "float_sha256": sha256_of(theirs.file) if theirs else None,
-            "float": theirs.told() if theirs else None,
-            "calibration": {k: v for k, v in self.origin.items() if k not in ("files", "indices")},
-            "versions": {
-                "fer-edge": fer_edge.__version__,
-                **{p: _version(p) for p in ("tensorflow", "tensorflow-cpu", "keras", "numpy", "ai-edge-litert")},
-            },
-            "parity_runtime": self.model.runtime.id,
-        }
-        if self.samples is not None:
-            provenance["data"] = fingerprint(self.samples)
-        return {
-            "format": FORMAT,
-            "name": self.source.name,
-            "labels": list(self.source.labels),
-            "input": {
-                "side": self.model.side,
-                "channels": self.model.channels,
-                "pixels": "gray 0 to 255",
-                "range": list(self.model.pixels),
-                "preprocess": PREPROCESS_ID,
-                "mappings": {name: asdict(mapping) for name, mapping in KNOWN.items()},
-            },
-            "output": {"kind": self.model.output},
-            "quantization": {
-                "scheme": scheme(self.content),
-                "input": _quantization(inputs),
-                "output": _quantization(outputs),
-            },
-            "thresholds": {
-                "temperature": sure.temperature if sure else 1.0,
-                "unsure_below": sure.unsure_below if sure else 0.0,
-            },
-            "cost": {
-                "parameters": parameters_of(self.content),
-                "multiply_adds": multiply_adds_of(self.content),
-                "bytes": len(self.content),
-            },
-            "operators": {
-                "versions": versions_of(self.content),
-                "had_by": [runtime for runtime in known() if not newer(self.content, runtime)],
-            },
-            "runtimes": self.report.runtimes(),
-            "provenance": provenance,
-        }
+        calibration = {k: v for k, v in self.origin.items() if k not in ("files", "indices")}
+        packages = ("tensorflow", "tensorflow-cpu", "keras", "numpy", "ai-edge-litert")
+        provenance = Provenance(
+            source=SourceFile(self.source.model.name, self.source.sha256),
+            float_sha256=sha256_of(theirs.file) if theirs else None,
+            float_model=theirs.record() if theirs else None,
+            calibration=CalibrationRecord.read(fields_of(calibration, "calibration")),
+            versions={"fer-edge": fer_edge.__version__, **{name: _version(name) for name in packages}},
+            parity_runtime=self.model.runtime.id,
+            data=None if self.samples is None else DataFingerprint.read(fields_of(fingerprint(self.samples), "data")),
+        )
+        return BundleSpec(
+            format=FORMAT,
+            name=self.source.name,
+            labels=tuple(self.source.labels),
+            input=inputs,
+            output=OutputSpec(self.model.output_kind),
+            quantization=QuantizationSpec(
+                scheme(self.content), _quantization(input_details), _quantization(output_details)
+            ),
+            thresholds=Thresholds(sure.temperature if sure else 1.0, sure.unsure_below if sure else 0.0),
+            cost=Cost(parameters_of(self.content), multiply_adds_of(self.content), len(self.content)),
+            operators=Operators(
+                versions=versions_of(self.content),
+                supported_by=tuple(runtime for runtime in known() if not newer(self.content, runtime)),
+            ),
+            runtimes=self.report.runtimes(),
+            provenance=provenance,
+            golden=golden,
+        )
 
 
 def scheme(content: bytes) -> str:
@@ -132,9 +147,14 @@ def scheme(content: bytes) -> str:
     return " and ".join(sorted(kinds, key=lambda kind: ("float" in kind, kind)))
 
 
-def _quantization(details: dict[str, Any]) -> dict[str, Any]:
+def fields_of(values: dict[str, Any], name: str) -> JsonFields:
+    """The fields of a part of bundle.json that is written here."""
+    return JsonFields.of(values, f"bundle.json, {name}", BundleRefused, "report this")
+
+
+def _quantization(details: dict[str, Any]) -> TensorQuantization:
     scale, zero = details["quantization"]
-    return {"dtype": np.dtype(details["dtype"]).name, "scale": float(scale), "zero_point": int(zero)}
+    return TensorQuantization(np.dtype(details["dtype"]).name, float(scale), int(zero))
 
 
 def _version(distribution: str) -> str | None:

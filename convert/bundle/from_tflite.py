@@ -26,6 +26,7 @@ from convert.sources.model_source import Source
 from convert.tflite.fixed_batch import single
 from convert.tflite.io_signature import output_of, pixels_of
 from convert.tflite.op_versions import refuse_newer
+from fer_edge.bundle_spec import BundleSpec
 from fer_edge.classifier import Classifier, Runtime
 from fer_edge.errors import NotEnoughData, UsageError
 from fer_edge.labels import LABELS
@@ -46,7 +47,7 @@ def take(source: Source, against: Source | None, scratch: Path, terms: Terms) ->
     refuse_unfit(content, path)
     refuse_newer(content, terms.claimed)
     pixels = source.pixels or pixels_of(content, path)
-    plain = Classifier(content, threads=terms.threads, pixels=pixels)
+    plain = Classifier(content, threads=terms.threads, input_range=pixels)
     refuse_other_labels(path, plain.classes, labels)
     refuse_other_pixels(plain, path)
     if source.pixels is None:
@@ -83,38 +84,34 @@ def take(source: Source, against: Source | None, scratch: Path, terms: Terms) ->
     return replace(made, report=report, float_model=theirs, stand_in=shipped)
 
 
-def card(spec: dict[str, Any], told: dict[str, Any], history: dict[str, Any] | None) -> str:  # noqa: ARG001
+def card(spec: BundleSpec, told: dict[str, Any], history: dict[str, Any] | None) -> str:  # noqa: ARG001
     """CARD.md of a file that was taken as it is: what it takes and gives, and what was and was not compared."""
-    cost, made, given = spec["cost"], spec["provenance"], spec["input"]
-    compared = made.get("float")
-    low, high = given["range"]
-    seven = set(spec["labels"]) == set(LABELS)
+    cost, made, given = spec.cost, spec.provenance, spec.input
+    compared = made.float_model
+    low, high = given.range
+    seven = set(spec.labels) == set(LABELS)
     return "\n".join(
         [
-            f"# {spec['name']}",
+            f"# {spec.name}",
             "",
             ("A displayed facial expression, one of " if seven else "A face's class, one of ")
-            + f"{', '.join(spec['labels'])}, from a gray face crop of {given['side']}×{given['side']} px. A label says what a"
+            + f"{', '.join(spec.labels)}, from a gray face crop of {given.side}×{given.side} px. A label says what a"
             " face shows, not what a person feels, and no figure below is about a person.",
             "",
             "An existing file, taken as it is: how it was trained and calibrated is not known here.",
             "",
             "| | |",
             "|---|---|",
-            f"| file | model.tflite, {cost['bytes']:,} bytes, in {spec['quantization']['scheme']},"
-            f" from {made['source']['file']} (SHA-256 {made['source']['sha256'][:16]}…) |",
-            f"| cost of one face | {cost['multiply_adds'] / 1e6:.1f} M multiply-adds, {cost['parameters']:,} parameters |",
-            f"| in | {spec['quantization']['input']['dtype']}, {given['channels']} channel"
-            f"{'s, the gray in each' if given['channels'] > 1 else ''}, a pixel's 0 to 255 as {low:g} to {high:g} |",
-            f"| out | {spec['output']['kind']}, {spec['quantization']['output']['dtype']} |",
-            f"| crop | {given['preprocess']} |",
-            f"| starts on | {', '.join(spec['operators']['had_by'])} |",
+            f"| file | model.tflite, {cost.bytes:,} bytes, in {spec.quantization.scheme},"
+            f" from {made.source.file} (SHA-256 {made.source.sha256[:16]}…) |",
+            f"| cost of one face | {cost.multiply_adds / 1e6:.1f} M multiply-adds, {cost.parameters:,} parameters |",
+            f"| in | {spec.quantization.input.dtype}, {given.channels} channel"
+            f"{'s, the gray in each' if given.channels > 1 else ''}, a pixel's 0 to 255 as {low:g} to {high:g} |",
+            f"| out | {spec.output.kind}, {spec.quantization.output.dtype} |",
+            f"| crop | {given.preprocess} |",
+            f"| starts on | {', '.join(spec.operators.supported_by)} |",
             "| held against | "
-            + (
-                f"{compared['file']}, SHA-256 {compared['sha256'][:16]}…"
-                if compared
-                else "nothing: no float model was named"
-            )
+            + (f"{compared.file}, SHA-256 {compared.sha256[:16]}…" if compared else "nothing: no float model was named")
             + " |",
             "",
             "## What was and was not compared",

@@ -12,19 +12,20 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from convert.bundle.bundle_update import rewritten
+from convert.bundle.bundle_update import update_bundle
 from convert.parity.backends import brought, here
 from fer_edge.bundle import Bundle, sha256_of
+from fer_edge.bundle_spec import BundleSpec, GoldenLimits, GoldenSummary, InputSpec
 from fer_edge.classifier import Classifier, Runtime
 from fer_edge.errors import BundleRefused
-from fer_edge.golden import CROP_LEVELS, FLOOR, FORMAT, Difference, Golden, step_of
-from fer_edge.preprocess import IDENTITY, Mapping, face_crop
+from fer_edge.golden import CROP_TOLERANCE, FLOOR, FORMAT, Golden, output_step
+from fer_edge.logit_difference import LogitDifference
+from fer_edge.preprocess import IDENTITY, face_crop
 from fer_edge.record_logits import images_sha256
 from fer_edge.synthetic_face import face_box, face_frame
 
@@ -87,22 +88,26 @@ def draw(view: View) -> Drawn:
 
 
 def write_golden(
-    path: Path, spec: dict[str, Any], made: Made, which: str = "all", answers: Sequence[Path] = ()
-) -> dict[str, Any]:
-    """What bundle.json says of the golden vectors (its `golden`), which were written to `path` beside model.tflite.
+    path: Path,
+    labels: Sequence[str],
+    inputs: InputSpec,
+    made: Made,
+    which: str = "all",
+    answers: Sequence[Path] = (),
+) -> GoldenSummary:
+    """The summary, for bundle.json, of the golden vectors that were written to `path` beside model.tflite.
 
-    `spec` is bundle.json so far: labels and input are read of it. `made(runtime, kernels)` gives the bundle's classifier,
-    asked for each of the columns SETS[`which`]; `answers` are files of other machines. The limits are what the columns
-    differ by at most, and the floor of fer_edge.golden.
+    `labels` and `inputs` are those of bundle.json. `made(runtime, kernels)` gives the bundle's classifier on each of the
+    runtimes SETS[`which`]; `answers` are files of other machines. The limits are the largest difference between two runtimes
+    plus the floor of fer_edge.golden.
     """
-    model = path.with_name("model.tflite")
-    mappings = {name: Mapping(**known) for name, known in spec["input"]["mappings"].items()}
+    model, mappings = path.with_name("model.tflite"), inputs.mappings
     names = [*mappings] or ["none"]
     drawn = [draw(view) for view in VIEWS]
     detectors = tuple(names[i % len(names)] for i in range(len(drawn)))
     crops = np.stack(
         [
-            face_crop(frame, box, spec["input"]["side"], mappings.get(name, IDENTITY), _points(eyes))
+            face_crop(frame, box, inputs.side, mappings.get(name, IDENTITY), _points(eyes))
             for (frame, box, eyes), name in zip(drawn, detectors, strict=True)
         ]
     )
@@ -123,42 +128,45 @@ def write_golden(
         mappings=mappings,
         crops=crops,
         crop_sha256=tuple(hashlib.sha256(crop.tobytes()).hexdigest() for crop in crops),
-        crop_levels=CROP_LEVELS,
-        steps=first.steps,
-        output=first.output,
-        step=step_of(first.reach, np.exp(logits) if first.output == "probabilities" else logits),
-        labels=tuple(spec["labels"]),
+        crop_tolerance=CROP_TOLERANCE,
+        input_values=first.input_values,
+        output_kind=first.output_kind,
+        output_step=output_step(first.output_range, np.exp(logits) if first.output_kind == "probabilities" else logits),
+        labels=tuple(labels),
         model_sha256=sha256_of(model),
-        columns={},
-        measured=Difference(0.0, 0.0, 0.0),
+        logits={},
+        measured=LogitDifference(0.0, 0.0, 0.0),
         limits=FLOOR,
         other_limits=FLOOR,
     )
-    golden = golden.with_columns({**_of_others(path, golden), **{column.name: column.logits for column in columns}})
+    golden = golden.with_logits({**_of_others(path, golden), **{column.name: column.logits for column in columns}})
     golden.save(path)
     return describe(golden)
 
 
-def describe(golden: Golden) -> dict[str, Any]:
-    """What bundle.json says of golden vectors: for people and programs; what is checked stands in golden.npz itself."""
-    return {
-        "format": FORMAT,
-        "crops": len(golden.crops),
-        "crops_sha256": images_sha256(golden.crops),
-        "columns": [*golden.columns],
-        "step": golden.step,
-        "measured": asdict(golden.measured),
-        "limits": {"own_column": asdict(golden.limits), "other_column": asdict(golden.other_limits)},
-        "crop_levels": golden.crop_levels,
-    }
+def describe(golden: Golden) -> GoldenSummary:
+    """The summary of golden vectors in bundle.json."""
+    return GoldenSummary(
+        format=FORMAT,
+        crops=len(golden.crops),
+        crops_sha256=images_sha256(golden.crops),
+        runtimes=tuple(golden.logits),
+        output_step=golden.output_step,
+        measured=golden.measured,
+        limits=GoldenLimits(same_runtime=golden.limits, other_runtime=golden.other_limits),
+        crop_tolerance=golden.crop_tolerance,
+    )
 
 
 def rewrite(folder: Path, which: str = "all", answers: Sequence[Path] = ()) -> Bundle:
     """The bundle in `folder` with its golden vectors written anew; all else of it stays. Replaced whole, or left as it was."""
     bundle = Bundle.load(folder)
-    with rewritten(folder) as (fresh, spec):
-        spec["golden"] = write_golden(fresh / NAME, spec, bundle.make_classifier, which, answers)
-    return Bundle.load(folder)
+
+    def change(fresh: Path, spec: BundleSpec) -> BundleSpec:
+        golden = write_golden(fresh / NAME, spec.labels, spec.input, bundle.make_classifier, which, answers)
+        return replace(spec, golden=golden)
+
+    return update_bundle(folder, change)
 
 
 def _of_others(path: Path, golden: Golden) -> dict[str, np.ndarray]:
@@ -167,10 +175,11 @@ def _of_others(path: Path, golden: Golden) -> dict[str, np.ndarray]:
         return {}
     try:
         old = Golden.load(path)
-    except BundleRefused:  # of an older format
+    except BundleRefused:  # damaged: it is written anew
         return {}
     same = old.model_sha256 == golden.model_sha256 and old.crop_sha256 == golden.crop_sha256
-    return old.columns if same and np.array_equal(old.steps, golden.steps) and old.output == golden.output else {}
+    same = same and np.array_equal(old.input_values, golden.input_values) and old.output_kind == golden.output_kind
+    return old.logits if same else {}
 
 
 def _points(eyes: np.ndarray) -> tuple[tuple[float, float], tuple[float, float]]:

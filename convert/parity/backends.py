@@ -19,7 +19,8 @@ import numpy as np
 from convert.tflite.tensorflow_output import quiet_tensorflow
 from fer_edge.classifier import Classifier, find_runtime
 from fer_edge.errors import UsageError
-from fer_edge.record_logits import Answers, images_sha256
+from fer_edge.record_logits import RecordedLogits, images_sha256
+from fer_edge.runtime_name import runtime_name
 
 # What `--columns` chooses, each a runtime and its kernels. The reference kernels take 25 times as long as the default ones.
 SETS: dict[str, tuple[tuple[str, str], ...]] = {
@@ -48,12 +49,7 @@ class Column:
     @property
     def name(self) -> str:
         """As reports, golden vectors and bundle.json call it."""
-        return column_name(self.runtime, self.version, self.kernels, self.machine)
-
-
-def column_name(runtime: str, version: str, kernels: str, machine: str) -> str:
-    """“litert 2.3.0, default, x86_64”."""
-    return f"{runtime} {version}, {kernels}, {machine}"
+        return runtime_name(self.runtime, self.version, self.kernels, self.machine)
 
 
 def here(made: Any, images: np.ndarray, which: str = "usual") -> Iterator[Column]:
@@ -88,7 +84,7 @@ def brought(files: Sequence[Path], model: bytes, images: np.ndarray) -> Iterator
     Raises UsageError when one is of another model or of other images.
     """
     for path in files:
-        answers = Answers.load(path)
+        answers = RecordedLogits.load(path)
         for what, theirs, ours in (
             ("model", answers.model_sha256, hashlib.sha256(model).hexdigest()),
             ("images", answers.images_sha256, images_sha256(images)),

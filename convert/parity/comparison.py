@@ -58,7 +58,7 @@ class Terms:
         theirs, tiny = float_model.against(model), least(model)
 
         def making(runtime: Runtime | None, kernels: str) -> Classifier:
-            return Classifier(content, runtime, self.threads, kernels, model.pixels, model.output, tiny)
+            return Classifier(content, runtime, self.threads, kernels, model.input_range, model.output_kind, tiny)
 
         def measured(images: np.ndarray) -> Iterator[Column]:
             yield from here(making, images, self.columns)

@@ -20,6 +20,7 @@ from convert.parity.paired_tests import DRAWS, SEED
 from convert.parity.tolerances import Margins
 from convert.parity.verdict import FAIL, OPEN, Judged, on_faces, on_stand_ins, worst
 from convert.tflite.keras_export import float_tflite, load_keras
+from fer_edge.bundle_spec import RuntimeClaim
 from fer_edge.classifier import Classifier
 from fer_edge.errors import NotEnoughData, ParityFailed
 
@@ -58,12 +59,12 @@ class ParityReport:
         """The report as JSON values, for parity.json."""
         return asdict(self)
 
-    def runtimes(self) -> list[dict[str, Any]]:
-        """What bundle.json claims: each column by its parts, its verdict, and the agreement of its labels with float's."""
-        return [
-            {**told["ran_on"], "verdict": told["verdict"], "agreement": told["logits"]["agreement"]}
-            for told in self.columns.values()
-        ]
+    def runtimes(self) -> tuple[RuntimeClaim, ...]:
+        """The runtimes for bundle.json: the verdict on each, and the agreement of its labels with the float model's."""
+        return tuple(
+            RuntimeClaim(**row["ran_on"], verdict=row["verdict"], agreement=row["logits"]["agreement"])
+            for row in self.columns.values()
+        )
 
     def answer_for(self) -> None:
         """Raises ParityFailed with what failed, NotEnoughData with what could not be decided, and nothing else."""

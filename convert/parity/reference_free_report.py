@@ -12,6 +12,7 @@ from convert.data.samples import HELD_OUT_PARTS, Samples, held_out
 from convert.evaluate.confidence_calibration import Confidence, confidence
 from convert.evaluate.metrics import score
 from convert.parity.backends import Column
+from fer_edge.bundle_spec import RuntimeClaim
 
 VERDICT = "not compared with a float model"
 JUDGED = ("that it loads and answers on each runtime below", "its golden vectors", "the versions of its operators")
@@ -41,9 +42,10 @@ class Alone:
         """The report as JSON values, for parity.json."""
         return asdict(self)
 
-    def runtimes(self) -> list[dict[str, Any]]:
-        """What bundle.json claims: each column by its parts; there is no agreement with float to tell of."""
-        return [{**told["ran_on"], "verdict": self.verdict, "agreement": None} for told in self.columns.values()]
+    def runtimes(self) -> tuple[RuntimeClaim, ...]:
+        """The runtimes for bundle.json; there is no agreement with a float model to report."""
+        rows = self.columns.values()
+        return tuple(RuntimeClaim(**row["ran_on"], verdict=self.verdict, agreement=None) for row in rows)
 
     def answer_for(self) -> None:
         """Nothing: no verdict was asked for that could be bad."""

@@ -78,7 +78,7 @@ def main(argv: list[str] | None = None) -> int:
         out = args.out or Path(f"bundle-{source.name}")
         bundle, report = quantize(source, out, against=against, terms=terms)
         print(json.dumps(report.to_json(), indent=1) if args.json else table_of(report))
-        size, kind = bundle.model.stat().st_size, bundle.spec["quantization"]["scheme"]
+        size, kind = bundle.model.stat().st_size, bundle.spec.quantization.scheme
         print(f"{out}: {size:,} bytes in {kind}; `fer-edge run --bundle {out}` uses it", file=sys.stderr)
         report.answer_for()
         return 0

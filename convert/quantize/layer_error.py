@@ -11,7 +11,7 @@ from convert.quantize.channel_equalization import apply, read_back
 from convert.quantize.range_search import rounded
 from convert.quantize.tensor_statistics import Tensors
 from convert.tflite.graph import CHANNELS, Graph, Operator
-from fer_edge.classifier import RAW, Classifier
+from fer_edge.classifier import RAW_RANGE, Classifier
 from fer_edge.errors import UsageError
 
 _KEPT = 200  # values of a layer and an image that its percentile is taken from
@@ -47,8 +47,8 @@ def layers(
     float_content: bytes,
     int8_content: bytes,
     images: np.ndarray,
-    pixels: tuple[float, float] = RAW,
-    int8_pixels: tuple[float, float] = RAW,
+    pixels: tuple[float, float] = RAW_RANGE,
+    int8_pixels: tuple[float, float] = RAW_RANGE,
     known: Sequence[str] = (),
 ) -> list[Layer]:
     """The layers of an int8 TFLite file in running order, beside the float file it was made from.
@@ -80,7 +80,7 @@ def layers(
         b = int8s.of(image, [other.outputs[0] for _, other in pairs])
         for (op, other), r, total in zip(pairs, ranges, sums, strict=True):
             total.add(a[op.outputs[0]].ravel(), _in_units(b[other.outputs[0]].ravel(), r), rng)
-    logits = Classifier(equal, pixels=pixels).logits(images)
+    logits = Classifier(equal, input_range=pixels).logits(images)
     told = []
     for (op, other), r, total in zip(pairs, ranges, sums, strict=True):
         worst, channel = _weights_error(ours, op, theirs, other)
@@ -92,7 +92,7 @@ def layers(
                 keras=in_keras[op.number],
                 error=total.share(total.error),
                 rounding=total.share(total.rounding),
-                logits=_logit_error(logits, Classifier(alone, pixels=pixels).logits(images)),
+                logits=_logit_error(logits, Classifier(alone, input_range=pixels).logits(images)),
                 low=r.low if r else None,
                 high=r.high if r else None,
                 scale=r.scale if r else None,

@@ -70,5 +70,5 @@ def of_bundle(bundle: Bundle, data: Path | None = None, most: int = IMAGES) -> l
     else:
         raise NotEnoughData(f"{bundle.path} holds no {STAND_IN}, and no --data was given: there is nothing to run on")
     known = [layer.name for layer in load_keras(source.file).layers] if source.file.suffix == ".keras" else []
-    pixels = bundle.classifier.pixels
-    return layers(source.content, bundle.model.read_bytes(), images, source.classifier.pixels, pixels, known)
+    pixels = bundle.classifier.input_range
+    return layers(source.content, bundle.model.read_bytes(), images, source.classifier.input_range, pixels, known)

@@ -12,7 +12,7 @@ import numpy as np
 from convert.quantize.range_search import Choices, int8
 from convert.tflite.compaction import pack
 from convert.tflite.graph import Graph
-from fer_edge.classifier import RAW, Classifier
+from fer_edge.classifier import RAW_RANGE, Classifier
 from fer_edge.errors import UsageError
 
 ROUNDS, BLOCK = 20, 8  # of images, with one file and then with the other
@@ -24,7 +24,7 @@ class Price:
 
     layers: tuple[str, ...]
     int8_bytes: int
-    kept_bytes: int
+    mixed_bytes: int
     time_ratio: float  # of one image with these layers in float, over all in int8: the median of ROUNDS
     agreement: float  # of the labels that both give to the images
 
@@ -34,9 +34,9 @@ class Price:
 
     def sentence(self) -> str:
         """The price in words."""
-        more = self.kept_bytes - self.int8_bytes
+        more = self.mixed_bytes - self.int8_bytes
         return (
-            f"{', '.join(self.layers)} in float: {more:+,} bytes ({self.kept_bytes:,}), {self.time_ratio:.2f} times the time;"
+            f"{', '.join(self.layers)} in float: {more:+,} bytes ({self.mixed_bytes:,}), {self.time_ratio:.2f} times the time;"
             f" the labels agree with those of all int8 on {self.agreement * 100:.2f} % of the images"
         )
 
@@ -46,7 +46,7 @@ def keep_float(
     images: np.ndarray,
     names: Sequence[str],
     choices: Choices | None = None,
-    pixels: tuple[float, float] = RAW,
+    pixels: tuple[float, float] = RAW_RANGE,
 ) -> bytes:
     """The packed TFLite file of a float one, int8 but for the layers named (conv_3, dense_1: `python -m convert.layers`).
 
@@ -66,11 +66,11 @@ def price(
     kept_content: bytes,
     names: Sequence[str],
     images: np.ndarray,
-    pixels: tuple[float, float] = RAW,
+    pixels: tuple[float, float] = RAW_RANGE,
     threads: int = 1,
 ) -> Price:
     """What `kept_content`, with the layers `names` in float, costs over `int8_content`, on images uint8 (N, side, side)."""
-    both = [Classifier(c, threads=threads, pixels=pixels) for c in (int8_content, kept_content)]
+    both = [Classifier(c, threads=threads, input_range=pixels) for c in (int8_content, kept_content)]
     block = images[:BLOCK]
     for model in both:
         model.logits(block)  # the first run of an interpreter sets things up

@@ -18,7 +18,7 @@ from convert.quantize.channel_equalization import equalized
 from convert.quantize.tensor_statistics import Seen, observe
 from convert.tflite.graph import CHANNELS, RELU, Graph, Operator
 from convert.tflite.tensorflow_output import quiet_tensorflow
-from fer_edge.classifier import RAW
+from fer_edge.classifier import RAW_RANGE
 from fer_edge.errors import UsageError
 
 Range = tuple[float, float]
@@ -57,7 +57,7 @@ def int8(
     images: np.ndarray,
     choices: Choices | None = None,
     *,
-    pixels: Range = RAW,
+    pixels: Range = RAW_RANGE,
     keep_float: Iterable[str] = (),
 ) -> bytes:
     """The int8 TFLite file of a float one for one image, with ranges from `images` uint8 (N, side, side).

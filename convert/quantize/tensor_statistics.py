@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from convert.tflite.graph import Graph
-from fer_edge.classifier import RAW, Classifier, find_runtime
+from fer_edge.classifier import RAW_RANGE, Classifier, find_runtime
 from fer_edge.stderr_capture import quiet_stderr
 
 PLACES = 16  # of an image's H × W that are remembered; neighbours tell much the same
@@ -32,9 +32,9 @@ class Seen:
 class Tensors:
     """A TFLite file on the runtime's plain kernels, every tensor of which can be read after each image."""
 
-    def __init__(self, content: bytes, pixels: tuple[float, float] = RAW) -> None:
-        ours = Classifier(content, pixels=pixels)  # what it takes for a pixel, and that it is a classifier at all
-        self._steps, self._channels = ours.steps, ours.channels
+    def __init__(self, content: bytes, pixels: tuple[float, float] = RAW_RANGE) -> None:
+        ours = Classifier(content, input_range=pixels)  # what it takes for a pixel, and that it is a classifier at all
+        self._steps, self._channels = ours.input_values, ours.channels
         module = find_runtime().module
         with quiet_stderr():
             self._interpreter = module.Interpreter(
@@ -58,7 +58,9 @@ def by_channel(values: np.ndarray) -> np.ndarray:
     return values.reshape(-1, values.shape[-1]) if values.ndim else values.reshape(1, 1)
 
 
-def observe(content: bytes, images: np.ndarray, pixels: tuple[float, float] = RAW, seed: int = 0) -> dict[int, Seen]:
+def observe(
+    content: bytes, images: np.ndarray, pixels: tuple[float, float] = RAW_RANGE, seed: int = 0
+) -> dict[int, Seen]:
     """What each activation of a float TFLite file held over `images` uint8 (N, side, side), by the tensor's number.
 
     Tensors of as many places are remembered at the same ones, so that what is added up can be told row by row.

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from fer_edge.bundle_provenance import CalibrationRecord, RangeSearchRecord
+from fer_edge.bundle_spec import BundleSpec
 from fer_edge.labels import LABELS
 
 
@@ -112,28 +114,28 @@ def _row(name: str, d: dict[str, Any], factor: float, digits: int) -> str:
     return f"| {name} | {f} | {q} | {float(delta):+.{digits}f} | {between} | {d['margin'] * factor:.{digits}f} |"
 
 
-def card(spec: dict[str, Any], parity: dict[str, Any], history: dict[str, Any] | None) -> str:
+def card(spec: BundleSpec, parity: dict[str, Any], history: dict[str, Any] | None) -> str:
     """CARD.md of a bundle from its bundle.json, its parity report and the history of its training, where there is one."""
-    cost, q, made = spec["cost"], spec["quantization"], spec["provenance"]
+    cost, q, made = spec.cost, spec.quantization, spec.provenance
     lines = [
-        f"# {spec['name']}",
+        f"# {spec.name}",
         "",
-        ("A displayed facial expression, one of " if set(spec["labels"]) == set(LABELS) else "A face's class, one of ")
-        + ", ".join(spec["labels"])
-        + f", from a gray face crop of {spec['input']['side']}×{spec['input']['side']} px."
+        ("A displayed facial expression, one of " if set(spec.labels) == set(LABELS) else "A face's class, one of ")
+        + ", ".join(spec.labels)
+        + f", from a gray face crop of {spec.input.side}×{spec.input.side} px."
         " A label says what a face shows, not what a person feels, and no figure below is about a person.",
         "",
         "| | |",
         "|---|---|",
-        f"| file | model.tflite, {cost['bytes']:,} bytes, {_calculates(spec)} |",
-        f"| cost of one face | {cost['multiply_adds'] / 1e6:.1f} M multiply-adds, {cost['parameters']:,} parameters |",
-        f"| in | {q['input']['dtype']}, gray 0–255, scale {q['input']['scale']:.6g}, zero point {q['input']['zero_point']} |",
-        f"| out | logits, {q['output']['dtype']}, scale {q['output']['scale']:.6g}, zero point {q['output']['zero_point']} |",
-        f"| crop | {spec['input']['preprocess']} |",
-        f"| float model | float.keras, SHA-256 {made['float_sha256'][:16]}… |",
-        f"| calibrated on | {_calibrated_on(made['calibration'])} |",
-        f"| ranges | {_ranges(made['calibration']['ranges'])} |",
-        f"| made with | {', '.join(f'{k} {v}' for k, v in made['versions'].items() if v)} |",
+        f"| file | model.tflite, {cost.bytes:,} bytes, {_calculates(spec)} |",
+        f"| cost of one face | {cost.multiply_adds / 1e6:.1f} M multiply-adds, {cost.parameters:,} parameters |",
+        f"| in | {q.input.dtype}, gray 0–255, scale {q.input.scale:.6g}, zero point {q.input.zero_point} |",
+        f"| out | logits, {q.output.dtype}, scale {q.output.scale:.6g}, zero point {q.output.zero_point} |",
+        f"| crop | {spec.input.preprocess} |",
+        f"| float model | float.keras, SHA-256 {(made.float_sha256 or '')[:16]}… |",
+        f"| calibrated on | {_calibrated_on(made.calibration)} |",
+        f"| ranges | {_ranges(made.calibration.ranges)} |",
+        f"| made with | {', '.join(f'{k} {v}' for k, v in made.versions.items() if v)} |",
     ]
     if history:
         best = history["epochs"][history["best_epoch"] - 1]
@@ -198,28 +200,30 @@ def _words(values: dict[str, Any], but: tuple[str, ...] = ()) -> str:
     return ", ".join(told)
 
 
-def _calculates(spec: dict[str, Any]) -> str:
-    kept = spec["provenance"]["calibration"].get("kept_float")
-    return f"int8 but for {', '.join(kept['layers'])} in float" if kept else "every operator int8"
+def _calculates(spec: BundleSpec) -> str:
+    kept = spec.provenance.calibration.mixed_precision
+    return f"int8 but for {', '.join(kept.layers)} in float" if kept else "every operator int8"
 
 
-def _ranges(choices: dict[str, Any]) -> str:
-    """Choices of convert.quantize.range_search in words."""
-    told = [f"of least squared error, a clipped value {choices['clip']:g} times as dear as a rounded one"]
-    if not choices["clip"]:
+def _ranges(choices: RangeSearchRecord | None) -> str:
+    """The settings of the range search in words."""
+    if choices is None:
+        return "not known"
+    told = [f"of least squared error, a clipped value {choices.clip:g} times as dear as a rounded one"]
+    if not choices.clip:
         told = ["from the least to the most seen"]
-    if choices["widen"] != 1:
-        told.append(f"{choices['widen']:g} times as wide")
-    if choices["equalize"]:
-        told.append(f"channels equalized by {choices['equalize']:g}")
-    if choices["correct"]:
+    if choices.widen != 1:
+        told.append(f"{choices.widen:g} times as wide")
+    if choices.equalize:
+        told.append(f"channels equalized by {choices.equalize:g}")
+    if choices.correct:
         told.append("biases corrected for rounded weights")
     return ", ".join(told)
 
 
-def _calibrated_on(origin: dict[str, Any]) -> str:
-    if origin["kind"] == "training images":
-        each = f"{origin['per_class']} of each class where it has them"
-        return f"{origin['images']} training images, {each}, seed {origin['seed']}"
-    made = f"{origin['steps']} steps, seed {origin['seed']}, loss {origin['loss']:.4f}"
-    return f"{origin['images']} images made from the float model's own statistics ({made}), no one's face"
+def _calibrated_on(origin: CalibrationRecord) -> str:
+    if origin.kind == "training images":
+        each = f"{origin.per_class} of each class where it has them"
+        return f"{origin.images} training images, {each}, seed {origin.seed}"
+    made = f"{origin.steps} steps, seed {origin.seed}, loss {origin.loss or 0:.4f}"
+    return f"{origin.images} images made from the float model's own statistics ({made}), no one's face"

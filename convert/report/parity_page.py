@@ -13,6 +13,7 @@ from convert.quantize import layer_report
 from convert.report import plots
 from fer_edge.bundle import Bundle
 from fer_edge.errors import BundleRefused, NotEnoughData, UsageError
+from fer_edge.json_fields import to_json
 
 _MOODS = {PASS: "pass", FAIL: "fail", OPEN: "open", LOGITS_ONLY: "open"}
 _SENTENCES = {
@@ -125,22 +126,22 @@ def _inline(svg: bytes, name: str) -> str:
 
 
 def _provenance(bundle: Bundle, parity: dict[str, Any]) -> list[tuple[str, str]]:
-    made = bundle.spec["provenance"]
+    made = bundle.spec.provenance
     told = [
         ("bundle", f"{bundle.name}, SHA-256 of bundle.json {bundle.sha256}"),
-        ("model.tflite", f"{bundle.spec['files']['model.tflite']['sha256']}"),
-        ("float model", str(made["float_sha256"])),
-        ("calibrated on", json.dumps(made["calibration"])),
+        ("model.tflite", f"{bundle.spec.files['model.tflite'].sha256}"),
+        ("float model", str(made.float_sha256)),
+        ("calibrated on", json.dumps(to_json(made.calibration))),
     ]
-    if data := made.get("data"):
-        counts = ", ".join(f"{part} {data[part]:,}" for part in ("train", "validation", "test") if part in data)
-        told.append(("data", f"{counts}; SHA-256 of pixels, labels and parts {data['sha256']}"))
+    if data := made.data:
+        counts = f"train {data.train:,}, validation {data.validation:,}, test {data.test:,}"
+        told.append(("data", f"{counts}; SHA-256 of pixels, labels and parts {data.sha256}"))
     history = bundle.path / "history.json"
     if history.is_file():
         run = json.loads(history.read_text())
         told.append(("trained", f"epoch {run['best_epoch']} of {len(run['epochs'])}, seed {run['recipe']['seed']}"))
     told += [
-        ("versions", ", ".join(f"{name} {version}" for name, version in made["versions"].items() if version)),
+        ("versions", ", ".join(f"{name} {version}" for name, version in made.versions.items() if version)),
         ("margins", ", ".join(f"{name} {value:g}" for name, value in parity["margins"].items())),
         ("again", f"python -m convert.parity {bundle.name} --data DATA; python -m convert.report {bundle.name}"),
     ]

@@ -76,9 +76,9 @@ def refuse_saturated(model: Classifier, images: np.ndarray, path: Path) -> None:
 
     Probabilities belong at the ends, and floating point has none.
     """
-    if model.reach is None or model.output == "probabilities" or not len(images):
+    if model.output_range is None or model.output_kind == "probabilities" or not len(images):
         return
-    low, high = model.reach
+    low, high = model.output_range
     said = model.outputs(images)
     share = float(np.mean(((said <= low) | (said >= high)).any(1)))
     if share > max(SATURATED_SHARE, 2 / len(images)):
@@ -90,9 +90,9 @@ def refuse_saturated(model: Classifier, images: np.ndarray, path: Path) -> None:
 
 def refuse_other_pixels(model: Classifier, path: Path) -> None:
     """Raises UsageError when the pixels' range does not fit what the input tensor of the model in `path` can hold."""
-    kept = len(np.unique(model.steps))
+    kept = len(np.unique(model.input_values))
     if kept < FEWEST_LEVELS:
-        low, high = model.pixels
+        low, high = model.input_range
         raise UsageError(
             f"with pixels from {low:g} to {high:g} the input of {path} keeps {kept} of 256 gray levels;"
             " give the range it was made for, --input-range LOW,HIGH"

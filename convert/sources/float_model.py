@@ -18,7 +18,8 @@ from convert.tflite.fixed_batch import single
 from convert.tflite.io_signature import output_of, pixels_of
 from convert.tflite.keras_export import float_tflite
 from fer_edge.bundle import Bundle, sha256_of
-from fer_edge.classifier import RAW, Classifier, softmax
+from fer_edge.bundle_provenance import FloatModelRecord
+from fer_edge.classifier import RAW_RANGE, Classifier, softmax
 from fer_edge.errors import BundleRefused, UsageError
 from fer_edge.synthetic_face import drawn_faces
 
@@ -56,17 +57,17 @@ class Float:
         elif not own or path.suffix != ".keras":
             file = scratch / "float.keras"
             model.save(file)
-        return Float(source, content, _classifier(content, RAW, threads), file, model)
+        return Float(source, content, _classifier(content, RAW_RANGE, threads), file, model)
 
-    def told(self) -> dict[str, Any]:
-        """What bundle.json says of it: the file it came from, and what a pixel is to the one that the bundle keeps."""
-        return {"file": self.source.model.name, "sha256": self.source.sha256, "range": list(self.classifier.pixels)}
+    def record(self) -> FloatModelRecord:
+        """The float model's entry in bundle.json: the file it came from, and the input range of the one in the bundle."""
+        return FloatModelRecord(self.source.model.name, self.source.sha256, self.classifier.input_range)
 
     @staticmethod
     def of_bundle(bundle: Bundle, threads: int = 1) -> Float:
         """The float model that a bundle keeps. Raises UsageError when it keeps none, BundleRefused when it is another."""
-        made = bundle.spec["provenance"]
-        if made["float_sha256"] is None:
+        made = bundle.spec.provenance
+        if made.float_sha256 is None:
             raise UsageError(
                 f"{bundle.path} was made without a float model to compare with; name one, `convert.quantize --float PATH`"
             )
@@ -76,19 +77,25 @@ class Float:
                 f"{bundle.path} holds no float model (float.keras): parity needs it; take the bundle as `convert.quantize`"
                 " wrote it"
             )
-        if sha256_of(path) != made["float_sha256"]:
+        if sha256_of(path) != made.float_sha256:
             raise BundleRefused(f"{path} is not the float model this bundle was made from (its hash differs)")
-        low, high = (made.get("float") or {}).get("range", RAW)
+        low, high = made.float_model.range if made.float_model else RAW_RANGE
         source = Source(path, bundle.name, bundle.labels, None, (low, high))
         return Float.open(source, bundle.path, threads)
 
     def against(self, model: Classifier) -> Classifier:
         """The float classifier to hold `model` against: where that gives probabilities, with the same least one."""
         ours = self.classifier
-        if model.output == "logits":
+        if model.output_kind == "logits":
             return ours
-        kind = LogProbabilities if ours.output == "logits" else Classifier
-        return kind(self.content, ours.runtime, pixels=ours.pixels, output=ours.output, tiny=least(model))
+        kind = LogProbabilities if ours.output_kind == "logits" else Classifier
+        return kind(
+            self.content,
+            ours.runtime,
+            input_range=ours.input_range,
+            output_kind=ours.output_kind,
+            smallest_probability=least(model),
+        )
 
 
 class LogProbabilities(Classifier):
@@ -100,7 +107,7 @@ class LogProbabilities(Classifier):
     def logits(self, faces: np.ndarray) -> np.ndarray:
         """The logarithms, float32 (N, K), for faces uint8 (N, side, side)."""
         said = super().logits(faces)
-        return np.log(np.maximum(softmax(said), np.float32(self.tiny)))
+        return np.log(np.maximum(softmax(said), np.float32(self.smallest_probability)))
 
 
 def least(model: Classifier) -> float | None:
@@ -108,13 +115,17 @@ def least(model: Classifier) -> float | None:
 
     One of a single step is told as half as much or half as much again, and its logarithm says nothing of the network.
     """
-    if model.output == "logits":
+    if model.output_kind == "logits":
         return None
-    return model.tiny if model.reach is None else 8 * model.tiny
+    return model.smallest_probability * (1 if model.output_range is None else 8)
 
 
 def _classifier(content: bytes, pixels: tuple[float, float], threads: int) -> Classifier:
     """The classifier of a float TFLite file, told by what it answers whether that is logits or probabilities."""
-    plain = Classifier(content, threads=threads, pixels=pixels)
+    plain = Classifier(content, threads=threads, input_range=pixels)
     output = output_of(plain, drawn_faces(plain.side))
-    return plain if output == plain.output else Classifier(content, threads=threads, pixels=pixels, output=output)
+    return (
+        plain
+        if output == plain.output_kind
+        else Classifier(content, threads=threads, input_range=pixels, output_kind=output)
+    )

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from convert.sources.model_source import SAVED_MODEL
 from convert.tflite.keras_export import load_keras
 from convert.tflite.tensorflow_output import quiet_tensorflow
-from fer_edge.classifier import RAW
+from fer_edge.classifier import RAW_RANGE
 from fer_edge.errors import UsageError
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ def open_float(path: Path, pixels: tuple[float, float] | None = None) -> tuple[k
     """
     model = load_keras(path) if path.is_file() else _saved_model(path)
     with quiet_tensorflow():
-        return _wrapped(model, pixels or RAW, path)
+        return _wrapped(model, pixels or RAW_RANGE, path)
 
 
 def _wrapped(model: Any, pixels: tuple[float, float], path: Path) -> tuple[keras.Model, bool]:
@@ -52,7 +52,7 @@ def _wrapped(model: Any, pixels: tuple[float, float], path: Path) -> tuple[keras
         raise UsageError(f"{path} gives {tuple(said.shape)}, not one number for each class (None, classes)")
     end, stripped = _without_softmax(model)
     side, channels = shape[1], shape[2]
-    if (channels, pixels, model.input_shape[1:]) == (1, RAW, (side, side, 1)) and not stripped:
+    if (channels, pixels, model.input_shape[1:]) == (1, RAW_RANGE, (side, side, 1)) and not stripped:
         return model, True
     gray = keras.Input((side, side, 1), name="gray")
     low, high = pixels

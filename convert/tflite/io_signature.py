@@ -6,10 +6,10 @@ from pathlib import Path
 
 import numpy as np
 
-from fer_edge.classifier import RAW, Classifier, make_interpreter
+from fer_edge.classifier import RAW_RANGE, Classifier, make_interpreter
 from fer_edge.errors import UsageError
 
-PIXELS = ((0.0, 1.0), (-1.0, 1.0), RAW)  # the ranges that an input's own scale can be told by
+PIXELS = ((0.0, 1.0), (-1.0, 1.0), RAW_RANGE)  # the ranges that an input's own scale can be told by
 
 
 def pixels_of(content: bytes, path: Path) -> tuple[float, float]:
@@ -20,7 +20,7 @@ def pixels_of(content: bytes, path: Path) -> tuple[float, float]:
     (details, *_) = make_interpreter(content).get_input_details()
     scale, zero = details["quantization"]
     if not scale:
-        return RAW
+        return RAW_RANGE
     limits = np.iinfo(details["dtype"])
     reach = np.array([limits.min - zero, limits.max - zero]) * scale
     for known in PIXELS:
@@ -36,6 +36,6 @@ def pixels_of(content: bytes, path: Path) -> tuple[float, float]:
 def output_of(model: Classifier, images: np.ndarray) -> str:
     """Whether a model gives "probabilities", which are 0 or more and add up to 1 for every image, or "logits"."""
     said = model.outputs(images)
-    rounding = max(1e-3, model.classes * model.tiny)
+    rounding = max(1e-3, model.classes * model.smallest_probability)
     sums = np.abs(said.sum(1) - 1) <= rounding
     return "probabilities" if (said >= 0).all() and sums.all() else "logits"

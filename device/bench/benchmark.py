@@ -129,8 +129,7 @@ def run_bench(
         rows, left_out = time_networks(
             bundle, networks_of(detector), counts, seconds / 2, clock, float_model, lambda: looks.append(sensors.read())
         )
-    cost = bundle.spec.get("cost", {}).get("multiply_adds")
-    multiply_adds = {"classifier": cost} if cost else {}
+    multiply_adds = {"classifier": bundle.spec.cost.multiply_adds}
     multiply_adds |= {name: DETECTORS[name] for name in networks_of(detector) if name in DETECTORS}
     kinds = {"classifier": ("int8", "float")}
     works = (

@@ -89,7 +89,7 @@ def find_float_model(bundle: Bundle, given: Path | None = None) -> Path | None:
             return None
         raise UsageError(f"{path} does not exist; --float names a float .tflite of the bundle's network")
     model = Classifier(path)
-    if model.reach is not None:
+    if model.output_range is not None:
         raise UsageError(f"{path} is no float model, its output is in whole numbers; name the float one with --float")
     if (model.side, model.classes) != (bundle.side, len(bundle.labels)):
         raise UsageError(

@@ -16,13 +16,13 @@ from fer_edge.events import SCHEMA
 from fer_edge.preprocess import PREPROCESS_ID
 
 if TYPE_CHECKING:
-    from fer_edge.verify import Verified
+    from fer_edge.verify import Verification
 
 
 def header_body(
     settings: Settings,
     pipeline: Pipeline,
-    verified: Verified,
+    verified: Verification,
     source: Source,
     framing: Framing,
     start_s: Mapping[str, float],
@@ -42,7 +42,7 @@ def header_body(
         "detector": pipeline.detector.name,
         "runtime": bundle.classifier.runtime.id,
         "verified": {
-            "column": verified.column,
+            "runtime": verified.runtime,
             "compared_with": verified.compared_with,
             "proved": verified.proved,
             "steps": round(verified.difference.steps, 2),

@@ -27,7 +27,7 @@ from fer_edge.errors import CameraNotOpened, RestartMe, UsageError
 from fer_edge.preprocess import PREPROCESS_ID
 
 if TYPE_CHECKING:
-    from fer_edge.verify import Verified
+    from fer_edge.verify import Verification
 
 # The settings on which rows depend; what others say is of cameras and journals.
 ROW_SETTINGS: tuple[str, ...] = ("rotate_deg", "flip", "region", "threads", "min_score", "unsure_below", "min_quality")
@@ -82,7 +82,7 @@ class Labeller:
         self.settings = settings
         bundle = Bundle.load(settings.bundle)
         self.pipeline = Pipeline(find_detector(settings.detector, settings.threads), bundle)
-        self.verified: Verified = verify(bundle)
+        self.verified: Verification = verify(bundle)
         self.made_by: dict[str, Any] = {
             "software": f"fer-edge {__version__}",
             "bundle": {"name": bundle.name, "sha256": bundle.sha256},

@@ -22,7 +22,7 @@ from fer_edge.active_bundle import IN_USE, history, place
 from fer_edge.bundle import REQUIRED, Bundle
 from fer_edge.errors import BundleRefused, FerEdgeError, UsageError
 from fer_edge.shipped_bundles import SHIPPED, default_path
-from fer_edge.verify import Verified, verify
+from fer_edge.verify import Verification, verify
 
 _KEPT = 20  # names of the way back
 _FRESH = ".new-"
@@ -51,7 +51,7 @@ class BundleChange:
 
     release: str
     path: Path
-    verified: Verified
+    verified: Verification
 
 
 class BundleStore:

@@ -101,5 +101,5 @@ class Pipeline:
     def _rules(self, settings: Settings) -> smoothing.SmoothingRules:
         below = settings.unsure_below
         if below is None:
-            below = float(self.bundle.spec["thresholds"].get("unsure_below", 0.0))
+            below = self.bundle.spec.thresholds.unsure_below
         return smoothing.SmoothingRules(settings.smooth_s, settings.dwell_s, below, settings.min_quality)

@@ -24,7 +24,7 @@ from convert.argument_types import whole_number
 from convert.atomic_write import write_beside
 from fer_edge.bundle import Bundle, sha256_of
 from fer_edge.errors import EXIT_DONE, UsageError, guarded
-from fer_edge.record_logits import Answers, images_sha256, read_images
+from fer_edge.record_logits import RecordedLogits, images_sha256, read_images
 from tests.arm64.columns import COLUMNS, Arm64, answers_on
 from tests.arm64.sysroot import SPACES, machine
 
@@ -34,7 +34,7 @@ INDEX = "arm64.json"
 def answer_all(
     model: Path, images: np.ndarray, out: Path, jobs: int = 1, columns: Sequence[Arm64] = COLUMNS
 ) -> list[dict[str, Any]]:
-    """What DIR/arm64.json then holds, a dict a column: `column`, the `file` with its answers, and what it was made on.
+    """What DIR/arm64.json then holds, a dict for each: `runtime`, the `file` with its answers, and what it was made on.
 
     `same_as` names the line whose file it is, where the answers are the same. `images` is uint8 (N, side, side); `jobs`
     columns are made at a time, each in one emulated process.
@@ -48,7 +48,7 @@ def answer_all(
     with tempfile.TemporaryDirectory() as temporary, ThreadPoolExecutor(jobs) as pool:
         np.save(Path(temporary) / "x.npy", images)
         missing = [column for column in columns if column.name not in lines]
-        begun: dict[Future[Answers], Arm64] = {
+        begun: dict[Future[RecordedLogits], Arm64] = {
             pool.submit(answers_on, column, model, Path(temporary) / "x.npy", out / f"{column.name}.npz"): column
             for column in missing
         }
@@ -59,7 +59,7 @@ def answer_all(
                 lines[column.name] = _line(column, done.result(), wanted)
                 _write(out, lines)
                 _say(
-                    f"{lines[column.name]['column']} in {column.space}, {time.monotonic() - start_s:.0f} s after the start"
+                    f"{lines[column.name]['runtime']} in {column.space}, {time.monotonic() - start_s:.0f} s after the start"
                 )
         finally:
             pool.shutdown(cancel_futures=True)
@@ -69,10 +69,10 @@ def answer_all(
     return list(ordered.values())
 
 
-def _line(column: Arm64, answers: Answers, wanted: dict[str, str]) -> dict[str, Any]:
+def _line(column: Arm64, answers: RecordedLogits, wanted: dict[str, str]) -> dict[str, Any]:
     made_on = machine(column.space)
     return {
-        "column": answers.column,
+        "runtime": answers.runtime_name,
         "file": f"{column.name}.npz",
         "same_as": None,
         "python": answers.python,
@@ -98,11 +98,11 @@ def _good(out: Path, wanted: dict[str, str]) -> dict[str, dict[str, Any]]:
 
 def _share(out: Path, lines: dict[str, dict[str, Any]]) -> None:
     """Removes each file whose answers another one of the same column has, before it in `lines`."""
-    kept: list[tuple[str, dict[str, Any], Answers]] = []
+    kept: list[tuple[str, dict[str, Any], RecordedLogits]] = []
     for name, line in lines.items():
         if line["same_as"]:
             continue
-        answers = Answers.load(out / line["file"])
+        answers = RecordedLogits.load(out / line["file"])
         for first, its, held in kept:
             if answers.column == held.column and np.array_equal(answers.logits, held.logits):
                 (out / line["file"]).unlink()

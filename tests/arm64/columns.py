@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fer_edge.errors import FerEdgeError
-from fer_edge.record_logits import Answers
+from fer_edge.record_logits import RecordedLogits
 from tests.arm64.sysroot import emulated, machine
 
 
@@ -34,7 +34,7 @@ COLUMNS = (
 )
 
 
-def answers_on(column: Arm64, model: Path, images: Path, out: Path) -> Answers:
+def answers_on(column: Arm64, model: Path, images: Path, out: Path) -> RecordedLogits:
     """What `model` (a bundle's folder or a .tflite file) answers to the .npy file `images` on `column`, kept in `out`.
 
     Raises FerEdgeError with what the emulated process said when it failed.
@@ -43,4 +43,4 @@ def answers_on(column: Arm64, model: Path, images: Path, out: Path) -> Answers:
     ran = emulated(machine(column.space), *command, "--runtime", column.runtime, "--kernels", column.kernels)
     if ran.returncode != 0:
         raise FerEdgeError(f"{column.name} ended with {ran.returncode}: {ran.stderr.strip()[-2000:]}")
-    return Answers.load(out)
+    return RecordedLogits.load(out)

@@ -19,7 +19,7 @@ from convert.data.loader import load
 from fer_edge.bundle import Bundle
 from fer_edge.classifier import find_runtime
 from fer_edge.golden import Golden
-from fer_edge.record_logits import Answers, ask
+from fer_edge.record_logits import RecordedLogits, record_logits
 from fer_edge.shipped_bundles import SHIPPED, shipped_path
 from tests.arm64.columns import COLUMNS, Arm64, answers_on
 from tests.arm64.sysroot import machine
@@ -64,7 +64,7 @@ def images(fer2013: Path) -> np.ndarray:
 
 
 @pytest.fixture(scope="module")
-def begun(images: np.ndarray, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[Case, Future[Answers]]]:
+def begun(images: np.ndarray, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[Case, Future[RecordedLogits]]]:
     """The answers on arm64 of every case: emulated processes, as many at a time as there are CPUs, the long ones first."""
     folder = tmp_path_factory.mktemp("answers")
     for space in sorted({column.space for column in COLUMNS}):
@@ -91,16 +91,16 @@ def figures() -> Iterator[list[str]]:
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case.model}-{case.column.name}")
 def test_answers_as_here(
-    case: Case, begun: dict[Case, Future[Answers]], images: np.ndarray, figures: list[str]
+    case: Case, begun: dict[Case, Future[RecordedLogits]], images: np.ndarray, figures: list[str]
 ) -> None:
     there = begun[case].result()
-    here = ask(shipped_path(case.model), _shown(case, images), find_runtime("litert"), case.host_kernels)
+    here = record_logits(shipped_path(case.model), _shown(case, images), find_runtime("litert"), case.host_kernels)
     assert (there.machine, there.runtime, there.kernels) == ("aarch64", case.column.runtime, case.column.kernels)
     assert (there.model_sha256, there.images_sha256) == (here.model_sha256, here.images_sha256)
     apart = np.abs(there.logits - here.logits) / _step(case.model)
     rms, agreement = float(np.sqrt((apart**2).mean())), float((there.logits.argmax(1) == here.logits.argmax(1)).mean())
     figures.append(
-        f"{case.model}: {there.column} (Python {there.python}) against {here.column}, {len(apart)} images: labels "
+        f"{case.model}: {there.runtime_name} (Python {there.python}) against {here.runtime_name}, {len(apart)} images: labels "
         f"{agreement:.2%}, largest {apart.max():.1f} and RMS {rms:.2f} output steps, {(apart > 0.5).mean():.1%} of logits apart"
     )
     assert there.logits.argmax(1).std() > 1, "the classes are told apart"
@@ -120,5 +120,5 @@ def _shown(case: Case, images: np.ndarray) -> np.ndarray:
 
 def _step(model: str) -> float:
     """What one step of the output is, as a logit."""
-    scale: float = Bundle.load(shipped_path(model)).spec["quantization"]["output"]["scale"]
+    scale: float = Bundle.load(shipped_path(model)).spec.quantization.output.scale
     return scale

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from fer_edge.preprocess import face_crop
-from fer_edge.record_logits import Answers
+from fer_edge.record_logits import RecordedLogits
 from fer_edge.shipped_bundles import shipped_path
 from fer_edge.synthetic_face import face_box, face_frame
 from tests.arm64.answers import INDEX, answer_all
@@ -25,8 +25,8 @@ def test_a_file_a_column_and_none_made_twice(tmp_path: Path) -> None:
     assert {name for name, line in held.items() if line["same_as"]} == {SHARED}
     assert {p.name for p in tmp_path.iterdir()} == {INDEX, *(f"{name}.npz" for name in held if name != SHARED)}
     for line in lines:
-        answers = Answers.load(tmp_path / line["file"])
-        assert (answers.column, answers.images_sha256) == (line["column"], line["images_sha256"])
+        answers = RecordedLogits.load(tmp_path / line["file"])
+        assert (answers.runtime_name, answers.images_sha256) == (line["runtime"], line["images_sha256"])
         assert answers.logits.shape == (2, 7) and "qemu" in line["emulator"]
     written = {p.name: p.stat().st_mtime_ns for p in tmp_path.glob("*.npz")}
     assert answer_all(shipped_path("nano"), crops, tmp_path) == lines

@@ -96,7 +96,7 @@ def test_golden_vectors(column: Arm64, model: str) -> None:
     command = ("verify", shipped_path(model), "--json", "--runtime", column.runtime, "--kernels", column.kernels)
     found = json.loads(_there(machine(column.space), "-m", "fer_edge.cli", *command))
     version = next(w.split("==")[1] for w in SPACES[column.space].wheels if column.runtime in w)
-    assert found["column"] == f"{column.runtime} {version}, {column.kernels}, aarch64"
+    assert found["runtime"] == f"{column.runtime} {version}, {column.kernels}, aarch64"
     assert all(found["difference"][name] <= limit for name, limit in found["limits"].items())
     if column.runtime == "litert" and column.kernels != "builtin":
         assert found["difference"]["steps"] == 0, "XNNPACK and the reference kernels give the bits of x86-64"

@@ -240,8 +240,8 @@ def _sh(*command: str | Path) -> str:
 def _header() -> dict[str, object]:
     start_s = {"import": 0.4, "model": 0.5, "camera": 0.9}
     camera = {"live": True, "kind": "usb", "name": "usb:0", "width_px": 640, "height_px": 480, "time": "when read"}
-    column = "litert 2.3.0, default, aarch64"
-    verified = {"column": column, "compared_with": column, "proved": True, "steps": 0.0, "crop_levels": 0}
+    runtime = "litert 2.3.0, default, aarch64"
+    verified = {"runtime": runtime, "compared_with": runtime, "proved": True, "steps": 0.0, "crop_levels": 0}
     bundle = {"name": "edge", "sha256": "0" * 64}
     told = {"schema": SCHEMA, "software": "fer-edge 0.1.0", "name": "camera", "settings": "0" * 12, "bundle": bundle}
     told |= {"labels": list(LABELS), "verified": verified}

@@ -84,13 +84,13 @@ def test_a_float_model_becomes_int8_for_raw_pixels(name: str, models: Models, tr
     bundle = bundle_of(out, "--model", models / name, "--input-range", "-1,1", "--data", tree)
     spec = bundle.spec
     assert bundle.labels == LABELS and bundle.side == 24
-    assert spec["quantization"]["scheme"] == "int8" and spec["output"] == {"kind": "logits"}
-    assert spec["quantization"]["input"] == {"dtype": "int8", "scale": 1.0, "zero_point": -128}
-    assert spec["input"]["range"] == [0, 255] and spec["input"]["channels"] == 1
-    assert "SOFTMAX" not in spec["operators"]["versions"]
-    assert {"litert 2.3.0", "tflite-runtime 2.14.0"} <= set(spec["operators"]["had_by"])
-    assert [row["runtime"] for row in spec["runtimes"]] == ["litert", "litert"]
-    assert spec["provenance"]["source"]["file"] == name
+    assert spec.quantization.scheme == "int8" and spec.output.kind == "logits"
+    assert spec.quantization.input == ("int8", 1.0, -128)
+    assert spec.input.range == (0, 255) and spec.input.channels == 1
+    assert "SOFTMAX" not in spec.operators.versions
+    assert {"litert 2.3.0", "tflite-runtime 2.14.0"} <= set(spec.operators.supported_by)
+    assert [row.runtime for row in spec.runtimes] == ["litert", "litert"]
+    assert spec.provenance.source.file == name
     assert (out / ("float.tflite" if name == "exported" else "float.keras")).is_file()
     assert json.loads((out / "parity.json").read_text())["verdict"] == "pass"
     test = load(tree, 24, classes=LABELS).part("test")
@@ -130,7 +130,7 @@ def test_without_data_images_are_drawn_out_of_it(
 ) -> None:
     bundle = bundle_of(tmp_path / "bundle", "--model", models / "net.h5", "--input-range", "-1,1")
     assert "accuracy not judged" in capsys.readouterr().out
-    assert bundle.spec["provenance"]["calibration"]["kind"] == "stand-in"
+    assert bundle.spec.provenance.calibration.kind == "stand-in"
     faces, y = bars(20, seed=11)
     assert np.mean(bundle.classify(faces).argmax(1) == y) > 0.95
 
@@ -140,7 +140,7 @@ def test_a_float_tflite_is_held_against_its_keras_model(models: Models, tree: Pa
     arguments = ["--model", models / "float.tflite", "--input-range", "0,1", "--float", models / "gray.keras"]
     bundle = bundle_of(out, *arguments, "--data", tree)
     assert bundle.model.read_bytes() == (models / "float.tflite").read_bytes(), "as it is"
-    assert bundle.spec["quantization"]["scheme"] == "float32" and bundle.spec["input"]["range"] == [0, 1]
+    assert bundle.spec.quantization.scheme == "float32" and bundle.spec.input.range == (0, 1)
     report = json.loads((out / "parity.json").read_text())
     assert report["verdict"] == "pass" and report["logits"]["rms"] < 1e-4
     card = (out / "CARD.md").read_text()
@@ -158,8 +158,8 @@ def test_an_int8_tflite_tells_its_range_and_gives_probabilities(
     bundle = bundle_of(out, "--model", models / name, "--data", tree, *more)
     spec, report = bundle.spec, json.loads((out / "parity.json").read_text())
     printed = capsys.readouterr().out
-    assert spec["input"]["range"] == [-1, 1] and spec["input"]["channels"] == 3
-    assert spec["output"] == {"kind": "probabilities"} and spec["quantization"]["scheme"] == "int8"
+    assert spec.input.range == (-1, 1) and spec.input.channels == 3
+    assert spec.output.kind == "probabilities" and spec.quantization.scheme == "int8"
     faces, _ = bars(20, seed=11)
     np.testing.assert_allclose(bundle.classify(faces), truth(models, faces), atol=0.03)
     assert np.array_equal(
@@ -174,17 +174,15 @@ def test_an_int8_tflite_tells_its_range_and_gives_probabilities(
     assert report["parts"]["test"]["accuracy"]["value"] > 0.95
     for text in (card, printed):
         assert "not compared with a float model" in text and "what quantization changed" in text
-    assert "nothing: no float model was named" in card and spec["provenance"]["float_sha256"] is None
-    assert [row["agreement"] for row in spec["runtimes"]] == [None, None]
+    assert "nothing: no float model was named" in card and spec.provenance.float_sha256 is None
+    assert [row.agreement for row in spec.runtimes] == [None, None]
 
 
 def test_without_anything_to_compare_it_still_must_load_and_answer(models: Models, tmp_path: Path) -> None:
     bundle = bundle_of(tmp_path / "bundle", "--model", models / "float.tflite", "--input-range", "0,1")
     report = json.loads((bundle.path / "parity.json").read_text())
     assert report["parts"] == {} and "accuracy" in report["not_measured"]
-    assert set(report["columns"]) == {
-        c for c in bundle.spec["golden"]["columns"] if "litert" in c and "reference" not in c
-    }
+    assert set(report["columns"]) == {c for c in bundle.spec.golden.runtimes if "litert" in c and "reference" not in c}
 
 
 def test_a_file_of_eight_images_at_a_time_becomes_one_of_one(models: Models) -> None:

@@ -13,7 +13,7 @@ import pytest
 from convert.parity.backends import SETS, brought, here
 from fer_edge.classifier import Classifier
 from fer_edge.errors import UsageError
-from fer_edge.record_logits import Answers, images_sha256
+from fer_edge.record_logits import RecordedLogits, images_sha256
 from fer_edge.shipped_bundles import shipped_path
 
 MODEL = shipped_path("nano") / "model.tflite"
@@ -43,20 +43,22 @@ def test_what_is_not_installed_is_said(capsys: pytest.CaptureFixture[str]) -> No
 
 
 @pytest.fixture
-def answers() -> Answers:
+def answers() -> RecordedLogits:
     logits = Classifier(MODEL).logits(IMAGES)
     model = hashlib.sha256(MODEL.read_bytes()).hexdigest()
-    return Answers(logits, "litert", "2.3.0", "default", "aarch64", "3.11.2", "2.4.6", model, images_sha256(IMAGES))
+    return RecordedLogits(
+        logits, "litert", "2.3.0", "default", "aarch64", "3.11.2", "2.4.6", model, images_sha256(IMAGES)
+    )
 
 
-def test_answers_from_elsewhere_are_a_column(answers: Answers, tmp_path: Path) -> None:
+def test_answers_from_elsewhere_are_a_column(answers: RecordedLogits, tmp_path: Path) -> None:
     answers.save(tmp_path / "a.npz")
     (column,) = brought([tmp_path / "a.npz"], MODEL.read_bytes(), IMAGES)
     assert column.name == "litert 2.3.0, default, aarch64" and np.array_equal(column.logits, answers.logits)
 
 
 @pytest.mark.parametrize("what", ["model", "images"])
-def test_answers_to_something_else_are_refused(what: str, answers: Answers, tmp_path: Path) -> None:
+def test_answers_to_something_else_are_refused(what: str, answers: RecordedLogits, tmp_path: Path) -> None:
     replace(answers, **{f"{what}_sha256": "0" * 64}).save(tmp_path / "a.npz")
     with pytest.raises(UsageError, match=f"other {what}"):
         list(brought([tmp_path / "a.npz"], MODEL.read_bytes(), IMAGES))

@@ -11,28 +11,28 @@ from typing import Any
 import numpy as np
 import pytest
 
+from convert.bundle.bundle_update import write_spec
 from convert.bundle.golden_vectors import NAME, VIEWS, rewrite, write_golden
 from convert.golden import main
 from fer_edge.bundle import Bundle, describe_files, sha256_of
+from fer_edge.bundle_spec import InputSpec
 from fer_edge.classifier import Classifier, Runtime
 from fer_edge.errors import UsageError
-from fer_edge.golden import CROP_LEVELS, FLOOR, Golden
-from fer_edge.preprocess import cut, square, tilt_rad
-from fer_edge.record_logits import Answers, ask
+from fer_edge.golden import CROP_TOLERANCE, FLOOR, Golden
+from fer_edge.preprocess import PREPROCESS_ID, cut, square, tilt_rad
+from fer_edge.record_logits import RecordedLogits, record_logits
 from fer_edge.shipped_bundles import shipped_path
 from fer_edge.verify import verify
 
 
 @pytest.fixture
 def nano(tmp_path: Path) -> Path:
-    """A copy of the shipped bundle that is quickest to run, with golden vectors of the first format and a report beside."""
+    """A copy of the shipped bundle that is quickest to run, without golden vectors and with a report beside."""
     folder = Path(shutil.copytree(shipped_path("nano"), tmp_path / "nano"))
     (folder / "report").mkdir(exist_ok=True)
     (folder / "report" / "note.txt").write_text("kept")
-    np.savez_compressed(folder / NAME, frames=np.zeros((1, 4, 4), np.uint8))
-    spec = json.loads((folder / "bundle.json").read_text())
-    spec.pop("golden", None)
-    (folder / "bundle.json").write_text(json.dumps({**spec, "files": describe_files(folder)}))
+    (folder / NAME).write_bytes(b"damaged")
+    write_spec(folder, replace(Bundle.load(shipped_path("nano")).spec, files=describe_files(folder)))
     return folder
 
 
@@ -59,8 +59,8 @@ def test_every_path_of_the_crop_is_among_them(nano: Path) -> None:
         seen |= {"turned and enlarged"} if turn_rad and size < side else set()
         seen |= {"border"} if outside else set()
     assert seen == {"shrunk", "enlarged", "turned", "upright", "turned and enlarged", "border"}
-    assert set(golden.detectors) == set(Bundle.load(nano).spec["input"]["mappings"]), "each mapping is checked"
-    assert len(set(next(iter(golden.columns.values())).argmax(1))) > 2, "faces that are told apart"
+    assert set(golden.detectors) == set(Bundle.load(nano).spec.input.mappings), "each mapping is checked"
+    assert len(set(next(iter(golden.logits.values())).argmax(1))) > 2, "faces that are told apart"
 
 
 def test_one_pixel_of_the_frame_is_seen_in_every_crop(nano: Path) -> None:
@@ -70,20 +70,19 @@ def test_one_pixel_of_the_frame_is_seen_in_every_crop(nano: Path) -> None:
         (left, top, size), turn_rad = square_of(golden, i)
         for dx, dy, more in ((1, 0, 0), (-1, 0, 0), (0, 1, 0), (0, -1, 0), (1, 0, -1)):
             made = cut(frame, (left + dx, top + dy, size + more), golden.crops.shape[1], turn_rad)
-            assert np.abs(made.astype(int) - golden.crops[i]).max() > 5 * CROP_LEVELS, (i, dx, dy, more)
+            assert np.abs(made.astype(int) - golden.crops[i]).max() > 5 * CROP_TOLERANCE, (i, dx, dy, more)
 
 
 def test_all_else_of_a_bundle_stays(nano: Path) -> None:
     before = Bundle.load(nano)
     after = rewrite(nano, "usual")
-    told, golden = after.spec["golden"], of(nano)
-    assert told["columns"] == [*golden.columns] and len(told["columns"]) == 2
-    assert told["limits"]["own_column"]["steps"] == FLOOR.steps
-    assert told["limits"]["other_column"]["steps"] == golden.measured.steps + FLOOR.steps
-    changed = {key for key in {*before.spec, *after.spec} if before.spec.get(key) != after.spec.get(key)}
-    assert changed <= {"golden", "files"}
+    summary, golden = after.spec.golden, of(nano)
+    assert summary.runtimes == tuple(golden.logits) and len(summary.runtimes) == 2
+    assert summary.limits.same_runtime.steps == FLOOR.steps
+    assert summary.limits.other_runtime.steps == golden.measured.steps + FLOOR.steps
+    assert replace(after.spec, golden=before.spec.golden, files=before.spec.files) == before.spec
     assert (nano / "report" / "note.txt").read_text() == "kept"
-    assert before.spec["files"]["model.tflite"] == after.spec["files"]["model.tflite"]
+    assert before.spec.files["model.tflite"] == after.spec.files["model.tflite"]
     assert sorted(p.name for p in nano.parent.iterdir()) == ["nano"]
     first = sha256_of(nano / NAME)
     rewrite(nano, "usual")
@@ -93,20 +92,22 @@ def test_all_else_of_a_bundle_stays(nano: Path) -> None:
 def test_a_column_of_another_machine(nano: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     rewrite(nano, "one")
     alone = of(nano)
-    assert len(alone.columns) == 1 and alone.other_limits == FLOOR
+    assert len(alone.logits) == 1 and alone.other_limits == FLOOR
     crops, out = tmp_path / "crops.npy", tmp_path / "pi.npz"
     assert main([str(nano), "--crops", str(crops)]) == 0
-    answers = ask(nano, np.load(crops), kernels="reference")
+    answers = record_logits(nano, np.load(crops), kernels="reference")
     moved = replace(answers, machine="aarch64")
     moved.save(out)
     assert main([str(nano), "--columns", "one", "--answers", str(out), "--json"]) == 0
     told = json.loads(capsys.readouterr().out)
-    assert told["columns"] == [*alone.columns, moved.column] and moved.column.endswith(", reference, aarch64")
+    assert told["runtimes"] == [*alone.logits, moved.runtime_name] and moved.runtime_name.endswith(
+        ", reference, aarch64"
+    )
     golden = of(nano)
-    np.testing.assert_array_equal(golden.columns[moved.column], answers.logits)
+    np.testing.assert_array_equal(golden.logits[moved.runtime_name], answers.logits)
     assert golden.other_limits == golden.measured.plus(FLOOR) and golden.measured.steps >= 1
     reference = verify(Bundle.load(nano), Bundle.load(nano).make_classifier(kernels="reference"))
-    assert reference.compared_with == moved.column, "no column of its own: the nearest by what it answers"
+    assert reference.compared_with == moved.runtime_name, "no column of its own: the nearest by what it answers"
     assert reference.difference.steps == 0
 
     assert main([str(nano), "--columns", "one"]) == 0
@@ -115,15 +116,15 @@ def test_a_column_of_another_machine(nano: Path, tmp_path: Path, capsys: pytest.
     spec["input"]["mappings"]["haar"]["scale"] = 1.2
     (nano / "bundle.json").write_text(json.dumps(spec))
     rewrite(nano, "one")
-    assert [*of(nano).columns] == [*alone.columns], "of other crops it says nothing"
+    assert [*of(nano).logits] == [*alone.logits], "of other crops it says nothing"
 
 
 @pytest.mark.parametrize("what", ["model", "images"])
 def test_answers_to_something_else_are_refused(what: str, nano: Path, tmp_path: Path) -> None:
     rewrite(nano, "one")
     before = sha256_of(nano / "bundle.json")
-    answers = ask(nano, of(nano).crops)
-    other: Answers = replace(answers, **{f"{what}_sha256": "0" * 64})
+    answers = record_logits(nano, of(nano).crops)
+    other: RecordedLogits = replace(answers, **{f"{what}_sha256": "0" * 64})
     other.save(tmp_path / "other.npz")
     with pytest.raises(UsageError, match=f"other {what}"):
         rewrite(nano, "one", [tmp_path / "other.npz"])
@@ -144,19 +145,19 @@ def test_a_bundle_without_mappings_takes_the_boxes_as_they_are(nano: Path) -> No
 def test_a_model_of_probabilities_in_floating_point(channels: int, tmp_path: Path) -> None:
     """Its steps are 255ths of what the probabilities span, and not of their logarithms, which have no end."""
     (tmp_path / "model.tflite").write_bytes(softmax_of_means(channels))
-    spec: dict[str, Any] = {"labels": ["a", "b", "c"], "input": {"side": 16, "mappings": {}}}
+    inputs = InputSpec(16, channels, "gray 0 to 255", (-1.0, 1.0), PREPROCESS_ID, {})
 
     def made(runtime: Runtime, kernels: str) -> Classifier:
         return Classifier(
-            tmp_path / "model.tflite", runtime, kernels=kernels, pixels=(-1.0, 1.0), output="probabilities"
+            tmp_path / "model.tflite", runtime, kernels=kernels, input_range=(-1.0, 1.0), output_kind="probabilities"
         )
 
-    told = write_golden(tmp_path / NAME, spec, made, "usual")
+    summary = write_golden(tmp_path / NAME, ("a", "b", "c"), inputs, made, "usual")
     golden = of(tmp_path)
-    probabilities = np.exp(next(iter(golden.columns.values())))
+    probabilities = np.exp(next(iter(golden.logits.values())))
     np.testing.assert_allclose(probabilities.sum(1), 1, atol=1e-5)
-    assert told["step"] == golden.step == pytest.approx((probabilities.max() - probabilities.min()) / 255)
-    assert golden.steps[[0, 255]].tolist() == [-1.0, 1.0] and golden.steps.dtype == np.float32
+    assert summary.output_step == golden.output_step == pytest.approx((probabilities.max() - probabilities.min()) / 255)
+    assert golden.input_values[[0, 255]].tolist() == [-1.0, 1.0] and golden.input_values.dtype == np.float32
     assert golden.measured.steps < 0.01, "floating point rounds far below a step"
 
 

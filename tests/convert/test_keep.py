@@ -62,8 +62,8 @@ def test_these_layers_are_in_float_and_no_others(
 def test_a_price(content: bytes, images: np.ndarray) -> None:
     plain, kept = pack(int8(content, images)), keep_float(content, images, ["dense_1"])
     told = price(plain, kept, ["dense_1"], images)
-    assert (told.int8_bytes, told.kept_bytes) == (len(plain), len(kept))
-    assert told.kept_bytes > told.int8_bytes
+    assert (told.int8_bytes, told.mixed_bytes) == (len(plain), len(kept))
+    assert told.mixed_bytes > told.int8_bytes
     assert 0.2 < told.time_ratio < 5 and 0.8 <= told.agreement <= 1
     assert json.loads(json.dumps(told.to_json()))["layers"] == ["dense_1"]
     assert f"{len(kept):,}" in told.sentence() and "dense_1 in float" in told.sentence()

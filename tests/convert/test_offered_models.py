@@ -62,8 +62,8 @@ def test_the_keras_file_becomes_int8(keras_file: Path, faces: Path, tmp_path: Pa
     arguments = ["--model", str(keras_file), "--labels", LABELS, "--input-range", "-1,1", "--columns", "one"]
     assert quantize_main([*arguments, "--data", str(faces), "--out", str(out)]) == 0
     bundle = Bundle.load(out)
-    assert bundle.side == 64 and bundle.labels == OARRIAGA and bundle.spec["quantization"]["scheme"] == "int8"
-    assert bundle.spec["output"]["kind"] == "logits" and bundle.spec["cost"]["bytes"] < 120_000
+    assert bundle.side == 64 and bundle.labels == OARRIAGA and bundle.spec.quantization.scheme == "int8"
+    assert bundle.spec.output.kind == "logits" and bundle.spec.cost.bytes < 120_000
     report = json.loads((out / "parity.json").read_text())
     assert report["verdict"] == "pass"
     validation = report["parts"]["validation"]
@@ -76,8 +76,8 @@ def test_the_tflite_file_is_taken_as_it_is(keras_file: Path, tflite_file: Path, 
     assert quantize_main([*arguments, "--float", str(keras_file), "--data", str(faces), "--out", str(out)]) == 0
     bundle = Bundle.load(out)
     assert bundle.model.read_bytes() == tflite_file.read_bytes()
-    assert bundle.spec["quantization"]["scheme"] == "int8 and float32" and bundle.spec["input"]["range"] == [-1, 1]
-    assert bundle.spec["output"]["kind"] == "probabilities"
+    assert bundle.spec.quantization.scheme == "int8 and float32" and bundle.spec.input.range == (-1, 1)
+    assert bundle.spec.output.kind == "probabilities"
     assert json.loads((out / "parity.json").read_text())["verdict"] == "pass"
     # the same file, given its inputs by hand as its package gives them
     some = load(faces, 64, classes=OARRIAGA).part("validation").take(np.arange(0, 3000, 300)).x[..., 0]

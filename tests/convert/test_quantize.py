@@ -18,6 +18,7 @@ from convert.quantize.__main__ import main as quantize_main
 from convert.quantize.calibration_set import from_data
 from convert.quantize.full_integer import to_int8
 from convert.quantize.synthetic_images import StandIn, synthesize
+from convert.sources import checks
 from convert.tflite.inspection import operators
 from convert.tflite.keras_export import float_tflite, load_keras
 from convert.train.networks import Network, build
@@ -73,7 +74,7 @@ def test_a_bundle_with_data(made: Path, data: Path, capsys: pytest.CaptureFixtur
     assert bundle.name == "bars"
     content = bundle.model.read_bytes()
     assert {d for op in operators(content) for d in op.dtypes} <= {"int8", "int32"}
-    assert bundle.spec["quantization"]["input"] == {"dtype": "int8", "scale": 1.0, "zero_point": -128}
+    assert bundle.spec.quantization.input == ("int8", 1.0, -128)
     told = json.loads((made / "calibration.json").read_text())
     assert told["images"] == len(told["files"]) == 350 and told["seed"] == 0
 
@@ -115,10 +116,10 @@ def test_a_report_with_other_columns_is_put_into_the_bundle(made: Path, data: Pa
     mine = Path(shutil.copytree(made, tmp_path / "mine"))
     (mine / "report").mkdir()
     (mine / "report" / "note.md").write_text("stays")
-    assert len(Bundle.load(mine).spec["runtimes"]) == 2
+    assert len(Bundle.load(mine).spec.runtimes) == 2
     assert parity_main([str(mine), "--data", str(data), "--columns", "one", "--write"]) == 0
     again = Bundle.load(mine)
-    assert len(again.spec["runtimes"]) == len(json.loads((mine / "parity.json").read_text())["columns"]) == 1
+    assert len(again.spec.runtimes) == len(json.loads((mine / "parity.json").read_text())["columns"]) == 1
     assert again.model.read_bytes() == (made / "model.tflite").read_bytes()
     assert (mine / "report" / "note.md").read_text() == "stays" and "builtin" not in (mine / "CARD.md").read_text()
 
@@ -131,8 +132,9 @@ def test_a_layer_left_in_float_is_told_of(
     assert quantize_main(told) == 0
     assert "dense_2, mean_1 in float: " in capsys.readouterr().err
     bundle = Bundle.load(out)
-    assert bundle.spec["quantization"]["scheme"] == "int8 and float32"
-    assert bundle.spec["provenance"]["calibration"]["kept_float"]["layers"] == ["dense_2", "mean_1"]
+    assert bundle.spec.quantization.scheme == "int8 and float32"
+    mixed = bundle.spec.provenance.calibration.mixed_precision
+    assert mixed is not None and mixed.layers == ("dense_2", "mean_1")
     assert "int8 but for dense_2, mean_1 in float" in (out / "CARD.md").read_text()
     assert quantize_main([*told[:-1], "conv_99"]) == 2
     assert "no layer conv_99; its layers are conv_1" in capsys.readouterr().err
@@ -189,7 +191,7 @@ def test_float_operators_left_are_refused() -> None:
     x = keras.layers.Flatten()(gray)
     model = keras.Model(gray, keras.layers.Dense(7)(x))
     with pytest.raises(ParityFailed, match="floating point"):
-        from_float.refuse_float_operators(parity_report.float_tflite(model))
+        checks.refuse_float_operators(parity_report.float_tflite(model))
 
 
 @pytest.mark.parametrize(

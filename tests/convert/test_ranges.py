@@ -82,7 +82,7 @@ def test_all_of_it_is_int8_and_takes_pixels_as_they_are(content: bytes) -> None:
     assert [op.name for op in operators(made)] == [op.name for op in operators(content)]
     (given,) = Classifier(made).interpreter.get_input_details()
     assert given["quantization"] == (1.0, -128)
-    assert Classifier(made).steps.tolist() == list(range(-128, 128))
+    assert Classifier(made).input_values.tolist() == list(range(-128, 128))
 
 
 def test_the_same_file_twice_and_no_newer_operators(residual: bytes) -> None:

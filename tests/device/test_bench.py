@@ -317,7 +317,7 @@ def test_the_report_is_whole(measured: BenchReport, nano: Bundle) -> None:
     }
     assert list(rows["classifier", "int8"]["by_threads"]) == ["1", "2"]
     assert {left["what"] for left in told["left_out"]} >= {"the classifier in float"}
-    assert told["multiply_adds"]["classifier"] == nano.spec["cost"]["multiply_adds"]
+    assert told["multiply_adds"]["classifier"] == nano.spec.cost.multiply_adds
     assert {row["board"] for row in told["estimates"]} == {"Pi Zero 2 W", "Pi 3", "Pi 4", "Pi 5"}
     assert all(row["estimate"] and 0 < row["low_ms"] < row["high_ms"] for row in told["estimates"])
     assert told["estimates_from"]
@@ -402,7 +402,7 @@ def test_a_float_file_in_the_bundle_is_found(nano: Bundle, float_file: Path, tmp
     shutil.copy(float_file, folder / "float.tflite")
     assert find_float_model(Bundle.load(folder)) == folder / "float.tflite"
     with pytest.raises(UsageError, match="another network: it takes 48 px and gives 7 classes, bundle nano 32 px"):
-        find_float_model(replace(nano, side=32), float_file)
+        find_float_model(replace(nano, spec=replace(nano.spec, input=replace(nano.spec.input, side=32))), float_file)
 
 
 @pytest.mark.parametrize(

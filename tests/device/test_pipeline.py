@@ -119,7 +119,7 @@ def test_what_is_asked_of_it_is_the_settings(bundle: Bundle) -> None:
 
 
 def test_a_bundle_brings_its_own_threshold(bundle: Bundle) -> None:
-    spec = {**bundle.spec, "thresholds": {**bundle.spec["thresholds"], "unsure_below": 1.0}}
+    spec = replace(bundle.spec, thresholds=bundle.spec.thresholds._replace(unsure_below=1.0))
     ((reading,),) = seen(Pipeline(find_detector(), replace(bundle, spec=spec)), [face_frame(2.0)])
     assert (reading.steady, reading.why) == ("unsure", "confidence")
 

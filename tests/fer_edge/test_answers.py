@@ -15,7 +15,7 @@ import pytest
 from fer_edge.bundle import Bundle
 from fer_edge.errors import BundleRefused, UsageError
 from fer_edge.preprocess import face_crop
-from fer_edge.record_logits import Answers, ask, images_sha256, main, read_images
+from fer_edge.record_logits import RecordedLogits, images_sha256, main, read_images, record_logits
 from fer_edge.shipped_bundles import shipped_path
 from fer_edge.synthetic_face import face_box, face_frame
 
@@ -33,28 +33,28 @@ def crops() -> np.ndarray:
 
 
 @pytest.fixture(scope="module")
-def answers(nano: Path, crops: np.ndarray) -> Answers:
-    return ask(nano, crops, kernels="reference")
+def answers(nano: Path, crops: np.ndarray) -> RecordedLogits:
+    return record_logits(nano, crops, kernels="reference")
 
 
-def test_says_what_the_classifier_says_and_who_said_it(answers: Answers, nano: Path, crops: np.ndarray) -> None:
+def test_says_what_the_classifier_says_and_who_said_it(answers: RecordedLogits, nano: Path, crops: np.ndarray) -> None:
     classifier = Bundle.load(nano).make_classifier(kernels="reference")
     assert np.array_equal(answers.logits, classifier.logits(crops)) and answers.logits.std() > 0.1
-    assert answers.column == f"{classifier.runtime.id}, reference, {platform.machine()}"
+    assert answers.runtime_name == f"{classifier.runtime.id}, reference, {platform.machine()}"
     assert answers.model_sha256 == json.loads((nano / "bundle.json").read_text())["files"]["model.tflite"]["sha256"]
     assert answers.images_sha256 == images_sha256(crops) != images_sha256(crops[::-1])
     assert (answers.python, answers.numpy) == (platform.python_version(), np.__version__)
 
 
-def test_a_bare_file_answers_as_its_bundle_does(answers: Answers, nano: Path, crops: np.ndarray) -> None:
-    bare = ask(nano / "model.tflite", crops, kernels="reference")
+def test_a_bare_file_answers_as_its_bundle_does(answers: RecordedLogits, nano: Path, crops: np.ndarray) -> None:
+    bare = record_logits(nano / "model.tflite", crops, kernels="reference")
     assert np.array_equal(bare.logits, answers.logits) and replace(bare, logits=answers.logits) == answers
 
 
-def test_is_read_as_it_was_written(answers: Answers, tmp_path: Path) -> None:
+def test_is_read_as_it_was_written(answers: RecordedLogits, tmp_path: Path) -> None:
     path = tmp_path / "new" / "y.npz"
     answers.save(path)
-    read = Answers.load(path)
+    read = RecordedLogits.load(path)
     assert np.array_equal(read.logits, answers.logits) and read.logits.dtype == np.float32
     assert replace(read, logits=answers.logits) == answers
     assert [p.name for p in path.parent.iterdir()] == ["y.npz"]
@@ -63,7 +63,7 @@ def test_is_read_as_it_was_written(answers: Answers, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "fault", ["missing", "empty", "cut", "text", "npy", "no told", "other told", "float64", "flat"]
 )
-def test_what_is_no_answers_is_a_sentence(fault: str, answers: Answers, tmp_path: Path) -> None:
+def test_what_is_no_answers_is_a_sentence(fault: str, answers: RecordedLogits, tmp_path: Path) -> None:
     path = tmp_path / "y.npz"
     answers.save(path)
     whole = path.read_bytes()
@@ -89,7 +89,7 @@ def test_what_is_no_answers_is_a_sentence(fault: str, answers: Answers, tmp_path
         case "flat":
             np.savez(path, logits=answers.logits.ravel(), told=told)
     with pytest.raises(UsageError, match=r"y\.npz (does not exist|holds).*(makes it|make it again)"):
-        Answers.load(path)
+        RecordedLogits.load(path)
 
 
 def test_images_that_are_none_are_a_sentence(tmp_path: Path, crops: np.ndarray) -> None:
@@ -104,12 +104,12 @@ def test_images_that_are_none_are_a_sentence(tmp_path: Path, crops: np.ndarray) 
 
 def test_what_is_no_model_is_a_sentence(tmp_path: Path, crops: np.ndarray) -> None:
     with pytest.raises(UsageError, match="does not exist"):
-        ask(tmp_path / "none.tflite", crops)
+        record_logits(tmp_path / "none.tflite", crops)
     with pytest.raises(UsageError, match="no bundle"):
-        ask(tmp_path, crops)
+        record_logits(tmp_path, crops)
     (tmp_path / "text.tflite").write_text("model")
     with pytest.raises(BundleRefused, match="no TFLite model"):
-        ask(tmp_path / "text.tflite", crops)
+        record_logits(tmp_path / "text.tflite", crops)
 
 
 def test_the_command_writes_a_file_and_speaks_on_stderr(nano: Path, crops: np.ndarray, tmp_path: Path) -> None:
@@ -126,7 +126,7 @@ def test_the_command_writes_a_file_and_speaks_on_stderr(nano: Path, crops: np.nd
     ]
     ran = subprocess.run([*map(str, command)], cwd=ROOT, capture_output=True, text=True, check=True)
     assert ran.stdout == "" and "default, " in ran.stderr and "6 images" in ran.stderr
-    assert np.array_equal(Answers.load(tmp_path / "y.npz").logits, ask(nano, crops).logits)
+    assert np.array_equal(RecordedLogits.load(tmp_path / "y.npz").logits, record_logits(nano, crops).logits)
 
 
 def test_the_command_ends_with_2_for_images_of_another_size(

@@ -13,7 +13,6 @@ import pytest
 from fer_edge.bundle import Bundle, replacing
 from fer_edge.errors import BundleRefused, UsageError
 from fer_edge.labels import LABELS
-from fer_edge.preprocess import PREPROCESS_ID
 from fer_edge.shipped_bundles import SHIPPED
 
 
@@ -22,10 +21,16 @@ def copy(bundle_path: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(bundle_path, tmp_path / "bundle"))
 
 
-def edit(key: str, value: object) -> Callable[[Path], None]:
+def edit(path: str, value: object) -> Callable[[Path], None]:
+    """Sets a field of bundle.json, named by the keys that lead to it with dots between."""
+
     def change(folder: Path) -> None:
         spec = json.loads((folder / "bundle.json").read_text())
-        spec[key] = value
+        *parents, key = path.split(".")
+        inner = spec
+        for parent in parents:
+            inner = inner[parent]
+        inner[key] = value
         (folder / "bundle.json").write_text(json.dumps(spec))
 
     return change
@@ -44,12 +49,12 @@ def truncate(name: str) -> Callable[[Path], None]:
         (lambda f: (f / "bundle.json").unlink(), UsageError, "no bundle"),
         (edit("format", 99), BundleRefused, "format 99"),
         (edit("files", {}), BundleRefused, "does not list"),
-        (edit("input", {"preprocess": "other/2"}), BundleRefused, "other/2"),
-        (edit("labels", None), BundleRefused, "cannot be read"),
-        (edit("runtimes", [{"runtime": "litert"}]), BundleRefused, "version"),
-        (edit("runtimes", 3), BundleRefused, "cannot be read"),
-        (edit("thresholds", {}), BundleRefused, "temperature"),
-        (edit("input", {"preprocess": PREPROCESS_ID, "side": 48}), BundleRefused, "mappings"),
+        (edit("input.preprocess", "other/2"), BundleRefused, "other/2"),
+        (edit("labels", None), BundleRefused, "labels is None, not a list of 2 or more different texts"),
+        (edit("runtimes", [{"runtime": "litert"}]), BundleRefused, r"runtimes\[0\].version is missing"),
+        (edit("runtimes", 3), BundleRefused, "runtimes is 3, not a list of objects"),
+        (edit("thresholds", {}), BundleRefused, "thresholds.temperature is missing"),
+        (edit("input.mappings", None), BundleRefused, "input.mappings is None, not an object"),
     ],
 )
 def test_a_damaged_bundle_is_refused(

@@ -22,7 +22,7 @@ def faces() -> np.ndarray:
 
 
 def test_kernel_paths_agree_within_int8_steps(bundle_path: Path, faces: np.ndarray) -> None:
-    step = Bundle.load(bundle_path).spec["quantization"]["output"]["scale"]
+    step = Bundle.load(bundle_path).spec.quantization.output.scale
     paths = {kernels: Classifier(bundle_path / "model.tflite", kernels=kernels).logits(faces) for kernels in KERNELS}
     spread = paths["default"].max() - paths["default"].min()
     assert spread > 5 * step, "the faces are told apart"
@@ -130,9 +130,9 @@ LEVELS = np.array([[[0, 51], [204, 255]]], np.uint8)  # a face of 2 × 2 px
 def test_pixels_reach_the_tensor_as_what_it_stands_for(
     dtype: str, scale: float, zero: int, pixels: tuple[float, float], seen: list[float]
 ) -> None:
-    classifier = Classifier(one_tensor((1, 2, 2, 1), dtype, scale, zero), pixels=pixels)
+    classifier = Classifier(one_tensor((1, 2, 2, 1), dtype, scale, zero), input_range=pixels)
     np.testing.assert_allclose(classifier.logits(LEVELS), [seen], atol=0.0041)
-    assert classifier.steps.shape == (256,) and classifier.steps.dtype == np.dtype(dtype.lower())
+    assert classifier.input_values.shape == (256,) and classifier.input_values.dtype == np.dtype(dtype.lower())
 
 
 def test_three_channels_get_the_gray_each() -> None:
@@ -144,15 +144,20 @@ def test_three_channels_get_the_gray_each() -> None:
 def test_probabilities_come_back_as_they_were() -> None:
     """Logits are their logarithms; a probability of none is half a step, or 1e-7 in floating point, so that it has one."""
     said = np.array([[[0, 51], [77, 127]]], np.uint8)  # 0, .2, .3, .5 of one
-    exact = Classifier(one_tensor((1, 2, 2, 1), "FLOAT32"), pixels=(0.0, 1.0), output="probabilities")
+    exact = Classifier(one_tensor((1, 2, 2, 1), "FLOAT32"), input_range=(0.0, 1.0), output_kind="probabilities")
     np.testing.assert_allclose(exact.probabilities(said), said.reshape(1, 4) / 255, atol=1e-6)
     assert exact.logits(said)[0, 0] == pytest.approx(np.log(1e-7))
-    assert exact.outputs(said)[0, 0] == 0 and exact.reach is None
-    rounded = Classifier(one_tensor((1, 2, 2, 1), "INT8", 1 / 256, -128), pixels=(0.0, 1.0), output="probabilities")
+    assert exact.outputs(said)[0, 0] == 0 and exact.output_range is None
+    rounded = Classifier(
+        one_tensor((1, 2, 2, 1), "INT8", 1 / 256, -128), input_range=(0.0, 1.0), output_kind="probabilities"
+    )
     assert rounded.logits(said)[0, 0] == pytest.approx(np.log(1 / 512))
-    assert rounded.reach == (0.0, 255 / 256)
+    assert rounded.output_range == (0.0, 255 / 256)
     alike = Classifier(
-        one_tensor((1, 2, 2, 1), "FLOAT32"), pixels=(0.0, 1.0), output="probabilities", tiny=rounded.tiny
+        one_tensor((1, 2, 2, 1), "FLOAT32"),
+        input_range=(0.0, 1.0),
+        output_kind="probabilities",
+        smallest_probability=rounded.smallest_probability,
     )
     np.testing.assert_allclose(alike.logits(said), rounded.logits(said), atol=0.02)
 
@@ -174,7 +179,7 @@ def test_models_of_something_else_are_refused(shape: tuple[int, ...], dtype: str
 
 def test_an_output_of_another_kind_is_refused() -> None:
     with pytest.raises(BundleRefused, match="“boxes”; a classifier gives logits or probabilities"):
-        Classifier(one_tensor((1, 2, 2, 1), "FLOAT32"), output="boxes")
+        Classifier(one_tensor((1, 2, 2, 1), "FLOAT32"), output_kind="boxes")
 
 
 def test_what_is_no_model_is_refused(tmp_path: Path) -> None:

@@ -15,12 +15,14 @@ import pytest
 from convert.bundle.golden_vectors import rewrite
 from convert.tflite.flatbuffer import parse
 from fer_edge.bundle import REQUIRED, Bundle, describe_files
+from fer_edge.bundle_spec import RuntimeClaim
 from fer_edge.classifier import KERNELS, Classifier
 from fer_edge.cli import main
 from fer_edge.errors import BundleRefused
-from fer_edge.golden import CROP_LEVELS, FLOOR, Golden
+from fer_edge.golden import CROP_TOLERANCE, FLOOR, Golden
+from fer_edge.json_fields import to_json
 from fer_edge.shipped_bundles import shipped_path
-from fer_edge.verify import column_of, verify
+from fer_edge.verify import runtime_name_of, verify
 
 Damage = Callable[[Path], None]
 
@@ -29,7 +31,7 @@ Damage = Callable[[Path], None]
 def proved_here(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The same with a column of this machine's runtime, which the shipped one need not have."""
     folder = Path(shutil.copytree(shipped_path("nano"), tmp_path_factory.mktemp("proved") / "nano"))
-    if column_of(Bundle.load(folder).classifier) not in Golden.load(folder / "golden.npz").columns:
+    if runtime_name_of(Bundle.load(folder).classifier) not in Golden.load(folder / "golden.npz").logits:
         rewrite(folder)
     return folder
 
@@ -43,7 +45,7 @@ def nano(proved_here: Path, tmp_path: Path) -> Path:
 def rehash(folder: Path, **changed: Any) -> None:
     """Has bundle.json describe the files as they are now, so that only golden vectors can tell what was done to them."""
     spec = json.loads((folder / "bundle.json").read_text())
-    spec = {**spec, **changed, "files": describe_files(folder)}
+    spec = {**spec, **changed, "files": to_json(describe_files(folder))}
     (folder / "bundle.json").write_text(json.dumps(spec))
 
 
@@ -155,8 +157,8 @@ def other_side(folder: Path) -> None:
     rehash(folder, input={**spec["input"], "side": 64})
 
 
-def without_columns(_: Golden) -> dict[str, Any]:
-    return {"columns": {}}
+def without_logits(_: Golden) -> dict[str, Any]:
+    return {"logits": {}}
 
 
 DAMAGES: dict[str, tuple[Damage, str]] = {
@@ -196,18 +198,18 @@ DAMAGES: dict[str, tuple[Damage, str]] = {
         edit_golden(
             lambda g: {
                 "labels": (*g.labels, "contempt"),
-                "columns": {k: np.pad(v, ((0, 0), (0, 1))) for k, v in g.columns.items()},
+                "logits": {k: np.pad(v, ((0, 0), (0, 1))) for k, v in g.logits.items()},
             }
         ),
         "7 labels, not the 8",
     ),
-    "golden vectors with a column of other crops": (
-        edit_golden(lambda g: {"columns": {k: v[1:] for k, v in g.columns.items()}}),
+    "golden vectors with logits of other crops": (
+        edit_golden(lambda g: {"logits": {k: v[1:] for k, v in g.logits.items()}}),
         r"holds logits litert .* \(7, 7\), not \(8, 7\)",
     ),
-    "golden vectors without a column": (
-        edit_golden(without_columns),
-        "not one crop and column for each",
+    "golden vectors without logits": (
+        edit_golden(without_logits),
+        "holds no frames, no logits, or not one crop for each frame",
     ),
 }
 
@@ -236,10 +238,10 @@ def test_no_layer_escapes(nano: Path, tmp_path: Path) -> None:
 
 def test_a_scale_is_seen_from_another_column_too(nano: Path) -> None:
     """A runtime without a column is held against the nearest, where kernels round by several steps."""
-    only_others = edit_golden(lambda g: {"columns": {k: v for k, v in g.columns.items() if ", default," not in k}})
+    only_others = edit_golden(lambda g: {"logits": {k: v for k, v in g.logits.items() if ", default," not in k}})
     only_others(nano)
     found = verify(Bundle.load(nano))
-    assert found.compared_with != found.column and found.limits.steps > FLOOR.steps
+    assert found.compared_with != found.runtime and found.limits.steps > FLOOR.steps
     assert found.remark and "has no golden vectors of" in found.remark
     scale_layer(-1)(nano)
     with pytest.raises(BundleRefused, match=r"off in scale by .* the nearest that it was proved on"):
@@ -255,25 +257,25 @@ def test_a_file_whose_logits_are_near_is_refused_by_its_hash(nano: Path) -> None
 def test_a_classifier_that_reads_pixels_wrongly(nano: Path) -> None:
     bundle = Bundle.load(nano)
     with pytest.raises(BundleRefused, match="read as 0 to 1"):
-        verify(bundle, Classifier(bundle.model, pixels=(0.0, 1.0)))
+        verify(bundle, Classifier(bundle.model, input_range=(0.0, 1.0)))
 
 
 def test_logits_that_are_no_numbers(nano: Path) -> None:
-    edit_golden(lambda g: {"columns": {k: v * np.float32(np.nan) for k, v in g.columns.items()}})(nano)
+    edit_golden(lambda g: {"logits": {k: v * np.float32(np.nan) for k, v in g.logits.items()}})(nano)
     with pytest.raises(BundleRefused, match="the logit of"):
         verify(Bundle.load(nano))
 
 
-@pytest.mark.parametrize(("levels", "allowed"), [(2, True), (CROP_LEVELS, True), (CROP_LEVELS + 1, False)])
+@pytest.mark.parametrize(("levels", "allowed"), [(2, True), (CROP_TOLERANCE, True), (CROP_TOLERANCE + 1, False)])
 def test_a_crop_may_differ_as_processors_do(nano: Path, levels: int, allowed: bool) -> None:
     def change(golden: Golden) -> dict[str, Any]:
         crops = golden.crops.copy()
         crops[3, 10:20, 10:20] -= np.uint8(levels)
-        columns = {column_of(classifier): classifier.logits(crops)}
+        columns = {runtime_name_of(classifier): classifier.logits(crops)}
         return {
             "crops": crops,
             "crop_sha256": (*golden.crop_sha256[:3], "0" * 64, *golden.crop_sha256[4:]),
-            "columns": columns,
+            "logits": columns,
         }
 
     classifier = Bundle.load(nano).classifier
@@ -288,10 +290,10 @@ def test_a_crop_may_differ_as_processors_do(nano: Path, levels: int, allowed: bo
 @pytest.mark.parametrize(("steps", "allowed"), [(1, True), (-1, True), (2, False), (-2, False)])
 def test_one_step_of_one_logit_is_rounding_and_two_are_not(nano: Path, steps: int, allowed: bool) -> None:
     def change(golden: Golden) -> dict[str, Any]:
-        columns = {name: logits.copy() for name, logits in golden.columns.items()}
+        columns = {name: logits.copy() for name, logits in golden.logits.items()}
         for logits in columns.values():
-            logits[4, 3] += np.float32(steps * golden.step)
-        return {"columns": columns}
+            logits[4, 3] += np.float32(steps * golden.output_step)
+        return {"logits": columns}
 
     edit_golden(change)(nano)
     if allowed:
@@ -307,19 +309,19 @@ def test_one_step_of_one_logit_is_rounding_and_two_are_not(nano: Path, steps: in
 def test_every_kernel_path_has_its_column(nano: Path, kernels: str) -> None:
     bundle = Bundle.load(nano)
     found = verify(bundle, bundle.make_classifier(kernels=kernels))
-    assert found.column == found.compared_with and f", {kernels}, " in found.column
+    assert found.runtime == found.compared_with and f", {kernels}, " in found.runtime
     assert (found.crops, found.crop_levels, found.limits) == (8, 0, FLOOR)
     assert found.difference.steps <= FLOOR.steps and found.ms > 0
 
 
 def test_what_the_bundle_was_proved_on_is_remarked(nano: Path) -> None:
-    column = column_of(Bundle.load(nano).classifier)
+    column = runtime_name_of(Bundle.load(nano).classifier)
     name, kernels, machine = column.split(", ")
     runtime, version = name.split(" ")
-    row = {"runtime": runtime, "version": version, "kernels": kernels, "machine": machine, "verdict": "passed"}
+    row = {"runtime": runtime, "version": version, "kernels": kernels, "machine": machine, "verdict": "pass"}
     rehash(nano, runtimes=[row])
     bundle = Bundle.load(nano)
-    assert bundle.runtimes == (row,)
+    assert bundle.runtimes == (RuntimeClaim(**row, agreement=None),)
     assert (verify(bundle).proved, verify(bundle).remark) == (True, None)
     rehash(nano, runtimes=[{**row, "version": "9.9"}])
     found = verify(Bundle.load(nano))
@@ -327,14 +329,14 @@ def test_what_the_bundle_was_proved_on_is_remarked(nano: Path) -> None:
         f"bundle nano was not proved on {column}; its logits are like those of {column}"
     )
     rehash(nano, runtimes=[{"runtime": "litert", "version": 2}])
-    with pytest.raises(BundleRefused, match=r"does not say the version|cannot be read"):
+    with pytest.raises(BundleRefused, match=r"runtimes\[0\].version is 2, not a text"):
         Bundle.load(nano)
 
 
-def test_golden_vectors_of_the_first_format_name_the_command(nano: Path) -> None:
-    np.savez_compressed(nano / "golden.npz", frames=np.zeros((1, 4, 4), np.uint8))
+def test_golden_vectors_of_another_format_name_the_command_that_writes_them(nano: Path) -> None:
+    np.savez_compressed(nano / "golden.npz", format=np.int64(2))
     rehash(nano)
-    with pytest.raises(BundleRefused, match=rf"has format 1, this version reads 2; `python -m convert.golden {nano}`"):
+    with pytest.raises(BundleRefused, match=rf"has format 2, this version reads 1; `python -m convert.golden {nano}`"):
         verify(Bundle.load(nano))
 
 
@@ -343,7 +345,7 @@ def test_the_command(nano: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().out.startswith("bundle nano does on litert ")
     assert main(["verify", str(nano), "--json", "--runtime", "litert", "--kernels", "reference"]) == 0
     told = json.loads(capsys.readouterr().out)
-    assert told["column"] == told["compared_with"] and ", reference, " in told["column"]
+    assert told["runtime"] == told["compared_with"] and ", reference, " in told["runtime"]
     assert told["difference"].keys() == told["limits"].keys() == {"steps", "rms_steps", "slope"}
     assert main(["verify", str(nano), "--runtime", "onnx"]) == 2
     scale_layer(-1)(nano)

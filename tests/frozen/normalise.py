@@ -28,13 +28,13 @@ BUNDLE_VARIES = (
     "files.model.tflite.*",
     "cost.bytes",
 )
-# Of a journal's lines: what the machine and the moment make of them.
-LINE_VARIES = ("boot", "wall", "clock", "settings", "start_s.*", "from_mono_s", "end.seconds")
+# Of a journal's lines: what the machine and the moment make of them, and the hash of bundle.json, which holds such values.
+LINE_VARIES = ("boot", "wall", "clock", "settings", "bundle.sha256", "start_s.*", "from_mono_s", "end.seconds")
 # Fields whose own fields come as the moment has it: a label that was seen, a reason for which a frame was dropped.
 OPEN = ("labels_s", "unsure_s", "drops")
 
 # What `fer-edge label` writes beside a table: what the machine and the file's making make of it.
-SIDECAR_VARIES = ("made_by.versions.*", "source.bytes", "source.mtime_ns", "rows.bytes")
+SIDECAR_VARIES = ("made_by.versions.*", "made_by.bundle.sha256", "source.bytes", "source.mtime_ns", "rows.bytes")
 
 # How far a number may lie from the stored one; the first pattern that fits counts. Another processor rounds float sums
 # otherwise, by which a few images in a thousand change sides: what counts images is given room for some. `--check` gives none.

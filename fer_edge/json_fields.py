@@ -1,0 +1,158 @@
+"""The fields of a JSON object, read with their types and bounds; a wrong one is refused in a sentence that names it."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, is_dataclass
+from typing import Any, NoReturn
+
+from fer_edge.errors import FerEdgeError
+
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+
+
+@dataclass(frozen=True, slots=True)
+class JsonFields:
+    """A JSON object and where it stands.
+
+    `source` names the file, `path` the object inside it ("" for the whole file). Each method returns one field; it raises
+    `error` when the field is missing, of another type or out of bounds. `remedy` is what the message suggests to do.
+    """
+
+    values: dict[str, Any]
+    source: str
+    error: type[FerEdgeError]
+    remedy: str
+    path: str = ""
+
+    @staticmethod
+    def of(value: object, source: str, error: type[FerEdgeError], remedy: str) -> JsonFields:
+        """The fields of the outermost value of a file. Raises `error` when it is not an object."""
+        if not isinstance(value, dict):
+            raise error(f"{source} holds {_short(value)}, not a JSON object; {remedy}")
+        return JsonFields(value, source, error, remedy)
+
+    def has(self, name: str) -> bool:
+        """Whether the field is there and not null."""
+        return self.values.get(name) is not None
+
+    def text(self, name: str, choices: Sequence[str] = (), may_be_empty: bool = False) -> str:
+        """A string that is not empty, or `may_be_empty`; one of `choices` where there are some."""
+        value = self._get(name)
+        if not isinstance(value, str) or not (value or may_be_empty):
+            self.refuse(name, "a text")
+        if choices and value not in choices:
+            self.refuse(name, f"one of {', '.join(choices)}")
+        return value
+
+    def sha256(self, name: str) -> str:
+        """A SHA-256 in hexadecimal."""
+        value = self._get(name)
+        if not isinstance(value, str) or not _SHA256.fullmatch(value):
+            self.refuse(name, "a SHA-256 of 64 hexadecimal digits")
+        return value
+
+    def integer(self, name: str, low: int | None = 0, choices: Sequence[int] = ()) -> int:
+        """A whole number of `low` or more (any, for None), one of `choices` where there are some."""
+        value = self._get(name)
+        expected = "a whole number" + ("" if low is None else f" of {low} or more")
+        if not isinstance(value, int) or isinstance(value, bool) or (low is not None and value < low):
+            self.refuse(name, expected)
+        if choices and value not in choices:
+            self.refuse(name, f"one of {', '.join(map(str, choices))}")
+        return value
+
+    def number(self, name: str, low: float = -math.inf, high: float = math.inf, above: float = -math.inf) -> float:
+        """A finite number from `low` to `high` that is greater than `above`."""
+        value = self._get(name)
+        if not _is_number(value) or not low <= value <= high or not value > above:
+            bounds = [f"{word} {bound:g}" for word, bound in (("from", low), ("to", high), ("above", above))]
+            kept = [words for words in bounds if not words.endswith("inf")]
+            self.refuse(name, " ".join(["a number", *kept]))
+        return float(value)
+
+    def flag(self, name: str) -> bool:
+        """True or false."""
+        value = self._get(name)
+        if not isinstance(value, bool):
+            self.refuse(name, "true or false")
+        return value
+
+    def texts(self, name: str, at_least: int = 0) -> tuple[str, ...]:
+        """A list of at least so many texts, none empty and none twice."""
+        value = self._get(name)
+        whole = isinstance(value, list | tuple) and all(isinstance(each, str) and each for each in value)
+        if not whole or len(value) < at_least or len(set(value)) < len(value):
+            self.refuse(name, f"a list of {at_least} or more different texts")
+        return tuple(value)
+
+    def interval(self, name: str) -> tuple[float, float]:
+        """Two finite numbers, the lower one first."""
+        value = self._get(name)
+        if not isinstance(value, list) or len(value) != 2 or not all(map(_is_number, value)) or value[0] >= value[1]:
+            self.refuse(name, "two numbers, the lower one first")
+        return float(value[0]), float(value[1])
+
+    def object(self, name: str) -> JsonFields:
+        """The fields of an object inside this one."""
+        return self._inner(name, self._get(name), "an object")
+
+    def objects(self, name: str) -> tuple[JsonFields, ...]:
+        """The objects of a list."""
+        value = self._get(name)
+        if not isinstance(value, list):
+            self.refuse(name, "a list of objects")
+        return tuple(self._inner(f"{name}[{i}]", each, "an object") for i, each in enumerate(value))
+
+    def named_objects(self, name: str) -> dict[str, JsonFields]:
+        """The objects inside an object, each by its name."""
+        whole = self.object(name)
+        return {key: whole.object(key) for key in whole.values}
+
+    def refuse(self, name: str, expected: str) -> NoReturn:
+        """Raises `error`: the field called `name` is not what was expected."""
+        value = _short(self._value(name))
+        raise self.error(f"{self.source}: {self._at(name)} is {value}, not {expected}; {self.remedy}")
+
+    def _value(self, name: str) -> Any:
+        key, _, index = name.partition("[")
+        return self.values[key][int(index[:-1])] if index else self.values[key]
+
+    def _get(self, name: str) -> Any:
+        if name not in self.values:
+            raise self.error(f"{self.source}: {self._at(name)} is missing; {self.remedy}")
+        return self.values[name]
+
+    def _inner(self, name: str, value: Any, expected: str) -> JsonFields:
+        if not isinstance(value, dict):
+            self.refuse(name, expected)
+        return JsonFields(value, self.source, self.error, self.remedy, self._at(name))
+
+    def _at(self, name: str) -> str:
+        return f"{self.path}.{name}".lstrip(".")
+
+
+def to_json(value: Any) -> Any:
+    """A dataclass, named tuple, tuple or dict as JSON values, fields in their order.
+
+    A field of a dataclass whose default is None is left out when it is None.
+    """
+    if is_dataclass(value):
+        pairs = [(field, getattr(value, field.name)) for field in fields(value)]
+        return {field.name: to_json(v) for field, v in pairs if v is not None or field.default is not None}
+    if hasattr(value, "_asdict"):
+        return {name: to_json(each) for name, each in value._asdict().items()}
+    if isinstance(value, dict):
+        return {key: to_json(each) for key, each in value.items()}
+    return [to_json(each) for each in value] if isinstance(value, list | tuple) else value
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _short(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}…"
