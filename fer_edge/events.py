@@ -1,10 +1,7 @@
-"""What a run says: events, and the line of JSON each becomes. Readers accept every schema version ever released.
+"""The events of a run, and the line of JSON that each becomes in the journal.
 
-    schema 1    0.1.0: header, camera, reading, end
-    schema 2    adds episode, tally, health, clock, repair, gap, pause and resume; no field of schema 1 went or changed
-
-`events.schema.json` beside this file is the same as a JSON Schema (draft 2020-12) for one line of any version. Schemas
-only add: a reader ignores kinds and fields that it does not know.
+`events.schema.json` beside this file is the JSON Schema (draft 2020-12) of one line. A reader ignores kinds and fields that
+it does not know.
 """
 
 from __future__ import annotations
@@ -16,7 +13,7 @@ from typing import Any
 
 from fer_edge.errors import UsageError
 
-SCHEMA = 2
+SCHEMA = 1
 SCHEMA_FILE = Path(__file__).with_name("events.schema.json")
 UNSURE = "unsure"  # stands for a label where the model abstains
 
@@ -92,9 +89,9 @@ class Event:
                 raise TypeError(f"seq is {seq!r}, mono_s {mono_s!r}")
             if not type(wall) is type(clock) is str:
                 raise TypeError(f"wall is {wall!r}")
-            if kind == "header" and not 1 <= fields["schema"] <= SCHEMA:
+            if kind == "header" and fields["schema"] != SCHEMA:
                 raise UsageError(
-                    f"the journal has schema {fields['schema']}, this version reads 1 to {SCHEMA}; update fer-edge"
+                    f"the journal has schema {fields['schema']}, this version reads {SCHEMA}; update fer-edge"
                 )
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise UsageError(f"not a line of a journal: {line[:80]!r} ({error!r})") from error

@@ -54,17 +54,15 @@ def segments(folder: Path) -> list[Path]:
 
 
 def lines(segment: Path, kinds: Container[str] | None = None) -> Iterator[tuple[bytes, Event | Damage]]:
-    """Each line of a segment with its newline, and what it says. A segment of a newer schema is one damage, no more.
+    """Each line of a segment with its newline, and its event or damage. A segment of another schema is one damage.
 
-    With `kinds` the lines of other kinds are left out, by a look at their beginning alone; but not those of schema 1, which
-    has readings where later ones have more.
+    With `kinds` the lines of other kinds are skipped, judged by their beginning alone.
     """
     with segment.open("rb") as file:
         for number, raw in enumerate(file, 1):
             if number == 1 and (schema := _schema(raw)):
-                kinds = None if schema == 1 else kinds
-                if schema > SCHEMA:
-                    why = f"has schema {schema}, this version reads 1 to {SCHEMA}; update fer-edge"
+                if schema != SCHEMA:
+                    why = f"has schema {schema}, this version reads {SCHEMA}; update fer-edge"
                     yield raw, Damage(segment.name, 1, why, newer=True)
                     return
             elif kinds is not None and _passes(raw, kinds):
@@ -108,12 +106,12 @@ class Times:
 
 
 def times(segment: Path) -> list[Times]:
-    """The times of each boot in a segment, in order, by the beginning of each line alone; none of a newer schema."""
+    """The times of each boot in a segment, in order, by the beginning of each line alone; none of another schema."""
     told: list[Times] = []
     last_boot, now, last, synced = None, None, None, None
     with segment.open("rb") as file:
         for number, raw in enumerate(file, 1):
-            if number == 1 and _schema(raw) > SCHEMA:
+            if number == 1 and _schema(raw) not in (0, SCHEMA):
                 return []
             head = _HEAD.match(raw) or _head_of_other(raw)
             if head is None:

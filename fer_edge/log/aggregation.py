@@ -38,7 +38,6 @@ class Sums:
     quality: defaultdict[str, float] = field(default_factory=lambda: defaultdict(float))  # times frames
     quality_frames: Counter[str] = field(default_factory=Counter)
     doubtful_s: float = 0.0  # whose place in time is not known
-    estimated_s: float = 0.0  # made of readings
 
     @property
     def told_s(self) -> float:
@@ -83,8 +82,6 @@ class Sums:
             self.unsure_s[why] += part * seconds
         if not known:
             self.doubtful_s += part * body["seconds"]
-        if body.get("estimated"):
-            self.estimated_s += part * body["seconds"]
         if begins:
             frames = body.get("frames", {})
             self.counts["minutes"] += 1
@@ -130,7 +127,6 @@ class Sums:
             "frames": {name: self.counts[name] for name in ("read", "processed", "idle")},
             "drops": dict(sorted(self.drops.items())),
             "time_doubtful_s": _s(self.doubtful_s),
-            "estimated_s": _s(self.estimated_s),
         }
 
 

@@ -86,7 +86,7 @@ class Follower:
             event = Event.parse(line.decode())
         except (UsageError, UnicodeDecodeError):
             newer = self._line == 1 and b'"schema":' in line
-            why = f"has another schema than 1 to {SCHEMA}; update fer-edge" if newer else f"is no event: {line[:60]!r}"
+            why = f"has another schema than {SCHEMA}; update fer-edge" if newer else f"is no event: {line[:60]!r}"
             return Damage(segment_name(self._number), self._line, why, newer)
         self._calendar.learn(event)
         at_s, known = self._calendar.moment(event.boot, event.mono_s)

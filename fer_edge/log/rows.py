@@ -64,7 +64,7 @@ def columns(what: str, labels: Sequence[str]) -> list[str]:
                      "ended", *p],
         "tallies": ["device", "run", "from", "to", "time_known", "observed_s", "unavailable_s", "paused_s", "face_s",
                     *seconds, "unsure_by", "faces_max", "faces_skipped", "frames_read", "frames_processed", "frames_idle",
-                    "drops", "estimated"],
+                    "drops"],
         "readings": ["device", "run", "at", "time_known", "track", "label", "p", "quality", "why", "frame", "frame_label",
                      "frame_p", "score", "x", "y", "width", "height", "age_ms", *p],
         "events": ["device", "run", "at", "time_known", "kind", "what", "seq", "boot", "mono_s", "clock", "body"],
@@ -155,7 +155,6 @@ def _tally(device: Device, one: Minute) -> Row:
         "frames_processed": frames.get("processed"),
         "frames_idle": body.get("frames_idle"),
         "drops": body.get("drops", {}),
-        "estimated": bool(body.get("estimated")),
     }
 
 

@@ -15,7 +15,6 @@ from typing import Any
 from fer_edge.events import KINDS, Event
 from fer_edge.journal.clock_correction import Calendar, placed
 from fer_edge.journal.segments import Damage, segment_number
-from fer_edge.log.estimate import Estimate
 
 WITHIN = ("unavailable", "late", "paused")
 BETWEEN = ("stopped", "cut off", "untold", "unexplained")
@@ -50,7 +49,7 @@ class Run:
 
 @dataclass(slots=True)
 class Minute:
-    """A tally, from one POSIX second to another; `body` as the event has it, with `estimated` where it was made of readings."""
+    """A tally, from one POSIX second to another; `body` is the event's."""
 
     from_s: float
     to_s: float
@@ -88,7 +87,7 @@ Told = Run | Minute | Span | Moment | Damage
 def course(folder: Path, calendar: Calendar, readings: bool = False) -> Iterator[Told]:
     """What the journal in `folder` tells, in the order of its lines; a span when it is over, `late` ones with their run.
 
-    Readings are left out unless they are asked for, or nothing else tells what was seen. Raises OSError.
+    Readings are left out unless `readings` is true. Raises OSError.
     """
     teller = _Teller(calendar)
     for segment, item in placed(folder, None if readings else _KINDS):
@@ -116,7 +115,6 @@ class _State:
     away: tuple[str, float, str] | None = None  # state, since, why
     spans: list[tuple[str, float, float, str]] = field(default_factory=list)
     partly: list[tuple[float, float, float]] = field(default_factory=list)  # minutes with time without frames
-    estimate: Estimate | None = None
 
 
 class _Teller:
@@ -128,7 +126,7 @@ class _Teller:
     def plain(self, event: Event) -> Moment | None:
         """What there is to say of an event that only goes on with a run, as nine in ten do; else None, for `take` to say."""
         now = self._now
-        if now is None or event.kind in _TELLING or event.kind == "header" or now.estimate is not None:
+        if now is None or event.kind in _TELLING or event.kind == "header":
             return None
         if event.boot != now.run.boot or not 0 <= now.last_seq < event.seq:
             return None
@@ -156,7 +154,7 @@ class _Teller:
         if now.last_seq < 0 and event.seq > 1 and event.kind != "gap":
             now.run.whole = False  # what followed its header was purged
         now.last_seq = event.seq
-        if event.kind in _TELLING or now.estimate is not None:
+        if event.kind in _TELLING:
             yield from self._note(now, event)
 
     def close(self) -> Iterator[Told]:
@@ -170,16 +168,11 @@ class _Teller:
         at_s, known = self._calendar.moment(event.boot, event.mono_s)
         run = Run(segment_number(segment), header, event.boot, at_s, known, whole)
         now = self._now = _State(run, event.mono_s, event.mono_s, last_s=event.mono_s)
-        if header.get("schema") == 1:
-            now.estimate = Estimate(event.mono_s)
         self.hurt = ""
         return now
 
     def _note(self, now: _State, event: Event) -> Iterator[Told]:
         body, at_s = event.body, event.mono_s
-        if now.estimate is not None:
-            for told in now.estimate.take(event):
-                yield from self._minute(now, told)
         if event.kind == "tally":
             yield from self._minute(now, body)
         elif event.kind == "gap":
@@ -244,9 +237,6 @@ class _Teller:
         yield Span(state, from_s, start_s, start_s - from_s, same or (known and start_known), why, before.run)
 
     def _finish(self, now: _State) -> Iterator[Told]:
-        if now.estimate is not None:
-            for told in now.estimate.finish(now.last_s, now.end):
-                yield from self._minute(now, told)
         if now.end is not None:
             yield from self._hole(now, now.last_s)
             now.upto_s = max(now.upto_s, now.last_s)

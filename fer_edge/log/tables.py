@@ -129,7 +129,7 @@ _WHOLE = ("run", "track", "frames", "frame", "seq", "faces_max", "faces_skipped"
 def _type(name: str, pa: Any) -> Any:
     if name in TIMES:
         return pa.timestamp("ms", tz="UTC")
-    if name in ("time_known", "estimated"):
+    if name == "time_known":
         return pa.bool_()
     return pa.string() if name in _TEXT else pa.int64() if name in _WHOLE else pa.float64()
 

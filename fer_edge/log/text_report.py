@@ -70,8 +70,6 @@ def _sure(whole: Sums) -> Iterator[str]:
         yield f"  mean probability of the label shown {p:.2f}, over {whole.frames.total():,} frames of episodes{told}"
     if whole.counts["skipped"]:
         yield f"  {whole.counts['skipped']:,} faces were not read, for there were too many at once"
-    if whole.estimated_s:
-        yield f"  estimated from readings, for schema 1 has no tallies: {duration(whole.estimated_s)}"
 
 
 def _trust(summary: Summary) -> Iterator[str]:
@@ -149,7 +147,7 @@ def flat_columns(summaries: Sequence[Summary]) -> list[str]:
     states = [f"{state.replace(' ', '_')}_s" for state in STATES]
     return ["device", "from", "to", "seconds", *states, "blind_s", "face_s", "presence", *(f"s_{x}" for x in labels),
             *(f"share_{x}" for x in labels), "unsure_by", "mean_p", "quality", "faces_max", "faces_skipped",
-            "frames_read", "frames_processed", "frames_idle", "drops", "time_doubtful_s", "estimated_s"]  # fmt: skip
+            "frames_read", "frames_processed", "frames_idle", "drops", "time_doubtful_s"]  # fmt: skip
 
 
 def flat_rows(summaries: Sequence[Summary]) -> Iterator[Row]:

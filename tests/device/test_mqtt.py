@@ -44,7 +44,7 @@ TALLY: dict[str, Any] = {
     "frames": {"read": 600, "processed": 590}, "frames_idle": 10, "drops": {"busy": 10},
 }  # fmt: skip
 HEADER: dict[str, Any] = {
-    "schema": 2, "software": "fer-edge 0.1.0", "bundle": {"name": "edge", "sha256": "ab" * 32}, "labels": list(LABELS),
+    "schema": 1, "software": "fer-edge 0.1.0", "bundle": {"name": "edge", "sha256": "ab" * 32}, "labels": list(LABELS),
     "runtime": "litert 2.3.0", "detector": "haar", "settings": "0123456789ab", "camera": {"name": "rtsp://cam/1"},
 }  # fmt: skip
 

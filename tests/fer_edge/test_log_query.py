@@ -109,7 +109,7 @@ def test_readings_are_there_where_they_were_kept(house: Path, capsys: pytest.Cap
         160,
         41.5,
     )
-    assert len(rows(capsys, "readings", str(JOURNALS / "v1"))) == 16
+    assert len(rows(capsys, "readings", str(JOURNALS / "v1"))) == 3
     assert main(["log", "query", "readings", str(house / "hall")]) == 0
     out, err = capsys.readouterr()
     assert len(out.splitlines()) == 1 and "no rows" in err
