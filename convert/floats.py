@@ -6,8 +6,8 @@ import argparse
 import sys
 from pathlib import Path
 
-from convert.atomic_write import write_beside
 from convert.sources.float_model import Float
+from fer_edge.atomic_file import write_atomically
 from fer_edge.bundle import Bundle
 from fer_edge.errors import EXIT_DONE, UsageError, guarded
 
@@ -22,7 +22,7 @@ def main(argv: list[str] | None = None) -> int:
     def run() -> int:
         content = Float.of_bundle(Bundle.load(args.bundle)).content
         try:
-            write_beside(args.out, lambda path: Path(path).write_bytes(content))
+            write_atomically(args.out, content)
         except OSError as error:
             raise UsageError(f"{args.out} cannot be written ({error.strerror})") from error
         print(f"{args.out}: {len(content):,} bytes")

@@ -11,6 +11,7 @@ from pathlib import Path
 from convert.argument_types import whole_number
 from convert.quantize.layer_report import IMAGES, of_bundle, table
 from convert.report.plots import by_layer
+from fer_edge.atomic_file import write_atomically
 from fer_edge.bundle import Bundle
 from fer_edge.errors import guarded
 
@@ -34,9 +35,7 @@ def main(argv: list[str] | None = None) -> int:
             args.out.mkdir(parents=True, exist_ok=True)
             files = {"layers.md": (table(told) + "\n").encode(), "layers.json": (as_json + "\n").encode()}
             for name, content in {**files, "layers.png": by_layer(told)}.items():
-                beside = args.out / f".{name}.partial"
-                beside.write_bytes(content)
-                beside.replace(args.out / name)
+                write_atomically(args.out / name, content)
         print(as_json if args.json else table(told))
         return 0
 

@@ -6,8 +6,8 @@ import argparse
 import sys
 from pathlib import Path
 
-from convert.atomic_write import write_beside
 from convert.report.readme_table import block, with_block
+from fer_edge.atomic_file import write_atomically
 from fer_edge.errors import guarded
 
 
@@ -20,7 +20,7 @@ def main(argv: list[str] | None = None) -> int:
 
     def run() -> int:
         text = with_block(args.readme.read_text(), block(args.models))
-        write_beside(args.readme, lambda path: Path(path).write_text(text))
+        write_atomically(args.readme, text)
         return 0
 
     return guarded(run)

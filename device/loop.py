@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -29,6 +28,7 @@ from device.system.status import Status
 from device.vision.cpu_budget import CpuBudget
 from device.vision.pipeline import Pipeline
 from device.vision.search import SearchState
+from fer_edge.console import message
 from fer_edge.errors import FerEdgeError, UsageError
 
 if TYPE_CHECKING:
@@ -112,7 +112,7 @@ class Loop:
             opened_ns,
         )
         for repair in self.journal.repairs:
-            say(str(repair))
+            message(str(repair))
             self.recorder.record("repair", repair.body(), opened_ns)
         if opened_ns:
             self._camera("opened", opened_ns)
@@ -215,7 +215,7 @@ class Loop:
     def _told_to_pause(self) -> None:
         self.paused_ns = self.clock.mono_ns()
         self.recorder.record("pause", {"by": "fer-edge pause"})
-        say("paused; `fer-edge resume` ends it")
+        message("paused; `fer-edge resume` ends it")
 
     def _resume(self) -> None:
         paused_s = (self.clock.mono_ns() - self.paused_ns) / 1e9
@@ -225,7 +225,7 @@ class Loop:
         self.recorder.record("resume", {"by": "fer-edge resume", "paused_s": round(paused_s, 3)})
         if self.capture.opened_ns:
             self._camera("opened", self.capture.opened_ns)
-        say("resumed")
+        message("resumed")
 
     def _close(self, at_ns: int | None) -> None:
         """Closes the camera, if it is open, and adds what it counted to the totals."""
@@ -247,10 +247,10 @@ class Loop:
             self.journal.limit(self.settings.sync_s, self.settings.budget_bytes, self.settings.keep_days)
             self.account.rules = EpisodeRules(hold_s=self.settings.hold_s)
             later = f"; at the next start: {', '.join(left)}" if left else ""
-            say(f"settings read again{later}")
+            message(f"settings read again{later}")
             self._look_at_bundle()
         except FerEdgeError as error:
-            say(f"{error}; nothing was changed")
+            message(f"{error}; nothing was changed")
         self.vitals.notify.ready("running")
 
     def _look_at_bundle(self) -> None:
@@ -260,15 +260,15 @@ class Loop:
         try:
             new = Bundle.load(self.settings.bundle)
         except FerEdgeError as error:
-            say(f"{error}; the bundle that was loaded stays in use")
+            message(f"{error}; the bundle that was loaded stays in use")
             return
         if new.sha256 != old.sha256:
-            say(f"another bundle lies in {new.path}; the one that was loaded stays in use until the next start")
+            message(f"another bundle lies in {new.path}; the one that was loaded stays in use until the next start")
 
     def _changes(self) -> None:
         while self.capture is not None and (change := self.capture.next_change()) is not None:
             words = {"lost": "was lost", "back": "is back", "waiting": "is not there yet"}[change.state]
-            say(f"the camera {words} ({change.reason})")
+            message(f"the camera {words} ({change.reason})")
             if change.state != "back":
                 self._forget()
                 self.account.interrupt("lost", self.clock.mono_ns())
@@ -293,9 +293,3 @@ class Loop:
         trouble, lost = self.journal.trouble, self.journal.lost.total()
         camera, folder = self.source.describe().name, str(self.journal.folder)
         return Status(state, camera, folder, frame_s, frames, dict(counts.drops), trouble, lost)
-
-
-def say(sentence: str) -> None:
-    """Says a sentence on stderr."""
-    sys.stderr.write(f"fer-edge: {sentence}\n")
-    sys.stderr.flush()

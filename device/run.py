@@ -17,7 +17,7 @@ from device.camera.source import Source
 from device.clock import Clock, SystemClock
 from device.config import Settings, default_journal_folder, default_runtime_folder
 from device.heartbeat import Heartbeat
-from device.loop import Loop, say
+from device.loop import Loop
 from device.output.frame_observers import FrameObserver, FrameObservers
 from device.output.journal.journal import Journal
 from device.output.live import live_page
@@ -29,6 +29,7 @@ from device.system.control import Pause
 from device.system.health import Sensors, vcgencmd
 from device.system.status import Status, StatusFile
 from device.vision.pipeline import Pipeline
+from fer_edge.console import message
 from fer_edge.errors import EXIT_DONE, CameraNotOpened, NotEnoughData
 
 if TYPE_CHECKING:
@@ -57,7 +58,7 @@ def run(
     totals = RunTotals()
     folder = settings.log or default_journal_folder(name=settings.name)
     runtime = settings.runtime or default_runtime_folder()
-    live = live_page(settings, clock, say)
+    live = live_page(settings, clock, message)
     with handle_signals() as asked, ExitStack() as stack:
         source = source or create_source(settings, clock)
         journal = Journal(folder, clock, settings.sync_s, settings.budget_bytes, settings.keep_days)
@@ -66,7 +67,7 @@ def run(
             pause.set()
         file = StatusFile(runtime, settings.name, clock, settings.health_s, settings.stall_s)
         if (shown := stack.enter_context(file)).taken_by:
-            say(f"another run is called {settings.name} (process {shown.taken_by}); `name` tells them apart")
+            message(f"another run is called {settings.name} (process {shown.taken_by}); `name` tells them apart")
         vitals = Heartbeat(clock, Sensors(folder, clock, vcgencmd), shown, Notifier(clock))
         vitals.turn(Status("starting", source.describe().name, str(folder)), settings)
         exposed, metrics = _metrics(settings, clock, journal, vitals)
@@ -94,7 +95,7 @@ def run(
         except CameraNotOpened:
             if not asked.stop:
                 raise
-            say(f"stopped by {asked.stop} before the camera gave anything")  # who ends a run has not had it fail
+            message(f"stopped by {asked.stop} before the camera gave anything")  # who ends a run has not had it fail
             return EXIT_DONE
         totals.mark("camera", clock)
         recorder = EventRecorder(sinks, clock, [*mqtt, *onlookers])
@@ -116,7 +117,7 @@ def run(
             FrameObservers(clock, [*watchers, *metrics, *mqtt, *live]),
         )
         camera, bundle = source.describe().name, pipeline.bundle.name
-        say(
+        message(
             f"camera {camera}, detector {pipeline.detector.name}, bundle {bundle}, journal {journal.path or journal.folder}"
         )
         vitals.notify.ready("running")
@@ -129,7 +130,7 @@ def run(
     seen = f"{totals.processed} frames, {totals.with_face} with a face, {sum(counts.drops.values())} dropped"
     if settings.once and not totals.readings and not asked.stop:
         raise NotEnoughData(f"no face was seen ({reason}: {seen}); look into the camera, from nearer, with more light")
-    say(f"{reason}: {seen}")
+    message(f"{reason}: {seen}")
     return EXIT_DONE
 
 
@@ -150,10 +151,10 @@ def _metrics(
         and (mount := mount_of(file.resolve(), read_mounts(Path("/"))))
         and mount.kind not in MEMORY_FILE_SYSTEMS
     ):
-        say(
+        message(
             f"{file} is not in memory ({mount.kind}), and a card wears by what is written often; /run/… is, and /dev/shm/…"
         )
-    return MetricsExporter(metrics, file, at, settings.metrics_every_s, say), [metrics]
+    return MetricsExporter(metrics, file, at, settings.metrics_every_s, message), [metrics]
 
 
 def _mqtt(settings: Settings, clock: Clock) -> list[MqttSink]:
@@ -161,7 +162,7 @@ def _mqtt(settings: Settings, clock: Clock) -> list[MqttSink]:
         return []
     from device.output.mqtt.sink import MqttSink
 
-    return [MqttSink(settings, clock, say)]
+    return [MqttSink(settings, clock, message)]
 
 
 def _load(settings: Settings, clock: Clock, totals: RunTotals) -> tuple[Pipeline, Verification]:
@@ -183,7 +184,7 @@ def _load(settings: Settings, clock: Clock, totals: RunTotals) -> tuple[Pipeline
     totals.mark("model", clock)
     verified = verify(bundle)
     if verified.remark:
-        say(verified.remark)
+        message(verified.remark)
     totals.mark("verified", clock)
     gc.freeze()  # what is loaded by now stays: never to look through it again spares some frames a wait
     return Pipeline(detector, bundle), verified

@@ -11,6 +11,7 @@ from typing import Any
 from fer_edge import __version__
 from fer_edge.commands import arguments, deployment, label, maintenance
 from fer_edge.commands import log as log_commands
+from fer_edge.console import message
 from fer_edge.errors import EXIT_CODES, EXIT_DONE, NotRunning, Unhealthy, UsageError, guarded
 
 
@@ -174,7 +175,7 @@ def _predict(args: argparse.Namespace) -> int:
 
     bundle = Bundle.load(args.bundle)
     if not args.crop:
-        _say(f"detector {bundle.detector.name}, bundle {bundle.name}")
+        message(f"detector {bundle.detector.name}, bundle {bundle.name}")
     for path in args.images:
         if path.is_dir():
             raise UsageError(f"{path} is a folder; name pictures, or `fer-edge run --camera {path}` for all of them")
@@ -213,7 +214,7 @@ def _verify(args: argparse.Namespace) -> int:
     bundle = Bundle.load(args.bundle)
     found = verify(bundle, bundle.make_classifier(find_runtime(args.runtime), args.kernels))
     if found.remark:
-        _say(found.remark)
+        message(found.remark)
     print(json.dumps(found.to_json(), ensure_ascii=False) if args.json else found.sentence)
     return EXIT_DONE
 
@@ -224,9 +225,9 @@ def _bench(args: argparse.Namespace) -> int:
     from device.clock import SystemClock
     from fer_edge.bundle import Bundle
 
-    found = run_bench(Bundle.load(args.bundle), SystemClock(), args.threads, args.seconds, args.float, _say)
+    found = run_bench(Bundle.load(args.bundle), SystemClock(), args.threads, args.seconds, args.float, message)
     for mark in found.conditions.marks:
-        _say(mark)
+        message(mark)
     print(
         json.dumps(found.to_json(), ensure_ascii=False)
         if args.json
@@ -235,10 +236,6 @@ def _bench(args: argparse.Namespace) -> int:
         else report_text(found)
     )
     return EXIT_DONE
-
-
-def _say(sentence: str) -> None:
-    print(f"fer-edge: {sentence}", file=sys.stderr)
 
 
 if __name__ == "__main__":

@@ -21,6 +21,8 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 
+from fer_edge.console import message
+
 EXIT_CODES = {
     0: "done",
     1: "a bug",
@@ -101,7 +103,7 @@ def guarded(command: Callable[[], int]) -> int:
     try:
         return command()
     except FerEdgeError as error:
-        print(f"fer-edge: {error}", file=sys.stderr)
+        message(str(error))
         return error.exit_code
     except BrokenPipeError:  # the reader of our output went away: `… | head`
         sys.stderr.close()
@@ -109,8 +111,8 @@ def guarded(command: Callable[[], int]) -> int:
     except OSError as error:
         if error.filename is None:
             raise
-        print(f"fer-edge: {error.filename}: {error.strerror}", file=sys.stderr)
+        message(f"{error.filename}: {error.strerror}")
         return UsageError.exit_code
     except KeyboardInterrupt:
-        print("fer-edge: interrupted", file=sys.stderr)
+        message("interrupted")
         return EXIT_INTERRUPTED

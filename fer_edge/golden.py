@@ -25,14 +25,13 @@ and the floor.
 
 from __future__ import annotations
 
-import os
-import tempfile
 from collections.abc import Sequence
 from dataclasses import astuple, dataclass, replace
 from itertools import combinations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from fer_edge.atomic_file import atomic_file
 from fer_edge.errors import BundleRefused
 from fer_edge.logit_difference import LogitDifference
 from fer_edge.preprocess import Mapping
@@ -150,14 +149,8 @@ class Golden:
             "limits": np.array(astuple(self.limits)),
             "other limits": np.array(astuple(self.other_limits)),
         }
-        handle, fresh = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-        try:
-            with os.fdopen(handle, "wb") as file:
-                np.savez_compressed(file, **held)
-            Path(fresh).chmod(0o644)
-            Path(fresh).replace(path)
-        finally:
-            Path(fresh).unlink(missing_ok=True)
+        with atomic_file(path) as fresh, fresh.open("wb") as file:
+            np.savez_compressed(file, **held)
 
     def with_logits(self, logits: dict[str, np.ndarray]) -> Golden:
         """The same with the float32 logits (N, K) of more runtimes, or newer ones; the limits are measured on all of them."""

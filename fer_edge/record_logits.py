@@ -9,14 +9,14 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
-import os
 import platform
 import sys
-import tempfile
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from fer_edge.atomic_file import atomic_file
+from fer_edge.console import message
 from fer_edge.errors import EXIT_DONE, UsageError, guarded
 from fer_edge.runtime_name import runtime_name
 
@@ -51,14 +51,8 @@ class RecordedLogits:
 
         told = json.dumps({name: getattr(self, name) for name in _TOLD})
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, fresh = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-        try:
-            with os.fdopen(handle, "wb") as file:
-                np.savez_compressed(file, logits=self.logits, told=np.array(told))
-            Path(fresh).chmod(0o644)
-            Path(fresh).replace(path)
-        finally:
-            Path(fresh).unlink(missing_ok=True)
+        with atomic_file(path) as fresh, fresh.open("wb") as file:
+            np.savez_compressed(file, logits=self.logits, told=np.array(told))
 
     @staticmethod
     def load(path: Path) -> RecordedLogits:
@@ -160,7 +154,7 @@ def _run(args: argparse.Namespace) -> int:
     images = read_images(args.images)
     answers = record_logits(args.model, images, find_runtime(args.runtime), args.kernels)
     answers.save(args.out)
-    print(f"fer-edge: {answers.runtime_name}: {len(images):,} images, {args.out}", file=sys.stderr)  # noqa: T201 - speech
+    message(f"{answers.runtime_name}: {len(images):,} images, {args.out}")
     return EXIT_DONE
 
 

@@ -8,12 +8,13 @@ import sys
 from pathlib import Path
 
 from convert.argument_types import whole_number
-from convert.atomic_write import write_beside
-from convert.crops.crop_table import SIZES_PX, _detectors, _say, table, text
+from convert.crops.crop_table import SIZES_PX, _detectors, table, text
 from convert.crops.detected_crops import FACES, Shown
 from convert.crops.synthetic_scenes import SCENE
 from convert.data.loader import load, remarks
+from fer_edge.atomic_file import write_atomically
 from fer_edge.bundle import Bundle
+from fer_edge.console import message
 from fer_edge.detection.registry import DETECTORS
 from fer_edge.errors import UsageError, guarded
 
@@ -52,11 +53,11 @@ def _run(args: argparse.Namespace) -> int:
     detectors = list(_detectors(args.detector))
     samples = load(args.data, bundle.side, classes=bundle.labels)
     for remark in remarks(samples):
-        _say(remark)
+        message(remark)
     told = table(Shown.of(samples, bundle, args.n, args.seed), detectors, args.sizes, args.sweep)
     if args.out:
         raw = json.dumps(told, indent=1) + "\n"
-        write_beside(args.out, lambda path: Path(path).write_text(raw))
+        write_atomically(args.out, raw)
     print(json.dumps(told) if args.json else text(told))
     return 0
 

@@ -7,7 +7,6 @@ The sensitivity sweep also reports what a mapping that is a little off would giv
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from typing import Any
@@ -16,6 +15,7 @@ from convert.crops.detected_crops import Row, Shown, look
 from convert.crops.sensitivity import Step, sweep
 from convert.crops.synthetic_scenes import SCENE
 from convert.evaluate.bootstrap import DRAWS, SEED
+from fer_edge.console import message
 from fer_edge.detection.registry import DETECTORS, find_detector
 from fer_edge.detection.types import Detector
 from fer_edge.errors import UsageError
@@ -95,8 +95,4 @@ def _detectors(name: str) -> Iterator[Detector]:
         try:
             yield find_detector(each)
         except UsageError as error:
-            _say(f"left out: {error}")
-
-
-def _say(remark: str) -> None:
-    print(f"fer-edge: {remark}", file=sys.stderr)
+            message(f"left out: {error}")

@@ -10,6 +10,7 @@ from pathlib import Path
 from convert.argument_types import whole_number
 from convert.data.class_selection import EXPRESSIONS, classes_argument
 from convert.data.loader import load, remarks
+from fer_edge.console import message
 from fer_edge.detection.registry import DETECTORS
 from fer_edge.errors import UsageError, guarded
 
@@ -49,12 +50,12 @@ def _run(args: argparse.Namespace) -> int:
         raise UsageError(f"--sheet writes PNG; {args.sheet} does not end in .png")
     samples = load(args.path, seed=args.seed, classes=args.classes)
     for remark in remarks(samples):
-        print(f"fer-edge: {remark}", file=sys.stderr)
+        message(remark)
     description = describe(samples)
     print(json.dumps(description, indent=1) if args.json else text(description))
     if args.sheet:
         write_sheet(samples, args.sheet, seed=args.seed)
-        print(f"fer-edge: samples in {args.sheet}", file=sys.stderr)
+        message(f"samples in {args.sheet}")
     return 0
 
 
@@ -67,9 +68,9 @@ def _crop(args: argparse.Namespace) -> int:
         )
     cropped = write_crops(args.path, args.crop, Cutter.of(args.detector, args.bundle), args.classes)
     for remark in cropped.remarks():
-        print(f"fer-edge: {remark}", file=sys.stderr)
+        message(remark)
     print(json.dumps(cropped.to_json(), indent=1) if args.json else text(cropped))
-    print(f"fer-edge: {cropped.total('found'):,} face crops in {args.crop}", file=sys.stderr)
+    message(f"{cropped.total('found'):,} face crops in {args.crop}")
     return 0
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from convert.data.readers import PARTS
+from fer_edge.atomic_file import write_atomically
 from fer_edge.errors import UsageError
 
 if TYPE_CHECKING:
@@ -96,10 +97,8 @@ def write_sheet(samples: Samples, path: Path, columns: int = 16, seed: int = 0) 
         for j, row in enumerate(rng.permutation(rows)[:columns]):
             left = margin + GAP_PX + j * pitch
             sheet[top : top + side, left : left + side] = samples.x[row, :, :, 0]
-    beside = path.with_name(f".{path.stem}.partial.png")
     try:
-        beside.write_bytes(cv2.imencode(".png", sheet)[1].tobytes())
-        beside.replace(path)
+        write_atomically(path, cv2.imencode(".png", sheet)[1].tobytes())
     except OSError as error:
         raise UsageError(f"{path} cannot be written: {error.strerror}") from error
 

@@ -9,11 +9,12 @@ from pathlib import Path
 
 from convert.argument_types import whole_number
 from convert.data.readers import PARTS
-from convert.evaluate.evaluator import _say, evaluate
+from convert.evaluate.evaluator import evaluate
 from convert.report.evaluation_files import write
 from convert.report.evaluation_markdown import markdown
 from convert.sources.evaluated_model import Model
 from fer_edge.classifier import KERNELS, find_runtime
+from fer_edge.console import message
 from fer_edge.errors import UsageError, guarded
 
 SHEET = "figure-1-samples.png"
@@ -67,8 +68,8 @@ def _run(args: argparse.Namespace) -> int:
 
             write_sheet(samples, args.out / SHEET, seed=args.seed)
             written.append(args.out / SHEET)
-            _say(f"{args.out / SHEET} shows people's faces: keep it out of a repository and a report")
-        _say("written: " + ", ".join(str(path) for path in written))
+            message(f"{args.out / SHEET} shows people's faces: keep it out of a repository and a report")
+        message("written: " + ", ".join(str(path) for path in written))
     return 0
 
 

@@ -26,6 +26,7 @@ from convert.tflite.inspection import operators
 from convert.train.run_folder import read_history
 from fer_edge.bundle import sha256_of
 from fer_edge.classifier import Classifier, Runtime
+from fer_edge.console import message
 from fer_edge.errors import DataError, UsageError
 from fer_edge.preprocess import PREPROCESS_ID
 
@@ -48,7 +49,7 @@ def evaluate(
     classifier = model.classifier(runtime, threads, kernels)
     samples = load(data, classifier.side, seed, classes=model.labels)
     for remark in remarks(samples):
-        _say(remark)
+        message(remark)
     counts = fingerprint(samples)
     chosen = samples if part == "all" else samples.part(part)
     if not len(chosen.y):
@@ -154,7 +155,3 @@ def _versions(kind: str) -> dict[str, str]:
         except importlib.metadata.PackageNotFoundError:
             continue
     return found
-
-
-def _say(text: str) -> None:
-    print(f"fer-edge: {text}", file=sys.stderr)

@@ -17,6 +17,7 @@ from convert.parity.backends import SETS
 from convert.parity.comparison import check
 from convert.parity.tolerances import Margins
 from convert.report.model_card import parity_table
+from fer_edge.atomic_file import atomic_file
 from fer_edge.bundle import Bundle
 from fer_edge.errors import UsageError, guarded
 
@@ -69,9 +70,8 @@ def _write_images(bundle: Bundle, data: Path | None, path: Path) -> int:
     if data is None:
         raise UsageError("--images needs --data, whose held-out images it writes")
     images, _, _ = held_out(load(data, bundle.side, classes=bundle.labels))
-    beside = path.with_name(f".{path.stem}.partial.npy")
-    np.save(beside, images)
-    beside.replace(path)
+    with atomic_file(path) as fresh, fresh.open("wb") as file:
+        np.save(file, images)
     print(f"{path}: {len(images):,} images")
     return 0
 

@@ -18,6 +18,7 @@ import numpy as np
 
 from convert.tflite.tensorflow_output import quiet_tensorflow
 from fer_edge.classifier import Classifier, find_runtime
+from fer_edge.console import message
 from fer_edge.errors import UsageError
 from fer_edge.record_logits import RecordedLogits, images_sha256
 from fer_edge.runtime_name import runtime_name
@@ -66,7 +67,7 @@ def here(made: Any, images: np.ndarray, which: str = "usual") -> Iterator[Column
         except UsageError as error:
             if i == 0:
                 raise
-            print(f"fer-edge: no column of {runtime}: {error}", file=sys.stderr)
+            message(f"no column of {runtime}: {error}")
             continue
         yield column(classifier, images)
 

@@ -20,6 +20,7 @@ from convert.quantize.calibration_set import Calibration
 from convert.sources.float_model import Float
 from convert.tflite.keras_export import load_keras
 from convert.train.hardware import bfloat16_is_fast
+from fer_edge.atomic_file import atomic_file
 from fer_edge.bundle import sha256_of
 from fer_edge.errors import BundleRefused, NotEnoughData
 
@@ -59,11 +60,9 @@ class StandIn:
 
     def save(self, path: Path) -> None:
         """Writes the images beside `path` and renames them into place."""
-        beside = path.with_name(f".{path.stem}.partial.npz")
-        np.savez_compressed(
-            beside, calibrate=self.calibrate, check=self.check, model_sha256=self.model_sha256, **self.settings
-        )
-        beside.replace(path)
+        arrays: dict[str, Any] = {"calibrate": self.calibrate, "check": self.check, "model_sha256": self.model_sha256}
+        with atomic_file(path) as fresh, fresh.open("wb") as file:
+            np.savez_compressed(file, **arrays, **self.settings)
 
     def calibration(self) -> Calibration:
         """The images to calibrate on."""

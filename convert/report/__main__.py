@@ -6,11 +6,12 @@ import argparse
 import sys
 from pathlib import Path
 
-from convert.atomic_write import write_beside
 from convert.evaluate.evaluation_report import Report
 from convert.report.evaluation_files import write
 from convert.report.evaluation_markdown import markdown
+from fer_edge.atomic_file import write_atomically
 from fer_edge.bundle import Bundle
+from fer_edge.console import message
 from fer_edge.errors import UsageError, guarded
 from fer_edge.shipped_bundles import SHIPPED
 
@@ -30,7 +31,7 @@ def main(argv: list[str] | None = None) -> int:
         report = Report.load(args.report)
         print(markdown(report))
         for path in write(report, args.out) if args.out else ():
-            print(f"fer-edge: {path}", file=sys.stderr)
+            message(str(path))
         return 0
 
     return guarded(run)
@@ -44,7 +45,7 @@ def _page(folder: Path, out: Path | None) -> int:
     if path.is_dir():
         raise UsageError(f"{path} is a folder; --out names the page's file")
     text = page(bundle)
-    write_beside(path, lambda beside: Path(beside).write_text(text))
+    write_atomically(path, text)
     print(path)
     return 0
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-from contextlib import suppress
+from contextlib import ExitStack
 from pathlib import Path
 
 from convert.evaluate.evaluation_report import Report
 from convert.report import plots
 from convert.report.evaluation_markdown import markdown
+from fer_edge.atomic_file import atomic_file
 from fer_edge.errors import UsageError
 
 
@@ -17,14 +18,10 @@ def write(report: Report, folder: Path) -> list[Path]:
     made = files(report)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        for name, content in made.items():
-            (folder / f".{name}.partial").write_bytes(content)
-        for name in made:
-            (folder / f".{name}.partial").replace(folder / name)
+        with ExitStack() as stack:
+            for name, content in made.items():
+                stack.enter_context(atomic_file(folder / name)).write_bytes(content)
     except OSError as error:
-        for name in made:
-            with suppress(OSError):
-                (folder / f".{name}.partial").unlink()
         raise UsageError(f"the report cannot be written to {folder}: {error.strerror}") from error
     return [folder / name for name in made]
 

@@ -16,12 +16,12 @@ from typing import Any
 
 import numpy as np
 
-from convert.atomic_write import write_beside
 from convert.data.loader import load
 from convert.data.samples import fingerprint
 from convert.tflite.keras_export import load_keras
 from convert.tflite.tensorflow_output import quiet_tensorflow
 from convert.train.run_folder import float_model, read_history
+from fer_edge.atomic_file import atomic_file, write_atomically
 from fer_edge.errors import NotEnoughData, UsageError
 
 ALLOWED = 0.002  # of accuracy, for a better weakest recall
@@ -95,7 +95,7 @@ def apply(run: Path, data: Path, allowed: float = ALLOWED) -> Offsets:
         "val_accuracy": list(found.accuracy),
         "val_weakest_recall": list(found.weakest_recall),
     }
-    with quiet_tensorflow():
-        write_beside(path, model.save)
-    write_beside(told, lambda beside: Path(beside).write_text(json.dumps(history, indent=1) + "\n"))
+    with quiet_tensorflow(), atomic_file(path) as fresh:
+        model.save(fresh)
+    write_atomically(told, json.dumps(history, indent=1) + "\n")
     return found

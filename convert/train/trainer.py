@@ -8,19 +8,18 @@ import sys
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, replace
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from convert.atomic_write import write_beside
 from convert.data.samples import Samples, fingerprint
 from convert.train.checkpoints import restore, save
 from convert.train.networks import NETWORKS, Network, build
 from convert.train.presets import RECIPES, Recipe
 from convert.train.resemotenet import ResEmoteNet
 from convert.train.weight_averaging import Averages
+from fer_edge.atomic_file import atomic_file, write_atomically
 from fer_edge.errors import DataError, UsageError
 
 if TYPE_CHECKING:
@@ -103,11 +102,13 @@ def train(
             "seconds": round(time.monotonic() - began, 1),
         }
         if row["val_accuracy"] > max((e["val_accuracy"] for e in epochs), default=-1.0):
-            write_beside(out / "model.keras", plain.save)
+            with atomic_file(out / "model.keras") as fresh:
+                plain.save(fresh)
         epochs.append(row)
         history["best_epoch"] = 1 + int(np.argmax([e["val_accuracy"] for e in epochs]))
         state = [*(keras.ops.convert_to_numpy(v) for v in [*model.variables, *optimizer.variables]), *averages.arrays]
-        write_beside(out / "checkpoint.npz", partial(save, history, state))
+        with atomic_file(out / "checkpoint.npz") as fresh:
+            save(history, state, str(fresh))
         _write_history(out, history)
         progress.said(row)
     progress.close()
@@ -206,7 +207,7 @@ def _sha256(path: Path) -> str:
 
 
 def _write_history(out: Path, history: dict[str, Any]) -> None:
-    write_beside(out / "history.json", lambda path: Path(path).write_text(json.dumps(history, indent=1) + "\n"))
+    write_atomically(out / "history.json", json.dumps(history, indent=1) + "\n")
 
 
 class _Progress:

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from fer_edge import __version__
 from fer_edge.active_bundle import SYSTEM_BUNDLES
+from fer_edge.atomic_file import write_atomically
 from fer_edge.errors import UsageError
 
 NAME = "fer-edge"
@@ -189,10 +190,7 @@ def install_unit(unit: Unit, root: Path = Path("/")) -> list[Path]:
     for path, text in (wanted := unit_files(unit, root)).items():
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            beside = path.with_name(f".{path.name}.new")
-            beside.write_text(text, encoding="utf-8")
-            beside.chmod(0o644)
-            beside.replace(path)
+            write_atomically(path, text)
         except OSError as error:
             raise UsageError(f"{path} cannot be written ({error.strerror}); try with sudo, or --user") from error
     return list(wanted)

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from fer_edge.active_bundle import IN_USE, history, place
+from fer_edge.atomic_file import write_atomically
 from fer_edge.bundle import REQUIRED, Bundle
 from fer_edge.errors import BundleRefused, FerEdgeError, UsageError
 from fer_edge.shipped_bundles import SHIPPED, default_path
@@ -130,13 +131,8 @@ class BundleStore:
         return BundleChange(release, path, verified)
 
     def _write(self, names: tuple[str, ...]) -> None:
-        handle, fresh = tempfile.mkstemp(prefix=f".{IN_USE}.", dir=self.folder)
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write("".join(f"{name}\n" for name in names[:_KEPT]))
-            file.flush()
-            os.fchmod(file.fileno(), 0o644)  # whoever runs the loop reads it
-            os.fsync(file.fileno())
-        Path(fresh).replace(self.folder / IN_USE)
+        text = "".join(f"{name}\n" for name in names[:_KEPT])
+        write_atomically(self.folder / IN_USE, text, mode=0o644, durable=True)  # whoever runs the loop reads it
         _force(self.folder)
         self._sweep()
 

@@ -18,6 +18,7 @@ from types import TracebackType
 from typing import Any
 
 from device.clock import Clock
+from fer_edge.atomic_file import atomic_file
 from fer_edge.errors import UsageError
 
 SCHEMA = 1
@@ -83,10 +84,10 @@ class StatusFile:
             return
         now = self._clock.stamp()
         told = {**self._fixed, "mono_s": round(now.mono_ns / 1e9, 3), "clock": now.clock, **asdict(status)}
-        beside = self.path.with_suffix(".new")
         try:
-            beside.write_text(json.dumps(told, ensure_ascii=False) + "\n")  # never forced to a disk: it is in memory
-            beside.replace(self.path)
+            # never forced to a disk: it is in memory
+            with atomic_file(self.path, fresh_name=self.path.with_suffix(".new").name) as fresh:
+                fresh.write_text(json.dumps(told, ensure_ascii=False) + "\n")
             self.failure = ""
         except OSError as error:
             self.failure = f"{self.path} cannot be written ({error.strerror})"

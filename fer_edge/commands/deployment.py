@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from fer_edge.console import message
 from fer_edge.errors import EXIT_DONE, FerEdgeError
 
 if TYPE_CHECKING:
@@ -60,12 +60,12 @@ def _deploy(args: argparse.Namespace) -> int:
 
     cargo = Cargo(args.bundle, args.config, tuple(args.extra), args.offline)
     order = Order(_to(args), Instance(args.name), cargo, args.network, args.keep)
-    done = Deployed(order.to.host, Steps(_say))
+    done = Deployed(order.to.host, Steps(message))
     try:
         if args.rollback:
             rollback(order, done)
         else:
-            deploy(order, done, _say, args.dry_run)
+            deploy(order, done, message, args.dry_run)
     except FerEdgeError as error:
         if args.as_json:
             print(json.dumps(done.to_json(error), ensure_ascii=False))
@@ -74,9 +74,9 @@ def _deploy(args: argparse.Namespace) -> int:
         print(json.dumps(done.to_json(), ensure_ascii=False))
         return EXIT_DONE
     for line in done.plan:
-        _say(f"would {line}")
+        message(f"would {line}")
     if done.first_line_s is not None:
-        _say(f"{done.first_line_s:.1f} s to the first log line")
+        message(f"{done.first_line_s:.1f} s to the first log line")
     print(done.release)
     return EXIT_DONE
 
@@ -94,7 +94,7 @@ def _fetch(args: argparse.Namespace) -> int:
     from convert.deploy.operations import fetch
 
     folder, came = fetch(_to(args), args.out)
-    _say(f"{came['files']} files, {came['bytes']:,} bytes, of which {came['read']:,} came over the line")
+    message(f"{came['files']} files, {came['bytes']:,} bytes, of which {came['read']:,} came over the line")
     print(json.dumps({"fetch": 1, "folder": str(folder), **came}) if args.as_json else folder)
     return EXIT_DONE
 
@@ -102,7 +102,7 @@ def _fetch(args: argparse.Namespace) -> int:
 def _undeploy(args: argparse.Namespace) -> int:
     from convert.deploy.operations import undeploy
 
-    left = undeploy(_to(args), args.journal_too, _say)
+    left = undeploy(_to(args), args.journal_too, message)
     if args.as_json:
         print(json.dumps(left, ensure_ascii=False))
     return EXIT_DONE
@@ -112,7 +112,3 @@ def _to(args: argparse.Namespace) -> Destination:
     from convert.deploy.ssh_address import Destination
 
     return Destination(args.host, args.port)
-
-
-def _say(sentence: str) -> None:
-    print(f"fer-edge: {sentence}", file=sys.stderr, flush=True)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from fer_edge.commands import arguments
+from fer_edge.console import message
 from fer_edge.errors import EXIT_DONE, UsageError
 
 if TYPE_CHECKING:
@@ -53,5 +53,5 @@ def _label(args: argparse.Namespace) -> int:
     if bad := [str(result.source) for result in results if result.problem]:
         raise UsageError(f"{len(bad)} of {len(results)} could not be read to the end: {', '.join(bad)}")
     frames = sum(result.told["frames"] for result in results if result.told)
-    print(f"fer-edge: {len(results)} labelled, {frames} frames, in {args.out}", file=sys.stderr)
+    message(f"{len(results)} labelled, {frames} frames, in {args.out}")
     return EXIT_DONE

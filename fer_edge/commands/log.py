@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fer_edge.commands import log_arguments
+from fer_edge.console import message
 from fer_edge.errors import EXIT_DONE, NotEnoughData, Unhealthy, UsageError
 
 if TYPE_CHECKING:
@@ -142,7 +143,7 @@ def _query(args: argparse.Namespace) -> int:
         names = [*(["device"] if len(_devices(args)) > 1 else []), *brief]
     _zone_said(args)
     if (first := next(every, None)) is None:
-        _say("no rows: nothing of that kind was asked for and is there")
+        message("no rows: nothing of that kind was asked for and is there")
     else:
         every = chain((first,), every)
     write(every, names, wanted.window.zone, sys.stdout)
@@ -154,7 +155,7 @@ def _export(args: argparse.Namespace) -> int:
 
     every, names, wanted = _rows(args)
     write_file(every, names, wanted.window.zone, args.out)
-    _say(f"{args.out} is written, {args.out.stat().st_size:,} bytes")
+    message(f"{args.out} is written, {args.out.stat().st_size:,} bytes")
     return EXIT_DONE
 
 
@@ -202,7 +203,7 @@ def _summary(args: argparse.Namespace) -> int:
     else:
         names = part_columns(summaries)[0 if len(summaries) > 1 else 1 :]
         _zone_said(args)
-        _say("there: of the observed time; each expression: of the seconds of faces, unsure among them")
+        message("there: of the observed time; each expression: of the seconds of faces, unsure among them")
         write_text(part_rows(summaries), names, zone, sys.stdout)
     return EXIT_DONE
 
@@ -220,7 +221,7 @@ def _plot(args: argparse.Namespace) -> int:
     summaries = _summaries(args, by)
     if args.out:
         draw(summaries, args.out)
-        _say(f"{args.out} is written, {args.out.stat().st_size:,} bytes")
+        message(f"{args.out} is written, {args.out.stat().st_size:,} bytes")
     else:
         print("\n\n".join("\n".join(bars(summary)) for summary in summaries))
     return EXIT_DONE
@@ -235,7 +236,7 @@ def _summaries(args: argparse.Namespace, by: str | float) -> list[Summary]:
     for device in found:
         summary = summarise(device, window, by, partial(_damaged, device))
         if summary is None:
-            _say(f"{device.name}: no line tells of the time that was asked about")
+            message(f"{device.name}: no line tells of the time that was asked about")
         else:
             made.append(summary)
     if not made:
@@ -271,15 +272,11 @@ def _purge(args: argparse.Namespace) -> int:
 
 
 def _damaged(device: Device, damage: Damage) -> None:
-    _say(f"{device.name}: {damage}; passed over")
+    message(f"{device.name}: {damage}; passed over")
 
 
 def _zone_said(args: argparse.Namespace) -> None:
     from fer_edge.log.time_window import Zone
 
     if not getattr(args, "json", False) and not getattr(args, "csv", False):
-        _say(f"times are {Zone(args.utc)}{'' if args.utc else '; --utc for UTC'}")
-
-
-def _say(sentence: str) -> None:
-    print(f"fer-edge: {sentence}", file=sys.stderr)
+        message(f"times are {Zone(args.utc)}{'' if args.utc else '; --utc for UTC'}")

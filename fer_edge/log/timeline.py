@@ -12,7 +12,7 @@ from fer_edge.events import UNSURE
 from fer_edge.log.aggregation import STATES, Sums
 from fer_edge.log.runs import Span
 from fer_edge.log.summary import Summary
-from fer_edge.log.tables import beside
+from fer_edge.log.tables import private_file
 from fer_edge.log.text_report import labels_seen
 
 ENDINGS = (".png", ".svg")
@@ -87,7 +87,7 @@ def draw(summaries: Sequence[Summary], path: Path) -> None:
         order = [name for name in order if name in marks]
         handles = [_swatch(marks[name]) for name in order]
         figure.legend(handles, order, loc="outside lower center", ncols=7, frameon=False, handlelength=1.6)
-        with beside(path) as fresh:
+        with private_file(path) as fresh:
             figure.savefig(fresh, dpi=110, metadata={"Date": None} if path.suffix == ".svg" else None)
         path.chmod(0o644)
 

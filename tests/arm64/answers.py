@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 
 from convert.argument_types import whole_number
-from convert.atomic_write import write_beside
+from fer_edge.atomic_file import write_atomically
 from fer_edge.bundle import Bundle, sha256_of
 from fer_edge.errors import EXIT_DONE, UsageError, guarded
 from fer_edge.record_logits import RecordedLogits, images_sha256, read_images
@@ -126,7 +126,7 @@ def _read(out: Path) -> dict[str, dict[str, Any]]:
 
 def _write(out: Path, lines: dict[str, dict[str, Any]]) -> None:
     text = json.dumps(lines, indent=1) + "\n"
-    write_beside(out / INDEX, lambda path: Path(path).write_text(text))
+    write_atomically(out / INDEX, text)
 
 
 def _say(text: str) -> None:

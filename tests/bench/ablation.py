@@ -18,7 +18,6 @@ from pathlib import Path
 import numpy as np
 
 from convert.argument_types import whole_number
-from convert.atomic_write import write_beside
 from convert.data.loader import load
 from convert.train.augmentation import NONE
 from convert.train.hardware import bfloat16_is_fast
@@ -26,6 +25,7 @@ from convert.train.networks import NETWORKS, Network
 from convert.train.presets import RECIPES, Recipe
 from convert.train.run_folder import float_model
 from convert.train.trainer import train
+from fer_edge.atomic_file import write_atomically
 from fer_edge.errors import guarded
 
 
@@ -91,8 +91,8 @@ def _write(out: Path, preset: str, rows: list[dict[str, object]], n: int) -> Non
             f"| {row['recipe']} | {reached.mean():.2f}{spread} | {reached.mean() - first * 100:+.2f} | {len(reached)} |"
         )
     text = "\n".join(lines) + "\n"
-    write_beside(out / "ablation.json", lambda p: Path(p).write_text(json.dumps(rows, indent=1) + "\n"))
-    write_beside(out / "ablation.md", lambda p: Path(p).write_text(text))
+    write_atomically(out / "ablation.json", json.dumps(rows, indent=1) + "\n")
+    write_atomically(out / "ablation.md", text)
     print(text)
 
 

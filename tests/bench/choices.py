@@ -22,7 +22,6 @@ from typing import Any
 import numpy as np
 
 from convert.argument_types import whole_number
-from convert.atomic_write import write_beside
 from convert.data.loader import load
 from convert.data.samples import Samples
 from convert.evaluate.inference_cost import host_name
@@ -38,6 +37,7 @@ from convert.tflite.compaction import pack
 from convert.tflite.flatbuffer import parse
 from convert.tflite.keras_export import converter_of, float_tflite, load_keras
 from convert.tflite.tensorflow_output import quiet_tensorflow
+from fer_edge.atomic_file import write_atomically
 from fer_edge.bundle import Bundle
 from fer_edge.classifier import Classifier, find_runtime
 from fer_edge.errors import UsageError, guarded
@@ -312,9 +312,9 @@ def main(argv: list[str] | None = None) -> int:
         args.out.mkdir(parents=True, exist_ok=True)
         values = json.dumps({**told, "rows": [asdict(row) for row in rows]}, indent=1, ensure_ascii=False) + "\n"
         text, png = table(rows, told), picture(rows)
-        write_beside(args.out / f"{bundle.name}.json", lambda path: Path(path).write_text(values))
-        write_beside(args.out / f"{bundle.name}.md", lambda path: Path(path).write_text(text))
-        write_beside(args.out / f"{bundle.name}.png", lambda path: Path(path).write_bytes(png))
+        write_atomically(args.out / f"{bundle.name}.json", values)
+        write_atomically(args.out / f"{bundle.name}.md", text)
+        write_atomically(args.out / f"{bundle.name}.png", png)
         print(text)
         return 0
 

@@ -13,8 +13,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from convert.atomic_write import write_beside
 from convert.report.readme_table import with_block
+from fer_edge.atomic_file import write_atomically
 from fer_edge.errors import UsageError, guarded
 
 BEGIN = "<!-- written by `python -m tests.bench.figures`; do not edit by hand -->"
@@ -176,7 +176,7 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.bench.figures", description=__doc__)
     parser.parse_args(argv)
     text = with_block(README.read_text(), block(), BEGIN)
-    write_beside(README, lambda path: Path(path).write_text(text))
+    write_atomically(README, text)
     return 0
 
 

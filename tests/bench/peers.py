@@ -21,6 +21,7 @@ from convert.data.samples import Samples, fingerprint
 from convert.evaluate.bootstrap import DRAWS
 from convert.evaluate.inference_cost import host_name
 from convert.tflite.inspection import multiply_adds_of, parameters_of
+from fer_edge.atomic_file import write_atomically
 from fer_edge.bundle import Bundle, sha256_of
 from fer_edge.classifier import find_runtime
 from fer_edge.errors import DataError, UsageError, guarded
@@ -101,9 +102,7 @@ def write(comparison: Comparison, folder: Path) -> list[Path]:
     }
     folder.mkdir(parents=True, exist_ok=True)
     for name, content in made.items():
-        (folder / f".{name}.partial").write_bytes(content)
-    for name in made:
-        (folder / f".{name}.partial").replace(folder / name)
+        write_atomically(folder / name, content)
     return [folder / name for name in made]
 
 

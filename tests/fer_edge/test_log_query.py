@@ -153,7 +153,7 @@ def test_an_export_is_whole_or_not_there(house: Path, tmp_path: Path, capsys: py
     out.write_text("before")
     for arguments, word in [
         (["--out", str(tmp_path / "rows.xlsx")], "ends with none of"),
-        (["--out", str(tmp_path / "nowhere" / "rows.csv")], "no folder"),
+        (["--out", str(tmp_path / "nowhere" / "rows.csv")], "not a folder"),
         (["--out", str(out), "--since", "later"], "is no moment"),
         (["--out", str(out), "--since", "2026-03-02", "--until", "2026-03-01"], "is not before"),
         (["--out", str(out), "--between", "morning"], "no part of a day"),

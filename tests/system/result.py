@@ -15,9 +15,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from convert.atomic_write import write_beside
 from convert.evaluate.inference_cost import host_name
 from fer_edge import __version__
+from fer_edge.atomic_file import write_atomically
 
 ROOT = Path(__file__).parents[2]
 
@@ -42,7 +42,7 @@ def write(name: str, told: dict[str, Any], folder: Path) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{name}-{told['date']}.json"
     text = json.dumps(told, indent=1, ensure_ascii=False) + "\n"
-    write_beside(path, lambda beside: Path(beside).write_text(text))
+    write_atomically(path, text)
     return path
 
 

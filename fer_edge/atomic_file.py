@@ -1,0 +1,42 @@
+"""Files that are written beside their place and then renamed: a reader sees the old file or the new one, never a part."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+
+@contextmanager
+def atomic_file(path: Path, mode: int = 0o644, durable: bool = False, fresh_name: str | None = None) -> Iterator[Path]:
+    """A fresh, empty file in the folder of `path`, with the same suffix, to write to; renamed to `path` at the block's end.
+
+    When the block fails, the fresh file is removed and `path` stays as it was. `durable` forces the content to the disk
+    before the rename. With `fresh_name` the fresh file has that name, by which a leftover of a killed process is found; else
+    it has a name that no other process uses. Raises OSError.
+    """
+    if fresh_name is None:
+        import tempfile
+
+        descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=path.suffix, dir=path.parent)
+        fresh = Path(name)
+    else:
+        fresh = path.with_name(fresh_name)
+        descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    os.close(descriptor)
+    try:
+        yield fresh
+        fresh.chmod(mode)
+        if durable:
+            with fresh.open("rb") as written:
+                os.fsync(written.fileno())
+        fresh.replace(path)
+    finally:
+        fresh.unlink(missing_ok=True)
+
+
+def write_atomically(path: Path, content: bytes | str, mode: int = 0o644, durable: bool = False) -> None:
+    """Writes bytes, or text as UTF-8, to `path` as `atomic_file` does."""
+    with atomic_file(path, mode, durable) as fresh:
+        fresh.write_bytes(content.encode() if isinstance(content, str) else content)
