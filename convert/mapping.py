@@ -1,4 +1,4 @@
-"""`python -m convert.mapping --data PATH`: fits how a detector's box becomes the crop that models were trained on."""
+"""`python -m convert.mapping --data PATH`: fits the mapping from a detector's box to the crop that models are trained on."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from convert.argument_types import whole_number
-from convert.crops.mapping_fit import FACES, MIN_FOUND, SIZES_PX, fit
+from convert.crops.mapping_fit import FACES, MIN_FOUND, SIZES_PX, fit_mapping
 from convert.crops.synthetic_scenes import SCENE
 from convert.data.loader import load
 from fer_edge.detection.registry import DETECTORS, find_detector
@@ -17,7 +17,7 @@ from fer_edge.errors import UsageError, guarded
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Reads the arguments, fits the mapping, and prints it."""
+    """Fits the mapping and prints it."""
     parser = argparse.ArgumentParser(prog="python -m convert.mapping", description=__doc__)
     parser.add_argument("--data", type=Path, required=True, help="any data set that `python -m convert.data` reads")
     parser.add_argument("--detector", choices=DETECTORS, help="default: the best that is installed")
@@ -28,7 +28,7 @@ def main(argv: list[str] | None = None) -> int:
         nargs=2,
         default=SIZES_PX,
         metavar=("LOW", "HIGH"),
-        help="of the faces, in px (default {} {})".format(*SIZES_PX),
+        help="range of the faces' sides, in px (default {} {})".format(*SIZES_PX),
     )
     parser.add_argument("--seed", type=whole_number(0), default=0)
     parser.add_argument("--json", action="store_true")
@@ -38,21 +38,22 @@ def main(argv: list[str] | None = None) -> int:
 
 def _run(args: argparse.Namespace) -> int:
     if args.n < MIN_FOUND:
-        raise UsageError(f"--n {args.n} is too few; {MIN_FOUND} or more faces give a mapping")
+        raise UsageError(f"--n {args.n} is too few; a mapping needs {MIN_FOUND} faces or more")
     low, high = args.sizes
     if not 2 * low <= high <= min(SCENE):
         raise UsageError(
-            f"--sizes {low} {high} give no mapping; HIGH is twice LOW or more, and {min(SCENE)} px or less, "
-            f"to fit into a {SCENE[1]}×{SCENE[0]} scene"
+            f"--sizes {low} {high} cannot be fitted; give a HIGH of at least twice LOW and at most {min(SCENE)} px, "
+            f"the height of the {SCENE[1]}×{SCENE[0]} scene"
         )
     detector = find_detector(args.detector)
-    fitted = fit(load(args.data), detector, args.seed, args.n, (low, high))
+    fitted = fit_mapping(load(args.data), detector, args.seed, args.n, (low, high))
     if args.json:
         print(json.dumps(asdict(fitted)))
         return 0
-    m = fitted.mapping
+    mapping = fitted.mapping
     print(
-        f"{fitted.detector}: scale {m.scale:.3f}, dx {m.dx:+.3f}, dy {m.dy:+.3f}, grow {m.grow:+.4f}, level {m.level}"
+        f"{fitted.detector}: scale {mapping.scale:.3f}, dx {mapping.dx:+.3f}, dy {mapping.dy:+.3f}, "
+        f"grow {mapping.grow:+.4f}, level {mapping.level}"
     )
     print(
         f"{fitted.found} of {fitted.n} training faces of {low} to {high} px found; jitter (sd): "

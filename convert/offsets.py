@@ -1,4 +1,4 @@
-"""`python -m convert.offsets RUN --data PATH`: logit adjustment, so that no class is given up."""
+"""`python -m convert.offsets RUN --data PATH`: shifts the last biases of a trained model (logit adjustment)."""
 
 from __future__ import annotations
 
@@ -6,26 +6,30 @@ import argparse
 import sys
 from pathlib import Path
 
-from convert.train.logit_adjustment import ALLOWED, apply
+from convert.train.logit_adjustment import MAX_ACCURACY_LOSS, apply_offsets
 from fer_edge.errors import guarded
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Chooses the offsets, puts them into the model, and says what they do on the validation part."""
+    """Chooses the offsets, writes them into the model, and prints accuracy and weakest recall before and after."""
     parser = argparse.ArgumentParser(prog="python -m convert.offsets", description=__doc__)
-    parser.add_argument("run", type=Path, help="folder of `python -m convert.train`")
-    parser.add_argument("--data", type=Path, required=True, help="the set that it was trained on")
+    parser.add_argument("run", type=Path, help="the folder of a `python -m convert.train`")
+    parser.add_argument("--data", type=Path, required=True, help="the data set that it was trained on")
     parser.add_argument(
-        "--allowed", type=float, default=ALLOWED, help="loss of accuracy, a share; default: %(default)s"
+        "--allowed",
+        type=float,
+        default=MAX_ACCURACY_LOSS,
+        help="the largest loss of accuracy, a share; default: %(default)s",
     )
     args = parser.parse_args(argv)
 
     def run() -> int:
-        found = apply(args.run, args.data, args.allowed)
-        (before, after), (weak, less_weak) = found.accuracy, found.weakest_recall
+        adjustment = apply_offsets(args.run, args.data, args.allowed)
+        (accuracy, new_accuracy), (recall, new_recall) = adjustment.accuracy, adjustment.weakest_recall
+        offsets = " ".join(f"{value:+.2f}" for value in adjustment.values)
         print(
-            f"τ {found.strength:g}, offsets {' '.join(f'{v:+.2f}' for v in found.values)}: accuracy {before:.4f} → {after:.4f},"
-            f" weakest recall {weak:.3f} → {less_weak:.3f} on the validation part"
+            f"τ {adjustment.strength:g}, offsets {offsets}: accuracy {accuracy:.4f} → {new_accuracy:.4f}, weakest recall"
+            f" {recall:.3f} → {new_recall:.3f} on the validation part"
         )
         return 0
 

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import tempfile
 import zipfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -16,9 +16,12 @@ from typing import Any
 import cv2
 import numpy as np
 
+from convert.train.history import EpochRecord, TrainingHistory
 from device.vision.readings import Reading
+from fer_edge.bundle_provenance import DataFingerprint
 from fer_edge.detection.types import Face
 from fer_edge.events import Event
+from fer_edge.labels import LABELS
 
 
 def write_video(path: Path, frames: Iterable[np.ndarray], fps: float = 10.0, code: str = "mp4v") -> Path:
@@ -33,6 +36,23 @@ def write_video(path: Path, frames: Iterable[np.ndarray], fps: float = 10.0, cod
     assert writer is not None, "a video has frames"
     writer.release()
     return path
+
+
+def training_history(labels: Sequence[str] = LABELS, epochs: int = 3, best_epoch: int | None = None) -> TrainingHistory:
+    """The history of a training run that got better with every epoch; the last one is the best by default."""
+    return TrainingHistory(
+        network={"side": 48},
+        recipe={"epochs": epochs, "seed": 0},
+        data=DataFingerprint(700, 70, 70, "0" * 64),
+        labels=tuple(labels),
+        policy="float32",
+        teachers=(),
+        init=None,
+        epochs=tuple(
+            EpochRecord(i, 2 - i / 10, 0.2 + i / 40, 2 - i / 12, 0.2 + i / 50, 9.0) for i in range(1, epochs + 1)
+        ),
+        best_epoch=best_epoch or epochs,
+    )
 
 
 def write_image(path: Path, gray: np.ndarray) -> Path:

@@ -114,9 +114,11 @@ def test_the_card_is_that_of_the_reports(name: str) -> None:
     import json
 
     from convert.report.model_card import card
+    from convert.train.history import TrainingHistory
 
     folder = ROOT / "models" / name
-    spec, parity, history = (json.loads((folder / f"{n}.json").read_text()) for n in ("bundle", "parity", "history"))
+    spec, parity = (json.loads((folder / f"{n}.json").read_text()) for n in ("bundle", "parity"))
+    history = TrainingHistory.read(folder / "history.json")
     assert card(spec, parity, history) == (folder / "CARD.md").read_text()
 
 

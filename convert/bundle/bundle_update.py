@@ -10,6 +10,7 @@ from pathlib import Path
 
 from convert.parity.parity_report import ParityReport
 from convert.report.model_card import card
+from convert.train.history import TrainingHistory
 from fer_edge.bundle import Bundle, describe_files, replacing
 from fer_edge.bundle_spec import BundleSpec
 
@@ -41,7 +42,7 @@ def record(bundle: Bundle, report: ParityReport) -> None:
     def change(fresh: Path, spec: BundleSpec) -> BundleSpec:
         spec = replace(spec, runtimes=report.runtimes())
         (fresh / "parity.json").write_text(json.dumps(values, indent=1) + "\n")
-        run = json.loads(history.read_text()) if history.is_file() else None
+        run = TrainingHistory.read(history) if history.is_file() else None
         (fresh / "CARD.md").write_text(card(spec, values, run))
         return spec
 

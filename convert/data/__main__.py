@@ -1,4 +1,4 @@
-"""`python -m convert.data PATH`: what a data set holds; `--crop` cuts faces out of whole pictures."""
+"""`python -m convert.data PATH`: summarizes a data set; `--crop` cuts faces out of whole pictures."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from fer_edge.errors import UsageError, guarded
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Reads the arguments and describes the set on stdout, or writes its face crops and says what became of it."""
+    """Prints a summary of the data set, or writes its face crops and prints how many were found."""
     parser = argparse.ArgumentParser(prog="python -m convert.data", description=__doc__)
-    parser.add_argument("path", type=Path, help="a zip, a folder, a CSV, or one of them packed")
-    parser.add_argument("--json", action="store_true", help="everything counted, as JSON")
+    parser.add_argument("path", type=Path, help="a folder, a zip, a CSV, or a compressed CSV")
+    parser.add_argument("--json", action="store_true", help="print the summary as JSON")
     parser.add_argument(
         "--classes",
         type=classes_argument,
@@ -27,32 +27,34 @@ def main(argv: list[str] | None = None) -> int:
         metavar="NAME,NAME…|own",
         help="own: every class of the set under its own name; default: the seven expressions in all their spellings",
     )
-    parser.add_argument("--sheet", type=Path, metavar="FILE.png", help="write samples of each class as a picture")
+    parser.add_argument("--sheet", type=Path, metavar="FILE.png", help="write a picture with samples of each class")
     parser.add_argument(
-        "--seed", type=whole_number(0), default=0, help="draws parts that the set does not name, and the sheet"
+        "--seed", type=whole_number(0), default=0, help="for the parts that the set does not name, and for the sheet"
     )
-    crop = parser.add_argument_group("own pictures", "faces cut out by the code that runs on the device")
-    crop.add_argument("--crop", type=Path, metavar="OUT", help="write the largest face of each picture as a class tree")
+    crop = parser.add_argument_group("own pictures", "face crops, made by the code that runs on the device")
+    crop.add_argument(
+        "--crop", type=Path, metavar="OUT", help="write the largest face of each picture into class folders"
+    )
     crop.add_argument("--detector", choices=DETECTORS, help="default: the best that is installed")
-    crop.add_argument("--bundle", type=Path, help="whose crop and side to take; default: those of every new bundle")
+    crop.add_argument("--bundle", type=Path, help="use its mapping and side; default: those of every new bundle")
     args = parser.parse_args(argv)
     return guarded(lambda: _run(args))
 
 
 def _run(args: argparse.Namespace) -> int:
-    from convert.data.summary import describe, text, write_sheet
+    from convert.data.summary import summarize, summary_table, write_sheet
 
     if args.crop:
         return _crop(args)
     if args.detector or args.bundle:
-        raise UsageError("--detector and --bundle say how faces are cut out; name a folder for them with --crop")
+        raise UsageError("--detector and --bundle choose how faces are cut out; name a folder for them with --crop")
     if args.sheet and args.sheet.suffix.lower() != ".png":
         raise UsageError(f"--sheet writes PNG; {args.sheet} does not end in .png")
     samples = load(args.path, seed=args.seed, classes=args.classes)
     for remark in remarks(samples):
         message(remark)
-    description = describe(samples)
-    print(json.dumps(description, indent=1) if args.json else text(description))
+    summary = summarize(samples)
+    print(json.dumps(summary.to_json(), indent=1) if args.json else summary_table(summary))
     if args.sheet:
         write_sheet(samples, args.sheet, seed=args.seed)
         message(f"samples in {args.sheet}")
@@ -60,16 +62,16 @@ def _run(args: argparse.Namespace) -> int:
 
 
 def _crop(args: argparse.Namespace) -> int:
-    from convert.data.face_cropping import Cutter, text, write_crops
+    from convert.data.face_cropping import FaceCropper, cropping_table, write_crops
 
     if args.sheet:
         raise UsageError(
-            f"--sheet shows a set that is read; write the crops, then `python -m convert.data {args.crop}`"
+            f"--sheet shows a data set as it is read; write the crops, then `python -m convert.data {args.crop}`"
         )
-    cropped = write_crops(args.path, args.crop, Cutter.of(args.detector, args.bundle), args.classes)
+    cropped = write_crops(args.path, args.crop, FaceCropper.of(args.detector, args.bundle), args.classes)
     for remark in cropped.remarks():
         message(remark)
-    print(json.dumps(cropped.to_json(), indent=1) if args.json else text(cropped))
+    print(json.dumps(cropped.to_json(), indent=1) if args.json else cropping_table(cropped))
     message(f"{cropped.total('found'):,} face crops in {args.crop}")
     return 0
 

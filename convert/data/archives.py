@@ -1,4 +1,4 @@
-"""What a path holds, as files with names: a folder, a zip, a tar of any compression, a gzip, or one file by itself."""
+"""The named files in a container: a folder, a zip, a .tar.gz, a gzip, or one file by itself."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ from typing import IO, cast
 
 from fer_edge.errors import DataError
 
-ACCEPTED = (
+ACCEPTED_FORMS = (
     "accepted are FER2013 as Kaggle's zip, unpacked, or as fer2013.csv or icml_face_data.csv (also in a zip, tar.gz "
     "or gz), and a folder or a zip with one folder of images for each class"
 )
-TAR_SUFFIXES = (".tar", ".tgz", ".tar.gz", ".tar.bz2", ".tar.xz")
+TAR_SUFFIXES = (".tar.gz", ".tgz")  # Kaggle's competition of 2013 gives fer2013.tar.gz
 ARCHIVE_SUFFIXES = (".zip", ".gz", *TAR_SUFFIXES)
 
-# What reading a damaged archive raises, from opening it to its last byte.
-DAMAGE = (OSError, EOFError, zlib.error, zipfile.BadZipFile, tarfile.TarError)
+# The errors that a damaged archive may raise, from opening it to its last byte.
+READ_ERRORS = (OSError, EOFError, zlib.error, zipfile.BadZipFile, tarfile.TarError)
 
 
 @dataclass(frozen=True, slots=True)
-class Files:
-    """The files and folders below a path, by their names relative to it, with `/`, each tuple in order of the names.
+class Container:
+    """The files and folders below a path: sorted names relative to it, with `/`.
 
-    `kind` names the container. `sequential` says that files are cheap to read only in the order they are packed in.
+    `kind` is folder, zip, tar, gzip or file.
     """
 
     path: Path
@@ -39,112 +39,116 @@ class Files:
     names: tuple[str, ...]
     folders: tuple[str, ...]
     open: Callable[[str], IO[bytes]]
-    sequential: bool = False
-    _turn: threading.Lock = field(default_factory=threading.Lock, repr=False)
+    _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
     def read(self, name: str) -> bytes:
-        """All bytes of one file. Safe in several threads at once. Raises one of DAMAGE.
+        """All bytes of one file. Safe to call from several threads. Raises one of READ_ERRORS.
 
-        One at a time: members of one zip read side by side come out damaged now and then on Python 3.13.0, 60 to 90 of
-        FER2013's 35,887.
+        A lock lets one thread read at a time: on Python 3.13.0, concurrent reads of one zip returned damaged bytes for 60 to
+        90 of FER2013's 35,887 files.
         """
-        with self._turn, self.open(name) as file:
+        with self._lock, self.open(name) as file:
             return file.read()
 
-    def place(self, name: str) -> str:
-        """Where a file stands, for a message."""
+    def location(self, name: str) -> str:
+        """The location of a file, for a message."""
         return str(self.path) if self.kind in ("file", "gzip") else f"{name} in {self.path}"
 
 
 @contextmanager
-def opened(path: Path) -> Iterator[Files]:
-    """The files at `path`, readable until the context ends; what it is, is seen from its first bytes.
+def open_container(path: Path) -> Iterator[Container]:
+    """The files at `path`, readable until the context ends. The kind of container is recognised by its first bytes.
 
-    What systems leave behind (`__MACOSX`, `.DS_Store`, other names that begin with a dot) is not among them. Raises
-    DataError when the path is missing, empty, truncated, encrypted, or may not be read.
+    Files that operating systems leave behind are ignored: `__MACOSX`, `.DS_Store`, other names that begin with a dot.
+    Raises DataError when the path is missing, empty, truncated, encrypted, or not readable.
     """
     if path.is_dir():
         yield _folder(path)
         return
     if not path.exists():
-        raise DataError(f"{path} does not exist; {ACCEPTED}")
+        raise DataError(f"{path} does not exist; {ACCEPTED_FORMS}")
     try:
         with path.open("rb") as file:
-            head = file.read(264)
+            head = file.read(2)
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror or error}") from error
     if not head:
-        raise DataError(f"{path} is empty (0 bytes); {ACCEPTED}")
-    if head[:2] == b"PK":
+        raise DataError(f"{path} is empty (0 bytes); {ACCEPTED_FORMS}")
+    if head == b"PK":
         with _zip(path) as files:
             yield files
-    elif path.name.lower().endswith(TAR_SUFFIXES) or head[257:262] == b"ustar":
+    elif path.name.lower().endswith(TAR_SUFFIXES):
         with _tar(path) as files:
             yield files
-    elif head[:2] == b"\x1f\x8b":
+    elif head == b"\x1f\x8b":
         name = path.name.removesuffix(".gz")
-        yield Files(path, "gzip", (name,), (), lambda _: cast("IO[bytes]", gzip.GzipFile(path)))
+        yield Container(path, "gzip", (name,), (), lambda _: cast("IO[bytes]", gzip.GzipFile(path)))
     else:
-        yield Files(path, "file", (path.name,), (), lambda _: path.open("rb"))
+        yield Container(path, "file", (path.name,), (), lambda _: path.open("rb"))
 
 
-def _folder(path: Path) -> Files:
+def _folder(path: Path) -> Container:
     names: list[str] = []
     folders: list[str] = []
 
     def unreadable(error: OSError) -> None:
         raise DataError(f"{error.filename} cannot be read: {error.strerror}") from error
 
-    for here, below, files in os.walk(path, onerror=unreadable):
-        below[:] = [name for name in below if _ours(name)]
-        at = Path(here).relative_to(path)
-        folders += [(at / name).as_posix() for name in below]
-        names += [(at / name).as_posix() for name in files if _ours(name)]
-    return Files(path, "folder", tuple(sorted(names)), tuple(sorted(folders)), lambda name: (path / name).open("rb"))
+    for root, subfolders, files in os.walk(path, onerror=unreadable):
+        subfolders[:] = [name for name in subfolders if _is_data(name)]  # os.walk then skips the others
+        parent = Path(root).relative_to(path)
+        folders += [(parent / name).as_posix() for name in subfolders]
+        names += [(parent / name).as_posix() for name in files if _is_data(name)]
+    return Container(
+        path, "folder", tuple(sorted(names)), tuple(sorted(folders)), lambda name: (path / name).open("rb")
+    )
 
 
 @contextmanager
-def _zip(path: Path) -> Iterator[Files]:
+def _zip(path: Path) -> Iterator[Container]:
     try:
         archive = zipfile.ZipFile(path)
     except (zipfile.BadZipFile, OSError) as error:
         size = path.stat().st_size
         raise DataError(
-            f"{path} is a truncated or damaged zip: {size:,} bytes and {_lower(error)}; fetch it again"
+            f"{path} is a truncated or damaged zip: {size:,} bytes and {_in_sentence(error)}; fetch it again"
         ) from error
     with archive:
-        members = [member for member in archive.infolist() if _ours(member.filename)]
-        if locked := [member.filename for member in members if member.flag_bits & 1]:
-            raise DataError(f"{path} is an encrypted zip ({locked[0]} needs a password); unpack it and name the folder")
+        members = [member for member in archive.infolist() if _is_data(member.filename)]
+        if encrypted := [member.filename for member in members if member.flag_bits & 1]:
+            raise DataError(
+                f"{path} is an encrypted zip ({encrypted[0]} needs a password); unpack it and name the folder"
+            )
         names = sorted(member.filename for member in members if not member.is_dir())
         folders = {member.filename.rstrip("/") for member in members if member.is_dir()}
-        yield Files(path, "zip", tuple(names), tuple(sorted(folders)), archive.open)
+        yield Container(path, "zip", tuple(names), tuple(sorted(folders)), archive.open)
 
 
 @contextmanager
-def _tar(path: Path) -> Iterator[Files]:
+def _tar(path: Path) -> Iterator[Container]:
     try:
-        archive = tarfile.open(path)  # noqa: SIM115 – closed below; what opening raises is another sentence
-        members = {member.name.removeprefix("./"): member for member in archive.getmembers() if _ours(member.name)}
-    except DAMAGE as error:
-        raise DataError(f"{path} is a truncated or damaged tar: {_lower(error)}; fetch it again") from error
+        archive = tarfile.open(path)  # noqa: SIM115 – closed below; an error of opening has a message of its own
+        members = {member.name.removeprefix("./"): member for member in archive.getmembers() if _is_data(member.name)}
+    except READ_ERRORS as error:
+        raise DataError(f"{path} is a truncated or damaged tar: {_in_sentence(error)}; fetch it again") from error
     with archive:
 
         def member(name: str) -> IO[bytes]:
             file = archive.extractfile(members[name])
-            assert file is not None, f"{name} is among the names, so it is a file"
+            assert file is not None, f"{name} is a listed file"
             return file
 
         names = sorted(name for name, entry in members.items() if entry.isfile())
         folders = sorted(name for name, entry in members.items() if entry.isdir())
-        yield Files(path, "tar", tuple(names), tuple(folders), member, sequential=True)
+        yield Container(path, "tar", tuple(names), tuple(folders), member)
 
 
-def _ours(name: str) -> bool:
+def _is_data(name: str) -> bool:
+    """Whether a file or folder is part of the data, and not left behind by an operating system."""
     parts = PurePosixPath(name.removeprefix("./")).parts
     return not any(part == "__MACOSX" or part.startswith(".") for part in parts)
 
 
-def _lower(error: BaseException) -> str:
+def _in_sentence(error: BaseException) -> str:
     text = str(error) or type(error).__name__
     return text[0].lower() + text[1:]

@@ -1,4 +1,4 @@
-"""Face crops of a set of whole pictures, as a class tree: cut by the detector, the mapping and the crop of the device."""
+"""Face crops of whole pictures, in class folders: made by the detector, the mapping and the crop of the device."""
 
 from __future__ import annotations
 
@@ -13,44 +13,44 @@ from typing import Any
 
 import numpy as np
 
-from convert.data.archives import opened
+from convert.data.archives import open_container
 from convert.data.class_selection import EXPRESSIONS, Classes
-from convert.data.detector_mappings import KNOWN
-from convert.data.readers import Picture, pictures, progress
+from convert.data.detector_mappings import DETECTOR_MAPPINGS
+from convert.data.readers import Picture, read_pictures, with_progress_bar
 from fer_edge.bundle import Bundle
 from fer_edge.detection.registry import find_detector
 from fer_edge.detection.types import Detector, largest_first
 from fer_edge.errors import DataError, NotEnoughData, UsageError
 from fer_edge.preprocess import Mapping, face_crop, square
 
-MIN_SIDE_PX = 24  # of the square cut out; below half of the 48 px that models take, a face is mostly made up
-NAMED = 10  # pictures named in a remark
-FATES = ("found", "no_face", "too_small")
+MIN_SIDE_PX = 24  # of the square; below half of the 48 px that models take, most pixels would be interpolated
+MAX_NAMES = 10  # of pictures in a remark
+OUTCOMES = ("found", "no_face", "too_small")
 
 
 @dataclass(frozen=True, slots=True)
-class Cutter:
-    """What cuts a face out of a picture: a detector, how its boxes become the model's square, and the crop's side in px."""
+class FaceCropper:
+    """Cuts faces out of pictures: a detector, the mapping of its boxes to the model's square, and the crop's side in px."""
 
     detector: Detector
     mapping: Mapping
     side: int = 48
 
     @staticmethod
-    def of(detector: str | None = None, bundle: Path | None = None) -> Cutter:
-        """The one with the detector called so, else the best installed, as the bundle in a folder has it on the device.
+    def of(detector: str | None = None, bundle: Path | None = None) -> FaceCropper:
+        """The cropper with the detector of this name, or the best that is installed, and the bundle's mapping and side.
 
-        Without a bundle the mapping is the one that new bundles are made with. Raises UsageError when the detector or the
-        bundle is not there, BundleRefused when one is damaged.
+        Without a bundle the mapping is the one that new bundles get. Raises UsageError when the detector or the bundle does
+        not exist, BundleRefused when the bundle is damaged.
         """
-        finder = find_detector(detector)
+        found = find_detector(detector)
         if bundle is None:
-            return Cutter(finder, KNOWN[finder.name])
-        read = Bundle.load(bundle)
-        return Cutter(finder, read.mapping(finder.name), read.side)
+            return FaceCropper(found, DETECTOR_MAPPINGS[found.name])
+        loaded = Bundle.load(bundle)
+        return FaceCropper(found, loaded.mapping(found.name), loaded.side)
 
-    def cut(self, gray: np.ndarray) -> tuple[str, np.ndarray | None]:
-        """What became of a picture uint8 (H, W), one of FATES, and if found its largest face as uint8 (side, side)."""
+    def crop(self, gray: np.ndarray) -> tuple[str, np.ndarray | None]:
+        """The outcome for a picture uint8 (H, W), one of OUTCOMES, and for "found" the largest face uint8 (side, side)."""
         faces = largest_first(self.detector.detect(gray))
         if not faces:
             return "no_face", None
@@ -60,36 +60,36 @@ class Cutter:
 
 
 @dataclass(frozen=True, slots=True)
-class Cropped:
-    """What became of the pictures of a set: how many of each class met which of FATES, and the names of those left out.
+class CroppingReport:
+    """The outcomes for the pictures of a set: counts by class and outcome, and the names of the pictures left out.
 
-    `skipped` are pictures that could not be read, each with its fault; `left_out` counts those of classes not asked for.
+    `skipped` lists pictures that could not be read, each with its fault; `left_out` counts pictures of other classes.
     """
 
-    cutter: Cutter
+    cropper: FaceCropper
     counts: dict[str, dict[str, int]] = field(default_factory=dict)
     no_face: list[str] = field(default_factory=list)
     too_small: list[str] = field(default_factory=list)
     skipped: list[str] = field(default_factory=list)
     left_out: Counter[str] = field(default_factory=Counter)
 
-    def add(self, picture: Picture, fate: str) -> None:
-        """Counts a picture of one of the classes, and keeps its name if it was left out."""
+    def add(self, picture: Picture, outcome: str) -> None:
+        """Counts a picture of one of the classes, and stores its name if it was left out."""
         assert picture.label is not None
-        self.counts.setdefault(picture.label, dict.fromkeys(FATES, 0))[fate] += 1
-        if fate != "found":
-            (self.no_face if fate == "no_face" else self.too_small).append(picture.source)
+        self.counts.setdefault(picture.label, dict.fromkeys(OUTCOMES, 0))[outcome] += 1
+        if outcome != "found":
+            (self.no_face if outcome == "no_face" else self.too_small).append(picture.source)
 
-    def total(self, fate: str) -> int:
-        """How many pictures of all classes met one of FATES."""
-        return sum(count[fate] for count in self.counts.values())
+    def total(self, outcome: str) -> int:
+        """The number of pictures of all classes with one of OUTCOMES."""
+        return sum(count[outcome] for count in self.counts.values())
 
     def to_json(self) -> dict[str, Any]:
-        """All of it, ready for JSON, the classes in alphabetical order."""
+        """The report as JSON values, the classes in alphabetical order."""
         return {
-            "detector": self.cutter.detector.name,
-            "mapping": asdict(self.cutter.mapping),
-            "side": self.cutter.side,
+            "detector": self.cropper.detector.name,
+            "mapping": asdict(self.cropper.mapping),
+            "side": self.cropper.side,
             "classes": dict(sorted(self.counts.items())),
             "no_face": self.no_face,
             "too_small": self.too_small,
@@ -98,95 +98,97 @@ class Cropped:
         }
 
     def remarks(self) -> list[str]:
-        """What a user should be told: the pictures left out, the first of them by name."""
+        """Sentences for the user on the pictures left out, with the names of the first."""
         classes = [f"{name} {count:,}" for name, count in sorted(self.left_out.items())]
-        told = {
-            f"no face found by {self.cutter.detector.name}": self.no_face,
+        reasons = {
+            f"no face found by {self.cropper.detector.name}": self.no_face,
             f"a face of less than {MIN_SIDE_PX} px": self.too_small,
             "that cannot be read": self.skipped,
         }
-        said = [
-            f"{len(names):,} picture{'s' if names[1:] else ''} left out, {why}: {'; '.join(names[:NAMED])}"
-            + ("; …" if names[NAMED:] else "")
-            for why, names in told.items()
+        sentences = [
+            f"{len(names):,} picture{'s' if names[1:] else ''} left out, {why}: {'; '.join(names[:MAX_NAMES])}"
+            + ("; …" if names[MAX_NAMES:] else "")
+            for why, names in reasons.items()
             if names
         ]
-        return said + ([f"classes left out: {', '.join(classes)}"] if classes else [])
+        return sentences + ([f"classes left out: {', '.join(classes)}"] if classes else [])
 
 
-def write_crops(path: Path, out: Path, cutter: Cutter, classes: str | Sequence[str] = EXPRESSIONS) -> Cropped:
-    """What became of the pictures at `path`, whose face crops then are in the new folder `out` as gray PNG files.
+def write_crops(
+    path: Path, out: Path, cropper: FaceCropper, classes: str | Sequence[str] = EXPRESSIONS
+) -> CroppingReport:
+    """Writes the face crops of the pictures at `path` into the new folder `out` as gray PNG files; returns the outcomes.
 
-    They are in part/class/ where the set names its parts, else in class/, each under its picture's own name. `classes` is
-    as in `convert.data.load`. Raises DataError when it is no set of pictures, UsageError when `out` is there and not
-    empty, or in the set itself, NotEnoughData when no face is found; then nothing is written.
+    The crops are in part/class/ where the set names its parts, else in class/, each under its picture's own name. `classes`
+    is as in `convert.data.loader.load`. Raises DataError when `path` is no set of pictures, UsageError when `out` exists and
+    is not empty or lies in the set itself, NotEnoughData when no face is found; then nothing is written.
     """
     import cv2
 
-    path, wanted = Path(path), Classes.of(classes)
-    cropped, taken = Cropped(cutter), _Names()
-    with _new_folder(out, path) as fresh, opened(path) as files:
-        shown, total, _ = pictures(files, None, wanted)
-        for picture in progress(shown, total, path):
+    path, selected = Path(path), Classes.of(classes)
+    report, names = CroppingReport(cropper), _UniqueNames()
+    with _new_folder(out, path) as fresh, open_container(path) as files:
+        iterator, total, _ = read_pictures(files, None, selected)
+        for picture in with_progress_bar(iterator, total, path):
             if picture.fault:
-                cropped.skipped.append(f"{picture.source}: {picture.fault}")
+                report.skipped.append(f"{picture.source}: {picture.fault}")
                 continue
             if picture.label is None or picture.pixels is None:
-                cropped.left_out[picture.class_name] += 1
+                report.left_out[picture.class_name] += 1
                 continue
-            fate, crop = cutter.cut(picture.pixels)
-            cropped.add(picture, fate)
+            outcome, crop = cropper.crop(picture.pixels)
+            report.add(picture, outcome)
             if crop is not None:
-                file = fresh / taken.free(picture)
+                file = fresh / names.path_for(picture)
                 file.parent.mkdir(parents=True, exist_ok=True)
                 file.write_bytes(cv2.imencode(".png", crop)[1].tobytes())
-        if not cropped.counts and cropped.skipped:
-            raise DataError(f"none of the images in {path} can be read: {'; '.join(cropped.skipped[:3])}")
-        if not cropped.counts:
-            wanted.labels((), cropped.left_out, path)  # which says what classes there are
-        if not cropped.total("found"):
-            seen = sum(map(cropped.total, FATES))
-            raise NotEnoughData(f"{cutter.detector.name} found no face to cut out of the {seen:,} pictures in {path}")
-    return cropped
+        if not report.counts and report.skipped:
+            raise DataError(f"none of the images in {path} can be read: {'; '.join(report.skipped[:3])}")
+        if not report.counts:
+            selected.labels((), report.left_out, path)  # raises DataError, which names the classes of the set
+        if not report.total("found"):
+            count = sum(map(report.total, OUTCOMES))
+            raise NotEnoughData(f"{cropper.detector.name} found no face to cut out of the {count:,} pictures in {path}")
+    return report
 
 
-def text(cropped: Cropped) -> str:
-    """The counts as a table, a row a class."""
-    wide = max(10, 1 + max(map(len, cropped.counts)))
-    lines = [f"{'':{wide}}{'found':>12}{'no face':>12}{'too small':>12}"]
-    for label, count in sorted(cropped.counts.items()):
-        lines.append(f"{label:{wide}}" + "".join(f"{count[fate]:>12,}" for fate in FATES))
-    return "\n".join([*lines, f"{'all':{wide}}" + "".join(f"{cropped.total(fate):>12,}" for fate in FATES)])
+def cropping_table(report: CroppingReport) -> str:
+    """The counts as a table, one row per class."""
+    width = max(10, 1 + max(map(len, report.counts)))
+    lines = [f"{'':{width}}{'found':>12}{'no face':>12}{'too small':>12}"]
+    for label, count in sorted(report.counts.items()):
+        lines.append(f"{label:{width}}" + "".join(f"{count[outcome]:>12,}" for outcome in OUTCOMES))
+    return "\n".join([*lines, f"{'all':{width}}" + "".join(f"{report.total(outcome):>12,}" for outcome in OUTCOMES)])
 
 
-class _Names:
-    """Names of files for pictures, each given out once, whatever the case: a.jpg and A.png become a.png and A-2.png."""
+class _UniqueNames:
+    """File names for pictures, each returned once, regardless of case: a.jpg and A.png become a.png and A-2.png."""
 
     def __init__(self) -> None:
-        self._taken: set[str] = set()
-        self._next: Counter[str] = Counter()
-        self._parted: bool | None = None
+        self._used: set[str] = set()
+        self._repeats: Counter[str] = Counter()
+        self._has_parts: bool | None = None
 
-    def free(self, picture: Picture) -> Path:
-        """The path of a picture's crop, relative. Raises DataError when only some pictures stand in a part."""
-        if self._parted not in (None, bool(picture.part)):
-            raise DataError(f"{picture.source}: some pictures stand in train, validation or test, and some in no part")
-        self._parted = bool(picture.part)
+    def path_for(self, picture: Picture) -> Path:
+        """The relative path of a picture's crop. Raises DataError when only some pictures have a part."""
+        if self._has_parts not in (None, bool(picture.part)):
+            raise DataError(f"{picture.source}: some pictures are in train, validation or test, and some in no part")
+        self._has_parts = bool(picture.part)
         stem = PurePosixPath(picture.source).stem
-        path = wanted = f"{picture.part}/{picture.label}/{stem}".lstrip("/")
-        while path.casefold() in self._taken:
-            self._next[wanted.casefold()] += 1
-            path = f"{wanted}-{1 + self._next[wanted.casefold()]}"
-        self._taken.add(path.casefold())
+        path = preferred = f"{picture.part}/{picture.label}/{stem}".lstrip("/")
+        while path.casefold() in self._used:
+            self._repeats[preferred.casefold()] += 1
+            path = f"{preferred}-{1 + self._repeats[preferred.casefold()]}"
+        self._used.add(path.casefold())
         return Path(f"{path}.png")
 
 
 @contextmanager
 def _new_folder(out: Path, path: Path) -> Iterator[Path]:
-    """A fresh folder beside `out`, put in its place when the block ends without an error, and gone with one."""
+    """A fresh folder beside `out`; renamed to it when the block ends without an error, deleted otherwise."""
     out, path = out.absolute(), path.absolute()
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise UsageError(f"{out} is there and not empty; name a new folder with --crop")
+        raise UsageError(f"{out} exists and is not empty; name a new folder with --crop")
     if path.resolve() in (out.resolve(), *out.resolve().parents):
         raise UsageError(f"{out} lies in the set itself and would be read as part of it; name another with --crop")
     out.parent.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""The labelled pictures of a data set, one after another: from the rows of a pixel CSV or from folders of images."""
+"""Readers of labelled pictures, one after another: from the rows of a pixel CSV or from folders of images."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 
-from convert.data.archives import ACCEPTED, ARCHIVE_SUFFIXES, DAMAGE, Files
+from convert.data.archives import ACCEPTED_FORMS, ARCHIVE_SUFFIXES, READ_ERRORS, Container
 from convert.data.class_selection import Classes
 from fer_edge.errors import DataError
 from fer_edge.preprocess import whole_crop
@@ -32,17 +32,17 @@ PART_NAMES = {"train": "train", "training": "train", "val": "validation", "valid
 PART_NAMES |= {"validation": "validation", "test": "test", "testing": "test"}
 OFFICIAL_PARTS = {"training": "train", "publictest": "validation", "privatetest": "test"}
 
-BATCH = 64  # images to a thread at a time; one by one, handing them over takes longer than decoding FER2013's
-CHUNK = 1024  # images given out before the first is asked for: bounds what waits in memory
-WHOLE_CHUNK = 16  # the same for pictures as large as they are, 12 MB each from a telephone
+BATCH = 64  # images per thread and call; passing them one by one takes longer than decoding FER2013's
+CHUNK = 1024  # images decoded ahead: bounds the memory
+WHOLE_CHUNK = 16  # the same for pictures of full size, 12 MB each from a telephone
 
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """One picture of a set: `pixels` is gray uint8, the model's input or all of it, or None where `fault` says why not.
+    """One picture of a set. `pixels`: gray uint8, the model's input or the whole picture; None where `fault` tells why.
 
-    `label` is that of one of the classes asked for; None without a fault is another class, whose pixels are not read.
-    `part` is the one that the set names, or "" where it names none.
+    `label` is the label of a selected class; None without a fault is another class, whose pixels are not read. `part` is the
+    part that the set names, or "" where it names none.
     """
 
     source: str
@@ -53,31 +53,31 @@ class Picture:
     fault: str = ""
 
 
-def pictures(files: Files, side: int | None, classes: Classes) -> tuple[Iterator[Picture], int, str]:
-    """The pictures, how many there will be (0: not known before the end), and a few words on the form they are in.
+def read_pictures(files: Container, side: int | None, classes: Classes) -> tuple[Iterator[Picture], int, str]:
+    """The pictures, their number (0: not known before the end), and a description of the data set's form.
 
-    `side` is that of the model's input, in px; None leaves every picture as large as it is. Raises DataError when the
-    files are no data set, and while reading when they end early.
+    `side` is the side of the model's input, in px; None keeps every picture's own size. Raises DataError when the files are
+    no data set, and while reading when a file is truncated.
     """
     images = [name for name in files.names if name.lower().endswith(IMAGE_SUFFIXES)]
-    table = _pixel_table(files)
+    table = _find_pixel_csv(files)
     if table and images:
         raise DataError(f"{files.path} holds pixels both in {table} and in {len(images):,} images; name one of them")
     if table:
         if side is None:
             raise DataError(f"{files.path} is a {files.kind} with pixel rows; whole pictures stand in class folders")
-        return _rows(files, table, side, classes), 0, f"{files.kind} with pixel rows"
+        return _read_csv(files, table, side, classes), 0, f"{files.kind} with pixel rows"
     if images and files.kind == "file":
-        raise DataError(f"{files.path} is one image and no data set; {ACCEPTED}")
+        raise DataError(f"{files.path} is one image and no data set; {ACCEPTED_FORMS}")
     if not images:
-        raise DataError(f"{files.path} is no data set: {_what(files)}; {ACCEPTED}")
-    if files.sequential:
+        raise DataError(f"{files.path} is no data set: {_describe(files)}; {ACCEPTED_FORMS}")
+    if files.kind == "tar":
         raise DataError(f"{files.path} packs {len(images):,} images in a tar; unpack it and name the folder")
     _refuse_empty_classes(files, images, classes)
-    return _images(files, images, side, classes), len(images), f"{files.kind} with class folders"
+    return _read_images(files, images, side, classes), len(images), f"{files.kind} with class folders"
 
 
-def _images(files: Files, names: list[str], side: int | None, classes: Classes) -> Iterator[Picture]:
+def _read_images(files: Container, names: list[str], side: int | None, classes: Classes) -> Iterator[Picture]:
     import cv2
 
     parts = _official_parts(names) or [_folder_part(name) for name in names]
@@ -88,7 +88,7 @@ def _images(files: Files, names: list[str], side: int | None, classes: Classes) 
             return Picture(name, class_name, None, part, None)
         try:
             data = files.read(name)
-        except (*DAMAGE, NotImplementedError) as error:
+        except (*READ_ERRORS, NotImplementedError) as error:
             return Picture(name, class_name, label, part, None, str(error) or type(error).__name__)
         if not data:
             return Picture(name, class_name, label, part, None, "empty file")
@@ -101,19 +101,19 @@ def _images(files: Files, names: list[str], side: int | None, classes: Classes) 
 
     batch, chunk = (1, WHOLE_CHUNK) if side is None else (BATCH, CHUNK)
     log = cv2.utils.logging
-    before = log.setLogLevel(log.LOG_LEVEL_SILENT)  # what cannot be decoded is said once, by us
+    previous_level = log.setLogLevel(log.LOG_LEVEL_SILENT)  # undecodable images are reported once, as faults
     try:
         with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
             for start in range(0, len(names), chunk):
                 slices = [slice(at, at + batch) for at in range(start, min(start + chunk, len(names)), batch)]
-                for done in pool.map(lambda rows: list(map(picture, names[rows], parts[rows])), slices):
-                    yield from done
+                for read in pool.map(lambda rows: list(map(picture, names[rows], parts[rows])), slices):
+                    yield from read
     finally:
-        log.setLogLevel(before)
+        log.setLogLevel(previous_level)
 
 
 def class_of(name: str, classes: Classes) -> tuple[str, str | None]:
-    """The class folder of an image and its label, or None: the nearest folder that has a label, else the nearest."""
+    """An image's class folder and its label or None: the nearest folder that has a label, else the nearest folder."""
     folders = [word for word in reversed(name.split("/")[:-1]) if word.lower() not in PART_NAMES]
     for folder in folders:
         if label := classes.label(folder):
@@ -122,7 +122,7 @@ def class_of(name: str, classes: Classes) -> tuple[str, str | None]:
 
 
 def _official_parts(names: list[str]) -> list[str]:
-    """The part that each file's own name tells (`PublicTest_123.jpg`), or nothing unless all of them do."""
+    """The part in each file's name (`PublicTest_123.jpg`); empty unless every name has one."""
     parts = [OFFICIAL_PARTS.get(name.split("/")[-1].split("_")[0].lower(), "") for name in names]
     return parts if all(parts) else []
 
@@ -132,24 +132,24 @@ def _folder_part(name: str) -> str:
     return next((PART_NAMES[word.lower()] for word in folders if word.lower() in PART_NAMES), "")
 
 
-def _refuse_empty_classes(files: Files, images: list[str], classes: Classes) -> None:
-    # among a set's own classes, only a folder without any file was meant to be one
-    filling = images if classes.names else files.names
-    holding = {parent for folder in {name.rpartition("/")[0] for name in filling} for parent in _upwards(folder)}
+def _refuse_empty_classes(files: Container, images: list[str], classes: Classes) -> None:
+    # with a set's own classes, a folder with other files is no class; only one without any file is an empty class
+    contents = images if classes.names else files.names
+    nonempty = {parent for folder in {name.rpartition("/")[0] for name in contents} for parent in _with_parents(folder)}
     for folder in files.folders:
         name = PurePosixPath(folder).name
-        if folder not in holding and classes.label(name) and name.lower() not in PART_NAMES:
+        if folder not in nonempty and classes.label(name) and name.lower() not in PART_NAMES:
             raise DataError(f"the class folder {folder} in {files.path} holds no image; fill it or remove it")
 
 
-def _upwards(folder: str) -> list[str]:
+def _with_parents(folder: str) -> list[str]:
     return [folder, *map(str, PurePosixPath(folder).parents)]
 
 
-def _rows(files: Files, name: str, side: int, classes: Classes) -> Iterator[Picture]:
+def _read_csv(files: Container, name: str, side: int, classes: Classes) -> Iterator[Picture]:
     csv.field_size_limit(2**24)  # a row of 2,000 × 2,000 pixels
     expected = 0
-    place = files.place(name)
+    location = files.location(name)
     line = 1
     try:
         with files.open(name) as raw, io.TextIOWrapper(raw, "utf-8-sig", newline="") as text:
@@ -162,8 +162,8 @@ def _rows(files: Files, name: str, side: int, classes: Classes) -> Iterator[Pict
                 cells = dict(zip(header, row, strict=False))
                 expected = expected or _expected_pixels(cells.get("pixels", ""))
                 yield _row(cells, f"{PurePosixPath(name).name}:{line}", "usage" in header, expected, side, classes)
-    except (*DAMAGE, NotImplementedError, UnicodeDecodeError, csv.Error) as error:
-        raise DataError(f"{place} cannot be read beyond line {line:,}: {error}; fetch it again") from error
+    except (*READ_ERRORS, NotImplementedError, UnicodeDecodeError, csv.Error) as error:
+        raise DataError(f"{location} cannot be read beyond line {line:,}: {error}; fetch it again") from error
 
 
 def _row(cells: dict[str, str], source: str, has_usage: bool, expected: int, side: int, classes: Classes) -> Picture:
@@ -171,25 +171,25 @@ def _row(cells: dict[str, str], source: str, has_usage: bool, expected: int, sid
     usage = cells.get("usage", "").strip().lower()
     part = OFFICIAL_PARTS.get(usage) or PART_NAMES.get(usage, "")
     number = int(emotion) if emotion.isdecimal() else -1
-    spelled = CSV_LABELS[number] if classes.names and 0 <= number < len(CSV_LABELS) else emotion
-    label = classes.label(emotion) or classes.label(spelled)
+    class_name = CSV_LABELS[number] if classes.names and 0 <= number < len(CSV_LABELS) else emotion
+    label = classes.label(emotion) or classes.label(class_name)
     if label is None:
-        odd = not emotion or (classes.are_expressions and not spelled.isalpha())
-        known = f"none of 0 to {len(CSV_LABELS) - 1}" if classes.are_expressions else "no class"
-        return Picture(source, spelled, None, part, None, f"emotion {emotion!r} is {known}" if odd else "")
+        invalid = not emotion or (classes.are_expressions and not class_name.isalpha())
+        valid = f"none of 0 to {len(CSV_LABELS) - 1}" if classes.are_expressions else "no class"
+        return Picture(source, class_name, None, part, None, f"emotion {emotion!r} is {valid}" if invalid else "")
     if has_usage and not part:
         fault = f"Usage {usage!r} is none of Training, PublicTest, PrivateTest"
         return Picture(source, emotion, label, "", None, fault)
-    pixels, fault = _parse(cells.get("pixels", ""), expected)
+    pixels, fault = _parse_pixels(cells.get("pixels", ""), expected)
     if pixels is None:
         return Picture(source, emotion, label, part, None, fault)
     return Picture(source, emotion, label, part, whole_crop(pixels.reshape(math.isqrt(expected), -1), side))
 
 
-def _parse(text: str, expected: int) -> tuple[np.ndarray | None, str]:
+def _parse_pixels(text: str, expected: int) -> tuple[np.ndarray | None, str]:
     if text.encode().translate(None, b"0123456789 "):
-        odd = next(word for word in text.split() if not (word.isascii() and word.isdigit()))
-        return None, f"pixel value {odd[:20]!r} is no whole number from 0 to 255"
+        invalid = next(word for word in text.split() if not (word.isascii() and word.isdigit()))
+        return None, f"pixel value {invalid[:20]!r} is no whole number from 0 to 255"
     values = np.fromstring(text, np.int64, sep=" ")
     if len(values) != expected:
         return None, f"{len(values):,} pixels where {expected:,} belong"
@@ -199,35 +199,35 @@ def _parse(text: str, expected: int) -> tuple[np.ndarray | None, str]:
 
 
 def _expected_pixels(text: str) -> int:
-    """How many pixels every row must have: as many as the first if that makes a square, else FER2013's 48 × 48."""
+    """The number of pixels in every row: that of the first row if it makes a square, else FER2013's 48 × 48."""
     count = len(text.split())
     return count if count >= 256 and math.isqrt(count) ** 2 == count else 48 * 48
 
 
-def _pixel_table(files: Files) -> str:
-    """The name of the one CSV that holds labelled pixels, or ""; one with a split goes before one without."""
-    found: dict[str, bool] = {}
+def _find_pixel_csv(files: Container) -> str:
+    """The name of the one CSV that holds labelled pixels, or "". A CSV with a split is preferred to those without."""
+    has_split: dict[str, bool] = {}
     for name in files.names:
         if name.lower().endswith(".csv") or files.kind in ("file", "gzip"):
             columns = _header(files, name)
             if {"emotion", "pixels"} <= set(columns):
-                found[name] = "usage" in columns
-    if not found:
+                has_split[name] = "usage" in columns
+    if not has_split:
         return ""
-    best = [name for name, split in found.items() if split] or list(found)
-    if len(best) > 1:
-        raise DataError(f"{files.path} holds more than one set: {' and '.join(best)}; name the one to read")
-    return best[0]
+    candidates = [name for name, split in has_split.items() if split] or list(has_split)
+    if len(candidates) > 1:
+        raise DataError(f"{files.path} holds more than one set: {' and '.join(candidates)}; name the one to read")
+    return candidates[0]
 
 
-def _header(files: Files, name: str) -> list[str]:
+def _header(files: Container, name: str) -> list[str]:
     try:
         with files.open(name) as raw:
             line = raw.readline(4096)
     except (EOFError, zlib.error) as error:
-        raise DataError(f"{files.place(name)} is truncated or damaged: {error}; fetch it again") from error
-    except (*DAMAGE, NotImplementedError) as error:
-        raise DataError(f"{files.place(name)} cannot be read: {error}") from error
+        raise DataError(f"{files.location(name)} is truncated or damaged: {error}; fetch it again") from error
+    except (*READ_ERRORS, NotImplementedError) as error:
+        raise DataError(f"{files.location(name)} cannot be read: {error}") from error
     try:
         return _columns(next(csv.reader([line.decode("utf-8-sig", "replace").strip("\r\n")]), []))
     except csv.Error:
@@ -238,8 +238,8 @@ def _columns(header: list[str]) -> list[str]:
     return [word.strip().lower() for word in header]
 
 
-def _what(files: Files) -> str:
-    """What was found in place of a data set, for a message."""
+def _describe(files: Container) -> str:
+    """The contents of files that are no data set, for a message."""
     if files.kind in ("file", "gzip"):
         header = [word[:20] for word in _header(files, files.names[0])[:6]]
         if re.search("csv|tsv|txt", files.path.name.lower()):
@@ -253,11 +253,11 @@ def _what(files: Files) -> str:
     return f"a {files.kind} of {len(files.names):,} files, none an image and none a CSV of pixels ({files.names[0]}, …)"
 
 
-def progress(found: Iterator[Picture], total: int, path: Path) -> Iterable[Picture]:
+def with_progress_bar(iterator: Iterator[Picture], total: int, path: Path) -> Iterable[Picture]:
     """The same pictures, with a bar on a terminal once they take longer than two seconds."""
     if not sys.stderr.isatty():
-        return found
+        return iterator
     from tqdm import tqdm
 
-    bar: Iterable[Picture] = tqdm(found, total=total or None, desc=path.name, unit="img", delay=2, leave=False)
+    bar: Iterable[Picture] = tqdm(iterator, total=total or None, desc=path.name, unit="img", delay=2, leave=False)
     return bar

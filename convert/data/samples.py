@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 import numpy as np
 
 from convert.data.readers import PARTS
+from fer_edge.bundle_provenance import DataFingerprint
 from fer_edge.errors import UsageError
 from fer_edge.labels import LABELS
 
@@ -17,8 +17,8 @@ from fer_edge.labels import LABELS
 class Samples:
     """The images of a data set as a model takes them, with their labels, parts and origin.
 
-    A few images that could not be read are in `skipped`, each with its name and fault; images of classes not asked for
-    are counted in `left_out` by the name of their class; `split_rule` says where the parts come from.
+    `skipped` lists the few images that could not be read, each with its name and fault. `left_out` counts the images of
+    other classes by the name of their class. `split_rule` explains where the parts come from.
     """
 
     x: np.ndarray  # uint8 (N, H, W, 1), gray 0–255
@@ -28,7 +28,7 @@ class Samples:
     left_out: dict[str, int] = field(default_factory=dict)
     skipped: tuple[str, ...] = ()
     split_rule: str = ""
-    form: str = ""  # what was read: "zip with class folders"
+    form: str = ""  # of the data set: "zip with class folders"
     labels: tuple[str, ...] = LABELS  # K names of classes, in the order of `y` and of a model's outputs
 
     def __post_init__(self) -> None:
@@ -38,7 +38,7 @@ class Samples:
         assert not count or 0 <= self.y.min() <= self.y.max() < len(self.labels), (self.y.max(), self.labels)
 
     def part(self, name: str) -> Samples:
-        """The images of one part, in their order; perhaps none."""
+        """The images of one part, in their order; there may be none."""
         if name not in PARTS:
             raise UsageError(f"{name!r} is no part of a data set; the parts are {', '.join(PARTS)}")
         return self.take(np.flatnonzero(self.split == name))
@@ -48,18 +48,19 @@ class Samples:
         source = tuple(self.source[row] for row in rows)
         return replace(self, x=self.x[rows], y=self.y[rows], split=self.split[rows], source=source)
 
-    def groups(self) -> np.ndarray:
-        """For each image the number of the first one with the same pixels: int64 (N,)."""
-        return _groups(self.x)
+    def identical_groups(self) -> np.ndarray:
+        """For each image the index of the first one with the same pixels: int64 (N,)."""
+        return identical_groups(self.x)
 
 
 def also_in(samples: Samples, part: str, other: str) -> np.ndarray:
-    """Which images of `samples.part(part)` have the pixels of an image of `other`: bool (M,), in the part's order."""
-    groups = samples.groups()
+    """Whether each image of `samples.part(part)` has the pixels of an image of `other`: bool (M,), in the part's order."""
+    groups = samples.identical_groups()
     return np.isin(groups[samples.split == part], groups[samples.split == other])
 
 
-def _groups(x: np.ndarray) -> np.ndarray:
+def identical_groups(x: np.ndarray) -> np.ndarray:
+    """For each image of uint8 (N, H, W, 1) the index of the first one with the same pixels: int64 (N,)."""
     first: dict[bytes, int] = {}
     keys = (hashlib.blake2b(image, digest_size=16).digest() for image in x)
     return np.array([first.setdefault(key, i) for i, key in enumerate(keys)], np.int64)
@@ -69,16 +70,16 @@ HELD_OUT_PARTS = ("validation", "test")
 
 
 def held_out(samples: Samples) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The images parity is judged on: uint8 (N, side, side), labels int64 (N,), and the part of each, validation first."""
+    """The images for parity: uint8 (N, side, side), labels int64 (N,), and the part of each (N,), validation first."""
     rows = [samples.part(part) for part in HELD_OUT_PARTS]
     part = np.repeat(HELD_OUT_PARTS, [len(r.y) for r in rows])
     return np.concatenate([r.x[..., 0] for r in rows]), np.concatenate([r.y for r in rows]), part
 
 
-def fingerprint(samples: Samples) -> dict[str, Any]:
-    """Counts per part and a SHA-256 over pixels, labels and parts: two sets with the same one train the same model."""
+def fingerprint(samples: Samples) -> DataFingerprint:
+    """The fingerprint of a data set: two sets with the same one train the same model."""
     digest = hashlib.sha256()
     for array in (samples.x, samples.y, samples.split.astype("S")):
         digest.update(np.ascontiguousarray(array).tobytes())
-    counts = {part: int(np.sum(samples.split == part)) for part in ("train", "validation", "test")}
-    return {**counts, "sha256": digest.hexdigest()}
+    train, validation, test = (int(np.sum(samples.split == part)) for part in PARTS)
+    return DataFingerprint(train, validation, test, digest.hexdigest())

@@ -1,7 +1,8 @@
-"""What a set of samples holds: counts, identical images, conflicting labels, and a sheet to look at."""
+"""The summary of a data set: counts, identical images, conflicting labels, and a picture with samples of each class."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from itertools import permutations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,77 +12,121 @@ import numpy as np
 from convert.data.readers import PARTS
 from fer_edge.atomic_file import write_atomically
 from fer_edge.errors import UsageError
+from fer_edge.json_fields import to_json
 
 if TYPE_CHECKING:
     from convert.data.samples import Samples
 
 GAP_PX = 2
-MARGIN_PX = 84  # at least, for the name of a class left of its row
+MARGIN_PX = 84  # at least, for the name of a class at the left of its row
 
 
-def describe(samples: Samples) -> dict[str, Any]:
-    """Everything countable about a set, ready for JSON.
+@dataclass(frozen=True, slots=True)
+class RepeatedImages:
+    """The number of groups of identical images, and of the images in them."""
 
-    Two images are identical when every pixel is, after the reduction to the model's side. `within` counts for each part
-    the groups of identical images and the images in them; `across` says for two parts how many images of the first also
-    stand in the second; `conflicting` lists the groups whose images have different labels.
+    groups: int
+    images: int
+
+
+@dataclass(frozen=True, slots=True)
+class IdenticalImages(RepeatedImages):
+    """Identical images of a set, within each part, and across parts: `across[a][b]` images of part a are also in part b."""
+
+    within: dict[str, RepeatedImages]
+    across: dict[str, dict[str, int]]
+
+
+@dataclass(frozen=True, slots=True)
+class ConflictingLabels(RepeatedImages):
+    """Groups of identical images that have different labels; each image as its source and its label."""
+
+    sets: tuple[tuple[tuple[str, str], ...], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class DataSummary:
+    """Everything countable about a set. `counts` is by part and label, `totals` by part.
+
+    Two images are identical when every pixel is, after the reduction to the model's side.
     """
-    groups = samples.groups()
-    members = {int(g): np.flatnonzero(groups == g) for g in _repeated(groups)}
+
+    form: str
+    images: int
+    shape: tuple[int, ...]
+    labels: tuple[str, ...]
+    split_rule: str
+    counts: dict[str, dict[str, int]]
+    totals: dict[str, int]
+    left_out: dict[str, int]
+    skipped: tuple[str, ...]
+    identical: IdenticalImages
+    conflicting: ConflictingLabels
+
+    def to_json(self) -> dict[str, Any]:
+        """The summary as JSON values."""
+        values: dict[str, Any] = to_json(self)
+        return values
+
+
+def summarize(samples: Samples) -> DataSummary:
+    """The summary of a set."""
+    groups = samples.identical_groups()
+    members = {int(group): np.flatnonzero(groups == group) for group in _repeated_values(groups)}
     conflicts = [rows for rows in members.values() if len(set(samples.y[rows].tolist())) > 1]
     in_part = {part: groups[samples.split == part] for part in PARTS}
-    return {
-        "form": samples.form,
-        "images": len(samples.y),
-        "shape": list(samples.x.shape[1:]),
-        "labels": list(samples.labels),
-        "split_rule": samples.split_rule,
-        "counts": {part: _counts(samples.y[samples.split == part], samples.labels) for part in PARTS},
-        "totals": {part: len(in_part[part]) for part in PARTS},
-        "left_out": samples.left_out,
-        "skipped": list(samples.skipped),
-        "identical": {
-            **_sizes(groups),
-            "within": {part: _sizes(in_part[part]) for part in PARTS},
-            "across": {
+    repeated = _count_repeated(groups)
+    return DataSummary(
+        form=samples.form,
+        images=len(samples.y),
+        shape=samples.x.shape[1:],
+        labels=samples.labels,
+        split_rule=samples.split_rule,
+        counts={part: _counts(samples.y[samples.split == part], samples.labels) for part in PARTS},
+        totals={part: len(in_part[part]) for part in PARTS},
+        left_out=samples.left_out,
+        skipped=samples.skipped,
+        identical=IdenticalImages(
+            groups=repeated.groups,
+            images=repeated.images,
+            within={part: _count_repeated(in_part[part]) for part in PARTS},
+            across={
                 part: {other: int(np.isin(in_part[part], in_part[other]).sum()) for other in PARTS if other != part}
                 for part in PARTS
             },
-        },
-        "conflicting": {
-            "groups": len(conflicts),
-            "images": sum(len(rows) for rows in conflicts),
-            "sets": [[[samples.source[row], samples.labels[samples.y[row]]] for row in rows] for rows in conflicts],
-        },
-    }
+        ),
+        conflicting=ConflictingLabels(
+            groups=len(conflicts),
+            images=sum(len(rows) for rows in conflicts),
+            sets=tuple(
+                tuple((samples.source[row], samples.labels[samples.y[row]]) for row in rows) for rows in conflicts
+            ),
+        ),
+    )
 
 
-def text(description: dict[str, Any]) -> str:
-    """A description as a table and a few sentences."""
-    shape = "×".join(str(n) for n in description["shape"][:2])
-    lines = [f"{description['images']:,} images of {shape} px, read from a {description['form']}", ""]
-    counts = description["counts"]
-    labels = description["labels"]
-    wide = max(10, 1 + max(map(len, labels)))
-    lines.append(" " * wide + "".join(f"{part:>12}" for part in PARTS))
-    lines += [f"{label:{wide}}" + "".join(f"{counts[part][label]:>12,}" for part in PARTS) for label in labels]
-    lines.append(f"{'all':{wide}}" + "".join(f"{description['totals'][part]:>12,}" for part in PARTS))
-    same = description["identical"]
-    lines += ["", f"parts: {description['split_rule']}"]
-    lines.append(f"identical pixels: {same['images']:,} images in {same['groups']:,} groups")
-    lines += [
-        f"  within {part}: {n['images']:,} in {n['groups']:,}" for part, n in same["within"].items() if n["images"]
-    ]
+def summary_table(summary: DataSummary) -> str:
+    """A summary as a table and a few sentences."""
+    shape = "×".join(str(n) for n in summary.shape[:2])
+    lines = [f"{summary.images:,} images of {shape} px, read from a {summary.form}", ""]
+    counts, labels = summary.counts, summary.labels
+    width = max(10, 1 + max(map(len, labels)))
+    lines.append(" " * width + "".join(f"{part:>12}" for part in PARTS))
+    lines += [f"{label:{width}}" + "".join(f"{counts[part][label]:>12,}" for part in PARTS) for label in labels]
+    lines.append(f"{'all':{width}}" + "".join(f"{summary.totals[part]:>12,}" for part in PARTS))
+    identical, conflicting = summary.identical, summary.conflicting
+    lines += ["", f"parts: {summary.split_rule}"]
+    lines.append(f"identical pixels: {identical.images:,} images in {identical.groups:,} groups")
+    lines += [f"  within {part}: {n.images:,} in {n.groups:,}" for part, n in identical.within.items() if n.images]
     for part, other in permutations(reversed(PARTS), 2):
-        if count := same["across"][part][other]:
-            lines.append(f"  {count:,} images of {part} also stand in {other}")
-    conflicting = description["conflicting"]
-    lines.append(f"conflicting labels: {conflicting['images']:,} images in {conflicting['groups']:,} of these groups")
+        if count := identical.across[part][other]:
+            lines.append(f"  {count:,} images of {part} are also in {other}")
+    lines.append(f"conflicting labels: {conflicting.images:,} images in {conflicting.groups:,} of these groups")
     return "\n".join(lines)
 
 
 def write_sheet(samples: Samples, path: Path, columns: int = 16, seed: int = 0) -> None:
-    """Writes a PNG of `columns` samples of each class, a row a class with its name at the left, by way of a rename."""
+    """Writes a PNG of `columns` samples of each class, one row per class with its name at the left, by way of a rename."""
     import cv2
 
     side = samples.x.shape[1]
@@ -107,12 +152,12 @@ def _counts(y: np.ndarray, labels: tuple[str, ...]) -> dict[str, int]:
     return dict(zip(labels, np.bincount(y, minlength=len(labels)).tolist(), strict=True))
 
 
-def _repeated(groups: np.ndarray) -> np.ndarray:
+def _repeated_values(groups: np.ndarray) -> np.ndarray:
     values, counts = np.unique(groups, return_counts=True)
     return np.asarray(values[counts > 1])
 
 
-def _sizes(groups: np.ndarray) -> dict[str, int]:
-    """How many groups have more than one image, and how many images these have."""
+def _count_repeated(groups: np.ndarray) -> RepeatedImages:
+    """The number of groups with more than one image, and of the images in them."""
     _, counts = np.unique(groups, return_counts=True)
-    return {"groups": int(np.sum(counts > 1)), "images": int(counts[counts > 1].sum())}
+    return RepeatedImages(int(np.sum(counts > 1)), int(counts[counts > 1].sum()))

@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from convert.deploy.releases import STATE, Instance, Releases
-from convert.deploy.ssh import Answer, Remote, StepFailed, counted
-from convert.deploy.ssh_address import Destination
+from convert.deploy.ssh import ScriptOutput, SshConnection, StepFailed, rsync_count
+from convert.deploy.ssh_address import SshAddress
 from fer_edge.errors import EXIT_DONE, NotRunning, Unhealthy, UsageError
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class TargetStatus:
     """How a target does. `releases` are those there, oldest first; `health` what `fer-edge health --json` says there."""
 
     host: str
@@ -31,7 +31,7 @@ class Standing:
     free_mb: int
 
     @staticmethod
-    def read(host: str, answer: Answer) -> Standing:
+    def read(host: str, answer: ScriptOutput) -> TargetStatus:
         """The standing that the target told of. Raises UsageError where it makes no sense."""
         first = answer.first
         try:
@@ -40,7 +40,7 @@ class Standing:
                 name, state, made_s = line.split(" ")
                 used = datetime.fromtimestamp(int(made_s), UTC).isoformat(timespec="seconds")
                 releases.append({"release": name, "whole": state == "whole", "changed": used})
-            return Standing(
+            return TargetStatus(
                 host,
                 first("current"),
                 first("before"),
@@ -96,20 +96,20 @@ class Standing:
         return EXIT_DONE
 
 
-def status(to: Destination, instance: Instance) -> Standing:
+def status(to: SshAddress, instance: Instance) -> TargetStatus:
     """How the target does; nothing is changed there."""
-    with Remote(to) as remote:
+    with SshConnection(to) as remote:
         on = _on(remote, instance)
-        return Standing.read(to.host, on.state())
+        return TargetStatus.read(to.host, on.state())
 
 
-def fetch(to: Destination, out: Path | None = None) -> tuple[Path, dict[str, int]]:
+def fetch(to: SshAddress, out: Path | None = None) -> tuple[Path, dict[str, int]]:
     """The folder that now holds a copy of the target's journals, and how many files and bytes came along this time.
 
     What came half is gone on with by the next call; what is gone on the target stays in the copy.
     """
     folder = out or Path(f"{to.host.replace(':', '_').replace('%', '_')}-journal")
-    with Remote(to) as remote:
+    with SshConnection(to) as remote:
         _on(remote, Instance())
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         try:
@@ -123,12 +123,12 @@ def fetch(to: Destination, out: Path | None = None) -> tuple[Path, dict[str, int
         "bytes": "Total transferred file size",
         "read": "Total bytes received",
     }
-    return folder, {name: counted(said, line) for name, line in asked.items()}
+    return folder, {name: rsync_count(said, line) for name, line in asked.items()}
 
 
-def undeploy(to: Destination, journal_too: bool, say: Callable[[str], None]) -> dict[str, Any]:
+def undeploy(to: SshAddress, journal_too: bool, say: Callable[[str], None]) -> dict[str, Any]:
     """What was left on the target after everything that was deployed was taken away."""
-    with Remote(to) as remote:
+    with SshConnection(to) as remote:
         answer = _on(remote, Instance()).undeploy(journal_too)
     journal = answer.first("journal")
     left = answer.values.get("left", ())
@@ -139,7 +139,7 @@ def undeploy(to: Destination, journal_too: bool, say: Callable[[str], None]) -> 
     return {"undeploy": 1, "host": to.host, "journal": journal or None, "left": list(left)}
 
 
-def _on(remote: Remote, instance: Instance) -> Releases:
+def _on(remote: SshConnection, instance: Instance) -> Releases:
     on = Releases(remote, instance)
     target = on.look()
     target.check(need_mb=0)

@@ -16,8 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from convert.deploy.target_check import Python
-from convert.deploy.wheel import CHECKOUT, cache_folder, contents, wheel
+from convert.deploy.target_check import TargetPython
+from convert.deploy.wheel import CHECKOUT, build_wheel, cache_folder, contents_hash
 from fer_edge import __version__
 from fer_edge.bundle import REQUIRED, Bundle
 from fer_edge.detection import download
@@ -32,7 +32,7 @@ _GLIBC_TAGS = range(17, 60)
 
 
 @dataclass(frozen=True, slots=True)
-class Cargo:
+class PayloadOptions:
     """What a person wants shipped. `extras` are those of the package; `offline`: every wheel, so that PyPI is not asked."""
 
     bundle: Path | None = None
@@ -76,7 +76,7 @@ class Cargo:
 
 
 @dataclass(frozen=True, slots=True)
-class Shipment:
+class Payload:
     """What lies in `folder`: fer_edge-….whl, pip-….whl, detectors/, and where wanted bookworm.txt, wheels/, bundle/ and
     settings.toml. `release` names it: the same sources make the same release."""
 
@@ -84,19 +84,24 @@ class Shipment:
     release: str
     constraints: str  # a file's name, or empty
     system_site: bool  # the environment sees apt's packages: picamera2
-    cargo: Cargo
+    cargo: PayloadOptions
 
 
-def pack(
-    cargo: Cargo, python: Python, machine: str, glibc: Sequence[int], folder: Path, say: Callable[[str], None]
-) -> Shipment:
+def build_payload(
+    cargo: PayloadOptions,
+    python: TargetPython,
+    machine: str,
+    glibc: Sequence[int],
+    folder: Path,
+    say: Callable[[str], None],
+) -> Payload:
     """The shipment for a target with this Python, put together in `folder`, which is empty.
 
     Raises UsageError when something cannot be had, BundleRefused for a damaged bundle.
     """
     system_site = "picamera2" in python.has
     constraints = BOOKWORM if system_site and python.version[:2] == (3, 11) else ""
-    ours = wheel()
+    ours = build_wheel()
     _link(folder, ours)
     _link(folder, _pip())
     if constraints:
@@ -114,7 +119,7 @@ def pack(
         for file in (*REQUIRED, "bundle.json"):
             _link(folder / "bundle", bundle.path / file)
     made_of = [
-        contents(ours),
+        contents_hash(ours),
         f"{python.version[0]}.{python.version[1]}",
         constraints,
         str(system_site),
@@ -127,7 +132,7 @@ def pack(
         (folder / "wheels").symlink_to(wheels)
         made_of += sorted(file.name for file in wheels.glob("*.whl"))
     digest = hashlib.sha256("\n".join(made_of).encode()).hexdigest()
-    return Shipment(folder, f"{__version__}-{digest[:12]}", constraints, system_site, cargo)
+    return Payload(folder, f"{__version__}-{digest[:12]}", constraints, system_site, cargo)
 
 
 def _link(folder: Path, file: Path) -> None:
@@ -156,7 +161,7 @@ def _pip() -> Path:
 
 def _offline(
     ours: Path,
-    python: Python,
+    python: TargetPython,
     machine: str,
     glibc: Sequence[int],
     constraints: str,

@@ -6,20 +6,20 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from convert.deploy.payload import Cargo
-from convert.deploy.progress import Steps
+from convert.deploy.payload import PayloadOptions
+from convert.deploy.progress import StepLog
 from convert.deploy.releases import Instance
-from convert.deploy.ssh_address import Destination
+from convert.deploy.ssh_address import SshAddress
 from fer_edge.errors import FerEdgeError, UsageError
 
 
 @dataclass(frozen=True, slots=True)
-class Order:
+class DeployPlan:
     """What is to be deployed, and how. `keep`: so many releases stay on the target."""
 
-    to: Destination
+    to: SshAddress
     instance: Instance = field(default_factory=Instance)
-    cargo: Cargo = field(default_factory=Cargo)
+    cargo: PayloadOptions = field(default_factory=PayloadOptions)
     network: bool = False
     keep: int = 3
 
@@ -29,14 +29,14 @@ class Order:
 
 
 @dataclass(slots=True)
-class Deployed:
+class DeployResult:
     """What a deploy did, as far as it came.
 
     `service`: started, kept, waiting (for its camera), stopped (by a rollback to before it was), or none (no systemd).
     """
 
     host: str
-    steps: Steps
+    steps: StepLog
     release: str = ""
     before: str = ""
     service: str = ""

@@ -11,7 +11,7 @@ from pathlib import Path
 
 
 @contextmanager
-def own_folder(kind: str) -> Iterator[Path]:
+def private_folder(kind: str) -> Iterator[Path]:
     """A folder for this process alone, gone at the end; those of processes that were killed go too."""
     top = Path("/tmp")  # the path of a socket must be short
     for left in top.glob(f"fer-edge-{kind}-*"):

@@ -10,7 +10,7 @@ from typing import Any
 
 
 @dataclass(slots=True)
-class Step:
+class DeployStep:
     """One step: its name, what came of it in a few words, and its seconds once it ended. `failed`: it raised an error."""
 
     name: str
@@ -24,17 +24,17 @@ class Step:
 
 
 @dataclass(slots=True)
-class Steps:
+class StepLog:
     """Those taken so far; `say` is told of each one that ended."""
 
     say: Callable[[str], None]
-    taken: list[Step] = field(default_factory=list)
+    taken: list[DeployStep] = field(default_factory=list)
     begun_s: float = field(default_factory=time.monotonic)
 
     @contextmanager
-    def step(self, name: str) -> Iterator[Step]:
+    def step(self, name: str) -> Iterator[DeployStep]:
         """A step, which ends with the block."""
-        one = Step(name)
+        one = DeployStep(name)
         self.taken.append(one)
         begun_s = time.monotonic()
         try:

@@ -11,9 +11,9 @@ from pathlib import Path
 from secrets import token_hex
 from typing import Any
 
-from convert.deploy.payload import Shipment
-from convert.deploy.ssh import Answer, Remote, StepFailed
-from convert.deploy.target_check import Python, Target
+from convert.deploy.payload import Payload
+from convert.deploy.ssh import ScriptOutput, SshConnection, StepFailed
+from convert.deploy.target_check import Target, TargetPython
 from fer_edge.errors import BundleRefused, UsageError
 
 HOME = "/opt/fer-edge"
@@ -53,7 +53,7 @@ class Instance:
 
 
 @dataclass(frozen=True, slots=True)
-class Restored:
+class RestoredRelease:
     """What was brought back: the release, empty where none served before. `stopped`: this service did not serve before."""
 
     release: str
@@ -66,7 +66,7 @@ class Releases:
     Every step may be repeated. Each raises UsageError when the target refuses it, with its words, and ConnectionLost.
     """
 
-    def __init__(self, remote: Remote, instance: Instance) -> None:
+    def __init__(self, remote: SshConnection, instance: Instance) -> None:
         self.remote = remote
         self.instance = instance
         self._given = {
@@ -89,31 +89,31 @@ class Releases:
         """Takes the target for this deploy, and away what an earlier one left; whether the release is there already."""
         return self._call("take", release).first("whole") == "yes"
 
-    def ship(self, shipment: Shipment, whole: bool) -> int:
+    def ship(self, shipment: Payload, whole: bool) -> int:
         """Copies the shipment into the folder that `take` made, without packages where the release is `whole`; bytes sent."""
         try:
             return self.remote.send(shipment.folder, f"{HOME}/.deploy/ship", ("/*.whl", "/wheels") if whole else ())
         except StepFailed as error:
             raise UsageError(f"the target did not take what was shipped: {error}") from error
 
-    def environment(self, shipment: Shipment, python: Python) -> bool:
+    def environment(self, shipment: Payload, python: TargetPython) -> bool:
         """Makes the release's folder, an environment without packages; False where it was whole already."""
         site = "yes" if shipment.system_site else ""
         return self._call("environment", shipment.release, python.path, site).first("whole") != "yes"
 
-    def install(self, shipment: Shipment) -> bool:
+    def install(self, shipment: Payload) -> bool:
         """Fills it with pip, after which it is whole; False where it was so already."""
         cargo = shipment.cargo
         extras = f"[{','.join(names)}]" if (names := cargo.all_extras()) else ""
         given = (shipment.release, extras, shipment.constraints, "yes" if cargo.offline else "")
         return self._call("install", *given, limit_s=_LONG_S).first("whole") != "yes"
 
-    def bundle(self, shipment: Shipment) -> str:
+    def bundle(self, shipment: Payload) -> str:
         """Puts the bundle beside those in use; the bundle's name there, or empty without one."""
         wanted = "bundle" if shipment.cargo.bundle is not None else ""
         return self._call("bundle", shipment.release, wanted, limit_s=300.0).first("bundle")
 
-    def doctor(self, shipment: Shipment) -> dict[str, Any]:
+    def doctor(self, shipment: Payload) -> dict[str, Any]:
         """What the new release's doctor says of the target, with the new bundle and settings."""
         answer = self._call("doctor", shipment.release, "yes" if shipment.cargo.settings else "", limit_s=600.0)
         for line in answer.lines:
@@ -122,7 +122,7 @@ class Releases:
                 return report
         raise UsageError(f"the new release does not start on the target: {answer.spoken or 'it said nothing'}")
 
-    def switch(self, shipment: Shipment, bundle: str, network: bool) -> bool:
+    def switch(self, shipment: Payload, bundle: str, network: bool) -> bool:
         """Makes release, detectors, bundle, unit and settings those in use; False where they were already."""
         given = (bundle, "yes" if shipment.cargo.settings else "", "yes" if network else "")
         return self._call("switch", shipment.release, *given, limit_s=300.0).first("unchanged") != "yes"
@@ -143,31 +143,35 @@ class Releases:
         waiting = {"waiting": answer.first("waiting")} if answer.first("waiting") else {}
         return {"segment": name, "kind": kind[1] if kind else "?", **waiting}
 
-    def undo(self) -> Restored | None:
+    def undo(self) -> RestoredRelease | None:
         """Brings back what served before a switch that did not prove itself. None where nothing had been switched."""
         answer = self._call("undo", limit_s=300.0)
-        return None if answer.first("nothing") else Restored(answer.first("release"), answer.first("stopped") == "yes")
+        return (
+            None
+            if answer.first("nothing")
+            else RestoredRelease(answer.first("release"), answer.first("stopped") == "yes")
+        )
 
-    def rollback(self) -> tuple[Restored, Releases]:
+    def rollback(self) -> tuple[RestoredRelease, Releases]:
         """Brings back what served before the last deploy; and this, for the instance that was deployed then."""
         answer = self._call("rollback", limit_s=300.0)
         of_then = Releases(self.remote, Instance(answer.first("instance")))
         of_then._given["token"] = self._given["token"]
-        return Restored(answer.first("release"), answer.first("stopped") == "yes"), of_then
+        return RestoredRelease(answer.first("release"), answer.first("stopped") == "yes"), of_then
 
     def finish(self, keep: int) -> tuple[str, ...]:
         """Takes away what only the deploy needed, and the oldest releases; which those were."""
         return self._call("finish", str(keep), limit_s=300.0).values.get("removed", ())
 
-    def state(self) -> Answer:
+    def state(self) -> ScriptOutput:
         """What is there and how it does; nothing is changed."""
         return self._call("state")
 
-    def undeploy(self, journal_too: bool) -> Answer:
+    def undeploy(self, journal_too: bool) -> ScriptOutput:
         """Takes all of it away, the journal only when asked to."""
         return self._call("undeploy", "yes" if journal_too else "", limit_s=300.0)
 
-    def _call(self, *call: str, limit_s: float = 960.0) -> Answer:
+    def _call(self, *call: str, limit_s: float = 960.0) -> ScriptOutput:
         given = "\n".join(f"{name}={shlex.quote(value)}" for name, value in self._given.items())
         try:
             return self.remote.run(f"{given}\n{_script()}", call, limit_s)

@@ -11,12 +11,12 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 
-from convert.deploy.payload import Shipment, pack
-from convert.deploy.plan import Deployed, Order
-from convert.deploy.private_folder import own_folder
-from convert.deploy.progress import Steps
+from convert.deploy.payload import Payload, build_payload
+from convert.deploy.plan import DeployPlan, DeployResult
+from convert.deploy.private_folder import private_folder
+from convert.deploy.progress import StepLog
 from convert.deploy.releases import HOME, NoFirstLine, Releases
-from convert.deploy.ssh import Remote
+from convert.deploy.ssh import SshConnection
 from convert.deploy.target_check import Target
 from fer_edge.errors import BundleRefused, FerEdgeError, NotRunning, Unhealthy, UsageError
 
@@ -27,7 +27,7 @@ _GATES = ("settings", "python", "numpy", "opencv", "runtime", "bundle", "verify"
 _STARTED = ("service", "instance")  # how they are before the start is no matter
 
 
-def deploy(order: Order, done: Deployed, say: Callable[[str], None], dry_run: bool = False) -> None:
+def deploy(order: DeployPlan, done: DeployResult, say: Callable[[str], None], dry_run: bool = False) -> None:
     """Deploys, and keeps in `done` what came of it.
 
     Raises UsageError, BundleRefused, Unhealthy (the doctor), ConnectionLost, or NotRunning after what served before
@@ -38,9 +38,9 @@ def deploy(order: Order, done: Deployed, say: Callable[[str], None], dry_run: bo
         python = target.check(order.cargo.camera().startswith("csi"), _LITTLE_MB)
         if target.clock:
             say(target.clock)
-        folder = stack.enter_context(own_folder("ship"))
+        folder = stack.enter_context(private_folder("ship"))
         with done.steps.step("pack") as step:
-            shipment = pack(order.cargo, python, target.machine, target.glibc, folder, say)
+            shipment = build_payload(order.cargo, python, target.machine, target.glibc, folder, say)
             done.release = shipment.release
             step.said = f"release {shipment.release}"
         if dry_run:
@@ -51,7 +51,7 @@ def deploy(order: Order, done: Deployed, say: Callable[[str], None], dry_run: bo
         _serve(on, order, shipment, bundle, target, done, say)
 
 
-def rollback(order: Order, done: Deployed) -> None:
+def rollback(order: DeployPlan, done: DeployResult) -> None:
     """Brings back what served before the last deploy. Raises UsageError where there is nothing, or as `deploy` does."""
     with ExitStack() as stack:
         on, target = _reach(order, done, stack)
@@ -74,10 +74,10 @@ def rollback(order: Order, done: Deployed) -> None:
             done.removed = on.finish(order.keep)
 
 
-def _reach(order: Order, done: Deployed, stack: ExitStack) -> tuple[Releases, Target]:
+def _reach(order: DeployPlan, done: DeployResult, stack: ExitStack) -> tuple[Releases, Target]:
     """The target, reached and looked at."""
     with done.steps.step("connect") as step:
-        remote = stack.enter_context(Remote(order.to))
+        remote = stack.enter_context(SshConnection(order.to))
         step.said = order.to.text
     with done.steps.step("look") as step:
         on = Releases(remote, order.instance)
@@ -86,7 +86,7 @@ def _reach(order: Order, done: Deployed, stack: ExitStack) -> tuple[Releases, Ta
     return on, target
 
 
-def _ship(on: Releases, shipment: Shipment, target: Target, steps: Steps) -> None:
+def _ship(on: Releases, shipment: Payload, target: Target, steps: StepLog) -> None:
     with steps.step("ship") as step:
         if not (whole := on.take(shipment.release)):
             target.check()
@@ -99,7 +99,7 @@ def _ship(on: Releases, shipment: Shipment, target: Target, steps: Steps) -> Non
         step.said = "" if on.install(shipment) else "there already"
 
 
-def _prove(on: Releases, shipment: Shipment, done: Deployed) -> str:
+def _prove(on: Releases, shipment: Payload, done: DeployResult) -> str:
     """The bundle's name there, after the new release was held against this target with it and the new settings.
 
     Raises BundleRefused or Unhealthy.
@@ -123,11 +123,11 @@ def _prove(on: Releases, shipment: Shipment, done: Deployed) -> str:
 
 def _serve(
     on: Releases,
-    order: Order,
-    shipment: Shipment,
+    order: DeployPlan,
+    shipment: Payload,
     bundle: str,
     target: Target,
-    done: Deployed,
+    done: DeployResult,
     say: Callable[[str], None],
 ) -> None:
     steps = done.steps
@@ -157,7 +157,7 @@ def _serve(
         step.said = f"{', '.join(done.removed)} removed" if done.removed else ""
 
 
-def _hear(on: Releases, done: Deployed) -> None:
+def _hear(on: Releases, done: DeployResult) -> None:
     with done.steps.step("log") as step:
         done.first_line = on.first_line(_WAIT_S)
         camera = done.first_line.get("waiting", "")
@@ -167,7 +167,7 @@ def _hear(on: Releases, done: Deployed) -> None:
     done.first_line_s = round(done.steps.seconds, 3)
 
 
-def _undone(on: Releases, done: Deployed, error: FerEdgeError) -> NotRunning:
+def _undone(on: Releases, done: DeployResult, error: FerEdgeError) -> NotRunning:
     with done.steps.step("undo") as step:
         before = on.undo()
         step.said = f"back to {before.release or 'nothing'}" if before else "nothing had been changed"
@@ -187,7 +187,7 @@ def _undone(on: Releases, done: Deployed, error: FerEdgeError) -> NotRunning:
     return NotRunning(f"release {done.release} did not come up: {error}; {again}")
 
 
-def _plan(order: Order, shipment: Shipment, target: Target, on: Releases) -> tuple[str, ...]:
+def _plan(order: DeployPlan, shipment: Payload, target: Target, on: Releases) -> tuple[str, ...]:
     there = [line.split(" ")[0] for line in on.state().values.get("release", ()) if " whole " in line]
     new = shipment.release not in there
     lines = [

@@ -22,8 +22,8 @@ from pathlib import Path
 from secrets import token_hex
 from types import TracebackType
 
-from convert.deploy.private_folder import own_folder
-from convert.deploy.ssh_address import Destination, refusal, shown
+from convert.deploy.private_folder import private_folder
+from convert.deploy.ssh_address import SshAddress, explain_failure, printable_excerpt
 from fer_edge.errors import FerEdgeError, RestartMe, UsageError
 
 _CONNECT_S, _TYPING_S = 45.0, 300.0
@@ -56,7 +56,7 @@ class StepFailed(FerEdgeError):
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class ScriptOutput:
     """What a script said: each name with its values in order, other lines of stdout, and stderr."""
 
     values: Mapping[str, tuple[str, ...]]
@@ -68,26 +68,26 @@ class Answer:
         return next(iter(self.values.get(name, ())), "")
 
 
-class Remote:
+class SshConnection:
     """One connection to a target, open while this is entered; it ends with this process, however that ends.
 
     A host whose key is not known is never taken silently: a person at a terminal is asked by ssh, a program is refused.
     Raises UsageError when the connection cannot be made, or when what answers is no shell.
     """
 
-    def __init__(self, to: Destination) -> None:
+    def __init__(self, to: SshAddress) -> None:
         self.to = to
         self.sudo = False  # whether scripts are run with root's rights, which the login itself does not have
         self._asks = sys.stdin is not None and sys.stdin.isatty() and sys.stderr.isatty()
 
-    def __enter__(self) -> Remote:
+    def __enter__(self) -> SshConnection:
         for tool in ("ssh", "rsync"):
             if shutil.which(tool) is None:
                 raise UsageError(
                     f"there is no {tool} on this computer; `sudo apt install openssh-client rsync` has both"
                 )
         self._stack = ExitStack()
-        self._folder = self._stack.enter_context(own_folder("ssh"))
+        self._folder = self._stack.enter_context(private_folder("ssh"))
         mark = token_hex(16)
         options = {
             **_OPTIONS,
@@ -123,7 +123,7 @@ class Remote:
             self._master.wait()
         self._stack.close()
 
-    def run(self, script: str, call: Sequence[str], limit_s: float = 120.0) -> Answer:
+    def run(self, script: str, call: Sequence[str], limit_s: float = 120.0) -> ScriptOutput:
         """What the function `call[0]` of the shell `script` answered, given the rest of `call`.
 
         Raises StepFailed when it failed, ConnectionLost when its end was not heard of.
@@ -149,7 +149,9 @@ class Remote:
         if not begun or told is None:
             if not self.lives():
                 raise self._lost(call[0])
-            raise UsageError(f"{self.to.host} did not run what it was sent, but said “{shown(ran.stdout, ran.stderr)}”")
+            raise UsageError(
+                f"{self.to.host} did not run what it was sent, but said “{printable_excerpt(ran.stdout, ran.stderr)}”"
+            )
         if code := int(told[1]):
             raise StepFailed(ran.stderr.strip() or f"“{call[0]}” ended with {code} and said nothing", code)
         values: dict[str, list[str]] = defaultdict(list)
@@ -160,7 +162,7 @@ class Remote:
                 values[name].append(value)
             elif line:
                 lines.append(line)
-        return Answer({name: tuple(all_) for name, all_ in values.items()}, tuple(lines), ran.stderr.strip())
+        return ScriptOutput({name: tuple(all_) for name, all_ in values.items()}, tuple(lines), ran.stderr.strip())
 
     def send(self, folder: Path, to: str, but: Sequence[str] = ()) -> int:
         """Copies what is in `folder`, but for these patterns, into the folder `to` of the target, which is there.
@@ -170,7 +172,7 @@ class Remote:
         without = [f"--exclude={pattern}" for pattern in but]
         words = ["-rtL", "--delete", "--stats", "--chmod=D755,F644", "--partial-dir=.part", *without]
         said = self._rsync([*words, "--", f"{folder}/", f"target:{to}/"])
-        return counted(said, "Total bytes sent")
+        return rsync_count(said, "Total bytes sent")
 
     def fetch(self, folder: str, to: Path, patterns: Sequence[str]) -> str:
         """Copies the target's files of these patterns below `folder` into `to`; what rsync said of it.
@@ -230,14 +232,14 @@ class Remote:
                 code = self._master.wait()
                 self._said.seek(0)
                 said = self._said.read().decode(errors="replace")
-                raise UsageError(refusal(self.to, said)) if code == 255 else self._no_shell(heard)
+                raise UsageError(explain_failure(self.to, said)) if code == 255 else self._no_shell(heard)
 
     def _no_shell(self, heard: bytes) -> UsageError:
-        said = shown(heard.decode(errors="replace"), "nothing")
+        said = printable_excerpt(heard.decode(errors="replace"), "nothing")
         return UsageError(f"{self.to.host} gives this login no shell: it said “{said}”; log in as a user who has one")
 
 
-def counted(said: str, what: str) -> int:
+def rsync_count(said: str, what: str) -> int:
     """The number that `rsync --stats` gives for `what`; 0 where it gives none."""
     found = re.search(rf"^{what}: ([\d.,]+)", said, re.M)
     return int(re.sub(r"\D", "", found[1])) if found else 0

@@ -12,7 +12,7 @@ _HOST = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.:%-]{0,252}")
 
 
 @dataclass(frozen=True, slots=True)
-class Destination:
+class SshAddress:
     """A target's name, as ssh takes it: HOST or USER@HOST. Raises UsageError for what could be anything else."""
 
     text: str
@@ -34,14 +34,14 @@ class Destination:
         return self.text.rpartition("@")[2]
 
 
-def shown(*texts: str) -> str:
+def printable_excerpt(*texts: str) -> str:
     """The first of these that is not blank, as much of it as belongs into a sentence, without what could play tricks."""
     text = next((text for text in texts if text.strip()), "")
     plain = " ".join("".join(c if c.isprintable() else " " for c in text[:400]).split())
     return plain if len(plain) <= 80 else f"{plain[:80]}…"
 
 
-def refusal(to: Destination, said: str) -> str:
+def explain_failure(to: SshAddress, said: str) -> str:
     """Why ssh made no connection, and what to do."""
     lines = [line.strip() for line in said.splitlines() if line.strip()]
     if "IDENTIFICATION HAS CHANGED" in said:
@@ -58,4 +58,4 @@ def refusal(to: Destination, said: str) -> str:
             "passphrase belongs into an agent"
         )
     why = lines[-1].removeprefix("ssh: ") if lines else "ssh said nothing"
-    return f"{to.host} cannot be reached: {shown(why)}; is it on, and `ssh {to.text}` possible?"
+    return f"{to.host} cannot be reached: {printable_excerpt(why)}; is it on, and `ssh {to.text}` possible?"

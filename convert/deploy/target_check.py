@@ -6,7 +6,7 @@ import re
 import time
 from dataclasses import dataclass
 
-from convert.deploy.ssh import Answer
+from convert.deploy.ssh import ScriptOutput
 from fer_edge.errors import UsageError
 
 PYTHONS = ((3, 11), (3, 12), (3, 13))
@@ -17,7 +17,7 @@ _PACKAGES = {"flock": "util-linux"}
 
 
 @dataclass(frozen=True, slots=True)
-class Python:
+class TargetPython:
     """An interpreter on the target. `has`: venv, picamera2; home where it lies in one, which no service sees."""
 
     path: str
@@ -52,14 +52,14 @@ class Target:
     off_s: float
     free_mb: int
     lacks: tuple[str, ...]
-    pythons: tuple[Python, ...]
+    pythons: tuple[TargetPython, ...]
     videos: int
     systemd: bool
     settings: bool
     current: str
 
     @staticmethod
-    def read(answer: Answer) -> Target:
+    def read(answer: ScriptOutput) -> Target:
         """The target that gave this answer. Raises UsageError for one that makes no sense."""
         first = answer.first
         glibc = re.fullmatch(r"glibc (\d+)\.(\d+).*", first("glibc"))
@@ -89,7 +89,7 @@ class Target:
             ) from error
 
     @property
-    def python(self) -> Python | None:
+    def python(self) -> TargetPython | None:
         """The interpreter to make environments with: the system's own where it will do, for apt's picamera2 is its."""
         return next((one for one in self.pythons if one.fits), None)
 
@@ -103,7 +103,7 @@ class Target:
         parts += ["picamera2"] if self.python and "picamera2" in self.python.has else []
         return ", ".join(part for part in parts if part)
 
-    def check(self, csi: bool = False, need_mb: int = _FREE_MB) -> Python:
+    def check(self, csi: bool = False, need_mb: int = _FREE_MB) -> TargetPython:
         """The interpreter to use. Raises UsageError where this target will not do, and says what would."""
         if complaint := self._system() or self._tools(csi):
             raise UsageError(complaint)
@@ -166,7 +166,7 @@ class Target:
         return ""
 
 
-def _python(line: str) -> Python:
+def _python(line: str) -> TargetPython:
     version, bits, has, path = line.split(" ", 3)
     major, minor, micro = map(int, version.split("."))
-    return Python(path, (major, minor, micro), int(bits), tuple(has.split(",")))
+    return TargetPython(path, (major, minor, micro), int(bits), tuple(has.split(",")))

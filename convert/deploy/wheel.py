@@ -31,7 +31,7 @@ def cache_folder() -> Path:
     return (given if given.is_absolute() else Path.home() / ".cache") / "fer-edge"
 
 
-def wheel() -> Path:
+def build_wheel() -> Path:
     """The wheel's file, in the cache; what was built from the same sources before is not built again.
 
     Raises UsageError when it cannot be built or put together.
@@ -41,7 +41,7 @@ def wheel() -> Path:
     if not (kept := sorted(folder.glob("*.whl"))):
         folder.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=".new-", dir=folder.parent) as fresh:
-            made = _build(Path(fresh)) if build else packed_again(Path(fresh), _installed())
+            made = _build(Path(fresh)) if build else repack_wheel(Path(fresh), _installed())
             folder.mkdir(exist_ok=True)
             kept = [made.replace(folder / made.name)]
     os.utime(folder)
@@ -53,7 +53,7 @@ def wheel() -> Path:
     return kept[0]
 
 
-def contents(path: Path) -> str:
+def contents_hash(path: Path) -> str:
     """A hash of what a wheel holds, whoever packed it and when."""
     digest = hashlib.sha256()
     with zipfile.ZipFile(path) as archive:
@@ -83,7 +83,7 @@ def _installed() -> Distribution:
         ) from error
 
 
-def packed_again(into: Path, of: Distribution) -> Path:
+def repack_wheel(into: Path, of: Distribution) -> Path:
     """The wheel that `of` was installed from, without what the installer made (scripts, bytecode, notes)."""
     out, rows = into / f"fer_edge-{of.version}-py3-none-any.whl", []
     notes = f"fer_edge-{of.version}.dist-info"

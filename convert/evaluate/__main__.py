@@ -1,4 +1,4 @@
-"""`python -m convert.evaluate MODEL --data PATH`: a model's accuracy by the device's own code, and its cost."""
+"""`python -m convert.evaluate MODEL --data PATH`: evaluates a model with the code of the device, and measures its cost."""
 
 from __future__ import annotations
 
@@ -30,14 +30,18 @@ def main(argv: list[str] | None = None) -> int:
     )
     parser.add_argument("--json", action="store_true", help="print the report as JSON")
     parser.add_argument("--out", type=Path, metavar="DIR", help="write report.json, report.md and the figures here")
-    parser.add_argument("--samples", action="store_true", help=f"write {SHEET} too: it shows the people in the data")
     parser.add_argument(
-        "--history", type=Path, metavar="FILE", help="of the training; default: history.json beside the model"
+        "--samples", action="store_true", help=f"also write {SHEET}, which shows the people in the data"
+    )
+    parser.add_argument(
+        "--history", type=Path, metavar="FILE", help="history of the training; default: history.json beside the model"
     )
     parser.add_argument("--runtime", help="litert, tflite-runtime or tensorflow; default: the first installed")
-    parser.add_argument("--kernels", choices=sorted(KERNELS), default="default", help="of the runtime")
-    parser.add_argument("--threads", type=int, default=1, help="for the evaluation; milliseconds are of one thread")
-    parser.add_argument("--seed", type=whole_number(0), default=0, help="draws parts that the set does not name")
+    parser.add_argument("--kernels", choices=sorted(KERNELS), default="default", help="the kernel path of the runtime")
+    parser.add_argument(
+        "--threads", type=int, default=1, help="for the evaluation; milliseconds are always of one thread"
+    )
+    parser.add_argument("--seed", type=whole_number(0), default=0, help="for the parts that the set does not name")
     args = parser.parse_args(argv)
     return guarded(lambda: _run(args))
 
@@ -47,7 +51,7 @@ def _run(args: argparse.Namespace) -> int:
         raise UsageError("--samples writes a picture beside the report; name a folder with --out")
     if args.threads < 1:
         raise UsageError(f"--threads {args.threads} is no number of threads; give 1 or more")
-    if args.out and args.out.exists() and not args.out.is_dir():  # said now and not after minutes
+    if args.out and args.out.exists() and not args.out.is_dir():  # checked before the evaluation, which takes minutes
         raise UsageError(f"--out {args.out} is a file; name a folder")
     runtime = find_runtime(args.runtime)
     report, samples = evaluate(

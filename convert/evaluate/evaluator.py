@@ -1,7 +1,6 @@
-"""`python -m convert.evaluate MODEL --data PATH`: how well a model does, by the device's own code, and its cost.
+"""Evaluation of a model on a data set, with the code that runs on the device, and its cost.
 
-MODEL is a `.keras`, any `.tflite`, a bundle's folder or a training's folder. A Keras model is turned into float TFLite
-in memory, so that every model is measured with the lines a device runs.
+A Keras model is converted to float TFLite in memory, so that every model runs through the device's classifier.
 """
 
 from __future__ import annotations
@@ -19,18 +18,18 @@ from convert.data.readers import PARTS
 from convert.data.samples import Samples, also_in, fingerprint
 from convert.evaluate import inference_cost
 from convert.evaluate.bootstrap import DRAWS, SEED
-from convert.evaluate.evaluation_report import Data, Report, Subject
-from convert.evaluate.metrics import curves, score
+from convert.evaluate.evaluation_report import EvaluationData, EvaluationReport, Subject
+from convert.evaluate.metrics import roc_curves, score
 from convert.sources.evaluated_model import Model
 from convert.tflite.inspection import operators
-from convert.train.run_folder import read_history
+from convert.train.history import TrainingHistory
 from fer_edge.bundle import sha256_of
 from fer_edge.classifier import Classifier, Runtime
 from fer_edge.console import message
 from fer_edge.errors import DataError, UsageError
 from fer_edge.preprocess import PREPROCESS_ID
 
-CHUNK = 64  # images between two steps of the progress bar
+CHUNK = 64  # images per step of the progress bar
 
 
 def evaluate(
@@ -43,27 +42,29 @@ def evaluate(
     runtime: Runtime | None = None,
     kernels: str = "default",
     history: Path | None = None,
-) -> tuple[Report, Samples]:
-    """The report on one part of the set at `data`, or on `all`, and the images of it that were evaluated."""
-    told = read_history(history or model.history)
+) -> tuple[EvaluationReport, Samples]:
+    """The report on one part of the set at `data`, or on `all`, and the images that were evaluated."""
+    history_path = history or model.history
+    training = TrainingHistory.read(history_path) if history_path else None
     classifier = model.classifier(runtime, threads, kernels)
     samples = load(data, classifier.side, seed, classes=model.labels)
     for remark in remarks(samples):
         message(remark)
-    counts = fingerprint(samples)
-    chosen = samples if part == "all" else samples.part(part)
-    if not len(chosen.y):
-        held = ", ".join(f"{name} {counts[name]:,}" for name in PARTS)
-        raise DataError(f"{data} has no image in its {part} part; its parts are {held}; choose another with --split")
-    y = chosen.y  # indices into the model's own labels, by which the set was read
-    logits = _logits(classifier, chosen.x[..., 0], model.file)
-    seen, why = _seen(samples, part)
-    if told and told.get("data") and told["data"]["sha256"] != counts["sha256"]:
-        why += (
-            " The model was trained on another set, or on another draw of this one's parts: of that nothing is known."
+    data_set = fingerprint(samples)
+    counts_by_part = {part_name: getattr(data_set, part_name) for part_name in PARTS}
+    evaluated = samples if part == "all" else samples.part(part)
+    if not len(evaluated.y):
+        counts = ", ".join(f"{name} {count:,}" for name, count in counts_by_part.items())
+        raise DataError(f"{data} has no image in its {part} part; its parts are {counts}; choose another with --split")
+    y = evaluated.y  # indices into the model's labels: the set was read with them
+    logits = _logits(classifier, evaluated.x[..., 0], model.file)
+    in_training, unseen_note = _in_training(samples, part)
+    if training and training.data.sha256 != data_set.sha256:
+        unseen_note += (
+            " The model was trained on another set, or on another draw of this one's parts, which is not known here."
         )
-    alone = classifier if threads == 1 else model.classifier(runtime, 1, kernels)
-    report = Report(
+    one_thread = classifier if threads == 1 else model.classifier(runtime, 1, kernels)
+    report = EvaluationReport(
         subject=Subject(
             name=model.name,
             kind=model.kind,
@@ -75,83 +76,81 @@ def evaluate(
             kernels=kernels,
             preprocess=PREPROCESS_ID,
         ),
-        data=Data(
+        data=EvaluationData(
             name=data.absolute().name,
             form=samples.form,
             part=part,
             split_rule=f"parts {samples.split_rule}",
-            counts={name: int(counts[name]) for name in PARTS},
-            sha256=str(counts["sha256"]),
+            counts=counts_by_part,
+            sha256=data_set.sha256,
             seed=seed,
             left_out=samples.left_out,
             skipped=len(samples.skipped),
         ),
         scores=score(logits, y, model.labels),
-        unseen=None if seen is None or seen.all() else score(logits[~seen], y[~seen], model.labels),
-        unseen_why=why,
-        curves=curves(logits, y, model.labels),
-        cost=inference_cost.measure(model.content, alone, chosen.x[: inference_cost.TIMED, :, :, 0]),
-        history=told,
+        unseen=None
+        if in_training is None or in_training.all()
+        else score(logits[~in_training], y[~in_training], model.labels),
+        unseen_why=unseen_note,
+        curves=roc_curves(logits, y, model.labels),
+        cost=inference_cost.measure_cost(model.content, one_thread, evaluated.x[: inference_cost.TIMED, :, :, 0]),
+        history=training.summary() if training else None,
         bootstrap={"draws": DRAWS, "seed": SEED},
         versions=_versions(model.kind),
     )
-    return report, chosen
+    return report, evaluated
 
 
 def _logits(classifier: Classifier, faces: np.ndarray, file: Path) -> np.ndarray:
     """The logits float32 (N, K) of faces uint8 (N, side, side), with a progress bar on stderr.
 
-    Raises UsageError when they are no numbers, or probabilities: a model must leave the softmax to the classifier.
+    Raises UsageError when they are not finite, or are probabilities: the classifier computes the softmax.
     """
     from tqdm import tqdm
 
-    found = []
+    logits = []
     with tqdm(total=len(faces), desc="evaluating", unit="img", mininterval=0.5 if sys.stderr.isatty() else 30) as bar:
         for start in range(0, len(faces), CHUNK):
-            found.append(classifier.logits(faces[start : start + CHUNK]))
-            _refuse(found[-1], file)
-            bar.update(len(found[-1]))
-    return np.concatenate(found)
+            logits.append(classifier.logits(faces[start : start + CHUNK]))
+            _check_logits(logits[-1], file)
+            bar.update(len(logits[-1]))
+    return np.concatenate(logits)
 
 
-def _refuse(logits: np.ndarray, file: Path) -> None:
+def _check_logits(logits: np.ndarray, file: Path) -> None:
     if not np.isfinite(logits).all():
-        raise UsageError(f"{file} gives values that are no numbers; it was not trained or not converted well")
+        raise UsageError(f"{file} gives values that are not finite; its training or its conversion failed")
     sums = logits.sum(1)
     if len(logits) >= 8 and logits.min() >= 0 and np.abs(sums - 1).max() < 0.05:  # 0.05: seven int8 roundings
         raise UsageError(
-            f"{file} gives probabilities, not logits; save it without its last softmax, which the classifier does"
+            f"{file} gives probabilities, not logits; save it without its last softmax, which the classifier computes"
         )
 
 
-def _seen(samples: Samples, part: str) -> tuple[np.ndarray | None, str]:
-    """Which images of the part also stand in Training, bool (N,), or None if that cannot be asked; and why."""
+def _in_training(samples: Samples, part: str) -> tuple[np.ndarray | None, str]:
+    """Whether each image of a part is also in the training part, bool (N,), and a note; None where that is not known."""
     if part in ("train", "all"):
         return (
             None,
-            "These images, or some of them, are the training part itself: they do not tell how it does on new faces.",
+            "These images, or some of them, are the training part itself: the scores are not those on new faces.",
         )
     if not np.any(samples.split == "train"):
-        return None, "The set has no training part, so nothing is known of images the model was trained on."
-    seen = also_in(samples, part, "train")
-    if seen.all():
-        return (
-            seen,
-            f"All {len(seen):,} images also stand in the training part, pixel for pixel: nothing is left without them.",
-        )
-    return (
-        seen,
-        f"{int(seen.sum()):,} of these images also stand in the training part of the same set, pixel for pixel.",
-    )
+        return None, "The set has no training part, so it is not known which images the model was trained on."
+    found = also_in(samples, part, "train")
+    if found.all():
+        note = f"All {len(found):,} images are also in the training part, pixel for pixel: none is left without them."
+    else:
+        note = f"{int(found.sum()):,} of these images are also in the training part of the same set, pixel for pixel."
+    return found, note
 
 
 def _versions(kind: str) -> dict[str, str]:
-    wanted = ["numpy", "opencv-python-headless", "scikit-learn"]
-    wanted += ["tensorflow", "tensorflow-cpu", "keras"] if kind.startswith("keras") else []
-    found = {"fer-edge": fer_edge.__version__, "python": platform.python_version()}
-    for name in wanted:
+    packages = ["numpy", "opencv-python-headless", "scikit-learn"]
+    packages += ["tensorflow", "tensorflow-cpu", "keras"] if kind.startswith("keras") else []
+    versions = {"fer-edge": fer_edge.__version__, "python": platform.python_version()}
+    for name in packages:
         try:
-            found[name] = importlib.metadata.version(name)
+            versions[name] = importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError:
             continue
-    return found
+    return versions

@@ -1,4 +1,4 @@
-"""What one face costs a model: weights, multiply-adds, bytes, and milliseconds on the machine at hand."""
+"""The cost of one face: weights, multiply-adds, bytes, and milliseconds on this machine."""
 
 from __future__ import annotations
 
@@ -16,32 +16,32 @@ WARM_UP, TIMED = 10, 100
 
 
 @dataclass(frozen=True, slots=True)
-class Cost:
-    """The cost of one image. Parameters and multiply-adds are counted in the TFLite file that ran."""
+class InferenceCost:
+    """The cost of one image. Parameters and multiply-adds are counted in the TFLite file."""
 
     parameters: int
     multiply_adds: int
     tflite_bytes: int
     ms_median: float  # one image through the classifier, one thread
-    ms_low: float  # of the same, the 10th and the 90th percentile
+    ms_low: float  # the 10th and the 90th percentile of the same
     ms_high: float
     images_timed: int
-    host: str  # the processor it was timed on
+    host: str  # the processor
     host_is_pi: bool
-    load: float  # the host's load average of the last minute when timing ended; over 1 others were at work too
+    load: float  # the load average of the last minute when timing ended; above 1, other processes were running
 
 
-def measure(content: bytes, classifier: Classifier, faces: np.ndarray) -> Cost:
+def measure_cost(content: bytes, classifier: Classifier, faces: np.ndarray) -> InferenceCost:
     """The cost of the model in `content`, timed on `faces` uint8 (N, side, side) by its one-thread `classifier`."""
     times_ms = []
     for i in range(WARM_UP + TIMED):
         face = faces[i % len(faces)][None]
-        began = time.perf_counter()
+        start = time.perf_counter()
         classifier.logits(face)
-        times_ms.append((time.perf_counter() - began) * 1e3)
+        times_ms.append((time.perf_counter() - start) * 1e3)
     low, median, high = np.quantile(times_ms[WARM_UP:], (0.1, 0.5, 0.9))
     host, is_pi = host_name()
-    return Cost(
+    return InferenceCost(
         parameters=parameters_of(content),
         multiply_adds=multiply_adds_of(content),
         tflite_bytes=len(content),

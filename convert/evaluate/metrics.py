@@ -1,4 +1,4 @@
-"""What logits say about a classifier on labelled images: the published metrics, each with its n, and the ROC curves."""
+"""The metrics of a classifier on labelled images, each with its n, and the ROC curves, from its logits."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ from typing import Any
 
 import numpy as np
 
-from convert.evaluate.bootstrap import DRAWS, SEED, margin, resamples, weighted_auc
+from convert.evaluate.bootstrap import DRAWS, SEED, interval, log_odds, resamples, weighted_auc
 from fer_edge.errors import UsageError
 
-FPR_STEPS = 200  # a curve is kept at this many steps of the false positive rate, which no eye can tell from all of it
-_WEIGHTS_AT_ONCE = 8_000_000  # images × draws held in memory
+FPR_STEPS = 200  # of the false positive rate, at which a curve is stored; finer steps look the same in a figure
+_WEIGHTS_AT_ONCE = 8_000_000  # images × draws in memory
 
 
 @dataclass(frozen=True, slots=True)
 class Interval:
-    """A figure and its 95 % interval; None where the images are too few to give one."""
+    """A figure and its 95 % interval; None where there are too few images for one."""
 
     value: float
     low: float | None
@@ -25,18 +25,18 @@ class Interval:
 
 @dataclass(frozen=True, slots=True)
 class ClassScore:
-    """One class of a set. Without an image of the class there is nothing to say of it, and every figure is None."""
+    """The scores of one class. All are None without an image of the class."""
 
     label: str
     support: int
-    precision: float | None  # 0 where no image was given this label, as in the published table
+    precision: float | None  # 0 where the label was never predicted, as in the published table
     recall: float | None
     f1: float | None
-    auc: float | None  # one-vs-rest; None too where the set has no other class
+    auc: float | None  # one-vs-rest; also None where the set has no other class
 
 
 @dataclass(frozen=True, slots=True)
-class Average:
+class AverageScores:
     """Precision, recall and F1 over classes: micro over all decisions, macro over classes, weighted by support."""
 
     precision: float
@@ -48,19 +48,19 @@ class Average:
 class Scores:
     """Every metric of one set of images. Macro figures are means over the classes that have images in it.
 
-    AUC ranks images by a class's log-odds, which order them as its softmax probability does; they are taken in float64
-    from the logits, so that ties are those of the logits alone and not of a probability rounded to 1.
+    AUC ranks images by a class's log-odds, in the same order as by its softmax probability. The log-odds are computed from
+    the logits in float64, so that only equal logits are ties, and not probabilities that are rounded to 1.
     """
 
     n: int
     accuracy: Interval  # Wilson's interval
     balanced_accuracy: Interval  # the mean recall; bootstrap over images
     macro_auc: Interval | None  # bootstrap over images
-    micro: Average
-    macro: Average
-    weighted: Average
+    micro: AverageScores
+    macro: AverageScores
+    weighted: AverageScores
     classes: tuple[ClassScore, ...]
-    confusion: tuple[tuple[int, ...], ...]  # images; a row a true class, a column a given one
+    confusion: tuple[tuple[int, ...], ...]  # images; rows: true class, columns: predicted class
 
     @property
     def absent(self) -> tuple[str, ...]:
@@ -73,7 +73,7 @@ class Scores:
 
 
 @dataclass(frozen=True, slots=True)
-class Curves:
+class RocCurves:
     """One-vs-rest ROC curves on common steps of the false positive rate."""
 
     fpr: tuple[float, ...]  # (S,)
@@ -84,45 +84,45 @@ class Curves:
 def score(logits: np.ndarray, y: np.ndarray, labels: tuple[str, ...], draws: int = DRAWS, seed: int = SEED) -> Scores:
     """The metrics of float logits (N, K) on labels `y` int64 (N,), indices into `labels`; N at least 1."""
     metrics = _sklearn_metrics()
-    classes, given = np.arange(len(labels)), logits.argmax(1)
+    classes, predicted = np.arange(len(labels)), logits.argmax(1)
     present = np.unique(y)
 
     def averaged(average: str | None, over: np.ndarray = present) -> tuple[Any, Any, Any, Any]:
-        found = metrics.precision_recall_fscore_support(y, given, labels=over, average=average, zero_division=0)
-        return tuple(found)  # type: ignore[return-value]
+        result = metrics.precision_recall_fscore_support(y, predicted, labels=over, average=average, zero_division=0)
+        return tuple(result)  # type: ignore[return-value]
 
     precision, recall, f1, support = averaged(None, classes)
-    auc = {int(k): float(metrics.roc_auc_score(y == k, margin(logits, k))) for k in present if len(present) > 1}
+    auc = {int(k): float(metrics.roc_auc_score(y == k, log_odds(logits, k))) for k in present if len(present) > 1}
     rows = tuple(
         ClassScore(label, int(n), float(p), float(r), float(f), auc.get(k)) if n else ClassScore(label, 0, *[None] * 4)
         for k, (label, n, p, r, f) in enumerate(zip(labels, support, precision, recall, f1, strict=True))
     )
     balanced, macro_auc = _bootstrap(logits, y, draws, seed)
-    hits = given == y
+    hits = predicted == y
     return Scores(
         n=len(y),
         accuracy=_wilson(int(hits.sum()), len(y)),
         balanced_accuracy=Interval(float(np.mean(recall[present])), *balanced),
         macro_auc=Interval(float(np.mean(list(auc.values()))), *macro_auc) if auc else None,
-        micro=Average(*(float(v) for v in averaged("micro", classes)[:3])),
-        macro=Average(*(float(v) for v in averaged("macro")[:3])),
-        weighted=Average(*(float(v) for v in averaged("weighted")[:3])),
+        micro=AverageScores(*(float(v) for v in averaged("micro", classes)[:3])),
+        macro=AverageScores(*(float(v) for v in averaged("macro")[:3])),
+        weighted=AverageScores(*(float(v) for v in averaged("weighted")[:3])),
         classes=rows,
-        confusion=tuple(tuple(int(c) for c in row) for row in metrics.confusion_matrix(y, given, labels=classes)),
+        confusion=tuple(tuple(int(c) for c in row) for row in metrics.confusion_matrix(y, predicted, labels=classes)),
     )
 
 
-def curves(logits: np.ndarray, y: np.ndarray, labels: tuple[str, ...]) -> Curves:
-    """The ROC curve of each class in float logits (N, K) that has images and is not alone."""
+def roc_curves(logits: np.ndarray, y: np.ndarray, labels: tuple[str, ...]) -> RocCurves:
+    """The ROC curve of each class that has images, from float logits (N, K); none where all images are of one class."""
     metrics = _sklearn_metrics()
     present = np.unique(y)
     steps = np.linspace(0.0, 1.0, FPR_STEPS + 1)
     tpr = {}
     for k in present if len(present) > 1 else ():
-        fpr, hit, _ = metrics.roc_curve(y == k, margin(logits, k))
-        tpr[labels[k]] = tuple(float(v) for v in np.interp(steps, fpr, hit))
+        fpr, class_tpr, _ = metrics.roc_curve(y == k, log_odds(logits, k))
+        tpr[labels[k]] = tuple(float(v) for v in np.interp(steps, fpr, class_tpr))
     mean = np.mean(list(tpr.values()), 0) if tpr else np.array([])
-    return Curves(tuple(float(v) for v in steps), tpr, tuple(float(v) for v in mean))
+    return RocCurves(tuple(float(v) for v in steps), tpr, tuple(float(v) for v in mean))
 
 
 def _wilson(hits: int, n: int) -> Interval:
@@ -137,29 +137,21 @@ def _bootstrap(
 ) -> tuple[tuple[float | None, float | None], tuple[float | None, float | None]]:
     """The 95 % intervals of balanced accuracy and of macro AUC over resampled images.
 
-    A resample that lost the last image of a class says nothing of a mean over all classes and is left out.
+    A resample without an image of some class has no mean over all classes, and is left out.
     """
     hits = (logits.argmax(1) == y).astype(np.float32)
     present = np.unique(y)
-    margins = {int(k): margin(logits, k) for k in present if len(present) > 1}
+    class_log_odds = {int(k): log_odds(logits, k) for k in present if len(present) > 1}
     block = min(draws, max(1, _WEIGHTS_AT_ONCE // len(y)))
     balanced, macro = [], []
     for i, start in enumerate(range(0, draws, block)):
         weights = resamples(len(y), min(block, draws - start), seed + i)
         with np.errstate(invalid="ignore", divide="ignore"):
             recalls = [(weights[:, y == k] @ hits[y == k]) / weights[:, y == k].sum(1) for k in present]
-            aucs = [weighted_auc(margins[k], y == k, weights)[1] for k in margins]
+            aucs = [weighted_auc(class_log_odds[k], y == k, weights)[1] for k in class_log_odds]
         balanced.append(np.mean(recalls, 0))
         macro.append(np.mean(aucs, 0) if aucs else np.full(len(weights), np.nan))
-    return _quantiles(np.concatenate(balanced)), _quantiles(np.concatenate(macro))
-
-
-def _quantiles(draws: np.ndarray) -> tuple[float | None, float | None]:
-    kept = draws[np.isfinite(draws)]
-    if not len(kept):
-        return None, None
-    low, high = np.quantile(kept, (0.025, 0.975))
-    return float(low), float(high)
+    return interval(np.concatenate(balanced)), interval(np.concatenate(macro))
 
 
 def _sklearn_metrics() -> Any:

@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 
 from convert.data.samples import HELD_OUT_PARTS, Samples, held_out
-from convert.evaluate.confidence_calibration import Confidence, confidence
-from convert.evaluate.metrics import curves
+from convert.evaluate.confidence_calibration import ConfidenceCalibration, calibrate_confidence
+from convert.evaluate.metrics import roc_curves
 from convert.parity.backends import Column, column, logits_of
 from convert.parity.paired_tests import DRAWS, SEED
 from convert.parity.tolerances import Margins
@@ -47,7 +47,8 @@ class ParityReport:
     margins: Margins
     bootstrap: dict[str, int] = field(default_factory=lambda: {"draws": DRAWS, "seed": SEED})
     not_measured: list[str] = field(default_factory=list)
-    confidence: Confidence | None = None  # of the first column's probabilities, where there is a validation part
+    # of the first column's probabilities, where there is a validation part
+    confidence: ConfidenceCalibration | None = None
     drawn: dict[str, Any] | None = None  # ROC curves and confusion counts of float and int8, both parts together
 
     @property
@@ -101,7 +102,7 @@ def on_data(
     columns = [column(int8, images)] if isinstance(int8, Classifier) else list(int8)
     judged = {c.name: on_faces(f, c.logits, y, part, labels, m) for c in columns}
     q = columns[0].logits
-    sure = confidence(
+    sure = calibrate_confidence(
         {p: q[part == p] for p in HELD_OUT_PARTS if p in part}, {p: y[part == p] for p in HELD_OUT_PARTS if p in part}
     )
     by_name = {c.name: c.logits for c in columns}
@@ -129,7 +130,7 @@ def _drawn(f: np.ndarray, q: np.ndarray, y: np.ndarray, labels: tuple[str, ...])
     """What a page draws of both: ROC curves on common steps, four decimals, and confusion counts, a row a true class."""
     told: dict[str, Any] = {"fpr": [], "roc": {}, "confusion": {}}
     for name, logits in (("float", f), ("int8", q)):
-        found = curves(logits, y, labels)
+        found = roc_curves(logits, y, labels)
         told["fpr"] = [round(v, 4) for v in found.fpr]
         told["roc"][name] = {label: [round(v, 4) for v in tpr] for label, tpr in found.tpr.items()}
         counts = np.zeros((len(labels), len(labels)), int)

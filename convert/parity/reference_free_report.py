@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from convert.data.samples import HELD_OUT_PARTS, Samples, held_out
-from convert.evaluate.confidence_calibration import Confidence, confidence
+from convert.evaluate.confidence_calibration import ConfidenceCalibration, calibrate_confidence
 from convert.evaluate.metrics import score
 from convert.parity.backends import Column
 from fer_edge.bundle_spec import RuntimeClaim
@@ -31,7 +31,7 @@ class Alone:
     labels: list[str]
     failures: list[str]  # none: what fails is refused before
     undecided: list[str]
-    confidence: Confidence | None = None
+    confidence: ConfidenceCalibration | None = None
 
     @property
     def passed(self) -> bool:
@@ -67,7 +67,7 @@ def report(columns: Sequence[Column], samples: Samples | None, labels: tuple[str
         _, y, part = held_out(samples)
         held = [name for name in HELD_OUT_PARTS if name in part]
         parts = {name: _part(first.logits[part == name], y[part == name], labels) for name in held}
-        sure = confidence({p: first.logits[part == p] for p in held}, {p: y[part == p] for p in held})
+        sure = calibrate_confidence({p: first.logits[part == p] for p in held}, {p: y[part == p] for p in held})
     silent = ["what quantization changed: accuracy, AUC and logits against a float model"]
     silent += [] if parts else ["accuracy", "AUC", "any figure per class"]
     judged = [*JUDGED, *(["accuracy and AUC on held-out images"] if parts else [])]

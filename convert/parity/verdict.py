@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from convert.evaluate.bootstrap import margin as log_odds
+from convert.evaluate.bootstrap import log_odds
 from convert.parity.paired_tests import LEVEL, Difference, areas, holm, mean_area, proportions
 from convert.parity.tolerances import Margins
 

@@ -6,7 +6,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from convert.evaluate.evaluation_report import Report
+from convert.evaluate.evaluation_report import EvaluationReport
 from convert.report.evaluation_files import write
 from convert.report.evaluation_markdown import markdown
 from fer_edge.atomic_file import write_atomically
@@ -28,7 +28,7 @@ def main(argv: list[str] | None = None) -> int:
     def run() -> int:
         if args.report.is_dir() or str(args.report) in SHIPPED:
             return _page(args.report, args.out)
-        report = Report.load(args.report)
+        report = EvaluationReport.load(args.report)
         print(markdown(report))
         for path in write(report, args.out) if args.out else ():
             message(str(path))

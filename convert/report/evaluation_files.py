@@ -6,14 +6,14 @@ import json
 from contextlib import ExitStack
 from pathlib import Path
 
-from convert.evaluate.evaluation_report import Report
+from convert.evaluate.evaluation_report import EvaluationReport
 from convert.report import plots
 from convert.report.evaluation_markdown import markdown
 from fer_edge.atomic_file import atomic_file
 from fer_edge.errors import UsageError
 
 
-def write(report: Report, folder: Path) -> list[Path]:
+def write(report: EvaluationReport, folder: Path) -> list[Path]:
     """The files of a report, written into a folder that may hold others: all are made first, then put in place."""
     made = files(report)
     try:
@@ -26,12 +26,12 @@ def write(report: Report, folder: Path) -> list[Path]:
     return [folder / name for name in made]
 
 
-def files(report: Report) -> dict[str, bytes]:
+def files(report: EvaluationReport) -> dict[str, bytes]:
     """The files by name: report.json, report.md, and a PNG for each figure that the report has values for."""
     kept = report.as_stored()  # drawn from what report.json holds, so that the same figures can be drawn from the file
     drawn = {}
     if kept.history:
-        drawn["figure-2-training.png"] = plots.training(kept.history["epochs"], kept.history["best_epoch"])
+        drawn["figure-2-training.png"] = plots.training(kept.history)
     drawn["figure-3-confusion.png"] = plots.confusion(kept.scores)
     drawn["figure-4-roc.png"] = plots.roc(kept.scores, kept.curves)
     text = markdown(kept) + "".join(f"\n![{name[9:-4]}]({name})\n" for name in drawn)

@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from convert.evaluate import paper_baseline
-from convert.evaluate.metrics import Average, Interval, Scores
+from convert.evaluate.metrics import AverageScores, Interval, Scores
 
 if TYPE_CHECKING:
-    from convert.evaluate.evaluation_report import Report
+    from convert.evaluate.evaluation_report import EvaluationReport
 
 
-def markdown(report: Report) -> str:
+def markdown(report: EvaluationReport) -> str:
     """The report as Markdown; the published figures stand beside ours where the data are FER2013."""
     s, d, m, c = report.scores, report.data, report.subject, report.cost
     part = "all parts" if d.part == "all" else f"the {d.part} part"
@@ -39,7 +39,7 @@ def markdown(report: Report) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _headline(report: Report) -> list[str]:
+def _headline(report: EvaluationReport) -> list[str]:
     s, u, theirs = report.scores, report.unseen, report.data.is_fer2013
     heads = ["", f"all {s.n:,}", "95 % interval"]
     if u:
@@ -64,7 +64,7 @@ def _headline(report: Report) -> list[str]:
     return [*_table(heads, table), "", report.unseen_why]
 
 
-def _per_class(report: Report) -> list[str]:
+def _per_class(report: EvaluationReport) -> list[str]:
     s, theirs = report.scores, report.data.is_fer2013
     names = ("precision", "recall", "F1", "AUC", "images")
     heads = ["class", *(head for name in names for head in ([name, "published"] if theirs else [name]))]
@@ -77,7 +77,7 @@ def _per_class(report: Report) -> list[str]:
         printed = [f"{p.precision:.2f}", f"{p.recall:.2f}", f"{p.f1:.2f}", auc, f"{p.support:,}"]
         rows.append([row.label, *_beside(ours, printed, theirs)])
     none = (None, None, None)
-    averages: list[tuple[str, Average, tuple[float | None, ...], float | None, float | None]] = [
+    averages: list[tuple[str, AverageScores, tuple[float | None, ...], float | None, float | None]] = [
         ("micro", s.micro, none, None, None),
         ("macro", s.macro, paper_baseline.MACRO, s.macro_auc.value if s.macro_auc else None, paper_baseline.MACRO_AUC),
         ("weighted", s.weighted, paper_baseline.WEIGHTED, None, None),
@@ -98,7 +98,7 @@ def _confusion(scores: Scores) -> list[str]:
     return ["## Confusion, percent of the true class (a row)", "", *_table(["true ↓ given →", *labels], rows)]
 
 
-def _notes(report: Report) -> list[str]:
+def _notes(report: EvaluationReport) -> list[str]:
     b, d, m = report.bootstrap, report.data, report.subject
     notes = [
         f"Every image went through the device's own crop ({m.preprocess}) and classifier"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from convert.train.history import TrainingHistory
 from fer_edge.bundle_provenance import CalibrationRecord, RangeSearchRecord
 from fer_edge.bundle_spec import BundleSpec
 from fer_edge.labels import LABELS
@@ -114,7 +115,7 @@ def _row(name: str, d: dict[str, Any], factor: float, digits: int) -> str:
     return f"| {name} | {f} | {q} | {float(delta):+.{digits}f} | {between} | {d['margin'] * factor:.{digits}f} |"
 
 
-def card(spec: BundleSpec, parity: dict[str, Any], history: dict[str, Any] | None) -> str:
+def card(spec: BundleSpec, parity: dict[str, Any], history: TrainingHistory | None) -> str:
     """CARD.md of a bundle from its bundle.json, its parity report and the history of its training, where there is one."""
     cost, q, made = spec.cost, spec.quantization, spec.provenance
     lines = [
@@ -138,36 +139,34 @@ def card(spec: BundleSpec, parity: dict[str, Any], history: dict[str, Any] | Non
         f"| made with | {', '.join(f'{k} {v}' for k, v in made.versions.items() if v)} |",
     ]
     if history:
-        best = history["epochs"][history["best_epoch"] - 1]
-        counts = history["data"]
-        recipe = _words(history["recipe"], but=("epochs", "seed", "early_stopping"))
+        best, data = history.best, history.data
+        recipe = _words(history.recipe, but=("epochs", "seed", "early_stopping"))
         lines += [
             "",
             "## Training",
             "",
-            f"{len(history['epochs'])} epochs on {counts['train']:,} training images, seed {history['recipe']['seed']}, "
-            f"{history['policy']}; the weights of epoch {best['epoch']}, the best on {counts['validation']:,} validation"
-            f" images (accuracy {best['val_accuracy']:.4f}). One seed. Recipe: {recipe}."
-            f" Network: {_words(history['network'])}.",
+            f"{len(history.epochs)} epochs on {data.train:,} training images, seed {history.seed}, "
+            f"{history.policy}; the weights of epoch {best.epoch}, the best on {data.validation:,} validation"
+            f" images (accuracy {best.val_accuracy:.4f}). One seed. Recipe: {recipe}."
+            f" Network: {_words(history.network)}.",
         ]
-        if shifted := history.get("offsets"):
-            values = ", ".join(f"{label} {value:+.2f}" for label, value in shifted["values"].items())
-            (a, b), (c, d) = shifted["val_accuracy"], shifted["val_weakest_recall"]
+        if offsets := history.offsets:
+            values = ", ".join(f"{label} {value:+.2f}" for label, value in offsets.values.items())
+            (a, b), (c, d) = offsets.val_accuracy, offsets.val_weakest_recall
             lines.append(
                 f"Then the last biases were shifted ({values}; chosen on validation, where accuracy went from {a:.4f} to"
                 f" {b:.4f} and the weakest recall from {c:.3f} to {d:.3f})."
             )
-        if history.get("teachers"):
-            taught = ", ".join(f"{sha[:16]}…" for sha in history["teachers"])
+        if history.teachers:
+            taught = ", ".join(f"{sha[:16]}…" for sha in history.teachers)
             lines.append(f"Taught by float models of SHA-256 {taught} too, on training images alone.")
-        if history.get("init"):
-            begun = history["init"]
-            lines.append(f"Begun from the float model of SHA-256 {begun['sha256'][:16]}….")
-            if first := begun["history"]:
-                words = _words(first["recipe"], but=("epochs", "seed", "early_stopping"))
+        if history.init:
+            lines.append(f"Begun from the float model of SHA-256 {history.init.sha256[:16]}….")
+            if first := history.init.history:
+                words = _words(first.recipe, but=("epochs", "seed", "early_stopping"))
                 lines.append(
-                    f"That was trained for {len(first['epochs'])} epochs, seed {first['recipe']['seed']}, and is of epoch"
-                    f" {first['best_epoch']}. Recipe: {words}."
+                    f"That was trained for {len(first.epochs)} epochs, seed {first.seed}, and is of epoch"
+                    f" {first.best_epoch}. Recipe: {words}."
                 )
     lines += [
         "",

@@ -11,6 +11,7 @@ from convert.parity.paired_tests import Difference
 from convert.parity.verdict import FAIL, LOGITS_ONLY, OPEN, PASS
 from convert.quantize import layer_report
 from convert.report import plots
+from convert.train.history import TrainingHistory
 from fer_edge.bundle import Bundle
 from fer_edge.errors import BundleRefused, NotEnoughData, UsageError
 from fer_edge.json_fields import to_json
@@ -138,8 +139,8 @@ def _provenance(bundle: Bundle, parity: dict[str, Any]) -> list[tuple[str, str]]
         told.append(("data", f"{counts}; SHA-256 of pixels, labels and parts {data.sha256}"))
     history = bundle.path / "history.json"
     if history.is_file():
-        run = json.loads(history.read_text())
-        told.append(("trained", f"epoch {run['best_epoch']} of {len(run['epochs'])}, seed {run['recipe']['seed']}"))
+        run = TrainingHistory.read(history)
+        told.append(("trained", f"epoch {run.best_epoch} of {len(run.epochs)}, seed {run.seed}"))
     told += [
         ("versions", ", ".join(f"{name} {version}" for name, version in made.versions.items() if version)),
         ("margins", ", ".join(f"{name} {value:g}" for name, value in parity["margins"].items())),

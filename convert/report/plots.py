@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from convert.evaluate.metrics import Curves, Scores
+from convert.evaluate.metrics import RocCurves, Scores
+from convert.train.history import TrainingSummary
 from fer_edge.errors import UsageError
 
 if TYPE_CHECKING:
@@ -41,16 +42,19 @@ COLOURS = ("#ee6677", "#228833", "#aa3377", "#ccbb44", "#777777", "#4477aa", "#3
 DASHES: tuple[Any, ...] = ("-", (0, (5, 1.5)), (0, (1, 1)), "-", (0, (5, 1.5)), "-", (0, (3, 1, 1, 1)))
 
 
-def training(epochs: list[dict[str, Any]], best_epoch: int) -> bytes:
+def training(history: TrainingSummary) -> bytes:
     """Figure 2: loss and accuracy of training and validation over the epochs, the kept one marked."""
     from matplotlib.ticker import MaxNLocator
 
-    numbers = [row["epoch"] for row in epochs]
+    epochs, best_epoch = history.epochs, history.best_epoch
+    numbers = [row.epoch for row in epochs]
     with _figure(8.0, 3.4) as (figure, png):
         for at, what in enumerate(("loss", "accuracy")):
             axes = figure.add_subplot(1, 2, at + 1)
-            axes.plot(numbers, [row[what] for row in epochs], color=COLOURS[5], marker="o", ms=3, label="training")
-            held = [row[f"val_{what}"] for row in epochs]
+            axes.plot(
+                numbers, [getattr(row, what) for row in epochs], color=COLOURS[5], marker="o", ms=3, label="training"
+            )
+            held = [getattr(row, f"val_{what}") for row in epochs]
             axes.plot(numbers, held, color=COLOURS[0], marker="s", ms=3, ls=DASHES[1], label="validation")
             axes.axvline(best_epoch, color="#444444", lw=0.8, ls=":", label=f"kept: epoch {best_epoch}")
             axes.set(xlabel="epoch", title=what)
@@ -85,7 +89,7 @@ def confusion(scores: Scores) -> bytes:
     return png.getvalue()
 
 
-def roc(scores: Scores, curves: Curves) -> bytes:
+def roc(scores: Scores, curves: RocCurves) -> bytes:
     """Figure 4: the ROC curve of each class against the rest, with its AUC, and their mean."""
     with _figure(6.2, 5.4) as (figure, png):
         axes = figure.add_subplot()

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from convert.evaluate import paper_baseline
-from convert.evaluate.evaluation_report import Report
+from convert.evaluate.evaluation_report import EvaluationReport
+from convert.train.history import TrainingHistory
 from fer_edge.errors import UsageError
 
 BEGIN = "<!-- written by `python -m convert.readme`; do not edit by hand -->"
@@ -22,21 +23,22 @@ class Released:
     """What was committed of one model: its evaluation, its parity, how it was trained, and its crop table where it has one."""
 
     name: str
-    report: Report
+    report: EvaluationReport
     parity: dict[str, Any]
-    history: dict[str, Any]
+    history: TrainingHistory
     crops: dict[str, Any] | None
 
     @staticmethod
     def load(folder: Path) -> Released:
         """The reports in a bundle's folder. Raises UsageError for one that is missing."""
         try:
-            parity, history = (json.loads((folder / f"{n}.json").read_text()) for n in ("parity", "history"))
+            parity = json.loads((folder / "parity.json").read_text())
             crops = folder / "report" / "crops.json"
             told = json.loads(crops.read_text()) if crops.is_file() else None
         except OSError as error:
             raise UsageError(f"{error.filename} cannot be read; `make release-models` writes it") from error
-        return Released(folder.name, Report.load(folder / "report" / "report.json"), parity, history, told)
+        history = TrainingHistory.read(folder / "history.json")
+        return Released(folder.name, EvaluationReport.load(folder / "report" / "report.json"), parity, history, told)
 
 
 def block(models: Path) -> str:
@@ -111,8 +113,8 @@ def _parity(r: Released) -> str:
         f"- `{r.name}`, int8 − float on both test parts, n = {both['n']:,}: accuracy {change['difference'] * 100:+.2f} points"
         f" ({change['low'] * 100:+.2f} to {change['high'] * 100:+.2f}), macro AUC {auc['difference']:+.4f}, the same label on"
         f" {both['agreement'] * 100:.1f} %, most lost by {label} ({most['difference'] * 100:+.1f} points of recall):"
-        f" {r.parity['verdict']}. Epoch {r.history['best_epoch']} of {len(r.history['epochs'])}, seed"
-        f" {r.history['recipe']['seed']}."
+        f" {r.parity['verdict']}. Epoch {r.history.best_epoch} of {len(r.history.epochs)}, seed"
+        f" {r.history.seed}."
     )
 
 

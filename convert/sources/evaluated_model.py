@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 
 from convert.tflite.keras_export import float_tflite, load_keras
-from convert.train.run_folder import read_history
+from convert.train.history import TrainingHistory
 from fer_edge.bundle import Bundle
 from fer_edge.classifier import Classifier, Runtime
 from fer_edge.errors import UsageError
@@ -65,5 +64,4 @@ def _beside(file: Path) -> Path | None:
 def _labels(file: Path) -> tuple[str, ...]:
     """The labels of a training's own classes, else the seven expressions."""
     beside = _beside(file)
-    told = read_history(beside)
-    return tuple(json.loads(beside.read_text()).get("labels", LABELS)) if beside and told else LABELS
+    return TrainingHistory.read(beside).labels if beside else LABELS

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from convert.data.class_selection import Classes
-from convert.train.run_folder import read_history
+from convert.train.history import TrainingHistory
 from fer_edge.bundle import Bundle, sha256_of
 from fer_edge.errors import UsageError
 from fer_edge.labels import LABELS
@@ -29,7 +27,7 @@ class Source:
     model: Path  # a file, or a SavedModel's folder
     name: str
     labels: tuple[str, ...]
-    history: dict[str, Any] | None  # of its training, where it lies beside the model
+    history: TrainingHistory | None  # of its training, where it lies beside the model
     pixels: tuple[float, float] | None = None
 
     @staticmethod
@@ -54,10 +52,11 @@ class Source:
             raise UsageError(f"{path} does not exist; {ACCEPTED}")
         if path.is_file() and path.suffix.lower() not in (*KERAS, ".tflite"):
             raise UsageError(f"{path} is no model that can be read; {ACCEPTED}")
-        spec, told = path.with_name("bundle.json"), path.with_name("history.json")
-        history = _history(told) if told.is_file() else None
+        spec, history_path = path.with_name("bundle.json"), path.with_name("history.json")
+        history = TrainingHistory.read(history_path) if history_path.is_file() else None
         if labels is None:
-            labels = Bundle.load(path.parent).labels if spec.is_file() else (history or {}).get("labels", LABELS)
+            trained_labels = history.labels if history else LABELS
+            labels = Bundle.load(path.parent).labels if spec.is_file() else trained_labels
         stem = path.absolute().parent.name if path.stem in ("float", "model") else path.stem
         return Source(path, name or stem.removeprefix("bundle-"), Classes.of(labels).names or LABELS, history, pixels)
 
@@ -93,12 +92,3 @@ def joined(argv: Sequence[str]) -> list[str]:
         else:
             words.append(word)
     return words
-
-
-def _history(path: Path) -> dict[str, Any]:
-    """A training's history.json, with what a card tells of it. Raises UsageError when it is not one."""
-    read_history(path)
-    history: dict[str, Any] = json.loads(path.read_text())
-    if missing := {"recipe", "network", "policy", "data"} - history.keys():
-        raise UsageError(f"{path} does not tell {', '.join(sorted(missing))}; train again, or move it away")
-    return history

@@ -13,27 +13,30 @@ from convert.argument_types import whole_number
 from convert.data.class_selection import EXPRESSIONS, classes_argument
 from convert.data.loader import load, remarks
 from convert.train.hardware import bfloat16_is_fast, limit_threads
-from convert.train.networks import NETWORKS, Network, build, multiply_adds, parameters
-from convert.train.presets import RECIPES
-from convert.train.run_folder import float_model
+from convert.train.networks import NETWORKS, Network, build_network, count_multiply_adds, count_parameters
+from convert.train.presets import PRESETS
+from convert.train.run_folder import find_float_model
 from convert.train.trainer import train
 from fer_edge.errors import UsageError, guarded
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Reads the arguments, trains, and says where the model is."""
+    """Trains a model, and prints its path and its best epoch."""
     parser = argparse.ArgumentParser(prog="python -m convert.train", description=__doc__)
-    parser.add_argument("--preset", choices=sorted(RECIPES), default="paper")
+    parser.add_argument("--preset", choices=sorted(PRESETS), default="paper")
     parser.add_argument("--data", type=Path, required=True, help="any data set that `python -m convert.data` reads")
     parser.add_argument("--out", type=Path, required=True, help="folder for model.keras, history.json, checkpoint.npz")
-    parser.add_argument("--resume", action="store_true", help="go on from the checkpoint in --out")
-    parser.add_argument("--epochs", type=whole_number(1), help="instead of the preset's")
+    parser.add_argument("--resume", action="store_true", help="continue from the checkpoint in --out")
+    parser.add_argument("--epochs", type=whole_number(1), help="overrides the preset's")
     parser.add_argument(
-        "--early-stopping", type=whole_number(0), metavar="N", help="stop after N epochs without a gain; 0: never"
+        "--early-stopping",
+        type=whole_number(0),
+        metavar="N",
+        help="epochs without a better validation accuracy; 0: never",
     )
     parser.add_argument("--seed", type=whole_number(0), default=0)
     parser.add_argument(
-        "--threads", type=whole_number(1), help="processor threads; 1 makes a run repeatable to the last bit"
+        "--threads", type=whole_number(1), help="processor threads; with 1 a run is repeatable to the last bit"
     )
     parser.add_argument(
         "--teacher",
@@ -41,16 +44,20 @@ def main(argv: list[str] | None = None) -> int:
         nargs="+",
         default=[],
         metavar="DIR",
-        help="trainings or bundles whose float models' answers join the loss (distillation)",
+        help="folders of training runs or bundles whose float models become teachers (distillation)",
     )
-    parser.add_argument("--init", type=Path, metavar="DIR", help="begin from this training's or bundle's float model")
+    parser.add_argument(
+        "--init", type=Path, metavar="DIR", help="start from the float model of this training run or bundle"
+    )
     parser.add_argument(
         "--classes",
         type=classes_argument,
         default=EXPRESSIONS,
-        help="own: every class of the set by its own name; or names, with commas; default: the seven expressions",
+        help="own: every class of the set under its own name; or names, with commas; default: the seven expressions",
     )
-    parser.add_argument("--learning-rate", type=float, help="instead of the preset's; a tenth of it suits --init")
+    parser.add_argument(
+        "--learning-rate", type=float, help="overrides the preset's; with --init a tenth of it works well"
+    )
     parser.add_argument("--precision", choices=("auto", "float32", "mixed_bfloat16"), default="auto")
     args = parser.parse_args(argv)
     return guarded(lambda: _run(args))
@@ -60,11 +67,11 @@ def _run(args: argparse.Namespace) -> int:
     if args.out.exists() and not args.out.is_dir():
         raise UsageError(f"{args.out} is a file; --out names a folder")
     if not args.resume and (args.out / "checkpoint.npz").exists():
-        raise UsageError(f"{args.out} holds a run already; --resume goes on with it, another --out begins anew")
-    teachers = [float_model(path) for path in args.teacher]
-    init = float_model(args.init) if args.init else None
+        raise UsageError(f"{args.out} holds a run already; continue it with --resume, or name another --out")
+    teachers = [find_float_model(path) for path in args.teacher]
+    init = find_float_model(args.init) if args.init else None
     if args.learning_rate is not None and not 0 < args.learning_rate < math.inf:
-        raise UsageError(f"--learning-rate {args.learning_rate} is no rate; give a positive number")
+        raise UsageError(f"--learning-rate {args.learning_rate} is no learning rate; give a positive number")
     samples = load(args.data, classes=args.classes)
     for remark in remarks(samples):
         print(remark, file=sys.stderr)
@@ -73,20 +80,18 @@ def _run(args: argparse.Namespace) -> int:
         limit_threads(args.threads)
     network = replace(NETWORKS[args.preset], side=samples.x.shape[1], classes=len(samples.labels))
     policy = args.precision
-    if policy == "auto":  # depthwise convolutions have no fast kernels in bfloat16 on a processor
-        slim = isinstance(network, Network) and network.separable
-        policy = "mixed_bfloat16" if bfloat16_is_fast() and not slim else "float32"
-    recipe = RECIPES[args.preset]
-    chosen = {"epochs": args.epochs, "early_stopping": args.early_stopping, "learning_rate": args.learning_rate}
-    recipe = replace(recipe, seed=args.seed, **{name: value for name, value in chosen.items() if value is not None})
-    model = build(network)
-    print(
-        f"{args.preset}: {parameters(model):,} parameters, {multiply_adds(model) / 1e6:.0f} M multiply-adds, {policy}",
-        file=sys.stderr,
-    )
+    if policy == "auto":  # depthwise convolutions have no fast bfloat16 kernels on processors
+        separable = isinstance(network, Network) and network.separable
+        policy = "mixed_bfloat16" if bfloat16_is_fast() and not separable else "float32"
+    recipe = PRESETS[args.preset]
+    overrides = {"epochs": args.epochs, "early_stopping": args.early_stopping, "learning_rate": args.learning_rate}
+    recipe = replace(recipe, seed=args.seed, **{name: value for name, value in overrides.items() if value is not None})
+    model = build_network(network)
+    cost = f"{count_parameters(model):,} parameters, {count_multiply_adds(model) / 1e6:.0f} M multiply-adds"
+    print(f"{args.preset}: {cost}, {policy}", file=sys.stderr)
     history = train(samples, args.out, network, recipe, resume=args.resume, policy=policy, teachers=teachers, init=init)
-    best = history["epochs"][history["best_epoch"] - 1]
-    print(f"{args.out / 'model.keras'}: epoch {best['epoch']}, validation accuracy {best['val_accuracy']:.4f}")
+    best = history.best
+    print(f"{args.out / 'model.keras'}: epoch {best.epoch}, validation accuracy {best.val_accuracy:.4f}")
     return 0
 
 

@@ -1,4 +1,4 @@
-"""A training epoch's batches, drawn, augmented and with soft targets, in an order that depends on seed and epoch alone."""
+"""The batches of a training epoch, augmented and with soft targets, in an order that depends only on seed and epoch."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 class Batches(keras.utils.PyDataset):  # type: ignore[misc, unused-ignore]
     """One epoch: images float32 (B, side, side, 1), targets float32 (B, classes) and with teachers (B, 2 · classes).
 
-    A batch depends on the recipe's seed, the epoch's draw (`Recipe.draws`) and its own number, so any number of workers
-    draws the same.
+    A batch depends on the recipe's seed, the epoch's draw (`Recipe.draws`) and its own number, so that any number of workers
+    gives the same batches.
     """
 
     def __init__(
@@ -53,10 +53,10 @@ class Batches(keras.utils.PyDataset):  # type: ignore[misc, unused-ignore]
         rows = self.order[index * recipe.batch : (index + 1) * recipe.batch]
         rng = np.random.default_rng([recipe.seed, self.draw, index])
         calm = recipe.is_calm(self.epoch)
-        how = replace(recipe.augmentation, erasing=0.0) if calm else recipe.augmentation
-        x = augment(self.x[rows], how, rng, recipe.side(self.epoch))
+        augmentation = replace(recipe.augmentation, erasing=0.0) if calm else recipe.augmentation
+        x = augment(self.x[rows], augmentation, rng, recipe.side(self.epoch))
         x, y = mixup(x, self.targets[rows], 0.0 if calm else recipe.mixup, rng)
         if self.teachers is not None and self.teachers.on_images is None:
-            again = (self.draw, index, calm, x.shape[1]) if recipe.draws else None
-            y = np.concatenate([y, self.teachers.answer(x, again)], 1)
+            cache_key = (self.draw, index, calm, x.shape[1]) if recipe.draws else None
+            y = np.concatenate([y, self.teachers.probabilities(x, cache_key)], 1)
         return (x, y, self.weights[self.y[rows]]) if recipe.class_balance else (x, y)

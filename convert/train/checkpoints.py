@@ -1,40 +1,48 @@
-"""What a training run leaves behind after each epoch, so that it can be killed at any time, and how it goes on from there."""
+"""The checkpoint that a training run writes after each epoch, so that it can be killed at any time and resumed."""
 
 from __future__ import annotations
 
 import json
 import zipfile
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from convert.train.history import TrainingHistory, TrainingSetup
 from fer_edge.errors import UsageError
+from fer_edge.json_fields import to_json
 
-MAY_CHANGE = ("early_stopping",)  # on resume; and the epochs, where no schedule runs over them
+CHANGEABLE_ON_RESUME = ("early_stopping",)  # on resume; and the epochs, where no schedule runs over them
 
 
-def save(history: dict[str, Any], state: list[np.ndarray], path: str) -> None:
+def save_checkpoint(history: TrainingHistory, state: list[np.ndarray], path: str) -> None:
     """Writes a run's history and arrays to `path`, an .npz."""
     arrays: dict[str, Any] = {f"v{i}": array for i, array in enumerate(state)}
-    np.savez(path, history=np.array(json.dumps(history)), **arrays)
+    np.savez(path, history=np.array(json.dumps(history.to_json())), **arrays)
 
 
-def restore(path: Path, run: dict[str, Any]) -> tuple[dict[str, Any], list[np.ndarray]]:
-    """The history and the arrays that `save` wrote. Raises UsageError for no file, a damaged one, or one of another run."""
+def load_checkpoint(path: Path, setup: TrainingSetup) -> tuple[TrainingHistory, list[np.ndarray]]:
+    """The history, with this run's setup, and the arrays that `save` wrote.
+
+    Raises UsageError where there is no file, where it is damaged, or where it belongs to a run with another setup.
+    """
     if not path.exists():
         raise UsageError(f"nothing to resume: {path} does not exist; leave out --resume to begin")
     try:
         with np.load(path) as saved:
-            history: dict[str, Any] = json.loads(str(saved["history"]))
+            history = TrainingHistory.from_json(json.loads(str(saved["history"])))
             arrays = [saved[f"v{i}"] for i in range(len(saved.files) - 1)]
     except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
         raise UsageError(f"{path} is damaged ({error}); leave out --resume and begin in another folder") from error
-    for key, value in run.items():
-        told: Any = history.get(key)
-        if key == "recipe" and told:
-            free = MAY_CHANGE if value["schedule"] == "cosine" else ("epochs", *MAY_CHANGE)
-            told = {**told, **{name: value[name] for name in free}}
-        if told != value:
-            raise UsageError(f"{path} is of another run: its {key} is {told}, this run's {value}")
-    return {**history, **run}, arrays
+    for field in fields(TrainingSetup):
+        saved_value, value = (to_json(getattr(run, field.name)) for run in (history, setup))
+        if field.name == "recipe":
+            free = CHANGEABLE_ON_RESUME if value["schedule"] == "cosine" else ("epochs", *CHANGEABLE_ON_RESUME)
+            saved_value = {**saved_value, **{name: value[name] for name in free}}
+        if saved_value != value:
+            raise UsageError(
+                f"{path} belongs to another run: its {field.name} is {saved_value}, and this run's is {value}"
+            )
+    return replace(history, recipe=setup.recipe), arrays

@@ -1,4 +1,4 @@
-"""Distillation: teachers' softened answers to the images that a student sees."""
+"""Distillation: teachers' softened probabilities for the images that a student is trained on."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 import keras
 import numpy as np
 
-from fer_edge.classifier import softmax
 from fer_edge.errors import UsageError
 
 if TYPE_CHECKING:
@@ -17,49 +16,53 @@ if TYPE_CHECKING:
 
 
 class Teachers:
-    """Float models whose answers a student learns: the mean of their softened probabilities. All must take its images.
+    """Float models whose mean softened probabilities a student learns. Their input must fit the student's images.
 
-    Where the recipe has them see "views", they answer to the very images of each batch, which costs a forward pass of each
-    teacher an image and epoch, or an image and draw (`Recipe.draws`). Where it has them see "images", they answer once to
-    each training image and its mirror image, and the mean stands for all its views: `on_images`, float32 (N, classes).
+    With the recipe's `teachers_see` "views", they are evaluated on the augmented images of each batch: one forward pass of
+    each teacher per image and epoch, or per image and draw (`Recipe.draws`). With "images", they are evaluated once on each
+    training image and its mirror image, and the mean is used for all views of it: `on_images`, float32 (N, classes).
     """
 
     def __init__(self, paths: Sequence[Path], policy: str, recipe: Recipe, x: np.ndarray, classes: int) -> None:
         self.temperature = recipe.temperature
-        self.known: dict[tuple[int, ...], np.ndarray] = {}
-        self.models = [_teacher(path, policy, (*x.shape[1:], classes)) for path in paths]
+        self.cache: dict[tuple[int, ...], np.ndarray] = {}
+        self.models = [_load_teacher(path, policy, (*x.shape[1:], classes)) for path in paths]
         self.on_images: np.ndarray | None = None
         if recipe.teachers_see == "images":
-            both = [[self.answer(part[:, :, ::way].astype(np.float32)) for way in (1, -1)] for part in _parts(x)]
+            both = [
+                [self.probabilities(chunk[:, :, ::step].astype(np.float32)) for step in (1, -1)] for chunk in _chunks(x)
+            ]
             self.on_images = np.concatenate([(plain + mirrored) / 2 for plain, mirrored in both])
 
-    def answer(self, x: np.ndarray, again: tuple[int, ...] | None = None) -> np.ndarray:
-        """Probabilities float32 (B, classes) on images float32 (B, side, side, 1); remembered under the name `again`."""
-        if again in self.known:
-            return self.known[again]
+    def probabilities(self, x: np.ndarray, cache_key: tuple[int, ...] | None = None) -> np.ndarray:
+        """Probabilities float32 (B, classes) for images float32 (B, side, side, 1); cached under `cache_key` where given."""
+        from scipy.special import softmax
+
+        if cache_key is not None and cache_key in self.cache:
+            return self.cache[cache_key]
         total: np.ndarray | float = 0.0
         for model in self.models:
-            total = total + softmax(np.asarray(model.predict_on_batch(x), np.float32) / self.temperature)
-        answer = np.asarray(total / len(self.models), np.float32)
-        if again is not None:
-            self.known[again] = answer
-        return answer
+            total = total + softmax(np.asarray(model.predict_on_batch(x), np.float64) / self.temperature, axis=1)
+        mean = np.asarray(total / len(self.models), np.float32)
+        if cache_key is not None:
+            self.cache[cache_key] = mean
+        return mean
 
 
-def _parts(x: np.ndarray, size: int = 256) -> Iterator[np.ndarray]:
+def _chunks(x: np.ndarray, size: int = 256) -> Iterator[np.ndarray]:
     for start in range(0, len(x), size):
         yield x[start : start + size]
 
 
-def _teacher(path: Path, policy: str, shape: tuple[int, ...]) -> keras.Model:
-    """A float model, run in `policy`. Raises UsageError when it does not take and give what `shape` says."""
+def _load_teacher(path: Path, policy: str, shape: tuple[int, ...]) -> keras.Model:
+    """A float model, run in `policy`. Raises UsageError unless its input and classes are `shape` (side, side, 1, classes)."""
     try:
         model = keras.models.load_model(path, compile=False)
     except (OSError, ValueError) as error:
         raise UsageError(f"the teacher {path} is no float model that Keras can load: {error}") from error
     if (*model.input_shape[1:], model.output_shape[-1]) != shape:
         raise UsageError(
-            f"the teacher {path} takes {model.input_shape[1]} px and gives {model.output_shape[-1]} classes; "
+            f"the teacher {path} takes {model.input_shape[1]} px and has {model.output_shape[-1]} classes; "
             f"the student's images have {shape[0]} px and {shape[-1]} classes"
         )
     for layer in model.layers:

@@ -1,4 +1,4 @@
-"""What the host's processor is and can do."""
+"""Capabilities of the host's processor."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from fer_edge.errors import UsageError
 
 
 def bfloat16_is_fast() -> bool:
-    """Whether this processor multiplies in bfloat16, by the flags Linux lists; elsewhere it is emulated and slower."""
+    """Whether this processor multiplies in bfloat16, by its flags in /proc/cpuinfo. Emulated, it is slower than float32."""
     try:
         flags = Path("/proc/cpuinfo").read_text()
     except OSError:
@@ -17,7 +17,7 @@ def bfloat16_is_fast() -> bool:
 
 
 def limit_threads(threads: int) -> None:
-    """Keeps Keras' backend to so many threads; call before it computes. JAX has no such setting in the process."""
+    """Limits the threads of Keras' backend. Call it before the first computation. JAX has no such setting: UsageError."""
     import keras
 
     backend = keras.backend.backend()
@@ -31,4 +31,4 @@ def limit_threads(threads: int) -> None:
 
         torch.set_num_threads(threads)
     else:
-        raise UsageError(f"--threads is not known to Keras' backend {backend}; leave it out or use tensorflow")
+        raise UsageError(f"--threads is not supported by Keras' backend {backend}; leave it out or use tensorflow")

@@ -1,18 +1,16 @@
-"""`python -m convert.offsets RUN --data PATH`: a trained model's last biases shifted, so that no class is given up.
+"""Post-hoc logit adjustment: the last biases of a trained model are shifted, so that no class is given up.
 
-A network trained for accuracy gives the label of a rare or a vague class too seldom: its recall is low and its precision
-high. Each class's logit is raised by τ times the logarithm of how often the class is there over how often its label is
-given, on the validation part (a post-hoc logit adjustment, Menon et al. 2021, arXiv 2007.07314, towards the frequencies
-that were seen). τ, the one figure that is searched for, makes the weakest recall largest, and the next weakest where
-several do, at no loss of accuracy worth the name. The offsets become part of the last layer: nothing is added to the network.
+A network trained for accuracy predicts rare or ambiguous classes too seldom: low recall, high precision. Each class's logit
+is raised by τ · log(images of the class / predictions of the class), counted on the validation part (Menon et al. 2021, arXiv
+2007.07314, with the observed frequencies as the target). τ is searched: it maximizes the weakest recall, then the next
+weakest on ties, while the accuracy falls by MAX_ACCURACY_LOSS at most. The offsets are added to the biases of the last layer,
+so that the network does not grow.
 """
 
 from __future__ import annotations
 
-import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -20,18 +18,19 @@ from convert.data.loader import load
 from convert.data.samples import fingerprint
 from convert.tflite.keras_export import load_keras
 from convert.tflite.tensorflow_output import quiet_tensorflow
-from convert.train.run_folder import float_model, read_history
-from fer_edge.atomic_file import atomic_file, write_atomically
+from convert.train.history import OffsetsRecord, TrainingHistory
+from convert.train.run_folder import find_float_model
+from fer_edge.atomic_file import atomic_file
 from fer_edge.errors import NotEnoughData, UsageError
 
-ALLOWED = 0.002  # of accuracy, for a better weakest recall
-STRENGTHS = tuple(round(0.05 * step, 2) for step in range(21))  # of τ
-FEWEST = 20  # validation images of each class
+MAX_ACCURACY_LOSS = 0.002  # a share, accepted for a better weakest recall
+STRENGTHS = tuple(round(0.05 * step, 2) for step in range(21))  # candidates for τ
+MIN_IMAGES_PER_CLASS = 20  # in the validation part
 
 
 @dataclass(frozen=True, slots=True)
-class Offsets:
-    """τ, what it adds to the logits (K,), and what that does on the validation part, before and after."""
+class LogitOffsets:
+    """τ, the offsets of the logits (K,), and accuracy and weakest recall on the validation part, before and after."""
 
     strength: float
     values: tuple[float, ...]
@@ -39,63 +38,64 @@ class Offsets:
     weakest_recall: tuple[float, float]
 
 
-def choose(logits: np.ndarray, y: np.ndarray, allowed: float = ALLOWED) -> Offsets:
+def choose_offsets(logits: np.ndarray, y: np.ndarray, allowed: float = MAX_ACCURACY_LOSS) -> LogitOffsets:
     """The offsets for float logits (N, K) of images with labels (N,).
 
-    Raises NotEnoughData where a class has fewer than FEWEST images.
+    Raises NotEnoughData when a class has fewer than FEWEST images.
     """
-    there = np.bincount(y, minlength=logits.shape[1])
-    if there.min() < FEWEST:
+    class_counts = np.bincount(y, minlength=logits.shape[1])
+    if class_counts.min() < MIN_IMAGES_PER_CLASS:
         raise NotEnoughData(
-            f"a class has {there.min()} validation images; offsets want {FEWEST} of each, or the search finds chance"
+            f"a class has {class_counts.min()} validation images; offsets need {MIN_IMAGES_PER_CLASS} of each"
         )
-    given = np.bincount(logits.argmax(1), minlength=logits.shape[1])
-    one = np.log((there + 1) / (given + 1))
-    one -= one.mean()  # softmax does not see what is common to all
-    found = {strength: _figures(logits + strength * one, y, there) for strength in STRENGTHS}
-    good_enough = max(accuracy for accuracy, _ in found.values()) - allowed
-    best = max((t for t in STRENGTHS if found[t][0] >= good_enough), key=lambda t: found[t][1])
-    (before, weak), (after, less_weak) = found[0.0], found[best]
-    values = tuple(round(float(v), 4) for v in best * one)
-    return Offsets(best, values, (before, after), (weak[0], less_weak[0]))
+    predicted_counts = np.bincount(logits.argmax(1), minlength=logits.shape[1])
+    unit = np.log((class_counts + 1) / (predicted_counts + 1))
+    unit -= unit.mean()  # softmax ignores a common offset
+    scores = {strength: _accuracy_and_recalls(logits + strength * unit, y, class_counts) for strength in STRENGTHS}
+    min_accuracy = max(accuracy for accuracy, _ in scores.values()) - allowed
+    best = max((t for t in STRENGTHS if scores[t][0] >= min_accuracy), key=lambda t: scores[t][1])
+    (accuracy_before, recalls_before), (accuracy_after, recalls_after) = scores[0.0], scores[best]
+    values = tuple(round(float(v), 4) for v in best * unit)
+    return LogitOffsets(best, values, (accuracy_before, accuracy_after), (recalls_before[0], recalls_after[0]))
 
 
-def _figures(logits: np.ndarray, y: np.ndarray, there: np.ndarray) -> tuple[float, list[float]]:
-    """Accuracy, and the recalls, the weakest first."""
+def _accuracy_and_recalls(logits: np.ndarray, y: np.ndarray, class_counts: np.ndarray) -> tuple[float, list[float]]:
+    """The accuracy, and the recalls of the classes, the weakest first."""
     hits = logits.argmax(1) == y
-    return float(hits.mean()), sorted((np.bincount(y[hits], minlength=len(there)) / there).tolist())
+    return float(hits.mean()), sorted((np.bincount(y[hits], minlength=len(class_counts)) / class_counts).tolist())
 
 
-def apply(run: Path, data: Path, allowed: float = ALLOWED) -> Offsets:
-    """The offsets chosen for a training's model, which then has them in its last layer and in its history.json.
+def apply_offsets(run: Path, data: Path, allowed: float = MAX_ACCURACY_LOSS) -> LogitOffsets:
+    """Chooses the offsets for the model of a training run, writes them into its last layer and its history.json.
 
-    Raises UsageError when `run` holds no training of this data set, or one that has offsets already.
+    Returns the offsets. Raises UsageError when `run` holds no training on this data set, or one that has offsets already.
     """
-    path, told = float_model(run), run / "history.json"
-    if not told.is_file():
+    path, history_path = find_float_model(run), run / "history.json"
+    if not history_path.is_file():
         raise UsageError(f"{run} holds no history.json; name a folder of `python -m convert.train`")
-    read_history(told)
-    history: dict[str, Any] = json.loads(told.read_text())
-    if "offsets" in history:
-        raise UsageError(f"{path} has offsets already, chosen on {history['offsets']['chosen_on']}")
+    history = TrainingHistory.read(history_path)
+    if history.offsets:
+        raise UsageError(f"{path} has offsets already, chosen on {history.offsets.chosen_on}")
     model = load_keras(path)
-    samples = load(data, model.input_shape[1], classes=tuple(history["labels"]))
-    if fingerprint(samples) != history["data"]:
-        raise UsageError(f"{data} is not the set that {run} was trained on; offsets want its own validation part")
-    held = samples.part("validation")
-    logits = np.asarray(model.predict(held.x.astype(np.float32), batch_size=256, verbose=0), np.float64)
-    found = choose(logits, held.y, allowed)
+    samples = load(data, model.input_shape[1], classes=history.labels)
+    if fingerprint(samples) != history.data:
+        raise UsageError(
+            f"{data} is not the set that {run} was trained on; offsets need the validation part of that set"
+        )
+    validation = samples.part("validation")
+    logits = np.asarray(model.predict(validation.x.astype(np.float32), batch_size=256, verbose=0), np.float64)
+    adjustment = choose_offsets(logits, validation.y, allowed)
     last = [layer for layer in model.layers if layer.weights][-1]
     weights, bias = last.get_weights()
-    last.set_weights([weights, (bias + np.array(found.values)).astype(bias.dtype)])
-    history["offsets"] = {
-        "chosen_on": "validation",
-        "strength": found.strength,
-        "values": dict(zip(history["labels"], found.values, strict=True)),
-        "val_accuracy": list(found.accuracy),
-        "val_weakest_recall": list(found.weakest_recall),
-    }
+    last.set_weights([weights, (bias + np.array(adjustment.values)).astype(bias.dtype)])
+    offsets = OffsetsRecord(
+        chosen_on="validation",
+        strength=adjustment.strength,
+        values=dict(zip(history.labels, adjustment.values, strict=True)),
+        val_accuracy=adjustment.accuracy,
+        val_weakest_recall=adjustment.weakest_recall,
+    )
     with quiet_tensorflow(), atomic_file(path) as fresh:
         model.save(fresh)
-    write_atomically(told, json.dumps(history, indent=1) + "\n")
-    return found
+    replace(history, offsets=offsets).write(history_path)
+    return adjustment

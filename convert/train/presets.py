@@ -1,54 +1,56 @@
-"""How each preset is trained: the recipe as data, so that a run's history tells all of it."""
+"""The presets: recipes of training as data, recorded in each run's history."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from convert.train.augmentation import NONE, Augmentation
+from convert.train.augmentation import NO_AUGMENTATION, Augmentation
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """How a network is trained. Defaults: the published protocol (doi 10.55452/1998-6688-2026-23-1-163-172)."""
+    """The settings of training. Defaults: the published protocol (doi 10.55452/1998-6688-2026-23-1-163-172)."""
 
     epochs: int = 15
     batch: int = 256
     optimizer: str = "adam"  # or "sgd", with momentum .9
-    nesterov: bool = True  # of "sgd"
+    nesterov: bool = True  # momentum, of "sgd"
     learning_rate: float = 1e-4
     schedule: str = "constant"  # or "cosine": to zero over all epochs, after `warmup` epochs of a linear rise
     warmup: float = 0.0
-    weight_decay: float = 0.0  # times the learning rate and the weight, each step; kernels only
+    weight_decay: float = 0.0  # subtracted each step, times learning rate and weight; kernels only
     label_smoothing: float = 0.0
     mixup: float = 0.0  # α of Beta(α, α)
-    calm: float = 0.0  # the last share of the epochs, without mixup and erasing
-    class_balance: float = 0.0  # a class's weight in the loss is its inverse share to this power; 1 balances in full
-    averaging: float = 0.0  # decay a step of an exponential average of all weights, which is what is kept; 0: none
-    sides: tuple[tuple[float, int], ...] = ()  # (up to this share of the epochs, px): begins on smaller images
-    augmentation: Augmentation = NONE
-    teacher_share: float = 0.0  # of the loss, where there are teachers (Hinton et al. 2015, arXiv 1503.02531)
-    temperature: float = 1.0  # of teachers and student in that share
-    teachers_see: str = "views"  # each batch as augmented; or "images": each image and its mirror image, once
-    draws: int = 0  # epochs after which the same views come again, a teacher's answers to them known by then; 0: never
-    early_stopping: int = 0  # epochs without a better validation accuracy before it stops; 0: never
+    calm: float = 0.0  # share of the epochs, the last ones, without mixup and erasing
+    class_balance: float = 0.0  # a class's weight in the loss: its inverse share to this power; 1: full balance
+    averaging: float = (
+        0.0  # decay per step of the exponential average of the weights, which is validated and saved; 0: none
+    )
+    sides: tuple[tuple[float, int], ...] = ()  # (until this share of the epochs, px): training starts on smaller images
+    augmentation: Augmentation = NO_AUGMENTATION
+    teacher_share: float = 0.0  # share in the loss, with teachers (Hinton et al. 2015, arXiv 1503.02531)
+    temperature: float = 1.0  # of teachers and student in the teachers' share of the loss
+    teachers_see: str = "views"  # the augmented batches; or "images": each image and its mirror image, once
+    draws: int = 0  # epochs after which the same augmented views repeat, with teachers' cached answers; 0: never
+    early_stopping: int = 0  # stops after so many epochs without a better validation accuracy; 0: never
     seed: int = 0
 
     def side(self, epoch: int) -> int | None:
-        """The images' side in px in an epoch counted from 0; None: their own."""
+        """The images' side in px in an epoch counted from 0; None: the data set's."""
         return next((px for share, px in self.sides if epoch < round(share * self.epochs)), None)
 
     def draw(self, epoch: int) -> int:
-        """Which draw of views an epoch counted from 0 shows."""
+        """The number of the draw of augmented views in an epoch counted from 0."""
         return epoch % self.draws if self.draws else epoch
 
     def is_calm(self, epoch: int) -> bool:
-        """Whether an epoch counted from 0 is one of the last, without mixup and erasing."""
+        """Whether an epoch counted from 0 is one of the last ones, without mixup and erasing."""
         return epoch >= self.epochs - round(self.calm * self.epochs)
 
 
 # The jitter that a detector's box leaves around the mapped square is .139 to .153 in scale and .052 to .065 in shift
 # (standard deviations, convert.mapping); uniform to ±.28 and ±.1 has .162 and .058.
-SEEN_ON_A_DEVICE = Augmentation(
+DEVICE_AUGMENTATION = Augmentation(
     flip=0.5, rotation=12, shift=0.1, scale=0.28, brightness=0.15, contrast=0.3, blur=0.2, erasing=0.25
 )
 _EDGE = Recipe(
@@ -64,16 +66,16 @@ _EDGE = Recipe(
     calm=0.15,
     averaging=0.998,
     sides=((0.2, 32), (0.45, 40)),
-    augmentation=replace(SEEN_ON_A_DEVICE, rotation=10, shift=0.08, scale=0.2),
+    augmentation=replace(DEVICE_AUGMENTATION, rotation=10, shift=0.08, scale=0.2),
     teacher_share=0.5,
     temperature=2.0,
     teachers_see="images",
 )
-RECIPES = {
+PRESETS = {
     "paper": Recipe(),
     "edge": _EDGE,
-    # for a network that begins from one of its own kind (--init) and learns from its answers (--teacher): born again
-    # (Furlanello et al. 2018, arXiv 1805.04770), at full size throughout
+    # for a network that starts from a trained one of the same sizes (--init) and is distilled from it (--teacher): a born-again
+    # network (Furlanello et al. 2018, arXiv 1805.04770), at full image size throughout
     "edge-again": replace(
         _EDGE,
         epochs=10,
@@ -90,15 +92,15 @@ RECIPES = {
         label_smoothing=0.0,
         mixup=0.0,
         calm=0.0,
-        class_balance=0.25,  # disgust, 1.5 % of the images, is what so small a network gives up first
+        class_balance=0.25,  # a network this small loses the recall of disgust, 1.5 % of the images, first
         sides=(),
         augmentation=replace(_EDGE.augmentation, brightness=0.1, contrast=0.2, blur=0.15, erasing=0.0),
         teacher_share=0.7,
-        teachers_see="views",  # told once an image, it learns the answers by heart: train accuracy .70, PublicTest .658
+        teachers_see="views",  # with "images" it memorizes the answers: train accuracy .70, PublicTest .658
         draws=12,
     ),
     "teacher": replace(_EDGE, epochs=120, mixup=0.4, sides=()),
-    # as its authors' script has it (ArnabKumarRoy02/ResEmoteNet, train_files); 1e-4 there is a gradient's share, which
+    # as in its authors' script (ArnabKumarRoy02/ResEmoteNet, train_files); 1e-4 there is a share of the gradient, which
     # momentum multiplies by ten
     "resemotenet": Recipe(
         epochs=80,

@@ -1,7 +1,7 @@
-"""ResEmoteNet, a large published network, as a teacher: too big for a device, and its claim stands unreproduced.
+"""ResEmoteNet, a large published network, as a teacher. Too large for a device; its published accuracy is not reproduced.
 
 Roy et al. 2024, arXiv 2409.10545, and the authors' repository ArnabKumarRoy02/ResEmoteNet: 79.79 % on FER2013 claimed; the
-repository's issues 13, 16, 34 and 39 report 58 to 72 %. Built from the description; our figure is in models/README.md.
+repository's issues 13, 16, 34 and 39 report 58 to 72 %. Built from the description; models/README.md has our accuracy.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ PUBLISHED_ACCURACY = 0.7979
 
 @dataclass(frozen=True)
 class ResEmoteNet:
-    """The published sizes. A gray image takes the place of three equal channels, which is the same but for the start."""
+    """The published sizes. One gray channel replaces three equal ones: equivalent, apart from the initial weights."""
 
     side: int | None = 48
-    works_at: int = 64  # px that the image is enlarged to
+    works_at: int = 64  # px; images are enlarged to it
     widths: tuple[int, ...] = (64, 128, 256)  # convolution, batch normalisation, ReLU, max pooling by 2
     squeeze: int = 16  # of the squeeze-and-excitation after them
     blocks: tuple[int, ...] = (512, 1024, 2048)  # residual, each halving the side
@@ -30,7 +30,7 @@ class ResEmoteNet:
     classes: int = 7
 
 
-def build(network: ResEmoteNet, policy: str, batch_norm: Any) -> keras.Model:
+def build_resemotenet(network: ResEmoteNet, policy: str, batch_norm: Any) -> keras.Model:
     """The network as a Keras model from (B, side, side, 1) gray 0–255 to (B, classes) float32 logits."""
     import keras
 

@@ -1,4 +1,4 @@
-"""The average of a model's weights over training, which does better on new images than the weights of any one step.
+"""The average of a model's weights over training steps. It generalizes better than the weights of any single step.
 
 Polyak and Juditsky 1992; as an exponential average, Tarvainen and Valpola 2017, arXiv 1703.01780.
 """
@@ -12,52 +12,54 @@ import numpy as np
 if TYPE_CHECKING:
     import keras
 
-AVERAGED_EVERY = 16  # steps: weights leave an accelerator for it
+AVERAGE_EVERY_STEPS = 16  # steps, because the weights are copied from the accelerator each time
 
 
-class Averages:
-    """The exponential average of a model's weights and moving statistics over steps; without a decay, the weights themselves.
+class WeightAverage:
+    """The exponential average of a model's weights and moving statistics over steps; without a decay, the current weights.
 
-    It begins with the mean of what it has seen, so that the first epochs are not tied to the untrained weights.
+    It starts as a plain mean, so that the untrained weights do not influence the first epochs.
     """
 
     def __init__(self, model: keras.Model, decay: float) -> None:
         self.model, self.decay = model, decay
-        self.arrays: list[np.ndarray] = [*self._weights(), np.zeros(())] if decay else []
+        self.arrays: list[np.ndarray] = [*self._current(), np.zeros(())] if decay else []  # averages, number of updates
 
-    def _weights(self) -> list[np.ndarray]:
+    def _current(self) -> list[np.ndarray]:
         return [np.array(w, np.float32) for w in self.model.get_weights()]
 
     def load(self, arrays: list[np.ndarray]) -> None:
-        """Goes on from a checkpoint's arrays."""
+        """Restores the average from a checkpoint's arrays."""
         self.arrays = [np.array(a) for a in arrays]
 
-    def now(self) -> list[np.ndarray]:
-        """What is validated and kept."""
-        return self.arrays[:-1] if self.decay else self._weights()
+    def weights(self) -> list[np.ndarray]:
+        """The averaged weights, which are validated and saved."""
+        return self.arrays[:-1] if self.decay else self._current()
 
-    def add(self) -> None:
-        """Takes the weights of now into the average, for AVERAGED_EVERY steps."""
-        seen = self.arrays[-1] = self.arrays[-1] + 1
-        share = max(1 - self.decay**AVERAGED_EVERY, 1 / float(seen))
-        for mean, new in zip(self.arrays, self._weights(), strict=False):
+    def update(self) -> None:
+        """Adds the current weights to the average, with the share of AVERAGE_EVERY_STEPS steps."""
+        updates = self.arrays[-1] = self.arrays[-1] + 1
+        share = max(1 - self.decay**AVERAGE_EVERY_STEPS, 1 / float(updates))
+        for mean, new in zip(self.arrays, self._current(), strict=False):
             np.add(mean, share * (new - mean), out=mean)
 
     def callback(self) -> keras.callbacks.Callback:
-        """What has Keras call `add`."""
+        """The Keras callback that calls `update` during one epoch."""
         import keras
 
-        outer = self
+        average = self
 
-        class _Add(keras.callbacks.Callback):
+        class _UpdateAverage(keras.callbacks.Callback):
             def on_train_batch_end(self, batch: int, logs: Any = None) -> None:  # noqa: ARG002
-                if outer.decay and (batch + 1) % AVERAGED_EVERY == 0:
-                    _ = self.model  # brings the weights up to date where a backend keeps them elsewhere
-                    outer.add()
+                if average.decay and (batch + 1) % AVERAGE_EVERY_STEPS == 0:
+                    _ = self.model  # Keras copies the weights back from backends that hold them elsewhere
+                    average.update()
 
             def on_epoch_end(self, epoch: int, logs: Any = None) -> None:  # noqa: ARG002
-                if outer.decay and self.params["steps"] < AVERAGED_EVERY:  # a small set's epoch counts too
+                if (
+                    average.decay and self.params["steps"] < AVERAGE_EVERY_STEPS
+                ):  # a short epoch is averaged once, at its end
                     _ = self.model
-                    outer.add()
+                    average.update()
 
-        return _Add()
+        return _UpdateAverage()

@@ -11,7 +11,7 @@ from fer_edge.console import message
 from fer_edge.errors import EXIT_DONE, FerEdgeError
 
 if TYPE_CHECKING:
-    from convert.deploy.ssh_address import Destination
+    from convert.deploy.ssh_address import SshAddress
 
 
 def add(commands: Any) -> None:
@@ -52,15 +52,15 @@ def add(commands: Any) -> None:
 
 
 def _deploy(args: argparse.Namespace) -> int:
-    from convert.deploy.payload import Cargo
-    from convert.deploy.plan import Deployed, Order
-    from convert.deploy.progress import Steps
+    from convert.deploy.payload import PayloadOptions
+    from convert.deploy.plan import DeployPlan, DeployResult
+    from convert.deploy.progress import StepLog
     from convert.deploy.releases import Instance
     from convert.deploy.rollout import deploy, rollback
 
-    cargo = Cargo(args.bundle, args.config, tuple(args.extra), args.offline)
-    order = Order(_to(args), Instance(args.name), cargo, args.network, args.keep)
-    done = Deployed(order.to.host, Steps(message))
+    cargo = PayloadOptions(args.bundle, args.config, tuple(args.extra), args.offline)
+    order = DeployPlan(_to(args), Instance(args.name), cargo, args.network, args.keep)
+    done = DeployResult(order.to.host, StepLog(message))
     try:
         if args.rollback:
             rollback(order, done)
@@ -108,7 +108,7 @@ def _undeploy(args: argparse.Namespace) -> int:
     return EXIT_DONE
 
 
-def _to(args: argparse.Namespace) -> Destination:
-    from convert.deploy.ssh_address import Destination
+def _to(args: argparse.Namespace) -> SshAddress:
+    from convert.deploy.ssh_address import SshAddress
 
-    return Destination(args.host, args.port)
+    return SshAddress(args.host, args.port)

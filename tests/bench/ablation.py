@@ -19,11 +19,11 @@ import numpy as np
 
 from convert.argument_types import whole_number
 from convert.data.loader import load
-from convert.train.augmentation import NONE
+from convert.train.augmentation import NO_AUGMENTATION
 from convert.train.hardware import bfloat16_is_fast
 from convert.train.networks import NETWORKS, Network
-from convert.train.presets import RECIPES, Recipe
-from convert.train.run_folder import float_model
+from convert.train.presets import PRESETS, Recipe
+from convert.train.run_folder import find_float_model
 from convert.train.trainer import train
 from fer_edge.atomic_file import write_atomically
 from fer_edge.errors import guarded
@@ -39,8 +39,8 @@ def without_each(recipe: Recipe) -> Iterator[tuple[str, Recipe]]:
         yield "at full size throughout", replace(recipe, sides=())
     if recipe.schedule != "constant":
         yield "at a constant rate", replace(recipe, schedule="constant")
-    if recipe.augmentation != NONE:
-        yield "without augmentation", replace(recipe, augmentation=NONE)
+    if recipe.augmentation != NO_AUGMENTATION:
+        yield "without augmentation", replace(recipe, augmentation=NO_AUGMENTATION)
         for name, value in vars(recipe.augmentation).items():
             if value:
                 less = replace(recipe.augmentation, **{name: 0.0})
@@ -52,7 +52,7 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--preset", choices=sorted(RECIPES), default="edge")
+    parser.add_argument("--preset", choices=sorted(PRESETS), default="edge")
     parser.add_argument("--seeds", type=whole_number(1), default=3)
     parser.add_argument("--epochs", type=whole_number(1), help="instead of the preset's")
     parser.add_argument("--teacher", type=Path, nargs="+", default=[])
@@ -63,8 +63,8 @@ def main(argv: list[str] | None = None) -> int:
         network = NETWORKS[args.preset]
         slim = isinstance(network, Network) and network.separable
         policy = "mixed_bfloat16" if bfloat16_is_fast() and not slim else "float32"
-        teachers = [float_model(path) for path in args.teacher]
-        recipe = replace(RECIPES[args.preset], epochs=args.epochs or RECIPES[args.preset].epochs)
+        teachers = [find_float_model(path) for path in args.teacher]
+        recipe = replace(PRESETS[args.preset], epochs=args.epochs or PRESETS[args.preset].epochs)
         rows = []
         for name, varied in without_each(recipe):
             reached = []

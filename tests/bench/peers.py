@@ -55,7 +55,7 @@ def compare(data: Path, bundles: list[Path], peers: list[Peer], part: str = "val
     latencies = take_turns(timed, REFERENCE)
     load_average = os.getloadavg()[0]
     samples = {side: load(data, side) for side in {SIDE, *(b.side for b in loaded)}}
-    named, told = samples[SIDE], fingerprint(samples[SIDE])
+    named = samples[SIDE]
     used = sorted({p for parts in PARTS[part].values() for p in parts})
     rows = np.flatnonzero(np.isin(named.split, used))
     y, split = named.y[rows], named.split[rows]
@@ -79,7 +79,7 @@ def compare(data: Path, bundles: list[Path], peers: list[Peer], part: str = "val
     entries += [_entry_of_peer(p, files[p.name], found[p.name], latencies.get(p.name)) for p in peers]
     return Comparison(
         data=data.absolute().name,
-        data_sha256=str(told["sha256"]),
+        data_sha256=fingerprint(named).sha256,
         sets={name: int(these.sum()) for name, these in sets.items()},
         entries=tuple(entries),
         pairs=pairs,

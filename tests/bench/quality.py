@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from convert.argument_types import whole_number
-from convert.crops.synthetic_scenes import find_in, scenes, stratified
+from convert.crops.synthetic_scenes import find_pasted_face, scenes, stratified_rows
 from convert.data.loader import load
 from convert.data.samples import Samples
 from device.config import Settings
@@ -59,7 +59,7 @@ def spoiled(rng: np.random.Generator) -> dict[str, tuple[int, Callable[[np.ndarr
 
 def measure(bundle: Bundle, part: Samples, n: int, seed: int) -> list[dict[str, Any]]:
     """A row for each way of spoiling `n` crops."""
-    rows = stratified(part.y, n, seed)
+    rows = stratified_rows(part.y, n, seed)
     crops, y = part.x[rows, :, :, 0], part.y[rows]
     told = []
     for name, (side_px, spoil) in spoiled(np.random.default_rng(seed)).items():
@@ -73,7 +73,7 @@ def turned(bundle: Bundle, part: Samples, n: int, seed: int) -> list[dict[str, A
     """A row for each range of TURNS, of `n` faces in scenes that were found."""
     detector, seen = find_detector(), []
     for scene in scenes(part, n, 180, seed):
-        if (face := find_in(scene, detector)) is not None:
+        if (face := find_pasted_face(scene, detector)) is not None:
             crop = bundle.crop(scene.gray, face, detector.name)
             right = int(bundle.classify(crop[None]).argmax()) == part.y[scene.row]
             seen.append((head_turn(face), right, crop_quality(crop, face, 180).value))

@@ -20,7 +20,7 @@ import numpy as np
 
 from convert.argument_types import whole_number
 from convert.crops.crop_table import SIZES_PX
-from convert.crops.synthetic_scenes import SCENE, Scene, find_in, scenes
+from convert.crops.synthetic_scenes import SCENE, Scene, find_pasted_face, scenes
 from convert.data.loader import load
 from convert.data.samples import Samples
 from fer_edge import cli
@@ -64,7 +64,7 @@ def measure(samples: Samples, bundle: Bundle, size_px: int, n: int, seed: int, f
     far = find_detector("blazeface-back")
     rows = []
     for number, scene in enumerate(shown):
-        face = find_in(scene, far)
+        face = find_pasted_face(scene, far)
         read = [_of(said[number * FRAMES + frame], scene) for frame in range(FRAMES)]
         first = next((body for body in read if body), None)
         true = bundle.labels[part.y[scene.row]]

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from convert.evaluate.bootstrap import DRAWS, SEED, auc_draws, margin, resamples
+from convert.evaluate.bootstrap import DRAWS, SEED, log_odds, resampled_auc, resamples
 from convert.evaluate.metrics import Interval
 
 _WEIGHTS_AT_ONCE = (
@@ -60,7 +60,7 @@ def drawn(logits: np.ndarray, y: np.ndarray, draws: int = DRAWS, seed: int = SEE
     n, present = len(y), np.unique(y)
     right = logits.argmax(1) == y
     support = np.bincount(y, minlength=logits.shape[1])
-    margins = {int(k): margin(logits, int(k)) for k in present}
+    margins = {int(k): log_odds(logits, int(k)) for k in present}
     block = min(draws, max(1, _WEIGHTS_AT_ONCE // n))
     accuracy, balanced, auc = [], [], []
     for i, start in enumerate(range(0, draws, block)):
@@ -69,7 +69,7 @@ def drawn(logits: np.ndarray, y: np.ndarray, draws: int = DRAWS, seed: int = SEE
         with np.errstate(invalid="ignore", divide="ignore"):
             hits = [weights[(y == k) & right].sum(0, dtype=np.float64) / weights[y == k].sum(0) for k in present]
             balanced.append(np.mean(hits, 0))
-            auc.append(np.mean([auc_draws(score, y == k, weights) for k, score in margins.items()], 0))
+            auc.append(np.mean([resampled_auc(score, y == k, weights) for k, score in margins.items()], 0))
     with np.errstate(invalid="ignore"):
         recalls = np.bincount(y[right], minlength=logits.shape[1]) / np.where(support, support, np.nan)
     return Drawn(

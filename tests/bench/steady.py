@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from convert.crops.synthetic_scenes import stratified
+from convert.crops.synthetic_scenes import stratified_rows
 from convert.data.loader import load
 from device.camera.frame import Frame
 from device.config import Settings
@@ -208,7 +208,7 @@ def main(argv: list[str] | None = None) -> int:
 def _run(args: argparse.Namespace) -> int:
     bundle = Bundle.load(args.bundle)
     part = load(args.data, bundle.side, classes=bundle.labels).part("validation")
-    rows = stratified(part.y, args.faces, args.seed)
+    rows = stratified_rows(part.y, args.faces, args.seed)
     faces = part.x[np.random.default_rng(args.seed).permutation(rows), :, :, 0]
     settings = Settings(smooth_s=args.smooth, dwell_s=args.dwell)
     told = {

@@ -7,7 +7,7 @@ from dataclasses import fields
 import numpy as np
 import pytest
 
-from convert.train.augmentation import NONE, Augmentation, augment, mixup
+from convert.train.augmentation import NO_AUGMENTATION, Augmentation, augment, mixup
 
 RNG = np.random.default_rng
 
@@ -29,7 +29,7 @@ def centres(x: np.ndarray) -> np.ndarray:
 
 def test_nothing_drawn_changes_nothing() -> None:
     x = RNG(0).integers(0, 256, (9, 48, 48, 1)).astype(np.uint8)
-    out = augment(x, NONE, RNG(1))
+    out = augment(x, NO_AUGMENTATION, RNG(1))
     assert out.dtype == np.float32
     np.testing.assert_array_equal(out, x.astype(np.float32))
 
@@ -72,7 +72,7 @@ def test_rotation_turns_about_the_middle() -> None:
 
 
 def test_a_smaller_side_shows_the_same_view() -> None:
-    out = augment(spots(2), NONE, RNG(0), side=32)
+    out = augment(spots(2), NO_AUGMENTATION, RNG(0), side=32)
     assert out.shape == (2, 32, 32, 1)
     np.testing.assert_allclose((centres(out)[0] + 0.5) * 48 / 32, (24.5, 34.5), atol=0.2)
 

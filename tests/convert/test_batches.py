@@ -10,9 +10,9 @@ import pytest
 
 from convert.train.batches import Batches
 from convert.train.distillation import Teachers
-from convert.train.networks import Network, build
-from convert.train.presets import RECIPES, Recipe
-from convert.train.weight_averaging import AVERAGED_EVERY, Averages
+from convert.train.networks import Network, build_network
+from convert.train.presets import PRESETS, Recipe
+from convert.train.weight_averaging import AVERAGE_EVERY_STEPS, WeightAverage
 from fer_edge.errors import UsageError
 
 RNG = np.random.default_rng(0)
@@ -25,7 +25,7 @@ PLAIN = Recipe(batch=16)
 @pytest.fixture(scope="module")
 def teacher(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("teacher") / "teacher.keras"
-    build(SMALL).save(path)
+    build_network(SMALL).save(path)
     return path
 
 
@@ -42,7 +42,7 @@ def test_every_image_once_and_in_another_order_each_epoch() -> None:
 
 
 def test_a_batch_depends_on_nothing_but_seed_epoch_and_number() -> None:
-    recipe = replace(RECIPES["edge"], batch=16)
+    recipe = replace(PRESETS["edge"], batch=16)
     forward, backward = Batches(X, Y, 7, recipe, 40), Batches(X, Y, 7, recipe, 40)
     late = backward[3]  # drawn first
     for i in range(3):
@@ -53,7 +53,7 @@ def test_a_batch_depends_on_nothing_but_seed_epoch_and_number() -> None:
 
 
 def test_images_grow_and_the_last_epochs_are_calm() -> None:
-    recipe = replace(RECIPES["edge"], batch=16, epochs=20, label_smoothing=0.0, sides=((0.4, 32), (0.7, 40)))
+    recipe = replace(PRESETS["edge"], batch=16, epochs=20, label_smoothing=0.0, sides=((0.4, 32), (0.7, 40)))
     sides = [Batches(X, Y, 7, recipe, epoch)[0][0].shape[1] for epoch in range(20)]
     assert sides == [32] * 8 + [40] * 6 + [48] * 6
     blended = [bool((Batches(X, Y, 7, recipe, epoch)[0][1].max(1) < 1).any()) for epoch in range(20)]
@@ -69,17 +69,17 @@ def test_class_balance_weighs_each_class_alike() -> None:
 
 
 def test_a_teacher_answers_to_the_views_of_a_batch(teacher: Path) -> None:
-    recipe = replace(RECIPES["edge"], batch=16, sides=(), temperature=2.0, teachers_see="views")
+    recipe = replace(PRESETS["edge"], batch=16, sides=(), temperature=2.0, teachers_see="views")
     x, y = Batches(X, Y, 7, recipe, 0, Teachers([teacher], "float32", recipe, X, 7))[0]
     assert y.shape == (16, 14)
-    model = build(SMALL)
+    model = build_network(SMALL)
     model.load_weights(teacher)
     odds = np.exp(np.asarray(model(x)) / 2.0)
     np.testing.assert_allclose(y[:, 7:], odds / odds.sum(1, keepdims=True), atol=1e-5)
 
 
 def test_views_come_again_with_the_answers_they_had(teacher: Path) -> None:
-    recipe = replace(RECIPES["nano"], batch=16, draws=3)
+    recipe = replace(PRESETS["nano"], batch=16, draws=3)
     teachers = Teachers([teacher], "float32", recipe, X, 7)
     first, other = (Batches(X, Y, 7, recipe, epoch, teachers)[0] for epoch in (0, 1))
     assert not np.array_equal(first[0], other[0])
@@ -96,12 +96,12 @@ def test_a_teacher_answers_once_to_an_image_and_its_mirror_image(teacher: Path) 
     recipe = replace(PLAIN, temperature=1.0, teachers_see="images")
     teachers = Teachers([teacher, teacher], "float32", recipe, X, 7)
     batches = Batches(X, Y, 7, recipe, 0, teachers)
-    own = (teachers.answer(X.astype(np.float32)) + teachers.answer(X[:, :, ::-1].astype(np.float32))) / 2
+    own = (teachers.probabilities(X.astype(np.float32)) + teachers.probabilities(X[:, :, ::-1].astype(np.float32))) / 2
     np.testing.assert_allclose(batches[0][1][:, 7:], own[batches.order[:16]], atol=1e-5)
 
 
 def test_a_teacher_that_does_not_fit_is_refused(teacher: Path, tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match=r"takes 48 px and gives 7 classes.*48 px and 3 classes"):
+    with pytest.raises(UsageError, match=r"takes 48 px and has 7 classes.*48 px and 3 classes"):
         Teachers([teacher], "float32", PLAIN, X, 3)
     (tmp_path / "no.keras").write_bytes(b"none")
     with pytest.raises(UsageError, match=r"no\.keras is no float model"):
@@ -109,20 +109,20 @@ def test_a_teacher_that_does_not_fit_is_refused(teacher: Path, tmp_path: Path) -
 
 
 def test_an_average_follows_the_weights_at_its_decay() -> None:
-    model = build(SMALL)
-    averages = Averages(model, 0.9)
+    model = build_network(SMALL)
+    average = WeightAverage(model, 0.9)
     ones = [np.ones_like(w) for w in model.get_weights()]
     model.set_weights(ones)
-    averages.add()
-    for weights in averages.now():
+    average.update()
+    for weights in average.weights():
         np.testing.assert_allclose(weights, 1, rtol=1e-6, err_msg="the untrained weights leave no trace")
     model.set_weights([w * 3 for w in ones])
     for _ in range(40):
-        averages.add()
-    assert averages.now()[0].max() == pytest.approx(3, abs=1e-3)
-    before = averages.now()[0].max()
+        average.update()
+    assert average.weights()[0].max() == pytest.approx(3, abs=1e-3)
+    before = average.weights()[0].max()
     model.set_weights([w * 5 for w in ones])
-    averages.add()
-    share = 1 - 0.9**AVERAGED_EVERY
-    assert averages.now()[0].max() == pytest.approx(before + share * (5 - before), rel=1e-5)
-    assert Averages(model, 0.0).now()[0].max() == 5
+    average.update()
+    share = 1 - 0.9**AVERAGE_EVERY_STEPS
+    assert average.weights()[0].max() == pytest.approx(before + share * (5 - before), rel=1e-5)
+    assert WeightAverage(model, 0.0).weights()[0].max() == 5

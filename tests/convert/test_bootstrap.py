@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from convert.evaluate.bootstrap import difference, margin, resamples, weighted_auc
+from convert.evaluate.bootstrap import interval, log_odds, resamples, weighted_auc
 from fer_edge.classifier import softmax
 
 
@@ -31,14 +31,13 @@ def test_margin_orders_as_the_probability_does_and_does_not_saturate() -> None:
     logits = np.random.default_rng(0).normal(0, 2, (200, 7)).astype(np.float32)
     for k in range(7):
         assert np.array_equal(
-            np.argsort(margin(logits, k)),
+            np.argsort(log_odds(logits, k)),
             np.argsort(np.exp(logits[:, k].astype(float)) / np.exp(logits.astype(float)).sum(1)),
         )
     sure = np.array([[60, 0, 0], [61, 0, 0]], np.float32)
-    assert softmax(sure)[0, 0] == softmax(sure)[1, 0] and margin(sure, 0)[0] < margin(sure, 0)[1]
+    assert softmax(sure)[0, 0] == softmax(sure)[1, 0] and log_odds(sure, 0)[0] < log_odds(sure, 0)[1]
 
 
 def test_undefined_resamples_are_left_out() -> None:
-    told = difference(3, 0.5, 0.4, np.array([np.nan, -0.1, -0.1, np.nan]))
-    assert (told["low"], told["high"]) == (-0.1, -0.1)
-    assert difference(3, 0.5, 0.4, np.array([np.nan]))["low"] is None
+    assert interval(np.array([np.nan, -0.1, -0.1, np.nan])) == (-0.1, -0.1)
+    assert interval(np.array([np.nan])) == (None, None)

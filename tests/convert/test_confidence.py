@@ -6,14 +6,14 @@ import numpy as np
 import pytest
 
 from convert.evaluate.confidence_calibration import (
-    LEAST_SAID,
-    STEPS,
-    WANTED,
+    MIN_COVERAGE,
+    TARGET_ACCURACY,
+    THRESHOLDS,
+    calibrate_confidence,
     calibration_error,
-    confidence,
+    coverage_at,
     fit_temperature,
     fit_threshold,
-    said_at,
 )
 
 
@@ -42,14 +42,14 @@ def test_the_error_of_a_hundred_certain_and_sixty_right() -> None:
 
 def test_fitted_on_validation_and_told_for_each_part() -> None:
     parts = {"validation": drawn(4000, 2.0), "test": drawn(4000, 2.0, seed=1)}
-    found = confidence({p: v[0] for p, v in parts.items()}, {p: v[1] for p, v in parts.items()})
+    found = calibrate_confidence({p: v[0] for p, v in parts.items()}, {p: v[1] for p, v in parts.items()})
     assert found is not None and found.fitted_on == "validation"
     for error in found.errors.values():
         assert error.n == 4000 and error.before > 2 * error.after and error.after < 0.03
     for part in parts:
         below = [row.below for row in found.said[part]]
         shares = [row.share for row in found.said[part]]
-        assert set(below) == {*STEPS, found.unsure_below} and below == sorted(below)
+        assert set(below) == {*THRESHOLDS, found.unsure_below} and below == sorted(below)
         assert shares == sorted(shares, reverse=True), "the higher the threshold, the less is said"
     (chosen,) = (row for row in found.said["validation"] if row.below == found.unsure_below)
     assert 0.5 <= chosen.share < 0.54, "these logits are never right in four of five: something is said of half"
@@ -57,8 +57,8 @@ def test_fitted_on_validation_and_told_for_each_part() -> None:
 
 def test_too_few_images_give_none() -> None:
     logits, y = drawn(99, 2.0)
-    assert confidence({"validation": logits}, {"validation": y}) is None
-    assert confidence({"test": logits}, {"test": y}) is None
+    assert calibrate_confidence({"validation": logits}, {"validation": y}) is None
+    assert calibrate_confidence({"test": logits}, {"test": y}) is None
 
 
 def sure_and_right(sure: list[float], right: list[bool]) -> tuple[np.ndarray, np.ndarray]:
@@ -71,19 +71,19 @@ def test_the_threshold_is_the_least_that_gives_what_is_wanted() -> None:
     sure = [0.505 + 0.005 * n for n in range(99)]
     p, y = sure_and_right(sure, [n >= 60 or n % 2 == 0 for n in range(99)])
     below = fit_threshold(p, y)
-    at, before = said_at(below, p, y), said_at(round(below - 0.01, 2), p, y)
-    assert at.accuracy is not None and at.accuracy >= WANTED and at.share >= LEAST_SAID
-    assert below > 0.5 and (before.accuracy is not None and before.accuracy < WANTED)
+    at, before = coverage_at(below, p, y), coverage_at(round(below - 0.01, 2), p, y)
+    assert at.accuracy is not None and at.accuracy >= TARGET_ACCURACY and at.share >= MIN_COVERAGE
+    assert below > 0.5 and (before.accuracy is not None and before.accuracy < TARGET_ACCURACY)
 
 
 def test_a_model_that_is_never_good_enough_still_says_something_of_half() -> None:
     p, y = sure_and_right([0.5 + n / 250 for n in range(100)], [n % 3 == 0 for n in range(100)])
     below = fit_threshold(p, y)
-    assert 0.5 <= said_at(below, p, y).share <= 0.56
-    assert said_at(below, p, y).accuracy == pytest.approx(1 / 3, abs=0.05)
+    assert 0.5 <= coverage_at(below, p, y).share <= 0.56
+    assert coverage_at(below, p, y).accuracy == pytest.approx(1 / 3, abs=0.05)
 
 
 def test_where_nothing_is_said_there_is_no_accuracy() -> None:
     p, y = sure_and_right([0.6] * 10, [True] * 10)
-    assert said_at(0.99, p, y) == type(said_at(0.0, p, y))(0.99, 0.0, None)
-    assert said_at(0.0, p, y).accuracy == 1.0
+    assert coverage_at(0.99, p, y) == type(coverage_at(0.0, p, y))(0.99, 0.0, None)
+    assert coverage_at(0.0, p, y).accuracy == 1.0

@@ -12,8 +12,8 @@ import pytest
 from builders import class_tree, packed, write_image
 
 from convert.data.__main__ import main
-from convert.data.detector_mappings import KNOWN
-from convert.data.face_cropping import Cutter, write_crops
+from convert.data.detector_mappings import DETECTOR_MAPPINGS
+from convert.data.face_cropping import FaceCropper, write_crops
 from convert.data.loader import load
 from fer_edge.bundle import Bundle
 from fer_edge.detection.registry import find_detector
@@ -64,7 +64,7 @@ def drivers(root: Path) -> Path:
 def expected(gray: np.ndarray, detector: Detector, side: int = 48) -> np.ndarray:
     """The crop of the largest face, as the device makes it with the mapping of new bundles."""
     face = largest_first(detector.detect(gray))[0]
-    return face_crop(gray, face.xywh, side, KNOWN[detector.name], face.eyes)
+    return face_crop(gray, face.xywh, side, DETECTOR_MAPPINGS[detector.name], face.eyes)
 
 
 def files(folder: Path) -> list[str]:
@@ -121,9 +121,11 @@ def test_the_same_counts_as_a_table(tmp_path: Path, capsys: pytest.CaptureFixtur
 def test_the_largest_face_is_cut_out_and_not_the_surest(tmp_path: Path, blazeface: Detector) -> None:
     surest, other = blazeface.detect(pair())
     assert surest.xywh[2] < other.xywh[2], "so that the choice is one"
-    write_crops(picture_tree(tmp_path / "set", {"happy/two.png": pair()}), tmp_path / "out", Cutter.of(blazeface.name))
+    write_crops(
+        picture_tree(tmp_path / "set", {"happy/two.png": pair()}), tmp_path / "out", FaceCropper.of(blazeface.name)
+    )
     crop = read(tmp_path / "out" / "happy" / "two.png")
-    assert np.array_equal(crop, face_crop(pair(), other.xywh, 48, KNOWN[blazeface.name], other.eyes))
+    assert np.array_equal(crop, face_crop(pair(), other.xywh, 48, DETECTOR_MAPPINGS[blazeface.name], other.eyes))
 
 
 @pytest.mark.parametrize("name", ["colour.png", "alpha.png", "deep.tif", "photo.jpg"])
@@ -137,7 +139,7 @@ def test_a_picture_of_any_mode_is_read_as_gray(name: str, tmp_path: Path, blazef
         "photo.jpg": tinted,
     }
     tree = picture_tree(tmp_path / "set", {f"sad/{name}": kinds[name]})
-    write_crops(tree, tmp_path / "out", Cutter.of(blazeface.name))
+    write_crops(tree, tmp_path / "out", FaceCropper.of(blazeface.name))
     crop = read(tmp_path / "out" / "sad" / f"{Path(name).stem}.png")
     picture = cv2.imread(str(tree / "sad" / name), cv2.IMREAD_GRAYSCALE)
     assert picture is not None and picture.shape == (480, 640)
@@ -147,7 +149,7 @@ def test_a_picture_of_any_mode_is_read_as_gray(name: str, tmp_path: Path, blazef
 def test_parts_stay_and_a_zip_gives_the_same(tmp_path: Path) -> None:
     names = ("Train/alert", "Train/drowsy", "val/alert", "test/drowsy")
     tree = picture_tree(tmp_path / "set", {f"{name}/a.png": face_frame(t) for t, name in enumerate(names)})
-    write_crops(tree, tmp_path / "out", cutter := Cutter.of(), "own")
+    write_crops(tree, tmp_path / "out", cutter := FaceCropper.of(), "own")
     assert files(tmp_path / "out") == [
         "test/drowsy/a.png",
         "train/alert/a.png",
@@ -164,7 +166,7 @@ def test_parts_stay_and_a_zip_gives_the_same(tmp_path: Path) -> None:
 def test_pictures_of_one_name_keep_apart(tmp_path: Path) -> None:
     names = ["happy/anna/1.png", "happy/ben/1.bmp", "happy/ben/1.png", "Joy/1-2.png", "happy/A.png", "happy/a.pgm"]
     tree = picture_tree(tmp_path / "set", {name: face_frame(t) for t, name in enumerate(names)})
-    cropped = write_crops(tree, tmp_path / "out", Cutter.of())
+    cropped = write_crops(tree, tmp_path / "out", FaceCropper.of())
     assert cropped.counts == {"happy": {"found": 6, "no_face": 0, "too_small": 0}}
     written = files(tmp_path / "out")
     assert len({name.casefold() for name in written}) == 6, written
@@ -210,7 +212,7 @@ def test_many_pictures_left_out_are_counted_and_ten_named(tmp_path: Path, capsys
 
 def test_an_empty_folder_may_be_filled(tmp_path: Path) -> None:
     (tmp_path / "out").mkdir()
-    write_crops(picture_tree(tmp_path / "set", {"sad/a.png": face_frame(0)}), tmp_path / "out", Cutter.of())
+    write_crops(picture_tree(tmp_path / "set", {"sad/a.png": face_frame(0)}), tmp_path / "out", FaceCropper.of())
     assert files(tmp_path / "out") == ["sad/a.png"]
 
 
@@ -255,7 +257,7 @@ def pixel_rows_csv(folder: Path) -> Path:
     [
         (nobody, 6, "found no face to cut out of the 2 pictures in"),
         (unreadable, 2, "none of the images in"),
-        (half_in_parts, 2, "some pictures stand in train, validation or test, and some in no part"),
+        (half_in_parts, 2, "some pictures are in train, validation or test, and some in no part"),
         (own_classes, 2, "its classes are alert, drowsy; `--classes own` takes the set's own classes"),
         (pixel_rows_csv, 2, "is a folder with pixel rows; whole pictures stand in class folders"),
         (lambda folder: folder, 2, "does not exist"),
@@ -277,7 +279,7 @@ def test_what_gives_no_crops_leaves_nothing_behind(
     [
         (["--detector", "haar"], "name a folder for them with --crop"),
         (["--bundle", "models/paper"], "name a folder for them with --crop"),
-        (["--crop", "OUT", "--sheet", "a.png"], "--sheet shows a set that is read"),
+        (["--crop", "OUT", "--sheet", "a.png"], "--sheet shows a data set"),
         (["--crop", "OUT", "--bundle", "nowhere"], "nowhere is no bundle"),
     ],
 )

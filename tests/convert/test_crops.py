@@ -11,10 +11,10 @@ import pytest
 from builders import bar, write_image
 
 from convert.crops.__main__ import main
-from convert.crops.crop_table import table, text
-from convert.crops.detected_crops import Shown, look
-from convert.crops.sensitivity import SWEEP, sweep
-from convert.crops.synthetic_scenes import scenes, stratified
+from convert.crops.crop_table import crop_table_text, measure_crops
+from convert.crops.detected_crops import CropExperiment, measure_detector
+from convert.crops.sensitivity import SWEEP, sweep_mapping
+from convert.crops.synthetic_scenes import scenes, stratified_rows
 from convert.data.loader import load
 from convert.data.samples import Samples
 from fer_edge.bundle import Bundle
@@ -46,8 +46,10 @@ def face_tree(folder: Path, some: Samples) -> Path:
 class KnowsWhere:
     """A detector that is told the true squares of the scenes to come, and answers with boxes made of them."""
 
-    def __init__(self, name: str, shown: Shown, size_px: int, to_box: Mapping, missed: int = 0) -> None:
-        true = [(*scene.xy, size_px, size_px) for scene in scenes(shown.part, shown.n, size_px, shown.seed)]
+    def __init__(self, name: str, experiment: CropExperiment, size_px: int, to_box: Mapping, missed: int = 0) -> None:
+        true = [
+            (*scene.xy, size_px, size_px) for scene in scenes(experiment.part, experiment.n, size_px, experiment.seed)
+        ]
         self.boxes = [square(xywh, to_box) for xywh in true]
         self.name, self.calls, self.missed = name, 0, missed
 
@@ -58,20 +60,20 @@ class KnowsWhere:
 
 
 @pytest.fixture(scope="module")
-def shown(bundle_path: Path) -> Shown:
-    return Shown.of(samples(), Bundle.load(bundle_path), n=42)
+def experiment(bundle_path: Path) -> CropExperiment:
+    return CropExperiment.of(samples(), Bundle.load(bundle_path), n=42)
 
 
 @pytest.fixture(scope="module")
 def faces(fer2013: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A class tree of 120 of FER2013's PublicTest faces, which is read faster than all of it."""
     part = load(fer2013).part("validation")
-    return face_tree(tmp_path_factory.mktemp("faces"), part.take(stratified(part.y, 120, seed=0)))
+    return face_tree(tmp_path_factory.mktemp("faces"), part.take(stratified_rows(part.y, 120, seed=0)))
 
 
-def test_an_exact_box_needs_no_mapping_and_costs_little(shown: Shown) -> None:
+def test_an_exact_box_needs_no_mapping_and_costs_little(experiment: CropExperiment) -> None:
     """The bundle knows no mapping for this detector: then the box is the crop."""
-    row, faces = look(shown, KnowsWhere("knows-where", shown, PX, Mapping(), missed=4), PX)
+    row, faces = measure_detector(experiment, KnowsWhere("knows-where", experiment, PX, Mapping(), missed=4), PX)
     assert (row.n, row.found, row.found_share) == (42, 38, 38 / 42)
     assert [face is None for face in faces] == [True] * 4 + [False] * 38
     assert row.same_label is not None and row.same_label > 0.7
@@ -83,28 +85,28 @@ def test_an_exact_box_needs_no_mapping_and_costs_little(shown: Shown) -> None:
     assert row.difference.low <= row.difference.value <= row.difference.high
 
 
-def test_the_bundles_mapping_is_what_is_measured(shown: Shown) -> None:
+def test_the_bundles_mapping_is_what_is_measured(experiment: CropExperiment) -> None:
     """A box half as wide and off the mark: the mapping of its name is applied, and the box itself is worth less."""
-    known = shown.bundle.mapping("haar")
-    undone = KnowsWhere("haar", shown, PX, Mapping(1 / known.scale, -known.dx, -known.dy))
-    exact = KnowsWhere("knows-where", shown, PX, Mapping())
-    (mapped, _), (plain, _) = look(shown, undone, PX), look(shown, exact, PX)
+    known = experiment.bundle.mapping("haar")
+    undone = KnowsWhere("haar", experiment, PX, Mapping(1 / known.scale, -known.dx, -known.dy))
+    exact = KnowsWhere("knows-where", experiment, PX, Mapping())
+    (mapped, _), (plain, _) = measure_detector(experiment, undone, PX), measure_detector(experiment, exact, PX)
     assert mapped.same_label is not None and plain.same_label is not None
     assert mapped.same_label > plain.same_label - 0.15
 
 
-def test_nobody_found(shown: Shown) -> None:
-    row, faces = look(shown, KnowsWhere("knows-where", shown, PX, Mapping(), missed=42), PX)
+def test_nobody_found(experiment: CropExperiment) -> None:
+    row, faces = measure_detector(experiment, KnowsWhere("knows-where", experiment, PX, Mapping(), missed=42), PX)
     assert row.found == 0 and row.accuracy_all == 0 and row.difference is None and row.accuracy_crop is None
     assert faces == [None] * 42
-    told = table(shown, [KnowsWhere("knows-where", shown, PX, Mapping(), missed=42)], [PX], True)
-    assert told["sweep"] == [] and f"{PX} px      0   0.0%" in text(told)
+    table = measure_crops(experiment, [KnowsWhere("knows-where", experiment, PX, Mapping(), missed=42)], [PX], True)
+    assert table.sweep == () and f"{PX} px      0   0.0%" in crop_table_text(table)
 
 
-def test_the_sweep_goes_through_the_mapping_itself(shown: Shown) -> None:
-    detector = KnowsWhere("knows-where", shown, PX, Mapping(), missed=4)
-    row, faces = look(shown, detector, PX)
-    steps = sweep(shown, detector.name, PX, faces)
+def test_the_sweep_goes_through_the_mapping_itself(experiment: CropExperiment) -> None:
+    detector = KnowsWhere("knows-where", experiment, PX, Mapping(), missed=4)
+    row, faces = measure_detector(experiment, detector, PX)
+    steps = sweep_mapping(experiment, detector.name, PX, faces)
     assert [(s.axis, s.by) for s in steps] == [(axis, by) for axis, values in SWEEP.items() for by in values]
     for step in steps:
         assert step.n == row.found and 0 <= step.accuracy <= 1
@@ -112,14 +114,16 @@ def test_the_sweep_goes_through_the_mapping_itself(shown: Shown) -> None:
             assert step.accuracy == row.accuracy_detected
 
 
-def test_no_eyes_no_levels(shown: Shown) -> None:
-    faces: list[Face | None] = [Face((*scene.xy, PX, PX), 0.9) for scene in scenes(shown.part, shown.n, PX, shown.seed)]
-    assert {step.axis for step in sweep(shown, "knows-where", PX, faces)} == set(SWEEP) - {"level"}
+def test_no_eyes_no_levels(experiment: CropExperiment) -> None:
+    faces: list[Face | None] = [
+        Face((*scene.xy, PX, PX), 0.9) for scene in scenes(experiment.part, experiment.n, PX, experiment.seed)
+    ]
+    assert {step.axis for step in sweep_mapping(experiment, "knows-where", PX, faces)} == set(SWEEP) - {"level"}
 
 
 def test_a_set_without_a_validation_part(bundle_path: Path) -> None:
     with pytest.raises(NotEnoughData, match="no validation part"):
-        Shown.of(samples(part="train"), Bundle.load(bundle_path))
+        CropExperiment.of(samples(part="train"), Bundle.load(bundle_path))
 
 
 def check(told: dict[str, Any]) -> None:

@@ -18,7 +18,7 @@ from convert.data.__main__ import main
 from convert.data.loader import load, remarks
 from convert.data.readers import CSV_LABELS
 from convert.data.samples import Samples, also_in
-from convert.data.summary import describe
+from convert.data.summary import summarize
 from fer_edge.errors import DataError, UsageError
 from fer_edge.labels import LABELS
 from fer_edge.preprocess import whole_crop
@@ -74,15 +74,15 @@ def test_fer2013_as_kaggle_packs_it(kaggle: Samples) -> None:
 
 
 def test_fer2013_repeats_images_across_its_parts(kaggle: Samples) -> None:
-    described = describe(kaggle)
-    assert described["counts"]["train"] == dict(
+    summary = summarize(kaggle).to_json()
+    assert summary["counts"]["train"] == dict(
         zip(LABELS, [3995, 436, 4097, 7215, 4965, 4830, 3171], strict=True)
     )  # as counted in the zip's own folders
-    identical = described["identical"]
+    identical = summary["identical"]
     assert (identical["groups"], identical["images"]) == (1516, 3369)
     assert identical["across"]["test"]["train"] == 288 == also_in(kaggle, "test", "train").sum()
     assert identical["across"]["validation"]["train"] == 280 == also_in(kaggle, "validation", "train").sum()
-    assert described["conflicting"]["groups"] == 57 == len(described["conflicting"]["sets"])
+    assert summary["conflicting"]["groups"] == 57 == len(summary["conflicting"]["sets"])
 
 
 def test_every_container_of_fer2013_gives_the_same_pixels(fer2013: Path, tmp_path: Path) -> None:
@@ -325,10 +325,10 @@ def test_the_command_describes_own_classes(tmp_path: Path, capsys: pytest.Captur
     assert picture is not None and picture.shape[0] == 3 * 50 + 2 and picture.shape[1] > 84 + 16 * 50 + 2
     assert main([str(tmp_path / "set"), "--classes", f"{long},alert,happy", "--json"]) == 0
     out, err = capsys.readouterr()
-    described = json.loads(out)
-    assert described["labels"] == [long, "alert", "happy"]
-    assert described["counts"]["train"] == {long: 8, "alert": 8, "happy": 0}
-    assert f"left out, for they are none of {long}, alert, happy: drowsy 10" in err
+    summary = json.loads(out)
+    assert summary["labels"] == [long, "alert", "happy"]
+    assert summary["counts"]["train"] == {long: 8, "alert": 8, "happy": 0}
+    assert f"left out as none of {long}, alert, happy: drowsy 10" in err
     assert "no image of happy" in err
 
 
@@ -466,9 +466,9 @@ def csv_tar(folder: Path) -> Path:
 
 
 def image_tar(folder: Path) -> Path:
-    with tarfile.open(folder / "set.tar", "w") as tar:
+    with tarfile.open(folder / "set.tar.gz", "w:gz") as tar:
         tar.add(class_tree(folder / "tree", {"": {"happy": 3}}), "set")
-    return folder / "set.tar"
+    return folder / "set.tar.gz"
 
 
 def damaged_member(folder: Path) -> Path:
@@ -577,7 +577,7 @@ def one_image(folder: Path) -> Path:
         (two_tables, ["holds more than one set: a.csv and b.csv"]),
         (table_and_tree, ["both in a.csv and in 1 images"]),
         (other_classes, ["holds no image of angry", "its classes are 1, 2", "`--classes own` takes the set's own"]),
-        (half_in_parts, ["3 of 4 images stand in no part"]),
+        (half_in_parts, ["3 of 4 images are in no part"]),
         (one_row(pixels="1 2 3"), ["1 of 2 images", "fer2013.csv:3: 3 pixels where 2,304 belong"]),
         (one_row(pixels=""), ["fer2013.csv:3: 0 pixels where 2,304 belong"]),
         (one_row(pixels="256 " * 2304), ["fer2013.csv:3: pixel value 256 is above 255"]),
@@ -630,7 +630,7 @@ def two_own_classes(folder: Path) -> Path:
             "awake,asleep",
             ["no image of awake, asleep; its classes are alert, drowsy", "`--classes own`"],
         ),
-        (two_own_classes, "alert", ["one class, alert, leaves nothing to tell apart"]),
+        (two_own_classes, "alert", ["one class, alert, leaves nothing to classify"]),
         (two_own_classes, "alert,alert", ["'alert', 'alert' are not all different names"]),
         (two_own_classes, "alert,", ["'alert', '' are not all different names"]),
         (empty_own_class, "own", ["the class folder asleep in", "holds no image"]),
@@ -658,7 +658,7 @@ def test_what_is_wrong_with_classes_is_said_in_a_sentence(
 
 
 def test_a_choice_of_classes_that_is_none_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="'all' is no choice of classes; give own, or two names"):
+    with pytest.raises(UsageError, match="'all' is no choice of classes; give own, or two or more names"):
         load(tmp_path, classes="all")
 
 
@@ -671,16 +671,16 @@ def test_the_description_counts_repeats_and_conflicts(tmp_path: Path) -> None:
     (tmp_path / "train" / "happy" / "copy.png").write_bytes(twin)
     (tmp_path / "test" / "sad" / "0001.png").write_bytes(twin)
     samples = load(tmp_path)
-    described = json.loads(json.dumps(describe(samples)))
-    assert described["totals"] == {"train": 5, "validation": 2, "test": 3}
-    assert described["counts"]["test"]["sad"] == 3
-    identical = described["identical"]
+    summary = json.loads(json.dumps(summarize(samples).to_json()))
+    assert summary["totals"] == {"train": 5, "validation": 2, "test": 3}
+    assert summary["counts"]["test"]["sad"] == 3
+    identical = summary["identical"]
     assert (identical["groups"], identical["images"]) == (1, 3)
     assert identical["within"]["train"] == {"groups": 1, "images": 2}
     assert identical["within"]["test"] == {"groups": 0, "images": 0}
     assert identical["across"]["train"] == {"validation": 0, "test": 2}
     assert identical["across"]["test"] == {"train": 1, "validation": 0}
-    assert described["conflicting"]["sets"] == [
+    assert summary["conflicting"]["sets"] == [
         [["test/sad/0001.png", "sad"], ["train/happy/0000.png", "happy"], ["train/happy/copy.png", "happy"]]
     ]
     assert also_in(samples, "test", "train").tolist() == [False, True, False]
@@ -696,8 +696,8 @@ def test_the_command_says_it_as_a_table_or_as_json(tmp_path: Path, capsys: pytes
     assert not err
     assert main([str(path), "--json"]) == 0
     out, err = capsys.readouterr()
-    described = json.loads(out)
-    assert described["totals"] == {"train": 7, "validation": 7, "test": 14}
+    summary = json.loads(out)
+    assert summary["totals"] == {"train": 7, "validation": 7, "test": 14}
     assert not err
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from convert.deploy.releases import Instance
-from convert.deploy.ssh_address import Destination, refusal
+from convert.deploy.ssh_address import SshAddress, explain_failure
 from fer_edge.errors import UsageError
 
 
@@ -13,7 +13,7 @@ from fer_edge.errors import UsageError
     "text", ["raspberrypi.local", "pi@raspberrypi", "pi@192.168.1.7", "pi@fe80::1%eth0", "door_1", "a.b@d"]
 )
 def test_names_that_ssh_takes(text: str) -> None:
-    assert Destination(text, 2222).host == text.rpartition("@")[2]
+    assert SshAddress(text, 2222).host == text.rpartition("@")[2]
 
 
 @pytest.mark.parametrize(
@@ -23,13 +23,13 @@ def test_names_that_ssh_takes(text: str) -> None:
 )  # fmt: skip
 def test_names_that_could_be_anything_else(text: str) -> None:
     with pytest.raises(UsageError, match="is no host"):
-        Destination(text)
+        SshAddress(text)
 
 
 @pytest.mark.parametrize("port", [0, -1, 65536])
 def test_a_port_that_is_none(port: int) -> None:
     with pytest.raises(UsageError, match="--port"):
-        Destination("pi", port)
+        SshAddress("pi", port)
 
 
 @pytest.mark.parametrize("name", ["", "-x", "a b", "../a", "a;b", "x" * 33])
@@ -55,5 +55,5 @@ def test_units_and_settings_are_named_after_the_instance() -> None:
     ],
 )
 def test_what_ssh_means(said: str, told: str) -> None:
-    sentence = refusal(Destination("pi@pi", 22), said)
+    sentence = explain_failure(SshAddress("pi@pi", 22), said)
     assert told in sentence and sentence.isprintable()

@@ -12,7 +12,7 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
-from builders import class_tree
+from builders import class_tree, training_history
 
 from convert.data.loader import load
 from convert.evaluate.__main__ import SHEET, main
@@ -20,19 +20,12 @@ from convert.evaluate.evaluator import evaluate
 from convert.sources.evaluated_model import Model
 from convert.tflite.keras_export import converter_of, float_tflite, load_keras
 from convert.tflite.tensorflow_output import quiet_tensorflow
-from convert.train.networks import Network, build
+from convert.train.networks import Network, build_network
 from fer_edge.bundle import sha256_of
 from fer_edge.classifier import Classifier
 from fer_edge.labels import LABELS
 
 EVEN = dict.fromkeys(LABELS, 6)
-HISTORY = {
-    "epochs": [
-        {"epoch": i, "loss": 2 - i / 10, "accuracy": i / 20, "val_loss": 2.0, "val_accuracy": 0.2, "seconds": 9.0}
-        for i in (1, 2, 3)
-    ],
-    "best_epoch": 3,
-}
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +36,7 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     folder = tmp_path_factory.mktemp("models")
     keras.utils.set_random_seed(2)
-    model = build(Network(stem=4, widths=(4, 8), dense=16))
+    model = build_network(Network(stem=4, widths=(4, 8), dense=16))
     model.save(folder / "tiny.keras")
     (folder / "tiny.tflite").write_bytes(float_tflite(model))
     rng = np.random.default_rng(0)
@@ -164,7 +157,7 @@ def test_files_beside_others(models: Path, tree: Path, tmp_path: Path, capsys: p
     run = tmp_path / "run"
     run.mkdir()
     shutil.copy(models / "tiny.keras", run / "model.keras")
-    (run / "history.json").write_text(json.dumps(HISTORY))
+    training_history().write(run / "history.json")
     (run / "report.md").write_text("old")
     values = report_of(capsys, run, "--data", tree, "--out", run)  # a training's folder, and the report into it
     assert values["subject"]["name"] == "run"

@@ -14,7 +14,7 @@ from convert.tflite.compaction import pack
 from convert.tflite.graph import Graph
 from convert.tflite.inspection import operators
 from convert.tflite.keras_export import float_tflite
-from convert.train.networks import Network, build
+from convert.train.networks import Network, build_network
 from fer_edge.classifier import Classifier
 from fer_edge.errors import UsageError
 
@@ -32,7 +32,7 @@ def content() -> bytes:
     import keras
 
     keras.utils.set_random_seed(2)
-    return float_tflite(build(NETWORK))
+    return float_tflite(build_network(NETWORK))
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ from convert.quantize.range_search import Choices, int8
 from convert.tflite.compaction import pack
 from convert.tflite.graph import Graph
 from convert.tflite.keras_export import float_tflite
-from convert.train.networks import Network, build
+from convert.train.networks import Network, build_network
 from fer_edge.errors import UsageError
 from fer_edge.shipped_bundles import shipped_path
 
@@ -36,7 +36,7 @@ def model() -> Any:
     import keras
 
     keras.utils.set_random_seed(4)
-    return build(NETWORK)
+    return build_network(NETWORK)
 
 
 @pytest.fixture(scope="module")
@@ -107,7 +107,7 @@ def test_a_layer_in_float_has_no_range(content: bytes, images: np.ndarray) -> No
 
 
 def test_another_models_file_is_refused(content: bytes, images: np.ndarray) -> None:
-    other = float_tflite(build(Network(side=24, stem=8, widths=(8,), dense=0)))
+    other = float_tflite(build_network(Network(side=24, stem=8, widths=(8,), dense=0)))
     with pytest.raises(UsageError, match="part"):
         layers(content, int8(other, images), images)
 

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from builders import bar, write_image
 
-from convert.crops.mapping_fit import fit
-from convert.crops.synthetic_scenes import scenes, stratified
-from convert.data.detector_mappings import KNOWN, LEVEL
+from convert.crops.mapping_fit import fit_mapping
+from convert.crops.synthetic_scenes import scenes, stratified_rows
+from convert.data.detector_mappings import DEFAULT_LEVEL, DETECTOR_MAPPINGS
 from convert.data.loader import load
 from convert.data.samples import Samples
 from convert.mapping import main
@@ -59,7 +59,7 @@ class KnowsWhere:
     ],
 )
 def test_the_mapping_that_undoes_a_known_box(to_box: Mapping, expected: Mapping) -> None:
-    fitted = fit(samples(), KnowsWhere(samples(), 84, to_box, missed=5), n=84, sizes_px=SIZES)
+    fitted = fit_mapping(samples(), KnowsWhere(samples(), 84, to_box, missed=5), n=84, sizes_px=SIZES)
     assert (fitted.n, fitted.found, fitted.sizes_px, fitted.detector) == (84, 79, SIZES, "knows-where")
     assert fitted.tilt is None and fitted.mapping.level == 0
     for name, near in (("scale", 0.006), ("dx", 0.004), ("dy", 0.014), ("grow", 0.0012)):  # the box is 2 px less high
@@ -69,21 +69,21 @@ def test_the_mapping_that_undoes_a_known_box(to_box: Mapping, expected: Mapping)
 
 def test_the_tilt_of_the_eyes_is_told_and_levelled_in_part() -> None:
     eyes = ((10.0, 10.0), (30.0, 15.0))
-    fitted = fit(samples(), KnowsWhere(samples(), 84, IDENTITY, eyes=eyes), n=84, sizes_px=SIZES)
+    fitted = fit_mapping(samples(), KnowsWhere(samples(), 84, IDENTITY, eyes=eyes), n=84, sizes_px=SIZES)
     assert fitted.tilt == pytest.approx((np.rad2deg(np.arctan2(5, 20)), 0), abs=1e-6)
-    assert fitted.mapping.level == LEVEL
+    assert fitted.mapping.level == DEFAULT_LEVEL
 
 
 def test_too_few_faces_fit_nothing() -> None:
     with pytest.raises(NotEnoughData, match="found 49 of 84 training faces of 60 to 240 px"):
-        fit(samples(), KnowsWhere(samples(), 84, IDENTITY, missed=35), n=84, sizes_px=SIZES)
+        fit_mapping(samples(), KnowsWhere(samples(), 84, IDENTITY, missed=35), n=84, sizes_px=SIZES)
     nothing = replace(samples(), split=np.full(84, "test"))
     with pytest.raises(NotEnoughData, match="0 of 0"):
-        fit(nothing, KnowsWhere(samples(), 1, IDENTITY))
+        fit_mapping(nothing, KnowsWhere(samples(), 1, IDENTITY))
 
 
 def test_the_known_mappings_name_real_detectors() -> None:
-    assert set(KNOWN) == set(DETECTORS)
+    assert set(DETECTOR_MAPPINGS) == set(DETECTORS)
 
 
 @pytest.fixture(scope="module")
@@ -92,8 +92,8 @@ def faces(fer2013: Path) -> Samples:
 
 
 def test_on_real_faces_the_known_mapping_holds(faces: Samples, blazeface: Detector) -> None:
-    known = KNOWN["blazeface-short-range"]
-    fitted = fit(faces, blazeface, seed=1, n=900)
+    known = DETECTOR_MAPPINGS["blazeface-short-range"]
+    fitted = fit_mapping(faces, blazeface, seed=1, n=900)
     assert 0.3 < fitted.found / fitted.n < 0.5, "it sees nothing under 100 px"
     for px in (90, 150, 240):  # of a box in a frame 640 px wide
         theirs, ours = (square((200, 200, px, px), m, (480, 640))[2] for m in (fitted.mapping, known))
@@ -106,8 +106,8 @@ def test_on_real_faces_the_known_mapping_holds(faces: Samples, blazeface: Detect
 
 def test_boxes_drawn_on_a_view_of_the_face_need_no_growth(faces: Samples, blazeface: object) -> None:
     """As large in the view as in the frame: one scale for all sizes."""
-    known = KNOWN["blazeface-zoomed"]
-    fitted = fit(faces, find_detector("blazeface-zoomed"), seed=1, n=400)
+    known = DETECTOR_MAPPINGS["blazeface-zoomed"]
+    fitted = fit_mapping(faces, find_detector("blazeface-zoomed"), seed=1, n=400)
     assert fitted.found / fitted.n > 0.75
     assert fitted.mapping.grow == known.grow == 0
     assert fitted.mapping.scale == pytest.approx(known.scale, abs=0.04)
@@ -117,7 +117,7 @@ def test_boxes_drawn_on_a_view_of_the_face_need_no_growth(faces: Samples, blazef
 
 def test_the_command(faces: Samples, blazeface: object, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     some = faces.part("train")
-    some = some.take(stratified(some.y, 80, seed=0))
+    some = some.take(stratified_rows(some.y, 80, seed=0))
     for i, (image, label) in enumerate(zip(some.x, some.y, strict=True)):
         file = tmp_path / ("train" if i else "validation") / some.labels[label] / f"{i}.png"
         file.parent.mkdir(parents=True, exist_ok=True)
@@ -125,7 +125,7 @@ def test_the_command(faces: Samples, blazeface: object, tmp_path: Path, capsys: 
     command = ["--data", str(tmp_path), "--detector", "blazeface-short-range", "--sizes", "180", "360"]
     assert main([*command, "--json"]) == 0
     told = json.loads(capsys.readouterr().out)
-    assert told["n"] == 79 and told["sizes_px"] == [180, 360] and Mapping(**told["mapping"]).level == LEVEL
+    assert told["n"] == 79 and told["sizes_px"] == [180, 360] and Mapping(**told["mapping"]).level == DEFAULT_LEVEL
     assert main(command) == 0
     out = capsys.readouterr().out
     assert out.startswith(f"blazeface-short-range: scale {told['mapping']['scale']:.3f}") and "tilted by" in out
@@ -136,7 +136,7 @@ def test_the_command(faces: Samples, blazeface: object, tmp_path: Path, capsys: 
     [
         ([], 2, "absent.zip"),
         (["--n", "5"], 2, "--n 5 is too few"),
-        (["--sizes", "100", "150"], 2, "--sizes 100 150 give no mapping"),
+        (["--sizes", "100", "150"], 2, "--sizes 100 150 cannot be fitted"),
         (["--sizes", "100", "481"], 2, "480 px or less"),
     ],
 )

@@ -7,23 +7,23 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from convert.train.networks import NETWORKS, build, multiply_adds, parameters
-from convert.train.presets import RECIPES
+from convert.train.networks import NETWORKS, build_network, count_multiply_adds, count_parameters
+from convert.train.presets import PRESETS
 
 
 def test_the_published_network() -> None:
-    model = build(NETWORKS["paper"])
-    assert parameters(model) == 1_260_359
+    model = build_network(NETWORKS["paper"])
+    assert count_parameters(model) == 1_260_359
     # by hand: 48²·9·64 stem; per block k·k·in·out twice and 1×1 projections; 256·128 + 128·7 in the head
     by_hand = 48**2 * 9 * 64 + 48**2 * 2 * 9 * 64**2
     by_hand += 24**2 * (9 * 64 * 128 + 9 * 128**2 + 64 * 128)
     by_hand += 12**2 * (9 * 128 * 256 + 9 * 256**2 + 128 * 256)
     by_hand += 256 * 128 + 128 * 7
-    assert multiply_adds(model) == by_hand
+    assert count_multiply_adds(model) == by_hand
 
 
 def test_raw_pixels_in_logits_out() -> None:
-    model = build(NETWORKS["paper"])
+    model = build_network(NETWORKS["paper"])
     gray = np.linspace(0, 255, 48 * 48, dtype=np.float32).reshape(1, 48, 48, 1)
     logits = np.asarray(model(gray))
     assert logits.shape == (1, 7) and logits.dtype == np.float32
@@ -32,7 +32,7 @@ def test_raw_pixels_in_logits_out() -> None:
 
 @pytest.mark.parametrize("policy", ["float32", "mixed_bfloat16"])
 def test_fused_training_has_the_same_variables(policy: str) -> None:
-    plain, fused = build(NETWORKS["paper"]), build(NETWORKS["paper"], policy, fused=True)
+    plain, fused = build_network(NETWORKS["paper"]), build_network(NETWORKS["paper"], policy, fused=True)
     assert [w.shape for w in plain.weights] == [w.shape for w in fused.weights]
     assert {w.dtype for w in fused.weights} == {"float32"}
 
@@ -40,7 +40,7 @@ def test_fused_training_has_the_same_variables(policy: str) -> None:
 def test_one_fused_step_equals_a_plain_one() -> None:
     gray = np.random.default_rng(0).integers(0, 256, (16, 48, 48, 1)).astype(np.float32)
     sure = replace(NETWORKS["paper"], block_dropout=0.0, head_dropout=0.0)  # dropout draws its own numbers in each
-    plain, fused = build(sure), build(sure, fused=True)
+    plain, fused = build_network(sure), build_network(sure, fused=True)
     fused.set_weights(plain.get_weights())
     for model in (plain, fused):
         model(gray, training=True)
@@ -49,21 +49,21 @@ def test_one_fused_step_equals_a_plain_one() -> None:
 
 
 def test_every_preset_has_a_network_and_a_recipe() -> None:
-    assert NETWORKS.keys() == RECIPES.keys()
+    assert NETWORKS.keys() == PRESETS.keys()
 
 
 @pytest.mark.parametrize(("name", "most"), [("edge", 200e6), ("nano", 30e6)])
 def test_what_is_deployed_keeps_its_budget(name: str, most: float) -> None:
-    assert multiply_adds(build(NETWORKS[name])) <= most
+    assert count_multiply_adds(build_network(NETWORKS[name])) <= most
 
 
 def test_images_of_any_size_while_training() -> None:
     """What is trained on smaller images first has the variables of what is saved."""
-    growing, fixed = build(replace(NETWORKS["edge"], side=None)), build(NETWORKS["edge"])
+    growing, fixed = build_network(replace(NETWORKS["edge"], side=None)), build_network(NETWORKS["edge"])
     assert [w.shape for w in growing.weights] == [w.shape for w in fixed.weights]
     assert np.asarray(growing(np.zeros((1, 32, 32, 1), np.float32))).shape == (1, 7)
 
 
 def test_resemotenet_has_the_size_that_is_published() -> None:
     """80.2 M weights in its authors' code: three equal channels of colour, gray here, are 2 · 9 · 64 more."""
-    assert parameters(build(NETWORKS["resemotenet"])) == pytest.approx(80.2e6, rel=0.002)
+    assert count_parameters(build_network(NETWORKS["resemotenet"])) == pytest.approx(80.2e6, rel=0.002)

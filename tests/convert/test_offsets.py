@@ -11,7 +11,7 @@ from builders import class_tree
 
 from convert.offsets import main
 from convert.tflite.keras_export import load_keras
-from convert.train.logit_adjustment import ALLOWED, choose
+from convert.train.logit_adjustment import MAX_ACCURACY_LOSS, choose_offsets
 from fer_edge.errors import NotEnoughData, UsageError
 from fer_edge.labels import LABELS
 
@@ -27,10 +27,10 @@ def shy(n: int = 2000, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
 
 def test_what_is_given_too_seldom_is_raised() -> None:
     logits, y = shy()
-    found = choose(logits, y)
+    found = choose_offsets(logits, y)
     assert found.values[2] == max(found.values) > 0.3 and 0 < found.strength <= 1
     assert found.weakest_recall[1] > found.weakest_recall[0] + 0.1
-    assert found.accuracy[1] >= found.accuracy[0] - ALLOWED
+    assert found.accuracy[1] >= found.accuracy[0] - MAX_ACCURACY_LOSS
     again, truth = shy(seed=1)
     hits = (again + np.array(found.values)).argmax(1) == truth
     assert hits[truth == 2].mean() > (again.argmax(1) == truth)[truth == 2].mean() + 0.1, "on images it did not see too"
@@ -39,14 +39,14 @@ def test_what_is_given_too_seldom_is_raised() -> None:
 def test_a_model_that_needs_none_gets_none_to_speak_of() -> None:
     rng = np.random.default_rng(0)
     y = np.arange(800) % 4
-    found = choose(6 * np.eye(4)[y] + rng.normal(0, 1, (800, 4)), y)
+    found = choose_offsets(6 * np.eye(4)[y] + rng.normal(0, 1, (800, 4)), y)
     assert max(map(abs, found.values)) < 0.05
 
 
 def test_too_few_images_of_a_class_are_refused() -> None:
     logits, y = shy(100)
     with pytest.raises(NotEnoughData, match="of each"):
-        choose(logits, y)
+        choose_offsets(logits, y)
 
 
 def test_the_command_changes_the_last_layer_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -54,12 +54,13 @@ def test_the_command_changes_the_last_layer_alone(tmp_path: Path, capsys: pytest
 
     from convert.data.loader import load
     from convert.train.networks import Network
-    from convert.train.trainer import RECIPES, train
+    from convert.train.presets import PRESETS
+    from convert.train.trainer import train
 
     tree = class_tree(tmp_path / "tree", {p: dict.fromkeys(LABELS, 30) for p in ("train", "validation")})
     run = tmp_path / "run"
     net = Network(stem=16, widths=(16,), strides=(2,), dense=0, block_dropout=0.0, head_dropout=0.0)
-    train(load(tree), run, net, replace(RECIPES["paper"], epochs=2, batch=30, learning_rate=1e-3))
+    train(load(tree), run, net, replace(PRESETS["paper"], epochs=2, batch=30, learning_rate=1e-3))
     before = load_keras(run / "model.keras").get_weights()
     assert main([str(run), "--data", str(tree)]) == 0
     assert "weakest recall" in capsys.readouterr().out

@@ -10,7 +10,7 @@ from convert.tflite.compaction import pack
 from convert.tflite.flatbuffer import parse
 from convert.tflite.inspection import multiply_adds_of, operators, parameters_of
 from convert.tflite.keras_export import float_tflite
-from convert.train.networks import NETWORKS, build
+from convert.train.networks import NETWORKS, build_network
 from fer_edge.classifier import KERNELS, Classifier
 from fer_edge.errors import BundleRefused
 
@@ -19,7 +19,7 @@ FACES = np.random.default_rng(0).integers(0, 256, (8, 48, 48)).astype(np.uint8)
 
 @pytest.fixture(scope="module")
 def plain() -> bytes:
-    return to_int8(float_tflite(build(NETWORKS["nano"])), FACES, packed=False)
+    return to_int8(float_tflite(build_network(NETWORKS["nano"])), FACES, packed=False)
 
 
 @pytest.mark.parametrize("kernels", sorted(KERNELS))

@@ -21,8 +21,10 @@ from convert.quantize.synthetic_images import StandIn, synthesize
 from convert.sources import checks
 from convert.tflite.inspection import operators
 from convert.tflite.keras_export import float_tflite, load_keras
-from convert.train.networks import Network, build
-from convert.train.trainer import RECIPES, train
+from convert.train.history import TrainingHistory
+from convert.train.networks import Network, build_network
+from convert.train.presets import PRESETS
+from convert.train.trainer import train
 from fer_edge.bundle import Bundle
 from fer_edge.errors import BundleRefused, NotEnoughData, ParityFailed, UsageError
 
@@ -49,9 +51,9 @@ def trained(bars: Samples, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a small network trained on the bars."""
     out = tmp_path_factory.mktemp("small")
     # enough steps for the moving statistics, which begin at a variance of 1, to forget that
-    recipe = replace(RECIPES["paper"], epochs=20, batch=7, learning_rate=2e-3)
+    recipe = replace(PRESETS["paper"], epochs=20, batch=7, learning_rate=2e-3)
     history = train(bars, out, SMALL, recipe)
-    assert max(e["val_accuracy"] for e in history["epochs"]) > 0.5
+    assert max(e.val_accuracy for e in history.epochs) > 0.5
     return out
 
 
@@ -205,7 +207,7 @@ def test_float_operators_left_are_refused() -> None:
         (["--model", "{trained}", "--data", "{here}/nothing"], UsageError, "nothing"),
         (["--model", "{three}"], UsageError, "3 classes"),
         (["--model", "{stale}"], BundleRefused, "another model"),
-        (["--model", "{told}"], UsageError, "does not tell"),
+        (["--model", "{told}"], UsageError, "it has no “network”"),
         (["--model", "{trained}", "--out", "{here}"], UsageError, "no bundle"),
     ],
 )
@@ -221,9 +223,9 @@ def test_bad_input(
     (tmp_path / "x.onnx").write_bytes(b"")
     (tmp_path / "broken.keras").write_bytes(b"PK\x03\x04")
     three, stale = tmp_path / "three.keras", tmp_path / "stale"
-    build(replace(SMALL, classes=3)).save(three)
+    build_network(replace(SMALL, classes=3)).save(three)
     stale.mkdir()
-    build(SMALL).save(stale / "model.keras")
+    build_network(SMALL).save(stale / "model.keras")
     StandIn(
         np.zeros((1, 48, 48), np.uint8), np.zeros((1, 48, 48), np.uint8), "0" * 64, {"seed": 0, "steps": 1, "loss": 1.0}
     ).save(stale / "stand-in.npz")
@@ -261,7 +263,7 @@ def test_calibration_is_stratified_from_training_only(bars: Samples) -> None:
 
 
 def test_training_stops_early(bars: Samples, tmp_path: Path) -> None:
-    recipe = replace(RECIPES["paper"], epochs=30, batch=70, learning_rate=1e-9, early_stopping=2)
+    recipe = replace(PRESETS["paper"], epochs=30, batch=70, learning_rate=1e-9, early_stopping=2)
     history = train(bars, tmp_path, SMALL, recipe)
-    assert len(history["epochs"]) == history["best_epoch"] + 2 < 30
-    assert json.loads((tmp_path / "history.json").read_text()) == history
+    assert len(history.epochs) == history.best_epoch + 2 < 30
+    assert TrainingHistory.read(tmp_path / "history.json") == history

@@ -17,7 +17,7 @@ from convert.tflite.compaction import pack
 from convert.tflite.graph import CHANNELS, Graph
 from convert.tflite.inspection import operators, versions_of
 from convert.tflite.keras_export import float_tflite
-from convert.train.networks import Network, build
+from convert.train.networks import Network, build_network
 from fer_edge.classifier import KERNELS, Classifier
 from fer_edge.errors import UsageError
 
@@ -40,7 +40,7 @@ def uneven(network: Network) -> Any:
     import keras
 
     keras.utils.set_random_seed(5)
-    model = build(network)
+    model = build_network(network)
     rng = np.random.default_rng(0)
     for layer in model.layers:
         if isinstance(layer, keras.layers.BatchNormalization):

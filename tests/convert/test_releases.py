@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from convert.deploy.operations import Standing
-from convert.deploy.plan import Deployed, Order
-from convert.deploy.progress import Steps
+from convert.deploy.operations import TargetStatus
+from convert.deploy.plan import DeployPlan, DeployResult
+from convert.deploy.progress import StepLog
 from convert.deploy.releases import HOME
-from convert.deploy.ssh import Answer, counted
-from convert.deploy.ssh_address import Destination
+from convert.deploy.ssh import ScriptOutput, rsync_count
+from convert.deploy.ssh_address import SshAddress
 from fer_edge.errors import NotRunning, Unhealthy, UsageError
 
 SCRIPTS = sorted((Path(__file__).parents[2] / "convert" / "deploy" / "on_target").glob("*.sh"))
@@ -30,8 +30,8 @@ STANDING = {
 }
 
 
-def standing(**changed: tuple[str, ...]) -> Standing:
-    return Standing.read("pi", Answer({**STANDING, **changed}, (), ""))
+def standing(**changed: tuple[str, ...]) -> TargetStatus:
+    return TargetStatus.read("pi", ScriptOutput({**STANDING, **changed}, (), ""))
 
 
 def test_a_standing_tells_releases_in_their_order() -> None:
@@ -66,27 +66,27 @@ def test_a_standing_without_sense_is_a_sentence(changed: dict[str, tuple[str, ..
 
 def test_steps_are_shown_as_they_end_and_kept_when_they_fail() -> None:
     said: list[str] = []
-    steps = Steps(said.append)
+    steps = StepLog(said.append)
     with steps.step("look") as step:
         step.said = "a Pi"
     with pytest.raises(UsageError), steps.step("pack"):
         raise UsageError("no wheel")
     assert [line.split()[0] for line in said] == ["look"] and said[0].endswith("a Pi")
     assert [(one.name, one.failed) for one in steps.taken] == [("look", False), ("pack", True)]
-    told = Deployed("pi", steps).to_json(UsageError("no wheel"))
+    told = DeployResult("pi", steps).to_json(UsageError("no wheel"))
     assert (told["done"], told["error"], told["steps"][1]["failed"]) == (False, "no wheel", True)
 
 
 def test_one_release_to_go_back_to_is_kept() -> None:
     with pytest.raises(UsageError, match="--keep must be 2 or more"):
-        Order(Destination("pi"), keep=1)
+        DeployPlan(SshAddress("pi"), keep=1)
 
 
 @pytest.mark.parametrize(
     ("line", "number"), [("Total bytes sent: 1,234,567", 1234567), ("Total bytes sent: 12", 12), ("", 0)]
 )
 def test_what_rsync_counted(line: str, number: int) -> None:
-    assert counted(f"x\n{line}\n", "Total bytes sent") == number
+    assert rsync_count(f"x\n{line}\n", "Total bytes sent") == number
 
 
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.name)
@@ -99,5 +99,5 @@ def test_the_scripts_are_posix_and_remove_only_what_is_named(script: Path) -> No
 
 
 def test_home_is_that_of_the_service() -> None:
-    units = (Path(__file__).parents[2] / "device" / "system" / "service.py").read_text()
+    units = (Path(__file__).parents[2] / "device" / "service" / "systemd_units.py").read_text()
     assert f'HOME = Path("{HOME}")' in units, "the unit and the deploy name the same folder"

@@ -10,11 +10,12 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
+from builders import training_history
 
 from convert.evaluate import paper_baseline
-from convert.evaluate.evaluation_report import Data, Report, Subject
-from convert.evaluate.inference_cost import Cost, host_name
-from convert.evaluate.metrics import curves, score
+from convert.evaluate.evaluation_report import EvaluationData, EvaluationReport, Subject
+from convert.evaluate.inference_cost import InferenceCost, host_name
+from convert.evaluate.metrics import roc_curves, score
 from convert.report import plots
 from convert.report.__main__ import main
 from convert.report.evaluation_files import files, write
@@ -22,28 +23,23 @@ from convert.report.evaluation_markdown import markdown
 from fer_edge.errors import UsageError
 from fer_edge.labels import LABELS
 
-EPOCHS = [
-    {"epoch": i, "loss": 2 - i / 10, "accuracy": 0.2 + i / 40, "val_loss": 2 - i / 12, "val_accuracy": 0.2 + i / 50}
-    for i in range(1, 16)
-]
 
-
-def report(present: tuple[int, ...] = tuple(range(7)), **changes: Any) -> Report:
+def report(present: tuple[int, ...] = tuple(range(7)), **changes: Any) -> EvaluationReport:
     """A report of random logits with some skill on 400 images, as if of FER2013's validation part."""
     rng = np.random.default_rng(0)
     y = rng.choice(present, 400)
     logits = (rng.normal(size=(400, 7)) + 1.5 * np.eye(7)[y]).astype(np.float32)
-    made = Report(
+    made = EvaluationReport(
         subject=Subject("net", "tflite", "net.tflite", 1234, "ab" * 32, ("int8",), "litert 2.3.0", "default", "gray/1"),
-        data=Data(
+        data=EvaluationData(
             "set.zip", "zip", "validation", "parts as the set names them", paper_baseline.FER2013, "cd", 0, {}, 0
         ),
         scores=score(logits, y, LABELS, draws=100),
         unseen=score(logits[30:], y[30:], LABELS, draws=100),
         unseen_why="30 of these images also stand in the training part of the same set, pixel for pixel.",
-        curves=curves(logits, y, LABELS),
-        cost=Cost(1000, 2_500_000, 1234, 1.5, 1.4, 1.9, 100, "Some Processor", False, 0.3),
-        history={"epochs": EPOCHS, "best_epoch": 13},
+        curves=roc_curves(logits, y, LABELS),
+        cost=InferenceCost(1000, 2_500_000, 1234, 1.5, 1.4, 1.9, 100, "Some Processor", False, 0.3),
+        history=training_history(epochs=15, best_epoch=13).summary(),
         bootstrap={"draws": 100, "seed": 0},
         versions={"python": "3.11"},
     )
@@ -64,7 +60,7 @@ def rows(text: str) -> dict[str, list[str]]:
 def test_to_json_and_back(changes: dict[str, Any], tmp_path: Path) -> None:
     made = report(**changes)
     write(made, tmp_path)
-    again = Report.load(tmp_path / "report.json")
+    again = EvaluationReport.load(tmp_path / "report.json")
     assert again.to_json() == made.to_json()
     assert files(again) == files(made)
     assert "NaN" not in (tmp_path / "report.json").read_text()

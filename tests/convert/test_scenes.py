@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from builders import bar
 
-from convert.crops.synthetic_scenes import SCENE, Scene, find_in, paste, scenes, stratified
+from convert.crops.synthetic_scenes import SCENE, Scene, find_pasted_face, paste_face, scenes, stratified_rows
 from convert.data.samples import Samples
 from fer_edge.detection.types import Face
 from fer_edge.errors import UsageError
@@ -22,7 +22,7 @@ def samples(n: int = 60) -> Samples:
 
 def test_a_pasted_face_and_the_border_around_it() -> None:
     face = np.random.default_rng(0).integers(60, 200, (48, 48), np.uint8)
-    scene = paste(face, 96, (100, 50), (240, 320))
+    scene = paste_face(face, 96, (100, 50), (240, 320))
     assert scene.shape == (240, 320) and scene.dtype == np.uint8
     large = cv2.resize(face, (96, 96), interpolation=cv2.INTER_CUBIC)
     assert np.array_equal(scene[50:146, 100:196], large)
@@ -33,16 +33,16 @@ def test_a_pasted_face_and_the_border_around_it() -> None:
 @pytest.mark.parametrize(("size_px", "xy"), [(300, (0, 0)), (100, (-1, 0)), (100, (0, 141)), (100, (221, 0))])
 def test_a_face_that_does_not_fit(size_px: int, xy: tuple[int, int]) -> None:
     with pytest.raises(UsageError, match=f"a face of {size_px} px at .* does not fit into a 320×240 scene"):
-        paste(np.zeros((48, 48), np.uint8), size_px, xy, (240, 320))
+        paste_face(np.zeros((48, 48), np.uint8), size_px, xy, (240, 320))
 
 
 def test_a_stratified_draw_has_the_classes_shares() -> None:
     y = np.repeat([0, 1, 2], [600, 300, 100])
-    rows = stratified(y, 100, seed=0)
+    rows = stratified_rows(y, 100, seed=0)
     assert len(set(rows.tolist())) == 100 and np.abs(np.bincount(y[rows]) - [60, 30, 10]).max() <= 1
-    assert np.array_equal(rows, stratified(y, 100, seed=0))
-    assert not np.array_equal(rows, stratified(y, 100, seed=1))
-    assert sorted(stratified(y, 5000, seed=0)) == list(range(1000))
+    assert np.array_equal(rows, stratified_rows(y, 100, seed=0))
+    assert not np.array_equal(rows, stratified_rows(y, 100, seed=1))
+    assert sorted(stratified_rows(y, 5000, seed=0)) == list(range(1000))
 
 
 @pytest.mark.parametrize("size_px", [60, 480, (50, 320)])
@@ -83,5 +83,5 @@ def test_what_counts_as_found(box: tuple[int, int, int, int], counts: bool) -> N
         def detect(self, gray: np.ndarray) -> list[Face]:  # noqa: ARG002 - the protocol's signature
             return [Face((0, 0, 50, 50), 0.95), Face(box, 0.9)]
 
-    found = find_in(Scene(0, np.zeros(SCENE, np.uint8), (100, 100), 180), Two())
+    found = find_pasted_face(Scene(0, np.zeros(SCENE, np.uint8), (100, 100), 180), Two())
     assert (found is not None) == counts and (found is None or found.xywh == box)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from sklearn import metrics
 
-from convert.evaluate.metrics import Average, curves, score
+from convert.evaluate.metrics import AverageScores, roc_curves, score
 from fer_edge.labels import LABELS
 
 ABC = ("a", "b", "c")
@@ -33,7 +33,7 @@ def test_five_images_by_hand() -> None:
     assert (a.precision, a.recall, a.f1) == (0.5, 0.5, 0.5)
     assert (b.precision, b.recall, b.f1) == pytest.approx((2 / 3, 1, 0.8))
     assert (c.precision, c.recall, c.f1) == (0, 0, 0)  # never given: precision 0, as the published table has it
-    assert s.micro == Average(0.6, 0.6, 0.6)
+    assert s.micro == AverageScores(0.6, 0.6, 0.6)
     assert (s.macro.precision, s.macro.recall, s.macro.f1) == pytest.approx((7 / 18, 0.5, 1.3 / 3))
     assert (s.weighted.precision, s.weighted.recall, s.weighted.f1) == pytest.approx((7 / 15, 0.6, 0.52))
     assert s.balanced_accuracy.value == 0.5
@@ -92,14 +92,14 @@ def test_classes_without_images_have_no_figures_and_count_in_no_mean() -> None:
     assert s.macro_auc is not None and s.macro_auc.value == pytest.approx(np.mean([happy.auc, sad.auc]))
     assert s.micro.recall == s.accuracy.value  # images given an absent label are wrong, not forgotten
     assert s.normalised()[0] == [None] * 7
-    assert list(curves(logits[kept], y[kept], LABELS).tpr) == ["happy", "sad"]
+    assert list(roc_curves(logits[kept], y[kept], LABELS).tpr) == ["happy", "sad"]
 
 
 def test_one_class_alone_has_no_auc() -> None:
     s = score(saying([1, 1, 0]), np.array([1, 1, 1]), ABC)
     assert s.macro_auc is None and s.classes[1].auc is None
     assert s.classes[1].recall == pytest.approx(2 / 3)
-    drawn = curves(saying([1, 1, 0]), np.array([1, 1, 1]), ABC)
+    drawn = roc_curves(saying([1, 1, 0]), np.array([1, 1, 1]), ABC)
     assert drawn.tpr == {} and drawn.macro == ()
 
 
@@ -143,7 +143,7 @@ def test_bootstrap_of_the_auc_against_plain_resampling() -> None:
 
 def test_curves_enclose_the_auc() -> None:
     logits, y = random_logits(2000)
-    s, drawn = score(logits, y, LABELS, draws=50), curves(logits, y, LABELS)
+    s, drawn = score(logits, y, LABELS, draws=50), roc_curves(logits, y, LABELS)
     for c in s.classes:
         assert np.trapezoid(drawn.tpr[c.label], drawn.fpr) == pytest.approx(c.auc, abs=0.01)
         assert drawn.tpr[c.label][-1] == 1 and min(np.diff(drawn.tpr[c.label])) >= 0

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from pathlib import Path
 
 import pytest
+from builders import training_history
 
 from convert.sources.model_source import Source, joined, pixels_argument
 from fer_edge.errors import UsageError
 from fer_edge.labels import LABELS
-
-OWN = {"recipe": {}, "network": {}, "policy": "float32", "data": {}}
-EPOCH = {"epoch": 1, "loss": 1.0, "accuracy": 0.5, "val_loss": 1.0, "val_accuracy": 0.5}
 
 
 @pytest.fixture
@@ -22,15 +19,14 @@ def trained(tmp_path: Path) -> Path:
     folder = tmp_path / "bundle-mine"
     folder.mkdir()
     (folder / "model.keras").write_bytes(b"weights")
-    history = {"epochs": [EPOCH], "best_epoch": 1, "labels": ["yes", "no"], **OWN}
-    (folder / "history.json").write_text(json.dumps(history))
+    training_history(["yes", "no"]).write(folder / "history.json")
     return folder
 
 
 def test_a_training_names_its_own_labels_unless_others_are_given(trained: Path) -> None:
     source = Source.find(trained)
     assert (source.model, source.name, source.labels) == (trained / "model.keras", "mine", ("yes", "no"))
-    assert source.history is not None and source.history["policy"] == "float32"
+    assert source.history is not None and source.history.policy == "float32"
     assert source.pixels is None and not source.is_tflite
     named = Source.find(trained, "other", ["a", " b ", "c"], (0.0, 1.0))
     assert (named.name, named.labels, named.pixels) == ("other", ("a", "b", "c"), (0.0, 1.0))

@@ -7,7 +7,7 @@ import pytest
 from scipy.stats import binomtest
 from sklearn.metrics import roc_auc_score
 
-from convert.evaluate.bootstrap import auc_draws, margin, resamples
+from convert.evaluate.bootstrap import log_odds, resampled_auc, resamples
 from convert.parity.paired_tests import areas, holm, mean_area, placements, proportions, score_z
 
 
@@ -75,13 +75,13 @@ def test_delongs_interval_is_the_bootstraps(scores: tuple[np.ndarray, np.ndarray
     weights = np.ascontiguousarray(resamples(len(y), 3000).T)
     draws = []
     for k in range(3):
-        a, b = margin(f, k), margin(q, k)
-        draws.append(auc_draws(b, y == k, weights) - auc_draws(a, y == k, weights))
+        a, b = log_odds(f, k), log_odds(q, k)
+        draws.append(resampled_auc(b, y == k, weights) - resampled_auc(a, y == k, weights))
         told = areas(a, b, y == k, 0.01)
         assert told.difference == pytest.approx(roc_auc_score(y == k, b) - roc_auc_score(y == k, a))
         low, high = np.quantile(draws[-1], (0.025, 0.975))
         assert (told.low, told.high) == (pytest.approx(low, abs=7e-4), pytest.approx(high, abs=7e-4))
-    margins = [np.stack([margin(x, k) for k in range(3)], 1) for x in (f, q)]
+    margins = [np.stack([log_odds(x, k) for k in range(3)], 1) for x in (f, q)]
     told = mean_area(margins[0], margins[1], y, 0.005)
     low, high = np.quantile(np.mean(draws, 0), (0.025, 0.975))
     assert (told.low, told.high) == (pytest.approx(low, abs=5e-4), pytest.approx(high, abs=5e-4))

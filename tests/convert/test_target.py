@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from convert.deploy.ssh import Answer
+from convert.deploy.ssh import ScriptOutput
 from convert.deploy.target_check import Target
 from fer_edge.errors import UsageError
 
@@ -22,7 +22,7 @@ FOUND = {
 def target(off_s: float = 0.0, **changed: str) -> Target:
     """The target that a look found, but for what is changed; an empty text is not said."""
     said = {**FOUND, "epoch_s": str(int(time.time() + off_s)), **changed}
-    return Target.read(Answer({name: (text,) for name, text in said.items() if text}, (), ""))
+    return Target.read(ScriptOutput({name: (text,) for name, text in said.items() if text}, (), ""))
 
 
 def test_a_fresh_pi_will_do() -> None:

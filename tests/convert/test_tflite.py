@@ -15,7 +15,7 @@ import pytest
 from convert.tflite.inspection import custom_of, multiply_adds_of, not_finite_of, operators, parameters_of, versions_of
 from convert.tflite.keras_export import converter_of, float_tflite, load_keras
 from convert.tflite.tensorflow_output import quiet_tensorflow
-from convert.train.networks import Network, build, multiply_adds
+from convert.train.networks import Network, build_network, count_multiply_adds
 from fer_edge.classifier import Classifier
 from fer_edge.errors import BundleRefused, FerEdgeError, UsageError
 
@@ -29,7 +29,7 @@ def tiny() -> Any:
     import keras
 
     keras.utils.set_random_seed(5)
-    model = build(TINY)
+    model = build_network(TINY)
     rng = np.random.default_rng(0)
     for layer in model.layers:
         if isinstance(layer, keras.layers.BatchNormalization):
@@ -73,7 +73,7 @@ def test_counts_by_hand(tiny: Any) -> None:
     dense = (8 * 8 + 8) + (8 * 7 + 7)
     assert parameters_of(content) == stem + first + second + dense
     pixels = 24 * 24 * (36 + 2 * 144) + 12 * 12 * (32 + 288 + 576)
-    assert multiply_adds_of(content) == pixels + 64 + 56 == multiply_adds(tiny)
+    assert multiply_adds_of(content) == pixels + 64 + 56 == count_multiply_adds(tiny)
     assert {op.name for op in operators(content)} == {"CONV_2D", "ADD", "MAX_POOL_2D", "MEAN", "FULLY_CONNECTED"}
     assert {d for op in operators(content) for d in op.dtypes} == {"float32", "int32"}
 
@@ -107,7 +107,9 @@ def test_depthwise_and_strided_layers_are_counted_as_keras_has_them() -> None:
     rng = np.random.default_rng(0)
     model.set_weights([rng.normal(size=w.shape) for w in model.get_weights()])  # the converter drops a bias of zeros
     content = float_tflite(model)
-    assert multiply_adds_of(content) == 100 * 9 * 6 + 100 * 9 * 12 + 100 * 12 * 4 + 400 * 7 == multiply_adds(model)
+    assert (
+        multiply_adds_of(content) == 100 * 9 * 6 + 100 * 9 * 12 + 100 * 12 * 4 + 400 * 7 == count_multiply_adds(model)
+    )
     assert parameters_of(content) == model.count_params()
 
 
@@ -176,7 +178,7 @@ def test_without_tensorflow_the_install_command_is_said(tiny: Any, tmp_path: Pat
     tiny.save(tmp_path / "tiny.keras")
     script = (
         "import sys; sys.modules['tensorflow'] = None\n"
-        "from convert.evaluate import main\n"
+        "from convert.evaluate.__main__ import main\n"
         f"sys.exit(main([{str(tmp_path / 'tiny.keras')!r}, '--data', {str(tmp_path)!r}]))"
     )
     ran = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=False)

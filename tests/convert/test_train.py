@@ -16,10 +16,10 @@ import pytest
 
 from convert.data.loader import load
 from convert.train.__main__ import main
-from convert.train.augmentation import NONE
-from convert.train.networks import NETWORKS, Network, build
-from convert.train.presets import RECIPES
-from convert.train.trainer import begin_from, train
+from convert.train.augmentation import NO_AUGMENTATION
+from convert.train.networks import NETWORKS, Network, build_network
+from convert.train.presets import PRESETS
+from convert.train.trainer import load_initial_weights, train
 from fer_edge.errors import UsageError
 from fer_edge.labels import LABELS
 
@@ -70,7 +70,7 @@ def test_killed_and_resumed_equals_uninterrupted(preset: str, images: int, tmp_p
     more = ["--preset", preset]
     if preset == "nano":
         teacher = tmp_path / "teacher.keras"
-        build(replace(NETWORKS["nano"], widths=(8,), strides=(2,))).save(teacher)
+        build_network(replace(NETWORKS["nano"], widths=(8,), strides=(2,))).save(teacher)
         more += ["--teacher", str(teacher)]
     subprocess.run(command(tree, through, *more), cwd=ROOT, check=True, capture_output=True)
 
@@ -151,27 +151,29 @@ SMALL = Network(stem=16, widths=(16, 16), strides=(2, 2), block_dropout=0.0, den
 
 def test_a_run_begins_from_another_runs_weights(tree: Path, tmp_path: Path) -> None:
     samples = load(tree)
-    plain = replace(RECIPES["edge"], sides=(), augmentation=NONE, mixup=0.0)  # mirrored, a bar is of another class
+    plain = replace(
+        PRESETS["edge"], sides=(), augmentation=NO_AUGMENTATION, mixup=0.0
+    )  # mirrored, a bar is of another class
     quick = replace(plain, epochs=30, batch=32, learning_rate=0.1, warmup=0, averaging=0.8)
     first = train(samples, tmp_path / "first", SMALL, quick)
-    reached = max(row["val_accuracy"] for row in first["epochs"])
+    reached = max(row.val_accuracy for row in first.epochs)
     assert reached > 0.5, "the bars are easy"
     gentle = replace(quick, epochs=1, learning_rate=1e-6, averaging=0.0)
     begun = train(samples, tmp_path / "second", SMALL, gentle, init=tmp_path / "first" / "model.keras")
-    assert begun["epochs"][0]["val_accuracy"] > reached - 0.1
-    assert begun["init"] and not begun["teachers"]
+    assert begun.epochs[0].val_accuracy > reached - 0.1
+    assert begun.init and not begun.teachers
 
     # an epoch of a few steps is averaged too
     few = train(
         samples, tmp_path / "few", SMALL, replace(quick, epochs=2, batch=256), init=tmp_path / "first" / "model.keras"
     )
-    assert few["epochs"][0]["val_loss"] != few["epochs"][1]["val_loss"]
+    assert few.epochs[0].val_loss != few.epochs[1].val_loss
 
     # of other classes, all but the last layer is taken; of another network, nothing
-    four = build(replace(SMALL, classes=4))
+    four = build_network(replace(SMALL, classes=4))
     fresh = four.get_weights()
-    begin_from(tmp_path / "first" / "model.keras", four)
+    load_initial_weights(tmp_path / "first" / "model.keras", four)
     assert not np.array_equal(four.get_weights()[0], fresh[0])
     np.testing.assert_array_equal(four.get_weights()[-1], fresh[-1])
     with pytest.raises(UsageError, match="another network"):
-        begin_from(tmp_path / "first" / "model.keras", build(replace(SMALL, widths=(16, 24))))
+        load_initial_weights(tmp_path / "first" / "model.keras", build_network(replace(SMALL, widths=(16, 24))))

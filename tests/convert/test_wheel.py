@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from convert.deploy.payload import Cargo
-from convert.deploy.wheel import contents, packed_again, wheel
+from convert.deploy.payload import PayloadOptions
+from convert.deploy.wheel import build_wheel, contents_hash, repack_wheel
 from fer_edge.errors import UsageError
 
 
@@ -17,9 +17,9 @@ from fer_edge.errors import UsageError
 def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with pytest.MonkeyPatch.context() as environ:
         environ.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
-        made = wheel()
+        made = build_wheel()
         before = made.stat().st_mtime_ns
-        assert wheel() == made and made.stat().st_mtime_ns == before, "built once"
+        assert build_wheel() == made and made.stat().st_mtime_ns == before, "built once"
         return made
 
 
@@ -40,7 +40,7 @@ def test_an_installed_one_is_put_together_again(built: Path, tmp_path: Path) -> 
     (notes / "INSTALLER").write_text("pip\n")
     installers = ["../../bin/fer-edge,,", f"{notes.name}/INSTALLER,,", "fer_edge/__pycache__/cli.pyc,,"]
     (notes / "RECORD").write_text("\n".join([*rows, *installers]))
-    again = packed_again(tmp_path, PathDistribution(notes))
+    again = repack_wheel(tmp_path, PathDistribution(notes))
     assert again.name == built.name
     old, new = zipfile.ZipFile(built), zipfile.ZipFile(again)
     assert sorted(old.namelist()) == sorted(new.namelist())
@@ -49,7 +49,7 @@ def test_an_installed_one_is_put_together_again(built: Path, tmp_path: Path) -> 
             assert sorted(old.read(name).decode().split()) == sorted(new.read(name).decode().split())
         else:
             assert old.read(name) == new.read(name)
-    assert contents(again) == contents(built), "the same release, from a checkout or from an installed wheel"
+    assert contents_hash(again) == contents_hash(built), "the same release, from a checkout or from an installed wheel"
 
 
 def test_a_link_to_a_checkout_is_no_wheel(tmp_path: Path) -> None:
@@ -58,13 +58,13 @@ def test_a_link_to_a_checkout_is_no_wheel(tmp_path: Path) -> None:
     (notes / "METADATA").write_text("Metadata-Version: 2.4\nName: fer-edge\nVersion: 0.1.0\n")
     (notes / "RECORD").write_text(f"{notes.name}/METADATA,,\n")
     with pytest.raises(UsageError, match="a link to a checkout"):
-        packed_again(tmp_path, PathDistribution(notes))
+        repack_wheel(tmp_path, PathDistribution(notes))
 
 
 @pytest.mark.parametrize("extra", ["-r", "a b", "../x", "mqtt]; x", ""])
 def test_extras_are_names(extra: str) -> None:
     with pytest.raises(UsageError, match="is no extra"):
-        Cargo(extras=(extra,))
+        PayloadOptions(extras=(extra,))
 
 
 @pytest.mark.parametrize(
@@ -76,12 +76,12 @@ def test_settings_that_cannot_be_read(tmp_path: Path, text: bytes | None, said: 
     if text is not None:
         path.write_bytes(text)
     with pytest.raises(UsageError, match=said):
-        Cargo(settings=path).camera()
+        PayloadOptions(settings=path).camera()
 
 
 def test_the_camera_of_the_settings(tmp_path: Path) -> None:
     (tmp_path / "fer-edge.toml").write_text('camera = "csi:0"\n')
-    assert Cargo(settings=tmp_path / "fer-edge.toml").camera() == "csi:0" and Cargo().camera() == ""
+    assert PayloadOptions(settings=tmp_path / "fer-edge.toml").camera() == "csi:0" and PayloadOptions().camera() == ""
 
 
 @pytest.mark.parametrize(
@@ -96,5 +96,5 @@ def test_the_camera_of_the_settings(tmp_path: Path) -> None:
 )
 def test_what_settings_bring_along(tmp_path: Path, text: str, extras: tuple[str, ...], network: bool) -> None:
     (tmp_path / "fer-edge.toml").write_text(f"{text}\n")
-    cargo = Cargo(settings=tmp_path / "fer-edge.toml", extras=("plots",))
+    cargo = PayloadOptions(settings=tmp_path / "fer-edge.toml", extras=("plots",))
     assert (cargo.all_extras(), cargo.network()) == (extras, network)

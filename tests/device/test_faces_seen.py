@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from builders import journal_events, wheel_member, write_video
 
-from convert.crops.synthetic_scenes import paste
+from convert.crops.synthetic_scenes import paste_face
 from convert.data.loader import load
 from device.config import Settings
 from device.run import run
@@ -65,7 +65,7 @@ def seen(tmp_path_factory: pytest.TempPathFactory, bundle_path: Path, blazeface:
     chosen = np.random.default_rng(0).choice(len(samples.x), FACES, replace=False)
     faces = samples.x[chosen].reshape(FACES, 48, 48)
     places = np.random.default_rng(1).integers((100, 60), (360, 240), (FACES, 2))
-    scenes = [paste(face, FACE_PX, (int(x), int(y))) for face, (x, y) in zip(faces, places, strict=True)]
+    scenes = [paste_face(face, FACE_PX, (int(x), int(y))) for face, (x, y) in zip(faces, places, strict=True)]
     clip = write_video(folder / "faces.mkv", (scene for scene in scenes for _ in range(FPS)), fps=FPS, code="FFV1")
     settings = settings_of(clip, bundle_path, folder / "log")
     assert run(settings) == 0

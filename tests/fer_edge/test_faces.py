@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from builders import wheel_member
 
-from convert.crops.synthetic_scenes import find_in, scenes
+from convert.crops.synthetic_scenes import find_pasted_face, scenes
 from convert.data.loader import load
 from fer_edge.detection.blazeface import MIN_SCORE
 from fer_edge.detection.registry import DETECTORS, find_detector
@@ -113,7 +113,7 @@ def test_share_of_the_data_sets_faces_found(
 ) -> None:
     detector = find_detector(name)
     part = load(fer2013).part("validation")
-    found = [find_in(scene, detector) is not None for scene in scenes(part, 150, size_px, seed=3)]
+    found = [find_pasted_face(scene, detector) is not None for scene in scenes(part, 150, size_px, seed=3)]
     assert least <= np.mean(found) <= most
 
 

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 import pytest
 
-from convert.data.detector_mappings import KNOWN
+from convert.data.detector_mappings import DETECTOR_MAPPINGS
 from fer_edge.bundle import Bundle
 from fer_edge.detection.download import detectors_folder
 from fer_edge.detection.registry import find_detector
@@ -134,7 +134,7 @@ def test_each_box_is_cropped_by_the_mapping_of_who_drew_it(zoomed: Zoomed, bundl
 
 
 def test_a_bundle_of_before_derives_its_mapping_and_that_is_the_fitted_one() -> None:
-    made, fitted = derived(KNOWN["blazeface-short-range"]), KNOWN[NAME]
+    made, fitted = derived(DETECTOR_MAPPINGS["blazeface-short-range"]), DETECTOR_MAPPINGS[NAME]
     assert astuple(made) == pytest.approx(astuple(fitted), abs=0.006)
 
 

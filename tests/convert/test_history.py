@@ -1,0 +1,99 @@
+"""history.json: read and written without a difference, described by its schema, and refused with the place of the fault."""
+
+from __future__ import annotations
+
+import copy
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from builders import training_history
+from jsonschema import Draft202012Validator
+
+from convert.train.history import SCHEMA_FILE, InitialModel, OffsetsRecord, TrainingHistory
+from fer_edge.errors import UsageError
+
+MODELS = Path(__file__).parents[2] / "models"
+SCHEMA = json.loads(SCHEMA_FILE.read_text())
+SHIPPED = sorted(path.parent.name for path in MODELS.glob("*/history.json"))
+OFFSETS = OffsetsRecord("validation", 0.1, {"yes": 0.2, "no": -0.2}, (0.7, 0.7), (0.4, 0.5))
+
+
+def full() -> TrainingHistory:
+    """A history with everything that one may hold: a teacher, an initial model with its own history, and offsets."""
+    first = replace(training_history(["yes", "no"]), offsets=OFFSETS)
+    return replace(first, teachers=("1" * 64,), init=InitialModel("2" * 64, first))
+
+
+def strict() -> Draft202012Validator:
+    """The schema with fields that it does not name refused, as our own files must not have any."""
+    schema = copy.deepcopy(SCHEMA)
+    for name, definition in schema["$defs"].items():
+        if name in ("history", "fingerprint", "initial_model", "epoch", "offsets"):
+            definition["additionalProperties"] = False
+    return Draft202012Validator(schema)
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_a_shipped_history_fits_the_schema_and_is_written_as_it_was_read(name: str, tmp_path: Path) -> None:
+    assert len(SHIPPED) == 3
+    path = MODELS / name / "history.json"
+    strict().validate(json.loads(path.read_text()))
+    TrainingHistory.read(path).write(tmp_path / "history.json")
+    assert (tmp_path / "history.json").read_text() == path.read_text()
+    assert [file.name for file in tmp_path.iterdir()] == ["history.json"]
+
+
+def test_everything_that_a_history_may_hold_fits_the_schema_and_comes_back() -> None:
+    Draft202012Validator.check_schema(SCHEMA)
+    values = json.loads(json.dumps(full().to_json()))
+    strict().validate(values)
+    assert TrainingHistory.from_json(values) == full()
+    assert "offsets" not in training_history().to_json()
+    Draft202012Validator(SCHEMA).validate(values | {"added later": 1})
+    assert TrainingHistory.from_json(values | {"added later": 1}) == full()
+
+
+@pytest.mark.parametrize("name", [*SCHEMA["$defs"]["history"]["required"], "epochs.loss", "data.sha256"])
+def test_a_history_without_a_field_is_refused(name: str) -> None:
+    values = json.loads(json.dumps(full().to_json()))
+    place, _, field = name.rpartition(".")
+    inner = values["epochs"][1] if place == "epochs" else values[place] if place else values
+    del inner[field]
+    assert not strict().is_valid(values)
+    with pytest.raises(ValueError, match=f"has no “{field}”"):
+        TrainingHistory.from_json(values)
+
+
+def edited(change: Callable[[dict[str, Any]], Any]) -> str:
+    values = json.loads(json.dumps(full().to_json()))
+    change(values)
+    return json.dumps(values)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("{", "Expecting"),
+        ("[]", "it is '[]', not an object"),
+        (edited(lambda h: h.update(epochs=[])), "best_epoch is 3 of 0 epochs"),
+        (edited(lambda h: h.update(best_epoch=4)), "best_epoch is 4 of 3 epochs"),
+        (edited(lambda h: h.update(best_epoch="3")), "best_epoch is '3', not a whole number"),
+        (edited(lambda h: h.update(labels="yes")), "labels is 'yes', not a list"),
+        (edited(lambda h: h.update(recipe={})), "seed"),
+        (edited(lambda h: h["epochs"][1].update(loss="low")), "epochs[1].loss is 'low', not a number"),
+        (edited(lambda h: h["offsets"].update(val_accuracy=[0.5])), "offsets.val_accuracy is '[0.5]', not a list of 2"),
+        (edited(lambda h: h["init"]["history"]["data"].update(train=1.5)), "init.history.data.train is '1.5'"),
+    ],
+)
+def test_a_file_that_is_no_history_is_refused_with_the_place_of_the_fault(
+    content: str, message: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "history.json"
+    path.write_text(content)
+    with pytest.raises(UsageError, match="no history of") as refused:
+        TrainingHistory.read(path)
+    assert message in str(refused.value) and str(path) in str(refused.value)
