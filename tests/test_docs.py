@@ -115,9 +115,10 @@ def test_the_card_is_that_of_the_reports(name: str) -> None:
 
     from convert.report.model_card import card
     from convert.train.history import TrainingHistory
+    from fer_edge.bundle import Bundle
 
     folder = ROOT / "models" / name
-    spec, parity = (json.loads((folder / f"{n}.json").read_text()) for n in ("bundle", "parity"))
+    spec, parity = Bundle.load(folder).spec, json.loads((folder / "parity.json").read_text())
     history = TrainingHistory.read(folder / "history.json")
     assert card(spec, parity, history) == (folder / "CARD.md").read_text()
 

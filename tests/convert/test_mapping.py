@@ -137,7 +137,7 @@ def test_the_command(faces: Samples, blazeface: object, tmp_path: Path, capsys: 
         ([], 2, "absent.zip"),
         (["--n", "5"], 2, "--n 5 is too few"),
         (["--sizes", "100", "150"], 2, "--sizes 100 150 cannot be fitted"),
-        (["--sizes", "100", "481"], 2, "480 px or less"),
+        (["--sizes", "100", "481"], 2, "at most 480 px"),
     ],
 )
 def test_bad_arguments(arguments: list[str], code: int, word: str, capsys: pytest.CaptureFixture[str]) -> None:
