@@ -1,9 +1,8 @@
-"""A run's signs of life: the status file, systemd's watchdog, and the machine's health as events."""
+"""A run's heartbeat: the status file, systemd's watchdog, and the machine's health as events."""
 
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
 
 from device.clock import Clock
 from device.config import Settings
@@ -14,39 +13,36 @@ from device.system.status import Status, StatusFile
 
 
 class Heartbeat:
-    """Looks at the machine every `health_s` and shows the run's state when it changes, and that often."""
+    """Reads the machine's health every `health_s` seconds; writes the run's status that often and when its state changes."""
 
-    def __init__(self, clock: Clock, sensors: Sensors, shown: StatusFile, notify: Notifier) -> None:
-        self.notify = notify
-        self._clock, self._sensors, self._shown = clock, sensors, shown
+    def __init__(self, clock: Clock, sensors: Sensors, status_file: StatusFile, notifier: Notifier) -> None:
+        self.notifier = notifier
+        self._clock, self._sensors, self._status_file = clock, sensors, status_file
         self._due_ns = 0
         self._state = ""
-        self.seen: Health | None = None  # at the last look
-        self._told: Health | None = None  # what the journal knows
-        self._health: dict[str, Any] | None = None
+        self.health: Health | None = None  # as last read
+        self._recorded: Health | None = None  # as last written to the journal
         self._problems: tuple[str, ...] = ()
 
-    def turn(self, status: Status, settings: Settings, record: RecordEvent | None = None) -> Status:
-        """The state of the loop at this turn, with what the machine says. With `record`, a change of that is an event."""
+    def update(self, status: Status, settings: Settings, record: RecordEvent | None = None) -> Status:
+        """`status` with the machine's health. With `record`, a change of the health becomes an event."""
         now_ns = self._clock.mono_ns()
         due = now_ns >= self._due_ns
         if due:
             self._due_ns = now_ns + round(settings.health_s * 1e9)
-            self._look(settings, record)
-        status = replace(status, health=self._health, problems=self._problems)
+            self._read_health(settings, record)
+        status = replace(status, health=self.health, problems=self._problems)
         if due or status.state != self._state:
             self._state = status.state
-            self._shown.write(status)
-            self.notify.status(f"{status.state}, camera {status.camera}")
+            self._status_file.write(status)
+            self.notifier.status(f"{status.state}, camera {status.camera}")
         return status
 
-    def _look(self, settings: Settings, record: RecordEvent | None) -> None:
-        now = self.seen = self._sensors.read()
-        self._health = now.to_json()
+    def _read_health(self, settings: Settings, record: RecordEvent | None) -> None:
+        now = self.health = self._sensors.read()
         self._problems = health_problems(now, settings.hot_c, settings.disk_low_bytes)
         if record is None:
             return
-        if names := changed_fields(self._told, now, settings.hot_c, settings.disk_low_bytes):
-            self._told = now
-            body = {name: value for name, value in self._health.items() if name != "clock"}
-            record("health", {**body, "changed": list(names)})
+        if names := changed_fields(self._recorded, now, settings.hot_c, settings.disk_low_bytes):
+            self._recorded = now
+            record("health", {**now.to_json(), "changed": list(names)})

@@ -51,7 +51,7 @@ class Loop:
     recorder: EventRecorder
     sinks: FanOut
     journal: Journal
-    vitals: Heartbeat
+    heartbeat: Heartbeat
     pause: Pause
     asked: SignalRequests
     totals: RunTotals
@@ -89,7 +89,7 @@ class Loop:
             raise
         finally:
             seconds = (self.clock.mono_ns() - self.start_ns) / 1e9
-            self.vitals.notify.stopping(reason)
+            self.heartbeat.notifier.stopping(reason)
             # A recording's run is told in the recording's time to the end, so that no line goes back in time.
             at_ns = None if self.source.live else self.totals.last_frame_ns
             self._close(at_ns)
@@ -148,7 +148,7 @@ class Loop:
                 self.totals.mark("first_frame", self.clock)
             if self._has_time(frame):
                 self._frame(frame)
-            self.vitals.notify.fed()
+            self.heartbeat.notifier.feed_watchdog()
             if settings.once and self.totals.readings:
                 return "one reading"
 
@@ -160,7 +160,7 @@ class Loop:
 
     def _has_time(self, frame: Frame) -> bool:
         """Whether the frame is to be processed, by the budget and the heat; a recording waits until there is time."""
-        self.pace.look(self.vitals.seen, self.settings.hot_c)
+        self.pace.look(self.heartbeat.health, self.settings.hot_c)
         if not self.source.live:
             if (wait_s := self.pace.wait_s(self.settings)) > 0:
                 self.clock.sleep(wait_s)
@@ -196,15 +196,15 @@ class Loop:
         if self.asked.reload:
             self.asked.reload = False
             self._reload()
-        if self.pause.asked() != (self.capture is None):
+        if self.pause.requested() != (self.capture is None):
             if self.capture is not None:
                 self._pause()
             else:
                 self._resume()
         away = self.capture is None or self.capture.lost
         if away:
-            self.vitals.notify.excused()
-        self.watchers.turn(self.vitals.turn(self._status(), self.settings, self.recorder.record))
+            self.heartbeat.notifier.feed_watchdog_without_frame()
+        self.watchers.turn(self.heartbeat.update(self._status(), self.settings, self.recorder.record))
 
     def _pause(self) -> None:
         self._forget()
@@ -239,7 +239,7 @@ class Loop:
 
     def _reload(self) -> None:
         """Takes over what may change while it runs; what is wrong is said, and changes nothing."""
-        self.vitals.notify.reloading(clock_monotonic_ns())
+        self.heartbeat.notifier.reloading(clock_monotonic_ns())
         try:
             if self.reread is None:
                 raise UsageError("there are no settings to read again")
@@ -251,7 +251,7 @@ class Loop:
             self._look_at_bundle()
         except FerEdgeError as error:
             message(f"{error}; nothing was changed")
-        self.vitals.notify.ready("running")
+        self.heartbeat.notifier.ready("running")
 
     def _look_at_bundle(self) -> None:
         from fer_edge.bundle import Bundle

@@ -66,16 +66,18 @@ def run(
         if settings.paused:
             pause.set()
         file = StatusFile(runtime, settings.name, clock, settings.health_s, settings.stall_s)
-        if (shown := stack.enter_context(file)).taken_by:
-            message(f"another run is called {settings.name} (process {shown.taken_by}); `name` tells them apart")
-        vitals = Heartbeat(clock, Sensors(folder, clock, vcgencmd), shown, Notifier(clock))
-        vitals.turn(Status("starting", source.describe().name, str(folder)), settings)
-        exposed, metrics = _metrics(settings, clock, journal, vitals)
+        if (status_file := stack.enter_context(file)).running_pid:
+            message(
+                f"another run is called {settings.name} (process {status_file.running_pid}); `name` tells them apart"
+            )
+        heartbeat = Heartbeat(clock, Sensors(folder, clock, vcgencmd), status_file, Notifier(clock))
+        heartbeat.update(Status("starting", source.describe().name, str(folder)), settings)
+        exposed, metrics = _metrics(settings, clock, journal, heartbeat)
         pipeline, verified = _load(settings, clock, totals)
         if (
-            settings.wait_camera or pause.asked()
+            settings.wait_camera or pause.requested()
         ):  # else only with a camera: systemd waits so long for a start, no longer
-            vitals.notify.ready("starting")
+            heartbeat.notifier.ready("starting")
         # left after the journal, too: who waits for a broker, or says goodbye, must not keep the last batch off the card
         mqtt = _mqtt(settings, clock)
         lines = (
@@ -91,7 +93,7 @@ def run(
             exposed.open()
         # the journal first: who starts a second run should hear of the first one, not that the camera is busy
         try:
-            capture = None if pause.asked() else stack.enter_context(Capture(source, settings, clock))
+            capture = None if pause.requested() else stack.enter_context(Capture(source, settings, clock))
         except CameraNotOpened:
             if not asked.stop:
                 raise
@@ -109,7 +111,7 @@ def run(
             recorder,
             sinks,
             journal,
-            vitals,
+            heartbeat,
             pause,
             asked,
             totals,
@@ -120,7 +122,7 @@ def run(
         message(
             f"camera {camera}, detector {pipeline.detector.name}, bundle {bundle}, journal {journal.path or journal.folder}"
         )
-        vitals.notify.ready("running")
+        heartbeat.notifier.ready("running")
         try:
             reason = loop.run()
         except BrokenPipeError:  # whoever read stdout has had enough: `… | head`
@@ -135,7 +137,7 @@ def run(
 
 
 def _metrics(
-    settings: Settings, clock: Clock, journal: Journal, vitals: Heartbeat
+    settings: Settings, clock: Clock, journal: Journal, heartbeat: Heartbeat
 ) -> tuple[MetricsExporter | None, list[RunMetrics]]:
     """What counts the run for Prometheus, and where that can be read; nothing where nobody asked."""
     if settings.metrics is None and settings.metrics_file is None:
@@ -144,7 +146,7 @@ def _metrics(
     from device.output.metrics.exporter import MetricsExporter
     from device.output.metrics.run_metrics import RunMetrics
 
-    metrics = RunMetrics(settings.name, clock, journal, lambda: vitals.seen)
+    metrics = RunMetrics(settings.name, clock, journal, lambda: heartbeat.health)
     at, file = None if settings.metrics is None else Address.parse(settings.metrics), settings.metrics_file
     if (
         file is not None

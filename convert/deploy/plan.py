@@ -60,7 +60,7 @@ class DeployResult:
             "first_line": self.first_line,
             "first_line_s": self.first_line_s,
             "steps": [step.to_json() for step in self.steps.taken],
-            "doctor_failed": [{name: one[name] for name in ("check", "key", "what", "mend", "hand")} for one in failed],
+            "doctor_failed": [{name: one[name] for name in ("check", "key", "what", "fix", "do")} for one in failed],
             "versions": self.doctor.get("versions"),
             "removed": list(self.removed),
             "plan": list(self.plan),

@@ -114,7 +114,7 @@ def _prove(on: Releases, shipment: Payload, done: DeployResult) -> str:
         if stops := [one for one in failed if one["check"] in gates]:
             said = "; ".join(f"{one['check']}: {one['what']}" for one in stops)
             kind = BundleRefused if all(one["check"] in ("bundle", "verify") for one in stops) else Unhealthy
-            mend = stops[0]["mend"] or stops[0]["hand"]
+            mend = stops[0]["fix"] or stops[0]["do"]
             raise kind(f"the new release is not well on the target, and was not switched to: {said}; {mend}")
         told = [f"{one['check']}: {one['what']}" for one in failed if one["check"] not in _STARTED]
         step.said = f"to know of: {'; '.join(told)}" if told else "well"

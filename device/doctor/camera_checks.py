@@ -1,4 +1,4 @@
-"""What `fer-edge doctor` finds by looking through the camera, and of picamera2, which some cameras need."""
+"""Checks of `fer-edge doctor`: the camera, and picamera2, which cameras on the ribbon cable need."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ import sys
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
 
+from device.camera.source import Source
 from device.clock import SystemClock
 from device.doctor.findings import CheckContext, Finding, make_finding, root_cause
 from fer_edge.errors import CameraNotOpened, UsageError
 
-_DARK_MEAN = 4.0  # of 255: the noise of a sensor that sees nothing
-# How a module fails that was built for another numpy: https://numpy.org/doc/stable/numpy_2_0_migration_guide.html
+_DARK_MEAN = 4.0  # of 255: sensor noise without light
+# Error messages of a module that was built for another numpy: https://numpy.org/doc/stable/numpy_2_0_migration_guide.html
 _NUMPY_ABI_ERRORS = (
     "numpy.dtype size changed",
     "_ARRAY_API not found",
@@ -22,11 +22,11 @@ _NUMPY_ABI_ERRORS = (
 )
 
 
-def picamera2(asked: CheckContext) -> Finding:
-    """Whether picamera2 works beside all that was imported before it, where the camera may need it."""
-    camera = asked.settings.camera
+def picamera2(context: CheckContext) -> Finding:
+    """Whether picamera2 works together with the packages imported before it, if the camera may need it."""
+    camera = context.settings.camera
     if find_spec("picamera2") is None:
-        packages = asked.root / "usr/lib/python3/dist-packages/picamera2"
+        packages = context.root / "usr/lib/python3/dist-packages/picamera2"
         if packages.is_dir() and (camera.startswith("csi") or camera.isdigit()):
             return make_finding("picamera2.hidden", environment=Path(sys.prefix) / "pyvenv.cfg")
         return (
@@ -37,40 +37,40 @@ def picamera2(asked: CheckContext) -> Finding:
     try:
         count = len(import_module("picamera2").Picamera2.global_camera_info())
     except Exception as error:
-        case = "numpy" if any(sign in str(error) for sign in _NUMPY_ABI_ERRORS) else "broken"
+        case = "numpy" if any(message in str(error) for message in _NUMPY_ABI_ERRORS) else "broken"
         return make_finding(f"picamera2.{case}", error=root_cause(error))
     return make_finding("picamera2.ok", count=count)
 
 
-def camera(asked: CheckContext) -> Finding:
-    """Whether the camera gives a picture; with `look_s`, how many in that time, and whether somebody is in them."""
+def camera(context: CheckContext) -> Finding:
+    """Whether the camera delivers a frame; with `camera_trial_s`, how many in that time and how many have a face."""
     from device.camera.factory import create_source
 
     clock = SystemClock()
     try:
-        source = create_source(asked.settings, clock)
+        source = create_source(context.settings, clock)
         name = source.describe().name
-        begun_ns = clock.mono_ns()
+        start_ns = clock.mono_ns()
         source.open()
     except UsageError as error:
         return make_finding("camera.wrong", error=error)
     except CameraNotOpened as error:
         return make_finding("camera.none", error=error)
     try:
-        return _read_frames(source, str(name), asked, clock, begun_ns)
+        return _read_frames(source, str(name), context, clock, start_ns)
     finally:
         source.close()
 
 
-def _read_frames(source: Any, name: str, asked: CheckContext, clock: SystemClock, begun_ns: int) -> Finding:
+def _read_frames(source: Source, name: str, context: CheckContext, clock: SystemClock, start_ns: int) -> Finding:
     from device.camera.source import EndOfStream, SourceLost
     from fer_edge.detection.registry import find_detector
 
-    patience_s = asked.settings.open_s
-    detector = find_detector(asked.settings.detector) if asked.look_s else None
-    frames = faces = 0
+    timeout_s = context.settings.open_s
+    detector = find_detector(context.settings.detector) if context.camera_trial_s else None
+    frames = frames_with_face = 0
     first_s, gray = 0.0, None
-    while (clock.mono_ns() - begun_ns) / 1e9 < (first_s + asked.look_s if frames else patience_s):
+    while (clock.mono_ns() - start_ns) / 1e9 < (first_s + context.camera_trial_s if frames else timeout_s):
         try:
             frame = source.read()
         except (EndOfStream, SourceLost):
@@ -78,16 +78,16 @@ def _read_frames(source: Any, name: str, asked: CheckContext, clock: SystemClock
         if frame is None:
             continue
         frames, gray = frames + 1, frame.gray
-        first_s = first_s or (clock.mono_ns() - begun_ns) / 1e9
+        first_s = first_s or (clock.mono_ns() - start_ns) / 1e9
         if detector is None:
             break
-        faces += bool(detector.detect(gray))
+        frames_with_face += bool(detector.detect(gray))
     if gray is None:
-        return make_finding("camera.silent", camera=name, seconds=patience_s)
+        return make_finding("camera.silent", camera=name, seconds=timeout_s)
     if (mean := float(gray.mean())) < _DARK_MEAN:
         return make_finding("camera.dark", camera=name, mean=mean)
     if detector is None:
         height, width = gray.shape
         return make_finding("camera.ok", camera=name, width=width, height=height, seconds=first_s)
-    key = "camera.face" if faces else "camera.nobody"
-    return make_finding(key, camera=name, frames=frames, faces=faces, seconds=asked.look_s)
+    key = "camera.face" if frames_with_face else "camera.nobody"
+    return make_finding(key, camera=name, frames=frames, faces=frames_with_face, seconds=context.camera_trial_s)

@@ -1,7 +1,7 @@
-"""`fer-edge doctor`: every check in its order, from the ground up, and the report.
+"""`fer-edge doctor`: runs all checks in order, each after those that it depends on, and makes the report.
 
 Checks that can crash or hang a process (packages, networks, drivers) run in a child process, `subprocess_probe`; the others
-run here. The exit code is that of the first failure, which is mostly the cause of those after it.
+run here. The exit code is that of the first failure, which is usually the cause of later ones.
 """
 
 from __future__ import annotations
@@ -27,23 +27,23 @@ from device.clock import SystemClock
 from device.config import Settings, default_journal_folder, default_runtime_folder, runtime_folders
 from device.config_sources import load_settings
 from device.doctor import service_checks, system_checks
-from device.doctor.findings import FAIL, DoctorReport, Finding, make_finding
+from device.doctor.findings import FAIL, DoctorReport, Fact, Finding, make_finding
 from device.doctor.subprocess_probe import PREREQUISITES
 from device.service.systemd_units import service_environment
 from device.system.health import Sensors, vcgencmd
 from device.system.status import read_instance
 from fer_edge.errors import UsageError
 
-_CAMERA_TRIAL_S = 5.0  # through the camera, before a first run
-_PROBE_TIMEOUT_S = 120.0  # a Zero 2 W takes half a minute for all of them
+_CAMERA_TRIAL_S = 5.0  # how long the camera is watched before a first run
+_PROBE_TIMEOUT_S = 120.0  # a Zero 2 W needs half a minute for all checks
 _PACKAGES = {"numpy": "numpy", "opencv": "opencv-python-headless", "runtime": "ai-edge-litert"}
 
 
 @dataclass(frozen=True, slots=True)
 class Doctor:
-    """What is asked, and where: flags and settings' file of a run, its environment, and the root of the system's files.
+    """The input of the checks: a run's flags, settings file and environment, and the root of the system's files.
 
-    `first_run`: nothing needs to run yet. A step that takes longer than `patience_s` counts as hung.
+    `first_run`: no service needs to run yet. A step that takes longer than `timeout_s` counts as hung.
     """
 
     flags: Mapping[str, Any]
@@ -51,18 +51,18 @@ class Doctor:
     first_run: bool = False
     environ: Mapping[str, str] | None = None
     root: Path = Path("/")
-    patience_s: float = _PROBE_TIMEOUT_S
+    timeout_s: float = _PROBE_TIMEOUT_S
 
-    def findings(self, say: Callable[[str], None]) -> Iterator[Finding]:
-        """Each finding as it comes; `say` is told of what takes a while."""
+    def findings(self, log: Callable[[str], None]) -> Iterator[Finding]:
+        """Yields each finding as it is made; `log` gets a sentence before a step that takes long."""
         environ = dict(self.environ if self.environ is not None else os.environ)
-        if os.geteuid() == 0:  # another user is asked about what is its own
+        if os.geteuid() == 0:  # root checks the service, which has its own folders
             environ = service_environment(environ, self.root)
         clock = SystemClock(self.root)
         try:
-            configured = load_settings(self.flags, self.config, environ)
-            settings = configured.settings
-            yield make_finding("settings.ok", file=configured.file or "no file; all defaults")
+            loaded = load_settings(self.flags, self.config, environ)
+            settings = loaded.settings
+            yield make_finding("settings.ok", file=loaded.file or "no file; all defaults")
         except UsageError as error:
             settings = Settings()
             yield make_finding("settings.wrong", error=error)
@@ -70,14 +70,14 @@ class Doctor:
         yield system_checks.python(sys.version_info[:3], bits, platform.machine(), platform.libc_ver())
 
         runtimes = runtime_folders(environ)
-        running = read_instance(settings.name, runtimes, clock, self.root)
-        say("packages, networks and the camera are being run; that takes a while")
+        instance = read_instance(settings.name, runtimes, clock, self.root)
+        log("trying packages, networks and the camera; this takes a while")
         steps = list(PREREQUISITES)
-        if running.running and not self.flags.get("camera"):
+        if instance.running and not self.flags.get("camera"):
             steps.remove("camera")
         yield from _probe_findings(list(steps), settings, self, environ)
-        if "camera" not in steps:
-            yield make_finding("camera.used", name=settings.name, pid=running.fields["pid"])
+        if "camera" not in steps and instance.record is not None:
+            yield make_finding("camera.used", name=settings.name, pid=instance.record.pid)
 
         user, mounts = getpass.getuser(), system_checks.read_mounts(self.root)
         journal = settings.log or default_journal_folder(environ, settings.name)
@@ -93,7 +93,7 @@ class Doctor:
         yield system_checks.wear(journal, mounts, self.root)
         yield from service_checks.service(settings.name, self.first_run, self.root, environ)
         yield from service_checks.broker(settings, self.root)
-        yield service_checks.instance(running)
+        yield service_checks.instance(instance)
         yield service_checks.versions(environ)
 
 
@@ -101,60 +101,69 @@ def run_doctor(
     flags: Mapping[str, Any],
     config: Path | None = None,
     first_run: bool = False,
-    say: Callable[[str], None] = lambda _: None,
-    tell: Callable[[Finding], None] = lambda _: None,
+    log: Callable[[str], None] = lambda _: None,
+    on_finding: Callable[[Finding], None] = lambda _: None,
     environ: Mapping[str, str] | None = None,
     root: Path = Path("/"),
-    patience_s: float = _PROBE_TIMEOUT_S,
+    timeout_s: float = _PROBE_TIMEOUT_S,
 ) -> DoctorReport:
-    """What works here of a run with these flags and settings, and what does not; `tell` gets each finding as it comes."""
-    doctor = Doctor(flags, config, first_run, environ, root, patience_s)
+    """The report on a run with these flags and settings on this machine; `on_finding` gets each finding as it is made."""
+    doctor = Doctor(flags, config, first_run, environ, root, timeout_s)
     findings = []
-    for one in doctor.findings(say):
-        findings.append(_with_commands(one, doctor))
-        tell(findings[-1])
+    for finding in doctor.findings(log):
+        findings.append(_with_command_facts(finding, doctor))
+        on_finding(findings[-1])
     return DoctorReport(tuple(findings))
+
+
+@dataclass(frozen=True, slots=True)
+class _ProbeOutput:
+    """What one child process printed. `unfinished` is the step that it began and did not end, `end` how it ended.
+
+    `end` is None when the process had to be killed, else the name of a signal or an exit code.
+    """
+
+    findings: tuple[Finding, ...]
+    unfinished: str | None
+    end: str | None
+    last_stderr_line: str
 
 
 def _probe_findings(
     steps: list[str], settings: Settings, doctor: Doctor, environ: Mapping[str, str]
 ) -> Iterator[Finding]:
-    """What the steps found. One that ends its process, or hangs it, is told; those after it get another process."""
+    """Yields the findings of the steps. After a step that crashes or hangs its process, another process does the rest."""
     broken: list[str] = []
-    numpy = "that is not there"
+    numpy: Fact = "(missing)"
     while steps:
-        rows, ended, spoken = _run_probe(steps, broken, settings, doctor, environ)
-        begun = ""
-        for row in rows:
-            if "step" in row:
-                begun = row["step"]
-                continue
-            begun = ""
-            finding = make_finding(row["key"], row["check"], numpy=numpy, **row["facts"])
-            steps.remove(row["check"])
-            if finding.line.state == FAIL or row["key"] == "step.untried":
-                broken.append(row["check"])
-            numpy = row["facts"]["version"] if row["key"] == "numpy.ok" else numpy
-            yield finding
+        output = _run_probe(steps, broken, settings, doctor, environ)
+        for finding in output.findings:
+            steps.remove(finding.check)
+            if finding.text.state == FAIL or finding.key == "step.untried":
+                broken.append(finding.check)
+            numpy = finding.facts["version"] if finding.key == "numpy.ok" else numpy
+            yield make_finding(finding.key, finding.check, **{"numpy": numpy, **finding.facts})
         if not steps:
             return
-        step = begun or (steps[0] if rows else "the program")
-        if not rows:  # it did not get to the first of them, nor would another process
+        began = bool(output.findings) or output.unfinished is not None
+        step = output.unfinished or (steps[0] if began else "the program")
+        if not began:  # it did not reach the first step; another process would not either
             steps = []
         elif step in steps:
             steps.remove(step)
             broken.append(step)
-        if ended is None:
-            yield make_finding("step.slow", step, step=step, seconds=doctor.patience_s)
+        if output.end is None:
+            yield make_finding("step.slow", step, step=step, seconds=doctor.timeout_s)
         else:
             package = _PACKAGES.get(step, "fer-edge")
-            yield make_finding("step.crashed", step, step=step, signal=ended, stderr=spoken, package=package)
+            stderr = output.last_stderr_line
+            yield make_finding("step.crashed", step, step=step, signal=output.end, stderr=stderr, package=package)
 
 
 def _run_probe(
     steps: Sequence[str], broken: Sequence[str], settings: Settings, doctor: Doctor, environ: Mapping[str, str]
-) -> tuple[list[dict[str, Any]], str | None, str]:
-    """The rows that a probe printed, how it ended (None: it had to be killed), and the last line that it said."""
+) -> _ProbeOutput:
+    """Runs the steps in a child process and returns what it printed until its end."""
     flags = {
         name: getattr(settings, name) for name in ("camera", "name", "bundle", "detector", "width_px", "height_px")
     }
@@ -163,13 +172,13 @@ def _run_probe(
         "steps": steps,
         "broken": broken,
         "flags": {name: str(value) if isinstance(value, Path) else value for name, value in flags.items()},
-        "look_s": _CAMERA_TRIAL_S if doctor.first_run else 0.0,
+        "camera_trial_s": _CAMERA_TRIAL_S if doctor.first_run else 0.0,
         "root": str(doctor.root),
     }
-    # The very path that this process imports from, so that it judges the packages that a run would take.
+    # The same import path as in this process, so that the probe checks the packages that a run would import.
     path = os.pathsep.join(entry or str(Path.cwd()) for entry in sys.path)
     command = [sys.executable, "-P", "-m", "device.doctor.subprocess_probe", json.dumps(request)]
-    # Settings' files were read here already: those of the environment must not be read again over the flags.
+    # The settings file was read here; the probe must not read one of the environment and override the flags.
     process = subprocess.Popen(
         command,
         env={**environ, "PYTHONPATH": path, "CONFIGURATION_DIRECTORY": os.devnull, "XDG_CONFIG_HOME": os.devnull},
@@ -180,14 +189,21 @@ def _run_probe(
         errors="replace",
     )
     try:
-        out, spoken = process.communicate(timeout=doctor.patience_s)
+        out, stderr = process.communicate(timeout=doctor.timeout_s)
         code = process.returncode
-        ended: str | None = signal.Signals(-code).name if code < 0 else f"exit code {code}"
+        end: str | None = signal.Signals(-code).name if code < 0 else f"exit code {code}"
     except subprocess.TimeoutExpired:
-        process.kill()  # one that hangs in a driver may stay until that lets it go; it is not waited for then
-        ended, (out, spoken) = None, _remaining_output(process)
-    rows = [json.loads(line) for line in out.splitlines() if line.startswith("{")]
-    return rows, ended, next(reversed(spoken.strip().splitlines()), "it said nothing")
+        process.kill()  # a process that hangs in a driver may outlive the signal; it is not waited for
+        end, (out, stderr) = None, _remaining_output(process)
+    findings, unfinished = [], None
+    for row in (json.loads(line) for line in out.splitlines() if line.startswith("{")):
+        if "step" in row:
+            unfinished = row["step"]
+        else:
+            unfinished = None
+            findings.append(Finding(row["check"], row["key"], row["facts"]))
+    last_line = next(reversed(stderr.strip().splitlines()), "no message on stderr")
+    return _ProbeOutput(tuple(findings), unfinished, end, last_line)
 
 
 def _remaining_output(process: subprocess.Popen[str]) -> tuple[str, str]:
@@ -197,26 +213,26 @@ def _remaining_output(process: subprocess.Popen[str]) -> tuple[str, str]:
         return tuple((part or b"").decode(errors="replace") for part in (error.stdout, error.stderr))  # type: ignore[return-value]
 
 
-def _with_commands(one: Finding, doctor: Doctor) -> Finding:
-    """The finding, with what its command may name besides its own facts: this environment's programs, and the camera."""
+def _with_command_facts(finding: Finding, doctor: Doctor) -> Finding:
+    """The finding with the facts that commands need besides its own: this environment's programs, the user, the camera."""
     environ = doctor.environ if doctor.environ is not None else os.environ
-    program = Path(sysconfig.get_path("scripts")) / "fer-edge"
-    known = shutil.which("fer-edge") == str(program) or not program.is_file()
-    name = "fer-edge" if known else shlex.quote(str(program))
-    given = environ.get("FER_EDGE_DETECTORS")
-    detectors = f"sudo FER_EDGE_DETECTORS={shlex.quote(given)} {name}" if given else name
+    path = Path(sysconfig.get_path("scripts")) / "fer-edge"
+    is_on_path = shutil.which("fer-edge") == str(path) or not path.is_file()
+    program = "fer-edge" if is_on_path else shlex.quote(str(path))
+    folder = environ.get("FER_EDGE_DETECTORS")
+    detectors = f"sudo FER_EDGE_DETECTORS={shlex.quote(folder)} {program}" if folder else program
     facts = {
-        "program": name,
+        "program": program,
         "pip": f"{shlex.quote(sys.executable)} -m pip",
         "user": getpass.getuser(),
         "install_detectors": f"{detectors} detectors install",
         "list_cameras": _camera_list_command(str(doctor.flags.get("camera") or "0")),
     }
-    return Finding(one.check, one.key, {**facts, **one.facts})
+    return Finding(finding.check, finding.key, {**facts, **finding.facts})
 
 
 def _camera_list_command(camera: str) -> str:
-    """The command that shows whether a camera of that name is there."""
+    """The command that shows whether the named camera exists."""
     if host := urlsplit(camera).hostname if "://" in camera else None:
         return f"ping -c 3 {shlex.quote(host)}"
     if camera.startswith("csi"):

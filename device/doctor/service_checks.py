@@ -1,4 +1,4 @@
-"""What `fer-edge doctor` finds by asking others: systemd about the unit, the status file about the instance, pip."""
+"""Checks of `fer-edge doctor` that query systemd (the unit), the status file (the instance), the settings (broker) and pip."""
 
 from __future__ import annotations
 
@@ -23,38 +23,40 @@ _COMMAND_TIMEOUT_S = 60.0
 
 
 def service(name: str, first_run: bool, root: Path, environ: Mapping[str, str]) -> Iterator[Finding]:
-    """How the unit of the instance `name` is: the system's, else the user's own; and whether it is the one we write."""
-    if not (root / "run/systemd/system").is_dir():  # as sd_booted(3) has it
+    """The state of the unit of the instance `name` (the system's, else the user's), and whether this version wrote it."""
+    if not (root / "run/systemd/system").is_dir():  # the test of sd_booted(3)
         yield make_finding("service.nosystemd")
         return
     unit = "fer-edge.service" if name == SETTING_FIELDS["name"].default else f"fer-edge@{name}.service"
     for user in ((), ("--user",)):
-        told = _unit_properties(unit, user, environ)
-        if told.get("LoadState") == "loaded":
+        properties = _unit_properties(unit, user, environ)
+        if properties.get("LoadState") == "loaded":
             break
     else:
         yield make_finding("service.unneeded" if first_run else "service.missing", unit=unit)
         return
-    shown = " ".join((*user, unit))
-    match told["ActiveState"]:
-        case "active" | "reloading" if told["UnitFileState"] != "enabled":
-            yield make_finding("service.disabled", unit=shown)
+    label = " ".join((*user, unit))
+    match properties["ActiveState"]:
+        case "active" | "reloading" if properties["UnitFileState"] != "enabled":
+            yield make_finding("service.disabled", unit=label)
         case "active" | "reloading":
-            again = int(told["NRestarts"] or 0)
-            yield make_finding("service.ok", unit=shown, restarts=f" after {again} restart(s)" if again else "")
+            count = int(properties["NRestarts"] or 0)
+            yield make_finding("service.ok", unit=label, restarts=f" after {count} restart(s)" if count else "")
         case "failed":
             yield make_finding(
-                "service.failed", unit=shown, result=told["Result"], log=_last_log_line(unit, user, environ)
+                "service.failed", unit=label, result=properties["Result"], log=_last_log_line(unit, user, environ)
             )
         case _:
-            yield make_finding("service.stopped", unit=shown, state=f"{told['ActiveState']} ({told['SubState']})")
-    if not _is_generated(Path(told["FragmentPath"]), bool(user)):
+            yield make_finding(
+                "service.stopped", unit=label, state=f"{properties['ActiveState']} ({properties['SubState']})"
+            )
+    if not _is_generated(Path(properties["FragmentPath"]), bool(user)):
         flags = " --user" * bool(user) + " --template" * ("@" in unit)
-        yield make_finding("service.other", unit=shown, flags=flags)
+        yield make_finding("service.other", unit=label, flags=flags)
 
 
 def broker(settings: Settings, root: Path) -> Iterator[Finding]:
-    """Whether a run could tell the broker that its settings name, where they name one; the broker itself is not asked."""
+    """Whether a run could publish to the broker of its settings, if they name one; the broker is not contacted."""
     if settings.mqtt is None:
         return
     from device.output.mqtt.sink import MqttSink
@@ -65,38 +67,38 @@ def broker(settings: Settings, root: Path) -> Iterator[Finding]:
         yield make_finding("mqtt.wrong", error=error)
         return
     unit = Unit(Path("/bin/true"), template=settings.name != SETTING_FIELDS["name"].default)
-    told: dict[str, Any] = {
+    facts: dict[str, Any] = {
         "broker": broker_from_settings(settings),
         "unit": unit.file_name,
         "flags": " --template" * unit.template,
     }
-    told["instance"] = unit.file_name.replace("@", f"@{settings.name}")
+    facts["instance"] = unit.file_name.replace("@", f"@{settings.name}")
     try:
-        closed = "\nPrivateNetwork=yes\n" in (root / SYSTEM_UNITS.relative_to("/") / unit.file_name).read_text()
+        no_network = "\nPrivateNetwork=yes\n" in (root / SYSTEM_UNITS.relative_to("/") / unit.file_name).read_text()
     except (OSError, UnicodeDecodeError):
-        closed = False
-    yield make_finding("mqtt.closed" if closed else "mqtt.ok", **told)
+        no_network = False
+    yield make_finding("mqtt.closed" if no_network else "mqtt.ok", **facts)
 
 
-def instance(report: InstanceStatus) -> Finding:
-    """How the instance is by its own words."""
-    if not report.running:
-        return make_finding("instance.none", name=report.name)
-    return make_finding("instance.unwell" if report.problems else "instance.ok", text=report.text(), name=report.name)
+def instance(status: InstanceStatus) -> Finding:
+    """Whether the instance runs and is healthy, by its status file."""
+    if not status.running:
+        return make_finding("instance.none", name=status.name)
+    key = "instance.unhealthy" if status.problems else "instance.ok"
+    return make_finding(key, text=status.text(), name=status.name)
 
 
 def versions(environ: Mapping[str, str]) -> Finding:
-    """Whether the packages are those that this one asks for, as pip sees it."""
+    """Whether the installed packages meet the requirements of this one, by `pip check`."""
     command = [sys.executable, "-m", "pip", "--disable-pip-version-check", "check"]
-    code, out, spoken = _run_command(command, environ)
-    about = {"version": __version__}
+    code, out, stderr = _run_command(command, environ)
+    facts = {"version": __version__}
     if conflict := next((line for line in out.splitlines() if line.startswith("fer-edge ")), None):
-        return make_finding("versions.conflict", conflict=conflict.rstrip("."), **about)
-    if code not in (0, 1) or "No module named pip" in spoken:
-        return make_finding(
-            "versions.unknown", error=next(reversed(spoken.split("\n")), "") or f"exit code {code}", **about
-        )
-    return make_finding("versions.ok", **about)
+        return make_finding("versions.conflict", conflict=conflict.rstrip("."), **facts)
+    if code not in (0, 1) or "No module named pip" in stderr:
+        error = next(reversed(stderr.split("\n")), "") or f"exit code {code}"
+        return make_finding("versions.unknown", error=error, **facts)
+    return make_finding("versions.ok", **facts)
 
 
 def _unit_properties(unit: str, user: Sequence[str], environ: Mapping[str, str]) -> dict[str, str]:
@@ -106,12 +108,12 @@ def _unit_properties(unit: str, user: Sequence[str], environ: Mapping[str, str])
 
 def _last_log_line(unit: str, user: Sequence[str], environ: Mapping[str, str]) -> str:
     command = ["journalctl", *user, "--unit", unit, "--output", "cat", "--lines", "3", "--no-pager"]
-    said = [line for line in _run_command(command, environ)[1].splitlines() if line.startswith("fer-edge: ")]
-    return said[-1].removeprefix("fer-edge: ") if said else "its log says nothing of it"
+    lines = [line for line in _run_command(command, environ)[1].splitlines() if line.startswith("fer-edge: ")]
+    return lines[-1].removeprefix("fer-edge: ") if lines else "its log has no message"
 
 
 def _is_generated(path: Path, of_user: bool) -> bool:
-    """Whether the unit's file is one that this version writes, for whatever program and network."""
+    """Whether this version writes such a unit file, for any program, with or without network."""
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError):
@@ -125,7 +127,7 @@ def _is_generated(path: Path, of_user: bool) -> bool:
 
 
 def _run_command(command: list[str], environ: Mapping[str, str]) -> tuple[int, str, str]:
-    """Exit code, stdout and stderr of a command; 127 where there is none of that name."""
+    """Exit code, stdout and stderr of a command; the exit code is 127 when it cannot be run in time."""
     try:
         done = subprocess.run(
             command, env=dict(environ), stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False,

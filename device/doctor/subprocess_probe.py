@@ -1,9 +1,10 @@
-"""The checks of `fer-edge doctor` that run what they ask about. It is a process of its own: one of them may end or hang it.
+"""The checks of `fer-edge doctor` that run what they check, in a process of their own, because one may crash or hang it.
 
-    python -m device.doctor.subprocess_probe '{"steps": ["numpy", …], "broken": [], "flags": {…}, "look_s": 0, "root": "/"}'
+    python -m device.doctor.subprocess_probe \\
+        '{"steps": ["numpy", …], "broken": [], "flags": {…}, "camera_trial_s": 0, "root": "/"}'
 
-stdout is JSON lines: {"step": …} before each step, then what it found. An import proves nothing (tflite-runtime imports
-beside numpy 2 and fails when it is used), so each step uses what it imported; all of them share one process, as in a run.
+stdout is JSON lines: {"step": …} before each step, then its finding. An import alone proves nothing (tflite-runtime imports
+beside numpy 2 and fails in use), so each step uses what it imports. All steps share one process, as in a run.
 """
 
 from __future__ import annotations
@@ -22,22 +23,22 @@ from fer_edge.errors import BundleRefused, FerEdgeError, UsageError
 
 
 def numpy(_: CheckContext) -> Finding:
-    """Whether numpy calculates."""
+    """Whether numpy computes correctly."""
     if find_spec("numpy") is None:
         return make_finding("numpy.missing")
     try:
         import numpy as np
 
-        row = np.arange(64, dtype=np.float32)
-        if (total := float(row @ row)) != 85344.0:
-            raise ArithmeticError(f"64 squares make {total:g}")
-    except Exception as error:  # whatever it is: it is what a run would meet
+        numbers = np.arange(64, dtype=np.float32)
+        if (total := float(numbers @ numbers)) != 85344.0:
+            raise ArithmeticError(f"the sum of 64 squares is {total:g} instead of 85344")
+    except Exception as error:  # any error: a run would meet the same
         return make_finding("numpy.broken", error=root_cause(error), package="numpy")
     return make_finding("numpy.ok", version=np.__version__)
 
 
 def opencv(_: CheckContext) -> Finding:
-    """Whether OpenCV takes numpy's arrays."""
+    """Whether OpenCV resizes a numpy array correctly."""
     if find_spec("cv2") is None:
         return make_finding("opencv.missing")
     try:
@@ -46,38 +47,40 @@ def opencv(_: CheckContext) -> Finding:
 
         small = cv2.resize(np.full((48, 64), 7, np.uint8), (16, 12), interpolation=cv2.INTER_AREA)
         if small.shape != (12, 16) or not small.min() == small.max() == 7:
-            raise ArithmeticError(f"an even picture became {small.shape}, {small.min()} to {small.max()}")
+            raise ArithmeticError(
+                f"a uniform image of 7 was resized to {small.shape}, values {small.min()} to {small.max()}"
+            )
     except Exception as error:
         return make_finding("opencv.broken", error=root_cause(error))
     return make_finding("opencv.ok", version=cv2.__version__)
 
 
 def runtime(_: CheckContext) -> Finding:
-    """Whether an interpreter can be built and run."""
+    """Whether an interpreter can be built and invoked."""
     from fer_edge.classifier import find_runtime, make_interpreter
     from fer_edge.shipped_bundles import shipped_path
 
     try:
-        here = find_runtime()
+        found = find_runtime()
     except UsageError:
-        return _no_runtime()
-    package = {"litert": "ai-edge-litert", "tflite-runtime": "tflite-runtime"}[here.name]
+        return _missing_runtime()
+    package = {"litert": "ai-edge-litert", "tflite-runtime": "tflite-runtime"}[found.name]
     try:
-        interpreter = make_interpreter(shipped_path("nano") / "model.tflite", here)
-        (given,) = interpreter.get_input_details()
+        interpreter = make_interpreter(shipped_path("nano") / "model.tflite", found)
+        (input_details,) = interpreter.get_input_details()
         import numpy as np
 
-        interpreter.set_tensor(given["index"], np.zeros(given["shape"], given["dtype"]))
+        interpreter.set_tensor(input_details["index"], np.zeros(input_details["shape"], input_details["dtype"]))
         interpreter.invoke()
     except UsageError as error:
-        return make_finding("runtime.numpy", runtime=here.id, error=root_cause(error))
+        return make_finding("runtime.numpy", runtime=found.id, error=root_cause(error))
     except Exception as error:
-        return make_finding("runtime.broken", runtime=here.id, package=package, error=root_cause(error))
-    return make_finding("runtime.ok", runtime=here.id)
+        return make_finding("runtime.broken", runtime=found.id, package=package, error=root_cause(error))
+    return make_finding("runtime.ok", runtime=found.id)
 
 
-def _no_runtime() -> Finding:
-    """Why no runtime could be imported: none is there, or one that does not load."""
+def _missing_runtime() -> Finding:
+    """Why no runtime could be imported: none is installed, or the installed one does not load."""
     for module, package in (("ai_edge_litert", "ai-edge-litert"), ("tflite_runtime", "tflite-runtime")):
         if find_spec(module) is not None:
             try:
@@ -87,60 +90,60 @@ def _no_runtime() -> Finding:
     return make_finding("runtime.missing")
 
 
-def bundle(asked: CheckContext) -> Finding:
-    """Whether the bundle that a run would take is whole."""
+def bundle(context: CheckContext) -> Finding:
+    """Whether the bundle that a run would load is complete."""
     from fer_edge.active_bundle import IN_USE, bundles_folder
     from fer_edge.bundle import Bundle
 
     try:
-        here = Bundle.load(asked.settings.bundle)
+        loaded = Bundle.load(context.settings.bundle)
     except FerEdgeError as error:
-        by = "named" if asked.settings.bundle else "chosen" if (bundles_folder() / IN_USE).exists() else "shipped"
-        return make_finding(f"bundle.{by}", error=error)
-    return make_finding("bundle.ok", name=here.name, sha256=here.sha256[:12], path=here.path)
+        origin = "named" if context.settings.bundle else "chosen" if (bundles_folder() / IN_USE).exists() else "shipped"
+        return make_finding(f"bundle.{origin}", error=error)
+    return make_finding("bundle.ok", name=loaded.name, sha256=loaded.sha256[:12], path=loaded.path)
 
 
-def verify(asked: CheckContext) -> Finding:
-    """Whether this machine does with the bundle what it did when it was proved."""
+def verify(context: CheckContext) -> Finding:
+    """Whether this machine reproduces the bundle's golden vectors."""
     from fer_edge.bundle import Bundle
-    from fer_edge.verify import verify as verified
+    from fer_edge.verify import verify as verify_bundle
 
     try:
-        told = verified(Bundle.load(asked.settings.bundle))
+        verified = verify_bundle(Bundle.load(context.settings.bundle))
     except BundleRefused as error:
         return make_finding("verify.refused", error=error)
     return (
-        make_finding("verify.near", sentence=told.remark)
-        if told.remark
-        else make_finding("verify.ok", sentence=told.sentence)
+        make_finding("verify.near", sentence=verified.remark)
+        if verified.remark
+        else make_finding("verify.ok", sentence=verified.sentence)
     )
 
 
-def detectors(asked: CheckContext) -> Finding:
-    """Whether the detector of a run finds the drawn face, and what its bundle reads there."""
+def detectors(context: CheckContext) -> Finding:
+    """Whether the detector of a run finds the synthetic face, and which label its bundle gives it."""
     from fer_edge.bundle import Bundle
     from fer_edge.detection.registry import find_detector
     from fer_edge.synthetic_face import face_frame
 
     try:
-        detector = find_detector(asked.settings.detector)
+        detector = find_detector(context.settings.detector)
     except BundleRefused as error:
         return make_finding("detectors.damaged", error=error)
     except UsageError as error:
         return make_finding("detectors.none", error=error)
-    if detector.name == "haar" and asked.settings.detector is None:
+    if detector.name == "haar" and context.settings.detector is None:
         return make_finding("detectors.haar")
     gray = face_frame(0.0)
     faces = detector.detect(gray)
     if not faces:
         return make_finding("detectors.blind", detector=detector.name)
-    here = Bundle.load(asked.settings.bundle)
-    (row,) = here.classify_faces(gray, faces[:1], detector.name)
-    label = here.labels[int(row.argmax())]
+    loaded = Bundle.load(context.settings.bundle)
+    (probabilities,) = loaded.classify_faces(gray, faces[:1], detector.name)
+    label = loaded.labels[int(probabilities.argmax())]
     return make_finding("detectors.ok", detector=detector.name, score=faces[0].score, label=label)
 
 
-# step: what it needs, in the order in which they are taken
+# each step and the steps that it needs, in the order in which they run
 PREREQUISITES: dict[str, tuple[str, ...]] = {
     "numpy": (),
     "opencv": ("numpy",),
@@ -164,30 +167,29 @@ _STEPS: dict[str, Callable[[CheckContext], Finding]] = {
 
 
 def main(request: str) -> None:
-    """Takes the steps of `request` in their order and prints what they found; those in `broken` count as failed."""
+    """Runs the steps of `request` in order and prints their findings; the steps in `broken` count as failed."""
     from device.config_sources import load_settings
 
-    asked = json.loads(request)
-    flags = {name: Path(value) if name == "bundle" and value else value for name, value in asked["flags"].items()}
-    here = CheckContext(load_settings(flags).settings, asked["look_s"], Path(asked["root"]))
-    broken = set(asked["broken"])
-    for step in asked["steps"]:
-        needs = (*PREREQUISITES[step], *(("detectors",) if step == "camera" and here.look_s else ()))
-        if lacking := [name for name in needs if name in broken]:
-            finding = make_finding("step.untried", step, step=step, needs=lacking[0])
+    fields = json.loads(request)
+    flags = {name: Path(value) if name == "bundle" and value else value for name, value in fields["flags"].items()}
+    context = CheckContext(load_settings(flags).settings, fields["camera_trial_s"], Path(fields["root"]))
+    broken = set(fields["broken"])
+    for step in fields["steps"]:
+        needs = (*PREREQUISITES[step], *(("detectors",) if step == "camera" and context.camera_trial_s else ()))
+        if missing := [name for name in needs if name in broken]:
+            finding = make_finding("step.untried", step, step=step, needs=missing[0])
             broken.add(step)
         else:
             _print_row({"step": step})
-            finding = _STEPS[step](here)
-            if finding.line.state == FAIL:
+            finding = _STEPS[step](context)
+            if finding.text.state == FAIL:
                 broken.add(step)
-        plain = {name: value if isinstance(value, int | float) else str(value) for name, value in finding.facts.items()}
-        _print_row({"check": finding.check, "key": finding.key, "facts": plain})
+        _print_row({"check": finding.check, "key": finding.key, "facts": dict(finding.facts)})
 
 
 def _print_row(row: dict[str, Any]) -> None:
     sys.stdout.write(json.dumps(row) + "\n")
-    sys.stdout.flush()  # the next step may end the process
+    sys.stdout.flush()  # the next step may crash the process
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
-"""What `fer-edge doctor` finds by looking at the machine: its system, devices, folders, power, heat, clock and disk.
+"""Checks of `fer-edge doctor` on the machine: its system, devices, folders, power, temperature, clock and disk.
 
-Facts of the system are read below a root, which a test points elsewhere; folders are written to.
+System files are read below a root, which a test sets to another folder; folders are tested by writing to them.
 """
 
 from __future__ import annotations
@@ -21,67 +21,67 @@ from device.system.health import BITS, Health
 _DEVICE_PATTERNS = ("video*", "media*", "dma_heap/*")
 _PURPOSES = {"journal": "the journal's folder", "status": "the folder of the status file"}
 MEMORY_FILE_SYSTEMS = ("tmpfs", "ramfs", "overlay")
-_WORN_TENTHS = 9  # of 11 tenths: four fifths of its life, as eMMC counts it (JEDEC 84-B50, DEVICE_LIFE_TIME_EST)
-_EARLIEST_DATE = "2025-11-01"  # no clock was right that showed an earlier day to this version
+_WORN_TENTHS = 9  # of 11: more than 80 % of its life used, as eMMC reports it (JEDEC 84-B50, DEVICE_LIFE_TIME_EST)
+_EARLIEST_DATE = "2025-11-01"  # this version did not exist before; a clock that shows an earlier day is wrong
 
 
 def python(version: tuple[int, ...], bits: int, machine: str, libc: tuple[str, str]) -> Finding:
-    """Whether this Python is one that there are wheels for. `libc` is its name and version, as platform.libc_ver gives."""
-    told = ".".join(map(str, version[:3]))
-    name = " ".join(libc).strip() or "a C library that has no name"
+    """Whether there are wheels for this Python. `libc` is name and version, as platform.libc_ver returns them."""
+    version_text = ".".join(map(str, version[:3]))
+    libc_text = " ".join(libc).strip() or "an unknown C library"
     if bits != 64:
         return make_finding("python.bits")
     if machine not in ("aarch64", "arm64", "x86_64"):
         return make_finding("python.machine", machine=machine)
     if not (3, 11) <= version[:2] < (3, 14):
-        return make_finding("python.version", version=told)
+        return make_finding("python.version", version=version_text)
     if libc[0] == "glibc" and [int(n) for n in libc[1].split(".")[:2]] < [2, 34]:
-        return make_finding("python.libc", libc=name)
-    return make_finding("python.ok", version=told, machine=machine, libc=name)
+        return make_finding("python.libc", libc=libc_text)
+    return make_finding("python.ok", version=version_text, machine=machine, libc=libc_text)
 
 
 def devices(user: str, root: Path) -> Finding:
-    """Whether this user may open the devices that cameras are."""
+    """Whether this user may open the camera devices."""
     nodes = [node for pattern in _DEVICE_PATTERNS for node in sorted((root / "dev").glob(pattern))]
     if not nodes:
         return make_finding("devices.none", pattern=", ".join(f"/dev/{pattern}" for pattern in _DEVICE_PATTERNS))
-    closed = [node for node in nodes if not os.access(node, os.R_OK | os.W_OK, effective_ids=True)]
-    if not closed:
+    refused = [node for node in nodes if not os.access(node, os.R_OK | os.W_OK, effective_ids=True)]
+    if not refused:
         return make_finding("devices.ok", nodes=_first_names(nodes, root))
     try:
-        group = grp.getgrgid(closed[0].stat().st_gid).gr_name
+        group = grp.getgrgid(refused[0].stat().st_gid).gr_name
     except KeyError:
         group = "video"
-    return make_finding("devices.refused", user=user, nodes=_first_names(closed, root), group=group)
+    return make_finding("devices.refused", user=user, nodes=_first_names(refused, root), group=group)
 
 
 def folder(path: Path, check: str, user: str, mounts: list[Mount]) -> Finding:
-    """Whether a file can be made, written and forced to the disk in `path`, or where it will be made."""
-    there = next((at for at in (path, *path.parents) if at.exists()), path)
-    about: dict[str, Any] = {"check": check, "purpose": _PURPOSES[check], "path": path}
+    """Whether a file can be made, written and synced in `path`, or in its nearest parent that exists."""
+    existing = next((folder for folder in (path, *path.parents) if folder.exists()), path)
+    facts: dict[str, Any] = {"check": check, "purpose": _PURPOSES[check], "path": path}
     try:
-        handle, beside = tempfile.mkstemp(prefix=".fer-edge-doctor-", dir=there)
+        descriptor, temporary = tempfile.mkstemp(prefix=".fer-edge-doctor-", dir=existing)
         try:
-            os.write(handle, b"x" * 4096)
-            os.fsync(handle)
+            os.write(descriptor, b"x" * 4096)
+            os.fsync(descriptor)
         finally:
-            os.close(handle)
-            Path(beside).unlink()
+            os.close(descriptor)
+            Path(temporary).unlink()
     except OSError as error:
         match error.errno:
             case errno.EACCES | errno.EPERM:
-                return make_finding("folder.refused", user=user, error=error.strerror, **about)
+                return make_finding("folder.refused", user=user, error=error.strerror, **facts)
             case errno.EROFS:
-                mount = mount_of(there, mounts)
-                return make_finding("folder.readonly", mount=mount.point if mount else "/", **about)
+                mount = mount_of(existing, mounts)
+                return make_finding("folder.readonly", mount=mount.point if mount else "/", **facts)
             case errno.ENOSPC | errno.EDQUOT:
-                return make_finding("folder.full", **about)
-        return make_finding("folder.broken", error=error.strerror, **about)
-    return make_finding("folder.ok", **about)
+                return make_finding("folder.full", **facts)
+        return make_finding("folder.broken", error=error.strerror, **facts)
+    return make_finding("folder.ok", **facts)
 
 
 def power(health: Health) -> Finding:
-    """What is known of the power supply."""
+    """Whether the power supply is strong enough, now and since boot."""
     if health.undervoltage is None:
         return make_finding("power.unknown")
     if health.undervoltage:
@@ -92,7 +92,7 @@ def power(health: Health) -> Finding:
 
 
 def heat(health: Health, limit_c: float) -> Finding:
-    """Whether the processor is too hot, or slowed down."""
+    """Whether the processor is too hot or throttled."""
     if bits := [bit for bit in health.throttled_now or () if bit != BITS[0]]:
         return make_finding("heat.slowed", bits=", ".join(bits).replace("_", " "))
     if health.temperature_c is None:
@@ -102,14 +102,14 @@ def heat(health: Health, limit_c: float) -> Finding:
 
 
 def clock(state: str, wall: str) -> Finding:
-    """Whether the wall clock can be believed. `state` and `wall` are those of a Stamp."""
+    """Whether the wall clock is synchronized and plausible. `state` and `wall` are those of a Stamp."""
     if wall[:10] < _EARLIEST_DATE:
         return make_finding("clock.past", date=wall[:10])
     return make_finding({"synced": "clock.ok", "unsynced": "clock.unset"}.get(state, "clock.unknown"))
 
 
 def disk(path: Path, health: Health, settings: Settings, mounts: list[Mount]) -> Finding:
-    """Whether there is room for a journal in `path`, and whether it stays there."""
+    """Whether there is space for a journal in `path`, and whether it is on a disk."""
     mount, free = mount_of(path, mounts), health.disk_free_bytes
     if mount is None or free is None:
         return make_finding("disk.unknown", path=path)
@@ -120,7 +120,7 @@ def disk(path: Path, health: Health, settings: Settings, mounts: list[Mount]) ->
 
 
 def wear(path: Path, mounts: list[Mount], root: Path) -> Finding:
-    """What the disk that `path` is on tells of its errors and of its age."""
+    """Errors and wear that the disk of `path` reports."""
     mount = mount_of(path, mounts)
     node = mount and _value_after(root / f"sys/dev/block/{mount.device}/uevent", "DEVNAME=")
     if not node:
@@ -134,13 +134,13 @@ def wear(path: Path, mounts: list[Mount], root: Path) -> Finding:
         share = "all" if tenths > 10 else f"{tenths * 10 - 10} to {tenths * 10} %"
         return make_finding("wear.worn", device=f"/dev/{node}", share=share)
     kilobytes = _number(_text(system / "lifetime_write_kbytes"))
-    written = f", {_size_text(kilobytes * 1024)} written in its life" if kilobytes else ""
+    written = f", {_size_text(kilobytes * 1024)} written so far" if kilobytes else ""
     return make_finding("wear.ok", device=f"/dev/{node}", written=written)
 
 
 @dataclass(frozen=True, slots=True)
 class Mount:
-    """A file system: where it is, its device as `major:minor`, and its kind."""
+    """A mounted file system: its mount point, its device as `major:minor`, and its type."""
 
     point: str
     device: str
@@ -148,19 +148,19 @@ class Mount:
 
 
 def read_mounts(root: Path) -> list[Mount]:
-    """The file systems that are mounted, in their order (proc(5), mountinfo)."""
-    found_here = []
+    """The mounted file systems in mount order (proc(5), mountinfo)."""
+    mounts = []
     for line in _text(root / "proc/self/mountinfo").splitlines():
         left, _, right = line.partition(" - ")
         fields = left.split()
-        found_here.append(Mount(fields[4].replace("\\040", " "), fields[2], right.split()[0]))
-    return found_here
+        mounts.append(Mount(fields[4].replace("\\040", " "), fields[2], right.split()[0]))
+    return mounts
 
 
 def mount_of(path: Path, mounts: list[Mount]) -> Mount | None:
-    """The file system that `path` is on: of those above it the deepest, and of these the last."""
-    whole = path.absolute()
-    above = [mount for mount in mounts if whole.is_relative_to(mount.point)]
+    """The file system of `path`: the deepest mount point above it, and of several there the last."""
+    absolute = path.absolute()
+    above = [mount for mount in mounts if absolute.is_relative_to(mount.point)]
     return max(reversed(above), key=lambda mount: len(mount.point), default=None)
 
 
@@ -173,8 +173,8 @@ def _size_text(count: int) -> str:
     return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{count / 1e6:.0f} MB"
 
 
-def _value_after(path: Path, begins: str) -> str:
-    return next((line.removeprefix(begins) for line in _text(path).splitlines() if line.startswith(begins)), "")
+def _value_after(path: Path, prefix: str) -> str:
+    return next((line.removeprefix(prefix) for line in _text(path).splitlines() if line.startswith(prefix)), "")
 
 
 def _number(text: str) -> int:

@@ -1,7 +1,7 @@
 """The systemd units that keep the loop running: for one camera, for several, and for a user without root.
 
-They are written for systemd 252 (Bookworm) and later: what only a newer one knows stands in none. Each directive was tried
-by a test, or stands among those of tests/device/test_service.py that none can try.
+They use only directives that systemd 252 (Bookworm) knows. Each directive is exercised by a test, or is listed in
+tests/device/test_service.py among those that no test can exercise.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ from fer_edge.errors import UsageError
 NAME = "fer-edge"
 SYSTEM_UNITS = Path("/etc/systemd/system")
 SYSTEM_USERS = Path("/etc/sysusers.d/fer-edge.conf")
-HOME = Path("/opt/fer-edge")  # what a service of the system reads: programs, bundles, detectors; all of it root's
+HOME = Path("/opt/fer-edge")  # what the system service reads: programs, bundles, detectors; owned by root
 _ENVIRONMENT = {"FER_EDGE_DETECTORS": f"{HOME}/detectors", "FER_EDGE_BUNDLES": str(SYSTEM_BUNDLES)}
-_HIDDEN_BY_PROTECT_HOME = ("/home/", "/root/", "/run/user/")  # what ProtectHome hides
-# A camera's address is in the house, or it is nobody's: RFC 1918, RFC 4193 and link-local.
+_HIDDEN_BY_PROTECT_HOME = ("/home/", "/root/", "/run/user/")  # paths that ProtectHome hides
+# Private addresses: RFC 1918, RFC 4193 and link-local.
 _PRIVATE_RANGES = "localhost 10.0.0.0/8 172.16.0.0/12 192.168.0.0/16 169.254.0.0/16 fc00::/7 fe80::/10"
 
-# Of any manager: none of these needs root.
+# For system and user services: none of these directives needs root.
 _SANDBOX = """\
-# The program: no new rights, no code made at run time, and only the system calls of an ordinary service.
+# Process: no new privileges, no code generated at run time, only the system calls of an ordinary service.
 NoNewPrivileges=yes
 MemoryDenyWriteExecute=yes
 LockPersonality=yes
@@ -41,8 +41,8 @@ SystemCallFilter=@system-service
 SystemCallFilter=~@privileged @resources
 SystemCallErrorNumber=EPERM
 
-# Memory: a leak ends this service and not the machine. No picture may reach a card as a core dump or by swapping. Raspberry
-# Pi OS counts no memory until /boot/firmware/cmdline.txt says cgroup_enable=memory.
+# Memory: a leak ends this service, not the machine. No picture may reach the card in a core dump or by swapping. On Raspberry
+# Pi OS the limits apply only if /boot/firmware/cmdline.txt contains cgroup_enable=memory.
 MemoryMax=400M
 MemorySwapMax=0
 TasksMax=64
@@ -50,7 +50,7 @@ LimitCORE=0
 """
 
 _SYSTEM_SERVICE = """\
-# Who: a user of its own, which may read cameras.
+# User: a user of its own that may read cameras.
 User=fer-edge
 SupplementaryGroups=video
 CapabilityBoundingSet=
@@ -58,7 +58,7 @@ AmbientCapabilities=
 KeyringMode=private
 RemoveIPC=yes
 
-# Where: it writes to its two folders and nowhere else. Others may ask after its health, its journal is for its group.
+# Files: it writes to its two folders only. Other users may read its status file; the journal is readable for its group.
 StateDirectory=fer-edge
 StateDirectoryMode=0750
 RuntimeDirectory=fer-edge
@@ -76,7 +76,7 @@ ProtectControlGroups=yes
 ProtectClock=yes
 ProtectHostname=yes
 
-# With what: cameras, and the memory that their frames come in.
+# Devices: cameras, and the memory that holds their frames.
 DevicePolicy=closed
 DeviceAllow=char-video4linux rw
 DeviceAllow=char-media rw
@@ -85,7 +85,7 @@ DeviceAllow=char-dma_heap rw
 
 _NO_NETWORK = """\
 
-# No network. libcamera asks the kernel which cameras there are through a netlink socket.
+# No network. libcamera lists the cameras through a netlink socket.
 PrivateNetwork=yes
 IPAddressDeny=any
 RestrictAddressFamilies=AF_UNIX AF_NETLINK
@@ -93,7 +93,7 @@ RestrictAddressFamilies=AF_UNIX AF_NETLINK
 
 _PRIVATE_NETWORKS = f"""\
 
-# The networks of the house, for a camera with an address, metrics, a live page, or a broker; never the internet.
+# Private networks only, for a network camera, metrics, the live page or an MQTT broker; no internet.
 IPAddressDeny=any
 IPAddressAllow={_PRIVATE_RANGES}
 RestrictAddressFamilies=AF_UNIX AF_NETLINK AF_INET AF_INET6
@@ -102,11 +102,11 @@ RestrictAddressFamilies=AF_UNIX AF_NETLINK AF_INET AF_INET6
 
 @dataclass(frozen=True, slots=True)
 class Unit:
-    """What a unit is made from. Raises UsageError for a program that a unit cannot name.
+    """The parameters of a unit. Raises UsageError for a program path that a unit cannot contain.
 
-    `program` is the absolute path of `fer-edge`. `template`: one unit for several cameras, an instance of it for each,
-    `fer-edge@door`. `of_user`: for a user's own systemd. `network`: a camera has an address, metrics or the live page
-    are served, or a broker is told; without it nobody reaches them, not from the machine itself either.
+    `program` is the absolute path of `fer-edge`. `template`: one unit for several cameras, with an instance for each, such
+    as `fer-edge@door`. `of_user`: for a user's own systemd. `network`: for a network camera, metrics, the live page or an
+    MQTT broker; without it none of them can be reached, not even from the same machine.
     """
 
     program: Path
@@ -115,91 +115,91 @@ class Unit:
     network: bool = False
 
     def __post_init__(self) -> None:
-        # A space, a quote, $ and % mean something in a unit, and pip's scripts do not start below a folder with a space.
+        # Space, quote, $ and % have a meaning in a unit, and pip's scripts do not start from a folder with a space in its name.
         if not re.fullmatch(r"/[A-Za-z0-9_./@+:-]+", str(self.program)) or ".." in self.program.parts:
             raise UsageError(
-                f"a service cannot be told to start “{self.program}”; give the whole path of `fer-edge`, of letters, digits "
-                "and _ . / @ + : -"
+                f"a service cannot start “{self.program}”; give the absolute path of `fer-edge`, with letters, digits and "
+                "_ . / @ + : - only"
             )
 
     @property
     def file_name(self) -> str:
-        """The unit's name, by which systemd finds it."""
+        """The name of the unit's file."""
         return f"{NAME}{'@' if self.template else ''}.service"
 
     def text(self) -> str:
-        """The unit's file."""
+        """The content of the unit's file."""
         camera = " %i" if self.template else ""
         parts = [
-            f"# {self.file_name}, by fer-edge {__version__}: `fer-edge service show` prints it. It is written anew with each "
-            f"release;\n# what you change belongs beside it: systemctl {'--user ' * self.of_user}edit {self.file_name}\n",
+            f"# {self.file_name}, by fer-edge {__version__}: `fer-edge service show` prints it. Each release overwrites it;\n"
+            f"# put your changes in a drop-in: systemctl {'--user ' * self.of_user}edit {self.file_name}\n",
             f"[Unit]\nDescription=fer-edge{camera}: logs displayed facial expressions\n"
-            "# Ten lives in a row of less than half a minute are hopeless; a camera's driver that hangs each time is not.\n"
+            "# Ten starts in five minutes: systemd gives up. A camera driver that hangs takes longer and is retried.\n"
             "StartLimitIntervalSec=5min\nStartLimitBurst=10\n\n",
-            f"[Service]\n# It says when it has a camera or waits for one, and then that frames reach the journal.\n"
+            f"[Service]\n# Ready once it has a camera or waits for one; the watchdog checks that frames reach the journal.\n"
             f"Type=notify\nNotifyAccess=main\nTimeoutStartSec=2min\nTimeoutStopSec=20s\nWatchdogSec=1min\nExecStart={self._command()}\n"
-            "ExecReload=/bin/kill -HUP $MAINPID\n# A bundle that was refused is refused again; all else may pass.\n"
+            "ExecReload=/bin/kill -HUP $MAINPID\n# A rejected bundle is rejected again; other failures may be temporary.\n"
             "Restart=on-failure\nRestartSec=15s\nRestartPreventExitStatus=5\n",
         ]
         if not self.of_user:
-            given = " ".join(f"{name}={value}" for name, value in _ENVIRONMENT.items())
-            parts += [f"Environment={given}\n\n"]
+            environment = " ".join(f"{name}={value}" for name, value in _ENVIRONMENT.items())
+            parts += [f"Environment={environment}\n\n"]
             parts += [_SYSTEM_SERVICE.format(home=self._home()), _PRIVATE_NETWORKS if self.network else _NO_NETWORK]
         target = "default" if self.of_user else "multi-user"
         return "".join([*parts, "\n", _SANDBOX, f"\n[Install]\nWantedBy={target}.target\n"])
 
     def _command(self) -> str:
-        more = ""
+        arguments = ""
         if self.template:
             folder = "%E/fer-edge" if self.of_user else "/etc/fer-edge"
-            more = f" --name %i --config {folder}/%i.toml"
-        return f"{self.program} run --wait-camera{more}"
+            arguments = f" --name %i --config {folder}/%i.toml"
+        return f"{self.program} run --wait-camera{arguments}"
 
     def _home(self) -> str:
-        """People's folders are hidden, but for the environment that the program is in, where that is in one."""
+        """Home folders are hidden, except the environment of the program if it is in one."""
         if not str(self.program).startswith(_HIDDEN_BY_PROTECT_HOME):
             return "ProtectHome=yes"
         return f"ProtectHome=tmpfs\nBindReadOnlyPaths={self.program.parents[1]}"
 
 
 def sysusers_text() -> str:
-    """What systemd-sysusers makes the service's user from."""
+    """The systemd-sysusers file that defines the service's user."""
     return f'# by fer-edge {__version__}\nu fer-edge - "fer-edge" /var/lib/fer-edge /usr/sbin/nologin\n'
 
 
 def installed_program() -> Path:
-    """The `fer-edge` of the environment that this process runs in. Raises UsageError where there is none."""
+    """The path of `fer-edge` in this process's environment. Raises UsageError when it does not exist."""
     program = Path(sysconfig.get_path("scripts")) / NAME
     if not program.is_file():
-        raise UsageError(f"there is no {program}; `pip install .` from a checkout makes it, or name one with --program")
+        raise UsageError(f"there is no {program}; run `pip install .` in a checkout, or name one with --program")
     return program
 
 
 def unit_files(unit: Unit, root: Path = Path("/")) -> dict[Path, str]:
-    """What has to be written for `unit`, and where: below `root`, or in its user's own folder for settings."""
+    """The files of `unit` by path, below `root` or, for a user's unit, in the user's configuration folder."""
     if unit.of_user:
-        given = Path(os.environ.get("XDG_CONFIG_HOME", ""))
-        home = given if given.is_absolute() else Path.home() / ".config"
-        return {home / "systemd/user" / unit.file_name: unit.text()}
+        configured = Path(os.environ.get("XDG_CONFIG_HOME", ""))
+        folder = configured if configured.is_absolute() else Path.home() / ".config"
+        return {folder / "systemd/user" / unit.file_name: unit.text()}
     unit_file = root / SYSTEM_UNITS.relative_to("/") / unit.file_name
     return {root / SYSTEM_USERS.relative_to("/"): sysusers_text(), unit_file: unit.text()}
 
 
 def install_unit(unit: Unit, root: Path = Path("/")) -> list[Path]:
-    """The files that were written for `unit`, each put in place whole. Raises UsageError when one cannot be."""
-    for path, text in (wanted := unit_files(unit, root)).items():
+    """Writes the files of `unit`, each by a rename, and returns their paths. Raises UsageError when one cannot be written."""
+    for path, text in (files := unit_files(unit, root)).items():
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             write_atomically(path, text)
         except OSError as error:
             raise UsageError(f"{path} cannot be written ({error.strerror}); try with sudo, or --user") from error
-    return list(wanted)
+    return list(files)
 
 
 def service_environment(environ: Mapping[str, str], root: Path = Path("/")) -> dict[str, str]:
-    """`environ` with what the installed service of the system has in its own, so that who looks after it sees what it sees."""
-    unit = root / SYSTEM_UNITS.relative_to("/")
-    if not any((unit / f"{NAME}{at}.service").is_file() for at in ("", "@")):
+    """`environ` with the variables of the installed system service, so that `doctor` finds the same folders."""
+    units = root / SYSTEM_UNITS.relative_to("/")
+    if not any((units / f"{NAME}{at}.service").is_file() for at in ("", "@")):
         return dict(environ)
     return {
         "STATE_DIRECTORY": "/var/lib/fer-edge",
@@ -211,13 +211,13 @@ def service_environment(environ: Mapping[str, str], root: Path = Path("/")) -> d
 
 
 def next_commands(unit: Unit) -> tuple[str, ...]:
-    """What is to be typed once the unit's files are there, in that order."""
+    """The commands to type after the unit's files were written, in order."""
     instance = unit.file_name.replace("@", "@NAME") if unit.template else unit.file_name
     if unit.of_user:
         return (
             "systemctl --user daemon-reload",
             f"systemctl --user enable --now {instance}",
-            "sudo loginctl enable-linger $USER",  # else it starts with a login and ends with the last one
+            "sudo loginctl enable-linger $USER",  # otherwise it starts at login and stops at logout
         )
     return (
         "sudo systemd-sysusers",

@@ -1,8 +1,8 @@
-"""The bundles on a device: installed beside each other, one of them in use, the one before it a command away.
+"""The bundles on a device: installed side by side, one of them in use; `rollback` returns to the one before it.
 
-A bundle is taken over only after this device's own runtime did with it what it did when it was proved. Every file is
-forced to the disk before a name points to it, and one rename switches: a power cut at any step leaves the old choice or
-the new one, both whole.
+A bundle comes into use only after this device's runtime reproduced its golden vectors. Every file is synced to the disk
+before a name points to it, and one rename switches: after a power cut at any step the old or the new bundle is in use, and
+either is complete.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ from fer_edge.errors import BundleRefused, FerEdgeError, UsageError
 from fer_edge.shipped_bundles import SHIPPED, default_path
 from fer_edge.verify import Verification, verify
 
-_KEPT = 20  # names of the way back
-_FRESH = ".new-"
+_HISTORY_LENGTH = 20  # releases that `rollback` can return to
+_TEMPORARY_PREFIX = ".new-"
 
 
 @dataclass(frozen=True, slots=True)
 class BundleEntry:
-    """A bundle that can be used. `release` is its name here, `problem` why it is refused, as a sentence, or empty."""
+    """A bundle on this device. `release` is its name here; `problem` is a sentence why it is rejected, or empty."""
 
     release: str
     name: str
@@ -42,13 +42,13 @@ class BundleEntry:
     problem: str
 
     def to_json(self) -> dict[str, Any]:
-        """The same for programs."""
+        """The entry as `fer-edge bundle list --json` prints it."""
         return {**asdict(self), "path": str(self.path)}
 
 
 @dataclass(frozen=True, slots=True)
 class BundleChange:
-    """What a change did: the release that is in use or was installed, and what its check found."""
+    """The release that was installed or came into use, and the result of its check."""
 
     release: str
     path: Path
@@ -56,93 +56,97 @@ class BundleChange:
 
 
 class BundleStore:
-    """The bundles in `folder`, which is made with the first one. One process at a time changes it."""
+    """The bundles in `folder`, which the first installation makes. A lock lets one process at a time change it."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder.absolute()
         self.releases = self.folder / "releases"
 
     def entries(self) -> list[BundleEntry]:
-        """Every bundle there is: those that came with the package, then the installed ones."""
-        names = [*SHIPPED, *self._installed()]
-        return [self._entry(name) for name in names]
+        """All bundles: those of the package, then the installed ones."""
+        return [self._entry(name) for name in (*SHIPPED, *self._installed())]
 
     def install(self, source: Path) -> BundleChange:
-        """The release that the bundle in the folder `source` became; it is not in use yet.
+        """Installs the bundle in the folder `source` and returns its release; it is not in use yet.
 
-        Only what a device needs is copied. Raises BundleRefused when it is damaged or this device's runtime does not do
-        with it what it should, UsageError when it cannot be written; nothing is changed then.
+        Only the files that a device needs are copied. Raises BundleRefused when the bundle is damaged or this device's
+        runtime does not reproduce its golden vectors, UsageError when it cannot be written; nothing is changed then.
         """
         bundle = Bundle.load(source)
         verified = verify(bundle)
         name = f"{re.sub(r'[^A-Za-z0-9_.-]+', '-', bundle.name).strip('.-')[:40] or 'bundle'}-{bundle.sha256[:12]}"
         path = self.releases / name
-        with self._changing():
-            if not self._is(path, bundle):
-                fresh = Path(tempfile.mkdtemp(prefix=_FRESH, dir=self.releases))
+        with self._locked():
+            if not self._holds(path, bundle):
+                temporary = Path(tempfile.mkdtemp(prefix=_TEMPORARY_PREFIX, dir=self.releases))
                 for file in (*REQUIRED, "bundle.json"):
-                    _copy(bundle.path / file, fresh / file)
-                fresh.chmod(0o755)
-                if not self._is(fresh, bundle):
+                    _copy(bundle.path / file, temporary / file)
+                temporary.chmod(0o755)
+                if not self._holds(temporary, bundle):
                     raise UsageError(f"{source} changed while it was copied; install it again")
-                _force(fresh)
-                if path.exists():  # a damaged one of the same name; what it was worth is lost already
-                    path.rename(self.releases / f"{_FRESH}damaged-{name}")
-                fresh.rename(path)
-            _force(self.releases)
-            self._sweep()
+                _fsync(temporary)
+                if path.exists():  # a damaged release of the same name
+                    path.rename(self.releases / f"{_TEMPORARY_PREFIX}damaged-{name}")
+                temporary.rename(path)
+            _fsync(self.releases)
+            self._remove_leftovers()
         return BundleChange(name, path, verified)
 
     def use(self, name: str) -> BundleChange:
-        """The release that `name` stands for, in use from the next start on. `name` may be its beginning, if only one fits.
+        """Has the release `name` used from the next start on. `name` may be the beginning of a single release's name.
 
-        Raises UsageError when there is none, BundleRefused when it fails its check; the one in use stays then.
+        Raises UsageError when there is no such release, BundleRefused when it fails its check; nothing is changed then.
         """
-        release = self._named(name)
-        with self._changing():
+        release = self._resolve(name)
+        with self._locked():
             try:
                 before = history(self.folder)
-            except BundleRefused:  # the file that says what is in use is damaged, and now written anew
+            except BundleRefused:  # the file that names the bundle in use is damaged; it is written again below
                 before = ()
-            changed = self._checked(release)
+            change = self._check(release)
             if before[:1] != (release,):
-                self._write((release, *before))
-        return changed
+                self._write_history((release, *before))
+        return change
 
     def rollback(self) -> BundleChange:
-        """The bundle that was in use before, in use again from the next start on.
+        """Has the previous bundle used again from the next start on.
 
-        Raises UsageError when nothing was before it, BundleRefused when that one fails its check; nothing is changed then.
+        Raises UsageError when there is none, BundleRefused when it fails its check; nothing is changed then.
         """
-        with self._changing():
+        with self._locked():
             names = history(self.folder)
             if not names:
-                raise UsageError(f"the bundle in use, {SHIPPED[0]}, came with the package; there is none to go back to")
-            changed = self._checked(names[1] if len(names) > 1 else SHIPPED[0])
-            self._write(names[1:])
-        return changed
+                raise UsageError(
+                    f"the bundle in use, {SHIPPED[0]}, came with the package; there is no earlier one to return to"
+                )
+            change = self._check(names[1] if len(names) > 1 else SHIPPED[0])
+            self._write_history(names[1:])
+        return change
 
-    def _checked(self, release: str) -> BundleChange:
+    def _check(self, release: str) -> BundleChange:
         path = place(self.folder, release)
         verified = verify(Bundle.load(path))
-        if release not in SHIPPED:  # an install that was cut off may have left it in memory only
+        if release not in SHIPPED:  # an interrupted installation may have left it in memory only
             for file in (*path.iterdir(), path, self.releases):
-                _force(file)
+                _fsync(file)
         return BundleChange(release, path, verified)
 
-    def _write(self, names: tuple[str, ...]) -> None:
-        text = "".join(f"{name}\n" for name in names[:_KEPT])
-        write_atomically(self.folder / IN_USE, text, mode=0o644, durable=True)  # whoever runs the loop reads it
-        _force(self.folder)
-        self._sweep()
+    def _write_history(self, names: tuple[str, ...]) -> None:
+        text = "".join(f"{name}\n" for name in names[:_HISTORY_LENGTH])
+        write_atomically(self.folder / IN_USE, text, mode=0o644, durable=True)  # every user may read it
+        _fsync(self.folder)
+        self._remove_leftovers()
 
-    def _named(self, asked: str) -> str:
-        known = [*SHIPPED, *self._installed()]
-        fitting = [asked] if asked in known else [name for name in known if asked and name.startswith(asked)]
-        if len(fitting) == 1:
-            return fitting[0]
-        what = f"“{asked}” may be {', '.join(fitting)}; give more of it" if fitting else f"there is no bundle “{asked}”"
-        raise UsageError(f"{what}; `fer-edge bundle list` lists them, `fer-edge bundle install DIR` adds one")
+    def _resolve(self, name: str) -> str:
+        """The release that `name`, or its beginning, stands for. Raises UsageError when none or several match."""
+        releases = [*SHIPPED, *self._installed()]
+        matches = [name] if name in releases else [release for release in releases if name and release.startswith(name)]
+        if len(matches) == 1:
+            return matches[0]
+        problem = (
+            f"“{name}” matches {', '.join(matches)}; type more of it" if matches else f"there is no bundle “{name}”"
+        )
+        raise UsageError(f"{problem}; `fer-edge bundle list` lists them, `fer-edge bundle install DIR` adds one")
 
     def _installed(self) -> list[str]:
         folders = self.releases.iterdir() if self.releases.is_dir() else ()
@@ -159,26 +163,26 @@ class BundleStore:
         return BundleEntry(release, name, sha256, path, in_use, release in SHIPPED, problem)
 
     @staticmethod
-    def _is(path: Path, bundle: Bundle) -> bool:
-        """Whether the folder `path` holds `bundle`, whole."""
+    def _holds(path: Path, bundle: Bundle) -> bool:
+        """Whether the folder `path` holds `bundle`, complete."""
         try:
             return Bundle.load(path).sha256 == bundle.sha256
         except FerEdgeError:
             return False
 
-    def _sweep(self) -> None:
-        """Takes away what a change that was cut off left; the lock is held, so nobody is at it."""
-        for left in self.releases.glob(f"{_FRESH}*"):
-            shutil.rmtree(left)
-        for left in self.folder.glob(f".{IN_USE}.*"):
-            left.unlink()
+    def _remove_leftovers(self) -> None:
+        """Removes what interrupted changes left; the lock is held, so that no other process uses it."""
+        for leftover in self.releases.glob(f"{_TEMPORARY_PREFIX}*"):
+            shutil.rmtree(leftover)
+        for leftover in self.folder.glob(f".{IN_USE}.*"):
+            leftover.unlink()
 
     @contextmanager
-    def _changing(self) -> Iterator[None]:
-        """The folder, made and locked; an error of the disk becomes a sentence."""
+    def _locked(self) -> Iterator[None]:
+        """Makes and locks the folder. Raises UsageError for an error of the disk within the block."""
         try:
             for folder in (self.folder, self.releases):
-                _make(folder)
+                _make_folder(folder)
             lock = os.open(self.folder / ".lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX)
@@ -187,32 +191,32 @@ class BundleStore:
                 os.close(lock)
         except OSError as error:
             raise UsageError(
-                f"the bundles in {self.folder} cannot be changed ({error.strerror or error}); the one in use stays; "
-                "try with sudo, or make room"
+                f"the bundles in {self.folder} cannot be changed ({error.strerror or error}); the one in use is unchanged; "
+                "try with sudo, or free some space"
             ) from error
 
 
-def _make(folder: Path) -> None:
+def _make_folder(folder: Path) -> None:
     if folder.is_dir():
         return
-    _make(folder.parent)
+    _make_folder(folder.parent)
     folder.mkdir(exist_ok=True)
-    folder.chmod(0o755)  # whatever root's umask: whoever runs the loop reads it
-    _force(folder.parent)
+    folder.chmod(0o755)  # whatever root's umask: the user that runs the loop reads it
+    _fsync(folder.parent)
 
 
 def _copy(source: Path, target: Path) -> None:
-    with source.open("rb") as old, target.open("xb") as new:
-        shutil.copyfileobj(old, new)
-        new.flush()
-        os.fchmod(new.fileno(), 0o644)
-        os.fsync(new.fileno())
+    with source.open("rb") as reader, target.open("xb") as writer:
+        shutil.copyfileobj(reader, writer)
+        writer.flush()
+        os.fchmod(writer.fileno(), 0o644)
+        os.fsync(writer.fileno())
 
 
-def _force(path: Path) -> None:
-    """Has a file or folder written to the disk, so that no power cut brings back what was before."""
-    node = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+def _fsync(path: Path) -> None:
+    """Syncs a file or folder to the disk, so that a power cut does not undo the change."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
-        os.fsync(node)
+        os.fsync(descriptor)
     finally:
-        os.close(node)
+        os.close(descriptor)

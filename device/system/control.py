@@ -1,11 +1,10 @@
-"""Pause, resume and reload of a running instance: two flag files and a signal, nothing that listens.
+"""Pause, resume and reload of a running instance: two flag files and a signal, no socket.
 
-    <runtime folder>/<name>.paused   seen by the loop at its next turn, whatever happens to the disk
-    <journal>/paused                 the same, kept over a restart of the process and of the machine
+    <runtime folder>/<name>.paused   the loop checks it at each turn; it does not depend on the disk
+    <journal>/paused                 the same; it survives a restart of the process and of the machine
 
-Whoever pauses a camera means it: a pause ends by `fer-edge resume` and by nothing else, not by a crash, a restart or a
-power cut. Two files, because each has what the other lacks: the one in memory can be made on a full or read-only disk and
-outlives a journal that was removed; the one beside the journal outlives a reboot.
+Only `fer-edge resume` ends a pause; a crash, a restart or a power cut does not. Two files are needed: the one in memory can
+be made on a full or read-only disk and survives the removal of the journal; the one beside the journal survives a reboot.
 """
 
 from __future__ import annotations
@@ -20,30 +19,30 @@ from device.clock import Clock
 from device.system.status import InstanceStatus, read_instance
 from fer_edge.errors import UsageError
 
-_PATIENCE_S, _LOOK_S = 5.0, 0.1
+_TIMEOUT_S, _POLL_S = 5.0, 0.1
 
 
 class Pause:
-    """Whether the instance `name` is asked to pause. `runtime` and `journal` are its folders."""
+    """The request to pause the instance `name`. `runtime` and `journal` are its folders."""
 
     def __init__(self, name: str, runtime: Path, journal: Path) -> None:
         self.flags = (runtime / f"{name}.paused", journal / "paused")
         self._last = False
 
-    def asked(self) -> bool:
-        """Whether a flag is there: two system calls, cheap enough for each turn of a loop."""
-        with suppress(OSError):  # a card that dies must neither pause a camera nor end a pause
+    def requested(self) -> bool:
+        """Whether a flag file exists: two system calls, cheap enough for each turn of a loop."""
+        with suppress(OSError):  # a failing card must neither pause a camera nor end a pause
             self._last = any(flag.exists() for flag in self.flags)
         return self._last
 
     def set(self) -> tuple[str, ...]:
-        """Asks for a pause; gives the flags that could not be made, as sentences. Raises UsageError when none could."""
+        """Requests a pause; returns a sentence for each flag file that could not be made. Raises UsageError if none could."""
         failed = []
         for flag in self.flags:
             try:
                 flag.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
                 flag.touch(mode=0o644)
-                _force(flag.parent)
+                _fsync(flag.parent)
             except OSError as error:
                 failed.append(f"{flag} cannot be made ({error.strerror})")
         if len(failed) == len(self.flags):
@@ -51,80 +50,79 @@ class Pause:
         return tuple(failed)
 
     def clear(self) -> None:
-        """Asks for the end of a pause. Raises UsageError when a flag cannot be taken away."""
+        """Ends the request to pause. Raises UsageError when a flag file cannot be removed."""
         for flag in self.flags:
             try:
                 flag.unlink(missing_ok=True)
                 if flag.parent.is_dir():
-                    _force(flag.parent)
+                    _fsync(flag.parent)
             except OSError as error:
                 raise UsageError(
-                    f"{flag} cannot be removed ({error.strerror}): the pause stays; try with sudo"
+                    f"{flag} cannot be removed ({error.strerror}): the pause continues; try with sudo"
                 ) from error
 
 
 def pause(name: str, folders: Sequence[Path], clock: Clock, journal: Path | None = None) -> str:
-    """A sentence, after the running instance `name` closed its camera, or `journal`'s next run was told to start paused.
+    """A sentence, once the running instance `name` has closed its camera, or once its next run is set to start paused.
 
-    `folders` are where it may be found, `journal` stands in where none runs. Raises UsageError when there is nothing to
-    pause, or when it did not close its camera in time.
+    `folders` are searched for its status file; `journal` is its journal's folder when it does not run. Raises UsageError
+    when there is nothing to pause, or when the instance does not close its camera in time.
     """
-    found = read_instance(name, folders, clock)
-    flags = _flags(found, folders, journal)
-    failed = "".join(f"; {sentence}: a restart of this machine would end it" for sentence in flags.set())
-    if not found.running:
+    instance = read_instance(name, folders, clock)
+    pause_request = _pause_request(instance, folders, journal)
+    failed = "".join(f"; {sentence}: a reboot would end the pause" for sentence in pause_request.set())
+    if not instance.running:
         return f"{name} does not run; it will start paused{failed}"
-    if not _became(name, folders, clock, paused=True):
-        raise UsageError(f"{name} was asked to pause and did not within {_PATIENCE_S:g} s; see `fer-edge health`")
-    return f"{name} is paused, its camera closed; `fer-edge resume` ends it, a restart does not{failed}"
+    if not _wait_for(name, folders, clock, paused=True):
+        raise UsageError(f"{name} did not pause within {_TIMEOUT_S:g} s; see `fer-edge health`")
+    return f"{name} is paused and its camera closed; `fer-edge resume` ends the pause, a restart does not{failed}"
 
 
 def resume(name: str, folders: Sequence[Path], clock: Clock, journal: Path | None = None) -> str:
-    """A sentence, after the pause of the instance `name` was ended. Raises UsageError as `pause` does."""
-    found = read_instance(name, folders, clock)
-    _flags(found, folders, journal).clear()
-    if not found.running:
+    """A sentence, once the pause of the instance `name` has ended. Raises UsageError as `pause` does."""
+    instance = read_instance(name, folders, clock)
+    _pause_request(instance, folders, journal).clear()
+    if not instance.running:
         return f"{name} does not run; it will not start paused"
-    if not _became(name, folders, clock, paused=False):
-        raise UsageError(f"{name} was asked to go on and did not within {_PATIENCE_S:g} s; see `fer-edge health`")
-    return f"{name} goes on"
+    if not _wait_for(name, folders, clock, paused=False):
+        raise UsageError(f"{name} did not resume within {_TIMEOUT_S:g} s; see `fer-edge health`")
+    return f"{name} is no longer paused"
 
 
 def reload(name: str, folders: Sequence[Path], clock: Clock) -> str:
-    """A sentence, after the running instance `name` was told (SIGHUP) to read its settings' file again."""
-    found = read_instance(name, folders, clock)
-    if not found.running:
-        raise UsageError(f"{name} does not run ({'; '.join(found.problems)}); there is nothing to reload")
+    """A sentence, once SIGHUP was sent to the running instance `name`, which then reads its settings file again."""
+    instance = read_instance(name, folders, clock)
+    if not instance.running or instance.record is None:
+        raise UsageError(f"{name} does not run ({'; '.join(instance.problems)}); there is nothing to reload")
     try:
-        os.kill(found.fields["pid"], signal.SIGHUP)
+        os.kill(instance.record.pid, signal.SIGHUP)
     except OSError as error:
-        raise UsageError(f"{name} cannot be told ({error.strerror}); try with sudo") from error
-    return f"{name} reads its settings again; what it made of them, it says itself"
+        raise UsageError(f"{name} cannot be signalled ({error.strerror}); try with sudo") from error
+    return f"{name} reads its settings again; it logs what changed"
 
 
-def _flags(found: InstanceStatus, folders: Sequence[Path], journal: Path | None) -> Pause:
-    known = found.fields.get("journal")
-    if not found.running and known is None and journal is None:
-        raise UsageError(f"{'; '.join(found.problems)}; name it with --name, or its journal with --log")
-    at = Path(known) if known is not None and (found.running or journal is None) else journal
-    assert at is not None
-    return Pause(found.name, found.folder or folders[0], at)
+def _pause_request(instance: InstanceStatus, folders: Sequence[Path], journal: Path | None) -> Pause:
+    recorded = None if instance.record is None else Path(instance.record.status.journal)
+    folder = recorded if recorded is not None and (instance.running or journal is None) else journal
+    if folder is None:
+        raise UsageError(f"{'; '.join(instance.problems)}; name it with --name, or its journal with --log")
+    return Pause(instance.name, instance.folder or folders[0], folder)
 
 
-def _became(name: str, folders: Sequence[Path], clock: Clock, paused: bool) -> bool:
-    """Whether the instance came to be paused, or not, soon enough; one that ends meanwhile has closed its camera too."""
-    end_ns = clock.mono_ns() + round(_PATIENCE_S * 1e9)
+def _wait_for(name: str, folders: Sequence[Path], clock: Clock, paused: bool) -> bool:
+    """Whether the instance was paused, or resumed, in time; an instance that ends meanwhile has closed its camera too."""
+    end_ns = clock.mono_ns() + round(_TIMEOUT_S * 1e9)
     while clock.mono_ns() < end_ns:
-        found = read_instance(name, folders, clock)
-        if not found.running or (found.fields["state"] == "paused") == paused:
+        record = (instance := read_instance(name, folders, clock)).record
+        if not instance.running or record is None or (record.status.state == "paused") == paused:
             return True
-        clock.sleep(_LOOK_S)
+        clock.sleep(_POLL_S)
     return False
 
 
-def _force(folder: Path) -> None:
-    node = os.open(folder, os.O_RDONLY)
+def _fsync(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
     try:
-        os.fsync(node)  # or a power cut could bring back what was there before
+        os.fsync(descriptor)  # or a power cut could undo the change
     finally:
-        os.close(node)
+        os.close(descriptor)

@@ -85,11 +85,11 @@ def _doctor(args: argparse.Namespace) -> int:
     from device.doctor.doctor import run_doctor
     from device.doctor.findings import Finding
 
-    def tell(finding: Finding) -> None:
+    def print_finding(finding: Finding) -> None:
         if not args.as_json:
-            print(finding.text(), flush=True)
+            print(finding.lines(), flush=True)
 
-    report = run_doctor(vars(args), args.config, args.first_run, message, tell)
+    report = run_doctor(vars(args), args.config, args.first_run, message, print_finding)
     if args.as_json:
         print(json.dumps(report.to_json(), ensure_ascii=False))
     message(report.verdict)

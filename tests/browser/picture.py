@@ -124,8 +124,8 @@ def take(out: Path, width_px: int, scheme: str, end_s: float) -> None:
             thread = threading.Thread(target=run, args=(settings, clock, Played(clock)), daemon=True)
             thread.start()
             while (now_s := clock.now_s()) < end_s:
-                if within(now_s, (PAUSED,)) != pause.asked():
-                    (pause.clear if pause.asked() else pause.set)()
+                if within(now_s, (PAUSED,)) != pause.requested():
+                    (pause.clear if pause.requested() else pause.set)()
                 time.sleep(0.05)
             clock.calm()
             url = said.read_text().split("the live page is ")[1].split()[0]

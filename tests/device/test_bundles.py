@@ -40,7 +40,7 @@ def used(folder: Path) -> str:
     return chosen_path({"FER_EDGE_BUNDLES": str(folder)}).name
 
 
-def test_without_a_choice_the_shipped_one_is_in_use(tmp_path: Path) -> None:
+def test_without_a_choice_the_shipped_bundle_is_in_use(tmp_path: Path) -> None:
     assert chosen_path({"FER_EDGE_BUNDLES": str(tmp_path)}) == default_path()
     entries = BundleStore(tmp_path / "none").entries()
     assert [(entry.release, entry.in_use, entry.shipped, entry.problem) for entry in entries] == [
@@ -50,7 +50,7 @@ def test_without_a_choice_the_shipped_one_is_in_use(tmp_path: Path) -> None:
     assert not (tmp_path / "none").exists()
 
 
-def test_install_use_and_back(tmp_path: Path, mine: Path) -> None:
+def test_install_use_and_rollback_change_the_bundle_in_use(tmp_path: Path, mine: Path) -> None:
     bundles = BundleStore(tmp_path / "b")
     installed = bundles.install(mine)
     assert installed.release == f"mine-{Bundle.load(mine).sha256[:12]}"
@@ -65,11 +65,11 @@ def test_install_use_and_back(tmp_path: Path, mine: Path) -> None:
     bundles.use("nano")
     assert bundles.rollback().release == installed.release == used(bundles.folder)
     assert bundles.rollback().release == "edge" == used(bundles.folder)
-    with pytest.raises(UsageError, match="there is none to go back to"):
+    with pytest.raises(UsageError, match="there is no earlier one to return to"):
         bundles.rollback()
 
 
-def test_a_run_takes_what_is_in_use(tmp_path: Path, mine: Path) -> None:
+def test_a_run_loads_the_bundle_in_use(tmp_path: Path, mine: Path) -> None:
     """In a process of its own, as the service has it, with no flag and no setting."""
     bundles = BundleStore(tmp_path / "b")
     bundles.install(mine)
@@ -81,7 +81,7 @@ def test_a_run_takes_what_is_in_use(tmp_path: Path, mine: Path) -> None:
     assert json.loads(done.stdout)["bundle"] == "mine"
 
 
-def test_whoever_runs_the_loop_may_read_what_root_installed(tmp_path: Path, mine: Path) -> None:
+def test_every_user_may_read_what_root_installed(tmp_path: Path, mine: Path) -> None:
     umask = os.umask(0o077)
     try:
         bundles = BundleStore(tmp_path / "opt" / "b")
@@ -93,7 +93,7 @@ def test_whoever_runs_the_loop_may_read_what_root_installed(tmp_path: Path, mine
         assert stat.S_IMODE(path.stat().st_mode) == wanted, path
 
 
-def test_using_the_same_twice_leaves_the_way_back(tmp_path: Path, mine: Path) -> None:
+def test_using_a_bundle_twice_keeps_the_one_to_roll_back_to(tmp_path: Path, mine: Path) -> None:
     bundles = BundleStore(tmp_path / "b")
     bundles.install(mine)
     bundles.use("nano")
@@ -103,7 +103,7 @@ def test_using_the_same_twice_leaves_the_way_back(tmp_path: Path, mine: Path) ->
 
 
 @pytest.mark.parametrize("name", ["../../etc/passwd", "a b;c'\"", "-rf", "", "…"])
-def test_a_name_that_would_lead_elsewhere(tmp_path: Path, name: str) -> None:
+def test_a_name_with_a_path_is_rejected(tmp_path: Path, name: str) -> None:
     bundles = BundleStore(tmp_path / "b")
     installed = bundles.install(named("nano", name, tmp_path))
     assert installed.path.parent == bundles.releases and installed.path.is_dir()
@@ -111,7 +111,7 @@ def test_a_name_that_would_lead_elsewhere(tmp_path: Path, name: str) -> None:
 
 
 @pytest.mark.parametrize("asked", ["other", "", "m", "releases", "..", "in-use", "mine-"])
-def test_a_name_that_fits_none_or_two(tmp_path: Path, mine: Path, asked: str) -> None:
+def test_a_name_that_matches_no_or_two_bundles_is_rejected(tmp_path: Path, mine: Path, asked: str) -> None:
     bundles = BundleStore(tmp_path / "b")
     bundles.install(mine)
     spec = json.loads((mine / "bundle.json").read_text())
@@ -137,7 +137,7 @@ def other_labels(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("spoil", [damaged_model, other_labels])
-def test_what_fails_its_check_is_not_taken_over(tmp_path: Path, mine: Path, spoil: Any) -> None:
+def test_a_bundle_that_fails_its_check_is_not_installed(tmp_path: Path, mine: Path, spoil: Any) -> None:
     bundles = BundleStore(tmp_path / "b")
     bad = Path(shutil.copytree(mine, tmp_path / "bad"))
     spoil(bad)
@@ -152,7 +152,7 @@ def test_what_fails_its_check_is_not_taken_over(tmp_path: Path, mine: Path, spoi
     assert used(bundles.folder) == "edge"
 
 
-def test_a_damaged_release_is_listed_refused_and_mended(tmp_path: Path, mine: Path) -> None:
+def test_a_damaged_release_is_listed_rejected_and_repaired_by_installing_it_again(tmp_path: Path, mine: Path) -> None:
     bundles = BundleStore(tmp_path / "b")
     release = bundles.install(mine).release
     bundles.use("nano")
@@ -168,7 +168,7 @@ def test_a_damaged_release_is_listed_refused_and_mended(tmp_path: Path, mine: Pa
     assert bundles.rollback().release == release
 
 
-def test_a_choice_that_is_gone_or_damaged_is_said_and_not_guessed(tmp_path: Path, mine: Path) -> None:
+def test_a_missing_or_damaged_choice_is_an_error(tmp_path: Path, mine: Path) -> None:
     bundles = BundleStore(tmp_path / "b")
     release = bundles.install(mine).release
     bundles.use(release)
@@ -185,19 +185,19 @@ def test_a_choice_that_is_gone_or_damaged_is_said_and_not_guessed(tmp_path: Path
     assert history(bundles.folder) == ("nano",)
 
 
-def test_a_folder_that_cannot_be_written(tmp_path: Path, mine: Path) -> None:
+def test_a_folder_that_cannot_be_written_is_an_error(tmp_path: Path, mine: Path) -> None:
     (tmp_path / "b").write_text("a file in its place")
-    with pytest.raises(UsageError, match=r"cannot be changed .*; the one in use stays"):
+    with pytest.raises(UsageError, match=r"cannot be changed .*; the one in use is unchanged"):
         BundleStore(tmp_path / "b").install(mine)
 
 
-def test_where_bundles_are(tmp_path: Path) -> None:
+def test_the_bundles_folder_follows_the_environment(tmp_path: Path) -> None:
     assert bundles_folder({"FER_EDGE_BUNDLES": str(tmp_path)}) == tmp_path
     own = bundles_folder({"XDG_DATA_HOME": str(tmp_path)})
     assert own == (Path("/opt/fer-edge/bundles") if os.geteuid() == 0 else tmp_path / "fer-edge/bundles")
 
 
-def test_the_commands(
+def test_the_bundle_commands_print_and_change_the_bundle_in_use(
     tmp_path: Path, mine: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """stdout is the release's name, or the list; what was found and what to do next is said."""
@@ -235,7 +235,9 @@ def test_the_commands(
 
 @pytest.mark.parametrize("how", ["killed", "failing"])
 @pytest.mark.parametrize("what", ["install", "install again", "use", "rollback"])
-def test_cut_off_at_every_step_a_working_bundle_is_in_use(tmp_path: Path, mine: Path, what: str, how: str) -> None:
+def test_after_a_power_cut_at_any_step_a_complete_bundle_is_in_use(
+    tmp_path: Path, mine: Path, what: str, how: str
+) -> None:
     start = tmp_path / "start"
     bundles = BundleStore(start / "bundles")
     bundles.use("nano")

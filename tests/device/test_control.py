@@ -28,11 +28,11 @@ from device.system.status import Status, StatusFile
 runtime, journal, deaf = Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3:] == ["deaf"]
 clock, reloads = SystemClock(), []
 signal.signal(signal.SIGHUP, lambda *_: reloads.append(1))
-asked = Pause("camera", runtime, journal)
+request = Pause("camera", runtime, journal)
 with StatusFile(runtime, "camera", clock, 10.0, 5.0) as file:
     print("ready", flush=True)
     while True:
-        paused = asked.asked() and not deaf
+        paused = request.requested() and not deaf
         file.write(Status("paused" if paused else "running", "0", str(journal), frames={"reloads": len(reloads)}))
         clock.sleep(0.05)
 """
@@ -55,15 +55,17 @@ def loop(tmp_path: Path, *arguments: str) -> Iterator[subprocess.Popen]:
 
 
 def state(tmp_path: Path) -> str:
-    return read_instance("camera", [tmp_path / "run"], SystemClock()).fields["state"]
+    record = read_instance("camera", [tmp_path / "run"], SystemClock()).record
+    assert record is not None
+    return record.status.state
 
 
-def test_a_pause_holds_until_it_is_ended_whatever_happens_between(tmp_path: Path) -> None:
+def test_a_pause_survives_a_crash_a_restart_and_a_reboot(tmp_path: Path) -> None:
     folders, clock = [tmp_path / "absent", tmp_path / "run"], SystemClock()
     with loop(tmp_path):
         assert state(tmp_path) == "running"
         said = pause("camera", folders, clock)
-        assert said == "camera is paused, its camera closed; `fer-edge resume` ends it, a restart does not"
+        assert said == "camera is paused and its camera closed; `fer-edge resume` ends the pause, a restart does not"
         assert state(tmp_path) == "paused"
     with loop(tmp_path):  # the first was killed
         assert state(tmp_path) == "paused"
@@ -71,94 +73,95 @@ def test_a_pause_holds_until_it_is_ended_whatever_happens_between(tmp_path: Path
         flag.unlink()
     with loop(tmp_path):
         assert state(tmp_path) == "paused"
-        assert resume("camera", folders, clock) == "camera goes on"
+        assert resume("camera", folders, clock) == "camera is no longer paused"
         assert state(tmp_path) == "running"
     with loop(tmp_path):
         assert state(tmp_path) == "running"
 
 
-def test_an_instance_that_does_not_obey(tmp_path: Path) -> None:
-    with loop(tmp_path, "deaf"), pytest.raises(UsageError, match="asked to pause and did not within 5 s"):
+def test_a_pause_that_is_not_obeyed_in_time_is_an_error(tmp_path: Path) -> None:
+    with loop(tmp_path, "deaf"), pytest.raises(UsageError, match="did not pause within 5 s"):
         pause("camera", [tmp_path / "run"], SystemClock())
 
 
-def test_reload_is_a_hangup(tmp_path: Path) -> None:
+def reloads(folders: list[Path], clock: SystemClock) -> int:
+    record = read_instance("camera", folders, clock).record
+    assert record is not None
+    return record.status.frames["reloads"]
+
+
+def test_reload_sends_a_hangup(tmp_path: Path) -> None:
     folders, clock = [tmp_path / "run"], SystemClock()
     with pytest.raises(UsageError, match="nothing to reload"):
         reload("camera", folders, clock)
     with loop(tmp_path) as process:
-        assert (
-            reload("camera", folders, clock) == "camera reads its settings again; what it made of them, it says itself"
-        )
+        assert reload("camera", folders, clock) == "camera reads its settings again; it logs what changed"
         end_ns = clock.mono_ns() + 10_000_000_000
-        while (
-            not (count := read_instance("camera", folders, clock).fields["frames"]["reloads"])
-            and clock.mono_ns() < end_ns
-        ):
+        while not (count := reloads(folders, clock)) and clock.mono_ns() < end_ns:
             clock.sleep(0.02)
         assert count == 1 and process.poll() is None
 
 
-def test_one_that_does_not_run_starts_paused(tmp_path: Path) -> None:
+def test_an_instance_that_does_not_run_starts_paused(tmp_path: Path) -> None:
     folders, clock, journal = [tmp_path / "run"], FakeClock(), tmp_path / "log"
     for ask in (pause, resume):
         with pytest.raises(UsageError, match=r"no instance of that name runs.*--name.*--log"):
             ask("camera", folders, clock)
     assert pause("camera", folders, clock, journal) == "camera does not run; it will start paused"
-    assert Pause("camera", tmp_path / "run", journal).asked()
-    assert Pause("camera", tmp_path / "elsewhere", journal).asked(), "a service has a folder of its own"
+    assert Pause("camera", tmp_path / "run", journal).requested()
+    assert Pause("camera", tmp_path / "elsewhere", journal).requested(), "a service has a folder of its own"
     assert resume("camera", folders, clock, journal) == "camera does not run; it will not start paused"
-    assert not Pause("camera", tmp_path / "run", journal).asked()
+    assert not Pause("camera", tmp_path / "run", journal).requested()
 
 
-def test_one_that_crashed_is_known_by_what_it_left(tmp_path: Path) -> None:
+def test_the_journal_of_a_crashed_instance_is_found_by_its_status_file(tmp_path: Path) -> None:
     with loop(tmp_path):
         pass
     assert pause("camera", [tmp_path / "run"], FakeClock()) == "camera does not run; it will start paused"
-    assert Pause("camera", tmp_path / "other", tmp_path / "log").asked()
+    assert Pause("camera", tmp_path / "other", tmp_path / "log").requested()
 
 
 @pytest.mark.parametrize("lost", ["run", "log"])
-def test_one_flag_is_enough(tmp_path: Path, lost: str) -> None:
-    asked = Pause("camera", tmp_path / "run", tmp_path / "log")
-    assert not asked.asked()
-    assert asked.set() == ()
+def test_either_flag_file_keeps_the_pause(tmp_path: Path, lost: str) -> None:
+    request = Pause("camera", tmp_path / "run", tmp_path / "log")
+    assert not request.requested()
+    assert request.set() == ()
     for path in (tmp_path / lost).iterdir():
         path.unlink()
     (tmp_path / lost).rmdir()  # as when a journal is removed under a running loop
-    assert asked.asked()
-    asked.clear()
-    asked.clear()
-    assert not asked.asked()
+    assert request.requested()
+    request.clear()
+    request.clear()
+    assert not request.requested()
 
 
-def test_a_pause_on_a_disk_that_takes_nothing_is_told(tmp_path: Path) -> None:
+def test_a_pause_that_a_reboot_would_end_is_reported(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    asked = Pause("camera", tmp_path / "run", tmp_path / "file/log")
-    (failed,) = asked.set()
+    request = Pause("camera", tmp_path / "run", tmp_path / "file/log")
+    (failed,) = request.set()
     assert "file/log/paused cannot be made (Not a directory)" in failed
-    assert asked.asked()
+    assert request.requested()
     neither = Pause("camera", tmp_path / "file/run", tmp_path / "file/log")
     with pytest.raises(UsageError, match="nothing is paused; try with sudo"):
         neither.set()
-    assert not neither.asked()
+    assert not neither.requested()
 
 
 def test_instances_are_paused_one_by_one(tmp_path: Path) -> None:
     front = Pause("front", tmp_path / "run", tmp_path / "log/front")
     back = Pause("back", tmp_path / "run", tmp_path / "log/back")
     front.set()
-    assert front.asked() and not back.asked()
+    assert front.requested() and not back.requested()
 
 
-def test_flags_are_for_all_to_see_and_their_folder_for_its_owner(tmp_path: Path) -> None:
-    asked = Pause("camera", tmp_path / "run", tmp_path / "log")
-    asked.set()
-    assert all(stat.S_IMODE(flag.stat().st_mode) & 0o444 for flag in asked.flags)
-    assert {stat.S_IMODE(flag.parent.stat().st_mode) for flag in asked.flags} == {0o700}
+def test_flag_files_are_readable_for_all_and_their_folder_for_its_owner_alone(tmp_path: Path) -> None:
+    request = Pause("camera", tmp_path / "run", tmp_path / "log")
+    request.set()
+    assert all(stat.S_IMODE(flag.stat().st_mode) & 0o444 for flag in request.flags)
+    assert {stat.S_IMODE(flag.parent.stat().st_mode) for flag in request.flags} == {0o700}
 
 
-def test_a_process_that_ends_while_it_is_asked_is_paused_too(tmp_path: Path) -> None:
+def test_an_instance_that_ends_during_the_request_counts_as_paused(tmp_path: Path) -> None:
     class Ends(FakeClock):
         """Its instance ends while whoever asked it waits."""
 

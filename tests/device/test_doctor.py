@@ -64,8 +64,8 @@ def health(**fields: Any) -> Health:
     return Health(**{**{name: getattr(HEALTH, name) for name in Health.__slots__}, **fields})
 
 
-def asked(folder: Path = Path("/"), look_s: float = 0.0, root: Path = Path("/"), **settings: Any) -> CheckContext:
-    return CheckContext(Settings(**{"camera": "synthetic", **settings}), look_s, root)
+def context(camera_trial_s: float = 0.0, root: Path = Path("/"), **settings: Any) -> CheckContext:
+    return CheckContext(Settings(**{"camera": "synthetic", **settings}), camera_trial_s, root)
 
 
 def put(path: Path, text: str) -> Path:
@@ -91,11 +91,11 @@ CASES["python.libc"] = lambda path, patch: system_checks.python((3, 11, 2), 64, 
 # ---- packages: what stands first on sys.path is what the probe's process, and it alone, imports
 
 
-def probed(patch: pytest.MonkeyPatch, first: Path | None, *steps: str, patience_s: float = 120.0) -> list[Finding]:
+def probed(patch: pytest.MonkeyPatch, first: Path | None, *steps: str, timeout_s: float = 120.0) -> list[Finding]:
     """What the steps find, in the probe's own process, with the folder `first` before all that is installed."""
     if first is not None:
         patch.syspath_prepend(str(first))
-    asker = doctor.Doctor({}, patience_s=patience_s)
+    asker = doctor.Doctor({}, timeout_s=timeout_s)
     return list(doctor._probe_findings(list(steps), Settings(camera="synthetic"), asker, dict(os.environ)))
 
 
@@ -124,8 +124,8 @@ def unpacked(name: str, version: str) -> Path:
     return kept
 
 
-CASES["numpy.ok"] = lambda path, patch: subprocess_probe.numpy(asked())
-CASES["opencv.ok"] = lambda path, patch: subprocess_probe.opencv(asked())
+CASES["numpy.ok"] = lambda path, patch: subprocess_probe.numpy(context())
+CASES["opencv.ok"] = lambda path, patch: subprocess_probe.opencv(context())
 CASES["runtime.ok"] = lambda path, patch: probed(patch, None, "numpy", "runtime")
 CASES["numpy.broken"] = lambda path, patch: probed(patch, without(path, "numpy", "_multiarray_umath*"), "numpy")
 CASES["opencv.broken"] = lambda path, patch: probed(patch, without(path, "cv2", "*.so"), "numpy", "opencv")
@@ -138,7 +138,7 @@ def tflite_runtime_beside_numpy_2(path: Path, patch: pytest.MonkeyPatch) -> list
     put(path / "ai_edge_litert/__init__.py", "raise ImportError('hidden')")
     patch.syspath_prepend(str(unpacked("tflite-runtime", "2.14.0")))
     findings = probed(patch, path, "numpy", "runtime")
-    assert "tflite-runtime 2.14.0 is installed and cannot run beside numpy 2." in findings[-1].told("what")
+    assert "tflite-runtime 2.14.0 is installed but does not work with numpy 2." in findings[-1].filled("what")
     return findings
 
 
@@ -157,7 +157,7 @@ def an_empty_environment(path: Path, patch: pytest.MonkeyPatch) -> list[Mapping[
         done = subprocess.run(command, env=environ, cwd=path, capture_output=True, text=True, check=False)
         assert done.returncode == 2, done.stderr
         told = json.loads(done.stdout)
-        first = "there is no OpenCV" if more else "there is no numpy"
+        first = "OpenCV is not installed" if more else "numpy is not installed"
         assert f"begin with {'opencv' if more else 'numpy'}: {first}" in done.stderr
         assert (told["healthy"], told["exit_code"]) == (False, 2)
         found_there += told["findings"]
@@ -170,14 +170,14 @@ def a_wheel_for_another_processor(path: Path, patch: pytest.MonkeyPatch) -> list
     put(path / "cv2/__init__.py", "import os, signal; os.kill(os.getpid(), signal.SIGILL)")
     findings = probed(patch, path, "numpy", "opencv", "camera", "bundle")
     assert [one.key for one in findings] == ["numpy.ok", "step.crashed", "step.untried", "bundle.ok"]
-    assert findings[1].check == "opencv" and "SIGILL" in findings[1].told("what")
+    assert findings[1].check == "opencv" and "SIGILL" in findings[1].filled("what")
     return findings[1:2]
 
 
 @case("step.slow")
 def an_import_that_hangs(path: Path, patch: pytest.MonkeyPatch) -> list[Finding]:
     put(path / "numpy/__init__.py", "import time; time.sleep(600)")
-    return probed(patch, path, "numpy", patience_s=0.5)
+    return probed(patch, path, "numpy", timeout_s=0.5)
 
 
 # ---- what is run with them
@@ -196,15 +196,15 @@ def torn(folder: Path) -> Path:
     return target
 
 
-CASES["bundle.ok"] = lambda path, patch: subprocess_probe.bundle(asked())
-CASES["bundle.named"] = lambda path, patch: subprocess_probe.bundle(asked(bundle=torn(path)))
+CASES["bundle.ok"] = lambda path, patch: subprocess_probe.bundle(context())
+CASES["bundle.named"] = lambda path, patch: subprocess_probe.bundle(context(bundle=torn(path)))
 
 
 @case("bundle.chosen")
 def a_chosen_bundle_that_is_gone(path: Path, patch: pytest.MonkeyPatch) -> Finding:
     patch.setenv("FER_EDGE_BUNDLES", str(path))
     put(path / IN_USE, "mine-0123456789ab\n")
-    return subprocess_probe.bundle(asked())
+    return subprocess_probe.bundle(context())
 
 
 @case("bundle.shipped")
@@ -216,31 +216,31 @@ def a_package_that_lost_bytes(path: Path, patch: pytest.MonkeyPatch) -> list[Fin
     return probed(patch, path, "bundle")
 
 
-CASES["verify.ok"] = lambda path, patch: subprocess_probe.verify(asked(bundle=shipped_path("nano")))
+CASES["verify.ok"] = lambda path, patch: subprocess_probe.verify(context(bundle=shipped_path("nano")))
 CASES["verify.refused"] = lambda path, patch: subprocess_probe.verify(
-    asked(bundle=bundle(path, labels=list("abcdefg")))
+    context(bundle=bundle(path, labels=list("abcdefg")))
 )
 CASES["verify.near"] = lambda path, patch: subprocess_probe.verify(
-    asked(
+    context(
         bundle=bundle(
             path,
             runtimes=[{"runtime": "other", "version": "1", "kernels": "default", "machine": "a", "verdict": "pass"}],
         )
     )
 )
-CASES["detectors.ok"] = lambda path, patch: subprocess_probe.detectors(asked(detector="haar"))
+CASES["detectors.ok"] = lambda path, patch: subprocess_probe.detectors(context(detector="haar"))
 
 
 @case("detectors.haar")
 def no_detector_files(path: Path, patch: pytest.MonkeyPatch) -> Finding:
     patch.setenv("FER_EDGE_DETECTORS", str(path))
-    return subprocess_probe.detectors(asked())
+    return subprocess_probe.detectors(context())
 
 
 @case("detectors.none")
 def no_detector_files_and_one_is_asked_for(path: Path, patch: pytest.MonkeyPatch) -> Finding:
     patch.setenv("FER_EDGE_DETECTORS", str(path))
-    return subprocess_probe.detectors(asked(detector="blazeface-back"))
+    return subprocess_probe.detectors(context(detector="blazeface-back"))
 
 
 def test_opencv_5_without_detector_files(tmp_path: Path) -> None:
@@ -249,15 +249,15 @@ def test_opencv_5_without_detector_files(tmp_path: Path) -> None:
         patch.setenv("FER_EDGE_DETECTORS", str(tmp_path))
         steps = ("numpy", "opencv", "runtime", "bundle", "verify", "detectors")
         *well, last = probed(patch, unpacked("opencv-python-headless", "5.0.0.93"), *steps)
-    assert [one.line.state for one in well] == [OK] * 5 and well[1].facts["version"].startswith("5.")
-    assert last.key == "detectors.none" and "has no Haar cascades" in last.told("what")
+    assert [one.text.state for one in well] == [OK] * 5 and well[1].facts["version"].startswith("5.")
+    assert last.key == "detectors.none" and "has no Haar cascades" in last.filled("what")
 
 
 @case("detectors.damaged")
 def a_detector_file_that_lost_bytes(path: Path, patch: pytest.MonkeyPatch) -> Finding:
     patch.setenv("FER_EDGE_DETECTORS", str(path))
     put(path / "face_detection_short_range.tflite", "short")
-    return subprocess_probe.detectors(asked(detector="blazeface-short-range"))
+    return subprocess_probe.detectors(context(detector="blazeface-short-range"))
 
 
 @case("detectors.blind")
@@ -282,14 +282,14 @@ def an_opencv_that_finds_nothing(path: Path, patch: pytest.MonkeyPatch) -> list[
 
 # ---- cameras
 
-CASES["picamera2.unneeded"] = lambda path, patch: subprocess_probe.picamera2(asked(camera="usb:0"))
-CASES["picamera2.missing"] = lambda path, patch: subprocess_probe.picamera2(asked(camera="csi:0"))
+CASES["picamera2.unneeded"] = lambda path, patch: subprocess_probe.picamera2(context(camera="usb:0"))
+CASES["picamera2.missing"] = lambda path, patch: subprocess_probe.picamera2(context(camera="csi:0"))
 
 
 @case("picamera2.hidden")
 def an_environment_without_system_packages(path: Path, patch: pytest.MonkeyPatch) -> Finding:
     put(path / "usr/lib/python3/dist-packages/picamera2/__init__.py", "")
-    return subprocess_probe.picamera2(asked(camera="0", root=path))
+    return subprocess_probe.picamera2(context(camera="0", root=path))
 
 
 @case("picamera2.ok")
@@ -318,20 +318,20 @@ def pictures(folder: Path, gray: int, n: int = 3) -> str:
     return str(folder)
 
 
-CASES["camera.ok"] = lambda path, patch: subprocess_probe.camera(asked(camera=pictures(path, 90)))
-CASES["camera.dark"] = lambda path, patch: subprocess_probe.camera(asked(camera=pictures(path, 1)))
-CASES["camera.face"] = lambda path, patch: subprocess_probe.camera(asked(look_s=0.5, detector="haar"))
+CASES["camera.ok"] = lambda path, patch: subprocess_probe.camera(context(camera=pictures(path, 90)))
+CASES["camera.dark"] = lambda path, patch: subprocess_probe.camera(context(camera=pictures(path, 1)))
+CASES["camera.face"] = lambda path, patch: subprocess_probe.camera(context(camera_trial_s=0.5, detector="haar"))
 CASES["camera.nobody"] = lambda path, patch: subprocess_probe.camera(
-    asked(look_s=0.5, camera=pictures(path, 90), detector="haar")
+    context(camera_trial_s=0.5, camera=pictures(path, 90), detector="haar")
 )
-CASES["camera.none"] = lambda path, patch: subprocess_probe.camera(asked(camera="usb:987"))
-CASES["camera.wrong"] = lambda path, patch: subprocess_probe.camera(asked(camera="nonsense"))
+CASES["camera.none"] = lambda path, patch: subprocess_probe.camera(context(camera="usb:987"))
+CASES["camera.wrong"] = lambda path, patch: subprocess_probe.camera(context(camera="nonsense"))
 
 
 @case("camera.silent")
 def a_camera_without_a_picture(path: Path, patch: pytest.MonkeyPatch) -> Finding:
     put(path / "0.png", "no picture")
-    return subprocess_probe.camera(asked(camera=str(path), open_s=0.2))
+    return subprocess_probe.camera(context(camera=str(path), open_s=0.2))
 
 
 @case("camera.used", "instance.ok")
@@ -457,7 +457,7 @@ def running(folder: Path, **fields: Any) -> Iterator[FakeClock]:
         yield clock  # type: ignore[misc]
 
 
-@case("instance.unwell")
+@case("instance.unhealthy")
 def an_instance_that_is_not_well(path: Path, patch: pytest.MonkeyPatch) -> Finding:
     with running(path / "run", problems=("the processor is at 85 °C",)) as clock:
         return service_checks.instance(read_instance("camera", [path / "run"], clock))
@@ -534,7 +534,8 @@ def made(function: Case, path: Path) -> list[Mapping[str, Any]]:
             findings = [given] if isinstance(given, Finding) else list(given)
             asker = doctor.Doctor({"camera": "usb:0"})
             _made[function] = [
-                one if isinstance(one, Mapping) else doctor._with_commands(one, asker).to_json() for one in findings
+                one if isinstance(one, Mapping) else doctor._with_command_facts(one, asker).to_json()
+                for one in findings
             ]
     return _made[function]
 
@@ -552,16 +553,16 @@ def test_the_line_appears(key: str, tmp_path: Path) -> None:
     assert told["what"] and "{" not in told["what"]
     assert line.state in (OK, NOTE, FAIL, SKIP)
     if line.state in (NOTE, FAIL):
-        assert told["why"] and bool(told["mend"]) != bool(told["hand"]), "why, and one thing to do"
+        assert told["why"] and bool(told["fix"]) != bool(told["do"]), "why, and one thing to do"
     assert (line.exit_code > 0) == (line.state == FAIL)
 
 
-@pytest.mark.parametrize("key", [key for key, line in finding_texts().items() if "{program}" in line.mend + line.hand])
+@pytest.mark.parametrize("key", [key for key, line in finding_texts().items() if "{program}" in line.fix + line.do])
 def test_our_own_commands_that_it_names_exist(key: str, tmp_path: Path) -> None:
     from fer_edge.cli import _parser
 
     line = finding_texts()[key]
-    for command in (part for text in (line.mend, line.hand) for part in text.split("`" if "`" in text else " && ")):
+    for command in (part for text in (line.fix, line.do) for part in text.split("`" if "`" in text else " && ")):
         if "{program}" in command:
             words = command.format(program="fer-edge", flags=" --user", name="camera").partition("fer-edge ")[2]
             _parser().parse_args(shlex.split(words))
@@ -580,9 +581,9 @@ def test_the_first_failure_gives_the_exit_code() -> None:
 
 
 def test_what_it_prints_is_what_is_said_of_each(tmp_path: Path) -> None:
-    text = make_finding("heat.hot", degrees=85.0, limit=80.0).text()
+    text = make_finding("heat.hot", degrees=85.0, limit=80.0).lines()
     assert text.splitlines() == [
         "FAIL  heat       the processor is at 85 °C",
-        "                 why: from 80 °C on it is slowed down",
-        "                 do: give it air or a fan",
+        "                 why: it slows down from 80 °C",
+        "                 do: improve the cooling",
     ]

@@ -94,7 +94,9 @@ PI = {
         ),
     ],
 )
-def test_what_is_read(tmp_path: Path, files: dict[str, str], told: str, expected: tuple[Any, ...]) -> None:
+def test_health_is_read_from_the_kernel_and_the_firmware(
+    tmp_path: Path, files: dict[str, str], told: str, expected: tuple[Any, ...]
+) -> None:
     health = read(system(tmp_path, files), told)
     assert (
         health.undervoltage,
@@ -106,7 +108,7 @@ def test_what_is_read(tmp_path: Path, files: dict[str, str], told: str, expected
     assert (health.mono_s, health.clock) == (5.0, "unsynced")
 
 
-def test_files_are_read_anew_each_time(tmp_path: Path) -> None:
+def test_sensors_are_read_again_each_time(tmp_path: Path) -> None:
     sensors = Sensors(tmp_path, FakeClock(), answers(""), system(tmp_path, PI))
     assert not sensors.read().undervoltage
     system(tmp_path, {"hwmon/hwmon1/in0_lcrit_alarm": "1", "thermal/thermal_zone0/temp": "81000"})
@@ -115,7 +117,7 @@ def test_files_are_read_anew_each_time(tmp_path: Path) -> None:
     assert sensors.read().temperature_c is None
 
 
-def test_free_space_is_that_of_the_folder_or_what_is_left_of_it(tmp_path: Path) -> None:
+def test_free_space_of_a_missing_folder_is_that_of_its_parent(tmp_path: Path) -> None:
     free = shutil.disk_usage(tmp_path).free
     for folder in (tmp_path, tmp_path / "removed" / "log"):
         found = Sensors(folder, FakeClock(), answers(""), tmp_path).read().disk_free_bytes
@@ -126,7 +128,7 @@ def test_free_space_is_that_of_the_folder_or_what_is_left_of_it(tmp_path: Path) 
         assert found is not None and abs(found - shutil.disk_usage(memory).free) < 1e9
 
 
-def test_a_firmware_that_never_answers_is_left_alone(tmp_path: Path) -> None:
+def test_a_failing_vcgencmd_is_no_longer_called(tmp_path: Path) -> None:
     asked = []
 
     def ask() -> str:
@@ -164,7 +166,7 @@ def test_vcgencmd_is_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
         vcgencmd()
 
 
-def test_this_machine_tells_what_it_can() -> None:
+def test_this_machine_s_health_can_be_read() -> None:
     health = Sensors(Path("/"), FakeClock(), answers("")).read()
     assert health.disk_free_bytes is not None and health.disk_free_bytes > 0
     assert health.temperature_c is None or -40 < health.temperature_c < 150
@@ -214,21 +216,21 @@ def test_this_machine_tells_what_it_can() -> None:
         ({}, {"undervoltage": True, "temperature_c": 81.0}, 1, ("undervoltage", "temperature_c")),
     ],
 )
-def test_what_is_worth_an_event(
+def test_a_change_of_state_is_an_event_with_hysteresis(
     before: dict[str, Any], now: dict[str, Any], after_s: float, told: tuple[str, ...]
 ) -> None:
     later = replace(WELL, mono_s=WELL.mono_s + after_s, **now)
     assert changed_fields(replace(WELL, **before), later, *LIMITS) == told
 
 
-def test_the_first_health_is_told_whole() -> None:
+def test_the_first_health_event_has_all_fields() -> None:
     names = {name for name in Health.__dataclass_fields__ if name != "mono_s"}
     assert set(changed_fields(None, WELL, *LIMITS)) == names
     event = Event("health", 0, "boot", 1.0, "2024-05-01T12:00:00.000Z", WELL.clock, WELL.to_json())
     assert event.body.keys() | {"clock"} == names
 
 
-def test_a_flickering_alarm_is_told_twice_a_minute_at_the_most() -> None:
+def test_a_flickering_alarm_makes_two_events_a_minute_at_most() -> None:
     told, events = WELL, 0
     for second in range(10, 3610, 10):
         now = replace(WELL, mono_s=100.0 + second, undervoltage=second % 20 == 0)
@@ -249,7 +251,7 @@ def test_a_flickering_alarm_is_told_twice_a_minute_at_the_most() -> None:
         ({"undervoltage": None, "throttled_now": None, "temperature_c": None, "disk_free_bytes": None}, []),
     ],
 )
-def test_problems_are_those_of_now(values: dict[str, Any], words: list[str]) -> None:
+def test_problems_are_present_ones_only(values: dict[str, Any], words: list[str]) -> None:
     found = health_problems(replace(WELL, **values), *LIMITS)
     assert len(found) == len(words)
     for sentence, word in zip(found, words, strict=True):

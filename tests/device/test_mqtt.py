@@ -9,6 +9,7 @@ import shlex
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,7 @@ from device.output.mqtt.sink import QUEUE_LIMITS_BYTES, MqttSink
 from device.output.mqtt.topics import Topics, instance_id
 from device.output.presence import Presence
 from device.privacy import explain_run
+from device.system.health import Health
 from device.system.status import STATES, Status
 from device.vision.readings import FrameResult
 from fer_edge.errors import UsageError
@@ -435,7 +437,8 @@ def rendered(template: str, value: str) -> str:
 
 
 SHOWN = presence.update_presence(Presence(), [reading("happy")], 0, 1.0)
-RUNNING = Status("running", "0", "/log", health={"temperature_c": 51.2}, problems=("the processor is hot",))
+HEALTH = Health(1.0, False, (), (), 51.2, 10**10, "synced", "hwmon")
+RUNNING = Status("running", "0", "/log", health=HEALTH, problems=("the processor is hot",))
 TOLD = {
     "all": [
         messages.about(TOPICS, event("header", 0, **HEADER)),
@@ -446,7 +449,7 @@ TOLD = {
     "nothing": [
         messages.about(TOPICS, event("header", 0, **HEADER)),
         messages.state(TOPICS, Status("lost", "0", "/log"), Presence(), CLOCK.stamp()),
-        messages.health(TOPICS, Status("lost", "0", "/log", health={"temperature_c": None}), CLOCK.stamp()),
+        messages.health(TOPICS, Status("lost", "0", "/log", health=replace(HEALTH, temperature_c=None)), CLOCK.stamp()),
         messages.tally(
             TOPICS, event("tally", 1, **{**TALLY, "labels_s": {}, "observed_s": 0.0, "unavailable_s": 60.0})
         ),

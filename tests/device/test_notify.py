@@ -37,18 +37,18 @@ def heard(node: socket.socket) -> list[str]:
 
 
 @pytest.mark.parametrize("name", ["{}/notify", "@fer-edge-test-{pid}"])
-def test_a_life(tmp_path: Path, name: str) -> None:
+def test_each_state_of_a_run_is_sent_once(tmp_path: Path, name: str) -> None:
     with listener(name.format(tmp_path, pid=os.getpid())) as (environ, node):
-        notify = Notifier(FakeClock(), environ)
-        notify.status("waiting for the camera")
-        notify.status("waiting for the camera")
-        notify.ready("running")
-        notify.status("running")
-        notify.status("two\nlines")
-        notify.reloading(1_234_567_899)
-        notify.ready("running")
-        notify.fed()
-        notify.stopping("stopped by SIGTERM")
+        notifier = Notifier(FakeClock(), environ)
+        notifier.status("waiting for the camera")
+        notifier.status("waiting for the camera")
+        notifier.ready("running")
+        notifier.status("running")
+        notifier.status("two\nlines")
+        notifier.reloading(1_234_567_899)
+        notifier.ready("running")
+        notifier.feed_watchdog()
+        notifier.stopping("stopped by SIGTERM")
         assert heard(node) == [
             "STATUS=waiting for the camera",
             "READY=1\nSTATUS=running",
@@ -67,11 +67,11 @@ def watched(environ: dict[str, str], **more: str) -> tuple[FakeClock, Notifier]:
 
 def test_the_watchdog_is_fed_by_frames_each_half_interval(tmp_path: Path) -> None:
     with listener(f"{tmp_path}/notify") as (environ, node):
-        clock, notify = watched(environ, WATCHDOG_PID=str(os.getpid()))
-        assert notify.watchdog_s == 30.0
+        clock, notifier = watched(environ, WATCHDOG_PID=str(os.getpid()))
+        assert notifier.watchdog_s == 30.0
         fed_s = []
         for tenth in range(601):  # a minute at ten frames a second
-            notify.fed()
+            notifier.feed_watchdog()
             fed_s += [tenth / 10] * len(heard(node))
             clock.sleep(0.1)
         assert fed_s == [0, 15, 30, 45, 60]
@@ -79,60 +79,60 @@ def test_the_watchdog_is_fed_by_frames_each_half_interval(tmp_path: Path) -> Non
 
 def test_without_a_frame_nothing_feeds_the_watchdog(tmp_path: Path) -> None:
     with listener(f"{tmp_path}/notify") as (environ, node):
-        clock, notify = watched(environ)
-        notify.fed()
+        clock, notifier = watched(environ)
+        notifier.feed_watchdog()
         for _ in range(40):
             clock.sleep(1.0)
-            notify.status(f"turn {clock.mono_ns()}")
+            notifier.status(f"turn {clock.mono_ns()}")
         assert [said for said in heard(node) if "WATCHDOG" in said] == ["WATCHDOG=1"]
-        notify.excused()
+        notifier.feed_watchdog_without_frame()
         assert heard(node) == ["WATCHDOG=1"]
 
 
 @pytest.mark.parametrize("usec", ["", "0", "-5", "soon", "²"])
-def test_an_interval_that_is_none(tmp_path: Path, usec: str) -> None:
+def test_an_invalid_watchdog_interval_means_no_watchdog(tmp_path: Path, usec: str) -> None:
     with listener(f"{tmp_path}/notify") as (environ, node):
-        notify = Notifier(FakeClock(), {**environ, "WATCHDOG_USEC": usec})
-        notify.fed()
-        assert notify.watchdog_s == 0 and heard(node) == []
+        notifier = Notifier(FakeClock(), {**environ, "WATCHDOG_USEC": usec})
+        notifier.feed_watchdog()
+        assert notifier.watchdog_s == 0 and heard(node) == []
 
 
 def test_the_watchdog_of_another_process_is_not_fed(tmp_path: Path) -> None:
     with listener(f"{tmp_path}/notify") as (environ, node):
-        _, notify = watched(environ, WATCHDOG_PID=str(os.getppid()))
-        notify.fed()
+        _, notifier = watched(environ, WATCHDOG_PID=str(os.getppid()))
+        notifier.feed_watchdog()
         assert heard(node) == []
 
 
 @pytest.mark.parametrize("name", ["", "relative", "{}/absent", "vsock:2:1234", "@fer-edge-nobody-listens-{pid}"])
-def test_where_nobody_listens_nothing_happens(tmp_path: Path, name: str) -> None:
-    notify = Notifier(FakeClock(), {"NOTIFY_SOCKET": name.format(tmp_path, pid=os.getpid()), "WATCHDOG_USEC": "1000"})
-    notify.ready("running")
-    notify.fed()
-    notify.stopping("done")
+def test_without_a_listener_nothing_fails(tmp_path: Path, name: str) -> None:
+    notifier = Notifier(FakeClock(), {"NOTIFY_SOCKET": name.format(tmp_path, pid=os.getpid()), "WATCHDOG_USEC": "1000"})
+    notifier.ready("running")
+    notifier.feed_watchdog()
+    notifier.stopping("done")
 
 
-def test_a_full_queue_never_holds_up_the_loop(tmp_path: Path) -> None:
+def test_a_full_socket_never_blocks_the_loop(tmp_path: Path) -> None:
     with listener(f"{tmp_path}/notify") as (environ, node):
-        clock, notify = watched(environ)
+        clock, notifier = watched(environ)
         for _ in range(2000):
             clock.now_ns += 20 * SECOND
-            notify.fed()
+            notifier.feed_watchdog()
         assert 1 <= len(heard(node)) < 2000
 
 
-def test_no_descriptor_is_left_behind(tmp_path: Path) -> None:
+def test_no_descriptor_stays_open(tmp_path: Path) -> None:
     with listener(f"{tmp_path}/notify") as (environ, node):
-        clock, notify = watched(environ)
+        clock, notifier = watched(environ)
         before = len(list(Path("/proc/self/fd").iterdir()))
         for _ in range(50):
             clock.now_ns += 20 * SECOND
-            notify.fed()
+            notifier.feed_watchdog()
             heard(node)
         assert len(list(Path("/proc/self/fd").iterdir())) == before
 
 
-def test_it_says_what_systemds_own_tool_says(tmp_path: Path) -> None:
+def test_messages_equal_those_of_systemd_notify(tmp_path: Path) -> None:
     with listener(f"{tmp_path}/notify") as (environ, node):
         Notifier(FakeClock(), environ).ready("running")
         ours = {line for said in heard(node) for line in said.split("\n")}

@@ -86,7 +86,7 @@ def run(folder: Path, *command: str) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.parametrize("name", UNITS)
-def test_systemd_has_not_a_word_to_say(name: str, analyze: str, tmp_path: Path) -> None:
+def test_systemd_accepts_the_unit_without_a_warning(name: str, analyze: str, tmp_path: Path) -> None:
     unit = UNITS[name]
     path = written(unit, tmp_path)
     if unit.template:
@@ -96,7 +96,7 @@ def test_systemd_has_not_a_word_to_say(name: str, analyze: str, tmp_path: Path) 
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
-def test_systemd_would_say_what_it_does_not_know(analyze: str, tmp_path: Path) -> None:
+def test_systemd_reports_an_unknown_directive(analyze: str, tmp_path: Path) -> None:
     """What the test before this one rests on."""
     path = tmp_path / "fer-edge.service"
     path.write_text(UNITS["system"].text().replace("Restart=on-failure", "Restart=sometimes"))
@@ -104,7 +104,7 @@ def test_systemd_would_say_what_it_does_not_know(analyze: str, tmp_path: Path) -
 
 
 @pytest.mark.parametrize("name", ["system", "template", "network", "template, network"])
-def test_it_is_exposed_by_at_most_2(name: str, analyze: str, tmp_path: Path) -> None:
+def test_systemd_rates_the_exposure_at_2_or_less(name: str, analyze: str, tmp_path: Path) -> None:
     """Of 10, as systemd counts it; the unit for a user without root cannot be: most of its means need root."""
     path = written(UNITS[name], tmp_path)
     done = run(tmp_path, analyze, "--offline=true", "--no-pager", "--threshold=20", "security", str(path))
@@ -113,7 +113,7 @@ def test_it_is_exposed_by_at_most_2(name: str, analyze: str, tmp_path: Path) -> 
     assert level and 0.0 < float(level[1]) <= 2.0
 
 
-def test_every_directive_was_seen_at_work_or_is_listed() -> None:
+def test_every_directive_is_exercised_by_a_test_or_listed() -> None:
     texts = [unit.text() for unit in UNITS.values()] + [Unit(Path("/home/me/fer/bin/fer-edge")).text()]
     used = {line.partition("=")[0] for text in texts for line in text.splitlines() if re.match(r"[A-Z]\w+=", line)}
     assert used == BOOTED | UNTRIED.keys()
@@ -122,14 +122,14 @@ def test_every_directive_was_seen_at_work_or_is_listed() -> None:
     assert {name for name in BOOTED if name not in booted} == set()
 
 
-def test_a_unit_for_one_camera_and_one_for_several() -> None:
+def test_a_template_names_its_instance_and_its_settings_file() -> None:
     one, several = Unit(PROGRAM), Unit(PROGRAM, template=True)
     assert (one.file_name, several.file_name) == ("fer-edge.service", "fer-edge@.service")
     assert "ExecStart=/bin/true run --wait-camera\n" in one.text()
     assert "ExecStart=/bin/true run --wait-camera --name %i --config /etc/fer-edge/%i.toml\n" in several.text()
 
 
-def test_what_needs_root_stands_in_no_unit_of_a_user() -> None:
+def test_a_user_s_unit_has_no_directive_that_needs_root() -> None:
     text = Unit(PROGRAM, of_user=True).text()
     for word in ("User=", "Protect", "Private", "Device", "StateDirectory", "IPAddress", "Capabilit"):
         assert f"\n{word}" not in text
@@ -137,7 +137,7 @@ def test_what_needs_root_stands_in_no_unit_of_a_user() -> None:
 
 
 @pytest.mark.parametrize("network", [False, True])
-def test_no_network_unless_a_camera_needs_one(network: bool) -> None:
+def test_the_unit_has_no_network_unless_asked_for(network: bool) -> None:
     text = Unit(PROGRAM, network=network).text()
     assert ("PrivateNetwork=yes" in text) != network
     assert ("AF_INET" in text) == network
@@ -145,7 +145,7 @@ def test_no_network_unless_a_camera_needs_one(network: bool) -> None:
     assert ("IPAddressAllow=" in text) == network and " 0.0.0.0" not in text
 
 
-def test_an_environment_in_a_home_is_all_of_it_that_is_shown() -> None:
+def test_of_a_home_folder_only_the_environment_is_visible() -> None:
     assert "ProtectHome=yes" in Unit(Path("/opt/fer-edge/current/bin/fer-edge")).text()
     text = Unit(Path("/home/me/fer/bin/fer-edge")).text()
     assert "ProtectHome=tmpfs\nBindReadOnlyPaths=/home/me/fer\n" in text
@@ -156,19 +156,19 @@ def test_an_environment_in_a_home_is_all_of_it_that_is_shown() -> None:
     ["fer-edge", "/opt/a b/fer-edge", "/opt/%i/fer-edge", "/opt/$HOME/fer-edge", '/opt/"', "/o'", "/a;b", "/a\nUser=root",
      "/opt/../etc/x", "-/bin/true", "/opt/ü"],
 )  # fmt: skip
-def test_a_program_that_a_unit_would_take_for_something_else(program: str) -> None:
-    with pytest.raises(UsageError, match="give the whole path"):
+def test_a_program_path_with_special_characters_is_rejected(program: str) -> None:
+    with pytest.raises(UsageError, match="give the absolute path"):
         Unit(Path(program))
 
 
-def test_the_program_of_this_environment_or_a_sentence() -> None:
+def test_a_missing_program_is_an_error_with_advice() -> None:
     try:
         assert installed_program().name == "fer-edge"
     except UsageError as error:
         assert "`pip install .`" in str(error)
 
 
-def test_the_service_has_a_user_of_its_own(tmp_path: Path) -> None:
+def test_sysusers_creates_the_service_s_user(tmp_path: Path) -> None:
     """By systemd's own program, in a folder that stands for a fresh system."""
     sysusers = shutil.which("systemd-sysusers")
     if sysusers is None or os.geteuid() != 0:
@@ -189,7 +189,7 @@ def fer_edge(*arguments: str, **environ: str) -> subprocess.CompletedProcess[str
     )  # fmt: skip
 
 
-def test_the_command_shows_and_writes_it(tmp_path: Path) -> None:
+def test_the_service_command_prints_and_writes_the_unit(tmp_path: Path) -> None:
     shown = fer_edge("show", "--template", "--network")
     assert shown.stdout == Unit(PROGRAM, template=True, network=True).text() and shown.stderr == ""
     done = fer_edge("install", "--root", str(tmp_path))
@@ -210,7 +210,7 @@ def test_next_commands_name_an_instance_of_a_template() -> None:
     assert next_commands(Unit(PROGRAM, template=True))[-1] == "sudo systemctl enable --now fer-edge@NAME.service"
 
 
-def test_who_looks_after_a_service_sees_what_it_sees(tmp_path: Path) -> None:
+def test_doctor_uses_the_environment_of_the_installed_service(tmp_path: Path) -> None:
     assert service_environment({"A": "b"}, tmp_path) == {"A": "b"}
     unit = unit_files(Unit(PROGRAM), tmp_path)
     for path, text in unit.items():

@@ -1,4 +1,4 @@
-"""The status file of a running instance, and what a reader makes of it: alive, stuck, unwell, gone."""
+"""The status file of a running instance, and how a reader judges it: healthy, stuck, unhealthy, ended."""
 
 from __future__ import annotations
 
@@ -36,7 +36,12 @@ def written(folder: Path, status: Status, clock: FakeClock, name: str = "camera"
     return file
 
 
-def test_what_was_written_is_found(tmp_path: Path) -> None:
+def camera(instance: InstanceStatus) -> str:
+    assert instance.record is not None
+    return instance.record.status.camera
+
+
+def test_a_written_status_is_read_back(tmp_path: Path) -> None:
     clock = FakeClock()
     with StatusFile(tmp_path / "run", "front", clock, every_s=10.0, stall_s=5.0) as file:
         assert not read_instance("front", [tmp_path / "run"], clock).running, "opened, and nothing said yet"
@@ -49,7 +54,7 @@ def test_what_was_written_is_found(tmp_path: Path) -> None:
         assert told["healthy"] and told["state"] == "running" and told["frames"] == {"read": 10, "processed": 9}
         assert (told["pid"], told["boot"]) == (os.getpid(), "fake-boot")
         assert found.text() == (
-            "front: well: running, camera usb:0; last frame 2.5 s ago; frames: 10 read, 9 processed; 1 dropped; "
+            "front: healthy: running, camera usb:0; last frame 2.5 s ago; frames: 10 read, 9 processed; 1 dropped; "
             "journal /var/lib/fer-edge; clock not set"
         )
         assert oct((tmp_path / "run").stat().st_mode)[-3:] == "700"
@@ -61,7 +66,7 @@ def test_what_was_written_is_found(tmp_path: Path) -> None:
     ("values", "after_s", "words"),
     [
         ({}, 29, []),
-        ({}, 31, ["has not said anything for 31 s"]),
+        ({}, 31, ["its last status is 31 s old"]),
         ({"state": "paused"}, 5, []),
         ({"lines_lost": 7}, 5, []),
         ({"state": "stopping"}, 5, []),
@@ -71,7 +76,7 @@ def test_what_was_written_is_found(tmp_path: Path) -> None:
         ({"frame_mono_s": 0.1}, 0, []),
         ({"frame_mono_s": -0.1}, 1, ["no frame for 6 s"]),
         ({"state": "paused", "frame_mono_s": -100.0}, 1, []),
-        ({"journal_trouble": "the disk is full"}, 1, ["the journal: the disk is full; what happens waits in memory"]),
+        ({"journal_trouble": "the disk is full"}, 1, ["the journal: the disk is full; events wait in memory"]),
         ({"problems": ("the power supply is too weak",)}, 1, ["too weak"]),
         (
             {"state": "lost", "journal_trouble": "gone", "problems": ("hot",)},
@@ -80,7 +85,9 @@ def test_what_was_written_is_found(tmp_path: Path) -> None:
         ),
     ],
 )
-def test_what_is_not_well(tmp_path: Path, values: dict[str, Any], after_s: float, words: list[str]) -> None:
+def test_each_problem_makes_an_instance_unhealthy(
+    tmp_path: Path, values: dict[str, Any], after_s: float, words: list[str]
+) -> None:
     clock = FakeClock()
     fields = {name: getattr(RUNNING, name) for name in RUNNING.__dataclass_fields__}
     written(tmp_path, Status(**{**fields, **values}), clock)
@@ -93,7 +100,7 @@ def test_what_is_not_well(tmp_path: Path, values: dict[str, Any], after_s: float
     assert found.to_json()["healthy"] is (not words)
 
 
-def test_an_instance_that_is_gone(tmp_path: Path, child: subprocess.Popen) -> None:
+def test_an_instance_whose_process_ended_does_not_run(tmp_path: Path, child: subprocess.Popen) -> None:
     clock = FakeClock()
     written(tmp_path, RUNNING, clock)
     path = tmp_path / "camera.status.json"
@@ -115,22 +122,22 @@ def test_an_instance_that_is_gone(tmp_path: Path, child: subprocess.Popen) -> No
     child.wait()
     found = of(pid=child.pid, pid_started=started)
     assert not found.running and not found.to_json()["healthy"]
-    word = f"its process {child.pid} ended without a word; the journal in /var/lib/fer-edge is as it left it"
+    word = f"its process {child.pid} ended without closing its files; the journal in /var/lib/fer-edge is as it left it"
     assert found.text() == f"camera: not running\n  {word}"
 
 
-def test_nothing_is_there(tmp_path: Path) -> None:
+def test_without_a_status_file_no_instance_runs(tmp_path: Path) -> None:
     found = read_instance("camera", [tmp_path, tmp_path / "absent"], FakeClock())
     assert not found.running
     assert (
         found.text()
-        == f"camera: not running\n  no instance of that name runs: nothing in {tmp_path}, {tmp_path}/absent"
+        == f"camera: not running\n  no instance of that name runs: no status file in {tmp_path}, {tmp_path}/absent"
     )
     (tmp_path / "camera.status.json").write_text("{")
     assert not read_instance("camera", [tmp_path], FakeClock()).running
 
 
-def test_a_dead_one_does_not_hide_one_that_runs(tmp_path: Path) -> None:
+def test_the_file_of_an_ended_process_does_not_hide_a_running_one(tmp_path: Path) -> None:
     clock = FakeClock()
     written(tmp_path / "a", RUNNING, clock)
     path = tmp_path / "a/camera.status.json"
@@ -139,26 +146,26 @@ def test_a_dead_one_does_not_hide_one_that_runs(tmp_path: Path) -> None:
     assert read_instance("camera", [tmp_path / "a", tmp_path / "b"], clock).folder == tmp_path / "b"
 
 
-def test_a_file_of_a_later_version_is_refused(tmp_path: Path) -> None:
+def test_a_status_file_of_a_later_version_is_rejected(tmp_path: Path) -> None:
     (tmp_path / "camera.status.json").write_text('{"status": 2, "state": ["something", "else"]}')
     with pytest.raises(UsageError, match="later version"):
         read_instance("camera", [tmp_path], FakeClock())
 
 
-def test_the_second_of_a_name_stays_silent_and_leaves_the_file(tmp_path: Path) -> None:
+def test_a_second_instance_of_a_name_leaves_the_file_of_the_first(tmp_path: Path) -> None:
     clock = FakeClock()
     first = written(tmp_path, RUNNING, clock)
     with StatusFile(tmp_path, "camera", clock, 10.0, 5.0) as second:
-        assert second.taken_by == os.getpid()
+        assert second.running_pid == os.getpid()
         second.write(Status("lost", "usb:1", "/elsewhere"))
-        assert read_instance("camera", [tmp_path], clock).fields["camera"] == "usb:0"
+        assert camera(read_instance("camera", [tmp_path], clock)) == "usb:0"
     assert read_instance("camera", [tmp_path], clock).running
     first.__exit__(None, None, None)
     with StatusFile(tmp_path, "camera", clock, 10.0, 5.0) as third:
-        assert third.taken_by is None
+        assert third.running_pid is None
 
 
-def test_a_folder_that_takes_nothing_never_stops_the_loop(tmp_path: Path) -> None:
+def test_a_status_file_that_cannot_be_written_never_stops_the_loop(tmp_path: Path) -> None:
     folder = tmp_path / "run"
     with StatusFile(folder, "camera", FakeClock(), 10.0, 5.0) as file:
         folder.rmdir()
@@ -169,7 +176,7 @@ def test_a_folder_that_takes_nothing_never_stops_the_loop(tmp_path: Path) -> Non
         assert file.failure == ""
 
 
-def test_a_folder_of_somebody_else_is_refused(tmp_path: Path) -> None:
+def test_a_runtime_folder_of_another_user_is_rejected(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(UsageError, match="cannot be made"), StatusFile(tmp_path / "file/run", "a", FakeClock(), 1, 1):
         pass
@@ -186,7 +193,7 @@ def test_a_folder_of_somebody_else_is_refused(tmp_path: Path) -> None:
             StatusFile(tmp_path / "elsewhere", "a", FakeClock(), 1, 1).__enter__()
 
 
-def test_a_reader_never_sees_half_a_file(tmp_path: Path) -> None:
+def test_a_reader_never_sees_a_partly_written_file(tmp_path: Path) -> None:
     clock = SystemClock()
     stop = threading.Event()
     with StatusFile(tmp_path, "camera", clock, 10.0, 5.0) as file:
@@ -204,4 +211,4 @@ def test_a_reader_never_sees_half_a_file(tmp_path: Path) -> None:
         stop.set()
         writer.join()
     assert all(report.running for report in found)
-    assert {len(report.fields["camera"]) for report in found} <= {1, 5, 5001}
+    assert {len(camera(report)) for report in found} <= {1, 5, 5001}

@@ -52,7 +52,7 @@ def now(snapshot: Snapshot, pixels: Mapping[str, Any] | None, viewers: int, sent
             "state": status.state,
             "frames": dict(status.frames),
             "drops": dict(status.drops),
-            "health": dict(status.health or {}),
+            "health": status.health.to_json() if status.health else {},
             "problems": list(status.problems),
             "journal": {"trouble": status.journal_trouble, "lines_lost": status.lines_lost},
         }

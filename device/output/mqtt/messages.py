@@ -51,7 +51,8 @@ def problems(status: Status) -> tuple[str, ...]:
 
 def health(topics: Topics, status: Status, at: Stamp) -> MqttMessage:
     """The machine's state; null where nobody tells."""
-    body = {**(status.health or {}), "problems": problems(status), "drops": dict(status.drops)}
+    health_fields = status.health.to_json() if status.health else {}
+    body = {**health_fields, "problems": problems(status), "drops": dict(status.drops)}
     return _retained("health", topics, {**body, **_timestamps(at)})
 
 
