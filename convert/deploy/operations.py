@@ -1,4 +1,4 @@
-"""What was deployed, seen from the host: how it does, its journal fetched, all of it taken away again."""
+"""Commands for a target that was deployed to: its status, a copy of its journal, and its removal."""
 
 from __future__ import annotations
 
@@ -12,135 +12,186 @@ from typing import Any
 from convert.deploy.releases import STATE, Instance, Releases
 from convert.deploy.ssh import ScriptOutput, SshConnection, StepFailed, rsync_count
 from convert.deploy.ssh_address import SshAddress
+from convert.json_dataclass import JsonObject
 from fer_edge.errors import EXIT_DONE, NotRunning, Unhealthy, UsageError
 
 
 @dataclass(frozen=True, slots=True)
+class ReleaseStatus:
+    """A release on the target, and the UTC time of its last change. `complete`: its installation was not interrupted."""
+
+    release: str
+    complete: bool
+    changed: str
+
+    def to_json(self) -> dict[str, Any]:
+        """The release as JSON values."""
+        return {"release": self.release, "complete": self.complete, "changed": self.changed}
+
+
+@dataclass(frozen=True, slots=True)
 class TargetStatus:
-    """How a target does. `releases` are those there, oldest first; `health` what `fer-edge health --json` says there."""
+    """The status of a target: its releases, oldest first, its service, and the answer of `fer-edge health --json` there."""
 
     host: str
     current: str
-    before: str
-    releases: tuple[dict[str, Any], ...]
+    previous: str
+    releases: tuple[ReleaseStatus, ...]
     bundle: str
-    unproved: bool  # a deploy was cut off between its switch and its first log line
-    service: dict[str, str]
-    health: dict[str, Any]
+    unconfirmed: bool  # a deploy was interrupted between its switch and the first log line
+    service: dict[str, str]  # properties of systemd's unit
+    health: JsonObject  # empty where nothing is deployed
     journal_kb: int
     free_mb: int
 
     @staticmethod
-    def read(host: str, answer: ScriptOutput) -> TargetStatus:
-        """The standing that the target told of. Raises UsageError where it makes no sense."""
-        first = answer.first
+    def read(host: str, output: ScriptOutput) -> TargetStatus:
+        """The status in the output of `report_status`. Raises UsageError for an output that cannot be parsed."""
+        first = output.first
         try:
             releases = []
-            for line in answer.values.get("release", ()):
-                name, state, made_s = line.split(" ")
-                used = datetime.fromtimestamp(int(made_s), UTC).isoformat(timespec="seconds")
-                releases.append({"release": name, "whole": state == "whole", "changed": used})
+            for line in output.values.get("release", ()):
+                name, state, changed_s = line.split(" ")
+                changed = datetime.fromtimestamp(int(changed_s), UTC).isoformat(timespec="seconds")
+                releases.append(ReleaseStatus(name, state == "complete", changed))
             return TargetStatus(
-                host,
-                first("current"),
-                first("before"),
-                tuple(sorted(releases, key=lambda row: str(row["changed"]))),
-                first("bundle"),
-                first("unproved") == "yes",
-                {
-                    name.partition(".")[2]: told[0]
-                    for name, told in answer.values.items()
+                host=host,
+                current=first("current"),
+                previous=first("previous"),
+                releases=tuple(sorted(releases, key=lambda release: release.changed)),
+                bundle=first("bundle"),
+                unconfirmed=first("unconfirmed") == "yes",
+                service={
+                    name.partition(".")[2]: values[0]
+                    for name, values in output.values.items()
                     if name.startswith("service.")
                 },
-                json.loads(first("health") or "{}"),
-                int(first("journal_kb") or 0),
-                int(first("free_kb") or 0) // 1024,
+                health=json.loads(first("health") or "{}"),
+                journal_kb=int(first("journal_kb") or 0),
+                free_mb=int(first("free_kb") or 0) // 1024,
             )
         except ValueError as error:
-            raise UsageError(f"{host} tells of its releases what makes no sense ({error})") from error
+            raise UsageError(f"{host} reports a status that cannot be read ({error})") from error
 
     def to_json(self) -> dict[str, Any]:
-        """The same for programs."""
+        """The status as JSON values."""
         return {
-            "status": 1, "host": self.host, "current": self.current or None, "before": self.before or None,
-            "releases": list(self.releases), "bundle": self.bundle or None, "unproved": self.unproved,
-            "service": self.service, "health": self.health, "journal_kb": self.journal_kb, "free_mb": self.free_mb,
+            "status": 1, "host": self.host, "current": self.current or None, "previous": self.previous or None,
+            "releases": [release.to_json() for release in self.releases], "bundle": self.bundle or None,
+            "unconfirmed": self.unconfirmed, "service": self.service, "health": self.health,
+            "journal_kb": self.journal_kb, "free_mb": self.free_mb,
         }  # fmt: skip
 
+    @property
+    def problems(self) -> list[str]:
+        """The problems that the instance reports."""
+        problems = self.health.get("problems", [])
+        return [str(problem) for problem in problems] if isinstance(problems, list) else []
+
     def text(self) -> str:
-        """A line each for the releases, the service and the instance's health."""
+        """The status as lines: the releases, the service and the health of the instance."""
         rows = [f"{self.host}: {self.current or 'nothing is deployed'}"]
-        for row in self.releases:
-            mark = "*" if row["release"] == self.current else "-" if row["release"] == self.before else " "
-            rows.append(f"{mark} {row['release']}  {row['changed']}{'' if row['whole'] else '  not whole'}")
+        for release in self.releases:
+            name = release.release
+            mark = "*" if name == self.current else "-" if name == self.previous else " "
+            rows.append(f"{mark} {name}  {release.changed}{'' if release.complete else '  not complete'}")
         rows.append(f"bundle   {self.bundle or 'the one that comes with the release'}")
-        told = self.service
+        unit = self.service
         rows.append(
-            f"service  {told['ActiveState']} ({told['SubState']}), {told['UnitFileState']}"
-            if told
+            f"service  {unit['ActiveState']} ({unit['SubState']}), {unit['UnitFileState']}"
+            if unit
             else "service  no systemd"
         )
         if self.health:
-            problems = "; ".join(self.health["problems"])
-            rows.append(f"health   {'well' if self.health['healthy'] else problems}")
+            rows.append(f"health   {'well' if self.health['healthy'] else '; '.join(self.problems)}")
         rows.append(f"journal  {self.journal_kb:,} kB; {self.free_mb:,} MB free")
         return "\n".join(rows)
 
     def verdict(self) -> int:
-        """0 where it is well. Raises NotRunning or Unhealthy."""
+        """The exit code 0 where all is well. Raises NotRunning or Unhealthy."""
         if not self.health.get("running"):
-            raise NotRunning(f"no instance runs on {self.host}; `fer-edge deploy {self.host}` brings one up")
-        if self.unproved or not self.health["healthy"]:
-            cut = ["a deploy was cut off before it was proved; deploy again"] if self.unproved else []
-            raise Unhealthy("; ".join([*cut, *self.health["problems"]]))
+            raise NotRunning(f"no instance runs on {self.host}; `fer-edge deploy {self.host}` starts one")
+        if self.unconfirmed or not self.health["healthy"]:
+            interrupted = ["a deploy was interrupted before its first log line; deploy again"]
+            raise Unhealthy("; ".join([*(interrupted if self.unconfirmed else []), *self.problems]))
         return EXIT_DONE
 
 
-def status(to: SshAddress, instance: Instance) -> TargetStatus:
-    """How the target does; nothing is changed there."""
-    with SshConnection(to) as remote:
-        on = _on(remote, instance)
-        return TargetStatus.read(to.host, on.state())
+@dataclass(frozen=True, slots=True)
+class FetchResult:
+    """The folder with the copy of a target's journals, and what was copied this time."""
+
+    folder: Path
+    files: int
+    bytes: int  # of these files
+    received_bytes: int  # over the network: less, where a partial copy was resumed
+
+    def to_json(self) -> dict[str, Any]:
+        """The result as JSON values."""
+        return {
+            "fetch": 1,
+            "folder": str(self.folder),
+            "files": self.files,
+            "bytes": self.bytes,
+            "received_bytes": self.received_bytes,
+        }
 
 
-def fetch(to: SshAddress, out: Path | None = None) -> tuple[Path, dict[str, int]]:
-    """The folder that now holds a copy of the target's journals, and how many files and bytes came along this time.
+@dataclass(frozen=True, slots=True)
+class UndeployResult:
+    """The files that stay on a target after an undeploy: the journal, and files that no deploy made."""
 
-    What came half is gone on with by the next call; what is gone on the target stays in the copy.
+    host: str
+    journal: str
+    remaining: tuple[str, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """The result as JSON values."""
+        return {"undeploy": 1, "host": self.host, "journal": self.journal or None, "remaining": list(self.remaining)}
+
+
+def status(address: SshAddress, instance: Instance) -> TargetStatus:
+    """The status of a target; nothing is changed there."""
+    with SshConnection(address) as connection:
+        return TargetStatus.read(address.host, _checked_releases(connection, instance).status())
+
+
+def fetch(address: SshAddress, out: Path | None = None) -> FetchResult:
+    """Copies the target's journals into a folder.
+
+    Partial transfers resume with the next call. Files that were deleted on the target stay in the copy.
     """
-    folder = out or Path(f"{to.host.replace(':', '_').replace('%', '_')}-journal")
-    with SshConnection(to) as remote:
-        _on(remote, Instance())
+    folder = out or Path(f"{address.host.replace(':', '_').replace('%', '_')}-journal")
+    with SshConnection(address) as connection:
+        _checked_releases(connection, Instance())
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         try:
-            said = remote.fetch(STATE, folder, ["journal-*.jsonl"])
+            statistics = connection.fetch(STATE, folder, ["journal-*.jsonl"])
         except StepFailed as error:
             raise UsageError(
-                f"the journal of {to.host} was not fetched whole: {error}; the same command goes on"
+                f"the journal of {address.host} was not fetched completely: {error}; the same command resumes"
             ) from error
-    asked = {
-        "files": "Number of regular files transferred",
-        "bytes": "Total transferred file size",
-        "read": "Total bytes received",
-    }
-    return folder, {name: rsync_count(said, line) for name, line in asked.items()}
+    return FetchResult(
+        folder=folder,
+        files=rsync_count(statistics, "Number of regular files transferred"),
+        bytes=rsync_count(statistics, "Total transferred file size"),
+        received_bytes=rsync_count(statistics, "Total bytes received"),
+    )
 
 
-def undeploy(to: SshAddress, journal_too: bool, say: Callable[[str], None]) -> dict[str, Any]:
-    """What was left on the target after everything that was deployed was taken away."""
-    with SshConnection(to) as remote:
-        answer = _on(remote, Instance()).undeploy(journal_too)
-    journal = answer.first("journal")
-    left = answer.values.get("left", ())
-    if journal:
-        say(f"the journal stays: {journal}, of the user fer-edge; --journal-too takes both away")
-    for path in left:
-        say(f"{path} was not put there by a deploy, and stays")
-    return {"undeploy": 1, "host": to.host, "journal": journal or None, "left": list(left)}
+def undeploy(address: SshAddress, journal_too: bool, report: Callable[[str], None]) -> UndeployResult:
+    """Deletes everything that was deployed to a target, and reports what stays there."""
+    with SshConnection(address) as connection:
+        output = _checked_releases(connection, Instance()).undeploy(journal_too)
+    result = UndeployResult(address.host, output.first("journal"), output.values.get("remaining", ()))
+    if result.journal:
+        report(f"the journal stays: {result.journal}, of the user fer-edge; --journal-too deletes both")
+    for path in result.remaining:
+        report(f"{path} is not from a deploy, and stays")
+    return result
 
 
-def _on(remote: SshConnection, instance: Instance) -> Releases:
-    on = Releases(remote, instance)
-    target = on.look()
-    target.check(need_mb=0)
-    return on
+def _checked_releases(connection: SshConnection, instance: Instance) -> Releases:
+    releases = Releases(connection, instance)
+    releases.inspect().check(need_mb=0)
+    return releases

@@ -1,25 +1,26 @@
-"""What is to be deployed, and what came of it."""
+"""The plan of a deploy, and its result."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from convert.deploy.doctor_answer import DoctorAnswer
 from convert.deploy.payload import PayloadOptions
 from convert.deploy.progress import StepLog
-from convert.deploy.releases import Instance
+from convert.deploy.releases import FirstLine, Instance
 from convert.deploy.ssh_address import SshAddress
 from fer_edge.errors import FerEdgeError, UsageError
+from fer_edge.json_fields import to_json
 
 
 @dataclass(frozen=True, slots=True)
 class DeployPlan:
-    """What is to be deployed, and how. `keep`: so many releases stay on the target."""
+    """What to deploy, and where. `keep`: the number of releases that stay on the target."""
 
-    to: SshAddress
+    address: SshAddress
     instance: Instance = field(default_factory=Instance)
-    cargo: PayloadOptions = field(default_factory=PayloadOptions)
+    options: PayloadOptions = field(default_factory=PayloadOptions)
     network: bool = False
     keep: int = 3
 
@@ -30,38 +31,37 @@ class DeployPlan:
 
 @dataclass(slots=True)
 class DeployResult:
-    """What a deploy did, as far as it came.
+    """The result of a deploy, filled in as it goes.
 
-    `service`: started, kept, waiting (for its camera), stopped (by a rollback to before it was), or none (no systemd).
+    `service`: started, kept, waiting (for its camera), stopped (by a rollback to a state without it), or none (no systemd).
     """
 
     host: str
     steps: StepLog
     release: str = ""
-    before: str = ""
+    previous: str = ""
     service: str = ""
-    first_line: dict[str, Any] = field(default_factory=dict)
+    first_line: FirstLine | None = None
     first_line_s: float | None = None  # since the command began
-    doctor: Mapping[str, Any] = field(default_factory=dict)
+    doctor: DoctorAnswer | None = None
     removed: tuple[str, ...] = ()
-    plan: tuple[str, ...] = ()  # of a dry run
+    planned: tuple[str, ...] = ()  # changes that a deploy would make; of a dry run
 
     def to_json(self, error: FerEdgeError | None = None) -> dict[str, Any]:
-        """The same for programs, also where an error ended it."""
-        failed = [one for one in self.doctor.get("findings", ()) if one["state"] == "fail"]
+        """The result as JSON values, with the error that ended the deploy."""
         return {
             "deploy": 1,
             "host": self.host,
             "done": error is None,
             "error": str(error) if error else None,
             "release": self.release,
-            "before": self.before,
+            "previous": self.previous,
             "service": self.service,
-            "first_line": self.first_line,
+            "first_line": to_json(self.first_line) if self.first_line else {},
             "first_line_s": self.first_line_s,
-            "steps": [step.to_json() for step in self.steps.taken],
-            "doctor_failed": [{name: one[name] for name in ("check", "key", "what", "fix", "do")} for one in failed],
-            "versions": self.doctor.get("versions"),
+            "steps": [step.to_json() for step in self.steps.steps],
+            "doctor_failed": [to_json(finding) for finding in self.doctor.failed] if self.doctor else [],
+            "versions": self.doctor.versions if self.doctor else None,
             "removed": list(self.removed),
-            "plan": list(self.plan),
+            "planned": list(self.planned),
         }

@@ -1,4 +1,4 @@
-"""A folder for one process alone: its connection's socket, or links to what it ships."""
+"""A temporary folder of one process: for the socket of its connection, or for links to the files that it sends."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from pathlib import Path
 
 @contextmanager
 def private_folder(kind: str) -> Iterator[Path]:
-    """A folder for this process alone, gone at the end; those of processes that were killed go too."""
-    top = Path("/tmp")  # the path of a socket must be short
-    for left in top.glob(f"fer-edge-{kind}-*"):
+    """A folder that is deleted at the end. Folders left by killed processes are deleted too."""
+    parent = Path("/tmp")  # a socket's path must be short
+    for folder in parent.glob(f"fer-edge-{kind}-*"):
         with suppress(OSError, ValueError):
             try:
-                os.kill(int(left.name.split("-")[3]), 0)
+                os.kill(int(folder.name.split("-")[3]), 0)
             except ProcessLookupError:
-                if left.stat(follow_symlinks=False).st_uid == os.getuid():
-                    shutil.rmtree(left)
-    with tempfile.TemporaryDirectory(prefix=f"fer-edge-{kind}-{os.getpid()}-", dir=top) as folder:
-        yield Path(folder)
+                if folder.stat(follow_symlinks=False).st_uid == os.getuid():
+                    shutil.rmtree(folder)
+    with tempfile.TemporaryDirectory(prefix=f"fer-edge-{kind}-{os.getpid()}-", dir=parent) as name:
+        yield Path(name)

@@ -1,4 +1,4 @@
-"""The steps of a deploy as they go: each with its seconds and what came of it, shown as it ends and kept for programs."""
+"""The steps of a deploy, each with its seconds and its result: reported as it ends, and recorded for --json."""
 
 from __future__ import annotations
 
@@ -11,43 +11,43 @@ from typing import Any
 
 @dataclass(slots=True)
 class DeployStep:
-    """One step: its name, what came of it in a few words, and its seconds once it ended. `failed`: it raised an error."""
+    """One step: its name, its result in a few words, and its seconds once it has ended. `failed`: it raised an error."""
 
     name: str
-    said: str = ""
+    result: str = ""
     seconds: float = 0.0
     failed: bool = False
 
     def to_json(self) -> dict[str, Any]:
-        """The same for programs."""
-        return {"step": self.name, "seconds": round(self.seconds, 3), "said": self.said, "failed": self.failed}
+        """The step as JSON values."""
+        return {"step": self.name, "seconds": round(self.seconds, 3), "result": self.result, "failed": self.failed}
 
 
 @dataclass(slots=True)
 class StepLog:
-    """Those taken so far; `say` is told of each one that ended."""
+    """The steps so far. Each one is reported as a line when it ends without an error."""
 
-    say: Callable[[str], None]
-    taken: list[DeployStep] = field(default_factory=list)
-    begun_s: float = field(default_factory=time.monotonic)
+    report: Callable[[str], None]
+    steps: list[DeployStep] = field(default_factory=list)
+    start_s: float = field(default_factory=time.monotonic)
 
     @contextmanager
     def step(self, name: str) -> Iterator[DeployStep]:
-        """A step, which ends with the block."""
-        one = DeployStep(name)
-        self.taken.append(one)
-        begun_s = time.monotonic()
+        """A new step, which ends with the block."""
+        step = DeployStep(name)
+        self.steps.append(step)
+        start_s = time.monotonic()
         try:
-            yield one
+            yield step
         except BaseException:
-            one.failed = True
+            step.failed = True
             raise
         finally:
-            one.seconds = time.monotonic() - begun_s
-            if not one.failed:
-                self.say(f"{name:<12}{one.seconds:6.1f} s  {one.said}".rstrip())
+            step.seconds = time.monotonic() - start_s
+            if not step.failed:
+                self.report(f"{name:<12}{step.seconds:6.1f} s  {step.result}".rstrip())
 
     @property
     def seconds(self) -> float:
-        """Since the first of them began."""
-        return time.monotonic() - self.begun_s
+        """The seconds since the first step began."""
+        return time.monotonic() - self.start_s

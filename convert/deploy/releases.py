@@ -1,16 +1,15 @@
-"""The releases on a target: each step there as a call of a function in on_target/*.sh, and what it answers."""
+"""The releases on a target: each step as a call of a function in on_target/*.sh, and the values that it reports."""
 
 from __future__ import annotations
 
-import json
 import re
 import shlex
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from secrets import token_hex
-from typing import Any
 
+from convert.deploy.doctor_answer import DoctorAnswer
 from convert.deploy.payload import Payload
 from convert.deploy.ssh import ScriptOutput, SshConnection, StepFailed
 from convert.deploy.target_check import Target, TargetPython
@@ -21,19 +20,19 @@ STATE = "/var/lib/fer-edge"
 _RUNTIME = "/run/fer-edge"
 _SETTINGS = "/etc/fer-edge"
 _DEFAULT = "camera"
-_SCRIPTS = ("base", "look", "release", "service")
-_TURN_S = 0.3  # of service.sh, while it waits for the first line
-_LONG_S = 1800.0  # an install on a Zero, over a slow line
-_REFUSED, _NO_LINE, _BUNDLE = 3, 4, 5  # exit codes of the scripts
+_SCRIPTS = ("base", "inspect", "release", "service")
+_TURN_S = 0.3  # between two looks for the first line, in service.sh
+_INSTALL_LIMIT_S = 1800.0  # on a Zero, over a slow network
+_NO_LINE, _BUNDLE = 4, 5  # exit codes of the scripts
 
 
 class NoFirstLine(StepFailed):
-    """The service did not come up; the message is the end of its own words."""
+    """The service did not come up; the message is the end of its log."""
 
 
 @dataclass(frozen=True, slots=True)
 class Instance:
-    """One of the services on a target, by the name of its camera. Raises UsageError for a name that no file can have."""
+    """A service on the target, by the name of its camera. Raises UsageError for a name that is not safe as a file name."""
 
     name: str = _DEFAULT
 
@@ -43,143 +42,147 @@ class Instance:
 
     @property
     def unit(self) -> str:
-        """What systemd calls it."""
+        """The name of its systemd unit."""
         return "fer-edge.service" if self.name == _DEFAULT else f"fer-edge@{self.name}.service"
 
     @property
     def settings(self) -> str:
-        """The file of its settings on the target."""
+        """The path of its settings on the target."""
         return f"{_SETTINGS}/{'fer-edge' if self.name == _DEFAULT else self.name}.toml"
 
 
 @dataclass(frozen=True, slots=True)
 class RestoredRelease:
-    """What was brought back: the release, empty where none served before. `stopped`: this service did not serve before."""
+    """The state that was restored: its release, empty where none was deployed. `stopped`: the service was not enabled then."""
 
     release: str
     stopped: bool
 
 
-class Releases:
-    """The releases on the target of `remote`, and the service of `instance` that runs the one in use.
+@dataclass(frozen=True, slots=True)
+class FirstLine:
+    """The first journal line of a service since its start. `waiting`: the camera that it waits for, if it does."""
 
-    Every step may be repeated. Each raises UsageError when the target refuses it, with its words, and ConnectionLost.
+    segment: str  # path of the file
+    kind: str  # of the event
+    waiting: str | None = None
+
+
+class Releases:
+    """The releases on the target of `connection`, and the service of `instance`, which runs the current one.
+
+    Every step may be repeated. Each raises UsageError with the target's message when it fails there, and ConnectionLost.
     """
 
-    def __init__(self, remote: SshConnection, instance: Instance) -> None:
-        self.remote = remote
+    def __init__(self, connection: SshConnection, instance: Instance, token: str | None = None) -> None:
+        self.connection = connection
         self.instance = instance
-        self._given = {
+        self.token = token or token_hex(8)  # of this deploy; only the latest deploy may change the target
+        self._variables = {
             "home": HOME,
             "settings": instance.settings,
             "state": STATE,
             "runtime": _RUNTIME,
             "unit": instance.unit,
             "instance": instance.name,
-            "token": token_hex(8),  # the deploy that came last has the word
+            "token": self.token,
         }
 
-    def look(self) -> Target:
-        """What the target is. Nothing is changed there; from here on scripts have root's rights if the login may have them."""
-        target = Target.read(self._call("look"))
-        self.remote.sudo = not target.root and target.sudo
+    def inspect(self) -> Target:
+        """The properties of the target. Nothing is changed there; later steps run as root where the login may use sudo."""
+        target = Target.read(self._call("inspect"))
+        self.connection.sudo = not target.root and target.sudo
         return target
 
-    def take(self, release: str) -> bool:
-        """Takes the target for this deploy, and away what an earlier one left; whether the release is there already."""
-        return self._call("take", release).first("whole") == "yes"
+    def begin(self, release: str) -> bool:
+        """Makes this deploy the latest one and deletes leftovers of earlier ones; whether the release exists already."""
+        return self._call("begin", release).first("complete") == "yes"
 
-    def ship(self, shipment: Payload, whole: bool) -> int:
-        """Copies the shipment into the folder that `take` made, without packages where the release is `whole`; bytes sent."""
+    def transfer(self, payload: Payload, complete: bool) -> int:
+        """Copies the payload, without wheels where the release is `complete`; returns the bytes sent."""
         try:
-            return self.remote.send(shipment.folder, f"{HOME}/.deploy/ship", ("/*.whl", "/wheels") if whole else ())
+            excluded = ("/*.whl", "/wheels") if complete else ()
+            return self.connection.send(payload.folder, f"{HOME}/.deploy/payload", excluded)
         except StepFailed as error:
-            raise UsageError(f"the target did not take what was shipped: {error}") from error
+            raise UsageError(f"the payload was not copied to the target: {error}") from error
 
-    def environment(self, shipment: Payload, python: TargetPython) -> bool:
-        """Makes the release's folder, an environment without packages; False where it was whole already."""
-        site = "yes" if shipment.system_site else ""
-        return self._call("environment", shipment.release, python.path, site).first("whole") != "yes"
+    def make_environment(self, payload: Payload, python: TargetPython) -> bool:
+        """Makes the release's folder, an environment without packages; False where the release exists already."""
+        site = "yes" if payload.system_site else ""
+        return self._call("make_environment", payload.release, python.path, site).first("complete") != "yes"
 
-    def install(self, shipment: Payload) -> bool:
-        """Fills it with pip, after which it is whole; False where it was so already."""
-        cargo = shipment.cargo
-        extras = f"[{','.join(names)}]" if (names := cargo.all_extras()) else ""
-        given = (shipment.release, extras, shipment.constraints, "yes" if cargo.offline else "")
-        return self._call("install", *given, limit_s=_LONG_S).first("whole") != "yes"
+    def install_packages(self, payload: Payload) -> bool:
+        """Installs the packages with pip, which completes the release; False where it exists already."""
+        options = payload.options
+        extras = f"[{','.join(names)}]" if (names := options.all_extras()) else ""
+        arguments = (payload.release, extras, payload.constraints, "yes" if options.offline else "")
+        return self._call("install_packages", *arguments, limit_s=_INSTALL_LIMIT_S).first("complete") != "yes"
 
-    def bundle(self, shipment: Payload) -> str:
-        """Puts the bundle beside those in use; the bundle's name there, or empty without one."""
-        wanted = "bundle" if shipment.cargo.bundle is not None else ""
-        return self._call("bundle", shipment.release, wanted, limit_s=300.0).first("bundle")
+    def install_bundle(self, payload: Payload) -> str:
+        """Installs the bundle without using it; returns its name there, empty without a bundle."""
+        folder = "bundle" if payload.options.bundle is not None else ""
+        return self._call("install_bundle", payload.release, folder, limit_s=300.0).first("bundle")
 
-    def doctor(self, shipment: Payload) -> dict[str, Any]:
-        """What the new release's doctor says of the target, with the new bundle and settings."""
-        answer = self._call("doctor", shipment.release, "yes" if shipment.cargo.settings else "", limit_s=600.0)
+    def run_doctor(self, payload: Payload) -> DoctorAnswer:
+        """The answer of the new release's doctor on the target, with the new bundle and settings."""
+        answer = self._call("run_doctor", payload.release, "yes" if payload.options.settings else "", limit_s=600.0)
         for line in answer.lines:
             if line.startswith("{"):
-                report: dict[str, Any] = json.loads(line)
-                return report
-        raise UsageError(f"the new release does not start on the target: {answer.spoken or 'it said nothing'}")
+                return DoctorAnswer.read(line)
+        raise UsageError(f"the new release does not start on the target: {answer.stderr or 'it printed nothing'}")
 
-    def switch(self, shipment: Payload, bundle: str, network: bool) -> bool:
-        """Makes release, detectors, bundle, unit and settings those in use; False where they were already."""
-        given = (bundle, "yes" if shipment.cargo.settings else "", "yes" if network else "")
-        return self._call("switch", shipment.release, *given, limit_s=300.0).first("unchanged") != "yes"
+    def switch(self, payload: Payload, bundle: str, network: bool) -> bool:
+        """Makes release, detectors, bundle, unit and settings the current ones; False where they are already."""
+        arguments = (bundle, "yes" if payload.options.settings else "", "yes" if network else "")
+        return self._call("switch_release", payload.release, *arguments, limit_s=300.0).first("unchanged") != "yes"
 
     def start(self, changed: bool) -> str:
-        """Starts the service anew where something changed or it does not run: “started”, “kept”, or “none” without systemd."""
-        answer = self._call("start", "yes" if changed else "", limit_s=300.0)
-        return "none" if answer.first("systemd") == "no" else "kept" if answer.first("kept") else "started"
+        """Restarts the service where something changed or it is not running: “started”, “kept”, or “none” without systemd."""
+        answer = self._call("start_service", "yes" if changed else "", limit_s=300.0)
+        return "none" if answer.first("systemd") == "no" else "kept" if answer.first("running") else "started"
 
-    def first_line(self, limit_s: float) -> dict[str, Any]:
-        """The first line in the journal since the start; with `waiting`, the camera that the service waits for, if it does.
-
-        Raises NoFirstLine.
-        """
-        answer = self._call("first_line", str(round(limit_s / _TURN_S)), limit_s=limit_s * 2 + 60)
-        name, _, line = answer.first("line").partition(": ")
+    def first_line(self, limit_s: float) -> FirstLine:
+        """The first line in the journal since the start of the service. Raises NoFirstLine."""
+        answer = self._call("wait_first_line", str(round(limit_s / _TURN_S)), limit_s=limit_s * 2 + 60)
+        segment, _, line = answer.first("line").partition(": ")
         kind = re.search(r'"kind": ?"(\w+)"', line)
-        waiting = {"waiting": answer.first("waiting")} if answer.first("waiting") else {}
-        return {"segment": name, "kind": kind[1] if kind else "?", **waiting}
+        return FirstLine(segment, kind[1] if kind else "?", answer.first("waiting") or None)
 
-    def undo(self) -> RestoredRelease | None:
-        """Brings back what served before a switch that did not prove itself. None where nothing had been switched."""
-        answer = self._call("undo", limit_s=300.0)
-        return (
-            None
-            if answer.first("nothing")
-            else RestoredRelease(answer.first("release"), answer.first("stopped") == "yes")
-        )
+    def undo_switch(self) -> RestoredRelease | None:
+        """Restores the state before a switch whose service did not come up. None where nothing had been switched."""
+        answer = self._call("undo_switch", limit_s=300.0)
+        if answer.first("unchanged"):
+            return None
+        return RestoredRelease(answer.first("release"), answer.first("stopped") == "yes")
 
-    def rollback(self) -> tuple[RestoredRelease, Releases]:
-        """Brings back what served before the last deploy; and this, for the instance that was deployed then."""
-        answer = self._call("rollback", limit_s=300.0)
-        of_then = Releases(self.remote, Instance(answer.first("instance")))
-        of_then._given["token"] = self._given["token"]
-        return RestoredRelease(answer.first("release"), answer.first("stopped") == "yes"), of_then
+    def roll_back(self) -> tuple[RestoredRelease, Releases]:
+        """Restores the state before the last deploy; also returns the releases for the instance of that deploy."""
+        answer = self._call("roll_back", limit_s=300.0)
+        releases = Releases(self.connection, Instance(answer.first("instance")), self.token)
+        return RestoredRelease(answer.first("release"), answer.first("stopped") == "yes"), releases
 
     def finish(self, keep: int) -> tuple[str, ...]:
-        """Takes away what only the deploy needed, and the oldest releases; which those were."""
+        """Deletes the deploy's working files and the oldest releases; returns the names of these."""
         return self._call("finish", str(keep), limit_s=300.0).values.get("removed", ())
 
-    def state(self) -> ScriptOutput:
-        """What is there and how it does; nothing is changed."""
-        return self._call("state")
+    def status(self) -> ScriptOutput:
+        """The releases there and the state of the service; nothing is changed."""
+        return self._call("report_status")
 
     def undeploy(self, journal_too: bool) -> ScriptOutput:
-        """Takes all of it away, the journal only when asked to."""
+        """Deletes everything that was deployed, and the journal where requested."""
         return self._call("undeploy", "yes" if journal_too else "", limit_s=300.0)
 
     def _call(self, *call: str, limit_s: float = 960.0) -> ScriptOutput:
-        given = "\n".join(f"{name}={shlex.quote(value)}" for name, value in self._given.items())
+        variables = "\n".join(f"{name}={shlex.quote(value)}" for name, value in self._variables.items())
         try:
-            return self.remote.run(f"{given}\n{_script()}", call, limit_s)
+            return self.connection.run(f"{variables}\n{_script()}", call, limit_s)
         except StepFailed as failed:
-            said = " / ".join(line.removeprefix("fer-edge: ") for line in str(failed).splitlines() if line.strip())
+            lines = [line.removeprefix("fer-edge: ") for line in str(failed).splitlines() if line.strip()]
+            text = " / ".join(lines)
             if failed.code == _NO_LINE:
-                raise NoFirstLine(said, failed.code) from failed
-            raise (BundleRefused if failed.code == _BUNDLE else UsageError)(said) from failed
+                raise NoFirstLine(text, failed.code) from failed
+            raise (BundleRefused if failed.code == _BUNDLE else UsageError)(text) from failed
 
 
 @cache

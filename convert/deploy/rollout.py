@@ -1,8 +1,7 @@
-"""`fer-edge deploy`: from a host to a target, whose service is up and proved at the end, or is what it was before.
+"""`fer-edge deploy` and its rollback. At the end the new release runs and has logged a line, or the previous one runs again.
 
-connect, look, pack, ship, environment, install, bundle, doctor: nothing that serves is touched by any of them. switch and
-start change what serves; without a first log line what served before is brought back. A deploy that is cut off anywhere
-is completed by the next one.
+The steps connect, inspect, pack, transfer, environment, install, bundle and doctor do not change the running service. switch
+and start do; without a first log line the previous state is restored. An interrupted deploy is completed by the next one.
 """
 
 from __future__ import annotations
@@ -21,189 +20,184 @@ from convert.deploy.target_check import Target
 from fer_edge.errors import BundleRefused, FerEdgeError, NotRunning, Unhealthy, UsageError
 
 _WAIT_S = 180.0  # for the first line: a Zero 2 W starts in half a minute, and its camera may take as long
-_LITTLE_MB = 60  # room for a bundle and settings, where the release is there already
-# What a release cannot do without. A camera may be plugged in later: the service waits for it.
-_GATES = ("settings", "python", "numpy", "opencv", "runtime", "bundle", "verify", "detectors", "the program")
-_STARTED = ("service", "instance")  # how they are before the start is no matter
+_SMALL_MB = 60  # room for a bundle and settings, where the release exists already
+# Checks that must pass. Others may fail, for example the camera: the service waits for one.
+_REQUIRED = ("settings", "python", "numpy", "opencv", "runtime", "bundle", "verify", "detectors", "the program")
+_NOT_YET = ("service", "instance")  # checks that can only pass after the start
 
 
-def deploy(order: DeployPlan, done: DeployResult, say: Callable[[str], None], dry_run: bool = False) -> None:
-    """Deploys, and keeps in `done` what came of it.
+def deploy(plan: DeployPlan, result: DeployResult, report: Callable[[str], None], dry_run: bool = False) -> None:
+    """Deploys, and records in `result` what was done.
 
-    Raises UsageError, BundleRefused, Unhealthy (the doctor), ConnectionLost, or NotRunning after what served before
-    was brought back.
+    Raises UsageError, BundleRefused, Unhealthy (the doctor), ConnectionLost, or NotRunning after the previous state was
+    restored.
     """
     with ExitStack() as stack:
-        on, target = _reach(order, done, stack)
-        python = target.check(order.cargo.camera().startswith("csi"), _LITTLE_MB)
-        if target.clock:
-            say(target.clock)
-        folder = stack.enter_context(private_folder("ship"))
-        with done.steps.step("pack") as step:
-            shipment = build_payload(order.cargo, python, target.machine, target.glibc, folder, say)
-            done.release = shipment.release
-            step.said = f"release {shipment.release}"
+        releases, target = _connect(plan, result, stack)
+        python = target.check(plan.options.camera().startswith("csi"), _SMALL_MB)
+        if target.clock_warning:
+            report(target.clock_warning)
+        folder = stack.enter_context(private_folder("payload"))
+        with result.steps.step("pack") as step:
+            payload = build_payload(plan.options, python, target.machine, target.glibc, folder, report)
+            result.release = payload.release
+            step.result = f"release {payload.release}"
         if dry_run:
-            done.plan = _plan(order, shipment, target, on)
+            result.planned = _planned_changes(plan, payload, target, releases)
             return
-        _ship(on, shipment, target, done.steps)
-        bundle = _prove(on, shipment, done)
-        _serve(on, order, shipment, bundle, target, done, say)
+        _install(releases, payload, target, result.steps)
+        bundle = _check_release(releases, payload, result)
+        _switch_and_start(releases, plan, payload, bundle, target, result, report)
 
 
-def rollback(order: DeployPlan, done: DeployResult) -> None:
-    """Brings back what served before the last deploy. Raises UsageError where there is nothing, or as `deploy` does."""
+def rollback(plan: DeployPlan, result: DeployResult) -> None:
+    """Restores the state before the last deploy. Raises UsageError where there is none, and the errors of `deploy`."""
     with ExitStack() as stack:
-        on, target = _reach(order, done, stack)
+        releases, target = _connect(plan, result, stack)
         target.check(need_mb=0)
         if not target.current:
-            raise UsageError(f"nothing is deployed on {order.to.host}; there is nothing to go back from")
-        on.take("")
-        with done.steps.step("rollback") as step:
-            restored, on = on.rollback()
-            done.release = restored.release
-            step.said = f"{target.current} → {done.release}"
+            raise UsageError(f"nothing is deployed on {plan.address.host}; there is nothing to go back from")
+        releases.begin("")
+        with result.steps.step("rollback") as step:
+            restored, releases = releases.roll_back()
+            result.release = restored.release
+            step.result = f"{target.current} → {result.release}"
         if target.systemd and not restored.stopped:
             try:
-                _hear(on, done)
+                _wait_first_line(releases, result)
             except NoFirstLine as error:
-                raise NotRunning(f"release {done.release} was brought back and does not come up: {error}") from error
+                raise NotRunning(f"release {result.release} was restored and does not come up: {error}") from error
         else:
-            done.service = "stopped" if target.systemd else "none"
-        with done.steps.step("finish"):
-            done.removed = on.finish(order.keep)
+            result.service = "stopped" if target.systemd else "none"
+        with result.steps.step("finish"):
+            result.removed = releases.finish(plan.keep)
 
 
-def _reach(order: DeployPlan, done: DeployResult, stack: ExitStack) -> tuple[Releases, Target]:
-    """The target, reached and looked at."""
-    with done.steps.step("connect") as step:
-        remote = stack.enter_context(SshConnection(order.to))
-        step.said = order.to.text
-    with done.steps.step("look") as step:
-        on = Releases(remote, order.instance)
-        target = on.look()
-        done.before, step.said = target.current, target.text
-    return on, target
+def _connect(plan: DeployPlan, result: DeployResult, stack: ExitStack) -> tuple[Releases, Target]:
+    """The releases and the properties of the target."""
+    with result.steps.step("connect") as step:
+        connection = stack.enter_context(SshConnection(plan.address))
+        step.result = plan.address.text
+    with result.steps.step("inspect") as step:
+        releases = Releases(connection, plan.instance)
+        target = releases.inspect()
+        result.previous, step.result = target.current, target.text
+    return releases, target
 
 
-def _ship(on: Releases, shipment: Payload, target: Target, steps: StepLog) -> None:
-    with steps.step("ship") as step:
-        if not (whole := on.take(shipment.release)):
+def _install(releases: Releases, payload: Payload, target: Target, steps: StepLog) -> None:
+    with steps.step("transfer") as step:
+        if not (complete := releases.begin(payload.release)):
             target.check()
-        step.said = f"{on.ship(shipment, whole) / 1e6:.1f} MB sent"
+        step.result = f"{releases.transfer(payload, complete) / 1e6:.1f} MB sent"
     python = target.check(need_mb=0)
     with steps.step("environment") as step:
-        made = on.environment(shipment, python)
-        step.said = f"{python.path}{', with apt’s packages' * shipment.system_site}" if made else "there already"
+        made = releases.make_environment(payload, python)
+        step.result = f"{python.path}{', with apt’s packages' * payload.system_site}" if made else "exists already"
     with steps.step("install") as step:
-        step.said = "" if on.install(shipment) else "there already"
+        step.result = "" if releases.install_packages(payload) else "exists already"
 
 
-def _prove(on: Releases, shipment: Payload, done: DeployResult) -> str:
-    """The bundle's name there, after the new release was held against this target with it and the new settings.
+def _check_release(releases: Releases, payload: Payload, result: DeployResult) -> str:
+    """The bundle's name on the target, after the new release's doctor passed there with that bundle and the new settings.
 
     Raises BundleRefused or Unhealthy.
     """
-    with done.steps.step("bundle") as step:
-        bundle = on.bundle(shipment)
-        step.said = bundle or "none shipped"
-    with done.steps.step("doctor") as step:
-        done.doctor = on.doctor(shipment)
-        failed = [one for one in done.doctor["findings"] if one["state"] == "fail"]
-        gates = (*_GATES, "picamera2") if shipment.cargo.camera().startswith("csi") else _GATES
-        if stops := [one for one in failed if one["check"] in gates]:
-            said = "; ".join(f"{one['check']}: {one['what']}" for one in stops)
-            kind = BundleRefused if all(one["check"] in ("bundle", "verify") for one in stops) else Unhealthy
-            mend = stops[0]["fix"] or stops[0]["do"]
-            raise kind(f"the new release is not well on the target, and was not switched to: {said}; {mend}")
-        told = [f"{one['check']}: {one['what']}" for one in failed if one["check"] not in _STARTED]
-        step.said = f"to know of: {'; '.join(told)}" if told else "well"
+    with result.steps.step("bundle") as step:
+        bundle = releases.install_bundle(payload)
+        step.result = bundle or "none sent"
+    with result.steps.step("doctor") as step:
+        doctor = result.doctor = releases.run_doctor(payload)
+        required = (*_REQUIRED, "picamera2") if payload.options.camera().startswith("csi") else _REQUIRED
+        if faults := [finding for finding in doctor.failed if finding.check in required]:
+            text = "; ".join(f"{finding.check}: {finding.what}" for finding in faults)
+            kind = BundleRefused if all(finding.check in ("bundle", "verify") for finding in faults) else Unhealthy
+            remedy = faults[0].fix or faults[0].do
+            raise kind(f"the new release fails its checks on the target, and was not switched to: {text}; {remedy}")
+        warnings = [f"{finding.check}: {finding.what}" for finding in doctor.failed if finding.check not in _NOT_YET]
+        step.result = f"warnings: {'; '.join(warnings)}" if warnings else "well"
     return bundle
 
 
-def _serve(
-    on: Releases,
-    order: DeployPlan,
-    shipment: Payload,
+def _switch_and_start(
+    releases: Releases,
+    plan: DeployPlan,
+    payload: Payload,
     bundle: str,
     target: Target,
-    done: DeployResult,
-    say: Callable[[str], None],
+    result: DeployResult,
+    report: Callable[[str], None],
 ) -> None:
-    steps = done.steps
-    network = order.network or order.cargo.network()
+    steps = result.steps
+    network = plan.network or plan.options.network()
     try:
         with steps.step("switch") as step:
-            changed = on.switch(shipment, bundle, network)
-            step.said = f"{done.before or 'nothing'} → {shipment.release}" if changed else "nothing to change"
+            changed = releases.switch(payload, bundle, network)
+            step.result = f"{result.previous or 'nothing'} → {payload.release}" if changed else "nothing to change"
         with steps.step("start") as step:
-            done.service = on.start(changed)
-            step.said = {"none": "no systemd runs there", "kept": "it runs already"}.get(
-                done.service, order.instance.unit
+            result.service = releases.start(changed)
+            results = {"none": "no systemd runs there", "kept": "it runs already"}
+            step.result = results.get(result.service, plan.instance.unit)
+        if result.service == "none":
+            variables = f"FER_EDGE_BUNDLES={HOME}/bundles FER_EDGE_DETECTORS={HOME}/detectors"
+            config = f" --config {plan.instance.settings}" if plan.options.settings or target.settings else ""
+            report(
+                f"no systemd runs on {plan.address.host}, so no service was started; the release is installed and checked; "
+                f"run it with `sudo env {variables} {HOME}/current/bin/fer-edge run{config}`"
             )
-        if done.service == "none":
-            given = f"FER_EDGE_BUNDLES={HOME}/bundles FER_EDGE_DETECTORS={HOME}/detectors"
-            config = f" --config {order.instance.settings}" if order.cargo.settings or target.settings else ""
-            say(
-                f"no systemd runs on {order.to.host}, so no service was started; the release is there and proved; it is run "
-                f"with `sudo env {given} {HOME}/current/bin/fer-edge run{config}`"
-            )
-        elif done.service == "started":
-            _hear(on, done)
+        elif result.service == "started":
+            _wait_first_line(releases, result)
     except (UsageError, NoFirstLine) as error:
-        raise _undone(on, done, error) from error
+        raise _undo(releases, result, error) from error
     with steps.step("finish") as step:
-        done.removed = on.finish(order.keep)
-        step.said = f"{', '.join(done.removed)} removed" if done.removed else ""
+        result.removed = releases.finish(plan.keep)
+        step.result = f"{', '.join(result.removed)} removed" if result.removed else ""
 
 
-def _hear(on: Releases, done: DeployResult) -> None:
-    with done.steps.step("log") as step:
-        done.first_line = on.first_line(_WAIT_S)
-        camera = done.first_line.get("waiting", "")
-        done.service = "waiting" if camera else "started"
-        step.said = f"first line: {done.first_line['kind']}, {done.first_line['segment']}"
-        step.said += f"; it waits for its camera, {camera}" if camera else ""
-    done.first_line_s = round(done.steps.seconds, 3)
+def _wait_first_line(releases: Releases, result: DeployResult) -> None:
+    with result.steps.step("log") as step:
+        line = result.first_line = releases.first_line(_WAIT_S)
+        result.service = "waiting" if line.waiting else "started"
+        step.result = f"first line: {line.kind}, {line.segment}"
+        step.result += f"; it waits for its camera, {line.waiting}" if line.waiting else ""
+    result.first_line_s = round(result.steps.seconds, 3)
 
 
-def _undone(on: Releases, done: DeployResult, error: FerEdgeError) -> NotRunning:
-    with done.steps.step("undo") as step:
-        before = on.undo()
-        step.said = f"back to {before.release or 'nothing'}" if before else "nothing had been changed"
-    if before is None:
-        return NotRunning(f"release {done.release}, which was in use already, does not come up: {error}")
-    again = "nothing served before it, and nothing serves now"
-    if before.release and before.stopped:
-        again = (
-            f"release {before.release} is in use again, and {on.instance.unit}, which did not run before, is stopped"
-        )
-    elif before.release:
-        again = f"release {before.release} serves again"
+def _undo(releases: Releases, result: DeployResult, error: FerEdgeError) -> NotRunning:
+    """Restores the previous state; returns the error to raise, with the result of that."""
+    with result.steps.step("undo") as step:
+        restored = releases.undo_switch()
+        step.result = f"back to {restored.release or 'nothing'}" if restored else "nothing had been changed"
+    if restored is None:
+        return NotRunning(f"release {result.release}, which was in use already, does not come up: {error}")
+    state = "nothing ran before it, and nothing runs now"
+    if restored.release and restored.stopped:
+        state = f"release {restored.release} is in use again; {releases.instance.unit}, which did not run before, is stopped"
+    elif restored.release:
+        state = f"release {restored.release} runs again"
         try:
-            on.first_line(_WAIT_S)
-        except NoFirstLine as also:
-            again = f"release {before.release} was brought back and does not start either: {also}"
-    return NotRunning(f"release {done.release} did not come up: {error}; {again}")
+            releases.first_line(_WAIT_S)
+        except NoFirstLine as second_error:
+            state = f"release {restored.release} was restored and does not come up either: {second_error}"
+    return NotRunning(f"release {result.release} did not come up: {error}; {state}")
 
 
-def _plan(order: DeployPlan, shipment: Payload, target: Target, on: Releases) -> tuple[str, ...]:
-    there = [line.split(" ")[0] for line in on.state().values.get("release", ()) if " whole " in line]
-    new = shipment.release not in there
+def _planned_changes(plan: DeployPlan, payload: Payload, target: Target, releases: Releases) -> tuple[str, ...]:
+    existing = [line.split(" ")[0] for line in releases.status().values.get("release", ()) if " complete " in line]
     lines = [
-        f"make the environment {HOME}/releases/{shipment.release} and install into it"
-        if new
-        else "install nothing: the release is there"
+        "install nothing: the release exists"
+        if payload.release in existing
+        else f"make the environment {HOME}/releases/{payload.release} and install into it"
     ]
-    lines += [f"ship {_megabytes(shipment.folder)}"]
-    lines += [f"install the bundle {order.cargo.bundle} and use it"] if order.cargo.bundle else []
-    lines += [f"put {order.cargo.settings} in the place of {order.instance.settings}"] if order.cargo.settings else []
-    if target.current != shipment.release:
-        lines.append(f"switch from {target.current or 'nothing'} to {shipment.release}")
-    lines.append(f"start {order.instance.unit}" if target.systemd else "start nothing: no systemd runs there")
+    lines += [f"send {_megabytes(payload.folder)}"]
+    lines += [f"install the bundle {plan.options.bundle} and use it"] if plan.options.bundle else []
+    lines += [f"replace {plan.instance.settings} by {plan.options.settings}"] if plan.options.settings else []
+    if target.current != payload.release:
+        lines.append(f"switch from {target.current or 'nothing'} to {payload.release}")
+    lines.append(f"start {plan.instance.unit}" if target.systemd else "start nothing: no systemd runs there")
     return tuple(lines)
 
 
 def _megabytes(folder: Path) -> str:
-    files = [file for at in (folder, folder / "wheels") for file in at.rglob("*") if file.is_file()]
+    files = [file for parent in (folder, folder / "wheels") for file in parent.rglob("*") if file.is_file()]
     return f"{sum(file.stat().st_size for file in files) / 1e6:.1f} MB"

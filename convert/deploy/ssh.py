@@ -1,7 +1,7 @@
-"""The target as ssh reaches it: one connection, over which scripts are run and files are copied.
+"""An ssh connection to the target, over which scripts are run and files are copied.
 
-OpenSSH does it, so that the user's own settings, keys, agent and jump hosts count. Nothing that comes from outside is ever
-part of a command line there: a script goes over stdin, and what it is given is quoted for the `sh` that reads it.
+OpenSSH makes it, so that the user's settings, keys, agent and jump hosts apply. No input from outside becomes part of a
+command line on the target: a script is sent over stdin, and its arguments are quoted for the `sh` that reads it.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ from convert.deploy.ssh_address import SshAddress, explain_failure, printable_ex
 from fer_edge.errors import FerEdgeError, RestartMe, UsageError
 
 _CONNECT_S, _TYPING_S = 45.0, 300.0
-_MOST_BYTES = 64 << 10  # of greetings before the answer
-# Nothing but the connection is asked for, whatever the user's settings say of this host.
+_MAX_GREETING_BYTES = 64 << 10
+# Only the connection itself: overrides settings of the user for this host that would run or forward something.
 _PLAIN = ("-T", "-o", "RemoteCommand=none", "-o", "RequestTTY=no")
 _OPTIONS = {
     "ControlPersist": "no",
@@ -44,67 +44,67 @@ _OPTIONS = {
 
 
 class ConnectionLost(RestartMe):
-    """The connection ended before the step did; the same command goes on from there."""
+    """The connection ended before the step did; the same command resumes."""
 
 
 class StepFailed(FerEdgeError):
-    """A step failed on the target; the message is what was said there. `code` is the step's own exit code."""
+    """A step failed on the target; the message is its stderr, and `code` its exit code."""
 
-    def __init__(self, said: str, code: int) -> None:
-        super().__init__(said)
+    def __init__(self, text: str, code: int) -> None:
+        super().__init__(text)
         self.code = code
 
 
 @dataclass(frozen=True, slots=True)
 class ScriptOutput:
-    """What a script said: each name with its values in order, other lines of stdout, and stderr."""
+    """The output of a script: the values that it reported by name, other lines of stdout, and stderr."""
 
     values: Mapping[str, tuple[str, ...]]
     lines: tuple[str, ...]
-    spoken: str
+    stderr: str
 
     def first(self, name: str) -> str:
-        """The first value of that name; empty where there is none."""
+        """The first value of a name; empty where there is none."""
         return next(iter(self.values.get(name, ())), "")
 
 
 class SshConnection:
-    """One connection to a target, open while this is entered; it ends with this process, however that ends.
+    """A connection to a target, open inside a `with` block. It ends with this process, even when that is killed.
 
-    A host whose key is not known is never taken silently: a person at a terminal is asked by ssh, a program is refused.
-    Raises UsageError when the connection cannot be made, or when what answers is no shell.
+    A host with an unknown key is never accepted silently: at a terminal ssh asks the person, otherwise it is refused. Raises
+    UsageError when the connection cannot be made, or when the login has no shell.
     """
 
-    def __init__(self, to: SshAddress) -> None:
-        self.to = to
-        self.sudo = False  # whether scripts are run with root's rights, which the login itself does not have
-        self._asks = sys.stdin is not None and sys.stdin.isatty() and sys.stderr.isatty()
+    def __init__(self, address: SshAddress) -> None:
+        self.address = address
+        self.sudo = False  # whether scripts run as root by sudo
+        self._interactive = sys.stdin is not None and sys.stdin.isatty() and sys.stderr.isatty()
 
     def __enter__(self) -> SshConnection:
         for tool in ("ssh", "rsync"):
             if shutil.which(tool) is None:
                 raise UsageError(
-                    f"there is no {tool} on this computer; `sudo apt install openssh-client rsync` has both"
+                    f"there is no {tool} on this computer; `sudo apt install openssh-client rsync` installs both"
                 )
         self._stack = ExitStack()
         self._folder = self._stack.enter_context(private_folder("ssh"))
         mark = token_hex(16)
         options = {
             **_OPTIONS,
-            "BatchMode": "no" if self._asks else "yes",
-            "StrictHostKeyChecking": "ask" if self._asks else "yes",
+            "BatchMode": "no" if self._interactive else "yes",
+            "StrictHostKeyChecking": "ask" if self._interactive else "yes",
         }
-        given = [word for name, value in options.items() for word in ("-o", f"{name}={value}")]
-        port = ["-p", str(self.to.port)] if self.to.port else []
-        self._said = (self._folder / "said").open("w+b")
-        # It holds on for as long as its stdin is open, which is as long as this process lives.
+        flags = [word for name, value in options.items() for word in ("-o", f"{name}={value}")]
+        port = ["-p", str(self.address.port)] if self.address.port else []
+        self._stderr = (self._folder / "stderr").open("w+b")
+        # It stays open as long as its stdin is, which this process holds.
         self._master = subprocess.Popen(
-            ["ssh", *_PLAIN, *given, *port, "-M", "-S", self._control, "--", self.to.text,
+            ["ssh", *_PLAIN, *flags, *port, "-M", "-S", self._control, "--", self.address.text,
              f"echo {mark}; exec cat >/dev/null"],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._said,
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._stderr,
         )  # fmt: skip
         try:
-            self._await(mark)
+            self._wait_for_shell(mark)
         except BaseException:
             self.__exit__(None, None, None)
             raise
@@ -113,7 +113,7 @@ class SshConnection:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        for pipe in (self._master.stdin, self._master.stdout, self._said):
+        for pipe in (self._master.stdin, self._master.stdout, self._stderr):
             if pipe is not None:
                 pipe.close()
         try:
@@ -124,71 +124,72 @@ class SshConnection:
         self._stack.close()
 
     def run(self, script: str, call: Sequence[str], limit_s: float = 120.0) -> ScriptOutput:
-        """What the function `call[0]` of the shell `script` answered, given the rest of `call`.
+        """The output of the function `call[0]` of the shell `script`, with the rest of `call` as arguments.
 
-        Raises StepFailed when it failed, ConnectionLost when its end was not heard of.
+        Raises StepFailed when it failed, ConnectionLost when the connection ended before it did.
         """
         mark = token_hex(16)
         quoted = " ".join(map(shlex.quote, call))
-        # The shell reads all of it before it does any of it: half a script does nothing.
-        whole = (
+        # The shell parses the whole function before it runs any of it: a truncated script does nothing.
+        main = (
             f"main() {{\necho {mark}\n( set -e\n{quoted}\n) </dev/null\nprintf '\\n{mark} %d\\n' $?\n}}\nmain; exit 0\n"
         )
         shell = "exec sudo -n sh -s" if self.sudo else "exec sh -s"
         try:
-            ran = subprocess.run(
-                [*self._ssh, "--", "target", shell], input=f"{script}\n{whole}", capture_output=True, text=True,
+            process = subprocess.run(
+                [*self._ssh, "--", "target", shell], input=f"{script}\n{main}", capture_output=True, text=True,
                 errors="replace", check=False, timeout=limit_s,
             )  # fmt: skip
         except subprocess.TimeoutExpired as error:
             raise ConnectionLost(
-                f"{self.to.host} took longer than {limit_s:g} s over “{call[0]}”; try again"
+                f"{self.address.host} took longer than {limit_s:g} s over “{call[0]}”; try again"
             ) from error
-        _, begun, rest = ran.stdout.partition(f"{mark}\n")
-        told = re.search(rf"\n{mark} (\d+)\n", rest)
-        if not begun or told is None:
-            if not self.lives():
+        _, started, rest = process.stdout.partition(f"{mark}\n")
+        end = re.search(rf"\n{mark} (\d+)\n", rest)
+        if not started or end is None:
+            if not self.is_open():
                 raise self._lost(call[0])
             raise UsageError(
-                f"{self.to.host} did not run what it was sent, but said “{printable_excerpt(ran.stdout, ran.stderr)}”"
+                f"{self.address.host} did not run the script, but printed “{printable_excerpt(process.stdout, process.stderr)}”"
             )
-        if code := int(told[1]):
-            raise StepFailed(ran.stderr.strip() or f"“{call[0]}” ended with {code} and said nothing", code)
+        if code := int(end[1]):
+            raise StepFailed(process.stderr.strip() or f"“{call[0]}” ended with {code} and no message", code)
         values: dict[str, list[str]] = defaultdict(list)
         lines = []
-        for line in rest[: told.start()].splitlines():
+        for line in rest[: end.start()].splitlines():
             name, sign, value = line.partition("=")
             if sign and re.fullmatch(r"[A-Za-z_.]+", name):
                 values[name].append(value)
             elif line:
                 lines.append(line)
-        return ScriptOutput({name: tuple(all_) for name, all_ in values.items()}, tuple(lines), ran.stderr.strip())
+        reported = {name: tuple(of_name) for name, of_name in values.items()}
+        return ScriptOutput(reported, tuple(lines), process.stderr.strip())
 
-    def send(self, folder: Path, to: str, but: Sequence[str] = ()) -> int:
-        """Copies what is in `folder`, but for these patterns, into the folder `to` of the target, which is there.
+    def send(self, folder: Path, destination: str, excluded: Sequence[str] = ()) -> int:
+        """Copies the content of `folder`, without these patterns, into an existing folder of the target.
 
-        What came half is gone on with, what else lies there goes. Gives the bytes that went over the line.
+        Partial transfers resume; extra files on the target are deleted. Returns the bytes sent over the network.
         """
-        without = [f"--exclude={pattern}" for pattern in but]
-        words = ["-rtL", "--delete", "--stats", "--chmod=D755,F644", "--partial-dir=.part", *without]
-        said = self._rsync([*words, "--", f"{folder}/", f"target:{to}/"])
-        return rsync_count(said, "Total bytes sent")
+        arguments = ["-rtL", "--delete", "--stats", "--chmod=D755,F644", "--partial-dir=.part"]
+        arguments += [f"--exclude={pattern}" for pattern in excluded]
+        statistics = self._rsync([*arguments, "--", f"{folder}/", f"target:{destination}/"])
+        return rsync_count(statistics, "Total bytes sent")
 
-    def fetch(self, folder: str, to: Path, patterns: Sequence[str]) -> str:
-        """Copies the target's files of these patterns below `folder` into `to`; what rsync said of it.
+    def fetch(self, folder: str, destination: Path, patterns: Sequence[str]) -> str:
+        """Copies the target's files of these patterns below `folder` into `destination`; returns rsync's statistics.
 
-        No links, devices or owners come along, and rsync takes no name that leads out of `to`.
+        Links, devices and owners are not copied, and rsync rejects names that lead out of `destination`.
         """
-        wanted = [f"--include={pattern}" for pattern in ("*/", *patterns)]
+        included = [f"--include={pattern}" for pattern in ("*/", *patterns)]
         return self._rsync(
-            ["-rtm", "--stats", "--chmod=D700,F600", "--partial-dir=.part", *wanted, "--exclude=*", "--",
-             f"target:{folder}/", f"{to}/"]
+            ["-rtm", "--stats", "--chmod=D700,F600", "--partial-dir=.part", *included, "--exclude=*", "--",
+             f"target:{folder}/", f"{destination}/"]
         )  # fmt: skip
 
-    def lives(self) -> bool:
-        """Whether the connection still stands."""
-        asked = [*self._ssh, "-O", "check", "--", "target"]
-        return subprocess.run(asked, capture_output=True, check=False).returncode == 0
+    def is_open(self) -> bool:
+        """Whether the connection is still open."""
+        command = [*self._ssh, "-O", "check", "--", "target"]
+        return subprocess.run(command, capture_output=True, check=False).returncode == 0
 
     @property
     def _control(self) -> str:
@@ -196,50 +197,52 @@ class SshConnection:
 
     @property
     def _ssh(self) -> list[str]:
-        """ssh over this connection, and over no other: without it there is no way to any host."""
+        """The ssh command over this connection only: without it, it connects to no host."""
         return ["ssh", "-F", "none", *_PLAIN, "-S", self._control, "-o", "ControlMaster=no", "-o", "ProxyCommand=false"]
 
-    def _rsync(self, words: Sequence[str]) -> str:
-        there = ["--rsync-path=sudo -n rsync"] if self.sudo else []
-        ran = subprocess.run(
-            ["rsync", "--rsh", " ".join(self._ssh), "--timeout=120", *there, *words],
+    def _rsync(self, arguments: Sequence[str]) -> str:
+        sudo = ["--rsync-path=sudo -n rsync"] if self.sudo else []
+        process = subprocess.run(
+            ["rsync", "--rsh", " ".join(self._ssh), "--timeout=120", *sudo, *arguments],
             capture_output=True, text=True, errors="replace", check=False, env={**os.environ, "LC_ALL": "C"},
         )  # fmt: skip
-        if ran.returncode:
-            if not self.lives():
+        if process.returncode:
+            if not self.is_open():
                 raise self._lost("copying")
-            said = [line for line in ran.stderr.splitlines() if not line.startswith("rsync error:")]
-            raise StepFailed(" ".join(said[-3:]) or f"rsync ended with {ran.returncode}", ran.returncode)
-        return ran.stdout
+            errors = [line for line in process.stderr.splitlines() if not line.startswith("rsync error:")]
+            raise StepFailed(" ".join(errors[-3:]) or f"rsync ended with {process.returncode}", process.returncode)
+        return process.stdout
 
     def _lost(self, during: str) -> ConnectionLost:
         return ConnectionLost(
-            f"the connection to {self.to.host} was lost during “{during}”; the same command again goes on from there"
+            f"the connection to {self.address.host} was lost during “{during}”; the same command resumes"
         )
 
-    def _await(self, mark: str) -> None:
-        """Returns when the target has said `mark`, which takes a shell."""
+    def _wait_for_shell(self, mark: str) -> None:
+        """Waits until the target has printed `mark`, which needs a shell. Raises UsageError when it does not."""
         assert self._master.stdout is not None
-        node, heard = self._master.stdout.fileno(), b""
-        end_s = time.monotonic() + (_TYPING_S if self._asks else _CONNECT_S)
-        while f"{mark}\n".encode() not in heard.replace(b"\r\n", b"\n"):
-            ready, _, _ = select.select([node], [], [], max(0.0, end_s - time.monotonic()))
-            more = os.read(node, 4096) if ready else b""
-            heard += more
-            if not ready or len(heard) > _MOST_BYTES:
-                raise self._no_shell(heard)
-            if not more:
+        descriptor, received = self._master.stdout.fileno(), b""
+        end_s = time.monotonic() + (_TYPING_S if self._interactive else _CONNECT_S)
+        while f"{mark}\n".encode() not in received.replace(b"\r\n", b"\n"):
+            ready, _, _ = select.select([descriptor], [], [], max(0.0, end_s - time.monotonic()))
+            chunk = os.read(descriptor, 4096) if ready else b""
+            received += chunk
+            if not ready or len(received) > _MAX_GREETING_BYTES:
+                raise self._no_shell(received)
+            if not chunk:
                 code = self._master.wait()
-                self._said.seek(0)
-                said = self._said.read().decode(errors="replace")
-                raise UsageError(explain_failure(self.to, said)) if code == 255 else self._no_shell(heard)
+                self._stderr.seek(0)
+                errors = self._stderr.read().decode(errors="replace")
+                raise UsageError(explain_failure(self.address, errors)) if code == 255 else self._no_shell(received)
 
-    def _no_shell(self, heard: bytes) -> UsageError:
-        said = printable_excerpt(heard.decode(errors="replace"), "nothing")
-        return UsageError(f"{self.to.host} gives this login no shell: it said “{said}”; log in as a user who has one")
+    def _no_shell(self, received: bytes) -> UsageError:
+        text = printable_excerpt(received.decode(errors="replace"), "nothing")
+        return UsageError(
+            f"{self.address.host} gives this login no shell: it printed “{text}”; log in as a user who has one"
+        )
 
 
-def rsync_count(said: str, what: str) -> int:
-    """The number that `rsync --stats` gives for `what`; 0 where it gives none."""
-    found = re.search(rf"^{what}: ([\d.,]+)", said, re.M)
+def rsync_count(statistics: str, name: str) -> int:
+    """The number of that name in the output of `rsync --stats`; 0 where there is none."""
+    found = re.search(rf"^{name}: ([\d.,]+)", statistics, re.M)
     return int(re.sub(r"\D", "", found[1])) if found else 0

@@ -1,4 +1,4 @@
-"""Where a deploy goes: the target's name as ssh takes it, and what ssh means when it does not get there."""
+"""The address of a target, and explanations of ssh's errors."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _HOST = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.:%-]{0,252}")
 
 @dataclass(frozen=True, slots=True)
 class SshAddress:
-    """A target's name, as ssh takes it: HOST or USER@HOST. Raises UsageError for what could be anything else."""
+    """A target's address for ssh, HOST or USER@HOST. Raises UsageError for a text that ssh could take for something else."""
 
     text: str
     port: int | None = None
@@ -22,40 +22,44 @@ class SshAddress:
         user, at, host = self.text.rpartition("@")
         if not _HOST.fullmatch(host) or (at and not _USER.fullmatch(user)):
             raise UsageError(
-                f"“{self.text}” is no host; give HOST or USER@HOST, of letters, digits and . _ - : %, or a name out of "
-                "~/.ssh/config; --port gives the port"
+                f"“{self.text}” is no host; give HOST or USER@HOST, of letters, digits and . _ - : %, or a name from "
+                "~/.ssh/config; --port sets the port"
             )
         if self.port is not None and not 0 < self.port < 65536:
             raise UsageError(f"--port must be 1 to 65535, not {self.port}")
 
     @property
     def host(self) -> str:
-        """The name without the user."""
+        """The host without the user."""
         return self.text.rpartition("@")[2]
 
 
 def printable_excerpt(*texts: str) -> str:
-    """The first of these that is not blank, as much of it as belongs into a sentence, without what could play tricks."""
+    """The first text that is not blank, as one line of at most 81 printable characters."""
     text = next((text for text in texts if text.strip()), "")
     plain = " ".join("".join(c if c.isprintable() else " " for c in text[:400]).split())
     return plain if len(plain) <= 80 else f"{plain[:80]}…"
 
 
-def explain_failure(to: SshAddress, said: str) -> str:
-    """Why ssh made no connection, and what to do."""
-    lines = [line.strip() for line in said.splitlines() if line.strip()]
-    if "IDENTIFICATION HAS CHANGED" in said:
+def explain_failure(address: SshAddress, errors: str) -> str:
+    """The reason why ssh made no connection, from its stderr, and what to do."""
+    lines = [line.strip() for line in errors.splitlines() if line.strip()]
+    if "IDENTIFICATION HAS CHANGED" in errors:
         return (
-            f"{to.host} shows another key than the one this computer knows it by: another machine answers there, or it was "
-            f"installed anew; if you know which, `ssh-keygen -R {to.host}` forgets the old one"
+            f"{address.host} has another key than the one that this computer knows: it is another machine, or it was "
+            f"installed again; if you are sure that it is right, `ssh-keygen -R {address.host}` removes the old key"
         )
-    if "Host key verification failed" in said:
-        port = f" -p {to.port}" if to.port else ""
-        return f"this computer does not know the key of {to.host}, and none was accepted; `ssh{port} {to.text}` shows it once"
-    if "Permission denied" in said:
+    if "Host key verification failed" in errors:
+        port = f" -p {address.port}" if address.port else ""
         return (
-            f"{to.host} does not let {to.text} in ({lines[-1]}); `ssh-copy-id {to.text}` gives it your key; a key with a "
-            "passphrase belongs into an agent"
+            f"this computer does not know the key of {address.host}, and none was accepted; "
+            f"`ssh{port} {address.text}` shows it once"
         )
-    why = lines[-1].removeprefix("ssh: ") if lines else "ssh said nothing"
-    return f"{to.host} cannot be reached: {printable_excerpt(why)}; is it on, and `ssh {to.text}` possible?"
+    if "Permission denied" in errors:
+        return (
+            f"{address.host} does not let {address.text} in ({lines[-1]}); `ssh-copy-id {address.text}` copies your key "
+            "there; a key with a passphrase needs an agent"
+        )
+    reason = lines[-1].removeprefix("ssh: ") if lines else "ssh printed nothing"
+    error = printable_excerpt(reason)
+    return f"{address.host} cannot be reached: {error}; is it switched on, and does `ssh {address.text}` work?"

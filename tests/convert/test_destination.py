@@ -1,4 +1,4 @@
-"""Where a deploy goes: which names are taken, and what is made of ssh's words."""
+"""Addresses of targets, names of instances, and explanations of ssh's errors."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from fer_edge.errors import UsageError
 @pytest.mark.parametrize(
     "text", ["raspberrypi.local", "pi@raspberrypi", "pi@192.168.1.7", "pi@fe80::1%eth0", "door_1", "a.b@d"]
 )
-def test_names_that_ssh_takes(text: str) -> None:
+def test_addresses_for_ssh_are_accepted(text: str) -> None:
     assert SshAddress(text, 2222).host == text.rpartition("@")[2]
 
 
@@ -21,19 +21,19 @@ def test_names_that_ssh_takes(text: str) -> None:
     ["", "@", "pi@", "@host", "-oProxyCommand=x", "pi@-oProxyCommand=x", "-l@host", "a b", "a;b", "a'b", 'a"b', "$(a)", "`a`",
      "a\nb", "a|b", "a&b", "a/b", "ssh://a", "../a", "a\\b", "a@b@c", "ä", "a\0", "~a", "a*", "!a", "#a", "x" * 300],
 )  # fmt: skip
-def test_names_that_could_be_anything_else(text: str) -> None:
+def test_a_text_that_ssh_could_misread_is_refused(text: str) -> None:
     with pytest.raises(UsageError, match="is no host"):
         SshAddress(text)
 
 
 @pytest.mark.parametrize("port", [0, -1, 65536])
-def test_a_port_that_is_none(port: int) -> None:
+def test_an_invalid_port_is_refused(port: int) -> None:
     with pytest.raises(UsageError, match="--port"):
         SshAddress("pi", port)
 
 
 @pytest.mark.parametrize("name", ["", "-x", "a b", "../a", "a;b", "x" * 33])
-def test_an_instance_is_named_as_files_can_be(name: str) -> None:
+def test_an_instance_needs_a_name_that_is_safe_for_files(name: str) -> None:
     with pytest.raises(UsageError, match="--name"):
         Instance(name)
 
@@ -44,16 +44,16 @@ def test_units_and_settings_are_named_after_the_instance() -> None:
 
 
 @pytest.mark.parametrize(
-    ("said", "told"),
+    ("errors", "explanation"),
     [
         ("ssh: Could not resolve hostname pi: Name or service not known", "cannot be reached: Could not resolve"),
-        ("", "ssh said nothing"),
+        ("", "ssh printed nothing"),
         ("pi@pi: Permission denied (publickey).", "`ssh-copy-id pi@pi`"),
         ("Host key verification failed.", "`ssh -p 22 pi@pi` shows it once"),
         ("@ WARNING: REMOTE HOST IDENTIFICATION HAS CHANGED! @\nHost key verification failed.", "`ssh-keygen -R pi`"),
         ("kex: \x1b[31mred\x07", "kex: [31mred"),
     ],
 )
-def test_what_ssh_means(said: str, told: str) -> None:
-    sentence = explain_failure(SshAddress("pi@pi", 22), said)
-    assert told in sentence and sentence.isprintable()
+def test_an_error_of_ssh_is_explained(errors: str, explanation: str) -> None:
+    sentence = explain_failure(SshAddress("pi@pi", 22), errors)
+    assert explanation in sentence and sentence.isprintable()

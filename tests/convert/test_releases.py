@@ -1,4 +1,4 @@
-"""Steps on a target and what it tells of itself: kept with their seconds, read, and refused where they make no sense."""
+"""The steps of a deploy, the status of a target, and the scripts that run there."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from convert.deploy.ssh_address import SshAddress
 from fer_edge.errors import NotRunning, Unhealthy, UsageError
 
 SCRIPTS = sorted((Path(__file__).parents[2] / "convert" / "deploy" / "on_target").glob("*.sh"))
-STANDING = {
+OUTPUT = {
     "current": ("0.2-b",),
-    "before": ("0.1-a",),
-    "release": ("0.2-b whole 1700000100", "0.1-a whole 1700000000", "0.3-c part 1700000200"),
+    "previous": ("0.1-a",),
+    "release": ("0.2-b complete 1700000100", "0.1-a complete 1700000000", "0.3-c partial 1700000200"),
     "service.ActiveState": ("active",),
     "service.SubState": ("running",),
     "service.UnitFileState": ("enabled",),
@@ -30,54 +30,56 @@ STANDING = {
 }
 
 
-def standing(**changed: tuple[str, ...]) -> TargetStatus:
-    return TargetStatus.read("pi", ScriptOutput({**STANDING, **changed}, (), ""))
+def target_status(**changed: tuple[str, ...]) -> TargetStatus:
+    return TargetStatus.read("pi", ScriptOutput({**OUTPUT, **changed}, (), ""))
 
 
-def test_a_standing_tells_releases_in_their_order() -> None:
-    found = standing()
-    assert [row["release"] for row in found.releases] == ["0.1-a", "0.2-b", "0.3-c"]
-    assert found.text().splitlines()[1:4] == [
+def test_a_status_lists_releases_by_age() -> None:
+    status = target_status()
+    assert [release.release for release in status.releases] == ["0.1-a", "0.2-b", "0.3-c"]
+    assert status.text().splitlines()[1:4] == [
         "- 0.1-a  2023-11-14T22:13:20+00:00",
         "* 0.2-b  2023-11-14T22:15:00+00:00",
-        "  0.3-c  2023-11-14T22:16:40+00:00  not whole",
+        "  0.3-c  2023-11-14T22:16:40+00:00  not complete",
     ]
-    assert found.verdict() == 0 and found.to_json()["journal_kb"] == 1200
+    assert status.verdict() == 0 and status.to_json()["journal_kb"] == 1200
 
 
 @pytest.mark.parametrize(
-    ("changed", "error", "said"),
+    ("changed", "error", "words"),
     [
         ({"health": ('{"running": true, "healthy": false, "problems": ["hot"]}',)}, Unhealthy, "hot"),
-        ({"unproved": ("yes",)}, Unhealthy, "cut off before it was proved"),
+        ({"unconfirmed": ("yes",)}, Unhealthy, "interrupted before its first log line"),
         ({"health": ("",)}, NotRunning, "`fer-edge deploy pi`"),
     ],
 )
-def test_a_verdict_is_an_exit_code(changed: dict[str, tuple[str, ...]], error: type[Exception], said: str) -> None:
-    with pytest.raises(error, match=said):
-        standing(**changed).verdict()
+def test_an_unwell_target_has_an_exit_code(
+    changed: dict[str, tuple[str, ...]], error: type[Exception], words: str
+) -> None:
+    with pytest.raises(error, match=words):
+        target_status(**changed).verdict()
 
 
 @pytest.mark.parametrize("changed", [{"health": ("{",)}, {"release": ("x",)}, {"free_kb": ("all",)}])
-def test_a_standing_without_sense_is_a_sentence(changed: dict[str, tuple[str, ...]]) -> None:
-    with pytest.raises(UsageError, match="makes no sense"):
-        standing(**changed)
+def test_a_status_that_cannot_be_read_is_refused(changed: dict[str, tuple[str, ...]]) -> None:
+    with pytest.raises(UsageError, match="cannot be read"):
+        target_status(**changed)
 
 
-def test_steps_are_shown_as_they_end_and_kept_when_they_fail() -> None:
-    said: list[str] = []
-    steps = StepLog(said.append)
-    with steps.step("look") as step:
-        step.said = "a Pi"
+def test_steps_are_reported_as_they_end_and_recorded_when_they_fail() -> None:
+    lines: list[str] = []
+    steps = StepLog(lines.append)
+    with steps.step("inspect") as step:
+        step.result = "a Pi"
     with pytest.raises(UsageError), steps.step("pack"):
         raise UsageError("no wheel")
-    assert [line.split()[0] for line in said] == ["look"] and said[0].endswith("a Pi")
-    assert [(one.name, one.failed) for one in steps.taken] == [("look", False), ("pack", True)]
-    told = DeployResult("pi", steps).to_json(UsageError("no wheel"))
-    assert (told["done"], told["error"], told["steps"][1]["failed"]) == (False, "no wheel", True)
+    assert [line.split()[0] for line in lines] == ["inspect"] and lines[0].endswith("a Pi")
+    assert [(one.name, one.failed) for one in steps.steps] == [("inspect", False), ("pack", True)]
+    values = DeployResult("pi", steps).to_json(UsageError("no wheel"))
+    assert (values["done"], values["error"], values["steps"][1]["failed"]) == (False, "no wheel", True)
 
 
-def test_one_release_to_go_back_to_is_kept() -> None:
+def test_at_least_two_releases_are_kept() -> None:
     with pytest.raises(UsageError, match="--keep must be 2 or more"):
         DeployPlan(SshAddress("pi"), keep=1)
 
@@ -85,7 +87,7 @@ def test_one_release_to_go_back_to_is_kept() -> None:
 @pytest.mark.parametrize(
     ("line", "number"), [("Total bytes sent: 1,234,567", 1234567), ("Total bytes sent: 12", 12), ("", 0)]
 )
-def test_what_rsync_counted(line: str, number: int) -> None:
+def test_the_numbers_in_rsyncs_statistics(line: str, number: int) -> None:
     assert rsync_count(f"x\n{line}\n", "Total bytes sent") == number
 
 
@@ -98,6 +100,6 @@ def test_the_scripts_are_posix_and_remove_only_what_is_named(script: Path) -> No
             assert word.startswith(('"$', '"${home:?}', "2>")), line
 
 
-def test_home_is_that_of_the_service() -> None:
+def test_the_deploy_and_the_unit_use_the_same_folder() -> None:
     units = (Path(__file__).parents[2] / "device" / "service" / "systemd_units.py").read_text()
     assert f'HOME = Path("{HOME}")' in units, "the unit and the deploy name the same folder"

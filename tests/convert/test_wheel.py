@@ -1,4 +1,4 @@
-"""The wheel that is shipped: built from the checkout, or put together again from where it is installed."""
+"""The wheel in a payload: built from the checkout, or repacked from the installed package; and the options of a payload."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from fer_edge.errors import UsageError
 def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with pytest.MonkeyPatch.context() as environ:
         environ.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
-        made = build_wheel()
-        before = made.stat().st_mtime_ns
-        assert build_wheel() == made and made.stat().st_mtime_ns == before, "built once"
-        return made
+        wheel = build_wheel()
+        before = wheel.stat().st_mtime_ns
+        assert build_wheel() == wheel and wheel.stat().st_mtime_ns == before, "built once"
+        return wheel
 
 
-def test_it_carries_what_a_deploy_needs(built: Path) -> None:
+def test_the_wheel_holds_what_a_deploy_needs(built: Path) -> None:
     names = zipfile.ZipFile(built).namelist()
     assert {
         "convert/deploy/on_target/base.sh",
@@ -32,7 +32,7 @@ def test_it_carries_what_a_deploy_needs(built: Path) -> None:
     } <= set(names)
 
 
-def test_an_installed_one_is_put_together_again(built: Path, tmp_path: Path) -> None:
+def test_an_installed_wheel_is_repacked_without_a_difference(built: Path, tmp_path: Path) -> None:
     with zipfile.ZipFile(built) as archive:
         archive.extractall(tmp_path / "site")
     (notes,) = (tmp_path / "site").glob("*.dist-info")
@@ -52,7 +52,7 @@ def test_an_installed_one_is_put_together_again(built: Path, tmp_path: Path) -> 
     assert contents_hash(again) == contents_hash(built), "the same release, from a checkout or from an installed wheel"
 
 
-def test_a_link_to_a_checkout_is_no_wheel(tmp_path: Path) -> None:
+def test_an_editable_installation_cannot_be_repacked(tmp_path: Path) -> None:
     notes = tmp_path / "fer_edge-0.1.0.dist-info"
     notes.mkdir()
     (notes / "METADATA").write_text("Metadata-Version: 2.4\nName: fer-edge\nVersion: 0.1.0\n")
@@ -62,7 +62,7 @@ def test_a_link_to_a_checkout_is_no_wheel(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("extra", ["-r", "a b", "../x", "mqtt]; x", ""])
-def test_extras_are_names(extra: str) -> None:
+def test_an_extra_that_is_no_name_is_refused(extra: str) -> None:
     with pytest.raises(UsageError, match="is no extra"):
         PayloadOptions(extras=(extra,))
 
@@ -71,7 +71,7 @@ def test_extras_are_names(extra: str) -> None:
     ("text", "said"),
     [(b"camera = ", "no file of settings"), (b"\xff", "no file of settings"), (None, "cannot be read")],
 )
-def test_settings_that_cannot_be_read(tmp_path: Path, text: bytes | None, said: str) -> None:
+def test_settings_that_cannot_be_read_are_refused(tmp_path: Path, text: bytes | None, said: str) -> None:
     path = tmp_path / "fer-edge.toml"
     if text is not None:
         path.write_bytes(text)
@@ -79,7 +79,7 @@ def test_settings_that_cannot_be_read(tmp_path: Path, text: bytes | None, said: 
         PayloadOptions(settings=path).camera()
 
 
-def test_the_camera_of_the_settings(tmp_path: Path) -> None:
+def test_the_camera_is_read_from_the_settings(tmp_path: Path) -> None:
     (tmp_path / "fer-edge.toml").write_text('camera = "csi:0"\n')
     assert PayloadOptions(settings=tmp_path / "fer-edge.toml").camera() == "csi:0" and PayloadOptions().camera() == ""
 
@@ -94,7 +94,7 @@ def test_the_camera_of_the_settings(tmp_path: Path) -> None:
         ('metrics_file = "/var/lib/fer-edge/x.prom"', ("metrics", "plots"), False),
     ],
 )
-def test_what_settings_bring_along(tmp_path: Path, text: str, extras: tuple[str, ...], network: bool) -> None:
+def test_settings_decide_extras_and_network(tmp_path: Path, text: str, extras: tuple[str, ...], network: bool) -> None:
     (tmp_path / "fer-edge.toml").write_text(f"{text}\n")
-    cargo = PayloadOptions(settings=tmp_path / "fer-edge.toml", extras=("plots",))
-    assert (cargo.all_extras(), cargo.network()) == (extras, network)
+    options = PayloadOptions(settings=tmp_path / "fer-edge.toml", extras=("plots",))
+    assert (options.all_extras(), options.network()) == (extras, network)

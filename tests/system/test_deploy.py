@@ -28,9 +28,9 @@ sync_s = 0.0
 """
 STEPS = [
     "connect",
-    "look",
+    "inspect",
     "pack",
-    "ship",
+    "transfer",
     "environment",
     "install",
     "bundle",
@@ -94,9 +94,9 @@ def settings(pi: Target) -> Path:
     ("command", "host", "said"),
     [
         ("deploy", "stranger", "does not know the key of stranger, and none was accepted"),
-        ("deploy", "changed", "shows another key than the one"),
+        ("deploy", "changed", "has another key than the one"),
         ("status", "wrong-key", "does not let wrong-key in"),
-        ("deploy", "forced", "gives this login no shell: it said “welcome"),
+        ("deploy", "forced", "gives this login no shell: it printed “welcome"),
         ("undeploy", "someone@pi", "may not become root"),
         ("fetch", "-oProxyCommand=touch /tmp/owned", "is no host"),
     ],
@@ -147,7 +147,7 @@ def test_a_dry_run_changes_nothing(pi: Target) -> None:
     answer = told(pi, "--dry-run", "--config", settings(pi))
     assert pi.sh(EVERYTHING) == before
     assert [step["step"] for step in answer["steps"]] == STEPS[:3]
-    assert any(f"switch from nothing to {answer['release']}" in line for line in answer["plan"])
+    assert any(f"switch from nothing to {answer['release']}" in line for line in answer["planned"])
 
 
 def test_a_fresh_target_ends_with_a_service(pi: Target) -> None:
@@ -217,8 +217,8 @@ def test_again_changes_nothing(pi: Target) -> None:
     answer = told(pi, "--config", settings(pi))
     assert answer["service"] == "kept" and is_serving(pi) == before
     steps = {step["step"]: step for step in answer["steps"]}
-    assert steps["install"]["said"] == steps["environment"]["said"] == "there already"
-    assert float(steps["ship"]["said"].split()[0]) < 3.0, "no package goes over the line again"
+    assert steps["install"]["result"] == steps["environment"]["result"] == "exists already"
+    assert float(steps["transfer"]["result"].split()[0]) < 3.0, "no package goes over the line again"
     assert "log" not in steps
 
 
@@ -227,7 +227,7 @@ def test_a_full_disk_leaves_the_old_release_serving(pi: Target, later: Path) -> 
     filled = "f=$(df -Pk /opt/fer-edge | awk 'NR == 2 { print $4 }'); fallocate -l $((f - %d))k /opt/fer-edge/filler"
     pi.sh(filled % 300_000)
     ran = pi.deploy("deploy", "pi", "--offline", root=later, check=False)
-    assert ran.returncode == 2 and "MB free, a release wants 700; make room there" in ran.stderr, ran.stderr
+    assert ran.returncode == 2 and "MB free, and a release needs 700; make room there" in ran.stderr, ran.stderr
     pi.sh("rm /opt/fer-edge/filler")
     with pi.begin("deploy", "pi", "--offline", root=later) as process:
         until_said(process, "environment")
@@ -258,7 +258,7 @@ def test_killed_after_every_step(pi: Target, later: Path) -> None:
     old = status(pi)["current"]
     before = is_serving(pi)
     new = ""
-    stale = "/opt/fer-edge/.deploy/ship/fer_edge-0.0.9-py3-none-any.whl"  # of a deploy of another version, cut off
+    stale = "/opt/fer-edge/.deploy/payload/fer_edge-0.0.9-py3-none-any.whl"  # of a deploy of another version, cut off
     pi.sh(f"mkdir -p $(dirname {stale}); touch {stale}")
     for number, step in enumerate(STEPS[:-1]):
         with pi.begin("deploy", "pi", "--offline", "--bundle", later / "models" / "nano", root=later) as process:
@@ -269,18 +269,18 @@ def test_killed_after_every_step(pi: Target, later: Path) -> None:
                 pi.cut()
                 said += rest(process)
         if not number % 2:
-            assert process.returncode == 75 and "the same command again goes on from there" in said, said
+            assert process.returncode == 75 and "the same command resumes" in said, said
         serving = is_serving(pi)
         if STEPS.index(step) < STEPS.index("doctor"):
             assert serving == before, f"after {step} it is not the old one that serves"
-        new = pi.sh("cd /opt/fer-edge/current && ls -d .whole >/dev/null && basename $(pwd -P)")
+        new = pi.sh("cd /opt/fer-edge/current && ls -d .complete >/dev/null && basename $(pwd -P)")
         assert new == old or STEPS.index(step) >= STEPS.index("doctor")
     answer = told(pi, "--bundle", later / "models" / "nano", root=later)
     assert answer["done"] and answer["release"] == new != old
     said = status(pi)
-    assert said["current"] == new and said["before"] == old and said["health"]["healthy"] and not said["unproved"]
+    assert said["current"] == new and said["previous"] == old and said["health"]["healthy"] and not said["unconfirmed"]
     assert said["bundle"].startswith("nano-")
-    assert [row["whole"] for row in said["releases"]] == [True, True]
+    assert [row["complete"] for row in said["releases"]] == [True, True]
     assert pi.sh("ls -A /opt/fer-edge/.deploy /opt/fer-edge") == LEFT
 
 
@@ -305,12 +305,12 @@ def test_what_does_not_start_is_undone(pi: Target) -> None:
     broken = pi.folder / "broken.toml"
     broken.write_text(f'{SETTINGS}bundle = "/root/of-root/nano"\n')
     ran = pi.deploy("deploy", "pi", "--offline", "--config", broken, check=False)
-    assert ran.returncode == 8 and f"release {before['current']} serves again" in ran.stderr, ran.stderr
+    assert ran.returncode == 8 and f"release {before['current']} runs again" in ran.stderr, ran.stderr
     assert "/root/of-root/nano" in ran.stderr, "why is shown"
     after = status(pi)
     assert (after["current"], after["bundle"]) == (before["current"], before["bundle"]) and after["health"]["healthy"]
     assert "of-root" not in pi.sh("cat /etc/fer-edge/fer-edge.toml")
-    assert not after["unproved"]
+    assert not after["unconfirmed"]
     assert pi.sh("tail -n 1 /opt/fer-edge/detectors/NOTICE") == "of an older one", "the detectors go back with it"
 
 
@@ -340,14 +340,14 @@ def test_rollback_and_keep(pi: Target, later: Path) -> None:
     now = status(pi)
     answer = json.loads(pi.deploy("deploy", "pi", "--rollback", "--json").stdout)
     back = status(pi)
-    assert back["current"] == now["before"] == answer["release"] and back["health"]["healthy"]
+    assert back["current"] == now["previous"] == answer["release"] and back["health"]["healthy"]
     assert back["bundle"] is None, "the bundle goes back with it"
     again = pi.deploy("deploy", "pi", "--rollback", check=False)
     assert again.returncode == 2 and "no release before" in again.stderr
-    pi.sh("cd /opt/fer-edge/releases; for n in 1 2 3; do mkdir 0.0.$n-x; touch -d 2020-01-0$n 0.0.$n-x/.whole; done")
+    pi.sh("cd /opt/fer-edge/releases; for n in 1 2 3; do mkdir 0.0.$n-x; touch -d 2020-01-0$n 0.0.$n-x/.complete; done")
     answer = told(pi, "--keep", "2", root=later)
     assert sorted(answer["removed"]) == ["0.0.1-x", "0.0.2-x", "0.0.3-x"]
-    assert {row["release"] for row in status(pi)["releases"]} == {now["current"], now["before"]}
+    assert {row["release"] for row in status(pi)["releases"]} == {now["current"], now["previous"]}
 
 
 def test_fetch_goes_on_where_it_was_cut(pi: Target, tmp_path: Path) -> None:
@@ -361,7 +361,7 @@ def test_fetch_goes_on_where_it_was_cut(pi: Target, tmp_path: Path) -> None:
         said = rest(process)
     assert process.returncode == 75, said
     answer = json.loads(pi.deploy("fetch", "pi", "--out", out, "--json").stdout)
-    assert answer["read"] < 185_000_000 < answer["bytes"], "what was here did not come again"
+    assert answer["received_bytes"] < 185_000_000 < answer["bytes"], "what was here did not come again"
     assert (out / "journal-000000.jsonl").stat().st_size == 200_000_000
     assert not (out / "journal-000099.jsonl").exists(), "no link comes along"
     assert json.loads((out / "journal-000001.jsonl").read_text().splitlines()[0])["kind"] == "header"
@@ -381,8 +381,8 @@ def test_a_target_without_systemd_gets_the_release(pi: Target) -> None:
     ran = pi.deploy("deploy", "pi", "--offline", "--json")
     pi.sh("mv /run/systemd-away /run/systemd")
     answer = json.loads(ran.stdout)
-    assert answer["service"] == "none" and "no service was started; the release is there and proved" in ran.stderr
-    command = ran.stderr.split("it is run with `sudo ")[1].split("`")[0]
+    assert answer["service"] == "none" and "no service was started; the release is installed and checked" in ran.stderr
+    command = ran.stderr.split("run it with `sudo ")[1].split("`")[0]
     assert '"kind":"header"' in pi.sh(f"{command} --name by-hand --duration 1 --json").replace(" ", "")
 
 

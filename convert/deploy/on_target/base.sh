@@ -1,53 +1,54 @@
-# What `fer-edge deploy` does on the target: a function a step, each of which may be repeated after any interruption. This file
-# and those beside it are sent as one; before them, quoted: home settings state runtime unit instance token; after them one call.
+# The steps of `fer-edge deploy` on the target: one function per step, and each may be repeated after any interruption. These
+# files are sent as one script. Before them come the variables home settings state runtime unit instance token, quoted; after
+# them one call.
 #
-#   $home/releases/VERSION-HASH/   an environment, whole once it holds .whole; .before is what it took over from
+#   $home/releases/VERSION-HASH/   an environment, complete once it holds .complete; .previous is the state that it replaced
 #   $home/current                  a link to one of them, changed by one rename
-#   $home/.deploy/                 what a deploy needs until it is finished; `before` stands for as long as one is unproved
+#   $home/.deploy/                 the working files of a deploy; `previous` exists while a new release is unconfirmed
 
 umask 022
 unset PYTHONPATH PYTHONHOME VIRTUAL_ENV PIP_TARGET PIP_PREFIX PIP_USER PIP_REQUIRE_VIRTUALENV
-trap '' PIPE # a step that has begun is ended, though its listener is gone
-work=$home/.deploy ship=$home/.deploy/ship
+trap '' PIPE # a started step runs to its end, even when the connection is gone
+work=$home/.deploy payload=$home/.deploy/payload
 units=/etc/systemd/system
 
-tell() { printf '%s=%s\n' "$1" "$(printf %s "$2" | head -n 1)"; }
-refuse() {
+report() { printf '%s=%s\n' "$1" "$(printf %s "$2" | head -n 1)"; }
+reject() {
   printf '%s\n' "$*" >&2
   exit 3
 }
 
-failed() { # log exit-code?
+fail_with_log() { # log exit-code?
   tail -n 12 "$1" >&2
   exit "${2:-1}"
 }
 
-current() { [ ! -L "$home/current" ] || basename "$(readlink "$home/current")"; }
+current_release() { [ ! -L "$home/current" ] || basename "$(readlink "$home/current")"; }
 
-# One step at a time: one whose connection was lost may still be at work.
-alone() {
+# Only one step at a time: a step whose connection was lost may still be running.
+lock_steps() {
   exec 9>>"$work/step"
-  flock -w 900 9 || refuse "a step of an earlier deploy is still at work on the target; try again when it is done"
+  flock -w 900 9 || reject "a step of an earlier deploy is still running on the target; try again when it has ended"
 }
 
-# ... and only for the deploy that came last.
-mine() {
-  [ -d "$work" ] || refuse "the deploy's folder $work is gone; run it again"
-  alone
-  [ "$(cat "$work/token" 2>/dev/null)" = "$token" ] || refuse "another deploy has begun since; this one was stopped"
+# Only the latest deploy may change the target.
+lock_for_this_deploy() {
+  [ -d "$work" ] || reject "the deploy's folder $work is gone; run it again"
+  lock_steps
+  [ "$(cat "$work/token" 2>/dev/null)" = "$token" ] || reject "another deploy has begun since; this one was stopped"
 }
 
-put() { # file where mode
+install_file() { # file destination mode
   mkdir -p "$(dirname "$2")"
-  (umask 077 && cp "$1" "$2.new") # settings are nobody's to read before they are what they shall be
+  (umask 077 && cp "$1" "$2.new") # settings may hold passwords: nobody else may read them before their mode is set
   chmod "$3" "$2.new"
   [ "$3" != 640 ] || chgrp fer-edge "$2.new" 2>/dev/null || :
   mv -f "$2.new" "$2"
 }
 
-back() { if [ -e "$1" ]; then put "$1" "$2" "$3"; else rm -f "$2"; fi; }
+restore_file() { if [ -e "$1" ]; then install_file "$1" "$2" "$3"; else rm -f "$2"; fi; }
 
-point() { # to the release; one rename
+link_current() { # release; by one rename
   rm -f "$home/.current.new"
   ln -s "releases/$1" "$home/.current.new"
   mv -fT "$home/.current.new" "$home/current"
@@ -60,10 +61,10 @@ unit_file() {
   esac
 }
 
-running() { systemctl list-units --plain --no-legend --state=active 'fer-edge.service' 'fer-edge@*.service' | awk '{ print $1 }'; }
+active_units() { systemctl list-units --plain --no-legend --state=active 'fer-edge.service' 'fer-edge@*.service' | awk '{ print $1 }'; }
 
-others() { # instances of the same program, which would go on with the old one
-  for other in $(running); do
+restart_other_instances() { # they would go on with the old release
+  for other in $(active_units); do
     [ "$other" = "$unit" ] || systemctl try-restart "$other" 9>&- || :
   done
 }

@@ -1,75 +1,74 @@
-# A new release beside the one that serves, and the proof of it. Nothing here touches what serves.
+# A new release beside the one in use, and its checks. Nothing here changes the running service.
 
-take() {
+begin() { # release
   mkdir -p "$home/releases"
   mkdir -p "$work"
   chmod 700 "$work" # settings may hold passwords
   chmod 755 "$home" "$home/releases"
-  alone
+  lock_steps
   printf '%s\n' "$token" >"$work/token.new"
   mv -f "$work/token.new" "$work/token"
-  for at in "$home"/releases/*; do # of an install that was cut off
-    [ ! -d "$at" ] || [ -e "$at/.whole" ] || rm -rf "$at"
+  for folder in "$home"/releases/*; do # left by an interrupted install
+    [ ! -d "$folder" ] || [ -e "$folder/.complete" ] || rm -rf "$folder"
   done
-  rm -rf "$home"/.current.* "$work/before.new" "$work/proof" "$work/tmp"
-  mkdir -p "$ship" "$work/tmp"
-  [ ! -e "$home/releases/$1/.whole" ] || tell whole yes
-  [ ! -d "$work/before" ] || tell unproved yes
+  rm -rf "$home"/.current.* "$work/previous.new" "$work/doctor-bundles" "$work/tmp"
+  mkdir -p "$payload" "$work/tmp"
+  [ ! -e "$home/releases/$1/.complete" ] || report complete yes
 }
 
-environment() { # release python site-packages-of-the-system?
-  mine
-  at=$home/releases/$1
-  if [ -e "$at/.whole" ]; then
-    tell whole yes
+make_environment() { # release python site-packages-of-the-system?
+  lock_for_this_deploy
+  folder=$home/releases/$1
+  if [ -e "$folder/.complete" ]; then
+    report complete yes
     return
   fi
-  rm -rf "$at"
-  "$2" -m venv --without-pip ${3:+--system-site-packages} "$at" >"$work/log" 2>&1 || failed "$work/log"
+  rm -rf "$folder"
+  "$2" -m venv --without-pip ${3:+--system-site-packages} "$folder" >"$work/log" 2>&1 || fail_with_log "$work/log"
 }
 
-install() { # release extras constraints-file? offline?
-  mine
-  at=$home/releases/$1
-  if [ -e "$at/.whole" ]; then
-    tell whole yes
+install_packages() { # release extras constraints-file? offline?
+  lock_for_this_deploy
+  folder=$home/releases/$1
+  if [ -e "$folder/.complete" ]; then
+    report complete yes
     return
   fi
-  set -- "$at" "$2" ${3:+--constraint "$ship/$3"} ${4:+--no-index --find-links "$ship/wheels"}
+  set -- "$folder" "$2" ${3:+--constraint "$payload/$3"} ${4:+--no-index --find-links "$payload/wheels"}
   extras=$2
   shift 2
-  pip=$(echo "$ship"/pip-*.whl) wheel=$(echo "$ship"/fer_edge-*.whl)
-  # No cache and no /tmp: the one would fill the card, the other may be in memory.
-  TMPDIR=$work/tmp PYTHONPATH=$pip "$at/bin/python" -m pip --disable-pip-version-check --no-input install \
-    --no-cache-dir --progress-bar off "$@" "$pip" "$wheel$extras" >"$work/log" 2>&1 9>&- || failed "$work/log"
+  pip=$(echo "$payload"/pip-*.whl) wheel=$(echo "$payload"/fer_edge-*.whl)
+  # No cache and not /tmp: a cache would fill the card, and /tmp may be in memory.
+  TMPDIR=$work/tmp PYTHONPATH=$pip "$folder/bin/python" -m pip --disable-pip-version-check --no-input install \
+    --no-cache-dir --progress-bar off "$@" "$pip" "$wheel$extras" >"$work/log" 2>&1 9>&- || fail_with_log "$work/log"
   sync
-  : >"$at/.whole"
+  : >"$folder/.complete"
   sync
 }
 
-bundle() { # release folder?
-  mine
+install_bundle() { # release folder?
+  lock_for_this_deploy
   program=$home/releases/$1/bin/fer-edge
   mkdir -p "$home/bundles"
-  rm -rf "$work/proof"
-  mkdir "$work/proof" # what the doctor takes for the bundles' folder: the same ones, the new one in use
-  ln -s "$home/bundles/releases" "$work/proof/releases"
+  rm -rf "$work/doctor-bundles"
+  mkdir "$work/doctor-bundles" # a bundles' folder for the doctor: the same bundles, with the new one in use
+  ln -s "$home/bundles/releases" "$work/doctor-bundles/releases"
   if [ -n "$2" ]; then
-    name=$("$program" bundle install "$ship/$2" --bundles "$home/bundles" 2>"$work/log" 9>&-) || failed "$work/log" 5
-    printf '%s\n' "$name" >"$work/proof/in-use"
-    tell bundle "$name"
+    name=$("$program" bundle install "$payload/$2" --bundles "$home/bundles" 2>"$work/log" 9>&-) || fail_with_log "$work/log" 5
+    printf '%s\n' "$name" >"$work/doctor-bundles/in-use"
+    report bundle "$name"
   elif [ -e "$home/bundles/in-use" ]; then
-    cp "$home/bundles/in-use" "$work/proof/in-use"
+    cp "$home/bundles/in-use" "$work/doctor-bundles/in-use"
   fi
 }
 
-doctor() { # release new-settings?
-  mine
-  set -- "$home/releases/$1/bin/fer-edge" "$([ -z "$2" ] && echo "$settings" || echo "$ship/settings.toml")"
+run_doctor() { # release new-settings?
+  lock_for_this_deploy
+  set -- "$home/releases/$1/bin/fer-edge" "$([ -z "$2" ] && echo "$settings" || echo "$payload/settings.toml")"
   program=$1 config=$2
   set --
   [ ! -e "$config" ] || set -- --config "$config"
-  FER_EDGE_BUNDLES=$work/proof FER_EDGE_DETECTORS=$ship/detectors STATE_DIRECTORY=$state RUNTIME_DIRECTORY=$runtime \
+  FER_EDGE_BUNDLES=$work/doctor-bundles FER_EDGE_DETECTORS=$payload/detectors STATE_DIRECTORY=$state RUNTIME_DIRECTORY=$runtime \
     CONFIGURATION_DIRECTORY=$(dirname "$settings") \
     "$program" doctor --json --first-run --name "$instance" "$@" 2>"$work/log" 9>&- || :
   [ -s "$work/log" ] && tail -n 1 "$work/log" >&2

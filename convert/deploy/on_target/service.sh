@@ -1,105 +1,105 @@
-# What serves: changed, started, watched until its first line, brought back, taken away.
+# The service: changed, started, waited for until its first journal line, restored, removed.
 
-switch() { # release bundle? new-settings? network?
-  mine
-  at=$home/releases/$1 file=$(unit_file)
+switch_release() { # release bundle? new-settings? network?
+  lock_for_this_deploy
+  folder=$home/releases/$1 file=$(unit_file)
   set -- "$1" "$2" "$3" ${4:+--network}
-  release=$1 bundle=$2 new=$3
+  release=$1 bundle=$2 new_settings=$3
   shift 3
   case $file in *@.service) set -- "$@" --template ;; esac
-  "$at/bin/fer-edge" service show --program "$home/current/bin/fer-edge" "$@" >"$work/unit" 2>"$work/log" 9>&- ||
-    failed "$work/log"
-  if [ ! -d "$work/before" ]; then
-    if [ "$(current)" = "$release" ] && cmp -s "$work/unit" "$file" && [ -z "$(other_detectors)" ] &&
+  "$folder/bin/fer-edge" service show --program "$home/current/bin/fer-edge" "$@" >"$work/unit" 2>"$work/log" 9>&- ||
+    fail_with_log "$work/log"
+  if [ ! -d "$work/previous" ]; then
+    if [ "$(current_release)" = "$release" ] && cmp -s "$work/unit" "$file" && [ -z "$(changed_detectors)" ] &&
       { [ -z "$bundle" ] || [ "$(head -n 1 "$home/bundles/in-use" 2>/dev/null)" = "$bundle" ]; } &&
-      { [ -z "$new" ] || cmp -s "$ship/settings.toml" "$settings"; }; then
-      tell unchanged yes
+      { [ -z "$new_settings" ] || cmp -s "$payload/settings.toml" "$settings"; }; then
+      report unchanged yes
       return
     fi
-    remember "$work/before"
+    save_state "$work/previous"
   fi
-  # The release first: a new one reads what an old one wrote, and not the other way round.
-  [ "$(current)" = "$release" ] || point "$release"
-  for name in $(other_detectors); do put "$ship/detectors/$name" "$home/detectors/$name" 644; done
-  touch "$at/.whole" # its age is its place among the releases
-  [ -z "$bundle" ] || "$at/bin/fer-edge" bundle use "$bundle" --bundles "$home/bundles" >/dev/null 2>"$work/log" 9>&- ||
-    failed "$work/log"
-  "$at/bin/fer-edge" service install --program "$home/current/bin/fer-edge" "$@" >/dev/null 2>"$work/log" 9>&- ||
-    failed "$work/log"
+  # The release first: a new one can read what an old one wrote, but not the reverse.
+  [ "$(current_release)" = "$release" ] || link_current "$release"
+  for name in $(changed_detectors); do install_file "$payload/detectors/$name" "$home/detectors/$name" 644; done
+  touch "$folder/.complete" # its time decides which releases are the oldest
+  [ -z "$bundle" ] || "$folder/bin/fer-edge" bundle use "$bundle" --bundles "$home/bundles" >/dev/null 2>"$work/log" 9>&- ||
+    fail_with_log "$work/log"
+  "$folder/bin/fer-edge" service install --program "$home/current/bin/fer-edge" "$@" >/dev/null 2>"$work/log" 9>&- ||
+    fail_with_log "$work/log"
   if command -v systemd-sysusers >/dev/null; then
-    systemd-sysusers /etc/sysusers.d/fer-edge.conf >"$work/log" 2>&1 9>&- || failed "$work/log"
+    systemd-sysusers /etc/sysusers.d/fer-edge.conf >"$work/log" 2>&1 9>&- || fail_with_log "$work/log"
   fi
-  if [ -n "$new" ]; then
-    put "$ship/settings.toml" "$settings" 640
+  if [ -n "$new_settings" ]; then
+    install_file "$payload/settings.toml" "$settings" 640
     grep -qsxF "$settings" "$work/settings" || printf '%s\n' "$settings" >>"$work/settings"
   fi
   sync
 }
 
-other_detectors() { # names of those that are new or not the same
-  for file in "$ship"/detectors/*; do
+changed_detectors() { # names of the detector files that are new or different
+  for file in "$payload"/detectors/*; do
     cmp -s "$file" "$home/detectors/${file##*/}" || echo "${file##*/}"
   done
 }
 
-remember() { # what serves now, in a folder that appears whole
+save_state() { # folder, which appears complete
   rm -rf "$1.new"
   mkdir -p "$1.new"
-  current >"$1.new/release"
+  current_release >"$1.new/release"
   printf '%s\n' "$instance" >"$1.new/instance"
   printf '%s\n' "$unit" >"$1.new/unit-name"
   printf '%s\n' "$settings" >"$1.new/settings-name"
   [ ! -e "$home/bundles/in-use" ] || cp -p "$home/bundles/in-use" "$1.new/in-use"
   [ ! -e "$settings" ] || cp -p "$settings" "$1.new/settings"
   [ ! -e "$(unit_file)" ] || cp -p "$(unit_file)" "$1.new/unit"
-  [ ! -d /run/systemd/system ] || ! systemctl --quiet is-enabled "$unit" 9>&- 2>/dev/null || : >"$1.new/served"
+  [ ! -d /run/systemd/system ] || ! systemctl --quiet is-enabled "$unit" 9>&- 2>/dev/null || : >"$1.new/enabled"
   mkdir "$1.new/detectors"
-  for name in $(other_detectors); do
+  for name in $(changed_detectors); do
     [ ! -e "$home/detectors/$name" ] || cp -p "$home/detectors/$name" "$1.new/detectors"
   done
   sync
   mv -T "$1.new" "$1"
 }
 
-start() { # whether something changed
-  mine
+start_service() { # changed?
+  lock_for_this_deploy
   if [ ! -d /run/systemd/system ]; then
-    tell systemd no
+    report systemd no
     return
   fi
-  if [ -z "$1" ] && [ ! -d "$work/before" ] && systemctl --quiet is-active "$unit" 9>&-; then
-    tell kept yes
+  if [ -z "$1" ] && [ ! -d "$work/previous" ] && systemctl --quiet is-active "$unit" 9>&-; then
+    report running yes
     return
   fi
-  restart "$(cat "$work/before/release" 2>/dev/null || :)"
+  restart_service "$(cat "$work/previous/release" 2>/dev/null || :)"
 }
 
-restart() { # the release before
+restart_service() { # previous-release
   systemctl daemon-reload 9>&-
-  systemctl --quiet enable "$unit" 9>&- >&2 || refuse "systemctl could not enable $unit"
+  systemctl --quiet enable "$unit" 9>&- >&2 || reject "systemctl could not enable $unit"
   systemctl reset-failed "$unit" 9>&- 2>/dev/null || :
   systemctl stop "$unit" 9>&- || :
   : >"$work/started"
-  systemctl start "$unit" 9>&- 2>/dev/null || : # how it went, its log says better
-  [ "$1" = "$(current)" ] || others
+  systemctl start "$unit" 9>&- 2>/dev/null || : # its log is a better report of the result
+  [ "$1" = "$(current_release)" ] || restart_other_instances
 }
 
-# The first line of the journal that the service writes since its start, and whether it waits for its camera; or why not.
-first_line() { # thirds of a second to wait for
-  mine
+# Reports the first journal line that the service wrote since its start, and the camera that it waits for, if it does.
+wait_first_line() { # for so many thirds of a second
+  lock_for_this_deploy
   status=$runtime/$instance.status.json turn=0
   while [ $turn -lt "$1" ]; do
     active=$(systemctl is-active "$unit" || :)
-    again=$(systemctl show --property NRestarts --value "$unit")
-    case $active:${again:-0} in failed:* | inactive:* | *:[1-9]*) break ;; esac
-    if [ "$status" -nt "$work/started" ]; then # of this start
-      said=$(tr -d '\n' 2>/dev/null <"$status" || :)
-      journal=$(printf %s "$said" | sed -n 's/.*"journal": *"\([^"]*\)".*/\1/p')
-      case $said in *'"state": "starting"'*) journal= ;; esac # in a moment it knows whether it has a camera
-      for line in $([ -z "$journal" ] || find "$journal" -maxdepth 1 -name 'journal-*.jsonl' -newer "$work/started" -size +0c 2>/dev/null | sort | tail -n 1); do
-        tell line "$line: $(head -c 300 "$line")"
-        case $said in *'"state": "waiting"'*)
-          tell waiting "$(printf %s "$said" | sed -n 's/.*"camera": *"\([^"]*\)".*/\1/p')"
+    restarts=$(systemctl show --property NRestarts --value "$unit")
+    case $active:${restarts:-0} in failed:* | inactive:* | *:[1-9]*) break ;; esac
+    if [ "$status" -nt "$work/started" ]; then # written since this start
+      content=$(tr -d '\n' 2>/dev/null <"$status" || :)
+      journal=$(printf %s "$content" | sed -n 's/.*"journal": *"\([^"]*\)".*/\1/p')
+      case $content in *'"state": "starting"'*) journal= ;; esac # it does not know yet whether it has a camera
+      for segment in $([ -z "$journal" ] || find "$journal" -maxdepth 1 -name 'journal-*.jsonl' -newer "$work/started" -size +0c 2>/dev/null | sort | tail -n 1); do
+        report line "$segment: $(head -c 300 "$segment")"
+        case $content in *'"state": "waiting"'*)
+          report waiting "$(printf %s "$content" | sed -n 's/.*"camera": *"\([^"]*\)".*/\1/p')"
           ;;
         esac
         return
@@ -108,95 +108,100 @@ first_line() { # thirds of a second to wait for
     turn=$((turn + 1))
     sleep 0.3
   done
-  why
+  print_service_log
   exit 4
 }
 
-why() {
-  printf 'the service is %s after %s restarts\n' "${active:-unknown}" "${again:-0}" >&2
+print_service_log() {
+  printf 'the service is %s after %s restarts\n' "${active:-unknown}" "${restarts:-0}" >&2
   journalctl --unit "$unit" --since "@$(date -r "$work/started" +%s)" --output cat --lines 12 --no-pager >&2 2>/dev/null || :
 }
 
-restore() { # the folder of what served before
-  from=$1 was=$(current)
-  release=$(cat "$from/release") unit=$(cat "$from/unit-name") settings=$(cat "$from/settings-name") # maybe of another camera
+restore_state() { # folder of save_state
+  from=$1 replaced=$(current_release)
+  release=$(cat "$from/release") unit=$(cat "$from/unit-name") settings=$(cat "$from/settings-name") # maybe of another instance
   systemd=
   [ ! -d /run/systemd/system ] || systemd=yes
   if [ -n "$release" ]; then
-    [ -e "$home/releases/$release/.whole" ] || refuse "the release before, $release, is not there any more"
-    point "$release"
+    [ -e "$home/releases/$release/.complete" ] || reject "the previous release, $release, does not exist any more"
+    link_current "$release"
   fi
-  for file in "$from"/detectors/*; do [ ! -e "$file" ] || put "$file" "$home/detectors/${file##*/}" 644; done
-  back "$from/in-use" "$home/bundles/in-use" 644
-  back "$from/settings" "$settings" 640
+  for file in "$from"/detectors/*; do [ ! -e "$file" ] || install_file "$file" "$home/detectors/${file##*/}" 644; done
+  restore_file "$from/in-use" "$home/bundles/in-use" 644
+  restore_file "$from/settings" "$settings" 640
   [ -n "$release" ] || rm -f "$home/current"
-  if [ ! -e "$from/served" ]; then # it did not serve before: it shall not be tried again and again
+  if [ ! -e "$from/enabled" ]; then # the service was not enabled before: systemd shall not restart it again and again
     [ -z "$systemd" ] || systemctl disable --now "$unit" 9>&- 2>/dev/null || :
-    tell stopped yes
+    report stopped yes
   fi
-  back "$from/unit" "$(unit_file)" 644
+  restore_file "$from/unit" "$(unit_file)" 644
   [ -z "$systemd" ] || systemctl daemon-reload 9>&-
   if [ -n "$systemd" ] && [ -n "$release" ]; then
-    if [ -e "$from/served" ]; then restart "$was"; elif [ "$was" != "$release" ]; then others; fi
+    if [ -e "$from/enabled" ]; then
+      restart_service "$replaced"
+    elif [ "$replaced" != "$release" ]; then
+      restart_other_instances
+    fi
   fi
   sync
-  tell release "$release"
-  tell instance "$(cat "$from/instance")"
+  report release "$release"
+  report instance "$(cat "$from/instance")"
 }
 
-undo() { # a switch that did not prove itself
-  mine
-  if [ ! -d "$work/before" ]; then
-    tell nothing yes
+undo_switch() { # of a release that did not come up
+  lock_for_this_deploy
+  if [ ! -d "$work/previous" ]; then
+    report unchanged yes
     return
   fi
-  restore "$work/before"
-  rm -rf "$work/before"
+  restore_state "$work/previous"
+  rm -rf "$work/previous"
 }
 
-rollback() { # to what served before the last deploy; once begun, it goes on to the same
-  mine
-  if [ ! -d "$work/back" ]; then
-    from=$home/releases/$(current)/.before
-    [ ! -d "$work/before" ] || from=$work/before
-    [ -n "$(cat "$from/release" 2>/dev/null || :)" ] || refuse "there is no release before this one to go back to"
-    rm -rf "$work/back.new"
-    cp -a "$from" "$work/back.new"
-    current >"$work/back.new/was"
-    mv -T "$work/back.new" "$work/back"
-    rm -rf "$work/before"
+roll_back() { # to the state before the last deploy; repeated after an interruption, it restores the same state
+  lock_for_this_deploy
+  if [ ! -d "$work/rollback" ]; then
+    from=$home/releases/$(current_release)/.previous
+    [ ! -d "$work/previous" ] || from=$work/previous
+    [ -n "$(cat "$from/release" 2>/dev/null || :)" ] || reject "there is no release before this one to go back to"
+    rm -rf "$work/rollback.new"
+    cp -a "$from" "$work/rollback.new"
+    current_release >"$work/rollback.new/replaced"
+    mv -T "$work/rollback.new" "$work/rollback"
+    rm -rf "$work/previous"
   fi
-  restore "$work/back"
+  restore_state "$work/rollback"
 }
 
-finish() { # how many releases to keep
-  mine
-  at=$home/releases/$(current)
-  if [ -d "$work/before" ]; then
-    # Of one release there may have been several settings: each knows the one before it, some steps back.
-    [ "$(cat "$work/before/release")" != "$(current)" ] || [ ! -d "$at/.before" ] || mv -T "$at/.before" "$work/before/.before"
-    rm -rf "$work/before/.before/.before/.before/.before" "$at/.before"
-    mv -T "$work/before" "$at/.before"
-  elif [ -d "$work/back" ] && [ "$(cat "$work/back/was")" = "$(current)" ]; then
-    rm -rf "$at/.before"
-    [ ! -d "$work/back/.before" ] || mv -T "$work/back/.before" "$at/.before"
+finish() { # number of releases to keep
+  lock_for_this_deploy
+  folder=$home/releases/$(current_release)
+  if [ -d "$work/previous" ]; then
+    # A release may have been deployed with several settings: the saved states are nested, up to a depth of four.
+    [ "$(cat "$work/previous/release")" != "$(current_release)" ] || [ ! -d "$folder/.previous" ] ||
+      mv -T "$folder/.previous" "$work/previous/.previous"
+    rm -rf "$work/previous/.previous/.previous/.previous/.previous" "$folder/.previous"
+    mv -T "$work/previous" "$folder/.previous"
+  elif [ -d "$work/rollback" ] && [ "$(cat "$work/rollback/replaced")" = "$(current_release)" ]; then
+    rm -rf "$folder/.previous"
+    [ ! -d "$work/rollback/.previous" ] || mv -T "$work/rollback/.previous" "$folder/.previous"
   fi
-  before=$(cat "$at/.before/release" 2>/dev/null || :)
-  kept=0
-  for release in $(cd "$home/releases" && ls -dt ./*/.whole 2>/dev/null); do
-    release=$(basename "${release%/.whole}") kept=$((kept + 1))
-    [ $kept -le "$1" ] || [ "$home/releases/$release" = "$at" ] || [ "$release" = "$before" ] || {
+  previous=$(cat "$folder/.previous/release" 2>/dev/null || :)
+  count=0
+  for release in $(cd "$home/releases" && ls -dt ./*/.complete 2>/dev/null); do
+    release=$(basename "${release%/.complete}") count=$((count + 1))
+    [ $count -le "$1" ] || [ "$home/releases/$release" = "$folder" ] || [ "$release" = "$previous" ] || {
       rm -rf "${home:?}/releases/$release"
-      tell removed "$release"
+      report removed "$release"
     }
   done
-  rm -rf "$ship" "$work/proof" "$work/tmp" "$work/back" "$work/log" "$work/unit" "$work/started"
+  rm -rf "$payload" "$work/doctor-bundles" "$work/tmp" "$work/rollback" "$work/log" "$work/unit" "$work/started"
 }
 
-undeploy() { # the journal too?
-  if [ -d "$work" ]; then alone; fi
+undeploy() { # journal-too?
+  if [ -d "$work" ]; then lock_steps; fi
   if [ -d /run/systemd/system ]; then
-    for at in $(running) "$unit"; do systemctl disable --now "$at" 9>&- 2>/dev/null || :; done
+    for active in $(active_units) "$unit"; do systemctl disable --now "$active" 9>&- 2>/dev/null || :; done
   fi
   rm -f "$units/fer-edge.service" "$units/fer-edge@.service" /etc/sysusers.d/fer-edge.conf
   [ ! -d /run/systemd/system ] || systemctl daemon-reload 9>&-
@@ -205,11 +210,11 @@ undeploy() { # the journal too?
   rm -rf "$runtime" "$home/current" "$home/releases" "$home/bundles" "$home/detectors"
   if [ -n "$1" ]; then
     rm -rf "$state"
-    ! id fer-edge >/dev/null 2>&1 || userdel fer-edge >/dev/null 2>&1 || refuse "the user fer-edge could not be removed"
+    ! id fer-edge >/dev/null 2>&1 || userdel fer-edge >/dev/null 2>&1 || reject "the user fer-edge could not be removed"
   elif [ -d "$state" ]; then
-    tell journal "$state"
+    report journal "$state"
   fi
-  for file in "$(dirname "$settings")"/*; do [ ! -e "$file" ] || tell left "$file"; done
+  for file in "$(dirname "$settings")"/*; do [ ! -e "$file" ] || report remaining "$file"; done
   rm -rf "$work"
-  rmdir "$home" 2>/dev/null || [ ! -d "$home" ] || tell left "$home"
+  rmdir "$home" 2>/dev/null || [ ! -d "$home" ] || report remaining "$home"
 }
