@@ -5,7 +5,7 @@ VENV   := .venv
 BIN    := $(CURDIR)/$(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check -q
 
-.PHONY: demo figures test test-backends test-browser test-system test-booted test-arm64 test-arm64-deploy soak check detectors release-models peers clean
+.PHONY: demo figures test test-backends test-browser test-system test-booted test-arm64 test-arm64-deploy soak check detectors release release-models peers clean
 
 demo: $(VENV)/.host detectors  ## quantize the shipped float model, prove it, run the loop for a few seconds
 	@echo "== the shipped float model, quantized to int8 without data and held against itself"
@@ -49,8 +49,21 @@ figures: $(VENV)/.test  ## the READMEs' tables, from the results that were commi
 	@$(PYTHON) -m venv .venv-jax && .venv-jax/bin/python -m pip --disable-pip-version-check -q install -e '.[jax,test]'
 	@touch $@
 
-check: $(VENV)/.test  ## style, imports and types
-	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
+check: $(VENV)/.test  ## style, imports, types and spelling
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/codespell
+
+release: $(VENV)/.dev  ## wheel and sdist in dist/, checked; the wheel is installed in a clean environment and tried
+	@rm -rf dist .cache/release && mkdir -p .cache/release/empty
+	@$(BIN)/python -m build --outdir dist . >.cache/release/build.log || { cat .cache/release/build.log >&2; exit 1; }
+	@$(BIN)/python -m twine check --strict dist/*
+	@$(PYTHON) -m venv .cache/release/env
+	@.cache/release/env/bin/python -m pip --disable-pip-version-check -q install dist/*.whl
+	@cd .cache/release/empty && env -u PYTHONPATH XDG_DATA_HOME=$(CURDIR)/.cache/release/data sh -ec '\
+	  ../env/bin/python -c "import cv2; from fer_edge.synthetic_face import face_frame; cv2.imwrite(\"face.png\", face_frame(0.0))"; \
+	  ../env/bin/fer-edge --version; \
+	  ../env/bin/fer-edge verify; \
+	  ../env/bin/fer-edge predict face.png'
+	@ls -l dist
 
 detectors: $(VENV)/.host
 	@$(BIN)/fer-edge detectors install >/dev/null
@@ -105,9 +118,13 @@ $(VENV)/.test: $(VENV)/.host
 	@$(PIP) install -e '.[host,test]'
 	@touch $@
 
+$(VENV)/.dev: $(VENV)/.test
+	@$(PIP) install -e '.[host,test,dev]'
+	@touch $@
+
 $(VENV)/.browser: $(VENV)/.test
 	@$(PIP) install -e '.[host,test,browser]'
 	@touch $@
 
 clean:
-	@rm -rf $(VENV) .venv-jax .venv-tflite .cache demo-out
+	@rm -rf $(VENV) .venv-jax .venv-tflite .cache demo-out dist
