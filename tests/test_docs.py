@@ -97,6 +97,22 @@ def test_the_readme_is_short_and_its_links_exist() -> None:
     assert [t for t in targets if not (ROOT / t).exists()] == []
 
 
+@pytest.mark.parametrize(
+    "page", ["CONTRIBUTING.md", "CHANGELOG.md", "convert/README.md", "device/README.md", "models/README.md"]
+)
+def test_the_links_of_a_page_exist(page: str) -> None:
+    file = ROOT / page
+    targets = [t for t in re.findall(r"\]\(([^)#]+)\)", file.read_text()) if not t.startswith("http")]
+    assert [t for t in targets if not (file.parent / t).exists()] == []
+
+
+def test_the_contributors_page_lists_every_target_of_make() -> None:
+    page = (ROOT / "CONTRIBUTING.md").read_text()
+    targets = re.findall(r"^(test[a-z0-9-]*|check|soak|release):", (ROOT / "Makefile").read_text(), re.M)
+    assert len(targets) > 8
+    assert [name for name in targets if f"`make {name}`" not in page] == []
+
+
 def test_the_version_is_in_the_changelog() -> None:
     import fer_edge
 
