@@ -8,7 +8,7 @@ from pathlib import Path
 
 from convert.argument_types import whole_number
 from convert.quantize.synthetic_images import STAND_IN, STEPS, stand_in
-from fer_edge.errors import UsageError, guarded
+from fer_edge.errors import UsageError, exit_code_of
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -29,7 +29,7 @@ def main(argv: list[str] | None = None) -> int:
         print(f"{out}: {len(made.calibrate)} images to calibrate on and {len(made.check)} to check with")
         return 0
 
-    return guarded(run)
+    return exit_code_of(run)
 
 
 if __name__ == "__main__":

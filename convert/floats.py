@@ -9,7 +9,7 @@ from pathlib import Path
 from convert.sources.float_model import Float
 from fer_edge.atomic_file import write_atomically
 from fer_edge.bundle import Bundle
-from fer_edge.errors import EXIT_DONE, UsageError, guarded
+from fer_edge.errors import EXIT_DONE, UsageError, exit_code_of
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -28,7 +28,7 @@ def main(argv: list[str] | None = None) -> int:
         print(f"{args.out}: {len(content):,} bytes")
         return EXIT_DONE
 
-    return guarded(run)
+    return exit_code_of(run)
 
 
 if __name__ == "__main__":

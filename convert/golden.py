@@ -12,7 +12,7 @@ import numpy as np
 from convert.bundle.golden_vectors import NAME, rewrite
 from convert.parity.backends import SETS
 from fer_edge.bundle import Bundle
-from fer_edge.errors import EXIT_DONE, guarded
+from fer_edge.errors import EXIT_DONE, exit_code_of
 from fer_edge.golden import Golden
 from fer_edge.json_fields import to_json
 
@@ -59,7 +59,7 @@ def main(argv: list[str] | None = None) -> int:
         )
         return EXIT_DONE
 
-    return guarded(run)
+    return exit_code_of(run)
 
 
 if __name__ == "__main__":

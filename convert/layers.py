@@ -13,7 +13,7 @@ from convert.quantize.layer_report import IMAGES, of_bundle, table
 from convert.report.plots import by_layer
 from fer_edge.atomic_file import write_atomically
 from fer_edge.bundle import Bundle
-from fer_edge.errors import guarded
+from fer_edge.errors import exit_code_of
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -39,7 +39,7 @@ def main(argv: list[str] | None = None) -> int:
         print(as_json if args.json else table(told))
         return 0
 
-    return guarded(run)
+    return exit_code_of(run)
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ from convert.crops.mapping_fit import FACES, MIN_FOUND, SIZES_PX, fit_mapping
 from convert.crops.synthetic_scenes import SCENE
 from convert.data.loader import load
 from fer_edge.detection.registry import DETECTORS, find_detector
-from fer_edge.errors import UsageError, guarded
+from fer_edge.errors import UsageError, exit_code_of
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -33,7 +33,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--seed", type=whole_number(0), default=0)
     parser.add_argument("--json", action="store_true")
     args = parser.parse_args(argv)
-    return guarded(lambda: _run(args))
+    return exit_code_of(lambda: _run(args))
 
 
 def _run(args: argparse.Namespace) -> int:

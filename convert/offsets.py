@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from convert.train.logit_adjustment import MAX_ACCURACY_LOSS, apply_offsets
-from fer_edge.errors import guarded
+from fer_edge.errors import exit_code_of
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -33,7 +33,7 @@ def main(argv: list[str] | None = None) -> int:
         )
         return 0
 
-    return guarded(run)
+    return exit_code_of(run)
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from convert.report.readme_table import block, with_block
 from fer_edge.atomic_file import write_atomically
-from fer_edge.errors import guarded
+from fer_edge.errors import exit_code_of
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -23,7 +23,7 @@ def main(argv: list[str] | None = None) -> int:
         write_atomically(args.readme, text)
         return 0
 
-    return guarded(run)
+    return exit_code_of(run)
 
 
 if __name__ == "__main__":

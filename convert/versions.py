@@ -8,7 +8,7 @@ import sys
 
 from convert.tflite.op_versions import ask
 from fer_edge.classifier import find_runtime
-from fer_edge.errors import guarded
+from fer_edge.errors import exit_code_of
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -22,7 +22,7 @@ def main(argv: list[str] | None = None) -> int:
         print(json.dumps({runtime.id: ask(runtime)}, indent=1))
         return 0
 
-    return guarded(run)
+    return exit_code_of(run)
 
 
 if __name__ == "__main__":

@@ -51,7 +51,7 @@ def run(
 
     `clock` and `source` stand in for this machine's and the one that `settings.camera` names; `sink` is fed beside the
     journal and stdout, and `watchers` are shown each frame; `reread` gives the settings anew on SIGHUP. Raises
-    CameraNotOpened, BundleRefused or UsageError when it cannot start, NotEnoughData when `once` saw no face, RestartMe when
+    CameraNotOpened, BundleRefused or UsageError when it cannot start, NotEnoughData when `once` saw no face, RestartNeeded when
     a camera was lost for good; the journal is complete then, with an `end` line.
     """
     clock = clock or SystemClock()

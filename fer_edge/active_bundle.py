@@ -17,7 +17,7 @@ from fer_edge.errors import BundleRefused
 from fer_edge.shipped_bundles import SHIPPED, default_path, shipped_path
 
 SYSTEM_BUNDLES = Path("/opt/fer-edge/bundles")  # what a service of the system reads, and root writes
-IN_USE = "in-use"
+IN_USE_FILE = "in-use"
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,80}")
 
 
@@ -31,40 +31,40 @@ def bundles_folder(environ: Mapping[str, str] = os.environ) -> Path:
     return (Path(data) if data else Path.home() / ".local" / "share") / "fer-edge" / "bundles"
 
 
-def history(folder: Path) -> tuple[str, ...]:
+def selected_names(folder: Path) -> tuple[str, ...]:
     """The names in `folder`'s in-use file, the one in use first; empty where nothing was chosen yet.
 
     Raises BundleRefused when the file is damaged.
     """
     try:
-        names = (folder / IN_USE).read_text(encoding="utf-8").split("\n")
+        names = (folder / IN_USE_FILE).read_text(encoding="utf-8").split("\n")
     except FileNotFoundError:
         return ()
     except (OSError, UnicodeDecodeError) as error:
         raise BundleRefused(
-            f"{folder / IN_USE} cannot be read ({error}); `fer-edge bundle use NAME` writes it"
+            f"{folder / IN_USE_FILE} cannot be read ({error}); `fer-edge bundle use NAME` writes it"
         ) from error
     *names, end = names
     if end or not all(_NAME.fullmatch(name) for name in names):
-        raise BundleRefused(f"{folder / IN_USE} is damaged; `fer-edge bundle use NAME` writes it anew")
+        raise BundleRefused(f"{folder / IN_USE_FILE} is damaged; `fer-edge bundle use NAME` writes it anew")
     return tuple(names)
 
 
-def place(folder: Path, name: str) -> Path:
+def bundle_path(folder: Path, name: str) -> Path:
     """Where the bundle called `name` lies: one that came with the package, or a release in `folder`."""
     return shipped_path(name) if name in SHIPPED else folder / "releases" / name
 
 
-def chosen_path(environ: Mapping[str, str] = os.environ) -> Path:
+def active_bundle_path(environ: Mapping[str, str] = os.environ) -> Path:
     """The folder of the bundle in use: the chosen one, else the one that came with the package.
 
     Raises BundleRefused when what was chosen is not there: another model's labels are no stand-in for its.
     """
     folder = bundles_folder(environ)
-    names = history(folder)
+    names = selected_names(folder)
     if not names:
         return default_path()
-    path = place(folder, names[0])
+    path = bundle_path(folder, names[0])
     if not (path / "bundle.json").is_file():
         raise BundleRefused(
             f"the bundle in use, {path}, is not there; `fer-edge bundle rollback` goes back to the last one"

@@ -30,7 +30,7 @@ from typing import TYPE_CHECKING
 
 from fer_edge.bundle_spec import BundleSpec, FileEntry, RuntimeClaim
 from fer_edge.errors import BundleRefused, UsageError
-from fer_edge.preprocess import IDENTITY, PREPROCESS_ID, Mapping, face_crop, whole_crop
+from fer_edge.preprocess import IDENTITY, PREPROCESS_ID, CropMapping, crop_whole_image, face_crop
 from fer_edge.shipped_bundles import SHIPPED, shipped_path
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from fer_edge.classifier import Classifier, Runtime
     from fer_edge.detection.types import Detector, Face
 
-REQUIRED = ("model.tflite", "golden.npz", "parity.json", "CARD.md")
+REQUIRED_FILES = ("model.tflite", "golden.npz", "parity.json", "CARD.md")
 
 
 @dataclass(frozen=True)
@@ -71,9 +71,9 @@ class Bundle:
         missing, altered or too new.
         """
         if path is None:
-            from fer_edge.active_bundle import chosen_path
+            from fer_edge.active_bundle import active_bundle_path
 
-            path = chosen_path()
+            path = active_bundle_path()
         folder = Path(path)
         if str(path) in SHIPPED and not folder.is_dir():
             folder = shipped_path(str(path))
@@ -119,13 +119,13 @@ class Bundle:
         """The runtimes on which the model was compared with its float model."""
         return self.spec.runtimes
 
-    def mapping(self, detector: str) -> Mapping:
+    def mapping(self, detector: str) -> CropMapping:
         """How boxes of the detector called `detector` become this model's crop; the box itself for an unknown detector."""
         mappings = self.spec.input.mappings
         if detector == "blazeface-zoomed" and detector not in mappings and "blazeface-short-range" in mappings:
-            from fer_edge.detection.two_stage import derived
+            from fer_edge.detection.two_stage import derive_mapping
 
-            return derived(mappings["blazeface-short-range"])
+            return derive_mapping(mappings["blazeface-short-range"])
         return mappings.get(detector, IDENTITY)
 
     @property
@@ -169,7 +169,7 @@ class Bundle:
 
     def crop(self, gray: np.ndarray, face: Face, detector: str) -> np.ndarray:
         """The model's input, uint8 (side, side), of a face that the detector called `detector` found in `gray`."""
-        return face_crop(gray, face.xywh, self.side, self.mapping(face.by or detector), face.eyes)
+        return face_crop(gray, face.xywh, self.side, self.mapping(face.detector or detector), face.eyes)
 
     def classify_faces(self, gray: np.ndarray, faces: Sequence[Face], detector: str) -> np.ndarray:
         """Probabilities float32 (N, K) of faces that the detector called `detector` found in `gray` uint8 (H, W)."""
@@ -184,7 +184,7 @@ class Bundle:
         `gray` is uint8 (H, W). With `is_crop` the picture is taken as one face crop, as data sets hold them.
         """
         if is_crop:
-            (row,) = self.classify(whole_crop(gray, self.side)[None])
+            (row,) = self.classify(crop_whole_image(gray, self.side)[None])
             return [Prediction(None, self.labels[int(row.argmax())], row)]
         from fer_edge.detection.types import largest_first
 
@@ -199,20 +199,20 @@ def sha256_of(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def describe_files(folder: Path) -> dict[str, FileEntry]:
+def file_entries(folder: Path) -> dict[str, FileEntry]:
     """Size and hash of each file in a bundle's folder but bundle.json itself, as bundle.json lists them."""
     names = sorted(p.name for p in folder.iterdir() if p.is_file() and p.name != "bundle.json")
     return {name: FileEntry((folder / name).stat().st_size, sha256_of(folder / name)) for name in names}
 
 
 @contextmanager
-def replacing(folder: Path) -> Iterator[Path]:
+def replaced_folder(folder: Path) -> Iterator[Path]:
     """A fresh folder beside `folder` to write into; put in its place when the block ends without an error.
 
     On an error what stood in `folder` stays as it was and the fresh folder is removed. Raises UsageError when what stands
     there is no bundle: it would be lost.
     """
-    refuse_other_folders(folder)
+    refuse_unless_bundle(folder)
     folder = folder.absolute()
     folder.parent.mkdir(parents=True, exist_ok=True)
     fresh = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
@@ -240,7 +240,7 @@ def replacing(folder: Path) -> Iterator[Path]:
             shutil.rmtree(fresh)
 
 
-def refuse_other_folders(folder: Path) -> None:
+def refuse_unless_bundle(folder: Path) -> None:
     """Raises UsageError when `folder` is there and neither empty nor a bundle, so that nobody's files are replaced."""
     if not folder.exists() or (folder / "bundle.json").is_file():
         return
@@ -249,7 +249,7 @@ def refuse_other_folders(folder: Path) -> None:
 
 
 def _check_files(folder: Path, files: dict[str, FileEntry]) -> None:
-    for name in REQUIRED:
+    for name in REQUIRED_FILES:
         path = folder / name
         if name not in files:
             raise BundleRefused(f"{folder / 'bundle.json'} does not list {name}; make the bundle again")

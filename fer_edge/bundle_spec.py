@@ -14,7 +14,7 @@ from fer_edge.bundle_provenance import Provenance
 from fer_edge.errors import BundleRefused
 from fer_edge.json_fields import JsonFields, to_json
 from fer_edge.logit_difference import LogitDifference
-from fer_edge.preprocess import Mapping
+from fer_edge.preprocess import CropMapping
 from fer_edge.runtime_name import runtime_name
 
 FORMAT = 1
@@ -32,7 +32,7 @@ class InputSpec:
     pixels: str  # in words
     range: tuple[float, float]  # what the pixel values 0 and 255 are to the input tensor
     preprocess: str  # the id of the code that cuts crops (fer_edge.preprocess.PREPROCESS_ID)
-    mappings: dict[str, Mapping]  # detector: how its box becomes the crop
+    mappings: dict[str, CropMapping]  # detector: how its box becomes the crop
 
     @staticmethod
     def read(fields: JsonFields) -> InputSpec:
@@ -232,8 +232,8 @@ class BundleSpec:
         return values
 
 
-def _mapping(fields: JsonFields) -> Mapping:
-    return Mapping(
+def _mapping(fields: JsonFields) -> CropMapping:
+    return CropMapping(
         scale=fields.number("scale", above=0),
         dx=fields.number("dx"),
         dy=fields.number("dy"),

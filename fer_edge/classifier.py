@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from fer_edge.bundle_spec import OUTPUT_KINDS
 from fer_edge.errors import BundleRefused, UsageError
-from fer_edge.stderr_capture import quiet_stderr
+from fer_edge.stderr_capture import suppressed_stderr
 
 if TYPE_CHECKING:
     import numpy as np
@@ -90,7 +90,7 @@ def make_interpreter(
     if (resolver := KERNELS[kernels]) is not None:
         options["experimental_op_resolver_type"] = getattr(runtime.module.OpResolverType, resolver)
     try:
-        with quiet_stderr():  # “Created TensorFlow Lite XNNPACK delegate”, at each start
+        with suppressed_stderr():  # “Created TensorFlow Lite XNNPACK delegate”, at each start
             interpreter = runtime.module.Interpreter(model_content=content, num_threads=threads, **options)
             interpreter.allocate_tensors()
     except (SystemError, AttributeError) as error:

@@ -12,7 +12,7 @@ from fer_edge import __version__
 from fer_edge.commands import arguments, deployment, label, maintenance
 from fer_edge.commands import log as log_commands
 from fer_edge.console import message
-from fer_edge.errors import EXIT_CODES, EXIT_DONE, NotRunning, Unhealthy, UsageError, guarded
+from fer_edge.errors import EXIT_CODES, EXIT_DONE, NotRunning, Unhealthy, UsageError, exit_code_of
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -22,7 +22,7 @@ def main(argv: list[str] | None = None) -> int:
     if args.command is None:
         parser.print_help(sys.stderr)
         return UsageError.exit_code
-    return guarded(lambda: args.command(args))
+    return exit_code_of(lambda: args.command(args))
 
 
 def _parser() -> argparse.ArgumentParser:

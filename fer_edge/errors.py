@@ -10,7 +10,7 @@
     ├── NotEnoughData     6   too little data to decide, or no face seen
     ├── Unhealthy         7   it runs, but its camera, its journal or the machine needs attention; a journal is not whole
     ├── NotRunning        8   no instance of that name runs
-    └── RestartMe        75   start the process again (EX_TEMPFAIL, which systemd can be told to act on)
+    └── RestartNeeded    75   start the process again (EX_TEMPFAIL, which systemd can be told to act on)
     (Ctrl-C)            130   interrupted, by a host command; the camera loop ends with 0
 
 A message is a sentence: what is wrong, which value, what to do.
@@ -92,13 +92,13 @@ class NotRunning(FerEdgeError):
     exit_code = 8
 
 
-class RestartMe(FerEdgeError):
+class RestartNeeded(FerEdgeError):
     """The process cannot recover by itself and asks to be started again."""
 
     exit_code = 75
 
 
-def guarded(command: Callable[[], int]) -> int:
+def exit_code_of(command: Callable[[], int]) -> int:
     """The exit code of `command`: its own, or that of the error it raised, which is said on stderr in one line."""
     try:
         return command()

@@ -34,7 +34,7 @@ from typing import TYPE_CHECKING, Any
 from fer_edge.atomic_file import atomic_file
 from fer_edge.errors import BundleRefused
 from fer_edge.logit_difference import LogitDifference
-from fer_edge.preprocess import Mapping
+from fer_edge.preprocess import CropMapping
 
 if TYPE_CHECKING:
     import numpy as np
@@ -60,7 +60,7 @@ class Golden:
     boxes: np.ndarray
     eyes: np.ndarray
     detectors: tuple[str, ...]
-    mappings: dict[str, Mapping]
+    mappings: dict[str, CropMapping]
     crops: np.ndarray
     crop_sha256: tuple[str, ...]
     crop_tolerance: int
@@ -96,7 +96,7 @@ class Golden:
                 boxes=held["boxes"],
                 eyes=held["eyes"],
                 detectors=tuple(held["detectors"].tolist()),
-                mappings={name: Mapping(*row) for name, row in zip(names, rows, strict=True)},
+                mappings={name: CropMapping(*row) for name, row in zip(names, rows, strict=True)},
                 crops=held["crops"],
                 crop_sha256=tuple(held["crop_sha256"].tolist()),
                 crop_tolerance=int(held["crop_tolerance"]),

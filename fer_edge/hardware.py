@@ -24,7 +24,7 @@ class Board:
     @staticmethod
     def find(root: Path = Path("/")) -> Board:
         """This machine; facts of the system are read below `root`."""
-        name, is_pi = host_name(root)
+        name, is_pi = board_name(root)
         clock = root / "sys/devices/system/cpu/cpu0/cpufreq"
         governor, most_khz = (_text(clock / file) for file in ("scaling_governor", "cpuinfo_max_freq"))
         return Board(
@@ -39,7 +39,7 @@ class Board:
         )
 
 
-def host_name(root: Path = Path("/")) -> tuple[str, bool]:
+def board_name(root: Path = Path("/")) -> tuple[str, bool]:
     """What this machine calls itself, and whether that is a Raspberry Pi: its board's name, else its processor's."""
     if board := _text(root / "proc/device-tree/model"):
         return board, "Raspberry Pi" in board

@@ -26,7 +26,7 @@ SPELLINGS = {
 }
 
 
-def canonical(name: str) -> str | None:
+def canonical_label(name: str) -> str | None:
     """The label that `name` spells, whatever its case or leading digits (`0_Anger`), or None when it is none of the seven."""
     word = name.strip().lower().lstrip("0123456789").strip(" -_.")
     word = SPELLINGS.get(word, word)

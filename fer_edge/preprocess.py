@@ -20,7 +20,7 @@ Eyes = tuple[tuple[float, float], tuple[float, float]]  # points (x, y) in px
 
 
 @dataclass(frozen=True, slots=True)
-class Mapping:
+class CropMapping:
     """How a detector's box becomes the square a model was trained on. The bundle holds one per detector.
 
     `scale`: side of the square over the longer side of the box. `dx`, `dy`: shift of its centre from the box's centre, in
@@ -36,11 +36,11 @@ class Mapping:
     level: float = 0.0
 
 
-IDENTITY = Mapping()
+IDENTITY = CropMapping()
 
 
-def square(
-    xywh: tuple[int, int, int, int], mapping: Mapping = IDENTITY, shape: tuple[int, ...] = (0, 0)
+def crop_square(
+    xywh: tuple[int, int, int, int], mapping: CropMapping = IDENTITY, shape: tuple[int, ...] = (0, 0)
 ) -> tuple[int, int, int]:
     """The square (left, top, side) in px that `mapping` makes of a box; it may reach beyond the frame.
 
@@ -57,7 +57,7 @@ def face_crop(
     gray: np.ndarray,
     xywh: tuple[int, int, int, int],
     side: int = 48,
-    mapping: Mapping = IDENTITY,
+    mapping: CropMapping = IDENTITY,
     eyes: Eyes | None = None,
 ) -> np.ndarray:
     """The face in `xywh` as the model's input: uint8 (side, side), 0–255.
@@ -66,24 +66,24 @@ def face_crop(
     area averaging (enlarged bilinearly). A mapping that levels turns it by the tilt of `eyes`; without eyes it stays
     upright. Raises UsageError when the square does not touch the frame.
     """
-    return cut(gray, square(xywh, mapping, gray.shape), side, turn_rad(mapping, eyes))
+    return cut_square(gray, crop_square(xywh, mapping, gray.shape), side, crop_rotation_rad(mapping, eyes))
 
 
-def turn_rad(mapping: Mapping, eyes: Eyes | None) -> float:
+def crop_rotation_rad(mapping: CropMapping, eyes: Eyes | None) -> float:
     """By how much `mapping` turns the square of a face with such eyes, in radians."""
-    return mapping.level * tilt_rad(eyes) if eyes and mapping.level else 0.0
+    return mapping.level * eye_tilt_rad(eyes) if eyes and mapping.level else 0.0
 
 
-def tilt_rad(eyes: Eyes) -> float:
+def eye_tilt_rad(eyes: Eyes) -> float:
     """The angle of the line from the first eye to the second, in radians, positive where the second is lower."""
     (ax, ay), (bx, by) = eyes
     return math.atan2(by - ay, bx - ax)
 
 
-def cut(gray: np.ndarray, at: tuple[int, int, int], side: int, turn_rad: float = 0.0) -> np.ndarray:
+def cut_square(gray: np.ndarray, at: tuple[int, int, int], side: int, rotation_rad: float = 0.0) -> np.ndarray:
     """What a square (left, top, size) in px of a frame uint8 (H, W) holds: uint8 (side, side), as `face_crop` says.
 
-    The square is turned by `turn_rad` about its centre, clockwise as one sees it: what is tilted so comes out level.
+    The square is turned by `rotation_rad` about its centre, clockwise as one sees it: what is tilted so comes out level.
     Raises UsageError when the unturned square does not touch the frame.
     """
     import cv2
@@ -94,8 +94,8 @@ def cut(gray: np.ndarray, at: tuple[int, int, int], side: int, turn_rad: float =
     y0, y1 = max(0, top), min(height, top + size)
     if x0 >= x1 or y0 >= y1:
         raise UsageError(f"the square of {size} px at ({left}, {top}) lies outside the {width}×{height} frame")
-    if turn_rad:
-        part = _turned(gray, at, side, turn_rad)
+    if rotation_rad:
+        part = _turned(gray, at, side, rotation_rad)
     else:
         part = gray[y0:y1, x0:x1]
         if part.shape != (size, size):
@@ -106,7 +106,7 @@ def cut(gray: np.ndarray, at: tuple[int, int, int], side: int, turn_rad: float =
     return cv2.resize(part, (side, side), interpolation=cv2.INTER_AREA if len(part) > side else cv2.INTER_LINEAR)
 
 
-def thinned(gray: np.ndarray, at: tuple[int, int, int]) -> tuple[np.ndarray, tuple[int, int, int]]:
+def subsample_square(gray: np.ndarray, at: tuple[int, int, int]) -> tuple[np.ndarray, tuple[int, int, int]]:
     """A frame uint8 (H, W) and a square in it, with fewer pixels around a square of far more than a model sees.
 
     Of a square of 384 px and more, as frames of 4K have them, only every second, third … pixel is kept, so that 192 px and
@@ -115,17 +115,20 @@ def thinned(gray: np.ndarray, at: tuple[int, int, int]) -> tuple[np.ndarray, tup
     import numpy as np
 
     left, top, size = at
-    few = size // _ENOUGH_PX
-    if few < 2:
+    factor = size // _ENOUGH_PX
+    if factor < 2:
         return gray, at
     more = size // 4  # a turned square reaches a fifth further
     x0, y0 = max(0, left - more), max(0, top - more)
-    rows, columns = slice(y0 + few // 2, top + size + more, few), slice(x0 + few // 2, left + size + more, few)
+    rows, columns = (
+        slice(y0 + factor // 2, top + size + more, factor),
+        slice(x0 + factor // 2, left + size + more, factor),
+    )
     part = np.ascontiguousarray(gray[rows, columns])
-    return part, (round((left - x0) / few), round((top - y0) / few), round(size / few))
+    return part, (round((left - x0) / factor), round((top - y0) / factor), round(size / factor))
 
 
-def _turned(gray: np.ndarray, at: tuple[int, int, int], side: int, turn_rad: float) -> np.ndarray:
+def _turned(gray: np.ndarray, at: tuple[int, int, int], side: int, rotation_rad: float) -> np.ndarray:
     """The turned square, twice `side` px a side, or `side` where it is no larger: what is left to do is exact averaging.
 
     Whole pixels are averaged first while it has four and more to one of the model's, so that turning reads all of them.
@@ -135,9 +138,9 @@ def _turned(gray: np.ndarray, at: tuple[int, int, int], side: int, turn_rad: flo
 
     size = at[2]
     pixels = 2 * side if size > side else side
-    part, (middle_x, middle_y), few = _averaged(gray, at, max(1, size // pixels), turn_rad)
-    step = size / few / pixels
-    across, down = math.cos(turn_rad) * step, math.sin(turn_rad) * step
+    part, (middle_x, middle_y), factor = _averaged(gray, at, max(1, size // pixels), rotation_rad)
+    step = size / factor / pixels
+    across, down = math.cos(rotation_rad) * step, math.sin(rotation_rad) * step
     matrix = np.array([[across, -down, 0.0], [down, across, 0.0]])
     matrix[:, 2] = (middle_x, middle_y) - matrix[:, :2] @ np.full(2, (pixels - 1) / 2)
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
@@ -145,30 +148,30 @@ def _turned(gray: np.ndarray, at: tuple[int, int, int], side: int, turn_rad: flo
 
 
 def _averaged(
-    gray: np.ndarray, at: tuple[int, int, int], few: int, turn_rad: float
+    gray: np.ndarray, at: tuple[int, int, int], factor: int, rotation_rad: float
 ) -> tuple[np.ndarray, tuple[float, float], int]:
-    """What of a frame a turned square reaches, `few` by `few` px averaged to one; its middle in there; and `few`."""
+    """What of a frame a turned square reaches, `factor` by `factor` px averaged to one; its middle in there; and `factor`."""
     import cv2
 
     left, top, size = at
     # the middles lie on one another; a pixel's centre is half a pixel from its corner
     x, y = left + size / 2 - 0.5, top + size / 2 - 0.5
-    if few < 2:
+    if factor < 2:
         return gray, (x, y), 1
     height, width = gray.shape
-    reach = size / 2 * (abs(math.cos(turn_rad)) + abs(math.sin(turn_rad))) + few
+    reach = size / 2 * (abs(math.cos(rotation_rad)) + abs(math.sin(rotation_rad))) + factor
     x0, y0 = max(0, math.floor(x - reach)), max(0, math.floor(y - reach))
-    columns = (min(width, math.ceil(x + reach)) - x0) // few
-    rows = (min(height, math.ceil(y + reach)) - y0) // few
+    columns = (min(width, math.ceil(x + reach)) - x0) // factor
+    rows = (min(height, math.ceil(y + reach)) - y0) // factor
     if columns < 1 or rows < 1:  # a strip at the frame's edge
         return gray, (x, y), 1
     part = cv2.resize(
-        gray[y0 : y0 + rows * few, x0 : x0 + columns * few], (columns, rows), interpolation=cv2.INTER_AREA
+        gray[y0 : y0 + rows * factor, x0 : x0 + columns * factor], (columns, rows), interpolation=cv2.INTER_AREA
     )
-    return part, ((x - x0 + 0.5) / few - 0.5, (y - y0 + 0.5) / few - 0.5), few
+    return part, ((x - x0 + 0.5) / factor - 0.5, (y - y0 + 0.5) / factor - 0.5), factor
 
 
-def whole_crop(gray: np.ndarray, side: int = 48) -> np.ndarray:
+def crop_whole_image(gray: np.ndarray, side: int = 48) -> np.ndarray:
     """A picture that is a face crop already, as the model's input: uint8 (side, side), nothing of it cut away."""
     height, width = gray.shape
     return face_crop(gray, (0, 0, width, height), side)

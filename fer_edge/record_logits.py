@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from fer_edge.atomic_file import atomic_file
 from fer_edge.console import message
-from fer_edge.errors import EXIT_DONE, UsageError, guarded
+from fer_edge.errors import EXIT_DONE, UsageError, exit_code_of
 from fer_edge.runtime_name import runtime_name
 
 if TYPE_CHECKING:
@@ -145,7 +145,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--runtime", choices=("litert", "tflite-runtime", "tensorflow"), help="default: what is there")
     parser.add_argument("--kernels", choices=("default", "builtin", "reference"), default="default")
     args = parser.parse_args(argv)
-    return guarded(lambda: _run(args))
+    return exit_code_of(lambda: _run(args))
 
 
 def _run(args: argparse.Namespace) -> int:

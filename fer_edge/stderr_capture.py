@@ -13,7 +13,7 @@ _SHOWN_BYTES = 4000
 
 
 @contextmanager
-def quiet_stderr() -> Iterator[None]:
+def suppressed_stderr() -> Iterator[None]:
     """Keeps off stderr what is written there while the block runs, by C++ too; for the whole process, so keep it short.
 
     When the block fails with anything but one of our own sentences, the end of what was written is shown.

@@ -182,9 +182,9 @@ def _oval(
         part += cover * (np.float32(gray) - part)
 
 
-DRAWN_S = (0.0, 1.7, 3.1, 5.3, 7.9, 11.2, 14.6, 18.4)  # moments of the drawn face
+CROP_TIMES_S = (0.0, 1.7, 3.1, 5.3, 7.9, 11.2, 14.6, 18.4)  # moments of the drawn face
 
 
-def drawn_faces(side: int) -> np.ndarray:
+def synthetic_face_crops(side: int) -> np.ndarray:
     """Crops of the drawn face, no one's: uint8 (8, side, side)."""
-    return np.stack([face_crop(face_frame(t), face_box(t), side) for t in DRAWN_S])
+    return np.stack([face_crop(face_frame(t), face_box(t), side) for t in CROP_TIMES_S])

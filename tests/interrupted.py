@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from device.system.bundles import BundleStore
-from fer_edge.active_bundle import chosen_path
+from fer_edge.active_bundle import active_bundle_path
 from fer_edge.bundle import Bundle
 from fer_edge.errors import FerEdgeError
 
@@ -82,7 +82,7 @@ def change(folder: Path, what: str, argument: str) -> None:
 
 def in_use(folder: Path) -> str:
     """The name of the bundle that a run would take, read as a run reads it."""
-    path = chosen_path({"FER_EDGE_BUNDLES": str(folder)})
+    path = active_bundle_path({"FER_EDGE_BUNDLES": str(folder)})
     Bundle.load(path)
     return path.name
 

@@ -10,8 +10,8 @@ from pathlib import Path
 
 from device.clock import SystemClock
 from device.output.journal.journal import Journal
-from fer_edge.journal.clock_correction import read
-from fer_edge.journal.segments import Damage
+from fer_edge.journal.clock_correction import read_journal
+from fer_edge.journal.segments import DamagedLine
 
 ROOT = Path(__file__).parents[1]
 BATCH = 100  # lines that the writer forces at once, at most
@@ -72,7 +72,7 @@ def kill_a_writer(folder: Path, seed: int, after_s: float) -> Killed:
     safe = int([line for line in told if line.endswith("\n")][-1])
     with Journal(folder, SystemClock()) as journal:  # the next start
         repairs = len(journal.repairs)
-    items = list(read(folder))
-    lines = [item.seq for item in items if not isinstance(item, Damage) and "note" in item.body]
-    damaged = sum(isinstance(item, Damage) for item in items)
+    items = list(read_journal(folder))
+    lines = [item.seq for item in items if not isinstance(item, DamagedLine) and "note" in item.body]
+    damaged = sum(isinstance(item, DamagedLine) for item in items)
     return Killed(safe, len(lines), repairs, damaged, lines != list(range(1, len(lines) + 1)))

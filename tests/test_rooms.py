@@ -234,7 +234,7 @@ def test_one_table_of_exit_codes() -> None:
         "NotEnoughData": 6,
         "Unhealthy": 7,
         "NotRunning": 8,
-        "RestartMe": 75,
+        "RestartNeeded": 75,
     }
     for name, code in table.items():
         assert f"{name} " in (errors.__doc__ or "") and f" {code} " in (errors.__doc__ or "")

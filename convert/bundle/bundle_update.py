@@ -11,7 +11,7 @@ from pathlib import Path
 from convert.parity.parity_report import ParityReport
 from convert.report.model_card import card
 from convert.train.history import TrainingHistory
-from fer_edge.bundle import Bundle, describe_files, replacing
+from fer_edge.bundle import Bundle, file_entries, replaced_folder
 from fer_edge.bundle_spec import BundleSpec
 
 
@@ -22,9 +22,9 @@ def update_bundle(folder: Path, change: Callable[[Path, BundleSpec], BundleSpec]
     of the files are added to it. Raises BundleRefused when the bundle cannot be read, before or after.
     """
     bundle = Bundle.load(folder)
-    with replacing(bundle.path) as fresh:
+    with replaced_folder(bundle.path) as fresh:
         shutil.copytree(bundle.path, fresh, dirs_exist_ok=True)
-        spec = replace(change(fresh, bundle.spec), files=describe_files(fresh))
+        spec = replace(change(fresh, bundle.spec), files=file_entries(fresh))
         write_spec(fresh, spec)
         Bundle.load(fresh)
     return Bundle.load(folder)

@@ -26,7 +26,7 @@ from convert.sources.model_source import Source
 from convert.tflite.inspection import multiply_adds_of, operators, parameters_of, versions_of
 from convert.tflite.op_versions import known, newer
 from convert.train.history import TrainingHistory
-from fer_edge.bundle import Bundle, describe_files, replacing, sha256_of
+from fer_edge.bundle import Bundle, file_entries, replaced_folder, sha256_of
 from fer_edge.bundle_provenance import CalibrationRecord, Provenance, SourceFile
 from fer_edge.bundle_spec import (
     FORMAT,
@@ -74,7 +74,7 @@ class Made:
 
     def write(self, out: Path) -> Bundle:
         """The bundle written to `out`, which is replaced whole or left as it was."""
-        with replacing(out) as folder:
+        with replaced_folder(out) as folder:
             (folder / "model.tflite").write_bytes(self.content)
             if self.float_model:
                 shutil.copyfile(self.float_model.file, folder / f"float{self.float_model.file.suffix}")
@@ -89,7 +89,7 @@ class Made:
             inputs = self.input_spec()
             spec = self.spec(inputs, write_golden(folder / GOLDEN, self.source.labels, inputs, self.classifier))
             (folder / "CARD.md").write_text(self.card(spec, told, self.source.history))
-            write_spec(folder, replace(spec, files=describe_files(folder)))
+            write_spec(folder, replace(spec, files=file_entries(folder)))
             Bundle.load(folder)  # what is put in place can be read
         return Bundle.load(out)
 

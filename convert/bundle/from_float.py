@@ -36,7 +36,7 @@ from convert.sources.checks import (
 from convert.sources.float_model import Float
 from convert.sources.model_source import Source
 from convert.tflite.op_versions import refuse_newer
-from fer_edge.bundle import Bundle, refuse_other_folders
+from fer_edge.bundle import Bundle, refuse_unless_bundle
 from fer_edge.classifier import Classifier
 from fer_edge.errors import ParityFailed, UsageError
 
@@ -58,7 +58,7 @@ def quantize(
     NotEnoughData when the model, or the images, are none that a bundle can be made of.
     """
     terms = terms or Terms(data, seed=seed, threads=threads)
-    refuse_other_folders(out)
+    refuse_unless_bundle(out)
     if terms.keep_float and source.is_tflite:
         raise UsageError(f"--keep-float is for a model that is quantized here; {source.model} is taken as it is")
     if against is not None and not source.is_tflite:

@@ -31,7 +31,7 @@ from fer_edge.bundle_spec import BundleSpec
 from fer_edge.classifier import Classifier, Runtime
 from fer_edge.errors import NotEnoughData, UsageError
 from fer_edge.labels import LABELS
-from fer_edge.synthetic_face import drawn_faces
+from fer_edge.synthetic_face import synthetic_face_crops
 
 ENOUGH = 200  # held-out images that show whether answers vary and saturate
 
@@ -55,7 +55,7 @@ def take(source: Source, against: Source | None, scratch: Path, terms: Terms) ->
         low, high = pixels
         print(f"a pixel's 0 to 255 is taken for {low:g} to {high:g}; --input-range says otherwise", file=sys.stderr)
     samples = terms.samples(plain.side, labels)
-    images = drawn_faces(plain.side) if samples is None else held_out(samples)[0]
+    images = synthetic_face_crops(plain.side) if samples is None else held_out(samples)[0]
     if not len(images):
         raise NotEnoughData(f"{terms.data} holds no validation and no test images; without --data none are needed")
     output = output_of(plain, images[:ENOUGH])

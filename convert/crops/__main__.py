@@ -16,7 +16,7 @@ from fer_edge.atomic_file import write_atomically
 from fer_edge.bundle import Bundle
 from fer_edge.console import message
 from fer_edge.detection.registry import DETECTORS
-from fer_edge.errors import UsageError, guarded
+from fer_edge.errors import UsageError, exit_code_of
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -41,7 +41,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--out", type=Path, metavar="FILE.json", help="also write the JSON to this file")
     args = parser.parse_args(argv)
-    return guarded(lambda: _run(args))
+    return exit_code_of(lambda: _run(args))
 
 
 def _run(args: argparse.Namespace) -> int:

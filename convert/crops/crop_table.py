@@ -20,7 +20,7 @@ from fer_edge.detection.registry import DETECTORS, find_detector
 from fer_edge.detection.types import Detector
 from fer_edge.errors import UsageError
 from fer_edge.json_fields import to_json
-from fer_edge.preprocess import Mapping
+from fer_edge.preprocess import CropMapping
 
 SIZES_PX = (60, 90, 120, 180, 240)
 SWEEP_PX = 120  # or the next larger size at which a detector finds half of the faces
@@ -38,7 +38,7 @@ class CropTable:
     scene_px: tuple[int, int]  # height, width
     bootstrap: dict[str, int]
     accuracy_crops: float  # on the data set's own crops of all n faces
-    mappings: dict[str, Mapping]
+    mappings: dict[str, CropMapping]
     rows: tuple[CropScores, ...]
     sweep: tuple[SweepPoint, ...]
 

@@ -14,10 +14,10 @@ import numpy as np
 from convert.crops.synthetic_scenes import SCENE, find_pasted_face, scenes, with_progress_bar
 from convert.data.detector_mappings import DEFAULT_LEVEL
 from convert.data.samples import Samples
-from fer_edge.detection.two_stage import Zoomed
+from fer_edge.detection.two_stage import TwoStageDetector
 from fer_edge.detection.types import Detector
 from fer_edge.errors import NotEnoughData
-from fer_edge.preprocess import Mapping, tilt_rad
+from fer_edge.preprocess import CropMapping, eye_tilt_rad
 
 FACES, SIZES_PX = 4000, (50, 320)
 MIN_FOUND = 50  # found faces, for a median
@@ -34,7 +34,7 @@ class FittedMapping:
     """
 
     detector: str
-    mapping: Mapping
+    mapping: CropMapping
     n: int
     found: int
     sizes_px: tuple[int, int]
@@ -59,24 +59,24 @@ def fit_mapping(
     n_scenes, rows, tilts = 0, [], []
     for scene in with_progress_bar(scenes(part, n, sizes_px, seed), n, detector.name):
         n_scenes += 1
-        if (face := find_pasted_face(scene, detector)) is not None and face.by in ("", detector.name):
+        if (face := find_pasted_face(scene, detector)) is not None and face.detector in ("", detector.name):
             x, y, w, h = face.xywh
             (left, top), size = scene.xy, scene.size_px
             rows.append((size, max(w, h), left + size / 2 - (x + w / 2), top + size / 2 - (y + h / 2)))
-            tilts += [np.rad2deg(tilt_rad(face.eyes))] if face.eyes else []
+            tilts += [np.rad2deg(eye_tilt_rad(face.eyes))] if face.eyes else []
     if len(rows) < MIN_FOUND:
         raise NotEnoughData(
             f"{detector.name} found {len(rows)} of {n_scenes} training faces of {sizes_px[0]} to {sizes_px[1]} px; "
             f"a mapping needs {MIN_FOUND}"
         )
     size, box, shift_x, shift_y = np.array(rows, np.float64).T
-    if isinstance(detector, Zoomed):  # its box is in proportion to the face: it detects each face at the same size
+    if isinstance(detector, TwoStageDetector):  # its box is proportional: it detects each face at the same size
         slope, offset = float(np.median(box / size)), 0.0
     else:
         slope, offset = _median_line(max(SCENE) / size, box / size)  # the box as a share of the side
     scale, grow = round(1 / slope, 3), round(-offset / slope, 4)
     side = scale * box + grow * max(SCENE)
-    mapping = Mapping(
+    mapping = CropMapping(
         scale,
         round(float(np.median(shift_x / side)), 3),
         round(float(np.median(shift_y / side)), 3),

@@ -10,7 +10,7 @@ import numpy as np
 from convert.crops.detected_crops import CropExperiment
 from convert.crops.synthetic_scenes import scenes, with_progress_bar
 from fer_edge.detection.types import Face
-from fer_edge.preprocess import Mapping, cut, square, tilt_rad
+from fer_edge.preprocess import CropMapping, crop_square, cut_square, eye_tilt_rad
 
 SWEEP = {
     "margin": (-0.2, -0.1, 0.0, 0.1, 0.2, 0.3, 0.4),  # of the square's side
@@ -47,23 +47,23 @@ def sweep_mapping(
         if face is None:
             continue
         found += 1
-        mapping = experiment.bundle.mapping(face.by or detector)
+        mapping = experiment.bundle.mapping(face.detector or detector)
         labels: dict[tuple[tuple[int, int, int], float], int] = {}  # an offset of 0 is classified once
-        for (axis, by), square_px, turn_rad in _squares(offsets, mapping, face, scene.gray.shape):
-            if (square_px, turn_rad) not in labels:
-                crop = cut(scene.gray, square_px, experiment.bundle.side, turn_rad)
-                labels[square_px, turn_rad] = int(experiment.classify([crop])[0])
-            hits[axis, by] += labels[square_px, turn_rad] == int(experiment.part.y[scene.row])
+        for (axis, by), square_px, rotation_rad in _squares(offsets, mapping, face, scene.gray.shape):
+            if (square_px, rotation_rad) not in labels:
+                crop = cut_square(scene.gray, square_px, experiment.bundle.side, rotation_rad)
+                labels[square_px, rotation_rad] = int(experiment.classify([crop])[0])
+            hits[axis, by] += labels[square_px, rotation_rad] == int(experiment.part.y[scene.row])
     return [SweepPoint(detector, size_px, found, axis, by, count / found) for (axis, by), count in hits.items()]
 
 
 def _squares(
-    offsets: list[tuple[str, float]], mapping: Mapping, face: Face, shape: tuple[int, ...]
+    offsets: list[tuple[str, float]], mapping: CropMapping, face: Face, shape: tuple[int, ...]
 ) -> Iterator[tuple[tuple[str, float], tuple[int, int, int], float]]:
     """For each offset the square of a face in px, and its turn in radians."""
-    tilt = tilt_rad(face.eyes) if face.eyes else 0.0
+    tilt = eye_tilt_rad(face.eyes) if face.eyes else 0.0
     for axis, by in offsets:
-        changed, turn_rad = mapping, mapping.level * tilt
+        changed, rotation_rad = mapping, mapping.level * tilt
         if axis == "margin":
             changed = replace(mapping, scale=mapping.scale * (1 + by), grow=mapping.grow * (1 + by))
         elif axis == "right":
@@ -71,7 +71,7 @@ def _squares(
         elif axis == "down":
             changed = replace(mapping, dy=mapping.dy + by)
         elif axis == "turn":
-            turn_rad += float(np.deg2rad(by))
+            rotation_rad += float(np.deg2rad(by))
         else:
-            turn_rad = by * tilt
-        yield (axis, by), square(face.xywh, changed, shape), turn_rad
+            rotation_rad = by * tilt
+        yield (axis, by), crop_square(face.xywh, changed, shape), rotation_rad

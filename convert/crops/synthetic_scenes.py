@@ -9,7 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from convert.data.samples import Samples
-from fer_edge.detection.types import MIN_OVERLAP, Detector, Face
+from fer_edge.detection.boxes import SAME_FACE_IOU, Box, intersection_over_union
+from fer_edge.detection.types import Detector, Face
 from fer_edge.errors import UsageError
 
 SCENE = (480, 640)  # px, height and width
@@ -23,6 +24,10 @@ class Scene:
     gray: np.ndarray
     xy: tuple[int, int]
     size_px: int
+
+    def shows(self, box: Box) -> bool:
+        """Whether a box lies on the face: it overlaps the true square by an IoU of SAME_FACE_IOU or more."""
+        return intersection_over_union(box, (*self.xy, self.size_px, self.size_px)) >= SAME_FACE_IOU
 
 
 def paste_face(face: np.ndarray, size_px: int, xy: tuple[int, int], shape: tuple[int, int] = SCENE) -> np.ndarray:
@@ -63,14 +68,8 @@ def scenes(samples: Samples, n: int, size_px: int | tuple[int, int], seed: int) 
 
 
 def find_pasted_face(scene: Scene, detector: Detector) -> Face | None:
-    """The first detected face that overlaps the true square (IoU of MIN_OVERLAP), or None; a box around the mouth does not."""
-    (left, top), size = scene.xy, scene.size_px
-    for face in detector.detect(scene.gray):
-        x, y, w, h = face.xywh
-        shared = max(0, min(x + w, left + size) - max(x, left)) * max(0, min(y + h, top + size) - max(y, top))
-        if shared >= MIN_OVERLAP * (w * h + size * size - shared):
-            return face
-    return None
+    """The first detected face that overlaps the true square , or None; a box around the mouth does not."""
+    return next((face for face in detector.detect(scene.gray) if scene.shows(face.xywh)), None)
 
 
 def with_progress_bar(scenes_to_show: Iterable[Scene], total: int, title: str) -> Iterable[Scene]:

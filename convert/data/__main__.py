@@ -12,7 +12,7 @@ from convert.data.class_selection import EXPRESSIONS, classes_argument
 from convert.data.loader import load, remarks
 from fer_edge.console import message
 from fer_edge.detection.registry import DETECTORS
-from fer_edge.errors import UsageError, guarded
+from fer_edge.errors import UsageError, exit_code_of
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -38,7 +38,7 @@ def main(argv: list[str] | None = None) -> int:
     crop.add_argument("--detector", choices=DETECTORS, help="default: the best that is installed")
     crop.add_argument("--bundle", type=Path, help="use its mapping and side; default: those of every new bundle")
     args = parser.parse_args(argv)
-    return guarded(lambda: _run(args))
+    return exit_code_of(lambda: _run(args))
 
 
 def _run(args: argparse.Namespace) -> int:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fer_edge.errors import DataError, UsageError
-from fer_edge.labels import LABELS, canonical
+from fer_edge.labels import LABELS, canonical_label
 
 EXPRESSIONS, OWN = "expressions", "own"
 
@@ -46,7 +46,7 @@ class Classes:
             return name or None
         if name in self.names:
             return name
-        expression = canonical(name)
+        expression = canonical_label(name)
         return expression if expression in self.names else None
 
     def labels(self, found: Iterable[str], left_out: Iterable[str], path: Path) -> tuple[str, ...]:

@@ -21,7 +21,7 @@ from fer_edge.bundle import Bundle
 from fer_edge.detection.registry import find_detector
 from fer_edge.detection.types import Detector, largest_first
 from fer_edge.errors import DataError, NotEnoughData, UsageError
-from fer_edge.preprocess import Mapping, face_crop, square
+from fer_edge.preprocess import CropMapping, crop_square, face_crop
 
 MIN_SIDE_PX = 24  # of the square; below half of the 48 px that models take, most pixels would be interpolated
 MAX_NAMES = 10  # of pictures in a remark
@@ -33,7 +33,7 @@ class FaceCropper:
     """Cuts faces out of pictures: a detector, the mapping of its boxes to the model's square, and the crop's side in px."""
 
     detector: Detector
-    mapping: Mapping
+    mapping: CropMapping
     side: int = 48
 
     @staticmethod
@@ -54,7 +54,7 @@ class FaceCropper:
         faces = largest_first(self.detector.detect(gray))
         if not faces:
             return "no_face", None
-        if square(faces[0].xywh, self.mapping, gray.shape)[2] < MIN_SIDE_PX:
+        if crop_square(faces[0].xywh, self.mapping, gray.shape)[2] < MIN_SIDE_PX:
             return "too_small", None
         return "found", face_crop(gray, faces[0].xywh, self.side, self.mapping, faces[0].eyes)
 

@@ -20,7 +20,7 @@ import numpy as np
 from convert.data.archives import ACCEPTED_FORMS, ARCHIVE_SUFFIXES, READ_ERRORS, Container
 from convert.data.class_selection import Classes
 from fer_edge.errors import DataError
-from fer_edge.preprocess import whole_crop
+from fer_edge.preprocess import crop_whole_image
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".pgm", ".ppm", ".tif", ".tiff")
 
@@ -97,7 +97,7 @@ def _read_images(files: Container, names: list[str], side: int | None, classes: 
             gray = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_GRAYSCALE)
         if gray is None:
             return Picture(name, class_name, label, part, None, f"no readable image in its {len(data):,} bytes")
-        return Picture(name, class_name, label, part, gray if side is None else whole_crop(gray, side))
+        return Picture(name, class_name, label, part, gray if side is None else crop_whole_image(gray, side))
 
     batch, chunk = (1, WHOLE_CHUNK) if side is None else (BATCH, CHUNK)
     log = cv2.utils.logging
@@ -183,7 +183,7 @@ def _row(cells: dict[str, str], source: str, has_usage: bool, expected: int, sid
     pixels, fault = _parse_pixels(cells.get("pixels", ""), expected)
     if pixels is None:
         return Picture(source, emotion, label, part, None, fault)
-    return Picture(source, emotion, label, part, whole_crop(pixels.reshape(math.isqrt(expected), -1), side))
+    return Picture(source, emotion, label, part, crop_whole_image(pixels.reshape(math.isqrt(expected), -1), side))
 
 
 def _parse_pixels(text: str, expected: int) -> tuple[np.ndarray | None, str]:

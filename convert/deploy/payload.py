@@ -19,7 +19,7 @@ from convert.deploy.target_check import TargetPython
 from convert.deploy.wheel import CHECKOUT, build_wheel, cache_folder, contents_hash
 from convert.json_dataclass import JsonObject
 from fer_edge import __version__
-from fer_edge.bundle import REQUIRED, Bundle
+from fer_edge.bundle import REQUIRED_FILES, Bundle
 from fer_edge.detection import download
 from fer_edge.errors import UsageError
 
@@ -109,10 +109,10 @@ def build_payload(
     _link(folder, _pip())
     if constraints:
         _link(folder, _constraints())
-    if not download.is_installed():
-        download.install(say=report)
+    if not download.are_detectors_installed():
+        download.install_detectors(say=report)
     (folder / "detectors").mkdir()
-    for name in (*download.FILES, download.LICENCE, "NOTICE"):
+    for name in (*download.DETECTOR_FILES, download.LICENCE, "NOTICE"):
         _link(folder / "detectors", download.detectors_folder() / name)
     if options.settings is not None:
         options.read_settings()
@@ -121,7 +121,7 @@ def build_payload(
         )  # a link, not a copy: the file may hold passwords
     if bundle := options.load_bundle():
         (folder / "bundle").mkdir()
-        for file in (*REQUIRED, "bundle.json"):
+        for file in (*REQUIRED_FILES, "bundle.json"):
             _link(folder / "bundle", bundle.path / file)
     identity = [
         contents_hash(own_wheel),

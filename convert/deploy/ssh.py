@@ -24,7 +24,7 @@ from types import TracebackType
 
 from convert.deploy.private_folder import private_folder
 from convert.deploy.ssh_address import SshAddress, explain_failure, printable_excerpt
-from fer_edge.errors import FerEdgeError, RestartMe, UsageError
+from fer_edge.errors import FerEdgeError, RestartNeeded, UsageError
 
 _CONNECT_S, _TYPING_S = 45.0, 300.0
 _MAX_GREETING_BYTES = 64 << 10
@@ -43,7 +43,7 @@ _OPTIONS = {
 }
 
 
-class ConnectionLost(RestartMe):
+class ConnectionLost(RestartNeeded):
     """The connection ended before the step did; the same command resumes."""
 
 

@@ -15,7 +15,7 @@ from convert.report.evaluation_markdown import markdown
 from convert.sources.evaluated_model import Model
 from fer_edge.classifier import KERNELS, find_runtime
 from fer_edge.console import message
-from fer_edge.errors import UsageError, guarded
+from fer_edge.errors import UsageError, exit_code_of
 
 SHEET = "figure-1-samples.png"
 
@@ -43,7 +43,7 @@ def main(argv: list[str] | None = None) -> int:
     )
     parser.add_argument("--seed", type=whole_number(0), default=0, help="for the parts that the set does not name")
     args = parser.parse_args(argv)
-    return guarded(lambda: _run(args))
+    return exit_code_of(lambda: _run(args))
 
 
 def _run(args: argparse.Namespace) -> int:

@@ -10,7 +10,7 @@ import numpy as np
 
 from convert.tflite.inspection import multiply_adds_of, parameters_of
 from fer_edge.classifier import Classifier
-from fer_edge.hardware import host_name
+from fer_edge.hardware import board_name
 
 WARM_UP, TIMED = 10, 100
 
@@ -40,7 +40,7 @@ def measure_cost(content: bytes, classifier: Classifier, faces: np.ndarray) -> I
         classifier.logits(face)
         times_ms.append((time.perf_counter() - start) * 1e3)
     low, median, high = np.quantile(times_ms[WARM_UP:], (0.1, 0.5, 0.9))
-    host, is_pi = host_name()
+    host, is_pi = board_name()
     return InferenceCost(
         parameters=parameters_of(content),
         multiply_adds=multiply_adds_of(content),

@@ -19,7 +19,7 @@ from convert.parity.tolerances import Margins
 from convert.report.model_card import parity_table
 from fer_edge.atomic_file import atomic_file
 from fer_edge.bundle import Bundle
-from fer_edge.errors import UsageError, guarded
+from fer_edge.errors import UsageError, exit_code_of
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -63,7 +63,7 @@ def main(argv: list[str] | None = None) -> int:
         report.answer_for()
         return 0
 
-    return guarded(run)
+    return exit_code_of(run)
 
 
 def _write_images(bundle: Bundle, data: Path | None, path: Path) -> int:

@@ -22,7 +22,7 @@ from convert.parity.comparison import Terms
 from convert.parity.tolerances import Margins
 from convert.sources.model_source import Source, joined, pixels_argument
 from convert.tflite.op_versions import CLAIMED, known
-from fer_edge.errors import guarded
+from fer_edge.errors import exit_code_of
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -83,7 +83,7 @@ def main(argv: list[str] | None = None) -> int:
         report.answer_for()
         return 0
 
-    return guarded(run)
+    return exit_code_of(run)
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ import numpy as np
 
 from convert.tflite.graph import Graph
 from fer_edge.classifier import RAW_RANGE, Classifier, find_runtime
-from fer_edge.stderr_capture import quiet_stderr
+from fer_edge.stderr_capture import suppressed_stderr
 
 PLACES = 16  # of an image's H × W that are remembered; neighbours tell much the same
 MOST = 2_000_000  # values of one tensor that are remembered
@@ -36,7 +36,7 @@ class Tensors:
         ours = Classifier(content, input_range=pixels)  # what it takes for a pixel, and that it is a classifier at all
         self._steps, self._channels = ours.input_values, ours.channels
         module = find_runtime().module
-        with quiet_stderr():
+        with suppressed_stderr():
             self._interpreter = module.Interpreter(
                 model_content=content,
                 experimental_preserve_all_tensors=True,

@@ -12,7 +12,7 @@ from convert.report.evaluation_markdown import markdown
 from fer_edge.atomic_file import write_atomically
 from fer_edge.bundle import Bundle
 from fer_edge.console import message
-from fer_edge.errors import UsageError, guarded
+from fer_edge.errors import UsageError, exit_code_of
 from fer_edge.shipped_bundles import SHIPPED
 
 
@@ -34,7 +34,7 @@ def main(argv: list[str] | None = None) -> int:
             message(str(path))
         return 0
 
-    return guarded(run)
+    return exit_code_of(run)
 
 
 def _page(folder: Path, out: Path | None) -> int:

@@ -21,7 +21,7 @@ from fer_edge.bundle import Bundle, sha256_of
 from fer_edge.bundle_provenance import FloatModelRecord
 from fer_edge.classifier import RAW_RANGE, Classifier, softmax
 from fer_edge.errors import BundleRefused, UsageError
-from fer_edge.synthetic_face import drawn_faces
+from fer_edge.synthetic_face import synthetic_face_crops
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +123,7 @@ def least(model: Classifier) -> float | None:
 def _classifier(content: bytes, pixels: tuple[float, float], threads: int) -> Classifier:
     """The classifier of a float TFLite file, told by what it answers whether that is logits or probabilities."""
     plain = Classifier(content, threads=threads, input_range=pixels)
-    output = output_of(plain, drawn_faces(plain.side))
+    output = output_of(plain, synthetic_face_crops(plain.side))
     return (
         plain
         if output == plain.output_kind

@@ -15,7 +15,7 @@ from convert.tflite.flatbuffer import schema_of_tflite
 from convert.tflite.inspection import versions_of
 from fer_edge.classifier import Runtime
 from fer_edge.errors import UsageError
-from fer_edge.stderr_capture import quiet_stderr
+from fer_edge.stderr_capture import suppressed_stderr
 
 KNOWN = Path(__file__).with_name("op_versions.json")
 GAP = 4  # a runtime that lacks so many versions on end has no newer one: BROADCAST_TO begins at 2, the rest at 1
@@ -36,7 +36,7 @@ def ask(runtime: Runtime) -> dict[str, int]:
     """The operators of a runtime and the newest version of each, found by showing it files of one operator; 2 seconds."""
     builtin = schema_of_tflite().BuiltinOperator
     found = {}
-    with quiet_stderr():
+    with suppressed_stderr():
         for name, code in vars(builtin).items():
             if not isinstance(code, int) or code == builtin.CUSTOM:
                 continue

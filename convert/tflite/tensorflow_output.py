@@ -7,12 +7,12 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout
 
-from fer_edge.stderr_capture import quiet_stderr
+from fer_edge.stderr_capture import suppressed_stderr
 
 
 @contextmanager
 def quiet_tensorflow() -> Iterator[None]:
     """Keeps TensorFlow's own chatter off both streams; what its libraries wrote is shown when the block fails unforeseen."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    with quiet_stderr(), redirect_stdout(io.StringIO()):
+    with suppressed_stderr(), redirect_stdout(io.StringIO()):
         yield

@@ -17,7 +17,7 @@ from convert.train.networks import NETWORKS, Network, build_network, count_multi
 from convert.train.presets import PRESETS
 from convert.train.run_folder import find_float_model
 from convert.train.trainer import train
-from fer_edge.errors import UsageError, guarded
+from fer_edge.errors import UsageError, exit_code_of
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -60,7 +60,7 @@ def main(argv: list[str] | None = None) -> int:
     )
     parser.add_argument("--precision", choices=("auto", "float32", "mixed_bfloat16"), default="auto")
     args = parser.parse_args(argv)
-    return guarded(lambda: _run(args))
+    return exit_code_of(lambda: _run(args))
 
 
 def _run(args: argparse.Namespace) -> int:

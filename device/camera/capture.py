@@ -7,7 +7,7 @@ When a live source stops, the following happens in this order:
 2. Still nothing, or an identical picture for `same_s` (a sensor always has noise, so it is dead): the source is lost. It is
    closed and opened again repeatedly, first after a short delay, later after a twentieth of the time that it was lost.
 3. A new picture, different from those it froze on, arrives: the source is back.
-4. It does not come back within `reopen_s`, or a driver call never returns: RestartMe, so that a new process starts.
+4. It does not come back within `reopen_s`, or a driver call never returns: RestartNeeded, so that a new process starts.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from device.camera.frame import Frame
 from device.camera.source import Source, SourceLost
 from device.clock import Clock
 from device.config import Settings
-from fer_edge.errors import CameraNotOpened, RestartMe
+from fer_edge.errors import CameraNotOpened, RestartNeeded
 
 if TYPE_CHECKING:
     import numpy as np
@@ -110,13 +110,13 @@ class Capture:
     def next_frame(self, timeout_s: float) -> Frame | None:
         """The newest frame that was not returned yet, or None when none arrived within `timeout_s`.
 
-        Raises EndOfStream after the last frame of a recording, CameraNotOpened when no first frame arrived, RestartMe when a
-        lost source did not come back or its driver does not return, and any other error that ended the thread.
+        Raises EndOfStream after the last frame of a recording, CameraNotOpened when no first frame arrived, RestartNeeded when
+        a lost source did not come back or its driver does not return, and any other error that ended the thread.
         """
         with self._condition:
             started_ns = self._call_started_ns
             if started_ns is not None and self._elapsed_s(started_ns) > self._settings.stuck_s:
-                raise RestartMe(
+                raise RestartNeeded(
                     f"the camera's driver has not returned for {self._elapsed_s(started_ns):.0f} s; start again, and if it "
                     "stays so, unplug the camera"
                 )
@@ -205,7 +205,7 @@ class Capture:
         self._changes.append(CameraChange(state, reason, self._elapsed_s(since_ns)))
 
     def _reopen(self) -> None:
-        """Returns once the lost source returns frames again or the run is stopped. Raises RestartMe after `reopen_s`."""
+        """Returns once the lost source returns frames again or the run is stopped. Raises RestartNeeded after `reopen_s`."""
         while not self._stop.is_set():
             self.source.close()
             if self._stop.wait(_reopen_delay_s(self._elapsed_s(self._lost_ns))):
@@ -219,7 +219,7 @@ class Capture:
                 self._call_started_ns = None
                 lost_s = self._elapsed_s(self._lost_ns)
                 if lost_s > self._settings.reopen_s and not self._settings.wait_camera:
-                    raise RestartMe(
+                    raise RestartNeeded(
                         f"the camera was lost ({self._reason}) and did not come back in {self._settings.reopen_s:g} s "
                         f"({error}); start again once it is there"
                     ) from error

@@ -92,13 +92,15 @@ def _missing_runtime() -> Finding:
 
 def bundle(context: CheckContext) -> Finding:
     """Whether the bundle that a run would load is complete."""
-    from fer_edge.active_bundle import IN_USE, bundles_folder
+    from fer_edge.active_bundle import IN_USE_FILE, bundles_folder
     from fer_edge.bundle import Bundle
 
     try:
         loaded = Bundle.load(context.settings.bundle)
     except FerEdgeError as error:
-        origin = "named" if context.settings.bundle else "chosen" if (bundles_folder() / IN_USE).exists() else "shipped"
+        origin = (
+            "named" if context.settings.bundle else "chosen" if (bundles_folder() / IN_USE_FILE).exists() else "shipped"
+        )
         return make_finding(f"bundle.{origin}", error=error)
     return make_finding("bundle.ok", name=loaded.name, sha256=loaded.sha256[:12], path=loaded.path)
 

@@ -16,7 +16,8 @@ from types import TracebackType
 from typing import TYPE_CHECKING
 
 from device.vision.search import SearchState
-from fer_edge.detection.two_stage import Square, Zoomed, head, overlap
+from fer_edge.detection.boxes import Square, square_iou
+from fer_edge.detection.two_stage import TwoStageDetector, face_square
 from fer_edge.errors import UsageError
 from fer_edge.events import UNSURE
 
@@ -85,8 +86,12 @@ class AnnotatedVideo:
         known: list[Square] = []
         if not self._show_faces:
             detector, shape = self._detector, frame.gray.shape
-            faces = detector.search(frame.gray) if isinstance(detector, Zoomed) else detector.detect(frame.gray)
-            found = [head(face, shape) for face in faces] + [head(reading.face, shape) for reading in readings]
+            faces = (
+                detector.search(frame.gray) if isinstance(detector, TwoStageDetector) else detector.detect(frame.gray)
+            )
+            found = [face_square(face, shape) for face in faces] + [
+                face_square(reading.face, shape) for reading in readings
+            ]
             known = [track.head for track in state.tracks]
         self._waiting.append(_BufferedFrame(frame, time_s, tuple(readings), tuple(found), tuple(known)))
         if len(self._waiting) - self._next > _NEIGHBOUR_FRAMES:
@@ -124,7 +129,7 @@ class AnnotatedVideo:
         """Where faces are or may be: found in this frame, remembered, or found shortly before or after and missed now."""
         hidden = [*now.found, *now.known]
         for other in self._waiting:
-            hidden += [at for at in other.found if all(overlap(at, here) < _SAME_FACE_IOU for here in now.found)]
+            hidden += [at for at in other.found if all(square_iou(at, here) < _SAME_FACE_IOU for here in now.found)]
         return hidden
 
     def _write(self, picture: np.ndarray) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from fer_edge.errors import UsageError
-from fer_edge.journal.segments import lock
+from fer_edge.journal.segments import lock_folder
 
 # What a folder is searched for; a file that is named may be called anything.
 VIDEOS: tuple[str, ...] = (".3gp", ".avi", ".flv", ".h264", ".m2ts", ".m4v", ".mjpeg", ".mkv", ".mov", ".mp4", ".mpeg")
@@ -163,7 +163,7 @@ def scratch_folder(out: Path) -> Iterator[Path]:
         raise UsageError(f"{out} cannot be written to: {error.strerror}; name another folder with --out") from error
     held = None
     with suppress(OSError):  # a file system without locks, on which then nothing that was left is removed either
-        held = lock(fresh)
+        held = lock_folder(fresh)
     try:
         yield fresh
     finally:
@@ -175,7 +175,7 @@ def scratch_folder(out: Path) -> Iterator[Path]:
 def _remove_if_unlocked(left: Path) -> None:
     """Removes a folder that nobody holds any more."""
     try:
-        held = lock(left)
+        held = lock_folder(left)
     except OSError:
         return
     shutil.rmtree(left, ignore_errors=True)

@@ -23,7 +23,7 @@ from device.recorded.rows import columns, open_table, reading_row
 from device.vision.pipeline import Pipeline
 from device.vision.search import SearchState
 from fer_edge import __version__
-from fer_edge.errors import CameraNotOpened, RestartMe, UsageError
+from fer_edge.errors import CameraNotOpened, RestartNeeded, UsageError
 from fer_edge.preprocess import PREPROCESS_ID
 
 if TYPE_CHECKING:
@@ -114,7 +114,7 @@ class Labeller:
             commit_results(task.fresh, task.recording, task.out, task.wanted, told)
         except (CameraNotOpened, cv2.error) as error:
             return LabelOutcome(None, str(error).replace(str(task.recording.path), "it"))
-        except RestartMe:
+        except RestartNeeded:
             return LabelOutcome(None, f"its decoder did not return for {self.settings.stuck_s:g} s")
         except OSError as error:
             raise UsageError(

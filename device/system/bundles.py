@@ -18,9 +18,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from fer_edge.active_bundle import IN_USE, history, place
+from fer_edge.active_bundle import IN_USE_FILE, bundle_path, selected_names
 from fer_edge.atomic_file import write_atomically
-from fer_edge.bundle import REQUIRED, Bundle
+from fer_edge.bundle import REQUIRED_FILES, Bundle
 from fer_edge.errors import BundleRefused, FerEdgeError, UsageError
 from fer_edge.shipped_bundles import SHIPPED, default_path
 from fer_edge.verify import Verification, verify
@@ -79,7 +79,7 @@ class BundleStore:
         with self._locked():
             if not self._holds(path, bundle):
                 temporary = Path(tempfile.mkdtemp(prefix=_TEMPORARY_PREFIX, dir=self.releases))
-                for file in (*REQUIRED, "bundle.json"):
+                for file in (*REQUIRED_FILES, "bundle.json"):
                     _copy(bundle.path / file, temporary / file)
                 temporary.chmod(0o755)
                 if not self._holds(temporary, bundle):
@@ -100,7 +100,7 @@ class BundleStore:
         release = self._resolve(name)
         with self._locked():
             try:
-                before = history(self.folder)
+                before = selected_names(self.folder)
             except BundleRefused:  # the file that names the bundle in use is damaged; it is written again below
                 before = ()
             change = self._check(release)
@@ -114,7 +114,7 @@ class BundleStore:
         Raises UsageError when there is none, BundleRefused when it fails its check; nothing is changed then.
         """
         with self._locked():
-            names = history(self.folder)
+            names = selected_names(self.folder)
             if not names:
                 raise UsageError(
                     f"the bundle in use, {SHIPPED[0]}, came with the package; there is no earlier one to return to"
@@ -124,7 +124,7 @@ class BundleStore:
         return change
 
     def _check(self, release: str) -> BundleChange:
-        path = place(self.folder, release)
+        path = bundle_path(self.folder, release)
         verified = verify(Bundle.load(path))
         if release not in SHIPPED:  # an interrupted installation may have left it in memory only
             for file in (*path.iterdir(), path, self.releases):
@@ -133,7 +133,7 @@ class BundleStore:
 
     def _write_history(self, names: tuple[str, ...]) -> None:
         text = "".join(f"{name}\n" for name in names[:_HISTORY_LENGTH])
-        write_atomically(self.folder / IN_USE, text, mode=0o644, durable=True)  # every user may read it
+        write_atomically(self.folder / IN_USE_FILE, text, mode=0o644, durable=True)  # every user may read it
         _fsync(self.folder)
         self._remove_leftovers()
 
@@ -153,13 +153,15 @@ class BundleStore:
         return sorted(folder.name for folder in folders if folder.is_dir() and not folder.name.startswith("."))
 
     def _entry(self, release: str) -> BundleEntry:
-        path, name, sha256, problem = place(self.folder, release), "", "", ""
+        path, name, sha256, problem = bundle_path(self.folder, release), "", "", ""
         try:
             bundle = Bundle.load(path)
             name, sha256 = bundle.name, bundle.sha256
         except FerEdgeError as error:
             problem = str(error)
-        in_use = path == (place(self.folder, names[0]) if (names := history(self.folder)) else default_path())
+        in_use = path == (
+            bundle_path(self.folder, names[0]) if (names := selected_names(self.folder)) else default_path()
+        )
         return BundleEntry(release, name, sha256, path, in_use, release in SHIPPED, problem)
 
     @staticmethod
@@ -174,7 +176,7 @@ class BundleStore:
         """Removes what interrupted changes left; the lock is held, so that no other process uses it."""
         for leftover in self.releases.glob(f"{_TEMPORARY_PREFIX}*"):
             shutil.rmtree(leftover)
-        for leftover in self.folder.glob(f".{IN_USE}.*"):
+        for leftover in self.folder.glob(f".{IN_USE_FILE}.*"):
             leftover.unlink()
 
     @contextmanager

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from fer_edge.detection.two_stage import Square
+from fer_edge.detection.boxes import Square
 
 if TYPE_CHECKING:
     import numpy as np

@@ -16,7 +16,7 @@ from device.vision.quality import crop_quality
 from device.vision.readings import FrameResult, Reading
 from device.vision.search import SearchState
 from device.vision.tracks import Track
-from fer_edge.preprocess import Mapping, cut, square, thinned, turn_rad
+from fer_edge.preprocess import CropMapping, crop_rotation_rad, crop_square, cut_square, subsample_square
 
 if TYPE_CHECKING:
     from fer_edge.bundle import Bundle
@@ -31,7 +31,7 @@ class Pipeline:
 
     detector: Detector
     bundle: Bundle
-    _mappings: dict[str, Mapping] = field(default_factory=dict, compare=False, repr=False)  # those asked for so far
+    _mappings: dict[str, CropMapping] = field(default_factory=dict, compare=False, repr=False)  # those asked for so far
 
     def step(
         self, state: SearchState, frame: Frame, settings: Settings, lap: StageCallback | None = None
@@ -61,9 +61,9 @@ class Pipeline:
         bundle, name = self.bundle, self.detector.name
         crops, rated = [], []
         for face in (track.face for track in tracks):
-            mapping = self._mapping(face.by or name)
-            at = square(face.xywh, mapping, frame.gray.shape)
-            crop = cut(*thinned(frame.gray, at), bundle.side, turn_rad(mapping, face.eyes))
+            mapping = self._mapping(face.detector or name)
+            at = crop_square(face.xywh, mapping, frame.gray.shape)
+            crop = cut_square(*subsample_square(frame.gray, at), bundle.side, crop_rotation_rad(mapping, face.eyes))
             crops.append(crop)
             rated.append(crop_quality(crop, face, at[2]))
         if lap:
@@ -93,7 +93,7 @@ class Pipeline:
             lap("smooth")
         return read
 
-    def _mapping(self, detector: str) -> Mapping:
+    def _mapping(self, detector: str) -> CropMapping:
         if (mapping := self._mappings.get(detector)) is None:
             mapping = self._mappings[detector] = self.bundle.mapping(detector)
         return mapping

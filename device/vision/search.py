@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 
 from device.vision import motion_gate
 from device.vision.tracks import Track, largest_first, match_squares, predict, with_detection, without_duplicates
-from fer_edge.detection.two_stage import Square, Zoomed, head, view
+from fer_edge.detection.boxes import Square
+from fer_edge.detection.two_stage import TwoStageDetector, face_square, search_view
 
 if TYPE_CHECKING:
     import numpy as np
@@ -93,7 +94,7 @@ def find_faces(
     near = [t for t in largest_first(state.tracks) if t.seen_ns >= state.searched_ns][: settings.max_faces]
     for track in near:
         now = track
-        if isinstance(detector, Zoomed):
+        if isinstance(detector, TwoStageDetector):
             now = _predicted(track, state, gray.shape) or _redetected(
                 track, detector, gray, mono_ns, settings.min_score
             )
@@ -102,7 +103,7 @@ def find_faces(
         tracks[track.id] = now
     missed = any(tracks[track.id].seen_ns != mono_ns for track in near)
     due = _is_search_due(state, detector, bool(near), missed, settings)
-    if not due and near and isinstance(detector, Zoomed) and _may_check_elsewhere(state, missed, settings):
+    if not due and near and isinstance(detector, TwoStageDetector) and _may_check_elsewhere(state, missed, settings):
         state = replace(state, asked_ns=mono_ns)
         due = _changed_elsewhere(state, gray.shape)
     others: set[int] = set()
@@ -128,15 +129,15 @@ def _predicted(track: Track, state: SearchState, shape: tuple[int, ...]) -> Trac
     return predict(track, state.last_ns, shape)
 
 
-def _redetected(track: Track, detector: Zoomed, gray: np.ndarray, mono_ns: int, min_score: float) -> Track:
-    face = detector.closer(gray, track.head)
+def _redetected(track: Track, detector: TwoStageDetector, gray: np.ndarray, mono_ns: int, min_score: float) -> Track:
+    face = detector.refine(gray, track.head)
     if face is None or face.score < min_score:
         return track
-    return with_detection(track, face, head(face, gray.shape), mono_ns)
+    return with_detection(track, face, face_square(face, gray.shape), mono_ns)
 
 
 def _with_face(track: Track, face: Face, shape: tuple[int, ...], mono_ns: int) -> Track:
-    return replace(track, face=face, head=head(face, shape), seen_ns=mono_ns)
+    return replace(track, face=face, head=face_square(face, shape), seen_ns=mono_ns)
 
 
 def _is_unmoved(track: Track, state: SearchState, shape: tuple[int, ...]) -> bool:
@@ -169,7 +170,7 @@ def _is_search_due(
     since_s = (state.last_ns - state.searched_ns) / 1e9
     if state.searched is None or since_s >= settings.sweep_s:
         return True
-    if not isinstance(detector, Zoomed):
+    if not isinstance(detector, TwoStageDetector):
         return missed or motion_gate.is_motion(_changed_since_search(state))
     if missed:
         return state.recorded or state.credit >= 1
@@ -188,7 +189,7 @@ def _may_check_elsewhere(state: SearchState, missed: bool, settings: Settings) -
 
 def _changed_elsewhere(state: SearchState, shape: tuple[int, ...]) -> bool:
     """Whether something changed where no face that is known, nor its shoulders, can be the cause."""
-    known = [part for track in state.tracks for part in (view(track.head, shape), _shoulders(track.head))]
+    known = [part for track in state.tracks for part in (search_view(track.head, shape), _shoulders(track.head))]
     return motion_gate.is_motion(motion_gate.excluding(_changed_since_search(state), known, shape))
 
 
@@ -207,9 +208,9 @@ def _search_frame(
 ) -> SearchState:
     """The state after a search of the whole frame; `tracks` are the faces known so far, by number."""
     mono_ns = state.last_ns
-    faces = detector.search(gray) if isinstance(detector, Zoomed) else detector.detect(gray)
+    faces = detector.search(gray) if isinstance(detector, TwoStageDetector) else detector.detect(gray)
     faces = [face for face in faces if face.score >= settings.min_score]
-    heads: list[Square] = [head(face, gray.shape) for face in faces]
+    heads: list[Square] = [face_square(face, gray.shape) for face in faces]
     known = list(tracks.values())
     pairs = {j: i for i, j in match_squares([track.head for track in known], heads).items()}
     found, next_id = dict(tracks), state.next_id
@@ -219,9 +220,9 @@ def _search_frame(
         if track.seen_ns != mono_ns:  # else it was followed into this frame, and its box is the better one
             track = _with_face(track, face, gray.shape, mono_ns)
         found[track.id] = replace(track, searched_ns=mono_ns)
-    if isinstance(detector, Zoomed):
+    if isinstance(detector, TwoStageDetector):
         for track in largest_first(tuple(found.values()))[: settings.max_faces]:
-            if track.seen_ns == mono_ns and track.face.by != detector.name:
+            if track.seen_ns == mono_ns and track.face.detector != detector.name:
                 found[track.id] = _redetected(track, detector, gray, mono_ns, settings.min_score)
     return replace(
         state,

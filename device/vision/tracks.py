@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from fer_edge.detection.two_stage import Square, overlap
+from fer_edge.detection.boxes import Square, square_iou
 
 if TYPE_CHECKING:
     from device.vision.smoothing import SmoothedLabel
@@ -92,7 +92,7 @@ def _translated(face: Face, x: int, y: int) -> Face:
 
 def match_squares(tracks: Sequence[Square], faces: Sequence[Square]) -> dict[int, int]:
     """Which of the squares `tracks` is which of `faces`, by index: the pair that overlaps most first, each at most once."""
-    pairs = [(overlap(a, b), i, j) for i, a in enumerate(tracks) for j, b in enumerate(faces)]
+    pairs = [(square_iou(a, b), i, j) for i, a in enumerate(tracks) for j, b in enumerate(faces)]
     found: dict[int, int] = {}
     for shared, i, j in sorted(pairs, key=lambda pair: -pair[0]):
         if shared >= MATCH_IOU and i not in found and j not in found.values():
@@ -104,7 +104,7 @@ def without_duplicates(tracks: Sequence[Track]) -> tuple[Track, ...]:
     """The tracks less those that ended up on another one's face; the one that is older stays."""
     kept: list[Track] = []
     for track in sorted(tracks, key=lambda track: track.id):
-        if all(overlap(track.head, other.head) < 0.5 or other.seen_ns != track.seen_ns for other in kept):
+        if all(square_iou(track.head, other.head) < 0.5 or other.seen_ns != track.seen_ns for other in kept):
             kept.append(track)
     return tuple(kept)
 

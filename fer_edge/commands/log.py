@@ -17,13 +17,13 @@ from fer_edge.console import message
 from fer_edge.errors import EXIT_DONE, NotEnoughData, Unhealthy, UsageError
 
 if TYPE_CHECKING:
-    from fer_edge.journal.segments import Damage
+    from fer_edge.journal.segments import DamagedLine
     from fer_edge.log.devices import Device
     from fer_edge.log.follow import Follower
-    from fer_edge.log.rows import Filter, Row
-    from fer_edge.log.runs import Moment, Told
+    from fer_edge.log.rows import Row, RowFilter
+    from fer_edge.log.runs import LoggedEvent, LogItem
     from fer_edge.log.summary import Summary
-    from fer_edge.log.time_window import Window
+    from fer_edge.log.time_window import TimeWindow
 
 _SERVICE = Path("/var/lib/fer-edge")
 _LOOK_S = 0.5  # between two looks for new lines
@@ -43,16 +43,16 @@ def add(commands: Any) -> None:
     log_arguments.add(log.add_subparsers(metavar="ACTION", required=True), {**actions, "purge": _purge})
 
 
-def _window(args: argparse.Namespace) -> Window:
-    from fer_edge.log.time_window import Window, Zone
+def _window(args: argparse.Namespace) -> TimeWindow:
+    from fer_edge.log.time_window import TimeWindow, TimeZone
 
-    return Window.of(args.since, args.until, args.between, Zone(args.utc))
+    return TimeWindow.of(args.since, args.until, args.between, TimeZone(args.utc))
 
 
-def _filter(args: argparse.Namespace) -> Filter:
-    from fer_edge.log.rows import Filter
+def _filter(args: argparse.Namespace) -> RowFilter:
+    from fer_edge.log.rows import RowFilter
 
-    return Filter(
+    return RowFilter(
         _window(args),
         frozenset(args.expression or ()),
         args.track,
@@ -80,10 +80,10 @@ def _own(name: str) -> Path:
 
 
 def _tail(args: argparse.Namespace) -> int:
-    from fer_edge.journal.clock_correction import Calendar
-    from fer_edge.journal.segments import Damage
-    from fer_edge.log.follow import last
-    from fer_edge.log.rows import columns, event_row
+    from fer_edge.journal.clock_correction import ClockCorrection
+    from fer_edge.journal.segments import DamagedLine
+    from fer_edge.log.follow import last_events
+    from fer_edge.log.rows import column_names, event_row
     from fer_edge.log.tables import write_json
 
     if args.n < 0:
@@ -92,32 +92,32 @@ def _tail(args: argparse.Namespace) -> int:
     zone = wanted.window.zone
     _zone_said(args)
 
-    def show(device: Device, told: Moment | Damage) -> None:
-        if isinstance(told, Damage):
+    def show(device: Device, told: LoggedEvent | DamagedLine) -> None:
+        if isinstance(told, DamagedLine):
             _damaged(device, told)
             return
         row = event_row(device, told)
         if not wanted.takes(row):
             return
         if args.json:
-            write_json([row], columns("events", ()), zone, sys.stdout)
+            write_json([row], column_names("events", ()), zone, sys.stdout)
         else:
             name = f"{device.name}  " if len(found) > 1 else ""
             print(f"{zone.short(row['at'])}{' ' if told.known else '?'} {name}{row['kind']:<8} {row['what']}")
         sys.stdout.flush()
 
     followers: list[tuple[Device, Follower]] = []
-    shown: list[tuple[float, Device, Moment | Damage]] = []
+    shown: list[tuple[float, Device, LoggedEvent | DamagedLine]] = []
     for device in found:
 
-        def takes(told: Moment, on: Device = device) -> bool:
+        def takes(told: LoggedEvent, on: Device = device) -> bool:
             return wanted.takes(event_row(on, told))
 
-        kept, follower = last(device.folder, Calendar(device.folder), args.n, takes)
+        kept, follower = last_events(device.folder, ClockCorrection(device.folder), args.n, takes)
         followers.append((device, follower))
         at_s = float("-inf")
         for told in kept:
-            at_s = at_s if isinstance(told, Damage) else told.at_s
+            at_s = at_s if isinstance(told, DamagedLine) else told.at_s
             shown.append((at_s, device, told))
     rows_before = sorted(shown, key=lambda one: one[0])[-args.n :] if args.n else []
     for _, device, told in rows_before:
@@ -151,37 +151,37 @@ def _query(args: argparse.Namespace) -> int:
 
 
 def _export(args: argparse.Namespace) -> int:
-    from fer_edge.log.tables import write_file
+    from fer_edge.log.tables import write_rows_file
 
     every, names, wanted = _rows(args)
-    write_file(every, names, wanted.window.zone, args.out)
+    write_rows_file(every, names, wanted.window.zone, args.out)
     message(f"{args.out} is written, {args.out.stat().st_size:,} bytes")
     return EXIT_DONE
 
 
-def _rows(args: argparse.Namespace) -> tuple[Iterator[Row], list[str], Filter]:
+def _rows(args: argparse.Namespace) -> tuple[Iterator[Row], list[str], RowFilter]:
     """The rows of all devices, one device after the other, the names of their fields, and what was asked for."""
-    from fer_edge.journal.clock_correction import Calendar
-    from fer_edge.log.rows import columns, labels_of, rows
-    from fer_edge.log.runs import course
+    from fer_edge.journal.clock_correction import ClockCorrection
+    from fer_edge.log.rows import column_names, labels_of, rows_of
+    from fer_edge.log.runs import read_runs
 
     found, wanted = _devices(args), _filter(args)
     readings = args.what in ("readings", "events")
 
     def every() -> Iterator[Row]:
         for device in found:
-            told = course(device.folder, Calendar(device.folder), readings)
-            yield from rows(_sound(device, told), device, args.what, wanted)
+            told = read_runs(device.folder, ClockCorrection(device.folder), readings)
+            yield from rows_of(_sound(device, told), device, args.what, wanted)
 
-    return every(), columns(args.what, labels_of(found)), wanted
+    return every(), column_names(args.what, labels_of(found)), wanted
 
 
-def _sound(device: Device, every: Iterator[Told]) -> Iterator[Told]:
+def _sound(device: Device, every: Iterator[LogItem]) -> Iterator[LogItem]:
     """What is told without what is damaged, which is said."""
-    from fer_edge.journal.segments import Damage
+    from fer_edge.journal.segments import DamagedLine
 
     for told in every:
-        if isinstance(told, Damage):
+        if isinstance(told, DamagedLine):
             _damaged(device, told)
         else:
             yield told
@@ -189,7 +189,7 @@ def _sound(device: Device, every: Iterator[Told]) -> Iterator[Told]:
 
 def _summary(args: argparse.Namespace) -> int:
     from fer_edge.log.tables import write_csv, write_text
-    from fer_edge.log.text_report import flat_columns, flat_rows, part_columns, part_rows, text
+    from fer_edge.log.text_report import flat_columns, flat_rows, part_columns, part_rows, summary_text
 
     summaries = _summaries(args, args.by)
     zone = summaries[0].window.zone
@@ -199,7 +199,7 @@ def _summary(args: argparse.Namespace) -> int:
     elif args.csv:
         write_csv(flat_rows(summaries), flat_columns(summaries), zone, sys.stdout)
     elif args.by == "whole":
-        print("\n\n".join(map(text, summaries)))
+        print("\n\n".join(map(summary_text, summaries)))
     else:
         names = part_columns(summaries)[0 if len(summaries) > 1 else 1 :]
         _zone_said(args)
@@ -209,8 +209,8 @@ def _summary(args: argparse.Namespace) -> int:
 
 
 def _plot(args: argparse.Namespace) -> int:
-    from fer_edge.log.terminal_bars import bars
-    from fer_edge.log.timeline import draw
+    from fer_edge.log.terminal_bars import bar_lines
+    from fer_edge.log.timeline import draw_timeline
 
     by = {None: None, "5min": 300.0, "15min": 900.0}.get(args.by, args.by)
     if by is None:
@@ -220,10 +220,10 @@ def _plot(args: argparse.Namespace) -> int:
         by = few if longest_s <= 8 * 86_400 else "day"
     summaries = _summaries(args, by)
     if args.out:
-        draw(summaries, args.out)
+        draw_timeline(summaries, args.out)
         message(f"{args.out} is written, {args.out.stat().st_size:,} bytes")
     else:
-        print("\n\n".join("\n".join(bars(summary)) for summary in summaries))
+        print("\n\n".join("\n".join(bar_lines(summary)) for summary in summaries))
     return EXIT_DONE
 
 
@@ -245,10 +245,10 @@ def _summaries(args: argparse.Namespace, by: str | float) -> list[Summary]:
 
 
 def _check(args: argparse.Namespace) -> int:
-    from fer_edge.log.audit import audit
-    from fer_edge.log.time_window import Zone
+    from fer_edge.log.audit import audit_journal
+    from fer_edge.log.time_window import TimeZone
 
-    audits = [audit(device, Zone(args.utc)) for device in _devices(args)]
+    audits = [audit_journal(device, TimeZone(args.utc)) for device in _devices(args)]
     for number, found in enumerate(audits):
         if args.json:
             print(json.dumps(found.to_json(), ensure_ascii=False))
@@ -265,18 +265,18 @@ def _purge(args: argparse.Namespace) -> int:
 
     from device.config import default_journal_folder
     from fer_edge.journal.purge import purge
-    from fer_edge.log.time_window import moment
+    from fer_edge.log.time_window import parse_moment
 
-    print(purge(args.log or default_journal_folder(name=args.name), moment(args.before, datetime.now(UTC))))
+    print(purge(args.log or default_journal_folder(name=args.name), parse_moment(args.before, datetime.now(UTC))))
     return EXIT_DONE
 
 
-def _damaged(device: Device, damage: Damage) -> None:
+def _damaged(device: Device, damage: DamagedLine) -> None:
     message(f"{device.name}: {damage}; passed over")
 
 
 def _zone_said(args: argparse.Namespace) -> None:
-    from fer_edge.log.time_window import Zone
+    from fer_edge.log.time_window import TimeZone
 
     if not getattr(args, "json", False) and not getattr(args, "csv", False):
-        message(f"times are {Zone(args.utc)}{'' if args.utc else '; --utc for UTC'}")
+        message(f"times are {TimeZone(args.utc)}{'' if args.utc else '; --utc for UTC'}")

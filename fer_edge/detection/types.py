@@ -9,9 +9,6 @@ if TYPE_CHECKING:
     import numpy as np
 
 
-MIN_OVERLAP = 0.3  # intersection over union above which two boxes are one face, as MediaPipe has it
-
-
 @dataclass(frozen=True, slots=True)
 class Face:
     """A face: its box in px of the frame (it may reach beyond), how sure the detector is, and its eyes.
@@ -25,7 +22,7 @@ class Face:
     score: float
     eyes: tuple[tuple[float, float], tuple[float, float]] | None = None
     nose: tuple[float, float] | None = None
-    by: str = ""
+    detector: str = ""
 
 
 def largest_first(faces: list[Face]) -> list[Face]:

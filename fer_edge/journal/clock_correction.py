@@ -14,26 +14,26 @@ from math import inf
 from pathlib import Path
 
 from fer_edge.events import Event
-from fer_edge.journal.segments import Damage, Times, lines, segments, times
+from fer_edge.journal.segments import BootTimes, DamagedLine, boot_times, segment_lines, segments
 
 
-def read(folder: Path, kinds: Container[str] | None = None) -> Iterator[Event | Damage]:
+def read_journal(folder: Path, kinds: Container[str] | None = None) -> Iterator[Event | DamagedLine]:
     """The events of a journal in order, of every schema version; what cannot be read stands where it was, named.
 
     A line that stands twice, because a crash came between writing it and knowing of it, is given once. A segment that is
     removed while this reads is passed over. With `kinds` the others are left out as `lines` does. Raises OSError, when
     there is no such folder too.
     """
-    for _, item in placed(folder, kinds):
+    for _, item in read_with_segments(folder, kinds):
         yield item
 
 
-def placed(folder: Path, kinds: Container[str] | None = None) -> Iterator[tuple[Path, Event | Damage]]:
+def read_with_segments(folder: Path, kinds: Container[str] | None = None) -> Iterator[tuple[Path, Event | DamagedLine]]:
     """What `read` gives, each with its segment."""
     last_seq = -1
     for segment in segments(folder):
         try:
-            for place, (_, item) in enumerate(lines(segment, kinds)):
+            for place, (_, item) in enumerate(segment_lines(segment, kinds)):
                 if place == 0 and not (isinstance(item, Event) and "continues" in item.body):
                     last_seq = -1  # another run
                 if isinstance(item, Event) and item.kind != "header":
@@ -61,7 +61,7 @@ class _Boot:
     not_after_s: float = inf
 
 
-class Calendar:
+class ClockCorrection:
     """The right times of a journal's lines, learnt by one look at all of them. Raises OSError.
 
     `boots` lists the boots' ids in order.
@@ -71,7 +71,7 @@ class Calendar:
         self._boots: dict[str, _Boot] = {}
         for segment in segments(folder):
             try:
-                for told in times(segment):
+                for told in boot_times(segment):
                     self._note(told)
             except FileNotFoundError:  # the running instance dropped it meanwhile
                 continue
@@ -89,7 +89,7 @@ class Calendar:
         known = self._boots.get(event.boot)
         before_s = None if known is None else known.offset_s
         at_s, synced = event.mono_s, event.wall if event.clock == "synced" else ""
-        self._note(Times(event.boot, at_s, at_s, event.wall, at_s, synced, at_s))
+        self._note(BootTimes(event.boot, at_s, at_s, event.wall, at_s, synced, at_s))
         if known is None or before_s is None or synced:
             self._reckon()  # where nothing is known, each line's wall clock may be another
 
@@ -115,7 +115,7 @@ class Calendar:
         guess_s = (posix_s(event.wall) or 0.0) + mono_s - event.mono_s
         return min(max(guess_s, boot.not_before_s), boot.not_after_s), False
 
-    def _note(self, told: Times) -> None:
+    def _note(self, told: BootTimes) -> None:
         boot = self._boots.setdefault(told.boot, _Boot(told.first_mono_s, told.last_mono_s))
         boot.first_mono_s = min(boot.first_mono_s, told.first_mono_s)
         boot.last_mono_s = max(boot.last_mono_s, told.last_mono_s)

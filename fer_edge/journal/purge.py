@@ -15,14 +15,14 @@ from pathlib import Path
 from fer_edge.atomic_file import atomic_file
 from fer_edge.errors import UsageError
 from fer_edge.events import Event
-from fer_edge.journal.clock_correction import Calendar, Uptime
-from fer_edge.journal.segments import force_names, lines, lock, segments
+from fer_edge.journal.clock_correction import ClockCorrection, Uptime
+from fer_edge.journal.segments import lock_folder, segment_lines, segments, sync_folder
 
 _FRESH = ".purged"
 
 
 @dataclass(frozen=True, slots=True)
-class Purged:
+class PurgeResult:
     """What a purge did. `doubtful` of the removed lines had a clock of which nobody knows whether it was set."""
 
     lines: int
@@ -35,7 +35,7 @@ class Purged:
         return f"{self.lines} lines are gone{doubt}; {self.removed} segments removed, {self.rewritten} rewritten"
 
 
-def purge(folder: Path, before: datetime | Uptime) -> Purged:
+def purge(folder: Path, before: datetime | Uptime) -> PurgeResult:
     """What was taken out of the journal in `folder`: the lines that tell of anything before the moment.
 
     While an instance writes there, all but the segment it writes is purged. Raises UsageError, before anything is changed,
@@ -46,7 +46,7 @@ def purge(folder: Path, before: datetime | Uptime) -> Purged:
         raise UsageError(f"{before} has no time zone; add Z for UTC, or +02:00")
     found = segments(folder)
     try:
-        held = lock(folder)
+        held = lock_folder(folder)
     except BlockingIOError:
         held = None
     try:
@@ -64,12 +64,12 @@ def purge(folder: Path, before: datetime | Uptime) -> Purged:
             if plan.goes:
                 _carry_out(plan, old)
         if any(plan.goes for plan in plans):
-            force_names(folder)
+            sync_folder(folder)
     finally:
         if held is not None:
             os.close(held)
     changed = [plan for plan in plans if plan.goes]
-    return Purged(
+    return PurgeResult(
         sum(plan.goes for plan in changed),
         sum(plan.doubtful for plan in changed),
         sum(not plan.stays for plan in changed),
@@ -81,7 +81,7 @@ _Judge = Callable[[Event], tuple[bool, bool]]  # whether a line has to go, and w
 
 
 def _judge(folder: Path, before: datetime | Uptime) -> _Judge:
-    calendar = Calendar(folder)
+    calendar = ClockCorrection(folder)
     if isinstance(before, datetime):
         limit_s = before.timestamp()
 
@@ -116,7 +116,7 @@ class _Line:
 
 def _lines(segment: Path, old: _Judge, fate: bool) -> Iterator[_Line]:
     """Each line and whether it goes. A damaged one, which has no time, goes where the last line before it, or `fate`, does."""
-    for raw, item in lines(segment):
+    for raw, item in segment_lines(segment):
         if isinstance(item, Event):
             fate, known = old(item)
             yield _Line(raw, fate, fate and not known, item.kind == "header")
@@ -138,7 +138,7 @@ class _Plan:
 
 
 def _plans(found: list[Path], old: _Judge) -> Iterator[_Plan]:
-    readable = (item for segment in found for _, item in lines(segment) if isinstance(item, Event))
+    readable = (item for segment in found for _, item in segment_lines(segment) if isinstance(item, Event))
     first = next(readable, None)
     fate = first is not None and old(first)[0]
     for segment in found:

@@ -25,7 +25,7 @@ _TAIL_BYTES = 1 << 16
 
 
 @dataclass(frozen=True, slots=True)
-class Damage:
+class DamagedLine:
     """A line that cannot be read, or a segment that a newer version wrote. As text, a sentence without its full stop."""
 
     segment: str
@@ -53,7 +53,7 @@ def segments(folder: Path) -> list[Path]:
     return sorted((path for path in folder.iterdir() if segment_number(path)), key=segment_number)
 
 
-def lines(segment: Path, kinds: Container[str] | None = None) -> Iterator[tuple[bytes, Event | Damage]]:
+def segment_lines(segment: Path, kinds: Container[str] | None = None) -> Iterator[tuple[bytes, Event | DamagedLine]]:
     """Each line of a segment with its newline, and its event or damage. A segment of another schema is one damage.
 
     With `kinds` the lines of other kinds are skipped, judged by their beginning alone.
@@ -63,7 +63,7 @@ def lines(segment: Path, kinds: Container[str] | None = None) -> Iterator[tuple[
             if number == 1 and (schema := _schema(raw)):
                 if schema != SCHEMA:
                     why = f"has schema {schema}, this version reads {SCHEMA}; update fer-edge"
-                    yield raw, Damage(segment.name, 1, why, newer=True)
+                    yield raw, DamagedLine(segment.name, 1, why, newer=True)
                     return
             elif kinds is not None and _passes(raw, kinds):
                 continue
@@ -79,7 +79,7 @@ def lines(segment: Path, kinds: Container[str] | None = None) -> Iterator[tuple[
                     continue
             else:
                 damage = "has no end, as a crash or a writer at work leaves it"
-            yield raw, Damage(segment.name, number, damage)
+            yield raw, DamagedLine(segment.name, number, damage)
 
 
 def _passes(raw: bytes, kinds: Container[str]) -> bool:
@@ -90,7 +90,7 @@ def _passes(raw: bytes, kinds: Container[str]) -> bool:
 
 
 @dataclass(slots=True)
-class Times:
+class BootTimes:
     """What the lines of one boot in a segment tell of its time: mono_s of the first and the last moment; wall clocks.
 
     `wall` is that of the last line, `synced` that of the last one whose clock was synced, each with its own mono_s.
@@ -105,9 +105,9 @@ class Times:
     synced_mono_s: float = 0.0
 
 
-def times(segment: Path) -> list[Times]:
+def boot_times(segment: Path) -> list[BootTimes]:
     """The times of each boot in a segment, in order, by the beginning of each line alone; none of another schema."""
-    told: list[Times] = []
+    told: list[BootTimes] = []
     last_boot, now, last, synced = None, None, None, None
     with segment.open("rb") as file:
         for number, raw in enumerate(file, 1):
@@ -120,7 +120,7 @@ def times(segment: Path) -> list[Times]:
             mono_s = float(mono)
             if boot != last_boot or now is None:
                 _clocks(now, last, synced)
-                now, last_boot, synced = Times(boot.decode(errors="replace"), mono_s, mono_s), boot, None
+                now, last_boot, synced = BootTimes(boot.decode(errors="replace"), mono_s, mono_s), boot, None
                 told.append(now)
             elif mono_s > now.last_mono_s:
                 now.last_mono_s = mono_s
@@ -133,7 +133,7 @@ def times(segment: Path) -> list[Times]:
     return told
 
 
-def _clocks(now: Times | None, last: tuple[bytes, ...] | None, synced: tuple[bytes, ...] | None) -> None:
+def _clocks(now: BootTimes | None, last: tuple[bytes, ...] | None, synced: tuple[bytes, ...] | None) -> None:
     if now is not None and last is not None:
         now.wall, now.wall_mono_s = last[2].decode(errors="replace"), float(last[1])
         if synced is not None:
@@ -166,7 +166,7 @@ def last_event(segment: Path) -> Event | None:
     return None
 
 
-def lock(folder: Path) -> int:
+def lock_folder(folder: Path) -> int:
     """A descriptor that holds `folder` for one writer until it is closed, or its process ends, however it ends.
 
     Raises BlockingIOError when another holds it, and other OSErrors.
@@ -180,7 +180,7 @@ def lock(folder: Path) -> int:
     return descriptor
 
 
-def force_names(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
     """Forces the folder itself to the disk: else a power cut may take the name of a file whose bytes were forced."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
     try:

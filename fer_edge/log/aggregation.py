@@ -11,13 +11,13 @@ from typing import Any
 
 from fer_edge.events import UNSURE
 from fer_edge.log.runs import BETWEEN
-from fer_edge.log.time_window import Zone, midnight_s
+from fer_edge.log.time_window import TimeZone, midnight_s
 
 STATES = ("observed", "unavailable", "paused", *BETWEEN)  # every second is one of these
 
 
 @dataclass(slots=True)
-class Sums:
+class PeriodSums:
     """What was counted in a stretch of time. Seconds are split where a minute lies in two; counts are of where it begins.
 
     `labels_s` are seconds of faces, two faces at once counting twice, `unsure` among them; `unsure_s` the same by reason.
@@ -103,7 +103,7 @@ class Sums:
             self.quality[label] += frames * quality
             self.quality_frames[label] += frames
 
-    def to_json(self, zone: Zone) -> dict[str, Any]:
+    def to_json(self, zone: TimeZone) -> dict[str, Any]:
         """All of it, shares and means among it."""
         labels = sorted(self.labels_s.keys() | self.episodes.keys())
         return {
@@ -138,22 +138,22 @@ def _share(value: float | None) -> float | None:
     return None if value is None else round(value, 4)
 
 
-class Buckets:
+class Periods:
     """Stretches of time that follow each other: `hour` or `day` as the zone has them, `whole`, or so many seconds each."""
 
-    def __init__(self, by: str | float, zone: Zone) -> None:
-        self.sums: dict[float, Sums] = {}
+    def __init__(self, by: str | float, zone: TimeZone) -> None:
+        self.sums: dict[float, PeriodSums] = {}
         self._by, self._zone = by, zone
         self._last = (inf, -inf)
 
-    def parts(self, from_s: float, to_s: float) -> Iterator[tuple[Sums, float]]:
+    def parts(self, from_s: float, to_s: float) -> Iterator[tuple[PeriodSums, float]]:
         """The sums of each stretch that the span touches, and how many of its seconds lie in it."""
         while True:
             start_s, end_s = self._last if self._last[0] <= from_s < self._last[1] else self._edges(from_s)
             self._last = (start_s, end_s)
             sums = self.sums.get(start_s)
             if sums is None:
-                sums = self.sums[start_s] = Sums(start_s, end_s)
+                sums = self.sums[start_s] = PeriodSums(start_s, end_s)
             yield sums, min(to_s, end_s) - from_s
             if to_s <= end_s:
                 return

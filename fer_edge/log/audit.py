@@ -11,18 +11,18 @@ from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from typing import Any
 
-from fer_edge.journal.clock_correction import Calendar
-from fer_edge.journal.segments import Damage, segment_name, segments
+from fer_edge.journal.clock_correction import ClockCorrection
+from fer_edge.journal.segments import DamagedLine, segment_name, segments
 from fer_edge.log.devices import Device
-from fer_edge.log.event_text import duration, many, sentence
-from fer_edge.log.runs import Minute, Moment, Run, Span, course
-from fer_edge.log.time_window import Zone
+from fer_edge.log.event_text import counted, duration_text, event_sentence
+from fer_edge.log.runs import LoggedEvent, LoggedMinute, Run, UnobservedSpan, read_runs
+from fer_edge.log.time_window import TimeZone
 
 _SHOWN = 12  # findings of a kind that a page has; JSON has all
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class AuditFinding:
     """Something that is missing, or only worth knowing. As text, a sentence without its full stop."""
 
     kind: str
@@ -32,18 +32,18 @@ class Finding:
     lines: int = 0  # that are missing for it
     seconds: float = 0.0  # that nothing tells of for it
 
-    def to_json(self, zone: Zone) -> dict[str, Any]:
+    def to_json(self, zone: TimeZone) -> dict[str, Any]:
         at = None if self.at_s is None else zone.iso(self.at_s)
         told = {"kind": self.kind, "missing": self.missing, "at": at, "lines": self.lines, "seconds": self.seconds}
         return {**told, "why": self.why}
 
 
 @dataclass(slots=True)
-class Audit:
+class JournalAudit:
     """What was found in a device's journal."""
 
     device: Device
-    zone: Zone
+    zone: TimeZone
     segments: int
     lines: int = 0
     runs: int = 0
@@ -52,7 +52,7 @@ class Audit:
     to_s: float | None = None
     state_s: defaultdict[str, float] = field(default_factory=lambda: defaultdict(float))
     boots: dict[str, bool] = field(default_factory=dict)  # and whether their time is known
-    findings: list[Finding] = field(default_factory=list)
+    findings: list[AuditFinding] = field(default_factory=list)
 
     @property
     def whole(self) -> bool:
@@ -63,8 +63,8 @@ class Audit:
         """What is missing, in half a sentence."""
         gone = [finding for finding in self.findings if finding.missing]
         lines, seconds = sum(finding.lines for finding in gone), sum(finding.seconds for finding in gone)
-        told = [many(lines, "line")] if lines else []
-        told += [f"{duration(seconds)} that nothing tells of"] if seconds else []
+        told = [counted(lines, "line")] if lines else []
+        told += [f"{duration_text(seconds)} that nothing tells of"] if seconds else []
         return " and ".join(told) or "what its findings name"
 
     def to_json(self) -> dict[str, Any]:
@@ -95,17 +95,19 @@ class Audit:
         known = sum(self.boots.values())
         head = [
             f"{self.device.name}: {span}",
-            f"  {many(self.segments, 'segment')}, {many(self.lines, 'line')}, {many(self.runs, 'run')} "
-            f"({self.ended} with an end), {many(len(self.boots), 'boot')} ({known} whose time is known)",
+            f"  {counted(self.segments, 'segment')}, {counted(self.lines, 'line')}, {counted(self.runs, 'run')} "
+            f"({self.ended} with an end), {counted(len(self.boots), 'boot')} ({known} whose time is known)",
             "  "
-            + ", ".join(f"{state} {duration(s)}" for state, s in sorted(self.state_s.items(), key=_most) if s >= 0.05),
+            + ", ".join(
+                f"{state} {duration_text(s)}" for state, s in sorted(self.state_s.items(), key=_most) if s >= 0.05
+            ),
         ]
         verdict = "  whole: nothing is missing" if self.whole else f"  NOT WHOLE, missing: {self.missing}"
         gone = [finding for finding in self.findings if finding.missing]
         other = [finding for finding in self.findings if not finding.missing]
         return "\n".join([*head, verdict, *self._listed("missing", gone), *self._listed("to know", other)])
 
-    def _listed(self, title: str, findings: list[Finding]) -> list[str]:
+    def _listed(self, title: str, findings: list[AuditFinding]) -> list[str]:
         if not findings:
             return []
         told, kinds = [f"  {title}:"], Counter[str]()
@@ -118,11 +120,11 @@ class Audit:
         return told
 
 
-def audit(device: Device, zone: Zone) -> Audit:
+def audit_journal(device: Device, zone: TimeZone) -> JournalAudit:
     """What is missing from a device's journal, every line of which is read. Raises OSError."""
-    calendar = Calendar(device.folder)
-    maker = _Maker(Audit(device, zone, len(segments(device.folder))))
-    for told in course(device.folder, calendar, readings=True):
+    calendar = ClockCorrection(device.folder)
+    maker = _Maker(JournalAudit(device, zone, len(segments(device.folder))))
+    for told in read_runs(device.folder, calendar, readings=True):
         maker.take(told)
     maker.finish()
     for boot, known in maker.audit.boots.items():
@@ -134,7 +136,7 @@ def audit(device: Device, zone: Zone) -> Audit:
 
 
 class _Maker:
-    def __init__(self, made: Audit) -> None:
+    def __init__(self, made: JournalAudit) -> None:
         self.audit = made
         self._run: Run | None = None
         self._seq = -1
@@ -146,18 +148,18 @@ class _Maker:
     def add(
         self, kind: str, missing: bool, why: str, at_s: float | None = None, lines: int = 0, seconds: float = 0.0
     ) -> None:
-        self.audit.findings.append(Finding(kind, missing, why, at_s, lines, round(seconds, 1)))
+        self.audit.findings.append(AuditFinding(kind, missing, why, at_s, lines, round(seconds, 1)))
 
-    def take(self, told: Run | Minute | Span | Moment | Damage) -> None:
-        if isinstance(told, Moment):
+    def take(self, told: Run | LoggedMinute | UnobservedSpan | LoggedEvent | DamagedLine) -> None:
+        if isinstance(told, LoggedEvent):
             self._moment(told)
-        elif isinstance(told, Minute):
+        elif isinstance(told, LoggedMinute):
             for state in ("observed", "unavailable", "paused"):
                 self.audit.state_s[state] += told.body[f"{state}_s"]
             self._reach(told.from_s, told.to_s)
-        elif isinstance(told, Span):
+        elif isinstance(told, UnobservedSpan):
             self._span(told)
-        elif isinstance(told, Damage):
+        elif isinstance(told, DamagedLine):
             self._damaged += 0 if told.newer else 1
             self._torn = len(self.audit.findings) if told.why.startswith("has no end") else None
             self.add("newer" if told.newer else "damaged", True, str(told), lines=0 if told.newer else 1)
@@ -168,7 +170,7 @@ class _Maker:
         """What can only be said at the end."""
         if self._torn is not None:  # nothing came after it: a writer may be at work on it
             torn = self.audit.findings[self._torn]
-            self.audit.findings[self._torn] = Finding("torn", False, torn.why)
+            self.audit.findings[self._torn] = AuditFinding("torn", False, torn.why)
         if not self._ended:
             self.add(
                 "open", False, "the last run has no end: it runs still, was cut off, or the copy was taken meanwhile"
@@ -191,7 +193,7 @@ class _Maker:
         if not first and not run.whole:
             self.add("header", True, f"{segment_name(run.number)} begins in the middle of a run", run.from_s)
 
-    def _moment(self, told: Moment) -> None:
+    def _moment(self, told: LoggedEvent) -> None:
         event, made = told.event, self.audit
         made.lines += 1
         made.boots[event.boot] = told.known
@@ -202,14 +204,14 @@ class _Maker:
             return
         self._numbers(told)
         if event.kind in ("clock", "repair"):
-            self.add(event.kind, False, sentence(event), told.at_s)
+            self.add(event.kind, False, event_sentence(event), told.at_s)
         elif event.kind == "gap":
-            self.add("gap", True, sentence(event), told.at_s, lines=sum(event.body["lost"].values()))
+            self.add("gap", True, event_sentence(event), told.at_s, lines=sum(event.body["lost"].values()))
         elif event.kind == "end":
             made.ended += 1
             self._ended = True
 
-    def _numbers(self, told: Moment) -> None:
+    def _numbers(self, told: LoggedEvent) -> None:
         """Whether the lines before this one are all there, by their numbers."""
         event, before = told.event, self._seq
         self._seq = event.seq
@@ -225,13 +227,15 @@ class _Maker:
             of = segment_name(told.run.number)
             self.add("numbers", True, f"{which} of the run that {of} begins: not there", told.at_s, lines=gone)
 
-    def _span(self, told: Span) -> None:
+    def _span(self, told: UnobservedSpan) -> None:
         if told.state in ("late", "unavailable", "paused"):
             return  # the minutes have counted it
         self.audit.state_s[told.state] += told.seconds
         self._reach(told.from_s, told.to_s)
         length = (
-            duration(told.seconds) if told.known else f"nobody knows how long, {duration(told.seconds)} at a guess,"
+            duration_text(told.seconds)
+            if told.known
+            else f"nobody knows how long, {duration_text(told.seconds)} at a guess,"
         )
         missing = told.state in ("untold", "unexplained")
         self.add(told.state, missing, f"{length}: {told.why}", told.from_s, seconds=told.seconds if missing else 0.0)

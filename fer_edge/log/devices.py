@@ -9,7 +9,7 @@ from pathlib import Path
 
 from fer_edge.errors import UsageError
 from fer_edge.events import Event
-from fer_edge.journal.segments import lines, segments
+from fer_edge.journal.segments import segment_lines, segments
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +51,7 @@ def _journals(folder: Path) -> list[Path]:
 def _told(folder: Path) -> str | None:
     """The name in the newest header that can be read."""
     for segment in reversed(segments(folder)):
-        for _, item in lines(segment):
+        for _, item in segment_lines(segment):
             if isinstance(item, Event) and item.kind == "header":
                 return item.body.get("name")
             break

@@ -10,7 +10,7 @@ from fer_edge.events import Event
 _Body = dict[str, Any]
 
 
-def sentence(event: Event, labels: Sequence[str] = ()) -> str:
+def event_sentence(event: Event, labels: Sequence[str] = ()) -> str:
     """The event in words; a kind that this version does not know by its fields. `labels` are those of the run's header."""
     try:
         if event.kind == "episode":
@@ -20,7 +20,7 @@ def sentence(event: Event, labels: Sequence[str] = ()) -> str:
         return _other(event.body)  # of a version that wrote other fields
 
 
-def duration(seconds: float) -> str:
+def duration_text(seconds: float) -> str:
     """So many seconds as people say them: 4.2 s, 3 min 10 s, 2 h 5 min, 3 d 4 h."""
     if seconds < 60:
         return f"{seconds:.1f} s"
@@ -32,7 +32,7 @@ def duration(seconds: float) -> str:
     return f"{whole} s"
 
 
-def many(n: int, noun: str) -> str:
+def counted(n: int, noun: str) -> str:
     """So many of a thing: 1 run, 3,000 runs."""
     return f"{n:,} {noun}{'' if n == 1 else 's'}"
 
@@ -50,7 +50,7 @@ def _header(body: _Body) -> str:
 
 def _camera(body: _Body) -> str:
     name = body["camera"]["name"]
-    after = f" after {duration(body['gap_s'])}" if body["state"] == "back" and "gap_s" in body else ""
+    after = f" after {duration_text(body['gap_s'])}" if body["state"] == "back" and "gap_s" in body else ""
     why = f": {body['reason']}" if body.get("reason") and body["state"] != "back" else ""
     return f"camera {name} {body['state']}{after}{why}"
 
@@ -66,7 +66,7 @@ def _episode(body: _Body, labels: Sequence[str]) -> str:
     label = body["label"]
     p = body["p"][labels.index(label)] if label in labels else max(body["p"])
     track = "" if body["track"] is None else f"face {body['track']}, "
-    return f"{label} {p:.0%} for {duration(body['dwell_s'])} ({track}ended: {body['ended']}{_quality(body)})"
+    return f"{label} {p:.0%} for {duration_text(body['dwell_s'])} ({track}ended: {body['ended']}{_quality(body)})"
 
 
 def _tally(body: _Body) -> str:
@@ -100,7 +100,7 @@ def _gap(body: _Body) -> str:
 
 
 def _end(body: _Body) -> str:
-    return f"the run ended after {duration(body['seconds'])}: {body['reason']}"
+    return f"the run ended after {duration_text(body['seconds'])}: {body['reason']}"
 
 
 def _other(body: _Body) -> str:
@@ -121,6 +121,6 @@ _SAYINGS: dict[str, Callable[[_Body], str]] = {
     "gap": _gap,
     "repair": lambda body: f"{body['cut_bytes']} bytes of a torn end were cut off {body['segment']}",
     "pause": lambda body: f"paused by {body['by']}",
-    "resume": lambda body: f"resumed by {body['by']} after {duration(body['paused_s'])}",
+    "resume": lambda body: f"resumed by {body['by']} after {duration_text(body['paused_s'])}",
     "end": _end,
 }

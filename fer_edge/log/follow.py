@@ -9,9 +9,9 @@ from pathlib import Path
 
 from fer_edge.errors import UsageError
 from fer_edge.events import SCHEMA, Event
-from fer_edge.journal.clock_correction import Calendar
-from fer_edge.journal.segments import Damage, segment_name, segment_number, segments
-from fer_edge.log.runs import Moment, Run
+from fer_edge.journal.clock_correction import ClockCorrection
+from fer_edge.journal.segments import DamagedLine, segment_name, segment_number, segments
+from fer_edge.log.runs import LoggedEvent, Run
 
 
 class Follower:
@@ -20,7 +20,7 @@ class Follower:
     No file stays open between two of them, so that a disk can be unmounted.
     """
 
-    def __init__(self, folder: Path, calendar: Calendar, number: int = 0) -> None:
+    def __init__(self, folder: Path, calendar: ClockCorrection, number: int = 0) -> None:
         self._folder, self._calendar = folder, calendar
         self._number = number - 1  # of the last segment that was read to its end
         self._path: Path | None = None  # the segment that is being read
@@ -31,7 +31,7 @@ class Follower:
         self._seq = -1
         self._run: Run | None = None
 
-    def poll(self) -> Iterator[Moment | Damage]:
+    def poll(self) -> Iterator[LoggedEvent | DamagedLine]:
         """What was written since the last time, in order. A line without its end waits for it, or for the next segment."""
         while True:
             later = self._later()  # asked first: what is in this segment when there is a next one is all of it
@@ -46,7 +46,7 @@ class Follower:
             if later is None:
                 return
             if self._part:
-                yield Damage(path.name, self._line + 1, "has no end, as a crash or a writer at work leaves it")
+                yield DamagedLine(path.name, self._line + 1, "has no end, as a crash or a writer at work leaves it")
             self._path = None
 
     def _later(self) -> Path | None:
@@ -56,7 +56,7 @@ class Follower:
             return None
         return next((path for path in found if segment_number(path) > self._number), None)
 
-    def _lines(self, path: Path) -> Iterator[Moment | Damage]:
+    def _lines(self, path: Path) -> Iterator[LoggedEvent | DamagedLine]:
         """What is new in a segment; nothing of one that was dropped meanwhile, for its age or for space."""
         try:
             file = path.open("rb")
@@ -81,13 +81,13 @@ class Follower:
                 if (one := self._told(line)) is not None:
                     yield one
 
-    def _told(self, line: bytes) -> Moment | Damage | None:
+    def _told(self, line: bytes) -> LoggedEvent | DamagedLine | None:
         try:
             event = Event.parse(line.decode())
         except (UsageError, UnicodeDecodeError):
             newer = self._line == 1 and b'"schema":' in line
             why = f"has another schema than {SCHEMA}; update fer-edge" if newer else f"is no event: {line[:60]!r}"
-            return Damage(segment_name(self._number), self._line, why, newer)
+            return DamagedLine(segment_name(self._number), self._line, why, newer)
         self._calendar.learn(event)
         at_s, known = self._calendar.moment(event.boot, event.mono_s)
         if event.kind == "header":
@@ -100,17 +100,17 @@ class Follower:
             return None
         self._seq = max(self._seq, event.seq)
         run = self._run or Run(self._number, {}, event.boot, at_s, known, False)
-        return Moment(at_s, known, event, run)
+        return LoggedEvent(at_s, known, event, run)
 
 
-def last(
-    folder: Path, calendar: Calendar, n: int, takes: Callable[[Moment], bool]
-) -> tuple[list[Moment | Damage], Follower]:
+def last_events(
+    folder: Path, calendar: ClockCorrection, n: int, takes: Callable[[LoggedEvent], bool]
+) -> tuple[list[LoggedEvent | DamagedLine], Follower]:
     """The last `n` lines that are wanted, with what is damaged among them, and the follower that goes on after them."""
-    follower, kept = Follower(folder, calendar), deque[Moment | Damage](maxlen=n)
+    follower, kept = Follower(folder, calendar), deque[LoggedEvent | DamagedLine](maxlen=n)
     for segment in reversed(segments(folder)):
         follower = Follower(folder, calendar, segment_number(segment))
-        kept = deque((told for told in follower.poll() if isinstance(told, Damage) or takes(told)), maxlen=n)
-        if sum(isinstance(told, Moment) for told in kept) >= n:
+        kept = deque((told for told in follower.poll() if isinstance(told, DamagedLine) or takes(told)), maxlen=n)
+        if sum(isinstance(told, LoggedEvent) for told in kept) >= n:
             break
     return list(kept), follower

@@ -18,21 +18,21 @@ from typing import Any
 
 from fer_edge.errors import UsageError
 from fer_edge.events import KINDS, UNSURE, Event
-from fer_edge.journal.segments import lines, segments
+from fer_edge.journal.segments import segment_lines, segments
 from fer_edge.log.devices import Device
-from fer_edge.log.event_text import sentence
-from fer_edge.log.runs import BETWEEN, Minute, Moment, Run, Span, Told
-from fer_edge.log.time_window import Window
+from fer_edge.log.event_text import event_sentence
+from fer_edge.log.runs import BETWEEN, LoggedEvent, LoggedMinute, LogItem, Run, UnobservedSpan
+from fer_edge.log.time_window import TimeWindow
 
 Row = dict[str, Any]
 TIMES = ("at", "from", "to")
 
 
 @dataclass(frozen=True, slots=True)
-class Filter:
+class RowFilter:
     """Which rows are wanted. Empty or None: all. A row that has no such thing as is asked for is none of them."""
 
-    window: Window = field(default_factory=Window)
+    window: TimeWindow = field(default_factory=TimeWindow)
     expressions: frozenset[str] = frozenset()
     track: int | None = None
     min_quality: float | None = None
@@ -55,7 +55,7 @@ class Filter:
         return self.window.holds(row["at"]) if "at" in row else self.window.holds(row["from"], row["to"])
 
 
-def columns(what: str, labels: Sequence[str]) -> list[str]:
+def column_names(what: str, labels: Sequence[str]) -> list[str]:
     """The names of the rows' fields, in order. `labels` are those that any of the journals has."""
     p = [f"p_{label}" for label in labels]
     seconds = [f"s_{label}" for label in (*labels, UNSURE)]
@@ -78,29 +78,31 @@ def labels_of(devices: Sequence[Device]) -> list[str]:
     for device in devices:
         for segment in segments(device.folder):
             with suppress(FileNotFoundError):  # the running instance dropped it meanwhile
-                for _, item in lines(segment, ("header",)):
+                for _, item in segment_lines(segment, ("header",)):
                     if isinstance(item, Event) and item.kind == "header":
                         found |= dict.fromkeys(item.body.get("labels", ()))
                     break
     return list(found)
 
 
-def rows(told: Iterator[Told], device: Device, what: str, wanted: Filter) -> Iterator[Row]:
+def rows_of(told: Iterator[LogItem], device: Device, what: str, wanted: RowFilter) -> Iterator[Row]:
     """The rows of that kind in a journal's course, in its order; blind ones by the time they begin."""
     if what == "blind":
-        spans = sorted((one for one in told if isinstance(one, Span)), key=lambda span: (span.from_s, span.to_s))
+        spans = sorted(
+            (one for one in told if isinstance(one, UnobservedSpan)), key=lambda span: (span.from_s, span.to_s)
+        )
         every = iter([_blind(device, span) for span in spans])
     else:
         every = _each(told, device, what)
     return (row for row in every if wanted.takes(row))
 
 
-def _each(told: Iterator[Told], device: Device, what: str) -> Iterator[Row]:
+def _each(told: Iterator[LogItem], device: Device, what: str) -> Iterator[Row]:
     for one in told:
-        if isinstance(one, Minute):
+        if isinstance(one, LoggedMinute):
             if what == "tallies":
                 yield _tally(device, one)
-        elif isinstance(one, Moment):
+        elif isinstance(one, LoggedEvent):
             if what == "events":
                 yield event_row(device, one)
             elif what == "episodes" and one.event.kind == "episode":
@@ -109,14 +111,14 @@ def _each(told: Iterator[Told], device: Device, what: str) -> Iterator[Row]:
                 yield _reading(device, one)
 
 
-def event_row(device: Device, one: Moment) -> Row:
+def event_row(device: Device, one: LoggedEvent) -> Row:
     """The row of a line."""
     event = one.event
     body = event.body
     return {
         **_common(device, one.run, one.known, at=one.at_s),
         "kind": event.kind,
-        "what": sentence(event, one.run.labels),
+        "what": event_sentence(event, one.run.labels),
         "seq": event.seq,
         "boot": event.boot,
         "mono_s": event.mono_s,
@@ -128,7 +130,7 @@ def event_row(device: Device, one: Moment) -> Row:
     }
 
 
-def _episode(device: Device, one: Moment) -> Row:
+def _episode(device: Device, one: LoggedEvent) -> Row:
     body, offset_s = one.event.body, one.at_s - one.event.mono_s
     return {
         **_common(
@@ -140,7 +142,7 @@ def _episode(device: Device, one: Moment) -> Row:
     }
 
 
-def _tally(device: Device, one: Minute) -> Row:
+def _tally(device: Device, one: LoggedMinute) -> Row:
     body = one.body
     frames = body.get("frames", {})
     return {
@@ -158,7 +160,7 @@ def _tally(device: Device, one: Minute) -> Row:
     }
 
 
-def _reading(device: Device, one: Moment) -> Row:
+def _reading(device: Device, one: LoggedEvent) -> Row:
     body = one.event.body
     p, label = body.get("steady_p") or body["p"], body.get("steady") or body["label"]
     x, y, width, height = body["xywh"]
@@ -174,7 +176,7 @@ def _reading(device: Device, one: Moment) -> Row:
     }
 
 
-def _blind(device: Device, span: Span) -> Row:
+def _blind(device: Device, span: UnobservedSpan) -> Row:
     return {
         **_common(device, span.run, span.known, **_between(span.from_s, span.to_s)),
         "seconds": round(span.seconds, 3),

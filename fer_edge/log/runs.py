@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from fer_edge.events import KINDS, Event
-from fer_edge.journal.clock_correction import Calendar, placed
-from fer_edge.journal.segments import Damage, segment_number
+from fer_edge.journal.clock_correction import ClockCorrection, read_with_segments
+from fer_edge.journal.segments import DamagedLine, segment_number
 
 WITHIN = ("unavailable", "late", "paused")
 BETWEEN = ("stopped", "cut off", "untold", "unexplained")
@@ -48,7 +48,7 @@ class Run:
 
 
 @dataclass(slots=True)
-class Minute:
+class LoggedMinute:
     """A tally, from one POSIX second to another; `body` is the event's."""
 
     from_s: float
@@ -59,7 +59,7 @@ class Minute:
 
 
 @dataclass(slots=True)
-class Span:
+class UnobservedSpan:
     """A time in which nobody looked. `seconds` is less than its length where only a part of it is meant."""
 
     state: str
@@ -72,7 +72,7 @@ class Span:
 
 
 @dataclass(slots=True)
-class Moment:
+class LoggedEvent:
     """An event, when it happened, and the run it is of."""
 
     at_s: float
@@ -81,17 +81,17 @@ class Moment:
     run: Run
 
 
-Told = Run | Minute | Span | Moment | Damage
+LogItem = Run | LoggedMinute | UnobservedSpan | LoggedEvent | DamagedLine
 
 
-def course(folder: Path, calendar: Calendar, readings: bool = False) -> Iterator[Told]:
+def read_runs(folder: Path, calendar: ClockCorrection, readings: bool = False) -> Iterator[LogItem]:
     """What the journal in `folder` tells, in the order of its lines; a span when it is over, `late` ones with their run.
 
     Readings are left out unless `readings` is true. Raises OSError.
     """
     teller = _Teller(calendar)
-    for segment, item in placed(folder, None if readings else _KINDS):
-        if isinstance(item, Damage):
+    for segment, item in read_with_segments(folder, None if readings else _KINDS):
+        if isinstance(item, DamagedLine):
             teller.hurt = f"{item.segment}, line {item.number} cannot be read"
             yield item
         elif (moment := teller.plain(item)) is not None:
@@ -118,12 +118,12 @@ class _State:
 
 
 class _Teller:
-    def __init__(self, calendar: Calendar) -> None:
+    def __init__(self, calendar: ClockCorrection) -> None:
         self.hurt = ""
         self._calendar = calendar
         self._now: _State | None = None
 
-    def plain(self, event: Event) -> Moment | None:
+    def plain(self, event: Event) -> LoggedEvent | None:
         """What there is to say of an event that only goes on with a run, as nine in ten do; else None, for `take` to say."""
         now = self._now
         if now is None or event.kind in _TELLING or event.kind == "header":
@@ -132,9 +132,9 @@ class _Teller:
             return None
         now.last_seq = event.seq
         now.last_s = max(now.last_s, event.mono_s)
-        return Moment(*self._calendar.moment(event.boot, event.mono_s), event, now.run)
+        return LoggedEvent(*self._calendar.moment(event.boot, event.mono_s), event, now.run)
 
-    def take(self, segment: Path, event: Event) -> Iterator[Told]:
+    def take(self, segment: Path, event: Event) -> Iterator[LogItem]:
         if event.boot not in self._calendar:
             self._calendar.learn(event)
         now, header = self._now, event.kind == "header"
@@ -147,7 +147,7 @@ class _Teller:
         elif header and not now.run.header:
             now.run.header = event.body
         at_s, known = self._calendar.moment(event.boot, event.mono_s)
-        yield Moment(at_s, known, event, now.run)
+        yield LoggedEvent(at_s, known, event, now.run)
         now.last_s = max(now.last_s, event.mono_s)
         if header:
             return
@@ -157,7 +157,7 @@ class _Teller:
         if event.kind in _TELLING:
             yield from self._note(now, event)
 
-    def close(self) -> Iterator[Told]:
+    def close(self) -> Iterator[LogItem]:
         """What is left when the journal is over. A run without an end may be running still: nothing is said of after it."""
         if self._now is not None:
             yield from self._finish(self._now)
@@ -171,7 +171,7 @@ class _Teller:
         self.hurt = ""
         return now
 
-    def _note(self, now: _State, event: Event) -> Iterator[Told]:
+    def _note(self, now: _State, event: Event) -> Iterator[LogItem]:
         body, at_s = event.body, event.mono_s
         if event.kind == "tally":
             yield from self._minute(now, body)
@@ -195,7 +195,7 @@ class _Teller:
             now.spans.append((state, since_s, at_s, why))
         now.away = away
 
-    def _minute(self, now: _State, body: dict[str, Any]) -> Iterator[Told]:
+    def _minute(self, now: _State, body: dict[str, Any]) -> Iterator[LogItem]:
         from_s = float(body["from_mono_s"])
         to_s = from_s + float(body["seconds"])
         if now.upto_s == now.start_s and not now.run.whole:
@@ -209,16 +209,16 @@ class _Teller:
         now.lost = self.hurt = ""
         if float(body["unavailable_s"]) > 0.0:
             now.partly.append((from_s, to_s, float(body["unavailable_s"])))
-        yield Minute(from_s + offset_s, to_s + offset_s, known, body, now.run)
+        yield LoggedMinute(from_s + offset_s, to_s + offset_s, known, body, now.run)
 
-    def _hole(self, now: _State, to_s: float) -> Iterator[Span]:
+    def _hole(self, now: _State, to_s: float) -> Iterator[UnobservedSpan]:
         """The time since the last minute, if a minute should have told of it."""
         if to_s - now.upto_s > _NO_TIME_S:
             why = now.lost or self.hurt
             state = "untold" if why else "unexplained"
             yield self._span(now, state, now.upto_s, to_s, why or "no line tells of it")
 
-    def _between(self, event: Event) -> Iterator[Told]:
+    def _between(self, event: Event) -> Iterator[LogItem]:
         """What is left of the run before this event, the first of another, and the time between the two."""
         before = self._now
         if before is None:
@@ -234,9 +234,9 @@ class _Teller:
         else:
             state = "cut off"
             why = "the process ended without a word" if same else "the machine started again without a word"
-        yield Span(state, from_s, start_s, start_s - from_s, same or (known and start_known), why, before.run)
+        yield UnobservedSpan(state, from_s, start_s, start_s - from_s, same or (known and start_known), why, before.run)
 
-    def _finish(self, now: _State) -> Iterator[Told]:
+    def _finish(self, now: _State) -> Iterator[LogItem]:
         if now.end is not None:
             yield from self._hole(now, now.last_s)
             now.upto_s = max(now.upto_s, now.last_s)
@@ -245,7 +245,7 @@ class _Teller:
             yield self._span(now, state, from_s, to_s, why)
         yield from self._late(now)
 
-    def _late(self, now: _State) -> Iterator[Span]:
+    def _late(self, now: _State) -> Iterator[UnobservedSpan]:
         """The time without frames, minute by minute, that no event of the camera accounts for."""
         away = [(from_s, to_s) for state, from_s, to_s, _ in now.spans if state == "unavailable"]
         first, joined = 0, None
@@ -270,7 +270,7 @@ class _Teller:
 
     def _span(
         self, now: _State, state: str, from_s: float, to_s: float, why: str, seconds: float | None = None
-    ) -> Span:
+    ) -> UnobservedSpan:
         offset_s, known = self._calendar.moment(now.run.boot, 0.0)
         length_s = to_s - from_s if seconds is None else seconds
-        return Span(state, from_s + offset_s, to_s + offset_s, length_s, known, why, now.run)
+        return UnobservedSpan(state, from_s + offset_s, to_s + offset_s, length_s, known, why, now.run)

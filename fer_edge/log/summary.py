@@ -7,16 +7,16 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from fer_edge.journal.clock_correction import Calendar
-from fer_edge.journal.segments import Damage
-from fer_edge.log.aggregation import Buckets, Sums
+from fer_edge.journal.clock_correction import ClockCorrection
+from fer_edge.journal.segments import DamagedLine
+from fer_edge.log.aggregation import Periods, PeriodSums
 from fer_edge.log.devices import Device
-from fer_edge.log.runs import BETWEEN, Minute, Moment, Run, Span, course
-from fer_edge.log.time_window import Window
+from fer_edge.log.runs import BETWEEN, LoggedEvent, LoggedMinute, Run, UnobservedSpan, read_runs
+from fer_edge.log.time_window import TimeWindow
 
 
 @dataclass(slots=True)
-class Model:
+class ModelUse:
     """What did the reading in some of the runs, and what was found when it was held against its golden vectors."""
 
     bundle: str
@@ -45,7 +45,7 @@ class Model:
 class Trust:
     """What a reader should know before believing the sums."""
 
-    models: dict[tuple[Any, ...], Model] = field(default_factory=dict)
+    models: dict[tuple[Any, ...], ModelUse] = field(default_factory=dict)
     boots: set[str] = field(default_factory=set)
     starts: int = 0  # of runs, in the time asked about
     cut_off: int = 0  # runs without an end that another followed
@@ -80,11 +80,11 @@ class Summary:
     """A device's sums: of all that was asked about, and of each stretch of it, in order; and its blind spans, in order."""
 
     device: Device
-    window: Window
-    whole: Sums
-    parts: list[Sums]
+    window: TimeWindow
+    whole: PeriodSums
+    parts: list[PeriodSums]
     trust: Trust
-    blind: list[Span]
+    blind: list[UnobservedSpan]
 
     def to_json(self) -> dict[str, Any]:
         zone = self.window.zone
@@ -98,15 +98,15 @@ class Summary:
 
 
 def summarise(
-    device: Device, window: Window, by: str | float = "whole", tell: Callable[[Damage], None] | None = None
+    device: Device, window: TimeWindow, by: str | float = "whole", tell: Callable[[DamagedLine], None] | None = None
 ) -> Summary | None:
     """The summary of a device's journal in the window; None when it tells nothing of that time. Raises OSError.
 
     `tell` is given each line that cannot be read.
     """
-    maker = _Maker(window, Buckets("whole", window.zone), Buckets(by, window.zone) if by != "whole" else None)
-    for told in course(device.folder, Calendar(device.folder)):
-        if isinstance(told, Damage):
+    maker = _Maker(window, Periods("whole", window.zone), Periods(by, window.zone) if by != "whole" else None)
+    for told in read_runs(device.folder, ClockCorrection(device.folder)):
+        if isinstance(told, DamagedLine):
             maker.trust.damaged += 1
             if tell is not None:
                 tell(told)
@@ -123,20 +123,20 @@ def summarise(
 
 
 class _Maker:
-    def __init__(self, window: Window, whole: Buckets, parts: Buckets | None) -> None:
-        self.trust, self.blind = Trust(), list[Span]()
+    def __init__(self, window: TimeWindow, whole: Periods, parts: Periods | None) -> None:
+        self.trust, self.blind = Trust(), list[UnobservedSpan]()
         self.whole, self.parts = whole, parts
         self.first_s, self.last_seen_s, self.last_s = float("inf"), float("-inf"), 0.0
         self._window = window
         self._buckets = [whole] if parts is None else [whole, parts]
         self._trouble: dict[str, float] = {}  # name: since when
 
-    def take(self, told: Run | Minute | Span | Moment) -> None:
-        if isinstance(told, Minute):
+    def take(self, told: Run | LoggedMinute | UnobservedSpan | LoggedEvent) -> None:
+        if isinstance(told, LoggedMinute):
             self._minute(told)
-        elif isinstance(told, Moment):
+        elif isinstance(told, LoggedEvent):
             self._moment(told)
-        elif isinstance(told, Span):
+        elif isinstance(told, UnobservedSpan):
             self._span(told)
         else:
             self.troubles(set(), self.last_s)
@@ -152,7 +152,7 @@ class _Maker:
         for name in now:
             self._trouble.setdefault(name, at_s)
 
-    def _minute(self, told: Minute) -> None:
+    def _minute(self, told: LoggedMinute) -> None:
         body, run = told.body, told.run
         length_s = told.to_s - told.from_s
         self.last_s = told.to_s
@@ -166,7 +166,7 @@ class _Maker:
             self.trust.boots.add(run.boot)
             self._model(run).seconds += to_s - from_s
 
-    def _span(self, told: Span) -> None:
+    def _span(self, told: UnobservedSpan) -> None:
         if self._window.holds(told.from_s, told.to_s):
             self.blind.append(told)
             self.trust.cut_off += told.state == "cut off"
@@ -179,7 +179,7 @@ class _Maker:
                     sums.state_s[told.state] += seconds
                     sums.doubtful_s += 0.0 if told.known else seconds
 
-    def _moment(self, told: Moment) -> None:
+    def _moment(self, told: LoggedEvent) -> None:
         event, at_s = told.event, told.at_s
         body = event.body
         if event.kind == "episode":
@@ -207,7 +207,7 @@ class _Maker:
     def _seen(self, from_s: float, to_s: float) -> None:
         self.first_s, self.last_seen_s = min(self.first_s, from_s), max(self.last_seen_s, to_s)
 
-    def _model(self, run: Run) -> Model:
+    def _model(self, run: Run) -> ModelUse:
         header = run.header
         bundle, verified = header.get("bundle", {}), header.get("verified", {})
         told = (
@@ -219,4 +219,4 @@ class _Maker:
             verified.get("proved"),
             verified.get("compared_with", ""),
         )
-        return self.trust.models.setdefault(told, Model(*told))
+        return self.trust.models.setdefault(told, ModelUse(*told))

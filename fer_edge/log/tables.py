@@ -13,21 +13,21 @@ from typing import Any, TextIO
 from fer_edge.atomic_file import atomic_file
 from fer_edge.errors import UsageError
 from fer_edge.log.rows import TIMES, Row, body_text
-from fer_edge.log.time_window import Zone
+from fer_edge.log.time_window import TimeZone
 
 FORMATS = (".csv", ".parquet", ".jsonl")
 _AT_ONCE = 5_000  # rows that a Parquet row group holds
 _WIDE = 200  # rows by whose width the columns of a text table stand
 
 
-def write_json(rows: Iterable[Row], columns: Sequence[str], zone: Zone, stream: TextIO) -> None:
+def write_json(rows: Iterable[Row], columns: Sequence[str], zone: TimeZone, stream: TextIO) -> None:
     """A JSON object a line, its fields in the order of the columns; those that a row does not have are left out."""
     for row in rows:
         told = {name: zone.iso(row[name]) if name in TIMES else row[name] for name in columns if name in row}
         stream.write(json.dumps(told, ensure_ascii=False) + "\n")
 
 
-def write_csv(rows: Iterable[Row], columns: Sequence[str], zone: Zone, stream: TextIO) -> None:
+def write_csv(rows: Iterable[Row], columns: Sequence[str], zone: TimeZone, stream: TextIO) -> None:
     """CSV with a line of names; times in ISO 8601, an empty cell for what a row does not have."""
     sheet = csv.writer(stream, lineterminator="\n")
     sheet.writerow(columns)
@@ -35,7 +35,7 @@ def write_csv(rows: Iterable[Row], columns: Sequence[str], zone: Zone, stream: T
         sheet.writerow([_cell(name, row.get(name), zone) for name in columns])
 
 
-def write_text(rows: Iterable[Row], columns: Sequence[str], zone: Zone, stream: TextIO) -> None:
+def write_text(rows: Iterable[Row], columns: Sequence[str], zone: TimeZone, stream: TextIO) -> None:
     """Columns under their names, as wide as the first rows need; numbers to the right."""
     several = iter(rows)
     first = list(islice(several, _WIDE))
@@ -57,7 +57,7 @@ def write_text(rows: Iterable[Row], columns: Sequence[str], zone: Zone, stream: 
         stream.write(line([_word(name, row.get(name), zone) for name in columns]))
 
 
-def write_file(rows: Iterable[Row], columns: Sequence[str], zone: Zone, path: Path) -> None:
+def write_rows_file(rows: Iterable[Row], columns: Sequence[str], zone: TimeZone, path: Path) -> None:
     """The rows as a file of the kind that its name ends with, whole or not at all.
 
     Raises UsageError for another ending, or where Parquet's extra is missing; OSError.
@@ -133,7 +133,7 @@ def _value(name: str, value: Any) -> Any:
     return round(value * 1000) if name in TIMES and value is not None else value
 
 
-def _cell(name: str, value: Any, zone: Zone) -> Any:
+def _cell(name: str, value: Any, zone: TimeZone) -> Any:
     if value is None:
         return ""
     if isinstance(value, bool):
@@ -143,7 +143,7 @@ def _cell(name: str, value: Any, zone: Zone) -> Any:
     return body_text(value) if isinstance(value, dict) else value
 
 
-def _word(name: str, value: Any, zone: Zone) -> str:
+def _word(name: str, value: Any, zone: TimeZone) -> str:
     if value is None:
         return "–"
     if isinstance(value, bool):

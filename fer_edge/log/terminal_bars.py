@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from fer_edge.events import UNSURE
-from fer_edge.log.aggregation import Sums
-from fer_edge.log.event_text import duration
+from fer_edge.log.aggregation import PeriodSums
+from fer_edge.log.event_text import duration_text
 from fer_edge.log.summary import Summary
 from fer_edge.log.text_report import labels_seen
-from fer_edge.log.time_window import Zone
+from fer_edge.log.time_window import TimeZone
 
 WIDTH = 50
 _BLIND = "░"
@@ -17,7 +17,7 @@ _FULL, _HALF = "█", "▌"
 _THERE = 10
 
 
-def bars(summary: Summary) -> Iterator[str]:
+def bar_lines(summary: Summary) -> Iterator[str]:
     """The lines of the chart: how much of the time somebody was there, what they showed, and what was not looked at."""
     labels, zone = labels_seen([summary]), summary.window.zone
     letters = letters_of(labels)
@@ -28,11 +28,11 @@ def bars(summary: Summary) -> Iterator[str]:
         yield _line(part, labels, letters, zone)
 
 
-def _line(part: Sums, labels: Sequence[str], letters: dict[str, str], zone: Zone) -> str:
+def _line(part: PeriodSums, labels: Sequence[str], letters: dict[str, str], zone: TimeZone) -> str:
     when = zone.short(part.from_s)[:16]
     told_s, blind = part.told_s, ""
     if part.blind_s >= 1:
-        blind = f"  {_BLIND * max(1, round(_THERE * part.blind_s / told_s))} {duration(part.blind_s)}"
+        blind = f"  {_BLIND * max(1, round(_THERE * part.blind_s / told_s))} {duration_text(part.blind_s)}"
     if part.presence is None:
         return f"{when}  {'–':<{_THERE}}        {'':{WIDTH}}{blind}".rstrip()
     there = part.presence * _THERE
@@ -40,7 +40,7 @@ def _line(part: Sums, labels: Sequence[str], letters: dict[str, str], zone: Zone
     return f"{when}  {bar:<{_THERE}} {part.presence:6.1%} {composed(part, labels, letters):<{WIDTH}}{blind}".rstrip()
 
 
-def composed(part: Sums, labels: Sequence[str], letters: dict[str, str]) -> str:
+def composed(part: PeriodSums, labels: Sequence[str], letters: dict[str, str]) -> str:
     """WIDTH letters, each label as many as its share is, the largest remainders rounded up; none without a face."""
     exact = {label: WIDTH * share for label in labels if (share := part.share(label)) is not None}
     if not exact:

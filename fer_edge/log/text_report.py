@@ -6,12 +6,12 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from fer_edge.events import UNSURE
-from fer_edge.log.aggregation import STATES, Sums
-from fer_edge.log.event_text import duration, many
+from fer_edge.log.aggregation import STATES, PeriodSums
+from fer_edge.log.event_text import counted, duration_text
 from fer_edge.log.rows import Row
 from fer_edge.log.summary import Summary
 
-SAID = {
+STATE_TEXTS = {
     "observed": "observed",
     "unavailable": "camera away or late",
     "paused": "paused",
@@ -22,7 +22,7 @@ SAID = {
 }
 
 
-def text(summary: Summary) -> str:
+def summary_text(summary: Summary) -> str:
     """The whole of it on a page."""
     whole, zone = summary.whole, summary.window.zone
     head = f"{summary.device.name}: {zone.short(whole.from_s)} to {zone.short(whole.to_s)}, {zone}"
@@ -31,31 +31,31 @@ def text(summary: Summary) -> str:
 
 def _time(summary: Summary) -> Iterator[str]:
     whole = summary.whole
-    yield f"Where {duration(whole.told_s)} went"
+    yield f"Where {duration_text(whole.told_s)} went"
     for state in STATES:
         if (seconds := whole.state_s.get(state, 0.0)) >= 0.05:
-            yield f"  {SAID[state]:<26} {duration(seconds):>14} {_percent(seconds / whole.told_s)}"
+            yield f"  {STATE_TEXTS[state]:<26} {duration_text(seconds):>14} {_percent(seconds / whole.told_s)}"
 
 
-def _seen(whole: Sums) -> Iterator[str]:
+def _seen(whole: PeriodSums) -> Iterator[str]:
     if not whole.face_s:
         yield "What was seen: nobody"
         return
     most = "one face" if whole.faces_max == 1 else f"{whole.faces_max} faces"
     yield (
-        f"What was seen: somebody for {duration(whole.face_s)}, {whole.presence or 0:.1%} of the observed time; "
+        f"What was seen: somebody for {duration_text(whole.face_s)}, {whole.presence or 0:.1%} of the observed time; "
         f"{most} at most at once"
     )
     yield f"  {'':<10} {'of face time':>12} {'time':>14} {'episodes':>9} {'mean p':>7} {'quality':>8}"
     for label in sorted(whole.labels_s, key=lambda label: -whole.labels_s[label]):
         p, quality = whole.mean_p(label), whole.mean_quality(label)
         yield (
-            f"  {label:<10} {_percent(whole.share(label)):>12} {duration(whole.labels_s[label]):>14} "
+            f"  {label:<10} {_percent(whole.share(label)):>12} {duration_text(whole.labels_s[label]):>14} "
             f"{whole.episodes[label]:>9,} {_two(p):>7} {_two(quality):>8}"
         )
 
 
-def _sure(whole: Sums) -> Iterator[str]:
+def _sure(whole: PeriodSums) -> Iterator[str]:
     yield "How sure"
     unsure = whole.share(UNSURE)
     if unsure is None:
@@ -78,9 +78,10 @@ def _trust(summary: Summary) -> Iterator[str]:
     clock = (
         "all times by a clock that was set"
         if not whole.doubtful_s
-        else f"{duration(whole.doubtful_s)} of it by a clock that is not known to have been set: their place in time is a guess"
+        else f"{duration_text(whole.doubtful_s)} of it by a clock that is not known to have been set: their place in time"
+        " is a guess"
     )
-    steps = f"; {many(trust.clock_steps, 'change')} of the wall clock, put right here" if trust.clock_steps else ""
+    steps = f"; {counted(trust.clock_steps, 'change')} of the wall clock, put right here" if trust.clock_steps else ""
     yield f"  clock    {clock}{steps}"
     for model in trust.models.values():
         proof = {
@@ -90,17 +91,18 @@ def _trust(summary: Summary) -> Iterator[str]:
         }[model.proved]
         yield (
             f"  model    {model.bundle} {model.sha256[:12]}, {model.runtime}, {model.detector}, {proof}; "
-            f"{duration(model.seconds)}"
+            f"{duration_text(model.seconds)}"
         )
     recorded = f", {trust.recorded} of them over recordings" if trust.recorded else ""
-    yield f"  runs     {trust.starts} began{recorded}, {trust.cut_off} cut off without an end; {many(len(trust.boots), 'boot')}"
+    boots = counted(len(trust.boots), "boot")
+    yield f"  runs     {trust.starts} began{recorded}, {trust.cut_off} cut off without an end; {boots}"
     drops = ", ".join(f"{why} {n:,}" for why, n in sorted(whole.drops.items(), key=_largest))
     read = whole.counts["read"]
     yield f"  frames   {read:,} read, {whole.counts['processed']:,} processed; dropped: {drops or 'none'}"
-    yield f"  camera   lost {many(trust.camera_losses, 'time')}"
+    yield f"  camera   lost {counted(trust.camera_losses, 'time')}"
     hot = "" if trust.hottest_c is None else f"; hottest told {trust.hottest_c:.0f} °C"
     trouble = ", ".join(
-        f"{name} {duration(seconds)}" for name, seconds in sorted(trust.trouble_s.items(), key=_largest)
+        f"{name} {duration_text(seconds)}" for name, seconds in sorted(trust.trouble_s.items(), key=_largest)
     )
     yield f"  machine  {trouble or 'no trouble told'}{hot}"
     yield f"  lines    {trust.lines_lost:,} lost, {trust.damaged:,} damaged; `fer-edge log check` says more"
@@ -180,7 +182,7 @@ def _two(value: float | None) -> str:
 
 
 def _short(seconds: float) -> str:
-    return "–" if seconds < 0.5 else duration(seconds)
+    return "–" if seconds < 0.5 else duration_text(seconds)
 
 
 def _largest(pair: tuple[str, float]) -> float:

@@ -14,7 +14,7 @@ from fer_edge.journal.clock_correction import Uptime
 _UNITS = {"d": "days", "h": "hours", "min": "minutes", "s": "seconds"}
 
 
-def moment(text: str, now: datetime, utc: bool = False) -> datetime | Uptime:
+def parse_moment(text: str, now: datetime, utc: bool = False) -> datetime | Uptime:
     """The moment that `text` names. Raises UsageError when it names none.
 
     `2026-01-31` or `2026-01-31T12:00` (local time or, with `utc`, UTC, unless it says which), `30d`, `12h`, `15min` or
@@ -33,7 +33,7 @@ def moment(text: str, now: datetime, utc: bool = False) -> datetime | Uptime:
 
 
 @dataclass(frozen=True, slots=True)
-class Zone:
+class TimeZone:
     """The zone in which times are read and told: this machine's own, or UTC."""
 
     utc: bool = False
@@ -68,7 +68,7 @@ class Zone:
 
 
 @dataclass(frozen=True, slots=True)
-class Window:
+class TimeWindow:
     """The time that is asked about: from one POSIX second to another, and of each day in `zone` only a part, if one is named.
 
     A part that ends before it begins reaches over midnight.
@@ -77,16 +77,16 @@ class Window:
     since_s: float = -inf
     until_s: float = inf
     daily: tuple[time, time] | None = None
-    zone: Zone = Zone()
+    zone: TimeZone = TimeZone()
 
     @staticmethod
-    def of(since: str | None, until: str | None, between: str | None, zone: Zone) -> Window:
+    def of(since: str | None, until: str | None, between: str | None, zone: TimeZone) -> TimeWindow:
         """The window that the three texts name. Raises UsageError when one of them names no time."""
         since_s = -inf if since is None else _posix_s(since, zone)
         until_s = inf if until is None else _posix_s(until, zone)
         if since_s >= until_s:
             raise UsageError(f"--since {since} is not before --until {until}; exchange them")
-        return Window(since_s, until_s, None if between is None else _daily(between), zone)
+        return TimeWindow(since_s, until_s, None if between is None else _daily(between), zone)
 
     def pieces(self, from_s: float, to_s: float) -> list[tuple[float, float]]:
         """The parts of a span that lie in the window, in order."""
@@ -115,17 +115,17 @@ class Window:
         return bool(self.pieces(from_s, to_s))
 
 
-def midnight_s(day: date, zone: Zone) -> float:
+def midnight_s(day: date, zone: TimeZone) -> float:
     """When that day begins, in POSIX seconds."""
     return _on(day, time(), zone)
 
 
-def _on(day: date, clock: time, zone: Zone) -> float:
+def _on(day: date, clock: time, zone: TimeZone) -> float:
     return datetime.combine(day, clock, zone.tz).timestamp()
 
 
-def _posix_s(text: str, zone: Zone) -> float:
-    told = moment(text, zone.now(), zone.utc)
+def _posix_s(text: str, zone: TimeZone) -> float:
+    told = parse_moment(text, zone.now(), zone.utc)
     if isinstance(told, Uptime):
         raise UsageError(f"“{text}” counts from a boot; give 2h, 2026-01-31 or 2026-01-31T12:00")
     return told.timestamp()

@@ -9,8 +9,8 @@ from typing import Any
 
 from fer_edge.errors import UsageError
 from fer_edge.events import UNSURE
-from fer_edge.log.aggregation import STATES, Sums
-from fer_edge.log.runs import Span
+from fer_edge.log.aggregation import STATES, PeriodSums
+from fer_edge.log.runs import UnobservedSpan
 from fer_edge.log.summary import Summary
 from fer_edge.log.tables import private_file
 from fer_edge.log.text_report import labels_seen
@@ -49,7 +49,7 @@ SHADES = {
 }
 
 
-def draw(summaries: Sequence[Summary], path: Path) -> None:
+def draw_timeline(summaries: Sequence[Summary], path: Path) -> None:
     """Writes the picture, whole or not at all: PNG or SVG, by the file's ending; a pair of panels for each device.
 
     Raises UsageError for another ending, or where the extra is missing; OSError.
@@ -148,7 +148,7 @@ def _device(summary: Summary, upper: Any, lower: Any, labels: Sequence[str], mar
     lower.set_xlabel(str(zone))
 
 
-def _shade(axes: Any, span: Span, at: Any, marks: dict[str, Any]) -> None:
+def _shade(axes: Any, span: UnobservedSpan, at: Any, marks: dict[str, Any]) -> None:
     if span.state not in SHADES:
         return  # late frames are a part of a minute only
     said, colour, hatch = SHADES[span.state]
@@ -165,7 +165,7 @@ def _untold(summary: Summary, from_s: float, to_s: float) -> Iterator[tuple[floa
         from_s = end_s
 
 
-def _faces_s(part: Sums) -> float:
+def _faces_s(part: PeriodSums) -> float:
     return sum(part.labels_s.values())
 
 

@@ -23,7 +23,7 @@ import numpy as np
 from convert.argument_types import whole_number
 from fer_edge.atomic_file import write_atomically
 from fer_edge.bundle import Bundle, sha256_of
-from fer_edge.errors import EXIT_DONE, UsageError, guarded
+from fer_edge.errors import EXIT_DONE, UsageError, exit_code_of
 from fer_edge.record_logits import RecordedLogits, images_sha256, read_images
 from tests.arm64.columns import COLUMNS, Arm64, answers_on
 from tests.arm64.sysroot import SPACES, machine
@@ -150,7 +150,7 @@ def main(argv: list[str] | None = None) -> int:
         "--jobs", type=whole_number(1), default=len(os.sched_getaffinity(0)), help="default: as many as CPUs"
     )
     args = parser.parse_args(argv)
-    return guarded(lambda: _run(args))
+    return exit_code_of(lambda: _run(args))
 
 
 def _run(args: argparse.Namespace) -> int:

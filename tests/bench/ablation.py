@@ -26,7 +26,7 @@ from convert.train.presets import PRESETS, Recipe
 from convert.train.run_folder import find_float_model
 from convert.train.trainer import train
 from fer_edge.atomic_file import write_atomically
-from fer_edge.errors import guarded
+from fer_edge.errors import exit_code_of
 
 
 def without_each(recipe: Recipe) -> Iterator[tuple[str, Recipe]]:
@@ -78,7 +78,7 @@ def main(argv: list[str] | None = None) -> int:
             _write(args.out, args.preset, rows, len(samples.part("validation").y))
         return 0
 
-    return guarded(run)
+    return exit_code_of(run)
 
 
 def _write(out: Path, preset: str, rows: list[dict[str, object]], n: int) -> None:

@@ -40,7 +40,7 @@ from convert.tflite.tensorflow_output import quiet_tensorflow
 from fer_edge.atomic_file import write_atomically
 from fer_edge.bundle import Bundle
 from fer_edge.classifier import Classifier, find_runtime
-from fer_edge.errors import UsageError, guarded
+from fer_edge.errors import UsageError, exit_code_of
 from tests.bench.latency import take_turns
 
 # What each part of convert.quantize.range_search buys: alone, and left out.
@@ -318,7 +318,7 @@ def main(argv: list[str] | None = None) -> int:
         print(text)
         return 0
 
-    return guarded(run)
+    return exit_code_of(run)
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ from typing import Any
 
 from convert.report.readme_table import with_block
 from fer_edge.atomic_file import write_atomically
-from fer_edge.errors import UsageError, guarded
+from fer_edge.errors import UsageError, exit_code_of
 
 BEGIN = "<!-- written by `python -m tests.bench.figures`; do not edit by hand -->"
 RESULTS = Path(__file__).parents[1] / "system" / "results"
@@ -181,4 +181,4 @@ def main(argv: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(guarded(main))
+    sys.exit(exit_code_of(main))

@@ -23,7 +23,7 @@ from device.config import Settings
 from device.output.sinks import MemorySink
 from device.run import run
 from fer_edge.bundle import Bundle
-from fer_edge.errors import guarded
+from fer_edge.errors import exit_code_of
 from fer_edge.events import Event
 from fer_edge.synthetic_face import face_frame
 from tests.system.result import reported
@@ -154,7 +154,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--out", type=Path, metavar="FOLDER", help="leave the result there too, dated")
     args = parser.parse_args(argv)
-    return guarded(lambda: _run(args))
+    return exit_code_of(lambda: _run(args))
 
 
 def _run(args: argparse.Namespace) -> int:

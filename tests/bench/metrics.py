@@ -32,7 +32,7 @@ from device.system.status import Status
 from device.vision.pipeline import Pipeline
 from fer_edge.bundle import Bundle
 from fer_edge.detection.registry import find_detector
-from fer_edge.errors import guarded
+from fer_edge.errors import exit_code_of
 
 FRAMES, ANSWERS, EVERY_S = 1000, 100, 15.0
 
@@ -97,4 +97,4 @@ def main(argv: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(guarded(main))
+    sys.exit(exit_code_of(main))

@@ -24,7 +24,7 @@ from convert.tflite.inspection import multiply_adds_of, parameters_of
 from fer_edge.atomic_file import write_atomically
 from fer_edge.bundle import Bundle, sha256_of
 from fer_edge.classifier import find_runtime
-from fer_edge.errors import DataError, UsageError, guarded
+from fer_edge.errors import DataError, UsageError, exit_code_of
 from fer_edge.labels import LABELS
 from tests.bench.comparison import Comparison, Entry, Pair
 from tests.bench.latency import Latency, take_turns
@@ -214,7 +214,7 @@ def main(argv: list[str] | None = None) -> int:
     )
     parser.add_argument("--json", action="store_true", help="print the comparison as JSON")
     args = parser.parse_args(argv)
-    return guarded(lambda: _run(args))
+    return exit_code_of(lambda: _run(args))
 
 
 def _run(args: argparse.Namespace) -> int:

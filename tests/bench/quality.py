@@ -25,7 +25,7 @@ from device.vision.quality import crop_quality, head_turn
 from fer_edge.bundle import Bundle
 from fer_edge.detection.registry import find_detector
 from fer_edge.detection.types import Face
-from fer_edge.errors import guarded
+from fer_edge.errors import exit_code_of
 from tests.system.result import reported
 
 GAINS, SIGMAS, SIDES_PX = (0.5, 0.3, 0.2, 0.1), (0.8, 1.2, 1.6, 2.0, 3.0), (36, 24, 20, 16, 12)
@@ -123,7 +123,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--out", type=Path, metavar="FOLDER", help="leave the result there too, dated")
     args = parser.parse_args(argv)
-    return guarded(lambda: _run(args))
+    return exit_code_of(lambda: _run(args))
 
 
 def _run(args: argparse.Namespace) -> int:

@@ -26,8 +26,7 @@ from convert.data.samples import Samples
 from fer_edge import cli
 from fer_edge.bundle import Bundle
 from fer_edge.detection.registry import find_detector
-from fer_edge.detection.types import MIN_OVERLAP
-from fer_edge.errors import UsageError, guarded
+from fer_edge.errors import UsageError, exit_code_of
 from fer_edge.events import Event
 from fer_edge.journal.segments import segments
 from tests.system.result import reported
@@ -122,13 +121,7 @@ def _video(shown: Sequence[Scene], path: Path) -> Path:
 
 def _of(bodies: Sequence[dict[str, Any]], scene: Scene) -> dict[str, Any] | None:
     """The reading of the scene's face among those of a frame, told as `find_in` does; None where there is none."""
-    (left, top), size = scene.xy, scene.size_px
-    for body in bodies:
-        x, y, w, h = body["xywh"]
-        shared = max(0, min(x + w, left + size) - max(x, left)) * max(0, min(y + h, top + size) - max(y, top))
-        if shared >= MIN_OVERLAP * (w * h + size * size - shared):
-            return body
-    return None
+    return next((body for body in bodies if scene.shows(tuple(body["xywh"]))), None)
 
 
 def text(told: dict[str, Any]) -> str:
@@ -160,7 +153,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--out", type=Path, metavar="FOLDER", help="leave the result there too, dated")
     args = parser.parse_args(argv)
-    return guarded(lambda: _command(args))
+    return exit_code_of(lambda: _command(args))
 
 
 def _command(args: argparse.Namespace) -> int:

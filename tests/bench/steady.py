@@ -25,7 +25,7 @@ from device.vision.pipeline import Pipeline
 from device.vision.search import SearchState
 from fer_edge.bundle import Bundle
 from fer_edge.detection.registry import find_detector
-from fer_edge.errors import guarded
+from fer_edge.errors import exit_code_of
 from fer_edge.events import UNSURE
 from tests.system.result import reported
 
@@ -202,7 +202,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--out", type=Path, metavar="FOLDER", help="leave the result there too, dated")
     args = parser.parse_args(argv)
-    return guarded(lambda: _run(args))
+    return exit_code_of(lambda: _run(args))
 
 
 def _run(args: argparse.Namespace) -> int:

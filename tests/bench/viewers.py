@@ -31,7 +31,7 @@ from device.run import run
 from device.system.status import Status
 from device.vision.readings import FrameResult
 from fer_edge.bundle import Bundle
-from fer_edge.errors import guarded
+from fer_edge.errors import exit_code_of
 from fer_edge.synthetic_face import face_frame
 from tests.system.result import stamped, write
 
@@ -224,7 +224,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, metavar="FOLDER", help="leave the result there too, dated")
     parser.add_argument("--look", type=int, metavar="PORT", help=argparse.SUPPRESS)
     args = parser.parse_args(argv)
-    return guarded(lambda: _run(args))
+    return exit_code_of(lambda: _run(args))
 
 
 def _run(args: argparse.Namespace) -> int:

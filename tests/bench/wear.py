@@ -33,7 +33,7 @@ from device.output.journal.journal import Journal
 from device.output.sinks import EventRecorder
 from device.vision.readings import Reading
 from fer_edge.detection.types import Face
-from fer_edge.errors import UsageError, guarded
+from fer_edge.errors import UsageError, exit_code_of
 from fer_edge.events import SCHEMA, Event
 from fer_edge.journal.segments import segments
 from fer_edge.labels import LABELS
@@ -285,7 +285,7 @@ def main(argv: list[str] | None = None) -> int:
             print("\n".join(wear.row() for wear in rows))
         return 1 if wrong else 0
 
-    return guarded(run)
+    return exit_code_of(run)
 
 
 if __name__ == "__main__":

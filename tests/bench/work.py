@@ -33,8 +33,8 @@ from device.vision.pipeline import Pipeline
 from device.vision.search import SearchState
 from fer_edge.bundle import Bundle
 from fer_edge.detection.registry import find_detector
-from fer_edge.detection.two_stage import Zoomed
-from fer_edge.errors import guarded
+from fer_edge.detection.two_stage import TwoStageDetector
+from fer_edge.errors import exit_code_of
 from fer_edge.synthetic_face import face_box, face_frame
 from tests.bench.haar import Haar, video
 from tests.system.result import reported
@@ -71,9 +71,9 @@ class Work:
 
     def __post_init__(self) -> None:
         detector, classifier = self.pipeline.detector, self.pipeline.bundle.classifier
-        assert isinstance(detector, Zoomed)
-        self.far = detector.far._interpreter = Timed(detector.far._interpreter)
-        self.near = detector.near._interpreter = Timed(detector.near._interpreter)
+        assert isinstance(detector, TwoStageDetector)
+        self.searcher = detector.searcher._interpreter = Timed(detector.searcher._interpreter)
+        self.refiner = detector.refiner._interpreter = Timed(detector.refiner._interpreter)
         self.classifier = classifier.interpreter = Timed(classifier.interpreter)
 
     def done(self, pictures: Sequence[np.ndarray]) -> dict[str, float]:
@@ -83,7 +83,7 @@ class Work:
         that of frames in which a face was looked at.
         """
         clock = SystemClock()
-        networks = {"far": self.far, "near": self.near, "classifier": self.classifier}
+        networks = {"far": self.searcher, "near": self.refiner, "classifier": self.classifier}
         for network in networks.values():
             network.ns = network.calls = 0
         spans_ns = []
@@ -170,7 +170,7 @@ def measure(bundle: Bundle, folder: Path) -> dict[str, Any]:
     told: dict[str, Any] = {name: _medians(rows) for name, rows in rounds.items()}
     one = told["one"]
     invoke = one["near"] / one["looks"]  # as long as it takes among all else, its weights not at hand
-    search = float(np.median([_invoke_ms(work.far) for _ in range(3)]))
+    search = float(np.median([_invoke_ms(work.searcher) for _ in range(3)]))
     told["ratios"] = {
         "search over following, invoke": search / invoke,
         "both detectors a frame over the short-range invoke, one face": (one["near"] + one["far"]) / invoke,
@@ -247,7 +247,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--out", type=Path, metavar="FOLDER", help="leave the result there too, dated")
     args = parser.parse_args(argv)
-    return guarded(lambda: _run(args))
+    return exit_code_of(lambda: _run(args))
 
 
 def _run(args: argparse.Namespace) -> int:

@@ -20,7 +20,7 @@ from convert.data.samples import Samples
 from fer_edge.bundle import Bundle
 from fer_edge.detection.types import Detector, Face
 from fer_edge.errors import NotEnoughData
-from fer_edge.preprocess import Mapping, square
+from fer_edge.preprocess import CropMapping, crop_square
 
 PX = 192  # four times the crop's side: enlarged and shrunk back, most crops keep their label
 LEVEL_EYES = ((0.0, 0.0), (10.0, 0.0))
@@ -46,11 +46,13 @@ def face_tree(folder: Path, some: Samples) -> Path:
 class KnowsWhere:
     """A detector that is told the true squares of the scenes to come, and answers with boxes made of them."""
 
-    def __init__(self, name: str, experiment: CropExperiment, size_px: int, to_box: Mapping, missed: int = 0) -> None:
+    def __init__(
+        self, name: str, experiment: CropExperiment, size_px: int, to_box: CropMapping, missed: int = 0
+    ) -> None:
         true = [
             (*scene.xy, size_px, size_px) for scene in scenes(experiment.part, experiment.n, size_px, experiment.seed)
         ]
-        self.boxes = [square(xywh, to_box) for xywh in true]
+        self.boxes = [crop_square(xywh, to_box) for xywh in true]
         self.name, self.calls, self.missed = name, 0, missed
 
     def detect(self, gray: np.ndarray) -> list[Face]:  # noqa: ARG002 - the protocol's signature
@@ -73,7 +75,7 @@ def faces(fer2013: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_an_exact_box_needs_no_mapping_and_costs_little(experiment: CropExperiment) -> None:
     """The bundle knows no mapping for this detector: then the box is the crop."""
-    row, faces = measure_detector(experiment, KnowsWhere("knows-where", experiment, PX, Mapping(), missed=4), PX)
+    row, faces = measure_detector(experiment, KnowsWhere("knows-where", experiment, PX, CropMapping(), missed=4), PX)
     assert (row.n, row.found, row.found_share) == (42, 38, 38 / 42)
     assert [face is None for face in faces] == [True] * 4 + [False] * 38
     assert row.same_label is not None and row.same_label > 0.7
@@ -88,23 +90,23 @@ def test_an_exact_box_needs_no_mapping_and_costs_little(experiment: CropExperime
 def test_the_bundles_mapping_is_what_is_measured(experiment: CropExperiment) -> None:
     """A box half as wide and off the mark: the mapping of its name is applied, and the box itself is worth less."""
     known = experiment.bundle.mapping("haar")
-    undone = KnowsWhere("haar", experiment, PX, Mapping(1 / known.scale, -known.dx, -known.dy))
-    exact = KnowsWhere("knows-where", experiment, PX, Mapping())
+    undone = KnowsWhere("haar", experiment, PX, CropMapping(1 / known.scale, -known.dx, -known.dy))
+    exact = KnowsWhere("knows-where", experiment, PX, CropMapping())
     (mapped, _), (plain, _) = measure_detector(experiment, undone, PX), measure_detector(experiment, exact, PX)
     assert mapped.same_label is not None and plain.same_label is not None
     assert mapped.same_label > plain.same_label - 0.15
 
 
 def test_nobody_found(experiment: CropExperiment) -> None:
-    row, faces = measure_detector(experiment, KnowsWhere("knows-where", experiment, PX, Mapping(), missed=42), PX)
+    row, faces = measure_detector(experiment, KnowsWhere("knows-where", experiment, PX, CropMapping(), missed=42), PX)
     assert row.found == 0 and row.accuracy_all == 0 and row.difference is None and row.accuracy_crop is None
     assert faces == [None] * 42
-    table = measure_crops(experiment, [KnowsWhere("knows-where", experiment, PX, Mapping(), missed=42)], [PX], True)
+    table = measure_crops(experiment, [KnowsWhere("knows-where", experiment, PX, CropMapping(), missed=42)], [PX], True)
     assert table.sweep == () and f"{PX} px      0   0.0%" in crop_table_text(table)
 
 
 def test_the_sweep_goes_through_the_mapping_itself(experiment: CropExperiment) -> None:
-    detector = KnowsWhere("knows-where", experiment, PX, Mapping(), missed=4)
+    detector = KnowsWhere("knows-where", experiment, PX, CropMapping(), missed=4)
     row, faces = measure_detector(experiment, detector, PX)
     steps = sweep_mapping(experiment, detector.name, PX, faces)
     assert [(s.axis, s.by) for s in steps] == [(axis, by) for axis, values in SWEEP.items() for by in values]

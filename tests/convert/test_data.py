@@ -21,7 +21,7 @@ from convert.data.samples import Samples, also_in
 from convert.data.summary import summarize
 from fer_edge.errors import DataError, UsageError
 from fer_edge.labels import LABELS
-from fer_edge.preprocess import whole_crop
+from fer_edge.preprocess import crop_whole_image
 
 USAGES = {"train": "Training", "validation": "PublicTest", "test": "PrivateTest"}
 
@@ -169,7 +169,7 @@ def test_images_of_any_mode_and_size(name: str, image: Callable, size: tuple[int
     folder.mkdir()
     write_image(folder / name, image(gray))
     samples = load(tmp_path)
-    assert np.array_equal(samples.x[0, :, :, 0], whole_crop(gray))
+    assert np.array_equal(samples.x[0, :, :, 0], crop_whole_image(gray))
     assert LABELS[samples.y[0]] == "happy"
 
 
@@ -178,7 +178,7 @@ def test_images_that_lose_a_little(name: str, tmp_path: Path) -> None:
     gray = np.add.outer(np.arange(90), np.arange(90)).astype(np.uint8)  # smooth, so little is lost
     (tmp_path / "sad").mkdir()
     write_image(tmp_path / "sad" / name, gray)
-    difference = load(tmp_path).x[0, :, :, 0].astype(int) - whole_crop(gray)
+    difference = load(tmp_path).x[0, :, :, 0].astype(int) - crop_whole_image(gray)
     assert np.abs(difference).max() < 8
 
 
@@ -207,7 +207,7 @@ def test_a_palette_is_looked_up(tmp_path: Path) -> None:
 
 def test_another_side_is_the_crops_own_resize(tmp_path: Path) -> None:
     path = drawn_csv(tmp_path / "set.csv", side=64)
-    wanted = [whole_crop(gray, 40) for _, gray in pixel_rows(3, 64)]
+    wanted = [crop_whole_image(gray, 40) for _, gray in pixel_rows(3, 64)]
     assert np.array_equal(load(path, side=40).x[:, :, :, 0], wanted)
 
 

@@ -11,7 +11,7 @@ from convert.floats import main
 from convert.sources.float_model import Float
 from fer_edge.bundle import Bundle
 from fer_edge.classifier import Classifier
-from fer_edge.preprocess import whole_crop
+from fer_edge.preprocess import crop_whole_image
 from fer_edge.shipped_bundles import shipped_path
 from fer_edge.synthetic_face import face_frame
 
@@ -19,7 +19,7 @@ from fer_edge.synthetic_face import face_frame
 def test_the_file_answers_as_the_float_model_does(tmp_path: Path) -> None:
     out = tmp_path / "float.tflite"
     assert main([str(shipped_path("nano")), "--out", str(out)]) == 0
-    crops = np.stack([whole_crop(face_frame(t)) for t in (0.0, 3.0, 9.0)])
+    crops = np.stack([crop_whole_image(face_frame(t)) for t in (0.0, 3.0, 9.0)])
     expected = Float.of_bundle(Bundle.load(shipped_path("nano"))).classifier.logits(crops)
     assert np.array_equal(Classifier(out).logits(crops), expected)
 

@@ -14,12 +14,12 @@ import pytest
 from convert.bundle.bundle_update import write_spec
 from convert.bundle.golden_vectors import NAME, VIEWS, rewrite, write_golden
 from convert.golden import main
-from fer_edge.bundle import Bundle, describe_files, sha256_of
+from fer_edge.bundle import Bundle, file_entries, sha256_of
 from fer_edge.bundle_spec import InputSpec
 from fer_edge.classifier import Classifier, Runtime
 from fer_edge.errors import UsageError
 from fer_edge.golden import CROP_TOLERANCE, FLOOR, Golden
-from fer_edge.preprocess import PREPROCESS_ID, cut, square, tilt_rad
+from fer_edge.preprocess import PREPROCESS_ID, crop_square, cut_square, eye_tilt_rad
 from fer_edge.record_logits import RecordedLogits, record_logits
 from fer_edge.shipped_bundles import shipped_path
 from fer_edge.verify import verify
@@ -32,7 +32,7 @@ def nano(tmp_path: Path) -> Path:
     (folder / "report").mkdir(exist_ok=True)
     (folder / "report" / "note.txt").write_text("kept")
     (folder / NAME).write_bytes(b"damaged")
-    write_spec(folder, replace(Bundle.load(shipped_path("nano")).spec, files=describe_files(folder)))
+    write_spec(folder, replace(Bundle.load(shipped_path("nano")).spec, files=file_entries(folder)))
     return folder
 
 
@@ -45,7 +45,9 @@ def square_of(golden: Golden, i: int) -> tuple[tuple[int, int, int], float]:
     mapping = golden.mappings[golden.detectors[i]]
     x, y, w, h = golden.boxes[i].tolist()
     (ax, ay), (bx, by) = golden.eyes[i].tolist()
-    return square((x, y, w, h), mapping, golden.frames[i].shape), mapping.level * tilt_rad(((ax, ay), (bx, by)))
+    return crop_square((x, y, w, h), mapping, golden.frames[i].shape), mapping.level * eye_tilt_rad(
+        ((ax, ay), (bx, by))
+    )
 
 
 def test_every_path_of_the_crop_is_among_them(nano: Path) -> None:
@@ -69,7 +71,7 @@ def test_one_pixel_of_the_frame_is_seen_in_every_crop(nano: Path) -> None:
     for i, frame in enumerate(golden.frames):
         (left, top, size), turn_rad = square_of(golden, i)
         for dx, dy, more in ((1, 0, 0), (-1, 0, 0), (0, 1, 0), (0, -1, 0), (1, 0, -1)):
-            made = cut(frame, (left + dx, top + dy, size + more), golden.crops.shape[1], turn_rad)
+            made = cut_square(frame, (left + dx, top + dy, size + more), golden.crops.shape[1], turn_rad)
             assert np.abs(made.astype(int) - golden.crops[i]).max() > 5 * CROP_TOLERANCE, (i, dx, dy, more)
 
 

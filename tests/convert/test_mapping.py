@@ -19,7 +19,7 @@ from convert.mapping import main
 from fer_edge.detection.registry import DETECTORS, find_detector
 from fer_edge.detection.types import Detector, Face
 from fer_edge.errors import NotEnoughData
-from fer_edge.preprocess import IDENTITY, Mapping, square
+from fer_edge.preprocess import IDENTITY, CropMapping, crop_square
 
 SIZES = (60, 240)
 Eyes = tuple[tuple[float, float], tuple[float, float]]
@@ -38,9 +38,9 @@ class KnowsWhere:
 
     name = "knows-where"
 
-    def __init__(self, part: Samples, n: int, to_box: Mapping, missed: int = 0, eyes: Eyes | None = None) -> None:
+    def __init__(self, part: Samples, n: int, to_box: CropMapping, missed: int = 0, eyes: Eyes | None = None) -> None:
         true = [(*scene.xy, scene.size_px, scene.size_px) for scene in scenes(part, n, SIZES, seed=0)]
-        self.boxes = [square(xywh, to_box, (480, 640)) for xywh in true]
+        self.boxes = [crop_square(xywh, to_box, (480, 640)) for xywh in true]
         self.calls, self.missed, self.eyes = 0, missed, eyes
 
     def detect(self, gray: np.ndarray) -> list[Face]:  # noqa: ARG002 - the protocol's signature
@@ -52,13 +52,13 @@ class KnowsWhere:
 @pytest.mark.parametrize(
     ("to_box", "expected"),
     [
-        (IDENTITY, Mapping()),
-        (Mapping(0.8), Mapping(1.25)),
-        (Mapping(1.0, 0.1, -0.2), Mapping(1.0, -0.1, 0.2)),
-        (Mapping(0.9, grow=-0.02), Mapping(1 / 0.9, grow=0.02 / 0.9)),
+        (IDENTITY, CropMapping()),
+        (CropMapping(0.8), CropMapping(1.25)),
+        (CropMapping(1.0, 0.1, -0.2), CropMapping(1.0, -0.1, 0.2)),
+        (CropMapping(0.9, grow=-0.02), CropMapping(1 / 0.9, grow=0.02 / 0.9)),
     ],
 )
-def test_the_mapping_that_undoes_a_known_box(to_box: Mapping, expected: Mapping) -> None:
+def test_the_mapping_that_undoes_a_known_box(to_box: CropMapping, expected: CropMapping) -> None:
     fitted = fit_mapping(samples(), KnowsWhere(samples(), 84, to_box, missed=5), n=84, sizes_px=SIZES)
     assert (fitted.n, fitted.found, fitted.sizes_px, fitted.detector) == (84, 79, SIZES, "knows-where")
     assert fitted.tilt is None and fitted.mapping.level == 0
@@ -96,7 +96,7 @@ def test_on_real_faces_the_known_mapping_holds(faces: Samples, blazeface: Detect
     fitted = fit_mapping(faces, blazeface, seed=1, n=900)
     assert 0.3 < fitted.found / fitted.n < 0.5, "it sees nothing under 100 px"
     for px in (90, 150, 240):  # of a box in a frame 640 px wide
-        theirs, ours = (square((200, 200, px, px), m, (480, 640))[2] for m in (fitted.mapping, known))
+        theirs, ours = (crop_square((200, 200, px, px), m, (480, 640))[2] for m in (fitted.mapping, known))
         assert theirs == pytest.approx(ours, rel=0.05)
     assert fitted.mapping.dx == pytest.approx(known.dx, abs=0.02)
     assert fitted.mapping.dy == pytest.approx(known.dy, abs=0.02)
@@ -125,7 +125,7 @@ def test_the_command(faces: Samples, blazeface: object, tmp_path: Path, capsys: 
     command = ["--data", str(tmp_path), "--detector", "blazeface-short-range", "--sizes", "180", "360"]
     assert main([*command, "--json"]) == 0
     told = json.loads(capsys.readouterr().out)
-    assert told["n"] == 79 and told["sizes_px"] == [180, 360] and Mapping(**told["mapping"]).level == DEFAULT_LEVEL
+    assert told["n"] == 79 and told["sizes_px"] == [180, 360] and CropMapping(**told["mapping"]).level == DEFAULT_LEVEL
     assert main(command) == 0
     out = capsys.readouterr().out
     assert out.startswith(f"blazeface-short-range: scale {told['mapping']['scale']:.3f}") and "tilted by" in out

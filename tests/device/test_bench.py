@@ -159,11 +159,11 @@ def test_the_detectors_multiply_adds_are_those_of_their_files(blazeface: object)
 
 
 def test_a_detector_made_of_two_is_measured_as_two(blazeface: object) -> None:
-    from fer_edge.detection.two_stage import Zoomed
+    from fer_edge.detection.two_stage import TwoStageDetector
 
     detector = find_detector("blazeface-zoomed")
-    assert isinstance(detector, Zoomed)
-    assert set(networks_of(detector.name)) == {detector.far.name, detector.near.name}
+    assert isinstance(detector, TwoStageDetector)
+    assert set(networks_of(detector.name)) == {detector.searcher.name, detector.refiner.name}
     assert networks_of("haar") == ("haar",)
 
 

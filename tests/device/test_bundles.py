@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 
 from device.system.bundles import BundleStore
-from fer_edge.active_bundle import bundles_folder, chosen_path, history
-from fer_edge.bundle import REQUIRED, Bundle
+from fer_edge.active_bundle import active_bundle_path, bundles_folder, selected_names
+from fer_edge.bundle import REQUIRED_FILES, Bundle
 from fer_edge.errors import BundleRefused, UsageError
 from fer_edge.shipped_bundles import default_path, shipped_path
 
@@ -37,11 +37,11 @@ def mine(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def used(folder: Path) -> str:
     """What a run would take."""
-    return chosen_path({"FER_EDGE_BUNDLES": str(folder)}).name
+    return active_bundle_path({"FER_EDGE_BUNDLES": str(folder)}).name
 
 
 def test_without_a_choice_the_shipped_bundle_is_in_use(tmp_path: Path) -> None:
-    assert chosen_path({"FER_EDGE_BUNDLES": str(tmp_path)}) == default_path()
+    assert active_bundle_path({"FER_EDGE_BUNDLES": str(tmp_path)}) == default_path()
     entries = BundleStore(tmp_path / "none").entries()
     assert [(entry.release, entry.in_use, entry.shipped, entry.problem) for entry in entries] == [
         ("edge", True, True, ""),
@@ -54,7 +54,7 @@ def test_install_use_and_rollback_change_the_bundle_in_use(tmp_path: Path, mine:
     bundles = BundleStore(tmp_path / "b")
     installed = bundles.install(mine)
     assert installed.release == f"mine-{Bundle.load(mine).sha256[:12]}"
-    assert {file.name for file in installed.path.iterdir()} == {*REQUIRED, "bundle.json"}, (
+    assert {file.name for file in installed.path.iterdir()} == {*REQUIRED_FILES, "bundle.json"}, (
         "what the host needs stays there"
     )
     assert used(bundles.folder) == "edge", "installing is not using"
@@ -182,7 +182,7 @@ def test_a_missing_or_damaged_choice_is_an_error(tmp_path: Path, mine: Path) -> 
         with pytest.raises(BundleRefused, match="`fer-edge bundle use NAME` writes it"):
             used(bundles.folder)
     bundles.use("nano")
-    assert history(bundles.folder) == ("nano",)
+    assert selected_names(bundles.folder) == ("nano",)
 
 
 def test_a_folder_that_cannot_be_written_is_an_error(tmp_path: Path, mine: Path) -> None:

@@ -12,7 +12,7 @@ from device.camera.capture import Capture, _reopen_delay_s
 from device.camera.source import EndOfStream, SourceLost
 from device.clock import SystemClock
 from device.config import Settings
-from fer_edge.errors import CameraNotOpened, RestartMe
+from fer_edge.errors import CameraNotOpened, RestartNeeded
 
 LONG_S = 10.0
 
@@ -117,12 +117,12 @@ def test_a_camera_that_goes_silent_is_lost_too_and_asks_for_a_restart_in_the_end
     source = ScriptedSource([1], live=True, clock=SystemClock())
     with Capture(source, Settings(open_s=0.05, stall_s=0.05, reopen_s=0.2), SystemClock()) as capture:
         assert capture.next_frame(LONG_S) is not None
-        with pytest.raises(RestartMe, match="did not come back"):
+        with pytest.raises(RestartNeeded, match="did not come back"):
             capture.next_frame(LONG_S)
         change = capture.next_change()
         assert change is not None and change.state == "lost" and "no picture for" in change.reason
         assert capture.next_change() is None
-    assert RestartMe.exit_code == 75
+    assert RestartNeeded.exit_code == 75
 
 
 def test_the_same_picture_for_long_is_a_dead_camera_and_only_another_one_brings_it_back() -> None:
@@ -219,7 +219,7 @@ def test_a_driver_that_never_returns_asks_for_a_restart() -> None:
         assert entered.wait(LONG_S)
         assert capture.next_frame(0.0) is None
         clock.now_ns += 21_000_000_000
-        with pytest.raises(RestartMe, match="not returned for 21 s"):
+        with pytest.raises(RestartNeeded, match="not returned for 21 s"):
             capture.next_frame(0.0)
         leave.set()
 

@@ -14,7 +14,7 @@ from killed import kill_a_writer
 from device.output.journal.journal import Journal
 from device.output.journal.repair import repair_segment
 from fer_edge.events import SCHEMA, Event
-from fer_edge.journal.clock_correction import read
+from fer_edge.journal.clock_correction import read_journal
 
 KILLS = 20
 
@@ -41,7 +41,7 @@ def test_a_segment_cut_at_any_byte_keeps_every_line_before_the_cut(memory_path: 
             assert told == ([(segment.name, size - len(kept))] if size > len(kept) else [])
             journal.append(event("header", 0, schema=SCHEMA))
         assert (segment.read_bytes() if segment.exists() else b"") == kept
-        items = list(read(memory_path))
+        items = list(read_journal(memory_path))
         assert [item for item in items if not isinstance(item, Event)] == [], "repaired, nothing is damaged"
         assert len(items) == kept.count(b"\n") + 1
         assert journal.path is not None

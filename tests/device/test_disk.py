@@ -17,7 +17,7 @@ from fakes import FakeClock
 from device.output.journal.journal import Journal
 from fer_edge.errors import UsageError
 from fer_edge.events import SCHEMA, Event
-from fer_edge.journal.clock_correction import read
+from fer_edge.journal.clock_correction import read_journal
 from fer_edge.journal.segments import segments
 
 ROOT = Path(__file__).parents[2]
@@ -43,7 +43,7 @@ def remount(folder: Path, how: str) -> None:
 
 def events_of(folder: Path) -> list[Event]:
     """Every event of a journal in which nothing is damaged."""
-    items = list(read(folder))
+    items = list(read_journal(folder))
     assert [item for item in items if not isinstance(item, Event)] == []
     return [item for item in items if isinstance(item, Event)]
 

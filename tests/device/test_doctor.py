@@ -38,7 +38,7 @@ from device.doctor.findings import (
 from device.service.systemd_units import Unit
 from device.system.health import Health
 from device.system.status import Status, StatusFile, read_instance
-from fer_edge.active_bundle import IN_USE
+from fer_edge.active_bundle import IN_USE_FILE
 from fer_edge.shipped_bundles import shipped_path
 
 ROOT = Path(__file__).parents[2]
@@ -203,7 +203,7 @@ CASES["bundle.named"] = lambda path, patch: subprocess_probe.bundle(context(bund
 @case("bundle.chosen")
 def a_chosen_bundle_that_is_gone(path: Path, patch: pytest.MonkeyPatch) -> Finding:
     patch.setenv("FER_EDGE_BUNDLES", str(path))
-    put(path / IN_USE, "mine-0123456789ab\n")
+    put(path / IN_USE_FILE, "mine-0123456789ab\n")
     return subprocess_probe.bundle(context())
 
 

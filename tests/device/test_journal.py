@@ -15,7 +15,7 @@ from fakes import FakeClock
 from device.output.journal.journal import Journal
 from fer_edge.errors import UsageError
 from fer_edge.events import SCHEMA, Event
-from fer_edge.journal.clock_correction import read
+from fer_edge.journal.clock_correction import read_journal
 from fer_edge.journal.segments import segments
 
 ROOT = Path(__file__).parents[2]
@@ -145,7 +145,7 @@ def test_segments_are_followed_by_others_that_begin_with_the_header(tmp_path: Pa
         assert header.kind == "header" and header.seq == 0
         assert header.body == HEADER.body | {"continues": before.name}
         assert header.mono_s == Event.parse(part.read_text().splitlines()[1]).mono_s
-    events = [item for item in read(tmp_path) if isinstance(item, Event)]
+    events = [item for item in read_journal(tmp_path) if isinstance(item, Event)]
     assert [e.seq for e in events if e.kind == "reading"] == list(range(1, 4001)), "each once, across the segments"
 
 
@@ -182,7 +182,7 @@ def test_the_budget_holds_and_the_oldest_go(memory_path: Path, budget_bytes: int
             if seq % 100 == 0:
                 largest = max(largest, sum(path.stat().st_size for path in segments(memory_path)))
     assert budget_bytes * 0.7 < largest <= budget_bytes
-    seqs = [item.seq for item in read(memory_path) if isinstance(item, Event) and item.kind == "reading"]
+    seqs = [item.seq for item in read_journal(memory_path) if isinstance(item, Event) and item.kind == "reading"]
     assert seqs == list(range(15_001 - len(seqs), 15_001)), "what is left is the newest, without a hole"
 
 

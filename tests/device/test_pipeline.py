@@ -91,7 +91,7 @@ def test_the_drawn_face_is_one_track_from_end_to_end(bundle: Bundle) -> None:
     told = seen(Pipeline(find_detector(), bundle), [face_frame(n / 10) for n in range(60)])
     assert [len(readings) for readings in told] == [1] * 60
     assert {reading.track for (reading,) in told} == {1}
-    assert {reading.face.by for (reading,) in told} == {"blazeface-zoomed"}
+    assert {reading.face.detector for (reading,) in told} == {"blazeface-zoomed"}
 
 
 def test_after_a_cut_it_is_somebody_else_and_nothing_of_the_one_before_is_left(bundle: Bundle) -> None:

@@ -12,7 +12,7 @@ from fakes import FakeClock
 from device.output.journal.journal import Journal
 from device.output.journal.retention import least_ages_s
 from fer_edge.events import SCHEMA, Event
-from fer_edge.journal.clock_correction import read
+from fer_edge.journal.clock_correction import read_journal
 from fer_edge.journal.segments import segments
 
 DAY_S = 86_400.0
@@ -76,7 +76,7 @@ def test_days_are_kept_to_the_day_without_any_wall_clock(memory_path: Path) -> N
     clock = FakeClock()
     clock.state = "unknown"
     run(memory_path, clock, hours=240, keep_days=3)
-    first = next(item for item in read(memory_path) if isinstance(item, Event) and item.kind == "tally")
+    first = next(item for item in read_journal(memory_path) if isinstance(item, Event) and item.kind == "tally")
     assert 3.0 <= (clock.now_ns / 1e9 - first.mono_s) / DAY_S <= 4.1
 
 

@@ -22,7 +22,7 @@ from device.run import run
 from fer_edge import __version__
 from fer_edge.bundle import Bundle
 from fer_edge.detection.registry import find_detector
-from fer_edge.errors import BundleRefused, FerEdgeError, NotEnoughData, RestartMe, UsageError
+from fer_edge.errors import BundleRefused, FerEdgeError, NotEnoughData, RestartNeeded, UsageError
 from fer_edge.events import Event
 from fer_edge.golden import CROP_TOLERANCE, Golden
 from fer_edge.preprocess import PREPROCESS_ID
@@ -179,13 +179,13 @@ class StopsTheCamera(MemorySink):
 def test_a_stream_that_dies_for_good(tmp_path: Path, bundle_path: Path) -> None:
     camera = NetworkCamera(face_frame)
     settings = settings_of(camera.address(), bundle_path, tmp_path / "log", open_s=10.0, stall_s=1.0, reopen_s=0.5)
-    with pytest.raises(RestartMe, match="did not come back"):
+    with pytest.raises(RestartNeeded, match="did not come back"):
         run(settings, sink=StopsTheCamera(camera, 3))
     events = journal_events(tmp_path / "log")
     end = check(events)
     assert [e.body["state"] for e in of("camera", events)] == ["opened", "lost", "closed"]
     assert of("camera", events)[1].body["reason"]
-    assert end["reason"].startswith("RestartMe: the camera was lost")
+    assert end["reason"].startswith("RestartNeeded: the camera was lost")
     assert end["readings"] >= 3
 
 

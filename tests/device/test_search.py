@@ -12,8 +12,9 @@ from fakes import FixedFaces
 from device.config import Settings
 from device.vision import motion_gate, search
 from device.vision.search import FoundFaces, SearchState
+from fer_edge.detection.boxes import square_iou
 from fer_edge.detection.registry import find_detector
-from fer_edge.detection.two_stage import Zoomed, overlap
+from fer_edge.detection.two_stage import TwoStageDetector
 from fer_edge.detection.types import Detector, Face
 from fer_edge.synthetic_face import face_box, face_frame
 
@@ -24,7 +25,7 @@ Picture = Callable[[int], np.ndarray]
 @pytest.fixture(scope="module")
 def zoomed(blazeface: object) -> Detector:
     detector = find_detector()
-    assert isinstance(detector, Zoomed)
+    assert isinstance(detector, TwoStageDetector)
     return detector
 
 
@@ -95,7 +96,7 @@ def test_a_new_face_is_seen_within_half_a_second(zoomed: Detector, px: int, some
     assert seen and arrives <= seen[0] <= arrives + 5
     assert seen == list(range(seen[0], arrives + 20)), "and in each frame from then on"
     newest = max(found[-1].tracks, key=lambda track: track.id)
-    assert overlap(newest.head, (450 - px // 2, 240 - px // 2, px)) > 0.4
+    assert square_iou(newest.head, (450 - px // 2, 240 - px // 2, px)) > 0.4
 
 
 def test_a_face_is_followed_for_little_more_than_the_cheap_network_costs(zoomed: Detector) -> None:
@@ -111,20 +112,22 @@ def test_a_face_is_followed_for_little_more_than_the_cheap_network_costs(zoomed:
 def test_a_face_that_moves_as_foreseen_is_looked_at_in_every_other_frame(zoomed: Detector) -> None:
     looks = 0
 
-    class Counting(Zoomed):
-        def closer(self, gray: np.ndarray, around: tuple[int, int, int]) -> Face | None:
+    class Counting(TwoStageDetector):
+        def refine(self, gray: np.ndarray, around: tuple[int, int, int]) -> Face | None:
             nonlocal looks
             looks += 1
-            return super().closer(gray, around)
+            return super().refine(gray, around)
 
-    assert isinstance(zoomed, Zoomed)
-    found = list(looked(Counting(zoomed.far, zoomed.near), lambda n: room((150 + 4 * n, 240, 120)), 60))
+    assert isinstance(zoomed, TwoStageDetector)
+    found = list(looked(Counting(zoomed.searcher, zoomed.refiner), lambda n: room((150 + 4 * n, 240, 120)), 60))
     assert all([track.id for track in one.tracks] == [1] for one in found)
     middles = [one.tracks[0].head[0] + one.tracks[0].head[2] / 2 for one in found]
     assert np.abs(np.diff(middles, n=2)).max() < 0.08 * 120, "without a jump"
     assert 25 <= looks <= 42
     looks = 0
-    gone = list(looked(Counting(zoomed.far, zoomed.near), lambda n: WALL if n >= 31 else room((300, 240, 120)), 40))
+    gone = list(
+        looked(Counting(zoomed.searcher, zoomed.refiner), lambda n: WALL if n >= 31 else room((300, 240, 120)), 40)
+    )
     assert not any(one.tracks for one in gone[31:]), "and who has gone is gone at once"
 
 
@@ -180,13 +183,13 @@ def test_two_who_pass_each_other_keep_their_numbers_or_get_new_ones_but_never_sh
 
 
 def test_a_face_that_only_the_search_can_see_stays_while_nothing_moves_there() -> None:
-    class OnlyFar(Zoomed):
-        def closer(self, gray: np.ndarray, around: tuple[int, int, int]) -> Face | None:  # noqa: ARG002
+    class OnlyFar(TwoStageDetector):
+        def refine(self, gray: np.ndarray, around: tuple[int, int, int]) -> Face | None:  # noqa: ARG002
             return None
 
     whole = find_detector()
-    assert isinstance(whole, Zoomed)
-    found = list(looked(OnlyFar(whole.far, whole.near), always(room((300, 240, 120))), 50))
+    assert isinstance(whole, TwoStageDetector)
+    found = list(looked(OnlyFar(whole.searcher, whole.refiner), always(room((300, 240, 120))), 50))
     assert all([track.id for track in one.tracks] == [1] for one in found)
     assert searches(found) == [0], "and costs no further search"
 

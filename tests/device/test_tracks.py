@@ -15,7 +15,7 @@ from device.vision.tracks import (
     with_detection,
     without_duplicates,
 )
-from fer_edge.detection.two_stage import Square, overlap
+from fer_edge.detection.boxes import Square, square_iou
 from fer_edge.detection.types import Face
 
 
@@ -45,8 +45,8 @@ def test_matched(tracks: list[Square], faces: list[Square], expected: dict[int, 
 def test_overlap_is_the_same_both_ways_and_between_0_and_1() -> None:
     squares = [(x, y, side) for x, y, side in itertools.product((-40, 0, 35), (0, 20), (1, 50, 90))]
     for a, b in itertools.product(squares, squares):
-        assert 0 <= overlap(a, b) == overlap(b, a) <= 1
-        assert (overlap(a, b) == 1) == (a == b)
+        assert 0 <= square_iou(a, b) == square_iou(b, a) <= 1
+        assert (square_iou(a, b) == 1) == (a == b)
 
 
 def test_two_tracks_on_one_face_become_the_older() -> None:

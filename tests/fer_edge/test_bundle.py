@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fer_edge.bundle import Bundle, replacing
+from fer_edge.bundle import Bundle, replaced_folder
 from fer_edge.errors import BundleRefused, UsageError
 from fer_edge.labels import LABELS
 from fer_edge.shipped_bundles import SHIPPED
@@ -103,14 +103,14 @@ def test_predict_takes_a_crop_or_finds_faces(bundle_path: Path, blazeface: objec
 
 def test_replacing_is_all_or_nothing(tmp_path: Path) -> None:
     folder = tmp_path / "b"
-    with replacing(folder) as fresh:
+    with replaced_folder(folder) as fresh:
         (fresh / "a").write_text("first")
         (fresh / "bundle.json").write_text("{}")
-    with pytest.raises(RuntimeError), replacing(folder) as fresh:
+    with pytest.raises(RuntimeError), replaced_folder(folder) as fresh:
         (fresh / "a").write_text("second")
         raise RuntimeError
     assert (folder / "a").read_text() == "first"
-    with replacing(folder) as fresh:
+    with replaced_folder(folder) as fresh:
         (fresh / "a").write_text("third")
         (fresh / "bundle.json").write_text("{}")
     assert (folder / "a").read_text() == "third"
@@ -120,9 +120,9 @@ def test_replacing_is_all_or_nothing(tmp_path: Path) -> None:
 def test_what_is_no_bundle_is_not_replaced(tmp_path: Path) -> None:
     folder = tmp_path / "photos"
     folder.mkdir()
-    with replacing(folder) as fresh:  # an empty folder may be
+    with replaced_folder(folder) as fresh:  # an empty folder may be
         (fresh / "thesis.txt").write_text("mine")
-    with pytest.raises(UsageError, match="no bundle"), replacing(folder):
+    with pytest.raises(UsageError, match="no bundle"), replaced_folder(folder):
         raise AssertionError("it is refused before anything is written")
     assert (folder / "thesis.txt").read_text() == "mine"
 

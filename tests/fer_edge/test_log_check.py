@@ -14,9 +14,9 @@ from fer_edge.cli import main
 from fer_edge.errors import Unhealthy
 from fer_edge.journal.purge import purge
 from fer_edge.journal.segments import segment_name, segments
-from fer_edge.log.audit import Audit, audit
+from fer_edge.log.audit import JournalAudit, audit_journal
 from fer_edge.log.devices import Device
-from fer_edge.log.time_window import Zone
+from fer_edge.log.time_window import TimeZone
 from tests.lived import Life, utc_s
 
 JOURNALS = Path(__file__).parents[1] / "fixtures" / "journals"
@@ -53,8 +53,8 @@ def journal(eventful: Path, tmp_path: Path) -> Path:
     return shutil.copytree(eventful, tmp_path / "log")
 
 
-def found(folder: Path) -> Audit:
-    return audit(Device("kitchen", folder), Zone(utc=True))
+def found(folder: Path) -> JournalAudit:
+    return audit_journal(Device("kitchen", folder), TimeZone(utc=True))
 
 
 def missing(folder: Path) -> list[tuple[str, int]]:

@@ -14,10 +14,10 @@ from builders import event
 
 from fer_edge.cli import main
 from fer_edge.events import Event
-from fer_edge.journal.clock_correction import Calendar
-from fer_edge.journal.segments import Damage, segment_name
-from fer_edge.log.follow import Follower, last
-from fer_edge.log.runs import Moment
+from fer_edge.journal.clock_correction import ClockCorrection
+from fer_edge.journal.segments import DamagedLine, segment_name
+from fer_edge.log.follow import Follower, last_events
+from fer_edge.log.runs import LoggedEvent
 from tests.lived import Life, header, utc_s
 
 ROOT = Path(__file__).parents[2]
@@ -37,7 +37,9 @@ def add(folder: Path, number: int, *lines: Event | bytes) -> Path:
 
 def new(follower: Follower) -> list[int | str]:
     """The seq of each new line; of a damaged one its segment and number."""
-    return [told.event.seq if isinstance(told, Moment) else f"{told.segment}:{told.number}" for told in follower.poll()]
+    return [
+        told.event.seq if isinstance(told, LoggedEvent) else f"{told.segment}:{told.number}" for told in follower.poll()
+    ]
 
 
 @pytest.fixture
@@ -48,7 +50,7 @@ def folder(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def follower(folder: Path) -> Follower:
-    return Follower(folder, Calendar(folder))
+    return Follower(folder, ClockCorrection(folder))
 
 
 def test_each_line_once(folder: Path, follower: Follower) -> None:
@@ -124,7 +126,7 @@ def test_damage_is_named(folder: Path, follower: Follower) -> None:
     add(folder, 1, b"\x00\x00\n", event("pause", 3))
     add(folder, 2, head(schema=99), event("pause", 1))
     told = list(follower.poll())
-    assert [str(one).partition(": ")[0] for one in told if isinstance(one, Damage)][:2] == [
+    assert [str(one).partition(": ")[0] for one in told if isinstance(one, DamagedLine)][:2] == [
         "journal-000001.jsonl, line 4",
         "journal-000002.jsonl, line 1",
     ]
@@ -133,8 +135,10 @@ def test_damage_is_named(folder: Path, follower: Follower) -> None:
 @pytest.mark.parametrize(("n", "expected"), [(0, []), (1, [4]), (3, [1, 2, 4]), (100, [1, 2, 4])])
 def test_the_last_ones_that_are_wanted(folder: Path, n: int, expected: list[int]) -> None:
     add(folder, 2, head(continues=segment_name(1)), event("clock", 3), event("pause", 4))
-    kept, follower = last(folder, Calendar(folder), n, lambda told: told.event.kind in ("pause", "resume"))
-    assert [told.event.seq for told in kept if isinstance(told, Moment)] == expected
+    kept, follower = last_events(
+        folder, ClockCorrection(folder), n, lambda told: told.event.kind in ("pause", "resume")
+    )
+    assert [told.event.seq for told in kept if isinstance(told, LoggedEvent)] == expected
     add(folder, 2, event("resume", 5))
     assert new(follower) == [5]
 

@@ -13,14 +13,14 @@ import pytest
 from fer_edge.cli import main
 from fer_edge.errors import UsageError
 from fer_edge.events import KINDS, Event
-from fer_edge.journal.clock_correction import read
-from fer_edge.log.event_text import duration, sentence
-from fer_edge.log.time_window import Window, Zone
+from fer_edge.journal.clock_correction import read_journal
+from fer_edge.log.event_text import duration_text, event_sentence
+from fer_edge.log.time_window import TimeWindow, TimeZone
 from tests.lived import utc_s
 from tests.months import day
 
 ROOT = Path(__file__).parents[2]
-UTC = Zone(utc=True)
+UTC = TimeZone(utc=True)
 
 
 @pytest.fixture
@@ -37,19 +37,19 @@ def berlin(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     ("text", "zone", "expected"),
     [
         ("2026-03-01T12:00", UTC, "2026-03-01T12:00"),
-        ("2026-03-01T12:00", Zone(), "2026-03-01T11:00"),
-        ("2026-07-01", Zone(), "2026-06-30T22:00"),
-        ("2026-03-01T12:00+05:00", Zone(), "2026-03-01T07:00"),
-        ("2026-03-01T12:00Z", Zone(), "2026-03-01T12:00"),
+        ("2026-03-01T12:00", TimeZone(), "2026-03-01T11:00"),
+        ("2026-07-01", TimeZone(), "2026-06-30T22:00"),
+        ("2026-03-01T12:00+05:00", TimeZone(), "2026-03-01T07:00"),
+        ("2026-03-01T12:00Z", TimeZone(), "2026-03-01T12:00"),
     ],
 )
-def test_a_moment_is_local_unless_it_is_said_to_be_another(text: str, zone: Zone, expected: str) -> None:
-    assert Window.of(text, None, None, zone).since_s == utc_s(expected)
+def test_a_moment_is_local_unless_it_is_said_to_be_another(text: str, zone: TimeZone, expected: str) -> None:
+    assert TimeWindow.of(text, None, None, zone).since_s == utc_s(expected)
 
 
 @pytest.mark.parametrize(("text", "ago_s"), [("2h", 7200), ("15min", 900), ("30d", 30 * 86_400), ("90s", 90)])
 def test_so_long_ago(text: str, ago_s: float) -> None:
-    window = Window.of(text, None, None, UTC)
+    window = TimeWindow.of(text, None, None, UTC)
     assert UTC.now() - UTC.at(window.since_s) == pytest.approx(timedelta(seconds=ago_s), abs=timedelta(seconds=30))
 
 
@@ -58,7 +58,7 @@ def test_so_long_ago(text: str, ago_s: float) -> None:
 )
 def test_what_is_no_window(given: tuple[str, str | None]) -> None:
     with pytest.raises(UsageError):
-        Window.of(*given, None, UTC)
+        TimeWindow.of(*given, None, UTC)
 
 
 @pytest.mark.usefixtures("berlin")
@@ -72,7 +72,7 @@ def test_what_is_no_window(given: tuple[str, str | None]) -> None:
     ],
 )
 def test_parts_of_days_are_those_of_the_zone(between: str, from_: str, to: str, hours: float) -> None:
-    pieces = Window.of(None, None, between, Zone()).pieces(utc_s(from_), utc_s(to))
+    pieces = TimeWindow.of(None, None, between, TimeZone()).pieces(utc_s(from_), utc_s(to))
     assert sum(end_s - start_s for start_s, end_s in pieces) == hours * 3600
 
 
@@ -81,19 +81,19 @@ def test_parts_of_days_are_those_of_the_zone(between: str, from_: str, to: str, 
     [(0.04, "0.0 s"), (59.9, "59.9 s"), (60, "1 min"), (190, "3 min 10 s"), (7500, "2 h 5 min"), (273_600, "3 d 4 h")],
 )
 def test_durations_are_said(seconds: float, said: str) -> None:
-    assert duration(seconds) == said
+    assert duration_text(seconds) == said
 
 
 def test_every_kind_of_event_has_its_words() -> None:
     told = {}
-    for item in read(ROOT / "tests/fixtures/journals/v1"):
+    for item in read_journal(ROOT / "tests/fixtures/journals/v1"):
         if isinstance(item, Event):
-            told[item.kind] = sentence(item, ["angry", "disgust", "fear", "happy", "neutral", "sad", "surprise"])
+            told[item.kind] = event_sentence(item, ["angry", "disgust", "fear", "happy", "neutral", "sad", "surprise"])
     assert told.keys() == KINDS.keys()
     assert told["gap"] == "lines were not kept (File exists): 12 episode, 3 tally"
     assert told["clock"] == "wall clock moved by +1,767,225,600.0 s, unsynced → synced"
     assert all("{" not in words for words in told.values()), "a kind was told by its fields alone"
-    assert sentence(Event("weather", 1, "b", 1.0, "w", "synced", {"sky": "blue"})) == "sky blue"
+    assert event_sentence(Event("weather", 1, "b", 1.0, "w", "synced", {"sky": "blue"})) == "sky blue"
 
 
 def documented() -> list[str]:

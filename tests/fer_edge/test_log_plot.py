@@ -15,11 +15,11 @@ import pytest
 from fer_edge.cli import main
 from fer_edge.events import UNSURE
 from fer_edge.labels import LABELS
-from fer_edge.log.aggregation import Sums
+from fer_edge.log.aggregation import PeriodSums
 from fer_edge.log.devices import Device
 from fer_edge.log.summary import summarise
-from fer_edge.log.terminal_bars import WIDTH, bars, composed, letters_of
-from fer_edge.log.time_window import Window, Zone
+from fer_edge.log.terminal_bars import WIDTH, bar_lines, composed, letters_of
+from fer_edge.log.time_window import TimeWindow, TimeZone
 from fer_edge.log.timeline import COLOURS, SHADES, colour_of
 from tests.lived import Life, utc_s
 
@@ -46,9 +46,9 @@ def journal(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_letters_are_in_proportion(journal: Path) -> None:
-    summary = summarise(Device("kitchen", journal), Window(zone=Zone(utc=True)), "hour")
+    summary = summarise(Device("kitchen", journal), TimeWindow(zone=TimeZone(utc=True)), "hour")
     assert summary is not None
-    title, key, _, nine, ten = bars(summary)
+    title, key, _, nine, ten = bar_lines(summary)
     assert title == "kitchen, UTC" and "H happy" in key and "? unsure" in key
     assert nine.count("H") == 25 and {nine.count("S"), nine.count("?")} == {12, 13}
     assert "20 min" in nine and "50.0%" in nine
@@ -59,7 +59,7 @@ def test_letters_are_in_proportion(journal: Path) -> None:
     "shares", [{"happy": 1.0}, {"happy": 1, "sad": 1, "fear": 1}, {label: n + 1 for n, label in enumerate(LABELS)}, {}]
 )
 def test_there_are_always_as_many(shares: dict[str, float]) -> None:
-    sums = Sums(0.0, 3600.0)
+    sums = PeriodSums(0.0, 3600.0)
     sums.labels_s.update(shares)
     letters = letters_of(list(shares))
     assert len(composed(sums, list(shares), letters)) == (WIDTH if shares else 0)

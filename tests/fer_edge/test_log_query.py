@@ -14,7 +14,7 @@ from fer_edge.cli import main
 from fer_edge.commands.log_arguments import WHAT
 from fer_edge.events import UNSURE
 from fer_edge.log.devices import devices
-from fer_edge.log.rows import columns, labels_of
+from fer_edge.log.rows import column_names, labels_of
 from tests.lived import Life, utc_s
 
 JOURNALS = Path(__file__).parents[1] / "fixtures" / "journals"
@@ -127,7 +127,7 @@ def test_every_form_has_the_same_rows(
 ) -> None:
     import pyarrow.parquet as pq
 
-    folder, names = str(house), columns(what, labels_of(devices([house])))
+    folder, names = str(house), column_names(what, labels_of(devices([house])))
     told = rows(capsys, what, folder)
     assert told
     assert main(["log", "query", what, folder, "--csv", "--utc"]) == 0

@@ -12,15 +12,15 @@ import pytest
 
 from fer_edge.cli import main
 from fer_edge.events import UNSURE
-from fer_edge.log.aggregation import Buckets
+from fer_edge.log.aggregation import Periods
 from fer_edge.log.devices import Device, devices
 from fer_edge.log.summary import Summary, summarise
-from fer_edge.log.time_window import Window, Zone
+from fer_edge.log.time_window import TimeWindow, TimeZone
 from tests.lived import Life, Truth, utc_s
 
 JOURNALS = Path(__file__).parents[1] / "fixtures" / "journals"
-UTC = Zone(utc=True)
-EVERYTHING = Window(zone=UTC)
+UTC = TimeZone(utc=True)
+EVERYTHING = TimeWindow(zone=UTC)
 NINE = "2026-03-01T09:10:00"
 
 
@@ -124,7 +124,7 @@ def lives(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Life]:
     return {lived.__name__: lived(folder / lived.__name__) for lived in LIVES}
 
 
-def of(folder: Path, by: str = "hour", window: Window = EVERYTHING) -> Summary:
+def of(folder: Path, by: str = "hour", window: TimeWindow = EVERYTHING) -> Summary:
     summary = summarise(Device("kitchen", folder), window, by)
     assert summary is not None
     return summary
@@ -190,13 +190,13 @@ def test_unsure_is_in_the_denominator_and_has_its_reasons(lives: dict[str, Life]
 def test_a_window_takes_its_part_of_each_minute(
     lives: dict[str, Life], since: str | None, until: str | None, between: str | None, seconds: float
 ) -> None:
-    summary = of(lives["plain"].folder, window=Window.of(since, until, between, UTC))
+    summary = of(lives["plain"].folder, window=TimeWindow.of(since, until, between, UTC))
     assert summary.whole.told_s == pytest.approx(seconds, abs=0.1)
     assert sum(part.told_s for part in summary.parts) == pytest.approx(seconds, abs=0.1)
 
 
 def test_nothing_is_told_of_a_time_before(lives: dict[str, Life]) -> None:
-    assert summarise(Device("kitchen", lives["plain"].folder), Window.of(None, "2025-01-01", None, UTC)) is None
+    assert summarise(Device("kitchen", lives["plain"].folder), TimeWindow.of(None, "2025-01-01", None, UTC)) is None
 
 
 def test_a_boot_that_never_knew_the_time_keeps_its_length_and_is_doubtful(tmp_path: Path) -> None:
@@ -301,7 +301,7 @@ def berlin(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     ],
 )
 def test_hours_and_days_are_those_of_the_zone(at: str, by: str, hours: int) -> None:
-    (sums, seconds), *_ = Buckets(by, Zone()).parts(utc_s(at), utc_s(at) + 60)
+    (sums, seconds), *_ = Periods(by, TimeZone()).parts(utc_s(at), utc_s(at) + 60)
     assert (sums.to_s - sums.from_s, seconds) == (hours * 3600, 60)
     assert sums.from_s <= utc_s(at) < sums.to_s
 

@@ -10,8 +10,8 @@ import pytest
 from builders import event
 
 from fer_edge.events import SCHEMA, Event
-from fer_edge.journal.clock_correction import Calendar, posix_s, read
-from fer_edge.journal.segments import Damage, last_event, segment_name
+from fer_edge.journal.clock_correction import ClockCorrection, posix_s, read_journal
+from fer_edge.journal.segments import DamagedLine, last_event, segment_name
 
 JOURNALS = Path(__file__).parents[1] / "fixtures" / "journals"
 
@@ -24,7 +24,7 @@ def write(folder: Path, number: int, *lines: Event | bytes) -> Path:
 
 
 def seqs(folder: Path) -> list[int]:
-    return [item.seq for item in read(folder) if isinstance(item, Event) and item.kind != "header"]
+    return [item.seq for item in read_journal(folder) if isinstance(item, Event) and item.kind != "header"]
 
 
 def test_every_schema_has_its_journals() -> None:
@@ -32,7 +32,7 @@ def test_every_schema_has_its_journals() -> None:
 
 
 def test_schema_1_is_read_as_it_was_written() -> None:
-    items = list(read(JOURNALS / "v1"))
+    items = list(read_journal(JOURNALS / "v1"))
     events = [item for item in items if isinstance(item, Event)]
     assert len(events) == len(items) == 64
     from fer_edge.events import KINDS
@@ -48,7 +48,12 @@ def test_segments_are_in_the_order_of_their_numbers(tmp_path: Path) -> None:
     for number in (1_000_001, 999_999, 2, 10):
         write(tmp_path, number, event("reading", 0, number=number))
     (tmp_path / "journal-000003.jsonl.bak").touch()
-    assert [item.body["number"] for item in read(tmp_path) if isinstance(item, Event)] == [2, 10, 999_999, 1_000_001]
+    assert [item.body["number"] for item in read_journal(tmp_path) if isinstance(item, Event)] == [
+        2,
+        10,
+        999_999,
+        1_000_001,
+    ]
 
 
 @pytest.mark.parametrize(
@@ -65,11 +70,11 @@ def test_segments_are_in_the_order_of_their_numbers(tmp_path: Path) -> None:
 )
 def test_a_damaged_line_is_named_and_the_others_are_read(tmp_path: Path, damage: bytes, why: str) -> None:
     write(tmp_path, 1, event("header", 0, schema=SCHEMA), event("reading", 1), damage, event("reading", 2))
-    items = list(read(tmp_path))
+    items = list(read_journal(tmp_path))
     assert [item.seq for item in items if isinstance(item, Event)] == [0, 1, 2]
-    (told,) = [item for item in items if isinstance(item, Damage)]
+    (told,) = [item for item in items if isinstance(item, DamagedLine)]
     assert (told.segment, told.number) == ("journal-000001.jsonl", 3) and told.why.startswith(why)
-    assert isinstance(items[2], Damage), "where it was"
+    assert isinstance(items[2], DamagedLine), "where it was"
 
 
 def test_a_segment_without_its_header_is_read(tmp_path: Path) -> None:
@@ -82,8 +87,8 @@ def test_a_newer_version_s_segment_is_named_once(tmp_path: Path) -> None:
     write(tmp_path, 1, event("header", 0, schema=SCHEMA), event("reading", 1))
     write(tmp_path, 2, event("header", 0, schema=SCHEMA + 1), event("reading", 1), event("reading", 2))
     write(tmp_path, 3, event("header", 0, schema=SCHEMA), event("reading", 5))
-    items = list(read(tmp_path))
-    assert [str(item) for item in items if isinstance(item, Damage)] == [
+    items = list(read_journal(tmp_path))
+    assert [str(item) for item in items if isinstance(item, DamagedLine)] == [
         f"journal-000002.jsonl, line 1: has schema {SCHEMA + 1}, this version reads {SCHEMA}; update fer-edge"
     ]
     assert seqs(tmp_path) == [1, 5]
@@ -100,9 +105,9 @@ def test_a_line_that_stands_twice_is_given_once(tmp_path: Path) -> None:
 
 def test_an_empty_journal_and_none(tmp_path: Path) -> None:
     write(tmp_path, 1)
-    assert list(read(tmp_path)) == []
+    assert list(read_journal(tmp_path)) == []
     with pytest.raises(FileNotFoundError):
-        list(read(tmp_path / "nothing"))
+        list(read_journal(tmp_path / "nothing"))
 
 
 def test_the_last_event_by_the_end_alone(tmp_path: Path) -> None:
@@ -124,7 +129,7 @@ def test_lines_from_before_the_clock_was_set_get_their_right_time(tmp_path: Path
     early = dated("a", 10.0, "1970-01-01T00:00:10.000Z", "unsynced")
     later = dated("a", 40.0, "2026-03-01T12:00:40.000Z", "synced")
     write(tmp_path, 1, early, later)
-    calendar = Calendar(tmp_path)
+    calendar = ClockCorrection(tmp_path)
     assert [(iso(at_s), known) for at_s, known in map(calendar.at_s, (early, later))] == [
         ("2026-03-01T12:00:10", True), ("2026-03-01T12:00:40", True),
     ]  # fmt: skip
@@ -140,7 +145,7 @@ def test_a_year_s_jump_and_its_undoing_leave_no_trace(tmp_path: Path) -> None:
     ]
     write(tmp_path, 1, *lines[:2])
     write(tmp_path, 2, *lines[2:])
-    calendar = Calendar(tmp_path)
+    calendar = ClockCorrection(tmp_path)
     assert [iso(calendar.at_s(line)[0])[-8:] for line in lines] == ["12:00:10", "12:00:20", "12:00:30", "12:00:40"]
     assert {iso(calendar.at_s(line)[0])[:10] for line in lines} == {"2026-03-01"}
 
@@ -151,7 +156,7 @@ def test_a_boot_that_never_knew_the_time_lies_between_its_neighbours(tmp_path: P
     write(tmp_path, 1, dated("a", 100.0, "2026-03-01T12:00:00.000Z", "synced"))
     write(tmp_path, 2, lost, ahead)
     write(tmp_path, 3, dated("c", 50.0, "2026-03-05T12:00:50.000Z", "synced"))
-    calendar = Calendar(tmp_path)
+    calendar = ClockCorrection(tmp_path)
     assert calendar.boots == ("a", "b", "c")
     assert (iso(calendar.at_s(lost)[0]), calendar.at_s(lost)[1]) == ("2026-03-01T12:00:00", False)
     assert (iso(calendar.at_s(ahead)[0]), calendar.at_s(ahead)[1]) == ("2026-03-05T12:00:50", False)
@@ -160,7 +165,7 @@ def test_a_boot_that_never_knew_the_time_lies_between_its_neighbours(tmp_path: P
 def test_where_nothing_is_known_the_clock_is_taken_as_it_stood(tmp_path: Path) -> None:
     line = dated("a", 10.0, "2026-03-01T12:00:00.000Z", "unknown")
     write(tmp_path, 1, line)
-    at_s, known = Calendar(tmp_path).at_s(line)
+    at_s, known = ClockCorrection(tmp_path).at_s(line)
     assert (iso(at_s), known) == ("2026-03-01T12:00:00", False)
     assert posix_s("no time") is None
 
@@ -170,7 +175,7 @@ def test_boots_that_never_knew_the_time_follow_each_other(tmp_path: Path) -> Non
     for number, boot in enumerate("abc", 1):
         first, last = (dated(boot, 60.0 * n, f"1970-01-01T00:0{n}:00.000Z", "unsynced") for n in (0, 2))
         write(tmp_path, number, first, last)
-    calendar = Calendar(tmp_path)
+    calendar = ClockCorrection(tmp_path)
     told = [calendar.moment(boot, mono_s) for boot in "abc" for mono_s in (0.0, 120.0)]
     assert told == [(0, False), (120, False), (120, False), (240, False), (240, False), (360, False)]
     assert "b" in calendar and "d" not in calendar
@@ -178,7 +183,7 @@ def test_boots_that_never_knew_the_time_follow_each_other(tmp_path: Path) -> Non
 
 def test_a_boot_learns_its_time_from_a_line_that_was_written_since(tmp_path: Path) -> None:
     write(tmp_path, 1, dated("a", 10.0, "1970-01-01T00:00:10.000Z", "unsynced"))
-    calendar = Calendar(tmp_path)
+    calendar = ClockCorrection(tmp_path)
     assert calendar.moment("a", 10.0) == (10.0, False)
     calendar.learn(dated("a", 40.0, "2026-03-01T12:00:40.000Z", "synced"))
     at_s, known = calendar.moment("a", 10.0)
@@ -190,7 +195,7 @@ def test_a_boot_learns_its_time_from_a_line_that_was_written_since(tmp_path: Pat
 def test_only_lines_of_the_requested_kinds_are_read(tmp_path: Path) -> None:
     write(tmp_path, 1, event("header", 0, schema=SCHEMA), event("reading", 1), b"damaged\n", event("tally", 2))
     write(tmp_path, 2, event("header", 0, schema=SCHEMA), event("reading", 1))
-    told = [item.kind if isinstance(item, Event) else "damage" for item in read(tmp_path, {"header", "tally"})]
+    told = [item.kind if isinstance(item, Event) else "damage" for item in read_journal(tmp_path, {"header", "tally"})]
     assert told == ["header", "damage", "tally", "header"]
 
 
@@ -198,5 +203,5 @@ def test_lines_that_another_program_wrote_are_lines(tmp_path: Path) -> None:
     """Fields in another order, with spaces: the quick look at a line's beginning is no more than quick."""
     other = b'{ "wall": "2026-03-01T12:00:10.000Z", "clock": "synced", "seq": 1, "mono_s": 10, "boot": "a", "kind": "pause" }\n'
     write(tmp_path, 1, event("header", 0, schema=SCHEMA), other)
-    (told,) = [item for item in read(tmp_path, {"pause"}) if isinstance(item, Event) and item.kind == "pause"]
-    assert iso(Calendar(tmp_path).moment("a", told.mono_s)[0]) == "2026-03-01T12:00:10"
+    (told,) = [item for item in read_journal(tmp_path, {"pause"}) if isinstance(item, Event) and item.kind == "pause"]
+    assert iso(ClockCorrection(tmp_path).moment("a", told.mono_s)[0]) == "2026-03-01T12:00:10"

@@ -15,7 +15,7 @@ import pytest
 from fer_edge.bundle import Bundle
 from fer_edge.detection.types import Face
 from fer_edge.errors import UsageError
-from fer_edge.preprocess import Mapping, cut, face_crop, square, tilt_rad, whole_crop
+from fer_edge.preprocess import CropMapping, crop_square, crop_whole_image, cut_square, eye_tilt_rad, face_crop
 from fer_edge.synthetic_face import face_box, face_frame
 
 NOISE = np.random.default_rng(0).integers(0, 256, (240, 320), np.uint8)
@@ -37,9 +37,9 @@ def test_it_shrinks_by_area() -> None:
 
 def test_it_enlarges_between_the_darkest_and_the_brightest() -> None:
     small = face_crop(NOISE, (100, 100, 12, 12))
-    cut = NOISE[100:112, 100:112]
-    assert small.shape == (48, 48) and small.min() >= cut.min() and small.max() <= cut.max()
-    assert abs(small.mean() - cut.mean()) < 3
+    part = NOISE[100:112, 100:112]
+    assert small.shape == (48, 48) and small.min() >= part.min() and small.max() <= part.max()
+    assert abs(small.mean() - part.mean()) < 3
 
 
 @pytest.mark.parametrize("xy", [(-20, -9), (300, 220), (-20, 220), (300, -9), (130, 210)])
@@ -58,50 +58,50 @@ def test_a_box_outside_the_frame_is_an_error(xywh: tuple[int, int, int, int]) ->
 @pytest.mark.parametrize(
     ("xywh", "mapping", "expected"),
     [
-        ((10, 20, 100, 100), Mapping(), (10, 20, 100)),
-        ((10, 20, 100, 80), Mapping(), (10, 10, 100)),  # the longer side, around the same centre
-        ((10, 20, 80, 100), Mapping(), (0, 20, 100)),
-        ((10, 20, 100, 100), Mapping(scale=1.5), (-15, -5, 150)),
-        ((10, 20, 100, 100), Mapping(dx=0.1, dy=-0.2), (20, 0, 100)),
-        ((10, 20, 100, 100), Mapping(2.0, 0.1, -0.1), (-20, -50, 200)),  # shifts are in sides of the mapped square
-        ((10, 20, 1, 1), Mapping(scale=0.1), (10, 20, 1)),  # never without area
+        ((10, 20, 100, 100), CropMapping(), (10, 20, 100)),
+        ((10, 20, 100, 80), CropMapping(), (10, 10, 100)),  # the longer side, around the same centre
+        ((10, 20, 80, 100), CropMapping(), (0, 20, 100)),
+        ((10, 20, 100, 100), CropMapping(scale=1.5), (-15, -5, 150)),
+        ((10, 20, 100, 100), CropMapping(dx=0.1, dy=-0.2), (20, 0, 100)),
+        ((10, 20, 100, 100), CropMapping(2.0, 0.1, -0.1), (-20, -50, 200)),  # shifts are in sides of the mapped square
+        ((10, 20, 1, 1), CropMapping(scale=0.1), (10, 20, 1)),  # never without area
     ],
 )
 def test_where_a_mapping_puts_the_square(
-    xywh: tuple[int, int, int, int], mapping: Mapping, expected: tuple[int, int, int]
+    xywh: tuple[int, int, int, int], mapping: CropMapping, expected: tuple[int, int, int]
 ) -> None:
-    assert square(xywh, mapping) == expected
+    assert crop_square(xywh, mapping) == expected
     x, y, side = expected
     assert np.array_equal(face_crop(NOISE, xywh, 48, mapping), face_crop(NOISE, (x, y, side, side), 48))
 
 
 def test_a_crop_of_the_models_size_passes_whole() -> None:
     face = NOISE[:48, :48]
-    assert np.array_equal(whole_crop(face), face)
-    assert whole_crop(NOISE, 64).shape == (64, 64)
+    assert np.array_equal(crop_whole_image(face), face)
+    assert crop_whole_image(NOISE, 64).shape == (64, 64)
 
 
 def test_without_a_turn_the_pixels_are_those_of_earlier_versions() -> None:
     """Bundles name these crops by PREPROCESS_ID and hold their hashes; eyes alone change nothing."""
     boxes = [(100, 60, 48, 48), (10, 20, 192, 170), (-20, -9, 60, 60), (290, 200, 77, 80), (5, 5, 23, 31)]
     boxes += [(-40, 30, 300, 150)]
-    mappings = [Mapping(), Mapping(1.259, 0.009, -0.053), Mapping(0.5, -0.1, 0.2)]
+    mappings = [CropMapping(), CropMapping(1.259, 0.009, -0.053), CropMapping(0.5, -0.1, 0.2)]
     for side, expected in ((48, "407d0e85416bfcfa"), (64, "28f1e553604c12d7")):
         crops = [face_crop(NOISE, box, side, mapping, EYES) for box in boxes for mapping in mappings]
         assert hashlib.sha256(b"".join(crop.tobytes() for crop in crops)).hexdigest()[:16] == expected
 
 
 def test_a_mapping_that_grows_adds_a_share_of_the_frames_longer_side() -> None:
-    mapping = Mapping(1.5, grow=0.05)
-    assert square((10, 20, 100, 100), mapping, (240, 320)) == square((10, 20, 100, 100), mapping, (320, 240))
-    assert square((10, 20, 100, 100), mapping, (240, 320)) == (-23, -13, 166)
-    assert np.array_equal(face_crop(NOISE, (10, 20, 100, 100), 48, mapping), cut(NOISE, (-23, -13, 166), 48))
+    mapping = CropMapping(1.5, grow=0.05)
+    assert crop_square((10, 20, 100, 100), mapping, (240, 320)) == crop_square((10, 20, 100, 100), mapping, (320, 240))
+    assert crop_square((10, 20, 100, 100), mapping, (240, 320)) == (-23, -13, 166)
+    assert np.array_equal(face_crop(NOISE, (10, 20, 100, 100), 48, mapping), cut_square(NOISE, (-23, -13, 166), 48))
 
 
 def test_the_tilt_of_the_eyes() -> None:
-    assert tilt_rad(((10.0, 20.0), (30.0, 20.0))) == 0
-    assert tilt_rad(((10.0, 20.0), (30.0, 40.0))) == pytest.approx(np.pi / 4), "the right one is lower"
-    assert tilt_rad(((10.0, 20.0), (10.0, 20.0))) == 0
+    assert eye_tilt_rad(((10.0, 20.0), (30.0, 20.0))) == 0
+    assert eye_tilt_rad(((10.0, 20.0), (30.0, 40.0))) == pytest.approx(np.pi / 4), "the right one is lower"
+    assert eye_tilt_rad(((10.0, 20.0), (10.0, 20.0))) == 0
 
 
 @pytest.mark.parametrize("size", [30, 48, 100, 101])
@@ -109,14 +109,14 @@ def test_hardly_any_turn_is_hardly_any_change(size: int) -> None:
     """So the turned square lies where the upright one does, to a fraction of a pixel."""
     smooth = cv2.GaussianBlur(NOISE, (0, 0), 4)
     for at in ((60, 50, size), (-size // 2, -size // 3, size)):
-        upright, turned = (cut(smooth, at, 48, turn_rad).astype(int) for turn_rad in (0.0, 1e-4))
+        upright, turned = (cut_square(smooth, at, 48, turn_rad).astype(int) for turn_rad in (0.0, 1e-4))
         assert np.abs(upright - turned).max() <= 2
 
 
 @pytest.mark.parametrize("side", [48, 192])
 def test_a_quarter_turn_is_exact(side: int) -> None:
-    crop = cut(NOISE, (60, 40, 96), side, np.pi / 2)
-    changed = np.abs(crop.astype(int) - np.rot90(cut(NOISE, (60, 40, 96), side)))
+    crop = cut_square(NOISE, (60, 40, 96), side, np.pi / 2)
+    changed = np.abs(crop.astype(int) - np.rot90(cut_square(NOISE, (60, 40, 96), side)))
     assert changed[1:-1, 1:-1].max() <= 1  # on the rim, enlarging looks beyond the square or repeats it
 
 
@@ -130,7 +130,7 @@ def test_a_tilted_face_comes_out_level(degrees: int, level: float, left: float) 
     reach = np.deg2rad(degrees)
     eyes = tuple((centre[0] + s * np.cos(reach), centre[1] + s * np.sin(reach)) for s in (-40, 40))
     assert len(eyes) == 2
-    crop = face_crop(tilted, box, 96, Mapping(level=level), eyes)
+    crop = face_crop(tilted, box, 96, CropMapping(level=level), eyes)
     upright = face_crop(frame, box, 96).astype(int)
     y, x = np.mgrid[:96, :96] - 47.5
     inside = np.hypot(x, y) < 44
@@ -145,13 +145,13 @@ def test_a_tilted_face_comes_out_level(degrees: int, level: float, left: float) 
 
 def test_a_turned_square_outside_the_frame_is_an_error() -> None:
     with pytest.raises(UsageError, match="outside the 320×240 frame"):
-        face_crop(NOISE, (320, 0, 48, 48), 48, Mapping(level=1.0), ((0, 0), (5, 5)))
+        face_crop(NOISE, (320, 0, 48, 48), 48, CropMapping(level=1.0), ((0, 0), (5, 5)))
 
 
-@pytest.mark.parametrize("mapping", [Mapping(), Mapping(1.1, 0.01, -0.05, 0.03, 0.5)])
-def test_a_mapping_comes_back_from_json(mapping: Mapping) -> None:
-    assert Mapping(**json.loads(json.dumps(asdict(mapping)))) == mapping
-    assert Mapping(**{"scale": 1.2, "dx": 0.1, "dy": 0.0}) == Mapping(1.2, 0.1, 0.0, 0.0, 0.0), (
+@pytest.mark.parametrize("mapping", [CropMapping(), CropMapping(1.1, 0.01, -0.05, 0.03, 0.5)])
+def test_a_mapping_comes_back_from_json(mapping: CropMapping) -> None:
+    assert CropMapping(**json.loads(json.dumps(asdict(mapping)))) == mapping
+    assert CropMapping(**{"scale": 1.2, "dx": 0.1, "dy": 0.0}) == CropMapping(1.2, 0.1, 0.0, 0.0, 0.0), (
         "as older bundles have it"
     )
 
@@ -159,7 +159,7 @@ def test_a_mapping_comes_back_from_json(mapping: Mapping) -> None:
 def test_a_bundle_whose_mapping_levels_turns_its_crops(tmp_path: Path, bundle_path: Path) -> None:
     folder = shutil.copytree(bundle_path, tmp_path / "bundle")
     spec = json.loads((folder / "bundle.json").read_text())
-    mapping = Mapping(1.1, level=1.0)
+    mapping = CropMapping(1.1, level=1.0)
     spec["input"]["mappings"] = {"theirs": asdict(mapping)}
     (folder / "bundle.json").write_text(json.dumps(spec))
     bundle = Bundle.load(folder)
@@ -190,7 +190,7 @@ def test_a_turned_square_is_the_mean_of_what_lies_in_it(size: int, degrees: int)
         smooth, x.astype(np.float32), y.astype(np.float32), cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
     )
     expected = found.reshape(side, dense, side, dense).mean((1, 3))
-    off = np.abs(cut(smooth, at, side, turn) - expected)[2:-2, 2:-2]
+    off = np.abs(cut_square(smooth, at, side, turn) - expected)[2:-2, 2:-2]
     assert off.mean() < 1.5 and off.max() < 12
 
 
@@ -198,6 +198,6 @@ def test_a_turned_square_at_the_frames_edge_repeats_the_border() -> None:
     frame = np.full((300, 300), 50, np.uint8)
     frame[:, :60] = 200  # a turned square reaches further than an upright one
     for left in (-215, -100):
-        crop = cut(frame, (left, 40, 220), 48, 0.2)
+        crop = cut_square(frame, (left, 40, 220), 48, 0.2)
         assert (crop[:, :3] == 200).all(), left
-    assert (cut(frame, (-219, 40, 220), 48, 0.2) == 200).all(), "of a strip one pixel wide too"
+    assert (cut_square(frame, (-219, 40, 220), 48, 0.2) == 200).all(), "of a strip one pixel wide too"

@@ -19,10 +19,10 @@ from fakes import FakeClock
 from device.output.journal.journal import Journal
 from fer_edge.errors import UsageError
 from fer_edge.events import SCHEMA, Event
-from fer_edge.journal.clock_correction import Uptime, read
-from fer_edge.journal.purge import Purged, purge
-from fer_edge.journal.segments import lock, segment_name, segments
-from fer_edge.log.time_window import moment
+from fer_edge.journal.clock_correction import Uptime, read_journal
+from fer_edge.journal.purge import PurgeResult, purge
+from fer_edge.journal.segments import lock_folder, segment_name, segments
+from fer_edge.log.time_window import parse_moment
 
 JOURNALS = Path(__file__).parents[1] / "fixtures" / "journals"
 ROOT = Path(__file__).parents[2]
@@ -57,7 +57,7 @@ def folder(tmp_path: Path) -> Path:
 def minutes(folder: Path) -> list[float]:
     return [
         round((item.mono_s - 3600) / 60, 1)
-        for item in read(folder)
+        for item in read_journal(folder)
         if isinstance(item, Event) and item.kind != "header"
     ]
 
@@ -65,16 +65,16 @@ def minutes(folder: Path) -> list[float]:
 @pytest.mark.parametrize(
     ("before", "left", "told"),
     [
-        (0.0, list(range(1, 31)), Purged(0, 0, 0, 0)),
-        (4.0, list(range(4, 31)), Purged(3, 0, 0, 1)),
-        (4.5, list(range(5, 31)), Purged(4, 0, 0, 1)),
-        (11.0, list(range(11, 31)), Purged(10, 0, 1, 0)),
-        (15.0, list(range(15, 31)), Purged(14, 0, 1, 1)),
-        (99.0, [], Purged(30, 0, 3, 0)),
+        (0.0, list(range(1, 31)), PurgeResult(0, 0, 0, 0)),
+        (4.0, list(range(4, 31)), PurgeResult(3, 0, 0, 1)),
+        (4.5, list(range(5, 31)), PurgeResult(4, 0, 0, 1)),
+        (11.0, list(range(11, 31)), PurgeResult(10, 0, 1, 0)),
+        (15.0, list(range(15, 31)), PurgeResult(14, 0, 1, 1)),
+        (99.0, [], PurgeResult(30, 0, 3, 0)),
     ],
 )
 @pytest.mark.parametrize("how", ["wall", "uptime"])
-def test_lines_before_the_moment_go(folder: Path, before: float, left: list[int], told: Purged, how: str) -> None:
+def test_lines_before_the_moment_go(folder: Path, before: float, left: list[int], told: PurgeResult, how: str) -> None:
     untouched = {path.name: path.stat().st_ino for path in segments(folder)}
     limit = NOON + timedelta(minutes=before) if how == "wall" else Uptime("a", 3600 + before * 60)
     assert purge(folder, limit) == told
@@ -112,7 +112,7 @@ def test_lines_from_before_the_clock_was_set_go_by_their_right_time(tmp_path: Pa
     early = replace(at(1, clock="unsynced"), wall="1970-01-01T00:00:01.000Z")
     late = replace(at(8, clock="unsynced", seq=2), wall="1970-01-01T00:08:00.000Z")
     write(tmp_path, 1, header(0), early, late, at(9, seq=3))
-    assert purge(tmp_path, NOON + timedelta(minutes=5)) == Purged(1, 0, 0, 1)
+    assert purge(tmp_path, NOON + timedelta(minutes=5)) == PurgeResult(1, 0, 0, 1)
     assert minutes(tmp_path) == [8, 9]
 
 
@@ -121,10 +121,10 @@ def test_a_boot_that_never_knew_the_time_is_judged_by_its_neighbours(tmp_path: P
     lost = replace(at(1, boot="b", clock="unsynced"), wall="1970-01-01T00:00:01.000Z")
     write(tmp_path, 1, header(0), at(1))
     write(tmp_path, 2, replace(header(0), boot="b", clock="unsynced"), lost)
-    assert purge(tmp_path, NOON) == Purged(0, 0, 0, 0)
-    assert purge(tmp_path, NOON + timedelta(days=1)) == Purged(2, 1, 2, 0), "said to be doubtful"
+    assert purge(tmp_path, NOON) == PurgeResult(0, 0, 0, 0)
+    assert purge(tmp_path, NOON + timedelta(days=1)) == PurgeResult(2, 1, 2, 0), "said to be doubtful"
     assert segments(tmp_path) == []
-    assert str(Purged(2, 1, 2, 0)) == (
+    assert str(PurgeResult(2, 1, 2, 0)) == (
         "2 lines are gone (1 of them by a clock that may not have been set); 2 segments removed, 0 rewritten"
     )
 
@@ -133,7 +133,7 @@ def test_uptime_takes_the_boots_before_and_leaves_those_after(tmp_path: Path) ->
     for number, boot in enumerate("abc", 1):
         write(tmp_path, number, replace(header(0), boot=boot), at(1, boot=boot), at(2, boot=boot, seq=2))
     purge(tmp_path, Uptime("b", 3600 + 90.0))
-    assert [(i.boot, i.mono_s) for i in read(tmp_path) if isinstance(i, Event) and i.kind == "tally"] == [
+    assert [(i.boot, i.mono_s) for i in read_journal(tmp_path) if isinstance(i, Event) and i.kind == "tally"] == [
         ("b", 3720.0), ("c", 3660.0), ("c", 3720.0),
     ]  # fmt: skip
     with pytest.raises(UsageError, match=r"no line in .* is of the boot z"):
@@ -163,7 +163,7 @@ def test_damaged_lines_go_with_the_line_before_them(tmp_path: Path) -> None:
 
 def test_a_journal_of_damage_alone_stays(tmp_path: Path) -> None:
     write(tmp_path, 1, b"\x00" * 100)
-    assert purge(tmp_path, NOON) == Purged(0, 0, 0, 0)
+    assert purge(tmp_path, NOON) == PurgeResult(0, 0, 0, 0)
     assert len(segments(tmp_path)) == 1
 
 
@@ -177,11 +177,11 @@ def test_a_newer_version_s_segment_is_left_and_so_is_everything(folder: Path) ->
 def test_released_journals_can_be_purged(tmp_path: Path) -> None:
     log = tmp_path / "log"
     shutil.copytree(JOURNALS / "v1", log)
-    events = [item for item in read(log) if isinstance(item, Event)]
+    events = [item for item in read_journal(log) if isinstance(item, Event)]
     cameras = [item for item in events if item.kind == "camera"]
     middle = cameras[len(cameras) // 2]
     purge(log, Uptime(middle.boot, middle.mono_s))
-    left = [item for item in read(log) if isinstance(item, Event)]
+    left = [item for item in read_journal(log) if isinstance(item, Event)]
     assert 0 < len(left) < len(events) and middle in left
     purge(log, datetime(2100, 1, 1, tzinfo=UTC))
     assert segments(log) == []
@@ -195,7 +195,7 @@ def test_beside_a_running_instance(tmp_path: Path) -> None:
         journal.append(header(20))
         journal.append(at(21, seq=1))
         journal.sync()
-        assert purge(tmp_path, NOON + timedelta(minutes=5)) == Purged(4, 0, 0, 1)
+        assert purge(tmp_path, NOON + timedelta(minutes=5)) == PurgeResult(4, 0, 0, 1)
         with pytest.raises(
             UsageError, match=r"000002.jsonl is being written by a running .* 1 lines .* Nothing was removed"
         ):
@@ -203,11 +203,11 @@ def test_beside_a_running_instance(tmp_path: Path) -> None:
         assert minutes(tmp_path) == [5, 6, 7, 8, 9, 10, 21]
         journal.append(at(22, seq=2))
     assert minutes(tmp_path) == [5, 6, 7, 8, 9, 10, 21, 22], "the writer went on undisturbed"
-    assert purge(tmp_path, NOON + timedelta(minutes=22)) == Purged(7, 0, 1, 1)
+    assert purge(tmp_path, NOON + timedelta(minutes=22)) == PurgeResult(7, 0, 1, 1)
 
 
 def test_no_instance_starts_in_the_middle_of_a_purge(folder: Path) -> None:
-    held = lock(folder)
+    held = lock_folder(folder)
     try:
         with pytest.raises(UsageError, match="another fer-edge"):
             Journal(folder, FakeClock()).__enter__()
@@ -246,7 +246,7 @@ def test_a_purge_that_is_killed_leaves_each_segment_old_or_new(folder: Path) -> 
 def test_a_folder_that_is_none(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         purge(tmp_path / "nothing", NOON)
-    assert purge(tmp_path, NOON) == Purged(0, 0, 0, 0)
+    assert purge(tmp_path, NOON) == PurgeResult(0, 0, 0, 0)
 
 
 BOOT = "5a232664-f1e7-4c31-aed3-edab87607a56"
@@ -264,19 +264,19 @@ BOOT = "5a232664-f1e7-4c31-aed3-edab87607a56"
     ],
 )
 def test_moments(text: str, expected: datetime | Uptime) -> None:
-    assert moment(text, NOON) == expected
+    assert parse_moment(text, NOON) == expected
 
 
 def test_a_day_is_one_where_its_reader_lives() -> None:
-    assert moment("2026-01-31", NOON) == datetime(2026, 1, 31).astimezone()
+    assert parse_moment("2026-01-31", NOON) == datetime(2026, 1, 31).astimezone()
 
 
 @pytest.mark.parametrize("text", ["", "yesterday", "30", "-3d", "2026-13-01", "boot:3", "99999999999999999999d"])
 def test_what_is_no_moment(text: str) -> None:
     with pytest.raises(UsageError, match="is no moment; give 2026-01-31"):
-        moment(text, NOON)
+        parse_moment(text, NOON)
 
 
 def test_an_age_beyond_all_time_is_refused() -> None:
     with pytest.raises(UsageError, match="is no moment"):
-        moment("999999d", NOON)
+        parse_moment("999999d", NOON)

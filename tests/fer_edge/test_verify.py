@@ -14,7 +14,7 @@ import pytest
 
 from convert.bundle.golden_vectors import rewrite
 from convert.tflite.flatbuffer import parse
-from fer_edge.bundle import REQUIRED, Bundle, describe_files
+from fer_edge.bundle import REQUIRED_FILES, Bundle, file_entries
 from fer_edge.bundle_spec import RuntimeClaim
 from fer_edge.classifier import KERNELS, Classifier
 from fer_edge.cli import main
@@ -45,7 +45,7 @@ def nano(proved_here: Path, tmp_path: Path) -> Path:
 def rehash(folder: Path, **changed: Any) -> None:
     """Has bundle.json describe the files as they are now, so that only golden vectors can tell what was done to them."""
     spec = json.loads((folder / "bundle.json").read_text())
-    spec = {**spec, **changed, "files": to_json(describe_files(folder))}
+    spec = {**spec, **changed, "files": to_json(file_entries(folder))}
     (folder / "bundle.json").write_text(json.dumps(spec))
 
 
@@ -356,7 +356,7 @@ def test_the_command(nano: Path, capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_every_required_file_is_checked(nano: Path) -> None:
-    for name in REQUIRED:
+    for name in REQUIRED_FILES:
         copy = Path(shutil.copytree(nano, nano.parent / f"without-{name}"))
         truncate(name)(copy)
         assert main(["verify", str(copy)]) == 5

@@ -14,16 +14,24 @@ from convert.data.detector_mappings import DETECTOR_MAPPINGS
 from fer_edge.bundle import Bundle
 from fer_edge.detection.download import detectors_folder
 from fer_edge.detection.registry import find_detector
-from fer_edge.detection.two_stage import NAME, Square, Zoomed, derived, head, overlap, view
+from fer_edge.detection.two_stage import (
+    NAME,
+    Square,
+    TwoStageDetector,
+    derive_mapping,
+    face_square,
+    search_view,
+    square_iou,
+)
 from fer_edge.detection.types import Face, largest_first
-from fer_edge.preprocess import cut, square, thinned
+from fer_edge.preprocess import crop_square, cut_square, subsample_square
 from fer_edge.synthetic_face import face_box, face_frame
 
 
 @pytest.fixture(scope="module")
-def zoomed(blazeface: object) -> Zoomed:
+def zoomed(blazeface: object) -> TwoStageDetector:
     detector = find_detector(NAME)
-    assert isinstance(detector, Zoomed)
+    assert isinstance(detector, TwoStageDetector)
     return detector
 
 
@@ -38,12 +46,14 @@ def shrunk(at_s: float, share: float, place: tuple[int, int]) -> tuple[np.ndarra
 
 @pytest.mark.parametrize("share", [1.0, 0.7, 0.5, 0.4])
 @pytest.mark.parametrize("place", [(0, 0), (190, 140)])
-def test_near_and_far_the_box_is_where_the_face_is(zoomed: Zoomed, share: float, place: tuple[int, int]) -> None:
+def test_near_and_far_the_box_is_where_the_face_is(
+    zoomed: TwoStageDetector, share: float, place: tuple[int, int]
+) -> None:
     if share == 1 and place != (0, 0):
         place = (0, 0)
     gray, true = shrunk(3.0, share, place)
     (face,) = zoomed.detect(gray)
-    assert face.by == NAME and overlap(head(face, gray.shape), true) > 0.5
+    assert face.detector == NAME and square_iou(face_square(face, gray.shape), true) > 0.5
     assert face.eyes is not None and face.nose is not None
     x, y, w, h = face.xywh
     assert all(
@@ -51,16 +61,16 @@ def test_near_and_far_the_box_is_where_the_face_is(zoomed: Zoomed, share: float,
     )
 
 
-def test_the_short_range_network_alone_does_not_see_so_far(zoomed: Zoomed) -> None:
+def test_the_short_range_network_alone_does_not_see_so_far(zoomed: TwoStageDetector) -> None:
     gray, _ = shrunk(3.0, 0.4, (190, 140))
-    assert zoomed.near.detect(gray) == []
+    assert zoomed.refiner.detect(gray) == []
 
 
 @pytest.mark.parametrize("scale", [2, 3, 6])
-def test_a_frame_of_many_pixels_gives_the_same_in_its_own_grid(zoomed: Zoomed, scale: int) -> None:
+def test_a_frame_of_many_pixels_gives_the_same_in_its_own_grid(zoomed: TwoStageDetector, scale: int) -> None:
     gray, box = face_frame(3.0), face_box(3.0)
     large = cv2.resize(gray, None, fx=scale, fy=scale, interpolation=cv2.INTER_LINEAR)
-    for detect in (zoomed.detect, lambda picture: [zoomed.closer(picture, _times(box, picture.shape[0] / 480))]):
+    for detect in (zoomed.detect, lambda picture: [zoomed.refine(picture, _times(box, picture.shape[0] / 480))]):
         (small,), (same,) = detect(gray), detect(large)
         assert small is not None and same is not None
         assert np.abs(np.array(same.xywh) / scale - small.xywh).max() < 4
@@ -77,9 +87,9 @@ def _times(box: tuple[int, int, int, int], scale: float) -> Square:
 def test_fewer_pixels_make_the_same_crop(size: int, turn: float, corner: tuple[int, int]) -> None:
     large = cv2.resize(face_frame(3.0), (3840, 2160), interpolation=cv2.INTER_LINEAR)
     at = (*corner, size)
-    part, there = thinned(large, at)
+    part, there = subsample_square(large, at)
     assert (part is large) == (size < 384) and (size < 384 or 192 <= there[2] < 384)
-    difference = cut(part, there, 48, turn).astype(int) - cut(large, at, 48, turn)
+    difference = cut_square(part, there, 48, turn).astype(int) - cut_square(large, at, 48, turn)
     assert np.abs(difference).mean() < 1.5, "of 255 levels"
 
 
@@ -94,7 +104,7 @@ def test_fewer_pixels_make_the_same_crop(size: int, turn: float, corner: tuple[i
     ],
 )
 def test_the_view_is_twice_as_wide_and_in_the_frame_where_it_fits(around: Square, expected: Square) -> None:
-    left, top, side = view(around, (480, 640))
+    left, top, side = search_view(around, (480, 640))
     if side > 480:
         assert (left, side) == (expected[0] if expected[0] + side <= 640 else 640 - side, 600)
         assert top == round(around[1] + around[2] / 2 - side / 2)
@@ -102,39 +112,39 @@ def test_the_view_is_twice_as_wide_and_in_the_frame_where_it_fits(around: Square
         assert (left, top, side) == expected
 
 
-def test_a_face_beside_is_not_the_one_that_was_there(zoomed: Zoomed) -> None:
+def test_a_face_beside_is_not_the_one_that_was_there(zoomed: TwoStageDetector) -> None:
     gray, box = face_frame(3.0), face_box(3.0)
     there = (box[0], box[1], box[2])
-    assert zoomed.closer(gray, there) is not None
+    assert zoomed.refine(gray, there) is not None
     beside = (box[0] - round(0.9 * box[2]), box[1], box[2])
-    assert zoomed.closer(gray, beside) is None
-    assert zoomed.closer(np.full_like(gray, 120), there) is None
-    assert zoomed.closer(gray, (box[0] + 9, box[1] - 7, round(box[2] * 1.2))) is not None
+    assert zoomed.refine(gray, beside) is None
+    assert zoomed.refine(np.full_like(gray, 120), there) is None
+    assert zoomed.refine(gray, (box[0] + 9, box[1] - 7, round(box[2] * 1.2))) is not None
 
 
-def test_the_box_of_the_far_network_stays_where_the_near_one_sees_nothing(zoomed: Zoomed) -> None:
-    class Blind(Zoomed):
-        def closer(self, gray: np.ndarray, around: Square) -> Face | None:  # noqa: ARG002
+def test_the_box_of_the_far_network_stays_where_the_near_one_sees_nothing(zoomed: TwoStageDetector) -> None:
+    class Blind(TwoStageDetector):
+        def refine(self, gray: np.ndarray, around: Square) -> Face | None:  # noqa: ARG002
             return None
 
-    (face,) = Blind(zoomed.far, zoomed.near).detect(face_frame(3.0))
-    assert face.by == "blazeface-back"
-    assert face.xywh == zoomed.far.detect(face_frame(3.0))[0].xywh
+    (face,) = Blind(zoomed.searcher, zoomed.refiner).detect(face_frame(3.0))
+    assert face.detector == "blazeface-back"
+    assert face.xywh == zoomed.searcher.detect(face_frame(3.0))[0].xywh
 
 
-def test_each_box_is_cropped_by_the_mapping_of_who_drew_it(zoomed: Zoomed, bundle_path: Path) -> None:
+def test_each_box_is_cropped_by_the_mapping_of_who_drew_it(zoomed: TwoStageDetector, bundle_path: Path) -> None:
     bundle, gray = Bundle.load(bundle_path), face_frame(3.0)
     (near,), (far,) = zoomed.detect(gray), zoomed.search(gray)
-    assert (near.by, far.by) == (NAME, "blazeface-back")
+    assert (near.detector, far.detector) == (NAME, "blazeface-back")
     for face in (near, far):
-        size = square(face.xywh, bundle.mapping(face.by), gray.shape)[2]
+        size = crop_square(face.xywh, bundle.mapping(face.detector), gray.shape)[2]
         assert size == pytest.approx(face_box(3.0)[2], rel=0.2)
     assert np.array_equal(bundle.crop(gray, far, NAME), bundle.crop(gray, far, "blazeface-back"))
     assert not np.array_equal(bundle.crop(gray, far, NAME), bundle.crop(gray, near, NAME))
 
 
 def test_a_bundle_of_before_derives_its_mapping_and_that_is_the_fitted_one() -> None:
-    made, fitted = derived(DETECTOR_MAPPINGS["blazeface-short-range"]), DETECTOR_MAPPINGS[NAME]
+    made, fitted = derive_mapping(DETECTOR_MAPPINGS["blazeface-short-range"]), DETECTOR_MAPPINGS[NAME]
     assert astuple(made) == pytest.approx(astuple(fitted), abs=0.006)
 
 
@@ -142,7 +152,7 @@ def test_predict_sees_what_the_loop_sees(bundle_path: Path, blazeface: object) -
     bundle = Bundle.load(bundle_path)
     gray, true = shrunk(3.0, 0.4, (190, 140))
     (prediction,) = bundle.predict(gray)
-    assert prediction.face is not None and overlap(head(prediction.face, gray.shape), true) > 0.5
+    assert prediction.face is not None and square_iou(face_square(prediction.face, gray.shape), true) > 0.5
 
 
 def test_without_the_network_that_sees_it_is_the_other_alone(
@@ -153,7 +163,7 @@ def test_without_the_network_that_sees_it_is_the_other_alone(
     assert find_detector().name == "blazeface-short-range"
 
 
-def test_two_faces_are_two_the_largest_first(zoomed: Zoomed) -> None:
+def test_two_faces_are_two_the_largest_first(zoomed: TwoStageDetector) -> None:
     gray = shrunk(3.0, 0.45, (0, 120))[0]
     other, _ = shrunk(3.0, 0.6, (250, 100))
     gray[:, 290:] = other[:, 290:]

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fer_edge.events import Event
-from fer_edge.journal.clock_correction import read
-from fer_edge.journal.segments import Damage
+from fer_edge.journal.clock_correction import read_journal
+from fer_edge.journal.segments import DamagedLine
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,8 +36,8 @@ def accounted(folder: Path, began_s: float, ended_s: float) -> Accounted:
     """The account of a journal between two moments of one boot, in seconds since that boot."""
     runs: list[list[Event]] = []
     damaged = lines = 0
-    for item in read(folder):
-        if isinstance(item, Damage):
+    for item in read_journal(folder):
+        if isinstance(item, DamagedLine):
             damaged += 1
             continue
         lines += 1

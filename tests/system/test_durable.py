@@ -9,7 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from fer_edge.bundle import REQUIRED
+from fer_edge.bundle import REQUIRED_FILES
 from fer_edge.shipped_bundles import shipped_path
 
 ROOT = Path(__file__).parents[2]
@@ -46,10 +46,12 @@ def test_a_release_is_on_the_disk_before_it_has_its_name_and_before_it_is_in_use
     fresh = {Path(path).parent for kind, path in before if kind == "write"}
     assert len(fresh) == 1
     (folder,) = fresh
-    for name in (*REQUIRED, "bundle.json"):
+    for name in (*REQUIRED_FILES, "bundle.json"):
         path = str(folder / name)
         assert last(before, "write", path) < last(before, "fsync", path), f"{name} was forced after its last byte"
-    assert max(last(before, "fsync", str(folder / name)) for name in REQUIRED) < last(before, "fsync", str(folder))
+    assert max(last(before, "fsync", str(folder / name)) for name in REQUIRED_FILES) < last(
+        before, "fsync", str(folder)
+    )
 
     release = made[named][1]
     made = calls(tmp_path, "bundle", "use", Path(release).name)

@@ -10,7 +10,7 @@ from pathlib import Path
 from device.output.journal.repair import Repair, repair_segment
 from device.output.journal.retention import expired_segments, segments_over_budget
 from fer_edge.events import Event
-from fer_edge.journal.segments import force_names, lock, segment_name, segment_number, segments
+from fer_edge.journal.segments import lock_folder, segment_name, segment_number, segments, sync_folder
 
 DISK_FULL_ERRORS = (errno.ENOSPC, errno.EDQUOT)
 _SEGMENT_BYTES = 1 << 20  # so that old lines go in small steps
@@ -42,7 +42,7 @@ class SegmentWriter:
 
     def enter(self) -> tuple[Repair, ...]:
         """What was cut off torn segments, once no other writer can come. Raises BlockingIOError when there is one."""
-        self._lock = lock(self.folder)
+        self._lock = lock_folder(self.folder)
         found = segments(self.folder)
         self._number = max(map(segment_number, found), default=0)
         return tuple(told for path in found[-_REPAIRED_SEGMENTS:] if (told := repair_segment(path)))
@@ -52,7 +52,7 @@ class SegmentWriter:
         self.leave()
         if self._lock is None:
             self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            self._lock = lock(self.folder)
+            self._lock = lock_folder(self.folder)
         found = segments(self.folder)
         for path in segments_over_budget(
             found, self._budget_bytes - max(self.segment_bytes, room_bytes) - _SPARE_BYTES
@@ -64,7 +64,7 @@ class SegmentWriter:
         self._file = os.open(path, flags, 0o600)
         self.path = path
         try:
-            force_names(self.folder)
+            sync_folder(self.folder)
         except OSError:
             self.leave()
             raise
