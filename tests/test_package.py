@@ -66,6 +66,8 @@ def test_what_the_wheel_holds(wheel: Path) -> None:
     assert "fer_edge/models/nano/model.tflite" in names
     for beside in (
         "fer_edge/events.schema.json",
+        "fer_edge/bundle.schema.json",
+        *(f"{room}/py.typed" for room in ("fer_edge", "convert", "device")),
         "convert/parity/margins.toml",
         "convert/report/parity_page.html",
         "convert/tflite/op_versions.json",

@@ -8,9 +8,8 @@ from dataclasses import dataclass
 
 from convert.deploy.ssh import ScriptOutput
 from fer_edge.errors import UsageError
+from fer_edge.requirements import MIN_GLIBC, PYTHON_VERSIONS, python_versions_text
 
-PYTHONS = ((3, 11), (3, 12), (3, 13))
-_GLIBC = (2, 34)  # LiteRT's wheel claims to need less, but needs this
 _FREE_MB = 700  # an environment, its wheels, and a bundle
 _CLOCK_TOLERANCE_S = 120.0
 _PACKAGES = {"flock": "util-linux"}
@@ -33,7 +32,7 @@ class TargetPython:
     @property
     def fits(self) -> bool:
         """Whether an environment for the service can be made with it."""
-        return self.version[:2] in PYTHONS and self.bits == 64 and "venv" in self.has and "home" not in self.has
+        return self.version[:2] in PYTHON_VERSIONS and self.bits == 64 and "venv" in self.has and "home" not in self.has
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,8 +133,8 @@ class Target:
             return f"the target's architecture is {self.machine}; fer-edge runs on aarch64 and x86_64"
         if not self.glibc:
             return f"{self.os} has no glibc, which the packages need; Raspberry Pi OS has it"
-        if self.glibc < _GLIBC:
-            found, needed = (".".join(map(str, version)) for version in (self.glibc, _GLIBC))
+        if self.glibc < MIN_GLIBC:
+            found, needed = (".".join(map(str, version)) for version in (self.glibc, MIN_GLIBC))
             return (
                 f"{self.os} has glibc {found}, and the runtime needs {needed} or later: Raspberry Pi OS Bookworm or "
                 "Trixie; Bullseye is too old"
@@ -151,7 +150,7 @@ class Target:
         if self.python is None:
             found = ", ".join(f"{python.text} ({python.path})" for python in self.pythons) or "none"
             return (
-                f"the target needs Python 3.11, 3.12 or 3.13 with its module venv, outside of home directories, and has "
+                f"the target needs Python {python_versions_text()} with its module venv, outside of home directories, and has "
                 f"{found}; run there: `sudo apt install python3-venv`"
             )
         if self.missing:

@@ -17,6 +17,7 @@ from typing import Any
 from device.config import Settings
 from device.doctor.findings import Finding, make_finding
 from device.system.health import BITS, Health
+from fer_edge.requirements import MIN_GLIBC, PYTHON_VERSIONS
 
 _DEVICE_PATTERNS = ("video*", "media*", "dma_heap/*")
 _PURPOSES = {"journal": "the journal's folder", "status": "the folder of the status file"}
@@ -33,9 +34,9 @@ def python(version: tuple[int, ...], bits: int, machine: str, libc: tuple[str, s
         return make_finding("python.bits")
     if machine not in ("aarch64", "arm64", "x86_64"):
         return make_finding("python.machine", machine=machine)
-    if not (3, 11) <= version[:2] < (3, 14):
+    if version[:2] not in PYTHON_VERSIONS:
         return make_finding("python.version", version=version_text)
-    if libc[0] == "glibc" and [int(n) for n in libc[1].split(".")[:2]] < [2, 34]:
+    if libc[0] == "glibc" and tuple(int(n) for n in libc[1].split(".")[:2]) < MIN_GLIBC:
         return make_finding("python.libc", libc=libc_text)
     return make_finding("python.ok", version=version_text, machine=machine, libc=libc_text)
 
