@@ -16,7 +16,10 @@ from typing import Any
 import cv2
 import numpy as np
 
+from convert.data.readers import CSV_LABELS
+from convert.data.samples import Samples
 from convert.train.history import EpochRecord, TrainingHistory
+from convert.train.networks import Network
 from device.vision.readings import Reading
 from fer_edge.bundle_provenance import DataFingerprint
 from fer_edge.detection.types import Face
@@ -36,6 +39,20 @@ def write_video(path: Path, frames: Iterable[np.ndarray], fps: float = 10.0, cod
     assert writer is not None, "a video has frames"
     writer.release()
     return path
+
+
+# Small enough to be trained in seconds; it has every kind of layer that the presets have.
+SMALL_NETWORK = Network(stem=8, widths=(8, 16), dense=16, block_dropout=0.0, head_dropout=0.0)
+
+
+def samples_csv(samples: Samples, folder: Path) -> Path:
+    """The path of fer2013.csv in `folder`, with these samples of the seven expressions."""
+    usage = {"train": "Training", "validation": "PublicTest", "test": "PrivateTest"}
+    rows = [
+        (str(CSV_LABELS.index(LABELS[label])), pixel_text(image[:, :, 0]), usage[str(part)])
+        for image, label, part in zip(samples.x, samples.y, samples.split, strict=True)
+    ]
+    return write_pixel_csv(folder / "fer2013.csv", rows)
 
 
 def training_history(labels: Sequence[str] = LABELS, epochs: int = 3, best_epoch: int | None = None) -> TrainingHistory:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -49,26 +50,18 @@ def test_too_few_images_of_a_class_are_refused() -> None:
         choose_offsets(logits, y)
 
 
-def test_the_command_changes_the_last_layer_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    from dataclasses import replace
-
-    from convert.data.loader import load
-    from convert.train.networks import Network
-    from convert.train.presets import PRESETS
-    from convert.train.trainer import train
-
-    tree = class_tree(tmp_path / "tree", {p: dict.fromkeys(LABELS, 30) for p in ("train", "validation")})
-    run = tmp_path / "run"
-    net = Network(stem=16, widths=(16,), strides=(2,), dense=0, block_dropout=0.0, head_dropout=0.0)
-    train(load(tree), run, net, replace(PRESETS["paper"], epochs=2, batch=30, learning_rate=1e-3))
+def test_the_command_changes_the_last_biases_only(
+    trained: Path, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = Path(shutil.copytree(trained, tmp_path / "run"))
     before = load_keras(run / "model.keras").get_weights()
-    assert main([str(run), "--data", str(tree)]) == 0
+    assert main([str(run), "--data", str(data)]) == 0
     assert "weakest recall" in capsys.readouterr().out
     after = load_keras(run / "model.keras").get_weights()
     told = json.loads((run / "history.json").read_text())["offsets"]
     assert all(np.array_equal(a, b) for a, b in zip(before[:-1], after[:-1], strict=True))
     assert np.allclose(after[-1] - before[-1], [told["values"][label] for label in LABELS], atol=1e-5)
-    assert main([str(run), "--data", str(tree)]) == UsageError.exit_code
+    assert main([str(run), "--data", str(data)]) == UsageError.exit_code
     assert "has offsets already" in capsys.readouterr().err
     other = class_tree(tmp_path / "other", {p: dict.fromkeys(LABELS, 20) for p in ("train", "validation")})
     history = json.loads((run / "history.json").read_text())

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from builders import SMALL_NETWORK, samples_csv
 
 from convert.bundle import from_float
 from convert.data.samples import Samples
@@ -22,45 +23,11 @@ from convert.sources import checks
 from convert.tflite.inspection import operators
 from convert.tflite.keras_export import float_tflite, load_keras
 from convert.train.history import TrainingHistory
-from convert.train.networks import Network, build_network
+from convert.train.networks import build_network
 from convert.train.presets import PRESETS
 from convert.train.trainer import train
 from fer_edge.bundle import Bundle
 from fer_edge.errors import BundleRefused, NotEnoughData, ParityFailed, UsageError
-
-SMALL = Network(stem=8, widths=(8, 16), dense=16, block_dropout=0.0, head_dropout=0.0)
-
-
-@pytest.fixture(scope="module")
-def bars() -> Samples:
-    """Seven directions of stripes in noise, 20 px of gray either way: 350 to train on, 140 and 140 to judge on."""
-    rng = np.random.default_rng(0)
-    v, u = np.mgrid[:48, :48]
-    x, y = [], np.arange(630) % 7
-    for k in y:
-        angle = np.pi * k / 7
-        phase = rng.uniform(0, 2 * np.pi)
-        stripes = 20 * np.sin((u * np.cos(angle) + v * np.sin(angle)) * 0.6 + phase)
-        x.append(np.clip(120 + stripes + rng.normal(0, 25, (48, 48)), 0, 255))
-    split = np.repeat(["train", "validation", "test"], [350, 140, 140])
-    return Samples(np.array(x, np.uint8)[..., None], y.astype(np.int64), split, tuple(f"bar {i}" for i in range(630)))
-
-
-@pytest.fixture(scope="module")
-def trained(bars: Samples, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of a small network trained on the bars."""
-    out = tmp_path_factory.mktemp("small")
-    # enough steps for the moving statistics, which begin at a variance of 1, to forget that
-    recipe = replace(PRESETS["paper"], epochs=20, batch=7, learning_rate=2e-3)
-    history = train(bars, out, SMALL, recipe)
-    assert max(e.val_accuracy for e in history.epochs) > 0.5
-    return out
-
-
-@pytest.fixture(scope="module")
-def data(bars: Samples, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The bars as the original CSV."""
-    return _as_csv(bars, tmp_path_factory.mktemp("csv"))
 
 
 @pytest.fixture(scope="module")
@@ -172,20 +139,6 @@ def test_a_damaged_model_fails_and_the_old_bundle_stays(made: Path, data: Path, 
     assert [p.name for p in made.parent.iterdir()] == [made.name]
 
 
-def _as_csv(samples: Samples, folder: Path) -> Path:
-    from fer_edge.labels import LABELS
-
-    order = ["angry", "disgust", "fear", "happy", "sad", "surprise", "neutral"]
-    usage = {"train": "Training", "validation": "PublicTest", "test": "PrivateTest"}
-    path = folder / "fer2013.csv"
-    rows = [
-        f"{order.index(LABELS[k])},{' '.join(map(str, image.ravel()))},{usage[str(split)]}"
-        for image, k, split in zip(samples.x, samples.y, samples.split, strict=True)
-    ]
-    path.write_text("\n".join(["emotion,pixels,Usage", *rows, ""]))
-    return path
-
-
 def test_float_operators_left_are_refused() -> None:
     import keras
 
@@ -223,9 +176,9 @@ def test_bad_input(
     (tmp_path / "x.onnx").write_bytes(b"")
     (tmp_path / "broken.keras").write_bytes(b"PK\x03\x04")
     three, stale = tmp_path / "three.keras", tmp_path / "stale"
-    build_network(replace(SMALL, classes=3)).save(three)
+    build_network(replace(SMALL_NETWORK, classes=3)).save(three)
     stale.mkdir()
-    build_network(SMALL).save(stale / "model.keras")
+    build_network(SMALL_NETWORK).save(stale / "model.keras")
     StandIn(
         np.zeros((1, 48, 48), np.uint8), np.zeros((1, 48, 48), np.uint8), "0" * 64, {"seed": 0, "steps": 1, "loss": 1.0}
     ).save(stale / "stand-in.npz")
@@ -247,7 +200,7 @@ def test_parity_needs_enough_to_judge(
 ) -> None:
     few = np.r_[np.arange(350), np.arange(350, 400)]
     small = Samples(bars.x[few], bars.y[few], bars.split[few], tuple(bars.source[i] for i in few))
-    assert parity_main([str(made), "--data", str(_as_csv(small, tmp_path))]) == NotEnoughData.exit_code
+    assert parity_main([str(made), "--data", str(samples_csv(small, tmp_path))]) == NotEnoughData.exit_code
     assert "50 images" in capsys.readouterr().err
     assert parity_main([str(made)]) == NotEnoughData.exit_code, "this bundle has no stand-in images"
 
@@ -264,6 +217,7 @@ def test_calibration_is_stratified_from_training_only(bars: Samples) -> None:
 
 def test_training_stops_early(bars: Samples, tmp_path: Path) -> None:
     recipe = replace(PRESETS["paper"], epochs=30, batch=70, learning_rate=1e-9, early_stopping=2)
-    history = train(bars, tmp_path, SMALL, recipe)
+    few = bars.take(np.r_[np.arange(70), np.arange(350, 420)])
+    history = train(few, tmp_path, SMALL_NETWORK, recipe)
     assert len(history.epochs) == history.best_epoch + 2 < 30
     assert TrainingHistory.read(tmp_path / "history.json") == history

@@ -13,11 +13,12 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from builders import SMALL_NETWORK
 
-from convert.data.loader import load
+from convert.data.samples import Samples
 from convert.train.__main__ import main
-from convert.train.augmentation import NO_AUGMENTATION
-from convert.train.networks import NETWORKS, Network, build_network
+from convert.train.history import TrainingHistory
+from convert.train.networks import NETWORKS, build_network
 from convert.train.presets import PRESETS
 from convert.train.trainer import load_initial_weights, train
 from fer_edge.errors import UsageError
@@ -145,35 +146,25 @@ def test_a_folder_with_a_run_is_not_overwritten(tmp_path: Path, capsys: pytest.C
     assert "--resume" in capsys.readouterr().err
 
 
-# not 8: TensorFlow 2.21 breaks off on some processors when it trains a first layer of 8 channels
-SMALL = Network(stem=16, widths=(16, 16), strides=(2, 2), block_dropout=0.0, dense=0, head_dropout=0.0)
+def test_a_run_starts_from_another_runs_weights(bars: Samples, trained: Path, tmp_path: Path) -> None:
+    reached = TrainingHistory.read(trained / "history.json").best.val_accuracy
+    gentle = replace(PRESETS["paper"], epochs=1, batch=70, learning_rate=1e-6)
+    history = train(bars, tmp_path, SMALL_NETWORK, gentle, init=trained / "model.keras")
+    assert history.epochs[0].val_accuracy > reached - 0.1
+    assert history.init and history.init.history and not history.teachers
 
 
-def test_a_run_begins_from_another_runs_weights(tree: Path, tmp_path: Path) -> None:
-    samples = load(tree)
-    plain = replace(
-        PRESETS["edge"], sides=(), augmentation=NO_AUGMENTATION, mixup=0.0
-    )  # mirrored, a bar is of another class
-    quick = replace(plain, epochs=30, batch=32, learning_rate=0.1, warmup=0, averaging=0.8)
-    first = train(samples, tmp_path / "first", SMALL, quick)
-    reached = max(row.val_accuracy for row in first.epochs)
-    assert reached > 0.5, "the bars are easy"
-    gentle = replace(quick, epochs=1, learning_rate=1e-6, averaging=0.0)
-    begun = train(samples, tmp_path / "second", SMALL, gentle, init=tmp_path / "first" / "model.keras")
-    assert begun.epochs[0].val_accuracy > reached - 0.1
-    assert begun.init and not begun.teachers
+def test_an_epoch_of_few_steps_is_averaged(bars: Samples, trained: Path, tmp_path: Path) -> None:
+    recipe = replace(PRESETS["paper"], epochs=2, batch=256, learning_rate=0.01, averaging=0.8)
+    history = train(bars, tmp_path, SMALL_NETWORK, recipe, init=trained / "model.keras")
+    assert history.epochs[0].val_loss != history.epochs[1].val_loss
 
-    # an epoch of a few steps is averaged too
-    few = train(
-        samples, tmp_path / "few", SMALL, replace(quick, epochs=2, batch=256), init=tmp_path / "first" / "model.keras"
-    )
-    assert few.epochs[0].val_loss != few.epochs[1].val_loss
 
-    # of other classes, all but the last layer is taken; of another network, nothing
-    four = build_network(replace(SMALL, classes=4))
-    fresh = four.get_weights()
-    load_initial_weights(tmp_path / "first" / "model.keras", four)
-    assert not np.array_equal(four.get_weights()[0], fresh[0])
-    np.testing.assert_array_equal(four.get_weights()[-1], fresh[-1])
+def test_initial_weights_need_the_same_network_except_for_the_classes(trained: Path) -> None:
+    four = build_network(replace(SMALL_NETWORK, classes=4))
+    untrained = four.get_weights()
+    load_initial_weights(trained / "model.keras", four)
+    assert not np.array_equal(four.get_weights()[0], untrained[0])
+    np.testing.assert_array_equal(four.get_weights()[-1], untrained[-1])
     with pytest.raises(UsageError, match="another network"):
-        load_initial_weights(tmp_path / "first" / "model.keras", build_network(replace(SMALL, widths=(16, 24))))
+        load_initial_weights(trained / "model.keras", build_network(replace(SMALL_NETWORK, widths=(8, 24))))
