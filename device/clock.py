@@ -31,7 +31,7 @@ class Clock(Protocol):
     def stamp(self, mono_ns: int | None = None) -> Stamp: ...
     def started_ns(self) -> int: ...
     def sleep(self, seconds: float) -> None: ...
-    def busy_ns(self) -> int: ...
+    def cpu_ns(self) -> int: ...
 
 
 def clock_monotonic_ns() -> int:
@@ -86,7 +86,7 @@ class SystemClock:
         """Waits that long."""
         time.sleep(max(0.0, seconds))
 
-    def busy_ns(self) -> int:
+    def cpu_ns(self) -> int:
         """Nanoseconds of processor time that this process has taken, all its threads together."""
         return time.process_time_ns()
 

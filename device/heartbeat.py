@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from device.clock import Clock
 from device.config import Settings
-from device.output.event_aggregator import RecordEvent
 from device.service.sd_notify import Notifier
 from device.system.health import Health, Sensors, changed_fields, health_problems
 from device.system.status import Status, StatusFile
+
+if TYPE_CHECKING:
+    from device.output.event_bodies import RecordEvent
 
 
 class Heartbeat:
@@ -45,4 +48,15 @@ class Heartbeat:
             return
         if names := changed_fields(self._recorded, now, settings.hot_c, settings.disk_low_bytes):
             self._recorded = now
-            record("health", {**now.to_json(), "changed": list(names)})
+            record(
+                "health",
+                {
+                    "undervoltage": now.undervoltage,
+                    "throttled_now": now.throttled_now,
+                    "throttled_since_boot": now.throttled_since_boot,
+                    "temperature_c": now.temperature_c,
+                    "disk_free_bytes": now.disk_free_bytes,
+                    "power_told_by": now.power_told_by,
+                    "changed": list(names),
+                },
+            )

@@ -1,4 +1,4 @@
-"""`run` puts source, pipeline, sinks and signs of life together: the one place where a run is composed."""
+"""`run` composes source, pipeline, sinks and heartbeat: the one place where the parts of a run are created."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ from device.output.frame_observers import FrameObserver, FrameObservers
 from device.output.journal.journal import Journal
 from device.output.live import live_page
 from device.output.sinks import EventRecorder, FanOut, JsonLinesSink, Sink, TerminalSink
+from device.run_parts import RunParts
 from device.run_totals import RunTotals
 from device.service.sd_notify import Notifier
 from device.signals import handle_signals
@@ -44,102 +45,100 @@ def run(
     clock: Clock | None = None,
     source: Source | None = None,
     sink: Sink | None = None,
-    reread: Callable[[], Settings] | None = None,
-    watchers: Sequence[FrameObserver] = (),
+    read_settings: Callable[[], Settings] | None = None,
+    observers: Sequence[FrameObserver] = (),
 ) -> int:
-    """Exit code 0, after the loop ran to its end: of the recording or the duration, or by SIGINT or SIGTERM.
+    """Exit code 0, after the loop ended: with the recording, after the duration, or by SIGINT or SIGTERM.
 
-    `clock` and `source` stand in for this machine's and the one that `settings.camera` names; `sink` is fed beside the
-    journal and stdout, and `watchers` are shown each frame; `reread` gives the settings anew on SIGHUP. Raises
-    CameraNotOpened, BundleRefused or UsageError when it cannot start, NotEnoughData when `once` saw no face, RestartNeeded when
-    a camera was lost for good; the journal is complete then, with an `end` line.
+    `clock` and `source` replace this machine's clock and the source of `settings.camera`; `sink` receives the events beside
+    the journal and stdout, and `observers` each frame; `read_settings` reads the settings again on SIGHUP. Raises
+    CameraNotOpened, BundleRefused or UsageError when it cannot start, NotEnoughData when `once` found no face, RestartNeeded
+    when a camera was lost for good; the journal is complete then, with an `end` line.
     """
     clock = clock or SystemClock()
     totals = RunTotals()
     folder = settings.log or default_journal_folder(name=settings.name)
     runtime = settings.runtime or default_runtime_folder()
     live = live_page(settings, clock, message)
-    with handle_signals() as asked, ExitStack() as stack:
+    with handle_signals() as requests, ExitStack() as stack:
         source = source or create_source(settings, clock)
         journal = Journal(folder, clock, settings.sync_s, settings.budget_bytes, settings.keep_days)
         pause = Pause(settings.name, runtime, folder)
         if settings.paused:
             pause.set()
-        file = StatusFile(runtime, settings.name, clock, settings.health_s, settings.stall_s)
-        if (status_file := stack.enter_context(file)).running_pid:
-            message(
-                f"another run is called {settings.name} (process {status_file.running_pid}); `name` tells them apart"
-            )
+        status_file = StatusFile(runtime, settings.name, clock, settings.health_s, settings.stall_s)
+        if (other := stack.enter_context(status_file).running_pid) is not None:
+            message(f"another run has the name {settings.name} (process {other}); give this one its own with `name`")
         heartbeat = Heartbeat(clock, Sensors(folder, clock, vcgencmd), status_file, Notifier(clock))
         heartbeat.update(Status("starting", source.describe().name, str(folder)), settings)
-        exposed, metrics = _metrics(settings, clock, journal, heartbeat)
-        pipeline, verified = _load(settings, clock, totals)
+        exporter, metrics = _metrics(settings, clock, journal, heartbeat)
+        pipeline, verification = _load(settings, clock, totals)
         if (
             settings.wait_camera or pause.requested()
-        ):  # else only with a camera: systemd waits so long for a start, no longer
+        ):  # otherwise only once the camera is open, so that a start can fail
             heartbeat.notifier.ready("starting")
-        # left after the journal, too: who waits for a broker, or says goodbye, must not keep the last batch off the card
+        # closed after the journal: neither the wait for a broker nor a last message may delay the journal's last batch
         mqtt = _mqtt(settings, clock)
         lines = (
             JsonLinesSink(sys.stdout, {"reading"} if settings.once else None)
             if settings.json
             else TerminalSink(sys.stdout)
         )
-        onlookers: list[Sink] = [*([sink] if sink else []), lines, *metrics]
-        if exposed:
-            stack.enter_context(exposed)  # left after the journal, so that its last batch is told of too
-        sinks = stack.enter_context(FanOut([*mqtt, *live, journal, *onlookers]))
-        if exposed:
-            exposed.open()
-        # the journal first: who starts a second run should hear of the first one, not that the camera is busy
+        live_sinks: list[Sink] = [*([sink] if sink else []), lines, *metrics]
+        if exporter:
+            stack.enter_context(exporter)  # closed after the journal, so that it exports the journal's last batch too
+        sinks = stack.enter_context(FanOut([*mqtt, *live, journal, *live_sinks]))
+        if exporter:
+            exporter.start()
+        # the camera after the journal: a second run must report the first one, not a busy camera
         try:
             capture = None if pause.requested() else stack.enter_context(Capture(source, settings, clock))
         except CameraNotOpened:
-            if not asked.stop:
+            if not requests.stop:
                 raise
-            message(f"stopped by {asked.stop} before the camera gave anything")  # who ends a run has not had it fail
+            message(f"stopped by {requests.stop} before the camera gave a picture")  # a requested end is no failure
             return EXIT_DONE
-        totals.mark("camera", clock)
-        recorder = EventRecorder(sinks, clock, [*mqtt, *onlookers])
-        loop = Loop(
-            settings,
-            clock,
-            source,
-            capture,
-            pipeline,
-            verified,
-            recorder,
-            sinks,
-            journal,
-            heartbeat,
-            pause,
-            asked,
-            totals,
-            reread,
-            FrameObservers(clock, [*watchers, *metrics, *mqtt, *live]),
+        totals.mark_reached("camera", clock)
+        parts = RunParts(
+            settings=settings,
+            clock=clock,
+            source=source,
+            capture=capture,
+            pipeline=pipeline,
+            verification=verification,
+            recorder=EventRecorder(sinks, clock, [*mqtt, *live_sinks]),
+            sinks=sinks,
+            journal=journal,
+            heartbeat=heartbeat,
+            pause=pause,
+            requests=requests,
+            totals=totals,
+            read_settings=read_settings,
+            observers=FrameObservers(clock, [*observers, *metrics, *mqtt, *live]),
         )
-        camera, bundle = source.describe().name, pipeline.bundle.name
-        message(
-            f"camera {camera}, detector {pipeline.detector.name}, bundle {bundle}, journal {journal.path or journal.folder}"
-        )
+        loop = Loop(parts)
+        camera, bundle, detector = source.describe().name, pipeline.bundle.name, pipeline.detector.name
+        message(f"camera {camera}, detector {detector}, bundle {bundle}, journal {journal.path or journal.folder}")
         heartbeat.notifier.ready("running")
         try:
             reason = loop.run()
-        except BrokenPipeError:  # whoever read stdout has had enough: `… | head`
+        except BrokenPipeError:  # the reader of stdout has ended, as in `… | head`
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or the last flush would fail again
             return EXIT_DONE
     counts = loop.counts()
-    seen = f"{totals.processed} frames, {totals.with_face} with a face, {sum(counts.drops.values())} dropped"
-    if settings.once and not totals.readings and not asked.stop:
-        raise NotEnoughData(f"no face was seen ({reason}: {seen}); look into the camera, from nearer, with more light")
-    message(f"{reason}: {seen}")
+    summary = f"{totals.processed} frames, {totals.with_face} with a face, {sum(counts.drops.values())} dropped"
+    if settings.once and not totals.readings and not requests.stop:
+        raise NotEnoughData(
+            f"no face was found ({reason}: {summary}); look into the camera, from nearer, with more light"
+        )
+    message(f"{reason}: {summary}")
     return EXIT_DONE
 
 
 def _metrics(
     settings: Settings, clock: Clock, journal: Journal, heartbeat: Heartbeat
 ) -> tuple[MetricsExporter | None, list[RunMetrics]]:
-    """What counts the run for Prometheus, and where that can be read; nothing where nobody asked."""
+    """The exporter and the counts for Prometheus; None and an empty list where the settings ask for neither."""
     if settings.metrics is None and settings.metrics_file is None:
         return None, []
     from device.doctor.system_checks import MEMORY_FILE_SYSTEMS, mount_of, read_mounts
@@ -147,16 +146,11 @@ def _metrics(
     from device.output.metrics.run_metrics import RunMetrics
 
     metrics = RunMetrics(settings.name, clock, journal, lambda: heartbeat.health)
-    at, file = None if settings.metrics is None else Address.parse(settings.metrics), settings.metrics_file
-    if (
-        file is not None
-        and (mount := mount_of(file.resolve(), read_mounts(Path("/"))))
-        and mount.kind not in MEMORY_FILE_SYSTEMS
-    ):
-        message(
-            f"{file} is not in memory ({mount.kind}), and a card wears by what is written often; /run/… is, and /dev/shm/…"
-        )
-    return MetricsExporter(metrics, file, at, settings.metrics_every_s, message), [metrics]
+    address, file = None if settings.metrics is None else Address.parse(settings.metrics), settings.metrics_file
+    mount = None if file is None else mount_of(file.resolve(), read_mounts(Path("/")))
+    if mount and mount.kind not in MEMORY_FILE_SYSTEMS:
+        message(f"{file} is not in memory ({mount.kind}), and frequent writes wear a card; use /run/… or /dev/shm/…")
+    return MetricsExporter(metrics, file, address, settings.metrics_every_s, message), [metrics]
 
 
 def _mqtt(settings: Settings, clock: Clock) -> list[MqttSink]:
@@ -168,25 +162,25 @@ def _mqtt(settings: Settings, clock: Clock) -> list[MqttSink]:
 
 
 def _load(settings: Settings, clock: Clock, totals: RunTotals) -> tuple[Pipeline, Verification]:
-    """The pipeline, its networks loaded, and what was found when its classifier was given the bundle's golden vectors.
+    """The pipeline with its networks loaded, and the verification of its classifier against the bundle's golden vectors.
 
-    Here, and not at the top, stand the imports that take long.
+    The slow imports are here and not at the top of the file.
     """
-    import cv2  # noqa: F401 - so that its time is counted as what it is
+    import cv2  # noqa: F401 - so that its time counts as import
     import numpy  # noqa: F401
 
     from fer_edge.bundle import Bundle
     from fer_edge.detection.registry import find_detector
     from fer_edge.verify import verify
 
-    totals.mark("import", clock)
+    totals.mark_reached("import", clock)
     bundle = Bundle.load(settings.bundle)
     _ = bundle.classifier  # loads the model
     detector = find_detector(settings.detector, settings.threads)
-    totals.mark("model", clock)
-    verified = verify(bundle)
-    if verified.remark:
-        message(verified.remark)
-    totals.mark("verified", clock)
-    gc.freeze()  # what is loaded by now stays: never to look through it again spares some frames a wait
-    return Pipeline(detector, bundle), verified
+    totals.mark_reached("model", clock)
+    verification = verify(bundle)
+    if verification.remark:
+        message(verification.remark)
+    totals.mark_reached("verified", clock)
+    gc.freeze()  # the loaded objects stay for the whole run: excluding them from collections avoids pauses
+    return Pipeline(detector, bundle), verification

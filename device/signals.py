@@ -1,4 +1,4 @@
-"""What signals ask of a run: SIGINT and SIGTERM to end, SIGHUP to read its settings again."""
+"""Requests by signals: SIGINT and SIGTERM end a run, SIGHUP makes it read its settings again."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from types import FrameType
 
 @dataclass(slots=True)
 class SignalRequests:
-    """The signal that asked for the end, or nothing yet; and whether one asked for the settings to be read again.
+    """The name of the signal that requested the end, or empty; and whether the settings are to be read again.
 
-    No lock: a handler may come between any two steps.
+    No lock: a handler may run between any two instructions.
     """
 
     stop: str = ""
@@ -23,25 +23,25 @@ class SignalRequests:
 
 @contextmanager
 def handle_signals() -> Iterator[SignalRequests]:
-    """What SIGINT, SIGTERM and SIGHUP set while the block runs; a second Ctrl-C interrupts at once, whatever is going on."""
-    asked = SignalRequests()
-    if threading.current_thread() is not threading.main_thread():  # Python allows handlers nowhere else
-        yield asked
+    """The requests by SIGINT, SIGTERM and SIGHUP during the block; a second Ctrl-C interrupts at once."""
+    requests = SignalRequests()
+    if threading.current_thread() is not threading.main_thread():  # Python allows handlers only there
+        yield requests
         return
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+    previous = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
 
-    def end(number: int, _: FrameType | None) -> None:
-        asked.stop = signal.Signals(number).name
-        signal.signal(signal.SIGINT, before[signal.SIGINT])
+    def request_stop(number: int, _: FrameType | None) -> None:
+        requests.stop = signal.Signals(number).name
+        signal.signal(signal.SIGINT, previous[signal.SIGINT])
 
-    def reload(number: int, _: FrameType | None) -> None:  # noqa: ARG001
-        asked.reload = True
+    def request_reload(number: int, _: FrameType | None) -> None:  # noqa: ARG001
+        requests.reload = True
 
     for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, end)
-    signal.signal(signal.SIGHUP, reload)
+        signal.signal(number, request_stop)
+    signal.signal(signal.SIGHUP, request_reload)
     try:
-        yield asked
+        yield requests
     finally:
-        for number, handler in before.items():
+        for number, handler in previous.items():
             signal.signal(number, handler)

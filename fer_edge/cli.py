@@ -111,7 +111,7 @@ def _run(args: argparse.Namespace) -> int:
         return EXIT_DONE
     from device.run import run
 
-    return run(settings, reread=lambda: load_settings(given, args.config).settings)
+    return run(settings, read_settings=lambda: load_settings(given, args.config).settings)
 
 
 def _health(args: argparse.Namespace) -> int:

@@ -46,7 +46,7 @@ class FakeClock:
     def started_ns(self) -> int:
         return 0
 
-    def busy_ns(self) -> int:
+    def cpu_ns(self) -> int:
         return self.spent_ns
 
     def sleep(self, seconds: float) -> None:

@@ -145,7 +145,7 @@ class Life:
         for repair in self.journal.repairs:
             self._record("repair", repair.body())
         self._camera("opened")
-        self._account.frame((), self.clock.now_ns, self._counts())
+        self._account.add_frame((), self.clock.now_ns, self._counts())
 
     def watch(
         self, seconds: float, *labels: str, quality: float = 0.8, p: float = 0.8, why: str = "confidence"
@@ -160,7 +160,7 @@ class Life:
             if self.per_frame:
                 for reading in readings:
                     self._record("reading", reading_body(reading, 41.5))
-            self._account.frame(readings, self.clock.now_ns, self._counts())
+            self._account.add_frame(readings, self.clock.now_ns, self._counts())
             self.journal.tick()
         assert self.clock.now_ns > last_ns
         self.truth.note("observed", begun_s, self.true_s, labels)
@@ -173,7 +173,7 @@ class Life:
             self._pass(None, step_s)
             left_s -= step_s
             self._read += 1
-            self._account.frame((), self.clock.now_ns, self._counts())
+            self._account.add_frame((), self.clock.now_ns, self._counts())
             self.journal.tick()
         self.truth.note("observed", begun_s, self.true_s)
 
@@ -186,15 +186,15 @@ class Life:
                 self._account.interrupt("lost", self.clock.now_ns)
                 self._camera("lost", reason=reason, gap_s=5.1)
                 told = True
-            self._account.moment(self.clock.now_ns, self._counts())
+            self._account.advance(self.clock.now_ns, self._counts())
             self.journal.tick()
         self._camera("back", reason=reason, gap_s=round((self.clock.now_ns - begun_ns) / 1e9, 3))
-        self._account.frame((), self.clock.now_ns, self._counts())
+        self._account.add_frame((), self.clock.now_ns, self._counts())
 
     def hang(self, seconds: float) -> None:
         """No frame comes for so long, and the camera was not lost: the machine was busy."""
         self._pass("late", seconds)
-        self._account.frame((), self.clock.now_ns, self._counts())
+        self._account.add_frame((), self.clock.now_ns, self._counts())
 
     def pause(self, seconds: float) -> None:
         """The run is paused for so long."""
@@ -204,7 +204,7 @@ class Life:
         self._record("pause", {"by": "fer-edge pause"})
         for _ in range(int(seconds)):
             self._pass("paused", 1.0)
-            self._account.moment(self.clock.now_ns, self._counts(), paused=True)
+            self._account.advance(self.clock.now_ns, self._counts(), paused=True)
             self.journal.tick()
         self._record("resume", {"by": "fer-edge resume", "paused_s": (self.clock.now_ns - begun_ns) / 1e9})
         self._camera("opened")
@@ -257,7 +257,7 @@ class Life:
         self.folder.touch()
         for _ in range(minutes * _MINUTE_S):
             self._pass(None, 1.0)
-            self._account.frame((), self.clock.now_ns, self._counts())
+            self._account.add_frame((), self.clock.now_ns, self._counts())
             self.journal.tick()
         self.folder.unlink()
         aside.rename(self.folder)

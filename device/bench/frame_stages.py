@@ -96,7 +96,7 @@ class FrameWork:
         """What the next frame showed, after all of its work; `lap` is told each stage as it ends."""
         frame = self._read()
         lap("read")
-        self.state, seen = self.pipeline.step(self.state, frame, self.settings, lap)
+        self.state, seen = self.pipeline.process(self.state, frame, self.settings, lap)
         self._write(frame, seen)
         lap("write")
         return seen
@@ -110,12 +110,12 @@ class FrameWork:
         return Frame(self.done, self.start_ns + round(self.done * 1e9 / self.settings.fps), gray)
 
     def _write(self, frame: Frame, seen: FrameResult) -> None:
-        tell = self.recorder.record if self.settings.per_frame else self.recorder.show
+        tell = self.recorder.record if self.settings.per_frame else self.recorder.send_unrecorded
         for reading in seen.readings:
             age_ms = (self.clock.mono_ns() - frame.mono_ns) / 1e6
             tell("reading", reading_body(reading, age_ms), reading.mono_ns)
         self.done += 1
-        self.account.frame(seen.readings, frame.mono_ns, FrameCounts(self.done))
+        self.account.add_frame(seen.readings, frame.mono_ns, FrameCounts(self.done))
         self.sinks.tick()
 
 

@@ -84,21 +84,21 @@ def time_scene(
             stages.turn(lap)
         spans_ns.clear()
         with_face = 0
-        busy_ns, begun_ns = clock.busy_ns(), clock.mono_ns()
+        cpu_ns, begun_ns = clock.cpu_ns(), clock.mono_ns()
         from_ns = begun_ns
         while len(frames_ns) < LEAST_FRAMES or from_ns - begun_ns < seconds * 1e9:
             frame_ns = from_ns
             with_face += bool(stages.turn(lap).readings)
             frames_ns.append(from_ns - frame_ns)
-        busy_ns = clock.busy_ns() - busy_ns
+        cpu_ns = clock.cpu_ns() - cpu_ns
     return SceneTimes(
         scene=name,
         frames=len(frames_ns),
         with_face=with_face,
         stages={stage: CallTimes.of(spans) for stage, spans in spans_ns.items()},
         frame=CallTimes.of(frames_ns),
-        cpu_share=busy_ns / (from_ns - begun_ns),
-        cpu_ms=busy_ns / 1e6 / len(frames_ns),
+        cpu_share=cpu_ns / (from_ns - begun_ns),
+        cpu_ms=cpu_ns / 1e6 / len(frames_ns),
     )
 
 

@@ -1,1 +1,1 @@
-"""Where events go: the sinks, and the journal, which is the one that lasts."""
+"""Where events go: the sinks, among them the journal, which stores them."""

@@ -1,32 +1,35 @@
-"""The wall clock, watched: that it was set, or can now be believed, as an event from which a reader rights earlier lines."""
+"""Detects that the wall clock was set or became reliable, as an event by which a reader corrects earlier lines."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING
 
 from device.clock import Stamp
 from fer_edge.journal.clock_correction import posix_s
 
-_MIN_STEP_S = 1.0  # slewing, which sets a clock right little by little, moves both clocks
+if TYPE_CHECKING:
+    from device.output.event_bodies import ClockBody
+
+_MIN_STEP_S = 1.0  # slewing, which corrects a clock gradually, moves both clocks
 
 
 @dataclass(frozen=True, slots=True)
 class WallClock:
-    """How the wall clock stood when it was last told of: `reckoning_s` is wall less mono."""
+    """The wall clock when it was last reported: `offset_s` is wall time minus monotonic time."""
 
-    reckoning_s: float
+    offset_s: float
     state: str
 
 
-def detect_change(before: WallClock | None, stamp: Stamp) -> tuple[WallClock, dict[str, Any] | None]:
-    """The wall clock at a moment, and the body of a `clock` event if it was set since `before` or its state changed."""
+def detect_change(before: WallClock | None, stamp: Stamp) -> tuple[WallClock, ClockBody | None]:
+    """The wall clock now, and the body of a `clock` event if it was set since `before` or its state changed."""
     wall_s = posix_s(stamp.wall)
     assert wall_s is not None, f"a clock gave {stamp.wall!r} as the time"
     now = WallClock(wall_s - stamp.mono_ns / 1e9, stamp.clock)
     if before is None:
         return now, None
-    offset_s = now.reckoning_s - before.reckoning_s
+    offset_s = now.offset_s - before.offset_s
     if before.state == now.state and abs(offset_s) < _MIN_STEP_S:
         return before, None
     return now, {"offset_s": round(offset_s, 3), "from": before.state, "to": now.state}

@@ -1,9 +1,9 @@
-"""The account of a run: what its journal is told beside the readings: episodes, minutes, and that the wall clock was set."""
+"""Aggregates frames into the events that a journal holds beside readings: episodes, tallies and changes of the wall clock."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING
 
 from device.clock import Clock
 from device.output import clock_changes, episodes, tally
@@ -11,22 +11,17 @@ from device.output.episodes import EpisodeRules
 from device.output.tally import FrameCounts
 
 if TYPE_CHECKING:
+    from device.output.event_bodies import EpisodeBody, RecordEvent, TallyBody
     from device.vision.readings import Reading
 
-_CLOCK_CHECK_NS = 1_000_000_000  # between two looks at the wall clock
-
-
-class RecordEvent(Protocol):
-    """What takes an event: its kind, its body, and when it happened."""
-
-    def __call__(self, kind: str, body: dict[str, Any], mono_ns: int | None = None) -> Any: ...
+_CLOCK_CHECK_NS = 1_000_000_000  # between two checks of the wall clock
 
 
 class EventAggregator:
-    """Hands the events that follow from frames, and from moments without one, to `record`; keeps only sums.
+    """Passes the events that follow from frames, and from moments without a frame, to `record`; stores only sums.
 
-    Times are the frames' own: of a recording, its position after the start of the run. `rules` may be changed while it
-    runs. `patience_s` is more than the time between two frames ever should be.
+    Times are those of the frames: of a recording, its position after the start of the run. `rules` may be changed during the
+    run. `patience_s` is longer than the time between two frames ever should be.
     """
 
     def __init__(
@@ -34,44 +29,44 @@ class EventAggregator:
     ) -> None:
         self.rules = rules
         self._record, self._clock = record, clock
-        self._faces = episodes.NO_EPISODES
-        self._minute = tally.start_tally(start_ns, patience_s)
+        self._episodes = episodes.NO_EPISODES
+        self._tally = tally.start_tally(start_ns, patience_s)
         self._wall: clock_changes.WallClock | None = None
-        self._look_ns = 0
+        self._clock_check_ns = 0
 
-    def frame(self, readings: Sequence[Reading], mono_ns: int, counts: FrameCounts) -> None:
-        """A frame came, and these are the readings of its faces."""
-        self._watch()
-        self._faces, over = episodes.update_episodes(self._faces, readings, mono_ns, self.rules)
-        self._all("episode", over, mono_ns)
-        self._minute, minutes = tally.update_tally(self._minute, readings, mono_ns, counts, self.rules)
-        self._all("tally", minutes, mono_ns)
+    def add_frame(self, readings: Sequence[Reading], mono_ns: int, counts: FrameCounts) -> None:
+        """Adds a frame with these readings."""
+        self._check_clock()
+        self._episodes, ended = episodes.update_episodes(self._episodes, readings, mono_ns, self.rules)
+        self._record_all("episode", ended, mono_ns)
+        self._tally, minutes = tally.update_tally(self._tally, readings, mono_ns, counts, self.rules)
+        self._record_all("tally", minutes, mono_ns)
 
-    def moment(self, mono_ns: int, counts: FrameCounts, paused: bool = False) -> None:
-        """No frame came by then, or none was looked for."""
-        self._watch()
-        self._minute, minutes = tally.update_tally(self._minute, None, mono_ns, counts, self.rules, paused)
-        self._all("tally", minutes, mono_ns)
+    def advance(self, mono_ns: int, counts: FrameCounts, paused: bool = False) -> None:
+        """Advances the time without a frame: none arrived, or the run is paused."""
+        self._check_clock()
+        self._tally, minutes = tally.update_tally(self._tally, None, mono_ns, counts, self.rules, paused)
+        self._record_all("tally", minutes, mono_ns)
 
     def interrupt(self, why: str, mono_ns: int) -> None:
-        """The camera was `lost`, or the run was paused (`pause`): no episode reaches beyond that."""
-        self._all("episode", episodes.close_episodes(self._faces, why), mono_ns)
-        self._faces = episodes.NO_EPISODES
+        """Ends all open episodes: the camera was `lost`, or the run was paused (`pause`)."""
+        self._record_all("episode", episodes.close_episodes(self._episodes, why), mono_ns)
+        self._episodes = episodes.NO_EPISODES
 
     def finish(self, mono_ns: int, counts: FrameCounts, paused: bool = False) -> None:
-        """The run is over."""
+        """Records what is open at the end of the run."""
         self.interrupt("end", mono_ns)
-        self._all("tally", tally.finish_tally(self._minute, mono_ns, counts, self.rules, paused), mono_ns)
+        self._record_all("tally", tally.finish_tally(self._tally, mono_ns, counts, self.rules, paused), mono_ns)
 
-    def _all(self, kind: str, bodies: Sequence[dict[str, Any]], mono_ns: int) -> None:
+    def _record_all(self, kind: str, bodies: Sequence[EpisodeBody | TallyBody], mono_ns: int) -> None:
         for body in bodies:
             self._record(kind, body, mono_ns)
 
-    def _watch(self) -> None:
+    def _check_clock(self) -> None:
         now_ns = self._clock.mono_ns()
-        if now_ns < self._look_ns:
+        if now_ns < self._clock_check_ns:
             return
-        self._look_ns = now_ns + _CLOCK_CHECK_NS
+        self._clock_check_ns = now_ns + _CLOCK_CHECK_NS
         self._wall, body = clock_changes.detect_change(self._wall, self._clock.stamp())
         if body:
             self._record("clock", body)

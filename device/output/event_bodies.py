@@ -1,9 +1,12 @@
-"""The bodies of events that a run has at hand: its header, and a reading."""
+"""The bodies of events: their types, and those that a run builds from its parts and its frames.
+
+What each field means is in `fer_edge.events.KINDS`.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, NotRequired, Protocol, TypedDict
 
 from device.camera.framing import Framing
 from device.camera.source import Source
@@ -16,7 +19,163 @@ from fer_edge.events import SCHEMA
 from fer_edge.preprocess import PREPROCESS_ID
 
 if TYPE_CHECKING:
+    from fer_edge.events import Event
     from fer_edge.verify import Verification
+
+
+class BundleName(TypedDict):
+    """Which bundle makes the readings."""
+
+    name: str
+    sha256: str
+
+
+class VerifiedBody(TypedDict):
+    """How far the classifier's logits lie from the bundle's golden vectors, on this machine."""
+
+    runtime: str
+    compared_with: str
+    proved: bool | None
+    steps: float
+    crop_levels: int
+
+
+class HeaderBody(TypedDict):
+    """The body of a `header` event."""
+
+    schema: int
+    software: str
+    name: str
+    settings: str
+    bundle: BundleName
+    labels: list[str]
+    preprocess: str
+    detector: str
+    runtime: str
+    verified: VerifiedBody
+    camera: dict[str, object]
+    start_s: dict[str, float]
+    continues: NotRequired[str]
+
+
+class CameraBody(TypedDict):
+    """The body of a `camera` event; `reason` and `gap_s` are those of a loss."""
+
+    state: str
+    reason: NotRequired[str]
+    gap_s: NotRequired[float]
+    camera: dict[str, str | float]
+
+
+class ReadingBody(TypedDict):
+    """The body of a `reading` event."""
+
+    frame: int
+    track: int | None
+    xywh: list[int]
+    score: float
+    label: str
+    p: list[float]
+    quality: float | None
+    steady: NotRequired[str]
+    steady_p: NotRequired[list[float]]
+    why: NotRequired[str]
+    age_ms: NotRequired[float | None]
+
+
+class EpisodeBody(TypedDict):
+    """The body of an `episode` event."""
+
+    track: int | None
+    label: str
+    start_mono_s: float
+    end_mono_s: float
+    dwell_s: float
+    frames: int
+    p: list[float]
+    quality: float | None
+    ended: str
+
+
+class TallyBody(TypedDict):
+    """The body of a `tally` event."""
+
+    from_mono_s: float
+    seconds: float
+    observed_s: float
+    unavailable_s: float
+    paused_s: float
+    face_s: float
+    labels_s: dict[str, float]
+    unsure_s: dict[str, float]
+    faces_max: int
+    faces_skipped: int
+    frames: dict[str, int]
+    frames_idle: int
+    drops: dict[str, int]
+
+
+class HealthBody(TypedDict):
+    """The body of a `health` event."""
+
+    undervoltage: bool | None
+    throttled_now: tuple[str, ...] | None
+    throttled_since_boot: tuple[str, ...] | None
+    temperature_c: float | None
+    disk_free_bytes: int | None
+    power_told_by: str
+    changed: list[str]
+
+
+ClockBody = TypedDict("ClockBody", {"offset_s": float, "from": str, "to": str})
+
+
+class RepairBody(TypedDict):
+    """The body of a `repair` event."""
+
+    segment: str
+    cut_bytes: int
+
+
+class PauseBody(TypedDict):
+    """The body of a `pause` event, and of a `resume` event with `paused_s`."""
+
+    by: str
+    paused_s: NotRequired[float]
+
+
+class EndBody(TypedDict):
+    """The body of an `end` event."""
+
+    reason: str
+    seconds: float
+    frames: dict[str, int]
+    frames_idle: int
+    drops: dict[str, int]
+    faces: int
+    faces_skipped: int
+    readings: int
+    start_s: dict[str, float]
+
+
+EventBody = (
+    HeaderBody
+    | CameraBody
+    | ReadingBody
+    | EpisodeBody
+    | TallyBody
+    | HealthBody
+    | ClockBody
+    | RepairBody
+    | PauseBody
+    | EndBody
+)
+
+
+class RecordEvent(Protocol):
+    """A function that records an event: its kind, its body, and when it happened (None: now)."""
+
+    def __call__(self, kind: str, body: EventBody, mono_ns: int | None = None) -> Event: ...
 
 
 def header_body(
@@ -26,8 +185,8 @@ def header_body(
     source: Source,
     framing: Framing,
     start_s: Mapping[str, float],
-) -> dict[str, Any]:
-    """What the first line of each segment says of the run."""
+) -> HeaderBody:
+    """The body of the run's `header` event, the first line of each segment."""
     bundle = pipeline.bundle
     description = framing.describe()
     framed = {"framing": description} if description else {}
@@ -53,9 +212,9 @@ def header_body(
     }
 
 
-def reading_body(reading: Reading, age_ms: float | None) -> dict[str, Any]:
-    """What a reading says; `age_ms` is None for a recording."""
-    return {
+def reading_body(reading: Reading, age_ms: float | None) -> ReadingBody:
+    """The body of a `reading` event; `age_ms` is None for a recording."""
+    body: ReadingBody = {
         "frame": reading.frame,
         "track": reading.track,
         "xywh": list(reading.face.xywh),
@@ -63,13 +222,11 @@ def reading_body(reading: Reading, age_ms: float | None) -> dict[str, Any]:
         "label": reading.label,
         "p": [round(p, 4) for p in reading.probs.tolist()],
         "quality": reading.quality,
-        **_steady(reading),
-        "age_ms": None if age_ms is None else round(age_ms, 1),
     }
-
-
-def _steady(reading: Reading) -> dict[str, Any]:
-    if reading.steady_probs is None:
-        return {}
-    told: dict[str, Any] = {"steady": reading.steady, "steady_p": [round(p, 4) for p in reading.steady_probs.tolist()]}
-    return {**told, "why": reading.why} if reading.why else told
+    if reading.steady_probs is not None:
+        body["steady"] = reading.steady
+        body["steady_p"] = [round(p, 4) for p in reading.steady_probs.tolist()]
+        if reading.why:
+            body["why"] = reading.why
+    body["age_ms"] = None if age_ms is None else round(age_ms, 1)
+    return body

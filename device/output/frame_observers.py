@@ -1,7 +1,7 @@
-"""Watchers: who is shown each frame as it was processed, and the run's state at each turn, beside the events.
+"""Frame observers: called with each processed frame, and with the run's status at each turn, beside the events.
 
-Sinks take what is worth a line; watchers what is not: the time each stage took, the frame's age, the picture while someone
-looks at it. A run without watchers times nothing.
+Sinks receive events; observers receive what is not recorded: the time of each stage, the frame's age, and the picture while
+somebody looks at it. A run without observers measures no times.
 """
 
 from __future__ import annotations
@@ -19,50 +19,47 @@ if TYPE_CHECKING:
 
 
 class FrameObserver(Protocol):
-    """What looks on from inside the loop, and so must be quick: no waiting, no disk, no network."""
+    """An observer inside the loop. Its methods must return at once: no waiting, no disk, no network."""
 
-    def frame(self, frame: Frame, seen: FrameResult, laps_s: Mapping[str, float], age_s: float | None) -> None:
-        """A frame was processed: what it showed, the seconds of each stage that it needed, and its age now.
-
-        A frame of a recording has no age.
-        """
+    def on_frame(self, frame: Frame, result: FrameResult, stages_s: Mapping[str, float], age_s: float | None) -> None:
+        """Called after a frame with its result, the seconds that each stage took, and its age; a recording has no age."""
         ...
 
-    def turn(self, status: Status) -> None:
-        """A turn of the loop, some four a second and one a frame, with a frame or without."""
+    def on_turn(self, status: Status) -> None:
+        """Called at each turn of the loop, some four a second and one a frame, with a frame or without."""
         ...
 
 
 class FrameObservers:
-    """All watchers of a run, and the watch that times its stages for them."""
+    """All observers of a run; measures the times of a frame's stages for them."""
 
-    def __init__(self, clock: Clock, watchers: Sequence[FrameObserver] = ()) -> None:
-        self._clock, self._watchers = clock, watchers
-        self._laps_s: dict[str, float] = {}
-        self._from_ns = 0
+    def __init__(self, clock: Clock, observers: Sequence[FrameObserver] = ()) -> None:
+        self._clock, self._observers = clock, observers
+        self._stages_s: dict[str, float] = {}
+        self._stage_started_ns = 0
 
-    def begin(self) -> StageCallback | None:
-        """What is to be told of each stage of a frame as it ends; None where nobody watches."""
-        if not self._watchers:
+    def start_frame(self) -> StageCallback | None:
+        """The callback for the end of each stage of a frame; None where there is no observer."""
+        if not self._observers:
             return None
-        self._laps_s, self._from_ns = {}, self._clock.mono_ns()
-        return self._lap
+        self._stages_s, self._stage_started_ns = {}, self._clock.mono_ns()
+        return self._stage_ended
 
-    def frame(self, frame: Frame, seen: FrameResult, live: bool) -> None:
-        """The frame was processed and its readings told."""
-        if not self._watchers:
+    def on_frame(self, frame: Frame, result: FrameResult, live: bool) -> None:
+        """Calls all observers after a frame was processed and its readings were recorded."""
+        if not self._observers:
             return
-        self._lap("write")
-        age_s = (self._from_ns - frame.mono_ns) / 1e9 if live else None
-        for watcher in self._watchers:
-            watcher.frame(frame, seen, self._laps_s, age_s)
+        self._stage_ended("write")
+        age_s = (self._stage_started_ns - frame.mono_ns) / 1e9 if live else None
+        for observer in self._observers:
+            observer.on_frame(frame, result, self._stages_s, age_s)
 
-    def turn(self, status: Status) -> None:
-        """A turn of the loop."""
-        for watcher in self._watchers:
-            watcher.turn(status)
+    def on_turn(self, status: Status) -> None:
+        """Calls all observers at a turn of the loop."""
+        for observer in self._observers:
+            observer.on_turn(status)
 
-    def _lap(self, stage: str) -> None:
+    def _stage_ended(self, stage: str) -> None:
         now_ns = self._clock.mono_ns()
-        self._laps_s[stage] = (now_ns - self._from_ns) / 1e9
-        self._from_ns = now_ns
+        self._stages_s[stage] = (now_ns - self._stage_started_ns) / 1e9
+        self._stage_started_ns = now_ns

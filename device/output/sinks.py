@@ -1,18 +1,21 @@
-"""Sinks: where events go. All have the same three things, so that a run does not know how many it feeds."""
+"""Sinks: where events go. All have the same interface, so that a run does not depend on their number."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from contextlib import ExitStack
 from types import TracebackType
-from typing import Any, Protocol, Self, TextIO
+from typing import TYPE_CHECKING, Any, Protocol, Self, TextIO, cast
 
 from device.clock import Clock
 from fer_edge.events import Event
 
+if TYPE_CHECKING:
+    from device.output.event_bodies import EventBody
+
 
 class Sink(Protocol):
-    """A context manager that takes events in order."""
+    """A context manager that receives events in order."""
 
     def __enter__(self) -> Sink: ...
 
@@ -21,16 +24,16 @@ class Sink(Protocol):
     ) -> None: ...
 
     def append(self, event: Event) -> None:
-        """Takes the event."""
+        """Receives the event."""
         ...
 
     def tick(self) -> None:
-        """Called at each turn of the loop, events or not: a sink may now do what it put off."""
+        """Called at each turn of the loop, with events or without, for postponed work."""
         ...
 
 
 class _StatelessSink:
-    """A sink without anything to open, put off or close."""
+    """A sink without anything to open, postpone or close."""
 
     def __enter__(self) -> Self:
         return self
@@ -45,7 +48,7 @@ class _StatelessSink:
 
 
 class MemorySink(_StatelessSink):
-    """A sink that keeps every event, in order."""
+    """A sink that stores all events in a list, in order."""
 
     def __init__(self) -> None:
         self.events: list[Event] = []
@@ -53,13 +56,13 @@ class MemorySink(_StatelessSink):
     def append(self, event: Event) -> None:
         self.events.append(event)
 
-    def of(self, kind: str) -> list[Event]:
+    def of_kind(self, kind: str) -> list[Event]:
         """The events of one kind, in order."""
         return [event for event in self.events if event.kind == kind]
 
 
 class _LineSink(_StatelessSink):
-    """A sink that writes lines to a stream, each at once. When its reader went away, it raises once, then is silent."""
+    """A sink that writes lines to a stream and flushes each. When the reader is gone, it raises once, then writes nothing."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream: TextIO | None = stream
@@ -76,7 +79,7 @@ class _LineSink(_StatelessSink):
 
 
 class JsonLinesSink(_LineSink):
-    """A sink that writes the journal's lines to a stream: all kinds, or those named. Raises BrokenPipeError once."""
+    """A sink that writes the journal's lines to a stream: all kinds, or those given. Raises BrokenPipeError once."""
 
     def __init__(self, stream: TextIO, kinds: Collection[str] | None = None) -> None:
         super().__init__(stream)
@@ -88,7 +91,7 @@ class JsonLinesSink(_LineSink):
 
 
 class TerminalSink(_LineSink):
-    """A sink that writes a readable line a reading, timed from the first event. Raises BrokenPipeError once."""
+    """A sink that writes a readable line for each reading, timed from the first event. Raises BrokenPipeError once."""
 
     def __init__(self, stream: TextIO) -> None:
         super().__init__(stream)
@@ -102,9 +105,9 @@ class TerminalSink(_LineSink):
 
 
 def format_reading(event: Event, start_s: float = 0.0) -> str:
-    """A reading as a line for people: seconds since `start_s`, label, probability, and the face's place and size.
+    """A reading as a readable line: seconds since `start_s`, label, probability, and the face's position and size.
 
-    The label is the steady one where there is one; where that of the frame alone is another, it follows.
+    The label is the smoothed one where there is one; the label of the frame alone follows if it differs.
     """
     body = event.body
     x, y, width, height = body["xywh"]
@@ -117,7 +120,7 @@ def format_reading(event: Event, start_s: float = 0.0) -> str:
 
 
 class FanOut:
-    """A sink that hands each event to several; they are opened in order and closed the other way round."""
+    """A sink that passes each event to several; they are opened in order and closed in reverse order."""
 
     def __init__(self, sinks: Sequence[Sink]) -> None:
         self._sinks = sinks
@@ -145,28 +148,30 @@ class FanOut:
 
 
 class EventRecorder:
-    """The events of one run: numbers them, stamps them, and hands them to a sink, or to those who only look on.
+    """Numbers and stamps the events of one run, and passes them to a sink, or only to the `live_sinks`.
 
-    What is only shown carries the number of the next event that is recorded: the journal's own numbers have no holes.
+    An unrecorded event has the number of the next recorded one: the journal's numbers have no gaps.
     """
 
-    def __init__(self, sink: Sink, clock: Clock, onlookers: Sequence[Sink] = ()) -> None:
-        self._sink, self._clock, self._onlookers = sink, clock, onlookers
+    def __init__(self, sink: Sink, clock: Clock, live_sinks: Sequence[Sink] = ()) -> None:
+        self._sink, self._clock, self._live_sinks = sink, clock, live_sinks
         self._seq = 0
 
-    def record(self, kind: str, body: dict[str, Any], mono_ns: int | None = None) -> Event:
-        """The event, after the sink has it. It happened at `mono_ns`, or now."""
+    def record(self, kind: str, body: EventBody, mono_ns: int | None = None) -> Event:
+        """The event, after the sink received it. It happened at `mono_ns`, or now."""
         event = self._event(kind, body, mono_ns)
         self._seq += 1
         self._sink.append(event)
         return event
 
-    def show(self, kind: str, body: dict[str, Any], mono_ns: int | None = None) -> None:
-        """Hands the event to the onlookers alone."""
+    def send_unrecorded(self, kind: str, body: EventBody, mono_ns: int | None = None) -> Event:
+        """The event, after the live sinks alone received it."""
         event = self._event(kind, body, mono_ns)
-        for onlooker in self._onlookers:
-            onlooker.append(event)
+        for sink in self._live_sinks:
+            sink.append(event)
+        return event
 
-    def _event(self, kind: str, body: dict[str, Any], mono_ns: int | None) -> Event:
+    def _event(self, kind: str, body: EventBody, mono_ns: int | None) -> Event:
         stamp = self._clock.stamp(mono_ns)
-        return Event(kind, self._seq, self._clock.boot, stamp.mono_ns / 1e9, stamp.wall, stamp.clock, body)
+        fields = cast("dict[str, Any]", body)
+        return Event(kind, self._seq, self._clock.boot, stamp.mono_ns / 1e9, stamp.wall, stamp.clock, fields)

@@ -1,18 +1,19 @@
-"""Tallies: a minute of a run in one event, in which each second is observed, unavailable or paused. A pure step.
+"""Tallies: a minute of a run in one event, in which each second is observed, unavailable or paused. A pure function.
 
-The live page has the same sums over seconds.
+The live page uses the same sums over seconds.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from device.output.episodes import EpisodeRules, counted_label
 from fer_edge.events import UNSURE
 
 if TYPE_CHECKING:
+    from device.output.event_bodies import TallyBody
     from device.vision.readings import Reading
 
 _MINUTE_S = 60.0
@@ -20,9 +21,9 @@ _MINUTE_S = 60.0
 
 @dataclass(frozen=True, slots=True)
 class FrameCounts:
-    """What was counted since the run began: frames read, dropped by reason, and `idle`, processed without a search.
+    """Counts since the start of the run: frames read, dropped by reason, and `idle` ones, processed without a search.
 
-    `skipped` are faces that were not read for there were too many: a face in ten frames is ten.
+    `skipped` counts faces that were not read because there were too many: one face in ten frames counts ten.
     """
 
     read: int = 0
@@ -33,26 +34,26 @@ class FrameCounts:
 
 @dataclass(frozen=True, slots=True)
 class Tally:
-    """A minute so far, or another length; all times in ns. Up to `upto_ns` every one of them is in one of the three sums."""
+    """A minute so far, or another length; all times in ns. Each ns up to `upto_ns` is in one of the three sums."""
 
     start_ns: int
     upto_ns: int
-    patience_ns: int  # so long a wait for the next frame is part of looking
+    patience_ns: int  # a wait for the next frame up to this long counts as observed
     length_ns: int
-    told: FrameCounts = FrameCounts()  # when the minute before was over
-    missing: bool = True  # no frame came yet, or not for too long
+    counts_before: FrameCounts = FrameCounts()  # at the end of the previous minute
+    missing: bool = True  # no frame arrived yet, or none for too long
     observed_ns: int = 0
     unavailable_ns: int = 0
     paused_ns: int = 0
     face_ns: int = 0
     labels_ns: Mapping[str, int] = field(default_factory=dict)
-    unsure_ns: Mapping[str, int] = field(default_factory=dict)  # by what made a face unsure
+    unsure_ns: Mapping[str, int] = field(default_factory=dict)  # by the reason
     faces_max: int = 0
     processed: int = 0
 
 
 def start_tally(mono_ns: int, patience_s: float = 2.0, length_s: float = _MINUTE_S) -> Tally:
-    """The tally of a run that starts now. `patience_s` is more than the time between two frames ever should be."""
+    """The tally of a run that starts now. `patience_s` is longer than the time between two frames ever should be."""
     return Tally(mono_ns, mono_ns, round(patience_s * 1e9), round(length_s * 1e9))
 
 
@@ -63,16 +64,16 @@ def update_tally(
     counts: FrameCounts,
     rules: EpisodeRules,
     paused: bool = False,
-) -> tuple[Tally, list[dict[str, Any]]]:
-    """The tally after a moment, and the bodies of the `tally` events of the minutes that are over.
+) -> tuple[Tally, list[TallyBody]]:
+    """The tally at `mono_ns`, and the bodies of the `tally` events of the minutes that have ended.
 
-    `readings` are those of the frame taken then, None for a moment without a frame; a moment before one already counted
-    counts as that one. The time since the moment before counts as what this frame shows; as unavailable until a first
-    frame and once a next one is late; as paused where `paused` says that nobody looked.
+    `readings` are those of the frame taken then; None for a moment without a frame. A moment before the last one counts as the
+    last one. The time since the last moment counts as what this frame shows; as unavailable until a first frame and once the
+    next one is late; as paused with `paused`.
     """
     late = tally.missing or mono_ns - tally.upto_ns > tally.patience_ns
     if readings is None and not paused and not late:
-        return tally, []  # the next frame will tell
+        return tally, []  # the next frame decides
     tally, bodies = _advance(tally, readings or (), mono_ns, counts, rules, _time_kind(paused, late))
     if readings is None:
         return replace(tally, missing=not paused), bodies
@@ -82,8 +83,8 @@ def update_tally(
 
 def finish_tally(
     tally: Tally, mono_ns: int, counts: FrameCounts, rules: EpisodeRules, paused: bool = False
-) -> list[dict[str, Any]]:
-    """The bodies of the `tally` events up to the end of the run; what follows the last frame shows no face."""
+) -> list[TallyBody]:
+    """The bodies of the `tally` events up to the end of the run; the time after the last frame counts as without a face."""
     late = tally.missing or mono_ns - tally.upto_ns > tally.patience_ns
     tally, bodies = _advance(tally, (), mono_ns, counts, rules, _time_kind(paused, late))
     return [*bodies, _tally_body(tally, counts)] if tally.upto_ns > tally.start_ns else bodies
@@ -97,25 +98,30 @@ def _time_kind(paused: bool, late: bool) -> _TimeKind:
 
 
 def _advance(
-    tally: Tally, readings: Sequence[Reading], mono_ns: int, counts: FrameCounts, rules: EpisodeRules, where: _TimeKind
-) -> tuple[Tally, list[dict[str, Any]]]:
-    """The tally with the time up to `mono_ns` in the sum named, and the minutes that it filled."""
+    tally: Tally,
+    readings: Sequence[Reading],
+    mono_ns: int,
+    counts: FrameCounts,
+    rules: EpisodeRules,
+    kind: _TimeKind,
+) -> tuple[Tally, list[TallyBody]]:
+    """The tally with the time up to `mono_ns` added as `kind`, and the minutes that it completed."""
     bodies = []
     while mono_ns - tally.start_ns >= tally.length_ns:
         end_ns = tally.start_ns + tally.length_ns
-        bodies.append(_tally_body(_add_time(tally, readings, end_ns, rules, where), counts))
-        told = replace(counts, drops=dict(counts.drops))  # what is counted on may be changed in place
-        tally = Tally(end_ns, end_ns, tally.patience_ns, tally.length_ns, told, tally.missing)
-    return _add_time(tally, readings, mono_ns, rules, where), bodies
+        bodies.append(_tally_body(_add_time(tally, readings, end_ns, rules, kind), counts))
+        counts_before = replace(counts, drops=dict(counts.drops))  # the run's own counters may be changed in place
+        tally = Tally(end_ns, end_ns, tally.patience_ns, tally.length_ns, counts_before, tally.missing)
+    return _add_time(tally, readings, mono_ns, rules, kind), bodies
 
 
-def _add_time(tally: Tally, readings: Sequence[Reading], to_ns: int, rules: EpisodeRules, where: _TimeKind) -> Tally:
+def _add_time(tally: Tally, readings: Sequence[Reading], to_ns: int, rules: EpisodeRules, kind: _TimeKind) -> Tally:
     ns = to_ns - tally.upto_ns
     if ns <= 0:
         return tally
-    if where == "paused":
+    if kind == "paused":
         return replace(tally, upto_ns=to_ns, paused_ns=tally.paused_ns + ns)
-    if where == "unavailable":
+    if kind == "unavailable":
         return replace(tally, upto_ns=to_ns, unavailable_ns=tally.unavailable_ns + ns)
     if not readings:
         return replace(tally, upto_ns=to_ns, observed_ns=tally.observed_ns + ns)
@@ -136,9 +142,9 @@ def _add_time(tally: Tally, readings: Sequence[Reading], to_ns: int, rules: Epis
     )
 
 
-def _tally_body(tally: Tally, counts: FrameCounts) -> dict[str, Any]:
-    told = tally.told
-    drops = {reason: n - told.drops.get(reason, 0) for reason, n in counts.drops.items()}
+def _tally_body(tally: Tally, counts: FrameCounts) -> TallyBody:
+    before = tally.counts_before
+    drops = {reason: n - before.drops.get(reason, 0) for reason, n in counts.drops.items()}
     return {
         "from_mono_s": _seconds(tally.start_ns),
         "seconds": _seconds(tally.upto_ns - tally.start_ns),
@@ -149,9 +155,9 @@ def _tally_body(tally: Tally, counts: FrameCounts) -> dict[str, Any]:
         "labels_s": {label: _seconds(ns) for label, ns in sorted(tally.labels_ns.items())},
         "unsure_s": {why: _seconds(ns) for why, ns in sorted(tally.unsure_ns.items())},
         "faces_max": tally.faces_max,
-        "faces_skipped": counts.skipped - told.skipped,
-        "frames": {"read": counts.read - told.read, "processed": tally.processed},
-        "frames_idle": counts.idle - told.idle,
+        "faces_skipped": counts.skipped - before.skipped,
+        "frames": {"read": counts.read - before.read, "processed": tally.processed},
+        "frames_idle": counts.idle - before.idle,
         "drops": {reason: n for reason, n in drops.items() if n},
     }
 

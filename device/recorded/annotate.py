@@ -15,6 +15,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
 
+from device.vision.pixelation import pixelate
 from device.vision.search import SearchState
 from fer_edge.detection.boxes import Square, square_iou
 from fer_edge.detection.two_stage import TwoStageDetector, face_square
@@ -118,7 +119,7 @@ class AnnotatedVideo:
         if not self._show_faces:
             gray = gray.copy()
             for at in self._hidden(now):
-                pixelate(gray, at)
+                pixelate_head(gray, at)
         picture = cv2.cvtColor(gray, cv2.COLOR_GRAY2BGR)
         for reading in now.readings:
             _draw(picture, reading)
@@ -164,21 +165,12 @@ class AnnotatedVideo:
             raise UsageError(f"{frames} of {self._written} frames are in {self._path.name}; is the disk full?")
 
 
-def pixelate(gray: np.ndarray, at: Square) -> None:
-    """Leaves of a square of a frame uint8 (H, W), and of a margin around it, the means of parts of a BLOCKS-th of its side."""
-    import cv2
-
-    left, top, size = at
+def pixelate_head(gray: np.ndarray, head_square: Square) -> None:
+    """Pixelates a head's square of a frame uint8 (H, W), and a margin around it, in blocks of a BLOCKS-th of its side."""
+    left, top, size = head_square
     side = round(size * _MARGIN_FACTOR)
     x, y = left - (side - size) // 2, top - (side - size) // 2
-    x0, y0, x1, y1 = max(0, x), max(0, y), min(gray.shape[1], x + side), min(gray.shape[0], y + side)
-    if x0 >= x1 or y0 >= y1:
-        return
-    part = gray[y0:y1, x0:x1]
-    block_px = size / BLOCKS
-    few = (max(1, int((x1 - x0) / block_px)), max(1, int((y1 - y0) / block_px)))
-    means = cv2.resize(part, few, interpolation=cv2.INTER_AREA)
-    part[:] = cv2.resize(means, (x1 - x0, y1 - y0), interpolation=cv2.INTER_NEAREST)
+    pixelate(gray, (x, y, x + side, y + side), size / BLOCKS)
 
 
 def _draw(picture: np.ndarray, reading: Reading) -> None:

@@ -131,7 +131,7 @@ class Labeller:
         rows = task.fresh / recording.rows(task.out, wanted).name
         video = task.fresh / recording.annotated(task.out).name
         source = VideoFile(recording.path, _FixedOriginClock())
-        state = SearchState(recorded=True)
+        state = SearchState(is_recording=True)
         frames = without_face = skipped = written = 0
         time_s = 0.0
         with ExitStack() as stack:
@@ -151,7 +151,7 @@ class Labeller:
                     continue
                 if framing:
                     frame = replace(frame, gray=framing.apply(frame.gray))
-                state, seen = self.pipeline.step(state, frame, settings)
+                state, seen = self.pipeline.process(state, frame, settings)
                 time_s = (frame.mono_ns - _ORIGIN_NS) / 1e9
                 for reading in seen.readings:
                     into.add(reading_row(reading_body(reading, None), time_s))

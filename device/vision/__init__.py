@@ -1,1 +1,1 @@
-"""From a frame to readings: the values (`frames`), and the step (`pipeline`): gate, search and tracks, quality, smoothing."""
+"""From a frame to readings: `pipeline` combines the motion gate, search, tracks, quality and smoothing."""

@@ -1,8 +1,8 @@
-"""How many frames are worth the processor's time: as a budget allows it, and fewer while it is hot.
+"""Limits how many frames are processed: by a budget of processor time, and by fewer frames while the processor is hot.
 
-The budget is an account of processor time: it fills at the share that was given, what the process spends is taken off, and
-while it is empty frames are left out. What is overdrawn is paid back, so that over seconds the share is held exactly,
-whatever a frame costs. It is the time of the whole process, reading the camera included.
+The budget is an account of processor time. It is credited with the configured share of the elapsed time and debited with the
+processor time of the process; while it is overdrawn, frames are skipped. The overdraft is carried over, so that the share
+holds exactly over seconds, whatever a frame costs. It covers the whole process, reading the camera included.
 """
 
 from __future__ import annotations
@@ -11,44 +11,44 @@ from device.clock import Clock
 from device.config import Settings
 from device.system.health import BITS, Health
 
-_MAX_CREDIT_S = 0.5  # of the budget, that a quiet while may leave for a busy one
-_COOL_MARGIN_C = 5.0  # below the limit, before the pace goes up again
-_MAX_HALVINGS = 4  # steps, each half as many frames as the one before
+_MAX_CREDIT_S = 0.5  # of the budget, that a quiet period may save for a busy one
+_COOL_MARGIN_C = 5.0  # below the limit, before the frame rate rises again
+_MAX_HALVINGS = 4  # of the frame rate
 
 
 class CpuBudget:
-    """Says of each frame whether there is time for it. What was spent before the first frame is not in the account."""
+    """Decides for each frame whether it is processed. Processor time before the first frame is not counted."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._asked = False  # for a budget, when the account was last brought up to date
-        self._mono_ns, self._busy_ns, self._credit_ns = 0, 0, 0.0
+        self._limited = False  # whether there was a budget when the account was last updated
+        self._mono_ns, self._cpu_ns, self._credit_ns = 0, 0, 0.0
         self._health: Health | None = None
-        self._steps = 0
-        self._due_ns = 0.0  # when the next frame is wanted, while it is hot
+        self._halvings = 0
+        self._due_ns = 0.0  # when the next frame is wanted, while the processor is hot
 
     @property
-    def steps(self) -> int:
+    def halvings(self) -> int:
         """How often the frame rate was halved because the processor is hot."""
-        return self._steps
+        return self._halvings
 
-    def look(self, health: Health | None, hot_c: float) -> None:
-        """Takes note of the machine's health, where it is another than the one before."""
+    def update_health(self, health: Health | None, hot_c: float) -> None:
+        """Adapts the frame rate to the machine's health, once for each new measurement."""
         if health is None or health is self._health:
             return
         self._health = health
-        slowed = set(health.throttled_now or ()) - {BITS[0]}  # a weak supply is no heat
+        slowed = set(health.throttled_now or ()) - {BITS[0]}  # undervoltage is not heat
         degrees = health.temperature_c
         if slowed or (degrees is not None and degrees >= hot_c):
-            self._steps = min(self._steps + 1, _MAX_HALVINGS)
+            self._halvings = min(self._halvings + 1, _MAX_HALVINGS)
         elif degrees is None or degrees <= hot_c - _COOL_MARGIN_C:
-            self._steps = max(self._steps - 1, 0)
+            self._halvings = max(self._halvings - 1, 0)
 
-    def refusal(self, frame_ns: int, settings: Settings) -> str:
-        """Why there is no time for a frame taken at `frame_ns`: `hot` or `budget`; empty where there is."""
+    def drop_reason(self, frame_ns: int, settings: Settings) -> str:
+        """Why the frame taken at `frame_ns` must be dropped: `hot` or `budget`; empty when it is to be processed."""
         overdrawn_ns = self._overdrawn_ns(settings.cpu_budget)
-        gap_ns = 1e9 / settings.fps * 2**self._steps
-        if self._steps and frame_ns < self._due_ns - 0.5e9 / settings.fps:  # cameras are not exact
+        gap_ns = 1e9 / settings.fps * 2**self._halvings
+        if self._halvings and frame_ns < self._due_ns - 0.5e9 / settings.fps:  # a camera's intervals vary
             return "hot"
         if overdrawn_ns > 0:
             return "budget"
@@ -56,22 +56,22 @@ class CpuBudget:
         return ""
 
     def wait_s(self, settings: Settings) -> float:
-        """For how long a recording, whose frames can wait, is to wait before the next."""
+        """How long a recording, whose frames can wait, must wait before the next frame."""
         if settings.cpu_budget is None:
             return 0.0
         return self._overdrawn_ns(settings.cpu_budget) / 1e9 / (settings.cpu_budget / 100)
 
     def _overdrawn_ns(self, percent: float | None) -> float:
-        """Processor time that was spent and not allowed, brought up to now."""
+        """Processor time used beyond the budget, up to now."""
         if percent is None:
-            self._asked = False
+            self._limited = False
             return 0.0
-        mono_ns, busy_ns, share = self._clock.mono_ns(), self._clock.busy_ns(), percent / 100
-        saved_ns = share * _MAX_CREDIT_S * 1e9
-        if self._asked:
-            earned_ns = share * (mono_ns - self._mono_ns) - (busy_ns - self._busy_ns)
-            self._credit_ns = min(self._credit_ns + earned_ns, saved_ns)
+        mono_ns, cpu_ns, share = self._clock.mono_ns(), self._clock.cpu_ns(), percent / 100
+        max_credit_ns = share * _MAX_CREDIT_S * 1e9
+        if self._limited:
+            earned_ns = share * (mono_ns - self._mono_ns) - (cpu_ns - self._cpu_ns)
+            self._credit_ns = min(self._credit_ns + earned_ns, max_credit_ns)
         else:
-            self._credit_ns = saved_ns
-        self._asked, self._mono_ns, self._busy_ns = True, mono_ns, busy_ns
+            self._credit_ns = max_credit_ns
+        self._limited, self._mono_ns, self._cpu_ns = True, mono_ns, cpu_ns
         return max(0.0, -self._credit_ns)

@@ -1,7 +1,7 @@
-"""How far a face's crop can be trusted, 0–1, and what is wrong with it: told from its light, sharpness, size and turn.
+"""How far a face's crop can be trusted, 0–1, and the reason, from its contrast, sharpness, size and turn.
 
-Each is 1 where ordinary faces are and .5 where a model has lost half of what it knows beyond guessing, measured on
-validation faces that were made dark, blurred or small (`tests.bench.quality`); in between and below it is a straight line.
+Each measure is rated 1 where ordinary faces lie and .5 where a model has lost half of its accuracy above chance, measured on
+validation faces that were made dark, blurred or small (`tests.bench.quality`); ratings in between and below are linear.
 """
 
 from __future__ import annotations
@@ -14,47 +14,49 @@ if TYPE_CHECKING:
 
     from fer_edge.detection.types import Face
 
-# what is wrong: the value at which quality is .5, and the one from which on it is 1
+# reason: the measured value at which quality is .5, and the value from which on it is 1
 QUALITY_SCALES = {
-    "dark": (20.0, 32.0),  # standard deviation of the crop's gray levels; dark and flat pictures have little
-    "blurred": (0.11, 0.2),  # standard deviation of its Laplacian over that
-    "tiny": (16.0, 30.0),  # px of the frame a side
-    "turned": (-0.6, -0.4),  # how far the nose lies from the middle of the eyes, in their distance, negative
+    "dark": (20.0, 32.0),  # standard deviation of the crop's gray levels; low in dark and flat pictures
+    "blurred": (0.11, 0.2),  # standard deviation of its Laplacian divided by that
+    "tiny": (16.0, 30.0),  # side in px of the frame
+    "turned": (-0.6, -0.4),  # distance of the nose from the middle of the eyes, in eye distances, negative
 }
 QUALITY_REASONS = tuple(QUALITY_SCALES)
 
 
 @dataclass(frozen=True, slots=True)
 class Quality:
-    """How far a crop can be trusted, 0–1, and which of REASONS keeps it from being more."""
+    """How far a crop can be trusted, 0–1, and which of QUALITY_REASONS limits it."""
 
     value: float
     why: str
 
 
 def crop_quality(crop: np.ndarray, face: Face, side_px: int) -> Quality:
-    """The quality of a crop uint8 (side, side) of a face whose square was `side_px` px of the frame a side."""
+    """The quality of a crop uint8 (side, side) of a face whose square has a side of `side_px` px in the frame."""
     import cv2
 
-    spread = max(1.0, float(cv2.meanStdDev(crop)[1][0, 0]))
+    contrast = max(1.0, float(cv2.meanStdDev(crop)[1][0, 0]))
     edges = cv2.Laplacian(crop, cv2.CV_16S, borderType=cv2.BORDER_REPLICATE)
-    sharp = float(cv2.meanStdDev(edges)[1][0, 0]) / spread
-    measured = (spread, sharp, float(side_px), -head_turn(face))  # as SCALES has them
-    rated = [_rating(value, half, full) for value, (half, full) in zip(measured, QUALITY_SCALES.values(), strict=True)]
-    worst = min(rated)
-    return Quality(round(max(0.0, worst), 3), QUALITY_REASONS[rated.index(worst)])
+    sharpness = float(cv2.meanStdDev(edges)[1][0, 0]) / contrast
+    measured = (contrast, sharpness, float(side_px), -head_turn(face))  # in the order of QUALITY_SCALES
+    ratings = [
+        _rating(value, half, full) for value, (half, full) in zip(measured, QUALITY_SCALES.values(), strict=True)
+    ]
+    worst = min(ratings)
+    return Quality(round(max(0.0, worst), 3), QUALITY_REASONS[ratings.index(worst)])
 
 
 def head_turn(face: Face) -> float:
-    """How far a face is turned away: 0 straight ahead, about .5 at half a right angle; 0 where the nose is not known."""
+    """How far a face is turned away: 0 for frontal, about .5 at 45 degrees; 0 where the nose is unknown."""
     if face.eyes is None or face.nose is None:
         return 0.0
     (ax, ay), (bx, by) = face.eyes
     x, y = bx - ax, by - ay
-    apart = x * x + y * y
-    if apart == 0:
+    distance_squared = x * x + y * y
+    if distance_squared == 0:
         return 1.0
-    return abs((face.nose[0] - (ax + bx) / 2) * x + (face.nose[1] - (ay + by) / 2) * y) / apart
+    return abs((face.nose[0] - (ax + bx) / 2) * x + (face.nose[1] - (ay + by) / 2) * y) / distance_squared
 
 
 def _rating(value: float, half: float, full: float) -> float:

@@ -95,7 +95,7 @@ def watched(
             cpu_budget=budget,
         )
         run(settings, source=Drawn(SystemClock(), fps), sink=sink)
-    return sink, sink.of("reading")
+    return sink, sink.of_kind("reading")
 
 
 def age(bundle: Path, fps: float, seconds: float, held_s: float) -> dict[str, float]:
@@ -114,7 +114,7 @@ def budget(bundle: Path, fps: float, seconds: float, percent: float | None) -> d
     """The share of a core that a run took from its 20th reading to its last, percent, and its frames' fates."""
     sink, readings = watched(bundle, fps, seconds, 0.0, percent)
     (wall0, spent0), (wall1, spent1) = sink.at[min(20, len(sink.at) - 2)], sink.at[-1]
-    end = sink.of("end")[-1].body
+    end = sink.of_kind("end")[-1].body
     took = 100 * (spent1 - spent0) / (wall1 - wall0)
     return {
         "fps": fps,

@@ -50,7 +50,7 @@ def measure(frames: int = FRAMES, scene: Any = face_scene) -> dict[str, Any]:
         with open_frame_work(
             Pipeline(find_detector(), bundle), scene, Settings(), clock, Path(folder) / "log"
         ) as stages:
-            recorder = stages.recorder = EventRecorder(stages.sinks, clock, [*stages.recorder._onlookers, caught])
+            recorder = stages.recorder = EventRecorder(stages.sinks, clock, [*stages.recorder._live_sinks, caught])
             metrics.append(recorder.record("header", {**header, "labels": list(bundle.labels)}))
             worked_ns, counted_ns = [], []
             while len(worked_ns) < frames:
@@ -59,14 +59,14 @@ def measure(frames: int = FRAMES, scene: Any = face_scene) -> dict[str, Any]:
                 worked_ns.append(time.perf_counter_ns() - begun_ns)
                 frame = Frame(stages.done, clock.mono_ns(), stages.scene[0][..., 0])
                 begun_ns = time.perf_counter_ns()
-                lap = watchers.begin()
+                lap = watchers.start_frame()
                 assert lap is not None
                 for stage in STAGES[:-1] if seen.readings else STAGES[:2]:
                     lap(stage)
                 for event in caught.events:
                     metrics.append(event)
-                watchers.frame(frame, seen, live=True)
-                watchers.turn(status)
+                watchers.on_frame(frame, seen, live=True)
+                watchers.on_turn(status)
                 counted_ns.append(time.perf_counter_ns() - begun_ns)
                 caught.events.clear()
         registry, answered_ns = PrometheusCollector(metrics).registry(), []

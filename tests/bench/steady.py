@@ -150,7 +150,7 @@ def _labels(
     one, two, rows = SearchState(), SearchState(), []
     for number, gray in enumerate(frames):
         frame = Frame(number, round(number * 1e9 / FPS), gray)
-        (one, a), (two, b) = pipeline.step(one, frame, sure), pipeline.step(two, frame, settings)
+        (one, a), (two, b) = pipeline.process(one, frame, sure), pipeline.process(two, frame, settings)
         told = [(reading.label, reading.steady) for reading in a.readings[:1]] or [(None, None)]
         rows.append((*told[0], b.readings[0].steady if b.readings else None))
     return rows

@@ -97,7 +97,7 @@ class Turns:
         self._frames = 0
         self.process: subprocess.Popen[str] | None = None
 
-    def frame(self, _frame: Frame, _seen: FrameResult, _laps_s: Mapping[str, float], _age_s: float | None) -> None:
+    def on_frame(self, _frame: Frame, _seen: FrameResult, _laps_s: Mapping[str, float], _age_s: float | None) -> None:
         now_s = time.perf_counter()
         if now_s < self._from_s:
             return
@@ -116,7 +116,7 @@ class Turns:
         self.process.stdin.flush()
         self._from_s, self._begun = time.perf_counter() + SETTLED_S, None
 
-    def turn(self, status: Status) -> None:
+    def on_turn(self, status: Status) -> None:
         pass
 
 
@@ -134,7 +134,7 @@ def measure(bundle: Path, pairs: int, seconds: float, viewers: int) -> dict[str,
             runtime=Path(folder) / "run",
             live=f"127.0.0.1:{port}",
         )
-        run(settings, clock, Endless(clock, length_s), watchers=[turns])
+        run(settings, clock, Endless(clock, length_s), observers=[turns])
     taken, _ = turns.process.communicate()
     return {**summed(turns.rounds), "taken": json.loads(taken), "rounds": [asdict(one) for one in turns.rounds]}
 

@@ -70,7 +70,7 @@ class HandClock:
     def sleep(self, seconds: float) -> None:
         self.now_ns += round(seconds * 1e9)
 
-    def busy_ns(self) -> int:
+    def cpu_ns(self) -> int:
         return 0
 
 

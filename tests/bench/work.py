@@ -98,10 +98,10 @@ class Work:
                     gray = picture.copy()  # as a camera's frame is: written just now, not fetched from memory long ago
                     begun_ns = time.perf_counter_ns(), *(network.ns for network in networks.values())
                     frame = Frame(number, start_ns + round(number * 1e9 / FPS), gray)
-                    state, seen = self.pipeline.step(state, frame, self.settings)
+                    state, seen = self.pipeline.process(state, frame, self.settings)
                     for reading in seen.readings:
-                        recorder.show("reading", reading_body(reading, 0.0), reading.mono_ns)
-                    account.frame(seen.readings, frame.mono_ns, FrameCounts(number + 1))
+                        recorder.send_unrecorded("reading", reading_body(reading, 0.0), reading.mono_ns)
+                    account.add_frame(seen.readings, frame.mono_ns, FrameCounts(number + 1))
                     sinks.tick()
                     ended_ns = time.perf_counter_ns(), *(network.ns for network in networks.values())
                     spans_ns.append(np.subtract(ended_ns, begun_ns))

@@ -17,7 +17,7 @@ from processes import ROOT
 
 from device.camera.frame import Frame
 from device.config import Settings
-from device.recorded.annotate import BLOCKS, AnnotatedVideo, pixelate
+from device.recorded.annotate import BLOCKS, AnnotatedVideo, pixelate_head
 from device.recorded.files import LabelOptions, Recording
 from device.recorded.labeller import Labeller, LabelTask
 from device.vision.search import SearchState
@@ -150,7 +150,7 @@ def test_a_face_missed_in_some_frames_is_pixelated_there_too(tmp_path: Path) -> 
 def test_what_is_pixelated_is_means_and_nothing_else_is_touched(at: tuple[int, int, int]) -> None:
     gray = textured((240, 320))
     after = gray.copy()
-    pixelate(after, at)
+    pixelate_head(after, at)
     left, top, size = at
     inside = np.zeros(gray.shape, bool)
     inside[max(0, top) : max(0, top + size), max(0, left) : max(0, left + size)] = True

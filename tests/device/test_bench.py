@@ -251,7 +251,7 @@ class Counted:
     def started_ns(self) -> int:
         return 0
 
-    def busy_ns(self) -> int:
+    def cpu_ns(self) -> int:
         """Half a second from one look to the next."""
         self.looks += 1
         return self.looks * 500_000_000
@@ -279,7 +279,7 @@ def test_the_stages_show_what_the_pipeline_shows(nano: Bundle, tmp_path: Path) -
     with open_frame_work(pipeline, face_scene, settings, FakeClock(), tmp_path / "log") as stages:
         for number in range(SCENE_FRAMES + 5):
             frame: Frame = stages._read()
-            state, expected = pipeline.step(state, frame, settings)
+            state, expected = pipeline.process(state, frame, settings)
             seen = stages.turn(direct.append)
             assert (frame.seq, stages.done) == (number, number + 1)
             assert frame.mono_ns - stages.start_ns == number * 100_000_000

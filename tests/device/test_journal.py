@@ -123,11 +123,11 @@ def test_sync_s_0_forces_each_line(tmp_path: Path, forced: list[int]) -> None:
 def test_limits_may_change_while_it_runs(tmp_path: Path, forced: list[int]) -> None:
     with Journal(tmp_path, FakeClock()) as journal:
         journal.append(HEADER)
-        journal.limit(0.0, 1 << 20, None)
+        journal.set_limits(0.0, 1 << 20, None)
         journal.append(event("reading", 1))
         assert len(forced) == 2
         with pytest.raises(UsageError, match=r"1,048,576 bytes or more, not 1,000"):
-            journal.limit(30.0, 1000, None)
+            journal.set_limits(30.0, 1000, None)
 
 
 def test_segments_are_followed_by_others_that_begin_with_the_header(tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ from processes import ROOT
 from device.address import Address
 from device.camera.frame import Frame
 from device.clock import Clock, SystemClock
-from device.output.live.sink import LivePage
+from device.output.live.sink import LivePage, PageOptions
 from device.output.live.viewers import MAX_VIEWERS
 from device.vision.readings import FrameResult
 
@@ -37,7 +37,8 @@ SECRET = "a-token-of-this-test-0123456789"
 @contextmanager
 def shown(clock: Clock | None = None, secret: str | None = None, pixels_s: float | None = None) -> Iterator[LivePage]:
     """A page that is open on a port of loopback, told of a run that has begun."""
-    with LivePage(Address("127.0.0.1", 0), clock or SystemClock(), print, 2.0, lambda: secret, pixels_s) as live:
+    options = PageOptions(Address("127.0.0.1", 0), token_of=lambda: secret, pixels_s=pixels_s)
+    with LivePage(options, clock or SystemClock(), print) as live:
         live.append(event("header", **HEADER))
         yield live
 
@@ -161,8 +162,8 @@ def test_a_stream_tells_everything_and_then_what_is_new() -> None:
         assert stream.status == 200 and stream.headers["Content-Type"] == "text/event-stream"
         kind, told = heard(stream)
         assert kind == "whole" and told["run"]["labels"] == HEADER["labels"] and told["now"]["viewers"] == 1
-        live.frame(frame(7, clock), FrameResult((a_reading("happy", 3),), 2), {"detect": 0.004}, 0.05)
-        live.onlooker.turn(_status("running"))
+        live.on_frame(frame(7, clock), FrameResult((a_reading("happy", 3),), 2), {"detect": 0.004}, 0.05)
+        live.view_state.on_turn(_status("running"))
         while True:
             kind, told = heard(stream)
             assert kind == "now"
@@ -198,7 +199,7 @@ def test_only_so_many_may_look() -> None:
         for _ in range(MAX_VIEWERS):
             assert heard(stack.enter_context(streamed(live)))[0] == "whole"
         refused, said = answer(live, "/events")
-        assert refused.status == 503 and said == b"32 others look at this page already; try again later.\n"
+        assert refused.status == 503 and said == b"this page already has 32 viewers; try again later.\n"
         assert json.loads(answer(live)[1])["now"]["viewers"] == MAX_VIEWERS
 
 
@@ -209,25 +210,25 @@ def test_more_connections_than_that_are_closed_at_once() -> None:
             one.settimeout(10)
             assert one.recv(1) == b""
         opened[0].close()
-        assert live.onlooker.watched is False
+        assert live.view_state.watched is False
 
 
 def test_nobody_is_watched_for_once_the_last_one_is_gone() -> None:
     with shown() as live:
         with streamed(live) as stream:
             heard(stream)
-            assert live.onlooker.watched
+            assert live.view_state.watched
         gone = threading.Event()
         for _ in range(500):
-            if not live.onlooker.watched:
+            if not live.view_state.watched:
                 break
             gone.wait(0.01)
-        assert not live.onlooker.watched
+        assert not live.view_state.watched
 
 
 def test_pictures_are_off() -> None:
     with shown() as live:
-        live.frame(frame(0, SystemClock()), FrameResult(), {}, None)
+        live.on_frame(frame(0, SystemClock()), FrameResult(), {}, None)
         refused, said = answer(live, "/picture.jpg")
     assert refused.status == 404 and b"--show-pixels" in said
 
@@ -236,40 +237,40 @@ def test_pictures_are_small_gray_coarse_where_faces_are_and_over_after_a_while()
     clock = FakeClock()
     noise = np.random.default_rng(1).integers(0, 256, (480, 640), np.uint8)
     with shown(clock, pixels_s=60) as live:
-        live.onlooker.watched = True
+        live.view_state.watched = True
         assert answer(live, "/picture.jpg")[0].status == 404, "no frame yet"
-        live.frame(frame(0, clock, noise), FrameResult((a_reading("happy", side=200),)), {}, 0.0)
+        live.on_frame(frame(0, clock, noise), FrameResult((a_reading("happy", side=200),)), {}, 0.0)
         got, jpeg = answer(live, "/picture.jpg")
         assert got.headers["Content-Type"] == "image/jpeg" and got.headers["Cache-Control"] == "no-store"
         gray = cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_UNCHANGED)
         assert gray.shape == (240, 320)
         assert gray[10:90, 10:90].std() < 12 < gray[150:, 200:].std(), "the face is flat, the rest is not"
         clock.now_ns += 500_000_000
-        live.frame(frame(1, clock, noise), FrameResult(), {}, 0.0)
+        live.on_frame(frame(1, clock, noise), FrameResult(), {}, 0.0)
         assert answer(live, "/picture.jpg")[1] == jpeg, "one a second"
         clock.now_ns += 500_000_000
-        live.frame(frame(2, clock, noise), FrameResult((), 1), {}, 0.0)
+        live.on_frame(frame(2, clock, noise), FrameResult((), 1), {}, 0.0)
         crowd = cv2.imdecode(np.frombuffer(answer(live, "/picture.jpg")[1], np.uint8), cv2.IMREAD_UNCHANGED)
         assert crowd.std() < 12, "nobody says where the others are"
         assert json.loads(answer(live)[1])["now"]["pixels"] == {"left_s": 59, "seq": 2}
-        live.turn(_status("paused"))
+        live.on_turn(_status("paused"))
         assert answer(live, "/picture.jpg")[0].status == 404, "an old one is none"
-        live.turn(_status("running"))
-        live.frame(frame(2, clock, noise), FrameResult(), {}, 0.0)
+        live.on_turn(_status("running"))
+        live.on_frame(frame(2, clock, noise), FrameResult(), {}, 0.0)
         assert answer(live, "/picture.jpg")[0].status == 200
         clock.now_ns += 59_000_000_000
         assert answer(live, "/picture.jpg")[0].status == 404
-        live.frame(frame(3, clock, noise), FrameResult(), {}, 0.0)
+        live.on_frame(frame(3, clock, noise), FrameResult(), {}, 0.0)
         assert answer(live, "/picture.jpg")[0].status == 404
         assert json.loads(answer(live)[1])["now"]["pixels"] == {"left_s": 0, "seq": None}
 
 
 def test_what_fails_in_the_page_is_said_once_and_the_run_goes_on() -> None:
     said: list[str] = []
-    live = LivePage(Address("127.0.0.1", 0), FakeClock(), said.append)
+    live = LivePage(PageOptions(Address("127.0.0.1", 0)), FakeClock(), said.append)
     live.append(event("header"))  # without a camera
     live.append(event("header"))
-    assert len(said) == 1 and "stands still" in said[0]
+    assert len(said) == 1 and "no longer updated" in said[0]
 
 
 def _status(state: str) -> Any:

@@ -23,7 +23,7 @@ from device.address import Address
 from device.config import Settings
 from device.output.live import live_page
 from device.output.live.allowed_hosts import is_allowed_host, is_loopback, is_same_origin, page_url
-from device.output.live.sink import LivePage
+from device.output.live.sink import page_options
 from device.output.live.token import is_in_system_log, matches, new_token, read_or_create_token
 from fer_edge.errors import UsageError
 
@@ -129,10 +129,10 @@ def test_what_a_service_says_is_logged_and_so_it_gets_no_token(tmp_path: Path) -
         settings, file = Settings(live="0.0.0.0:0"), tmp_path / "token"
         with redirect_stderr(log):
             with pytest.raises(UsageError, match="live_token_file"):
-                LivePage.of(settings, FakeClock(), print, {"JOURNAL_STREAM": stream})
+                page_options(settings, {"JOURNAL_STREAM": stream})
             for other in (replace(settings, live="127.0.0.1:0"), replace(settings, live_token_file=file)):
-                LivePage.of(other, FakeClock(), print, {"JOURNAL_STREAM": stream})
-        LivePage.of(settings, FakeClock(), print, {})
+                page_options(other, {"JOURNAL_STREAM": stream})
+        page_options(settings, {})
 
 
 @pytest.mark.parametrize("values", [{"live_token_file": Path("t")}, {"show_pixels_s": 60.0}])
@@ -151,7 +151,7 @@ def test_a_port_that_is_taken_ends_a_run_with_a_sentence_before_its_camera_opens
     with socket.create_server(("127.0.0.1", 0)) as taken:
         run = start(tmp_path, "synthetic", "--live", f"127.0.0.1:{taken.getsockname()[1]}")
         _, said = run.communicate(timeout=60)
-    assert run.returncode == 2 and said.count("\n") == 1 and "another run may have it" in said
+    assert run.returncode == 2 and said.count("\n") == 1 and "another run may use it" in said
 
 
 def test_the_token_is_said_once_and_is_nowhere_else(tmp_path: Path) -> None:

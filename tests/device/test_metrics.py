@@ -36,7 +36,7 @@ from device.camera.synthetic import SyntheticCamera
 from device.clock import SystemClock
 from device.config import Settings
 from device.output.journal.journal import Journal
-from device.output.metrics.exporter import MOST_THREADS, MetricsExporter
+from device.output.metrics.exporter import MAX_THREADS, MetricsExporter
 from device.output.metrics.prometheus_collector import CLOCK_STATES, PrometheusCollector
 from device.output.metrics.run_metrics import (
     BUCKET_BOUNDS_S,
@@ -144,10 +144,10 @@ class StopWhen:
     def __init__(self, holds: Callable[[Status], bool]) -> None:
         self._holds, self._stopped = holds, False
 
-    def frame(self, frame: Frame, seen: FrameResult, laps_s: Mapping[str, float], age_s: float | None) -> None:
+    def on_frame(self, frame: Frame, result: FrameResult, stages_s: Mapping[str, float], age_s: float | None) -> None:
         pass
 
-    def turn(self, status: Status) -> None:
+    def on_turn(self, status: Status) -> None:
         if not self._stopped and self._holds(status):
             self._stopped = True
             signal.raise_signal(signal.SIGTERM)
@@ -194,7 +194,7 @@ def test_a_camera_that_was_lost_and_frames_that_came_too_fast(tmp_path: Path, bu
     dropped = StopWhen(
         lambda status: status.state == "running" and status.drops.get("busy", 0) > 0 and source.opens == 2
     )
-    found, events = told_of(settings, tmp_path, bundle_path, source=source, watchers=[dropped])
+    found, events = told_of(settings, tmp_path, bundle_path, source=source, observers=[dropped])
     end = compared(found, events, tmp_path / "log")
     assert end["drops"].get("busy", 0) > 0 and value(found, "camera_losses_total") == 1
     assert value(found, "camera_gap_seconds_total") > 0.1
@@ -203,7 +203,7 @@ def test_a_camera_that_was_lost_and_frames_that_came_too_fast(tmp_path: Path, bu
 def test_a_budget_and_a_pause_are_told_of(tmp_path: Path, bundle_path: Path) -> None:
     settings = {"camera": "synthetic", "duration_s": LIMIT_S, "fps": 30.0, "cpu_budget": 1.0}
     spared = StopWhen(lambda status: status.drops.get("budget", 0) > 10)
-    found, events = told_of(settings, tmp_path, bundle_path, watchers=[spared])
+    found, events = told_of(settings, tmp_path, bundle_path, observers=[spared])
     assert compared(found, events, tmp_path / "log")["drops"]["budget"] > 10
     (tmp_path / "again").mkdir()
     found, events = told_of({"camera": "synthetic", "duration_s": 0.5, "paused": True}, tmp_path / "again", bundle_path)
@@ -406,7 +406,7 @@ def test_a_file_that_fails_later_is_said_once_and_tried_again(
     file = tmp_path / "out" / "a.prom"
     file.parent.mkdir()
     with MetricsExporter(counted(clock, journal), file, None, 0.01, said.append) as exposed:
-        exposed.open()
+        exposed.start()
         shutil.rmtree(file.parent)
         until(lambda: bool(said))
         file.parent.mkdir()
@@ -423,7 +423,7 @@ def test_a_silent_client_delays_neither_others_nor_the_end(clock: FakeClock, jou
     threads = threading.active_count()
     with ExitStack() as silent:
         with MetricsExporter(counted(clock, journal), None, Address("127.0.0.1", 0), 15.0, [].append) as exposed:
-            exposed.open()
+            exposed.start()
             assert exposed.port is not None
             crowd = [silent.enter_context(socket.create_connection(("127.0.0.1", exposed.port))) for _ in range(5)]
             assert "fer_edge_info" in fetched(f"http://127.0.0.1:{exposed.port}/")[0]
@@ -440,15 +440,15 @@ def test_a_crowd_takes_no_more_threads_than_there_may_be(clock: FakeClock, journ
         ExitStack() as crowd,
         MetricsExporter(counted(clock, journal), None, Address("127.0.0.1", 0), 15.0, [].append) as exposed,
     ):
-        exposed.open()
+        exposed.start()
         assert exposed.port is not None
         url, clients = f"http://127.0.0.1:{exposed.port}/", 0
         until(lambda: _answered(url))
         while clients < 60 and _answered(url):
             crowd.enter_context(socket.create_connection(("127.0.0.1", exposed.port)))
             clients += 1
-        assert 0 < clients < MOST_THREADS
-        until(lambda: threading.active_count() <= MOST_THREADS + 1)
+        assert 0 < clients < MAX_THREADS
+        until(lambda: threading.active_count() <= MAX_THREADS + 1)
         crowd.close()
         until(lambda: _answered(url))
     until(lambda: threading.active_count() == threads)
@@ -521,7 +521,7 @@ def test_the_machine_as_far_as_it_is_known(
 def test_a_frame_that_does_not_come_is_seen_without_the_loop(clock: FakeClock, journal: Journal) -> None:
     metrics = counted(clock, journal)
     assert ("since_last_frame_seconds", frozenset()) not in read_back(metrics)
-    metrics.frame(
+    metrics.on_frame(
         Frame(0, clock.mono_ns(), np.zeros((2, 2), np.uint8)), FrameResult(), {"gate": 0.001, "write": 7.0}, 0.02
     )
     clock.now_ns += 90_000_000_000
@@ -535,7 +535,7 @@ def test_a_frame_that_does_not_come_is_seen_without_the_loop(clock: FakeClock, j
 def test_no_face_is_there_where_nobody_looks(clock: FakeClock, journal: Journal, state: str) -> None:
     metrics = counted(clock, journal)
     metrics.faces = 3
-    metrics.turn(Status(state, "c", "j", frames={"read": 4}, drops={"busy": 2}))
+    metrics.on_turn(Status(state, "c", "j", frames={"read": 4}, drops={"busy": 2}))
     found = read_back(metrics)
     assert by(found, "camera_state") == {state: 1} and value(found, "faces") == (3 if state == "running" else 0)
     assert value(found, "frames_read_total") == 4 and by(found, "frames_dropped_total") == {"busy": 2}
@@ -570,7 +570,7 @@ def test_the_number_of_series_is_bounded(clock: FakeClock, journal: Journal) -> 
         metrics.append(
             event("camera", state="lost", reason=f"a reason {track}", gap_s=1.0, camera={"name": f"c{track}"})
         )
-    metrics.turn(Status("running", "c", "j", frames={"read": 1}, drops=dict.fromkeys(DROPS, 1)))
+    metrics.on_turn(Status("running", "c", "j", frames={"read": 1}, drops=dict.fromkeys(DROPS, 1)))
     assert set(read_back(metrics)) == before and len(before) < 200
 
 

@@ -52,7 +52,7 @@ HEADER: dict[str, Any] = {
 
 
 def body(message: MqttMessage) -> Any:
-    return json.loads(message.whole())
+    return json.loads(message.encode())
 
 
 # ---- settings
@@ -97,9 +97,9 @@ def test_a_setting_without_sense_is_refused(values: dict[str, Any], word: str) -
 @pytest.mark.parametrize(
     ("values", "word"),
     [
-        ({"mqtt": "mqtt://b", "mqtt_password_file": Path("/x")}, "name the user, mqtt://USER@b"),
+        ({"mqtt": "mqtt://b", "mqtt_password_file": Path("/x")}, "needs a user: name one, mqtt://USER@b"),
         ({"mqtt": "mqtt://b", "mqtt_ca": Path("/x")}, "mqtts:// in place of mqtt://"),
-        ({"mqtt": "mqtts://b", "mqtt_key": Path("/x")}, "name it as mqtt_cert"),
+        ({"mqtt": "mqtts://b", "mqtt_key": Path("/x")}, "name it with mqtt_cert"),
         ({"mqtt": "mqtts://b", "mqtt_ca": Path("/nowhere/ca.crt")}, "/nowhere/ca.crt cannot be used .no such file"),
         ({"mqtt": "mqtts://b", "mqtt_ca": Path(__file__)}, "test_mqtt.py cannot be used .*PEM"),
         ({"mqtt": "mqtt://u@b", "mqtt_password_file": Path("/nowhere/pw")}, "/nowhere/pw cannot be read .No such file"),
@@ -192,12 +192,12 @@ def test_each_minute_counts_and_of_a_state_the_newest_does() -> None:
     for number in range(3):
         box.put(message("tally", number))
         box.put(message("state", number))
-    taken = [box.take() for _ in range(5)]
+    taken = [box.next_unsent() for _ in range(5)]
     assert [(m.kind, body(m)["n"]) for _, m in filter(None, taken)] == [("state", 2), *(("tally", n) for n in range(3))]
-    assert box.left() == {"state": 1, "tally": 3}, "until the broker has them"
+    assert box.unacknowledged_counts() == {"state": 1, "tally": 3}, "until the broker has them"
     for number, _ in filter(None, taken):
-        box.acknowledged(number)
-    assert not box.left() and box.take() is None
+        box.acknowledge(number)
+    assert not box.unacknowledged_counts() and box.next_unsent() is None
 
 
 def test_after_a_loss_what_was_not_acknowledged_comes_again_first() -> None:
@@ -205,12 +205,12 @@ def test_after_a_loss_what_was_not_acknowledged_comes_again_first() -> None:
     box.put(message("state"))
     for number in range(4):
         box.put(message("tally", number))
-    _, first, second, _ = (box.take() for _ in range(4))
+    _, first, second, _ = (box.next_unsent() for _ in range(4))
     assert first and second
-    box.acknowledged(first[0])
-    box.again()
-    box.acknowledged(second[0])  # of the connection before: nothing is known by that number now
-    again = [m for _, m in iter(box.take, None)]
+    box.acknowledge(first[0])
+    box.requeue_unacknowledged()
+    box.acknowledge(second[0])  # of the connection before: nothing is known by that number now
+    again = [m for _, m in iter(box.next_unsent, None)]
     assert [(m.kind, body(m)["n"]) for m in again] == [("state", 0), *(("tally", n) for n in (1, 2, 3))]
 
 
@@ -220,13 +220,13 @@ def test_the_oldest_are_dropped_counted_and_told_once() -> None:
         box.put(message("tally", number))
         box.put(message("reading", number))
     assert box.lost == {"tally": 3, "reading": 6}
-    taken = [m for _, m in iter(box.take, None)]
+    taken = [m for _, m in iter(box.next_unsent, None)]
     assert [body(m)["n"] for m in taken] == [3, 4, 5, 6, 7, 6, 7]
     assert [body(m).get("dropped") for m in taken] == [{"tally": 3, "reading": 6}] + [None] * 6
-    box.again()  # the one that told was not acknowledged, and is dropped itself before it could be
+    box.requeue_unacknowledged()  # the one that told was not acknowledged, and is dropped itself before it could be
     for number in range(8, 10):
         box.put(message("tally", number))
-    taken = [m for _, m in iter(box.take, None)]
+    taken = [m for _, m in iter(box.next_unsent, None)]
     assert body(taken[0]) == {**body(taken[0]), "n": 5, "dropped": {"tally": 5, "reading": 6}}
     assert box.lost == {"tally": 5, "reading": 6}
 
@@ -238,8 +238,8 @@ def test_putting_is_quick_and_bounded_however_much_waits() -> None:
         box.put(message("tally", number, 700))
     assert time.perf_counter() - began < 5, "0.25 ms each, on any machine"
     assert (
-        1000 < box.left()["tally"] <= QUEUE_LIMITS_BYTES["tally"] // 956
-        and box.lost["tally"] == 20_000 - box.left()["tally"]
+        1000 < box.unacknowledged_counts()["tally"] <= QUEUE_LIMITS_BYTES["tally"] // 956
+        and box.lost["tally"] == 20_000 - box.unacknowledged_counts()["tally"]
     )
 
 
@@ -310,9 +310,9 @@ def sink(clock: FakeClock, **settings: Any) -> MqttSink:
 def taken(one: MqttSink) -> list[tuple[str, Any]]:
     """What waits, by the last level of its topic, and acknowledged at once."""
     found = []
-    for number, told in iter(one.outbox.take, None):
-        one.outbox.acknowledged(number)
-        payload = told.whole()
+    for number, told in iter(one.outbox.next_unsent, None):
+        one.outbox.acknowledge(number)
+        payload = told.encode()
         found.append((told.topic.rpartition("/")[2], json.loads(payload) if payload[:1] == b"{" else payload.decode()))
     return found
 
@@ -331,7 +331,7 @@ def test_home_assistant_is_told_nothing_where_it_is_not_asked() -> None:
     one = sink(FakeClock(), mqtt_discovery="", mqtt_topic="house/cellar")
     one.append(event("header", 0, **HEADER))
     assert [what for what, _ in taken(one)] == ["availability", "about"]
-    assert one.topics.of("tally") == f"house/cellar/{instance_id('door')}/tally"
+    assert one.topics.topic("tally") == f"house/cellar/{instance_id('door')}/tally"
 
 
 def test_a_state_is_told_when_it_changes_and_once_a_minute() -> None:
@@ -341,8 +341,8 @@ def test_a_state_is_told_when_it_changes_and_once_a_minute() -> None:
     def turn(*labels: str, state: str = "running", problems: tuple[str, ...] = ()) -> list[tuple[str, Any]]:
         if state == "running":
             seen = FrameResult(tuple(reading(label) for label in labels))
-            one.frame(Frame(0, clock.now_ns, np.zeros((4, 4), np.uint8)), seen, {}, None)
-        one.turn(Status(state, "0", "/log", problems=problems))
+            one.on_frame(Frame(0, clock.now_ns, np.zeros((4, 4), np.uint8)), seen, {}, None)
+        one.on_turn(Status(state, "0", "/log", problems=problems))
         clock.now_ns += 1_000_000_000
         return taken(one)
 
@@ -472,7 +472,7 @@ VALUES = {
 @pytest.mark.parametrize("case", TOLD)
 def test_every_sensor_reads_its_message(case: str) -> None:
     """None, the word, is what Home Assistant takes for unknown, of an enum and of a number."""
-    by_topic = {told.topic: told.whole().decode() for told in TOLD[case]}
+    by_topic = {told.topic: told.encode().decode() for told in TOLD[case]}
     values = {}
     for key, part in found()["components"].items():
         values[key] = rendered(part["value_template"], by_topic[part["state_topic"]])
@@ -488,7 +488,7 @@ def test_only_who_is_online_is_available(word: str, is_there: bool) -> None:
     told = messages.availability(TOPICS, word)
     device = found()
     assert told.retain and told.topic == device["availability_topic"]
-    assert rendered(device["availability_template"], told.whole().decode()) == ("online" if is_there else "offline")
+    assert rendered(device["availability_template"], told.encode().decode()) == ("online" if is_there else "offline")
 
 
 def test_two_machines_and_two_cameras_have_ids_of_their_own(tmp_path: Path) -> None:

@@ -17,11 +17,11 @@ WELL = Health(0.0, False, (), (), 50.0, 10**10, "synced", "vcgencmd")
 def ran(settings: Settings, cost_ms: float, seconds: float, read_ms: float = 0.5) -> tuple[float, int, int]:
     """The share of a core that was spent, in percent, and frames processed and left out; each frame costs so much."""
     clock = FakeClock()
-    pace, done, left, start_ns = CpuBudget(clock), 0, 0, clock.now_ns
+    budget, done, left, start_ns = CpuBudget(clock), 0, 0, clock.now_ns
     while clock.now_ns - start_ns < seconds * 1e9:
         frame_ns = clock.now_ns
         clock.spent_ns += round(read_ms * 1e6)
-        if pace.refusal(frame_ns, settings):
+        if budget.drop_reason(frame_ns, settings):
             left += 1
             clock.now_ns += round(1e9 / settings.fps)
             continue
@@ -46,12 +46,12 @@ def test_a_budget_is_held_within_a_tenth_of_it(budget: float, cost_ms: float, fp
 
 def test_what_a_frame_costs_may_change_in_a_run() -> None:
     clock, settings = FakeClock(), Settings(fps=30.0, cpu_budget=40.0)
-    pace, shares = CpuBudget(clock), []
+    budget, shares = CpuBudget(clock), []
     for cost_ms in (5.0, 60.0, 15.0, 100.0):
         start_ns, before_ns = clock.now_ns, clock.spent_ns
         while clock.now_ns - start_ns < 30e9:
             clock.now_ns += 33_333_333
-            if not pace.refusal(clock.now_ns, settings):
+            if not budget.drop_reason(clock.now_ns, settings):
                 clock.spent_ns += round(cost_ms * 1e6)
         shares.append(100 * (clock.spent_ns - before_ns) / (clock.now_ns - start_ns))
     assert shares == pytest.approx([15.0, 40.0, 40.0, 40.0], rel=0.1)
@@ -59,11 +59,11 @@ def test_what_a_frame_costs_may_change_in_a_run() -> None:
 
 def test_an_hour_of_nothing_saves_nothing_up() -> None:
     clock, settings = FakeClock(), Settings(cpu_budget=10.0)
-    pace = CpuBudget(clock)
-    assert pace.refusal(clock.now_ns, settings) == ""
+    budget = CpuBudget(clock)
+    assert budget.drop_reason(clock.now_ns, settings) == ""
     clock.now_ns += 3600 * 10**9
     taken = 0
-    while not pace.refusal(clock.now_ns, settings):
+    while not budget.drop_reason(clock.now_ns, settings):
         clock.spent_ns += 20_000_000
         clock.now_ns += 100_000_000
         taken += 1
@@ -72,22 +72,22 @@ def test_an_hour_of_nothing_saves_nothing_up() -> None:
 
 def test_a_recording_waits_for_as_long_as_it_overdrew() -> None:
     clock, settings = FakeClock(), Settings(cpu_budget=25.0)
-    pace = CpuBudget(clock)
+    budget = CpuBudget(clock)
     start_ns, spent_ns = clock.now_ns, 0
     for _ in range(2000):
-        clock.sleep(pace.wait_s(settings))
+        clock.sleep(budget.wait_s(settings))
         clock.spent_ns += 10_000_000
         clock.now_ns += 10_000_000
         spent_ns += 10_000_000
     assert 100 * spent_ns / (clock.now_ns - start_ns) == pytest.approx(25.0, rel=0.02)
-    assert pace.wait_s(replace(settings, cpu_budget=None)) == 0
+    assert budget.wait_s(replace(settings, cpu_budget=None)) == 0
 
 
-def processed(pace: CpuBudget, clock: FakeClock, settings: Settings, frames: int = 80) -> int:
+def processed(budget: CpuBudget, clock: FakeClock, settings: Settings, frames: int = 80) -> int:
     done = 0
     for _ in range(frames):
         clock.now_ns += round(1e9 / settings.fps)
-        why = pace.refusal(clock.now_ns, settings)
+        why = budget.drop_reason(clock.now_ns, settings)
         assert why in ("", "hot")
         done += not why
     return done
@@ -95,38 +95,38 @@ def processed(pace: CpuBudget, clock: FakeClock, settings: Settings, frames: int
 
 def test_heat_halves_the_rate_with_each_look_and_coolness_doubles_it() -> None:
     clock, settings = FakeClock(), Settings(fps=10.0)
-    pace = CpuBudget(clock)
+    budget = CpuBudget(clock)
     rates = []
     for degrees in (50.0, 79.9, 80.0, 84.0, 85.0, 85.0, 85.0, 77.0, 75.0, 60.0, 55.0, 50.0, 50.0):
-        pace.look(replace(WELL, temperature_c=degrees), settings.hot_c)
-        rates.append(processed(pace, clock, settings))
+        budget.update_health(replace(WELL, temperature_c=degrees), settings.hot_c)
+        rates.append(processed(budget, clock, settings))
     assert rates == pytest.approx([80, 80, 40, 20, 10, 5, 5, 5, 10, 20, 40, 80, 80], abs=1)
-    assert pace.steps == 0
+    assert budget.halvings == 0
 
 
 def test_the_same_look_counts_once_and_a_weak_supply_is_no_heat() -> None:
     clock, settings = FakeClock(), Settings()
-    pace = CpuBudget(clock)
+    budget = CpuBudget(clock)
     hot = replace(WELL, temperature_c=90.0)
     for _ in range(5):
-        pace.look(hot, settings.hot_c)
-    assert pace.steps == 1
-    pace.look(replace(WELL, throttled_now=("undervoltage",)), settings.hot_c)
-    assert pace.steps == 0
-    pace.look(replace(WELL, throttled_now=("undervoltage", "throttled"), temperature_c=None), settings.hot_c)
-    assert pace.steps == 1
-    pace.look(None, settings.hot_c)
-    assert pace.steps == 1
-    pace.look(replace(WELL, throttled_now=None, temperature_c=None), settings.hot_c)
-    assert pace.steps == 0, "where nobody tells, nothing is held back"
+        budget.update_health(hot, settings.hot_c)
+    assert budget.halvings == 1
+    budget.update_health(replace(WELL, throttled_now=("undervoltage",)), settings.hot_c)
+    assert budget.halvings == 0
+    budget.update_health(replace(WELL, throttled_now=("undervoltage", "throttled"), temperature_c=None), settings.hot_c)
+    assert budget.halvings == 1
+    budget.update_health(None, settings.hot_c)
+    assert budget.halvings == 1
+    budget.update_health(replace(WELL, throttled_now=None, temperature_c=None), settings.hot_c)
+    assert budget.halvings == 0, "where nobody tells, nothing is held back"
 
 
 def test_a_camera_that_is_a_little_early_is_on_time() -> None:
     clock, settings = FakeClock(), Settings(fps=10.0)
-    pace = CpuBudget(clock)
-    pace.look(replace(WELL, temperature_c=90.0), settings.hot_c)
+    budget = CpuBudget(clock)
+    budget.update_health(replace(WELL, temperature_c=90.0), settings.hot_c)
     done = 0
     for number in range(80):
         jitter_ns = 30_000_000 if number % 3 else -30_000_000
-        done += not pace.refusal(clock.now_ns + number * 100_000_000 + jitter_ns, settings)
+        done += not budget.drop_reason(clock.now_ns + number * 100_000_000 + jitter_ns, settings)
     assert 38 <= done <= 42

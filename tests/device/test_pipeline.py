@@ -33,7 +33,7 @@ def seen(pipeline: Pipeline, pictures: list[np.ndarray], settings: Settings | No
     """The readings of each of the pictures, ten a second."""
     state, told = SearchState(), []
     for number, gray in enumerate(pictures):
-        state, frame = pipeline.step(state, Frame(number, number * STEP_NS, gray), settings or Settings())
+        state, frame = pipeline.process(state, Frame(number, number * STEP_NS, gray), settings or Settings())
         told.append(list(frame.readings))
     return told
 
@@ -41,7 +41,7 @@ def seen(pipeline: Pipeline, pictures: list[np.ndarray], settings: Settings | No
 def test_every_face_the_largest_first_each_classified_on_its_own_crop(bundle: Bundle) -> None:
     faces = [Face((10, 20, 60, 60), 0.9), Face((300, 100, 200, 180), 0.6), Face((500, 300, 90, 90), 0.7)]
     frame = Frame(3, 77, face_frame(1.0))
-    _, told = Pipeline(FixedFaces(*faces), bundle).step(SearchState(), frame, Settings())
+    _, told = Pipeline(FixedFaces(*faces), bundle).process(SearchState(), frame, Settings())
     assert [reading.face for reading in told.readings] == [faces[1], faces[2], faces[0]]
     for reading in told.readings:
         crop = face_crop(frame.gray, reading.face.xywh, bundle.side, bundle.mapping("fixed"))
@@ -61,7 +61,7 @@ def test_no_face_no_reading_and_no_second_search_where_nothing_changes(bundle: B
     pipeline, state = Pipeline(find_detector(), bundle), SearchState()
     idle = []
     for number in range(120):
-        state, told = pipeline.step(state, Frame(number, number * STEP_NS, BLACK), Settings())
+        state, told = pipeline.process(state, Frame(number, number * STEP_NS, BLACK), Settings())
         assert told.readings == ()
         idle.append(told.idle)
     assert [number for number, was in enumerate(idle) if not was] == [0, 100], "at first, and once in sweep_s"
@@ -75,10 +75,10 @@ def test_a_face_that_reaches_beyond_the_frame(bundle: Bundle) -> None:
 
 def test_the_same_state_and_frame_give_the_same_readings(bundle: Bundle) -> None:
     pipeline = Pipeline(find_detector(), bundle)
-    state, _ = pipeline.step(SearchState(), Frame(0, 0, face_frame(2.0)), Settings())
+    state, _ = pipeline.process(SearchState(), Frame(0, 0, face_frame(2.0)), Settings())
     frame = Frame(1, STEP_NS, face_frame(2.1))
     (after, one), _, (again, two) = (
-        pipeline.step(s, f, Settings())
+        pipeline.process(s, f, Settings())
         for s, f in ((state, frame), (SearchState(), Frame(5, 5, BLACK)), (state, frame))
     )
     assert len(one.readings) == len(two.readings) == 1
@@ -127,8 +127,8 @@ def test_a_bundle_brings_its_own_threshold(bundle: Bundle) -> None:
 def test_each_stage_is_told_as_it_ends(bundle: Bundle) -> None:
     pipeline = Pipeline(find_detector(), bundle)
     laps: list[str] = []
-    pipeline.step(SearchState(), Frame(0, 0, face_frame(2.0)), Settings(), laps.append)
+    pipeline.process(SearchState(), Frame(0, 0, face_frame(2.0)), Settings(), laps.append)
     assert laps == ["gate", "detect", "crop", "classify", "smooth"]
     laps.clear()
-    pipeline.step(SearchState(), Frame(0, 0, BLACK), Settings(), laps.append)
+    pipeline.process(SearchState(), Frame(0, 0, BLACK), Settings(), laps.append)
     assert laps == ["gate", "detect"]

@@ -100,7 +100,9 @@ def test_only_who_labels_recordings_reaches_what_writes_pictures() -> None:
     }
     assert reaching == {"device/recorded/labeller.py"}
     tree = ast.parse(files["device/recorded/labeller.py"].read_text())
-    made = [node for node in ast.walk(tree) if isinstance(node, ast.Call) and ast.unparse(node.func) == "Annotated"]
+    made = [
+        node for node in ast.walk(tree) if isinstance(node, ast.Call) and ast.unparse(node.func) == "AnnotatedVideo"
+    ]
     asked = [
         node for node in ast.walk(tree) if isinstance(node, ast.If) and ast.unparse(node.test) == "wanted.annotate"
     ]

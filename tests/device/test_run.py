@@ -172,7 +172,7 @@ class StopsTheCamera(MemorySink):
 
     def append(self, event: Event) -> None:
         super().append(event)
-        if len(self.of("reading")) == self._after and event.kind == "reading":
+        if len(self.of_kind("reading")) == self._after and event.kind == "reading":
             self._camera.stop()
 
 
@@ -206,7 +206,7 @@ def test_a_slow_loop_drops_and_says_so(tmp_path: Path, bundle_path: Path) -> Non
     class HoldsUp(MemorySink):
         def append(self, event: Event) -> None:
             super().append(event)
-            if event.kind == "reading" and len(self.of("reading")) == 1:
+            if event.kind == "reading" and len(self.of_kind("reading")) == 1:
                 assert source.stored.acquire(timeout=10)
                 for _ in range(5):
                     gate.release()
@@ -217,7 +217,7 @@ def test_a_slow_loop_drops_and_says_so(tmp_path: Path, bundle_path: Path) -> Non
     assert run(settings, source=source, sink=memory) == 0
     end = check(memory.events)
     assert end["drops"] == {"busy": 4}
-    assert [e.body["frame"] for e in memory.of("reading")] == [0, 5]
+    assert [e.body["frame"] for e in memory.of_kind("reading")] == [0, 5]
 
 
 @pytest.mark.parametrize("as_json", [False, True])

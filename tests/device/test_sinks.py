@@ -67,7 +67,7 @@ def test_numbers_and_times_of_a_run() -> None:
         (1, "reading", 8.5, "fake-boot", "unsynced"),
         (2, "end", 9.0, "fake-boot", "unsynced"),
     ]
-    assert [e.body for e in memory.of("reading")] == [{"label": "sad"}]
+    assert [e.body for e in memory.of_kind("reading")] == [{"label": "sad"}]
 
 
 def test_what_was_opened_is_closed_when_the_next_one_does_not_open(tmp_path: Path) -> None:

@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 
 from device.vision.quality import Quality
-from device.vision.smoothing import SmoothedLabel, SmoothingRules, smooth
+from device.vision.smoothing import LabelSpace, SmoothedLabel, SmoothingRules, smooth
 from fer_edge.classifier import softmax
 
 LABELS = ("happy", "sad", "neutral")
+SPACE = LabelSpace(LABELS, 1.0)
 GOOD = Quality(1.0, "dark")
 RULES = SmoothingRules(half_life_s=0.4, dwell_s=0.5, unsure_below=0.0, min_quality=0.5)
 
@@ -33,7 +34,7 @@ def steadies(
     for number, row in enumerate(rows):
         rated = quality[number] if quality else GOOD
         before = told[-1] if told else None
-        told.append(smooth(before, row, rated, round(number * 1e9 / fps), LABELS, 1.0, rules))
+        told.append(smooth(before, row, rated, round(number * 1e9 / fps), SPACE, rules))
     return told
 
 
@@ -122,7 +123,7 @@ def test_a_bad_frame_counts_for_less() -> None:
 
 
 def test_time_that_stands_still_or_goes_back_is_survived() -> None:
-    one = smooth(None, says("happy"), GOOD, 5, LABELS, 1.0, RULES)
-    two = smooth(one, says("happy"), GOOD, 5, LABELS, 1.0, RULES)
-    three = smooth(two, says("happy"), GOOD, 0, LABELS, 1.0, RULES)
+    one = smooth(None, says("happy"), GOOD, 5, SPACE, RULES)
+    two = smooth(one, says("happy"), GOOD, 5, SPACE, RULES)
+    three = smooth(two, says("happy"), GOOD, 0, SPACE, RULES)
     assert labels([one, two, three]) == ["happy"] * 3 and np.isfinite(three.probs).all()

@@ -19,8 +19,8 @@ from fer_edge.detection.boxes import Square, square_iou
 from fer_edge.detection.types import Face
 
 
-def track(number: int, head: Square, seen_ns: int = 5, frames: int = 0) -> Track:
-    return Track(number, Face((*head[:2], head[2], head[2]), 0.9), head, seen_ns, frames=frames)
+def track(number: int, head: Square, seen_ns: int = 5, readings: int = 0) -> Track:
+    return Track(number, Face((*head[:2], head[2], head[2]), 0.9), head, seen_ns, readings=readings)
 
 
 @pytest.mark.parametrize(
@@ -59,9 +59,9 @@ def test_two_tracks_on_one_face_become_the_older() -> None:
 
 
 def test_the_largest_first_and_of_two_alike_the_one_that_was_read_before() -> None:
-    small, large, alike = track(1, (0, 0, 50), frames=9), track(2, (0, 0, 100), frames=9), track(3, (0, 0, 110))
+    small, large, alike = track(1, (0, 0, 50), readings=9), track(2, (0, 0, 100), readings=9), track(3, (0, 0, 110))
     assert [t.id for t in largest_first([small, large, alike])] == [2, 3, 1]
-    assert [t.id for t in largest_first([track(1, (0, 0, 100), frames=9), track(2, (0, 0, 130))])] == [2, 1]
+    assert [t.id for t in largest_first([track(1, (0, 0, 100), readings=9), track(2, (0, 0, 130))])] == [2, 1]
 
 
 SHAPE = (480, 640)
@@ -104,7 +104,7 @@ def test_where_a_face_is_foreseen(heads: list[Square], expected: tuple[int, int]
         assert now is None
         return
     assert now is not None and now.head[:2] == expected and now.head[2] == heads[-1][2]
-    assert now.seen_ns == now_ns and now.drawn_ns == track.drawn_ns
+    assert now.seen_ns == now_ns and now.detected_ns == track.detected_ns
     x, y = expected[0] - heads[-1][0], expected[1] - heads[-1][1]
     assert now.face.xywh[:2] == expected and now.face.eyes is not None and track.face.eyes is not None
     moved = [(b[0] - a[0], b[1] - a[1]) for a, b in zip(track.face.eyes, now.face.eyes, strict=True)]

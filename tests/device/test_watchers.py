@@ -25,17 +25,17 @@ class Noted:
         self.frames: list[tuple[Frame, FrameResult, dict[str, float], float | None]] = []
         self.states: list[str] = []
 
-    def frame(self, frame: Frame, seen: FrameResult, laps_s: Mapping[str, float], age_s: float | None) -> None:
-        self.frames.append((frame, seen, dict(laps_s), age_s))
+    def on_frame(self, frame: Frame, result: FrameResult, stages_s: Mapping[str, float], age_s: float | None) -> None:
+        self.frames.append((frame, result, dict(stages_s), age_s))
 
-    def turn(self, status: Status) -> None:
+    def on_turn(self, status: Status) -> None:
         self.states.append(status.state)
 
 
 def test_a_watcher_is_shown_each_frame_and_each_turn(tmp_path: Path, bundle_path: Path) -> None:
     video, noted = write_video(tmp_path / "v.mp4", [face_frame(n / 10) for n in range(12)]), Noted()
     settings = Settings(str(video), bundle=bundle_path, log=tmp_path / "log", runtime=tmp_path / "run")
-    assert run(settings, watchers=[noted]) == 0
+    assert run(settings, observers=[noted]) == 0
     assert len(noted.frames) == 12 and set(noted.states) == {"running"} and len(noted.states) >= 12
     with_face = [(laps, age) for _, seen, laps, age in noted.frames if seen.readings]
     assert with_face and all(
@@ -48,7 +48,7 @@ def test_a_watcher_is_shown_each_frame_and_each_turn(tmp_path: Path, bundle_path
 def test_the_age_of_a_live_frame_is_told(tmp_path: Path, bundle_path: Path) -> None:
     noted = Noted()
     settings = Settings("synthetic", bundle=bundle_path, log=tmp_path / "log", runtime=tmp_path / "run", duration_s=1.0)
-    ran = threading.Thread(target=run, args=(settings,), kwargs={"watchers": [noted]})
+    ran = threading.Thread(target=run, args=(settings,), kwargs={"observers": [noted]})
     ran.start()
     ran.join()
     ages = [age for *_, age in noted.frames]
@@ -57,5 +57,5 @@ def test_the_age_of_a_live_frame_is_told(tmp_path: Path, bundle_path: Path) -> N
 
 def test_a_run_that_nobody_watches_times_nothing() -> None:
     clock = FakeClock()
-    assert FrameObservers(clock).begin() is None
-    assert FrameObservers(clock, [Noted()]).begin() is not None
+    assert FrameObservers(clock).start_frame() is None
+    assert FrameObservers(clock, [Noted()]).start_frame() is not None

@@ -125,7 +125,7 @@ def test_a_segment_that_is_gone_from_the_middle(tmp_path: Path) -> None:
     """Two of a run's: what the second one held is missing by its numbers and by its minutes."""
     life = Life(tmp_path / "log", utc_s(NINE), "kitchen")
     life.start()
-    life.journal.limit(30.0, 1 << 20, None)  # segments of 128 KiB
+    life.journal.set_limits(30.0, 1 << 20, None)  # segments of 128 KiB
     for _ in range(500):
         life.watch(5, "happy")
         life.watch(5, "sad")

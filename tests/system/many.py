@@ -77,13 +77,13 @@ def many(folder: Path, devices: int, seconds: float, kill: bool = False) -> dict
             before = time.perf_counter()
             for sink in sinks:
                 sink.append(replace(event))
-                sink.turn(Status("running", "0", "/log"))
+                sink.on_turn(Status("running", "0", "/log"))
             slowest_s = max(slowest_s, time.perf_counter() - before)
             if plan and now_s > plan[0][0] * seconds:
                 plan.pop(0)[1]()
             time.sleep(_PACE_S)
-        until(lambda: not any(sink.outbox.left() for sink in sinks), 30.0)
-        sent = {(sink.topics.of("tally"), n) for sink in sinks for n in range(1, seq + 1)}
+        until(lambda: not any(sink.outbox.unacknowledged_counts() for sink in sinks), 30.0)
+        sent = {(sink.topics.topic("tally"), n) for sink in sinks for n in range(1, seq + 1)}
 
         def missing() -> int:
             tallies = [(t, json.loads(p)["seq"]) for t, p, _ in list(listener.heard) if t.endswith("/tally")]

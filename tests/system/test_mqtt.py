@@ -182,11 +182,11 @@ def test_no_call_takes_long_and_memory_is_bounded(kind: str) -> None:
             for seq in range(6000):
                 before = time.perf_counter()
                 one.append(event("tally" if seq % 2 else "reading", seq, **TALLY))
-                one.turn(Status("running", "0", "/log"))
+                one.on_turn(Status("running", "0", "/log"))
                 took_s.append(time.perf_counter() - before)
             began = time.monotonic()
         assert time.monotonic() - began < 3.5, "2 s at most, and what other work takes"
-    left = one.outbox.left()
+    left = one.outbox.unacknowledged_counts()
     assert max(took_s) < 1.5 and statistics.median(took_s) < 0.002
     assert left["tally"] + one.outbox.lost["tally"] == left["reading"] + one.outbox.lost["reading"] == 3000
     assert 500 < left["tally"] < 2000 and 50 < left["reading"] < 300 and one.outbox.lost["tally"] > 0
@@ -205,7 +205,7 @@ def test_a_broker_that_is_killed_and_comes_back_misses_nothing(broker: Mosquitto
                 if seq == 300:
                     broker.start()
                 time.sleep(0.01)
-            until(lambda: not one.outbox.left())
+            until(lambda: not one.outbox.unacknowledged_counts())
         until(lambda: {tally["seq"] for tally in listener.of("tally")} == set(range(1, 401)))
         until(lambda: listener.of("availability")[-1] == "stopped")
         order = list(dict.fromkeys(tally["seq"] for tally in listener.of("tally")))
@@ -224,7 +224,7 @@ def test_what_was_dropped_is_told_with_the_next_message(broker: Mosquitto) -> No
                 one.append(event("tally", seq, **TALLY))
             dropped = one.outbox.lost["tally"]
             broker.start()
-            until(lambda: not one.outbox.left())
+            until(lambda: not one.outbox.unacknowledged_counts())
         until(lambda: bool(listener.of("tally")) and listener.of("tally")[-1]["seq"] == 2999)
         heard = listener.of("tally")
     assert dropped > 1000 and f"dropped so far: {dropped} tally" in said[-1]
@@ -242,7 +242,7 @@ def test_a_password_that_is_mended_is_taken(memory_path: Path) -> None:
         until(lambda: strict.log().count("not authorised") >= 3)
         assert len(said) == 1 and "cannot be told (not authorized)" in said[0]
         secret(memory_path, "right")
-        until(lambda: not one.outbox.left())
+        until(lambda: not one.outbox.unacknowledged_counts())
     assert len(said) == 2 and "is back; waiting: 1 tally" in said[1]
 
 
@@ -260,8 +260,8 @@ def test_an_encrypted_broker_is_told_when_it_is_the_one_it_should_be(memory_path
             one.append(event("tally", 1, **TALLY))
             until(lambda: bool(said))
             if "is told" in said[0]:
-                until(lambda: not one.outbox.left())
-        return said, not one.outbox.left()["tally"]
+                until(lambda: not one.outbox.unacknowledged_counts())
+        return said, not one.outbox.unacknowledged_counts()["tally"]
 
     said, acknowledged = told("mqtts://localhost", "localhost", mqtt_ca=made["ca"])
     assert acknowledged and "is told" in said[0]

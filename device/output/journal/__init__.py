@@ -1,1 +1,1 @@
-"""The journal as its one writer keeps it: segments, pending lines, repair, retention."""
+"""The writing side of the journal: segments, pending lines, repair, retention."""

@@ -1,4 +1,4 @@
-"""The backlog: a journal's lines that are not on the card yet, as many as memory may hold, and an account of the others."""
+"""A journal's lines that are not on the card yet, as many as memory may hold, and a count of the dropped ones."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class _PendingLine:
 class PendingLines:
     """Lines in order, `ring_bytes` of them at most: the oldest are dropped for newer ones, and counted.
 
-    `bytes` is what waits, `since_ns` when the oldest of it came; `lost` counts by kind what was ever dropped.
+    `bytes` is the size of all pending lines, `since_ns` when the oldest was added; `lost` counts all dropped lines by kind.
     """
 
     def __init__(self, ring_bytes: int) -> None:
@@ -27,37 +27,37 @@ class PendingLines:
         self.since_ns = 0
         self.lost: Counter[str] = Counter()
         self._ring_bytes = ring_bytes
-        self._waiting: deque[_PendingLine] = deque()
-        self._gap: Event | None = None  # the line that will tell of what was dropped since the last `clear`
+        self._pending: deque[_PendingLine] = deque()
+        self._gap: Event | None = None  # the line that will report what was dropped since the last `clear`
 
     def add(self, event: Event, now_ns: int) -> None:
-        """Takes the event's line. `shed` is for afterwards, when it is known whether the disk could be written."""
-        if not self._waiting:
+        """Adds the event's line. `drop_oldest` must follow, once it is known whether the disk could be written."""
+        if not self._pending:
             self.since_ns = now_ns
         line = encode_line(event)
-        self._waiting.append(_PendingLine(replace(event, body={}), line))
+        self._pending.append(_PendingLine(replace(event, body={}), line))
         self.bytes += len(line)
 
-    def shed(self, reason: str, all_of_it: bool = False) -> None:
-        """Drops the oldest lines until memory holds the rest, or all. `reason`: why they could not be written."""
-        while self._waiting and (all_of_it or self.bytes > self._ring_bytes):
-            waiting = self._waiting.popleft()
-            self.bytes -= len(waiting.line)
-            self.lost[waiting.event.kind] += 1
-            self._gap = _extend_gap(self._gap, waiting.event, reason)
+    def drop_oldest(self, reason: str, all_lines: bool = False) -> None:
+        """Drops the oldest lines until the rest fits in memory, or all. `reason`: why they could not be written."""
+        while self._pending and (all_lines or self.bytes > self._ring_bytes):
+            dropped = self._pending.popleft()
+            self.bytes -= len(dropped.line)
+            self.lost[dropped.event.kind] += 1
+            self._gap = _extend_gap(self._gap, dropped.event, reason)
 
     def lines(self) -> list[bytes]:
-        """What is to be written: a `gap` line if lines were dropped since the last `clear`, and those that wait."""
+        """The lines to write: a `gap` line if lines were dropped since the last `clear`, and the pending ones."""
         gap = [] if self._gap is None else [encode_line(self._gap)]
-        return gap + [waiting.line for waiting in self._waiting]
+        return gap + [pending.line for pending in self._pending]
 
-    def first(self) -> Event | None:
-        """The first event of `lines`, with or without its body; None when there is nothing to write."""
-        return self._gap or (self._waiting[0].event if self._waiting else None)
+    def first_event(self) -> Event | None:
+        """The event of the first of `lines`, with or without its body; None when there is nothing to write."""
+        return self._gap or (self._pending[0].event if self._pending else None)
 
     def clear(self) -> None:
-        """Forgets what `lines` gave, because it is written."""
-        self._waiting.clear()
+        """Removes the lines that `lines` returned, because they are written."""
+        self._pending.clear()
         self.bytes = 0
         self._gap = None
 
@@ -68,7 +68,7 @@ def encode_line(event: Event) -> bytes:
 
 
 def _extend_gap(gap: Event | None, dropped: Event, reason: str) -> Event:
-    """The `gap` event, which has the seq and the times of the last line dropped, with one line more."""
+    """The `gap` event, with the seq and the times of the last dropped line, after one more line was dropped."""
     from_mono_s = round(dropped.mono_s, 3) if gap is None else gap.body["from_mono_s"]
     lost = Counter({} if gap is None else gap.body["lost"])
     lost[dropped.kind] += 1

@@ -1,4 +1,4 @@
-"""Repairs: the torn end that a crash or a power cut leaves in a segment is cut off, and nothing before it."""
+"""Repair of a segment: the truncated line that a crash or a power cut left at its end is cut off, and nothing before it."""
 
 from __future__ import annotations
 
@@ -6,30 +6,31 @@ import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from device.output.event_bodies import RepairBody
 
 _BLOCK_BYTES = 1 << 16
 
 
 @dataclass(frozen=True, slots=True)
 class Repair:
-    """What was cut off the end of a segment. As text, a sentence without its full stop."""
+    """How many bytes were cut off the end of a segment. As text, a sentence without its full stop."""
 
     segment: str
     cut_bytes: int
 
-    def body(self) -> dict[str, Any]:
+    def body(self) -> RepairBody:
         """The body of a `repair` event."""
         return {"segment": self.segment, "cut_bytes": self.cut_bytes}
 
     def __str__(self) -> str:
-        return (
-            f"{self.segment} ended in the middle of a line, as a crash leaves it; {self.cut_bytes} bytes were cut off"
-        )
+        return f"{self.segment} ended in the middle of a line after a crash; {self.cut_bytes} bytes were cut off"
 
 
 def repair_segment(segment: Path) -> Repair | None:
-    """What was cut so that the segment ends in a whole line, or None; a segment without any is removed.
+    """The repair by which the segment ends in a whole line, or None; a segment without any whole line is deleted.
 
     A line of a newer version is a line too. Raises OSError.
     """
@@ -48,17 +49,17 @@ def repair_segment(segment: Path) -> Repair | None:
 
 
 def _whole_bytes(descriptor: int, size: int) -> int:
-    """How far the file reaches, in bytes, with the last of its lines that can be read, whatever stands behind it."""
+    """The length of the file, in bytes, up to the end of its last readable line, whatever follows it."""
     start, tail = size, b""
     while start:
-        step = min(_BLOCK_BYTES, start)
-        start -= step
-        tail = os.pread(descriptor, step, start) + tail
+        length = min(_BLOCK_BYTES, start)
+        start -= length
+        tail = os.pread(descriptor, length, start) + tail
         end = tail.rfind(b"\n") + 1
         while end:
             begin = tail.rfind(b"\n", 0, end - 1) + 1
             if not begin and start:
-                break  # where this line begins is further up
+                break  # this line begins in an earlier block
             if _is_event(tail[begin:end]):
                 return start + end
             end = begin

@@ -1,4 +1,4 @@
-"""The store: a journal's folder as its one writer holds it, and the segment that is being written."""
+"""The single writer of a journal's folder, and the segment that it writes."""
 
 from __future__ import annotations
 
@@ -13,16 +13,18 @@ from fer_edge.events import Event
 from fer_edge.journal.segments import lock_folder, segment_name, segment_number, segments, sync_folder
 
 DISK_FULL_ERRORS = (errno.ENOSPC, errno.EDQUOT)
-_SEGMENT_BYTES = 1 << 20  # so that old lines go in small steps
-_SPARE_BYTES = 8 << 10  # of the budget, for what rounding to blocks and a gap line may take
-_REPAIRED_SEGMENTS = 64  # segments that are looked at for torn ends: a segment is repaired by the start after its own
+_SEGMENT_BYTES = 1 << 20  # so that old lines are deleted in small steps
+_SPARE_BYTES = 8 << 10  # of the budget, for rounding to blocks and a gap line
+_REPAIRED_SEGMENTS = (
+    64  # newest segments that are repaired on entering: one is repaired by the next start at the latest
+)
 
 
 class SegmentWriter:
-    """Segments in `folder`, as many as `limit` allows. Every method raises OSError unless it says otherwise.
+    """Writes segments in `folder` within the budget. Every method raises OSError unless it says otherwise.
 
-    `path` is the segment being written, or written last; `size` the bytes of it that are surely whole lines, 0 without a
-    segment; `written_bytes` those of all segments, since this was made.
+    `path` is the segment being written, or written last; `size` the bytes of it that are certainly whole lines, 0 without a
+    segment; `written_bytes` those of all segments since this object was created.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -35,28 +37,27 @@ class SegmentWriter:
         self._lock: int | None = None
         self._file: int | None = None
 
-    def limit(self, budget_bytes: int) -> None:
-        """Has all segments together take that much at most, from the next one on."""
+    def set_budget(self, budget_bytes: int) -> None:
+        """Limits the size of all segments together, from the next one on."""
         self._budget_bytes = budget_bytes
         self.segment_bytes = min(_SEGMENT_BYTES, budget_bytes // 8)
 
-    def enter(self) -> tuple[Repair, ...]:
-        """What was cut off torn segments, once no other writer can come. Raises BlockingIOError when there is one."""
+    def lock_and_repair(self) -> tuple[Repair, ...]:
+        """Locks the folder and returns the repairs of truncated segments. Raises BlockingIOError when another writer has it."""
         self._lock = lock_folder(self.folder)
         found = segments(self.folder)
         self._number = max(map(segment_number, found), default=0)
-        return tuple(told for path in found[-_REPAIRED_SEGMENTS:] if (told := repair_segment(path)))
+        return tuple(repair for path in found[-_REPAIRED_SEGMENTS:] if (repair := repair_segment(path)))
 
-    def begin(self, room_bytes: int = 0) -> None:
-        """Leaves the segment and makes the next, for which the oldest others go if the budget has no room."""
-        self.leave()
+    def start_segment(self, room_bytes: int = 0) -> None:
+        """Closes the segment and creates the next one, after deleting the oldest ones if the budget has no room for it."""
+        self.close_segment()
         if self._lock is None:
             self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._lock = lock_folder(self.folder)
         found = segments(self.folder)
-        for path in segments_over_budget(
-            found, self._budget_bytes - max(self.segment_bytes, room_bytes) - _SPARE_BYTES
-        ):
+        room_bytes = max(self.segment_bytes, room_bytes) + _SPARE_BYTES
+        for path in segments_over_budget(found, self._budget_bytes - room_bytes):
             path.unlink(missing_ok=True)
         self._number = max(self._number, *map(segment_number, found), 0) + 1
         path = self.folder / segment_name(self._number)
@@ -66,24 +67,24 @@ class SegmentWriter:
         try:
             sync_folder(self.folder)
         except OSError:
-            self.leave()
+            self.close_segment()
             raise
 
-    def ready(self) -> bool:
-        """Whether there is a segment and it is still what its name stands for. Never raises.
+    def is_ready(self) -> bool:
+        """Whether there is a segment and its path still leads to it; closes one that was removed. Never raises.
 
-        The kernel writes to a removed file, or one in a removed folder, without a word.
+        The kernel writes to a removed file, or one in a removed folder, without an error.
         """
         if self._lock is not None and not _is_same_file(self.folder, self._lock):
-            self.leave()
+            self.close_segment()
             self._unlock()
         elif self._file is not None and self.path is not None and not _is_same_file(self.path, self._file):
-            self.leave()
+            self.close_segment()
         return self._file is not None
 
     def write(self, batch: bytes) -> None:
-        """Appends the batch and forces it to the card. When it raises, the segment is as before, or left for good."""
-        assert self._file is not None, "there is a segment after begin"
+        """Appends the batch and forces it to the card. When it raises, the segment is as before, or closed."""
+        assert self._file is not None, "start_segment was called"
         try:
             rest = memoryview(batch)
             while rest:
@@ -93,17 +94,16 @@ class SegmentWriter:
             whole = False
             with suppress(OSError):
                 os.ftruncate(self._file, self.size)
-                whole = (
-                    error.errno in DISK_FULL_ERRORS
-                )  # after another failure nobody knows what the kernel takes to be on the card
+                # after any other failure it is unknown what the kernel considers to be on the card
+                whole = error.errno in DISK_FULL_ERRORS
             if not whole:
-                self.leave()
+                self.close_segment()
             raise
         self.size += len(batch)
         self.written_bytes += len(batch)
 
-    def leave(self) -> None:
-        """Closes the segment, and removes it if it holds nothing. Never raises."""
+    def close_segment(self) -> None:
+        """Closes the segment, and deletes it if it is empty. Never raises."""
         if self._file is None or self.path is None:
             return
         with suppress(OSError):
@@ -114,15 +114,14 @@ class SegmentWriter:
         self._file, self.size = None, 0
 
     def release(self) -> None:
-        """Leaves the segment and lets another writer come. Never raises."""
-        self.leave()
+        """Closes the segment and unlocks the folder for another writer. Never raises."""
+        self.close_segment()
         self._unlock()
 
-    def expire(self, keep_s: float, now: Event, trusted: bool) -> None:
-        """Removes the segments, except the one being written, that are surely older than that."""
-        for path in expired_segments(
-            [path for path in segments(self.folder) if path != self.path], keep_s, now, trusted
-        ):
+    def delete_expired(self, keep_s: float, now: Event, trusted: bool) -> None:
+        """Deletes the segments, except the one being written, that are certainly older than `keep_s` at `now`."""
+        closed = [path for path in segments(self.folder) if path != self.path]
+        for path in expired_segments(closed, keep_s, now, trusted):
             path.unlink(missing_ok=True)
 
     def _unlock(self) -> None:

@@ -1,4 +1,4 @@
-"""The names by which a browser may ask for the live page, and whose page may ask for its data."""
+"""The host names under which the live page is served, and the pages that may request its data."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from urllib.parse import urlsplit
 
 from device.address import Address
 
-# What home routers append to the names that they give out; `home.arpa` is RFC 8375's, `local` multicast DNS's.
+# Domains that home routers append to names; `home.arpa` is of RFC 8375, `local` of multicast DNS.
 _DOMAINS = ("local", "lan", "home", "home.arpa", "internal", "fritz.box")
 
 
 def page_url(address: Address, machine: str) -> str:
-    """What a browser is told; `machine` is this machine's name, which stands for all of its addresses."""
-    everywhere = _is_ip(address.host) and ip_address(address.host).is_unspecified
-    return f"http://{Address(f'{machine}.local' if everywhere else address.host, address.port)}/"
+    """The page's URL; `machine` is this machine's name, which stands for all of its addresses."""
+    all_addresses = _is_ip(address.host) and ip_address(address.host).is_unspecified
+    return f"http://{Address(f'{machine}.local' if all_addresses else address.host, address.port)}/"
 
 
 def is_loopback(host: str) -> bool:
@@ -23,10 +23,10 @@ def is_loopback(host: str) -> bool:
 
 
 def is_allowed_host(host_header: str, address: Address, machine: str) -> bool:
-    """Whether a request with this Host is for us, and not of a name that somebody else pointed here (DNS rebinding).
+    """Whether a request with this Host header is meant for this server, and is no DNS rebinding attack.
 
-    A number cannot be pointed anywhere. Names are this machine's own, alone or in a domain of home networks. The port is
-    left out: a tunnel may have another.
+    An IP address cannot be rebound. Allowed names are this machine's own, alone or in a domain of home networks. The port
+    is ignored: a tunnel may have another.
     """
     try:
         host = urlsplit(f"//{host_header}").hostname or ""
@@ -34,14 +34,19 @@ def is_allowed_host(host_header: str, address: Address, machine: str) -> bool:
         return False
     if is_loopback(address.host):
         return is_loopback(host)
-    own = machine.lower()
-    return _is_ip(host) or host in {"localhost", address.host.lower(), own, *(f"{own}.{domain}" for domain in _DOMAINS)}
+    own_name = machine.lower()
+    return _is_ip(host) or host in {
+        "localhost",
+        address.host.lower(),
+        own_name,
+        *(f"{own_name}.{domain}" for domain in _DOMAINS),
+    }
 
 
 def is_same_origin(fetch_site: str | None, origin: str | None, host_header: str) -> bool:
-    """Whether a request for data was made by our own page, or by no page at all, and not by that of another site.
+    """Whether a request came from our own page, or from no page at all, and not from a page of another site.
 
-    `fetch_site` is Sec-Fetch-Site, which browsers send to hosts that they trust; `origin` is Origin.
+    `fetch_site` is the header Sec-Fetch-Site, which browsers send to trustworthy hosts; `origin` is the header Origin.
     """
     if fetch_site not in (None, "same-origin", "none"):
         return False

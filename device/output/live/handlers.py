@@ -1,6 +1,6 @@
-"""The answers of the live page, on Tornado: its files, a stream, the token for a cookie, and nothing else.
+"""The request handlers of the live page, on Tornado: its files, its state, a stream of events, and the token for a cookie.
 
-The page and its scripts hold no figure and are given to whoever reaches the port; what was seen only to who may see it.
+The page and its scripts hold no data and are served to anybody who reaches the port; everything else only with authorisation.
 """
 
 from __future__ import annotations
@@ -51,71 +51,74 @@ _HEADERS = {
     "Permissions-Policy": "camera=(), microphone=(), geolocation=()",
     "Cache-Control": "no-store",
 }
-_OF_STATUS = {401: {"WWW-Authenticate": "Bearer"}, 503: {"Retry-After": "10"}}
-_SEND_BYTES = 65_536  # of a stream's buffer in the kernel: who takes nothing is noticed soon
+_STATUS_HEADERS = {401: {"WWW-Authenticate": "Bearer"}, 503: {"Retry-After": "10"}}
+_SEND_BUFFER_BYTES = 65_536  # of a stream in the kernel: small, so that a client that does not read is noticed soon
 
 
 @dataclass(frozen=True, slots=True)
 class PageContext:
-    """What all answers are made from. `secret` is the token, None where none is asked for."""
+    """What all handlers share. `secret` is the token, None where none is required."""
 
     address: Address
     machine: str
     secret: str | None
     viewers: Viewers
     pictures: PixelatedPictures | None
-    say: Callable[[str], None]
+    log: Callable[[str], None]
 
 
 class PageHandler(RequestHandler):
-    """An answer to whoever asks by one of our names; with `guarded`, only to our own page and with the token."""
+    """A handler that accepts only our own host names; with `guarded`, only our own page and the token."""
 
     guarded = True
-    shared: PageContext
+    context: PageContext
 
-    def initialize(self, shared: PageContext) -> None:
-        self.shared = shared
+    def initialize(self, context: PageContext) -> None:
+        self.context = context
 
     def set_default_headers(self) -> None:
         for name, value in _HEADERS.items():
             self.set_header(name, value)
 
     def prepare(self) -> None:
-        asked = self.request.headers
-        if not is_allowed_host(asked.get("Host", ""), self.shared.address, self.shared.machine):
+        headers = self.request.headers
+        if not is_allowed_host(headers.get("Host", ""), self.context.address, self.context.machine):
             raise HTTPError(
-                421, reason="this page is not of that name; ask for it by the machine's address or its own name"
+                421, reason="this page is not served under that name; use the machine's address or its own name"
             )
-        if not is_same_origin(asked.get("Sec-Fetch-Site"), asked.get("Origin"), asked.get("Host", "")) and self.guarded:
-            raise HTTPError(403, reason="another site's page may not read this one")
-        if self.guarded and not self._may_see():
-            raise HTTPError(401, reason="this needs the token that was said when the run started")
+        if (
+            not is_same_origin(headers.get("Sec-Fetch-Site"), headers.get("Origin"), headers.get("Host", ""))
+            and self.guarded
+        ):
+            raise HTTPError(403, reason="a page of another site may not read this one")
+        if self.guarded and not self._is_authorised():
+            raise HTTPError(401, reason="this needs the token that was printed when the run started")
 
-    def _may_see(self) -> bool:
-        secret = self.shared.secret
+    def _is_authorised(self) -> bool:
+        secret = self.context.secret
         if secret is None:
             return True
-        kept = self.get_cookie(self.cookie_name()) or ""
-        return token.matches(kept, token.cookie_value(secret)) or token.matches(self.bearer(), secret)
+        cookie = self.get_cookie(self.cookie_name()) or ""
+        return token.matches(cookie, token.cookie_value(secret)) or token.matches(self.bearer(), secret)
 
     def bearer(self) -> str:
-        """The token that came in the header Authorization; empty where none did."""
+        """The token in the header Authorization; empty where there is none."""
         scheme, _, given = self.request.headers.get("Authorization", "").partition(" ")
         return given.strip() if scheme.lower() == "bearer" else ""
 
     def cookie_name(self) -> str:
-        """The cookie's name: browsers keep cookies by host, whatever the port, and a machine may have two cameras."""
-        return f"fer-edge-{self.shared.address.port}"
+        """The cookie's name, with the port: browsers store cookies by host alone, and a machine may have two cameras."""
+        return f"fer-edge-{self.context.address.port}"
 
     def write_error(self, status_code: int, **_: Any) -> None:
-        for name, value in _OF_STATUS.get(status_code, {}).items():
+        for name, value in _STATUS_HEADERS.get(status_code, {}).items():
             self.set_header(name, value)
         self.set_header("Content-Type", "text/plain; charset=utf-8")
         self.finish(f"{self._reason}.\n")
 
     def log_exception(self, kind: Any, error: Any, trace: Any) -> None:  # noqa: ARG002
         if not isinstance(error, HTTPError | StreamClosedError):
-            self.shared.say(f"the live page could not answer: {error!r}")
+            self.context.log(f"the live page could not answer: {error!r}")
 
 
 class FileHandler(PageHandler):
@@ -123,17 +126,17 @@ class FileHandler(PageHandler):
 
     guarded = False
 
-    def initialize(self, shared: PageContext, data: bytes = b"", kind: str = "") -> None:
-        self.shared, self._data, self._kind = shared, data, kind
+    def initialize(self, context: PageContext, data: bytes = b"", kind: str = "") -> None:
+        self.context, self._data, self._kind = context, data, kind
 
     def get(self) -> None:
         self.set_header("Content-Type", self._kind)
-        self.set_header("Cache-Control", "no-cache")  # asked for again, and not sent again while it is the same
+        self.set_header("Cache-Control", "no-cache")  # revalidated each time, and sent again only when it changed
         self.finish(self._data)
 
 
 class NotFoundHandler(PageHandler):
-    """What is not here."""
+    """Any other path."""
 
     guarded = False
 
@@ -143,12 +146,12 @@ class NotFoundHandler(PageHandler):
 
 
 class SessionHandler(PageHandler):
-    """The token in exchange for a cookie that no script can read, so that it need not stay in the address."""
+    """Exchanges the token for a cookie that no script can read, so that it need not stay in the address."""
 
     guarded = False
 
     def post(self) -> None:
-        secret = self.shared.secret
+        secret = self.context.secret
         if secret is not None:
             if not token.matches(self.bearer(), secret):
                 raise HTTPError(401, reason="that is not the token of this run")
@@ -164,65 +167,67 @@ class SessionHandler(PageHandler):
 
 
 class StateHandler(PageHandler):
-    """Everything as it is now, once, as JSON."""
+    """The full state, once, as JSON."""
 
     def get(self) -> None:
         self.set_header("Content-Type", "application/json")
-        self.finish(self.shared.viewers.whole())
+        self.finish(self.context.viewers.full_state())
 
 
 class PictureHandler(PageHandler):
-    """The last picture, while pictures are shown."""
+    """The last picture, while pictures are enabled."""
 
     def get(self) -> None:
-        jpeg = self.shared.pictures.jpeg() if self.shared.pictures is not None else None
+        jpeg = self.context.pictures.jpeg() if self.context.pictures is not None else None
         if jpeg is None:
-            raise HTTPError(404, reason="no picture is shown; --show-pixels shows some for a while")
+            raise HTTPError(404, reason="no picture is shown; --show-pixels enables pictures for a while")
         self.set_header("Content-Type", "image/jpeg")
         self.finish(jpeg)
 
 
 class EventStreamHandler(PageHandler):
-    """The stream of server-sent events, until one of the two goes."""
+    """The stream of server-sent events, until either side closes it."""
 
     async def get(self) -> None:
         self.set_header("Content-Type", "text/event-stream")
         self.set_header("X-Accel-Buffering", "no")
         connection: Any = self.request.connection
-        connection.stream.socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BYTES)
-        viewer = self._viewer = self.shared.viewers.join(self)
+        connection.stream.socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER_BYTES)
+        viewer = self._viewer = self.context.viewers.add(self)
         if viewer is None:
-            raise HTTPError(503, reason=f"{self.shared.viewers.most} others look at this page already; try again later")
+            raise HTTPError(
+                503, reason=f"this page already has {self.context.viewers.max_viewers} viewers; try again later"
+            )
         try:
-            await viewer.gone.wait()
+            await viewer.closed.wait()
         finally:
-            self.shared.viewers.leave(viewer)
+            self.context.viewers.remove(viewer)
 
     def on_connection_close(self) -> None:
         if self._viewer is not None:
-            self.shared.viewers.leave(self._viewer)
+            self.context.viewers.remove(self._viewer)
 
     def send(self, data: bytes) -> asyncio.Future[None]:
         self.write(data)
         return self.flush()
 
-    def cut(self) -> None:
+    def abort(self) -> None:
         connection: Any = self.request.connection
         connection.stream.close()
 
 
-def application(shared: PageContext) -> Application:
-    """All answers by their paths; no request is logged."""
-    own = {"shared": shared}
+def application(context: PageContext) -> Application:
+    """All handlers by their paths; no request is logged."""
+    arguments = {"context": context}
     files = [
-        (path, FileHandler, {**own, "data": (_PAGE / name).read_bytes(), "kind": kind})
+        (path, FileHandler, {**arguments, "data": (_PAGE / name).read_bytes(), "kind": kind})
         for path, (name, kind) in _FILES.items()
     ]
     rest: list[Any] = [
-        ("/session", SessionHandler, own),
-        ("/state", StateHandler, own),
-        ("/events", EventStreamHandler, own),
-        ("/picture.jpg", PictureHandler, own),
-        (".*", NotFoundHandler, own),
+        ("/session", SessionHandler, arguments),
+        ("/state", StateHandler, arguments),
+        ("/events", EventStreamHandler, arguments),
+        ("/picture.jpg", PictureHandler, arguments),
+        (".*", NotFoundHandler, arguments),
     ]
     return Application([*files, *rest], log_function=lambda _: None)

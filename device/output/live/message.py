@@ -1,28 +1,53 @@
-"""What the server sends: a snapshot as JSON, encoded once for all who look. The page's scripts read these names."""
+"""The messages of the server: snapshots as JSON, encoded once for all viewers. The page's scripts read these names."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from typing import Any
+import math
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
+from device.output.live.pixelated_picture import PictureState
 from device.output.live.view_state import COLUMN_S, COLUMNS, FaceView, FrameView, Snapshot
 
-
-def whole(snapshot: Snapshot, pixels: Mapping[str, Any] | None, viewers: int, sent_s: float) -> dict[str, Any]:
-    """All that a page needs to begin: what the run is, the columns of the last minutes, and `now`."""
-    return {
-        "run": run(snapshot),
-        "column_s": COLUMN_S,
-        "columns_kept": COLUMNS,
-        "columns": [column(body) for body in snapshot.columns],
-        "now": now(snapshot, pixels, viewers, sent_s),
-    }
+if TYPE_CHECKING:
+    from device.output.event_bodies import EpisodeBody, TallyBody
 
 
-def run(snapshot: Snapshot) -> dict[str, Any]:
-    """What does not change while a run lasts, and tells it from another one."""
-    header = snapshot.run
+def full_state(snapshot: Snapshot, pixels: PictureState | None, viewers: int, sent_s: float) -> bytes:
+    """Everything that a page needs at the beginning: the run, the columns of the last minutes, and `now`."""
+    return _encoded(
+        {
+            "run": _run(snapshot),
+            "column_s": COLUMN_S,
+            "columns_kept": COLUMNS,
+            "columns": [_column(body) for body in snapshot.columns],
+            "now": _now(snapshot, pixels, viewers, sent_s),
+        }
+    )
+
+
+def update(
+    snapshot: Snapshot, columns: Sequence[TallyBody], pixels: PictureState | None, viewers: int, sent_s: float
+) -> bytes:
+    """What changes from moment to moment, and the columns that are new."""
+    columns_json = [_column(body) for body in columns]
+    return _encoded({"now": _now(snapshot, pixels, viewers, sent_s), "columns": columns_json})
+
+
+def goodbye(snapshot: Snapshot) -> bytes:
+    """The last message, with the reason of the run's end if it has ended."""
+    return _encoded({"ended": snapshot.ended})
+
+
+def server_sent_event(kind: str, data: bytes) -> bytes:
+    """One server-sent event (HTML standard, section 9.2)."""
+    return b"event: " + kind.encode() + b"\ndata: " + data + b"\n\n"
+
+
+def _run(snapshot: Snapshot) -> dict[str, Any]:
+    """What is constant during a run, and distinguishes it from another run."""
+    header: Mapping[str, Any] = snapshot.header or {}
     return {
         "boot": snapshot.boot,
         "started_s": round(snapshot.started_s, 3),
@@ -32,23 +57,24 @@ def run(snapshot: Snapshot) -> dict[str, Any]:
     }
 
 
-def now(snapshot: Snapshot, pixels: Mapping[str, Any] | None, viewers: int, sent_s: float) -> dict[str, Any]:
-    """What changes from moment to moment. Ages are seconds at the snapshot; `silent_s` is how long ago that was."""
+def _now(snapshot: Snapshot, pixels: PictureState | None, viewers: int, sent_s: float) -> dict[str, Any]:
+    """The present state. Ages are seconds at the snapshot; `silent_s` is the age of the snapshot itself."""
     mono_s, status = snapshot.at.mono_ns / 1e9, snapshot.status
-    told: dict[str, Any] = {
+    camera: Mapping[str, Any] = snapshot.camera or {}
+    body: dict[str, Any] = {
         "mono_s": round(mono_s, 3),
         "silent_s": round(max(0.0, sent_s - mono_s), 1),
         "wall": snapshot.at.wall,
         "clock": snapshot.at.clock,
         "ended": snapshot.ended,
-        "camera": {key: snapshot.camera.get(key) for key in ("state", "reason")},
-        "frame": None if snapshot.looked is None else frame(snapshot.looked, snapshot.at.mono_ns),
-        "episodes": [_episode(body, mono_s) for body in snapshot.episodes],
-        "pixels": pixels,
+        "camera": {key: camera.get(key) for key in ("state", "reason")},
+        "frame": None if snapshot.frame is None else _frame(snapshot.frame, snapshot.at.mono_ns),
+        "episodes": [_episode(episode, mono_s) for episode in snapshot.episodes],
+        "pixels": None if pixels is None else {"left_s": math.ceil(pixels.remaining_s), "seq": pixels.seq},
         "viewers": viewers,
     }
     if status is not None:
-        told |= {
+        body |= {
             "state": status.state,
             "frames": dict(status.frames),
             "drops": dict(status.drops),
@@ -56,65 +82,65 @@ def now(snapshot: Snapshot, pixels: Mapping[str, Any] | None, viewers: int, sent
             "problems": list(status.problems),
             "journal": {"trouble": status.journal_trouble, "lines_lost": status.lines_lost},
         }
-    return told
+    return body
 
 
-def frame(looked: FrameView, now_ns: int) -> dict[str, Any]:
+def _frame(frame: FrameView, now_ns: int) -> dict[str, Any]:
     """The last processed frame."""
     return {
-        "seq": looked.seq,
-        "size_px": list(looked.size_px),
-        "age_s": None if looked.age_s is None else round((now_ns - looked.mono_ns) / 1e9, 3),
-        "late_ms": None if looked.age_s is None else round(looked.age_s * 1e3, 1),
-        "faces": [face(shown) for shown in looked.faces],
-        "skipped": looked.skipped,
-        "stages_ms": {stage: round(lap_s * 1e3, 2) for stage, lap_s in looked.laps_s.items()},
+        "seq": frame.seq,
+        "size_px": list(frame.size_px),
+        "age_s": None if frame.age_s is None else round((now_ns - frame.mono_ns) / 1e9, 3),
+        "late_ms": None if frame.age_s is None else round(frame.age_s * 1e3, 1),
+        "faces": [_face(view) for view in frame.faces],
+        "skipped": frame.skipped,
+        "stages_ms": {stage: round(seconds * 1e3, 2) for stage, seconds in frame.stages_s.items()},
     }
 
 
-def face(shown: FaceView) -> dict[str, Any]:
-    """A face: its label, steadied where it is, with the probabilities that it stands on."""
-    reading = shown.reading
+def _face(view: FaceView) -> dict[str, Any]:
+    """A face: its label, smoothed where possible, with the probabilities behind it."""
+    reading = view.reading
     probs = reading.probs if reading.steady_probs is None else reading.steady_probs
     return {
         "track": reading.track,
-        "label": shown.label,
+        "label": view.label,
         "why": reading.why,
         "p": [round(float(p), 3) for p in probs],
         "frame_label": reading.label,
         "quality": None if reading.quality is None else round(reading.quality, 2),
         "score": round(reading.face.score, 2),
         "xywh": list(reading.face.xywh),
-        "seen_s": round((reading.mono_ns - shown.first_ns) / 1e9, 1),
-        "held_s": round((reading.mono_ns - shown.since_ns) / 1e9, 1),
+        "seen_s": round((reading.mono_ns - view.first_ns) / 1e9, 1),
+        "held_s": round((reading.mono_ns - view.since_ns) / 1e9, 1),
     }
 
 
-def column(body: Mapping[str, Any]) -> dict[str, Any]:
-    """A few seconds of the chart: a tally's body with what the chart needs of it."""
-    names = ("seconds", "observed_s", "unavailable_s", "paused_s", "face_s", "labels_s", "drops")
+def _column(body: TallyBody) -> dict[str, Any]:
+    """A column of the chart: the part of a tally that the chart needs."""
     return {
         "from_s": body["from_mono_s"],
-        **{name: body[name] for name in names},
+        "seconds": body["seconds"],
+        "observed_s": body["observed_s"],
+        "unavailable_s": body["unavailable_s"],
+        "paused_s": body["paused_s"],
+        "face_s": body["face_s"],
+        "labels_s": body["labels_s"],
+        "drops": body["drops"],
         "frames": body["frames"]["processed"],
     }
 
 
-def encoded(value: Mapping[str, Any]) -> bytes:
-    """The value as JSON on one line, UTF-8."""
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
-
-
-def sent(kind: str, data: bytes) -> bytes:
-    """One server-sent event (HTML standard, section 9.2)."""
-    return b"event: " + kind.encode() + b"\ndata: " + data + b"\n\n"
-
-
-def _episode(body: Mapping[str, Any], mono_s: float) -> dict[str, Any]:
+def _episode(body: EpisodeBody, mono_s: float) -> dict[str, Any]:
     return {
-        "track": body.get("track"),
+        "track": body["track"],
         "label": body["label"],
         "dwell_s": body["dwell_s"],
         "ago_s": round(mono_s - body["end_mono_s"], 1),
         "ended": body["ended"],
     }
+
+
+def _encoded(value: Mapping[str, Any]) -> bytes:
+    """The value as JSON on one line, UTF-8."""
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()

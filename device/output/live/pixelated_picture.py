@@ -1,7 +1,7 @@
-"""The pictures of the live page, only with --show-pixels and only for a while: the one file that makes any out of pixels.
+"""The pictures of the live page, only with --show-pixels and only for a limited time: the one file that encodes pixels.
 
-They are there to aim a camera by: small, gray, one a second, the faces that were found made coarse. They are held in memory
-until the next one, handed to a browser that asks, and never written.
+They help to aim a camera: small, gray, one a second, with the detected faces pixelated. Each is held in memory until the next
+one, sent to a browser that requests it, and never written.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from device.clock import Clock
+from device.vision.pixelation import pixelate
 
 if TYPE_CHECKING:
     import numpy as np
@@ -19,74 +20,82 @@ if TYPE_CHECKING:
 
 EVERY_S = 1.0
 WIDTH_PX = 320
-_CELLS = 5  # of a face, across: where it is can be seen, not whose it is
-_COARSE = 12  # of the whole picture, across, where more faces were found than are told of
-_WIDER = 0.4  # of a face's size is made coarse around it: hair and chin
-_QUALITY = 70
+_FACE_BLOCKS = 5  # across the pixelated area: shows where a face is, not whose it is
+_PICTURE_BLOCKS = 12  # across the whole picture, when more faces were found than have boxes
+_MARGIN = 0.4  # of a face's size, pixelated on each side of it: hair and chin
+_JPEG_QUALITY = 70
 
 
 @dataclass(frozen=True, slots=True)
 class SmallPicture:
-    """A picture ready to be shown: the frame's number, and uint8 (h, w) without a face that could be known."""
+    """A picture ready to be shown: the frame's number, and uint8 (h, w) with the faces pixelated."""
 
     seq: int
     gray: np.ndarray
 
 
-class PixelatedPictures:
-    """The last small picture, for `for_s` seconds from now; then none, whoever asks.
+@dataclass(frozen=True, slots=True)
+class PictureState:
+    """For how many seconds pictures are still shown, and the number of the present one; None where there is none."""
 
-    `offer` is the loop's, all else the server's.
+    remaining_s: float
+    seq: int | None
+
+
+class PixelatedPictures:
+    """The last small picture, during `for_s` seconds from now; afterwards there is none.
+
+    The loop calls `offer`, the server everything else.
     """
 
     def __init__(self, clock: Clock, for_s: float) -> None:
         self._clock = clock
         self._until_ns = clock.mono_ns() + round(for_s * 1e9)
         self._due_ns = 0
-        self._small: SmallPicture | None = None
+        self._picture: SmallPicture | None = None
         self._jpeg: tuple[int, bytes] | None = None
 
-    def left_s(self) -> float:
-        """The seconds for which pictures are still shown; 0 once that is over."""
+    def remaining_s(self) -> float:
+        """The seconds for which pictures are still shown; 0 once that time is over."""
         return max(0.0, (self._until_ns - self._clock.mono_ns()) / 1e9)
 
-    def offer(self, frame: Frame, seen: FrameResult) -> None:
-        """Takes a small copy of the frame, where one is due."""
+    def offer(self, frame: Frame, result: FrameResult) -> None:
+        """Stores a small copy of the frame if one is due."""
         now_ns = self._clock.mono_ns()
         if now_ns >= self._until_ns:
-            self._small = None
+            self._picture = None
         elif now_ns >= self._due_ns:
             self._due_ns = now_ns + round(EVERY_S * 1e9)
-            self._small = SmallPicture(frame.seq, pixelated_copy(frame, seen))
+            self._picture = SmallPicture(frame.seq, pixelated_copy(frame, result))
 
-    def forget(self) -> None:
-        """Nobody looks, or nothing is looked at: the picture that there is would be an old one."""
-        self._small = self._jpeg = None
+    def clear(self) -> None:
+        """Deletes the present picture: nobody looks, or the camera is not read, and it would be outdated."""
+        self._picture = self._jpeg = None
         self._due_ns = 0
 
-    def seq(self) -> int | None:
-        """The number of the picture that there is; None where there is none."""
-        held = self._small
-        return held.seq if held is not None and self.left_s() > 0 else None
+    def state(self) -> PictureState:
+        """The remaining time and the number of the present picture."""
+        picture, remaining_s = self._picture, self.remaining_s()
+        return PictureState(remaining_s, picture.seq if picture is not None and remaining_s > 0 else None)
 
     def jpeg(self) -> bytes | None:
-        """The picture that there is, as a JPEG file; None where there is none, or the time is over."""
-        held = self._small
-        if held is None or self.left_s() <= 0:
-            self._small = self._jpeg = None
+        """The present picture as a JPEG file; None where there is none or the time is over."""
+        picture = self._picture
+        if picture is None or self.remaining_s() <= 0:
+            self._picture = self._jpeg = None
             return None
-        if self._jpeg is None or self._jpeg[0] != held.seq:
+        if self._jpeg is None or self._jpeg[0] != picture.seq:
             import cv2
 
-            done, encoded = cv2.imencode(".jpg", held.gray, [cv2.IMWRITE_JPEG_QUALITY, _QUALITY])
-            self._jpeg = (held.seq, encoded.tobytes()) if done else None
+            success, encoded = cv2.imencode(".jpg", picture.gray, [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY])
+            self._jpeg = (picture.seq, encoded.tobytes()) if success else None
         return self._jpeg[1] if self._jpeg else None
 
 
-def pixelated_copy(frame: Frame, seen: FrameResult) -> np.ndarray:
-    """The frame's picture, uint8 (h, w) at most `WIDTH_PX` wide, the faces that were found coarse.
+def pixelated_copy(frame: Frame, result: FrameResult) -> np.ndarray:
+    """The frame's picture, uint8 (h, w) at most `WIDTH_PX` wide, with the detected faces pixelated.
 
-    Where more were found than were read nothing says where they are: all of it is coarse then.
+    The whole picture is pixelated when more faces were found than were read, because their positions are not known.
     """
     import cv2
 
@@ -94,21 +103,12 @@ def pixelated_copy(frame: Frame, seen: FrameResult) -> np.ndarray:
     scale = min(1.0, WIDTH_PX / width)
     size = (max(1, round(width * scale)), max(1, round(height * scale)))
     picture = cv2.resize(frame.gray, size, interpolation=cv2.INTER_AREA)
-    if seen.skipped:
-        return _coarse(picture, _COARSE)
-    for reading in seen.readings:
+    if result.skipped:
+        pixelate(picture, (0, 0, *size), size[0] / _PICTURE_BLOCKS)
+        return picture
+    for reading in result.readings:
         x, y, w, h = (value * scale for value in reading.face.xywh)
-        left, top = max(0, int(x - w * _WIDER)), max(0, int(y - h * _WIDER))
-        right, bottom = int(x + w * (1 + _WIDER)) + 1, int(y + h * (1 + _WIDER)) + 1
-        part = picture[top:bottom, left:right]
-        if part.size:
-            part[...] = _coarse(part, _CELLS)
+        left, top = int(x - w * _MARGIN), int(y - h * _MARGIN)
+        right, bottom = int(x + w * (1 + _MARGIN)) + 1, int(y + h * (1 + _MARGIN)) + 1
+        pixelate(picture, (left, top, right, bottom), (right - left) / _FACE_BLOCKS)
     return picture
-
-
-def _coarse(gray: np.ndarray, cells: int) -> np.ndarray:
-    import cv2
-
-    height, width = gray.shape
-    few = cv2.resize(gray, (cells, max(1, round(cells * height / width))), interpolation=cv2.INTER_AREA)
-    return cv2.resize(few, (width, height), interpolation=cv2.INTER_NEAREST)

@@ -1,4 +1,4 @@
-"""The live page as a run has it: a sink and a watcher that opens the server, feeds its onlooker, and never stops the loop."""
+"""The live page of a run: a sink and a frame observer that starts the server and never stops the loop."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import os
 import socket
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
@@ -28,61 +28,65 @@ if TYPE_CHECKING:
     from device.system.status import Status
     from device.vision.readings import FrameResult
 
-Say = Callable[[str], None]
+Log = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class PageOptions:
+    """How the page is served. `token_of` returns the token when the page opens, None for a page without one.
+
+    `patience_s` is that of the tallies; `pixels_s` for how long pictures are shown, None for never; `log_token` whether the
+    page's address is logged with the token in it.
+    """
+
+    address: Address
+    patience_s: float = 2.0
+    token_of: Callable[[], str | None] = lambda: None
+    pixels_s: float | None = None
+    log_token: bool = False
+
+
+def page_options(settings: Settings, environ: Mapping[str, str] = os.environ) -> PageOptions:
+    """The options by the settings. Raises UsageError where a token would be needed and could only be logged."""
+    assert settings.live is not None
+    file = settings.live_token_file
+    options = PageOptions(Address.parse(settings.live), max(2.0, 3 / settings.fps), pixels_s=settings.show_pixels_s)
+    if file is not None:
+        return replace(options, token_of=lambda: token.read_or_create_token(file))
+    if is_loopback(options.address.host):
+        return options
+    if token.is_in_system_log(sys.stderr, environ.get("JOURNAL_STREAM", "")):
+        raise UsageError(
+            "the messages of a service are stored in the system's log, and the live page's token must not be; name a file "
+            "for it with live_token_file"
+        )
+    return replace(options, token_of=token.new_token, log_token=True)
 
 
 class LivePage:
-    """The page at `address` while it is open. `token_of` gives the token at the opening, None for a page without one."""
+    """The page at `address` while it is open."""
 
-    def __init__(
-        self,
-        address: Address,
-        clock: Clock,
-        say: Say,
-        patience_s: float = 2.0,
-        token_of: Callable[[], str | None] = lambda: None,
-        pixels_s: float | None = None,
-        tell_token: bool = False,
-    ) -> None:
-        self.address = address
-        self._clock, self._say, self._token_of, self._tell_token = clock, say, token_of, tell_token
-        self.pictures = None if pixels_s is None else PixelatedPictures(clock, pixels_s)
-        self.onlooker = ViewState(clock, patience_s, self.pictures)
+    def __init__(self, options: PageOptions, clock: Clock, log: Log) -> None:
+        self.address = options.address
+        self._options, self._clock, self._log = options, clock, log
+        self.pictures = None if options.pixels_s is None else PixelatedPictures(clock, options.pixels_s)
+        self.view_state = ViewState(clock, options.patience_s, self.pictures)
         self._server: Server | None = None
         self._failed = False
 
-    @classmethod
-    def of(cls, settings: Settings, clock: Clock, say: Say, environ: Mapping[str, str] = os.environ) -> LivePage:
-        """The page that the settings ask for. Raises UsageError where it would be open to a network without a secret."""
-        assert settings.live is not None
-        address, file = Address.parse(settings.live), settings.live_token_file
-        patience_s = max(2.0, 3 / settings.fps)
-        if file is not None:
-            return cls(
-                address, clock, say, patience_s, lambda: token.read_or_create_token(file), settings.show_pixels_s
-            )
-        if is_loopback(address.host):
-            return cls(address, clock, say, patience_s, pixels_s=settings.show_pixels_s)
-        if token.is_in_system_log(sys.stderr, environ.get("JOURNAL_STREAM", "")):
-            raise UsageError(
-                "what a service says is kept in the system's log, and the live page's token must not be; name a file for it "
-                "with live_token_file"
-            )
-        return cls(address, clock, say, patience_s, token.new_token, settings.show_pixels_s, tell_token=True)
-
     def __enter__(self) -> Self:
-        secret = self._token_of()
+        secret = self._options.token_of()
         sockets = bind_address(self.address)
         self.address = replace(self.address, port=sockets[0].getsockname()[1])
-        viewers = Viewers(self.onlooker, self.pictures, self._clock)
-        shared = PageContext(self.address, socket.gethostname(), secret, viewers, self.pictures, self._say)
-        self._server = Server(sockets, shared, self._say)
+        viewers = Viewers(self.view_state, self.pictures, self._clock)
+        context = PageContext(self.address, socket.gethostname(), secret, viewers, self.pictures, self._log)
+        self._server = Server(sockets, context, self._log)
         self._server.start()
-        where = page_url(self.address, shared.machine)
-        if self._tell_token:  # behind a #, which no browser sends and so no log between here and there can hold
-            self._say(f"the live page is {where}#token={secret} for this run; who has this address sees what it sees")
+        url = page_url(self.address, context.machine)
+        if self._options.log_token:  # behind a #, which no browser sends, so that no log on the way can hold it
+            self._log(f"the live page is {url}#token={secret} for this run; whoever has this address can see the page")
         else:
-            self._say(f"the live page is {where}{'' if secret is None else ', with the token of the file'}")
+            self._log(f"the live page is {url}{'' if secret is None else ', with the token of the file'}")
         return self
 
     def __exit__(
@@ -92,26 +96,26 @@ class LivePage:
             self._server.stop()
 
     def append(self, event: Event) -> None:
-        """Takes the event."""
-        self._try(lambda: self.onlooker.event(event))
+        """Passes the event to the view state."""
+        self._try(lambda: self.view_state.on_event(event))
 
     def tick(self) -> None:
-        """Nothing is put off."""
+        """Does nothing: no work is postponed."""
 
-    def frame(self, frame: Frame, seen: FrameResult, laps_s: Mapping[str, float], age_s: float | None) -> None:
-        """A frame was processed."""
-        self._try(lambda: self.onlooker.frame(frame, seen, laps_s, age_s))
+    def on_frame(self, frame: Frame, result: FrameResult, stages_s: Mapping[str, float], age_s: float | None) -> None:
+        """Passes the frame to the view state."""
+        self._try(lambda: self.view_state.on_frame(frame, result, stages_s, age_s))
 
-    def turn(self, status: Status) -> None:
-        """A turn of the loop."""
-        self._try(lambda: self.onlooker.turn(status))
+    def on_turn(self, status: Status) -> None:
+        """Passes the status to the view state."""
+        self._try(lambda: self.view_state.on_turn(status))
 
-    def _try(self, tell: Callable[[], None]) -> None:
-        """A page is worth less than the run: what fails in here is said once, and the page stands still."""
+    def _try(self, update: Callable[[], None]) -> None:
+        """Runs an update; the first failure is logged and ends all updates, because the run must continue."""
         if self._failed:
             return
         try:
-            tell()
+            update()
         except Exception as error:
             self._failed = True
-            self._say(f"the live page stands still: {error!r}")
+            self._log(f"the live page is no longer updated: {error!r}")

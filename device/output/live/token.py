@@ -1,4 +1,4 @@
-"""The token: who has it may see the live page from other machines. It is said once, and no log ever holds it."""
+"""The token that authorises a browser to see the live page. It is printed once, and no log ever holds it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from typing import TextIO
 from fer_edge.errors import UsageError
 
 _BYTES = 24  # 32 letters; 192 bits
-_FEWEST = 20  # letters of one that somebody made up
+_MIN_LETTERS = 20  # of a token that the user chose
 
 
 def new_token() -> str:
@@ -23,43 +23,43 @@ def new_token() -> str:
 
 
 def read_or_create_token(path: Path) -> str:
-    """The token in the file, which is made, with a new one, where there is none.
+    """The token in the file, which is created with a new token where it is missing.
 
-    Raises UsageError when others than its owner could read it, or when what it holds is no token.
+    Raises UsageError when others than the owner could read it, or when it holds no valid token.
     """
     try:
         _create_file(path)
         with path.open("rb") as file:
-            found = os.fstat(file.fileno())  # of what was opened, not of what the name may mean by now
+            status = os.fstat(file.fileno())  # of the opened file, not of what the name may refer to by now
             text = file.read(1000).decode("ascii", "replace").strip()
     except OSError as error:
-        raise UsageError(f"the token in {path} cannot be read ({error.strerror}); name a file of yours") from error
-    if not stat.S_ISREG(found.st_mode) or found.st_mode & 0o077:
-        raise UsageError(f"{path} can be read by others; `chmod 600 {path}`, and think of another token")
-    if not re.fullmatch(r"[A-Za-z0-9._~+/=-]+", text) or len(text) < _FEWEST:
+        raise UsageError(f"the token in {path} cannot be read ({error.strerror}); name a file that you own") from error
+    if not stat.S_ISREG(status.st_mode) or status.st_mode & 0o077:
+        raise UsageError(f"{path} can be read by others; `chmod 600 {path}`, and use another token")
+    if not re.fullmatch(r"[A-Za-z0-9._~+/=-]+", text) or len(text) < _MIN_LETTERS:
         raise UsageError(
-            f"{path} holds no token: {_FEWEST} or more letters, digits and . _ ~ + / = - on one line; remove the file, and "
-            "one is made"
+            f"{path} holds no token: {_MIN_LETTERS} or more letters, digits and . _ ~ + / = - on one line; delete it, and "
+            "a new one is created"
         )
     return text
 
 
 def is_in_system_log(stream: TextIO, journal_stream: str) -> bool:
-    """Whether what is said on `stream` ends in systemd's log; `journal_stream` is $JOURNAL_STREAM (systemd.exec(5))."""
+    """Whether `stream` is connected to systemd's log; `journal_stream` is $JOURNAL_STREAM (systemd.exec(5))."""
     try:
-        found = os.fstat(stream.fileno())
-    except OSError:  # no file: one in memory
+        status = os.fstat(stream.fileno())
+    except OSError:  # a stream in memory
         return False
-    return journal_stream == f"{found.st_dev}:{found.st_ino}"
+    return journal_stream == f"{status.st_dev}:{status.st_ino}"
 
 
 def matches(given: str, token: str) -> bool:
-    """Whether they are the same, in a time that does not tell how far they are."""
+    """Whether the two are equal, compared in constant time."""
     return hmac.compare_digest(given.encode(), token.encode())
 
 
 def cookie_value(token: str) -> str:
-    """What a browser keeps in the token's place: it opens this page again, and the token cannot be had from it."""
+    """The value that a browser stores in place of the token: it opens this page again and does not reveal the token."""
     return hmac.new(token.encode(), b"fer-edge: the live page's cookie", hashlib.sha256).hexdigest()
 
 

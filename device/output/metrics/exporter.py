@@ -1,7 +1,7 @@
-"""Where metrics can be read: a file that node_exporter collects, a port that Prometheus asks; each with threads of its own.
+"""Exports metrics: to a file that node_exporter collects, and on a port that Prometheus scrapes, each in threads of its own.
 
-The file is written beside and renamed, so that its reader sees the one or the other and never half; nothing is forced to a
-disk, for the file is one of memory. The loop is never asked: a stuck one goes on being told of, with a growing wait.
+The file is replaced by a rename, so that its reader never sees half of it; nothing is forced to a disk, because the file is in
+memory. The loop is not involved: a stuck loop is still exported, with a growing time since the last frame.
 """
 
 from __future__ import annotations
@@ -21,44 +21,49 @@ from fer_edge.errors import UsageError
 if TYPE_CHECKING:
     from wsgiref.simple_server import WSGIServer
 
-_PATIENCE_S = 5.0  # with a client that asks for nothing, or takes nothing
-MOST_THREADS = 16  # of the process, above which a client is sent away: the service may have 64 tasks
+_CLIENT_TIMEOUT_S = 5.0  # of a client that sends no request or does not read
+MAX_THREADS = 16  # of the process, above which a client is rejected: the service may have 64 tasks
 
 
 class MetricsExporter:
-    """The metrics of a run, in a file every `every_s`, at a port, or both: a context manager, which `open` begins.
+    """Exports the metrics of a run to a file every `every_s`, on a port, or both: a context manager, begun by `start`.
 
-    To be entered before the journal and opened after it: so the last file, written on leaving, has the journal's last bytes,
-    and a run that another one's journal refuses has touched nothing. `say` is given a sentence to speak. Raises UsageError
-    when made without the extra `metrics`, and when opened where the file cannot be written or the port not be had; afterwards
-    nothing: what fails then is said once and tried again.
+    Enter it before the journal and start it after: then the last file, written on leaving, includes the journal's last bytes,
+    and a run that may not write the journal has changed nothing. `log` receives a sentence. Raises UsageError when created
+    without the extra `metrics`, and when started where the file cannot be written or the port is not available; afterwards
+    nothing: a later failure is logged once and tried again.
     """
 
     def __init__(
-        self, metrics: RunMetrics, file: Path | None, at: Address | None, every_s: float, say: Callable[[str], None]
+        self,
+        metrics: RunMetrics,
+        file: Path | None,
+        address: Address | None,
+        every_s: float,
+        log: Callable[[str], None],
     ) -> None:
-        self.port: int | None = None  # once open
-        self._metrics, self._file, self._at, self._every_s, self._say = metrics, file, at, every_s, say
+        self.port: int | None = None  # once started
+        self._metrics, self._file, self._address, self._every_s, self._log = metrics, file, address, every_s, log
         self._registry = PrometheusCollector(metrics).registry()
-        self._over = threading.Event()
-        self._writer = threading.Thread(target=self._write_on, name="metrics", daemon=True)
+        self._stop = threading.Event()
+        self._writer = threading.Thread(target=self._write_periodically, name="metrics", daemon=True)
         self._server: WSGIServer | None = None
-        self._open = self._failed = False
+        self._started = self._failed = False
 
-    def open(self) -> None:
-        """Begins to serve, and writes the first file."""
-        if self._at is not None:
-            self._serve(self._at)
+    def start(self) -> None:
+        """Starts the server, and writes the first file."""
+        if self._address is not None:
+            self._serve(self._address)
         if self._file is not None:
             try:
                 self._write(self._file)
             except OSError as error:
                 raise UsageError(
                     f"the metrics file {self._file} cannot be written ({error.strerror}); give --metrics-file another, in a "
-                    "folder that is there and in memory, as /run/fer-edge is for the service"
+                    "existing folder in memory, as /run/fer-edge is for the service"
                 ) from error
             self._writer.start()
-        self._open = True
+        self._started = True
 
     def __enter__(self) -> Self:
         return self
@@ -66,36 +71,36 @@ class MetricsExporter:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._metrics.stopped()
-        self._over.set()
+        self._metrics.mark_stopped()
+        self._stop.set()
         if self._server is not None:
             self._server.shutdown()
             self._server.server_close()
-        if self._open and self._file is not None:
+        if self._started and self._file is not None:
             self._writer.join()
             self._try_to_write(self._file)
 
-    def _serve(self, at: Address) -> None:
+    def _serve(self, address: Address) -> None:
         from prometheus_client import start_http_server
 
         try:
-            server, _ = start_http_server(at.port, at.host, self._registry)
+            server, _ = start_http_server(address.port, address.host, self._registry)
         except OSError as error:
             raise UsageError(
-                f"metrics cannot be served at {at} ({error.strerror}); give --metrics another address, or stop what has "
-                "this one; a service may only after `fer-edge service install --network`"
+                f"metrics cannot be served at {address} ({error.strerror}); give --metrics another address, or stop the "
+                "program that uses this one; a service needs `fer-edge service install --network`"
             ) from error
         server.RequestHandlerClass = _limited_handler(server.RequestHandlerClass)
         self._server, self.port = server, server.server_port
-        self._say(f"metrics at http://{Address(at.host, server.server_port)}/metrics")
+        self._log(f"metrics at http://{Address(address.host, server.server_port)}/metrics")
 
     def _write(self, path: Path) -> None:
         from prometheus_client import write_to_textfile
 
         write_to_textfile(str(path), self._registry)
 
-    def _write_on(self) -> None:
-        while not self._over.wait(self._every_s):
+    def _write_periodically(self) -> None:
+        while not self._stop.wait(self._every_s):
             assert self._file is not None
             self._try_to_write(self._file)
 
@@ -105,19 +110,19 @@ class MetricsExporter:
             self._failed = False
         except OSError as error:
             if not self._failed:
-                self._say(f"the metrics file {path} cannot be written ({error.strerror}); it is tried again")
+                self._log(f"the metrics file {path} cannot be written ({error.strerror}); it is tried again")
             self._failed = True
 
 
 def _limited_handler(handler: Any) -> Any:
-    """The handler, with an end to its patience and to the number of clients: each that is waited for has a thread."""
+    """The handler with a timeout and a limit on the number of clients, because each client takes a thread."""
 
-    class Impatient(handler):
-        timeout = _PATIENCE_S
+    class LimitedHandler(handler):
+        timeout = _CLIENT_TIMEOUT_S
 
         def handle(self) -> None:
-            if threading.active_count() <= MOST_THREADS:
-                with suppress(OSError):  # a client that went away, or never came to ask, is not worth a line
+            if threading.active_count() <= MAX_THREADS:
+                with suppress(OSError):  # a client that disconnected, or sent no request, is not logged
                     super().handle()
 
-    return Impatient
+    return LimitedHandler

@@ -1,7 +1,7 @@
-"""Metrics: what a run counted so far, as plain numbers; `families` makes Prometheus' series of them.
+"""The counts of a run so far, as plain numbers; `prometheus_collector` converts them to Prometheus' series.
 
-Fed as a sink by events and as a watcher by frames and turns, and so equal to the journal. Other threads may read at any
-time: the loop only ever adds to a number or puts one value in another's place, and nobody waits for anybody.
+Updated as a sink by events and as a frame observer by frames and turns, and so consistent with the journal. Other threads may
+read at any time: the loop only adds to a number or replaces a value, and no thread waits for another.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from bisect import bisect_left
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Self, cast
 
 from device.clock import Clock
 from device.system.status import STATES
@@ -19,6 +19,7 @@ from fer_edge.events import UNSURE, Event
 
 if TYPE_CHECKING:
     from device.camera.frame import Frame
+    from device.output.event_bodies import HeaderBody, ReadingBody
     from device.output.journal.journal import Journal
     from device.system.health import Health
     from device.system.status import Status
@@ -34,33 +35,42 @@ TIME_KINDS = ("observed", "unavailable", "paused")
 
 @dataclass(slots=True)
 class Histogram:
-    """Seconds, counted by the first of BOUNDS_S that they do not exceed; one more for what is beyond the last."""
+    """Durations, counted by the first of BUCKET_BOUNDS_S that they do not exceed; the last count is beyond all bounds."""
 
     counts: list[int] = field(default_factory=lambda: [0] * (len(BUCKET_BOUNDS_S) + 1))
     sum_s: float = 0.0
 
     def add(self, seconds: float) -> None:
-        """Counts one more."""
+        """Counts one duration."""
         self.counts[bisect_left(BUCKET_BOUNDS_S, seconds)] += 1
         self.sum_s += seconds
 
 
-class RunMetrics:
-    """A sink and a watcher that counts. `camera` is the run's name, `health` gives the machine's at the last look.
+@dataclass(frozen=True, slots=True)
+class JournalCounts:
+    """What the journal wrote and lost, and whether it can be written."""
 
-    Series are by what the bundle and this program name, never by a track or by what somebody outside sent: their number
-    is bounded. Before the header came, nothing is known of labels.
+    written_bytes: int
+    lost_lines: int
+    writable: bool
+
+
+class RunMetrics:
+    """A sink and a frame observer that counts. `camera` is the run's name, `health` returns the machine's last health.
+
+    Label values come from the bundle and this program, never from a track or from input: the number of series is bounded.
+    Before the header there are no expressions.
     """
 
     def __init__(self, camera: str, clock: Clock, journal: Journal, health: Callable[[], Health | None]) -> None:
         self.camera, self._clock, self._journal, self._health = camera, clock, journal, health
-        self.about: dict[str, str] = {}  # what made the readings
+        self.build_info: dict[str, str] = {}  # what makes the readings
         self.state = CAMERA_STATES[0]
         self.losses, self.gaps_s = 0, 0.0
         self.read = self.processed = self.idle = self.with_face = 0
         self.drops: Mapping[str, int] = {}
         self.faces = self.skipped = 0
-        self.ages = Histogram()
+        self.frame_ages = Histogram()
         self.stages = {stage: Histogram() for stage in STAGES}
         self.readings: dict[str, int] = {}
         self.steady: dict[str, int] = {}
@@ -73,24 +83,24 @@ class RunMetrics:
 
     @property
     def uptime_s(self) -> float:
-        """Seconds since the process started; the wall clock, which a Pi sets late, has no part in it."""
+        """Seconds since the process started, independent of the wall clock, which a Pi sets late."""
         return (self._clock.mono_ns() - self._started_ns) / 1e9
 
     @property
-    def waited_s(self) -> float | None:
-        """Seconds since the last live frame was taken; None before the first, for a recording, and once it stopped."""
+    def since_last_frame_s(self) -> float | None:
+        """Seconds since the last live frame was taken; None before the first, for a recording, and after the end."""
         frame_ns = self._frame_ns
         return None if frame_ns is None or self.state == STOPPED else (self._clock.mono_ns() - frame_ns) / 1e9
 
     @property
     def health(self) -> Health | None:
-        """The machine's, at the last look."""
+        """The machine's health when it was last measured."""
         return self._health()
 
     @property
-    def journal(self) -> tuple[int, int, bool]:
-        """Bytes written, lines lost, and whether it can be written."""
-        return self._journal.written_bytes, self._journal.lost.total(), self._journal.trouble is None
+    def journal(self) -> JournalCounts:
+        """The journal's counts."""
+        return JournalCounts(self._journal.written_bytes, self._journal.lost.total(), self._journal.trouble is None)
 
     def __enter__(self) -> Self:
         return self
@@ -101,63 +111,63 @@ class RunMetrics:
         pass
 
     def tick(self) -> None:
-        """Nothing was put off."""
+        """Does nothing: no work is postponed."""
 
-    def frame(self, frame: Frame, seen: FrameResult, laps_s: Mapping[str, float], age_s: float | None) -> None:
+    def on_frame(self, frame: Frame, result: FrameResult, stages_s: Mapping[str, float], age_s: float | None) -> None:
         """Counts a frame, its age and its stages."""
         self.processed += 1
-        self.idle += seen.idle
-        self.with_face += bool(seen.readings)
-        self.faces = len(seen.readings)
-        self.skipped += seen.skipped
-        for stage, seconds in laps_s.items():
-            if stage not in self.stages:  # a stage that the pipeline adds needs no change here
+        self.idle += result.idle
+        self.with_face += bool(result.readings)
+        self.faces = len(result.readings)
+        self.skipped += result.skipped
+        for stage, seconds in stages_s.items():
+            if stage not in self.stages:  # a stage added to the pipeline needs no change here
                 self.stages[stage] = Histogram()
             self.stages[stage].add(seconds)
         if age_s is not None:
-            self.ages.add(age_s)
+            self.frame_ages.add(age_s)
             self._frame_ns = frame.mono_ns
 
-    def turn(self, status: Status) -> None:
-        """Takes over what others count."""
+    def on_turn(self, status: Status) -> None:
+        """Copies what the loop counts."""
         self.state = status.state
         self.read, self.drops = status.frames["read"], status.drops
         if status.state != "running":
-            self.faces = 0  # what was there when it was last looked is there no more
+            self.faces = 0  # the faces of the last frame are outdated
 
     def append(self, event: Event) -> None:
-        """Counts what the event tells."""
+        """Counts the event."""
         body = event.body
         match event.kind:
             case "reading":
-                self._reading(body)
+                self._count_reading(cast("ReadingBody", body))
             case "episode":
                 _increment(self.episodes, body["label"])
             case "tally":
                 for name in TIME_KINDS:
                     self.spent_s[name] += body[f"{name}_s"]
                 for label, seconds in body["labels_s"].items():
-                    _increment(self.labels_s, label, seconds)
+                    self.labels_s[label] = self.labels_s.get(label, 0.0) + seconds
             case "camera":
                 self.losses += body["state"] == "lost"
                 self.gaps_s += body["gap_s"] if body["state"] == "back" else 0.0
             case "header":
-                self._header(body)
+                self._read_header(cast("HeaderBody", body))
             case "end":
                 self.read, self.drops = body["frames"]["read"], body["drops"]
-                self.stopped()
+                self.mark_stopped()
 
-    def stopped(self) -> None:
-        """The run is over."""
+    def mark_stopped(self) -> None:
+        """Sets the state at the end of the run."""
         self.state, self.faces = STOPPED, 0
 
-    def _header(self, body: Mapping[str, Any]) -> None:
+    def _read_header(self, body: HeaderBody) -> None:
         bundle, labels = body["bundle"], body["labels"]
-        # each at 0, so that a series begins before the first of it, and its first rise is seen as one
+        # each starts at 0, so that its series exists before the first count and Prometheus sees the first increase
         self.readings, self.episodes = dict.fromkeys(labels, 0), dict.fromkeys(labels, 0)
         self.steady = dict.fromkeys([*labels, UNSURE], 0)
         self.labels_s = dict.fromkeys([*labels, UNSURE], 0.0)
-        self.about = {
+        self.build_info = {
             "version": body["software"].removeprefix("fer-edge "),
             "bundle": bundle["name"],
             "bundle_sha256": bundle["sha256"],
@@ -165,7 +175,7 @@ class RunMetrics:
             "detector": body["detector"],
         }
 
-    def _reading(self, body: Mapping[str, Any]) -> None:
+    def _count_reading(self, body: ReadingBody) -> None:
         _increment(self.readings, body["label"])
         if steady := body.get("steady"):
             _increment(self.steady, steady)
@@ -173,5 +183,5 @@ class RunMetrics:
             _increment(self.unsure, why)
 
 
-def _increment(counts: dict[str, Any], name: str, more: float = 1) -> None:
-    counts[name] = counts.get(name, 0) + more
+def _increment(counts: dict[str, int], name: str) -> None:
+    counts[name] = counts.get(name, 0) + 1

@@ -1,4 +1,4 @@
-"""The broker of a run: where it is, who we are to it, and by what each proves itself to the other."""
+"""The MQTT broker of a run: its address, the user name, and the files by which the two authenticate each other."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from fer_edge.errors import UsageError
 if TYPE_CHECKING:
     from device.config import Settings
 
-_LONGEST_BYTES = 65_535  # of a password, in MQTT
+_MAX_PASSWORD_BYTES = 65_535  # MQTT's limit
 
 
 @dataclass(frozen=True, slots=True)
 class Broker:
-    """An address and the files that go with it; no secret is in here."""
+    """An address and the paths of the files that belong to it; it holds no secret."""
 
     host: str
     port: int
@@ -36,52 +36,52 @@ class Broker:
         return f"mqtt{'s' * self.tls}://{host}:{self.port}"
 
     def password(self) -> str | None:
-        """What the password's file holds now, without the end of its line; None where there is no file.
+        """The present content of the password file, without its newline; None where no file is set.
 
-        Raises UsageError where it cannot be read, is empty, or is for others to read too: its group may where the file is
-        root's, who has decided so.
+        Raises UsageError where the file cannot be read, is empty, or is readable by others. A file that root owns may be
+        readable by its group.
         """
         if (path := self.password_file) is None:
             return None
         try:
             with path.open("rb") as file:
-                found = os.fstat(file.fileno())
-                text = file.read(_LONGEST_BYTES + 2).decode()
+                status = os.fstat(file.fileno())
+                text = file.read(_MAX_PASSWORD_BYTES + 2).decode()
         except OSError as error:
             raise UsageError(
-                f"the broker's password in {path} cannot be read ({error.strerror}); mend mqtt_password_file"
+                f"the broker's password in {path} cannot be read ({error.strerror}); correct mqtt_password_file"
             ) from error
         except UnicodeDecodeError as error:
-            raise UsageError(f"the broker's password in {path} is not UTF-8 text; write it anew") from error
-        if found.st_mode & stat.S_IRWXO or (found.st_mode & stat.S_IRWXG and found.st_uid != 0):
+            raise UsageError(f"the broker's password in {path} is not UTF-8 text; write the file again") from error
+        if status.st_mode & stat.S_IRWXO or (status.st_mode & stat.S_IRWXG and status.st_uid != 0):
             raise UsageError(
-                f"the broker's password in {path} can be read by others (mode {stat.S_IMODE(found.st_mode):o}); "
+                f"the broker's password in {path} can be read by others (mode {stat.S_IMODE(status.st_mode):o}); "
                 f"`chmod 600 {path}`"
             )
         text = text.removesuffix("\n").removesuffix("\r")
-        if not text or "\n" in text or len(text.encode()) > _LONGEST_BYTES:
+        if not text or "\n" in text or len(text.encode()) > _MAX_PASSWORD_BYTES:
             raise UsageError(f"the broker's password in {path} must be one line, the file's only one")
         return text
 
 
 def broker_from_settings(settings: Settings) -> Broker:
-    """The broker that `settings.mqtt` names. Raises UsageError for settings that do not go together."""
+    """The broker that `settings.mqtt` names. Raises UsageError for settings that contradict each other."""
     parts = urlsplit(settings.mqtt or "")
     scheme = parts.scheme.lower()
     broker = Broker(
-        parts.hostname or "",
-        parts.port or DEFAULT_PORTS[scheme],
-        scheme == "mqtts",
-        unquote(parts.username or ""),
-        settings.mqtt_password_file,
-        settings.mqtt_ca,
-        settings.mqtt_cert,
-        settings.mqtt_key,
+        host=parts.hostname or "",
+        port=parts.port or DEFAULT_PORTS[scheme],
+        tls=scheme == "mqtts",
+        user=unquote(parts.username or ""),
+        password_file=settings.mqtt_password_file,
+        ca=settings.mqtt_ca,
+        cert=settings.mqtt_cert,
+        key=settings.mqtt_key,
     )
     if broker.password_file and not broker.user:
-        raise UsageError(f"mqtt_password_file is somebody's: name the user, {scheme}://USER@{parts.netloc}")
+        raise UsageError(f"mqtt_password_file needs a user: name one, {scheme}://USER@{parts.netloc}")
     if not broker.tls and (broker.ca or broker.cert or broker.key):
         raise UsageError("certificates are for encrypted connections: mqtts:// in place of mqtt://")
     if broker.key and not broker.cert:
-        raise UsageError("mqtt_key goes with a certificate: name it as mqtt_cert")
+        raise UsageError("mqtt_key needs a certificate: name it with mqtt_cert")
     return broker

@@ -1,7 +1,7 @@
-"""The connection to a broker: a thread that empties the outbox, and comes back by itself whatever happens to it.
+"""The connection to a broker: a thread that sends the outbox and reconnects after any failure.
 
-All of paho-mqtt is used in this thread alone. One client a connection: what the last one had sent and the broker did not
-acknowledge, the next one sends again. Nothing is subscribed to: a broker can tell this device nothing.
+Only this thread uses paho-mqtt. Each connection has its own client: messages that the last client had sent and the broker did
+not acknowledge are sent again by the next one. Nothing is subscribed to, so a broker cannot send this device anything.
 """
 
 from __future__ import annotations
@@ -22,198 +22,199 @@ from fer_edge.errors import FerEdgeError, UsageError
 if TYPE_CHECKING:
     from paho.mqtt.client import Client
 
-_TURN_S = 0.2  # how long a message may wait for the thread to look
-_WINDOW = 20  # messages that are on their way at once
-_CONNECT_S = 5.0
-_KEEPALIVE_S = 15  # a broker that says nothing for so long is asked; one that never answered is left then
-_STEADY_S = 10.0  # a connection that held so long was one
-_FOR_WAITING = 0.6  # of the time for closing, what waits may take; the rest is the last word's
+_LOOP_S = 0.2  # for which a message may wait until the thread notices it
+_MAX_IN_FLIGHT = 20  # messages that are sent and not acknowledged
+_CONNECT_TIMEOUT_S = 5.0
+_KEEPALIVE_S = 15  # a silent broker is pinged after that; one that never answered is disconnected
+_STABLE_S = 10.0  # a connection that lasted so long resets the retry delays
+_PENDING_SHARE = 0.6  # of the time for closing, for pending messages; the rest is for the final message
 
 
 @dataclass(frozen=True, slots=True)
 class RetryDelays:
-    """How long to wait before a broker is tried again; twice as long each time, up to the longest."""
+    """How long to wait before the next attempt to connect; doubled each time, up to the longest."""
 
     retry_s: float = 1.0
     longest_retry_s: float = 60.0
-    refused_s: float = 30.0  # who was refused knocks softly
+    refused_s: float = 30.0  # after a refusal
     longest_refused_s: float = 300.0
 
 
+@dataclass(frozen=True, slots=True)
+class BrokerSession:
+    """A broker, the client's id there, and the message that the broker sends if the client vanishes (MQTT's will)."""
+
+    broker: Broker
+    client_id: str
+    will: MqttMessage
+
+
 class _ConnectionRefused(Exception):
-    """The broker does not want this client, or is not the one it should be: trying again at once mends nothing."""
+    """The broker rejects this client, or its certificate is rejected: an immediate retry is useless."""
 
 
 class Connection(threading.Thread):
-    """Keeps a broker told until it is closed. `will`: what the broker says in the place of a client that vanished.
+    """Sends the outbox to a broker until it is closed.
 
-    `say` gets a sentence when a connection comes, when it goes, and when it fails for another reason than before.
+    `log` receives a sentence when a connection is made or lost, and when it fails for another reason than before.
     """
 
     def __init__(
-        self,
-        broker: Broker,
-        name: str,
-        will: MqttMessage,
-        outbox: Outbox,
-        clock: Clock,
-        say: Callable[[str], None],
-        patience: RetryDelays,
+        self, session: BrokerSession, outbox: Outbox, clock: Clock, log: Callable[[str], None], delays: RetryDelays
     ) -> None:
-        super().__init__(name="mqtt", daemon=True)  # one that hangs in the system's resolver must not keep the process
-        self._broker, self._client_id, self._will, self._outbox = broker, name, will, outbox
-        self._clock, self._say, self._patience = clock, say, patience
+        super().__init__(name="mqtt", daemon=True)  # if it hangs in the system's resolver, the process can still end
+        self._session, self._broker, self._outbox = session, session.broker, outbox
+        self._clock, self._log, self._delays = clock, log, delays
         self._closing = threading.Event()
-        self._last_word: MqttMessage | None = None
-        self._last_word_ns = self._close_ns = 0
-        self._numbers: dict[int, int] = {}  # of the outbox, by paho's
-        self._up = self._failed = False
-        self._refusal = self._said = ""
+        self._final_message: MqttMessage | None = None
+        self._final_message_ns = self._close_ns = 0
+        self._outbox_numbers: dict[int, int] = {}  # by paho's message ids
+        self._connected = self._failed = False
+        self._refusal = self._last_report = ""
 
     def check(self) -> None:
-        """Raises UsageError for what can be known to be wrong before anything is sent: packages and files."""
-        self._client()
+        """Raises UsageError for what can be checked before anything is sent: packages and files."""
+        self._new_client()
 
-    def close(self, last_word: MqttMessage, limit_s: float) -> None:
-        """Returns when the broker has everything, the last word too, after at most so long; at once where it is away."""
+    def close(self, final_message: MqttMessage, limit_s: float) -> None:
+        """Returns when the broker has all messages and the final one, or after `limit_s`; at once while disconnected."""
         now_ns, limit_ns = self._clock.mono_ns(), round(limit_s * 1e9)
-        self._last_word_ns, self._close_ns = now_ns + round(_FOR_WAITING * limit_ns), now_ns + limit_ns
-        self._last_word = last_word
+        self._final_message_ns, self._close_ns = now_ns + round(_PENDING_SHARE * limit_ns), now_ns + limit_ns
+        self._final_message = final_message
         self._closing.set()
-        self.join(_TURN_S if self._failed and not self._up else limit_s + _TURN_S)
+        self.join(_LOOP_S if self._failed and not self._connected else limit_s + _LOOP_S)
 
     def run(self) -> None:
-        """The thread: connections one after the other, with longer and longer waits while none holds."""
-        patience = self._patience
-        retry_s, refused_s = patience.retry_s, patience.refused_s
+        """The thread: one connection after the other, with growing delays while none succeeds."""
+        delays = self._delays
+        retry_s, refused_s = delays.retry_s, delays.refused_s
         while True:
-            began_ns, wait_s, refused = self._clock.mono_ns(), retry_s, False
+            started_ns, wait_s, refused = self._clock.mono_ns(), retry_s, False
             try:
-                reason = self._talk()
+                reason = self._run_session()
             except _ConnectionRefused as error:
                 reason, wait_s, refused = str(error), refused_s, True
-            except Exception as error:  # whatever it was: the run goes on, and so does this
+            except Exception as error:  # any error: the run continues, and so does this thread
                 reason = _error_text(error)
             if not reason:
                 return
-            was_up, self._up, self._failed = self._up, False, True
-            self._numbers.clear()
-            self._outbox.again()
-            self._tell(was_up, reason)
-            if was_up and self._clock.mono_ns() - began_ns >= _STEADY_S * 1e9:
-                wait_s = retry_s = patience.retry_s
-                refused_s = patience.refused_s
+            was_connected, self._connected, self._failed = self._connected, False, True
+            self._outbox_numbers.clear()
+            self._outbox.requeue_unacknowledged()
+            self._report_failure(was_connected, reason)
+            if was_connected and self._clock.mono_ns() - started_ns >= _STABLE_S * 1e9:
+                wait_s = retry_s = delays.retry_s
+                refused_s = delays.refused_s
             elif refused:
-                refused_s = min(2 * refused_s, patience.longest_refused_s)
+                refused_s = min(2 * refused_s, delays.longest_refused_s)
             else:
-                retry_s = min(2 * retry_s, patience.longest_retry_s)
-            if self._closing.wait(wait_s * random.uniform(0.8, 1.2)):  # not all devices of a house at once
+                retry_s = min(2 * retry_s, delays.longest_retry_s)
+            if self._closing.wait(wait_s * random.uniform(0.8, 1.2)):  # so that not all devices of a house come at once
                 return
 
-    def _talk(self) -> str:
+    def _run_session(self) -> str:
         """Why a connection ended; empty when it was closed. Raises what connecting raises."""
         try:
-            client = self._client()
-        except FerEdgeError as error:  # a file that was there at the start, or a password that is not written yet
+            client = self._new_client()
+        except FerEdgeError as error:  # a file that existed at the start is gone, or a password is not written yet
             raise _ConnectionRefused(str(error)) from error
         self._refusal = ""
-        began_ns = self._clock.mono_ns()
+        started_ns = self._clock.mono_ns()
         try:
             client.connect(self._broker.host, self._broker.port, keepalive=_KEEPALIVE_S)
             while True:
-                ended = client.loop(_TURN_S)
+                error_code = client.loop(_LOOP_S)
                 if self._refusal:
                     raise _ConnectionRefused(self._refusal)
-                if ended:
-                    return self._ended(self._clock.mono_ns() - began_ns)
-                if self._up:
-                    self._send(client)
-                if self._closing.is_set() and self._closed(client):
+                if error_code:
+                    return self._end_reason(self._clock.mono_ns() - started_ns)
+                if self._connected:
+                    self._send_pending(client)
+                if self._closing.is_set() and self._finish(client):
                     return ""
         except ssl.SSLCertVerificationError as error:
             raise _ConnectionRefused(f"its certificate: {error.verify_message}") from error
         finally:
-            if (left := client.socket()) is not None:
+            if (open_socket := client.socket()) is not None:
                 with suppress(OSError):
-                    left.close()
+                    open_socket.close()
 
-    def _ended(self, lasted_ns: int) -> str:
-        if self._up:
+    def _end_reason(self, lasted_ns: int) -> str:
+        if self._connected:
             return "the connection ended"
         if lasted_ns >= _KEEPALIVE_S * 1e9:
             return "it does not answer"
-        return "it hung up at once; it may want encryption, or a certificate of ours"
+        return "it closed the connection at once; it may require encryption, or a certificate of this device"
 
-    def _client(self) -> Client:
-        """A client with what it needs to know. Raises UsageError without the package, or for a file that will not do."""
+    def _new_client(self) -> Client:
+        """A configured client. Raises UsageError without the package, or for a file that cannot be used."""
         try:
             from paho.mqtt.client import Client
             from paho.mqtt.enums import CallbackAPIVersion
         except ImportError as error:
             raise UsageError("mqtt needs the extra `mqtt`: pip install 'fer-edge[mqtt]'") from error
-        broker = self._broker
-        client = Client(CallbackAPIVersion.VERSION2, self._client_id, reconnect_on_failure=False)
-        client.connect_timeout = _CONNECT_S
-        client.max_inflight_messages = _WINDOW
-        client.will_set(self._will.topic, self._will.payload, qos=1, retain=self._will.retain)
+        broker, will = self._broker, self._session.will
+        client = Client(CallbackAPIVersion.VERSION2, self._session.client_id, reconnect_on_failure=False)
+        client.connect_timeout = _CONNECT_TIMEOUT_S
+        client.max_inflight_messages = _MAX_IN_FLIGHT
+        client.will_set(will.topic, will.payload, qos=1, retain=will.retain)
         if broker.user:
             client.username_pw_set(broker.user, broker.password())
         if broker.tls:
             ca, cert, key = (str(path) if path else None for path in (broker.ca, broker.cert, broker.key))
             try:
-                client.tls_set(ca, cert, key)  # which has certificates and host names verified
+                client.tls_set(ca, cert, key)  # certificates and host names are verified by default
             except (OSError, ValueError) as error:
-                named = ", ".join(path for path in (ca, cert, key) if path)
+                files = ", ".join(path for path in (ca, cert, key) if path)
                 raise UsageError(
-                    f"the certificates in {named} cannot be used ({_error_text(error)}); name files in PEM form"
+                    f"the certificates in {files} cannot be used ({_error_text(error)}); name files in PEM form"
                 ) from error
-        client.on_connect, client.on_publish = self._connected, self._acknowledged
+        client.on_connect, client.on_publish = self._on_connect, self._on_publish
         return client
 
-    def _send(self, client: Client) -> None:
-        while len(self._numbers) < _WINDOW and (taken := self._outbox.take()) is not None:
-            number, message = taken
-            sent = client.publish(message.topic, message.whole(), qos=1, retain=message.retain)
-            self._numbers[sent.mid] = number
+    def _send_pending(self, client: Client) -> None:
+        while len(self._outbox_numbers) < _MAX_IN_FLIGHT and (unsent := self._outbox.next_unsent()) is not None:
+            number, message = unsent
+            sent = client.publish(message.topic, message.encode(), qos=1, retain=message.retain)
+            self._outbox_numbers[sent.mid] = number
 
-    def _closed(self, client: Client) -> bool:
-        """Whether all is said, or the time for it is over. The last word comes after what waits."""
-        now_ns, waits = self._clock.mono_ns(), bool(self._outbox.left())
-        if self._up and self._last_word is not None and (not waits or now_ns >= self._last_word_ns):
-            self._outbox.put(self._last_word)
-            self._last_word = None
-            self._send(client)
+    def _finish(self, client: Client) -> bool:
+        """Whether all messages are sent, or the time for it is over. The final message follows the pending ones."""
+        now_ns, pending = self._clock.mono_ns(), bool(self._outbox.unacknowledged_counts())
+        if self._connected and self._final_message is not None and (not pending or now_ns >= self._final_message_ns):
+            self._outbox.put(self._final_message)
+            self._final_message = None
+            self._send_pending(client)
             return False
-        if self._up and not waits:
-            client.disconnect()  # in good order: the broker does not say our will
-            client.loop(_TURN_S)
+        if self._connected and not pending:
+            client.disconnect()  # an orderly end: the broker does not send the will
+            client.loop(_LOOP_S)
             return True
         return now_ns >= self._close_ns
 
-    def _connected(self, client: Client, data: Any, flags: Any, code: Any, properties: Any) -> None:  # noqa: ARG002
+    def _on_connect(self, client: Client, data: Any, flags: Any, code: Any, properties: Any) -> None:  # noqa: ARG002
         if code.is_failure:
             self._refusal = str(code).lower()
             return
-        left = self._outbox.left()
-        waits = ", ".join(f"{count} {kind}" for kind, count in left.items() if kind in ("tally", "reading"))
+        counts = self._outbox.unacknowledged_counts()
+        waiting = ", ".join(f"{count} {kind}" for kind, count in counts.items() if kind in ("tally", "reading"))
         lost = ", ".join(f"{count} {kind}" for kind, count in self._outbox.lost.items())
-        more = f"; waiting: {waits}" * bool(waits) + f"; dropped so far: {lost}" * bool(lost)
-        self._say(f"the broker {self._broker} is {'back' if self._failed else 'told'}{more}")
-        self._up, self._said = True, ""
+        details = f"; waiting: {waiting}" * bool(waiting) + f"; dropped so far: {lost}" * bool(lost)
+        self._log(f"the broker {self._broker} is {'connected again' if self._failed else 'connected'}{details}")
+        self._connected, self._last_report = True, ""
 
-    def _acknowledged(self, client: Client, data: Any, number: int, code: Any, properties: Any) -> None:  # noqa: ARG002
-        if (ours := self._numbers.pop(number, None)) is not None:
-            self._outbox.acknowledged(ours)
+    def _on_publish(self, client: Client, data: Any, message_id: int, code: Any, properties: Any) -> None:  # noqa: ARG002
+        if (number := self._outbox_numbers.pop(message_id, None)) is not None:
+            self._outbox.acknowledge(number)
 
-    def _tell(self, was_up: bool, reason: str) -> None:
-        sentence = (
-            f"the broker {self._broker} {'was lost' if was_up else 'cannot be told'} ({reason}); it is tried again"
-        )
-        if sentence != self._said:
-            self._said = sentence
-            self._say(sentence)
+    def _report_failure(self, was_connected: bool, reason: str) -> None:
+        event = "was lost" if was_connected else "cannot be reached"
+        report = f"the broker {self._broker} {event} ({reason}); it is tried again"
+        if report != self._last_report:
+            self._last_report = report
+            self._log(report)
 
 
 def _error_text(error: BaseException) -> str:
-    said = error.strerror if isinstance(error, OSError) else None
-    return (said or str(error) or type(error).__name__).lower()
+    system_text = error.strerror if isinstance(error, OSError) else None
+    return (system_text or str(error) or type(error).__name__).lower()

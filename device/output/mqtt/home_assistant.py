@@ -1,4 +1,4 @@
-"""Home Assistant's discovery of a device: one retained message that says which sensors there are and how to read them.
+"""Home Assistant's discovery of a device: one retained message that describes its sensors and how to read them.
 
     PREFIX/device/ID/config
 
@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from typing import Any
 
 from device.output.mqtt.messages import ONLINE
 from device.output.mqtt.outbox import MqttMessage
@@ -19,12 +18,14 @@ from device.system.status import STATES
 from fer_edge import __version__
 from fer_edge.events import UNSURE
 
-EXPIRE_S = 180  # without a word for so long, a value counts as unknown: three minutes' tallies
+Component = dict[str, object]  # a sensor's configuration, by Home Assistant's names
+
+EXPIRE_S = 180  # without a message for so long a value is unknown: three tallies
 _ORIGIN = {"name": "fer-edge", "sw_version": __version__}
 
 
 def discovery_message(topics: Topics, name: str, labels: Sequence[str], bundle: str) -> MqttMessage:
-    """The message that makes the instance `name` a device of Home Assistant's."""
+    """The message by which the instance `name` becomes a device in Home Assistant."""
     body = {
         "device": {
             "identifiers": [topics.id],
@@ -34,22 +35,22 @@ def discovery_message(topics: Topics, name: str, labels: Sequence[str], bundle: 
             "sw_version": __version__,
         },
         "origin": _ORIGIN,
-        "availability_topic": topics.of("availability"),
-        # Whatever else it says there, `offline` or `stopped`, is not available.
+        "availability_topic": topics.topic("availability"),
+        # Any other value, `offline` or `stopped`, means not available.
         "availability_template": f"{{{{ 'online' if value == '{ONLINE}' else 'offline' }}}}",
         "qos": 1,
         "components": {
             key: {"unique_id": f"{topics.id}_{key}", **component} for key, component in _components(topics, labels)
         },
     }
-    return MqttMessage("discovery", topics.config, json.dumps(body, ensure_ascii=False).encode(), retain=True)
+    return MqttMessage("discovery", topics.discovery_topic, json.dumps(body, ensure_ascii=False).encode(), retain=True)
 
 
-def _components(topics: Topics, labels: Sequence[str]) -> list[tuple[str, dict[str, Any]]]:
+def _components(topics: Topics, labels: Sequence[str]) -> list[tuple[str, Component]]:
     expressions = list(dict.fromkeys([*labels, UNSURE, NO_FACE]))
-    diagnostic = {"entity_category": "diagnostic"}
-    measured = {"state_class": "measurement"}
-    now, minute, health, about = (topics.of(what) for what in ("state", "tally", "health", "about"))
+    diagnostic: Component = {"entity_category": "diagnostic"}
+    measured: Component = {"state_class": "measurement"}
+    now, minute, health, about = (topics.topic(kind) for kind in ("state", "tally", "health", "about"))
     return [
         ("expression", _sensor("Expression", now, "expression", _enum(expressions))),
         ("expression_minute", _sensor("Expression of the minute", minute, "majority", _enum(expressions))),
@@ -71,18 +72,18 @@ def _components(topics: Topics, labels: Sequence[str]) -> list[tuple[str, dict[s
     ]
 
 
-_DURATION = {"device_class": "duration", "unit_of_measurement": "s"}
-_TEMPERATURE = {"device_class": "temperature", "unit_of_measurement": "°C"}
+_DURATION: Component = {"device_class": "duration", "unit_of_measurement": "s"}
+_TEMPERATURE: Component = {"device_class": "temperature", "unit_of_measurement": "°C"}
 _PROBLEMS = "{{ {'problems': value_json.problems} | tojson }}"
 
 
-def _enum(options: list[str]) -> dict[str, Any]:
-    """With options there may be neither a unit nor a state class."""
+def _enum(options: list[str]) -> Component:
+    """The attributes of an enumeration; with options Home Assistant allows neither a unit nor a state class."""
     return {"device_class": "enum", "options": options}
 
 
-def _sensor(name: str, topic: str, field: str, more: dict[str, Any], expires: bool = True) -> dict[str, Any]:
-    # A null becomes the word None, which Home Assistant takes for unknown.
+def _sensor(name: str, topic: str, field: str, more: Component, expires: bool = True) -> Component:
+    # The template renders null as None, which Home Assistant treats as unknown.
     return {
         "platform": "sensor",
         "name": name,
@@ -93,8 +94,8 @@ def _sensor(name: str, topic: str, field: str, more: dict[str, Any], expires: bo
     }
 
 
-def _binary_sensor(name: str, topic: str, asked: str, more: dict[str, Any]) -> dict[str, Any]:
-    template = f"{{{{ 'None' if {asked} is none else 'ON' if {asked} else 'OFF' }}}}"
+def _binary_sensor(name: str, topic: str, condition: str, more: Component) -> Component:
+    template = f"{{{{ 'None' if {condition} is none else 'ON' if {condition} else 'OFF' }}}}"
     return {
         "platform": "binary_sensor",
         "name": name,

@@ -1,7 +1,7 @@
-"""The outbox: messages that a broker has not acknowledged yet, as many as memory may hold, and a count of the others.
+"""The outbox: messages that a broker has not acknowledged yet, as many as memory may hold, and a count of the dropped ones.
 
-Of some topics only the newest message counts (a state); of others each one (minutes, readings). Both sides of it run in
-threads of their own, and each of its methods holds the lock for microseconds: no network is asked for anything meanwhile.
+Of a state only the newest message counts; of minutes and readings every one. The two sides run in different threads, and each
+method holds the lock for microseconds: no network operation happens meanwhile.
 """
 
 from __future__ import annotations
@@ -12,14 +12,14 @@ from collections import Counter, deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-_OVERHEAD_BYTES = 256  # that a message takes beside its payload, about
+_OVERHEAD_BYTES = 256  # that a message takes in addition to its payload, about
 
 
 @dataclass(frozen=True, slots=True)
 class MqttMessage:
-    """A JSON object, or a word, for a topic. `retain`: the broker keeps it for those who come later.
+    """A JSON object, or a word, for a topic. `retain`: the broker stores it for later subscribers.
 
-    `dropped` counts by kind what had to be dropped before it and nobody was told of yet.
+    `dropped` counts by kind the messages that were dropped before it and not reported yet.
     """
 
     kind: str
@@ -30,21 +30,21 @@ class MqttMessage:
 
     @property
     def size_bytes(self) -> int:
-        """What it takes of the memory allowed."""
+        """The memory that it takes."""
         return len(self.payload) + _OVERHEAD_BYTES
 
-    def whole(self) -> bytes:
-        """The payload, with what was dropped before it."""
+    def encode(self) -> bytes:
+        """The payload, with the count of what was dropped before it."""
         if not self.dropped:
             return self.payload
         return self.payload[:-1] + f',"dropped":{json.dumps(dict(self.dropped))}}}'.encode()
 
 
 class Outbox:
-    """Messages on their way. `limits`: the bytes that all of one kind may take; kinds that are not in it replace.
+    """Messages to send. `limits`: the bytes that all messages of a kind may take; of other kinds only the newest is stored.
 
-    One at a time: a message is taken, and then either acknowledged or, when the connection is lost, taken again.
-    `lost` counts by kind what was ever dropped.
+    A message is returned by `next_unsent`, and then either acknowledged or, when the connection is lost, queued again. `lost`
+    counts all dropped messages by kind.
     """
 
     def __init__(self, limits: Mapping[str, int]) -> None:
@@ -52,75 +52,75 @@ class Outbox:
         self._limits = dict(limits)
         self._lock = threading.Lock()
         self._newest: dict[str, MqttMessage] = {}  # by topic
-        self._due: dict[str, None] = {}  # topics of these that the broker does not have yet, in order
-        self._waiting: dict[str, deque[MqttMessage]] = {kind: deque() for kind in limits}
+        self._unsent_topics: dict[str, None] = {}  # of `_newest`, in order
+        self._queues: dict[str, deque[MqttMessage]] = {kind: deque() for kind in limits}
         self._bytes: Counter[str] = Counter()
-        self._out: dict[int, MqttMessage] = {}  # taken, in order
+        self._unacknowledged: dict[int, MqttMessage] = {}  # sent, in order
         self._number = 0
-        self._untold: Counter[str] = Counter()
+        self._unreported: Counter[str] = Counter()
 
     def put(self, message: MqttMessage) -> None:
-        """Takes a message; the oldest of its kind go where there is no room for it. Never raises, never waits for long."""
+        """Adds a message; the oldest of its kind are dropped where there is no room. Never raises, never blocks for long."""
         with self._lock:
             if message.kind not in self._limits:
                 self._newest[message.topic] = message
-                self._due[message.topic] = None
+                self._unsent_topics[message.topic] = None
                 return
-            self._waiting[message.kind].append(message)
+            self._queues[message.kind].append(message)
             self._bytes[message.kind] += message.size_bytes
-            self._shed(message.kind)
+            self._drop_oldest(message.kind)
 
-    def take(self) -> tuple[int, MqttMessage] | None:
-        """The next message to send and the number to acknowledge it by; None when there is nothing to send."""
+    def next_unsent(self) -> tuple[int, MqttMessage] | None:
+        """The next message to send and its number for `acknowledge`; None when there is nothing to send."""
         with self._lock:
-            if self._due:
-                topic = next(iter(self._due))
-                del self._due[topic]
-                return self._taken(self._newest[topic])
-            for waiting in self._waiting.values():
-                if waiting:
-                    message = waiting.popleft()
-                    if self._untold:
-                        told = Counter(message.dropped) + self._untold
-                        message, self._untold = replace(message, dropped=dict(told)), Counter()
-                    return self._taken(message)
+            if self._unsent_topics:
+                topic = next(iter(self._unsent_topics))
+                del self._unsent_topics[topic]
+                return self._mark_sent(self._newest[topic])
+            for queue in self._queues.values():
+                if queue:
+                    message = queue.popleft()
+                    if self._unreported:
+                        dropped = Counter(message.dropped) + self._unreported
+                        message, self._unreported = replace(message, dropped=dict(dropped)), Counter()
+                    return self._mark_sent(message)
             return None
 
-    def acknowledged(self, number: int) -> None:
-        """The broker has the message of that number."""
+    def acknowledge(self, number: int) -> None:
+        """Removes the message of that number, because the broker has it."""
         with self._lock:
-            message = self._out.pop(number, None)
+            message = self._unacknowledged.pop(number, None)
             if message is not None and message.kind in self._limits:
                 self._bytes[message.kind] -= message.size_bytes
 
-    def again(self) -> None:
-        """Nothing that was taken and not acknowledged counts as sent, and the broker needs to be told anew what is newest."""
+    def requeue_unacknowledged(self) -> None:
+        """Queues all unacknowledged messages again, and all newest ones, after a connection was lost."""
         with self._lock:
-            for message in reversed(self._out.values()):
+            for message in reversed(self._unacknowledged.values()):
                 if message.kind in self._limits:
-                    self._waiting[message.kind].appendleft(message)
-            self._out.clear()
-            self._due = dict.fromkeys(self._newest)
+                    self._queues[message.kind].appendleft(message)
+            self._unacknowledged.clear()
+            self._unsent_topics = dict.fromkeys(self._newest)
             for kind in self._limits:
-                self._shed(kind)
+                self._drop_oldest(kind)
 
-    def left(self) -> Counter[str]:
-        """How many of each kind the broker has not acknowledged; of what replaces, those that it was never sent, too."""
+    def unacknowledged_counts(self) -> Counter[str]:
+        """The number of messages of each kind that the broker has not acknowledged, including those not sent yet."""
         with self._lock:
-            counts = Counter(message.kind for message in self._out.values())
-            counts.update({kind: len(waiting) for kind, waiting in self._waiting.items() if waiting})
-            counts.update(self._newest[topic].kind for topic in self._due)
+            counts = Counter(message.kind for message in self._unacknowledged.values())
+            counts.update({kind: len(queue) for kind, queue in self._queues.items() if queue})
+            counts.update(self._newest[topic].kind for topic in self._unsent_topics)
             return counts
 
-    def _taken(self, message: MqttMessage) -> tuple[int, MqttMessage]:
+    def _mark_sent(self, message: MqttMessage) -> tuple[int, MqttMessage]:
         self._number += 1
-        self._out[self._number] = message
+        self._unacknowledged[self._number] = message
         return self._number, message
 
-    def _shed(self, kind: str) -> None:
-        waiting = self._waiting[kind]
-        while self._bytes[kind] > self._limits[kind] and waiting:
-            message = waiting.popleft()
+    def _drop_oldest(self, kind: str) -> None:
+        queue = self._queues[kind]
+        while self._bytes[kind] > self._limits[kind] and queue:
+            message = queue.popleft()
             self._bytes[kind] -= message.size_bytes
             self.lost[kind] += 1
-            self._untold.update({kind: 1, **{k: n + (k == kind) for k, n in message.dropped.items()}})
+            self._unreported.update({kind: 1, **{k: n + (k == kind) for k, n in message.dropped.items()}})

@@ -1,10 +1,10 @@
-"""A run told to an MQTT broker, and to Home Assistant through it: a sink and a watcher that never wait.
+"""A run published to an MQTT broker, and to Home Assistant through it: a sink and a frame observer that never block.
 
-    PREFIX/ID/availability    online, stopped or offline; kept by the broker
-    PREFIX/ID/about, state, health    kept by the broker
-    PREFIX/ID/tally, reading    not kept
+    PREFIX/ID/availability    online, stopped or offline; retained
+    PREFIX/ID/about, state, health    retained
+    PREFIX/ID/tally, reading    not retained
 
-All with QoS 1. What each one holds is in `device.output.mqtt.messages`; the network is left to `device.output.mqtt.connection`.
+All with QoS 1. `device.output.mqtt.messages` builds the messages; `device.output.mqtt.connection` sends them.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from device.config import Settings
 from device.output import presence
 from device.output.mqtt import messages
 from device.output.mqtt.broker import broker_from_settings
-from device.output.mqtt.connection import Connection, RetryDelays
+from device.output.mqtt.connection import BrokerSession, Connection, RetryDelays
 from device.output.mqtt.home_assistant import discovery_message
 from device.output.mqtt.outbox import Outbox
 from device.output.mqtt.topics import Topics, instance_id
@@ -29,37 +29,35 @@ if TYPE_CHECKING:
     from device.system.status import Status
     from device.vision.readings import FrameResult
 
-QUEUE_LIMITS_BYTES = {"tally": 1 << 20, "reading": 64 << 10}  # bytes: some 20 hours of minutes, some 10 s of readings
+QUEUE_LIMITS_BYTES = {"tally": 1 << 20, "reading": 64 << 10}  # some 20 hours of minutes, some 10 s of readings
 CLOSE_TIMEOUT_S = 2.0  # for the last acknowledgements
-_REPEAT_S = 60.0  # after so long, what did not change is said again, so that nobody takes it for outdated
+_REPEAT_S = 60.0  # after which unchanged messages are sent again, so that they do not count as outdated
 
 
 class MqttSink:
-    """A sink that tells a broker minutes and, with `settings.mqtt_readings`, readings; a watcher that tells it states.
+    """A sink that sends tallies and, with `settings.mqtt_readings`, readings; an observer that sends state and health.
 
-    Raises UsageError when it is made or entered with what cannot work (settings, files, no package). No broker makes it
-    raise anything: what cannot be told waits, the oldest is dropped for the newest, and that is told later.
+    Raises UsageError, on creation or on entering, for settings, files or packages that cannot work. A broker causes no error:
+    unsent messages wait, the oldest are dropped for the newest, and later messages report how many.
     """
 
     def __init__(
-        self, settings: Settings, clock: Clock, say: Callable[[str], None], patience: RetryDelays | None = None
+        self, settings: Settings, clock: Clock, log: Callable[[str], None], delays: RetryDelays | None = None
     ) -> None:
         self.topics = Topics(settings.mqtt_topic, instance_id(settings.name), settings.mqtt_discovery)
         self.outbox = Outbox(QUEUE_LIMITS_BYTES)
-        self._settings, self._clock, self._say = settings, clock, say
+        self._settings, self._clock, self._log = settings, clock, log
         will = messages.availability(self.topics, messages.OFFLINE)
-        name = f"fer-edge-{self.topics.id}"
-        self._connection = Connection(
-            broker_from_settings(settings), name, will, self.outbox, clock, say, patience or RetryDelays()
-        )
-        self._present = presence.Presence()
-        self._told: tuple[object, ...] = ()
-        self._problems: tuple[str, ...] = ()
-        self._due_ns = 0
+        session = BrokerSession(broker_from_settings(settings), f"fer-edge-{self.topics.id}", will)
+        self._connection = Connection(session, self.outbox, clock, log, delays or RetryDelays())
+        self._presence = presence.Presence()
+        self._last_state: tuple[str, str | None, int | None] | None = None
+        self._last_problems: tuple[str, ...] = ()
+        self._repeat_ns = 0
         self._open = False
 
     def check(self) -> None:
-        """Raises UsageError for what can be known to be wrong before anything is sent: packages and files."""
+        """Raises UsageError for what can be checked before anything is sent: packages and files."""
         self._connection.check()
 
     def __enter__(self) -> Self:
@@ -68,8 +66,8 @@ class MqttSink:
         return self
 
     def append(self, event: Event) -> None:
-        """Takes the event, if it is one that a broker is told; the first one opens the connection."""
-        # Not earlier: a run that does not come to be must not take the place of the one that it would have doubled.
+        """Queues the event's message, if it has one; the first event opens the connection."""
+        # Not earlier: a run that fails to start must not replace the client of the run that already has this id.
         if self._open and self._connection.ident is None:
             self._connection.start()
         topics = self.topics
@@ -85,31 +83,32 @@ class MqttSink:
             self.outbox.put(messages.about(topics, event))
 
     def tick(self) -> None:
-        """Nothing was put off."""
+        """Does nothing: no work is postponed."""
 
-    def frame(self, frame: Frame, seen: FrameResult, laps_s: Mapping[str, float], age_s: float | None) -> None:  # noqa: ARG002
-        """Looks at what the frame shows; it is told at the next turn, if it is another thing than before."""
-        self._present = presence.update_presence(self._present, seen.readings, frame.mono_ns, self._settings.hold_s)
+    def on_frame(self, frame: Frame, result: FrameResult, stages_s: Mapping[str, float], age_s: float | None) -> None:  # noqa: ARG002
+        """Updates the presence; a change is sent at the next turn."""
+        self._presence = presence.update_presence(self._presence, result.readings, frame.mono_ns, self._settings.hold_s)
 
-    def turn(self, status: Status) -> None:
-        """Tells what changed, and all of it once a minute."""
+    def on_turn(self, status: Status) -> None:
+        """Queues messages for what changed, and all of them once a minute."""
         if status.state != "running":
-            self._present = presence.Presence()
+            self._presence = presence.Presence()
         now_ns = self._clock.mono_ns()
-        due, told = now_ns >= self._due_ns, (status.state, self._present.expression.value, self._present.faces.value)
+        repeat = now_ns >= self._repeat_ns
+        state = (status.state, self._presence.expression.value, self._presence.faces.value)
         problems = messages.problems(status)
-        if not (due or told != self._told or problems != self._problems):
+        if not (repeat or state != self._last_state or problems != self._last_problems):
             return
         at = self._clock.stamp()
-        if due or told != self._told:
-            self.outbox.put(messages.state(self.topics, status, self._present, at))
-        if due or problems != self._problems:
+        if repeat or state != self._last_state:
+            self.outbox.put(messages.state(self.topics, status, self._presence, at))
+        if repeat or problems != self._last_problems:
             self.outbox.put(messages.health(self.topics, status, at))
-        if due:
-            # Again, for a broker may say the will of a connection that is over after the next one has begun.
+        if repeat:
+            # Repeated because a broker may send the will of an old connection after the new one has begun.
             self.outbox.put(messages.availability(self.topics, messages.ONLINE))
-            self._due_ns = now_ns + round(_REPEAT_S * 1e9)
-        self._told, self._problems = told, problems
+            self._repeat_ns = now_ns + round(_REPEAT_S * 1e9)
+        self._last_state, self._last_problems = state, problems
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -117,8 +116,9 @@ class MqttSink:
         self._open = False
         if self._connection.ident is None:
             return
-        word = messages.STOPPED if kind is None else messages.OFFLINE  # who failed is started again by somebody
+        word = messages.STOPPED if kind is None else messages.OFFLINE  # a failed run is restarted by a service manager
         self._connection.close(messages.availability(self.topics, word), CLOSE_TIMEOUT_S)
-        left = ", ".join(f"{n} {k}" for k, n in self.outbox.left().items() if k in QUEUE_LIMITS_BYTES)
-        if left:
-            self._say(f"the broker did not get everything: {left}; the journal has what counts")
+        counts = self.outbox.unacknowledged_counts()
+        unsent = ", ".join(f"{count} {kind}" for kind, count in counts.items() if kind in QUEUE_LIMITS_BYTES)
+        if unsent:
+            self._log(f"the broker did not receive everything: {unsent}; the journal holds what counts")

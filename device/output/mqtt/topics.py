@@ -1,4 +1,4 @@
-"""Topics: under which names a run's messages are found at a broker, and the id that keeps two devices apart."""
+"""The topics of a run's messages at a broker, and the id that distinguishes two devices."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ class Topics:
     id: str
     discovery: str = ""
 
-    def of(self, what: str) -> str:
+    def topic(self, kind: str) -> str:
         """The topic of availability, about, state, health, tally or reading."""
-        return f"{self.prefix}/{self.id}/{what}"
+        return f"{self.prefix}/{self.id}/{kind}"
 
     @property
-    def config(self) -> str:
-        """The topic by which Home Assistant discovers a device."""
+    def discovery_topic(self) -> str:
+        """The topic on which Home Assistant discovers a device."""
         return f"{self.discovery}/device/{self.id}/config"
 
 
 def instance_id(name: str, root: Path = Path("/")) -> str:
-    """The instance's name and eight digits of this machine's own: the same after each start, another on another machine.
+    """The instance's name and eight digits of this machine: the same after each start, different on another machine.
 
-    The digits come from /etc/machine-id, which systemd asks not to be shown as it is; from the host's name without one.
+    The digits come from a hash of /etc/machine-id, which systemd asks not to be published; without one, of the host's name.
     """
     try:
         machine = (root / "etc/machine-id").read_text().strip()
