@@ -1,4 +1,4 @@
-"""Where a run listens: a host and a port, as a setting names them."""
+"""The address at which a run listens: a host and a port."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ LOOPBACK = "127.0.0.1"
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """A host, by name or number, and a port; port 0 is any that is free."""
+    """A host, by name or IP address, and a port; port 0 is any free one."""
 
     host: str
     port: int
 
     @staticmethod
     def parse(text: str) -> Address:
-        """The address in `HOST:PORT`, `[::1]:PORT`, `:PORT` or `PORT`, which without a host is of this machine alone.
+        """The address in `HOST:PORT`, `[::1]:PORT`, `:PORT` or `PORT`; without a host it is the loopback address.
 
         Raises ValueError for anything else.
         """

@@ -1,4 +1,4 @@
-"""Time, from one place: the only file of this room that asks the system for it, so that a test can bring its own."""
+"""The clock: the only file of the device that reads the system's time, so that a test can replace it."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Protocol
 
 _IMPORTED_NS = time.monotonic_ns()
-_STATE_MAX_AGE_NS = 1_000_000_000  # between two looks at whether the wall clock can be believed
+_STATE_MAX_AGE_NS = 1_000_000_000  # between two checks of whether the wall clock is reliable
 
 
 @dataclass(frozen=True, slots=True)
 class Stamp:
-    """A moment in both reckonings, as events carry it. `clock` says whether `wall` can be believed."""
+    """A moment by the monotonic and by the wall clock, as in events. `clock` says whether `wall` is reliable."""
 
     mono_ns: int
     wall: str  # UTC, ISO 8601 with milliseconds
@@ -23,7 +23,7 @@ class Stamp:
 
 
 class Clock(Protocol):
-    """What the loop asks of time. `mono_ns` counts from boot and no clock step moves it; every timer uses it."""
+    """The clock that a run uses. `mono_ns` counts from boot, unaffected by clock steps; every timer uses it."""
 
     boot: str
 
@@ -35,33 +35,36 @@ class Clock(Protocol):
 
 
 def clock_monotonic_ns() -> int:
-    """Nanoseconds since boot without time asleep (CLOCK_MONOTONIC), which systemd wants when settings are read again."""
+    """Nanoseconds since boot without time asleep (CLOCK_MONOTONIC), which systemd requires with a reload."""
     return time.clock_gettime_ns(time.CLOCK_MONOTONIC)
 
 
 class SystemClock:
-    """The clocks of this machine. Facts of the system are read below `root`, which a test may point elsewhere."""
+    """The clocks of this machine. System files are read below `root`, which a test may replace."""
 
     def __init__(self, root: Path = Path("/")) -> None:
         self._root = root
         self._state, self._look_ns = "unknown", 0
-        self._second, self._said = -1, ""  # the second that was last put into words
+        self._second, self._second_text = -1, ""  # the last formatted second
         self.boot = self._read("proc/sys/kernel/random/boot_id") or "unknown"
 
     def mono_ns(self) -> int:
         """Nanoseconds since boot, time asleep included where the kernel counts it (CLOCK_BOOTTIME)."""
-        # The same clock that libcamera stamps frames with, so that a frame's age is a plain difference.
+        # libcamera stamps frames with the same clock, so that a frame's age is a difference.
         return time.clock_gettime_ns(time.CLOCK_BOOTTIME) if hasattr(time, "CLOCK_BOOTTIME") else time.monotonic_ns()
 
     def stamp(self, mono_ns: int | None = None) -> Stamp:
-        """The moment `mono_ns`, or now, with the wall time that goes with it by the wall clock as it is set now."""
+        """The moment `mono_ns`, or now, with its wall time by the present setting of the wall clock."""
         now_ns = self.mono_ns()
         then_ns = now_ns if mono_ns is None else mono_ns
         second, ms = divmod((time.time_ns() + then_ns - now_ns) // 1_000_000, 1000)
         if second != self._second:  # a second has many events
-            self._second, self._said = second, datetime.fromtimestamp(second, UTC).isoformat().removesuffix("+00:00")
-        wall = f"{self._said}.{ms:03d}Z"
-        if now_ns >= self._look_ns:  # two questions to the system for each line would cost more than the line
+            self._second, self._second_text = (
+                second,
+                datetime.fromtimestamp(second, UTC).isoformat().removesuffix("+00:00"),
+            )
+        wall = f"{self._second_text}.{ms:03d}Z"
+        if now_ns >= self._look_ns:  # two system calls for each line would cost more than the line
             self._state, self._look_ns = self.state(), now_ns + _STATE_MAX_AGE_NS
         return Stamp(then_ns, wall, self._state)
 
@@ -73,21 +76,21 @@ class SystemClock:
         return "unsynced" if folder.is_dir() else "unknown"
 
     def started_ns(self) -> int:
-        """When this process was started, in `mono_ns`; when this module was imported where the kernel does not tell."""
-        told = self._read("proc/self/stat")
+        """When this process was started, in `mono_ns`; when this module was imported if the kernel does not provide it."""
+        text = self._read("proc/self/stat")
         try:
-            # After the last bracket, because a process may have brackets and spaces in its name; field 22 of proc(5).
-            ticks = int(told.rpartition(")")[2].split()[19])
+            # After the last bracket, because the process name may contain brackets and spaces; field 22 of proc(5).
+            ticks = int(text.rpartition(")")[2].split()[19])
         except (ValueError, IndexError):
             return _IMPORTED_NS
         return ticks * 1_000_000_000 // os.sysconf("SC_CLK_TCK")
 
     def sleep(self, seconds: float) -> None:
-        """Waits that long."""
+        """Waits for this time."""
         time.sleep(max(0.0, seconds))
 
     def cpu_ns(self) -> int:
-        """Nanoseconds of processor time that this process has taken, all its threads together."""
+        """Processor time of this process in nanoseconds, all threads together."""
         return time.process_time_ns()
 
     def _read(self, name: str) -> str:

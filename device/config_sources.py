@@ -13,15 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from device.config import (
-    SETTING_FIELDS,
-    Settings,
-    default_config_file,
-    journal_folder_and_origin,
-    runtime_folder_and_origin,
-    setting_kind,
-    validation_error,
-)
+from device.config import SETTING_FIELDS, Settings, setting_kind, validation_error
+from device.default_folders import default_config_file, journal_folder_and_origin, runtime_folder_and_origin
 from fer_edge.errors import UsageError
 
 _UNITS = re.compile(r"_(s|px|deg|bytes|c)$")

@@ -10,7 +10,8 @@ from pathlib import Path
 from device.address import Address
 from device.camera.factory import URL_SCHEMES
 from device.camera.source import redact_url
-from device.config import Settings, default_journal_folder, default_runtime_folder
+from device.config import Settings
+from device.default_folders import default_journal_folder, default_runtime_folder
 from device.output.mqtt.broker import broker_from_settings
 from fer_edge.events import KINDS
 

@@ -15,7 +15,8 @@ from device.camera.capture import Capture
 from device.camera.factory import create_source
 from device.camera.source import Source
 from device.clock import Clock, SystemClock
-from device.config import Settings, default_journal_folder, default_runtime_folder
+from device.config import Settings
+from device.default_folders import default_journal_folder, default_runtime_folder
 from device.heartbeat import Heartbeat
 from device.loop import Loop
 from device.output.frame_observers import FrameObserver, FrameObservers

@@ -116,7 +116,7 @@ def _run(args: argparse.Namespace) -> int:
 
 def _health(args: argparse.Namespace) -> int:
     from device.clock import SystemClock
-    from device.config import runtime_folders
+    from device.default_folders import runtime_folders
     from device.system.status import read_instance
 
     report = read_instance(args.name, runtime_folders(), SystemClock())
@@ -130,7 +130,7 @@ def _health(args: argparse.Namespace) -> int:
 
 def _pause(args: argparse.Namespace) -> int:
     from device.clock import SystemClock
-    from device.config import runtime_folders
+    from device.default_folders import runtime_folders
     from device.system.control import pause
 
     print(pause(args.name, runtime_folders(), SystemClock(), args.log))
@@ -139,7 +139,7 @@ def _pause(args: argparse.Namespace) -> int:
 
 def _resume(args: argparse.Namespace) -> int:
     from device.clock import SystemClock
-    from device.config import runtime_folders
+    from device.default_folders import runtime_folders
     from device.system.control import resume
 
     print(resume(args.name, runtime_folders(), SystemClock(), args.log))
@@ -148,7 +148,7 @@ def _resume(args: argparse.Namespace) -> int:
 
 def _reload(args: argparse.Namespace) -> int:
     from device.clock import SystemClock
-    from device.config import runtime_folders
+    from device.default_folders import runtime_folders
     from device.system.control import reload
 
     print(reload(args.name, runtime_folders(), SystemClock()))

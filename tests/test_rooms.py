@@ -74,10 +74,10 @@ ORDER = {
         *("parity", "crops", "report", "bundle", "deploy"),
     ),
     "device": (
-        *("address", "broker_url", "clock", "config", "service", "system", "camera", "config_sources", "vision"),
-        *("output", "bench", "doctor", "recorded"),
+        *("address", "broker_url", "clock", "config", "default_folders", "service", "system", "camera"),
+        *("config_sources", "vision", "output", "bench", "doctor", "recorded"),
     ),
-}
+        *("output", "bench", "doctor", "recorded"),
 
 
 def modules(room: str) -> dict[str, Path]:

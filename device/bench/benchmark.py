@@ -23,7 +23,8 @@ from device.bench.stage_timing import SceneTimes, memory_usage, time_scene
 from device.bench.throttling import Conditions, assess_conditions
 from device.bench.timing import CallTimes
 from device.clock import Clock
-from device.config import Settings, default_journal_folder
+from device.config import Settings
+from device.default_folders import default_journal_folder
 from device.system.health import Sensors, vcgencmd
 from device.vision.pipeline import Pipeline
 from fer_edge import __version__

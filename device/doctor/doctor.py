@@ -24,8 +24,9 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from device.clock import SystemClock
-from device.config import Settings, default_journal_folder, default_runtime_folder, runtime_folders
+from device.config import Settings
 from device.config_sources import load_settings
+from device.default_folders import default_journal_folder, default_runtime_folder, runtime_folders
 from device.doctor import service_checks, system_checks
 from device.doctor.findings import FAIL, DoctorReport, Fact, Finding, make_finding
 from device.doctor.subprocess_probe import PREREQUISITES

@@ -69,7 +69,7 @@ def _devices(args: argparse.Namespace) -> list[Device]:
 
 def _own(name: str) -> Path:
     """Where `run` writes. Raises UsageError where there is no journal, and says where the service's is."""
-    from device.config import default_journal_folder
+    from device.default_folders import default_journal_folder
     from fer_edge.journal.segments import segments
 
     folder = default_journal_folder(name=name)
@@ -263,7 +263,7 @@ def _check(args: argparse.Namespace) -> int:
 def _purge(args: argparse.Namespace) -> int:
     from datetime import UTC, datetime
 
-    from device.config import default_journal_folder
+    from device.default_folders import default_journal_folder
     from fer_edge.journal.purge import purge
     from fer_edge.log.time_window import parse_moment
 

@@ -9,15 +9,8 @@ from typing import Any
 
 import pytest
 
-from device.config import (
-    SETTING_FIELDS,
-    Settings,
-    default_config_file,
-    default_journal_folder,
-    default_runtime_folder,
-    merge_reloaded,
-    runtime_folders,
-)
+from device.config import SETTING_FIELDS, Settings, merge_reloaded
+from device.default_folders import default_config_file, default_journal_folder, default_runtime_folder, runtime_folders
 from fer_edge.errors import UsageError
 
 
