@@ -77,7 +77,7 @@ ORDER = {
         *("address", "broker_url", "clock", "config", "default_folders", "service", "system", "camera"),
         *("config_sources", "vision", "output", "bench", "doctor", "recorded"),
     ),
-        *("output", "bench", "doctor", "recorded"),
+}
 
 
 def modules(room: str) -> dict[str, Path]:

@@ -73,7 +73,7 @@ def tab(chromium: Any) -> Iterator[Callable[..., Tab]]:
         one.context.close()
 
 
-FACE = "document.querySelector('#faces .face .sure')?.textContent.includes('%')"
+FACE = "document.querySelector('#faces .face .probability')?.textContent.includes('%')"
 COLUMNS = "document.querySelectorAll('#chart path').length > 0"
 
 
@@ -89,7 +89,7 @@ def test_it_loads_and_goes_on(tab: Callable[..., Tab], tmp_path: Path, width_px:
         assert one.text("#state") == "running" and not one.page.locator("#notice").is_visible()
         assert one.text("#faces .track") == "track 1" and one.page.locator("#faces dt").count() == 7
         assert one.page.locator("#legend li").count() >= 8
-        assert "a face was in view for" in one.text("#told")
+        assert "a face was in view for" in one.text("#summary")
         assert one.page.locator("#view rect.at").count() == 1 and one.page.locator("#view image").count() == 0
         assert one.page.evaluate("document.documentElement.scrollWidth") == width_px, "nothing sticks out"
         assert re.match(r"1 face: |No face in view", one.page.locator("#spoken").text_content())
@@ -122,7 +122,7 @@ def test_it_comes_back_after_a_restart_and_says_so_while_the_device_is_away(
     assert contrasts(one.page) == []
     with running(tmp_path / "second", address=url.split("/")[2]) as (again, same):
         assert same == url
-        one.until("document.getElementById('notice').textContent.startsWith('The run was started anew')")
+        one.until("document.getElementById('notice').textContent.startsWith('The run was restarted')")
         one.until(FACE)
         assert one.text("#state") == "running"
         one.until("document.querySelector('#chart rect[fill=\"url(#absent)\"]') !== null")
@@ -159,9 +159,9 @@ def test_it_refuses_without_the_token_and_the_token_does_not_stay_in_the_address
         assert not stranger.page.locator("#main").is_visible() and stranger.text("#state") == "locked"
         stranger.page.fill("#token", "something else that is long enough")
         stranger.page.keyboard.press("Enter")
-        stranger.until("document.getElementById('refused').textContent !== ''")
+        stranger.until("document.getElementById('token-error').textContent !== ''")
         assert (
-            stranger.text("#refused") == "That is not the token of this run."
+            stranger.text("#token-error") == "That is not the token of this run."
             and not stranger.page.locator("#main").is_visible()
         )
         stranger.page.fill("#token", token)

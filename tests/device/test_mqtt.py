@@ -75,7 +75,7 @@ def test_an_address_names_a_broker(url: str, host: str, port: int, tls: bool, us
 @pytest.mark.parametrize(
     ("values", "word"),
     [
-        ({"mqtt": "mqtt://pi:geheim@broker.lan"}, "has a password, which everybody sees.*mqtt_password_file"),
+        ({"mqtt": "mqtt://pi:geheim@broker.lan"}, "has a password, which anybody can see.*mqtt_password_file"),
         ({"mqtt": "mqtt://pi:@broker.lan"}, "has a password"),
         ({"mqtt": "broker.lan"}, "mqtt must be mqtt://HOST or mqtts://HOST"),
         ({"mqtt": "http://broker.lan"}, "mqtt must be mqtt://HOST"),

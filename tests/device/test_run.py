@@ -236,7 +236,7 @@ def test_once_prints_one_reading(
 
 def test_once_on_a_black_video_says_so(tmp_path: Path, bundle_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     clip = write_video(tmp_path / "black.mp4", [BLACK] * 5)
-    with pytest.raises(NotEnoughData, match=r"no face was seen .*5 frames") as refused:
+    with pytest.raises(NotEnoughData, match=r"no face was found .*5 frames") as refused:
         run(settings_of(str(clip), bundle_path, tmp_path / "log", once=True))
     assert refused.value.exit_code == 6
     assert capsys.readouterr().out == ""

@@ -1,110 +1,112 @@
-// The faces of now: a card each, and where they are.
+// The faces of the last frame: a card for each, and a view of their positions.
 
-import { WHY, byId, colour, countdown, drawn, made, percent, say, seconds } from "./words.js";
+import {
+  UNSURE_REASONS, byId, formatCountdown, formatDuration, formatPercent, htmlElement, labelColour, setText, svgElement,
+} from "./words.js";
 
-/** Draws the cards. `age_s` is how old the frame is by now, null for a recording. */
+/** Shows the cards. `age_s` is the present age of the frame, null for a recording. */
 export function showFaces(faces, labels, age_s, skipped) {
   const list = byId("faces");
   while (list.children.length > faces.length) list.lastChild.remove();
   while (list.children.length < faces.length) list.append(emptyCard());
-  faces.forEach((face, i) => fill(list.children[i], face, labels, age_s));
-  say(byId("nobody"), skipped ? `${skipped} more ${skipped > 1 ? "faces are" : "face is"} in view and not read (max_faces).` : "");
-  byId("nobody").hidden = !skipped;
+  faces.forEach((face, i) => fillCard(list.children[i], face, labels, age_s));
+  setText(byId("no-face"), skipped ? `${skipped} more ${skipped > 1 ? "faces are" : "face is"} in view and not read (max_faces).` : "");
+  byId("no-face").hidden = !skipped;
 }
 
-/** Says why there is no face to show. */
-export function showNobody(why) {
+/** Shows why there is no face. */
+export function showNoFace(reason) {
   byId("faces").replaceChildren();
-  say(byId("nobody"), why);
-  byId("nobody").hidden = false;
+  setText(byId("no-face"), reason);
+  byId("no-face").hidden = false;
 }
 
 function emptyCard() {
-  const part = (name, kind) => made(name, { class: kind });
-  const top = made("div", { class: "top" }, part("span", "label"), part("span", "sure"), part("span", "track"));
-  return made("article", { class: "face" }, top, part("p", "why"), part("dl", "bars"), part("p", "facts"));
+  const part = (name, kind) => htmlElement(name, { class: kind });
+  const top = htmlElement("div", { class: "top" }, part("span", "label"), part("span", "probability"), part("span", "track"));
+  return htmlElement("article", { class: "face" }, top, part("p", "why"), part("dl", "bars"), part("p", "facts"));
 }
 
-function fill(card, face, labels, age_s) {
+function fillCard(card, face, labels, age_s) {
   const unsure = face.label === "unsure";
-  const most = face.p.indexOf(Math.max(...face.p));
+  const best = face.p.indexOf(Math.max(...face.p));
   const part = (kind) => card.querySelector(`.${kind}`);
   card.className = `face${unsure ? " unsure" : ""}${age_s !== null && age_s > 2 ? " old" : ""}`;
-  card.style.setProperty("--ink-of", colour(face.label, labels));
-  say(part("label"), face.label);
-  say(part("sure"), unsure ? "" : percent(face.p[labels.indexOf(face.label)] ?? 0));
-  say(part("track"), face.track === null ? "" : `track ${face.track}`);
-  say(part("why"), unsure ? sentence(face, labels[most]) : `steady for ${face.held_s < 1 ? "less than 1 s" : seconds(face.held_s)}${aside(face)}`);
-  bars(part("bars"), face, labels, most);
+  card.style.setProperty("--ink-of", labelColour(face.label, labels));
+  setText(part("label"), face.label);
+  setText(part("probability"), unsure ? "" : formatPercent(face.p[labels.indexOf(face.label)] ?? 0));
+  setText(part("track"), face.track === null ? "" : `track ${face.track}`);
+  setText(part("why"), unsure ? unsureText(face, labels[best]) : `steady for ${face.held_s < 1 ? "less than 1 s" : formatDuration(face.held_s)}${frameLabelText(face)}`);
+  fillBars(part("bars"), face, labels, best);
   const facts = [
-    age_s === null ? "from a recording" : age_s < 1 ? "read just now" : `read ${seconds(age_s)} ago`,
-    `seen for ${seconds(face.seen_s)}`,
-    face.quality === null ? "" : `quality ${percent(face.quality)}`,
+    age_s === null ? "from a recording" : age_s < 1 ? "read just now" : `read ${formatDuration(age_s)} ago`,
+    `in view for ${formatDuration(face.seen_s)}`,
+    face.quality === null ? "" : `quality ${formatPercent(face.quality)}`,
     `${face.xywh[2]}\u00a0px`,
   ];
-  say(part("facts"), facts.filter(Boolean).join(" · "));
+  setText(part("facts"), facts.filter(Boolean).join(" · "));
 }
 
-function sentence(face, likeliest) {
-  return `${WHY[face.why] ?? (face.why || "not sure enough")}; likeliest ${likeliest}`;
+function unsureText(face, mostProbable) {
+  return `${UNSURE_REASONS[face.why] ?? (face.why || "not certain enough")}; most probable: ${mostProbable}`;
 }
 
-function aside(face) {
+function frameLabelText(face) {
   return face.frame_label === face.label ? "" : `; this frame alone: ${face.frame_label}`;
 }
 
-function bars(list, face, labels, most) {
+function fillBars(list, face, labels, best) {
   if (list.children.length !== 3 * labels.length) {
     const row = (label) => {
-      const bar = made("dd", { class: "bar", "aria-hidden": "true" }, made("i"));
-      bar.style.setProperty("--ink-of", colour(label, labels));
-      return [made("dt", {}, label), bar, made("dd", { class: "p" })];
+      const bar = htmlElement("dd", { class: "bar", "aria-hidden": "true" }, htmlElement("i"));
+      bar.style.setProperty("--ink-of", labelColour(label, labels));
+      return [htmlElement("dt", {}, label), bar, htmlElement("dd", { class: "p" })];
     };
     list.replaceChildren(...labels.flatMap(row));
   }
   face.p.forEach((p, i) => {
     const [name, bar, number] = [0, 1, 2].map((j) => list.children[3 * i + j]);
-    name.className = i === most ? "most" : "";
-    number.className = i === most ? "p most" : "p";
+    name.className = i === best ? "most" : "";
+    number.className = i === best ? "p most" : "p";
     bar.firstChild.style.setProperty("--p", p.toFixed(3));
-    say(number, percent(p));
+    setText(number, formatPercent(p));
   });
 }
 
-/** Draws where the faces are, in the frame's proportions, over a picture where one is shown. */
-export function showWhere(frame, labels, pixels, live) {
+/** Draws the positions of the faces, in the frame's proportions, over a picture if there is one. */
+export function showView(frame, labels, pixels, live) {
   const view = byId("view");
   const [width, height] = frame?.size_px ?? [640, 480];
-  const shown = [];
+  const shapes = [];
   if (pixels?.seq !== null && pixels?.seq !== undefined && pixels.left_s > 0) {
-    shown.push(drawn("image", { href: `picture.jpg?n=${pixels.seq}`, width, height, preserveAspectRatio: "none" }));
+    shapes.push(svgElement("image", { href: `picture.jpg?n=${pixels.seq}`, width, height, preserveAspectRatio: "none" }));
   }
   for (const face of frame?.faces ?? []) {
     const [x, y, w, h] = face.xywh;
     const size = Math.max(14, Math.round(width / 26));
     const name = `${face.label}${face.track === null ? "" : ` · ${face.track}`}`;
-    const box = drawn("rect", { class: "at", x, y, width: w, height: h, rx: Math.round(width / 90) });
-    const text = drawn("text", { x, y: y > size * 1.3 ? y - size * 0.4 : y + h + size, "font-size": size }, name);
-    for (const one of [box, text]) one.style.setProperty("--ink-of", colour(face.label, labels));
-    shown.push(box, text);
+    const box = svgElement("rect", { class: "at", x, y, width: w, height: h, rx: Math.round(width / 90) });
+    const text = svgElement("text", { x, y: y > size * 1.3 ? y - size * 0.4 : y + h + size, "font-size": size }, name);
+    for (const shape of [box, text]) shape.style.setProperty("--ink-of", labelColour(face.label, labels));
+    shapes.push(box, text);
   }
   view.setAttribute("viewBox", `0 0 ${width} ${height}`);
-  keepImage(view, shown);
+  replaceShapes(view, shapes);
   const n = frame?.faces.length ?? 0;
   const faces = `${n === 0 ? "No face" : n === 1 ? "One face" : `${n} faces`} in ${live ? "view" : "the recording"}, ${width} × ${height} px. `;
-  say(byId("view-text"), faces + (
+  setText(byId("view-text"), faces + (
     !pixels ? "No picture is shown: boxes only."
-    : pixels.left_s > 0 ? `Small pictures for ${countdown(pixels.left_s)} min more; faces that were found are coarse.`
+    : pixels.left_s > 0 ? `Small pictures for ${formatCountdown(pixels.left_s)} min more; detected faces are pixelated.`
     : "The time for pictures is over: boxes only."
   ));
 }
 
 // An image element that stays does not flicker while its next picture is fetched.
-function keepImage(view, shown) {
-  const [old, next] = [view.querySelector("image"), shown[0]?.tagName === "image" ? shown.shift() : null];
+function replaceShapes(view, shapes) {
+  const [old, next] = [view.querySelector("image"), shapes[0]?.tagName === "image" ? shapes.shift() : null];
   for (const child of [...view.children]) if (child !== old) child.remove();
   if (!next) old?.remove();
   else if (!old) view.prepend(next);
   else if (old.getAttribute("href") !== next.getAttribute("href")) old.setAttribute("href", next.getAttribute("href"));
-  view.append(...shown);
+  view.append(...shapes);
 }
