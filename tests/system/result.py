@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from convert.evaluate.inference_cost import host_name
+from fer_edge.hardware import board_name
 from fer_edge import __version__
 from fer_edge.atomic_file import write_atomically
 
@@ -29,7 +29,7 @@ def stamped(told: dict[str, Any]) -> dict[str, Any]:
         "software": f"fer-edge {__version__}",
         "commit": _commit(),
         "python": platform.python_version(),
-        "host": host_name()[0],
+        "host": board_name()[0],
         "cores": os.cpu_count(),
         "kernel": platform.release(),
         "load": round(os.getloadavg()[0], 2),  # of the last minute; over `cores`, others were at work too
