@@ -96,8 +96,8 @@ columns-%: $(VENV)/.test .venv-tflite/.ready  ## e.g. columns-edge FER2013=…
 	@$(BIN)/python -m convert.golden models/$* --crops .cache/golden-$*/crops.npy
 	@.venv-tflite/bin/python -m fer_edge.record_logits models/$* --runtime tflite-runtime --images .cache/held-out.npy --out models/$*/report/answers/x86_64-tflite-runtime-default.npz
 	@.venv-tflite/bin/python -m fer_edge.record_logits models/$* --runtime tflite-runtime --images .cache/golden-$*/crops.npy --out .cache/golden-$*/x86_64-tflite-runtime-default.npz
-	@$(BIN)/python -m tests.arm64.answers models/$* --data $(FER2013) --out models/$*/report/answers >/dev/null
-	@$(BIN)/python -m tests.arm64.answers models/$* --images .cache/golden-$*/crops.npy --out .cache/golden-$* --reference >/dev/null
+	@$(BIN)/python -m tests.arm64.logits models/$* --data $(FER2013) --out models/$*/report/answers >/dev/null
+	@$(BIN)/python -m tests.arm64.logits models/$* --images .cache/golden-$*/crops.npy --out .cache/golden-$* --reference >/dev/null
 	@$(BIN)/python -m convert.golden models/$* --answers .cache/golden-$*/*.npz
 	@$(BIN)/python -m convert.parity models/$* --data $(FER2013) --columns all --threads 2 --answers models/$*/report/answers/*.npz --write
 

@@ -91,7 +91,7 @@ def test_a_released_model_reaches(target: str) -> None:
 
 @pytest.mark.parametrize(("name", "points"), [("edge", 0.3), ("nano", 0.5)])
 def test_calibrated_without_data_it_does_as_well(name: str, points: float) -> None:
-    """On PublicTest, by `python -m tests.bench.choices`, whose model is the released one."""
+    """On PublicTest, by `python -m tests.bench.quantization_variants`, whose model is the released one."""
     rows = json.loads((MODELS / "choices" / f"{name}.json").read_text())["rows"]
     usual = next(row for row in rows if row["name"] == "int8, per channel")
     drawn = next(row for row in rows if row["name"].endswith("images of no one"))

@@ -1,4 +1,4 @@
-"""`python -m tests.arm64.answers`: a file a column, one for two that agree to the last bit, and nothing made twice."""
+"""`python -m tests.arm64.logits`: a file a column, one for two that agree to the last bit, and nothing made twice."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from fer_edge.preprocess import face_crop
 from fer_edge.record_logits import RecordedLogits
 from fer_edge.shipped_bundles import shipped_path
 from fer_edge.synthetic_face import face_box, face_frame
-from tests.arm64.answers import INDEX, answer_all
-from tests.arm64.columns import COLUMNS
+from tests.arm64.logits import INDEX, answer_all
+from tests.arm64.runtimes import COLUMNS
 
 SHARED = "trixie-litert-default"  # has the bits of bookworm's
 

@@ -17,7 +17,7 @@ from builders import journal_events, write_video
 from fer_edge.events import Event
 from fer_edge.shipped_bundles import SHIPPED, shipped_path
 from fer_edge.synthetic_face import face_box, face_frame
-from tests.arm64.columns import COLUMNS, Arm64
+from tests.arm64.runtimes import COLUMNS, Arm64
 from tests.arm64.sysroot import ROOT, SPACES, Machine, emulated, machine
 
 SEEN = Path(__file__).with_name("seen.py")

@@ -19,8 +19,8 @@ import pytest
 from builders import journal_events
 
 from tests.arm64.debian import DEBIANS
-from tests.arm64.steps import Step, blocks, ship_checkout, typed
 from tests.arm64.sysroot import ROOT
+from tests.arm64.typed_commands import Step, blocks, ship_checkout, typed
 from tests.arm64.userspace import CANNOT, HOME, UserSpace, entered, may_be_entered
 
 SUITES = os.environ.get("ARM64_SUITES", "bookworm").split()

@@ -1,7 +1,7 @@
-"""`python -m tests.bench.figures`: the table of what the device's side was asked and what was measured, in device/README.md.
+"""`python -m tests.bench.figures`: writes the table of requirements and measurements into device/README.md.
 
-Every figure is of the newest dated file of its name in tests/system/results; tests/bench/README.md lists the commands that
-write those. One that is missing is told, and the table stays as it is.
+Each figure comes from the newest dated file of its name in tests/system/results; tests/bench/README.md lists the commands
+that write these files. If one is missing the command fails and the table is unchanged.
 """
 
 from __future__ import annotations
@@ -21,153 +21,165 @@ BEGIN = "<!-- written by `python -m tests.bench.figures`; do not edit by hand --
 RESULTS = Path(__file__).parents[1] / "system" / "results"
 README = Path(__file__).parents[2] / "device" / "README.md"
 
-Told = dict[str, Any]
-Row = tuple[str, str, str]  # what, what was asked, what was measured
+Result = dict[str, Any]  # the content of a results file
+Row = tuple[str, str, str]  # quantity, requirement, measurement
 
 
-def newest(name: str, folder: Path = RESULTS) -> Told:
-    """What the newest result of that name says. Raises UsageError where there is none."""
-    found = sorted(folder.glob(f"{name}-????-??-??.json"))
-    if not found:
+def newest(name: str, folder: Path = RESULTS) -> Result:
+    """The newest result of that name. Raises UsageError when there is none."""
+    files = sorted(folder.glob(f"{name}-????-??-??.json"))
+    if not files:
         raise UsageError(f"{folder} has no {name}-DATE.json; tests/bench/README.md says which command writes it")
-    told: Told = json.loads(found[-1].read_text())
-    return told
+    result: Result = json.loads(files[-1].read_text())
+    return result
 
 
-def _work(told: Told) -> Iterator[Row]:
-    ratios = told["ratios"]
-    for what, asked, key in (
-        ("all but the networks, over one short-range `invoke`, a frame", "≤ 0.5", "beside the networks"),
-        ("both detectors, over one short-range `invoke`, a frame", "≤ 2", "both detectors"),
-        ("frames a second, over PyPI `fer` on the same video", "≥ 10", "frames a second"),
-        ("eight faces, over one", "≤ 4", "eight faces"),
-        ("a frame of 4K, over one of 640×480", "≤ 1.5", "4K"),
-        ("nobody there, over one face", "≤ 0.15", "nobody"),
+def _frame_cost(result: Result) -> Iterator[Row]:
+    ratios = result["ratios"]
+    for quantity, requirement, key in (
+        ("time of a frame without its networks, relative to one short-range `invoke`", "≤ 0.5", "beside the networks"),
+        ("time of both detectors in a frame, relative to one short-range `invoke`", "≤ 2", "both detectors"),
+        ("frames per second, relative to PyPI `fer` on the same video", "≥ 10", "frames a second"),
+        ("time of a frame with eight faces, relative to one face", "≤ 4", "eight faces"),
+        ("time of a 4K frame, relative to 640×480", "≤ 1.5", "4K"),
+        ("time of a frame without a face, relative to one face", "≤ 0.15", "nobody"),
     ):
         (value,) = (value for name, value in ratios.items() if name.startswith(key))
-        yield what, asked, f"{value:.2f} ×"
+        yield quantity, requirement, f"{value:.2f} ×"
 
 
-def _live(told: Told) -> Iterator[Row]:
-    for row in told["ages"]:
-        held = f", each held up {row['held_ms']:.0f} ms" if row["held_ms"] else ""
-        what = f"age of a frame when it is read, p95, {row['fps']:g} a second{held}"
-        yield what, f"≤ {row['bound_ms']:.0f} ms", f"{row['p95_ms']:.0f} ms"
-    for row in told["budgets"]:
+def _frame_age(result: Result) -> Iterator[Row]:
+    for row in result["ages"]:
+        delay = f", processing delayed by {row['held_ms']:.0f} ms" if row["held_ms"] else ""
+        quantity = f"age of a frame when it is read, p95, {row['fps']:g} frames per second{delay}"
+        yield quantity, f"≤ {row['bound_ms']:.0f} ms", f"{row['p95_ms']:.0f} ms"
+    for row in result["budgets"]:
         if row["budget"]:
             low, high = 0.9 * row["budget"], 1.1 * row["budget"]
             yield f"`--cpu-budget {row['budget']:g}%`", f"{low:g} to {high:g} %", f"{row['took']:.1f} %"
 
 
-def _viewers(told: Told) -> Iterator[Row]:
-    before, with_them = told["fps"]
+def _live_viewers(result: Result) -> Iterator[Row]:
+    without, with_viewers = result["fps"]
     yield (
-        f"frames a second lost while {told['viewers']} look at the live page",
+        f"frames per second lost while {result['viewers']} view the live page",
         "≤ 5 %",
-        f"{told['cost'] * 100:.1f} %: {before:.0f} → {with_them:.0f}, the median of {told['pairs']} pairs",
+        f"{result['cost'] * 100:.1f} %: {without:.0f} → {with_viewers:.0f}, median of {result['pairs']} pairs",
     )
 
 
-def _sighted(told: Told) -> Iterator[Row]:
-    for row in told["rows"]:
+def _faces_by_size(result: Result) -> Iterator[Row]:
+    for row in result["rows"]:
         yield (
             f"faces of {row['size_px']} px found by `fer-edge run`, n = {row['n']}",
             f"≥ {row['network_found'] * 100:.0f} % (256² network)",
-            f"{row['at_once'] * 100:.0f} % at once, {row['at_all'] * 100:.0f} % in {told['frames'] / told['fps']:g} s",
+            f"{row['at_once'] * 100:.0f} % at once, {row['at_all'] * 100:.0f} % in {result['frames'] / result['fps']:g} s",
         )
-    far = [row for row in told["rows"] if row["size_px"] >= 90]
-    both = sum(row["both"] for row in far)
-    own, loop = (sum(row[key] * row["both"] for row in far) / both for key in ("own", "loop"))
+    large = [row for row in result["rows"] if row["size_px"] >= 90]
+    both = sum(row["both"] for row in large)
+    own_crop, loop = (sum(row[key] * row["both"] for row in large) / both for key in ("own", "loop"))
     yield (
-        f"accuracy through `fer-edge run`, 90 px and up, n = {both}",
-        f"{own * 100:.1f} % (their own crops)",
+        f"accuracy through `fer-edge run`, faces of 90 px or more, n = {both}",
+        f"{own_crop * 100:.1f} % (with their own crops)",
         f"{loop * 100:.1f} %",
     )
 
 
-def _steady(told: Told) -> Iterator[Row]:
-    found = told["steady"]
-    mean, _, p95 = found["late_s"]
+def _smoothing(result: Result) -> Iterator[Row]:
+    smoothed = result["steady"]
+    mean, _, p95 = smoothed["late_s"]
     yield (
-        f"flips of a label a minute, n = {told['faces']} faces",
+        f"label flips per minute, n = {result['faces']} faces",
         "80 % fewer",
-        f"{found['fewer'] * 100:.0f} % fewer: {found['flips_alone']:.0f} → {found['flips_steady']:.1f}",
+        f"{smoothed['fewer'] * 100:.0f} % fewer: {smoothed['flips_alone']:.0f} → {smoothed['flips_steady']:.1f}",
     )
-    yield "a change is told later by", "≤ 0.5 s", f"{mean:.2f} s on average, p95 {p95:.2f} s"
+    yield "delay of a change by smoothing", "≤ 0.5 s", f"{mean:.2f} s on average, p95 {p95:.2f} s"
 
 
-def _start(told: Told) -> Iterator[Row]:
-    line, rss = told["first_line_s"], told["rss_mb"]
+def _startup(result: Result) -> Iterator[Row]:
+    line, rss = result["first_line_s"], result["rss_mb"]
     yield (
-        "from the start of the process to the first line",
-        f"≤ {told['limits']['first_line_s']:g} s",
+        "time from process start to the first line",
+        f"≤ {result['limits']['first_line_s']:g} s",
         f"{line['median']:.2f} s",
     )
-    yield "memory with one face (RSS)", f"≤ {told['limits']['rss_mb']:.0f} MB", f"{rss['median']:.0f} MB"
+    yield "memory with one face (RSS)", f"≤ {result['limits']['rss_mb']:.0f} MB", f"{rss['median']:.0f} MB"
 
 
-def _endurance(told: Told) -> Iterator[Row]:
-    frames = told["frames"]["read"]
-    grown = told["rss_max_mb"] - told["rss_settled_mb"]
-    yield f"memory gained over {frames:,} frames", "none", f"{grown:.1f} MB, {told['descriptors'][-1]} descriptors"
-
-
-def _soak(told: Told) -> Iterator[Row]:
-    faults = sum(told["faults"].values())
+def _endurance(result: Result) -> Iterator[Row]:
+    frames = result["frames"]["read"]
+    growth_mb = result["rss_max_mb"] - result["rss_settled_mb"]
     yield (
-        f"seconds of {told['minutes']:g} minutes with {faults} faults that the journal cannot explain",
+        f"memory growth over {frames:,} frames",
         "none",
-        f"{told['unexplained_s']:.1f} s; {told['lines_lost']} lines lost",
+        f"{growth_mb:.1f} MB, {result['descriptors'][-1]} descriptors",
     )
 
 
-def _wear(told: Told) -> Iterator[Row]:
-    for run in told["runs"]:
+def _soak(result: Result) -> Iterator[Row]:
+    faults = sum(result["faults"].values())
+    yield (
+        f"seconds that the journal does not account for, in {result['minutes']:g} minutes with {faults} faults",
+        "none",
+        f"{result['unexplained_s']:.1f} s; {result['lines_lost']} lines lost",
+    )
+
+
+def _card_wear(result: Result) -> Iterator[Row]:
+    for run in result["runs"]:
         if not run["per_frame"]:
-            what = f"written to the card, {run['scene']} there, over the bytes of the lines"
+            scene = {"somebody": "a person", "nobody": "nobody", "a crowd": "a crowd"}[run["scene"]]
             yield (
-                what,
+                f"bytes written to the card, relative to the lines, {scene} in view",
                 "≤ 2" if run["scene"] == "somebody" else "",
-                f"{run['times']:.2f} ×, {run['mb_a_day']:.1f} MB a day",
+                f"{run['times']:.2f} ×, {run['mb_a_day']:.1f} MB per day",
             )
 
 
-def _logbook(told: Told) -> Iterator[Row]:
-    found = told["runs"]["summary"]
-    what = f"a month of one camera, {told['bytes'] / 1e6:.0f} MB, summarised"
-    yield what, "≤ 3 s, ≤ 100 MB", f"{found['seconds']:.1f} s, {found['rss_mb']:.0f} MB"
+def _logbook(result: Result) -> Iterator[Row]:
+    summary = result["runs"]["summary"]
+    quantity = f"`fer-edge log` summary of a month of one camera, {result['bytes'] / 1e6:.0f} MB"
+    yield quantity, "≤ 3 s, ≤ 100 MB", f"{summary['seconds']:.1f} s, {summary['rss_mb']:.0f} MB"
 
 
-def _mqtt(told: Told) -> Iterator[Row]:
-    what = f"of {told['acknowledged']:,} messages that a broker acknowledged to {told['devices']} devices, not heard"
-    yield what, "none", f"{told['missing']}"
+def _mqtt(result: Result) -> Iterator[Row]:
+    acknowledged, devices = result["acknowledged"], result["devices"]
+    quantity = f"lost messages, of {acknowledged:,} that a broker acknowledged to {devices} devices"
+    yield quantity, "none", f"{result['missing']}"
 
 
-PARTS: dict[str, Callable[[Told], Iterator[Row]]] = {
-    "work": _work,
-    "live": _live,
-    "viewers": _viewers,
-    "sighted": _sighted,
-    "steady": _steady,
-    "start": _start,
+PARTS: dict[str, Callable[[Result], Iterator[Row]]] = {
+    "frame-cost": _frame_cost,
+    "frame-age": _frame_age,
+    "live-viewers": _live_viewers,
+    "faces-by-size": _faces_by_size,
+    "smoothing": _smoothing,
+    "startup": _startup,
     "endurance": _endurance,
     "soak": _soak,
-    "wear": _wear,
+    "card-wear": _card_wear,
     "logbook": _logbook,
     "mqtt": _mqtt,
 }
 
 
 def block(folder: Path = RESULTS) -> str:
-    """The table, a section a result, each with the processor, the commit and the load that it was measured under."""
-    lines = ["| what | asked | measured |", "|---|---|---|"]
-    told = {name: newest(name, folder) for name in PARTS}
+    """The table with rows from each result, and below it the processors, commits and loads of the measurements."""
+    lines = ["| quantity | required | measured |", "|---|---|---|"]
+    results = {name: newest(name, folder) for name in PARTS}
     for name, part in PARTS.items():
-        lines += [f"| {' | '.join(row)} |" for row in part(told[name])]
-    hosts = sorted({t["host"] for t in told.values()})
-    of = "; ".join(f"{name} {t['date']}, {t['commit']}, load {t['load']:g} of {t['cores']}" for name, t in told.items())
+        lines += [f"| {' | '.join(row)} |" for row in part(results[name])]
+    hosts = sorted({result["host"] for result in results.values()})
+    runs = "; ".join(
+        f"{name} {result['date']}, {result['commit']}, load {result['load']:g} of {result['cores']}"
+        for name, result in results.items()
+    )
     return "\n".join(
-        [*lines, "", f"On {', '.join(hosts)}, not a Pi; one thread; milliseconds do not travel, ratios do. {of}."]
+        [
+            *lines,
+            "",
+            f"On {', '.join(hosts)}, not a Pi; one thread. Milliseconds depend on the machine, ratios less so. {runs}.",
+        ]
     )
 
 

@@ -26,12 +26,12 @@ from fer_edge.bundle import Bundle, sha256_of
 from fer_edge.classifier import find_runtime
 from fer_edge.errors import DataError, UsageError, exit_code_of
 from fer_edge.labels import LABELS
-from tests.bench.comparison import Comparison, Entry, Pair
+from tests.bench.comparison_plot import picture
+from tests.bench.comparison_table import markdown
 from tests.bench.latency import Latency, take_turns
-from tests.bench.offered import PEERS, Network, Peer, fetch
-from tests.bench.picture import picture
-from tests.bench.standing import Standing, difference, drawn, standing
-from tests.bench.table import markdown
+from tests.bench.model_metrics import Standing, difference, drawn, standing
+from tests.bench.peer_comparison import Comparison, Entry, Pair
+from tests.bench.peer_networks import PEERS, Network, Peer, fetch
 
 CHUNK = 64  # images between two steps of the progress bar
 REFERENCE = PEERS[0].name  # what the ratios of latency are to

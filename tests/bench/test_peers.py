@@ -19,11 +19,11 @@ from convert.evaluate.metrics import Interval, score
 from fer_edge.errors import BundleRefused, UsageError
 from fer_edge.labels import LABELS
 from tests.bench import tfjs
-from tests.bench.comparison import Comparison, Entry, Pair
 from tests.bench.latency import Latency, take_turns
-from tests.bench.offered import PEERS, Peer, fetch, members
+from tests.bench.model_metrics import difference, drawn, standing
+from tests.bench.peer_comparison import Comparison, Entry, Pair
+from tests.bench.peer_networks import PEERS, Peer, fetch, members
 from tests.bench.peers import in_order, logarithms, main, write
-from tests.bench.standing import difference, drawn, standing
 
 
 def logits(n: int, skill: float, seed: int) -> tuple[np.ndarray, np.ndarray]:

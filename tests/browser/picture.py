@@ -23,7 +23,7 @@ import cv2
 import numpy as np
 
 from device.camera.frame import Frame
-from device.camera.source import SourceLost
+from device.camera.source import SourceLost, SourceDescription
 from device.clock import SystemClock
 from device.config import Settings
 from device.run import run
@@ -97,8 +97,8 @@ class Played:
         place = int(t_s * FPS * SLOWER) % (2 * _PICTURES - 2)
         return self._faces[min(place, 2 * _PICTURES - 2 - place)]
 
-    def describe(self) -> dict[str, Any]:
-        return {"kind": "drawn", "name": "drawn", "width_px": 2 * SIDE_PX, "height_px": SIDE_PX, "time": "when drawn"}
+    def describe(self) -> SourceDescription:
+        return SourceDescription("drawn", "drawn", width_px=2 * SIDE_PX, height_px=SIDE_PX, time="when drawn")
 
     def close(self) -> None:
         pass

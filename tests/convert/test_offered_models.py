@@ -15,7 +15,7 @@ from convert.quantize.__main__ import main as quantize_main
 from fer_edge.bundle import Bundle
 from fer_edge.classifier import make_interpreter
 from fer_edge.errors import UsageError
-from tests.bench.offered import OARRIAGA, PEERS, fetch
+from tests.bench.peer_networks import OARRIAGA, PEERS, fetch
 
 LABELS = ",".join(OARRIAGA)  # the order of their outputs
 

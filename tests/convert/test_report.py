@@ -14,13 +14,14 @@ from builders import training_history
 
 from convert.evaluate import paper_baseline
 from convert.evaluate.evaluation_report import EvaluationData, EvaluationReport, Subject
-from convert.evaluate.inference_cost import InferenceCost, host_name
+from convert.evaluate.inference_cost import InferenceCost
 from convert.evaluate.metrics import roc_curves, score
 from convert.report import plots
 from convert.report.__main__ import main
 from convert.report.evaluation_files import files, write
 from convert.report.evaluation_markdown import markdown
 from fer_edge.errors import UsageError
+from fer_edge.hardware import board_name
 from fer_edge.labels import LABELS
 
 
@@ -211,4 +212,4 @@ def test_the_host_is_named(files: dict[str, str], told: tuple[str, bool], tmp_pa
     for name, text in files.items():
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(text)
-    assert host_name(tmp_path) == told
+    assert board_name(tmp_path) == told

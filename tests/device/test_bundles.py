@@ -249,7 +249,7 @@ def test_after_a_power_cut_at_any_step_a_complete_bundle_is_in_use(
     if what == "rollback":
         bundles.use(release)
     argument = {"use": release, "rollback": "nano"}.get(what, str(mine))
-    command = [sys.executable, str(ROOT / "tests/interrupted.py"), str(start), what.split()[0], how, argument]
+    command = [sys.executable, str(ROOT / "tests/interrupted_steps.py"), str(start), what.split()[0], how, argument]
     environ = {**os.environ, "PYTHONPATH": str(ROOT), "OPENBLAS_NUM_THREADS": "1"}
     done = subprocess.run(command, env=environ, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

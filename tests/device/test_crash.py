@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from builders import event
 from fakes import FakeClock
-from killed import kill_a_writer
+from killed_writer import kill_a_writer
 
 from device.output.journal.journal import Journal
 from device.output.journal.repair import repair_segment

@@ -206,7 +206,7 @@ def test_what_the_documentation_says_can_be_typed() -> None:
             ("fer_edge", "run"),
             ("fer_edge", "service", "install"),
             ("tests.browser.picture",),
-            ("tests.bench.viewers",),
+            ("tests.bench.live_viewers",),
         )
     )
     flags = set(re.findall(r"--[a-z][a-z-]+", section))

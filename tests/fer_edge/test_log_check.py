@@ -17,7 +17,7 @@ from fer_edge.journal.segments import segment_name, segments
 from fer_edge.log.audit import JournalAudit, audit_journal
 from fer_edge.log.devices import Device
 from fer_edge.log.time_window import TimeZone
-from tests.lived import Life, utc_s
+from tests.simulated_life import Life, utc_s
 
 JOURNALS = Path(__file__).parents[1] / "fixtures" / "journals"
 NINE = "2026-03-01T09:10:00"

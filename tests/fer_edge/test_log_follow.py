@@ -18,7 +18,7 @@ from fer_edge.journal.clock_correction import ClockCorrection
 from fer_edge.journal.segments import DamagedLine, segment_name
 from fer_edge.log.follow import Follower, last_events
 from fer_edge.log.runs import LoggedEvent
-from tests.lived import Life, header, utc_s
+from tests.simulated_life import Life, header, utc_s
 
 ROOT = Path(__file__).parents[2]
 

@@ -16,7 +16,7 @@ from fer_edge.events import KINDS, Event
 from fer_edge.journal.clock_correction import read_journal
 from fer_edge.log.event_text import duration_text, event_sentence
 from fer_edge.log.time_window import TimeWindow, TimeZone
-from tests.lived import utc_s
+from tests.simulated_life import utc_s
 from tests.months import day
 
 ROOT = Path(__file__).parents[2]

@@ -21,7 +21,7 @@ from fer_edge.log.summary import summarise
 from fer_edge.log.terminal_bars import WIDTH, bar_lines, composed, letters_of
 from fer_edge.log.time_window import TimeWindow, TimeZone
 from fer_edge.log.timeline import COLOURS, SHADES, colour_of
-from tests.lived import Life, utc_s
+from tests.simulated_life import Life, utc_s
 
 ROOT = Path(__file__).parents[2]
 

@@ -15,7 +15,7 @@ from fer_edge.commands.log_arguments import WHAT
 from fer_edge.events import UNSURE
 from fer_edge.log.devices import devices
 from fer_edge.log.rows import column_names, labels_of
-from tests.lived import Life, utc_s
+from tests.simulated_life import Life, utc_s
 
 JOURNALS = Path(__file__).parents[1] / "fixtures" / "journals"
 NINE = "2026-03-01T09:10:00"

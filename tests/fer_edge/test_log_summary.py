@@ -16,7 +16,7 @@ from fer_edge.log.aggregation import Periods
 from fer_edge.log.devices import Device, devices
 from fer_edge.log.summary import Summary, summarise
 from fer_edge.log.time_window import TimeWindow, TimeZone
-from tests.lived import Life, Truth, utc_s
+from tests.simulated_life import Life, Truth, utc_s
 
 JOURNALS = Path(__file__).parents[1] / "fixtures" / "journals"
 UTC = TimeZone(utc=True)

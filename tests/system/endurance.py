@@ -24,14 +24,14 @@ from typing import Any
 import numpy as np
 
 from device.camera.frame import Frame
-from device.camera.source import EndOfStream
+from device.camera.source import EndOfStream, SourceDescription
 from device.clock import SystemClock
 from device.config import Settings
 from device.output.sinks import MemorySink
 from device.run import run
 from fer_edge.events import Event
 from fer_edge.synthetic_face import face_frame
-from tests.system.result import stamped, write
+from tests.system.dated_result import stamped, write
 
 SIZE = (480, 640)
 VISIT, PICTURES = 100, 32  # frames of one visit; different pictures of each kind
@@ -67,8 +67,8 @@ class FromMemory:
         pictures = self._room if n % self._period < self._empty else self._somebody
         return Frame(n, self._start_ns + round(n * 1e9 / FPS), pictures[n % PICTURES])
 
-    def describe(self) -> dict[str, Any]:
-        return {"kind": "memory", "name": "memory", "time": f"start of the run plus position at {FPS:g} a second"}
+    def describe(self) -> SourceDescription:
+        return SourceDescription("memory", "memory", time=f"start of the run plus position at {FPS:g} a second")
 
     def close(self) -> None:
         pass

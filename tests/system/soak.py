@@ -26,10 +26,10 @@ from pathlib import Path
 from typing import Any
 
 from fer_edge.synthetic_face import face_frame
-from tests.killed import kill_a_writer
-from tests.system.account import accounted
-from tests.system.cameras import FPS, MjpegCamera
-from tests.system.result import ROOT, stamped, write
+from tests.killed_writer import kill_a_writer
+from tests.system.dated_result import ROOT, stamped, write
+from tests.system.network_cameras import FPS, MjpegCamera
+from tests.system.time_account import accounted
 
 SETTINGS = {"fps": 5.0, "stall_s": 2.0, "same_s": 3.0, "sync_s": 1.0, "health_s": 2.0, "reopen_s": 600.0}
 PAUSE_S = (5.0, 10.0)  # between two faults

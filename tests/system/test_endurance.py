@@ -8,8 +8,8 @@ import sys
 
 import pytest
 
+from tests.system.dated_result import ROOT
 from tests.system.endurance import FromMemory, verdict
-from tests.system.result import ROOT
 
 
 def test_the_loop_does_not_grow() -> None:

@@ -32,7 +32,7 @@ from tests.system.brokers import (
     until,
     with_password,
 )
-from tests.system.many import TALLY, many
+from tests.system.many_devices import TALLY, many
 
 QUICK = RetryDelays(retry_s=0.2, longest_retry_s=0.4, refused_s=1.0, longest_refused_s=1.0)
 CLOCK = SystemClock()

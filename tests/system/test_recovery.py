@@ -13,7 +13,7 @@ from device.camera.capture import CameraChange, Capture
 from device.camera.stream import NetworkStream
 from device.clock import SystemClock
 from device.config import Settings
-from tests.system.cameras import Camera, MjpegCamera, RtspCamera
+from tests.system.network_cameras import Camera, MjpegCamera, RtspCamera
 
 AWAY_S, BACK_S = 5.0, 2.0
 SETTINGS = Settings(stall_s=2.0, same_s=2.0, open_s=5.0, reopen_s=60.0)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.system.result import ROOT
+from tests.system.dated_result import ROOT
 
 
 def test_a_minute_of_faults_is_accounted_for(tmp_path: Path) -> None:

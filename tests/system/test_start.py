@@ -1,8 +1,8 @@
-"""How soon a run logs and what it weighs, by `python -m tests.bench.start`."""
+"""How soon a run logs and what it weighs, by `python -m tests.bench.startup`."""
 
 from __future__ import annotations
 
-from tests.bench.start import measure, verdict
+from tests.bench.startup import measure, verdict
 
 
 def test_it_logs_within_a_second_and_is_small() -> None:

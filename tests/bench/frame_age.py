@@ -1,4 +1,4 @@
-"""`python -m tests.bench.live`: how old a frame is when it is read, and whether a budget for the processor is kept.
+"""`python -m tests.bench.frame_age`: how old a frame is when it is read, and whether a budget for the processor is kept.
 
 The whole loop on a camera that gives drawn pictures at its pace, whatever the loop does: once as fast as this machine goes,
 once held up for longer than a frame in each turn, as a slow machine would be; then with budgets.
@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from device.camera.source import SourceDescription
 from device.camera.frame import Frame
 from device.clock import Clock, SystemClock
 from device.config import Settings
@@ -26,7 +27,7 @@ from fer_edge.bundle import Bundle
 from fer_edge.errors import exit_code_of
 from fer_edge.events import Event
 from fer_edge.synthetic_face import face_frame
-from tests.system.result import reported
+from tests.system.dated_result import reported
 
 PICTURES = 60
 # frames a second, and the percent of a core that they would need more than
@@ -57,8 +58,8 @@ class Drawn:
         place = self._seq % (2 * PICTURES - 2)
         return min(place, 2 * PICTURES - 2 - place)
 
-    def describe(self) -> dict[str, Any]:
-        return {"kind": "drawn", "name": "drawn", "time": "when handed out"}
+    def describe(self) -> SourceDescription:
+        return SourceDescription("drawn", "drawn", time="when handed out")
 
     def close(self) -> None:
         pass
@@ -148,7 +149,7 @@ def text(told: dict[str, Any]) -> str:
 
 def main(argv: list[str] | None = None) -> int:
     """Reads the arguments, measures, and prints the tables."""
-    parser = argparse.ArgumentParser(prog="python -m tests.bench.live", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m tests.bench.frame_age", description=__doc__)
     parser.add_argument("--bundle", type=Path, help="default: the one that came with the package")
     parser.add_argument("--seconds", type=float, default=15.0, metavar="S", help="each run (default 15)")
     parser.add_argument("--json", action="store_true")
@@ -165,7 +166,7 @@ def _run(args: argparse.Namespace) -> int:
         "ages": [age(bundle.path, fps, args.seconds, held) for fps, held in ((10.0, 0.0), (30.0, 0.0), (30.0, 0.08))],
         "budgets": [budget(bundle.path, fps, args.seconds, percent) for fps, percent in BUDGETS],
     }
-    return reported("live", told, text, args)
+    return reported("frame-age", told, text, args)
 
 
 if __name__ == "__main__":

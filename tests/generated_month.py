@@ -1,6 +1,6 @@
 """A month of one camera in a household, generated: visits by the hour of the day, a weak moment now and then.
 
-python -m tests.months --days 1 --out DIR      a journal to try `fer-edge log` on; nobody in it ever lived
+python -m tests.generated_month --days 1 --out DIR      a journal to try `fer-edge log` on; nobody in it ever lived
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 from fer_edge.events import UNSURE
-from tests.lived import Life, utc_s
+from tests.simulated_life import Life, utc_s
 
 # How likely somebody is there, by the hour (UTC), and what is shown, by the third of the day.
 _THERE = (0, 0, 0, 0, 0, 0, 0.3, 0.6, 0.5, 0.15, 0.1, 0.1, 0.4, 0.3, 0.1, 0.1, 0.2, 0.5, 0.7, 0.7, 0.6, 0.5, 0.3, 0.1)

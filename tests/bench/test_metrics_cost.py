@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.bench.metrics import measure
+from tests.bench.metrics_cost import measure
 
 
 def test_counting_is_little_beside_a_frames_work() -> None:

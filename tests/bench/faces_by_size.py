@@ -1,4 +1,4 @@
-"""`python -m tests.bench.sighted --data PATH`: which faces `fer-edge run` reads, near and far, and how well.
+"""`python -m tests.bench.faces_by_size --data PATH`: which faces `fer-edge run` reads, near and far, and how well.
 
 Validation faces in scenes, each shown for half a second in a video, which the command itself plays, with its
 defaults. Beside what it read stands what the network that sees finds in the same scenes, each searched whole, and what the
@@ -29,7 +29,7 @@ from fer_edge.detection.registry import find_detector
 from fer_edge.errors import UsageError, exit_code_of
 from fer_edge.events import Event
 from fer_edge.journal.segments import segments
-from tests.system.result import reported
+from tests.system.dated_result import reported
 
 FRAMES, FPS = 5, 10  # of each scene
 
@@ -144,7 +144,7 @@ def text(told: dict[str, Any]) -> str:
 
 def main(argv: list[str] | None = None) -> int:
     """Reads the arguments, measures, and prints the table."""
-    parser = argparse.ArgumentParser(prog="python -m tests.bench.sighted", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m tests.bench.faces_by_size", description=__doc__)
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--bundle", type=Path, help="default: the one that came with the package")
     parser.add_argument("--n", type=whole_number(1), default=300, help="faces a size (default 300)")
@@ -174,7 +174,7 @@ def _command(args: argparse.Namespace) -> int:
         "fps": FPS,
         "rows": rows,
     }
-    return reported("sighted", told, text, args)
+    return reported("faces-by-size", told, text, args)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""`python -m tests.bench.start --out tests/system/results`: how soon a run logs, and what it weighs.
+"""`python -m tests.bench.startup --out tests/system/results`: how soon a run logs, and what it weighs.
 
     first line      from the start of the process to its first line of the journal, on stdout (`--json`)
     first reading   the same, to the first line that tells what a face shows
@@ -22,7 +22,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from tests.system.result import ROOT, stamped, write
+from tests.system.dated_result import ROOT, stamped, write
 
 LIMITS = {"first_line_s": 1.0, "rss_mb": 110.0, "import_s": 0.4}
 READINGS = 50
@@ -85,13 +85,13 @@ def main(argv: list[str] | None = None) -> int:
     """Measures, prints and, with --out, writes; 1 where a limit does not hold."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--times", type=int, default=7)
-    parser.add_argument("--out", type=Path, help="folder for start-DATE.json")
+    parser.add_argument("--out", type=Path, help="folder for startup-DATE.json")
     args = parser.parse_args(argv)
     told = measure(args.times)
     told = stamped({"times": args.times, **told, "limits": LIMITS, "wrong": verdict(told)})
     print(json.dumps(told, indent=1))
     if args.out:
-        write("start", told, args.out)
+        write("startup", told, args.out)
     return 1 if told["wrong"] else 0
 
 

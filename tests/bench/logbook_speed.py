@@ -1,7 +1,7 @@
-"""`python -m tests.bench.logbook --out tests/system/results`: how long `fer-edge log` takes over a month of one camera.
+"""`python -m tests.bench.logbook_speed --out tests/system/results`: how long `fer-edge log` takes over a month of one camera.
 
-The month is generated (`tests/months.py`), about 50 MB of it, with the journal, episodes and tallies of `fer-edge run`. Each
-command runs in fresh processes, the files warm in the kernel's cache; the best of a few counts, since others' work only
+The month is generated (`tests/generated_month.py`), about 50 MB, with the journal, episodes and tallies of `fer-edge run`.
+Each command runs in fresh processes, the files warm in the kernel's cache; the best of a few counts, since others' work only
 ever adds to it. Where this may (root), the measured process goes before all others: `chrt --rr 1`.
 """
 
@@ -19,9 +19,9 @@ from pathlib import Path
 from typing import Any
 
 from fer_edge.journal.segments import segments
-from tests.lived import Life, utc_s
-from tests.months import live
-from tests.system.result import ROOT, stamped, write
+from tests.generated_month import live
+from tests.simulated_life import Life, utc_s
+from tests.system.dated_result import ROOT, stamped, write
 
 LIMIT_S, LIMIT_MB = 3.0, 100.0  # of the summary
 COMMANDS = {

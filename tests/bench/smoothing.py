@@ -1,4 +1,4 @@
-"""`python -m tests.bench.steady --data PATH`: what steadying does: flips of labels a minute, and how late a change is told.
+"""`python -m tests.bench.smoothing --data PATH`: what steadying does: flips of labels a minute, and how late a change is told.
 
 Validation faces are shown one after the other at one place, as a camera would see them: the head wanders, nods and comes
 nearer, the light wavers, the sensor has noise. Detection, crops, classification and smoothing are the device's own. A label
@@ -27,7 +27,7 @@ from fer_edge.bundle import Bundle
 from fer_edge.detection.registry import find_detector
 from fer_edge.errors import exit_code_of
 from fer_edge.events import UNSURE
-from tests.system.result import reported
+from tests.system.dated_result import reported
 
 FPS = 10
 FACE_PX = 150
@@ -192,7 +192,7 @@ def text(told: dict[str, Any]) -> str:
 
 def main(argv: list[str] | None = None) -> int:
     """Reads the arguments, measures, and prints the table."""
-    parser = argparse.ArgumentParser(prog="python -m tests.bench.steady", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m tests.bench.smoothing", description=__doc__)
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--bundle", type=Path, help="default: the one that came with the package")
     parser.add_argument("--faces", type=int, default=240)
@@ -222,7 +222,7 @@ def _run(args: argparse.Namespace) -> int:
         "dwell_s": args.dwell,
         "steady": asdict(measure(bundle, faces, args.seed, settings)),
     }
-    return reported("steady", told, text, args)
+    return reported("smoothing", told, text, args)
 
 
 if __name__ == "__main__":

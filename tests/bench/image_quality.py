@@ -1,4 +1,4 @@
-"""`python -m tests.bench.quality --data PATH`: what bad pictures cost a model, and whether the device's quality knows them.
+"""`python -m tests.bench.image_quality --data PATH`: accuracy on bad images, and whether the device's quality detects them.
 
 Validation faces are made dark (with a sensor's noise), blurred and small, more and more. Beside the accuracy stands the quality
 that the device gives the crops, the share of them that it would call unsure, and the accuracy on those it would not. For
@@ -26,7 +26,7 @@ from fer_edge.bundle import Bundle
 from fer_edge.detection.registry import find_detector
 from fer_edge.detection.types import Face
 from fer_edge.errors import exit_code_of
-from tests.system.result import reported
+from tests.system.dated_result import reported
 
 GAINS, SIGMAS, SIDES_PX = (0.5, 0.3, 0.2, 0.1), (0.8, 1.2, 1.6, 2.0, 3.0), (36, 24, 20, 16, 12)
 NOISE_LEVELS = 3.0
@@ -115,7 +115,7 @@ def text(told: dict[str, Any]) -> str:
 
 def main(argv: list[str] | None = None) -> int:
     """Reads the arguments, measures, and prints the table."""
-    parser = argparse.ArgumentParser(prog="python -m tests.bench.quality", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m tests.bench.image_quality", description=__doc__)
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--bundle", type=Path, help="default: the one that came with the package")
     parser.add_argument("--n", type=whole_number(1), default=1500)
@@ -137,7 +137,7 @@ def _run(args: argparse.Namespace) -> int:
         "seed": args.seed,
         "rows": rows,
     }
-    return reported("quality", told, text, args)
+    return reported("image-quality", told, text, args)
 
 
 if __name__ == "__main__":

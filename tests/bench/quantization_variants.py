@@ -1,4 +1,5 @@
-"""`python -m tests.bench.choices --bundle models/nano --data PATH --out models/choices`: what each way to a small file costs.
+"""`python -m tests.bench.quantization_variants --bundle models/nano --data PATH --out models/choices`:
+what each way to a small file costs.
 
 The float model of a bundle, converted every way there is, judged on FER2013's PublicTest against the float model in the same
 run: formats (float16, dynamic range, int8 per channel and per tensor, 16×8), how ranges are chosen, how many
@@ -295,7 +296,7 @@ DASH = (0, (5, 1.5))
 
 def main(argv: list[str] | None = None) -> int:
     """Measures all of it and writes the table and the picture."""
-    parser = argparse.ArgumentParser(prog="python -m tests.bench.choices", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m tests.bench.quantization_variants", description=__doc__)
     parser.add_argument("--bundle", type=Path, required=True)
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)

@@ -1,4 +1,4 @@
-"""`python -m tests.bench.metrics`: what counting for Prometheus adds to a frame's work, and what one answer to it takes.
+"""`python -m tests.bench.metrics_cost`: what counting for Prometheus adds to a frame's work, and what one answer to it takes.
 
 Each frame, of a drawn face or of a wall on which nothing happens, is worked on as the loop does it, reading included; then,
 timed apart, all that the loop does for the metrics of that frame: its stages' watch, its events, the frame itself and a turn.
@@ -89,7 +89,9 @@ def measure(frames: int = FRAMES, scene: Any = face_scene) -> dict[str, Any]:
 
 def main(argv: list[str] | None = None) -> int:
     """Prints the figures as JSON."""
-    parser = argparse.ArgumentParser(prog="python -m tests.bench.metrics", description=(__doc__ or "").split("\n")[0])
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.bench.metrics_cost", description=(__doc__ or "").split("\n")[0]
+    )
     parser.add_argument("--frames", type=int, default=FRAMES)
     frames = parser.parse_args(argv).frames
     print(json.dumps({"face": measure(frames), "wall": measure(frames, still_scene)}))

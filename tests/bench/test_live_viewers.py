@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.bench.viewers import Round, measure, summed
+from tests.bench.live_viewers import Round, measure, summed
 
 
 def test_viewers_come_and_go_and_take_what_is_sent(bundle_path: Path) -> None:

@@ -15,7 +15,7 @@ from device.vision import motion_gate
 from fer_edge.bundle import Bundle
 from fer_edge.detection.registry import find_detector
 from fer_edge.shipped_bundles import shipped_path
-from tests.bench import live, quality, sighted, steady, work
+from tests.bench import faces_by_size, frame_age, frame_cost, image_quality, smoothing
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +34,7 @@ def test_the_loop_reads_at_least_the_faces_that_the_network_finds(
     for size_px in (90, 180):
         folder = tmp_path / str(size_px)
         folder.mkdir()
-        row = sighted.measure(faces, nano, size_px, 25, 0, folder)
+        row = faces_by_size.measure(faces, nano, size_px, 25, 0, folder)
         assert (row.size_px, row.n) == (size_px, 25)
         assert row.at_all >= row.at_once >= row.network_found > 0.6 and row.frames >= row.network_found
         assert row.loop > row.own - 0.25 and row.both >= 15
@@ -42,28 +42,28 @@ def test_the_loop_reads_at_least_the_faces_that_the_network_finds(
 
 def test_labels_flip_much_less_and_changes_are_followed(faces: Samples, nano: Bundle, blazeface: object) -> None:
     part = faces.part("validation")
-    rows = steady.stratified(part.y, 18, 0)
-    told = steady.measure(nano, part.x[rows, :, :, 0], 0, steady.Settings())
+    rows = smoothing.stratified_rows(part.y, 18, 0)
+    told = smoothing.measure(nano, part.x[rows, :, :, 0], 0, smoothing.Settings())
     assert told.changes >= 4 and told.flips_alone > 5
     assert told.fewer >= 0.7 and told.late_s[1] <= 0.5 and told.never <= 1
 
 
 def test_a_sequence_never_cuts(faces: Samples) -> None:
-    frames = list(steady.sequence(faces.x[:2, :, :, 0], np.random.default_rng(0)))
-    assert len(frames) == 2 * steady.HOLD_S * steady.FPS
+    frames = list(smoothing.sequence(faces.x[:2, :, :, 0], np.random.default_rng(0)))
+    assert len(frames) == 2 * smoothing.HOLD_S * smoothing.FPS
     thumbnails = [motion_gate.thumbnail(frame) for frame in frames]
     assert not any(motion_gate.is_scene_cut(motion_gate.thumbnail_difference(a, b)) for a, b in pairwise(thumbnails))
 
 
 def test_bad_pictures_are_known_as_such(faces: Samples, nano: Bundle) -> None:
-    rows = {row["what"]: row for row in quality.measure(nano, faces.part("validation"), 60, 0)}
+    rows = {row["what"]: row for row in image_quality.measure(nano, faces.part("validation"), 60, 0)}
     assert rows["as it is"]["unsure"] < 0.1 and rows["as it is"]["accuracy"] > 0.5
     for bad in ("light × 0.2", "blur, sigma 3 px", "12 px a side"):
         assert rows[bad]["unsure"] > 0.9 and rows[bad]["accuracy"] < rows["as it is"]["accuracy"]
 
 
 def test_the_picture_of_eight_has_eight_and_nobody_is_nobody(nano: Bundle, blazeface: object) -> None:
-    shown = work.scenes()
+    shown = frame_cost.scenes()
     assert {name: frames[0].shape for name, frames in shown.items()} == {
         "one": (480, 640),
         "eight": (480, 640),
@@ -78,9 +78,9 @@ def test_a_live_run_is_fresh_and_keeps_its_budget(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], blazeface: object
 ) -> None:
     command = ["--bundle", str(shipped_path("nano")), "--seconds", "2", "--out", str(tmp_path)]
-    assert live.main([*command, "--json"]) == 0
+    assert frame_age.main([*command, "--json"]) == 0
     told = json.loads(capsys.readouterr().out)
-    assert json.loads(next(tmp_path.glob("live-*.json")).read_text()) == told
+    assert json.loads(next(tmp_path.glob("frame-age-*.json")).read_text()) == told
     assert all(row["n"] > 5 and row["p95_ms"] > 0 for row in told["ages"])
     held = told["ages"][-1]
     assert held["held_ms"] == 80 and held["p95_ms"] < held["bound_ms"], "frames taken late are fresh ones"

@@ -21,7 +21,7 @@ from fer_edge.classifier import find_runtime
 from fer_edge.golden import Golden
 from fer_edge.record_logits import RecordedLogits, record_logits
 from fer_edge.shipped_bundles import SHIPPED, shipped_path
-from tests.arm64.columns import COLUMNS, Arm64, answers_on
+from tests.arm64.runtimes import COLUMNS, Arm64, answers_on
 from tests.arm64.sysroot import machine
 
 PER_CLASS, SEED = 50, 0

@@ -1,9 +1,9 @@
-"""`python -m tests.bench.viewers`: what the live page costs the loop while 20 look at it: frames a second, processor time.
+"""`python -m tests.bench.live_viewers`: what the live page costs the loop while 20 look at it: frames a second, processor time.
 
 One run reads drawn pictures as fast as it can, with its live page open. In turns nobody looks, and then `--viewers` streams
 do, each of which takes all that it is sent and throws it away, in another process. The turns alternate within the one run,
 and each pair is compared by itself: what else the machine does changes more slowly than they do. On a machine that has other
-work, give the measured process the right of way: `chrt --rr 1 python -m tests.bench.viewers`.
+work, give the measured process the right of way: `chrt --rr 1 python -m tests.bench.live_viewers`.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from device.vision.readings import FrameResult
 from fer_edge.bundle import Bundle
 from fer_edge.errors import exit_code_of
 from fer_edge.synthetic_face import face_frame
-from tests.system.result import stamped, write
+from tests.system.dated_result import stamped, write
 
 PICTURES = 60
 SETTLED_S = 1.0  # after a change: streams open, the page's first messages
@@ -53,7 +53,7 @@ class Endless:
         self._until_ns = self._clock.mono_ns() + round(self._seconds * 1e9)
 
     def read(self) -> Frame | None:
-        from device.camera.source import EndOfStream
+        from device.camera.source import EndOfStream, SourceDescription
 
         if (now_ns := self._clock.mono_ns()) > self._until_ns:
             raise EndOfStream
@@ -62,8 +62,8 @@ class Endless:
         self._seq += 1
         return frame
 
-    def describe(self) -> dict[str, Any]:
-        return {"kind": "drawn", "name": "drawn", "time": "when handed out"}
+    def describe(self) -> SourceDescription:
+        return SourceDescription("drawn", "drawn", time="when handed out")
 
     def close(self) -> None:
         pass
@@ -124,7 +124,7 @@ def measure(bundle: Path, pairs: int, seconds: float, viewers: int) -> dict[str,
     """The rounds, and what they come to: `cost` is the share of frames a second lost, the median of the pairs."""
     clock, turns, port = SystemClock(), Turns(seconds, viewers), _free_port()
     length_s = 2 * pairs * (seconds + SETTLED_S) + 2 * SETTLED_S
-    command = [sys.executable, "-m", "tests.bench.viewers", "--look", str(port)]
+    command = [sys.executable, "-m", "tests.bench.live_viewers", "--look", str(port)]
     turns.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     with tempfile.TemporaryDirectory() as folder, Path(os.devnull).open("w") as nowhere, redirect_stdout(nowhere):
         settings = Settings(
@@ -215,7 +215,7 @@ def text(told: dict[str, Any]) -> str:
 
 def main(argv: list[str] | None = None) -> int:
     """Reads the arguments, measures, and prints the table."""
-    parser = argparse.ArgumentParser(prog="python -m tests.bench.viewers", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m tests.bench.live_viewers", description=__doc__)
     parser.add_argument("--bundle", type=Path, help="default: the one that came with the package")
     parser.add_argument("--viewers", type=int, default=20, metavar="N", help="default 20")
     parser.add_argument("--pairs", type=int, default=10, metavar="N", help="of rounds, without and with (default 10)")
@@ -242,7 +242,7 @@ def _run(args: argparse.Namespace) -> int:
     }
     told = stamped(told)
     if args.out:
-        write("viewers", told, args.out)
+        write("live-viewers", told, args.out)
     print(json.dumps(told) if args.json else text(told))
     return 0
 

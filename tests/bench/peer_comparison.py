@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from tests.bench.latency import Latency
-from tests.bench.standing import Difference, Standing
+from tests.bench.model_metrics import Difference, Standing
 
 FORMAT = 1
 

@@ -1,4 +1,4 @@
-"""`python -m tests.bench.wear --hours 2 --out DIR`: what a run's journal costs a card, in bytes written over bytes of events.
+"""`python -m tests.bench.card_wear --hours 2 --out DIR`: bytes that a run writes to a card, over bytes of events.
 
 Hours of a run are lived through on a clock that is moved by hand, with somebody before the camera now and then; episodes,
 tallies and journal are those of `fer-edge run`, and the files are real. The journal forces at once whatever it hands to the
@@ -37,7 +37,7 @@ from fer_edge.errors import UsageError, exit_code_of
 from fer_edge.events import SCHEMA, Event
 from fer_edge.journal.segments import segments
 from fer_edge.labels import LABELS
-from tests.system.result import stamped, write
+from tests.system.dated_result import stamped, write
 
 SCENES = {"somebody": 120.0, "nobody": 0.0, "a crowd": 2000.0}  # the mean seconds of a visit
 # So often an event's bytes may be written; an empty room's, of which a batch fills no page, where that is very little a day.
@@ -266,7 +266,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--folder", type=Path, default=Path(tempfile.gettempdir()), help="on the disk to measure")
     parser.add_argument("--loop", action="store_true", help="on a fresh ext4 on a loop device there; needs root")
     parser.add_argument("--json", action="store_true")
-    parser.add_argument("--out", type=Path, help="folder for wear-DATE.json")
+    parser.add_argument("--out", type=Path, help="folder for card-wear-DATE.json")
     args = parser.parse_args(argv)
 
     def run() -> int:
@@ -276,7 +276,7 @@ def main(argv: list[str] | None = None) -> int:
         shown = [{**asdict(w), "times": round(w.times, 3), "mb_a_day": round(w.mb_a_day, 1)} for w in rows]
         told = stamped({"hours": args.hours, "runs": shown, "wrong": wrong})
         if args.out:
-            write("wear", told, args.out)
+            write("card-wear", told, args.out)
         if args.json:
             print(json.dumps(told, indent=1))
         else:

@@ -1,4 +1,4 @@
-"""`python -m tests.bench.work`: what a frame costs beside its networks, and what more faces, pixels or nothing at all change.
+"""`python -m tests.bench.frame_cost`: the cost of a frame besides its networks, and with more faces, more pixels or no face.
 
 One thread, the drawn face, everything from the gray frame to a line on stdout, which is thrown away, and to the journal's
 batch; reading a camera is left out, but for the
@@ -36,8 +36,8 @@ from fer_edge.detection.registry import find_detector
 from fer_edge.detection.two_stage import TwoStageDetector
 from fer_edge.errors import exit_code_of
 from fer_edge.synthetic_face import face_box, face_frame
-from tests.bench.haar import Haar, video
-from tests.system.result import reported
+from tests.bench.pypi_fer import Haar, video
+from tests.system.dated_result import reported
 
 ROUNDS, FRAMES, FPS = 15, 100, 10
 
@@ -242,7 +242,7 @@ def text(told: dict[str, Any]) -> str:
 
 def main(argv: list[str] | None = None) -> int:
     """Reads the arguments, measures, and prints the tables."""
-    parser = argparse.ArgumentParser(prog="python -m tests.bench.work", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m tests.bench.frame_cost", description=__doc__)
     parser.add_argument("--bundle", type=Path, help="default: the one that came with the package")
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--out", type=Path, metavar="FOLDER", help="leave the result there too, dated")
@@ -255,7 +255,7 @@ def _run(args: argparse.Namespace) -> int:
     with tempfile.TemporaryDirectory() as folder:
         told = measure(bundle, Path(folder))
     told |= {"bundle": bundle.name, "bundle_sha256": bundle.sha256, "rounds": ROUNDS, "frames": FRAMES}
-    return reported("work", told, text, args)
+    return reported("frame-cost", told, text, args)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """A change of files, made over and over from the same beginning, and cut off at each of its steps in turn.
 
-    python tests/interrupted.py FOLDER WHAT HOW ARGUMENT
+    python tests/interrupted_steps.py FOLDER WHAT HOW ARGUMENT
 
 A step is whatever changes files (opening one to write, renaming, making, removing, chmod), seen through Python's own audit
 events. HOW: `killed` ends the process at the step, as a power cut does; `failing` has the step fail as a broken card does.

@@ -1,4 +1,4 @@
-"""`python -m tests.arm64.answers BUNDLE --data PATH --out DIR`: what a model answers on each arm64 column, emulated.
+"""`python -m tests.arm64.logits BUNDLE --data PATH --out DIR`: what a model answers on each arm64 column, emulated.
 
 DIR gets a file of `fer_edge.record_logits` for each column, and arm64.json, which says what each was made on. A column whose
 answers are those of one before it, to the last bit, has no file of its own, but a line there. Columns that DIR has already,
@@ -25,7 +25,7 @@ from fer_edge.atomic_file import write_atomically
 from fer_edge.bundle import Bundle, sha256_of
 from fer_edge.errors import EXIT_DONE, UsageError, exit_code_of
 from fer_edge.record_logits import RecordedLogits, images_sha256, read_images
-from tests.arm64.columns import COLUMNS, Arm64, answers_on
+from tests.arm64.runtimes import COLUMNS, Arm64, answers_on
 from tests.arm64.sysroot import SPACES, machine
 
 INDEX = "arm64.json"
@@ -104,7 +104,7 @@ def _share(out: Path, lines: dict[str, dict[str, Any]]) -> None:
             continue
         answers = RecordedLogits.load(out / line["file"])
         for first, its, held in kept:
-            if answers.column == held.column and np.array_equal(answers.logits, held.logits):
+            if answers.runtime_name == held.runtime_name and np.array_equal(answers.logits, held.logits):
                 (out / line["file"]).unlink()
                 line.update(file=its["file"], same_as=first)
                 break
@@ -135,7 +135,7 @@ def _say(text: str) -> None:
 
 def main(argv: list[str] | None = None) -> int:
     """Runs the command in `argv` and gives its exit code."""
-    parser = argparse.ArgumentParser(prog="python -m tests.arm64.answers", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m tests.arm64.logits", description=__doc__)
     parser.add_argument("bundle", type=Path, metavar="BUNDLE")
     given = parser.add_mutually_exclusive_group(required=True)
     given.add_argument("--data", type=Path, metavar="PATH", help="all images of its validation and test parts")

@@ -1,6 +1,6 @@
 """Twenty devices that tell one broker for a minute, which is started again meanwhile, and one who listens and goes away.
 
-    python -m tests.system.many --seconds 60 --out tests/system/results
+    python -m tests.system.many_devices --seconds 60 --out tests/system/results
 
 Each device is a sink as a run has it, with made-up minutes. What it counted as acknowledged, the listener must have heard.
 """
@@ -24,7 +24,7 @@ from device.output.mqtt.sink import MqttSink
 from device.system.status import Status
 from fer_edge.events import Event
 from tests.system.brokers import Listener, Mosquitto, until
-from tests.system.result import stamped, write
+from tests.system.dated_result import stamped, write
 
 TALLY: dict[str, Any] = {
     **{"from_mono_s": 0.0, "seconds": 60.0, "observed_s": 58.0, "unavailable_s": 2.0, "paused_s": 0.0, "face_s": 40.0},
@@ -111,7 +111,7 @@ def many(folder: Path, devices: int, seconds: float, kill: bool = False) -> dict
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m tests.system.many", description=__doc__.partition("\n")[0])
+    parser = argparse.ArgumentParser(prog="python -m tests.system.many_devices", description=__doc__.partition("\n")[0])
     parser.add_argument("--devices", type=int, default=20, metavar="N")
     parser.add_argument("--seconds", type=float, default=60.0, metavar="S")
     parser.add_argument("--kill", action="store_true", help="the broker does not end in good order")

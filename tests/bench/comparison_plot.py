@@ -6,7 +6,7 @@ import io
 from typing import TYPE_CHECKING, Any
 
 from convert.report.plots import COLOURS, STYLE
-from tests.bench.comparison import Comparison, Entry
+from tests.bench.peer_comparison import Comparison, Entry
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from fer_edge.errors import UsageError
-from tests.bench.wear import measure
+from tests.bench.card_wear import measure
 
 
 def test_events_are_written_at_most_twice(tmp_path: Path) -> None:

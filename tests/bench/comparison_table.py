@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from convert.evaluate.metrics import Interval
-from tests.bench.comparison import Comparison, Entry
+from tests.bench.peer_comparison import Comparison, Entry
 
 
 def markdown(c: Comparison) -> str:

@@ -9,7 +9,7 @@ import numpy as np
 
 from fer_edge.classifier import make_interpreter
 from fer_edge.errors import UsageError
-from tests.bench.offered import PEERS, fer_view, fetch
+from tests.bench.peer_networks import PEERS, fer_view, fetch
 
 _PADDING, _OFFSET_PX, _LEAST_PX = 40, 10, 50  # fer/fer.py 25.10.3: PADDING, offsets, min_face_size
 
