@@ -17,8 +17,8 @@ from typing import Any
 
 import numpy as np
 
-from device.camera.source import SourceDescription
 from device.camera.frame import Frame
+from device.camera.source import SourceDescription
 from device.clock import Clock, SystemClock
 from device.config import Settings
 from device.output.sinks import MemorySink

@@ -53,7 +53,7 @@ class Endless:
         self._until_ns = self._clock.mono_ns() + round(self._seconds * 1e9)
 
     def read(self) -> Frame | None:
-        from device.camera.source import EndOfStream, SourceDescription
+        from device.camera.source import EndOfStream
 
         if (now_ns := self._clock.mono_ns()) > self._until_ns:
             raise EndOfStream

@@ -17,13 +17,12 @@ import threading
 import time
 from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
 
 from device.camera.frame import Frame
-from device.camera.source import SourceLost, SourceDescription
+from device.camera.source import SourceDescription, SourceLost
 from device.clock import SystemClock
 from device.config import Settings
 from device.run import run
