@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import Any
 
 from device.camera.frame import Frame
+from device.camera.source import SourceDescription
 from device.clock import Clock, SystemClock
 from device.config import Settings
 from device.run import run

@@ -19,12 +19,12 @@ import fer_edge
 from convert.data.loader import load
 from convert.data.samples import Samples, fingerprint
 from convert.evaluate.bootstrap import DRAWS
-from convert.evaluate.inference_cost import host_name
 from convert.tflite.inspection import multiply_adds_of, parameters_of
 from fer_edge.atomic_file import write_atomically
 from fer_edge.bundle import Bundle, sha256_of
 from fer_edge.classifier import find_runtime
 from fer_edge.errors import DataError, UsageError, exit_code_of
+from fer_edge.hardware import board_name
 from fer_edge.labels import LABELS
 from tests.bench.comparison_plot import picture
 from tests.bench.comparison_table import markdown
@@ -84,7 +84,7 @@ def compare(data: Path, bundles: list[Path], peers: list[Peer], part: str = "val
         entries=tuple(entries),
         pairs=pairs,
         reference=REFERENCE,
-        host=host_name()[0],
+        host=board_name()[0],
         load=load_average,
         runtime=runtime.id,
         versions=_versions(),

@@ -25,7 +25,6 @@ import numpy as np
 from convert.argument_types import whole_number
 from convert.data.loader import load
 from convert.data.samples import Samples
-from convert.evaluate.inference_cost import host_name
 from convert.parity.backends import logits_of
 from convert.parity.tolerances import Margins
 from convert.parity.verdict import compare, logit_error
@@ -42,6 +41,7 @@ from fer_edge.atomic_file import write_atomically
 from fer_edge.bundle import Bundle
 from fer_edge.classifier import Classifier, find_runtime
 from fer_edge.errors import UsageError, exit_code_of
+from fer_edge.hardware import board_name
 from tests.bench.latency import take_turns
 
 # What each part of convert.quantize.range_search buys: alone, and left out.
@@ -309,7 +309,7 @@ def main(argv: list[str] | None = None) -> int:
             raise UsageError(f"{bundle.path} holds no float.keras to convert")
         samples = load(args.data, bundle.side, classes=bundle.labels)
         rows = measure(bundle, samples, args.seeds)
-        told = {"bundle": bundle.name, "part": "PublicTest", "host": host_name()[0], "runtime": find_runtime().id}
+        told = {"bundle": bundle.name, "part": "PublicTest", "host": board_name()[0], "runtime": find_runtime().id}
         args.out.mkdir(parents=True, exist_ok=True)
         values = json.dumps({**told, "rows": [asdict(row) for row in rows]}, indent=1, ensure_ascii=False) + "\n"
         text, png = table(rows, told), picture(rows)

@@ -15,9 +15,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from fer_edge.hardware import board_name
 from fer_edge import __version__
 from fer_edge.atomic_file import write_atomically
+from fer_edge.hardware import board_name
 
 ROOT = Path(__file__).parents[2]
 
