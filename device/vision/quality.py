@@ -1,13 +1,8 @@
 """How far a face's crop can be trusted, 0–1, and the reason, from its contrast, sharpness, size and turn.
 
-<<<<<<< HEAD
 Each measure is rated 1 where ordinary faces lie and .5 where a model has lost half of its accuracy above chance, measured on
-validation faces that were made dark, blurred or small (`tests.bench.quality`); ratings in between and below are linear.
-=======
-Each is 1 where ordinary faces are and .5 where a model has lost half of what it knows beyond guessing, measured on
-validation faces that were made dark, blurred or small (`tests.bench.image_quality`); in between and below it is
-a straight line.
->>>>>>> fa6b4cf (Measurement modules of the tests are named for what they measure; the README's table of requirements in plain English)
+validation faces that were made dark, blurred or small (`tests.bench.image_quality`); ratings in between and below are
+linear.
 """
 
 from __future__ import annotations

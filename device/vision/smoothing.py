@@ -1,18 +1,10 @@
 """The smoothed label of a face: logits averaged over time, and a label that stays until another is clearly ahead, or `unsure`.
 
-<<<<<<< HEAD
 The average decays by a half-life in seconds, so that it is independent of the frame rate, and a frame of low quality counts
 less. A label stays for a minimum dwell time and until another is ahead by a margin. Among half-lives of 0.1 to 0.6 s, dwell
 times of 0 to 0.5 s and margins of .05 to .2, the defaults (0.12 s, 0.2 s, .05) remove seven of eight flips, report a change
 0.12 s later on average (19 of 20 within 0.47 s) and miss none of 287. A half-life of 0.2 s removes 15 of 16 flips and is up to
-0.7 s late; wider margins miss changes (`tests.bench.steady`).
-=======
-The average forgets by a half-life in seconds, so that it is the same at any frame rate, and a frame of bad quality counts
-for less. A label stays for a least dwell, and until another is ahead by a margin. Of half-lives 0.1 to 0.6 s, dwells 0 to
-0.5 s and margins .05 to .2, the defaults (0.12 s, 0.2 s, .05) leave seven flips in eight away, tell a change 0.12 s later on
-average, 19 in 20 within 0.47 s, and miss none of 287. A half-life of 0.2 s leaves 15 in 16 away, and is up to 0.7 s late; wider
-margins miss changes (`tests.bench.smoothing`).
->>>>>>> fa6b4cf (Measurement modules of the tests are named for what they measure; the README's table of requirements in plain English)
+0.7 s late; wider margins miss changes (`tests.bench.smoothing`).
 """
 
 from __future__ import annotations

@@ -9,7 +9,6 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from tests.months import day
 
 from fer_edge.cli import main
 from fer_edge.errors import UsageError
@@ -17,6 +16,7 @@ from fer_edge.events import KINDS, Event
 from fer_edge.journal.clock_correction import read_journal
 from fer_edge.log.event_text import duration_text, event_sentence
 from fer_edge.log.time_window import TimeWindow, TimeZone
+from tests.generated_month import day
 from tests.simulated_life import utc_s
 
 ROOT = Path(__file__).parents[2]
