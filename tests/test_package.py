@@ -1,4 +1,4 @@
-"""The wheel as a user gets it: what is in it, and that it works from an empty directory in environments made afresh."""
+"""The wheel as a user gets it: its contents, and that it works from an empty directory in fresh environments."""
 
 from __future__ import annotations
 
@@ -33,13 +33,23 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return built
 
 
+def pip(python: Path, *words: str | Path) -> None:
+    """Runs the tests' own pip for another environment: to install one in each takes longer than the packages do."""
+    own = (sys.executable, "-m", "pip", "--disable-pip-version-check", "-q", "--python", python)
+    sh(*own, *words, cwd=python.parent)
+
+
+def empty_environment(folder: Path) -> Path:
+    """The python of a fresh environment without any package."""
+    sh(sys.executable, "-m", "venv", "--without-pip", folder, cwd=folder.parent)
+    return folder / "bin" / "python"
+
+
 def environment(folder: Path, *requirements: str | Path) -> Path:
     """The python of a fresh environment with `requirements` installed and checked by pip."""
-    sh(sys.executable, "-m", "venv", folder, cwd=folder.parent)
-    python = folder / "bin" / "python"
-    pip = (python, "-m", "pip", "--disable-pip-version-check", "-q")
-    sh(*pip, "install", *requirements, cwd=folder)
-    sh(*pip, "check", cwd=folder)
+    python = empty_environment(folder)
+    pip(python, "install", "--no-compile", *requirements)
+    pip(python, "check")
     return python
 
 
@@ -51,14 +61,14 @@ def base(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def crop(tmp_path: Path) -> Path:
-    """A picture of nobody, 48×48."""
+    """A picture of noise, 48×48."""
     noise = np.random.default_rng(0).normal(120, 40, (48, 48)).clip(0, 255)
     path = tmp_path / "crop.png"
     cv2.imwrite(str(path), noise.astype(np.uint8))
     return path
 
 
-def test_what_the_wheel_holds(wheel: Path) -> None:
+def test_the_wheel_holds_the_packages_the_bundles_and_their_files(wheel: Path) -> None:
     names = zipfile.ZipFile(wheel).namelist()
     assert {n.split("/")[0].split("-")[0] for n in names} == {"fer_edge", "convert", "device"} | {"fer_edge"}
     bundle = {n.removeprefix("fer_edge/models/edge/") for n in names if n.startswith("fer_edge/models/edge/")}
@@ -90,11 +100,11 @@ def test_base_install_classifies_without_the_host_packages(base: Path, crop: Pat
     script = f"import importlib.util as u; print([m for m in {host} if u.find_spec(m)])"
     assert sh(base, "-c", script, cwd=tmp_path).stdout.strip() == "[]"
     command = base.with_name("fer-edge")
-    told = json.loads(sh(command, "predict", "--crop", "--json", crop, cwd=tmp_path).stdout)
-    assert sum(told["faces"][0]["p"].values()) == pytest.approx(1, abs=1e-3)
+    answer = json.loads(sh(command, "predict", "--crop", "--json", crop, cwd=tmp_path).stdout)
+    assert sum(answer["faces"][0]["p"].values()) == pytest.approx(1, abs=1e-3)
 
 
-def test_the_loop_runs_as_typed(base: Path, tmp_path: Path) -> None:
+def test_the_loop_runs_in_an_installed_environment(base: Path, tmp_path: Path) -> None:
     command = base.with_name("fer-edge")
     state = tmp_path / "state"
     ran = sh(
@@ -107,13 +117,13 @@ def test_the_loop_runs_as_typed(base: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(Path("/dev/video0").exists(), reason="this machine has a camera")
-def test_no_camera_is_a_sentence_and_exit_4(base: Path, tmp_path: Path) -> None:
+def test_a_missing_camera_is_one_message_and_exit_code_4(base: Path, tmp_path: Path) -> None:
     ran = sh(
         base.with_name("fer-edge"), "run", "--camera", "0", cwd=tmp_path, check=False, XDG_STATE_HOME=str(tmp_path)
     )
     assert ran.returncode == 4
-    said = [line for line in ran.stderr.splitlines() if line.startswith("fer-edge:")]
-    assert len(said) == 1 and "camera" in said[0], ran.stderr
+    messages = [line for line in ran.stderr.splitlines() if line.startswith("fer-edge:")]
+    assert len(messages) == 1 and "camera" in messages[0], ran.stderr
     assert "Traceback" not in ran.stderr
 
 
@@ -140,9 +150,9 @@ def test_tflite_runtime_extra_classifies(wheel: Path, crop: Path, tmp_path: Path
     assert np.abs(a - b).max() < 0.5 and np.abs(a).max() > 0
 
 
-def test_quantize_as_typed_from_an_empty_directory(wheel: Path, tmp_path: Path) -> None:
-    """`pip install '.[host]'`, then `python -m convert.quantize`; TensorFlow is lent from the environment of the tests."""
-    python = _with_host_lent(wheel, tmp_path / "env")
+def test_quantize_runs_from_an_empty_directory(wheel: Path, tmp_path: Path) -> None:
+    """`pip install '.[host]'`, then `python -m convert.quantize`; TensorFlow comes from the environment of the tests."""
+    python = _with_the_tests_host_packages(wheel, tmp_path / "env")
     empty = tmp_path / "empty"
     empty.mkdir()
     ran = sh(python, "-m", "convert.quantize", cwd=empty)
@@ -154,10 +164,9 @@ def test_quantize_as_typed_from_an_empty_directory(wheel: Path, tmp_path: Path) 
     assert spec["quantization"]["input"] == {"dtype": "int8", "scale": 1.0, "zero_point": -128}
 
 
-def _with_host_lent(wheel: Path, folder: Path) -> Path:
-    sh(sys.executable, "-m", "venv", folder, cwd=folder.parent)
-    python = folder / "bin" / "python"
-    sh(python, "-m", "pip", "-q", "--disable-pip-version-check", "install", "--no-deps", wheel, cwd=folder)
+def _with_the_tests_host_packages(wheel: Path, folder: Path) -> Path:
+    python = empty_environment(folder)
+    pip(python, "install", "--no-deps", "--no-compile", wheel)
     site = Path(
         sh(python, "-c", "import sysconfig; print(sysconfig.get_paths()['purelib'])", cwd=folder).stdout.strip()
     )
