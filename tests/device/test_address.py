@@ -19,7 +19,7 @@ from device.address import Address
         ("[fe80::1%eth0]:80", "fe80::1%eth0", 80, "[fe80::1%eth0]:80"),
     ],
 )
-def test_what_is_an_address(text: str, host: str, port: int, shown: str) -> None:
+def test_valid_addresses(text: str, host: str, port: int, shown: str) -> None:
     address = Address.parse(text)
     assert (address.host, address.port, str(address)) == (host, port, shown)
     assert Address.parse(shown) == address
@@ -44,7 +44,7 @@ def test_what_is_an_address(text: str, host: str, port: int, shown: str) -> None
         "u@h:1",
     ],
 )
-def test_what_is_none(text: str) -> None:
+def test_invalid_addresses(text: str) -> None:
     with pytest.raises(ValueError, match=r"is no (port|host)"):
         Address.parse(text)
     assert f"not “{text}”" in Address.validation_error("metrics", text)

@@ -28,7 +28,7 @@ def values(capture: Capture) -> list[int]:
     return seen
 
 
-def test_a_live_source_gives_the_newest_frame_and_counts_the_rest() -> None:
+def test_a_live_source_returns_the_newest_frame_and_counts_the_rest() -> None:
     gate = threading.Semaphore(0)
     source = ScriptedSource([10, 20, 30, 40], live=True, clock=SystemClock(), gate=gate)
     with Capture(source, Settings(), SystemClock()) as capture:
@@ -45,7 +45,7 @@ def test_a_live_source_gives_the_newest_frame_and_counts_the_rest() -> None:
     assert source.closes == 1
 
 
-def test_a_recording_is_never_dropped_from() -> None:
+def test_no_frame_of_a_recording_is_dropped() -> None:
     source = ScriptedSource(list(range(50)), live=False, clock=SystemClock())
     with Capture(source, Settings(), SystemClock()) as capture:
         assert values(capture) == list(range(50))
@@ -54,7 +54,7 @@ def test_a_recording_is_never_dropped_from() -> None:
             capture.next_frame(LONG_S)
 
 
-def test_an_unreadable_picture_of_a_recording_is_counted_and_passed_over() -> None:
+def test_an_unreadable_picture_of_a_recording_is_counted_and_skipped() -> None:
     source = ScriptedSource([1, None, 3], live=False, clock=SystemClock())
     with Capture(source, Settings(), SystemClock()) as capture:
         assert values(capture) == [1, 3]
@@ -71,7 +71,7 @@ def test_leaving_a_recording_early_ends_the_thread_and_accounts_for_every_frame(
     assert source.closes == 1
 
 
-def test_whatever_happens_in_the_thread_reaches_the_loop() -> None:
+def test_errors_of_the_thread_reach_the_loop() -> None:
     source = ScriptedSource([1, ZeroDivisionError("in the driver")], live=False, clock=SystemClock())
     with Capture(source, Settings(), SystemClock()) as capture:
         assert capture.next_frame(LONG_S) is not None
@@ -80,7 +80,7 @@ def test_whatever_happens_in_the_thread_reaches_the_loop() -> None:
 
 
 @pytest.mark.parametrize("script", [[], [SourceLost("no picture came")]])
-def test_a_camera_that_opens_and_gives_nothing_never_opened(script: list[Any]) -> None:
+def test_a_camera_without_a_first_frame_did_not_open(script: list[Any]) -> None:
     source = ScriptedSource(script, live=True, clock=SystemClock())
     with (
         Capture(source, Settings(open_s=0.05), SystemClock()) as capture,
@@ -89,7 +89,7 @@ def test_a_camera_that_opens_and_gives_nothing_never_opened(script: list[Any]) -
         capture.next_frame(LONG_S)
 
 
-def test_a_camera_that_does_not_open_is_told_at_once_and_starts_no_thread() -> None:
+def test_a_camera_that_does_not_open_raises_at_once_and_starts_no_thread() -> None:
     source = ScriptedSource([1], live=True, clock=SystemClock())
     source.failing_opens.append(CameraNotOpened("not there"))
     with pytest.raises(CameraNotOpened, match="not there"), Capture(source, Settings(), SystemClock()):
@@ -100,7 +100,7 @@ def test_a_camera_that_does_not_open_is_told_at_once_and_starts_no_thread() -> N
 @pytest.mark.parametrize(
     "shown", [2, 1], ids=["another picture", "the picture of before, as a drawn camera's first is"]
 )
-def test_a_camera_that_was_lost_comes_back(shown: int) -> None:
+def test_a_lost_camera_is_reopened(shown: int) -> None:
     source = ScriptedSource([1, SourceLost("unplugged"), shown], live=True, clock=FakeClock())
     with Capture(source, Settings(), FakeClock()) as capture:
         first = capture.next_frame(LONG_S)
@@ -113,7 +113,7 @@ def test_a_camera_that_was_lost_comes_back(shown: int) -> None:
     assert source.opens == 2
 
 
-def test_a_camera_that_goes_silent_is_lost_too_and_asks_for_a_restart_in_the_end() -> None:
+def test_a_silent_camera_is_lost_and_finally_asks_for_a_restart() -> None:
     source = ScriptedSource([1], live=True, clock=SystemClock())
     with Capture(source, Settings(open_s=0.05, stall_s=0.05, reopen_s=0.2), SystemClock()) as capture:
         assert capture.next_frame(LONG_S) is not None
@@ -125,7 +125,7 @@ def test_a_camera_that_goes_silent_is_lost_too_and_asks_for_a_restart_in_the_end
     assert RestartNeeded.exit_code == 75
 
 
-def test_the_same_picture_for_long_is_a_dead_camera_and_only_another_one_brings_it_back() -> None:
+def test_a_frozen_camera_is_lost_until_a_new_picture() -> None:
     gate = threading.Semaphore(0)
     clock = FakeClock()
     source = ScriptedSource([1, 2, 2, 2, 2, 2, 3], live=True, clock=clock, gate=gate)
@@ -155,7 +155,7 @@ def test_the_same_picture_for_long_is_a_dead_camera_and_only_another_one_brings_
     assert [c.state for c in states] == ["lost", "back"] and "the same picture for 11" in states[0].reason
 
 
-def test_a_picture_that_stands_still_in_several_encodings_is_a_dead_camera_too() -> None:
+def test_a_frozen_picture_in_several_encodings_is_detected() -> None:
     """As an encoder sends it that has lost its sensor: a key frame, what mends it, and again from the beginning."""
     clock = FakeClock()
 
@@ -175,13 +175,13 @@ def test_a_picture_that_stands_still_in_several_encodings_is_a_dead_camera_too()
     assert source.opens == 2
 
 
-def test_a_still_recording_is_no_dead_camera() -> None:
+def test_a_still_recording_is_not_frozen() -> None:
     source = ScriptedSource([5] * 20, live=False, clock=SystemClock())
     with Capture(source, Settings(same_s=1e-9), SystemClock()) as capture:
         assert values(capture) == [5] * 20
 
 
-def test_a_camera_may_come_later_where_that_was_asked_for() -> None:
+def test_wait_camera_waits_for_an_absent_camera() -> None:
     source = ScriptedSource([7, 8], live=True, clock=SystemClock())
     source.failing_opens.append(CameraNotOpened("not plugged in yet"))
     with Capture(source, Settings(wait_camera=True), SystemClock()) as capture:
@@ -203,7 +203,7 @@ def test_a_recording_is_not_waited_for() -> None:
         raise AssertionError("entered without a recording")
 
 
-def test_a_driver_that_never_returns_asks_for_a_restart() -> None:
+def test_a_stuck_driver_asks_for_a_restart() -> None:
     clock = FakeClock()
     entered, leave = threading.Event(), threading.Event()
 

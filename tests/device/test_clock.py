@@ -59,7 +59,7 @@ def test_boot_id_and_start_are_read_below_the_root(tmp_path: Path) -> None:
     assert clock.started_ns() == 12345 * 1_000_000_000 // os.sysconf("SC_CLK_TCK")
 
 
-def test_a_system_that_tells_nothing(tmp_path: Path) -> None:
+def test_a_system_without_these_files(tmp_path: Path) -> None:
     clock = SystemClock(tmp_path)
     assert clock.boot == "unknown"
     assert 0 < clock.started_ns() <= time.monotonic_ns()
@@ -74,7 +74,7 @@ def test_start_of_a_real_process_is_near() -> None:
     assert done.stdout.split() == ["True", "True"], done.stderr
 
 
-def test_no_other_file_of_the_room_asks_for_time() -> None:
+def test_only_clock_py_reads_the_time() -> None:
     asking = re.compile(r"^\s*(import (time|datetime)|from (time|datetime) import)", re.MULTILINE)
     askers = {path.name for path in DEVICE.rglob("*.py") if asking.search(path.read_text())}
     assert askers == {"clock.py", "workers.py"}, "the latter waits for its own processes, not for what a camera shows"

@@ -26,14 +26,14 @@ from fer_edge.errors import UsageError
         ({}, "~/.local/state/fer-edge"),
     ],
 )
-def test_default_log(environ: dict[str, str], folder: str) -> None:
+def test_default_journal_folder(environ: dict[str, str], folder: str) -> None:
     assert default_journal_folder(environ) == Path(folder).expanduser()
     assert default_journal_folder(environ, "front") == Path(folder).expanduser() / "front", (
         "two cameras never share a journal"
     )
 
 
-def test_default_runtime_is_one_that_is_ours(tmp_path: Path) -> None:
+def test_default_runtime_folder_belongs_to_the_user(tmp_path: Path) -> None:
     named = {"RUNTIME_DIRECTORY": "/run/fer-edge:/run/b", "XDG_RUNTIME_DIR": str(tmp_path)}
     shared = default_runtime_folder({})
     assert default_runtime_folder(named) == Path("/run/fer-edge")
@@ -105,7 +105,7 @@ def test_config_file_is_the_services_else_the_users(tmp_path: Path) -> None:
         ({"log": "text"}, "log must be a path"),
     ],
 )
-def test_a_value_without_sense_is_refused(values: dict[str, Any], word: str) -> None:
+def test_an_invalid_setting_is_rejected(values: dict[str, Any], word: str) -> None:
     with pytest.raises(UsageError, match=word):
         Settings(**values)
 
@@ -114,12 +114,12 @@ def test_a_value_without_sense_is_refused(values: dict[str, Any], word: str) -> 
     "values",
     [{"region": (0.7, 0, 0.3, 1)}, {"region": (0, 0, 1, 1)}, {"fps": 5}, {"name": "front_door-2"}, {"open_s": 0}],
 )
-def test_a_value_at_the_edge_of_sense_is_taken(values: dict[str, Any]) -> None:
+def test_a_value_at_a_limit_is_accepted(values: dict[str, Any]) -> None:
     settings = Settings(**values)
     assert {name: getattr(settings, name) for name in values} == values
 
 
-def test_only_live_settings_are_taken_over_in_a_run() -> None:
+def test_only_live_settings_change_during_a_run() -> None:
     old = Settings(camera="usb:0", log=Path("/a"), hold_s=1.0)
     new = Settings(
         camera="usb:1", log=Path("/b"), hold_s=3.0, per_frame=True, budget_bytes=2_000_000, sync_s=5.0, fps=3.0
@@ -130,7 +130,7 @@ def test_only_live_settings_are_taken_over_in_a_run() -> None:
     assert merge_reloaded(taken, taken) == (taken, ())
 
 
-def test_what_is_live_is_thresholds_and_what_the_journal_keeps() -> None:
+def test_the_live_settings() -> None:
     assert {name for name, spec in SETTING_FIELDS.items() if spec.metadata.get("live")} == {
         *("per_frame", "hold_s", "min_score", "unsure_below", "sync_s", "budget_bytes", "keep_days"),
         *("health_s", "hot_c", "disk_low_bytes", "cpu_budget"),
@@ -138,5 +138,5 @@ def test_what_is_live_is_thresholds_and_what_the_journal_keeps() -> None:
     }
 
 
-def test_every_setting_says_what_it_means() -> None:
+def test_every_setting_has_a_description() -> None:
     assert [name for name, spec in SETTING_FIELDS.items() if len(spec.metadata["says"]) < 10] == []

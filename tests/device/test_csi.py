@@ -61,7 +61,7 @@ def test_the_y_plane_without_its_padding(picamera2: type[fakes.Picamera2]) -> No
 
 
 @pytest.mark.parametrize("stamp_ns", [None, 0, 9_000_000_000_000])
-def test_a_time_that_cannot_be_is_replaced_by_now(picamera2: type[fakes.Picamera2], stamp_ns: int | None) -> None:
+def test_an_impossible_sensor_time_is_replaced_by_now(picamera2: type[fakes.Picamera2], stamp_ns: int | None) -> None:
     clock = FakeClock(mono_ns=50_000_000_000)
     camera = CsiCamera(0, Settings(width_px=100, height_px=48), clock)
     camera.open()
@@ -70,7 +70,7 @@ def test_a_time_that_cannot_be_is_replaced_by_now(picamera2: type[fakes.Picamera
     assert frame is not None and (frame.mono_ns, frame.lux) == (50_000_000_000, None)
 
 
-def test_a_silent_camera_gives_nothing_and_keeps_no_job(picamera2: type[fakes.Picamera2]) -> None:
+def test_a_silent_csi_camera_returns_none_and_cancels_its_job(picamera2: type[fakes.Picamera2]) -> None:
     camera, made = opened()
     assert camera.read() is None
     assert made.calls[-1] == "cancel_all_and_flush"
@@ -78,7 +78,7 @@ def test_a_silent_camera_gives_nothing_and_keeps_no_job(picamera2: type[fakes.Pi
     assert camera.read() is not None
 
 
-def test_what_is_asked_of_the_camera(picamera2: type[fakes.Picamera2]) -> None:
+def test_the_csi_camera_is_configured_by_the_settings(picamera2: type[fakes.Picamera2]) -> None:
     camera, made = opened(fps=20.0)
     assert made.config["lores"] == {"size": (100, 48), "format": "YUV420", "stride": 128}
     assert made.config["controls"] == {"FrameDurationLimits": (50000, 50000)}
@@ -97,12 +97,12 @@ def test_what_is_asked_of_the_camera(picamera2: type[fakes.Picamera2]) -> None:
         camera.read()
 
 
-def test_no_such_camera(picamera2: type[fakes.Picamera2]) -> None:
+def test_a_missing_csi_camera_is_reported(picamera2: type[fakes.Picamera2]) -> None:
     with pytest.raises(CameraNotOpened, match=r"no camera csi:3, libcamera lists 1.*cable"):
         CsiCamera(3, Settings(), FakeClock()).open()
 
 
-def test_without_picamera2_the_command_that_installs_it() -> None:
+def test_without_picamera2_the_message_names_the_command_to_install_it() -> None:
     with pytest.raises(CameraNotOpened, match="sudo apt install python3-picamera2"):
         CsiCamera(0, Settings(), FakeClock()).open()
     assert count_csi_cameras() == 0

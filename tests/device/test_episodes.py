@@ -48,21 +48,23 @@ def play(
         ("hhh...sssssss", [("sad", 0.6, 1.2, 7, "end")]),  # the first was too short to count
     ],
 )
-def test_scripts(script: str, episodes: list[tuple[str, float, float, int, str]]) -> None:
+def test_scripted_readings_make_the_expected_episodes(
+    script: str, episodes: list[tuple[str, float, float, int, str]]
+) -> None:
     state, bodies = play(script)
     bodies += close_episodes(state, "end")
     assert [(b["label"], b["start_mono_s"], b["end_mono_s"], b["frames"], b["ended"]) for b in bodies] == episodes
     assert all(b["dwell_s"] == pytest.approx(b["end_mono_s"] - b["start_mono_s"]) for b in bodies)
 
 
-def test_an_episode_is_told_when_the_next_held_not_when_it_began() -> None:
+def test_an_episode_ends_once_the_next_label_has_held() -> None:
     state, bodies = play("hhhhhhhhsssss")
     assert bodies == []
     _, bodies = play("s", state=state, first=13)
     assert [b["label"] for b in bodies] == ["happy"]
 
 
-def test_a_stall_between_two_frames_is_no_dwell() -> None:
+def test_a_stall_between_frames_does_not_count_as_dwell() -> None:
     state, bodies = play("hhhhhhhh")
     state, bodies = update_episodes(state, [reading("happy")], 5_000_000_000, RULES)
     assert [(b["end_mono_s"], b["ended"]) for b in bodies] == [(0.7, "left")]
@@ -79,7 +81,7 @@ def test_probabilities_and_quality_are_means_over_its_frames() -> None:
     assert (body["quality"], body["frames"], body["ended"], body["track"]) == (0.4, 3, "lost", 1)
 
 
-def test_hours_of_one_expression_are_told_in_parts() -> None:
+def test_a_long_expression_is_split_into_episodes() -> None:
     rules = EpisodeRules(hold_s=0.5, longest_s=10.0)
     state, bodies = play("h" * 351, rules)
     bodies += close_episodes(state, "end")
@@ -89,12 +91,12 @@ def test_hours_of_one_expression_are_told_in_parts() -> None:
     assert sum(b["frames"] for b in bodies) == 351
 
 
-def test_nothing_is_told_of_a_part_that_only_just_began() -> None:
+def test_an_episode_without_a_frame_is_not_recorded() -> None:
     state, bodies = play("h" * 101, EpisodeRules(hold_s=0.5, longest_s=10.0))
     assert len(bodies) == 1 and close_episodes(state, "end") == []
 
 
-def test_abstaining_ends_an_episode_and_is_none() -> None:
+def test_abstention_ends_an_episode_and_is_none_itself() -> None:
     rules = EpisodeRules(hold_s=0.5, unsure_below=0.5)
     assert counted_label(reading("happy", p=0.5), rules) == "happy"
     assert counted_label(reading("happy", p=0.49), rules) == "unsure"
@@ -117,7 +119,7 @@ def test_faces_have_their_own_episodes() -> None:
     assert sorted((b["track"], b["label"]) for b in close_episodes(state, "pause")) == [(7, "happy"), (8, "sad")]
 
 
-def test_faces_that_nobody_follows_are_told_apart_by_size() -> None:
+def test_faces_without_a_track_are_ordered_by_size() -> None:
     state: OpenEpisodes = NO_EPISODES
     for place in range(10):
         seen = [reading("happy", None, side=200), reading("sad", None, side=50)]
@@ -126,7 +128,7 @@ def test_faces_that_nobody_follows_are_told_apart_by_size() -> None:
     assert told == [(None, "happy", 10), (None, "sad", 10)]
 
 
-def test_a_step_changes_no_state_it_was_given() -> None:
+def test_an_update_does_not_modify_its_input() -> None:
     state, _ = play("hhhhhh")
     before = close_episodes(state, "end")
     update_episodes(state, [reading("sad")], 700_000_000, RULES)
@@ -134,7 +136,7 @@ def test_a_step_changes_no_state_it_was_given() -> None:
     assert close_episodes(state, "end") == before
 
 
-def test_new_rules_hold_from_the_next_step() -> None:
+def test_new_rules_apply_from_the_next_frame() -> None:
     """As after a SIGHUP."""
     state, _ = play("hhhh")
     assert close_episodes(state, "end") == []

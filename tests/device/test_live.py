@@ -77,7 +77,7 @@ def frame(seq: int, clock: Clock, gray: np.ndarray | None = None) -> Frame:
 @pytest.mark.parametrize(
     "path", ["/", "/page.css", "/page.js", "/faces.js", "/chart.js", "/words.js", "/icon.svg", "/state", "/no"]
 )
-def test_every_answer_forbids_what_a_page_of_ours_never_does(path: str) -> None:
+def test_every_response_has_the_security_headers(path: str) -> None:
     with shown() as live:
         response, body = answer(live, path)
     assert response.status == (404 if path == "/no" else 200) and body
@@ -116,7 +116,7 @@ def test_the_page_names_no_other_host() -> None:
         ({"Origin": "null"}, 403),
     ],
 )
-def test_who_may_ask(headers: dict[str, str], status: int) -> None:
+def test_foreign_hosts_and_origins_are_rejected(headers: dict[str, str], status: int) -> None:
     with shown() as live:
         assert [answer(live, path, **headers)[0].status for path in ("/state", "/picture.jpg")] == [
             status,
@@ -124,7 +124,7 @@ def test_who_may_ask(headers: dict[str, str], status: int) -> None:
         ]
 
 
-def test_without_the_token_nothing_is_seen() -> None:
+def test_without_the_token_there_is_no_data() -> None:
     with shown(secret=SECRET) as live:
         refused = [answer(live, path) for path in ("/state", "/events", "/picture.jpg")]
         wrong = [
@@ -141,7 +141,7 @@ def test_without_the_token_nothing_is_seen() -> None:
     assert accepted[0].status == 200 and b"happy" in accepted[1]
 
 
-def test_the_token_becomes_a_cookie_that_no_script_reads_and_no_token_can_be_had_from() -> None:
+def test_the_token_is_exchanged_for_an_http_only_cookie_that_does_not_reveal_it() -> None:
     with shown(secret=SECRET) as live:
         wrong, _ = answer(live, "/session", "POST", Authorization="Bearer something-else-of-that-length")
         asked, _ = answer(live, "/session", "POST", Authorization=f"Bearer {SECRET}")
@@ -156,7 +156,7 @@ def test_the_token_becomes_a_cookie_that_no_script_reads_and_no_token_can_be_had
         assert answer(live, "/state", Cookie=kept)[0].status == 401
 
 
-def test_a_stream_tells_everything_and_then_what_is_new() -> None:
+def test_a_stream_sends_the_full_state_and_then_updates() -> None:
     clock = SystemClock()
     with shown(clock) as live, streamed(live) as stream:
         assert stream.status == 200 and stream.headers["Content-Type"] == "text/event-stream"
@@ -178,7 +178,7 @@ def test_a_stream_tells_everything_and_then_what_is_new() -> None:
     assert told["now"]["pixels"] is None
 
 
-def test_the_end_of_a_run_is_told_and_its_port_is_free_again() -> None:
+def test_the_end_of_a_run_is_sent_and_its_port_is_free() -> None:
     with ExitStack() as stack:
         live = stack.enter_context(shown())
         stream = stack.enter_context(streamed(live))
@@ -194,7 +194,7 @@ def test_the_end_of_a_run_is_told_and_its_port_is_free_again() -> None:
             pass
 
 
-def test_only_so_many_may_look() -> None:
+def test_the_number_of_viewers_is_limited() -> None:
     with shown() as live, ExitStack() as stack:
         for _ in range(MAX_VIEWERS):
             assert heard(stack.enter_context(streamed(live)))[0] == "whole"
@@ -203,7 +203,7 @@ def test_only_so_many_may_look() -> None:
         assert json.loads(answer(live)[1])["now"]["viewers"] == MAX_VIEWERS
 
 
-def test_more_connections_than_that_are_closed_at_once() -> None:
+def test_excess_connections_are_closed_at_once() -> None:
     with shown() as live, ExitStack() as stack:
         opened = [stack.enter_context(socket.create_connection(("127.0.0.1", live.address.port))) for _ in range(100)]
         for one in opened[-4:]:
@@ -213,7 +213,7 @@ def test_more_connections_than_that_are_closed_at_once() -> None:
         assert live.view_state.watched is False
 
 
-def test_nobody_is_watched_for_once_the_last_one_is_gone() -> None:
+def test_without_viewers_the_state_is_unwatched() -> None:
     with shown() as live:
         with streamed(live) as stream:
             heard(stream)
@@ -226,14 +226,14 @@ def test_nobody_is_watched_for_once_the_last_one_is_gone() -> None:
         assert not live.view_state.watched
 
 
-def test_pictures_are_off() -> None:
+def test_pictures_are_disabled_by_default() -> None:
     with shown() as live:
         live.on_frame(frame(0, SystemClock()), FrameResult(), {}, None)
         refused, said = answer(live, "/picture.jpg")
     assert refused.status == 404 and b"--show-pixels" in said
 
 
-def test_pictures_are_small_gray_coarse_where_faces_are_and_over_after_a_while() -> None:
+def test_pictures_are_small_gray_pixelated_at_faces_and_limited_in_time() -> None:
     clock = FakeClock()
     noise = np.random.default_rng(1).integers(0, 256, (480, 640), np.uint8)
     with shown(clock, pixels_s=60) as live:
@@ -265,7 +265,7 @@ def test_pictures_are_small_gray_coarse_where_faces_are_and_over_after_a_while()
         assert json.loads(answer(live)[1])["now"]["pixels"] == {"left_s": 0, "seq": None}
 
 
-def test_what_fails_in_the_page_is_said_once_and_the_run_goes_on() -> None:
+def test_a_failure_of_the_page_is_logged_once_and_the_run_continues() -> None:
     said: list[str] = []
     live = LivePage(PageOptions(Address("127.0.0.1", 0)), FakeClock(), said.append)
     live.append(event("header"))  # without a camera

@@ -52,7 +52,7 @@ def status_of(port: int, path: str = "/state", method: str = "GET", **headers: s
         ("127.0.0.1.example", False, "http://127.0.0.1.example:8780/"),
     ],
 )
-def test_what_is_of_this_machine_alone(host: str, loopback: bool, shown: str) -> None:
+def test_loopback_addresses(host: str, loopback: bool, shown: str) -> None:
     assert is_loopback(host) is loopback and page_url(Address(host, 8780), "pi") == shown
 
 
@@ -71,11 +71,11 @@ def test_what_is_of_this_machine_alone(host: str, loopback: bool, shown: str) ->
         ("[", False),
     ],
 )
-def test_a_page_for_the_house_is_asked_for_by_number_or_its_own_name(host: str, expected: bool) -> None:
+def test_a_network_page_is_served_by_ip_address_and_own_name(host: str, expected: bool) -> None:
     assert is_allowed_host(host, Address("0.0.0.0", 8780), "Pi") is expected
 
 
-def test_a_request_of_no_page_is_no_other_sites() -> None:
+def test_a_request_without_an_origin_is_allowed() -> None:
     assert (
         is_same_origin(None, None, "h")
         and not is_same_origin("cross-site", None, "h")
@@ -84,12 +84,12 @@ def test_a_request_of_no_page_is_no_other_sites() -> None:
 
 
 @pytest.mark.parametrize("text", ["", "localhost", "a:b", "a:99999", "::1:80", "http://a:1", "a b:1"])
-def test_what_is_no_address_is_refused_in_a_sentence(text: str) -> None:
+def test_an_invalid_live_address_is_rejected(text: str) -> None:
     with pytest.raises(UsageError, match="live must be HOST:PORT"):
         Settings(live=text)
 
 
-def test_a_token_file_is_made_for_its_owner_alone_and_kept(tmp_path: Path) -> None:
+def test_a_token_file_is_created_for_its_owner_alone_and_reused(tmp_path: Path) -> None:
     path = tmp_path / "token"
     first = read_or_create_token(path)
     assert stat.S_IMODE(path.stat().st_mode) == 0o600 and len(first) == 32
@@ -107,7 +107,7 @@ def test_a_token_file_is_made_for_its_owner_alone_and_kept(tmp_path: Path) -> No
         ("", 0o600, "holds no token"),
     ],
 )
-def test_a_token_file_that_is_none_is_refused(content: str, mode: int, words: str, tmp_path: Path) -> None:
+def test_an_invalid_token_file_is_rejected(content: str, mode: int, words: str, tmp_path: Path) -> None:
     path = tmp_path / "token"
     path.write_text(content)
     path.chmod(mode)
@@ -117,7 +117,7 @@ def test_a_token_file_that_is_none_is_refused(content: str, mode: int, words: st
         read_or_create_token(tmp_path / "no/token")
 
 
-def test_what_a_service_says_is_logged_and_so_it_gets_no_token(tmp_path: Path) -> None:
+def test_a_logged_service_gets_no_printed_token(tmp_path: Path) -> None:
     with (tmp_path / "log").open("w") as log:
         found = os.fstat(log.fileno())
         stream = f"{found.st_dev}:{found.st_ino}"
@@ -136,25 +136,25 @@ def test_what_a_service_says_is_logged_and_so_it_gets_no_token(tmp_path: Path) -
 
 
 @pytest.mark.parametrize("values", [{"live_token_file": Path("t")}, {"show_pixels_s": 60.0}])
-def test_what_is_for_the_page_needs_the_page(values: dict[str, Any]) -> None:
+def test_settings_of_the_page_need_live(values: dict[str, Any]) -> None:
     with pytest.raises(UsageError, match="add --live"):
         live_page(Settings(**values), FakeClock(), print)
 
 
-def test_a_missing_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_live_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "tornado", None)
     with pytest.raises(UsageError, match=r"pip install 'fer-edge\[live\]'"):
         live_page(Settings(live="127.0.0.1:0"), FakeClock(), print)
 
 
-def test_a_port_that_is_taken_ends_a_run_with_a_sentence_before_its_camera_opens(tmp_path: Path) -> None:
+def test_an_occupied_port_ends_a_run_before_its_camera_opens(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         run = start(tmp_path, "synthetic", "--live", f"127.0.0.1:{taken.getsockname()[1]}")
         _, said = run.communicate(timeout=60)
     assert run.returncode == 2 and said.count("\n") == 1 and "another run may use it" in said
 
 
-def test_the_token_is_said_once_and_is_nowhere_else(tmp_path: Path) -> None:
+def test_the_token_is_printed_once_and_stored_nowhere(tmp_path: Path) -> None:
     run = start(tmp_path, "synthetic", "--live", "0.0.0.0:0", "--json", sync_s=0.2)
     try:
         assert run.stderr is not None
@@ -180,7 +180,7 @@ def test_the_token_is_said_once_and_is_nowhere_else(tmp_path: Path) -> None:
         assert token not in text
 
 
-def test_a_command_line_says_for_how_long_pictures_are_shown() -> None:
+def test_show_pixels_takes_a_duration() -> None:
     command = [sys.executable, "-m", "fer_edge", "run", "--live", "--explain-privacy", "--show-pixels"]
     for given, words in (
         (["5min"], "for 5 minutes after"),
@@ -194,7 +194,7 @@ def test_a_command_line_says_for_how_long_pictures_are_shown() -> None:
         assert subprocess.run([*command, wrong], cwd=ROOT, capture_output=True, check=False).returncode == 2
 
 
-def test_what_the_documentation_says_can_be_typed() -> None:
+def test_the_documented_live_commands_run() -> None:
     import re
 
     section = (ROOT / "device/README.md").read_text().split("## The live page")[1].split("\n## ")[0]

@@ -161,7 +161,7 @@ def told_of(settings: dict[str, Any], tmp_path: Path, bundle_path: Path, **given
     return series(file.read_text()), journal_events(tmp_path / "log")
 
 
-def test_a_recordings_figures_are_the_journals(tmp_path: Path, bundle_path: Path) -> None:
+def test_the_metrics_of_a_recording_equal_the_journal(tmp_path: Path, bundle_path: Path) -> None:
     clip = write_video(tmp_path / "clip.mp4", (face_frame(n / 10) for n in range(60)))
     found, events = told_of({"camera": str(clip), "hold_s": 0.3}, tmp_path, bundle_path)
     end = compared(found, events, tmp_path / "log")
@@ -169,7 +169,7 @@ def test_a_recordings_figures_are_the_journals(tmp_path: Path, bundle_path: Path
     assert "unsure" in by(found, "steady_readings_total")
 
 
-def test_idle_frames_skipped_faces_and_unreadable_pictures(tmp_path: Path, bundle_path: Path) -> None:
+def test_idle_frames_skipped_faces_and_unreadable_pictures_are_counted(tmp_path: Path, bundle_path: Path) -> None:
     folder = tmp_path / "pictures"
     folder.mkdir()
     wall, two = np.full((480, 1280), 120, np.uint8), np.hstack([face_frame(0.0)] * 2)
@@ -181,7 +181,7 @@ def test_idle_frames_skipped_faces_and_unreadable_pictures(tmp_path: Path, bundl
     assert end["frames_idle"] >= 4 and end["faces_skipped"] >= 5 and end["drops"] == {"unreadable": 1}
 
 
-def test_a_camera_that_was_lost_and_frames_that_came_too_fast(tmp_path: Path, bundle_path: Path) -> None:
+def test_losses_and_busy_drops_are_counted(tmp_path: Path, bundle_path: Path) -> None:
     class Burst(ScriptedSource):
         """Gives the frames behind a loss faster than they can be processed."""
 
@@ -200,7 +200,7 @@ def test_a_camera_that_was_lost_and_frames_that_came_too_fast(tmp_path: Path, bu
     assert value(found, "camera_gap_seconds_total") > 0.1
 
 
-def test_a_budget_and_a_pause_are_told_of(tmp_path: Path, bundle_path: Path) -> None:
+def test_budget_drops_and_paused_time_are_counted(tmp_path: Path, bundle_path: Path) -> None:
     settings = {"camera": "synthetic", "duration_s": LIMIT_S, "fps": 30.0, "cpu_budget": 1.0}
     spared = StopWhen(lambda status: status.drops.get("budget", 0) > 10)
     found, events = told_of(settings, tmp_path, bundle_path, observers=[spared])
@@ -281,7 +281,7 @@ def test_a_live_run_is_read_over_http(
         socket.create_connection((host, int(url.removesuffix("/metrics").rpartition(":")[2]))).close()
 
 
-def test_the_file_is_never_seen_half(tmp_path: Path, bundle_path: Path) -> None:
+def test_the_metrics_file_is_replaced_as_a_whole(tmp_path: Path, bundle_path: Path) -> None:
     file = tmp_path / "out" / "fer-edge.prom"
     file.parent.mkdir()
     folders = {"bundle": bundle_path, "log": tmp_path / "log", "runtime": tmp_path / "run"}
@@ -319,7 +319,7 @@ def test_the_file_is_never_seen_half(tmp_path: Path, bundle_path: Path) -> None:
         (["--metrics-file", "{folder}/a.txt"], r"must end in \.prom"),
     ],
 )
-def test_what_cannot_be_is_a_sentence_at_the_start(
+def test_impossible_metrics_settings_are_rejected_at_the_start(
     tmp_path: Path, bundle_path: Path, capsys: pytest.CaptureFixture[str], given: list[str], words: str
 ) -> None:
     (tmp_path / "taken.prom").mkdir()
@@ -332,14 +332,14 @@ def test_what_cannot_be_is_a_sentence_at_the_start(
     assert list((tmp_path / "log").glob("*.jsonl")) == []
 
 
-def test_without_the_extra_it_is_named(tmp_path: Path) -> None:
+def test_a_missing_metrics_extra_is_named(tmp_path: Path) -> None:
     script = "import sys; sys.modules['prometheus_client'] = None; from fer_edge.cli import main; sys.exit(main(sys.argv[1:]))"
     command = [sys.executable, "-c", script, "run", "--camera", "synthetic", "--log", str(tmp_path), "--metrics", ":0"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 2 and "pip install 'fer-edge[metrics]'" in done.stderr and "Traceback" not in done.stderr
 
 
-def test_a_run_without_metrics_imports_none_of_it(tmp_path: Path) -> None:
+def test_a_run_without_metrics_imports_no_metrics_code(tmp_path: Path) -> None:
     script = (
         "import sys; from fer_edge.cli import main; assert main(sys.argv[1:]) == 0\n"
         "assert not {'prometheus_client', 'device.output.metrics.run_metrics', 'http.server'} & set(sys.modules)"
@@ -360,7 +360,7 @@ def test_a_run_without_metrics_imports_none_of_it(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
 
 
-def test_a_file_on_a_disk_is_said_to_wear_it(
+def test_a_metrics_file_on_a_disk_is_warned_about(
     tmp_path: Path, memory_path: Path, bundle_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for place in (tmp_path, memory_path):
@@ -391,7 +391,7 @@ def read_back(metrics: RunMetrics) -> Series:
     return series(generate_latest(PrometheusCollector(metrics).registry()).decode())
 
 
-def test_a_second_run_touches_nothing_of_the_first(tmp_path: Path, bundle_path: Path, journal: Journal) -> None:
+def test_a_second_run_changes_nothing_of_the_first(tmp_path: Path, bundle_path: Path, journal: Journal) -> None:
     file = tmp_path / "fer-edge.prom"
     file.write_text("of the first run")
     command = ["run", "--camera", "synthetic", "--bundle", str(bundle_path), "--log", str(journal.folder)]
@@ -399,9 +399,7 @@ def test_a_second_run_touches_nothing_of_the_first(tmp_path: Path, bundle_path: 
     assert file.read_text() == "of the first run"
 
 
-def test_a_file_that_fails_later_is_said_once_and_tried_again(
-    tmp_path: Path, clock: FakeClock, journal: Journal
-) -> None:
+def test_a_later_write_failure_is_logged_once_and_retried(tmp_path: Path, clock: FakeClock, journal: Journal) -> None:
     said: list[str] = []
     file = tmp_path / "out" / "a.prom"
     file.parent.mkdir()
@@ -419,7 +417,7 @@ def test_a_file_that_fails_later_is_said_once_and_tried_again(
     assert series(file.read_text())
 
 
-def test_a_silent_client_delays_neither_others_nor_the_end(clock: FakeClock, journal: Journal) -> None:
+def test_a_silent_client_delays_neither_other_clients_nor_the_end(clock: FakeClock, journal: Journal) -> None:
     threads = threading.active_count()
     with ExitStack() as silent:
         with MetricsExporter(counted(clock, journal), None, Address("127.0.0.1", 0), 15.0, [].append) as exposed:
@@ -434,7 +432,7 @@ def test_a_silent_client_delays_neither_others_nor_the_end(clock: FakeClock, jou
     until(lambda: threading.active_count() == threads)
 
 
-def test_a_crowd_takes_no_more_threads_than_there_may_be(clock: FakeClock, journal: Journal) -> None:
+def test_the_number_of_client_threads_is_limited(clock: FakeClock, journal: Journal) -> None:
     threads = threading.active_count()
     with (
         ExitStack() as crowd,
@@ -496,7 +494,7 @@ def test_lines_that_a_journal_lost_are_counted(tmp_path: Path, clock: FakeClock)
         ),
     ],
 )
-def test_the_machine_as_far_as_it_is_known(
+def test_unknown_health_values_have_no_series(
     clock: FakeClock, journal: Journal, health: Health | None, expected: dict[str, Any]
 ) -> None:
     found = read_back(counted(clock, journal, health))
@@ -518,7 +516,7 @@ def test_the_machine_as_far_as_it_is_known(
             assert there == {frozenset(): expected[name]}
 
 
-def test_a_frame_that_does_not_come_is_seen_without_the_loop(clock: FakeClock, journal: Journal) -> None:
+def test_the_time_since_the_last_frame_grows_without_the_loop(clock: FakeClock, journal: Journal) -> None:
     metrics = counted(clock, journal)
     assert ("since_last_frame_seconds", frozenset()) not in read_back(metrics)
     metrics.on_frame(
@@ -532,7 +530,7 @@ def test_a_frame_that_does_not_come_is_seen_without_the_loop(clock: FakeClock, j
 
 
 @pytest.mark.parametrize("state", [state for state in CAMERA_STATES if state != "stopped"])
-def test_no_face_is_there_where_nobody_looks(clock: FakeClock, journal: Journal, state: str) -> None:
+def test_faces_are_zero_while_the_camera_is_not_read(clock: FakeClock, journal: Journal, state: str) -> None:
     metrics = counted(clock, journal)
     metrics.faces = 3
     metrics.on_turn(Status(state, "c", "j", frames={"read": 4}, drops={"busy": 2}))
@@ -541,7 +539,7 @@ def test_no_face_is_there_where_nobody_looks(clock: FakeClock, journal: Journal,
     assert value(found, "frames_read_total") == 4 and by(found, "frames_dropped_total") == {"busy": 2}
 
 
-def test_histograms_are_as_the_library_counts_them() -> None:
+def test_histograms_equal_those_of_the_library() -> None:
     rng, ours = random.Random(0), Histogram()
     registry = CollectorRegistry()
     theirs = TheirHistogram("theirs", "by prometheus-client", buckets=BUCKET_BOUNDS_S, registry=registry)
@@ -574,7 +572,7 @@ def test_the_number_of_series_is_bounded(clock: FakeClock, journal: Journal) -> 
     assert set(read_back(metrics)) == before and len(before) < 200
 
 
-def test_the_table_lists_what_is_served(clock: FakeClock, journal: Journal) -> None:
+def test_the_documented_metrics_are_complete(clock: FakeClock, journal: Journal) -> None:
     section = (ROOT / "device/README.md").read_text().split("\n## Metrics\n")[1].split("\n## ")[0]
     rows = re.findall(r"^\| `(fer_edge_\w+)` \| (\w+) \| ([^|]*)\|", section, re.M)
     served = []
@@ -589,7 +587,7 @@ def test_the_table_lists_what_is_served(clock: FakeClock, journal: Journal) -> N
     assert len(rows) == 30
 
 
-def test_what_is_said_of_privacy(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_explain_privacy_lists_the_metrics(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     command = ["run", "--camera", "synthetic", "--explain-privacy", "--log", str(tmp_path)]
     assert main(command) == 0
     assert "no network socket" in capsys.readouterr().out
@@ -599,7 +597,7 @@ def test_what_is_said_of_privacy(tmp_path: Path, capsys: pytest.CaptureFixture[s
     assert "no network socket" not in said and "nothing else, to nobody" in said
 
 
-def test_a_file_of_settings_can_name_both(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_settings_file_can_name_port_and_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     config = tmp_path / "a.toml"
     config.write_text('metrics = ":9100"\nmetrics_file = "/run/fer-edge/a.prom"\nmetrics_every_s = 5\n')
     assert main(["config", "show", "--json", "--config", str(config)]) == 0

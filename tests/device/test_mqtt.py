@@ -88,7 +88,7 @@ def test_an_address_names_a_broker(url: str, host: str, port: int, tls: bool, us
         ({"mqtt_discovery": "home assistant"}, "mqtt_discovery must be letters"),
     ],
 )
-def test_a_setting_without_sense_is_refused(values: dict[str, Any], word: str) -> None:
+def test_an_invalid_mqtt_setting_is_rejected(values: dict[str, Any], word: str) -> None:
     with pytest.raises(UsageError, match=word) as caught:
         Settings(**values)
     assert "geheim" not in str(caught.value)
@@ -105,7 +105,7 @@ def test_a_setting_without_sense_is_refused(values: dict[str, Any], word: str) -
         ({"mqtt": "mqtt://u@b", "mqtt_password_file": Path("/nowhere/pw")}, "/nowhere/pw cannot be read .No such file"),
     ],
 )
-def test_what_does_not_go_together_is_refused_at_the_start(values: dict[str, Any], word: str) -> None:
+def test_contradictory_mqtt_settings_are_rejected(values: dict[str, Any], word: str) -> None:
     with pytest.raises(UsageError, match=word):
         MqttSink(Settings(**values), CLOCK, pytest.fail).check()
 
@@ -124,7 +124,7 @@ def test_what_does_not_go_together_is_refused_at_the_start(values: dict[str, Any
         (b"x" * 70_000, 0o600, 1000, "must be one line"),
     ],
 )
-def test_a_password_is_one_line_for_its_owner_alone(
+def test_a_password_file_holds_one_line_and_is_private(
     content: bytes, mode: int, owner: int, word: str, tmp_path: Path
 ) -> None:
     path = tmp_path / "password"
@@ -144,12 +144,12 @@ def test_a_password_is_one_line_for_its_owner_alone(
     assert Broker("b", 1883, False).password() is None
 
 
-def test_the_digest_of_settings_does_not_tell_the_broker() -> None:
+def test_the_settings_digest_is_independent_of_the_broker() -> None:
     told = Settings(mqtt="mqtts://b", mqtt_ca=Path("/x"), mqtt_readings=True)
     assert settings_digest(told) == settings_digest(Settings())
 
 
-def test_without_the_package_the_sentence_says_what_to_install(tmp_path: Path) -> None:
+def test_a_missing_mqtt_extra_is_named(tmp_path: Path) -> None:
     script = "import sys; sys.modules['paho'] = None; from fer_edge.cli import main; sys.exit(main(sys.argv[1:]))"
     command = [sys.executable, "-c", script, "run", "--camera", "synthetic", "--duration", "1", "--log", str(tmp_path)]
     environ = {**os.environ, "RUNTIME_DIRECTORY": str(tmp_path / "run"), "XDG_CONFIG_HOME": "/nonexistent"}
@@ -172,7 +172,7 @@ def test_without_the_package_the_sentence_says_what_to_install(tmp_path: Path) -
         ({"mqtt": "mqtt://b", "camera": "rtsp://cam/1"}, ["to the camera at rtsp://cam/1", "to the broker at"], []),
     ],
 )
-def test_what_is_sent_is_explained(values: dict[str, Any], words: list[str], absent: list[str]) -> None:
+def test_explain_privacy_lists_what_is_sent(values: dict[str, Any], words: list[str], absent: list[str]) -> None:
     text = " ".join(explain_run(Settings(**values), {"STATE_DIRECTORY": "/var/lib/fer-edge"}).split())
     sent = text.partition(" Sent ")[2].partition(" Never stored")[0]
     assert [word for word in words if word not in sent] == []
@@ -187,7 +187,7 @@ def message(kind: str = "tally", number: int = 0, size: int = 100) -> MqttMessag
     return MqttMessage(kind, f"t/{kind}", text.replace('""', f'"{"x" * (size - len(text))}"').encode())
 
 
-def test_each_minute_counts_and_of_a_state_the_newest_does() -> None:
+def test_every_tally_is_sent_and_of_a_state_the_newest() -> None:
     box = Outbox({"tally": 10_000})
     for number in range(3):
         box.put(message("tally", number))
@@ -200,7 +200,7 @@ def test_each_minute_counts_and_of_a_state_the_newest_does() -> None:
     assert not box.unacknowledged_counts() and box.next_unsent() is None
 
 
-def test_after_a_loss_what_was_not_acknowledged_comes_again_first() -> None:
+def test_unacknowledged_messages_are_sent_first_after_a_loss() -> None:
     box = Outbox({"tally": 10_000})
     box.put(message("state"))
     for number in range(4):
@@ -214,7 +214,7 @@ def test_after_a_loss_what_was_not_acknowledged_comes_again_first() -> None:
     assert [(m.kind, body(m)["n"]) for m in again] == [("state", 0), *(("tally", n) for n in (1, 2, 3))]
 
 
-def test_the_oldest_are_dropped_counted_and_told_once() -> None:
+def test_the_oldest_messages_are_dropped_counted_and_reported_once() -> None:
     box = Outbox({"tally": 5 * 356, "reading": 2 * 356})
     for number in range(8):
         box.put(message("tally", number))
@@ -231,7 +231,7 @@ def test_the_oldest_are_dropped_counted_and_told_once() -> None:
     assert box.lost == {"tally": 5, "reading": 6}
 
 
-def test_putting_is_quick_and_bounded_however_much_waits() -> None:
+def test_put_is_fast_and_memory_is_bounded() -> None:
     box = Outbox(QUEUE_LIMITS_BYTES)
     began = time.perf_counter()
     for number in range(20_000):
@@ -256,7 +256,7 @@ def test_putting_is_quick_and_bounded_however_much_waits() -> None:
         ({}, 0.0, None, None),
     ],
 )
-def test_what_follows_from_a_minute(
+def test_derived_values_of_a_tally(
     labels_s: dict[str, float], observed_s: float, majority: str | None, unsure: float | None
 ) -> None:
     told = body(messages.tally(TOPICS, event("tally", 3, **{**TALLY, "labels_s": labels_s, "observed_s": observed_s})))
@@ -274,7 +274,7 @@ def test_what_follows_from_a_minute(
         ("ss---s--", "ssss----"),
     ],
 )
-def test_what_is_new_must_hold_before_it_is_told(seen: str, told: str) -> None:
+def test_a_new_expression_must_hold_before_it_is_sent(seen: str, told: str) -> None:
     words = {"s": "sad", "h": "happy", "-": "none"}
     now, found = Presence(), []
     for number, letter in enumerate(seen):
@@ -284,13 +284,13 @@ def test_what_is_new_must_hold_before_it_is_told(seen: str, told: str) -> None:
     assert found == [(words[letter], int(letter != "-")) for letter in told]
 
 
-def test_the_largest_face_is_the_one_that_is_told() -> None:
+def test_the_expression_is_that_of_the_largest_face() -> None:
     now = presence.update_presence(Presence(), [reading("sad", 1, side=50), reading("happy", 2, side=80)], 0, 1.0)
     assert (now.expression.value, now.faces.value) == ("happy", 2)
 
 
 @pytest.mark.parametrize("state", [state for state in STATES if state != "running"])
-def test_who_does_not_look_sees_nobody_and_does_not_say_so(state: str) -> None:
+def test_presence_is_null_while_the_camera_is_not_read(state: str) -> None:
     shown = presence.update_presence(Presence(), [], 0, 1.0)
     told = body(messages.state(TOPICS, Status(state, "0", "/log"), shown, CLOCK.stamp()))
     assert (told["state"], told["expression"], told["presence"], told["faces"]) == (state, None, None, None)
@@ -298,7 +298,7 @@ def test_who_does_not_look_sees_nobody_and_does_not_say_so(state: str) -> None:
     assert (looking["expression"], looking["presence"], looking["faces"]) == ("none", False, 0)
 
 
-def test_about_says_what_runs_and_nothing_of_the_camera() -> None:
+def test_about_names_the_bundle_and_not_the_camera() -> None:
     told = body(messages.about(TOPICS, event("header", 0, **HEADER)))
     assert set(told) == {"software", "bundle", "runtime", "detector", "labels", "settings"}
 
@@ -318,7 +318,7 @@ def taken(one: MqttSink) -> list[tuple[str, Any]]:
 
 
 @pytest.mark.parametrize("readings", [False, True])
-def test_of_a_run_s_events_the_broker_is_told_minutes_and_readings_if_asked(readings: bool) -> None:
+def test_the_broker_gets_tallies_and_readings_on_request(readings: bool) -> None:
     one = sink(FakeClock(), mqtt_readings=readings)
     one.append(event("header", 0, **HEADER))
     assert [what for what, _ in taken(one)] == ["config", "availability", "about"]
@@ -327,14 +327,14 @@ def test_of_a_run_s_events_the_broker_is_told_minutes_and_readings_if_asked(read
     assert [what for what, _ in taken(one)] == ["tally"] + ["reading"] * readings
 
 
-def test_home_assistant_is_told_nothing_where_it_is_not_asked() -> None:
+def test_without_a_discovery_prefix_nothing_is_sent_to_home_assistant() -> None:
     one = sink(FakeClock(), mqtt_discovery="", mqtt_topic="house/cellar")
     one.append(event("header", 0, **HEADER))
     assert [what for what, _ in taken(one)] == ["availability", "about"]
     assert one.topics.topic("tally") == f"house/cellar/{instance_id('door')}/tally"
 
 
-def test_a_state_is_told_when_it_changes_and_once_a_minute() -> None:
+def test_the_state_is_sent_on_change_and_once_a_minute() -> None:
     clock = FakeClock()
     one, told = sink(clock), []
 
@@ -358,7 +358,7 @@ def test_a_state_is_told_when_it_changes_and_once_a_minute() -> None:
     assert [(what, t["state"], t["expression"]) for what, t in turn("sad")] == [("state", "running", "sad")]
 
 
-def test_what_is_documented_can_be_typed_and_is_all_that_there_is() -> None:
+def test_the_documented_topics_are_complete() -> None:
     from fer_edge.cli import _parser
 
     section = (ROOT / "device/README.md").read_text().partition("## MQTT and Home Assistant")[2].partition("\n## ")[0]
@@ -398,7 +398,7 @@ def found() -> dict[str, Any]:
     return body(discovery_message(TOPICS, "door", LABELS, "edge"))  # type: ignore[no-any-return]
 
 
-def test_the_device_is_one_retained_message() -> None:
+def test_discovery_is_one_retained_message() -> None:
     told = discovery_message(TOPICS, "door", LABELS, "edge")
     assert told.retain and told.topic == "homeassistant/device/door-12345678/config"
     device = body(told)
@@ -484,14 +484,14 @@ def test_every_sensor_reads_its_message(case: str) -> None:
 
 
 @pytest.mark.parametrize(("word", "is_there"), [("online", True), ("offline", False), ("stopped", False)])
-def test_only_who_is_online_is_available(word: str, is_there: bool) -> None:
+def test_only_online_means_available(word: str, is_there: bool) -> None:
     told = messages.availability(TOPICS, word)
     device = found()
     assert told.retain and told.topic == device["availability_topic"]
     assert rendered(device["availability_template"], told.encode().decode()) == ("online" if is_there else "offline")
 
 
-def test_two_machines_and_two_cameras_have_ids_of_their_own(tmp_path: Path) -> None:
+def test_instance_ids_differ_by_machine_and_camera(tmp_path: Path) -> None:
     ids = set()
     for machine in ("a", "b"):
         (tmp_path / machine / "etc").mkdir(parents=True)

@@ -57,7 +57,7 @@ def test_every_face_the_largest_first_each_classified_on_its_own_crop(bundle: Bu
     assert sorted(reading.track or 0 for reading in told.readings) == [1, 2, 3]
 
 
-def test_no_face_no_reading_and_no_second_search_where_nothing_changes(bundle: Bundle) -> None:
+def test_an_unchanged_empty_frame_is_not_searched_again(bundle: Bundle) -> None:
     pipeline, state = Pipeline(find_detector(), bundle), SearchState()
     idle = []
     for number in range(120):
@@ -67,7 +67,7 @@ def test_no_face_no_reading_and_no_second_search_where_nothing_changes(bundle: B
     assert [number for number, was in enumerate(idle) if not was] == [0, 100], "at first, and once in sweep_s"
 
 
-def test_a_face_that_reaches_beyond_the_frame(bundle: Bundle) -> None:
+def test_a_face_beyond_the_frame_edge_is_read(bundle: Bundle) -> None:
     detector = FixedFaces(Face((-30, -20, 100, 100), 0.8), Face((600, 440, 120, 90), 0.8))
     (told,) = seen(Pipeline(detector, bundle), [face_frame(0.0)])
     assert len(told) == 2
@@ -87,14 +87,14 @@ def test_the_same_state_and_frame_give_the_same_readings(bundle: Bundle) -> None
     assert [track.id for track in after.tracks] == [track.id for track in again.tracks] == [1]
 
 
-def test_the_drawn_face_is_one_track_from_end_to_end(bundle: Bundle) -> None:
+def test_the_synthetic_face_keeps_one_track(bundle: Bundle) -> None:
     told = seen(Pipeline(find_detector(), bundle), [face_frame(n / 10) for n in range(60)])
     assert [len(readings) for readings in told] == [1] * 60
     assert {reading.track for (reading,) in told} == {1}
     assert {reading.face.detector for (reading,) in told} == {"blazeface-zoomed"}
 
 
-def test_after_a_cut_it_is_somebody_else_and_nothing_of_the_one_before_is_left(bundle: Bundle) -> None:
+def test_a_scene_cut_resets_tracks_and_smoothing(bundle: Bundle) -> None:
     pipeline = Pipeline(find_detector(), bundle)
     before, after = [face_frame(n / 10) for n in range(20)], face_frame(7.5)
     told = seen(pipeline, [*before, BLACK, after])
@@ -103,7 +103,7 @@ def test_after_a_cut_it_is_somebody_else_and_nothing_of_the_one_before_is_left(b
     assert np.array_equal(told[-1][0].steady_probs, alone[0].steady_probs)
 
 
-def test_what_is_asked_of_it_is_the_settings(bundle: Bundle) -> None:
+def test_the_settings_control_the_pipeline(bundle: Bundle) -> None:
     pipeline, frame = Pipeline(find_detector(), bundle), face_frame(2.0)
     ((reading,),) = seen(pipeline, [frame])
     assert seen(pipeline, [frame], Settings(min_score=0.99)) == [[]]
@@ -118,13 +118,13 @@ def test_what_is_asked_of_it_is_the_settings(bundle: Bundle) -> None:
     assert trusted.steady == trusted.label and trusted.why == ""
 
 
-def test_a_bundle_brings_its_own_threshold(bundle: Bundle) -> None:
+def test_the_bundles_threshold_is_the_default(bundle: Bundle) -> None:
     spec = replace(bundle.spec, thresholds=bundle.spec.thresholds._replace(unsure_below=1.0))
     ((reading,),) = seen(Pipeline(find_detector(), replace(bundle, spec=spec)), [face_frame(2.0)])
     assert (reading.steady, reading.why) == ("unsure", "confidence")
 
 
-def test_each_stage_is_told_as_it_ends(bundle: Bundle) -> None:
+def test_the_callback_is_called_after_each_stage(bundle: Bundle) -> None:
     pipeline = Pipeline(find_detector(), bundle)
     laps: list[str] = []
     pipeline.process(SearchState(), Frame(0, 0, face_frame(2.0)), Settings(), laps.append)

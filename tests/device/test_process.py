@@ -20,7 +20,7 @@ def start(tmp_path: Path, bundle_path: Path, *more: str, **settings: float) -> s
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_ends_it_with_everything_written(tmp_path: Path, bundle_path: Path, number: signal.Signals) -> None:
+def test_a_signal_ends_a_run_with_a_complete_journal(tmp_path: Path, bundle_path: Path, number: signal.Signals) -> None:
     process = start(tmp_path, bundle_path, "--json")
     assert process.stdout is not None
     lines = []
@@ -40,7 +40,7 @@ def test_a_signal_ends_it_with_everything_written(tmp_path: Path, bundle_path: P
     assert "Traceback" not in spoken
 
 
-def test_a_killed_process_leaves_what_was_forced_and_the_next_says_so(tmp_path: Path, bundle_path: Path) -> None:
+def test_a_killed_process_loses_no_forced_line_and_the_next_run_repairs(tmp_path: Path, bundle_path: Path) -> None:
     """The header is forced at once; a batch is forced each `sync_s`, here at each turn."""
     process = start(tmp_path, bundle_path, "--json", sync_s=0.0)
     assert process.stdout is not None
@@ -60,7 +60,7 @@ def test_a_killed_process_leaves_what_was_forced_and_the_next_says_so(tmp_path: 
     assert "25 bytes were cut off" in spoken
 
 
-def test_the_second_on_one_journal_refuses_and_the_first_goes_on(tmp_path: Path, bundle_path: Path) -> None:
+def test_a_second_run_on_one_journal_is_rejected(tmp_path: Path, bundle_path: Path) -> None:
     first = start(tmp_path, bundle_path)
     assert first.stdout is not None and "face" in first.stdout.readline()
     second = start(tmp_path, bundle_path, "--name", "second")
@@ -76,7 +76,7 @@ def test_the_second_on_one_journal_refuses_and_the_first_goes_on(tmp_path: Path,
     assert (events[-1].kind, events[-1].body["reason"]) == ("end", "stopped by SIGTERM")
 
 
-def test_a_reader_that_has_seen_enough(tmp_path: Path, bundle_path: Path) -> None:
+def test_a_closed_stdout_ends_the_run_cleanly(tmp_path: Path, bundle_path: Path) -> None:
     process = start(tmp_path, bundle_path)
     assert process.stdout is not None and process.stderr is not None
     assert "face" in process.stdout.readline()
@@ -126,7 +126,7 @@ print(sorted(name for name in sys.modules if name.partition(".")[0] in {forbidde
 """
 
 
-def test_the_room_needs_nothing_of_the_host_s(tmp_path: Path, bundle_path: Path) -> None:
+def test_the_device_imports_nothing_of_the_host(tmp_path: Path, bundle_path: Path) -> None:
     command = [sys.executable, "-c", WITHOUT.format(forbidden=FORBIDDEN), str(bundle_path), str(tmp_path)]
     done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False)
     assert done.returncode == 0, done.stderr

@@ -20,7 +20,7 @@ def crop() -> np.ndarray:
     return face_crop(face_frame(3.0), face_box(3.0))
 
 
-def test_an_ordinary_crop_is_good(crop: np.ndarray) -> None:
+def test_an_ordinary_crop_has_full_quality(crop: np.ndarray) -> None:
     assert crop_quality(crop, FRONTAL, 160).value == 1.0
 
 
@@ -33,7 +33,7 @@ def test_an_ordinary_crop_is_good(crop: np.ndarray) -> None:
     ],
     ids=["dark", "washed out", "blurred"],
 )
-def test_the_more_it_is_spoiled_the_worse(why: str, spoil: object, face: Face, side_px: int, crop: np.ndarray) -> None:
+def test_quality_falls_with_degradation(why: str, spoil: object, face: Face, side_px: int, crop: np.ndarray) -> None:
     rated = [crop_quality(spoil(crop, much), face, side_px) for much in (0.0, 0.4, 0.6, 0.8, 1.0)]  # type: ignore[operator]
     values = [one.value for one in rated]
     assert values == sorted(values, reverse=True) and values[0] > 0.9 and values[-1] < 0.4
@@ -41,14 +41,14 @@ def test_the_more_it_is_spoiled_the_worse(why: str, spoil: object, face: Face, s
 
 
 @pytest.mark.parametrize(("side_px", "value"), [(8, 0.214), (16, 0.5), (23, 0.75), (30, 1.0), (400, 1.0)])
-def test_a_face_of_few_pixels_is_made_up(side_px: int, value: float, crop: np.ndarray) -> None:
+def test_a_tiny_face_has_low_quality(side_px: int, value: float, crop: np.ndarray) -> None:
     told = crop_quality(crop, FRONTAL, side_px)
     assert told.value == pytest.approx(value, abs=0.001)
     assert value == 1 or told.why == "tiny"
 
 
 @pytest.mark.parametrize(("nose_x", "turned"), [(50.0, 0.0), (58.0, 0.2), (70.0, 0.5), (30.0, 0.5), (95.0, 1.125)])
-def test_turn_is_where_the_nose_stands_between_the_eyes(nose_x: float, turned: float, crop: np.ndarray) -> None:
+def test_head_turn_is_the_position_of_the_nose_between_the_eyes(nose_x: float, turned: float, crop: np.ndarray) -> None:
     face = Face(FRONTAL.xywh, 0.9, FRONTAL.eyes, (nose_x, 60.0))
     assert head_turn(face) == pytest.approx(turned)
     told = crop_quality(crop, face, 160)
@@ -62,12 +62,12 @@ def test_a_head_that_is_tilted_is_not_turned() -> None:
         assert head_turn(Face((0, 0, 9, 9), 0.9, eyes, (-20 * s, 20 * c))) == pytest.approx(0, abs=1e-9)
 
 
-def test_without_points_nothing_is_said_of_turning() -> None:
+def test_without_landmarks_the_turn_is_zero() -> None:
     assert head_turn(Face((0, 0, 9, 9), 0.9)) == 0.0
     assert head_turn(Face((0, 0, 9, 9), 0.9, ((5.0, 5.0), (5.0, 5.0)), (1.0, 1.0))) == 1.0
     assert QUALITY_REASONS == ("dark", "blurred", "tiny", "turned")
 
 
-def test_the_detectors_own_points_say_that_the_drawn_face_looks_ahead(blazeface: object) -> None:
+def test_the_synthetic_face_is_frontal_by_the_detectors_landmarks(blazeface: object) -> None:
     (face,) = find_detector("blazeface-zoomed").detect(face_frame(3.0))
     assert face.nose is not None and head_turn(face) < 0.2

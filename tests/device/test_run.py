@@ -176,7 +176,7 @@ class StopsTheCamera(MemorySink):
             self._camera.stop()
 
 
-def test_a_stream_that_dies_for_good(tmp_path: Path, bundle_path: Path) -> None:
+def test_a_stream_that_ends_for_good_asks_for_a_restart(tmp_path: Path, bundle_path: Path) -> None:
     camera = NetworkCamera(face_frame)
     settings = settings_of(camera.address(), bundle_path, tmp_path / "log", open_s=10.0, stall_s=1.0, reopen_s=0.5)
     with pytest.raises(RestartNeeded, match="did not come back"):
@@ -189,7 +189,7 @@ def test_a_stream_that_dies_for_good(tmp_path: Path, bundle_path: Path) -> None:
     assert end["readings"] >= 3
 
 
-def test_the_drawn_face_at_its_pace(tmp_path: Path, bundle_path: Path) -> None:
+def test_the_synthetic_face_is_read_at_its_frame_rate(tmp_path: Path, bundle_path: Path) -> None:
     events = events_of("synthetic", tmp_path, bundle_path, duration_s=1.5, fps=10.0)
     end = check(events)
     assert 5 <= end["frames"]["processed"] <= 16
@@ -198,7 +198,7 @@ def test_the_drawn_face_at_its_pace(tmp_path: Path, bundle_path: Path) -> None:
     assert list(end["start_s"].values()) == sorted(end["start_s"].values())
 
 
-def test_a_slow_loop_drops_and_says_so(tmp_path: Path, bundle_path: Path) -> None:
+def test_a_slow_loop_counts_dropped_frames(tmp_path: Path, bundle_path: Path) -> None:
     """Frames come while the loop is held up in a sink; it then takes the newest, and the account is complete."""
     gate = threading.Semaphore(1)
     source = ScriptedSource([face_frame(0.0)] * 6, live=True, clock=SystemClock(), gate=gate)
@@ -234,7 +234,7 @@ def test_once_prints_one_reading(
         assert reading.body["label"] in line
 
 
-def test_once_on_a_black_video_says_so(tmp_path: Path, bundle_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_once_on_a_black_video_fails(tmp_path: Path, bundle_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     clip = write_video(tmp_path / "black.mp4", [BLACK] * 5)
     with pytest.raises(NotEnoughData, match=r"no face was found .*5 frames") as refused:
         run(settings_of(str(clip), bundle_path, tmp_path / "log", once=True))
@@ -259,7 +259,7 @@ def test_once_waits_ten_seconds_and_no_longer(tmp_path: Path, bundle_path: Path)
     assert 35 <= end["frames"]["processed"] <= 45
 
 
-def test_readable_lines_and_speech_go_their_own_ways(
+def test_readings_go_to_stdout_and_messages_to_stderr(
     tmp_path: Path, bundle_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     clip = write_video(tmp_path / "clip.mp4", (face_frame(n / 10) for n in range(5)))
@@ -278,7 +278,7 @@ def test_json_is_the_journal(tmp_path: Path, bundle_path: Path, capsys: pytest.C
     assert capsys.readouterr().out == segment.read_text()
 
 
-def test_something_nobody_foresaw_still_ends_the_journal(tmp_path: Path, bundle_path: Path) -> None:
+def test_an_unexpected_error_still_ends_the_journal(tmp_path: Path, bundle_path: Path) -> None:
     source = ScriptedSource([BLACK, ZeroDivisionError("a bug")], live=False, clock=SystemClock())
     with pytest.raises(ZeroDivisionError):
         run(settings_of("synthetic", bundle_path, tmp_path / "log"), source=source)
@@ -293,7 +293,7 @@ def test_something_nobody_foresaw_still_ends_the_journal(tmp_path: Path, bundle_
         ({"detector": "dlib"}, UsageError, "dlib"),
     ],
 )
-def test_other_things_that_are_not_there(
+def test_missing_files_and_cameras_are_reported(
     tmp_path: Path, bundle_path: Path, values: dict[str, str], error: type[FerEdgeError], words: str
 ) -> None:
     (tmp_path / "file").touch()
@@ -311,7 +311,7 @@ def edited(folder: Path, tmp_path: Path, **values: Any) -> Path:
     return copy
 
 
-def test_a_bundle_that_does_something_else_here_opens_no_camera(tmp_path: Path, bundle_path: Path) -> None:
+def test_a_bundle_that_fails_verification_opens_no_camera(tmp_path: Path, bundle_path: Path) -> None:
     spec = json.loads((bundle_path / "bundle.json").read_text())["input"]
     spec["mappings"]["haar"]["dx"] += 2 / spec["side"]
     bundle = edited(bundle_path, tmp_path, input=spec)
@@ -321,7 +321,7 @@ def test_a_bundle_that_does_something_else_here_opens_no_camera(tmp_path: Path, 
     assert (source.opens, list((tmp_path / "log").glob("*.jsonl"))) == (0, [])
 
 
-def test_a_runtime_that_it_was_not_proved_on_is_said_and_runs(
+def test_an_unproved_runtime_is_reported_and_runs(
     tmp_path: Path, bundle_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     row = {"runtime": "litert", "version": "0.1", "kernels": "default", "machine": "vax", "verdict": "pass"}
@@ -331,7 +331,7 @@ def test_a_runtime_that_it_was_not_proved_on_is_said_and_runs(
     assert "edge was not proved on litert " in capsys.readouterr().err
 
 
-def test_a_run_may_be_inside_another_thread(tmp_path: Path, bundle_path: Path) -> None:
+def test_a_run_works_in_another_thread(tmp_path: Path, bundle_path: Path) -> None:
     """Signals are the main thread's; a program that embeds the loop ends it by its duration."""
     codes: list[int] = []
     settings = settings_of("synthetic", bundle_path, tmp_path / "log", duration_s=0.3)

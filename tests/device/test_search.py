@@ -74,12 +74,12 @@ def flicker(number: int, gray: np.ndarray) -> np.ndarray:
     return gray
 
 
-def test_an_empty_room_is_searched_once_and_then_left(zoomed: Detector) -> None:
+def test_an_empty_still_room_is_searched_once(zoomed: Detector) -> None:
     found = list(looked(zoomed, always(WALL), 95))
     assert searches(found) == [0] and not any(one.tracks for one in found)
 
 
-def test_an_empty_room_where_something_moves_is_searched_as_often_as_allowed(zoomed: Detector) -> None:
+def test_motion_in_an_empty_room_is_searched_at_the_allowed_rate(zoomed: Detector) -> None:
     found = list(looked(zoomed, lambda n: flicker(n // 4, WALL), 60, Settings(search_s=0.5)))
     gaps = np.diff(searches(found))
     assert gaps.min() >= 5 and len(gaps) >= 6
@@ -99,7 +99,7 @@ def test_a_new_face_is_seen_within_half_a_second(zoomed: Detector, px: int, some
     assert square_iou(newest.head, (450 - px // 2, 240 - px // 2, px)) > 0.4
 
 
-def test_a_face_is_followed_for_little_more_than_the_cheap_network_costs(zoomed: Detector) -> None:
+def test_following_a_face_needs_few_searches(zoomed: Detector) -> None:
     """Ten times as dear as following, a search may come every tenth frame at most for the two to cost alike."""
     still = list(looked(zoomed, lambda n: face_frame(n / 10), 200))
     assert all(len(one.tracks) == 1 and one.tracks[0].id == 1 for one in still)
@@ -109,7 +109,7 @@ def test_a_face_is_followed_for_little_more_than_the_cheap_network_costs(zoomed:
     assert len(searches(busy)) <= 200 / 12 + 3, "however much changes beside it"
 
 
-def test_a_face_that_moves_as_foreseen_is_looked_at_in_every_other_frame(zoomed: Detector) -> None:
+def test_a_predictable_face_is_detected_in_every_other_frame(zoomed: Detector) -> None:
     looks = 0
 
     class Counting(TwoStageDetector):
@@ -131,14 +131,14 @@ def test_a_face_that_moves_as_foreseen_is_looked_at_in_every_other_frame(zoomed:
     assert not any(one.tracks for one in gone[31:]), "and who has gone is gone at once"
 
 
-def test_who_walks_across_the_picture_is_one_person(zoomed: Detector) -> None:
+def test_a_walking_person_keeps_one_track(zoomed: Detector) -> None:
     found = list(looked(zoomed, lambda n: room((100 + 7 * n, 240, 90)), 60))
     assert all([track.id for track in one.tracks] == [1] for one in found)
     middles = [one.tracks[0].head[0] + one.tracks[0].head[2] / 2 for one in found]
     assert np.abs(np.array(middles) - (100 + 7 * np.arange(60))).max() < 15
 
 
-def test_a_hand_before_the_face_for_a_moment_and_it_is_the_same_person(zoomed: Detector) -> None:
+def test_a_briefly_hidden_face_keeps_its_track(zoomed: Detector) -> None:
     def picture(number: int) -> np.ndarray:
         gray = room((300, 240, 120))
         if 20 <= number < 25:
@@ -152,7 +152,7 @@ def test_a_hand_before_the_face_for_a_moment_and_it_is_the_same_person(zoomed: D
     assert back <= 28 and found[back].tracks[0].id == 1
 
 
-def test_who_comes_after_a_while_is_somebody_else(zoomed: Detector) -> None:
+def test_a_face_that_comes_back_late_gets_a_new_track(zoomed: Detector) -> None:
     found = list(looked(zoomed, lambda n: WALL if 20 <= n < 45 else room((300, 240, 120)), 60))
     assert not any(one.tracks for one in found[20:45])
     assert {track.id for one in found[:20] for track in one.tracks} == {1}
@@ -160,7 +160,7 @@ def test_who_comes_after_a_while_is_somebody_else(zoomed: Detector) -> None:
     assert found[49].tracks, "half a second after it came back"
 
 
-def test_of_many_faces_the_largest_are_read_and_the_others_counted(zoomed: Detector) -> None:
+def test_the_largest_faces_are_read_and_the_others_counted(zoomed: Detector) -> None:
     sizes = (50, 104, 56, 98, 60, 84)
     faces = [(110 + 200 * (n % 3), 120 + 220 * (n // 3), px) for n, px in enumerate(sizes)]
     found = list(looked(zoomed, always(room(*faces)), 30, Settings(max_faces=3)))
@@ -174,7 +174,7 @@ def test_of_many_faces_the_largest_are_read_and_the_others_counted(zoomed: Detec
     assert [len(one.tracks) for one in everybody] == [6] * 3 and everybody[-1].skipped == 0
 
 
-def test_two_who_pass_each_other_keep_their_numbers_or_get_new_ones_but_never_share(zoomed: Detector) -> None:
+def test_two_passing_faces_never_share_a_track(zoomed: Detector) -> None:
     found = list(looked(zoomed, lambda n: room((100 + 8 * n, 150, 80), (540 - 8 * n, 330, 100)), 50))
     for one in found:
         assert len({track.id for track in one.tracks}) == len(one.tracks) <= 2
@@ -182,7 +182,7 @@ def test_two_who_pass_each_other_keep_their_numbers_or_get_new_ones_but_never_sh
     assert {track.id for track in found[-1].tracks} == {track.id for track in found[0].tracks} == {1, 2}
 
 
-def test_a_face_that_only_the_search_can_see_stays_while_nothing_moves_there() -> None:
+def test_a_face_found_only_by_search_stays_while_nothing_moves() -> None:
     class OnlyFar(TwoStageDetector):
         def refine(self, gray: np.ndarray, around: tuple[int, int, int]) -> Face | None:  # noqa: ARG002
             return None
@@ -194,7 +194,7 @@ def test_a_face_that_only_the_search_can_see_stays_while_nothing_moves_there() -
     assert searches(found) == [0], "and costs no further search"
 
 
-def test_another_detector_searches_each_frame_in_which_something_changed_or_a_face_was_missed() -> None:
+def test_a_single_network_detector_searches_each_changed_frame() -> None:
     fixed = FixedFaces(Face((100, 100, 80, 80), 0.9))
     still = list(looked(fixed, always(WALL), 20))
     assert searches(still) == [0] and all(len(one.tracks) == 1 for one in still)
@@ -204,5 +204,5 @@ def test_another_detector_searches_each_frame_in_which_something_changed_or_a_fa
     assert searches(empty) == [0]
 
 
-def test_a_score_that_is_asked_for_holds_for_both_networks(zoomed: Detector) -> None:
+def test_min_score_applies_to_both_networks(zoomed: Detector) -> None:
     assert not any(one.tracks for one in looked(zoomed, lambda n: face_frame(n / 10), 5, Settings(min_score=0.999)))

@@ -28,7 +28,7 @@ class Gone(io.StringIO):
         raise BrokenPipeError
 
 
-def test_a_line_for_people() -> None:
+def test_a_reading_as_a_readable_line() -> None:
     stream = io.StringIO()
     with TerminalSink(stream) as terminal:
         terminal.append(event("header", 0))
@@ -37,7 +37,7 @@ def test_a_line_for_people() -> None:
     assert stream.getvalue() == "     2.00 s  happy     86%   face 180×184 px at (200, 120)\n"
 
 
-def test_lines_for_programs_are_the_journal_s() -> None:
+def test_json_lines_equal_the_journal() -> None:
     stream, some = io.StringIO(), io.StringIO()
     for kind in ("header", "reading", "end"):
         JsonLinesSink(stream).append(event(kind, 0, **READING))
@@ -46,7 +46,7 @@ def test_lines_for_programs_are_the_journal_s() -> None:
     assert [json.loads(line)["kind"] for line in some.getvalue().splitlines()] == ["reading"]
 
 
-def test_a_reader_that_went_away_is_told_of_once() -> None:
+def test_a_closed_reader_raises_once() -> None:
     stream = Gone()
     sink = JsonLinesSink(stream)
     with pytest.raises(BrokenPipeError):
@@ -55,7 +55,7 @@ def test_a_reader_that_went_away_is_told_of_once() -> None:
     assert stream.tries == 1
 
 
-def test_numbers_and_times_of_a_run() -> None:
+def test_events_are_numbered_and_stamped() -> None:
     memory, clock = MemorySink(), FakeClock(mono_ns=7_000_000_000)
     recorder = EventRecorder(memory, clock)
     recorder.record("header", {})
@@ -70,7 +70,7 @@ def test_numbers_and_times_of_a_run() -> None:
     assert [e.body for e in memory.of_kind("reading")] == [{"label": "sad"}]
 
 
-def test_what_was_opened_is_closed_when_the_next_one_does_not_open(tmp_path: Path) -> None:
+def test_opened_sinks_are_closed_when_a_later_one_fails(tmp_path: Path) -> None:
     (tmp_path / "folder").mkdir()
     first, second = Journal(tmp_path / "log", FakeClock()), Journal(tmp_path / "folder", FakeClock())
     (tmp_path / "folder").rmdir()

@@ -42,14 +42,14 @@ def labels(told: Sequence[SmoothedLabel]) -> list[str]:
     return [one.label for one in told]
 
 
-def test_the_first_frame_is_what_it_is() -> None:
+def test_the_first_frame_is_not_smoothed() -> None:
     (one,) = steadies([says("sad", 1.0)])
     assert (one.label, one.why) == ("sad", "") and np.allclose(one.probs, softmax(says("sad", 1.0)))
     assert one.probs.dtype == np.float32
 
 
 @pytest.mark.parametrize("fps", [2.0, 5.0, 10.0, 30.0])
-def test_half_is_forgotten_in_a_half_life_at_any_frame_rate(fps: float) -> None:
+def test_the_half_life_is_independent_of_the_frame_rate(fps: float) -> None:
     """After long agreement, the average of the old and the new lies halfway a half-life after a change."""
     rules = SmoothingRules(1.0, 0.0, 0.0, 0.0)
     told = steadies([says("happy")] * round(20 * fps) + [says("sad")] * round(fps), fps, rules)
@@ -57,37 +57,37 @@ def test_half_is_forgotten_in_a_half_life_at_any_frame_rate(fps: float) -> None:
     assert mean[0] == pytest.approx(1.5, abs=0.02) and mean[1] == pytest.approx(1.5, abs=0.02)
 
 
-def test_without_a_half_life_each_frame_stands_alone() -> None:
+def test_without_a_half_life_frames_are_not_smoothed() -> None:
     rows = [says("happy"), says("sad"), says("neutral", 0.1)]
     told = steadies(rows, rules=SmoothingRules(0.0, 0.0, 0.0, 0.0))
     assert all(np.allclose(one.probs, softmax(row)) for one, row in zip(told, rows, strict=True))
     assert labels(told) == ["happy", "sad", "sad"], "but a tie in all but name does not move it"
 
 
-def test_a_frame_or_two_of_another_label_move_nothing() -> None:
+def test_two_frames_of_another_label_change_nothing() -> None:
     rows = [says("happy")] * 10 + [says("sad")] * 2 + [says("happy")] * 10
     assert set(labels(steadies(rows))) == {"happy"}
 
 
-def test_a_flicker_between_two_is_one_label() -> None:
+def test_flicker_between_two_labels_is_one_label() -> None:
     rows = [says("happy", 1.2), says("sad", 1.0)] * 50
     assert set(labels(steadies(rows))) == {"happy"}
 
 
-def test_a_real_change_is_told_within_half_a_second() -> None:
+def test_a_real_change_appears_within_half_a_second() -> None:
     told = labels(steadies([says("happy")] * 30 + [says("sad")] * 30))
     assert told[:30] == ["happy"] * 30 and set(told[35:]) == {"sad"}
     assert sum(a != b for a, b in itertools.pairwise(told)) == 1
 
 
-def test_a_label_stays_for_its_dwell_however_clear_the_next_one_is() -> None:
+def test_a_label_stays_for_its_dwell_time() -> None:
     rules = SmoothingRules(0.0, 0.5, 0.0, 0.0)
     told = labels(steadies([says("happy")] * 10 + [says("sad"), says("neutral")] * 10, rules=rules))
     changes = [n for n, (a, b) in enumerate(itertools.pairwise(told), 1) if a != b]
     assert changes and min(b - a for a, b in itertools.pairwise(changes)) >= 5
 
 
-def test_what_no_label_is_probable_enough_for_is_unsure_and_says_so() -> None:
+def test_no_probable_label_is_unsure_with_a_reason() -> None:
     rules = SmoothingRules(0.4, 0.0, 0.6, 0.5)
     told = steadies([says("happy")] * 10 + [says("happy", 0.1)] * 20 + [says("happy")] * 20, rules=rules)
     said = labels(told)
@@ -96,7 +96,7 @@ def test_what_no_label_is_probable_enough_for_is_unsure_and_says_so() -> None:
     assert sum(a != b for a, b in itertools.pairwise(said)) == 2
 
 
-def test_about_the_threshold_it_does_not_flicker() -> None:
+def test_hysteresis_prevents_flicker_at_the_threshold() -> None:
     rng = np.random.default_rng(0)
     rows = [says("happy", float(1.1 + rng.normal(0, 0.15))) for _ in range(200)]
     below = float(softmax(says("happy", 1.1)).max())
@@ -107,7 +107,7 @@ def test_about_the_threshold_it_does_not_flicker() -> None:
 
 
 @pytest.mark.parametrize("why", ["dark", "blurred", "tiny", "turned"])
-def test_bad_pictures_make_it_unsure_and_it_comes_back(why: str) -> None:
+def test_poor_quality_is_unsure_until_it_recovers(why: str) -> None:
     bad = Quality(0.1, why)
     quality = [GOOD] * 10 + [bad] * 20 + [GOOD] * 20
     told = steadies([says("happy")] * 50, quality=quality)
@@ -115,14 +115,14 @@ def test_bad_pictures_make_it_unsure_and_it_comes_back(why: str) -> None:
     assert told[25].why == why and told[49].why == ""
 
 
-def test_a_bad_frame_counts_for_less() -> None:
+def test_a_poor_frame_has_less_weight() -> None:
     rows = [says("happy")] * 5 + [says("sad", 6.0)] * 3
     poor = steadies(rows, quality=[GOOD] * 5 + [Quality(0.1, "blurred")] * 3, rules=SmoothingRules(0.4, 0.0, 0.0, 0.0))
     assert poor[-1].label == "happy"
     assert steadies(rows, rules=SmoothingRules(0.4, 0.0, 0.0, 0.0))[-1].label == "sad"
 
 
-def test_time_that_stands_still_or_goes_back_is_survived() -> None:
+def test_time_that_does_not_advance_is_accepted() -> None:
     one = smooth(None, says("happy"), GOOD, 5, SPACE, RULES)
     two = smooth(one, says("happy"), GOOD, 5, SPACE, RULES)
     three = smooth(two, says("happy"), GOOD, 0, SPACE, RULES)

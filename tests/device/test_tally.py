@@ -29,7 +29,7 @@ def balanced(bodies: list[dict[str, Any]], start_s: float, end_s: float) -> None
     assert all(body["seconds"] == 60 for body in bodies[:-1])
 
 
-def test_a_minute_of_looking() -> None:
+def test_a_tally_of_one_observed_minute() -> None:
     tally, bodies = start_tally(10 * S), []
     for n in range(1, 651):
         faces = [reading("happy")] if n <= 200 else [reading("happy"), reading("sad", p=0.4)] if n <= 300 else []
@@ -48,7 +48,7 @@ def test_a_minute_of_looking() -> None:
     assert (rest["seconds"], rest["face_s"], rest["faces_max"]) == (5.5, 0.0, 0)
 
 
-def test_what_is_counted_on_may_be_changed_in_place() -> None:
+def test_counts_that_change_in_place_are_copied() -> None:
     drops: Counter[str] = Counter()
     tally, bodies = start_tally(0), []
     for n in range(1, 1301):
@@ -58,7 +58,7 @@ def test_what_is_counted_on_may_be_changed_in_place() -> None:
     assert [body["drops"] for body in bodies] == [{"busy": 600}, {"busy": 600}]
 
 
-def test_a_camera_that_is_away_and_comes_back() -> None:
+def test_time_without_the_camera_is_unavailable() -> None:
     tally = start_tally(0)
     for n in range(1, 101):
         tally, _ = update_tally(tally, [], n * S // 10, FrameCounts(), RULES)
@@ -72,7 +72,7 @@ def test_a_camera_that_is_away_and_comes_back() -> None:
 
 
 @pytest.mark.parametrize(("wait_s", "observed_s"), [(1.9, 3.9), (2.1, 2.0)])
-def test_a_late_frame_is_waited_for_so_long(wait_s: float, observed_s: float) -> None:
+def test_a_late_frame_counts_as_observed_within_the_patience(wait_s: float, observed_s: float) -> None:
     tally = start_tally(0)
     for at_s in (0.0, 1.0, 2.0, 2.0 + wait_s):
         for turn in range(4):
@@ -82,7 +82,7 @@ def test_a_late_frame_is_waited_for_so_long(wait_s: float, observed_s: float) ->
     assert body["observed_s"] == observed_s and body["unavailable_s"] == pytest.approx(2 + wait_s - observed_s)
 
 
-def test_a_slow_camera_is_not_away() -> None:
+def test_a_slow_camera_is_not_unavailable() -> None:
     tally = start_tally(0, patience_s=25.0)
     for n in range(6):
         tally, _ = update_tally(tally, [], n * 10 * S, FrameCounts(), RULES)
@@ -90,7 +90,7 @@ def test_a_slow_camera_is_not_away() -> None:
     assert body["observed_s"] == 50.0
 
 
-def test_a_pause_is_its_own_sum_also_over_hours() -> None:
+def test_paused_time_is_counted_over_hours() -> None:
     tally, bodies = start_tally(0), []
     for n in range(1, 51):
         tally, over = update_tally(tally, [], n * S // 10, FrameCounts(), RULES)
@@ -104,7 +104,7 @@ def test_a_pause_is_its_own_sum_also_over_hours() -> None:
     assert sum(body["observed_s"] for body in bodies) == pytest.approx(5.9)
 
 
-def test_a_machine_that_slept_tells_each_minute() -> None:
+def test_a_suspended_machine_records_each_minute() -> None:
     tally, _ = update_tally(start_tally(0), [], S, FrameCounts(), RULES)
     tally, bodies = update_tally(tally, [], 601 * S, FrameCounts(), RULES)
     assert len(bodies) == 10
@@ -112,7 +112,7 @@ def test_a_machine_that_slept_tells_each_minute() -> None:
     assert sum(body["unavailable_s"] for body in bodies) == 600.0
 
 
-def test_a_frame_older_than_the_last_turn_takes_no_time_back() -> None:
+def test_an_older_frame_subtracts_no_time() -> None:
     tally, _ = update_tally(start_tally(0), None, 10 * S, FrameCounts(), RULES)
     tally, _ = update_tally(tally, [], 9 * S, FrameCounts(), RULES)
     tally, _ = update_tally(tally, [], 11 * S, FrameCounts(), RULES)
@@ -120,7 +120,7 @@ def test_a_frame_older_than_the_last_turn_takes_no_time_back() -> None:
     assert (body["unavailable_s"], body["observed_s"]) == (10.0, 1.0)
 
 
-def test_an_empty_run_says_nothing() -> None:
+def test_an_empty_run_has_no_tally() -> None:
     assert finish_tally(start_tally(5), 5, FrameCounts(), RULES) == []
 
 

@@ -38,18 +38,20 @@ def track(number: int, head: Square, seen_ns: int = 5, readings: int = 0) -> Tra
         ([(0, 0, 100), (40, 0, 100)], [(30, 0, 100), (70, 0, 100)], {1: 0}),  # the surest pair; what is left lies apart
     ],
 )
-def test_matched(tracks: list[Square], faces: list[Square], expected: dict[int, int]) -> None:
+def test_tracks_are_matched_to_faces_by_overlap(
+    tracks: list[Square], faces: list[Square], expected: dict[int, int]
+) -> None:
     assert match_squares(tracks, faces) == expected
 
 
-def test_overlap_is_the_same_both_ways_and_between_0_and_1() -> None:
+def test_iou_is_symmetric_and_between_0_and_1() -> None:
     squares = [(x, y, side) for x, y, side in itertools.product((-40, 0, 35), (0, 20), (1, 50, 90))]
     for a, b in itertools.product(squares, squares):
         assert 0 <= square_iou(a, b) == square_iou(b, a) <= 1
         assert (square_iou(a, b) == 1) == (a == b)
 
 
-def test_two_tracks_on_one_face_become_the_older() -> None:
+def test_of_two_tracks_on_one_face_the_older_stays() -> None:
     both = [track(7, (0, 0, 100)), track(3, (10, 0, 100)), track(9, (200, 0, 100))]
     assert [kept.id for kept in without_duplicates(both)] == [3, 9]
     remembered = track(3, (10, 0, 100), seen_ns=1)
@@ -58,7 +60,7 @@ def test_two_tracks_on_one_face_become_the_older() -> None:
     )
 
 
-def test_the_largest_first_and_of_two_alike_the_one_that_was_read_before() -> None:
+def test_the_largest_first_and_of_similar_ones_the_followed_one() -> None:
     small, large, alike = track(1, (0, 0, 50), readings=9), track(2, (0, 0, 100), readings=9), track(3, (0, 0, 110))
     assert [t.id for t in largest_first([small, large, alike])] == [2, 3, 1]
     assert [t.id for t in largest_first([track(1, (0, 0, 100), readings=9), track(2, (0, 0, 130))])] == [2, 1]
@@ -96,7 +98,7 @@ def walked(*heads: Square, every_s: float = 0.1) -> Track:
         ([(530, 100, 100), (536, 100, 100), (542, 100, 100)], None),  # beyond the edge
     ],
 )
-def test_where_a_face_is_foreseen(heads: list[Square], expected: tuple[int, int] | None) -> None:
+def test_the_predicted_position_of_a_face(heads: list[Square], expected: tuple[int, int] | None) -> None:
     track = walked(*heads)
     now_ns = track.seen_ns + 100_000_000
     now = predict(track, now_ns, SHAPE)
@@ -111,7 +113,7 @@ def test_where_a_face_is_foreseen(heads: list[Square], expected: tuple[int, int]
     assert moved == [(pytest.approx(x), pytest.approx(y))] * 2, "the eyes with it"
 
 
-def test_a_face_is_held_for_no_longer_than_that() -> None:
+def test_a_face_is_not_predicted_for_longer_than_the_maximum() -> None:
     track = walked((100, 100, 100), (104, 100, 100), (108, 100, 100))
     held = [n for n in range(1, 12) if predict(track, track.seen_ns + n * 33_000_000, SHAPE)]
     assert held == list(range(1, int(MAX_PREDICTED_S / 0.033) + 1))
@@ -121,5 +123,5 @@ def test_a_face_is_held_for_no_longer_than_that() -> None:
     assert then is not None and then.head[0] == 112, "a frame that was not looked at leads on to the next"
 
 
-def test_a_way_is_not_told_from_looks_long_apart() -> None:
+def test_a_velocity_needs_detections_close_in_time() -> None:
     assert not walked((100, 100, 100), (101, 100, 100), (102, 100, 100), every_s=0.6).predictable

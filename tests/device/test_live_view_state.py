@@ -48,7 +48,7 @@ def _at(face: Reading, mono_ns: int) -> Reading:
     return replace(face, mono_ns=mono_ns)
 
 
-def test_a_column_is_two_seconds_of_the_journals_own_sums() -> None:
+def test_a_column_is_a_tally_of_two_seconds() -> None:
     view_state, clock = begun()
     view_state.watched = True
     look(view_state, clock, 2, "happy")
@@ -63,7 +63,7 @@ def test_a_column_is_two_seconds_of_the_journals_own_sums() -> None:
     assert second["frames"]["processed"] == 20 and second["from_mono_s"] == 14.5
 
 
-def test_a_pause_and_a_camera_that_gives_nothing_are_told_apart_and_no_face_stays() -> None:
+def test_a_pause_and_a_lost_camera_are_distinct_and_remove_the_faces() -> None:
     view_state, clock = begun()
     view_state.watched = True
     look(view_state, clock, 2, "happy")
@@ -76,14 +76,14 @@ def test_a_pause_and_a_camera_that_gives_nothing_are_told_apart_and_no_face_stay
         assert view_state.latest.columns[-1][name] == 2.0, state
 
 
-def test_a_recording_is_told_in_its_own_time() -> None:
+def test_a_recording_uses_its_own_time() -> None:
     view_state, clock = begun(live=False)
     clock.now_ns += 60_000 * MS  # it took a minute to read
     view_state.on_turn(status())
     assert view_state.latest.columns == ()
 
 
-def test_the_last_ten_minutes_are_kept() -> None:
+def test_the_columns_cover_ten_minutes() -> None:
     view_state, clock = begun()
     for _ in range(COLUMNS + 20):
         clock.now_ns += 2_000 * MS
@@ -92,7 +92,7 @@ def test_the_last_ten_minutes_are_kept() -> None:
     assert view_state.latest.columns[-1]["from_mono_s"] == pytest.approx(12.5 + 2 * (COLUMNS + 19))
 
 
-def test_since_when_a_face_is_seen_and_shows_its_label() -> None:
+def test_a_face_has_the_start_of_its_track_and_of_its_label() -> None:
     view_state, clock = begun()
     view_state.watched = True
     look(view_state, clock, 1, "happy")
@@ -106,7 +106,7 @@ def test_since_when_a_face_is_seen_and_shows_its_label() -> None:
     assert face.reading.mono_ns - face.first_ns < 500 * MS, "it was away for too long to be the same"
 
 
-def test_tracks_are_forgotten() -> None:
+def test_old_tracks_are_forgotten() -> None:
     view_state, clock = begun()
     for track in range(1000):
         clock.now_ns += 100 * MS
@@ -116,7 +116,7 @@ def test_tracks_are_forgotten() -> None:
     assert len(view_state._faces) <= 32
 
 
-def test_a_moment_is_told_five_times_a_second_and_seldom_while_nobody_looks() -> None:
+def test_snapshots_are_frequent_only_with_viewers() -> None:
     for watched, most, least in ((True, 51, 40), (False, 6, 5)):
         view_state, clock = begun()
         view_state.watched = watched
@@ -149,7 +149,7 @@ class Wire:
         self.aborted = True
 
 
-def test_who_is_slow_is_told_everything_anew_and_who_takes_nothing_is_let_go() -> None:
+def test_a_slow_viewer_gets_the_full_state_and_a_stuck_one_is_disconnected() -> None:
     async def lived() -> None:
         view_state, clock = begun()
         viewers, quick, slow = Viewers(view_state, None, clock), Wire(), Wire()
@@ -182,7 +182,7 @@ def test_who_is_slow_is_told_everything_anew_and_who_takes_nothing_is_let_go() -
     asyncio.run(lived())
 
 
-def test_silence_of_the_loop_is_told() -> None:
+def test_a_silent_loop_is_reported() -> None:
     async def lived() -> None:
         view_state, clock = begun()
         viewers, wire = Viewers(view_state, None, clock), Wire()

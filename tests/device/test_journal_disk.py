@@ -62,7 +62,7 @@ def accounted(folder: Path, upto: int) -> list[Event]:
     return gaps
 
 
-def test_a_full_disk_is_survived_and_the_loss_counted(tmp_path: Path) -> None:
+def test_a_full_disk_does_not_end_a_run_and_lost_lines_are_counted(tmp_path: Path) -> None:
     clock = FakeClock()
     with mounted(tmp_path / "disk", "64k") as disk:
         with Journal(disk / "log", clock, ring_bytes=16 << 10) as journal:
@@ -125,7 +125,7 @@ def test_a_disk_that_is_full_at_the_start(tmp_path: Path, of: str) -> None:
         assert events_of(disk / "log") == [HEADER, event("tally", 1)]
 
 
-def test_what_waits_at_the_end_of_a_run_on_a_full_disk_is_counted(tmp_path: Path) -> None:
+def test_lines_pending_at_the_end_on_a_full_disk_are_counted(tmp_path: Path) -> None:
     with mounted(tmp_path / "disk", "16k") as disk:
         with Journal(disk, FakeClock()) as journal:
             journal.append(HEADER)
@@ -136,7 +136,7 @@ def test_what_waits_at_the_end_of_a_run_on_a_full_disk_is_counted(tmp_path: Path
         assert events_of(disk) == [HEADER]
 
 
-def test_a_disk_that_turns_read_only_and_back(tmp_path: Path) -> None:
+def test_a_disk_that_was_read_only_is_written_again(tmp_path: Path) -> None:
     """As ext4 does after an error of the card."""
     clock = FakeClock()
     with mounted(tmp_path / "disk", "1m") as disk:
@@ -168,7 +168,7 @@ def test_a_disk_that_turns_read_only_and_back(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "how", ["removed", "moved", "a file in its place", "the segment removed", "another folder in its place"]
 )
-def test_the_folder_goes_while_it_is_written(tmp_path: Path, how: str) -> None:
+def test_a_removed_folder_is_created_again(tmp_path: Path, how: str) -> None:
     clock, folder = FakeClock(), tmp_path / "a" / "log"
     with Journal(folder, clock, sync_s=1.0) as journal:
         assert journal.path is not None
@@ -209,7 +209,7 @@ def test_the_folder_goes_while_it_is_written(tmp_path: Path, how: str) -> None:
         assert [e.seq for e in events_of(tmp_path / "elsewhere")] == [0, 1, 2, 3, 4, 5]
 
 
-def test_a_new_folder_that_another_writes_is_not_shared(tmp_path: Path) -> None:
+def test_a_new_folder_with_another_writer_is_not_shared(tmp_path: Path) -> None:
     clock, folder = FakeClock(), tmp_path / "log"
     with Journal(folder, clock) as journal:
         journal.append(HEADER)
@@ -241,7 +241,7 @@ print(journal.lost.total(), journal.trouble)
 
 
 @pytest.mark.parametrize("limit_bytes", [0, 1000])
-def test_a_file_that_can_grow_no_more(tmp_path: Path, limit_bytes: int) -> None:
+def test_a_file_at_its_size_limit_holds_no_partial_line(tmp_path: Path, limit_bytes: int) -> None:
     """The kernel cuts real writes short, without a mount: nothing half written stays, and nothing is lost unsaid."""
     command = [sys.executable, "-c", LIMITED, str(tmp_path), str(limit_bytes)]
     done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False)

@@ -86,13 +86,13 @@ def test_no_picture_is_written_and_nothing_is_sent(path: Path) -> None:
     assert not {module for module in (names | roots) & NETWORK if (name, module) not in ALLOWED}
 
 
-def test_the_one_socket_is_no_network_socket() -> None:
+def test_the_only_socket_is_a_unix_socket() -> None:
     tree = ast.parse((ROOT / "device/service/sd_notify.py").read_text())
     families = {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute) and node.attr.startswith("AF_")}
     assert families == {"AF_UNIX"}
 
 
-def test_only_who_labels_recordings_reaches_what_writes_pictures() -> None:
+def test_only_the_labeller_writes_pictures_and_only_on_request() -> None:
     """And makes one only where it was asked for: `wanted.annotate` stands before it."""
     files = {str(path.relative_to(ROOT)): path for path in ON_DEVICE}
     reaching = {

@@ -10,7 +10,7 @@ from fakes import FakeClock
 from device.output.clock_changes import WallClock, detect_change
 
 
-def test_what_is_told_of_a_clock() -> None:
+def test_a_step_or_a_new_state_of_the_clock_is_an_event() -> None:
     clock, wall = FakeClock(), None
     told: list[dict[str, Any] | None] = []
 
@@ -40,7 +40,7 @@ def test_what_is_told_of_a_clock() -> None:
     ]
 
 
-def test_small_steps_add_up_until_they_are_told() -> None:
+def test_small_steps_add_up_to_an_event() -> None:
     clock, wall = FakeClock(), None
     told = []
     for _ in range(30):

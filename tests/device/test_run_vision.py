@@ -29,7 +29,7 @@ def tallies(events: list[Event], name: str) -> Any:
     return [event.body[name] for event in events if event.kind == "tally"]
 
 
-def test_a_budget_leaves_frames_out_and_says_so(tmp_path: Path, bundle_path: Path) -> None:
+def test_a_budget_drops_frames_and_counts_them(tmp_path: Path, bundle_path: Path) -> None:
     """The drawn camera alone takes more than a hundredth of a core."""
     *events, end = journal("synthetic", tmp_path, bundle_path, fps=30.0, duration_s=3.0, cpu_budget=1.0)
     drops, frames = end.body["drops"], end.body["frames"]
@@ -38,7 +38,7 @@ def test_a_budget_leaves_frames_out_and_says_so(tmp_path: Path, bundle_path: Pat
     assert sum(drop.get("budget", 0) for drop in tallies(events, "drops")) == drops["budget"]
 
 
-def test_heat_slows_it_down_and_it_says_so(tmp_path: Path, bundle_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_heat_drops_frames_and_counts_them(tmp_path: Path, bundle_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A `vcgencmd` that says what the firmware says of a Pi that is too hot."""
     command = tmp_path / "vcgencmd"
     command.write_text("#!/bin/sh\necho throttled=0x80004\n")
@@ -52,7 +52,7 @@ def test_heat_slows_it_down_and_it_says_so(tmp_path: Path, bundle_path: Path, mo
     assert told.body["throttled_now"] == ["throttled"]
 
 
-def test_faces_beyond_the_most_are_counted(tmp_path: Path, bundle_path: Path) -> None:
+def test_faces_beyond_max_faces_are_counted(tmp_path: Path, bundle_path: Path) -> None:
     def both(number: int) -> np.ndarray:
         half = face_frame(number / 10, 320, 480)
         return np.hstack([half, half[:, ::-1]])
@@ -67,7 +67,7 @@ def test_faces_beyond_the_most_are_counted(tmp_path: Path, bundle_path: Path) ->
     assert {event.body["track"] for event in events if event.kind == "reading"} == {1, 2}
 
 
-def test_a_dark_room_is_told_as_such_and_makes_no_episode(tmp_path: Path, bundle_path: Path) -> None:
+def test_a_dark_room_is_unsure_and_has_no_episode(tmp_path: Path, bundle_path: Path) -> None:
     frames = [face_frame(2.0 + n / 50) for n in range(30)]
     dim = [np.clip(frame * 0.16 + 3, 0, 255).astype(np.uint8) for frame in frames]
     events = journal(str(write_video(tmp_path / "dim.mkv", dim, code="FFV1")), tmp_path, bundle_path, hold_s=0.5)
@@ -91,7 +91,7 @@ def test_an_empty_room_is_idle(tmp_path: Path, bundle_path: Path) -> None:
     assert end.body["frames_idle"] == 39 == sum(tallies(events, "frames_idle"))
 
 
-def test_numbers_of_faces_begin_anew_with_each_run(tmp_path: Path, bundle_path: Path) -> None:
+def test_track_numbers_restart_with_each_run(tmp_path: Path, bundle_path: Path) -> None:
     clip = write_video(tmp_path / "clip.mp4", (face_frame(n / 10) for n in range(5)))
     for folder in ("one", "two"):
         (tmp_path / folder).mkdir()

@@ -32,7 +32,7 @@ class Noted:
         self.states.append(status.state)
 
 
-def test_a_watcher_is_shown_each_frame_and_each_turn(tmp_path: Path, bundle_path: Path) -> None:
+def test_an_observer_is_called_for_each_frame_and_each_turn(tmp_path: Path, bundle_path: Path) -> None:
     video, noted = write_video(tmp_path / "v.mp4", [face_frame(n / 10) for n in range(12)]), Noted()
     settings = Settings(str(video), bundle=bundle_path, log=tmp_path / "log", runtime=tmp_path / "run")
     assert run(settings, observers=[noted]) == 0
@@ -45,7 +45,7 @@ def test_a_watcher_is_shown_each_frame_and_each_turn(tmp_path: Path, bundle_path
     assert {age for *_, age in noted.frames} == {None}, "a recording's frames have no age"
 
 
-def test_the_age_of_a_live_frame_is_told(tmp_path: Path, bundle_path: Path) -> None:
+def test_a_live_frame_has_an_age(tmp_path: Path, bundle_path: Path) -> None:
     noted = Noted()
     settings = Settings("synthetic", bundle=bundle_path, log=tmp_path / "log", runtime=tmp_path / "run", duration_s=1.0)
     ran = threading.Thread(target=run, args=(settings,), kwargs={"observers": [noted]})
@@ -55,7 +55,7 @@ def test_the_age_of_a_live_frame_is_told(tmp_path: Path, bundle_path: Path) -> N
     assert ages and all(age is not None and 0 < age < 5 for age in ages)
 
 
-def test_a_run_that_nobody_watches_times_nothing() -> None:
+def test_a_run_without_observers_measures_no_times() -> None:
     clock = FakeClock()
     assert FrameObservers(clock).start_frame() is None
     assert FrameObservers(clock, [Noted()]).start_frame() is not None

@@ -34,7 +34,7 @@ def ran(settings: Settings, cost_ms: float, seconds: float, read_ms: float = 0.5
 @pytest.mark.parametrize("budget", [5.0, 20.0, 40.0, 80.0])
 @pytest.mark.parametrize("cost_ms", [4.0, 30.0, 90.0])
 @pytest.mark.parametrize("fps", [10.0, 30.0])
-def test_a_budget_is_held_within_a_tenth_of_it(budget: float, cost_ms: float, fps: float) -> None:
+def test_the_budget_is_exact_to_a_tenth(budget: float, cost_ms: float, fps: float) -> None:
     settings = Settings(fps=fps, cpu_budget=budget)
     free, all_frames, _ = ran(replace(settings, cpu_budget=None), cost_ms, 120)
     spent, done, left = ran(settings, cost_ms, 120)
@@ -44,7 +44,7 @@ def test_a_budget_is_held_within_a_tenth_of_it(budget: float, cost_ms: float, fp
         assert spent == pytest.approx(budget, rel=0.1) and left > 0 and done > 0
 
 
-def test_what_a_frame_costs_may_change_in_a_run() -> None:
+def test_the_budget_is_kept_when_the_cost_of_a_frame_changes() -> None:
     clock, settings = FakeClock(), Settings(fps=30.0, cpu_budget=40.0)
     budget, shares = CpuBudget(clock), []
     for cost_ms in (5.0, 60.0, 15.0, 100.0):
@@ -57,7 +57,7 @@ def test_what_a_frame_costs_may_change_in_a_run() -> None:
     assert shares == pytest.approx([15.0, 40.0, 40.0, 40.0], rel=0.1)
 
 
-def test_an_hour_of_nothing_saves_nothing_up() -> None:
+def test_an_idle_hour_saves_no_more_than_the_maximum_credit() -> None:
     clock, settings = FakeClock(), Settings(cpu_budget=10.0)
     budget = CpuBudget(clock)
     assert budget.drop_reason(clock.now_ns, settings) == ""
@@ -70,7 +70,7 @@ def test_an_hour_of_nothing_saves_nothing_up() -> None:
     assert taken <= 6
 
 
-def test_a_recording_waits_for_as_long_as_it_overdrew() -> None:
+def test_a_recording_waits_until_its_overdraft_is_repaid() -> None:
     clock, settings = FakeClock(), Settings(cpu_budget=25.0)
     budget = CpuBudget(clock)
     start_ns, spent_ns = clock.now_ns, 0
@@ -93,7 +93,7 @@ def processed(budget: CpuBudget, clock: FakeClock, settings: Settings, frames: i
     return done
 
 
-def test_heat_halves_the_rate_with_each_look_and_coolness_doubles_it() -> None:
+def test_heat_halves_the_frame_rate_and_cooling_doubles_it() -> None:
     clock, settings = FakeClock(), Settings(fps=10.0)
     budget = CpuBudget(clock)
     rates = []
@@ -104,7 +104,7 @@ def test_heat_halves_the_rate_with_each_look_and_coolness_doubles_it() -> None:
     assert budget.halvings == 0
 
 
-def test_the_same_look_counts_once_and_a_weak_supply_is_no_heat() -> None:
+def test_each_measurement_counts_once_and_undervoltage_is_not_heat() -> None:
     clock, settings = FakeClock(), Settings()
     budget = CpuBudget(clock)
     hot = replace(WELL, temperature_c=90.0)
@@ -121,7 +121,7 @@ def test_the_same_look_counts_once_and_a_weak_supply_is_no_heat() -> None:
     assert budget.halvings == 0, "where nobody tells, nothing is held back"
 
 
-def test_a_camera_that_is_a_little_early_is_on_time() -> None:
+def test_a_slightly_early_frame_is_processed() -> None:
     clock, settings = FakeClock(), Settings(fps=10.0)
     budget = CpuBudget(clock)
     budget.update_health(replace(WELL, temperature_c=90.0), settings.hot_c)

@@ -28,7 +28,7 @@ def a_segment(folder: Path, lines: int = 4) -> Path:
     return journal.path
 
 
-def test_a_segment_cut_at_any_byte_keeps_every_line_before_the_cut(memory_path: Path) -> None:
+def test_a_truncated_segment_keeps_every_whole_line(memory_path: Path) -> None:
     segment = a_segment(memory_path)
     whole = segment.read_bytes()
     lines = whole.splitlines(keepends=True)
@@ -62,7 +62,7 @@ def test_a_segment_cut_at_any_byte_keeps_every_line_before_the_cut(memory_path: 
         (b"", False),
     ],
 )
-def test_whatever_stands_behind_the_last_line_is_cut(tmp_path: Path, end: bytes, cut: bool) -> None:
+def test_bytes_after_the_last_line_are_cut_off(tmp_path: Path, end: bytes, cut: bool) -> None:
     segment = a_segment(tmp_path, lines=1000)
     whole = segment.read_bytes()
     segment.write_bytes(whole + end)
@@ -77,14 +77,14 @@ def test_whatever_stands_behind_the_last_line_is_cut(tmp_path: Path, end: bytes,
         assert told.body() == {"segment": segment.name, "cut_bytes": len(end)}
 
 
-def test_damage_in_the_middle_is_left_to_the_reader(tmp_path: Path) -> None:
+def test_damage_in_the_middle_is_not_repaired(tmp_path: Path) -> None:
     segment = a_segment(tmp_path)
     lines = segment.read_bytes().splitlines(keepends=True)
     segment.write_bytes(lines[0] + b"\x00" * 50 + b"\n" + lines[2])
     assert repair_segment(segment) is None
 
 
-def test_a_writer_killed_at_random_moments_loses_nothing_that_was_synced(memory_path: Path) -> None:
+def test_a_killed_writer_loses_no_synced_line(memory_path: Path) -> None:
     """`make soak` kills 200."""
     rng = random.Random(5)
     for seed in range(KILLS):

@@ -72,7 +72,9 @@ def test_names(tmp_path: Path, name: str, kind: type) -> None:
         ("rtsp://127.0.0.1:{mute}/a", 4, "gave no video within 1 s"),
     ],
 )
-def test_a_camera_that_is_none(tmp_path: Path, bundle_path: Path, camera: str, code: int, words: str) -> None:
+def test_an_unknown_camera_name_is_rejected(
+    tmp_path: Path, bundle_path: Path, camera: str, code: int, words: str
+) -> None:
     (tmp_path / "empty").mkdir()
     (tmp_path / "empty.mp4").touch()
     (tmp_path / "text.mp4").write_text("this is no video\n" * 100)
@@ -106,11 +108,11 @@ def test_a_camera_that_is_none(tmp_path: Path, bundle_path: Path, camera: str, c
         ("rtsp://user:p@ss@host/a", "rtsp://host/a"),
     ],
 )
-def test_an_address_is_shown_without_its_passwords(address: str, shown: str) -> None:
+def test_a_url_is_shown_without_passwords(address: str, shown: str) -> None:
     assert redact_url(address) == shown
 
 
-def test_a_video_gives_every_frame_at_its_own_time(tmp_path: Path) -> None:
+def test_a_video_returns_every_frame_with_its_position(tmp_path: Path) -> None:
     clock = FakeClock()
     source = VideoFile(write_video(tmp_path / "clip.mp4", GRAYS, fps=12.5), clock)
     source.open()
@@ -128,7 +130,7 @@ def test_a_video_gives_every_frame_at_its_own_time(tmp_path: Path) -> None:
     source.close()
 
 
-def test_a_folder_gives_its_images_by_name_in_gray(tmp_path: Path) -> None:
+def test_a_folder_returns_its_images_in_order_and_gray(tmp_path: Path) -> None:
     for name, gray in (("b.png", GRAYS[2]), ("a.jpg", GRAYS[1]), ("c.PNG", GRAYS[3][:40, :30])):
         write_image(tmp_path / name, gray)
     write_image(tmp_path / "d.png", np.dstack([GRAYS[4], GRAYS[5], GRAYS[6]]))
@@ -145,7 +147,7 @@ def test_a_folder_gives_its_images_by_name_in_gray(tmp_path: Path) -> None:
     assert frames[1] is not None and np.array_equal(frames[1].gray, GRAYS[2])
 
 
-def test_the_synthetic_camera_keeps_its_pace_and_draws_the_same_again() -> None:
+def test_the_synthetic_camera_keeps_its_frame_rate_and_is_reproducible() -> None:
     clock = FakeClock()
     source = SyntheticCamera(Settings(fps=5.0, width_px=160, height_px=120), clock)
     source.open()
@@ -157,7 +159,7 @@ def test_the_synthetic_camera_keeps_its_pace_and_draws_the_same_again() -> None:
     assert frames[3] is not None and np.array_equal(frames[3].gray, face_frame(3 / 5.0, 160, 120))
 
 
-def test_a_slow_synthetic_camera_does_not_hold_up_the_end() -> None:
+def test_a_slow_synthetic_camera_does_not_delay_the_end() -> None:
     clock = FakeClock()
     source = SyntheticCamera(Settings(fps=0.1), clock)
     source.open()

@@ -46,7 +46,7 @@ def at(boot: str, mono_s: float, day: float, clock: str = "synced") -> Event:
         ([at("a", 5000, 0)], at("a", 100, 0), True, [0]),
     ],
 )
-def test_the_least_age(ends: list[Event | None], now: Event, trusted: bool, ages: list[float]) -> None:
+def test_the_least_age_of_an_event(ends: list[Event | None], now: Event, trusted: bool, ages: list[float]) -> None:
     assert least_ages_s(ends, now, trusted) == pytest.approx(ages)
 
 
@@ -72,7 +72,7 @@ def numbers(folder: Path) -> list[int]:
     return [int(path.stem[-6:]) for path in segments(folder)]
 
 
-def test_days_are_kept_to_the_day_without_any_wall_clock(memory_path: Path) -> None:
+def test_keep_days_is_exact_to_the_day_without_a_wall_clock(memory_path: Path) -> None:
     clock = FakeClock()
     clock.state = "unknown"
     run(memory_path, clock, hours=240, keep_days=3)
@@ -80,7 +80,7 @@ def test_days_are_kept_to_the_day_without_any_wall_clock(memory_path: Path) -> N
     assert 3.0 <= (clock.now_ns / 1e9 - first.mono_s) / DAY_S <= 4.1
 
 
-def test_a_device_that_was_off_for_a_month(memory_path: Path) -> None:
+def test_time_off_counts_only_with_synced_clocks(memory_path: Path) -> None:
     clock = FakeClock()
     clock.state = "synced"
     run(memory_path, clock)
@@ -95,7 +95,7 @@ def test_a_device_that_was_off_for_a_month(memory_path: Path) -> None:
 
 
 @pytest.mark.parametrize("years", [1, -1])
-def test_a_wall_clock_that_jumps_takes_nothing(memory_path: Path, years: int) -> None:
+def test_a_wall_clock_that_jumps_deletes_nothing(memory_path: Path, years: int) -> None:
     clock = FakeClock()
     clock.state = "synced"
     run(memory_path, clock)
@@ -112,7 +112,7 @@ def test_a_wall_clock_that_jumps_takes_nothing(memory_path: Path, years: int) ->
     assert numbers(memory_path) == [1]
 
 
-def test_the_segment_being_written_stays_whatever_its_age(memory_path: Path) -> None:
+def test_the_segment_being_written_is_never_deleted(memory_path: Path) -> None:
     clock = FakeClock()
     with Journal(memory_path, clock, keep_days=0.001) as journal:
         journal.append(event("header", 0, schema=SCHEMA))

@@ -19,6 +19,6 @@ from fer_edge.errors import FerEdgeError
         np.zeros(4, np.uint8),
     ],
 )
-def test_only_gray_bytes(gray: np.ndarray) -> None:
+def test_a_frame_must_be_gray_uint8(gray: np.ndarray) -> None:
     with pytest.raises(FerEdgeError, match="uint8"):
         Frame(0, 0, gray)

@@ -32,19 +32,19 @@ def test_a_thumbnail_has_the_same_cells_whatever_the_picture(shape: tuple[int, i
     assert cells.shape == (24, 32) and cells.dtype == np.int16 and (cells == 77).all()
 
 
-def test_a_sensors_noise_is_no_change() -> None:
+def test_sensor_noise_is_not_motion() -> None:
     for seed in range(20):
         assert not motion_gate.is_motion(moved(noisy(WALL, seed), noisy(WALL, 100 + seed)))
 
 
 @pytest.mark.parametrize("light", [-40, -10, 12, 50])
-def test_light_that_goes_up_or_down_as_a_whole_is_no_change_of_place(light: int) -> None:
+def test_a_change_of_the_whole_brightness_is_not_motion(light: int) -> None:
     assert not motion_gate.is_motion(moved(noisy(WALL, 1), noisy((WALL.astype(int) + light).astype(np.uint8), 2)))
 
 
 @pytest.mark.parametrize("side_px", [45, 60, 90])
 @pytest.mark.parametrize("corner", [(0, 0), (300, 200), (550, 390), (13, 77)])
-def test_a_head_that_appears_is_one_and_it_is_where_it_is(side_px: int, corner: tuple[int, int]) -> None:
+def test_a_new_head_is_motion_at_its_position(side_px: int, corner: tuple[int, int]) -> None:
     now, (x, y) = WALL.copy(), corner
     cv2.ellipse(now, (x + side_px // 2, y + side_px // 2), (side_px // 2, side_px // 2), 0, 0, 360, 170, -1)
     cells = moved(noisy(WALL, 1), noisy(now, 2))
@@ -57,7 +57,7 @@ def test_a_head_that_appears_is_one_and_it_is_where_it_is(side_px: int, corner: 
     assert motion_gate.is_motion(cells), "what was taken out was taken out of a copy"
 
 
-def test_squares_beyond_the_picture_touch_nothing() -> None:
+def test_squares_outside_the_picture_contain_no_cells() -> None:
     everywhere = np.ones((24, 32), bool)
     for square in ((-300, 10, 100), (700, 10, 50), (10, -90, 80), (10, 500, 40)):
         assert not motion_gate.any_changed(everywhere, square, WALL.shape)
@@ -65,7 +65,7 @@ def test_squares_beyond_the_picture_touch_nothing() -> None:
     assert motion_gate.any_changed(everywhere, (-50, -50, 60), WALL.shape)
 
 
-def test_a_face_that_moves_is_no_cut_and_another_room_is() -> None:
+def test_a_moving_face_is_no_scene_cut_and_another_room_is() -> None:
     frames = [motion_gate.thumbnail(face_frame(n / 10)) for n in range(100)]
     assert not any(
         motion_gate.is_scene_cut(motion_gate.thumbnail_difference(a, b)) for a, b in itertools.pairwise(frames)
