@@ -68,7 +68,7 @@ def scenes(samples: Samples, n: int, size_px: int | tuple[int, int], seed: int) 
 
 
 def find_pasted_face(scene: Scene, detector: Detector) -> Face | None:
-    """The first detected face that overlaps the true square , or None; a box around the mouth does not."""
+    """The first detected face that overlaps the true square by SAME_FACE_IOU, or None; a box around the mouth does not."""
     return next((face for face in detector.detect(scene.gray) if scene.shows(face.xywh)), None)
 
 

@@ -29,7 +29,7 @@ def teacher(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def test_every_image_once_and_in_another_order_each_epoch() -> None:
+def test_an_epoch_has_every_image_once_in_an_order_of_its_own() -> None:
     first, second = (Batches(X, Y, 7, PLAIN, epoch) for epoch in (0, 1))
     assert len(first) == 4
     seen = np.concatenate([first[i][0] for i in range(4)])
@@ -41,18 +41,18 @@ def test_every_image_once_and_in_another_order_each_epoch() -> None:
     np.testing.assert_array_equal(targets.max(1), 1)
 
 
-def test_a_batch_depends_on_nothing_but_seed_epoch_and_number() -> None:
+def test_a_batch_depends_only_on_seed_epoch_and_number() -> None:
     recipe = replace(PRESETS["edge"], batch=16)
     forward, backward = Batches(X, Y, 7, recipe, 40), Batches(X, Y, 7, recipe, 40)
     late = backward[3]  # drawn first
     for i in range(3):
         forward[i]
-    for ours, theirs in zip(forward[3], late, strict=True):
-        np.testing.assert_array_equal(ours, theirs)
+    for in_order, first in zip(forward[3], late, strict=True):
+        np.testing.assert_array_equal(in_order, first)
     assert not np.array_equal(Batches(X, Y, 7, replace(recipe, seed=1), 40)[3][1], late[1])
 
 
-def test_images_grow_and_the_last_epochs_are_calm() -> None:
+def test_images_grow_and_the_last_epochs_have_no_mixup() -> None:
     recipe = replace(PRESETS["edge"], batch=16, epochs=20, label_smoothing=0.0, sides=((0.4, 32), (0.7, 40)))
     sides = [Batches(X, Y, 7, recipe, epoch)[0][0].shape[1] for epoch in range(20)]
     assert sides == [32] * 8 + [40] * 6 + [48] * 6
@@ -60,7 +60,7 @@ def test_images_grow_and_the_last_epochs_are_calm() -> None:
     assert blended == [True] * 17 + [False] * 3
 
 
-def test_class_balance_weighs_each_class_alike() -> None:
+def test_full_class_balance_gives_each_class_the_same_weight() -> None:
     y = np.array([0] * 40 + [1] * 10)
     batches = Batches(X, y, 2, replace(PLAIN, class_balance=1.0), 0)
     weights = np.concatenate([batches[i][2] for i in range(4)])
@@ -68,7 +68,7 @@ def test_class_balance_weighs_each_class_alike() -> None:
     assert weights.mean() == pytest.approx(1)
 
 
-def test_a_teacher_answers_to_the_views_of_a_batch(teacher: Path) -> None:
+def test_a_teacher_is_evaluated_on_the_views_of_a_batch(teacher: Path) -> None:
     recipe = replace(PRESETS["edge"], batch=16, sides=(), temperature=2.0, teachers_see="views")
     x, y = Batches(X, Y, 7, recipe, 0, Teachers([teacher], "float32", recipe, X, 7))[0]
     assert y.shape == (16, 14)
@@ -78,21 +78,21 @@ def test_a_teacher_answers_to_the_views_of_a_batch(teacher: Path) -> None:
     np.testing.assert_allclose(y[:, 7:], odds / odds.sum(1, keepdims=True), atol=1e-5)
 
 
-def test_views_come_again_with_the_answers_they_had(teacher: Path) -> None:
+def test_repeated_views_have_cached_probabilities(teacher: Path) -> None:
     recipe = replace(PRESETS["nano"], batch=16, draws=3)
     teachers = Teachers([teacher], "float32", recipe, X, 7)
     first, other = (Batches(X, Y, 7, recipe, epoch, teachers)[0] for epoch in (0, 1))
     assert not np.array_equal(first[0], other[0])
-    asked, teachers.models = teachers.models, []  # who is not asked need not be there
+    models, teachers.models = teachers.models, []  # cached probabilities need no model
     again = Batches(X, Y, 7, recipe, 3, teachers)[0]
-    for ours, theirs in zip(again, first, strict=True):
-        np.testing.assert_array_equal(ours, theirs)
-    teachers.models = asked
+    for repeated, original in zip(again, first, strict=True):
+        np.testing.assert_array_equal(repeated, original)
+    teachers.models = models
     fresh = Batches(X, Y, 7, recipe, 3, Teachers([teacher], "float32", recipe, X, 7))[0]
     np.testing.assert_allclose(fresh[1], first[1], atol=1e-6)
 
 
-def test_a_teacher_answers_once_to_an_image_and_its_mirror_image(teacher: Path) -> None:
+def test_a_teacher_is_evaluated_once_on_an_image_and_its_mirror_image(teacher: Path) -> None:
     recipe = replace(PLAIN, temperature=1.0, teachers_see="images")
     teachers = Teachers([teacher, teacher], "float32", recipe, X, 7)
     batches = Batches(X, Y, 7, recipe, 0, teachers)
@@ -108,7 +108,7 @@ def test_a_teacher_that_does_not_fit_is_refused(teacher: Path, tmp_path: Path) -
         Teachers([tmp_path / "no.keras"], "float32", PLAIN, X, 7)
 
 
-def test_an_average_follows_the_weights_at_its_decay() -> None:
+def test_the_average_follows_the_weights_with_its_decay() -> None:
     model = build_network(SMALL)
     average = WeightAverage(model, 0.9)
     ones = [np.ones_like(w) for w in model.get_weights()]

@@ -17,7 +17,7 @@ def scores() -> tuple[np.ndarray, np.ndarray]:
     return np.round(rng.normal(positive.astype(float), 1.0), 1), positive  # rounded: many ties
 
 
-def test_weighted_auc_is_scikit_learns(scores: tuple[np.ndarray, np.ndarray]) -> None:
+def test_weighted_auc_agrees_with_scikit_learn(scores: tuple[np.ndarray, np.ndarray]) -> None:
     score, positive = scores
     weights = resamples(len(score), draws=20)
     assert np.array_equal(weights.sum(1), np.full(20, 400.0))
@@ -27,7 +27,7 @@ def test_weighted_auc_is_scikit_learns(scores: tuple[np.ndarray, np.ndarray]) ->
         assert got == pytest.approx(roc_auc_score(positive, score, sample_weight=row), abs=1e-9)
 
 
-def test_margin_orders_as_the_probability_does_and_does_not_saturate() -> None:
+def test_log_odds_order_as_probabilities_and_do_not_saturate() -> None:
     logits = np.random.default_rng(0).normal(0, 2, (200, 7)).astype(np.float32)
     for k in range(7):
         assert np.array_equal(

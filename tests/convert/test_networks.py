@@ -11,7 +11,7 @@ from convert.train.networks import NETWORKS, build_network, count_multiply_adds,
 from convert.train.presets import PRESETS
 
 
-def test_the_published_network() -> None:
+def test_the_paper_network_has_the_published_size() -> None:
     model = build_network(NETWORKS["paper"])
     assert count_parameters(model) == 1_260_359
     # by hand: 48²·9·64 stem; per block k·k·in·out twice and 1×1 projections; 256·128 + 128·7 in the head
@@ -22,7 +22,7 @@ def test_the_published_network() -> None:
     assert count_multiply_adds(model) == by_hand
 
 
-def test_raw_pixels_in_logits_out() -> None:
+def test_a_network_maps_raw_pixels_to_logits() -> None:
     model = build_network(NETWORKS["paper"])
     gray = np.linspace(0, 255, 48 * 48, dtype=np.float32).reshape(1, 48, 48, 1)
     logits = np.asarray(model(gray))
@@ -31,7 +31,7 @@ def test_raw_pixels_in_logits_out() -> None:
 
 
 @pytest.mark.parametrize("policy", ["float32", "mixed_bfloat16"])
-def test_fused_training_has_the_same_variables(policy: str) -> None:
+def test_a_fused_network_has_the_same_variables(policy: str) -> None:
     plain, fused = build_network(NETWORKS["paper"]), build_network(NETWORKS["paper"], policy, fused=True)
     assert [w.shape for w in plain.weights] == [w.shape for w in fused.weights]
     assert {w.dtype for w in fused.weights} == {"float32"}
@@ -44,8 +44,10 @@ def test_one_fused_step_equals_a_plain_one() -> None:
     fused.set_weights(plain.get_weights())
     for model in (plain, fused):
         model(gray, training=True)
-    for mine, theirs in zip(fused.weights, plain.weights, strict=True):
-        np.testing.assert_allclose(np.asarray(mine), np.asarray(theirs), rtol=2e-3, atol=2e-4, err_msg=mine.path)
+    for fused_weights, plain_weights in zip(fused.weights, plain.weights, strict=True):
+        np.testing.assert_allclose(
+            np.asarray(fused_weights), np.asarray(plain_weights), rtol=2e-3, atol=2e-4, err_msg=fused_weights.path
+        )
 
 
 def test_every_preset_has_a_network_and_a_recipe() -> None:
@@ -53,17 +55,17 @@ def test_every_preset_has_a_network_and_a_recipe() -> None:
 
 
 @pytest.mark.parametrize(("name", "most"), [("edge", 200e6), ("nano", 30e6)])
-def test_what_is_deployed_keeps_its_budget(name: str, most: float) -> None:
+def test_deployed_networks_stay_within_their_multiply_adds(name: str, most: float) -> None:
     assert count_multiply_adds(build_network(NETWORKS[name])) <= most
 
 
-def test_images_of_any_size_while_training() -> None:
+def test_a_network_for_training_takes_images_of_any_size() -> None:
     """What is trained on smaller images first has the variables of what is saved."""
     growing, fixed = build_network(replace(NETWORKS["edge"], side=None)), build_network(NETWORKS["edge"])
     assert [w.shape for w in growing.weights] == [w.shape for w in fixed.weights]
     assert np.asarray(growing(np.zeros((1, 32, 32, 1), np.float32))).shape == (1, 7)
 
 
-def test_resemotenet_has_the_size_that_is_published() -> None:
+def test_resemotenet_has_the_published_size() -> None:
     """80.2 M weights in its authors' code: three equal channels of colour, gray here, are 2 · 9 · 64 more."""
     assert count_parameters(build_network(NETWORKS["resemotenet"])) == pytest.approx(80.2e6, rel=0.002)

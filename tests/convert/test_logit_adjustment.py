@@ -26,7 +26,7 @@ def shy(n: int = 2000, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
     return logits, y
 
 
-def test_what_is_given_too_seldom_is_raised() -> None:
+def test_a_class_that_is_predicted_too_seldom_is_raised() -> None:
     logits, y = shy()
     found = choose_offsets(logits, y)
     assert found.values[2] == max(found.values) > 0.3 and 0 < found.strength <= 1
@@ -37,7 +37,7 @@ def test_what_is_given_too_seldom_is_raised() -> None:
     assert hits[truth == 2].mean() > (again.argmax(1) == truth)[truth == 2].mean() + 0.1, "on images it did not see too"
 
 
-def test_a_model_that_needs_none_gets_none_to_speak_of() -> None:
+def test_a_balanced_model_gets_small_offsets() -> None:
     rng = np.random.default_rng(0)
     y = np.arange(800) % 4
     found = choose_offsets(6 * np.eye(4)[y] + rng.normal(0, 1, (800, 4)), y)
@@ -58,9 +58,9 @@ def test_the_command_changes_the_last_biases_only(
     assert main([str(run), "--data", str(data)]) == 0
     assert "weakest recall" in capsys.readouterr().out
     after = load_keras(run / "model.keras").get_weights()
-    told = json.loads((run / "history.json").read_text())["offsets"]
+    report = json.loads((run / "history.json").read_text())["offsets"]
     assert all(np.array_equal(a, b) for a, b in zip(before[:-1], after[:-1], strict=True))
-    assert np.allclose(after[-1] - before[-1], [told["values"][label] for label in LABELS], atol=1e-5)
+    assert np.allclose(after[-1] - before[-1], [report["values"][label] for label in LABELS], atol=1e-5)
     assert main([str(run), "--data", str(data)]) == UsageError.exit_code
     assert "has offsets already" in capsys.readouterr().err
     other = class_tree(tmp_path / "other", {p: dict.fromkeys(LABELS, 20) for p in ("train", "validation")})

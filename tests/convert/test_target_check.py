@@ -32,7 +32,7 @@ def test_a_fresh_pi_is_accepted() -> None:
 
 
 @pytest.mark.parametrize(
-    ("changed", "said"),
+    ("changed", "words"),
     [
         ({"bits": "32", "packages": "armhf"}, "32-bit system .armhf.*write the 64-bit Raspberry Pi OS"),
         ({"machine": "armv7l", "bits": "32", "packages": ""}, "32-bit system .armv7l"),
@@ -53,8 +53,8 @@ def test_a_fresh_pi_is_accepted() -> None:
         ({"python": "3.11.2 64 venv /usr/bin/python3"}, "apt install python3-picamera2"),
     ],
 )
-def test_an_unfit_target_is_refused_with_a_remedy(changed: dict[str, Any], said: str) -> None:
-    with pytest.raises(UsageError, match=said):
+def test_an_unfit_target_is_refused_with_a_remedy(changed: dict[str, Any], words: str) -> None:
+    with pytest.raises(UsageError, match=words):
         target(**changed).check(csi=True)
 
 
@@ -63,10 +63,10 @@ def test_root_needs_no_sudo() -> None:
 
 
 @pytest.mark.parametrize(
-    ("off_s", "said"), [(-86_400, "behind this computer's"), (7200, "ahead of this computer's"), (20, "")]
+    ("off_s", "words"), [(-86_400, "behind this computer's"), (7200, "ahead of this computer's"), (20, "")]
 )
-def test_a_wrong_clock_gives_a_warning(off_s: float, said: str) -> None:
-    assert said in target(off_s).clock_warning and bool(target(off_s).clock_warning) == bool(said)
+def test_a_wrong_clock_gives_a_warning(off_s: float, words: str) -> None:
+    assert words in target(off_s).clock_warning and bool(target(off_s).clock_warning) == bool(words)
 
 
 @pytest.mark.parametrize(

@@ -73,7 +73,7 @@ def faces(fer2013: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return face_tree(tmp_path_factory.mktemp("faces"), part.take(stratified_rows(part.y, 120, seed=0)))
 
 
-def test_an_exact_box_needs_no_mapping_and_costs_little(experiment: CropExperiment) -> None:
+def test_the_crop_of_an_exact_box_costs_little_accuracy(experiment: CropExperiment) -> None:
     """The bundle knows no mapping for this detector: then the box is the crop."""
     row, faces = measure_detector(experiment, KnowsWhere("knows-where", experiment, PX, CropMapping(), missed=4), PX)
     assert (row.n, row.found, row.found_share) == (42, 38, 38 / 42)
@@ -97,7 +97,7 @@ def test_the_bundles_mapping_is_what_is_measured(experiment: CropExperiment) -> 
     assert mapped.same_label > plain.same_label - 0.15
 
 
-def test_nobody_found(experiment: CropExperiment) -> None:
+def test_a_detector_that_finds_no_face_has_no_accuracy(experiment: CropExperiment) -> None:
     row, faces = measure_detector(experiment, KnowsWhere("knows-where", experiment, PX, CropMapping(), missed=42), PX)
     assert row.found == 0 and row.accuracy_all == 0 and row.difference is None and row.accuracy_crop is None
     assert faces == [None] * 42
@@ -105,7 +105,7 @@ def test_nobody_found(experiment: CropExperiment) -> None:
     assert table.sweep == () and f"{PX} px      0   0.0%" in crop_table_text(table)
 
 
-def test_the_sweep_goes_through_the_mapping_itself(experiment: CropExperiment) -> None:
+def test_the_sweep_includes_the_mapping_itself(experiment: CropExperiment) -> None:
     detector = KnowsWhere("knows-where", experiment, PX, CropMapping(), missed=4)
     row, faces = measure_detector(experiment, detector, PX)
     steps = sweep_mapping(experiment, detector.name, PX, faces)
@@ -116,22 +116,22 @@ def test_the_sweep_goes_through_the_mapping_itself(experiment: CropExperiment) -
             assert step.accuracy == row.accuracy_detected
 
 
-def test_no_eyes_no_levels(experiment: CropExperiment) -> None:
+def test_the_sweep_has_no_levels_without_eyes(experiment: CropExperiment) -> None:
     faces: list[Face | None] = [
         Face((*scene.xy, PX, PX), 0.9) for scene in scenes(experiment.part, experiment.n, PX, experiment.seed)
     ]
     assert {step.axis for step in sweep_mapping(experiment, "knows-where", PX, faces)} == set(SWEEP) - {"level"}
 
 
-def test_a_set_without_a_validation_part(bundle_path: Path) -> None:
+def test_a_set_without_a_validation_part_is_refused(bundle_path: Path) -> None:
     with pytest.raises(NotEnoughData, match="no validation part"):
         CropExperiment.of(samples(part="train"), Bundle.load(bundle_path))
 
 
-def check(told: dict[str, Any]) -> None:
-    """What holds of any table."""
-    for row in told["rows"]:
-        assert 0 <= row["found"] <= row["n"] == told["n"] and row["found_share"] == row["found"] / row["n"]
+def check(report: dict[str, Any]) -> None:
+    """Checks what is true of any table."""
+    for row in report["rows"]:
+        assert 0 <= row["found"] <= row["n"] == report["n"] and row["found_share"] == row["found"] / row["n"]
         assert row["accuracy_all"] <= row["found_share"]
         assert all(row[name] is None or 0 <= row[name] <= 1 for name in SHARES)
         if row["found"]:
@@ -140,22 +140,22 @@ def check(told: dict[str, Any]) -> None:
             assert d["low"] - 1e-6 <= d["value"] <= d["high"] + 1e-6
 
 
-def test_the_command_on_real_faces(
+def test_the_command_measures_a_detector_on_real_faces(
     faces: Path, blazeface: Detector, bundle_path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "crops.json"
     command = ["--data", str(faces), "--bundle", str(bundle_path), "--detector", "blazeface-back"]
     command += ["--sizes", "240", "120", "--out", str(out)]
     assert main([*command, "--sweep", "--json"]) == 0
-    told = json.loads(capsys.readouterr().out)
-    assert told["n"] == 120 and told == json.loads(out.read_text()) and list(tmp_path.iterdir()) == [out]
-    check(told)
-    near, far = told["rows"][1], told["rows"][0]
+    report = json.loads(capsys.readouterr().out)
+    assert report["n"] == 120 and report == json.loads(out.read_text()) and list(tmp_path.iterdir()) == [out]
+    check(report)
+    near, far = report["rows"][1], report["rows"][0]
     assert (far["size_px"], near["size_px"]) == (120, 240) and far["found_share"] > 0.75 and near["found_share"] > 0.9
-    assert told["mappings"].keys() == {"blazeface-back"} and told["accuracy_crops"] > 0.3
-    assert all(row["accuracy_box"] < row["accuracy_detected"] + 0.05 for row in told["rows"])
-    steps = {(s["axis"], s["by"]): s["accuracy"] for s in told["sweep"]}
-    assert {s["size_px"] for s in told["sweep"]} == {120} and {s["n"] for s in told["sweep"]} == {far["found"]}
+    assert report["mappings"].keys() == {"blazeface-back"} and report["accuracy_crops"] > 0.3
+    assert all(row["accuracy_box"] < row["accuracy_detected"] + 0.05 for row in report["rows"])
+    steps = {(s["axis"], s["by"]): s["accuracy"] for s in report["sweep"]}
+    assert {s["size_px"] for s in report["sweep"]} == {120} and {s["n"] for s in report["sweep"]} == {far["found"]}
     assert steps["margin", 0] == steps["turn", 0] == far["accuracy_detected"]
     for axis, ends in (("right", (-0.2, 0.2)), ("down", (-0.2, 0.2)), ("margin", (-0.2, 0.4))):
         assert max(steps[axis, by] for by in ends) < steps[axis, 0] + 0.03, "the best lies near the mapping"
@@ -166,7 +166,7 @@ def test_the_command_on_real_faces(
     assert json.loads(out.read_text())["sweep"] == []
 
 
-def test_all_detectors_that_are_installed(
+def test_all_installed_detectors_are_measured(
     faces: Path,
     bundle_path: Path,
     tmp_path: Path,
@@ -192,7 +192,9 @@ def test_all_detectors_that_are_installed(
         (["--out", "absent/crops.json"], "absent/crops.json cannot be written"),
     ],
 )
-def test_bad_arguments(arguments: list[str], word: str, bundle_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_bad_arguments_are_refused(
+    arguments: list[str], word: str, bundle_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert main(["--data", "absent.zip", "--detector", "haar", "--bundle", str(bundle_path), *arguments]) == 2
     out, err = capsys.readouterr()
     assert out == "" and word in err and len(err.splitlines()) == 1

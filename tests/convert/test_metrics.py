@@ -24,7 +24,7 @@ def random_logits(n: int, classes: int = 7, seed: int = 0) -> tuple[np.ndarray, 
     return (rng.normal(size=(n, classes)) + 1.5 * np.eye(classes)[y]).astype(np.float32), y
 
 
-def test_five_images_by_hand() -> None:
+def test_the_metrics_of_five_images_counted_by_hand() -> None:
     s = score(saying([0, 1, 1, 1, 0]), np.array([0, 0, 1, 1, 2]), ABC)
     assert s.confusion == ((1, 1, 0), (0, 2, 0), (1, 0, 0))
     assert s.normalised() == [[0.5, 0.5, 0.0], [0.0, 1.0, 0.0], [1.0, 0.0, 0.0]]
@@ -47,14 +47,14 @@ def test_auc_by_hand_counts_ties_half() -> None:
     assert [c.auc for c in s.classes] == [0.875, 0.875]  # of 4 pairs 3 in order and 1 tied
 
 
-def test_auc_ranks_beyond_where_a_probability_is_one() -> None:
+def test_auc_ranks_images_whose_probability_saturates() -> None:
     logits = np.array([[90.0, 0.0], [50.0, 0.0]], np.float32)
     p = np.exp(logits.astype(np.float64)) / np.exp(logits.astype(np.float64)).sum(1, keepdims=True)
     assert p[0, 0] == p[1, 0] == 1
     assert score(logits, np.array([0, 1]), ("a", "b")).classes[0].auc == 1
 
 
-def test_agrees_with_scikit_learn() -> None:
+def test_the_metrics_agree_with_scikit_learn() -> None:
     logits, y = random_logits(600)
     s, given = score(logits, y, LABELS), logits.argmax(1)
     p = np.exp(logits.astype(np.float64))
@@ -63,14 +63,14 @@ def test_agrees_with_scikit_learn() -> None:
     assert s.balanced_accuracy.value == pytest.approx(metrics.balanced_accuracy_score(y, given))
     assert s.macro_auc is not None
     assert s.macro_auc.value == pytest.approx(metrics.roc_auc_score(y, p, multi_class="ovr", average="macro"))
-    told = metrics.classification_report(y, given, target_names=LABELS, output_dict=True, zero_division=0)
+    report = metrics.classification_report(y, given, target_names=LABELS, output_dict=True, zero_division=0)
     for c in s.classes:
-        row = told[c.label]
+        row = report[c.label]
         assert (c.precision, c.recall, c.f1, c.support) == pytest.approx(
             (row["precision"], row["recall"], row["f1-score"], row["support"])
         )
     for ours, name in ((s.macro, "macro avg"), (s.weighted, "weighted avg")):
-        row = told[name]
+        row = report[name]
         assert (ours.precision, ours.recall, ours.f1) == pytest.approx(
             (row["precision"], row["recall"], row["f1-score"])
         )
@@ -78,10 +78,10 @@ def test_agrees_with_scikit_learn() -> None:
     assert np.allclose(s.normalised(), metrics.confusion_matrix(y, given, normalize="true"))
 
 
-def test_classes_without_images_have_no_figures_and_count_in_no_mean() -> None:
+def test_classes_without_images_have_no_scores_and_count_in_no_mean() -> None:
     logits, y = random_logits(400)
-    kept = (y == 3) | (y == 5)
-    s = score(logits[kept], y[kept], LABELS)
+    rows = (y == 3) | (y == 5)
+    s = score(logits[rows], y[rows], LABELS)
     assert s.absent == ("angry", "disgust", "fear", "neutral", "surprise")
     for c in s.classes:
         figures = (c.precision, c.recall, c.f1, c.auc)
@@ -92,10 +92,10 @@ def test_classes_without_images_have_no_figures_and_count_in_no_mean() -> None:
     assert s.macro_auc is not None and s.macro_auc.value == pytest.approx(np.mean([happy.auc, sad.auc]))
     assert s.micro.recall == s.accuracy.value  # images given an absent label are wrong, not forgotten
     assert s.normalised()[0] == [None] * 7
-    assert list(roc_curves(logits[kept], y[kept], LABELS).tpr) == ["happy", "sad"]
+    assert list(roc_curves(logits[rows], y[rows], LABELS).tpr) == ["happy", "sad"]
 
 
-def test_one_class_alone_has_no_auc() -> None:
+def test_a_set_with_one_class_has_no_auc() -> None:
     s = score(saying([1, 1, 0]), np.array([1, 1, 1]), ABC)
     assert s.macro_auc is None and s.classes[1].auc is None
     assert s.classes[1].recall == pytest.approx(2 / 3)
@@ -103,7 +103,7 @@ def test_one_class_alone_has_no_auc() -> None:
     assert drawn.tpr == {} and drawn.macro == ()
 
 
-def test_one_image() -> None:
+def test_a_set_of_one_image_has_scores() -> None:
     s = score(saying([2]), np.array([2]), ABC)
     assert (s.n, s.accuracy.value, s.balanced_accuracy.value) == (1, 1, 1)
     assert s.accuracy.low is not None and 0.2 < s.accuracy.low < 0.21  # Wilson: 1 / (1 + z²)
@@ -127,7 +127,7 @@ def test_bootstrap_is_as_wide_as_theory_says(n: int) -> None:
     assert high - low == pytest.approx(2 * 1.96 * np.sqrt(0.7 * 0.3 / n), rel=0.15)
 
 
-def test_bootstrap_of_the_auc_against_plain_resampling() -> None:
+def test_the_bootstrap_of_the_auc_agrees_with_plain_resampling() -> None:
     logits, y = random_logits(250, classes=3, seed=4)
     s = score(logits, y, ABC, draws=1000)
     p = np.exp(logits.astype(np.float64))
@@ -141,7 +141,7 @@ def test_bootstrap_of_the_auc_against_plain_resampling() -> None:
     assert (s.macro_auc.low, s.macro_auc.high) == pytest.approx(np.quantile(draws, (0.025, 0.975)), abs=0.012)
 
 
-def test_curves_enclose_the_auc() -> None:
+def test_the_area_under_the_stored_curve_is_the_auc() -> None:
     logits, y = random_logits(2000)
     s, drawn = score(logits, y, LABELS, draws=50), roc_curves(logits, y, LABELS)
     for c in s.classes:

@@ -20,7 +20,7 @@ def samples(n: int = 60) -> Samples:
     return Samples(x, y.astype(np.int64), np.full(n, "train"), tuple(f"{i}.png" for i in range(n)))
 
 
-def test_a_pasted_face_and_the_border_around_it() -> None:
+def test_a_pasted_face_is_surrounded_by_its_border() -> None:
     face = np.random.default_rng(0).integers(60, 200, (48, 48), np.uint8)
     scene = paste_face(face, 96, (100, 50), (240, 320))
     assert scene.shape == (240, 320) and scene.dtype == np.uint8
@@ -31,7 +31,7 @@ def test_a_pasted_face_and_the_border_around_it() -> None:
 
 
 @pytest.mark.parametrize(("size_px", "xy"), [(300, (0, 0)), (100, (-1, 0)), (100, (0, 141)), (100, (221, 0))])
-def test_a_face_that_does_not_fit(size_px: int, xy: tuple[int, int]) -> None:
+def test_a_face_that_does_not_fit_is_refused(size_px: int, xy: tuple[int, int]) -> None:
     with pytest.raises(UsageError, match=f"a face of {size_px} px at .* does not fit into a 320×240 scene"):
         paste_face(np.zeros((48, 48), np.uint8), size_px, xy, (240, 320))
 
@@ -57,7 +57,7 @@ def test_every_scene_holds_its_face(size_px: int | tuple[int, int]) -> None:
         assert scene.gray.shape == SCENE and np.array_equal(scene.gray[y : y + side, x : x + side], whole)
 
 
-def test_the_same_faces_at_every_size_and_sizes_spread_by_ratio() -> None:
+def test_faces_are_the_same_at_every_size_and_sizes_are_log_uniform() -> None:
     part = samples(400)
     near, far, mixed = (list(scenes(part, 400, size_px, seed=3)) for size_px in (240, 60, (50, 320)))
     assert [s.row for s in near] == [s.row for s in far] == [s.row for s in mixed]
@@ -76,7 +76,7 @@ def test_the_same_faces_at_every_size_and_sizes_spread_by_ratio() -> None:
         ((300, 90, 180, 180), False),
     ],
 )
-def test_what_counts_as_found(box: tuple[int, int, int, int], counts: bool) -> None:
+def test_a_face_is_found_when_it_overlaps_the_true_square(box: tuple[int, int, int, int], counts: bool) -> None:
     class Two:
         name = "two"
 

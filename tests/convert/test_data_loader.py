@@ -1,4 +1,4 @@
-"""Data sets in all their containers, what is wrong with some, and what is said about them."""
+"""Data sets in all their containers, what is wrong with some, and what is err about them."""
 
 from __future__ import annotations
 
@@ -66,14 +66,14 @@ def contents(samples: Samples) -> set[tuple[bytes, int, str]]:
 # the real set
 
 
-def test_fer2013_as_kaggle_packs_it(kaggle: Samples) -> None:
+def test_fer2013_is_read_from_kaggles_zip(kaggle: Samples) -> None:
     assert kaggle.x.shape == (35887, 48, 48, 1)
     assert [len(kaggle.part(part).y) for part in ("train", "validation", "test")] == [28709, 3589, 3589]
     assert kaggle.source == tuple(sorted(kaggle.source))
     assert not kaggle.skipped and not kaggle.left_out and not remarks(kaggle)
 
 
-def test_fer2013_repeats_images_across_its_parts(kaggle: Samples) -> None:
+def test_repeated_images_of_fer2013_are_counted_across_its_parts(kaggle: Samples) -> None:
     summary = summarize(kaggle).to_json()
     assert summary["counts"]["train"] == dict(
         zip(LABELS, [3995, 436, 4097, 7215, 4965, 4830, 3171], strict=True)
@@ -141,7 +141,7 @@ def test_class_numbers_of_the_csv_are_in_their_own_order(tmp_path: Path) -> None
     assert samples.x[:, 0, 0, 0].tolist() == list(range(7))
 
 
-def test_the_csv_with_a_split_goes_before_those_without(tmp_path: Path) -> None:
+def test_a_csv_with_a_split_is_preferred_to_those_without(tmp_path: Path) -> None:
     """Kaggle's challenge packs icml_face_data.csv beside train.csv and test.csv, which hold parts of it."""
     drawn_csv(tmp_path / "icml_face_data.csv", header="emotion, Usage, pixels")
     drawn_csv(tmp_path / "train.csv", header="emotion,pixels")
@@ -163,7 +163,9 @@ def test_the_csv_with_a_split_goes_before_those_without(tmp_path: Path) -> None:
     ],
 )
 @pytest.mark.parametrize("size", [(48, 48), (131, 97), (20, 31)])
-def test_images_of_any_mode_and_size(name: str, image: Callable, size: tuple[int, int], tmp_path: Path) -> None:
+def test_images_of_any_mode_and_size_are_read(
+    name: str, image: Callable, size: tuple[int, int], tmp_path: Path
+) -> None:
     gray = cv2.resize(bar(3, np.random.default_rng(1)), size)
     folder = tmp_path / "Happiness"
     folder.mkdir()
@@ -174,7 +176,7 @@ def test_images_of_any_mode_and_size(name: str, image: Callable, size: tuple[int
 
 
 @pytest.mark.parametrize("name", ["photo.JPEG", "web.webp"])
-def test_images_that_lose_a_little(name: str, tmp_path: Path) -> None:
+def test_images_of_lossy_formats_are_read(name: str, tmp_path: Path) -> None:
     gray = np.add.outer(np.arange(90), np.arange(90)).astype(np.uint8)  # smooth, so little is lost
     (tmp_path / "sad").mkdir()
     write_image(tmp_path / "sad" / name, gray)
@@ -198,20 +200,20 @@ def palette_png(gray: np.ndarray) -> bytes:
     return b"\x89PNG\r\n\x1a\n" + b"".join(parts)
 
 
-def test_a_palette_is_looked_up(tmp_path: Path) -> None:
+def test_an_image_with_a_palette_is_read(tmp_path: Path) -> None:
     gray = bar(5, np.random.default_rng(2))
     (tmp_path / "fear").mkdir()
     (tmp_path / "fear" / "palette.png").write_bytes(palette_png(gray))
     assert np.array_equal(load(tmp_path).x[0, :, :, 0], gray)
 
 
-def test_another_side_is_the_crops_own_resize(tmp_path: Path) -> None:
+def test_images_are_resized_by_the_crop_of_the_device(tmp_path: Path) -> None:
     path = drawn_csv(tmp_path / "set.csv", side=64)
     wanted = [crop_whole_image(gray, 40) for _, gray in pixel_rows(3, 64)]
     assert np.array_equal(load(path, side=40).x[:, :, :, 0], wanted)
 
 
-def test_other_classes_are_left_out_counted_and_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_other_classes_are_left_out_counted_and_reported(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     class_tree(tmp_path, {"": {"happy": 3, "sad": 3}})
     (tmp_path / "contempt").mkdir()
     (tmp_path / "contempt" / "a.png").write_bytes(b"never opened")
@@ -220,9 +222,9 @@ def test_other_classes_are_left_out_counted_and_said(tmp_path: Path, capsys: pyt
     assert samples.left_out == {"(no class folder)": 1, "contempt": 1}
     assert len(samples.y) == 6
     assert main([str(tmp_path)]) == 0
-    said = capsys.readouterr().err
-    assert "none of the seven classes: (no class folder) 1, contempt 1" in said
-    assert "no image of angry, disgust, fear, neutral, surprise" in said
+    err = capsys.readouterr().err
+    assert "none of the seven classes: (no class folder) 1, contempt 1" in err
+    assert "no image of angry, disgust, fear, neutral, surprise" in err
 
 
 # own classes
@@ -244,7 +246,7 @@ def labelled(samples: Samples) -> list[tuple[int, str]]:
     return [(int(x[0, 0, 0]), samples.labels[y]) for x, y in zip(samples.x, samples.y, strict=True)]
 
 
-def test_a_set_of_own_classes_keeps_their_names_in_order(tmp_path: Path) -> None:
+def test_own_classes_are_labels_in_alphabetical_order(tmp_path: Path) -> None:
     samples = load(own_tree(tmp_path, {"drowsy": 2, "alert": 3, "Happiness": 1}), classes="own")
     assert samples.labels == ("Happiness", "alert", "drowsy"), "as they are, and capitals sort first"
     assert labelled(samples) == [(5, "Happiness"), *((n, "alert") for n in (2, 3, 4)), *((n, "drowsy") for n in (0, 1))]
@@ -261,7 +263,7 @@ def test_a_set_of_own_classes_keeps_their_names_in_order(tmp_path: Path) -> None
         (("alert ", "yawning"), ["alert"] * 3 + ["yawning"], {"0_Happiness": 1, "drowsy": 2}),
     ],
 )
-def test_named_classes_are_taken_in_the_order_named(
+def test_selected_classes_are_labels_in_the_order_of_selection(
     classes: list[str], labels: list[str], left_out: dict[str, int], tmp_path: Path
 ) -> None:
     samples = load(own_tree(tmp_path, {"drowsy": 2, "alert": 3, "0_Happiness": 1, "yawning": 1}), classes=classes)
@@ -271,14 +273,14 @@ def test_named_classes_are_taken_in_the_order_named(
     assert [samples.labels[i] for i in range(len(classes)) if np.any(samples.y == i)] == list(dict.fromkeys(labels))
 
 
-def test_the_seven_in_another_order_are_the_same_images(tmp_path: Path) -> None:
+def test_another_order_of_the_seven_labels_gives_the_same_images(tmp_path: Path) -> None:
     path = drawn_csv(tmp_path / "set.csv")
     usual, turned = load(path), load(path, classes=CSV_LABELS)
     assert [usual.labels[y] for y in usual.y] == [turned.labels[y] for y in turned.y]
     assert turned.labels == CSV_LABELS and np.array_equal(usual.x, turned.x)
 
 
-def test_own_classes_of_a_pixel_csv_are_what_stands_in_its_column(tmp_path: Path) -> None:
+def test_own_classes_of_a_pixel_csv_are_the_values_of_its_column(tmp_path: Path) -> None:
     gray = [pixel_text(np.full((48, 48), level, np.uint8)) for level in range(4)]
     rows = list(zip(["drowsy", " alert", "3", "alert"], gray, ["Training"] * 4, strict=True))
     path = write_pixel_csv(tmp_path / "own.csv", rows)
@@ -290,12 +292,12 @@ def test_own_classes_of_a_pixel_csv_are_what_stands_in_its_column(tmp_path: Path
     assert named.left_out == {"drowsy": 1}
 
 
-def test_an_accent_written_in_two_ways_is_one(tmp_path: Path) -> None:
+def test_composed_and_decomposed_accents_are_the_same_name(tmp_path: Path) -> None:
     samples = load(own_tree(tmp_path, {"mu\u0308de": 2, "wach": 1}), classes=["wach", "m\u00fcde"])
     assert np.bincount(samples.y).tolist() == [1, 2]
 
 
-def test_parts_and_strays_beside_own_classes(tmp_path: Path) -> None:
+def test_parts_and_stray_files_are_no_classes(tmp_path: Path) -> None:
     for part in ("train", "val", "test"):
         own_tree(tmp_path / "faces" / part, {"alert": 2, "drowsy": 1})
     write_image(tmp_path / "logo.png", np.zeros((9, 9), np.uint8))
@@ -306,13 +308,13 @@ def test_parts_and_strays_beside_own_classes(tmp_path: Path) -> None:
     assert [int(np.sum(samples.split == part)) for part in ("train", "validation", "test")] == [3, 3, 3]
 
 
-def test_own_classes_are_drawn_into_parts_each_by_itself(tmp_path: Path) -> None:
+def test_each_own_class_is_split_by_its_share(tmp_path: Path) -> None:
     samples = load(own_tree(tmp_path, {"alert": 50, "drowsy": 20}), classes="own")
     counts = [np.bincount(samples.part(part).y).tolist() for part in ("train", "validation", "test")]
     assert counts == [[40, 16], [5, 2], [5, 2]]
 
 
-def test_the_command_describes_own_classes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_command_summarizes_own_classes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     long = "looking away from the road"
     own_tree(tmp_path / "set", {"alert": 10, long: 10, "drowsy": 10})
     sheet = tmp_path / "sheet.png"
@@ -346,7 +348,7 @@ def test_parts_are_read_from_folder_names(tmp_path: Path) -> None:
     assert parts["test/happy/0000.png"] == "test"
 
 
-def test_validation_is_taken_from_train_where_the_set_has_none(tmp_path: Path) -> None:
+def test_validation_is_drawn_from_train_where_the_set_has_none(tmp_path: Path) -> None:
     class_tree(tmp_path, {"train": {"happy": 40, "sad": 20}, "test": {"happy": 5, "sad": 5}})
     samples = load(tmp_path)
     held = samples.part("validation")
@@ -588,16 +590,16 @@ def one_image(folder: Path) -> Path:
         (one_row(usage="Testing set"), ["fer2013.csv:3: Usage 'testing set'"]),
     ],
 )
-def test_what_is_wrong_is_said_in_a_sentence(
+def test_a_faulty_data_set_is_refused_in_one_sentence(
     build: Callable[[Path], Path], words: list[str], tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     assert main([str(build(tmp_path))]) == 2
     out, err = capfd.readouterr()
-    spoken = [line for line in err.splitlines() if line.startswith("fer-edge: ")]
+    messages = [line for line in err.splitlines() if line.startswith("fer-edge: ")]
     assert not out
-    assert len(spoken) == 1, err
+    assert len(messages) == 1, err
     for word in words:
-        assert word in spoken[0], spoken[0]
+        assert word in messages[0], messages[0]
 
 
 def test_a_csv_in_the_wrong_encoding_names_its_line(tmp_path: Path) -> None:
@@ -643,7 +645,7 @@ def two_own_classes(folder: Path) -> Path:
         (one_row(emotion=""), "own", ["fer2013.csv:3: emotion '' is no class"]),
     ],
 )
-def test_what_is_wrong_with_classes_is_said_in_a_sentence(
+def test_a_faulty_selection_of_classes_is_refused_in_one_sentence(
     build: Callable[[Path], Path],
     classes: str,
     words: list[str],
@@ -657,15 +659,15 @@ def test_what_is_wrong_with_classes_is_said_in_a_sentence(
         assert word in err
 
 
-def test_a_choice_of_classes_that_is_none_is_refused(tmp_path: Path) -> None:
+def test_an_unknown_selection_of_classes_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="'all' is no choice of classes; give own, or two or more names"):
         load(tmp_path, classes="all")
 
 
-# what is said
+# messages and summaries
 
 
-def test_the_description_counts_repeats_and_conflicts(tmp_path: Path) -> None:
+def test_the_summary_counts_identical_images_and_conflicting_labels(tmp_path: Path) -> None:
     class_tree(tmp_path, {"train": {"happy": 4}, "val": {"sad": 2}, "test": {"sad": 3}})
     twin = (tmp_path / "train" / "happy" / "0000.png").read_bytes()
     (tmp_path / "train" / "happy" / "copy.png").write_bytes(twin)
@@ -687,7 +689,9 @@ def test_the_description_counts_repeats_and_conflicts(tmp_path: Path) -> None:
     assert not also_in(samples, "validation", "train").any()
 
 
-def test_the_command_says_it_as_a_table_or_as_json(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_command_prints_the_summary_as_a_table_or_as_json(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     path = drawn_csv(tmp_path / "fer2013.csv", 4)
     assert main([str(path)]) == 0
     out, err = capsys.readouterr()
@@ -716,7 +720,7 @@ def test_the_sheet_has_a_row_for_each_class(tmp_path: Path, capsys: pytest.Captu
     assert "nowhere/sheet.png cannot be written" in capsys.readouterr().err
 
 
-def test_a_part_that_is_none_is_refused(tmp_path: Path) -> None:
+def test_an_unknown_part_is_refused(tmp_path: Path) -> None:
     samples = load(drawn_csv(tmp_path / "fer2013.csv"))
     assert samples.part("test").left_out == samples.left_out
     with pytest.raises(UsageError, match="'privatetest' is no part"):

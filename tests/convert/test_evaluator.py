@@ -70,7 +70,9 @@ def report_of(capsys: pytest.CaptureFixture[str], *arguments: object) -> dict[st
 
 
 @pytest.mark.parametrize("name", ["tiny.keras", "tiny.tflite", "tiny-int8.tflite"])
-def test_every_kind_of_model(name: str, models: Path, tree: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_every_kind_of_model_is_evaluated(
+    name: str, models: Path, tree: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     values = report_of(capsys, models / name, "--data", tree)
     test = load(tree).part("test")
     content = float_tflite(load_keras(models / name)) if name.endswith("keras") else (models / name).read_bytes()
@@ -89,7 +91,7 @@ def test_every_kind_of_model(name: str, models: Path, tree: Path, capsys: pytest
     assert cost["tflite_bytes"] == len(content) and 0 < cost["ms_low"] <= cost["ms_median"] <= cost["ms_high"]
 
 
-def test_images_that_stand_in_training_are_left_out_of_the_second_figures(
+def test_images_of_the_training_part_are_left_out_of_the_unseen_scores(
     models: Path, tree: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     values = report_of(capsys, models / "tiny.tflite", "--data", tree)
@@ -99,7 +101,7 @@ def test_images_that_stand_in_training_are_left_out_of_the_second_figures(
 
 
 @pytest.mark.parametrize(("part", "n"), [("train", 44), ("all", 128)])
-def test_the_training_part_itself(
+def test_the_training_part_has_no_unseen_scores(
     part: str, n: int, models: Path, tree: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     values = report_of(capsys, models / "tiny.tflite", "--data", tree, "--split", part)
@@ -134,7 +136,7 @@ def test_a_tree_without_parts_and_with_two_classes_of_another_size(
     assert "No published figures" in text and "published, n" not in text
 
 
-def test_labels_of_another_order_are_followed(models: Path, tree: Path) -> None:
+def test_labels_in_another_order_give_the_same_scores(models: Path, tree: Path) -> None:
     turned = tuple(reversed(LABELS))
     model = Model.open(models / "tiny.tflite")
     plain, _ = evaluate(model, tree)
@@ -146,14 +148,18 @@ def test_labels_of_another_order_are_followed(models: Path, tree: Path) -> None:
 
 
 @pytest.mark.parametrize("runtime", ["litert", "tensorflow"])
-def test_any_runtime(runtime: str, models: Path, tree: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_every_runtime_evaluates_a_model(
+    runtime: str, models: Path, tree: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     file = models / "tiny-int8.tflite"
     values = report_of(capsys, file, "--data", tree, "--runtime", runtime, "--kernels", "reference", "--threads", "2")
     assert values["subject"]["runtime"].startswith(f"{runtime} ") and values["subject"]["kernels"] == "reference"
     assert values["scores"]["n"] == 42
 
 
-def test_files_beside_others(models: Path, tree: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_report_is_written_into_a_folder_with_other_files(
+    models: Path, tree: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     run = tmp_path / "run"
     run.mkdir()
     shutil.copy(models / "tiny.keras", run / "model.keras")
@@ -173,7 +179,9 @@ def test_files_beside_others(models: Path, tree: Path, tmp_path: Path, capsys: p
         assert image.shape[0] > 400 and image.std() > 5
 
 
-def test_samples_only_when_asked(models: Path, tree: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_samples_are_written_only_on_request(
+    models: Path, tree: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     out = tmp_path / "new" / "folder"
     assert main([str(models / "tiny.tflite"), "--data", str(tree), "--out", str(out), "--samples"]) == 0
     assert (out / SHEET).exists() and not (out / "figure-2-training.png").exists()
@@ -263,7 +271,7 @@ def with_broken_history(folder: Path) -> list[str]:
         (with_broken_history, 2, "no history of `python -m convert.train`"),
     ],
 )
-def test_refused_with_a_sentence(
+def test_bad_input_is_refused_in_one_sentence(
     arrange: Callable[[Path], list[str]],
     code: int,
     says: str,
@@ -284,7 +292,7 @@ def test_refused_with_a_sentence(
 
 
 @pytest.mark.parametrize("arguments", [["m.keras"], ["m.keras", "--data", "d", "--split", "both"]])
-def test_usage(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+def test_invalid_options_are_refused(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as caught:
         main(arguments)
     assert caught.value.code == 2

@@ -58,7 +58,7 @@ class KnowsWhere:
         (CropMapping(0.9, grow=-0.02), CropMapping(1 / 0.9, grow=0.02 / 0.9)),
     ],
 )
-def test_the_mapping_that_undoes_a_known_box(to_box: CropMapping, expected: CropMapping) -> None:
+def test_the_fit_finds_the_mapping_that_undoes_a_known_box(to_box: CropMapping, expected: CropMapping) -> None:
     fitted = fit_mapping(samples(), KnowsWhere(samples(), 84, to_box, missed=5), n=84, sizes_px=SIZES)
     assert (fitted.n, fitted.found, fitted.sizes_px, fitted.detector) == (84, 79, SIZES, "knows-where")
     assert fitted.tilt is None and fitted.mapping.level == 0
@@ -67,14 +67,14 @@ def test_the_mapping_that_undoes_a_known_box(to_box: CropMapping, expected: Crop
     assert max(fitted.jitter_scale, fitted.jitter_dx, fitted.jitter_dy) < 0.012
 
 
-def test_the_tilt_of_the_eyes_is_told_and_levelled_in_part() -> None:
+def test_the_tilt_of_the_eyes_is_measured_and_partly_undone() -> None:
     eyes = ((10.0, 10.0), (30.0, 15.0))
     fitted = fit_mapping(samples(), KnowsWhere(samples(), 84, IDENTITY, eyes=eyes), n=84, sizes_px=SIZES)
     assert fitted.tilt == pytest.approx((np.rad2deg(np.arctan2(5, 20)), 0), abs=1e-6)
     assert fitted.mapping.level == DEFAULT_LEVEL
 
 
-def test_too_few_faces_fit_nothing() -> None:
+def test_too_few_faces_are_refused() -> None:
     with pytest.raises(NotEnoughData, match="found 49 of 84 training faces of 60 to 240 px"):
         fit_mapping(samples(), KnowsWhere(samples(), 84, IDENTITY, missed=35), n=84, sizes_px=SIZES)
     nothing = replace(samples(), split=np.full(84, "test"))
@@ -82,7 +82,7 @@ def test_too_few_faces_fit_nothing() -> None:
         fit_mapping(nothing, KnowsWhere(samples(), 1, IDENTITY))
 
 
-def test_the_known_mappings_name_real_detectors() -> None:
+def test_every_detector_has_a_mapping() -> None:
     assert set(DETECTOR_MAPPINGS) == set(DETECTORS)
 
 
@@ -91,20 +91,20 @@ def faces(fer2013: Path) -> Samples:
     return load(fer2013)
 
 
-def test_on_real_faces_the_known_mapping_holds(faces: Samples, blazeface: Detector) -> None:
+def test_the_mapping_fits_real_faces(faces: Samples, blazeface: Detector) -> None:
     known = DETECTOR_MAPPINGS["blazeface-short-range"]
     fitted = fit_mapping(faces, blazeface, seed=1, n=900)
     assert 0.3 < fitted.found / fitted.n < 0.5, "it sees nothing under 100 px"
     for px in (90, 150, 240):  # of a box in a frame 640 px wide
-        theirs, ours = (crop_square((200, 200, px, px), m, (480, 640))[2] for m in (fitted.mapping, known))
-        assert theirs == pytest.approx(ours, rel=0.05)
+        fitted_side, known_side = (crop_square((200, 200, px, px), m, (480, 640))[2] for m in (fitted.mapping, known))
+        assert fitted_side == pytest.approx(known_side, rel=0.05)
     assert fitted.mapping.dx == pytest.approx(known.dx, abs=0.02)
     assert fitted.mapping.dy == pytest.approx(known.dy, abs=0.02)
     assert fitted.jitter_scale < 0.2 and max(fitted.jitter_dx, fitted.jitter_dy) < 0.08
     assert fitted.tilt is not None and abs(fitted.tilt[0]) < 3 and 8 < fitted.tilt[1] < 16
 
 
-def test_boxes_drawn_on_a_view_of_the_face_need_no_growth(faces: Samples, blazeface: object) -> None:
+def test_a_zoomed_detectors_mapping_has_no_offset(faces: Samples, blazeface: object) -> None:
     """As large in the view as in the frame: one scale for all sizes."""
     known = DETECTOR_MAPPINGS["blazeface-zoomed"]
     fitted = fit_mapping(faces, find_detector("blazeface-zoomed"), seed=1, n=400)
@@ -124,11 +124,15 @@ def test_the_command(faces: Samples, blazeface: object, tmp_path: Path, capsys: 
         write_image(file, image[:, :, 0])
     command = ["--data", str(tmp_path), "--detector", "blazeface-short-range", "--sizes", "180", "360"]
     assert main([*command, "--json"]) == 0
-    told = json.loads(capsys.readouterr().out)
-    assert told["n"] == 79 and told["sizes_px"] == [180, 360] and CropMapping(**told["mapping"]).level == DEFAULT_LEVEL
+    report = json.loads(capsys.readouterr().out)
+    assert (
+        report["n"] == 79
+        and report["sizes_px"] == [180, 360]
+        and CropMapping(**report["mapping"]).level == DEFAULT_LEVEL
+    )
     assert main(command) == 0
     out = capsys.readouterr().out
-    assert out.startswith(f"blazeface-short-range: scale {told['mapping']['scale']:.3f}") and "tilted by" in out
+    assert out.startswith(f"blazeface-short-range: scale {report['mapping']['scale']:.3f}") and "tilted by" in out
 
 
 @pytest.mark.parametrize(
@@ -140,7 +144,9 @@ def test_the_command(faces: Samples, blazeface: object, tmp_path: Path, capsys: 
         (["--sizes", "100", "481"], 2, "at most 480 px"),
     ],
 )
-def test_bad_arguments(arguments: list[str], code: int, word: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_bad_arguments_are_refused(
+    arguments: list[str], code: int, word: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert main(["--data", "absent.zip", *arguments, "--detector", "haar"]) == code
     out, err = capsys.readouterr()
     assert out == "" and word in err and len(err.splitlines()) == 1

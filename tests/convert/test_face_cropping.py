@@ -78,20 +78,20 @@ def read(path: Path) -> np.ndarray:
     return image
 
 
-def test_own_pictures_become_a_class_tree_of_crops(
+def test_pictures_become_class_folders_of_crops(
     tmp_path: Path, blazeface: Detector, capfd: pytest.CaptureFixture[str]
 ) -> None:
     tree, out = drivers(tmp_path / "set"), tmp_path / "new" / "crops"
     assert main([str(tree), "--classes", "own", "--crop", str(out), "--detector", blazeface.name, "--json"]) == 0
     stdout, stderr = capfd.readouterr()
-    told = json.loads(stdout)
-    assert told["classes"] == {
+    report = json.loads(stdout)
+    assert report["classes"] == {
         "alert": {"found": 3, "no_face": 1, "too_small": 0},
         "drowsy": {"found": 3, "no_face": 0, "too_small": 1},
     }
-    assert (told["no_face"], told["too_small"]) == (["alert/nobody.png"], ["drowsy/far.png"])
-    assert told["skipped"] == ["drowsy/broken.png: no readable image in its 300 bytes"]
-    assert told["detector"] == blazeface.name and told["side"] == 48
+    assert (report["no_face"], report["too_small"]) == (["alert/nobody.png"], ["drowsy/far.png"])
+    assert report["skipped"] == ["drowsy/broken.png: no readable image in its 300 bytes"]
+    assert report["detector"] == blazeface.name and report["side"] == 48
     assert "1 picture left out, no face found by blazeface-short-range: alert/nobody.png" in stderr
     assert "1 picture left out, a face of less than 24 px: drowsy/far.png" in stderr
     assert "1 picture left out, that cannot be read: drowsy/broken.png: no readable image" in stderr
@@ -106,7 +106,7 @@ def test_own_pictures_become_a_class_tree_of_crops(
     assert np.array_equal(samples.x[0, :, :, 0], read(out / samples.source[0])), "read again as they are"
 
 
-def test_the_same_counts_as_a_table(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_counts_are_printed_as_a_table(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     tree = drivers(tmp_path / "set")
     assert main([str(tree), "--classes", "drowsy,alert", "--crop", str(tmp_path / "out")]) == 0
     lines = capsys.readouterr().out.splitlines()
@@ -118,7 +118,7 @@ def test_the_same_counts_as_a_table(tmp_path: Path, capsys: pytest.CaptureFixtur
     ]
 
 
-def test_the_largest_face_is_cut_out_and_not_the_surest(tmp_path: Path, blazeface: Detector) -> None:
+def test_the_largest_face_is_cut_out_and_not_the_most_certain(tmp_path: Path, blazeface: Detector) -> None:
     surest, other = blazeface.detect(pair())
     assert surest.xywh[2] < other.xywh[2], "so that the choice is one"
     write_crops(
@@ -146,7 +146,7 @@ def test_a_picture_of_any_mode_is_read_as_gray(name: str, tmp_path: Path, blazef
     assert np.array_equal(crop, expected(picture, blazeface))
 
 
-def test_parts_stay_and_a_zip_gives_the_same(tmp_path: Path) -> None:
+def test_parts_are_preserved_and_a_zip_gives_the_same_crops(tmp_path: Path) -> None:
     names = ("Train/alert", "Train/drowsy", "val/alert", "test/drowsy")
     tree = picture_tree(tmp_path / "set", {f"{name}/a.png": face_frame(t) for t, name in enumerate(names)})
     write_crops(tree, tmp_path / "out", cutter := FaceCropper.of(), "own")
@@ -163,7 +163,7 @@ def test_parts_stay_and_a_zip_gives_the_same(tmp_path: Path) -> None:
     assert load(tmp_path / "out", classes="own").split_rule == "as the set names them"
 
 
-def test_pictures_of_one_name_keep_apart(tmp_path: Path) -> None:
+def test_pictures_of_the_same_name_get_different_files(tmp_path: Path) -> None:
     names = ["happy/anna/1.png", "happy/ben/1.bmp", "happy/ben/1.png", "Joy/1-2.png", "happy/A.png", "happy/a.pgm"]
     tree = picture_tree(tmp_path / "set", {name: face_frame(t) for t, name in enumerate(names)})
     cropped = write_crops(tree, tmp_path / "out", FaceCropper.of())
@@ -174,7 +174,7 @@ def test_pictures_of_one_name_keep_apart(tmp_path: Path) -> None:
     assert len({(tmp_path / "out" / name).read_bytes() for name in written}) == 6
 
 
-def test_a_bundle_brings_its_own_mapping(tmp_path: Path, bundle_path: Path, blazeface: Detector) -> None:
+def test_the_mapping_of_a_bundle_is_used(tmp_path: Path, bundle_path: Path, blazeface: Detector) -> None:
     bundle, picture = Bundle.load(bundle_path), face_frame(3)
     tree = picture_tree(tmp_path / "set", {"happy/a.png": picture})
     command = [str(tree), "--crop", str(tmp_path / "out"), "--bundle", str(bundle_path)]
@@ -186,7 +186,7 @@ def test_a_bundle_brings_its_own_mapping(tmp_path: Path, bundle_path: Path, blaz
     assert np.array_equal(bundle.classify(crop[None]), probabilities), "what the device says of the picture"
 
 
-def test_the_cascade_cuts_with_its_own_mapping(tmp_path: Path) -> None:
+def test_the_haar_cascade_has_a_mapping_of_its_own(tmp_path: Path) -> None:
     picture = face_frame(0)
     out, haar = tmp_path / "out", find_detector("haar")
     tree = picture_tree(tmp_path / "set", {"happy/a.png": picture})
@@ -194,14 +194,16 @@ def test_the_cascade_cuts_with_its_own_mapping(tmp_path: Path) -> None:
     assert np.array_equal(read(out / "happy" / "a.png"), expected(picture, haar))
 
 
-def test_other_classes_are_left_out_and_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_other_classes_are_left_out_and_reported(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     tree = picture_tree(tmp_path / "set", {"Joy/a.png": face_frame(0), "yawning/b.png": face_frame(1)})
     assert main([str(tree), "--crop", str(tmp_path / "out")]) == 0
     assert "classes left out: yawning 1" in capsys.readouterr().err
     assert files(tmp_path / "out") == ["happy/a.png"]
 
 
-def test_many_pictures_left_out_are_counted_and_ten_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_pictures_left_out_are_counted_and_the_first_ten_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     walls = {f"happy/wall-{i:02d}.png": WALL for i in range(12)}
     tree = picture_tree(tmp_path / "set", walls | {"happy/face.png": face_frame(0)})
     assert main([str(tree), "--crop", str(tmp_path / "out"), "--json"]) == 0
@@ -210,13 +212,13 @@ def test_many_pictures_left_out_are_counted_and_ten_named(tmp_path: Path, capsys
     assert json.loads(out)["no_face"] == sorted(walls)
 
 
-def test_an_empty_folder_may_be_filled(tmp_path: Path) -> None:
+def test_an_existing_empty_folder_is_filled(tmp_path: Path) -> None:
     (tmp_path / "out").mkdir()
     write_crops(picture_tree(tmp_path / "set", {"sad/a.png": face_frame(0)}), tmp_path / "out", FaceCropper.of())
     assert files(tmp_path / "out") == ["sad/a.png"]
 
 
-def test_what_stands_in_the_folder_is_never_replaced(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_folder_with_files_is_never_written_to(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     tree, out = drivers(tmp_path / "set"), tmp_path / "out"
     out.mkdir()
     (out / "thesis.txt").write_text("years of work")
@@ -263,7 +265,7 @@ def pixel_rows_csv(folder: Path) -> Path:
         (lambda folder: folder, 2, "does not exist"),
     ],
 )
-def test_what_gives_no_crops_leaves_nothing_behind(
+def test_a_set_without_crops_is_refused_and_nothing_is_written(
     build: Callable[[Path], Path], code: int, words: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     tree = build(tmp_path / "set")
@@ -283,7 +285,7 @@ def test_what_gives_no_crops_leaves_nothing_behind(
         (["--crop", "OUT", "--bundle", "nowhere"], "nowhere is no bundle"),
     ],
 )
-def test_arguments_that_do_not_go_together(
+def test_contradicting_arguments_are_refused(
     arguments: list[str], words: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     tree = class_tree(tmp_path / "set", {"": {"happy": 3, "sad": 3}})

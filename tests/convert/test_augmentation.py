@@ -1,4 +1,4 @@
-"""Augmentation: nothing drawn changes nothing, each part does what its name says, and a seed draws the same again."""
+"""Augmentation: nothing drawn changes nothing, each part does what its name says, and a seed draws the unmixed again."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def centres(x: np.ndarray) -> np.ndarray:
     return np.stack([(mass * rows).sum((1, 2)) / total, (mass * columns).sum((1, 2)) / total], 1)
 
 
-def test_nothing_drawn_changes_nothing() -> None:
+def test_no_augmentation_returns_the_images_unchanged() -> None:
     x = RNG(0).integers(0, 256, (9, 48, 48, 1)).astype(np.uint8)
     out = augment(x, NO_AUGMENTATION, RNG(1))
     assert out.dtype == np.float32
@@ -35,7 +35,7 @@ def test_nothing_drawn_changes_nothing() -> None:
 
 
 @pytest.mark.parametrize("name", [f.name for f in fields(Augmentation)])
-def test_each_part_does_something_and_repeats_with_its_seed(name: str) -> None:
+def test_each_setting_changes_images_and_repeats_with_its_seed(name: str) -> None:
     how = Augmentation(**{name: 10.0 if name == "rotation" else 0.3})
     x = spots()
     first, again, other = (augment(x, how, RNG(seed)) for seed in (5, 5, 6))
@@ -51,13 +51,13 @@ def test_flip_mirrors_about_the_middle_column() -> None:
     np.testing.assert_array_equal(out, x[:, :, ::-1].astype(np.float32))
 
 
-def test_shift_moves_by_its_share_at_most_and_everywhere() -> None:
+def test_shifts_stay_within_their_share_in_all_directions() -> None:
     moved = centres(augment(spots(400), Augmentation(shift=0.1), RNG(0))) - (24, 34)
     assert np.abs(moved).max() < 4.8 + 0.2
     assert (moved.max(0) > 4).all() and (moved.min(0) < -4).all()
 
 
-def test_scale_moves_what_is_off_the_middle_outwards_and_inwards_alike() -> None:
+def test_scales_are_symmetric_in_their_logarithm() -> None:
     distance = centres(augment(spots(400), Augmentation(scale=0.28), RNG(0)))[:, 1] - 23.5
     ratio = np.log(distance / 10.5)
     assert abs(np.median(ratio)) < 0.05
@@ -77,7 +77,7 @@ def test_a_smaller_side_shows_the_same_view() -> None:
     np.testing.assert_allclose((centres(out)[0] + 0.5) * 48 / 32, (24.5, 34.5), atol=0.2)
 
 
-def test_erasing_leaves_one_rectangle_of_one_gray() -> None:
+def test_erasing_fills_one_rectangle_with_one_gray() -> None:
     x = spots(50)
     for before, after in zip(x, augment(x, Augmentation(erasing=1.0), RNG(0)), strict=True):
         changed = np.argwhere(before[..., 0] != after[..., 0])
@@ -93,5 +93,5 @@ def test_mixup_blends_images_and_labels_alike() -> None:
     np.testing.assert_allclose(mixed[:, 0, 0, 0], y @ np.arange(8), rtol=1e-5, atol=1e-5)
     assert (y.argmax(1) == np.arange(8)).all(), "its own image weighs most"
     assert (y.max(1) < 0.999).any()
-    same, kept = mixup(x, y, 0.0, RNG(0))
-    assert same is x and kept is y
+    unmixed, labels = mixup(x, y, 0.0, RNG(0))
+    assert unmixed is x and labels is y

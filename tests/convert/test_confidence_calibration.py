@@ -33,14 +33,14 @@ def test_the_hidden_temperature_is_found(hidden: float) -> None:
     assert calibration_error(logits / hidden, y) < 0.01
 
 
-def test_the_error_of_a_hundred_certain_and_sixty_right() -> None:
+def test_the_calibration_error_of_certain_predictions_of_which_sixty_percent_are_right() -> None:
     logits = np.zeros((100, 3), np.float32)
     logits[:, 1] = 50
     y = np.array([1] * 60 + [0] * 40)
     assert calibration_error(logits, y) == pytest.approx(0.4)
 
 
-def test_fitted_on_validation_and_told_for_each_part() -> None:
+def test_the_calibration_is_fitted_on_validation_and_reported_for_each_part() -> None:
     parts = {"validation": drawn(4000, 2.0), "test": drawn(4000, 2.0, seed=1)}
     found = calibrate_confidence({p: v[0] for p, v in parts.items()}, {p: v[1] for p, v in parts.items()})
     assert found is not None and found.fitted_on == "validation"
@@ -50,12 +50,12 @@ def test_fitted_on_validation_and_told_for_each_part() -> None:
         below = [row.below for row in found.said[part]]
         shares = [row.share for row in found.said[part]]
         assert set(below) == {*THRESHOLDS, found.unsure_below} and below == sorted(below)
-        assert shares == sorted(shares, reverse=True), "the higher the threshold, the less is said"
+        assert shares == sorted(shares, reverse=True), "a higher threshold covers fewer images"
     (chosen,) = (row for row in found.said["validation"] if row.below == found.unsure_below)
-    assert 0.5 <= chosen.share < 0.54, "these logits are never right in four of five: something is said of half"
+    assert 0.5 <= chosen.share < 0.54, "these logits never reach the target accuracy: half of the images stay covered"
 
 
-def test_too_few_images_give_none() -> None:
+def test_too_few_images_give_no_calibration() -> None:
     logits, y = drawn(99, 2.0)
     assert calibrate_confidence({"validation": logits}, {"validation": y}) is None
     assert calibrate_confidence({"test": logits}, {"test": y}) is None
@@ -67,7 +67,7 @@ def sure_and_right(sure: list[float], right: list[bool]) -> tuple[np.ndarray, np
     return p, np.array([1 if good else 0 for good in right])
 
 
-def test_the_threshold_is_the_least_that_gives_what_is_wanted() -> None:
+def test_the_threshold_is_the_lowest_with_the_target_accuracy() -> None:
     sure = [0.505 + 0.005 * n for n in range(99)]
     p, y = sure_and_right(sure, [n >= 60 or n % 2 == 0 for n in range(99)])
     below = fit_threshold(p, y)
@@ -76,14 +76,14 @@ def test_the_threshold_is_the_least_that_gives_what_is_wanted() -> None:
     assert below > 0.5 and (before.accuracy is not None and before.accuracy < TARGET_ACCURACY)
 
 
-def test_a_model_that_is_never_good_enough_still_says_something_of_half() -> None:
+def test_a_model_below_the_target_accuracy_keeps_half_of_the_coverage() -> None:
     p, y = sure_and_right([0.5 + n / 250 for n in range(100)], [n % 3 == 0 for n in range(100)])
     below = fit_threshold(p, y)
     assert 0.5 <= coverage_at(below, p, y).share <= 0.56
     assert coverage_at(below, p, y).accuracy == pytest.approx(1 / 3, abs=0.05)
 
 
-def test_where_nothing_is_said_there_is_no_accuracy() -> None:
+def test_no_coverage_has_no_accuracy() -> None:
     p, y = sure_and_right([0.6] * 10, [True] * 10)
     assert coverage_at(0.99, p, y) == type(coverage_at(0.0, p, y))(0.99, 0.0, None)
     assert coverage_at(0.0, p, y).accuracy == 1.0

@@ -61,19 +61,19 @@ def state(out: Path) -> tuple[dict[str, np.ndarray], list[dict[str, float]]]:
 
 
 @pytest.mark.parametrize(("preset", "images"), [("paper", 96), ("nano", 144)])
-def test_killed_and_resumed_equals_uninterrupted(preset: str, images: int, tmp_path: Path) -> None:
+def test_a_killed_and_resumed_run_equals_an_uninterrupted_one(preset: str, images: int, tmp_path: Path) -> None:
     """An epoch of paper is one batch, for its network is slow; one of nano is two, the second not full.
 
     nano has all that a recipe can: a schedule, an average of the weights, growing images, mixup and, here, a teacher.
     """
-    through, killed = tmp_path / "through", tmp_path / "killed"
+    uninterrupted, killed = tmp_path / "uninterrupted", tmp_path / "killed"
     tree = bar_images(tmp_path / "bars", images)
     more = ["--preset", preset]
     if preset == "nano":
         teacher = tmp_path / "teacher.keras"
         build_network(replace(NETWORKS["nano"], widths=(8,), strides=(2,))).save(teacher)
         more += ["--teacher", str(teacher)]
-    subprocess.run(command(tree, through, *more), cwd=ROOT, check=True, capture_output=True)
+    subprocess.run(command(tree, uninterrupted, *more), cwd=ROOT, check=True, capture_output=True)
 
     wanted = command(tree, killed, *more)
     first = subprocess.Popen(wanted, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
@@ -86,11 +86,11 @@ def test_killed_and_resumed_equals_uninterrupted(preset: str, images: int, tmp_p
     assert len(state(killed)[1]) == 1, "it was to be killed in its second epoch"
     subprocess.run([*wanted, "--resume"], cwd=ROOT, check=True, capture_output=True)
 
-    (expected, told), (got, retold) = state(through), state(killed)
-    assert retold == told and len(told) == 2
-    assert expected.keys() == got.keys() and len(got) > 49
+    (expected, epochs), (resumed, resumed_epochs) = state(uninterrupted), state(killed)
+    assert resumed_epochs == epochs and len(epochs) == 2
+    assert expected.keys() == resumed.keys() and len(resumed) > 49
     for name, array in expected.items():
-        assert np.array_equal(array, got[name]), name
+        assert np.array_equal(array, resumed[name]), name
 
     # what it leaves behind: a float32 model that loads without this project, nothing half-written
     script = (
@@ -120,7 +120,7 @@ def test_killed_and_resumed_equals_uninterrupted(preset: str, images: int, tmp_p
         (["--data", "{tree}", "--learning-rate", "-1"], "--learning-rate -1"),
     ],
 )
-def test_bad_arguments(
+def test_bad_arguments_are_refused(
     arguments: list[str], word: str, tree: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     damaged = tmp_path / "damaged"
@@ -133,10 +133,10 @@ def test_bad_arguments(
 
 
 @pytest.mark.parametrize("bad", [["--epochs", "0"], ["--epochs", "many"], ["--early-stopping", "-1"], ["--seed", "-1"]])
-def test_numbers_that_make_no_sense(bad: list[str], capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit) as ended:
+def test_numbers_out_of_range_are_refused(bad: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as exited:
         main(["--data", "x", "--out", "y", *bad])
-    assert ended.value.code == 2
+    assert exited.value.code == 2
     assert bad[1] in capsys.readouterr().err
 
 
