@@ -21,12 +21,14 @@ FORBIDDEN = {
 }
 # the command line looks the other rooms up, inside a command
 EXCEPTIONS = {
-    "fer_edge/cli.py": {"convert", "device"},
-    "fer_edge/commands/label.py": {"device"},
-    "fer_edge/commands/maintenance.py": {"device"},
-    "fer_edge/commands/log.py": {"device"},
+    **{
+        f"fer_edge/commands/{name}.py": {"device"}
+        for name in ("bench", "bundles", "config", "doctor", "instance", "label", "run", "service", "vision_arguments")
+    },
+    "fer_edge/commands/log_check.py": {"device"},
+    "fer_edge/commands/log_options.py": {"device"},
+    "fer_edge/commands/deploy.py": {"convert"},
     "fer_edge/log/timeline.py": {"matplotlib"},  # the extra `plots`, inside the function that draws
-    "fer_edge/commands/deployment.py": {"convert"},
 }
 
 

@@ -1,1 +1,1 @@
-"""The commands of `fer-edge`: each reads its arguments, calls one function, and prints the result."""
+"""The commands of `fer-edge`, a file for each or for a close family: its arguments, and the call that it makes."""

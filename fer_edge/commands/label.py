@@ -1,13 +1,13 @@
-"""The command over recorded videos, `label`; `cli` adds it to its own."""
+"""`fer-edge label`: recorded videos to tables."""
 
 from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fer_edge.commands import arguments
+from fer_edge.commands.vision_arguments import add_vision_arguments
 from fer_edge.console import message
 from fer_edge.errors import EXIT_DONE, UsageError
 
@@ -15,17 +15,38 @@ if TYPE_CHECKING:
     from device.label import LabelResult
 
 
-def add(commands: Any, region: Callable[[str], tuple[float, ...]]) -> None:
-    """Adds it to the parsers of `fer-edge`; `region` reads the four numbers of --region."""
-    label = commands.add_parser(
+def register(commands: Any) -> None:
+    """Adds the command."""
+    parser = commands.add_parser(
         "label",
-        help="recorded videos: a table of what each face of each frame shows",
-        epilog="What was labelled before, of the same file by the same bundle, settings and versions, is not done again. Exit "
-        "codes: 0 all is labelled, 2 a file could not be read to its end (it is named, the others are done) or nothing can be "
-        "written, 5 a bundle refused, 130 interrupted: the same command goes on from there.",
+        help="recorded videos: a table with a row for each face of each frame",
+        epilog="A file that was labelled before by the same bundle, settings and versions is skipped. Exit codes: 0 all is"
+        " labelled, 2 a file could not be read to its end (it is named, the others are done) or nothing can be written, 5 a"
+        " bundle refused, 130 interrupted: the same command resumes.",
     )
-    arguments.label(label, region)
-    label.set_defaults(command=_label)
+    parser.add_argument("paths", nargs="+", type=Path, metavar="PATH", help="a video, or a folder with videos in it")
+    parser.add_argument(
+        "--out", required=True, type=Path, metavar="DIR", help="for a table of each video, and a record of what made it"
+    )
+    parser.add_argument(
+        "--format", dest="form", choices=("csv", "parquet"), default="csv", help="parquet needs the extra `parquet`"
+    )
+    parser.add_argument(
+        "--jobs", type=int, default=1, metavar="N", help="N videos at a time, a process for each; default: 1"
+    )
+    parser.add_argument(
+        "--annotate",
+        action="store_true",
+        help="also a video with boxes and labels, faces pixelated; takes several times as long",
+    )
+    parser.add_argument("--show-faces", action="store_true", help="with --annotate: do not pixelate the faces")
+    parser.add_argument("--json", action="store_true", dest="as_json", help="a line of JSON for each video")
+    parser.add_argument("--explain-privacy", action="store_true", help="print what this would store and send, and stop")
+    parser.add_argument(
+        "--config", type=Path, metavar="FILE", help="settings (TOML); `fer-edge config show` lists them"
+    )
+    add_vision_arguments(parser)
+    parser.set_defaults(command=_label)
 
 
 def _label(args: argparse.Namespace) -> int:
@@ -34,7 +55,7 @@ def _label(args: argparse.Namespace) -> int:
     from device.recorded.files import LabelOptions
 
     if args.show_faces and not args.annotate:
-        raise UsageError("--show-faces is about the pictures of --annotate; give both")
+        raise UsageError("--show-faces changes the video of --annotate; give both")
     if args.explain_privacy:
         from device.privacy import explain_label
 
@@ -42,16 +63,16 @@ def _label(args: argparse.Namespace) -> int:
         return EXIT_DONE
     settings = load_settings(vars(args), args.config).settings
 
-    def tell(result: LabelResult) -> None:
+    def report(result: LabelResult) -> None:
         if args.as_json:
             print(json.dumps(result.to_json(), ensure_ascii=False), flush=True)
         elif result.told is not None:
             print(result.rows, flush=True)
 
-    wanted = LabelOptions(args.form, args.annotate, args.show_faces)
-    results = label(args.paths, args.out, settings, wanted, args.jobs, tell)
-    if bad := [str(result.source) for result in results if result.problem]:
-        raise UsageError(f"{len(bad)} of {len(results)} could not be read to the end: {', '.join(bad)}")
+    options = LabelOptions(args.form, args.annotate, args.show_faces)
+    results = label(args.paths, args.out, settings, options, args.jobs, report)
+    if failed := [str(result.source) for result in results if result.problem]:
+        raise UsageError(f"{len(failed)} of {len(results)} could not be read to the end: {', '.join(failed)}")
     frames = sum(result.told["frames"] for result in results if result.told)
     message(f"{len(results)} labelled, {frames} frames, in {args.out}")
     return EXIT_DONE

@@ -212,7 +212,7 @@ def test_the_bundle_commands_print_and_change_the_bundle_in_use(
         return code, *capsys.readouterr()
 
     code, out, said = typed("install", str(mine))
-    assert (code, out) == (0, f"{release}\n") and f"`fer-edge bundle use {release}` has it used" in said
+    assert (code, out) == (0, f"{release}\n") and f"`fer-edge bundle use {release}` selects it" in said
     code, out, said = typed("use", "mine")
     assert (code, out) == (0, f"{release}\n") and "from the next start on" in said and "systemctl restart" in said
     code, out, said = typed("list")

@@ -559,13 +559,13 @@ def test_the_line_appears(key: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("key", [key for key, line in finding_texts().items() if "{program}" in line.fix + line.do])
 def test_our_own_commands_that_it_names_exist(key: str, tmp_path: Path) -> None:
-    from fer_edge.cli import _parser
+    from fer_edge.cli import make_parser
 
     line = finding_texts()[key]
     for command in (part for text in (line.fix, line.do) for part in text.split("`" if "`" in text else " && ")):
         if "{program}" in command:
             words = command.format(program="fer-edge", flags=" --user", name="camera").partition("fer-edge ")[2]
-            _parser().parse_args(shlex.split(words))
+            make_parser().parse_args(shlex.split(words))
 
 
 def test_the_first_failure_gives_the_exit_code() -> None:

@@ -359,13 +359,13 @@ def test_the_state_is_sent_on_change_and_once_a_minute() -> None:
 
 
 def test_the_documented_topics_are_complete() -> None:
-    from fer_edge.cli import _parser
+    from fer_edge.cli import make_parser
 
     section = (ROOT / "device/README.md").read_text().partition("## MQTT and Home Assistant")[2].partition("\n## ")[0]
     commands = re.findall(r"^fer-edge (.+)|`(?:sudo )?fer-edge ([a-z].+?)`", section, re.M)
     assert len(commands) >= 4
     for typed in ("".join(pair) for pair in commands):
-        _parser().parse_args(shlex.split(typed))
+        make_parser().parse_args(shlex.split(typed))
     rows = re.findall(r"^\| (`.+?) \|", section, re.M)
     named = {name for row in rows for name in re.findall(r"`(\w+)`", row)}
     assert named == {name for name in SETTING_FIELDS if name.startswith("mqtt")} | {"availability", *MESSAGES}

@@ -18,7 +18,7 @@ from fer_edge.synthetic_face import face_frame
 def pictures(tmp_path: Path) -> Path:
     cv2.imwrite(str(tmp_path / "face.png"), face_frame(2.0))
     cv2.imwrite(str(tmp_path / "wall.png"), np.full((240, 320), 90, np.uint8))
-    (tmp_path / "text.png").write_text("no picture")
+    (tmp_path / "text.png").write_text("not an image")
     (tmp_path / "empty.png").write_bytes(b"")
     return tmp_path
 
@@ -43,8 +43,8 @@ def test_predict_json_is_an_object_a_picture(pictures: Path, capsys: pytest.Capt
     [
         (["predict", "--crop", "{here}/nowhere.png"], 2, "does not exist"),
         (["predict", "--crop", "{here}"], 2, "is a folder"),
-        (["predict", "--crop", "{here}/text.png"], 2, "no picture"),
-        (["predict", "--crop", "{here}/empty.png"], 2, "no picture"),
+        (["predict", "--crop", "{here}/text.png"], 2, "not an image"),
+        (["predict", "--crop", "{here}/empty.png"], 2, "not an image"),
         (["predict", "--bundle", "{here}", "{here}/wall.png"], 2, "no bundle"),
         (["run", "--camera", "{here}/nowhere.mp4"], 4, "nowhere.mp4"),
         (["run", "--camera", "periscope"], 2, "periscope"),

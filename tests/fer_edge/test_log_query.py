@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from fer_edge.cli import main
-from fer_edge.commands.log_arguments import WHAT
+from fer_edge.commands.log_options import ROW_KINDS
 from fer_edge.events import UNSURE
 from fer_edge.log.devices import devices
 from fer_edge.log.rows import column_names, labels_of
@@ -121,7 +121,7 @@ def test_events_of_a_kind(house: Path, capsys: pytest.CaptureFixture[str]) -> No
     assert told[1]["what"] == "machine: undervoltage, 71 °C, 12.0 GB free"
 
 
-@pytest.mark.parametrize("what", WHAT)
+@pytest.mark.parametrize("what", ROW_KINDS)
 def test_every_form_has_the_same_rows(
     house: Path, what: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -191,7 +191,7 @@ def test_a_damaged_line_is_named_and_passed_over(
     assert main(["log", "query", "readings", str(tmp_path), "--json"]) == 0
     out, err = capsys.readouterr()
     assert len(out.splitlines()) == 30
-    assert "journal-000001.jsonl, line 6: is empty, as a power cut may leave it; passed over" in err
+    assert "journal-000001.jsonl, line 6: is empty, as a power cut may leave it; skipped" in err
 
 
 # A person who has only a folder of journals asks four questions, and types one command for each.

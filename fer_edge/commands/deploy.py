@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from convert.deploy.ssh_address import SshAddress
 
 
-def add(commands: Any) -> None:
+def register(commands: Any) -> None:
     """Adds the commands to the parsers of `fer-edge`."""
     deploy = commands.add_parser(
         "deploy",

@@ -1,0 +1,55 @@
+"""`fer-edge bench`: the time of each stage and network on this machine."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+from fer_edge.commands.vision_arguments import BUNDLE_HELP
+from fer_edge.console import message
+from fer_edge.errors import EXIT_DONE
+
+
+def register(commands: Any) -> None:
+    """Adds the command."""
+    parser = commands.add_parser(
+        "bench",
+        help="measure the time of each stage and each network on this machine",
+        epilog="Stop other work first, a running instance too (`fer-edge pause`): a line that begins with MARKED says why"
+        " figures are not the machine's own. Figures under ESTIMATE were not measured. Exit codes: 0, 2 (usage), 5 (a file"
+        " refused).",
+    )
+    parser.add_argument("--bundle", type=Path, metavar="DIR", help=BUNDLE_HELP)
+    parser.add_argument(
+        "--float", type=Path, metavar="FILE", help="a float .tflite of the bundle's network, to measure besides int8"
+    )
+    parser.add_argument(
+        "--threads", type=int, metavar="N", help="1 to N threads; default: the number of cores, up to 4"
+    )
+    parser.add_argument("--seconds", type=float, default=20.0, metavar="S", help="measure for about S; default: 20")
+    form = parser.add_mutually_exclusive_group()
+    form.add_argument("--json", action="store_true")
+    form.add_argument(
+        "--paste",
+        action="store_true",
+        help="one block to send back; without the machine's name, its user and its serial number",
+    )
+    parser.set_defaults(command=_bench)
+
+
+def _bench(args: argparse.Namespace) -> int:
+    from device.bench.benchmark import run_bench
+    from device.bench.text import paste_block, report_text
+    from device.clock import SystemClock
+    from fer_edge.bundle import Bundle
+
+    report = run_bench(Bundle.load(args.bundle), SystemClock(), args.threads, args.seconds, args.float, message)
+    for mark in report.conditions.marks:
+        message(mark)
+    if args.json:
+        print(json.dumps(report.to_json(), ensure_ascii=False))
+    else:
+        print(paste_block(report) if args.paste else report_text(report))
+    return EXIT_DONE

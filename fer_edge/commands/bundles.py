@@ -1,0 +1,101 @@
+"""`fer-edge bundle`: the bundles on this machine."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from fer_edge.console import message
+from fer_edge.errors import EXIT_DONE, FerEdgeError
+
+
+def register(commands: Any) -> None:
+    """Adds the command."""
+    actions = commands.add_parser("bundle", help="the models on this machine, and which one is in use").add_subparsers(
+        metavar="ACTION", required=True
+    )
+    install = actions.add_parser("install", help="check a bundle on this machine's runtime and install it")
+    install.add_argument("folder", type=Path, metavar="DIR")
+    install.add_argument("--use", action="store_true", help="and use it")
+    install.set_defaults(command=_install)
+    list_parser = actions.add_parser("list", help="every bundle here; * is in use")
+    list_parser.add_argument("--json", action="store_true", dest="as_json")
+    list_parser.set_defaults(command=_list)
+    use = actions.add_parser("use", help="check a bundle again and use it from the next start on")
+    use.add_argument("name", metavar="NAME", help="as in `fer-edge bundle list`, or the beginning of it")
+    use.set_defaults(command=_use)
+    rollback = actions.add_parser("rollback", help="use the bundle that was in use before")
+    rollback.set_defaults(command=_rollback)
+    for parser in (install, list_parser, use, rollback):
+        parser.add_argument(
+            "--bundles", type=Path, metavar="DIR", help="where they are installed; default: $FER_EDGE_BUNDLES, …"
+        )
+
+
+def _install(args: argparse.Namespace) -> int:
+    from device.system.bundles import BundleStore
+
+    store = BundleStore(_bundles_folder(args))
+    change = store.install(args.folder)
+    message(change.verified.remark or change.verified.sentence)
+    if args.use:
+        store.use(change.release)
+        _report_in_use(change.release)
+    else:
+        message(f"installed in {change.path}; `fer-edge bundle use {change.release}` selects it")
+    print(change.release)
+    return EXIT_DONE
+
+
+def _list(args: argparse.Namespace) -> int:
+    from device.system.bundles import BundleStore
+
+    entries = BundleStore(folder := _bundles_folder(args)).entries()
+    message(f"bundles in {folder}, and those that came with the package")
+    if args.as_json:
+        print(json.dumps([entry.to_json() for entry in entries], ensure_ascii=False))
+        return EXIT_DONE
+    for entry in entries:
+        state = entry.problem or ("came with the package" if entry.shipped else "installed")
+        print(f"{'*' if entry.in_use else ' '} {entry.release}  {state}")
+    return EXIT_DONE
+
+
+def _use(args: argparse.Namespace) -> int:
+    from device.system.bundles import BundleStore
+
+    change = BundleStore(_bundles_folder(args)).use(args.name)
+    message(change.verified.remark or change.verified.sentence)
+    _report_in_use(change.release)
+    print(change.release)
+    return EXIT_DONE
+
+
+def _rollback(args: argparse.Namespace) -> int:
+    from device.system.bundles import BundleStore
+
+    change = BundleStore(_bundles_folder(args)).rollback()
+    _report_in_use(change.release)
+    print(change.release)
+    return EXIT_DONE
+
+
+def _bundles_folder(args: argparse.Namespace) -> Path:
+    from fer_edge.active_bundle import bundles_folder
+
+    folder: Path = args.bundles or bundles_folder()
+    return folder
+
+
+def _report_in_use(release: str) -> None:
+    """Reports when a bundle is used from, and whether the settings name another one."""
+    from device.config_sources import load_settings
+
+    message(f"{release} is in use from the next start on; a running service: `sudo systemctl restart fer-edge`")
+    with suppress(FerEdgeError):  # `run` and `doctor` report what is wrong with the settings
+        configured = load_settings({})
+        if (bundle := configured.settings.bundle) is not None:
+            message(f"but the settings name a bundle of their own ({configured.origins['bundle']}): {bundle}")

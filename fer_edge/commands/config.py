@@ -1,0 +1,31 @@
+"""`fer-edge config show`: the settings."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+from fer_edge.errors import EXIT_DONE
+
+
+def register(commands: Any) -> None:
+    """Adds the command."""
+    actions = commands.add_parser("config", help="the settings").add_subparsers(metavar="ACTION", required=True)
+    show = actions.add_parser("show", help="each setting, its value, and where the value comes from")
+    show.add_argument("--config", type=Path, metavar="FILE")
+    show.add_argument("--json", action="store_true", dest="as_json")
+    show.add_argument("--commented", action="store_true", help="with an explanation of each: a file to start from")
+    show.set_defaults(command=_config_show)
+
+
+def _config_show(args: argparse.Namespace) -> int:
+    from device.config_sources import load_settings, settings_report, settings_text
+
+    configured = load_settings({}, args.config)
+    if args.as_json:
+        print(json.dumps(settings_report(configured), indent=1, ensure_ascii=False))
+    else:
+        print(settings_text(configured, args.commented))
+    return EXIT_DONE

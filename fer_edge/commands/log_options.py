@@ -1,0 +1,124 @@
+"""Arguments that the actions of `fer-edge log` share, and what they select: journals, a time, rows."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from fer_edge.console import message
+from fer_edge.errors import UsageError
+
+if TYPE_CHECKING:
+    from fer_edge.journal.segments import DamagedLine
+    from fer_edge.log.devices import Device
+    from fer_edge.log.rows import RowFilter
+    from fer_edge.log.time_window import TimeWindow
+
+ROW_KINDS = {
+    "episodes": "times in which a face showed one label",
+    "tallies": "minutes: how much was observed, and what was seen",
+    "readings": "each face of each frame, where `run --per-frame` logged them",
+    "events": "every line, in words",
+    "blind": "times without observation, how long and why",
+}
+_SERVICE_FOLDER = Path("/var/lib/fer-edge")
+
+
+def add_folder_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the arguments that select journals."""
+    parser.add_argument(
+        "folders",
+        nargs="*",
+        type=Path,
+        metavar="DIR",
+        help="journals, or a folder of them; default: where `run` writes",
+    )
+    parser.add_argument("--name", default="camera", help="the instance whose journal is read, without DIR")
+    parser.add_argument("--device", metavar="NAME", help="only this one of several")
+    parser.add_argument("--utc", action="store_true", help="times are UTC, in arguments and output; default: local")
+
+
+def add_window_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the arguments that select journals and a time."""
+    add_folder_arguments(parser)
+    parser.add_argument("--since", metavar="WHEN", help="2h, 30d, 15min ago; 2026-01-31 or 2026-01-31T12:00")
+    parser.add_argument("--until", metavar="WHEN", help="the same")
+    parser.add_argument("--between", metavar="HH:MM-HH:MM", help="only this part of each day")
+    parser.set_defaults(expression=None, track=None, min_quality=None, kind=None)
+
+
+def add_face_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the arguments that select faces."""
+    parser.add_argument("--expression", action="append", metavar="L", help="a label or unsure; may be repeated")
+    parser.add_argument("--track", type=int, metavar="N", help="one face; numbers start again with each run")
+    parser.add_argument("--min-quality", type=float, metavar="Q", help="0 to 1")
+
+
+def add_kind_argument(parser: argparse.ArgumentParser) -> None:
+    """Adds the argument that selects kinds of lines."""
+    parser.add_argument("--kind", action="append", metavar="K", help="episode, camera, clock, …; may be repeated")
+
+
+def add_row_parsers(parser: argparse.ArgumentParser, command: Any) -> list[argparse.ArgumentParser]:
+    """A subparser for each kind of rows, so that folders may stand after options."""
+    parsers = []
+    kinds = parser.add_subparsers(metavar="WHAT", dest="what", required=True)
+    for what, help_text in ROW_KINDS.items():
+        kind = kinds.add_parser(what, help=help_text)
+        add_window_arguments(kind)
+        if what in ("episodes", "readings", "events"):
+            add_face_arguments(kind)
+        if what == "events":
+            add_kind_argument(kind)
+        kind.set_defaults(command=command)
+        parsers.append(kind)
+    return parsers
+
+
+def time_window(args: argparse.Namespace) -> TimeWindow:
+    """The selected time."""
+    from fer_edge.log.time_window import TimeWindow, TimeZone
+
+    return TimeWindow.of(args.since, args.until, args.between, TimeZone(args.utc))
+
+
+def row_filter(args: argparse.Namespace) -> RowFilter:
+    """The filter of the selected rows."""
+    from fer_edge.log.rows import RowFilter
+
+    expressions, kinds = frozenset(args.expression or ()), frozenset(args.kind or ())
+    return RowFilter(time_window(args), expressions, args.track, args.min_quality, kinds)
+
+
+def selected_devices(args: argparse.Namespace) -> list[Device]:
+    """The selected journals; without DIR the one that `run` writes."""
+    from fer_edge.log.devices import devices
+
+    return devices(args.folders or [_own_journal(args.name)], args.device)
+
+
+def _own_journal(name: str) -> Path:
+    """The folder that `run` writes to. Raises UsageError where there is no journal, and says where the service's is."""
+    from device.default_folders import default_journal_folder
+    from fer_edge.journal.segments import segments
+
+    folder = default_journal_folder(name=name)
+    if folder.is_dir() and segments(folder):
+        return folder
+    service = _SERVICE_FOLDER
+    hint = f"; the service writes to {service}: sudo fer-edge log … {service}" if service.is_dir() else "; name one"
+    raise UsageError(f"there is no journal in {folder}{hint}")
+
+
+def report_damage(device: Device, damage: DamagedLine) -> None:
+    """Reports a line that cannot be read."""
+    message(f"{device.name}: {damage}; skipped")
+
+
+def report_zone(args: argparse.Namespace) -> None:
+    """Reports the time zone of a table for people."""
+    from fer_edge.log.time_window import TimeZone
+
+    if not getattr(args, "json", False) and not getattr(args, "csv", False):
+        message(f"times are {TimeZone(args.utc)}{'' if args.utc else '; --utc for UTC'}")

@@ -1,0 +1,110 @@
+"""`fer-edge log summary` and `plot`: sums over time, as text, rows or a picture."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from fer_edge.commands.log_options import (
+    add_window_arguments,
+    report_damage,
+    report_zone,
+    selected_devices,
+    time_window,
+)
+from fer_edge.console import message
+from fer_edge.errors import EXIT_DONE, NotEnoughData
+
+if TYPE_CHECKING:
+    from fer_edge.log.summary import Summary
+
+PERIODS = ("hour", "day", "whole")
+
+
+def register(actions: Any) -> None:
+    """Adds the two actions."""
+    summary = actions.add_parser("summary", help="where the time went, what was seen, how sure, how reliable")
+    add_window_arguments(summary)
+    summary.add_argument(
+        "--by", choices=PERIODS, default="whole", help="a row for each; default: one page for all of it"
+    )
+    form = summary.add_mutually_exclusive_group()
+    form.add_argument("--json", action="store_true", help="an object a device")
+    form.add_argument("--csv", action="store_true")
+    summary.set_defaults(command=_summary)
+
+    plot = actions.add_parser("plot", help="expressions over the day: in the terminal, or a picture with --out")
+    add_window_arguments(plot)
+    plot.add_argument(
+        "--by", choices=("5min", "15min", "hour", "day"), help="a bar for each; default: as short as is readable"
+    )
+    plot.add_argument("--out", type=Path, metavar="FILE", help="a .png or .svg; needs the extra `plots`")
+    plot.set_defaults(command=_plot)
+
+
+def _summary(args: argparse.Namespace) -> int:
+    from fer_edge.log.tables import write_csv, write_text
+    from fer_edge.log.text_report import flat_columns, flat_rows, part_columns, part_rows, summary_text
+
+    summaries = _summaries(args, args.by)
+    zone = summaries[0].window.zone
+    if args.json:
+        for summary in summaries:
+            print(json.dumps(summary.to_json(), ensure_ascii=False))
+    elif args.csv:
+        write_csv(flat_rows(summaries), flat_columns(summaries), zone, sys.stdout)
+    elif args.by == "whole":
+        print("\n\n".join(map(summary_text, summaries)))
+    else:
+        names = part_columns(summaries)[0 if len(summaries) > 1 else 1 :]
+        report_zone(args)
+        message("there: share of the observed time; each expression: share of the seconds of faces, with unsure")
+        write_text(part_rows(summaries), names, zone, sys.stdout)
+    return EXIT_DONE
+
+
+def _plot(args: argparse.Namespace) -> int:
+    from fer_edge.log.terminal_bars import bar_lines
+    from fer_edge.log.timeline import draw_timeline
+
+    by = {None: None, "5min": 300.0, "15min": 900.0}.get(args.by, args.by)
+    summaries = _summaries(args, _readable_period(args) if by is None else by)
+    if args.out:
+        draw_timeline(summaries, args.out)
+        message(f"{args.out} is written, {args.out.stat().st_size:,} bytes")
+    else:
+        print("\n\n".join("\n".join(bar_lines(summary)) for summary in summaries))
+    return EXIT_DONE
+
+
+def _readable_period(args: argparse.Namespace) -> str | float:
+    """The shortest period, a name or seconds, whose bars are still readable."""
+    wholes = [summary.whole for summary in _summaries(args, "whole")]
+    longest_s = max(whole.to_s - whole.from_s for whole in wholes)
+    if longest_s <= 3 * 3600:
+        return 300.0
+    if args.out and longest_s <= 1.6 * 86_400:
+        return 900.0
+    return "hour" if longest_s <= 8 * 86_400 else "day"
+
+
+def _summaries(args: argparse.Namespace, by: str | float) -> list[Summary]:
+    """The summaries of the devices with lines in the selected time. Raises NotEnoughData when no device has any."""
+    from fer_edge.log.summary import summarise
+
+    window, devices = time_window(args), selected_devices(args)
+    summaries = []
+    for device in devices:
+        summary = summarise(device, window, by, partial(report_damage, device))
+        if summary is None:
+            message(f"{device.name}: no line is of the selected time")
+        else:
+            summaries.append(summary)
+    if not summaries:
+        names = ", ".join(device.name for device in devices)
+        raise NotEnoughData(f"no journal has a line of the selected time ({names})")
+    return summaries

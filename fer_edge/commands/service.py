@@ -1,0 +1,55 @@
+"""`fer-edge service`: the systemd unit of the camera loop."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from fer_edge.console import message
+from fer_edge.errors import EXIT_DONE
+
+if TYPE_CHECKING:
+    from device.service.systemd_units import Unit
+
+
+def register(commands: Any) -> None:
+    """Adds the command."""
+    actions = commands.add_parser("service", help="the systemd unit of the camera loop").add_subparsers(
+        metavar="ACTION", required=True
+    )
+    show = actions.add_parser("show", help="print the unit")
+    show.set_defaults(command=_show)
+    install = actions.add_parser("install", help="write the unit where systemd finds it, and print the next commands")
+    install.add_argument("--root", type=Path, default=Path("/"), metavar="DIR", help="root folder of another system")
+    install.set_defaults(command=_install)
+    for parser in (show, install):
+        parser.add_argument("--user", action="store_true", help="for a user's own systemd, without root")
+        parser.add_argument("--template", action="store_true", help="for several cameras: fer-edge@NAME")
+        parser.add_argument(
+            "--network",
+            action="store_true",
+            help="allow the local networks: needed for a network camera, a broker, and to serve metrics or the live page",
+        )
+        parser.add_argument("--program", type=Path, metavar="FILE", help="the `fer-edge` to start; default: this one")
+
+
+def _show(args: argparse.Namespace) -> int:
+    print(_unit(args).text(), end="")
+    return EXIT_DONE
+
+
+def _install(args: argparse.Namespace) -> int:
+    from device.service.systemd_units import install_unit, next_commands
+
+    unit = _unit(args)
+    for path in install_unit(unit, args.root):
+        print(path)
+    message("now: " + " && ".join(next_commands(unit)))
+    return EXIT_DONE
+
+
+def _unit(args: argparse.Namespace) -> Unit:
+    from device.service.systemd_units import Unit, installed_program
+
+    return Unit(args.program or installed_program(), args.template, args.user, args.network)

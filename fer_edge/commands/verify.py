@@ -1,0 +1,41 @@
+"""`fer-edge verify`: the check of a bundle on this machine."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+from fer_edge.commands.vision_arguments import BUNDLE_HELP
+from fer_edge.console import message
+from fer_edge.errors import EXIT_DONE
+
+
+def register(commands: Any) -> None:
+    """Adds the command."""
+    parser = commands.add_parser(
+        "verify",
+        help="whether this machine gives the crops and logits that are stored in a bundle (its golden vectors)",
+        epilog="Reference kernels give the same on every processor: `--kernels reference` checks the file on any machine.",
+    )
+    parser.add_argument("bundle", nargs="?", type=Path, metavar="BUNDLE", help=BUNDLE_HELP)
+    parser.add_argument("--runtime", metavar="NAME", help="litert, tflite-runtime or tensorflow; default: that of run")
+    parser.add_argument(
+        "--kernels", choices=("default", "builtin", "reference"), default="default", help="default: those of run"
+    )
+    parser.add_argument("--json", action="store_true")
+    parser.set_defaults(command=_verify)
+
+
+def _verify(args: argparse.Namespace) -> int:
+    from fer_edge.bundle import Bundle
+    from fer_edge.classifier import find_runtime
+    from fer_edge.verify import verify
+
+    bundle = Bundle.load(args.bundle)
+    verification = verify(bundle, bundle.make_classifier(find_runtime(args.runtime), args.kernels))
+    if verification.remark:
+        message(verification.remark)
+    print(json.dumps(verification.to_json(), ensure_ascii=False) if args.json else verification.sentence)
+    return EXIT_DONE
