@@ -75,6 +75,7 @@ def test_the_wheel_holds_the_packages_the_bundles_and_their_files(wheel: Path) -
     assert {"model.tflite", "bundle.json", "golden.npz", "parity.json", "CARD.md", "float.keras"} <= bundle
     assert "fer_edge/models/nano/model.tflite" in names
     for beside in (
+        "convert/train/history.schema.json",
         "fer_edge/events.schema.json",
         "fer_edge/bundle.schema.json",
         *(f"{room}/py.typed" for room in ("fer_edge", "convert", "device")),
