@@ -1,4 +1,4 @@
-"""Values for tests: videos, images, events, and files out of wheels."""
+"""Builders of values for tests: videos, images, data sets, events, and files out of wheels."""
 
 from __future__ import annotations
 
@@ -204,7 +204,7 @@ def write_timed_video(path: Path, frames: Iterable[tuple[int, np.ndarray]], code
     return path
 
 
-def pictures(path: Path) -> list[np.ndarray]:
+def video_frames(path: Path) -> list[np.ndarray]:
     """Every frame of a video, uint8 (H, W, 3)."""
     reader, found = cv2.VideoCapture(str(path)), []
     while (read := reader.read())[0]:

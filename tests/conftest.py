@@ -1,4 +1,4 @@
-"""What every test may ask for: the real data set, the shipped bundle, the detector files. A skip must be on the list."""
+"""Fixtures of all tests: the data set, the shipped bundle, the detector files. Private folders; skips must be on a list."""
 
 from __future__ import annotations
 
@@ -119,7 +119,7 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     if _unmet:
-        terminalreporter.section("asked for and not reached yet, and why")
+        terminalreporter.section("required and not reached yet, and why")
         for nodeid, reason in _unmet:
             terminalreporter.line(f"{nodeid}: {reason}")
     if not _skipped:

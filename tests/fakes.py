@@ -1,6 +1,6 @@
-"""Stand-ins for what a test machine lacks: a clock to move, a scripted camera, picamera2, and a network camera."""
+"""Fakes of what a test machine lacks: a clock that a test moves, a scripted camera, picamera2, and a network camera."""
 
-# ruff: noqa: ARG002 - a stand-in has the signature of what it stands for
+# ruff: noqa: ARG002 - a fake has the signature of what it replaces
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from fer_edge.detection.types import Face
 
 
 class FakeClock:
-    """A clock that moves when it is told to, or when somebody sleeps by it.
+    """A clock that moves when a test sets it, or when somebody sleeps by it.
 
     `wall_s` is what the wall clock shows at boot (POSIX seconds), `state` whether it can be believed: both may be set.
     """
@@ -211,7 +211,7 @@ class Picamera2:
 
 
 class NetworkCamera:
-    """A camera on loopback that serves MJPEG, paced, to whoever connects, until it is told to stop.
+    """A camera on loopback that serves MJPEG at `fps` to every client until `stop()`.
 
     `picture` gives the frame of a time in seconds, uint8 (H, W). `requests` holds the request line and headers of each
     connection. `hang()` keeps connections open without another picture; `stop()` closes them and the server.
@@ -275,7 +275,7 @@ def network_camera(picture: Callable[[float], np.ndarray], fps: float = 20.0) ->
 
 
 @contextmanager
-def mute_listener() -> Iterator[int]:
-    """A port of loopback that takes connections and never says a word."""
+def silent_listener() -> Iterator[int]:
+    """A port of loopback that accepts connections and sends nothing."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         yield server.getsockname()[1]

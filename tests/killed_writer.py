@@ -1,4 +1,4 @@
-"""A writer of a journal, killed at random moments: what it knew to be safe, and what the next start finds."""
+"""A process that writes a journal and is killed at a random moment: what it forced to disk, and what the next start finds."""
 
 from __future__ import annotations
 
@@ -39,17 +39,17 @@ with Journal(folder, clock, budget_bytes=64 << 20) as journal:
 
 
 @dataclass(frozen=True, slots=True)
-class Killed:
+class KilledWriter:
     """What a killed writer left in `folder`, after the next start repaired it."""
 
-    safe: int  # lines that it knew to be on the disk
+    safe: int  # lines that were forced to disk
     found: int  # lines from its first to the last that follow each other
-    repairs: int  # torn ends
-    damaged: int  # lines that cannot be read, after the repair
-    disordered: bool  # lines that do not follow each other
+    repairs: int  # incomplete last lines
+    damaged: int  # unreadable lines after the repair
+    disordered: bool  # whether lines are out of order
 
     def wrong(self) -> str:
-        """What does not hold, as a sentence; empty when all does."""
+        """What is wrong, as a sentence; empty when nothing is."""
         if self.found < self.safe:
             return f"of {self.safe} forced lines {self.found} are there"
         if self.found > self.safe + BATCH or self.repairs > 1:
@@ -59,20 +59,20 @@ class Killed:
         )
 
 
-def kill_a_writer(folder: Path, seed: int, after_s: float) -> Killed:
-    """A writing process into `folder`, killed that long after its first line, and the start after it."""
+def kill_journal_writer(folder: Path, seed: int, after_s: float) -> KilledWriter:
+    """What is left in `folder` of a writer that was killed `after_s` after its first line, after the next start repaired it."""
     command = [sys.executable, "-c", WRITER, str(folder), str(seed)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT) as writer:
         assert writer.stdout is not None
-        told = [writer.stdout.readline()]
+        lines_printed = [writer.stdout.readline()]
         time.sleep(after_s)
         writer.kill()
-        told += writer.stdout.readlines()
+        lines_printed += writer.stdout.readlines()
     assert writer.returncode == -9, "it ended by itself"
-    safe = int([line for line in told if line.endswith("\n")][-1])
+    safe = int([line for line in lines_printed if line.endswith("\n")][-1])
     with Journal(folder, SystemClock()) as journal:  # the next start
         repairs = len(journal.repairs)
     items = list(read_journal(folder))
     lines = [item.seq for item in items if not isinstance(item, DamagedLine) and "note" in item.body]
     damaged = sum(isinstance(item, DamagedLine) for item in items)
-    return Killed(safe, len(lines), repairs, damaged, lines != list(range(1, len(lines) + 1)))
+    return KilledWriter(safe, len(lines), repairs, damaged, lines != list(range(1, len(lines) + 1)))

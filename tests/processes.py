@@ -1,4 +1,4 @@
-"""`fer-edge run` as a process of its own, for tests: started, looked at from outside, told."""
+"""`fer-edge run` in a process of its own, for tests: starting it, reading its state, waiting for a condition."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from typing import Any
 ROOT = Path(__file__).parents[1]
 
 
-def start(folder: Path, camera: str, *more: str, **settings: Any) -> subprocess.Popen[str]:
-    """A run that looks at `camera`, its journal in `folder`/log, what it shows in `folder`/run; `settings` as in a file."""
+def start_run(folder: Path, camera: str, *more: str, **settings: Any) -> subprocess.Popen[str]:
+    """A started run: journal in `folder`/log, status in `folder`/run, `settings` in a file."""
     config = folder / "settings.toml"
     lines = (f"{name} = {json.dumps(value)}" for name, value in settings.items())
     config.write_text("\n".join(lines) + "\n")
@@ -25,20 +25,20 @@ def start(folder: Path, camera: str, *more: str, **settings: Any) -> subprocess.
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT, env=environ)
 
 
-def state(folder: Path) -> str:
-    """What the run says that it does, or nothing yet."""
+def run_state(folder: Path) -> str:
+    """The state in the status file of the run; empty while there is none."""
     try:
-        told: str = json.loads((folder / "run" / "camera.status.json").read_text())["state"]
+        state: str = json.loads((folder / "run" / "camera.status.json").read_text())["state"]
     except (OSError, ValueError):
         return ""
-    return told
+    return state
 
 
-def until(process: subprocess.Popen[str], holds: Callable[[], bool], limit_s: float = 30.0) -> None:
-    """Returns as soon as that holds. Raises AssertionError when the process ends before, or it takes too long."""
+def wait_until(process: subprocess.Popen[str], holds: Callable[[], bool], limit_s: float = 30.0) -> None:
+    """Returns as soon as `holds` is true. Raises AssertionError when the process ends before, or after `limit_s`."""
     end = time.monotonic() + limit_s
     while not holds():
         if process.poll() is not None:
-            raise AssertionError(f"it ended with {process.returncode}: {process.communicate()}")
-        assert time.monotonic() < end, f"not in {limit_s:g} s"
+            raise AssertionError(f"the run ended with {process.returncode}: {process.communicate()}")
+        assert time.monotonic() < end, f"the condition did not hold within {limit_s:g} s"
         time.sleep(0.005)

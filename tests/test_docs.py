@@ -1,4 +1,4 @@
-"""What the README says can be typed: every command is in it, has help, and every file it names exists."""
+"""The documents and the code agree: every command is documented and has help, every example parses, every link exists."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def test_every_command_is_documented_and_has_help(command: str) -> None:
     assert ran.returncode == 0 and "usage: fer-edge" in ran.stdout
 
 
-def test_the_list_of_commands_is_whole() -> None:
+def test_the_list_of_commands_is_complete() -> None:
     ran = subprocess.run(
         [sys.executable, "-m", "fer_edge", "--help"], cwd=ROOT, capture_output=True, text=True, check=False
     )
@@ -140,11 +140,11 @@ def test_the_card_is_that_of_the_reports(name: str) -> None:
 
 
 class Parsed(BaseException):
-    """A command line was understood; nothing of it is done."""
+    """A command line was parsed; the command does not run."""
 
 
 def examples(text: str) -> list[list[str]]:
-    """Every `fer-edge …` and `python -m convert.…` of the code blocks, in words, without what a shell does around them."""
+    """Every `fer-edge …` and `python -m convert.…` of the code blocks, in words, without the shell's operators."""
     found = []
     for block in re.findall(r"^```\n(.*?)^```", text, re.M | re.S):
         for line in block.splitlines():
@@ -168,18 +168,18 @@ def examples(text: str) -> list[list[str]]:
     "words",
     [pytest.param(words, id=" ".join(words)) for words in examples(DOCUMENTED)],
 )
-def test_every_example_is_understood(words: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    """By the parser that it names. Those of device/README.md are also run, where each thing is tested."""
+def test_every_example_is_parsed(words: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """By the parser of its command. Examples of device/README.md are also run, in the tests of each subject."""
     import argparse
     import importlib
 
     parse = argparse.ArgumentParser.parse_args
 
-    def understood(self: argparse.ArgumentParser, argv: list[str] | None = None, *more: object) -> None:
+    def parse_and_stop(self: argparse.ArgumentParser, argv: list[str] | None = None, *more: object) -> None:
         parse(self, argv, *more)
         raise Parsed
 
-    monkeypatch.setattr(argparse.ArgumentParser, "parse_args", understood)
+    monkeypatch.setattr(argparse.ArgumentParser, "parse_args", parse_and_stop)
     module, argv = ("fer_edge.cli", words[1:]) if words[0] == "fer-edge" else (words[2], words[3:])
     if (ROOT / module.replace(".", "/")).is_dir():
         module += ".__main__"  # what `python -m` runs of a package
@@ -187,7 +187,7 @@ def test_every_example_is_understood(words: list[str], monkeypatch: pytest.Monke
         importlib.import_module(module).main(argv)
 
 
-def test_there_are_examples_enough() -> None:
+def test_every_command_has_an_example() -> None:
     typed = [words for words in examples(DOCUMENTED) if words[0] == "fer-edge"]
     assert len(typed) > 40 and len({words[1] for words in typed}) == len({c.split()[0] for c in COMMANDS})
 
@@ -196,5 +196,5 @@ def test_the_devices_figures_are_those_of_the_results() -> None:
     from convert.report.readme_table import with_block
     from tests.bench.figures import BEGIN, block
 
-    told = (ROOT / "device/README.md").read_text()
-    assert with_block(told, block(), BEGIN) == told, "run `make figures`"
+    page = (ROOT / "device/README.md").read_text()
+    assert with_block(page, block(), BEGIN) == page, "run `make figures`"

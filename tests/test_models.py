@@ -1,4 +1,4 @@
-"""What the released models were asked to reach, read from the reports that were committed with them.
+"""The targets of the released models, checked against the reports that were committed with them.
 
 A target that is not reached yet is a strict expected failure: it is listed at the end of `make test`, and the line goes when
 the model passes.
@@ -18,9 +18,9 @@ MODELS = Path(__file__).parents[1] / "models"
 
 def read(name: str) -> dict[str, Any]:
     """A model's row in the comparison with the peers, on PrivateTest."""
-    told = json.loads((MODELS / "peers" / "peers.json").read_text())
-    entries: dict[str, Any] = {entry["name"]: entry for entry in told["entries"]}
-    return {**entries[name], **entries[name]["standings"]["test"], "entries": told["entries"]}
+    report = json.loads((MODELS / "peers" / "peers.json").read_text())
+    entries: dict[str, Any] = {entry["name"]: entry for entry in report["entries"]}
+    return {**entries[name], **entries[name]["standings"]["test"], "entries": report["entries"]}
 
 
 def best_peer(row: dict[str, Any]) -> float:
@@ -43,14 +43,14 @@ TARGETS: dict[str, tuple[str, Check]] = {
     "nano: weakest recall 40 %": ("nano", lambda r: r["weakest_recall"]["value"] >= 0.40),
     "nano: time at most half of fer's": ("nano", lambda r: r["latency"]["ratio"] <= 0.5),
 }
-# What is not reached yet, and why, is told in models/README.md.
+# models/README.md says what is not reached yet, and why.
 NOT_YET: set[str] = set()
 
 
 def of_parity(name: str) -> dict[str, Any]:
     """Float against int8 on both test parts, of the worst column measured."""
-    told = json.loads((MODELS / name / "parity.json").read_text())
-    return {**told["parts"]["together"], "verdict": told["verdict"]}
+    report = json.loads((MODELS / name / "parity.json").read_text())
+    return {**report["parts"]["together"], "verdict": report["verdict"]}
 
 
 def recalls_within(row: dict[str, Any], points: float) -> bool:
@@ -84,13 +84,13 @@ def targets(names: dict[str, tuple[str, Check]]) -> list[Any]:
 
 
 @pytest.mark.parametrize("target", targets(TARGETS))
-def test_a_released_model_reaches(target: str) -> None:
+def test_a_released_model_reaches_its_target(target: str) -> None:
     name, reached = TARGETS[target]
     assert reached(read(name))
 
 
 @pytest.mark.parametrize(("name", "points"), [("edge", 0.3), ("nano", 0.5)])
-def test_calibrated_without_data_it_does_as_well(name: str, points: float) -> None:
+def test_quantization_without_data_is_as_accurate(name: str, points: float) -> None:
     """On PublicTest, by `python -m tests.bench.quantization_variants`, whose model is the released one."""
     rows = json.loads((MODELS / "choices" / f"{name}.json").read_text())["rows"]
     usual = next(row for row in rows if row["name"] == "int8, per channel")
@@ -100,6 +100,6 @@ def test_calibrated_without_data_it_does_as_well(name: str, points: float) -> No
 
 
 @pytest.mark.parametrize("target", targets(PARITY))
-def test_int8_does_what_float_does(target: str) -> None:
+def test_parity_of_int8_and_float_is_within_its_target(target: str) -> None:
     name, reached = PARITY[target]
     assert reached(of_parity(name))

@@ -19,7 +19,7 @@ FORBIDDEN = {
     "convert": {"device", "picamera2", "libcamera"},
     "fer_edge": {"convert", "device", *HOST_ONLY},
 }
-# the command line looks the other rooms up, inside a command
+# a command imports the other sides inside a function
 EXCEPTIONS = {
     **{
         f"fer_edge/commands/{name}.py": {"device"}
@@ -42,15 +42,15 @@ def imports(file: Path) -> Iterator[tuple[int, str]]:
 
 
 @pytest.mark.parametrize("room", FORBIDDEN)
-def test_no_import_crosses_a_wall(room: str) -> None:
+def test_no_side_imports_what_it_must_not(room: str) -> None:
     files = sorted((ROOT / room).rglob("*.py"))
     assert len(files) > 5
-    crossed = []
+    forbidden_imports = []
     for file in files:
         name = file.relative_to(ROOT).as_posix()
         banned = FORBIDDEN[room] - EXCEPTIONS.get(name, set())
-        crossed += [f"{name}:{line} imports {module}" for line, module in imports(file) if module in banned]
-    assert crossed == []
+        forbidden_imports += [f"{name}:{line} imports {module}" for line, module in imports(file) if module in banned]
+    assert forbidden_imports == []
 
 
 # Each package imports only packages that stand before it. Commands (`__main__`, and the modules of convert/ itself) stand
@@ -103,7 +103,7 @@ def imported_modules(file: Path, known: dict[str, Path]) -> Iterator[tuple[int, 
 
 
 @pytest.mark.parametrize("room", ORDER)
-def test_no_package_imports_one_that_stands_behind_it(room: str) -> None:
+def test_no_package_imports_a_later_one(room: str) -> None:
     known, order = modules(room), ORDER[room]
     backwards = []
     for name, file in known.items():
@@ -118,7 +118,7 @@ def test_no_package_imports_one_that_stands_behind_it(room: str) -> None:
 
 
 @pytest.mark.parametrize("room", FORBIDDEN)
-def test_no_modules_import_each_other_in_a_circle(room: str) -> None:
+def test_there_is_no_import_cycle(room: str) -> None:
     known = modules(room)
     graph = {name: {target for _, target in imported_modules(file, known)} - {name} for name, file in known.items()}
     circles = []
@@ -218,13 +218,13 @@ def test_every_package_that_is_imported_is_declared(room: str) -> None:
 @pytest.mark.parametrize(
     "module", ["fer_edge.cli", "fer_edge.bundle", "fer_edge.classifier", "device.run", "device.label"]
 )
-def test_starts_without_the_heavy_ones(module: str) -> None:
+def test_a_start_imports_no_heavy_package(module: str) -> None:
     script = f"import sys, {module}; print(*({HOST_ONLY | {'cv2', 'numpy', 'ai_edge_litert', 'pyarrow'}!r} & set(sys.modules)))"
     ran = subprocess.run([sys.executable, "-c", script], cwd=ROOT, check=True, capture_output=True, text=True)
     assert ran.stdout.split() == []
 
 
-def test_one_table_of_exit_codes() -> None:
+def test_each_error_has_its_documented_exit_code() -> None:
     from fer_edge import errors
 
     table = {

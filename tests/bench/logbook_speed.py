@@ -19,8 +19,8 @@ from pathlib import Path
 from typing import Any
 
 from fer_edge.journal.segments import segments
-from tests.generated_month import live
-from tests.simulated_life import Life, utc_s
+from tests.generated_month import simulate_days
+from tests.simulated_device import SimulatedDevice, utc_s
 from tests.system.dated_result import ROOT, stamped, write
 
 LIMIT_S, LIMIT_MB = 3.0, 100.0  # of the summary
@@ -66,7 +66,7 @@ def main(argv: list[str] | None = None) -> int:
     with tempfile.TemporaryDirectory() as fresh:
         folder = args.keep or Path(fresh) / "kitchen"
         if not folder.exists():
-            live(Life(folder, utc_s("2026-03-01T00:00:00"), "kitchen", seed=1), args.days, _BUSY)
+            simulate_days(SimulatedDevice(folder, utc_s("2026-03-01T00:00:00"), "kitchen", seed=1), args.days, _BUSY)
         every = segments(folder)
         told: dict[str, Any] = {
             "journal": f"{args.days:g} days of one camera, generated",

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from processes import start
+from processes import start_run
 
 AWAY = "The device does not answer"
 
@@ -21,7 +21,7 @@ AWAY = "The device does not answer"
 def running(folder: Path, *more: str, address: str = "127.0.0.1:0", **settings: Any) -> Iterator[tuple[Any, str]]:
     """A run on a drawn face with a live page, and the page's address as it was said."""
     folder.mkdir(exist_ok=True)
-    run = start(folder, "synthetic", "--live", address, *more, **settings)
+    run = start_run(folder, "synthetic", "--live", address, *more, **settings)
     try:
         assert run.stderr is not None
         line = run.stderr.readline()

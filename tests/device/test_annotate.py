@@ -12,7 +12,7 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
-from builders import pictures, write_timed_video, write_video
+from builders import video_frames, write_timed_video, write_video
 from processes import ROOT
 
 from device.camera.frame import Frame
@@ -70,7 +70,7 @@ def test_every_face_that_is_found_is_pixelated_read_or_not(
     settings = Settings(bundle=bundle_path, **values)
     told = labelled(settings, clip, tmp_path / "out", HIDDEN)
     assert (told["faces_skipped"] > 0) == ("max_faces" in values) and told["annotated"]["faces"] == "pixelated"
-    before, after = pictures(clip), pictures(tmp_path / "out/clip.mp4.labelled.mp4")
+    before, after = video_frames(clip), video_frames(tmp_path / "out/clip.mp4.labelled.mp4")
     assert len(after) == 30
     for number in range(30):
         for box in boxes(number):
@@ -83,7 +83,7 @@ def test_faces_are_shown_when_that_is_asked_for(tmp_path: Path, bundle_path: Pat
     clip = write_video(tmp_path / "clip.mp4", (both(n) for n in range(6)))
     told = labelled(Settings(bundle=bundle_path), clip, tmp_path / "out", SHOWN)
     assert told["annotated"]["faces"] == "shown"
-    before, after = pictures(clip), pictures(tmp_path / "out/clip.mp4.labelled.mp4")
+    before, after = video_frames(clip), video_frames(tmp_path / "out/clip.mp4.labelled.mp4")
     for number in range(6):
         gray = cv2.cvtColor(after[number], cv2.COLOR_BGR2GRAY)
         assert all(kept(before[number][:, :, 0], gray, box) > 0.8 for box in boxes(number))
@@ -142,7 +142,7 @@ def test_a_face_missed_in_some_frames_is_pixelated_there_too(tmp_path: Path) -> 
     with AnnotatedVideo(tmp_path / "out.mp4", detector, 10.0, show_faces=False) as annotated:
         for n in range(36):
             annotated.add(Frame(n, n * 100_000_000, gray), n / 10, (), SearchState())
-    hidden = [kept(gray, picture[:, :, 0], box) < 0.1 for picture in pictures(tmp_path / "out.mp4")]
+    hidden = [kept(gray, picture[:, :, 0], box) < 0.1 for picture in video_frames(tmp_path / "out.mp4")]
     assert hidden == [4 <= n <= 31 for n in range(36)]
 
 
@@ -184,5 +184,5 @@ def test_odd_sizes_and_rates(tmp_path: Path, width: int, height: int, fps: float
         for n in range(5):
             annotated.add(Frame(n, n * 40_000_000, textured((height, width))), n / 30, (), SearchState())
         annotated.add(Frame(5, 200_000_000, textured((2 * height, width))), 0.2, (), SearchState())  # another size
-    found = pictures(tmp_path / "out.mp4")
+    found = video_frames(tmp_path / "out.mp4")
     assert len(found) >= 6 and found[0].shape == (height & ~1, width & ~1, 3)

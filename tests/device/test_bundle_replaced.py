@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from builders import journal_events
-from processes import start, until
+from processes import start_run, wait_until
 
 from fer_edge.bundle import Bundle
 from fer_edge.events import Event
@@ -54,11 +54,11 @@ def edit(folder: Path, change: Callable[[list[str]], list[str]]) -> None:
 
 # What is done to it, what is said while it runs, and how the next start ends.
 CASES = [
-    (another, "another bundle lies in", 0),
+    (another, "now holds another bundle", 0),
     (damaged, "its hash differs", 5),
     (torn, "its hash differs", 5),
-    (labels_in_another_order, "another bundle lies in", 5),
-    (a_label_too_few, "another bundle lies in", 5),
+    (labels_in_another_order, "now holds another bundle", 5),
+    (a_label_too_few, "now holds another bundle", 5),
     (gone, "is no bundle", 2),
 ]
 
@@ -68,15 +68,15 @@ def test_the_old_one_stays(tmp_path: Path, replace: Callable[[Path], None], said
     folder = tmp_path / "bundle"
     shutil.copytree(shipped_path("nano"), folder)
     old = Bundle.load(folder)
-    process = start(tmp_path, "synthetic", "--bundle", str(folder), per_frame=True, sync_s=0.0)
-    until(process, lambda: len(readings(tmp_path)) >= 3)
+    process = start_run(tmp_path, "synthetic", "--bundle", str(folder), per_frame=True, sync_s=0.0)
+    wait_until(process, lambda: len(readings(tmp_path)) >= 3)
     replace(folder)
     process.send_signal(signal.SIGHUP)
     assert process.stderr is not None
     sentence = next(line for line in process.stderr if "stays in use" in line)
     assert said in sentence and str(folder) in sentence
     seen = len(readings(tmp_path))
-    until(process, lambda: len(readings(tmp_path)) >= seen + 3)
+    wait_until(process, lambda: len(readings(tmp_path)) >= seen + 3)
     process.send_signal(signal.SIGTERM)
     _, spoken = process.communicate(timeout=60)
     assert process.returncode == 0 and "Traceback" not in spoken
@@ -86,7 +86,7 @@ def test_the_old_one_stays(tmp_path: Path, replace: Callable[[Path], None], said
     for reading in readings(tmp_path):
         p = reading.body["p"]
         assert reading.body["label"] == old.labels[p.index(max(p))], "by the labels in the header"
-    process = start(tmp_path, "synthetic", "--bundle", str(folder), "--duration", "0.5")
+    process = start_run(tmp_path, "synthetic", "--bundle", str(folder), "--duration", "0.5")
     _, spoken = process.communicate(timeout=60)
     assert process.returncode == next_code, spoken
     assert (str(folder) in spoken) if next_code else "is over" in spoken or "are over" in spoken

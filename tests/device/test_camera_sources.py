@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from builders import write_image, write_video
-from fakes import FakeClock, mute_listener, network_camera
+from fakes import FakeClock, network_camera, silent_listener
 
 from device.camera.factory import create_source
 from device.camera.replay import ImageFolder, VideoFile
@@ -80,9 +80,9 @@ def test_an_unknown_camera_name_is_rejected(
     (tmp_path / "text.mp4").write_text("this is no video\n" * 100)
     whole = write_video(tmp_path / "whole.mp4", GRAYS).read_bytes()
     (tmp_path / "cut.mp4").write_bytes(whole[: len(whole) // 2])
-    with mute_listener() as dead:
+    with silent_listener() as dead:
         pass
-    with mute_listener() as mute:
+    with silent_listener() as mute:
         values = {"dead": dead, "mute": mute}
         settings = Settings(camera.format(tmp_path, **values), bundle=bundle_path, log=tmp_path / "log", open_s=1.0)
         clock = SystemClock()

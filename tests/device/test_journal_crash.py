@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from builders import event
 from fakes import FakeClock
-from killed_writer import kill_a_writer
+from killed_writer import kill_journal_writer
 
 from device.output.journal.journal import Journal
 from device.output.journal.repair import repair_segment
@@ -91,7 +91,7 @@ def test_a_killed_writer_loses_no_synced_line(memory_path: Path) -> None:
         folder = memory_path / str(seed)
         before = a_segment(folder)
         whole = before.read_bytes()
-        killed = kill_a_writer(folder, seed, rng.uniform(0.0, 0.03))
+        killed = kill_journal_writer(folder, seed, rng.uniform(0.0, 0.03))
         assert killed.wrong() == ""
         assert before.read_bytes() == whole, "the run before it was not touched"
         shutil.rmtree(folder)

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 import pytest
 from builders import write_timed_video, write_video
-from processes import ROOT, until
+from processes import ROOT, wait_until
 
 from device.config import Settings
 from device.label import label
@@ -388,7 +388,7 @@ def test_a_decoder_that_crashes_takes_only_its_file_along(tmp_path: Path) -> Non
     write_video(folder / "a.mp4", faces(400))
     write_video(folder / "b.mp4", faces(4))
     with started(folder, tmp_path / "out") as process:
-        until(process, lambda: any((tmp_path / "out").glob(".label-*/0/a.mp4.csv")))
+        wait_until(process, lambda: any((tmp_path / "out").glob(".label-*/0/a.mp4.csv")))
         (child,) = workers_of(process.pid)
         os.kill(child, signal.SIGSEGV)
         _, err = process.communicate(timeout=60)
@@ -435,7 +435,7 @@ def test_what_was_stopped_leaves_nothing_half_written_and_goes_on(
     write_video(folder / "b.mp4", faces(400))
     write_video(folder / "c.mp4", faces(400))
     with started(folder, "--jobs", "2", out) as process:
-        until(process, lambda: len(list(out.glob(".label-*/*/*.csv"))) == 2 and (out / "a.mp4.csv.json").exists())
+        wait_until(process, lambda: len(list(out.glob(".label-*/*/*.csv"))) == 2 and (out / "a.mp4.csv.json").exists())
         children = workers_of(process.pid)
         assert len(children) == 2
         if isinstance(how, str):

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 from builders import journal_events
 from fakes import FakeClock
-from processes import ROOT, start, until
+from processes import ROOT, start_run, wait_until
 
 from device.address import Address
 from device.config import Settings
@@ -149,13 +149,13 @@ def test_a_missing_live_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_an_occupied_port_ends_a_run_before_its_camera_opens(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
-        run = start(tmp_path, "synthetic", "--live", f"127.0.0.1:{taken.getsockname()[1]}")
+        run = start_run(tmp_path, "synthetic", "--live", f"127.0.0.1:{taken.getsockname()[1]}")
         _, said = run.communicate(timeout=60)
     assert run.returncode == 2 and said.count("\n") == 1 and "another run may use it" in said
 
 
 def test_the_token_is_printed_once_and_stored_nowhere(tmp_path: Path) -> None:
-    run = start(tmp_path, "synthetic", "--live", "0.0.0.0:0", "--json", sync_s=0.2)
+    run = start_run(tmp_path, "synthetic", "--live", "0.0.0.0:0", "--json", sync_s=0.2)
     try:
         assert run.stderr is not None
         line = run.stderr.readline()
@@ -165,7 +165,7 @@ def test_the_token_is_printed_once_and_stored_nowhere(tmp_path: Path) -> None:
         assert status_of(port, "/session", "POST", Authorization=f"Bearer {token}") == 204
         assert status_of(port, f"/state?token={token}") == 401, "and no address of a request is logged"
         assert status_of(port, Authorization=f"Bearer {token}") == 200
-        until(
+        wait_until(
             run,
             lambda: bool(list((tmp_path / "log").glob("*.jsonl"))) and (tmp_path / "run/camera.status.json").exists(),
         )

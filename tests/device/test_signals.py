@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from builders import journal_events
 from fakes import NetworkCamera
-from processes import start, state, until
+from processes import run_state, start_run, wait_until
 
 from fer_edge.synthetic_face import face_frame
 
@@ -26,7 +26,7 @@ Stage = tuple[str, dict[str, Any], Callable[[Path], bool]]  # camera, settings, 
 @contextmanager
 def loading() -> Iterator[Stage]:
     """The networks are being loaded and verified."""
-    yield "synthetic", {}, lambda folder: state(folder) == "starting"
+    yield "synthetic", {}, lambda folder: run_state(folder) == "starting"
 
 
 @contextmanager
@@ -54,12 +54,12 @@ def waiting() -> Iterator[Stage]:
     with socket.create_server(("127.0.0.1", 0)) as server:
         address = f"http://127.0.0.1:{server.getsockname()[1]}/"
     settings = {"wait_camera": True, "open_s": OPEN_S}
-    yield address, settings, lambda folder: state(folder) == "waiting"
+    yield address, settings, lambda folder: run_state(folder) == "waiting"
 
 
 @contextmanager
 def running() -> Iterator[Stage]:
-    yield "synthetic", {}, lambda folder: state(folder) == "running"
+    yield "synthetic", {}, lambda folder: run_state(folder) == "running"
 
 
 @contextmanager
@@ -71,7 +71,7 @@ def writing() -> Iterator[Stage]:
 
 @contextmanager
 def paused() -> Iterator[Stage]:
-    yield "synthetic", {"paused": True}, lambda folder: state(folder) == "paused"
+    yield "synthetic", {"paused": True}, lambda folder: run_state(folder) == "paused"
 
 
 @contextmanager
@@ -80,9 +80,9 @@ def lost() -> Iterator[Stage]:
     camera = NetworkCamera(face_frame)
 
     def reached(folder: Path) -> bool:
-        if state(folder) == "running":
+        if run_state(folder) == "running":
             camera.stop()
-        return state(folder) == "lost"
+        return run_state(folder) == "lost"
 
     settings = {"open_s": OPEN_S, "stall_s": 1.0, "health_s": 0.2}
     yield camera.address(), settings, reached
@@ -107,8 +107,8 @@ KINDS = {
 @pytest.mark.parametrize("stage", KINDS, ids=lambda stage: stage.__name__)
 def test_everything_is_written(tmp_path: Path, stage: Callable[[], Any]) -> None:
     with stage() as (camera, settings, reached):
-        process = start(tmp_path, camera, "--bundle", "nano", **settings)
-        until(process, lambda: reached(tmp_path))
+        process = start_run(tmp_path, camera, "--bundle", "nano", **settings)
+        wait_until(process, lambda: reached(tmp_path))
         asked_s = time.monotonic()
         process.send_signal(signal.SIGTERM)
         _, spoken = process.communicate(timeout=60)

@@ -17,7 +17,7 @@ from fer_edge.journal.segments import segment_name, segments
 from fer_edge.log.audit import JournalAudit, audit_journal
 from fer_edge.log.devices import Device
 from fer_edge.log.time_window import TimeZone
-from tests.simulated_life import Life, utc_s
+from tests.simulated_device import SimulatedDevice, utc_s
 
 JOURNALS = Path(__file__).parents[1] / "fixtures" / "journals"
 NINE = "2026-03-01T09:10:00"
@@ -26,7 +26,7 @@ NINE = "2026-03-01T09:10:00"
 @pytest.fixture(scope="module")
 def eventful(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Three runs and two boots, everything told of: a clock that was set late, a crash, a torn end that was cut."""
-    life = Life(tmp_path_factory.mktemp("eventful") / "log", utc_s(NINE), "kitchen")
+    life = SimulatedDevice(tmp_path_factory.mktemp("eventful") / "log", utc_s(NINE), "kitchen")
     life.boot(0.0, synced=False, wall_s=0.0)
     life.start()
     for _ in range(30):
@@ -123,7 +123,7 @@ def test_a_minute_that_was_taken_is_time_that_nobody_tells_of(journal: Path) -> 
 
 def test_a_segment_that_is_gone_from_the_middle(tmp_path: Path) -> None:
     """Two of a run's: what the second one held is missing by its numbers and by its minutes."""
-    life = Life(tmp_path / "log", utc_s(NINE), "kitchen")
+    life = SimulatedDevice(tmp_path / "log", utc_s(NINE), "kitchen")
     life.start()
     life.journal.set_limits(30.0, 1 << 20, None)  # segments of 128 KiB
     for _ in range(500):

@@ -18,13 +18,13 @@ from fer_edge.journal.clock_correction import ClockCorrection
 from fer_edge.journal.segments import DamagedLine, segment_name
 from fer_edge.log.follow import Follower, last_events
 from fer_edge.log.runs import LoggedEvent
-from tests.simulated_life import Life, header, utc_s
+from tests.simulated_device import SimulatedDevice, header_body, utc_s
 
 ROOT = Path(__file__).parents[2]
 
 
 def head(**more: object) -> Event:
-    return event("header", 0, **{**header("kitchen"), **more})
+    return event("header", 0, **{**header_body("kitchen"), **more})
 
 
 def add(folder: Path, number: int, *lines: Event | bytes) -> Path:
@@ -144,7 +144,7 @@ def test_the_last_ones_that_are_wanted(folder: Path, n: int, expected: list[int]
 
 
 def test_tail_prints_words_or_objects(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    life = Life(tmp_path / "log", utc_s("2026-03-01T09:10:00"), "kitchen")
+    life = SimulatedDevice(tmp_path / "log", utc_s("2026-03-01T09:10:00"), "kitchen")
     life.start()
     life.watch(30, "happy")
     life.watch(30, "sad", quality=0.3)

@@ -16,8 +16,8 @@ from fer_edge.events import KINDS, Event
 from fer_edge.journal.clock_correction import read_journal
 from fer_edge.log.event_text import duration_text, event_sentence
 from fer_edge.log.time_window import TimeWindow, TimeZone
-from tests.generated_month import day
-from tests.simulated_life import utc_s
+from tests.generated_month import simulate_example_day
+from tests.simulated_device import utc_s
 
 ROOT = Path(__file__).parents[2]
 UTC = TimeZone(utc=True)
@@ -106,7 +106,7 @@ def documented() -> list[str]:
 def test_the_documented_commands_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """On the generated day of the picture; the four questions are among them."""
     assert len(documented()) == 15
-    folder = day(tmp_path / "house" / "kitchen").folder
+    folder = simulate_example_day(tmp_path / "house" / "kitchen").folder
     (tmp_path / "kitchen").symlink_to(folder)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("STATE_DIRECTORY", str(folder))

@@ -21,14 +21,14 @@ from fer_edge.log.summary import summarise
 from fer_edge.log.terminal_bars import WIDTH, bar_lines, composed, letters_of
 from fer_edge.log.time_window import TimeWindow, TimeZone
 from fer_edge.log.timeline import COLOURS, SHADES, colour_of
-from tests.simulated_life import Life, utc_s
+from tests.simulated_device import SimulatedDevice, utc_s
 
 ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")
 def journal(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    life = Life(tmp_path_factory.mktemp("plots") / "log", utc_s("2026-03-01T09:00:00"), "kitchen")
+    life = SimulatedDevice(tmp_path_factory.mktemp("plots") / "log", utc_s("2026-03-01T09:00:00"), "kitchen")
     life.start()
     life.watch(600, "happy")
     life.watch(300, UNSURE)
@@ -114,7 +114,7 @@ def test_a_picture_is_written_whole(journal: Path, tmp_path: Path, capsys: pytes
 
 def test_where_a_device_tells_nothing_is_not_where_nobody_was(journal: Path, tmp_path: Path) -> None:
     """Of two devices in one picture, one began later; and with --between most of the day was not asked about."""
-    later = Life(tmp_path / "hall", utc_s("2026-03-01T10:00:00"), "hall")
+    later = SimulatedDevice(tmp_path / "hall", utc_s("2026-03-01T10:00:00"), "hall")
     later.start()
     later.idle(600)
     later.end()

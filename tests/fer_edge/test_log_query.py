@@ -15,7 +15,7 @@ from fer_edge.commands.log_options import ROW_KINDS
 from fer_edge.events import UNSURE
 from fer_edge.log.devices import devices
 from fer_edge.log.rows import column_names, labels_of
-from tests.simulated_life import Life, utc_s
+from tests.simulated_device import SimulatedDevice, utc_s
 
 JOURNALS = Path(__file__).parents[1] / "fixtures" / "journals"
 NINE = "2026-03-01T09:10:00"
@@ -25,7 +25,7 @@ NINE = "2026-03-01T09:10:00"
 def house(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Two devices: a hall with everything in it, a porch with each frame's readings, at the same time."""
     folder = tmp_path_factory.mktemp("house")
-    life = Life(folder / "hall", utc_s(NINE), "hall")
+    life = SimulatedDevice(folder / "hall", utc_s(NINE), "hall")
     life.start()
     life.watch(100, "happy", quality=0.9)
     life.watch(60, "sad", quality=0.3)
@@ -43,7 +43,7 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Path:
     life.start()
     life.watch(60, "angry")
     life.end()
-    porch = Life(folder / "porch", utc_s(NINE), "porch", per_frame=True)
+    porch = SimulatedDevice(folder / "porch", utc_s(NINE), "porch", per_frame=True)
     porch.start()
     porch.watch(30, "fear", quality=0.5)
     porch.end()

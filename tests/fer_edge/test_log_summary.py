@@ -16,7 +16,7 @@ from fer_edge.log.aggregation import Periods
 from fer_edge.log.devices import Device, devices
 from fer_edge.log.summary import Summary, summarise
 from fer_edge.log.time_window import TimeWindow, TimeZone
-from tests.simulated_life import Life, Truth, utc_s
+from tests.simulated_device import GroundTruth, SimulatedDevice, utc_s
 
 JOURNALS = Path(__file__).parents[1] / "fixtures" / "journals"
 UTC = TimeZone(utc=True)
@@ -24,13 +24,13 @@ EVERYTHING = TimeWindow(zone=UTC)
 NINE = "2026-03-01T09:10:00"
 
 
-def begun(folder: Path, **told: Any) -> Life:
-    life = Life(folder, utc_s(NINE), "kitchen", **told)
+def begun(folder: Path, **told: Any) -> SimulatedDevice:
+    life = SimulatedDevice(folder, utc_s(NINE), "kitchen", **told)
     life.start()
     return life
 
 
-def plain(folder: Path) -> Life:
+def plain(folder: Path) -> SimulatedDevice:
     """Two faces, one of them unsure for a while, over two hours."""
     life = begun(folder)
     life.idle(600)
@@ -43,7 +43,7 @@ def plain(folder: Path) -> Life:
     return life
 
 
-def camera_away(folder: Path) -> Life:
+def camera_away(folder: Path) -> SimulatedDevice:
     """Lost twice, once over the hour; and late without being lost."""
     life = begun(folder)
     life.watch(600, "neutral")
@@ -57,7 +57,7 @@ def camera_away(folder: Path) -> Life:
     return life
 
 
-def paused(folder: Path) -> Life:
+def paused(folder: Path) -> SimulatedDevice:
     """Paused over the hour, and stopped in order, and started again."""
     life = begun(folder)
     life.watch(100, "angry")
@@ -71,7 +71,7 @@ def paused(folder: Path) -> Life:
     return life
 
 
-def crashed(folder: Path) -> Life:
+def crashed(folder: Path) -> SimulatedDevice:
     """Killed, its last line torn; then the power was cut."""
     life = begun(folder)
     life.watch(600, "happy")
@@ -86,9 +86,9 @@ def crashed(folder: Path) -> Life:
     return life
 
 
-def no_clock_at_first(folder: Path) -> Life:
+def no_clock_at_first(folder: Path) -> SimulatedDevice:
     """Booted in 1970, set after a while; then a year ahead, and put right."""
-    life = Life(folder, utc_s(NINE), "kitchen")
+    life = SimulatedDevice(folder, utc_s(NINE), "kitchen")
     life.boot(0.0, synced=False, wall_s=0.0)
     life.start()
     life.watch(1500, "happy")
@@ -102,7 +102,7 @@ def no_clock_at_first(folder: Path) -> Life:
     return life
 
 
-def full_disk(folder: Path) -> Life:
+def full_disk(folder: Path) -> SimulatedDevice:
     """The journal could not be written for so long that lines were lost."""
     life = begun(folder)
     life.end()
@@ -118,7 +118,7 @@ LIVES = [plain, camera_away, paused, crashed, no_clock_at_first, full_disk]
 
 
 @pytest.fixture(scope="module")
-def lives(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Life]:
+def lives(tmp_path_factory: pytest.TempPathFactory) -> dict[str, SimulatedDevice]:
     """Each of them lived once, by its name."""
     folder = tmp_path_factory.mktemp("lives")
     return {lived.__name__: lived(folder / lived.__name__) for lived in LIVES}
@@ -130,7 +130,7 @@ def of(folder: Path, by: str = "hour", window: TimeWindow = EVERYTHING) -> Summa
     return summary
 
 
-def expected(truth: Truth, hour: int) -> Counter[str]:
+def expected(truth: GroundTruth, hour: int) -> Counter[str]:
     """The seconds of each state; what came late counts as unavailable, as tallies have it."""
     told = Counter(truth.state_s[hour])
     told["unavailable"] += told.pop("late", 0)
@@ -138,7 +138,7 @@ def expected(truth: Truth, hour: int) -> Counter[str]:
 
 
 @pytest.mark.parametrize("name", [lived.__name__ for lived in LIVES])
-def test_each_second_of_each_hour_is_where_it_went(name: str, lives: dict[str, Life]) -> None:
+def test_each_second_of_each_hour_is_where_it_went(name: str, lives: dict[str, SimulatedDevice]) -> None:
     truth, summary = lives[name].truth, of(lives[name].folder)
     assert [part.from_s for part in summary.parts] == sorted(truth.state_s)
     for part in summary.parts:
@@ -154,7 +154,7 @@ def test_each_second_of_each_hour_is_where_it_went(name: str, lives: dict[str, L
 
 
 @pytest.mark.parametrize("name", [lived.__name__ for lived in LIVES])
-def test_the_blind_spans_are_those_that_were(name: str, lives: dict[str, Life]) -> None:
+def test_the_blind_spans_are_those_that_were(name: str, lives: dict[str, SimulatedDevice]) -> None:
     truth, spans = lives[name].truth, of(lives[name].folder).blind
     assert [span.state for span in spans] == [state for state, *_ in truth.spans]
     for span, (state, from_s, to_s) in zip(spans, truth.spans, strict=True):
@@ -165,7 +165,7 @@ def test_the_blind_spans_are_those_that_were(name: str, lives: dict[str, Life]) 
             assert (span.from_s, span.to_s) == pytest.approx((from_s, to_s), abs=0.1)
 
 
-def test_unsure_is_in_the_denominator_and_has_its_reasons(lives: dict[str, Life]) -> None:
+def test_unsure_is_in_the_denominator_and_has_its_reasons(lives: dict[str, SimulatedDevice]) -> None:
     whole = of(lives["plain"].folder).whole
     faces_s = 1200 + 2 * 90 + 2 * 1200 + 45
     assert whole.share(UNSURE) == pytest.approx((90 + 45) / faces_s)
@@ -188,14 +188,14 @@ def test_unsure_is_in_the_denominator_and_has_its_reasons(lives: dict[str, Life]
     ],
 )
 def test_a_window_takes_its_part_of_each_minute(
-    lives: dict[str, Life], since: str | None, until: str | None, between: str | None, seconds: float
+    lives: dict[str, SimulatedDevice], since: str | None, until: str | None, between: str | None, seconds: float
 ) -> None:
     summary = of(lives["plain"].folder, window=TimeWindow.of(since, until, between, UTC))
     assert summary.whole.told_s == pytest.approx(seconds, abs=0.1)
     assert sum(part.told_s for part in summary.parts) == pytest.approx(seconds, abs=0.1)
 
 
-def test_nothing_is_told_of_a_time_before(lives: dict[str, Life]) -> None:
+def test_nothing_is_told_of_a_time_before(lives: dict[str, SimulatedDevice]) -> None:
     assert summarise(Device("kitchen", lives["plain"].folder), TimeWindow.of(None, "2025-01-01", None, UTC)) is None
 
 
@@ -218,7 +218,7 @@ def test_a_boot_that_never_knew_the_time_keeps_its_length_and_is_doubtful(tmp_pa
 
 
 def test_what_says_how_far_to_trust_it(tmp_path: Path) -> None:
-    life = Life(tmp_path / "log", utc_s(NINE), "kitchen")
+    life = SimulatedDevice(tmp_path / "log", utc_s(NINE), "kitchen")
     life.boot(0.0, synced=False, wall_s=0.0)
     life.start(proved=False)
     life.set_clock()
@@ -243,7 +243,7 @@ def test_what_says_how_far_to_trust_it(tmp_path: Path) -> None:
 
 def test_several_devices_stay_apart_where_their_times_overlap(tmp_path: Path) -> None:
     for name, label in (("hall", "happy"), ("porch", "sad")):
-        life = Life(tmp_path / name, utc_s(NINE), name)
+        life = SimulatedDevice(tmp_path / name, utc_s(NINE), name)
         life.start()
         life.watch(600, label)
         life.end()
@@ -266,7 +266,7 @@ def test_a_device_has_a_name_of_its_own(
 ) -> None:
     for name, folder in zip(names, folders, strict=True):
         (tmp_path / folder).parent.mkdir(exist_ok=True)
-        begun_one = Life(tmp_path / folder, utc_s(NINE), name)
+        begun_one = SimulatedDevice(tmp_path / folder, utc_s(NINE), name)
         begun_one.start()
         begun_one.end()
     found = devices([tmp_path / folder for folder in folders])
@@ -307,7 +307,9 @@ def test_hours_and_days_are_those_of_the_zone(at: str, by: str, hours: int) -> N
 
 
 @pytest.mark.usefixtures("berlin")
-def test_local_time_is_read_and_told_and_said(lives: dict[str, Life], capsys: pytest.CaptureFixture[str]) -> None:
+def test_local_time_is_read_and_told_and_said(
+    lives: dict[str, SimulatedDevice], capsys: pytest.CaptureFixture[str]
+) -> None:
     folder = str(lives["plain"].folder)
     assert main(["log", "summary", folder, "--by", "hour", "--since", "2026-03-01T11:00"]) == 0
     out, err = capsys.readouterr()

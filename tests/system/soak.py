@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import Any
 
 from fer_edge.synthetic_face import face_frame
-from tests.killed_writer import kill_a_writer
+from tests.killed_writer import kill_journal_writer
 from tests.system.dated_result import ROOT, stamped, write
 from tests.system.network_cameras import FPS, MjpegCamera
 from tests.system.time_account import accounted
@@ -199,7 +199,7 @@ def kill(times: int, seed: int) -> dict[str, Any]:
     rng, found = random.Random(seed), []
     for number in range(times):
         with tempfile.TemporaryDirectory() as folder:
-            found.append(kill_a_writer(Path(folder), number, rng.uniform(0.0, 0.05)))
+            found.append(kill_journal_writer(Path(folder), number, rng.uniform(0.0, 0.05)))
     return {
         "writers_killed": times,
         "their_forced_lines": sum(killed.safe for killed in found),

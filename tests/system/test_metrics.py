@@ -12,7 +12,7 @@ from urllib.request import urlopen
 
 import pytest
 
-from tests.processes import start, until
+from tests.processes import start_run, wait_until
 
 ROOT = Path(__file__).parents[2]
 RULES = ROOT / "device/alerts.yml"
@@ -46,11 +46,11 @@ def fetched(port: int) -> str:
 def test_promtool_has_no_remark_on_what_a_run_serves(tmp_path: Path) -> None:
     port, file = free_port(), tmp_path / "fer-edge.prom"
     more = ["--metrics", f"127.0.0.1:{port}", "--metrics-file", str(file)]
-    process = start(tmp_path, "synthetic", *more, duration_s=20.0, metrics_every_s=0.2)
+    process = start_run(tmp_path, "synthetic", *more, duration_s=20.0, metrics_every_s=0.2)
     try:
-        until(process, lambda: 'le="+Inf",stage="classify"} 1' in fetched(port))
+        wait_until(process, lambda: 'le="+Inf",stage="classify"} 1' in fetched(port))
         served = fetched(port)
-        until(process, lambda: 'state="running"} 1.0' in file.read_text())
+        wait_until(process, lambda: 'state="running"} 1.0' in file.read_text())
         written = file.read_text()
     finally:
         process.terminate()
@@ -75,7 +75,7 @@ def test_node_exporter_collects_the_files_of_two_cameras(tmp_path: Path) -> None
     for name in ("door", "window"):
         (folder := tmp_path / name).mkdir()
         file = folder / "fer-edge.prom"
-        process = start(folder, "synthetic", "--metrics-file", str(file), "--name", name, duration_s=1.0)
+        process = start_run(folder, "synthetic", "--metrics-file", str(file), "--name", name, duration_s=1.0)
         assert process.wait(60) == 0, process.communicate()
         process.communicate()
         (collected / f"fer-edge-{name}.prom").symlink_to(file)  # as the documentation has it
@@ -88,7 +88,7 @@ def test_node_exporter_collects_the_files_of_two_cameras(tmp_path: Path) -> None
     command += [f"--collector.textfile.directory={collected}"]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
     try:
-        until(process, lambda: bool(fetched(port)))
+        wait_until(process, lambda: bool(fetched(port)))
         lines = set(fetched(port).splitlines())
     finally:
         process.terminate()

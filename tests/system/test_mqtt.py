@@ -13,15 +13,15 @@ from typing import Any
 
 import pytest
 from builders import event, journal_events
-from fakes import mute_listener
+from fakes import silent_listener
 
 from device.clock import SystemClock
 from device.config import Settings
 from device.output.mqtt.connection import RetryDelays
 from device.output.mqtt.sink import MqttSink
 from device.system.status import Status
-from tests.processes import start, state
-from tests.processes import until as until_process
+from tests.processes import run_state, start_run
+from tests.processes import wait_until as until_process
 from tests.system.brokers import (
     Listener,
     Mosquitto,
@@ -68,9 +68,9 @@ def words(listener: Listener) -> list[str]:
 
 def test_what_a_broker_hears_of_a_run(broker: Mosquitto, tmp_path: Path) -> None:
     with listening(broker.port) as listener:
-        run = start(tmp_path, "synthetic", fps=10.0, mqtt=f"mqtt://127.0.0.1:{broker.port}", mqtt_readings=True)
+        run = start_run(tmp_path, "synthetic", fps=10.0, mqtt=f"mqtt://127.0.0.1:{broker.port}", mqtt_readings=True)
         until_process(run, lambda: "reading" in {t.rpartition("/")[2] for t, _, _ in listener.heard})
-        until_process(run, lambda: state(tmp_path) == "running")
+        until_process(run, lambda: run_state(tmp_path) == "running")
         run.send_signal(signal.SIGTERM)
         _, said = run.communicate(timeout=20)
         assert run.returncode == 0 and "is told" in said
@@ -93,7 +93,7 @@ def test_what_a_broker_hears_of_a_run(broker: Mosquitto, tmp_path: Path) -> None
 
 def test_a_run_that_is_killed_is_offline(broker: Mosquitto, tmp_path: Path) -> None:
     with listening(broker.port) as listener:
-        run = start(tmp_path, "synthetic", fps=5.0, mqtt=f"mqtt://127.0.0.1:{broker.port}")
+        run = start_run(tmp_path, "synthetic", fps=5.0, mqtt=f"mqtt://127.0.0.1:{broker.port}")
         until_process(run, lambda: bool(listener.of("state")))
         run.kill()
         until(lambda: words(listener) == ["online", "offline"])
@@ -105,7 +105,7 @@ def ages(folder: Path, url: str | None, **settings: Any) -> tuple[list[float], s
     folder.mkdir()
     given = settings if url is None else {"mqtt": url, "mqtt_readings": True, **settings}
     began = time.monotonic()
-    run = start(folder, "synthetic", "--json", "--duration", "2", fps=10.0, **given)
+    run = start_run(folder, "synthetic", "--json", "--duration", "2", fps=10.0, **given)
     out, said = run.communicate(timeout=60)
     assert run.returncode == 0, said
     assert time.monotonic() - began < 2 + 2.5 + 10, "a clean stop waits for 2 s at most, a start takes some"
@@ -127,7 +127,7 @@ def bad_broker(kind: str, folder: Path) -> Iterator[tuple[str, dict[str, Any]]]:
     if kind == "away":
         yield f"mqtt://127.0.0.1:{free_port()}", {}
     elif kind == "mute":
-        with mute_listener() as port:
+        with silent_listener() as port:
             yield f"mqtt://127.0.0.1:{port}", {}
     elif kind == "slow":
         with Mosquitto(folder) as broker, slow_proxy(broker.port, 300) as port:
@@ -175,7 +175,7 @@ def test_no_broker_makes_the_loop_wait(kind: str, plain: list[float], memory_pat
 def test_no_call_takes_long_and_memory_is_bounded(kind: str) -> None:
     """What would wait for these brokers would wait for seconds; so long no other work keeps a thread from running."""
     said: list[str] = []
-    with mute_listener() as mute:
+    with silent_listener() as mute:
         url = f"mqtt://127.0.0.1:{mute if kind == 'mute' else free_port()}"
         one, took_s = sink(said, url, mqtt_readings=True), []
         with one:

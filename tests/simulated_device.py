@@ -1,7 +1,7 @@
-"""Journals whose truth is known: a life is lived through on a clock moved by hand, and what happened is noted beside it.
+"""Journals with a known ground truth: a simulated device writes them on a fake clock, and notes what happened.
 
-Journal, recorder, account, episodes and tallies are those of `fer-edge run`, and so are the files; only camera and faces are
-made up. `Truth` is kept by what was played, in true time, and knows nothing of how a journal is read.
+Journal, recorder, aggregator, episodes and tallies are those of `fer-edge run`, and so are the files; only camera and faces are
+simulated. `GroundTruth` is recorded in true time and does not depend on how a journal is read.
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ RUNTIME = "litert 2.3.0, default, aarch64"
 _MINUTE_S = 60
 
 
-def header(name: str, live: bool = True, bundle: str = "edge", proved: bool = True) -> dict[str, Any]:
-    """The body of a header, as `device.output.event_bodies.header_body` makes it of what a test does not have."""
+def header_body(name: str, live: bool = True, bundle: str = "edge", proved: bool = True) -> dict[str, Any]:
+    """The body of a header, as `device.output.event_bodies.header_body` builds it from objects that a test does not have."""
     verified = {"runtime": RUNTIME, "compared_with": RUNTIME, "proved": proved, "steps": 0.0, "crop_levels": 0}
     return {
         "schema": SCHEMA,
@@ -54,16 +54,16 @@ def header(name: str, live: bool = True, bundle: str = "edge", proved: bool = Tr
 
 
 @dataclass(slots=True)
-class Truth:
-    """What happened, in true POSIX seconds: of each hour (by its start) the seconds of each state and of each label."""
+class GroundTruth:
+    """What happened, in true POSIX seconds: for each hour (by its start) the seconds of each state and of each label."""
 
     state_s: defaultdict[int, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
     labels_s: defaultdict[int, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
     face_s: Counter[int] = field(default_factory=Counter)
-    spans: list[tuple[str, float, float]] = field(default_factory=list)  # in which nobody looked
+    spans: list[tuple[str, float, float]] = field(default_factory=list)  # in which nothing was observed
 
     def note(self, state: str, from_s: float, to_s: float, faces: tuple[str, ...] = ()) -> None:
-        """The time between two moments was so, and showed these faces."""
+        """Adds a time span with its state and the labels of the faces in it."""
         if state != "observed" and to_s > from_s:
             last = self.spans[-1] if self.spans else None
             joined = last is not None and last[0] == state and abs(last[2] - from_s) < 1e-3
@@ -78,18 +78,18 @@ class Truth:
             from_s += part_s
 
     def total(self, what: defaultdict[int, Counter[str]]) -> Counter[str]:
-        """The same of all hours."""
+        """The sum over all hours."""
         every: Counter[str] = Counter()
         for one in what.values():
             every.update(one)
         return every
 
 
-class Life:
-    """A device that lives in `folder` from `true_s` (POSIX seconds) on: what its owner does and its camera sees.
+class SimulatedDevice:
+    """A device with its journal in `folder` from `true_s` (POSIX seconds) on: each method is one thing that happens to it.
 
-    A frame comes each `frame_s`. Lines are forced to the disk more seldom than on a Pi, since that takes a test's time. Its
-    wall clock is set from the start unless `boot` is told otherwise.
+    A frame comes every `frame_s`. Lines are forced to the disk less often than on a Pi, to make tests faster. The wall clock
+    is set from the start unless `boot` says otherwise.
     """
 
     def __init__(
@@ -105,7 +105,7 @@ class Life:
         self.folder, self.name, self.frame_s, self.per_frame = folder, name, frame_s, per_frame
         self.sync_s = sync_s
         self.true_s = true_s
-        self.truth = Truth()
+        self.truth = GroundTruth()
         self.rng = random.Random(seed)
         self.clock = FakeClock(20_000_000_000, boot="")
         self.boots = 0
@@ -117,7 +117,7 @@ class Life:
         self.boot(power_off_s=0.0)
 
     def boot(self, power_off_s: float, synced: bool = True, wall_s: float | None = None) -> None:
-        """The machine is off for so long, then starts; its wall clock shows `wall_s` at boot where it is not set."""
+        """The machine is off for that time, then starts; a wall clock that is not set shows `wall_s` at boot."""
         self._pass(("cut off" if self.crashed else "stopped") if self.boots else "nothing", power_off_s)
         self.boots += 1
         self.clock.boot = f"{self.boots:08d}-0000-4000-8000-{self.rng.getrandbits(48):012x}"
@@ -125,14 +125,14 @@ class Life:
         self._set(synced, self.true_s - 20.0 if wall_s is None else wall_s)
 
     def set_clock(self, synced: bool = True, off_by_s: float = 0.0) -> None:
-        """The wall clock is set, right or off by so much."""
+        """Sets the wall clock, with an error of `off_by_s`."""
         self._set(synced, self.true_s - self.clock.now_ns / 1e9 + off_by_s)
 
     def _set(self, synced: bool, wall_s: float) -> None:
         self.clock.wall_s, self.clock.state = wall_s, "synced" if synced else "unsynced"
 
-    def start(self, ring_bytes: int = 512 << 10, **told: Any) -> None:
-        """A run begins, and its camera is there."""
+    def start(self, ring_bytes: int = 512 << 10, **header: Any) -> None:
+        """A run starts, and its camera opens."""
         self.journal = self._stack.enter_context(Journal(self.folder, self.clock, self.sync_s, ring_bytes=ring_bytes))
         self._recorder = EventRecorder(self.journal, self.clock)
         patience_s = 2 * self.frame_s + 0.5
@@ -141,7 +141,7 @@ class Life:
         )
         self._start_ns = self.clock.now_ns
         self.crashed = False
-        self._record("header", header(self.name, **told))
+        self._record("header", header_body(self.name, **header))
         for repair in self.journal.repairs:
             self._record("repair", repair.body())
         self._camera("opened")
@@ -150,7 +150,7 @@ class Life:
     def watch(
         self, seconds: float, *labels: str, quality: float = 0.8, p: float = 0.8, why: str = "confidence"
     ) -> None:
-        """Frames for so long, each with a face for each label; UNSURE among them for the reason `why`."""
+        """Frames for that time, each with a face for each label; `why` is the reason of UNSURE."""
         self._track += 1
         begun_s, last_ns = self.true_s, self.clock.now_ns
         for _ in range(round(seconds / self.frame_s)):
@@ -166,7 +166,7 @@ class Life:
         self.truth.note("observed", begun_s, self.true_s, labels)
 
     def idle(self, seconds: float) -> None:
-        """Nobody is there; frames are further apart, within patience, so that months pass quickly."""
+        """Frames without a face for that time, further apart but within patience, so that months pass quickly."""
         begun_s, left_s = self.true_s, seconds
         while left_s > 0:
             step_s = min(2 * self.frame_s, left_s)
@@ -178,26 +178,26 @@ class Life:
         self.truth.note("observed", begun_s, self.true_s)
 
     def lose(self, seconds: float, reason: str = "no picture for 5.1 s") -> None:
-        """The camera is away for so long, which is noticed after 5.1 s, and back with a frame."""
-        begun_ns, told = self.clock.now_ns, False
+        """The camera is lost for that time, which is noticed after 5.1 s; then it gives a frame again."""
+        begun_ns, noticed = self.clock.now_ns, False
         for passed_s in (5.1, *[1.0] * int(seconds - 5.1), (seconds - 5.1) % 1.0):
             self._pass("unavailable", passed_s)
-            if not told:
+            if not noticed:
                 self._account.interrupt("lost", self.clock.now_ns)
                 self._camera("lost", reason=reason, gap_s=5.1)
-                told = True
+                noticed = True
             self._account.advance(self.clock.now_ns, self._counts())
             self.journal.tick()
         self._camera("back", reason=reason, gap_s=round((self.clock.now_ns - begun_ns) / 1e9, 3))
         self._account.add_frame((), self.clock.now_ns, self._counts())
 
     def hang(self, seconds: float) -> None:
-        """No frame comes for so long, and the camera was not lost: the machine was busy."""
+        """No frame comes for that time, but the camera is not lost: the machine is busy."""
         self._pass("late", seconds)
         self._account.add_frame((), self.clock.now_ns, self._counts())
 
     def pause(self, seconds: float) -> None:
-        """The run is paused for so long."""
+        """The run is paused for that time."""
         begun_ns = self.clock.now_ns
         self._account.interrupt("pause", begun_ns)
         self._camera("closed")
@@ -210,12 +210,12 @@ class Life:
         self._camera("opened")
 
     def health(self, undervoltage: bool, throttled: tuple[str, ...] = (), degrees: float = 51.2) -> None:
-        """The machine tells how it is."""
+        """The machine reports its health."""
         body = {"undervoltage": undervoltage, "throttled_now": list(throttled), "throttled_since_boot": list(throttled)}
         self._record("health", {**body, "temperature_c": degrees, "disk_free_bytes": 12_000_000_000})
 
     def end(self, reason: str = "stopped by SIGTERM") -> None:
-        """The run ends in order."""
+        """The run ends regularly."""
         self._camera("closed")
         self._account.finish(self.clock.now_ns, self._counts())
         frames = {"read": self._read, "processed": self._read, "with_face": 0}
@@ -224,19 +224,19 @@ class Life:
         self._stack.close()
 
     def off(self, seconds: float) -> None:
-        """Nothing runs for so long, the machine does."""
+        """The machine is on for that time, but no run is."""
         self._pass("cut off" if self.crashed else "stopped", seconds)
 
     def crash(self, off_s: float, torn: bytes = b"") -> None:
-        """The run is over without a word, its lines on the disk, a minute just over; nothing runs for `off_s` then.
+        """The run ends without an `end` line, at the end of a minute, its lines on the disk; then nothing runs for `off_s`.
 
-        `torn` is what it was writing.
+        `torn` is the incomplete line that it was writing.
         """
-        assert (self.clock.now_ns - self._start_ns) % (_MINUTE_S * 10**9) == 0, "else the truth must take seconds back"
+        assert (self.clock.now_ns - self._start_ns) % (_MINUTE_S * 10**9) == 0, "not at the end of a minute"
         self.journal.sync()
         left = self.folder.with_name(f".{self.folder.name}.left")
         shutil.copytree(self.folder, left)
-        self._stack.close()  # it would write more now
+        self._stack.close()  # which writes more
         shutil.rmtree(self.folder)
         left.rename(self.folder)
         if torn and self.journal.path is not None:
@@ -246,7 +246,7 @@ class Life:
         self._pass("cut off", off_s)
 
     def fill_disk(self, minutes: int) -> None:
-        """The journal cannot be written for so many minutes in which nobody is there; the oldest lines are lost."""
+        """The journal cannot be written for so many minutes without a face; the oldest lines are lost."""
         self.journal.sync()
         aside, before, begun_s = (
             self.folder.with_name(f".{self.folder.name}.aside"),
