@@ -73,7 +73,7 @@ def test_what_a_broker_hears_of_a_run(broker: Mosquitto, tmp_path: Path) -> None
         until_process(run, lambda: run_state(tmp_path) == "running")
         run.send_signal(signal.SIGTERM)
         _, said = run.communicate(timeout=20)
-        assert run.returncode == 0 and "is told" in said
+        assert run.returncode == 0 and "is connected" in said
         until(lambda: words(listener) == ["online", "stopped"])
         device = json.loads(next(payload for topic, payload, _ in listener.heard if topic.endswith("/config")))
         (told,) = listener.of("about")
@@ -145,10 +145,10 @@ def secret(folder: Path, word: str) -> Path:
 
 
 BAD = {
-    "away": "cannot be told (connection refused)",
+    "away": "is not connected (connection refused)",
     "mute": "did not get everything",
     "slow": "did not get everything",
-    "refusing": "cannot be told (not authorized)",
+    "refusing": "is not connected (not authorized)",
 }
 
 
@@ -161,7 +161,7 @@ def test_no_broker_makes_the_loop_wait(kind: str, plain: list[float], memory_pat
         for attempt in range(4):
             told, said = ages(tmp_path / str(attempt), url, **settings)
             assert BAD[kind] in said and "wrong-one" not in said, said
-            assert said.count("cannot be told") <= 1, "the same thing is said once"
+            assert said.count("is not connected") <= 1, "the same thing is said once"
             figures.append((len(told), statistics.median(told), max(told)))
             if len(told) >= 0.9 * len(plain) and figures[-1][1] <= statistics.median(plain) + 20:
                 break
@@ -211,7 +211,7 @@ def test_a_broker_that_is_killed_and_comes_back_misses_nothing(broker: Mosquitto
         order = list(dict.fromkeys(tally["seq"] for tally in listener.of("tally")))
         assert order == sorted(order), "in order, where one came twice by its first time"
     assert not one.outbox.lost
-    words = ("is told", "was lost", "cannot be told (connection refused)", "is back; waiting: ")
+    words = ("is connected", "was lost", "is not connected (connection refused)", "is connected again; waiting: ")
     assert [word in sentence for word, sentence in zip(words, said, strict=True)] == [True] * 4, said
 
 
@@ -240,10 +240,10 @@ def test_a_password_that_is_mended_is_taken(memory_path: Path) -> None:
     with strict, sink(said, url, mqtt_password_file=secret(memory_path, "wrong")) as one:
         one.append(event("tally", 1, **TALLY))
         until(lambda: strict.log().count("not authorised") >= 3)
-        assert len(said) == 1 and "cannot be told (not authorized)" in said[0]
+        assert len(said) == 1 and "is not connected (not authorized)" in said[0]
         secret(memory_path, "right")
         until(lambda: not one.outbox.unacknowledged_counts())
-    assert len(said) == 2 and "is back; waiting: 1 tally" in said[1]
+    assert len(said) == 2 and "is connected again; waiting: 1 tally" in said[1]
 
 
 # paho-mqtt leaves the socket of a handshake that failed to the collector, which closes it.
@@ -259,21 +259,21 @@ def test_an_encrypted_broker_is_told_when_it_is_the_one_it_should_be(memory_path
         with Mosquitto(memory_path, *lines) as broker, sink(said, f"{url}:{broker.port}", **settings) as one:
             one.append(event("tally", 1, **TALLY))
             until(lambda: bool(said))
-            if "is told" in said[0]:
+            if "is connected" in said[0]:
                 until(lambda: not one.outbox.unacknowledged_counts())
         return said, not one.outbox.unacknowledged_counts()["tally"]
 
     said, acknowledged = told("mqtts://localhost", "localhost", mqtt_ca=made["ca"])
-    assert acknowledged and "is told" in said[0]
+    assert acknowledged and "is connected" in said[0]
     said, acknowledged = told("mqtts://localhost", "localhost")  # nobody whom this system trusts has vouched for it
     assert not acknowledged and "its certificate: " in said[0]
     said, acknowledged = told("mqtts://localhost", "elsewhere", mqtt_ca=made["ca"])
     assert not acknowledged and "not valid for 'localhost'" in said[0]
     own = {"mqtt_cert": made["device"], "mqtt_key": made["device.key"]}
     said, acknowledged = told("mqtts://localhost", "localhost", "require_certificate true", mqtt_ca=made["ca"], **own)
-    assert acknowledged and "is told" in said[0]
+    assert acknowledged and "is connected" in said[0]
     said, acknowledged = told("mqtts://localhost", "localhost", "require_certificate true", mqtt_ca=made["ca"])
-    assert not acknowledged and "it may want encryption, or a certificate" in said[0]
+    assert not acknowledged and "it may require encryption, or a certificate" in said[0]
 
 
 def test_twenty_devices_and_nothing_acknowledged_is_lost(memory_path: Path) -> None:

@@ -208,7 +208,7 @@ class Connection(threading.Thread):
             self._outbox.acknowledge(number)
 
     def _report_failure(self, was_connected: bool, reason: str) -> None:
-        event = "was lost" if was_connected else "cannot be reached"
+        event = "was lost" if was_connected else "is not connected"
         report = f"the broker {self._broker} {event} ({reason}); it is tried again"
         if report != self._last_report:
             self._last_report = report
