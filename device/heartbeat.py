@@ -56,7 +56,7 @@ class Heartbeat:
                     "throttled_since_boot": now.throttled_since_boot,
                     "temperature_c": now.temperature_c,
                     "disk_free_bytes": now.disk_free_bytes,
-                    "power_told_by": now.power_told_by,
+                    "power_source": now.power_source,
                     "changed": list(names),
                 },
             )

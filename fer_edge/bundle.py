@@ -121,12 +121,7 @@ class Bundle:
 
     def mapping(self, detector: str) -> CropMapping:
         """How boxes of the detector called `detector` become this model's crop; the box itself for an unknown detector."""
-        mappings = self.spec.input.mappings
-        if detector == "blazeface-zoomed" and detector not in mappings and "blazeface-short-range" in mappings:
-            from fer_edge.detection.two_stage import derive_mapping
-
-            return derive_mapping(mappings["blazeface-short-range"])
-        return mappings.get(detector, IDENTITY)
+        return self.spec.input.mappings.get(detector, IDENTITY)
 
     @property
     def model(self) -> Path:

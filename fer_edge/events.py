@@ -33,7 +33,7 @@ KINDS = {
     "faces_skipped (a face in ten frames is ten), frames (read, processed), "
     "frames_idle (processed without a search: nothing had changed, no face was there), drops by reason",
     "health": "the machine's state, when something of it changed: undervoltage, throttled_now and throttled_since_boot (lists "
-    "of what holds the processor back), temperature_c, disk_free_bytes, power_told_by, changed; null where nobody tells",
+    "of what holds the processor back), temperature_c, disk_free_bytes, power_source, changed; null where nobody tells",
     "clock": "the wall clock was set or its state changed: offset_s (to add to the wall of earlier lines), from and to",
     "repair": "a segment's torn end, left by a crash, was cut off at start: segment, cut_bytes",
     "gap": "lines the journal could not keep because it could not be written: reason, lost (how many by kind), "

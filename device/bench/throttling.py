@@ -20,7 +20,7 @@ class Conditions:
 
     looks: int
     slowed: tuple[str, ...] | None  # of health.BITS: at a look, or between two by what the firmware keeps since boot
-    power_told_by: str
+    power_source: str
     first_c: float | None  # the processor's temperature
     most_c: float | None
     load: float  # the average of the minute before
@@ -37,7 +37,7 @@ class Conditions:
             "looks": self.looks,
             "throttled": self.throttled,
             "slowed_by": None if self.slowed is None else list(self.slowed),
-            "power_told_by": self.power_told_by,
+            "power_source": self.power_source,
             "temperature_c": {"first": self.first_c, "most": self.most_c},
             "load_before": round(self.load, 2),
             "marks": list(self.marks),
@@ -68,7 +68,7 @@ def assess_conditions(looks: Sequence[Health], board: Board, load: float, cpu_sh
     return Conditions(
         looks=len(looks),
         slowed=slowed,
-        power_told_by=looks[-1].power_told_by,
+        power_source=looks[-1].power_source,
         first_c=degrees[0] if degrees else None,
         most_c=max(degrees, default=None),
         load=load,

@@ -89,7 +89,7 @@ def power(health: Health) -> Finding:
         return make_finding("power.low")
     if BITS[0] in (health.throttled_since_boot or ()):
         return make_finding("power.was")
-    return make_finding("power.ok", by=health.power_told_by)
+    return make_finding("power.ok", by=health.power_source)
 
 
 def heat(health: Health, limit_c: float) -> Finding:

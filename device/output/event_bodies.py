@@ -123,7 +123,7 @@ class HealthBody(TypedDict):
     throttled_since_boot: tuple[str, ...] | None
     temperature_c: float | None
     disk_free_bytes: int | None
-    power_told_by: str
+    power_source: str
     changed: list[str]
 
 

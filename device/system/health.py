@@ -24,7 +24,7 @@ _MOST_FAILURES = 3  # of vcgencmd in a row; then it is no longer called
 
 @dataclass(frozen=True, slots=True)
 class Health:
-    """The machine at `mono_s` (seconds since boot). None: not reported. `power_told_by`: hwmon, vcgencmd or nobody."""
+    """The machine at `mono_s` (seconds since boot). None: not reported. `power_source`: hwmon, vcgencmd or none."""
 
     mono_s: float
     undervoltage: bool | None
@@ -33,7 +33,7 @@ class Health:
     temperature_c: float | None  # of the processor, the hottest of several sensors
     disk_free_bytes: int | None  # on the journal's disk
     clock: str  # synced, unsynced or unknown
-    power_told_by: str
+    power_source: str
 
     def to_json(self) -> dict[str, Any]:
         """The fields without `mono_s` and `clock`, which every event has."""
@@ -72,7 +72,7 @@ class Sensors:
         bits = self._bits()
         now, since_boot = (None, None) if bits is None else (_names(bits), _names(bits >> 16))
         alarm = None if self._alarm is None else _number(self._alarm)
-        source = "hwmon" if alarm is not None else "nobody" if now is None else "vcgencmd"
+        source = "hwmon" if alarm is not None else "none" if now is None else "vcgencmd"
         undervoltage = bool(alarm) if alarm is not None else None if now is None else BITS[0] in now
         temperatures_c = [value / 1000 for node in self._zones if (value := _number(node)) is not None]
         return Health(
@@ -83,7 +83,7 @@ class Sensors:
             temperature_c=round(max(temperatures_c), 1) if temperatures_c else None,
             disk_free_bytes=self._free_bytes(),
             clock=stamp.clock,
-            power_told_by=source,
+            power_source=source,
         )
 
     def _bits(self) -> int | None:

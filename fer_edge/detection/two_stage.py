@@ -73,13 +73,3 @@ def search_view(around: Square, shape: tuple[int, ...]) -> Square:
 
 def _inside(start: int, side: int, length: int) -> int:
     return min(max(start, 0), length - side) if side <= length else start
-
-
-def derive_mapping(short_range: CropMapping) -> CropMapping:
-    """The mapping of this detector's boxes, for a bundle that knows only the short-range network's on whole frames.
-
-    A box drawn on a view in proportion to the face grows in proportion too: scale·box + grow·view = side, with the view
-    WIDER sides. Fitted on training faces (convert.mapping) the scale is 1.167, dy −.071; this gives 1.171 and −.071.
-    """
-    scale = short_range.scale / (1 - short_range.grow * VIEW_SCALE)
-    return replace(short_range, scale=scale, dy=short_range.dy - 0.012, grow=0.0)

@@ -325,7 +325,7 @@ def test_the_report_is_whole(measured: BenchReport, nano: Bundle) -> None:
 
 def test_the_report_of_a_slowed_down_board_is_marked(measured: BenchReport) -> None:
     seen = measured.to_json()["health"]
-    assert (seen["throttled"], seen["slowed_by"], seen["power_told_by"]) == (True, ["throttled"], "hwmon")
+    assert (seen["throttled"], seen["slowed_by"], seen["power_source"]) == (True, ["throttled"], "hwmon")
     assert seen["looks"] == 1 + 2 + 5 and seen["temperature_c"] == {"first": 48.3, "most": 48.3}
     assert "MARKED: the processor was slowed down" in report_text(measured)
     assert any(

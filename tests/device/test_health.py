@@ -67,8 +67,8 @@ PI = {
         # no driver, or one that does not answer: the firmware
         ({}, "throttled=0x50005\n", (True, (BITS[0], BITS[2]), (BITS[0], BITS[2]), None, "vcgencmd")),
         ({**PI, "hwmon/hwmon1/in0_lcrit_alarm": "?"}, "throttled=0x10000\n", (False, (), (BITS[0],), 48.3, "vcgencmd")),
-        ({}, "VCHI initialization failed\n", (None, None, None, None, "nobody")),
-        ({}, "", (None, None, None, None, "nobody")),
+        ({}, "VCHI initialization failed\n", (None, None, None, None, "none")),
+        ({}, "", (None, None, None, None, "none")),
         # not a Pi: of several zones the hottest of the processor, of zones nobody names the hottest
         (
             {
@@ -80,17 +80,17 @@ PI = {
                 "thermal/thermal_zone2/temp": "62000",
             },
             "",
-            (None, None, None, 62.0, "nobody"),
+            (None, None, None, 62.0, "none"),
         ),
         (
             {"thermal/thermal_zone0/type": "acpitz", "thermal/thermal_zone0/temp": "27800"},
             "",
-            (None, None, None, 27.8, "nobody"),
+            (None, None, None, 27.8, "none"),
         ),
         (
             {"thermal/thermal_zone0/type": "cpu-thermal", "thermal/thermal_zone0/temp": ""},
             "",
-            (None, None, None, None, "nobody"),
+            (None, None, None, None, "none"),
         ),
     ],
 )
@@ -103,7 +103,7 @@ def test_health_is_read_from_the_kernel_and_the_firmware(
         health.throttled_now,
         health.throttled_since_boot,
         health.temperature_c,
-        health.power_told_by,
+        health.power_source,
     ) == expected
     assert (health.mono_s, health.clock) == (5.0, "unsynced")
 

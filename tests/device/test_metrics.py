@@ -480,7 +480,7 @@ def test_lines_that_a_journal_lost_are_counted(tmp_path: Path, clock: FakeClock)
     ("health", "expected"),
     [
         (None, {}),
-        (Health(0.0, None, None, None, None, None, "unknown", "nobody"), {"clock_state": {"unknown": 1.0}}),
+        (Health(0.0, None, None, None, None, None, "unknown", "none"), {"clock_state": {"unknown": 1.0}}),
         (
             Health(0.0, True, (BITS[0], BITS[2]), BITS, 81.5, 12345, "synced", "hwmon"),
             {

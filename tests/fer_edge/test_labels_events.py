@@ -27,7 +27,7 @@ from fer_edge.labels import LABELS, canonical_label
         ("", None),
     ],
 )
-def test_spellings(spelling: str, label: str | None) -> None:
+def test_each_spelling_has_its_label(spelling: str, label: str | None) -> None:
     assert canonical_label(spelling) == label
     assert label is None or label in LABELS
 
@@ -36,7 +36,7 @@ def event(kind: str = "reading", **body: object) -> Event:
     return Event(kind, 7, "b0", 12.3456, "2026-01-02T03:04:05.678Z", "synced", dict(body))
 
 
-def test_an_event_survives_its_line() -> None:
+def test_an_event_is_read_back_from_its_line() -> None:
     line = event(label="fear", p=[0.1, 0.9], who="Zoë").line()
     assert "\n" not in line
     back = Event.parse(line)
@@ -54,6 +54,6 @@ def test_an_event_survives_its_line() -> None:
         (event("header", schema=SCHEMA + 1).line(), "update fer-edge"),
     ],
 )
-def test_what_is_no_event(line: str, word: str) -> None:
+def test_a_line_that_is_not_an_event_is_refused(line: str, word: str) -> None:
     with pytest.raises(UsageError, match=word):
         Event.parse(line)

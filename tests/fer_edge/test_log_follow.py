@@ -53,7 +53,7 @@ def follower(folder: Path) -> Follower:
     return Follower(folder, ClockCorrection(folder))
 
 
-def test_each_line_once(folder: Path, follower: Follower) -> None:
+def test_each_line_is_read_once(folder: Path, follower: Follower) -> None:
     assert new(follower) == [0, 1, 2] and new(follower) == []
     add(folder, 1, event("pause", 3))
     assert new(follower) == [3] and new(follower) == []
@@ -69,7 +69,7 @@ def test_a_line_waits_for_its_end(folder: Path, follower: Follower) -> None:
     assert new(follower) == [3, 4]
 
 
-def test_it_goes_on_in_the_next_segment(folder: Path, follower: Follower) -> None:
+def test_reading_continues_in_the_next_segment(folder: Path, follower: Follower) -> None:
     assert new(follower) == [0, 1, 2]
     add(folder, 1, event("pause", 3))
     add(folder, 2, head(continues=segment_name(1)), event("pause", 3), event("resume", 4))
@@ -85,7 +85,7 @@ def test_a_torn_end_is_named_when_there_is_a_next_segment(folder: Path, follower
     assert new(follower) == [f"{segment_name(1)}:4", 0, 1]
 
 
-def test_a_torn_end_that_was_cut_off_is_nothing(folder: Path, follower: Follower) -> None:
+def test_a_torn_end_that_was_cut_off_is_ignored(folder: Path, follower: Follower) -> None:
     path = add(folder, 1, b'{"kind":"pau')
     assert new(follower) == [0, 1, 2]
     os.truncate(path, path.stat().st_size - 12)
@@ -93,7 +93,7 @@ def test_a_torn_end_that_was_cut_off_is_nothing(folder: Path, follower: Follower
     assert new(follower) == [3]
 
 
-def test_segments_that_were_removed_are_passed_over(folder: Path, follower: Follower) -> None:
+def test_removed_segments_are_skipped(folder: Path, follower: Follower) -> None:
     assert new(follower) == [0, 1, 2]
     (folder / segment_name(1)).unlink()
     assert new(follower) == []
@@ -103,7 +103,7 @@ def test_segments_that_were_removed_are_passed_over(folder: Path, follower: Foll
     assert new(follower) == [0, 1]
 
 
-def test_a_purged_segment_is_not_told_again(folder: Path, follower: Follower) -> None:
+def test_a_purged_segment_is_not_read_again(folder: Path, follower: Follower) -> None:
     assert new(follower) == [0, 1, 2]
     path = folder / segment_name(1)
     beside = path.with_name(".purged")
@@ -112,7 +112,7 @@ def test_a_purged_segment_is_not_told_again(folder: Path, follower: Follower) ->
     assert new(follower) == [3]
 
 
-def test_a_folder_that_goes_and_comes_back(folder: Path, follower: Follower) -> None:
+def test_a_folder_that_is_missing_for_a_while_is_followed(folder: Path, follower: Follower) -> None:
     assert new(follower) == [0, 1, 2]
     aside = folder.with_name("aside")
     folder.rename(aside)
@@ -133,7 +133,7 @@ def test_damage_is_named(folder: Path, follower: Follower) -> None:
 
 
 @pytest.mark.parametrize(("n", "expected"), [(0, []), (1, [4]), (3, [1, 2, 4]), (100, [1, 2, 4])])
-def test_the_last_ones_that_are_wanted(folder: Path, n: int, expected: list[int]) -> None:
+def test_the_last_lines_are_those_that_pass_the_filter(folder: Path, n: int, expected: list[int]) -> None:
     add(folder, 2, head(continues=segment_name(1)), event("clock", 3), event("pause", 4))
     kept, follower = last_events(
         folder, ClockCorrection(folder), n, lambda told: told.event.kind in ("pause", "resume")
@@ -143,7 +143,7 @@ def test_the_last_ones_that_are_wanted(folder: Path, n: int, expected: list[int]
     assert new(follower) == [5]
 
 
-def test_tail_prints_words_or_objects(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_tail_prints_text_or_json(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     life = SimulatedDevice(tmp_path / "log", utc_s("2026-03-01T09:10:00"), "kitchen")
     life.start()
     life.watch(30, "happy")
@@ -161,7 +161,7 @@ def test_tail_prints_words_or_objects(tmp_path: Path, capsys: pytest.CaptureFixt
     assert "there is no kind weather" in capsys.readouterr().err
 
 
-def test_tail_follows_a_writer_until_it_is_told_to_stop(folder: Path) -> None:
+def test_tail_follows_a_writer_until_it_is_interrupted(folder: Path) -> None:
     command = [sys.executable, "-m", "fer_edge", "log", "tail", "-f", "-n", "1", "--json", str(folder)]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None

@@ -138,7 +138,7 @@ def expected(truth: GroundTruth, hour: int) -> Counter[str]:
 
 
 @pytest.mark.parametrize("name", [lived.__name__ for lived in LIVES])
-def test_each_second_of_each_hour_is_where_it_went(name: str, lives: dict[str, SimulatedDevice]) -> None:
+def test_each_second_of_each_hour_is_accounted_for(name: str, lives: dict[str, SimulatedDevice]) -> None:
     truth, summary = lives[name].truth, of(lives[name].folder)
     assert [part.from_s for part in summary.parts] == sorted(truth.state_s)
     for part in summary.parts:
@@ -154,7 +154,7 @@ def test_each_second_of_each_hour_is_where_it_went(name: str, lives: dict[str, S
 
 
 @pytest.mark.parametrize("name", [lived.__name__ for lived in LIVES])
-def test_the_blind_spans_are_those_that_were(name: str, lives: dict[str, SimulatedDevice]) -> None:
+def test_the_blind_spans_are_the_true_ones(name: str, lives: dict[str, SimulatedDevice]) -> None:
     truth, spans = lives[name].truth, of(lives[name].folder).blind
     assert [span.state for span in spans] == [state for state, *_ in truth.spans]
     for span, (state, from_s, to_s) in zip(spans, truth.spans, strict=True):
@@ -165,7 +165,7 @@ def test_the_blind_spans_are_those_that_were(name: str, lives: dict[str, Simulat
             assert (span.from_s, span.to_s) == pytest.approx((from_s, to_s), abs=0.1)
 
 
-def test_unsure_is_in_the_denominator_and_has_its_reasons(lives: dict[str, SimulatedDevice]) -> None:
+def test_unsure_counts_in_the_denominator_and_has_reasons(lives: dict[str, SimulatedDevice]) -> None:
     whole = of(lives["plain"].folder).whole
     faces_s = 1200 + 2 * 90 + 2 * 1200 + 45
     assert whole.share(UNSURE) == pytest.approx((90 + 45) / faces_s)
@@ -187,7 +187,7 @@ def test_unsure_is_in_the_denominator_and_has_its_reasons(lives: dict[str, Simul
         (None, None, "10:30-09:15", 5 * 60 + 5 * 60 + 35),  # over midnight: to 09:15 and from 10:30 on
     ],
 )
-def test_a_window_takes_its_part_of_each_minute(
+def test_a_window_counts_its_part_of_each_minute(
     lives: dict[str, SimulatedDevice], since: str | None, until: str | None, between: str | None, seconds: float
 ) -> None:
     summary = of(lives["plain"].folder, window=TimeWindow.of(since, until, between, UTC))
@@ -195,11 +195,11 @@ def test_a_window_takes_its_part_of_each_minute(
     assert sum(part.told_s for part in summary.parts) == pytest.approx(seconds, abs=0.1)
 
 
-def test_nothing_is_told_of_a_time_before(lives: dict[str, SimulatedDevice]) -> None:
+def test_a_time_before_the_journal_has_no_summary(lives: dict[str, SimulatedDevice]) -> None:
     assert summarise(Device("kitchen", lives["plain"].folder), TimeWindow.of(None, "2025-01-01", None, UTC)) is None
 
 
-def test_a_boot_that_never_knew_the_time_keeps_its_length_and_is_doubtful(tmp_path: Path) -> None:
+def test_a_boot_without_a_synced_clock_keeps_its_length_and_is_doubtful(tmp_path: Path) -> None:
     life = begun(tmp_path / "log")
     life.watch(300, "happy")
     life.end()
@@ -217,7 +217,7 @@ def test_a_boot_that_never_knew_the_time_keeps_its_length_and_is_doubtful(tmp_pa
     assert (whole.from_s, whole.to_s) == pytest.approx((utc_s(NINE), life.true_s), abs=0.1)
 
 
-def test_what_says_how_far_to_trust_it(tmp_path: Path) -> None:
+def test_the_reliability_figures(tmp_path: Path) -> None:
     life = SimulatedDevice(tmp_path / "log", utc_s(NINE), "kitchen")
     life.boot(0.0, synced=False, wall_s=0.0)
     life.start(proved=False)
@@ -241,7 +241,7 @@ def test_what_says_how_far_to_trust_it(tmp_path: Path) -> None:
     assert trust.hottest_c == 81.0
 
 
-def test_several_devices_stay_apart_where_their_times_overlap(tmp_path: Path) -> None:
+def test_devices_with_overlapping_times_stay_apart(tmp_path: Path) -> None:
     for name, label in (("hall", "happy"), ("porch", "sad")):
         life = SimulatedDevice(tmp_path / name, utc_s(NINE), name)
         life.start()
@@ -261,7 +261,7 @@ def test_several_devices_stay_apart_where_their_times_overlap(tmp_path: Path) ->
         (["camera"], ["a"], ["camera"]),
     ],
 )
-def test_a_device_has_a_name_of_its_own(
+def test_each_device_has_a_unique_name(
     tmp_path: Path, names: list[str], folders: list[str], expected: list[str]
 ) -> None:
     for name, folder in zip(names, folders, strict=True):
@@ -273,7 +273,7 @@ def test_a_device_has_a_name_of_its_own(
     assert [device.name for device in found] == [name.format(tmp_path) for name in expected]
 
 
-def test_the_fixture_has_its_sums() -> None:
+def test_the_sums_of_the_fixture() -> None:
     whole = of(JOURNALS / "v1").whole
     assert whole.state_s["untold"] == pytest.approx(180, abs=0.1), "three tallies were lost"
     assert whole.state_s["paused"] == pytest.approx(90, abs=0.1)
@@ -300,14 +300,14 @@ def berlin(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         ("2026-10-25T01:30", "hour", 1),
     ],
 )
-def test_hours_and_days_are_those_of_the_zone(at: str, by: str, hours: int) -> None:
+def test_hours_and_days_follow_the_time_zone(at: str, by: str, hours: int) -> None:
     (sums, seconds), *_ = Periods(by, TimeZone()).parts(utc_s(at), utc_s(at) + 60)
     assert (sums.to_s - sums.from_s, seconds) == (hours * 3600, 60)
     assert sums.from_s <= utc_s(at) < sums.to_s
 
 
 @pytest.mark.usefixtures("berlin")
-def test_local_time_is_read_and_told_and_said(
+def test_local_time_is_read_printed_and_named(
     lives: dict[str, SimulatedDevice], capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder = str(lives["plain"].folder)

@@ -22,20 +22,20 @@ NOISE = np.random.default_rng(0).integers(0, 256, (240, 320), np.uint8)
 EYES = ((100.0, 80.0), (130.0, 80.0))  # level
 
 
-def test_a_square_of_the_models_size_is_cut_and_not_touched() -> None:
+def test_a_square_of_the_models_size_is_copied_unchanged() -> None:
     crop = face_crop(NOISE, (100, 60, 48, 48))
     assert crop.dtype == np.uint8 and np.array_equal(crop, NOISE[60:108, 100:148])
     crop[:] = 0
     assert NOISE[60:108, 100:148].any(), "the crop is no view of the frame"
 
 
-def test_it_shrinks_by_area() -> None:
+def test_a_large_square_is_shrunk_by_area() -> None:
     crop = face_crop(NOISE, (10, 20, 192, 192))
     means = NOISE[20:212, 10:202].reshape(48, 4, 48, 4).mean((1, 3))
     assert np.abs(crop - means).max() <= 0.5
 
 
-def test_it_enlarges_between_the_darkest_and_the_brightest() -> None:
+def test_an_enlarged_square_stays_within_its_range() -> None:
     small = face_crop(NOISE, (100, 100, 12, 12))
     part = NOISE[100:112, 100:112]
     assert small.shape == (48, 48) and small.min() >= part.min() and small.max() <= part.max()
@@ -67,7 +67,7 @@ def test_a_box_outside_the_frame_is_an_error(xywh: tuple[int, int, int, int]) ->
         ((10, 20, 1, 1), CropMapping(scale=0.1), (10, 20, 1)),  # never without area
     ],
 )
-def test_where_a_mapping_puts_the_square(
+def test_a_mapping_moves_and_scales_the_square(
     xywh: tuple[int, int, int, int], mapping: CropMapping, expected: tuple[int, int, int]
 ) -> None:
     assert crop_square(xywh, mapping) == expected
@@ -75,13 +75,13 @@ def test_where_a_mapping_puts_the_square(
     assert np.array_equal(face_crop(NOISE, xywh, 48, mapping), face_crop(NOISE, (x, y, side, side), 48))
 
 
-def test_a_crop_of_the_models_size_passes_whole() -> None:
+def test_a_whole_image_of_the_models_size_is_unchanged() -> None:
     face = NOISE[:48, :48]
     assert np.array_equal(crop_whole_image(face), face)
     assert crop_whole_image(NOISE, 64).shape == (64, 64)
 
 
-def test_without_a_turn_the_pixels_are_those_of_earlier_versions() -> None:
+def test_without_rotation_the_pixels_are_the_stored_ones() -> None:
     """Bundles name these crops by PREPROCESS_ID and hold their hashes; eyes alone change nothing."""
     boxes = [(100, 60, 48, 48), (10, 20, 192, 170), (-20, -9, 60, 60), (290, 200, 77, 80), (5, 5, 23, 31)]
     boxes += [(-40, 30, 300, 150)]
@@ -105,7 +105,7 @@ def test_the_tilt_of_the_eyes() -> None:
 
 
 @pytest.mark.parametrize("size", [30, 48, 100, 101])
-def test_hardly_any_turn_is_hardly_any_change(size: int) -> None:
+def test_a_tiny_rotation_hardly_changes_the_crop(size: int) -> None:
     """So the turned square lies where the upright one does, to a fraction of a pixel."""
     smooth = cv2.GaussianBlur(NOISE, (0, 0), 4)
     for at in ((60, 50, size), (-size // 2, -size // 3, size)):

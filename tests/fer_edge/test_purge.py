@@ -74,7 +74,9 @@ def minutes(folder: Path) -> list[float]:
     ],
 )
 @pytest.mark.parametrize("how", ["wall", "uptime"])
-def test_lines_before_the_moment_go(folder: Path, before: float, left: list[int], told: PurgeResult, how: str) -> None:
+def test_lines_before_the_moment_are_removed(
+    folder: Path, before: float, left: list[int], told: PurgeResult, how: str
+) -> None:
     untouched = {path.name: path.stat().st_ino for path in segments(folder)}
     limit = NOON + timedelta(minutes=before) if how == "wall" else Uptime("a", 3600 + before * 60)
     assert purge(folder, limit) == told
@@ -86,14 +88,14 @@ def test_lines_before_the_moment_go(folder: Path, before: float, left: list[int]
     assert [path.name for path in folder.iterdir() if not path.name.startswith("journal-")] == []
 
 
-def test_what_is_rewritten_is_for_its_owner_alone_still(folder: Path) -> None:
+def test_a_rewritten_segment_keeps_its_mode(folder: Path) -> None:
     for path in segments(folder):
         path.chmod(0o600)
     purge(folder, NOON + timedelta(minutes=5))
     assert {stat.S_IMODE(path.stat().st_mode) for path in segments(folder)} == {0o600}
 
 
-def test_what_began_before_the_moment_goes_too(tmp_path: Path) -> None:
+def test_a_line_about_an_earlier_time_is_removed(tmp_path: Path) -> None:
     episode = at(10, "episode", start_mono_s=3600 + 60.0, end_mono_s=3600 + 590.0)
     tally = at(10.1, "tally", from_mono_s=3600 + 540.0)
     write(tmp_path, 1, header(0), episode, replace(tally, seq=2), at(11, seq=3))
@@ -101,14 +103,14 @@ def test_what_began_before_the_moment_goes_too(tmp_path: Path) -> None:
     assert minutes(tmp_path) == [11]
 
 
-def test_a_moment_may_be_told_in_any_zone(folder: Path) -> None:
+def test_a_moment_may_be_in_any_zone(folder: Path) -> None:
     berlin = timezone(timedelta(hours=1))
     assert purge(folder, datetime(2026, 3, 1, 13, 4, tzinfo=berlin)).lines == 3
     with pytest.raises(UsageError, match="no time zone; add Z"):
         purge(folder, datetime(2026, 3, 1, 13, 4))
 
 
-def test_lines_from_before_the_clock_was_set_go_by_their_right_time(tmp_path: Path) -> None:
+def test_lines_from_before_the_clock_was_set_are_judged_by_their_right_time(tmp_path: Path) -> None:
     early = replace(at(1, clock="unsynced"), wall="1970-01-01T00:00:01.000Z")
     late = replace(at(8, clock="unsynced", seq=2), wall="1970-01-01T00:08:00.000Z")
     write(tmp_path, 1, header(0), early, late, at(9, seq=3))
@@ -116,7 +118,7 @@ def test_lines_from_before_the_clock_was_set_go_by_their_right_time(tmp_path: Pa
     assert minutes(tmp_path) == [8, 9]
 
 
-def test_a_boot_that_never_knew_the_time_is_judged_by_its_neighbours(tmp_path: Path) -> None:
+def test_a_boot_without_a_synced_clock_is_judged_by_its_neighbours(tmp_path: Path) -> None:
     """It shows 1970, but it came after yesterday's lines, which stay: so it stays."""
     lost = replace(at(1, boot="b", clock="unsynced"), wall="1970-01-01T00:00:01.000Z")
     write(tmp_path, 1, header(0), at(1))
@@ -129,7 +131,7 @@ def test_a_boot_that_never_knew_the_time_is_judged_by_its_neighbours(tmp_path: P
     )
 
 
-def test_uptime_takes_the_boots_before_and_leaves_those_after(tmp_path: Path) -> None:
+def test_an_uptime_removes_earlier_boots_and_keeps_later_ones(tmp_path: Path) -> None:
     for number, boot in enumerate("abc", 1):
         write(tmp_path, number, replace(header(0), boot=boot), at(1, boot=boot), at(2, boot=boot, seq=2))
     purge(tmp_path, Uptime("b", 3600 + 90.0))
@@ -140,7 +142,7 @@ def test_uptime_takes_the_boots_before_and_leaves_those_after(tmp_path: Path) ->
         purge(tmp_path, Uptime("z", 1.0))
 
 
-def test_damaged_lines_go_with_the_line_before_them(tmp_path: Path) -> None:
+def test_a_damaged_line_is_removed_with_the_line_before_it(tmp_path: Path) -> None:
     old, kept, torn = b'{"old', b'{"kept', b"\x00" * 10
     write(
         tmp_path,
@@ -167,14 +169,14 @@ def test_a_journal_of_damage_alone_stays(tmp_path: Path) -> None:
     assert len(segments(tmp_path)) == 1
 
 
-def test_a_newer_version_s_segment_is_left_and_so_is_everything(folder: Path) -> None:
+def test_a_segment_of_another_schema_stops_the_purge(folder: Path) -> None:
     write(folder, 4, at(40, "header", schema=SCHEMA + 1), at(41))
     with pytest.raises(UsageError, match=r"update fer-edge.* Nothing was removed"):
         purge(folder, NOON + timedelta(minutes=15))
     assert len(segments(folder)) == 4 and minutes(folder) == list(range(1, 31))
 
 
-def test_released_journals_can_be_purged(tmp_path: Path) -> None:
+def test_the_fixture_can_be_purged(tmp_path: Path) -> None:
     log = tmp_path / "log"
     shutil.copytree(JOURNALS / "v1", log)
     events = [item for item in read_journal(log) if isinstance(item, Event)]
@@ -187,7 +189,7 @@ def test_released_journals_can_be_purged(tmp_path: Path) -> None:
     assert segments(log) == []
 
 
-def test_beside_a_running_instance(tmp_path: Path) -> None:
+def test_a_purge_beside_a_running_instance(tmp_path: Path) -> None:
     """All but the segment being written may be purged; where that holds old lines too, nothing is."""
     write(tmp_path, 1, header(0), *(at(n, seq=n) for n in range(1, 11)))
     clock = FakeClock()
@@ -243,7 +245,7 @@ def test_a_purge_that_is_killed_leaves_each_segment_old_or_new(folder: Path) -> 
     assert [path.name for path in folder.iterdir() if path.suffix == ".purged"] == [], "and what was left over is gone"
 
 
-def test_a_folder_that_is_none(tmp_path: Path) -> None:
+def test_a_missing_folder_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         purge(tmp_path / "nothing", NOON)
     assert purge(tmp_path, NOON) == PurgeResult(0, 0, 0, 0)
@@ -263,20 +265,20 @@ BOOT = "5a232664-f1e7-4c31-aed3-edab87607a56"
         (f"{BOOT}:120.5", Uptime(BOOT, 120.5)),
     ],
 )
-def test_moments(text: str, expected: datetime | Uptime) -> None:
+def test_moments_are_parsed(text: str, expected: datetime | Uptime) -> None:
     assert parse_moment(text, NOON) == expected
 
 
-def test_a_day_is_one_where_its_reader_lives() -> None:
+def test_a_day_is_local() -> None:
     assert parse_moment("2026-01-31", NOON) == datetime(2026, 1, 31).astimezone()
 
 
 @pytest.mark.parametrize("text", ["", "yesterday", "30", "-3d", "2026-13-01", "boot:3", "99999999999999999999d"])
-def test_what_is_no_moment(text: str) -> None:
+def test_a_text_that_is_not_a_moment_is_refused(text: str) -> None:
     with pytest.raises(UsageError, match="is no moment; give 2026-01-31"):
         parse_moment(text, NOON)
 
 
-def test_an_age_beyond_all_time_is_refused() -> None:
+def test_an_age_out_of_range_is_refused() -> None:
     with pytest.raises(UsageError, match="is no moment"):
         parse_moment("999999d", NOON)

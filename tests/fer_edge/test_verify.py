@@ -215,14 +215,14 @@ DAMAGES: dict[str, tuple[Damage, str]] = {
 
 
 @pytest.mark.parametrize("what", DAMAGES)
-def test_what_was_damaged_is_refused_with_its_reason(what: str, nano: Path) -> None:
+def test_a_damaged_bundle_is_refused_with_the_reason(what: str, nano: Path) -> None:
     damage, reason = DAMAGES[what]
     damage(nano)
     with pytest.raises(BundleRefused, match=reason):
         verify(Bundle.load(nano))
 
 
-def test_no_layer_escapes(nano: Path, tmp_path: Path) -> None:
+def test_a_change_in_any_layer_is_detected(nano: Path, tmp_path: Path) -> None:
     """The scale of each layer for itself, 5 % off: refused on the runtime's own column, whose answers have no noise."""
     _, model = parse((nano / "model.tflite").read_bytes())
     seen = []
@@ -236,7 +236,7 @@ def test_no_layer_escapes(nano: Path, tmp_path: Path) -> None:
     assert np.mean(seen) > 0.9, "by what it computes, and not only by its hash"
 
 
-def test_a_scale_is_seen_from_another_column_too(nano: Path) -> None:
+def test_a_wrong_scale_is_detected_on_another_runtime_too(nano: Path) -> None:
     """A runtime without a column is held against the nearest, where kernels round by several steps."""
     only_others = edit_golden(lambda g: {"logits": {k: v for k, v in g.logits.items() if ", default," not in k}})
     only_others(nano)
@@ -254,20 +254,20 @@ def test_a_file_whose_logits_are_near_is_refused_by_its_hash(nano: Path) -> None
         verify(Bundle.load(nano))
 
 
-def test_a_classifier_that_reads_pixels_wrongly(nano: Path) -> None:
+def test_a_wrong_input_range_is_detected(nano: Path) -> None:
     bundle = Bundle.load(nano)
     with pytest.raises(BundleRefused, match="read as 0 to 1"):
         verify(bundle, Classifier(bundle.model, input_range=(0.0, 1.0)))
 
 
-def test_logits_that_are_no_numbers(nano: Path) -> None:
+def test_logits_that_are_not_numbers_are_refused(nano: Path) -> None:
     edit_golden(lambda g: {"logits": {k: v * np.float32(np.nan) for k, v in g.logits.items()}})(nano)
     with pytest.raises(BundleRefused, match="the logit of"):
         verify(Bundle.load(nano))
 
 
 @pytest.mark.parametrize(("levels", "allowed"), [(2, True), (CROP_TOLERANCE, True), (CROP_TOLERANCE + 1, False)])
-def test_a_crop_may_differ_as_processors_do(nano: Path, levels: int, allowed: bool) -> None:
+def test_a_crop_may_differ_by_the_tolerance(nano: Path, levels: int, allowed: bool) -> None:
     def change(golden: Golden) -> dict[str, Any]:
         crops = golden.crops.copy()
         crops[3, 10:20, 10:20] -= np.uint8(levels)
@@ -306,7 +306,7 @@ def test_one_step_of_one_logit_is_rounding_and_two_are_not(nano: Path, steps: in
 
 
 @pytest.mark.parametrize("kernels", KERNELS)
-def test_every_kernel_path_has_its_column(nano: Path, kernels: str) -> None:
+def test_every_kernel_path_has_golden_logits(nano: Path, kernels: str) -> None:
     bundle = Bundle.load(nano)
     found = verify(bundle, bundle.make_classifier(kernels=kernels))
     assert found.runtime == found.compared_with and f", {kernels}, " in found.runtime
@@ -314,7 +314,7 @@ def test_every_kernel_path_has_its_column(nano: Path, kernels: str) -> None:
     assert found.difference.steps <= FLOOR.steps and found.ms > 0
 
 
-def test_what_the_bundle_was_proved_on_is_remarked(nano: Path) -> None:
+def test_a_runtime_without_a_parity_report_is_remarked(nano: Path) -> None:
     column = runtime_name_of(Bundle.load(nano).classifier)
     name, kernels, machine = column.split(", ")
     runtime, version = name.split(" ")
@@ -340,7 +340,7 @@ def test_golden_vectors_of_another_format_name_the_command_that_writes_them(nano
         verify(Bundle.load(nano))
 
 
-def test_the_command(nano: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_command_prints_a_sentence_or_json(nano: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["verify", str(nano)]) == 0
     assert capsys.readouterr().out.startswith("bundle nano does on litert ")
     assert main(["verify", str(nano), "--json", "--runtime", "litert", "--kernels", "reference"]) == 0

@@ -37,7 +37,7 @@ def answers(nano: Path, crops: np.ndarray) -> RecordedLogits:
     return record_logits(nano, crops, kernels="reference")
 
 
-def test_says_what_the_classifier_says_and_who_said_it(answers: RecordedLogits, nano: Path, crops: np.ndarray) -> None:
+def test_logits_are_recorded_with_their_runtime(answers: RecordedLogits, nano: Path, crops: np.ndarray) -> None:
     classifier = Bundle.load(nano).make_classifier(kernels="reference")
     assert np.array_equal(answers.logits, classifier.logits(crops)) and answers.logits.std() > 0.1
     assert answers.runtime_name == f"{classifier.runtime.id}, reference, {platform.machine()}"
@@ -46,12 +46,12 @@ def test_says_what_the_classifier_says_and_who_said_it(answers: RecordedLogits, 
     assert (answers.python, answers.numpy) == (platform.python_version(), np.__version__)
 
 
-def test_a_bare_file_answers_as_its_bundle_does(answers: RecordedLogits, nano: Path, crops: np.ndarray) -> None:
+def test_a_model_file_gives_the_logits_of_its_bundle(answers: RecordedLogits, nano: Path, crops: np.ndarray) -> None:
     bare = record_logits(nano / "model.tflite", crops, kernels="reference")
     assert np.array_equal(bare.logits, answers.logits) and replace(bare, logits=answers.logits) == answers
 
 
-def test_is_read_as_it_was_written(answers: RecordedLogits, tmp_path: Path) -> None:
+def test_a_recording_is_read_back(answers: RecordedLogits, tmp_path: Path) -> None:
     path = tmp_path / "new" / "y.npz"
     answers.save(path)
     read = RecordedLogits.load(path)
@@ -63,7 +63,7 @@ def test_is_read_as_it_was_written(answers: RecordedLogits, tmp_path: Path) -> N
 @pytest.mark.parametrize(
     "fault", ["missing", "empty", "cut", "text", "npy", "no told", "other told", "float64", "flat"]
 )
-def test_what_is_no_answers_is_a_sentence(fault: str, answers: RecordedLogits, tmp_path: Path) -> None:
+def test_a_file_that_is_not_a_recording_is_refused(fault: str, answers: RecordedLogits, tmp_path: Path) -> None:
     path = tmp_path / "y.npz"
     answers.save(path)
     whole = path.read_bytes()
@@ -92,7 +92,7 @@ def test_what_is_no_answers_is_a_sentence(fault: str, answers: RecordedLogits, t
         RecordedLogits.load(path)
 
 
-def test_images_that_are_none_are_a_sentence(tmp_path: Path, crops: np.ndarray) -> None:
+def test_a_file_without_images_is_refused(tmp_path: Path, crops: np.ndarray) -> None:
     np.save(tmp_path / "x.npy", crops)
     assert np.array_equal(read_images(tmp_path / "x.npy"), crops)
     np.savez(tmp_path / "two.npz", crops, crops)
@@ -102,7 +102,7 @@ def test_images_that_are_none_are_a_sentence(tmp_path: Path, crops: np.ndarray) 
             read_images(tmp_path / name)
 
 
-def test_what_is_no_model_is_a_sentence(tmp_path: Path, crops: np.ndarray) -> None:
+def test_a_file_that_is_not_a_model_is_refused(tmp_path: Path, crops: np.ndarray) -> None:
     with pytest.raises(UsageError, match="does not exist"):
         record_logits(tmp_path / "none.tflite", crops)
     with pytest.raises(UsageError, match="no bundle"):
@@ -112,7 +112,7 @@ def test_what_is_no_model_is_a_sentence(tmp_path: Path, crops: np.ndarray) -> No
         record_logits(tmp_path / "text.tflite", crops)
 
 
-def test_the_command_writes_a_file_and_speaks_on_stderr(nano: Path, crops: np.ndarray, tmp_path: Path) -> None:
+def test_the_command_writes_a_file_and_a_message(nano: Path, crops: np.ndarray, tmp_path: Path) -> None:
     np.save(tmp_path / "x.npy", crops)
     command = [
         sys.executable,

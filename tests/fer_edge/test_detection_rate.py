@@ -42,7 +42,7 @@ def centre(face: Face) -> np.ndarray:
 
 
 @pytest.mark.parametrize("name", DETECTORS)
-def test_a_face_in_a_photograph(name: str, blazeface: object, astronaut: np.ndarray) -> None:
+def test_the_face_in_a_photograph_is_detected(name: str, blazeface: object, astronaut: np.ndarray) -> None:
     detector = find_detector(name)
     (face,) = detector.detect(astronaut)
     assert detector.name == name
@@ -67,7 +67,7 @@ def test_boxes_are_in_the_grid_of_the_frame(
     assert 80 * zoom < face.xywh[2] < 130 * zoom
 
 
-def test_two_faces_are_two_and_each_is_one(blazeface: Detector, astronaut: np.ndarray) -> None:
+def test_two_faces_give_two_boxes(blazeface: Detector, astronaut: np.ndarray) -> None:
     head = astronaut[0:240, 100:340]
     left, right = sorted(blazeface.detect(np.hstack([head, head[:, ::-1]])), key=lambda f: f.xywh[0])
     assert np.abs(centre(left) - (124, 124)).max() < 15 and np.abs(centre(right) - (356, 124)).max() < 15
@@ -77,14 +77,14 @@ def test_two_faces_are_two_and_each_is_one(blazeface: Detector, astronaut: np.nd
 @pytest.mark.parametrize("name", DETECTORS)
 @pytest.mark.parametrize("shape", [(480, 640), (1, 1), (3, 2000), (2000, 3), (90, 50), (128, 128)])
 @pytest.mark.parametrize("fill", ["black", "noise"])
-def test_a_frame_without_a_face(name: str, shape: tuple[int, int], fill: str, blazeface: object) -> None:
+def test_a_frame_without_a_face_gives_no_box(name: str, shape: tuple[int, int], fill: str, blazeface: object) -> None:
     frame = np.zeros(shape, np.uint8)
     if fill == "noise":
         frame = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
     assert find_detector(name).detect(frame) == []
 
 
-def test_a_frame_leaves_nothing_behind_for_the_next(blazeface: Detector, astronaut: np.ndarray) -> None:
+def test_a_frame_does_not_affect_the_next(blazeface: Detector, astronaut: np.ndarray) -> None:
     tall, wide = astronaut[:, 100:350], astronaut[40:240]
     first = find_detector("blazeface-short-range").detect(wide)
     blazeface.detect(tall)
@@ -92,7 +92,7 @@ def test_a_frame_leaves_nothing_behind_for_the_next(blazeface: Detector, astrona
 
 
 @pytest.mark.parametrize("side", [128, 256])
-def test_many_threads_find_the_same(side: int, blazeface: object, astronaut: np.ndarray) -> None:
+def test_threads_do_not_change_the_boxes(side: int, blazeface: object, astronaut: np.ndarray) -> None:
     frame = cv2.resize(astronaut, (side, side), interpolation=cv2.INTER_AREA)
     one, two = (find_detector("blazeface-back", threads=n).detect(frame) for n in (1, 2))
     assert [f.xywh for f in one] == [f.xywh for f in two] != []
@@ -108,7 +108,7 @@ def test_many_threads_find_the_same(side: int, blazeface: object, astronaut: np.
         ("blazeface-back", 90, 0.75, 1.0),
     ],
 )
-def test_share_of_the_data_sets_faces_found(
+def test_the_share_of_the_data_sets_faces_that_is_detected(
     name: str, size_px: int, least: float, most: float, blazeface: object, fer2013: Path
 ) -> None:
     detector = find_detector(name)
@@ -129,31 +129,35 @@ def test_every_box_has_its_centre_in_the_frame(blazeface: Detector, astronaut: n
     assert seen > 3
 
 
-def test_the_best_that_is_installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, blazeface: Detector) -> None:
+def test_the_best_installed_is_the_default(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, blazeface: Detector
+) -> None:
     assert isinstance(find_detector(), TwoStageDetector) and find_detector().name == "blazeface-zoomed"
     monkeypatch.setenv("FER_EDGE_DETECTORS", str(tmp_path))
     assert find_detector().name == "haar"
 
 
 @pytest.mark.parametrize("name", BLAZEFACE)
-def test_named_and_not_there(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_detector_that_is_not_installed_is_refused(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("FER_EDGE_DETECTORS", str(tmp_path))
     with pytest.raises(UsageError, match=f"{name}” is not installed; `fer-edge detectors install`"):
         find_detector(name)
 
 
-def test_a_name_that_nobody_has() -> None:
+def test_an_unknown_detector_is_refused() -> None:
     with pytest.raises(UsageError, match=r"no detector “yunet”; choose one of blazeface-zoomed, .*, haar"):
         find_detector("yunet")
 
 
-def test_opencv_5_has_no_haar(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_opencv_without_haar_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delattr(cv2, "CascadeClassifier")
     with pytest.raises(UsageError, match="has no Haar cascades"):
         find_detector("haar")
 
 
-def test_debian_without_opencv_data(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_missing_cascade_file_is_reported(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(cv2.data, "haarcascades", str(tmp_path))
     if not Path("/usr/share/opencv4/haarcascades").is_dir():
         with pytest.raises(UsageError, match="apt install opencv-data"):

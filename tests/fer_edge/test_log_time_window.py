@@ -43,12 +43,12 @@ def berlin(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         ("2026-03-01T12:00Z", TimeZone(), "2026-03-01T12:00"),
     ],
 )
-def test_a_moment_is_local_unless_it_is_said_to_be_another(text: str, zone: TimeZone, expected: str) -> None:
+def test_a_moment_is_local_unless_it_has_a_zone(text: str, zone: TimeZone, expected: str) -> None:
     assert TimeWindow.of(text, None, None, zone).since_s == utc_s(expected)
 
 
 @pytest.mark.parametrize(("text", "ago_s"), [("2h", 7200), ("15min", 900), ("30d", 30 * 86_400), ("90s", 90)])
-def test_so_long_ago(text: str, ago_s: float) -> None:
+def test_a_moment_may_be_an_age(text: str, ago_s: float) -> None:
     window = TimeWindow.of(text, None, None, UTC)
     assert UTC.now() - UTC.at(window.since_s) == pytest.approx(timedelta(seconds=ago_s), abs=timedelta(seconds=30))
 
@@ -56,7 +56,7 @@ def test_so_long_ago(text: str, ago_s: float) -> None:
 @pytest.mark.parametrize(
     "given", [("0" * 8 + "-0000-4000-8000-" + "0" * 12 + ":5", None), ("2h", "3h"), ("soon", None)]
 )
-def test_what_is_no_window(given: tuple[str, str | None]) -> None:
+def test_a_text_that_is_not_a_window_is_refused(given: tuple[str, str | None]) -> None:
     with pytest.raises(UsageError):
         TimeWindow.of(*given, None, UTC)
 
@@ -71,7 +71,7 @@ def test_what_is_no_window(given: tuple[str, str | None]) -> None:
         ("01:00-04:00", "2026-10-24T22:00", "2026-10-25T23:00", 4),  # and the one that has it twice
     ],
 )
-def test_parts_of_days_are_those_of_the_zone(between: str, from_: str, to: str, hours: float) -> None:
+def test_parts_of_days_follow_the_time_zone(between: str, from_: str, to: str, hours: float) -> None:
     pieces = TimeWindow.of(None, None, between, TimeZone()).pieces(utc_s(from_), utc_s(to))
     assert sum(end_s - start_s for start_s, end_s in pieces) == hours * 3600
 
@@ -80,11 +80,11 @@ def test_parts_of_days_are_those_of_the_zone(between: str, from_: str, to: str, 
     ("seconds", "said"),
     [(0.04, "0.0 s"), (59.9, "59.9 s"), (60, "1 min"), (190, "3 min 10 s"), (7500, "2 h 5 min"), (273_600, "3 d 4 h")],
 )
-def test_durations_are_said(seconds: float, said: str) -> None:
+def test_durations_in_words(seconds: float, said: str) -> None:
     assert duration_text(seconds) == said
 
 
-def test_every_kind_of_event_has_its_words() -> None:
+def test_every_kind_of_event_has_a_sentence() -> None:
     told = {}
     for item in read_journal(ROOT / "tests/fixtures/journals/v1"):
         if isinstance(item, Event):

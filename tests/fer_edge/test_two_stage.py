@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import shutil
-from dataclasses import astuple
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 
-from convert.data.detector_mappings import DETECTOR_MAPPINGS
 from fer_edge.bundle import Bundle
 from fer_edge.detection.download import detectors_folder
 from fer_edge.detection.registry import find_detector
@@ -18,7 +16,6 @@ from fer_edge.detection.two_stage import (
     NAME,
     Square,
     TwoStageDetector,
-    derive_mapping,
     face_square,
     search_view,
     square_iou,
@@ -46,9 +43,7 @@ def shrunk(at_s: float, share: float, place: tuple[int, int]) -> tuple[np.ndarra
 
 @pytest.mark.parametrize("share", [1.0, 0.7, 0.5, 0.4])
 @pytest.mark.parametrize("place", [(0, 0), (190, 140)])
-def test_near_and_far_the_box_is_where_the_face_is(
-    zoomed: TwoStageDetector, share: float, place: tuple[int, int]
-) -> None:
+def test_the_box_lies_on_near_and_far_faces(zoomed: TwoStageDetector, share: float, place: tuple[int, int]) -> None:
     if share == 1 and place != (0, 0):
         place = (0, 0)
     gray, true = shrunk(3.0, share, place)
@@ -61,13 +56,13 @@ def test_near_and_far_the_box_is_where_the_face_is(
     )
 
 
-def test_the_short_range_network_alone_does_not_see_so_far(zoomed: TwoStageDetector) -> None:
+def test_the_short_range_network_alone_misses_far_faces(zoomed: TwoStageDetector) -> None:
     gray, _ = shrunk(3.0, 0.4, (190, 140))
     assert zoomed.refiner.detect(gray) == []
 
 
 @pytest.mark.parametrize("scale", [2, 3, 6])
-def test_a_frame_of_many_pixels_gives_the_same_in_its_own_grid(zoomed: TwoStageDetector, scale: int) -> None:
+def test_a_large_frame_gives_the_same_boxes_in_its_own_grid(zoomed: TwoStageDetector, scale: int) -> None:
     gray, box = face_frame(3.0), face_box(3.0)
     large = cv2.resize(gray, None, fx=scale, fy=scale, interpolation=cv2.INTER_LINEAR)
     for detect in (zoomed.detect, lambda picture: [zoomed.refine(picture, _times(box, picture.shape[0] / 480))]):
@@ -84,7 +79,7 @@ def _times(box: tuple[int, int, int, int], scale: float) -> Square:
 @pytest.mark.parametrize("size", [300, 383, 384, 900, 1800])
 @pytest.mark.parametrize("turn", [0.0, 0.3])
 @pytest.mark.parametrize("corner", [(900, 500), (-200, -100), (2900, 1500)])
-def test_fewer_pixels_make_the_same_crop(size: int, turn: float, corner: tuple[int, int]) -> None:
+def test_a_subsampled_square_gives_the_same_crop(size: int, turn: float, corner: tuple[int, int]) -> None:
     large = cv2.resize(face_frame(3.0), (3840, 2160), interpolation=cv2.INTER_LINEAR)
     at = (*corner, size)
     part, there = subsample_square(large, at)
@@ -112,7 +107,7 @@ def test_the_view_is_twice_as_wide_and_in_the_frame_where_it_fits(around: Square
         assert (left, top, side) == expected
 
 
-def test_a_face_beside_is_not_the_one_that_was_there(zoomed: TwoStageDetector) -> None:
+def test_a_face_beside_the_square_is_not_taken_for_it(zoomed: TwoStageDetector) -> None:
     gray, box = face_frame(3.0), face_box(3.0)
     there = (box[0], box[1], box[2])
     assert zoomed.refine(gray, there) is not None
@@ -122,7 +117,7 @@ def test_a_face_beside_is_not_the_one_that_was_there(zoomed: TwoStageDetector) -
     assert zoomed.refine(gray, (box[0] + 9, box[1] - 7, round(box[2] * 1.2))) is not None
 
 
-def test_the_box_of_the_far_network_stays_where_the_near_one_sees_nothing(zoomed: TwoStageDetector) -> None:
+def test_the_searchers_box_is_used_where_the_refiner_finds_nothing(zoomed: TwoStageDetector) -> None:
     class Blind(TwoStageDetector):
         def refine(self, gray: np.ndarray, around: Square) -> Face | None:  # noqa: ARG002
             return None
@@ -132,7 +127,7 @@ def test_the_box_of_the_far_network_stays_where_the_near_one_sees_nothing(zoomed
     assert face.xywh == zoomed.searcher.detect(face_frame(3.0))[0].xywh
 
 
-def test_each_box_is_cropped_by_the_mapping_of_who_drew_it(zoomed: TwoStageDetector, bundle_path: Path) -> None:
+def test_each_box_is_cropped_by_the_mapping_of_its_detector(zoomed: TwoStageDetector, bundle_path: Path) -> None:
     bundle, gray = Bundle.load(bundle_path), face_frame(3.0)
     (near,), (far,) = zoomed.detect(gray), zoomed.search(gray)
     assert (near.detector, far.detector) == (NAME, "blazeface-back")
@@ -143,19 +138,14 @@ def test_each_box_is_cropped_by_the_mapping_of_who_drew_it(zoomed: TwoStageDetec
     assert not np.array_equal(bundle.crop(gray, far, NAME), bundle.crop(gray, near, NAME))
 
 
-def test_a_bundle_of_before_derives_its_mapping_and_that_is_the_fitted_one() -> None:
-    made, fitted = derive_mapping(DETECTOR_MAPPINGS["blazeface-short-range"]), DETECTOR_MAPPINGS[NAME]
-    assert astuple(made) == pytest.approx(astuple(fitted), abs=0.006)
-
-
-def test_predict_sees_what_the_loop_sees(bundle_path: Path, blazeface: object) -> None:
+def test_predict_and_the_loop_give_the_same(bundle_path: Path, blazeface: object) -> None:
     bundle = Bundle.load(bundle_path)
     gray, true = shrunk(3.0, 0.4, (190, 140))
     (prediction,) = bundle.predict(gray)
     assert prediction.face is not None and square_iou(face_square(prediction.face, gray.shape), true) > 0.5
 
 
-def test_without_the_network_that_sees_it_is_the_other_alone(
+def test_without_the_searcher_the_refiner_is_used_alone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, blazeface: object
 ) -> None:
     shutil.copy(detectors_folder() / "face_detection_short_range.tflite", tmp_path)
@@ -163,7 +153,7 @@ def test_without_the_network_that_sees_it_is_the_other_alone(
     assert find_detector().name == "blazeface-short-range"
 
 
-def test_two_faces_are_two_the_largest_first(zoomed: TwoStageDetector) -> None:
+def test_two_faces_are_sorted_by_size(zoomed: TwoStageDetector) -> None:
     gray = shrunk(3.0, 0.45, (0, 120))[0]
     other, _ = shrunk(3.0, 0.6, (250, 100))
     gray[:, 290:] = other[:, 290:]

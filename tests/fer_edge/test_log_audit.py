@@ -69,7 +69,7 @@ def edit(folder: Path, number: int, change: Callable[[list[bytes]], object]) -> 
     path.write_bytes(b"".join(lines))
 
 
-def test_a_journal_that_tells_of_everything_is_whole(journal: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_complete_journal_is_whole(journal: Path, capsys: pytest.CaptureFixture[str]) -> None:
     told = found(journal)
     assert told.whole and (told.runs, told.ended, len(told.boots)) == (3, 2, 2)
     assert {finding.kind for finding in told.findings} == {"model", "clock", "stopped", "cut off", "repair"}
@@ -102,14 +102,14 @@ def put(place: int, line: bytes) -> Callable[[list[bytes]], object]:
         (lambda lines: lines.insert(20, b"a line too many\n"), [("damaged", 1)]),
     ],
 )
-def test_what_was_taken_is_named(
+def test_what_is_missing_is_named(
     journal: Path, change: Callable[[list[bytes]], object], expected: list[tuple[str, int]]
 ) -> None:
     edit(journal, 1, change)
     assert [one for one in missing(journal) if one[0] not in ("untold", "unexplained")] == expected
 
 
-def test_a_minute_that_was_taken_is_time_that_nobody_tells_of(journal: Path) -> None:
+def test_a_missing_minute_is_unexplained_time(journal: Path) -> None:
     def no_tally(lines: list[bytes]) -> None:
         tallies = [n for n, line in enumerate(lines) if b'"kind":"tally"' in line]
         del lines[tallies[3]]
@@ -121,7 +121,7 @@ def test_a_minute_that_was_taken_is_time_that_nobody_tells_of(journal: Path) -> 
     assert ("numbers", 1) in missing(journal)
 
 
-def test_a_segment_that_is_gone_from_the_middle(tmp_path: Path) -> None:
+def test_a_missing_segment_is_named(tmp_path: Path) -> None:
     """Two of a run's: what the second one held is missing by its numbers and by its minutes."""
     life = SimulatedDevice(tmp_path / "log", utc_s(NINE), "kitchen")
     life.start()
@@ -142,14 +142,14 @@ def test_a_segment_that_is_gone_from_the_middle(tmp_path: Path) -> None:
     assert told.whole and [finding.kind for finding in told.findings] == ["model", "begins"]
 
 
-def test_what_a_purge_took_is_not_missing(journal: Path) -> None:
+def test_purged_lines_are_not_missing(journal: Path) -> None:
     assert purge(journal, datetime.fromtimestamp(utc_s(NINE) + 300, UTC)).lines > 10
     told = found(journal)
     assert told.whole, told.text()
     assert "begins" in {finding.kind for finding in told.findings}
 
 
-def test_a_torn_last_line_may_be_one_that_is_being_written(journal: Path) -> None:
+def test_a_torn_last_line_is_not_missing(journal: Path) -> None:
     last = segments(journal)[-1]
     whole = last.read_bytes()
     last.write_bytes(whole[:-20])
@@ -158,14 +158,14 @@ def test_a_torn_last_line_may_be_one_that_is_being_written(journal: Path) -> Non
     assert {"torn", "open"} <= {finding.kind for finding in told.findings}
 
 
-def test_a_newer_versions_segment_is_named(journal: Path) -> None:
+def test_a_segment_of_another_schema_is_named(journal: Path) -> None:
     edit(journal, 2, lambda lines: lines.__setitem__(0, lines[0].replace(b'"schema":1', b'"schema":99')))
     told = found(journal)
     (newer,) = [finding for finding in told.findings if finding.kind == "newer"]
     assert "update fer-edge" in newer.why and not told.whole
 
 
-def test_the_fixtures(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_findings_of_the_fixture(capsys: pytest.CaptureFixture[str]) -> None:
     assert missing(JOURNALS / "v1") == [("gap", 15), ("untold", 0)]
     assert main(["log", "check", str(JOURNALS), "--json"]) == Unhealthy.exit_code == 7
     out, err = capsys.readouterr()

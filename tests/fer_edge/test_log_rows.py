@@ -79,19 +79,19 @@ def test_episodes_have_their_own_times(house: Path, capsys: pytest.CaptureFixtur
         (["--device", "porch"], ["fear"]),
     ],
 )
-def test_what_is_asked_for(
+def test_rows_are_filtered(
     house: Path, arguments: list[str], expected: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder = str(house) if "--device" in arguments else str(house / "hall")
     assert [row["label"] for row in rows(capsys, "episodes", folder, *arguments)] == expected
 
 
-def test_rows_carry_their_device_and_devices_are_not_mixed(house: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_each_row_names_its_device(house: Path, capsys: pytest.CaptureFixture[str]) -> None:
     told = [row["device"] for row in rows(capsys, "tallies", str(house))]
     assert set(told) == {"hall", "porch"} and told == sorted(told), "one device after the other, overlapping or not"
 
 
-def test_tallies_add_up(house: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_tallies_sum_to_the_observed_time(house: Path, capsys: pytest.CaptureFixture[str]) -> None:
     told = rows(capsys, "tallies", str(house / "hall"))
     assert sum(row["s_happy"] for row in told) == pytest.approx(400)
     assert sum(row[f"s_{UNSURE}"] for row in told) == pytest.approx(40)
@@ -100,7 +100,7 @@ def test_tallies_add_up(house: Path, capsys: pytest.CaptureFixture[str]) -> None
     assert sum(row["paused_s"] for row in told) == pytest.approx(600)
 
 
-def test_readings_are_there_where_they_were_kept(house: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_readings_are_listed_where_they_were_logged(house: Path, capsys: pytest.CaptureFixture[str]) -> None:
     told = rows(capsys, "readings", str(house))
     assert len(told) == 30 and {row["device"] for row in told} == {"porch"}
     assert (told[0]["label"], told[0]["frame_label"], told[0]["width"], told[0]["age_ms"]) == (
@@ -115,7 +115,7 @@ def test_readings_are_there_where_they_were_kept(house: Path, capsys: pytest.Cap
     assert len(out.splitlines()) == 1 and "no rows" in err
 
 
-def test_events_of_a_kind(house: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_events_are_filtered_by_kind(house: Path, capsys: pytest.CaptureFixture[str]) -> None:
     told = rows(capsys, "events", str(house / "hall"), "--kind", "health", "--kind", "pause")
     assert [row["kind"] for row in told] == ["pause", "health", "health"]
     assert told[1]["what"] == "machine: undervoltage, 71 °C, 12.0 GB free"
@@ -148,7 +148,9 @@ def test_every_form_has_the_same_rows(
     assert table[of].to_pylist() == [row[of] for row in told] == [type(told[0][of])(row[of]) for row in sheet]
 
 
-def test_an_export_is_whole_or_not_there(house: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_export_is_written_whole_or_not_at_all(
+    house: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     out = tmp_path / "rows.csv"
     out.write_text("before")
     for arguments, word in [
@@ -164,7 +166,7 @@ def test_an_export_is_whole_or_not_there(house: Path, tmp_path: Path, capsys: py
     assert out.read_text() == "before" and [path.name for path in tmp_path.iterdir()] == ["rows.csv"]
 
 
-def test_a_folder_without_a_journal(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_folder_without_a_journal_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for action in (["tail"], ["query", "blind"], ["summary"], ["plot"], ["check"]):
         assert main(["log", *action, str(tmp_path)]) == 2
         assert "no journal" in capsys.readouterr().err
@@ -172,7 +174,7 @@ def test_a_folder_without_a_journal(tmp_path: Path, capsys: pytest.CaptureFixtur
         assert "nowhere" in capsys.readouterr().err
 
 
-def test_without_a_folder_it_is_the_one_that_run_writes(
+def test_the_default_folder_is_the_one_that_run_writes(
     house: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("STATE_DIRECTORY", str(tmp_path / "nowhere"))
@@ -183,7 +185,7 @@ def test_without_a_folder_it_is_the_one_that_run_writes(
     assert "the run ended" in capsys.readouterr().out
 
 
-def test_a_damaged_line_is_named_and_passed_over(
+def test_a_damaged_line_is_reported_and_skipped(
     house: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     text = (house / "porch" / "journal-000001.jsonl").read_bytes().splitlines(keepends=True)
@@ -197,7 +199,7 @@ def test_a_damaged_line_is_named_and_passed_over(
 # A person who has only a folder of journals asks four questions, and types one command for each.
 
 
-def test_when_was_the_camera_blind(house: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_blind_times_are_listed(house: Path, capsys: pytest.CaptureFixture[str]) -> None:
     told = rows(capsys, "blind", str(house / "hall"))
     assert [(row["state"], row["from"][11:19], row["to"][11:19], round(row["seconds"])) for row in told] == [
         ("unavailable", "09:13:20", "09:20:00", 400),
@@ -207,7 +209,7 @@ def test_when_was_the_camera_blind(house: Path, capsys: pytest.CaptureFixture[st
     assert [row["why"] for row in told] == ["camera: no picture for 5.1 s", "fer-edge pause", "stopped by SIGTERM"]
 
 
-def test_which_expressions_by_hour(house: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_expressions_are_summed_by_hour(house: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["log", "summary", str(house / "hall"), "--by", "hour", "--utc", "--json"]) == 0
     nine, ten = json.loads(capsys.readouterr().out)["parts"]
     assert nine["shares"] == pytest.approx(
@@ -220,7 +222,7 @@ def test_which_expressions_by_hour(house: Path, capsys: pytest.CaptureFixture[st
     assert "50.0%" in first and "6 min 40 s" in first and "45.5%" in second
 
 
-def test_how_sure(house: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_uncertainty_is_summarised(house: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["log", "summary", str(house / "hall"), "--utc"]) == 0
     out = capsys.readouterr().out
     faces_s = 100 + 60 + 40 + 2 * 300 + 60
@@ -228,7 +230,7 @@ def test_how_sure(house: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert "mean probability of the label shown 0.80" in out and "mean quality of the face 0.78 of 1" in out
 
 
-def test_how_far_to_trust_it(house: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_reliability_is_summarised(house: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["log", "check", str(house / "hall"), "--utc"]) == 0
     out = capsys.readouterr().out
     assert "whole: nothing is missing" in out and "2 runs (2 with an end)" in out and ": verified" in out

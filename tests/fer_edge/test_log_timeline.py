@@ -45,7 +45,7 @@ def journal(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return life.folder
 
 
-def test_letters_are_in_proportion(journal: Path) -> None:
+def test_bars_are_in_proportion(journal: Path) -> None:
     summary = summarise(Device("kitchen", journal), TimeWindow(zone=TimeZone(utc=True)), "hour")
     assert summary is not None
     title, key, _, nine, ten = bar_lines(summary)
@@ -58,7 +58,7 @@ def test_letters_are_in_proportion(journal: Path) -> None:
 @pytest.mark.parametrize(
     "shares", [{"happy": 1.0}, {"happy": 1, "sad": 1, "fear": 1}, {label: n + 1 for n, label in enumerate(LABELS)}, {}]
 )
-def test_there_are_always_as_many(shares: dict[str, float]) -> None:
+def test_every_bar_has_the_same_length(shares: dict[str, float]) -> None:
     sums = PeriodSums(0.0, 3600.0)
     sums.labels_s.update(shares)
     letters = letters_of(list(shares))
@@ -112,7 +112,7 @@ def test_a_picture_is_written_whole(journal: Path, tmp_path: Path, capsys: pytes
     assert sorted(path.name for path in tmp_path.iterdir()) == ["again.svg", "day.png", "day.svg"]
 
 
-def test_where_a_device_tells_nothing_is_not_where_nobody_was(journal: Path, tmp_path: Path) -> None:
+def test_time_without_a_journal_differs_from_time_without_a_face(journal: Path, tmp_path: Path) -> None:
     """Of two devices in one picture, one began later; and with --between most of the day was not asked about."""
     later = SimulatedDevice(tmp_path / "hall", utc_s("2026-03-01T10:00:00"), "hall")
     later.start()
@@ -130,9 +130,7 @@ def test_where_a_device_tells_nothing_is_not_where_nobody_was(journal: Path, tmp
         assert (">nothing told<" in out.read_text()) == told
 
 
-def test_a_picture_needs_an_ending_that_is_known(
-    journal: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_picture_needs_a_known_suffix(journal: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["log", "plot", str(journal), "--out", str(tmp_path / "day.jpg")]) == 2
     assert "neither .png nor .svg" in capsys.readouterr().err
 
@@ -144,7 +142,7 @@ def test_a_picture_needs_an_ending_that_is_known(
         (["export", "episodes", "--out", "day.parquet"], "pyarrow", "pip install 'fer-edge[parquet]'"),
     ],
 )
-def test_without_the_extra_the_command_that_installs_it_is_said(
+def test_a_missing_extra_is_reported_with_the_command_that_installs_it(
     journal: Path, tmp_path: Path, arguments: list[str], module: str, command: str
 ) -> None:
     (tmp_path / f"{module}.py").write_text("raise ImportError('not installed')")

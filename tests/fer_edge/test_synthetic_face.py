@@ -28,7 +28,7 @@ def test_its_pixels_are_the_same_everywhere() -> None:
 
 
 @pytest.mark.parametrize("size", [(640, 480), (320, 240), (1280, 720), (240, 320), (64, 48), (1, 1)])
-def test_a_frame_of_any_size(size: tuple[int, int]) -> None:
+def test_frames_of_any_size(size: tuple[int, int]) -> None:
     width, height = size
     for t_s in (0.0, 3.0, 1e6):
         frame = face_frame(t_s, width, height)
@@ -43,7 +43,7 @@ def test_frames_are_not_shared() -> None:
 
 
 @pytest.mark.parametrize("size", [(640, 480), (320, 240), (1280, 720)])
-def test_blazeface_finds_it_where_it_is(blazeface: Detector, size: tuple[int, int]) -> None:
+def test_blazeface_detects_the_face_in_its_place(blazeface: Detector, size: tuple[int, int]) -> None:
     found = 0
     for t_s in np.arange(0, 20, 0.2).tolist():
         faces = blazeface.detect(face_frame(t_s, *size))
@@ -57,7 +57,7 @@ def _between(a: tuple[int, int, int, int], b: tuple[int, int, int, int]) -> tupl
     return a[0] + a[2] / 2 - b[0] - b[2] / 2, a[1] + a[3] / 2 - b[1] - b[3] / 2
 
 
-def test_it_wanders_over_the_frame_without_jumping_or_leaving_it() -> None:
+def test_the_face_moves_smoothly_inside_the_frame() -> None:
     boxes = [face_box(t_s) for t_s in np.arange(0, 40, 0.1).tolist()]
     assert all(min(x, 640 - x - w, y, 480 - y - h) >= 0 for x, y, w, h in boxes)
     assert max(b[0] for b in boxes) - min(b[0] for b in boxes) > 150
@@ -65,7 +65,7 @@ def test_it_wanders_over_the_frame_without_jumping_or_leaving_it() -> None:
     assert max(np.hypot(*_between(a, b)) for a, b in pairwise(boxes)) < 20
 
 
-def test_mouth_and_brows_change_and_come_back() -> None:
+def test_the_expressions_repeat() -> None:
     crops = [face_crop(face_frame(t_s), face_box(t_s)).astype(int) for t_s in TIMES_S]
     mouths, brows = [c[32:44, 12:36] for c in crops], [c[8:22, 6:42] for c in crops]
     assert np.std(mouths, axis=0).max() > 25 and np.std(brows, axis=0).max() > 25

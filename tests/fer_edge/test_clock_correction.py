@@ -77,13 +77,13 @@ def test_a_damaged_line_is_named_and_the_others_are_read(tmp_path: Path, damage:
     assert isinstance(items[2], DamagedLine), "where it was"
 
 
-def test_a_segment_without_its_header_is_read(tmp_path: Path) -> None:
+def test_a_segment_without_a_header_is_read(tmp_path: Path) -> None:
     write(tmp_path, 1, event("header", 0, schema=SCHEMA), event("reading", 7))
     write(tmp_path, 2, b'{"kind":"hea\x00\x00\x00\n', event("reading", 1), event("reading", 2))
     assert seqs(tmp_path) == [7, 1, 2]
 
 
-def test_a_newer_version_s_segment_is_named_once(tmp_path: Path) -> None:
+def test_a_segment_of_another_schema_is_reported_once(tmp_path: Path) -> None:
     write(tmp_path, 1, event("header", 0, schema=SCHEMA), event("reading", 1))
     write(tmp_path, 2, event("header", 0, schema=SCHEMA + 1), event("reading", 1), event("reading", 2))
     write(tmp_path, 3, event("header", 0, schema=SCHEMA), event("reading", 5))
@@ -94,7 +94,7 @@ def test_a_newer_version_s_segment_is_named_once(tmp_path: Path) -> None:
     assert seqs(tmp_path) == [1, 5]
 
 
-def test_a_line_that_stands_twice_is_given_once(tmp_path: Path) -> None:
+def test_a_duplicate_line_is_read_once(tmp_path: Path) -> None:
     """A batch that reached the card although the force failed is written again, in the next segment."""
     write(tmp_path, 1, event("header", 0, schema=SCHEMA), event("reading", 1), event("reading", 2))
     again = event("header", 0, schema=SCHEMA, continues="journal-000001.jsonl")
@@ -103,14 +103,14 @@ def test_a_line_that_stands_twice_is_given_once(tmp_path: Path) -> None:
     assert seqs(tmp_path) == [1, 2, 3, 1]
 
 
-def test_an_empty_journal_and_none(tmp_path: Path) -> None:
+def test_an_empty_journal_has_no_lines_and_a_missing_one_is_an_error(tmp_path: Path) -> None:
     write(tmp_path, 1)
     assert list(read_journal(tmp_path)) == []
     with pytest.raises(FileNotFoundError):
         list(read_journal(tmp_path / "nothing"))
 
 
-def test_the_last_event_by_the_end_alone(tmp_path: Path) -> None:
+def test_the_last_event_is_read_from_the_end_of_the_file(tmp_path: Path) -> None:
     many = [event("reading", n, note="x" * 100) for n in range(2000)]
     assert last_event(write(tmp_path, 1, *many, b'{"torn')) == many[-1]
     assert last_event(write(tmp_path, 2, b"\x00" * 100_000)) is None
@@ -136,7 +136,7 @@ def test_lines_from_before_the_clock_was_set_get_their_right_time(tmp_path: Path
     assert iso(calendar.at_s(later, 5.0)[0]) == "2026-03-01T12:00:05"
 
 
-def test_a_year_s_jump_and_its_undoing_leave_no_trace(tmp_path: Path) -> None:
+def test_a_clock_step_and_its_reversal_leave_the_times_right(tmp_path: Path) -> None:
     lines = [
         dated("a", 10.0, "2026-03-01T12:00:10.000Z", "synced"),
         dated("a", 20.0, "2027-03-01T12:00:20.000Z", "synced"),
@@ -150,7 +150,7 @@ def test_a_year_s_jump_and_its_undoing_leave_no_trace(tmp_path: Path) -> None:
     assert {iso(calendar.at_s(line)[0])[:10] for line in lines} == {"2026-03-01"}
 
 
-def test_a_boot_that_never_knew_the_time_lies_between_its_neighbours(tmp_path: Path) -> None:
+def test_a_boot_without_a_synced_clock_lies_between_its_neighbours(tmp_path: Path) -> None:
     lost = dated("b", 10.0, "1970-01-01T00:00:10.000Z", "unsynced")
     ahead = dated("b", 20.0, "2030-01-01T00:00:00.000Z", "unknown")
     write(tmp_path, 1, dated("a", 100.0, "2026-03-01T12:00:00.000Z", "synced"))
@@ -162,7 +162,7 @@ def test_a_boot_that_never_knew_the_time_lies_between_its_neighbours(tmp_path: P
     assert (iso(calendar.at_s(ahead)[0]), calendar.at_s(ahead)[1]) == ("2026-03-05T12:00:50", False)
 
 
-def test_where_nothing_is_known_the_clock_is_taken_as_it_stood(tmp_path: Path) -> None:
+def test_without_any_synced_clock_the_wall_clock_is_used(tmp_path: Path) -> None:
     line = dated("a", 10.0, "2026-03-01T12:00:00.000Z", "unknown")
     write(tmp_path, 1, line)
     at_s, known = ClockCorrection(tmp_path).at_s(line)
@@ -170,7 +170,7 @@ def test_where_nothing_is_known_the_clock_is_taken_as_it_stood(tmp_path: Path) -
     assert posix_s("no time") is None
 
 
-def test_boots_that_never_knew_the_time_follow_each_other(tmp_path: Path) -> None:
+def test_boots_without_a_synced_clock_follow_each_other(tmp_path: Path) -> None:
     """As on a Pi without a network, which starts in 1970 each time: no second is two boots'."""
     for number, boot in enumerate("abc", 1):
         first, last = (dated(boot, 60.0 * n, f"1970-01-01T00:0{n}:00.000Z", "unsynced") for n in (0, 2))
@@ -181,7 +181,7 @@ def test_boots_that_never_knew_the_time_follow_each_other(tmp_path: Path) -> Non
     assert "b" in calendar and "d" not in calendar
 
 
-def test_a_boot_learns_its_time_from_a_line_that_was_written_since(tmp_path: Path) -> None:
+def test_a_later_line_corrects_the_times_of_its_boot(tmp_path: Path) -> None:
     write(tmp_path, 1, dated("a", 10.0, "1970-01-01T00:00:10.000Z", "unsynced"))
     calendar = ClockCorrection(tmp_path)
     assert calendar.moment("a", 10.0) == (10.0, False)
@@ -199,7 +199,7 @@ def test_only_lines_of_the_requested_kinds_are_read(tmp_path: Path) -> None:
     assert told == ["header", "damage", "tally", "header"]
 
 
-def test_lines_that_another_program_wrote_are_lines(tmp_path: Path) -> None:
+def test_lines_of_another_program_are_read(tmp_path: Path) -> None:
     """Fields in another order, with spaces: the quick look at a line's beginning is no more than quick."""
     other = b'{ "wall": "2026-03-01T12:00:10.000Z", "clock": "synced", "seq": 1, "mono_s": 10, "boot": "a", "kind": "pause" }\n'
     write(tmp_path, 1, event("header", 0, schema=SCHEMA), other)
