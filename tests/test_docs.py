@@ -106,6 +106,24 @@ def test_the_links_of_a_page_exist(page: str) -> None:
     assert [t for t in targets if not (file.parent / t).exists()] == []
 
 
+def test_the_readmes_map_has_every_package_in_25_lines() -> None:
+    (block,) = re.findall(r"^```\n(fer_edge/ .*?)^```", README, re.M | re.S)
+    lines = block.splitlines()
+    side, mapped = "", set()
+    for line in lines:
+        names = re.findall(r"(?:^ *|, )([a-z_]+)/", line)
+        side = "" if not line.startswith(" ") else side
+        mapped |= {f"{side}{name}" for name in names}
+        side = side or f"{names[0]}/"
+    packages = {
+        folder.relative_to(ROOT).as_posix()
+        for room in ("fer_edge", "convert", "device")
+        for folder in (ROOT / room, *(ROOT / room).iterdir())
+        if (folder / "__init__.py").exists()
+    }
+    assert len(lines) <= 25 and mapped == packages | {"models", "tests"}
+
+
 def test_the_contributors_page_lists_every_target_of_make() -> None:
     page = (ROOT / "CONTRIBUTING.md").read_text()
     targets = re.findall(r"^(test[a-z0-9-]*|check|soak|release):", (ROOT / "Makefile").read_text(), re.M)
