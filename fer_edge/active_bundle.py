@@ -1,9 +1,9 @@
-"""Which of the bundles that were installed on this machine is in use. `fer-edge bundle use` chooses it, `run` reads it here.
+"""The bundle in use on this machine: `fer-edge bundle use` selects it, `run` reads it here.
 
-    <bundles>/releases/NAME-HASH/    a bundle, whole and never altered
-    <bundles>/in-use                 their names, a line each: the one in use, then those that were before it
+    <bundles>/releases/NAME-HASH/    a bundle, never altered
+    <bundles>/in-use                 names, a line each: the one in use, then the previous ones
 
-One file holds the choice and the way back, so that one rename changes both.
+One file holds the selection and its history, so that one rename changes both.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from pathlib import Path
 from fer_edge.errors import BundleRefused
 from fer_edge.shipped_bundles import SHIPPED, default_path, shipped_path
 
-SYSTEM_BUNDLES = Path("/opt/fer-edge/bundles")  # what a service of the system reads, and root writes
+SYSTEM_BUNDLES = Path("/opt/fer-edge/bundles")  # read by the system service, written by root
 IN_USE_FILE = "in-use"
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,80}")
 
 
 def bundles_folder(environ: Mapping[str, str] = os.environ) -> Path:
-    """Where bundles are installed: $FER_EDGE_BUNDLES, else the system's for root, else one in the user's data folder."""
+    """The folder of installed bundles: $FER_EDGE_BUNDLES, else the system's for root, else in the user's data folder."""
     if given := environ.get("FER_EDGE_BUNDLES"):
         return Path(given)
     if os.geteuid() == 0:
@@ -32,7 +32,7 @@ def bundles_folder(environ: Mapping[str, str] = os.environ) -> Path:
 
 
 def selected_names(folder: Path) -> tuple[str, ...]:
-    """The names in `folder`'s in-use file, the one in use first; empty where nothing was chosen yet.
+    """The names in the in-use file of `folder`, the one in use first; empty where none was selected yet.
 
     Raises BundleRefused when the file is damaged.
     """
@@ -46,19 +46,19 @@ def selected_names(folder: Path) -> tuple[str, ...]:
         ) from error
     *names, end = names
     if end or not all(_NAME.fullmatch(name) for name in names):
-        raise BundleRefused(f"{folder / IN_USE_FILE} is damaged; `fer-edge bundle use NAME` writes it anew")
+        raise BundleRefused(f"{folder / IN_USE_FILE} is damaged; `fer-edge bundle use NAME` writes it again")
     return tuple(names)
 
 
 def bundle_path(folder: Path, name: str) -> Path:
-    """Where the bundle called `name` lies: one that came with the package, or a release in `folder`."""
+    """The folder of the bundle called `name`: one that came with the package, or a release in `folder`."""
     return shipped_path(name) if name in SHIPPED else folder / "releases" / name
 
 
 def active_bundle_path(environ: Mapping[str, str] = os.environ) -> Path:
-    """The folder of the bundle in use: the chosen one, else the one that came with the package.
+    """The folder of the bundle in use: the selected one, else the package's default.
 
-    Raises BundleRefused when what was chosen is not there: another model's labels are no stand-in for its.
+    Raises BundleRefused when the selected one is missing: another model's labels would be wrong.
     """
     folder = bundles_folder(environ)
     names = selected_names(folder)
@@ -67,6 +67,6 @@ def active_bundle_path(environ: Mapping[str, str] = os.environ) -> Path:
     path = bundle_path(folder, names[0])
     if not (path / "bundle.json").is_file():
         raise BundleRefused(
-            f"the bundle in use, {path}, is not there; `fer-edge bundle rollback` goes back to the last one"
+            f"the bundle in use, {path}, is missing; `fer-edge bundle rollback` returns to the previous one"
         )
     return path

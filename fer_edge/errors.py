@@ -1,17 +1,17 @@
-"""Every error the toolkit raises on purpose, and the exit code each one ends a command with.
+"""Every error that is raised on purpose, and the exit code of a command that it ends.
 
     (none)                0   done
-    FerEdgeError          1   a bug, or a state nobody foresaw
+    FerEdgeError          1   a bug
     ├── UsageError        2   an argument or an input is wrong
-    │   └── DataError     2   a data set cannot be read as one
-    ├── ParityFailed      3   int8 does not do what float does
-    ├── CameraNotOpened   4   the camera never gave a frame
+    │   └── DataError     2   a path does not hold a readable data set
+    ├── ParityFailed      3   the int8 model is outside the margins of its float model
+    ├── CameraNotOpened   4   the camera could not be opened, or gave no frame
     ├── BundleRefused     5   a bundle is damaged, incomplete or not for this runtime
     ├── NotEnoughData     6   too little data to decide, or no face seen
-    ├── Unhealthy         7   it runs, but its camera, its journal or the machine needs attention; a journal is not whole
+    ├── Unhealthy         7   an instance runs but its camera, journal or machine needs attention; a journal is not whole
     ├── NotRunning        8   no instance of that name runs
-    └── RestartNeeded    75   start the process again (EX_TEMPFAIL, which systemd can be told to act on)
-    (Ctrl-C)            130   interrupted, by a host command; the camera loop ends with 0
+    └── RestartNeeded    75   the process must be started again (EX_TEMPFAIL; systemd restarts it)
+    (Ctrl-C)            130   a host command was interrupted; the camera loop ends with 0
 
 A message is a sentence: what is wrong, which value, what to do.
 """
@@ -30,18 +30,18 @@ EXIT_CODES = {
     3: "parity failed",
     4: "camera never opened",
     5: "bundle refused",
-    6: "not enough data to tell, or no face seen",
-    7: "runs, but is not well; a journal is not whole",
+    6: "not enough data, or no face seen",
+    7: "unhealthy; a journal is not whole",
     8: "not running",
-    75: "restart me",
+    75: "restart needed",
     130: "interrupted",
 }
 EXIT_DONE = 0
-EXIT_INTERRUPTED = 130  # by Ctrl-C, as shells report it; only for host commands, the loop ends with 0
+EXIT_INTERRUPTED = 130  # by Ctrl-C, as shells report it; host commands only, the loop ends with 0
 
 
 class FerEdgeError(Exception):
-    """Something that a user can read about in one sentence."""
+    """An error that is explained to the user in one sentence."""
 
     exit_code = 1
 
@@ -53,59 +53,59 @@ class UsageError(FerEdgeError):
 
 
 class DataError(UsageError):
-    """A path does not hold a data set that can be read; the message names the file and the row."""
+    """A path does not hold a readable data set; the message names the file and the row."""
 
 
 class ParityFailed(FerEdgeError):
-    """The quantized model is outside the written tolerances of the float model."""
+    """The quantized model is outside the margins of its float model."""
 
     exit_code = 3
 
 
 class CameraNotOpened(FerEdgeError):
-    """The camera could not be opened, or opened and never gave a frame."""
+    """The camera could not be opened, or gave no frame."""
 
     exit_code = 4
 
 
 class BundleRefused(FerEdgeError):
-    """A bundle is incomplete, altered, or asks for what this version cannot do."""
+    """A bundle is incomplete, altered, or needs another version."""
 
     exit_code = 5
 
 
 class NotEnoughData(FerEdgeError):
-    """There are too few data to give a verdict, or no face was seen in the time allowed."""
+    """There is too little data for a verdict, or no face was seen in the time allowed."""
 
     exit_code = 6
 
 
 class Unhealthy(FerEdgeError):
-    """An instance runs, but its camera, its journal or the machine needs attention; or something is missing of a journal."""
+    """An instance runs, but its camera, its journal or the machine needs attention; or a journal is incomplete."""
 
     exit_code = 7
 
 
 class NotRunning(FerEdgeError):
-    """No instance of the name that was asked for runs here."""
+    """No instance of the given name runs here."""
 
     exit_code = 8
 
 
 class RestartNeeded(FerEdgeError):
-    """The process cannot recover by itself and asks to be started again."""
+    """The process cannot recover and must be started again."""
 
     exit_code = 75
 
 
 def exit_code_of(command: Callable[[], int]) -> int:
-    """The exit code of `command`: its own, or that of the error it raised, which is said on stderr in one line."""
+    """The exit code that `command` returned, or that of the error it raised, which is reported on stderr in one line."""
     try:
         return command()
     except FerEdgeError as error:
         message(str(error))
         return error.exit_code
-    except BrokenPipeError:  # the reader of our output went away: `… | head`
+    except BrokenPipeError:  # the reader of the output closed it: `… | head`
         sys.stderr.close()
         return EXIT_DONE
     except OSError as error:

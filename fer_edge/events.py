@@ -15,31 +15,31 @@ from fer_edge.errors import UsageError
 
 SCHEMA = 1
 SCHEMA_FILE = Path(__file__).with_name("events.schema.json")
-UNSURE = "unsure"  # stands for a label where the model abstains
+UNSURE = "unsure"  # in place of a label where the model abstains
 
 # kind: what its body holds
 KINDS = {
     "header": "first line of a segment: schema, software, name, settings (a digest), bundle, labels, preprocess, detector, "
-    "runtime, verified (how far it lies from the bundle's golden vectors), camera, start_s (seconds from the process's start "
-    "to each step of starting); continues (the run's segment before this one: there the header is repeated with its seq)",
-    "camera": "state (waiting, opened, lost, back, closed), camera (what it says of itself); reason and gap_s of a loss",
+    "runtime, verified (the comparison with the bundle's golden vectors), camera, start_s (seconds from the process's start "
+    "to each step of starting); continues (the previous segment of the run: the header is then a copy with the same seq)",
+    "camera": "state (waiting, opened, lost, back, closed), camera (its own description); reason and gap_s of a loss",
     "reading": "one face of one frame: frame, track, xywh px, score, label, p (probabilities in the header's order), "
-    "quality, age_ms (from the frame's capture to this reading; null for a recording); label and p are this frame's alone, "
-    "steady (a label or unsure) and steady_p those of the last moments, why what makes it unsure",
+    "quality, age_ms (from the frame's capture to this reading; null for a recording); label and p are of this frame alone, "
+    "steady (a label or unsure) and steady_p are smoothed over time, why is the reason of unsure",
     "episode": "a face showed one label for a while: track, label, start_mono_s, end_mono_s, dwell_s, frames (that showed it), "
     "p and quality (means over those frames), ended (changed, left, unsure, long, lost, pause, end)",
     "tally": "a minute of the run: from_mono_s, seconds (the sum of observed_s, unavailable_s and paused_s), face_s (with "
-    "a face), labels_s (seconds of faces by label and unsure), unsure_s (those by what made them so), faces_max, "
+    "a face), labels_s (seconds of faces by label and unsure), unsure_s (seconds of unsure by reason), faces_max, "
     "faces_skipped (a face in ten frames is ten), frames (read, processed), "
-    "frames_idle (processed without a search: nothing had changed, no face was there), drops by reason",
+    "frames_idle (processed without a search: no change and no face), drops by reason",
     "health": "the machine's state, when something of it changed: undervoltage, throttled_now and throttled_since_boot (lists "
-    "of what holds the processor back), temperature_c, disk_free_bytes, power_source, changed; null where nobody tells",
+    "of the reasons for throttling), temperature_c, disk_free_bytes, power_source, changed; null: not reported",
     "clock": "the wall clock was set or its state changed: offset_s (to add to the wall of earlier lines), from and to",
-    "repair": "a segment's torn end, left by a crash, was cut off at start: segment, cut_bytes",
-    "gap": "lines the journal could not keep because it could not be written: reason, lost (how many by kind), "
+    "repair": "the torn end of a segment, left by a crash, was cut off at start: segment, cut_bytes",
+    "gap": "lines were lost because the journal could not be written: reason, lost (how many by kind), "
     "from_mono_s, to_mono_s; its seq is the last lost line's",
-    "pause": "looking was paused: by",
-    "resume": "looking goes on: by, paused_s",
+    "pause": "the run was paused: by",
+    "resume": "the run was resumed: by, paused_s",
     "end": "last line of a run: reason, seconds, frames, frames_idle, drops by reason (busy, unread, unreadable, "
     "budget, hot), faces, faces_skipped, readings, start_s",
 }
@@ -50,10 +50,10 @@ _decode = json.JSONDecoder().raw_decode
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """One thing that happened. `mono_s` is CLOCK_BOOTTIME-like seconds since boot, which no clock step moves.
+    """One event of a run. `mono_s` counts seconds since boot (as CLOCK_BOOTTIME); no clock step changes it.
 
     `seq` counts the events of one run from 0. `boot` is the kernel's id of this boot. `wall` is UTC, ISO 8601 with
-    milliseconds, and `clock` says whether it can be believed: `synced`, `unsynced` or `unknown`.
+    milliseconds; `clock` says whether it is right: `synced`, `unsynced` or `unknown`.
     """
 
     kind: str
@@ -65,7 +65,7 @@ class Event:
     body: dict[str, Any]
 
     def __post_init__(self) -> None:
-        assert self.body.keys().isdisjoint(_COMMON), f"the body of a {self.kind} may not hold what every event has"
+        assert self.body.keys().isdisjoint(_COMMON), f"the body of a {self.kind} may not have the fields of every event"
 
     def line(self) -> str:
         """The event as one line of JSON without its newline, the common fields first."""
@@ -76,7 +76,7 @@ class Event:
 
     @staticmethod
     def parse(line: str) -> Event:
-        """The event in a line. Raises UsageError when the line is no event of a schema this version knows."""
+        """The event in a line. Raises UsageError when the line is not an event of this schema."""
         try:
             fields, end = _decode(
                 line

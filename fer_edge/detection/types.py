@@ -1,4 +1,4 @@
-"""What every face detector gives: faces, and the protocol of a detector."""
+"""A detected face, and the protocol of a detector."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Face:
-    """A face: its box in px of the frame (it may reach beyond), how sure the detector is, and its eyes.
+    """A face: its box in px of the frame (it may reach beyond), the detector's score, and its eyes.
 
-    `score` is 0–1. `eyes` are two points (x, y) in px, the one further left in an upright picture first; `nose` is the tip of
-    the nose; None where the detector gives none. `by` names the detector whose box it is, by which a bundle knows its
-    mapping, where that is another than the one that was asked.
+    `score` is 0–1. `eyes` are two points (x, y) in px, the one further left in an upright face first; `nose` is the tip of the
+    nose; None where the detector gives none. `detector` names the detector whose box it is, where that differs from the one
+    that was called: it selects the mapping of the bundle.
     """
 
     xywh: tuple[int, int, int, int]
@@ -26,15 +26,15 @@ class Face:
 
 
 def largest_first(faces: list[Face]) -> list[Face]:
-    """The faces in the order in which they matter to a reader: the largest, which is mostly the nearest, first."""
+    """The faces, the largest first, which is mostly the nearest."""
     return sorted(faces, key=lambda face: -face.xywh[2] * face.xywh[3])
 
 
 class Detector(Protocol):
-    """Whatever finds faces. `name` is what a bundle knows its mapping by."""
+    """A face detector. `name` selects the mapping of a bundle."""
 
     name: str
 
     def detect(self, gray: np.ndarray) -> list[Face]:
-        """The faces in a frame uint8 (H, W), the surest first; each box's centre lies in the frame."""
+        """The faces in a frame uint8 (H, W), the highest score first; each box's centre lies in the frame."""
         ...

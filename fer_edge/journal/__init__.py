@@ -1,1 +1,1 @@
-"""The journal's files as writer and reader share them: segments, clock correction, purge."""
+"""The journal's files, shared by writer and reader: segments, clock correction, purge."""

@@ -1,8 +1,8 @@
-"""The logbook: a journal's folder as a reader sees it. Every schema version, in order, each line with its right time.
+"""Reading a journal: its lines in order, and the right time of each.
 
-A Pi without a battery starts with a wrong wall clock, so a line's `wall` may be wrong by decades; its `mono_s` never is.
-Within one boot the two differ by a constant, and any line whose clock was synced gives it away: the last such line is the
-word for its whole boot. A boot that never knew the time at least lies between its neighbours.
+A Pi without a battery starts with a wrong wall clock, so the `wall` of a line may be wrong by decades; `mono_s` never is.
+Within one boot the two differ by a constant. The last line of the boot with a synced clock gives that constant. A boot
+without a synced clock lies between its neighbours.
 """
 
 from __future__ import annotations
@@ -18,18 +18,17 @@ from fer_edge.journal.segments import BootTimes, DamagedLine, boot_times, segmen
 
 
 def read_journal(folder: Path, kinds: Container[str] | None = None) -> Iterator[Event | DamagedLine]:
-    """The events of a journal in order, of every schema version; what cannot be read stands where it was, named.
+    """The events of a journal in order; a line that cannot be read is given as damage in its place.
 
-    A line that stands twice, because a crash came between writing it and knowing of it, is given once. A segment that is
-    removed while this reads is passed over. With `kinds` the others are left out as `lines` does. Raises OSError, when
-    there is no such folder too.
+    A duplicate line, left by a crash during writing, is given once. A segment that is removed meanwhile is skipped. With
+    `kinds` lines of other kinds are skipped, as in `segment_lines`. Raises OSError, also when there is no folder.
     """
     for _, item in read_with_segments(folder, kinds):
         yield item
 
 
 def read_with_segments(folder: Path, kinds: Container[str] | None = None) -> Iterator[tuple[Path, Event | DamagedLine]]:
-    """What `read` gives, each with its segment."""
+    """What `read_journal` gives, each with its segment."""
     last_seq = -1
     for segment in segments(folder):
         try:
@@ -47,7 +46,7 @@ def read_with_segments(folder: Path, kinds: Container[str] | None = None) -> Ite
 
 @dataclass(slots=True)
 class _Boot:
-    """What the lines of one boot tell of its time. Without an offset its moments lie between the two POSIX times."""
+    """The times of one boot. Without an offset its moments lie between the two POSIX times."""
 
     first_mono_s: float
     last_mono_s: float
@@ -55,14 +54,14 @@ class _Boot:
     wall_mono_s: float = 0.0
     synced: str = ""  # the wall of its last line whose clock was synced
     synced_mono_s: float = 0.0
-    offset_s: float | None = None  # wall less mono_s, by that
-    guess_s: float = 0.0  # the same, whether or not it is known
+    offset_s: float | None = None  # wall − mono_s, by that line
+    guess_s: float = 0.0  # the same, or a guess where it is not known
     not_before_s: float = -inf
     not_after_s: float = inf
 
 
 class ClockCorrection:
-    """The right times of a journal's lines, learnt by one look at all of them. Raises OSError.
+    """The right times of a journal's lines, from one pass over all of them. Raises OSError.
 
     `boots` lists the boots' ids in order.
     """
@@ -71,11 +70,11 @@ class ClockCorrection:
         self._boots: dict[str, _Boot] = {}
         for segment in segments(folder):
             try:
-                for told in boot_times(segment):
-                    self._note(told)
-            except FileNotFoundError:  # the running instance dropped it meanwhile
+                for seen in boot_times(segment):
+                    self._note(seen)
+            except FileNotFoundError:  # the running instance deleted it meanwhile
                 continue
-        self._reckon()
+        self._update_offsets()
 
     @property
     def boots(self) -> tuple[str, ...]:
@@ -85,27 +84,27 @@ class ClockCorrection:
         return boot in self._boots
 
     def learn(self, event: Event) -> None:
-        """Takes a line more into account, one that was written since."""
+        """Takes a line into account that was written since."""
         known = self._boots.get(event.boot)
         before_s = None if known is None else known.offset_s
         at_s, synced = event.mono_s, event.wall if event.clock == "synced" else ""
         self._note(BootTimes(event.boot, at_s, at_s, event.wall, at_s, synced, at_s))
         if known is None or before_s is None or synced:
-            self._reckon()  # where nothing is known, each line's wall clock may be another
+            self._update_offsets()  # without a synced clock, each line's wall clock may be another
 
     def moment(self, boot: str, mono_s: float) -> tuple[float, bool]:
-        """When it was `mono_s` seconds after that boot, in POSIX seconds; and whether that is known.
+        """The POSIX time of `mono_s` seconds after that boot, and whether it is known.
 
-        All moments of a boot lie as far apart as they were. Where nothing tells its time, the last wall clock of the boot
-        is taken, and the whole boot moved to where no other is before it. Raises KeyError for a boot of which no line is.
+        Moments of a boot keep their distances. Without a synced clock the boot's last wall clock is used, and the whole boot
+        is moved behind the boots before it. Raises KeyError for a boot without lines.
         """
-        told = self._boots[boot]
-        return mono_s + told.guess_s, told.offset_s is not None
+        times = self._boots[boot]
+        return mono_s + times.guess_s, times.offset_s is not None
 
     def at_s(self, event: Event, mono_s: float | None = None) -> tuple[float, bool]:
-        """When the event was, or the moment `mono_s` of its boot, in POSIX seconds; and whether that is known.
+        """The POSIX time of the event, or of the moment `mono_s` of its boot, and whether it is known.
 
-        Where it is not, the wall clock is taken as it stood, as far as the boots before and after allow.
+        Where it is not, the line's wall clock is used, limited by the boots before and after.
         """
         boot = self._boots[event.boot]
         if mono_s is None:
@@ -115,40 +114,40 @@ class ClockCorrection:
         guess_s = (posix_s(event.wall) or 0.0) + mono_s - event.mono_s
         return min(max(guess_s, boot.not_before_s), boot.not_after_s), False
 
-    def _note(self, told: BootTimes) -> None:
-        boot = self._boots.setdefault(told.boot, _Boot(told.first_mono_s, told.last_mono_s))
-        boot.first_mono_s = min(boot.first_mono_s, told.first_mono_s)
-        boot.last_mono_s = max(boot.last_mono_s, told.last_mono_s)
-        boot.wall, boot.wall_mono_s = told.wall, told.wall_mono_s
-        if told.synced:
-            boot.synced, boot.synced_mono_s = told.synced, told.synced_mono_s
+    def _note(self, seen: BootTimes) -> None:
+        boot = self._boots.setdefault(seen.boot, _Boot(seen.first_mono_s, seen.last_mono_s))
+        boot.first_mono_s = min(boot.first_mono_s, seen.first_mono_s)
+        boot.last_mono_s = max(boot.last_mono_s, seen.last_mono_s)
+        boot.wall, boot.wall_mono_s = seen.wall, seen.wall_mono_s
+        if seen.synced:
+            boot.synced, boot.synced_mono_s = seen.synced, seen.synced_mono_s
 
-    def _reckon(self) -> None:
+    def _update_offsets(self) -> None:
         for boot in self._boots.values():
             if boot.synced and (wall_s := posix_s(boot.synced)) is not None:
                 boot.offset_s = wall_s - boot.synced_mono_s
-        known_s = -inf
+        limit_s = -inf
         for boot in self._boots.values():
-            boot.not_before_s = known_s
+            boot.not_before_s = limit_s
             if boot.offset_s is not None:
-                known_s = boot.last_mono_s + boot.offset_s
-        known_s = inf
+                limit_s = boot.last_mono_s + boot.offset_s
+        limit_s = inf
         for boot in reversed(self._boots.values()):
-            boot.not_after_s = known_s
+            boot.not_after_s = limit_s
             if boot.offset_s is not None:
-                known_s = boot.first_mono_s + boot.offset_s
+                limit_s = boot.first_mono_s + boot.offset_s
         ended_s = -inf
         for boot in self._boots.values():
             if boot.offset_s is not None:
                 boot.guess_s = boot.offset_s
             else:
-                stood_s = (posix_s(boot.wall) or 0.0) - boot.wall_mono_s
-                boot.guess_s = max(min(stood_s, boot.not_after_s - boot.last_mono_s), ended_s - boot.first_mono_s)
+                wall_offset_s = (posix_s(boot.wall) or 0.0) - boot.wall_mono_s
+                boot.guess_s = max(min(wall_offset_s, boot.not_after_s - boot.last_mono_s), ended_s - boot.first_mono_s)
             ended_s = max(ended_s, boot.last_mono_s + boot.guess_s)
 
 
 def posix_s(wall: str) -> float | None:
-    """A line's `wall` in POSIX seconds; None when it is no time."""
+    """A line's `wall` in POSIX seconds; None when it is not a time."""
     try:
         return datetime.fromisoformat(wall).timestamp()
     except ValueError:
@@ -157,7 +156,7 @@ def posix_s(wall: str) -> float | None:
 
 @dataclass(frozen=True, slots=True)
 class Uptime:
-    """A moment told without any wall clock: `mono_s` seconds after the boot with that id."""
+    """A moment without a wall clock: `mono_s` seconds after the boot with that id."""
 
     boot: str
     mono_s: float

@@ -1,7 +1,7 @@
-"""Purging: every line of a journal that tells of anything before a moment is taken out of it.
+"""Purging: removes every line of a journal about anything before a moment.
 
-A segment is written anew beside itself and renamed over the old one, so that a crash leaves one or the other. Its header
-stays while any line does, since it says what the lines mean. What a card's own wear levelling keeps is out of reach.
+A segment is rewritten beside the old one and renamed over it, so that a crash leaves one or the other. Its header stays
+while any line does, since it explains the lines. Copies inside a card's wear levelling cannot be removed.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _FRESH = ".purged"
 
 @dataclass(frozen=True, slots=True)
 class PurgeResult:
-    """What a purge did. `doubtful` of the removed lines had a clock of which nobody knows whether it was set."""
+    """The result of a purge. `doubtful` of the removed lines have a clock that is not known to have been set."""
 
     lines: int
     doubtful: int
@@ -32,15 +32,15 @@ class PurgeResult:
 
     def __str__(self) -> str:
         doubt = f" ({self.doubtful} of them by a clock that may not have been set)" if self.doubtful else ""
-        return f"{self.lines} lines are gone{doubt}; {self.removed} segments removed, {self.rewritten} rewritten"
+        return f"{self.lines} lines removed{doubt}; {self.removed} segments removed, {self.rewritten} rewritten"
 
 
 def purge(folder: Path, before: datetime | Uptime) -> PurgeResult:
-    """What was taken out of the journal in `folder`: the lines that tell of anything before the moment.
+    """Removes the lines about anything before the moment from the journal in `folder`, and returns what was removed.
 
-    While an instance writes there, all but the segment it writes is purged. Raises UsageError, before anything is changed,
-    when that segment holds lines to remove, when a newer version wrote a segment, when `before` has no time zone or an
-    unknown boot; OSError when there is no folder, or, between two segments, when one cannot be written.
+    While an instance writes there, the segment it writes is not purged. Raises UsageError, before anything is changed, when
+    that segment has lines to remove, when a segment has another schema, when `before` has no time zone or an unknown boot;
+    OSError when there is no folder, or, between two segments, when one cannot be written.
     """
     if isinstance(before, datetime) and before.tzinfo is None:
         raise UsageError(f"{before} has no time zone; add Z for UTC, or +02:00")
@@ -51,33 +51,33 @@ def purge(folder: Path, before: datetime | Uptime) -> PurgeResult:
         held = None
     try:
         if held is not None:
-            for left_over in folder.glob(f".*{_FRESH}"):  # by a purge that was killed
+            for left_over in folder.glob(f".*{_FRESH}"):  # of a purge that was killed
                 left_over.unlink()
-        old = _judge(folder, before)
-        plans = list(_plans(found, old))
-        if held is None and plans and plans[-1].goes:
+        is_old = _judge(folder, before)
+        plans = list(_plans(found, is_old))
+        if held is None and plans and plans[-1].removed:
             raise UsageError(
-                f"{found[-1].name} is being written by a running fer-edge and holds {plans[-1].goes} lines from before "
+                f"{found[-1].name} is being written by a running fer-edge and has {plans[-1].removed} lines from before "
                 "that moment; stop it, purge, and start it again. Nothing was removed"
             )
         for plan in plans:
-            if plan.goes:
-                _carry_out(plan, old)
-        if any(plan.goes for plan in plans):
+            if plan.removed:
+                _apply(plan, is_old)
+        if any(plan.removed for plan in plans):
             sync_folder(folder)
     finally:
         if held is not None:
             os.close(held)
-    changed = [plan for plan in plans if plan.goes]
+    changed = [plan for plan in plans if plan.removed]
     return PurgeResult(
-        sum(plan.goes for plan in changed),
+        sum(plan.removed for plan in changed),
         sum(plan.doubtful for plan in changed),
-        sum(not plan.stays for plan in changed),
-        sum(plan.stays > 0 for plan in changed),
+        sum(not plan.kept for plan in changed),
+        sum(plan.kept > 0 for plan in changed),
     )
 
 
-_Judge = Callable[[Event], tuple[bool, bool]]  # whether a line has to go, and whether its time is known
+_Judge = Callable[[Event], tuple[bool, bool]]  # whether to remove a line, and whether its time is known
 
 
 def _judge(folder: Path, before: datetime | Uptime) -> _Judge:
@@ -91,7 +91,7 @@ def _judge(folder: Path, before: datetime | Uptime) -> _Judge:
 
         return by_wall
     if before.boot not in calendar.boots:
-        raise UsageError(f"no line in {folder} is of the boot {before.boot}; each line names its own as “boot”")
+        raise UsageError(f"no line in {folder} is of the boot {before.boot}; each line has its own in “boot”")
     earlier = set(calendar.boots[: calendar.boots.index(before.boot)])
 
     def by_uptime(event: Event) -> tuple[bool, bool]:
@@ -101,57 +101,57 @@ def _judge(folder: Path, before: datetime | Uptime) -> _Judge:
 
 
 def _from_mono_s(event: Event) -> float:
-    """When what the event tells of began: for an episode or a minute its start, which is long before the line."""
-    told = (event.body.get(key) for key in ("start_mono_s", "from_mono_s"))
-    return min([event.mono_s, *(mono_s for mono_s in told if isinstance(mono_s, int | float))])
+    """When the event began: for an episode or a minute its start, which is long before the line."""
+    starts = (event.body.get(key) for key in ("start_mono_s", "from_mono_s"))
+    return min([event.mono_s, *(mono_s for mono_s in starts if isinstance(mono_s, int | float))])
 
 
 @dataclass(frozen=True, slots=True)
 class _Line:
     raw: bytes
-    goes: bool
+    removed: bool
     doubtful: bool = False
     header: bool = False
 
 
-def _lines(segment: Path, old: _Judge, fate: bool) -> Iterator[_Line]:
-    """Each line and whether it goes. A damaged one, which has no time, goes where the last line before it, or `fate`, does."""
+def _lines(segment: Path, is_old: _Judge, previous: bool) -> Iterator[_Line]:
+    """Each line and whether to remove it. A damaged one, without a time, goes with the line before it, or with `previous`."""
     for raw, item in segment_lines(segment):
         if isinstance(item, Event):
-            fate, known = old(item)
-            yield _Line(raw, fate, fate and not known, item.kind == "header")
+            previous, known = is_old(item)
+            yield _Line(raw, previous, previous and not known, item.kind == "header")
         elif item.newer:
             raise UsageError(f"{item}. Nothing was removed")
         else:
-            yield _Line(raw, fate)
+            yield _Line(raw, previous)
 
 
 @dataclass(frozen=True, slots=True)
 class _Plan:
-    """How many lines of a segment go and stay. Headers go with the last line, or by their own time where they are alone."""
+    """How many lines of a segment are removed and kept. A header goes with the last line, or by its own time when alone."""
 
     segment: Path
-    goes: int
-    stays: int
+    removed: int
+    kept: int
     doubtful: int
-    fate: bool  # that of the last line before this segment
+    previous: bool  # that of the last line before this segment
 
 
-def _plans(found: list[Path], old: _Judge) -> Iterator[_Plan]:
+def _plans(found: list[Path], is_old: _Judge) -> Iterator[_Plan]:
     readable = (item for segment in found for _, item in segment_lines(segment) if isinstance(item, Event))
     first = next(readable, None)
-    fate = first is not None and old(first)[0]
+    previous = first is not None and is_old(first)[0]
     for segment in found:
-        every = [(line.goes, line.doubtful, line.header) for line in _lines(segment, old, fate)]
+        every = [(line.removed, line.doubtful, line.header) for line in _lines(segment, is_old, previous)]
         judged = [line for line in every if not line[2]] or every
-        goes = sum(line[0] for line in judged)
-        yield _Plan(segment, goes, len(judged) - goes, sum(line[1] for line in judged), fate)
-        fate = every[-1][0] if every else fate
+        removed = sum(line[0] for line in judged)
+        yield _Plan(segment, removed, len(judged) - removed, sum(line[1] for line in judged), previous)
+        previous = every[-1][0] if every else previous
 
 
-def _carry_out(plan: _Plan, old: _Judge) -> None:
+def _apply(plan: _Plan, is_old: _Judge) -> None:
     segment = plan.segment
-    if not plan.stays:
+    if not plan.kept:
         segment.unlink(missing_ok=True)
         return
     try:
@@ -160,7 +160,9 @@ def _carry_out(plan: _Plan, old: _Judge) -> None:
             atomic_file(segment, mode, durable=True, fresh_name=f".{segment.name}{_FRESH}") as fresh,
             fresh.open("wb") as file,
         ):
-            file.writelines(line.raw for line in _lines(segment, old, plan.fate) if line.header or not line.goes)
+            file.writelines(
+                line.raw for line in _lines(segment, is_old, plan.previous) if line.header or not line.removed
+            )
     except FileNotFoundError:
         if segment.exists():
             raise

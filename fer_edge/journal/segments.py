@@ -1,6 +1,6 @@
-"""Segments: the files of a journal, their order, their lines, and the lock of whoever writes or purges them.
+"""Segments: the files of a journal, their order and lines, and the lock for writing or purging.
 
-journal-000001.jsonl, journal-000002.jsonl, …    the number, not the clock, gives the order
+journal-000001.jsonl, journal-000002.jsonl, …    ordered by number, not by clock
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from fer_edge.errors import UsageError
 from fer_edge.events import SCHEMA, Event
 
 _NAME = re.compile(r"journal-(\d{6,})\.jsonl")
-# What each line begins with, as Event.line writes it: a month can be looked through by that, its bodies unread.
+# The beginning of each line, as Event.line writes it: a month can be scanned by it without parsing the bodies.
 _HEAD = re.compile(
     rb'\{"kind":"\w+","seq":\d+,"boot":"([^"\\]*)","mono_s":(\d+(?:\.\d+)?),"wall":"([^"\\]*)","clock":"(\w*)"[,}]'
 )
@@ -26,7 +26,7 @@ _TAIL_BYTES = 1 << 16
 
 @dataclass(frozen=True, slots=True)
 class DamagedLine:
-    """A line that cannot be read, or a segment that a newer version wrote. As text, a sentence without its full stop."""
+    """A line that cannot be read, or a segment of another schema. As text, a sentence without its full stop."""
 
     segment: str
     number: int  # of the line, from 1
@@ -38,18 +38,18 @@ class DamagedLine:
 
 
 def segment_name(number: int) -> str:
-    """The name of a journal's segment with that number."""
+    """The name of the segment with that number."""
     return f"journal-{number:06d}.jsonl"
 
 
 def segment_number(path: Path) -> int:
-    """The number in a segment's name, 0 for a file that is none."""
+    """The number in a segment's name, 0 for any other file."""
     match = _NAME.fullmatch(path.name)
     return int(match[1]) if match else 0
 
 
 def segments(folder: Path) -> list[Path]:
-    """The segments in `folder`, oldest first. Raises OSError, which names the folder when it is none."""
+    """The segments in `folder`, oldest first. Raises OSError, which names the folder when there is none."""
     return sorted((path for path in folder.iterdir() if segment_number(path)), key=segment_number)
 
 
@@ -71,19 +71,19 @@ def segment_lines(segment: Path, kinds: Container[str] | None = None) -> Iterato
                 try:
                     event = Event.parse(raw.decode())
                 except (UsageError, UnicodeDecodeError):
-                    damage = f"is no event: {raw[:60]!r}"
+                    damage = f"is not an event: {raw[:60]!r}"
                     if not raw.strip(b"\x00\n"):
-                        damage = "is empty, as a power cut may leave it"
+                        damage = "is empty, as after a power cut"
                 else:
                     yield raw, event
                     continue
             else:
-                damage = "has no end, as a crash or a writer at work leaves it"
+                damage = "has no end, as after a crash or during writing"
             yield raw, DamagedLine(segment.name, number, damage)
 
 
 def _passes(raw: bytes, kinds: Container[str]) -> bool:
-    """Whether a line is of another kind than those, by its beginning, and has an end."""
+    """Whether a complete line is of another kind than those, judged by its beginning."""
     if not raw.endswith(b"}\n") or not raw.startswith(b'{"kind":"'):
         return False
     return raw[9 : raw.find(b'"', 9)].decode(errors="replace") not in kinds
@@ -91,9 +91,9 @@ def _passes(raw: bytes, kinds: Container[str]) -> bool:
 
 @dataclass(slots=True)
 class BootTimes:
-    """What the lines of one boot in a segment tell of its time: mono_s of the first and the last moment; wall clocks.
+    """The times of one boot in a segment: mono_s of its first and last moment, and its wall clocks.
 
-    `wall` is that of the last line, `synced` that of the last one whose clock was synced, each with its own mono_s.
+    `wall` is that of the last line, `synced` that of the last line with a synced clock, each with its own mono_s.
     """
 
     boot: str
@@ -106,8 +106,8 @@ class BootTimes:
 
 
 def boot_times(segment: Path) -> list[BootTimes]:
-    """The times of each boot in a segment, in order, by the beginning of each line alone; none of another schema."""
-    told: list[BootTimes] = []
+    """The times of each boot in a segment, in order, by the beginning of each line; none for another schema."""
+    every: list[BootTimes] = []
     last_boot, now, last, synced = None, None, None, None
     with segment.open("rb") as file:
         for number, raw in enumerate(file, 1):
@@ -121,7 +121,7 @@ def boot_times(segment: Path) -> list[BootTimes]:
             if boot != last_boot or now is None:
                 _clocks(now, last, synced)
                 now, last_boot, synced = BootTimes(boot.decode(errors="replace"), mono_s, mono_s), boot, None
-                told.append(now)
+                every.append(now)
             elif mono_s > now.last_mono_s:
                 now.last_mono_s = mono_s
             elif mono_s < now.first_mono_s:
@@ -130,7 +130,7 @@ def boot_times(segment: Path) -> list[BootTimes]:
             if clock == b"synced":
                 synced = found
     _clocks(now, last, synced)
-    return told
+    return every
 
 
 def _clocks(now: BootTimes | None, last: tuple[bytes, ...] | None, synced: tuple[bytes, ...] | None) -> None:
@@ -141,7 +141,7 @@ def _clocks(now: BootTimes | None, last: tuple[bytes, ...] | None, synced: tuple
 
 
 def _head_of_other(raw: bytes) -> tuple[bytes, ...] | None:
-    """The same of a line that another program wrote, whose fields stand in another order or with spaces between."""
+    """The same for a line of another program, with fields in another order or with spaces."""
     try:
         event = Event.parse(raw.decode())
     except (UsageError, UnicodeDecodeError):
@@ -150,7 +150,7 @@ def _head_of_other(raw: bytes) -> tuple[bytes, ...] | None:
 
 
 def last_event(segment: Path) -> Event | None:
-    """The last event of a segment by a look at its end alone; None when that cannot be read."""
+    """The last event of a segment, read from its end; None when that cannot be read."""
     try:
         with segment.open("rb") as file:
             size = file.seek(0, os.SEEK_END)
@@ -167,9 +167,9 @@ def last_event(segment: Path) -> Event | None:
 
 
 def lock_folder(folder: Path) -> int:
-    """A descriptor that holds `folder` for one writer until it is closed, or its process ends, however it ends.
+    """A descriptor that locks `folder` for one writer until it is closed or the process ends.
 
-    Raises BlockingIOError when another holds it, and other OSErrors.
+    Raises BlockingIOError when another process has the lock; OSError.
     """
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
@@ -181,7 +181,7 @@ def lock_folder(folder: Path) -> int:
 
 
 def sync_folder(folder: Path) -> None:
-    """Forces the folder itself to the disk: else a power cut may take the name of a file whose bytes were forced."""
+    """Forces the folder itself to the disk: without it a power cut may lose the name of a file whose bytes were forced."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
     try:
         os.fsync(descriptor)
@@ -190,7 +190,7 @@ def sync_folder(folder: Path) -> None:
 
 
 def _schema(raw: bytes) -> int:
-    """The schema that a header names, 0 when this is none."""
+    """The schema that a header names, 0 for any other line."""
     try:
         fields = json.loads(raw)
         return int(fields["schema"]) if fields["kind"] == "header" else 0

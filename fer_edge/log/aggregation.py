@@ -1,4 +1,4 @@
-"""Buckets: hours, days or other equal stretches of time, and what was counted in one."""
+"""Periods: hours, days or other equal lengths of time, and the sums of each."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ STATES = ("observed", "unavailable", "paused", *BETWEEN)  # every second is one 
 
 @dataclass(slots=True)
 class PeriodSums:
-    """What was counted in a stretch of time. Seconds are split where a minute lies in two; counts are of where it begins.
+    """The sums of a period. The seconds of a minute that lies in two periods are split; its counts go to the first.
 
     `labels_s` are seconds of faces, two faces at once counting twice, `unsure` among them; `unsure_s` the same by reason.
     """
@@ -34,10 +34,10 @@ class PeriodSums:
     drops: Counter[str] = field(default_factory=Counter)
     episodes: Counter[str] = field(default_factory=Counter)  # by label, where they begin
     frames: Counter[str] = field(default_factory=Counter)  # of those
-    p: defaultdict[str, float] = field(default_factory=lambda: defaultdict(float))  # of the label, times frames
-    quality: defaultdict[str, float] = field(default_factory=lambda: defaultdict(float))  # times frames
+    p: defaultdict[str, float] = field(default_factory=lambda: defaultdict(float))  # probability of the label × frames
+    quality: defaultdict[str, float] = field(default_factory=lambda: defaultdict(float))  # × frames
     quality_frames: Counter[str] = field(default_factory=Counter)
-    doubtful_s: float = 0.0  # whose place in time is not known
+    doubtful_s: float = 0.0  # whose time is not known
 
     @property
     def told_s(self) -> float:
@@ -46,11 +46,11 @@ class PeriodSums:
 
     @property
     def blind_s(self) -> float:
-        """Those in which nobody looked, for whatever reason."""
+        """Seconds without observation, for any reason."""
         return self.told_s - self.state_s["observed"]
 
     def share(self, label: str) -> float | None:
-        """Of the seconds of faces; None where there are none."""
+        """The label's share of the seconds of faces; None without faces."""
         faces_s = sum(self.labels_s.values())
         return self.labels_s.get(label, 0.0) / faces_s if faces_s else None
 
@@ -72,7 +72,7 @@ class PeriodSums:
         return total / frames if frames else None
 
     def minute(self, body: dict[str, Any], part: float, begins: bool, known: bool) -> None:
-        """Adds that part (0 to 1) of a tally, and its counts where it begins here."""
+        """Adds the part (0 to 1) of a tally, and its counts where it begins in this period."""
         for state in ("observed", "unavailable", "paused"):
             self.state_s[state] += part * body[f"{state}_s"]
         self.face_s += part * body["face_s"]
@@ -104,7 +104,7 @@ class PeriodSums:
             self.quality_frames[label] += frames
 
     def to_json(self, zone: TimeZone) -> dict[str, Any]:
-        """All of it, shares and means among it."""
+        """The sums as JSON values, with shares and means."""
         labels = sorted(self.labels_s.keys() | self.episodes.keys())
         return {
             "from": zone.iso(self.from_s),
@@ -139,7 +139,7 @@ def _share(value: float | None) -> float | None:
 
 
 class Periods:
-    """Stretches of time that follow each other: `hour` or `day` as the zone has them, `whole`, or so many seconds each."""
+    """Consecutive periods: `hour` or `day` of the time zone, `whole`, or a number of seconds."""
 
     def __init__(self, by: str | float, zone: TimeZone) -> None:
         self.sums: dict[float, PeriodSums] = {}
@@ -147,7 +147,7 @@ class Periods:
         self._last = (inf, -inf)
 
     def parts(self, from_s: float, to_s: float) -> Iterator[tuple[PeriodSums, float]]:
-        """The sums of each stretch that the span touches, and how many of its seconds lie in it."""
+        """The sums of each period that the span touches, and the seconds of the span in it."""
         while True:
             start_s, end_s = self._last if self._last[0] <= from_s < self._last[1] else self._edges(from_s)
             self._last = (start_s, end_s)

@@ -1,8 +1,8 @@
-"""The audit of a journal: what of it is missing, and why, and what a reader should know; whole where nothing is missing.
+"""The audit of a journal: what is missing and why, and what a reader should know.
 
 A journal is whole when each line that was written is there and each second between its first minute and its last is
-accounted for: as looked at, as away, late or paused, as not running. A run that was cut off is such an account, although
-nobody knows what it would have written in its last seconds: the next run's header tells how long nothing ran.
+accounted for: observed, unavailable, late, paused or not running. A run that was cut off counts as such, although the
+lines of its last seconds are unknown: the next run's header shows how long nothing ran.
 """
 
 from __future__ import annotations
@@ -18,19 +18,19 @@ from fer_edge.log.event_text import counted, duration_text, event_sentence
 from fer_edge.log.runs import LoggedEvent, LoggedMinute, Run, UnobservedSpan, read_runs
 from fer_edge.log.time_window import TimeZone
 
-_SHOWN = 12  # findings of a kind that a page has; JSON has all
+_SHOWN = 12  # findings of a kind in the text; JSON has all
 
 
 @dataclass(frozen=True, slots=True)
 class AuditFinding:
-    """Something that is missing, or only worth knowing. As text, a sentence without its full stop."""
+    """Something that is missing, or worth knowing. `why` is a sentence without its full stop."""
 
     kind: str
     missing: bool
     why: str
     at_s: float | None = None
-    lines: int = 0  # that are missing for it
-    seconds: float = 0.0  # that nothing tells of for it
+    lines: int = 0  # missing
+    seconds: float = 0.0  # unaccounted for
 
     def to_json(self, zone: TimeZone) -> dict[str, Any]:
         at = None if self.at_s is None else zone.iso(self.at_s)
@@ -40,7 +40,7 @@ class AuditFinding:
 
 @dataclass(slots=True)
 class JournalAudit:
-    """What was found in a device's journal."""
+    """The findings in a device's journal."""
 
     device: Device
     zone: TimeZone
@@ -64,8 +64,8 @@ class JournalAudit:
         gone = [finding for finding in self.findings if finding.missing]
         lines, seconds = sum(finding.lines for finding in gone), sum(finding.seconds for finding in gone)
         told = [counted(lines, "line")] if lines else []
-        told += [f"{duration_text(seconds)} that nothing tells of"] if seconds else []
-        return " and ".join(told) or "what its findings name"
+        told += [f"{duration_text(seconds)} unaccounted for"] if seconds else []
+        return " and ".join(told) or "see the findings"
 
     def to_json(self) -> dict[str, Any]:
         zone = self.zone
@@ -88,7 +88,7 @@ class JournalAudit:
         }
 
     def text(self) -> str:
-        """The page."""
+        """The audit as text."""
         span = "no minute"
         if self.from_s is not None and self.to_s is not None:
             span = f"{self.zone.short(self.from_s)} to {self.zone.short(self.to_s)}, {self.zone}"
@@ -105,7 +105,7 @@ class JournalAudit:
         verdict = "  whole: nothing is missing" if self.whole else f"  NOT WHOLE, missing: {self.missing}"
         gone = [finding for finding in self.findings if finding.missing]
         other = [finding for finding in self.findings if not finding.missing]
-        return "\n".join([*head, verdict, *self._listed("missing", gone), *self._listed("to know", other)])
+        return "\n".join([*head, verdict, *self._listed("missing", gone), *self._listed("notes", other)])
 
     def _listed(self, title: str, findings: list[AuditFinding]) -> list[str]:
         if not findings:
@@ -121,21 +121,19 @@ class JournalAudit:
 
 
 def audit_journal(device: Device, zone: TimeZone) -> JournalAudit:
-    """What is missing from a device's journal, every line of which is read. Raises OSError."""
+    """The audit of a device's journal, of which every line is read. Raises OSError."""
     calendar = ClockCorrection(device.folder)
-    maker = _Maker(JournalAudit(device, zone, len(segments(device.folder))))
+    auditor = _Auditor(JournalAudit(device, zone, len(segments(device.folder))))
     for told in read_runs(device.folder, calendar, readings=True):
-        maker.take(told)
-    maker.finish()
-    for boot, known in maker.audit.boots.items():
+        auditor.take(told)
+    auditor.finish()
+    for boot, known in auditor.audit.boots.items():
         if not known:
-            maker.add(
-                "clock", False, f"boot {boot}: its clock is not known to have been set; its place in time is a guess"
-            )
-    return maker.audit
+            auditor.add("clock", False, f"boot {boot}: its clock is not known to have been set; its times are a guess")
+    return auditor.audit
 
 
-class _Maker:
+class _Auditor:
     def __init__(self, made: JournalAudit) -> None:
         self.audit = made
         self._run: Run | None = None
@@ -167,27 +165,27 @@ class _Maker:
             self._begin(told)
 
     def finish(self) -> None:
-        """What can only be said at the end."""
-        if self._torn is not None:  # nothing came after it: a writer may be at work on it
+        """Adds the findings that need the whole journal."""
+        if self._torn is not None:  # the last line: it may be being written
             torn = self.audit.findings[self._torn]
             self.audit.findings[self._torn] = AuditFinding("torn", False, torn.why)
         if not self._ended:
-            self.add(
-                "open", False, "the last run has no end: it runs still, was cut off, or the copy was taken meanwhile"
-            )
+            self.add("open", False, "the last run has no end: it still runs, was cut off, or was copied while running")
 
     def _begin(self, run: Run) -> None:
         made = self.audit
         first, self._run, self._seq, self._ended = made.runs == 0, run, -1, False
         made.runs += 1
         if not run.header:
-            self.add("header", True, f"{segment_name(run.number)} has no header that can be read", run.from_s)
+            self.add("header", True, f"{segment_name(run.number)} has no readable header", run.from_s)
         bundle = run.header.get("bundle", {})
         proved = run.header.get("verified", {}).get("proved")
         model = (str(bundle.get("sha256", "")), str(run.header.get("runtime")), str(proved))
         if run.header and model not in self._models:
             self._models.add(model)
-            proof = {True: "verified", False: "not proved for this runtime"}.get(proved, "not noted whether verified")
+            proof = {True: "verified", False: "not proved for this runtime"}.get(
+                proved, "not recorded whether verified"
+            )
             name = f"{bundle.get('name')} {model[0][:12]}, {model[1]}"
             self.add("model", False, f"{name}: {proof}", run.from_s)
         if not first and not run.whole:
@@ -200,7 +198,7 @@ class _Maker:
         self._torn = None
         if event.kind == "header":
             if "continues" not in event.body:
-                self._damaged = 0  # what was torn, the run before was writing
+                self._damaged = 0  # the torn line belongs to the previous run
             return
         self._numbers(told)
         if event.kind in ("clock", "repair"):
@@ -212,12 +210,12 @@ class _Maker:
             self._ended = True
 
     def _numbers(self, told: LoggedEvent) -> None:
-        """Whether the lines before this one are all there, by their numbers."""
+        """Checks by their numbers that the lines before this one are there."""
         event, before = told.event, self._seq
         self._seq = event.seq
         damaged, self._damaged = self._damaged, 0
         if before < 0 and self.audit.runs == 1 and event.seq > 1 + damaged and event.kind != "gap":
-            why = f"with line {event.seq} of a run: older ones were dropped for their age or for space, or purged"
+            why = f"with line {event.seq} of a run: older ones were deleted for their age or for space, or purged"
             self.add("begins", False, why, told.at_s)
             return
         lost = sum(event.body["lost"].values()) - 1 if event.kind == "gap" else 0
@@ -225,17 +223,15 @@ class _Maker:
         if gone > 0:
             which = f"line {event.seq - 1}" if gone == 1 else f"{gone:,} lines between {max(before, 0)} and {event.seq}"
             of = segment_name(told.run.number)
-            self.add("numbers", True, f"{which} of the run that {of} begins: not there", told.at_s, lines=gone)
+            self.add("numbers", True, f"{which} of the run that begins in {of} missing", told.at_s, lines=gone)
 
     def _span(self, told: UnobservedSpan) -> None:
         if told.state in ("late", "unavailable", "paused"):
-            return  # the minutes have counted it
+            return  # counted by the minutes
         self.audit.state_s[told.state] += told.seconds
         self._reach(told.from_s, told.to_s)
         length = (
-            duration_text(told.seconds)
-            if told.known
-            else f"nobody knows how long, {duration_text(told.seconds)} at a guess,"
+            duration_text(told.seconds) if told.known else f"unknown length, estimated {duration_text(told.seconds)}"
         )
         missing = told.state in ("untold", "unexplained")
         self.add(told.state, missing, f"{length}: {told.why}", told.from_s, seconds=told.seconds if missing else 0.0)

@@ -1,4 +1,4 @@
-"""Devices: the folders that a reader named, each with the name under which its rows stand."""
+"""Devices: the selected journals, each with a unique name."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from fer_edge.journal.segments import segment_lines, segments
 
 @dataclass(frozen=True, slots=True)
 class Device:
-    """A journal's folder. `name` is what its header says, or the folder's name where that does not tell it from others."""
+    """A journal's folder. `name` is that in its header, or the folder's where several have the same."""
 
     name: str
     folder: Path
 
 
 def devices(folders: Sequence[Path], only: str | None = None) -> list[Device]:
-    """The devices in those folders: a folder without segments stands for those in it that have some.
+    """The devices in those folders; a folder without segments stands for its subfolders with segments.
 
-    `only` leaves the one of that name. Raises UsageError when there is no journal, or none of that name; OSError.
+    `only` selects the one of that name. Raises UsageError when there is no journal, or none of that name; OSError.
     """
     found = [journal for folder in folders for journal in _journals(folder)]
     found = list(dict.fromkeys(found))
@@ -31,14 +31,14 @@ def devices(folders: Sequence[Path], only: str | None = None) -> list[Device]:
         raise UsageError(
             f"there is no journal in {', '.join(map(str, folders))}; name a folder with journal-*.jsonl in it"
         )
-    told = [_told(folder) or folder.absolute().name for folder in found]
-    twice = Counter(told)
-    names = [name if twice[name] == 1 else folder.absolute().name for name, folder in zip(told, found, strict=True)]
+    named = [_header_name(folder) or folder.absolute().name for folder in found]
+    twice = Counter(named)
+    names = [name if twice[name] == 1 else folder.absolute().name for name, folder in zip(named, found, strict=True)]
     twice = Counter(names)
     names = [name if twice[name] == 1 else str(folder) for name, folder in zip(names, found, strict=True)]
     every = [Device(name, folder) for name, folder in zip(names, found, strict=True)]
     if only is not None and not (every := [device for device in every if device.name == only]):
-        raise UsageError(f"no journal here is of “{only}”; there are {', '.join(sorted(names))}")
+        raise UsageError(f"there is no journal of “{only}” here; there are {', '.join(sorted(names))}")
     return every
 
 
@@ -48,8 +48,8 @@ def _journals(folder: Path) -> list[Path]:
     return sorted(inner for inner in folder.iterdir() if inner.is_dir() and segments(inner))
 
 
-def _told(folder: Path) -> str | None:
-    """The name in the newest header that can be read."""
+def _header_name(folder: Path) -> str | None:
+    """The name in the newest readable header."""
     for segment in reversed(segments(folder)):
         for _, item in segment_lines(segment):
             if isinstance(item, Event) and item.kind == "header":

@@ -1,4 +1,4 @@
-"""What an event says, in words: the rest of a line that begins with its time."""
+"""An event in words: the rest of a line that begins with its time."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ _Body = dict[str, Any]
 
 
 def event_sentence(event: Event, labels: Sequence[str] = ()) -> str:
-    """The event in words; a kind that this version does not know by its fields. `labels` are those of the run's header."""
+    """The event in words; an unknown kind as its fields. `labels` are those of the run's header."""
     try:
         if event.kind == "episode":
             return _episode(event.body, labels)
-        return _SAYINGS.get(event.kind, _other)(event.body)
+        return _SENTENCES.get(event.kind, _other)(event.body)
     except (KeyError, TypeError, ValueError, IndexError):
-        return _other(event.body)  # of a version that wrote other fields
+        return _other(event.body)  # from a version with other fields
 
 
 def duration_text(seconds: float) -> str:
-    """So many seconds as people say them: 4.2 s, 3 min 10 s, 2 h 5 min, 3 d 4 h."""
+    """A duration in words: 4.2 s, 3 min 10 s, 2 h 5 min, 3 d 4 h."""
     if seconds < 60:
         return f"{seconds:.1f} s"
     whole = round(seconds)
@@ -33,14 +33,14 @@ def duration_text(seconds: float) -> str:
 
 
 def counted(n: int, noun: str) -> str:
-    """So many of a thing: 1 run, 3,000 runs."""
+    """A number and a noun: 1 run, 3,000 runs."""
     return f"{n:,} {noun}{'' if n == 1 else 's'}"
 
 
 def _header(body: _Body) -> str:
     verified = body.get("verified", {}).get("proved")
     proof = {True: ", verified", False: ", not proved for this runtime", None: ""}[verified]
-    begins = "goes on" if "continues" in body else "begins"
+    begins = "continues" if "continues" in body else "begins"
     bundle = body["bundle"]
     return (
         f"a run {begins}: {body['software']}, bundle {bundle['name']} {bundle['sha256'][:8]}, {body['runtime']}{proof}, "
@@ -79,14 +79,14 @@ def _tally(body: _Body) -> str:
 
 
 def _health(body: _Body) -> str:
-    told = list(body.get("throttled_now") or ())
-    if body.get("undervoltage") and "undervoltage" not in told:
-        told.insert(0, "undervoltage")
+    words = list(body.get("throttled_now") or ())
+    if body.get("undervoltage") and "undervoltage" not in words:
+        words.insert(0, "undervoltage")
     if body.get("temperature_c") is not None:
-        told.append(f"{body['temperature_c']:.0f} °C")
+        words.append(f"{body['temperature_c']:.0f} °C")
     if body.get("disk_free_bytes") is not None:
-        told.append(f"{body['disk_free_bytes'] / 1e9:.1f} GB free")
-    return "machine: " + ", ".join(told)
+        words.append(f"{body['disk_free_bytes'] / 1e9:.1f} GB free")
+    return "machine: " + ", ".join(words)
 
 
 def _clock(body: _Body) -> str:
@@ -96,7 +96,7 @@ def _clock(body: _Body) -> str:
 
 def _gap(body: _Body) -> str:
     lost = ", ".join(f"{n} {kind}" for kind, n in body["lost"].items())
-    return f"lines were not kept ({body['reason']}): {lost}"
+    return f"lines were lost ({body['reason']}): {lost}"
 
 
 def _end(body: _Body) -> str:
@@ -111,7 +111,7 @@ def _quality(body: _Body) -> str:
     return "" if body.get("quality") is None else f", quality {body['quality']:.2f}"
 
 
-_SAYINGS: dict[str, Callable[[_Body], str]] = {
+_SENTENCES: dict[str, Callable[[_Body], str]] = {
     "header": _header,
     "camera": _camera,
     "reading": _reading,

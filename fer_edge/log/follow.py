@@ -1,4 +1,4 @@
-"""Following a journal: its last lines, then each new one, through rotation, a removed or rewritten segment, and torn ends."""
+"""Following a journal: its last lines, then each new one, across rotation, removed or rewritten segments, and torn ends."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from fer_edge.log.runs import LoggedEvent, Run
 
 
 class Follower:
-    """Reads on in a journal's folder, from the beginning of the segment `number`; each `poll` gives what is new.
+    """Reads a journal's folder from the beginning of the segment `number`; each `poll` gives what is new.
 
-    No file stays open between two of them, so that a disk can be unmounted.
+    No file stays open between two polls, so that a disk can be unmounted.
     """
 
     def __init__(self, folder: Path, calendar: ClockCorrection, number: int = 0) -> None:
@@ -27,14 +27,14 @@ class Follower:
         self._file: tuple[int, int] | None = None  # its device and inode
         self._read_bytes = 0
         self._line = 0
-        self._part = b""  # a line whose end is not there yet
+        self._part = b""  # a line without its end
         self._seq = -1
         self._run: Run | None = None
 
     def poll(self) -> Iterator[LoggedEvent | DamagedLine]:
-        """What was written since the last time, in order. A line without its end waits for it, or for the next segment."""
+        """What was written since the last poll, in order. A line without its end waits for it, or for the next segment."""
         while True:
-            later = self._later()  # asked first: what is in this segment when there is a next one is all of it
+            later = self._later()  # first: once there is a next segment, this one is complete
             path = self._path
             if path is None:
                 if later is None:
@@ -46,29 +46,29 @@ class Follower:
             if later is None:
                 return
             if self._part:
-                yield DamagedLine(path.name, self._line + 1, "has no end, as a crash or a writer at work leaves it")
+                yield DamagedLine(path.name, self._line + 1, "has no end, as after a crash or during writing")
             self._path = None
 
     def _later(self) -> Path | None:
         try:
             found = segments(self._folder)
-        except FileNotFoundError:  # it went, or lies on a disk that did; it may be back
+        except FileNotFoundError:  # removed or unmounted; it may return
             return None
         return next((path for path in found if segment_number(path) > self._number), None)
 
     def _lines(self, path: Path) -> Iterator[LoggedEvent | DamagedLine]:
-        """What is new in a segment; nothing of one that was dropped meanwhile, for its age or for space."""
+        """What is new in a segment; nothing of one that was deleted meanwhile, for its age or for space."""
         try:
             file = path.open("rb")
         except FileNotFoundError:
             return
         with file:
-            told = os.fstat(file.fileno())
-            if self._file is not None and self._file != (told.st_dev, told.st_ino):
-                self._read_bytes, self._line, self._part = 0, 0, b""  # purged: what of it is known is passed over
-            self._file = (told.st_dev, told.st_ino)
-            if told.st_size < self._read_bytes:  # a torn end was cut off
-                self._read_bytes, self._part = told.st_size, b""
+            status = os.fstat(file.fileno())
+            if self._file is not None and self._file != (status.st_dev, status.st_ino):
+                self._read_bytes, self._line, self._part = 0, 0, b""  # purged: lines that were read before are skipped
+            self._file = (status.st_dev, status.st_ino)
+            if status.st_size < self._read_bytes:  # a torn end was cut off
+                self._read_bytes, self._part = status.st_size, b""
             file.seek(self._read_bytes)
             for raw in file:
                 self._read_bytes += len(raw)
@@ -78,15 +78,15 @@ class Follower:
                     continue
                 self._part = b""
                 self._line += 1
-                if (one := self._told(line)) is not None:
-                    yield one
+                if (item := self._parse(line)) is not None:
+                    yield item
 
-    def _told(self, line: bytes) -> LoggedEvent | DamagedLine | None:
+    def _parse(self, line: bytes) -> LoggedEvent | DamagedLine | None:
         try:
             event = Event.parse(line.decode())
         except (UsageError, UnicodeDecodeError):
             newer = self._line == 1 and b'"schema":' in line
-            why = f"has another schema than {SCHEMA}; update fer-edge" if newer else f"is no event: {line[:60]!r}"
+            why = f"has a schema other than {SCHEMA}; update fer-edge" if newer else f"is not an event: {line[:60]!r}"
             return DamagedLine(segment_name(self._number), self._line, why, newer)
         self._calendar.learn(event)
         at_s, known = self._calendar.moment(event.boot, event.mono_s)
@@ -104,13 +104,13 @@ class Follower:
 
 
 def last_events(
-    folder: Path, calendar: ClockCorrection, n: int, takes: Callable[[LoggedEvent], bool]
+    folder: Path, calendar: ClockCorrection, n: int, is_wanted: Callable[[LoggedEvent], bool]
 ) -> tuple[list[LoggedEvent | DamagedLine], Follower]:
-    """The last `n` lines that are wanted, with what is damaged among them, and the follower that goes on after them."""
-    follower, kept = Follower(folder, calendar), deque[LoggedEvent | DamagedLine](maxlen=n)
+    """The last `n` lines that pass the filter, with damaged ones among them, and the follower that continues after them."""
+    follower, items = Follower(folder, calendar), deque[LoggedEvent | DamagedLine](maxlen=n)
     for segment in reversed(segments(folder)):
         follower = Follower(folder, calendar, segment_number(segment))
-        kept = deque((told for told in follower.poll() if isinstance(told, DamagedLine) or takes(told)), maxlen=n)
-        if sum(isinstance(told, LoggedEvent) for told in kept) >= n:
+        items = deque((item for item in follower.poll() if isinstance(item, DamagedLine) or is_wanted(item)), maxlen=n)
+        if sum(isinstance(item, LoggedEvent) for item in items) >= n:
             break
-    return list(kept), follower
+    return list(items), follower

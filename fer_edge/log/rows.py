@@ -1,11 +1,11 @@
-"""Rows: what a journal tells, one thing a row, as a query, a table or another program wants it.
+"""Rows of a journal, for queries, tables and other programs.
 
     episodes   a face showed one label for a while        readings   one face of one frame (`run --per-frame`)
-    tallies    a minute: what was looked at and seen      events     every line, its body in words
-    blind      a time in which nobody looked, and why
+    tallies    a minute: what was observed and seen       events     every line, its body in words
+    blind      a time without observation, and why
 
 Each row has its device, its run (the number of that run's first segment) and its time, in POSIX seconds in the columns
-`at`, `from` and `to`; `time_known` says whether the clock of that boot was ever set.
+`at`, `from` and `to`; `time_known`: the clock of that boot was synced at some time.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ TIMES = ("at", "from", "to")
 
 @dataclass(frozen=True, slots=True)
 class RowFilter:
-    """Which rows are wanted. Empty or None: all. A row that has no such thing as is asked for is none of them."""
+    """The selected rows. Empty or None: all. A row without a requested field is not selected."""
 
     window: TimeWindow = field(default_factory=TimeWindow)
     expressions: frozenset[str] = frozenset()
@@ -56,7 +56,7 @@ class RowFilter:
 
 
 def column_names(what: str, labels: Sequence[str]) -> list[str]:
-    """The names of the rows' fields, in order. `labels` are those that any of the journals has."""
+    """The names of the rows' fields, in order. `labels` are those of all journals."""
     p = [f"p_{label}" for label in labels]
     seconds = [f"s_{label}" for label in (*labels, UNSURE)]
     return {
@@ -73,11 +73,11 @@ def column_names(what: str, labels: Sequence[str]) -> list[str]:
 
 
 def labels_of(devices: Sequence[Device]) -> list[str]:
-    """Every label that a header names, those of the first one first."""
+    """Every label of the headers, those of the first one first."""
     found: dict[str, None] = {}
     for device in devices:
         for segment in segments(device.folder):
-            with suppress(FileNotFoundError):  # the running instance dropped it meanwhile
+            with suppress(FileNotFoundError):  # the running instance deleted it meanwhile
                 for _, item in segment_lines(segment, ("header",)):
                     if isinstance(item, Event) and item.kind == "header":
                         found |= dict.fromkeys(item.body.get("labels", ()))
@@ -86,7 +86,7 @@ def labels_of(devices: Sequence[Device]) -> list[str]:
 
 
 def rows_of(told: Iterator[LogItem], device: Device, what: str, wanted: RowFilter) -> Iterator[Row]:
-    """The rows of that kind in a journal's course, in its order; blind ones by the time they begin."""
+    """The rows of the kind `what` of a journal, in its order; blind ones sorted by their start."""
     if what == "blind":
         spans = sorted(
             (one for one in told if isinstance(one, UnobservedSpan)), key=lambda span: (span.from_s, span.to_s)
@@ -124,7 +124,7 @@ def event_row(device: Device, one: LoggedEvent) -> Row:
         "mono_s": event.mono_s,
         "clock": event.clock,
         "body": body,
-        "label": body.get("steady") or body.get("label"),  # to be asked for; no column
+        "label": body.get("steady") or body.get("label"),  # for filters; not a column
         "track": body.get("track"),
         "quality": body.get("quality"),
     }

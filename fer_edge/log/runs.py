@@ -1,8 +1,8 @@
-"""The course of a journal: its runs, its minutes, and the spans in which nobody looked, each with its state and its reason.
+"""A journal as a sequence: its runs, its minutes, and the times without observation, each with its state and reason.
 
-in the minutes' own account      unavailable (the camera was away), late (frames came too late), paused
-beside it, between two minutes   stopped (a run had ended), cut off (it had no end: a crash or a power cut),
-                                 untold (lines are missing that would tell), unexplained
+within the minutes     unavailable (no camera), late (frames came too late), paused
+between two minutes    stopped (a run had ended), cut off (it has no end: a crash or a power cut),
+                       untold (the lines about it are missing), unexplained
 """
 
 from __future__ import annotations
@@ -18,16 +18,16 @@ from fer_edge.journal.segments import DamagedLine, segment_number
 
 WITHIN = ("unavailable", "late", "paused")
 BETWEEN = ("stopped", "cut off", "untold", "unexplained")
-_NO_TIME_S = 1.0  # less than that between two minutes is rounding; and no frame is late by less
+_ROUNDING_S = 1.0  # less than that between two minutes is rounding; no frame is late by less
 _KINDS = KINDS.keys() - {"reading"}
-_TELLING = {"tally", "gap", "camera", "pause", "resume", "end"}  # that nobody looked, or that somebody did
+_OBSERVATION_KINDS = {"tally", "gap", "camera", "pause", "resume", "end"}  # about observation, or the lack of it
 
 
 @dataclass(slots=True)
 class Run:
-    """A run: its header's body, empty where that cannot be read, and when it began. `number` is that of its first segment.
+    """A run: its header's body (empty where unreadable) and its start. `number` is that of its first segment.
 
-    `known` (here and below): the clock of its boot was set, so that POSIX seconds are right.
+    `known` (here and below): the clock of its boot was synced, so that POSIX seconds are right.
     """
 
     number: int
@@ -35,7 +35,7 @@ class Run:
     boot: str
     from_s: float
     known: bool
-    whole: bool  # its beginning is there
+    whole: bool  # its first lines are there
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -43,7 +43,7 @@ class Run:
 
     @property
     def live(self) -> bool:
-        """False for a recording, whose times are its positions after the run's start."""
+        """False for a recording, whose times are positions after the run's start."""
         return bool(self.header.get("camera", {}).get("live", True))
 
 
@@ -60,7 +60,7 @@ class LoggedMinute:
 
 @dataclass(slots=True)
 class UnobservedSpan:
-    """A time in which nobody looked. `seconds` is less than its length where only a part of it is meant."""
+    """A time without observation. `seconds` is less than its length where only a part of it was unobserved."""
 
     state: str
     from_s: float
@@ -73,7 +73,7 @@ class UnobservedSpan:
 
 @dataclass(slots=True)
 class LoggedEvent:
-    """An event, when it happened, and the run it is of."""
+    """An event, its time, and its run."""
 
     at_s: float
     known: bool
@@ -85,48 +85,48 @@ LogItem = Run | LoggedMinute | UnobservedSpan | LoggedEvent | DamagedLine
 
 
 def read_runs(folder: Path, calendar: ClockCorrection, readings: bool = False) -> Iterator[LogItem]:
-    """What the journal in `folder` tells, in the order of its lines; a span when it is over, `late` ones with their run.
+    """The journal in `folder` in the order of its lines; a span follows when it is over, `late` ones with their run.
 
     Readings are left out unless `readings` is true. Raises OSError.
     """
-    teller = _Teller(calendar)
+    reader = _Reader(calendar)
     for segment, item in read_with_segments(folder, None if readings else _KINDS):
         if isinstance(item, DamagedLine):
-            teller.hurt = f"{item.segment}, line {item.number} cannot be read"
+            reader.damage = f"{item.segment}, line {item.number} cannot be read"
             yield item
-        elif (moment := teller.plain(item)) is not None:
+        elif (moment := reader.plain(item)) is not None:
             yield moment
         else:
-            yield from teller.take(segment, item)
-    yield from teller.close()
+            yield from reader.take(segment, item)
+    yield from reader.close()
 
 
 @dataclass(slots=True)
 class _State:
-    """What is known of the run that goes on; times in its boot's seconds."""
+    """The state of the current run; times in its boot's seconds."""
 
     run: Run
     start_s: float  # its first moment
-    upto_s: float  # the end of its last minute: so far every second is told of
+    upto_s: float  # the end of its last minute: every second until then is accounted for
     last_seq: int = -1
     last_s: float = 0.0  # of its last line
     end: dict[str, Any] | None = None  # the body of its last line
-    lost: str = ""  # why lines since the last minute are missing
+    lost: str = ""  # the reason why lines since the last minute are missing
     away: tuple[str, float, str] | None = None  # state, since, why
     spans: list[tuple[str, float, float, str]] = field(default_factory=list)
-    partly: list[tuple[float, float, float]] = field(default_factory=list)  # minutes with time without frames
+    partly: list[tuple[float, float, float]] = field(default_factory=list)  # minutes with some time without frames
 
 
-class _Teller:
+class _Reader:
     def __init__(self, calendar: ClockCorrection) -> None:
-        self.hurt = ""
+        self.damage = ""
         self._calendar = calendar
         self._now: _State | None = None
 
     def plain(self, event: Event) -> LoggedEvent | None:
-        """What there is to say of an event that only goes on with a run, as nine in ten do; else None, for `take` to say."""
+        """The logged event, where it only continues a run, as nine in ten do; else None: `take` handles it."""
         now = self._now
-        if now is None or event.kind in _TELLING or event.kind == "header":
+        if now is None or event.kind in _OBSERVATION_KINDS or event.kind == "header":
             return None
         if event.boot != now.run.boot or not 0 <= now.last_seq < event.seq:
             return None
@@ -152,13 +152,13 @@ class _Teller:
         if header:
             return
         if now.last_seq < 0 and event.seq > 1 and event.kind != "gap":
-            now.run.whole = False  # what followed its header was purged
+            now.run.whole = False  # the lines after its header were purged
         now.last_seq = event.seq
-        if event.kind in _TELLING:
+        if event.kind in _OBSERVATION_KINDS:
             yield from self._note(now, event)
 
     def close(self) -> Iterator[LogItem]:
-        """What is left when the journal is over. A run without an end may be running still: nothing is said of after it."""
+        """What remains at the end of the journal. A run without an end may still be running: nothing follows it."""
         if self._now is not None:
             yield from self._finish(self._now)
 
@@ -168,7 +168,7 @@ class _Teller:
         at_s, known = self._calendar.moment(event.boot, event.mono_s)
         run = Run(segment_number(segment), header, event.boot, at_s, known, whole)
         now = self._now = _State(run, event.mono_s, event.mono_s, last_s=event.mono_s)
-        self.hurt = ""
+        self.damage = ""
         return now
 
     def _note(self, now: _State, event: Event) -> Iterator[LogItem]:
@@ -176,7 +176,7 @@ class _Teller:
         if event.kind == "tally":
             yield from self._minute(now, body)
         elif event.kind == "gap":
-            now.lost = f"{sum(body['lost'].values())} lines were not kept: {body['reason']}"
+            now.lost = f"{sum(body['lost'].values())} lines were lost: {body['reason']}"
         elif event.kind == "camera":
             self._away(now, None, at_s)
             if body["state"] in ("lost", "waiting"):
@@ -199,27 +199,27 @@ class _Teller:
         from_s = float(body["from_mono_s"])
         to_s = from_s + float(body["seconds"])
         if now.upto_s == now.start_s and not now.run.whole:
-            now.start_s = now.upto_s = from_s  # older lines went, and nothing is missed of what they told
+            now.start_s = now.upto_s = from_s  # older lines were removed; nothing of them counts as missing
             now.run.from_s, _ = self._calendar.moment(now.run.boot, from_s)
         elif now.upto_s == now.start_s and from_s < now.start_s:
             now.start_s = now.upto_s = from_s  # the camera was opened before the header was written
         yield from self._hole(now, from_s)
         offset_s, known = self._calendar.moment(now.run.boot, 0.0)
         now.upto_s = max(now.upto_s, to_s)
-        now.lost = self.hurt = ""
+        now.lost = self.damage = ""
         if float(body["unavailable_s"]) > 0.0:
             now.partly.append((from_s, to_s, float(body["unavailable_s"])))
         yield LoggedMinute(from_s + offset_s, to_s + offset_s, known, body, now.run)
 
     def _hole(self, now: _State, to_s: float) -> Iterator[UnobservedSpan]:
-        """The time since the last minute, if a minute should have told of it."""
-        if to_s - now.upto_s > _NO_TIME_S:
-            why = now.lost or self.hurt
+        """The time since the last minute, if there should be a minute about it."""
+        if to_s - now.upto_s > _ROUNDING_S:
+            why = now.lost or self.damage
             state = "untold" if why else "unexplained"
-            yield self._span(now, state, now.upto_s, to_s, why or "no line tells of it")
+            yield self._span(now, state, now.upto_s, to_s, why or "no line is about it")
 
     def _between(self, event: Event) -> Iterator[LogItem]:
-        """What is left of the run before this event, the first of another, and the time between the two."""
+        """The rest of the run before this event, the first of another run, and the time between the two."""
         before = self._now
         if before is None:
             return
@@ -228,12 +228,12 @@ class _Teller:
         from_s, known = self._calendar.moment(before.run.boot, before.upto_s)
         same = before.run.boot == event.boot
         if start_s <= from_s:
-            return  # the run before was a recording, whose own time reached further
+            return  # the previous run was a recording, whose time reached further
         if before.end is not None:
             state, why = "stopped", str(before.end.get("reason", "it ended"))
         else:
             state = "cut off"
-            why = "the process ended without a word" if same else "the machine started again without a word"
+            why = "the process ended without an end line" if same else "the machine restarted without an end line"
         yield UnobservedSpan(state, from_s, start_s, start_s - from_s, same or (known and start_known), why, before.run)
 
     def _finish(self, now: _State) -> Iterator[LogItem]:
@@ -246,7 +246,7 @@ class _Teller:
         yield from self._late(now)
 
     def _late(self, now: _State) -> Iterator[UnobservedSpan]:
-        """The time without frames, minute by minute, that no event of the camera accounts for."""
+        """The time without frames, minute by minute, that no camera event explains."""
         away = [(from_s, to_s) for state, from_s, to_s, _ in now.spans if state == "unavailable"]
         first, joined = 0, None
         for from_s, to_s, unavailable_s in now.partly:
@@ -257,9 +257,9 @@ class _Teller:
                 if other[0] >= to_s:
                     break
                 seconds -= min(to_s, other[1]) - max(from_s, other[0])
-            if seconds <= _NO_TIME_S:
+            if seconds <= _ROUNDING_S:
                 continue
-            if joined is not None and from_s - joined[1] < _NO_TIME_S:
+            if joined is not None and from_s - joined[1] < _ROUNDING_S:
                 joined = (joined[0], to_s, joined[2] + seconds)
                 continue
             if joined is not None:

@@ -1,4 +1,4 @@
-"""The summary of a journal: what was counted in each hour or day and in all, and what says how far to trust it."""
+"""The summary of a journal: sums of each hour or day and of all of it, and how reliable they are."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from fer_edge.log.time_window import TimeWindow
 
 @dataclass(slots=True)
 class ModelUse:
-    """What did the reading in some of the runs, and what was found when it was held against its golden vectors."""
+    """A model in some of the runs, and the result of its comparison with its golden vectors."""
 
     bundle: str
     sha256: str
     runtime: str
     detector: str
     software: str
-    proved: bool | None  # None: nobody noted it
+    proved: bool | None  # None: not recorded
     compared_with: str
     seconds: float = 0.0
 
@@ -43,15 +43,15 @@ class ModelUse:
 
 @dataclass(slots=True)
 class Trust:
-    """What a reader should know before believing the sums."""
+    """How reliable the sums are."""
 
     models: dict[tuple[Any, ...], ModelUse] = field(default_factory=dict)
     boots: set[str] = field(default_factory=set)
-    starts: int = 0  # of runs, in the time asked about
+    starts: int = 0  # of runs, in the selected time
     cut_off: int = 0  # runs without an end that another followed
     clock_steps: int = 0
     recorded: int = 0  # runs over a recording
-    lines_lost: int = 0  # as the journal itself tells
+    lines_lost: int = 0  # by the journal's own gap lines
     damaged: int = 0  # lines, of the whole journal
     camera_losses: int = 0
     trouble_s: defaultdict[str, float] = field(
@@ -77,7 +77,7 @@ class Trust:
 
 @dataclass(slots=True)
 class Summary:
-    """A device's sums: of all that was asked about, and of each stretch of it, in order; and its blind spans, in order."""
+    """A device's sums: of the selected time, and of each period of it, in order; and its blind spans, in order."""
 
     device: Device
     window: TimeWindow
@@ -98,31 +98,34 @@ class Summary:
 
 
 def summarise(
-    device: Device, window: TimeWindow, by: str | float = "whole", tell: Callable[[DamagedLine], None] | None = None
+    device: Device,
+    window: TimeWindow,
+    by: str | float = "whole",
+    report_damage: Callable[[DamagedLine], None] | None = None,
 ) -> Summary | None:
-    """The summary of a device's journal in the window; None when it tells nothing of that time. Raises OSError.
+    """The summary of a device's journal in the window; None when it has no lines of that time. Raises OSError.
 
-    `tell` is given each line that cannot be read.
+    `report_damage` is called with each line that cannot be read.
     """
-    maker = _Maker(window, Periods("whole", window.zone), Periods(by, window.zone) if by != "whole" else None)
-    for told in read_runs(device.folder, ClockCorrection(device.folder)):
-        if isinstance(told, DamagedLine):
-            maker.trust.damaged += 1
-            if tell is not None:
-                tell(told)
+    summation = _Summation(window, Periods("whole", window.zone), Periods(by, window.zone) if by != "whole" else None)
+    for item in read_runs(device.folder, ClockCorrection(device.folder)):
+        if isinstance(item, DamagedLine):
+            summation.trust.damaged += 1
+            if report_damage is not None:
+                report_damage(item)
         else:
-            maker.take(told)
-    maker.troubles(set(), maker.last_s)
-    if not maker.whole.sums or maker.first_s > maker.last_seen_s:
+            summation.take(item)
+    summation.troubles(set(), summation.last_s)
+    if not summation.whole.sums or summation.first_s > summation.last_seen_s:
         return None
-    (whole,) = maker.whole.sums.values()
-    whole.from_s, whole.to_s = maker.first_s, maker.last_seen_s
-    parts = [] if maker.parts is None else [maker.parts.sums[key] for key in sorted(maker.parts.sums)]
-    blind = sorted(maker.blind, key=lambda span: (span.from_s, span.to_s))
-    return Summary(device, window, whole, parts, maker.trust, blind)
+    (whole,) = summation.whole.sums.values()
+    whole.from_s, whole.to_s = summation.first_s, summation.last_seen_s
+    parts = [] if summation.parts is None else [summation.parts.sums[key] for key in sorted(summation.parts.sums)]
+    blind = sorted(summation.blind, key=lambda span: (span.from_s, span.to_s))
+    return Summary(device, window, whole, parts, summation.trust, blind)
 
 
-class _Maker:
+class _Summation:
     def __init__(self, window: TimeWindow, whole: Periods, parts: Periods | None) -> None:
         self.trust, self.blind = Trust(), list[UnobservedSpan]()
         self.whole, self.parts = whole, parts
@@ -145,7 +148,7 @@ class _Maker:
                 self.trust.recorded += not told.live
 
     def troubles(self, now: set[str], at_s: float) -> None:
-        """The machine's troubles are these from then on."""
+        """Sets the machine's troubles from `at_s` on."""
         for name in [name for name in self._trouble if name not in now]:
             since_s = self._trouble.pop(name)
             self.trust.trouble_s[name] += sum(b - a for a, b in self._window.pieces(since_s, at_s))
@@ -171,7 +174,7 @@ class _Maker:
             self.blind.append(told)
             self.trust.cut_off += told.state == "cut off"
         if told.state not in BETWEEN:
-            return  # a minute has counted it
+            return  # counted by a minute
         for from_s, to_s in self._window.pieces(told.from_s, told.to_s):
             self._seen(from_s, to_s)
             for buckets in self._buckets:

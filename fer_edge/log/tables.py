@@ -1,4 +1,4 @@
-"""Tables: rows as text for people, and as JSON lines, CSV or Parquet for programs; files are written beside and renamed."""
+"""Tables: rows as text for people, and as JSON lines, CSV or Parquet for programs."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ from fer_edge.log.time_window import TimeZone
 
 FORMATS = (".csv", ".parquet", ".jsonl")
 _AT_ONCE = 5_000  # rows that a Parquet row group holds
-_WIDE = 200  # rows by whose width the columns of a text table stand
+_WIDE = 200  # rows that determine the width of the columns of a text table
 
 
 def write_json(rows: Iterable[Row], columns: Sequence[str], zone: TimeZone, stream: TextIO) -> None:
-    """A JSON object a line, its fields in the order of the columns; those that a row does not have are left out."""
+    """Writes a JSON object a line, its fields in the order of the columns; fields that a row lacks are left out."""
     for row in rows:
-        told = {name: zone.iso(row[name]) if name in TIMES else row[name] for name in columns if name in row}
-        stream.write(json.dumps(told, ensure_ascii=False) + "\n")
+        values = {name: zone.iso(row[name]) if name in TIMES else row[name] for name in columns if name in row}
+        stream.write(json.dumps(values, ensure_ascii=False) + "\n")
 
 
 def write_csv(rows: Iterable[Row], columns: Sequence[str], zone: TimeZone, stream: TextIO) -> None:
-    """CSV with a line of names; times in ISO 8601, an empty cell for what a row does not have."""
+    """Writes CSV with a line of names; times in ISO 8601, an empty cell for a field that a row lacks."""
     sheet = csv.writer(stream, lineterminator="\n")
     sheet.writerow(columns)
     for row in rows:
@@ -36,7 +36,7 @@ def write_csv(rows: Iterable[Row], columns: Sequence[str], zone: TimeZone, strea
 
 
 def write_text(rows: Iterable[Row], columns: Sequence[str], zone: TimeZone, stream: TextIO) -> None:
-    """Columns under their names, as wide as the first rows need; numbers to the right."""
+    """Writes columns under their names, as wide as the first rows need; numbers are right-aligned."""
     several = iter(rows)
     first = list(islice(several, _WIDE))
     shown = [[_word(name, row.get(name), zone) for name in columns] for row in first]
@@ -58,12 +58,12 @@ def write_text(rows: Iterable[Row], columns: Sequence[str], zone: TimeZone, stre
 
 
 def write_rows_file(rows: Iterable[Row], columns: Sequence[str], zone: TimeZone, path: Path) -> None:
-    """The rows as a file of the kind that its name ends with, whole or not at all.
+    """Writes the rows as a file of the format that its suffix names, whole or not at all.
 
-    Raises UsageError for another ending, or where Parquet's extra is missing; OSError.
+    Raises UsageError for another suffix, or where the extra `parquet` is missing; OSError.
     """
     if path.suffix not in FORMATS:
-        raise UsageError(f"{path.name} ends with none of {', '.join(FORMATS)}; name the file so")
+        raise UsageError(f"{path.name} ends with none of {', '.join(FORMATS)}; rename it")
     with private_file(path) as fresh:
         if path.suffix == ".parquet":
             _write_parquet(rows, columns, fresh)
@@ -96,8 +96,8 @@ def _write_parquet(rows: Iterable[Row], columns: Sequence[str], path: Path) -> N
     several = iter(rows)
     with pq.ParquetWriter(path, schema, compression="zstd") as writer:
         while some := list(islice(several, _AT_ONCE)):
-            told = {name: [_value(name, row.get(name)) for row in some] for name in columns}
-            writer.write_table(pa.table(told, schema))
+            columns_of = {name: [_value(name, row.get(name)) for row in some] for name in columns}
+            writer.write_table(pa.table(columns_of, schema))
 
 
 _TEXT = (

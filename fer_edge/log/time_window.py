@@ -1,4 +1,4 @@
-"""Moments as a person types and reads them: ago, local or UTC, and windows of time, of each day too."""
+"""Moments as people write them (ages, local time, UTC), and windows of time, also of each day."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ _UNITS = {"d": "days", "h": "hours", "min": "minutes", "s": "seconds"}
 
 
 def parse_moment(text: str, now: datetime, utc: bool = False) -> datetime | Uptime:
-    """The moment that `text` names. Raises UsageError when it names none.
+    """The moment that `text` names. Raises UsageError for any other text.
 
-    `2026-01-31` or `2026-01-31T12:00` (local time or, with `utc`, UTC, unless it says which), `30d`, `12h`, `15min` or
+    `2026-01-31` or `2026-01-31T12:00` (local time, or UTC with `utc`, unless it has a zone), `30d`, `12h`, `15min` or
     `90s` before `now`, or `BOOT:SECONDS`: a boot's id, as each line has it, and seconds since that boot.
     """
     try:
@@ -25,30 +25,30 @@ def parse_moment(text: str, now: datetime, utc: bool = False) -> datetime | Upti
             return now - timedelta(**{_UNITS[match[2]]: int(match[1])})
         if match := re.fullmatch(r"([0-9a-f-]{36}):(\d{1,12}(?:\.\d+)?)", text):
             return Uptime(match[1], float(match[2]))
-        told = datetime.fromisoformat(text)
-        return told.replace(tzinfo=UTC) if utc and told.tzinfo is None else told.astimezone()
+        moment = datetime.fromisoformat(text)
+        return moment.replace(tzinfo=UTC) if utc and moment.tzinfo is None else moment.astimezone()
     except (ValueError, OverflowError) as error:
         forms = "2026-01-31, 2026-01-31T12:00, 30d, 12h, 15min or BOOT:SECONDS"
-        raise UsageError(f"“{text}” is no moment; give {forms}") from error
+        raise UsageError(f"“{text}” is not a moment; give {forms}") from error
 
 
 @dataclass(frozen=True, slots=True)
 class TimeZone:
-    """The zone in which times are read and told: this machine's own, or UTC."""
+    """The zone of times in arguments and output: this machine's, or UTC."""
 
     utc: bool = False
 
     @property
     def tz(self) -> tzinfo | None:
-        """UTC, or None: what `datetime` takes for the machine's own."""
+        """UTC, or None, which `datetime` takes for the machine's zone."""
         return UTC if self.utc else None
 
     def now(self) -> datetime:
-        """The time of this machine, which knows its zone."""
+        """The time of this machine, with its zone."""
         return datetime.now(UTC) if self.utc else datetime.now().astimezone()
 
     def at(self, posix_s: float) -> datetime:
-        """The moment, which knows its zone."""
+        """The moment, with its zone."""
         return datetime.fromtimestamp(posix_s, UTC) if self.utc else datetime.fromtimestamp(posix_s).astimezone()
 
     def iso(self, posix_s: float) -> str:
@@ -57,7 +57,7 @@ class TimeZone:
         return text.replace("+00:00", "Z") if self.utc else text
 
     def short(self, posix_s: float) -> str:
-        """The moment as tables have it, to the second."""
+        """The moment for tables, to the second."""
         return self.at(posix_s).strftime("%Y-%m-%d %H:%M:%S")
 
     def __str__(self) -> str:
@@ -69,9 +69,9 @@ class TimeZone:
 
 @dataclass(frozen=True, slots=True)
 class TimeWindow:
-    """The time that is asked about: from one POSIX second to another, and of each day in `zone` only a part, if one is named.
+    """The selected time: from one POSIX second to another, and only a part of each day in `zone`, if one is given.
 
-    A part that ends before it begins reaches over midnight.
+    A part that ends before it begins crosses midnight.
     """
 
     since_s: float = -inf
@@ -81,7 +81,7 @@ class TimeWindow:
 
     @staticmethod
     def of(since: str | None, until: str | None, between: str | None, zone: TimeZone) -> TimeWindow:
-        """The window that the three texts name. Raises UsageError when one of them names no time."""
+        """The window that the three texts name. Raises UsageError when one of them is not a time."""
         since_s = -inf if since is None else _posix_s(since, zone)
         until_s = inf if until is None else _posix_s(until, zone)
         if since_s >= until_s:
@@ -107,7 +107,7 @@ class TimeWindow:
             day += timedelta(days=1)
 
     def holds(self, from_s: float, to_s: float | None = None) -> bool:
-        """Whether the moment, or any of the span, lies in the window."""
+        """Whether the moment, or a part of the span, lies in the window."""
         if to_s is None or to_s <= from_s:
             if self.daily is None:
                 return self.since_s <= from_s < self.until_s
@@ -125,10 +125,10 @@ def _on(day: date, clock: time, zone: TimeZone) -> float:
 
 
 def _posix_s(text: str, zone: TimeZone) -> float:
-    told = parse_moment(text, zone.now(), zone.utc)
-    if isinstance(told, Uptime):
+    moment = parse_moment(text, zone.now(), zone.utc)
+    if isinstance(moment, Uptime):
         raise UsageError(f"“{text}” counts from a boot; give 2h, 2026-01-31 or 2026-01-31T12:00")
-    return told.timestamp()
+    return moment.timestamp()
 
 
 def _daily(text: str) -> tuple[time, time]:
@@ -136,4 +136,4 @@ def _daily(text: str) -> tuple[time, time]:
         opens, closes = (time.fromisoformat(part) for part in text.split("-"))
         return opens, closes
     except ValueError as error:
-        raise UsageError(f"“{text}” is no part of a day; give 08:00-18:30") from error
+        raise UsageError(f"“{text}” is not a part of a day; give 08:00-18:30") from error

@@ -59,12 +59,12 @@ def test_segments_are_in_the_order_of_their_numbers(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("damage", "why"),
     [
-        (b"\x00" * 40 + b"\n", "is empty, as a power cut may leave it"),
-        (b'{"kind":"read\n', 'is no event: b\'{"kind":"read\\n\''),
-        (b'{"kind":"reading","seq":"1","boot":"b","mono_s":1,"wall":"w","clock":"c"}\n', "is no event"),
-        (b'{"kind":"reading","seq":1,"boot":"b","mono_s":null,"wall":"w","clock":"c"}\n', "is no event"),
-        (b"\xff\xff\n", "is no event"),
-        (b"[]\n", "is no event"),
+        (b"\x00" * 40 + b"\n", "is empty, as after a power cut"),
+        (b'{"kind":"read\n', 'is not an event: b\'{"kind":"read\\n\''),
+        (b'{"kind":"reading","seq":"1","boot":"b","mono_s":1,"wall":"w","clock":"c"}\n', "is not an event"),
+        (b'{"kind":"reading","seq":1,"boot":"b","mono_s":null,"wall":"w","clock":"c"}\n', "is not an event"),
+        (b"\xff\xff\n", "is not an event"),
+        (b"[]\n", "is not an event"),
         (b"\n", "is empty"),
     ],
 )

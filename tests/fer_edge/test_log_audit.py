@@ -172,7 +172,7 @@ def test_the_findings_of_the_fixture(capsys: pytest.CaptureFixture[str]) -> None
     found = json.loads(out)
     assert (found["device"], found["boots"], found["boots_whose_time_is_known"]) == ("camera", 3, 2)
     assert found["seconds"]["untold"] == 180 and found["unexplained_s"] == 0
-    assert "camera is not whole, missing: 15 lines and 3 min that nothing tells of" in err
+    assert "camera is not whole, missing: 15 lines and 3 min unaccounted for" in err
 
 
 def test_many_findings_of_a_kind_are_cut_short(journal: Path) -> None:

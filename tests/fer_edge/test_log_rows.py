@@ -156,9 +156,9 @@ def test_an_export_is_written_whole_or_not_at_all(
     for arguments, word in [
         (["--out", str(tmp_path / "rows.xlsx")], "ends with none of"),
         (["--out", str(tmp_path / "nowhere" / "rows.csv")], "not a folder"),
-        (["--out", str(out), "--since", "later"], "is no moment"),
+        (["--out", str(out), "--since", "later"], "is not a moment"),
         (["--out", str(out), "--since", "2026-03-02", "--until", "2026-03-01"], "is not before"),
-        (["--out", str(out), "--between", "morning"], "no part of a day"),
+        (["--out", str(out), "--between", "morning"], "not a part of a day"),
         (["--out", str(out), "--device", "attic"], "there are hall, porch"),
     ]:
         assert main(["log", "export", "episodes", str(house), *arguments]) == 2
@@ -193,7 +193,7 @@ def test_a_damaged_line_is_reported_and_skipped(
     assert main(["log", "query", "readings", str(tmp_path), "--json"]) == 0
     out, err = capsys.readouterr()
     assert len(out.splitlines()) == 30
-    assert "journal-000001.jsonl, line 6: is empty, as a power cut may leave it; skipped" in err
+    assert "journal-000001.jsonl, line 6: is empty, as after a power cut; skipped" in err
 
 
 # A person who has only a folder of journals asks four questions, and types one command for each.

@@ -90,7 +90,7 @@ def test_every_kind_of_event_has_a_sentence() -> None:
         if isinstance(item, Event):
             told[item.kind] = event_sentence(item, ["angry", "disgust", "fear", "happy", "neutral", "sad", "surprise"])
     assert told.keys() == KINDS.keys()
-    assert told["gap"] == "lines were not kept (File exists): 12 episode, 3 tally"
+    assert told["gap"] == "lines were lost (File exists): 12 episode, 3 tally"
     assert told["clock"] == "wall clock moved by +1,767,225,600.0 s, unsynced → synced"
     assert all("{" not in words for words in told.values()), "a kind was told by its fields alone"
     assert event_sentence(Event("weather", 1, "b", 1.0, "w", "synced", {"sky": "blue"})) == "sky blue"

@@ -127,7 +127,7 @@ def test_a_boot_without_a_synced_clock_is_judged_by_its_neighbours(tmp_path: Pat
     assert purge(tmp_path, NOON + timedelta(days=1)) == PurgeResult(2, 1, 2, 0), "said to be doubtful"
     assert segments(tmp_path) == []
     assert str(PurgeResult(2, 1, 2, 0)) == (
-        "2 lines are gone (1 of them by a clock that may not have been set); 2 segments removed, 0 rewritten"
+        "2 lines removed (1 of them by a clock that may not have been set); 2 segments removed, 0 rewritten"
     )
 
 
@@ -275,10 +275,10 @@ def test_a_day_is_local() -> None:
 
 @pytest.mark.parametrize("text", ["", "yesterday", "30", "-3d", "2026-13-01", "boot:3", "99999999999999999999d"])
 def test_a_text_that_is_not_a_moment_is_refused(text: str) -> None:
-    with pytest.raises(UsageError, match="is no moment; give 2026-01-31"):
+    with pytest.raises(UsageError, match="is not a moment; give 2026-01-31"):
         parse_moment(text, NOON)
 
 
 def test_an_age_out_of_range_is_refused() -> None:
-    with pytest.raises(UsageError, match="is no moment"):
+    with pytest.raises(UsageError, match="is not a moment"):
         parse_moment("999999d", NOON)
