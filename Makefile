@@ -82,24 +82,24 @@ bundle-nano: release = $(NANO)
 release-%: release = $(RUN)
 bundle-% release-%: $(VENV)/.host detectors
 	@test -n "$(FER2013)" -a -n "$(release)" || { echo "make release-$* FER2013=data set RUN=folder of convert.train" >&2; exit 2; }
-	@test -f $(release)/stand-in.npz || $(BIN)/python -m convert.calibration $(release)/model.keras
+	@test -f $(release)/synthetic.npz || $(BIN)/python -m convert.calibration $(release)/model.keras
 	@$(BIN)/python -m convert.quantize --model $(release) --name $* --data $(FER2013) --out models/$* --threads 2
 	@$(BIN)/python -m convert.evaluate models/$* --data $(FER2013) --out models/$*/report >/dev/null
 	@$(BIN)/python -m convert.layers models/$* --data $(FER2013) --out models/$*/report >/dev/null
 	@$(BIN)/python -m convert.crops --data $(FER2013) --bundle models/$* --sweep --out models/$*/report/crops.json
 
-# More columns for the parity report and the golden vectors of models/NAME: tflite-runtime's, TensorFlow's, arm64's (emulated)
-columns-%: $(VENV)/.test .venv-tflite/.ready  ## e.g. columns-edge FER2013=…
-	@test -n "$(FER2013)" || { echo "make columns-$* FER2013=data set" >&2; exit 2; }
-	@mkdir -p .cache/golden-$* models/$*/report/answers
+# More runtimes for the parity report and the golden vectors of models/NAME: tflite-runtime, TensorFlow, arm64 (emulated)
+runtimes-%: $(VENV)/.test .venv-tflite/.ready  ## e.g. runtimes-edge FER2013=…
+	@test -n "$(FER2013)" || { echo "make runtimes-$* FER2013=data set" >&2; exit 2; }
+	@mkdir -p .cache/golden-$* models/$*/report/logits
 	@$(BIN)/python -m convert.parity models/$* --data $(FER2013) --images .cache/held-out.npy
 	@$(BIN)/python -m convert.golden models/$* --crops .cache/golden-$*/crops.npy
-	@.venv-tflite/bin/python -m fer_edge.record_logits models/$* --runtime tflite-runtime --images .cache/held-out.npy --out models/$*/report/answers/x86_64-tflite-runtime-default.npz
+	@.venv-tflite/bin/python -m fer_edge.record_logits models/$* --runtime tflite-runtime --images .cache/held-out.npy --out models/$*/report/logits/x86_64-tflite-runtime-default.npz
 	@.venv-tflite/bin/python -m fer_edge.record_logits models/$* --runtime tflite-runtime --images .cache/golden-$*/crops.npy --out .cache/golden-$*/x86_64-tflite-runtime-default.npz
-	@$(BIN)/python -m tests.arm64.logits models/$* --data $(FER2013) --out models/$*/report/answers >/dev/null
+	@$(BIN)/python -m tests.arm64.logits models/$* --data $(FER2013) --out models/$*/report/logits >/dev/null
 	@$(BIN)/python -m tests.arm64.logits models/$* --images .cache/golden-$*/crops.npy --out .cache/golden-$* --reference >/dev/null
-	@$(BIN)/python -m convert.golden models/$* --answers .cache/golden-$*/*.npz
-	@$(BIN)/python -m convert.parity models/$* --data $(FER2013) --columns all --threads 2 --answers models/$*/report/answers/*.npz --write
+	@$(BIN)/python -m convert.golden models/$* --recorded .cache/golden-$*/*.npz
+	@$(BIN)/python -m convert.parity models/$* --data $(FER2013) --compare all --threads 2 --recorded models/$*/report/logits/*.npz --write
 
 .venv-tflite/.ready: pyproject.toml
 	@python3.11 -m venv .venv-tflite && .venv-tflite/bin/python -m pip --disable-pip-version-check -q install -e '.[tflite-runtime]'

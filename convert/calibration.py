@@ -7,26 +7,26 @@ import sys
 from pathlib import Path
 
 from convert.argument_types import whole_number
-from convert.quantize.synthetic_images import STAND_IN, STEPS, stand_in
+from convert.quantize.synthetic_images import FILE_NAME, STEPS, make_synthetic_images
 from fer_edge.errors import UsageError, exit_code_of
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Makes the stand-in images of a float model and writes them beside it."""
+    """Makes synthetic images from a float model and writes them beside it."""
     parser = argparse.ArgumentParser(prog="python -m convert.calibration", description=__doc__)
     parser.add_argument("model", type=Path, help="a float model, .keras")
-    parser.add_argument("--out", type=Path, help=f"file to write; default: {STAND_IN} beside the model")
+    parser.add_argument("--out", type=Path, help=f"file to write; default: {FILE_NAME} beside the model")
     parser.add_argument("--steps", type=whole_number(1), default=STEPS)
     parser.add_argument("--seed", type=whole_number(0), default=0)
     args = parser.parse_args(argv)
 
     def run() -> int:
-        out = args.out or args.model.with_name(STAND_IN)
+        out = args.out or args.model.with_name(FILE_NAME)
         if not out.parent.is_dir():
             raise UsageError(f"{out.parent} is no folder to write {out.name} into")
-        made = stand_in(args.model, steps=args.steps, seed=args.seed)
-        made.save(out)
-        print(f"{out}: {len(made.calibrate)} images to calibrate on and {len(made.check)} to check with")
+        images = make_synthetic_images(args.model, steps=args.steps, seed=args.seed)
+        images.save(out)
+        print(f"{out}: {len(images.calibrate)} images to calibrate on and {len(images.check)} to check with")
         return 0
 
     return exit_code_of(run)

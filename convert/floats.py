@@ -6,7 +6,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from convert.sources.float_model import Float
+from convert.sources.opened_model import open_float_of_bundle
 from fer_edge.atomic_file import write_atomically
 from fer_edge.bundle import Bundle
 from fer_edge.errors import EXIT_DONE, UsageError, exit_code_of
@@ -15,12 +15,14 @@ from fer_edge.errors import EXIT_DONE, UsageError, exit_code_of
 def main(argv: list[str] | None = None) -> int:
     """Writes the float model of a bundle as a TFLite file; 0 done, 2 bad input, 5 bundle refused."""
     parser = argparse.ArgumentParser(prog="python -m convert.floats", description=__doc__)
-    parser.add_argument("bundle", type=Path, metavar="BUNDLE", help="a bundle's folder, with its float.keras")
-    parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="float.tflite, say")
+    parser.add_argument("bundle", type=Path, metavar="BUNDLE", help="folder of a bundle with its float model")
+    parser.add_argument(
+        "--out", type=Path, required=True, metavar="FILE", help="file to write, for example float.tflite"
+    )
     args = parser.parse_args(argv)
 
     def run() -> int:
-        content = Float.of_bundle(Bundle.load(args.bundle)).content
+        content = open_float_of_bundle(Bundle.load(args.bundle)).content
         try:
             write_atomically(args.out, content)
         except OSError as error:

@@ -1,4 +1,11 @@
-"""`python -m convert.golden BUNDLE`: golden vectors of drawn frames, a set of logits for each runtime and kernel path."""
+"""`python -m convert.golden BUNDLE`: writes golden vectors, with the logits of each runtime.
+
+Logits of other machines stay while the model and the crops are the same. To add those of another machine:
+
+    python -m convert.golden BUNDLE --crops crops.npy                                 on the host
+    python -m fer_edge.record_logits BUNDLE --images crops.npy --out pi.npz           on the other machine
+    python -m convert.golden BUNDLE --recorded pi.npz                                 on the host
+"""
 
 from __future__ import annotations
 
@@ -10,52 +17,54 @@ from pathlib import Path
 import numpy as np
 
 from convert.bundle.golden_vectors import NAME, rewrite
-from convert.parity.backends import SETS
+from convert.parity.runtime_logits import SETS
 from fer_edge.bundle import Bundle
 from fer_edge.errors import EXIT_DONE, exit_code_of
 from fer_edge.golden import Golden
 from fer_edge.json_fields import to_json
 
 
-def _told(golden: Golden) -> str:
-    """How far each column lies from the first, a line each, and what that allows."""
+def _summary(golden: Golden) -> str:
+    """The difference of each runtime from the first, a line each, and the limits that follow."""
     first = next(iter(golden.logits))
-    lines = [f"{len(golden.crops)} crops, a step of the output is {golden.output_step:.5f}; against {first}:"]
+    lines = [f"{len(golden.crops)} crops, output step {golden.output_step:.5f}; compared with {first}:"]
     for name, logits in golden.logits.items():
         apart = golden.difference(logits, golden.logits[first])
         lines.append(f"  {name}: {apart.steps:.2g} steps, RMS {apart.rms_steps:.2f}, scale {apart.slope:.2%}")
     limits = golden.other_limits
     lines.append(
-        f"allowed of a runtime without a column: {limits.steps:.2g} steps, RMS {limits.rms_steps:.2f}, scale {limits.slope:.2%}"
+        f"limits for other runtimes: {limits.steps:.2g} steps, RMS {limits.rms_steps:.2f}, scale {limits.slope:.2%}"
     )
     return "\n".join(lines)
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Writes golden vectors and prints what the columns differ by; 0 done, 2 bad input, 5 bundle refused."""
+    """Writes golden vectors and prints the differences of the runtimes; 0 done, 2 bad input, 5 bundle refused."""
     parser = argparse.ArgumentParser(
         prog="python -m convert.golden", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("bundle", type=Path, metavar="BUNDLE", help="a bundle's folder")
+    parser.add_argument("bundle", type=Path, metavar="BUNDLE", help="folder of a bundle")
     parser.add_argument(
-        "--columns", choices=sorted(SETS), default="all", help="which runtimes and kernels of this host"
+        "--compare", choices=sorted(SETS), default="all", help="installed runtimes to record (default: all)"
     )
     parser.add_argument(
-        "--answers", type=Path, nargs="+", default=[], metavar="Y.npz", help="of `fer_edge.record_logits`"
+        "--recorded", type=Path, nargs="+", default=[], metavar="Y.npz", help="files of `fer_edge.record_logits`"
     )
     parser.add_argument(
-        "--crops", type=Path, metavar="X.npy", help="only write the crops there, for `fer_edge.record_logits`"
+        "--crops", type=Path, metavar="X.npy", help="only write the crops to this file, for `fer_edge.record_logits`"
     )
-    parser.add_argument("--json", action="store_true", help="print what bundle.json says of them instead")
+    parser.add_argument("--json", action="store_true", help="print their summary in bundle.json")
     args = parser.parse_args(argv)
 
     def run() -> int:
         if args.crops:
             np.save(args.crops, Golden.load(Bundle.load(args.bundle).path / NAME).crops)
             return EXIT_DONE
-        bundle = rewrite(args.bundle, args.columns, args.answers)
+        bundle = rewrite(args.bundle, args.compare, args.recorded)
         print(
-            json.dumps(to_json(bundle.spec.golden), indent=1) if args.json else _told(Golden.load(bundle.path / NAME))
+            json.dumps(to_json(bundle.spec.golden), indent=1)
+            if args.json
+            else _summary(Golden.load(bundle.path / NAME))
         )
         return EXIT_DONE
 

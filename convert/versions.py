@@ -1,4 +1,4 @@
-"""`python -m convert.versions [--runtime NAME]`: the newest version of each operator that a runtime has."""
+"""`python -m convert.versions [--runtime NAME]`: lists the newest version of each operator that a runtime has."""
 
 from __future__ import annotations
 
@@ -6,20 +6,20 @@ import argparse
 import json
 import sys
 
-from convert.tflite.op_versions import ask
+from convert.tflite.op_versions import newest_versions
 from fer_edge.classifier import find_runtime
 from fer_edge.errors import exit_code_of
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Prints what a runtime answered, in the form of op_versions.json."""
+    """Prints the operators of a runtime in the form of op_versions.json."""
     parser = argparse.ArgumentParser(prog="python -m convert.versions", description=__doc__)
-    parser.add_argument("--runtime", help="litert, tflite-runtime or tensorflow; default: the first installed")
+    parser.add_argument("--runtime", help="litert, tflite-runtime or tensorflow (default: the first installed)")
     args = parser.parse_args(argv)
 
     def run() -> int:
         runtime = find_runtime(args.runtime)
-        print(json.dumps({runtime.id: ask(runtime)}, indent=1))
+        print(json.dumps({runtime.id: newest_versions(runtime)}, indent=1))
         return 0
 
     return exit_code_of(run)

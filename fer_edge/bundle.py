@@ -11,7 +11,7 @@ and for the host only, which a device neither needs nor reads:
     float.keras       the float model
     history.json      how it was trained, epoch by epoch
     calibration.json  the images on which the ranges were searched; for a data set, which of its images
-    stand-in.npz      synthetic images made from the model, for calibration and parity where there are no data
+    synthetic.npz     synthetic images made from the model, for calibration and parity where there are no data
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """`python -m fer_edge.record_logits MODEL --images X.npy --out Y.npz`: what a model answers on the runtime at hand.
 
 It runs on a device's base install, so that answers from any machine and environment can be held against the float model's
-on the host (`convert.parity --answers`). Seconds are not recorded: an emulated or busy machine's say nothing.
+on the host (`convert.parity --recorded`). Seconds are not recorded: an emulated or busy machine's say nothing.
 """
 
 from __future__ import annotations

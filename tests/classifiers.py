@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -76,19 +77,20 @@ def bar_classifier(
 
 
 def int8_tflite(model: Any, images: np.ndarray, pixels: tuple[float, float], batch: int = 1) -> bytes:
-    """TensorFlow's int8 file of a Keras model as people make it: for its own range of inputs, met by `images`."""
+    """TensorFlow's int8 file of a Keras model as people make it: for its own range of inputs, calibrated on `images`."""
     import tensorflow as tf
-    from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
     from convert.tflite.tensorflow_output import quiet_tensorflow
 
     channels = model.input_shape[3]
-    with quiet_tensorflow():
+    with quiet_tensorflow(), warnings.catch_warnings():
+        # about the old quantizer's input statistics, which the new one takes from the representative data
+        warnings.filterwarnings("ignore", "Statistics for quantized inputs", UserWarning)
         function = tf.function(lambda x: model(x, training=False)).get_concrete_function(
             tf.TensorSpec((batch, *model.input_shape[1:]), tf.float32)
         )
-        frozen = convert_variables_to_constants_v2(function)
-        converter = tf.lite.TFLiteConverter.from_concrete_functions([frozen], tf.Module())
+        converter = tf.lite.TFLiteConverter.from_concrete_functions([function], model)
+        converter.experimental_lower_to_saved_model = False
         converter.optimizations = [tf.lite.Optimize.DEFAULT]
         converter.representative_dataset = lambda: (
             [np.repeat(as_input(image[None], pixels, channels), batch, axis=0)]

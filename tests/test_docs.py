@@ -145,16 +145,16 @@ def test_the_readmes_figures_are_those_of_the_reports() -> None:
 
 @pytest.mark.parametrize("name", ["edge", "nano", "paper"])
 def test_the_card_is_that_of_the_reports(name: str) -> None:
-    import json
 
-    from convert.report.model_card import card
+    from convert.parity.parity_report import read_parity
+    from convert.report.model_card import bundle_card
     from convert.train.history import TrainingHistory
     from fer_edge.bundle import Bundle
 
     folder = ROOT / "models" / name
-    spec, parity = Bundle.load(folder).spec, json.loads((folder / "parity.json").read_text())
+    spec, parity = Bundle.load(folder).spec, read_parity(folder)
     history = TrainingHistory.read(folder / "history.json")
-    assert card(spec, parity, history) == (folder / "CARD.md").read_text()
+    assert bundle_card(spec, parity, history) == (folder / "CARD.md").read_text()
 
 
 class Parsed(BaseException):

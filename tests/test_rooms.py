@@ -137,13 +137,6 @@ def test_there_is_no_import_cycle(room: str) -> None:
 PRIVATE_PARTS = {"python", "core", "compiler", "src"}
 FRAMEWORKS = ("tensorflow", "keras", "litert_quantizer", "jax", "torch", "sklearn", "scipy")
 PRIVATE_ATTRIBUTES = {"_keras_history", "_keras_mask", "_tracker", "_layers", "_inbound_nodes", "_outbound_nodes"}
-# Files of convert/ that still use one, each until it has another way.
-STILL_PRIVATE = (
-    "convert/quantize/range_search.py",
-    "convert/sources/keras_adapter.py",
-    "convert/tflite/flatbuffer.py",
-    "convert/tflite/keras_export.py",
-)
 
 
 def private_uses(file: Path) -> list[str]:
@@ -166,16 +159,8 @@ def private_uses(file: Path) -> list[str]:
 
 def test_no_private_module_of_a_framework_is_used() -> None:
     files = [file for room in FORBIDDEN for file in sorted((ROOT / room).rglob("*.py"))]
-    files = [file for file in files if file.relative_to(ROOT).as_posix() not in STILL_PRIVATE]
     assert len(files) > 100
     assert [use for file in files for use in private_uses(file)] == []
-
-
-@pytest.mark.xfail(strict=True, reason="a private module or attribute of a framework")
-@pytest.mark.parametrize("name", STILL_PRIVATE)
-def test_a_file_that_still_uses_a_private_module(name: str) -> None:
-    """When it no longer does, its line above goes."""
-    assert private_uses(ROOT / name) == []
 
 
 # What a package is called where it is imported, if not as where it is installed.

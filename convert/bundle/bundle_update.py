@@ -1,4 +1,4 @@
-"""A bundle with some of its files written anew."""
+"""A bundle with some of its files written again: replaced whole, or left as it was."""
 
 from __future__ import annotations
 
@@ -8,11 +8,14 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from convert.parity.parity_report import ParityReport
-from convert.report.model_card import card
+from convert.parity.parity_report import FILE_NAME, ParityReport
+from convert.parity.reference_free_report import ReferenceFreeReport
+from convert.report.model_card import bundle_card
 from convert.train.history import TrainingHistory
 from fer_edge.bundle import Bundle, file_entries, replaced_folder
-from fer_edge.bundle_spec import BundleSpec
+from fer_edge.bundle_spec import BundleSpec, RuntimeClaim
+
+Report = ParityReport | ReferenceFreeReport
 
 
 def update_bundle(folder: Path, change: Callable[[Path, BundleSpec], BundleSpec]) -> Bundle:
@@ -35,15 +38,23 @@ def write_spec(folder: Path, spec: BundleSpec) -> None:
     (folder / "bundle.json").write_text(json.dumps(spec.to_json(), indent=1) + "\n")
 
 
-def record(bundle: Bundle, report: ParityReport) -> None:
-    """Puts a parity report into a bundle and replaces the one it has: parity.json, CARD.md and the runtimes it claims."""
-    values, history = report.to_json(), bundle.path / "history.json"
+def write_parity_into(bundle: Bundle, report: ParityReport) -> None:
+    """Replaces a bundle's parity report: parity.json, CARD.md and the runtimes it claims."""
 
     def change(fresh: Path, spec: BundleSpec) -> BundleSpec:
-        spec = replace(spec, runtimes=report.runtimes())
-        (fresh / "parity.json").write_text(json.dumps(values, indent=1) + "\n")
-        run = TrainingHistory.read(history) if history.is_file() else None
-        (fresh / "CARD.md").write_text(card(spec, values, run))
+        spec = replace(spec, runtimes=runtime_claims(report))
+        history = fresh / "history.json"
+        (fresh / FILE_NAME).write_text(json.dumps(report.to_json(), indent=1) + "\n")
+        training = TrainingHistory.read(history) if history.is_file() else None
+        (fresh / "CARD.md").write_text(bundle_card(spec, report, training))
         return spec
 
     update_bundle(bundle.path, change)
+
+
+def runtime_claims(report: Report) -> tuple[RuntimeClaim, ...]:
+    """The runtimes that bundle.json claims: each one of the report, its verdict, and its agreement with float."""
+    return tuple(
+        RuntimeClaim(r.runtime, r.version, r.kernels, r.machine, verdict, agreement)
+        for r, verdict, agreement in report.measured_runtimes
+    )

@@ -1,11 +1,10 @@
-"""What a bundle is written from: a TFLite file, what is known of it, and the report on it."""
+"""A bundle written from a model, what is known of it, and the report on it."""
 
 from __future__ import annotations
 
 import importlib.metadata
 import json
 import shutil
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -13,21 +12,21 @@ from typing import Any
 import numpy as np
 
 import fer_edge
-from convert.bundle.bundle_update import write_spec
+from convert.bundle.bundle_update import Report, runtime_claims, write_spec
 from convert.bundle.golden_vectors import NAME as GOLDEN
 from convert.bundle.golden_vectors import write_golden
 from convert.data.detector_mappings import DETECTOR_MAPPINGS
 from convert.data.samples import Samples, fingerprint
-from convert.parity.parity_report import ParityReport
-from convert.parity.reference_free_report import Alone
-from convert.quantize.synthetic_images import STAND_IN, StandIn
-from convert.sources.float_model import Float
-from convert.sources.model_source import Source
-from convert.tflite.inspection import multiply_adds_of, operators, parameters_of, versions_of
-from convert.tflite.op_versions import known, newer
-from convert.train.history import TrainingHistory
+from convert.parity.parity_report import FILE_NAME as PARITY
+from convert.quantize.calibration_set import Calibration
+from convert.quantize.synthetic_images import FILE_NAME as SYNTHETIC
+from convert.quantize.synthetic_images import SyntheticImages
+from convert.report.model_card import bundle_card
+from convert.sources.opened_model import OpenedModel
+from convert.tflite.inspection import arithmetic, multiply_adds, operator_versions, parameter_count
+from convert.tflite.op_versions import known, missing_operators
 from fer_edge.bundle import Bundle, file_entries, replaced_folder, sha256_of
-from fer_edge.bundle_provenance import CalibrationRecord, Provenance, SourceFile
+from fer_edge.bundle_provenance import FloatModelRecord, Provenance, SourceFile
 from fer_edge.bundle_spec import (
     FORMAT,
     BundleSpec,
@@ -40,122 +39,102 @@ from fer_edge.bundle_spec import (
     TensorQuantization,
     Thresholds,
 )
-from fer_edge.classifier import Classifier, Runtime
-from fer_edge.errors import BundleRefused
-from fer_edge.json_fields import JsonFields
+from fer_edge.classifier import Classifier
 from fer_edge.preprocess import PREPROCESS_ID
 
-Card = Callable[[BundleSpec, dict[str, Any], TrainingHistory | None], str]
+PACKAGES = ("tensorflow", "tensorflow-cpu", "keras", "numpy", "ai-edge-litert", "litert-quantizer")
 
 
-@dataclass(frozen=True)
-class Made:
-    """A TFLite file and all that its bundle tells of it."""
+@dataclass(frozen=True, slots=True)
+class BundleDraft:
+    """A model and everything that its bundle records of it."""
 
-    source: Source
-    content: bytes  # of model.tflite
-    model: Classifier  # that runs it, as the bundle will
-    card: Card  # CARD.md from bundle.json, parity.json and the history of a training
-    origin: dict[str, Any]  # what it was calibrated on, as JSON values
-    report: ParityReport | Alone | None = None
-    float_model: Float | None = None  # what it was held against
-    stand_in: StandIn | None = None
+    model: OpenedModel  # that the device runs
+    calibration: Calibration
+    report: Report
+    float_model: OpenedModel | None = None  # what it was compared with
+    float_file: Path | None = None  # its file for the bundle
+    synthetic: SyntheticImages | None = None
     samples: Samples | None = None
 
-    def classifier(self, runtime: Runtime | None = None, kernels: str = "default") -> Classifier:
-        """The classifier of this file on another runtime or kernel path."""
-        return Classifier(
-            self.content,
-            runtime,
-            kernels=kernels,
-            input_range=self.model.input_range,
-            output_kind=self.model.output_kind,
-        )
-
     def write(self, out: Path) -> Bundle:
-        """The bundle written to `out`, which is replaced whole or left as it was."""
+        """The bundle, written to `out`, which is replaced whole or left as it was."""
+        history = self.model.source.history
         with replaced_folder(out) as folder:
-            (folder / "model.tflite").write_bytes(self.content)
-            if self.float_model:
-                shutil.copyfile(self.float_model.file, folder / f"float{self.float_model.file.suffix}")
-            if self.source.history:
-                self.source.history.write(folder / "history.json")
-            if self.stand_in:
-                self.stand_in.save(folder / STAND_IN)
-            (folder / "calibration.json").write_text(json.dumps(self.origin, indent=1) + "\n")
-            assert self.report is not None, "judged before it is written"
-            told = self.report.to_json()
-            (folder / "parity.json").write_text(json.dumps(told, indent=1) + "\n")
-            inputs = self.input_spec()
-            spec = self.spec(inputs, write_golden(folder / GOLDEN, self.source.labels, inputs, self.classifier))
-            (folder / "CARD.md").write_text(self.card(spec, told, self.source.history))
+            (folder / "model.tflite").write_bytes(self.model.content)
+            if self.float_file:
+                shutil.copyfile(self.float_file, folder / f"float{self.float_file.suffix}")
+            if history:
+                history.write(folder / "history.json")
+            if self.synthetic:
+                self.synthetic.save(folder / SYNTHETIC)
+            (folder / "calibration.json").write_text(json.dumps(self.calibration.to_json(), indent=1) + "\n")
+            (folder / PARITY).write_text(json.dumps(self.report.to_json(), indent=1) + "\n")
+            classifier = self.model.classifier()
+            inputs = input_spec(classifier)
+            golden = write_golden(folder / GOLDEN, self.model.source.labels, inputs, self.model.classifier)
+            spec = self._spec(classifier, inputs, golden)
+            (folder / "CARD.md").write_text(bundle_card(spec, self.report, history))
             write_spec(folder, replace(spec, files=file_entries(folder)))
             Bundle.load(folder)  # what is put in place can be read
         return Bundle.load(out)
 
-    def input_spec(self) -> InputSpec:
-        """The model's input, for bundle.json."""
-        return InputSpec(
-            side=self.model.side,
-            channels=self.model.channels,
-            pixels="gray 0 to 255",
-            range=self.model.input_range,
-            preprocess=PREPROCESS_ID,
-            mappings=dict(DETECTOR_MAPPINGS),
-        )
-
-    def spec(self, inputs: InputSpec, golden: GoldenSummary) -> BundleSpec:
+    def _spec(self, classifier: Classifier, inputs: InputSpec, golden: GoldenSummary) -> BundleSpec:
         """bundle.json without the hashes of the other files."""
-        (input_details,) = self.model.interpreter.get_input_details()
-        (output_details,) = self.model.interpreter.get_output_details()
-        assert self.report is not None, "judged before it is told of"
-        sure, theirs = self.report.confidence, self.float_model
-        calibration = {k: v for k, v in self.origin.items() if k not in ("files", "indices")}
-        packages = ("tensorflow", "tensorflow-cpu", "keras", "numpy", "ai-edge-litert")
+        source, graph, confidence = self.model.source, self.model.graph, self.report.confidence
+        (input_details,) = classifier.interpreter.get_input_details()
+        (output_details,) = classifier.interpreter.get_output_details()
+        float_record = None
+        if self.float_model:
+            origin = self.float_model.source
+            float_record = FloatModelRecord(origin.path.name, origin.sha256, self.float_model.input_range)
         provenance = Provenance(
-            source=SourceFile(self.source.model.name, self.source.sha256),
-            float_sha256=sha256_of(theirs.file) if theirs else None,
-            float_model=theirs.record() if theirs else None,
-            calibration=CalibrationRecord.read(fields_of(calibration, "calibration")),
-            versions={"fer-edge": fer_edge.__version__, **{name: _version(name) for name in packages}},
-            parity_runtime=self.model.runtime.id,
-            data=None if self.samples is None else fingerprint(self.samples),
+            source=SourceFile(source.path.name, source.sha256),
+            float_sha256=sha256_of(self.float_file) if self.float_file else None,
+            float_model=float_record,
+            calibration=self.calibration.record,
+            versions={"fer-edge": fer_edge.__version__, **{name: _version(name) for name in PACKAGES}},
+            parity_runtime=classifier.runtime.id,
+            data=fingerprint(self.samples) if self.samples else None,
         )
         return BundleSpec(
             format=FORMAT,
-            name=self.source.name,
-            labels=tuple(self.source.labels),
+            name=source.name,
+            labels=source.labels,
             input=inputs,
             output=OutputSpec(self.model.output_kind),
             quantization=QuantizationSpec(
-                scheme(self.content), _quantization(input_details), _quantization(output_details)
+                arithmetic(graph), _quantization(input_details), _quantization(output_details)
             ),
-            thresholds=Thresholds(sure.temperature if sure else 1.0, sure.unsure_below if sure else 0.0),
-            cost=Cost(parameters_of(self.content), multiply_adds_of(self.content), len(self.content)),
+            thresholds=Thresholds(
+                confidence.temperature if confidence else 1.0, confidence.unsure_below if confidence else 0.0
+            ),
+            cost=Cost(parameter_count(graph), multiply_adds(graph), len(self.model.content)),
             operators=Operators(
-                versions=versions_of(self.content),
-                supported_by=tuple(runtime for runtime in known() if not newer(self.content, runtime)),
+                versions=operator_versions(graph),
+                supported_by=tuple(runtime for runtime in known() if not missing_operators(graph, runtime)),
             ),
-            runtimes=self.report.runtimes(),
+            runtimes=runtime_claims(self.report),
             provenance=provenance,
             golden=golden,
         )
 
 
-def scheme(content: bytes) -> str:
-    """What a TFLite file calculates in: "int8", "float32", or "int8 and float32" and the like, where it does both."""
-    kinds = {dtype for op in operators(content) for dtype in op.dtypes} - {"int32", "int64", "bool"}
-    return " and ".join(sorted(kinds, key=lambda kind: ("float" in kind, kind)))
-
-
-def fields_of(values: dict[str, Any], name: str) -> JsonFields:
-    """The fields of a part of bundle.json that is written here."""
-    return JsonFields.of(values, f"bundle.json, {name}", BundleRefused, "report this")
+def input_spec(classifier: Classifier) -> InputSpec:
+    """The model's input, for bundle.json."""
+    return InputSpec(
+        side=classifier.side,
+        channels=classifier.channels,
+        pixels="gray 0 to 255",
+        range=classifier.input_range,
+        preprocess=PREPROCESS_ID,
+        mappings=dict(DETECTOR_MAPPINGS),
+    )
 
 
 def _quantization(details: dict[str, Any]) -> TensorQuantization:
-    scale, zero = details["quantization"]
-    return TensorQuantization(np.dtype(details["dtype"]).name, float(scale), int(zero))
+    scale, zero_point = details["quantization"]
+    return TensorQuantization(np.dtype(details["dtype"]).name, float(scale), int(zero_point))
 
 
 def _version(distribution: str) -> str | None:

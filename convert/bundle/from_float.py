@@ -1,112 +1,103 @@
-"""`python -m convert.quantize [--model MODEL] [--data PATH] [--out DIR]`: a bundle, proved against its float model.
-
-Without --model the float model that came with the package is taken. Without --data the ranges are chosen on images drawn
-out of the model itself (convert.calibration), and parity is judged on logits alone.
-
-Any classifier of one square picture will do, with --labels for the names of its outputs and --input-range for what it takes
-a pixel for: a .keras or .h5 file or a SavedModel becomes int8 that takes raw pixels; a .tflite is taken as it is and held
-against the float model that --float names.
-"""
+"""A bundle made from a float model by int8 quantization, or from an existing .tflite file, and compared with float."""
 
 from __future__ import annotations
 
 import sys
 import tempfile
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
-from convert.bundle.bundle_writer import Made
-from convert.bundle.from_tflite import take
-from convert.parity import reference_free_report
-from convert.parity.comparison import Terms
-from convert.parity.parity_report import ParityReport
-from convert.parity.reference_free_report import Alone
-from convert.quantize import synthetic_images
-from convert.quantize.calibration_set import from_data
-from convert.quantize.full_integer import to_int8
-from convert.quantize.mixed_precision import price
-from convert.quantize.range_search import FOR_STAND_IN, Choices
-from convert.report.model_card import card, parity_table
+from convert.bundle.bundle_update import Report
+from convert.bundle.bundle_writer import BundleDraft
+from convert.bundle.from_tflite import draft_from_tflite
+from convert.parity.comparison import ConversionOptions, compare
+from convert.quantize.calibration_set import calibration_set
+from convert.quantize.full_integer import quantize_graph
+from convert.quantize.mixed_precision import cost_sentence, mixed_precision_cost
+from convert.quantize.range_search import FOR_SYNTHETIC_IMAGES, QuantizationOptions
+from convert.quantize.synthetic_images import synthetic_images_of
+from convert.report.parity_table import report_table
 from convert.sources.checks import (
-    refuse_one_answer,
-    refuse_one_class,
-    refuse_other_labels,
-    refuse_saturated,
+    require_different_answers,
+    require_label_count,
+    require_several_classes,
+    require_unsaturated,
 )
-from convert.sources.float_model import Float
-from convert.sources.model_source import Source
-from convert.tflite.op_versions import refuse_newer
+from convert.sources.model_source import ModelSource
+from convert.sources.opened_model import OpenedModel, open_model
+from convert.tflite.compaction import compact
+from convert.tflite.op_versions import require_operators
 from fer_edge.bundle import Bundle, refuse_unless_bundle
-from fer_edge.classifier import Classifier
+from fer_edge.bundle_provenance import RangeSearchRecord
+from fer_edge.classifier import RAW_RANGE
 from fer_edge.errors import ParityFailed, UsageError
 
 
-def quantize(
-    source: Source,
+def make_bundle(
+    source: ModelSource,
     out: Path,
-    data: Path | None = None,
+    options: ConversionOptions | None = None,
     *,
-    against: Source | None = None,
-    terms: Terms | None = None,
-    seed: int = 0,
-    threads: int = 1,
-) -> tuple[Bundle, ParityReport | Alone]:
+    against: ModelSource | None = None,
+) -> tuple[Bundle, Report]:
     """The bundle written to `out` and the report on it; `out` is replaced whole, or left as it was when parity fails.
 
-    `against` is the float model that an existing TFLite file is held against. `terms` says all that `data`, `seed` and
-    `threads` say, and more. Raises ParityFailed with the reasons when the int8 model is outside the margins, UsageError or
-    NotEnoughData when the model, or the images, are none that a bundle can be made of.
+    `against` is the float model that an existing TFLite file is compared with. Raises ParityFailed with the reasons when the
+    int8 model is outside the margins, UsageError or NotEnoughData when no bundle can be made of the model or the images.
     """
-    terms = terms or Terms(data, seed=seed, threads=threads)
+    options = options or ConversionOptions()
     refuse_unless_bundle(out)
-    if terms.keep_float and source.is_tflite:
-        raise UsageError(f"--keep-float is for a model that is quantized here; {source.model} is taken as it is")
+    if options.keep_float and source.is_tflite:
+        raise UsageError(f"--keep-float is for a model that is quantized here; {source.path} is used as it is")
     if against is not None and not source.is_tflite:
-        raise UsageError(f"--float is for a .tflite that exists already; {source.model} is a float model itself")
+        raise UsageError(f"--float is for an existing .tflite; {source.path} is a float model itself")
     with tempfile.TemporaryDirectory(prefix="fer-edge-") as scratch:
-        made = (
-            take(source, against, Path(scratch), terms) if source.is_tflite else convert(source, Path(scratch), terms)
-        )
-        report = made.report
-        assert report is not None, "both ways end in one"
-        if not report.passed:
-            print(table_of(report))
-            raise ParityFailed(f"{'; '.join(report.failures)}. {out} was left as it was")
-        return made.write(out), report
+        if source.is_tflite:
+            draft = draft_from_tflite(source, against, Path(scratch), options)
+        else:
+            draft = draft_from_float(source, Path(scratch), options)
+        if not draft.report.passed:
+            print(report_table(draft.report))
+            raise ParityFailed(f"{'; '.join(draft.report.failures)}. {out} was left as it was")
+        return draft.write(out), draft.report
 
 
-def convert(source: Source, scratch: Path, terms: Terms) -> Made:
-    """The int8 file of a float model, and the report on it; what is not in a file of its own yet goes to `scratch`."""
-    path, labels = source.model, source.labels
-    float_model = Float.open(source, scratch, terms.threads)
-    theirs = float_model.classifier
-    refuse_other_labels(path, theirs.classes, labels)
-    samples = terms.samples(theirs.side, labels)
-    shipped = synthetic_images.of_model(float_model, terms.seed, make=samples is None)
+def draft_from_float(source: ModelSource, scratch: Path, options: ConversionOptions) -> BundleDraft:
+    """The int8 model of a float one, and the report on it; a float file that does not exist yet is written to `scratch`."""
+    float_model = open_model(source)
+    classifier = float_model.classifier(threads=options.threads)
+    require_label_count(source.path, classifier.classes, source.labels)
+    samples = options.samples(classifier.side, source.labels)
+    float_file = float_model.float_file(scratch)
+    synthetic = synthetic_images_of(float_model, float_file, options.seed, make=samples is None)
     if samples is not None:
-        refuse_one_class(samples)
-        calibration, choices = from_data(samples, seed=terms.seed), Choices()
+        require_several_classes(samples)
+        images, settings = calibration_set(samples, seed=options.seed), QuantizationOptions()
     else:
-        assert shipped is not None, "made where there are no data"
-        calibration, choices = shipped.calibration(), FOR_STAND_IN
-    refuse_one_answer(theirs, calibration.x, labels, path)
+        assert synthetic is not None, "made where there are no data"
+        images, settings = synthetic.calibration(), FOR_SYNTHETIC_IMAGES
+    require_different_answers(classifier, images.x, source.labels, source.path)
 
-    print(f"quantizing {path} on {len(calibration.x)} images ({calibration.origin['kind']})", file=sys.stderr)
-    content = to_int8(float_model.content, calibration.x, choices)
-    origin = {**calibration.origin, "ranges": asdict(choices)}
-    if terms.keep_float:
-        whole, content = content, to_int8(float_model.content, calibration.x, choices, keep_float=terms.keep_float)
-        cost = price(whole, content, terms.keep_float, calibration.x)
-        print(cost.sentence(), file=sys.stderr)
-        origin["mixed_precision"] = cost.to_json()
-    refuse_newer(content, terms.claimed)
-    model = Classifier(content, threads=terms.threads, output_kind=theirs.output_kind)
-    refuse_saturated(model, calibration.x, path)
-    report = terms.compare(float_model, model, content, samples, shipped, labels)
-    return Made(source, content, model, card, origin, report, float_model, shipped, samples)
-
-
-def table_of(report: ParityReport | Alone) -> str:
-    """A report as Markdown."""
-    told = report.to_json()
-    return parity_table(told) if isinstance(report, ParityReport) else reference_free_report.table(told)
+    print(f"quantizing {source.path} on {len(images.x)} images ({images.origin.record.kind})", file=sys.stderr)
+    graph = quantize_graph(float_model.graph, images.x, settings)
+    content = compact(graph)
+    record = replace(images.origin.record, ranges=RangeSearchRecord(**asdict(settings)))
+    if options.keep_float:
+        int8_content = content
+        graph = quantize_graph(float_model.graph, images.x, settings, keep_float=options.keep_float)
+        content = compact(graph)
+        cost = mixed_precision_cost(int8_content, content, options.keep_float, images.x)
+        print(cost_sentence(cost), file=sys.stderr)
+        record = replace(record, mixed_precision=cost)
+    require_operators(graph, options.claimed)
+    model = OpenedModel(source, "int8", graph, content, RAW_RANGE, float_model.output_kind)
+    require_unsaturated(model.classifier(threads=options.threads), images.x, source.path)
+    return BundleDraft(
+        model=model,
+        calibration=replace(images.origin, record=record),
+        report=compare(float_model, model, samples, synthetic, options),
+        float_model=float_model,
+        float_file=float_file,
+        synthetic=synthetic,
+        samples=samples,
+    )

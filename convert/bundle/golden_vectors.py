@@ -1,24 +1,20 @@
-"""`python -m convert.golden BUNDLE`: golden vectors, made of drawn frames on every runtime and kernel path of this host.
+"""Golden vectors: frames of the synthetic face, their crops, and the logits of a bundle on each runtime and kernel path.
 
-A bundle is given them when it is quantized. For one that is there already this writes golden.npz and what bundle.json says
-of it, in place; columns of other machines stay while model and crops are the same ones. To add such a column:
-
-    python -m convert.golden BUNDLE --crops crops.npy                         here
-    python -m fer_edge.record_logits BUNDLE --images crops.npy --out pi.npz         on the other machine
-    python -m convert.golden BUNDLE --answers pi.npz                          here
+A bundle gets them when it is made. `rewrite` makes them again for an existing bundle; logits of other machines stay while
+the model and the crops are the same.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from convert.bundle.bundle_update import update_bundle
-from convert.parity.backends import brought, here
+from convert.parity.runtime_logits import ClassifierOn, measured_elsewhere, measured_here
 from fer_edge.bundle import Bundle, sha256_of
 from fer_edge.bundle_spec import BundleSpec, GoldenLimits, GoldenSummary, InputSpec
 from fer_edge.classifier import Classifier, Runtime
@@ -32,17 +28,15 @@ from fer_edge.synthetic_face import face_box, face_frame
 WIDTH_PX, HEIGHT_PX = 320, 240
 NAME = "golden.npz"
 
-Made = Callable[[Runtime, str], Classifier]  # a bundle's classifier on a runtime's kernels
-
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """A drawn frame: of what moment, drawn how large, turned by how much, and whether the frame's left edge cuts the face."""
+    """A frame to render: its time, its size, its tilt, and whether the frame's left edge cuts the face."""
 
     t_s: float
     width_px: int = WIDTH_PX
     height_px: int = HEIGHT_PX
-    tilt_deg: float = 0.0  # clockwise as one sees it
+    tilt_deg: float = 0.0  # clockwise in the picture
     cut_off: bool = False
 
 
@@ -58,10 +52,10 @@ VIEWS = (
     View(18.4, width_px=640, height_px=480, tilt_deg=-11.0),
 )
 
-Drawn = tuple[np.ndarray, tuple[int, int, int, int], np.ndarray]
+Rendered = tuple[np.ndarray, tuple[int, int, int, int], np.ndarray]
 
 
-def draw(view: View) -> Drawn:
+def render(view: View) -> Rendered:
     """Frame uint8 (240, 320), the face's box xywh in px and its eyes float64 (2, 2) as x and y in px."""
     import cv2
 
@@ -75,15 +69,15 @@ def draw(view: View) -> Drawn:
         turn = cv2.getRotationMatrix2D((float(middle[0]), float(middle[1])), -view.tilt_deg, 1.0)
         frame = cv2.warpAffine(frame, turn, frame.shape[::-1], borderMode=cv2.BORDER_REPLICATE).astype(np.uint8)
         eyes = eyes @ turn[:, :2].T + turn[:, 2]
-    if frame.shape != (HEIGHT_PX, WIDTH_PX):  # of a large one, what lies around the face
+    if frame.shape != (HEIGHT_PX, WIDTH_PX):  # of a large frame, the part around the face
         left = round(min(max(middle[0] - WIDTH_PX / 2, 0), frame.shape[1] - WIDTH_PX))
         top = round(min(max(middle[1] - HEIGHT_PX / 2, 0), frame.shape[0] - HEIGHT_PX))
         frame = np.ascontiguousarray(frame[top : top + HEIGHT_PX, left : left + WIDTH_PX])
         x, y, eyes = x - left, y - top, eyes - np.array([left, top])
     if view.cut_off:
-        gone = x + w // 6
-        frame = np.pad(frame[:, gone:], ((0, 0), (0, gone)), mode="edge")
-        x, eyes = x - gone, eyes - np.array([gone, 0.0])
+        cut = x + w // 6
+        frame = np.pad(frame[:, cut:], ((0, 0), (0, cut)), mode="edge")
+        x, eyes = x - cut, eyes - np.array([cut, 0.0])
     return frame, (x, y, w, h), eyes
 
 
@@ -91,39 +85,42 @@ def write_golden(
     path: Path,
     labels: Sequence[str],
     inputs: InputSpec,
-    made: Made,
+    classifier_on: ClassifierOn,
     which: str = "all",
     answers: Sequence[Path] = (),
 ) -> GoldenSummary:
     """The summary, for bundle.json, of the golden vectors that were written to `path` beside model.tflite.
 
-    `labels` and `inputs` are those of bundle.json. `made(runtime, kernels)` gives the bundle's classifier on each of the
-    runtimes SETS[`which`]; `answers` are files of other machines. The limits are the largest difference between two runtimes
-    plus the floor of fer_edge.golden.
+    `labels` and `inputs` are those of bundle.json. `classifier_on(runtime, kernels)` gives the bundle's classifier
+    on each runtime of SETS[`which`]; `answers` are files of other machines. The limits are the largest difference between
+    two runtimes plus the floor of fer_edge.golden.
     """
     model, mappings = path.with_name("model.tflite"), inputs.mappings
     names = [*mappings] or ["none"]
-    drawn = [draw(view) for view in VIEWS]
-    detectors = tuple(names[i % len(names)] for i in range(len(drawn)))
+    rendered = [render(view) for view in VIEWS]
+    detectors = tuple(names[i % len(names)] for i in range(len(rendered)))
     crops = np.stack(
         [
             face_crop(frame, box, inputs.side, mappings.get(name, IDENTITY), _points(eyes))
-            for (frame, box, eyes), name in zip(drawn, detectors, strict=True)
+            for (frame, box, eyes), name in zip(rendered, detectors, strict=True)
         ]
     )
-    kept: list[Classifier] = []  # the first, of which the tensors are told
+    classifiers: list[Classifier] = []
 
-    def keeping(runtime: Runtime, kernels: str) -> Classifier:
-        classifier = made(runtime, kernels)
-        kept.append(classifier)
+    def recorded_classifier(runtime: Runtime, kernels: str) -> Classifier:
+        classifier = classifier_on(runtime, kernels)
+        classifiers.append(classifier)
         return classifier
 
-    columns = [*here(keeping, crops, which), *brought(answers, model.read_bytes(), crops)]
-    first, logits = kept[0], columns[0].logits
+    runtimes = [
+        *measured_here(recorded_classifier, crops, which),
+        *measured_elsewhere(answers, model.read_bytes(), crops),
+    ]
+    first, logits = classifiers[0], runtimes[0].logits
     golden = Golden(
-        frames=np.stack([frame for frame, _, _ in drawn]),
-        boxes=np.array([box for _, box, _ in drawn], np.int32),
-        eyes=np.stack([eyes for _, _, eyes in drawn]),
+        frames=np.stack([frame for frame, _, _ in rendered]),
+        boxes=np.array([box for _, box, _ in rendered], np.int32),
+        eyes=np.stack([eyes for _, _, eyes in rendered]),
         detectors=detectors,
         mappings=mappings,
         crops=crops,
@@ -139,7 +136,7 @@ def write_golden(
         limits=FLOOR,
         other_limits=FLOOR,
     )
-    golden = golden.with_logits({**_of_others(path, golden), **{column.name: column.logits for column in columns}})
+    golden = golden.with_logits({**_previous_logits(path, golden), **{row.name: row.logits for row in runtimes}})
     golden.save(path)
     return describe(golden)
 
@@ -159,7 +156,7 @@ def describe(golden: Golden) -> GoldenSummary:
 
 
 def rewrite(folder: Path, which: str = "all", answers: Sequence[Path] = ()) -> Bundle:
-    """The bundle in `folder` with its golden vectors written anew; all else of it stays. Replaced whole, or left as it was."""
+    """The bundle in `folder` with new golden vectors; its other files stay. It is replaced whole, or left as it was."""
     bundle = Bundle.load(folder)
 
     def change(fresh: Path, spec: BundleSpec) -> BundleSpec:
@@ -169,8 +166,8 @@ def rewrite(folder: Path, which: str = "all", answers: Sequence[Path] = ()) -> B
     return update_bundle(folder, change)
 
 
-def _of_others(path: Path, golden: Golden) -> dict[str, np.ndarray]:
-    """The columns in the file that is to be replaced, where they are of the same model and crops; else none."""
+def _previous_logits(path: Path, golden: Golden) -> dict[str, np.ndarray]:
+    """The logits in the file that is replaced, where they are of the same model and crops; else none."""
     if not path.is_file():
         return {}
     try:

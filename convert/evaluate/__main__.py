@@ -12,7 +12,7 @@ from convert.data.readers import PARTS
 from convert.evaluate.evaluator import evaluate
 from convert.report.evaluation_files import write
 from convert.report.evaluation_markdown import markdown
-from convert.sources.evaluated_model import Model
+from convert.sources.opened_model import open_named
 from fer_edge.classifier import KERNELS, find_runtime
 from fer_edge.console import message
 from fer_edge.errors import UsageError, exit_code_of
@@ -55,7 +55,7 @@ def _run(args: argparse.Namespace) -> int:
         raise UsageError(f"--out {args.out} is a file; name a folder")
     runtime = find_runtime(args.runtime)
     report, samples = evaluate(
-        Model.open(args.model),
+        open_named(args.model),
         args.data,
         args.split,
         seed=args.seed,

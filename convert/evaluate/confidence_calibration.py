@@ -42,14 +42,14 @@ class Coverage:
 class ConfidenceCalibration:
     """A temperature and a threshold, the part that they were fitted on, and their effect on each part.
 
-    A device reports `unsure` for probabilities under `unsure_below`. `said` is accuracy against coverage, by part.
+    A device reports `unsure` for probabilities under `unsure_below`. `coverage` is accuracy against coverage, by part.
     """
 
     temperature: float
     fitted_on: str
     errors: dict[str, CalibrationError]
     unsure_below: float
-    said: dict[str, list[Coverage]]
+    coverage: dict[str, list[Coverage]]
 
     def to_json(self) -> dict[str, Any]:
         """The calibration as JSON values."""

@@ -20,20 +20,21 @@ from convert.evaluate import inference_cost
 from convert.evaluate.bootstrap import DRAWS, SEED
 from convert.evaluate.evaluation_report import EvaluationData, EvaluationReport, Subject
 from convert.evaluate.metrics import roc_curves, score
-from convert.sources.evaluated_model import Model
-from convert.tflite.inspection import operators
+from convert.sources.checks import require_label_count
+from convert.sources.opened_model import OpenedModel
+from convert.tflite.inspection import operator_types
 from convert.train.history import TrainingHistory
-from fer_edge.bundle import sha256_of
 from fer_edge.classifier import Classifier, Runtime
 from fer_edge.console import message
 from fer_edge.errors import DataError, UsageError
 from fer_edge.preprocess import PREPROCESS_ID
 
 CHUNK = 64  # images per step of the progress bar
+_KINDS = {"keras": "keras, as float TFLite", "saved model": "saved model, as float TFLite"}  # in reports
 
 
 def evaluate(
-    model: Model,
+    model: OpenedModel,
     data: Path,
     part: str = "test",
     *,
@@ -44,10 +45,13 @@ def evaluate(
     history: Path | None = None,
 ) -> tuple[EvaluationReport, Samples]:
     """The report on one part of the set at `data`, or on `all`, and the images that were evaluated."""
-    history_path = history or model.history
+    source = model.source
+    beside = source.path.with_name("history.json")
+    history_path = history or (beside if beside.is_file() else None)
     training = TrainingHistory.read(history_path) if history_path else None
-    classifier = model.classifier(runtime, threads, kernels)
-    samples = load(data, classifier.side, seed, classes=model.labels)
+    classifier = model.classifier(runtime, kernels, threads)
+    require_label_count(source.path, classifier.classes, source.labels)
+    samples = load(data, classifier.side, seed, classes=source.labels)
     for remark in remarks(samples):
         message(remark)
     data_set = fingerprint(samples)
@@ -57,21 +61,21 @@ def evaluate(
         counts = ", ".join(f"{name} {count:,}" for name, count in counts_by_part.items())
         raise DataError(f"{data} has no image in its {part} part; its parts are {counts}; choose another with --split")
     y = evaluated.y  # indices into the model's labels: the set was read with them
-    logits = _logits(classifier, evaluated.x[..., 0], model.file)
+    logits = _logits(classifier, evaluated.x[..., 0], source.path)
     in_training, unseen_note = _in_training(samples, part)
     if training and training.data.sha256 != data_set.sha256:
         unseen_note += (
             " The model was trained on another set, or on another draw of this one's parts, which is not known here."
         )
-    one_thread = classifier if threads == 1 else model.classifier(runtime, 1, kernels)
+    one_thread = classifier if threads == 1 else model.classifier(runtime, kernels, 1)
     report = EvaluationReport(
         subject=Subject(
-            name=model.name,
-            kind=model.kind,
-            file=model.file.name,
-            file_bytes=model.file.stat().st_size,
-            sha256=sha256_of(model.file),
-            dtypes=tuple(sorted({dtype for op in operators(model.content) for dtype in op.dtypes})),
+            name=source.name,
+            kind=_KINDS.get(model.kind, model.kind),
+            file=source.path.name,
+            file_bytes=source.path.stat().st_size if source.path.is_file() else len(model.content),
+            sha256=source.sha256,
+            dtypes=tuple(sorted({dtype for op in operator_types(model.graph) for dtype in op.dtypes})),
             runtime=classifier.runtime.id,
             kernels=kernels,
             preprocess=PREPROCESS_ID,
@@ -87,13 +91,15 @@ def evaluate(
             left_out=samples.left_out,
             skipped=len(samples.skipped),
         ),
-        scores=score(logits, y, model.labels),
+        scores=score(logits, y, source.labels),
         unseen=None
         if in_training is None or in_training.all()
-        else score(logits[~in_training], y[~in_training], model.labels),
+        else score(logits[~in_training], y[~in_training], source.labels),
         unseen_why=unseen_note,
-        curves=roc_curves(logits, y, model.labels),
-        cost=inference_cost.measure_cost(model.content, one_thread, evaluated.x[: inference_cost.TIMED, :, :, 0]),
+        curves=roc_curves(logits, y, source.labels),
+        cost=inference_cost.measure_cost(
+            model.graph, len(model.content), one_thread, evaluated.x[: inference_cost.TIMED, :, :, 0]
+        ),
         history=training.summary() if training else None,
         bootstrap={"draws": DRAWS, "seed": SEED},
         versions=_versions(model.kind),
@@ -104,7 +110,7 @@ def evaluate(
 def _logits(classifier: Classifier, faces: np.ndarray, file: Path) -> np.ndarray:
     """The logits float32 (N, K) of faces uint8 (N, side, side), with a progress bar on stderr.
 
-    Raises UsageError when they are not finite, or are probabilities: the classifier computes the softmax.
+    Raises UsageError when they are not finite.
     """
     from tqdm import tqdm
 
@@ -120,11 +126,6 @@ def _logits(classifier: Classifier, faces: np.ndarray, file: Path) -> np.ndarray
 def _check_logits(logits: np.ndarray, file: Path) -> None:
     if not np.isfinite(logits).all():
         raise UsageError(f"{file} gives values that are not finite; its training or its conversion failed")
-    sums = logits.sum(1)
-    if len(logits) >= 8 and logits.min() >= 0 and np.abs(sums - 1).max() < 0.05:  # 0.05: seven int8 roundings
-        raise UsageError(
-            f"{file} gives probabilities, not logits; save it without its last softmax, which the classifier computes"
-        )
 
 
 def _in_training(samples: Samples, part: str) -> tuple[np.ndarray | None, str]:
@@ -146,7 +147,7 @@ def _in_training(samples: Samples, part: str) -> tuple[np.ndarray | None, str]:
 
 def _versions(kind: str) -> dict[str, str]:
     packages = ["numpy", "opencv-python-headless", "scikit-learn"]
-    packages += ["tensorflow", "tensorflow-cpu", "keras"] if kind.startswith("keras") else []
+    packages += ["tensorflow", "tensorflow-cpu", "keras"] if kind in _KINDS else []
     versions = {"fer-edge": fer_edge.__version__, "python": platform.python_version()}
     for name in packages:
         try:

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from convert.tflite.inspection import multiply_adds_of, parameters_of
+from convert.tflite.graph import Graph
+from convert.tflite.inspection import multiply_adds, parameter_count
 from fer_edge.classifier import Classifier
 from fer_edge.hardware import board_name
 
@@ -31,8 +32,8 @@ class InferenceCost:
     load: float  # the load average of the last minute when timing ended; above 1, other processes were running
 
 
-def measure_cost(content: bytes, classifier: Classifier, faces: np.ndarray) -> InferenceCost:
-    """The cost of the model in `content`, timed on `faces` uint8 (N, side, side) by its one-thread `classifier`."""
+def measure_cost(graph: Graph, tflite_bytes: int, classifier: Classifier, faces: np.ndarray) -> InferenceCost:
+    """The cost of the model `graph`, timed on `faces` uint8 (N, side, side) by its one-thread `classifier`."""
     times_ms = []
     for i in range(WARM_UP + TIMED):
         face = faces[i % len(faces)][None]
@@ -42,9 +43,9 @@ def measure_cost(content: bytes, classifier: Classifier, faces: np.ndarray) -> I
     low, median, high = np.quantile(times_ms[WARM_UP:], (0.1, 0.5, 0.9))
     host, is_pi = board_name()
     return InferenceCost(
-        parameters=parameters_of(content),
-        multiply_adds=multiply_adds_of(content),
-        tflite_bytes=len(content),
+        parameters=parameter_count(graph),
+        multiply_adds=multiply_adds(graph),
+        tflite_bytes=tflite_bytes,
         ms_median=float(median),
         ms_low=float(low),
         ms_high=float(high),

@@ -10,44 +10,44 @@ from pathlib import Path
 import numpy as np
 
 from convert.argument_types import whole_number
-from convert.bundle.bundle_update import record
+from convert.bundle.bundle_update import write_parity_into
 from convert.data.loader import load
 from convert.data.samples import held_out
-from convert.parity.backends import SETS
-from convert.parity.comparison import check
+from convert.parity.comparison import ConversionOptions, compare_bundle
+from convert.parity.runtime_logits import SETS
 from convert.parity.tolerances import Margins
-from convert.report.model_card import parity_table
+from convert.report.parity_table import parity_table
 from fer_edge.atomic_file import atomic_file
 from fer_edge.bundle import Bundle
 from fer_edge.errors import UsageError, exit_code_of
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Prints the report; 0 when all is within the margins, 3 when not, 6 when there are too few images to tell."""
+    """Prints the report; exit code 0 within the margins, 3 outside, 6 when there are too few images to decide."""
     parser = argparse.ArgumentParser(prog="python -m convert.parity", description=__doc__)
     parser.add_argument(
-        "bundle", type=Path, nargs="?", help="a bundle's folder; default: the one that came with the package"
+        "bundle", type=Path, nargs="?", help="folder of a bundle (default: the one that comes with the package)"
     )
     parser.add_argument("--data", type=Path, help="any data set that `python -m convert.data` reads")
     parser.add_argument(
-        "--columns", choices=sorted(SETS), default="usual", help="which runtimes and kernels of this host"
+        "--compare", choices=sorted(SETS), default="usual", help="installed runtimes to compare on (default: usual)"
     )
     parser.add_argument(
-        "--answers",
+        "--recorded",
         type=Path,
         nargs="+",
         default=[],
         metavar="FILE",
-        help="more columns, of `python -m fer_edge.record_logits`",
+        help="logits of other runtimes, from `python -m fer_edge.record_logits`",
     )
-    parser.add_argument("--margins", type=Path, metavar="TOML", help="other margins than convert/parity/margins.toml")
+    parser.add_argument("--margins", type=Path, metavar="TOML", help="margins (default: convert/parity/margins.toml)")
     parser.add_argument(
         "--images",
         type=Path,
         metavar="NPY",
         help="only write the held-out images, for `python -m fer_edge.record_logits`",
     )
-    parser.add_argument("--write", action="store_true", help="put the report into the bundle, unless it failed")
+    parser.add_argument("--write", action="store_true", help="write the report into the bundle, unless it failed")
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--threads", type=whole_number(1), default=1)
     args = parser.parse_args(argv)
@@ -56,11 +56,15 @@ def main(argv: list[str] | None = None) -> int:
         bundle = Bundle.load(args.bundle)
         if args.images:
             return _write_images(bundle, args.data, args.images)
-        report = check(bundle, args.data, args.threads, args.columns, args.answers, Margins.load(args.margins))
+        margins, recorded = Margins.load(args.margins), tuple(args.recorded)
+        options = ConversionOptions(
+            args.data, runtimes=args.compare, margins=margins, threads=args.threads, recorded=recorded
+        )
+        report = compare_bundle(bundle, options)
         if args.write and report.passed:
-            record(bundle, report)
-        print(json.dumps(report.to_json(), indent=1) if args.json else parity_table(report.to_json()))
-        report.answer_for()
+            write_parity_into(bundle, report)
+        print(json.dumps(report.to_json(), indent=1) if args.json else parity_table(report))
+        report.require_pass()
         return 0
 
     return exit_code_of(run)

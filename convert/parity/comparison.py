@@ -1,42 +1,49 @@
-"""The terms on which a model is taken into a bundle: the data, the runtimes, the margins."""
+"""The comparison of a model with its float model, on labelled held-out images or on synthetic ones, runtime by runtime."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from convert.data.loader import load, remarks
-from convert.data.samples import Samples, held_out
-from convert.parity.backends import Column, brought, here
-from convert.parity.parity_report import ParityReport, on_data, without_data
+from convert.data.samples import HELD_OUT_PARTS, Samples, held_out
+from convert.evaluate.confidence_calibration import ConfidenceCalibration, calibrate_confidence
+from convert.parity.differences import LogitDifference, PartDifference
+from convert.parity.float_reference import least_probability, reference_for
+from convert.parity.paired_comparison import compare_logits, compare_part, curves_of_both
+from convert.parity.parity_report import Curves, ParityReport, RuntimeParity, worst_runtime
+from convert.parity.runtime_logits import RuntimeLogits, logits_of, measured_elsewhere, measured_here
 from convert.parity.tolerances import Margins
-from convert.quantize.synthetic_images import STAND_IN, StandIn
-from convert.sources.float_model import Float, least
+from convert.parity.verdict import verdict_on_faces, verdict_on_logits
+from convert.quantize.synthetic_images import FILE_NAME, SyntheticImages
+from convert.sources.opened_model import OpenedModel, open_bundle, open_float_of_bundle
 from convert.tflite.op_versions import CLAIMED
 from fer_edge.bundle import Bundle
 from fer_edge.classifier import Classifier, Runtime
 from fer_edge.errors import NotEnoughData
 
+FEWEST = 100  # held-out images below which accuracy is not judged
+
 
 @dataclass(frozen=True, slots=True)
-class Terms:
-    """What a model is calibrated and judged on."""
+class ConversionOptions:
+    """What a model is calibrated, converted and compared with."""
 
     data: Path | None = None  # any data set; without one parity is judged on logits alone
     claimed: tuple[str, ...] = CLAIMED  # the runtimes, of convert.versions, that must have every operator
-    columns: str = "usual"  # which runtimes and kernel paths of this host are compared: of convert.parity.backends.SETS
+    runtimes: str = "usual"  # which runtimes of this host are compared: a key of runtime_logits.SETS
     margins: Margins | None = None  # the defaults where None
     seed: int = 0
-    threads: int = 1  # for the comparison; the file is the same
-    keep_float: tuple[str, ...] = ()  # layers left in float, by the names of convert.layers
-    answers: tuple[Path, ...] = ()  # of `fer_edge.record_logits`, more columns of the file that is compared
+    threads: int = 1  # for the comparison; the model file is the same
+    keep_float: tuple[str, ...] = ()  # layers that stay in float, by the names of convert.layers
+    recorded: tuple[Path, ...] = ()  # files of `fer_edge.record_logits`: runtimes of other machines
 
     def samples(self, side: int, labels: tuple[str, ...]) -> Samples | None:
-        """The data set with images of `side` px, its remarks said on stderr; None without one."""
+        """The data set with images of `side` px, its remarks printed on stderr; None without one."""
         if self.data is None:
             return None
         samples = load(self.data, side, classes=labels)
@@ -44,58 +51,142 @@ class Terms:
             print(remark, file=sys.stderr)
         return samples
 
-    def compare(
-        self,
-        float_model: Float,
-        model: Classifier,
-        content: bytes,
-        samples: Samples | None,
-        stand_in: StandIn | None,
-        labels: tuple[str, ...],
-    ) -> ParityReport:
-        """The report on the file `content`, which `model` runs, against its float model: on the data or on stand-in images."""
-        print("comparing with the float model", file=sys.stderr)
-        theirs, tiny = float_model.against(model), least(model)
 
-        def making(runtime: Runtime | None, kernels: str) -> Classifier:
-            return Classifier(content, runtime, self.threads, kernels, model.input_range, model.output_kind, tiny)
+def compare(
+    float_model: OpenedModel,
+    model: OpenedModel,
+    samples: Samples | None,
+    synthetic: SyntheticImages | None,
+    options: ConversionOptions,
+) -> ParityReport:
+    """The parity report of `model` against its float model: on held-out samples, or on synthetic images where None."""
+    print("comparing with the float model", file=sys.stderr)
+    classifier = model.classifier(threads=options.threads)
+    reference = reference_for(float_model, classifier, options.threads)
+    tiny = least_probability(classifier)
+    labels = model.source.labels
 
-        def measured(images: np.ndarray) -> Iterator[Column]:
-            yield from here(making, images, self.columns)
-            yield from brought(self.answers, content, images)
+    def classifier_on(runtime: Runtime | None, kernels: str) -> Classifier:
+        return Classifier(model.content, runtime, options.threads, kernels, model.input_range, model.output_kind, tiny)
 
-        if samples is not None:
-            report = on_data(theirs, measured(held_out(samples)[0]), samples, labels, self.margins)
-        else:
-            assert stand_in is not None, "made where there are no data"
-            report = without_data(theirs, measured(stand_in.check), stand_in.check, labels, self.margins)
-        if tiny is None:
-            return report
-        blind = f"differences between probabilities under {tiny:.3g}, which count as that on both sides"
-        return replace(report, not_measured=[*report.not_measured, blind])
+    def measured(images: np.ndarray) -> Iterator[RuntimeLogits]:
+        yield from measured_here(classifier_on, images, options.runtimes)
+        yield from measured_elsewhere(options.recorded, model.content, images)
+
+    if samples is not None:
+        report = compare_on_samples(reference, measured(held_out(samples)[0]), samples, labels, options.margins)
+    else:
+        assert synthetic is not None, "made where there are no data"
+        images = synthetic.check
+        report = compare_on_synthetic_images(reference, measured(images), images, labels, options.margins)
+    if tiny is None:
+        return report
+    unseen = f"differences between probabilities under {tiny:.3g}, which count as that on both sides"
+    return replace(report, not_measured=[*report.not_measured, unseen])
 
 
-def check(
-    bundle: Bundle,
-    data: Path | None,
-    threads: int = 1,
-    columns: str = "usual",
-    answers: Sequence[Path] = (),
+def compare_on_samples(
+    float_model: Classifier,
+    runtimes: Iterable[RuntimeLogits],
+    samples: Samples,
+    labels: tuple[str, ...],
     margins: Margins | None = None,
 ) -> ParityReport:
-    """The parity report of a bundle that holds its float model. Raises UsageError when it does not."""
-    # here, not above: they read this module for their own reports
-    from convert.parity.comparison import Terms
-    from convert.sources.float_model import Float
+    """The report on the validation and the test part, each alone and both together.
 
-    terms = Terms(data, columns=columns, margins=margins, threads=threads, answers=tuple(answers))
-    float_model = Float.of_bundle(bundle, threads)
-    samples = terms.samples(bundle.side, bundle.labels)
-    beside = bundle.path / STAND_IN
+    `runtimes` hold logits of `held_out(samples)`; the first is the one that the device uses. Raises NotEnoughData when both
+    parts together have fewer than FEWEST images.
+    """
+    margins = margins or Margins.load()
+    images, y, part = held_out(samples)
+    if len(y) < FEWEST:
+        raise NotEnoughData(
+            f"the validation and test parts hold {len(y)} images; parity needs at least {FEWEST}, "
+            "without --data it judges logits"
+        )
+    float_logits = logits_of(float_model, images, "float")
+    names = [name for name in HELD_OUT_PARTS if name in part]
+    rows = list(runtimes)
+    parts, judged = {}, {}
+    for row in rows:
+        int8_logits = row.logits
+        parts[row.name] = {
+            name: compare_part(float_logits[part == name], int8_logits[part == name], y[part == name], labels, margins)
+            for name in names
+        }
+        together = compare_part(float_logits, int8_logits, y, labels, margins)
+        parts[row.name]["together"] = together
+        logits = compare_logits(" and ".join(names), float_logits, int8_logits, margins.logits_rms)
+        verdict, failures, undecided = verdict_on_faces(logits, together, margins)
+        judged[row.name] = RuntimeParity(row.ran_on, verdict, failures, undecided, logits, together)
+    first = rows[0].logits
+    calibrated = calibrate_confidence({p: first[part == p] for p in names}, {p: y[part == p] for p in names})
+    worst = worst_runtime(judged)
+    drawn = curves_of_both(float_logits, {row.name: row.logits for row in rows}[worst], y, labels)
+    return _report(judged, parts[worst], labels, margins, confidence=calibrated, curves=drawn)
+
+
+def compare_on_synthetic_images(
+    float_model: Classifier,
+    runtimes: Iterable[RuntimeLogits],
+    images: np.ndarray,
+    labels: tuple[str, ...],
+    margins: Margins | None = None,
+) -> ParityReport:
+    """The report on synthetic images uint8 (N, side, side): labels and logits of both models; accuracy is not judged."""
+    margins = margins or Margins.load()
+    float_logits = logits_of(float_model, images, "float")
+    judged = {}
+    for row in runtimes:
+        logits = compare_logits(
+            "synthetic images that were not calibrated on", float_logits, row.logits, margins.logits_rms
+        )
+        verdict, failures, undecided = verdict_on_logits(logits, margins)
+        judged[row.name] = RuntimeParity(row.ran_on, verdict, failures, undecided, logits, None)
+    not_measured = ["accuracy", "AUC", "any figure per class", "agreement on faces"]
+    return _report(judged, {}, labels, margins, not_measured=not_measured)
+
+
+def _report(
+    judged: dict[str, RuntimeParity],
+    parts: dict[str, PartDifference],
+    labels: tuple[str, ...],
+    margins: Margins,
+    *,
+    not_measured: Sequence[str] = (),
+    confidence: ConfidenceCalibration | None = None,
+    curves: Curves | None = None,
+) -> ParityReport:
+    name = worst_runtime(judged)
+    worst = judged[name]
+    logits: LogitDifference = worst.logits
+    return ParityReport(
+        verdict=worst.verdict,
+        failures=worst.failures,
+        undecided=worst.undecided,
+        runtime=name,
+        logits=logits,
+        parts=parts,
+        runtimes=judged,
+        labels=list(labels),
+        margins=margins,
+        not_measured=list(not_measured),
+        confidence=confidence,
+        curves=curves,
+    )
+
+
+def compare_bundle(bundle: Bundle, options: ConversionOptions) -> ParityReport:
+    """The parity report of a bundle that holds its float model.
+
+    Raises UsageError when it holds none, NotEnoughData when there is neither a data set nor synthetic images.
+    """
+    float_model = open_float_of_bundle(bundle)
+    samples = options.samples(bundle.side, bundle.labels)
+    beside = bundle.path / FILE_NAME
     if samples is None and not beside.is_file():
         raise NotEnoughData(
-            f"{bundle.path} holds no {STAND_IN}, and no --data was given: there is nothing to compare on"
+            f"{bundle.path} holds no {FILE_NAME}, and no --data was given: there is nothing to compare on"
         )
-    stand_in = StandIn.load(beside, float_model.file) if samples is None else None
-    model = bundle.make_classifier(threads=threads)
-    return terms.compare(float_model, model, bundle.model.read_bytes(), samples, stand_in, bundle.labels)
+    synthetic = SyntheticImages.load(beside, float_model.source.path) if samples is None else None
+    return compare(float_model, open_bundle(bundle), samples, synthetic, options)

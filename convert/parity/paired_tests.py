@@ -1,8 +1,9 @@
-"""What two models' answers to the same images say of their difference: paired tests, intervals, and equivalence.
+"""Paired tests: what two models' answers to the same images say of their difference; intervals and equivalence tests.
 
-Differences are int8 minus float throughout. Proportions: exact McNemar on the discordant pairs, Tango's score test against a
-margin (Statistics in Medicine 17, 1998, 891–908), a bootstrap interval. Areas under ROC curves: DeLong, DeLong and
-Clarke-Pearson (Biometrics 44, 1988, 837–845). Several at once: Holm (Scandinavian Journal of Statistics 6, 1979, 65–70).
+Differences are int8 minus float throughout. Shares: exact McNemar on the discordant pairs, Tango's score test against a
+margin (Statistics in Medicine 17, 1998, 891–908), two one-sided tests (TOST) for equivalence, a paired bootstrap interval.
+Areas under ROC curves: DeLong, DeLong and Clarke-Pearson (Biometrics 44, 1988, 837–845). Several at once: Holm
+(Scandinavian Journal of Statistics 6, 1979, 65–70).
 """
 
 from __future__ import annotations
@@ -20,12 +21,12 @@ Real = float  # the annotation below: there `float` is the figure of the float m
 
 
 @dataclass(frozen=True, slots=True)
-class Difference:
-    """A figure of float and of int8 on the same n images, and what can be said of int8 minus float.
+class PairedDifference:
+    """A figure of float and of int8 on the same n images, and the tests of int8 minus float.
 
-    `low` and `high`: its 95 % interval, None where too few images give none. `margin`: the loss that was declared
-    harmless beforehand. `within_p`: of TOST, small where the difference lies within ±margin. `worse_p`: small where the
-    loss is larger than the margin. `changed_p`: small where there is any difference at all.
+    `low` and `high`: its 95 % interval, None where there are too few images. `margin`: the loss that was declared harmless
+    beforehand. `equivalence_p`: of TOST, small where the difference lies within ±margin. `inferiority_p`: small where the
+    loss exceeds the margin. `difference_p`: of McNemar or DeLong, small where there is any difference.
     """
 
     n: int
@@ -35,48 +36,48 @@ class Difference:
     low: Real | None
     high: Real | None
     margin: Real
-    within_p: Real | None
-    worse_p: Real | None
-    changed_p: Real | None
+    equivalence_p: Real | None
+    inferiority_p: Real | None
+    difference_p: Real | None
 
     @property
-    def within(self) -> bool:
-        """Whether it is shown that int8 lies within the margin of float."""
-        return self.within_p is not None and self.within_p < LEVEL
+    def is_equivalent(self) -> bool:
+        """Whether int8 is shown to lie within the margin of float."""
+        return self.equivalence_p is not None and self.equivalence_p < LEVEL
 
     @property
-    def worse(self) -> bool:
+    def is_worse(self) -> bool:
         """Whether the loss is real and its best estimate is more than the margin."""
-        lost = self.difference < 0 and self.changed_p is not None and self.changed_p < LEVEL
+        lost = self.difference < 0 and self.difference_p is not None and self.difference_p < LEVEL
         return lost and -self.difference > self.margin
 
 
-def proportions(hit_f: np.ndarray, hit_q: np.ndarray, margin: float) -> Difference:
+def share_difference(float_hits: np.ndarray, int8_hits: np.ndarray, margin: float) -> PairedDifference:
     """The difference of two shares of hits, bool (N,) of the same N images, N at least 1."""
     from scipy.stats import binomtest
 
-    n = len(hit_f)
-    lost, won = int(np.sum(hit_f & ~hit_q)), int(np.sum(~hit_f & hit_q))
+    n = len(float_hits)
+    lost, won = int(np.sum(float_hits & ~int8_hits)), int(np.sum(~float_hits & int8_hits))
     # a resample of the images is a resample of the three kinds of pair: lost, won, and neither
     kinds = np.random.default_rng(SEED).multinomial(n, [lost / n, won / n, 1 - (lost + won) / n], DRAWS)
     low, high = np.quantile((kinds[:, 1] - kinds[:, 0]) / n, (0.025, 0.975))
-    less = _NORMAL.cdf(score_z(lost, won, n, margin))  # of “the loss is the margin or more”
-    more = _NORMAL.cdf(score_z(won, lost, n, margin))  # of “the gain is the margin or more”
-    return Difference(
+    less = _NORMAL.cdf(tango_score(lost, won, n, margin))  # of “the loss is the margin or more”
+    more = _NORMAL.cdf(tango_score(won, lost, n, margin))  # of “the gain is the margin or more”
+    return PairedDifference(
         n=n,
-        float=float(hit_f.mean()),
-        int8=float(hit_q.mean()),
+        float=float(float_hits.mean()),
+        int8=float(int8_hits.mean()),
         difference=(won - lost) / n,
         low=float(low),
         high=float(high),
         margin=margin,
-        within_p=max(less, more),
-        worse_p=1 - less,
-        changed_p=float(binomtest(lost, lost + won).pvalue) if lost + won else 1.0,
+        equivalence_p=max(less, more),
+        inferiority_p=1 - less,
+        difference_p=float(binomtest(lost, lost + won).pvalue) if lost + won else 1.0,
     )
 
 
-def score_z(lost: int, won: int, n: int, margin: float) -> float:
+def tango_score(lost: int, won: int, n: int, margin: float) -> float:
     """Tango's score statistic of n pairs for a true loss of `margin` > −1: below −1.645 the loss is smaller, at the 5 % level.
 
     With no margin it is McNemar's (lost − won) / √(lost + won).
@@ -89,7 +90,7 @@ def score_z(lost: int, won: int, n: int, margin: float) -> float:
     return (lost - won - n * margin) / math.sqrt(variance) if variance > 0 else 0.0
 
 
-def areas(f: np.ndarray, q: np.ndarray, positive: np.ndarray, margin: float) -> Difference:
+def auc_difference(f: np.ndarray, q: np.ndarray, positive: np.ndarray, margin: float) -> PairedDifference:
     """The difference of two areas under the ROC curve, of scores `f` and `q` (N,) for `positive` bool (N,) of both kinds."""
     places_f, places_q = placements(f, positive), placements(q, positive)
     change = places_q - places_f
@@ -102,7 +103,7 @@ def areas(f: np.ndarray, q: np.ndarray, positive: np.ndarray, margin: float) -> 
     return _normal(len(f), float(places_f[positive].mean()), float(places_q[positive].mean()), variance, margin)
 
 
-def mean_area(f: np.ndarray, q: np.ndarray, y: np.ndarray, margin: float) -> Difference:
+def macro_auc_difference(f: np.ndarray, q: np.ndarray, y: np.ndarray, margin: float) -> PairedDifference:
     """The difference of two macro areas: one class against the rest, the mean over classes; scores (N, K), labels (N,).
 
     Only classes with images count, two of them at least. An image moves the area of every class, so its parts are added
@@ -147,18 +148,18 @@ def holm(p: list[float]) -> list[float]:
     return adjusted
 
 
-def _normal(n: int, f: float, q: float, variance: float | None, margin: float) -> Difference:
-    """A difference whose error is normal with a variance; None where it has none that could be told."""
+def _normal(n: int, f: float, q: float, variance: float | None, margin: float) -> PairedDifference:
+    """A difference with a normal error of this variance; None where there are too few images to estimate it."""
     change = q - f
     if variance is None:
-        return Difference(n, f, q, change, None, None, margin, None, None, None)
+        return PairedDifference(n, f, q, change, None, None, margin, None, None, None)
     error = math.sqrt(variance)
     if error == 0.0:
         inside = float(abs(change) >= margin)
-        return Difference(
+        return PairedDifference(
             n, f, q, change, change, change, margin, inside, float(change >= -margin), float(change == 0.0)
         )
     reach = _NORMAL.inv_cdf(0.975) * error
     less, more = (_NORMAL.cdf((side * change - margin) / error) for side in (-1, 1))
     changed = 2 * _NORMAL.cdf(-abs(change) / error)
-    return Difference(n, f, q, change, change - reach, change + reach, margin, max(less, more), 1 - less, changed)
+    return PairedDifference(n, f, q, change, change - reach, change + reach, margin, max(less, more), 1 - less, changed)

@@ -1,4 +1,4 @@
-"""How much int8 may differ from float: the margins of parity's verdict, in a TOML file with the defaults beside this one."""
+"""The margins: how much int8 may differ from float. The defaults are in margins.toml beside this file."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ DEFAULTS = Path(__file__).with_name("margins.toml")
 
 @dataclass(frozen=True, slots=True)
 class Margins:
-    """The margins, named `table_key` as in margins.toml, which says what each one is. `pp`: points of a percentage."""
+    """The margins, named `table_key` after margins.toml, which explains each one. `pp`: percentage points."""
 
     accuracy_overall_pp: float
     accuracy_class_pp: float
@@ -29,9 +29,9 @@ class Margins:
 
     @staticmethod
     def load(path: Path | None = None) -> Margins:
-        """The margins in a TOML file, the defaults for what it leaves out or for no file.
+        """The margins in a TOML file; defaults for what it leaves out, and where `path` is None.
 
-        Raises UsageError for a key that there is not, with its nearest neighbour, and for a value that is no margin.
+        Raises UsageError for an unknown key, with the nearest known one, and for a value that is not a margin.
         """
         known = _read(DEFAULTS)
         own = _read(path) if path else {}
@@ -59,7 +59,7 @@ def _read(path: Path) -> dict[str, Any]:
     except ValueError as error:
         raise UsageError(f"{path} is no TOML: {error}") from error
     if loose := [key for key, table in tables.items() if not isinstance(table, dict)]:
-        raise UsageError(f"{path}: {loose[0]} stands in no table; convert/parity/margins.toml shows where it belongs")
+        raise UsageError(f"{path}: {loose[0]} is outside a table; convert/parity/margins.toml shows where it belongs")
     return {f"{name}_{key}": value for name, table in tables.items() for key, value in table.items()}
 
 

@@ -1,4 +1,4 @@
-"""`python -m convert.quantize [--model MODEL] [--data PATH] [--out DIR]`: a bundle, compared with its float model.
+"""`python -m convert.quantize [--model MODEL] [--data PATH] [--out DIR]`: makes an int8 bundle, compared with its float model.
 
 Without --model the float model that came with the package is quantized. Without --data the ranges are chosen on images that
 are synthesized from the model itself (convert.calibration), and parity is judged on logits alone.
@@ -16,11 +16,12 @@ import sys
 from pathlib import Path
 
 from convert.argument_types import whole_number
-from convert.bundle.from_float import quantize, table_of
-from convert.parity.backends import SETS
-from convert.parity.comparison import Terms
+from convert.bundle.from_float import make_bundle
+from convert.parity.comparison import ConversionOptions
+from convert.parity.runtime_logits import SETS
 from convert.parity.tolerances import Margins
-from convert.sources.model_source import Source, joined, pixels_argument
+from convert.report.parity_table import report_table
+from convert.sources.model_source import ModelSource, input_range_argument, joined
 from convert.tflite.op_versions import CLAIMED, known
 from fer_edge.errors import exit_code_of
 
@@ -28,7 +29,7 @@ from fer_edge.errors import exit_code_of
 def main(argv: list[str] | None = None) -> int:
     """Writes the bundle and prints its parity table; 0 done, 2 bad input, 3 parity failed, 6 too few images to tell.
 
-    With 6 for an accuracy that the images cannot decide the bundle is written all the same, and says so.
+    With 6, where the images cannot decide the accuracy, the bundle is written all the same.
     """
     parser = argparse.ArgumentParser(
         prog="python -m convert.quantize", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -36,51 +37,62 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument(
         "--model", type=Path, help="a .keras or .h5 file, a SavedModel, a .tflite, a training's folder or a bundle"
     )
-    parser.add_argument("--labels", metavar="NAME,NAME…", help="of its outputs, in order; default: the training's own")
+    parser.add_argument(
+        "--labels", metavar="NAME,NAME…", help="labels of the outputs, in order (default: the training's)"
+    )
     parser.add_argument(
         "--input-range",
-        type=pixels_argument,
+        type=input_range_argument,
         metavar="LOW,HIGH",
-        help="what 0 and 255 of a pixel are to the model: 0,1 or -1,1 or 0,255, the default",
+        help="input values for the pixel values 0 and 255: 0,1 or -1,1 or 0,255 (default)",
     )
     parser.add_argument("--data", type=Path, help="any data set that `python -m convert.data` reads")
-    parser.add_argument("--float", type=Path, metavar="PATH", help="the float model that a .tflite is held against")
-    parser.add_argument("--float-range", type=pixels_argument, metavar="LOW,HIGH", help="default: as --input-range")
-    parser.add_argument("--out", type=Path, help="the bundle's folder; default: ./bundle-NAME")
-    parser.add_argument("--name", help="the bundle's name; default: the model's")
+    parser.add_argument(
+        "--float", type=Path, metavar="PATH", help="float model that an existing .tflite is compared with"
+    )
+    parser.add_argument(
+        "--float-range",
+        type=input_range_argument,
+        metavar="LOW,HIGH",
+        help="input values of the float model (default: --input-range)",
+    )
+    parser.add_argument("--out", type=Path, help="folder of the bundle (default: ./bundle-NAME)")
+    parser.add_argument("--name", help="name of the bundle (default: that of the model)")
     parser.add_argument(
         "--runtimes",
         default=",".join(CLAIMED),
         metavar="NAME,NAME…",
-        help=f"that must have every operator; default: %(default)s; known are {', '.join(known())}",
+        help=f"runtimes that must support every operator (default: %(default)s; known: {', '.join(known())})",
     )
-    parser.add_argument("--columns", choices=sorted(SETS), default="usual", help="which runtimes of this host compare")
+    parser.add_argument(
+        "--compare", choices=sorted(SETS), default="usual", help="installed runtimes to compare on (default: usual)"
+    )
     parser.add_argument(
         "--keep-float",
         metavar="LAYER,LAYER…",
-        help="layers that stay in float32, by the names of `python -m convert.layers`; says what they cost",
+        help="layers that stay in float32, by the names of `python -m convert.layers`; prints their cost",
     )
-    parser.add_argument("--margins", type=Path, metavar="TOML", help="other margins than convert/parity/margins.toml")
+    parser.add_argument("--margins", type=Path, metavar="TOML", help="margins (default: convert/parity/margins.toml)")
     parser.add_argument("--seed", type=whole_number(0), default=0)
-    parser.add_argument("--threads", type=whole_number(1), default=1, help="for the comparison; the file is the same")
+    parser.add_argument("--threads", type=whole_number(1), default=1, help="threads of the comparison (default: 1)")
     parser.add_argument("--json", action="store_true", help="print the parity report as JSON")
     args = parser.parse_args(joined(sys.argv[1:] if argv is None else argv))
 
     def run() -> int:
         labels = args.labels.split(",") if args.labels else None
-        source = Source.find(args.model, args.name, labels, args.input_range)
-        against = args.float and Source.find(args.float, None, source.labels, args.float_range or args.input_range)
+        source = ModelSource.find(args.model, args.name, labels, args.input_range)
+        against = args.float and ModelSource.find(args.float, None, source.labels, args.float_range or args.input_range)
         claimed = tuple(name.strip() for name in args.runtimes.split(","))
         keep = tuple(name.strip() for name in args.keep_float.split(",")) if args.keep_float else ()
-        terms = Terms(
-            args.data, claimed, args.columns, Margins.load(args.margins), args.seed, args.threads, keep_float=keep
+        options = ConversionOptions(
+            args.data, claimed, args.compare, Margins.load(args.margins), args.seed, args.threads, keep_float=keep
         )
         out = args.out or Path(f"bundle-{source.name}")
-        bundle, report = quantize(source, out, against=against, terms=terms)
-        print(json.dumps(report.to_json(), indent=1) if args.json else table_of(report))
+        bundle, report = make_bundle(source, out, options, against=against)
+        print(json.dumps(report.to_json(), indent=1) if args.json else report_table(report))
         size, kind = bundle.model.stat().st_size, bundle.spec.quantization.scheme
         print(f"{out}: {size:,} bytes in {kind}; `fer-edge run --bundle {out}` uses it", file=sys.stderr)
-        report.answer_for()
+        report.require_pass()
         return 0
 
     return exit_code_of(run)

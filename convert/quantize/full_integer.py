@@ -1,33 +1,53 @@
-"""Full-integer quantization of a float TFLite file."""
+"""Full-integer quantization: calibration statistics, channel equalization, range search, bias correction, int8."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
-from convert.quantize.mixed_precision import keep_float as kept
-from convert.quantize.range_search import Choices, int8
-from convert.sources.checks import (
-    refuse_float_operators,
-)
-from convert.tflite.compaction import pack
+from convert.quantize.bias_correction import correct_biases
+from convert.quantize.channel_equalization import equalize
+from convert.quantize.litert_quantization import int8_model
+from convert.quantize.range_search import QuantizationOptions, Range, search_ranges
+from convert.quantize.tensor_statistics import collect_statistics
+from convert.sources.checks import require_int8
+from convert.tflite.graph import Graph
+from fer_edge.classifier import RAW_RANGE
+from fer_edge.errors import UsageError
 
 
-def to_int8(
-    content: bytes,
+def quantize_graph(
+    float_graph: Graph,
     images: np.ndarray,
-    choices: Choices | None = None,
+    options: QuantizationOptions | None = None,
     *,
-    keep_float: tuple[str, ...] = (),
-    packed: bool = True,
-) -> bytes:
-    """The bytes of a TFLite file whose input, output and every operator are int8, from those of a float one.
+    pixels: Range = RAW_RANGE,
+    keep_float: Sequence[str] = (),
+) -> Graph:
+    """The int8 model of a float one, for one image, with ranges from `images` uint8 (N, side, side).
 
-    `images`, uint8 (N, side, side), and `choices` set the ranges (range_search). Layers named in `keep_float` stay float;
-    `packed` drops what no interpreter reads (tflite.compaction). Raises ParityFailed when operators remain in floating point
-    that `keep_float` does not name, UsageError when the quantizer rejects the model.
+    `pixels` are the float model's input values for 0 and 255, and become the range of the int8 model's input. Layers named in
+    `keep_float` (conv_3, dense_1: `python -m convert.layers`) stay float; if the last is among them, so is the output. Raises
+    UsageError when the model has no such layer, all are named, or the quantizer rejects it; ParityFailed when operators stay
+    in floating point that `keep_float` does not name.
     """
-    if keep_float:
-        return kept(content, images, keep_float, choices)
-    made = int8(content, images, choices)
-    refuse_float_operators(made)
-    return pack(made) if packed else made
+    options = options or QuantizationOptions()
+    layers = {op.name for op in float_graph.layers()}
+    if layers <= set(keep_float):
+        raise UsageError("all layers are to stay in float; use the float model itself")
+    graph = float_graph.copy()
+    statistics = collect_statistics(graph, images, pixels)
+    if options.equalize:
+        statistics = equalize(graph, statistics, options.equalize)
+    ranges = {
+        tensor: (low * options.widen, high * options.widen)
+        for tensor, (low, high) in search_ranges(graph, statistics, options.clip).items()
+    }
+    ranges[graph.inputs[0]] = pixels
+    if options.correct and options.per_channel:
+        correct_biases(graph, statistics, keep_float)
+    quantized = int8_model(graph, ranges, keep_float, options.per_channel)
+    if not keep_float:
+        require_int8(quantized)
+    return quantized

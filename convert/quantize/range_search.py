@@ -1,25 +1,19 @@
-"""The range of each tensor of an int8 file, and the file made with them: better than the least and the most that was seen.
+"""Range search: the range of each activation that gives int8 the least squared error.
 
-TensorFlow's converter takes each tensor's extremes on the calibration images. One pixel of one image then sets the step of
-all others. Here a range is chosen for the least squared error of what passes it, clipping counted dearer than rounding:
-rounding errors of neighbouring pixels cancel in the sums that follow, clipped peaks do not. The quantizer itself is
-TensorFlow's own, which takes ranges that stand in a float file; `tf.lite.experimental.QuantizationDebugger` calls it so.
+A converter takes each tensor's extremes on the calibration images; one pixel of one image then sets the step of all others.
+Here a range minimises the squared error of what passes it, with clipping weighted more than rounding: rounding errors of
+neighbouring pixels cancel in the sums that follow, clipped peaks do not.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 
-from convert.quantize.bias_correction import corrected
-from convert.quantize.channel_equalization import equalized
-from convert.quantize.tensor_statistics import Seen, observe
-from convert.tflite.graph import CHANNELS, RELU, Graph, Operator
-from convert.tflite.tensorflow_output import quiet_tensorflow
-from fer_edge.classifier import RAW_RANGE
-from fer_edge.errors import UsageError
+from convert.quantize.tensor_statistics import TensorStatistics
+from convert.tflite.graph import CHANNEL_AXIS, RELU, WEIGHTS, Graph, Operator
 
 Range = tuple[float, float]
 # Operators whose output has the scale of their input.
@@ -27,120 +21,59 @@ _SAME = (
     *("MAX_POOL_2D", "AVERAGE_POOL_2D", "RESHAPE", "PAD", "PADV2", "SQUEEZE", "EXPAND_DIMS", "TRANSPOSE", "SLICE"),
     *("STRIDED_SLICE", "CONCATENATION", "SPLIT", "RESIZE_BILINEAR", "RESIZE_NEAREST_NEIGHBOR", "MAXIMUM", "MINIMUM"),
 )
-_BEAR_CLIPPING = (*CHANNELS, *_SAME, "ADD", "MEAN", "RELU")  # what reads peaks as it reads the rest
-_TRIED = 100_000  # values of a tensor
-_SHRUNK = np.linspace(1.0, 0.3, 15)
+_TOLERATE_CLIPPING = (
+    *CHANNEL_AXIS,
+    *_SAME,
+    "ADD",
+    "MEAN",
+    "RELU",
+)  # operators to which peaks mean no more than other values
+_SAMPLES = 100_000  # of a tensor
+_SHRINK_FACTORS = np.linspace(1.0, 0.3, 15)
 
 
 @dataclass(frozen=True, slots=True)
-class Choices:
-    """How an int8 file is made from a float one. The defaults gave the logits of edge and nano the least error.
+class QuantizationOptions:
+    """How an int8 model is made from a float one. The defaults gave the logits of edge and nano the least error.
 
-    Choices(0, 0, False) is what the converter does by itself.
+    QuantizationOptions(0, 0, False) is what a converter does by itself.
     """
 
-    equalize: float = 0.5  # channel equalization, from 0 (none) to 1 (full)
-    clip: float = (
-        8.0  # how much dearer a clipped value is than a rounded one; 0: ranges from the least to the most seen
+    equalize: float = 0.5  # strength of channel equalization, 0 (none) to 1 (full)
+    clip: float = 8.0  # weight of a clipped value's error over a rounded one's; 0: ranges are the extremes seen
+    correct: bool = True  # bias correction
+    widen: float = (
+        1.0  # factor on all ranges but the input's, for calibration images that reach less far than real ones
     )
-    correct: bool = True  # biases that make up for rounded weights (convert.quantize.bias_correction)
-    widen: float = 1.0  # all ranges but the input's times this: for images that reach less far than those to come
-    per_channel: bool = True  # a scale for each channel of a layer's weights, not one for all
+    per_channel: bool = True  # a weight scale for each output channel, not one for all
 
 
-# Stand-in images (convert.calibration) reach about two thirds as far as faces do in the first layers.
-FOR_STAND_IN = Choices(widen=1.5)
+# Synthetic calibration images reach about two thirds as far as faces do in the first layers.
+FOR_SYNTHETIC_IMAGES = QuantizationOptions(widen=1.5)
 
 
-def int8(
-    content: bytes,
-    images: np.ndarray,
-    choices: Choices | None = None,
-    *,
-    pixels: Range = RAW_RANGE,
-    keep_float: Iterable[str] = (),
-) -> bytes:
-    """The int8 TFLite file of a float one for one image, with ranges from `images` uint8 (N, side, side).
+def search_ranges(graph: Graph, statistics: dict[int, TensorStatistics], clip: float) -> dict[int, Range]:
+    """The range of each activation of a float model, by the tensor's index, from its `statistics`.
 
-    `pixels` is what 0 and 255 are to the float file's input, and becomes the range of the int8 file's. `keep_float` names
-    operators, as `convert.layers` does, that stay in float; is the last among them, so is the output. Raises UsageError when
-    the file has no such operator, or is none that the quantizer takes.
+    `clip` weights clipping errors. Inputs and outputs keep their extremes, and so do tensors read by operators that depend on
+    peaks.
     """
-    choices = choices or Choices()
-    keep = frozenset(keep_float)
-    seen = observe(content, images, pixels)
-    if choices.equalize:
-        content, seen = equalized(content, seen, choices.equalize)
-    ranges = {
-        t: (low * choices.widen, high * choices.widen) for t, (low, high) in choose(content, seen, choices.clip).items()
-    }
-    ranges[Graph(content).inputs[0]] = pixels
-    if choices.correct and choices.per_channel:
-        content = corrected(content, seen, keep)
-    return quantized(content, ranges, keep, choices.per_channel)
-
-
-def choose(content: bytes, seen: dict[int, Seen], clip: float) -> dict[int, Range]:
-    """The range of each activation of a float TFLite file, by the tensor's number, from what was `seen` of it.
-
-    Inputs and outputs keep the least and the most seen, and so does what operators read that peaks mean more to.
-    """
-    graph = Graph(content)
-    found = {t: (min(0.0, float(s.low.min())), max(0.0, float(s.high.max()))) for t, s in seen.items()}
+    found = {t: (min(0.0, float(s.low.min())), max(0.0, float(s.high.max()))) for t, s in statistics.items()}
     if not clip:
         return found
-    for tied in _one_scale(graph):
+    for tied in _tensors_of_one_scale(graph):
         low, high = min(found[t][0] for t in tied), max(found[t][1] for t in tied)
-        readers = [op for t in tied for op in graph.readers(t)]
+        readers = [op for t in tied for op in graph.consumers(t)]
         ends = {*graph.inputs, *graph.outputs}.intersection(tied)
-        if not ends and all(op.kind in _BEAR_CLIPPING for op in readers):
-            costs = [_cost(graph, t, seen, clip) for t in tied]
-            low, high = _least(low, high, lambda a, b, costs=costs: sum(cost(a, b) for cost in costs))  # type: ignore[misc]
+        if not ends and all(op.kind in _TOLERATE_CLIPPING for op in readers):
+            costs = [_cost(graph, t, statistics, clip) for t in tied]
+            low, high = _least_cost_range(low, high, lambda a, b, costs=costs: sum(cost(a, b) for cost in costs))  # type: ignore[misc]
         found.update(dict.fromkeys(tied, (low, high)))
     return found
 
 
-def quantized(
-    content: bytes, ranges: dict[int, Range], keep: frozenset[str] = frozenset(), per_channel: bool = True
-) -> bytes:
-    """The int8 TFLite file of a float one with these ranges, by TensorFlow's quantizer."""
-    graph = Graph(content)
-    for tensor, (low, high) in ranges.items():
-        told = graph.schema.QuantizationParametersT()
-        told.min, told.max = np.array([low], np.float32), np.array([high], np.float32)
-        graph.tensor(tensor).quantization = told
-    kept = [op for op in graph.operators if op.name in keep]
-    if unknown := keep - {op.name for op in kept}:
-        raise UsageError(
-            f"the model has no layer {', '.join(sorted(unknown))}; its layers are {', '.join(o.name for o in graph.layers())}"
-        )
-    last_is_float = any(t in graph.outputs for op in kept for t in op.outputs)
-    with quiet_tensorflow():
-        import tensorflow as tf
-        from tensorflow.lite.python.convert import mlir_quantize
-        from tensorflow.lite.python.convert_phase import ConverterError
-
-        try:
-            made: bytes = mlir_quantize(
-                graph.to_bytes(),
-                fully_quantize=True,
-                disable_per_channel=not per_channel,
-                input_data_type=tf.int8,
-                output_data_type=tf.int8,
-                denylisted_nodes=[graph.tensor(op.outputs[0]).name.decode() for op in kept] or None,
-            )
-        except (ConverterError, RuntimeError, ValueError) as error:
-            first = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
-            raise UsageError(f"TensorFlow's quantizer does not take the model: {first}") from error
-    if last_is_float:
-        ended = Graph(made)
-        ended.open_end()
-        return ended.to_bytes()
-    return made
-
-
-def rounded(values: np.ndarray, low: float, high: float) -> tuple[np.ndarray, np.ndarray]:
-    """Values as int8 holds them in a range, and which of them lie outside: float32 and bool of their shape."""
+def round_to_int8(values: np.ndarray, low: float, high: float) -> tuple[np.ndarray, np.ndarray]:
+    """Values as int8 stores them in a range, and which of them lie outside: float32 and bool of their shape."""
     scale = np.float32((high - low) / 255) or np.float32(1)
     zero = np.float32(np.clip(np.rint(-128 - low / scale), -128, 127))
     steps = np.rint(values / scale) + zero
@@ -148,56 +81,60 @@ def rounded(values: np.ndarray, low: float, high: float) -> tuple[np.ndarray, np
     return (np.clip(steps, -128, 127) - zero) * scale, outside
 
 
-def _cost(graph: Graph, tensor: int, seen: dict[int, Seen], clip: float) -> Callable[[float, float], float]:
-    """What a range costs a tensor: squared errors, each channel's weighed by how strongly it is read.
+def _cost(
+    graph: Graph, tensor: int, statistics: dict[int, TensorStatistics], clip: float
+) -> Callable[[float, float], float]:
+    """The cost of a range for a tensor: squared errors, each channel's weighted by how strongly it is read.
 
-    What only an addition with a ReLU in it reads is judged by the sum: what ReLU cuts off may be clipped at no cost.
+    A tensor that only an addition with a fused ReLU reads is judged by the sum: what ReLU cuts off is clipped at no cost.
     """
-    values = seen[tensor].samples
+    values = statistics[tensor].samples
     # at random: every n-th would be of the same few channels wherever n divides their number
-    some = np.random.default_rng(0).integers(values.size, size=_TRIED)
-    readers = graph.readers(tensor)
-    other = _added(graph, tensor, readers)
+    sampled = np.random.default_rng(0).integers(values.size, size=_SAMPLES)
+    readers = graph.consumers(tensor)
+    other = _other_summand(graph, tensor, readers)
     if other is not None:
-        mine, theirs = values.ravel()[some], seen[other].samples.ravel()[some]
-        sums = np.maximum(mine + theirs, 0)
+        values_here, other_values = values.ravel()[sampled], statistics[other].samples.ravel()[sampled]
+        sums = np.maximum(values_here + other_values, 0)
 
         def of_sum(low: float, high: float) -> float:
-            now, outside = rounded(mine, low, high)
-            return float(np.mean((np.maximum(now + theirs, 0) - sums) ** 2 * np.where(outside, clip, 1)))
+            now, outside = round_to_int8(values_here, low, high)
+            return float(np.mean((np.maximum(now + other_values, 0) - sums) ** 2 * np.where(outside, clip, 1)))
 
         return of_sum
-    weights = np.broadcast_to(_read_by(graph, tensor, readers, values.shape[1]), values.shape).ravel()[some]
-    mine = values.ravel()[some]
+    weights = np.broadcast_to(_weight_of_channels(graph, tensor, readers, values.shape[1]), values.shape).ravel()[
+        sampled
+    ]
+    mine = values.ravel()[sampled]
 
-    def alone(low: float, high: float) -> float:
-        now, outside = rounded(mine, low, high)
+    def of_tensor(low: float, high: float) -> float:
+        now, outside = round_to_int8(mine, low, high)
         return float(np.mean((now - mine) ** 2 * weights * np.where(outside, clip, 1)))
 
-    return alone
+    return of_tensor
 
 
-def _added(graph: Graph, tensor: int, readers: list[Operator]) -> int | None:
+def _other_summand(graph: Graph, tensor: int, readers: list[Operator]) -> int | None:
     """The tensor that an addition with a ReLU adds to this one, if that is all that reads it."""
-    if len(readers) != 1 or readers[0].kind != "ADD" or readers[0].fused != RELU:
+    if len(readers) != 1 or readers[0].kind != "ADD" or readers[0].activation != RELU:
         return None
     others = [t for t in readers[0].inputs if t != tensor]
     alike = len(others) == 1 and not graph.is_constant(others[0]) and graph.shape(others[0]) == graph.shape(tensor)
     return others[0] if alike else None
 
 
-def _read_by(graph: Graph, tensor: int, readers: list[Operator], channels: int) -> np.ndarray:
-    """How strongly each channel of a tensor is read: the mean square of the weights on it, (C,), on average 1."""
+def _weight_of_channels(graph: Graph, tensor: int, readers: list[Operator], channels: int) -> np.ndarray:
+    """How strongly each channel of a tensor is read: the mean square of the weights on it, (C,), scaled to a mean of 1."""
     total = np.zeros(channels)
     for op in readers:
-        weights = graph.constant(op, 1) if op.kind in CHANNELS and op.inputs[0] == tensor else None
+        weights = graph.constant(op, WEIGHTS) if op.kind in CHANNEL_AXIS and op.inputs[0] == tensor else None
         if weights is not None and weights.shape[-1] == channels:
             total += np.square(weights).sum(tuple(range(weights.ndim - 1)))
     return total / total.mean() if total.any() else np.ones(channels)
 
 
-def _one_scale(graph: Graph) -> list[list[int]]:
-    """The activations in lists of those that must have one scale."""
+def _tensors_of_one_scale(graph: Graph) -> list[list[int]]:
+    """The activations in groups that must share one scale."""
     tied = {t: [t] for t in graph.activations()}
     for op in graph.operators:
         if op.kind in _SAME:
@@ -207,12 +144,12 @@ def _one_scale(graph: Graph) -> list[list[int]]:
     return [group for t, group in tied.items() if group[0] == t]
 
 
-def _least(low: float, high: float, cost: Callable[[float, float], float]) -> Range:
-    """The range within low…high of the least cost: one end after the other, twice."""
+def _least_cost_range(low: float, high: float, cost: Callable[[float, float], float]) -> Range:
+    """The range within low…high of the least cost: coordinate descent over its two ends, twice."""
     now = low, high
     for _ in range(2 if low < 0 < high else 1):
         if high > 0:
-            now = min(((now[0], high * float(f)) for f in _SHRUNK), key=lambda r: cost(*r))
+            now = min(((now[0], high * float(f)) for f in _SHRINK_FACTORS), key=lambda r: cost(*r))
         if low < 0:
-            now = min(((low * float(f), now[1]) for f in _SHRUNK), key=lambda r: cost(*r))
+            now = min(((low * float(f), now[1]) for f in _SHRINK_FACTORS), key=lambda r: cost(*r))
     return now

@@ -1,9 +1,8 @@
-"""`python -m convert.calibration MODEL`: images that stand in for data, drawn out of the float model's own statistics.
+"""Synthetic calibration images, optimised from a float model's own statistics, for quantization without a data set.
 
-What an int8 file's ranges are chosen on. With a data set: a stratified sample of its training part, of which the indices
-are kept. Without one: images optimised towards the statistics that every batch normalisation of the float model had in
-training (ZeroQ, arXiv 2001.00281; DeepInversion, arXiv 1912.08795). They are nobody's face and may be shipped; a second
-set, made from another seed and never calibrated on, lets parity say something where there are no data.
+Noise is optimised until every batch normalisation of the model sees the means and deviations that it had in training (ZeroQ,
+arXiv 2001.00281; DeepInversion, arXiv 1912.08795). The images show nobody's face and may be shipped. A second set, made from
+another seed and never calibrated on, lets parity compare logits where there are no data.
 """
 
 from __future__ import annotations
@@ -16,23 +15,25 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from convert.quantize.calibration_set import Calibration
-from convert.sources.float_model import Float
+from convert.quantize.calibration_set import Calibration, CalibrationSet
+from convert.sources.opened_model import OpenedModel
 from convert.tflite.keras_export import load_keras
 from convert.train.hardware import bfloat16_is_fast
 from fer_edge.atomic_file import atomic_file
 from fer_edge.bundle import sha256_of
+from fer_edge.bundle_provenance import CalibrationRecord
 from fer_edge.errors import BundleRefused, NotEnoughData
 
 if TYPE_CHECKING:
     import keras
 
-STAND_IN = "stand-in.npz"
+FILE_NAME = "synthetic.npz"
+KIND = "synthetic images"
 IMAGES, CHECK_IMAGES, STEPS = 64, 64, 60  # half a minute for both sets of 85 M multiply-adds on two cores
 
 
 @dataclass(frozen=True)
-class StandIn:
+class SyntheticImages:
     """Images made from a float model, not from people: `calibrate` and `check` are uint8 (N, side, side)."""
 
     calibrate: np.ndarray
@@ -41,22 +42,22 @@ class StandIn:
     settings: dict[str, Any]
 
     @staticmethod
-    def load(path: Path, model: Path) -> StandIn:
+    def load(path: Path, model: Path) -> SyntheticImages:
         """The images in a file. Raises BundleRefused when they were made for another model than the one in `model`."""
         try:
             with np.load(path) as saved:
                 sha = str(saved["model_sha256"])
                 settings = {"seed": int(saved["seed"]), "steps": int(saved["steps"]), "loss": float(saved["loss"])}
-                made = StandIn(saved["calibrate"], saved["check"], sha, settings)
+                images = SyntheticImages(saved["calibrate"], saved["check"], sha, settings)
         except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
             raise BundleRefused(
-                f"{path} holds no stand-in images ({error}); `python -m convert.calibration` makes them"
+                f"{path} holds no synthetic images ({error}); `python -m convert.calibration` makes them"
             ) from error
-        if made.model_sha256 != sha256_of(model):
+        if images.model_sha256 != sha256_of(model):
             raise BundleRefused(
                 f"{path} was made for another model than {model}; `python -m convert.calibration {model}`"
             )
-        return made
+        return images
 
     def save(self, path: Path) -> None:
         """Writes the images beside `path` and renames them into place."""
@@ -64,26 +65,36 @@ class StandIn:
         with atomic_file(path) as fresh, fresh.open("wb") as file:
             np.savez_compressed(file, **arrays, **self.settings)
 
-    def calibration(self) -> Calibration:
-        """The images to calibrate on."""
-        return Calibration(self.calibrate, {"kind": "stand-in", "images": len(self.calibrate), **self.settings})
+    def calibration(self) -> CalibrationSet:
+        """The calibration set of these images."""
+        record = CalibrationRecord(
+            KIND,
+            images=len(self.calibrate),
+            seed=self.settings["seed"],
+            steps=self.settings["steps"],
+            loss=self.settings["loss"],
+        )
+        return CalibrationSet(self.calibrate, Calibration(record))
 
 
-def stand_in(
+def make_synthetic_images(
     path: Path, images: int = IMAGES, check_images: int = CHECK_IMAGES, steps: int = STEPS, seed: int = 0
-) -> StandIn:
-    """Images made from the float model in `path` (.keras); 0.2 s a step for 64 images and 85 M multiply-adds on two cores."""
+) -> SyntheticImages:
+    """Synthetic images of the float model in `path` (.keras).
+
+    A step takes 0.2 s for 64 images and 85 M multiply-adds on two cores.
+    """
     model = load_keras(path)
     if bfloat16_is_fast():
-        for layer in model.layers:  # twice as fast, and the images need no more bits than that
+        for layer in model.layers:  # twice as fast, and precise enough for images
             layer.dtype_policy = "mixed_bfloat16"
     calibrate, loss = synthesize(model, images, steps, seed, "calibration images")
     check, _ = synthesize(model, check_images, steps, seed + 1, "check images")
-    return StandIn(calibrate, check, sha256_of(path), {"seed": seed, "steps": steps, "loss": loss})
+    return SyntheticImages(calibrate, check, sha256_of(path), {"seed": seed, "steps": steps, "loss": loss})
 
 
 def synthesize(model: keras.Model, n: int, steps: int, seed: int, what: str = "images") -> tuple[np.ndarray, float]:
-    """n images uint8 (n, side, side) on which the model's batch normalisations see what they saw in training; and the loss.
+    """n images uint8 (n, side, side) that give the model's batch normalisations their training statistics; and the loss.
 
     The loss is the mean over these layers of the squared distance of the batch's mean and standard deviation from the
     moving ones, in units of the moving standard deviation. Raises NotEnoughData for a model without batch normalisation.
@@ -94,7 +105,9 @@ def synthesize(model: keras.Model, n: int, steps: int, seed: int, what: str = "i
 
     norms = [layer for layer in model.layers if isinstance(layer, keras.layers.BatchNormalization)]
     if not norms:
-        raise NotEnoughData("the model has no batch normalisation to draw images from; give a data set with --data")
+        raise NotEnoughData(
+            "the model has no batch normalisation to synthesize images from; give a data set with --data"
+        )
     taps = keras.Model(model.input, [layer.input for layer in norms])
     means = [tf.convert_to_tensor(layer.moving_mean) for layer in norms]
     deviations = [tf.sqrt(tf.convert_to_tensor(layer.moving_variance) + layer.epsilon) for layer in norms]
@@ -107,18 +120,18 @@ def synthesize(model: keras.Model, n: int, steps: int, seed: int, what: str = "i
     optimizer = keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(6.0, steps, alpha=0.05))
     optimizer.build([x])
 
-    def distance(seen: Any, mean: Any, deviation: Any) -> Any:
-        seen = tf.cast(seen, tf.float32)  # (B, H, W, C)
-        off = (tf.reduce_mean(seen, (0, 1, 2)) - mean) / deviation
-        spread = tf.math.reduce_std(seen, (0, 1, 2)) / deviation - 1.0
+    def distance(values: Any, mean: Any, deviation: Any) -> Any:
+        values = tf.cast(values, tf.float32)  # (B, H, W, C)
+        off = (tf.reduce_mean(values, (0, 1, 2)) - mean) / deviation
+        spread = tf.math.reduce_std(values, (0, 1, 2)) / deviation - 1.0
         return tf.reduce_mean(tf.square(off)) + tf.reduce_mean(tf.square(spread))
 
     @tf.function
     def step() -> Any:
         with tf.GradientTape() as tape:
-            seen = taps(x, training=False)
-            seen = seen if isinstance(seen, list) else [seen]
-            loss = tf.add_n([distance(*row) for row in zip(seen, means, deviations, strict=True)]) / len(norms)
+            values = taps(x, training=False)
+            values = values if isinstance(values, list) else [values]
+            loss = tf.add_n([distance(*row) for row in zip(values, means, deviations, strict=True)]) / len(norms)
         optimizer.apply_gradients([(tape.gradient(loss, x), x)])
         x.assign(tf.clip_by_value(x, 0.0, 255.0))
         return loss
@@ -131,23 +144,22 @@ def synthesize(model: keras.Model, n: int, steps: int, seed: int, what: str = "i
     return np.rint(x.numpy()[..., 0]).astype(np.uint8), loss
 
 
-def of_model(float_model: Float, seed: int, make: bool = True) -> StandIn | None:
-    """The images beside the model's own file, else, with `make`, images synthesized from the model, which takes minutes.
+def synthetic_images_of(model: OpenedModel, float_file: Path, seed: int, make: bool = True) -> SyntheticImages | None:
+    """The images beside the model's own file, else, with `make`, images synthesized from it, which takes minutes.
 
-    Raises NotEnoughData when they cannot be synthesized.
+    `float_file` is what a bundle stores of the model. Raises NotEnoughData when images cannot be synthesized.
     """
-    beside = float_model.source.model.with_name(STAND_IN)
-    if float_model.file == float_model.source.model and beside.is_file():
-        return StandIn.load(beside, float_model.file)
+    beside = model.source.path.with_name(FILE_NAME)
+    if model.is_unchanged and beside.is_file():
+        return SyntheticImages.load(beside, float_file)
     if not make:
         return None
-    if float_model.file.suffix != ".keras":
+    if float_file.suffix != ".keras":
         raise NotEnoughData(
-            f"{float_model.source.model} tells nothing of what it was trained on, to draw images from; give a data set with"
-            " --data"
+            f"{model.source.path} is not a Keras file, so no images can be synthesized from it; give a data set with --data"
         )
     print(
-        f"no data and no {STAND_IN} beside the model: drawing images out of the model itself, which takes minutes",
+        f"no data and no {FILE_NAME} beside the model: synthesizing images from the model itself, which takes minutes",
         file=sys.stderr,
     )
-    return stand_in(float_model.file, seed=seed)
+    return make_synthetic_images(float_file, seed=seed)

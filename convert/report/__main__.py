@@ -1,4 +1,4 @@
-"""`python -m convert.report REPORT.json|BUNDLE`: an evaluation as Markdown, or a bundle's parity as an HTML page."""
+"""`python -m convert.report REPORT.json|BUNDLE`: renders an evaluation, or a bundle's parity page."""
 
 from __future__ import annotations
 
@@ -17,11 +17,14 @@ from fer_edge.shipped_bundles import SHIPPED
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Prints an evaluation that was written before as Markdown, or writes a bundle's page; nothing is evaluated anew."""
+    """Prints a stored evaluation as Markdown, or writes a bundle's page; nothing is evaluated again."""
     parser = argparse.ArgumentParser(prog="python -m convert.report", description=main.__doc__)
     parser.add_argument("report", type=Path, help="a report.json of `python -m convert.evaluate`, or a bundle's folder")
     parser.add_argument(
-        "--out", type=Path, metavar="PATH", help="folder for an evaluation's files; the page's file, default: NAME.html"
+        "--out",
+        type=Path,
+        metavar="PATH",
+        help="folder for an evaluation's files, or file of the page (default: NAME.html)",
     )
     args = parser.parse_args(argv)
 

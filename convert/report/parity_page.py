@@ -4,149 +4,176 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from convert.parity.paired_tests import Difference
+from convert.parity.differences import PartDifference
+from convert.parity.paired_tests import PairedDifference
+from convert.parity.parity_report import FILE_NAME, ParityReport, read_parity
+from convert.parity.reference_free_report import VERDICT as NOT_COMPARED
 from convert.parity.verdict import FAIL, LOGITS_ONLY, OPEN, PASS
 from convert.quantize import layer_report
 from convert.report import plots
 from convert.train.history import TrainingHistory
 from fer_edge.bundle import Bundle
-from fer_edge.errors import BundleRefused, NotEnoughData, UsageError
+from fer_edge.errors import NotEnoughData, UsageError
 from fer_edge.json_fields import to_json
 
-_MOODS = {PASS: "pass", FAIL: "fail", OPEN: "open", LOGITS_ONLY: "open"}
+_STYLES = {PASS: "pass", FAIL: "fail", OPEN: "open", LOGITS_ONLY: "open"}
 _SENTENCES = {
-    PASS: "On every runtime and kernel path below, int8 is shown to do what the float model does.",
-    FAIL: "On at least one runtime or kernel path int8 does not do what the float model does.",
-    OPEN: "Nothing failed, and there are too few images to show that nothing was lost.",
-    LOGITS_ONLY: "Labels and logits agree on images of no one; there were no labelled images to judge accuracy on.",
+    PASS: "On every runtime and kernel path below, int8 is shown to match the float model within the margins.",
+    FAIL: "On at least one runtime or kernel path int8 does not match the float model.",
+    OPEN: "Nothing failed, but there are too few images to show that nothing was lost.",
+    LOGITS_ONLY: "Labels and logits agree on synthetic images; there were no labelled images to judge accuracy on.",
 }
 
 
-def page(bundle: Bundle) -> str:
-    """The page of a bundle, from the files in it alone; its layers are run anew.
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A figure's line of the table, formatted; `style` and `word` say whether it is within its margin."""
 
-    Raises BundleRefused when its parity report cannot be read.
+    name: str
+    n: int
+    float: str
+    int8: str
+    difference: str
+    interval: str
+    margin: str
+    style: str  # pass, fail, open
+    word: str
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """A figure of the page: its title, its caption and its SVG."""
+
+    title: str
+    caption: str
+    svg: str
+
+
+@dataclass(frozen=True, slots=True)
+class LayerTable:
+    """The layer errors on the bundle's synthetic images: the table's heads and rows, and their plot as SVG."""
+
+    heads: tuple[str, ...]
+    rows: list[list[str]]
+    svg: str
+
+
+def page(bundle: Bundle) -> str:
+    """The page of a bundle, from the files in it alone; its layer errors are measured again.
+
+    Raises UsageError when the bundle was not compared with a float model, BundleRefused when its report cannot be read.
     """
-    parity = json.loads((bundle.path / "parity.json").read_text())
-    if parity["verdict"] not in _MOODS:
-        raise UsageError(
-            f"{bundle.name} was not compared with a float model, and a page tells of nothing else; see CARD.md"
-        )
-    if "columns" not in parity:
-        raise BundleRefused(f"{bundle.path / 'parity.json'} is of an older version; make the bundle again")
+    verdict = json.loads((bundle.path / FILE_NAME).read_text()).get("verdict")
+    if verdict == NOT_COMPARED:
+        raise UsageError(f"{bundle.name} was not compared with a float model, so it has no page; see its CARD.md")
+    parity = read_parity(bundle.path)
     return _template().render(
         spec=bundle.spec,
         parity=parity,
-        mood=_MOODS[parity["verdict"]],
-        mood_of=lambda verdict: _MOODS[verdict],
-        sentence=_SENTENCES[parity["verdict"]],
-        rows=_rows,
+        style=_STYLES[parity.verdict],
+        style_of=lambda verdict: _STYLES[verdict],
+        sentence=_SENTENCES[parity.verdict],
+        rows=part_rows,
         figures=_figures(parity, bundle),
         layers=_layers(bundle),
         provenance=_provenance(bundle, parity),
     )
 
 
-def _rows(part: dict[str, Any]) -> list[dict[str, Any]]:
+def part_rows(part: PartDifference) -> list[Row]:
     """A part's figures for the table, accuracy and macro AUC first."""
-    told: list[tuple[str, dict[str, Any]]] = [("accuracy %", part["accuracy"])]
-    if part["macro_auc"]:
-        told.append(("macro AUC", part["macro_auc"]))
-    for label, row in part["classes"].items():
-        if row["recall"]:
-            told += [(f"{label}, recall %", row["recall"]), (f"{label}, AUC", row["auc"])]
-    return [_row(name, Difference(**values), row_n(part, name)) for name, values in told]
+    rows = [_row("accuracy %", part.accuracy, part.n, is_overall=True)]
+    if part.macro_auc:
+        rows.append(_row("macro AUC", part.macro_auc, part.n, is_overall=True))
+    for label, figures in part.classes.items():
+        if figures.recall and figures.auc:
+            rows.append(_row(f"{label}, recall %", figures.recall, figures.n, is_overall=False))
+            rows.append(_row(f"{label}, AUC", figures.auc, figures.n, is_overall=False))
+    return rows
 
 
-def row_n(part: dict[str, Any], name: str) -> int:
-    """How many images a row's figure is of: its class's, or all."""
-    label = name.rpartition(", ")[0]
-    return int(part["classes"][label]["n"] if label in part["classes"] else part["n"])
-
-
-def _row(name: str, d: Difference, n: int) -> dict[str, Any]:
+def _row(name: str, d: PairedDifference, n: int, *, is_overall: bool) -> Row:
     factor, digits = (100, 2) if name.endswith("%") else (1, 4)
-    overall = ", " not in name
-    lost = d.worse if overall else d.low is not None and d.high is not None and d.high < -d.margin
-    within = d.within if overall else d.worse_p is not None and d.worse_p > 0.95
-    mood, word = ("fail", "lost") if lost else ("pass", "within") if within else ("open", "open")
+    is_lost = d.is_worse if is_overall else d.low is not None and d.high is not None and d.high < -d.margin
+    is_within = d.is_equivalent if is_overall else d.inferiority_p is not None and d.inferiority_p > 0.95
+    style, word = ("fail", "lost") if is_lost else ("pass", "within") if is_within else ("open", "open")
     interval = "too few images"
     if d.low is not None and d.high is not None:
         interval = f"{d.low * factor:+.{digits}f} to {d.high * factor:+.{digits}f}"
-    return {
-        "name": name,
-        "n": n,
-        "float": f"{d.float * factor:.{digits}f}",
-        "int8": f"{d.int8 * factor:.{digits}f}",
-        "difference": f"{d.difference * factor:+.{digits}f}",
-        "interval": interval,
-        "margin": f"{d.margin * factor:.{digits}f}",
-        "mood": mood,
-        "word": word,
-    }
+    return Row(
+        name=name,
+        n=n,
+        float=f"{d.float * factor:.{digits}f}",
+        int8=f"{d.int8 * factor:.{digits}f}",
+        difference=f"{d.difference * factor:+.{digits}f}",
+        interval=interval,
+        margin=f"{d.margin * factor:.{digits}f}",
+        style=style,
+        word=word,
+    )
 
 
-def _figures(parity: dict[str, Any], bundle: Bundle) -> list[tuple[str, str, str]]:
-    """Title, caption and SVG of each figure there are values for."""
-    drawn = parity.get("drawn")
-    if not drawn:
+def _figures(parity: ParityReport, bundle: Bundle) -> list[Figure]:
+    if parity.curves is None:
         return []
-    n = parity["parts"]["together"]["n"]
+    n = parity.parts["together"].n
     return [
-        (
+        Figure(
             "ROC curves, float and int8 over each other",
             f"One class against the rest, {n:,} images.",
-            _inline(plots.roc_pair(drawn), "roc"),
+            _inline(plots.roc_pair(parity.curves), "roc"),
         ),
-        (
+        Figure(
             "What changed its label",
             "Images of each true class that int8 gives each label more often (+) or less often (−) than float.",
-            _inline(plots.confusion_change(drawn, list(bundle.labels)), "confusion"),
+            _inline(plots.confusion_change(parity.curves, list(bundle.labels)), "confusion"),
         ),
     ]
 
 
-def _layers(bundle: Bundle) -> dict[str, Any] | None:
-    """The layers on the bundle's own stand-in images: heads, rows and SVG; None where they cannot be told apart."""
+def _layers(bundle: Bundle) -> LayerTable | None:
+    """The layer errors on the bundle's synthetic images; None where they cannot be measured."""
     try:
-        told = layer_report.of_bundle(bundle)
+        errors = layer_report.layer_errors_of_bundle(bundle)
     except (UsageError, NotEnoughData):  # no float model, no images, or a file that was not made from it
         return None
-    rows = [layer_report.cells(row) for row in told]
-    return {"heads": layer_report.HEADS, "rows": rows, "svg": _inline(plots.by_layer(told, "svg"), "layers")}
+    svg = _inline(plots.layer_error_plot(errors, "svg"), "layers")
+    return LayerTable(layer_report.HEADS, [layer_report.cells(row) for row in errors], svg)
 
 
 def _inline(svg: bytes, name: str) -> str:
-    """An SVG without its XML head, its inner names made unlike those of the page's other figures."""
+    """An SVG without its XML head, its ids made unlike those of the page's other figures."""
     text = svg.decode()
     text = text[text.index("<svg") :]
     return re.sub(r'(id="|url\(#|href="#)', rf"\g<1>{name}-", text)
 
 
-def _provenance(bundle: Bundle, parity: dict[str, Any]) -> list[tuple[str, str]]:
+def _provenance(bundle: Bundle, parity: ParityReport) -> list[tuple[str, str]]:
     made = bundle.spec.provenance
-    told = [
+    rows = [
         ("bundle", f"{bundle.name}, SHA-256 of bundle.json {bundle.sha256}"),
-        ("model.tflite", f"{bundle.spec.files['model.tflite'].sha256}"),
+        ("model.tflite", bundle.spec.files["model.tflite"].sha256),
         ("float model", str(made.float_sha256)),
-        ("calibrated on", json.dumps(to_json(made.calibration))),
+        ("calibrated on", json.dumps(bundle.spec.to_json()["provenance"]["calibration"])),
     ]
     if data := made.data:
         counts = f"train {data.train:,}, validation {data.validation:,}, test {data.test:,}"
-        told.append(("data", f"{counts}; SHA-256 of pixels, labels and parts {data.sha256}"))
+        rows.append(("data", f"{counts}; SHA-256 of pixels, labels and parts {data.sha256}"))
     history = bundle.path / "history.json"
     if history.is_file():
         run = TrainingHistory.read(history)
-        told.append(("trained", f"epoch {run.best_epoch} of {len(run.epochs)}, seed {run.seed}"))
-    told += [
+        rows.append(("trained", f"epoch {run.best_epoch} of {len(run.epochs)}, seed {run.seed}"))
+    margins = ", ".join(f"{name} {value:g}" for name, value in to_json(parity.margins).items())
+    return [
+        *rows,
         ("versions", ", ".join(f"{name} {version}" for name, version in made.versions.items() if version)),
-        ("margins", ", ".join(f"{name} {value:g}" for name, value in parity["margins"].items())),
-        ("again", f"python -m convert.parity {bundle.name} --data DATA; python -m convert.report {bundle.name}"),
+        ("margins", margins),
+        ("repeat", f"python -m convert.parity {bundle.name} --data DATA; python -m convert.report {bundle.name}"),
     ]
-    return told
 
 
 def _template() -> Any:

@@ -16,7 +16,8 @@ from fer_edge.errors import UsageError
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from convert.quantize.layer_error import Layer
+    from convert.parity.parity_report import Curves
+    from convert.quantize.layer_error import LayerError
 
 STYLE = {
     "font.family": "DejaVu Sans",  # comes with matplotlib: the same letters everywhere
@@ -112,17 +113,17 @@ def roc(scores: Scores, curves: RocCurves) -> bytes:
     return png.getvalue()
 
 
-def roc_pair(drawn: dict[str, Any]) -> bytes:
-    """SVG: the ROC curves of int8 over those of float, as a parity report's `drawn` holds them; the corner enlarged."""
+def roc_pair(curves: Curves) -> bytes:
+    """SVG: the ROC curves of int8 over those of float, of a parity report; the corner is enlarged."""
     with _figure(9.2, 4.6, "svg") as (figure, svg):
         for at, (title, right, low) in enumerate((("all of it", 1.0, 0.0), ("where few are wrong", 0.3, 0.5))):
             axes = figure.add_subplot(1, 2, at + 1)
-            for i, label in enumerate(drawn["roc"]["float"]):
+            for i, label in enumerate(curves.roc["float"]):
                 colour = COLOURS[i % len(COLOURS)]
                 for name, width, alpha in (("float", 3.2, 0.35), ("int8", 1.1, 1.0)):
-                    tpr = drawn["roc"][name][label]
+                    tpr = curves.roc[name][label]
                     called = label if name == "int8" else None
-                    axes.plot([0, *drawn["fpr"]], [0, *tpr], color=colour, label=called, lw=width, alpha=alpha)
+                    axes.plot([0, *curves.fpr], [0, *tpr], color=colour, label=called, lw=width, alpha=alpha)
             axes.set(xlim=(0, right), ylim=(low, 1.0), xlabel="false positive rate", title=title)
             axes.grid()
             axes.set_axisbelow(True)
@@ -131,9 +132,9 @@ def roc_pair(drawn: dict[str, Any]) -> bytes:
     return svg.getvalue()
 
 
-def confusion_change(drawn: dict[str, Any], labels: list[str]) -> bytes:
+def confusion_change(curves: Curves, labels: list[str]) -> bytes:
     """SVG: how many more images of each true class (a row) int8 gives each label than float does."""
-    change = np.array(drawn["confusion"]["int8"]) - np.array(drawn["confusion"]["float"])
+    change = np.array(curves.confusion["int8"]) - np.array(curves.confusion["float"])
     most = max(1, int(np.abs(change).max()))
     with _figure(5.6, 4.8, "svg") as (figure, svg):
         axes = figure.add_subplot()
@@ -149,22 +150,22 @@ def confusion_change(drawn: dict[str, Any], labels: list[str]) -> bytes:
     return svg.getvalue()
 
 
-def by_layer(told: Sequence[Layer], form: str = "png") -> bytes:
+def layer_error_plot(rows: Sequence[LayerError], form: str = "png") -> bytes:
     """The layers' errors, PNG or SVG: at each point of the running model, and what each layer alone does to the logits."""
-    at = np.arange(len(told))
-    with _figure(max(5.0, 0.24 * len(told) + 1.6), 4.2, form) as (figure, made):
+    at = np.arange(len(rows))
+    with _figure(max(5.0, 0.24 * len(rows) + 1.6), 4.2, form) as (figure, image):
         axes = figure.add_subplot()
-        share = [100 * row.logits for row in told]
+        share = [100 * row.logits for row in rows]
         axes.bar(at, share, color=COLOURS[5], width=0.7, label="logits, from this layer alone")
-        error, rounding = [100 * row.error for row in told], [100 * row.rounding for row in told]
+        error, rounding = [100 * row.error for row in rows], [100 * row.rounding for row in rows]
         axes.plot(at, error, color=COLOURS[0], marker="o", ms=3, label="its output, as it runs")
         axes.plot(at, rounding, color=COLOURS[4], marker="s", ms=3, ls=":", label="its output, rounded alone")
-        axes.set_xticks(at, [row.name for row in told], rotation=90)
+        axes.set_xticks(at, [row.name for row in rows], rotation=90)
         axes.set(title="int8's error, RMS in percent of float's standard deviation", ylim=(0, None))
         axes.grid(axis="y")
         axes.set_axisbelow(True)
         axes.legend()
-    return made.getvalue()
+    return image.getvalue()
 
 
 @contextmanager
@@ -177,12 +178,12 @@ def _figure(width_in: float, height_in: float, form: str = "png") -> Iterator[tu
         raise UsageError(
             f"the figures need matplotlib ({error}); `pip install 'fer-edge[host]'` installs it"
         ) from error
-    made = io.BytesIO()
+    image = io.BytesIO()
     with matplotlib.rc_context():
         matplotlib.rcdefaults()
         matplotlib.rcParams.update(STYLE)
         figure = Figure((width_in, height_in), layout="constrained")
-        yield figure, made
+        yield figure, image
         # no name, version or date of the drawing: files differ only where the figure does
         nameless = {"Software": None} if form == "png" else {"Date": None, "Creator": None}
-        figure.savefig(made, format=form, metadata=nameless)
+        figure.savefig(image, format=form, metadata=nameless)

@@ -1,4 +1,4 @@
-"""`python -m convert.readme`: the README's table of measured figures, from the reports that were committed with the models."""
+"""The README's table of measured figures, from the reports that are committed with the models."""
 
 from __future__ import annotations
 
@@ -9,22 +9,23 @@ from typing import Any
 
 from convert.evaluate import paper_baseline
 from convert.evaluate.evaluation_report import EvaluationReport
+from convert.parity.parity_report import ParityReport, read_parity
 from convert.train.history import TrainingHistory
 from fer_edge.errors import UsageError
 
 BEGIN = "<!-- written by `python -m convert.readme`; do not edit by hand -->"
 END = "<!-- end -->"
 OURS = ("edge", "nano", "paper")
-DEFAULT = "blazeface-zoomed"  # the detector whose rows stand in the README; the rest is in the reports
+DEFAULT = "blazeface-zoomed"  # the detector whose rows are in the README; the others are in the reports
 
 
 @dataclass(frozen=True)
 class Released:
-    """What was committed of one model: its evaluation, its parity, how it was trained, and its crop table where it has one."""
+    """The committed reports of one model: evaluation, parity, training history, and crop table where there is one."""
 
     name: str
     report: EvaluationReport
-    parity: dict[str, Any]
+    parity: ParityReport
     history: TrainingHistory
     crops: dict[str, Any] | None
 
@@ -32,17 +33,21 @@ class Released:
     def load(folder: Path) -> Released:
         """The reports in a bundle's folder. Raises UsageError for one that is missing."""
         try:
-            parity = json.loads((folder / "parity.json").read_text())
             crops = folder / "report" / "crops.json"
-            told = json.loads(crops.read_text()) if crops.is_file() else None
+            crop_table = json.loads(crops.read_text()) if crops.is_file() else None
         except OSError as error:
             raise UsageError(f"{error.filename} cannot be read; `make release-models` writes it") from error
-        history = TrainingHistory.read(folder / "history.json")
-        return Released(folder.name, EvaluationReport.load(folder / "report" / "report.json"), parity, history, told)
+        return Released(
+            name=folder.name,
+            report=EvaluationReport.load(folder / "report" / "report.json"),
+            parity=read_parity(folder),
+            history=TrainingHistory.read(folder / "history.json"),
+            crops=crop_table,
+        )
 
 
 def block(models: Path) -> str:
-    """The table and what stands under it, every figure from a report in `models`, with n and interval."""
+    """The table and the lines below it, every figure from a report in `models`, with n and interval."""
     ours = [Released.load(models / name) for name in OURS]
     peers = json.loads((models / "peers" / "peers.json").read_text())
     first = ours[0].report
@@ -52,10 +57,10 @@ def block(models: Path) -> str:
     others = [entry for entry in peers["entries"] if not entry["ours"]]
     return "\n".join(
         [
-            f"FER2013's test part (PrivateTest), n = {n:,}, one view; everything chosen on PublicTest; ours int8, one seed"
-            f" each; 95 % intervals in brackets. “Without twins”: without the {n - unseen.n:,} images that also stand in"
-            f" Training. All in one run on {peers['host']}, {peers['runtime']}, not a Pi; time: one thread, over that of"
-            f" {peers['reference']}. Published for `paper`: accuracy {paper_baseline.WEIGHTED[1] * 100:.0f}, macro AUC"
+            f"FER2013's test part (PrivateTest), n = {n:,}, single view; all choices made on PublicTest; our models are int8,"
+            f" one seed each; 95 % intervals in brackets. “Without twins” leaves out the {n - unseen.n:,} images that are also"
+            f" in Training. All measured in one run on {peers['host']}, {peers['runtime']}, not a Pi. Time: one thread, over"
+            f" that of {peers['reference']}. Published for `paper`: accuracy {paper_baseline.WEIGHTED[1] * 100:.0f}, macro AUC"
             f" {paper_baseline.MACRO_AUC:.2f}, on {paper_baseline.N:,} images.",
             "",
             "| | " + " | ".join([*(f"**{r.name}**" for r in ours), *(e["name"] for e in others)]) + " |",
@@ -105,15 +110,16 @@ def _cell(value: dict[str, Any], factor: float, digits: int) -> str:
 
 
 def _parity(r: Released) -> str:
-    both = r.parity["parts"]["together"]
-    change, auc = both["accuracy"], both["macro_auc"]
-    recalls = {label: row["recall"] for label, row in both["classes"].items() if row["recall"]}
-    label, most = min(recalls.items(), key=lambda item: item[1]["difference"])
+    both = r.parity.parts["together"]
+    change, auc = both.accuracy, both.macro_auc
+    assert change.low is not None and change.high is not None and auc is not None, "of thousands of images"
+    recalls = {label: row.recall for label, row in both.classes.items() if row.recall}
+    label, worst = min(recalls.items(), key=lambda item: item[1].difference)
     return (
-        f"- `{r.name}`, int8 − float on both test parts, n = {both['n']:,}: accuracy {change['difference'] * 100:+.2f} points"
-        f" ({change['low'] * 100:+.2f} to {change['high'] * 100:+.2f}), macro AUC {auc['difference']:+.4f}, the same label on"
-        f" {both['agreement'] * 100:.1f} %, most lost by {label} ({most['difference'] * 100:+.1f} points of recall):"
-        f" {r.parity['verdict']}. Epoch {r.history.best_epoch} of {len(r.history.epochs)}, seed"
+        f"- `{r.name}`, int8 − float on both test parts, n = {both.n:,}: accuracy {change.difference * 100:+.2f} points"
+        f" ({change.low * 100:+.2f} to {change.high * 100:+.2f}), macro AUC {auc.difference:+.4f}, the same label on"
+        f" {both.agreement * 100:.1f} %, largest loss of recall: {label} ({worst.difference * 100:+.1f} points):"
+        f" {r.parity.verdict}. Epoch {r.history.best_epoch} of {len(r.history.epochs)}, seed"
         f" {r.history.seed}."
     )
 
@@ -122,7 +128,7 @@ def _crops(r: Released) -> str:
     assert r.crops is not None
     rows = [row for row in r.crops["rows"] if row["found"] >= 50 and row["detector"] == DEFAULT]
     return (
-        f"- `{r.name}` on faces as the device finds them ({DEFAULT}; PublicTest, pasted into 640×480 scenes,"
+        f"- `{r.name}` on faces as the device detects them ({DEFAULT}; PublicTest, pasted into 640×480 scenes,"
         f" {r.crops['n']:,} a size): "
         + "; ".join(
             f"{row['size_px']} px {row['difference']['value'] * 100:+.1f} points"

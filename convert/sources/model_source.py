@@ -1,4 +1,4 @@
-"""The model that a bundle is made from: its file, the labels of its outputs, and what it takes for a pixel."""
+"""The model that the user names: its file, the labels of its outputs, and the range of its input_range."""
 
 from __future__ import annotations
 
@@ -21,22 +21,22 @@ ACCEPTED = "name a .keras, .h5 or .tflite file, or a SavedModel's folder, with -
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
-    """A model to make a bundle of. `pixels`: what 0 and 255 of a pixel are to the network; None where nobody said."""
+class ModelSource:
+    """A model as the user named it. `input_range` are the values that the network expects for 0 and 255; None: not stated."""
 
-    model: Path  # a file, or a SavedModel's folder
+    path: Path  # a file, or a SavedModel's folder
     name: str
     labels: tuple[str, ...]
     history: TrainingHistory | None  # of its training, where it lies beside the model
-    pixels: tuple[float, float] | None = None
+    input_range: tuple[float, float] | None = None
 
     @staticmethod
     def find(
         model: Path | None,
         name: str | None = None,
         labels: Sequence[str] | None = None,
-        pixels: tuple[float, float] | None = None,
-    ) -> Source:
+        input_range: tuple[float, float] | None = None,
+    ) -> ModelSource:
         """The model in `model`: a file, a SavedModel, a folder of `convert.train` or a bundle; the package's own for None.
 
         The labels are those given, else those of the bundle or the training it stands in, else the seven expressions.
@@ -58,24 +58,26 @@ class Source:
             trained_labels = history.labels if history else LABELS
             labels = Bundle.load(path.parent).labels if spec.is_file() else trained_labels
         stem = path.absolute().parent.name if path.stem in ("float", "model") else path.stem
-        return Source(path, name or stem.removeprefix("bundle-"), Classes.of(labels).names or LABELS, history, pixels)
+        return ModelSource(
+            path, name or stem.removeprefix("bundle-"), Classes.of(labels).names or LABELS, history, input_range
+        )
 
     @property
     def is_tflite(self) -> bool:
-        """Whether it is a TFLite file, which is taken as it is; a float model of another kind is quantized."""
-        return self.model.suffix.lower() == ".tflite"
+        """Whether it is a TFLite file, which is used as it is; float models of other kinds are quantized."""
+        return self.path.suffix.lower() == ".tflite"
 
     @property
     def sha256(self) -> str:
         """The SHA-256 of the file; of a SavedModel, that of its files' names and hashes."""
-        if self.model.is_file():
-            return sha256_of(self.model)
-        files = sorted(p for p in self.model.rglob("*") if p.is_file())
-        lines = "".join(f"{sha256_of(p)}  {p.relative_to(self.model).as_posix()}\n" for p in files)
+        if self.path.is_file():
+            return sha256_of(self.path)
+        files = sorted(p for p in self.path.rglob("*") if p.is_file())
+        lines = "".join(f"{sha256_of(p)}  {p.relative_to(self.path).as_posix()}\n" for p in files)
         return hashlib.sha256(lines.encode()).hexdigest()
 
 
-def pixels_argument(text: str) -> tuple[float, float]:
+def input_range_argument(text: str) -> tuple[float, float]:
     """What `--input-range` means: two numbers LOW,HIGH. Raises ValueError, which argparse knows, for anything else."""
     low, high = (float(word) for word in text.split(","))
     if not (math.isfinite(low) and math.isfinite(high) and low < high):

@@ -1,121 +1,103 @@
-"""From a Keras file to TFLite in memory, and what a TFLite file holds, counted from the file itself."""
+"""What a TFLite model holds, counted from its graph: operators, their types and versions, parameters, multiply-adds."""
 
 from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from convert.tflite.flatbuffer import parse
+import numpy as np
 
-# Where multiply-adds are done. Elementwise work, pooling and activations are not counted, as is usual.
-_CONVOLUTIONS = ("CONV_2D", "DEPTHWISE_CONV_2D")
-_WEIGHTED = (*_CONVOLUTIONS, "FULLY_CONNECTED", "TRANSPOSE_CONV")
+from convert.tflite.graph import Graph, builtin_code
 
+# Where multiply-adds are counted. Elementwise work, pooling and activations are not, as is usual.
+_WEIGHTED = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "TRANSPOSE_CONV")
 _HUGE = 1e30  # the converter writes float32's largest number, 3e38, for an infinite weight
 
 
-class Operator(NamedTuple):
-    """One operator of a TFLite file: its name (CONV_2D), then the types of its inputs and outputs (int8, int32, …)."""
+class OperatorTypes(NamedTuple):
+    """The kind of an operator (CONV_2D), then the types of its inputs and outputs (int8, int32, …)."""
 
     name: str
     dtypes: tuple[str, ...]
 
 
-def operators(content: bytes) -> list[Operator]:
-    """Every operator of a TFLite file in running order, with the types it reads and writes."""
-    schema, model = parse(content)
-    names, types = _by_value(schema.BuiltinOperator), _by_value(schema.TensorType)
+def operator_types(graph: Graph) -> list[OperatorTypes]:
+    """Every operator in running order, with the types that it reads and writes; of all subgraphs."""
+    types = {v: name.lower() for name, v in vars(graph.schema.TensorType).items() if isinstance(v, int)}
     found = []
-    for graph in model.subgraphs:
-        for op in graph.operators:
+    for subgraph in graph.model.subgraphs:
+        for op in subgraph.operators:
             used = [i for i in (*op.inputs, *op.outputs) if i >= 0]
-            dtypes = tuple(types[graph.tensors[i].type].lower() for i in used)
-            found.append(Operator(_name(model.operatorCodes[op.opcodeIndex], names), dtypes))
+            found.append(OperatorTypes(graph.kind(op), tuple(types[subgraph.tensors[i].type] for i in used)))
     return found
 
 
-def versions_of(content: bytes) -> dict[str, int]:
-    """The operators of a TFLite file, each with the version that a runtime must have; custom ones by their own names."""
-    schema, model = parse(content)
-    names = _by_value(schema.BuiltinOperator)
+def operator_versions(graph: Graph) -> dict[str, int]:
+    """The kinds of operators, each with the version that a runtime must have; custom ones under their own names."""
     found: dict[str, int] = {}
-    for code in model.operatorCodes:
-        name = _name(code, names)
+    for code in graph.model.operatorCodes:
+        name = graph.code_name(code)
         found[name] = max(found.get(name, 1), int(code.version))
     return found
 
 
-def custom_of(content: bytes) -> list[str]:
-    """The operators of a TFLite file that are none of TFLite's own; those called Flex… are TensorFlow's."""
-    schema, model = parse(content)
-    custom = schema.BuiltinOperator.CUSTOM
-    found = {_name(c, {custom: "CUSTOM"}) for c in model.operatorCodes if c.customCode or _builtin(c) == custom}
-    return sorted(found)
+def custom_operators(graph: Graph) -> list[str]:
+    """The operators that are not TFLite's own; those called Flex… are TensorFlow's."""
+    custom = graph.schema.BuiltinOperator.CUSTOM
+    codes = (c for c in graph.model.operatorCodes if c.customCode or builtin_code(c) == custom)
+    return sorted({code.customCode.decode() if code.customCode else "CUSTOM" for code in codes})
 
 
-def not_finite_of(content: bytes) -> list[str]:
-    """The names of a TFLite file's tensors whose weights, or scales, are not all finite numbers."""
-    import numpy as np
-
-    schema, model = parse(content)
-    floats = {schema.TensorType.FLOAT32: np.float32, schema.TensorType.FLOAT16: np.float16}
+def nonfinite_tensors(graph: Graph) -> list[str]:
+    """The names of the tensors whose weights, or scales, are not all finite numbers."""
+    floats = {graph.schema.TensorType.FLOAT32: np.float32, graph.schema.TensorType.FLOAT16: np.float16}
     found = []
-    for graph in model.subgraphs:
-        for tensor in graph.tensors:
-            data, scale = model.buffers[tensor.buffer].data, tensor.quantization and tensor.quantization.scale
+    for subgraph in graph.model.subgraphs:
+        for tensor in subgraph.tensors:
+            data, scale = graph.model.buffers[tensor.buffer].data, tensor.quantization and tensor.quantization.scale
             values = [] if scale is None else [np.asarray(scale)]
             if data is not None and tensor.type in floats:
                 values.append(np.asarray(data, np.uint8).view(floats[tensor.type]))
-            if not all((np.abs(v.astype(np.float32)) < _HUGE).all() for v in values):  # not so of nan either
+            if not all((np.abs(v.astype(np.float32)) < _HUGE).all() for v in values):  # false for NaN too
                 found.append((tensor.name or b"unnamed").decode())
     return found
 
 
-def parameters_of(content: bytes) -> int:
-    """How many weights and biases a TFLite file holds; batch normalisation that was folded into them is not counted."""
-    schema, model = parse(content)
-    types = _by_value(schema.TensorType)
+def parameter_count(graph: Graph) -> int:
+    """How many weights and biases the model holds; batch normalisation that was folded into them is not counted."""
+    types = graph.schema.TensorType
     total = 0
-    for graph in model.subgraphs:
-        read = {int(i) for op in graph.operators for i in op.inputs if i >= 0}
-        for tensor in (graph.tensors[i] for i in read):
-            if model.buffers[tensor.buffer].data is None:
+    for subgraph in graph.model.subgraphs:
+        read = {int(i) for op in subgraph.operators for i in op.inputs if i >= 0}
+        for tensor in (subgraph.tensors[i] for i in read):
+            if graph.model.buffers[tensor.buffer].data is None:
                 continue
             # whole numbers without a scale are axes and shapes, not weights
-            if "FLOAT" in types[tensor.type] or (
-                tensor.quantization is not None and tensor.quantization.scale is not None
-            ):
+            is_float = tensor.type in (types.FLOAT32, types.FLOAT16, types.FLOAT64)
+            if is_float or (tensor.quantization is not None and tensor.quantization.scale is not None):
                 total += _size(tensor.shape)
     return total
 
 
-def multiply_adds_of(content: bytes) -> int:
-    """Multiply-adds of one image's convolutions and dense layers in a TFLite file."""
-    schema, model = parse(content)
-    names = _by_value(schema.BuiltinOperator)
+def multiply_adds(graph: Graph) -> int:
+    """The multiply-adds of convolutions and dense layers for one image."""
     total = 0
-    for graph in model.subgraphs:
-        for op in graph.operators:
-            name = _name(model.operatorCodes[op.opcodeIndex], names)
-            if name not in _WEIGHTED:
+    for subgraph in graph.model.subgraphs:
+        for op in subgraph.operators:
+            kind = graph.kind(op)
+            if kind not in _WEIGHTED:
                 continue
-            weights = _size(graph.tensors[op.inputs[1]].shape)
-            places = graph.tensors[op.outputs[0]].shape  # (B, H, W, C), or (B, K) of a dense layer
-            if name == "TRANSPOSE_CONV":
-                places = graph.tensors[op.inputs[2]].shape
-            total += weights * _size(places[:-1])
+            weights = _size(subgraph.tensors[op.inputs[1]].shape)
+            positions = subgraph.tensors[op.outputs[0]].shape  # (B, H, W, C), or (B, K) of a dense layer
+            if kind == "TRANSPOSE_CONV":
+                positions = subgraph.tensors[op.inputs[2]].shape
+            total += weights * _size(positions[:-1])
     return total
 
 
-def _by_value(enumeration: type) -> dict[int, str]:
-    return {value: name for name, value in vars(enumeration).items() if isinstance(value, int)}
-
-
-def _name(code: Any, names: dict[int, str]) -> str:
-    return code.customCode.decode() if code.customCode else names.get(_builtin(code), f"number {_builtin(code)}")
-
-
-def _builtin(code: Any) -> int:
-    return max(code.builtinCode, code.deprecatedBuiltinCode)  # the older field holds codes up to 127 only
+def arithmetic(graph: Graph) -> str:
+    """What the model computes in: "int8", "float32", or "int8 and float32" and the like, where it does both."""
+    kinds = {dtype for op in operator_types(graph) for dtype in op.dtypes} - {"int32", "int64", "bool"}
+    return " and ".join(sorted(kinds, key=lambda kind: ("float" in kind, kind)))
 
 
 def _size(shape: Any) -> int:

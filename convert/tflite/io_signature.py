@@ -1,28 +1,31 @@
-"""What a TFLite file takes and gives at its two ends: one image, pixels of a range, logits or probabilities."""
+"""What a TFLite model takes and gives: the range of its pixels, logits or probabilities."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
+from convert.tflite.graph import Graph
 from fer_edge.classifier import RAW_RANGE, Classifier, make_interpreter
 from fer_edge.errors import UsageError
 
-PIXELS = ((0.0, 1.0), (-1.0, 1.0), RAW_RANGE)  # the ranges that an input's own scale can be told by
+PIXELS = ((0.0, 1.0), (-1.0, 1.0), RAW_RANGE)  # the ranges that are recognised by the scale of an input tensor
+_PASS_ON = ("QUANTIZE", "DEQUANTIZE", "RESHAPE", "SQUEEZE")  # operators that do not change what values mean
 
 
 def pixels_of(content: bytes, path: Path) -> tuple[float, float]:
-    """What 0 and 255 of a pixel are to a TFLite file, as its input's scale tells; 0 and 255 where that is floating point.
+    """The input's values for a pixel's 0 and 255, as its scale tells; 0 and 255 where the input is floating point.
 
     Raises UsageError when the input stands for another range than one of PIXELS.
     """
     (details, *_) = make_interpreter(content).get_input_details()
-    scale, zero = details["quantization"]
+    scale, zero_point = details["quantization"]
     if not scale:
         return RAW_RANGE
     limits = np.iinfo(details["dtype"])
-    reach = np.array([limits.min - zero, limits.max - zero]) * scale
+    reach = np.array([limits.min - zero_point, limits.max - zero_point]) * scale
     for known in PIXELS:
         if np.abs(reach - known).max() <= 0.02 * (known[1] - known[0]):
             return known
@@ -33,9 +36,42 @@ def pixels_of(content: bytes, path: Path) -> tuple[float, float]:
     )
 
 
-def output_of(model: Classifier, images: np.ndarray) -> str:
-    """Whether a model gives "probabilities", which are 0 or more and add up to 1 for every image, or "logits"."""
-    said = model.outputs(images)
+def require_one_picture(
+    path: Path, inputs: Sequence[tuple[int | None, ...]], outputs: Sequence[tuple[int | None, ...]]
+) -> None:
+    """Raises UsageError when shapes are not those of a classifier of one square picture; a batch of any size is None."""
+    if (len(inputs), len(outputs)) != (1, 1):
+        raise UsageError(f"{path} has {len(inputs)} inputs and {len(outputs)} outputs, not one of each")
+    (entry,), (end,) = inputs, outputs
+    shape = entry[1:]
+    if len(shape) != 3 or None in shape or shape[0] != shape[1] or shape[2] not in (1, 3):
+        raise UsageError(
+            f"{path} takes {entry}, not one square picture of one size and one or three channels,"
+            " (None, side, side, 1) or (None, side, side, 3)"
+        )
+    if len(end) != 2 or end[1] is None:
+        raise UsageError(f"{path} gives {end}, not one number for each class (None, classes)")
+
+
+def output_of(graph: Graph, model: Classifier, images: np.ndarray) -> str:
+    """Whether a model gives "probabilities" or "logits".
+
+    Probabilities: its last operator is a SOFTMAX, whatever only reshapes or converts behind it; or its outputs for `images`
+    are 0 or more and sum to 1.
+    """
+    if ends_in_softmax(graph):
+        return "probabilities"
+    outputs = model.outputs(images)
     rounding = max(1e-3, model.classes * model.smallest_probability)
-    sums = np.abs(said.sum(1) - 1) <= rounding
-    return "probabilities" if (said >= 0).all() and sums.all() else "logits"
+    sums = np.abs(outputs.sum(1) - 1) <= rounding
+    return "probabilities" if (outputs >= 0).all() and sums.all() else "logits"
+
+
+def ends_in_softmax(graph: Graph) -> bool:
+    """Whether the graph's output is that of a SOFTMAX, read through operators that only reshape or convert."""
+    if len(graph.model.subgraphs) != 1:
+        return False
+    last = graph.producer(graph.outputs[0])
+    while last is not None and last.kind in _PASS_ON:
+        last = graph.producer(last.inputs[0])
+    return last is not None and last.kind == "SOFTMAX"

@@ -1,4 +1,4 @@
-"""A Keras model loaded from a file, and exported as a float TFLite file."""
+"""A Keras model loaded from a file, and Keras models and SavedModels exported as float TFLite."""
 
 from __future__ import annotations
 
@@ -6,91 +6,127 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from convert.tflite.io_signature import require_one_picture
+from convert.tflite.tensorflow_output import quiet_tensorflow
 from fer_edge.errors import UsageError
 
 if TYPE_CHECKING:
     import keras
-from convert.tflite.tensorflow_output import quiet_tensorflow
 
 # How the converter names an operator that it would need TensorFlow itself (“flex”) or somebody's own code for.
 _NO_OPERATOR = re.compile(r"'(tf\.\w+)' op is neither a custom op nor a flex op")
+_INSTALL = "`pip install 'fer-edge[host]'` installs it"
 
 
 def load_keras(path: Path) -> keras.Model:
-    """The Keras model in a .keras, .h5 or .hdf5 file, not compiled.
+    """The Keras model in a .keras, .h5 or .hdf5 file, not compiled, on whatever backend Keras has.
 
     Raises UsageError when it cannot be loaded without other code.
     """
     if not path.is_file():
         raise UsageError(f"{path} does not exist; name a .keras file")
     with quiet_tensorflow():
-        keras = _keras()
+        try:
+            import keras
+        except ImportError as error:
+            raise UsageError(f"a Keras file needs Keras and TensorFlow ({error}); {_INSTALL}") from error
         try:
             return keras.saving.load_model(path, compile=False)
         except Exception as error:  # Keras raises a dozen kinds here
-            first = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
             raise UsageError(
-                f"{path} cannot be loaded as a Keras 3 model: {first}; save it again with `model.save('x.keras')`"
+                f"{path} cannot be loaded as a Keras 3 model: {first_line(error)}; save it again with"
+                " `model.save('x.keras')`"
             ) from error
 
 
 def converter_of(model: keras.Model) -> Any:
     """TensorFlow's TFLite converter over `model` for one image: (1, side, side, 1) float32 gray in, (1, K) logits out.
 
-    The weights are frozen into a function of fixed batch first. The converter's own way through a saved model leaves
-    the batch open, prints on stdout, and names tensors so that the same weights give other bytes the next time; this
-    way they give the same. Raises UsageError when the model does not take one square gray image.
+    It converts a function of fixed batch. The way through a SavedModel leaves the batch open and names tensors so that the
+    same weights give other bytes the next time. Raises UsageError when the model does not take one square gray image.
     """
     with quiet_tensorflow():
-        _keras()
-        import tensorflow as tf
-        from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
-
+        tf = _tensorflow()
         shape = model.input_shape
         if not isinstance(shape, tuple) or len(shape) != 4 or shape[1] != shape[2] or not shape[1] or shape[3] != 1:
             raise UsageError(f"the Keras model takes {shape}, not one square gray image (None, side, side, 1)")
         gray = tf.TensorSpec((1, *shape[1:]), tf.float32, name="gray")
         function = tf.function(lambda gray: model(gray, training=False), input_signature=[gray])
         try:
-            frozen = convert_variables_to_constants_v2(function.get_concrete_function())
+            concrete = function.get_concrete_function()
         except (ValueError, TypeError, tf.errors.InvalidArgumentError) as error:
             raise UsageError(
                 f"the model takes no single image: {_reason(error)}; save it with a batch of any size (None)"
             ) from error
-        return tf.lite.TFLiteConverter.from_concrete_functions([frozen], tf.Module())
+        converter = tf.lite.TFLiteConverter.from_concrete_functions([concrete], model)
+        converter.experimental_lower_to_saved_model = False
+        return converter
 
 
 def converted(converter: Any) -> bytes:
     """The bytes that TensorFlow's TFLite converter makes. Raises UsageError with the operators that TFLite does not have."""
     with quiet_tensorflow():
-        from tensorflow.lite.python.convert_phase import ConverterError
-
         try:
             content: bytes = converter.convert()
-        except (ConverterError, RuntimeError, ValueError) as error:
+        except Exception as error:  # the converter's own error class is private, and it raises others too
             if names := sorted(set(_NO_OPERATOR.findall(str(error)))):
                 raise UsageError(
                     f"TFLite has no operator for {', '.join(names)}; build the model without"
                     " (TensorFlow's own operators run on no device of ours)"
                 ) from error
-            raise UsageError(f"TensorFlow's converter does not take the model: {_reason(error)}") from error
+            raise UsageError(f"TensorFlow's converter rejects the model: {_reason(error)}") from error
     return content
 
 
 def float_tflite(model: keras.Model) -> bytes:
-    """The bytes of a float32 TFLite file that does what `model` does, so that the device's classifier can run it."""
+    """The float32 TFLite file of a Keras model, so that the device's classifier can run it."""
     return converted(converter_of(model))
 
 
-def _keras() -> Any:
+def saved_model_tflite(path: Path) -> bytes:
+    """The float32 TFLite file of a SavedModel's one signature, for one image, or for the batch that it was saved with.
+
+    An input of another type is cast to. Raises UsageError when it cannot be loaded, has no signature, or is no classifier of
+    one square picture.
+    """
+    with quiet_tensorflow():
+        tf = _tensorflow()
+        try:
+            loaded = tf.saved_model.load(str(path))
+            signatures = dict(loaded.signatures)
+        except Exception as error:  # TensorFlow raises whatever its reader stumbles over
+            raise UsageError(f"{path} cannot be loaded as a SavedModel: {first_line(error)}; save it again") from error
+        name = next((n for n in ("serving_default", "serve", *signatures) if n in signatures), None)
+        if name is None:
+            raise UsageError(f"{path} has no signature to call; export it with Keras, `model.export(folder)`")
+        signature = signatures[name]
+        inputs, outputs = signature.structured_input_signature[1], signature.structured_outputs
+        require_one_picture(path, *([_shape(spec) for spec in specs.values()] for specs in (inputs, outputs)))
+        ((argument, spec),) = inputs.items()
+        # A function of one image: an open batch leaves SHAPE operators, and the way by the folder variables without values.
+        function = tf.function(lambda picture: signature(**{argument: tf.cast(picture, spec.dtype)}))
+        concrete = function.get_concrete_function(tf.TensorSpec((spec.shape[0] or 1, *spec.shape[1:]), tf.float32))
+        converter = tf.lite.TFLiteConverter.from_concrete_functions([concrete], loaded)
+        converter.experimental_lower_to_saved_model = False
+    return converted(converter)
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of an error's text, at most 200 characters; its class where it has no text."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0][:200]
+
+
+def _shape(spec: Any) -> tuple[int | None, ...]:
+    return () if spec.shape.rank is None else tuple(spec.shape)
+
+
+def _tensorflow() -> Any:
     try:
-        import keras
-        import tensorflow  # noqa: F401  # Keras alone loads without it and fails later
+        import keras  # noqa: F401
+        import tensorflow
     except ImportError as error:
-        raise UsageError(
-            f"a .keras file needs TensorFlow ({error}); `pip install 'fer-edge[host]'` installs it"
-        ) from error
-    return keras
+        raise UsageError(f"converting a model needs TensorFlow ({error}); {_INSTALL}") from error
+    return tensorflow
 
 
 def _reason(error: Exception) -> str:

@@ -1,7 +1,7 @@
-"""`python -m convert.versions [--runtime NAME]`: the newest version of each operator that a runtime has, asked of itself.
+"""Versions of operators: which ones a TFLite file needs, and which ones each runtime has.
 
-TFLite's converter writes into a file which version of each operator it needs; an older runtime does not start such a file.
-op_versions.json holds what runtimes answered, so that a host can tell for one that is not installed on it.
+A TFLite file says which version of each operator it needs; an older runtime does not start it. op_versions.json holds what
+runtimes answered (`python -m convert.versions`), so that a host can tell for one that is not installed on it.
 """
 
 from __future__ import annotations
@@ -11,30 +11,77 @@ import json
 from collections.abc import Iterable
 from pathlib import Path
 
-from convert.tflite.flatbuffer import schema_of_tflite
-from convert.tflite.inspection import versions_of
+from convert.tflite.edits import operator
+from convert.tflite.flatbuffer import serialize, tflite_schema
+from convert.tflite.graph import Graph
+from convert.tflite.inspection import operator_versions
 from fer_edge.classifier import Runtime
 from fer_edge.errors import UsageError
 from fer_edge.stderr_capture import suppressed_stderr
 
-KNOWN = Path(__file__).with_name("op_versions.json")
-GAP = 4  # a runtime that lacks so many versions on end has no newer one: BROADCAST_TO begins at 2, the rest at 1
+TABLE = Path(__file__).with_name("op_versions.json")
+GAP = 4  # a runtime that lacks so many versions in a row has no newer one: BROADCAST_TO begins at 2, the rest at 1
 # What a bundle is made for unless less is asked: the base install, and the extra for Python 3.11.
 CLAIMED = ("litert 2.3.0", "tflite-runtime 2.14.0")
-# How a runtime says that it lacks an operator. Any other complaint is about the empty operator that it was shown.
+# How a runtime says that it lacks an operator. Any other complaint is about the operator without options that it was given.
 _LACKING = ("Didn't find op", "out of range")
+# The version at which an operator takes int8, as TensorFlow's converter writes it (tensorflow/compiler/mlir/lite/tools/
+# versioning/op_version.cc); 1 where it is not named here.
+_INT8_VERSIONS = {
+    **dict.fromkeys(("CONV_2D", "DEPTHWISE_CONV_2D", "BROADCAST_TO", "TILE", "REVERSE_V2"), 3),
+    **dict.fromkeys(("MAX_POOL_2D", "AVERAGE_POOL_2D", "ADD", "SUB", "MUL", "MEAN", "SUM", "SOFTMAX", "RELU"), 2),
+    **dict.fromkeys(("RELU6", "LOGISTIC", "TANH", "PAD", "PADV2", "MIRROR_PAD", "CONCATENATION", "SPLIT"), 2),
+    **dict.fromkeys(("SLICE", "STRIDED_SLICE", "TRANSPOSE", "PACK", "UNPACK", "GATHER", "MAXIMUM", "MINIMUM"), 2),
+    **dict.fromkeys(("SQRT", "RSQRT", "ABS", "EXP", "LOG", "SQUARED_DIFFERENCE", "REDUCE_MIN", "REDUCE_MAX"), 2),
+    **dict.fromkeys(("LOG_SOFTMAX", "SPACE_TO_DEPTH", "DEPTH_TO_SPACE", "BATCH_MATMUL", "GELU", "TRANSPOSE_CONV"), 2),
+    **dict.fromkeys(("L2_NORMALIZATION", "RESIZE_BILINEAR", "RESIZE_NEAREST_NEIGHBOR", "SELECT", "SPLIT_V"), 2),
+    **dict.fromkeys(("EQUAL", "NOT_EQUAL", "DEQUANTIZE", "SPACE_TO_BATCH_ND", "BATCH_TO_SPACE_ND", "REDUCE_PROD"), 2),
+    "FULLY_CONNECTED": 4,
+}
+
+
+def set_int8_versions(graph: Graph) -> None:
+    """Writes into the graph the version of each operator that reads int8; versions are only raised."""
+    int8 = graph.schema.TensorType.INT8
+    for op in graph.operators:
+        data = next((t for t in op.inputs if t >= 0 and graph.tensor(t).type == int8), None)
+        if data is None or op.kind == "QUANTIZE":
+            continue
+        code = graph.model.operatorCodes[graph.subgraph.operators[op.number].opcodeIndex]
+        code.version = max(int(code.version), _int8_version(graph, op.number))
+
+
+def _int8_version(graph: Graph, number: int) -> int:
+    op = graph.operators[number]
+    options, rank = graph.options(op), len(graph.shape(op.inputs[0]))
+    version = _INT8_VERSIONS.get(op.kind, 1)
+    if op.kind == "CONV_2D" and graph.shape(op.inputs[1])[3] != graph.shape(op.inputs[0])[3]:  # grouped
+        return 6
+    if op.kind == "FULLY_CONNECTED":
+        if len(op.inputs) == 2:  # no bias
+            return 6
+        return 5 if options.keepNumDims else version
+    if op.kind == "MUL":
+        scales = [float(graph.tensor(t).quantization.scale[0]) for t in (*op.inputs, *op.outputs)]
+        return 3 if scales[0] * scales[1] / scales[2] >= 1 else version
+    if op.kind in ("RESIZE_BILINEAR", "RESIZE_NEAREST_NEIGHBOR"):
+        centers = options.halfPixelCenters or (op.kind == "RESIZE_NEAREST_NEIGHBOR" and options.alignCorners)
+        return 3 if centers else version
+    if op.kind in ("PAD", "PADV2", "TRANSPOSE") and rank > 4:
+        return 4
+    return version
 
 
 @functools.cache
 def known() -> dict[str, dict[str, int]]:
     """For each runtime that was asked, by name and version: its operators and the newest version of each."""
-    table: dict[str, dict[str, int]] = json.loads(KNOWN.read_text())
+    table: dict[str, dict[str, int]] = json.loads(TABLE.read_text(encoding="utf-8"))
     return table
 
 
-def ask(runtime: Runtime) -> dict[str, int]:
-    """The operators of a runtime and the newest version of each, found by showing it files of one operator; 2 seconds."""
-    builtin = schema_of_tflite().BuiltinOperator
+def newest_versions(runtime: Runtime) -> dict[str, int]:
+    """The operators of an installed runtime and the newest version of each, found with files of one operator; 2 seconds."""
+    builtin = tflite_schema().BuiltinOperator
     found = {}
     with suppressed_stderr():
         for name, code in vars(builtin).items():
@@ -51,26 +98,21 @@ def ask(runtime: Runtime) -> dict[str, int]:
 
 def one_operator(code: int, version: int) -> bytes:
     """A TFLite file of the one operator with that code and version, on a float32 tensor; it starts and is never run."""
-    import flatbuffers
-
-    schema = schema_of_tflite()
-    operator_code, tensor, operator = schema.OperatorCodeT(), schema.TensorT(), schema.OperatorT()
-    operator_code.builtinCode, operator_code.deprecatedBuiltinCode = code, min(code, 127)
-    operator_code.version = version
+    schema = tflite_schema()
+    tensor, subgraph, model = schema.TensorT(), schema.SubGraphT(), schema.ModelT()
     tensor.shape, tensor.name = [1], b"x"
-    operator.inputs, operator.outputs = [0], [0]
-    graph, model = schema.SubGraphT(), schema.ModelT()
-    graph.tensors, graph.operators, graph.inputs, graph.outputs = [tensor], [operator], [0], [0]
-    model.version, model.operatorCodes, model.subgraphs, model.buffers = 3, [operator_code], [graph], [schema.BufferT()]
-    builder = flatbuffers.Builder(512)
-    builder.Finish(model.Pack(builder), file_identifier=b"TFL3")
-    return bytes(builder.Output())
+    subgraph.tensors, subgraph.operators, subgraph.inputs, subgraph.outputs = [tensor], [], [0], [0]
+    model.version, model.operatorCodes, model.subgraphs, model.buffers = 3, [], [subgraph], [schema.BufferT()]
+    graph = Graph(serialize(model))
+    graph.model = model
+    subgraph.operators.append(operator(graph, code, version, [0], [0]))
+    return graph.to_bytes()
 
 
-def newer(content: bytes, runtime: str) -> list[str]:
-    """The operators of a TFLite file that `runtime`, one of `known`, does not have, with the versions: “ADD 9 (has 5)”.
+def missing_operators(graph: Graph, runtime: str) -> list[str]:
+    """The operators that `runtime`, one of `known`, does not have, with the versions: “ADD version 9 (it has 5)”.
 
-    Raises UsageError when nobody asked that runtime.
+    Raises UsageError when that runtime is not in the table.
     """
     table = known()
     if runtime not in table:
@@ -78,18 +120,18 @@ def newer(content: bytes, runtime: str) -> list[str]:
     has = table[runtime]
     return [
         f"{name} version {version} (it has {has[name]})" if name in has else f"{name} (it has none)"
-        for name, version in sorted(versions_of(content).items())
+        for name, version in sorted(operator_versions(graph).items())
         if version > has.get(name, 0)
     ]
 
 
-def refuse_newer(content: bytes, claimed: Iterable[str] = CLAIMED) -> None:
-    """Raises UsageError with what each runtime lacks that is claimed and would not start a TFLite file."""
-    if lacking := {runtime: found for runtime in claimed if (found := newer(content, runtime))}:
-        told = "; ".join(f"{runtime} lacks {', '.join(found)}" for runtime, found in lacking.items())
+def require_operators(graph: Graph, claimed: Iterable[str] = CLAIMED) -> None:
+    """Raises UsageError with what each claimed runtime lacks that would not start the model."""
+    if lacking := {runtime: found for runtime in claimed if (found := missing_operators(graph, runtime))}:
+        text = "; ".join(f"{runtime} lacks {', '.join(found)}" for runtime, found in lacking.items())
         rest = [runtime for runtime in claimed if runtime not in lacking]
         remedy = f"`--runtimes '{','.join(rest)}'` claims less" if rest else "convert the model with an older converter"
-        raise UsageError(f"{told}; {remedy}, or build the model without")
+        raise UsageError(f"{text}; {remedy}, or build the model without")
 
 
 def _has(runtime: Runtime, content: bytes) -> bool:

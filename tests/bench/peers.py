@@ -19,7 +19,8 @@ import fer_edge
 from convert.data.loader import load
 from convert.data.samples import Samples, fingerprint
 from convert.evaluate.bootstrap import DRAWS
-from convert.tflite.inspection import multiply_adds_of, parameters_of
+from convert.tflite.graph import Graph
+from convert.tflite.inspection import multiply_adds, parameter_count
 from fer_edge.atomic_file import write_atomically
 from fer_edge.bundle import Bundle, sha256_of
 from fer_edge.classifier import find_runtime
@@ -150,8 +151,8 @@ def _entry_of_bundle(bundle: Bundle, found: dict[str, Standing], latency: Latenc
         files={bundle.model.name: sha256_of(bundle.model)},
         bytes=len(content),
         side=bundle.side,
-        parameters=parameters_of(content),
-        multiply_adds=multiply_adds_of(content),
+        parameters=parameter_count(Graph(content)),
+        multiply_adds=multiply_adds(Graph(content)),
         trained_on="see its CARD.md",
         standings=found,
         latency=latency,
@@ -167,8 +168,8 @@ def _entry_of_peer(peer: Peer, files: list[Path], found: dict[str, Standing], la
         files=dict(peer.files),
         bytes=sum(path.stat().st_size for path in files),
         side=peer.side,
-        parameters=parameters_of(content) if peer.is_tflite else None,
-        multiply_adds=multiply_adds_of(content) if peer.is_tflite else None,
+        parameters=parameter_count(Graph(content)) if peer.is_tflite else None,
+        multiply_adds=multiply_adds(Graph(content)) if peer.is_tflite else None,
         trained_on=peer.trained_on,
         standings=found,
         latency=latency,

@@ -3,8 +3,8 @@ what each way to a small file costs.
 
 The float model of a bundle, converted every way there is, judged on FER2013's PublicTest against the float model in the same
 run: formats (float16, dynamic range, int8 per channel and per tensor, 16×8), how ranges are chosen, how many
-calibration images and which, logits or softmax at the end, TensorFlow's converter or ai-edge-quantizer with its defaults
-(`pip install ai-edge-quantizer`, left out where it is not there). Writes NAME.json, NAME.md and NAME.png, NAME being the
+calibration images and which, logits or softmax at the end, TensorFlow's converter or litert-quantizer with its
+own calibration. Writes NAME.json, NAME.md and NAME.png, NAME being the
 bundle's. PrivateTest is never looked at. The defaults of `convert.quantize` follow from the table.
 """
 
@@ -25,16 +25,17 @@ import numpy as np
 from convert.argument_types import whole_number
 from convert.data.loader import load
 from convert.data.samples import Samples
-from convert.parity.backends import logits_of
+from convert.parity.paired_comparison import compare_logits, compare_part
+from convert.parity.runtime_logits import logits_of
 from convert.parity.tolerances import Margins
-from convert.parity.verdict import compare, logit_error
-from convert.quantize.calibration_set import Calibration, from_data
-from convert.quantize.full_integer import to_int8
-from convert.quantize.range_search import FOR_STAND_IN, Choices
-from convert.quantize.synthetic_images import STAND_IN, StandIn
+from convert.quantize.calibration_set import CalibrationSet, calibration_set
+from convert.quantize.full_integer import quantize_graph
+from convert.quantize.range_search import FOR_SYNTHETIC_IMAGES, QuantizationOptions
+from convert.quantize.synthetic_images import FILE_NAME, SyntheticImages
 from convert.report.plots import COLOURS, STYLE
-from convert.tflite.compaction import pack
-from convert.tflite.flatbuffer import parse
+from convert.tflite.compaction import compact
+from convert.tflite.graph import Graph
+from convert.tflite.inspection import operator_versions
 from convert.tflite.keras_export import converter_of, float_tflite, load_keras
 from convert.tflite.tensorflow_output import quiet_tensorflow
 from fer_edge.atomic_file import write_atomically
@@ -46,12 +47,12 @@ from tests.bench.latency import take_turns
 
 # What each part of convert.quantize.range_search buys: alone, and left out.
 RANGES = {
-    "ranges of least squared error alone": Choices(equalize=0, correct=False),
-    "equalized alone": Choices(clip=0, correct=False),
-    "biases corrected alone": Choices(equalize=0, clip=0),
-    "all but ranges": Choices(clip=0),
-    "all but equalizing": Choices(equalize=0),
-    "all but biases": Choices(correct=False),
+    "ranges of least squared error alone": QuantizationOptions(equalize=0, correct=False),
+    "equalized alone": QuantizationOptions(clip=0, correct=False),
+    "biases corrected alone": QuantizationOptions(equalize=0, clip=0),
+    "all but ranges": QuantizationOptions(clip=0),
+    "all but equalizing": QuantizationOptions(equalize=0),
+    "all but biases": QuantizationOptions(correct=False),
 }
 COUNTS = (50, 100, 200, 350, 700, 2000)
 
@@ -79,16 +80,18 @@ def ways(model: Any, samples: Samples, bundle: Bundle, seeds: int) -> Iterator[t
     """Group, name, and how the file is made."""
     import tensorflow as tf
 
-    plain, usual = float_tflite(model), from_data(samples)
+    plain, usual = float_tflite(model), calibration_set(samples)
 
-    def ours(choices: Choices | None = None, images: Calibration = usual, content: bytes = plain) -> bytes:
-        return to_int8(content, images.x, choices)
+    def ours(
+        options: QuantizationOptions | None = None, images: CalibrationSet = usual, content: bytes = plain
+    ) -> bytes:
+        return compact(quantize_graph(Graph(content), images.x, options))
 
     def converted(set_up: Callable[[Any], None], of: Any = model) -> bytes:
         converter = converter_of(of)
         set_up(converter)
         with quiet_tensorflow():
-            return pack(converter.convert())
+            return compact(Graph(converter.convert()))
 
     def optimised(converter: Any, **more: Any) -> None:
         converter.optimizations = [tf.lite.Optimize.DEFAULT]
@@ -117,21 +120,20 @@ def ways(model: Any, samples: Samples, bundle: Bundle, seeds: int) -> Iterator[t
     yield "format", "float16", lambda: converted(half)
     yield "format", "dynamic range", lambda: converted(optimised)
     yield "format", "int8, per channel", ours
-    yield "format", "int8, per tensor", lambda: ours(Choices(per_channel=False))
+    yield "format", "int8, per tensor", lambda: ours(QuantizationOptions(per_channel=False))
     yield "format", "16×8", lambda: converted(sixteen)
     yield "ending", "int8, softmax in the graph", lambda: ours(content=float_tflite(_with_softmax(model)))
     yield "ranges", "the converter's own, least to most", lambda: converted(whole)
-    for name, choices in RANGES.items():
-        yield "ranges", name, lambda c=choices: ours(c)
-    if (bundle.path / STAND_IN).is_file():
-        drawn = StandIn.load(bundle.path / STAND_IN, bundle.path / "float.keras").calibration()
-        yield "calibration", f"{len(drawn.x)} images of no one", lambda: ours(FOR_STAND_IN, drawn)
+    for name, options in RANGES.items():
+        yield "ranges", name, lambda o=options: ours(o)
+    if (bundle.path / FILE_NAME).is_file():
+        synthetic = SyntheticImages.load(bundle.path / FILE_NAME, bundle.path / "float.keras").calibration()
+        yield "calibration", f"{len(synthetic.x)} synthetic images", lambda: ours(FOR_SYNTHETIC_IMAGES, synthetic)
     for count in COUNTS:
         for seed in range(seeds):
             sample = _sample(samples, count, seed)
             yield "calibration", f"{count} of Training, seed {seed}", lambda s=sample: ours(images=s)
-    if _has_quantizer():
-        yield "converter", "ai-edge-quantizer, 350 of Training", lambda: _ai_edge(model, usual)
+    yield "converter", "litert-quantizer's own calibration, 350 of Training", lambda: _litert(model, usual)
 
 
 def measure(bundle: Bundle, samples: Samples, seeds: int) -> list[Choice]:
@@ -148,24 +150,25 @@ def measure(bundle: Bundle, samples: Samples, seeds: int) -> list[Choice]:
         list(ways(model, samples, bundle, seeds)), unit="way", disable=not sys.stderr.isatty()
     ):
         content = make()
-        ends = "probabilities" if group == "ending" else "logits"
-        logits = logits_of(Classifier(content, output=ends), images, name)
+        kind = "probabilities" if group == "ending" else "logits"
+        logits = logits_of(Classifier(content, output_kind=kind), images, name)
         reference = logits if reference is None else reference
-        told = compare(reference, logits, held.y, bundle.labels, margins)
-        error = logit_error(reference, logits, margins.logits_rms)
-        change = told["accuracy"]
+        part = compare_part(reference, logits, held.y, bundle.labels, margins)
+        error = compare_logits("validation", reference, logits, margins.logits_rms)
+        change = part.accuracy
+        assert change.low is not None and change.high is not None and part.macro_auc is not None
         rows.append(
             Choice(
                 name,
                 group,
                 len(held.y),
-                change["difference"] * 100,
-                change["low"] * 100,
-                change["high"] * 100,
-                told["macro_auc"]["difference"],
-                told["agreement"],
-                error["slope"],
-                error["rms"],
+                change.difference * 100,
+                change.low * 100,
+                change.high * 100,
+                part.macro_auc.difference,
+                part.agreement,
+                error.slope,
+                error.rms,
                 len(content),
                 None,
                 _operators(content),
@@ -185,9 +188,9 @@ def _timed(rows: list[Choice], made: dict[str, bytes]) -> list[Choice]:
     return [Choice(**{**asdict(row), "ratio": ratios.get(row.name)}) for row in rows]
 
 
-def _sample(samples: Samples, count: int, seed: int) -> Calibration:
+def _sample(samples: Samples, count: int, seed: int) -> CalibrationSet:
     """About `count` Training images, as many of each class as there are."""
-    return from_data(samples, per_class=-(-count // len(samples.labels)), seed=seed)
+    return calibration_set(samples, per_class=-(-count // len(samples.labels)), seed=seed)
 
 
 def _with_softmax(model: Any) -> Any:
@@ -196,33 +199,22 @@ def _with_softmax(model: Any) -> Any:
     return keras.Model(model.input, keras.layers.Softmax()(model.output))
 
 
-def _has_quantizer() -> bool:
-    try:
-        import ai_edge_quantizer  # noqa: F401
-    except ImportError:
-        return False
-    return True
-
-
-def _ai_edge(model: Any, calibration: Calibration) -> bytes:
-    from ai_edge_quantizer import quantizer, recipe
+def _litert(model: Any, calibration: CalibrationSet) -> bytes:
+    from litert_quantizer import Quantizer, recipe
 
     with tempfile.TemporaryDirectory() as folder, quiet_tensorflow():
         path = Path(folder) / "float.tflite"
         path.write_bytes(float_tflite(model))
-        made = quantizer.Quantizer(str(path), recipe.static_wi8_ai8())
+        made = Quantizer(str(path), recipe.static_wi8_ai8())
         (key,) = Classifier(path).interpreter.get_signature_list() or {"serving_default": None}
         names = Classifier(path).interpreter.get_signature_list()[key]["inputs"]
         rows = [{names[0]: image[None, :, :, None].astype(np.float32)} for image in calibration.x]
         found = made.calibrate({key: rows})
-        return bytes(made.quantize(found).quantized_model)
+        return bytes(made.quantize(found, enable_progress_report=False).quantized_model)
 
 
 def _operators(content: bytes) -> str:
-    schema, model = parse(content)
-    names = {value: name for name, value in vars(schema.BuiltinOperator).items() if not name.startswith("_")}
-    found = {names[code.builtinCode]: code.version for code in model.operatorCodes}
-    return ", ".join(f"{name} {version}" for name, version in sorted(found.items()))
+    return ", ".join(f"{name} {version}" for name, version in sorted(operator_versions(Graph(content)).items()))
 
 
 def table(rows: list[Choice], told: dict[str, Any]) -> str:

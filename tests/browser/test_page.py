@@ -9,35 +9,39 @@ from typing import Any
 import pytest
 
 from convert.report.__main__ import main
-from convert.tflite.inspection import operators
+from convert.tflite.graph import Graph
+from convert.tflite.inspection import operator_types
 from fer_edge.shipped_bundles import shipped_path
 
 
 @pytest.mark.parametrize("name", ["edge", "nano"])
 @pytest.mark.parametrize(("width_px", "scheme"), [(390, "light"), (1280, "dark")])
-def test_the_page_is_whole_and_fits(chromium: Any, name: str, width_px: int, scheme: str, tmp_path: Path) -> None:
+def test_the_page_shows_the_whole_report_and_fits_the_screen(
+    chromium: Any, name: str, width_px: int, scheme: str, tmp_path: Path
+) -> None:
     path = tmp_path / "page.html"
     assert main([name, "--out", str(path)]) == 0
-    told: list[str] = []
+    messages: list[str] = []
     page = chromium.new_page(viewport={"width": width_px, "height": 900}, color_scheme=scheme)
-    page.on("console", lambda message: told.append(message.text))
-    page.on("pageerror", lambda error: told.append(str(error)))
-    page.on("request", lambda request: request.url.startswith("file:") or told.append(request.url))
+    page.on("console", lambda message: messages.append(message.text))
+    page.on("pageerror", lambda error: messages.append(str(error)))
+    page.on("request", lambda request: request.url.startswith("file:") or messages.append(request.url))
     page.goto(path.as_uri())
-    assert told == [], "nothing to complain of and nothing from another host"
+    assert messages == [], "no message, no error, and no request to another host"
     assert page.evaluate("document.documentElement.scrollWidth") == width_px, "tables scroll, the page does not"
 
     parity = json.loads((shipped_path(name) / "parity.json").read_text())
     verdict = page.locator("#verdict strong")
-    assert verdict.inner_text() == parity["verdict"] and verdict.bounding_box()["y"] < 400, "seen without scrolling"
-    assert page.locator("#columns tr").count() == 1 + len(parity["columns"])
+    assert verdict.inner_text() == parity["verdict"] and verdict.bounding_box()["y"] < 400, "visible without scrolling"
+    assert page.locator("#runtimes tr").count() == 1 + len(parity["runtimes"])
     rows = page.locator("table.part").first.locator("tr")
     assert rows.count() == 1 + 2 + 2 * 7
-    shown = rows.nth(1).inner_text().split("\t")
+    cells = rows.nth(1).inner_text().split("\t")
     accuracy = parity["parts"]["together"]["accuracy"]
-    assert shown[:4] == ["accuracy %", "7,178", f"{accuracy['float'] * 100:.2f}", f"{accuracy['int8'] * 100:.2f}"]
-    made_of = [op for op in operators((shipped_path(name) / "model.tflite").read_bytes()) if "QUANTIZE" not in op.name]
-    assert page.locator("#layers tr").count() == 1 + len(made_of)
+    assert cells[:4] == ["accuracy %", "7,178", f"{accuracy['float'] * 100:.2f}", f"{accuracy['int8'] * 100:.2f}"]
+    graph = Graph((shipped_path(name) / "model.tflite").read_bytes())
+    operators = [op for op in operator_types(graph) if "QUANTIZE" not in op.name]
+    assert page.locator("#layers tr").count() == 1 + len(operators)
     assert page.locator("figure svg").count() == 3
     for svg in page.locator("figure svg").all():
         box = svg.bounding_box()

@@ -1,4 +1,4 @@
-"""Evaluation from the command line: each kind of model on class trees and on the real set, and everything it refuses."""
+"""Evaluation from the command line: each kind of model on class trees and on the real set, and every rejected input."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import json
 import shutil
 import zipfile
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,16 +14,17 @@ import cv2
 import numpy as np
 import pytest
 from builders import class_tree, training_history
+from classifiers import int8_tflite
 
 from convert.data.loader import load
 from convert.evaluate.__main__ import SHEET, main
 from convert.evaluate.evaluator import evaluate
-from convert.sources.evaluated_model import Model
-from convert.tflite.keras_export import converter_of, float_tflite, load_keras
+from convert.sources.opened_model import open_named
+from convert.tflite.keras_export import float_tflite, load_keras
 from convert.tflite.tensorflow_output import quiet_tensorflow
 from convert.train.networks import Network, build_network
 from fer_edge.bundle import sha256_of
-from fer_edge.classifier import Classifier
+from fer_edge.classifier import RAW_RANGE, Classifier
 from fer_edge.labels import LABELS
 
 EVEN = dict.fromkeys(LABELS, 6)
@@ -32,29 +34,20 @@ EVEN = dict.fromkeys(LABELS, 6)
 def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with one small network as tiny.keras, tiny.tflite and tiny-int8.tflite."""
     import keras
-    import tensorflow as tf
 
     folder = tmp_path_factory.mktemp("models")
     keras.utils.set_random_seed(2)
     model = build_network(Network(stem=4, widths=(4, 8), dense=16))
     model.save(folder / "tiny.keras")
     (folder / "tiny.tflite").write_bytes(float_tflite(model))
-    rng = np.random.default_rng(0)
-    converter = converter_of(model)
-    converter.optimizations = [tf.lite.Optimize.DEFAULT]
-    converter.representative_dataset = lambda: (
-        [rng.uniform(0, 255, (1, 48, 48, 1)).astype(np.float32)] for _ in range(20)
-    )
-    converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
-    converter.inference_input_type = converter.inference_output_type = tf.int8
-    with quiet_tensorflow():
-        (folder / "tiny-int8.tflite").write_bytes(converter.convert())
+    images = np.random.default_rng(0).integers(0, 256, (20, 48, 48), dtype=np.uint8)
+    (folder / "tiny-int8.tflite").write_bytes(int8_tflite(model, images, RAW_RANGE))
     return folder
 
 
 @pytest.fixture(scope="module")
 def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """All classes in all parts; two test images of angry stand in the training part too, one of them named fear there."""
+    """All classes in all parts; two test images of angry are in the training part too, one of them as fear."""
     root = class_tree(tmp_path_factory.mktemp("tree"), {"train": EVEN, "validation": EVEN, "test": EVEN})
     shutil.copy(root / "test/angry/0000.png", root / "train/angry/again.png")
     shutil.copy(root / "test/angry/0001.png", root / "train/fear/again.png")
@@ -70,17 +63,17 @@ def report_of(capsys: pytest.CaptureFixture[str], *arguments: object) -> dict[st
 
 
 @pytest.mark.parametrize("name", ["tiny.keras", "tiny.tflite", "tiny-int8.tflite"])
-def test_every_kind_of_model_is_evaluated(
+def test_every_kind_of_model_is_scored_as_it_runs(
     name: str, models: Path, tree: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     values = report_of(capsys, models / name, "--data", tree)
     test = load(tree).part("test")
     content = float_tflite(load_keras(models / name)) if name.endswith("keras") else (models / name).read_bytes()
-    given = Classifier(content).logits(test.x[..., 0]).argmax(1)
+    predicted = Classifier(content).logits(test.x[..., 0]).argmax(1)
     scores = values["scores"]
     assert scores["n"] == 42
-    assert scores["accuracy"]["value"] == pytest.approx(np.mean(given == test.y), abs=1e-6)
-    assert np.array_equal(np.sum(scores["confusion"], 0), np.bincount(given, minlength=7))
+    assert scores["accuracy"]["value"] == pytest.approx(np.mean(predicted == test.y), abs=1e-6)
+    assert np.array_equal(np.sum(scores["confusion"], 0), np.bincount(predicted, minlength=7))
     assert [c["support"] for c in scores["classes"]] == [6] * 7
     assert values["data"]["counts"] == {"train": 44, "validation": 42, "test": 42}
     subject = values["subject"]
@@ -91,7 +84,7 @@ def test_every_kind_of_model_is_evaluated(
     assert cost["tflite_bytes"] == len(content) and 0 < cost["ms_low"] <= cost["ms_median"] <= cost["ms_high"]
 
 
-def test_images_of_the_training_part_are_left_out_of_the_unseen_scores(
+def test_the_unseen_scores_leave_out_images_of_the_training_part(
     models: Path, tree: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     values = report_of(capsys, models / "tiny.tflite", "--data", tree)
@@ -109,7 +102,7 @@ def test_the_training_part_has_no_unseen_scores(
     assert "training part itself" in values["unseen_why"]
 
 
-def test_a_tree_without_parts_and_with_two_classes_of_another_size(
+def test_a_tree_without_parts_is_split_and_absent_classes_have_no_scores(
     models: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     root = class_tree(tmp_path, {"": {"happy": 40, "sad": 20}})
@@ -136,19 +129,19 @@ def test_a_tree_without_parts_and_with_two_classes_of_another_size(
     assert "No published figures" in text and "published, n" not in text
 
 
-def test_labels_in_another_order_give_the_same_scores(models: Path, tree: Path) -> None:
-    turned = tuple(reversed(LABELS))
-    model = Model.open(models / "tiny.tflite")
+def test_scores_follow_the_order_of_the_labels(models: Path, tree: Path) -> None:
+    reversed_labels = tuple(reversed(LABELS))
+    model = open_named(models / "tiny.tflite")
     plain, _ = evaluate(model, tree)
     other, _ = evaluate(
-        Model(model.name, model.kind, model.file, model.content, turned, None), tree
-    )  # the same outputs, read as other labels
-    assert [c.label for c in other.scores.classes] == list(turned)
+        replace(model, source=replace(model.source, labels=reversed_labels)), tree
+    )  # other labels, same outputs
+    assert [c.label for c in other.scores.classes] == list(reversed_labels)
     assert np.array_equal(np.array(other.scores.confusion)[::-1], plain.scores.confusion)
 
 
 @pytest.mark.parametrize("runtime", ["litert", "tensorflow"])
-def test_every_runtime_evaluates_a_model(
+def test_the_runtime_kernels_and_threads_can_be_chosen(
     runtime: str, models: Path, tree: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     file = models / "tiny-int8.tflite"
@@ -157,7 +150,7 @@ def test_every_runtime_evaluates_a_model(
     assert values["scores"]["n"] == 42
 
 
-def test_the_report_is_written_into_a_folder_with_other_files(
+def test_a_report_written_into_a_trainings_folder_replaces_only_its_own_files(
     models: Path, tree: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     run = tmp_path / "run"
@@ -179,7 +172,7 @@ def test_the_report_is_written_into_a_folder_with_other_files(
         assert image.shape[0] > 400 and image.std() > 5
 
 
-def test_samples_are_written_only_on_request(
+def test_sample_images_are_written_only_with_their_option(
     models: Path, tree: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "new" / "folder"
@@ -189,7 +182,7 @@ def test_samples_are_written_only_on_request(
     assert SHEET not in (out / "report.md").read_text()
 
 
-def test_the_shipped_bundle_on_real_faces(
+def test_the_shipped_bundle_is_scored_on_real_faces(
     bundle_path: Path, fer2013: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """On 300 validation images, and the training images that 8 of them are copies of: one labelled path for all."""
@@ -208,8 +201,8 @@ def test_the_shipped_bundle_on_real_faces(
     assert values["subject"]["kind"] == "bundle" and "float32" not in values["subject"]["dtypes"]
     assert values["scores"]["accuracy"]["value"] > 1 / 7
     samples = load(tmp_path / "some.zip").part("validation")
-    given = Classifier(bundle_path / "model.tflite").logits(samples.x[..., 0]).argmax(1)
-    assert values["scores"]["accuracy"]["value"] == pytest.approx(np.mean(given == samples.y), abs=1e-6)
+    predicted = Classifier(bundle_path / "model.tflite").logits(samples.x[..., 0]).argmax(1)
+    assert values["scores"]["accuracy"]["value"] == pytest.approx(np.mean(predicted == samples.y), abs=1e-6)
 
 
 def dense(outputs: int, activation: str | None = None, channels: int = 1) -> Callable[[Path], list[str]]:
@@ -230,6 +223,24 @@ def dense(outputs: int, activation: str | None = None, channels: int = 1) -> Cal
     return write
 
 
+@pytest.mark.parametrize("suffix", [".keras", ".tflite"])
+def test_a_model_that_ends_in_a_softmax_has_the_scores_of_its_logits(
+    suffix: str, models: Path, tree: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import keras
+
+    model = load_keras(models / "tiny.keras")
+    with_softmax = keras.Model(model.input, keras.layers.Softmax()(model.output))
+    path = tmp_path / f"softmax{suffix}"
+    if suffix == ".keras":
+        with_softmax.save(path)
+    else:
+        path.write_bytes(float_tflite(with_softmax))
+    of_probabilities = report_of(capsys, path, "--data", tree)["scores"]
+    of_logits = report_of(capsys, models / f"tiny{suffix}", "--data", tree)["scores"]
+    assert of_probabilities == of_logits
+
+
 def file(name: str, content: bytes) -> Callable[[Path], list[str]]:
     def write(folder: Path) -> list[str]:
         (folder / name).write_bytes(content)
@@ -248,13 +259,12 @@ def with_broken_history(folder: Path) -> list[str]:
     [
         (lambda f: [str(f / "none.keras")], 2, "does not exist"),
         (lambda f: [str(f / "none")], 2, "does not exist"),
-        (file("model.onnx", b"x"), 2, "neither a .keras, nor a .tflite"),
+        (file("model.onnx", b"x"), 2, "no model that can be read"),
         (file("model.keras", b"x"), 2, "cannot be loaded as a Keras 3 model"),
-        (file("model.tflite", b"TFL3 or so it says"), 5, "no TFLite model"),
-        (file("model.tflite", b""), 5, "no TFLite model"),
+        (file("model.tflite", b"TFL3 or so it says"), 5, "no TFLite file"),
+        (file("model.tflite", b""), 5, "no TFLite file"),
         (dense(7, channels=2), 5, "not one square gray image"),
         (dense(5), 2, "gives 5 classes, not the 7"),
-        (dense(7, "softmax"), 2, "probabilities, not logits"),
         (lambda f: [str(f)], 2, "is no bundle"),
         (lambda f: ["TINY", "--data", str(f / "nothing")], 2, "nothing"),
         (lambda f: ["TINY", "--data", str(f)], 2, "is no data set"),
@@ -271,7 +281,7 @@ def with_broken_history(folder: Path) -> list[str]:
         (with_broken_history, 2, "no history of `python -m convert.train`"),
     ],
 )
-def test_bad_input_is_refused_in_one_sentence(
+def test_bad_input_is_rejected_with_one_sentence(
     arrange: Callable[[Path], list[str]],
     code: int,
     says: str,
@@ -292,7 +302,9 @@ def test_bad_input_is_refused_in_one_sentence(
 
 
 @pytest.mark.parametrize("arguments", [["m.keras"], ["m.keras", "--data", "d", "--split", "both"]])
-def test_invalid_options_are_refused(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+def test_missing_data_or_an_unknown_part_is_a_usage_error(
+    arguments: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
     with pytest.raises(SystemExit) as caught:
         main(arguments)
     assert caught.value.code == 2

@@ -149,13 +149,14 @@ def test_what_was_published_lies_in_its_own_estimate(row: Any) -> None:
 
 
 def test_the_detectors_multiply_adds_are_those_of_their_files(blazeface: object) -> None:
-    from convert.tflite.inspection import multiply_adds_of
+    from convert.tflite.graph import Graph
+    from convert.tflite.inspection import multiply_adds
     from fer_edge.detection.download import detector_file
     from fer_edge.detection.registry import _BLAZEFACE
 
     for name, (file, _) in _BLAZEFACE.items():
         path = detector_file(file)
-        assert path is not None and multiply_adds_of(path.read_bytes()) == DETECTORS[name]
+        assert path is not None and multiply_adds(Graph(path.read_bytes())) == DETECTORS[name]
 
 
 def test_a_detector_made_of_two_is_measured_as_two(blazeface: object) -> None:

@@ -72,7 +72,7 @@ def test_a_model_of_other_classes_is_refused(copy: Path) -> None:
 
 
 def test_the_device_needs_no_host_files(copy: Path) -> None:
-    for name in ("float.keras", "history.json", "calibration.json", "stand-in.npz"):
+    for name in ("float.keras", "history.json", "calibration.json", "synthetic.npz"):
         (copy / name).unlink(missing_ok=True)
     bundle = Bundle.load(copy)
     assert bundle.labels == LABELS

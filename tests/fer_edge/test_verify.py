@@ -73,7 +73,7 @@ def scale_layer(number: int, by: float = 1.05) -> Damage:
     """Multiplies the scale of all weights of a layer, as if the quantization had been a little off."""
 
     def damage(folder: Path) -> None:
-        _, model = parse((folder / "model.tflite").read_bytes())
+        model = parse((folder / "model.tflite").read_bytes())
         quantization = model.subgraphs[0].tensors[weights_of(model)[number]].quantization
         quantization.scale = quantization.scale * np.float32(by)
         write_model(folder / "model.tflite", model)
@@ -86,7 +86,7 @@ def scale_end(which: str, by: float) -> Damage:
     """Multiplies the scale that the file states of its input or output."""
 
     def damage(folder: Path) -> None:
-        _, model = parse((folder / "model.tflite").read_bytes())
+        model = parse((folder / "model.tflite").read_bytes())
         (graph,) = model.subgraphs
         (index,) = getattr(graph, which)
         quantization = graph.tensors[index].quantization
@@ -224,7 +224,7 @@ def test_a_damaged_bundle_is_refused_with_the_reason(what: str, nano: Path) -> N
 
 def test_a_change_in_any_layer_is_detected(nano: Path, tmp_path: Path) -> None:
     """The scale of each layer for itself, 5 % off: refused on the runtime's own column, whose answers have no noise."""
-    _, model = parse((nano / "model.tflite").read_bytes())
+    model = parse((nano / "model.tflite").read_bytes())
     seen = []
     for number in range(len(weights_of(model))):
         copy = Path(shutil.copytree(nano, tmp_path / f"layer-{number}"))

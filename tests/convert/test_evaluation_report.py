@@ -1,4 +1,4 @@
-"""The one report: through JSON and back, as Markdown beside the published figures, as figures, and into a folder."""
+"""The evaluation report: as JSON and back, as Markdown beside the published figures, as figures, and in a folder."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def report(present: tuple[int, ...] = tuple(range(7)), **changes: Any) -> Evalua
     rng = np.random.default_rng(0)
     y = rng.choice(present, 400)
     logits = (rng.normal(size=(400, 7)) + 1.5 * np.eye(7)[y]).astype(np.float32)
-    made = EvaluationReport(
+    evaluation = EvaluationReport(
         subject=Subject("net", "tflite", "net.tflite", 1234, "ab" * 32, ("int8",), "litert 2.3.0", "default", "gray/1"),
         data=EvaluationData(
             "set.zip", "zip", "validation", "parts as the set names them", paper_baseline.FER2013, "cd", 0, {}, 0
@@ -44,7 +44,7 @@ def report(present: tuple[int, ...] = tuple(range(7)), **changes: Any) -> Evalua
         bootstrap={"draws": 100, "seed": 0},
         versions={"python": "3.11"},
     )
-    return replace(made, **changes)
+    return replace(evaluation, **changes)
 
 
 def rows(text: str) -> dict[str, list[str]]:
@@ -58,17 +58,17 @@ def rows(text: str) -> dict[str, list[str]]:
 
 
 @pytest.mark.parametrize("changes", [{}, {"unseen": None, "history": None}, {"present": (3, 5)}])
-def test_to_json_and_back(changes: dict[str, Any], tmp_path: Path) -> None:
-    made = report(**changes)
-    write(made, tmp_path)
+def test_it_is_read_back_from_json_unchanged(changes: dict[str, Any], tmp_path: Path) -> None:
+    evaluation = report(**changes)
+    write(evaluation, tmp_path)
     again = EvaluationReport.load(tmp_path / "report.json")
-    assert again.to_json() == made.to_json()
-    assert files(again) == files(made)
+    assert again.to_json() == evaluation.to_json()
+    assert files(again) == files(evaluation)
     assert "NaN" not in (tmp_path / "report.json").read_text()
 
 
-def test_published_table_is_consistent() -> None:
-    """Its averages follow from its rows, to the rounding of these: nothing was copied wrongly."""
+def test_the_averages_of_the_published_table_follow_from_its_rows() -> None:
+    """To the rounding of the rows, so no number was copied wrongly."""
     table = paper_baseline.CLASSES
     assert tuple(table) == LABELS and paper_baseline.N == 7066
     for i, name in enumerate(("precision", "recall", "f1")):
@@ -82,24 +82,24 @@ def test_published_table_is_consistent() -> None:
     assert np.mean([sum(row.auc) / 2 for row in table.values()]) == pytest.approx(paper_baseline.MACRO_AUC, abs=0.01)
 
 
-def test_ours_beside_the_published() -> None:
-    made = report()
-    table = rows(markdown(made))
-    s = made.scores
+def test_scores_stand_beside_the_published_ones() -> None:
+    evaluation = report()
+    table = rows(markdown(evaluation))
+    s = evaluation.scores
     assert table["accuracy"][0] == f"{s.accuracy.value:.3f}" and table["accuracy"][-1] == "0.48"
-    assert made.unseen is not None and table["accuracy"][2] == f"{made.unseen.accuracy.value:.3f}"
+    assert evaluation.unseen is not None and table["accuracy"][2] == f"{evaluation.unseen.accuracy.value:.3f}"
     assert table["macro AUC"][-1] == "0.82"
     sad = s.classes[LABELS.index("sad")]
     assert sad.auc is not None and sad.recall is not None
     assert table["sad"][2:4] == [f"{sad.recall:.3f}", "0.68"] and table["sad"][6:8] == [f"{sad.auc:.3f}", "0.78–0.80"]
     assert table["sad"][8:] == [str(sad.support), "1,139"]
     assert table["weighted"][3] == "0.48" and table["macro"][7] == "0.82"
-    text = markdown(made)
+    text = markdown(evaluation)
     assert "7,066 images" in text and paper_baseline.DOI in text and "disagree" in text
     assert "this host (Some Processor), not a Raspberry Pi" in text
 
 
-def test_another_set_has_no_published_figures_beside_it() -> None:
+def test_scores_on_another_set_have_no_published_ones_beside_them() -> None:
     other = replace(
         report().data, counts={"train": 10, "validation": 400, "test": 0}, left_out={"contempt": 12}, skipped=2
     )
@@ -108,15 +108,15 @@ def test_another_set_has_no_published_figures_beside_it() -> None:
     assert "No published figures" in text and "contempt 12" in text and "Skipped" in text
 
 
-def test_absent_classes_are_dashes_and_said() -> None:
-    made = report(present=(3, 5))
-    table = rows(markdown(made))
+def test_absent_classes_are_dashes_and_named() -> None:
+    evaluation = report(present=(3, 5))
+    table = rows(markdown(evaluation))
     assert table["angry"][0::2] == ["–", "–", "–", "–", "0"]
-    assert "No image of angry, disgust, fear, neutral, surprise" in markdown(made)
+    assert "No image of angry, disgust, fear, neutral, surprise" in markdown(evaluation)
 
 
 @pytest.mark.parametrize("present", [tuple(range(7)), (3, 5), (3,)])
-def test_figures_are_the_same_bytes_again_and_hold_no_date(present: tuple[int, ...]) -> None:
+def test_figures_are_reproducible_and_hold_no_date(present: tuple[int, ...]) -> None:
     first, second = files(report(present)), files(report(present))
     assert first == second
     for name in ("figure-2-training.png", "figure-3-confusion.png", "figure-4-roc.png"):
@@ -128,7 +128,7 @@ def test_figures_are_the_same_bytes_again_and_hold_no_date(present: tuple[int, .
         assert (edge == 255).all(), f"{name} is cut at its edge"
 
 
-def test_a_users_own_style_is_set_aside() -> None:
+def test_a_users_matplotlib_style_has_no_effect() -> None:
     import matplotlib
 
     plain = plots.confusion(report().scores)
@@ -137,8 +137,8 @@ def test_a_users_own_style_is_set_aside() -> None:
         assert matplotlib.rcParams["font.size"] == 30
 
 
-def test_the_confusion_matrix_is_drawn_where_it_is() -> None:
-    """A class that is always right is dark on the diagonal: more ink than where it is spread evenly."""
+def test_correct_answers_are_dark_on_the_diagonal_of_the_confusion_matrix() -> None:
+    """More dark pixels than where the answers are spread evenly."""
     y = np.repeat(np.arange(7), 10)
     right = score(np.eye(7, dtype=np.float32)[y], y, LABELS, draws=10)
     spread = score(np.eye(7, dtype=np.float32)[np.tile(np.arange(7), 10)], y, LABELS, draws=10)
@@ -149,16 +149,16 @@ def test_the_confusion_matrix_is_drawn_where_it_is() -> None:
     assert dark[0] > 2 * dark[1]
 
 
-def test_written_beside_what_is_there(tmp_path: Path) -> None:
-    (tmp_path / "model.tflite").write_bytes(b"kept")
+def test_other_files_in_the_folder_stay(tmp_path: Path) -> None:
+    (tmp_path / "model.tflite").write_bytes(b"model")
     (tmp_path / "report.json").write_text("old")
     names = [path.name for path in write(report(), tmp_path)]
     assert sorted([*names, "model.tflite"]) == sorted(p.name for p in tmp_path.iterdir())
-    assert (tmp_path / "model.tflite").read_bytes() == b"kept"
+    assert (tmp_path / "model.tflite").read_bytes() == b"model"
     assert json.loads((tmp_path / "report.json").read_text())["format"] == 1
 
 
-def test_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_written_is_refused_without_leftovers(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("x")
     with pytest.raises(UsageError, match="cannot be written"):
         write(report(), tmp_path / "file" / "in")
@@ -169,17 +169,17 @@ def test_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
     assert not list(tmp_path.glob(".*partial*"))
 
 
-def test_drawn_anew_from_its_json(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    made = report()
-    write(made, tmp_path / "a")
+def test_the_command_renders_the_same_files_from_json(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    evaluation = report()
+    write(evaluation, tmp_path / "a")
     assert main([str(tmp_path / "a/report.json"), "--out", str(tmp_path / "b")]) == 0
-    assert capsys.readouterr().out.strip() == markdown(made).strip()
+    assert capsys.readouterr().out.strip() == markdown(evaluation).strip()
     for path in (tmp_path / "a").iterdir():
         assert path.read_bytes() == (tmp_path / "b" / path.name).read_bytes()
 
 
 @pytest.mark.parametrize(
-    ("content", "says"),
+    ("content", "message"),
     [
         (None, "cannot be read"),
         ("{", "is no report"),
@@ -188,17 +188,19 @@ def test_drawn_anew_from_its_json(tmp_path: Path, capsys: pytest.CaptureFixture[
         ('{"format": 2}', "report format 2; this version reads 1"),
     ],
 )
-def test_what_is_no_report(content: str | None, says: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_file_that_is_no_report_is_refused(
+    content: str | None, message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     path = tmp_path / "report.json"
     if content is not None:
         path.write_text(content)
     assert main([str(path)]) == 2
     out, err = capsys.readouterr()
-    assert out == "" and says in err and "Traceback" not in err
+    assert out == "" and message in err and "Traceback" not in err
 
 
 @pytest.mark.parametrize(
-    ("files", "told"),
+    ("files", "expected"),
     [
         ({"proc/device-tree/model": "Raspberry Pi 4 Model B Rev 1.4\0"}, ("Raspberry Pi 4 Model B Rev 1.4", True)),
         ({"proc/device-tree/model": "Radxa ROCK 5B\0"}, ("Radxa ROCK 5B", False)),
@@ -208,8 +210,10 @@ def test_what_is_no_report(content: str | None, says: str, tmp_path: Path, capsy
         ),
     ],
 )
-def test_the_host_is_named(files: dict[str, str], told: tuple[str, bool], tmp_path: Path) -> None:
+def test_the_host_is_named_by_its_board_or_its_processor(
+    files: dict[str, str], expected: tuple[str, bool], tmp_path: Path
+) -> None:
     for name, text in files.items():
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(text)
-    assert board_name(tmp_path) == told
+    assert board_name(tmp_path) == expected

@@ -1,4 +1,4 @@
-"""Golden vectors cover each path of the crop, are written in place, take columns of other machines, and keep them."""
+"""Golden vectors cover each path of the crop, are replaced in place, and hold logits of other machines too."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def nano(tmp_path: Path) -> Path:
     return folder
 
 
-def of(folder: Path) -> Golden:
+def golden_of(folder: Path) -> Golden:
     return Golden.load(folder / NAME)
 
 
@@ -50,9 +50,9 @@ def square_of(golden: Golden, i: int) -> tuple[tuple[int, int, int], float]:
     )
 
 
-def test_every_path_of_the_crop_is_among_them(nano: Path) -> None:
+def test_they_cover_every_path_of_a_crop(nano: Path) -> None:
     rewrite(nano, "one")
-    golden = of(nano)
+    golden = golden_of(nano)
     side, seen = golden.crops.shape[1], set()
     for i, frame in enumerate(golden.frames):
         (left, top, size), turn_rad = square_of(golden, i)
@@ -62,23 +62,23 @@ def test_every_path_of_the_crop_is_among_them(nano: Path) -> None:
         seen |= {"border"} if outside else set()
     assert seen == {"shrunk", "enlarged", "turned", "upright", "turned and enlarged", "border"}
     assert set(golden.detectors) == set(Bundle.load(nano).spec.input.mappings), "each mapping is checked"
-    assert len(set(next(iter(golden.logits.values())).argmax(1))) > 2, "faces that are told apart"
+    assert len(set(next(iter(golden.logits.values())).argmax(1))) > 2, "the crops have more than two labels"
 
 
-def test_one_pixel_of_the_frame_is_seen_in_every_crop(nano: Path) -> None:
+def test_a_shift_of_one_pixel_changes_every_crop(nano: Path) -> None:
     rewrite(nano, "one")
-    golden = of(nano)
+    golden = golden_of(nano)
     for i, frame in enumerate(golden.frames):
         (left, top, size), turn_rad = square_of(golden, i)
         for dx, dy, more in ((1, 0, 0), (-1, 0, 0), (0, 1, 0), (0, -1, 0), (1, 0, -1)):
-            made = cut_square(frame, (left + dx, top + dy, size + more), golden.crops.shape[1], turn_rad)
-            assert np.abs(made.astype(int) - golden.crops[i]).max() > 5 * CROP_TOLERANCE, (i, dx, dy, more)
+            shifted = cut_square(frame, (left + dx, top + dy, size + more), golden.crops.shape[1], turn_rad)
+            assert np.abs(shifted.astype(int) - golden.crops[i]).max() > 5 * CROP_TOLERANCE, (i, dx, dy, more)
 
 
-def test_all_else_of_a_bundle_stays(nano: Path) -> None:
+def test_rewriting_changes_no_other_file_of_a_bundle(nano: Path) -> None:
     before = Bundle.load(nano)
     after = rewrite(nano, "usual")
-    summary, golden = after.spec.golden, of(nano)
+    summary, golden = after.spec.golden, golden_of(nano)
     assert summary.runtimes == tuple(golden.logits) and len(summary.runtimes) == 2
     assert summary.limits.same_runtime.steps == FLOOR.steps
     assert summary.limits.other_runtime.steps == golden.measured.steps + FLOOR.steps
@@ -91,42 +91,46 @@ def test_all_else_of_a_bundle_stays(nano: Path) -> None:
     assert sha256_of(nano / NAME) == first, "the same bytes of the same vectors"
 
 
-def test_a_column_of_another_machine(nano: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_logits_of_another_machine_are_added_and_stay(
+    nano: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     rewrite(nano, "one")
-    alone = of(nano)
-    assert len(alone.logits) == 1 and alone.other_limits == FLOOR
+    single = golden_of(nano)
+    assert len(single.logits) == 1 and single.other_limits == FLOOR
     crops, out = tmp_path / "crops.npy", tmp_path / "pi.npz"
     assert main([str(nano), "--crops", str(crops)]) == 0
-    answers = record_logits(nano, np.load(crops), kernels="reference")
-    moved = replace(answers, machine="aarch64")
+    recorded = record_logits(nano, np.load(crops), kernels="reference")
+    moved = replace(recorded, machine="aarch64")
     moved.save(out)
-    assert main([str(nano), "--columns", "one", "--answers", str(out), "--json"]) == 0
-    told = json.loads(capsys.readouterr().out)
-    assert told["runtimes"] == [*alone.logits, moved.runtime_name] and moved.runtime_name.endswith(
+    assert main([str(nano), "--compare", "one", "--recorded", str(out), "--json"]) == 0
+    summary = json.loads(capsys.readouterr().out)
+    assert summary["runtimes"] == [*single.logits, moved.runtime_name] and moved.runtime_name.endswith(
         ", reference, aarch64"
     )
-    golden = of(nano)
-    np.testing.assert_array_equal(golden.logits[moved.runtime_name], answers.logits)
+    golden = golden_of(nano)
+    np.testing.assert_array_equal(golden.logits[moved.runtime_name], recorded.logits)
     assert golden.other_limits == golden.measured.plus(FLOOR) and golden.measured.steps >= 1
     reference = verify(Bundle.load(nano), Bundle.load(nano).make_classifier(kernels="reference"))
-    assert reference.compared_with == moved.runtime_name, "no column of its own: the nearest by what it answers"
+    assert reference.compared_with == moved.runtime_name, (
+        "not among the runtimes: compared with the one whose logits are nearest"
+    )
     assert reference.difference.steps == 0
 
-    assert main([str(nano), "--columns", "one"]) == 0
-    assert "reference, aarch64: " in capsys.readouterr().out, "kept: it is of the same model and crops"
+    assert main([str(nano), "--compare", "one"]) == 0
+    assert "reference, aarch64: " in capsys.readouterr().out, "it stays: it is of the same model and crops"
     spec = json.loads((nano / "bundle.json").read_text())
     spec["input"]["mappings"]["haar"]["scale"] = 1.2
     (nano / "bundle.json").write_text(json.dumps(spec))
     rewrite(nano, "one")
-    assert [*of(nano).logits] == [*alone.logits], "of other crops it says nothing"
+    assert [*golden_of(nano).logits] == [*single.logits], "it goes: it is of other crops"
 
 
 @pytest.mark.parametrize("what", ["model", "images"])
-def test_answers_to_something_else_are_refused(what: str, nano: Path, tmp_path: Path) -> None:
+def test_recorded_logits_of_something_else_are_refused(what: str, nano: Path, tmp_path: Path) -> None:
     rewrite(nano, "one")
     before = sha256_of(nano / "bundle.json")
-    answers = record_logits(nano, of(nano).crops)
-    other: RecordedLogits = replace(answers, **{f"{what}_sha256": "0" * 64})
+    recorded = record_logits(nano, golden_of(nano).crops)
+    other: RecordedLogits = replace(recorded, **{f"{what}_sha256": "0" * 64})
     other.save(tmp_path / "other.npz")
     with pytest.raises(UsageError, match=f"other {what}"):
         rewrite(nano, "one", [tmp_path / "other.npz"])
@@ -134,28 +138,28 @@ def test_answers_to_something_else_are_refused(what: str, nano: Path, tmp_path: 
     assert sorted(p.name for p in tmp_path.iterdir()) == ["nano", "other.npz"]
 
 
-def test_a_bundle_without_mappings_takes_the_boxes_as_they_are(nano: Path) -> None:
+def test_without_mappings_the_boxes_are_cropped_as_they_are(nano: Path) -> None:
     spec = json.loads((nano / "bundle.json").read_text())
     spec["input"]["mappings"] = {}
     (nano / "bundle.json").write_text(json.dumps(spec))
     bundle = rewrite(nano, "one")
     assert verify(bundle).crop_levels == 0
-    assert set(of(nano).detectors) == {"none"} and len(of(nano).frames) == len(VIEWS)
+    assert set(golden_of(nano).detectors) == {"none"} and len(golden_of(nano).frames) == len(VIEWS)
 
 
 @pytest.mark.parametrize("channels", [1, 3])
-def test_a_model_of_probabilities_in_floating_point(channels: int, tmp_path: Path) -> None:
-    """Its steps are 255ths of what the probabilities span, and not of their logarithms, which have no end."""
+def test_the_step_of_a_float_model_of_probabilities_is_a_255th_of_their_span(channels: int, tmp_path: Path) -> None:
+    """Of the span of the probabilities, not of their logarithms, which have no lower end."""
     (tmp_path / "model.tflite").write_bytes(softmax_of_means(channels))
     inputs = InputSpec(16, channels, "gray 0 to 255", (-1.0, 1.0), PREPROCESS_ID, {})
 
-    def made(runtime: Runtime, kernels: str) -> Classifier:
+    def classifier_on(runtime: Runtime, kernels: str) -> Classifier:
         return Classifier(
             tmp_path / "model.tflite", runtime, kernels=kernels, input_range=(-1.0, 1.0), output_kind="probabilities"
         )
 
-    summary = write_golden(tmp_path / NAME, ("a", "b", "c"), inputs, made, "usual")
-    golden = of(tmp_path)
+    summary = write_golden(tmp_path / NAME, ("a", "b", "c"), inputs, classifier_on, "usual")
+    golden = golden_of(tmp_path)
     probabilities = np.exp(next(iter(golden.logits.values())))
     np.testing.assert_allclose(probabilities.sum(1), 1, atol=1e-5)
     assert summary.output_step == golden.output_step == pytest.approx((probabilities.max() - probabilities.min()) / 255)

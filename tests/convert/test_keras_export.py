@@ -1,4 +1,4 @@
-"""Keras to TFLite in memory, and counting in the file: against Keras itself, and against counts worked by hand."""
+"""Keras models exported as TFLite, and what is counted in the file: against Keras itself, and against counts by hand."""
 
 from __future__ import annotations
 
@@ -11,12 +11,21 @@ from typing import Any
 
 import numpy as np
 import pytest
+from classifiers import int8_tflite
 
-from convert.tflite.inspection import custom_of, multiply_adds_of, not_finite_of, operators, parameters_of, versions_of
-from convert.tflite.keras_export import converter_of, float_tflite, load_keras
+from convert.tflite.graph import Graph
+from convert.tflite.inspection import (
+    custom_operators,
+    multiply_adds,
+    nonfinite_tensors,
+    operator_types,
+    operator_versions,
+    parameter_count,
+)
+from convert.tflite.keras_export import float_tflite, load_keras
 from convert.tflite.tensorflow_output import quiet_tensorflow
 from convert.train.networks import Network, build_network, count_multiply_adds
-from fer_edge.classifier import Classifier
+from fer_edge.classifier import RAW_RANGE, Classifier
 from fer_edge.errors import BundleRefused, FerEdgeError, UsageError
 
 ROOT = Path(__file__).parents[2]
@@ -44,13 +53,13 @@ def faces(n: int, side: int = TINY.side) -> np.ndarray:
     return np.random.default_rng(3).integers(0, 256, (n, side, side), dtype=np.uint8)
 
 
-def test_the_classifier_says_what_keras_says(tiny: Any, tmp_path: Path) -> None:
+def test_the_exported_file_gives_keras_logits(tiny: Any, tmp_path: Path) -> None:
     tiny.save(tmp_path / "tiny.keras")
     x = faces(20)
-    theirs = np.asarray(tiny(x[..., None].astype(np.float32), training=False))
-    assert np.ptp(theirs) > 0.1  # it does say something
-    ours = Classifier(float_tflite(load_keras(tmp_path / "tiny.keras"))).logits(x)
-    assert np.abs(ours - theirs).max() < 1e-4
+    keras_logits = np.asarray(tiny(x[..., None].astype(np.float32), training=False))
+    assert np.ptp(keras_logits) > 0.1  # not constant
+    logits = Classifier(float_tflite(load_keras(tmp_path / "tiny.keras"))).logits(x)
+    assert np.abs(logits - keras_logits).max() < 1e-4
 
 
 def test_the_same_weights_give_the_same_bytes(tiny: Any, tmp_path: Path) -> None:
@@ -58,44 +67,42 @@ def test_the_same_weights_give_the_same_bytes(tiny: Any, tmp_path: Path) -> None
     assert float_tflite(tiny) == float_tflite(tiny) == float_tflite(load_keras(tmp_path / "tiny.keras"))
 
 
-def test_nothing_is_printed(tiny: Any, capfd: pytest.CaptureFixture[str]) -> None:
+def test_the_export_prints_nothing(tiny: Any, capfd: pytest.CaptureFixture[str]) -> None:
     capfd.readouterr()
     float_tflite(tiny)
     assert capfd.readouterr() == ("", "")
 
 
-def test_counts_by_hand(tiny: Any) -> None:
+def test_parameters_and_multiply_adds_are_those_counted_by_hand(tiny: Any) -> None:
     content = float_tflite(tiny)
     # kernels and biases: stem; a block without and one with projection; two dense layers
     stem = 3 * 3 * 1 * 4 + 4
     first = 2 * (3 * 3 * 4 * 4 + 4)
     second = (1 * 1 * 4 * 8 + 8) + (3 * 3 * 4 * 8 + 8) + (3 * 3 * 8 * 8 + 8)
     dense = (8 * 8 + 8) + (8 * 7 + 7)
-    assert parameters_of(content) == stem + first + second + dense
+    assert parameter_count(Graph(content)) == stem + first + second + dense
     pixels = 24 * 24 * (36 + 2 * 144) + 12 * 12 * (32 + 288 + 576)
-    assert multiply_adds_of(content) == pixels + 64 + 56 == count_multiply_adds(tiny)
-    assert {op.name for op in operators(content)} == {"CONV_2D", "ADD", "MAX_POOL_2D", "MEAN", "FULLY_CONNECTED"}
-    assert {d for op in operators(content) for d in op.dtypes} == {"float32", "int32"}
+    assert multiply_adds(Graph(content)) == pixels + 64 + 56 == count_multiply_adds(tiny)
+    assert {op.name for op in operator_types(Graph(content))} == {
+        "CONV_2D",
+        "ADD",
+        "MAX_POOL_2D",
+        "MEAN",
+        "FULLY_CONNECTED",
+    }
+    assert {d for op in operator_types(Graph(content)) for d in op.dtypes} == {"float32", "int32"}
 
 
-def test_int8_has_no_float_operator_and_the_same_counts(tiny: Any) -> None:
-    import tensorflow as tf
-
-    converter = converter_of(tiny)
-    converter.optimizations = [tf.lite.Optimize.DEFAULT]
-    converter.representative_dataset = lambda: ([x[None, :, :, None].astype(np.float32)] for x in faces(30))
-    converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
-    converter.inference_input_type = converter.inference_output_type = tf.int8
-    with quiet_tensorflow():
-        content = converter.convert()
-    assert {d for op in operators(content) for d in op.dtypes} == {"int8", "int32"}
-    assert ("CONV_2D", ("int8", "int8", "int32", "int8")) in operators(content)
-    plain = float_tflite(tiny)
-    assert parameters_of(content) == parameters_of(plain)
-    assert multiply_adds_of(content) == multiply_adds_of(plain)
+def test_an_int8_file_has_no_float_operator_and_the_same_counts(tiny: Any) -> None:
+    content = int8_tflite(tiny, faces(30), RAW_RANGE)
+    assert {d for op in operator_types(Graph(content)) for d in op.dtypes} == {"int8", "int32"}
+    assert ("CONV_2D", ("int8", "int8", "int32", "int8")) in operator_types(Graph(content))
+    float_graph = Graph(float_tflite(tiny))
+    assert parameter_count(Graph(content)) == parameter_count(float_graph)
+    assert multiply_adds(Graph(content)) == multiply_adds(float_graph)
 
 
-def test_depthwise_and_strided_layers_are_counted_as_keras_has_them() -> None:
+def test_depthwise_and_strided_layers_are_counted_as_keras_counts_them() -> None:
     import keras
 
     pixels = keras.Input((20, 20, 1))
@@ -108,19 +115,21 @@ def test_depthwise_and_strided_layers_are_counted_as_keras_has_them() -> None:
     model.set_weights([rng.normal(size=w.shape) for w in model.get_weights()])  # the converter drops a bias of zeros
     content = float_tflite(model)
     assert (
-        multiply_adds_of(content) == 100 * 9 * 6 + 100 * 9 * 12 + 100 * 12 * 4 + 400 * 7 == count_multiply_adds(model)
+        multiply_adds(Graph(content))
+        == 100 * 9 * 6 + 100 * 9 * 12 + 100 * 12 * 4 + 400 * 7
+        == count_multiply_adds(model)
     )
-    assert parameters_of(content) == model.count_params()
+    assert parameter_count(Graph(content)) == model.count_params()
 
 
-def coloured(path: Path) -> None:
+def three_channels(path: Path) -> None:
     import keras
 
     model = keras.Sequential([keras.Input((24, 24, 3)), keras.layers.Flatten(), keras.layers.Dense(7)])
     model.save(path)
 
 
-def custom(path: Path) -> None:
+def custom_layer(path: Path) -> None:
     import keras
 
     class Ours(keras.layers.Layer):
@@ -135,33 +144,35 @@ def custom(path: Path) -> None:
     [
         (lambda _: None, "does not exist"),
         (lambda path: path.write_bytes(b"no zip"), "cannot be loaded as a Keras 3 model"),
-        (custom, "cannot be loaded as a Keras 3 model"),
-        (coloured, r"takes \(None, 24, 24, 3\), not one square gray image"),
+        (custom_layer, "cannot be loaded as a Keras 3 model"),
+        (three_channels, r"takes \(None, 24, 24, 3\), not one square gray image"),
     ],
 )
-def test_refused_with_a_sentence(write: Callable[[Path], object], says: str, tmp_path: Path) -> None:
+def test_a_bad_file_is_rejected_with_one_sentence(write: Callable[[Path], object], says: str, tmp_path: Path) -> None:
     write(tmp_path / "model.keras")
     with pytest.raises(UsageError, match=says) as caught:
         float_tflite(load_keras(tmp_path / "model.keras"))
     assert "\n" not in str(caught.value)
 
 
-def test_what_is_no_tflite_file(tiny: Any) -> None:
+def test_a_damaged_tflite_file_is_rejected(tiny: Any) -> None:
     with pytest.raises(BundleRefused, match="no TFLite file"):
-        operators(b"PK\x03\x04 and more of a zip")
+        operator_types(Graph(b"PK\x03\x04 and more of a zip"))
     content = float_tflite(tiny)
     with pytest.raises(BundleRefused, match="the TFLite file is damaged"):
-        operators(content[: len(content) // 2])
+        operator_types(Graph(content[: len(content) // 2]))
 
 
-def test_what_a_file_asks_of_a_runtime(tiny: Any) -> None:
+def test_operator_versions_custom_operators_and_nonfinite_tensors_of_an_export(tiny: Any) -> None:
     content = float_tflite(tiny)
-    assert versions_of(content) == dict.fromkeys(("CONV_2D", "ADD", "MAX_POOL_2D", "MEAN", "FULLY_CONNECTED"), 1)
-    assert custom_of(content) == [] and not_finite_of(content) == []
+    assert operator_versions(Graph(content)) == dict.fromkeys(
+        ("CONV_2D", "ADD", "MAX_POOL_2D", "MEAN", "FULLY_CONNECTED"), 1
+    )
+    assert custom_operators(Graph(content)) == [] and nonfinite_tensors(Graph(content)) == []
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])
-def test_weights_that_are_no_numbers_are_found(value: float) -> None:
+def test_weights_that_are_not_finite_are_found(value: float) -> None:
     import keras
 
     pixels = keras.Input((8, 8, 1))
@@ -170,11 +181,11 @@ def test_weights_that_are_no_numbers_are_found(value: float) -> None:
     kernel, bias = dense.get_weights()
     kernel[5, 1] = value
     dense.set_weights([kernel, bias])
-    (name,) = not_finite_of(float_tflite(model))
+    (name,) = nonfinite_tensors(Graph(float_tflite(model)))
     assert "dense" in name
 
 
-def test_without_tensorflow_the_install_command_is_said(tiny: Any, tmp_path: Path) -> None:
+def test_without_tensorflow_the_message_names_the_install_command(tiny: Any, tmp_path: Path) -> None:
     tiny.save(tmp_path / "tiny.keras")
     script = (
         "import sys; sys.modules['tensorflow'] = None\n"
@@ -183,15 +194,15 @@ def test_without_tensorflow_the_install_command_is_said(tiny: Any, tmp_path: Pat
     )
     ran = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=False)
     assert ran.returncode == 2 and ran.stdout == ""
-    assert "needs TensorFlow" in ran.stderr and "pip install 'fer-edge[host]'" in ran.stderr
+    assert "needs Keras and TensorFlow" in ran.stderr and "pip install 'fer-edge[host]'" in ran.stderr
     assert "Traceback" not in ran.stderr
 
 
 @pytest.mark.parametrize(("error", "shown"), [(None, False), (UsageError("x"), False), (RuntimeError("x"), True)])
-def test_chatter_is_kept_and_shown_when_something_unforeseen_fails(
+def test_tensorflows_output_is_captured_and_shown_after_an_unforeseen_error(
     error: Exception | None, shown: bool, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    def talk() -> None:
+    def convert() -> None:
         with quiet_tensorflow():
             os.write(2, b"E0000 from C++\n")
             print("Saved artifact")
@@ -199,9 +210,9 @@ def test_chatter_is_kept_and_shown_when_something_unforeseen_fails(
                 raise error
 
     if error is None:
-        talk()
+        convert()
     else:
         with pytest.raises((FerEdgeError, RuntimeError)):
-            talk()
+            convert()
     out, err = capfd.readouterr()
     assert out == "" and ("from C++" in err) == shown

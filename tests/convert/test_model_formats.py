@@ -1,4 +1,4 @@
-"""Bundles of other people's models: Keras, HDF5, SavedModel and TFLite, proved and run; and what no bundle is made of."""
+"""Bundles made of Keras, HDF5, SavedModel and TFLite files, compared and run; and models that are rejected."""
 
 from __future__ import annotations
 
@@ -13,13 +13,16 @@ import pytest
 from builders import write_image
 from classifiers import LABELS, as_input, bar_classifier, bar_tree, bars, int8_tflite
 
-from convert.bundle import from_float
+from convert.bundle.from_float import make_bundle
 from convert.data.loader import load
 from convert.parity.__main__ import main as parity_main
+from convert.parity.comparison import ConversionOptions
 from convert.quantize.__main__ import main as quantize_main
-from convert.tflite.fixed_batch import single
-from convert.tflite.flatbuffer import parse
-from convert.tflite.inspection import operators
+from convert.sources.model_source import ModelSource
+from convert.tflite.fixed_batch import with_batch_of_one
+from convert.tflite.flatbuffer import serialize, tflite_schema
+from convert.tflite.graph import Graph
+from convert.tflite.inspection import operator_types
 from convert.tflite.keras_export import float_tflite
 from convert.tflite.op_versions import one_operator
 from convert.tflite.tensorflow_output import quiet_tensorflow
@@ -62,24 +65,26 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Models:
 
 @pytest.fixture(scope="module")
 def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Bars in class folders: 40 of each to train on, 60 and 60 to judge on."""
+    """Bars in class folders: 40 of each to train on, 60 and 60 to evaluate on."""
     counts = {"train": 40, "validation": 60, "test": 60}
     return bar_tree(tmp_path_factory.mktemp("tree"), {part: dict.fromkeys(LABELS, n) for part, n in counts.items()})
 
 
 def bundle_of(out: Path, *arguments: str | Path) -> Bundle:
-    """The bundle that the command makes, which must end with 0."""
+    """The bundle that the command makes; it must exit with 0."""
     assert quantize_main([*map(str, arguments), "--labels", NAMES, "--out", str(out)]) == 0
     return Bundle.load(out)
 
 
-def truth(models: Models, faces: np.ndarray) -> np.ndarray:
-    """What Keras itself says of faces, given what the network was made for."""
+def keras_probabilities(models: Models, faces: np.ndarray) -> np.ndarray:
+    """Keras's own output for faces, given in the range and channels that the network expects."""
     return np.asarray(models.model(as_input(faces, HALF, 3)))
 
 
 @pytest.mark.parametrize("name", ["net.keras", "net.h5", "exported"])
-def test_a_float_model_becomes_int8_for_raw_pixels(name: str, models: Models, tree: Path, tmp_path: Path) -> None:
+def test_a_float_model_is_quantized_to_int8_for_raw_pixels(
+    name: str, models: Models, tree: Path, tmp_path: Path
+) -> None:
     out = tmp_path / "bundle"
     bundle = bundle_of(out, "--model", models / name, "--input-range", "-1,1", "--data", tree)
     spec = bundle.spec
@@ -94,16 +99,16 @@ def test_a_float_model_becomes_int8_for_raw_pixels(name: str, models: Models, tr
     assert (out / ("float.tflite" if name == "exported" else "float.keras")).is_file()
     assert json.loads((out / "parity.json").read_text())["verdict"] == "pass"
     test = load(tree, 24, classes=LABELS).part("test")
-    faces, said = test.x[..., 0], truth(models, test.x[..., 0])
+    faces, expected = test.x[..., 0], keras_probabilities(models, test.x[..., 0])
     logits = bundle.classifier.logits(faces)
-    assert np.mean(logits.argmax(1) == said.argmax(1)) >= 0.99 and np.mean(logits.argmax(1) == test.y) > 0.95
-    np.testing.assert_allclose(softmax(logits), said, atol=0.05)
+    assert np.mean(logits.argmax(1) == expected.argmax(1)) >= 0.99 and np.mean(logits.argmax(1) == test.y) > 0.95
+    np.testing.assert_allclose(softmax(logits), expected, atol=0.05)
 
 
-def test_what_was_made_runs_like_any_other_bundle(
+def test_a_bundle_predicts_runs_and_is_made_again_from_its_own_float_model(
     models: Models, tree: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], blazeface: object
 ) -> None:
-    """Predicted from a file and run on the drawn face, under its own labels; and made again out of its own float model."""
+    """It uses its own labels; parity on it prints the report that it stores."""
     from fer_edge.cli import main
 
     bundle_of(tmp_path / "first", "--model", models / "net.keras", "--input-range", "-1,1", "--data", tree)
@@ -112,8 +117,8 @@ def test_what_was_made_runs_like_any_other_bundle(
         capsys.readouterr()
         path = write_image(tmp_path / "face.png", face)
         assert main(["predict", "--crop", "--json", "--bundle", str(tmp_path / "first"), str(path)]) == 0
-        (told,) = json.loads(capsys.readouterr().out)["faces"]
-        assert told["label"] == LABELS[label] and set(told["p"]) == set(LABELS)
+        (reading,) = json.loads(capsys.readouterr().out)["faces"]
+        assert reading["label"] == LABELS[label] and set(reading["p"]) == set(LABELS)
     arguments = ["--camera", "synthetic", "--duration", "1", "--json", "--log", str(tmp_path / "log")]
     assert main(["run", "--bundle", str(tmp_path / "first"), *arguments]) == 0
     events = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
@@ -121,21 +126,21 @@ def test_what_was_made_runs_like_any_other_bundle(
     again = bundle_of(tmp_path / "second", "--model", tmp_path / "first", "--data", tree)
     assert again.model.read_bytes() == (tmp_path / "first" / "model.tflite").read_bytes()
     assert parity_main([str(tmp_path / "first"), "--data", str(tree), "--json"]) == 0
-    told = capsys.readouterr().out
-    assert json.loads(told[told.index("\n{") :]) == json.loads((tmp_path / "first" / "parity.json").read_text())
+    printed = capsys.readouterr().out
+    assert json.loads(printed[printed.index("\n{") :]) == json.loads((tmp_path / "first" / "parity.json").read_text())
 
 
-def test_without_data_images_are_drawn_out_of_it(
+def test_without_data_the_model_is_calibrated_on_images_synthesized_from_it(
     models: Models, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     bundle = bundle_of(tmp_path / "bundle", "--model", models / "net.h5", "--input-range", "-1,1")
     assert "accuracy not judged" in capsys.readouterr().out
-    assert bundle.spec.provenance.calibration.kind == "stand-in"
+    assert bundle.spec.provenance.calibration.kind == "synthetic images"
     faces, y = bars(20, seed=11)
     assert np.mean(bundle.classify(faces).argmax(1) == y) > 0.95
 
 
-def test_a_float_tflite_is_held_against_its_keras_model(models: Models, tree: Path, tmp_path: Path) -> None:
+def test_a_float_tflite_is_compared_with_its_keras_model(models: Models, tree: Path, tmp_path: Path) -> None:
     out = tmp_path / "bundle"
     arguments = ["--model", models / "float.tflite", "--input-range", "0,1", "--float", models / "gray.keras"]
     bundle = bundle_of(out, *arguments, "--data", tree)
@@ -144,13 +149,13 @@ def test_a_float_tflite_is_held_against_its_keras_model(models: Models, tree: Pa
     report = json.loads((out / "parity.json").read_text())
     assert report["verdict"] == "pass" and report["logits"]["rms"] < 1e-4
     card = (out / "CARD.md").read_text()
-    assert "taken as it is" in card and "gray.keras" in card and "a pixel's 0 to 255 as 0 to 1" in card
+    assert "used as it is" in card and "gray.keras" in card and "pixels 0 to 255 as 0 to 1" in card
     faces, y = bars(20, seed=11)
     assert np.mean(bundle.classify(faces).argmax(1) == y) > 0.95
 
 
 @pytest.mark.parametrize(("name", "compared"), [("int8.tflite", True), ("int8.tflite", False), ("eight.tflite", False)])
-def test_an_int8_tflite_tells_its_range_and_gives_probabilities(
+def test_an_int8_tflites_input_range_and_probabilities_are_recognised(
     name: str, compared: bool, models: Models, tree: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "bundle"
@@ -161,7 +166,7 @@ def test_an_int8_tflite_tells_its_range_and_gives_probabilities(
     assert spec.input.range == (-1, 1) and spec.input.channels == 3
     assert spec.output.kind == "probabilities" and spec.quantization.scheme == "int8"
     faces, _ = bars(20, seed=11)
-    np.testing.assert_allclose(bundle.classify(faces), truth(models, faces), atol=0.03)
+    np.testing.assert_allclose(bundle.classify(faces), keras_probabilities(models, faces), atol=0.03)
     assert np.array_equal(
         bundle.classify(faces[:3]), bundle.make_classifier().probabilities(faces[:3], bundle.temperature)
     )
@@ -178,109 +183,104 @@ def test_an_int8_tflite_tells_its_range_and_gives_probabilities(
     assert [row.agreement for row in spec.runtimes] == [None, None]
 
 
-def test_without_anything_to_compare_it_still_must_load_and_answer(models: Models, tmp_path: Path) -> None:
+def test_without_data_and_float_model_the_report_lists_the_runtimes_that_ran_it(models: Models, tmp_path: Path) -> None:
     bundle = bundle_of(tmp_path / "bundle", "--model", models / "float.tflite", "--input-range", "0,1")
     report = json.loads((bundle.path / "parity.json").read_text())
     assert report["parts"] == {} and "accuracy" in report["not_measured"]
-    assert set(report["columns"]) == {c for c in bundle.spec.golden.runtimes if "litert" in c and "reference" not in c}
+    assert set(report["runtimes"]) == {c for c in bundle.spec.golden.runtimes if "litert" in c and "reference" not in c}
 
 
-def test_a_file_of_eight_images_at_a_time_becomes_one_of_one(models: Models) -> None:
-    content = (models / "eight.tflite").read_bytes()
-    made = single(content, models / "eight.tflite")
-    shape = parse(made)[1].subgraphs[0].tensors[parse(made)[1].subgraphs[0].inputs[0]].shape
-    assert shape.tolist() == [1, 24, 24, 3] and [op.name for op in operators(made)] == [
-        o.name for o in operators(content)
-    ]
-    one = (models / "int8.tflite").read_bytes()
-    assert single(one, models / "int8.tflite") is one
+def test_a_file_for_eight_images_at_a_time_becomes_one_for_one_image(models: Models) -> None:
+    graph = Graph((models / "eight.tflite").read_bytes())
+    single = with_batch_of_one(graph, models / "eight.tflite")
+    assert single.shape(single.inputs[0]) == (1, 24, 24, 3) and graph.shape(graph.inputs[0]) == (8, 24, 24, 3)
+    assert [op.name for op in operator_types(single)] == [op.name for op in operator_types(graph)]
+    one = Graph((models / "int8.tflite").read_bytes())
+    assert with_batch_of_one(one, models / "int8.tflite") is one
 
 
-# What no bundle is made of. Each writes a model, and perhaps a data set, and gives the arguments.
+# Models that are rejected. Each function writes a model, perhaps a data set, and returns the command's arguments.
 
-Refused = Callable[[Models, Path, Path], list[str]]
+Rejected = Callable[[Models, Path, Path], list[str]]
 
 
-def arguments(*given: str) -> Refused:
-    """The arguments as they stand; MODELS, TREE and HERE are folders."""
+def arguments(*words: str) -> Rejected:
+    """These arguments; MODELS, TREE and HERE are replaced with folders."""
 
     def write(models: Models, tree: Path, here: Path) -> list[str]:
         places = {"MODELS": models.folder, "TREE": tree, "HERE": here}
-        return [next((a.replace(k, str(v)) for k, v in places.items() if k in a), a) for a in given]
+        return [next((a.replace(k, str(v)) for k, v in places.items() if k in a), a) for a in words]
 
     return write
 
 
-def keras_model(change: Callable[[Any], Any], *given: str) -> Refused:
-    """A Keras classifier of raw gray that `change` changed."""
+def keras_model(change: Callable[[Any], Any], *words: str) -> Rejected:
+    """A Keras classifier of raw gray, edited by `change`."""
 
     def write(models: Models, tree: Path, here: Path) -> list[str]:
         model = bar_classifier()
         model = change(model) or model
         with quiet_tensorflow():
             model.save(here / "net.keras")
-        return arguments("--model", "HERE/net.keras", *given)(models, tree, here)
+        return arguments("--model", "HERE/net.keras", *words)(models, tree, here)
 
     return write
 
 
-def edited(name: str, change: Callable[[Any, Any], None], *given: str) -> Refused:
-    """One of the TFLite files, its flatbuffer changed."""
+def edited(name: str, change: Callable[[Graph], None], *words: str) -> Rejected:
+    """One of the TFLite files, its graph edited by `change`."""
 
     def write(models: Models, tree: Path, here: Path) -> list[str]:
-        import flatbuffers
-
-        schema, model = parse((models / name).read_bytes())
-        change(schema, model)
-        builder = flatbuffers.Builder(1024)
-        builder.Finish(model.Pack(builder), file_identifier=b"TFL3")
-        (here / "net.tflite").write_bytes(bytes(builder.Output()))
-        return arguments("--model", "HERE/net.tflite", *given)(models, tree, here)
+        graph = Graph((models / name).read_bytes())
+        change(graph)
+        (here / "net.tflite").write_bytes(serialize(graph.model))
+        return arguments("--model", "HERE/net.tflite", *words)(models, tree, here)
 
     return write
 
 
-def floors(model: Any) -> Any:
+def with_floor(model: Any) -> Any:
     import keras
 
     return keras.Model(model.input, keras.ops.floor(model.output))
 
 
-def not_a_number(model: Any) -> None:
+def with_nan_weight(model: Any) -> None:
     kernel, bias = model.layers[-1].get_weights()
     kernel[3, 1] = np.nan
     model.layers[-1].set_weights([kernel, bias])
 
 
-def one_answer(model: Any) -> None:
+def always_the_same_label(model: Any) -> None:
     kernel, bias = model.layers[-1].get_weights()
     model.layers[-1].set_weights([kernel, np.add(bias, [0, 1000, 0])])
 
 
-def of_its_own(_: Any, model: Any) -> None:
-    code = model.operatorCodes[0]
+def with_custom_operator(graph: Graph) -> None:
+    code = graph.model.operatorCodes[0]
     code.builtinCode = code.deprecatedBuiltinCode = 32  # CUSTOM
     code.customCode = b"FlexErfinv"
 
 
-def newer(_: Any, model: Any) -> None:
-    model.operatorCodes[0].version = 31
+def with_newer_operator(graph: Graph) -> None:
+    graph.model.operatorCodes[0].version = 31
 
 
-def infinite(_: Any, model: Any) -> None:
-    weights = next(t for t in model.subgraphs[0].tensors if model.buffers[t.buffer].data is not None and t.type == 0)
-    data = np.array(model.buffers[weights.buffer].data, np.uint8).view(np.float32)
-    data[0] = np.inf
-    model.buffers[weights.buffer].data = data.view(np.uint8)
+def with_infinite_weight(graph: Graph) -> None:
+    weights = next(i for i in range(len(graph.subgraph.tensors)) if graph.is_constant(i) and graph.is_float(i))
+    buffer = graph.model.buffers[graph.tensor(weights).buffer]
+    values = np.array(buffer.data, np.uint8).view(np.float32)
+    values[0] = np.inf
+    buffer.data = values.view(np.uint8)
 
 
-def narrow(_: Any, model: Any) -> None:
-    """An eighth of the range for the logits, which the softmax reads: as if calibrated on images without contrast."""
-    graph = model.subgraphs[0]
-    tensor = graph.tensors[graph.operators[-1].inputs[0]]
-    tensor.quantization.scale = tensor.quantization.scale / 8
-    graph.outputs = [graph.operators[-1].inputs[0]]
-    graph.operators = graph.operators[:-1]
+def with_narrow_logits(graph: Graph) -> None:
+    """Logits of an eighth of their range, without the softmax: as if calibrated on images without contrast."""
+    logits = graph.operators[-1].inputs[0]
+    quantization = graph.tensor(logits).quantization
+    quantization.scale = quantization.scale / 8
+    graph.subgraph.outputs = [logits]
+    del graph.subgraph.operators[-1]
 
 
 def truncated(models: Models, tree: Path, here: Path) -> list[str]:
@@ -288,22 +288,22 @@ def truncated(models: Models, tree: Path, here: Path) -> list[str]:
     return ["--model", str(here / "net.tflite")]
 
 
-def one_class_to_train_on(models: Models, tree: Path, here: Path) -> list[str]:
+def one_training_class(models: Models, tree: Path, here: Path) -> list[str]:
     counts = {"train": {"up": 9}, "validation": dict.fromkeys(LABELS, 5), "test": dict.fromkeys(LABELS, 5)}
     return ["--model", str(models / "net.h5"), "--data", str(bar_tree(here / "one", counts))]
 
 
-def built_in_batch(models: Models, tree: Path, here: Path) -> list[str]:
+def fixed_batch(models: Models, tree: Path, here: Path) -> list[str]:
     import keras
 
-    given = keras.Input(batch_shape=(8, 24, 24, 1))
-    seen = keras.layers.Dense(3)(keras.ops.reshape(given, (8, -1)))
+    entry = keras.Input(batch_shape=(8, 24, 24, 1))
+    end = keras.layers.Dense(3)(keras.ops.reshape(entry, (8, -1)))
     with quiet_tensorflow():
-        keras.Model(given, seen).save(here / "net.keras")
+        keras.Model(entry, end).save(here / "net.keras")
     return ["--model", str(here / "net.keras")]
 
 
-def other_side(models: Models, tree: Path, here: Path) -> list[str]:
+def float_model_of_another_side(models: Models, tree: Path, here: Path) -> list[str]:
     with quiet_tensorflow():
         bar_classifier(side=28).save(here / "larger.keras")
     return arguments("--model", "MODELS/float.tflite", "--float", "HERE/larger.keras")(models, tree, here)
@@ -319,17 +319,25 @@ def other_side(models: Models, tree: Path, here: Path) -> list[str]:
         ),
         (arguments("--model", "MODELS/float.tflite", "--labels", "yes,no"), UsageError, "name its own with --labels"),
         (arguments("--model", "MODELS/net.h5", "--labels", "a,b,a"), UsageError, "not all different names"),
-        (keras_model(floors, "--data", "TREE"), ParityFailed, "operators in floating point are left: FLOOR;"),
-        (keras_model(not_a_number, "--data", "TREE"), UsageError, "weights that are not finite numbers"),
-        (keras_model(one_answer, "--data", "TREE"), UsageError, "answers “up” to all 120 images"),
-        (built_in_batch, UsageError, "save it with a batch of any size"),
-        (one_class_to_train_on, NotEnoughData, "all images to calibrate on are of one class, up;"),
+        (keras_model(with_floor, "--data", "TREE"), ParityFailed, "operators in floating point are left: FLOOR;"),
+        (keras_model(with_nan_weight, "--data", "TREE"), UsageError, "weights that are not finite numbers"),
+        (keras_model(always_the_same_label, "--data", "TREE"), UsageError, "answers “up” to all 120 images"),
+        (fixed_batch, UsageError, "save it with a batch of any size"),
+        (one_training_class, NotEnoughData, "all calibration images are of one class, up;"),
         (arguments("--model", "MODELS/exported"), NotEnoughData, "give a data set with --data"),
-        (arguments("--model", "MODELS/net.h5", "--float", "MODELS/net.keras"), UsageError, "--float is for a .tflite"),
-        (edited("int8.tflite", of_its_own), UsageError, "none of TFLite's own: FlexErfinv;"),
-        (edited("int8.tflite", newer), UsageError, "litert 2.3.0 lacks CONV_2D version 31 (it has 8); tflite-runtime"),
-        (edited("float.tflite", infinite), UsageError, "weights that are not finite numbers"),
-        (edited("int8.tflite", narrow, "--data", "TREE"), ParityFailed, "is saturated: on"),
+        (
+            arguments("--model", "MODELS/net.h5", "--float", "MODELS/net.keras"),
+            UsageError,
+            "--float is for an existing .tflite",
+        ),
+        (edited("int8.tflite", with_custom_operator), UsageError, "not TFLite's own: FlexErfinv;"),
+        (
+            edited("int8.tflite", with_newer_operator),
+            UsageError,
+            "litert 2.3.0 lacks CONV_2D version 31 (it has 8); tflite-runtime",
+        ),
+        (edited("float.tflite", with_infinite_weight), UsageError, "weights that are not finite numbers"),
+        (edited("int8.tflite", with_narrow_logits, "--data", "TREE"), ParityFailed, "is saturated: on"),
         (
             arguments("--model", "MODELS/net.h5", "--runtimes", "tflite 1.0", "--data", "TREE"),
             UsageError,
@@ -342,12 +350,12 @@ def other_side(models: Models, tree: Path, here: Path) -> list[str]:
             "keeps 128 of 256 gray levels",
         ),
         (arguments("--model", "MODELS/float.tflite", "--float", "MODELS/none.keras"), UsageError, "does not exist"),
-        (other_side, UsageError, "takes 24 px and"),
+        (float_model_of_another_side, UsageError, "takes 24 px and"),
         (truncated, BundleRefused, "TFLite"),
     ],
 )
-def test_no_bundle_is_made_of_it(
-    write: Refused,
+def test_a_rejected_model_leaves_no_bundle_and_one_sentence(
+    write: Rejected,
     error: type[FerEdgeError],
     says: str,
     models: Models,
@@ -355,32 +363,33 @@ def test_no_bundle_is_made_of_it(
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    given = write(models, tree, tmp_path)
+    words = write(models, tree, tmp_path)
     out = tmp_path / "bundle"
-    assert quantize_main(["--labels", NAMES, "--out", str(out), *given]) == error.exit_code
-    (said,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith("fer-edge: ")]
-    assert says in said
+    assert quantize_main(["--labels", NAMES, "--out", str(out), *words]) == error.exit_code
+    (message,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith("fer-edge: ")]
+    assert says in message
     assert not out.exists()
 
 
-def test_a_wrong_range_of_pixels_shows_in_the_answers(models: Models, tree: Path, tmp_path: Path) -> None:
-    """Nothing in a float file tells its range; one that is far off leaves the network one answer for everything."""
+def test_a_wrong_input_range_is_rejected_by_the_models_answers(models: Models, tree: Path, tmp_path: Path) -> None:
+    """A float file does not state its range; with one that is far off the network gives one label for everything."""
     with pytest.raises(UsageError, match="name the range of pixels it was trained on"):
-        source = from_float.Source.find(models / "float.tflite", labels=LABELS, pixels=(400.0, 401.0))
-        from_float.quantize(source, tmp_path / "bundle", tree)
+        source = ModelSource.find(models / "float.tflite", labels=LABELS, input_range=(400.0, 401.0))
+        make_bundle(source, tmp_path / "bundle", ConversionOptions(data=tree))
 
 
 @pytest.mark.parametrize("text", ["1", "1,0", "x,y", "0,inf"])
-def test_what_is_no_range(text: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_malformed_input_range_is_a_usage_error(text: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as caught:
         quantize_main(["--input-range", text])
     assert caught.value.code == 2 and "--input-range" in capsys.readouterr().err
 
 
-def test_an_operator_of_one_runtime_only(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """A file that only the newer of two claimed runtimes starts is refused, and the way to claim less is said."""
-    schema, _ = parse(one_operator(0, 1))
-    (tmp_path / "net.tflite").write_bytes(one_operator(schema.BuiltinOperator.CONV_2D, 8))
+def test_an_operator_that_one_claimed_runtime_lacks_is_rejected_with_a_remedy(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The message names the option that claims fewer runtimes."""
+    (tmp_path / "net.tflite").write_bytes(one_operator(tflite_schema().BuiltinOperator.CONV_2D, 8))
     assert quantize_main(["--model", str(tmp_path / "net.tflite")]) == 2
     assert (
         "tflite-runtime 2.14.0 lacks CONV_2D version 8 (it has 7); `--runtimes 'litert 2.3.0'`"
@@ -389,25 +398,25 @@ def test_an_operator_of_one_runtime_only(tmp_path: Path, capsys: pytest.CaptureF
 
 
 @pytest.mark.parametrize(
-    "given",
+    "words",
     [
         ["--model", "MODELS/int8.tflite", "--float", "MODELS/net.keras", "--float-range", "-1,1"],
         ["--model", "MODELS/float.tflite", "--input-range", "0,1", "--float", "MODELS/float.tflite"],
         ["--model", "MODELS/exported", "--input-range", "-1,1"],
     ],
 )
-def test_parity_from_the_bundle_alone(
-    given: list[str], models: Models, tree: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+def test_parity_on_a_bundle_prints_the_report_that_it_stores(
+    words: list[str], models: Models, tree: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The same report from what the bundle keeps, whatever its float model was."""
+    """Whatever kind of file its float model was."""
     out = tmp_path / "bundle"
-    bundle_of(out, *arguments(*given, "--data", "TREE")(models, tree, tmp_path))
+    bundle_of(out, *arguments(*words, "--data", "TREE")(models, tree, tmp_path))
     capsys.readouterr()
     assert parity_main([str(out), "--data", str(tree), "--json"]) == 0
     assert json.loads(capsys.readouterr().out) == json.loads((out / "parity.json").read_text())
 
 
-def test_parity_without_a_float_model_is_refused(
+def test_parity_on_a_bundle_without_a_float_model_is_rejected(
     models: Models, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     bundle = bundle_of(tmp_path / "bundle", "--model", models / "float.tflite", "--input-range", "0,1")

@@ -1,4 +1,4 @@
-"""The float model as a file of its own: what the device's bench runs beside int8."""
+"""The float model of a bundle written as a TFLite file, for `fer-edge bench --float`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from convert.floats import main
-from convert.sources.float_model import Float
+from convert.sources.opened_model import open_float_of_bundle
 from fer_edge.bundle import Bundle
 from fer_edge.classifier import Classifier
 from fer_edge.preprocess import crop_whole_image
@@ -16,16 +16,16 @@ from fer_edge.shipped_bundles import shipped_path
 from fer_edge.synthetic_face import face_frame
 
 
-def test_the_file_answers_as_the_float_model_does(tmp_path: Path) -> None:
+def test_the_file_gives_the_float_models_logits(tmp_path: Path) -> None:
     out = tmp_path / "float.tflite"
     assert main([str(shipped_path("nano")), "--out", str(out)]) == 0
     crops = np.stack([crop_whole_image(face_frame(t)) for t in (0.0, 3.0, 9.0)])
-    expected = Float.of_bundle(Bundle.load(shipped_path("nano"))).classifier.logits(crops)
+    expected = open_float_of_bundle(Bundle.load(shipped_path("nano"))).classifier().logits(crops)
     assert np.array_equal(Classifier(out).logits(crops), expected)
 
 
 @pytest.mark.parametrize(("bundle", "out", "code"), [("absent", "f.tflite", 2), ("nano", "absent/f.tflite", 2)])
-def test_what_cannot_be_done_is_said(
+def test_a_missing_bundle_or_folder_is_rejected_and_nothing_is_written(
     tmp_path: Path, bundle: str, out: str, code: int, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = shipped_path("nano") if bundle == "nano" else tmp_path / bundle

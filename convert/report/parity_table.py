@@ -1,0 +1,157 @@
+"""A parity report, or one without a reference, as Markdown."""
+
+from __future__ import annotations
+
+from convert.evaluate.confidence_calibration import ConfidenceCalibration, Coverage
+from convert.evaluate.metrics import Interval
+from convert.parity.differences import PartDifference
+from convert.parity.paired_tests import PairedDifference
+from convert.parity.parity_report import ParityReport, RuntimeParity
+from convert.parity.reference_free_report import ReferenceFreeReport
+
+
+def report_table(report: ParityReport | ReferenceFreeReport) -> str:
+    """A report as Markdown, every figure with its n and interval."""
+    return parity_table(report) if isinstance(report, ParityReport) else reference_free_table(report)
+
+
+def parity_table(report: ParityReport) -> str:
+    """A parity report as Markdown, every figure with its n and interval."""
+    e = report.logits
+    clear = f" (on {e.clear_agreement:.4f} of the {e.clear_n} where float is clear)" if e.clear_n else ""
+    lines = [
+        f"Verdict: **{report.verdict}** (the worst of {len(report.runtimes)} runtimes: {report.runtime}; the float model"
+        " runs on LiteRT as float TFLite)",
+        "",
+        f"Logits on {e.n} images ({e.images}): labels agree on {e.agreement:.4f}"
+        f"{clear}, slope {e.slope:.4f}, "
+        f"RMS error {e.rms:.4f} of the logits' spread.",
+    ]
+    lines += [f"- outside its margin: {reason}" for reason in report.failures]
+    if report.undecided:
+        lines += ["", f"Too few images to decide: {', '.join(report.undecided)}."]
+    if report.not_measured:
+        lines += ["", f"Not measured: {', '.join(report.not_measured)}."]
+    lines += ["", *_runtime_rows(report.runtimes)]
+    for name, part in report.parts.items():
+        lines += _part_rows(name, part)
+    if report.confidence:
+        lines += _confidence_rows(report.confidence)
+    if report.parts:
+        b = report.bootstrap
+        lines += [
+            "",
+            f"Intervals of shares: paired bootstrap over images, {b.draws} draws, seed {b.seed}; of areas: DeLong."
+            " Accuracy and macro AUC pass when TOST at the 5 % level shows them within ± the margin. A class fails when its"
+            " loss exceeds its margin after Holm's correction. Weights were chosen on the validation part.",
+        ]
+    return "\n".join(lines) + "\n"
+
+
+def reference_free_table(report: ReferenceFreeReport) -> str:
+    """A report without a reference as Markdown."""
+    lines = [
+        f"Verdict: **{report.verdict}**. Judged: {', '.join(report.judged)}.",
+        f"Not measured: {'; '.join(report.not_measured)}.",
+        "",
+        "| runtime | same label as the first |",
+        "|---|---|",
+    ]
+    lines += [f"| {name} | {row.same_label * 100:.2f} % |" for name, row in report.runtimes.items()]
+    for name, part in report.parts.items():
+        lines += ["", f"| {name}, n = {part.n} | | 95 % interval |", "|---|---|---|"]
+        lines.append(_interval_row("accuracy %", part.accuracy, 100, 2))
+        if part.macro_auc:
+            lines.append(_interval_row("macro AUC", part.macro_auc, 1, 4))
+        lines += [
+            f"| recall of {label} % (n {row.n}) | {row.recall * 100:.2f} | |"
+            for label, row in part.classes.items()
+            if row.n and row.recall is not None
+        ]
+    return "\n".join(lines) + "\n"
+
+
+def _part_rows(name: str, part: PartDifference) -> list[str]:
+    lines = [
+        "",
+        f"| {name}, n = {part.n} | float | int8 | int8 − float | 95 % interval | margin |",
+        "|---|---|---|---|---|---|",
+        _difference_row("accuracy %", part.accuracy, 100, 2),
+    ]
+    if part.macro_auc:
+        lines.append(_difference_row("macro AUC", part.macro_auc, 1, 4))
+    for label, row in part.classes.items():
+        if row.recall and row.auc:
+            lines.append(_difference_row(f"{label} recall % (n {row.n})", row.recall, 100, 2))
+            lines.append(_difference_row(f"{label} AUC", row.auc, 1, 4))
+    return [
+        *lines,
+        "",
+        f"Labels agree on {part.agreement:.4f}; only float right {part.only_float_right}, "
+        f"only int8 right {part.only_int8_right} (exact McNemar, p {part.accuracy.difference_p:.3g}).",
+    ]
+
+
+def _confidence_rows(confidence: ConfidenceCalibration) -> list[str]:
+    errors = "; ".join(
+        f"{part} {e.before * 100:.1f} % before, {e.after * 100:.1f} % after (n {e.n})"
+        for part, e in confidence.errors.items()
+    )
+    return [
+        "",
+        f"Temperature of the probabilities: {confidence.temperature:.3f}, fitted on {confidence.fitted_on}. Expected"
+        f" calibration error, 15 bins: {errors}.",
+        "",
+        f"The device reports `unsure` below {confidence.unsure_below:.2f}. For each threshold, the share of images with a label"
+        " and the accuracy on them:",
+        "",
+        *_coverage_rows(confidence.coverage, confidence.unsure_below),
+    ]
+
+
+def _coverage_rows(parts: dict[str, list[Coverage]], threshold: float) -> list[str]:
+    """Accuracy against coverage, a row for each threshold."""
+    lines = [
+        f"| below | {' | '.join(f'{part}: labelled % | right %' for part in parts)} |",
+        "|---" * (1 + 2 * len(parts)) + "|",
+    ]
+    for rows in zip(*parts.values(), strict=True):
+        cells = [
+            f"{row.share * 100:.1f} | " + ("" if row.accuracy is None else f"{row.accuracy * 100:.1f}") for row in rows
+        ]
+        below = f"{rows[0].below:.2f}"
+        lines.append(f"| {f'**{below}**' if rows[0].below == threshold else below} | {' | '.join(cells)} |")
+    return lines
+
+
+def _runtime_rows(runtimes: dict[str, RuntimeParity]) -> list[str]:
+    """One row for each runtime, with its kernel path and processor."""
+    lines = [
+        "| runtime | verdict | same label | slope | RMS | accuracy, points | macro AUC |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for name, row in runtimes.items():
+        e, both = row.logits, row.together
+        accuracy = f"{both.accuracy.difference * 100:+.2f}" if both else ""
+        auc = f"{both.macro_auc.difference:+.4f}" if both and both.macro_auc else ""
+        lines.append(
+            f"| {name} | {row.verdict} | {e.agreement * 100:.2f} % | {e.slope:.4f} | {e.rms:.4f} | {accuracy} | {auc} |"
+        )
+    return lines
+
+
+def _difference_row(name: str, d: PairedDifference, factor: float, digits: int) -> str:
+    interval = "too few images"
+    if d.low is not None and d.high is not None:
+        interval = f"{d.low * factor:+.{digits}f} to {d.high * factor:+.{digits}f}"
+    return (
+        f"| {name} | {d.float * factor:.{digits}f} | {d.int8 * factor:.{digits}f} | {d.difference * factor:+.{digits}f}"
+        f" | {interval} | {d.margin * factor:.{digits}f} |"
+    )
+
+
+def _interval_row(name: str, value: Interval, factor: float, digits: int) -> str:
+    interval = ""
+    if value.low is not None and value.high is not None:
+        interval = f"{value.low * factor:.{digits}f} to {value.high * factor:.{digits}f}"
+    return f"| {name} | {value.value * factor:.{digits}f} | {interval} |"

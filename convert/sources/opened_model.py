@@ -1,0 +1,146 @@
+"""The one place that opens and checks a model: a Keras file, a SavedModel, a .tflite, the int8 or float model of a bundle."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from convert.sources.checks import require_runnable
+from convert.sources.keras_adapter import open_keras
+from convert.sources.model_source import SAVED_MODEL, ModelSource
+from convert.tflite.edits import prepend_gray_input, remove_final_softmax
+from convert.tflite.fixed_batch import with_batch_of_one
+from convert.tflite.graph import Graph
+from convert.tflite.io_signature import output_of, pixels_of
+from convert.tflite.keras_export import float_tflite, saved_model_tflite
+from convert.tflite.op_versions import require_operators
+from fer_edge.bundle import Bundle, sha256_of
+from fer_edge.classifier import RAW_RANGE, Classifier, Runtime
+from fer_edge.errors import BundleRefused, UsageError
+from fer_edge.synthetic_face import synthetic_face_crops
+
+_MODEL_FILES = ("model.keras", SAVED_MODEL)  # what makes a folder one of a training or a SavedModel
+
+
+@dataclass(frozen=True, slots=True)
+class OpenedModel:
+    """A model as it runs: its TFLite graph for one image, what a pixel is to it, and what it gives."""
+
+    source: ModelSource
+    kind: str  # "keras", "saved model", "tflite" or "bundle"
+    graph: Graph
+    content: bytes  # the graph's TFLite file
+    input_range: tuple[float, float]  # the input's values for the pixel values 0 and 255
+    output_kind: str  # "logits" or "probabilities"
+    keras_model: Any = field(default=None, repr=False)  # for raw gray pixels; None where the source is not a Keras file
+    is_unchanged: bool = True  # whether the source's own file does what `content` does
+
+    def classifier(self, runtime: Runtime | None = None, kernels: str = "default", threads: int = 1) -> Classifier:
+        """A classifier that runs it."""
+        return Classifier(self.content, runtime, threads, kernels, self.input_range, self.output_kind)
+
+    def float_file(self, folder: Path) -> Path:
+        """The file that a bundle stores of it: the source's own where it is unchanged, else one written to `folder`."""
+        if self.is_unchanged:
+            return self.source.path
+        if self.keras_model is None:
+            file = folder / "float.tflite"
+            file.write_bytes(self.content)
+        else:
+            file = folder / "float.keras"
+            self.keras_model.save(file)
+        return file
+
+
+def open_model(source: ModelSource, claimed: tuple[str, ...] = ()) -> OpenedModel:
+    """The model of `source`, opened and checked; a Keras model or SavedModel is converted to float TFLite first.
+
+    Raises UsageError when it is no classifier of one square picture, cannot run on TFLite, has weights that are not finite
+    numbers, or, a .tflite, operators that a runtime of `claimed` lacks; BundleRefused when a .tflite file is none.
+    """
+    path = source.path
+    if source.is_tflite:
+        return _opened_tflite(source, path.read_bytes(), claimed)
+    if path.is_dir():
+        return _opened_saved_model(source)
+    model, own = open_keras(path, source.input_range)
+    content = float_tflite(model)
+    graph = Graph(content)
+    require_runnable(graph, path)
+    is_unchanged = own and path.suffix == ".keras"
+    return OpenedModel(
+        source, "keras", graph, content, RAW_RANGE, _output(graph, content, RAW_RANGE), model, is_unchanged
+    )
+
+
+def open_named(path: Path | None) -> OpenedModel:
+    """The model at `path` as it runs: a bundle's int8 model, else the model in a file or a training's folder.
+
+    None is the bundle that came with the package. Raises UsageError when there is none, BundleRefused when it is damaged.
+    """
+    is_model = path is not None and (not path.is_dir() or any((path / name).is_file() for name in _MODEL_FILES))
+    if path is None or not is_model:
+        return open_bundle(Bundle.load(path))
+    return open_model(ModelSource.find(path))
+
+
+def open_bundle(bundle: Bundle) -> OpenedModel:
+    """The model that a bundle runs on the device."""
+    content = bundle.model.read_bytes()
+    source = ModelSource(bundle.model, bundle.name, bundle.labels, None)
+    model = bundle.classifier
+    return OpenedModel(source, "bundle", Graph(content), content, model.input_range, model.output_kind)
+
+
+def open_float_of_bundle(bundle: Bundle) -> OpenedModel:
+    """The float model that a bundle holds. Raises UsageError when it holds none, BundleRefused when its hash differs."""
+    provenance = bundle.spec.provenance
+    if provenance.float_sha256 is None:
+        raise UsageError(
+            f"{bundle.path} was made without a float model to compare with; name one, `convert.quantize --float PATH`"
+        )
+    path = next((p for n in ("float.keras", "float.tflite") if (p := bundle.path / n).is_file()), None)
+    if path is None:
+        raise UsageError(
+            f"{bundle.path} holds no float model (float.keras), which parity needs; use the bundle as"
+            " `convert.quantize` wrote it"
+        )
+    if sha256_of(path) != provenance.float_sha256:
+        raise BundleRefused(f"{path} is not the float model this bundle was made from (its hash differs)")
+    input_range = provenance.float_model.range if provenance.float_model else RAW_RANGE
+    return open_model(ModelSource(path, bundle.name, bundle.labels, None, input_range))
+
+
+def _opened_tflite(source: ModelSource, content: bytes, claimed: tuple[str, ...]) -> OpenedModel:
+    parsed = Graph(content)
+    graph = with_batch_of_one(parsed, source.path)
+    require_runnable(graph, source.path)
+    require_operators(graph, claimed)
+    if graph is not parsed:
+        content = graph.to_bytes()
+    pixels = source.input_range or pixels_of(content, source.path)
+    return OpenedModel(source, "tflite", graph, content, pixels, _output(graph, content, pixels))
+
+
+def _opened_saved_model(source: ModelSource) -> OpenedModel:
+    graph = with_batch_of_one(Graph(saved_model_tflite(source.path)), source.path)
+    require_runnable(graph, source.path)
+    (entry,) = graph.inputs
+    remove_final_softmax(graph)
+    pixels = source.input_range or RAW_RANGE
+    if pixels != RAW_RANGE or graph.shape(entry)[3] != 1:
+        prepend_gray_input(graph, pixels)
+    content = graph.to_bytes()
+    return OpenedModel(
+        source, "saved model", graph, content, RAW_RANGE, _output(graph, content, RAW_RANGE), is_unchanged=False
+    )
+
+
+def _output(graph: Graph, content: bytes, pixels: tuple[float, float]) -> str:
+    """Whether a model gives logits or probabilities, by its graph and its output for the synthetic face."""
+    model = Classifier(content, input_range=pixels)
+    faces: np.ndarray = synthetic_face_crops(model.side)
+    return output_of(graph, model, faces)

@@ -1,0 +1,158 @@
+"""Verdicts: what fails, what passes, and what too few images leave open."""
+
+from __future__ import annotations
+
+import platform
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from convert.data.samples import Samples
+from convert.parity.comparison import compare_on_samples, compare_on_synthetic_images
+from convert.parity.differences import ClassDifference, MeasuredRuntime
+from convert.parity.paired_comparison import compare_part
+from convert.parity.parity_report import ParityReport
+from convert.parity.runtime_logits import RuntimeLogits
+from convert.parity.tolerances import Margins
+from convert.parity.verdict import FAIL, LOGITS_ONLY, OPEN, PASS
+from fer_edge.errors import NotEnoughData, ParityFailed, UsageError
+
+LABELS = ("a", "b", "c", "d")
+M = Margins.load()
+
+
+def logits_of_both(n: int, seed: int = 0, noise: float = 0.02) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Logits of float, of an int8 that rounds and errs a little, and labels, of n images of four classes."""
+    rng = np.random.default_rng(seed)
+    y = np.arange(n) % 4
+    f = (3 * np.eye(4)[y] + rng.normal(0, 1.5, (n, 4))).astype(np.float32)
+    return f, (f + rng.normal(0, noise, f.shape)).astype(np.float32), y
+
+
+class FloatModel:
+    """A float model whose logits are known: image i gets row i, in the order of the images."""
+
+    def __init__(self, logits: np.ndarray) -> None:
+        self._rows = iter(logits)
+
+    def logits(self, faces: np.ndarray) -> np.ndarray:
+        return np.stack([next(self._rows) for _ in faces])
+
+
+def measured(name: str, logits: np.ndarray) -> RuntimeLogits:
+    return RuntimeLogits(MeasuredRuntime(name, "1", "default", platform.machine()), logits)
+
+
+def report_of(f: np.ndarray, q: dict[str, np.ndarray] | np.ndarray, y: np.ndarray, m: Margins = M) -> ParityReport:
+    """The report on int8 logits, of one runtime or of several, of images half of which are for validation."""
+    part = np.where(np.arange(len(y)) < len(y) // 2, "validation", "test")
+    samples = Samples(np.zeros((len(y), 8, 8, 1), np.uint8), y, part, tuple(map(str, range(len(y)))), LABELS)
+    rows = [measured(name, logits) for name, logits in (q if isinstance(q, dict) else {"litert": q}).items()]
+    return compare_on_samples(FloatModel(f), rows, samples, LABELS, m)  # type: ignore[arg-type]
+
+
+def test_a_faithful_model_passes_on_many_images_and_is_open_on_few() -> None:
+    many = report_of(*logits_of_both(4000))
+    assert (many.verdict, many.failures, many.passed) == (PASS, [], True)
+    assert set(many.parts) == {"validation", "test", "together"} and many.parts["together"].n == 4000
+    assert many.logits.images == "validation and test" and many.logits.n == 4000
+    many.require_pass()
+    few = report_of(*logits_of_both(120))
+    assert few.verdict == OPEN and "accuracy" in few.undecided and few.passed
+    with pytest.raises(NotEnoughData, match="120 images cannot show accuracy"):
+        few.require_pass()
+    with pytest.raises(NotEnoughData, match="hold 80 images"):
+        report_of(*logits_of_both(80))
+
+
+def test_two_labels_swapped_fail() -> None:
+    f, q, y = logits_of_both(4000)
+    report = report_of(f, q[:, [1, 0, 2, 3]], y)
+    assert report.verdict == FAIL and not report.passed
+    failures = " ".join(report.failures)
+    assert "accuracy falls by" in failures and "recall of a falls" in failures and "recall of c" not in failures
+    with pytest.raises(ParityFailed, match=r"accuracy falls by .*\(litert 1, default"):
+        report.require_pass()
+
+
+def test_logits_five_percent_off_change_no_label_and_fail() -> None:
+    f, _, y = logits_of_both(4000)
+    report = report_of(f, f * np.float32(0.95), y)
+    together = report.parts["together"]
+    assert together.agreement == 1.0 and together.accuracy.difference == 0
+    assert report.verdict == FAIL and "slope" in report.failures[0]
+
+
+def test_without_labels_the_verdict_is_of_the_logits_alone() -> None:
+    f, q, _ = logits_of_both(4000)
+    images = np.zeros((4000, 8, 8), np.uint8)
+    good, scaled = (
+        compare_on_synthetic_images(FloatModel(f), [measured("litert", logits)], images, LABELS, M)  # type: ignore[arg-type]
+        for logits in (q, f * np.float32(0.95))
+    )
+    assert (good.verdict, good.passed, good.parts, good.confidence) == (LOGITS_ONLY, True, {}, None)
+    assert "accuracy" in good.not_measured and good.logits.n == 4000
+    assert scaled.verdict == FAIL and "slope" in scaled.failures[0]
+
+
+def test_one_class_lost_fails_by_name() -> None:
+    f, q, y = logits_of_both(4000)
+    gone = np.flatnonzero((y == 2) & (q.argmax(1) == 2))[:100]
+    q[gone, 2] = q[gone].min(1) - 0.1
+    loose = replace(M, labels_agreement=0.5, labels_clear_agreement=0.5, logits_rms=1.0, logits_slope=0.5)
+    report = report_of(f, q, y, replace(loose, accuracy_overall_pp=5, auc_macro=0.5))
+    assert report.verdict == FAIL and any(why.startswith("the recall of c falls") for why in report.failures)
+    assert not any("recall of a" in why for why in report.failures)
+
+
+def test_the_verdict_is_that_of_the_worst_runtime() -> None:
+    f, q, y = logits_of_both(4000)
+    rows = {"good": q, "bad": q[:, [1, 0, 2, 3]], "best": f}
+    report = report_of(f, rows, y)
+    assert report.runtime.startswith("bad 1,") and report.verdict == FAIL
+    bad = report.runtimes[report.runtime]
+    assert (report.logits, report.parts["together"], report.failures) == (bad.logits, bad.together, bad.failures)
+    assert [row.verdict for row in report.runtimes.values()] == [PASS, FAIL, PASS]
+    assert [agreement for _, _, agreement in report.measured_runtimes][2] == 1.0
+    del rows["bad"]
+    assert report_of(f, rows, y).runtime.split()[0] in ("good", "best")
+
+
+def test_a_class_without_images_is_null_not_an_error() -> None:
+    logits = np.random.default_rng(0).normal(size=(50, 3)).astype(np.float32)
+    part = compare_part(logits, logits, np.repeat([0, 1], 25), ("a", "b", "c"), M)
+    assert part.classes["c"] == ClassDifference(n=0, recall=None, auc=None)
+    recall = part.classes["a"].recall
+    assert recall is not None and recall.difference == 0
+    assert part.accuracy.low == part.accuracy.high == 0
+    assert compare_part(logits, logits, np.zeros(50, int), ("a", "b", "c"), M).macro_auc is None
+
+
+def test_a_toml_file_of_the_user_overrides_margins(tmp_path: Path) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_text("[accuracy]\noverall_pp = 0.3\n")
+    mine = Margins.load(path)
+    assert mine.accuracy_overall_pp == 0.3 and mine.auc_macro == M.auc_macro
+    assert mine.recall(10) == 0.2 and mine.recall(10_000) == 0.02
+
+
+@pytest.mark.parametrize(
+    ("text", "word"),
+    [
+        ("[accuracy]\noveral_pp = 1\n", "nearest is [accuracy] overall_pp"),
+        ("[auc]\nmacro = -1\n", "no margin"),
+        ("[auc]\nmacro = 'a'\n", "no margin"),
+        ("[labels]\nagreement = 98\n", "a share"),
+        ("slope = 1\n", "outside a table"),
+        ("slope = \n", "no TOML"),
+        (None, "cannot be read"),
+    ],
+)
+def test_margins_that_cannot_be_used_are_refused(text: str | None, word: str, tmp_path: Path) -> None:
+    path = tmp_path / "mine.toml"
+    if text is not None:
+        path.write_text(text)
+    with pytest.raises(UsageError, match=word.replace("[", r"\[")):
+        Margins.load(path)
