@@ -44,9 +44,9 @@ REQUIRED_FILES = ("model.tflite", "golden.npz", "parity.json", "CARD.md")
 
 @dataclass(frozen=True)
 class Prediction:
-    """One face of a picture: its box (x, y, w, h) in px, the label, and float32 probabilities (K,) in the bundle's order.
+    """One face of an image: its box (x, y, w, h) in px, the label, and float32 probabilities (K,) in the bundle's order.
 
-    `face` is None where the picture was taken as a face crop itself.
+    `face` is None where the image was a face crop itself.
     """
 
     face: Face | None
@@ -64,11 +64,11 @@ class Bundle:
 
     @staticmethod
     def load(path: Path | str | None = None) -> Bundle:
-        """The bundle in folder `path`, or one that came with the package, its files checked against their hashes.
+        """The bundle in folder `path`, its files checked against their hashes.
 
-        None is the one in use on this machine (`fer-edge bundle use`), else the default; "edge" or "nano", where no folder is
-        called so, is the one of that name. Raises UsageError when there is no such folder, BundleRefused when a file is
-        missing, altered or too new.
+        None is the one in use on this machine (`fer-edge bundle use`), else the default; "edge" and "nano" are those of the
+        package, unless there is a folder of that name. Raises UsageError when there is no such folder, BundleRefused when a
+        file is missing or altered or has another format.
         """
         if path is None:
             from fer_edge.active_bundle import active_bundle_path
@@ -78,9 +78,7 @@ class Bundle:
         if str(path) in SHIPPED and not folder.is_dir():
             folder = shipped_path(str(path))
         if not (folder / "bundle.json").is_file():
-            raise UsageError(
-                f"{folder} is no bundle: there is no bundle.json in it; `python -m convert.quantize` writes one"
-            )
+            raise UsageError(f"{folder} is no bundle: it has no bundle.json; `python -m convert.quantize` writes one")
         raw = (folder / "bundle.json").read_bytes()
         try:
             values = json.loads(raw)
@@ -130,13 +128,13 @@ class Bundle:
 
     @cached_property
     def classifier(self) -> Classifier:
-        """The classifier of this bundle on the first runtime installed, one thread; made once, as `make_classifier` says."""
+        """The classifier of this bundle on the first runtime installed, one thread; made once."""
         return self.make_classifier()
 
     def make_classifier(self, runtime: Runtime | None = None, kernels: str = "default", threads: int = 1) -> Classifier:
         """A classifier of this bundle; `runtime` is the first one installed when None.
 
-        Raises BundleRefused when the model does not fit what bundle.json says of it, UsageError without a runtime.
+        Raises BundleRefused when the model does not fit bundle.json, UsageError without a runtime.
         """
         from fer_edge.classifier import Classifier
 
@@ -153,7 +151,7 @@ class Bundle:
 
     @cached_property
     def detector(self) -> Detector:
-        """The best face detector installed here, for `predict`; made once. The camera loop brings its own."""
+        """The best face detector installed here, for `predict`; made once. The camera loop has its own."""
         from fer_edge.detection.registry import find_detector
 
         return find_detector()
@@ -174,9 +172,9 @@ class Bundle:
         return self.classify(np.stack(crops) if crops else np.empty((0, self.side, self.side), np.uint8))
 
     def predict(self, gray: np.ndarray, is_crop: bool = False) -> list[Prediction]:
-        """What each face of a picture shows, the largest first; empty when no face was found.
+        """The prediction for each face of an image, the largest first; empty without a face.
 
-        `gray` is uint8 (H, W). With `is_crop` the picture is taken as one face crop, as data sets hold them.
+        `gray` is uint8 (H, W). With `is_crop` the image is one face crop, as in data sets.
         """
         if is_crop:
             (row,) = self.classify(crop_whole_image(gray, self.side)[None])
@@ -202,10 +200,10 @@ def file_entries(folder: Path) -> dict[str, FileEntry]:
 
 @contextmanager
 def replaced_folder(folder: Path) -> Iterator[Path]:
-    """A fresh folder beside `folder` to write into; put in its place when the block ends without an error.
+    """A fresh folder beside `folder` to write to; it replaces `folder` when the block ends without an error.
 
-    On an error what stood in `folder` stays as it was and the fresh folder is removed. Raises UsageError when what stands
-    there is no bundle: it would be lost.
+    On an error `folder` stays as it was and the fresh folder is removed. Raises UsageError when `folder` exists and is not a
+    bundle: it would be lost.
     """
     refuse_unless_bundle(folder)
     folder = folder.absolute()
@@ -236,11 +234,11 @@ def replaced_folder(folder: Path) -> Iterator[Path]:
 
 
 def refuse_unless_bundle(folder: Path) -> None:
-    """Raises UsageError when `folder` is there and neither empty nor a bundle, so that nobody's files are replaced."""
+    """Raises UsageError when `folder` exists and is neither empty nor a bundle, so that no other files are replaced."""
     if not folder.exists() or (folder / "bundle.json").is_file():
         return
     if not folder.is_dir() or any(folder.iterdir()):
-        raise UsageError(f"{folder} is there and is no bundle; name a new folder with --out")
+        raise UsageError(f"{folder} exists and is no bundle; name a new folder with --out")
 
 
 def _check_files(folder: Path, files: dict[str, FileEntry]) -> None:

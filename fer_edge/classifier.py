@@ -27,7 +27,7 @@ _DISTRIBUTIONS = {"tensorflow": ("tensorflow", "tensorflow-cpu", "tensorflow-int
 
 RAW_RANGE = (0.0, 255.0)  # a pixel as it is
 
-# Kernel paths of one runtime; the same int8 file answers differently on each (by a step or two of its output).
+# Kernel paths of one runtime; the same int8 file gives other logits on each (by a step or two of its output).
 KERNELS = {
     "default": None,  # XNNPACK where the runtime has it
     "builtin": "BUILTIN_WITHOUT_DEFAULT_DELEGATES",
@@ -97,7 +97,7 @@ def make_interpreter(
         import numpy as np
 
         raise UsageError(
-            f"{runtime.id} cannot run beside numpy {np.__version__}; `pip install 'numpy<2'` mends it ({error})"
+            f"{runtime.id} cannot run beside numpy {np.__version__}; `pip install 'numpy<2'` fixes it ({error})"
         ) from error
     except (ValueError, RuntimeError) as error:
         raise BundleRefused(f"{name} is no TFLite model that {runtime.id} can load: {error}") from error
@@ -170,7 +170,7 @@ class Classifier:
         return float(low), float(high)
 
     def logits(self, faces: np.ndarray) -> np.ndarray:
-        """What the network says of each face, before softmax: float32 (N, K). `faces` is uint8 (N, side, side)."""
+        """The logits of each face, before softmax: float32 (N, K). `faces` is uint8 (N, side, side)."""
         import numpy as np
 
         outputs = self.outputs(faces)
@@ -241,7 +241,7 @@ def _decoder(details: dict[str, Any]) -> Callable[[np.ndarray], np.ndarray]:
 
 
 def _smallest(details: dict[str, Any]) -> float:
-    """The least probability that an output is told from 0 by: half a step of whole numbers, float32's own step else."""
+    """The smallest probability that differs from 0: half a step of an integer output; 1e-7 for float32."""
     import numpy as np
 
     if not np.issubdtype(details["dtype"], np.integer):

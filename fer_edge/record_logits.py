@@ -1,7 +1,7 @@
-"""`python -m fer_edge.record_logits MODEL --images X.npy --out Y.npz`: what a model answers on the runtime at hand.
+"""`python -m fer_edge.record_logits MODEL --images X.npy --out Y.npz`: records a model's logits on this machine's runtime.
 
-It runs on a device's base install, so that answers from any machine and environment can be held against the float model's
-on the host (`convert.parity --recorded`). Seconds are not recorded: an emulated or busy machine's say nothing.
+It needs only a device's base install, so that logits from any machine and environment can be compared with the float
+model's on the host (`convert.parity --recorded`). Times are not recorded: on an emulated or busy machine they mean nothing.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class RecordedLogits:
-    """Logits float32 (N, K) of N images, and of whom: the runtime, its kernels, the machine, the model and the images."""
+    """Logits float32 (N, K) of N images, with the runtime, its kernels, the machine, the model and the images."""
 
     logits: np.ndarray
     runtime: str  # litert, tflite-runtime, tensorflow
@@ -46,17 +46,17 @@ class RecordedLogits:
         return runtime_name(self.runtime, self.version, self.kernels, self.machine)
 
     def save(self, path: Path) -> None:
-        """Writes a .npz with `logits` and, as JSON in `told`, the rest; beside, then renamed. 7,178 images take 70 kB."""
+        """Writes a .npz with `logits` and, as JSON in `origin`, the rest. 7,178 images take 70 kB."""
         import numpy as np
 
-        told = json.dumps({name: getattr(self, name) for name in _TOLD})
+        origin = json.dumps({name: getattr(self, name) for name in _ORIGIN})
         path.parent.mkdir(parents=True, exist_ok=True)
         with atomic_file(path) as fresh, fresh.open("wb") as file:
-            np.savez_compressed(file, logits=self.logits, told=np.array(told))
+            np.savez_compressed(file, logits=self.logits, origin=np.array(origin))
 
     @staticmethod
     def load(path: Path) -> RecordedLogits:
-        """The answers in a file that `save` wrote. Raises UsageError when it is not there, damaged or something else."""
+        """The logits in a file that `save` wrote. Raises UsageError when it is missing, damaged or another file."""
         import zipfile
         import zlib
 
@@ -64,26 +64,26 @@ class RecordedLogits:
 
         try:
             with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
-                logits, told = file["logits"], json.loads(str(file["told"]))
-            found = RecordedLogits(logits, *(told[name] for name in _TOLD))
+                logits, origin = file["logits"], json.loads(str(file["origin"]))
+            found = RecordedLogits(logits, *(origin[name] for name in _ORIGIN))
         except FileNotFoundError:
-            raise UsageError(f"{path} does not exist; `python -m fer_edge.record_logits` makes it") from None
+            raise UsageError(f"{path} does not exist; `python -m fer_edge.record_logits` writes it") from None
         except (OSError, EOFError, ValueError, KeyError, TypeError, zipfile.BadZipFile, zlib.error) as error:
             raise UsageError(
-                f"{path} holds no answers ({error}); `python -m fer_edge.record_logits` makes it"
+                f"{path} holds no recorded logits ({error}); `python -m fer_edge.record_logits` writes it"
             ) from error
-        if logits.ndim != 2 or logits.dtype != np.float32 or not all(isinstance(told[name], str) for name in _TOLD):
+        if logits.ndim != 2 or logits.dtype != np.float32 or not all(isinstance(origin[name], str) for name in _ORIGIN):
             raise UsageError(f"{path} holds {logits.dtype} {logits.shape}, not float32 logits (N, K); make it again")
         return found
 
 
-_TOLD = tuple(field.name for field in fields(RecordedLogits) if field.name != "logits")
+_ORIGIN = tuple(field.name for field in fields(RecordedLogits) if field.name != "logits")
 
 
 def record_logits(
     model: Path, images: np.ndarray, runtime: Runtime | None = None, kernels: str = "default"
 ) -> RecordedLogits:
-    """What `model`, a bundle's folder or a .tflite file, answers to images uint8 (N, side, side), on one thread.
+    """The logits of `model`, a bundle's folder or a .tflite file, for images uint8 (N, side, side), on one thread.
 
     `runtime` is the first one installed when None. Raises UsageError and BundleRefused as bundles and classifiers do.
     """
@@ -119,7 +119,7 @@ def images_sha256(images: np.ndarray) -> str:
 
 
 def read_images(path: Path) -> np.ndarray:
-    """The array in a .npy file. Raises UsageError when there is none; whether it fits is the classifier's to say."""
+    """The array in a .npy file. Raises UsageError when there is none; the classifier checks its shape."""
     import numpy as np
 
     try:
@@ -130,19 +130,21 @@ def read_images(path: Path) -> np.ndarray:
     except (EOFError, ValueError):
         images = None
     if not isinstance(images, np.ndarray):
-        raise UsageError(f"{path} is no .npy file of one array; `numpy.save` writes uint8 images (N, side, side)")
+        raise UsageError(f"{path} is not a .npy file of one array; `numpy.save` writes uint8 images (N, side, side)")
     return images
 
 
 def main(argv: list[str] | None = None) -> int:
     """Runs the command in `argv` and gives its exit code."""
     parser = argparse.ArgumentParser(
-        prog="python -m fer_edge.record_logits", description="What a model answers to images."
+        prog="python -m fer_edge.record_logits", description="Records a model's logits for images."
     )
     parser.add_argument("model", type=Path, metavar="MODEL", help="a bundle's folder or a .tflite file")
     parser.add_argument("--images", type=Path, required=True, metavar="X.npy", help="uint8 (N, side, side)")
     parser.add_argument("--out", type=Path, required=True, metavar="Y.npz")
-    parser.add_argument("--runtime", choices=("litert", "tflite-runtime", "tensorflow"), help="default: what is there")
+    parser.add_argument(
+        "--runtime", choices=("litert", "tflite-runtime", "tensorflow"), help="default: the first installed"
+    )
     parser.add_argument("--kernels", choices=("default", "builtin", "reference"), default="default")
     args = parser.parse_args(argv)
     return exit_code_of(lambda: _run(args))

@@ -1,6 +1,6 @@
-"""A drawn, shaded face of no one, for tests, demonstrations and golden vectors: no picture of anyone is shipped.
+"""The synthetic face: a rendered, shaded face for tests, demonstrations and golden vectors; no picture of a person is shipped.
 
-It is drawn with additions, multiplications, divisions and comparisons of numpy on float32 alone, each rounded as IEEE 754
+It is rendered with additions, multiplications, divisions and comparisons of numpy on float32 alone, each rounded as IEEE 754
 says, and no sine or exponential, so that a frame is the same to the last bit on every processor and numpy version.
 """
 
@@ -17,13 +17,13 @@ from fer_edge.preprocess import face_crop
 if TYPE_CHECKING:
     import numpy as np
 
-PERIOD_S = 20.0  # after which the expressions begin again; the path has other periods
+PERIOD_S = 20.0  # of the expressions; the path has other periods
 _HOLD = 0.6  # share of an expression's time in which it stands still, before it turns into the next
 
 
 @dataclass(frozen=True, slots=True)
 class Expression:
-    """What moves in the face. Lengths in face widths; 0 is at rest."""
+    """The moving parts of the face. Lengths in face widths; 0 is at rest."""
 
     mouth_open: float = 0.0  # half the height of the opening
     mouth_width: float = 0.17  # half of it
@@ -40,12 +40,12 @@ SURPRISE = Expression(mouth_open=0.13, mouth_width=0.11, brow_raise=0.08, eye_op
 ANGRY = Expression(mouth_width=0.15, mouth_curve=-0.03, brow_raise=-0.05, brow_slope=-0.07, eye_open=0.7)
 SAD = Expression(mouth_width=0.15, mouth_curve=-0.07, brow_raise=0.01, brow_slope=0.07, eye_open=0.7)
 FEAR = Expression(mouth_open=0.05, mouth_width=0.19, mouth_curve=-0.05, brow_raise=0.06, brow_slope=0.05, eye_open=1.5)
-# one after the other, each for an eighth of the period; the names say what was meant, not what a classifier finds
+# in this order, each for an eighth of the period; the names are intentions, not what a classifier reports
 SEQUENCE = (NEUTRAL, HAPPY, NEUTRAL, SURPRISE, ANGRY, SAD, FEAR, HAPPY)
 
 
 def face_frame(t_s: float, width_px: int = 640, height_px: int = 480) -> np.ndarray:
-    """The frame at `t_s` seconds: uint8 (height_px, width_px), one face that wanders and changes its mouth and brows."""
+    """The frame at `t_s` seconds: uint8 (height_px, width_px), with a face that moves and changes its mouth and brows."""
     canvas = _background(width_px, height_px).copy()
     _draw(canvas, *_place(t_s, width_px, height_px), _expression(t_s))
     canvas += 0.5
@@ -53,7 +53,7 @@ def face_frame(t_s: float, width_px: int = 640, height_px: int = 480) -> np.ndar
 
 
 def face_box(t_s: float, width_px: int = 640, height_px: int = 480) -> tuple[int, int, int, int]:
-    """Where the face of `face_frame` is: xywh in px, a square from above the brows to the chin, as face crops are cut."""
+    """The box of the face of `face_frame`: xywh in px, a square from above the brows to the chin, as face crops are cut."""
     cx, cy, unit = _place(t_s, width_px, height_px)
     side = round(1.05 * unit)
     return round(cx - side / 2), round(cy + 0.06 * unit - side / 2), side, side
@@ -182,9 +182,9 @@ def _oval(
         part += cover * (np.float32(gray) - part)
 
 
-CROP_TIMES_S = (0.0, 1.7, 3.1, 5.3, 7.9, 11.2, 14.6, 18.4)  # moments of the drawn face
+CROP_TIMES_S = (0.0, 1.7, 3.1, 5.3, 7.9, 11.2, 14.6, 18.4)  # moments of the synthetic face
 
 
 def synthetic_face_crops(side: int) -> np.ndarray:
-    """Crops of the drawn face, no one's: uint8 (8, side, side)."""
+    """Crops of the synthetic face: uint8 (8, side, side)."""
     return np.stack([face_crop(face_frame(t), face_box(t), side) for t in CROP_TIMES_S])

@@ -1,4 +1,4 @@
-"""The check that a runtime does with a bundle what the bundle did when it was proved: from frame and box to logits."""
+"""The check that a runtime reproduces a bundle's golden vectors: from frame and box to logits."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from fer_edge.bundle import Bundle
     from fer_edge.classifier import Classifier
 
-_SHIFTS = 4  # px of a crop within which a shift is looked for, to name it
+_SHIFTS = 4  # px of a crop within which a shift is searched, to report it
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,32 +44,34 @@ class Verification:
 
     @property
     def sentence(self) -> str:
-        """The whole in one line for people."""
+        """The result in one sentence."""
         apart, limits = self.difference, self.limits
         return (
-            f"bundle {self.bundle} does on {self.runtime} what it did when it was proved: {self.crops} crops, logits within "
+            f"bundle {self.bundle} reproduces its golden vectors on {self.runtime}: {self.crops} crops, logits within "
             f"{apart.steps:.2g} output steps (RMS {apart.rms_steps:.2f}) of {self.compared_with}; "
             f"allowed: {limits.steps:.2g} ({limits.rms_steps:.2f}); {self.ms:.0f} ms"
         )
 
     @property
     def remark(self) -> str | None:
-        """What to know of a runtime that the bundle was not proved on; None for one that it was."""
-        like = f"{self.runtime}; its logits are like those of {self.compared_with}"
+        """A remark about a runtime without a parity report or golden logits in the bundle; None for any other."""
+        runtime = f"{self.runtime}; its logits are like those of {self.compared_with}"
         if self.proved is False:
-            return f"bundle {self.bundle} was not proved on {like}"
-        return f"bundle {self.bundle} has no golden vectors of {like}" if self.compared_with != self.runtime else None
+            return f"bundle {self.bundle} was not compared with its float model on {runtime}"
+        return (
+            f"bundle {self.bundle} has no golden vectors of {runtime}" if self.compared_with != self.runtime else None
+        )
 
     def to_json(self) -> dict[str, Any]:
-        """The same for programs."""
+        """The result as JSON values."""
         return asdict(self)
 
 
 def verify(bundle: Bundle, classifier: Classifier | None = None) -> Verification:
-    """What was compared, when `classifier` does with the golden vectors of `bundle` what they say.
+    """The result of the comparison, when `classifier` reproduces the golden vectors of `bundle`.
 
-    `classifier` is the bundle's own when None; the camera loop gives the one that it will use. The crops are made of the
-    stored frames by the bundle's own mappings, the logits of the stored crops, so that each is judged for itself. Raises
+    `classifier` is the bundle's own when None; the camera loop passes the one that it will use. The crops are cut from the
+    stored frames by the bundle's mappings, the logits computed from the stored crops, so that each is judged by itself. Raises
     BundleRefused naming what differs: labels, crops, input, output, logits, or the file.
     """
     start_ns = time.perf_counter_ns()
@@ -110,16 +112,18 @@ def _labels(bundle: Bundle, golden: Golden) -> None:
     if bundle.labels == golden.labels:
         return
     if len(bundle.labels) != len(golden.labels):
-        what = f"{len(bundle.labels)} labels, not the {len(golden.labels)} that it was proved with"
+        what = f"{len(bundle.labels)} labels, not the {len(golden.labels)} of its golden vectors"
     else:
         at = [i for i, (ours, theirs) in enumerate(zip(bundle.labels, golden.labels, strict=True)) if ours != theirs]
         ours, theirs = (", ".join(labels[i] for i in at) for labels in (bundle.labels, golden.labels))
-        what = f"{ours} as the labels of the outputs {', '.join(map(str, at))}, which were {theirs} when it was proved"
+        what = (
+            f"{ours} as the labels of the outputs {', '.join(map(str, at))}, which are {theirs} in its golden vectors"
+        )
     raise BundleRefused(f"{bundle.path / 'bundle.json'} gives {what}; copy the bundle again")
 
 
 def _crops(bundle: Bundle, golden: Golden) -> int:
-    """By how many gray levels the crops made here differ from the golden ones at most; raises BundleRefused if by too many."""
+    """The largest difference, in gray levels, of a crop from the golden one; raises BundleRefused when it is too large."""
     import numpy as np
 
     if golden.crops.shape[1] != bundle.side:
@@ -134,12 +138,12 @@ def _crops(bundle: Bundle, golden: Golden) -> int:
         x, y, w, h = box.tolist()
         (ax, ay), (bx, by) = eyes.tolist()
         try:
-            made = face_crop(frame, (x, y, w, h), bundle.side, mapping, ((ax, ay), (bx, by)))
+            crop = face_crop(frame, (x, y, w, h), bundle.side, mapping, ((ax, ay), (bx, by)))
         except UsageError as error:
             raise BundleRefused(f"{bundle.path}: the crop of golden frame {i} cannot be made: {error}") from error
-        if hashlib.sha256(made.tobytes()).hexdigest() == golden.crop_sha256[i]:
+        if hashlib.sha256(crop.tobytes()).hexdigest() == golden.crop_sha256[i]:
             continue
-        apart = np.abs(made.astype(np.int16) - golden.crops[i])
+        apart = np.abs(crop.astype(np.int16) - golden.crops[i])
         worst = max(worst, int(apart.max()))
         if worst > golden.crop_tolerance:
             changed = [
@@ -149,19 +153,19 @@ def _crops(bundle: Bundle, golden: Golden) -> int:
             ]
             why = f"; bundle.json maps {detector}'s boxes by {', '.join(changed)}" if changed else ""
             raise BundleRefused(
-                f"{bundle.path}: the crop of golden frame {i} is not the one that it was proved with: its pixels differ by up "
-                f"to {worst} gray levels, {apart.mean():.1f} on average{_shift(made, golden.crops[i])}, and "
+                f"{bundle.path}: the crop of golden frame {i} is not the golden crop: its pixels differ by up "
+                f"to {worst} gray levels, {apart.mean():.1f} on average{_shift(crop, golden.crops[i])}, and "
                 f"{golden.crop_tolerance} are allowed{why}; copy the bundle again"
             )
     return worst
 
 
-def _shift(made: np.ndarray, golden: np.ndarray) -> str:
-    """By how many px a crop uint8 (side, side) is shifted against the golden one, where that explains most of what differs."""
+def _shift(crop: np.ndarray, golden: np.ndarray) -> str:
+    """The shift in px of a crop uint8 (side, side) against the golden one, where that explains most of the difference."""
     import numpy as np
 
-    side, reach = len(made), min(_SHIFTS, len(made) // 4)
-    middle = made[reach : side - reach, reach : side - reach].astype(np.int16)
+    side, reach = len(crop), min(_SHIFTS, len(crop) // 4)
+    middle = crop[reach : side - reach, reach : side - reach].astype(np.int16)
 
     def apart(dx: int, dy: int) -> float:
         there = golden[reach + dy : side - reach + dy, reach + dx : side - reach + dx]
@@ -172,11 +176,11 @@ def _shift(made: np.ndarray, golden: np.ndarray) -> str:
     if apart(dx, dy) > apart(0, 0) / 2:
         return ""
     ways = [f"{abs(n)} px {way[n > 0]}" for n, way in ((dx, ("left", "right")), (dy, ("up", "down"))) if n]
-    return f", as if cut {' and '.join(ways)} of where it was" if ways else ""
+    return f", as if cut {' and '.join(ways)} of its place" if ways else ""
 
 
 def _tensors(bundle: Bundle, golden: Golden, classifier: Classifier) -> None:
-    """Raises BundleRefused when pixels are given, or outputs read, in another way than when the bundle was proved."""
+    """Raises BundleRefused when pixels are mapped, or outputs read, in another way than in the golden vectors."""
     import numpy as np
 
     ours, theirs = classifier.input_values, golden.input_values
@@ -184,20 +188,20 @@ def _tensors(bundle: Bundle, golden: Golden, classifier: Classifier) -> None:
         pixel = int(np.abs(ours.astype(np.float64) - theirs).argmax())
         low, high = classifier.input_range
         raise BundleRefused(
-            f"{bundle.path}: a pixel of {pixel} is given to the model as {ours[pixel]:g} ({ours.dtype}), and was "
-            f"{theirs[pixel]:g} ({theirs.dtype}) when it was proved; the input's range is read as {low:g} to {high:g}; "
+            f"{bundle.path}: a pixel of {pixel} is given to the model as {ours[pixel]:g} ({ours.dtype}), and is "
+            f"{theirs[pixel]:g} ({theirs.dtype}) in its golden vectors; the input range is {low:g} to {high:g}; "
             "copy the bundle again"
         )
     if classifier.output_kind != golden.output_kind:
         raise BundleRefused(
-            f"{bundle.path}: the output is read as {classifier.output_kind}, and was {golden.output_kind} when it was proved"
+            f"{bundle.path}: the output is read as {classifier.output_kind}, and is {golden.output_kind} in its golden vectors"
         )
     if classifier.output_range is None:
         return
     step = output_step(classifier.output_range, ())
     if not np.isclose(step, golden.output_step, rtol=1e-5, atol=0.0):
         raise BundleRefused(
-            f"{bundle.path}: a step of the output is {step:.6g}, and was {golden.output_step:.6g} when it was proved; "
+            f"{bundle.path}: a step of the output is {step:.6g}, and is {golden.output_step:.6g} in its golden vectors; "
             "copy the bundle again"
         )
 
@@ -220,18 +224,16 @@ def _unlike(
     )
     if difference.slope > limits.slope:
         what += f", and all of them are off in scale by {difference.slope:.1%} (allowed: {limits.slope:.1%})"
-    whose = (
-        "when it was proved there"
+    reference = (
+        "of this runtime's golden vectors"
         if compared_with == runtime
-        else f"of {compared_with}, the nearest that it was proved on"
+        else f"of {compared_with}, the nearest golden ones"
     )
-    return (
-        f"{bundle.path} on {runtime}: {what}, against the logits {whose}; copy the bundle again, or use another runtime"
-    )
+    return f"{bundle.path} on {runtime}: {what}, against the logits {reference}; copy the bundle again, or use another runtime"
 
 
 def _file(bundle: Bundle, golden: Golden) -> None:
-    """Raises BundleRefused when golden.npz was made from another model.tflite, whose logits happen to be near enough."""
+    """Raises BundleRefused when golden.npz was made from another model.tflite, with similar logits."""
     if bundle.spec.files["model.tflite"].sha256 != golden.model_sha256:
         raise BundleRefused(
             f"{bundle.model} is not the file that golden.npz was made from, though its logits are near; copy the bundle again"

@@ -34,8 +34,8 @@ class AuditFinding:
 
     def to_json(self, zone: TimeZone) -> dict[str, Any]:
         at = None if self.at_s is None else zone.iso(self.at_s)
-        told = {"kind": self.kind, "missing": self.missing, "at": at, "lines": self.lines, "seconds": self.seconds}
-        return {**told, "why": self.why}
+        values = {"kind": self.kind, "missing": self.missing, "at": at, "lines": self.lines, "seconds": self.seconds}
+        return {**values, "why": self.why}
 
 
 @dataclass(slots=True)
@@ -63,9 +63,9 @@ class JournalAudit:
         """What is missing, in half a sentence."""
         gone = [finding for finding in self.findings if finding.missing]
         lines, seconds = sum(finding.lines for finding in gone), sum(finding.seconds for finding in gone)
-        told = [counted(lines, "line")] if lines else []
-        told += [f"{duration_text(seconds)} unaccounted for"] if seconds else []
-        return " and ".join(told) or "see the findings"
+        parts = [counted(lines, "line")] if lines else []
+        parts += [f"{duration_text(seconds)} unaccounted for"] if seconds else []
+        return " and ".join(parts) or "see the findings"
 
     def to_json(self) -> dict[str, Any]:
         zone = self.zone
@@ -110,22 +110,22 @@ class JournalAudit:
     def _listed(self, title: str, findings: list[AuditFinding]) -> list[str]:
         if not findings:
             return []
-        told, kinds = [f"  {title}:"], Counter[str]()
+        listed, kinds = [f"  {title}:"], Counter[str]()
         for finding in findings:
             kinds[finding.kind] += 1
             if kinds[finding.kind] <= _SHOWN:
                 when = "" if finding.at_s is None else f"{self.zone.short(finding.at_s)}  "
-                told.append(f"    {when}{finding.kind}: {finding.why}")
-        told += [f"    … and {n - _SHOWN} more of {kind}; --json has all" for kind, n in kinds.items() if n > _SHOWN]
-        return told
+                listed.append(f"    {when}{finding.kind}: {finding.why}")
+        listed += [f"    … and {n - _SHOWN} more of {kind}; --json has all" for kind, n in kinds.items() if n > _SHOWN]
+        return listed
 
 
 def audit_journal(device: Device, zone: TimeZone) -> JournalAudit:
     """The audit of a device's journal, of which every line is read. Raises OSError."""
     calendar = ClockCorrection(device.folder)
     auditor = _Auditor(JournalAudit(device, zone, len(segments(device.folder))))
-    for told in read_runs(device.folder, calendar, readings=True):
-        auditor.take(told)
+    for item in read_runs(device.folder, calendar, readings=True):
+        auditor.take(item)
     auditor.finish()
     for boot, known in auditor.audit.boots.items():
         if not known:
@@ -134,8 +134,8 @@ def audit_journal(device: Device, zone: TimeZone) -> JournalAudit:
 
 
 class _Auditor:
-    def __init__(self, made: JournalAudit) -> None:
-        self.audit = made
+    def __init__(self, audit: JournalAudit) -> None:
+        self.audit = audit
         self._run: Run | None = None
         self._seq = -1
         self._damaged = 0  # since the last line that could be read
@@ -148,21 +148,21 @@ class _Auditor:
     ) -> None:
         self.audit.findings.append(AuditFinding(kind, missing, why, at_s, lines, round(seconds, 1)))
 
-    def take(self, told: Run | LoggedMinute | UnobservedSpan | LoggedEvent | DamagedLine) -> None:
-        if isinstance(told, LoggedEvent):
-            self._moment(told)
-        elif isinstance(told, LoggedMinute):
+    def take(self, item: Run | LoggedMinute | UnobservedSpan | LoggedEvent | DamagedLine) -> None:
+        if isinstance(item, LoggedEvent):
+            self._event(item)
+        elif isinstance(item, LoggedMinute):
             for state in ("observed", "unavailable", "paused"):
-                self.audit.state_s[state] += told.body[f"{state}_s"]
-            self._reach(told.from_s, told.to_s)
-        elif isinstance(told, UnobservedSpan):
-            self._span(told)
-        elif isinstance(told, DamagedLine):
-            self._damaged += 0 if told.newer else 1
-            self._torn = len(self.audit.findings) if told.why.startswith("has no end") else None
-            self.add("newer" if told.newer else "damaged", True, str(told), lines=0 if told.newer else 1)
+                self.audit.state_s[state] += item.body[f"{state}_s"]
+            self._reach(item.from_s, item.to_s)
+        elif isinstance(item, UnobservedSpan):
+            self._span(item)
+        elif isinstance(item, DamagedLine):
+            self._damaged += 0 if item.newer else 1
+            self._torn = len(self.audit.findings) if item.why.startswith("has no end") else None
+            self.add("newer" if item.newer else "damaged", True, str(item), lines=0 if item.newer else 1)
         else:
-            self._begin(told)
+            self._begin(item)
 
     def finish(self) -> None:
         """Adds the findings that need the whole journal."""
@@ -173,9 +173,9 @@ class _Auditor:
             self.add("open", False, "the last run has no end: it still runs, was cut off, or was copied while running")
 
     def _begin(self, run: Run) -> None:
-        made = self.audit
-        first, self._run, self._seq, self._ended = made.runs == 0, run, -1, False
-        made.runs += 1
+        audit = self.audit
+        first, self._run, self._seq, self._ended = audit.runs == 0, run, -1, False
+        audit.runs += 1
         if not run.header:
             self.add("header", True, f"{segment_name(run.number)} has no readable header", run.from_s)
         bundle = run.header.get("bundle", {})
@@ -183,7 +183,7 @@ class _Auditor:
         model = (str(bundle.get("sha256", "")), str(run.header.get("runtime")), str(proved))
         if run.header and model not in self._models:
             self._models.add(model)
-            proof = {True: "verified", False: "not proved for this runtime"}.get(
+            proof = {True: "verified", False: "not compared with float on this runtime"}.get(
                 proved, "not recorded whether verified"
             )
             name = f"{bundle.get('name')} {model[0][:12]}, {model[1]}"
@@ -191,55 +191,55 @@ class _Auditor:
         if not first and not run.whole:
             self.add("header", True, f"{segment_name(run.number)} begins in the middle of a run", run.from_s)
 
-    def _moment(self, told: LoggedEvent) -> None:
-        event, made = told.event, self.audit
-        made.lines += 1
-        made.boots[event.boot] = told.known
+    def _event(self, item: LoggedEvent) -> None:
+        event, audit = item.event, self.audit
+        audit.lines += 1
+        audit.boots[event.boot] = item.known
         self._torn = None
         if event.kind == "header":
             if "continues" not in event.body:
                 self._damaged = 0  # the torn line belongs to the previous run
             return
-        self._numbers(told)
+        self._numbers(item)
         if event.kind in ("clock", "repair"):
-            self.add(event.kind, False, event_sentence(event), told.at_s)
+            self.add(event.kind, False, event_sentence(event), item.at_s)
         elif event.kind == "gap":
-            self.add("gap", True, event_sentence(event), told.at_s, lines=sum(event.body["lost"].values()))
+            self.add("gap", True, event_sentence(event), item.at_s, lines=sum(event.body["lost"].values()))
         elif event.kind == "end":
-            made.ended += 1
+            audit.ended += 1
             self._ended = True
 
-    def _numbers(self, told: LoggedEvent) -> None:
+    def _numbers(self, item: LoggedEvent) -> None:
         """Checks by their numbers that the lines before this one are there."""
-        event, before = told.event, self._seq
+        event, before = item.event, self._seq
         self._seq = event.seq
         damaged, self._damaged = self._damaged, 0
         if before < 0 and self.audit.runs == 1 and event.seq > 1 + damaged and event.kind != "gap":
             why = f"with line {event.seq} of a run: older ones were deleted for their age or for space, or purged"
-            self.add("begins", False, why, told.at_s)
+            self.add("begins", False, why, item.at_s)
             return
         lost = sum(event.body["lost"].values()) - 1 if event.kind == "gap" else 0
         gone = event.seq - max(before, 0) - 1 - lost - damaged
         if gone > 0:
             which = f"line {event.seq - 1}" if gone == 1 else f"{gone:,} lines between {max(before, 0)} and {event.seq}"
-            of = segment_name(told.run.number)
-            self.add("numbers", True, f"{which} of the run that begins in {of} missing", told.at_s, lines=gone)
+            of = segment_name(item.run.number)
+            self.add("numbers", True, f"{which} of the run that begins in {of} missing", item.at_s, lines=gone)
 
-    def _span(self, told: UnobservedSpan) -> None:
-        if told.state in ("late", "unavailable", "paused"):
+    def _span(self, item: UnobservedSpan) -> None:
+        if item.state in ("late", "unavailable", "paused"):
             return  # counted by the minutes
-        self.audit.state_s[told.state] += told.seconds
-        self._reach(told.from_s, told.to_s)
+        self.audit.state_s[item.state] += item.seconds
+        self._reach(item.from_s, item.to_s)
         length = (
-            duration_text(told.seconds) if told.known else f"unknown length, estimated {duration_text(told.seconds)}"
+            duration_text(item.seconds) if item.known else f"unknown length, estimated {duration_text(item.seconds)}"
         )
-        missing = told.state in ("untold", "unexplained")
-        self.add(told.state, missing, f"{length}: {told.why}", told.from_s, seconds=told.seconds if missing else 0.0)
+        missing = item.state in ("untold", "unexplained")
+        self.add(item.state, missing, f"{length}: {item.why}", item.from_s, seconds=item.seconds if missing else 0.0)
 
     def _reach(self, from_s: float, to_s: float) -> None:
-        made = self.audit
-        made.from_s = from_s if made.from_s is None else min(made.from_s, from_s)
-        made.to_s = to_s if made.to_s is None else max(made.to_s, to_s)
+        audit = self.audit
+        audit.from_s = from_s if audit.from_s is None else min(audit.from_s, from_s)
+        audit.to_s = to_s if audit.to_s is None else max(audit.to_s, to_s)
 
 
 def _most(pair: tuple[str, float]) -> float:

@@ -39,7 +39,7 @@ def counted(n: int, noun: str) -> str:
 
 def _header(body: _Body) -> str:
     verified = body.get("verified", {}).get("proved")
-    proof = {True: ", verified", False: ", not proved for this runtime", None: ""}[verified]
+    proof = {True: ", verified", False: ", not compared with float on this runtime", None: ""}[verified]
     begins = "continues" if "continues" in body else "begins"
     bundle = body["bundle"]
     return (

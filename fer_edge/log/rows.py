@@ -85,40 +85,40 @@ def labels_of(devices: Sequence[Device]) -> list[str]:
     return list(found)
 
 
-def rows_of(told: Iterator[LogItem], device: Device, what: str, wanted: RowFilter) -> Iterator[Row]:
+def rows_of(items: Iterator[LogItem], device: Device, what: str, wanted: RowFilter) -> Iterator[Row]:
     """The rows of the kind `what` of a journal, in its order; blind ones sorted by their start."""
     if what == "blind":
         spans = sorted(
-            (one for one in told if isinstance(one, UnobservedSpan)), key=lambda span: (span.from_s, span.to_s)
+            (item for item in items if isinstance(item, UnobservedSpan)), key=lambda span: (span.from_s, span.to_s)
         )
         every = iter([_blind(device, span) for span in spans])
     else:
-        every = _each(told, device, what)
+        every = _each(items, device, what)
     return (row for row in every if wanted.takes(row))
 
 
-def _each(told: Iterator[LogItem], device: Device, what: str) -> Iterator[Row]:
-    for one in told:
-        if isinstance(one, LoggedMinute):
+def _each(items: Iterator[LogItem], device: Device, what: str) -> Iterator[Row]:
+    for item in items:
+        if isinstance(item, LoggedMinute):
             if what == "tallies":
-                yield _tally(device, one)
-        elif isinstance(one, LoggedEvent):
+                yield _tally(device, item)
+        elif isinstance(item, LoggedEvent):
             if what == "events":
-                yield event_row(device, one)
-            elif what == "episodes" and one.event.kind == "episode":
-                yield _episode(device, one)
-            elif what == "readings" and one.event.kind == "reading":
-                yield _reading(device, one)
+                yield event_row(device, item)
+            elif what == "episodes" and item.event.kind == "episode":
+                yield _episode(device, item)
+            elif what == "readings" and item.event.kind == "reading":
+                yield _reading(device, item)
 
 
-def event_row(device: Device, one: LoggedEvent) -> Row:
+def event_row(device: Device, item: LoggedEvent) -> Row:
     """The row of a line."""
-    event = one.event
+    event = item.event
     body = event.body
     return {
-        **_common(device, one.run, one.known, at=one.at_s),
+        **_common(device, item.run, item.known, at=item.at_s),
         "kind": event.kind,
-        "what": event_sentence(event, one.run.labels),
+        "what": event_sentence(event, item.run.labels),
         "seq": event.seq,
         "boot": event.boot,
         "mono_s": event.mono_s,
@@ -130,25 +130,25 @@ def event_row(device: Device, one: LoggedEvent) -> Row:
     }
 
 
-def _episode(device: Device, one: LoggedEvent) -> Row:
-    body, offset_s = one.event.body, one.at_s - one.event.mono_s
+def _episode(device: Device, item: LoggedEvent) -> Row:
+    body, offset_s = item.event.body, item.at_s - item.event.mono_s
     return {
         **_common(
-            device, one.run, one.known, **_between(body["start_mono_s"] + offset_s, body["end_mono_s"] + offset_s)
+            device, item.run, item.known, **_between(body["start_mono_s"] + offset_s, body["end_mono_s"] + offset_s)
         ),
         **{name: body[name] for name in ("track", "label", "dwell_s", "frames", "quality", "ended")},
-        "p": _of(body["label"], body["p"], one.run.labels),
-        **_each_p(body["p"], one.run.labels),
+        "p": _of(body["label"], body["p"], item.run.labels),
+        **_each_p(body["p"], item.run.labels),
     }
 
 
-def _tally(device: Device, one: LoggedMinute) -> Row:
-    body = one.body
+def _tally(device: Device, item: LoggedMinute) -> Row:
+    body = item.body
     frames = body.get("frames", {})
     return {
-        **_common(device, one.run, one.known, **_between(one.from_s, one.to_s)),
+        **_common(device, item.run, item.known, **_between(item.from_s, item.to_s)),
         **{name: round(body[name], 3) for name in ("observed_s", "unavailable_s", "paused_s", "face_s")},
-        **{f"s_{label}": 0.0 for label in (*one.run.labels, UNSURE)},
+        **{f"s_{label}": 0.0 for label in (*item.run.labels, UNSURE)},
         **{f"s_{label}": round(seconds, 3) for label, seconds in body["labels_s"].items()},
         "unsure_by": body.get("unsure_s", {}),
         "faces_max": body["faces_max"],
@@ -160,19 +160,19 @@ def _tally(device: Device, one: LoggedMinute) -> Row:
     }
 
 
-def _reading(device: Device, one: LoggedEvent) -> Row:
-    body = one.event.body
+def _reading(device: Device, item: LoggedEvent) -> Row:
+    body = item.event.body
     p, label = body.get("steady_p") or body["p"], body.get("steady") or body["label"]
     x, y, width, height = body["xywh"]
     return {
-        **_common(device, one.run, one.known, at=one.at_s),
+        **_common(device, item.run, item.known, at=item.at_s),
         **{name: body.get(name) for name in ("track", "quality", "why", "frame", "score", "age_ms")},
         "label": label,
-        "p": _of(label, p, one.run.labels),
+        "p": _of(label, p, item.run.labels),
         "frame_label": body["label"],
-        "frame_p": _of(body["label"], body["p"], one.run.labels),
+        "frame_p": _of(body["label"], body["p"], item.run.labels),
         **{"x": x, "y": y, "width": width, "height": height},
-        **_each_p(p, one.run.labels),
+        **_each_p(p, item.run.labels),
     }
 
 

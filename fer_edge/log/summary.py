@@ -134,18 +134,18 @@ class _Summation:
         self._buckets = [whole] if parts is None else [whole, parts]
         self._trouble: dict[str, float] = {}  # name: since when
 
-    def take(self, told: Run | LoggedMinute | UnobservedSpan | LoggedEvent) -> None:
-        if isinstance(told, LoggedMinute):
-            self._minute(told)
-        elif isinstance(told, LoggedEvent):
-            self._moment(told)
-        elif isinstance(told, UnobservedSpan):
-            self._span(told)
+    def take(self, item: Run | LoggedMinute | UnobservedSpan | LoggedEvent) -> None:
+        if isinstance(item, LoggedMinute):
+            self._minute(item)
+        elif isinstance(item, LoggedEvent):
+            self._event(item)
+        elif isinstance(item, UnobservedSpan):
+            self._span(item)
         else:
             self.troubles(set(), self.last_s)
-            if self._window.holds(told.from_s):
-                self.trust.starts += told.whole
-                self.trust.recorded += not told.live
+            if self._window.holds(item.from_s):
+                self.trust.starts += item.whole
+                self.trust.recorded += not item.live
 
     def troubles(self, now: set[str], at_s: float) -> None:
         """Sets the machine's troubles from `at_s` on."""
@@ -155,42 +155,42 @@ class _Summation:
         for name in now:
             self._trouble.setdefault(name, at_s)
 
-    def _minute(self, told: LoggedMinute) -> None:
-        body, run = told.body, told.run
-        length_s = told.to_s - told.from_s
-        self.last_s = told.to_s
-        for from_s, to_s in self._window.pieces(told.from_s, told.to_s):
+    def _minute(self, item: LoggedMinute) -> None:
+        body, run = item.body, item.run
+        length_s = item.to_s - item.from_s
+        self.last_s = item.to_s
+        for from_s, to_s in self._window.pieces(item.from_s, item.to_s):
             self._seen(from_s, to_s)
             for buckets in self._buckets:
                 at_s = from_s
                 for sums, seconds in buckets.parts(from_s, to_s):
-                    sums.minute(body, seconds / length_s, at_s == told.from_s, told.known)
+                    sums.minute(body, seconds / length_s, at_s == item.from_s, item.known)
                     at_s += seconds
             self.trust.boots.add(run.boot)
             self._model(run).seconds += to_s - from_s
 
-    def _span(self, told: UnobservedSpan) -> None:
-        if self._window.holds(told.from_s, told.to_s):
-            self.blind.append(told)
-            self.trust.cut_off += told.state == "cut off"
-        if told.state not in BETWEEN:
+    def _span(self, item: UnobservedSpan) -> None:
+        if self._window.holds(item.from_s, item.to_s):
+            self.blind.append(item)
+            self.trust.cut_off += item.state == "cut off"
+        if item.state not in BETWEEN:
             return  # counted by a minute
-        for from_s, to_s in self._window.pieces(told.from_s, told.to_s):
+        for from_s, to_s in self._window.pieces(item.from_s, item.to_s):
             self._seen(from_s, to_s)
             for buckets in self._buckets:
                 for sums, seconds in buckets.parts(from_s, to_s):
-                    sums.state_s[told.state] += seconds
-                    sums.doubtful_s += 0.0 if told.known else seconds
+                    sums.state_s[item.state] += seconds
+                    sums.doubtful_s += 0.0 if item.known else seconds
 
-    def _moment(self, told: LoggedEvent) -> None:
-        event, at_s = told.event, told.at_s
+    def _event(self, item: LoggedEvent) -> None:
+        event, at_s = item.event, item.at_s
         body = event.body
         if event.kind == "episode":
             from_s = at_s - event.mono_s + body["start_mono_s"]
             if self._window.holds(from_s):
                 for buckets in self._buckets:
                     for sums, _ in buckets.parts(from_s, from_s):
-                        sums.episode(body, told.run.labels)
+                        sums.episode(body, item.run.labels)
         elif event.kind == "health":
             now = set(body.get("throttled_now") or ())
             self.troubles(now | {"undervoltage"} if body.get("undervoltage") else now, at_s)
@@ -213,7 +213,7 @@ class _Summation:
     def _model(self, run: Run) -> ModelUse:
         header = run.header
         bundle, verified = header.get("bundle", {}), header.get("verified", {})
-        told = (
+        key = (
             bundle.get("name", "unknown"),
             bundle.get("sha256", ""),
             header.get("runtime", "unknown"),
@@ -222,4 +222,4 @@ class _Summation:
             verified.get("proved"),
             verified.get("compared_with", ""),
         )
-        return self.trust.models.setdefault(told, ModelUse(*told))
+        return self.trust.models.setdefault(key, ModelUse(*key))

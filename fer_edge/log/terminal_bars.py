@@ -1,4 +1,4 @@
-"""Bars of letters for a terminal: a row a stretch of time, in which each letter is a share of the seconds of faces."""
+"""Bars of letters for a terminal: a row for each period, each letter a share of the seconds of faces."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ _THERE = 10
 
 
 def bar_lines(summary: Summary) -> Iterator[str]:
-    """The lines of the chart: how much of the time somebody was there, what they showed, and what was not looked at."""
+    """The lines of the chart: the share of time with a face, the shown labels, and the time without observation."""
     labels, zone = labels_seen([summary]), summary.window.zone
     letters = letters_of(labels)
     yield f"{summary.device.name}, {zone}"
-    yield "  ".join(f"{letters[label]} {label}" for label in labels) + f"  {_BLIND} not looked at"
+    yield "  ".join(f"{letters[label]} {label}" for label in labels) + f"  {_BLIND} not observed"
     yield f"{'':16}  {'there':<{_THERE}}        what {WIDTH} letters of faces showed"
     for part in summary.parts:
         yield _line(part, labels, letters, zone)
@@ -41,7 +41,7 @@ def _line(part: PeriodSums, labels: Sequence[str], letters: dict[str, str], zone
 
 
 def composed(part: PeriodSums, labels: Sequence[str], letters: dict[str, str]) -> str:
-    """WIDTH letters, each label as many as its share is, the largest remainders rounded up; none without a face."""
+    """WIDTH letters, those of each label in proportion to its share, the largest remainders rounded up; "" without a face."""
     exact = {label: WIDTH * share for label in labels if (share := part.share(label)) is not None}
     if not exact:
         return ""

@@ -1,4 +1,4 @@
-"""A summary in words and columns, for people: where the time went, what was seen, how sure, and how far to trust it."""
+"""A summary for people, in words and columns: where the time went, what was seen, how sure, and how reliable."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ STATE_TEXTS = {
 
 
 def summary_text(summary: Summary) -> str:
-    """The whole of it on a page."""
+    """The summary as one page."""
     whole, zone = summary.whole, summary.window.zone
     head = f"{summary.device.name}: {zone.short(whole.from_s)} to {zone.short(whole.to_s)}, {zone}"
     return "\n".join([head, "", *_time(summary), "", *_seen(whole), "", *_sure(whole), "", *_trust(summary)])
@@ -66,10 +66,10 @@ def _sure(whole: PeriodSums) -> Iterator[str]:
     yield f"  unsure for {unsure:.1%} of the seconds of faces{f' ({by})' if by else ''}"
     p, quality = whole.mean_p(), whole.mean_quality()
     if p is not None:
-        told = "" if quality is None else f"; mean quality of the face {quality:.2f} of 1"
-        yield f"  mean probability of the label shown {p:.2f}, over {whole.frames.total():,} frames of episodes{told}"
+        quality_text = "" if quality is None else f"; mean quality of the face {quality:.2f} of 1"
+        yield f"  mean probability of the label shown {p:.2f}, over {whole.frames.total():,} frames of episodes{quality_text}"
     if whole.counts["skipped"]:
-        yield f"  {whole.counts['skipped']:,} faces were not read, for there were too many at once"
+        yield f"  {whole.counts['skipped']:,} faces were not classified: there were too many at once"
 
 
 def _trust(summary: Summary) -> Iterator[str]:
@@ -78,16 +78,16 @@ def _trust(summary: Summary) -> Iterator[str]:
     clock = (
         "all times by a clock that was set"
         if not whole.doubtful_s
-        else f"{duration_text(whole.doubtful_s)} of it by a clock that is not known to have been set: their place in time"
-        " is a guess"
+        else f"{duration_text(whole.doubtful_s)} of it by a clock that is not known to have been set: their times are"
+        " a guess"
     )
-    steps = f"; {counted(trust.clock_steps, 'change')} of the wall clock, put right here" if trust.clock_steps else ""
+    steps = f"; {counted(trust.clock_steps, 'change')} of the wall clock, corrected here" if trust.clock_steps else ""
     yield f"  clock    {clock}{steps}"
     for model in trust.models.values():
         proof = {
             True: f"verified at start (golden vectors of {model.compared_with})",
-            False: f"differs from its golden vectors of {model.compared_with} or was never proved here",
-            None: "not noted whether it was verified",
+            False: f"not compared with its float model on this runtime; golden vectors of {model.compared_with}",
+            None: "not recorded whether it was verified",
         }[model.proved]
         yield (
             f"  model    {model.bundle} {model.sha256[:12]}, {model.runtime}, {model.detector}, {proof}; "
@@ -100,16 +100,16 @@ def _trust(summary: Summary) -> Iterator[str]:
     read = whole.counts["read"]
     yield f"  frames   {read:,} read, {whole.counts['processed']:,} processed; dropped: {drops or 'none'}"
     yield f"  camera   lost {counted(trust.camera_losses, 'time')}"
-    hot = "" if trust.hottest_c is None else f"; hottest told {trust.hottest_c:.0f} °C"
+    hot = "" if trust.hottest_c is None else f"; highest temperature {trust.hottest_c:.0f} °C"
     trouble = ", ".join(
         f"{name} {duration_text(seconds)}" for name, seconds in sorted(trust.trouble_s.items(), key=_largest)
     )
-    yield f"  machine  {trouble or 'no trouble told'}{hot}"
-    yield f"  lines    {trust.lines_lost:,} lost, {trust.damaged:,} damaged; `fer-edge log check` says more"
+    yield f"  machine  {trouble or 'no trouble reported'}{hot}"
+    yield f"  lines    {trust.lines_lost:,} lost, {trust.damaged:,} damaged; details: `fer-edge log check`"
 
 
 def part_columns(summaries: Sequence[Summary]) -> list[str]:
-    """The columns of `part_rows`: what is true of each hour, and a share of face time for each label that was seen."""
+    """The columns of `part_rows`: those of each period, and the share of face time of each label that was seen."""
     return [
         "device",
         "from",
@@ -125,7 +125,7 @@ def part_columns(summaries: Sequence[Summary]) -> list[str]:
 
 
 def part_rows(summaries: Sequence[Summary]) -> Iterator[Row]:
-    """A row for each stretch of time, shares as text, so that a table can be read."""
+    """A row for each period, with shares as text, for a table."""
     labels = labels_seen(summaries)
     for summary in summaries:
         for part in summary.parts:
@@ -153,15 +153,20 @@ def flat_columns(summaries: Sequence[Summary]) -> list[str]:
 
 
 def flat_rows(summaries: Sequence[Summary]) -> Iterator[Row]:
-    """A row of numbers for each stretch of time, or for all of it where none was asked for."""
+    """A row of numbers for each period, or one row for all of it without periods."""
     for summary in summaries:
         for part in summary.parts or [summary.whole]:
-            told = part.to_json(summary.window.zone)
-            labels: dict[str, Any] = {f"s_{label}": seconds for label, seconds in told["labels_s"].items()}
-            shares = {f"share_{label}": share for label, share in told["shares"].items()}
-            frames = {f"frames_{name}": n for name, n in told["frames"].items()}
-            more = {"device": summary.device.name, "from": part.from_s, "to": part.to_s, "unsure_by": told["unsure_s"]}
-            yield told | labels | shares | frames | more
+            values = part.to_json(summary.window.zone)
+            labels: dict[str, Any] = {f"s_{label}": seconds for label, seconds in values["labels_s"].items()}
+            shares = {f"share_{label}": share for label, share in values["shares"].items()}
+            frames = {f"frames_{name}": n for name, n in values["frames"].items()}
+            more = {
+                "device": summary.device.name,
+                "from": part.from_s,
+                "to": part.to_s,
+                "unsure_by": values["unsure_s"],
+            }
+            yield values | labels | shares | frames | more
 
 
 def labels_seen(summaries: Sequence[Summary]) -> list[str]:

@@ -1,4 +1,4 @@
-"""The timeline of a journal as a picture: shares of each expression, who was there, and what was not looked at, shaded."""
+"""The timeline of a journal as a picture: shares of each expression, the presence of faces, unobserved time shaded."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from fer_edge.log.tables import private_file
 from fer_edge.log.text_report import labels_seen
 
 ENDINGS = (".png", ".svg")
-# Okabe and Ito's colours, which most colour-blind people tell apart; grey for the one that is there most.
+# Okabe and Ito's colours, which most colour-blind people can distinguish; grey for the most frequent label.
 COLOURS = {
     "neutral": "#c4c4c4",
     "happy": "#e69f00",
@@ -28,17 +28,17 @@ COLOURS = {
 }
 _OTHERS = ("#f0e442", "#999933", "#882255", "#332288", "#44aa99", "#117733", "#ddcc77", "#aa4499")
 _INK = "#333333"
-_FEW_S = 30.0  # of faces: a bar of less says little of a share, and is pale
+_FEW_S = 30.0  # of faces: a bar with less is pale, because its shares are uncertain
 _NOTHING: dict[str, Any] = {
     "facecolor": "#fafafa",
     "edgecolor": "#cccccc",
     "hatch": "\\\\",
     "linewidth": 0,
     "zorder": 0,
-    "label": "nothing told",
+    "label": "no journal",
 }
 _ZEROS = ["", "%Y", "%d %b", "%d %b", "%H:%M", "%H:%M"]  # a tick at a beginning, of a day say, names that
-# How a time in which nobody looked is shaded, from the lightest reason to the gravest.
+# The shading of unobserved time, from the lightest reason to the gravest.
 SHADES = {
     "paused": ("paused", "#d6e4f0", ""),
     "stopped": ("not running", "#e9e9e9", ""),
@@ -50,12 +50,12 @@ SHADES = {
 
 
 def draw_timeline(summaries: Sequence[Summary], path: Path) -> None:
-    """Writes the picture, whole or not at all: PNG or SVG, by the file's ending; a pair of panels for each device.
+    """Writes the picture, whole or not at all: PNG or SVG, by the file's suffix; a pair of panels for each device.
 
-    Raises UsageError for another ending, or where the extra is missing; OSError.
+    Raises UsageError for another suffix, or where the extra `plots` is missing; OSError.
     """
     if path.suffix not in ENDINGS:
-        raise UsageError(f"{path.name} ends with neither .png nor .svg; name the file so")
+        raise UsageError(f"{path.name} ends with neither .png nor .svg; rename it")
     try:
         import matplotlib as mpl
         from matplotlib.figure import Figure
@@ -77,13 +77,13 @@ def draw_timeline(summaries: Sequence[Summary], path: Path) -> None:
             upper: Any = figure.add_subplot(grid[2 * number])
             lower: Any = figure.add_subplot(grid[2 * number + 1], sharex=upper)
             _device(summary, upper, lower, labels, marks)
-            zone = summary.window.zone  # the same time for all of them, so that they can be compared
+            zone = summary.window.zone  # the same time axis for all, so that they can be compared
             for start_s, end_s in _untold(summary, from_s, to_s):
                 for axes in (upper, lower):
                     axes.axvspan(zone.at(start_s), zone.at(end_s), **_NOTHING)
                 marks[_NOTHING["label"]] = axes.patches[-1]
             upper.set_xlim(zone.at(from_s), zone.at(to_s))
-        order = [*labels, *(said for said, *_ in SHADES.values()), _NOTHING["label"]]
+        order = [*labels, *(name for name, *_ in SHADES.values()), _NOTHING["label"]]
         order = [name for name in order if name in marks]
         handles = [_swatch(marks[name]) for name in order]
         figure.legend(handles, order, loc="outside lower center", ncols=7, frameon=False, handlelength=1.6)
@@ -93,7 +93,7 @@ def draw_timeline(summaries: Sequence[Summary], path: Path) -> None:
 
 
 def colour_of(label: str, labels: Sequence[str]) -> str:
-    """The label's colour: one of its own, or, where the bundle has labels of its own, one that is left."""
+    """The label's colour; an unknown label gets one of the remaining colours."""
     own = [name for name in labels if name not in COLOURS and name != UNSURE]
     return COLOURS.get(label) or _OTHERS[own.index(label) % len(_OTHERS)]
 
@@ -134,14 +134,14 @@ def _device(summary: Summary, upper: Any, lower: Any, labels: Sequence[str], mar
     upper.tick_params(labelbottom=False)
     day = zone.short(summary.whole.from_s)[:10]
     last = zone.short(summary.whole.to_s - 1)[:10]
-    told = day if day == last else f"{day} to {last}"
+    days = day if day == last else f"{day} to {last}"
     width = _width(parts[0].to_s - parts[0].from_s) if parts else ""
     pale = f"; pale: less than {_FEW_S:.0f} s of faces" if any(bar < _FEW_S for bar in map(_faces_s, seen)) else ""
-    upper.set_title(f"{summary.device.name}, {told} ({width}{pale})", loc="left", fontsize=10)
+    upper.set_title(f"{summary.device.name}, {days} ({width}{pale})", loc="left", fontsize=10)
     looked = [part for part in parts if part.presence is not None]
     lower.bar([at(part.from_s) for part in looked], [part.presence or 0.0 for part in looked],
               [at(part.to_s) - at(part.from_s) for part in looked], align="edge", color="#5a5a5a", linewidth=0)  # fmt: skip
-    lower.set_ylabel("somebody\nthere")
+    lower.set_ylabel("face\npresent")
     locator = AutoDateLocator(tz=tz, maxticks=12)
     lower.xaxis.set_major_locator(locator)
     lower.xaxis.set_major_formatter(ConciseDateFormatter(locator, tz=tz, show_offset=False, zero_formats=_ZEROS))
@@ -150,15 +150,15 @@ def _device(summary: Summary, upper: Any, lower: Any, labels: Sequence[str], mar
 
 def _shade(axes: Any, span: UnobservedSpan, at: Any, marks: dict[str, Any]) -> None:
     if span.state not in SHADES:
-        return  # late frames are a part of a minute only
-    said, colour, hatch = SHADES[span.state]
-    marks[said] = axes.axvspan(
+        return  # late frames are only a part of a minute
+    name, colour, hatch = SHADES[span.state]
+    marks[name] = axes.axvspan(
         at(span.from_s), at(span.to_s), facecolor=colour, edgecolor="#b0b0b0", hatch=hatch, linewidth=0
     )
 
 
 def _untold(summary: Summary, from_s: float, to_s: float) -> Iterator[tuple[float, float]]:
-    """The parts of the picture's time that are before the device's first minute, after its last, or were not asked about."""
+    """The parts of the picture's time that are before the device's first minute, after its last, or outside the selection."""
     for start_s, end_s in (*summary.window.pieces(summary.whole.from_s, summary.whole.to_s), (to_s, to_s)):
         if start_s > from_s:
             yield from_s, start_s

@@ -316,7 +316,7 @@ def test_a_bundle_that_fails_verification_opens_no_camera(tmp_path: Path, bundle
     spec["mappings"]["haar"]["dx"] += 2 / spec["side"]
     bundle = edited(bundle_path, tmp_path, input=spec)
     source = ScriptedSource([BLACK], live=False, clock=SystemClock())
-    with pytest.raises(BundleRefused, match=r"golden frame \d is not the one .* maps haar.s boxes by dx"):
+    with pytest.raises(BundleRefused, match=r"golden frame \d is not the golden crop.* maps haar.s boxes by dx"):
         run(settings_of("synthetic", bundle, tmp_path / "log"), source=source)
     assert (source.opens, list((tmp_path / "log").glob("*.jsonl"))) == (0, [])
 
@@ -328,7 +328,7 @@ def test_an_unproved_runtime_is_reported_and_runs(
     bundle = edited(bundle_path, tmp_path, runtimes=[row])
     events = events_of(write_video(tmp_path / "clip.mp4", [BLACK]), tmp_path, bundle)
     assert events[0].body["verified"]["proved"] is False
-    assert "edge was not proved on litert " in capsys.readouterr().err
+    assert "edge was not compared with its float model on litert " in capsys.readouterr().err
 
 
 def test_a_run_works_in_another_thread(tmp_path: Path, bundle_path: Path) -> None:

@@ -237,4 +237,4 @@ def test_the_reliability_is_summarised(house: Path, capsys: pytest.CaptureFixtur
     assert main(["log", "summary", str(house / "hall"), "--utc"]) == 0
     out = capsys.readouterr().out
     assert "all times by a clock that was set" in out and "verified at start" in out
-    assert "undervoltage 1 min 40 s" in out and "hottest told 71 °C" in out
+    assert "undervoltage 1 min 40 s" in out and "highest temperature 71 °C" in out

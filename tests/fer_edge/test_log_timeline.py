@@ -127,7 +127,7 @@ def test_time_without_a_journal_differs_from_time_without_a_face(journal: Path, 
     ):
         out = tmp_path / f"{number}.svg"
         assert main(["log", "plot", *arguments, "--out", str(out), "--by", "15min", "--utc"]) == 0
-        assert (">nothing told<" in out.read_text()) == told
+        assert (">no journal<" in out.read_text()) == told
 
 
 def test_a_picture_needs_a_known_suffix(journal: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -61,13 +61,13 @@ def test_a_recording_is_read_back(answers: RecordedLogits, tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize(
-    "fault", ["missing", "empty", "cut", "text", "npy", "no told", "other told", "float64", "flat"]
+    "fault", ["missing", "empty", "cut", "text", "npy", "no origin", "other origin", "float64", "flat"]
 )
 def test_a_file_that_is_not_a_recording_is_refused(fault: str, answers: RecordedLogits, tmp_path: Path) -> None:
     path = tmp_path / "y.npz"
     answers.save(path)
     whole = path.read_bytes()
-    told = str(np.load(path)["told"])
+    origin = str(np.load(path)["origin"])
     match fault:
         case "missing":
             path.unlink()
@@ -80,15 +80,15 @@ def test_a_file_that_is_not_a_recording_is_refused(fault: str, answers: Recorded
         case "npy":
             with path.open("wb") as file:
                 np.save(file, answers.logits)
-        case "no told":
+        case "no origin":
             np.savez(path, logits=answers.logits)
-        case "other told":
-            np.savez(path, logits=answers.logits, told=told.replace("kernels", "colonels"))
+        case "other origin":
+            np.savez(path, logits=answers.logits, origin=origin.replace("kernels", "colonels"))
         case "float64":
-            np.savez(path, logits=answers.logits.astype(np.float64), told=told)
+            np.savez(path, logits=answers.logits.astype(np.float64), origin=origin)
         case "flat":
-            np.savez(path, logits=answers.logits.ravel(), told=told)
-    with pytest.raises(UsageError, match=r"y\.npz (does not exist|holds).*(makes it|make it again)"):
+            np.savez(path, logits=answers.logits.ravel(), origin=origin)
+    with pytest.raises(UsageError, match=r"y\.npz (does not exist|holds).*(writes it|make it again)"):
         RecordedLogits.load(path)
 
 
@@ -97,7 +97,7 @@ def test_a_file_without_images_is_refused(tmp_path: Path, crops: np.ndarray) -> 
     assert np.array_equal(read_images(tmp_path / "x.npy"), crops)
     np.savez(tmp_path / "two.npz", crops, crops)
     (tmp_path / "text.npy").write_text("pixels")
-    for name, said in (("none.npy", "does not exist"), ("two.npz", "no .npy file"), ("text.npy", "no .npy file")):
+    for name, said in (("none.npy", "does not exist"), ("two.npz", "not a .npy file"), ("text.npy", "not a .npy file")):
         with pytest.raises(UsageError, match=said):
             read_images(tmp_path / name)
 

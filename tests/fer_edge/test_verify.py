@@ -166,7 +166,7 @@ DAMAGES: dict[str, tuple[Damage, str]] = {
     "a middle layer's scale": (scale_layer(12), "the logit of .* output steps too"),
     "the last layer's scale": (scale_layer(-1), r"all of them are off in scale by [45]\.\d%"),
     "the output's scale": (scale_end("outputs", 1.05), "a step of the output is"),
-    "two labels": (swap_labels, "sad, fear as the labels of the outputs 2, 5, which were fear, sad"),
+    "two labels": (swap_labels, "sad, fear as the labels of the outputs 2, 5, which are fear, sad"),
     "a label less": (
         lambda f: rehash(f, labels=spec_of(f)["labels"][:-1]),
         "gives 7 classes; bundle.json says 48 px and 6",
@@ -178,11 +178,11 @@ DAMAGES: dict[str, tuple[Damage, str]] = {
     "a crop one px to the left": (shift_mapping(-1), "golden frame 3 .* as if cut 1 px left"),
     "a crop of a frame, two px less on one side": (move_box(7, 2, 0, -2, 0), "golden frame 7 .* gray levels"),
     "a small face's crop, two px to the right": (move_box(3, 2, 0, 0, 0), "golden frame 3 .* gray levels"),
-    "the input's range": (other_range(0, 1), "read as 0 to 1"),
-    "the input's range, the other way": (other_range(-1, 1), "read as -1 to 1"),
+    "the input's range": (other_range(0, 1), "input range is 0 to 1"),
+    "the input's range, the other way": (other_range(-1, 1), "input range is -1 to 1"),
     "the input tensor's scale": (
         scale_end("inputs", 1 / 255),
-        r"a pixel of 1 is given to the model as 127 .* was -127",
+        r"a pixel of 1 is given to the model as 127 .* is -127",
     ),
     "a truncated model": (truncate("model.tflite"), "model.tflite is not the file that bundle.json describes"),
     "a truncated golden file": (truncate("golden.npz"), "golden.npz is not the file that bundle.json describes"),
@@ -244,7 +244,7 @@ def test_a_wrong_scale_is_detected_on_another_runtime_too(nano: Path) -> None:
     assert found.compared_with != found.runtime and found.limits.steps > FLOOR.steps
     assert found.remark and "has no golden vectors of" in found.remark
     scale_layer(-1)(nano)
-    with pytest.raises(BundleRefused, match=r"off in scale by .* the nearest that it was proved on"):
+    with pytest.raises(BundleRefused, match=r"off in scale by .* the nearest golden ones"):
         verify(Bundle.load(nano))
 
 
@@ -256,7 +256,7 @@ def test_a_file_whose_logits_are_near_is_refused_by_its_hash(nano: Path) -> None
 
 def test_a_wrong_input_range_is_detected(nano: Path) -> None:
     bundle = Bundle.load(nano)
-    with pytest.raises(BundleRefused, match="read as 0 to 1"):
+    with pytest.raises(BundleRefused, match="input range is 0 to 1"):
         verify(bundle, Classifier(bundle.model, input_range=(0.0, 1.0)))
 
 
@@ -326,7 +326,7 @@ def test_a_runtime_without_a_parity_report_is_remarked(nano: Path) -> None:
     rehash(nano, runtimes=[{**row, "version": "9.9"}])
     found = verify(Bundle.load(nano))
     assert found.proved is False and found.remark == (
-        f"bundle nano was not proved on {column}; its logits are like those of {column}"
+        f"bundle nano was not compared with its float model on {column}; its logits are like those of {column}"
     )
     rehash(nano, runtimes=[{"runtime": "litert", "version": 2}])
     with pytest.raises(BundleRefused, match=r"runtimes\[0\].version is 2, not a text"):
@@ -342,7 +342,7 @@ def test_golden_vectors_of_another_format_name_the_command_that_writes_them(nano
 
 def test_the_command_prints_a_sentence_or_json(nano: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["verify", str(nano)]) == 0
-    assert capsys.readouterr().out.startswith("bundle nano does on litert ")
+    assert capsys.readouterr().out.startswith("bundle nano reproduces its golden vectors on litert ")
     assert main(["verify", str(nano), "--json", "--runtime", "litert", "--kernels", "reference"]) == 0
     told = json.loads(capsys.readouterr().out)
     assert told["runtime"] == told["compared_with"] and ", reference, " in told["runtime"]
