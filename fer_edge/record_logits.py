@@ -154,9 +154,9 @@ def _run(args: argparse.Namespace) -> int:
     from fer_edge.classifier import find_runtime
 
     images = read_images(args.images)
-    answers = record_logits(args.model, images, find_runtime(args.runtime), args.kernels)
-    answers.save(args.out)
-    message(f"{answers.runtime_name}: {len(images):,} images, {args.out}")
+    recorded = record_logits(args.model, images, find_runtime(args.runtime), args.kernels)
+    recorded.save(args.out)
+    message(f"{recorded.runtime_name}: {len(images):,} images, {args.out}")
     return EXIT_DONE
 
 

@@ -173,7 +173,7 @@ def test_a_missing_or_damaged_choice_is_an_error(tmp_path: Path, mine: Path) -> 
     release = bundles.install(mine).release
     bundles.use(release)
     shutil.rmtree(bundles.releases / release)
-    with pytest.raises(BundleRefused, match="is not there; `fer-edge bundle rollback`"):
+    with pytest.raises(BundleRefused, match="is missing; `fer-edge bundle rollback`"):
         used(bundles.folder)
     bundles.rollback()
     assert used(bundles.folder) == "edge"
