@@ -1,4 +1,4 @@
-"""Edits of a TFLite graph: a last softmax or QUANTIZE removed, a gray input put in front, int8 steps inserted."""
+"""Edits of a TFLite graph: a last softmax removed, a gray input put in front, int8 steps inserted."""
 
 from __future__ import annotations
 
@@ -8,13 +8,6 @@ from typing import Any
 import numpy as np
 
 from convert.tflite.graph import Graph
-
-
-def remove_final_quantize(graph: Graph) -> None:
-    """Removes a QUANTIZE at the end, so that the output is its input."""
-    last = graph.producer(graph.outputs[0])
-    if last is not None and last.kind == "QUANTIZE" and len(graph.outputs) == 1:
-        _end_before(graph, last.number, last.inputs[0], last.outputs[0])
 
 
 def remove_final_softmax(graph: Graph) -> bool:

@@ -12,7 +12,8 @@ import numpy as np
 from fer_edge.errors import UsageError
 
 if TYPE_CHECKING:
-    from convert.train.presets import Recipe
+    from convert.tflite.keras_export import load_keras
+from convert.train.presets import Recipe
 
 
 class Teachers:
@@ -56,10 +57,7 @@ def _chunks(x: np.ndarray, size: int = 256) -> Iterator[np.ndarray]:
 
 def _load_teacher(path: Path, policy: str, shape: tuple[int, ...]) -> keras.Model:
     """A float model, run in `policy`. Raises UsageError unless its input and classes are `shape` (side, side, 1, classes)."""
-    try:
-        model = keras.models.load_model(path, compile=False)
-    except (OSError, ValueError) as error:
-        raise UsageError(f"the teacher {path} is no float model that Keras can load: {error}") from error
+    model = load_keras(path)
     if (*model.input_shape[1:], model.output_shape[-1]) != shape:
         raise UsageError(
             f"the teacher {path} takes {model.input_shape[1]} px and has {model.output_shape[-1]} classes; "

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from convert.data.samples import Samples, fingerprint
+from convert.tflite.keras_export import load_keras
 from convert.train.checkpoints import load_checkpoint, save_checkpoint
 from convert.train.history import EpochRecord, InitialModel, TrainingHistory, TrainingSetup
 from convert.train.loss import cross_entropy, distillation_loss, label_hits
@@ -129,12 +130,7 @@ def load_initial_weights(path: Path, model: keras.Model) -> None:
 
     Raises UsageError when the two are not the same network.
     """
-    import keras
-
-    try:
-        weights = keras.models.load_model(path, compile=False).get_weights()
-    except (OSError, ValueError) as error:
-        raise UsageError(f"{path} is no float model that Keras can load: {error}") from error
+    weights = load_keras(path).get_weights()
     current = model.get_weights()
     if [w.shape for w in weights[:-2]] != [w.shape for w in current[:-2]]:
         raise UsageError(f"{path} is of another network than this preset; name the preset it was trained with")
