@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 import keras
 import numpy as np
 
+from convert.tflite.keras_export import load_keras
 from fer_edge.errors import UsageError
 
 if TYPE_CHECKING:
-    from convert.tflite.keras_export import load_keras
-from convert.train.presets import Recipe
+    from convert.train.presets import Recipe
 
 
 class Teachers:

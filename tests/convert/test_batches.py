@@ -104,7 +104,7 @@ def test_a_teacher_that_does_not_fit_is_refused(teacher: Path, tmp_path: Path) -
     with pytest.raises(UsageError, match=r"takes 48 px and has 7 classes.*48 px and 3 classes"):
         Teachers([teacher], "float32", PLAIN, X, 3)
     (tmp_path / "no.keras").write_bytes(b"none")
-    with pytest.raises(UsageError, match=r"no\.keras is no float model"):
+    with pytest.raises(UsageError, match=r"no\.keras cannot be loaded as a Keras 3 model"):
         Teachers([tmp_path / "no.keras"], "float32", PLAIN, X, 7)
 
 
