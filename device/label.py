@@ -1,4 +1,4 @@
-"""`label` takes recordings through the pipeline of `run`, some at a time, and puts a table of rows beside each other."""
+"""`label` runs the pipeline of `run` on recordings, several at a time, and writes a table of rows for each."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from device.recorded.files import LabelOptions, Recording, find_recordings, fini
 from device.recorded.labeller import LabelOutcome, LabelTask
 from device.recorded.progress import Progress
 from device.recorded.rows import require_format
+from device.recorded.summary import LabelSummary, Provenance
 from device.recorded.workers import Worker, WorkerCrashed, WorkerReady, Workers
 from fer_edge.errors import UsageError
 
@@ -22,27 +23,26 @@ _POLL_S = 0.5
 
 @dataclass(frozen=True, slots=True)
 class LabelResult:
-    """What became of one recording: `state` is `labelled`, `was labelled` (before, and the same now) or `failed`.
+    """The result of one recording: `state` is `labelled`, `was labelled` (by an earlier call, still valid) or `failed`.
 
-    `told` is what stands beside its rows; `problem` says what is wrong: why it failed, or that it ended early.
+    `problem` says why it failed, or that it ended early.
     """
 
     source: Path
     rows: Path
     state: str
-    told: dict[str, Any] | None
+    summary: LabelSummary | None
     problem: str = ""
 
     def to_json(self) -> dict[str, Any]:
-        """The same for programs."""
-        told = self.told or {}
+        """The result as `fer-edge label --json` prints it."""
         names = ("frames", "frames_without_face", "faces_skipped", "seconds", "whole")
         return {
             "source": str(self.source),
             "state": self.state,
-            "rows": str(self.rows) if self.told else None,
+            "rows": str(self.rows) if self.summary else None,
             "problem": self.problem or None,
-            **{name: told.get(name) for name in names},
+            **{name: getattr(self.summary, name, None) for name in names},
         }
 
 
@@ -50,122 +50,121 @@ def label(
     paths: Sequence[Path],
     out: Path,
     settings: Settings,
-    wanted: LabelOptions = LabelOptions(),  # noqa: B008 - it cannot change
+    options: LabelOptions = LabelOptions(),  # noqa: B008 - it is immutable
     jobs: int = 1,
-    tell: Callable[[LabelResult], None] = lambda _: None,
+    on_result: Callable[[LabelResult], None] = lambda _: None,
     stream: TextIO | None = None,
     clock: Clock | None = None,
 ) -> list[LabelResult]:
-    """What became of each recording that `paths` name, in their order; its results are in `out`.
+    """Labels the recordings that `paths` name and returns a result for each, in order; the tables are in `out`.
 
-    `jobs` recordings are read at a time. `tell` gets each result as soon as those before it were told; progress goes to
-    `stream`, stderr when None. Raises UsageError when there is nothing to read or no way to write, BundleRefused for a
-    bundle; a recording that cannot be read is a result like others. What was interrupted, by whatever, is made anew by the
-    next call.
+    `jobs` recordings are read at a time. `on_result` gets each result in order, as soon as it and those before it are done;
+    progress goes to `stream`, by default stderr. Raises UsageError when there is nothing to read or `out` cannot be written,
+    BundleRefused for a bundle. A recording that cannot be read is a result with state `failed`. The next call repeats what
+    was interrupted.
     """
     if jobs < 1:
         raise UsageError(f"--jobs must be 1 or more, not {jobs}")
-    require_format(wanted.form)
+    require_format(options.form)
     recordings = find_recordings(paths)
     progress = Progress(stream or sys.stderr, clock or SystemClock())
-    with scratch_folder(out) as fresh, Workers(settings) as workers:
-        turn = _LabelRun(recordings, out, fresh, wanted, workers, progress, tell)
+    with scratch_folder(out) as scratch, Workers(settings) as workers:
+        label_run = _LabelRun(recordings, out, scratch, options, workers, progress, on_result)
         try:
-            turn.run(jobs)
+            label_run.run(jobs)
         finally:
             progress.clear()
-        return turn.told
+        return label_run.reported
 
 
 @dataclass(slots=True)
 class _LabelRun:
-    """The work of one call: what is still to do, what came of the rest, and what of that was told."""
+    """The work of one call: recordings to label, results so far, and the results that were reported in order."""
 
     recordings: list[Recording]
     out: Path
-    fresh: Path
-    wanted: LabelOptions
+    scratch: Path
+    options: LabelOptions
     workers: Workers
     progress: Progress
-    tell: Callable[[LabelResult], None]
-    told: list[LabelResult] = field(default_factory=list)
+    on_result: Callable[[LabelResult], None]
+    reported: list[LabelResult] = field(default_factory=list)
     results: dict[int, LabelResult] = field(default_factory=dict)
-    waiting: list[int] = field(default_factory=list)  # numbers of recordings, the next one last
-    read_bytes: int = 0  # of the recordings that are done with
+    waiting: list[int] = field(default_factory=list)  # indexes of recordings, the next one last
+    read_bytes: int = 0  # of the finished recordings
 
     def run(self, jobs: int) -> None:
-        made_by = self._first(self.workers.start())
+        made_by = self._provenance(self.workers.start())
         for number, recording in enumerate(self.recordings):
-            if (told := finished_result(recording, self.out, self.wanted, made_by)) is not None:
-                self._is(number, "was labelled", told)
+            if (summary := finished_result(recording, self.out, self.options, made_by)) is not None:
+                self._add_result(number, "was labelled", summary)
             else:
                 self.waiting.insert(0, number)
         if self.results:
-            self.progress.say(f"{len(self.results)} of {len(self.recordings)} were labelled before")
+            self.progress.message(f"{len(self.results)} of {len(self.recordings)} were labelled already")
         self.progress.begin(sum(self.recordings[number].bytes for number in self.waiting))
         if self.waiting:
-            self._give(self.workers.all[0])
+            self._assign_next(self.workers.all[0])
         for _ in range(min(jobs - 1, len(self.waiting))):
             self.workers.start()
-        while len(self.told) < len(self.recordings):
-            for worker in self.workers.speaking(_POLL_S):
-                self._hear(worker)
-            self._show()
+        while len(self.reported) < len(self.recordings):
+            for worker in self.workers.with_messages(_POLL_S):
+                self._handle_message(worker)
+            self._show_progress()
 
-    def _first(self, worker: Worker) -> dict[str, Any]:
-        """What the first process that is ready makes rows by: all of them do."""
-        said = worker.said()
-        if isinstance(said, WorkerCrashed):
-            raise UsageError(f"no process could be started to read with: {said.why}")
-        assert isinstance(said, WorkerReady), said
-        if said.remark:
-            self.progress.say(said.remark)
-        return said.made_by
+    def _provenance(self, worker: Worker) -> Provenance:
+        """The provenance of the rows of the first worker; that of all workers is the same."""
+        message = worker.receive()
+        if isinstance(message, WorkerCrashed):
+            raise UsageError(f"no worker process could be started: {message.why}")
+        assert isinstance(message, WorkerReady), message
+        if message.remark:
+            self.progress.message(message.remark)
+        return message.made_by
 
-    def _hear(self, worker: Worker) -> None:
-        task, said = worker.task, worker.said()
-        if isinstance(said, LabelOutcome) and task is not None:
-            self._finish(task, said)
+    def _handle_message(self, worker: Worker) -> None:
+        task, message = worker.task, worker.receive()
+        if isinstance(message, LabelOutcome) and task is not None:
+            self._finish(task, message)
             worker.task = None
-        elif isinstance(said, WorkerCrashed):
-            self.workers.leave(worker)
+        elif isinstance(message, WorkerCrashed):
+            self.workers.remove(worker)
             if task is not None:
-                self._finish(task, LabelOutcome(None, said.why))
+                self._finish(task, LabelOutcome(None, message.why))
                 if self.waiting:
                     self.workers.start()
             elif not self.workers.all:
-                raise UsageError(f"no process could be started to read with: {said.why}")
+                raise UsageError(f"no worker process could be started: {message.why}")
             return
         if worker.task is None and self.waiting:
-            self._give(worker)
+            self._assign_next(worker)
 
-    def _give(self, worker: Worker) -> None:
+    def _assign_next(self, worker: Worker) -> None:
         number = self.waiting.pop()
-        worker.give(LabelTask(self.recordings[number], self.out, self.fresh / str(number), self.wanted))
+        worker.assign(LabelTask(self.recordings[number], self.out, self.scratch / str(number), self.options))
 
-    def _finish(self, task: LabelTask, labelled: LabelOutcome) -> None:
-        number = int(task.fresh.name)
-        if labelled.told is None:
-            self.progress.say(f"{task.recording.path} is passed over: {labelled.problem}")
-            self._is(number, "failed", None, labelled.problem)
+    def _finish(self, task: LabelTask, outcome: LabelOutcome) -> None:
+        number = int(task.scratch.name)
+        if outcome.summary is None:
+            self.progress.message(f"{task.recording.path} was skipped: {outcome.problem}")
+            self._add_result(number, "failed", None, outcome.problem)
         else:
-            self._is(number, "labelled", labelled.told)
+            self._add_result(number, "labelled", outcome.summary)
 
-    def _is(self, number: int, state: str, told: dict[str, Any] | None, problem: str = "") -> None:
+    def _add_result(self, number: int, state: str, summary: LabelSummary | None, problem: str = "") -> None:
         recording = self.recordings[number]
-        if told is not None and not told["whole"]:
-            frames = told["video"]["frames_told"]
-            problem = f"it ended after {told['frames']} frames; its container tells of {frames}"
-            self.progress.say(f"{recording.path} is not whole: {problem}")
-        rows = recording.rows(self.out, self.wanted)
-        self.results[number] = LabelResult(recording.path, rows, state, told, problem)
+        if summary is not None and not summary.whole:
+            problem = f"it ended after {summary.frames} frames; its container states {summary.video.frames_told}"
+            self.progress.message(f"{recording.path} is not complete: {problem}")
+        rows = recording.rows(self.out, self.options)
+        self.results[number] = LabelResult(recording.path, rows, state, summary, problem)
         self.read_bytes += recording.bytes if state != "was labelled" else 0
-        self.progress.clear()  # what is told may go to the same terminal
-        while (next_one := self.results.get(len(self.told))) is not None:
-            self.told.append(next_one)
-            self.tell(next_one)
+        self.progress.clear()  # results may be printed to the same terminal
+        while (result := self.results.get(len(self.reported))) is not None:
+            self.reported.append(result)
+            self.on_result(result)
 
-    def _show(self) -> None:
+    def _show_progress(self) -> None:
         busy = [(worker.task.recording, worker.share) for worker in self.workers.all if worker.task]
         part = sum(recording.bytes * share for recording, share in busy)
         names = ", ".join(recording.name for recording, _ in busy)

@@ -1,8 +1,8 @@
-"""A copy of a recording with a box and a label at each face: the only file of the device that writes pictures.
+"""A copy of a recording with a box and a label at each face: the only module of the device that writes pictures.
 
-It does so when the owner asks for it (`fer-edge label --annotate`) and of a recording that the owner has already. Faces are
-pixelated in it: all that are found, whether they are read or not. That costs more than reading does, because every frame is
-searched whole; a face that no search finds stays as it is.
+It runs only on request (`fer-edge label --annotate`), on a recording that the owner already has. All detected faces are
+pixelated, classified or not. Every frame is searched completely for that, which costs more than labelling itself; a face that
+no search finds stays visible.
 """
 
 from __future__ import annotations
@@ -30,38 +30,38 @@ if TYPE_CHECKING:
     from device.vision.readings import Reading
     from fer_edge.detection.types import Detector
 
-BLOCKS = 4  # a head is so many blocks across, each of one gray: less than tells one face from another
-_MARGIN_FACTOR = 1.6  # side of what is pixelated, in sides of the face's square: ears, hair and chin are a face too
-_NEIGHBOUR_FRAMES = 8  # frames before and after, in which a face that is missed there is pixelated where it was
-_SAME_FACE_IOU = 0.1  # overlap, intersection over union, from which on two squares are about one face
-_LONGEST_FRAME_S = 2.0  # a frame stands for so long at most where the next one is late
-_FPS = 25.0  # where the recording tells none that makes sense
+BLOCKS = 4  # blocks of one gray across a head: too coarse to recognize a face
+_MARGIN_FACTOR = 1.6  # side of the pixelated area, in sides of the face's square: it covers ears, hair and chin
+_NEIGHBOUR_FRAMES = 8  # before and after a detection, in which a face that is missed there is pixelated too
+_SAME_FACE_IOU = 0.1  # intersection over union from which two squares count as the same face
+_LONGEST_FRAME_S = 2.0  # the longest that a frame is repeated when the next one is late
+_FPS = 25.0  # if the recording states no plausible frame rate
 _COLOURS = ((60, 200, 60), (220, 160, 40), (60, 120, 240), (200, 90, 200), (60, 200, 220))  # by track; blue, green, red
 _GRAY = (150, 150, 150)  # of a face that is unsure
 
 
 @dataclass(frozen=True, slots=True)
 class _BufferedFrame:
-    """A frame until those after it were looked at."""
+    """A frame that waits until the frames after it were searched."""
 
     frame: Frame
     time_s: float
     readings: tuple[Reading, ...]
-    found: tuple[Square, ...]  # in this frame
-    known: tuple[Square, ...]  # where the pipeline remembers faces that it did not find in this frame
+    found: tuple[Square, ...]  # faces detected in this frame
+    tracked: tuple[Square, ...]  # last positions of the pipeline's tracks
 
 
 class AnnotatedVideo:
-    """A video being written to a new file at `path`, at the recording's pace. A context manager; it has no sound.
+    """Writes a video without sound to a new file at `path`, at the recording's frame rate. A context manager.
 
-    At most 2 · 8 + 1 frames wait in it. Raises UsageError when the video cannot be written, or not all of it.
+    At most 2 · 8 + 1 frames are buffered. Raises UsageError when the video cannot be written completely.
     """
 
     def __init__(self, path: Path, detector: Detector, fps: float, show_faces: bool) -> None:
         self._path, self._detector, self._show_faces = path, detector, show_faces
         self._fps = fps if 1 <= fps <= 240 else _FPS
-        self._waiting: deque[_BufferedFrame] = deque()
-        self._next = 0  # of those that wait, the first that is not written
+        self._buffer: deque[_BufferedFrame] = deque()
+        self._next = 0  # index in the buffer of the next frame to write
         self._written = 0
         self._size = (0, 0)
         self._writer: cv2.VideoWriter | None = None
@@ -73,7 +73,7 @@ class AnnotatedVideo:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         try:
-            while kind is None and self._next < len(self._waiting):
+            while kind is None and self._next < len(self._buffer):
                 self._write_next()
         finally:
             if self._writer is not None:
@@ -82,9 +82,9 @@ class AnnotatedVideo:
             self._check()
 
     def add(self, frame: Frame, time_s: float, readings: Sequence[Reading], state: SearchState) -> None:
-        """Takes a frame as the pipeline saw it, `time_s` into the recording, and what the pipeline remembers after it."""
+        """Adds a frame, `time_s` into the recording, with its readings and the pipeline's state after it."""
         found: list[Square] = []
-        known: list[Square] = []
+        tracked: list[Square] = []
         if not self._show_faces:
             detector, shape = self._detector, frame.gray.shape
             faces = (
@@ -93,74 +93,78 @@ class AnnotatedVideo:
             found = [face_square(face, shape) for face in faces] + [
                 face_square(reading.face, shape) for reading in readings
             ]
-            known = [track.head for track in state.tracks]
-        self._waiting.append(_BufferedFrame(frame, time_s, tuple(readings), tuple(found), tuple(known)))
-        if len(self._waiting) - self._next > _NEIGHBOUR_FRAMES:
+            tracked = [track.head for track in state.tracks]
+        self._buffer.append(_BufferedFrame(frame, time_s, tuple(readings), tuple(found), tuple(tracked)))
+        if len(self._buffer) - self._next > _NEIGHBOUR_FRAMES:
             self._write_next()
 
     def _write_next(self) -> None:
-        now = self._waiting[self._next]
-        after = self._waiting[self._next + 1] if self._next + 1 < len(self._waiting) else None
-        picture = self._picture(now)
-        # Where frames are late the last one stands longer, so that the copy goes with the recording's own time.
-        due = self._written + 1 if after is None else round(after.time_s * self._fps)
+        current = self._buffer[self._next]
+        following = self._buffer[self._next + 1] if self._next + 1 < len(self._buffer) else None
+        picture = self._picture(current)
+        # When the next frame is late this one is repeated, so that the copy keeps the recording's times.
+        due = self._written + 1 if following is None else round(following.time_s * self._fps)
         for _ in range(min(max(1, due - self._written), round(self._fps * _LONGEST_FRAME_S))):
             self._write(picture)
         if self._next == _NEIGHBOUR_FRAMES:
-            self._waiting.popleft()
+            self._buffer.popleft()
         else:
             self._next += 1
 
-    def _picture(self, now: _BufferedFrame) -> np.ndarray:
-        """The frame uint8 (H, W, 3) with what is drawn on it."""
+    def _picture(self, current: _BufferedFrame) -> np.ndarray:
+        """The annotated frame, uint8 (H, W, 3)."""
         import cv2
 
-        gray = now.frame.gray
+        gray = current.frame.gray
         if not self._show_faces:
             gray = gray.copy()
-            for at in self._hidden(now):
-                pixelate_head(gray, at)
+            for square in self._face_squares(current):
+                pixelate_head(gray, square)
         picture = cv2.cvtColor(gray, cv2.COLOR_GRAY2BGR)
-        for reading in now.readings:
+        for reading in current.readings:
             _draw(picture, reading)
-        _draw_text(picture, f"{now.frame.seq}  {now.time_s:.2f} s", (6, picture.shape[0] - 8), (255, 255, 255))
+        _draw_text(picture, f"{current.frame.seq}  {current.time_s:.2f} s", (6, picture.shape[0] - 8), (255, 255, 255))
         return picture
 
-    def _hidden(self, now: _BufferedFrame) -> list[Square]:
-        """Where faces are or may be: found in this frame, remembered, or found shortly before or after and missed now."""
-        hidden = [*now.found, *now.known]
-        for other in self._waiting:
-            hidden += [at for at in other.found if all(square_iou(at, here) < _SAME_FACE_IOU for here in now.found)]
-        return hidden
+    def _face_squares(self, current: _BufferedFrame) -> list[Square]:
+        """Where faces are or may be: detected in this frame, tracked, or detected only in the frames before and after."""
+        squares = [*current.found, *current.tracked]
+        for other in self._buffer:
+            squares += [
+                square
+                for square in other.found
+                if all(square_iou(square, found) < _SAME_FACE_IOU for found in current.found)
+            ]
+        return squares
 
     def _write(self, picture: np.ndarray) -> None:
         import cv2
 
         if self._writer is None:
-            self._size = (picture.shape[1] & ~1, picture.shape[0] & ~1)  # the codec wants even sides
+            self._size = (picture.shape[1] & ~1, picture.shape[0] & ~1)  # the codec needs even sides
             code = cv2.VideoWriter_fourcc(*"mp4v")  # type: ignore[attr-defined]
             self._writer = cv2.VideoWriter(str(self._path), cv2.CAP_FFMPEG, code, self._fps, self._size)
             if not self._writer.isOpened():
                 raise UsageError(f"OpenCV cannot write a video of {self._size[0]}×{self._size[1]} px to {self._path}")
         width, height = self._size
         if picture.shape[0] - height not in (0, 1) or picture.shape[1] - width not in (0, 1):
-            picture = cv2.resize(picture, self._size)  # the recording changed its size on the way
+            picture = cv2.resize(picture, self._size)  # the recording changed its frame size
         self._writer.write(picture[:height, :width])
         self._written += 1
 
     def _check(self) -> None:
-        """Raises UsageError unless all frames are in the file: OpenCV does not tell of a full disk."""
+        """Raises UsageError unless all frames are in the file: OpenCV does not report a full disk."""
         from device.camera.opencv import open_video_capture
 
         if self._writer is None:
             return
-        there = open_video_capture(str(self._path))
+        video = open_video_capture(str(self._path))
         try:
             import cv2
 
-            frames = round(there.get(cv2.CAP_PROP_FRAME_COUNT))
+            frames = round(video.get(cv2.CAP_PROP_FRAME_COUNT))
         finally:
-            there.release()
+            video.release()
         if frames != self._written:
             raise UsageError(f"{frames} of {self._written} frames are in {self._path.name}; is the disk full?")
 
@@ -181,12 +185,12 @@ def _draw(picture: np.ndarray, reading: Reading) -> None:
     colour = _GRAY if unsure else _COLOURS[(reading.track or 0) % len(_COLOURS)]
     cv2.rectangle(picture, (x, y), (x + width, y + height), colour, 2)
     p = float(max(reading.probs if reading.steady_probs is None else reading.steady_probs))
-    said = f"{UNSURE} ({reading.why})" if unsure and reading.why else f"{reading.steady or reading.label} {p:.0%}"
-    _draw_text(picture, f"{reading.track}: {said}", (max(0, x), y - 6 if y >= 20 else y + height + 16), colour)
+    label = f"{UNSURE} ({reading.why})" if unsure and reading.why else f"{reading.steady or reading.label} {p:.0%}"
+    _draw_text(picture, f"{reading.track}: {label}", (max(0, x), y - 6 if y >= 20 else y + height + 16), colour)
 
 
 def _draw_text(picture: np.ndarray, text: str, at: tuple[int, int], colour: tuple[int, int, int]) -> None:
-    """Writes on a dark edge, so that it can be read on anything. OpenCV has no signs beyond ASCII."""
+    """Draws text with a dark outline, legible on any background. OpenCV only has ASCII characters."""
     import cv2
 
     plain = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode()

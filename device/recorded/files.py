@@ -1,4 +1,4 @@
-"""Which recordings a command line names, what is made of each one and where, and whether that was made already."""
+"""Which recordings a command line names, where their results are, and whether they exist already."""
 
 from __future__ import annotations
 
@@ -6,26 +6,26 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
+from device.recorded.summary import AnnotatedFile, FileState, LabelSummary, Provenance
 from fer_edge.errors import UsageError
 from fer_edge.journal.segments import lock_folder
 
-# What a folder is searched for; a file that is named may be called anything.
+# Suffixes that a folder is searched for; a file named on the command line may have any name.
 VIDEOS: tuple[str, ...] = (".3gp", ".avi", ".flv", ".h264", ".m2ts", ".m4v", ".mjpeg", ".mkv", ".mov", ".mp4", ".mpeg")
 VIDEOS += (".mpg", ".mts", ".ogv", ".ts", ".webm", ".wmv")
 FORMATS = ("csv", "parquet")
-ANNOTATED = ".labelled.mp4"  # follows the whole name of the recording; never taken for one itself
-_SCRATCH_PREFIX = ".label-"  # begins the name of the folder in which a run writes what is not whole yet
+ANNOTATED = ".labelled.mp4"  # appended to the whole name of the recording; such a file is never a recording
+_SCRATCH_PREFIX = ".label-"  # of the folder in which a run writes unfinished results
 
 
 @dataclass(frozen=True, slots=True)
 class LabelOptions:
-    """What is to be made of each recording: a table in one of FORMATS, and `annotated` video with or without faces."""
+    """What to make of each recording: a table in one of FORMATS, and with `annotate` a video that pixelates or shows faces."""
 
     form: str = "csv"
     annotate: bool = False
@@ -34,7 +34,7 @@ class LabelOptions:
 
 @dataclass(frozen=True, slots=True)
 class Recording:
-    """A file to label. `name` is its path below the folder of results, `bytes` and `mtime_ns` tell one state of it."""
+    """A file to label. `name` is its path below the folder of results; `bytes` and `mtime_ns` identify one state of it."""
 
     path: Path
     name: str
@@ -43,140 +43,142 @@ class Recording:
 
     @staticmethod
     def at(path: Path, name: str) -> Recording:
-        """The recording as it is now. Raises OSError."""
-        known = path.stat()
-        return Recording(path, name, known.st_size, known.st_mtime_ns)
+        """The recording in its present state. Raises OSError."""
+        stat = path.stat()
+        return Recording(path, name, stat.st_size, stat.st_mtime_ns)
 
-    def is_as_it_was(self) -> bool:
-        """Whether nobody has written to it or removed it since."""
+    def is_unchanged(self) -> bool:
+        """Whether the file was neither changed nor removed since."""
         try:
             return Recording.at(self.path, self.name) == self
         except OSError:
             return False
 
-    def rows(self, out: Path, wanted: LabelOptions) -> Path:
-        """Where its table is: its whole name and the format's, so that clip.mp4 and clip.avi are two."""
-        return out / f"{self.name}.{wanted.form}"
+    def rows(self, out: Path, options: LabelOptions) -> Path:
+        """The path of its table: its whole name and the format, so that clip.mp4 and clip.avi differ."""
+        return out / f"{self.name}.{options.form}"
 
     def annotated(self, out: Path) -> Path:
-        """Where its annotated video is."""
+        """The path of its annotated video."""
         return out / f"{self.name}{ANNOTATED}"
 
-    def describe(self) -> dict[str, Any]:
-        """What its results say of it."""
-        return {"name": self.path.name, "bytes": self.bytes, "mtime_ns": self.mtime_ns}
+    def state(self) -> FileState:
+        """The state that its summary records."""
+        return FileState(self.path.name, self.bytes, self.mtime_ns)
 
 
 def find_recordings(paths: Sequence[Path]) -> list[Recording]:
-    """The recordings that `paths` name: files as they are, folders with all videos below them, by name; each file once.
+    """The recordings that `paths` name: files, and all videos below folders in order of name; each file once.
 
-    Raises UsageError for a path that is not there, a folder without a video, and two files whose results would have one
-    name.
+    Raises UsageError for a missing path, a folder without a video, and two files whose results would have the same name.
     """
     found: dict[Path, Recording] = {}
     names: dict[str, Path] = {}
-    for given in paths:
-        path = given.expanduser()
+    for unexpanded in paths:
+        path = unexpanded.expanduser()
         below = sorted(_videos_below(path)) if path.is_dir() else [path]
         if not below:
-            raise UsageError(f"the folder {path} holds no video ({', '.join(VIDEOS)}); name files to try others")
+            raise UsageError(f"the folder {path} has no video ({', '.join(VIDEOS)}); name other files one by one")
         for file in below:
             if (real := file.resolve()) in found:
                 continue
             name = file.relative_to(path).as_posix() if path.is_dir() else file.name
             if (other := names.setdefault(name, file)) != file:
                 raise UsageError(
-                    f"the results of {other} and {file} would have the same name; give the folder above both instead"
+                    f"the results of {other} and {file} would have the same name; name the folder above both instead"
                 )
             try:
                 found[real] = Recording.at(file, name)
             except OSError as error:
                 raise UsageError(f"{file} cannot be read: {error.strerror}; check the path") from error
             if not file.is_file():
-                raise UsageError(f"{file} is no file; `fer-edge run --camera` takes what is no recording")
+                raise UsageError(
+                    f"{file} is not a file; use `fer-edge run --camera` for anything other than a recording"
+                )
     return list(found.values())
 
 
 def _videos_below(folder: Path) -> Iterator[Path]:
     for file in folder.rglob("*"):
-        named = file.name.lower()
-        # hidden ones are what other systems keep beside videos, under the same suffix
-        if named.endswith(VIDEOS) and not named.endswith(ANNOTATED) and not named.startswith(".") and file.is_file():
+        name = file.name.lower()
+        # other systems keep hidden files with the same suffix beside videos
+        if name.endswith(VIDEOS) and not name.endswith(ANNOTATED) and not name.startswith(".") and file.is_file():
             yield file
 
 
 def sidecar_path(rows: Path) -> Path:
-    """Where it is told what a table was made of and by; it is written last, so that a table with one is whole."""
+    """The path of the summary beside a table. It is written last, so that a table with a summary is complete."""
     return rows.with_name(f"{rows.name}.json")
 
 
-def finished_result(
-    recording: Recording, out: Path, wanted: LabelOptions, made_by: Mapping[str, Any]
-) -> dict[str, Any] | None:
-    """What was told of a result that is there already and would become the same again; None where one has to be made."""
-    rows = recording.rows(out, wanted)
+def finished_result(recording: Recording, out: Path, options: LabelOptions, made_by: Provenance) -> LabelSummary | None:
+    """The summary of an existing result that labelling would make again without a change; None if there is none."""
+    rows = recording.rows(out, options)
     try:
-        told: dict[str, Any] = json.loads(sidecar_path(rows).read_text(encoding="utf-8"))
-        same = told["made_by"] == made_by and told["source"] == recording.describe()
-        same = same and rows.stat().st_size == told["rows"]["bytes"]
-        if wanted.annotate:
-            video = recording.annotated(out).stat().st_size
-            same = same and told["annotated"] == {"bytes": video, "faces": face_rendering(wanted)}
+        summary = LabelSummary.from_json(json.loads(sidecar_path(rows).read_text(encoding="utf-8")))
+        current = summary.made_by == made_by and summary.source == recording.state()
+        current = current and rows.stat().st_size == summary.rows.bytes
+        if options.annotate:
+            video_bytes = recording.annotated(out).stat().st_size
+            current = current and summary.annotated == AnnotatedFile(video_bytes, face_rendering(options))
     except (OSError, ValueError, KeyError, TypeError):
         return None
-    return told if same else None
+    return summary if current else None
 
 
-def face_rendering(wanted: LabelOptions) -> str:
-    """What an annotated video does with faces."""
-    return "shown" if wanted.show_faces else "pixelated"
+def face_rendering(options: LabelOptions) -> str:
+    """How an annotated video renders faces: `shown` or `pixelated`."""
+    return "shown" if options.show_faces else "pixelated"
 
 
-def commit_results(fresh: Path, recording: Recording, out: Path, wanted: LabelOptions, told: Mapping[str, Any]) -> None:
-    """Puts the results that were written into the folder `fresh` in their places, and what is told of them last.
+def commit_results(
+    scratch: Path, recording: Recording, out: Path, options: LabelOptions, summary: LabelSummary
+) -> None:
+    """Moves the results in the folder `scratch` to their paths in `out`, the summary last.
 
-    Each has reached the disk before it is renamed, and whoever looks in between finds no sidecar, which means: not done.
+    Each file is synced to the disk before it is renamed. Without a summary a table counts as unfinished.
     """
-    rows = recording.rows(out, wanted)
-    beside = sidecar_path(rows)
-    (fresh / beside.name).write_text(json.dumps(told, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+    rows = recording.rows(out, options)
+    sidecar = sidecar_path(rows)
+    text = json.dumps(summary.to_json(), ensure_ascii=False, indent=1) + "\n"
+    (scratch / sidecar.name).write_text(text, encoding="utf-8")
     rows.parent.mkdir(parents=True, exist_ok=True)
-    beside.unlink(missing_ok=True)
-    for path in ([recording.annotated(out)] if wanted.annotate else []) + [rows, beside]:
-        with (fresh / path.name).open("rb") as written:
+    sidecar.unlink(missing_ok=True)
+    for path in ([recording.annotated(out)] if options.annotate else []) + [rows, sidecar]:
+        with (scratch / path.name).open("rb") as written:
             os.fsync(written.fileno())
-        (fresh / path.name).replace(path)
+        (scratch / path.name).replace(path)
 
 
 @contextmanager
 def scratch_folder(out: Path) -> Iterator[Path]:
-    """A folder in `out` for what is not whole yet, gone after the block; those of runs that were killed go now.
+    """A folder in `out` for unfinished results, removed after the block; folders of killed runs are removed first.
 
     Raises UsageError when `out` cannot be written to.
     """
     try:
         out.mkdir(parents=True, exist_ok=True)
-        for left in out.glob(f"{_SCRATCH_PREFIX}*"):
-            _remove_if_unlocked(left)
-        fresh = Path(tempfile.mkdtemp(prefix=_SCRATCH_PREFIX, dir=out))
+        for leftover in out.glob(f"{_SCRATCH_PREFIX}*"):
+            _remove_if_unlocked(leftover)
+        scratch = Path(tempfile.mkdtemp(prefix=_SCRATCH_PREFIX, dir=out))
     except OSError as error:
         raise UsageError(f"{out} cannot be written to: {error.strerror}; name another folder with --out") from error
-    held = None
-    with suppress(OSError):  # a file system without locks, on which then nothing that was left is removed either
-        held = lock_folder(fresh)
+    lock = None
+    with suppress(OSError):  # a file system without locks; leftovers are not removed on it either
+        lock = lock_folder(scratch)
     try:
-        yield fresh
+        yield scratch
     finally:
-        shutil.rmtree(fresh, ignore_errors=True)
-        if held is not None:
-            os.close(held)
+        shutil.rmtree(scratch, ignore_errors=True)
+        if lock is not None:
+            os.close(lock)
 
 
-def _remove_if_unlocked(left: Path) -> None:
-    """Removes a folder that nobody holds any more."""
+def _remove_if_unlocked(leftover: Path) -> None:
+    """Removes a folder that no running process has locked."""
     try:
-        held = lock_folder(left)
+        lock = lock_folder(leftover)
     except OSError:
         return
-    shutil.rmtree(left, ignore_errors=True)
-    os.close(held)
+    shutil.rmtree(leftover, ignore_errors=True)
+    os.close(lock)

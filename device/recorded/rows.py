@@ -1,4 +1,4 @@
-"""Tables of readings, a row for each face of each frame: written as they come, as CSV or as Parquet."""
+"""Tables of readings, one row per face and frame, written as CSV or Parquet while rows arrive."""
 
 from __future__ import annotations
 
@@ -10,14 +10,15 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol
 
+from device.recorded.summary import LabelSummary
 from fer_edge.errors import UsageError
 
-_ROWS_PER_GROUP = 16_384  # rows that Parquet keeps in memory and writes at once
+_ROWS_PER_GROUP = 16_384  # rows that Parquet buffers and writes together
 Row = list[Any]
 
 
 def columns(labels: Sequence[str]) -> dict[str, type]:
-    """The names of a row's cells and the kind of each, for a bundle's labels in their order."""
+    """The columns of a table and their types, for a bundle's labels in their order."""
     return {
         "frame": int,
         "time_s": float,
@@ -34,7 +35,7 @@ def columns(labels: Sequence[str]) -> dict[str, type]:
 
 
 def reading_row(body: Mapping[str, Any], time_s: float) -> Row:
-    """The cells of a reading, as the journal tells it (`output.bodies.reading_body`), `time_s` into the video."""
+    """The cells of a reading in the form of the journal (`output.event_bodies.reading_body`), `time_s` into the video."""
     return [
         body["frame"],
         round(time_s, 6),
@@ -51,7 +52,7 @@ def reading_row(body: Mapping[str, Any], time_s: float) -> Row:
 
 
 class Table(Protocol):
-    """A context manager that takes rows in order; `told` goes with them where the format has a place for it."""
+    """A table that is being written, as a context manager; rows are added in order."""
 
     def __enter__(self) -> Table: ...
 
@@ -60,27 +61,27 @@ class Table(Protocol):
     ) -> None: ...
 
     def add(self, row: Row) -> None:
-        """Takes a row."""
+        """Appends a row."""
         ...
 
-    def tell(self, told: Mapping[str, Any]) -> None:
-        """Takes what is to be known of all rows."""
+    def add_summary(self, summary: LabelSummary) -> None:
+        """Adds the summary of all rows, if the format has a place for it."""
         ...
 
 
 def open_table(form: str, path: Path, labels: Sequence[str]) -> Table:
-    """A table of that format in a new file at `path`."""
+    """A table in that format in a new file at `path`."""
     return ParquetTable(path, labels) if form == "parquet" else CsvTable(path, labels)
 
 
 def require_format(form: str) -> None:
-    """Raises UsageError when a table of that format cannot be written here."""
+    """Raises UsageError when the package for that format is not installed."""
     if form == "parquet" and find_spec("pyarrow") is None:
         raise UsageError("Parquet needs the extra `parquet`: pip install 'fer-edge[parquet]'; or take --format csv")
 
 
 class CsvTable:
-    """Rows under a line of names, commas between; an empty cell is a value that is not there."""
+    """CSV with a header line; an empty cell is a missing value."""
 
     def __init__(self, path: Path, labels: Sequence[str]) -> None:
         self._file = path.open("w", encoding="utf-8", newline="")
@@ -98,12 +99,12 @@ class CsvTable:
     def add(self, row: Row) -> None:
         self._writer.writerow(row)
 
-    def tell(self, told: Mapping[str, Any]) -> None:
-        """Nothing: CSV has no place for it, the file beside it has."""
+    def add_summary(self, summary: LabelSummary) -> None:
+        """Does nothing: CSV has no place for it; the file beside the table has it."""
 
 
 class ParquetTable:
-    """The same rows with their types; what is told of them is in the metadata, under the key `fer-edge`."""
+    """Parquet with typed columns; the summary is in the metadata, under the key `fer-edge`."""
 
     def __init__(self, path: Path, labels: Sequence[str]) -> None:
         import pyarrow as pa
@@ -129,8 +130,8 @@ class ParquetTable:
         if len(self._rows) >= _ROWS_PER_GROUP:
             self._flush()
 
-    def tell(self, told: Mapping[str, Any]) -> None:
-        self._writer.add_key_value_metadata({"fer-edge": json.dumps(told, ensure_ascii=False)})
+    def add_summary(self, summary: LabelSummary) -> None:
+        self._writer.add_key_value_metadata({"fer-edge": json.dumps(summary.to_json(), ensure_ascii=False)})
 
     def _flush(self) -> None:
         import pyarrow as pa

@@ -1,7 +1,7 @@
-"""Processes that label recordings, each with its own networks; what they say, and what becomes of one that ends by itself.
+"""Worker processes that label recordings, each with its own networks.
 
-They are spawned, not forked: an interpreter does not survive a fork. A process that loses the one that started it stops at
-the next frame. A decoder that crashes on a broken file takes its process along, and nothing else.
+They are spawned, not forked: an interpreter does not survive a fork. A worker whose parent has ended stops at the next frame.
+If a decoder crashes on a broken file, only its worker ends.
 """
 
 from __future__ import annotations
@@ -9,15 +9,16 @@ from __future__ import annotations
 import multiprocessing
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from device.config import Settings
+from device.recorded.summary import Provenance
 from fer_edge.errors import FerEdgeError
 
 if TYPE_CHECKING:
@@ -25,30 +26,30 @@ if TYPE_CHECKING:
 
     from device.recorded.labeller import LabelOutcome, LabelTask
 
-_PROGRESS_EVERY_S = 0.25  # between two words about the share that is done
-_EXIT_TIMEOUT_S = 10.0  # for the frame that is being read when all is to end
+_PROGRESS_EVERY_S = 0.25  # time between two progress messages
+_EXIT_TIMEOUT_S = 10.0  # for the frame that is being read when the command ends
 
 
 @dataclass(frozen=True, slots=True)
 class WorkerReady:
-    """A process has loaded its networks: what its rows will be made by, and what to say of it."""
+    """A worker has loaded its networks: the provenance of its rows, and a remark of its verification."""
 
-    made_by: dict[str, Any]
+    made_by: Provenance
     remark: str | None
 
 
 @dataclass(frozen=True, slots=True)
 class WorkerCrashed:
-    """A process ended by itself; `why` is a sentence."""
+    """A worker ended unexpectedly; `why` is a sentence."""
 
     why: str
 
 
-Message = WorkerReady | WorkerCrashed | float  # or a Labelled; a float is the share of its recording that is done
+Message = WorkerReady | WorkerCrashed | float  # or a LabelOutcome; a float is the finished share of its recording
 
 
 class Worker:
-    """One such process. `task` is what it was given and has not finished."""
+    """One worker process. `task` is its unfinished task, None when it is idle."""
 
     def __init__(self, settings: Settings) -> None:
         context = multiprocessing.get_context("spawn")
@@ -58,32 +59,32 @@ class Worker:
         self.process: SpawnProcess = context.Process(target=worker_main, args=(far, settings), daemon=True)
         with _sigint_blocked():
             self.process.start()
-        far.close()  # else its end would not be heard of
+        far.close()  # otherwise the end of the process would not close the connection
 
-    def give(self, task: LabelTask) -> None:
-        """Has it label a recording."""
+    def assign(self, task: LabelTask) -> None:
+        """Sends a recording to label."""
         self.task, self.share = task, 0.0
-        with suppress(OSError):  # it has ended; `said` will tell
+        with suppress(OSError):  # it has ended; `receive` returns WorkerCrashed
             self.connection.send(task)
 
-    def said(self) -> Message | LabelOutcome:
-        """The next thing it says. Raises the FerEdgeError that it met."""
+    def receive(self) -> Message | LabelOutcome:
+        """The next message. Raises the FerEdgeError that the worker raised."""
         try:
-            said: Message | LabelOutcome | FerEdgeError = self.connection.recv()
+            message: Message | LabelOutcome | FerEdgeError = self.connection.recv()
         except (EOFError, OSError):
             self.process.join(_EXIT_TIMEOUT_S)
             code = self.process.exitcode
             how = signal.Signals(-code).name if code is not None and code < 0 else f"exit code {code}"
-            return WorkerCrashed(f"the process ended by itself ({how})")
-        if isinstance(said, FerEdgeError):
-            raise said
-        if isinstance(said, float):
-            self.share = said
-        return said
+            return WorkerCrashed(f"the process ended unexpectedly ({how})")
+        if isinstance(message, FerEdgeError):
+            raise message
+        if isinstance(message, float):
+            self.share = message
+        return message
 
 
 class Workers:
-    """All such processes of a command. Leaving the block ends them, at the latest after some seconds."""
+    """All workers of a command. Leaving the block ends them within some seconds."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -105,27 +106,27 @@ class Workers:
                 worker.process.join()
 
     def start(self) -> Worker:
-        """One more process, which says that it is Ready as soon as it is."""
+        """Starts a worker, which sends WorkerReady once its networks are loaded."""
         self.all.append(worker := Worker(self._settings))
         return worker
 
-    def leave(self, worker: Worker) -> None:
-        """Forgets a process that crashed."""
+    def remove(self, worker: Worker) -> None:
+        """Removes a worker that crashed."""
         worker.connection.close()
         self.all.remove(worker)
 
-    def speaking(self, timeout_s: float) -> list[Worker]:
-        """Those that say something, or ended, within the time."""
-        heard = wait([worker.connection for worker in self.all], timeout_s)
-        return [worker for worker in self.all if worker.connection in heard]
+    def with_messages(self, timeout_s: float) -> list[Worker]:
+        """The workers that sent a message or ended within the time."""
+        ready = wait([worker.connection for worker in self.all], timeout_s)
+        return [worker for worker in self.all if worker.connection in ready]
 
 
 class _ParentGone(Exception):
-    """Whoever gave the work is gone."""
+    """The parent process has ended."""
 
 
 def worker_main(connection: Connection, settings: Settings) -> None:
-    """Labels what comes over the connection until its other end is closed: the body of such a process."""
+    """The body of a worker: labels the tasks from the connection until its other end is closed."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     from device.recorded.labeller import Labeller
 
@@ -141,25 +142,25 @@ def worker_main(connection: Connection, settings: Settings) -> None:
         pass
 
 
-def _progress_sender(connection: Connection) -> Any:
-    """What is told of each frame: it passes some on, and raises _Left once nobody listens."""
-    told_s = time.monotonic()
+def _progress_sender(connection: Connection) -> Callable[[float], None]:
+    """A callback for each frame: sends the share at intervals, and raises _ParentGone once the connection is closed."""
+    sent_s = time.monotonic()
 
-    def tell(share: float) -> None:
-        nonlocal told_s
-        if connection.poll():  # while a task is done nothing comes but the end
+    def send_progress(share: float) -> None:
+        nonlocal sent_s
+        if connection.poll():  # during a task nothing arrives except the end of the connection
             raise _ParentGone
-        if (now_s := time.monotonic()) - told_s >= _PROGRESS_EVERY_S:
-            told_s = now_s
+        if (now_s := time.monotonic()) - sent_s >= _PROGRESS_EVERY_S:
+            sent_s = now_s
             connection.send(share)
 
-    return tell
+    return send_progress
 
 
 @contextmanager
 def _sigint_blocked() -> Iterator[None]:
-    """Has what is started within take no notice of Ctrl-C, from its first moment on: the one who starts it ends it."""
-    resource_tracker.ensure_running()  # else it is started within, and lets the signal through again
+    """Blocks SIGINT for processes started within, from their first moment on: the parent ends them."""
+    resource_tracker.ensure_running()  # otherwise it would be started within, and unblock the signal
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield

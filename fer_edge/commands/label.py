@@ -66,13 +66,13 @@ def _label(args: argparse.Namespace) -> int:
     def report(result: LabelResult) -> None:
         if args.as_json:
             print(json.dumps(result.to_json(), ensure_ascii=False), flush=True)
-        elif result.told is not None:
+        elif result.summary is not None:
             print(result.rows, flush=True)
 
     options = LabelOptions(args.form, args.annotate, args.show_faces)
     results = label(args.paths, args.out, settings, options, args.jobs, report)
     if failed := [str(result.source) for result in results if result.problem]:
         raise UsageError(f"{len(failed)} of {len(results)} could not be read to the end: {', '.join(failed)}")
-    frames = sum(result.told["frames"] for result in results if result.told)
+    frames = sum(result.summary.frames for result in results if result.summary)
     message(f"{len(results)} labelled, {frames} frames, in {args.out}")
     return EXIT_DONE

@@ -17,7 +17,7 @@ from tests.arm64.runtimes import COLUMNS
 SHARED = "trixie-litert-default"  # has the bits of bookworm's
 
 
-def test_a_file_a_column_and_none_made_twice(tmp_path: Path) -> None:
+def test_each_runtime_has_a_file_and_none_is_computed_twice(tmp_path: Path) -> None:
     crops = np.stack([face_crop(face_frame(t), face_box(t)) for t in (0.0, 3.1)])
     lines = answer_all(shipped_path("nano"), crops, tmp_path)
     held = json.loads((tmp_path / INDEX).read_text())

@@ -57,7 +57,7 @@ def pi(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory)
         yield Pi(debian.suite, space, ssh, json.loads(ran.stdout), ran.stderr)
 
 
-def test_it_ends_with_a_service_that_logs(pi: Pi) -> None:
+def test_a_deploy_ends_with_a_logging_service(pi: Pi) -> None:
     assert pi.told["done"] and pi.told["service"] == "started" and pi.told["first_line"]["kind"] == "header"
     assert pi.told["steps"][-1]["step"] == "finish" and pi.told["first_line_s"] > 0
     assert f"aarch64, Debian GNU/Linux {pi.space.root.joinpath('etc/debian_version').read_text()[:2]}" in pi.spoken
@@ -71,14 +71,14 @@ def test_the_wheels_are_those_of_the_target(pi: Pi) -> None:
     assert "aarch64" in next(tags).read_text()
 
 
-def test_its_readings_come_back_with_fetch(pi: Pi, tmp_path: Path) -> None:
+def test_fetch_copies_the_readings(pi: Pi, tmp_path: Path) -> None:
     ran = _fer_edge(pi.ssh, "fetch", pi.ssh.name, "--out", tmp_path / "journal", "--json")
     assert ran.returncode == 0, ran.stderr
     header = json.loads(next((tmp_path / "journal").glob("*.jsonl")).read_text().splitlines()[0])
     assert header["kind"] == "header"
 
 
-def test_the_same_again_changes_nothing(pi: Pi) -> None:
+def test_a_repeated_deploy_changes_nothing(pi: Pi) -> None:
     ran = _fer_edge(pi.ssh, "deploy", pi.ssh.name, "--offline", "--json")
     assert ran.returncode == 0, ran.stderr
     again = json.loads(ran.stdout)

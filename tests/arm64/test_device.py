@@ -75,7 +75,7 @@ def test_every_module_imports_without_a_warning(seen_there: dict[str, Any]) -> N
     assert all(name.startswith("device.output.live.") for name in extras), "what the base install does without"
 
 
-def test_every_detector_finds_the_same_faces(seen_here: dict[str, Any], seen_there: dict[str, Any]) -> None:
+def test_every_detector_finds_the_same_faces_as_here(seen_here: dict[str, Any], seen_there: dict[str, Any]) -> None:
     assert seen_there["faces"].keys() == seen_here["faces"].keys()
     for detector, here in seen_here["faces"].items():
         there = seen_there["faces"][detector]
@@ -92,7 +92,7 @@ def test_every_detector_finds_the_same_faces(seen_here: dict[str, Any], seen_the
 
 @pytest.mark.parametrize("model", SHIPPED)
 @pytest.mark.parametrize("column", COLUMNS, ids=lambda column: column.name)
-def test_golden_vectors(column: Arm64, model: str) -> None:
+def test_the_golden_vectors_are_reproduced(column: Arm64, model: str) -> None:
     command = ("verify", shipped_path(model), "--json", "--runtime", column.runtime, "--kernels", column.kernels)
     found = json.loads(_there(machine(column.space), "-m", "fer_edge.cli", *command))
     version = next(w.split("==")[1] for w in SPACES[column.space].wheels if column.runtime in w)
@@ -102,7 +102,7 @@ def test_golden_vectors(column: Arm64, model: str) -> None:
         assert found["difference"]["steps"] == 0, "XNNPACK and the reference kernels give the bits of x86-64"
 
 
-def test_a_damaged_bundle_is_refused_there_too(on: Machine, tmp_path: Path) -> None:
+def test_a_damaged_bundle_is_rejected(on: Machine, tmp_path: Path) -> None:
     bundle = tmp_path / "nano"
     shutil.copytree(shipped_path("nano"), bundle)
     whole = (bundle / "model.tflite").read_bytes()
@@ -112,7 +112,7 @@ def test_a_damaged_bundle_is_refused_there_too(on: Machine, tmp_path: Path) -> N
     assert f"{bundle / 'model.tflite'} is not the file" in ran.stderr and ran.stdout == ""
 
 
-def test_the_loop_sees_what_it_sees_here(
+def test_a_run_gives_the_same_readings_as_here(
     on: Machine, video: Path, looped_here: list[Event], blazeface: object, tmp_path: Path
 ) -> None:
     there = _events(_there(on, *LOOP, video, "--log", tmp_path / "log", **_own(tmp_path)))

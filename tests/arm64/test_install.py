@@ -71,7 +71,7 @@ def installed(request: pytest.FixtureRequest) -> Iterator[Installed]:
         yield Installed(debian.suite, space, lines, steps)
 
 
-def test_the_blocks_are_those_that_are_meant() -> None:
+def test_the_readmes_blocks_are_in_the_expected_order() -> None:
     """By the sentences before them; what is left out is in them, so that no reason outlives its line."""
     begins = ("On Bookworm", "On Trixie", "Without a checkout", "Then with a camera", "As a service")
     assert [text.split("\n\n")[-1].startswith(word) for (text, _), word in zip(BLOCKS, begins, strict=True)] == [
@@ -81,7 +81,7 @@ def test_the_blocks_are_those_that_are_meant() -> None:
     assert set(LEFT_OUT) <= typed_at_all and all(line.strip() for line in typed_at_all)
 
 
-def test_every_line_does_what_it_says(installed: Installed) -> None:
+def test_every_line_ends_with_its_expected_exit_code(installed: Installed) -> None:
     """Exit code 0, and where a camera is asked for 4, that there is none: the user space sees none of this machine's."""
     last = installed.steps[-1]
     assert [step.line for step in installed.steps] == [x for x in installed.lines if x not in LEFT_OUT], last.said
@@ -90,7 +90,7 @@ def test_every_line_does_what_it_says(installed: Installed) -> None:
     assert "there is no camera /dev/video0" in installed.said("fer-edge run --camera 0")
 
 
-def test_it_is_the_python_and_the_set_that_are_meant(installed: Installed) -> None:
+def test_python_and_packages_are_the_documented_ones(installed: Installed) -> None:
     told = "platform.machine(), platform.python_version(), numpy.__version__, cv2.__version__"
     code = f"import json, platform, numpy, cv2; print(json.dumps([{told}]))"
     machine, python, numpy, opencv = json.loads(installed.space.run(HOME / "fer/bin/python", "-c", code).stdout)
@@ -102,7 +102,7 @@ def test_it_is_the_python_and_the_set_that_are_meant(installed: Installed) -> No
     assert check.returncode == 0, check.stdout
 
 
-def test_the_first_reading_is_there_and_in_the_journal(installed: Installed) -> None:
+def test_the_first_reading_is_printed_and_in_the_journal(installed: Installed) -> None:
     said = installed.said("fer-edge run --camera synthetic --duration 5")
     if not READING_LINE.search(said):  # a machine with much to do may emulate no frame in five seconds
         said = installed.space.run(HOME / "fer/bin/fer-edge", "run", "--camera", "synthetic", "--duration", "60").stdout
@@ -112,7 +112,7 @@ def test_the_first_reading_is_there_and_in_the_journal(installed: Installed) -> 
     assert events[0].body["runtime"].startswith("litert ") and events[-1].body["frames"]["processed"] > 0
 
 
-def test_a_wheel_made_elsewhere_stands_for_the_dot(installed: Installed, tmp_path: Path) -> None:
+def test_a_wheel_made_elsewhere_can_be_installed(installed: Installed, tmp_path: Path) -> None:
     command = "pip wheel --no-deps ."
     assert f"`{command}`" in BLOCKS[READING][0]
     pip = [sys.executable, "-m", *command.replace(" .", f" {ROOT}").split(), "--quiet", "--wheel-dir", tmp_path]
@@ -125,7 +125,7 @@ def test_a_wheel_made_elsewhere_stands_for_the_dot(installed: Installed, tmp_pat
     assert installed.space.run(HOME / "fer/bin/fer-edge", "bundle", "list").returncode == 0
 
 
-def test_the_service_is_in_place_and_its_user_there(installed: Installed) -> None:
+def test_the_service_and_its_user_are_installed(installed: Installed) -> None:
     """The lines after `service install` are those that it asks for; systemd-sysusers works without a systemd that runs."""
     lines = BLOCKS[SERVICE][1]
     assert f"fer-edge: now: {' && '.join(lines[-3:])}" in installed.said(lines[0])

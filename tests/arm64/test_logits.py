@@ -90,7 +90,7 @@ def figures() -> Iterator[list[str]]:
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case.model}-{case.column.name}")
-def test_answers_as_here(
+def test_logits_agree_with_those_of_this_machine(
     case: Case, begun: dict[Case, Future[RecordedLogits]], images: np.ndarray, figures: list[str]
 ) -> None:
     there = begun[case].result()

@@ -11,7 +11,7 @@ from tests.bench.ablation import without_each
 
 
 @pytest.mark.parametrize("preset", ["edge", "nano", "teacher"])
-def test_one_ingredient_at_a_time(preset: str) -> None:
+def test_an_ablation_leaves_out_one_ingredient_at_a_time(preset: str) -> None:
     own = asdict(PRESETS[preset])
     varied = {name: asdict(recipe) for name, recipe in without_each(PRESETS[preset])}
     assert varied.pop("as it is") == own

@@ -40,7 +40,7 @@ def test_the_loop_reads_at_least_the_faces_that_the_network_finds(
         assert row.loop > row.own - 0.25 and row.both >= 15
 
 
-def test_labels_flip_much_less_and_changes_are_followed(faces: Samples, nano: Bundle, blazeface: object) -> None:
+def test_smoothing_removes_most_flips_and_follows_changes(faces: Samples, nano: Bundle, blazeface: object) -> None:
     part = faces.part("validation")
     rows = smoothing.stratified_rows(part.y, 18, 0)
     told = smoothing.measure(nano, part.x[rows, :, :, 0], 0, smoothing.Settings())
@@ -48,21 +48,21 @@ def test_labels_flip_much_less_and_changes_are_followed(faces: Samples, nano: Bu
     assert told.fewer >= 0.7 and told.late_s[1] <= 0.5 and told.never <= 1
 
 
-def test_a_sequence_never_cuts(faces: Samples) -> None:
+def test_a_face_sequence_has_no_jump(faces: Samples) -> None:
     frames = list(smoothing.sequence(faces.x[:2, :, :, 0], np.random.default_rng(0)))
     assert len(frames) == 2 * smoothing.HOLD_S * smoothing.FPS
     thumbnails = [motion_gate.thumbnail(frame) for frame in frames]
     assert not any(motion_gate.is_scene_cut(motion_gate.thumbnail_difference(a, b)) for a, b in pairwise(thumbnails))
 
 
-def test_bad_pictures_are_known_as_such(faces: Samples, nano: Bundle) -> None:
+def test_bad_images_have_a_low_quality(faces: Samples, nano: Bundle) -> None:
     rows = {row["what"]: row for row in image_quality.measure(nano, faces.part("validation"), 60, 0)}
     assert rows["as it is"]["unsure"] < 0.1 and rows["as it is"]["accuracy"] > 0.5
     for bad in ("light × 0.2", "blur, sigma 3 px", "12 px a side"):
         assert rows[bad]["unsure"] > 0.9 and rows[bad]["accuracy"] < rows["as it is"]["accuracy"]
 
 
-def test_the_picture_of_eight_has_eight_and_nobody_is_nobody(nano: Bundle, blazeface: object) -> None:
+def test_the_bench_scenes_show_the_number_of_faces_they_claim(nano: Bundle, blazeface: object) -> None:
     shown = frame_cost.scenes()
     assert {name: frames[0].shape for name, frames in shown.items()} == {
         "one": (480, 640),
@@ -74,7 +74,7 @@ def test_the_picture_of_eight_has_eight_and_nobody_is_nobody(nano: Bundle, blaze
     assert counts == {"one": 1, "eight": 8, "4K": 1, "nobody": 0}
 
 
-def test_a_live_run_is_fresh_and_keeps_its_budget(
+def test_a_live_run_reads_new_frames_and_keeps_its_cpu_budget(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], blazeface: object
 ) -> None:
     command = ["--bundle", str(shipped_path("nano")), "--seconds", "2", "--out", str(tmp_path)]

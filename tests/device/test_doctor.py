@@ -243,7 +243,7 @@ def no_detector_files_and_one_is_asked_for(path: Path, patch: pytest.MonkeyPatch
     return subprocess_probe.detectors(context(detector="blazeface-back"))
 
 
-def test_opencv_5_without_detector_files(tmp_path: Path) -> None:
+def test_opencv_5_without_detector_files_fails(tmp_path: Path) -> None:
     """The real wheel, which has no Haar cascades: everything works, and no face would ever be found."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("FER_EDGE_DETECTORS", str(tmp_path))
@@ -540,12 +540,12 @@ def made(function: Case, path: Path) -> list[Mapping[str, Any]]:
     return _made[function]
 
 
-def test_every_line_has_a_case() -> None:
+def test_every_finding_text_has_a_test_case() -> None:
     assert set(CASES) == set(finding_texts())
 
 
 @pytest.mark.parametrize("key", sorted(CASES))
-def test_the_line_appears(key: str, tmp_path: Path) -> None:
+def test_each_finding_appears_in_its_case(key: str, tmp_path: Path) -> None:
     findings = [one for one in made(CASES[key], tmp_path) if one["key"] == key]
     assert findings, f"not {key} but {[one['key'] for one in made(CASES[key], tmp_path)]}"
     told = findings[0]
@@ -558,7 +558,7 @@ def test_the_line_appears(key: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("key", [key for key, line in finding_texts().items() if "{program}" in line.fix + line.do])
-def test_our_own_commands_that_it_names_exist(key: str, tmp_path: Path) -> None:
+def test_every_command_of_ours_that_doctor_names_exists(key: str, tmp_path: Path) -> None:
     from fer_edge.cli import make_parser
 
     line = finding_texts()[key]
@@ -580,7 +580,7 @@ def test_the_first_failure_gives_the_exit_code() -> None:
     assert code("service.stopped") == 8
 
 
-def test_what_it_prints_is_what_is_said_of_each(tmp_path: Path) -> None:
+def test_a_finding_is_printed_with_reason_and_advice(tmp_path: Path) -> None:
     text = make_finding("heat.hot", degrees=85.0, limit=80.0).lines()
     assert text.splitlines() == [
         "FAIL  heat       the processor is at 85 °C",

@@ -113,7 +113,7 @@ def a_scene_with_cuts() -> Iterator[np.ndarray]:
     yield from both(15)
 
 
-def test_its_rows_are_those_of_run_as_typed(tmp_path: Path) -> None:
+def test_the_label_command_gives_the_rows_of_the_run_command(tmp_path: Path) -> None:
     clip = write_video(tmp_path / "clip.mp4", faces(40))
     words = ("run", "--camera", clip, "--per-frame", "--json", "--log", tmp_path / "log")
     environ = {**ENVIRON, "RUNTIME_DIRECTORY": str(tmp_path / "run")}
@@ -132,26 +132,26 @@ def test_its_rows_are_those_of_run_as_typed(tmp_path: Path) -> None:
         ({"region": (0.0, 0.0, 0.5, 1.0), "flip": "horizontal", "smooth_s": 1.0}, lambda: both(20)),
     ],
 )
-def test_its_rows_are_those_of_run(
+def test_the_rows_of_a_recording_are_the_readings_of_a_run(
     tmp_path: Path, bundle_path: Path, values: dict[str, Any], frames: Callable[[], Iterator[np.ndarray]]
 ) -> None:
     clip = write_video(tmp_path / "clip.mp4", frames(), fps=12.5)
     seen = MemorySink()
     settings = Settings(str(clip), bundle=bundle_path, log=tmp_path / "log", runtime=tmp_path / "run", **values)
     assert run(settings, sink=seen) == 0
-    told = labelled(Labeller(settings), clip, tmp_path / "out").told
+    told = labelled(Labeller(settings), clip, tmp_path / "out").summary
     assert told is not None
     lines = [{"kind": event.kind, "mono_s": event.mono_s, **event.body} for event in seen.events]
     assert_equal_to_run(rows_of(tmp_path / "out/clip.mp4.csv"), lines)
     end = lines[-1]
-    assert told["frames"] == end["frames"]["processed"]
-    assert told["frames_without_face"] == end["frames"]["processed"] - end["frames"]["with_face"]
-    assert told["faces_skipped"] == end["faces_skipped"]
-    assert told["rows"]["rows"] == end["readings"]
+    assert told.frames == end["frames"]["processed"]
+    assert told.frames_without_face == end["frames"]["processed"] - end["frames"]["with_face"]
+    assert told.faces_skipped == end["faces_skipped"]
+    assert told.rows.rows == end["readings"]
 
 
 @pytest.mark.parametrize(("form", "more"), [("csv", []), ("parquet", ["--annotate"])])
-def test_the_same_bytes_for_any_number_of_processes(tmp_path: Path, form: str, more: list[str]) -> None:
+def test_tables_are_identical_for_any_number_of_processes(tmp_path: Path, form: str, more: list[str]) -> None:
     folder = videos(tmp_path / "in")
     made = []
     for jobs in (1, 2, 3):
@@ -169,7 +169,7 @@ def test_the_same_bytes_for_any_number_of_processes(tmp_path: Path, form: str, m
     assert made[0] == made[1] == made[2]
 
 
-def test_what_stands_beside_the_rows(tmp_path: Path, labeller: Labeller) -> None:
+def test_the_summary_beside_a_table_has_provenance_and_counts(tmp_path: Path, labeller: Labeller) -> None:
     def late() -> Iterator[np.ndarray]:
         yield from (np.full((480, 640), 90, np.uint8) for _ in range(7))
         yield from faces(8)
@@ -188,7 +188,7 @@ def test_what_stands_beside_the_rows(tmp_path: Path, labeller: Labeller) -> None
     assert told["rows"]["bytes"] == len(rows) and "\r" not in rows
 
 
-def test_every_setting_that_acts_is_one_that_is_compared() -> None:
+def test_every_setting_that_affects_rows_is_part_of_the_provenance() -> None:
     """By the source of what labels: each `settings.NAME` in it."""
     files = [
         *(ROOT / "device/vision").glob("*.py"),
@@ -211,14 +211,14 @@ def test_times_are_those_of_the_container(tmp_path: Path, labeller: Labeller) ->
     times_ms = [0, 40, 80, 200, 240, 900, 940, 980, 2000, 2033, 2066]
     for name in ("phone.mp4", "phone.mkv"):
         clip = write_timed_video(tmp_path / name, ((ms, face_frame(ms / 1000)) for ms in times_ms))
-        told = labelled(labeller, clip, tmp_path / "out").told
+        told = labelled(labeller, clip, tmp_path / "out").summary
         rows = rows_of(tmp_path / f"out/{name}.csv")
-        assert told is not None and told["whole"]
+        assert told is not None and told.whole
         assert [float(row["time_s"]) for row in rows] == [ms / 1000 for ms in times_ms]
         assert [int(row["frame"]) for row in rows] == list(range(len(times_ms)))
 
 
-def test_parquet_holds_the_same_and_says_what_it_is(tmp_path: Path, labeller: Labeller) -> None:
+def test_parquet_has_the_same_rows_and_the_summary_as_metadata(tmp_path: Path, labeller: Labeller) -> None:
     import pyarrow.parquet as pq
 
     clip = write_video(tmp_path / "clip.mp4", both(10))
@@ -284,7 +284,7 @@ def torn_sidecar(clip: Path, out: Path) -> None:
         (torn_sidecar, {}, LabelOptions(), True),
     ],
 )
-def test_what_is_done_is_not_done_again(
+def test_a_finished_result_is_made_again_only_when_it_would_differ(
     tmp_path: Path,
     bundle_path: Path,
     between: Callable[[Path, Path], None],
@@ -296,16 +296,16 @@ def test_what_is_done_is_not_done_again(
     first = labelled(Labeller(Settings(bundle=bundle_path)), clip, out)
     assert (
         finished_result(Recording.at(clip, clip.name), out, CSV, Labeller(Settings(bundle=bundle_path)).made_by)
-        == first.told
+        == first.summary
     )
     between(clip, out)
     then, recording = Labeller(Settings(**{"bundle": bundle_path, **values})), Recording.at(clip, clip.name)
     assert (finished_result(recording, out, wanted, then.made_by) is None) == again
-    told = labelled(then, clip, out, wanted).told
+    told = labelled(then, clip, out, wanted).summary
     assert told is not None and finished_result(recording, out, wanted, then.made_by) == told
 
 
-def test_what_is_done_stays_untouched(tmp_path: Path, labeller: Labeller) -> None:
+def test_a_finished_result_is_not_touched(tmp_path: Path, labeller: Labeller) -> None:
     folder, out = videos(tmp_path / "in"), tmp_path / "out"
     first = label([folder], out, labeller.settings, jobs=2)
     before = {path: (path.stat().st_ino, path.stat().st_mtime_ns) for path in out.rglob("*")}
@@ -322,7 +322,7 @@ def test_what_is_done_stays_untouched(tmp_path: Path, labeller: Labeller) -> Non
     }
 
 
-def test_broken_files_are_named_and_the_others_done(tmp_path: Path) -> None:
+def test_broken_files_are_named_and_the_others_labelled(tmp_path: Path) -> None:
     folder = videos(tmp_path / "in")
     whole = (folder / "a.mp4").read_bytes()
     (folder / "cut.mp4").write_bytes(whole[: len(whole) // 2])
@@ -336,7 +336,7 @@ def test_broken_files_are_named_and_the_others_done(tmp_path: Path) -> None:
         ("cut.mp4", "empty.mov", "text.mkv"), "failed"
     )
     for name in ("cut.mp4", "empty.mov", "text.mkv"):
-        assert f"{name} is passed over: " in ended.stderr
+        assert f"{name} was skipped: " in ended.stderr
         assert not (tmp_path / f"out/{name}.csv").exists()
     assert "3 of 6 could not be read to the end" in ended.stderr
     assert len(rows_of(tmp_path / "out/more/a.mp4.csv")) == 24
@@ -360,28 +360,28 @@ def damaged(folder: Path) -> Path:
 
 
 @pytest.mark.parametrize("made", [cut_short, damaged])
-def test_a_file_that_ends_before_its_end_is_named(
+def test_a_file_that_ends_early_is_named(
     tmp_path: Path, labeller: Labeller, made: Callable[[Path], Path]
 ) -> None:
     """Its rows are there, and it is told that they are not all."""
     clip, told = made(tmp_path), []
-    results = label([clip], tmp_path / "out", labeller.settings, tell=told.append)
-    assert told == results and "its container tells of 30" in results[0].problem
+    results = label([clip], tmp_path / "out", labeller.settings, on_result=told.append)
+    assert told == results and "its container states 30" in results[0].problem
     assert 3 < len(rows_of(results[0].rows)) < 28
     (again,) = label([clip], tmp_path / "out", labeller.settings)
     assert again.state == "was labelled" and again.problem == results[0].problem
 
 
-def test_a_file_that_is_still_written_is_not_taken_for_whole(tmp_path: Path, labeller: Labeller) -> None:
+def test_a_file_that_changes_while_it_is_read_has_no_result(tmp_path: Path, labeller: Labeller) -> None:
     clip, out = write_video(tmp_path / "clip.mkv", faces(4), code="MJPG"), tmp_path / "out"
     out.mkdir()
     task = LabelTask(Recording.at(clip, clip.name), out, out / "fresh", LabelOptions())
     found = labeller.label(task, lambda _: touched(clip, out))
-    assert found.told is None and "written to while it was read" in found.problem
-    assert contents(out) == {} and not task.fresh.exists()
+    assert found.summary is None and "changed while it was read" in found.problem
+    assert contents(out) == {} and not task.scratch.exists()
 
 
-def test_a_decoder_that_crashes_takes_only_its_file_along(tmp_path: Path) -> None:
+def test_a_decoder_crash_fails_only_its_own_file(tmp_path: Path) -> None:
     """The process that reads a file is killed as a fault in a decoder would; the files after it are done by another."""
     folder = tmp_path / "in"
     folder.mkdir()
@@ -392,7 +392,7 @@ def test_a_decoder_that_crashes_takes_only_its_file_along(tmp_path: Path) -> Non
         (child,) = workers_of(process.pid)
         os.kill(child, signal.SIGSEGV)
         _, err = process.communicate(timeout=60)
-    assert process.returncode == 2 and "a.mp4 is passed over" in err and "SIGSEGV" in err
+    assert process.returncode == 2 and "a.mp4 was skipped" in err and "SIGSEGV" in err
     assert set(contents(tmp_path / "out")) == {"b.mp4.csv", "b.mp4.csv.json"}
 
 
@@ -426,7 +426,7 @@ def is_there(pid: int) -> bool:
 @pytest.mark.parametrize(
     ("how", "code"), [("Ctrl-C", 130), (signal.SIGTERM, -signal.SIGTERM), (signal.SIGKILL, -signal.SIGKILL)]
 )
-def test_what_was_stopped_leaves_nothing_half_written_and_goes_on(
+def test_an_interrupted_command_leaves_no_partial_table_and_can_be_continued(
     tmp_path: Path, how: str | signal.Signals, code: int
 ) -> None:
     folder, out = tmp_path / "in", tmp_path / "out"
@@ -453,12 +453,12 @@ def test_what_was_stopped_leaves_nothing_half_written_and_goes_on(
     write_video(folder / "b.mp4", faces(5))
     write_video(folder / "c.mp4", faces(5))
     again = ran(folder, "--out", out)
-    assert again.returncode == 0 and "1 of 3 were labelled before" in again.stderr
+    assert again.returncode == 0 and "1 of 3 were labelled already" in again.stderr
     assert len(contents(out)) == 6 and not list(out.glob(".label-*"))
 
 
 @pytest.mark.parametrize("annotate", [False, True])
-def test_a_full_disk_is_a_sentence_and_leaves_nothing(tmp_path: Path, annotate: bool) -> None:
+def test_a_full_disk_is_an_error_and_leaves_no_files(tmp_path: Path, annotate: bool) -> None:
     """A limit on the size of files stands for it: what does not fit is refused in the same call."""
     clip = write_video(tmp_path / "clip.mp4", faces(30))
     limit = 20_000 if annotate else 1500
@@ -476,8 +476,8 @@ def test_a_full_disk_is_a_sentence_and_leaves_nothing(tmp_path: Path, annotate: 
     ("words", "said"),
     [
         (["{}/missing.mp4", "--out", "{}/out"], "cannot be read: No such file"),
-        (["{}/nothing", "--out", "{}/out"], "holds no video"),
-        (["/dev/null", "--out", "{}/out"], "/dev/null is no file"),
+        (["{}/nothing", "--out", "{}/out"], "has no video"),
+        (["/dev/null", "--out", "{}/out"], "/dev/null is not a file"),
         (["{}/clip.mp4", "--out", "{}/clip.mp4"], "cannot be written to: File exists"),
         (["{}/clip.mp4", "{}/other/clip.mp4", "--out", "{}/out"], "would have the same name"),
         (["{}/clip.mp4", "--out", "{}/out", "--jobs", "0"], "--jobs must be 1 or more"),
@@ -486,7 +486,7 @@ def test_a_full_disk_is_a_sentence_and_leaves_nothing(tmp_path: Path, annotate: 
         (["{}/clip.mp4", "--out", "{}/out", "--bundle", "{}"], "is no bundle"),
     ],
 )
-def test_what_makes_no_sense_is_a_sentence(tmp_path: Path, words: list[str], said: str) -> None:
+def test_a_wrong_argument_is_an_error_with_advice(tmp_path: Path, words: list[str], said: str) -> None:
     for folder in ("nothing", "other"):
         (tmp_path / folder).mkdir()
     for clip in (tmp_path / "clip.mp4", tmp_path / "other" / "clip.mp4"):
@@ -504,7 +504,7 @@ def test_parquet_without_its_library_names_the_extra(tmp_path: Path, monkeypatch
     assert not (tmp_path / "out").exists()
 
 
-def test_which_files_a_folder_stands_for(tmp_path: Path) -> None:
+def test_a_folder_stands_for_the_videos_below_it(tmp_path: Path) -> None:
     names = ("b.mp4", "A.MP4", "b.mkv", "deep/er/c.webm", "odd.name")
     others = (".hidden.mp4", "notes.txt", "b.mp4.labelled.mp4", "b.mp4.csv")
     for name in (*names, *others):
@@ -527,7 +527,7 @@ from device.recorded.labeller import Labeller, LabelTask
 labeller, out = Labeller(Settings(bundle=Path({str(bundle_path)!r}))), Path({str(tmp_path)!r})
 for name in ("short.mp4", "long.mp4"):
     task = LabelTask(Recording.at(out / name, name), out, out / "fresh", LabelOptions("parquet", annotate=True))
-    print(labeller.label(task, lambda _: None).told["frames"], resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+    print(labeller.label(task, lambda _: None).summary.frames, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
 """
     told = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True).stdout
     (short, short_kb), (long, long_kb) = (map(int, line.split()) for line in told.splitlines())
@@ -535,7 +535,7 @@ for name in ("short.mp4", "long.mp4"):
     assert long_kb - short_kb < 0.1 * (long - short) * 640 * 480 / 1000
 
 
-def test_parquet_is_written_in_parts(tmp_path: Path) -> None:
+def test_parquet_is_written_in_row_groups(tmp_path: Path) -> None:
     import pyarrow.parquet as pq
 
     cells: list[Any] = [0, 0.0, 1, 2, 3, 4, 5, 0.9, "a", 0.6, 0.4, "a", 0.7, None, 1.0]
@@ -555,7 +555,7 @@ def documented() -> list[list[str]]:
 
 
 @pytest.mark.parametrize("words", documented(), ids=" ".join)
-def test_what_is_documented_runs_as_typed(tmp_path: Path, words: list[str]) -> None:
+def test_the_documented_commands_run_as_typed(tmp_path: Path, words: list[str]) -> None:
     (tmp_path / "videos/deep").mkdir(parents=True)
     write_video(tmp_path / "party.mp4", faces(3))
     write_video(tmp_path / "videos/deep/one.mkv", faces(3), code="MJPG")
@@ -567,7 +567,7 @@ def test_what_is_documented_runs_as_typed(tmp_path: Path, words: list[str]) -> N
     assert ("--annotate" in words) == (tmp_path / "labels/party.mp4.labelled.mp4").exists()
 
 
-def test_the_documented_columns_are_all(tmp_path: Path, bundle_path: Path) -> None:
+def test_the_documentation_lists_every_column(tmp_path: Path, bundle_path: Path) -> None:
     from fer_edge.bundle import Bundle
 
     text = (ROOT / "device/README.md").read_text().partition("| column | what |")[2].partition("\n\n")[0]

@@ -34,7 +34,7 @@ def loaded(tmp_path: Path, text: str, **flags: Any) -> LoadedSettings:
     return load_settings(flags, toml(tmp_path, text), NOWHERE)
 
 
-def test_flags_over_the_file_over_the_defaults(tmp_path: Path) -> None:
+def test_flags_override_the_file_and_the_file_the_defaults(tmp_path: Path) -> None:
     configured = loaded(
         tmp_path,
         'camera = "usb:0"\n\n# fps = 1\nfps = 5\nhold_s = 2.5\n',
@@ -52,7 +52,7 @@ def test_flags_over_the_file_over_the_defaults(tmp_path: Path) -> None:
     assert list(origins) == list(SETTING_FIELDS)
 
 
-def test_a_file_can_say_all_that_there_is(tmp_path: Path) -> None:
+def test_a_file_can_contain_every_setting(tmp_path: Path) -> None:
     text = """
 camera = '/dev/video2'
 log = "~/journal"
@@ -99,7 +99,7 @@ budget_bytes = 2_000_000
         ("region = [\n0, 0, # fpss = 1\n1, 1]\r\nfpss = 1", 4, "did you mean fps?"),
     ],
 )
-def test_what_is_wrong_is_said_with_its_line(tmp_path: Path, text: str, line: int, word: str) -> None:
+def test_an_error_in_a_file_names_its_line(tmp_path: Path, text: str, line: int, word: str) -> None:
     with pytest.raises(UsageError) as refused:
         loaded(tmp_path, text)
     said = str(refused.value)
@@ -114,7 +114,7 @@ def test_a_wrong_flag_is_named(tmp_path: Path) -> None:
         loaded(tmp_path, "", rotate_deg=7)
 
 
-def test_files_that_are_none(tmp_path: Path) -> None:
+def test_a_missing_or_undecodable_file_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"absent\.toml cannot be read: No such file"):
         load_settings({}, tmp_path / "absent.toml", NOWHERE)
     (tmp_path / "latin.toml").write_bytes('camera = "Küche"'.encode("latin-1"))
@@ -132,7 +132,7 @@ def test_a_file_is_found_where_the_environment_says(tmp_path: Path) -> None:
     assert load_settings({}, environ=NOWHERE).file is None
 
 
-def test_what_is_shown_is_a_file_with_the_same_settings(tmp_path: Path) -> None:
+def test_config_show_prints_a_file_with_the_same_settings(tmp_path: Path) -> None:
     before = loaded(
         tmp_path, 'camera = "a \\"quoted\\" \\u007f name"\nregion = [0, 0, 0.5, 1]\nfps = 0.00001', paused=True
     )
@@ -147,7 +147,7 @@ def test_what_is_shown_is_a_file_with_the_same_settings(tmp_path: Path) -> None:
     assert [name for name, spec in SETTING_FIELDS.items() if f"# {spec.metadata['says']}\n" not in text] == []
 
 
-def test_shown_as_json(tmp_path: Path) -> None:
+def test_config_show_prints_json(tmp_path: Path) -> None:
     environ = {**NOWHERE, "STATE_DIRECTORY": "/var/lib/fer-edge"}
     told = json.loads(
         json.dumps(settings_report(load_settings({"name": "front"}, toml(tmp_path, "hold_s = 2"), environ), environ))
@@ -182,13 +182,13 @@ def test_flags_are_names_without_units() -> None:
     ]
 
 
-def test_a_region_as_typed() -> None:
+def test_a_region_is_parsed_from_the_command_line() -> None:
     assert Settings(region=parse_region("0.25,0,.5,1")).region == (0.25, 0.0, 0.5, 1.0)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="could not convert"):
         parse_region("left")
 
 
-def test_digest_is_of_what_shapes_the_lines() -> None:
+def test_the_digest_covers_the_settings_that_affect_the_journal() -> None:
     plain = settings_digest(Settings())
     assert plain == settings_digest(
         Settings(camera="rtsp://me:secret@cam/1", log=Path("/elsewhere"), name="front", duration_s=3)

@@ -60,18 +60,18 @@ def said(**values: Any) -> str:
         ),
     ],
 )
-def test_what_is_said(values: dict[str, Any], words: list[str], absent: list[str]) -> None:
+def test_the_text_follows_from_the_settings(values: dict[str, Any], words: list[str], absent: list[str]) -> None:
     text = said(**values)
     assert [word for word in words if word not in text] == []
     assert [word for word in absent if word in text] == []
 
 
-def test_every_kind_of_line_is_named() -> None:
+def test_every_kind_of_journal_line_is_listed() -> None:
     text = said(per_frame=True)
     assert [kind for kind in KINDS if f"· {kind}:" not in text] == []
 
 
-def test_what_it_promises_of_pictures_and_the_network_holds_in_the_code() -> None:
+def test_only_the_named_modules_write_pictures_or_open_sockets() -> None:
     """No name of this room is one that makes an image file, opens a window or an internet socket, but for the live page."""
     banned = {"imwrite", "imencode", "VideoWriter", "imshow", "AF_INET", "AF_INET6", "create_connection", "urlopen"}
     modules = {"requests", "http", "urllib.request", "smtplib", "ftplib", "asyncio", "socketserver", "PIL", "imageio"}
@@ -88,7 +88,7 @@ def test_what_it_promises_of_pictures_and_the_network_holds_in_the_code() -> Non
     assert found == []
 
 
-def test_it_can_be_read_on_a_narrow_terminal() -> None:
+def test_no_line_is_longer_than_a_narrow_terminal() -> None:
     assert max(map(len, explain_run(Settings(), {"STATE_DIRECTORY": "/var/lib/fer-edge"}).splitlines())) <= 110
 
 
@@ -100,7 +100,7 @@ def test_it_can_be_read_on_a_narrow_terminal() -> None:
         (True, True, ["a copy of its pictures", "faces as they are"], ["a picture, a part of one", "pixelated"]),
     ],
 )
-def test_what_is_said_of_recordings(annotate: bool, show_faces: bool, words: list[str], absent: list[str]) -> None:
+def test_the_text_of_label_follows_from_its_options(annotate: bool, show_faces: bool, words: list[str], absent: list[str]) -> None:
     text = " ".join(explain_label(Path("/srv/out"), "csv", annotate, show_faces).split())
     assert [word for word in [*words, "no network socket", "sound"] if word not in text] == []
     assert [word for word in absent if word in text] == []

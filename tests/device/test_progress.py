@@ -20,7 +20,7 @@ class Screen(io.StringIO):
         return self.is_terminal
 
 
-def test_the_time_left() -> None:
+def test_the_remaining_time_follows_from_the_recent_pace() -> None:
     clock, screen = FakeClock(), Screen(is_terminal=True)
     progress = Progress(screen, clock)
     progress.begin(1000)
@@ -28,10 +28,10 @@ def test_the_time_left() -> None:
         clock.sleep(0.5)
         progress.show(count, "b.mp4")
     lines = screen.getvalue().split("\r\x1b[K")[1:]
-    assert lines[0] == "0%, time left not known yet, b.mp4"
+    assert lines[0] == "0%, remaining time unknown, b.mp4"
     assert lines[-1] == "29%, 0:37 left, b.mp4"  # 710 at 290 in 15 s
-    progress.say("a.mp4 is passed over")
-    assert screen.getvalue().endswith("\r\x1b[Kfer-edge: a.mp4 is passed over\n")
+    progress.message("a.mp4 was skipped")
+    assert screen.getvalue().endswith("\r\x1b[Kfer-edge: a.mp4 was skipped\n")
     clock.sleep(0.4)
     progress.show(300, "b.mp4")
     assert screen.getvalue().endswith("passed over\n"), "not yet time for another"

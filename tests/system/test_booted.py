@@ -124,7 +124,7 @@ def inside(seen: Path, name: str = "fer-edge-") -> dict[str, Any]:
     return told
 
 
-def test_it_starts_and_says_when_it_is_ready(seen: Path) -> None:
+def test_the_service_starts_and_reports_ready(seen: Path) -> None:
     """Type=notify, NotifyAccess, ExecStart, ConfigurationDirectory: the start waited for READY, the words came along."""
     assert words(seen, "start") == "0"
     started = shown(seen, "started")
@@ -132,7 +132,7 @@ def test_it_starts_and_says_when_it_is_ready(seen: Path) -> None:
     assert started["StatusText"].split(",")[0] in ("starting", "waiting", "running"), "--wait-camera is ready before it"
 
 
-def test_who_it_is(seen: Path) -> None:
+def test_the_service_has_its_own_user_and_no_capabilities(seen: Path) -> None:
     """User, CapabilityBoundingSet, NoNewPrivileges, Environment, UMask, LimitCORE."""
     found = inside(seen)
     assert found["user"] == "fer-edge"
@@ -147,7 +147,7 @@ def test_who_it_is(seen: Path) -> None:
     assert found["umask"] == 0o022 and found["core"] == [0, 0]
 
 
-def test_where_it_may_write_and_what_it_sees(seen: Path) -> None:
+def test_the_service_writes_to_its_folders_only(seen: Path) -> None:
     """ProtectSystem, ProtectHome, PrivateTmp, ProtectProc, ProtectKernelTunables, ProtectControlGroups, ProtectHostname."""
     found = inside(seen)
     may = {folder for folder, came in found["written"].items() if came == "done"}
@@ -161,14 +161,14 @@ def test_where_it_may_write_and_what_it_sees(seen: Path) -> None:
     assert found["uts"] != words(seen, "uts")
 
 
-def test_an_environment_in_a_home_is_seen_and_nothing_else_of_it(seen: Path) -> None:
+def test_of_a_home_folder_only_the_environment_is_visible(seen: Path) -> None:
     """ProtectHome=tmpfs and BindReadOnlyPaths, in the template's instance."""
     found = inside(seen, "fer-edge-door")
     assert found["home"] == ["/home/me"], "not the private file beside the environment"
     assert found["user"] == "fer-edge"
 
 
-def test_what_the_kernel_refuses_it(seen: Path) -> None:
+def test_the_kernel_denies_what_the_unit_forbids(seen: Path) -> None:
     """PrivateNetwork, RestrictAddressFamilies, DevicePolicy, MemoryDenyWriteExecute, RestrictNamespaces, RestrictRealtime,
 
     RestrictSUIDSGID, LockPersonality, SystemCallFilter with SystemCallErrorNumber: an error, not the end of the process.
@@ -183,13 +183,13 @@ def test_what_the_kernel_refuses_it(seen: Path) -> None:
         assert found[what] == "EPERM", what
 
 
-def test_its_limits(seen: Path) -> None:
+def test_the_units_limits_apply(seen: Path) -> None:
     """TasksMax, MemoryMax."""
     assert words(seen, "pids") == "64"
     assert words(seen, "memory") == str(400 << 20)
 
 
-def test_who_may_look(seen: Path) -> None:
+def test_other_users_read_the_health_and_not_the_journal(seen: Path) -> None:
     """StateDirectoryMode, RuntimeDirectory and RuntimeDirectoryPreserve: health is everybody's, the journal is not."""
     assert words(seen, "health-code") == "0", words(seen, "said-health")
     assert json.loads(words(seen, "health"))["healthy"] is True
@@ -203,7 +203,7 @@ def test_who_may_look(seen: Path) -> None:
     ]
 
 
-def test_a_reload_is_done_and_a_death_is_followed_by_another_life(seen: Path) -> None:
+def test_a_reload_works_and_a_killed_service_is_restarted(seen: Path) -> None:
     """ExecReload, Restart, RestartSec; the second life runs the bundle that was chosen meanwhile."""
     assert words(seen, "reload") == "0"
     restarted = shown(seen, "restarted")
@@ -215,7 +215,7 @@ def test_a_reload_is_done_and_a_death_is_followed_by_another_life(seen: Path) ->
     assert words(seen, "release").splitlines() == [f"nano-{Bundle.load(shipped_path('nano')).sha256[:12]}"] * 2
 
 
-def test_a_bundle_that_is_refused_is_not_tried_again(seen: Path) -> None:
+def test_a_rejected_bundle_is_not_retried(seen: Path) -> None:
     """RestartPreventExitStatus; more than the 15 s of RestartSec went by."""
     assert words(seen, "start-door") == "1"
     assert shown(seen, "door") == {
@@ -226,7 +226,7 @@ def test_a_bundle_that_is_refused_is_not_tried_again(seen: Path) -> None:
     }
 
 
-def test_the_doctor_sees_it(seen: Path) -> None:
+def test_doctor_finds_the_service(seen: Path) -> None:
     told = {one["check"]: one for one in json.loads(words(seen, "doctor"))["findings"]}
     assert told["service"]["key"] == "service.disabled", "it was started and never enabled"
     assert told["instance"]["key"] == "instance.ok" and told["camera"]["key"] == "camera.used"
@@ -234,7 +234,7 @@ def test_the_doctor_sees_it(seen: Path) -> None:
     assert "/var/lib/fer-edge" in told["journal"]["what"]
 
 
-def test_a_stop_is_an_end_with_everything_written(seen: Path) -> None:
+def test_a_stop_ends_the_run_with_everything_written(seen: Path) -> None:
     assert shown(seen, "stopped")["ActiveState"] == "inactive"
     last = journal_events(seen / "state")[-1]
     assert (last.kind, last.body["reason"]) == ("end", "stopped by SIGTERM")

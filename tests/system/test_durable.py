@@ -38,7 +38,7 @@ def calls(tmp_path: Path, *arguments: str) -> list[tuple[str, str]]:
     return found
 
 
-def test_a_release_is_on_the_disk_before_it_has_its_name_and_before_it_is_in_use(tmp_path: Path) -> None:
+def test_a_bundle_is_synced_before_it_is_renamed_and_before_it_is_in_use(tmp_path: Path) -> None:
     made = calls(tmp_path, "bundle", "install", str(shipped_path("nano")))
     (named,) = [at for at, (kind, _) in enumerate(made) if kind == "rename"]
     before, after = made[:named], made[named + 1 :]

@@ -12,7 +12,7 @@ from tests.system.dated_result import ROOT
 from tests.system.endurance import FromMemory, verdict
 
 
-def test_the_loop_does_not_grow() -> None:
+def test_the_loops_memory_does_not_grow() -> None:
     command = [sys.executable, "-m", "tests.system.endurance", "--idle", "25000", "--faces", "1250"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -31,14 +31,14 @@ def test_the_loop_does_not_grow() -> None:
         ({}, None),
     ],
 )
-def test_what_is_wrong_is_said(seen: dict[str, object], said: str | None) -> None:
+def test_growth_is_reported_as_wrong(seen: dict[str, object], said: str | None) -> None:
     told = {"rss_settled_mb": 100.0, "rss_max_mb": 104.9, "descriptors": [9], "threads": [2], "drops": {}}
     told |= {"frames": {"read": 110, "with_face": 10}, **seen}
     wrong = verdict(told, 100, 10)
     assert [said in sentence for sentence in wrong] == [True] if said else wrong == []
 
 
-def test_so_many_frames_are_idle_and_so_many_show_a_face() -> None:
+def test_the_requested_numbers_of_idle_frames_and_faces_are_run() -> None:
     from device.clock import SystemClock
 
     source = FromMemory(2_000, 200, SystemClock())

@@ -43,7 +43,7 @@ def fetched(port: int) -> str:
         return ""
 
 
-def test_promtool_has_no_remark_on_what_a_run_serves(tmp_path: Path) -> None:
+def test_promtool_accepts_the_metrics_of_a_run(tmp_path: Path) -> None:
     port, file = free_port(), tmp_path / "fer-edge.prom"
     more = ["--metrics", f"127.0.0.1:{port}", "--metrics-file", str(file)]
     process = start_run(tmp_path, "synthetic", *more, duration_s=20.0, metrics_every_s=0.2)
@@ -62,7 +62,7 @@ def test_promtool_has_no_remark_on_what_a_run_serves(tmp_path: Path) -> None:
         assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
-def test_promtool_would_remark_on_what_is_wrong() -> None:
+def test_promtool_reports_wrong_metrics() -> None:
     """What the test before this one rests on."""
     done = promtool("check", "metrics", given="# TYPE lost counter\nlost 1\n")
     assert done.returncode == 3 and "counter metrics should have" in done.stderr
@@ -101,7 +101,7 @@ def test_node_exporter_collects_the_files_of_two_cameras(tmp_path: Path) -> None
         assert len(counts) == 9 and set(counts) <= lines
 
 
-def test_the_rules_are_rules() -> None:
+def test_promtool_accepts_the_alert_rules() -> None:
     done = promtool("check", "rules", str(RULES))
     assert done.returncode == 0 and "SUCCESS: 9 rules found" in done.stdout, done.stdout + done.stderr
 
@@ -132,7 +132,7 @@ HERE = 'camera="door",instance="pi"'
         ("FerEdgeWeakPower", {f"fer_edge_undervoltage{{{HERE}}}": "1x20"}, {}),
     ],
 )
-def test_each_rule_fires_on_what_it_is_for(
+def test_each_alert_rule_fires_on_its_condition(
     tmp_path: Path, alert: str, series: dict[str, str], labels: dict[str, str]
 ) -> None:
     """Series stand for 20 minutes; no other rule may speak, and none of a device that is well."""

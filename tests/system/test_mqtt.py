@@ -66,7 +66,7 @@ def words(listener: Listener) -> list[str]:
     return list(dict.fromkeys(listener.of("availability")))
 
 
-def test_what_a_broker_hears_of_a_run(broker: Mosquitto, tmp_path: Path) -> None:
+def test_a_run_publishes_every_topic(broker: Mosquitto, tmp_path: Path) -> None:
     with listening(broker.port) as listener:
         run = start_run(tmp_path, "synthetic", fps=10.0, mqtt=f"mqtt://127.0.0.1:{broker.port}", mqtt_readings=True)
         until_process(run, lambda: "reading" in {t.rpartition("/")[2] for t, _, _ in listener.heard})
@@ -91,7 +91,7 @@ def test_what_a_broker_hears_of_a_run(broker: Mosquitto, tmp_path: Path) -> None
         assert kept == {"config", "availability", "about", "state", "health"}
 
 
-def test_a_run_that_is_killed_is_offline(broker: Mosquitto, tmp_path: Path) -> None:
+def test_a_killed_run_becomes_offline(broker: Mosquitto, tmp_path: Path) -> None:
     with listening(broker.port) as listener:
         run = start_run(tmp_path, "synthetic", fps=5.0, mqtt=f"mqtt://127.0.0.1:{broker.port}")
         until_process(run, lambda: bool(listener.of("state")))
@@ -153,7 +153,7 @@ BAD = {
 
 
 @pytest.mark.parametrize("kind", BAD)
-def test_no_broker_makes_the_loop_wait(kind: str, plain: list[float], memory_path: Path, tmp_path: Path) -> None:
+def test_no_broker_delays_the_loop(kind: str, plain: list[float], memory_path: Path, tmp_path: Path) -> None:
     """Frames are as fresh as in a run that tells nobody; tried again, because other work on a machine delays them too."""
     memory_path.chmod(0o777)
     figures = []
@@ -172,7 +172,7 @@ def test_no_broker_makes_the_loop_wait(kind: str, plain: list[float], memory_pat
 
 
 @pytest.mark.parametrize("kind", ["away", "mute"])
-def test_no_call_takes_long_and_memory_is_bounded(kind: str) -> None:
+def test_no_call_blocks_and_memory_is_bounded(kind: str) -> None:
     """What would wait for these brokers would wait for seconds; so long no other work keeps a thread from running."""
     said: list[str] = []
     with silent_listener() as mute:
@@ -192,7 +192,7 @@ def test_no_call_takes_long_and_memory_is_bounded(kind: str) -> None:
     assert 500 < left["tally"] < 2000 and 50 < left["reading"] < 300 and one.outbox.lost["tally"] > 0
 
 
-def test_a_broker_that_is_killed_and_comes_back_misses_nothing(broker: Mosquitto) -> None:
+def test_a_restarted_broker_receives_every_minute(broker: Mosquitto) -> None:
     """Minutes come all the time; what it had not acknowledged when it died, and what came while it was away, it hears."""
     said: list[str] = []
     with listening(broker.port) as listener:
@@ -215,7 +215,7 @@ def test_a_broker_that_is_killed_and_comes_back_misses_nothing(broker: Mosquitto
     assert [word in sentence for word, sentence in zip(words, said, strict=True)] == [True] * 4, said
 
 
-def test_what_was_dropped_is_told_with_the_next_message(broker: Mosquitto) -> None:
+def test_the_next_message_has_the_number_of_dropped_ones(broker: Mosquitto) -> None:
     said: list[str] = []
     with listening(broker.port) as listener:
         broker.stop()
@@ -232,7 +232,7 @@ def test_what_was_dropped_is_told_with_the_next_message(broker: Mosquitto) -> No
     assert [tally.get("dropped") for tally in heard] == [{"tally": dropped}] + [None] * (2999 - dropped)
 
 
-def test_a_password_that_is_mended_is_taken(memory_path: Path) -> None:
+def test_a_corrected_password_is_used(memory_path: Path) -> None:
     memory_path.chmod(0o777)
     said: list[str] = []
     strict = Mosquitto(memory_path, *with_password(memory_path, "pi", "right"))
@@ -248,7 +248,7 @@ def test_a_password_that_is_mended_is_taken(memory_path: Path) -> None:
 
 # paho-mqtt leaves the socket of a handshake that failed to the collector, which closes it.
 @pytest.mark.filterwarnings("ignore:.*SSLSocket:pytest.PytestUnraisableExceptionWarning")
-def test_an_encrypted_broker_is_told_when_it_is_the_one_it_should_be(memory_path: Path) -> None:
+def test_an_encrypted_broker_is_used_only_with_a_valid_certificate(memory_path: Path) -> None:
     memory_path.chmod(0o777)
     made = certificates(memory_path, "localhost", "elsewhere", "device")
     ca = f"cafile {made['ca']}"
@@ -276,7 +276,7 @@ def test_an_encrypted_broker_is_told_when_it_is_the_one_it_should_be(memory_path
     assert not acknowledged and "it may require encryption, or a certificate" in said[0]
 
 
-def test_twenty_devices_and_nothing_acknowledged_is_lost(memory_path: Path) -> None:
+def test_with_twenty_devices_no_acknowledged_message_is_lost(memory_path: Path) -> None:
     memory_path.chmod(0o777)
     found = many(memory_path, devices=20, seconds=6.0)
     assert found["wrong"] == [] and found["acknowledged"] == found["sent"] >= 20 * 6, found

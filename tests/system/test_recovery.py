@@ -64,7 +64,7 @@ REASONS = {"dies": "ended", "hang": "nothing", "mute": "nothing", "freeze": "sam
 
 
 @pytest.mark.parametrize("fault", REASONS)
-def test_it_is_back_soon_after_its_return(camera: Camera, fault: str) -> None:
+def test_a_camera_is_read_again_soon_after_its_return(camera: Camera, fault: str) -> None:
     before = descriptors(), threading.active_count()
     with opened(camera) as capture:
         assert len(frames(capture, 2.0)) > 10
@@ -91,7 +91,7 @@ def test_it_is_back_soon_after_its_return(camera: Camera, fault: str) -> None:
     _settled(before)
 
 
-def test_garbage_is_passed_over_or_one_loss(camera: Camera) -> None:
+def test_garbage_is_skipped_or_counts_as_one_loss(camera: Camera) -> None:
     """Of a JPEG file nothing is left; of H.264, what a decoder makes of it."""
     before = descriptors(), threading.active_count()
     with opened(camera) as capture:

@@ -12,7 +12,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 
 
-def test_the_default_path_opens_no_network_socket_and_writes_lines_alone(tmp_path: Path) -> None:
+def test_a_default_run_opens_no_network_socket_and_writes_only_lines(tmp_path: Path) -> None:
     strace = shutil.which("strace")
     assert strace, "no strace; on Debian: apt install strace"
     trace, log, runtime = tmp_path / "trace", tmp_path / "log", tmp_path / "run"

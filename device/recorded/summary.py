@@ -1,0 +1,108 @@
+"""The summary of a labelled recording: what made its rows, from which video, and counts; the file beside each table."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+Setting = str | int | float | bool | list[float] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Provenance:
+    """What makes rows. Two labellers with equal provenance make the same rows of a recording."""
+
+    software: str
+    bundle: Mapping[str, str]  # name, sha256
+    labels: tuple[str, ...]
+    preprocess: str
+    detector: str
+    runtime: str
+    settings: Mapping[str, Setting]  # those that rows depend on
+    versions: Mapping[str, str]  # python, numpy, opencv, machine
+
+    def to_json(self) -> dict[str, Any]:
+        """The fields by name."""
+        return {**asdict(self), "labels": list(self.labels)}
+
+    @staticmethod
+    def from_json(fields: Mapping[str, Any]) -> Provenance:
+        """The inverse of `to_json`. Raises TypeError or KeyError when a field is missing or unknown."""
+        return Provenance(**{**fields, "labels": tuple(fields["labels"])})
+
+
+@dataclass(frozen=True, slots=True)
+class FileState:
+    """One state of a recording's file: name without its folder, size, time of the last change."""
+
+    name: str
+    bytes: int
+    mtime_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class VideoProperties:
+    """What the container says. `frames_told`: its number of frames, 0 or less when it has none."""
+
+    width_px: int | None
+    height_px: int | None
+    fps: float
+    frames_told: int
+
+
+@dataclass(frozen=True, slots=True)
+class RowCount:
+    """The table: its number of rows, its columns, and its size once it is closed."""
+
+    rows: int
+    columns: tuple[str, ...]
+    bytes: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AnnotatedFile:
+    """The annotated video: its size, and whether faces are `pixelated` or `shown`."""
+
+    bytes: int
+    faces: str
+
+
+@dataclass(frozen=True, slots=True)
+class LabelSummary:
+    """What became of one recording that was labelled."""
+
+    made_by: Provenance
+    source: FileState
+    video: VideoProperties
+    frames: int
+    frames_without_face: int
+    faces_skipped: int  # beyond max_faces
+    seconds: float
+    whole: bool  # read to the end that the container states
+    rows: RowCount
+    annotated: AnnotatedFile | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """The content of the file beside the table; without the sizes that are not known before the table is closed."""
+        rows: dict[str, Any] = {"rows": self.rows.rows, "columns": list(self.rows.columns)}
+        fields = {**asdict(self), "made_by": self.made_by.to_json(), "rows": rows}
+        if self.rows.bytes is None:
+            del fields["annotated"]
+        else:
+            rows["bytes"] = self.rows.bytes
+        return fields
+
+    @staticmethod
+    def from_json(fields: Mapping[str, Any]) -> LabelSummary:
+        """The inverse of `to_json`. Raises TypeError or KeyError when a field is missing or unknown."""
+        rows, annotated = fields["rows"], fields["annotated"]
+        values = {
+            **fields,
+            "made_by": Provenance.from_json(fields["made_by"]),
+            "source": FileState(**fields["source"]),
+            "video": VideoProperties(**fields["video"]),
+            "rows": RowCount(**{**rows, "columns": tuple(rows["columns"])}),
+            "annotated": None if annotated is None else AnnotatedFile(**annotated),
+        }
+        return LabelSummary(**values)
