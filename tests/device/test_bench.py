@@ -347,7 +347,9 @@ def test_the_text_separates_measurements_from_estimates(measured: BenchReport) -
     assert "ESTIMATE" not in report_text(replace(measured, multiply_adds={}, estimates=())), "nothing to estimate from"
 
 
-def test_the_pasted_block_names_no_person_machine_or_own_bundle(nano: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_pasted_block_names_no_person_machine_or_own_bundle(
+    nano: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     machine, user, _ = SECRETS
     home = tmp_path / "home" / user
     folder = Path(shutil.copytree(nano.path, home / "bundles" / user))

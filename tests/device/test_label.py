@@ -360,9 +360,7 @@ def damaged(folder: Path) -> Path:
 
 
 @pytest.mark.parametrize("made", [cut_short, damaged])
-def test_a_file_that_ends_early_is_named(
-    tmp_path: Path, labeller: Labeller, made: Callable[[Path], Path]
-) -> None:
+def test_a_file_that_ends_early_is_named(tmp_path: Path, labeller: Labeller, made: Callable[[Path], Path]) -> None:
     """Its rows are there, and it is told that they are not all."""
     clip, told = made(tmp_path), []
     results = label([clip], tmp_path / "out", labeller.settings, on_result=told.append)

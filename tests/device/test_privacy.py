@@ -100,7 +100,9 @@ def test_no_line_is_longer_than_a_narrow_terminal() -> None:
         (True, True, ["a copy of its pictures", "faces as they are"], ["a picture, a part of one", "pixelated"]),
     ],
 )
-def test_the_text_of_label_follows_from_its_options(annotate: bool, show_faces: bool, words: list[str], absent: list[str]) -> None:
+def test_the_text_of_label_follows_from_its_options(
+    annotate: bool, show_faces: bool, words: list[str], absent: list[str]
+) -> None:
     text = " ".join(explain_label(Path("/srv/out"), "csv", annotate, show_faces).split())
     assert [word for word in [*words, "no network socket", "sound"] if word not in text] == []
     assert [word for word in absent if word in text] == []
