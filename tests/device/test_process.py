@@ -16,7 +16,7 @@ from fer_edge.events import Event
 
 
 def start(tmp_path: Path, bundle_path: Path, *more: str, **settings: float) -> subprocess.Popen[str]:
-    return processes.start(tmp_path, "synthetic", "--bundle", str(bundle_path), "--per-frame", *more, **settings)
+    return processes.start_run(tmp_path, "synthetic", "--bundle", str(bundle_path), "--per-frame", *more, **settings)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
