@@ -139,13 +139,20 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m fer_edge.record_logits", description="Records a model's logits for images."
     )
-    parser.add_argument("model", type=Path, metavar="MODEL", help="a bundle's folder or a .tflite file")
-    parser.add_argument("--images", type=Path, required=True, metavar="X.npy", help="uint8 (N, side, side)")
-    parser.add_argument("--out", type=Path, required=True, metavar="Y.npz")
+    parser.add_argument("model", type=Path, metavar="MODEL", help="folder of a bundle, or a .tflite file")
+    parser.add_argument("--images", type=Path, required=True, metavar="X.npy", help="images, uint8 (N, side, side)")
+    parser.add_argument("--out", type=Path, required=True, metavar="Y.npz", help="file of logits to write")
     parser.add_argument(
-        "--runtime", choices=("litert", "tflite-runtime", "tensorflow"), help="default: the first installed"
+        "--runtime",
+        choices=("litert", "tflite-runtime", "tensorflow"),
+        help="interpreter; default: the first one installed",
     )
-    parser.add_argument("--kernels", choices=("default", "builtin", "reference"), default="default")
+    parser.add_argument(
+        "--kernels",
+        choices=("default", "builtin", "reference"),
+        default="default",
+        help="kernel path of the interpreter; default: default",
+    )
     args = parser.parse_args(argv)
     return exit_code_of(lambda: _run(args))
 

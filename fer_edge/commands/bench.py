@@ -17,24 +17,30 @@ def register(commands: Any) -> None:
     parser = commands.add_parser(
         "bench",
         help="measure the time of each stage and each network on this machine",
-        epilog="Stop other work first, a running instance too (`fer-edge pause`): a line that begins with MARKED says why"
-        " figures are not the machine's own. Figures under ESTIMATE were not measured. Exit codes: 0, 2 (usage), 5 (a file"
-        " refused).",
+        epilog="Stop other work first, including a running instance (`fer-edge pause`). A line that begins with MARKED gives a"
+        " reason why the figures do not represent this machine. Figures under ESTIMATE are not measured. Exit codes: 0 done;"
+        " 2 usage; 5 file refused.",
     )
     parser.add_argument("--bundle", type=Path, metavar="DIR", help=BUNDLE_HELP)
     parser.add_argument(
-        "--float", type=Path, metavar="FILE", help="a float .tflite of the bundle's network, to measure besides int8"
+        "--float", type=Path, metavar="FILE", help="float .tflite of the bundle's network, measured in addition to int8"
     )
     parser.add_argument(
-        "--threads", type=int, metavar="N", help="1 to N threads; default: the number of cores, up to 4"
+        "--threads", type=int, metavar="N", help="measure with 1 to N threads; default: the number of cores, at most 4"
     )
-    parser.add_argument("--seconds", type=float, default=20.0, metavar="S", help="measure for about S; default: 20")
+    parser.add_argument(
+        "--seconds",
+        type=float,
+        default=20.0,
+        metavar="S",
+        help="approximate duration of the measurement in s; default: 20",
+    )
     form = parser.add_mutually_exclusive_group()
-    form.add_argument("--json", action="store_true")
+    form.add_argument("--json", action="store_true", help="print the report as JSON")
     form.add_argument(
         "--paste",
         action="store_true",
-        help="one block to send back; without the machine's name, its user and its serial number",
+        help="print one block of text to share, without host name, user name and serial number",
     )
     parser.set_defaults(command=_bench)
 

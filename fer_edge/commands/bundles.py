@@ -14,24 +14,28 @@ from fer_edge.errors import EXIT_DONE, FerEdgeError
 
 def register(commands: Any) -> None:
     """Adds the command."""
-    actions = commands.add_parser("bundle", help="the models on this machine, and which one is in use").add_subparsers(
+    actions = commands.add_parser("bundle", help="list, install and select the models on this machine").add_subparsers(
         metavar="ACTION", required=True
     )
     install = actions.add_parser("install", help="check a bundle on this machine's runtime and install it")
-    install.add_argument("folder", type=Path, metavar="DIR")
-    install.add_argument("--use", action="store_true", help="and use it")
+    install.add_argument("folder", type=Path, metavar="DIR", help="folder of the bundle")
+    install.add_argument("--use", action="store_true", help="also use it from the next start on")
     install.set_defaults(command=_install)
-    list_parser = actions.add_parser("list", help="every bundle here; * is in use")
-    list_parser.add_argument("--json", action="store_true", dest="as_json")
+    list_parser = actions.add_parser("list", help="list the bundles on this machine; * marks the one in use")
+    list_parser.add_argument("--json", action="store_true", dest="as_json", help="print the list as JSON")
     list_parser.set_defaults(command=_list)
-    use = actions.add_parser("use", help="check a bundle again and use it from the next start on")
-    use.add_argument("name", metavar="NAME", help="as in `fer-edge bundle list`, or the beginning of it")
+    use = actions.add_parser("use", help="check an installed bundle again and use it from the next start on")
+    use.add_argument("name", metavar="NAME", help="a name from `fer-edge bundle list`, or the beginning of one")
     use.set_defaults(command=_use)
-    rollback = actions.add_parser("rollback", help="use the bundle that was in use before")
+    rollback = actions.add_parser("rollback", help="use the previous bundle from the next start on")
     rollback.set_defaults(command=_rollback)
     for parser in (install, list_parser, use, rollback):
         parser.add_argument(
-            "--bundles", type=Path, metavar="DIR", help="where they are installed; default: $FER_EDGE_BUNDLES, …"
+            "--bundles",
+            type=Path,
+            metavar="DIR",
+            help="folder of installed bundles; default: $FER_EDGE_BUNDLES, else /opt/fer-edge/bundles for root, else "
+            "~/.local/share/fer-edge/bundles",
         )
 
 
@@ -98,4 +102,4 @@ def _report_in_use(release: str) -> None:
     with suppress(FerEdgeError):  # `run` and `doctor` report what is wrong with the settings
         configured = load_settings({})
         if (bundle := configured.settings.bundle) is not None:
-            message(f"but the settings name a bundle of their own ({configured.origins['bundle']}): {bundle}")
+            message(f"but the settings select another bundle ({configured.origins['bundle']}): {bundle}")

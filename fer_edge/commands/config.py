@@ -7,16 +7,19 @@ import json
 from pathlib import Path
 from typing import Any
 
+from fer_edge.commands.vision_arguments import CONFIG_HELP
 from fer_edge.errors import EXIT_DONE
 
 
 def register(commands: Any) -> None:
     """Adds the command."""
-    actions = commands.add_parser("config", help="the settings").add_subparsers(metavar="ACTION", required=True)
-    show = actions.add_parser("show", help="each setting, its value, and where the value comes from")
-    show.add_argument("--config", type=Path, metavar="FILE")
-    show.add_argument("--json", action="store_true", dest="as_json")
-    show.add_argument("--commented", action="store_true", help="with an explanation of each: a file to start from")
+    actions = commands.add_parser("config", help="print the settings").add_subparsers(metavar="ACTION", required=True)
+    show = actions.add_parser("show", help="print each setting, its value and the origin of the value")
+    show.add_argument("--config", type=Path, metavar="FILE", help=CONFIG_HELP)
+    show.add_argument("--json", action="store_true", dest="as_json", help="print the settings as JSON")
+    show.add_argument(
+        "--commented", action="store_true", help="with a description of each setting, as a settings file to start from"
+    )
     show.set_defaults(command=_config_show)
 
 

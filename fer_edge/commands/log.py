@@ -9,9 +9,7 @@ from fer_edge.commands import log_check, log_rows, log_summary, log_tail
 
 def register(commands: Any) -> None:
     """Adds the command."""
-    parser = commands.add_parser(
-        "log", help="read a journal: what was seen, when nothing was observed, how reliable it is"
-    )
+    parser = commands.add_parser("log", help="read a journal: labels, times without observation, reliability")
     actions = parser.add_subparsers(metavar="ACTION", required=True)
     for module in (log_tail, log_rows, log_summary, log_check):
         module.register(actions)

@@ -13,15 +13,17 @@ from fer_edge.errors import EXIT_DONE, Unhealthy
 
 def register(actions: Any) -> None:
     """Adds the two actions."""
-    check = actions.add_parser("check", help="what is missing and why; exit 0 when nothing is, 7 when something is")
+    check = actions.add_parser("check", help="list missing lines and the reasons; exit code 0: complete, 7: incomplete")
     add_folder_arguments(check)
-    check.add_argument("--json", action="store_true")
+    check.add_argument("--json", action="store_true", help="print one JSON object for each journal")
     check.set_defaults(command=_check)
 
-    purge = actions.add_parser("purge", help="remove every line from before a moment")
-    purge.add_argument("--before", required=True, metavar="WHEN", help="2026-01-31, 2026-01-31T12:00, 30d, 12h, 15min")
-    purge.add_argument("--log", type=Path, metavar="DIR", help="default: where `run` writes")
-    purge.add_argument("--name", default="camera")
+    purge = actions.add_parser("purge", help="remove every line from before a given time")
+    purge.add_argument(
+        "--before", required=True, metavar="WHEN", help="2026-01-31, 2026-01-31T12:00, or 30d, 12h, 15min (ago)"
+    )
+    purge.add_argument("--log", type=Path, metavar="DIR", help="folder of the journal; default: where `run` writes")
+    purge.add_argument("--name", default="camera", help="name of the instance, if --log is absent; default: camera")
     purge.set_defaults(command=_purge)
 
 

@@ -16,11 +16,11 @@ if TYPE_CHECKING:
     from fer_edge.log.time_window import TimeWindow
 
 ROW_KINDS = {
-    "episodes": "times in which a face showed one label",
-    "tallies": "minutes: how much was observed, and what was seen",
-    "readings": "each face of each frame, where `run --per-frame` logged them",
-    "events": "every line, in words",
-    "blind": "times without observation, how long and why",
+    "episodes": "periods in which a face showed one label",
+    "tallies": "one row a minute: observed time, and seconds of each label",
+    "readings": "each face of each frame, if logged with `run --per-frame`",
+    "events": "every line, as text",
+    "blind": "periods without observation, with duration and reason",
 }
 _SERVICE_FOLDER = Path("/var/lib/fer-edge")
 
@@ -32,32 +32,49 @@ def add_folder_arguments(parser: argparse.ArgumentParser) -> None:
         nargs="*",
         type=Path,
         metavar="DIR",
-        help="journals, or a folder of them; default: where `run` writes",
+        help="folder of a journal, or of several journals; default: where `run` writes",
     )
-    parser.add_argument("--name", default="camera", help="the instance whose journal is read, without DIR")
-    parser.add_argument("--device", metavar="NAME", help="only this one of several")
-    parser.add_argument("--utc", action="store_true", help="times are UTC, in arguments and output; default: local")
+    parser.add_argument(
+        "--name",
+        default="camera",
+        help="name of the instance whose journal is read if no DIR is given; default: camera",
+    )
+    parser.add_argument("--device", metavar="NAME", help="only the journal of this device; default: all")
+    parser.add_argument("--utc", action="store_true", help="times in arguments and output are UTC; default: local time")
 
 
 def add_window_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the arguments that select journals and a time."""
     add_folder_arguments(parser)
-    parser.add_argument("--since", metavar="WHEN", help="2h, 30d, 15min ago; 2026-01-31 or 2026-01-31T12:00")
-    parser.add_argument("--until", metavar="WHEN", help="the same")
-    parser.add_argument("--between", metavar="HH:MM-HH:MM", help="only this part of each day")
+    parser.add_argument(
+        "--since",
+        metavar="WHEN",
+        help="start: 2h, 30d or 15min (ago), 2026-01-31 or 2026-01-31T12:00; default: the first line",
+    )
+    parser.add_argument("--until", metavar="WHEN", help="end, in the same forms; default: the last line")
+    parser.add_argument("--between", metavar="HH:MM-HH:MM", help="only this part of each day; default: the whole day")
     parser.set_defaults(expression=None, track=None, min_quality=None, kind=None)
 
 
 def add_face_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the arguments that select faces."""
-    parser.add_argument("--expression", action="append", metavar="L", help="a label or unsure; may be repeated")
-    parser.add_argument("--track", type=int, metavar="N", help="one face; numbers start again with each run")
-    parser.add_argument("--min-quality", type=float, metavar="Q", help="0 to 1")
+    parser.add_argument(
+        "--expression", action="append", metavar="L", help="only this label, or unsure; may be repeated; default: all"
+    )
+    parser.add_argument(
+        "--track", type=int, metavar="N", help="only this track; track numbers start again in each run; default: all"
+    )
+    parser.add_argument("--min-quality", type=float, metavar="Q", help="lowest quality of a face, 0 to 1; default: all")
 
 
 def add_kind_argument(parser: argparse.ArgumentParser) -> None:
     """Adds the argument that selects kinds of lines."""
-    parser.add_argument("--kind", action="append", metavar="K", help="episode, camera, clock, …; may be repeated")
+    parser.add_argument(
+        "--kind",
+        action="append",
+        metavar="K",
+        help="only lines of this kind: episode, camera, clock, …; may be repeated; default: all",
+    )
 
 
 def add_row_parsers(parser: argparse.ArgumentParser, command: Any) -> list[argparse.ArgumentParser]:
@@ -99,7 +116,7 @@ def selected_devices(args: argparse.Namespace) -> list[Device]:
 
 
 def _own_journal(name: str) -> Path:
-    """The folder that `run` writes to. Raises UsageError where there is no journal, and says where the service's is."""
+    """The folder that `run` writes to. Raises UsageError, with the service's folder, where there is no journal."""
     from device.default_folders import default_journal_folder
     from fer_edge.journal.segments import segments
 

@@ -36,14 +36,20 @@ _TERMINAL_COLUMNS = {  # fewer than a file has
 
 def register(actions: Any) -> None:
     """Adds the two actions."""
-    query = actions.add_parser("query", help=f"rows: {', '.join(ROW_KINDS)}")
+    query = actions.add_parser("query", help=f"print rows: {', '.join(ROW_KINDS)}")
     for parser in add_row_parsers(query, _query):
         form = parser.add_mutually_exclusive_group()
-        form.add_argument("--json", action="store_true", help="an object a line")
-        form.add_argument("--csv", action="store_true")
-    export = actions.add_parser("export", help="rows as a file: .csv, .jsonl, or .parquet (extra `parquet`)")
+        form.add_argument("--json", action="store_true", help="print one JSON object for each row")
+        form.add_argument("--csv", action="store_true", help="print CSV")
+    export = actions.add_parser("export", help="write rows to a file: .csv, .jsonl, or .parquet (extra `parquet`)")
     for parser in add_row_parsers(export, _export):
-        parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="written whole or not at all")
+        parser.add_argument(
+            "--out",
+            type=Path,
+            required=True,
+            metavar="FILE",
+            help="output file (.csv, .jsonl or .parquet); an error leaves no partial file",
+        )
 
 
 def _query(args: argparse.Namespace) -> int:
@@ -56,7 +62,7 @@ def _query(args: argparse.Namespace) -> int:
         names = [*(["device"] if several else []), *_TERMINAL_COLUMNS[args.what]]
     report_zone(args)
     if (first := next(rows, None)) is None:
-        message("no rows: there are none of that kind in the selection")
+        message("no rows of that kind in the selection")
     else:
         rows = chain((first,), rows)
     write(rows, names, wanted.window.zone, sys.stdout)

@@ -27,22 +27,30 @@ PERIODS = ("hour", "day", "whole")
 
 def register(actions: Any) -> None:
     """Adds the two actions."""
-    summary = actions.add_parser("summary", help="where the time went, what was seen, how sure, how reliable")
+    summary = actions.add_parser("summary", help="print sums: observed time, labels, unsure time, reliability")
     add_window_arguments(summary)
     summary.add_argument(
-        "--by", choices=PERIODS, default="whole", help="a row for each; default: one page for all of it"
+        "--by",
+        choices=PERIODS,
+        default="whole",
+        help="a row for each hour or day, or one page for the whole; default: whole",
     )
     form = summary.add_mutually_exclusive_group()
-    form.add_argument("--json", action="store_true", help="an object a device")
-    form.add_argument("--csv", action="store_true")
+    form.add_argument("--json", action="store_true", help="print one JSON object for each device")
+    form.add_argument("--csv", action="store_true", help="print CSV")
     summary.set_defaults(command=_summary)
 
-    plot = actions.add_parser("plot", help="expressions over the day: in the terminal, or a picture with --out")
+    plot = actions.add_parser("plot", help="plot the labels over time, in the terminal or to a picture with --out")
     add_window_arguments(plot)
     plot.add_argument(
-        "--by", choices=("5min", "15min", "hour", "day"), help="a bar for each; default: as short as is readable"
+        "--by", choices=("5min", "15min", "hour", "day"), help="length of a bar; default: the shortest that is readable"
     )
-    plot.add_argument("--out", type=Path, metavar="FILE", help="a .png or .svg; needs the extra `plots`")
+    plot.add_argument(
+        "--out",
+        type=Path,
+        metavar="FILE",
+        help="picture to write, .png or .svg; needs the extra `plots`; default: text",
+    )
     plot.set_defaults(command=_plot)
 
 
@@ -101,10 +109,10 @@ def _summaries(args: argparse.Namespace, by: str | float) -> list[Summary]:
     for device in devices:
         summary = summarise(device, window, by, partial(report_damage, device))
         if summary is None:
-            message(f"{device.name}: no line is of the selected time")
+            message(f"{device.name}: no line in the selected time")
         else:
             summaries.append(summary)
     if not summaries:
         names = ", ".join(device.name for device in devices)
-        raise NotEnoughData(f"no journal has a line of the selected time ({names})")
+        raise NotEnoughData(f"no journal has a line in the selected time ({names})")
     return summaries

@@ -30,13 +30,13 @@ _POLL_S = 0.5
 
 def register(actions: Any) -> None:
     """Adds the action."""
-    tail = actions.add_parser("tail", help="the last lines, in words; -f continues with each new one")
+    tail = actions.add_parser("tail", help="print the last lines as text; -f continues with each new line")
     add_window_arguments(tail)
     add_face_arguments(tail)
     add_kind_argument(tail)
-    tail.add_argument("-n", type=int, default=10, metavar="N", help="lines; default: 10")
-    tail.add_argument("-f", "--follow", action="store_true", help="until Ctrl-C, across segments")
-    tail.add_argument("--json", action="store_true", help="an object a line")
+    tail.add_argument("-n", type=int, default=10, metavar="N", help="number of lines; default: 10")
+    tail.add_argument("-f", "--follow", action="store_true", help="print new lines until Ctrl-C")
+    tail.add_argument("--json", action="store_true", help="print one JSON object for each line")
     tail.set_defaults(command=_tail)
 
 

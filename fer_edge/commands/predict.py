@@ -20,12 +20,12 @@ if TYPE_CHECKING:
 def register(commands: Any) -> None:
     """Adds the command."""
     parser = commands.add_parser("predict", help="classify each face in image files")
-    parser.add_argument("images", nargs="+", type=Path, metavar="IMAGE")
+    parser.add_argument("images", nargs="+", type=Path, metavar="IMAGE", help="an image file")
     parser.add_argument("--bundle", type=Path, metavar="DIR", help=BUNDLE_HELP)
     parser.add_argument(
-        "--crop", action="store_true", help="the images are face crops already, as in data sets; detect no faces"
+        "--crop", action="store_true", help="the images are face crops already, as in data sets: no face detection"
     )
-    parser.add_argument("--json", action="store_true")
+    parser.add_argument("--json", action="store_true", help="print one JSON object for each image")
     parser.set_defaults(command=_predict)
 
 
@@ -50,7 +50,7 @@ def _predict(args: argparse.Namespace) -> int:
 
 
 def _read_gray(path: Path) -> np.ndarray:
-    """The image in a file, uint8 (H, W). Raises UsageError when there is none."""
+    """The image in a file, uint8 (H, W). Raises UsageError when it cannot be read."""
     import cv2
     import numpy as np
 

@@ -15,23 +15,33 @@ if TYPE_CHECKING:
 
 def register(commands: Any) -> None:
     """Adds the command."""
-    actions = commands.add_parser("service", help="the systemd unit of the camera loop").add_subparsers(
-        metavar="ACTION", required=True
-    )
+    actions = commands.add_parser(
+        "service", help="print or install the systemd unit of the camera loop"
+    ).add_subparsers(metavar="ACTION", required=True)
     show = actions.add_parser("show", help="print the unit")
     show.set_defaults(command=_show)
-    install = actions.add_parser("install", help="write the unit where systemd finds it, and print the next commands")
-    install.add_argument("--root", type=Path, default=Path("/"), metavar="DIR", help="root folder of another system")
+    install = actions.add_parser("install", help="write the unit to systemd's folder, and print the next commands")
+    install.add_argument(
+        "--root",
+        type=Path,
+        default=Path("/"),
+        metavar="DIR",
+        help="root folder of the system to install into; default: /",
+    )
     install.set_defaults(command=_install)
     for parser in (show, install):
-        parser.add_argument("--user", action="store_true", help="for a user's own systemd, without root")
-        parser.add_argument("--template", action="store_true", help="for several cameras: fer-edge@NAME")
+        parser.add_argument("--user", action="store_true", help="a unit for the user's own systemd, without root")
+        parser.add_argument(
+            "--template", action="store_true", help="a template unit for several cameras: fer-edge@NAME"
+        )
         parser.add_argument(
             "--network",
             action="store_true",
-            help="allow the local networks: needed for a network camera, a broker, and to serve metrics or the live page",
+            help="allow access to the local networks, for a network camera, a broker, metrics or the live page",
         )
-        parser.add_argument("--program", type=Path, metavar="FILE", help="the `fer-edge` to start; default: this one")
+        parser.add_argument(
+            "--program", type=Path, metavar="FILE", help="path of the `fer-edge` to start; default: this one"
+        )
 
 
 def _show(args: argparse.Namespace) -> int:

@@ -16,15 +16,21 @@ def register(commands: Any) -> None:
     """Adds the command."""
     parser = commands.add_parser(
         "verify",
-        help="whether this machine gives the crops and logits that are stored in a bundle (its golden vectors)",
-        epilog="Reference kernels give the same on every processor: `--kernels reference` checks the file on any machine.",
+        help="check that this machine reproduces the crops and logits stored in a bundle (its golden vectors)",
+        epilog="Reference kernels return the same logits on every processor: `--kernels reference` checks the bundle's files "
+        "on any machine.",
     )
     parser.add_argument("bundle", nargs="?", type=Path, metavar="BUNDLE", help=BUNDLE_HELP)
-    parser.add_argument("--runtime", metavar="NAME", help="litert, tflite-runtime or tensorflow; default: that of run")
     parser.add_argument(
-        "--kernels", choices=("default", "builtin", "reference"), default="default", help="default: those of run"
+        "--runtime", metavar="NAME", help="litert, tflite-runtime or tensorflow; default: the one that `run` uses"
     )
-    parser.add_argument("--json", action="store_true")
+    parser.add_argument(
+        "--kernels",
+        choices=("default", "builtin", "reference"),
+        default="default",
+        help="kernel path of the runtime; default: default, as in `run`",
+    )
+    parser.add_argument("--json", action="store_true", help="print the result as JSON")
     parser.set_defaults(command=_verify)
 
 

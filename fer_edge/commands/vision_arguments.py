@@ -1,32 +1,64 @@
-"""Arguments that `run` and `label` share: how frames are processed, wherever they come from."""
+"""Arguments that `run` and `label` share: how frames are processed."""
 
 from __future__ import annotations
 
 import argparse
 from pathlib import Path
 
-BUNDLE_HELP = "a folder, edge or nano; default: the bundle in use"
+BUNDLE_HELP = "folder of a bundle, or edge or nano, which come with the package; default: the bundle in use"
+CONFIG_HELP = (
+    "settings file (TOML); `fer-edge config show` lists the settings; default: fer-edge.toml in $CONFIGURATION_DIRECTORY, else "
+    "~/.config/fer-edge/config.toml"
+)
 
 
 def add_vision_arguments(parser: argparse.ArgumentParser) -> None:
-    """Adds the arguments; a setting without its flag comes from the settings file, or is the default."""
+    """Adds the arguments; an absent flag leaves the value of the settings file, or the default."""
     parser.add_argument(
         "--bundle",
         type=Path,
         metavar="DIR",
-        help="a bundle's folder, or edge or nano, which come with the package; default: edge",
+        help=BUNDLE_HELP,
     )
     parser.add_argument(
-        "--detector", metavar="NAME", help="blazeface-zoomed, blazeface-short-range, haar; default: the best installed"
+        "--detector",
+        metavar="NAME",
+        help="blazeface-zoomed, blazeface-short-range or haar; default: the best one installed",
     )
-    parser.add_argument("--rotate", type=int, dest="rotate_deg", choices=(0, 90, 180, 270), help="clockwise")
-    parser.add_argument("--flip", choices=("none", "horizontal", "vertical", "both"))
     parser.add_argument(
-        "--region", type=_region, metavar="X,Y,W,H", help="process only this part; shares of the picture, 0 to 1"
+        "--rotate",
+        type=int,
+        dest="rotate_deg",
+        choices=(0, 90, 180, 270),
+        help="clockwise rotation of the picture, in degrees; default: 0",
     )
-    parser.add_argument("--smooth", type=float, dest="smooth_s", metavar="S", help="half-life of the label smoothing")
-    parser.add_argument("--unsure-below", type=float, metavar="P", help="a probability; default: the bundle's")
-    parser.add_argument("--max-faces", type=int, metavar="N", help="classify only the N largest faces; default: 4")
+    parser.add_argument(
+        "--flip",
+        choices=("none", "horizontal", "vertical", "both"),
+        help="mirroring of the rotated picture; default: none",
+    )
+    parser.add_argument(
+        "--region",
+        type=_region,
+        metavar="X,Y,W,H",
+        help="process only this part of the picture, in shares from 0 to 1; default: all",
+    )
+    parser.add_argument(
+        "--smooth",
+        type=float,
+        dest="smooth_s",
+        metavar="S",
+        help="half-life of the label smoothing in s; default: 0.12",
+    )
+    parser.add_argument(
+        "--unsure-below",
+        type=float,
+        metavar="P",
+        help="probability below which a label is unsure, 0 to 1; default: the bundle's",
+    )
+    parser.add_argument(
+        "--max-faces", type=int, metavar="N", help="classify only the N largest faces of a frame; default: 4"
+    )
 
 
 def _region(text: str) -> tuple[float, ...]:

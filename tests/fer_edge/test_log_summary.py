@@ -315,4 +315,4 @@ def test_local_time_is_read_printed_and_named(
     out, err = capsys.readouterr()
     assert "2026-03-01 11:00:00" in out and "local time (now UTC+0" in err
     assert main(["log", "summary", folder, "--by", "hour", "--utc", "--since", "2026-03-01T11:00"]) == 6
-    assert "no journal has a line of the selected time" in capsys.readouterr().err
+    assert "no journal has a line in the selected time" in capsys.readouterr().err
