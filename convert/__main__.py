@@ -1,4 +1,4 @@
-"""`python -m convert`: the commands of the host side, a line each."""
+"""`python -m convert`: lists the commands of the host side, one per line."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Numbers on the command line that make sense, or a sentence and exit code 2 before anything is done."""
+"""Checked number types for argparse; an invalid number ends the command with a message and exit code 2."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 
 def whole_number(low: int) -> Callable[[str], int]:
-    """What argparse makes of a whole number of at least `low`."""
+    """The argparse type of a whole number of at least `low`."""
 
     def read(text: str) -> int:
         try:
@@ -15,7 +15,7 @@ def whole_number(low: int) -> Callable[[str], int]:
         except ValueError:
             value = low - 1
         if value < low:
-            raise argparse.ArgumentTypeError(f"“{text}” is no whole number of {low} or more")
+            raise argparse.ArgumentTypeError(f"“{text}” is not a whole number of {low} or more")
         return value
 
     return read

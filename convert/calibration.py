@@ -1,4 +1,4 @@
-"""`python -m convert.calibration MODEL`: synthesizes calibration images from a float model's own statistics."""
+"""`python -m convert.calibration MODEL`: synthesizes calibration images from the batch-norm statistics of a float model."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from fer_edge.errors import UsageError, exit_code_of
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Makes synthetic images from a float model and writes them beside it."""
+    """Synthesizes images from a float model and writes them beside it."""
     parser = argparse.ArgumentParser(prog="python -m convert.calibration", description=__doc__)
-    parser.add_argument("model", type=Path, help="a float model, .keras")
+    parser.add_argument("model", type=Path, help="float model, a .keras file")
     parser.add_argument("--out", type=Path, help=f"file to write; default: {FILE_NAME} beside the model")
-    parser.add_argument("--steps", type=whole_number(1), default=STEPS)
-    parser.add_argument("--seed", type=whole_number(0), default=0)
+    parser.add_argument("--steps", type=whole_number(1), default=STEPS, help="optimization steps; default: %(default)s")
+    parser.add_argument("--seed", type=whole_number(0), default=0, help="seed of random numbers; default: 0")
     args = parser.parse_args(argv)
 
     def run() -> int:
         out = args.out or args.model.with_name(FILE_NAME)
         if not out.parent.is_dir():
-            raise UsageError(f"{out.parent} is no folder to write {out.name} into")
+            raise UsageError(f"{out.parent} does not exist; create the folder, or name another file with --out")
         images = make_synthetic_images(args.model, steps=args.steps, seed=args.seed)
         images.save(out)
         print(f"{out}: {len(images.calibrate)} images to calibrate on and {len(images.check)} to check with")

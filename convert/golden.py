@@ -1,6 +1,6 @@
-"""`python -m convert.golden BUNDLE`: writes golden vectors, with the logits of each runtime.
+"""`python -m convert.golden BUNDLE`: writes golden vectors: crops, and the logits of each runtime.
 
-Logits of other machines stay while the model and the crops are the same. To add those of another machine:
+Logits of other machines remain if the model and the crops are unchanged. To add those of another machine:
 
     python -m convert.golden BUNDLE --crops crops.npy                                 on the host
     python -m fer_edge.record_logits BUNDLE --images crops.npy --out pi.npz           on the other machine
@@ -45,15 +45,23 @@ def main(argv: list[str] | None = None) -> int:
     )
     parser.add_argument("bundle", type=Path, metavar="BUNDLE", help="folder of a bundle")
     parser.add_argument(
-        "--compare", choices=sorted(SETS), default="all", help="installed runtimes to record (default: all)"
+        "--compare", choices=sorted(SETS), default="all", help="installed runtimes to record; default: all"
     )
     parser.add_argument(
-        "--recorded", type=Path, nargs="+", default=[], metavar="Y.npz", help="files of `fer_edge.record_logits`"
+        "--recorded",
+        type=Path,
+        nargs="+",
+        default=[],
+        metavar="Y.npz",
+        help="files written by `python -m fer_edge.record_logits`",
     )
     parser.add_argument(
-        "--crops", type=Path, metavar="X.npy", help="only write the crops to this file, for `fer_edge.record_logits`"
+        "--crops",
+        type=Path,
+        metavar="X.npy",
+        help="only write the crops to this file, for `python -m fer_edge.record_logits`",
     )
-    parser.add_argument("--json", action="store_true", help="print their summary in bundle.json")
+    parser.add_argument("--json", action="store_true", help="print the summary that bundle.json contains")
     args = parser.parse_args(argv)
 
     def run() -> int:

@@ -19,11 +19,15 @@ from fer_edge.errors import exit_code_of
 def main(argv: list[str] | None = None) -> int:
     """Prints the table; 0 done, 2 bad input, 5 bundle refused, 6 no images."""
     parser = argparse.ArgumentParser(prog="python -m convert.layers", description=__doc__)
-    parser.add_argument("bundle", type=Path, nargs="?", help="folder of a bundle (default: that of the package)")
-    parser.add_argument("--data", type=Path, help="any data set that `python -m convert.data` reads")
-    parser.add_argument("--images", type=whole_number(1), default=IMAGES, help="images at most (default: %(default)s)")
+    parser.add_argument(
+        "bundle", type=Path, nargs="?", help="folder of a bundle, or edge or nano; default: the bundle in use"
+    )
+    parser.add_argument("--data", type=Path, help="data set, in any form that `python -m convert.data` reads")
+    parser.add_argument(
+        "--images", type=whole_number(1), default=IMAGES, help="largest number of images; default: %(default)s"
+    )
     parser.add_argument("--out", type=Path, metavar="DIR", help="folder for layers.md, layers.json and layers.png")
-    parser.add_argument("--json", action="store_true")
+    parser.add_argument("--json", action="store_true", help="print the table as JSON")
     args = parser.parse_args(argv)
 
     def run() -> int:

@@ -19,19 +19,23 @@ from fer_edge.errors import UsageError, exit_code_of
 def main(argv: list[str] | None = None) -> int:
     """Fits the mapping and prints it."""
     parser = argparse.ArgumentParser(prog="python -m convert.mapping", description=__doc__)
-    parser.add_argument("--data", type=Path, required=True, help="any data set that `python -m convert.data` reads")
-    parser.add_argument("--detector", choices=DETECTORS, help="default: the best that is installed")
-    parser.add_argument("--n", type=whole_number(1), default=FACES, help=f"training faces (default {FACES})")
+    parser.add_argument(
+        "--data", type=Path, required=True, help="data set, in any form that `python -m convert.data` reads"
+    )
+    parser.add_argument("--detector", choices=DETECTORS, help="face detector; default: the best one installed")
+    parser.add_argument(
+        "--n", type=whole_number(1), default=FACES, help="number of training faces; default: %(default)s"
+    )
     parser.add_argument(
         "--sizes",
         type=whole_number(24),
         nargs=2,
         default=SIZES_PX,
         metavar=("LOW", "HIGH"),
-        help="range of the faces' sides, in px (default {} {})".format(*SIZES_PX),
+        help="range of the faces' sides in px; default: {} {}".format(*SIZES_PX),
     )
-    parser.add_argument("--seed", type=whole_number(0), default=0)
-    parser.add_argument("--json", action="store_true")
+    parser.add_argument("--seed", type=whole_number(0), default=0, help="seed of random numbers; default: 0")
+    parser.add_argument("--json", action="store_true", help="print the mapping as JSON")
     args = parser.parse_args(argv)
     return exit_code_of(lambda: _run(args))
 

@@ -1,4 +1,4 @@
-"""`python -m convert.readme`: writes the README's table of measured figures from the committed reports."""
+"""`python -m convert.readme`: writes the README's table of measured figures, from the committed reports."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from fer_edge.errors import exit_code_of
 def main(argv: list[str] | None = None) -> int:
     """Writes the measured figures into the README."""
     parser = argparse.ArgumentParser(prog="python -m convert.readme", description=__doc__)
-    parser.add_argument("--models", type=Path, default=Path("models"))
-    parser.add_argument("--readme", type=Path, default=Path("README.md"))
+    parser.add_argument("--models", type=Path, default=Path("models"), help="folder of the bundles; default: models")
+    parser.add_argument("--readme", type=Path, default=Path("README.md"), help="file to change; default: README.md")
     args = parser.parse_args(argv)
 
     def run() -> int:

@@ -1,4 +1,4 @@
-"""`python -m convert.versions [--runtime NAME]`: lists the newest version of each operator that a runtime has."""
+"""`python -m convert.versions [--runtime NAME]`: lists the newest version of each operator in a runtime."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from fer_edge.errors import exit_code_of
 def main(argv: list[str] | None = None) -> int:
     """Prints the operators of a runtime in the form of op_versions.json."""
     parser = argparse.ArgumentParser(prog="python -m convert.versions", description=__doc__)
-    parser.add_argument("--runtime", help="litert, tflite-runtime or tensorflow (default: the first installed)")
+    parser.add_argument("--runtime", help="litert, tflite-runtime or tensorflow ; default: the first installed")
     args = parser.parse_args(argv)
 
     def run() -> int:

@@ -22,23 +22,30 @@ from fer_edge.errors import UsageError, exit_code_of
 def main(argv: list[str] | None = None) -> int:
     """Prints the table, and writes it with --out."""
     parser = argparse.ArgumentParser(prog="python -m convert.crops", description=__doc__)
-    parser.add_argument("--data", type=Path, required=True, help="any data set that `python -m convert.data` reads")
-    parser.add_argument("--bundle", type=Path, help="a bundle's folder; default: the one that came with the package")
     parser.add_argument(
-        "--detector", choices=(*DETECTORS, "all"), default="all", help="default: all that are installed"
+        "--data", type=Path, required=True, help="data set, in any form that `python -m convert.data` reads"
     )
-    parser.add_argument("--n", type=whole_number(1), default=FACES, help=f"faces (default {FACES})")
+    parser.add_argument("--bundle", type=Path, help="folder of a bundle, or edge or nano; default: the bundle in use")
+    parser.add_argument(
+        "--detector",
+        choices=(*DETECTORS, "all"),
+        default="all",
+        help="detector to measure; default: all, which means all installed ones",
+    )
+    parser.add_argument("--n", type=whole_number(1), default=FACES, help="number of faces; default: %(default)s")
     parser.add_argument(
         "--sizes",
         type=whole_number(24),
         nargs="+",
         default=SIZES_PX,
         metavar="PX",
-        help="sizes of the faces (default 60 to 240)",
+        help="sides of the faces in px; default: 60 to 240",
     )
-    parser.add_argument("--sweep", action="store_true", help="also the accuracy with a mapping that is off")
-    parser.add_argument("--seed", type=whole_number(0), default=0)
-    parser.add_argument("--json", action="store_true")
+    parser.add_argument(
+        "--sweep", action="store_true", help="also measure the accuracy with wrong mappings: scaled, shifted, rotated"
+    )
+    parser.add_argument("--seed", type=whole_number(0), default=0, help="seed of random numbers; default: 0")
+    parser.add_argument("--json", action="store_true", help="print the table as JSON")
     parser.add_argument("--out", type=Path, metavar="FILE.json", help="also write the JSON to this file")
     args = parser.parse_args(argv)
     return exit_code_of(lambda: _run(args))
@@ -46,7 +53,9 @@ def main(argv: list[str] | None = None) -> int:
 
 def _run(args: argparse.Namespace) -> int:
     if max(args.sizes) > min(SCENE):
-        raise UsageError(f"--sizes {max(args.sizes)} does not fit into a {SCENE[1]}×{SCENE[0]} scene")
+        raise UsageError(
+            f"--sizes {max(args.sizes)} does not fit into a {SCENE[1]}×{SCENE[0]} scene; give {min(SCENE)} or less"
+        )
     if args.out and (args.out.is_dir() or not args.out.absolute().parent.is_dir()):
         raise UsageError(f"{args.out} cannot be written: name a file in an existing folder")
     bundle = Bundle.load(args.bundle)

@@ -2,7 +2,7 @@
 
 Validation faces are pasted into synthetic scenes, detected, mapped and cropped as on the device. For each detected face the
 label of the detected crop is compared with the label of the data set's own crop; missed faces are counted separately.
-The sensitivity sweep adds the accuracy with a mapping that is off: the square wider, shifted, turned.
+The sensitivity sweep adds the accuracy with a wrong mapping: the square scaled, shifted or rotated.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ SWEEP_PX = 120  # or the next larger size at which a detector finds half of the 
 
 @dataclass(frozen=True, slots=True)
 class CropTable:
-    """The rows by detector and size, the points of the sweep (none unless asked for), and the conditions of both."""
+    """The rows by detector and size, the points of the sweep (empty without --sweep), and the conditions of both."""
 
     bundle: str
     bundle_sha256: str

@@ -18,25 +18,32 @@ from fer_edge.errors import UsageError, exit_code_of
 def main(argv: list[str] | None = None) -> int:
     """Prints a summary of the data set, or writes its face crops and prints how many were found."""
     parser = argparse.ArgumentParser(prog="python -m convert.data", description=__doc__)
-    parser.add_argument("path", type=Path, help="a folder, a zip, a CSV, or a compressed CSV")
+    parser.add_argument("path", type=Path, help="data set: a folder, a zip, a CSV, or a compressed CSV")
     parser.add_argument("--json", action="store_true", help="print the summary as JSON")
     parser.add_argument(
         "--classes",
         type=classes_argument,
         default=EXPRESSIONS,
         metavar="NAME,NAME…|own",
-        help="own: every class of the set under its own name; default: the seven expressions in all their spellings",
+        help="classes to read; own: every class of the set under its own name; default: the seven expressions, in any spelling",
     )
-    parser.add_argument("--sheet", type=Path, metavar="FILE.png", help="write a picture with samples of each class")
+    parser.add_argument("--sheet", type=Path, metavar="FILE.png", help="picture to write, with samples of each class")
     parser.add_argument(
-        "--seed", type=whole_number(0), default=0, help="for the parts that the set does not name, and for the sheet"
+        "--seed",
+        type=whole_number(0),
+        default=0,
+        help="seed of the split, where the set has none, and of the sheet; default: 0",
     )
-    crop = parser.add_argument_group("own pictures", "face crops, made by the code that runs on the device")
+    crop = parser.add_argument_group(
+        "face crops", "cuts faces out of whole pictures, with the code that runs on the device"
+    )
     crop.add_argument(
-        "--crop", type=Path, metavar="OUT", help="write the largest face of each picture into class folders"
+        "--crop", type=Path, metavar="OUT", help="folder to write the largest face of each picture to, in class folders"
     )
-    crop.add_argument("--detector", choices=DETECTORS, help="default: the best that is installed")
-    crop.add_argument("--bundle", type=Path, help="use its mapping and side; default: those of every new bundle")
+    crop.add_argument("--detector", choices=DETECTORS, help="face detector; default: the best one installed")
+    crop.add_argument(
+        "--bundle", type=Path, help="bundle whose mapping and side are used; default: those of new bundles"
+    )
     args = parser.parse_args(argv)
     return exit_code_of(lambda: _run(args))
 
@@ -47,7 +54,7 @@ def _run(args: argparse.Namespace) -> int:
     if args.crop:
         return _crop(args)
     if args.detector or args.bundle:
-        raise UsageError("--detector and --bundle choose how faces are cut out; name a folder for them with --crop")
+        raise UsageError("--detector and --bundle need --crop, the folder for the faces that are cut out")
     if args.sheet and args.sheet.suffix.lower() != ".png":
         raise UsageError(f"--sheet writes PNG; {args.sheet} does not end in .png")
     samples = load(args.path, seed=args.seed, classes=args.classes)

@@ -1,4 +1,4 @@
-"""`python -m convert.evaluate MODEL --data PATH`: evaluates a model with the code of the device, and measures its cost."""
+"""`python -m convert.evaluate MODEL --data PATH`: evaluates a model with the device's code, and measures its cost."""
 
 from __future__ import annotations
 
@@ -21,27 +21,44 @@ SHEET = "figure-1-samples.png"
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Prints the report as Markdown, or JSON; 0 done, 2 bad input, 5 a file that is no model of this kind."""
+    """Prints the report as Markdown, or JSON; 0 done, 2 bad input, 5 not a model of this kind."""
     parser = argparse.ArgumentParser(prog="python -m convert.evaluate", description=__doc__)
-    parser.add_argument("model", type=Path, nargs="?", help="default: the bundle that came with the package")
-    parser.add_argument("--data", type=Path, required=True, help="any data set that `python -m convert.data` reads")
     parser.add_argument(
-        "--split", choices=(*PARTS, "all"), default="test", help="the part to evaluate on; default: test"
+        "model",
+        type=Path,
+        nargs="?",
+        help="a model file, or the folder of a training run or a bundle; default: the bundle in use",
+    )
+    parser.add_argument(
+        "--data", type=Path, required=True, help="data set, in any form that `python -m convert.data` reads"
+    )
+    parser.add_argument(
+        "--split", choices=(*PARTS, "all"), default="test", help="part of the data set to evaluate on; default: test"
     )
     parser.add_argument("--json", action="store_true", help="print the report as JSON")
-    parser.add_argument("--out", type=Path, metavar="DIR", help="write report.json, report.md and the figures here")
+    parser.add_argument("--out", type=Path, metavar="DIR", help="folder for report.json, report.md and the figures")
     parser.add_argument(
         "--samples", action="store_true", help=f"also write {SHEET}, which shows the people in the data"
     )
     parser.add_argument(
-        "--history", type=Path, metavar="FILE", help="history of the training; default: history.json beside the model"
+        "--history",
+        type=Path,
+        metavar="FILE",
+        help="history file of the training; default: history.json beside the model",
     )
     parser.add_argument("--runtime", help="litert, tflite-runtime or tensorflow; default: the first installed")
-    parser.add_argument("--kernels", choices=sorted(KERNELS), default="default", help="the kernel path of the runtime")
     parser.add_argument(
-        "--threads", type=int, default=1, help="for the evaluation; milliseconds are always of one thread"
+        "--kernels", choices=sorted(KERNELS), default="default", help="kernel path of the runtime; default: default"
     )
-    parser.add_argument("--seed", type=whole_number(0), default=0, help="for the parts that the set does not name")
+    parser.add_argument(
+        "--threads",
+        type=int,
+        default=1,
+        help="threads of the evaluation; times in ms are always measured with one thread; default: 1",
+    )
+    parser.add_argument(
+        "--seed", type=whole_number(0), default=0, help="seed of the split, where the set has none; default: 0"
+    )
     args = parser.parse_args(argv)
     return exit_code_of(lambda: _run(args))
 
@@ -50,7 +67,7 @@ def _run(args: argparse.Namespace) -> int:
     if args.samples and not args.out:
         raise UsageError("--samples writes a picture beside the report; name a folder with --out")
     if args.threads < 1:
-        raise UsageError(f"--threads {args.threads} is no number of threads; give 1 or more")
+        raise UsageError(f"--threads must be 1 or more, not {args.threads}")
     if args.out and args.out.exists() and not args.out.is_dir():  # checked before the evaluation, which takes minutes
         raise UsageError(f"--out {args.out} is a file; name a folder")
     runtime = find_runtime(args.runtime)

@@ -26,11 +26,15 @@ def main(argv: list[str] | None = None) -> int:
     """Prints the report; exit code 0 within the margins, 3 outside, 6 when there are too few images to decide."""
     parser = argparse.ArgumentParser(prog="python -m convert.parity", description=__doc__)
     parser.add_argument(
-        "bundle", type=Path, nargs="?", help="folder of a bundle (default: the one that comes with the package)"
+        "bundle", type=Path, nargs="?", help="folder of a bundle, or edge or nano; default: the bundle in use"
     )
-    parser.add_argument("--data", type=Path, help="any data set that `python -m convert.data` reads")
     parser.add_argument(
-        "--compare", choices=sorted(SETS), default="usual", help="installed runtimes to compare on (default: usual)"
+        "--data",
+        type=Path,
+        help="data set, in any form that `python -m convert.data` reads; default: the bundle's synthetic images",
+    )
+    parser.add_argument(
+        "--compare", choices=sorted(SETS), default="usual", help="installed runtimes to compare on; default: usual"
     )
     parser.add_argument(
         "--recorded",
@@ -38,18 +42,20 @@ def main(argv: list[str] | None = None) -> int:
         nargs="+",
         default=[],
         metavar="FILE",
-        help="logits of other runtimes, from `python -m fer_edge.record_logits`",
+        help="logits of other runtimes, written by `python -m fer_edge.record_logits`",
     )
-    parser.add_argument("--margins", type=Path, metavar="TOML", help="margins (default: convert/parity/margins.toml)")
+    parser.add_argument(
+        "--margins", type=Path, metavar="TOML", help="file of margins; default: convert/parity/margins.toml"
+    )
     parser.add_argument(
         "--images",
         type=Path,
         metavar="NPY",
-        help="only write the held-out images, for `python -m fer_edge.record_logits`",
+        help="only write the held-out images to this file, for `python -m fer_edge.record_logits`",
     )
-    parser.add_argument("--write", action="store_true", help="write the report into the bundle, unless it failed")
-    parser.add_argument("--json", action="store_true")
-    parser.add_argument("--threads", type=whole_number(1), default=1)
+    parser.add_argument("--write", action="store_true", help="write the report into the bundle, unless parity failed")
+    parser.add_argument("--json", action="store_true", help="print the report as JSON")
+    parser.add_argument("--threads", type=whole_number(1), default=1, help="threads of the comparison; default: 1")
     args = parser.parse_args(argv)
 
     def run() -> int:
@@ -72,7 +78,7 @@ def main(argv: list[str] | None = None) -> int:
 
 def _write_images(bundle: Bundle, data: Path | None, path: Path) -> int:
     if data is None:
-        raise UsageError("--images needs --data, whose held-out images it writes")
+        raise UsageError("--images writes the held-out images of a data set; name the set with --data")
     images, _, _ = held_out(load(data, bundle.side, classes=bundle.labels))
     with atomic_file(path) as fresh, fresh.open("wb") as file:
         np.save(file, images)

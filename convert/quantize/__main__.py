@@ -1,11 +1,11 @@
-"""`python -m convert.quantize [--model MODEL] [--data PATH] [--out DIR]`: makes an int8 bundle, compared with its float model.
+"""`python -m convert.quantize [--model MODEL] [--data PATH] [--out DIR]`: writes an int8 bundle, compared with its float model.
 
-Without --model the float model that came with the package is quantized. Without --data the ranges are chosen on images that
-are synthesized from the model itself (convert.calibration), and parity is judged on logits alone.
+Without --model the float model that comes with the package is quantized. Without --data the ranges are chosen on synthetic
+images from the model's own batch-norm statistics (convert.calibration), and parity is decided on logits only.
 
-Any classifier of one square picture is accepted. --labels names its outputs, --input-range says what it expects for 0 and
-255. A .keras or .h5 file or a SavedModel is quantized to int8 that takes raw pixels. A .tflite is used as it is and compared
-with the float model that --float names.
+Any classifier of one square picture is accepted. --labels names its outputs, --input-range gives its input values for the
+pixel values 0 and 255. A .keras or .h5 file or a SavedModel is quantized to an int8 model with raw pixels as input. A .tflite
+is used unchanged, and compared with the float model that --float names.
 """
 
 from __future__ import annotations
@@ -27,54 +27,61 @@ from fer_edge.errors import exit_code_of
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Writes the bundle and prints its parity table; 0 done, 2 bad input, 3 parity failed, 6 too few images to tell.
+    """Writes the bundle and prints its parity table; 0 done, 2 bad input, 3 parity failed, 6 too few images for a verdict.
 
-    With 6, where the images cannot decide the accuracy, the bundle is written all the same.
+    With 6 the bundle is written too: there are too few images to decide on the accuracy.
     """
     parser = argparse.ArgumentParser(
         prog="python -m convert.quantize", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument(
-        "--model", type=Path, help="a .keras or .h5 file, a SavedModel, a .tflite, a training's folder or a bundle"
+        "--model",
+        type=Path,
+        help="a .keras or .h5 file, a SavedModel, a .tflite, or the folder of a training run or a bundle; "
+        "default: the float model of the package",
     )
     parser.add_argument(
-        "--labels", metavar="NAME,NAME…", help="labels of the outputs, in order (default: the training's)"
+        "--labels", metavar="NAME,NAME…", help="labels of the outputs, in order; default: those of the training run"
     )
     parser.add_argument(
         "--input-range",
         type=input_range_argument,
         metavar="LOW,HIGH",
-        help="input values for the pixel values 0 and 255: 0,1 or -1,1 or 0,255 (default)",
+        help="input values for the pixel values 0 and 255: 0,1 or -1,1 or 0,255; default: 0,255",
     )
-    parser.add_argument("--data", type=Path, help="any data set that `python -m convert.data` reads")
     parser.add_argument(
-        "--float", type=Path, metavar="PATH", help="float model that an existing .tflite is compared with"
+        "--data", type=Path, help="data set, in any form that `python -m convert.data` reads; default: synthetic images"
+    )
+    parser.add_argument(
+        "--float", type=Path, metavar="PATH", help="float model with which an existing .tflite is compared"
     )
     parser.add_argument(
         "--float-range",
         type=input_range_argument,
         metavar="LOW,HIGH",
-        help="input values of the float model (default: --input-range)",
+        help="input values of the float model; default: --input-range",
     )
-    parser.add_argument("--out", type=Path, help="folder of the bundle (default: ./bundle-NAME)")
-    parser.add_argument("--name", help="name of the bundle (default: that of the model)")
+    parser.add_argument("--out", type=Path, help="folder of the bundle to write; default: ./bundle-NAME")
+    parser.add_argument("--name", help="name of the bundle; default: that of the model")
     parser.add_argument(
         "--runtimes",
         default=",".join(CLAIMED),
         metavar="NAME,NAME…",
-        help=f"runtimes that must support every operator (default: %(default)s; known: {', '.join(known())})",
+        help=f"runtimes that must support every operator; known: {', '.join(known())}; default: %(default)s",
     )
     parser.add_argument(
-        "--compare", choices=sorted(SETS), default="usual", help="installed runtimes to compare on (default: usual)"
+        "--compare", choices=sorted(SETS), default="usual", help="installed runtimes to compare on; default: usual"
     )
     parser.add_argument(
         "--keep-float",
         metavar="LAYER,LAYER…",
-        help="layers that stay in float32, by the names of `python -m convert.layers`; prints their cost",
+        help="layers that remain in float32, with the names of `python -m convert.layers`; default: none",
     )
-    parser.add_argument("--margins", type=Path, metavar="TOML", help="margins (default: convert/parity/margins.toml)")
-    parser.add_argument("--seed", type=whole_number(0), default=0)
-    parser.add_argument("--threads", type=whole_number(1), default=1, help="threads of the comparison (default: 1)")
+    parser.add_argument(
+        "--margins", type=Path, metavar="TOML", help="file of margins; default: convert/parity/margins.toml"
+    )
+    parser.add_argument("--seed", type=whole_number(0), default=0, help="seed of random numbers; default: 0")
+    parser.add_argument("--threads", type=whole_number(1), default=1, help="threads of the comparison; default: 1")
     parser.add_argument("--json", action="store_true", help="print the parity report as JSON")
     args = parser.parse_args(joined(sys.argv[1:] if argv is None else argv))
 

@@ -1,4 +1,4 @@
-"""`python -m convert.report REPORT.json|BUNDLE`: renders an evaluation, or a bundle's parity page."""
+"""`python -m convert.report REPORT.json|BUNDLE`: renders a stored evaluation, or a bundle's parity page."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from fer_edge.shipped_bundles import SHIPPED
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Prints a stored evaluation as Markdown, or writes a bundle's page; nothing is evaluated again."""
+    """Prints a stored evaluation as Markdown, or writes a bundle's parity page as HTML, without a new evaluation."""
     parser = argparse.ArgumentParser(prog="python -m convert.report", description=main.__doc__)
-    parser.add_argument("report", type=Path, help="a report.json of `python -m convert.evaluate`, or a bundle's folder")
+    parser.add_argument("report", type=Path, help="report.json of `python -m convert.evaluate`, or folder of a bundle")
     parser.add_argument(
         "--out",
         type=Path,
         metavar="PATH",
-        help="folder for an evaluation's files, or file of the page (default: NAME.html)",
+        help="folder for an evaluation's files, default: none; or file of the page, default: NAME.html",
     )
     args = parser.parse_args(argv)
 
@@ -46,7 +46,7 @@ def _page(folder: Path, out: Path | None) -> int:
     bundle = Bundle.load(folder)
     path = out or Path(f"{bundle.name}.html")
     if path.is_dir():
-        raise UsageError(f"{path} is a folder; --out names the page's file")
+        raise UsageError(f"{path} is a folder; name a file for the page with --out")
     text = page(bundle)
     write_atomically(path, text)
     print(path)

@@ -79,7 +79,7 @@ def open_model(source: ModelSource, claimed: tuple[str, ...] = ()) -> OpenedMode
 def open_named(path: Path | None) -> OpenedModel:
     """The model at `path` as it runs: a bundle's int8 model, else the model in a file or a training's folder.
 
-    None is the bundle that came with the package. Raises UsageError when there is none, BundleRefused when it is damaged.
+    None selects the bundle in use. Raises UsageError when there is none, BundleRefused when it is damaged.
     """
     is_model = path is not None and (not path.is_dir() or any((path / name).is_file() for name in _MODEL_FILES))
     if path is None or not is_model:

@@ -23,20 +23,28 @@ from fer_edge.errors import UsageError, exit_code_of
 def main(argv: list[str] | None = None) -> int:
     """Trains a model, and prints its path and its best epoch."""
     parser = argparse.ArgumentParser(prog="python -m convert.train", description=__doc__)
-    parser.add_argument("--preset", choices=sorted(PRESETS), default="paper")
-    parser.add_argument("--data", type=Path, required=True, help="any data set that `python -m convert.data` reads")
-    parser.add_argument("--out", type=Path, required=True, help="folder for model.keras, history.json, checkpoint.npz")
+    parser.add_argument(
+        "--preset", choices=sorted(PRESETS), default="paper", help="network and recipe; default: %(default)s"
+    )
+    parser.add_argument(
+        "--data", type=Path, required=True, help="data set, in any form that `python -m convert.data` reads"
+    )
+    parser.add_argument(
+        "--out", type=Path, required=True, help="folder for model.keras, history.json and checkpoint.npz"
+    )
     parser.add_argument("--resume", action="store_true", help="continue from the checkpoint in --out")
-    parser.add_argument("--epochs", type=whole_number(1), help="overrides the preset's")
+    parser.add_argument("--epochs", type=whole_number(1), help="number of epochs; default: the preset's")
     parser.add_argument(
         "--early-stopping",
         type=whole_number(0),
         metavar="N",
-        help="epochs without a better validation accuracy; 0: never",
+        help="stop after N epochs without a better validation accuracy; 0: never; default: the preset's",
     )
-    parser.add_argument("--seed", type=whole_number(0), default=0)
+    parser.add_argument("--seed", type=whole_number(0), default=0, help="seed of random numbers; default: 0")
     parser.add_argument(
-        "--threads", type=whole_number(1), help="processor threads; with 1 a run is repeatable to the last bit"
+        "--threads",
+        type=whole_number(1),
+        help="processor threads; with 1 a run is bit-exactly repeatable; default: the backend's",
     )
     parser.add_argument(
         "--teacher",
@@ -44,7 +52,7 @@ def main(argv: list[str] | None = None) -> int:
         nargs="+",
         default=[],
         metavar="DIR",
-        help="folders of training runs or bundles whose float models become teachers (distillation)",
+        help="folders of training runs or bundles whose float models are the teachers (distillation)",
     )
     parser.add_argument(
         "--init", type=Path, metavar="DIR", help="start from the float model of this training run or bundle"
@@ -53,25 +61,32 @@ def main(argv: list[str] | None = None) -> int:
         "--classes",
         type=classes_argument,
         default=EXPRESSIONS,
-        help="own: every class of the set under its own name; or names, with commas; default: the seven expressions",
+        help="names with commas between; own: every class of the set under its own name; default: the seven expressions",
     )
     parser.add_argument(
-        "--learning-rate", type=float, help="overrides the preset's; with --init a tenth of it works well"
+        "--learning-rate",
+        type=float,
+        help="learning rate; with --init a tenth of the preset's works well; default: the preset's",
     )
-    parser.add_argument("--precision", choices=("auto", "float32", "mixed_bfloat16"), default="auto")
+    parser.add_argument(
+        "--precision",
+        choices=("auto", "float32", "mixed_bfloat16"),
+        default="auto",
+        help="precision of the computation; default: auto",
+    )
     args = parser.parse_args(argv)
     return exit_code_of(lambda: _run(args))
 
 
 def _run(args: argparse.Namespace) -> int:
     if args.out.exists() and not args.out.is_dir():
-        raise UsageError(f"{args.out} is a file; --out names a folder")
+        raise UsageError(f"{args.out} is a file; name a folder with --out")
     if not args.resume and (args.out / "checkpoint.npz").exists():
-        raise UsageError(f"{args.out} holds a run already; continue it with --resume, or name another --out")
+        raise UsageError(f"{args.out} already contains a run; continue it with --resume, or name another --out")
     teachers = [find_float_model(path) for path in args.teacher]
     init = find_float_model(args.init) if args.init else None
     if args.learning_rate is not None and not 0 < args.learning_rate < math.inf:
-        raise UsageError(f"--learning-rate {args.learning_rate} is no learning rate; give a positive number")
+        raise UsageError(f"--learning-rate must be a positive number, not {args.learning_rate}")
     samples = load(args.data, classes=args.classes)
     for remark in remarks(samples):
         print(remark, file=sys.stderr)
