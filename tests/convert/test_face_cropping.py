@@ -279,8 +279,8 @@ def test_a_set_without_crops_is_refused_and_nothing_is_written(
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["--detector", "haar"], "name a folder for them with --crop"),
-        (["--bundle", "models/paper"], "name a folder for them with --crop"),
+        (["--detector", "haar"], "need --crop, the folder"),
+        (["--bundle", "models/paper"], "need --crop, the folder"),
         (["--crop", "OUT", "--sheet", "a.png"], "--sheet shows a data set"),
         (["--crop", "OUT", "--bundle", "nowhere"], "nowhere is no bundle"),
     ],
