@@ -1,4 +1,4 @@
-"""Which runtime, kernels and user space make a column of arm64 answers, and how one is made in an emulated process."""
+"""The arm64 configurations (user space, runtime, kernels) under test, and recording logits on one in an emulated process."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tests.arm64.sysroot import emulated, machine
 
 
 @dataclass(frozen=True, slots=True)
-class Arm64:
+class Configuration:
     """A runtime and its kernels in one of the user spaces of `sysroot.SPACES`."""
 
     space: str
@@ -25,22 +25,24 @@ class Arm64:
 
 
 # trixie's wheel of LiteRT is another file than bookworm's: another Python, run on another processor
-COLUMNS = (
-    Arm64("bookworm", "litert", "default"),
-    Arm64("trixie", "litert", "default"),
-    Arm64("bookworm", "litert", "builtin"),
-    Arm64("bookworm", "litert", "reference"),
-    Arm64("bookworm", "tflite-runtime", "default"),
+CONFIGURATIONS = (
+    Configuration("bookworm", "litert", "default"),
+    Configuration("trixie", "litert", "default"),
+    Configuration("bookworm", "litert", "builtin"),
+    Configuration("bookworm", "litert", "reference"),
+    Configuration("bookworm", "tflite-runtime", "default"),
 )
 
 
-def answers_on(column: Arm64, model: Path, images: Path, out: Path) -> RecordedLogits:
-    """What `model` (a bundle's folder or a .tflite file) answers to the .npy file `images` on `column`, kept in `out`.
+def record_logits_on(configuration: Configuration, model: Path, images: Path, out: Path) -> RecordedLogits:
+    """The logits of `model` (a bundle's folder or a .tflite file) for `images` (.npy) on `configuration`, written to `out`.
 
     Raises FerEdgeError with what the emulated process said when it failed.
     """
     command = ["-m", "fer_edge.record_logits", model, "--images", images, "--out", out]
-    ran = emulated(machine(column.space), *command, "--runtime", column.runtime, "--kernels", column.kernels)
+    ran = emulated(
+        machine(configuration.space), *command, "--runtime", configuration.runtime, "--kernels", configuration.kernels
+    )
     if ran.returncode != 0:
-        raise FerEdgeError(f"{column.name} ended with {ran.returncode}: {ran.stderr.strip()[-2000:]}")
+        raise FerEdgeError(f"{configuration.name} ended with {ran.returncode}: {ran.stderr.strip()[-2000:]}")
     return RecordedLogits.load(out)

@@ -17,7 +17,7 @@ from builders import journal_events, write_video
 from fer_edge.events import Event
 from fer_edge.shipped_bundles import SHIPPED, shipped_path
 from fer_edge.synthetic_face import face_box, face_frame
-from tests.arm64.runtimes import COLUMNS, Arm64
+from tests.arm64.runtimes import CONFIGURATIONS, Configuration
 from tests.arm64.sysroot import ROOT, SPACES, Machine, emulated, machine
 
 SEEN = Path(__file__).with_name("seen.py")
@@ -91,14 +91,22 @@ def test_every_detector_finds_the_same_faces_as_here(seen_here: dict[str, Any], 
 
 
 @pytest.mark.parametrize("model", SHIPPED)
-@pytest.mark.parametrize("column", COLUMNS, ids=lambda column: column.name)
-def test_the_golden_vectors_are_reproduced(column: Arm64, model: str) -> None:
-    command = ("verify", shipped_path(model), "--json", "--runtime", column.runtime, "--kernels", column.kernels)
-    found = json.loads(_there(machine(column.space), "-m", "fer_edge.cli", *command))
-    version = next(w.split("==")[1] for w in SPACES[column.space].wheels if column.runtime in w)
-    assert found["runtime"] == f"{column.runtime} {version}, {column.kernels}, aarch64"
+@pytest.mark.parametrize("configuration", CONFIGURATIONS, ids=lambda configuration: configuration.name)
+def test_the_golden_vectors_are_reproduced(configuration: Configuration, model: str) -> None:
+    command = (
+        "verify",
+        shipped_path(model),
+        "--json",
+        "--runtime",
+        configuration.runtime,
+        "--kernels",
+        configuration.kernels,
+    )
+    found = json.loads(_there(machine(configuration.space), "-m", "fer_edge.cli", *command))
+    version = next(w.split("==")[1] for w in SPACES[configuration.space].wheels if configuration.runtime in w)
+    assert found["runtime"] == f"{configuration.runtime} {version}, {configuration.kernels}, aarch64"
     assert all(found["difference"][name] <= limit for name, limit in found["limits"].items())
-    if column.runtime == "litert" and column.kernels != "builtin":
+    if configuration.runtime == "litert" and configuration.kernels != "builtin":
         assert found["difference"]["steps"] == 0, "XNNPACK and the reference kernels give the bits of x86-64"
 
 

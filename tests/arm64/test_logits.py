@@ -1,7 +1,7 @@
-"""The shipped models on arm64's own wheels, against this machine's answers to the same images: every column, both models.
+"""The shipped models on arm64's own wheels against this machine's logits of the same images: each configuration and model.
 
-`make test-arm64` runs this folder; `make test` leaves it out. Emulated processes are judged by what they say, never by how
-long they take.
+`make test-arm64` runs this folder; `make test` leaves it out. Emulated processes are judged by their
+output, never by their run time.
 """
 
 from __future__ import annotations
@@ -21,40 +21,40 @@ from fer_edge.classifier import find_runtime
 from fer_edge.golden import Golden
 from fer_edge.record_logits import RecordedLogits, record_logits
 from fer_edge.shipped_bundles import SHIPPED, shipped_path
-from tests.arm64.runtimes import COLUMNS, Arm64, answers_on
+from tests.arm64.runtimes import CONFIGURATIONS, Configuration, record_logits_on
 from tests.arm64.sysroot import machine
 
 PER_CLASS, SEED = 50, 0
-FEWER = {("edge", "reference"): 10}  # a class: half a second each, emulated
+FEWER = {("edge", "reference"): 10}  # per class: emulated, an image takes half a second
 
-# Of labels, where the bits may differ. Measured: 96.9 % (nano, LiteRT's plain kernels) to 99.7 % (edge, tflite-runtime).
+# Of labels, where logits may differ. Measured: 96.9 % (nano, LiteRT's plain kernels) to 99.7 % (edge, tflite-runtime).
 MIN_AGREEMENT = 0.94
 
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """A model on a column."""
+    """A model and a configuration."""
 
     model: str
-    column: Arm64
+    configuration: Configuration
 
     @property
     def exact(self) -> bool:
-        """Whether the answers must be this machine's own, to the last bit."""
-        return self.column.runtime == "litert" and self.column.kernels != "builtin"
+        """Whether the logits must be bit-identical to this machine's."""
+        return self.configuration.runtime == "litert" and self.configuration.kernels != "builtin"
 
     @property
     def host_kernels(self) -> str:
-        """The kernels here whose answers these are held against; tflite-runtime 2.14 has no XNNPACK for int8."""
-        return self.column.kernels if self.column.runtime == "litert" else "builtin"
+        """The kernels of this machine to compare with; tflite-runtime 2.14 has no XNNPACK for int8."""
+        return self.configuration.kernels if self.configuration.runtime == "litert" else "builtin"
 
 
-CASES = [Case(model, column) for model in SHIPPED for column in COLUMNS]
+CASES = [Case(model, configuration) for model in SHIPPED for configuration in CONFIGURATIONS]
 
 
 @pytest.fixture(scope="module")
 def images(fer2013: Path) -> np.ndarray:
-    """Test images, so many of each class one after the other: uint8 (350, 48, 48). Nothing is chosen by them."""
+    """Test images, the same number of each class in turn: uint8 (350, 48, 48). No threshold is chosen on them."""
     test = load(fer2013).part("test")
     rng = np.random.default_rng(SEED)
     rows = np.stack(
@@ -65,17 +65,17 @@ def images(fer2013: Path) -> np.ndarray:
 
 @pytest.fixture(scope="module")
 def begun(images: np.ndarray, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[Case, Future[RecordedLogits]]]:
-    """The answers on arm64 of every case: emulated processes, as many at a time as there are CPUs, the long ones first."""
-    folder = tmp_path_factory.mktemp("answers")
-    for space in sorted({column.space for column in COLUMNS}):
+    """The logits on arm64 of every case, from emulated processes, as many at a time as there are CPUs."""
+    folder = tmp_path_factory.mktemp("logits")
+    for space in sorted({configuration.space for configuration in CONFIGURATIONS}):
         machine(space)  # fetched one after the other
     with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
         futures = {}
         for case in CASES:
-            file = folder / f"{case.model}-{case.column.name}.npy"
+            file = folder / f"{case.model}-{case.configuration.name}.npy"
             np.save(file, _shown(case, images))
             futures[case] = pool.submit(
-                answers_on, case.column, shipped_path(case.model), file, file.with_suffix(".npz")
+                record_logits_on, case.configuration, shipped_path(case.model), file, file.with_suffix(".npz")
             )
         yield futures
         pool.shutdown(cancel_futures=True)
@@ -83,19 +83,23 @@ def begun(images: np.ndarray, tmp_path_factory: pytest.TempPathFactory) -> Itera
 
 @pytest.fixture(scope="module")
 def figures() -> Iterator[list[str]]:
-    """Lines that are printed at the end: what each column gave."""
+    """Lines printed at the end: the result of each configuration."""
     lines: list[str] = []
     yield lines
     print("\n" + "\n".join(lines))
 
 
-@pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case.model}-{case.column.name}")
+@pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case.model}-{case.configuration.name}")
 def test_logits_agree_with_those_of_this_machine(
     case: Case, begun: dict[Case, Future[RecordedLogits]], images: np.ndarray, figures: list[str]
 ) -> None:
     there = begun[case].result()
     here = record_logits(shipped_path(case.model), _shown(case, images), find_runtime("litert"), case.host_kernels)
-    assert (there.machine, there.runtime, there.kernels) == ("aarch64", case.column.runtime, case.column.kernels)
+    assert (there.machine, there.runtime, there.kernels) == (
+        "aarch64",
+        case.configuration.runtime,
+        case.configuration.kernels,
+    )
     assert (there.model_sha256, there.images_sha256) == (here.model_sha256, here.images_sha256)
     apart = np.abs(there.logits - here.logits) / _step(case.model)
     rms, agreement = float(np.sqrt((apart**2).mean())), float((there.logits.argmax(1) == here.logits.argmax(1)).mean())
@@ -103,9 +107,11 @@ def test_logits_agree_with_those_of_this_machine(
         f"{case.model}: {there.runtime_name} (Python {there.python}) against {here.runtime_name}, {len(apart)} images: labels "
         f"{agreement:.2%}, largest {apart.max():.1f} and RMS {rms:.2f} output steps, {(apart > 0.5).mean():.1%} of logits apart"
     )
-    assert there.logits.argmax(1).std() > 1, "the classes are told apart"
+    assert there.logits.argmax(1).std() > 1, "all logits name one class"
     if case.exact:
-        assert there.version == here.version, "another LiteRT here than tests/arm64/sysroot.py fetches: pin this one"
+        assert there.version == here.version, (
+            "tests/arm64/sysroot.py fetches another LiteRT version than this machine has: pin this one"
+        )
         assert np.array_equal(there.logits, here.logits), figures[-1]
     else:
         limit = Golden.load(shipped_path(case.model) / "golden.npz").other_limits.rms_steps
@@ -113,12 +119,12 @@ def test_logits_agree_with_those_of_this_machine(
 
 
 def _shown(case: Case, images: np.ndarray) -> np.ndarray:
-    """The first images: as many of each class."""
+    """The first images, the same number of each class."""
     classes = len(images) // PER_CLASS
-    return images[: classes * FEWER.get((case.model, case.column.kernels), PER_CLASS)]
+    return images[: classes * FEWER.get((case.model, case.configuration.kernels), PER_CLASS)]
 
 
 def _step(model: str) -> float:
-    """What one step of the output is, as a logit."""
+    """One quantization step of the output, in logits."""
     scale: float = Bundle.load(shipped_path(model)).spec.quantization.output.scale
     return scale
