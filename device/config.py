@@ -22,7 +22,7 @@ Region = tuple[float, float, float, float]  # x, y, width, height: shares (0–1
 
 def _setting(default: Any, says: str, **rules: Any) -> Any:
     """A field: its default, its description, and its rules (above, least, most, one_of; live: applied on SIGHUP)."""
-    return field(default=default, metadata={"says": says, **rules})
+    return field(default=default, metadata={"description": says, **rules})
 
 
 @dataclass(frozen=True, slots=True)

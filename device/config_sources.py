@@ -1,6 +1,6 @@
-"""Where each setting comes from: this program's defaults, the environment, one TOML file, and the command line over it.
+"""Loads settings from the defaults, the environment, one TOML file and the command line, and records the origin of each.
 
-The file is flat: `fps = 5.0`, one setting a line, named as in `device.config.Settings`.
+The file is flat: `fps = 5.0`, one setting per line, named as in `device.config.Settings`.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ _UNITS = re.compile(r"_(s|px|deg|bytes|c)$")
 _NOT_DIGESTED = {"camera", "name", "bundle", "log", "runtime", "json", "once", "duration_s"}
 _NOT_DIGESTED |= {"metrics", "metrics_file", "metrics_every_s"}
 _NOT_DIGESTED |= {name for name in SETTING_FIELDS if name.startswith("mqtt")}
-_NOT_DIGESTED |= {"live", "live_token_file", "show_pixels_s"}  # what is logged does not depend on them
+_NOT_DIGESTED |= {"live", "live_token_file", "show_pixels_s"}  # the journal's lines do not depend on these settings
 
 
 @dataclass(frozen=True, slots=True)
 class LoadedSettings:
-    """Settings, and for each of them its origin: `default`, `FILE:LINE`, a flag, or `environment: VARIABLE`."""
+    """Settings and the origin of each: `default`, `FILE:LINE`, a flag, or `environment: VARIABLE`. `file`: the file, if any."""
 
     settings: Settings
     origins: Mapping[str, str]
@@ -36,18 +36,18 @@ class LoadedSettings:
 def load_settings(
     flags: Mapping[str, Any], file: Path | None = None, environ: Mapping[str, str] = os.environ
 ) -> LoadedSettings:
-    """The settings of a run: flags over the file over the defaults.
+    """The settings of a run: flags override the file, the file overrides the defaults.
 
-    `flags` may hold anything that a parser gives (`vars(args)`): None and names of no setting are passed over. `file`:
-    what --config named; without it $CONFIGURATION_DIRECTORY/fer-edge.toml, else ~/.config/fer-edge/config.toml, where
-    there is one. Raises UsageError, with file and line, for what is no setting or makes no sense.
+    `flags` may be all results of a parser (`vars(args)`): None and names that are not settings are ignored. `file` is that
+    of --config; without it $CONFIGURATION_DIRECTORY/fer-edge.toml, else ~/.config/fer-edge/config.toml, if it exists.
+    Raises UsageError, with file and line, for an unknown setting or an invalid value.
     """
     path = file or default_config_file(environ)
     values, origins = read_settings_file(path) if path else ({}, {})
     for name, value in flags.items():
         if name in SETTING_FIELDS and value is not None:
-            if said := validation_error(name, value):
-                raise UsageError(f"{flag_name(name)}: {said}")
+            if problem := validation_error(name, value):
+                raise UsageError(f"{flag_name(name)}: {problem}")
             values[name], origins[name] = value, f"flag {flag_name(name)}"
     settings = Settings(**values)
     from_environ = {
@@ -60,42 +60,42 @@ def load_settings(
 
 
 def read_settings_file(path: Path) -> tuple[dict[str, Any], dict[str, str]]:
-    """The values in a file, as Settings wants them, and the `FILE:LINE` of each. Raises UsageError as `load` does."""
+    """The values in a file, in the types of Settings, and the `FILE:LINE` of each. Raises UsageError like `load_settings`."""
     import tomllib
 
     try:
         text = path.read_bytes().decode()
-        given = tomllib.loads(text)
+        fields = tomllib.loads(text)
     except OSError as error:
         raise UsageError(f"the settings in {path} cannot be read: {error.strerror}") from error
     except UnicodeDecodeError as error:
         raise UsageError(f"{path} is not UTF-8 text ({error.reason} at byte {error.start})") from error
     except tomllib.TOMLDecodeError as error:
-        at = re.search(r"at line (\d+)", str(error))
+        line = re.search(r"at line (\d+)", str(error))
         raise UsageError(
-            f"{path}{f':{at[1]}' if at else ''}: {error}; a line is `name = value`, text in quotes"
+            f"{path}{f':{line[1]}' if line else ''}: {error}; a line is `name = value`, text in quotes"
         ) from error
     lines, values, origins = _line_numbers(text), {}, {}
-    for name, raw in given.items():
+    for name, raw in fields.items():
         where = f"{path}:{lines.get(name, 1)}"
         if name not in SETTING_FIELDS:
             raise UsageError(f"{where}: there is no setting {_unknown_setting(name, raw)}")
         value = _setting_value(name, raw)
-        if said := validation_error(name, value):
-            raise UsageError(f"{where}: {said}")
+        if problem := validation_error(name, value):
+            raise UsageError(f"{where}: {problem}")
         values[name], origins[name] = value, where
     return values, origins
 
 
 def _line_numbers(text: str) -> dict[str, int]:
-    """The number of the line on which each name of the top level first stands, in text that is TOML.
+    """The number of the line on which each top-level name of a TOML text first occurs.
 
-    tomllib does not tell. Statements are parsed one by one instead: what does not parse yet goes on in the next line (an
-    array or a text of several lines), so that a name within a text or a comment is never taken for a setting.
+    tomllib does not report it. Statements are parsed one by one instead: a statement that does not parse yet continues on
+    the next line (an array or a string of several lines), so that a name within a string or a comment is not a setting.
     """
     import tomllib
 
-    found: dict[str, int] = {}
+    line_numbers: dict[str, int] = {}
     statement, start = "", 1
     for number, line in enumerate(text.split("\n"), 1):
         statement += line + "\n"
@@ -104,31 +104,33 @@ def _line_numbers(text: str) -> dict[str, int]:
         except tomllib.TOMLDecodeError:
             continue
         for name in names:
-            found.setdefault(name, start)
+            line_numbers.setdefault(name, start)
         statement, start = "", number + 1
-    return found
+    return line_numbers
 
 
 def _unknown_setting(name: str, raw: Any) -> str:
     from difflib import SequenceMatcher, get_close_matches
 
-    asked = name.lower().replace("-", "_")
+    normalized = name.lower().replace("-", "_")
     known = {_UNITS.sub("", spec): spec for spec in SETTING_FIELDS} | {spec: spec for spec in SETTING_FIELDS}
-    if near := get_close_matches(asked, known, n=5):
-        # A name is remembered by its beginning: rotation is nearer to rotate than to duration.
-        best = max(near, key=lambda one: SequenceMatcher(None, asked, one).ratio() + 0.2 * (asked[:3] == one[:3]))
+    if near := get_close_matches(normalized, known, n=5):
+        # The beginning counts more: rotation is closer to rotate than to duration.
+        best = max(
+            near, key=lambda one: SequenceMatcher(None, normalized, one).ratio() + 0.2 * (normalized[:3] == one[:3])
+        )
         return f"“{name}”; did you mean {known[best]}?"
-    tables = "; the file has no tables, each setting is a line of its own" if isinstance(raw, dict) else ""
+    tables = "; the file has no tables, each setting is on its own line" if isinstance(raw, dict) else ""
     return f"“{name}”{tables}; `fer-edge config show` lists them all"
 
 
 def _setting_value(name: str, raw: Any) -> Any:
-    """What TOML gave, as the kind that the setting is; as it is where it is none, for `complaint` to say so."""
+    """A TOML value in the setting's type; unchanged if it cannot be converted, for `validation_error` to report."""
     wanted = setting_kind(name)
     if wanted == "Path" and isinstance(raw, str):
         try:
             return Path(raw).expanduser()
-        except RuntimeError:  # ~ of a user that there is not
+        except RuntimeError:  # ~ of a user that does not exist
             return Path(raw)
     if wanted == "Region" and isinstance(raw, list):
         return tuple(raw)
@@ -136,67 +138,96 @@ def _setting_value(name: str, raw: Any) -> Any:
 
 
 def flag_name(name: str) -> str:
-    """The flag of a setting: without its unit, `rotate_deg` is --rotate; with it where that is a setting too."""
+    """The flag of a setting: without the unit, `rotate_deg` is --rotate; with it if the short name is another setting."""
     short = _UNITS.sub("", name)
     return f"--{(name if short in SETTING_FIELDS else short).replace('_', '-')}"
 
 
 def parse_region(text: str) -> tuple[float, ...]:
-    """The region in `X,Y,W,H`, for a command line. Raises ValueError when these are no numbers."""
+    """The region `X,Y,W,H` of a command line. Raises ValueError for anything but numbers."""
     return tuple(float(part) for part in text.split(","))
 
 
-def settings_report(configured: LoadedSettings, environ: Mapping[str, str] = os.environ) -> dict[str, Any]:
-    """What `fer-edge config show --json` prints: the file and, for each setting, value, origin, whether SIGHUP changes it."""
+@dataclass(frozen=True, slots=True)
+class SettingView:
+    """One setting as `config show` prints it. `reloadable`: SIGHUP can change it in a running instance."""
+
+    value: Any
+    origin: str
+    reloadable: bool
+    description: str
+
+    def to_json(self) -> dict[str, Any]:
+        """The setting in `config show --json`."""
+        value = str(self.value) if isinstance(self.value, Path) else self.value
+        return {"value": value, "from": self.origin, "live": self.reloadable, "description": self.description}
+
+
+@dataclass(frozen=True, slots=True)
+class SettingsReport:
+    """All settings by name, with passwords removed, and the file that they came from."""
+
+    file: Path | None
+    settings: Mapping[str, SettingView]
+
+    def to_json(self) -> dict[str, Any]:
+        """What `fer-edge config show --json` prints."""
+        settings = {name: view.to_json() for name, view in self.settings.items()}
+        return {"file": str(self.file) if self.file else None, "settings": settings}
+
+
+def settings_report(loaded: LoadedSettings, environ: Mapping[str, str] = os.environ) -> SettingsReport:
+    """The settings of a run with default folders filled in, their origins and descriptions."""
     from device.camera.source import redact_url
 
-    settings = configured.settings
+    settings = loaded.settings
     resolved = {
         "log": settings.log or journal_folder_and_origin(environ, settings.name)[0],
         "runtime": settings.runtime or runtime_folder_and_origin(environ)[0],
         "camera": redact_url(settings.camera) if "://" in settings.camera else settings.camera,
     }
-    rows = {}
-    for name, spec in SETTING_FIELDS.items():
-        value = resolved.get(name, getattr(settings, name))
-        rows[name] = {
-            "value": str(value) if isinstance(value, Path) else value,
-            "from": configured.origins[name],
-            "live": bool(spec.metadata.get("live")),
-            "says": spec.metadata["says"],
-        }
-    return {"file": str(configured.file) if configured.file else None, "settings": rows}
+    views = {
+        name: SettingView(
+            value=resolved.get(name, getattr(settings, name)),
+            origin=loaded.origins[name],
+            reloadable=bool(spec.metadata.get("live")),
+            description=spec.metadata["description"],
+        )
+        for name, spec in SETTING_FIELDS.items()
+    }
+    return SettingsReport(loaded.file, views)
 
 
-def settings_text(configured: LoadedSettings, commented: bool = False, environ: Mapping[str, str] = os.environ) -> str:
-    """What `fer-edge config show` prints: TOML that is a file of settings, the origin of each behind it.
+def settings_text(loaded: LoadedSettings, commented: bool = False, environ: Mapping[str, str] = os.environ) -> str:
+    """What `fer-edge config show` prints: a settings file in TOML, with the origin of each setting as a comment.
 
-    What has no value stands as a comment, and so does a password that an address had: it is never printed. `commented`
-    adds what each setting means.
+    Settings without a value are comments. An address with a password is a comment too, and the password is not printed.
+    `commented` adds the meaning of each setting.
     """
-    told = settings_report(configured, environ)
-    lines = [f"# settings from {told['file'] or 'no file'}; * can change on SIGHUP, the others at the next start"]
-    for name, row in told["settings"].items():
-        value = row["value"]
-        left = f"# {name} =" if value is None else f"{name} = {_toml(value)}"
-        if name == "camera" and value != configured.settings.camera:
-            left = f"# {left}"
+    report = settings_report(loaded, environ)
+    lines = [f"# settings from {report.file or 'no file'}; * can change on SIGHUP, the others at the next start"]
+    for name, view in report.settings.items():
+        value = str(view.value) if isinstance(view.value, Path) else view.value
+        assignment = f"# {name} =" if value is None else f"{name} = {_toml(value)}"
+        if name == "camera" and value != loaded.settings.camera:
+            assignment = f"# {assignment}"
         if commented:
-            lines += ["", f"# {row['says']}"]
-        lines.append(f"{left:<40} # {'* ' if row['live'] else ''}{row['from']}")
+            lines += ["", f"# {view.description}"]
+        lines.append(f"{assignment:<40} # {'* ' if view.reloadable else ''}{view.origin}")
     return "\n".join(lines)
 
 
 def _toml(value: Any) -> str:
     if isinstance(value, str):
-        return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")  # the one sign in which they differ
+        # DEL is the only character that TOML and JSON escape differently
+        return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
     if isinstance(value, tuple):
         return f"[{', '.join(map(_toml, value))}]"
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def settings_digest(settings: Settings) -> str:
-    """Twelve hexadecimal digits that are the same for two runs with the same settings, places and camera left out."""
+    """Twelve hexadecimal digits, equal for two runs with equal settings; paths and camera are ignored."""
     import hashlib
 
     values = {name: getattr(settings, name) for name in SETTING_FIELDS if name not in _NOT_DIGESTED}

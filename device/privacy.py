@@ -1,4 +1,4 @@
-"""What `fer-edge run --explain-privacy` and that of `label` print: what is stored, where, for how long, and what never is."""
+"""The text of `--explain-privacy` of `run` and `label`: what is stored, where, for how long, and what never is."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from fer_edge.events import KINDS
 
 
 def explain_run(settings: Settings, environ: Mapping[str, str] = os.environ) -> str:
-    """The whole text, true of a run with `settings`; each line about this run follows from one of them."""
+    """The text for a run with `settings`; each line about the run follows from one of them."""
     journal = settings.log or default_journal_folder(environ, settings.name)
     runtime = settings.runtime or default_runtime_folder(environ)
     sections = [
@@ -33,21 +33,25 @@ def explain_run(settings: Settings, environ: Mapping[str, str] = os.environ) -> 
 
 
 def explain_label(out: Path, form: str, annotate: bool, show_faces: bool) -> str:
-    """The same of `fer-edge label`, with what it is told there: what it makes of recordings that are there already."""
+    """The text for `fer-edge label` with these options."""
     stored = [
-        f"in {out}, as {form}: a row for each face of each frame, with its time, place, expression and probabilities",
-        "beside each: the recording's file name, size and time, what it was read with, and counts of frames",
+        f"in {out}, as {form}: a row for each face of each frame, with its time, position, expression and probabilities",
+        "beside each: the recording's file name, size and time, the software and settings, and counts of frames",
     ]
     never = _NEVER
     if annotate:
         never = _NEVER[1:]
-        hidden = "faces as they are" if show_faces else "each face that was found pixelated; one that was not is seen"
+        hidden = (
+            "faces as they are"
+            if show_faces
+            else "each detected face pixelated; a face that was not detected is visible"
+        )
         stored += [
-            f"beside each: a copy of its pictures, in gray, without sound, {hidden}; whoever knows a person may know them "
-            "by what is left"
+            f"beside each: a copy of its pictures, in gray, without sound, {hidden}; people who know a person may "
+            "still recognize them"
         ]
     sections = [
-        ("Looked at", ["every frame of the recordings that are named, in gray; they stay as they are"]),
+        ("Looked at", ["every frame of the named recordings, in gray; the recordings are not changed"]),
         ("Stored", stored),
         ("For how long", ["until you remove it"]),
         ("Sent", [_NOTHING_SENT]),
@@ -61,62 +65,64 @@ def _text(sections: Sequence[tuple[str, Sequence[str]]]) -> str:
     return "\n\n".join("\n".join([title, *map(_wrapped, lines)]) for title, lines in sections)
 
 
-_NOTHING_SENT = "nothing, to nobody: no network socket is opened"
+_NOTHING_SENT = "nothing: no network socket is opened"
 _INNER = "    "
 _NEVER = [
-    "a picture, a part of one, or anything a picture could be made from: pixels live in memory until the next frame",
-    "who somebody is: nothing is recognised, no face is compared with another one of another time",
-    "a name, a number or a measure that follows a person: track numbers begin anew at each start",
+    "a picture, a part of one, or data that a picture could be made from: pixels are in memory until the next frame",
+    "who a person is: nobody is recognized, and no face is compared with a face of another time",
+    "a name, a number or a measure that identifies a person: track numbers restart with each run",
     "sound",
 ]
 _COUNTS = (
-    "sums since the start, by expression among others, how many faces are there, and how the run and the machine are; who "
-    "reads them often can tell what was shown when"
+    "counters since the start, also by expression, the number of faces, and the state of the run and the machine; reading "
+    "them often shows which expression was displayed when"
 )
 _LABEL = [
-    "an expression that a face displayed, by a model that is often wrong; not what the person felt, meant or is",
-    "in the European Union, Article 5(1)(f) of the AI Act forbids inferring emotions of people at work and in education, "
-    "except for medical or safety reasons; elsewhere other law may forbid it; tell the people in view",
+    "a displayed expression, by a model that is often wrong; not what the person felt, meant or is",
+    "in the European Union, Article 5(1)(f) of the AI Act prohibits inferring emotions of people at work and in education, "
+    "except for medical or safety reasons; elsewhere other laws may prohibit it; inform the people in view",
 ]
 
 
 def _looked_at(settings: Settings) -> list[str]:
-    lines = [f"camera {_shown(settings.camera)}, about {settings.fps:g} pictures a second, in gray"]
+    lines = [f"camera {_shown(settings.camera)}, about {settings.fps:g} frames a second, in gray"]
     if settings.region:
-        lines.append(f"only the region {list(settings.region)} of each picture (x, y, width, height, in shares of it)")
+        lines.append(f"only the region {list(settings.region)} of each frame (x, y, width, height, as fractions)")
     if settings.paused:
-        lines.append("nothing at first: it starts paused")
+        lines.append("nothing at first: the run starts paused")
     return lines
 
 
 def _stored(settings: Settings, journal: Path, runtime: Path) -> list[str]:
     per_frame = {} if settings.per_frame else {"reading"}
-    lines = [f"in {journal}, readable for the user it runs as alone, lines of these kinds:"]
+    lines = [f"in {journal}, readable only for the user of the run, lines of these kinds:"]
     lines += [f"{_INNER}{kind}: {what}" for kind, what in KINDS.items() if kind not in per_frame]
     if not settings.per_frame:
-        lines.append("no line for each face of each frame, only sums and episodes; `per_frame` would add them")
-    lines.append(f"in {runtime}, in memory, while it runs: state, counts of frames, and the machine's health")
+        lines.append(
+            "no line for each face of each frame, only tallies and episodes; the setting `per_frame` would add them"
+        )
+    lines.append(f"in {runtime}, in memory, during the run: state, counts of frames, and the machine's health")
     if settings.metrics_file is not None:
-        every = f"every {settings.metrics_every_s:g} s while it runs"
-        lines.append(f"in {settings.metrics_file}, {every}, for who may read that file: {_COUNTS}")
-    lines.append("on stdout: a line for each face of each frame; systemd keeps that where the unit does not discard it")
+        every = f"every {settings.metrics_every_s:g} s during the run"
+        lines.append(f"in {settings.metrics_file}, {every}, for all who can read that file: {_COUNTS}")
+    lines.append("on stdout: a line for each face of each frame; systemd stores them unless the unit discards them")
     return lines
 
 
 def _how_long(settings: Settings, journal: Path) -> list[str]:
-    lines = [f"until the journal is larger than {settings.budget_bytes / 1e6:g} MB: the oldest goes first"]
+    lines = [f"until the journal is larger than {settings.budget_bytes / 1e6:g} MB: then the oldest lines are removed"]
     if settings.keep_days is None:
-        lines.append("no limit by age; set keep_days where the law or a promise asks for one")
+        lines.append("no limit by age; set keep_days if a law or an agreement requires one")
     else:
-        lines.append(f"{settings.keep_days:g} days at the most (keep_days)")
-    lines.append(f"`fer-edge log purge --before` removes earlier lines at once; all of it is in {journal}")
+        lines.append(f"{settings.keep_days:g} days at most (keep_days)")
+    lines.append(f"`fer-edge log purge --before` removes older lines at once; all lines are in {journal}")
     return lines
 
 
 def _never(settings: Settings) -> list[str]:
     if settings.live is not None and settings.show_pixels_s is not None:
         return [
-            "a picture, but for the small ones told of above; pixels else live in memory until the next frame",
+            "a picture, except the small ones described above; other pixels are in memory until the next frame",
             *_NEVER[1:],
         ]
     return _NEVER
@@ -126,34 +132,34 @@ def _sent(settings: Settings) -> list[str]:
     lines = _live(settings)
     if _is_address(settings.camera):
         lines.append(
-            f"to the camera at {_shown(settings.camera)}: what asking it for its video takes; who else sees that network "
-            "may see the video too, unless it is encrypted"
+            f"to the camera at {_shown(settings.camera)}: the requests for its video; others who can read the "
+            "network's traffic can see the video too, unless it is encrypted"
         )
     if settings.metrics is not None:
         at = Address.parse(settings.metrics)
-        lines.append(f"to whoever asks at {at}, which has no password and no encryption: {_COUNTS}")
+        lines.append(f"to every client of {at}, without password and encryption: {_COUNTS}")
     if settings.mqtt is not None:
         lines += _to_broker(settings)
-    return [*lines, "nothing else, to nobody"] if lines else [_NOTHING_SENT]
+    return [*lines, "nothing else"] if lines else [_NOTHING_SENT]
 
 
 def _to_broker(settings: Settings) -> list[str]:
     broker = broker_from_settings(settings)
-    told = [
-        "once a run: software, bundle, runtime, detector, labels, and what Home Assistant's discovery takes",
-        "when it changes, and each minute: the expression of the largest face, whether one is there, how many are, and "
+    messages = [
+        "once a run: software, bundle, runtime, detector, labels, and Home Assistant's discovery",
+        "on change, and each minute: the expression of the largest face, presence, the number of faces, and "
         "whether it runs, is paused or lost its camera",
-        "each minute, and when a problem comes or goes: the machine's health",
-        f"each minute: tally: {KINDS['tally']}; and what follows from it, majority and unsure_percent",
+        "each minute, and when a problem begins or ends: the machine's health",
+        f"each minute: tally: {KINDS['tally']}; and majority and unsure_percent, which follow from it",
     ]
     if settings.mqtt_readings:
-        told.append(f"for each face of each frame: reading: {KINDS['reading']}")
-    kept = "encrypted on the way" if broker.tls else "not encrypted: who else sees that network can read it"
+        messages.append(f"for each face of each frame: reading: {KINDS['reading']}")
+    encryption = "encrypted" if broker.tls else "not encrypted: others who can read the network's traffic can read it"
     return [
-        f"to the broker at {broker}, {kept}:",
-        *(f"{_INNER}{line}" for line in told),
-        "whom the broker lets read that, and for how long others keep it, is the broker's and theirs to say; it keeps the "
-        "newest of each itself, minutes and readings left out; what it cannot be told waits in memory, never on a card",
+        f"to the broker at {broker}, {encryption}:",
+        *(f"{_INNER}{line}" for line in messages),
+        "the broker decides who can read these messages, and its clients how long they keep them; it retains the newest of "
+        "each, except minutes and readings; unsent messages wait in memory, never on a card",
     ]
 
 
@@ -164,23 +170,23 @@ def _live(settings: Settings) -> list[str]:
     from device.output.live.allowed_hosts import is_loopback
 
     address = Address.parse(settings.live)
-    who = "whoever opens it on this machine"
+    viewers = "anyone who opens it on this machine"
     if not is_loopback(address.host):
-        who = "whoever reaches that address and has its token, unencrypted, so that who else sees that network may see it too"
+        viewers = "anyone who reaches that address and has its token, unencrypted: others may read the traffic too"
     elif settings.live_token_file is not None:
-        who = "whoever opens it on this machine and has its token"
+        viewers = "anyone who opens it on this machine and has its token"
     lines = [
-        f"the live page, at {address}, to {who}: what each face shows now and where it is, the last ten "
-        "minutes' sums, counts of frames, and the machine's health; all of it in memory, none of it kept"
+        f"the live page, at {address}, to {viewers}: the expression and position of each face, sums of the last "
+        "ten minutes, counts of frames, and the machine's health; all of it in memory only"
     ]
     if settings.show_pixels_s is not None:
         lines.append(
             f"on that page, for {settings.show_pixels_s / 60:g} minutes after the start: a small gray picture a second, in "
-            "which the faces that were found are made too coarse to be known; a face that was not found, and all else in "
-            "view, is shown as it is; held in memory until the next one, never written"
+            "which detected faces are too coarse to be recognized; a face that was not detected, and everything else in "
+            "view, is visible; in memory until the next picture, never written"
         )
     else:
-        lines.append("no picture on that page; `--show-pixels` would show small ones for a while")
+        lines.append("no picture on that page; `--show-pixels` would show small ones for a limited time")
     return lines
 
 
@@ -188,7 +194,7 @@ def _to_stop(settings: Settings) -> list[str]:
     name = "" if settings.name == "camera" else f" --name {settings.name}"
     return [
         f"`fer-edge pause{name}` closes the camera until `fer-edge resume{name}`; restarts and power cuts do not end it",
-        "the journal says from when to when it was paused",
+        "the journal records the pause and its duration",
     ]
 
 
@@ -205,5 +211,5 @@ def _shown(camera: str) -> str:
     if _is_address(camera):
         return redact_url(camera)
     path = Path(camera).expanduser()
-    # As the journal has it: a folder may name a person.
+    # As in the journal: the name of a folder may contain a person's name.
     return path.name if len(path.parts) > 1 and not camera.startswith("/dev/") else camera

@@ -1,7 +1,7 @@
-"""`fer-edge bench`: what a frame's work takes on this machine, stage by stage, and its networks on each runtime and thread.
+"""`fer-edge bench`: measures the stages of a frame on this machine, and its networks by runtime and number of threads.
 
-Only what `device.bench.board_estimates` adds is not measured here, and that is marked. Before, between and after the
-measurements the machine's health is looked at, so that figures of a slowed-down processor are known as such.
+Everything is measured except the estimates of `device.bench.board_estimates`, which are marked. The machine's health is read
+before, between and after the measurements, so that results of a throttled processor are marked.
 """
 
 from __future__ import annotations
@@ -35,34 +35,34 @@ if TYPE_CHECKING:
     from fer_edge.bundle import Bundle
 
 SECONDS = 20.0
-SCENES = {"face": face_scene, "still": still_scene}  # a face that moves; nobody, and nothing moves
-_MOST_THREADS = 4  # at most, where nobody says how many
+SCENES = {"face": face_scene, "still": still_scene}  # a moving face; an empty, still scene
+_MOST_THREADS = 4  # by default
 _PACKAGES = ("numpy", "opencv-python-headless", "opencv-python", "ai-edge-litert", "tflite-runtime")
 
 
 @dataclass(frozen=True, slots=True)
 class BenchReport:
-    """All that a benchmark found, and nothing that tells whose machine it was."""
+    """The result of a benchmark, without anything that identifies the machine's owner."""
 
     board: Board
     versions: dict[str, str]
     bundle: str
     bundle_sha256: str
     detector: str
-    multiply_adds: dict[str, int]  # of one image, by network, where they are known
+    multiply_adds: dict[str, int]  # of one image, by network, if known
     frame_px: tuple[int, int]  # width, height
-    runtime: str  # of the loop's networks, one thread each
+    runtime: str  # of the loop's networks, with one thread each
     scenes: tuple[SceneTimes, ...]
-    memory_bytes: dict[str, int]  # `now`, after them, and at `most`
-    forced_bytes: int  # of a batch of the journal
-    forced: CallTimes  # writes of one
+    memory_bytes: dict[str, int]  # `now`: after the scenes; `most`: the maximum
+    batch_bytes: int  # of a batch of journal lines
+    batch_writes: CallTimes  # of synced writes of one batch
     networks: tuple[NetworkTimes, ...]
-    left_out: tuple[NotMeasured, ...]
+    not_measured: tuple[NotMeasured, ...]
     conditions: Conditions
     estimates: tuple[Estimate, ...]
 
     def to_json(self) -> dict[str, Any]:
-        """The whole for programs."""
+        """The report as `fer-edge bench --json` prints it."""
         return {
             "format": 1,
             "versions": self.versions,
@@ -76,10 +76,10 @@ class BenchReport:
                 "frame_px": list(self.frame_px),
                 "scenes": [scene.to_json() for scene in self.scenes],
                 "memory_bytes": self.memory_bytes,
-                "forced_write": {**self.forced.to_json(), "bytes": self.forced_bytes},
+                "forced_write": {**self.batch_writes.to_json(), "bytes": self.batch_bytes},
             },
             "networks": [network.to_json() for network in self.networks],
-            "left_out": [asdict(left) for left in self.left_out],
+            "left_out": [asdict(entry) for entry in self.not_measured],
             "health": self.conditions.to_json(),
             "estimates": [row.to_json() for row in self.estimates],
             "estimates_from": list(published_sources()),
@@ -92,15 +92,15 @@ def run_bench(
     threads: int | None = None,
     seconds: float = SECONDS,
     float_model: Path | None = None,
-    say: Callable[[str], object] = lambda _: None,
-    ask: Callable[[], str] = vcgencmd,
+    log: Callable[[str], object] = lambda _: None,
+    get_throttled: Callable[[], str] = vcgencmd,
     root: Path = Path("/"),
 ) -> BenchReport:
-    """What was found in about so many seconds, with 1 to `threads` threads (None: to as many as there are cores, up to 4).
+    """Measures for about `seconds`, with 1 to `threads` threads (None: the number of cores, at most 4).
 
-    `float_model` is a float .tflite of the bundle's network. `say` is told what is being done, `ask` gives what `vcgencmd
-    get_throttled` prints, and facts of the system are read below `root`. Raises UsageError without a runtime, for a number
-    that makes no sense, or where nothing can be written, BundleRefused for a file that is not what it should be.
+    `float_model` is a float .tflite of the bundle's network. `log` gets a sentence before each part, `get_throttled` returns
+    what `vcgencmd get_throttled` prints, and system files are read below `root`. Raises UsageError without a runtime, for an
+    invalid number, or when nothing can be written, BundleRefused for an invalid file.
     """
     from fer_edge.detection.registry import find_detector
 
@@ -116,19 +116,25 @@ def run_bench(
     with tempfile.TemporaryDirectory(
         prefix="fer-edge-bench-", dir=_writable_folder(default_journal_folder())
     ) as scratch:
-        sensors = Sensors(Path(scratch), clock, ask, root)
-        looks = [sensors.read()]
-        say(f"bundle {bundle.name}, detector {detector}: frames with a face and without, for {seconds / 2:g} s")
-        seen = []
+        sensors = Sensors(Path(scratch), clock, get_throttled, root)
+        readings = [sensors.read()]
+        log(f"bundle {bundle.name}, detector {detector}: frames with a face and without, for {seconds / 2:g} s")
+        scenes = []
         for name, scene in SCENES.items():
             share_s = seconds / 2 / len(SCENES)
-            seen.append(time_scene(name, scene, pipeline, clock, share_s, Path(scratch) / name))
-            looks.append(sensors.read())
+            scenes.append(time_scene(name, scene, pipeline, clock, share_s, Path(scratch) / name))
+            readings.append(sensors.read())
         memory_bytes = memory_usage(root)
-        forced_bytes, writes = time_forced_writes(Path(scratch) / "forced", clock, bundle.labels)
-        say(f"each network, threads: {', '.join(map(str, counts))}, for {seconds / 2:g} s or a little more")
-        rows, left_out = time_networks(
-            bundle, networks_of(detector), counts, seconds / 2, clock, float_model, lambda: looks.append(sensors.read())
+        batch_bytes, batch_writes = time_forced_writes(Path(scratch) / "forced", clock, bundle.labels)
+        log(f"each network, threads: {', '.join(map(str, counts))}, for {seconds / 2:g} s or a little more")
+        rows, not_measured = time_networks(
+            bundle,
+            networks_of(detector),
+            counts,
+            seconds / 2,
+            clock,
+            float_model,
+            lambda: readings.append(sensors.read()),
         )
     multiply_adds = {"classifier": bundle.spec.cost.multiply_adds}
     multiply_adds |= {name: DETECTORS[name] for name in networks_of(detector) if name in DETECTORS}
@@ -147,29 +153,29 @@ def run_bench(
         multiply_adds=multiply_adds,
         frame_px=(Settings().width_px, Settings().height_px),
         runtime=bundle.classifier.runtime.id,
-        scenes=tuple(seen),
+        scenes=tuple(scenes),
         memory_bytes=memory_bytes,
-        forced_bytes=forced_bytes,
-        forced=writes,
+        batch_bytes=batch_bytes,
+        batch_writes=batch_writes,
         networks=rows,
-        left_out=left_out,
-        conditions=assess_conditions(looks, board, load, min(scene.cpu_share for scene in seen)),
+        not_measured=not_measured,
+        conditions=assess_conditions(readings, board, load, min(scene.cpu_share for scene in scenes)),
         estimates=estimate_times(tuple(works)),
     )
 
 
 def _writable_folder(folder: Path) -> Path | None:
-    """The nearest folder to `folder` that can be written, so that the same disk is; None where there is none."""
-    near = (place for place in (folder, *folder.parents) if place.is_dir())
-    return next((place for place in near if os.access(place, os.W_OK)), None)
+    """The nearest writable parent of `folder`, so that the journal's disk is measured; None if there is none."""
+    parents = (parent for parent in (folder, *folder.parents) if parent.is_dir())
+    return next((parent for parent in parents if os.access(parent, os.W_OK)), None)
 
 
 def _versions() -> dict[str, str]:
-    """Of what was measured with."""
-    found = {"fer-edge": __version__, "python": platform.python_version()}
+    """The versions of the measured software."""
+    versions = {"fer-edge": __version__, "python": platform.python_version()}
     for package in _PACKAGES:
         try:
-            found[package] = importlib.metadata.version(package)
+            versions[package] = importlib.metadata.version(package)
         except importlib.metadata.PackageNotFoundError:
             continue
-    return found
+    return versions

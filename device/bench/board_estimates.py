@@ -1,7 +1,7 @@
-"""What a network may take on boards that nobody ran it on: its multiply-adds over what others published of such boards.
+"""Estimated times of a network on boards where it was not measured: its multiply-adds over published throughput.
 
-An estimate, never a measurement: of the network alone, without the reading, resizing and writing around it. A network much
-smaller than those that were published may take longer, because its layers' beginnings and ends weigh more.
+An estimate, not a measurement: of the network alone, without reading, resizing and writing. A network much smaller than the
+published ones may take longer, because the overhead of each layer has more weight.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ DETECTORS = {
     "blazeface-full-range": 105_671_232,
 }
 
-# From YuNet on a Pi 4, 54 ms on one thread and 37 on four (github.com/TonyCongqianWang/cv_facedetection_eval), to as
-# many times as there are threads. So much longer than on four threads does one take.
+# One thread takes so many times longer than four: from YuNet on a Pi 4, 54 ms on one thread and 37 on four
+# (github.com/TonyCongqianWang/cv_facedetection_eval), to the number of threads.
 ONE_THREAD_FACTORS = (1.5, 4.0)
 PUBLISHED_THREADS = 4  # of all published times below
 
@@ -29,11 +29,11 @@ ARM = "Arm's model cards for ExecuTorch with XNNPACK on a Pi 5"
 
 @dataclass(frozen=True, slots=True)
 class PublishedTime:
-    """The time of a known network on a board, on four threads; int8 is None where only float was published."""
+    """The published time of a network on a board with four threads; int8 is None if only float was published."""
 
     board: str
     network: str
-    multiply_adds: float  # as the network's own paper has them
+    multiply_adds: float  # as in the network's paper
     float_ms: float
     int8_ms: float | None
     source: str
@@ -62,10 +62,10 @@ PUBLISHED = (
 
 @dataclass(frozen=True, slots=True)
 class BoardModel:
-    """A board that is estimated: by the times published of `like`, and by its clock over that one's, lowest and highest."""
+    """A board to estimate: from the published times of the board `like`, scaled by the ratio of clocks, lowest and highest."""
 
     name: str
-    called: str  # how its board's name begins
+    name_prefix: str  # of the name that the board reports
     like: str
     clock: tuple[float, float] = (1.0, 1.0)
 
@@ -80,7 +80,7 @@ BOARD_MODELS = (
 
 @dataclass(frozen=True, slots=True)
 class EstimatedNetwork:
-    """What is estimated: `multiply_adds` of one image, by a network of the kind int8 or float."""
+    """A network to estimate: `multiply_adds` of one image; `kind` is int8 or float."""
 
     network: str
     kind: str
@@ -89,7 +89,7 @@ class EstimatedNetwork:
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """From so many to so many ms for one image on so many threads of a board."""
+    """The estimated range in ms for one image on a board with that number of threads."""
 
     board: str
     network: str
@@ -98,18 +98,18 @@ class Estimate:
     threads: int
     low_ms: float
     high_ms: float
-    estimate: bool = True  # goes where the figures go
+    estimate: bool = True  # marks the figures wherever they are copied
 
     def to_json(self) -> dict[str, Any]:
-        """The fields, times to three digits."""
+        """The fields, times with three digits."""
         return asdict(self) | {"low_ms": float(f"{self.low_ms:.3g}"), "high_ms": float(f"{self.high_ms:.3g}")}
 
 
 def throughput(board: str, kind: str) -> tuple[float, float]:
-    """The lowest and the highest multiply-adds a second published of a board, for float or int8 on four threads.
+    """The lowest and highest published multiply-adds per second of a board, for float or int8 on four threads.
 
-    Of a network whose int8 time was not published int8 is taken to be faster than float by what the board's network gained
-    that gained least: the small ones would be missing otherwise, and they are the slow ones for their size.
+    If a network's int8 time was not published, it is estimated from float by the smallest gain of the board's networks.
+    Otherwise the small networks, which are slow for their size, would be missing.
     """
     rows = [row for row in PUBLISHED if row.board == board]
     if kind == "int8":
@@ -121,25 +121,27 @@ def throughput(board: str, kind: str) -> tuple[float, float]:
     return min(rates), max(rates)
 
 
-def estimate_times(works: tuple[EstimatedNetwork, ...]) -> tuple[Estimate, ...]:
-    """What each of `works` may take on each board of TARGETS, on one thread and on four."""
-    found = []
-    for target in BOARD_MODELS:
-        for work in works:
-            low_rate, high_rate = throughput(target.like, work.kind)
-            low_ms = work.multiply_adds / (high_rate * target.clock[1]) * 1e3
-            high_ms = work.multiply_adds / (low_rate * target.clock[0]) * 1e3
+def estimate_times(networks: tuple[EstimatedNetwork, ...]) -> tuple[Estimate, ...]:
+    """The estimates of each network on each board of BOARD_MODELS, with one thread and with four."""
+    rows = []
+    for model in BOARD_MODELS:
+        for network in networks:
+            low_rate, high_rate = throughput(model.like, network.kind)
+            low_ms = network.multiply_adds / (high_rate * model.clock[1]) * 1e3
+            high_ms = network.multiply_adds / (low_rate * model.clock[0]) * 1e3
             one = (1, low_ms * ONE_THREAD_FACTORS[0], high_ms * ONE_THREAD_FACTORS[1])
             for threads, low, high in (one, (PUBLISHED_THREADS, low_ms, high_ms)):
-                found.append(Estimate(target.name, work.network, work.kind, work.multiply_adds, threads, low, high))
-    return tuple(found)
+                rows.append(
+                    Estimate(model.name, network.network, network.kind, network.multiply_adds, threads, low, high)
+                )
+    return tuple(rows)
 
 
 def published_sources() -> tuple[str, ...]:
-    """Where the published times were published."""
+    """The sources of the published times."""
     return tuple(dict.fromkeys(row.source for row in PUBLISHED))
 
 
 def board_model_name(board: str) -> str | None:
-    """The name in TARGETS of a board that calls itself `board`; None for any other."""
-    return next((target.name for target in BOARD_MODELS if board.startswith(target.called)), None)
+    """The name in BOARD_MODELS of the board that reports the name `board`; None for any other."""
+    return next((model.name for model in BOARD_MODELS if board.startswith(model.name_prefix)), None)

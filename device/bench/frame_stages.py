@@ -1,15 +1,15 @@
-"""One frame's work as the loop does it, told apart by stages: what `fer-edge bench` times.
+"""The work of the loop on one frame, by stages, as `fer-edge bench` times it.
 
-    read      a frame of YUYV, as USB cameras send it uncompressed, to gray; JPEG costs more, a CSI camera's copy less. Waiting
-              is not work. (No JPEG is made here to be read: this room has no image encoder.)
+    read      converts a frame from YUYV, the uncompressed format of USB cameras, to gray; JPEG costs more, a CSI camera's copy
+              less. Waiting is not included. (JPEG is not measured, because the device package has no image encoder.)
     gate      whether the picture changed, and where
-    detect    a search of the whole picture, now and then, and following the faces that were found
-    crop      the square of each that the model sees, and its quality
-    classify  what each shows
-    smooth    what it shows over the last moments
-    write     episodes, tallies, the line on stdout, and the journal's batch in memory; `forced` writes that to the card
+    detect    searches the whole picture at intervals, and follows the detected faces
+    crop      the square of each face that the classifier sees, and its quality
+    classify  the probabilities of each face
+    smooth    the label over the last moments
+    write     episodes, tallies, the line on stdout, and the journal's batch in memory; `time_forced_writes` times its write
 
-All but the first and the last are told by the pipeline itself; a stage that it adds is timed without a change here.
+The pipeline itself reports all stages but the first and the last; a stage that is added there is timed without a change here.
 """
 
 from __future__ import annotations
@@ -40,13 +40,13 @@ from fer_edge.errors import UsageError
 if TYPE_CHECKING:
     import numpy as np
 
-SCENE_FRAMES = 16  # of a scene, then the same backwards, so that nothing ever jumps
-_NOISE_LEVELS = 2.0  # gray levels: what a sensor has in a lit room
+SCENE_FRAMES = 16  # of a scene; then the same backwards, so that nothing jumps
+_NOISE_LEVELS = 2.0  # gray levels: sensor noise in a lit room
 _PATIENCE_S = 2.0
 
 
 def face_scene(settings: Settings) -> tuple[np.ndarray, ...]:
-    """Frames of YUYV, uint8 (H, W, 2), of a drawn face that moves."""
+    """YUYV frames, uint8 (H, W, 2), of a moving synthetic face."""
     from fer_edge.synthetic_face import face_frame
 
     size = settings.width_px, settings.height_px
@@ -54,7 +54,7 @@ def face_scene(settings: Settings) -> tuple[np.ndarray, ...]:
 
 
 def still_scene(settings: Settings) -> tuple[np.ndarray, ...]:
-    """Frames of YUYV, uint8 (H, W, 2), of a wall."""
+    """YUYV frames, uint8 (H, W, 2), of a wall."""
     import numpy as np
 
     wall = np.linspace(140, 100, settings.width_px)[None] - np.linspace(0, 30, settings.height_px)[:, None]
@@ -62,7 +62,7 @@ def still_scene(settings: Settings) -> tuple[np.ndarray, ...]:
 
 
 def _as_yuyv(pictures: Iterable[np.ndarray]) -> tuple[np.ndarray, ...]:
-    """Gray pictures (H, W) of 0 to 255 as a camera would send them, with a sensor's noise."""
+    """Gray pictures (H, W) of 0 to 255 as YUYV frames with sensor noise."""
     import numpy as np
 
     rng = np.random.default_rng(0)
@@ -70,15 +70,15 @@ def _as_yuyv(pictures: Iterable[np.ndarray]) -> tuple[np.ndarray, ...]:
     for picture in pictures:
         noise = rng.standard_normal(picture.shape, np.float32) * np.float32(_NOISE_LEVELS)
         gray = np.clip(np.rint(picture + noise), 0, 255).astype(np.uint8)
-        frames.append(np.stack([gray, np.full_like(gray, 128)], 2))  # without colour
+        frames.append(np.stack([gray, np.full_like(gray, 128)], 2))  # no colour
     return tuple(frames)
 
 
 @dataclass(slots=True)
 class FrameWork:
-    """The work on a scene's pictures, one after another; made by `opened`.
+    """The loop's work on the frames of a scene; made by `open_frame_work`.
 
-    A frame's time is as long after the one before as the settings' fps say, however long the work took.
+    Frame times are spaced by the settings' fps, however long the work takes.
     """
 
     settings: Settings
@@ -87,35 +87,35 @@ class FrameWork:
     scene: tuple[np.ndarray, ...]
     recorder: EventRecorder
     sinks: FanOut
-    account: EventAggregator
+    aggregator: EventAggregator
     start_ns: int
-    done: int = 0  # frames
+    processed: int = 0  # frames
     state: SearchState = field(default_factory=SearchState)
 
-    def turn(self, lap: StageCallback) -> FrameResult:
-        """What the next frame showed, after all of its work; `lap` is told each stage as it ends."""
+    def process_next(self, on_stage: StageCallback) -> FrameResult:
+        """Processes the next frame and returns its result; `on_stage` gets the name of each stage as it ends."""
         frame = self._read()
-        lap("read")
-        self.state, seen = self.pipeline.process(self.state, frame, self.settings, lap)
-        self._write(frame, seen)
-        lap("write")
-        return seen
+        on_stage("read")
+        self.state, result = self.pipeline.process(self.state, frame, self.settings, on_stage)
+        self._write(frame, result)
+        on_stage("write")
+        return result
 
     def _read(self) -> Frame:
         import cv2
 
-        there = len(self.scene) - 1
-        place = self.done % (2 * there)
-        gray = cv2.cvtColor(self.scene[min(place, 2 * there - place)], cv2.COLOR_YUV2GRAY_YUY2)
-        return Frame(self.done, self.start_ns + round(self.done * 1e9 / self.settings.fps), gray)
+        last = len(self.scene) - 1
+        place = self.processed % (2 * last)
+        gray = cv2.cvtColor(self.scene[min(place, 2 * last - place)], cv2.COLOR_YUV2GRAY_YUY2)
+        return Frame(self.processed, self.start_ns + round(self.processed * 1e9 / self.settings.fps), gray)
 
-    def _write(self, frame: Frame, seen: FrameResult) -> None:
-        tell = self.recorder.record if self.settings.per_frame else self.recorder.send_unrecorded
-        for reading in seen.readings:
+    def _write(self, frame: Frame, result: FrameResult) -> None:
+        record = self.recorder.record if self.settings.per_frame else self.recorder.send_unrecorded
+        for reading in result.readings:
             age_ms = (self.clock.mono_ns() - frame.mono_ns) / 1e6
-            tell("reading", reading_body(reading, age_ms), reading.mono_ns)
-        self.done += 1
-        self.account.add_frame(seen.readings, frame.mono_ns, FrameCounts(self.done))
+            record("reading", reading_body(reading, age_ms), reading.mono_ns)
+        self.processed += 1
+        self.aggregator.add_frame(result.readings, frame.mono_ns, FrameCounts(self.processed))
         self.sinks.tick()
 
 
@@ -127,21 +127,21 @@ def open_frame_work(
     clock: Clock,
     folder: Path,
 ) -> Iterator[FrameWork]:
-    """The work on `scene`, with a journal in `folder`, which is made and holds nothing of worth afterwards."""
+    """The work on `scene`, with a journal in `folder`, which is created; its content is of no use afterwards."""
     journal = Journal(folder, clock, settings.sync_s, settings.budget_bytes, settings.keep_days)
     with Path(os.devnull).open("w") as stdout, FanOut([journal, lines := JsonLinesSink(stdout)]) as sinks:
         recorder, start_ns = EventRecorder(sinks, clock, [lines]), clock.mono_ns()
         rules = EpisodeRules(hold_s=settings.hold_s)
-        account = EventAggregator(recorder.record, clock, rules, start_ns, _PATIENCE_S)
-        yield FrameWork(settings, clock, pipeline, scene(settings), recorder, sinks, account, start_ns)
+        aggregator = EventAggregator(recorder.record, clock, rules, start_ns, _PATIENCE_S)
+        yield FrameWork(settings, clock, pipeline, scene(settings), recorder, sinks, aggregator, start_ns)
 
 
 def time_forced_writes(
     folder: Path, clock: Clock, labels: Sequence[str], times: int = 5, lines: int = 60
 ) -> tuple[int, CallTimes]:
-    """The bytes of a batch of so many journal lines, each a reading, and the times of as many forced writes of one.
+    """The bytes of a batch of `lines` journal lines (readings), and the times of `times` synced writes of such a batch.
 
-    The loop does it once in half a minute or more rarely; on a card it may take longer than many frames. Raises UsageError
+    The loop writes a batch every half minute or less often; on a card it may take longer than many frames. Raises UsageError
     when the folder cannot be written.
     """
     import numpy as np
@@ -154,9 +154,9 @@ def time_forced_writes(
         for _ in range(times):
             events = [recorder.record("reading", reading_body(reading, None)) for _ in range(lines)]
             batch_bytes = sum(len(event.line().encode()) + 1 for event in events)
-            begun_ns = clock.mono_ns()
+            start_ns = clock.mono_ns()
             journal.sync()
-            spans_ns.append(clock.mono_ns() - begun_ns)
+            spans_ns.append(clock.mono_ns() - start_ns)
             if journal.trouble:
-                raise UsageError(f"{journal.trouble}; the benchmark writes some kilobytes there: free some space")
+                raise UsageError(f"{journal.trouble}; the benchmark writes some kilobytes there; free some space")
     return batch_bytes, CallTimes.of(spans_ns)

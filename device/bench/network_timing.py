@@ -1,4 +1,4 @@
-"""The time of each network by itself: on each runtime that is installed, with one thread and more, int8 and float."""
+"""The time of each network: on each installed runtime, with one or more threads, int8 and float."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from fer_edge.errors import UsageError
 if TYPE_CHECKING:
     from fer_edge.bundle import Bundle
 
-RUNTIMES = ("litert", "tflite-runtime")  # of devices; TensorFlow's own is the host's
-FLOAT = "float.tflite"  # in a bundle's folder, where it has one
-Calls = dict[tuple[str, str, str, int], Callable[[], object]]  # network, kind, runtime, threads: a call of it
+RUNTIMES = ("litert", "tflite-runtime")  # of devices; TensorFlow's interpreter is only on the host
+FLOAT = "float.tflite"  # in a bundle's folder, if present
+Calls = dict[tuple[str, str, str, int], Callable[[], object]]  # by network, kind, runtime, threads
 
 
 @dataclass(frozen=True, slots=True)
 class NetworkTimes:
-    """One network on one runtime: what a face (classifier) or a frame of 640×480 (detector) takes, by number of threads."""
+    """Times of one network on one runtime by number of threads: for a face (classifier) or a frame of 640×480 (detector)."""
 
     network: str  # classifier, or the detector's name
     kind: str  # int8 or float
@@ -31,14 +31,14 @@ class NetworkTimes:
     by_threads: dict[int, CallTimes]
 
     def to_json(self) -> dict[str, Any]:
-        """The same for programs."""
+        """The times as `fer-edge bench --json` prints them."""
         by_threads = {str(threads): times.to_json() for threads, times in self.by_threads.items()}
         return {"network": self.network, "kind": self.kind, "runtime": self.runtime, "by_threads": by_threads}
 
 
 @dataclass(frozen=True, slots=True)
 class NotMeasured:
-    """Something that was not measured, and why: a sentence without full stop."""
+    """Something that was not measured, and why: a sentence without a full stop."""
 
     what: str
     why: str
@@ -53,44 +53,45 @@ def time_networks(
     float_model: Path | None = None,
     between: Callable[[], object] = lambda: None,
 ) -> tuple[tuple[NetworkTimes, ...], tuple[NotMeasured, ...]]:
-    """The times of the bundle's classifier and of the detectors of these names, and what was left out.
+    """The times of the bundle's classifier and of the named detectors, and what was not measured.
 
-    Measured in turns for about so many seconds in all, `between` being called after each round. `float_model` is what
-    `float_of` gave. A runtime that is not there or does not work is left out.
+    Measured in turns for about `seconds` in all; `between` is called after each round. `float_model` is the result of
+    `find_float_model`. A runtime that is missing or does not work is not measured.
     """
     calls: Calls = {}
-    left_out: list[NotMeasured] = []
+    not_measured: list[NotMeasured] = []
     if float_model is None:
-        why = f"the bundle has no {FLOAT}, and float.keras runs on no device; --float FILE names one"
-        left_out.append(NotMeasured("the classifier in float", why))
+        why = f"the bundle has no {FLOAT}, and float.keras cannot run on a device; name a file with --float FILE"
+        not_measured.append(NotMeasured("the classifier in float", why))
     for name in RUNTIMES:
         try:
             runtime = find_runtime(name)
             for count in threads:
                 calls |= _classifier_calls(bundle, float_model, runtime, count)
-        except UsageError as error:  # not installed; or tflite-runtime beside a numpy that it was not built for
-            left_out.append(NotMeasured(name, str(error)))
+        except UsageError as error:  # not installed, or tflite-runtime with a numpy that it was not built for
+            not_measured.append(NotMeasured(name, str(error)))
     for name in detectors:
         calls |= _detector_calls(name, threads, bundle.classifier.runtime.id)
     rows: dict[tuple[str, str, str], dict[int, CallTimes]] = {}
     for (network, kind, runtime_id, count), times in time_in_turns(calls, seconds, clock, between).items():
         rows.setdefault((network, kind, runtime_id), {})[count] = times
-    return tuple(NetworkTimes(*key, by_threads) for key, by_threads in rows.items()), tuple(left_out)
+    return tuple(NetworkTimes(*key, by_threads) for key, by_threads in rows.items()), tuple(not_measured)
 
 
-def find_float_model(bundle: Bundle, given: Path | None = None) -> Path | None:
+def find_float_model(bundle: Bundle, path: Path | None = None) -> Path | None:
     """The float .tflite to measure beside `bundle`: the one that is `given`, else the one in its folder, else None.
 
     Raises UsageError when it is not there or not a float model of the same shape, BundleRefused when it is no model.
     """
-    path = given or bundle.path / FLOAT
-    if not path.is_file():
-        if given is None:
+    if path is None:
+        path = bundle.path / FLOAT
+        if not path.is_file():
             return None
-        raise UsageError(f"{path} does not exist; --float names a float .tflite of the bundle's network")
+    if not path.is_file():
+        raise UsageError(f"{path} does not exist; --float needs a float .tflite of the bundle's network")
     model = Classifier(path)
     if model.output_range is not None:
-        raise UsageError(f"{path} is no float model, its output is in whole numbers; name the float one with --float")
+        raise UsageError(f"{path} is not a float model (its output is integers); name a float model with --float")
     if (model.side, model.classes) != (bundle.side, len(bundle.labels)):
         raise UsageError(
             f"{path} is another network: it takes {model.side} px and gives {model.classes} classes, bundle {bundle.name} "
@@ -100,24 +101,26 @@ def find_float_model(bundle: Bundle, given: Path | None = None) -> Path | None:
 
 
 def networks_of(detector: str) -> tuple[str, ...]:
-    """The networks, each a detector of its own, that the detector called `detector` runs."""
+    """The networks that the detector named `detector` runs, each a detector of its own."""
     return {"blazeface-zoomed": ("blazeface-short-range", "blazeface-back")}.get(detector, (detector,))
 
 
 def _classifier_calls(bundle: Bundle, float_model: Path | None, runtime: Runtime, threads: int) -> Calls:
-    """Calls that classify one face, as int8 and as float."""
+    """Calls that classify one face, in int8 and float."""
     from fer_edge.preprocess import face_crop
     from fer_edge.synthetic_face import face_box, face_frame
 
     face = face_crop(face_frame(0.0), face_box(0.0), bundle.side)[None]
-    made = {"int8": bundle.make_classifier(runtime, threads=threads)}
+    classifiers = {"int8": bundle.make_classifier(runtime, threads=threads)}
     if float_model is not None:
-        made["float"] = Classifier(float_model, runtime, threads)
-    return {("classifier", kind, runtime.id, threads): partial(model.logits, face) for kind, model in made.items()}
+        classifiers["float"] = Classifier(float_model, runtime, threads)
+    return {
+        ("classifier", kind, runtime.id, threads): partial(model.logits, face) for kind, model in classifiers.items()
+    }
 
 
 def _detector_calls(name: str, threads: Sequence[int], runtime: str) -> Calls:
-    """Calls that look for faces in one frame."""
+    """Calls that search one frame for faces."""
     from fer_edge.detection.registry import find_detector
     from fer_edge.synthetic_face import face_frame
 

@@ -1,4 +1,4 @@
-"""Laps of the loop's work: its stages timed frame after frame, as fast as they can be done."""
+"""Times of the loop's stages over frames of a scene, processed as fast as possible."""
 
 from __future__ import annotations
 
@@ -17,33 +17,33 @@ if TYPE_CHECKING:
     import numpy as np
 
 LEAST_FRAMES = 20
-FPS = 10.0  # at which the processor's share is told
+FPS = 10.0  # frame rate for which the processor share is reported
 
 
 @dataclass(frozen=True, slots=True)
 class SceneTimes:
-    """Frames of one scene, one after another, each network on one thread."""
+    """Times over the frames of one scene, with one thread per network."""
 
     scene: str
     frames: int
-    with_face: int  # of them
-    stages: dict[str, CallTimes]  # a stage that a frame did not need has no time of it
+    with_face: int  # frames with a face
+    stages: dict[str, CallTimes]  # a frame that skips a stage has no time for it
     frame: CallTimes  # all stages of a frame together
-    cpu_share: float  # of one core, while it ran; under 1, others had the rest
-    cpu_ms: float  # of the process, a frame
+    cpu_share: float  # of one core during the measurement; below 1, other processes had the rest
+    cpu_ms: float  # processor time per frame
 
     @property
     def frames_per_s(self) -> float:
-        """How many frames a second this work allows; a camera may give fewer."""
+        """Frames per second that this work allows; a camera may deliver fewer."""
         return 1e3 / self.frame.mean_ms
 
     @property
     def share_at_fps(self) -> float:
-        """The share of one core at FPS frames a second; more than a core cannot be had."""
+        """The share of one core at FPS frames per second."""
         return self.cpu_ms * FPS / 1e3
 
     def to_json(self) -> dict[str, Any]:
-        """The same for programs."""
+        """The times as `fer-edge bench --json` prints them."""
         return {
             "scene": self.scene,
             "frames": self.frames,
@@ -73,22 +73,22 @@ def time_scene(
     frames_ns: list[int] = []
     from_ns = 0
 
-    def lap(stage: str) -> None:
+    def end_stage(stage: str) -> None:
         nonlocal from_ns
         now_ns = clock.mono_ns()
         spans_ns.setdefault(stage, []).append(now_ns - from_ns)
         from_ns = clock.mono_ns()
 
-    with open_frame_work(pipeline, scene, Settings(), clock, folder) as stages:
+    with open_frame_work(pipeline, scene, Settings(), clock, folder) as work:
         for _ in range(WARM_UP):
-            stages.turn(lap)
+            work.process_next(end_stage)
         spans_ns.clear()
         with_face = 0
-        cpu_ns, begun_ns = clock.cpu_ns(), clock.mono_ns()
-        from_ns = begun_ns
-        while len(frames_ns) < LEAST_FRAMES or from_ns - begun_ns < seconds * 1e9:
+        cpu_ns, start_ns = clock.cpu_ns(), clock.mono_ns()
+        from_ns = start_ns
+        while len(frames_ns) < LEAST_FRAMES or from_ns - start_ns < seconds * 1e9:
             frame_ns = from_ns
-            with_face += bool(stages.turn(lap).readings)
+            with_face += bool(work.process_next(end_stage).readings)
             frames_ns.append(from_ns - frame_ns)
         cpu_ns = clock.cpu_ns() - cpu_ns
     return SceneTimes(
@@ -97,7 +97,7 @@ def time_scene(
         with_face=with_face,
         stages={stage: CallTimes.of(spans) for stage, spans in spans_ns.items()},
         frame=CallTimes.of(frames_ns),
-        cpu_share=cpu_ns / (from_ns - begun_ns),
+        cpu_share=cpu_ns / (from_ns - start_ns),
         cpu_ms=cpu_ns / 1e6 / len(frames_ns),
     )
 

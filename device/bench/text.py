@@ -1,4 +1,4 @@
-"""A benchmark's sheet: its report as tables for people, and as one block that the owner of a board can send back."""
+"""A benchmark's report as text tables, and as one block to paste that the owner of a board can share."""
 
 from __future__ import annotations
 
@@ -15,29 +15,29 @@ from device.bench.timing import CallTimes
 from fer_edge.hardware import Board
 from fer_edge.shipped_bundles import SHIPPED
 
-_SCENES = {"face": "a face that moves", "still": "nobody, nothing moves"}
+_SCENES = {"face": "a moving face", "still": "an empty, still scene"}
 _SUMMARY_ROWS: dict[str, Callable[[SceneTimes], str]] = {
-    "together": lambda scene: _cell(scene.frame),
-    "frames a s": lambda scene: f"{scene.frames_per_s:.1f}",
-    "processor": lambda scene: f"{scene.cpu_ms:.2f} ms, {scene.share_at_fps:.0%} of a core at {FPS:g} a s",
-    "it had": lambda scene: f"{scene.cpu_share:.0%} of a core",
+    "total": lambda scene: _cell(scene.frame),
+    "frames/s": lambda scene: f"{scene.frames_per_s:.1f}",
+    "processor": lambda scene: f"{scene.cpu_ms:.2f} ms, {scene.share_at_fps:.0%} of a core at {FPS:g} frames/s",
+    "available": lambda scene: f"{scene.cpu_share:.0%} of a core",
 }
 
 
 def report_text(report: BenchReport) -> str:
-    """The report for people: what was measured, under which conditions, and what is only estimated."""
+    """The report as text: measurements, their conditions, and estimates."""
     board = report.board
     counts = ", ".join(f"{name} {count / 1e6:.1f} M" for name, count in report.multiply_adds.items())
     packages = ", ".join(f"{name} {version}" for name, version in report.versions.items() if name != "fer-edge")
     lines = [
         f"fer-edge {report.versions['fer-edge']} on {_machine(board)}; {packages}",
-        f"bundle {report.bundle}, detector {report.detector}; multiply-adds: {counts or 'nobody tells'}",
+        f"bundle {report.bundle}, detector {report.detector}; multiply-adds: {counts or 'unknown'}",
         *(f"MARKED: {mark}" for mark in report.conditions.marks),
         "",
         *_scenes(report),
         "",
         *_networks(report.networks),
-        *(f"not measured: {left.what}: {left.why}" for left in report.left_out),
+        *(f"not measured: {entry.what}: {entry.why}" for entry in report.not_measured),
         "",
         _health(report.conditions),
     ]
@@ -47,21 +47,21 @@ def report_text(report: BenchReport) -> str:
 
 
 def paste_block(report: BenchReport) -> str:
-    """The report as one fenced block of JSON, without estimates and without what tells of a bundle of one's own.
+    """The report as one fenced block of JSON, without estimates and without details of a bundle that is not shipped.
 
-    It holds no name of the machine, its users or their folders, and no serial number.
+    It has no name of the machine, its users or their folders, and no serial number.
     """
-    told = report.to_json()
-    del told["estimates"], told["estimates_from"]
+    fields = report.to_json()
+    del fields["estimates"], fields["estimates_from"]
     if report.bundle not in SHIPPED:
-        told["bundle"] = {"name": "own"}
-    told["left_out"] = [left["what"] for left in told["left_out"]]
-    fields = ",\n".join(f" {json.dumps(key)}: {_one_line_per_item(told[key])}" for key in told)
-    return "\n".join(["```json", "{", fields, "}", "```"])
+        fields["bundle"] = {"name": "own"}
+    fields["left_out"] = [entry["what"] for entry in fields["left_out"]]
+    lines = ",\n".join(f" {json.dumps(key)}: {_one_line_per_item(value)}" for key, value in fields.items())
+    return "\n".join(["```json", "{", lines, "}", "```"])
 
 
 def _one_line_per_item(value: Any) -> str:
-    """JSON with one line for each item of a list of objects, so that whoever sends it can read it first."""
+    """JSON with one line for each item of a list of objects, so that it can be read before it is shared."""
     if isinstance(value, list) and value and isinstance(value[0], dict):
         return "[\n  " + ",\n  ".join(json.dumps(item, ensure_ascii=False) for item in value) + "\n ]"
     return json.dumps(value, ensure_ascii=False)
@@ -77,7 +77,7 @@ def _machine(board: Board) -> str:
 def _scenes(report: BenchReport) -> Iterator[str]:
     width, height = report.frame_px
     scenes = report.scenes
-    yield f"measured: the work of a frame of {width}×{height}, one thread, {report.runtime}; ms: p50 (p95)"
+    yield f"measured: the work on a frame of {width}×{height}, one thread, {report.runtime}; ms: p50 (p95)"
     heads = [f"{_SCENES[scene.scene]}, {scene.frames} frames" for scene in scenes]
     yield f"  {'':<12}" + "".join(f"{head:<42}" for head in heads).rstrip()
     names = dict.fromkeys(name for scene in scenes for name in scene.stages)
@@ -85,11 +85,11 @@ def _scenes(report: BenchReport) -> Iterator[str]:
         yield f"  {name:<12}" + "".join(f"{_cell(scene.stages.get(name)):<42}" for scene in scenes).rstrip()
     for name, of in _SUMMARY_ROWS.items():
         yield f"  {name:<12}" + "".join(f"{of(scene):<42}" for scene in scenes).rstrip()
-    if held := report.memory_bytes:
-        yield "  memory: " + ", ".join(f"{name} {size / 2**20:.0f} MB" for name, size in held.items())
+    if memory := report.memory_bytes:
+        yield "  memory: " + ", ".join(f"{name} {size / 2**20:.0f} MB" for name, size in memory.items())
     yield (
-        f"  the journal's forced write of {report.forced_bytes:,} bytes, once in half a minute or more rarely: "
-        f"{_cell(report.forced)} ms"
+        f"  synced write of {report.batch_bytes:,} bytes to the journal, every half minute or less often: "
+        f"{_cell(report.batch_writes)} ms"
     )
 
 
@@ -106,12 +106,12 @@ def _networks(rows: Sequence[NetworkTimes]) -> Iterator[str]:
         yield f"  {row.network}, {row.kind}, {row.runtime}  {'   '.join(cells)}"
 
 
-def _health(seen: Conditions) -> str:
-    throttled = {None: "nobody tells", True: ", ".join(seen.slowed or ()).replace("_", " "), False: "no"}
-    degrees = "nobody tells" if seen.most_c is None else f"{seen.first_c:g} °C, at most {seen.most_c:g} °C"
+def _health(measured: Conditions) -> str:
+    throttled = {None: "unknown", True: ", ".join(measured.slowed or ()).replace("_", " "), False: "no"}
+    degrees = "unknown" if measured.most_c is None else f"{measured.first_c:g} °C, at most {measured.most_c:g} °C"
     return (
-        f"health at {seen.looks} looks: slowed down: {throttled[seen.throttled]}; temperature: {degrees}; "
-        f"load before: {seen.load:.2f}"
+        f"health at {measured.looks} readings: slowed down: {throttled[measured.throttled]}; temperature: {degrees}; "
+        f"load before: {measured.load:.2f}"
     )
 
 

@@ -1,4 +1,4 @@
-"""Milliseconds of things that are done again and again, in turns, so that what else the machine does hits all alike."""
+"""Times of repeated calls, measured in turns, so that other load affects all of them alike."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from device.clock import Clock
 Key = TypeVar("Key", bound=Hashable)
 WARM_UP = 5  # calls before the first that counts
 _ROUNDS = 5
-_LEAST_CALLS = 4  # calls a round, however long one takes
+_LEAST_CALLS = 4  # calls per round, however long one takes
 
 
 @dataclass(frozen=True, slots=True)
 class CallTimes:
-    """The times of so many calls, the warm-up not among them."""
+    """The times of `calls` calls, without the warm-up."""
 
     p50_ms: float
     p95_ms: float
@@ -25,7 +25,7 @@ class CallTimes:
 
     @staticmethod
     def of(spans_ns: Sequence[int]) -> CallTimes:
-        """Those of calls, one or more, that took so many ns."""
+        """The statistics of the durations of one or more calls."""
         import numpy as np
 
         spans_ms = np.asarray(spans_ns) / 1e6
@@ -33,7 +33,7 @@ class CallTimes:
         return CallTimes(p50_ms, p95_ms, float(spans_ms.mean()), len(spans_ns))
 
     def to_json(self) -> dict[str, float]:
-        """Median, 95th percentile and number, times to the microsecond."""
+        """Median, 95th percentile and number of calls, times rounded to microseconds."""
         return {"p50_ms": round(self.p50_ms, 3), "p95_ms": round(self.p95_ms, 3), "calls": self.calls}
 
 
@@ -43,10 +43,10 @@ def time_in_turns(
     clock: Clock,
     between: Callable[[], object] = lambda: None,
 ) -> dict[Key, CallTimes]:
-    """The times of each call by its key, after about so many seconds for all; at least 20 of each, however long they take.
+    """The times of each call by its key, measured for about `seconds` in all, at least 20 times each.
 
-    In each round every call is made for as long as every other, after once that does not count, because the caches still
-    hold what was called before. `between` is called after each round and is not timed.
+    In each round every call is repeated for the same time. Its first repetition is not counted, because the caches hold the
+    data of the call before. `between` is called after each round and is not timed.
     """
     spans_ns: dict[Key, list[int]] = {key: [] for key in calls}
     for call in calls.values():
@@ -56,13 +56,13 @@ def time_in_turns(
     for _ in range(_ROUNDS):
         for key, call in calls.items():
             call()
-            begun_ns = done_ns = clock.mono_ns()
-            made = 0
-            while made < _LEAST_CALLS or done_ns - begun_ns < slice_ns:
+            start_ns = done_ns = clock.mono_ns()
+            count = 0
+            while count < _LEAST_CALLS or done_ns - start_ns < slice_ns:
                 from_ns = done_ns
                 call()
                 done_ns = clock.mono_ns()
                 spans_ns[key].append(done_ns - from_ns)
-                made += 1
+                count += 1
         between()
     return {key: CallTimes.of(spans) for key, spans in spans_ns.items()}

@@ -28,7 +28,7 @@ def _config_show(args: argparse.Namespace) -> int:
 
     configured = load_settings({}, args.config)
     if args.as_json:
-        print(json.dumps(settings_report(configured), indent=1, ensure_ascii=False))
+        print(json.dumps(settings_report(configured).to_json(), indent=1, ensure_ascii=False))
     else:
         print(settings_text(configured, args.commented))
     return EXIT_DONE

@@ -47,18 +47,16 @@ def measure(frames: int = FRAMES, scene: Any = face_scene) -> dict[str, Any]:
         journal = Journal(Path(folder) / "beside", clock)
         metrics = RunMetrics("camera", clock, journal, lambda: None)
         watchers = FrameObservers(clock, [metrics])
-        with open_frame_work(
-            Pipeline(find_detector(), bundle), scene, Settings(), clock, Path(folder) / "log"
-        ) as stages:
-            recorder = stages.recorder = EventRecorder(stages.sinks, clock, [*stages.recorder._live_sinks, caught])
+        with open_frame_work(Pipeline(find_detector(), bundle), scene, Settings(), clock, Path(folder) / "log") as work:
+            recorder = work.recorder = EventRecorder(work.sinks, clock, [*work.recorder._live_sinks, caught])
             metrics.append(recorder.record("header", {**header, "labels": list(bundle.labels)}))
             worked_ns, counted_ns = [], []
             while len(worked_ns) < frames:
-                begun_ns = time.perf_counter_ns()
-                seen = stages.turn(lambda _: None)
-                worked_ns.append(time.perf_counter_ns() - begun_ns)
-                frame = Frame(stages.done, clock.mono_ns(), stages.scene[0][..., 0])
-                begun_ns = time.perf_counter_ns()
+                start_ns = time.perf_counter_ns()
+                seen = work.process_next(lambda _: None)
+                worked_ns.append(time.perf_counter_ns() - start_ns)
+                frame = Frame(work.processed, clock.mono_ns(), work.scene[0][..., 0])
+                start_ns = time.perf_counter_ns()
                 lap = watchers.start_frame()
                 assert lap is not None
                 for stage in STAGES[:-1] if seen.readings else STAGES[:2]:
@@ -67,13 +65,13 @@ def measure(frames: int = FRAMES, scene: Any = face_scene) -> dict[str, Any]:
                     metrics.append(event)
                 watchers.on_frame(frame, seen, live=True)
                 watchers.on_turn(status)
-                counted_ns.append(time.perf_counter_ns() - begun_ns)
+                counted_ns.append(time.perf_counter_ns() - start_ns)
                 caught.events.clear()
         registry, answered_ns = PrometheusCollector(metrics).registry(), []
         for _ in range(ANSWERS):
-            begun_ns = time.perf_counter_ns()
+            start_ns = time.perf_counter_ns()
             text = generate_latest(registry)
-            answered_ns.append(time.perf_counter_ns() - begun_ns)
+            answered_ns.append(time.perf_counter_ns() - start_ns)
     worked, counted, answered = (statistics.median(spans) for spans in (worked_ns, counted_ns, answered_ns))
     return {
         "frames": frames,

@@ -88,7 +88,7 @@ def measured(nano: Bundle, tmp_path_factory: pytest.TempPathFactory) -> BenchRep
     """A whole benchmark, as short as it can be, on a root that says it is a Pi whose processor is slowed down for a while."""
     root = system(tmp_path_factory.mktemp("pi"))
     ask = answers("0x0", "0x0", "0x4", "0x40000")
-    return run_bench(nano, SystemClock(), threads=2, seconds=0.1, ask=ask, root=root)
+    return run_bench(nano, SystemClock(), threads=2, seconds=0.1, get_throttled=ask, root=root)
 
 
 def test_call_times_are_the_statistics_of_the_spans() -> None:
@@ -207,7 +207,7 @@ def test_the_board_is_read_from_its_files(tmp_path: Path) -> None:
         (("0x50000", "0x70000"), {}, ("frequency_capped",), ["frequency capped"]),  # between two looks
         (("0x0", "0x50005"), {}, ("undervoltage", "throttled"), ["undervoltage, throttled"]),
         (("none",), {"sys/class/hwmon/hwmon1/in0_lcrit_alarm": "1"}, ("undervoltage",), ["undervoltage"]),
-        (("none",), {}, None, ["nobody told"]),
+        (("none",), {}, None, ["it is unknown whether"]),
         (("0x0",), {"sys/class/thermal/thermal_zone0/temp": "81200"}, (), ["81.2 °C"]),
     ],
 )
@@ -277,13 +277,13 @@ def test_scene_times_cover_the_stages_and_the_frames(nano: Bundle, tmp_path: Pat
 def test_the_timed_stages_give_the_pipelines_readings(nano: Bundle, tmp_path: Path) -> None:
     pipeline, settings = Pipeline(find_detector(), nano), Settings()
     state, direct = SearchState(), []
-    with open_frame_work(pipeline, face_scene, settings, FakeClock(), tmp_path / "log") as stages:
+    with open_frame_work(pipeline, face_scene, settings, FakeClock(), tmp_path / "log") as work:
         for number in range(SCENE_FRAMES + 5):
-            frame: Frame = stages._read()
+            frame: Frame = work._read()
             state, expected = pipeline.process(state, frame, settings)
-            seen = stages.turn(direct.append)
-            assert (frame.seq, stages.done) == (number, number + 1)
-            assert frame.mono_ns - stages.start_ns == number * 100_000_000
+            seen = work.process_next(direct.append)
+            assert (frame.seq, work.processed) == (number, number + 1)
+            assert frame.mono_ns - work.start_ns == number * 100_000_000
             assert [r.face.xywh for r in seen.readings] == [r.face.xywh for r in expected.readings]
             assert len(seen.readings) == 1
             assert np.array_equal(seen.readings[0].probs, expected.readings[0].probs)
@@ -293,8 +293,8 @@ def test_the_timed_stages_give_the_pipelines_readings(nano: Bundle, tmp_path: Pa
 def test_the_still_scene_is_searched_once_and_has_no_face(nano: Bundle, tmp_path: Path) -> None:
     with open_frame_work(
         Pipeline(find_detector(), nano), still_scene, Settings(), FakeClock(), tmp_path / "log"
-    ) as stages:
-        seen = [stages.turn(lambda _: None) for _ in range(30)]
+    ) as work:
+        seen = [work.process_next(lambda _: None) for _ in range(30)]
     assert [s.idle for s in seen] == [False] + [True] * 29
     assert not any(s.readings for s in seen)
 
@@ -361,7 +361,9 @@ def test_the_pasted_block_names_no_person_machine_or_own_bundle(
     monkeypatch.delenv("FER_EDGE_DETECTORS", raising=False)
     monkeypatch.delenv("XDG_STATE_HOME", raising=False)
     own = Bundle.load(folder)
-    found = run_bench(own, SystemClock(), threads=1, seconds=0.1, ask=answers("0x0"), root=system(tmp_path / "root"))
+    found = run_bench(
+        own, SystemClock(), threads=1, seconds=0.1, get_throttled=answers("0x0"), root=system(tmp_path / "root")
+    )
     block = paste_block(found)
     assert block.startswith("```json\n{\n") and block.endswith("\n}\n```")
     told = json.loads(block.removeprefix("```json").removesuffix("```"))
@@ -415,7 +417,7 @@ def test_a_float_file_in_the_bundle_is_found(nano: Bundle, float_file: Path, tmp
         (["--seconds", "0"], 2, "0 seconds"),
         (["--seconds", "nan"], 2, "nan seconds"),
         (["--float", "{here}/none.tflite"], 2, "does not exist"),
-        (["--float", "{int8}"], 2, "no float model"),
+        (["--float", "{int8}"], 2, "not a float model"),
         (["--float", "{here}/text.tflite"], 5, "no TFLite model"),
         (["--bundle", "{here}"], 2, "no bundle"),
     ],

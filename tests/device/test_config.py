@@ -139,4 +139,4 @@ def test_the_live_settings() -> None:
 
 
 def test_every_setting_has_a_description() -> None:
-    assert [name for name, spec in SETTING_FIELDS.items() if len(spec.metadata["says"]) < 10] == []
+    assert [name for name, spec in SETTING_FIELDS.items() if len(spec.metadata["description"]) < 10] == []

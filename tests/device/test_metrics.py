@@ -593,8 +593,8 @@ def test_explain_privacy_lists_the_metrics(tmp_path: Path, capsys: pytest.Captur
     assert "no network socket" in capsys.readouterr().out
     assert main([*command, "--metrics", "[::]:9100", "--metrics-file", "/run/a.prom"]) == 0
     said = " ".join(capsys.readouterr().out.split())
-    assert "to whoever asks at [::]:9100" in said and "in /run/a.prom, every 15 s" in said
-    assert "no network socket" not in said and "nothing else, to nobody" in said
+    assert "to every client of [::]:9100" in said and "in /run/a.prom, every 15 s" in said
+    assert "no network socket" not in said and "nothing else" in said
 
 
 def test_a_settings_file_can_name_port_and_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

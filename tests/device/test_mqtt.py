@@ -167,7 +167,7 @@ def test_a_missing_mqtt_extra_is_named(tmp_path: Path) -> None:
             ["to the broker at mqtt://b.lan:1883, not encrypted", "tally: a minute", "nothing else"],
             ["reading: one", "no network"],
         ),
-        ({"mqtt": "mqtts://b.lan"}, ["mqtts://b.lan:8883, encrypted on the way"], ["not encrypted"]),
+        ({"mqtt": "mqtts://b.lan"}, ["mqtts://b.lan:8883, encrypted:"], ["not encrypted"]),
         ({"mqtt": "mqtt://b", "mqtt_readings": True}, ["each face of each frame: reading: one face"], []),
         ({"mqtt": "mqtt://b", "camera": "rtsp://cam/1"}, ["to the camera at rtsp://cam/1", "to the broker at"], []),
     ],

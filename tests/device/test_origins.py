@@ -144,13 +144,15 @@ def test_config_show_prints_a_file_with_the_same_settings(tmp_path: Path) -> Non
         values = {name: getattr(after, name) for name in SETTING_FIELDS if name not in ("log", "runtime")}
         assert values == {name: getattr(before.settings, name) for name in values}
     assert "fps = 1e-05" in text and "fer-edge.toml:3" in text
-    assert [name for name, spec in SETTING_FIELDS.items() if f"# {spec.metadata['says']}\n" not in text] == []
+    assert [name for name, spec in SETTING_FIELDS.items() if f"# {spec.metadata['description']}\n" not in text] == []
 
 
 def test_config_show_prints_json(tmp_path: Path) -> None:
     environ = {**NOWHERE, "STATE_DIRECTORY": "/var/lib/fer-edge"}
     told = json.loads(
-        json.dumps(settings_report(load_settings({"name": "front"}, toml(tmp_path, "hold_s = 2"), environ), environ))
+        json.dumps(
+            settings_report(load_settings({"name": "front"}, toml(tmp_path, "hold_s = 2"), environ), environ).to_json()
+        )
     )
     assert told["file"] == str(tmp_path / "fer-edge.toml")
     assert list(told["settings"]) == list(SETTING_FIELDS)
@@ -158,7 +160,7 @@ def test_config_show_prints_json(tmp_path: Path) -> None:
         "value": 2.0,
         "from": f"{tmp_path / 'fer-edge.toml'}:1",
         "live": True,
-        "says": SETTING_FIELDS["hold_s"].metadata["says"],
+        "description": SETTING_FIELDS["hold_s"].metadata["description"],
     }
     assert told["settings"]["log"]["value"] == "/var/lib/fer-edge/front"
     assert told["settings"]["log"]["from"] == "environment: STATE_DIRECTORY"
@@ -168,7 +170,7 @@ def test_config_show_prints_json(tmp_path: Path) -> None:
 
 def test_a_password_is_never_shown(tmp_path: Path) -> None:
     configured = loaded(tmp_path, 'camera = "rtsp://me:secret@cam.local/1?key=hidden"')
-    text = settings_text(configured, True, NOWHERE) + json.dumps(settings_report(configured, NOWHERE))
+    text = settings_text(configured, True, NOWHERE) + json.dumps(settings_report(configured, NOWHERE).to_json())
     assert "secret" not in text and "hidden" not in text and "me:" not in text
     assert '# camera = "rtsp://cam.local/1?…"' in text
     assert "camera" not in tomllib.loads(settings_text(configured, False, NOWHERE)), "what is not whole is no setting"

@@ -23,14 +23,14 @@ def said(**values: Any) -> str:
 @pytest.mark.parametrize(
     ("values", "words", "absent"),
     [
-        ({}, ["in /var/lib/fer-edge, readable", "camera 0", "nothing, to nobody: no network socket"], ["· reading:"]),
+        ({}, ["in /var/lib/fer-edge, readable", "camera 0", "nothing: no network socket"], ["· reading:"]),
         ({"per_frame": True}, ["· reading: one face of one frame"], ["`per_frame` would add them"]),
         ({"log": Path("/srv/log"), "runtime": Path("/run/x")}, ["in /srv/log", "in /run/x, in memory"], ["/var/lib"]),
         ({"budget_bytes": 5_000_000}, ["larger than 5 MB"], []),
-        ({"keep_days": 30.0}, ["30 days at the most"], ["no limit by age"]),
-        ({}, ["no limit by age"], ["days at the most"]),
+        ({"keep_days": 30.0}, ["30 days at most"], ["no limit by age"]),
+        ({}, ["no limit by age"], ["days at most (keep_days)"]),
         ({"name": "front"}, ["`fer-edge pause --name front`", "/var/lib/fer-edge/front"], []),
-        ({"paused": True}, ["it starts paused"], []),
+        ({"paused": True}, ["the run starts paused"], []),
         ({"region": (0, 0, 0.5, 1)}, ["only the region [0, 0, 0.5, 1]"], []),
         (
             {"camera": "RTSP://me:secret@cam.local/1?key=hidden"},
@@ -42,7 +42,7 @@ def said(**values: Any) -> str:
         (
             {"live": "127.0.0.1:8780"},
             [
-                "the live page, at 127.0.0.1:8780, to whoever opens it on this machine:",
+                "the live page, at 127.0.0.1:8780, to anyone who opens it on this machine:",
                 "no picture on that page",
                 "a picture, a part",
             ],
@@ -54,7 +54,7 @@ def said(**values: Any) -> str:
             {"live": "127.0.0.1:8780", "show_pixels_s": 300.0},
             [
                 "for 5 minutes after the start: a small gray picture a second",
-                "a picture, but for the small ones told of above",
+                "a picture, except the small ones described above",
             ],
             ["a picture, a part of one", "no picture on that page"],
         ),
@@ -96,7 +96,12 @@ def test_no_line_is_longer_than_a_narrow_terminal() -> None:
     ("annotate", "show_faces", "words", "absent"),
     [
         (False, False, ["in /srv/out, as csv", "a picture, a part of one"], ["copy of its pictures"]),
-        (True, False, ["a copy of its pictures", "found pixelated; one that was not is seen"], ["a picture, a part"]),
+        (
+            True,
+            False,
+            ["a copy of its pictures", "detected face pixelated; a face that was not detected is visible"],
+            ["a picture, a part"],
+        ),
         (True, True, ["a copy of its pictures", "faces as they are"], ["a picture, a part of one", "pixelated"]),
     ],
 )
