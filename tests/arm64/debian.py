@@ -1,4 +1,4 @@
-"""Debian for arm64 as it is before anything of ours: what Raspberry Pi OS Lite has and installing leans on, made once.
+"""A plain Debian for arm64, made once: the packages of Raspberry Pi OS Lite that the installation needs.
 
 Packages are unpacked by this machine's dpkg-deb and configured by their own scripts, emulated: about a minute, where
 debootstrap takes four (Bookworm) to nine (Trixie). Raspberry Pi OS follows Debian's suites; its own archive is not in it.

@@ -1,6 +1,6 @@
-"""`python seen.py FRAMES.npy`: what loads on the machine it runs on and which faces each detector finds, as JSON on stdout.
+"""`python detection_probe.py FRAMES.npy`: which modules load on this machine and which faces each detector finds, as JSON.
 
-The tests run it here and in each arm64 user space, and hold one against the other. FRAMES is uint8 (N, H, W).
+The tests run it here and in each arm64 user space, and compare the results. FRAMES is uint8 (N, H, W).
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""OpenSSH's server in an arm64 user space, on loopback, and what a client needs to reach it: a key, and its settings."""
+"""OpenSSH's server in an arm64 user space, on loopback, and a client's key and settings for it."""
 
 from __future__ import annotations
 

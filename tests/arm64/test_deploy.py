@@ -1,4 +1,4 @@
-"""`fer-edge deploy` to an arm64 target over its own sshd: from nothing, with no network of its own needed, to a service.
+"""`fer-edge deploy` to an arm64 target over its own sshd: from nothing to a running service, without a network on the target.
 
 The user who logs in may `sudo`, as the first one on Raspberry Pi OS does. In the place of systemd stands the stand-in of
 tests/system, which starts what the unit names; ARM64_SUITES names the suites.

@@ -20,7 +20,7 @@ from fer_edge.synthetic_face import face_box, face_frame
 from tests.arm64.runtimes import CONFIGURATIONS, Configuration
 from tests.arm64.sysroot import ROOT, SPACES, Machine, emulated, machine
 
-SEEN = Path(__file__).with_name("seen.py")
+PROBE = Path(__file__).with_name("detection_probe.py")
 TIMES_S = (0.0, 5.3, 11.2)
 LOOP = ("-m", "fer_edge.cli", "run", "--json", "--camera")
 VIDEO_PX, VIDEO_FRAMES, VIDEO_FPS = (320, 240), 12, 4.0
@@ -43,13 +43,13 @@ def frames(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def seen_here(frames: Path, blazeface: object) -> dict[str, Any]:
     """What this machine sees in the frames."""
-    return json.loads(_here(SEEN, frames))
+    return json.loads(_here(PROBE, frames))
 
 
 @pytest.fixture(scope="module")
 def seen_there(frames: Path, on: Machine, blazeface: object) -> dict[str, Any]:
     """What the arm64 machine sees in them."""
-    return json.loads(_there(on, SEEN, frames))
+    return json.loads(_there(on, PROBE, frames))
 
 
 @pytest.fixture(scope="module")

@@ -1,4 +1,4 @@
-"""From a fresh arm64 Debian to a first reading by device/README.md alone: its lines are parsed out of it and typed there.
+"""From a fresh arm64 Debian to a first reading by device/README.md alone: the lines of its code blocks are typed there.
 
 ARM64_SUITES names the suites, `bookworm`, `trixie` or both; one of them is the default, because each takes minutes.
 """

@@ -1,4 +1,4 @@
-"""Where arm64 user spaces are kept: under which names, and never half of one."""
+"""The cache of arm64 user spaces: the names of its folders, and that none is incomplete."""
 
 from __future__ import annotations
 

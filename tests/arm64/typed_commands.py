@@ -1,4 +1,4 @@
-"""Command lines out of a document, word for word, and what came of typing them one after the other."""
+"""Command lines from a document, and the results of typing them one after the other."""
 
 from __future__ import annotations
 

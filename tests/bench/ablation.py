@@ -1,4 +1,4 @@
-"""`python tests/bench/ablation.py --data PATH --out DIR [--preset edge] [--seeds 3]`: what each part of a recipe is worth.
+"""`python tests/bench/ablation.py --data PATH --out DIR [--preset edge] [--seeds 3]`: the effect of each part of a recipe.
 
 Trains the preset as it is and once without each of its ingredients, for every seed, and writes DIR/ablation.json and .md: the
 best PublicTest accuracy of each, mean and standard deviation over seeds. PrivateTest is never looked at. Each run has its

@@ -1,4 +1,4 @@
-"""The picture of a comparison as PNG bytes: accuracy against file size and against latency, ours and theirs."""
+"""Plots a comparison as PNG bytes: accuracy over file size and over latency, our models and the peers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A comparison for people, in Markdown: the models, their figures on each set of images, the paired differences."""
+"""A comparison as Markdown tables: the models, their metrics on each set of images, the paired differences."""
 
 from __future__ import annotations
 

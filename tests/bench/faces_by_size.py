@@ -1,4 +1,4 @@
-"""`python -m tests.bench.faces_by_size --data PATH`: which faces `fer-edge run` reads, near and far, and how well.
+"""`python -m tests.bench.faces_by_size --data PATH`: share of faces that `fer-edge run` reads and its accuracy, by face size.
 
 Validation faces in scenes, each shown for half a second in a video, which the command itself plays, with its
 defaults. Beside what it read stands what the network that sees finds in the same scenes, each searched whole, and what the

@@ -1,4 +1,4 @@
-"""`python -m tests.bench.frame_age`: how old a frame is when it is read, and whether a budget for the processor is kept.
+"""`python -m tests.bench.frame_age`: age of frames when they are read, and whether the CPU budget is kept.
 
 The whole loop on a camera that gives drawn pictures at its pace, whatever the loop does: once as fast as this machine goes,
 once held up for longer than a frame in each turn, as a slow machine would be; then with budgets.

@@ -1,4 +1,4 @@
-"""Milliseconds of several TFLite models on one thread, in turns, so that what else the machine does hits all alike."""
+"""Latency of several TFLite models on one thread in ms, measured in turns so that other load affects all alike."""
 
 from __future__ import annotations
 

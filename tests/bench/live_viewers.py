@@ -1,4 +1,4 @@
-"""`python -m tests.bench.live_viewers`: what the live page costs the loop while 20 look at it: frames a second, processor time.
+"""`python -m tests.bench.live_viewers`: frames per second and processor time of the loop with 20 viewers of the live page.
 
 One run reads drawn pictures as fast as it can, with its live page open. In turns nobody looks, and then `--viewers` streams
 do, each of which takes all that it is sent and throws it away, in another process. The turns alternate within the one run,

@@ -1,4 +1,4 @@
-"""`python -m tests.bench.metrics_cost`: what counting for Prometheus adds to a frame's work, and what one answer to it takes.
+"""`python -m tests.bench.metrics_cost`: time that the metrics add to a frame, and time of one request for them.
 
 Each frame, of a drawn face or of a wall on which nothing happens, is worked on as the loop does it, reading included; then,
 timed apart, all that the loop does for the metrics of that frame: its stages' watch, its events, the frame itself and a turn.

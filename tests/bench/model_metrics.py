@@ -1,4 +1,4 @@
-"""How one model stands on a set of images, and how far two stand apart on the same images."""
+"""Metrics of one model on a set of images, and paired differences of two models on the same images."""
 
 from __future__ import annotations
 

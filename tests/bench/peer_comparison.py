@@ -1,4 +1,4 @@
-"""What one run measured: every model with its figures, and every pair of ours and theirs."""
+"""The result of a comparison: every model with its metrics, and every pair of our model and a peer."""
 
 from __future__ import annotations
 

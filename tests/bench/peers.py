@@ -1,4 +1,4 @@
-"""`python -m tests.bench.peers --data PATH --bundle DIR … --out DIR`: ours and what a package registry offers, in one run.
+"""`python -m tests.bench.peers --data PATH --bundle DIR … --out DIR`: compares our models with those of package registries.
 
 From the repository's root. Writes peers.json, peers.md and peers.png into DIR. Peers are fetched by pip and npm once.
 """

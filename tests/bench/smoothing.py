@@ -1,4 +1,4 @@
-"""`python -m tests.bench.smoothing --data PATH`: what steadying does: flips of labels a minute, and how late a change is told.
+"""`python -m tests.bench.smoothing --data PATH`: label flips per minute and delay of a change with smoothing.
 
 Validation faces are shown one after the other at one place, as a camera would see them: the head wanders, nods and comes
 nearer, the light wavers, the sensor has noise. Detection, crops, classification and smoothing are the device's own. A label

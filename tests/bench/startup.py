@@ -1,4 +1,4 @@
-"""`python -m tests.bench.startup --out tests/system/results`: how soon a run logs, and what it weighs.
+"""`python -m tests.bench.startup --out tests/system/results`: time to the first line and memory of a run.
 
     first line      from the start of the process to its first line of the journal, on stdout (`--json`)
     first reading   the same, to the first line that tells what a face shows

@@ -1,4 +1,4 @@
-"""The wear of a card: the budget that every change of the journal has to keep, on real files."""
+"""Bytes written to a card: the budget that every change of the journal has to keep, on real files."""
 
 from __future__ import annotations
 

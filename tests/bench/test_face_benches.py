@@ -1,4 +1,4 @@
-"""The commands that measure how the loop sees, on a few faces: their tables are whole, and say what they should."""
+"""The benches of detection, smoothing, quality and frame age, on a few faces: their results are complete and plausible."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The bench of the live page's viewers: they look when they should, take what is sent, and the sums are those of pairs."""
+"""The bench of live viewers: they connect and receive data as planned, and its figures are those of paired rounds."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What counting for Prometheus adds to a frame's work."""
+"""The time that the metrics add to a frame."""
 
 from __future__ import annotations
 

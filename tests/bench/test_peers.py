@@ -1,4 +1,4 @@
-"""The comparison with peers: figures worked by hand, files that are not what they were, and the picture."""
+"""The comparison with peers: metrics computed by hand, altered files, and the plot."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The result of a measurement that takes long: a dated file that names the software and the machine it stands for.
+"""The result of a long measurement: a dated file that names the software and the machine.
 
 All are in tests/system/results/ as NAME-DATE.json; tests/bench/README.md lists the commands that write them.
 """
@@ -23,7 +23,7 @@ ROOT = Path(__file__).parents[2]
 
 
 def stamped(told: dict[str, Any]) -> dict[str, Any]:
-    """What was seen, with when, by which commit and on which machine it was seen before it."""
+    """`told` preceded by the date, the commit and the machine of the measurement."""
     return {
         "date": datetime.now(UTC).date().isoformat(),
         "software": f"fer-edge {__version__}",
@@ -32,13 +32,15 @@ def stamped(told: dict[str, Any]) -> dict[str, Any]:
         "host": board_name()[0],
         "cores": os.cpu_count(),
         "kernel": platform.release(),
-        "load": round(os.getloadavg()[0], 2),  # of the last minute; over `cores`, others were at work too
+        "load": round(
+            os.getloadavg()[0], 2
+        ),  # average of the last minute; above `cores`, other processes were running too
         **told,
     }
 
 
 def write(name: str, told: dict[str, Any], folder: Path) -> Path:
-    """The file, whole or as it was, after `told`, which is stamped, was put into it."""
+    """Writes the stamped result `told` atomically and returns the path."""
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{name}-{told['date']}.json"
     text = json.dumps(told, indent=1, ensure_ascii=False) + "\n"
@@ -47,9 +49,9 @@ def write(name: str, told: dict[str, Any], folder: Path) -> Path:
 
 
 def reported(name: str, told: dict[str, Any], text: Callable[[dict[str, Any]], str], args: argparse.Namespace) -> int:
-    """Exit code 0, after what was seen was stamped, left in the folder `args.out` if one is named, and printed.
+    """Stamps and prints the result, writes it to the folder `args.out` if given, and returns exit code 0.
 
-    As JSON with `args.json`, else as `text` has it.
+    Prints JSON with `args.json`, else `text` of the result.
     """
     told = stamped(told)
     if args.out:

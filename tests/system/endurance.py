@@ -1,4 +1,4 @@
-"""`python -m tests.system.endurance --idle 1000000 --faces 50000 --out DIR`: does the loop grow?
+"""`python -m tests.system.endurance --idle 1000000 --faces 50000 --out DIR`: whether the loop's memory grows over many frames.
 
 The loop of `fer-edge run`, its detector, its classifier and its journal take frames from memory as fast as they go: an
 empty room with a sensor's noise, and now and then somebody. Every thousand frames the process is measured from within,

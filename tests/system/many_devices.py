@@ -1,4 +1,4 @@
-"""Twenty devices that tell one broker for a minute, which is started again meanwhile, and one who listens and goes away.
+"""Twenty devices publish to one broker for a minute; the broker restarts, and a subscriber disconnects and returns.
 
     python -m tests.system.many_devices --seconds 60 --out tests/system/results
 

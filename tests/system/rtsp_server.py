@@ -1,4 +1,4 @@
-"""An RTSP camera on loopback, for the system's Python with GStreamer: one encoder that always runs, and who asks looks on.
+"""An RTSP camera on loopback, for the system's Python with GStreamer: one encoder that always runs and serves all clients.
 
     /usr/bin/python3 rtsp_server.py PORT [PICTURES_BETWEEN_KEY_FRAMES]
 

@@ -1,4 +1,4 @@
-"""What a process can do inside the service's unit: tried, and written down as JSON in its state folder."""
+"""Tries what a process can do inside the service's unit, and writes the result as JSON to its state folder."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def main() -> None:
         "null": tried(lambda: os.close(os.open("/dev/null", os.O_RDWR))),
         "uts": str(Path("/proc/self/ns/uts").readlink()),
     }  # fmt: skip
-    (state / f"inside-{sys.argv[1]}.json").write_text(json.dumps(found, indent=1))
+    (state / f"sandbox-{sys.argv[1]}.json").write_text(json.dumps(found, indent=1))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""`python -m tests.system.soak --minutes 30 --kills 200 --out DIR`: a fault every 5 to 10 s, an account of every second.
+"""`python -m tests.system.soak --minutes 30 --kills 200 --out DIR`: a fault every 5 to 10 s, every second accounted for.
 
 `fer-edge run` as a process of its own looks at a network camera with a drawn face and writes its journal on a small file
 system in memory. The camera dies, hangs, freezes and sends garbage; the disk fills up; the process is killed, stopped,
@@ -29,7 +29,7 @@ from fer_edge.synthetic_face import face_frame
 from tests.killed_writer import kill_journal_writer
 from tests.system.dated_result import ROOT, stamped, write
 from tests.system.network_cameras import FPS, MjpegCamera
-from tests.system.time_account import accounted
+from tests.system.time_account import account_of
 
 SETTINGS = {"fps": 5.0, "stall_s": 2.0, "same_s": 3.0, "sync_s": 1.0, "health_s": 2.0, "reopen_s": 600.0}
 PAUSE_S = (5.0, 10.0)  # between two faults
@@ -122,7 +122,7 @@ def soak(minutes: float, folder: Path, seed: int) -> dict[str, Any]:
                 run.process.kill()
             camera.stop()
         ended_mono = time.clock_gettime(time.CLOCK_BOOTTIME)
-        account = accounted(folder / "disk" / "log", began_mono, ended_mono)
+        account = account_of(folder / "disk" / "log", began_mono, ended_mono)
     return {
         "minutes": minutes,
         "seed": seed,

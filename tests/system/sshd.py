@@ -1,4 +1,4 @@
-"""A target to deploy to: a real OpenSSH server on the loopback, in a file system of its own that is gone at the end."""
+"""A target to deploy to: a real OpenSSH server on loopback, in a temporary file system of its own."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The service under a real systemd, booted for it in namespaces of its own: what it may do there, and what becomes of it."""
+"""The service under a real systemd, booted in namespaces of its own: its permissions, its limits and its restarts."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ StandardError=append:/mnt/share/log
 # Beside the unit, not in it: what is tried inside, where its words go, and the patience of a machine that has much to do.
 WATCHED = """[Service]
 ExecStartPre=/usr/bin/env PYTHONHOME=/srv/python LD_LIBRARY_PATH=/srv/python/lib /srv/python/bin/{python} \
-/srv/repository/tests/system/inside.py %p-%i
+/srv/repository/tests/system/sandbox_probe.py %p-%i
 StandardError=append:/var/lib/said-%p-%i
 TimeoutStartSec=10min
 """
@@ -120,7 +120,7 @@ def shown(seen: Path, name: str) -> dict[str, str]:
 
 
 def inside(seen: Path, name: str = "fer-edge-") -> dict[str, Any]:
-    told: dict[str, Any] = json.loads((seen / "state" / f"inside-{name}.json").read_text())
+    told: dict[str, Any] = json.loads((seen / "state" / f"sandbox-{name}.json").read_text())
     return told
 
 

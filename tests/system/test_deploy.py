@@ -1,4 +1,4 @@
-"""Deploys to a real OpenSSH server: fresh, repeated, cut off after every step, to a full disk, refused, undone, taken away.
+"""Deploys to a real OpenSSH server: fresh, repeated, interrupted, with a full disk, rejected, rolled back, removed.
 
 The tests stand in the order in which they change the target, and each leaves it serving until the last ones take it away.
 """

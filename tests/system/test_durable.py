@@ -1,4 +1,4 @@
-"""A bundle's swap, traced by the kernel: what a name points to was forced to the disk before the name was."""
+"""The switch to a bundle, traced by the kernel: files are synced to the disk before a name points to them."""
 
 from __future__ import annotations
 

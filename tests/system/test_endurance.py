@@ -1,4 +1,4 @@
-"""A fortieth of what `python -m tests.system.endurance` does: the loop does not grow with the frames that it has seen."""
+"""A fortieth of `python -m tests.system.endurance`: the loop's memory does not grow with the number of frames."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a real run serves, judged by Debian's promtool and read by Debian's node_exporter; the rules, tried on such series."""
+"""The metrics of a real run, checked by Debian's promtool and read by Debian's node_exporter; the alert rules."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A network camera that fails in every way we know of, over MJPEG and RTSP: it is back within 2 s of its return."""
+"""A network camera that fails in every known way, over MJPEG and RTSP: it is read again within 2 s of its return."""
 
 from __future__ import annotations
 

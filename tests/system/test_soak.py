@@ -1,4 +1,4 @@
-"""A minute of `make soak`, and what its command writes."""
+"""A minute of `make soak`, and the result that its command writes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How soon a run logs and what it weighs, by `python -m tests.bench.startup`."""
+"""Time to the first line and memory of a run, by `python -m tests.bench.startup`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A running loop, traced by the kernel: it opens no network socket, and writes to its own two folders alone."""
+"""A running loop, traced by the kernel: it opens no network socket and writes to its two folders only."""
 
 from __future__ import annotations
 

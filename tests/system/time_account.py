@@ -1,4 +1,4 @@
-"""Where the seconds went: the account that a journal alone gives of the time between two moments."""
+"""The time between two moments by state, from a journal alone."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from fer_edge.journal.segments import DamagedLine
 
 
 @dataclass(frozen=True, slots=True)
-class Accounted:
-    """Where every second of the soak went, as the journal alone tells it; `unexplained_s` must be nothing."""
+class TimeAccount:
+    """The seconds of the soak by state, from the journal alone; `unexplained_s` must be 0."""
 
     seconds: float
     observed_s: float
@@ -28,12 +28,12 @@ class Accounted:
     losses: int  # camera lost
     returns: int  # camera back
     lines: int
-    lines_lost: int  # as gap lines tell
+    lines_lost: int  # by gap lines
     damaged: int
 
 
-def accounted(folder: Path, began_s: float, ended_s: float) -> Accounted:
-    """The account of a journal between two moments of one boot, in seconds since that boot."""
+def account_of(folder: Path, began_s: float, ended_s: float) -> TimeAccount:
+    """The time account of a journal between two moments of one boot, in seconds since that boot."""
     runs: list[list[Event]] = []
     damaged = lines = 0
     for item in read_journal(folder):
@@ -45,14 +45,16 @@ def accounted(folder: Path, began_s: float, ended_s: float) -> Accounted:
             runs.append([])
         if runs:
             runs[-1].append(item)
-    told: Counter[str] = Counter()
+    seconds_by_state: Counter[str] = Counter()
     at_s, longest_s = began_s, 0.0
     unexplained_s = 0.0
     for number, events in enumerate(runs):
         tallies = [event for event in events if event.kind == "tally"]
         start_s = min([events[0].mono_s, *(event.body["from_mono_s"] for event in tallies)])
-        whole = events[-1].kind == "end"
-        told["not_running" if number == 0 or runs[number - 1][-1].kind == "end" else "crashed"] += start_s - at_s
+        has_end = events[-1].kind == "end"
+        seconds_by_state["not_running" if number == 0 or runs[number - 1][-1].kind == "end" else "crashed"] += (
+            start_s - at_s
+        )
         if number and runs[number - 1][-1].kind != "end":
             longest_s = max(longest_s, start_s - at_s)
         at_s = start_s
@@ -60,18 +62,18 @@ def accounted(folder: Path, began_s: float, ended_s: float) -> Accounted:
             body = event.body
             unexplained_s += abs(body["from_mono_s"] - at_s)
             for name in ("observed", "unavailable", "paused"):
-                told[name] += body[f"{name}_s"]
+                seconds_by_state[name] += body[f"{name}_s"]
             at_s = body["from_mono_s"] + body["seconds"]
-        if whole:
+        if has_end:
             unexplained_s += max(0.0, events[-1].mono_s - at_s - 0.5)
             at_s = max(at_s, events[-1].mono_s)
-    told["not_running"] += ended_s - at_s
+    seconds_by_state["not_running"] += ended_s - at_s
     states = Counter(event.body["state"] for events in runs for event in events if event.kind == "camera")
     lost = sum(sum(event.body["lost"].values()) for events in runs for event in events if event.kind == "gap")
-    return Accounted(
+    return TimeAccount(
         seconds=round(ended_s - began_s, 1),
         **{
-            f"{name}_s": round(told[name], 1)
+            f"{name}_s": round(seconds_by_state[name], 1)
             for name in ("observed", "unavailable", "paused", "crashed", "not_running")
         },
         unexplained_s=round(unexplained_s, 2),
