@@ -227,7 +227,7 @@ def test_the_bundle_commands_print_and_change_the_bundle_in_use(
     (tmp_path / "fer-edge").mkdir()
     (tmp_path / "fer-edge/config.toml").write_text('bundle = "elsewhere"\n')
     code, out, said = typed("install", "--use", str(mine))
-    assert (code, out) == (0, f"{release}\n") and "but the settings name a bundle of their own" in said
+    assert (code, out) == (0, f"{release}\n") and "but the settings select another bundle" in said
     code, out, said = typed("use", "nothing")
     assert (code, out) == (2, "") and "there is no bundle “nothing”" in said
     assert used(tmp_path / "b") == release

@@ -479,7 +479,7 @@ def test_a_full_disk_is_an_error_and_leaves_no_files(tmp_path: Path, annotate: b
         (["{}/clip.mp4", "--out", "{}/clip.mp4"], "cannot be written to: File exists"),
         (["{}/clip.mp4", "{}/other/clip.mp4", "--out", "{}/out"], "would have the same name"),
         (["{}/clip.mp4", "--out", "{}/out", "--jobs", "0"], "--jobs must be 1 or more"),
-        (["{}/clip.mp4", "--out", "{}/out", "--show-faces"], "changes the video of --annotate"),
+        (["{}/clip.mp4", "--out", "{}/out", "--show-faces"], "needs --annotate"),
         (["{}/clip.mp4", "--out", "{}/out", "--detector", "none"], "there is no detector “none”"),
         (["{}/clip.mp4", "--out", "{}/out", "--bundle", "{}"], "is no bundle"),
     ],
