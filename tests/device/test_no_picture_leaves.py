@@ -93,7 +93,7 @@ def test_the_only_socket_is_a_unix_socket() -> None:
 
 
 def test_only_the_labeller_writes_pictures_and_only_on_request() -> None:
-    """And makes one only where it was asked for: `wanted.annotate` stands before it."""
+    """And makes one only where it was asked for: in a branch of `options.annotate`."""
     files = {str(path.relative_to(ROOT)): path for path in ON_DEVICE}
     reaching = {
         name for name, path in files.items() if any(word.startswith("device.recorded.annotate") for word in used(path))
@@ -104,7 +104,7 @@ def test_only_the_labeller_writes_pictures_and_only_on_request() -> None:
         node for node in ast.walk(tree) if isinstance(node, ast.Call) and ast.unparse(node.func) == "AnnotatedVideo"
     ]
     asked = [
-        node for node in ast.walk(tree) if isinstance(node, ast.If) and ast.unparse(node.test) == "wanted.annotate"
+        node for node in ast.walk(tree) if isinstance(node, ast.If) and ast.unparse(node.test) == "options.annotate"
     ]
     assert len(made) == 1 and any(
         node is made[0] for branch in asked for line in branch.body for node in ast.walk(line)
