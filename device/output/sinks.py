@@ -47,20 +47,6 @@ class _StatelessSink:
         pass
 
 
-class MemorySink(_StatelessSink):
-    """A sink that stores all events in a list, in order."""
-
-    def __init__(self) -> None:
-        self.events: list[Event] = []
-
-    def append(self, event: Event) -> None:
-        self.events.append(event)
-
-    def of_kind(self, kind: str) -> list[Event]:
-        """The events of one kind, in order."""
-        return [event for event in self.events if event.kind == kind]
-
-
 class _LineSink(_StatelessSink):
     """A sink that writes lines to a stream and flushes each. When the reader is gone, it raises once, then writes nothing."""
 

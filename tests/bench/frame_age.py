@@ -21,12 +21,12 @@ from device.camera.frame import Frame
 from device.camera.source import SourceDescription
 from device.clock import Clock, SystemClock
 from device.config import Settings
-from device.output.sinks import MemorySink
 from device.run import run
 from fer_edge.bundle import Bundle
 from fer_edge.errors import exit_code_of
 from fer_edge.events import Event
 from fer_edge.synthetic_face import face_frame
+from tests.memory_sink import MemorySink
 from tests.system.dated_result import reported
 
 PICTURES = 60

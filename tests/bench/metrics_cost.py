@@ -27,12 +27,13 @@ from device.output.frame_observers import FrameObservers
 from device.output.journal.journal import Journal
 from device.output.metrics.prometheus_collector import PrometheusCollector
 from device.output.metrics.run_metrics import STAGES, RunMetrics
-from device.output.sinks import EventRecorder, MemorySink
+from device.output.sinks import EventRecorder
 from device.system.status import Status
 from device.vision.pipeline import Pipeline
 from fer_edge.bundle import Bundle
 from fer_edge.detection.registry import find_detector
 from fer_edge.errors import exit_code_of
+from tests.memory_sink import MemorySink
 
 FRAMES, ANSWERS, EVERY_S = 1000, 100, 15.0
 

@@ -23,13 +23,13 @@ from processes import ROOT, wait_until
 
 from device.config import Settings
 from device.label import label
-from device.output.sinks import MemorySink
 from device.recorded.files import LabelOptions, Recording, find_recordings, finished_result
 from device.recorded.labeller import ROW_SETTINGS, Labeller, LabelOutcome, LabelTask
 from device.recorded.rows import ParquetTable, columns
 from device.run import run
 from fer_edge.errors import UsageError
 from fer_edge.synthetic_face import face_frame
+from tests.memory_sink import MemorySink
 
 CSV = LabelOptions()
 ENVIRON = {**os.environ, "XDG_CONFIG_HOME": "/nonexistent"}

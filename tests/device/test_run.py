@@ -17,7 +17,6 @@ from device.camera.frame import Frame
 from device.camera.synthetic import SyntheticCamera
 from device.clock import SystemClock
 from device.config import Settings
-from device.output.sinks import MemorySink
 from device.run import run
 from fer_edge import __version__
 from fer_edge.bundle import Bundle
@@ -27,6 +26,7 @@ from fer_edge.events import Event
 from fer_edge.golden import CROP_TOLERANCE, Golden
 from fer_edge.preprocess import PREPROCESS_ID
 from fer_edge.synthetic_face import face_frame
+from tests.memory_sink import MemorySink
 
 BLACK = np.zeros((480, 640), np.uint8)
 

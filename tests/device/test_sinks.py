@@ -12,8 +12,9 @@ from builders import event, journal_events
 from fakes import FakeClock
 
 from device.output.journal.journal import Journal
-from device.output.sinks import EventRecorder, FanOut, JsonLinesSink, MemorySink, TerminalSink
+from device.output.sinks import EventRecorder, FanOut, JsonLinesSink, TerminalSink
 from fer_edge.errors import UsageError
+from tests.memory_sink import MemorySink
 
 READING: dict[str, Any] = {"label": "happy", "p": [0.1, 0.855, 0.045], "xywh": [200, 120, 180, 184]}
 

@@ -27,10 +27,10 @@ from device.camera.frame import Frame
 from device.camera.source import EndOfStream, SourceDescription
 from device.clock import SystemClock
 from device.config import Settings
-from device.output.sinks import MemorySink
 from device.run import run
 from fer_edge.events import Event
 from fer_edge.synthetic_face import face_frame
+from tests.memory_sink import MemorySink
 from tests.system.dated_result import stamped, write
 
 SIZE = (480, 640)
