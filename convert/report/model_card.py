@@ -13,7 +13,7 @@ from fer_edge.bundle_provenance import CalibrationRecord, RangeSearchRecord
 from fer_edge.bundle_spec import BundleSpec
 from fer_edge.labels import LABELS
 
-_NOT_A_SETTING = ("epochs", "seed", "early_stopping")  # of a recipe: said elsewhere
+_NOT_A_SETTING = ("epochs", "seed", "early_stopping")  # of a recipe: the card has them elsewhere
 
 
 def bundle_card(spec: BundleSpec, report: ParityReport | ReferenceFreeReport, history: TrainingHistory | None) -> str:
@@ -31,7 +31,7 @@ def _title(spec: BundleSpec) -> list[str]:
         f"# {spec.name}",
         "",
         f"{kind} {', '.join(spec.labels)}, from a gray face crop of {side}×{side} px. A label names what a face displays, not"
-        " what a person feels. No figure below is about a person.",
+        " what a person feels. The figures below describe the model, not a person.",
         "",
     ]
 
@@ -45,7 +45,7 @@ def _quantized(spec: BundleSpec) -> list[str]:
         f"| cost of one face | {cost.multiply_adds / 1e6:.1f} M multiply-adds, {cost.parameters:,} parameters |",
         f"| input | {q.input.dtype}, gray 0–255, scale {q.input.scale:.6g}, zero point {q.input.zero_point} |",
         f"| output | {spec.output.kind}, {q.output.dtype}, scale {q.output.scale:.6g}, zero point {q.output.zero_point} |",
-        f"| crop | {spec.input.preprocess} |",
+        f"| crop | {spec.input.preprocess}, defined in fer_edge/preprocess.py |",
         f"| float model | SHA-256 {(made.float_sha256 or '')[:16]}… |",
         f"| calibrated on | {_calibration_images(made.calibration)} |",
         f"| ranges | {_range_search(made.calibration.ranges)} |",
@@ -58,9 +58,11 @@ def _existing_file(spec: BundleSpec) -> list[str]:
     low, high = entry.range
     compared = made.float_model
     channels = f"{entry.channels} channels, each the gray value" if entry.channels > 1 else "1 channel"
-    reference = f"{compared.file}, SHA-256 {compared.sha256[:16]}…" if compared else "nothing: no float model was named"
+    reference = (
+        f"{compared.file}, SHA-256 {compared.sha256[:16]}…" if compared else "nothing, because no float model was given"
+    )
     return [
-        "An existing file, used as it is: how it was trained and calibrated is not known here.",
+        "An existing file, used as it is. Its training and its calibration are not known here.",
         "",
         "| | |",
         "|---|---|",
@@ -69,7 +71,7 @@ def _existing_file(spec: BundleSpec) -> list[str]:
         f"| cost of one face | {cost.multiply_adds / 1e6:.1f} M multiply-adds, {cost.parameters:,} parameters |",
         f"| input | {spec.quantization.input.dtype}, {channels}, pixels 0 to 255 as {low:g} to {high:g} |",
         f"| output | {spec.output.kind}, {spec.quantization.output.dtype} |",
-        f"| crop | {entry.preprocess} |",
+        f"| crop | {entry.preprocess}, defined in fer_edge/preprocess.py |",
         f"| starts on | {', '.join(spec.operators.supported_by)} |",
         f"| compared with | {reference} |",
     ]
@@ -81,9 +83,10 @@ def _training(history: TrainingHistory) -> list[str]:
         "",
         "## Training",
         "",
-        f"{len(history.epochs)} epochs on {data.train:,} training images, seed {history.seed}, {history.policy}. The weights"
-        f" are those of epoch {best.epoch}, the best on {data.validation:,} validation images (accuracy"
-        f" {best.val_accuracy:.4f}). One seed. Recipe: {_in_words(history.recipe, but=_NOT_A_SETTING)}. Network:"
+        f"{len(history.epochs)} epochs on {data.train:,} training images, seed {history.seed}, precision {history.policy}. The"
+        f" weights are those of epoch {best.epoch}, the best on {data.validation:,} validation images (accuracy"
+        f" {best.val_accuracy:.4f}). This is one run with one seed. Recipe (convert/train/presets.py explains the terms):"
+        f" {_in_words(history.recipe, but=_NOT_A_SETTING)}. Network (convert/train/networks.py):"
         f" {_in_words(history.network)}.",
     ]
     if offsets := history.offsets:
@@ -95,7 +98,10 @@ def _training(history: TrainingHistory) -> list[str]:
         )
     if history.teachers:
         teachers = ", ".join(f"{sha[:16]}…" for sha in history.teachers)
-        lines.append(f"Distilled from float models of SHA-256 {teachers} as well, on training images alone.")
+        lines.append(
+            f"The model was also trained on the outputs of the float models of SHA-256 {teachers} (distillation), on training"
+            " images only."
+        )
     if history.init:
         lines.append(f"Training started from the float model of SHA-256 {history.init.sha256[:16]}….")
         if first := history.init.history:
@@ -114,13 +120,13 @@ _LIMITS = [
     "## What was not evaluated",
     "",
     "Differences by age, skin, gender or culture; lighting and pose at the place of use; spontaneous rather than collected"
-    " expressions; speed on any Raspberry Pi. FER2013's labels are of web images by few raters; later raters (FER+) contest"
-    " about a quarter of them.",
+    " expressions; speed on any Raspberry Pi. FER2013's images come from the web and were labelled by few raters; later raters"
+    " (FER+) disagree with about a quarter of the labels.",
     "",
     "## Licence",
     "",
-    "Code and weights: MIT. The weights were trained on FER2013 where the table above says so. Its images were collected from"
-    " the web for research; whether weights learnt from them may be used commercially is for the user to judge.",
+    "Code and weights: MIT. FER2013's images were collected from the web for research. If the weights were trained on them, the"
+    " user must judge whether they may be used commercially.",
     "",
 ]
 
@@ -145,23 +151,25 @@ def _range_search(settings: RangeSearchRecord | None) -> str:
     """The settings of the range search in words."""
     if settings is None:
         return "not known"
-    words = [f"least squared error, clipping weighted {settings.clip:g} times" if settings.clip else "extremes"]
+    words = [
+        f"range search by least squared error, clipping weighted {settings.clip:g} times"
+        if settings.clip
+        else "extremes"
+    ]
     if settings.widen != 1:
         words.append(f"widened {settings.widen:g} times")
     if settings.equalize:
-        words.append(f"channels equalized by {settings.equalize:g}")
+        words.append(f"channel equalization of strength {settings.equalize:g}")
     if settings.correct:
-        words.append("biases corrected for rounded weights")
+        words.append("bias correction for rounded weights")
     return ", ".join(words)
 
 
 def _calibration_images(record: CalibrationRecord) -> str:
     if record.per_class is not None:
-        return (
-            f"{record.images} training images, {record.per_class} of each class where it has them, seed {record.seed}"
-        )
+        return f"{record.images} training images, at most {record.per_class} of each class, seed {record.seed}"
     loss = "" if record.loss is None else f", loss {record.loss:.4f}"
     return (
         f"{record.images} synthetic images, made from the float model's own statistics ({record.steps} steps, seed"
-        f" {record.seed}{loss}); they show nobody"
+        f" {record.seed}{loss}); they show no real person"
     )

@@ -18,14 +18,15 @@ def report_table(report: ParityReport | ReferenceFreeReport) -> str:
 def parity_table(report: ParityReport) -> str:
     """A parity report as Markdown, every figure with its n and interval."""
     e = report.logits
-    clear = f" (on {e.clear_agreement:.4f} of the {e.clear_n} where float is clear)" if e.clear_n else ""
+    clear = (
+        f" ({e.clear_agreement:.4f} of the {e.clear_n} on which float's first label leads clearly)" if e.clear_n else ""
+    )
     lines = [
-        f"Verdict: **{report.verdict}** (the worst of {len(report.runtimes)} runtimes: {report.runtime}; the float model"
-        " runs on LiteRT as float TFLite)",
+        f"Verdict: **{report.verdict}**, that of the worst of {len(report.runtimes)} runtimes ({report.runtime}). The float"
+        " model ran on LiteRT as float TFLite.",
         "",
-        f"Logits on {e.n} images ({e.images}): labels agree on {e.agreement:.4f}"
-        f"{clear}, slope {e.slope:.4f}, "
-        f"RMS error {e.rms:.4f} of the logits' spread.",
+        f"On {e.n} images ({e.images}), int8 and float give the same label on a share of {e.agreement:.4f}{clear}. The slope"
+        f" of int8's logits on float's is {e.slope:.4f}, the RMS error {e.rms:.4f} standard deviations of float's logits.",
     ]
     lines += [f"- outside its margin: {reason}" for reason in report.failures]
     if report.undecided:
@@ -41,9 +42,10 @@ def parity_table(report: ParityReport) -> str:
         b = report.bootstrap
         lines += [
             "",
-            f"Intervals of shares: paired bootstrap over images, {b.draws} draws, seed {b.seed}; of areas: DeLong."
-            " Accuracy and macro AUC pass when TOST at the 5 % level shows them within ± the margin. A class fails when its"
-            " loss exceeds its margin after Holm's correction. Weights were chosen on the validation part.",
+            f"Intervals of accuracy and recall: paired bootstrap over images, {b.draws} draws, seed {b.seed}. Intervals of AUC:"
+            " DeLong's method. Accuracy and macro AUC pass when an equivalence test (TOST) at the 5 % level shows that their"
+            " difference is within ± the margin. A class fails when its loss exceeds its margin at the 5 % level after Holm's"
+            " correction. Weights were chosen on the validation part.",
         ]
     return "\n".join(lines) + "\n"
 
@@ -87,8 +89,8 @@ def _part_rows(name: str, part: PartDifference) -> list[str]:
     return [
         *lines,
         "",
-        f"Labels agree on {part.agreement:.4f}; only float right {part.only_float_right}, "
-        f"only int8 right {part.only_int8_right} (exact McNemar, p {part.accuracy.difference_p:.3g}).",
+        f"The same label on a share of {part.agreement:.4f}; {part.only_float_right} images right with float only,"
+        f" {part.only_int8_right} with int8 only (exact McNemar test, p {part.accuracy.difference_p:.3g}).",
     ]
 
 
@@ -102,8 +104,8 @@ def _confidence_rows(confidence: ConfidenceCalibration) -> list[str]:
         f"Temperature of the probabilities: {confidence.temperature:.3f}, fitted on {confidence.fitted_on}. Expected"
         f" calibration error, 15 bins: {errors}.",
         "",
-        f"The device reports `unsure` below {confidence.unsure_below:.2f}. For each threshold, the share of images with a label"
-        " and the accuracy on them:",
+        f"The device reports `unsure` below a probability of {confidence.unsure_below:.2f}. For each threshold, the share of"
+        " images with a label and the accuracy on them:",
         "",
         *_coverage_rows(confidence.coverage, confidence.unsure_below),
     ]
