@@ -104,7 +104,7 @@ def many(folder: Path, devices: int, seconds: float, kill: bool = False) -> dict
         "lost": lost,
         "heard": heard_tallies,
         "missing": gone,
-        "connections": sum("is told" in sentence or "is back" in sentence for sentence in said),
+        "connections": sum("is connected" in sentence for sentence in said),
         "slowest_call_ms": round(slowest_s / devices * 1e3, 3),
         "wrong": wrong,
     }

@@ -146,8 +146,8 @@ def secret(folder: Path, word: str) -> Path:
 
 BAD = {
     "away": "is not connected (connection refused)",
-    "mute": "did not get everything",
-    "slow": "did not get everything",
+    "mute": "did not receive everything",
+    "slow": "did not receive everything",
     "refusing": "is not connected (not authorized)",
 }
 
