@@ -117,7 +117,7 @@ def test_a_killed_and_resumed_run_equals_an_uninterrupted_one(preset: str, image
         (["--data", "{tree}", "--out", "{damaged}", "--resume"], "is damaged"),
         (["--data", "{tree}", "--teacher", "{tree}"], "holds no float model"),
         (["--data", "{tree}", "--init", "{damaged}/no.keras"], "no.keras"),
-        (["--data", "{tree}", "--learning-rate", "-1"], "--learning-rate -1"),
+        (["--data", "{tree}", "--learning-rate", "-1"], "--learning-rate must be a positive number, not -1"),
     ],
 )
 def test_bad_arguments_are_refused(
