@@ -23,9 +23,9 @@ class Address:
         host, _, port = text.strip().rpartition(":")
         bare = host.removeprefix("[").removesuffix("]") if host.startswith("[") and host.endswith("]") else host
         if not (port.isascii() and port.isdigit() and int(port) < 1 << 16):
-            raise ValueError(f"{port!r} is no port")
+            raise ValueError(f"{port!r} is not a port")
         if (":" in bare) != (bare != host) or any(sign.isspace() or sign in "/[]@" for sign in bare):
-            raise ValueError(f"{host!r} is no host")
+            raise ValueError(f"{host!r} is not a host")
         return Address(bare or LOOPBACK, int(port))
 
     @staticmethod

@@ -18,7 +18,7 @@ def url_error(url: str) -> str:
         parts = urlsplit(url)
         _ = parts.port
     except ValueError as error:
-        return f"mqtt is no valid URL ({error}); it must be {_URL_FORM}"
+        return f"mqtt is not a valid URL ({error}); it must be {_URL_FORM}"
     if parts.password is not None:
         return (
             "mqtt has a password, which anybody can see who lists processes or settings; remove it, put it into a file that "

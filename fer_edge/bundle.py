@@ -78,7 +78,9 @@ class Bundle:
         if str(path) in SHIPPED and not folder.is_dir():
             folder = shipped_path(str(path))
         if not (folder / "bundle.json").is_file():
-            raise UsageError(f"{folder} is no bundle: it has no bundle.json; `python -m convert.quantize` writes one")
+            raise UsageError(
+                f"{folder} is not a bundle: it has no bundle.json; `python -m convert.quantize` writes one"
+            )
         raw = (folder / "bundle.json").read_bytes()
         try:
             values = json.loads(raw)
@@ -238,7 +240,7 @@ def refuse_unless_bundle(folder: Path) -> None:
     if not folder.exists() or (folder / "bundle.json").is_file():
         return
     if not folder.is_dir() or any(folder.iterdir()):
-        raise UsageError(f"{folder} exists and is no bundle; name a new folder with --out")
+        raise UsageError(f"{folder} exists and is not a bundle; name a new folder with --out")
 
 
 def _check_files(folder: Path, files: dict[str, FileEntry]) -> None:

@@ -79,7 +79,7 @@ def make_interpreter(
     """An interpreter with its tensors allocated, over a file or the bytes of one.
 
     Raises UsageError with what to do when the installed packages do not fit each other (tflite-runtime 2.14 beside numpy
-    2 imports and then fails here), BundleRefused when the file is no TFLite model.
+    2 imports and then fails here), BundleRefused when the file is not a TFLite model.
     """
     runtime = runtime or find_runtime()
     if isinstance(model, bytes):
@@ -100,7 +100,7 @@ def make_interpreter(
             f"{runtime.id} cannot run beside numpy {np.__version__}; `pip install 'numpy<2'` fixes it ({error})"
         ) from error
     except (ValueError, RuntimeError) as error:
-        raise BundleRefused(f"{name} is no TFLite model that {runtime.id} can load: {error}") from error
+        raise BundleRefused(f"{name} is not a TFLite model that {runtime.id} can load: {error}") from error
     return interpreter
 
 

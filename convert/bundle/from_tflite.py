@@ -33,7 +33,7 @@ def draft_from_tflite(
     """The TFLite file of `source` and the report on it, compared with the float model `against` where one is named.
 
     A float file that does not exist yet is written to `scratch`. Raises UsageError when the file cannot run on the claimed
-    runtimes, or its inputs and outputs are not those stated; BundleRefused when it is no TFLite file; ParityFailed when its
+    runtimes, or its inputs and outputs are not those stated; BundleRefused when it is not a TFLite file; ParityFailed when its
     output is saturated.
     """
     path, labels = source.path, source.labels
@@ -62,7 +62,7 @@ def draft_from_tflite(
     require_label_count(against.path, reference.classes, labels)
     if reference.side != classifier.side:
         raise UsageError(
-            f"{path} takes {classifier.side} px and {against.path} {reference.side} px; they are not one model"
+            f"{path} takes {classifier.side} px and {against.path} {reference.side} px; they must be the same network"
         )
     float_file = float_model.float_file(scratch)
     synthetic = synthetic_images_of(float_model, float_file, options.seed, make=samples is None)

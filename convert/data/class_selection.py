@@ -27,7 +27,7 @@ class Classes:
         """
         if isinstance(selection, str):
             if selection not in (EXPRESSIONS, OWN):
-                raise UsageError(f"{selection!r} is no choice of classes; give {OWN}, or two or more names")
+                raise UsageError(f"{selection!r} is not a choice of classes; give {OWN}, or two or more names")
             return Classes(LABELS if selection == EXPRESSIONS else None)
         names = tuple(map(_normalized, selection))
         if "" in names or len(set(names)) < len(names):

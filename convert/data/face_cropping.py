@@ -190,7 +190,7 @@ def _new_folder(out: Path, path: Path) -> Iterator[Path]:
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise UsageError(f"{out} exists and is not empty; name a new folder with --crop")
     if path.resolve() in (out.resolve(), *out.resolve().parents):
-        raise UsageError(f"{out} lies in the set itself and would be read as part of it; name another with --crop")
+        raise UsageError(f"{out} is inside the data set and would be read as part of it; name another with --crop")
     out.parent.mkdir(parents=True, exist_ok=True)
     fresh = Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=out.parent))
     try:

@@ -25,7 +25,7 @@ def load(path: Path, side: int = 48, seed: int = 0, classes: str | Sequence[str]
     The form is recognised: FER2013 in each of its forms, and any folder or zip with a folder of images for each class.
     `classes` (see `Classes.of`) is "expressions" for the seven in all their spellings, "own" for every class of the set
     under its own name, in alphabetical order, or a sequence of names in the order of the labels. `seed` draws the parts that
-    the set does not name (`convert.data.splits`). Raises DataError, with the file and the row, when it is no data set, is
+    the set does not name (`convert.data.splits`). Raises DataError, with the file and the row, when it is not a data set, is
     damaged, has fewer than two classes, or when more than 1 % of its images cannot be read.
     """
     path = Path(path)

@@ -70,7 +70,7 @@ def read_pictures(files: Container, side: int | None, classes: Classes) -> tuple
     if images and files.kind == "file":
         raise DataError(f"{files.path} is one image and no data set; {ACCEPTED_FORMS}")
     if not images:
-        raise DataError(f"{files.path} is no data set: {_describe(files)}; {ACCEPTED_FORMS}")
+        raise DataError(f"{files.path} is not a data set: {_describe(files)}; {ACCEPTED_FORMS}")
     if files.kind == "tar":
         raise DataError(f"{files.path} packs {len(images):,} images in a tar; unpack it and name the folder")
     _refuse_empty_classes(files, images, classes)
@@ -133,7 +133,7 @@ def _folder_part(name: str) -> str:
 
 
 def _refuse_empty_classes(files: Container, images: list[str], classes: Classes) -> None:
-    # with a set's own classes, a folder with other files is no class; only one without any file is an empty class
+    # with a set's own classes, a folder with other files is not a class; only one without any file is an empty class
     contents = images if classes.names else files.names
     nonempty = {parent for folder in {name.rpartition("/")[0] for name in contents} for parent in _with_parents(folder)}
     for folder in files.folders:
@@ -175,10 +175,10 @@ def _row(cells: dict[str, str], source: str, has_usage: bool, expected: int, sid
     label = classes.label(emotion) or classes.label(class_name)
     if label is None:
         invalid = not emotion or (classes.are_expressions and not class_name.isalpha())
-        valid = f"none of 0 to {len(CSV_LABELS) - 1}" if classes.are_expressions else "no class"
+        valid = f"not one of 0 to {len(CSV_LABELS) - 1}" if classes.are_expressions else "not a class"
         return Picture(source, class_name, None, part, None, f"emotion {emotion!r} is {valid}" if invalid else "")
     if has_usage and not part:
-        fault = f"Usage {usage!r} is none of Training, PublicTest, PrivateTest"
+        fault = f"Usage {usage!r} is not one of Training, PublicTest, PrivateTest"
         return Picture(source, emotion, label, "", None, fault)
     pixels, fault = _parse_pixels(cells.get("pixels", ""), expected)
     if pixels is None:
@@ -189,7 +189,7 @@ def _row(cells: dict[str, str], source: str, has_usage: bool, expected: int, sid
 def _parse_pixels(text: str, expected: int) -> tuple[np.ndarray | None, str]:
     if text.encode().translate(None, b"0123456789 "):
         invalid = next(word for word in text.split() if not (word.isascii() and word.isdigit()))
-        return None, f"pixel value {invalid[:20]!r} is no whole number from 0 to 255"
+        return None, f"pixel value {invalid[:20]!r} is not a whole number from 0 to 255"
     values = np.fromstring(text, np.int64, sep=" ")
     if len(values) != expected:
         return None, f"{len(values):,} pixels where {expected:,} belong"

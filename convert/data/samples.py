@@ -40,7 +40,7 @@ class Samples:
     def part(self, name: str) -> Samples:
         """The images of one part, in their order; there may be none."""
         if name not in PARTS:
-            raise UsageError(f"{name!r} is no part of a data set; the parts are {', '.join(PARTS)}")
+            raise UsageError(f"{name!r} is not a part of a data set; the parts are {', '.join(PARTS)}")
         return self.take(np.flatnonzero(self.split == name))
 
     def take(self, rows: np.ndarray) -> Samples:

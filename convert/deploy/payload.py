@@ -43,7 +43,7 @@ class PayloadOptions:
     def __post_init__(self) -> None:
         for extra in self.extras:
             if not _EXTRA.fullmatch(extra):
-                raise UsageError(f"“{extra}” is no extra of fer-edge; its pyproject.toml lists them")
+                raise UsageError(f"“{extra}” is not an extra of fer-edge; its pyproject.toml lists them")
 
     def read_settings(self) -> JsonObject:
         """The settings by name; empty without a file of settings. Raises UsageError when it cannot be read."""
@@ -54,7 +54,9 @@ class PayloadOptions:
         except OSError as error:
             raise UsageError(f"the settings in {self.settings} cannot be read: {error.strerror}") from error
         except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-            raise UsageError(f"{self.settings} is no file of settings ({error}); a line is `name = value`") from error
+            raise UsageError(
+                f"{self.settings} is not a file of settings ({error}); a line is `name = value`"
+            ) from error
 
     def camera(self) -> str:
         """The camera in the settings, or an empty string."""

@@ -26,7 +26,7 @@ class DeployPlan:
 
     def __post_init__(self) -> None:
         if self.keep < 2:
-            raise UsageError(f"--keep must be 2 or more, not {self.keep}: the release in use, and one to go back to")
+            raise UsageError(f"--keep must be 2 or more, not {self.keep}: the release in use and one for a rollback")
 
 
 @dataclass(slots=True)

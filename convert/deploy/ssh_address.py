@@ -22,7 +22,7 @@ class SshAddress:
         user, at, host = self.text.rpartition("@")
         if not _HOST.fullmatch(host) or (at and not _USER.fullmatch(user)):
             raise UsageError(
-                f"“{self.text}” is no host; give HOST or USER@HOST, of letters, digits and . _ - : %, or a name from "
+                f"“{self.text}” is not a host; give HOST or USER@HOST, of letters, digits and . _ - : %, or a name from "
                 "~/.ssh/config; --port sets the port"
             )
         if self.port is not None and not 0 < self.port < 65536:

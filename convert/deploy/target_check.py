@@ -84,7 +84,7 @@ class Target:
             )
         except ValueError as error:
             raise UsageError(
-                f"the target reports properties that cannot be read ({error}); it is no Raspberry Pi OS"
+                f"the target reports properties that cannot be read ({error}); it is not a Raspberry Pi OS"
             ) from error
 
     @property

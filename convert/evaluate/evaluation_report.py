@@ -93,7 +93,7 @@ class EvaluationReport:
         except OSError as error:
             raise UsageError(f"{path} cannot be read: {error.strerror}") from error
         except (ValueError, KeyError, TypeError) as error:
-            raise UsageError(f"{path} is no report of `python -m convert.evaluate`: {error!r}") from error
+            raise UsageError(f"{path} is not a report of `python -m convert.evaluate`: {error!r}") from error
 
 
 def _rounded(value: Any) -> Any:

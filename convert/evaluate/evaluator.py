@@ -125,7 +125,7 @@ def _logits(classifier: Classifier, faces: np.ndarray, file: Path) -> np.ndarray
 
 def _check_logits(logits: np.ndarray, file: Path) -> None:
     if not np.isfinite(logits).all():
-        raise UsageError(f"{file} gives values that are not finite; its training or its conversion failed")
+        raise UsageError(f"{file} returns values that are not finite; train or convert the model again")
 
 
 def _in_training(samples: Samples, part: str) -> tuple[np.ndarray | None, str]:

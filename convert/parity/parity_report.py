@@ -126,4 +126,4 @@ def read_parity(folder: Path) -> ParityReport:
     except OSError as error:
         raise BundleRefused(f"{path} cannot be read: {error.strerror}") from error
     except ValueError as error:
-        raise BundleRefused(f"{path} is no parity report ({error}); make the bundle again") from error
+        raise BundleRefused(f"{path} is not a parity report ({error}); make the bundle again") from error

@@ -40,7 +40,7 @@ class Margins:
                 near = difflib.get_close_matches(key, known, 1, 0.0)[0]
                 raise UsageError(f"{path}: there is no margin {_spelt(key)}; the nearest is {_spelt(near)}")
             if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < 1e6:
-                raise UsageError(f"{path}: {_spelt(key)} = {value!r} is no margin; give a number above 0")
+                raise UsageError(f"{path}: {_spelt(key)} = {value!r} is not a margin; give a number above 0")
             if key.startswith("labels") and value > 1:
                 raise UsageError(f"{path}: {_spelt(key)} = {value!r} is a share of images; give a number up to 1")
         return Margins(**{key: float(value) for key, value in {**known, **own}.items()})
@@ -57,7 +57,7 @@ def _read(path: Path) -> dict[str, Any]:
     except OSError as error:
         raise UsageError(f"{path} cannot be read: {error.strerror}") from error
     except ValueError as error:
-        raise UsageError(f"{path} is no TOML: {error}") from error
+        raise UsageError(f"{path} is not valid TOML: {error}") from error
     if loose := [key for key, table in tables.items() if not isinstance(table, dict)]:
         raise UsageError(f"{path}: {loose[0]} is outside a table; convert/parity/margins.toml shows where it belongs")
     return {f"{name}_{key}": value for name, table in tables.items() for key, value in table.items()}

@@ -35,7 +35,7 @@ def quantize_graph(
     options = options or QuantizationOptions()
     layers = {op.name for op in float_graph.layers()}
     if layers <= set(keep_float):
-        raise UsageError("all layers are to stay in float; use the float model itself")
+        raise UsageError("all layers would remain in float; use the float model itself, or name fewer layers")
     graph = float_graph.copy()
     statistics = collect_statistics(graph, images, pixels)
     if options.equalize:

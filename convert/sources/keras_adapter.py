@@ -37,7 +37,7 @@ def _adapted(model: Any, input_range: tuple[float, float], path: Path) -> tuple[
 
     inputs, outputs = (getattr(model, name, None) or [] for name in ("inputs", "outputs"))
     if not inputs:
-        raise UsageError(f"{path} does not say what shape it takes; begin the model with keras.Input((side, side, 1))")
+        raise UsageError(f"{path} has no input shape; begin the model with keras.Input((side, side, 1))")
     require_one_picture(path, [tuple(tensor.shape) for tensor in inputs], [tuple(tensor.shape) for tensor in outputs])
     (entry,) = inputs
     _, side, _, channels = entry.shape

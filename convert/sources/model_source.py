@@ -51,7 +51,7 @@ class ModelSource:
         if not path.exists():
             raise UsageError(f"{path} does not exist; {ACCEPTED}")
         if path.is_file() and path.suffix.lower() not in (*KERAS, ".tflite"):
-            raise UsageError(f"{path} is no model that can be read; {ACCEPTED}")
+            raise UsageError(f"{path} is not a model that can be read; {ACCEPTED}")
         spec, history_path = path.with_name("bundle.json"), path.with_name("history.json")
         history = TrainingHistory.read(history_path) if history_path.is_file() else None
         if labels is None:

@@ -24,11 +24,13 @@ def tflite_schema() -> Any:
 def parse(content: bytes) -> Any:
     """The schema's `ModelT` of a TFLite file, with weights that the file stores behind the flatbuffer read in.
 
-    Raises BundleRefused when `content` is no TFLite file, or a damaged one.
+    Raises BundleRefused when `content` is not a TFLite file, or a damaged one.
     """
     schema = tflite_schema()
     if content[4:8] != MAGIC:
-        raise BundleRefused(f"this is no TFLite file: its mark {MAGIC.decode()} is missing; convert the model again")
+        raise BundleRefused(
+            f"this is not a TFLite file: its identifier {MAGIC.decode()} is missing; convert the model again"
+        )
     try:
         model = schema.ModelT.InitFromPackedBuf(content, 0)
         for buffer in model.buffers:

@@ -55,7 +55,7 @@ class Operator:
 
 
 class Graph:
-    """A TFLite model, parsed. Raises BundleRefused when `content` is no TFLite file, or a damaged one."""
+    """A TFLite model, parsed. Raises BundleRefused when `content` is not a TFLite file, or a damaged one."""
 
     def __init__(self, content: bytes) -> None:
         self.schema = tflite_schema()
@@ -66,7 +66,7 @@ class Graph:
         """The schema's object of the one subgraph. Raises UsageError when the file holds several (control flow)."""
         if len(self.model.subgraphs) != 1:
             raise UsageError(
-                f"the TFLite file holds {len(self.model.subgraphs)} graphs (control flow); its layers cannot be told apart"
+                f"the TFLite file holds {len(self.model.subgraphs)} graphs (control flow); only one graph is supported"
             )
         return self.model.subgraphs[0]
 

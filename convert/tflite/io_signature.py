@@ -31,8 +31,8 @@ def pixels_of(content: bytes, path: Path) -> tuple[float, float]:
             return known
     low, high = reach
     raise UsageError(
-        f"the input of {path} stands for {low:.4g} to {high:.4g}, not for 0 to 1, -1 to 1 or 0 to 255; say what 0 and 255 of"
-        " a pixel are to it with --input-range LOW,HIGH"
+        f"the input range of {path} is {low:.4g} to {high:.4g}, not 0 to 1, -1 to 1 or 0 to 255; name the input values for the"
+        " pixel values 0 and 255 with --input-range LOW,HIGH"
     )
 
 

@@ -71,8 +71,8 @@ def converted(converter: Any) -> bytes:
         except Exception as error:  # the converter's own error class is private, and it raises others too
             if names := sorted(set(_NO_OPERATOR.findall(str(error)))):
                 raise UsageError(
-                    f"TFLite has no operator for {', '.join(names)}; build the model without"
-                    " (TensorFlow's own operators run on no device of ours)"
+                    f"TFLite has no operator for {', '.join(names)}; build the model without them"
+                    " (devices cannot run TensorFlow's own operators)"
                 ) from error
             raise UsageError(f"TensorFlow's converter rejects the model: {_reason(error)}") from error
     return content

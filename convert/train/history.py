@@ -120,7 +120,7 @@ class TrainingHistory(TrainingSetup):
         except OSError as error:
             raise UsageError(f"{path} cannot be read: {error.strerror}") from error
         except ValueError as error:
-            raise UsageError(f"{path} is no history of `python -m convert.train`: {error}") from error
+            raise UsageError(f"{path} is not a history of `python -m convert.train`: {error}") from error
 
     def to_json(self) -> dict[str, Any]:
         """The history as JSON values; `offsets` only where there are some."""

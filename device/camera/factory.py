@@ -87,4 +87,4 @@ def _file_or_folder(name: str, settings: Settings, clock: Clock) -> Source:
         return VideoFile(path, clock)
     if len(path.parts) > 1 or path.suffix or name.startswith(("~", ".")):
         raise CameraNotOpened(f"there is no file or folder {path}; check the path")
-    raise UsageError(f"“{name}” is no camera; give {NAME_FORMS}")
+    raise UsageError(f"“{name}” is not a camera; give {NAME_FORMS}")

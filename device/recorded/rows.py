@@ -77,7 +77,7 @@ def open_table(form: str, path: Path, labels: Sequence[str]) -> Table:
 def require_format(form: str) -> None:
     """Raises UsageError when the package for that format is not installed."""
     if form == "parquet" and find_spec("pyarrow") is None:
-        raise UsageError("Parquet needs the extra `parquet`: pip install 'fer-edge[parquet]'; or take --format csv")
+        raise UsageError("Parquet needs the extra `parquet`: pip install 'fer-edge[parquet]'; or use --format csv")
 
 
 class CsvTable:

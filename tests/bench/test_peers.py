@@ -218,7 +218,7 @@ def test_the_comparison_is_written_as_json_markdown_and_png(tmp_path: Path) -> N
 @pytest.mark.parametrize(
     ("arguments", "code", "said"),
     [
-        (["--bundle", "{tmp}/none"], 2, "is no bundle"),
+        (["--bundle", "{tmp}/none"], 2, "is not a bundle"),
         (["--bundle", "{ours}", "--bundle", "{ours}"], 2, "two models are called “edge”"),
         (["--bundle", "{ours}", "--out", "{tmp}/file"], 2, "is a file; name a folder"),
     ],

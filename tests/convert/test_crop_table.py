@@ -186,7 +186,7 @@ def test_all_installed_detectors_are_measured(
     ("arguments", "word"),
     [
         ([], "absent.zip"),
-        (["--bundle", "absent"], "absent is no bundle"),
+        (["--bundle", "absent"], "absent is not a bundle"),
         (["--sizes", "90", "500"], "--sizes 500 does not fit"),
         (["--out", "."], "cannot be written"),
         (["--out", "absent/crops.json"], "absent/crops.json cannot be written"),

@@ -412,7 +412,7 @@ def test_a_few_bad_rows_are_skipped_named_and_counted(tmp_path: Path) -> None:
     samples = load(write_pixel_csv(tmp_path / "fer2013.csv", rows))
     assert samples.skipped == (
         "fer2013.csv:9: 3 pixels where 2,304 belong",
-        "fer2013.csv:101: emotion '11' is none of 0 to 6",
+        "fer2013.csv:101: emotion '11' is not one of 0 to 6",
     )
     assert len(samples.y) == 208
 
@@ -553,12 +553,12 @@ def one_image(folder: Path) -> Path:
     ("build", "words"),
     [
         (missing, ["nowhere.zip does not exist", "accepted are"]),
-        (nothing, ["is no data set: an empty folder", "accepted are"]),
+        (nothing, ["is not a data set: an empty folder", "accepted are"]),
         (zip_in_folder, ["fer2013.zip in it may be one"]),
         (one_image, ["face.png is one image and no data set"]),
         (text_file("fer2013.csv", ""), ["fer2013.csv is empty (0 bytes)"]),
-        (text_file("notes.txt", "to whom it may concern"), ["is no data set", "not emotion and pixels"]),
-        (text_file("noise.bin", bytes(range(256)) * 9), ["is no data set", "neither an archive nor a CSV"]),
+        (text_file("notes.txt", "to whom it may concern"), ["is not a data set", "not emotion and pixels"]),
+        (text_file("noise.bin", bytes(range(256)) * 9), ["is not a data set", "neither an archive nor a CSV"]),
         (text_file("fer2013.csv", "emotion,pixels,Usage\n"), ["holds no image of angry"]),
         (
             text_file("fer2013new.csv", "Usage,Image name,neutral\n"),
@@ -567,7 +567,7 @@ def one_image(folder: Path) -> Path:
         (truncated(tree_zip, 0.7), ["set.zip is a truncated or damaged zip", "bytes", "fetch it again"]),
         (truncated(csv_gz, 0.5), ["fer2013.csv.gz cannot be read beyond line", "fetch it again"]),
         (text_file("fer2013.csv.gz", gzip.compress(b"emotion")[:12]), ["fer2013.csv.gz is truncated or damaged"]),
-        (text_file("empty.zip", b"PK\5\6" + bytes(18)), ["is no data set: an empty zip"]),
+        (text_file("empty.zip", b"PK\5\6" + bytes(18)), ["is not a data set: an empty zip"]),
         (locked_zip, ["set.zip is an encrypted zip (happy/0000.png needs a password)"]),
         (truncated(csv_tar, 0.5), ["fer2013.tar.gz is a truncated or damaged tar"]),
         (image_tar, ["packs 3 images in a tar", "unpack it"]),
@@ -585,8 +585,8 @@ def one_image(folder: Path) -> Path:
         (one_row(pixels="256 " * 2304), ["fer2013.csv:3: pixel value 256 is above 255"]),
         (one_row(pixels="-1 " * 2304), ["fer2013.csv:3: pixel value '-1'"]),
         (one_row(pixels="1.5 " * 2304), ["fer2013.csv:3: pixel value '1.5'"]),
-        (one_row(emotion="7"), ["fer2013.csv:3: emotion '7' is none of 0 to 6"]),
-        (one_row(emotion=""), ["fer2013.csv:3: emotion '' is none of 0 to 6"]),
+        (one_row(emotion="7"), ["fer2013.csv:3: emotion '7' is not one of 0 to 6"]),
+        (one_row(emotion=""), ["fer2013.csv:3: emotion '' is not one of 0 to 6"]),
         (one_row(usage="Testing set"), ["fer2013.csv:3: Usage 'testing set'"]),
     ],
 )
@@ -642,7 +642,7 @@ def two_own_classes(folder: Path) -> Path:
             "own",
             ["a folder of its own"],
         ),
-        (one_row(emotion=""), "own", ["fer2013.csv:3: emotion '' is no class"]),
+        (one_row(emotion=""), "own", ["fer2013.csv:3: emotion '' is not a class"]),
     ],
 )
 def test_a_faulty_selection_of_classes_is_refused_in_one_sentence(
@@ -660,7 +660,7 @@ def test_a_faulty_selection_of_classes_is_refused_in_one_sentence(
 
 
 def test_an_unknown_selection_of_classes_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="'all' is no choice of classes; give own, or two or more names"):
+    with pytest.raises(UsageError, match="'all' is not a choice of classes; give own, or two or more names"):
         load(tmp_path, classes="all")
 
 
@@ -723,5 +723,5 @@ def test_the_sheet_has_a_row_for_each_class(tmp_path: Path, capsys: pytest.Captu
 def test_an_unknown_part_is_refused(tmp_path: Path) -> None:
     samples = load(drawn_csv(tmp_path / "fer2013.csv"))
     assert samples.part("test").left_out == samples.left_out
-    with pytest.raises(UsageError, match="'privatetest' is no part"):
+    with pytest.raises(UsageError, match="'privatetest' is not a part"):
         samples.part("privatetest")

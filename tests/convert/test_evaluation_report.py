@@ -182,9 +182,9 @@ def test_the_command_renders_the_same_files_from_json(tmp_path: Path, capsys: py
     ("content", "message"),
     [
         (None, "cannot be read"),
-        ("{", "is no report"),
-        ("[]", "is no report"),
-        ('{"format": 1}', "is no report"),
+        ("{", "is not a report"),
+        ("[]", "is not a report"),
+        ('{"format": 1}', "is not a report"),
         ('{"format": 2}', "report format 2; this version reads 1"),
     ],
 )

@@ -259,15 +259,15 @@ def with_broken_history(folder: Path) -> list[str]:
     [
         (lambda f: [str(f / "none.keras")], 2, "does not exist"),
         (lambda f: [str(f / "none")], 2, "does not exist"),
-        (file("model.onnx", b"x"), 2, "no model that can be read"),
+        (file("model.onnx", b"x"), 2, "not a model that can be read"),
         (file("model.keras", b"x"), 2, "cannot be loaded as a Keras 3 model"),
-        (file("model.tflite", b"TFL3 or so it says"), 5, "no TFLite file"),
-        (file("model.tflite", b""), 5, "no TFLite file"),
+        (file("model.tflite", b"TFL3 or so it says"), 5, "not a TFLite file"),
+        (file("model.tflite", b""), 5, "not a TFLite file"),
         (dense(7, channels=2), 5, "not one square gray image"),
         (dense(5), 2, "gives 5 classes, not the 7"),
-        (lambda f: [str(f)], 2, "is no bundle"),
+        (lambda f: [str(f)], 2, "is not a bundle"),
         (lambda f: ["TINY", "--data", str(f / "nothing")], 2, "nothing"),
-        (lambda f: ["TINY", "--data", str(f)], 2, "is no data set"),
+        (lambda f: ["TINY", "--data", str(f)], 2, "is not a data set"),
         (
             lambda f: ["TINY", "--data", str(class_tree(f / "t", {"train": EVEN, "validation": EVEN}))],
             2,
@@ -278,7 +278,7 @@ def with_broken_history(folder: Path) -> list[str]:
         (lambda _: ["TINY", "--runtime", "onnx"], 2, "there is no runtime “onnx”"),
         (lambda _: ["TINY", "--threads", "0"], 2, "must be 1 or more, not 0"),
         (lambda f: ["TINY", "--history", str(f / "none.json")], 2, "cannot be read"),
-        (with_broken_history, 2, "no history of `python -m convert.train`"),
+        (with_broken_history, 2, "not a history of `python -m convert.train`"),
     ],
 )
 def test_bad_input_is_rejected_with_one_sentence(

@@ -222,7 +222,12 @@ def test_a_folder_with_files_is_never_written_to(tmp_path: Path, capsys: pytest.
     tree, out = drivers(tmp_path / "set"), tmp_path / "out"
     out.mkdir()
     (out / "thesis.txt").write_text("years of work")
-    wrong = {out: "not empty", out / "thesis.txt": "not empty", tree: "not empty", tree / "crops": "in the set itself"}
+    wrong = {
+        out: "not empty",
+        out / "thesis.txt": "not empty",
+        tree: "not empty",
+        tree / "crops": "inside the data set",
+    }
     for place, words in wrong.items():
         assert main([str(tree), "--classes", "own", "--crop", str(place)]) == 2
         assert words in capsys.readouterr().err
@@ -282,7 +287,7 @@ def test_a_set_without_crops_is_refused_and_nothing_is_written(
         (["--detector", "haar"], "need --crop, the folder"),
         (["--bundle", "models/paper"], "need --crop, the folder"),
         (["--crop", "OUT", "--sheet", "a.png"], "--sheet shows a data set"),
-        (["--crop", "OUT", "--bundle", "nowhere"], "nowhere is no bundle"),
+        (["--crop", "OUT", "--bundle", "nowhere"], "nowhere is not a bundle"),
     ],
 )
 def test_contradicting_arguments_are_refused(

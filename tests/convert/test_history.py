@@ -94,6 +94,6 @@ def test_a_file_that_is_no_history_is_refused_with_the_place_of_the_fault(
 ) -> None:
     path = tmp_path / "history.json"
     path.write_text(content)
-    with pytest.raises(UsageError, match="no history of") as refused:
+    with pytest.raises(UsageError, match="not a history of") as refused:
         TrainingHistory.read(path)
     assert message in str(refused.value) and str(path) in str(refused.value)

@@ -156,7 +156,7 @@ def test_a_bad_file_is_rejected_with_one_sentence(write: Callable[[Path], object
 
 
 def test_a_damaged_tflite_file_is_rejected(tiny: Any) -> None:
-    with pytest.raises(BundleRefused, match="no TFLite file"):
+    with pytest.raises(BundleRefused, match="not a TFLite file"):
         operator_types(Graph(b"PK\x03\x04 and more of a zip"))
     content = float_tflite(tiny)
     with pytest.raises(BundleRefused, match="the TFLite file is damaged"):

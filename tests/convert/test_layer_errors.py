@@ -131,4 +131,4 @@ def test_the_command_writes_a_table_json_and_a_plot_of_a_bundle(
 
 def test_the_command_refuses_a_folder_that_is_no_bundle(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert layers_main([str(tmp_path)]) == 2
-    assert "is no bundle" in capsys.readouterr().err
+    assert "is not a bundle" in capsys.readouterr().err

@@ -164,13 +164,13 @@ def test_operators_left_in_float_are_refused() -> None:
         (["--model", "nowhere.keras"], UsageError, "does not exist"),
         (["--model", "{here}"], UsageError, "holds no float model"),
         (["--model", "{here}/x.h5"], UsageError, "cannot be loaded as a Keras 3 model"),
-        (["--model", "{here}/x.onnx"], UsageError, "no model that can be read"),
+        (["--model", "{here}/x.onnx"], UsageError, "not a model that can be read"),
         (["--model", "{here}/broken.keras"], UsageError, "broken.keras"),
         (["--model", "{trained}", "--data", "{here}/nothing"], UsageError, "nothing"),
         (["--model", "{three}"], UsageError, "3 classes"),
         (["--model", "{stale}"], BundleRefused, "another model"),
         (["--model", "{incomplete}"], UsageError, "it has no “network”"),
-        (["--model", "{trained}", "--out", "{here}"], UsageError, "no bundle"),
+        (["--model", "{trained}", "--out", "{here}"], UsageError, "not a bundle"),
     ],
 )
 def test_bad_input_is_one_sentence_and_no_bundle(

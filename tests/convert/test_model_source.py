@@ -70,7 +70,7 @@ def _checksum_lines(graph: bytes, weights: bytes) -> bytes:
     [
         ("nowhere.keras", None, "does not exist"),
         ("", None, "holds no float model"),
-        ("net.onnx", None, "no model that can be read"),
+        ("net.onnx", None, "not a model that can be read"),
         ("net.h5", ["a", "a"], "not all different"),
         ("net.h5", ["a", ""], "not all different"),
         ("net.h5", ["a"], "two or more"),

@@ -184,7 +184,7 @@ def refusal_of(folder: Path, content: bytes) -> str:
     with pytest.raises(BundleRefused) as caught:
         read_parity(folder)
     message = str(caught.value)
-    assert message.startswith(f"{folder / FILE_NAME} is no parity report (") and message.endswith(
+    assert message.startswith(f"{folder / FILE_NAME} is not a parity report (") and message.endswith(
         "make the bundle again"
     )
     assert "\n" not in message
@@ -230,7 +230,7 @@ def test_a_message_names_the_field_its_value_and_what_was_expected(folder: Path)
     values = values_of()
     values["parts"]["test"]["accuracy"]["int8"] = "high"
     assert refusal_of(folder, json.dumps(values).encode()) == (
-        f"{folder / FILE_NAME} is no parity report (parts.test.accuracy.int8 is 'high', not a number); make the bundle again"
+        f"{folder / FILE_NAME} is not a parity report (parts.test.accuracy.int8 is 'high', not a number); make the bundle again"
     )
 
 

@@ -22,7 +22,7 @@ def test_addresses_for_ssh_are_accepted(text: str) -> None:
      "a\nb", "a|b", "a&b", "a/b", "ssh://a", "../a", "a\\b", "a@b@c", "ä", "a\0", "~a", "a*", "!a", "#a", "x" * 300],
 )  # fmt: skip
 def test_a_text_that_ssh_could_misread_is_refused(text: str) -> None:
-    with pytest.raises(UsageError, match="is no host"):
+    with pytest.raises(UsageError, match="is not a host"):
         SshAddress(text)
 
 

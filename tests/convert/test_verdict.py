@@ -142,11 +142,11 @@ def test_a_toml_file_of_the_user_overrides_margins(tmp_path: Path) -> None:
     ("text", "word"),
     [
         ("[accuracy]\noveral_pp = 1\n", "nearest is [accuracy] overall_pp"),
-        ("[auc]\nmacro = -1\n", "no margin"),
-        ("[auc]\nmacro = 'a'\n", "no margin"),
+        ("[auc]\nmacro = -1\n", "not a margin"),
+        ("[auc]\nmacro = 'a'\n", "not a margin"),
         ("[labels]\nagreement = 98\n", "a share"),
         ("slope = 1\n", "outside a table"),
-        ("slope = \n", "no TOML"),
+        ("slope = \n", "not valid TOML"),
         (None, "cannot be read"),
     ],
 )

@@ -63,13 +63,13 @@ def test_an_editable_installation_cannot_be_repacked(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("extra", ["-r", "a b", "../x", "mqtt]; x", ""])
 def test_an_extra_that_is_no_name_is_refused(extra: str) -> None:
-    with pytest.raises(UsageError, match="is no extra"):
+    with pytest.raises(UsageError, match="is not an extra"):
         PayloadOptions(extras=(extra,))
 
 
 @pytest.mark.parametrize(
     ("text", "said"),
-    [(b"camera = ", "no file of settings"), (b"\xff", "no file of settings"), (None, "cannot be read")],
+    [(b"camera = ", "not a file of settings"), (b"\xff", "not a file of settings"), (None, "cannot be read")],
 )
 def test_settings_that_cannot_be_read_are_refused(tmp_path: Path, text: bytes | None, said: str) -> None:
     path = tmp_path / "fer-edge.toml"

@@ -418,8 +418,8 @@ def test_a_float_file_in_the_bundle_is_found(nano: Bundle, float_file: Path, tmp
         (["--seconds", "nan"], 2, "nan seconds"),
         (["--float", "{here}/none.tflite"], 2, "does not exist"),
         (["--float", "{int8}"], 2, "not a float model"),
-        (["--float", "{here}/text.tflite"], 5, "no TFLite model"),
-        (["--bundle", "{here}"], 2, "no bundle"),
+        (["--float", "{here}/text.tflite"], 5, "not a TFLite model"),
+        (["--bundle", "{here}"], 2, "not a bundle"),
     ],
 )
 def test_an_impossible_measurement_is_an_error(

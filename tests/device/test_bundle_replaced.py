@@ -59,7 +59,7 @@ CASES = [
     (torn, "its hash differs", 5),
     (labels_in_another_order, "now holds another bundle", 5),
     (a_label_too_few, "now holds another bundle", 5),
-    (gone, "is no bundle", 2),
+    (gone, "is not a bundle", 2),
 ]
 
 

@@ -481,7 +481,7 @@ def test_a_full_disk_is_an_error_and_leaves_no_files(tmp_path: Path, annotate: b
         (["{}/clip.mp4", "--out", "{}/out", "--jobs", "0"], "--jobs must be 1 or more"),
         (["{}/clip.mp4", "--out", "{}/out", "--show-faces"], "needs --annotate"),
         (["{}/clip.mp4", "--out", "{}/out", "--detector", "none"], "there is no detector “none”"),
-        (["{}/clip.mp4", "--out", "{}/out", "--bundle", "{}"], "is no bundle"),
+        (["{}/clip.mp4", "--out", "{}/out", "--bundle", "{}"], "is not a bundle"),
     ],
 )
 def test_a_wrong_argument_is_an_error_with_advice(tmp_path: Path, words: list[str], said: str) -> None:

@@ -80,7 +80,7 @@ def test_an_address_names_a_broker(url: str, host: str, port: int, tls: bool, us
         ({"mqtt": "broker.lan"}, "mqtt must be mqtt://HOST or mqtts://HOST"),
         ({"mqtt": "http://broker.lan"}, "mqtt must be mqtt://HOST"),
         ({"mqtt": "mqtt://"}, "mqtt must be mqtt://HOST"),
-        ({"mqtt": "mqtt://broker.lan:99999"}, "is no valid URL"),
+        ({"mqtt": "mqtt://broker.lan:99999"}, "is not a valid URL"),
         ({"mqtt": "mqtt://broker.lan/topic"}, "more than a host.*topics begin with mqtt_topic"),
         ({"mqtt_topic": "a/+/b"}, "mqtt_topic must be letters"),
         ({"mqtt_topic": ""}, "mqtt_topic must be letters"),

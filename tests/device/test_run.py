@@ -288,7 +288,7 @@ def test_an_unexpected_error_still_ends_the_journal(tmp_path: Path, bundle_path:
 @pytest.mark.parametrize(
     ("values", "error", "words"),
     [
-        ({"bundle": "nothing"}, UsageError, "no bundle"),
+        ({"bundle": "nothing"}, UsageError, "not a bundle"),
         ({"log": "file"}, UsageError, "journal in"),
         ({"detector": "dlib"}, UsageError, "dlib"),
     ],

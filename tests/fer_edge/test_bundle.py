@@ -46,7 +46,7 @@ def truncate(name: str) -> Callable[[Path], None]:
         (truncate("model.tflite"), BundleRefused, "hash differs"),
         (truncate("bundle.json"), BundleRefused, "cannot be read"),
         (lambda f: (f / "golden.npz").unlink(), BundleRefused, "golden.npz is missing"),
-        (lambda f: (f / "bundle.json").unlink(), UsageError, "no bundle"),
+        (lambda f: (f / "bundle.json").unlink(), UsageError, "not a bundle"),
         (edit("format", 99), BundleRefused, "format 99"),
         (edit("files", {}), BundleRefused, "does not list"),
         (edit("input.preprocess", "other/2"), BundleRefused, "other/2"),
@@ -122,7 +122,7 @@ def test_a_folder_that_is_not_a_bundle_is_not_replaced(tmp_path: Path) -> None:
     folder.mkdir()
     with replaced_folder(folder) as fresh:  # an empty folder may be
         (fresh / "thesis.txt").write_text("mine")
-    with pytest.raises(UsageError, match="no bundle"), replaced_folder(folder):
+    with pytest.raises(UsageError, match="not a bundle"), replaced_folder(folder):
         raise AssertionError("it is refused before anything is written")
     assert (folder / "thesis.txt").read_text() == "mine"
 
@@ -132,5 +132,5 @@ def test_a_shipped_bundle_is_found_by_its_name(name: str, tmp_path: Path, monkey
     monkeypatch.chdir(tmp_path)
     assert Bundle.load(name).name == name
     (tmp_path / name).mkdir()  # a folder of one's own comes first, and this one holds nothing
-    with pytest.raises(UsageError, match="no bundle"):
+    with pytest.raises(UsageError, match="not a bundle"):
         Bundle.load(name)

@@ -105,10 +105,10 @@ def test_a_file_without_images_is_refused(tmp_path: Path, crops: np.ndarray) -> 
 def test_a_file_that_is_not_a_model_is_refused(tmp_path: Path, crops: np.ndarray) -> None:
     with pytest.raises(UsageError, match="does not exist"):
         record_logits(tmp_path / "none.tflite", crops)
-    with pytest.raises(UsageError, match="no bundle"):
+    with pytest.raises(UsageError, match="not a bundle"):
         record_logits(tmp_path, crops)
     (tmp_path / "text.tflite").write_text("model")
-    with pytest.raises(BundleRefused, match="no TFLite model"):
+    with pytest.raises(BundleRefused, match="not a TFLite model"):
         record_logits(tmp_path / "text.tflite", crops)
 
 

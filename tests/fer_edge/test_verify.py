@@ -187,7 +187,7 @@ DAMAGES: dict[str, tuple[Damage, str]] = {
     "a truncated model": (truncate("model.tflite"), "model.tflite is not the file that bundle.json describes"),
     "a truncated golden file": (truncate("golden.npz"), "golden.npz is not the file that bundle.json describes"),
     "a truncated report": (truncate("parity.json"), "parity.json is not the file that bundle.json describes"),
-    "a truncated model, its hash made to fit": (both(truncate("model.tflite"), rehash), "no TFLite model"),
+    "a truncated model, its hash made to fit": (both(truncate("model.tflite"), rehash), "not a TFLite model"),
     "a golden file, its hash made to fit": (both(truncate("golden.npz"), rehash), "golden.npz cannot be read"),
     "the crop's size": (other_side, "takes 48 px .* bundle.json says 64"),
     "golden vectors of a larger model": (

@@ -98,7 +98,7 @@ def settings(pi: Target) -> Path:
         ("status", "wrong-key", "does not let wrong-key in"),
         ("deploy", "forced", "gives this login no shell: it printed “welcome"),
         ("undeploy", "someone@pi", "may not become root"),
-        ("fetch", "-oProxyCommand=touch /tmp/owned", "is no host"),
+        ("fetch", "-oProxyCommand=touch /tmp/owned", "is not a host"),
     ],
 )
 def test_who_is_refused(pi: Target, command: str, host: str, said: str) -> None:
