@@ -45,6 +45,6 @@ def test_valid_addresses(text: str, host: str, port: int, shown: str) -> None:
     ],
 )
 def test_invalid_addresses(text: str) -> None:
-    with pytest.raises(ValueError, match=r"is no (port|host)"):
+    with pytest.raises(ValueError, match=r"is not a (port|host)"):
         Address.parse(text)
     assert f"not “{text}”" in Address.validation_error("metrics", text)
