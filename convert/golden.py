@@ -20,7 +20,7 @@ from convert.bundle.golden_vectors import NAME, rewrite
 from convert.parity.runtime_logits import SETS
 from fer_edge.bundle import Bundle
 from fer_edge.errors import EXIT_DONE, exit_code_of
-from fer_edge.golden import Golden
+from fer_edge.golden_vectors import Golden
 from fer_edge.json_fields import to_json
 
 

@@ -37,8 +37,8 @@ from fer_edge.errors import EXIT_DONE, CameraNotOpened, NotEnoughData
 if TYPE_CHECKING:
     from device.output.metrics.exporter import MetricsExporter
     from device.output.metrics.run_metrics import RunMetrics
-    from device.output.mqtt.sink import MqttSink
-    from fer_edge.verify import Verification
+    from device.output.mqtt.publisher import MqttPublisher
+    from fer_edge.golden_check import Verification
 
 
 def run(
@@ -154,12 +154,12 @@ def _metrics(
     return MetricsExporter(metrics, file, address, settings.metrics_every_s, message), [metrics]
 
 
-def _mqtt(settings: Settings, clock: Clock) -> list[MqttSink]:
+def _mqtt(settings: Settings, clock: Clock) -> list[MqttPublisher]:
     if settings.mqtt is None:
         return []
-    from device.output.mqtt.sink import MqttSink
+    from device.output.mqtt.publisher import MqttPublisher
 
-    return [MqttSink(settings, clock, message)]
+    return [MqttPublisher(settings, clock, message)]
 
 
 def _load(settings: Settings, clock: Clock, totals: RunTotals) -> tuple[Pipeline, Verification]:
@@ -172,7 +172,7 @@ def _load(settings: Settings, clock: Clock, totals: RunTotals) -> tuple[Pipeline
 
     from fer_edge.bundle import Bundle
     from fer_edge.detection.registry import find_detector
-    from fer_edge.verify import verify
+    from fer_edge.golden_check import verify
 
     totals.mark_reached("import", clock)
     bundle = Bundle.load(settings.bundle)

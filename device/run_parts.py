@@ -20,7 +20,7 @@ from device.system.control import Pause
 from device.vision.pipeline import Pipeline
 
 if TYPE_CHECKING:
-    from fer_edge.verify import Verification
+    from fer_edge.golden_check import Verification
 
 
 @dataclass(frozen=True, slots=True)

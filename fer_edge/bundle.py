@@ -2,7 +2,7 @@
 
     model.tflite    int8, raw gray in, logits out
     bundle.json     labels in order, input, mapping per detector, thresholds, provenance, SHA-256 of the other files
-    golden.npz      synthetic frames, boxes, crops, and the logits that each runtime gave for them (fer_edge.golden)
+    golden.npz      synthetic frames, boxes, crops, and the logits that each runtime gave for them (fer_edge.golden_vectors)
     parity.json     the comparison of the float model with this one, and the verdict
     CARD.md         the same for people
 

@@ -136,7 +136,7 @@ class GoldenLimits(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class GoldenSummary:
-    """A summary of golden.npz for people and programs; what is checked stands in golden.npz itself (fer_edge.golden)."""
+    """A summary of golden.npz for people and programs. Checks read golden.npz itself (fer_edge.golden_vectors)."""
 
     format: int
     crops: int

@@ -19,7 +19,7 @@ from fer_edge.bundle import Bundle, sha256_of
 from fer_edge.bundle_spec import BundleSpec, GoldenLimits, GoldenSummary, InputSpec
 from fer_edge.classifier import Classifier, Runtime
 from fer_edge.errors import BundleRefused
-from fer_edge.golden import CROP_TOLERANCE, FLOOR, FORMAT, Golden, output_step
+from fer_edge.golden_vectors import CROP_TOLERANCE, FLOOR, FORMAT, Golden, output_step
 from fer_edge.logit_difference import LogitDifference
 from fer_edge.preprocess import IDENTITY, face_crop
 from fer_edge.record_logits import images_sha256
@@ -93,7 +93,7 @@ def write_golden(
 
     `labels` and `inputs` are those of bundle.json. `classifier_on(runtime, kernels)` gives the bundle's classifier
     on each runtime of SETS[`which`]; `answers` are files of other machines. The limits are the largest difference between
-    two runtimes plus the floor of fer_edge.golden.
+    two runtimes plus the floor of fer_edge.golden_vectors.
     """
     model, mappings = path.with_name("model.tflite"), inputs.mappings
     names = [*mappings] or ["none"]

@@ -59,10 +59,10 @@ def broker(settings: Settings, root: Path) -> Iterator[Finding]:
     """Whether a run could publish to the broker of its settings, if they name one; the broker is not contacted."""
     if settings.mqtt is None:
         return
-    from device.output.mqtt.sink import MqttSink
+    from device.output.mqtt.publisher import MqttPublisher
 
     try:
-        MqttSink(settings, SystemClock(), lambda _: None).check()
+        MqttPublisher(settings, SystemClock(), lambda _: None).check()
     except UsageError as error:
         yield make_finding("mqtt.wrong", error=error)
         return

@@ -108,7 +108,7 @@ def bundle(context: CheckContext) -> Finding:
 def verify(context: CheckContext) -> Finding:
     """Whether this machine reproduces the bundle's golden vectors."""
     from fer_edge.bundle import Bundle
-    from fer_edge.verify import verify as verify_bundle
+    from fer_edge.golden_check import verify as verify_bundle
 
     try:
         verified = verify_bundle(Bundle.load(context.settings.bundle))

@@ -20,7 +20,7 @@ from fer_edge.preprocess import PREPROCESS_ID
 
 if TYPE_CHECKING:
     from fer_edge.events import Event
-    from fer_edge.verify import Verification
+    from fer_edge.golden_check import Verification
 
 
 class BundleName(TypedDict):

@@ -28,7 +28,7 @@ from fer_edge.errors import CameraNotOpened, RestartNeeded, UsageError
 from fer_edge.preprocess import PREPROCESS_ID
 
 if TYPE_CHECKING:
-    from fer_edge.verify import Verification
+    from fer_edge.golden_check import Verification
 
 # The settings on which rows depend; the others concern cameras and journals.
 ROW_SETTINGS: tuple[str, ...] = ("rotate_deg", "flip", "region", "threads", "min_score", "unsure_below", "min_quality")
@@ -76,7 +76,7 @@ class Labeller:
 
         from fer_edge.bundle import Bundle
         from fer_edge.detection.registry import find_detector
-        from fer_edge.verify import verify
+        from fer_edge.golden_check import verify
 
         self.settings = settings
         bundle = Bundle.load(settings.bundle)

@@ -22,8 +22,8 @@ from fer_edge.active_bundle import IN_USE_FILE, bundle_path, selected_names
 from fer_edge.atomic_file import write_atomically
 from fer_edge.bundle import REQUIRED_FILES, Bundle
 from fer_edge.errors import BundleRefused, FerEdgeError, UsageError
+from fer_edge.golden_check import Verification, verify
 from fer_edge.shipped_bundles import SHIPPED, default_path
-from fer_edge.verify import Verification, verify
 
 _HISTORY_LENGTH = 20  # releases that `rollback` can return to
 _TEMPORARY_PREFIX = ".new-"

@@ -37,7 +37,7 @@ def register(commands: Any) -> None:
 def _verify(args: argparse.Namespace) -> int:
     from fer_edge.bundle import Bundle
     from fer_edge.classifier import find_runtime
-    from fer_edge.verify import verify
+    from fer_edge.golden_check import verify
 
     bundle = Bundle.load(args.bundle)
     verification = verify(bundle, bundle.make_classifier(find_runtime(args.runtime), args.kernels))

@@ -73,7 +73,7 @@ def installed(request: pytest.FixtureRequest) -> Iterator[Installed]:
 
 def test_the_readmes_blocks_are_in_the_expected_order() -> None:
     """By the sentences before them; what is left out is in them, so that no reason outlives its line."""
-    begins = ("On Bookworm", "On Trixie", "Without a checkout", "Then with a camera", "As a service")
+    begins = ("On Bookworm", "On Trixie", "Without a checkout", "Then use a camera", "Finally install a service")
     assert [text.split("\n\n")[-1].startswith(word) for (text, _), word in zip(BLOCKS, begins, strict=True)] == [
         True
     ] * 5

@@ -18,7 +18,7 @@ import pytest
 from convert.data.loader import load
 from fer_edge.bundle import Bundle
 from fer_edge.classifier import find_runtime
-from fer_edge.golden import Golden
+from fer_edge.golden_vectors import Golden
 from fer_edge.record_logits import RecordedLogits, record_logits
 from fer_edge.shipped_bundles import SHIPPED, shipped_path
 from tests.arm64.runtimes import CONFIGURATIONS, Configuration, record_logits_on

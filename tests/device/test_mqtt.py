@@ -25,9 +25,9 @@ from device.config_sources import settings_digest
 from device.output import presence
 from device.output.mqtt import messages
 from device.output.mqtt.broker import Broker, broker_from_settings
-from device.output.mqtt.home_assistant import EXPIRE_S, discovery_message
+from device.output.mqtt.discovery import EXPIRE_S, discovery_message
 from device.output.mqtt.outbox import MqttMessage, Outbox
-from device.output.mqtt.sink import QUEUE_LIMITS_BYTES, MqttSink
+from device.output.mqtt.publisher import QUEUE_LIMITS_BYTES, MqttPublisher
 from device.output.mqtt.topics import Topics, instance_id
 from device.output.presence import Presence
 from device.privacy import explain_run
@@ -107,7 +107,7 @@ def test_an_invalid_mqtt_setting_is_rejected(values: dict[str, Any], word: str) 
 )
 def test_contradictory_mqtt_settings_are_rejected(values: dict[str, Any], word: str) -> None:
     with pytest.raises(UsageError, match=word):
-        MqttSink(Settings(**values), CLOCK, pytest.fail).check()
+        MqttPublisher(Settings(**values), CLOCK, pytest.fail).check()
 
 
 @pytest.mark.parametrize(
@@ -303,11 +303,11 @@ def test_about_names_the_bundle_and_not_the_camera() -> None:
     assert set(told) == {"software", "bundle", "runtime", "detector", "labels", "settings"}
 
 
-def sink(clock: FakeClock, **settings: Any) -> MqttSink:
-    return MqttSink(Settings(name="door", mqtt="mqtt://127.0.0.1", **settings), clock, pytest.fail)
+def sink(clock: FakeClock, **settings: Any) -> MqttPublisher:
+    return MqttPublisher(Settings(name="door", mqtt="mqtt://127.0.0.1", **settings), clock, pytest.fail)
 
 
-def taken(one: MqttSink) -> list[tuple[str, Any]]:
+def taken(one: MqttPublisher) -> list[tuple[str, Any]]:
     """What waits, by the last level of its topic, and acknowledged at once."""
     found = []
     for number, told in iter(one.outbox.next_unsent, None):

@@ -84,7 +84,7 @@ def test_the_device_needs_no_host_files(copy: Path) -> None:
 @pytest.mark.parametrize("name", SHIPPED)
 def test_a_shipped_bundle_passes_its_golden_vectors_here(name: str) -> None:
     """Its golden vectors, as a start of the loop checks them; tests/fer_edge/test_verify.py has the rest."""
-    from fer_edge.verify import verify
+    from fer_edge.golden_check import verify
 
     found = verify(Bundle.load(name))
     assert found.crops == 8 and not found.difference.exceeds(found.limits)

@@ -20,7 +20,7 @@ from typing import Any
 from device.clock import SystemClock
 from device.config import Settings
 from device.output.mqtt.connection import RetryDelays
-from device.output.mqtt.sink import MqttSink
+from device.output.mqtt.publisher import MqttPublisher
 from device.system.status import Status
 from fer_edge.events import Event
 from tests.system.brokers import Listener, Mosquitto, until
@@ -68,7 +68,7 @@ def many(folder: Path, devices: int, seconds: float, kill: bool = False) -> dict
             Settings(name=f"device{n}", mqtt=f"mqtt://127.0.0.1:{broker.port}", mqtt_topic="many")
             for n in range(devices)
         ]
-        sinks = [stack.enter_context(MqttSink(one, clock, said.append, _QUICK)) for one in settings]
+        sinks = [stack.enter_context(MqttPublisher(one, clock, said.append, _QUICK)) for one in settings]
         began = time.monotonic()
         plan = [(1 / 6, away), (1 / 3, again), (2 / 3, back)]
         while (now_s := time.monotonic() - began) < seconds:

@@ -18,7 +18,7 @@ from fakes import silent_listener
 from device.clock import SystemClock
 from device.config import Settings
 from device.output.mqtt.connection import RetryDelays
-from device.output.mqtt.sink import MqttSink
+from device.output.mqtt.publisher import MqttPublisher
 from device.system.status import Status
 from tests.processes import run_state, start_run
 from tests.processes import wait_until as until_process
@@ -45,8 +45,8 @@ def broker(memory_path: Path) -> Iterator[Mosquitto]:
         yield made
 
 
-def sink(said: list[str], url: str, **settings: Any) -> MqttSink:
-    return MqttSink(Settings(mqtt=url, **settings), CLOCK, said.append, QUICK)
+def sink(said: list[str], url: str, **settings: Any) -> MqttPublisher:
+    return MqttPublisher(Settings(mqtt=url, **settings), CLOCK, said.append, QUICK)
 
 
 def header() -> dict[str, Any]:

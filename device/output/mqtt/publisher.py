@@ -1,4 +1,4 @@
-"""A run published to an MQTT broker, and to Home Assistant through it: a sink and a frame observer that never block.
+"""Publishes a run to an MQTT broker, and through it to Home Assistant: a sink and a frame observer that never block.
 
     PREFIX/ID/availability    online, stopped or offline; retained
     PREFIX/ID/about, state, health    retained
@@ -19,7 +19,7 @@ from device.output import presence
 from device.output.mqtt import messages
 from device.output.mqtt.broker import broker_from_settings
 from device.output.mqtt.connection import BrokerSession, Connection, RetryDelays
-from device.output.mqtt.home_assistant import discovery_message
+from device.output.mqtt.discovery import discovery_message
 from device.output.mqtt.outbox import Outbox
 from device.output.mqtt.topics import Topics, instance_id
 from fer_edge.events import Event
@@ -34,7 +34,7 @@ CLOSE_TIMEOUT_S = 2.0  # for the last acknowledgements
 _REPEAT_S = 60.0  # after which unchanged messages are sent again, so that they do not count as outdated
 
 
-class MqttSink:
+class MqttPublisher:
     """A sink that sends tallies and, with `settings.mqtt_readings`, readings; an observer that sends state and health.
 
     Raises UsageError, on creation or on entering, for settings, files or packages that cannot work. A broker causes no error:

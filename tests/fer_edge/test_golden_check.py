@@ -19,10 +19,10 @@ from fer_edge.bundle_spec import RuntimeClaim
 from fer_edge.classifier import KERNELS, Classifier
 from fer_edge.cli import main
 from fer_edge.errors import BundleRefused
-from fer_edge.golden import CROP_TOLERANCE, FLOOR, Golden
+from fer_edge.golden_check import runtime_name_of, verify
+from fer_edge.golden_vectors import CROP_TOLERANCE, FLOOR, Golden
 from fer_edge.json_fields import to_json
 from fer_edge.shipped_bundles import shipped_path
-from fer_edge.verify import runtime_name_of, verify
 
 Damage = Callable[[Path], None]
 
