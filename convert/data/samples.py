@@ -30,6 +30,7 @@ class Samples:
     split_rule: str = ""
     form: str = ""  # of the data set: "zip with class folders"
     labels: tuple[str, ...] = LABELS  # K names of classes, in the order of `y` and of a model's outputs
+    votes: np.ndarray | None = None  # float32 (N, V), each class's share of people's votes; a row of zeros: not usable
 
     def __post_init__(self) -> None:
         count = len(self.source)
@@ -46,7 +47,8 @@ class Samples:
     def take(self, rows: np.ndarray) -> Samples:
         """The images at `rows`, int (M,), in that order."""
         source = tuple(self.source[row] for row in rows)
-        return replace(self, x=self.x[rows], y=self.y[rows], split=self.split[rows], source=source)
+        votes = None if self.votes is None else self.votes[rows]
+        return replace(self, x=self.x[rows], y=self.y[rows], split=self.split[rows], source=source, votes=votes)
 
     def identical_groups(self) -> np.ndarray:
         """For each image the index of the first one with the same pixels: int64 (N,)."""

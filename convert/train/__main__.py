@@ -12,7 +12,7 @@ from pathlib import Path
 from convert.argument_types import whole_number
 from convert.data.class_selection import EXPRESSIONS, classes_argument
 from convert.data.loader import load, remarks
-from convert.train.hardware import bfloat16_is_fast, limit_threads
+from convert.train.hardware import bfloat16_is_fast, has_accelerator, limit_threads, use_all_devices
 from convert.train.networks import NETWORKS, Network, build_network, count_multiply_adds, count_parameters
 from convert.train.presets import PRESETS
 from convert.train.run_folder import find_float_model
@@ -74,6 +74,13 @@ def main(argv: list[str] | None = None) -> int:
         default="auto",
         help="precision of the computation; default: auto",
     )
+    parser.add_argument(
+        "--views-on",
+        choices=("auto", "host", "device"),
+        default="auto",
+        help="where the augmented views are computed: by OpenCV on the host, or by the device that trains, in one compiled "
+        "step with everything else; default: device where that is an accelerator",
+    )
     args = parser.parse_args(argv)
     return exit_code_of(lambda: _run(args))
 
@@ -95,16 +102,31 @@ def _run(args: argparse.Namespace) -> int:
         limit_threads(args.threads)
     network = replace(NETWORKS[args.preset], side=samples.x.shape[1], classes=len(samples.labels))
     policy = args.precision
+    accelerator = has_accelerator()
     if policy == "auto":  # depthwise convolutions have no fast bfloat16 kernels on processors
         separable = isinstance(network, Network) and network.separable
-        policy = "mixed_bfloat16" if bfloat16_is_fast() and not separable else "float32"
+        fast = accelerator or (bfloat16_is_fast() and not separable)
+        policy = "mixed_bfloat16" if fast else "float32"
     recipe = PRESETS[args.preset]
     overrides = {"epochs": args.epochs, "early_stopping": args.early_stopping, "learning_rate": args.learning_rate}
     recipe = replace(recipe, seed=args.seed, **{name: value for name, value in overrides.items() if value is not None})
+    on_device = args.views_on == "device" or (args.views_on == "auto" and accelerator)
+    devices = use_all_devices(recipe.batch) if on_device else 1
     model = build_network(network)
     cost = f"{count_parameters(model):,} parameters, {count_multiply_adds(model) / 1e6:.0f} M multiply-adds"
-    print(f"{args.preset}: {cost}, {policy}", file=sys.stderr)
-    history = train(samples, args.out, network, recipe, resume=args.resume, policy=policy, teachers=teachers, init=init)
+    where = f"views on the {'device' if on_device else 'host'}" + (f", {devices} devices" if devices > 1 else "")
+    print(f"{args.preset}: {cost}, {policy}, {where}", file=sys.stderr)
+    history = train(
+        samples,
+        args.out,
+        network,
+        recipe,
+        resume=args.resume,
+        policy=policy,
+        teachers=teachers,
+        init=init,
+        on_device=on_device,
+    )
     best = history.best
     print(f"{args.out / 'model.keras'}: epoch {best.epoch}, validation accuracy {best.val_accuracy:.4f}")
     return 0

@@ -1,62 +1,141 @@
-"""The batches of a training epoch, augmented and with soft targets, in an order that depends only on seed and epoch."""
+"""The batches of a training epoch, with soft targets, in an order that depends only on seed and epoch."""
 
 from __future__ import annotations
 
-import math
-from dataclasses import replace
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
 import keras
 import numpy as np
 
-from convert.train.augmentation import augment, mixup
+from convert.train.augmentation import Mixing, Views, draw_mixing, draw_views, render_views
+from convert.train.device_views import view_inputs
 from convert.train.distillation import Teachers
 
 if TYPE_CHECKING:
     from convert.train.presets import Recipe
 
 
-class Batches(keras.utils.PyDataset):  # type: ignore[misc, unused-ignore]
-    """One epoch: images float32 (B, side, side, 1), targets float32 (B, classes) and with teachers (B, 2 · classes).
+@dataclass(frozen=True)
+class TrainingImages:
+    """The training images with what a model shall answer. All arrays have N rows.
 
-    A batch depends on the recipe's seed, the epoch's draw (`Recipe.draws`) and its own number, so that any number of workers
-    gives the same batches.
+    `votes` None: there are no votes, or the recipe's targets are these votes themselves.
     """
 
-    def __init__(
-        self,
-        x: np.ndarray,
-        y: np.ndarray,
-        classes: int,
-        recipe: Recipe,
-        epoch: int,
-        teachers: Teachers | None = None,
-        workers: int = 1,
-    ) -> None:
-        super().__init__(workers=workers, max_queue_size=4)
-        self.x, self.y, self.recipe, self.epoch, self.teachers = x, y, recipe, epoch, teachers
+    x: np.ndarray  # uint8 (N, H, H, 1)
+    y: np.ndarray  # int (N,), label
+    labels: np.ndarray  # float32 (N, classes), soft labels
+    votes: np.ndarray | None = None  # float32 (N, classes of the second head), shares; a row of zeros: not usable
+
+    @staticmethod
+    def of(
+        x: np.ndarray, y: np.ndarray, classes: int, recipe: Recipe, votes: np.ndarray | None = None
+    ) -> TrainingImages:
+        """Images with smoothed one-hot labels; with `recipe.targets` "votes" the shares of `votes` are the labels."""
+        if recipe.targets == "votes":
+            assert votes is not None and votes.shape == (len(y), classes), "labels and votes are of the same classes"
+            return TrainingImages(x, y, votes.astype(np.float32))
+        labels = np.full((len(y), classes), recipe.label_smoothing / classes, np.float32)
+        labels[np.arange(len(y)), y] += 1 - recipe.label_smoothing
+        return TrainingImages(x, y, labels, votes)
+
+    def targets(self) -> np.ndarray:
+        """The columns of `loss.TargetColumns` without the teachers' answers: float32 (N, …)."""
+        if self.votes is None:
+            return self.labels
+        usable = (self.votes.sum(1, keepdims=True) > 0).astype(np.float32)
+        return np.concatenate([self.labels, self.votes.astype(np.float32), usable], 1)
+
+
+class EpochPlan:
+    """The order of an epoch's images, and the random views of each batch.
+
+    A batch depends on the recipe's seed, the epoch's draw (`Recipe.draws`) and its own number, so that any number of workers
+    gives the same batches. All batches have the same size, so that a step is compiled once: the last one is filled up with
+    the epoch's first images. A set smaller than a batch is one batch.
+    """
+
+    def __init__(self, images: TrainingImages, recipe: Recipe, epoch: int) -> None:
+        self.images, self.recipe, self.epoch = images, recipe, epoch
         self.draw = recipe.draw(epoch)
-        self.order = np.random.default_rng([recipe.seed, self.draw]).permutation(len(y))
-        self.targets = np.full((len(y), classes), recipe.label_smoothing / classes, np.float32)
-        self.targets[np.arange(len(y)), y] += 1 - recipe.label_smoothing
-        if teachers is not None and teachers.on_images is not None:
-            self.targets = np.concatenate([self.targets, teachers.on_images], 1)
-        counts = np.maximum(1, np.bincount(y, minlength=classes))
-        weights = (len(y) / counts) ** recipe.class_balance
-        self.weights = (weights / weights[y].mean()).astype(np.float32)
+        order = np.random.default_rng([recipe.seed, self.draw]).permutation(len(images.y))
+        missing = steps_per_epoch(len(order), recipe.batch) * recipe.batch - len(order)
+        self.order = np.concatenate([order, order[:missing]]) if len(order) > recipe.batch else order
+        counts = np.maximum(1, np.bincount(images.y, minlength=images.labels.shape[1]))
+        weights = (len(images.y) / counts) ** recipe.class_balance
+        self.weights = (weights / weights[images.y].mean()).astype(np.float32)
+        self.unmixed = recipe.is_unmixed(epoch)
 
     def __len__(self) -> int:
-        return math.ceil(len(self.order) / self.recipe.batch)
+        return steps_per_epoch(len(self.order), self.recipe.batch)
+
+    def rows(self, index: int) -> np.ndarray:
+        """The images of a batch."""
+        return self.order[index * self.recipe.batch : (index + 1) * self.recipe.batch]
+
+    def drawn(self, index: int) -> tuple[Views, Mixing]:
+        """The random views and blends of a batch."""
+        recipe, count = self.recipe, len(self.rows(index))
+        rng = np.random.default_rng([recipe.seed, self.draw, index])
+        augmentation = replace(recipe.augmentation, erasing=0.0) if self.unmixed else recipe.augmentation
+        views = draw_views(count, self.images.x.shape[1], augmentation, rng, recipe.side(self.epoch))
+        return views, draw_mixing(count, 0.0 if self.unmixed else recipe.mixup, rng, recipe.mixed_share)
+
+    def weighted(self, batch: tuple[Any, Any], index: int) -> tuple[Any, ...]:
+        """The batch with each image's weight in the loss, where the recipe has such weights."""
+        return (*batch, self.weights[self.images.y[self.rows(index)]]) if self.recipe.class_balance else batch
+
+
+def steps_per_epoch(images: int, batch: int) -> int:
+    """The number of batches in which each image is at least once."""
+    return -(-images // batch)
+
+
+class Batches(keras.utils.PyDataset):  # type: ignore[misc, unused-ignore]
+    """One epoch: views float32 (B, side, side, 1) and targets float32 (B, columns) in the order of `loss.TargetColumns`."""
+
+    def __init__(self, plan: EpochPlan, teachers: Teachers | None = None, workers: int = 1) -> None:
+        super().__init__(workers=workers, max_queue_size=4)
+        self.plan, self.teachers = plan, teachers
+        self.targets = plan.images.targets()
+        if teachers is not None and teachers.on_images is not None:
+            self.targets = np.concatenate([self.targets, teachers.on_images], 1)
+
+    def __len__(self) -> int:
+        return len(self.plan)
 
     def __getitem__(self, index: int) -> tuple[np.ndarray, ...]:
-        recipe = self.recipe
-        rows = self.order[index * recipe.batch : (index + 1) * recipe.batch]
-        rng = np.random.default_rng([recipe.seed, self.draw, index])
-        calm = recipe.is_calm(self.epoch)
-        augmentation = replace(recipe.augmentation, erasing=0.0) if calm else recipe.augmentation
-        x = augment(self.x[rows], augmentation, rng, recipe.side(self.epoch))
-        x, y = mixup(x, self.targets[rows], 0.0 if calm else recipe.mixup, rng)
+        plan, rows = self.plan, self.plan.rows(index)
+        views, mixing = plan.drawn(index)
+        x, y = mixing.apply(render_views(plan.images.x[rows], views), self.targets[rows])
         if self.teachers is not None and self.teachers.on_images is None:
-            cache_key = (self.draw, index, calm, x.shape[1]) if recipe.draws else None
-            y = np.concatenate([y, self.teachers.probabilities(x, cache_key)], 1)
-        return (x, y, self.weights[self.y[rows]]) if recipe.class_balance else (x, y)
+            key = (plan.draw, index, plan.unmixed, x.shape[1]) if plan.recipe.draws else None
+            y = np.concatenate([y, self.teachers.probabilities(x, key)], 1)
+        return plan.weighted((x, y), index)
+
+
+class DeviceBatches(keras.utils.PyDataset):  # type: ignore[misc, unused-ignore]
+    """One epoch for `device_training.TrainingStep`: images, targets and the numbers of the views, as they were drawn.
+
+    `share` (i, n): this process gives part i of n of each batch, as `keras.distribution` expects of each of n hosts.
+    """
+
+    def __init__(self, plan: EpochPlan, on_images: np.ndarray | None = None, share: tuple[int, int] = (0, 1)) -> None:
+        super().__init__(workers=1, max_queue_size=8)
+        self.plan, self.share = plan, share
+        self.targets = plan.images.targets()
+        if on_images is not None:
+            self.targets = np.concatenate([self.targets, on_images], 1)
+
+    def __len__(self) -> int:
+        return len(self.plan)
+
+    def __getitem__(self, index: int) -> tuple[Any, ...]:
+        rows = self.plan.rows(index)
+        part = slice(*(len(rows) * (self.share[0] + i) // self.share[1] for i in (0, 1)))
+        arrays = {"pixels": self.plan.images.x[rows], "targets": self.targets[rows]}
+        arrays |= view_inputs(*self.plan.drawn(index))
+        inputs = {name: array[part] for name, array in arrays.items()}
+        batch = self.plan.weighted((inputs, np.zeros((len(rows), 1), np.float32)), index)
+        return (batch[0], *(array[part] for array in batch[1:]))

@@ -1,10 +1,63 @@
-"""Capabilities of the host's processor."""
+"""The hardware that trains: processor or accelerators, one or several."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 from fer_edge.errors import UsageError
+
+
+def has_accelerator() -> bool:
+    """Whether Keras' backend computes on a GPU or a TPU here."""
+    import keras
+
+    backend = keras.backend.backend()
+    if backend == "tensorflow":
+        import tensorflow as tf
+
+        return bool(tf.config.list_physical_devices("GPU") or tf.config.list_physical_devices("TPU"))
+    if backend == "torch":
+        import torch
+
+        return bool(torch.cuda.is_available())
+    import jax
+
+    return bool(jax.default_backend() != "cpu")
+
+
+def use_all_devices(batch: int) -> int:
+    """Divides each batch among all devices that JAX sees, and gives their number; 1 on other backends.
+
+    Call it before a model is built. `keras.distribution` implements this for JAX only. Raises UsageError when the batch cannot
+    be divided by the number of devices.
+    """
+    import keras
+
+    if keras.backend.backend() != "jax":
+        return 1
+    import jax
+
+    devices = int(jax.device_count())
+    if devices == 1:
+        return 1
+    if batch % devices:
+        raise UsageError(
+            f"a batch of {batch} images cannot be divided among {devices} devices; hide some of them from JAX "
+            "(CUDA_VISIBLE_DEVICES)"
+        )
+    keras.distribution.set_distribution(keras.distribution.DataParallel(auto_shard_dataset=False))
+    return devices
+
+
+def process_share() -> tuple[int, int]:
+    """The number of this process among those that train together, counted from 0, and how many there are."""
+    import keras
+
+    if keras.backend.backend() != "jax":
+        return 0, 1
+    import jax
+
+    return int(jax.process_index()), int(jax.process_count())
 
 
 def bfloat16_is_fast() -> bool:

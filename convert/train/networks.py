@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from convert.train import resemotenet
@@ -33,6 +34,7 @@ class Network:
     dense: int = 128  # a hidden layer before the logits; 0: none
     head_dropout: float = 0.5
     classes: int = 7
+    votes: int = 0  # classes of a second head, which learns people's votes while training; 0: no second head
 
 
 _EDGE = Network(
@@ -111,9 +113,20 @@ def build_network(network: Network | ResEmoteNet, policy: str = "float32", fused
     if network.dense:
         x = relu(layers.Dense(network.dense, dtype=policy)(x))
     x = layers.Dropout(network.head_dropout, dtype=policy)(x)
-    x = layers.Dense(network.classes, dtype=policy)(x)  # (B, classes)
-    logits = layers.Activation("linear", dtype="float32", name="logits")(x)
+    y = layers.Dense(network.classes, dtype=policy)(x)  # (B, classes)
+    if network.votes:
+        y = layers.Concatenate(dtype=policy)([y, layers.Dense(network.votes, dtype=policy)(x)])  # (B, classes + votes)
+    logits = layers.Activation("linear", dtype="float32", name="logits")(y)
     return keras.Model(pixels, logits, name="fer")
+
+
+def without_second_head(network: Network, weights: Sequence[Any]) -> list[tuple[Network, list[Any]]]:
+    """The networks with one head each and their weights, from the weights of a network with two: labels, then votes."""
+    trunk, labels, votes = list(weights[:-4]), list(weights[-4:-2]), list(weights[-2:])
+    return [
+        (replace(network, votes=0), [*trunk, *labels]),
+        (replace(network, classes=network.votes, votes=0), [*trunk, *votes]),
+    ]
 
 
 def _fused_batch_norm() -> type:

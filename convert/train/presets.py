@@ -21,31 +21,41 @@ class Recipe:
     weight_decay: float = 0.0  # subtracted each step, times learning rate and weight; kernels only
     label_smoothing: float = 0.0
     mixup: float = 0.0  # α of Beta(α, α)
-    calm: float = 0.0  # share of the epochs, the last ones, without mixup and erasing
+    mixed_share: float = 1.0  # probability with which an image is blended with another one, with mixup
+    unmixed_final_share: float = 0.0  # share of the epochs, the last ones, without mixup and erasing
     class_balance: float = 0.0  # a class's weight in the loss: its inverse share to this power; 1: full balance
     averaging: float = (
         0.0  # decay per step of the exponential average of the weights, which is validated and saved; 0: none
     )
-    sides: tuple[tuple[float, int], ...] = ()  # (until this share of the epochs, px): training starts on smaller images
+    # (until this share of the epochs, px): progressive resizing, training starts on smaller images
+    progressive_sides: tuple[tuple[float, int], ...] = ()
     augmentation: Augmentation = NO_AUGMENTATION
     teacher_share: float = 0.0  # share in the loss, with teachers (Hinton et al. 2015, arXiv 1503.02531)
     temperature: float = 1.0  # of teachers and student in the teachers' share of the loss
     teachers_see: str = "views"  # the augmented batches; or "images": each image and its mirror image, once
+    targets: str = "labels"  # or "votes": the shares of the votes of people who labelled each image (`--votes`)
+    votes_weight: float = (
+        0.0  # in the loss, of a second head that learns the votes beside the labels; 0: no second head
+    )
     draws: int = 0  # epochs after which the same augmented views repeat, with teachers' cached answers; 0: never
     early_stopping: int = 0  # stops after so many epochs without a better validation accuracy; 0: never
     seed: int = 0
 
+    def __post_init__(self) -> None:
+        if self.progressive_sides and self.teacher_share and self.teachers_see == "views":
+            raise ValueError("teachers take images of one size: with progressive_sides, teachers_see is images")
+
     def side(self, epoch: int) -> int | None:
         """The images' side in px in an epoch counted from 0; None: the data set's."""
-        return next((px for share, px in self.sides if epoch < round(share * self.epochs)), None)
+        return next((px for share, px in self.progressive_sides if epoch < round(share * self.epochs)), None)
 
     def draw(self, epoch: int) -> int:
         """The number of the draw of augmented views in an epoch counted from 0."""
         return epoch % self.draws if self.draws else epoch
 
-    def is_calm(self, epoch: int) -> bool:
+    def is_unmixed(self, epoch: int) -> bool:
         """Whether an epoch counted from 0 is one of the last ones, without mixup and erasing."""
-        return epoch >= self.epochs - round(self.calm * self.epochs)
+        return epoch >= self.epochs - round(self.unmixed_final_share * self.epochs)
 
 
 # The jitter that a detector's box leaves around the mapped square is .139 to .153 in scale and .052 to .065 in shift
@@ -63,9 +73,9 @@ _EDGE = Recipe(
     weight_decay=5e-3,
     label_smoothing=0.1,
     mixup=0.1,
-    calm=0.15,
+    unmixed_final_share=0.15,
     averaging=0.998,
-    sides=((0.2, 32), (0.45, 40)),
+    progressive_sides=((0.2, 32), (0.45, 40)),
     augmentation=replace(DEVICE_AUGMENTATION, rotation=10, shift=0.08, scale=0.2),
     teacher_share=0.5,
     temperature=2.0,
@@ -82,8 +92,8 @@ PRESETS = {
         learning_rate=0.03,
         warmup=0.5,
         mixup=0.1,
-        calm=0.4,
-        sides=(),
+        unmixed_final_share=0.4,
+        progressive_sides=(),
     ),
     "nano": replace(
         _EDGE,
@@ -91,15 +101,15 @@ PRESETS = {
         weight_decay=5e-4,
         label_smoothing=0.0,
         mixup=0.0,
-        calm=0.0,
+        unmixed_final_share=0.0,
         class_balance=0.25,  # a network this small loses the recall of disgust, 1.5 % of the images, first
-        sides=(),
+        progressive_sides=(),
         augmentation=replace(_EDGE.augmentation, brightness=0.1, contrast=0.2, blur=0.15, erasing=0.0),
         teacher_share=0.7,
         teachers_see="views",  # with "images" it memorizes the answers: train accuracy .70, PublicTest .658
         draws=12,
     ),
-    "teacher": replace(_EDGE, epochs=120, mixup=0.4, sides=()),
+    "teacher": replace(_EDGE, epochs=120, mixup=0.4, progressive_sides=()),
     # as in its authors' script (ArnabKumarRoy02/ResEmoteNet, train_files); 1e-4 there is a share of the gradient, which
     # momentum multiplies by ten
     "resemotenet": Recipe(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,13 +15,13 @@ from convert.data.samples import Samples, fingerprint
 from convert.tflite.keras_export import load_keras
 from convert.train.checkpoints import load_checkpoint, save_checkpoint
 from convert.train.history import EpochRecord, InitialModel, TrainingHistory, TrainingSetup
-from convert.train.loss import cross_entropy, distillation_loss, label_hits
-from convert.train.networks import NETWORKS, Network, build_network
+from convert.train.loops import HostLoop, TrainingLoop
+from convert.train.loss import cross_entropy
+from convert.train.networks import NETWORKS, Network, build_network, without_second_head
 from convert.train.optimizer import make_optimizer
 from convert.train.presets import PRESETS, Recipe
 from convert.train.progress import TrainingProgress
 from convert.train.resemotenet import ResEmoteNet
-from convert.train.weight_averaging import WeightAverage
 from fer_edge.atomic_file import atomic_file
 from fer_edge.errors import DataError, UsageError
 from fer_edge.json_fields import to_json
@@ -40,38 +40,40 @@ def train(
     policy: str = "float32",
     teachers: Sequence[Path] = (),
     init: Path | None = None,
+    on_device: bool = False,
 ) -> TrainingHistory:
     """The history of a training run. `out` then holds model.keras (best epoch, float32), history.json and checkpoint.npz.
 
     `samples` must have a train and a validation part. After each epoch a checkpoint is written with everything that the next
     epoch depends on (weights, their average, optimizer, dropout's random state). A run that was killed and resumed therefore
-    gives the same result as an uninterrupted one: to the last bit in one thread. Runs on any backend of Keras 3.
+    gives the same result as an uninterrupted one: to the last bit in one thread. Runs on any backend of Keras 3. With
+    `on_device` the views are computed by the device that trains too (device_training.TrainingStep), else by OpenCV.
 
     `teachers` are float models (.keras) whose mean softened probabilities join the loss (distillation.Teachers). `init` is a
-    float model whose weights the run starts from, except for a last layer of another size. Raises UsageError when the
-    checkpoint belongs to another run or a model does not fit.
+    float model whose weights the run starts from, except for a last layer of another size. A network with a second head
+    (`Network.votes`) learns `samples.votes` beside the labels; model.keras has the labels' head only, and the same network
+    with the votes' head is written to votes/model.keras, as a teacher. Raises UsageError when the checkpoint belongs to
+    another run or a model does not fit.
     """
     import keras
 
-    from convert.train.batches import Batches
-    from convert.train.distillation import Teachers
+    from convert.train.batches import TrainingImages, steps_per_epoch
 
     training, validation = samples.part("train"), samples.part("validation")
     if not len(training.y) or not len(validation.y):
         raise DataError(
             f"the set has {len(training.y)} training and {len(validation.y)} validation images; both are needed"
         )
+    second_head = network.votes if isinstance(network, Network) else 0
+    if (second_head or recipe.targets == "votes") and training.votes is None:
+        raise UsageError("this preset learns people's votes; give their file with --votes")
     out.mkdir(parents=True, exist_ok=True)
     keras.utils.set_random_seed(recipe.seed)
-    model = build_network(replace(network, side=None) if recipe.sides else network, policy, fused=True)
-    saved_model = build_network(network)  # for validation and for the file: float32, standard layers only
+    model = build_network(replace(network, side=None) if recipe.progressive_sides else network, policy, fused=True)
+    saved = _SavedModels(out, network)
     if init is not None:
         load_initial_weights(init, model)
-    optimizer = make_optimizer(recipe, steps_per_epoch=-(-len(training.y) // recipe.batch))
-    optimizer.build(model.trainable_variables)
-    loss, hits = distillation_loss(network.classes, recipe), label_hits(network.classes)
-    model.compile(optimizer, loss=loss, metrics=[hits], jit_compile=False)
-
+    optimizer = make_optimizer(recipe, steps_per_epoch(len(training.y), recipe.batch))
     setup = TrainingSetup(
         network=to_json(network),
         recipe=to_json(recipe),
@@ -81,40 +83,34 @@ def train(
         teachers=tuple(_sha256(path) for path in teachers),
         init=_initial_model(init) if init else None,
     )
-    average = WeightAverage(model, recipe.averaging)
-    variables = [*model.variables, *optimizer.variables]
+    votes = training.votes if second_head or recipe.targets == "votes" else None
+    images = TrainingImages.of(training.x, training.y, network.classes, recipe, votes)
+    loop = _loop(on_device)(model, optimizer, images, recipe, teachers, policy)
     history: TrainingHistory | None = None
     if resume:
         history, arrays = load_checkpoint(out / "checkpoint.npz", setup)
-        average.load(arrays[len(variables) :])
-        for variable, array in zip(variables, arrays, strict=False):
-            variable.assign(array)
+        loop.load(arrays)
     epochs = list(history.epochs) if history else []
     progress = TrainingProgress(recipe.epochs - len(epochs), len(training.y), recipe.batch)
-    ensemble = Teachers(teachers, policy, recipe, training.x, network.classes) if teachers else None
 
     while len(epochs) < recipe.epochs and not _should_stop(epochs, recipe.early_stopping):
         start_s = time.monotonic()
-        batches = Batches(training.x, training.y, network.classes, recipe, len(epochs), ensemble)
-        fitted = model.fit(batches, verbose=0, shuffle=False, callbacks=[average.callback(), progress.callback()])
-        saved_model.set_weights(average.weights())
-        logits = saved_model.predict(validation.x.astype(np.float32), batch_size=256, verbose=0)
+        loss, accuracy = loop.train_epoch(len(epochs), [progress.callback()])
+        logits = saved.logits(loop.averaged_weights(), validation.x)
         row = EpochRecord(
             epoch=len(epochs) + 1,
-            loss=float(fitted.history["loss"][0]),
-            accuracy=float(fitted.history["hits"][0]),
+            loss=loss,
+            accuracy=accuracy,
             val_loss=cross_entropy(logits, validation.y),
             val_accuracy=float(np.mean(logits.argmax(1) == validation.y)),
             seconds=round(time.monotonic() - start_s, 1),
         )
         if row.val_accuracy > max((e.val_accuracy for e in epochs), default=-1.0):
-            with atomic_file(out / "model.keras") as fresh:
-                saved_model.save(fresh)
+            saved.write()
         epochs.append(row)
         history = TrainingHistory.of(setup, epochs, _best_epoch(epochs))
-        state = [*(keras.ops.convert_to_numpy(v) for v in [*model.variables, *optimizer.variables]), *average.arrays]
         with atomic_file(out / "checkpoint.npz") as fresh:
-            save_checkpoint(history, state, str(fresh))
+            save_checkpoint(history, loop.state(), str(fresh))
         history.write(out / "history.json")
         progress.print_epoch(row)
     progress.close()
@@ -123,6 +119,46 @@ def train(
         out / "history.json"
     )  # a run that was resumed with other limits records them, even without a new epoch
     return history
+
+
+def _loop(on_device: bool) -> Callable[..., TrainingLoop]:
+    """The class of the loop."""
+    if not on_device:
+        return HostLoop
+    from convert.train.device_training import DeviceLoop
+
+    return DeviceLoop
+
+
+class _SavedModels:
+    """The models of a run in float32 with standard layers only, for validation and for the files: one for each head."""
+
+    def __init__(self, out: Path, network: Network | ResEmoteNet) -> None:
+        self.network = network
+        self.two_heads = isinstance(network, Network) and bool(network.votes)
+        if isinstance(network, Network) and network.votes:
+            networks: list[Network | ResEmoteNet] = [one for one, _ in without_second_head(network, [None] * 4)]
+        else:
+            networks = [network]
+        self.models = [build_network(one) for one in networks]
+        self.files = [out / "model.keras", out / "votes" / "model.keras"][: len(networks)]
+
+    def logits(self, weights: list[np.ndarray], x: np.ndarray) -> np.ndarray:
+        """The labels' logits of these weights for images uint8 (N, H, H, 1)."""
+        if self.two_heads:
+            assert isinstance(self.network, Network)
+            for model, (_, own) in zip(self.models, without_second_head(self.network, weights), strict=True):
+                model.set_weights(own)
+        else:
+            self.models[0].set_weights(weights)
+        return np.asarray(self.models[0].predict(x.astype(np.float32), batch_size=256, verbose=0))
+
+    def write(self) -> None:
+        """Writes the models with their last weights."""
+        for model, path in zip(self.models, self.files, strict=True):
+            path.parent.mkdir(exist_ok=True)
+            with atomic_file(path) as fresh:
+                model.save(fresh)
 
 
 def load_initial_weights(path: Path, model: keras.Model) -> None:

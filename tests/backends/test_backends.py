@@ -37,12 +37,16 @@ def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-def train(backend: str, tree: Path, out: Path, *more: str) -> None:
+def train(
+    backend: str, tree: Path, out: Path, *more: str, more_environment: dict[str, str] | None = None
+) -> str:
+    """What the training printed on stderr."""
     command = [sys.executable, "-m", "convert.train", "--preset", "nano", "--data", tree, "--out", out]
     command += ["--classes", "own", "--precision", "float32", "--epochs", "3", *more]
-    environment = {**os.environ, "KERAS_BACKEND": backend}
+    environment = {**os.environ, "KERAS_BACKEND": backend, **(more_environment or {})}
     ran = subprocess.run([*map(str, command)], cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
     assert ran.returncode == 0, ran.stderr
+    return ran.stderr
 
 
 def test_there_is_a_backend_to_try() -> None:
@@ -76,3 +80,28 @@ def test_a_run_is_resumed(backend: str, tree: Path, tmp_path: Path) -> None:
     finished = (tmp_path / "run" / "checkpoint.npz").stat().st_mtime_ns
     train(backend, tree, tmp_path / "run", "--resume")
     assert (tmp_path / "run" / "checkpoint.npz").stat().st_mtime_ns == finished, "nothing was left to do"
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_a_student_is_trained_in_one_compiled_step(backend: str, tree: Path, tmp_path: Path) -> None:
+    """Its views, its teacher's answers and the step on the device: the losses of a run with views from the host."""
+    train(backend, tree, tmp_path / "teacher", "--epochs", "1")
+    losses = {}
+    for where in ("host", "device"):
+        train(backend, tree, tmp_path / where, "--teacher", str(tmp_path / "teacher"), "--views-on", where)
+        history = json.loads((tmp_path / where / "history.json").read_text())
+        losses[where] = [epoch["loss"] for epoch in history["epochs"]]
+    assert losses["device"] == pytest.approx(losses["host"], rel=0.02)
+
+
+@pytest.mark.skipif("jax" not in BACKENDS, reason="keras.distribution is implemented for JAX only")
+def test_two_devices_train_as_one(tree: Path, tmp_path: Path) -> None:
+    """Two virtual devices, each with half of every batch: the same losses to 1e-4."""
+    losses = []
+    for devices in (1, 2):
+        flags = {"XLA_FLAGS": f"--xla_force_host_platform_device_count={devices}"}
+        said = train("jax", tree, tmp_path / str(devices), "--views-on", "device", more_environment=flags)
+        assert ("2 devices" in said) == (devices == 2)
+        history = json.loads((tmp_path / str(devices) / "history.json").read_text())
+        losses.append([epoch["loss"] for epoch in history["epochs"]])
+    assert losses[1] == pytest.approx(losses[0], abs=1e-4)

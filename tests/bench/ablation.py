@@ -32,11 +32,19 @@ from fer_edge.errors import exit_code_of
 def without_each(recipe: Recipe) -> Iterator[tuple[str, Recipe]]:
     """The recipe's name for itself and for each ingredient it has, and the recipe without that."""
     yield "as it is", recipe
-    for name in ("label_smoothing", "mixup", "calm", "averaging", "weight_decay", "class_balance", "warmup"):
+    for name in (
+        "label_smoothing",
+        "mixup",
+        "unmixed_final_share",
+        "averaging",
+        "weight_decay",
+        "class_balance",
+        "warmup",
+    ):
         if getattr(recipe, name):
             yield f"without {name.replace('_', ' ')}", replace(recipe, **{name: 0.0})
-    if recipe.sides:
-        yield "at full size throughout", replace(recipe, sides=())
+    if recipe.progressive_sides:
+        yield "at full size throughout", replace(recipe, progressive_sides=())
     if recipe.schedule != "constant":
         yield "at a constant rate", replace(recipe, schedule="constant")
     if recipe.augmentation != NO_AUGMENTATION:

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from convert.train.batches import Batches
+from convert.train.batches import Batches, EpochPlan, TrainingImages
 from convert.train.distillation import Teachers
 from convert.train.networks import Network, build_network
 from convert.train.presets import PRESETS, Recipe
@@ -22,6 +22,16 @@ SMALL = Network(stem=4, widths=(8,), strides=(2,), block_dropout=0.0, dense=0, h
 PLAIN = Recipe(batch=16)
 
 
+def plan(recipe: Recipe, epoch: int, y: np.ndarray = Y, classes: int = 7) -> EpochPlan:
+    return EpochPlan(TrainingImages.of(X, y, classes, recipe), recipe, epoch)
+
+
+def batches(
+    recipe: Recipe, epoch: int, teachers: Teachers | None = None, y: np.ndarray = Y, classes: int = 7
+) -> Batches:
+    return Batches(plan(recipe, epoch, y, classes), teachers)
+
+
 @pytest.fixture(scope="module")
 def teacher(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("teacher") / "teacher.keras"
@@ -30,47 +40,51 @@ def teacher(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_an_epoch_has_every_image_once_in_an_order_of_its_own() -> None:
-    first, second = (Batches(X, Y, 7, PLAIN, epoch) for epoch in (0, 1))
+    first, second = (batches(PLAIN, epoch) for epoch in (0, 1))
     assert len(first) == 4
     seen = np.concatenate([first[i][0] for i in range(4)])
-    assert seen.shape == X.shape and seen.dtype == np.float32
-    assert sorted(seen.sum((1, 2, 3))) == sorted(X.astype(np.float32).sum((1, 2, 3)))
+    assert seen.shape == (64, 48, 48, 1) and seen.dtype == np.float32, "all batches are full"
+    assert sorted(seen[:50].sum((1, 2, 3))) == sorted(X.astype(np.float32).sum((1, 2, 3)))
+    np.testing.assert_array_equal(seen[50:], seen[:14], "the last one with the first images")
     assert not np.array_equal(first[0][0], second[0][0])
     targets = np.concatenate([first[i][1] for i in range(4)])
-    np.testing.assert_array_equal(targets.argmax(1), Y[first.order])
+    np.testing.assert_array_equal(targets.argmax(1), Y[first.plan.order])
     np.testing.assert_array_equal(targets.max(1), 1)
 
 
 def test_a_batch_depends_only_on_seed_epoch_and_number() -> None:
     recipe = replace(PRESETS["edge"], batch=16)
-    forward, backward = Batches(X, Y, 7, recipe, 40), Batches(X, Y, 7, recipe, 40)
+    forward, backward = batches(recipe, 40), batches(recipe, 40)
     late = backward[3]  # drawn first
     for i in range(3):
         forward[i]
     for in_order, first in zip(forward[3], late, strict=True):
         np.testing.assert_array_equal(in_order, first)
-    assert not np.array_equal(Batches(X, Y, 7, replace(recipe, seed=1), 40)[3][1], late[1])
+    assert not np.array_equal(batches(replace(recipe, seed=1), 40)[3][1], late[1])
 
 
 def test_images_grow_and_the_last_epochs_have_no_mixup() -> None:
-    recipe = replace(PRESETS["edge"], batch=16, epochs=20, label_smoothing=0.0, sides=((0.4, 32), (0.7, 40)))
-    sides = [Batches(X, Y, 7, recipe, epoch)[0][0].shape[1] for epoch in range(20)]
+    recipe = replace(
+        PRESETS["edge"], batch=16, epochs=20, label_smoothing=0.0, progressive_sides=((0.4, 32), (0.7, 40))
+    )
+    sides = [batches(recipe, epoch)[0][0].shape[1] for epoch in range(20)]
     assert sides == [32] * 8 + [40] * 6 + [48] * 6
-    blended = [bool((Batches(X, Y, 7, recipe, epoch)[0][1].max(1) < 1).any()) for epoch in range(20)]
+    blended = [bool((batches(recipe, epoch)[0][1].max(1) < 1).any()) for epoch in range(20)]
     assert blended == [True] * 17 + [False] * 3
 
 
 def test_full_class_balance_gives_each_class_the_same_weight() -> None:
     y = np.array([0] * 40 + [1] * 10)
-    batches = Batches(X, y, 2, replace(PLAIN, class_balance=1.0), 0)
-    weights = np.concatenate([batches[i][2] for i in range(4)])
-    assert weights[y[batches.order] == 0].sum() == pytest.approx(weights[y[batches.order] == 1].sum())
+    epoch = batches(replace(PLAIN, class_balance=1.0), 0, y=y, classes=2)
+    weights = np.concatenate([epoch[i][2] for i in range(4)])[:50]
+    labels = y[epoch.plan.order[:50]]
+    assert weights[labels == 0].sum() == pytest.approx(weights[labels == 1].sum())
     assert weights.mean() == pytest.approx(1)
 
 
 def test_a_teacher_is_evaluated_on_the_views_of_a_batch(teacher: Path) -> None:
-    recipe = replace(PRESETS["edge"], batch=16, sides=(), temperature=2.0, teachers_see="views")
-    x, y = Batches(X, Y, 7, recipe, 0, Teachers([teacher], "float32", recipe, X, 7))[0]
+    recipe = replace(PRESETS["edge"], batch=16, progressive_sides=(), temperature=2.0, teachers_see="views")
+    x, y = batches(recipe, 0, teachers=Teachers([teacher], "float32", recipe, X, 7))[0]
     assert y.shape == (16, 14)
     model = build_network(SMALL)
     model.load_weights(teacher)
@@ -81,23 +95,23 @@ def test_a_teacher_is_evaluated_on_the_views_of_a_batch(teacher: Path) -> None:
 def test_repeated_views_have_cached_probabilities(teacher: Path) -> None:
     recipe = replace(PRESETS["nano"], batch=16, draws=3)
     teachers = Teachers([teacher], "float32", recipe, X, 7)
-    first, other = (Batches(X, Y, 7, recipe, epoch, teachers)[0] for epoch in (0, 1))
+    first, other = (batches(recipe, epoch, teachers=teachers)[0] for epoch in (0, 1))
     assert not np.array_equal(first[0], other[0])
     models, teachers.models = teachers.models, []  # cached probabilities need no model
-    again = Batches(X, Y, 7, recipe, 3, teachers)[0]
+    again = batches(recipe, 3, teachers=teachers)[0]
     for repeated, original in zip(again, first, strict=True):
         np.testing.assert_array_equal(repeated, original)
     teachers.models = models
-    fresh = Batches(X, Y, 7, recipe, 3, Teachers([teacher], "float32", recipe, X, 7))[0]
+    fresh = batches(recipe, 3, teachers=Teachers([teacher], "float32", recipe, X, 7))[0]
     np.testing.assert_allclose(fresh[1], first[1], atol=1e-6)
 
 
 def test_a_teacher_is_evaluated_once_on_an_image_and_its_mirror_image(teacher: Path) -> None:
     recipe = replace(PLAIN, temperature=1.0, teachers_see="images")
     teachers = Teachers([teacher, teacher], "float32", recipe, X, 7)
-    batches = Batches(X, Y, 7, recipe, 0, teachers)
+    epoch = batches(recipe, 0, teachers=teachers)
     own = (teachers.probabilities(X.astype(np.float32)) + teachers.probabilities(X[:, :, ::-1].astype(np.float32))) / 2
-    np.testing.assert_allclose(batches[0][1][:, 7:], own[batches.order[:16]], atol=1e-5)
+    np.testing.assert_allclose(epoch[0][1][:, 7:], own[epoch.plan.order[:16]], atol=1e-5)
 
 
 def test_a_teacher_that_does_not_fit_is_refused(teacher: Path, tmp_path: Path) -> None:
