@@ -37,9 +37,7 @@ def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-def train(
-    backend: str, tree: Path, out: Path, *more: str, more_environment: dict[str, str] | None = None
-) -> str:
+def train(backend: str, tree: Path, out: Path, *more: str, more_environment: dict[str, str] | None = None) -> str:
     """What the training printed on stderr."""
     command = [sys.executable, "-m", "convert.train", "--preset", "nano", "--data", tree, "--out", out]
     command += ["--classes", "own", "--precision", "float32", "--epochs", "3", *more]
@@ -88,7 +86,8 @@ def test_a_student_is_trained_in_one_compiled_step(backend: str, tree: Path, tmp
     train(backend, tree, tmp_path / "teacher", "--epochs", "1")
     losses = {}
     for where in ("host", "device"):
-        train(backend, tree, tmp_path / where, "--teacher", str(tmp_path / "teacher"), "--views-on", where)
+        more = ("--teacher", str(tmp_path / "teacher"), "--views-on", where, "--epochs", "2")
+        train(backend, tree, tmp_path / where, *more)
         history = json.loads((tmp_path / where / "history.json").read_text())
         losses[where] = [epoch["loss"] for epoch in history["epochs"]]
     assert losses["device"] == pytest.approx(losses["host"], rel=0.02)
@@ -100,7 +99,8 @@ def test_two_devices_train_as_one(tree: Path, tmp_path: Path) -> None:
     losses = []
     for devices in (1, 2):
         flags = {"XLA_FLAGS": f"--xla_force_host_platform_device_count={devices}"}
-        said = train("jax", tree, tmp_path / str(devices), "--views-on", "device", more_environment=flags)
+        more = ("--views-on", "device", "--epochs", "2", "--learning-rate", "0.003")
+        said = train("jax", tree, tmp_path / str(devices), *more, more_environment=flags)
         assert ("2 devices" in said) == (devices == 2)
         history = json.loads((tmp_path / str(devices) / "history.json").read_text())
         losses.append([epoch["loss"] for epoch in history["epochs"]])
