@@ -16,11 +16,10 @@ from convert.tflite.keras_export import load_keras
 from convert.train.checkpoints import load_checkpoint, save_checkpoint
 from convert.train.history import EpochRecord, InitialModel, TrainingHistory, TrainingSetup
 from convert.train.loss import cross_entropy, distillation_loss, label_hits
-from convert.train.networks import NETWORKS, Network, build_network
-from convert.train.optimizer import make_optimizer
+from convert.train.networks import NETWORKS, Architecture, build_network
+from convert.train.optimizer import learning_rate_after, make_optimizer
 from convert.train.presets import PRESETS, Recipe
 from convert.train.progress import TrainingProgress
-from convert.train.resemotenet import ResEmoteNet
 from convert.train.weight_averaging import WeightAverage
 from fer_edge.atomic_file import atomic_file
 from fer_edge.errors import DataError, UsageError
@@ -33,7 +32,7 @@ if TYPE_CHECKING:
 def train(
     samples: Samples,
     out: Path,
-    network: Network | ResEmoteNet = NETWORKS["paper"],
+    network: Architecture = NETWORKS["paper"],
     recipe: Recipe = PRESETS["paper"],
     *,
     resume: bool = False,
@@ -95,6 +94,8 @@ def train(
 
     while len(epochs) < recipe.epochs and not _should_stop(epochs, recipe.early_stopping):
         start_s = time.monotonic()
+        if recipe.schedule == "plateau":
+            optimizer.learning_rate = learning_rate_after(recipe, [e.val_accuracy for e in epochs])
         batches = Batches(training.x, training.y, network.classes, recipe, len(epochs), ensemble)
         fitted = model.fit(batches, verbose=0, shuffle=False, callbacks=[average.callback(), progress.callback()])
         saved_model.set_weights(average.weights())
