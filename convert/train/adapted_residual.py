@@ -1,8 +1,9 @@
 """The adapted residual network: twelve plain convolutions, and a residual block after every four of them.
 
 Bah and Xue 2022, "Facial expression recognition using adapted residual based deep neural network", Intelligence & Robotics
-2(1):72–88, doi 10.20517/ir.2021.16. Its 75 % are on 2,465 images drawn at random from FERGIT, which is FER2013 and
-muxspace/facial_expressions without sadness and contempt; they cannot be compared with PrivateTest. Ours sees FER2013 alone.
+2(1):72–88, doi 10.20517/ir.2021.16. Its 75 % are on 2,465 images drawn at random from FERGIT, which by its 49,300 images is
+FER2013 and muxspace/facial_expressions without sadness and contempt. They cannot be compared with PrivateTest. Ours sees
+FER2013 alone.
 
 Stated: seven blocks (three convolutional, three residual, one of classification), filters from 16 to 512 in pairs, a first
 kernel of 5×5, ReLU before the batch normalisation of plain convolutions and after that of residual ones, max pooling by 2 and
@@ -10,7 +11,8 @@ dropout after each pair, global average pooling, he_normal.
 
 Chosen here, because the source does not state it or its page could not be read: all other kernels 3×3; batch normalisation
 after each convolution; a residual block after the pooling of the pair before it, without a projection; no pooling of the
-sixth pair, whose input is 1 px; dropout .25; the augmentation of the preset.
+sixth pair, whose input is 1 px; dropout .25; the augmentation of the preset, and that a plateau leaves a tenth of the learning
+rate.
 """
 
 from __future__ import annotations

@@ -190,6 +190,11 @@ def count_parameters(model: keras.Model) -> int:
     return int(model.count_params())
 
 
+def count_layers(model: keras.Model) -> int:
+    """The number of layers with a kernel: convolutions and dense layers, those of shortcuts and masks too."""
+    return sum(hasattr(layer, "kernel") for layer in model.layers)
+
+
 def count_multiply_adds(model: keras.Model) -> int:
     """Multiply-adds of the convolutions and dense layers for one image; other layers are not counted, as is usual."""
     import keras

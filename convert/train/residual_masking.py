@@ -1,9 +1,9 @@
 """The Residual Masking Network: a ResNet with a mask, a small U-Net, after each of its stages.
 
 Pham, Vu and Tran 2020, "Facial Expression Recognition Using Residual Masking Network", ICPR,
-doi 10.1109/ICPR48806.2021.9411919, and the authors' repository phamquiluan/ResidualMaskingNetwork: 74.14 % on PrivateTest, as
-the mean over random views of each image. Built from the description. Not stated in the source for this input: the method by
-which the graph enlarges an image (bilinear here).
+doi 10.1109/ICPR48806.2021.9411919 (arXiv 2603.05937), and the authors' repository phamquiluan/ResidualMaskingNetwork: 74.14 %
+on PrivateTest, as the mean over random views of each image. Built from the description. Images are enlarged inside the graph,
+bilinearly; the authors enlarge them before it.
 """
 
 from __future__ import annotations
