@@ -1,4 +1,4 @@
-"""`python -m convert.readme`: writes the README's table of measured figures, from the committed reports."""
+"""`python -m convert.readme`: writes the README's table of measured figures, and the table of presets in models/README.md."""
 
 from __future__ import annotations
 
@@ -6,21 +6,25 @@ import argparse
 import sys
 from pathlib import Path
 
-from convert.report.readme_table import block, with_block
+from convert.report import preset_table, readme_table
+from convert.report.readme_table import with_block
 from fer_edge.atomic_file import write_atomically
 from fer_edge.errors import exit_code_of
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Writes the measured figures into the README."""
+    """Writes the measured figures into the README, and the presets without a release into the page of the models."""
     parser = argparse.ArgumentParser(prog="python -m convert.readme", description=__doc__)
-    parser.add_argument("--models", type=Path, default=Path("models"), help="folder of the bundles; default: models")
+    parser.add_argument(
+        "--models", type=Path, default=Path("models"), help="folder of the bundles and their README.md; default: models"
+    )
     parser.add_argument("--readme", type=Path, default=Path("README.md"), help="file to change; default: README.md")
     args = parser.parse_args(argv)
 
     def run() -> int:
-        text = with_block(args.readme.read_text(), block(args.models))
-        write_atomically(args.readme, text)
+        write_atomically(args.readme, with_block(args.readme.read_text(), readme_table.block(args.models)))
+        page = args.models / "README.md"
+        write_atomically(page, with_block(page.read_text(), preset_table.block(), preset_table.BEGIN))
         return 0
 
     return exit_code_of(run)

@@ -58,8 +58,8 @@ class InitialModel:
 class TrainingSetup:
     """Everything that decides what a training run computes.
 
-    `network` and `recipe` are the fields of `networks.Network` (or ResEmoteNet) and `presets.Recipe` as they were when the
-    run was recorded.
+    `network` and `recipe` are the fields of one of `networks.Architecture` and of `presets.Recipe` as they were when the run
+    was recorded.
     """
 
     network: JsonObject

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from convert.train import resemotenet
-from convert.train.resemotenet import ResEmoteNet
+from convert.train.adapted_residual import AdaptedResidual, build_adapted_residual
+from convert.train.resemotenet import ResEmoteNet, build_resemotenet
+from convert.train.residual_masking import ResidualMasking, build_residual_masking
 
 if TYPE_CHECKING:
     import keras
@@ -30,6 +31,9 @@ class Network:
     strides: tuple[int, ...] = ()  # of each block's first convolution; empty: max pooling by 2 after every block
     # depthwise-separable convolutions; a block that changes width or side starts with one more, before the shortcut
     separable: bool = False
+    # stages, counted from 1, whose output x becomes x · (1 + mask), one number from 0 to 1 for each pixel; a stage is the
+    # blocks of one side. After the residual masks of Pham et al. 2020 (residual_masking.py)
+    masks: tuple[int, ...] = ()
     block_dropout: float = 0.25
     dense: int = 128  # a hidden layer before the logits; 0: none
     head_dropout: float = 0.5
@@ -40,7 +44,9 @@ class Network:
 _EDGE = Network(
     stem=16, widths=(40, 96, 96, 160, 160), strides=(2, 2, 1, 2, 1), block_dropout=0.0, dense=0, head_dropout=0.3
 )
-NETWORKS: dict[str, Network | ResEmoteNet] = {
+MASK_WIDTH = 8  # of the two convolutions before a mask
+Architecture = Network | ResEmoteNet | ResidualMasking | AdaptedResidual
+NETWORKS: dict[str, Architecture] = {
     "paper": Network(),
     "edge": _EDGE,
     "nano": Network(
@@ -53,6 +59,7 @@ NETWORKS: dict[str, Network | ResEmoteNet] = {
         head_dropout=0.1,
     ),
     "edge-again": _EDGE,
+    "edge-mask": replace(_EDGE, masks=(2, 3)),
     # a teacher: the same blocks, wider and more of them
     "teacher": Network(
         stem=64,
@@ -63,10 +70,23 @@ NETWORKS: dict[str, Network | ResEmoteNet] = {
         head_dropout=0.4,
     ),
     "resemotenet": ResEmoteNet(),
+    "rmn": ResidualMasking(),
+    # for a device: no enlargement, two blocks a stage, narrow masks that int8 resolves
+    "rmn-48": ResidualMasking(
+        works_at=0,
+        stem_kernel=3,
+        stem_stride=1,
+        widths=(16, 32, 64, 128),
+        blocks=(2, 2, 2, 2),
+        mask_depths=(2, 1, 1, 1),
+        mask_growth=1,
+        mask_gate="sigmoid",
+    ),
+    "adapted-residual": AdaptedResidual(),
 }
 
 
-def build_network(network: Network | ResEmoteNet, policy: str = "float32", fused: bool = False) -> keras.Model:
+def build_network(network: Architecture, policy: str = "float32", fused: bool = False) -> keras.Model:
     """The network as a Keras model from (B, side, side, 1) float32 gray 0–255 to (B, classes) float32 logits.
 
     `policy` is the Keras dtype policy of everything but the input and the logits. `fused` trains with the backend's fused
@@ -77,7 +97,11 @@ def build_network(network: Network | ResEmoteNet, policy: str = "float32", fused
 
     batch_norm = _fused_batch_norm() if fused else keras.layers.BatchNormalization
     if isinstance(network, ResEmoteNet):
-        return resemotenet.build_resemotenet(network, policy, batch_norm)
+        return build_resemotenet(network, policy, batch_norm)
+    if isinstance(network, ResidualMasking):
+        return build_residual_masking(network, policy, batch_norm)
+    if isinstance(network, AdaptedResidual):
+        return build_adapted_residual(network, policy, batch_norm)
     layers = keras.layers
 
     def conv_bn(x: Any, width: int, kernel: int, stride: int = 1) -> Any:
@@ -91,11 +115,19 @@ def build_network(network: Network | ResEmoteNet, policy: str = "float32", fused
     def relu(x: Any) -> Any:
         return layers.ReLU(dtype=policy)(x)
 
+    def masked(x: Any) -> Any:
+        mask = x
+        for _ in range(2):
+            mask = relu(conv_bn(mask, MASK_WIDTH, 3))
+        mask = layers.Conv2D(1, 3, padding="same", activation="sigmoid", dtype=policy)(mask)  # (B, H, W, 1)
+        return layers.Add(dtype=policy)([x, layers.Multiply(dtype=policy)([x, mask])])
+
     pixels = keras.Input((network.side, network.side, 1), name="gray")  # (B, 48, 48, 1) 0–255
     x = layers.Rescaling(1 / 255, dtype=policy)(pixels)
     x = relu(conv_bn(x, network.stem, 3))  # (B, 48, 48, stem)
     strides = network.strides or (1,) * len(network.widths)
-    for width, stride in zip(network.widths, strides, strict=True):
+    stage = 1
+    for index, (width, stride) in enumerate(zip(network.widths, strides, strict=True)):
         changes = x.shape[-1] != width or stride != 1
         if network.separable:
             if changes:
@@ -105,6 +137,9 @@ def build_network(network: Network | ResEmoteNet, policy: str = "float32", fused
             y = conv_bn(relu(conv_bn(x, width, 3, stride)), width, 3)
             x = conv_bn(x, width, 1, stride) if changes else x
         x = relu(layers.Add(dtype=policy)([y, x]))
+        if not network.strides or strides[index + 1 : index + 2] != (1,):  # the last block of its stage
+            x = masked(x) if stage in network.masks else x
+            stage += 1
         if not network.strides:
             x = layers.MaxPooling2D(dtype=policy)(x)
         if network.block_dropout:
@@ -168,14 +203,20 @@ def count_parameters(model: keras.Model) -> int:
     return int(model.count_params())
 
 
+def count_layers(model: keras.Model) -> int:
+    """The number of layers with a kernel: convolutions and dense layers, those of shortcuts and masks too."""
+    return sum(hasattr(layer, "kernel") for layer in model.layers)
+
+
 def count_multiply_adds(model: keras.Model) -> int:
     """Multiply-adds of the convolutions and dense layers for one image; other layers are not counted, as is usual."""
     import keras
 
     total = 0
     for layer in model.layers:
-        if isinstance(layer, keras.layers.Conv2D | keras.layers.DepthwiseConv2D):
-            _, height, width, _ = layer.output.shape
+        if isinstance(layer, keras.layers.Conv2D | keras.layers.DepthwiseConv2D | keras.layers.Conv2DTranspose):
+            transposed = isinstance(layer, keras.layers.Conv2DTranspose)  # each input pixel meets the whole kernel
+            _, height, width, _ = (layer.input if transposed else layer.output).shape
             total += height * width * math.prod(layer.kernel.shape)
         elif isinstance(layer, keras.layers.Dense):
             total += math.prod(layer.kernel.shape)

@@ -13,11 +13,15 @@ class Recipe:
 
     epochs: int = 15
     batch: int = 256
-    optimizer: str = "adam"  # or "sgd", with momentum .9
+    optimizer: str = "adam"  # or "nadam", "radam", or "sgd" with momentum .9
     nesterov: bool = True  # momentum, of "sgd"
     learning_rate: float = 1e-4
-    schedule: str = "constant"  # or "cosine": to zero over all epochs, after `warmup` epochs of a linear rise
+    # or "cosine": to zero over all epochs, after `warmup` epochs of a linear rise; or "plateau": a tenth after `patience`
+    # epochs without a better validation accuracy, and not below `lowest_rate`
+    schedule: str = "constant"
     warmup: float = 0.0
+    patience: int = 0
+    lowest_rate: float = 0.0
     weight_decay: float = 0.0  # subtracted each step, times learning rate and weight; kernels only
     label_smoothing: float = 0.0
     mixup: float = 0.0  # α of Beta(α, α)
@@ -95,6 +99,7 @@ PRESETS = {
         unmixed_final_share=0.4,
         progressive_sides=(),
     ),
+    "edge-mask": _EDGE,
     "nano": replace(
         _EDGE,
         epochs=84,
@@ -121,5 +126,31 @@ PRESETS = {
         weight_decay=1e-3,
         augmentation=Augmentation(flip=0.5),
         early_stopping=15,
+    ),
+    # as in its authors' code (phamquiluan/ResidualMaskingNetwork)
+    "rmn": Recipe(
+        epochs=50,
+        batch=48,
+        optimizer="radam",
+        schedule="plateau",
+        patience=3,  # PyTorch's 2: it lowers the rate after one epoch more
+        lowest_rate=1e-6,
+        weight_decay=1e-3,
+        augmentation=Augmentation(flip=0.5, rotation=30),
+        early_stopping=8,
+    ),
+    "rmn-48": replace(_EDGE, progressive_sides=()),  # our recipe, so that what the masks are worth beside `edge` can be seen
+    # as published; the augmentation is chosen here (adapted_residual.py)
+    "adapted-residual": Recipe(
+        epochs=100,
+        batch=64,
+        optimizer="nadam",
+        learning_rate=1e-3,
+        schedule="plateau",
+        patience=15,
+        lowest_rate=1e-7,
+        class_balance=1.0,
+        augmentation=Augmentation(flip=0.5, rotation=10, shift=0.1, scale=0.1),
+        early_stopping=30,
     ),
 }

@@ -12,8 +12,6 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import keras
 
-PUBLISHED_ACCURACY = 0.7979
-
 
 @dataclass(frozen=True)
 class ResEmoteNet:

@@ -17,11 +17,10 @@ from convert.train.checkpoints import load_checkpoint, save_checkpoint
 from convert.train.history import EpochRecord, InitialModel, TrainingHistory, TrainingSetup
 from convert.train.loops import HostLoop, TrainingLoop
 from convert.train.loss import cross_entropy
-from convert.train.networks import NETWORKS, Network, build_network, without_second_head
-from convert.train.optimizer import make_optimizer
+from convert.train.networks import NETWORKS, Architecture, Network, build_network, without_second_head
+from convert.train.optimizer import learning_rate_after, make_optimizer
 from convert.train.presets import PRESETS, Recipe
 from convert.train.progress import TrainingProgress
-from convert.train.resemotenet import ResEmoteNet
 from fer_edge.atomic_file import atomic_file
 from fer_edge.errors import DataError, UsageError
 from fer_edge.json_fields import to_json
@@ -33,7 +32,7 @@ if TYPE_CHECKING:
 def train(
     samples: Samples,
     out: Path,
-    network: Network | ResEmoteNet = NETWORKS["paper"],
+    network: Architecture = NETWORKS["paper"],
     recipe: Recipe = PRESETS["paper"],
     *,
     resume: bool = False,
@@ -95,6 +94,8 @@ def train(
 
     while len(epochs) < recipe.epochs and not _should_stop(epochs, recipe.early_stopping):
         start_s = time.monotonic()
+        if recipe.schedule == "plateau":
+            optimizer.learning_rate = learning_rate_after(recipe, [e.val_accuracy for e in epochs])
         loss, accuracy = loop.train_epoch(len(epochs), [progress.callback()])
         logits = saved.logits(loop.averaged_weights(), validation.x)
         row = EpochRecord(
@@ -133,11 +134,11 @@ def _loop(on_device: bool) -> Callable[..., TrainingLoop]:
 class _SavedModels:
     """The models of a run in float32 with standard layers only, for validation and for the files: one for each head."""
 
-    def __init__(self, out: Path, network: Network | ResEmoteNet) -> None:
+    def __init__(self, out: Path, network: Architecture) -> None:
         self.network = network
         self.two_heads = isinstance(network, Network) and bool(network.votes)
         if isinstance(network, Network) and network.votes:
-            networks: list[Network | ResEmoteNet] = [one for one, _ in without_second_head(network, [None] * 4)]
+            networks: list[Architecture] = [one for one, _ in without_second_head(network, [None] * 4)]
         else:
             networks = [network]
         self.models = [build_network(one) for one in networks]
