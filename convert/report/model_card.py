@@ -7,6 +7,7 @@ from typing import Any
 
 from convert.parity.parity_report import ParityReport
 from convert.parity.reference_free_report import ReferenceFreeReport
+from convert.report.external_training import external_training
 from convert.report.parity_table import report_table
 from convert.train.history import TrainingHistory
 from fer_edge.bundle_provenance import CalibrationRecord, RangeSearchRecord
@@ -83,12 +84,14 @@ def _training(history: TrainingHistory) -> list[str]:
         "",
         "## Training",
         "",
-        f"{len(history.epochs)} epochs on {data.train:,} training images, seed {history.seed}, precision {history.policy}. The"
+        f"{history.last_epoch} epochs on {data.train:,} training images, seed {history.seed}, precision {history.policy}. The"
         f" weights are those of epoch {best.epoch}, the best on {data.validation:,} validation images (accuracy"
         f" {best.val_accuracy:.4f}). This is one run with one seed. Recipe (convert/train/presets.py explains the terms):"
         f" {_in_words(history.recipe, but=_NOT_A_SETTING)}. Network (convert/train/networks.py):"
         f" {_in_words(history.network)}.",
     ]
+    if history.external:
+        lines += ["", *external_training(history.external)]
     if offsets := history.offsets:
         values = ", ".join(f"{label} {value:+.2f}" for label, value in offsets.values.items())
         (a, b), (c, d) = offsets.val_accuracy, offsets.val_weakest_recall
@@ -106,7 +109,7 @@ def _training(history: TrainingHistory) -> list[str]:
         lines.append(f"Training started from the float model of SHA-256 {history.init.sha256[:16]}….")
         if first := history.init.history:
             lines.append(
-                f"That model was trained for {len(first.epochs)} epochs, seed {first.seed}, and is of epoch"
+                f"That model was trained for {first.last_epoch} epochs, seed {first.seed}, and is of epoch"
                 f" {first.best_epoch}. Recipe: {_in_words(first.recipe, but=_NOT_A_SETTING)}."
             )
     return lines

@@ -119,7 +119,7 @@ def _parity(r: Released) -> str:
         f"- `{r.name}`, int8 − float on both test parts, n = {both.n:,}: accuracy {change.difference * 100:+.2f} points"
         f" ({change.low * 100:+.2f} to {change.high * 100:+.2f}), macro AUC {auc.difference:+.4f}, the same label on"
         f" {both.agreement * 100:.1f} %, largest loss of recall: {label} ({worst.difference * 100:+.1f} points):"
-        f" {r.parity.verdict}. Epoch {r.history.best_epoch} of {len(r.history.epochs)}, seed"
+        f" {r.parity.verdict}. Epoch {r.history.best_epoch} of {r.history.last_epoch}, seed"
         f" {r.history.seed}."
     )
 
