@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from convert.data.ferplus import FERPLUS_LABELS
 from convert.parity.parity_report import ParityReport
 from convert.parity.reference_free_report import ReferenceFreeReport
 from convert.report.external_training import external_training
@@ -27,7 +28,8 @@ def bundle_card(spec: BundleSpec, report: ParityReport | ReferenceFreeReport, hi
 
 def _title(spec: BundleSpec) -> list[str]:
     side = spec.input.side
-    kind = "A displayed facial expression, one of" if set(spec.labels) == set(LABELS) else "A face's class, one of"
+    expressions = set(LABELS) <= set(spec.labels) <= set(FERPLUS_LABELS)
+    kind = "A displayed facial expression, one of" if expressions else "A face's class, one of"
     return [
         f"# {spec.name}",
         "",
@@ -47,6 +49,7 @@ def _quantized(spec: BundleSpec) -> list[str]:
         f"| input | {q.input.dtype}, gray 0–255, scale {q.input.scale:.6g}, zero point {q.input.zero_point} |",
         f"| output | {spec.output.kind}, {q.output.dtype}, scale {q.output.scale:.6g}, zero point {q.output.zero_point} |",
         f"| crop | {spec.input.preprocess}, defined in fer_edge/preprocess.py |",
+        *([f"| labels of the data | {made.labels_from} |"] if made.labels_from else []),
         f"| float model | SHA-256 {(made.float_sha256 or '')[:16]}… |",
         f"| calibrated on | {_calibration_images(made.calibration)} |",
         f"| ranges | {_range_search(made.calibration.ranges)} |",

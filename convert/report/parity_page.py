@@ -164,6 +164,8 @@ def _provenance(bundle: Bundle, parity: ParityReport) -> list[tuple[str, str]]:
     if data := made.data:
         counts = f"train {data.train:,}, validation {data.validation:,}, test {data.test:,}"
         rows.append(("data", f"{counts}; SHA-256 of pixels, labels and parts {data.sha256}"))
+    if made.labels_from:
+        rows.append(("labels", made.labels_from))
     history = bundle.path / "history.json"
     if history.is_file():
         run = TrainingHistory.read(history)

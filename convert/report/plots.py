@@ -39,8 +39,8 @@ STYLE = {
     "svg.hashsalt": "fer-edge",
 }
 # Paul Tol's “bright” scheme, told apart by colour-blind eyes, its pale gray darkened; dashes say it once more.
-COLOURS = ("#ee6677", "#228833", "#aa3377", "#ccbb44", "#777777", "#4477aa", "#33a5cc")
-DASHES: tuple[Any, ...] = ("-", (0, (5, 1.5)), (0, (1, 1)), "-", (0, (5, 1.5)), "-", (0, (3, 1, 1, 1)))
+COLOURS = ("#ee6677", "#228833", "#aa3377", "#ccbb44", "#777777", "#4477aa", "#33a5cc", "#ee8866")
+DASHES: tuple[Any, ...] = ("-", (0, (5, 1.5)), (0, (1, 1)), "-", (0, (5, 1.5)), "-", (0, (3, 1, 1, 1)), (0, (1, 1)))
 
 
 def training(history: TrainingSummary) -> bytes:

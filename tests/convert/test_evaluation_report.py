@@ -78,6 +78,17 @@ def test_the_training_figure_draws_only_what_a_history_knows(tmp_path: Path) -> 
     assert shapes[1][1] < 0.6 * shapes[0][1], "one panel, accuracy, instead of two"
 
 
+def test_a_report_of_other_classes_has_no_published_figures() -> None:
+    labels = (*LABELS, "contempt")
+    rng = np.random.default_rng(0)
+    y = rng.integers(0, 8, 200)
+    logits = (rng.normal(size=(200, 8)) + 2 * np.eye(8)[y]).astype(np.float32)
+    data = replace(report().data, counts={"train": 2, "validation": 200, "test": 2}, labels_from="votes")
+    scores = score(logits, y, labels, draws=20)
+    text = markdown(report(data=data, scores=scores, unseen=None, curves=roc_curves(logits, y, labels)))
+    assert "contempt" in rows(text) and "published" not in text.split("## How")[0] and "- Labels: votes." in text
+
+
 def test_the_averages_of_the_published_table_follow_from_its_rows() -> None:
     """To the rounding of the rows, so no number was copied wrongly."""
     table = paper_baseline.CLASSES

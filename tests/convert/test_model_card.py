@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from builders import external_history, training_history
 
+from convert.data.ferplus import FERPLUS_LABELS, LABEL_RULE
 from convert.parity.parity_report import read_parity
 from convert.report.model_card import bundle_card
 from fer_edge.bundle import Bundle
+from fer_edge.bundle_spec import BundleSpec
 
 EDGE = Path(__file__).parents[2] / "models" / "edge"
 
@@ -28,3 +31,15 @@ def test_the_card_of_an_external_run_states_how_it_was_made() -> None:
     ):
         assert words in card, words
     assert "not made by" not in bundle_card(spec, parity, training_history())
+
+
+def test_the_card_states_where_the_labels_of_the_data_are_from() -> None:
+    spec, parity = Bundle.load(EDGE).spec, read_parity(EDGE)
+    assert "labels of the data" not in bundle_card(spec, parity, None)
+    voted = replace(spec, labels=FERPLUS_LABELS, provenance=replace(spec.provenance, labels_from=LABEL_RULE))
+    card = bundle_card(voted, parity, None)
+    assert (
+        f"| labels of the data | {LABEL_RULE} |" in card
+        and "A displayed facial expression, one of angry, contempt" in card
+    )
+    assert BundleSpec.from_json(voted.to_json(), "here") == voted
