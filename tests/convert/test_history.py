@@ -40,7 +40,7 @@ def strict() -> Draft202012Validator:
 
 @pytest.mark.parametrize("name", SHIPPED)
 def test_a_shipped_history_fits_the_schema_and_is_written_as_it_was_read(name: str, tmp_path: Path) -> None:
-    assert len(SHIPPED) == 3
+    assert len(SHIPPED) >= 3
     path = MODELS / name / "history.json"
     strict().validate(json.loads(path.read_text()))
     TrainingHistory.read(path).write(tmp_path / "history.json")
