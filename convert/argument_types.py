@@ -1,13 +1,25 @@
-"""Checked number types for argparse; an invalid number ends the command with a message and exit code 2."""
+"""Arguments of several commands: checked numbers, and the option `--votes`."""
 
 from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
+from pathlib import Path
+
+
+def add_votes_argument(parser: argparse.ArgumentParser) -> None:
+    """Adds `--votes`, which goes with `--data`: the file is `args.votes`, None without it."""
+    parser.add_argument(
+        "--votes",
+        type=Path,
+        metavar="FILE",
+        help="table of FER+ votes on FER2013: fer2013new.csv, or a CSV of file names and ten counts; "
+        "the label of an image is then their majority, of eight classes",
+    )
 
 
 def whole_number(low: int) -> Callable[[str], int]:
-    """The argparse type of a whole number of at least `low`."""
+    """The argparse type of a whole number of at least `low`; another one ends the command with a message and exit code 2."""
 
     def read(text: str) -> int:
         try:

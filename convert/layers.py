@@ -8,7 +8,7 @@ import sys
 from dataclasses import asdict
 from pathlib import Path
 
-from convert.argument_types import whole_number
+from convert.argument_types import add_votes_argument, whole_number
 from convert.quantize.layer_report import IMAGES, layer_errors_of_bundle, table
 from convert.report.plots import layer_error_plot
 from fer_edge.atomic_file import write_atomically
@@ -23,6 +23,7 @@ def main(argv: list[str] | None = None) -> int:
         "bundle", type=Path, nargs="?", help="folder of a bundle, or edge or nano; default: the bundle in use"
     )
     parser.add_argument("--data", type=Path, help="data set, in any form that `python -m convert.data` reads")
+    add_votes_argument(parser)
     parser.add_argument(
         "--images", type=whole_number(1), default=IMAGES, help="largest number of images; default: %(default)s"
     )
@@ -31,7 +32,7 @@ def main(argv: list[str] | None = None) -> int:
     args = parser.parse_args(argv)
 
     def run() -> int:
-        rows = layer_errors_of_bundle(Bundle.load(args.bundle), args.data, args.images)
+        rows = layer_errors_of_bundle(Bundle.load(args.bundle), args.data, args.images, args.votes)
         as_json = json.dumps([asdict(row) for row in rows], indent=1)
         if args.out:
             args.out.mkdir(parents=True, exist_ok=True)

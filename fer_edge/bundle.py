@@ -31,7 +31,7 @@ from typing import TYPE_CHECKING
 from fer_edge.bundle_spec import BundleSpec, FileEntry, RuntimeClaim
 from fer_edge.errors import BundleRefused, UsageError
 from fer_edge.preprocess import IDENTITY, PREPROCESS_ID, CropMapping, crop_whole_image, face_crop
-from fer_edge.shipped_bundles import SHIPPED, shipped_path
+from fer_edge.shipped_bundles import bundle_folder
 
 if TYPE_CHECKING:
     import numpy as np
@@ -67,16 +67,15 @@ class Bundle:
         """The bundle in folder `path`, its files checked against their hashes.
 
         None is the one in use on this machine (`fer-edge bundle use`), else the default; "edge" and "nano" are those of the
-        package, unless there is a folder of that name. Raises UsageError when there is no such folder, BundleRefused when a
+        package, "large" and "edge-votes" of a checkout, unless there is a folder of that name. Raises UsageError when there is
+        none, BundleRefused when a
         file is missing or altered or has another format.
         """
         if path is None:
             from fer_edge.active_bundle import active_bundle_path
 
             path = active_bundle_path()
-        folder = Path(path)
-        if str(path) in SHIPPED and not folder.is_dir():
-            folder = shipped_path(str(path))
+        folder = bundle_folder(path)
         if not (folder / "bundle.json").is_file():
             raise UsageError(
                 f"{folder} is not a bundle: it has no bundle.json; `python -m convert.quantize` writes one"

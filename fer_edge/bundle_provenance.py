@@ -100,6 +100,7 @@ class Provenance:
     versions: dict[str, str | None]  # of packages; None: not installed
     parity_runtime: str
     data: DataFingerprint | None = None
+    labels_from: str | None = None  # the rule of the data's labels, where they are not the set's own
 
     @staticmethod
     def read(fields: JsonFields) -> Provenance:
@@ -116,4 +117,5 @@ class Provenance:
             versions={name: versions.text(name) if versions.has(name) else None for name in versions.values},
             parity_runtime=fields.text("parity_runtime"),
             data=DataFingerprint.read(fields.object("data")) if fields.has("data") else None,
+            labels_from=fields.text("labels_from") if fields.has("labels_from") else None,
         )

@@ -1,10 +1,14 @@
-"""The bundles that come with the package."""
+"""The bundles that have a name: those that come with the package, and those that only a checkout has."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
+from fer_edge.errors import UsageError
+
 SHIPPED = ("edge", "nano")  # in the wheel; the first is the default
+IN_CHECKOUT = ("large", "edge-votes")  # in models/ of a checkout only, for their size or their classes
+_CHECKOUT = Path(__file__).parents[1]
 
 
 def default_path() -> Path:
@@ -15,4 +19,23 @@ def default_path() -> Path:
 def shipped_path(name: str) -> Path:
     """The folder of a bundle that comes with the package: in the installed package, or models/ of a checkout."""
     inside = Path(__file__).parent / "models" / name
-    return inside if inside.is_dir() else Path(__file__).parents[1] / "models" / name
+    return inside if inside.is_dir() else _CHECKOUT / "models" / name
+
+
+def bundle_folder(path: Path | str, checkout: Path = _CHECKOUT) -> Path:
+    """The folder of the bundle called `path`, unless there is a folder of that name: then that one, as for any other path.
+
+    Raises UsageError when it is one that only a checkout has, and this is none.
+    """
+    name, folder = str(path), Path(path)
+    if name not in (*SHIPPED, *IN_CHECKOUT) or folder.is_dir():
+        return folder
+    if name in SHIPPED:
+        return shipped_path(name)
+    inside = checkout / "models" / name
+    if not (inside / "bundle.json").is_file():
+        raise UsageError(
+            f"the bundle {name} does not come with the package: name the folder models/{name} of a checkout of fer-edge, or"
+            " a copy of it"
+        )
+    return inside

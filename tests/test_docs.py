@@ -143,7 +143,7 @@ def test_the_readmes_figures_are_those_of_the_reports() -> None:
     assert with_block(README, block(ROOT / "models")) == README, "run `python -m convert.readme`"
 
 
-@pytest.mark.parametrize("name", ["edge", "nano", "paper"])
+@pytest.mark.parametrize("name", sorted(path.parent.name for path in (ROOT / "models").glob("*/bundle.json")))
 def test_the_card_is_that_of_the_reports(name: str) -> None:
 
     from convert.parity.parity_report import read_parity

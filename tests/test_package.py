@@ -14,6 +14,8 @@ import cv2
 import numpy as np
 import pytest
 
+from fer_edge.shipped_bundles import IN_CHECKOUT, SHIPPED
+
 ROOT = Path(__file__).parents[1]
 
 
@@ -74,6 +76,8 @@ def test_the_wheel_holds_the_packages_the_bundles_and_their_files(wheel: Path) -
     bundle = {n.removeprefix("fer_edge/models/edge/") for n in names if n.startswith("fer_edge/models/edge/")}
     assert {"model.tflite", "bundle.json", "golden.npz", "parity.json", "CARD.md", "float.keras"} <= bundle
     assert "fer_edge/models/nano/model.tflite" in names
+    shipped = {n.split("/")[2] for n in names if n.startswith("fer_edge/models/")}
+    assert shipped == set(SHIPPED) and not shipped & set(IN_CHECKOUT)
     for beside in (
         "convert/train/history.schema.json",
         "fer_edge/events.schema.json",

@@ -96,6 +96,7 @@ class BundleDraft:
             versions={"fer-edge": fer_edge.__version__, **{name: _version(name) for name in PACKAGES}},
             parity_runtime=classifier.runtime.id,
             data=fingerprint(self.samples) if self.samples else None,
+            labels_from=self.samples.labels_from if self.samples else None,
         )
         return BundleSpec(
             format=FORMAT,

@@ -7,7 +7,7 @@ import json
 import sys
 from pathlib import Path
 
-from convert.argument_types import whole_number
+from convert.argument_types import add_votes_argument, whole_number
 from convert.crops.crop_table import SIZES_PX, crop_table_text, installed_detectors, measure_crops
 from convert.crops.detected_crops import FACES, CropExperiment
 from convert.crops.synthetic_scenes import SCENE
@@ -25,6 +25,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument(
         "--data", type=Path, required=True, help="data set, in any form that `python -m convert.data` reads"
     )
+    add_votes_argument(parser)
     parser.add_argument("--bundle", type=Path, help="folder of a bundle, or edge or nano; default: the bundle in use")
     parser.add_argument(
         "--detector",
@@ -60,7 +61,7 @@ def _run(args: argparse.Namespace) -> int:
         raise UsageError(f"{args.out} cannot be written: name a file in an existing folder")
     bundle = Bundle.load(args.bundle)
     detectors = list(installed_detectors(args.detector))
-    samples = load(args.data, bundle.side, classes=bundle.labels)
+    samples = load(args.data, bundle.side, classes=bundle.labels, votes=args.votes)
     for remark in remarks(samples):
         message(remark)
     table = measure_crops(CropExperiment.of(samples, bundle, args.n, args.seed), detectors, args.sizes, args.sweep)

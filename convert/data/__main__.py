@@ -7,7 +7,7 @@ import json
 import sys
 from pathlib import Path
 
-from convert.argument_types import whole_number
+from convert.argument_types import add_votes_argument, whole_number
 from convert.data.class_selection import EXPRESSIONS, classes_argument
 from convert.data.loader import load, remarks
 from fer_edge.console import message
@@ -27,6 +27,7 @@ def main(argv: list[str] | None = None) -> int:
         metavar="NAME,NAME…|own",
         help="classes to read; own: every class of the set under its own name; default: the seven expressions, in any spelling",
     )
+    add_votes_argument(parser)
     parser.add_argument("--sheet", type=Path, metavar="FILE.png", help="picture to write, with samples of each class")
     parser.add_argument(
         "--seed",
@@ -52,12 +53,16 @@ def _run(args: argparse.Namespace) -> int:
     from convert.data.summary import summarize, summary_table, write_sheet
 
     if args.crop:
+        if args.votes:
+            raise UsageError(
+                "--votes is for a data set that is read; --crop writes faces into the set's own class folders"
+            )
         return _crop(args)
     if args.detector or args.bundle:
         raise UsageError("--detector and --bundle need --crop, the folder for the faces that are cut out")
     if args.sheet and args.sheet.suffix.lower() != ".png":
         raise UsageError(f"--sheet writes PNG; {args.sheet} does not end in .png")
-    samples = load(args.path, seed=args.seed, classes=args.classes)
+    samples = load(args.path, seed=args.seed, classes=args.classes, votes=args.votes)
     for remark in remarks(samples):
         message(remark)
     summary = summarize(samples)

@@ -10,35 +10,53 @@ import numpy as np
 
 from convert.data.archives import open_container
 from convert.data.class_selection import EXPRESSIONS, Classes
+from convert.data.ferplus import FERPLUS_LABELS, VoteTable
 from convert.data.readers import read_pictures, with_progress_bar
 from convert.data.samples import Samples, identical_groups
 from convert.data.splits import complete_split
+from convert.data.vote_labels import with_votes
 from fer_edge.errors import DataError
 from fer_edge.labels import LABELS
 
 SKIPPED_SHARE = 0.01  # a set with more unreadable images than this is not read
 
 
-def load(path: Path, side: int = 48, seed: int = 0, classes: str | Sequence[str] = EXPRESSIONS) -> Samples:
+def load(
+    path: Path,
+    side: int = 48,
+    seed: int = 0,
+    classes: str | Sequence[str] = EXPRESSIONS,
+    votes: Path | None = None,
+    vote_labels: bool = True,
+) -> Samples:
     """The data set at `path`, every image as (side, side), in order of file names or rows.
 
     The form is recognised: FER2013 in each of its forms, and any folder or zip with a folder of images for each class.
     `classes` (see `Classes.of`) is "expressions" for the seven in all their spellings, "own" for every class of the set
     under its own name, in alphabetical order, or a sequence of names in the order of the labels. `seed` draws the parts that
-    the set does not name (`convert.data.splits`). Raises DataError, with the file and the row, when it is not a data set, is
-    damaged, has fewer than two classes, or when more than 1 % of its images cannot be read.
+    the set does not name (`convert.data.splits`).
+
+    `votes` is a table of FER+ votes on FER2013 (`convert.data.ferplus`). With `vote_labels` the label of an image is their
+    majority, of FER+'s eight classes or of those of them that `classes` names; images without one are counted as left out.
+    Without it every image keeps the set's own label, and the votes are read beside it.
+
+    Raises DataError, with the file and the row, when it is not a data set, is damaged, has fewer than two classes, or when
+    more than 1 % of its images cannot be read; and when the votes are not of this set.
     """
     path = Path(path)
-    selected = Classes.of(classes)
+    selected = Classes.of(EXPRESSIONS if votes and vote_labels else classes)
     pixels = bytearray()  # numpy reads it without a copy
     found_labels: list[str] = []
     named_parts: list[str] = []
     source: list[str] = []
+    rows: list[int] = []  # position of each image among all of the set
+    total_read = 0
     left_out: Counter[str] = Counter()
     skipped: list[str] = []
     with open_container(path) as files:
         iterator, total, form = read_pictures(files, side, selected)
-        for picture in with_progress_bar(iterator, total, path):
+        for row, picture in enumerate(with_progress_bar(iterator, total, path)):
+            total_read = row + 1
             if picture.fault:
                 skipped.append(f"{picture.source}: {picture.fault}")
             elif picture.label is None or picture.pixels is None:
@@ -48,6 +66,7 @@ def load(path: Path, side: int = 48, seed: int = 0, classes: str | Sequence[str]
                 found_labels.append(picture.label)
                 named_parts.append(picture.part)
                 source.append(picture.source)
+                rows.append(row)
     if len(skipped) > SKIPPED_SHARE * (len(found_labels) + len(skipped)):
         examples = "; ".join(skipped[:3]) + ("; …" if len(skipped) > 3 else "")
         raise DataError(
@@ -58,12 +77,23 @@ def load(path: Path, side: int = 48, seed: int = 0, classes: str | Sequence[str]
     index_of = {label: i for i, label in enumerate(labels)}
     y = np.array([index_of[label] for label in found_labels], np.int64)
     split, rule = complete_split(np.array(named_parts, dtype="<U10"), y, identical_groups(x), seed)
-    return Samples(x, y, split, tuple(source), dict(sorted(left_out.items())), tuple(skipped), rule, form, labels)
+    samples = Samples(x, y, split, tuple(source), dict(sorted(left_out.items())), tuple(skipped), rule, form, labels)
+    if votes is None:
+        return samples
+    counts = VoteTable.read(votes).of(source, np.array(rows), named_parts, total_read, path)
+    return with_votes(samples, counts, _vote_classes(classes) if vote_labels else None, path)
+
+
+def _vote_classes(classes: str | Sequence[str]) -> Classes:
+    """The classes to read of FER+'s: those named, else all eight."""
+    return Classes.of(FERPLUS_LABELS if isinstance(classes, str) else classes)
 
 
 def remarks(samples: Samples) -> list[str]:
     """Sentences for the user on how a set was read: what was skipped, left out, drawn, or is missing."""
     sentences = []
+    if samples.labels_from:
+        sentences.append(f"labels: {samples.labels_from}")
     if samples.skipped:
         names = "; ".join(samples.skipped[:10]) + ("; …" if len(samples.skipped) > 10 else "")
         sentences.append(f"{len(samples.skipped):,} skipped that cannot be read: {names}")

@@ -18,7 +18,8 @@ class Samples:
     """The images of a data set as a model takes them, with their labels, parts and origin.
 
     `skipped` lists the few images that could not be read, each with its name and fault. `left_out` counts the images of
-    other classes by the name of their class. `split_rule` explains where the parts come from.
+    other classes by the name of their class. `split_rule` explains where the parts come from. `votes` are the shares of FER+'s
+    eight classes, in the order of `convert.data.ferplus.FERPLUS_LABELS`; zeros for an image without a usable majority.
     """
 
     x: np.ndarray  # uint8 (N, H, W, 1), gray 0–255
@@ -30,12 +31,14 @@ class Samples:
     split_rule: str = ""
     form: str = ""  # of the data set: "zip with class folders"
     labels: tuple[str, ...] = LABELS  # K names of classes, in the order of `y` and of a model's outputs
-    votes: np.ndarray | None = None  # float32 (N, V), each class's share of people's votes; a row of zeros: not usable
+    votes: np.ndarray | None = None  # float32 (N, 8), of the set that was read with a table of votes
+    labels_from: str | None = None  # the rule of the labels, where they are not the set's own
 
     def __post_init__(self) -> None:
         count = len(self.source)
         assert self.x.dtype == np.uint8 and self.x.ndim == 4 and self.x.shape[3] == 1, (self.x.dtype, self.x.shape)
         assert self.y.dtype == np.int64 and len(self.x) == len(self.y) == len(self.split) == count
+        assert self.votes is None or (self.votes.dtype == np.float32 and self.votes.shape == (count, 8))
         assert not count or 0 <= self.y.min() <= self.y.max() < len(self.labels), (self.y.max(), self.labels)
 
     def part(self, name: str) -> Samples:

@@ -7,7 +7,7 @@ import json
 import sys
 from pathlib import Path
 
-from convert.argument_types import whole_number
+from convert.argument_types import add_votes_argument, whole_number
 from convert.data.readers import PARTS
 from convert.evaluate.evaluator import evaluate
 from convert.report.evaluation_files import write
@@ -32,6 +32,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument(
         "--data", type=Path, required=True, help="data set, in any form that `python -m convert.data` reads"
     )
+    add_votes_argument(parser)
     parser.add_argument(
         "--split", choices=(*PARTS, "all"), default="test", help="part of the data set to evaluate on; default: test"
     )
@@ -80,6 +81,7 @@ def _run(args: argparse.Namespace) -> int:
         runtime=runtime,
         kernels=args.kernels,
         history=args.history,
+        votes=args.votes,
     )
     print(json.dumps(report.to_json(), indent=1) if args.json else markdown(report), end="\n" if args.json else "")
     if args.out:

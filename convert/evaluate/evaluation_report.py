@@ -47,6 +47,7 @@ class EvaluationData:
     seed: int  # for the parts that the set does not name
     left_out: dict[str, int]
     skipped: int
+    labels_from: str | None = None  # the rule of the labels, where they are not the set's own
 
     @property
     def is_fer2013(self) -> bool:

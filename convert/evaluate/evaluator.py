@@ -43,15 +43,19 @@ def evaluate(
     runtime: Runtime | None = None,
     kernels: str = "default",
     history: Path | None = None,
+    votes: Path | None = None,
 ) -> tuple[EvaluationReport, Samples]:
-    """The report on one part of the set at `data`, or on `all`, and the images that were evaluated."""
+    """The report on one part of the set at `data`, or on `all`, and the images that were evaluated.
+
+    `votes` is a table of FER+ votes, whose majority is then the label of each image.
+    """
     source = model.source
     beside = source.path.with_name("history.json")
     history_path = history or (beside if beside.is_file() else None)
     training = TrainingHistory.read(history_path) if history_path else None
     classifier = model.classifier(runtime, kernels, threads)
     require_label_count(source.path, classifier.classes, source.labels)
-    samples = load(data, classifier.side, seed, classes=source.labels)
+    samples = load(data, classifier.side, seed, classes=source.labels, votes=votes)
     for remark in remarks(samples):
         message(remark)
     data_set = fingerprint(samples)
@@ -90,6 +94,7 @@ def evaluate(
             seed=seed,
             left_out=samples.left_out,
             skipped=len(samples.skipped),
+            labels_from=samples.labels_from,
         ),
         scores=score(logits, y, source.labels),
         unseen=None

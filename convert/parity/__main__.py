@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from convert.argument_types import whole_number
+from convert.argument_types import add_votes_argument, whole_number
 from convert.bundle.bundle_update import write_parity_into
 from convert.data.loader import load
 from convert.data.samples import held_out
@@ -33,6 +33,7 @@ def main(argv: list[str] | None = None) -> int:
         type=Path,
         help="data set, in any form that `python -m convert.data` reads; default: the bundle's synthetic images",
     )
+    add_votes_argument(parser)
     parser.add_argument(
         "--compare", choices=sorted(SETS), default="usual", help="installed runtimes to compare on; default: usual"
     )
@@ -61,10 +62,15 @@ def main(argv: list[str] | None = None) -> int:
     def run() -> int:
         bundle = Bundle.load(args.bundle)
         if args.images:
-            return _write_images(bundle, args.data, args.images)
+            return _write_images(bundle, args.data, args.votes, args.images)
         margins, recorded = Margins.load(args.margins), tuple(args.recorded)
         options = ConversionOptions(
-            args.data, runtimes=args.compare, margins=margins, threads=args.threads, recorded=recorded
+            args.data,
+            runtimes=args.compare,
+            margins=margins,
+            threads=args.threads,
+            recorded=recorded,
+            votes=args.votes,
         )
         report = compare_bundle(bundle, options)
         if args.write and report.passed:
@@ -76,10 +82,10 @@ def main(argv: list[str] | None = None) -> int:
     return exit_code_of(run)
 
 
-def _write_images(bundle: Bundle, data: Path | None, path: Path) -> int:
+def _write_images(bundle: Bundle, data: Path | None, votes: Path | None, path: Path) -> int:
     if data is None:
         raise UsageError("--images writes the held-out images of a data set; name the set with --data")
-    images, _, _ = held_out(load(data, bundle.side, classes=bundle.labels))
+    images, _, _ = held_out(load(data, bundle.side, classes=bundle.labels, votes=votes))
     with atomic_file(path) as fresh, fresh.open("wb") as file:
         np.save(file, images)
     print(f"{path}: {len(images):,} images")

@@ -24,7 +24,7 @@ from convert.sources.opened_model import OpenedModel, open_bundle, open_float_of
 from convert.tflite.op_versions import CLAIMED
 from fer_edge.bundle import Bundle
 from fer_edge.classifier import Classifier, Runtime
-from fer_edge.errors import NotEnoughData
+from fer_edge.errors import NotEnoughData, UsageError
 
 FEWEST = 100  # held-out images below which accuracy is not judged
 
@@ -40,13 +40,16 @@ class ConversionOptions:
     seed: int = 0
     threads: int = 1  # for the comparison; the model file is the same
     keep_float: tuple[str, ...] = ()  # layers that stay in float, by the names of convert.layers
+    votes: Path | None = None  # table of FER+ votes, whose majority is the label of each image of `data`
     recorded: tuple[Path, ...] = ()  # files of `fer_edge.record_logits`: runtimes of other machines
 
     def samples(self, side: int, labels: tuple[str, ...]) -> Samples | None:
         """The data set with images of `side` px, its remarks printed on stderr; None without one."""
         if self.data is None:
+            if self.votes:
+                raise UsageError("--votes labels the images of a data set; name the set with --data")
             return None
-        samples = load(self.data, side, classes=labels)
+        samples = load(self.data, side, classes=labels, votes=self.votes)
         for remark in remarks(samples):
             print(remark, file=sys.stderr)
         return samples

@@ -15,7 +15,7 @@ import json
 import sys
 from pathlib import Path
 
-from convert.argument_types import whole_number
+from convert.argument_types import add_votes_argument, whole_number
 from convert.bundle.from_float import make_bundle
 from convert.parity.comparison import ConversionOptions
 from convert.parity.runtime_logits import SETS
@@ -52,6 +52,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument(
         "--data", type=Path, help="data set, in any form that `python -m convert.data` reads; default: synthetic images"
     )
+    add_votes_argument(parser)
     parser.add_argument(
         "--float", type=Path, metavar="PATH", help="float model with which an existing .tflite is compared"
     )
@@ -92,7 +93,14 @@ def main(argv: list[str] | None = None) -> int:
         claimed = tuple(name.strip() for name in args.runtimes.split(","))
         keep = tuple(name.strip() for name in args.keep_float.split(",")) if args.keep_float else ()
         options = ConversionOptions(
-            args.data, claimed, args.compare, Margins.load(args.margins), args.seed, args.threads, keep_float=keep
+            args.data,
+            claimed,
+            args.compare,
+            Margins.load(args.margins),
+            args.seed,
+            args.threads,
+            keep_float=keep,
+            votes=args.votes,
         )
         out = args.out or Path(f"bundle-{source.name}")
         bundle, report = make_bundle(source, out, options, against=against)

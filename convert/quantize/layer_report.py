@@ -47,16 +47,18 @@ def table(rows: Sequence[LayerError]) -> str:
     return "\n".join([*lines, *(f"| {' | '.join(cells(row))} |" for row in rows)])
 
 
-def layer_errors_of_bundle(bundle: Bundle, data: Path | None = None, most: int = IMAGES) -> list[LayerError]:
+def layer_errors_of_bundle(
+    bundle: Bundle, data: Path | None = None, most: int = IMAGES, votes: Path | None = None
+) -> list[LayerError]:
     """The layers of a bundle's model beside the float model it holds, on at most `most` images.
 
-    They come from the training part of `data`, the same number of each class, or are the bundle's synthetic images that were
-    not calibrated on. Raises NotEnoughData where there are neither, UsageError where there is no float model or the bundle's
-    is not int8.
+    They come from the training part of `data`, the same number of each class (by the table of FER+ `votes`, where given), or
+    are the bundle's synthetic images that were not calibrated on. Raises NotEnoughData where there are neither,
+    UsageError where there is no float model or the bundle's is not int8.
     """
     float_model = open_float_of_bundle(bundle)
     if data is not None:
-        samples = load(data, bundle.side, classes=bundle.labels)
+        samples = load(data, bundle.side, classes=bundle.labels, votes=votes)
         for remark in remarks(samples):
             print(remark, file=sys.stderr)
         images = calibration_set(samples, max(1, most // len(bundle.labels)), seed=1).x

@@ -13,7 +13,7 @@ from fer_edge.atomic_file import write_atomically
 from fer_edge.bundle import Bundle
 from fer_edge.console import message
 from fer_edge.errors import UsageError, exit_code_of
-from fer_edge.shipped_bundles import SHIPPED
+from fer_edge.shipped_bundles import IN_CHECKOUT, SHIPPED
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -29,7 +29,7 @@ def main(argv: list[str] | None = None) -> int:
     args = parser.parse_args(argv)
 
     def run() -> int:
-        if args.report.is_dir() or str(args.report) in SHIPPED:
+        if args.report.is_dir() or str(args.report) in (*SHIPPED, *IN_CHECKOUT):
             return _page(args.report, args.out)
         report = EvaluationReport.load(args.report)
         print(markdown(report))

@@ -71,10 +71,7 @@ def _per_class(report: EvaluationReport) -> list[str]:
     rows = []
     for row in s.classes:
         ours = [_number(v) for v in (row.precision, row.recall, row.f1, row.auc)] + [f"{row.support:,}"]
-        p = paper_baseline.CLASSES[row.label]
-        low, high = p.auc
-        auc = f"{low:.2f}" if low == high else f"{low:.2f}–{high:.2f}"
-        printed = [f"{p.precision:.2f}", f"{p.recall:.2f}", f"{p.f1:.2f}", auc, f"{p.support:,}"]
+        printed = _published(row.label) if theirs else [""] * len(ours)
         rows.append([row.label, *_beside(ours, printed, theirs)])
     none = (None, None, None)
     averages: list[tuple[str, AverageScores, tuple[float | None, ...], float | None, float | None]] = [
@@ -87,6 +84,13 @@ def _per_class(report: EvaluationReport) -> list[str]:
         printed = ["" if v is None else f"{v:.2f}" for v in (*three, printed_auc)] + [f"{paper_baseline.N:,}"]
         rows.append([name, *_beside(ours, printed, theirs)])
     return ["## Each class", "", *_table(heads, rows)]
+
+
+def _published(label: str) -> list[str]:
+    p = paper_baseline.CLASSES[label]
+    low, high = p.auc
+    auc = f"{low:.2f}" if low == high else f"{low:.2f}–{high:.2f}"
+    return [f"{p.precision:.2f}", f"{p.recall:.2f}", f"{p.f1:.2f}", auc, f"{p.support:,}"]
 
 
 def _confusion(scores: Scores) -> list[str]:
@@ -111,6 +115,8 @@ def _notes(report: EvaluationReport) -> list[str]:
     ]
     if absent := report.scores.absent:
         notes.append(f"No image of {', '.join(absent)}: no figure is given there, and no average counts it.")
+    if d.labels_from:
+        notes.append(f"Labels: {d.labels_from}.")
     if d.left_out:
         gone = ", ".join(f"{name} {count:,}" for name, count in d.left_out.items())
         notes.append(f"Left out, for they are none of {', '.join(c.label for c in report.scores.classes)}: {gone}.")

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from convert.data.ferplus import FERPLUS_LABELS
 from convert.parity.parity_report import ParityReport
 from convert.parity.reference_free_report import ReferenceFreeReport
+from convert.report.external_training import external_training
 from convert.report.parity_table import report_table
 from convert.train.history import TrainingHistory
 from fer_edge.bundle_provenance import CalibrationRecord, RangeSearchRecord
@@ -26,7 +28,8 @@ def bundle_card(spec: BundleSpec, report: ParityReport | ReferenceFreeReport, hi
 
 def _title(spec: BundleSpec) -> list[str]:
     side = spec.input.side
-    kind = "A displayed facial expression, one of" if set(spec.labels) == set(LABELS) else "A face's class, one of"
+    expressions = set(LABELS) <= set(spec.labels) <= set(FERPLUS_LABELS)
+    kind = "A displayed facial expression, one of" if expressions else "A face's class, one of"
     return [
         f"# {spec.name}",
         "",
@@ -46,6 +49,7 @@ def _quantized(spec: BundleSpec) -> list[str]:
         f"| input | {q.input.dtype}, gray 0–255, scale {q.input.scale:.6g}, zero point {q.input.zero_point} |",
         f"| output | {spec.output.kind}, {q.output.dtype}, scale {q.output.scale:.6g}, zero point {q.output.zero_point} |",
         f"| crop | {spec.input.preprocess}, defined in fer_edge/preprocess.py |",
+        *([f"| labels of the data | {made.labels_from} |"] if made.labels_from else []),
         f"| float model | SHA-256 {(made.float_sha256 or '')[:16]}… |",
         f"| calibrated on | {_calibration_images(made.calibration)} |",
         f"| ranges | {_range_search(made.calibration.ranges)} |",
@@ -83,12 +87,14 @@ def _training(history: TrainingHistory) -> list[str]:
         "",
         "## Training",
         "",
-        f"{len(history.epochs)} epochs on {data.train:,} training images, seed {history.seed}, precision {history.policy}. The"
+        f"{history.last_epoch} epochs on {data.train:,} training images, seed {history.seed}, precision {history.policy}. The"
         f" weights are those of epoch {best.epoch}, the best on {data.validation:,} validation images (accuracy"
         f" {best.val_accuracy:.4f}). This is one run with one seed. Recipe (convert/train/presets.py explains the terms):"
         f" {_in_words(history.recipe, but=_NOT_A_SETTING)}. Network (convert/train/networks.py):"
         f" {_in_words(history.network)}.",
     ]
+    if history.external:
+        lines += ["", *external_training(history.external)]
     if offsets := history.offsets:
         values = ", ".join(f"{label} {value:+.2f}" for label, value in offsets.values.items())
         (a, b), (c, d) = offsets.val_accuracy, offsets.val_weakest_recall
@@ -106,7 +112,7 @@ def _training(history: TrainingHistory) -> list[str]:
         lines.append(f"Training started from the float model of SHA-256 {history.init.sha256[:16]}….")
         if first := history.init.history:
             lines.append(
-                f"That model was trained for {len(first.epochs)} epochs, seed {first.seed}, and is of epoch"
+                f"That model was trained for {first.last_epoch} epochs, seed {first.seed}, and is of epoch"
                 f" {first.best_epoch}. Recipe: {_in_words(first.recipe, but=_NOT_A_SETTING)}."
             )
     return lines

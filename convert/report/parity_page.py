@@ -15,6 +15,7 @@ from convert.parity.reference_free_report import VERDICT as NOT_COMPARED
 from convert.parity.verdict import FAIL, LOGITS_ONLY, OPEN, PASS
 from convert.quantize import layer_report
 from convert.report import plots
+from convert.report.external_training import external_run
 from convert.train.history import TrainingHistory
 from fer_edge.bundle import Bundle
 from fer_edge.errors import NotEnoughData, UsageError
@@ -163,10 +164,14 @@ def _provenance(bundle: Bundle, parity: ParityReport) -> list[tuple[str, str]]:
     if data := made.data:
         counts = f"train {data.train:,}, validation {data.validation:,}, test {data.test:,}"
         rows.append(("data", f"{counts}; SHA-256 of pixels, labels and parts {data.sha256}"))
+    if made.labels_from:
+        rows.append(("labels", made.labels_from))
     history = bundle.path / "history.json"
     if history.is_file():
         run = TrainingHistory.read(history)
-        rows.append(("trained", f"epoch {run.best_epoch} of {len(run.epochs)}, seed {run.seed}"))
+        rows.append(("trained", f"epoch {run.best_epoch} of {run.last_epoch}, seed {run.seed}"))
+        if run.external:
+            rows.append(("trained with", external_run(run.external)))
     margins = ", ".join(f"{name} {value:g}" for name, value in to_json(parity.margins).items())
     return [
         *rows,

@@ -39,24 +39,31 @@ STYLE = {
     "svg.hashsalt": "fer-edge",
 }
 # Paul Tol's “bright” scheme, told apart by colour-blind eyes, its pale gray darkened; dashes say it once more.
-COLOURS = ("#ee6677", "#228833", "#aa3377", "#ccbb44", "#777777", "#4477aa", "#33a5cc")
-DASHES: tuple[Any, ...] = ("-", (0, (5, 1.5)), (0, (1, 1)), "-", (0, (5, 1.5)), "-", (0, (3, 1, 1, 1)))
+COLOURS = ("#ee6677", "#228833", "#aa3377", "#ccbb44", "#777777", "#4477aa", "#33a5cc", "#ee8866")
+DASHES: tuple[Any, ...] = ("-", (0, (5, 1.5)), (0, (1, 1)), "-", (0, (5, 1.5)), "-", (0, (3, 1, 1, 1)), (0, (1, 1)))
 
 
 def training(history: TrainingSummary) -> bytes:
-    """Figure 2: loss and accuracy of training and validation over the epochs, the kept one marked."""
+    """Figure 2: loss and accuracy of training and validation over the epochs, the kept one marked.
+
+    What the history does not know is not drawn: neither its line nor a panel that would have none.
+    """
     from matplotlib.ticker import MaxNLocator
 
-    epochs, best_epoch = history.epochs, history.best_epoch
-    numbers = [row.epoch for row in epochs]
-    with _figure(8.0, 3.4) as (figure, png):
-        for at, what in enumerate(("loss", "accuracy")):
-            axes = figure.add_subplot(1, 2, at + 1)
-            axes.plot(
-                numbers, [getattr(row, what) for row in epochs], color=COLOURS[5], marker="o", ms=3, label="training"
-            )
-            held = [getattr(row, f"val_{what}") for row in epochs]
-            axes.plot(numbers, held, color=COLOURS[0], marker="s", ms=3, ls=DASHES[1], label="validation")
+    best_epoch = history.best_epoch
+    lines = {
+        name: [(row.epoch, value) for row in history.epochs if (value := getattr(row, name)) is not None]
+        for name in ("loss", "val_loss", "accuracy", "val_accuracy")
+    }
+    panels = [what for what in ("loss", "accuracy") if lines[what] or lines[f"val_{what}"]]
+    with _figure(4.0 * len(panels), 3.4) as (figure, png):
+        for at, what in enumerate(panels):
+            axes = figure.add_subplot(1, len(panels), at + 1)
+            if known := lines[what]:
+                axes.plot(*zip(*known, strict=True), color=COLOURS[5], marker="o", ms=3, label="training")
+            if known := lines[f"val_{what}"]:
+                held = zip(*known, strict=True)
+                axes.plot(*held, color=COLOURS[0], marker="s", ms=3, ls=DASHES[1], label="validation")
             axes.axvline(best_epoch, color="#444444", lw=0.8, ls=":", label=f"kept: epoch {best_epoch}")
             axes.set(xlabel="epoch", title=what)
             axes.xaxis.set_major_locator(MaxNLocator(integer=True))

@@ -9,13 +9,16 @@ from typing import Any
 
 from convert.evaluate import paper_baseline
 from convert.evaluate.evaluation_report import EvaluationReport
+from convert.evaluate.metrics import Interval
 from convert.parity.parity_report import ParityReport, read_parity
 from convert.train.history import TrainingHistory
 from fer_edge.errors import UsageError
 
 BEGIN = "<!-- written by `python -m convert.readme`; do not edit by hand -->"
 END = "<!-- end -->"
-OURS = ("edge", "nano", "paper")
+OURS = ("edge", "nano", "large", "paper")
+OPTIONAL = ("large", "edge-votes")  # in the figures once they are released
+BY_VOTES = "edge-votes"  # of other classes, so it has a line of its own and is not among the peers
 DEFAULT = "blazeface-zoomed"  # the detector whose rows are in the README; the others are in the reports
 
 
@@ -48,13 +51,17 @@ class Released:
 
 def block(models: Path) -> str:
     """The table and the lines below it, every figure from a report in `models`, with n and interval."""
-    ours = [Released.load(models / name) for name in OURS]
+    released = [name for name in (*OURS, BY_VOTES) if name not in OPTIONAL or (models / name / "report").is_dir()]
+    ours = [Released.load(models / name) for name in released if name in OURS]
+    by_votes = [Released.load(models / BY_VOTES)] if BY_VOTES in released else []
     peers = json.loads((models / "peers" / "peers.json").read_text())
     first = ours[0].report
     n, unseen = first.scores.n, first.unseen
     assert unseen is not None
     entries = {entry["name"]: entry for entry in peers["entries"]}
     others = [entry for entry in peers["entries"] if not entry["ours"]]
+    if missing := [r.name for r in ours if r.name not in entries]:
+        raise UsageError(f"{models / 'peers' / 'peers.json'} has no {', '.join(missing)}; `make peers` measures it")
     return "\n".join(
         [
             f"FER2013's test part (PrivateTest), n = {n:,}, single view; all choices made on PublicTest; our models are int8,"
@@ -67,8 +74,10 @@ def block(models: Path) -> str:
             "|---" * (1 + len(ours) + len(others)) + "|",
             *_rows(ours, [entries[r.name] for r in ours], others),
             "",
-            *(_parity(r) for r in ours),
-            *(_crops(r) for r in ours if r.crops),
+            *(_by_votes(r) for r in by_votes),
+            *(_parity(r) for r in (*ours, *by_votes)),
+            *(_crops(r) for r in (*ours, *by_votes) if r.crops),
+            *_external([*ours, *by_votes]),
         ]
     )
 
@@ -109,6 +118,42 @@ def _cell(value: dict[str, Any], factor: float, digits: int) -> str:
     return f"{figure:.{digits}f} ({low:.{digits}f}–{high:.{digits}f})"
 
 
+def _by_votes(r: Released) -> str:
+    scores, report = r.report.scores, r.report
+    assert scores.macro_auc is not None, "there are images of each class"
+    weakest = min((row for row in scores.classes if row.recall is not None), key=lambda row: row.recall or 0.0)
+    figures = [
+        f"accuracy {_interval(scores.accuracy, 100, 1)} %",
+        f"macro AUC {_interval(scores.macro_auc, 1, 3)}",
+        f"balanced accuracy {_interval(scores.balanced_accuracy, 100, 1)} %",
+        f"weakest recall {weakest.label} {(weakest.recall or 0.0) * 100:.1f} %",
+    ]
+    return (
+        f"- `{r.name}` is judged by other labels and so not in the table: {report.data.labels_from}, {len(scores.classes)}"
+        f" classes ({', '.join(row.label for row in scores.classes)}), n = {scores.n:,} of PrivateTest: {', '.join(figures)};"
+        f" {report.subject.file_bytes:,} bytes."
+    )
+
+
+def _interval(value: Interval, factor: float, digits: int) -> str:
+    figure = f"{value.value * factor:.{digits}f}"
+    if value.low is None or value.high is None:
+        return figure
+    return f"{figure} ({value.low * factor:.{digits}f}–{value.high * factor:.{digits}f})"
+
+
+def _external(ours: list[Released]) -> list[str]:
+    """A line for the models of each external run with the same outside labels."""
+    groups: dict[tuple[str, str | None], list[str]] = {}
+    for r in ours:
+        if run := r.history.external:
+            groups.setdefault((f"{run.framework}, {run.hardware}", run.outside_labels), []).append(f"`{r.name}`")
+    return [
+        f"- {', '.join(names)}: trained outside `python -m convert.train` ({where}). Outside labels: {labels or 'none'}."
+        for (where, labels), names in groups.items()
+    ]
+
+
 def _parity(r: Released) -> str:
     both = r.parity.parts["together"]
     change, auc = both.accuracy, both.macro_auc
@@ -119,7 +164,7 @@ def _parity(r: Released) -> str:
         f"- `{r.name}`, int8 − float on both test parts, n = {both.n:,}: accuracy {change.difference * 100:+.2f} points"
         f" ({change.low * 100:+.2f} to {change.high * 100:+.2f}), macro AUC {auc.difference:+.4f}, the same label on"
         f" {both.agreement * 100:.1f} %, largest loss of recall: {label} ({worst.difference * 100:+.1f} points):"
-        f" {r.parity.verdict}. Epoch {r.history.best_epoch} of {len(r.history.epochs)}, seed"
+        f" {r.parity.verdict}. Epoch {r.history.best_epoch} of {r.history.last_epoch}, seed"
         f" {r.history.seed}."
     )
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from convert.json_dataclass import JsonObject, from_json
 from fer_edge.atomic_file import write_atomically
-from fer_edge.bundle_provenance import DataFingerprint
+from fer_edge.bundle_provenance import DataFingerprint, SourceFile
 from fer_edge.errors import UsageError
 from fer_edge.json_fields import to_json
 
@@ -19,12 +19,15 @@ SCHEMA_FILE = Path(__file__).with_name("history.schema.json")
 
 @dataclass(frozen=True, slots=True)
 class EpochScores:
-    """Loss in nats and accuracy (0–1) of one epoch, counted from 1, on the training and the validation images."""
+    """Loss in nats and accuracy (0–1) of one epoch, counted from 1, on the training and the validation images.
+
+    None: not known, which is so only for runs that were not made by `python -m convert.train`.
+    """
 
     epoch: int
-    loss: float
-    accuracy: float
-    val_loss: float
+    loss: float | None
+    accuracy: float | None
+    val_loss: float | None
     val_accuracy: float
 
 
@@ -32,7 +35,38 @@ class EpochScores:
 class EpochRecord(EpochScores):
     """An epoch's scores and the seconds it took."""
 
+    seconds: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class ExternalTeacher:
+    """A teacher of an external run: its network in words, its own validation accuracy (0–1), the file of its weights.
+
+    `outside_labels` tells whether it was trained on the outside labels too.
+    """
+
+    network: str
+    val_accuracy: float
+    outside_labels: bool
+    weights: SourceFile
+
+
+@dataclass(frozen=True, slots=True)
+class ExternalTraining:
+    """A run that was not made by `python -m convert.train`: with what, where, on which data, and how the epoch was chosen.
+
+    `seconds` is the whole run, its teachers and the models beside this one included.
+    """
+
+    framework: str  # with its version
+    hardware: str
     seconds: float
+    script: SourceFile
+    data: str  # the data set, and what each part was used for
+    outside_labels: str | None  # labels that are not in the data set: their source, licence and use
+    teachers: tuple[ExternalTeacher, ...]
+    choice: str  # of the epoch whose weights were kept
+    notes: tuple[str, ...]  # sentences: what the fields of the recipe cannot state
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,15 +123,25 @@ class TrainingSummary:
 
 @dataclass(frozen=True, slots=True)
 class TrainingHistory(TrainingSetup):
-    """A training run: its setup and its epochs, at least one. `best_epoch` is the first with the best validation accuracy."""
+    """A training run: its setup and its epochs, at least one, in their order.
+
+    `best_epoch` is the number of the first epoch with the best validation accuracy. An external run may record some epochs
+    only.
+    """
 
     epochs: tuple[EpochRecord, ...]
     best_epoch: int
     offsets: OffsetsRecord | None = None
+    external: ExternalTraining | None = None  # None: made by `python -m convert.train`
 
     def __post_init__(self) -> None:
-        if not 1 <= self.best_epoch <= len(self.epochs):
-            raise ValueError(f"best_epoch is {self.best_epoch} of {len(self.epochs)} epochs")
+        numbers = [row.epoch for row in self.epochs]
+        if self.best_epoch not in numbers:
+            raise ValueError(f"best_epoch is {self.best_epoch} of {len(numbers)} epochs")
+        if numbers != sorted(set(numbers)) or numbers[0] < 1:
+            raise ValueError("epochs are not numbered upwards from 1")
+        if not self.external and any(None in (e.loss, e.accuracy, e.val_loss, e.seconds) for e in self.epochs):
+            raise ValueError("epochs lack scores, which only an external run may")
         if type(self.recipe.get("seed")) is not int:
             raise ValueError("recipe has no whole number as its seed")
 
@@ -123,7 +167,7 @@ class TrainingHistory(TrainingSetup):
             raise UsageError(f"{path} is not a history of `python -m convert.train`: {error}") from error
 
     def to_json(self) -> dict[str, Any]:
-        """The history as JSON values; `offsets` only where there are some."""
+        """The history as JSON values; `offsets` and `external` only where there are some."""
         values: dict[str, Any] = to_json(self)
         return values
 
@@ -134,7 +178,12 @@ class TrainingHistory(TrainingSetup):
     @property
     def best(self) -> EpochRecord:
         """The epoch whose weights were kept."""
-        return self.epochs[self.best_epoch - 1]
+        return next(row for row in self.epochs if row.epoch == self.best_epoch)
+
+    @property
+    def last_epoch(self) -> int:
+        """The number of epochs of the run, of which an external run may record some only."""
+        return self.epochs[-1].epoch
 
     def summary(self) -> TrainingSummary:
         """The part that an evaluation report holds."""

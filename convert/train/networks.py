@@ -58,6 +58,15 @@ NETWORKS: dict[str, Architecture] = {
         dense=0,
         head_dropout=0.1,
     ),
+    "large": Network(
+        stem=32,
+        widths=(80, 80, 160, 160, 320, 320),
+        strides=(2, 1, 2, 1, 2, 1),
+        block_dropout=0.0,
+        dense=0,
+        head_dropout=0.3,
+    ),
+    "edge-votes": _EDGE,
     "edge-again": _EDGE,
     "edge-mask": replace(_EDGE, masks=(2, 3)),
     # a teacher: the same blocks, wider and more of them

@@ -88,6 +88,8 @@ _EDGE = Recipe(
 PRESETS = {
     "paper": Recipe(),
     "edge": _EDGE,
+    "large": _EDGE,
+    "edge-votes": _EDGE,
     # for a network that starts from a trained one of the same sizes (--init) and is distilled from it (--teacher): a born-again
     # network (Furlanello et al. 2018, arXiv 1805.04770), at full image size throughout
     "edge-again": replace(

@@ -13,7 +13,7 @@ from device.bench.stage_timing import FPS, SceneTimes
 from device.bench.throttling import Conditions
 from device.bench.timing import CallTimes
 from fer_edge.hardware import Board
-from fer_edge.shipped_bundles import SHIPPED
+from fer_edge.shipped_bundles import IN_CHECKOUT, SHIPPED
 
 _SCENES = {"face": "a moving face", "still": "an empty, still scene"}
 _SUMMARY_ROWS: dict[str, Callable[[SceneTimes], str]] = {
@@ -47,13 +47,13 @@ def report_text(report: BenchReport) -> str:
 
 
 def paste_block(report: BenchReport) -> str:
-    """The report as one fenced block of JSON, without estimates and without details of a bundle that is not shipped.
+    """The report as one fenced block of JSON, without estimates and without details of a bundle of one's own.
 
     It has no name of the machine, its users or their folders, and no serial number.
     """
     fields = report.to_json()
     del fields["estimates"], fields["estimates_from"]
-    if report.bundle not in SHIPPED:
+    if report.bundle not in (*SHIPPED, *IN_CHECKOUT):
         fields["bundle"] = {"name": "own"}
     fields["left_out"] = [entry["what"] for entry in fields["left_out"]]
     lines = ",\n".join(f" {json.dumps(key)}: {_one_line_per_item(value)}" for key, value in fields.items())

@@ -18,7 +18,9 @@ def register(commands: Any) -> None:
         metavar="ACTION", required=True
     )
     install = actions.add_parser("install", help="check a bundle on this machine's runtime and install it")
-    install.add_argument("folder", type=Path, metavar="DIR", help="folder of the bundle")
+    install.add_argument(
+        "folder", type=Path, metavar="DIR", help="folder of a bundle, or large or edge-votes, of a checkout"
+    )
     install.add_argument("--use", action="store_true", help="also use it from the next start on")
     install.set_defaults(command=_install)
     list_parser = actions.add_parser("list", help="list the bundles on this machine; * marks the one in use")

@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 
-from convert.argument_types import whole_number
+from convert.argument_types import add_votes_argument, whole_number
 from fer_edge.atomic_file import write_atomically
 from fer_edge.bundle import Bundle, sha256_of
 from fer_edge.errors import EXIT_DONE, UsageError, exit_code_of
@@ -146,6 +146,7 @@ def main(argv: list[str] | None = None) -> int:
         "--data", type=Path, metavar="PATH", help="data set; all images of its validation and test parts"
     )
     given.add_argument("--images", type=Path, metavar="X.npy", help="images: uint8 (N, side, side)")
+    add_votes_argument(parser)
     parser.add_argument("--out", type=Path, required=True, metavar="DIR")
     parser.add_argument(
         "--reference",
@@ -170,7 +171,7 @@ def _run(args: argparse.Namespace) -> int:
         from convert.data.loader import load
         from convert.data.samples import held_out
 
-        images, _, _ = held_out(load(args.data, bundle.side, classes=bundle.labels))
+        images, _, _ = held_out(load(args.data, bundle.side, classes=bundle.labels, votes=args.votes))
     configurations = [
         configuration for configuration in CONFIGURATIONS if args.reference or configuration.kernels != "reference"
     ]

@@ -60,11 +60,13 @@ def _figures(c: Comparison, images: str) -> list[str]:
 
 def _notes(c: Comparison) -> list[str]:
     trained = [f"{e.name}: {e.trained_on}" for e in c.entries if not e.ours]
+    outside = [f"{e.name}: {e.trained_on.partition('; ')[2]}" for e in c.entries if e.ours and "; " in e.trained_on]
     calls = next(e.latency.calls for e in c.entries if e.latency)
     return [
         "One run, the same images, one view of each. Ours by the device's own code; theirs by their own published"
         " preprocessing from the same 48×48 crop, which stands for the face their package would have cut out.",
         "What the peers were trained on, as far as it is known: " + "; ".join(trained) + ".",
+        *(["Of ours, beside FER2013's Training: " + "; ".join(outside) + "."] if outside else []),
         "Accuracy and recall have Wilson's interval, the rest a bootstrap over images"
         f" ({c.draws:,} draws). McNemar's test is exact and two-sided. The weakest class is picked on these images.",
         f"Milliseconds on {c.host}, load average {c.load:.1f}: {c.runtime}, one thread, setting the input, running,"

@@ -21,6 +21,7 @@ from convert.data.samples import Samples, fingerprint
 from convert.evaluate.bootstrap import DRAWS
 from convert.tflite.graph import Graph
 from convert.tflite.inspection import multiply_adds, parameter_count
+from convert.train.history import TrainingHistory
 from fer_edge.atomic_file import write_atomically
 from fer_edge.bundle import Bundle, sha256_of
 from fer_edge.classifier import find_runtime
@@ -153,10 +154,17 @@ def _entry_of_bundle(bundle: Bundle, found: dict[str, Standing], latency: Latenc
         side=bundle.side,
         parameters=parameter_count(Graph(content)),
         multiply_adds=multiply_adds(Graph(content)),
-        trained_on="see its CARD.md",
+        trained_on=_trained_on(bundle),
         standings=found,
         latency=latency,
     )
+
+
+def _trained_on(bundle: Bundle) -> str:
+    path = bundle.path / "history.json"
+    run = TrainingHistory.read(path).external if path.is_file() else None
+    outside = f"; outside labels: {run.outside_labels}" if run and run.outside_labels else ""
+    return f"see its CARD.md{outside}"
 
 
 def _entry_of_peer(peer: Peer, files: list[Path], found: dict[str, Standing], latency: Latency | None) -> Entry:
@@ -181,7 +189,8 @@ def _refuse_unfit(bundles: list[Bundle]) -> None:
     for bundle in bundles:
         if set(bundle.labels) != set(LABELS):
             raise UsageError(
-                f"{bundle.path} tells {', '.join(bundle.labels)} apart; the peers tell {', '.join(LABELS)}"
+                f"{bundle.path} tells {', '.join(bundle.labels)} apart; the peers tell {', '.join(LABELS)}: leave it out,"
+                " its own report has its figures"
             )
         if names.count(bundle.name) > 1:
             raise UsageError(f"two models are called “{bundle.name}”; give each bundle once, under its own name")

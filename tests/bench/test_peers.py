@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import shutil
 import tarfile
 import zipfile
 from dataclasses import replace
@@ -14,10 +15,12 @@ import cv2
 import numpy as np
 import pytest
 
+from convert.data.ferplus import FERPLUS_LABELS
 from convert.data.loader import load
 from convert.evaluate.metrics import Interval, score
 from fer_edge.errors import BundleRefused, UsageError
 from fer_edge.labels import LABELS
+from fer_edge.shipped_bundles import shipped_path
 from tests.bench import tfjs
 from tests.bench.latency import Latency, take_turns
 from tests.bench.model_metrics import difference, drawn, standing
@@ -215,11 +218,21 @@ def test_the_comparison_is_written_as_json_markdown_and_png(tmp_path: Path) -> N
     assert shown is not None and shown.shape[1] > 1500 and len(np.unique(shown.reshape(-1, 3), axis=0)) > 50
 
 
+def of_eight_classes(folder: Path) -> Path:
+    """A bundle that calls itself one of FER+'s eight classes."""
+    bundle = Path(shutil.copytree(shipped_path("nano"), folder / "eight"))
+    values = json.loads((bundle / "bundle.json").read_text())
+    values["labels"] = list(FERPLUS_LABELS)
+    (bundle / "bundle.json").write_text(json.dumps(values))
+    return bundle
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "said"),
     [
         (["--bundle", "{tmp}/none"], 2, "is not a bundle"),
         (["--bundle", "{ours}", "--bundle", "{ours}"], 2, "two models are called “edge”"),
+        (["--bundle", "{eight}"], 2, "leave it out, its own report has its figures"),
         (["--bundle", "{ours}", "--out", "{tmp}/file"], 2, "is a file; name a folder"),
     ],
 )
@@ -227,7 +240,8 @@ def test_wrong_arguments_are_errors(
     arguments: list[str], code: int, said: str, tmp_path: Path, bundle_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "file").write_text("")
-    given = [a.format(tmp=tmp_path, ours=bundle_path) for a in arguments]
+    folders = {"tmp": tmp_path, "ours": bundle_path, "eight": of_eight_classes(tmp_path)}
+    given = [a.format(**folders) for a in arguments]
     out = [] if "--out" in given else ["--out", str(tmp_path / "out")]
     assert main(["--data", str(tmp_path), *given, *out]) == code
     assert said in capsys.readouterr().err

@@ -10,7 +10,7 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
-from builders import training_history
+from builders import external_history, training_history
 
 from convert.evaluate import paper_baseline
 from convert.evaluate.evaluation_report import EvaluationData, EvaluationReport, Subject
@@ -65,6 +65,28 @@ def test_it_is_read_back_from_json_unchanged(changes: dict[str, Any], tmp_path: 
     assert again.to_json() == evaluation.to_json()
     assert files(again) == files(evaluation)
     assert "NaN" not in (tmp_path / "report.json").read_text()
+
+
+def test_the_training_figure_draws_only_what_a_history_knows(tmp_path: Path) -> None:
+    whole, partial = report(), report(history=external_history().summary())
+    write(partial, tmp_path)
+    assert EvaluationReport.load(tmp_path / "report.json").history == partial.history
+    shapes = []
+    for evaluation in (whole, partial):
+        png = files(evaluation)["figure-2-training.png"]
+        shapes.append(cv2.imdecode(np.frombuffer(png, np.uint8), cv2.IMREAD_COLOR).shape)
+    assert shapes[1][1] < 0.6 * shapes[0][1], "one panel, accuracy, instead of two"
+
+
+def test_a_report_of_other_classes_has_no_published_figures() -> None:
+    labels = (*LABELS, "contempt")
+    rng = np.random.default_rng(0)
+    y = rng.integers(0, 8, 200)
+    logits = (rng.normal(size=(200, 8)) + 2 * np.eye(8)[y]).astype(np.float32)
+    data = replace(report().data, counts={"train": 2, "validation": 200, "test": 2}, labels_from="votes")
+    scores = score(logits, y, labels, draws=20)
+    text = markdown(report(data=data, scores=scores, unseen=None, curves=roc_curves(logits, y, labels)))
+    assert "contempt" in rows(text) and "published" not in text.split("## How")[0] and "- Labels: votes." in text
 
 
 def test_the_averages_of_the_published_table_follow_from_its_rows() -> None:

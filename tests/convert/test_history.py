@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from builders import training_history
+from builders import external_history, training_history
 from jsonschema import Draft202012Validator
 
 from convert.train.history import SCHEMA_FILE, InitialModel, OffsetsRecord, TrainingHistory
@@ -32,14 +32,15 @@ def strict() -> Draft202012Validator:
     """The schema with fields that it does not name refused, as our own files must not have any."""
     schema = copy.deepcopy(SCHEMA)
     for name, definition in schema["$defs"].items():
-        if name in ("history", "fingerprint", "initial_model", "epoch", "offsets"):
+        if definition.get("type") == "object":
+            assert name in ("history", "fingerprint", "initial_model", "epoch", "offsets", "file") or "external" in name
             definition["additionalProperties"] = False
     return Draft202012Validator(schema)
 
 
 @pytest.mark.parametrize("name", SHIPPED)
 def test_a_shipped_history_fits_the_schema_and_is_written_as_it_was_read(name: str, tmp_path: Path) -> None:
-    assert len(SHIPPED) == 3
+    assert len(SHIPPED) >= 3
     path = MODELS / name / "history.json"
     strict().validate(json.loads(path.read_text()))
     TrainingHistory.read(path).write(tmp_path / "history.json")
@@ -55,6 +56,28 @@ def test_everything_that_a_history_may_hold_fits_the_schema_and_comes_back() -> 
     assert "offsets" not in training_history().to_json()
     Draft202012Validator(SCHEMA).validate(values | {"added later": 1})
     assert TrainingHistory.from_json(values | {"added later": 1}) == full()
+
+
+def test_an_external_run_may_know_nothing_but_the_validation_accuracy_of_some_epochs() -> None:
+    history = external_history(["yes", "no"])
+    values = json.loads(json.dumps(history.to_json()))
+    strict().validate(values)
+    assert values["epochs"][0]["loss"] is None and TrainingHistory.from_json(values) == history
+    assert (history.best.epoch, history.best.val_accuracy, history.last_epoch) == (20, 0.7, 22)
+    assert {row.val_loss for row in history.summary().epochs} == {None}
+    assert "external" not in training_history().to_json()
+
+
+@pytest.mark.parametrize("name", [*SCHEMA["$defs"]["external"]["required"], "teachers.val_accuracy", "script.sha256"])
+def test_an_external_run_without_a_field_is_refused(name: str) -> None:
+    values = json.loads(json.dumps(external_history().to_json()))
+    place, _, field = name.rpartition(".")
+    inner = values["external"]
+    inner = inner["teachers"][0] if place == "teachers" else inner[place] if place else inner
+    del inner[field]
+    assert not strict().is_valid(values)
+    with pytest.raises(ValueError, match=f"has no “{field}”"):
+        TrainingHistory.from_json(values)
 
 
 @pytest.mark.parametrize("name", [*SCHEMA["$defs"]["history"]["required"], "epochs.loss", "data.sha256"])
@@ -85,6 +108,8 @@ def edited(change: Callable[[dict[str, Any]], Any]) -> str:
         (edited(lambda h: h.update(labels="yes")), "labels is 'yes', not a list"),
         (edited(lambda h: h.update(recipe={})), "seed"),
         (edited(lambda h: h["epochs"][1].update(loss="low")), "epochs[1].loss is 'low', not a number"),
+        (edited(lambda h: h["epochs"][1].update(loss=None)), "epochs lack scores, which only an external run may"),
+        (edited(lambda h: h["epochs"][1].update(epoch=3)), "epochs are not numbered upwards from 1"),
         (edited(lambda h: h["offsets"].update(val_accuracy=[0.5])), "offsets.val_accuracy is '[0.5]', not a list of 2"),
         (edited(lambda h: h["init"]["history"]["data"].update(train=1.5)), "init.history.data.train is '1.5'"),
     ],

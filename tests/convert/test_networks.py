@@ -55,7 +55,7 @@ def test_every_preset_has_a_network_and_a_recipe() -> None:
     assert NETWORKS.keys() == PRESETS.keys()
 
 
-@pytest.mark.parametrize(("name", "most"), [("edge", 200e6), ("nano", 30e6)])
+@pytest.mark.parametrize(("name", "most"), [("edge", 200e6), ("nano", 30e6), ("large", 360e6)])
 def test_deployed_networks_stay_within_their_multiply_adds(name: str, most: float) -> None:
     assert count_multiply_adds(build_network(NETWORKS[name])) <= most
 

@@ -13,7 +13,7 @@ import pytest
 from fer_edge.bundle import Bundle, replaced_folder
 from fer_edge.errors import BundleRefused, UsageError
 from fer_edge.labels import LABELS
-from fer_edge.shipped_bundles import SHIPPED
+from fer_edge.shipped_bundles import IN_CHECKOUT, SHIPPED, bundle_folder, shipped_path
 
 
 @pytest.fixture
@@ -134,3 +134,18 @@ def test_a_shipped_bundle_is_found_by_its_name(name: str, tmp_path: Path, monkey
     (tmp_path / name).mkdir()  # a folder of one's own comes first, and this one holds nothing
     with pytest.raises(UsageError, match="not a bundle"):
         Bundle.load(name)
+
+
+@pytest.mark.parametrize("name", IN_CHECKOUT)
+def test_a_bundle_of_a_checkout_is_found_there_and_nowhere_else(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(
+        UsageError, match=f"does not come with the package: name the folder models/{name} of a checkout"
+    ):
+        bundle_folder(name, checkout=tmp_path)
+    shutil.copytree(shipped_path("nano"), tmp_path / "models" / name)
+    assert bundle_folder(name, checkout=tmp_path) == tmp_path / "models" / name
+    (tmp_path / name).mkdir()
+    assert bundle_folder(Path(name), checkout=tmp_path) == Path(name), "a folder of one's own comes first"

@@ -1,0 +1,69 @@
+"""The README's measured figures: the released models only, and those of other labels on a line of their own."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+from builders import external_history
+
+from convert.data.ferplus import LABEL_RULE
+from convert.report.readme_table import block
+from fer_edge.errors import UsageError
+
+MODELS = Path(__file__).parents[2] / "models"
+
+
+@pytest.fixture
+def models(tmp_path: Path) -> Path:
+    """The reports of edge, nano and paper, as they are in models/, and the comparison with the peers of these three."""
+    for name in ("edge", "nano", "paper"):
+        (tmp_path / name).mkdir()
+        for file in ("report", "parity.json", "history.json"):
+            copy = shutil.copytree if file == "report" else shutil.copyfile
+            copy(MODELS / name / file, tmp_path / name / file)
+    (tmp_path / "peers").mkdir()
+    values = json.loads((MODELS / "peers" / "peers.json").read_text())
+    values["entries"] = [entry for entry in values["entries"] if entry["name"] != "large"]
+    (tmp_path / "peers" / "peers.json").write_text(json.dumps(values))
+    return tmp_path
+
+
+def add_to_peers(models: Path, name: str) -> None:
+    path = models / "peers" / "peers.json"
+    values = json.loads(path.read_text())
+    edge = next(entry for entry in values["entries"] if entry["name"] == "edge")
+    values["entries"].append({**edge, "name": name, "bytes": 4_342_240})
+    path.write_text(json.dumps(values))
+
+
+def test_a_model_that_is_not_released_has_no_figures(models: Path) -> None:
+    text = block(models)
+    assert "| | **edge** | **nano** | **paper** |" in text and "`large`" not in text and "edge-votes" not in text
+
+
+def test_large_is_a_column_once_it_is_released_and_compared(models: Path) -> None:
+    shutil.copytree(models / "edge", models / "large")
+    external_history().write(models / "large" / "history.json")
+    with pytest.raises(UsageError, match="has no large; `make peers` measures it"):
+        block(models)
+    add_to_peers(models, "large")
+    text = block(models)
+    assert "| | **edge** | **nano** | **large** | **paper** |" in text and "| 4,342,240 |" in text
+    assert "Epoch 20 of 22, seed 0." in text
+    assert "- `large`: trained outside `python -m convert.train` (PyTorch 2.11, one NVIDIA H200)." in text
+    assert "Outside labels: FER+ votes (MIT)." in text
+
+
+def test_a_model_of_other_labels_has_a_line_of_its_own(models: Path) -> None:
+    shutil.copytree(models / "edge", models / "edge-votes")
+    path = models / "edge-votes" / "report" / "report.json"
+    values = json.loads(path.read_text())
+    values["data"]["labels_from"] = LABEL_RULE
+    path.write_text(json.dumps(values))
+    text = block(models)
+    (line,) = (line for line in text.splitlines() if line.startswith("- `edge-votes` is judged by other labels"))
+    assert LABEL_RULE in line and "n = 3,589 of PrivateTest: accuracy 7" in line and "weakest recall fear" in line
+    assert "**edge-votes**" not in text and "- `edge-votes`, int8 − float" in text
