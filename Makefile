@@ -1,5 +1,6 @@
 # Two commands do everything on a fresh machine with Python 3.11 to 3.13 and make: `make demo` and `make test`.
-MODELS := edge nano paper
+# compared with the peers: those of seven classes; large once it is made
+MODELS = edge nano $(if $(LARGE)$(wildcard models/large/bundle.json),large) paper
 PYTHON ?= $(shell for v in 3.11 3.12 3.13 3; do python$$v -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))' 2>/dev/null && echo python$$v && break; done)
 VENV   := .venv
 BIN    := $(CURDIR)/$(VENV)/bin
@@ -69,37 +70,43 @@ detectors: $(VENV)/.host
 	@$(BIN)/fer-edge detectors install >/dev/null
 
 # Everything in models/NAME/ but the training itself, from a trained float model: make release-edge FER2013=… RUN=…
+# edge-votes has FER+'s eight classes: VOTES=table of FER+ votes (convert/README.md) for release-, bundle- and runtimes-edge-votes
 # Everything downstream of new ones at once, the comparison and the README's figures too: make release-models FER2013=… EDGE=… NANO=…
-release-models: peers  ## FER2013=data set EDGE=folder of convert.train NANO=the same
+release-models: peers $(if $(EDGE_VOTES),bundle-edge-votes)  ## FER2013=data set EDGE=folder of convert.train NANO= LARGE= EDGE_VOTES=the same
 	@$(BIN)/python -m convert.readme
 
-peers: $(VENV)/.test $(if $(EDGE),bundle-edge) $(if $(NANO),bundle-nano)  ## ours against what package registries offer, in one run
+peers: $(VENV)/.test $(if $(EDGE),bundle-edge) $(if $(NANO),bundle-nano) $(if $(LARGE),bundle-large)  ## ours against what package registries offer, in one run
 	@test -n "$(FER2013)" || { echo "make $(or $(MAKECMDGOALS),peers) FER2013=data set" >&2; exit 2; }
 	@$(BIN)/python -m tests.bench.peers --data $(FER2013) --part test $(MODELS:%=--bundle models/%) --out models/peers >/dev/null
 
 bundle-edge: release = $(EDGE)
 bundle-nano: release = $(NANO)
+bundle-large: release = $(LARGE)
+bundle-edge-votes: release = $(EDGE_VOTES)
 release-%: release = $(RUN)
+votes = $(if $(filter %-edge-votes,$@),--votes $(VOTES))
 bundle-% release-%: $(VENV)/.host detectors
 	@test -n "$(FER2013)" -a -n "$(release)" || { echo "make release-$* FER2013=data set RUN=folder of convert.train" >&2; exit 2; }
+	@test -n "$(VOTES)" -o -z "$(votes)" || { echo "make $@ needs VOTES=table of FER+ votes" >&2; exit 2; }
 	@test -f $(release)/synthetic.npz || $(BIN)/python -m convert.calibration $(release)/model.keras
-	@$(BIN)/python -m convert.quantize --model $(release) --name $* --data $(FER2013) --out models/$* --threads 2
-	@$(BIN)/python -m convert.evaluate models/$* --data $(FER2013) --out models/$*/report >/dev/null
-	@$(BIN)/python -m convert.layers models/$* --data $(FER2013) --out models/$*/report >/dev/null
-	@$(BIN)/python -m convert.crops --data $(FER2013) --bundle models/$* --sweep --out models/$*/report/crops.json
+	@$(BIN)/python -m convert.quantize --model $(release) --name $* --data $(FER2013) $(votes) --out models/$* --threads 2
+	@$(BIN)/python -m convert.evaluate models/$* --data $(FER2013) $(votes) --out models/$*/report >/dev/null
+	@$(BIN)/python -m convert.layers models/$* --data $(FER2013) $(votes) --out models/$*/report >/dev/null
+	@$(BIN)/python -m convert.crops --data $(FER2013) $(votes) --bundle models/$* --sweep --out models/$*/report/crops.json
 
 # More runtimes for the parity report and the golden vectors of models/NAME: tflite-runtime, TensorFlow, arm64 (emulated)
 runtimes-%: $(VENV)/.test .venv-tflite/.ready  ## e.g. runtimes-edge FER2013=…
 	@test -n "$(FER2013)" || { echo "make runtimes-$* FER2013=data set" >&2; exit 2; }
+	@test -n "$(VOTES)" -o -z "$(votes)" || { echo "make $@ needs VOTES=table of FER+ votes" >&2; exit 2; }
 	@mkdir -p .cache/golden-$* models/$*/report/logits
-	@$(BIN)/python -m convert.parity models/$* --data $(FER2013) --images .cache/held-out.npy
+	@$(BIN)/python -m convert.parity models/$* --data $(FER2013) $(votes) --images .cache/held-out-$*.npy
 	@$(BIN)/python -m convert.golden models/$* --crops .cache/golden-$*/crops.npy
-	@.venv-tflite/bin/python -m fer_edge.record_logits models/$* --runtime tflite-runtime --images .cache/held-out.npy --out models/$*/report/logits/x86_64-tflite-runtime-default.npz
+	@.venv-tflite/bin/python -m fer_edge.record_logits models/$* --runtime tflite-runtime --images .cache/held-out-$*.npy --out models/$*/report/logits/x86_64-tflite-runtime-default.npz
 	@.venv-tflite/bin/python -m fer_edge.record_logits models/$* --runtime tflite-runtime --images .cache/golden-$*/crops.npy --out .cache/golden-$*/x86_64-tflite-runtime-default.npz
-	@$(BIN)/python -m tests.arm64.logits models/$* --data $(FER2013) --out models/$*/report/logits >/dev/null
+	@$(BIN)/python -m tests.arm64.logits models/$* --data $(FER2013) $(votes) --out models/$*/report/logits >/dev/null
 	@$(BIN)/python -m tests.arm64.logits models/$* --images .cache/golden-$*/crops.npy --out .cache/golden-$* --reference >/dev/null
 	@$(BIN)/python -m convert.golden models/$* --recorded .cache/golden-$*/*.npz
-	@$(BIN)/python -m convert.parity models/$* --data $(FER2013) --compare all --threads 2 --recorded models/$*/report/logits/*.npz --write
+	@$(BIN)/python -m convert.parity models/$* --data $(FER2013) $(votes) --compare all --threads 2 --recorded models/$*/report/logits/*.npz --write
 
 .venv-tflite/.ready: pyproject.toml
 	@python3.11 -m venv .venv-tflite && .venv-tflite/bin/python -m pip --disable-pip-version-check -q install -e '.[tflite-runtime]'

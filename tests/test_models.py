@@ -31,17 +31,30 @@ Check = Callable[[dict[str, Any]], bool]
 TARGETS: dict[str, tuple[str, Check]] = {
     "edge: at most 1.7 MB": ("edge", lambda r: r["bytes"] <= 1_700_000),
     "edge: at most 200 M multiply-adds": ("edge", lambda r: r["multiply_adds"] <= 200e6),
-    "edge: accuracy 70.0 %": ("edge", lambda r: r["accuracy"]["value"] >= 0.700),
-    "edge: macro AUC .925": ("edge", lambda r: r["macro_auc"]["value"] >= 0.925),
-    "edge: weakest recall 45 %": ("edge", lambda r: r["weakest_recall"]["value"] >= 0.45),
+    "edge: accuracy 71.8 %": ("edge", lambda r: r["accuracy"]["value"] >= 0.718),
+    "edge: macro AUC .935": ("edge", lambda r: r["macro_auc"]["value"] >= 0.935),
+    "edge: weakest recall 47 %": ("edge", lambda r: r["weakest_recall"]["value"] >= 0.47),
     "edge: time at most 1.3 of fer's": ("edge", lambda r: r["latency"]["ratio"] <= 1.3),
     "edge: three points above every peer": ("edge", lambda r: r["accuracy"]["value"] >= best_peer(r) + 0.03),
+    "large: at most 4.5 MB": ("large", lambda r: r["bytes"] <= 4_500_000),
+    "large: at most 360 M multiply-adds": ("large", lambda r: r["multiply_adds"] <= 360e6),
+    "large: accuracy 73.0 %": ("large", lambda r: r["accuracy"]["value"] >= 0.730),
+    "large: macro AUC .940": ("large", lambda r: r["macro_auc"]["value"] >= 0.940),
+    "large: weakest recall 50 %": ("large", lambda r: r["weakest_recall"]["value"] >= 0.50),
     "nano: at most 93,000 bytes": ("nano", lambda r: r["bytes"] <= 93_000),
     "nano: at most 30 M multiply-adds": ("nano", lambda r: r["multiply_adds"] <= 30e6),
     "nano: accuracy 66.6 %": ("nano", lambda r: r["accuracy"]["value"] >= 0.666),
     "nano: macro AUC .915": ("nano", lambda r: r["macro_auc"]["value"] >= 0.915),
     "nano: weakest recall 40 %": ("nano", lambda r: r["weakest_recall"]["value"] >= 0.40),
     "nano: time at most half of fer's": ("nano", lambda r: r["latency"]["ratio"] <= 0.5),
+}
+# of the eight classes of FER+, in its own report
+BY_VOTES: dict[str, Check] = {
+    "3,502 images of eight classes": lambda r: r["scores"]["n"] == 3502 and len(r["scores"]["classes"]) == 8,
+    "the labels are those of the votes": lambda r: "FER+" in r["data"]["labels_from"],
+    "at most 1.7 MB": lambda r: r["subject"]["file_bytes"] <= 1_700_000,
+    "accuracy 85.0 %": lambda r: r["scores"]["accuracy"]["value"] >= 0.850,
+    "macro AUC .970": lambda r: r["scores"]["macro_auc"]["value"] >= 0.970,
 }
 # models/README.md says what is not reached yet, and why.
 NOT_YET: set[str] = set()
@@ -69,6 +82,12 @@ PARITY: dict[str, tuple[str, Check]] = {
     "edge: each recall within a point": ("edge", lambda r: recalls_within(r, 1.0)),
     "edge: AUC within .001, each within .003": ("edge", lambda r: areas_within(r, 0.001, 0.003)),
     "edge: the same label on 98.5 %": ("edge", lambda r: r["agreement"] >= 0.985),
+    "large: parity passed": ("large", lambda r: r["verdict"] == "pass"),
+    "large: int8 within .3 points": ("large", lambda r: abs(r["accuracy"]["difference"]) <= 0.003),
+    "large: the same label on 98.5 %": ("large", lambda r: r["agreement"] >= 0.985),
+    "edge-votes: parity passed": ("edge-votes", lambda r: r["verdict"] == "pass"),
+    "edge-votes: int8 within .3 points": ("edge-votes", lambda r: abs(r["accuracy"]["difference"]) <= 0.003),
+    "edge-votes: the same label on 98.5 %": ("edge-votes", lambda r: r["agreement"] >= 0.985),
     "nano: parity passed": ("nano", lambda r: r["verdict"] == "pass"),
     "nano: int8 within .5 points": ("nano", lambda r: abs(r["accuracy"]["difference"]) <= 0.005),
     "nano: each recall within 1.5 points": ("nano", lambda r: recalls_within(r, 1.5)),
@@ -87,6 +106,11 @@ def targets(names: dict[str, tuple[str, Check]]) -> list[Any]:
 def test_a_released_model_reaches_its_target(target: str) -> None:
     name, reached = TARGETS[target]
     assert reached(read(name))
+
+
+@pytest.mark.parametrize("target", BY_VOTES)
+def test_the_model_of_ferplus_classes_reaches_its_target(target: str) -> None:
+    assert BY_VOTES[target](json.loads((MODELS / "edge-votes" / "report" / "report.json").read_text()))
 
 
 @pytest.mark.parametrize(("name", "points"), [("edge", 0.3), ("nano", 0.5)])

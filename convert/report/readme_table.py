@@ -13,11 +13,13 @@ from convert.evaluate.metrics import Interval
 from convert.parity.parity_report import ParityReport, read_parity
 from convert.train.history import TrainingHistory
 from fer_edge.errors import UsageError
+from fer_edge.shipped_bundles import SHIPPED
 
 BEGIN = "<!-- written by `python -m convert.readme`; do not edit by hand -->"
 END = "<!-- end -->"
 OURS = ("edge", "nano", "large", "paper")
 OPTIONAL = ("large", "edge-votes")  # in the figures once they are released
+BASELINE = "paper"
 BY_VOTES = "edge-votes"  # of other classes, so it has a line of its own and is not among the peers
 DEFAULT = "blazeface-zoomed"  # the detector whose rows are in the README; the others are in the reports
 
@@ -68,16 +70,15 @@ def block(models: Path) -> str:
             f" one seed each; 95 % intervals in brackets. “Without twins” leaves out the {n - unseen.n:,} images that are also"
             f" in Training. All measured in one run on {peers['host']}, {peers['runtime']}, not a Pi. Time: one thread, over"
             f" that of {peers['reference']}. Published for `paper`: accuracy {paper_baseline.WEIGHTED[1] * 100:.0f}, macro AUC"
-            f" {paper_baseline.MACRO_AUC:.2f}, on {paper_baseline.N:,} images.",
+            f" {paper_baseline.MACRO_AUC:.2f}, on {paper_baseline.N:,} images.{_external([*ours, *by_votes])}",
             "",
             "| | " + " | ".join([*(f"**{r.name}**" for r in ours), *(e["name"] for e in others)]) + " |",
             "|---" * (1 + len(ours) + len(others)) + "|",
             *_rows(ours, [entries[r.name] for r in ours], others),
             "",
             *(_by_votes(r) for r in by_votes),
-            *(_parity(r) for r in (*ours, *by_votes)),
-            *(_crops(r) for r in (*ours, *by_votes) if r.crops),
-            *_external([*ours, *by_votes]),
+            *(f"- `{r.name}`, {_parity(r)}" for r in ours if r.name != BASELINE),
+            *(_crops(r) for r in ours if r.crops and r.name in SHIPPED),
         ]
     )
 
@@ -131,7 +132,7 @@ def _by_votes(r: Released) -> str:
     return (
         f"- `{r.name}` is judged by other labels and so not in the table: {report.data.labels_from}, {len(scores.classes)}"
         f" classes ({', '.join(row.label for row in scores.classes)}), n = {scores.n:,} of PrivateTest: {', '.join(figures)};"
-        f" {report.subject.file_bytes:,} bytes."
+        f" {report.subject.file_bytes:,} bytes. Its {_parity(r)}"
     )
 
 
@@ -142,16 +143,16 @@ def _interval(value: Interval, factor: float, digits: int) -> str:
     return f"{figure} ({value.low * factor:.{digits}f}–{value.high * factor:.{digits}f})"
 
 
-def _external(ours: list[Released]) -> list[str]:
-    """A line for the models of each external run with the same outside labels."""
+def _external(ours: list[Released]) -> str:
+    """Sentences on the models of external runs, those with the same outside labels in one; empty without any."""
     groups: dict[tuple[str, str | None], list[str]] = {}
     for r in ours:
         if run := r.history.external:
             groups.setdefault((f"{run.framework}, {run.hardware}", run.outside_labels), []).append(f"`{r.name}`")
-    return [
-        f"- {', '.join(names)}: trained outside `python -m convert.train` ({where}). Outside labels: {labels or 'none'}."
+    return "".join(
+        f" {', '.join(names)}: trained outside `python -m convert.train` ({where}); outside labels: {labels or 'none'}."
         for (where, labels), names in groups.items()
-    ]
+    )
 
 
 def _parity(r: Released) -> str:
@@ -161,7 +162,7 @@ def _parity(r: Released) -> str:
     recalls = {label: row.recall for label, row in both.classes.items() if row.recall}
     label, worst = min(recalls.items(), key=lambda item: item[1].difference)
     return (
-        f"- `{r.name}`, int8 − float on both test parts, n = {both.n:,}: accuracy {change.difference * 100:+.2f} points"
+        f"int8 − float on both test parts, n = {both.n:,}: accuracy {change.difference * 100:+.2f} points"
         f" ({change.low * 100:+.2f} to {change.high * 100:+.2f}), macro AUC {auc.difference:+.4f}, the same label on"
         f" {both.agreement * 100:.1f} %, largest loss of recall: {label} ({worst.difference * 100:+.1f} points):"
         f" {r.parity.verdict}. Epoch {r.history.best_epoch} of {r.history.last_epoch}, seed"

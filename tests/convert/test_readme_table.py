@@ -53,8 +53,8 @@ def test_large_is_a_column_once_it_is_released_and_compared(models: Path) -> Non
     text = block(models)
     assert "| | **edge** | **nano** | **large** | **paper** |" in text and "| 4,342,240 |" in text
     assert "Epoch 20 of 22, seed 0." in text
-    assert "- `large`: trained outside `python -m convert.train` (PyTorch 2.11, one NVIDIA H200)." in text
-    assert "Outside labels: FER+ votes (MIT)." in text
+    assert " `large`: trained outside `python -m convert.train` (PyTorch 2.11, one NVIDIA H200);" in text
+    assert "; outside labels: FER+ votes (MIT)." in text
 
 
 def test_a_model_of_other_labels_has_a_line_of_its_own(models: Path) -> None:
@@ -66,4 +66,4 @@ def test_a_model_of_other_labels_has_a_line_of_its_own(models: Path) -> None:
     text = block(models)
     (line,) = (line for line in text.splitlines() if line.startswith("- `edge-votes` is judged by other labels"))
     assert LABEL_RULE in line and "n = 3,589 of PrivateTest: accuracy 7" in line and "weakest recall fear" in line
-    assert "**edge-votes**" not in text and "- `edge-votes`, int8 − float" in text
+    assert "**edge-votes**" not in text and "Its int8 − float on both test parts" in line
