@@ -11,6 +11,7 @@ from pathlib import Path
 
 from convert.argument_types import whole_number
 from convert.data.class_selection import EXPRESSIONS, classes_argument
+from convert.data.ferplus import FERPLUS_LABELS
 from convert.data.loader import load, remarks
 from convert.train.hardware import bfloat16_is_fast, has_accelerator, limit_threads, use_all_devices
 from convert.train.networks import NETWORKS, Network, build_network, count_multiply_adds, count_parameters
@@ -28,6 +29,13 @@ def main(argv: list[str] | None = None) -> int:
     )
     parser.add_argument(
         "--data", type=Path, required=True, help="data set, in any form that `python -m convert.data` reads"
+    )
+    parser.add_argument(
+        "--votes",
+        type=Path,
+        metavar="FILE",
+        help="table of FER+ votes on FER2013: fer2013new.csv, or a CSV of file names and ten counts; a teacher learns them "
+        "with a second head, edge-votes instead of the labels",
     )
     parser.add_argument(
         "--out", type=Path, required=True, help="folder for model.keras, history.json and checkpoint.npz"
@@ -94,20 +102,28 @@ def _run(args: argparse.Namespace) -> int:
     init = find_float_model(args.init) if args.init else None
     if args.learning_rate is not None and not 0 < args.learning_rate < math.inf:
         raise UsageError(f"--learning-rate must be a positive number, not {args.learning_rate}")
-    samples = load(args.data, classes=args.classes)
+    recipe = PRESETS[args.preset]
+    if args.votes is None:
+        if recipe.targets == "votes":
+            raise UsageError(f"the preset {args.preset} learns people's votes; give their file with --votes")
+        recipe = replace(recipe, votes_weight=0.0)
+    elif recipe.targets != "votes" and not recipe.votes_weight:
+        raise UsageError(f"--votes is for the presets that learn votes; {args.preset} does not")
+    samples = load(args.data, classes=args.classes, votes=args.votes, vote_labels=recipe.targets == "votes")
     for remark in remarks(samples):
         print(remark, file=sys.stderr)
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     if args.threads:
         limit_threads(args.threads)
     network = replace(NETWORKS[args.preset], side=samples.x.shape[1], classes=len(samples.labels))
+    if recipe.votes_weight and isinstance(network, Network):
+        network = replace(network, votes=len(FERPLUS_LABELS))
     policy = args.precision
     accelerator = has_accelerator()
     if policy == "auto":  # depthwise convolutions have no fast bfloat16 kernels on processors
         separable = isinstance(network, Network) and network.separable
         fast = accelerator or (bfloat16_is_fast() and not separable)
         policy = "mixed_bfloat16" if fast else "float32"
-    recipe = PRESETS[args.preset]
     overrides = {"epochs": args.epochs, "early_stopping": args.early_stopping, "learning_rate": args.learning_rate}
     recipe = replace(recipe, seed=args.seed, **{name: value for name, value in overrides.items() if value is not None})
     on_device = args.views_on == "device" or (args.views_on == "auto" and accelerator)

@@ -42,7 +42,7 @@ class Network:
 
 
 _EDGE = Network(
-    stem=16, widths=(40, 96, 96, 160, 160), strides=(2, 2, 1, 2, 1), block_dropout=0.0, dense=0, head_dropout=0.3
+    stem=16, widths=(40, 96, 96, 160, 160), strides=(2, 2, 1, 2, 1), block_dropout=0.0, dense=0, head_dropout=0.2
 )
 MASK_WIDTH = 8  # of the two convolutions before a mask
 Architecture = Network | ResEmoteNet | ResidualMasking | AdaptedResidual
@@ -67,12 +67,13 @@ NETWORKS: dict[str, Architecture] = {
         head_dropout=0.3,
     ),
     "edge-votes": _EDGE,
+    "edge-short": replace(_EDGE, head_dropout=0.3),
     "edge-again": _EDGE,
     "edge-mask": replace(_EDGE, masks=(2, 3)),
-    # a teacher: the same blocks, wider and more of them
+    # a teacher: the same blocks as of `large`, wider
     "teacher": Network(
         stem=64,
-        widths=(128, 128, 256, 256, 512, 512),
+        widths=(128, 128, 256, 256, 320, 320),
         strides=(2, 1, 2, 1, 2, 1),
         block_dropout=0.0,
         dense=0,

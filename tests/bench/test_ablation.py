@@ -19,7 +19,7 @@ def test_an_ablation_leaves_out_one_ingredient_at_a_time(preset: str) -> None:
     assert all(len(keys) == 1 for keys in changed.values()), changed
     for name in ("averaging", "weight decay", "flip", "scale"):
         assert f"without {name}" in varied
-    assert ("at full size throughout" in varied) == bool(PRESETS[preset].sides)
+    assert ("at full size throughout" in varied) == bool(PRESETS[preset].progressive_sides)
 
 
 def test_the_published_recipe_has_no_ingredients() -> None:

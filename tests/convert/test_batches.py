@@ -65,7 +65,7 @@ def test_a_batch_depends_only_on_seed_epoch_and_number() -> None:
 
 def test_images_grow_and_the_last_epochs_have_no_mixup() -> None:
     recipe = replace(
-        PRESETS["edge"], batch=16, epochs=20, label_smoothing=0.0, progressive_sides=((0.4, 32), (0.7, 40))
+        PRESETS["edge-short"], batch=16, epochs=20, label_smoothing=0.0, progressive_sides=((0.4, 32), (0.7, 40))
     )
     sides = [batches(recipe, epoch)[0][0].shape[1] for epoch in range(20)]
     assert sides == [32] * 8 + [40] * 6 + [48] * 6

@@ -94,7 +94,7 @@ def images() -> Samples:
 
 @pytest.mark.parametrize("name", sorted(SMALL))
 def test_a_small_copy_is_trained_exported_and_quantized(name: str, images: Samples, tmp_path: Path) -> None:
-    recipe = replace(PRESETS[name], epochs=2, batch=14, sides=())
+    recipe = replace(PRESETS[name], epochs=2, batch=14, progressive_sides=())
     history = train(images, tmp_path, SMALL[name], recipe)
     assert len(history.epochs) == 2 and all(np.isfinite(row.loss) for row in history.epochs)
     model = load_keras(tmp_path / "model.keras")
