@@ -6,7 +6,7 @@ VENV   := .venv
 BIN    := $(CURDIR)/$(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check -q
 
-.PHONY: demo figures test test-backends test-browser test-system test-booted test-arm64 test-arm64-deploy soak check detectors release release-models peers clean
+.PHONY: demo figures test test-backends test-browser test-system test-booted test-arm64 test-arm64-deploy soak check detectors release release-models train-models peers clean
 
 demo: $(VENV)/.host detectors  ## quantize the shipped float model, prove it, run the loop for a few seconds
 	@echo "== the shipped float model, quantized to int8 without data and held against itself"
@@ -68,6 +68,21 @@ release: $(VENV)/.dev  ## wheel and sdist in dist/, checked; the wheel is instal
 
 detectors: $(VENV)/.host
 	@$(BIN)/fer-edge detectors install >/dev/null
+
+# Three teachers, then edge, large and nano from their answers: make train-models FER2013=data set VOTES=FER+ votes. On an
+# accelerator: pip install '.[jax]' 'jax[cuda12]', then KERAS_BACKEND=jax make train-models TRAIN='python -m convert.train' …
+# An interrupted run continues. EPOCHS=N shortens every run.
+RUNS  ?= runs
+TRAIN ?= $(BIN)/python -m convert.train
+STEP   = $(TRAIN) --data $(FER2013) --out $(RUNS)/$(1) $(if $(wildcard $(RUNS)/$(1)/checkpoint.npz),--resume) $(if $(EPOCHS),--epochs $(EPOCHS))
+train-models: $(if $(filter file,$(origin TRAIN)),$(VENV)/.host)  ## RUNS=folder of the runs
+	@test -n "$(FER2013)" -a -n "$(VOTES)" || { echo "make train-models FER2013=data set VOTES=FER+ votes" >&2; exit 2; }
+	@$(call STEP,teacher1) --preset teacher --seed 1 --votes $(VOTES)
+	@$(call STEP,teacher2) --preset teacher --seed 2
+	@$(call STEP,teacher3) --preset teacher --seed 3 --votes $(VOTES)
+	@$(call STEP,large) --preset large --teacher $(RUNS)/teacher1 $(RUNS)/teacher2 $(RUNS)/teacher3
+	@$(call STEP,edge) --preset edge --teacher $(RUNS)/large
+	@$(call STEP,nano) --preset nano --teacher $(RUNS)/large
 
 # Everything in models/NAME/ but the training itself, from a trained float model: make release-edge FER2013=… RUN=…
 # edge-votes has FER+'s eight classes: VOTES=table of FER+ votes (convert/README.md) for release-, bundle- and runtimes-edge-votes
