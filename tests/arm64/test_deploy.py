@@ -1,7 +1,7 @@
 """`fer-edge deploy` to an arm64 target over its own sshd: from nothing to a running service, without a network on the target.
 
-The user who logs in may `sudo`, as the first one on Raspberry Pi OS does. In the place of systemd stands the stand-in of
-tests/system, which starts what the unit names; ARM64_SUITES names the suites.
+The login user may `sudo`, as the first user of Raspberry Pi OS may. tests/system/systemctl.sh replaces systemd and starts the
+command of the unit. ARM64_SUITES names the suites.
 """
 
 from __future__ import annotations

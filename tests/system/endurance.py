@@ -1,8 +1,8 @@
 """`python -m tests.system.endurance --idle 1000000 --faces 50000 --out DIR`: whether the loop's memory grows over many frames.
 
-The loop of `fer-edge run`, its detector, its classifier and its journal take frames from memory as fast as they go: an
-empty room with a sensor's noise, and now and then somebody. Every thousand frames the process is measured from within,
-between two turns of the loop. Nothing stands in for anything; how many frames the loop's own gate spared a search is told.
+The loop of `fer-edge run` with its detector, classifier and journal processes frames from memory at full speed: an empty room
+with sensor noise, and sometimes a face. Every thousand frames the memory of the process is measured between two iterations of
+the loop. No part of the loop is replaced. The result includes the number of frames that the motion gate excluded from search.
 """
 
 from __future__ import annotations

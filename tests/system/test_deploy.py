@@ -1,6 +1,6 @@
 """Deploys to a real OpenSSH server: fresh, repeated, interrupted, with a full disk, rejected, rolled back, removed.
 
-The tests stand in the order in which they change the target, and each leaves it serving until the last ones take it away.
+The tests run in the order of this file, because each changes the target. The service runs until the last tests remove it.
 """
 
 from __future__ import annotations
