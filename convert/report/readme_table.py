@@ -60,9 +60,9 @@ def block(models: Path) -> str:
             f"FER2013's test part (PrivateTest), n = {n:,}, one view per image (no test-time augmentation); all choices made on"
             f" PublicTest; our models are int8, one seed each; 95 % intervals in brackets. “Without duplicates” leaves out the"
             f" {n - unseen.n:,} images that are also in Training. All measured in one run on {peers['host']},"
-            f" {peers['runtime']}, not a Pi. Time: one thread, over that of {peers['reference']}. Published for `paper`: accuracy"
-            f" {paper_baseline.WEIGHTED[1] * 100:.0f}, macro AUC {paper_baseline.MACRO_AUC:.2f}, on {paper_baseline.N:,}"
-            " images.",
+            f" {peers['runtime']}, not a Pi. Time: one thread, over that of {peers['reference']}. Published for `paper`:"
+            f" accuracy {paper_baseline.WEIGHTED[1] * 100:.0f}, macro AUC {paper_baseline.MACRO_AUC:.2f},"
+            f" on {paper_baseline.N:,} images.",
             "",
             "| | " + " | ".join([*(f"**{r.name}**" for r in ours), *(e["name"] for e in others)]) + " |",
             "|---" * (1 + len(ours) + len(others)) + "|",
@@ -142,7 +142,7 @@ def _crops(r: Released) -> str:
 
 
 def with_block(readme: str, text: str, begin: str = BEGIN) -> str:
-    """A README's text with its measured figures replaced. Raises UsageError when it has no place for them."""
+    """A README's text with its measured figures replaced. Raises UsageError when it has no markers for them."""
     if begin not in readme or END not in readme:
         raise UsageError(f"the README has no place for the figures: “{begin}” and “{END}”")
     before, rest = readme.split(begin, 1)
