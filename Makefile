@@ -8,42 +8,42 @@ PIP    := $(BIN)/python -m pip --disable-pip-version-check -q
 
 .PHONY: demo figures test test-backends test-browser test-system test-booted test-arm64 test-arm64-deploy soak check detectors release release-models train-models peers clean
 
-demo: $(VENV)/.host detectors  ## quantize the shipped float model, prove it, run the loop for a few seconds
-	@echo "== the shipped float model, quantized to int8 without data and held against itself"
+demo: $(VENV)/.host detectors  ## quantizes the shipped float model, checks parity, runs the loop for a few seconds
+	@echo "== quantize the shipped float model to int8 without a data set, and compare int8 with float"
 	@$(BIN)/python -m convert.quantize --out demo-out/bundle
-	@echo "== the device's loop on a drawn face, 5 seconds, with the bundle just made"
+	@echo "== run the device's loop on the synthetic face with this bundle, 5 seconds"
 	@$(BIN)/fer-edge run --camera synthetic --duration 5 --bundle demo-out/bundle --log demo-out/log
-	@echo "== the journal's newest segment, its first line and its last"
+	@echo "== the newest segment of the journal: its first and last line"
 	@f=$$(ls -t demo-out/log/*.jsonl | head -1); echo "$$f: $$(wc -l <"$$f") lines"; head -1 "$$f"; tail -1 "$$f"
-	@echo "== measured here: labels and logits of int8 against float on images of no one; the loop's frames, drops and readings."
-	@echo "   Not measured here: accuracy and AUC (models/edge/CARD.md has them, on FER2013), a real camera, a Raspberry Pi."
+	@echo "== measured: labels and logits of int8 against float on synthetic images; the loop's frames, drops and readings."
+	@echo "   Not measured: accuracy and AUC (models/edge/CARD.md has them, on FER2013), a real camera, a Raspberry Pi."
 
-test: $(VENV)/.test detectors  ## everything that can be tested here, on all cores; FER2013=PATH names the data set
+test: $(VENV)/.test detectors  ## all tests that this machine can run, on all cores; FER2013=PATH names the data set
 	@$(BIN)/python -m pytest -n auto --dist worksteal
 
 test-backends: .venv-jax/.ready  ## training on JAX, in an environment without TensorFlow
 	@KERAS_BACKEND=jax .venv-jax/bin/python -m pytest -n 2 tests/backends
 
-test-browser: $(VENV)/.browser  ## the parity page in a real Chromium, which the system must have
+test-browser: $(VENV)/.browser  ## the live page and the parity page in the system's Chromium
 	@$(BIN)/python -m pytest tests/browser
 
-test-system: $(VENV)/.test detectors  ## what needs Debian's strace and GStreamer: a traced run, cameras that fail, deploys, a short soak
+test-system: $(VENV)/.test detectors  ## traced runs, failing cameras, brokers, deploys, a short soak; needs Debian's strace and GStreamer
 	@$(BIN)/python -m pytest -n 2 --dist loadfile tests/system --ignore tests/system/test_booted.py
 
-test-booted: $(VENV)/.test detectors  ## the service under a systemd of its own, booted in namespaces; needs root
+test-booted: $(VENV)/.test detectors  ## the service under its own systemd, booted in namespaces; needs root
 	@$(BIN)/python -m pytest tests/system/test_booted.py
 
-# ARM64_SUITES="bookworm trixie": both systems are installed and deployed to, of which each takes minutes; else Bookworm
-test-arm64: $(VENV)/.test detectors  ## the device package on arm64 wheels, emulated, and device/README.md typed on an arm64 Debian
+# ARM64_SUITES="bookworm trixie" tests both systems (minutes each); default: bookworm
+test-arm64: $(VENV)/.test detectors  ## the device package on emulated arm64, and the commands of device/README.md on an arm64 Debian
 	@$(BIN)/python -m pytest -n 2 --dist loadfile tests/arm64 --ignore tests/arm64/test_deploy.py
 
-test-arm64-deploy: $(VENV)/.test detectors  ## deploys to an emulated arm64 Debian; some five minutes
+test-arm64-deploy: $(VENV)/.test detectors  ## deploys to an emulated arm64 Debian; about five minutes
 	@$(BIN)/python -m pytest tests/arm64/test_deploy.py
 
-soak: $(VENV)/.test detectors  ## half an hour of faults, MINUTES=… for longer; an account of every second
+soak: $(VENV)/.test detectors  ## half an hour of injected faults (MINUTES= sets the length); checks that the journal accounts for every second
 	@$(BIN)/python -m tests.system.soak --minutes $(or $(MINUTES),30) --out tests/system/results
 
-figures: $(VENV)/.test  ## the READMEs' tables, from the results that were committed
+figures: $(VENV)/.test  ## writes the READMEs' tables from the committed results
 	@$(BIN)/python -m convert.readme && $(BIN)/python -m tests.bench.figures
 
 .venv-jax/.ready: pyproject.toml
@@ -53,7 +53,7 @@ figures: $(VENV)/.test  ## the READMEs' tables, from the results that were commi
 check: $(VENV)/.test  ## style, imports, types and spelling
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/codespell
 
-release: $(VENV)/.dev  ## wheel and sdist in dist/, checked; the wheel is installed in a clean environment and tried
+release: $(VENV)/.dev  ## builds wheel and sdist in dist/, checks them, runs the wheel in a clean environment
 	@rm -rf dist .cache/release && mkdir -p .cache/release/empty
 	@$(BIN)/python -m build --outdir dist . >.cache/release/build.log || { cat .cache/release/build.log >&2; exit 1; }
 	@$(BIN)/python -m twine check --strict dist/*
@@ -84,13 +84,13 @@ train-models: $(if $(filter file,$(origin TRAIN)),$(VENV)/.host)  ## RUNS=folder
 	@$(call STEP,edge) --preset edge --teacher $(RUNS)/large
 	@$(call STEP,nano) --preset nano --teacher $(RUNS)/large
 
-# Everything in models/NAME/ but the training itself, from a trained float model: make release-edge FER2013=… RUN=…
+# make release-edge FER2013=… RUN=… writes models/edge from a trained float model (a folder of convert.train).
 # edge-votes has FER+'s eight classes: VOTES=table of FER+ votes (convert/README.md) for release-, bundle- and runtimes-edge-votes
-# Everything downstream of new ones at once, the comparison and the README's figures too: make release-models FER2013=… EDGE=… NANO=…
+# make release-models FER2013=… EDGE=… NANO=… does this for all that are named, then measures the comparison and writes the README's figures.
 release-models: peers $(if $(EDGE_VOTES),bundle-edge-votes)  ## FER2013=data set EDGE=folder of convert.train NANO= LARGE= EDGE_VOTES=the same
 	@$(BIN)/python -m convert.readme
 
-peers: $(VENV)/.test $(if $(EDGE),bundle-edge) $(if $(NANO),bundle-nano) $(if $(LARGE),bundle-large)  ## ours against what package registries offer, in one run
+peers: $(VENV)/.test $(if $(EDGE),bundle-edge) $(if $(NANO),bundle-nano) $(if $(LARGE),bundle-large)  ## compares our models with those of package registries, in one run
 	@test -n "$(FER2013)" || { echo "make $(or $(MAKECMDGOALS),peers) FER2013=data set" >&2; exit 2; }
 	@$(BIN)/python -m tests.bench.peers --data $(FER2013) --part test $(MODELS:%=--bundle models/%) --out models/peers >/dev/null
 
@@ -128,7 +128,7 @@ runtimes-%: $(VENV)/.test .venv-tflite/.ready  ## e.g. runtimes-edge FER2013=…
 	@touch $@
 
 $(VENV)/bin/python:
-	@test -n "$(PYTHON)" || { echo "Python 3.11, 3.12 or 3.13 is needed and none was found; name one: make PYTHON=/path/to/python" >&2; exit 2; }
+	@test -n "$(PYTHON)" || { echo "Python 3.11, 3.12 or 3.13 is needed, and none was found; name one: make PYTHON=/path/to/python" >&2; exit 2; }
 	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); echo "no environment could be made; on Debian: apt install python3-venv" >&2; exit 2; }
 
 $(VENV)/.host: $(VENV)/bin/python pyproject.toml

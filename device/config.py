@@ -32,35 +32,37 @@ class Settings:
     camera: str = _setting("0", "0, usb:0, csi:0, a video file, a folder, an http:// or rtsp:// address, or synthetic")
     name: str = _setting("camera", "name of this instance, for health, pause and resume; one for each camera")
     bundle: Path | None = _setting(
-        None, "a bundle's folder, or edge or nano; none: the one in use (`fer-edge bundle list`)"
+        None, "a bundle's folder, or edge or nano; none: the bundle in use (`fer-edge bundle list`)"
     )
     log: Path | None = _setting(None, "the journal's folder")
-    runtime: Path | None = _setting(None, "the folder, in memory, of a running instance's status")
+    runtime: Path | None = _setting(None, "folder, in memory, for the status of the running instance")
     json: bool = _setting(False, "journal lines on stdout instead of readable ones")
-    once: bool = _setting(False, "one reading, then end")
+    once: bool = _setting(False, "end after one reading")
     duration_s: float | None = _setting(
         None, "length of the run; none: until it is stopped or the recording ends", above=0
     )
     detector: str | None = _setting(
-        None, "blazeface-zoomed, blazeface-short-range or haar; none: the best that is installed"
+        None, "blazeface-zoomed, blazeface-short-range or haar; none: the best one installed"
     )
-    width_px: int = _setting(640, "requested width; a camera may return another one", above=0)
+    width_px: int = _setting(640, "requested width; a camera may return a different one", above=0)
     height_px: int = _setting(480, "requested height, like the width", above=0)
     fps: float = _setting(
-        10.0, "requested frame rate; also that of the synthetic camera and of a folder's images", above=0
+        10.0, "requested frame rate; also used for the synthetic camera and a folder of images", above=0
     )
     rotate_deg: int = _setting(0, "rotates the picture clockwise", one_of=(0, 90, 180, 270))
     flip: str = _setting("none", "mirrors the rotated picture", one_of=("none", "horizontal", "vertical", "both"))
     region: Region | None = _setting(
-        None, "x, y, width, height in shares 0–1 of the rotated and mirrored picture; none: all of it"
+        None, "x, y, width, height in shares 0–1 of the rotated and mirrored picture; none: the whole picture"
     )
     threads: int = _setting(1, "threads of the detector's interpreter", above=0)
     open_s: float = _setting(5.0, "a camera without a frame after this time counts as not opened", least=0)
     stall_s: float = _setting(5.0, "a live camera without a frame for this time is lost", least=0)
     same_s: float = _setting(10.0, "a live camera that repeats one picture for this time is lost; 0: never", least=0)
     stuck_s: float = _setting(30.0, "the process restarts when the driver does not return for this time", above=0)
-    reopen_s: float = _setting(60.0, "a lost camera is tried again for this time before the process restarts", least=0)
-    wait_camera: bool = _setting(False, "wait for an absent camera, at the start and later, without a limit")
+    reopen_s: float = _setting(
+        60.0, "a lost camera is reopened repeatedly for this time; then the process restarts", least=0
+    )
+    wait_camera: bool = _setting(False, "wait without a limit for an absent camera, at the start and later")
     once_s: float = _setting(10.0, "how long `once` waits for a face", above=0)
     paused: bool = _setting(False, "start paused: the camera stays closed until `fer-edge resume`")
     per_frame: bool = _setting(False, "a journal line for each face of each frame, in addition to episodes", live=True)
@@ -68,23 +70,27 @@ class Settings:
     min_score: float = _setting(0.0, "faces with a lower detection score are ignored", live=True, least=0, most=1)
     unsure_below: float | None = _setting(
         None,
-        "a face whose most probable label is less probable is unsure; none: the bundle's value",
+        "a face whose highest probability is lower is unsure; none: the bundle's threshold",
         live=True,
         least=0,
         most=1,
     )
     min_quality: float = _setting(
-        0.5, "a face whose light, sharpness, size or turn is worse is unsure; 0: never", live=True, least=0, most=1
+        0.5,
+        "a face of lower quality (contrast, sharpness, size, turn) is unsure; 0: none is",
+        live=True,
+        least=0,
+        most=1,
     )
     smooth_s: float = _setting(
-        0.12, "half-life of the average that smooths a label; 0: each frame alone", live=True, least=0
+        0.12, "half-life of the average over frames that smooths a label; 0: no smoothing", live=True, least=0
     )
-    dwell_s: float = _setting(0.2, "how long a label stays at least", live=True, least=0)
+    dwell_s: float = _setting(0.2, "minimum time for which a label stays", live=True, least=0)
     max_faces: int = _setting(
-        4, "this many faces of a frame are read, the largest ones; others are counted", live=True, above=0
+        4, "number of faces of a frame that are classified, largest first; others are only counted", live=True, above=0
     )
     search_s: float = _setting(
-        0.3, "least time between two searches of the whole picture, made when it changed", live=True, least=0
+        0.3, "minimum time between two searches of the whole picture, made when it changed", live=True, least=0
     )
     sweep_s: float = _setting(
         10.0, "time between two searches of the whole picture while nothing changes", live=True, above=0
@@ -93,51 +99,54 @@ class Settings:
         None, "percent of one core that the process may use, as top shows it; none: no limit", live=True, above=0
     )
     sync_s: float = _setting(
-        30.0, "lines are forced to the card this often, a batch under 8 kB a tenth as often", live=True, least=0
+        30.0,
+        "interval at which lines are written to the card; ten times as long for a batch under 8 kB",
+        live=True,
+        least=0,
     )
     budget_bytes: int = _setting(
-        256_000_000, "the journal's oldest segments are deleted when it is larger", live=True, least=1 << 20
+        256_000_000, "maximum size of the journal; beyond it the oldest segments are deleted", live=True, least=1 << 20
     )
     keep_days: float | None = _setting(
-        None, "older segments are deleted; none: only the budget counts", live=True, above=0
+        None, "segments older than this are deleted; none: no limit of age", live=True, above=0
     )
     metrics: str | None = _setting(
-        None, "HOST:PORT at which Prometheus fetches the run's metrics; :9100 is for this machine alone"
+        None, "HOST:PORT at which Prometheus fetches the run's metrics; without HOST, from this machine only"
     )
     metrics_file: Path | None = _setting(
-        None, "a .prom file for node_exporter's textfile collector, in memory, as in /run/…"
+        None, "a .prom file for node_exporter's textfile collector, in a folder in memory (/run/…)"
     )
-    metrics_every_s: float = _setting(15.0, "metrics_file is written this often", above=0)
-    health_s: float = _setting(10.0, "temperature, power, disk and clock are measured this often", live=True, above=0)
+    metrics_every_s: float = _setting(15.0, "interval between two writes of metrics_file", above=0)
+    health_s: float = _setting(
+        10.0, "interval between two measurements of temperature, power, disk and clock", live=True, above=0
+    )
     hot_c: float = _setting(
         80.0,
         "above this temperature fewer frames are processed; a Pi slows down at 80 to 85 °C",
         live=True,
         above=0,
     )
-    live: str | None = _setting(None, "HOST:PORT of a page that shows what the camera sees now; none: no page, no port")
+    live: str | None = _setting(None, "HOST:PORT of the live page; none: no page and no open port")
     live_token_file: Path | None = _setting(
         None,
-        "holds the token of the live page, created where missing; none: a new token each start, beyond loopback",
+        "file with the live page's token, created if missing; none: a new token at each start, if not on loopback",
     )
     show_pixels_s: float | None = _setting(
-        None, "how long after the start the live page shows small pictures; none: never", above=0, most=3600
+        None, "how long after the start the live page shows pictures; none: never", above=0, most=3600
     )
     disk_low_bytes: int = _setting(200_000_000, "less free space than this is recorded as an event", live=True, least=0)
     mqtt: str | None = _setting(None, "mqtt://HOST or mqtts://HOST of a broker; user@ before the host")
     mqtt_password_file: Path | None = _setting(
-        None, "holds the password of the broker's user, readable by its owner alone"
+        None, "file with the password of the broker's user, readable by its owner only"
     )
     mqtt_ca: Path | None = _setting(
-        None, "certificate authorities for the broker's certificate (PEM); none: those of this system"
+        None, "file of certificate authorities for the broker's certificate (PEM); none: those of the system"
     )
-    mqtt_cert: Path | None = _setting(None, "this device's own certificate (PEM), where the broker requires one")
-    mqtt_key: Path | None = _setting(None, "the key of that certificate, where it is in a separate file")
-    mqtt_topic: str = _setting("fer-edge", "the beginning of every topic, before the instance's id")
+    mqtt_cert: Path | None = _setting(None, "the device's certificate (PEM), if the broker requires one")
+    mqtt_key: Path | None = _setting(None, "the key of that certificate, if it is in a separate file")
+    mqtt_topic: str = _setting("fer-edge", "prefix of every topic, before the instance's id")
     mqtt_discovery: str = _setting("homeassistant", "Home Assistant's prefix for discovery; empty: no discovery")
-    mqtt_readings: bool = _setting(
-        False, "also send each face of each frame to the broker, in addition to minutes and states"
-    )
+    mqtt_readings: bool = _setting(False, "also send each face of each frame to the broker")
 
     def __post_init__(self) -> None:
         for name in SETTING_FIELDS:

@@ -8,9 +8,10 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from journal_items import read_journal
+
 from device.clock import SystemClock
 from device.output.journal.journal import Journal
-from fer_edge.journal.clock_correction import read_journal
 from fer_edge.journal.segments import DamagedLine
 
 ROOT = Path(__file__).parents[1]

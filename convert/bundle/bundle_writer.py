@@ -1,4 +1,4 @@
-"""A bundle written from a model, what is known of it, and the report on it."""
+"""Writing a bundle from a model, the facts about the model, and the parity report."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ PACKAGES = ("tensorflow", "tensorflow-cpu", "keras", "numpy", "ai-edge-litert", 
 
 @dataclass(frozen=True, slots=True)
 class BundleDraft:
-    """A model and everything that its bundle records of it."""
+    """A model and everything that its bundle records about it."""
 
     model: OpenedModel  # that the device runs
     calibration: Calibration

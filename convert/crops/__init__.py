@@ -1,1 +1,1 @@
-"""From a detector's box to the crop: the fit of the mapping, and what detected crops cost."""
+"""From a detector's box to the crop: fitting the mapping, and the loss of accuracy on detected crops."""

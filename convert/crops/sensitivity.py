@@ -1,4 +1,4 @@
-"""The accuracy around a mapping: with the detected square wider, shifted, turned or levelled."""
+"""The accuracy with a changed mapping: the detected square scaled, shifted, rotated or upright."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ SWEEP = {
 
 @dataclass(frozen=True, slots=True)
 class SweepPoint:
-    """The accuracy on `n` found faces of one size, with the mapping off `by` so much on one of SWEEP's axes."""
+    """The accuracy on `n` found faces of one size, with an error `by` of the mapping on one of SWEEP's axes."""
 
     detector: str
     size_px: int

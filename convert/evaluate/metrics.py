@@ -1,4 +1,4 @@
-"""The metrics of a classifier on labelled images, each with its n, and the ROC curves, from its logits."""
+"""The metrics and ROC curves of a classifier on labelled images, from its logits; each metric has its n."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ class MeasuredRuntime:
 
 @dataclass(frozen=True, slots=True)
 class LogitDifference:
-    """Int8's logits against float's, centred per image first: softmax does not see what is common to all of them."""
+    """Int8's logits against float's, centred per image first: softmax does not depend on what all of them have in common."""
 
     images: str  # in words
     n: int

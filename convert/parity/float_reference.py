@@ -1,4 +1,4 @@
-"""The float model as the reference for another one: on the same interpreter, with the same least probability."""
+"""The float model as the reference for another one: on the same interpreter, with the same lowest probability."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class LogProbabilities(Classifier):
 
 
 def reference_for(float_model: OpenedModel, model: Classifier, threads: int = 1) -> Classifier:
-    """The float classifier to compare `model` with: where that gives probabilities, with the same least one."""
+    """The float classifier to compare `model` with: if `model` outputs probabilities, with the same lowest one."""
     if model.output_kind == "logits":
         return float_model.classifier(threads=threads)
     kind = LogProbabilities if float_model.output_kind == "logits" else Classifier
@@ -34,7 +34,7 @@ def reference_for(float_model: OpenedModel, model: Classifier, threads: int = 1)
 
 
 def least_probability(model: Classifier) -> float | None:
-    """The least probability of `model` that is compared: four steps of an integer tensor; None for logits.
+    """The lowest probability of `model` that is compared: four steps of an integer tensor; None for logits.
 
     One of a single step is off by up to half of itself, and its logarithm says nothing about the network.
     """

@@ -1,4 +1,4 @@
-"""Paired tests: what two models' answers to the same images say of their difference; intervals and equivalence tests.
+"""Paired tests of two models on the same images: differences, intervals and equivalence tests.
 
 Differences are int8 minus float throughout. Shares: exact McNemar on the discordant pairs, Tango's score test against a
 margin (Statistics in Medicine 17, 1998, 891–908), two one-sided tests (TOST) for equivalence, a paired bootstrap interval.
@@ -139,7 +139,7 @@ def placements(score: np.ndarray, positive: np.ndarray) -> np.ndarray:
 
 
 def holm(p: list[float]) -> list[float]:
-    """Each p-value as it stands when all of them are looked at: below the level only where the family allows it."""
+    """The p-values after Holm's correction for multiple tests, in the same order."""
     adjusted = [0.0] * len(p)
     largest = 0.0
     for rank, i in enumerate(sorted(range(len(p)), key=lambda i: p[i])):

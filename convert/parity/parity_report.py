@@ -25,7 +25,7 @@ SCHEMA_FILE = Path(__file__).with_name("parity.schema.json")
 
 @dataclass(frozen=True, slots=True)
 class RuntimeParity:
-    """What one runtime gave: the verdict, why it failed, what the images could not decide, and the figures behind it."""
+    """The parity on one runtime: the verdict, the reasons of a failure, the undecided figures, and all figures."""
 
     ran_on: MeasuredRuntime
     verdict: str
@@ -37,7 +37,7 @@ class RuntimeParity:
 
 @dataclass(frozen=True, slots=True)
 class Bootstrap:
-    """How intervals of shares were drawn."""
+    """The settings of the bootstrap intervals of shares."""
 
     draws: int = DRAWS
     seed: int = SEED
@@ -79,7 +79,7 @@ class ParityReport:
 
     @property
     def passed(self) -> bool:
-        """Whether nothing that could be judged lies outside its margin."""
+        """Whether every figure that could be judged is within its margin."""
         return self.verdict != FAIL
 
     @property

@@ -1,4 +1,4 @@
-"""The report on a model that has no float model to compare with: what can be judged of it, and what cannot."""
+"""The report on a model without a float model to compare with: the figures that can be judged, and those that cannot."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class RuntimeAgreement:
 
 @dataclass(frozen=True, slots=True)
 class ReferenceFreeReport:
-    """What was measured of a model alone. `parts` is empty without data."""
+    """The measurements of one model without a reference. `parts` is empty without data."""
 
     verdict: str
     runtime: str  # the first runtime's name
@@ -64,7 +64,7 @@ class ReferenceFreeReport:
 
     @property
     def passed(self) -> bool:
-        """Whether nothing that could be judged speaks against it."""
+        """Whether no check failed."""
         return not self.failures
 
     @property

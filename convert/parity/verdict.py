@@ -31,7 +31,7 @@ def verdict_on_faces(
 
 
 def verdict_on_logits(logits: LogitDifference, margins: Margins) -> tuple[str, list[str], list[str]]:
-    """The verdict on images without labels; nothing is undecided, for accuracy is not judged."""
+    """The verdict on images without labels; no figure is undecided, because accuracy is not judged."""
     failures = _logit_failures(logits, margins)
     return FAIL if failures else LOGITS_ONLY, failures, []
 
@@ -40,12 +40,15 @@ def _logit_failures(logits: LogitDifference, margins: Margins) -> list[str]:
     failures = []
     if logits.clear_agreement is not None and logits.clear_agreement < margins.labels_clear_agreement:
         failures.append(
-            f"where float is clear the labels agree on {logits.clear_agreement:.4f}, under {margins.labels_clear_agreement}"
+            f"where the float model's label is clear, the labels agree on {logits.clear_agreement:.4f} of the images,"
+            f" under {margins.labels_clear_agreement}"
         )
     if not abs(logits.slope - 1) <= margins.logits_slope:
         failures.append(f"the logits' slope is {logits.slope:.4f}, outside 1 ± {margins.logits_slope}")
     if not logits.rms <= margins.logits_rms:
-        failures.append(f"the logits' RMS error is {logits.rms:.4f} of their spread, over {margins.logits_rms}")
+        failures.append(
+            f"the logits' RMS error is {logits.rms:.4f} of their standard deviation, over {margins.logits_rms}"
+        )
     return failures
 
 
@@ -66,7 +69,7 @@ def _overall(together: PartDifference) -> tuple[list[str], list[str]]:
 
 
 def _class_failures(together: PartDifference, undecided: list[str]) -> list[str]:
-    """The losses of classes by evidence that survives Holm's correction; adds what is open to `undecided`."""
+    """The losses of classes that are significant after Holm's correction; adds the undecided figures to `undecided`."""
     rows = {f"the recall of {label}": row.recall for label, row in together.classes.items() if row.recall}
     rows |= {f"the AUC of {label}": row.auc for label, row in together.classes.items() if row.auc}
     tested = {name: d.inferiority_p for name, d in rows.items() if d.inferiority_p is not None}

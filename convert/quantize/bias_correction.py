@@ -1,4 +1,4 @@
-"""Bias correction: biases that compensate for rounded weights, so that each channel's mean stays what it is in float.
+"""Bias correction: biases that compensate for rounded weights, so that each channel keeps its mean in float.
 
 Rounding moves a weight by up to half a step. Where its input has a mean, as after ReLU, the mean of the sum moves, and every
 image is wrong by the same amount. The expected shift is known beforehand and is subtracted from the bias (Nagel et al. 2019,
@@ -52,7 +52,7 @@ def round_weights(weights: np.ndarray, axis: int) -> np.ndarray:
 
 
 def _reader_that_can_compensate(graph: Graph, op: Operator) -> Operator | None:
-    """The layer that can do what a bias of `op` would do, so that the file needs none: the only reader, without padding."""
+    """The layer whose bias can replace a bias of `op`: the only reader, without padding."""
     readers = graph.consumers(op.outputs[0])
     if op.activation != NO_ACTIVATION or len(readers) != 1 or op.outputs[0] in graph.outputs:
         return None

@@ -25,12 +25,12 @@ def quantize_graph(
     pixels: Range = RAW_RANGE,
     keep_float: Sequence[str] = (),
 ) -> Graph:
-    """The int8 model of a float one, for one image, with ranges from `images` uint8 (N, side, side).
+    """Returns the int8 model of a float graph with batch size 1; ranges come from `images` uint8 (N, side, side).
 
     `pixels` are the float model's input values for 0 and 255, and become the range of the int8 model's input. Layers named in
     `keep_float` (conv_3, dense_1: `python -m convert.layers`) stay float; if the last is among them, so is the output. Raises
-    UsageError when the model has no such layer, all are named, or the quantizer rejects it; ParityFailed when operators stay
-    in floating point that `keep_float` does not name.
+    UsageError when the model has no such layer, all are named, or the quantizer rejects it; ParityFailed when an operator
+    remains in floating point although `keep_float` is empty.
     """
     options = options or QuantizationOptions()
     layers = {op.name for op in float_graph.layers()}

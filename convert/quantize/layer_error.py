@@ -1,4 +1,4 @@
-"""Layer errors: how far each layer of an int8 model is from the float model's on images, and why."""
+"""Layer errors: the error of each layer of an int8 model relative to the float model on images, and its causes."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _SAMPLES = 200  # values of a layer and an image that its percentile is taken fr
 
 @dataclass(frozen=True, slots=True)
 class LayerError:
-    """One layer: how far int8's values are from float's, why, and what that does to the logits.
+    """One layer: the error of the int8 values relative to float, its causes, and its effect on the logits.
 
     Errors are RMS, as a share of the standard deviation of float's values. Values are in the layer's own units: where
     channels were equalized, in those of the equalized model. The range is None where the output stays float.

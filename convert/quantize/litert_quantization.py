@@ -1,7 +1,7 @@
-"""The int8 model of a float one with given ranges, by litert-quantizer, which LiteRT's makers maintain.
+"""Converts a float graph to int8 with given ranges, by litert-quantizer, the quantizer of LiteRT's makers.
 
-It gets the ranges as its calibration result. What it leaves in float although LiteRT has int8 kernels for it (LEAKY_RELU and
-a few more that have no weights) is turned into int8 here.
+The quantizer receives the ranges as its calibration result. It leaves some operators without weights in float (LEAKY_RELU
+and others) although LiteRT has int8 kernels for them; this module converts those.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _ALSO_INT8 = ("LEAKY_RELU", "RELU6", "RELU_N1_TO_1", "ELU", "ABS", "MINIMUM", "S
 def int8_model(
     graph: Graph, ranges: dict[int, Range], keep_float: Collection[str] = (), per_channel: bool = True
 ) -> Graph:
-    """The int8 model of a float `graph`, of which `ranges` names the range of each activation by the tensor's index.
+    """Returns the int8 model of a float `graph`; `ranges` has the range of each activation by its tensor's index.
 
     Operators named in `keep_float` stay float; if the last is among them, so is the output. Raises UsageError when the graph
     has no such operator, or when the quantizer rejects it.
@@ -60,7 +60,7 @@ def _quantize(content: bytes, calibration: dict[str, Any], kept: list[str], per_
             quantizer.update_quantization_recipe(
                 f"^{re.escape(name)};$", qtyping.TFLOperationName.ALL_SUPPORTED, algorithm_key=AlgorithmName.NO_QUANTIZE
             )
-        with warnings.catch_warnings():  # LiteRT's, on memory that the quantizer's interpreter uses
+        with warnings.catch_warnings():  # LiteRT warns about the memory of the quantizer's interpreter
             warnings.filterwarnings("ignore", ".*experimental_preserve_all_tensors", UserWarning)
             result = quantizer.quantize(calibration, enable_progress_bar=False, enable_progress_report=False)
     except (RuntimeError, ValueError, KeyError, TypeError, IndexError, AttributeError) as error:
@@ -69,9 +69,9 @@ def _quantize(content: bytes, calibration: dict[str, Any], kept: list[str], per_
 
 
 def _with_unique_names(graph: Graph, ranges: dict[int, Range]) -> tuple[Graph, dict[str, Any]]:
-    """A copy without unused tensors, each tensor under a name of its own, and the ranges by these names.
+    """A copy without unused tensors, in which each tensor has a unique name, and the ranges by these names.
 
-    The quantizer knows tensors by name, and wants to know each one's use.
+    The quantizer identifies tensors by name and rejects unused ones.
     """
     named = graph.copy()
     index = remove_unused(named)
@@ -86,8 +86,8 @@ def _with_unique_names(graph: Graph, ranges: dict[int, Range]) -> tuple[Graph, d
 
 
 def _quantize_the_rest(graph: Graph, calibration: dict[str, Any], kept: set[str]) -> None:
-    """Turns operators of _ALSO_INT8 into int8 where what they read and what reads them is int8, or becomes so."""
-    int8: dict[int, int] = {}  # the int8 tensor that holds what a float tensor holds
+    """Converts operators of _ALSO_INT8 to int8 where the operators before and after them are int8 or become int8."""
+    int8: dict[int, int] = {}  # from a float tensor to the int8 tensor with its values
     for op in graph.operators:
         if op.kind == "DEQUANTIZE":
             int8[op.outputs[0]] = op.inputs[0]
@@ -130,7 +130,7 @@ def _int8_tensor(graph: Graph, index: int, calibration: dict[str, Any]) -> int:
 
 
 def _remove_unused_conversions(graph: Graph) -> None:
-    """Removes QUANTIZE and DEQUANTIZE operators whose input nobody computes any more, or whose output nobody reads."""
+    """Removes QUANTIZE and DEQUANTIZE operators whose input is no longer computed or whose output is not read."""
     while True:
         operators = graph.operators
         computed = {t for op in operators for t in op.outputs} | set(graph.inputs)

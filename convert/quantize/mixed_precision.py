@@ -1,4 +1,4 @@
-"""Mixed precision: what it costs, in size and in time, that some layers stay in float."""
+"""Mixed precision: the cost in size and time of layers that stay in float."""
 
 from __future__ import annotations
 

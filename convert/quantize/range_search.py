@@ -36,7 +36,7 @@ _SHRINK_FACTORS = np.linspace(1.0, 0.3, 15)
 class QuantizationOptions:
     """How an int8 model is made from a float one. The defaults gave the logits of edge and nano the least error.
 
-    QuantizationOptions(0, 0, False) is what a converter does by itself.
+    QuantizationOptions(0, 0, False) is equivalent to a converter's default.
     """
 
     equalize: float = 0.5  # strength of channel equalization, 0 (none) to 1 (full)

@@ -1,4 +1,4 @@
-"""The values of every tensor of a TFLite model on images: as they are, and summarised by channel."""
+"""The values of every tensor of a TFLite model on images, and their statistics by channel."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ MOST = 2_000_000  # samples of one tensor
 
 @dataclass(frozen=True, slots=True)
 class TensorStatistics:
-    """What a float tensor held over images: all channels at sampled positions; each channel's extremes and mean overall."""
+    """The values of a float tensor over images: all channels at sampled positions, and each channel's extremes and mean."""
 
     samples: np.ndarray  # float32 (M, C)
     low: np.ndarray  # float32 (C,)

@@ -1,1 +1,1 @@
-"""Reports for people: pages, cards, plots and tables."""
+"""Reports: pages, cards, plots and tables."""

@@ -1,4 +1,4 @@
-"""The evaluation report for people, in Markdown: ours beside the published figures, the cost, how it was measured."""
+"""The evaluation report in Markdown: measured and published figures, the cost, and the conditions."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""CARD.md: what people should know of a bundle's model, every figure from a report."""
+"""CARD.md: the properties and limits of a bundle's model; every figure is from a report."""
 
 from __future__ import annotations
 

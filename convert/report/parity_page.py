@@ -1,4 +1,4 @@
-"""A bundle's parity report as one self-contained HTML page: the verdict first, then what stands behind it."""
+"""A bundle's parity report as one self-contained HTML page: the verdict, the figures, plots, layer errors and provenance."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ from fer_edge.json_fields import to_json
 
 _STYLES = {PASS: "pass", FAIL: "fail", OPEN: "open", LOGITS_ONLY: "open"}
 _SENTENCES = {
-    PASS: "On every runtime and kernel path below, int8 is shown to match the float model within the margins.",
+    PASS: "On every runtime and kernel path below, int8 matches the float model within the margins.",
     FAIL: "On at least one runtime or kernel path int8 does not match the float model.",
-    OPEN: "Nothing failed, but there are too few images to show that nothing was lost.",
-    LOGITS_ONLY: "Labels and logits agree on synthetic images; there were no labelled images to judge accuracy on.",
+    OPEN: "No check failed, but there are too few images to show that int8 matches the float model.",
+    LOGITS_ONLY: "Labels and logits agree on synthetic images; accuracy was not judged, because there were no labelled images.",
 }
 
 
@@ -124,12 +124,12 @@ def _figures(parity: ParityReport, bundle: Bundle) -> list[Figure]:
     n = parity.parts["together"].n
     return [
         Figure(
-            "ROC curves, float and int8 over each other",
+            "ROC curves of float and int8",
             f"One class against the rest, {n:,} images.",
             _inline(plots.roc_pair(parity.curves), "roc"),
         ),
         Figure(
-            "What changed its label",
+            "Changes of label",
             "Images of each true class that int8 gives each label more often (+) or less often (−) than float.",
             _inline(plots.confusion_change(parity.curves, list(bundle.labels)), "confusion"),
         ),
@@ -147,7 +147,7 @@ def _layers(bundle: Bundle) -> LayerTable | None:
 
 
 def _inline(svg: bytes, name: str) -> str:
-    """An SVG without its XML head, its ids made unlike those of the page's other figures."""
+    """An SVG without its XML head, with ids that no other figure of the page has."""
     text = svg.decode()
     text = text[text.index("<svg") :]
     return re.sub(r'(id="|url\(#|href="#)', rf"\g<1>{name}-", text)

@@ -66,11 +66,12 @@ def block(models: Path) -> str:
         raise UsageError(f"{models / 'peers' / 'peers.json'} has no {', '.join(missing)}; `make peers` measures it")
     return "\n".join(
         [
-            f"FER2013's test part (PrivateTest), n = {n:,}, single view; all choices made on PublicTest; our models are int8,"
-            f" one seed each; 95 % intervals in brackets. “Without twins” leaves out the {n - unseen.n:,} images that are also"
-            f" in Training. All measured in one run on {peers['host']}, {peers['runtime']}, not a Pi. Time: one thread, over"
-            f" that of {peers['reference']}. Published for `paper`: accuracy {paper_baseline.WEIGHTED[1] * 100:.0f}, macro AUC"
-            f" {paper_baseline.MACRO_AUC:.2f}, on {paper_baseline.N:,} images.{_external([*ours, *by_votes])}",
+            f"FER2013's test part (PrivateTest), n = {n:,}, one view per image (no test-time augmentation); all choices made on"
+            f" PublicTest; our models are int8, one seed each; 95 % intervals in brackets. “Without duplicates” leaves out the"
+            f" {n - unseen.n:,} images that are also in Training. All measured in one run on {peers['host']},"
+            f" {peers['runtime']}, not a Pi. Time: one thread, over that of {peers['reference']}. Published for `paper`:"
+            f" accuracy {paper_baseline.WEIGHTED[1] * 100:.0f}, macro AUC {paper_baseline.MACRO_AUC:.2f},"
+            f" on {paper_baseline.N:,} images.{_external([*ours, *by_votes])}",
             "",
             "| | " + " | ".join([*(f"**{r.name}**" for r in ours), *(e["name"] for e in others)]) + " |",
             "|---" * (1 + len(ours) + len(others)) + "|",
@@ -94,7 +95,7 @@ def _rows(ours: list[Released], own: list[dict[str, Any]], others: list[dict[str
     times = [e["latency"] for e in every]
     return [
         figures("accuracy %", "accuracy", 100, 1),
-        _row("without twins", [*("" if t is None else f"{t:.1f}" for t in twins), *blank]),
+        _row("without duplicates", [*("" if t is None else f"{t:.1f}" for t in twins), *blank]),
         figures("macro AUC", "macro_auc", 1, 3),
         figures("balanced accuracy %", "balanced_accuracy", 100, 1),
         _row(
@@ -187,7 +188,7 @@ def _crops(r: Released) -> str:
 
 
 def with_block(readme: str, text: str, begin: str = BEGIN) -> str:
-    """A README's text with its measured figures replaced. Raises UsageError when it has no place for them."""
+    """A README's text with its measured figures replaced. Raises UsageError when it has no markers for them."""
     if begin not in readme or END not in readme:
         raise UsageError(f"the README has no place for the figures: “{begin}” and “{END}”")
     before, rest = readme.split(begin, 1)

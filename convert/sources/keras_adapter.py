@@ -1,4 +1,4 @@
-"""A Keras classifier of any kind, adapted to take raw gray pixels and to give logits: what the converter gets.
+"""A Keras classifier of any kind, adapted to raw gray pixels as input and logits as output, for the converter.
 
 The graph owns normalisation: a 1×1 convolution in front turns 0–255 into what the network was trained on, and repeats the
 gray where it expects three channels. It is one operator, which int8 runs with 32-bit sums. A softmax at the end is removed,

@@ -78,7 +78,7 @@ class ModelSource:
 
 
 def input_range_argument(text: str) -> tuple[float, float]:
-    """What `--input-range` means: two numbers LOW,HIGH. Raises ValueError, which argparse knows, for anything else."""
+    """The value of `--input-range`: two numbers LOW,HIGH. Raises ValueError, which argparse reports, for anything else."""
     low, high = (float(word) for word in text.split(","))
     if not (math.isfinite(low) and math.isfinite(high) and low < high):
         raise ValueError(text)

@@ -27,7 +27,7 @@ _MODEL_FILES = ("model.keras", SAVED_MODEL)  # what makes a folder one of a trai
 
 @dataclass(frozen=True, slots=True)
 class OpenedModel:
-    """A model as it runs: its TFLite graph for one image, what a pixel is to it, and what it gives."""
+    """A model ready to run: its TFLite graph for one image, the range of its pixels, and the kind of its output."""
 
     source: ModelSource
     kind: str  # "keras", "saved model", "tflite" or "bundle"

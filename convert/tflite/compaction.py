@@ -1,8 +1,8 @@
-"""A TFLite file made smaller without a change to what it computes: unused parts and inner names are dropped, equal vectors
+"""Compaction of a TFLite file without a change of its results: unused parts and inner names are dropped, equal vectors
 are stored once.
 
 For each channel of each layer the converter writes a zero point of eight bytes that is always 0, twice, and names of a
-hundred bytes for tensors that no program asks for. In a file of 100 kB that is a fifth.
+hundred bytes for tensors that no program reads by name. In a file of 100 kB that is a fifth.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Edits of a TFLite graph: a last softmax removed, a gray input put in front, int8 steps inserted."""
+"""Edits of a TFLite graph: removing a final softmax, prepending a gray input, inserting int8 steps."""
 
 from __future__ import annotations
 

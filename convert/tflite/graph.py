@@ -213,7 +213,7 @@ class Graph:
         return len(self.subgraph.tensors) - 1
 
     def copy(self) -> Graph:
-        """A graph of its own that shares the arrays of weights; `set_constant` replaces them and changes none."""
+        """A copy that shares the arrays of weights; `set_constant` replaces arrays and does not change them."""
         other = copy.copy(self)
         other.__dict__.pop("operators", None)
         shared = {id(buffer.data): buffer.data for buffer in self.model.buffers if buffer.data is not None}
@@ -221,7 +221,7 @@ class Graph:
         return other
 
     def changed(self) -> None:
-        """Forgets what was read of the operators, after `subgraph` was edited."""
+        """Discards the cached operators after `subgraph` was edited."""
         self.__dict__.pop("operators", None)
 
     def to_bytes(self) -> bytes:

@@ -1,4 +1,4 @@
-"""What a TFLite model holds, counted from its graph: operators, their types and versions, parameters, multiply-adds."""
+"""The contents of a TFLite model: operators, their types and versions, parameters, multiply-adds."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def operator_versions(graph: Graph) -> dict[str, int]:
 
 
 def custom_operators(graph: Graph) -> list[str]:
-    """The operators that are not TFLite's own; those called Flex… are TensorFlow's."""
+    """The operators that TFLite does not have; those named Flex… are TensorFlow's."""
     custom = graph.schema.BuiltinOperator.CUSTOM
     codes = (c for c in graph.model.operatorCodes if c.customCode or builtin_code(c) == custom)
     return sorted({code.customCode.decode() if code.customCode else "CUSTOM" for code in codes})
@@ -63,7 +63,7 @@ def nonfinite_tensors(graph: Graph) -> list[str]:
 
 
 def parameter_count(graph: Graph) -> int:
-    """How many weights and biases the model holds; batch normalisation that was folded into them is not counted."""
+    """The number of weights and biases; folded batch normalisation is not counted."""
     types = graph.schema.TensorType
     total = 0
     for subgraph in graph.model.subgraphs:
@@ -95,7 +95,7 @@ def multiply_adds(graph: Graph) -> int:
 
 
 def arithmetic(graph: Graph) -> str:
-    """What the model computes in: "int8", "float32", or "int8 and float32" and the like, where it does both."""
+    """The arithmetic of the model: "int8", "float32", or "int8 and float32" if it has both."""
     kinds = {dtype for op in operator_types(graph) for dtype in op.dtypes} - {"int32", "int64", "bool"}
     return " and ".join(sorted(kinds, key=lambda kind: ("float" in kind, kind)))
 

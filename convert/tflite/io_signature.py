@@ -1,4 +1,4 @@
-"""What a TFLite model takes and gives: the range of its pixels, logits or probabilities."""
+"""Inputs and outputs of a TFLite model: the range of its pixels, and logits or probabilities."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from convert.tflite.graph import Graph
 from fer_edge.classifier import RAW_RANGE, Classifier, make_interpreter
 from fer_edge.errors import UsageError
 
-PIXELS = ((0.0, 1.0), (-1.0, 1.0), RAW_RANGE)  # the ranges that are recognised by the scale of an input tensor
-_PASS_ON = ("QUANTIZE", "DEQUANTIZE", "RESHAPE", "SQUEEZE")  # operators that do not change what values mean
+PIXELS = ((0.0, 1.0), (-1.0, 1.0), RAW_RANGE)  # the ranges that are recognised from the scale of an input tensor
+_PASS_ON = ("QUANTIZE", "DEQUANTIZE", "RESHAPE", "SQUEEZE")  # operators that keep the meaning of values
 
 
 def pixels_of(content: bytes, path: Path) -> tuple[float, float]:
-    """The input's values for a pixel's 0 and 255, as its scale tells; 0 and 255 where the input is floating point.
+    """Returns the input values for the pixel values 0 and 255, from the input's scale; 0 and 255 if it is floating point.
 
-    Raises UsageError when the input stands for another range than one of PIXELS.
+    Raises UsageError when the range is none of PIXELS.
     """
     (details, *_) = make_interpreter(content).get_input_details()
     scale, zero_point = details["quantization"]
@@ -39,25 +39,25 @@ def pixels_of(content: bytes, path: Path) -> tuple[float, float]:
 def require_one_picture(
     path: Path, inputs: Sequence[tuple[int | None, ...]], outputs: Sequence[tuple[int | None, ...]]
 ) -> None:
-    """Raises UsageError when shapes are not those of a classifier of one square picture; a batch of any size is None."""
+    """Raises UsageError when the shapes are not those of a classifier of one square picture; None is any batch size."""
     if (len(inputs), len(outputs)) != (1, 1):
         raise UsageError(f"{path} has {len(inputs)} inputs and {len(outputs)} outputs, not one of each")
     (entry,), (end,) = inputs, outputs
     shape = entry[1:]
     if len(shape) != 3 or None in shape or shape[0] != shape[1] or shape[2] not in (1, 3):
         raise UsageError(
-            f"{path} takes {entry}, not one square picture of one size and one or three channels,"
+            f"the input shape of {path} is {entry}, not that of one square picture of a fixed size with one or three channels,"
             " (None, side, side, 1) or (None, side, side, 3)"
         )
     if len(end) != 2 or end[1] is None:
-        raise UsageError(f"{path} gives {end}, not one number for each class (None, classes)")
+        raise UsageError(f"the output shape of {path} is {end}, not one number for each class, (None, classes)")
 
 
 def output_of(graph: Graph, model: Classifier, images: np.ndarray) -> str:
-    """Whether a model gives "probabilities" or "logits".
+    """Returns "probabilities" or "logits", the kind of a model's output.
 
-    Probabilities: its last operator is a SOFTMAX, whatever only reshapes or converts behind it; or its outputs for `images`
-    are 0 or more and sum to 1.
+    The output is probabilities if the last operator, apart from reshapes and conversions, is a SOFTMAX, or if the outputs for
+    `images` are 0 or more and sum to 1.
     """
     if ends_in_softmax(graph):
         return "probabilities"
@@ -68,7 +68,7 @@ def output_of(graph: Graph, model: Classifier, images: np.ndarray) -> str:
 
 
 def ends_in_softmax(graph: Graph) -> bool:
-    """Whether the graph's output is that of a SOFTMAX, read through operators that only reshape or convert."""
+    """Whether the last operator, apart from reshapes and conversions, is a SOFTMAX."""
     if len(graph.model.subgraphs) != 1:
         return False
     last = graph.producer(graph.outputs[0])

@@ -1,7 +1,8 @@
-"""Versions of operators: which ones a TFLite file needs, and which ones each runtime has.
+"""Versions of operators: those that a TFLite file needs, and those that each runtime has.
 
-A TFLite file says which version of each operator it needs; an older runtime does not start it. op_versions.json holds what
-runtimes answered (`python -m convert.versions`), so that a host can tell for one that is not installed on it.
+A TFLite file states the version of each operator that it needs; a runtime without that version cannot load it.
+op_versions.json holds the versions that runtimes have (measured by `python -m convert.versions`), so that a host can check a
+file against a runtime that is not installed there.
 """
 
 from __future__ import annotations
@@ -20,13 +21,13 @@ from fer_edge.errors import UsageError
 from fer_edge.stderr_capture import suppressed_stderr
 
 TABLE = Path(__file__).with_name("op_versions.json")
-GAP = 4  # a runtime that lacks so many versions in a row has no newer one: BROADCAST_TO begins at 2, the rest at 1
-# What a bundle is made for unless less is asked: the base install, and the extra for Python 3.11.
+GAP = 4  # the search ends after this many missing versions in a row: BROADCAST_TO begins at 2, the others at 1
+# The runtimes of a bundle by default: the base install, and the extra for Python 3.11.
 CLAIMED = ("litert 2.3.0", "tflite-runtime 2.14.0")
-# How a runtime says that it lacks an operator. Any other complaint is about the operator without options that it was given.
+# The messages of a runtime that lacks an operator. Any other message is about the missing options of the test operator.
 _LACKING = ("Didn't find op", "out of range")
-# The version at which an operator takes int8, as TensorFlow's converter writes it (tensorflow/compiler/mlir/lite/tools/
-# versioning/op_version.cc); 1 where it is not named here.
+# The first version of an operator with int8, as TensorFlow's converter writes it (tensorflow/compiler/mlir/lite/tools/
+# versioning/op_version.cc); 1 for operators that are not listed.
 _INT8_VERSIONS = {
     **dict.fromkeys(("CONV_2D", "DEPTHWISE_CONV_2D", "BROADCAST_TO", "TILE", "REVERSE_V2"), 3),
     **dict.fromkeys(("MAX_POOL_2D", "AVERAGE_POOL_2D", "ADD", "SUB", "MUL", "MEAN", "SUM", "SOFTMAX", "RELU"), 2),
@@ -41,7 +42,7 @@ _INT8_VERSIONS = {
 
 
 def set_int8_versions(graph: Graph) -> None:
-    """Writes into the graph the version of each operator that reads int8; versions are only raised."""
+    """Sets the version of each operator that reads int8 in the graph; a version is never lowered."""
     int8 = graph.schema.TensorType.INT8
     for op in graph.operators:
         data = next((t for t in op.inputs if t >= 0 and graph.tensor(t).type == int8), None)
@@ -74,13 +75,13 @@ def _int8_version(graph: Graph, number: int) -> int:
 
 @functools.cache
 def known() -> dict[str, dict[str, int]]:
-    """For each runtime that was asked, by name and version: its operators and the newest version of each."""
+    """The operators of each measured runtime, by its name and version, and the newest version of each."""
     table: dict[str, dict[str, int]] = json.loads(TABLE.read_text(encoding="utf-8"))
     return table
 
 
 def newest_versions(runtime: Runtime) -> dict[str, int]:
-    """The operators of an installed runtime and the newest version of each, found with files of one operator; 2 seconds."""
+    """The operators of an installed runtime and the newest version of each, measured with files of one operator; takes 2 s."""
     builtin = tflite_schema().BuiltinOperator
     found = {}
     with suppressed_stderr():
@@ -97,7 +98,7 @@ def newest_versions(runtime: Runtime) -> dict[str, int]:
 
 
 def one_operator(code: int, version: int) -> bytes:
-    """A TFLite file of the one operator with that code and version, on a float32 tensor; it starts and is never run."""
+    """A TFLite file of the one operator with that code and version, on a float32 tensor; it is loaded, never run."""
     schema = tflite_schema()
     tensor, subgraph, model = schema.TensorT(), schema.SubGraphT(), schema.ModelT()
     tensor.shape, tensor.name = [1], b"x"
@@ -110,13 +111,13 @@ def one_operator(code: int, version: int) -> bytes:
 
 
 def missing_operators(graph: Graph, runtime: str) -> list[str]:
-    """The operators that `runtime`, one of `known`, does not have, with the versions: “ADD version 9 (it has 5)”.
+    """The operators of the graph that `runtime`, one of `known`, lacks, with the versions: “ADD version 9 (it has 5)”.
 
     Raises UsageError when that runtime is not in the table.
     """
     table = known()
     if runtime not in table:
-        raise UsageError(f"which operators {runtime} has is not known; known are {', '.join(table)}")
+        raise UsageError(f"the operators of {runtime} are not known; known runtimes are {', '.join(table)}")
     has = table[runtime]
     return [
         f"{name} version {version} (it has {has[name]})" if name in has else f"{name} (it has none)"
@@ -126,12 +127,16 @@ def missing_operators(graph: Graph, runtime: str) -> list[str]:
 
 
 def require_operators(graph: Graph, claimed: Iterable[str] = CLAIMED) -> None:
-    """Raises UsageError with what each claimed runtime lacks that would not start the model."""
+    """Raises UsageError when a claimed runtime cannot load the model; the message names the operators that it lacks."""
     if lacking := {runtime: found for runtime in claimed if (found := missing_operators(graph, runtime))}:
         text = "; ".join(f"{runtime} lacks {', '.join(found)}" for runtime, found in lacking.items())
         rest = [runtime for runtime in claimed if runtime not in lacking]
-        remedy = f"`--runtimes '{','.join(rest)}'` claims less" if rest else "convert the model with an older converter"
-        raise UsageError(f"{text}; {remedy}, or build the model without")
+        remedy = (
+            f"`--runtimes '{','.join(rest)}'` names only the other runtimes"
+            if rest
+            else "convert the model with an older converter"
+        )
+        raise UsageError(f"{text}; {remedy}, or build the model without these operators")
 
 
 def _has(runtime: Runtime, content: bytes) -> bool:

@@ -1,4 +1,4 @@
-"""TensorFlow's output on stdout and stderr, held back unless something fails."""
+"""Suppressing TensorFlow's output on stdout and stderr unless something fails."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from fer_edge.stderr_capture import suppressed_stderr
 
 @contextmanager
 def quiet_tensorflow() -> Iterator[None]:
-    """Keeps TensorFlow's own chatter off both streams; what its libraries wrote is shown when the block fails unforeseen."""
+    """Suppresses TensorFlow's messages on both streams; they are shown when the block raises an unexpected error."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     with suppressed_stderr(), redirect_stdout(io.StringIO()):
         yield

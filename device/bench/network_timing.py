@@ -79,9 +79,9 @@ def time_networks(
 
 
 def find_float_model(bundle: Bundle, path: Path | None = None) -> Path | None:
-    """The float .tflite to measure beside `bundle`: the one that is `given`, else the one in its folder, else None.
+    """The float .tflite to measure beside `bundle`: `path` if given, else the one in its folder, else None.
 
-    Raises UsageError when it is not there or not a float model of the same shape, BundleRefused when it is no model.
+    Raises UsageError when it does not exist or is not a float model of the same shape, BundleRefused when it is not a model.
     """
     if path is None:
         path = bundle.path / FLOAT
@@ -94,8 +94,8 @@ def find_float_model(bundle: Bundle, path: Path | None = None) -> Path | None:
         raise UsageError(f"{path} is not a float model (its output is integers); name a float model with --float")
     if (model.side, model.classes) != (bundle.side, len(bundle.labels)):
         raise UsageError(
-            f"{path} is another network: it takes {model.side} px and gives {model.classes} classes, bundle {bundle.name} "
-            f"{bundle.side} px and {len(bundle.labels)}"
+            f"{path} has {model.side} px and {model.classes} classes, bundle {bundle.name} has {bundle.side} px and "
+            f"{len(bundle.labels)} classes; name the float model of the bundle with --float"
         )
     return path
 

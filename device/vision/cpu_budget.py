@@ -11,7 +11,7 @@ from device.clock import Clock
 from device.config import Settings
 from device.system.health import BITS, Health
 
-_MAX_CREDIT_S = 0.5  # of the budget, that a quiet period may save for a busy one
+_MAX_CREDIT_S = 0.5  # of the budget; the most that a quiet period saves for a busy one
 _COOL_MARGIN_C = 5.0  # below the limit, before the frame rate rises again
 _MAX_HALVINGS = 4  # of the frame rate
 
@@ -24,13 +24,8 @@ class CpuBudget:
         self._limited = False  # whether there was a budget when the account was last updated
         self._mono_ns, self._cpu_ns, self._credit_ns = 0, 0, 0.0
         self._health: Health | None = None
-        self._halvings = 0
-        self._due_ns = 0.0  # when the next frame is wanted, while the processor is hot
-
-    @property
-    def halvings(self) -> int:
-        """How often the frame rate was halved because the processor is hot."""
-        return self._halvings
+        self._halvings = 0  # of the frame rate, because the processor is hot
+        self._due_ns = 0.0  # the time of the next frame, while the processor is hot
 
     def update_health(self, health: Health | None, hot_c: float) -> None:
         """Adapts the frame rate to the machine's health, once for each new measurement."""

@@ -1,4 +1,4 @@
-"""Reading a journal: its lines in order, and the right time of each.
+"""Reading a journal: its lines in order, and the corrected time of each.
 
 A Pi without a battery starts with a wrong wall clock, so the `wall` of a line may be wrong by decades; `mono_s` never is.
 Within one boot the two differ by a constant. The last line of the boot with a synced clock gives that constant. A boot
@@ -17,18 +17,12 @@ from fer_edge.events import Event
 from fer_edge.journal.segments import BootTimes, DamagedLine, boot_times, segment_lines, segments
 
 
-def read_journal(folder: Path, kinds: Container[str] | None = None) -> Iterator[Event | DamagedLine]:
-    """The events of a journal in order; a line that cannot be read is given as damage in its place.
+def read_with_segments(folder: Path, kinds: Container[str] | None = None) -> Iterator[tuple[Path, Event | DamagedLine]]:
+    """The events of a journal in order, each with its segment; a line that cannot be read becomes a DamagedLine.
 
-    A duplicate line, left by a crash during writing, is given once. A segment that is removed meanwhile is skipped. With
+    A duplicate line, left by a crash during writing, is returned once. A segment that is removed meanwhile is skipped. With
     `kinds` lines of other kinds are skipped, as in `segment_lines`. Raises OSError, also when there is no folder.
     """
-    for _, item in read_with_segments(folder, kinds):
-        yield item
-
-
-def read_with_segments(folder: Path, kinds: Container[str] | None = None) -> Iterator[tuple[Path, Event | DamagedLine]]:
-    """What `read_journal` gives, each with its segment."""
     last_seq = -1
     for segment in segments(folder):
         try:

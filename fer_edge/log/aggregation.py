@@ -40,14 +40,14 @@ class PeriodSums:
     doubtful_s: float = 0.0  # whose time is not known
 
     @property
-    def told_s(self) -> float:
+    def total_s(self) -> float:
         """All seconds, observed or not."""
         return sum(self.state_s.values())
 
     @property
     def blind_s(self) -> float:
         """Seconds without observation, for any reason."""
-        return self.told_s - self.state_s["observed"]
+        return self.total_s - self.state_s["observed"]
 
     def share(self, label: str) -> float | None:
         """The label's share of the seconds of faces; None without faces."""
@@ -109,7 +109,7 @@ class PeriodSums:
         return {
             "from": zone.iso(self.from_s),
             "to": zone.iso(self.to_s),
-            "seconds": _s(self.told_s),
+            "seconds": _s(self.total_s),
             **{f"{state.replace(' ', '_')}_s": _s(self.state_s.get(state, 0.0)) for state in STATES},
             "blind_s": _s(self.blind_s),
             "face_s": _s(self.face_s),

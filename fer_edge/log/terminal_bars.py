@@ -30,9 +30,9 @@ def bar_lines(summary: Summary) -> Iterator[str]:
 
 def _line(part: PeriodSums, labels: Sequence[str], letters: dict[str, str], zone: TimeZone) -> str:
     when = zone.short(part.from_s)[:16]
-    told_s, blind = part.told_s, ""
+    total_s, blind = part.total_s, ""
     if part.blind_s >= 1:
-        blind = f"  {_BLIND * max(1, round(_THERE * part.blind_s / told_s))} {duration_text(part.blind_s)}"
+        blind = f"  {_BLIND * max(1, round(_THERE * part.blind_s / total_s))} {duration_text(part.blind_s)}"
     if part.presence is None:
         return f"{when}  {'–':<{_THERE}}        {'':{WIDTH}}{blind}".rstrip()
     there = part.presence * _THERE

@@ -1,4 +1,4 @@
-"""A summary for people, in words and columns: where the time went, what was seen, how sure, and how reliable."""
+"""A summary as text and tables: time by state, presence and expressions, certainty, reliability."""
 
 from __future__ import annotations
 
@@ -23,28 +23,30 @@ STATE_TEXTS = {
 
 
 def summary_text(summary: Summary) -> str:
-    """The summary as one page."""
+    """The summary as one page of text."""
     whole, zone = summary.whole, summary.window.zone
     head = f"{summary.device.name}: {zone.short(whole.from_s)} to {zone.short(whole.to_s)}, {zone}"
-    return "\n".join([head, "", *_time(summary), "", *_seen(whole), "", *_sure(whole), "", *_trust(summary)])
+    return "\n".join(
+        [head, "", *_time(summary), "", *_presence(whole), "", *_certainty(whole), "", *_reliability(summary)]
+    )
 
 
 def _time(summary: Summary) -> Iterator[str]:
     whole = summary.whole
-    yield f"Where {duration_text(whole.told_s)} went"
+    yield f"Time: {duration_text(whole.total_s)}"
     for state in STATES:
         if (seconds := whole.state_s.get(state, 0.0)) >= 0.05:
-            yield f"  {STATE_TEXTS[state]:<26} {duration_text(seconds):>14} {_percent(seconds / whole.told_s)}"
+            yield f"  {STATE_TEXTS[state]:<26} {duration_text(seconds):>14} {_percent(seconds / whole.total_s)}"
 
 
-def _seen(whole: PeriodSums) -> Iterator[str]:
+def _presence(whole: PeriodSums) -> Iterator[str]:
     if not whole.face_s:
-        yield "What was seen: nobody"
+        yield "Presence: no face"
         return
     most = "one face" if whole.faces_max == 1 else f"{whole.faces_max} faces"
     yield (
-        f"What was seen: somebody for {duration_text(whole.face_s)}, {whole.presence or 0:.1%} of the observed time; "
-        f"{most} at most at once"
+        f"Presence: {duration_text(whole.face_s)} with a face, {whole.presence or 0:.1%} of the observed time; "
+        f"at most {most} at once"
     )
     yield f"  {'':<10} {'of face time':>12} {'time':>14} {'episodes':>9} {'mean p':>7} {'quality':>8}"
     for label in sorted(whole.labels_s, key=lambda label: -whole.labels_s[label]):
@@ -55,11 +57,11 @@ def _seen(whole: PeriodSums) -> Iterator[str]:
         )
 
 
-def _sure(whole: PeriodSums) -> Iterator[str]:
-    yield "How sure"
+def _certainty(whole: PeriodSums) -> Iterator[str]:
+    yield "Certainty"
     unsure = whole.share(UNSURE)
     if unsure is None:
-        yield "  there was no face to be sure of"
+        yield "  no face"
         return
     faces_s = sum(whole.labels_s.values())
     by = ", ".join(f"{why} {seconds / faces_s:.1%}" for why, seconds in sorted(whole.unsure_s.items(), key=_largest))
@@ -72,30 +74,30 @@ def _sure(whole: PeriodSums) -> Iterator[str]:
         yield f"  {whole.counts['skipped']:,} faces were not classified: there were too many at once"
 
 
-def _trust(summary: Summary) -> Iterator[str]:
+def _reliability(summary: Summary) -> Iterator[str]:
     whole, trust = summary.whole, summary.trust
-    yield "How far to trust it"
+    yield "Reliability"
     clock = (
-        "all times by a clock that was set"
+        "all times are by a synchronized clock"
         if not whole.doubtful_s
-        else f"{duration_text(whole.doubtful_s)} of it by a clock that is not known to have been set: their times are"
-        " a guess"
+        else f"for {duration_text(whole.doubtful_s)} of it the clock was not known to be synchronized: these times are"
+        " estimates"
     )
-    steps = f"; {counted(trust.clock_steps, 'change')} of the wall clock, corrected here" if trust.clock_steps else ""
+    steps = f"; {counted(trust.clock_steps, 'change')} of the wall clock, corrected" if trust.clock_steps else ""
     yield f"  clock    {clock}{steps}"
     for model in trust.models.values():
         proof = {
             True: f"verified at start (golden vectors of {model.compared_with})",
             False: f"not compared with its float model on this runtime; golden vectors of {model.compared_with}",
-            None: "not recorded whether it was verified",
+            None: "no record of a verification",
         }[model.proved]
         yield (
             f"  model    {model.bundle} {model.sha256[:12]}, {model.runtime}, {model.detector}, {proof}; "
             f"{duration_text(model.seconds)}"
         )
-    recorded = f", {trust.recorded} of them over recordings" if trust.recorded else ""
+    recorded = f", {trust.recorded} of them on recordings" if trust.recorded else ""
     boots = counted(len(trust.boots), "boot")
-    yield f"  runs     {trust.starts} began{recorded}, {trust.cut_off} cut off without an end; {boots}"
+    yield f"  runs     {trust.starts} started{recorded}, {trust.cut_off} cut off without an end line; {boots}"
     drops = ", ".join(f"{why} {n:,}" for why, n in sorted(whole.drops.items(), key=_largest))
     read = whole.counts["read"]
     yield f"  frames   {read:,} read, {whole.counts['processed']:,} processed; dropped: {drops or 'none'}"
@@ -115,7 +117,7 @@ def part_columns(summaries: Sequence[Summary]) -> list[str]:
         "from",
         "observed",
         "blind",
-        "there",
+        "presence",
         *labels_seen(summaries),
         "p",
         "quality",
@@ -134,7 +136,7 @@ def part_rows(summaries: Sequence[Summary]) -> Iterator[Row]:
                 "from": part.from_s,
                 "observed": _short(part.state_s.get("observed", 0.0)),
                 "blind": _short(part.blind_s),
-                "there": _percent(part.presence).strip(),
+                "presence": _percent(part.presence).strip(),
                 **{label: _percent(part.share(label)).strip() for label in labels},
                 "p": part.mean_p(),
                 "quality": part.mean_quality(),
@@ -170,7 +172,7 @@ def flat_rows(summaries: Sequence[Summary]) -> Iterator[Row]:
 
 
 def labels_seen(summaries: Sequence[Summary]) -> list[str]:
-    """Every label that any of them has seconds of, the most frequent first, `unsure` last."""
+    """Every label with seconds in one of the summaries, the most frequent first, `unsure` last."""
     total: dict[str, float] = {}
     for summary in summaries:
         for label, seconds in summary.whole.labels_s.items():

@@ -53,8 +53,8 @@ class Debian:
     @property
     def root(self) -> Path:
         """The folder of its files, made first where it is not there yet. Raises UsageError where it cannot be."""
-        told = json.dumps([_SET_UP, {k: v for k, v in asdict(self).items() if k != "cpu"}])
-        name = f"debian-{self.suite}-{hashlib.sha256(told.encode()).hexdigest()[:12]}"
+        key_json = json.dumps([_SET_UP, {k: v for k, v in asdict(self).items() if k != "cpu"}])
+        name = f"debian-{self.suite}-{hashlib.sha256(key_json.encode()).hexdigest()[:12]}"
         return made(name, lambda fresh: _make(fresh, self))
 
 
@@ -96,20 +96,20 @@ def _unpack(root: Path, packages: list[Path]) -> None:
     (records / "available").touch()
     status = []
     for package in packages:
-        told = done(["dpkg-deb", "-f", package]).rstrip("\n")
-        fields = dict(line.split(": ", 1) for line in told.splitlines() if ": " in line and line[0] != " ")
+        control_text = done(["dpkg-deb", "-f", package]).rstrip("\n")
+        fields = dict(line.split(": ", 1) for line in control_text.splitlines() if ": " in line and line[0] != " ")
         name = fields["Package"] + (":arm64" if fields.get("Multi-Arch") == "same" else "")
         done(["dpkg-deb", "-e", package, records / "control"])
         (records / "control/control").unlink()
-        kept = records / "control/conffiles"
-        settings = [f" {line} newconffile" for line in _lines(kept) if line.startswith("/")]
+        conffiles = records / "control/conffiles"
+        settings = [f" {line} newconffile" for line in _lines(conffiles) if line.startswith("/")]
         for script in (records / "control").iterdir():
             script.rename(records / "info" / f"{name}.{script.name}")
         (records / "control").rmdir()
         files = done(["dpkg-deb", "-X", package, root]).splitlines()
         (records / "info" / f"{name}.list").write_text("".join(f"/{file[2:].rstrip('/') or '.'}\n" for file in files))
         state = "installed" if fields["Package"] in _BY_HAND else "unpacked"
-        first, rest = told.split("\n", 1)
+        first, rest = control_text.split("\n", 1)
         more = ["Conffiles:", *settings] if settings else []
         status.append("\n".join([first, f"Status: install ok {state}", rest, *more, ""]))
     (records / "status").write_text("\n".join(status))

@@ -22,7 +22,7 @@ def modules() -> dict[str, str | None]:
     import device
     import fer_edge
 
-    told: dict[str, str | None] = {}
+    import_errors: dict[str, str | None] = {}
     for package in (fer_edge, device):
         for found in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
             if found.name.endswith("__main__"):
@@ -31,10 +31,10 @@ def modules() -> dict[str, str | None]:
                 with warnings.catch_warnings():
                     warnings.simplefilter("error")
                     importlib.import_module(found.name)
-                told[found.name] = None
+                import_errors[found.name] = None
             except Exception as error:
-                told[found.name] = f"{type(error).__name__}: {error}"
-    return told
+                import_errors[found.name] = f"{type(error).__name__}: {error}"
+    return import_errors
 
 
 def faces(path: str) -> dict[str, list[list[dict[str, Any]]]]:
@@ -44,11 +44,13 @@ def faces(path: str) -> dict[str, list[list[dict[str, Any]]]]:
     from fer_edge.detection.registry import DETECTORS, find_detector
 
     frames = np.load(path)
-    told = {}
+    faces_by_detector = {}
     for name in DETECTORS:
         detector = find_detector(name)
-        told[name] = [[asdict(face) for face in detector.detect(frame)] for frame in frames[: SLOW.get(name)]]
-    return told
+        faces_by_detector[name] = [
+            [asdict(face) for face in detector.detect(frame)] for frame in frames[: SLOW.get(name)]
+        ]
+    return faces_by_detector
 
 
 if __name__ == "__main__":

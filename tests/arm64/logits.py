@@ -40,12 +40,12 @@ def record_all(
     `same_as` names the line whose file it shares, where the logits are equal. `images` is uint8 (N, side, side); `jobs`
     configurations run at a time, each in one emulated process.
     """
-    wanted = {
+    hashes = {
         "model_sha256": sha256_of(model / "model.tflite" if model.is_dir() else model),
         "images_sha256": images_sha256(images),
     }
     out.mkdir(parents=True, exist_ok=True)
-    lines = _good(out, wanted)
+    lines = _good(out, hashes)
     with tempfile.TemporaryDirectory() as temporary, ThreadPoolExecutor(jobs) as pool:
         np.save(Path(temporary) / "x.npy", images)
         missing = [configuration for configuration in configurations if configuration.name not in lines]
@@ -59,7 +59,7 @@ def record_all(
         try:
             for done in as_completed(begun):
                 configuration = begun[done]
-                lines[configuration.name] = _line(configuration, done.result(), wanted)
+                lines[configuration.name] = _line(configuration, done.result(), hashes)
                 _write(out, lines)
                 runtime, after_s = lines[configuration.name]["runtime"], time.monotonic() - start_s
                 _say(f"{runtime} in {configuration.space}, {after_s:.0f} s after the start")
@@ -73,7 +73,7 @@ def record_all(
     return list(ordered.values())
 
 
-def _line(configuration: Configuration, recorded: RecordedLogits, wanted: dict[str, str]) -> dict[str, Any]:
+def _line(configuration: Configuration, recorded: RecordedLogits, hashes: dict[str, str]) -> dict[str, Any]:
     made_on = machine(configuration.space)
     return {
         "runtime": recorded.runtime_name,
@@ -84,36 +84,36 @@ def _line(configuration: Configuration, recorded: RecordedLogits, wanted: dict[s
         "suite": made_on.space.suite,
         "wheels": list(made_on.space.wheels),
         "emulator": made_on.emulator,
-        **wanted,
+        **hashes,
     }
 
 
-def _good(out: Path, wanted: dict[str, str]) -> dict[str, dict[str, Any]]:
+def _good(out: Path, hashes: dict[str, str]) -> dict[str, dict[str, Any]]:
     """The lines of DIR/arm64.json for these images, this model and the current wheels of each user space."""
     held, good = _read(out), {}
     for configuration in CONFIGURATIONS:
         line = held.get(configuration.name, {})
-        now = {**wanted, "wheels": list(SPACES[configuration.space].wheels)}
-        whole = all(line.get(key) == value for key, value in now.items()) and (out / line["file"]).is_file()
-        if whole and line["same_as"] in (None, *good):
+        now = {**hashes, "wheels": list(SPACES[configuration.space].wheels)}
+        is_current = all(line.get(key) == value for key, value in now.items()) and (out / line["file"]).is_file()
+        if is_current and line["same_as"] in (None, *good):
             good[configuration.name] = line
     return good
 
 
 def _share(out: Path, lines: dict[str, dict[str, Any]]) -> None:
     """Removes each file whose logits equal those of an earlier line of the same runtime."""
-    kept: list[tuple[str, dict[str, Any], RecordedLogits]] = []
+    unique: list[tuple[str, dict[str, Any], RecordedLogits]] = []
     for name, line in lines.items():
         if line["same_as"]:
             continue
         recorded = RecordedLogits.load(out / line["file"])
-        for first, its, held in kept:
+        for first, its, held in unique:
             if recorded.runtime_name == held.runtime_name and np.array_equal(recorded.logits, held.logits):
                 (out / line["file"]).unlink()
                 line.update(file=its["file"], same_as=first)
                 break
         else:
-            kept.append((name, line, recorded))
+            unique.append((name, line, recorded))
 
 
 def _read(out: Path) -> dict[str, dict[str, Any]]:

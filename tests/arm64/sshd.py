@@ -60,8 +60,10 @@ def ssh_target(space: UserSpace, folder: Path) -> Iterator[SshTarget]:
     # What emulates is told to each session, as the system's own settings would tell it
     options = [f"Port={port}", "ListenAddress=127.0.0.1", "UsePAM=no", f"SetEnv=QEMU_CPU={space.cpu}"]
     words = ["/usr/sbin/sshd", "-D", "-e", *(word for option in options for word in ("-o", option))]
-    with (folder / "said").open("w") as said:
-        server = subprocess.Popen(space.command(*words, user=False), stdin=subprocess.DEVNULL, stdout=said, stderr=said)
+    with (folder / "said").open("w") as log_file:
+        server = subprocess.Popen(
+            space.command(*words, user=False), stdin=subprocess.DEVNULL, stdout=log_file, stderr=log_file
+        )
     try:
         end_s = time.monotonic() + _LIMIT_S
         while not _answers(port):

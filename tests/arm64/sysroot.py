@@ -43,8 +43,8 @@ class Space:
     @property
     def key(self) -> str:
         """The name of its folder: another list is another folder. Security updates of a package are no other list."""
-        told = json.dumps([PLATFORMS, {k: v for k, v in asdict(self).items() if k != "cpu"}])
-        return f"{self.suite}-{hashlib.sha256(told.encode()).hexdigest()[:12]}"
+        key_json = json.dumps([PLATFORMS, {k: v for k, v in asdict(self).items() if k != "cpu"}])
+        return f"{self.suite}-{hashlib.sha256(key_json.encode()).hexdigest()[:12]}"
 
 
 def _python(version: str, *more: str) -> tuple[str, ...]:
@@ -88,8 +88,8 @@ class Machine:
     @property
     def emulator(self) -> str:
         """“qemu-aarch64 10.0.13, cortex-a72”."""
-        said = subprocess.run([self.qemu, "--version"], capture_output=True, text=True, check=True).stdout
-        return f"{self.qemu.name} {said.split('version ')[1].split()[0]}, {self.space.cpu}"
+        version_text = subprocess.run([self.qemu, "--version"], capture_output=True, text=True, check=True).stdout
+        return f"{self.qemu.name} {version_text.split('version ')[1].split()[0]}, {self.space.cpu}"
 
 
 def machine(name: str) -> Machine:
@@ -141,18 +141,18 @@ def cache_folder() -> Path:
 
 def made(name: str, make: Callable[[Path], None]) -> Path:
     """The folder `name` of the cache. It is made beside and renamed, so that half of one is never taken for a whole."""
-    kept = cache_folder() / name
-    if not kept.is_dir():
-        kept.parent.mkdir(parents=True, exist_ok=True)
-        print(f"making {kept} (once)", file=sys.stderr, flush=True)
-        with tempfile.TemporaryDirectory(prefix=f".{name}.", dir=kept.parent) as fresh:
+    folder_path = cache_folder() / name
+    if not folder_path.is_dir():
+        folder_path.parent.mkdir(parents=True, exist_ok=True)
+        print(f"making {folder_path} (once)", file=sys.stderr, flush=True)
+        with tempfile.TemporaryDirectory(prefix=f".{name}.", dir=folder_path.parent) as fresh:
             make(Path(fresh) / name)
             try:
-                (Path(fresh) / name).rename(kept)
+                (Path(fresh) / name).rename(folder_path)
             except OSError:  # another process was quicker
-                if not kept.is_dir():
+                if not folder_path.is_dir():
                     raise
-    return kept
+    return folder_path
 
 
 def _make_qemu(folder: Path) -> None:

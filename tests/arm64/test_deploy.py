@@ -1,7 +1,7 @@
 """`fer-edge deploy` to an arm64 target over its own sshd: from nothing to a running service, without a network on the target.
 
-The user who logs in may `sudo`, as the first one on Raspberry Pi OS does. In the place of systemd stands the stand-in of
-tests/system, which starts what the unit names; ARM64_SUITES names the suites.
+The login user may `sudo`, as the first user of Raspberry Pi OS may. tests/system/systemctl.sh replaces systemd and starts the
+command of the unit. ARM64_SUITES names the suites.
 """
 
 from __future__ import annotations
@@ -22,19 +22,19 @@ from tests.arm64.sysroot import ROOT, cache_folder
 from tests.arm64.test_install import SUITES
 from tests.arm64.userspace import CANNOT, UserSpace, entered, may_be_entered
 
-STAND_IN = ROOT / "tests" / "system" / "systemctl.sh"
+SYSTEMCTL = ROOT / "tests" / "system" / "systemctl.sh"
 SETTINGS = 'camera = "synthetic"\nfps = 1.0\nwidth_px = 320\nheight_px = 240\nsync_s = 0.0\n'
 
 
 @dataclass(frozen=True, slots=True)
 class Pi:
-    """A target, and what the first deploy to it said."""
+    """A target, and the JSON result and messages of the first deploy to it."""
 
     suite: str
     space: UserSpace
     ssh: SshTarget
-    told: dict[str, Any]
-    spoken: str
+    result: dict[str, Any]
+    messages: str
 
 
 @pytest.fixture(scope="module", params=SUITES)
@@ -48,7 +48,7 @@ def pi(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory)
         (space.root / "run/systemd/system").mkdir(parents=True)
         for name in ("systemctl", "journalctl"):
             program = space.root / "usr/local/sbin" / name
-            program.write_text(STAND_IN.read_text().replace("env -i ", f"env -i QEMU_CPU={space.cpu} "))
+            program.write_text(SYSTEMCTL.read_text().replace("env -i ", f"env -i QEMU_CPU={space.cpu} "))
             program.chmod(0o755)
         ran = _fer_edge(ssh, "deploy", ssh.name, "--offline", "--json", "--config", folder / "settings.toml")
         with request.config.pluginmanager.getplugin("capturemanager").global_and_fixture_disabled():
@@ -58,13 +58,13 @@ def pi(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory)
 
 
 def test_a_deploy_ends_with_a_logging_service(pi: Pi) -> None:
-    assert pi.told["done"] and pi.told["service"] == "started" and pi.told["first_line"]["kind"] == "header"
-    assert pi.told["steps"][-1]["step"] == "finish" and pi.told["first_line_s"] > 0
-    assert f"aarch64, Debian GNU/Linux {pi.space.root.joinpath('etc/debian_version').read_text()[:2]}" in pi.spoken
+    assert pi.result["done"] and pi.result["service"] == "started" and pi.result["first_line"]["kind"] == "header"
+    assert pi.result["steps"][-1]["step"] == "finish" and pi.result["first_line_s"] > 0
+    assert f"aarch64, Debian GNU/Linux {pi.space.root.joinpath('etc/debian_version').read_text()[:2]}" in pi.messages
 
 
 def test_the_wheels_are_those_of_the_target(pi: Pi) -> None:
-    release = pi.space.root / "opt/fer-edge/releases" / pi.told["release"]
+    release = pi.space.root / "opt/fer-edge/releases" / pi.result["release"]
     python = f"python{DEBIANS[pi.suite].python}"
     assert pi.ssh.run("readlink -f /opt/fer-edge/current/bin/python").stdout.strip() == f"/usr/bin/{python}"
     tags = (release / "lib" / python / "site-packages").glob("numpy-*.dist-info/WHEEL")
@@ -82,7 +82,7 @@ def test_a_repeated_deploy_changes_nothing(pi: Pi) -> None:
     ran = _fer_edge(pi.ssh, "deploy", pi.ssh.name, "--offline", "--json")
     assert ran.returncode == 0, ran.stderr
     again = json.loads(ran.stdout)
-    assert (again["release"], again["before"], again["service"]) == (pi.told["release"], pi.told["release"], "kept")
+    assert (again["release"], again["before"], again["service"]) == (pi.result["release"], pi.result["release"], "kept")
 
 
 def _fer_edge(ssh: SshTarget, *words: str | Path) -> subprocess.CompletedProcess[str]:

@@ -43,13 +43,13 @@ def frames(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def seen_here(frames: Path, blazeface: object) -> dict[str, Any]:
     """What this machine sees in the frames."""
-    return json.loads(_here(PROBE, frames))
+    return json.loads(_on_host(PROBE, frames))
 
 
 @pytest.fixture(scope="module")
 def seen_there(frames: Path, on: Machine, blazeface: object) -> dict[str, Any]:
     """What the arm64 machine sees in them."""
-    return json.loads(_there(on, PROBE, frames))
+    return json.loads(_on_target(on, PROBE, frames))
 
 
 @pytest.fixture(scope="module")
@@ -63,7 +63,7 @@ def video(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def looped_here(video: Path, blazeface: object, tmp_path_factory: pytest.TempPathFactory) -> list[Event]:
     """What the loop says of the video on this machine."""
     folder = tmp_path_factory.mktemp("here")
-    return _events(_here(*LOOP, video, "--log", folder / "log", **_own(folder)))
+    return _events(_on_host(*LOOP, video, "--log", folder / "log", **_own(folder)))
 
 
 def test_every_module_imports_without_a_warning(seen_there: dict[str, Any]) -> None:
@@ -77,17 +77,21 @@ def test_every_module_imports_without_a_warning(seen_there: dict[str, Any]) -> N
 
 def test_every_detector_finds_the_same_faces_as_here(seen_here: dict[str, Any], seen_there: dict[str, Any]) -> None:
     assert seen_there["faces"].keys() == seen_here["faces"].keys()
-    for detector, here in seen_here["faces"].items():
-        there = seen_there["faces"][detector]
-        assert [len(found) for found in there] == [len(found) for found in here] == [1] * len(here), detector
-        for (mine,), (theirs,), t in zip(here, there, TIMES_S, strict=False):
-            np.testing.assert_allclose(theirs["xywh"], mine["xywh"], atol=1, err_msg=detector)
-            assert theirs["score"] == pytest.approx(mine["score"], abs=0.01), detector
-            if mine["eyes"]:
-                np.testing.assert_allclose(theirs["eyes"], mine["eyes"], atol=0.5, err_msg=detector)
+    for detector, host_faces in seen_here["faces"].items():
+        target_faces = seen_there["faces"][detector]
+        assert (
+            [len(found) for found in target_faces] == [len(found) for found in host_faces] == [1] * len(host_faces)
+        ), detector
+        for (host_face,), (target_face,), t in zip(host_faces, target_faces, TIMES_S, strict=False):
+            np.testing.assert_allclose(target_face["xywh"], host_face["xywh"], atol=1, err_msg=detector)
+            assert target_face["score"] == pytest.approx(host_face["score"], abs=0.01), detector
+            if host_face["eyes"]:
+                np.testing.assert_allclose(target_face["eyes"], host_face["eyes"], atol=0.5, err_msg=detector)
             x, y, w, h = face_box(t)
-            assert abs(theirs["xywh"][0] + theirs["xywh"][2] / 2 - x - w / 2) < w / 4, "and where it was drawn"
-            assert abs(theirs["xywh"][1] + theirs["xywh"][3] / 2 - y - h / 2) < h / 4
+            assert abs(target_face["xywh"][0] + target_face["xywh"][2] / 2 - x - w / 2) < w / 4, (
+                "and where it was drawn"
+            )
+            assert abs(target_face["xywh"][1] + target_face["xywh"][3] / 2 - y - h / 2) < h / 4
 
 
 @pytest.mark.parametrize("model", SHIPPED)
@@ -102,7 +106,7 @@ def test_the_golden_vectors_are_reproduced(configuration: Configuration, model: 
         "--kernels",
         configuration.kernels,
     )
-    found = json.loads(_there(machine(configuration.space), "-m", "fer_edge.cli", *command))
+    found = json.loads(_on_target(machine(configuration.space), "-m", "fer_edge.cli", *command))
     version = next(w.split("==")[1] for w in SPACES[configuration.space].wheels if configuration.runtime in w)
     assert found["runtime"] == f"{configuration.runtime} {version}, {configuration.kernels}, aarch64"
     assert all(found["difference"][name] <= limit for name, limit in found["limits"].items())
@@ -113,8 +117,8 @@ def test_the_golden_vectors_are_reproduced(configuration: Configuration, model: 
 def test_a_damaged_bundle_is_rejected(on: Machine, tmp_path: Path) -> None:
     bundle = tmp_path / "nano"
     shutil.copytree(shipped_path("nano"), bundle)
-    whole = (bundle / "model.tflite").read_bytes()
-    (bundle / "model.tflite").write_bytes(whole[: len(whole) // 2])
+    model_bytes = (bundle / "model.tflite").read_bytes()
+    (bundle / "model.tflite").write_bytes(model_bytes[: len(model_bytes) // 2])
     ran = emulated(on, "-m", "fer_edge.cli", "verify", bundle)
     assert ran.returncode == 5, ran.stderr
     assert f"{bundle / 'model.tflite'} is not the file" in ran.stderr and ran.stdout == ""
@@ -123,21 +127,31 @@ def test_a_damaged_bundle_is_rejected(on: Machine, tmp_path: Path) -> None:
 def test_a_run_gives_the_same_readings_as_here(
     on: Machine, video: Path, looped_here: list[Event], blazeface: object, tmp_path: Path
 ) -> None:
-    there = _events(_there(on, *LOOP, video, "--log", tmp_path / "log", **_own(tmp_path)))
-    kept = journal_events(tmp_path / "log")
-    assert (kept[0].kind, kept[-1].kind) == ("header", "end")
-    assert kept[0].body["runtime"].startswith("litert ") and kept[0].body["bundle"] == looped_here[0].body["bundle"]
-    assert kept[-1].body["reason"] == "the recording ended" and kept[-1].body["frames"]["processed"] == VIDEO_FRAMES
-    mine, theirs = ([e.body for e in events if e.kind == "reading"] for events in (looped_here, there))
-    assert len(theirs) == VIDEO_FRAMES
-    for a, b in zip(mine, theirs, strict=True):
+    target_events = _events(_on_target(on, *LOOP, video, "--log", tmp_path / "log", **_own(tmp_path)))
+    target_journal = journal_events(tmp_path / "log")
+    assert (target_journal[0].kind, target_journal[-1].kind) == ("header", "end")
+    assert (
+        target_journal[0].body["runtime"].startswith("litert ")
+        and target_journal[0].body["bundle"] == looped_here[0].body["bundle"]
+    )
+    assert (
+        target_journal[-1].body["reason"] == "the recording ended"
+        and target_journal[-1].body["frames"]["processed"] == VIDEO_FRAMES
+    )
+    host_readings, target_readings = (
+        [e.body for e in events if e.kind == "reading"] for events in (looped_here, target_events)
+    )
+    assert len(target_readings) == VIDEO_FRAMES
+    for a, b in zip(host_readings, target_readings, strict=True):
         np.testing.assert_allclose(b["xywh"], a["xywh"], atol=2)
-    apart = [float(np.abs(np.subtract(a["p"], b["p"])).max()) for a, b in zip(mine, theirs, strict=True)]
+    apart = [
+        float(np.abs(np.subtract(a["p"], b["p"])).max()) for a, b in zip(host_readings, target_readings, strict=True)
+    ]
     # a box a px or two elsewhere is another crop, and may say another thing, once
     assert sum(p > 0.15 for p in apart) <= 1 and max(apart) < 0.25, apart
-    same = [p for p, a, b in zip(apart, mine, theirs, strict=True) if a["xywh"] == b["xywh"]]
+    same = [p for p, a, b in zip(apart, host_readings, target_readings, strict=True) if a["xywh"] == b["xywh"]]
     assert same and max(same) < 0.15
-    labels = [(a["label"], b["label"]) for a, b in zip(mine, theirs, strict=True)]
+    labels = [(a["label"], b["label"]) for a, b in zip(host_readings, target_readings, strict=True)]
     assert sum(a == b for a, b in labels) >= VIDEO_FRAMES - 1, labels
 
 
@@ -150,7 +164,7 @@ def _own(folder: Path) -> dict[str, str]:
     return {name: str(folder) for name in ("XDG_CONFIG_HOME", "XDG_RUNTIME_DIR")}
 
 
-def _here(*command: str | Path, **environment: str) -> str:
+def _on_host(*command: str | Path, **environment: str) -> str:
     words = [sys.executable, *map(str, command)]
     settings = {**os.environ, **environment}
     ran = subprocess.run(words, cwd=ROOT, env=settings, capture_output=True, text=True, check=False)
@@ -158,7 +172,7 @@ def _here(*command: str | Path, **environment: str) -> str:
     return ran.stdout
 
 
-def _there(on: Machine, *command: str | Path, **environment: str) -> str:
+def _on_target(on: Machine, *command: str | Path, **environment: str) -> str:
     ran = emulated(on, *command, **environment)
     assert ran.returncode == 0, ran.stderr
     return ran.stdout

@@ -46,9 +46,9 @@ class Installed:
     lines: list[str]
     steps: list[Step]
 
-    def said(self, line: str) -> str:
-        """What was said to a line."""
-        return next(step.said for step in self.steps if step.line == line)
+    def output_of(self, line: str) -> str:
+        """The output of a line."""
+        return next(step.output for step in self.steps if step.line == line)
 
 
 @pytest.fixture(scope="module", params=SUITES)
@@ -84,15 +84,15 @@ def test_the_readmes_blocks_are_in_the_expected_order() -> None:
 def test_every_line_ends_with_its_expected_exit_code(installed: Installed) -> None:
     """Exit code 0, and where a camera is asked for 4, that there is none: the user space sees none of this machine's."""
     last = installed.steps[-1]
-    assert [step.line for step in installed.steps] == [x for x in installed.lines if x not in LEFT_OUT], last.said
-    wanted = [NO_CAMERA if step.line in BLOCKS[CAMERA][1] else 0 for step in installed.steps]
-    assert [step.code for step in installed.steps] == wanted, f"{last.line}: {last.said}"
-    assert "there is no camera /dev/video0" in installed.said("fer-edge run --camera 0")
+    assert [step.line for step in installed.steps] == [x for x in installed.lines if x not in LEFT_OUT], last.output
+    expected_codes = [NO_CAMERA if step.line in BLOCKS[CAMERA][1] else 0 for step in installed.steps]
+    assert [step.code for step in installed.steps] == expected_codes, f"{last.line}: {last.output}"
+    assert "there is no camera /dev/video0" in installed.output_of("fer-edge run --camera 0")
 
 
 def test_python_and_packages_are_the_documented_ones(installed: Installed) -> None:
-    told = "platform.machine(), platform.python_version(), numpy.__version__, cv2.__version__"
-    code = f"import json, platform, numpy, cv2; print(json.dumps([{told}]))"
+    values = "platform.machine(), platform.python_version(), numpy.__version__, cv2.__version__"
+    code = f"import json, platform, numpy, cv2; print(json.dumps([{values}]))"
     machine, python, numpy, opencv = json.loads(installed.space.run(HOME / "fer/bin/python", "-c", code).stdout)
     assert machine == "aarch64" and python.startswith(f"{DEBIANS[installed.suite].python}.")
     if installed.suite == "bookworm":
@@ -103,10 +103,12 @@ def test_python_and_packages_are_the_documented_ones(installed: Installed) -> No
 
 
 def test_the_first_reading_is_printed_and_in_the_journal(installed: Installed) -> None:
-    said = installed.said("fer-edge run --camera synthetic --duration 5")
-    if not READING_LINE.search(said):  # a machine with much to do may emulate no frame in five seconds
-        said = installed.space.run(HOME / "fer/bin/fer-edge", "run", "--camera", "synthetic", "--duration", "60").stdout
-    assert READING_LINE.search(said), said
+    output = installed.output_of("fer-edge run --camera synthetic --duration 5")
+    if not READING_LINE.search(output):  # a machine with much to do may emulate no frame in five seconds
+        output = installed.space.run(
+            HOME / "fer/bin/fer-edge", "run", "--camera", "synthetic", "--duration", "60"
+        ).stdout
+    assert READING_LINE.search(output), output
     events = journal_events(installed.space.root / HOME.relative_to("/") / ".local/state/fer-edge")
     assert (events[0].kind, events[-1].kind) == ("header", "end")
     assert events[0].body["runtime"].startswith("litert ") and events[-1].body["frames"]["processed"] > 0
@@ -128,7 +130,7 @@ def test_a_wheel_made_elsewhere_can_be_installed(installed: Installed, tmp_path:
 def test_the_service_and_its_user_are_installed(installed: Installed) -> None:
     """The lines after `service install` are those that it asks for; systemd-sysusers works without a systemd that runs."""
     lines = BLOCKS[SERVICE][1]
-    assert f"fer-edge: now: {' && '.join(lines[-3:])}" in installed.said(lines[0])
+    assert f"fer-edge: now: {' && '.join(lines[-3:])}" in installed.output_of(lines[0])
     root = installed.space.root
     assert f"ExecStart={HOME}/fer/bin/fer-edge run" in (root / "etc/systemd/system/fer-edge.service").read_text()
     assert re.search(r"^fer-edge:", (root / "etc/passwd").read_text(), re.M)

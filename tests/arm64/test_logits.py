@@ -93,26 +93,30 @@ def figures() -> Iterator[list[str]]:
 def test_logits_agree_with_those_of_this_machine(
     case: Case, begun: dict[Case, Future[RecordedLogits]], images: np.ndarray, figures: list[str]
 ) -> None:
-    there = begun[case].result()
-    here = record_logits(shipped_path(case.model), _shown(case, images), find_runtime("litert"), case.host_kernels)
-    assert (there.machine, there.runtime, there.kernels) == (
+    on_target = begun[case].result()
+    on_host = record_logits(shipped_path(case.model), _shown(case, images), find_runtime("litert"), case.host_kernels)
+    assert (on_target.machine, on_target.runtime, on_target.kernels) == (
         "aarch64",
         case.configuration.runtime,
         case.configuration.kernels,
     )
-    assert (there.model_sha256, there.images_sha256) == (here.model_sha256, here.images_sha256)
-    apart = np.abs(there.logits - here.logits) / _step(case.model)
-    rms, agreement = float(np.sqrt((apart**2).mean())), float((there.logits.argmax(1) == here.logits.argmax(1)).mean())
-    figures.append(
-        f"{case.model}: {there.runtime_name} (Python {there.python}) against {here.runtime_name}, {len(apart)} images: labels "
-        f"{agreement:.2%}, largest {apart.max():.1f} and RMS {rms:.2f} output steps, {(apart > 0.5).mean():.1%} of logits apart"
+    assert (on_target.model_sha256, on_target.images_sha256) == (on_host.model_sha256, on_host.images_sha256)
+    apart = np.abs(on_target.logits - on_host.logits) / _step(case.model)
+    rms, agreement = (
+        float(np.sqrt((apart**2).mean())),
+        float((on_target.logits.argmax(1) == on_host.logits.argmax(1)).mean()),
     )
-    assert there.logits.argmax(1).std() > 1, "all logits name one class"
+    figures.append(
+        f"{case.model}: {on_target.runtime_name} (Python {on_target.python}) against {on_host.runtime_name},"
+        f" {len(apart)} images: labels {agreement:.2%}, largest {apart.max():.1f} and RMS {rms:.2f} output steps,"
+        f" {(apart > 0.5).mean():.1%} of logits apart"
+    )
+    assert on_target.logits.argmax(1).std() > 1, "all logits name one class"
     if case.exact:
-        assert there.version == here.version, (
+        assert on_target.version == on_host.version, (
             "tests/arm64/sysroot.py fetches another LiteRT version than this machine has: pin this one"
         )
-        assert np.array_equal(there.logits, here.logits), figures[-1]
+        assert np.array_equal(on_target.logits, on_host.logits), figures[-1]
     else:
         limit = Golden.load(shipped_path(case.model) / "golden.npz").other_limits.rms_steps
         assert agreement >= MIN_AGREEMENT and rms <= limit, f"{figures[-1]}; {limit:.2f} are allowed"

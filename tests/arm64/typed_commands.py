@@ -20,7 +20,7 @@ class Step:
     line: str
     code: int
     seconds: float
-    said: str  # both streams
+    output: str  # both streams
 
 
 def blocks(document: str, section: str) -> list[tuple[str, list[str]]]:
@@ -54,17 +54,17 @@ def typed(
 
     The first that ends with another exit code than the one in `codes`, else 0, is the last.
     """
-    wanted = [line for line in lines if line not in left_out]
+    commands = [line for line in lines if line not in left_out]
     script = [f"cd {CHECKOUT}", "exec 3>~/steps"]
-    for i, line in enumerate(wanted):
+    for i, line in enumerate(commands):
         script += ["began=$EPOCHREALTIME", "{", line, f"}} >~/said-{i} 2>&1 </dev/null"]
         script += ['code=$?; echo "$code $began $EPOCHREALTIME" >&3', f"[ $code = {codes.get(line, 0)} ] || exit"]
     ran = space.run("bash", "-c", "\n".join(script))
     home = space.root / HOME.relative_to("/")
     steps = []
-    for i, told in enumerate((home / "steps").read_text().splitlines()):
-        code, began, ended = told.split()
-        said = (home / f"said-{i}").read_text(errors="replace")
-        steps.append(Step(wanted[i], int(code), float(ended) - float(began), said))
+    for i, step_line in enumerate((home / "steps").read_text().splitlines()):
+        code, began, ended = step_line.split()
+        output = (home / f"said-{i}").read_text(errors="replace")
+        steps.append(Step(commands[i], int(code), float(ended) - float(began), output))
     assert ran.stderr == "", ran.stderr
     return steps

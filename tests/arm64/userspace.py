@@ -42,10 +42,10 @@ class UserSpace:
         """What runs `words` there, as the user in the home folder or as root, with nothing of this machine's environment."""
         who = ["--setuid", str(USER_ID), "--setgid", str(USER_ID)] if user else []
         home = HOME if user else Path("/root")
-        told = {**PLAIN, "HOME": str(home), "USER": USER if user else "root", "QEMU_CPU": self.cpu, **environment}
-        told |= {name: os.environ[name] for name in NETWORK if name in os.environ}
+        variables = {**PLAIN, "HOME": str(home), "USER": USER if user else "root", "QEMU_CPU": self.cpu, **environment}
+        variables |= {name: os.environ[name] for name in NETWORK if name in os.environ}
         enter = ["nsenter", "--target", str(self.first), "--user", "--mount", "--pid", "--root", *who]
-        return [*enter, f"--wd={self.root}{home}", "/usr/bin/env", "-i", *_pairs(told), *map(str, words)]
+        return [*enter, f"--wd={self.root}{home}", "/usr/bin/env", "-i", *_pairs(variables), *map(str, words)]
 
     def run(
         self, *words: str | Path, user: bool = True, stdin: str = "", **environment: str

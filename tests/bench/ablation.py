@@ -80,8 +80,8 @@ def main(argv: list[str] | None = None) -> int:
                 out = args.out / f"{name.replace(' ', '-')}-{seed}"
                 resume = (out / "checkpoint.npz").exists()
                 seeded = replace(varied, seed=seed)
-                told = train(samples, out, network, seeded, resume=resume, policy=policy, teachers=teachers)
-                reached.append(max(row["val_accuracy"] for row in told["epochs"]))
+                trained = train(samples, out, network, seeded, resume=resume, policy=policy, teachers=teachers)
+                reached.append(max(row["val_accuracy"] for row in trained["epochs"]))
             rows.append({"recipe": name, "best_validation_accuracy": reached})
             _write(args.out, args.preset, rows, len(samples.part("validation").y))
         return 0

@@ -81,7 +81,7 @@ class Visitor:
     rng: random.Random
     visit_s: float
     track: int
-    here: bool = False
+    is_present: bool = False
     changes_s: float = 0.0
     label: int = 4
     expression_s: float = 0.0
@@ -91,9 +91,9 @@ class Visitor:
         """What is read of this visitor in a frame; None where there is nobody, or the detector missed the face."""
         now_s, rng = mono_ns / 1e9, self.rng
         if now_s >= self.changes_s:
-            self.here = not self.here and self.visit_s > 0
-            self.changes_s = now_s + rng.expovariate(1 / (self.visit_s if self.here else _AWAY_S))
-        if not self.here or rng.random() < 0.02:
+            self.is_present = not self.is_present and self.visit_s > 0
+            self.changes_s = now_s + rng.expovariate(1 / (self.visit_s if self.is_present else _AWAY_S))
+        if not self.is_present or rng.random() < 0.02:
             return None
         if now_s >= self.expression_s:
             self.label = rng.choices(range(len(LABELS)), _SHARES)[0]
@@ -205,8 +205,8 @@ def measure(folder: Path, hours: float, scene: str, per_frame: bool = False, loo
 
 
 def _io() -> Counter[str]:
-    told = (line.split(": ") for line in Path("/proc/self/io").read_text().splitlines())
-    return Counter({name: int(value) for name, value in told})
+    counters = (line.split(": ") for line in Path("/proc/self/io").read_text().splitlines())
+    return Counter({name: int(value) for name, value in counters})
 
 
 @contextmanager
@@ -243,20 +243,20 @@ def _header() -> dict[str, object]:
     runtime = "litert 2.3.0, default, aarch64"
     verified = {"runtime": runtime, "compared_with": runtime, "proved": True, "steps": 0.0, "crop_levels": 0}
     bundle = {"name": "edge", "sha256": "0" * 64}
-    told = {"schema": SCHEMA, "software": "fer-edge 0.1.0", "name": "camera", "settings": "0" * 12, "bundle": bundle}
-    told |= {"labels": list(LABELS), "verified": verified}
-    told |= {
+    body = {"schema": SCHEMA, "software": "fer-edge 0.1.0", "name": "camera", "settings": "0" * 12, "bundle": bundle}
+    body |= {"labels": list(LABELS), "verified": verified}
+    body |= {
         "preprocess": "gray-square-replicate-area/1",
         "detector": "blazeface-short-range",
         "runtime": "litert 2.3.0",
     }
-    return told | {"camera": camera, "start_s": start_s}
+    return body | {"camera": camera, "start_s": start_s}
 
 
 def _reading(reading: Reading) -> dict[str, object]:
-    told: dict[str, object] = {"frame": reading.frame, "track": reading.track, "xywh": list(reading.face.xywh)}
-    told |= {"score": reading.face.score, "label": reading.label, "p": [round(float(p), 4) for p in reading.probs]}
-    return told | {"quality": reading.quality, "age_ms": 41.5}
+    body: dict[str, object] = {"frame": reading.frame, "track": reading.track, "xywh": list(reading.face.xywh)}
+    body |= {"score": reading.face.score, "label": reading.label, "p": [round(float(p), 4) for p in reading.probs]}
+    return body | {"quality": reading.quality, "age_ms": 41.5}
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -274,11 +274,11 @@ def main(argv: list[str] | None = None) -> int:
         rows = [measure(args.folder, args.hours, scene, per_frame, args.loop) for scene, per_frame in runs]
         wrong = [row.wrong() for row in rows if row.wrong()]
         shown = [{**asdict(w), "times": round(w.times, 3), "mb_a_day": round(w.mb_a_day, 1)} for w in rows]
-        told = stamped({"hours": args.hours, "runs": shown, "wrong": wrong})
+        result = stamped({"hours": args.hours, "runs": shown, "wrong": wrong})
         if args.out:
-            write("card-wear", told, args.out)
+            write("card-wear", result, args.out)
         if args.json:
-            print(json.dumps(told, indent=1))
+            print(json.dumps(result, indent=1))
         else:
             heads = "before the camera, lines, their bytes, forces, bytes by the process, times, MB a day, by the disk"
             print(f"| {heads.replace(', ', ' | ')} |\n|{'---|' * 8}")

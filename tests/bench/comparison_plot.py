@@ -86,12 +86,12 @@ def _label(axes: Axes, entries: list[Entry], images: str) -> None:
     from matplotlib.transforms import Bbox
 
     scale = axes.figure.dpi / 72  # px a point
-    taken = []
+    occupied = []
     for entry in entries:
         a = entry.standings[images].accuracy
         x, y = axes.transData.transform((_x(axes, entry), 100 * a.value))
         low, high = (axes.transData.transform((1, 100 * (v or a.value)))[1] for v in (a.low, a.high))
-        taken += [Bbox([[x - 5, y - 5], [x + 5, y + 5]]), Bbox([[x - 2, low], [x + 2, high]])]
+        occupied += [Bbox([[x - 5, y - 5], [x + 5, y + 5]]), Bbox([[x - 2, low], [x + 2, high]])]
     for entry in entries:
         at = (_x(axes, entry), 100 * entry.standings[images].accuracy.value)
         text = axes.annotate(
@@ -103,12 +103,12 @@ def _label(axes: Axes, entries: list[Entry], images: str) -> None:
             _place(text, dx, dy)
             box = text.get_window_extent().padded(1.5 * scale)
             outside = not axes.bbox.x0 <= box.x0 <= box.x1 <= axes.bbox.x1
-            hidden = 10.0 * outside + sum(box.overlaps(other) for other in taken)
+            hidden = 10.0 * outside + sum(box.overlaps(other) for other in occupied)
             if best is None or hidden < best[0]:
                 best = (hidden, (dx, dy))
         if best is not None:
             _place(text, *best[1])
-        taken.append(text.get_window_extent())
+        occupied.append(text.get_window_extent())
 
 
 def _place(text: Any, dx: int, dy: int) -> None:

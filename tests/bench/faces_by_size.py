@@ -59,12 +59,12 @@ def measure(samples: Samples, bundle: Bundle, size_px: int, n: int, seed: int, f
     """What becomes of `n` validation faces of one size; `folder` is where the video and the journal may lie."""
     part = samples.part("validation")
     shown = list(scenes(part, n, size_px, seed))
-    said = _run(shown, bundle, folder)
+    readings = _run(shown, bundle, folder)
     far = find_detector("blazeface-back")
     rows = []
     for number, scene in enumerate(shown):
         face = find_pasted_face(scene, far)
-        read = [_of(said[number * FRAMES + frame], scene) for frame in range(FRAMES)]
+        read = [_of(readings[number * FRAMES + frame], scene) for frame in range(FRAMES)]
         first = next((body for body in read if body), None)
         true = bundle.labels[part.y[scene.row]]
         crops = [part.x[scene.row, :, :, 0], *([bundle.crop(scene.gray, face, far.name)] if face else [])]
@@ -95,13 +95,13 @@ def _run(shown: Sequence[Scene], bundle: Bundle, folder: Path) -> list[list[dict
     with (folder / "stdout").open("w") as stdout, redirect_stdout(stdout):
         if cli.main(command) != 0:
             raise UsageError(f"`fer-edge {' '.join(command)}` failed; it said why")
-    said: list[list[dict[str, Any]]] = [[] for _ in range(len(shown) * FRAMES)]
+    readings: list[list[dict[str, Any]]] = [[] for _ in range(len(shown) * FRAMES)]
     for path in segments(log):
         for line in path.read_text().splitlines():
             event = Event.parse(line)
             if event.kind == "reading":
-                said[event.body["frame"]].append(event.body)
-    return said
+                readings[event.body["frame"]].append(event.body)
+    return readings
 
 
 def _video(shown: Sequence[Scene], path: Path) -> Path:
@@ -124,11 +124,11 @@ def _of(bodies: Sequence[dict[str, Any]], scene: Scene) -> dict[str, Any] | None
     return next((body for body in bodies if scene.shows(tuple(body["xywh"]))), None)
 
 
-def text(told: dict[str, Any]) -> str:
+def text(result: dict[str, Any]) -> str:
     """The table for people."""
     lines = [
-        f"{told['bundle']}, {told['n']} validation faces a size in {SCENE[1]}×{SCENE[0]} scenes, seed {told['seed']}, through "
-        f"`fer-edge run`, on {told['host']}, load {told['load']:g} of {told['cores']}",
+        f"{result['bundle']}, {result['n']} validation faces a size in {SCENE[1]}×{SCENE[0]} scenes, seed {result['seed']},"
+        f" through `fer-edge run`, on {result['host']}, load {result['load']:g} of {result['cores']}",
         "",
         f"{'':8}{'256² found':>12}{'read at once':>14}{'in 0.5 s':>10}{'of frames':>11}"
         f"{'both found':>12}{'own crop':>10}{'256² crop':>11}{'the loop':>10}{'unsure':>8}",
@@ -137,7 +137,7 @@ def text(told: dict[str, Any]) -> str:
         f"{row['size_px']:>5} px{row['network_found']:>12.1%}{row['at_once']:>14.1%}{row['at_all']:>10.1%}"
         f"{row['frames']:>11.1%}{row['both']:>12,}{row['own']:>10.1%}{row['network']:>11.1%}{row['loop']:>10.1%}"
         f"{row['unsure']:>8.1%}"
-        for row in told["rows"]
+        for row in result["rows"]
     ]
     return "\n".join(lines)
 
@@ -163,7 +163,7 @@ def _command(args: argparse.Namespace) -> int:
     for size_px in sorted(args.sizes):
         with tempfile.TemporaryDirectory() as folder:
             rows.append(asdict(measure(samples, bundle, size_px, args.n, args.seed, Path(folder))))
-    told = {
+    result = {
         "bundle": bundle.name,
         "bundle_sha256": bundle.sha256,
         "part": "validation",
@@ -174,7 +174,7 @@ def _command(args: argparse.Namespace) -> int:
         "fps": FPS,
         "rows": rows,
     }
-    return reported("faces-by-size", told, text, args)
+    return reported("faces-by-size", result, text, args)
 
 
 if __name__ == "__main__":

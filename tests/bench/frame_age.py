@@ -127,22 +127,22 @@ def budget(bundle: Path, fps: float, seconds: float, percent: float | None) -> d
     }
 
 
-def text(told: dict[str, Any]) -> str:
+def text(result: dict[str, Any]) -> str:
     """The tables for people."""
     lines = [
-        f"{told['bundle']}, on {told['host']}, load {told['load']:g} of {told['cores']}",
+        f"{result['bundle']}, on {result['host']}, load {result['load']:g} of {result['cores']}",
         "",
         "frames a second   held up   readings   a turn   age, p95   bound",
     ]
     lines += [
         f"{row['fps']:>15g}{row['held_ms']:>7.0f} ms{row['n']:>11}{row['turn_ms']:>6.1f} ms"
         f"{row['p95_ms']:>8.1f} ms{row['bound_ms']:>5.0f} ms"
-        for row in told["ages"]
+        for row in result["ages"]
     ]
     lines += ["", "frames a second   budget    took   seconds   read   left out"]
     lines += [
         f"{row['fps']:>15g}{row['budget']:>8g}%{row['took']:>7.1f}%{row['seconds']:>10.1f}{row['processed']:>7}{row['dropped']:>11}"
-        for row in told["budgets"]
+        for row in result["budgets"]
     ]
     return "\n".join(lines)
 
@@ -160,13 +160,13 @@ def main(argv: list[str] | None = None) -> int:
 
 def _run(args: argparse.Namespace) -> int:
     bundle = Bundle.load(args.bundle)
-    told: dict[str, Any] = {
+    result: dict[str, Any] = {
         "bundle": bundle.name,
         "bundle_sha256": bundle.sha256,
         "ages": [age(bundle.path, fps, args.seconds, held) for fps, held in ((10.0, 0.0), (30.0, 0.0), (30.0, 0.08))],
         "budgets": [budget(bundle.path, fps, args.seconds, percent) for fps, percent in BUDGETS],
     }
-    return reported("frame-age", told, text, args)
+    return reported("frame-age", result, text, args)
 
 
 if __name__ == "__main__":

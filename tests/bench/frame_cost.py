@@ -105,15 +105,15 @@ class Work:
                     sinks.tick()
                     ended_ns = time.perf_counter_ns(), *(network.ns for network in networks.values())
                     spans_ns.append(np.subtract(ended_ns, begun_ns))
-        whole, far, near, classifier = np.array(spans_ns).T / 1e6
+        frame_ms, far, near, classifier = np.array(spans_ns).T / 1e6
         kinds = (far > 0) * 2 + (near > 0)  # searched or not, followed or not: each has a cost of its own
-        told = {
+        times = {
             "far": _typical(far, kinds),
             "near": _typical(near, kinds),
             "classifier": _typical(classifier, kinds),
-            "beside": _typical(whole - far - near - classifier, kinds),
+            "beside": _typical(frame_ms - far - near - classifier, kinds),
         }
-        return {"all": sum(told.values()), **told, "searches": _share(far), "looks": _share(near)}
+        return {"all": sum(times.values()), **times, "searches": _share(far), "looks": _share(near)}
 
 
 def _typical(spans_ms: np.ndarray, kinds: np.ndarray) -> float:
@@ -160,35 +160,35 @@ def measure(bundle: Bundle, folder: Path) -> dict[str, Any]:
     clip = video(shown["one"], folder / "one.mp4", FPS)
     peer = Haar()
     rounds: dict[str, list[dict[str, float]]] = {name: [] for name in shown}
-    ours, theirs = [], []
+    fer_edge_s, pypi_fer_s = [], []
     work.done(shown["one"][:20])
     for _ in range(ROUNDS):
         for name, pictures in shown.items():
             rounds[name].append(work.done(pictures))
-        ours.append(_seconds(lambda: work.done(list(_read(clip)))))
-        theirs.append(_seconds(lambda: [peer.faces(gray) for gray in _read(clip, FRAMES // 5)]) * 5)
-    told: dict[str, Any] = {name: _medians(rows) for name, rows in rounds.items()}
-    one = told["one"]
+        fer_edge_s.append(_seconds(lambda: work.done(list(_read(clip)))))
+        pypi_fer_s.append(_seconds(lambda: [peer.faces(gray) for gray in _read(clip, FRAMES // 5)]) * 5)
+    result: dict[str, Any] = {name: _medians(rows) for name, rows in rounds.items()}
+    one = result["one"]
     invoke = one["near"] / one["looks"]  # as long as it takes among all else, its weights not at hand
     search = float(np.median([_invoke_ms(work.searcher) for _ in range(3)]))
-    told["ratios"] = {
+    result["ratios"] = {
         "search over following, invoke": search / invoke,
         "both detectors a frame over the short-range invoke, one face": (one["near"] + one["far"]) / invoke,
         # of each round by itself: a machine that is slower for a while is slower at both
         "beside the networks over the short-range invoke, one face": float(
             np.median([row["beside"] * row["looks"] / row["near"] for row in rounds["one"]])
         ),
-        "eight faces over one": told["eight"]["all"] / one["all"],
-        "4K over 640×480": told["4K"]["all"] / one["all"],
-        "nobody over one face": told["nobody"]["all"] / one["all"],
-        "frames a second over fer's": float(np.median(theirs) / np.median(ours)),
+        "eight faces over one": result["eight"]["all"] / one["all"],
+        "4K over 640×480": result["4K"]["all"] / one["all"],
+        "nobody over one face": result["nobody"]["all"] / one["all"],
+        "frames a second over fer's": float(np.median(pypi_fer_s) / np.median(fer_edge_s)),
     }
-    told["ms"] = {
+    result["ms"] = {
         "short-range invoke": invoke,
         "256² invoke": search,
-        "fer, a frame": 1e3 * float(np.median(theirs)) / FRAMES,
+        "fer, a frame": 1e3 * float(np.median(pypi_fer_s)) / FRAMES,
     }
-    return told
+    return result
 
 
 def _invoke_ms(network: Timed, calls: int = 30) -> float:
@@ -224,19 +224,19 @@ def _read(clip: Path, frames: int = FRAMES) -> Any:
     reader.release()
 
 
-def text(told: dict[str, Any]) -> str:
+def text(result: dict[str, Any]) -> str:
     """The tables for people."""
     lines = [
-        f"{told['bundle']}, one thread, {told['rounds']} rounds of {told['frames']} frames, "
-        f"on {told['host']}, load {told['load']:g} of {told['cores']}",
+        f"{result['bundle']}, one thread, {result['rounds']} rounds of {result['frames']} frames, "
+        f"on {result['host']}, load {result['load']:g} of {result['cores']}",
         "",
     ]
-    lines.append(f"{'ms a frame':10}" + "".join(f"{name:>12}" for name in told["one"]))
+    lines.append(f"{'ms a frame':10}" + "".join(f"{name:>12}" for name in result["one"]))
     lines += [
-        f"{name:10}" + "".join(f"{value:>12.3f}" for value in told[name].values())
+        f"{name:10}" + "".join(f"{value:>12.3f}" for value in result[name].values())
         for name in ("one", "eight", "4K", "nobody")
     ]
-    lines += ["", *(f"{value:>8.2f}  {name}" for name, value in told["ratios"].items())]
+    lines += ["", *(f"{value:>8.2f}  {name}" for name, value in result["ratios"].items())]
     return "\n".join(lines)
 
 
@@ -253,9 +253,9 @@ def main(argv: list[str] | None = None) -> int:
 def _run(args: argparse.Namespace) -> int:
     bundle = Bundle.load(args.bundle)
     with tempfile.TemporaryDirectory() as folder:
-        told = measure(bundle, Path(folder))
-    told |= {"bundle": bundle.name, "bundle_sha256": bundle.sha256, "rounds": ROUNDS, "frames": FRAMES}
-    return reported("frame-cost", told, text, args)
+        result = measure(bundle, Path(folder))
+    result |= {"bundle": bundle.name, "bundle_sha256": bundle.sha256, "rounds": ROUNDS, "frames": FRAMES}
+    return reported("frame-cost", result, text, args)
 
 
 if __name__ == "__main__":

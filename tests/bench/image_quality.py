@@ -61,12 +61,12 @@ def measure(bundle: Bundle, part: Samples, n: int, seed: int) -> list[dict[str, 
     """A row for each way of spoiling `n` crops."""
     rows = stratified_rows(part.y, n, seed)
     crops, y = part.x[rows, :, :, 0], part.y[rows]
-    told = []
+    table_rows = []
     for name, (side_px, spoil) in spoiled(np.random.default_rng(seed)).items():
         bad = np.stack([spoil(crop) for crop in crops])
         values = np.array([crop_quality(crop, _STRAIGHT, side_px).value for crop in bad])
-        told.append(_row(name, bundle.classify(bad).argmax(1) == y, values))
-    return told
+        table_rows.append(_row(name, bundle.classify(bad).argmax(1) == y, values))
+    return table_rows
 
 
 def turned(bundle: Bundle, part: Samples, n: int, seed: int) -> list[dict[str, Any]]:
@@ -86,25 +86,26 @@ def turned(bundle: Bundle, part: Samples, n: int, seed: int) -> list[dict[str, A
 
 
 def _row(name: str, right: np.ndarray, values: np.ndarray) -> dict[str, Any]:
-    said = values >= Settings().min_quality
+    is_sure = values >= Settings().min_quality
     return {
         "what": name,
         "n": len(right),
         "accuracy": float(right.mean()) if len(right) else None,
         "quality": float(np.median(values)) if len(right) else None,
-        "unsure": float(1 - said.mean()) if len(right) else None,
-        "accuracy_said": float(right[said].mean()) if said.any() else None,
+        "unsure": float(1 - is_sure.mean()) if len(right) else None,
+        "accuracy_said": float(right[is_sure].mean()) if is_sure.any() else None,
     }
 
 
-def text(told: dict[str, Any]) -> str:
+def text(result: dict[str, Any]) -> str:
     """The table for people."""
     lines = [
-        f"{told['bundle']}, validation faces, seed {told['seed']}, on {told['host']}, load {told['load']:g} of {told['cores']}",
+        f"{result['bundle']}, validation faces, seed {result['seed']}, on {result['host']},"
+        f" load {result['load']:g} of {result['cores']}",
         "",
     ]
     lines += [f"{'':22}{'n':>7}{'accuracy':>10}{'quality':>9}{'unsure':>8}{'accuracy of the rest':>22}"]
-    for row in told["rows"]:
+    for row in result["rows"]:
         cells = [
             f"{row[name]:.1%}" if row[name] is not None else "" for name in ("accuracy", "unsure", "accuracy_said")
         ]
@@ -130,14 +131,14 @@ def _run(args: argparse.Namespace) -> int:
     bundle = Bundle.load(args.bundle)
     part = load(args.data, bundle.side, classes=bundle.labels).part("validation")
     rows = measure(bundle, part, args.n, args.seed) + turned(bundle, part, args.n, args.seed)
-    told = {
+    result = {
         "bundle": bundle.name,
         "bundle_sha256": bundle.sha256,
         "part": "validation",
         "seed": args.seed,
         "rows": rows,
     }
-    return reported("image-quality", told, text, args)
+    return reported("image-quality", result, text, args)
 
 
 if __name__ == "__main__":

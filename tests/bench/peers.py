@@ -65,10 +65,11 @@ def compare(data: Path, bundles: list[Path], peers: list[Peer], part: str = "val
     if empty := [name for name in used if not (split == name).any()]:
         raise DataError(f"{data} has no image in its {' and '.join(empty)} part; choose another with --part")
 
-    logits = {b.name: _ours(b, samples[b.side], rows) for b in loaded}
-    logits |= {p.name: _theirs(p, p.network(files[p.name]), named.x[rows, :, :, 0]) for p in peers}
+    logits = {b.name: _bundle_logits(b, samples[b.side], rows) for b in loaded}
+    logits |= {p.name: _peer_logits(p, p.network(files[p.name]), named.x[rows, :, :, 0]) for p in peers}
     done = {
-        model: {name: drawn(said[these], y[these]) for name, these in sets.items()} for model, said in logits.items()
+        model: {name: drawn(outputs[these], y[these]) for name, these in sets.items()}
+        for model, outputs in logits.items()
     }
     found = {model: {name: standing(d, LABELS) for name, d in own.items()} for model, own in done.items()}
     pairs = tuple(
@@ -108,9 +109,9 @@ def write(comparison: Comparison, folder: Path) -> list[Path]:
     return [folder / name for name in made]
 
 
-def in_order(said: np.ndarray, labels: tuple[str, ...]) -> np.ndarray:
+def in_order(outputs: np.ndarray, labels: tuple[str, ...]) -> np.ndarray:
     """Columns (N, K) that stand in the order of `labels`, in the order of LABELS."""
-    return said[:, [labels.index(label) for label in LABELS]]
+    return outputs[:, [labels.index(label) for label in LABELS]]
 
 
 def logarithms(probabilities: np.ndarray) -> np.ndarray:
@@ -118,17 +119,17 @@ def logarithms(probabilities: np.ndarray) -> np.ndarray:
     return np.log(np.maximum(probabilities, np.finfo(np.float32).tiny))
 
 
-def _ours(bundle: Bundle, samples: Samples, rows: np.ndarray) -> np.ndarray:
+def _bundle_logits(bundle: Bundle, samples: Samples, rows: np.ndarray) -> np.ndarray:
     """The bundle's logits, in the order of LABELS: what `classify` ranks, at temperature 1, as the reports have it."""
     faces = samples.x[rows, :, :, 0]
     return in_order(_in_chunks(bundle.classifier.logits, faces, bundle.name), bundle.labels)
 
 
-def _theirs(peer: Peer, network: Network, faces: np.ndarray) -> np.ndarray:
-    def said(chunk: np.ndarray) -> np.ndarray:
+def _peer_logits(peer: Peer, network: Network, faces: np.ndarray) -> np.ndarray:
+    def outputs(chunk: np.ndarray) -> np.ndarray:
         return network(peer.view(chunk))
 
-    return logarithms(in_order(_in_chunks(said, faces, peer.name), peer.labels))
+    return logarithms(in_order(_in_chunks(outputs, faces, peer.name), peer.labels))
 
 
 def _in_chunks(network: Network, faces: np.ndarray, name: str) -> np.ndarray:
@@ -230,8 +231,8 @@ def main(argv: list[str] | None = None) -> int:
 def _run(args: argparse.Namespace) -> int:
     if args.out.exists() and not args.out.is_dir():  # said now and not after minutes
         raise UsageError(f"--out {args.out} is a file; name a folder")
-    wanted = {REFERENCE, *(args.peer or [peer.name for peer in PEERS])}
-    comparison = compare(args.data, args.bundle, [peer for peer in PEERS if peer.name in wanted], args.part)
+    names = {REFERENCE, *(args.peer or [peer.name for peer in PEERS])}
+    comparison = compare(args.data, args.bundle, [peer for peer in PEERS if peer.name in names], args.part)
     written = write(comparison, args.out)
     text = json.dumps(comparison.to_json(), indent=1, ensure_ascii=False) + "\n"
     print(text if args.json else markdown(comparison), end="")

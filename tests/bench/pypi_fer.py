@@ -38,14 +38,14 @@ class Haar:
         padded = cv2.copyMakeBorder(
             gray, *[_PADDING] * 4, borderType=cv2.BORDER_CONSTANT, value=[float(gray[-2:].mean())]
         )
-        told = []
+        outputs = []
         for x, y, w, h in found:
             left, top = max(0, x - _OFFSET_PX + _PADDING), max(0, y - _OFFSET_PX + _PADDING)
             crop = padded[top : y + h + _OFFSET_PX + _PADDING, left : x + w + _OFFSET_PX + _PADDING]
             self._network.set_tensor(self._input, fer_view(crop[None]))
             self._network.invoke()
-            told.append(self._network.get_tensor(self._output)[0])
-        return told
+            outputs.append(self._network.get_tensor(self._output)[0])
+        return outputs
 
 
 def video(pictures: Sequence[np.ndarray], path: Path, fps: float) -> Path:

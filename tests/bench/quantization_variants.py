@@ -1,11 +1,11 @@
 """`python -m tests.bench.quantization_variants --bundle models/nano --data PATH --out models/choices`:
-what each way to a small file costs.
+the loss, size and time of each quantization variant.
 
-The float model of a bundle, converted every way there is, judged on FER2013's PublicTest against the float model in the same
-run: formats (float16, dynamic range, int8 per channel and per tensor, 16×8), how ranges are chosen, how many
-calibration images and which, logits or softmax at the end, TensorFlow's converter or litert-quantizer with its
-own calibration. Writes NAME.json, NAME.md and NAME.png, NAME being the
-bundle's. PrivateTest is never looked at. The defaults of `convert.quantize` follow from the table.
+Converts the float model of a bundle with each variant and compares it with the float model on FER2013's PublicTest, in one
+run. Variants: formats (float16, dynamic range, int8 per channel and per tensor, 16×8), choices of ranges, number and kind of
+calibration images, logits or softmax as output, and the converter (TensorFlow's, or litert-quantizer with its own
+calibration). Writes NAME.json, NAME.md and NAME.png; NAME is the bundle's name. PrivateTest is not used. The defaults of
+`convert.quantize` follow from the table.
 """
 
 from __future__ import annotations
@@ -45,21 +45,21 @@ from fer_edge.errors import UsageError, exit_code_of
 from fer_edge.hardware import board_name
 from tests.bench.latency import take_turns
 
-# What each part of convert.quantize.range_search buys: alone, and left out.
+# Each pass of convert.quantize on its own, and all passes without one.
 RANGES = {
-    "ranges of least squared error alone": QuantizationOptions(equalize=0, correct=False),
-    "equalized alone": QuantizationOptions(clip=0, correct=False),
-    "biases corrected alone": QuantizationOptions(equalize=0, clip=0),
-    "all but ranges": QuantizationOptions(clip=0),
-    "all but equalizing": QuantizationOptions(equalize=0),
-    "all but biases": QuantizationOptions(correct=False),
+    "range search only": QuantizationOptions(equalize=0, correct=False),
+    "channel equalization only": QuantizationOptions(clip=0, correct=False),
+    "bias correction only": QuantizationOptions(equalize=0, clip=0),
+    "without range search": QuantizationOptions(clip=0),
+    "without channel equalization": QuantizationOptions(equalize=0),
+    "without bias correction": QuantizationOptions(correct=False),
 }
 COUNTS = (50, 100, 200, 350, 700, 2000)
 
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """One way, on n images: int8 (or what it is) minus float, its bytes, and its time over float32's in the same run."""
+    """One variant on n images: its figures minus those of float, its bytes, and its time relative to float32."""
 
     name: str
     group: str
@@ -73,17 +73,19 @@ class Choice:
     rms: float
     bytes: int
     ratio: float | None
-    operators: str  # the highest version of each kind, which is what a runtime must know
+    operators: str  # the highest version of each kind, which a runtime must have
 
 
-def ways(model: Any, samples: Samples, bundle: Bundle, seeds: int) -> Iterator[tuple[str, str, Callable[[], bytes]]]:
-    """Group, name, and how the file is made."""
+def variants(
+    model: Any, samples: Samples, bundle: Bundle, seeds: int
+) -> Iterator[tuple[str, str, Callable[[], bytes]]]:
+    """Group and name of each variant, and the function that makes its file."""
     import tensorflow as tf
 
-    plain, usual = float_tflite(model), calibration_set(samples)
+    float_file, default_images = float_tflite(model), calibration_set(samples)
 
-    def ours(
-        options: QuantizationOptions | None = None, images: CalibrationSet = usual, content: bytes = plain
+    def int8(
+        options: QuantizationOptions | None = None, images: CalibrationSet = default_images, content: bytes = float_file
     ) -> bytes:
         return compact(quantize_graph(Graph(content), images.x, options))
 
@@ -93,67 +95,67 @@ def ways(model: Any, samples: Samples, bundle: Bundle, seeds: int) -> Iterator[t
         with quiet_tensorflow():
             return compact(Graph(converter.convert()))
 
-    def optimised(converter: Any, **more: Any) -> None:
+    def optimised(converter: Any, **attributes: Any) -> None:
         converter.optimizations = [tf.lite.Optimize.DEFAULT]
-        for name, value in more.items():
+        for name, value in attributes.items():
             setattr(converter, name, value)
 
     def representative() -> Iterator[list[np.ndarray]]:
-        for image in usual.x:
+        for image in default_images.x:
             yield [image[None, :, :, None].astype(np.float32)]
 
-    def half(converter: Any) -> None:
+    def float16(converter: Any) -> None:
         optimised(converter)
         converter.target_spec.supported_types = [tf.float16]
 
-    def sixteen(converter: Any) -> None:
+    def int16_activations(converter: Any) -> None:
         optimised(converter, representative_dataset=representative)
         kind = tf.lite.OpsSet.EXPERIMENTAL_TFLITE_BUILTINS_ACTIVATIONS_INT16_WEIGHTS_INT8
         converter.target_spec.supported_ops = [kind]
 
-    def whole(converter: Any) -> None:
+    def full_int8(converter: Any) -> None:
         optimised(converter, representative_dataset=representative, inference_input_type=tf.int8)
         converter.inference_output_type = tf.int8
         converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
 
-    yield "format", "float32", lambda: plain
-    yield "format", "float16", lambda: converted(half)
+    yield "format", "float32", lambda: float_file
+    yield "format", "float16", lambda: converted(float16)
     yield "format", "dynamic range", lambda: converted(optimised)
-    yield "format", "int8, per channel", ours
-    yield "format", "int8, per tensor", lambda: ours(QuantizationOptions(per_channel=False))
-    yield "format", "16×8", lambda: converted(sixteen)
-    yield "ending", "int8, softmax in the graph", lambda: ours(content=float_tflite(_with_softmax(model)))
-    yield "ranges", "the converter's own, least to most", lambda: converted(whole)
+    yield "format", "int8, per channel", int8
+    yield "format", "int8, per tensor", lambda: int8(QuantizationOptions(per_channel=False))
+    yield "format", "16×8", lambda: converted(int16_activations)
+    yield "ending", "int8, softmax in the graph", lambda: int8(content=float_tflite(_with_softmax(model)))
+    yield "ranges", "TensorFlow's converter, min–max ranges", lambda: converted(full_int8)
     for name, options in RANGES.items():
-        yield "ranges", name, lambda o=options: ours(o)
+        yield "ranges", name, lambda o=options: int8(o)
     if (bundle.path / FILE_NAME).is_file():
         synthetic = SyntheticImages.load(bundle.path / FILE_NAME, bundle.path / "float.keras").calibration()
-        yield "calibration", f"{len(synthetic.x)} synthetic images", lambda: ours(FOR_SYNTHETIC_IMAGES, synthetic)
+        yield "calibration", f"{len(synthetic.x)} synthetic images", lambda: int8(FOR_SYNTHETIC_IMAGES, synthetic)
     for count in COUNTS:
         for seed in range(seeds):
             sample = _sample(samples, count, seed)
-            yield "calibration", f"{count} of Training, seed {seed}", lambda s=sample: ours(images=s)
-    yield "converter", "litert-quantizer's own calibration, 350 of Training", lambda: _litert(model, usual)
+            yield "calibration", f"{count} Training images, seed {seed}", lambda s=sample: int8(images=s)
+    yield "converter", "litert-quantizer's own calibration, 350 Training images", lambda: _litert(model, default_images)
 
 
 def measure(bundle: Bundle, samples: Samples, seeds: int) -> list[Choice]:
-    """Every way, judged on the validation part; times of the formats alone, in turns."""
+    """The figures of every variant on the validation part; times of formats and converters only, in turns."""
     from tqdm import tqdm
 
     model = load_keras(bundle.path / "float.keras")
-    held = samples.part("validation")
-    images, margins = held.x[..., 0], Margins.load()
+    validation = samples.part("validation")
+    images, margins = validation.x[..., 0], Margins.load()
     reference: np.ndarray | None = None
-    made: dict[str, bytes] = {}
+    timed_files: dict[str, bytes] = {}
     rows = []
     for group, name, make in tqdm(
-        list(ways(model, samples, bundle, seeds)), unit="way", disable=not sys.stderr.isatty()
+        list(variants(model, samples, bundle, seeds)), unit="variant", disable=not sys.stderr.isatty()
     ):
         content = make()
         kind = "probabilities" if group == "ending" else "logits"
         logits = logits_of(Classifier(content, output_kind=kind), images, name)
         reference = logits if reference is None else reference
-        part = compare_part(reference, logits, held.y, bundle.labels, margins)
+        part = compare_part(reference, logits, validation.y, bundle.labels, margins)
         error = compare_logits("validation", reference, logits, margins.logits_rms)
         change = part.accuracy
         assert change.low is not None and change.high is not None and part.macro_auc is not None
@@ -161,7 +163,7 @@ def measure(bundle: Bundle, samples: Samples, seeds: int) -> list[Choice]:
             Choice(
                 name,
                 group,
-                len(held.y),
+                len(validation.y),
                 change.difference * 100,
                 change.low * 100,
                 change.high * 100,
@@ -175,21 +177,21 @@ def measure(bundle: Bundle, samples: Samples, seeds: int) -> list[Choice]:
             )
         )
         if group in ("format", "converter"):
-            made[name] = content
-    return _timed(rows, made)
+            timed_files[name] = content
+    return _timed(rows, timed_files)
 
 
-def _timed(rows: list[Choice], made: dict[str, bytes]) -> list[Choice]:
+def _timed(rows: list[Choice], contents: dict[str, bytes]) -> list[Choice]:
     with tempfile.TemporaryDirectory() as folder:
-        files = {name: Path(folder) / f"{i}.tflite" for i, name in enumerate(made)}
+        files = {name: Path(folder) / f"{i}.tflite" for i, name in enumerate(contents)}
         for name, path in files.items():
-            path.write_bytes(made[name])
+            path.write_bytes(contents[name])
         ratios = {name: latency.ratio for name, latency in take_turns(files, "float32").items()}
     return [Choice(**{**asdict(row), "ratio": ratios.get(row.name)}) for row in rows]
 
 
 def _sample(samples: Samples, count: int, seed: int) -> CalibrationSet:
-    """About `count` Training images, as many of each class as there are."""
+    """About `count` Training images, the same number of each class where there are enough."""
     return calibration_set(samples, per_class=-(-count // len(samples.labels)), seed=seed)
 
 
@@ -205,23 +207,23 @@ def _litert(model: Any, calibration: CalibrationSet) -> bytes:
     with tempfile.TemporaryDirectory() as folder, quiet_tensorflow():
         path = Path(folder) / "float.tflite"
         path.write_bytes(float_tflite(model))
-        made = Quantizer(str(path), recipe.static_wi8_ai8())
+        quantizer = Quantizer(str(path), recipe.static_wi8_ai8())
         (key,) = Classifier(path).interpreter.get_signature_list() or {"serving_default": None}
         names = Classifier(path).interpreter.get_signature_list()[key]["inputs"]
         rows = [{names[0]: image[None, :, :, None].astype(np.float32)} for image in calibration.x]
-        found = made.calibrate({key: rows})
-        return bytes(made.quantize(found, enable_progress_report=False).quantized_model)
+        statistics = quantizer.calibrate({key: rows})
+        return bytes(quantizer.quantize(statistics, enable_progress_report=False).quantized_model)
 
 
 def _operators(content: bytes) -> str:
     return ", ".join(f"{name} {version}" for name, version in sorted(operator_versions(Graph(content)).items()))
 
 
-def table(rows: list[Choice], told: dict[str, Any]) -> str:
+def table(rows: list[Choice], setup: dict[str, Any]) -> str:
     """The rows as Markdown."""
     lines = [
-        f"`{told['bundle']}` on {told['part']}, n = {rows[0].n:,}; against its float model, on {told['host']},"
-        f" {told['runtime']}, one thread. Time over float32's in the same run.",
+        f"`{setup['bundle']}` on {setup['part']}, n = {rows[0].n:,}; differences from its float model; on {setup['host']},"
+        f" {setup['runtime']}, one thread. Times are relative to float32 in the same run.",
         "",
         "| | accuracy, points (95 %) | macro AUC | same label % | slope | RMS | bytes | time |",
         "|---|---|---|---|---|---|---|---|",
@@ -241,7 +243,7 @@ def table(rows: list[Choice], told: dict[str, Any]) -> str:
 
 
 def picture(rows: list[Choice]) -> bytes:
-    """PNG: agreement and accuracy lost of each way, calibrations by their number of images."""
+    """A PNG: the difference of accuracy of each variant, and the agreement by number of calibration images."""
     import matplotlib
     from matplotlib.figure import Figure
 
@@ -250,35 +252,35 @@ def picture(rows: list[Choice]) -> bytes:
         matplotlib.rcdefaults()
         matplotlib.rcParams.update(STYLE)
         figure = Figure((10, 5.6), layout="constrained")
-        left, right = figure.subplots(1, 2, width_ratios=(1.2, 1))
+        axis_left, axis_right = figure.subplots(1, 2, width_ratios=(1.2, 1))
         formats = [r for r in rows if r.group != "calibration" and r.name != "float32"]
         places = np.arange(len(formats))[::-1]
         points = np.array([r.accuracy_points for r in formats])
-        ends = [
+        intervals = [
             (p if r.low is None else r.low, p if r.high is None else r.high)
             for p, r in zip(points, formats, strict=True)
         ]
-        bars = np.array([[p - low, high - p] for p, (low, high) in zip(points, ends, strict=True)]).T
-        left.errorbar(points, places, xerr=bars, fmt="o", color=COLOURS[5], capsize=2)
-        left.axvline(0, color="#999999", lw=0.8, ls=":")
-        left.set_yticks(places, [r.name for r in formats])
-        left.set_xlabel("accuracy against float, points, 95 % interval")
-        left.set_title("formats, ranges, endings, converters")
-        drawn = [r for r in rows if "of Training, seed" in r.name]
-        counts = [int(r.name.split()[0]) for r in drawn]
-        right.plot(
-            counts, [100 * r.agreement for r in drawn], "o", color=COLOURS[5], label="Training images, one seed each"
+        bars = np.array([[p - low, high - p] for p, (low, high) in zip(points, intervals, strict=True)]).T
+        axis_left.errorbar(points, places, xerr=bars, fmt="o", color=COLOURS[5], capsize=2)
+        axis_left.axvline(0, color="#999999", lw=0.8, ls=":")
+        axis_left.set_yticks(places, [r.name for r in formats])
+        axis_left.set_xlabel("accuracy minus float, points, 95 % interval")
+        axis_left.set_title("formats, ranges, outputs, converters")
+        by_count = [r for r in rows if "Training images, seed" in r.name]
+        counts = [int(r.name.split()[0]) for r in by_count]
+        axis_right.plot(
+            counts, [100 * r.agreement for r in by_count], "o", color=COLOURS[5], label="Training images, one seed each"
         )
         for r in rows:
-            if r.name.endswith("of no one"):
-                right.axhline(100 * r.agreement, color=COLOURS[0], ls=DASH, label=r.name)
-        right.set_xscale("log")
-        right.set_xticks(sorted(set(counts)), [str(c) for c in sorted(set(counts))])
-        right.minorticks_off()
-        right.set(xlabel="calibration images", title="the same label as float, % of images")
-        right.grid()
-        right.set_axisbelow(True)
-        right.legend()
+            if r.name.endswith("synthetic images"):
+                axis_right.axhline(100 * r.agreement, color=COLOURS[0], ls=DASH, label=r.name)
+        axis_right.set_xscale("log")
+        axis_right.set_xticks(sorted(set(counts)), [str(c) for c in sorted(set(counts))])
+        axis_right.minorticks_off()
+        axis_right.set(xlabel="calibration images", title="same label as float, % of images")
+        axis_right.grid()
+        axis_right.set_axisbelow(True)
+        axis_right.legend()
         figure.savefig(png, format="png", metadata={"Software": None})
     return png.getvalue()
 
@@ -287,7 +289,7 @@ DASH = (0, (5, 1.5))
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Measures all of it and writes the table and the picture."""
+    """Measures all variants and writes the table and the picture."""
     parser = argparse.ArgumentParser(prog="python -m tests.bench.quantization_variants", description=__doc__)
     parser.add_argument("--bundle", type=Path, required=True)
     parser.add_argument("--data", type=Path, required=True)
@@ -298,13 +300,13 @@ def main(argv: list[str] | None = None) -> int:
     def run() -> int:
         bundle = Bundle.load(args.bundle)
         if not (bundle.path / "float.keras").is_file():
-            raise UsageError(f"{bundle.path} holds no float.keras to convert")
+            raise UsageError(f"{bundle.path} has no float.keras to convert; name a bundle with its float model")
         samples = load(args.data, bundle.side, classes=bundle.labels)
         rows = measure(bundle, samples, args.seeds)
-        told = {"bundle": bundle.name, "part": "PublicTest", "host": board_name()[0], "runtime": find_runtime().id}
+        setup = {"bundle": bundle.name, "part": "PublicTest", "host": board_name()[0], "runtime": find_runtime().id}
         args.out.mkdir(parents=True, exist_ok=True)
-        values = json.dumps({**told, "rows": [asdict(row) for row in rows]}, indent=1, ensure_ascii=False) + "\n"
-        text, png = table(rows, told), picture(rows)
+        values = json.dumps({**setup, "rows": [asdict(row) for row in rows]}, indent=1, ensure_ascii=False) + "\n"
+        text, png = table(rows, setup), picture(rows)
         write_atomically(args.out / f"{bundle.name}.json", values)
         write_atomically(args.out / f"{bundle.name}.md", text)
         write_atomically(args.out / f"{bundle.name}.png", png)

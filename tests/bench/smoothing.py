@@ -110,13 +110,13 @@ def measure(bundle: Bundle, faces: np.ndarray, seed: int, settings: Settings) ->
             before, after = (_settled(each) for each in (holds[number - 1], row))
             if before == after:
                 continue
-            alone = next(n for n, (label, _, _) in enumerate(row) if label == after)
+            unsmoothed = next(n for n, (label, _, _) in enumerate(row) if label == after)
             steady = next((n for n, (_, label, _) in enumerate(row) if label == after), None)
-            alone_s.append(alone / FPS)
+            alone_s.append(unsmoothed / FPS)
             if steady is None:
                 never += 1
             else:
-                late_s.append((steady - alone) / FPS)
+                late_s.append((steady - unsmoothed) / FPS)
     minutes = counted.holding / FPS / 60
     return Steadiness(
         round(minutes, 2),
@@ -151,8 +151,8 @@ def _labels(
     for number, gray in enumerate(frames):
         frame = Frame(number, round(number * 1e9 / FPS), gray)
         (one, a), (two, b) = pipeline.process(one, frame, sure), pipeline.process(two, frame, settings)
-        told = [(reading.label, reading.steady) for reading in a.readings[:1]] or [(None, None)]
-        rows.append((*told[0], b.readings[0].steady if b.readings else None))
+        label_pairs = [(reading.label, reading.steady) for reading in a.readings[:1]] or [(None, None)]
+        rows.append((*label_pairs[0], b.readings[0].steady if b.readings else None))
     return rows
 
 
@@ -170,22 +170,23 @@ def _count(counted: _Counted, rows: Sequence[tuple[str | None, str | None, str |
 
 def _settled(rows: Sequence[tuple[str | None, str | None, str | None]]) -> str | None:
     """What frames alone say mostly once a face has settled."""
-    said = [row[0] for row in rows[round(SETTLED_S * FPS) :] if row[0]]
-    return max(sorted(set(said)), key=said.count) if said else None
+    settled_labels = [row[0] for row in rows[round(SETTLED_S * FPS) :] if row[0]]
+    return max(sorted(set(settled_labels)), key=settled_labels.count) if settled_labels else None
 
 
-def text(told: dict[str, Any]) -> str:
+def text(result: dict[str, Any]) -> str:
     """The measurement for people."""
-    s, late = told["steady"], told["steady"]["late_s"]
+    s, late = result["steady"], result["steady"]["late_s"]
     return "\n".join(
         [
-            f"{told['bundle']}, {told['faces']} validation faces of {FACE_PX} px, {HOLD_S:g} s each at {FPS} frames a second, "
-            f"{s['minutes']:g} minutes, seed {told['seed']}; half-life {told['smooth_s']:g} s, dwell {told['dwell_s']:g} s",
+            f"{result['bundle']}, {result['faces']} validation faces of {FACE_PX} px, {HOLD_S:g} s each at {FPS} frames a"
+            f" second, {s['minutes']:g} minutes, seed {result['seed']}; half-life {result['smooth_s']:g} s, dwell"
+            f" {result['dwell_s']:g} s",
             f"flips a minute     each frame alone {s['flips_alone']:g}, steady {s['flips_steady']:g}: {s['fewer']:.1%} fewer",
-            f"a change is told   after {s['alone_s']:.2f} s alone; steady later by {late[0]:.2f} s on average, median "
+            f"a change is shown  after {s['alone_s']:.2f} s by a frame alone; steady later by {late[0]:.2f} s on average, median "
             f"{late[1]:.2f}, 95th percentile {late[2]:.2f} ({s['changes']} changes, {s['never']} not followed in {HOLD_S:g} s)",
             f"unsure             {s['unsure']:.1%} of the time; with it {s['flips_unsure']:g} flips a minute",
-            f"on {told['host']}, load {told['load']:g} of {told['cores']}",
+            f"on {result['host']}, load {result['load']:g} of {result['cores']}",
         ]
     )
 
@@ -211,7 +212,7 @@ def _run(args: argparse.Namespace) -> int:
     rows = stratified_rows(part.y, args.faces, args.seed)
     faces = part.x[np.random.default_rng(args.seed).permutation(rows), :, :, 0]
     settings = Settings(smooth_s=args.smooth, dwell_s=args.dwell)
-    told = {
+    result = {
         "bundle": bundle.name,
         "bundle_sha256": bundle.sha256,
         "part": "validation",
@@ -222,7 +223,7 @@ def _run(args: argparse.Namespace) -> int:
         "dwell_s": args.dwell,
         "steady": asdict(measure(bundle, faces, args.seed, settings)),
     }
-    return reported("smoothing", told, text, args)
+    return reported("smoothing", result, text, args)
 
 
 if __name__ == "__main__":

@@ -33,24 +33,24 @@ def one_run(folder: Path) -> dict[str, float]:
     """Seconds to the first line and the first reading of a fresh process, and its memory after `READINGS` of them."""
     command = [sys.executable, "-m", "fer_edge", "run", "--camera", "synthetic", "--json", "--log", str(folder / "log")]
     environ = {**os.environ, "RUNTIME_DIRECTORY": str(folder / "run"), "XDG_CONFIG_HOME": "/nonexistent"}
-    began_s, told, left = time.monotonic(), {}, READINGS
+    began_s, times, readings_left = time.monotonic(), {}, READINGS
     with subprocess.Popen(command, cwd=ROOT, env=environ, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         assert process.stdout is not None and process.stderr is not None
         for line in process.stdout:
             at_s = time.monotonic() - began_s
-            told.setdefault("first_line_s", at_s)
+            times.setdefault("first_line_s", at_s)
             if b'"kind":"reading"' in line:
-                told.setdefault("first_reading_s", at_s)
-                left -= 1
-            if not left:
+                times.setdefault("first_reading_s", at_s)
+                readings_left -= 1
+            if not readings_left:
                 break
         status = Path(f"/proc/{process.pid}/status").read_text()
-        told["rss_mb"] = int(status.split("VmHWM:")[1].split()[0]) * 1024 / 1e6
+        times["rss_mb"] = int(status.split("VmHWM:")[1].split()[0]) * 1024 / 1e6
         process.send_signal(signal.SIGTERM)
         process.stdout.read()
         spoken = process.stderr.read().decode()
-    assert process.returncode == 0 and not left, spoken
-    return told
+    assert process.returncode == 0 and not readings_left, spoken
+    return times
 
 
 def import_s() -> float:
@@ -66,19 +66,19 @@ def measure(times: int) -> dict[str, Any]:
         with tempfile.TemporaryDirectory() as folder:
             rows.append({**one_run(Path(folder)), "import_s": import_s()})
     del rows[0]
-    told: dict[str, Any] = {}
+    result: dict[str, Any] = {}
     for name in rows[0]:
         values = sorted(row[name] for row in rows)
         digits = 1 if name.endswith("_mb") else 3
         shown = (round(value, digits) for value in (statistics.median(values), values[0], values[-1]))
-        told[name] = dict(zip(("median", "least", "most"), shown, strict=True))
-    return told
+        result[name] = dict(zip(("median", "least", "most"), shown, strict=True))
+    return result
 
 
-def verdict(told: dict[str, Any]) -> list[str]:
+def verdict(result: dict[str, Any]) -> list[str]:
     """What is over its limit, in sentences."""
-    over = {name: limit for name, limit in LIMITS.items() if told[name]["median"] > limit}
-    return [f"{name} is {told[name]['median']}, over {limit}" for name, limit in over.items()]
+    over = {name: limit for name, limit in LIMITS.items() if result[name]["median"] > limit}
+    return [f"{name} is {result[name]['median']}, over {limit}" for name, limit in over.items()]
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -87,12 +87,12 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--times", type=int, default=7)
     parser.add_argument("--out", type=Path, help="folder for startup-DATE.json")
     args = parser.parse_args(argv)
-    told = measure(args.times)
-    told = stamped({"times": args.times, **told, "limits": LIMITS, "wrong": verdict(told)})
-    print(json.dumps(told, indent=1))
+    result = measure(args.times)
+    result = stamped({"times": args.times, **result, "limits": LIMITS, "wrong": verdict(result)})
+    print(json.dumps(result, indent=1))
     if args.out:
-        write("startup", told, args.out)
-    return 1 if told["wrong"] else 0
+        write("startup", result, args.out)
+    return 1 if result["wrong"] else 0
 
 
 if __name__ == "__main__":

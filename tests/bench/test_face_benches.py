@@ -43,9 +43,9 @@ def test_the_loop_reads_at_least_the_faces_that_the_network_finds(
 def test_smoothing_removes_most_flips_and_follows_changes(faces: Samples, nano: Bundle, blazeface: object) -> None:
     part = faces.part("validation")
     rows = smoothing.stratified_rows(part.y, 18, 0)
-    told = smoothing.measure(nano, part.x[rows, :, :, 0], 0, smoothing.Settings())
-    assert told.changes >= 4 and told.flips_alone > 5
-    assert told.fewer >= 0.7 and told.late_s[1] <= 0.5 and told.never <= 1
+    result = smoothing.measure(nano, part.x[rows, :, :, 0], 0, smoothing.Settings())
+    assert result.changes >= 4 and result.flips_alone > 5
+    assert result.fewer >= 0.7 and result.late_s[1] <= 0.5 and result.never <= 1
 
 
 def test_a_face_sequence_has_no_jump(faces: Samples) -> None:
@@ -79,12 +79,12 @@ def test_a_live_run_reads_new_frames_and_keeps_its_cpu_budget(
 ) -> None:
     command = ["--bundle", str(shipped_path("nano")), "--seconds", "2", "--out", str(tmp_path)]
     assert frame_age.main([*command, "--json"]) == 0
-    told = json.loads(capsys.readouterr().out)
-    assert json.loads(next(tmp_path.glob("frame-age-*.json")).read_text()) == told
-    assert all(row["n"] > 5 and row["p95_ms"] > 0 for row in told["ages"])
-    held = told["ages"][-1]
+    result = json.loads(capsys.readouterr().out)
+    assert json.loads(next(tmp_path.glob("frame-age-*.json")).read_text()) == result
+    assert all(row["n"] > 5 and row["p95_ms"] > 0 for row in result["ages"])
+    held = result["ages"][-1]
     assert held["held_ms"] == 80 and held["p95_ms"] < held["bound_ms"], "frames taken late are fresh ones"
-    free, *kept = told["budgets"]
-    assert free["dropped"] == 0
-    for row in kept:
+    unlimited, *limited = result["budgets"]
+    assert unlimited["dropped"] == 0
+    for row in limited:
         assert row["took"] < row["budget"] * 1.6, "two seconds are few"

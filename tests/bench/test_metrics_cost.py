@@ -6,5 +6,5 @@ from tests.bench.metrics_cost import measure
 
 
 def test_counting_adds_little_to_a_frames_time() -> None:
-    told = measure(60)
-    assert told["readings"] >= 50 and 0 < told["counting_percent"] < 3, told
+    result = measure(60)
+    assert result["readings"] >= 50 and 0 < result["counting_percent"] < 3, result

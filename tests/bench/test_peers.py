@@ -37,39 +37,46 @@ def logits(n: int, skill: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def test_peer_metrics_equal_those_of_the_evaluation() -> None:
-    said, y = logits(600, 1.5, 1)
-    ours, theirs = standing(drawn(said, y, 200), LABELS), score(said, y, LABELS, 200)
-    assert ours.accuracy == theirs.accuracy
-    assert theirs.macro_auc
-    for mine, reported in ((ours.balanced_accuracy, theirs.balanced_accuracy), (ours.macro_auc, theirs.macro_auc)):
+    outputs, y = logits(600, 1.5, 1)
+    drawn_score, report_score = standing(drawn(outputs, y, 200), LABELS), score(outputs, y, LABELS, 200)
+    assert drawn_score.accuracy == report_score.accuracy
+    assert report_score.macro_auc
+    for mine, reported in (
+        (drawn_score.balanced_accuracy, report_score.balanced_accuracy),
+        (drawn_score.macro_auc, report_score.macro_auc),
+    ):
         assert (mine.value, mine.low, mine.high) == pytest.approx(
             (reported.value, reported.low, reported.high), abs=1e-6
         )
-    assert ours.recalls == pytest.approx({c.label: c.recall for c in theirs.classes})
-    assert ours.weakest_recall.value == min(ours.recalls.values()) == ours.recalls[ours.weakest]
+    assert drawn_score.recalls == pytest.approx({c.label: c.recall for c in report_score.classes})
+    assert (
+        drawn_score.weakest_recall.value
+        == min(drawn_score.recalls.values())
+        == drawn_score.recalls[drawn_score.weakest]
+    )
 
 
 def test_a_paired_difference_equals_one_computed_by_hand() -> None:
     """Ten images of two classes: 6 both get right, 3 only ours, 1 only theirs; McNemar: 2 · P(3 or more of 4) = 10/16."""
     y = np.array([0, 1] * 5)
     ours_wrong, theirs_wrong = np.isin(np.arange(10), [9]), np.isin(np.arange(10), [0, 1, 2])
-    ours, theirs = (
+    first, second = (
         drawn(np.eye(2, dtype=np.float32)[np.where(wrong, 1 - y, y)], y, 400) for wrong in (ours_wrong, theirs_wrong)
     )
-    d = difference(ours, theirs)
+    d = difference(first, second)
     assert (d.only_ours_right, d.only_theirs_right) == (3, 1)
     assert d.mcnemar_p == pytest.approx(10 / 16)
     assert d.accuracy.value == pytest.approx(0.2)
     assert d.balanced_accuracy.value == pytest.approx(0.2)
     assert d.accuracy.low is not None and d.accuracy.high is not None
     assert d.accuracy.low < 0 < 0.2 < d.accuracy.high
-    same = difference(ours, ours)
+    same = difference(first, first)
     assert same.accuracy == Interval(0, 0, 0) and same.mcnemar_p == 1
 
 
 def test_a_peers_classes_are_reordered_to_ours() -> None:
-    said = np.arange(7, dtype=np.float32)[None]
-    assert in_order(said, PEERS[0].labels).tolist() == [[0, 1, 2, 3, 6, 4, 5]]  # neutral comes last there
+    outputs = np.arange(7, dtype=np.float32)[None]
+    assert in_order(outputs, PEERS[0].labels).tolist() == [[0, 1, 2, 3, 6, 4, 5]]  # neutral comes last there
     assert np.isfinite(logarithms(np.array([[0.0, 1.0]], np.float32))).all()
     assert all(sorted(peer.labels) == sorted(LABELS) for peer in PEERS)
 
@@ -147,8 +154,8 @@ def test_fer_reproduces_its_recorded_output(fer2013: Path) -> None:
     """On every 12th image of PublicTest, those of all classes."""
     public = load(fer2013).part("validation")
     peer, every = PEERS[0], slice(None, None, 12)
-    said = in_order(peer.network(fetch(peer))(peer.view(public.x[every, :, :, 0])), peer.labels)
-    assert int((said.argmax(1) == public.y[every]).sum()) == pytest.approx(
+    outputs = in_order(peer.network(fetch(peer))(peer.view(public.x[every, :, :, 0])), peer.labels)
+    assert int((outputs.argmax(1) == public.y[every]).sum()) == pytest.approx(
         199, abs=2
     )  # of 300; kernels may differ by one or two
 
@@ -165,15 +172,15 @@ def test_latency_is_measured_in_turns(bundle_path: Path) -> None:
 def comparison() -> Comparison:
     """Three models, two of them close together, one of them not timed."""
     entries, done = [], {}
-    for i, (name, ours, size, ms) in enumerate(
+    for i, (name, is_ours, size, ms) in enumerate(
         [("nano", True, 90_000, 0.2), ("fer (TFLite)", False, 93_160, 0.5), ("other", False, 800_000, None)]
     ):
-        said, y = logits(300, 1.5, i)
-        done[name] = drawn(said, y, 100)
+        outputs, y = logits(300, 1.5, i)
+        done[name] = drawn(outputs, y, 100)
         entries.append(
             Entry(
                 name=name,
-                ours=ours,
+                ours=is_ours,
                 origin="here",
                 files={"f": "0" * 64},
                 bytes=size,
@@ -228,7 +235,7 @@ def of_eight_classes(folder: Path) -> Path:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "code", "said"),
+    ("arguments", "code", "message"),
     [
         (["--bundle", "{tmp}/none"], 2, "is not a bundle"),
         (["--bundle", "{ours}", "--bundle", "{ours}"], 2, "two models are called “edge”"),
@@ -237,14 +244,14 @@ def of_eight_classes(folder: Path) -> Path:
     ],
 )
 def test_wrong_arguments_are_errors(
-    arguments: list[str], code: int, said: str, tmp_path: Path, bundle_path: Path, capsys: pytest.CaptureFixture[str]
+    arguments: list[str], code: int, message: str, tmp_path: Path, bundle_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "file").write_text("")
     folders = {"tmp": tmp_path, "ours": bundle_path, "eight": of_eight_classes(tmp_path)}
     given = [a.format(**folders) for a in arguments]
     out = [] if "--out" in given else ["--out", str(tmp_path / "out")]
     assert main(["--data", str(tmp_path), *given, *out]) == code
-    assert said in capsys.readouterr().err
+    assert message in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
 
 

@@ -264,7 +264,7 @@ def with_broken_history(folder: Path) -> list[str]:
         (file("model.tflite", b"TFL3 or so it says"), 5, "not a TFLite file"),
         (file("model.tflite", b""), 5, "not a TFLite file"),
         (dense(7, channels=2), 5, "not one square gray image"),
-        (dense(5), 2, "gives 5 classes, not the 7"),
+        (dense(5), 2, "has 5 classes, but there are 7 labels"),
         (lambda f: [str(f)], 2, "is not a bundle"),
         (lambda f: ["TINY", "--data", str(f / "nothing")], 2, "nothing"),
         (lambda f: ["TINY", "--data", str(f)], 2, "is not a data set"),

@@ -147,12 +147,18 @@ def without_tflite_operator(folder: Path) -> Path:
 @pytest.mark.parametrize(
     ("write", "says"),
     [
-        (sequence(flatten, shape=(16, 18, 1)), r"takes \(None, 16, 18, 1\), not one square picture"),
-        (sequence(flatten, shape=(16, 16, 2)), r"takes \(None, 16, 16, 2\), not one square picture"),
-        (sequence(flatten, shape=(16, 16, 4)), "not one square picture of one size and one or three channels"),
-        (sequence(shape=(256,)), r"takes \(None, 256\), not one square picture"),
-        (sequence(shape=(None, None, 1)), r"takes \(None, None, None, 1\), not one square picture of one size"),
-        (sequence(), r"gives \(None, 16, 16, 3\), not one number for each class"),
+        (sequence(flatten, shape=(16, 18, 1)), r"is \(None, 16, 18, 1\), not that of one square picture"),
+        (sequence(flatten, shape=(16, 16, 2)), r"is \(None, 16, 16, 2\), not that of one square picture"),
+        (
+            sequence(flatten, shape=(16, 16, 4)),
+            "not that of one square picture of a fixed size with one or three channels",
+        ),
+        (sequence(shape=(256,)), r"is \(None, 256\), not that of one square picture"),
+        (
+            sequence(shape=(None, None, 1)),
+            r"is \(None, None, None, 1\), not that of one square picture of a fixed size",
+        ),
+        (sequence(), r"is \(None, 16, 16, 3\), not one number for each class"),
         (with_ends(2, 1), "has 2 inputs and 1 outputs, not one of each"),
         (with_ends(1, 2), "has 1 inputs and 2 outputs, not one of each"),
         (fixed_batch, "takes no single image: .*save it with a batch of any size"),

@@ -68,7 +68,7 @@ def test_operators_that_a_runtime_lacks_are_named_with_a_remedy() -> None:
         require_operators(Graph(one_operator(builtin.CONV_2D, 99)))
     with pytest.raises(UsageError, match="STABLEHLO_ADD \\(it has none\\)"):
         require_operators(Graph(one_operator(builtin.STABLEHLO_ADD, 1)))
-    with pytest.raises(UsageError, match="is not known; known are litert"):
+    with pytest.raises(UsageError, match="are not known; known runtimes are litert"):
         require_operators(graph, ["onnxruntime 1.0"])
 
 

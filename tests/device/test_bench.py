@@ -406,7 +406,7 @@ def test_a_float_file_in_the_bundle_is_found(nano: Bundle, float_file: Path, tmp
     folder = Path(shutil.copytree(nano.path, tmp_path / "nano"))
     shutil.copy(float_file, folder / "float.tflite")
     assert find_float_model(Bundle.load(folder)) == folder / "float.tflite"
-    with pytest.raises(UsageError, match="another network: it takes 48 px and gives 7 classes, bundle nano 32 px"):
+    with pytest.raises(UsageError, match="has 48 px and 7 classes, bundle nano has 32 px and 7 classes"):
         find_float_model(replace(nano, spec=replace(nano.spec, input=replace(nano.spec.input, side=32))), float_file)
 
 

@@ -1,4 +1,4 @@
-"""The ribbon-cable camera against a stand-in for picamera2, and the stand-in against picamera2's own source."""
+"""The ribbon-cable camera with a fake picamera2, and the fake compared with picamera2's own source."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ FRAME = np.arange(100 * 48, dtype=np.uint16).reshape(48, 100).astype(np.uint8)
 
 @pytest.fixture
 def picamera2(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[type[fakes.Picamera2]]:
-    """A package `picamera2` that can be imported and holds the stand-in, with one camera that has nothing to give yet."""
+    """An importable package `picamera2` that holds the fake, with one camera that has no frame yet."""
     (tmp_path / "picamera2").mkdir()
     (tmp_path / "picamera2" / "__init__.py").write_text("from fakes import Picamera2\n")
     monkeypatch.syspath_prepend(tmp_path)

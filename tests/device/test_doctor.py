@@ -300,7 +300,7 @@ def a_picamera2_that_lists_one_camera(path: Path, patch: pytest.MonkeyPatch) -> 
 
 @case("picamera2.numpy")
 def apts_simplejpeg_beside_numpy_2(path: Path, patch: pytest.MonkeyPatch) -> list[Finding]:
-    """A real simplejpeg that was built for numpy 1, as Bookworm's is, imported by what stands in for picamera2."""
+    """A real simplejpeg that was built for numpy 1, as Bookworm's is, imported by the fake picamera2."""
     put(path / "picamera2/__init__.py", "import simplejpeg")
     patch.syspath_prepend(str(unpacked("simplejpeg", "1.6.6")))
     return probed(patch, path, "numpy", "picamera2")
@@ -468,7 +468,7 @@ CASES["service.nosystemd"] = lambda path, patch: list(service_checks.service("ca
 
 
 def unit(path: Path, first_run: bool = False, text: str | None = None, **told: str) -> list[Finding]:
-    """What is found where systemctl tells this of the unit. It stands in for the real one, which needs a booted machine."""
+    """The findings for this output of systemctl about the unit. A fake is used, because the real one needs a booted machine."""
     (path / "run/systemd/system").mkdir(parents=True)
     file = put(
         path / "fer-edge.service", Unit(Path("/opt/fer-edge/current/bin/fer-edge")).text() if text is None else text

@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 from builders import event
 from fakes import FakeClock
+from journal_items import read_journal
 from killed_writer import kill_journal_writer
 
 from device.output.journal.journal import Journal
 from device.output.journal.repair import repair_segment
 from fer_edge.events import SCHEMA, Event
-from fer_edge.journal.clock_correction import read_journal
 
 KILLS = 20
 

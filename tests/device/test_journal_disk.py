@@ -13,11 +13,11 @@ from pathlib import Path
 import pytest
 from builders import event
 from fakes import FakeClock
+from journal_items import read_journal
 
 from device.output.journal.journal import Journal
 from fer_edge.errors import UsageError
 from fer_edge.events import SCHEMA, Event
-from fer_edge.journal.clock_correction import read_journal
 from fer_edge.journal.segments import segments
 
 ROOT = Path(__file__).parents[2]

@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 from builders import event
 from fakes import FakeClock
+from journal_items import read_journal
 
 from device.output.journal.journal import Journal
 from device.output.journal.retention import least_ages_s
 from fer_edge.events import SCHEMA, Event
-from fer_edge.journal.clock_correction import read_journal
 from fer_edge.journal.segments import segments
 
 DAY_S = 86_400.0

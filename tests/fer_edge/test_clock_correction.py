@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 from builders import event
+from journal_items import read_journal
 
 from fer_edge.events import SCHEMA, Event
-from fer_edge.journal.clock_correction import ClockCorrection, posix_s, read_journal
+from fer_edge.journal.clock_correction import ClockCorrection, posix_s
 from fer_edge.journal.segments import DamagedLine, last_event, segment_name
 
 JOURNALS = Path(__file__).parents[1] / "fixtures" / "journals"

@@ -218,7 +218,7 @@ def test_expressions_are_summed_by_hour(house: Path, capsys: pytest.CaptureFixtu
     assert ten["shares"] == pytest.approx({"happy": 300 / 660, "neutral": 300 / 660, "angry": 60 / 660}, abs=1e-3)
     assert main(["log", "summary", str(house / "hall"), "--by", "hour", "--utc"]) == 0
     head, first, second = capsys.readouterr().out.splitlines()
-    assert head.split()[:4] == ["from", "observed", "blind", "there"]
+    assert head.split()[:4] == ["from", "observed", "blind", "presence"]
     assert "50.0%" in first and "6 min 40 s" in first and "45.5%" in second
 
 
@@ -236,5 +236,5 @@ def test_the_reliability_is_summarised(house: Path, capsys: pytest.CaptureFixtur
     assert "whole: nothing is missing" in out and "2 runs (2 with an end)" in out and ": verified" in out
     assert main(["log", "summary", str(house / "hall"), "--utc"]) == 0
     out = capsys.readouterr().out
-    assert "all times by a clock that was set" in out and "verified at start" in out
+    assert "all times are by a synchronized clock" in out and "verified at start" in out
     assert "undervoltage 1 min 40 s" in out and "highest temperature 71 °C" in out

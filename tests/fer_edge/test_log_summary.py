@@ -148,9 +148,9 @@ def test_each_second_of_each_hour_is_accounted_for(name: str, lives: dict[str, S
         assert told == pytest.approx(wanted, abs=0.1), UTC.short(hour)
         assert dict(part.labels_s) == pytest.approx(dict(truth.labels_s[hour]), abs=0.1)
         assert part.face_s == pytest.approx(truth.face_s[hour], abs=0.1)
-        assert part.told_s <= 3600.1
+        assert part.total_s <= 3600.1
     assert summary.whole.state_s["unexplained"] == 0
-    assert summary.whole.told_s == pytest.approx(summary.whole.to_s - summary.whole.from_s, abs=0.5)
+    assert summary.whole.total_s == pytest.approx(summary.whole.to_s - summary.whole.from_s, abs=0.5)
 
 
 @pytest.mark.parametrize("name", [lived.__name__ for lived in LIVES])
@@ -191,8 +191,8 @@ def test_a_window_counts_its_part_of_each_minute(
     lives: dict[str, SimulatedDevice], since: str | None, until: str | None, between: str | None, seconds: float
 ) -> None:
     summary = of(lives["plain"].folder, window=TimeWindow.of(since, until, between, UTC))
-    assert summary.whole.told_s == pytest.approx(seconds, abs=0.1)
-    assert sum(part.told_s for part in summary.parts) == pytest.approx(seconds, abs=0.1)
+    assert summary.whole.total_s == pytest.approx(seconds, abs=0.1)
+    assert sum(part.total_s for part in summary.parts) == pytest.approx(seconds, abs=0.1)
 
 
 def test_a_time_before_the_journal_has_no_summary(lives: dict[str, SimulatedDevice]) -> None:

@@ -9,11 +9,11 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from journal_items import read_journal
 
 from fer_edge.cli import main
 from fer_edge.errors import UsageError
 from fer_edge.events import KINDS, Event
-from fer_edge.journal.clock_correction import read_journal
 from fer_edge.log.event_text import duration_text, event_sentence
 from fer_edge.log.time_window import TimeWindow, TimeZone
 from tests.generated_month import simulate_example_day

@@ -15,11 +15,12 @@ from typing import Any
 
 import pytest
 from fakes import FakeClock
+from journal_items import read_journal
 
 from device.output.journal.journal import Journal
 from fer_edge.errors import UsageError
 from fer_edge.events import SCHEMA, Event
-from fer_edge.journal.clock_correction import Uptime, read_journal
+from fer_edge.journal.clock_correction import Uptime
 from fer_edge.journal.purge import PurgeResult, purge
 from fer_edge.journal.segments import lock_folder, segment_name, segments
 from fer_edge.log.time_window import parse_moment

@@ -102,7 +102,7 @@ def listening(port: int, **tls: Any) -> Iterator[Listener]:
 def slow_proxy(port: int, bytes_per_s: int) -> Iterator[int]:
     """A port that leads to `port` of loopback, both ways so slowly."""
     stopped = threading.Event()
-    ends: list[socket.socket] = []
+    sockets: list[socket.socket] = []
 
     def pump(source: socket.socket, sink: socket.socket) -> None:
         with suppress(OSError):
@@ -121,7 +121,7 @@ def slow_proxy(port: int, bytes_per_s: int) -> Iterator[int]:
                     near.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
                     near.settimeout(None)
                     far = socket.create_connection(("127.0.0.1", port))
-                    ends.extend((near, far))
+                    sockets.extend((near, far))
                     for pair in ((near, far), (far, near)):
                         threading.Thread(target=pump, args=pair, daemon=True).start()
 
@@ -132,7 +132,7 @@ def slow_proxy(port: int, bytes_per_s: int) -> Iterator[int]:
         finally:
             stopped.set()
             thread.join()
-            for end in ends:
+            for end in sockets:
                 with suppress(OSError):
                     end.shutdown(socket.SHUT_RDWR)
                 end.close()

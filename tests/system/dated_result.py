@@ -22,7 +22,7 @@ from fer_edge.hardware import board_name
 ROOT = Path(__file__).parents[2]
 
 
-def stamped(told: dict[str, Any]) -> dict[str, Any]:
+def stamped(result: dict[str, Any]) -> dict[str, Any]:
     """`told` preceded by the date, the commit and the machine of the measurement."""
     return {
         "date": datetime.now(UTC).date().isoformat(),
@@ -35,28 +35,28 @@ def stamped(told: dict[str, Any]) -> dict[str, Any]:
         "load": round(
             os.getloadavg()[0], 2
         ),  # average of the last minute; above `cores`, other processes were running too
-        **told,
+        **result,
     }
 
 
-def write(name: str, told: dict[str, Any], folder: Path) -> Path:
+def write(name: str, result: dict[str, Any], folder: Path) -> Path:
     """Writes the stamped result `told` atomically and returns the path."""
     folder.mkdir(parents=True, exist_ok=True)
-    path = folder / f"{name}-{told['date']}.json"
-    text = json.dumps(told, indent=1, ensure_ascii=False) + "\n"
+    path = folder / f"{name}-{result['date']}.json"
+    text = json.dumps(result, indent=1, ensure_ascii=False) + "\n"
     write_atomically(path, text)
     return path
 
 
-def reported(name: str, told: dict[str, Any], text: Callable[[dict[str, Any]], str], args: argparse.Namespace) -> int:
+def reported(name: str, result: dict[str, Any], text: Callable[[dict[str, Any]], str], args: argparse.Namespace) -> int:
     """Stamps and prints the result, writes it to the folder `args.out` if given, and returns exit code 0.
 
     Prints JSON with `args.json`, else `text` of the result.
     """
-    told = stamped(told)
+    result = stamped(result)
     if args.out:
-        write(name, told, args.out)
-    print(json.dumps(told) if args.json else text(told))
+        write(name, result, args.out)
+    print(json.dumps(result) if args.json else text(result))
     return 0
 
 

@@ -46,7 +46,7 @@ def many(folder: Path, devices: int, seconds: float, kill: bool = False) -> dict
     A broker that is killed (`kill`) may itself lose what it acknowledged: it says so before its disk has it.
     """
     clock, slowest_s, seq = SystemClock(), 0.0, 0
-    said: list[str] = []
+    messages: list[str] = []
     with ExitStack() as stack:
         broker = stack.enter_context(Mosquitto(folder))
         listener = Listener(broker.port)
@@ -60,15 +60,15 @@ def many(folder: Path, devices: int, seconds: float, kill: bool = False) -> dict
 
         def back() -> None:
             nonlocal listener
-            heard = listener.heard
+            received = listener.heard
             listener = Listener(broker.port)
-            listener.heard[:0] = heard
+            listener.heard[:0] = received
 
         settings = [
             Settings(name=f"device{n}", mqtt=f"mqtt://127.0.0.1:{broker.port}", mqtt_topic="many")
             for n in range(devices)
         ]
-        sinks = [stack.enter_context(MqttPublisher(one, clock, said.append, _QUICK)) for one in settings]
+        sinks = [stack.enter_context(MqttPublisher(one, clock, messages.append, _QUICK)) for one in settings]
         began = time.monotonic()
         plan = [(1 / 6, away), (1 / 3, again), (2 / 3, back)]
         while (now_s := time.monotonic() - began) < seconds:
@@ -94,8 +94,8 @@ def many(folder: Path, devices: int, seconds: float, kill: bool = False) -> dict
             time.sleep(0.1)
         listener.close()
         heard_tallies = sum(topic.endswith("/tally") for topic, _, _ in listener.heard)
-    gone, lost = missing(), sum(sink.outbox.lost.total() for sink in sinks)
-    wrong = [f"{n} {what}" for n, what in ((lost, "dropped"), (gone, "acknowledged and never heard")) if n]
+    missing_messages, lost = missing(), sum(sink.outbox.lost.total() for sink in sinks)
+    wrong = [f"{n} {what}" for n, what in ((lost, "dropped"), (missing_messages, "acknowledged and never heard")) if n]
     return {
         "devices": devices,
         "seconds": seconds,
@@ -103,8 +103,8 @@ def many(folder: Path, devices: int, seconds: float, kill: bool = False) -> dict
         "acknowledged": len(sent) - lost,
         "lost": lost,
         "heard": heard_tallies,
-        "missing": gone,
-        "connections": sum("is connected" in sentence for sentence in said),
+        "missing": missing_messages,
+        "connections": sum("is connected" in sentence for sentence in messages),
         "slowest_call_ms": round(slowest_s / devices * 1e3, 3),
         "wrong": wrong,
     }
@@ -119,11 +119,11 @@ def main() -> int:
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         Path(folder).chmod(0o777)
-        told = many(Path(folder), args.devices, args.seconds, args.kill)
-    print(json.dumps(told, indent=1))
+        result = many(Path(folder), args.devices, args.seconds, args.kill)
+    print(json.dumps(result, indent=1))
     if args.out:
-        print(write("mqtt", stamped(told), args.out), file=sys.stderr)
-    return 1 if told["wrong"] else 0
+        print(write("mqtt", stamped(result), args.out), file=sys.stderr)
+    return 1 if result["wrong"] else 0
 
 
 if __name__ == "__main__":

@@ -209,25 +209,25 @@ def kill(times: int, seed: int) -> dict[str, Any]:
     }
 
 
-def verdict(told: dict[str, Any]) -> list[str]:
+def verdict(result: dict[str, Any]) -> list[str]:
     """What does not hold, in sentences."""
     parts = ("observed_s", "unavailable_s", "paused_s", "crashed_s", "not_running_s")
     wrong = []
-    if abs(sum(told[name] for name in parts) - told["seconds"]) > 1 + 0.002 * told["seconds"]:
-        wrong.append(f"the parts make {sum(told[name] for name in parts):.1f} of {told['seconds']} s")
-    if told["unexplained_s"] > 0.1 * told["runs"]:
-        wrong.append(f"{told['unexplained_s']} s are not told of")
-    if told["longest_crashed_s"] > BATCH_S:
-        wrong.append(f"a crash took {told['longest_crashed_s']} s of the journal")
-    if told["runs_without_end"] > told["faults"].get("kill -9", 0):
-        wrong.append(f"{told['runs_without_end']} runs have no end line")
-    if told["grown_mb"] > RSS_MB:
-        wrong.append(f"the process grew by {told['grown_mb']} MB")
-    if set(told["exit_codes"]) - {"0", "-9"}:
-        wrong.append(f"it ended with {told['exit_codes']}")
-    if told["damaged"]:
-        wrong.append(f"{told['damaged']} lines cannot be read")
-    return wrong + told.get("their_faults", [])
+    if abs(sum(result[name] for name in parts) - result["seconds"]) > 1 + 0.002 * result["seconds"]:
+        wrong.append(f"the parts make {sum(result[name] for name in parts):.1f} of {result['seconds']} s")
+    if result["unexplained_s"] > 0.1 * result["runs"]:
+        wrong.append(f"{result['unexplained_s']} s are not told of")
+    if result["longest_crashed_s"] > BATCH_S:
+        wrong.append(f"a crash took {result['longest_crashed_s']} s of the journal")
+    if result["runs_without_end"] > result["faults"].get("kill -9", 0):
+        wrong.append(f"{result['runs_without_end']} runs have no end line")
+    if result["grown_mb"] > RSS_MB:
+        wrong.append(f"the process grew by {result['grown_mb']} MB")
+    if set(result["exit_codes"]) - {"0", "-9"}:
+        wrong.append(f"it ended with {result['exit_codes']}")
+    if result["damaged"]:
+        wrong.append(f"{result['damaged']} lines cannot be read")
+    return wrong + result.get("their_faults", [])
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -239,12 +239,12 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, help="folder for soak-DATE.json")
     args = parser.parse_args(argv)
     with tempfile.TemporaryDirectory() as folder:
-        told = soak(args.minutes, Path(folder), args.seed) | kill(args.kills, args.seed)
-    told = stamped({**told, "wrong": verdict(told)})
-    print(json.dumps(told, indent=1))
+        result = soak(args.minutes, Path(folder), args.seed) | kill(args.kills, args.seed)
+    result = stamped({**result, "wrong": verdict(result)})
+    print(json.dumps(result, indent=1))
     if args.out:
-        write("soak", told, args.out)
-    return 1 if told["wrong"] else 0
+        write("soak", result, args.out)
+    return 1 if result["wrong"] else 0
 
 
 if __name__ == "__main__":

@@ -118,8 +118,8 @@ class Target:
 
 def possible() -> bool:
     """Whether this machine lets us make file systems."""
-    asked = [*ISOLATED, "true"]
-    return os.geteuid() == 0 and subprocess.run(asked, capture_output=True, check=False).returncode == 0
+    test_command = [*ISOLATED, "true"]
+    return os.geteuid() == 0 and subprocess.run(test_command, capture_output=True, check=False).returncode == 0
 
 
 @contextmanager
@@ -159,5 +159,5 @@ def target(folder: Path) -> Iterator[Target]:
 
 
 def _answers(port: int) -> bool:
-    with socket.socket() as asked:
-        return asked.connect_ex(("127.0.0.1", port)) == 0
+    with socket.socket() as free_socket:
+        return free_socket.connect_ex(("127.0.0.1", port)) == 0

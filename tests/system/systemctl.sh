@@ -1,6 +1,6 @@
 #!/bin/sh
-# In the place of systemctl and journalctl, for tests of deploys alone: starts what a real unit names, as the user it names.
-# Nothing here waits, restarts or confines; that the units do these is for test_booted.py and test_service.py to see.
+# Replaces systemctl and journalctl in tests of deploys: starts the command of a unit as the unit's user.
+# It does not wait, restart or confine; test_booted.py and test_service.py check these properties of the units.
 notes=/run/stand-in
 mkdir -p $notes
 echo "$(basename "$0") $*" >>$notes/calls

@@ -54,13 +54,13 @@ def own_cgroups() -> Iterator[str]:
             kind, options = mount[mount.index("-") + 1], mount[-1].split(",")
             if (kind == "cgroup2" and not controllers) or (kind == "cgroup" and controllers.split(",")[0] in options):
                 at[controllers] = Path(mount[4]) / path.lstrip("/") / f"fer-edge-test-{os.getpid()}"
-    wanted = [at[name] for name in ("", "name=systemd", "pids", "devices", "memory") if name in at]
+    hierarchies = [at[name] for name in ("", "name=systemd", "pids", "devices", "memory") if name in at]
     try:
-        for folder in wanted:
+        for folder in hierarchies:
             folder.mkdir()
-        yield "; ".join(f"echo $$ > {folder}/cgroup.procs" for folder in wanted)
+        yield "; ".join(f"echo $$ > {folder}/cgroup.procs" for folder in hierarchies)
     finally:
-        for folder in wanted:
+        for folder in hierarchies:
             end = time.monotonic() + 10
             while folder.exists():
                 for inner in (*sorted(folder.rglob("*/"), reverse=True), folder):
@@ -120,8 +120,8 @@ def shown(seen: Path, name: str) -> dict[str, str]:
 
 
 def inside(seen: Path, name: str = "fer-edge-") -> dict[str, Any]:
-    told: dict[str, Any] = json.loads((seen / "state" / f"sandbox-{name}.json").read_text())
-    return told
+    sandbox: dict[str, Any] = json.loads((seen / "state" / f"sandbox-{name}.json").read_text())
+    return sandbox
 
 
 def test_the_service_starts_and_reports_ready(seen: Path) -> None:
@@ -227,11 +227,14 @@ def test_a_rejected_bundle_is_not_retried(seen: Path) -> None:
 
 
 def test_doctor_finds_the_service(seen: Path) -> None:
-    told = {one["check"]: one for one in json.loads(words(seen, "doctor"))["findings"]}
-    assert told["service"]["key"] == "service.disabled", "it was started and never enabled"
-    assert told["instance"]["key"] == "instance.ok" and told["camera"]["key"] == "camera.used"
-    assert told["bundle"]["key"] == "bundle.ok" and "/opt/fer-edge/bundles/releases/nano-" in told["bundle"]["what"]
-    assert "/var/lib/fer-edge" in told["journal"]["what"]
+    findings = {one["check"]: one for one in json.loads(words(seen, "doctor"))["findings"]}
+    assert findings["service"]["key"] == "service.disabled", "it was started and never enabled"
+    assert findings["instance"]["key"] == "instance.ok" and findings["camera"]["key"] == "camera.used"
+    assert (
+        findings["bundle"]["key"] == "bundle.ok"
+        and "/opt/fer-edge/bundles/releases/nano-" in findings["bundle"]["what"]
+    )
+    assert "/var/lib/fer-edge" in findings["journal"]["what"]
 
 
 def test_a_stop_ends_the_run_with_everything_written(seen: Path) -> None:

@@ -96,8 +96,8 @@ def test_node_exporter_collects_the_files_of_two_cameras(tmp_path: Path) -> None
     assert "node_textfile_scrape_error 0" in lines
     assert len([line for line in lines if line.startswith("node_textfile_mtime_seconds{")]) == 2
     for name in ("door", "window"):
-        ours = (tmp_path / name / "fer-edge.prom").read_text().splitlines()
-        counts = [line.removesuffix(".0") for line in ours if line.startswith("fer_edge_frames")]
+        metrics_lines = (tmp_path / name / "fer-edge.prom").read_text().splitlines()
+        counts = [line.removesuffix(".0") for line in metrics_lines if line.startswith("fer_edge_frames")]
         assert len(counts) == 9 and set(counts) <= lines
 
 
@@ -147,9 +147,11 @@ def test_each_alert_rule_fires_on_its_condition(
         f'fer_edge_throttled{{{HERE},by="throttled"}}': "0x20",
         f"fer_edge_undervoltage{{{HERE}}}": "0x20",
     }
-    alone = {"camera": "door", "instance": "pi", **labels}
+    labels_of_door = {"camera": "door", "instance": "pi", **labels}
     expected = ", ".join(
-        f'{name}="{word}"' for name, word in {"alertname": alert, "alertstate": "firing", **alone}.items() if word
+        f'{name}="{word}"'
+        for name, word in {"alertname": alert, "alertstate": "firing", **labels_of_door}.items()
+        if word
     )
     assert _evaluated(tmp_path, {**well, **series}, [{"labels": f"ALERTS{{{expected}}}", "value": 1}]) == ""
     assert _evaluated(tmp_path, well, []) == ""
@@ -158,8 +160,8 @@ def test_each_alert_rule_fires_on_its_condition(
 def _evaluated(folder: Path, series: dict[str, str], fired: list[dict[str, Any]]) -> str:
     """What promtool says where in the fifteenth minute others fire than these; empty where they do."""
     inputs = [{"series": name, "values": values} for name, values in series.items()]
-    asked = {"expr": 'ALERTS{alertstate="firing"}', "eval_time": "15m", "exp_samples": fired}
-    test = {"interval": "1m", "input_series": inputs, "promql_expr_test": [asked]}
+    alert_test = {"expr": 'ALERTS{alertstate="firing"}', "eval_time": "15m", "exp_samples": fired}
+    test = {"interval": "1m", "input_series": inputs, "promql_expr_test": [alert_test]}
     case = folder / "case.yml"  # JSON is YAML
     case.write_text(json.dumps({"rule_files": [str(RULES)], "evaluation_interval": "1m", "tests": [test]}))
     done = promtool("test", "rules", str(case))

@@ -41,12 +41,12 @@ CLOCK = SystemClock()
 @pytest.fixture
 def broker(memory_path: Path) -> Iterator[Mosquitto]:
     memory_path.chmod(0o777)  # Mosquitto leaves root and keeps its files here
-    with Mosquitto(memory_path) as made:
-        yield made
+    with Mosquitto(memory_path) as mosquitto:
+        yield mosquitto
 
 
-def sink(said: list[str], url: str, **settings: Any) -> MqttPublisher:
-    return MqttPublisher(Settings(mqtt=url, **settings), CLOCK, said.append, QUICK)
+def sink(messages: list[str], url: str, **settings: Any) -> MqttPublisher:
+    return MqttPublisher(Settings(mqtt=url, **settings), CLOCK, messages.append, QUICK)
 
 
 def header() -> dict[str, Any]:
@@ -61,7 +61,7 @@ def header() -> dict[str, Any]:
     }
 
 
-def words(listener: Listener) -> list[str]:
+def availability_words(listener: Listener) -> list[str]:
     """What was said of availability; `online` is said each minute too."""
     return list(dict.fromkeys(listener.of("availability")))
 
@@ -72,23 +72,23 @@ def test_a_run_publishes_every_topic(broker: Mosquitto, tmp_path: Path) -> None:
         until_process(run, lambda: "reading" in {t.rpartition("/")[2] for t, _, _ in listener.heard})
         until_process(run, lambda: run_state(tmp_path) == "running")
         run.send_signal(signal.SIGTERM)
-        _, said = run.communicate(timeout=20)
-        assert run.returncode == 0 and "is connected" in said
-        until(lambda: words(listener) == ["online", "stopped"])
+        _, stderr = run.communicate(timeout=20)
+        assert run.returncode == 0 and "is connected" in stderr
+        until(lambda: availability_words(listener) == ["online", "stopped"])
         device = json.loads(next(payload for topic, payload, _ in listener.heard if topic.endswith("/config")))
-        (told,) = listener.of("about")
-        assert device["components"]["expression"]["options"] == [*told["labels"], "unsure", "none"]
+        (about,) = listener.of("about")
+        assert device["components"]["expression"]["options"] == [*about["labels"], "unsure", "none"]
         (tally,) = listener.of("tally")
         (line,) = [json.loads(e.line()) for e in journal_events(tmp_path / "log") if e.kind == "tally"]
-        assert line.items() <= tally.items() and tally["majority"] in {*told["labels"], "unsure"}
+        assert line.items() <= tally.items() and tally["majority"] in {*about["labels"], "unsure"}
         assert [s["presence"] for s in listener.of("state")][-1] is True
         assert listener.of("reading")[0]["xywh"] and listener.of("health")[0]["problems"] == []
 
         # Who comes later finds what the broker keeps, and neither minutes nor readings.
         with listening(broker.port, name="late") as late:
             until(lambda: len(late.heard) == 5)
-            kept = {topic.rpartition("/")[2] for topic, _, retained in late.heard if retained}
-        assert kept == {"config", "availability", "about", "state", "health"}
+            retained_topics = {topic.rpartition("/")[2] for topic, _, retained in late.heard if retained}
+        assert retained_topics == {"config", "availability", "about", "state", "health"}
 
 
 def test_a_killed_run_becomes_offline(broker: Mosquitto, tmp_path: Path) -> None:
@@ -96,7 +96,7 @@ def test_a_killed_run_becomes_offline(broker: Mosquitto, tmp_path: Path) -> None
         run = start_run(tmp_path, "synthetic", fps=5.0, mqtt=f"mqtt://127.0.0.1:{broker.port}")
         until_process(run, lambda: bool(listener.of("state")))
         run.kill()
-        until(lambda: words(listener) == ["online", "offline"])
+        until(lambda: availability_words(listener) == ["online", "offline"])
         run.communicate()
 
 
@@ -106,17 +106,17 @@ def ages(folder: Path, url: str | None, **settings: Any) -> tuple[list[float], s
     given = settings if url is None else {"mqtt": url, "mqtt_readings": True, **settings}
     began = time.monotonic()
     run = start_run(folder, "synthetic", "--json", "--duration", "2", fps=10.0, **given)
-    out, said = run.communicate(timeout=60)
-    assert run.returncode == 0, said
+    out, stderr = run.communicate(timeout=60)
+    assert run.returncode == 0, stderr
     assert time.monotonic() - began < 2 + 2.5 + 10, "a clean stop waits for 2 s at most, a start takes some"
     lines = [json.loads(line) for line in out.splitlines()]
     (end,) = [line for line in lines if line["kind"] == "end"]
     assert end["seconds"] < 2.5
-    return [line["age_ms"] for line in lines if line["kind"] == "reading"], said
+    return [line["age_ms"] for line in lines if line["kind"] == "reading"], stderr
 
 
 @pytest.fixture(scope="module")
-def plain(tmp_path_factory: pytest.TempPathFactory) -> list[float]:
+def ages_without_mqtt(tmp_path_factory: pytest.TempPathFactory) -> list[float]:
     """The ages of a run that tells nobody."""
     return ages(tmp_path_factory.mktemp("plain") / "run", None)[0]
 
@@ -153,31 +153,38 @@ BAD = {
 
 
 @pytest.mark.parametrize("kind", BAD)
-def test_no_broker_delays_the_loop(kind: str, plain: list[float], memory_path: Path, tmp_path: Path) -> None:
+def test_no_broker_delays_the_loop(
+    kind: str, ages_without_mqtt: list[float], memory_path: Path, tmp_path: Path
+) -> None:
     """Frames are as fresh as in a run that tells nobody; tried again, because other work on a machine delays them too."""
     memory_path.chmod(0o777)
     figures = []
     with bad_broker(kind, memory_path) as (url, settings):
         for attempt in range(4):
-            told, said = ages(tmp_path / str(attempt), url, **settings)
-            assert BAD[kind] in said and "wrong-one" not in said, said
-            assert said.count("is not connected") <= 1, "the same thing is said once"
-            figures.append((len(told), statistics.median(told), max(told)))
-            if len(told) >= 0.9 * len(plain) and figures[-1][1] <= statistics.median(plain) + 20:
+            ages_ms, stderr = ages(tmp_path / str(attempt), url, **settings)
+            assert BAD[kind] in stderr and "wrong-one" not in stderr, stderr
+            assert stderr.count("is not connected") <= 1, "the same thing is said once"
+            figures.append((len(ages_ms), statistics.median(ages_ms), max(ages_ms)))
+            if (
+                len(ages_ms) >= 0.9 * len(ages_without_mqtt)
+                and figures[-1][1] <= statistics.median(ages_without_mqtt) + 20
+            ):
                 break
         else:
-            raise AssertionError((len(plain), statistics.median(plain), max(plain), figures))
-    print(kind, (len(plain), statistics.median(plain), max(plain)), figures)
-    assert len(plain) >= 15
+            raise AssertionError(
+                (len(ages_without_mqtt), statistics.median(ages_without_mqtt), max(ages_without_mqtt), figures)
+            )
+    print(kind, (len(ages_without_mqtt), statistics.median(ages_without_mqtt), max(ages_without_mqtt)), figures)
+    assert len(ages_without_mqtt) >= 15
 
 
 @pytest.mark.parametrize("kind", ["away", "mute"])
 def test_no_call_blocks_and_memory_is_bounded(kind: str) -> None:
     """What would wait for these brokers would wait for seconds; so long no other work keeps a thread from running."""
-    said: list[str] = []
+    messages: list[str] = []
     with silent_listener() as mute:
         url = f"mqtt://127.0.0.1:{mute if kind == 'mute' else free_port()}"
-        one, took_s = sink(said, url, mqtt_readings=True), []
+        one, took_s = sink(messages, url, mqtt_readings=True), []
         with one:
             for seq in range(6000):
                 before = time.perf_counter()
@@ -194,9 +201,9 @@ def test_no_call_blocks_and_memory_is_bounded(kind: str) -> None:
 
 def test_a_restarted_broker_receives_every_minute(broker: Mosquitto) -> None:
     """Minutes come all the time; what it had not acknowledged when it died, and what came while it was away, it hears."""
-    said: list[str] = []
+    messages: list[str] = []
     with listening(broker.port) as listener:
-        with sink(said, f"mqtt://127.0.0.1:{broker.port}") as one:
+        with sink(messages, f"mqtt://127.0.0.1:{broker.port}") as one:
             one.append(event("header", 0, **header()))
             for seq in range(1, 401):
                 one.append(event("tally", seq, **TALLY))
@@ -211,69 +218,88 @@ def test_a_restarted_broker_receives_every_minute(broker: Mosquitto) -> None:
         order = list(dict.fromkeys(tally["seq"] for tally in listener.of("tally")))
         assert order == sorted(order), "in order, where one came twice by its first time"
     assert not one.outbox.lost
-    words = ("is connected", "was lost", "is not connected (connection refused)", "is connected again; waiting: ")
-    assert [word in sentence for word, sentence in zip(words, said, strict=True)] == [True] * 4, said
+    availability_words = (
+        "is connected",
+        "was lost",
+        "is not connected (connection refused)",
+        "is connected again; waiting: ",
+    )
+    assert [word in sentence for word, sentence in zip(availability_words, messages, strict=True)] == [True] * 4, (
+        messages
+    )
 
 
 def test_the_next_message_has_the_number_of_dropped_ones(broker: Mosquitto) -> None:
-    said: list[str] = []
+    messages: list[str] = []
     with listening(broker.port) as listener:
         broker.stop()
-        with sink(said, f"mqtt://127.0.0.1:{broker.port}") as one:
+        with sink(messages, f"mqtt://127.0.0.1:{broker.port}") as one:
             for seq in range(3000):
                 one.append(event("tally", seq, **TALLY))
             dropped = one.outbox.lost["tally"]
             broker.start()
             until(lambda: not one.outbox.unacknowledged_counts())
         until(lambda: bool(listener.of("tally")) and listener.of("tally")[-1]["seq"] == 2999)
-        heard = listener.of("tally")
-    assert dropped > 1000 and f"dropped so far: {dropped} tally" in said[-1]
-    assert [tally["seq"] for tally in heard] == list(range(dropped, 3000))
-    assert [tally.get("dropped") for tally in heard] == [{"tally": dropped}] + [None] * (2999 - dropped)
+        tallies = listener.of("tally")
+    assert dropped > 1000 and f"dropped so far: {dropped} tally" in messages[-1]
+    assert [tally["seq"] for tally in tallies] == list(range(dropped, 3000))
+    assert [tally.get("dropped") for tally in tallies] == [{"tally": dropped}] + [None] * (2999 - dropped)
 
 
 def test_a_corrected_password_is_used(memory_path: Path) -> None:
     memory_path.chmod(0o777)
-    said: list[str] = []
+    messages: list[str] = []
     strict = Mosquitto(memory_path, *with_password(memory_path, "pi", "right"))
     url = f"mqtt://pi@127.0.0.1:{strict.port}"
-    with strict, sink(said, url, mqtt_password_file=secret(memory_path, "wrong")) as one:
+    with strict, sink(messages, url, mqtt_password_file=secret(memory_path, "wrong")) as one:
         one.append(event("tally", 1, **TALLY))
         until(lambda: strict.log().count("not authorised") >= 3)
-        assert len(said) == 1 and "is not connected (not authorized)" in said[0]
+        assert len(messages) == 1 and "is not connected (not authorized)" in messages[0]
         secret(memory_path, "right")
         until(lambda: not one.outbox.unacknowledged_counts())
-    assert len(said) == 2 and "is connected again; waiting: 1 tally" in said[1]
+    assert len(messages) == 2 and "is connected again; waiting: 1 tally" in messages[1]
 
 
 # paho-mqtt leaves the socket of a handshake that failed to the collector, which closes it.
 @pytest.mark.filterwarnings("ignore:.*SSLSocket:pytest.PytestUnraisableExceptionWarning")
 def test_an_encrypted_broker_is_used_only_with_a_valid_certificate(memory_path: Path) -> None:
     memory_path.chmod(0o777)
-    made = certificates(memory_path, "localhost", "elsewhere", "device")
-    ca = f"cafile {made['ca']}"
+    certificate_files = certificates(memory_path, "localhost", "elsewhere", "device")
+    ca = f"cafile {certificate_files['ca']}"
 
-    def told(url: str, host: str, *config: str, **settings: Any) -> tuple[list[str], bool]:
-        said: list[str] = []
-        lines = ("allow_anonymous true", ca, f"certfile {made[host]}", f"keyfile {made[f'{host}.key']}", *config)
-        with Mosquitto(memory_path, *lines) as broker, sink(said, f"{url}:{broker.port}", **settings) as one:
+    def connect_to(url: str, host: str, *config: str, **settings: Any) -> tuple[list[str], bool]:
+        messages: list[str] = []
+        lines = (
+            "allow_anonymous true",
+            ca,
+            f"certfile {certificate_files[host]}",
+            f"keyfile {certificate_files[f'{host}.key']}",
+            *config,
+        )
+        with Mosquitto(memory_path, *lines) as broker, sink(messages, f"{url}:{broker.port}", **settings) as one:
             one.append(event("tally", 1, **TALLY))
-            until(lambda: bool(said))
-            if "is connected" in said[0]:
+            until(lambda: bool(messages))
+            if "is connected" in messages[0]:
                 until(lambda: not one.outbox.unacknowledged_counts())
-        return said, not one.outbox.unacknowledged_counts()["tally"]
+        return messages, not one.outbox.unacknowledged_counts()["tally"]
 
-    said, acknowledged = told("mqtts://localhost", "localhost", mqtt_ca=made["ca"])
-    assert acknowledged and "is connected" in said[0]
-    said, acknowledged = told("mqtts://localhost", "localhost")  # nobody whom this system trusts has vouched for it
-    assert not acknowledged and "its certificate: " in said[0]
-    said, acknowledged = told("mqtts://localhost", "elsewhere", mqtt_ca=made["ca"])
-    assert not acknowledged and "not valid for 'localhost'" in said[0]
-    own = {"mqtt_cert": made["device"], "mqtt_key": made["device.key"]}
-    said, acknowledged = told("mqtts://localhost", "localhost", "require_certificate true", mqtt_ca=made["ca"], **own)
-    assert acknowledged and "is connected" in said[0]
-    said, acknowledged = told("mqtts://localhost", "localhost", "require_certificate true", mqtt_ca=made["ca"])
-    assert not acknowledged and "it may require encryption, or a certificate" in said[0]
+    messages, acknowledged = connect_to("mqtts://localhost", "localhost", mqtt_ca=certificate_files["ca"])
+    assert acknowledged and "is connected" in messages[0]
+    messages, acknowledged = connect_to(
+        "mqtts://localhost", "localhost"
+    )  # nobody whom this system trusts has vouched for it
+    assert not acknowledged and "its certificate: " in messages[0]
+    messages, acknowledged = connect_to("mqtts://localhost", "elsewhere", mqtt_ca=certificate_files["ca"])
+    assert not acknowledged and "not valid for 'localhost'" in messages[0]
+    own = {"mqtt_cert": certificate_files["device"], "mqtt_key": certificate_files["device.key"]}
+    messages, acknowledged = connect_to(
+        "mqtts://localhost", "localhost", "require_certificate true", mqtt_ca=certificate_files["ca"], **own
+    )
+    assert acknowledged and "is connected" in messages[0]
+    messages, acknowledged = connect_to(
+        "mqtts://localhost", "localhost", "require_certificate true", mqtt_ca=certificate_files["ca"]
+    )
+    assert not acknowledged and "it may require encryption, or a certificate" in messages[0]
 
 
 def test_with_twenty_devices_no_acknowledged_message_is_lost(memory_path: Path) -> None:

@@ -82,12 +82,12 @@ def test_a_camera_is_read_again_soon_after_its_return(camera: Camera, fault: str
         assert first_frame(capture, 10.0) <= BACK_S
         gone_s = time.monotonic() - began
         assert len(frames(capture, 2.0)) > 10
-        told = changes(capture)
-    assert [change.state for change in told] == ["lost", "back"]
+        state_changes = changes(capture)
+    assert [change.state for change in state_changes] == ["lost", "back"]
     # No frame that a decoder had kept back is taken for one of a camera that is there: the gap begins with the fault.
     taken_s = SETTINGS.same_s if fault == "freeze" else 0.0
-    assert told[1].gap_s == pytest.approx(gone_s - taken_s, abs=1.25)
-    assert REASONS[fault] in told[0].reason
+    assert state_changes[1].gap_s == pytest.approx(gone_s - taken_s, abs=1.25)
+    assert REASONS[fault] in state_changes[0].reason
     _settled(before)
 
 

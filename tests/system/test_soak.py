@@ -22,6 +22,6 @@ def test_a_minute_of_faults_is_accounted_for(tmp_path: Path) -> None:
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     (result,) = tmp_path.glob("soak-*.json")
-    told = json.loads(result.read_text())
-    assert told == json.loads(done.stdout)
-    assert sum(told["faults"].values()) >= 3 and told["writers_killed"] == 10 and told["wrong"] == []
+    report = json.loads(result.read_text())
+    assert report == json.loads(done.stdout)
+    assert sum(report["faults"].values()) >= 3 and report["writers_killed"] == 10 and report["wrong"] == []

@@ -6,6 +6,6 @@ from tests.bench.startup import measure, verdict
 
 
 def test_a_run_logs_within_a_second_and_keeps_its_memory_limit() -> None:
-    told = measure(3)
-    assert verdict(told) == [], told
-    assert 0 < told["first_line_s"]["least"] <= told["first_reading_s"]["least"] and told["rss_mb"]["least"] > 20
+    times = measure(3)
+    assert verdict(times) == [], times
+    assert 0 < times["first_line_s"]["least"] <= times["first_reading_s"]["least"] and times["rss_mb"]["least"] > 20
