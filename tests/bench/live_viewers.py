@@ -212,7 +212,8 @@ def text(result: dict[str, Any]) -> str:
             f"the loop's thread, ms    {loop[0]:>8.3f}{loop[1]:>8.3f}   of processor time a frame",
             f"the whole process, ms    {process[0]:>8.3f}{process[1]:>8.3f}",
             f"lost: {result['cost']:.1%} of the frame rate ({result['cost_least']:.1%} to {result['cost_most']:.1%}); each"
-            f" viewer received {per_viewer_s:.1f} messages a second, {received['bytes'] / max(1, received['messages']):.0f} bytes each",
+            f" viewer received {per_viewer_s:.1f} messages a second,"
+            f" {received['bytes'] / max(1, received['messages']):.0f} bytes each",
         ]
     )
 

@@ -183,8 +183,9 @@ def text(result: dict[str, Any]) -> str:
             f" second, {s['minutes']:g} minutes, seed {result['seed']}; half-life {result['smooth_s']:g} s, dwell"
             f" {result['dwell_s']:g} s",
             f"flips a minute     each frame alone {s['flips_alone']:g}, steady {s['flips_steady']:g}: {s['fewer']:.1%} fewer",
-            f"a change is shown  after {s['alone_s']:.2f} s by a frame alone; steady later by {late[0]:.2f} s on average, median "
-            f"{late[1]:.2f}, 95th percentile {late[2]:.2f} ({s['changes']} changes, {s['never']} not followed in {HOLD_S:g} s)",
+            f"a change is shown  after {s['alone_s']:.2f} s by a frame alone; steady later by {late[0]:.2f} s on average,"
+            f" median {late[1]:.2f}, 95th percentile {late[2]:.2f} ({s['changes']} changes, {s['never']} not followed in"
+            f" {HOLD_S:g} s)",
             f"unsure             {s['unsure']:.1%} of the time; with it {s['flips_unsure']:g} flips a minute",
             f"on {result['host']}, load {result['load']:g} of {result['cores']}",
         ]

@@ -28,13 +28,13 @@ ALL, HIDDEN, SHOWN = LabelOptions(), LabelOptions(annotate=True), LabelOptions(a
 Box = tuple[int, int, int, int]
 
 
-def labelled(settings: Settings, clip: Path, out: Path, wanted: LabelOptions) -> dict[str, Any]:
-    """What is told of one video that was labelled in this process."""
+def labelled(settings: Settings, clip: Path, out: Path, options: LabelOptions) -> dict[str, Any]:
+    """The summary of one video that was labelled in this process."""
     out.mkdir()
-    task = LabelTask(Recording.at(clip, clip.name), out, out / "fresh", wanted)
-    told = Labeller(settings).label(task, lambda _: None).summary
-    assert told is not None
-    return told.to_json()
+    task = LabelTask(Recording.at(clip, clip.name), out, out / "fresh", options)
+    summary = Labeller(settings).label(task, lambda _: None).summary
+    assert summary is not None
+    return summary.to_json()
 
 
 def detail(gray: np.ndarray, box: Box) -> np.ndarray:
@@ -45,8 +45,8 @@ def detail(gray: np.ndarray, box: Box) -> np.ndarray:
     return part - cv2.resize(means, part.shape[::-1], interpolation=cv2.INTER_LINEAR)
 
 
-def kept(before: np.ndarray, after: np.ndarray, box: Box) -> float:
-    """How much of a face's detail, as a share of it, can be had from the picture: its regression on what is there."""
+def remaining_detail(before: np.ndarray, after: np.ndarray, box: Box) -> float:
+    """The share of a face's detail that remains in the picture: the regression of the detail on the picture."""
     was, now = detail(before, box).ravel(), detail(after, box).ravel()
     return float(was @ now / (was @ was))
 
@@ -68,33 +68,33 @@ def test_every_detected_face_is_pixelated_classified_or_not(
 ) -> None:
     clip = write_video(tmp_path / "clip.mp4", (both(n) for n in range(30)))
     settings = Settings(bundle=bundle_path, **values)
-    told = labelled(settings, clip, tmp_path / "out", HIDDEN)
-    assert (told["faces_skipped"] > 0) == ("max_faces" in values) and told["annotated"]["faces"] == "pixelated"
+    summary = labelled(settings, clip, tmp_path / "out", HIDDEN)
+    assert (summary["faces_skipped"] > 0) == ("max_faces" in values) and summary["annotated"]["faces"] == "pixelated"
     before, after = video_frames(clip), video_frames(tmp_path / "out/clip.mp4.labelled.mp4")
     assert len(after) == 30
     for number in range(30):
         for box in boxes(number):
-            share = kept(before[number][:, :, 0], cv2.cvtColor(after[number], cv2.COLOR_BGR2GRAY), box)
+            share = remaining_detail(before[number][:, :, 0], cv2.cvtColor(after[number], cv2.COLOR_BGR2GRAY), box)
             assert abs(share) < 0.2, f"frame {number}, {box}"
 
 
 def test_faces_are_shown_only_on_request(tmp_path: Path, bundle_path: Path) -> None:
     """And the measure of the test above sees them."""
     clip = write_video(tmp_path / "clip.mp4", (both(n) for n in range(6)))
-    told = labelled(Settings(bundle=bundle_path), clip, tmp_path / "out", SHOWN)
-    assert told["annotated"]["faces"] == "shown"
+    summary = labelled(Settings(bundle=bundle_path), clip, tmp_path / "out", SHOWN)
+    assert summary["annotated"]["faces"] == "shown"
     before, after = video_frames(clip), video_frames(tmp_path / "out/clip.mp4.labelled.mp4")
     for number in range(6):
         gray = cv2.cvtColor(after[number], cv2.COLOR_BGR2GRAY)
-        assert all(kept(before[number][:, :, 0], gray, box) > 0.8 for box in boxes(number))
+        assert all(remaining_detail(before[number][:, :, 0], gray, box) > 0.8 for box in boxes(number))
         assert np.ptp(after[number].astype(int), axis=2).max() > 60, "boxes are in colour"
 
 
 def test_rows_are_the_same_with_and_without_an_annotated_copy(tmp_path: Path, bundle_path: Path) -> None:
     clip = write_video(tmp_path / "clip.mp4", (both(n) for n in range(12)))
     settings = Settings(bundle=bundle_path, max_faces=1)
-    for name, wanted in (("all", ALL), ("hidden", HIDDEN), ("shown", SHOWN)):
-        labelled(settings, clip, tmp_path / name, wanted)
+    for name, options in (("all", ALL), ("hidden", HIDDEN), ("shown", SHOWN)):
+        labelled(settings, clip, tmp_path / name, options)
     rows = [(tmp_path / name / "clip.mp4.csv").read_bytes() for name in ("all", "hidden", "shown")]
     assert rows[0] == rows[1] == rows[2]
 
@@ -142,7 +142,7 @@ def test_a_face_missed_in_some_frames_is_pixelated_there_too(tmp_path: Path) -> 
     with AnnotatedVideo(tmp_path / "out.mp4", detector, 10.0, show_faces=False) as annotated:
         for n in range(36):
             annotated.add(Frame(n, n * 100_000_000, gray), n / 10, (), SearchState())
-    hidden = [kept(gray, picture[:, :, 0], box) < 0.1 for picture in video_frames(tmp_path / "out.mp4")]
+    hidden = [remaining_detail(gray, picture[:, :, 0], box) < 0.1 for picture in video_frames(tmp_path / "out.mp4")]
     assert hidden == [4 <= n <= 31 for n in range(36)]
 
 

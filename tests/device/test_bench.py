@@ -199,7 +199,7 @@ def test_the_board_is_read_from_its_files(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("told", "changes", "slowed", "words"),
+    ("throttled_values", "changes", "slowed", "words"),
     [
         (("0x0",), {}, (), []),
         (("0x50000",), {}, (), []),  # long ago
@@ -212,9 +212,13 @@ def test_the_board_is_read_from_its_files(tmp_path: Path) -> None:
     ],
 )
 def test_a_slowed_down_run_is_marked(
-    told: tuple[str, ...], changes: dict[str, str], slowed: tuple[str, ...] | None, words: list[str], tmp_path: Path
+    throttled_values: tuple[str, ...],
+    changes: dict[str, str],
+    slowed: tuple[str, ...] | None,
+    words: list[str],
+    tmp_path: Path,
 ) -> None:
-    sensors = Sensors(tmp_path, FakeClock(), answers(*told), system(tmp_path))
+    sensors = Sensors(tmp_path, FakeClock(), answers(*throttled_values), system(tmp_path))
     looks = [sensors.read()]
     system(tmp_path, changes)
     looks += [sensors.read(), sensors.read()]
@@ -300,28 +304,28 @@ def test_the_still_scene_is_searched_once_and_has_no_face(nano: Bundle, tmp_path
 
 
 def test_the_report_has_every_scene_network_and_estimate(measured: BenchReport, nano: Bundle) -> None:
-    told = json.loads(json.dumps(measured.to_json()))
-    assert told["board"]["name"] == PI["proc/device-tree/model"].strip("\0")
-    assert (told["bundle"]["name"], told["bundle"]["sha256"]) == ("nano", nano.sha256)
-    face, still = told["loop"]["scenes"]
+    report_json = json.loads(json.dumps(measured.to_json()))
+    assert report_json["board"]["name"] == PI["proc/device-tree/model"].strip("\0")
+    assert (report_json["bundle"]["name"], report_json["bundle"]["sha256"]) == ("nano", nano.sha256)
+    face, still = report_json["loop"]["scenes"]
     assert list(face["stages"]) == STAGES and list(still["stages"]) == ["read", "gate", "detect", "write"]
     for scene in (face, still):
         assert scene["frames"] >= LEAST_FRAMES and scene["frames_per_s"] > 0 and scene["cpu_ms_per_frame"] > 0
         for times in (*scene["stages"].values(), scene["frame"]):
             assert 0 < times["p50_ms"] <= times["p95_ms"] and times["calls"] > 0
     assert (face["with_face"], still["with_face"]) == (face["frames"], 0)
-    assert told["loop"]["memory_bytes"] == {"now": 80000 * 1024, "most": 90000 * 1024}
-    assert told["loop"]["forced_write"]["calls"] == 5 and told["loop"]["forced_write"]["bytes"] > 8192
-    rows = {(row["network"], row["kind"]): row for row in told["networks"]}
+    assert report_json["loop"]["memory_bytes"] == {"now": 80000 * 1024, "most": 90000 * 1024}
+    assert report_json["loop"]["forced_write"]["calls"] == 5 and report_json["loop"]["forced_write"]["bytes"] > 8192
+    rows = {(row["network"], row["kind"]): row for row in report_json["networks"]}
     assert set(rows) == {("classifier", "int8")} | {
         (name, "cascade" if name == "haar" else "float") for name in networks_of(measured.detector)
     }
     assert list(rows["classifier", "int8"]["by_threads"]) == ["1", "2"]
-    assert {left["what"] for left in told["left_out"]} >= {"the classifier in float"}
-    assert told["multiply_adds"]["classifier"] == nano.spec.cost.multiply_adds
-    assert {row["board"] for row in told["estimates"]} == {"Pi Zero 2 W", "Pi 3", "Pi 4", "Pi 5"}
-    assert all(row["estimate"] and 0 < row["low_ms"] < row["high_ms"] for row in told["estimates"])
-    assert told["estimates_from"]
+    assert {left["what"] for left in report_json["left_out"]} >= {"the classifier in float"}
+    assert report_json["multiply_adds"]["classifier"] == nano.spec.cost.multiply_adds
+    assert {row["board"] for row in report_json["estimates"]} == {"Pi Zero 2 W", "Pi 3", "Pi 4", "Pi 5"}
+    assert all(row["estimate"] and 0 < row["low_ms"] < row["high_ms"] for row in report_json["estimates"])
+    assert report_json["estimates_from"]
 
 
 def test_the_report_of_a_slowed_down_board_is_marked(measured: BenchReport) -> None:
@@ -366,9 +370,9 @@ def test_the_pasted_block_names_no_person_machine_or_own_bundle(
     )
     block = paste_block(found)
     assert block.startswith("```json\n{\n") and block.endswith("\n}\n```")
-    told = json.loads(block.removeprefix("```json").removesuffix("```"))
-    assert told["bundle"] == {"name": "own"} and own.sha256 not in block
-    assert told["detector"] == "haar" and told["board"]["name"].startswith("Raspberry Pi 4")
+    pasted = json.loads(block.removeprefix("```json").removesuffix("```"))
+    assert pasted["bundle"] == {"name": "own"} and own.sha256 not in block
+    assert pasted["detector"] == "haar" and pasted["board"]["name"].startswith("Raspberry Pi 4")
     for secret in (*SECRETS, str(tmp_path), "/home"):
         assert secret not in block
     assert own.name in report_text(found), "at home it may stand"
@@ -394,10 +398,10 @@ def test_float_is_measured_beside_int8(nano: Bundle, float_file: Path, capsys: p
     arguments = ["bench", "--bundle", "nano", "--seconds", "0.1", "--threads", "1", "--json"]
     assert main([*arguments, "--float", str(float_file)]) == 0
     out, err = capsys.readouterr()
-    told = json.loads(out)
-    kinds = [row["kind"] for row in told["networks"] if row["network"] == "classifier"]
+    report_json = json.loads(out)
+    kinds = [row["kind"] for row in report_json["networks"] if row["network"] == "classifier"]
     assert kinds[:2] == ["int8", "float"]
-    assert "the classifier in float" not in [left["what"] for left in told["left_out"]]
+    assert "the classifier in float" not in [left["what"] for left in report_json["left_out"]]
     assert all(line.startswith("fer-edge: ") for line in err.splitlines())
 
 

@@ -43,7 +43,7 @@ def a_label_too_few(folder: Path) -> None:
     edit(folder, lambda labels: labels[:-1])
 
 
-def gone(folder: Path) -> None:
+def remove(folder: Path) -> None:
     shutil.rmtree(folder)
 
 
@@ -59,12 +59,12 @@ CASES = [
     (torn, "its hash differs", 5),
     (labels_in_another_order, "now holds another bundle", 5),
     (a_label_too_few, "now holds another bundle", 5),
-    (gone, "is not a bundle", 2),
+    (remove, "is not a bundle", 2),
 ]
 
 
-@pytest.mark.parametrize(("replace", "said", "next_code"), CASES, ids=[case[0].__name__ for case in CASES])
-def test_the_old_one_stays(tmp_path: Path, replace: Callable[[Path], None], said: str, next_code: int) -> None:
+@pytest.mark.parametrize(("replace", "message", "next_code"), CASES, ids=[case[0].__name__ for case in CASES])
+def test_the_old_one_stays(tmp_path: Path, replace: Callable[[Path], None], message: str, next_code: int) -> None:
     folder = tmp_path / "bundle"
     shutil.copytree(shipped_path("nano"), folder)
     old = Bundle.load(folder)
@@ -74,7 +74,7 @@ def test_the_old_one_stays(tmp_path: Path, replace: Callable[[Path], None], said
     process.send_signal(signal.SIGHUP)
     assert process.stderr is not None
     sentence = next(line for line in process.stderr if "stays in use" in line)
-    assert said in sentence and str(folder) in sentence
+    assert message in sentence and str(folder) in sentence
     seen = len(readings(tmp_path))
     wait_until(process, lambda: len(readings(tmp_path)) >= seen + 3)
     process.send_signal(signal.SIGTERM)
@@ -95,5 +95,5 @@ def test_the_old_one_stays(tmp_path: Path, replace: Callable[[Path], None], said
 def readings(tmp_path: Path) -> list[Event]:
     """Those whose line is whole by now."""
     text = "".join(segment.read_text() for segment in sorted((tmp_path / "log").glob("*.jsonl")))
-    whole = text[: text.rfind("\n") + 1].splitlines()
-    return [event for event in map(Event.parse, whole) if event.kind == "reading"]
+    complete_lines = text[: text.rfind("\n") + 1].splitlines()
+    return [event for event in map(Event.parse, complete_lines) if event.kind == "reading"]

@@ -89,8 +89,8 @@ def test_every_user_may_read_what_root_installed(tmp_path: Path, mine: Path) -> 
     finally:
         os.umask(umask)
     for path in (tmp_path / "opt", *(tmp_path / "opt").rglob("*")):
-        wanted = 0o755 if path.is_dir() else 0o600 if path.name == ".lock" else 0o644
-        assert stat.S_IMODE(path.stat().st_mode) == wanted, path
+        mode = 0o755 if path.is_dir() else 0o600 if path.name == ".lock" else 0o644
+        assert stat.S_IMODE(path.stat().st_mode) == mode, path
 
 
 def test_using_a_bundle_twice_keeps_the_one_to_roll_back_to(tmp_path: Path, mine: Path) -> None:
@@ -110,8 +110,8 @@ def test_a_name_with_a_path_is_rejected(tmp_path: Path, name: str) -> None:
     assert bundles.use(installed.release).release == used(bundles.folder)
 
 
-@pytest.mark.parametrize("asked", ["other", "", "m", "releases", "..", "in-use", "mine-"])
-def test_a_name_that_matches_no_or_two_bundles_is_rejected(tmp_path: Path, mine: Path, asked: str) -> None:
+@pytest.mark.parametrize("name", ["other", "", "m", "releases", "..", "in-use", "mine-"])
+def test_a_name_that_matches_no_or_two_bundles_is_rejected(tmp_path: Path, mine: Path, name: str) -> None:
     bundles = BundleStore(tmp_path / "b")
     bundles.install(mine)
     spec = json.loads((mine / "bundle.json").read_text())
@@ -119,7 +119,7 @@ def test_a_name_that_matches_no_or_two_bundles_is_rejected(tmp_path: Path, mine:
     (second / "bundle.json").write_text(json.dumps({**spec, "note": "another"}))
     bundles.install(second)
     with pytest.raises(UsageError, match="`fer-edge bundle list` lists them"):
-        bundles.use(asked)
+        bundles.use(name)
     assert used(bundles.folder) == "edge"
 
 
@@ -211,11 +211,13 @@ def test_the_bundle_commands_print_and_change_the_bundle_in_use(
         code = main(["bundle", *words])
         return code, *capsys.readouterr()
 
-    code, out, said = typed("install", str(mine))
-    assert (code, out) == (0, f"{release}\n") and f"`fer-edge bundle use {release}` selects it" in said
-    code, out, said = typed("use", "mine")
-    assert (code, out) == (0, f"{release}\n") and "from the next start on" in said and "systemctl restart" in said
-    code, out, said = typed("list")
+    code, out, messages = typed("install", str(mine))
+    assert (code, out) == (0, f"{release}\n") and f"`fer-edge bundle use {release}` selects it" in messages
+    code, out, messages = typed("use", "mine")
+    assert (
+        (code, out) == (0, f"{release}\n") and "from the next start on" in messages and "systemctl restart" in messages
+    )
+    code, out, messages = typed("list")
     assert out.splitlines() == [
         "  edge  came with the package",
         "  nano  came with the package",
@@ -226,10 +228,10 @@ def test_the_bundle_commands_print_and_change_the_bundle_in_use(
     assert typed("rollback")[:2] == (0, "edge\n")
     (tmp_path / "fer-edge").mkdir()
     (tmp_path / "fer-edge/config.toml").write_text('bundle = "elsewhere"\n')
-    code, out, said = typed("install", "--use", str(mine))
-    assert (code, out) == (0, f"{release}\n") and "but the settings select another bundle" in said
-    code, out, said = typed("use", "nothing")
-    assert (code, out) == (2, "") and "there is no bundle “nothing”" in said
+    code, out, messages = typed("install", "--use", str(mine))
+    assert (code, out) == (0, f"{release}\n") and "but the settings select another bundle" in messages
+    code, out, messages = typed("use", "nothing")
+    assert (code, out) == (2, "") and "there is no bundle “nothing”" in messages
     assert used(tmp_path / "b") == release
 
 

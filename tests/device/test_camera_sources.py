@@ -78,8 +78,8 @@ def test_an_unknown_camera_name_is_rejected(
     (tmp_path / "empty").mkdir()
     (tmp_path / "empty.mp4").touch()
     (tmp_path / "text.mp4").write_text("this is no video\n" * 100)
-    whole = write_video(tmp_path / "whole.mp4", GRAYS).read_bytes()
-    (tmp_path / "cut.mp4").write_bytes(whole[: len(whole) // 2])
+    video_bytes = write_video(tmp_path / "whole.mp4", GRAYS).read_bytes()
+    (tmp_path / "cut.mp4").write_bytes(video_bytes[: len(video_bytes) // 2])
     with silent_listener() as dead:
         pass
     with silent_listener() as mute:

@@ -12,13 +12,13 @@ from device.output.clock_changes import WallClock, detect_change
 
 def test_a_step_or_a_new_state_of_the_clock_is_an_event() -> None:
     clock, wall = FakeClock(), None
-    told: list[dict[str, Any] | None] = []
+    changes: list[dict[str, Any] | None] = []
 
     def look() -> None:
         nonlocal wall
         clock.now_ns += 1_000_000_000
         wall, body = detect_change(wall, clock.stamp())
-        told.append(body)
+        changes.append(body)
 
     clock.wall_s = 0.0  # 1970
     look()
@@ -30,7 +30,7 @@ def test_a_step_or_a_new_state_of_the_clock_is_an_event() -> None:
     look()
     clock.state = "unsynced"
     look()
-    assert told == [
+    assert changes == [
         None,
         None,
         {"offset_s": 1_767_225_600.5, "from": "unsynced", "to": "synced"},
@@ -42,10 +42,10 @@ def test_a_step_or_a_new_state_of_the_clock_is_an_event() -> None:
 
 def test_small_steps_add_up_to_an_event() -> None:
     clock, wall = FakeClock(), None
-    told = []
+    offsets_s = []
     for _ in range(30):
         wall, body = detect_change(wall, clock.stamp())
-        told += [body["offset_s"]] if body else []
+        offsets_s += [body["offset_s"]] if body else []
         clock.wall_s += 0.3
-    assert told == pytest.approx([1.2] * 7, abs=0.002), "told once they came to more than a second"
+    assert offsets_s == pytest.approx([1.2] * 7, abs=0.002), "reported once the sum is more than a second"
     assert isinstance(wall, WallClock)

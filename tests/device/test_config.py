@@ -124,10 +124,10 @@ def test_only_live_settings_change_during_a_run() -> None:
     new = Settings(
         camera="usb:1", log=Path("/b"), hold_s=3.0, per_frame=True, budget_bytes=2_000_000, sync_s=5.0, fps=3.0
     )
-    taken, left = merge_reloaded(old, new)
-    assert left == ("camera", "log", "fps")
-    assert taken == replace(old, hold_s=3.0, per_frame=True, budget_bytes=2_000_000, sync_s=5.0)
-    assert merge_reloaded(taken, taken) == (taken, ())
+    merged, restart_names = merge_reloaded(old, new)
+    assert restart_names == ("camera", "log", "fps")
+    assert merged == replace(old, hold_s=3.0, per_frame=True, budget_bytes=2_000_000, sync_s=5.0)
+    assert merge_reloaded(merged, merged) == (merged, ())
 
 
 def test_the_live_settings() -> None:

@@ -64,8 +64,8 @@ def test_a_pause_survives_a_crash_a_restart_and_a_reboot(tmp_path: Path) -> None
     folders, clock = [tmp_path / "absent", tmp_path / "run"], SystemClock()
     with loop(tmp_path):
         assert state(tmp_path) == "running"
-        said = pause("camera", folders, clock)
-        assert said == "camera is paused and its camera closed; `fer-edge resume` ends the pause, a restart does not"
+        answer = pause("camera", folders, clock)
+        assert answer == "camera is paused and its camera closed; `fer-edge resume` ends the pause, a restart does not"
         assert state(tmp_path) == "paused"
     with loop(tmp_path):  # the first was killed
         assert state(tmp_path) == "paused"

@@ -37,11 +37,11 @@ def ran(settings: Settings, cost_ms: float, seconds: float, read_ms: float = 0.5
 def test_the_budget_is_exact_to_a_tenth(budget: float, cost_ms: float, fps: float) -> None:
     settings = Settings(fps=fps, cpu_budget=budget)
     free, all_frames, _ = ran(replace(settings, cpu_budget=None), cost_ms, 120)
-    spent, done, left = ran(settings, cost_ms, 120)
+    cpu_percent, done, left = ran(settings, cost_ms, 120)
     if free <= budget:
-        assert (spent, done, left) == (free, all_frames, 0), "what it needs it may take"
+        assert (cpu_percent, done, left) == (free, all_frames, 0), "below the budget no frame is dropped"
     else:
-        assert spent == pytest.approx(budget, rel=0.1) and left > 0 and done > 0
+        assert cpu_percent == pytest.approx(budget, rel=0.1) and left > 0 and done > 0
 
 
 def test_the_budget_is_kept_when_the_cost_of_a_frame_changes() -> None:
@@ -62,12 +62,12 @@ def test_an_idle_hour_saves_no_more_than_the_maximum_credit() -> None:
     budget = CpuBudget(clock)
     assert budget.drop_reason(clock.now_ns, settings) == ""
     clock.now_ns += 3600 * 10**9
-    taken = 0
+    processed_frames = 0
     while not budget.drop_reason(clock.now_ns, settings):
         clock.spent_ns += 20_000_000
         clock.now_ns += 100_000_000
-        taken += 1
-    assert taken <= 6
+        processed_frames += 1
+    assert processed_frames <= 6
 
 
 def test_a_recording_waits_until_its_overdraft_is_repaid() -> None:

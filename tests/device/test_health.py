@@ -55,7 +55,7 @@ PI = {
 
 
 @pytest.mark.parametrize(
-    ("files", "told", "expected"),
+    ("files", "vcgencmd_output", "expected"),
     [
         # a Pi, with both the kernel's alarm and the firmware's bits
         (PI, "throttled=0x0\n", (False, (), (), 48.3, "hwmon")),
@@ -95,9 +95,9 @@ PI = {
     ],
 )
 def test_health_is_read_from_the_kernel_and_the_firmware(
-    tmp_path: Path, files: dict[str, str], told: str, expected: tuple[Any, ...]
+    tmp_path: Path, files: dict[str, str], vcgencmd_output: str, expected: tuple[Any, ...]
 ) -> None:
-    health = read(system(tmp_path, files), told)
+    health = read(system(tmp_path, files), vcgencmd_output)
     assert (
         health.undervoltage,
         health.throttled_now,
@@ -129,11 +129,11 @@ def test_free_space_of_a_missing_folder_is_that_of_its_parent(tmp_path: Path) ->
 
 
 def test_a_failing_vcgencmd_is_no_longer_called(tmp_path: Path) -> None:
-    asked = []
+    calls = []
 
     def ask() -> str:
-        asked.append(1)
-        if len(asked) == 3:
+        calls.append(1)
+        if len(calls) == 3:
             return "throttled=0x4"
         raise OSError("VCHI initialization failed")
 
@@ -148,7 +148,7 @@ def test_a_failing_vcgencmd_is_no_longer_called(tmp_path: Path) -> None:
         None,
         None,
     ]
-    assert len(asked) == 6, "three in a row, counted anew after each answer"
+    assert len(calls) == 6, "three in a row, counted anew after each answer"
 
 
 def test_vcgencmd_is_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -173,7 +173,7 @@ def test_this_machine_s_health_can_be_read() -> None:
 
 
 @pytest.mark.parametrize(
-    ("before", "now", "after_s", "told"),
+    ("before", "now", "after_s", "expected_changes"),
     [
         ({}, {}, 1000, ()),
         # power: at once when it begins; its end a minute after it was told
@@ -217,10 +217,10 @@ def test_this_machine_s_health_can_be_read() -> None:
     ],
 )
 def test_a_change_of_state_is_an_event_with_hysteresis(
-    before: dict[str, Any], now: dict[str, Any], after_s: float, told: tuple[str, ...]
+    before: dict[str, Any], now: dict[str, Any], after_s: float, expected_changes: tuple[str, ...]
 ) -> None:
     later = replace(WELL, mono_s=WELL.mono_s + after_s, **now)
-    assert changed_fields(replace(WELL, **before), later, *LIMITS) == told
+    assert changed_fields(replace(WELL, **before), later, *LIMITS) == expected_changes
 
 
 def test_the_first_health_event_has_all_fields() -> None:
@@ -231,11 +231,11 @@ def test_the_first_health_event_has_all_fields() -> None:
 
 
 def test_a_flickering_alarm_makes_two_events_a_minute_at_most() -> None:
-    told, events = WELL, 0
+    last_recorded, events = WELL, 0
     for second in range(10, 3610, 10):
         now = replace(WELL, mono_s=100.0 + second, undervoltage=second % 20 == 0)
-        if changed_fields(told, now, *LIMITS):
-            told, events = now, events + 1
+        if changed_fields(last_recorded, now, *LIMITS):
+            last_recorded, events = now, events + 1
     assert 2 <= events <= 120
 
 

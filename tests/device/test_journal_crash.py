@@ -30,20 +30,20 @@ def a_segment(folder: Path, lines: int = 4) -> Path:
 
 def test_a_truncated_segment_keeps_every_whole_line(memory_path: Path) -> None:
     segment = a_segment(memory_path)
-    whole = segment.read_bytes()
-    lines = whole.splitlines(keepends=True)
+    content = segment.read_bytes()
+    lines = content.splitlines(keepends=True)
     assert len(lines) == 4
-    for size in range(len(whole) + 1):
-        segment.write_bytes(whole[:size])
-        kept = b"".join(line for n, line in enumerate(lines) if len(b"".join(lines[: n + 1])) <= size)
+    for size in range(len(content) + 1):
+        segment.write_bytes(content[:size])
+        complete_lines = b"".join(line for n, line in enumerate(lines) if len(b"".join(lines[: n + 1])) <= size)
         with Journal(memory_path, FakeClock()) as journal:  # the next start
-            told = [(found.segment, found.cut_bytes) for found in journal.repairs]
-            assert told == ([(segment.name, size - len(kept))] if size > len(kept) else [])
+            repairs = [(found.segment, found.cut_bytes) for found in journal.repairs]
+            assert repairs == ([(segment.name, size - len(complete_lines))] if size > len(complete_lines) else [])
             journal.append(event("header", 0, schema=SCHEMA))
-        assert (segment.read_bytes() if segment.exists() else b"") == kept
+        assert (segment.read_bytes() if segment.exists() else b"") == complete_lines
         items = list(read_journal(memory_path))
         assert [item for item in items if not isinstance(item, Event)] == [], "repaired, nothing is damaged"
-        assert len(items) == kept.count(b"\n") + 1
+        assert len(items) == complete_lines.count(b"\n") + 1
         assert journal.path is not None
         journal.path.unlink()
 
@@ -64,17 +64,17 @@ def test_a_truncated_segment_keeps_every_whole_line(memory_path: Path) -> None:
 )
 def test_bytes_after_the_last_line_are_cut_off(tmp_path: Path, end: bytes, cut: bool) -> None:
     segment = a_segment(tmp_path, lines=1000)
-    whole = segment.read_bytes()
-    segment.write_bytes(whole + end)
-    told = repair_segment(segment)
-    assert segment.read_bytes() == (whole if cut else whole + end)
-    assert (told is not None) == cut
-    if told is not None:
-        assert told.cut_bytes == len(end)
-        assert str(told).startswith(f"{segment.name} ended in the middle of a line") and f"{len(end)} bytes" in str(
-            told
+    content = segment.read_bytes()
+    segment.write_bytes(content + end)
+    repair = repair_segment(segment)
+    assert segment.read_bytes() == (content if cut else content + end)
+    assert (repair is not None) == cut
+    if repair is not None:
+        assert repair.cut_bytes == len(end)
+        assert str(repair).startswith(f"{segment.name} ended in the middle of a line") and f"{len(end)} bytes" in str(
+            repair
         )
-        assert told.body() == {"segment": segment.name, "cut_bytes": len(end)}
+        assert repair.body() == {"segment": segment.name, "cut_bytes": len(end)}
 
 
 def test_damage_in_the_middle_is_not_repaired(tmp_path: Path) -> None:
@@ -90,8 +90,8 @@ def test_a_killed_writer_loses_no_synced_line(memory_path: Path) -> None:
     for seed in range(KILLS):
         folder = memory_path / str(seed)
         before = a_segment(folder)
-        whole = before.read_bytes()
+        content = before.read_bytes()
         killed = kill_journal_writer(folder, seed, rng.uniform(0.0, 0.03))
         assert killed.wrong() == ""
-        assert before.read_bytes() == whole, "the run before it was not touched"
+        assert before.read_bytes() == content, "the run before it was not touched"
         shutil.rmtree(folder)

@@ -248,6 +248,6 @@ def test_a_file_at_its_size_limit_holds_no_partial_line(tmp_path: Path, limit_by
     assert done.returncode == 0, done.stderr
     lost, trouble = done.stdout.split(maxsplit=1)
     assert "File too large" in trouble
-    kept = [e.seq for e in events_of(tmp_path)]
-    assert kept == list(range(1, len(kept) + 1)) and len(kept) + int(lost) == 100
-    assert (len(kept) >= 10) == (limit_bytes == 1000)
+    seqs = [e.seq for e in events_of(tmp_path)]
+    assert seqs == list(range(1, len(seqs) + 1)) and len(seqs) + int(lost) == 100
+    assert (len(seqs) >= 10) == (limit_bytes == 1000)

@@ -90,9 +90,9 @@ def assert_equal_to_run(rows: list[dict[str, str]], lines: list[dict[str, Any]])
     assert rows and len(rows) == len(readings)
     start_s = readings[0]["mono_s"] - float(rows[0]["time_s"])
     for row, body in zip(rows, readings, strict=True):
-        told = dict(row)
-        assert float(told.pop("time_s")) == pytest.approx(body["mono_s"] - start_s, abs=0.002)
-        assert told == as_read(body, header["labels"])
+        values = dict(row)
+        assert float(values.pop("time_s")) == pytest.approx(body["mono_s"] - start_s, abs=0.002)
+        assert values == as_read(body, header["labels"])
 
 
 @pytest.fixture(scope="module")
@@ -100,10 +100,10 @@ def labeller(bundle_path: Path) -> Labeller:
     return Labeller(Settings(bundle=bundle_path))
 
 
-def labelled(labeller: Labeller, video: Path, out: Path, wanted: LabelOptions = CSV) -> LabelOutcome:
+def labelled(labeller: Labeller, video: Path, out: Path, options: LabelOptions = CSV) -> LabelOutcome:
     """What becomes of one video in this process."""
     out.mkdir(exist_ok=True)
-    return labeller.label(LabelTask(Recording.at(video, video.name), out, out / "fresh", wanted), lambda _: None)
+    return labeller.label(LabelTask(Recording.at(video, video.name), out, out / "fresh", options), lambda _: None)
 
 
 def a_scene_with_cuts() -> Iterator[np.ndarray]:
@@ -139,15 +139,15 @@ def test_the_rows_of_a_recording_are_the_readings_of_a_run(
     seen = MemorySink()
     settings = Settings(str(clip), bundle=bundle_path, log=tmp_path / "log", runtime=tmp_path / "run", **values)
     assert run(settings, sink=seen) == 0
-    told = labelled(Labeller(settings), clip, tmp_path / "out").summary
-    assert told is not None
+    summary = labelled(Labeller(settings), clip, tmp_path / "out").summary
+    assert summary is not None
     lines = [{"kind": event.kind, "mono_s": event.mono_s, **event.body} for event in seen.events]
     assert_equal_to_run(rows_of(tmp_path / "out/clip.mp4.csv"), lines)
     end = lines[-1]
-    assert told.frames == end["frames"]["processed"]
-    assert told.frames_without_face == end["frames"]["processed"] - end["frames"]["with_face"]
-    assert told.faces_skipped == end["faces_skipped"]
-    assert told.rows.rows == end["readings"]
+    assert summary.frames == end["frames"]["processed"]
+    assert summary.frames_without_face == end["frames"]["processed"] - end["frames"]["with_face"]
+    assert summary.faces_skipped == end["faces_skipped"]
+    assert summary.rows.rows == end["readings"]
 
 
 @pytest.mark.parametrize(("form", "more"), [("csv", []), ("parquet", ["--annotate"])])
@@ -164,8 +164,8 @@ def test_tables_are_identical_for_any_number_of_processes(tmp_path: Path, form: 
             f"more/a.mp4.{form}",
         ]
         made.append(contents(out))
-    ends = [f".{form}", f".{form}.json", *([".labelled.mp4"] if more else [])]
-    assert set(made[0]) == {f"{name}{end}" for name in ("a.mp4", "b.avi", "more/a.mp4") for end in ends}
+    suffixes = [f".{form}", f".{form}.json", *([".labelled.mp4"] if more else [])]
+    assert set(made[0]) == {f"{name}{end}" for name in ("a.mp4", "b.avi", "more/a.mp4") for end in suffixes}
     assert made[0] == made[1] == made[2]
 
 
@@ -176,16 +176,21 @@ def test_the_summary_beside_a_table_has_provenance_and_counts(tmp_path: Path, la
 
     clip = write_video(tmp_path / "clip.mp4", late())
     labelled(labeller, clip, tmp_path / "out")
-    told = json.loads((tmp_path / "out/clip.mp4.csv.json").read_text())
-    assert (told["frames"], told["frames_without_face"], told["seconds"], told["whole"]) == (15, 7, 1.5, True)
-    assert told["source"] == {"name": "clip.mp4", "bytes": clip.stat().st_size, "mtime_ns": clip.stat().st_mtime_ns}
-    assert told["video"] == {"width_px": 640, "height_px": 480, "fps": 10.0, "frames_told": 15}
-    assert set(told["made_by"]) == {
+    summary = json.loads((tmp_path / "out/clip.mp4.csv.json").read_text())
+    assert (summary["frames"], summary["frames_without_face"], summary["seconds"], summary["whole"]) == (
+        15,
+        7,
+        1.5,
+        True,
+    )
+    assert summary["source"] == {"name": "clip.mp4", "bytes": clip.stat().st_size, "mtime_ns": clip.stat().st_mtime_ns}
+    assert summary["video"] == {"width_px": 640, "height_px": 480, "fps": 10.0, "frames_told": 15}
+    assert set(summary["made_by"]) == {
         *("software", "bundle", "labels", "preprocess", "detector", "runtime", "settings", "versions")
     }
     rows = (tmp_path / "out/clip.mp4.csv").read_text()
-    assert told["rows"]["columns"] == rows.splitlines()[0].split(",") and told["rows"]["rows"] == 8
-    assert told["rows"]["bytes"] == len(rows) and "\r" not in rows
+    assert summary["rows"]["columns"] == rows.splitlines()[0].split(",") and summary["rows"]["rows"] == 8
+    assert summary["rows"]["bytes"] == len(rows) and "\r" not in rows
 
 
 def test_every_setting_that_affects_rows_is_part_of_the_provenance() -> None:
@@ -211,9 +216,9 @@ def test_times_are_those_of_the_container(tmp_path: Path, labeller: Labeller) ->
     times_ms = [0, 40, 80, 200, 240, 900, 940, 980, 2000, 2033, 2066]
     for name in ("phone.mp4", "phone.mkv"):
         clip = write_timed_video(tmp_path / name, ((ms, face_frame(ms / 1000)) for ms in times_ms))
-        told = labelled(labeller, clip, tmp_path / "out").summary
+        summary = labelled(labeller, clip, tmp_path / "out").summary
         rows = rows_of(tmp_path / f"out/{name}.csv")
-        assert told is not None and told.whole
+        assert summary is not None and summary.whole
         assert [float(row["time_s"]) for row in rows] == [ms / 1000 for ms in times_ms]
         assert [int(row["frame"]) for row in rows] == list(range(len(times_ms)))
 
@@ -229,10 +234,10 @@ def test_parquet_has_the_same_rows_and_the_summary_as_metadata(tmp_path: Path, l
     assert texts == rows_of(tmp_path / "out/clip.mp4.csv")
     kinds = {str(field.type) for field in found.schema}
     assert kinds == {"int64", "double", "string"}
-    told = json.loads(pq.read_metadata(tmp_path / "out/clip.mp4.parquet").metadata[b"fer-edge"])
+    metadata = json.loads(pq.read_metadata(tmp_path / "out/clip.mp4.parquet").metadata[b"fer-edge"])
     beside = json.loads((tmp_path / "out/clip.mp4.parquet.json").read_text())
     assert {name: beside[name] for name in ("made_by", "source", "video", "frames", "seconds")} == {
-        name: told[name] for name in ("made_by", "source", "video", "frames", "seconds")
+        name: metadata[name] for name in ("made_by", "source", "video", "frames", "seconds")
     }
 
 
@@ -266,7 +271,7 @@ def torn_sidecar(clip: Path, out: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("between", "values", "wanted", "again"),
+    ("between", "values", "options", "again"),
     [
         (nothing, {}, LabelOptions(), False),
         (nothing, {"budget_bytes": 1 << 20, "health_s": 3.0}, LabelOptions(), False),
@@ -289,7 +294,7 @@ def test_a_finished_result_is_made_again_only_when_it_would_differ(
     bundle_path: Path,
     between: Callable[[Path, Path], None],
     values: dict[str, Any],
-    wanted: LabelOptions,
+    options: LabelOptions,
     again: bool,
 ) -> None:
     clip, out = write_video(tmp_path / "clip.mp4", faces(4)), tmp_path / "out"
@@ -300,9 +305,9 @@ def test_a_finished_result_is_made_again_only_when_it_would_differ(
     )
     between(clip, out)
     then, recording = Labeller(Settings(**{"bundle": bundle_path, **values})), Recording.at(clip, clip.name)
-    assert (finished_result(recording, out, wanted, then.made_by) is None) == again
-    told = labelled(then, clip, out, wanted).summary
-    assert told is not None and finished_result(recording, out, wanted, then.made_by) == told
+    assert (finished_result(recording, out, options, then.made_by) is None) == again
+    summary = labelled(then, clip, out, options).summary
+    assert summary is not None and finished_result(recording, out, options, then.made_by) == summary
 
 
 def test_a_finished_result_is_not_touched(tmp_path: Path, labeller: Labeller) -> None:
@@ -324,8 +329,8 @@ def test_a_finished_result_is_not_touched(tmp_path: Path, labeller: Labeller) ->
 
 def test_broken_files_are_named_and_the_others_labelled(tmp_path: Path) -> None:
     folder = videos(tmp_path / "in")
-    whole = (folder / "a.mp4").read_bytes()
-    (folder / "cut.mp4").write_bytes(whole[: len(whole) // 2])
+    video_bytes = (folder / "a.mp4").read_bytes()
+    (folder / "cut.mp4").write_bytes(video_bytes[: len(video_bytes) // 2])
     (folder / "empty.mov").touch()
     (folder / "text.mkv").write_text("this is no video\n" * 100)
     ended = ran(folder, "--out", tmp_path / "out", "--json", "--jobs", "2")
@@ -344,8 +349,8 @@ def test_broken_files_are_named_and_the_others_labelled(tmp_path: Path) -> None:
 
 def cut_short(folder: Path) -> Path:
     """A download that stopped."""
-    whole = write_video(folder / "whole.mkv", faces(30), code="MJPG").read_bytes()
-    (folder / "part.mkv").write_bytes(whole[: len(whole) // 2])
+    video_bytes = write_video(folder / "whole.mkv", faces(30), code="MJPG").read_bytes()
+    (folder / "part.mkv").write_bytes(video_bytes[: len(video_bytes) // 2])
     return folder / "part.mkv"
 
 
@@ -361,10 +366,10 @@ def damaged(folder: Path) -> Path:
 
 @pytest.mark.parametrize("made", [cut_short, damaged])
 def test_a_file_that_ends_early_is_named(tmp_path: Path, labeller: Labeller, made: Callable[[Path], Path]) -> None:
-    """Its rows are there, and it is told that they are not all."""
-    clip, told = made(tmp_path), []
-    results = label([clip], tmp_path / "out", labeller.settings, on_result=told.append)
-    assert told == results and "its container states 30" in results[0].problem
+    """Its rows are written, and the result states that they are not complete."""
+    clip, reported = made(tmp_path), []
+    results = label([clip], tmp_path / "out", labeller.settings, on_result=reported.append)
+    assert reported == results and "its container states 30" in results[0].problem
     assert 3 < len(rows_of(results[0].rows)) < 28
     (again,) = label([clip], tmp_path / "out", labeller.settings)
     assert again.state == "was labelled" and again.problem == results[0].problem
@@ -471,7 +476,7 @@ def test_a_full_disk_is_an_error_and_leaves_no_files(tmp_path: Path, annotate: b
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("words", "message"),
     [
         (["{}/missing.mp4", "--out", "{}/out"], "cannot be read: No such file"),
         (["{}/nothing", "--out", "{}/out"], "has no video"),
@@ -484,13 +489,13 @@ def test_a_full_disk_is_an_error_and_leaves_no_files(tmp_path: Path, annotate: b
         (["{}/clip.mp4", "--out", "{}/out", "--bundle", "{}"], "is not a bundle"),
     ],
 )
-def test_a_wrong_argument_is_an_error_with_advice(tmp_path: Path, words: list[str], said: str) -> None:
+def test_a_wrong_argument_is_an_error_with_advice(tmp_path: Path, words: list[str], message: str) -> None:
     for folder in ("nothing", "other"):
         (tmp_path / folder).mkdir()
     for clip in (tmp_path / "clip.mp4", tmp_path / "other" / "clip.mp4"):
         write_video(clip, faces(2))
     ended = ran(*(word.format(tmp_path) for word in words))
-    assert ended.returncode == 2 and said in ended.stderr and "Traceback" not in ended.stderr
+    assert ended.returncode == 2 and message in ended.stderr and "Traceback" not in ended.stderr
     assert ended.stdout == "" and not contents(tmp_path / "out")
 
 
@@ -527,8 +532,8 @@ for name in ("short.mp4", "long.mp4"):
     task = LabelTask(Recording.at(out / name, name), out, out / "fresh", LabelOptions("parquet", annotate=True))
     print(labeller.label(task, lambda _: None).summary.frames, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
 """
-    told = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True).stdout
-    (short, short_kb), (long, long_kb) = (map(int, line.split()) for line in told.splitlines())
+    stdout = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    (short, short_kb), (long, long_kb) = (map(int, line.split()) for line in stdout.splitlines())
     assert (short, long) == (30, 300)
     assert long_kb - short_kb < 0.1 * (long - short) * 640 * 480 / 1000
 
@@ -558,9 +563,11 @@ def test_the_documented_commands_run_as_typed(tmp_path: Path, words: list[str]) 
     write_video(tmp_path / "party.mp4", faces(3))
     write_video(tmp_path / "videos/deep/one.mkv", faces(3), code="MJPG")
     environ = {**ENVIRON, "PYTHONPATH": str(ROOT)}
-    told = subprocess.run(command(*words[1:]), cwd=tmp_path, env=environ, capture_output=True, text=True, check=False)
-    assert told.returncode == 0, told.stderr
-    (rows,) = (tmp_path / line for line in told.stdout.splitlines())
+    completed = subprocess.run(
+        command(*words[1:]), cwd=tmp_path, env=environ, capture_output=True, text=True, check=False
+    )
+    assert completed.returncode == 0, completed.stderr
+    (rows,) = (tmp_path / line for line in completed.stdout.splitlines())
     assert rows.exists() and rows.parent.is_relative_to(tmp_path / "labels")
     assert ("--annotate" in words) == (tmp_path / "labels/party.mp4.labelled.mp4").exists()
 

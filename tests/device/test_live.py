@@ -63,7 +63,7 @@ def streamed(live: LivePage, **headers: str) -> Iterator[HTTPResponse]:
     connection.close()
 
 
-def heard(response: HTTPResponse) -> tuple[str, dict[str, Any]]:
+def next_event(response: HTTPResponse) -> tuple[str, dict[str, Any]]:
     """The next event of a stream: its kind and its data."""
     kind, data, end = (response.readline() for _ in range(3))
     assert end == b"\n"
@@ -144,45 +144,45 @@ def test_without_the_token_there_is_no_data() -> None:
 def test_the_token_is_exchanged_for_an_http_only_cookie_that_does_not_reveal_it() -> None:
     with shown(secret=SECRET) as live:
         wrong, _ = answer(live, "/session", "POST", Authorization="Bearer something-else-of-that-length")
-        asked, _ = answer(live, "/session", "POST", Authorization=f"Bearer {SECRET}")
-        cookie = asked.headers["Set-Cookie"]
-        kept = cookie.split(";")[0]
-        seen, _ = answer(live, "/state", Cookie=kept)
+        authorised, _ = answer(live, "/session", "POST", Authorization=f"Bearer {SECRET}")
+        cookie = authorised.headers["Set-Cookie"]
+        cookie_pair = cookie.split(";")[0]
+        seen, _ = answer(live, "/state", Cookie=cookie_pair)
     assert wrong.status == 401 and wrong.headers["Set-Cookie"] is None
-    assert asked.status == 204 and SECRET not in cookie
+    assert authorised.status == 204 and SECRET not in cookie
     assert {"HttpOnly", "SameSite=Strict", "Path=/"} <= {part.strip() for part in cookie.split(";")}
     assert seen.status == 200
     with shown(secret="another-token-0123456789") as live:
-        assert answer(live, "/state", Cookie=kept)[0].status == 401
+        assert answer(live, "/state", Cookie=cookie_pair)[0].status == 401
 
 
 def test_a_stream_sends_the_full_state_and_then_updates() -> None:
     clock = SystemClock()
     with shown(clock) as live, streamed(live) as stream:
         assert stream.status == 200 and stream.headers["Content-Type"] == "text/event-stream"
-        kind, told = heard(stream)
-        assert kind == "whole" and told["run"]["labels"] == HEADER["labels"] and told["now"]["viewers"] == 1
+        kind, data = next_event(stream)
+        assert kind == "whole" and data["run"]["labels"] == HEADER["labels"] and data["now"]["viewers"] == 1
         live.on_frame(frame(7, clock), FrameResult((a_reading("happy", 3),), 2), {"detect": 0.004}, 0.05)
         live.view_state.on_turn(_status("running"))
         while True:
-            kind, told = heard(stream)
+            kind, data = next_event(stream)
             assert kind == "now"
-            if told["now"]["frame"]:
+            if data["now"]["frame"]:
                 break
-    seen = told["now"]["frame"]
+    seen = data["now"]["frame"]
     assert (seen["seq"], seen["size_px"], seen["skipped"], seen["late_ms"]) == (7, [640, 480], 2, 50.0)
     assert seen["stages_ms"] == {"detect": 4.0} and 0 <= seen["age_s"] < 60
     assert [(f["track"], f["label"], f["p"][0], f["xywh"]) for f in seen["faces"]] == [
         (3, "happy", 0.8, [0, 0, 100, 100])
     ]
-    assert told["now"]["pixels"] is None
+    assert data["now"]["pixels"] is None
 
 
 def test_the_end_of_a_run_is_sent_and_its_port_is_free() -> None:
     with ExitStack() as stack:
         live = stack.enter_context(shown())
         stream = stack.enter_context(streamed(live))
-        heard(stream)
+        next_event(stream)
         live.append(event("end", reason="enough"))
         live.__exit__(None, None, None)
         kinds = []
@@ -197,9 +197,9 @@ def test_the_end_of_a_run_is_sent_and_its_port_is_free() -> None:
 def test_the_number_of_viewers_is_limited() -> None:
     with shown() as live, ExitStack() as stack:
         for _ in range(MAX_VIEWERS):
-            assert heard(stack.enter_context(streamed(live)))[0] == "whole"
-        refused, said = answer(live, "/events")
-        assert refused.status == 503 and said == b"this page already has 32 viewers; try again later.\n"
+            assert next_event(stack.enter_context(streamed(live)))[0] == "whole"
+        refused, message = answer(live, "/events")
+        assert refused.status == 503 and message == b"this page already has 32 viewers; try again later.\n"
         assert json.loads(answer(live)[1])["now"]["viewers"] == MAX_VIEWERS
 
 
@@ -216,21 +216,21 @@ def test_excess_connections_are_closed_at_once() -> None:
 def test_without_viewers_the_state_is_unwatched() -> None:
     with shown() as live:
         with streamed(live) as stream:
-            heard(stream)
+            next_event(stream)
             assert live.view_state.watched
-        gone = threading.Event()
+        never_set = threading.Event()
         for _ in range(500):
             if not live.view_state.watched:
                 break
-            gone.wait(0.01)
+            never_set.wait(0.01)
         assert not live.view_state.watched
 
 
 def test_pictures_are_disabled_by_default() -> None:
     with shown() as live:
         live.on_frame(frame(0, SystemClock()), FrameResult(), {}, None)
-        refused, said = answer(live, "/picture.jpg")
-    assert refused.status == 404 and b"--show-pixels" in said
+        refused, message = answer(live, "/picture.jpg")
+    assert refused.status == 404 and b"--show-pixels" in message
 
 
 def test_pictures_are_small_gray_pixelated_at_faces_and_limited_in_time() -> None:
@@ -266,11 +266,11 @@ def test_pictures_are_small_gray_pixelated_at_faces_and_limited_in_time() -> Non
 
 
 def test_a_failure_of_the_page_is_logged_once_and_the_run_continues() -> None:
-    said: list[str] = []
-    live = LivePage(PageOptions(Address("127.0.0.1", 0)), FakeClock(), said.append)
+    messages: list[str] = []
+    live = LivePage(PageOptions(Address("127.0.0.1", 0)), FakeClock(), messages.append)
     live.append(event("header"))  # without a camera
     live.append(event("header"))
-    assert len(said) == 1 and "no longer updated" in said[0]
+    assert len(messages) == 1 and "no longer updated" in messages[0]
 
 
 def _status(state: str) -> Any:

@@ -148,10 +148,10 @@ def test_a_missing_live_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_an_occupied_port_ends_a_run_before_its_camera_opens(tmp_path: Path) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        run = start_run(tmp_path, "synthetic", "--live", f"127.0.0.1:{taken.getsockname()[1]}")
-        _, said = run.communicate(timeout=60)
-    assert run.returncode == 2 and said.count("\n") == 1 and "another run may use it" in said
+    with socket.create_server(("127.0.0.1", 0)) as occupied:
+        run = start_run(tmp_path, "synthetic", "--live", f"127.0.0.1:{occupied.getsockname()[1]}")
+        _, stderr = run.communicate(timeout=60)
+    assert run.returncode == 2 and stderr.count("\n") == 1 and "another run may use it" in stderr
 
 
 def test_the_token_is_printed_once_and_stored_nowhere(tmp_path: Path) -> None:
@@ -173,10 +173,12 @@ def test_the_token_is_printed_once_and_stored_nowhere(tmp_path: Path) -> None:
         status = (tmp_path / "run/camera.status.json").read_text()
     finally:
         run.terminate()
-        out, said = run.communicate(timeout=60)
+        out, stderr = run.communicate(timeout=60)
     assert run.returncode == 0 and len(token) == 32 and journal_events(tmp_path / "log")[-1].kind == "end"
-    kept = [path.read_text() for folder in ("log", "run") for path in (tmp_path / folder).iterdir() if path.is_file()]
-    for text in [out, said, status, *kept, *(raw.decode() for raw in shown_by_kernel)]:
+    contents = [
+        path.read_text() for folder in ("log", "run") for path in (tmp_path / folder).iterdir() if path.is_file()
+    ]
+    for text in [out, stderr, status, *contents, *(raw.decode() for raw in shown_by_kernel)]:
         assert token not in text
 
 

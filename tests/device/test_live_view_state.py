@@ -120,14 +120,14 @@ def test_snapshots_are_frequent_only_with_viewers() -> None:
     for watched, most, least in ((True, 51, 40), (False, 6, 5)):
         view_state, clock = begun()
         view_state.watched = watched
-        told = [view_state.latest]
+        snapshots = [view_state.latest]
         for _ in range(1000):
             clock.now_ns += 10 * MS
             view_state.on_turn(status())
             view_state.on_frame(Frame(0, clock.now_ns, GRAY), FrameResult(), {}, None)
-            if view_state.latest is not told[-1]:
-                told.append(view_state.latest)
-        assert least <= len(told) <= most
+            if view_state.latest is not snapshots[-1]:
+                snapshots.append(view_state.latest)
+        assert least <= len(snapshots) <= most
 
 
 class Wire:
@@ -162,7 +162,7 @@ def test_a_slow_viewer_gets_the_full_state_and_a_stuck_one_is_disconnected() -> 
         look(view_state, clock, 4)
         viewers.send_update()
         assert [kind for kind, _ in quick.taken] == ["whole", "now", "now"]
-        assert [len(told["columns"]) for _, told in quick.taken] == [0, 1, 2], "each column once"
+        assert [len(message["columns"]) for _, message in quick.taken] == [0, 1, 2], "each column once"
         assert [kind for kind, _ in slow.taken] == ["whole", "now"]
         slow.stuck = False
         assert viewer.pending_write is not None
@@ -191,7 +191,7 @@ def test_a_silent_loop_is_reported() -> None:
         for _ in range(10):
             clock.now_ns += 500 * MS
             viewers.send_update()
-        told = [told["now"]["silent_s"] for kind, told in wire.taken if kind == "now"]
-        assert told == [0.0, 1.0, 2.0, 3.0, 4.0, 5.0], "once a second, however often it is asked"
+        silent_s = [silent_s["now"]["silent_s"] for kind, silent_s in wire.taken if kind == "now"]
+        assert silent_s == [0.0, 1.0, 2.0, 3.0, 4.0, 5.0], "once a second, for any rate of requests"
 
     asyncio.run(lived())

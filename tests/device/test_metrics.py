@@ -115,8 +115,10 @@ def compared(found: Series, events: list[Event], folder: Path) -> dict[str, Any]
     assert by(found, "steady_readings_total") == Counter(body["steady"] for body in readings)
     assert by(found, "unsure_readings_total") == Counter(body["why"] for body in readings if "why" in body)
     assert by(found, "episodes_total") == Counter(body["label"] for body in of("episode"))
-    spent = {name: sum(body[f"{name}_s"] for body in of("tally")) for name in ("observed", "unavailable", "paused")}
-    assert by(found, "watch_seconds_total") == pytest.approx({name: s for name, s in spent.items() if s})
+    seconds_by_state = {
+        name: sum(body[f"{name}_s"] for body in of("tally")) for name in ("observed", "unavailable", "paused")
+    }
+    assert by(found, "watch_seconds_total") == pytest.approx({name: s for name, s in seconds_by_state.items() if s})
     labels_s: Counter[str] = Counter()
     for body in of("tally"):
         labels_s.update(body["labels_s"])
@@ -323,12 +325,12 @@ def test_impossible_metrics_settings_are_rejected_at_the_start(
     tmp_path: Path, bundle_path: Path, capsys: pytest.CaptureFixture[str], given: list[str], words: str
 ) -> None:
     (tmp_path / "taken.prom").mkdir()
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        facts = {"taken": taken.getsockname()[1], "folder": tmp_path}
+    with socket.create_server(("127.0.0.1", 0)) as occupied:
+        facts = {"taken": occupied.getsockname()[1], "folder": tmp_path}
         command = ["run", "--camera", "synthetic", "--bundle", str(bundle_path), "--log", str(tmp_path / "log")]
         assert main([*command, *(word.format(**facts) for word in given)]) == 2
-    said = capsys.readouterr()
-    assert re.search(words, said.err) and said.out == "" and "Traceback" not in said.err
+    captured = capsys.readouterr()
+    assert re.search(words, captured.err) and captured.out == "" and "Traceback" not in captured.err
     assert list((tmp_path / "log").glob("*.jsonl")) == []
 
 
@@ -366,8 +368,8 @@ def test_a_metrics_file_on_a_disk_is_warned_about(
     for place in (tmp_path, memory_path):
         told_of({"camera": "synthetic", "duration_s": 0.3}, place, bundle_path)
         kind = subprocess.run(["stat", "-f", "-c", "%T", str(place)], capture_output=True, text=True, check=True).stdout
-        said = "is not in memory" in capsys.readouterr().err
-        assert said != (kind.strip() in ("tmpfs", "ramfs", "overlayfs")), kind
+        is_warned = "is not in memory" in capsys.readouterr().err
+        assert is_warned != (kind.strip() in ("tmpfs", "ramfs", "overlayfs")), kind
 
 
 @pytest.fixture
@@ -400,20 +402,22 @@ def test_a_second_run_changes_nothing_of_the_first(tmp_path: Path, bundle_path: 
 
 
 def test_a_later_write_failure_is_logged_once_and_retried(tmp_path: Path, clock: FakeClock, journal: Journal) -> None:
-    said: list[str] = []
+    messages: list[str] = []
     file = tmp_path / "out" / "a.prom"
     file.parent.mkdir()
-    with MetricsExporter(counted(clock, journal), file, None, 0.01, said.append) as exposed:
+    with MetricsExporter(counted(clock, journal), file, None, 0.01, messages.append) as exposed:
         exposed.start()
         shutil.rmtree(file.parent)
-        until(lambda: bool(said))
+        until(lambda: bool(messages))
         file.parent.mkdir()
         until(file.exists)
         shutil.rmtree(file.parent)
-        until(lambda: len(said) == 2)
+        until(lambda: len(messages) == 2)
         file.parent.mkdir()
         until(file.exists)
-    assert len(said) == 2 and all("cannot be written (No such file or directory); it is tried again" in s for s in said)
+    assert len(messages) == 2 and all(
+        "cannot be written (No such file or directory); it is tried again" in s for s in messages
+    )
     assert series(file.read_text())
 
 
@@ -441,18 +445,18 @@ def test_the_number_of_client_threads_is_limited(clock: FakeClock, journal: Jour
         exposed.start()
         assert exposed.port is not None
         url, clients = f"http://127.0.0.1:{exposed.port}/", 0
-        until(lambda: _answered(url))
-        while clients < 60 and _answered(url):
+        until(lambda: _is_answering(url))
+        while clients < 60 and _is_answering(url):
             crowd.enter_context(socket.create_connection(("127.0.0.1", exposed.port)))
             clients += 1
         assert 0 < clients < MAX_THREADS
         until(lambda: threading.active_count() <= MAX_THREADS + 1)
         crowd.close()
-        until(lambda: _answered(url))
+        until(lambda: _is_answering(url))
     until(lambda: threading.active_count() == threads)
 
 
-def _answered(url: str) -> bool:
+def _is_answering(url: str) -> bool:
     try:
         return "fer_edge_info" in fetched(url)[0]
     except OSError:
@@ -507,13 +511,13 @@ def test_unknown_health_values_have_no_series(
         "clock_state",
     )
     for name in names:
-        there = {labels: v for (n, labels), v in found.items() if n == name}
+        samples = {labels: v for (n, labels), v in found.items() if n == name}
         if name not in expected:
-            assert there == {}, "what nobody knows is not given as a number"
+            assert samples == {}, "an unknown value is not exported as a number"
         elif isinstance(expected[name], dict):
-            assert by(found, name) == expected[name] and len(there) in (3, 4)
+            assert by(found, name) == expected[name] and len(samples) in (3, 4)
         else:
-            assert there == {frozenset(): expected[name]}
+            assert samples == {frozenset(): expected[name]}
 
 
 def test_the_time_since_the_last_frame_grows_without_the_loop(clock: FakeClock, journal: Journal) -> None:
@@ -540,20 +544,20 @@ def test_faces_are_zero_while_the_camera_is_not_read(clock: FakeClock, journal: 
 
 
 def test_histograms_equal_those_of_the_library() -> None:
-    rng, ours = random.Random(0), Histogram()
+    rng, histogram = random.Random(0), Histogram()
     registry = CollectorRegistry()
-    theirs = TheirHistogram("theirs", "by prometheus-client", buckets=BUCKET_BOUNDS_S, registry=registry)
+    reference = TheirHistogram("theirs", "by prometheus-client", buckets=BUCKET_BOUNDS_S, registry=registry)
     values = [*BUCKET_BOUNDS_S, *(10 ** rng.uniform(-4, 1) for _ in range(500))]
     for seconds in values:
-        ours.add(seconds)
-        theirs.observe(seconds)
+        histogram.add(seconds)
+        reference.observe(seconds)
     total, cumulated = 0, []
-    for count in ours.counts:
+    for count in histogram.counts:
         total += count
         cumulated.append(float(total))
     (family,) = registry.collect()
     assert cumulated == [s.value for s in family.samples if s.name == "theirs_bucket"]
-    assert ours.sum_s == pytest.approx(registry.get_sample_value("theirs_sum"))
+    assert histogram.sum_s == pytest.approx(registry.get_sample_value("theirs_sum"))
 
 
 def test_the_number_of_series_is_bounded(clock: FakeClock, journal: Journal) -> None:
@@ -592,17 +596,17 @@ def test_explain_privacy_lists_the_metrics(tmp_path: Path, capsys: pytest.Captur
     assert main(command) == 0
     assert "no network socket" in capsys.readouterr().out
     assert main([*command, "--metrics", "[::]:9100", "--metrics-file", "/run/a.prom"]) == 0
-    said = " ".join(capsys.readouterr().out.split())
-    assert "to every client of [::]:9100" in said and "in /run/a.prom, every 15 s" in said
-    assert "no network socket" not in said and "nothing else" in said
+    output = " ".join(capsys.readouterr().out.split())
+    assert "to every client of [::]:9100" in output and "in /run/a.prom, every 15 s" in output
+    assert "no network socket" not in output and "nothing else" in output
 
 
 def test_a_settings_file_can_name_port_and_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     config = tmp_path / "a.toml"
     config.write_text('metrics = ":9100"\nmetrics_file = "/run/fer-edge/a.prom"\nmetrics_every_s = 5\n')
     assert main(["config", "show", "--json", "--config", str(config)]) == 0
-    told = json.loads(capsys.readouterr().out)["settings"]
-    assert [told[name]["value"] for name in ("metrics", "metrics_file", "metrics_every_s")] == [
+    settings_json = json.loads(capsys.readouterr().out)["settings"]
+    assert [settings_json[name]["value"] for name in ("metrics", "metrics_file", "metrics_every_s")] == [
         *(":9100", "/run/fer-edge/a.prom", 5.0)
     ]
 

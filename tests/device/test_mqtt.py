@@ -145,8 +145,8 @@ def test_a_password_file_holds_one_line_and_is_private(
 
 
 def test_the_settings_digest_is_independent_of_the_broker() -> None:
-    told = Settings(mqtt="mqtts://b", mqtt_ca=Path("/x"), mqtt_readings=True)
-    assert settings_digest(told) == settings_digest(Settings())
+    settings = Settings(mqtt="mqtts://b", mqtt_ca=Path("/x"), mqtt_readings=True)
+    assert settings_digest(settings) == settings_digest(Settings())
 
 
 def test_a_missing_mqtt_extra_is_named(tmp_path: Path) -> None:
@@ -192,10 +192,13 @@ def test_every_tally_is_sent_and_of_a_state_the_newest() -> None:
     for number in range(3):
         box.put(message("tally", number))
         box.put(message("state", number))
-    taken = [box.next_unsent() for _ in range(5)]
-    assert [(m.kind, body(m)["n"]) for _, m in filter(None, taken)] == [("state", 2), *(("tally", n) for n in range(3))]
+    unsent = [box.next_unsent() for _ in range(5)]
+    assert [(m.kind, body(m)["n"]) for _, m in filter(None, unsent)] == [
+        ("state", 2),
+        *(("tally", n) for n in range(3)),
+    ]
     assert box.unacknowledged_counts() == {"state": 1, "tally": 3}, "until the broker has them"
-    for number, _ in filter(None, taken):
+    for number, _ in filter(None, unsent):
         box.acknowledge(number)
     assert not box.unacknowledged_counts() and box.next_unsent() is None
 
@@ -220,14 +223,18 @@ def test_the_oldest_messages_are_dropped_counted_and_reported_once() -> None:
         box.put(message("tally", number))
         box.put(message("reading", number))
     assert box.lost == {"tally": 3, "reading": 6}
-    taken = [m for _, m in iter(box.next_unsent, None)]
-    assert [body(m)["n"] for m in taken] == [3, 4, 5, 6, 7, 6, 7]
-    assert [body(m).get("dropped") for m in taken] == [{"tally": 3, "reading": 6}] + [None] * 6
+    unsent = [m for _, m in iter(box.next_unsent, None)]
+    assert [body(m)["n"] for m in unsent] == [3, 4, 5, 6, 7, 6, 7]
+    assert [body(m).get("dropped") for m in unsent] == [{"tally": 3, "reading": 6}] + [None] * 6
     box.requeue_unacknowledged()  # the one that told was not acknowledged, and is dropped itself before it could be
     for number in range(8, 10):
         box.put(message("tally", number))
-    taken = [m for _, m in iter(box.next_unsent, None)]
-    assert body(taken[0]) == {**body(taken[0]), "n": 5, "dropped": {"tally": 5, "reading": 6}}
+    unsent = [m for _, m in iter(box.next_unsent, None)]
+    assert body(unsent[0]) == {
+        **body(unsent[0]),
+        "n": 5,
+        "dropped": {"tally": 5, "reading": 6},
+    }
     assert box.lost == {"tally": 5, "reading": 6}
 
 
@@ -259,13 +266,13 @@ def test_put_is_fast_and_memory_is_bounded() -> None:
 def test_derived_values_of_a_tally(
     labels_s: dict[str, float], observed_s: float, majority: str | None, unsure: float | None
 ) -> None:
-    told = body(messages.tally(TOPICS, event("tally", 3, **{**TALLY, "labels_s": labels_s, "observed_s": observed_s})))
-    assert (told["majority"], told["unsure_percent"]) == (majority, unsure)
-    assert told["kind"] == "tally" and told["seq"] == 3 and told["unavailable_s"] == 2.0 and told["wall"]
+    tally = body(messages.tally(TOPICS, event("tally", 3, **{**TALLY, "labels_s": labels_s, "observed_s": observed_s})))
+    assert (tally["majority"], tally["unsure_percent"]) == (majority, unsure)
+    assert tally["kind"] == "tally" and tally["seq"] == 3 and tally["unavailable_s"] == 2.0 and tally["wall"]
 
 
 @pytest.mark.parametrize(
-    ("seen", "told"),
+    ("seen", "expected"),
     [
         ("s", "s"),  # the first is taken at once
         ("shhh", "sssh"),  # a second one once it held for a second, which are three frames
@@ -274,14 +281,14 @@ def test_derived_values_of_a_tally(
         ("ss---s--", "ssss----"),
     ],
 )
-def test_a_new_expression_must_hold_before_it_is_sent(seen: str, told: str) -> None:
+def test_a_new_expression_must_hold_before_it_is_sent(seen: str, expected: str) -> None:
     words = {"s": "sad", "h": "happy", "-": "none"}
     now, found = Presence(), []
     for number, letter in enumerate(seen):
         readings = [] if letter == "-" else [reading(words[letter])]
         now = presence.update_presence(now, readings, number * 500_000_000, hold_s=1.0)
         found.append((now.expression.value, now.faces.value))
-    assert found == [(words[letter], int(letter != "-")) for letter in told]
+    assert found == [(words[letter], int(letter != "-")) for letter in expected]
 
 
 def test_the_expression_is_that_of_the_largest_face() -> None:
@@ -292,23 +299,23 @@ def test_the_expression_is_that_of_the_largest_face() -> None:
 @pytest.mark.parametrize("state", [state for state in STATES if state != "running"])
 def test_presence_is_null_while_the_camera_is_not_read(state: str) -> None:
     shown = presence.update_presence(Presence(), [], 0, 1.0)
-    told = body(messages.state(TOPICS, Status(state, "0", "/log"), shown, CLOCK.stamp()))
-    assert (told["state"], told["expression"], told["presence"], told["faces"]) == (state, None, None, None)
-    looking = body(messages.state(TOPICS, Status("running", "0", "/log"), shown, CLOCK.stamp()))
-    assert (looking["expression"], looking["presence"], looking["faces"]) == ("none", False, 0)
+    away = body(messages.state(TOPICS, Status(state, "0", "/log"), shown, CLOCK.stamp()))
+    assert (away["state"], away["expression"], away["presence"], away["faces"]) == (state, None, None, None)
+    observed = body(messages.state(TOPICS, Status("running", "0", "/log"), shown, CLOCK.stamp()))
+    assert (observed["expression"], observed["presence"], observed["faces"]) == ("none", False, 0)
 
 
 def test_about_names_the_bundle_and_not_the_camera() -> None:
-    told = body(messages.about(TOPICS, event("header", 0, **HEADER)))
-    assert set(told) == {"software", "bundle", "runtime", "detector", "labels", "settings"}
+    about = body(messages.about(TOPICS, event("header", 0, **HEADER)))
+    assert set(about) == {"software", "bundle", "runtime", "detector", "labels", "settings"}
 
 
 def sink(clock: FakeClock, **settings: Any) -> MqttPublisher:
     return MqttPublisher(Settings(name="door", mqtt="mqtt://127.0.0.1", **settings), clock, pytest.fail)
 
 
-def taken(one: MqttPublisher) -> list[tuple[str, Any]]:
-    """What waits, by the last level of its topic, and acknowledged at once."""
+def acknowledged_messages(one: MqttPublisher) -> list[tuple[str, Any]]:
+    """The unsent messages by the last level of their topics; each is acknowledged at once."""
     found = []
     for number, told in iter(one.outbox.next_unsent, None):
         one.outbox.acknowledge(number)
@@ -321,22 +328,22 @@ def taken(one: MqttPublisher) -> list[tuple[str, Any]]:
 def test_the_broker_gets_tallies_and_readings_on_request(readings: bool) -> None:
     one = sink(FakeClock(), mqtt_readings=readings)
     one.append(event("header", 0, **HEADER))
-    assert [what for what, _ in taken(one)] == ["config", "availability", "about"]
+    assert [what for what, _ in acknowledged_messages(one)] == ["config", "availability", "about"]
     for number, kind in enumerate(("camera", "reading", "episode", "tally", "health", "clock", "pause", "end"), 1):
         one.append(event(kind, number, **(TALLY if kind == "tally" else {})))
-    assert [what for what, _ in taken(one)] == ["tally"] + ["reading"] * readings
+    assert [what for what, _ in acknowledged_messages(one)] == ["tally"] + ["reading"] * readings
 
 
 def test_without_a_discovery_prefix_nothing_is_sent_to_home_assistant() -> None:
     one = sink(FakeClock(), mqtt_discovery="", mqtt_topic="house/cellar")
     one.append(event("header", 0, **HEADER))
-    assert [what for what, _ in taken(one)] == ["availability", "about"]
+    assert [what for what, _ in acknowledged_messages(one)] == ["availability", "about"]
     assert one.topics.topic("tally") == f"house/cellar/{instance_id('door')}/tally"
 
 
 def test_the_state_is_sent_on_change_and_once_a_minute() -> None:
     clock = FakeClock()
-    one, told = sink(clock), []
+    one, messages_sent = sink(clock), []
 
     def turn(*labels: str, state: str = "running", problems: tuple[str, ...] = ()) -> list[tuple[str, Any]]:
         if state == "running":
@@ -344,12 +351,12 @@ def test_the_state_is_sent_on_change_and_once_a_minute() -> None:
             one.on_frame(Frame(0, clock.now_ns, np.zeros((4, 4), np.uint8)), seen, {}, None)
         one.on_turn(Status(state, "0", "/log", problems=problems))
         clock.now_ns += 1_000_000_000
-        return taken(one)
+        return acknowledged_messages(one)
 
     assert [what for what, _ in turn("happy")] == ["state", "health", "availability"]
     for second in range(1, 60):
-        told += turn("happy", problems=("the processor is hot",) * (second >= 30))
-    assert [(what, t["problems"]) for what, t in told] == [("health", ["the processor is hot"])]
+        messages_sent += turn("happy", problems=("the processor is hot",) * (second >= 30))
+    assert [(what, t["problems"]) for what, t in messages_sent] == [("health", ["the processor is hot"])]
     assert [what for what, _ in turn("happy")] == ["state", "health", "availability"], "a minute is over"
     turn()
     assert [(what, t["expression"], t["presence"]) for what, t in turn()] == [("state", "none", False)]
@@ -399,9 +406,9 @@ def found() -> dict[str, Any]:
 
 
 def test_discovery_is_one_retained_message() -> None:
-    told = discovery_message(TOPICS, "door", LABELS, "edge")
-    assert told.retain and told.topic == "homeassistant/device/door-12345678/config"
-    device = body(told)
+    discovery = discovery_message(TOPICS, "door", LABELS, "edge")
+    assert discovery.retain and discovery.topic == "homeassistant/device/door-12345678/config"
+    device = body(discovery)
     assert device["origin"]["name"] == "fer-edge" and set(device["device"]) == DEVICE
     parts = device["components"]
     assert set(parts) >= {
@@ -472,7 +479,7 @@ VALUES = {
 @pytest.mark.parametrize("case", TOLD)
 def test_every_sensor_reads_its_message(case: str) -> None:
     """None, the word, is what Home Assistant takes for unknown, of an enum and of a number."""
-    by_topic = {told.topic: told.encode().decode() for told in TOLD[case]}
+    by_topic = {message.topic: message.encode().decode() for message in TOLD[case]}
     values = {}
     for key, part in found()["components"].items():
         values[key] = rendered(part["value_template"], by_topic[part["state_topic"]])
@@ -485,10 +492,12 @@ def test_every_sensor_reads_its_message(case: str) -> None:
 
 @pytest.mark.parametrize(("word", "is_there"), [("online", True), ("offline", False), ("stopped", False)])
 def test_only_online_means_available(word: str, is_there: bool) -> None:
-    told = messages.availability(TOPICS, word)
+    availability = messages.availability(TOPICS, word)
     device = found()
-    assert told.retain and told.topic == device["availability_topic"]
-    assert rendered(device["availability_template"], told.encode().decode()) == ("online" if is_there else "offline")
+    assert availability.retain and availability.topic == device["availability_topic"]
+    assert rendered(device["availability_template"], availability.encode().decode()) == (
+        "online" if is_there else "offline"
+    )
 
 
 def test_instance_ids_differ_by_machine_and_camera(tmp_path: Path) -> None:

@@ -103,9 +103,9 @@ def test_only_the_labeller_writes_pictures_and_only_on_request() -> None:
     made = [
         node for node in ast.walk(tree) if isinstance(node, ast.Call) and ast.unparse(node.func) == "AnnotatedVideo"
     ]
-    asked = [
+    requests = [
         node for node in ast.walk(tree) if isinstance(node, ast.If) and ast.unparse(node.test) == "options.annotate"
     ]
     assert len(made) == 1 and any(
-        node is made[0] for branch in asked for line in branch.body for node in ast.walk(line)
+        node is made[0] for branch in requests for line in branch.body for node in ast.walk(line)
     )

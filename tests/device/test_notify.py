@@ -1,4 +1,4 @@
-"""What systemd hears, on a real datagram socket, and that nothing is said where nobody listens."""
+"""Notifications to systemd on a real datagram socket; without a listener nothing is sent."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ def listener(name: str) -> Iterator[tuple[dict[str, str], socket.socket]]:
         yield {"NOTIFY_SOCKET": name}, node
 
 
-def heard(node: socket.socket) -> list[str]:
-    """All datagrams that came, in order."""
+def datagrams(node: socket.socket) -> list[str]:
+    """All received datagrams in order."""
     found = []
     while True:
         try:
@@ -49,7 +49,7 @@ def test_each_state_of_a_run_is_sent_once(tmp_path: Path, name: str) -> None:
         notifier.ready("running")
         notifier.feed_watchdog()
         notifier.stopping("stopped by SIGTERM")
-        assert heard(node) == [
+        assert datagrams(node) == [
             "STATUS=waiting for the camera",
             "READY=1\nSTATUS=running",
             "STATUS=two lines",
@@ -72,7 +72,7 @@ def test_the_watchdog_is_fed_by_frames_each_half_interval(tmp_path: Path) -> Non
         fed_s = []
         for tenth in range(601):  # a minute at ten frames a second
             notifier.feed_watchdog()
-            fed_s += [tenth / 10] * len(heard(node))
+            fed_s += [tenth / 10] * len(datagrams(node))
             clock.sleep(0.1)
         assert fed_s == [0, 15, 30, 45, 60]
 
@@ -84,9 +84,9 @@ def test_without_a_frame_nothing_feeds_the_watchdog(tmp_path: Path) -> None:
         for _ in range(40):
             clock.sleep(1.0)
             notifier.status(f"turn {clock.mono_ns()}")
-        assert [said for said in heard(node) if "WATCHDOG" in said] == ["WATCHDOG=1"]
+        assert [text for text in datagrams(node) if "WATCHDOG" in text] == ["WATCHDOG=1"]
         notifier.feed_watchdog_without_frame()
-        assert heard(node) == ["WATCHDOG=1"]
+        assert datagrams(node) == ["WATCHDOG=1"]
 
 
 @pytest.mark.parametrize("usec", ["", "0", "-5", "soon", "²"])
@@ -94,14 +94,14 @@ def test_an_invalid_watchdog_interval_means_no_watchdog(tmp_path: Path, usec: st
     with listener(f"{tmp_path}/notify") as (environ, node):
         notifier = Notifier(FakeClock(), {**environ, "WATCHDOG_USEC": usec})
         notifier.feed_watchdog()
-        assert notifier.watchdog_s == 0 and heard(node) == []
+        assert notifier.watchdog_s == 0 and datagrams(node) == []
 
 
 def test_the_watchdog_of_another_process_is_not_fed(tmp_path: Path) -> None:
     with listener(f"{tmp_path}/notify") as (environ, node):
         _, notifier = watched(environ, WATCHDOG_PID=str(os.getppid()))
         notifier.feed_watchdog()
-        assert heard(node) == []
+        assert datagrams(node) == []
 
 
 @pytest.mark.parametrize("name", ["", "relative", "{}/absent", "vsock:2:1234", "@fer-edge-nobody-listens-{pid}"])
@@ -118,7 +118,7 @@ def test_a_full_socket_never_blocks_the_loop(tmp_path: Path) -> None:
         for _ in range(2000):
             clock.now_ns += 20 * SECOND
             notifier.feed_watchdog()
-        assert 1 <= len(heard(node)) < 2000
+        assert 1 <= len(datagrams(node)) < 2000
 
 
 def test_no_descriptor_stays_open(tmp_path: Path) -> None:
@@ -128,16 +128,16 @@ def test_no_descriptor_stays_open(tmp_path: Path) -> None:
         for _ in range(50):
             clock.now_ns += 20 * SECOND
             notifier.feed_watchdog()
-            heard(node)
+            datagrams(node)
         assert len(list(Path("/proc/self/fd").iterdir())) == before
 
 
 def test_messages_equal_those_of_systemd_notify(tmp_path: Path) -> None:
     with listener(f"{tmp_path}/notify") as (environ, node):
         Notifier(FakeClock(), environ).ready("running")
-        ours = {line for said in heard(node) for line in said.split("\n")}
-        assert ours == {"READY=1", "STATUS=running"}
+        own_lines = {line for text in datagrams(node) for line in text.split("\n")}
+        assert own_lines == {"READY=1", "STATUS=running"}
         if tool := shutil.which("systemd-notify"):
             command = [tool, "--no-block", "--ready", "--status=running"]
             subprocess.run(command, env={**os.environ, **environ}, check=True)
-            assert ours <= {line for said in heard(node) for line in said.split("\n")}
+            assert own_lines <= {line for text in datagrams(node) for line in text.split("\n")}

@@ -102,9 +102,9 @@ budget_bytes = 2_000_000
 def test_an_error_in_a_file_names_its_line(tmp_path: Path, text: str, line: int, word: str) -> None:
     with pytest.raises(UsageError) as refused:
         loaded(tmp_path, text)
-    said = str(refused.value)
-    assert said.startswith(f"{tmp_path / 'fer-edge.toml'}:{line}: ")
-    assert word in said
+    message = str(refused.value)
+    assert message.startswith(f"{tmp_path / 'fer-edge.toml'}:{line}: ")
+    assert word in message
 
 
 def test_a_wrong_flag_is_named(tmp_path: Path) -> None:
@@ -149,23 +149,23 @@ def test_config_show_prints_a_file_with_the_same_settings(tmp_path: Path) -> Non
 
 def test_config_show_prints_json(tmp_path: Path) -> None:
     environ = {**NOWHERE, "STATE_DIRECTORY": "/var/lib/fer-edge"}
-    told = json.loads(
+    origins = json.loads(
         json.dumps(
             settings_report(load_settings({"name": "front"}, toml(tmp_path, "hold_s = 2"), environ), environ).to_json()
         )
     )
-    assert told["file"] == str(tmp_path / "fer-edge.toml")
-    assert list(told["settings"]) == list(SETTING_FIELDS)
-    assert told["settings"]["hold_s"] == {
+    assert origins["file"] == str(tmp_path / "fer-edge.toml")
+    assert list(origins["settings"]) == list(SETTING_FIELDS)
+    assert origins["settings"]["hold_s"] == {
         "value": 2.0,
         "from": f"{tmp_path / 'fer-edge.toml'}:1",
         "live": True,
         "description": SETTING_FIELDS["hold_s"].metadata["description"],
     }
-    assert told["settings"]["log"]["value"] == "/var/lib/fer-edge/front"
-    assert told["settings"]["log"]["from"] == "environment: STATE_DIRECTORY"
-    assert told["settings"]["name"]["from"] == "flag --name"
-    assert told["settings"]["keep_days"]["value"] is None
+    assert origins["settings"]["log"]["value"] == "/var/lib/fer-edge/front"
+    assert origins["settings"]["log"]["from"] == "environment: STATE_DIRECTORY"
+    assert origins["settings"]["name"]["from"] == "flag --name"
+    assert origins["settings"]["keep_days"]["value"] is None
 
 
 def test_a_password_is_never_shown(tmp_path: Path) -> None:
@@ -191,9 +191,9 @@ def test_a_region_is_parsed_from_the_command_line() -> None:
 
 
 def test_the_digest_covers_the_settings_that_affect_the_journal() -> None:
-    plain = settings_digest(Settings())
-    assert plain == settings_digest(
+    default_digest = settings_digest(Settings())
+    assert default_digest == settings_digest(
         Settings(camera="rtsp://me:secret@cam/1", log=Path("/elsewhere"), name="front", duration_s=3)
     )
-    assert plain != settings_digest(Settings(hold_s=2.0))
-    assert len(plain) == 12 and int(plain, 16) >= 0
+    assert default_digest != settings_digest(Settings(hold_s=2.0))
+    assert len(default_digest) == 12 and int(default_digest, 16) >= 0

@@ -31,19 +31,19 @@ def bundle(bundle_path: Path) -> Bundle:
 
 def seen(pipeline: Pipeline, pictures: list[np.ndarray], settings: Settings | None = None) -> list[list[Reading]]:
     """The readings of each of the pictures, ten a second."""
-    state, told = SearchState(), []
+    state, readings_by_frame = SearchState(), []
     for number, gray in enumerate(pictures):
         state, frame = pipeline.process(state, Frame(number, number * STEP_NS, gray), settings or Settings())
-        told.append(list(frame.readings))
-    return told
+        readings_by_frame.append(list(frame.readings))
+    return readings_by_frame
 
 
 def test_every_face_the_largest_first_each_classified_on_its_own_crop(bundle: Bundle) -> None:
     faces = [Face((10, 20, 60, 60), 0.9), Face((300, 100, 200, 180), 0.6), Face((500, 300, 90, 90), 0.7)]
     frame = Frame(3, 77, face_frame(1.0))
-    _, told = Pipeline(FixedFaces(*faces), bundle).process(SearchState(), frame, Settings())
-    assert [reading.face for reading in told.readings] == [faces[1], faces[2], faces[0]]
-    for reading in told.readings:
+    _, result = Pipeline(FixedFaces(*faces), bundle).process(SearchState(), frame, Settings())
+    assert [reading.face for reading in result.readings] == [faces[1], faces[2], faces[0]]
+    for reading in result.readings:
         crop = face_crop(frame.gray, reading.face.xywh, bundle.side, bundle.mapping("fixed"))
         (alone,) = bundle.classify(crop[None])
         assert np.array_equal(reading.probs, alone)
@@ -54,23 +54,23 @@ def test_every_face_the_largest_first_each_classified_on_its_own_crop(bundle: Bu
             "the first frame"
         )
         assert reading.quality is not None and 0 <= reading.quality <= 1
-    assert sorted(reading.track or 0 for reading in told.readings) == [1, 2, 3]
+    assert sorted(reading.track or 0 for reading in result.readings) == [1, 2, 3]
 
 
 def test_an_unchanged_empty_frame_is_not_searched_again(bundle: Bundle) -> None:
     pipeline, state = Pipeline(find_detector(), bundle), SearchState()
     idle = []
     for number in range(120):
-        state, told = pipeline.process(state, Frame(number, number * STEP_NS, BLACK), Settings())
-        assert told.readings == ()
-        idle.append(told.idle)
+        state, result = pipeline.process(state, Frame(number, number * STEP_NS, BLACK), Settings())
+        assert result.readings == ()
+        idle.append(result.idle)
     assert [number for number, was in enumerate(idle) if not was] == [0, 100], "at first, and once in sweep_s"
 
 
 def test_a_face_beyond_the_frame_edge_is_read(bundle: Bundle) -> None:
     detector = FixedFaces(Face((-30, -20, 100, 100), 0.8), Face((600, 440, 120, 90), 0.8))
-    (told,) = seen(Pipeline(detector, bundle), [face_frame(0.0)])
-    assert len(told) == 2
+    (readings,) = seen(Pipeline(detector, bundle), [face_frame(0.0)])
+    assert len(readings) == 2
 
 
 def test_the_same_state_and_frame_give_the_same_readings(bundle: Bundle) -> None:
@@ -88,19 +88,19 @@ def test_the_same_state_and_frame_give_the_same_readings(bundle: Bundle) -> None
 
 
 def test_the_synthetic_face_keeps_one_track(bundle: Bundle) -> None:
-    told = seen(Pipeline(find_detector(), bundle), [face_frame(n / 10) for n in range(60)])
-    assert [len(readings) for readings in told] == [1] * 60
-    assert {reading.track for (reading,) in told} == {1}
-    assert {reading.face.detector for (reading,) in told} == {"blazeface-zoomed"}
+    readings_by_frame = seen(Pipeline(find_detector(), bundle), [face_frame(n / 10) for n in range(60)])
+    assert [len(readings) for readings in readings_by_frame] == [1] * 60
+    assert {reading.track for (reading,) in readings_by_frame} == {1}
+    assert {reading.face.detector for (reading,) in readings_by_frame} == {"blazeface-zoomed"}
 
 
 def test_a_scene_cut_resets_tracks_and_smoothing(bundle: Bundle) -> None:
     pipeline = Pipeline(find_detector(), bundle)
     before, after = [face_frame(n / 10) for n in range(20)], face_frame(7.5)
-    told = seen(pipeline, [*before, BLACK, after])
-    assert told[-2] == [] and told[-1][0].track == 2
-    (alone,) = seen(pipeline, [after])
-    assert np.array_equal(told[-1][0].steady_probs, alone[0].steady_probs)
+    readings_by_frame = seen(pipeline, [*before, BLACK, after])
+    assert readings_by_frame[-2] == [] and readings_by_frame[-1][0].track == 2
+    (first_readings,) = seen(pipeline, [after])
+    assert np.array_equal(readings_by_frame[-1][0].steady_probs, first_readings[0].steady_probs)
 
 
 def test_the_settings_control_the_pipeline(bundle: Bundle) -> None:

@@ -15,7 +15,7 @@ from fer_edge.events import KINDS
 ROOM = Path(__file__).parents[2] / "device"
 
 
-def said(**values: Any) -> str:
+def privacy_text(**values: Any) -> str:
     """The text for settings, its lines unwrapped."""
     return " ".join(explain_run(Settings(**values), {"STATE_DIRECTORY": "/var/lib/fer-edge"}).split())
 
@@ -61,13 +61,13 @@ def said(**values: Any) -> str:
     ],
 )
 def test_the_text_follows_from_the_settings(values: dict[str, Any], words: list[str], absent: list[str]) -> None:
-    text = said(**values)
+    text = privacy_text(**values)
     assert [word for word in words if word not in text] == []
     assert [word for word in absent if word in text] == []
 
 
 def test_every_kind_of_journal_line_is_listed() -> None:
-    text = said(per_frame=True)
+    text = privacy_text(per_frame=True)
     assert [kind for kind in KINDS if f"· {kind}:" not in text] == []
 
 
@@ -79,11 +79,11 @@ def test_only_the_named_modules_write_pictures_or_open_sockets() -> None:
     for file in sorted(set(ROOM.rglob("*.py")) - set((ROOM / "output/live").rglob("*.py"))):
         for node in ast.walk(ast.parse(file.read_text())):
             name = node.attr if isinstance(node, ast.Attribute) else node.id if isinstance(node, ast.Name) else ""
-            asked = [alias.name for alias in node.names] if isinstance(node, ast.Import | ast.ImportFrom) else []
-            asked += [str(node.module)] if isinstance(node, ast.ImportFrom) else []
+            imported = [alias.name for alias in node.names] if isinstance(node, ast.Import | ast.ImportFrom) else []
+            imported += [str(node.module)] if isinstance(node, ast.ImportFrom) else []
             if (file.name, name) == ("annotate.py", "VideoWriter"):
                 continue  # of no run: `fer-edge label --annotate` says itself what it stores
-            if name in banned or modules.intersection(asked) or banned.intersection(asked):
+            if name in banned or modules.intersection(imported) or banned.intersection(imported):
                 found.append(f"{file.relative_to(ROOM)}:{getattr(node, 'lineno', 0)}")
     assert found == []
 

@@ -48,13 +48,13 @@ def test_a_killed_process_loses_no_forced_line_and_the_next_run_repairs(tmp_path
     process.kill()
     process.communicate(timeout=30)
     (segment,) = (tmp_path / "log").glob("*.jsonl")
-    kept = segment.read_text().splitlines(keepends=True)
-    assert kept == shown[: len(kept)] and len(kept) >= 10
+    lines_kept = segment.read_text().splitlines(keepends=True)
+    assert lines_kept == shown[: len(lines_kept)] and len(lines_kept) >= 10
     with segment.open("a") as torn:
         torn.write('{"kind":"reading","seq":1')
     process = start(tmp_path, bundle_path, "--json", "--duration", "0.5")
     written, spoken = process.communicate(timeout=60)
-    assert segment.read_text() == "".join(kept)
+    assert segment.read_text() == "".join(lines_kept)
     repair = Event.parse(written.splitlines()[1])
     assert (repair.kind, repair.body) == ("repair", {"segment": segment.name, "cut_bytes": 25})
     assert "25 bytes were cut off" in spoken

@@ -42,17 +42,17 @@ def test_quality_falls_with_degradation(why: str, spoil: object, face: Face, sid
 
 @pytest.mark.parametrize(("side_px", "value"), [(8, 0.214), (16, 0.5), (23, 0.75), (30, 1.0), (400, 1.0)])
 def test_a_tiny_face_has_low_quality(side_px: int, value: float, crop: np.ndarray) -> None:
-    told = crop_quality(crop, FRONTAL, side_px)
-    assert told.value == pytest.approx(value, abs=0.001)
-    assert value == 1 or told.why == "tiny"
+    quality = crop_quality(crop, FRONTAL, side_px)
+    assert quality.value == pytest.approx(value, abs=0.001)
+    assert value == 1 or quality.why == "tiny"
 
 
 @pytest.mark.parametrize(("nose_x", "turned"), [(50.0, 0.0), (58.0, 0.2), (70.0, 0.5), (30.0, 0.5), (95.0, 1.125)])
 def test_head_turn_is_the_position_of_the_nose_between_the_eyes(nose_x: float, turned: float, crop: np.ndarray) -> None:
     face = Face(FRONTAL.xywh, 0.9, FRONTAL.eyes, (nose_x, 60.0))
     assert head_turn(face) == pytest.approx(turned)
-    told = crop_quality(crop, face, 160)
-    assert (told.value < 0.5) == (turned > 0.6) and (told.value == 1 or told.why == "turned")
+    quality = crop_quality(crop, face, 160)
+    assert (quality.value < 0.5) == (turned > 0.6) and (quality.value == 1 or quality.why == "turned")
 
 
 def test_a_head_that_is_tilted_is_not_turned() -> None:

@@ -60,8 +60,8 @@ def check(events: list[Event]) -> dict[str, Any]:
         "every second is told of"
     )
     for t in tallies:
-        spent = t.body["observed_s"] + t.body["unavailable_s"] + t.body["paused_s"]
-        assert abs(spent - t.body["seconds"]) < 0.01
+        tally_s = t.body["observed_s"] + t.body["unavailable_s"] + t.body["paused_s"]
+        assert abs(tally_s - t.body["seconds"]) < 0.01
     assert [event.body["state"] for event in of("camera", events)][:: len(of("camera", events)) - 1] == [
         "opened",
         "closed",

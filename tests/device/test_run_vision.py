@@ -48,8 +48,8 @@ def test_heat_drops_frames_and_counts_them(tmp_path: Path, bundle_path: Path, mo
     drops, frames = end.body["drops"], end.body["frames"]
     assert drops["hot"] > frames["processed"] > 0
     assert frames["read"] == frames["processed"] + sum(drops.values())
-    told = next(event for event in events if event.kind == "health")
-    assert told.body["throttled_now"] == ["throttled"]
+    health = next(event for event in events if event.kind == "health")
+    assert health.body["throttled_now"] == ["throttled"]
 
 
 def test_faces_beyond_max_faces_are_counted(tmp_path: Path, bundle_path: Path) -> None:

@@ -89,10 +89,10 @@ def test_motion_in_an_empty_room_is_searched_at_the_allowed_rate(zoomed: Detecto
 @pytest.mark.parametrize("somebody_there", [False, True])
 def test_a_new_face_is_seen_within_half_a_second(zoomed: Detector, px: int, somebody_there: bool) -> None:
     """Whether the room was empty or somebody in it is followed, at 10 frames a second."""
-    there = [(120, 160, 80)] if somebody_there else []
+    first_face = [(120, 160, 80)] if somebody_there else []
     arrives = 23
-    found = list(looked(zoomed, lambda n: room(*there, *([(450, 240, px)] if n >= arrives else [])), arrives + 20))
-    seen = [number for number, one in enumerate(found) if len(one.tracks) == len(there) + 1]
+    found = list(looked(zoomed, lambda n: room(*first_face, *([(450, 240, px)] if n >= arrives else [])), arrives + 20))
+    seen = [number for number, one in enumerate(found) if len(one.tracks) == len(first_face) + 1]
     assert seen and arrives <= seen[0] <= arrives + 5
     assert seen == list(range(seen[0], arrives + 20)), "and in each frame from then on"
     newest = max(found[-1].tracks, key=lambda track: track.id)
@@ -125,10 +125,10 @@ def test_a_predictable_face_is_detected_in_every_other_frame(zoomed: Detector) -
     assert np.abs(np.diff(middles, n=2)).max() < 0.08 * 120, "without a jump"
     assert 25 <= looks <= 42
     looks = 0
-    gone = list(
+    results = list(
         looked(Counting(zoomed.searcher, zoomed.refiner), lambda n: WALL if n >= 31 else room((300, 240, 120)), 40)
     )
-    assert not any(one.tracks for one in gone[31:]), "and who has gone is gone at once"
+    assert not any(one.tracks for one in results[31:]), "a face that has left has no track"
 
 
 def test_a_walking_person_keeps_one_track(zoomed: Detector) -> None:
@@ -187,9 +187,9 @@ def test_a_face_found_only_by_search_stays_while_nothing_moves() -> None:
         def refine(self, gray: np.ndarray, around: tuple[int, int, int]) -> Face | None:  # noqa: ARG002
             return None
 
-    whole = find_detector()
-    assert isinstance(whole, TwoStageDetector)
-    found = list(looked(OnlyFar(whole.searcher, whole.refiner), always(room((300, 240, 120))), 50))
+    two_stage = find_detector()
+    assert isinstance(two_stage, TwoStageDetector)
+    found = list(looked(OnlyFar(two_stage.searcher, two_stage.refiner), always(room((300, 240, 120))), 50))
     assert all([track.id for track in one.tracks] == [1] for one in found)
     assert searches(found) == [0], "and costs no further search"
 

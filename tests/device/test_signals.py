@@ -34,17 +34,17 @@ def opening() -> Iterator[Stage]:
     """The camera takes connections and says nothing."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         server.setblocking(False)
-        taken: list[socket.socket] = []
+        sockets: list[socket.socket] = []
 
         def reached(_: Path) -> bool:
             try:
-                taken.append(server.accept()[0])
+                sockets.append(server.accept()[0])
             except BlockingIOError:
                 return False
             return True
 
         yield f"http://127.0.0.1:{server.getsockname()[1]}/", {"open_s": OPEN_S}, reached
-        for one in taken:
+        for one in sockets:
             one.close()
 
 

@@ -29,17 +29,17 @@ def steadies(
     rules: SmoothingRules = RULES,
     quality: Sequence[Quality] | None = None,
 ) -> list[SmoothedLabel]:
-    """What is steady after each of the rows, one a frame."""
-    told: list[SmoothedLabel] = []
+    """The smoothed label after each row of logits, one row per frame."""
+    smoothed: list[SmoothedLabel] = []
     for number, row in enumerate(rows):
         rated = quality[number] if quality else GOOD
-        before = told[-1] if told else None
-        told.append(smooth(before, row, rated, round(number * 1e9 / fps), SPACE, rules))
-    return told
+        before = smoothed[-1] if smoothed else None
+        smoothed.append(smooth(before, row, rated, round(number * 1e9 / fps), SPACE, rules))
+    return smoothed
 
 
-def labels(told: Sequence[SmoothedLabel]) -> list[str]:
-    return [one.label for one in told]
+def labels(smoothed: Sequence[SmoothedLabel]) -> list[str]:
+    return [one.label for one in smoothed]
 
 
 def test_the_first_frame_is_not_smoothed() -> None:
@@ -52,16 +52,16 @@ def test_the_first_frame_is_not_smoothed() -> None:
 def test_the_half_life_is_independent_of_the_frame_rate(fps: float) -> None:
     """After long agreement, the average of the old and the new lies halfway a half-life after a change."""
     rules = SmoothingRules(1.0, 0.0, 0.0, 0.0)
-    told = steadies([says("happy")] * round(20 * fps) + [says("sad")] * round(fps), fps, rules)
-    mean = told[-1].logits / told[-1].weight
+    smoothed = steadies([says("happy")] * round(20 * fps) + [says("sad")] * round(fps), fps, rules)
+    mean = smoothed[-1].logits / smoothed[-1].weight
     assert mean[0] == pytest.approx(1.5, abs=0.02) and mean[1] == pytest.approx(1.5, abs=0.02)
 
 
 def test_without_a_half_life_frames_are_not_smoothed() -> None:
     rows = [says("happy"), says("sad"), says("neutral", 0.1)]
-    told = steadies(rows, rules=SmoothingRules(0.0, 0.0, 0.0, 0.0))
-    assert all(np.allclose(one.probs, softmax(row)) for one, row in zip(told, rows, strict=True))
-    assert labels(told) == ["happy", "sad", "sad"], "but a tie in all but name does not move it"
+    smoothed = steadies(rows, rules=SmoothingRules(0.0, 0.0, 0.0, 0.0))
+    assert all(np.allclose(one.probs, softmax(row)) for one, row in zip(smoothed, rows, strict=True))
+    assert labels(smoothed) == ["happy", "sad", "sad"], "but a tie in all but name does not move it"
 
 
 def test_two_frames_of_another_label_change_nothing() -> None:
@@ -75,44 +75,46 @@ def test_flicker_between_two_labels_is_one_label() -> None:
 
 
 def test_a_real_change_appears_within_half_a_second() -> None:
-    told = labels(steadies([says("happy")] * 30 + [says("sad")] * 30))
-    assert told[:30] == ["happy"] * 30 and set(told[35:]) == {"sad"}
-    assert sum(a != b for a, b in itertools.pairwise(told)) == 1
+    shown_labels = labels(steadies([says("happy")] * 30 + [says("sad")] * 30))
+    assert shown_labels[:30] == ["happy"] * 30 and set(shown_labels[35:]) == {"sad"}
+    assert sum(a != b for a, b in itertools.pairwise(shown_labels)) == 1
 
 
 def test_a_label_stays_for_its_dwell_time() -> None:
     rules = SmoothingRules(0.0, 0.5, 0.0, 0.0)
-    told = labels(steadies([says("happy")] * 10 + [says("sad"), says("neutral")] * 10, rules=rules))
-    changes = [n for n, (a, b) in enumerate(itertools.pairwise(told), 1) if a != b]
+    shown_labels = labels(steadies([says("happy")] * 10 + [says("sad"), says("neutral")] * 10, rules=rules))
+    changes = [n for n, (a, b) in enumerate(itertools.pairwise(shown_labels), 1) if a != b]
     assert changes and min(b - a for a, b in itertools.pairwise(changes)) >= 5
 
 
 def test_no_probable_label_is_unsure_with_a_reason() -> None:
     rules = SmoothingRules(0.4, 0.0, 0.6, 0.5)
-    told = steadies([says("happy")] * 10 + [says("happy", 0.1)] * 20 + [says("happy")] * 20, rules=rules)
-    said = labels(told)
-    assert said[0] == said[9] == "happy" and said[29] == "unsure" and said[-1] == "happy"
-    assert told[29].why == "confidence" and told[-1].why == ""
-    assert sum(a != b for a, b in itertools.pairwise(said)) == 2
+    smoothed = steadies([says("happy")] * 10 + [says("happy", 0.1)] * 20 + [says("happy")] * 20, rules=rules)
+    shown_labels = labels(smoothed)
+    assert (
+        shown_labels[0] == shown_labels[9] == "happy" and shown_labels[29] == "unsure" and shown_labels[-1] == "happy"
+    )
+    assert smoothed[29].why == "confidence" and smoothed[-1].why == ""
+    assert sum(a != b for a, b in itertools.pairwise(shown_labels)) == 2
 
 
 def test_hysteresis_prevents_flicker_at_the_threshold() -> None:
     rng = np.random.default_rng(0)
     rows = [says("happy", float(1.1 + rng.normal(0, 0.15))) for _ in range(200)]
     below = float(softmax(says("happy", 1.1)).max())
-    alone = [float(softmax(row).max()) < below for row in rows]
-    told = labels(steadies(rows, rules=SmoothingRules(0.4, 0.5, below, 0.0)))
-    assert sum(a != b for a, b in itertools.pairwise(alone)) > 60
-    assert sum(a != b for a, b in itertools.pairwise(told)) <= 4
+    unsmoothed_unsure = [float(softmax(row).max()) < below for row in rows]
+    shown_labels = labels(steadies(rows, rules=SmoothingRules(0.4, 0.5, below, 0.0)))
+    assert sum(a != b for a, b in itertools.pairwise(unsmoothed_unsure)) > 60
+    assert sum(a != b for a, b in itertools.pairwise(shown_labels)) <= 4
 
 
 @pytest.mark.parametrize("why", ["dark", "blurred", "tiny", "turned"])
 def test_poor_quality_is_unsure_until_it_recovers(why: str) -> None:
     bad = Quality(0.1, why)
     quality = [GOOD] * 10 + [bad] * 20 + [GOOD] * 20
-    told = steadies([says("happy")] * 50, quality=quality)
-    assert [told[n].label for n in (9, 25, 49)] == ["happy", "unsure", "happy"]
-    assert told[25].why == why and told[49].why == ""
+    smoothed = steadies([says("happy")] * 50, quality=quality)
+    assert [smoothed[n].label for n in (9, 25, 49)] == ["happy", "unsure", "happy"]
+    assert smoothed[25].why == why and smoothed[49].why == ""
 
 
 def test_a_poor_frame_has_less_weight() -> None:

@@ -50,9 +50,13 @@ def test_a_written_status_is_read_back(tmp_path: Path) -> None:
         found = read_instance("front", [tmp_path / "absent", tmp_path / "run"], clock)
         assert (found.running, found.problems, found.folder) == (True, (), tmp_path / "run")
         assert (found.written_age_s, found.frame_age_s) == (2.5, 2.5)
-        told = json.loads(json.dumps(found.to_json()))
-        assert told["healthy"] and told["state"] == "running" and told["frames"] == {"read": 10, "processed": 9}
-        assert (told["pid"], told["boot"]) == (os.getpid(), "fake-boot")
+        status_json = json.loads(json.dumps(found.to_json()))
+        assert (
+            status_json["healthy"]
+            and status_json["state"] == "running"
+            and status_json["frames"] == {"read": 10, "processed": 9}
+        )
+        assert (status_json["pid"], status_json["boot"]) == (os.getpid(), "fake-boot")
         assert found.text() == (
             "front: healthy: running, camera usb:0; last frame 2.5 s ago; frames: 10 read, 9 processed; 1 dropped; "
             "journal /var/lib/fer-edge; clock not set"
@@ -104,10 +108,10 @@ def test_an_instance_whose_process_ended_does_not_run(tmp_path: Path, child: sub
     clock = FakeClock()
     written(tmp_path, RUNNING, clock)
     path = tmp_path / "camera.status.json"
-    told = json.loads(path.read_text())
+    status_json = json.loads(path.read_text())
 
     def of(**values: Any) -> InstanceStatus:
-        path.write_text(json.dumps({**told, **values}))
+        path.write_text(json.dumps({**status_json, **values}))
         return read_instance("camera", [tmp_path], clock)
 
     assert of().running

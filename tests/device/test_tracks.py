@@ -53,9 +53,9 @@ def test_iou_is_symmetric_and_between_0_and_1() -> None:
 
 def test_of_two_tracks_on_one_face_the_older_stays() -> None:
     both = [track(7, (0, 0, 100)), track(3, (10, 0, 100)), track(9, (200, 0, 100))]
-    assert [kept.id for kept in without_duplicates(both)] == [3, 9]
+    assert [remaining.id for remaining in without_duplicates(both)] == [3, 9]
     remembered = track(3, (10, 0, 100), seen_ns=1)
-    assert [kept.id for kept in without_duplicates([both[0], remembered])] == [3, 7], (
+    assert [remaining.id for remaining in without_duplicates([both[0], remembered])] == [3, 7], (
         "one of them was not seen just now: a place only"
     )
 
