@@ -47,12 +47,12 @@ def quantize_graph(
         searched = refine_ranges(graph, searched, images, pixels)
     ranges = {tensor: (low * options.widen, high * options.widen) for tensor, (low, high) in searched.items()}
     ranges[graph.inputs[0]] = pixels
-    equalized = graph.copy()
-    if options.correct and options.per_channel:
+    correct = options.correct and options.per_channel
+    if correct and not options.round_by_error:
         correct_biases(graph, statistics, keep_float)
     quantized = int8_model(graph, ranges, keep_float, options.per_channel)
-    if options.round_by_error and options.per_channel:
-        round_by_layer_error(quantized, equalized, images, pixels)
+    if correct and options.round_by_error:
+        round_by_layer_error(quantized, graph, images, pixels)
     if not keep_float:
         require_int8(quantized)
     return quantized

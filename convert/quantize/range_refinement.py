@@ -17,7 +17,7 @@ from convert.tflite.compaction import remove_unused
 from convert.tflite.graph import Graph
 from fer_edge.classifier import RAW_RANGE, make_interpreter
 
-IMAGES = 192  # more change the ranges little
+IMAGES = 64  # more change the ranges little
 STEP = 1.15  # factor by which an end of a range is moved
 _FIXED = (
     "SOFTMAX",
@@ -42,7 +42,7 @@ def refine_ranges(
     refined = dict(ranges)
     for tied in tensors_of_one_scale(graph):
         producer = graph.producer(tied[0])
-        if producer is None or producer.kind in _FIXED or set(tied) & set(graph.inputs):
+        if producer is None or producer.kind in _FIXED or set(tied) & {*graph.inputs, *graph.outputs}:
             continue
         error = _output_error(graph, tied[0], values)
         refined.update(dict.fromkeys(tied, _descend(ranges[tied[0]], error)))

@@ -45,9 +45,9 @@ class QuantizationOptions:
     widen: float = (
         1.0  # factor on all ranges but the input's, for calibration images that reach less far than real ones
     )
-    round_by_error: bool = True  # weights rounded by the error of their layer's output, not each to the nearest
-    refine: bool = False  # ranges moved to give the outputs the least error
     per_channel: bool = True  # a weight scale for each output channel, not one for all
+    round_by_error: bool = True  # with `correct`: weights rounded by their layer's error, not each to the nearest
+    refine: bool = False  # ranges moved to give the model's outputs the least error
 
 
 # Synthetic calibration images reach about two thirds as far as faces do in the first layers.

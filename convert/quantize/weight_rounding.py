@@ -41,7 +41,12 @@ def round_by_layer_error(
         weights = float_graph.constant(matching[op.number], WEIGHTS) if _is_int8_layer(quantized, op) else None
         if weights is not None:
             columns = _sampled_inputs(quantized, op, tensors.values(op.inputs[0]), rng)
-            shift = _round(quantized, op, weights, columns)
+            biases, reader = (
+                float_graph.constant(matching[op.number], BIASES),
+                reader_that_can_compensate(quantized, op),
+            )
+            deferred = reader is not None and _is_int8_layer(quantized, reader) and (biases is None or not biases.any())
+            shift = _round(quantized, op, weights, columns, free_mean=deferred or biases is not None)
             if op.number in missing:
                 rounded = quantized.constant(op, WEIGHTS)
                 assert rounded is not None
@@ -81,15 +86,16 @@ def round_columns(weights: np.ndarray, covariance: np.ndarray, scale: np.ndarray
     return result
 
 
-def _round(graph: Graph, op: Operator, weights: np.ndarray, columns: np.ndarray) -> np.ndarray:
+def _round(graph: Graph, op: Operator, weights: np.ndarray, columns: np.ndarray, free_mean: bool) -> np.ndarray:
     """Stores the rounded weights of a layer; returns by how much each channel's mean has fallen: float32 (K,).
 
-    `columns` are sampled inputs (M, taps, C).
+    `columns` are sampled inputs (M, taps, C). `free_mean`: a bias makes up for a shift of the mean, so that it is no error.
     """
     scale = np.asarray(graph.tensor(op.inputs[WEIGHTS]).quantization.scale, np.float32)
     channels = weights.shape[CHANNEL_AXIS[op.kind]]
     scale = np.broadcast_to(scale, channels)
-    mean, centred = columns.mean(0), columns - columns.mean(0)
+    mean = columns.mean(0)
+    centred = columns - mean if free_mean else columns
     if op.kind == "DEPTHWISE_CONV_2D":
         rows = weights.reshape(-1, channels).T
         read = np.arange(channels) // (channels // columns.shape[2])  # the input channel of each output channel
