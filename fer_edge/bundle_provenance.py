@@ -23,7 +23,8 @@ class FloatModelRecord(NamedTuple):
     range: tuple[float, float]
 
 
-class RangeSearchRecord(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class RangeSearchRecord:
     """The settings of the range search (convert.quantize.range_search)."""
 
     equalize: float
