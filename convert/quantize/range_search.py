@@ -46,7 +46,7 @@ class QuantizationOptions:
         1.0  # factor on all ranges but the input's, for calibration images that reach less far than real ones
     )
     per_channel: bool = True  # a weight scale for each output channel, not one for all
-    round_by_error: bool = True  # with `correct`: weights rounded by their layer's error, not each to the nearest
+    round_by_error: bool = False  # with `correct`: weights rounded by their layer's error, not each to the nearest
     refine: bool = False  # ranges moved to give the model's outputs the least error
 
 

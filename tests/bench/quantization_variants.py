@@ -49,13 +49,12 @@ from tests.bench.latency import take_turns
 RANGES = {
     "range search only": QuantizationOptions(equalize=0, correct=False),
     "channel equalization only": QuantizationOptions(clip=0, correct=False),
-    "bias correction only": QuantizationOptions(equalize=0, clip=0, round_by_error=False),
-    "weight rounding by layer error only": QuantizationOptions(equalize=0, clip=0),
+    "bias correction only": QuantizationOptions(equalize=0, clip=0),
     "without range search": QuantizationOptions(clip=0),
     "without channel equalization": QuantizationOptions(equalize=0),
-    "without weight rounding by layer error": QuantizationOptions(round_by_error=False),
     "without bias correction": QuantizationOptions(correct=False),
-    "with range refinement": QuantizationOptions(refine=True),
+    "weights rounded by layer error": QuantizationOptions(round_by_error=True),
+    "weights rounded by layer error, ranges refined": QuantizationOptions(round_by_error=True, refine=True),
 }
 COUNTS = (50, 100, 200, 350, 700, 2000)
 

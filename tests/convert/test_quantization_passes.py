@@ -25,7 +25,7 @@ from fer_edge.classifier import KERNELS, Classifier
 from fer_edge.errors import UsageError
 
 PLAIN = QuantizationOptions(equalize=0, clip=0, correct=False)  # what a converter does by itself
-NEAREST = QuantizationOptions(round_by_error=False)
+NEAREST, ROUNDED = QuantizationOptions(), QuantizationOptions(round_by_error=True)
 SMALL = Network(side=24, stem=8, widths=(8, 16), strides=(1, 2), dense=0)
 NETWORKS = {
     "residual": SMALL,
@@ -267,7 +267,7 @@ def test_inputs_that_never_change_leave_nearest_rounding() -> None:
 
 def test_scales_and_operators_stay_and_weights_move(float_graph: Graph) -> None:
     x = images(40)
-    nearest, rounded = quantize_graph(float_graph, x, NEAREST), quantize_graph(float_graph, x)
+    nearest, rounded = quantize_graph(float_graph, x, NEAREST), quantize_graph(float_graph, x, ROUNDED)
     assert operator_types(nearest) == operator_types(rounded)
     for a, b in zip(nearest.operators, rounded.operators, strict=True):
         for t, u in zip((*a.inputs[:2], *a.outputs), (*b.inputs[:2], *b.outputs), strict=True):
@@ -281,15 +281,14 @@ def test_scales_and_operators_stay_and_weights_move(float_graph: Graph) -> None:
 def test_int8_is_no_further_from_float_than_with_nearest_rounding(float_graph: Graph) -> None:
     x, others = images(60), images(60, seed=1)
     nearest, rounded = (
-        logit_rms(float_graph, quantize_graph(float_graph, x, options), others)
-        for options in (NEAREST, QuantizationOptions())
+        logit_rms(float_graph, quantize_graph(float_graph, x, options), others) for options in (NEAREST, ROUNDED)
     )
     assert rounded < 1.15 * nearest
 
 
 def test_layers_kept_in_float_stay_as_they_are(float_graph: Graph) -> None:
     name = next(op.name for op in float_graph.operators if op.kind == "CONV_2D")
-    graph = quantize_graph(float_graph, images(20), QuantizationOptions(equalize=0), keep_float=[name])
+    graph = quantize_graph(float_graph, images(20), replace(ROUNDED, equalize=0), keep_float=[name])
     kept, original = (next(op for op in g.operators if op.name == name) for g in (graph, float_graph))
     assert name not in stored_weights(graph) and stored_weights(graph)
     for slot in (1, 2):
