@@ -204,14 +204,17 @@ def _with_softmax(model: Any) -> Any:
 
 
 def _litert(model: Any, calibration: CalibrationSet) -> bytes:
+    import tensorflow as tf
     from litert_quantizer import Quantizer, recipe
 
     with tempfile.TemporaryDirectory() as folder, quiet_tensorflow():
         path = Path(folder) / "float.tflite"
-        path.write_bytes(float_tflite(model))
+        path.write_bytes(
+            tf.lite.TFLiteConverter.from_keras_model(model).convert()
+        )  # with a signature, which calibration needs
         quantizer = Quantizer(str(path), recipe.static_wi8_ai8())
-        (key,) = Classifier(path).interpreter.get_signature_list() or {"serving_default": None}
-        names = Classifier(path).interpreter.get_signature_list()[key]["inputs"]
+        ((key, signature),) = Classifier(path).interpreter.get_signature_list().items()
+        names = signature["inputs"]
         rows = [{names[0]: image[None, :, :, None].astype(np.float32)} for image in calibration.x]
         statistics = quantizer.calibrate({key: rows})
         return bytes(quantizer.quantize(statistics, enable_progress_report=False).quantized_model)
