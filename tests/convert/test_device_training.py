@@ -94,7 +94,7 @@ def test_both_loops_train_the_same(tmp_path: Path, progressive: bool) -> None:
     """With teachers that see the views, and with growing images and teachers that saw each image once."""
     growing = replace(FULL, teachers_see="images", progressive_sides=((0.5, 32),))
     host, device = loops(tmp_path, growing if progressive else FULL)
-    for epoch in range(4):
+    for epoch in (0, 3):
         (loss, accuracy), (device_loss, device_accuracy) = (one.train_epoch(epoch, []) for one in (host, device))
         assert device_loss == pytest.approx(loss, rel=2e-3), epoch
         assert device_accuracy == pytest.approx(accuracy, abs=0.04), epoch
