@@ -150,7 +150,7 @@ def test_half_of_the_soft_labels_are_votes_where_there_are_some() -> None:
 def test_shares_of_other_classes_keep_their_sum() -> None:
     shares = np.array([[0.2, 0.3, 0.5], [0, 1, 0], [0, 0, 0]], np.float32)
     np.testing.assert_allclose(shares_of(shares, "abc", "ca"), [[5 / 7, 2 / 7], [0, 0], [0, 0]], atol=1e-6)
-    np.testing.assert_allclose(shares_of(shares, "abc", "abd")[0], [0.4, 0.6, 0], atol=1e-6)
+    np.testing.assert_allclose(shares_of(shares, "abc", "abx")[0], [0.4, 0.6, 0], atol=1e-6)
 
 
 def test_the_average_follows_the_weights_with_its_decay() -> None:
