@@ -8,11 +8,10 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from journal_items import read_journal
-
 from device.clock import SystemClock
 from device.output.journal.journal import Journal
 from fer_edge.journal.segments import DamagedLine
+from tests.journal_items import read_journal
 
 ROOT = Path(__file__).parents[1]
 BATCH = 100  # lines that the writer forces at once, at most

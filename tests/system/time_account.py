@@ -6,10 +6,9 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
-from journal_items import read_journal
-
 from fer_edge.events import Event
 from fer_edge.journal.segments import DamagedLine
+from tests.journal_items import read_journal
 
 
 @dataclass(frozen=True, slots=True)
