@@ -10,7 +10,8 @@ from pathlib import Path
 
 from convert.data.class_selection import Classes
 from convert.train.history import TrainingHistory
-from fer_edge.bundle import Bundle, sha256_of
+from convert.train.run_folder import labels_beside
+from fer_edge.bundle import sha256_of
 from fer_edge.errors import UsageError
 from fer_edge.labels import LABELS
 from fer_edge.shipped_bundles import default_path
@@ -52,11 +53,10 @@ class ModelSource:
             raise UsageError(f"{path} does not exist; {ACCEPTED}")
         if path.is_file() and path.suffix.lower() not in (*KERAS, ".tflite"):
             raise UsageError(f"{path} is not a model that can be read; {ACCEPTED}")
-        spec, history_path = path.with_name("bundle.json"), path.with_name("history.json")
+        history_path = path.with_name("history.json")
         history = TrainingHistory.read(history_path) if history_path.is_file() else None
         if labels is None:
-            trained_labels = history.labels if history else LABELS
-            labels = Bundle.load(path.parent).labels if spec.is_file() else trained_labels
+            labels = labels_beside(path) or LABELS
         stem = path.absolute().parent.name if path.stem in ("float", "model") else path.stem
         return ModelSource(
             path, name or stem.removeprefix("bundle-"), Classes.of(labels).names or LABELS, history, input_range

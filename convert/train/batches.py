@@ -11,6 +11,7 @@ import numpy as np
 from convert.train.augmentation import Mixing, Views, draw_mixing, draw_views, render_views
 from convert.train.device_views import view_inputs
 from convert.train.distillation import Teachers
+from convert.train.loss import TargetColumns
 
 if TYPE_CHECKING:
     from convert.train.presets import Recipe
@@ -46,6 +47,10 @@ class TrainingImages:
             usable = votes.sum(1, keepdims=True) > 0
             return TrainingImages(x, y, np.where(usable, (labels + votes) / 2, labels).astype(np.float32))
         return TrainingImages(x, y, labels, votes)
+
+    def columns(self, teachers: bool) -> TargetColumns:
+        """What the columns of a batch's targets hold."""
+        return TargetColumns(self.labels.shape[1], 0 if self.votes is None else self.votes.shape[1], teachers)
 
     def targets(self) -> np.ndarray:
         """The columns of `loss.TargetColumns` without the teachers' answers: float32 (N, …)."""
@@ -123,14 +128,11 @@ class Batches(keras.utils.PyDataset):  # type: ignore[misc, unused-ignore]
 
 
 class DeviceBatches(keras.utils.PyDataset):  # type: ignore[misc, unused-ignore]
-    """One epoch for `device_training.TrainingStep`: images, targets and the numbers of the views, as they were drawn.
+    """One epoch for `device_training.TrainingStep`: images, targets and the numbers of the views, as they were drawn."""
 
-    `share` (i, n): this process gives part i of n of each batch, as `keras.distribution` expects of each of n hosts.
-    """
-
-    def __init__(self, plan: EpochPlan, on_images: np.ndarray | None = None, share: tuple[int, int] = (0, 1)) -> None:
+    def __init__(self, plan: EpochPlan, on_images: np.ndarray | None = None) -> None:
         super().__init__(workers=1, max_queue_size=8)
-        self.plan, self.share = plan, share
+        self.plan = plan
         self.targets = plan.images.targets()
         if on_images is not None:
             self.targets = np.concatenate([self.targets, on_images], 1)
@@ -140,9 +142,6 @@ class DeviceBatches(keras.utils.PyDataset):  # type: ignore[misc, unused-ignore]
 
     def __getitem__(self, index: int) -> tuple[Any, ...]:
         rows = self.plan.rows(index)
-        part = slice(*(len(rows) * (self.share[0] + i) // self.share[1] for i in (0, 1)))
-        arrays = {"pixels": self.plan.images.x[rows], "targets": self.targets[rows]}
-        arrays |= view_inputs(*self.plan.drawn(index))
-        inputs = {name: array[part] for name, array in arrays.items()}
-        batch = self.plan.weighted((inputs, np.zeros((len(rows), 1), np.float32)), index)
-        return (batch[0], *(array[part] for array in batch[1:]))
+        inputs = {"pixels": self.plan.images.x[rows], "targets": self.targets[rows]}
+        inputs |= view_inputs(*self.plan.drawn(index))
+        return self.plan.weighted((inputs, np.zeros((len(rows), 1), np.float32)), index)

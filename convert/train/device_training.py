@@ -8,7 +8,6 @@ JAX and TensorFlow compile the step with XLA. With several devices on JAX each b
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import keras
@@ -17,8 +16,7 @@ import numpy as np
 from convert.train.batches import DeviceBatches, EpochPlan, TrainingImages
 from convert.train.device_views import mix_on_device, render_views_on_device
 from convert.train.distillation import Teachers
-from convert.train.hardware import process_share
-from convert.train.loss import TargetColumns, label_hits, training_loss
+from convert.train.loss import label_hits, training_loss
 from convert.train.presets import Recipe
 
 
@@ -81,16 +79,12 @@ class DeviceLoop:
         optimizer: keras.optimizers.Optimizer,
         images: TrainingImages,
         recipe: Recipe,
-        teachers: Sequence[Path],
-        policy: str,
-        labels: Sequence[str],
+        teachers: Teachers | None = None,
     ) -> None:
-        classes = images.labels.shape[1]
-        self.model, self.optimizer, self.images, self.recipe = model, optimizer, images, recipe
-        self.teachers = Teachers(teachers, policy, recipe, images.x, labels) if teachers else None
-        votes = 0 if images.votes is None else images.votes.shape[1]
-        columns, logits = TargetColumns(classes, votes, bool(teachers)), classes + votes
-        loss, hits = training_loss(columns, recipe), label_hits(classes)
+        self.model, self.optimizer, self.images, self.recipe, self.teachers = model, optimizer, images, recipe, teachers
+        columns = images.columns(teachers is not None)
+        logits = columns.classes + columns.votes
+        loss, hits = training_loss(columns, recipe), label_hits(columns.classes)
 
         def step_loss(_: Any, outputs: Any) -> Any:
             return loss(outputs[:, logits:], outputs[:, :logits])
@@ -100,37 +94,34 @@ class DeviceLoop:
 
         self._loss, self._hits = step_loss, step_hits
         optimizer.build(model.trainable_variables)
-        self._step: TrainingStep | None = None
-        self._step_for(0)
+        self._step = self._new_step(0)
 
-    def _step_for(self, epoch: int) -> TrainingStep:
-        side = self.recipe.side(epoch) or self.images.x.shape[1]
-        if self._step is not None and self._step.side == side:
-            return self._step
-        step = TrainingStep(self.model, self.teachers.models if self.teachers else (), self.recipe, side)
-        if self._step is not None and self.recipe.averaging:
-            for new, old in zip(_average_of(step), _average_of(self._step), strict=True):
-                new.assign(old)
+    def _new_step(self, epoch: int) -> TrainingStep:
+        models = self.teachers.models if self.teachers else ()
+        step = TrainingStep(self.model, models, self.recipe, self._side(epoch))
         step.compile(self.optimizer, loss=self._loss, metrics=[self._hits])
-        self._step = step
         return step
+
+    def _side(self, epoch: int) -> int:
+        return self.recipe.side(epoch) or int(self.images.x.shape[1])
 
     def train_epoch(self, epoch: int, callbacks: Sequence[keras.callbacks.Callback]) -> tuple[float, float]:
         """As TrainingLoop says."""
-        step = self._step_for(epoch)
+        if self._step.side != self._side(epoch):
+            last, self._step = self._step, self._new_step(epoch)
+            for new, old in zip(_average_of(self._step), _average_of(last), strict=True):
+                new.assign(old)
         on_images = self.teachers.on_images if self.teachers else None
-        batches = DeviceBatches(EpochPlan(self.images, self.recipe, epoch), on_images, process_share())
-        fitted = step.fit(batches, verbose=0, shuffle=False, callbacks=list(callbacks))
+        batches = DeviceBatches(EpochPlan(self.images, self.recipe, epoch), on_images)
+        fitted = self._step.fit(batches, verbose=0, shuffle=False, callbacks=list(callbacks))
         return float(fitted.history["loss"][0]), float(fitted.history["step_hits"][0])
 
     def averaged_weights(self) -> list[np.ndarray]:
         """As TrainingLoop says."""
-        assert self._step is not None
         variables = self._step.average or self.model.weights
         return [np.asarray(keras.ops.convert_to_numpy(v), np.float32) for v in variables]
 
     def _variables(self) -> list[Any]:
-        assert self._step is not None
         return [*self.model.variables, *self.optimizer.variables, *_average_of(self._step)]
 
     def state(self) -> list[np.ndarray]:

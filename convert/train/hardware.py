@@ -49,17 +49,6 @@ def use_all_devices(batch: int) -> int:
     return devices
 
 
-def process_share() -> tuple[int, int]:
-    """The number of this process among those that train together, counted from 0, and how many there are."""
-    import keras
-
-    if keras.backend.backend() != "jax":
-        return 0, 1
-    import jax
-
-    return int(jax.process_index()), int(jax.process_count())
-
-
 def bfloat16_is_fast() -> bool:
     """Whether this processor multiplies in bfloat16, by its flags in /proc/cpuinfo. Emulated, it is slower than float32."""
     try:

@@ -7,18 +7,18 @@ the host most of the time.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
-from convert.train.loss import TargetColumns, label_hits, training_loss
+from convert.train.loss import label_hits, training_loss
 from convert.train.weight_averaging import WeightAverage
 
 if TYPE_CHECKING:
     import keras
 
     from convert.train.batches import TrainingImages
+    from convert.train.distillation import Teachers
     from convert.train.presets import Recipe
 
 
@@ -51,19 +51,13 @@ class HostLoop:
         optimizer: keras.optimizers.Optimizer,
         images: TrainingImages,
         recipe: Recipe,
-        teachers: Sequence[Path],
-        policy: str,
-        labels: Sequence[str],
+        teachers: Teachers | None = None,
     ) -> None:
-        from convert.train.distillation import Teachers
-
-        classes = images.labels.shape[1]
-        self.model, self.optimizer, self.images, self.recipe = model, optimizer, images, recipe
-        self.teachers = Teachers(teachers, policy, recipe, images.x, labels) if teachers else None
-        votes = 0 if images.votes is None else images.votes.shape[1]
-        columns = TargetColumns(classes, votes, bool(teachers))
+        self.model, self.images, self.recipe, self.teachers = model, images, recipe, teachers
+        columns = images.columns(teachers is not None)
         optimizer.build(model.trainable_variables)
-        model.compile(optimizer, loss=training_loss(columns, recipe), metrics=[label_hits(classes)], jit_compile=False)
+        loss, hits = training_loss(columns, recipe), label_hits(columns.classes)
+        model.compile(optimizer, loss=loss, metrics=[hits], jit_compile=False)
         self.average = WeightAverage(model, recipe.averaging)
         self._variables = [*model.variables, *optimizer.variables]
 

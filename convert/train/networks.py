@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from convert.train.adapted_residual import AdaptedResidual, build_adapted_residual
 from convert.train.resemotenet import ResEmoteNet, build_resemotenet
 from convert.train.residual_masking import ResidualMasking, build_residual_masking
@@ -166,13 +168,17 @@ def build_network(network: Architecture, policy: str = "float32", fused: bool = 
     return keras.Model(pixels, logits, name="fer")
 
 
-def without_second_head(network: Network, weights: Sequence[Any]) -> list[tuple[Network, list[Any]]]:
-    """The networks with one head each and their weights, from the weights of a network with two: labels, then votes."""
-    trunk, labels, votes = list(weights[:-4]), list(weights[-4:-2]), list(weights[-2:])
-    return [
-        (replace(network, votes=0), [*trunk, *labels]),
-        (replace(network, classes=network.votes, votes=0), [*trunk, *votes]),
-    ]
+def heads_of(network: Architecture) -> list[Architecture]:
+    """A network for each head: that of the labels, and that of the votes where there is one."""
+    if not isinstance(network, Network) or not network.votes:
+        return [network]
+    return [replace(network, votes=0), replace(network, classes=network.votes, votes=0)]
+
+
+def weights_of_heads(weights: Sequence[np.ndarray], heads: int) -> list[list[np.ndarray]]:
+    """The weights of each of `heads_of`, from those of the network with all heads: a kernel and a bias a head, at the end."""
+    end = len(weights) - 2 * heads
+    return [[*weights[:end], *weights[end + 2 * head : end + 2 * head + 2]] for head in range(heads)]
 
 
 def _fused_batch_norm() -> type:

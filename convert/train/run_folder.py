@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
+from convert.train.history import TrainingHistory
+from fer_edge.bundle import Bundle
 from fer_edge.errors import UsageError
 from fer_edge.shipped_bundles import SHIPPED, shipped_path
 
@@ -25,15 +26,8 @@ def find_float_model(path: Path) -> Path:
 
 
 def labels_beside(model: Path) -> tuple[str, ...] | None:
-    """The labels of a float model's outputs, in order, from the history.json or bundle.json beside it; None without one."""
-    for name in ("history.json", "bundle.json"):
-        path = model.with_name(name)
-        if path.is_file():
-            try:
-                labels = json.loads(path.read_text())["labels"]
-            except (OSError, ValueError, KeyError, TypeError) as error:
-                raise UsageError(f"{path} names no labels ({error!r}); is it of a training run or a bundle?") from error
-            if not isinstance(labels, list) or not all(isinstance(label, str) for label in labels):
-                raise UsageError(f"the labels in {path} are no list of names")
-            return tuple(labels)
-    return None
+    """The labels of a model's outputs, in order: those of the bundle or the training run in whose folder it is, else None."""
+    if model.with_name("bundle.json").is_file():
+        return Bundle.load(model.parent).labels
+    history = model.with_name("history.json")
+    return TrainingHistory.read(history).labels if history.is_file() else None

@@ -19,7 +19,7 @@ from convert.train.class_shares import shares_of
 from convert.train.history import EpochRecord, InitialModel, TrainingHistory, TrainingSetup
 from convert.train.loops import HostLoop, TrainingLoop
 from convert.train.loss import cross_entropy
-from convert.train.networks import NETWORKS, Architecture, Network, build_network, without_second_head
+from convert.train.networks import NETWORKS, Architecture, Network, build_network, heads_of, weights_of_heads
 from convert.train.optimizer import learning_rate_after, make_optimizer
 from convert.train.presets import PRESETS, Recipe
 from convert.train.progress import TrainingProgress
@@ -59,6 +59,7 @@ def train(
     import keras
 
     from convert.train.batches import TrainingImages, steps_per_epoch
+    from convert.train.distillation import Teachers
 
     training, validation = samples.part("train"), samples.part("validation")
     if not len(training.y) or not len(validation.y):
@@ -89,7 +90,8 @@ def train(
     if votes is not None and recipe.targets == "both":
         votes = shares_of(votes, FERPLUS_LABELS, samples.labels)
     images = TrainingImages.of(training.x, training.y, network.classes, recipe, votes)
-    loop = _loop(on_device)(model, optimizer, images, recipe, teachers, policy, samples.labels)
+    ensemble = Teachers(teachers, policy, recipe, images.x, samples.labels) if teachers else None
+    loop = _loop(on_device)(model, optimizer, images, recipe, ensemble)
     history: TrainingHistory | None = None
     if resume:
         history, arrays = load_checkpoint(out / "checkpoint.npz", setup)
@@ -140,23 +142,13 @@ class _SavedModels:
     """The models of a run in float32 with standard layers only, for validation and for the files: one for each head."""
 
     def __init__(self, out: Path, network: Architecture) -> None:
-        self.network = network
-        self.two_heads = isinstance(network, Network) and bool(network.votes)
-        if isinstance(network, Network) and network.votes:
-            networks: list[Architecture] = [one for one, _ in without_second_head(network, [None] * 4)]
-        else:
-            networks = [network]
-        self.models = [build_network(one) for one in networks]
-        self.files = [out / "model.keras", out / "votes" / "model.keras"][: len(networks)]
+        self.models = [build_network(head) for head in heads_of(network)]
+        self.files = [out / "model.keras", out / "votes" / "model.keras"][: len(self.models)]
 
     def logits(self, weights: list[np.ndarray], x: np.ndarray) -> np.ndarray:
         """The labels' logits of these weights for images uint8 (N, H, H, 1)."""
-        if self.two_heads:
-            assert isinstance(self.network, Network)
-            for model, (_, own) in zip(self.models, without_second_head(self.network, weights), strict=True):
-                model.set_weights(own)
-        else:
-            self.models[0].set_weights(weights)
+        for model, own in zip(self.models, weights_of_heads(weights, len(self.models)), strict=True):
+            model.set_weights(own)
         return np.asarray(self.models[0].predict(x.astype(np.float32), batch_size=256, verbose=0))
 
     def write(self) -> None:

@@ -100,8 +100,8 @@ def test_two_devices_train_as_one(tree: Path, tmp_path: Path) -> None:
     for devices in (1, 2):
         flags = {"XLA_FLAGS": f"--xla_force_host_platform_device_count={devices}"}
         more = ("--views-on", "device", "--epochs", "2", "--learning-rate", "0.003")
-        said = train("jax", tree, tmp_path / str(devices), *more, more_environment=flags)
-        assert ("2 devices" in said) == (devices == 2)
+        messages = train("jax", tree, tmp_path / str(devices), *more, more_environment=flags)
+        assert ("2 devices" in messages) == (devices == 2)
         history = json.loads((tmp_path / str(devices) / "history.json").read_text())
         losses.append([epoch["loss"] for epoch in history["epochs"]])
     assert losses[1] == pytest.approx(losses[0], abs=1e-4)

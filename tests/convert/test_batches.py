@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from builders import training_history
 
 from convert.train.batches import Batches, EpochPlan, TrainingImages
 from convert.train.class_shares import shares_of
@@ -129,7 +129,7 @@ def test_a_teacher_of_more_classes_answers_for_the_students(teacher: Path, tmp_p
     """Leaving out a logit scales the other probabilities up."""
     build_network(replace(SMALL, classes=8)).save(tmp_path / "model.keras")
     eight = ("angry", "contempt", "disgust", "fear", "happy", "neutral", "sad", "surprise")
-    (tmp_path / "history.json").write_text(json.dumps({"labels": eight}))
+    training_history(eight).write(tmp_path / "history.json")
     recipe = replace(PLAIN, teachers_see="views")
     seven = Teachers([tmp_path / "model.keras"], "float32", recipe, X, LABELS).probabilities(X.astype(np.float32))
     whole = Teachers([tmp_path / "model.keras"], "float32", recipe, X, eight).probabilities(X.astype(np.float32))

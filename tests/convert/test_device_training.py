@@ -11,12 +11,13 @@ import pytest
 
 from convert.data.samples import Samples
 from convert.train.augmentation import draw_mixing, draw_views, render_views
-from convert.train.batches import DeviceBatches, EpochPlan, TrainingImages
+from convert.train.batches import TrainingImages
 from convert.train.device_training import DeviceLoop, TrainingStep
 from convert.train.device_views import mix_on_device, render_views_on_device, view_inputs
+from convert.train.distillation import Teachers
 from convert.train.loops import HostLoop, TrainingLoop
 from convert.train.loss import TargetColumns, training_loss
-from convert.train.networks import Network, build_network, without_second_head
+from convert.train.networks import Network, build_network, heads_of, weights_of_heads
 from convert.train.optimizer import make_optimizer
 from convert.train.presets import DEVICE_AUGMENTATION, Recipe
 from convert.train.trainer import train
@@ -85,7 +86,8 @@ def loops(tmp_path: Path, recipe: Recipe) -> list[TrainingLoop]:
         model = build_network(replace(network, side=None) if recipe.progressive_sides else network)
         model.set_weights(weights)
         images = TrainingImages.of(X, Y, 7, recipe, VOTES)
-        made.append(kind(model, make_optimizer(recipe, 4), images, recipe, [teacher], "float32", LABELS))
+        teachers = Teachers([teacher], "float32", recipe, X, LABELS)
+        made.append(kind(model, make_optimizer(recipe, 4), images, recipe, teachers))
     return made
 
 
@@ -132,16 +134,6 @@ def test_a_resumed_device_run_equals_an_uninterrupted_one(tmp_path: Path) -> Non
         np.testing.assert_allclose(array, expected, atol=1e-6)
 
 
-def test_hosts_together_give_the_whole_batch() -> None:
-    recipe = replace(FULL, batch=24, votes_weight=0.0)
-    plan = EpochPlan(TrainingImages.of(X, Y, 7, recipe), recipe, 0)
-    whole = DeviceBatches(plan)[1]
-    parts = [DeviceBatches(plan, share=(i, 2))[1] for i in (0, 1)]
-    for name, array in whole[0].items():
-        np.testing.assert_array_equal(np.concatenate([part[0][name] for part in parts]), array)
-    np.testing.assert_array_equal(np.concatenate([part[2] for part in parts]), whole[2])
-
-
 def test_unusable_votes_do_not_count() -> None:
     columns = TargetColumns(7, 8)
     loss = training_loss(columns, Recipe(votes_weight=1.0))
@@ -184,7 +176,10 @@ def test_a_second_head_is_saved_as_a_model_of_its_own(tmp_path: Path, on_device:
     logits = both.predict(X[:4].astype(np.float32), verbose=0)
     np.testing.assert_allclose(logits[:, :7], labels.predict(X[:4].astype(np.float32), verbose=0), atol=1e-5)
     np.testing.assert_allclose(logits[:, 7:], votes.predict(X[:4].astype(np.float32), verbose=0), atol=1e-5)
-    assert [n.classes for n, _ in without_second_head(network, both.get_weights())] == [7, 8]
+    assert [build_network(head).output_shape[1] for head in heads_of(network)] == [7, 8]
+    for model, own in zip((labels, votes), weights_of_heads(both.get_weights(), 2), strict=True):
+        for weight, expected in zip(model.get_weights(), own, strict=True):
+            np.testing.assert_array_equal(weight, expected)
 
 
 def test_votes_can_be_the_labels(tmp_path: Path) -> None:
