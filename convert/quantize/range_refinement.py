@@ -13,7 +13,7 @@ import numpy as np
 
 from convert.quantize.range_search import Range, round_to_int8, tensors_of_one_scale
 from convert.quantize.tensor_statistics import TensorReader
-from convert.tflite.compaction import remove_unused
+from convert.tflite.edits import extract_part
 from convert.tflite.graph import Graph
 from fer_edge.classifier import RAW_RANGE, make_interpreter
 
@@ -81,13 +81,8 @@ def _output_error(graph: Graph, tensor: int, values: list[dict[int, np.ndarray]]
         if tensor not in op.outputs and changed & set(op.inputs):
             changed |= set(op.outputs)
             after.append(op)
-    suffix = graph.copy()
     read = [t for t in dict.fromkeys(t for op in after for t in op.inputs) if t in values[0] and t not in changed]
-    suffix.subgraph.operators = [suffix.subgraph.operators[op.number] for op in after]
-    suffix.subgraph.inputs, suffix.subgraph.outputs = [tensor, *read], [output]
-    suffix.model.signatureDefs = None
-    suffix.changed()
-    index = remove_unused(suffix)
+    suffix, index = extract_part(graph, after, [tensor, *read], [output])
     interpreter = make_interpreter(suffix.to_bytes())
 
     def error(limits: Range) -> float:

@@ -13,7 +13,7 @@ import numpy as np
 
 from convert.quantize.bias_correction import reader_that_can_compensate
 from convert.quantize.tensor_statistics import make_reading_interpreter
-from convert.tflite.compaction import remove_unused
+from convert.tflite.edits import extract_part
 from convert.tflite.graph import BIASES, CHANNEL_AXIS, WEIGHTS, Graph, Operator
 from fer_edge.classifier import RAW_RANGE, Classifier
 
@@ -33,29 +33,22 @@ def round_by_layer_error(
     """
     matching = {b.number: a for a, b in zip(float_graph.layers(), quantized.layers(), strict=True)}
     tensors = _Tensors(quantized, images, pixels)
-    missing: dict[
-        int, np.ndarray
-    ] = {}  # by operator of the int8 model: what each channel of its input lacks in the mean
+    missing: dict[int, np.ndarray] = {}  # by int8 operator: what each channel of its input lacks in the mean
     rng = np.random.default_rng(0)
     for op in quantized.operators:
         weights = float_graph.constant(matching[op.number], WEIGHTS) if _is_int8_layer(quantized, op) else None
         if weights is not None:
             columns = _sampled_inputs(quantized, op, tensors.values(op.inputs[0]), rng)
-            biases, reader = (
-                float_graph.constant(matching[op.number], BIASES),
-                reader_that_can_compensate(quantized, op),
-            )
-            deferred = reader is not None and _is_int8_layer(quantized, reader) and (biases is None or not biases.any())
-            shift = _round(quantized, op, weights, columns, free_mean=deferred or biases is not None)
+            biases = float_graph.constant(matching[op.number], BIASES)
+            reader = None if biases is not None and biases.any() else reader_that_can_compensate(quantized, op)
+            if reader is not None and not _is_int8_layer(quantized, reader):
+                reader = None
+            shift = _round(quantized, op, weights, columns, free_mean=reader is not None or biases is not None)
             if op.number in missing:
                 rounded = quantized.constant(op, WEIGHTS)
                 assert rounded is not None
                 shift = shift + rounded.reshape(len(rounded), -1) @ np.resize(missing[op.number], rounded[0].size)
-            biases, reader = (
-                float_graph.constant(matching[op.number], BIASES),
-                reader_that_can_compensate(quantized, op),
-            )
-            if reader is not None and _is_int8_layer(quantized, reader) and (biases is None or not biases.any()):
+            if reader is not None:
                 missing[reader.number] = shift
             elif biases is not None:
                 _store_biases(quantized, op, biases + shift)
@@ -153,13 +146,8 @@ class _Tensors:
     def compute(self, op: Operator) -> None:
         """Computes the outputs of an operator, and forgets tensors that no later one reads."""
         read = [t for t in dict.fromkeys(op.inputs) if t in self._stored]
-        alone = self._graph.copy()
-        alone.subgraph.operators = [alone.subgraph.operators[op.number]]
-        alone.subgraph.inputs, alone.subgraph.outputs = read, list(op.outputs)
-        alone.model.signatureDefs = None
-        alone.changed()
-        index = remove_unused(alone)
-        interpreter = make_reading_interpreter(alone.to_bytes())
+        part, index = extract_part(self._graph, [op], read, op.outputs)
+        interpreter = make_reading_interpreter(part.to_bytes())
         found: dict[int, list[np.ndarray]] = {t: [] for t in op.outputs}
         for rows in zip(*(self._stored[t] for t in read), strict=True):
             for t, row in zip(read, rows, strict=True):

@@ -1,13 +1,15 @@
-"""Edits of a TFLite graph: removing a final softmax, prepending a gray input, inserting int8 steps."""
+"""Edits of a TFLite graph: removing a final softmax, prepending a gray input, inserting int8 steps, extracting a part."""
 
 from __future__ import annotations
 
 import copy
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from convert.tflite.graph import Graph
+from convert.tflite.compaction import remove_unused
+from convert.tflite.graph import Graph, Operator
 
 
 def remove_final_softmax(graph: Graph) -> bool:
@@ -26,6 +28,18 @@ def _end_before(graph: Graph, number: int, tensor: int, old: int) -> None:
         for end in signature.outputs:
             end.tensorIndex = tensor if end.tensorIndex == old else end.tensorIndex
     graph.changed()
+
+
+def extract_part(
+    graph: Graph, operators: Sequence[Operator], inputs: Sequence[int], outputs: Sequence[int]
+) -> tuple[Graph, dict[int, int]]:
+    """A model of some operators only, from tensors `inputs` to `outputs`; and each tensor's new index by its old one."""
+    part = graph.copy()
+    part.subgraph.operators = [part.subgraph.operators[op.number] for op in operators]
+    part.subgraph.inputs, part.subgraph.outputs = list(inputs), list(outputs)
+    part.model.signatureDefs = None
+    part.changed()
+    return part, remove_unused(part)
 
 
 def prepend_gray_input(graph: Graph, pixels: tuple[float, float]) -> None:
