@@ -424,7 +424,9 @@ def test_a_later_write_failure_is_logged_once_and_retried(tmp_path: Path, clock:
 def test_a_silent_client_delays_neither_other_clients_nor_the_end(clock: FakeClock, journal: Journal) -> None:
     threads = threading.active_count()
     with ExitStack() as silent:
-        with MetricsExporter(counted(clock, journal), None, Address("127.0.0.1", 0), 15.0, [].append) as exposed:
+        with MetricsExporter(
+            counted(clock, journal), None, Address("127.0.0.1", 0), 15.0, [].append, LIMIT_S
+        ) as exposed:
             exposed.start()
             assert exposed.port is not None
             crowd = [silent.enter_context(socket.create_connection(("127.0.0.1", exposed.port))) for _ in range(5)]
@@ -440,7 +442,7 @@ def test_the_number_of_client_threads_is_limited(clock: FakeClock, journal: Jour
     threads = threading.active_count()
     with (
         ExitStack() as crowd,
-        MetricsExporter(counted(clock, journal), None, Address("127.0.0.1", 0), 15.0, [].append) as exposed,
+        MetricsExporter(counted(clock, journal), None, Address("127.0.0.1", 0), 15.0, [].append, LIMIT_S) as exposed,
     ):
         exposed.start()
         assert exposed.port is not None

@@ -21,7 +21,7 @@ from fer_edge.errors import UsageError
 if TYPE_CHECKING:
     from wsgiref.simple_server import WSGIServer
 
-_CLIENT_TIMEOUT_S = 5.0  # of a client that sends no request or does not read
+CLIENT_TIMEOUT_S = 5.0  # of a client that sends no request or does not read
 MAX_THREADS = 16  # of the process, above which a client is rejected: the service may have 64 tasks
 
 
@@ -41,9 +41,11 @@ class MetricsExporter:
         address: Address | None,
         every_s: float,
         log: Callable[[str], None],
+        client_timeout_s: float = CLIENT_TIMEOUT_S,
     ) -> None:
         self.port: int | None = None  # once started
         self._metrics, self._file, self._address, self._every_s, self._log = metrics, file, address, every_s, log
+        self._client_timeout_s = client_timeout_s
         self._registry = PrometheusCollector(metrics).registry()
         self._stop = threading.Event()
         self._writer = threading.Thread(target=self._write_periodically, name="metrics", daemon=True)
@@ -90,7 +92,7 @@ class MetricsExporter:
                 f"metrics cannot be served at {address} ({error.strerror}); give --metrics another address, or stop the "
                 "program that uses this one; a service needs `fer-edge service install --network`"
             ) from error
-        server.RequestHandlerClass = _limited_handler(server.RequestHandlerClass)
+        server.RequestHandlerClass = _limited_handler(server.RequestHandlerClass, self._client_timeout_s)
         self._server, self.port = server, server.server_port
         self._log(f"metrics at http://{Address(address.host, server.server_port)}/metrics")
 
@@ -114,11 +116,11 @@ class MetricsExporter:
             self._failed = True
 
 
-def _limited_handler(handler: Any) -> Any:
+def _limited_handler(handler: Any, timeout_s: float) -> Any:
     """The handler with a timeout and a limit on the number of clients, because each client takes a thread."""
 
     class LimitedHandler(handler):
-        timeout = _CLIENT_TIMEOUT_S
+        timeout = timeout_s
 
         def handle(self) -> None:
             if threading.active_count() <= MAX_THREADS:
