@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -124,11 +125,32 @@ def test_a_damaged_bundle_is_rejected(on: Machine, tmp_path: Path) -> None:
     assert f"{bundle / 'model.tflite'} is not the file" in ran.stderr and ran.stdout == ""
 
 
-def test_a_run_gives_the_same_readings_as_here(
-    on: Machine, video: Path, looped_here: list[Event], blazeface: object, tmp_path: Path
-) -> None:
-    target_events = _events(_on_target(on, *LOOP, video, "--log", tmp_path / "log", **_own(tmp_path)))
-    target_journal = journal_events(tmp_path / "log")
+@dataclass(frozen=True)
+class Looped:
+    """What the loop says of the video on an arm64 machine: on stdout, and in its journal."""
+
+    events: list[Event]
+    journal: list[Event]
+
+    def differences(self, host_events: list[Event]) -> list[tuple[float, bool]]:
+        """For each reading the largest difference of a probability from the host's, and whether the boxes are equal."""
+        pairs = [[e.body for e in events if e.kind == "reading"] for events in (host_events, self.events)]
+        return [
+            (float(np.abs(np.subtract(a["p"], b["p"])).max()), a["xywh"] == b["xywh"])
+            for a, b in zip(*pairs, strict=True)
+        ]
+
+
+@pytest.fixture(scope="module")
+def looped_there(on: Machine, video: Path, blazeface: object, tmp_path_factory: pytest.TempPathFactory) -> Looped:
+    """What the loop says of the video on each arm64 machine."""
+    folder = tmp_path_factory.mktemp("there")
+    events = _events(_on_target(on, *LOOP, video, "--log", folder / "log", **_own(folder)))
+    return Looped(events, journal_events(folder / "log"))
+
+
+def test_a_run_gives_the_same_readings_as_here(looped_there: Looped, looped_here: list[Event]) -> None:
+    target_events, target_journal = looped_there.events, looped_there.journal
     assert (target_journal[0].kind, target_journal[-1].kind) == ("header", "end")
     assert (
         target_journal[0].body["runtime"].startswith("litert ")
@@ -144,15 +166,21 @@ def test_a_run_gives_the_same_readings_as_here(
     assert len(target_readings) == VIDEO_FRAMES
     for a, b in zip(host_readings, target_readings, strict=True):
         np.testing.assert_allclose(b["xywh"], a["xywh"], atol=2)
-    apart = [
-        float(np.abs(np.subtract(a["p"], b["p"])).max()) for a, b in zip(host_readings, target_readings, strict=True)
-    ]
-    # a box a px or two elsewhere is another crop of the drawn face, on which two classes are near each other
-    assert sum(p > 0.15 for p in apart) <= 2 and max(apart) < 0.35, sorted(apart)[-5:]
-    same = [p for p, a, b in zip(apart, host_readings, target_readings, strict=True) if a["xywh"] == b["xywh"]]
+    same = [p for p, same_box in looped_there.differences(looped_here) if same_box]
     assert same and max(same) < 0.15
     labels = [(a["label"], b["label"]) for a, b in zip(host_readings, target_readings, strict=True)]
     assert sum(a == b for a, b in labels) >= VIDEO_FRAMES - 1, labels
+
+
+def test_a_box_elsewhere_changes_probabilities_little(
+    request: pytest.FixtureRequest, on: Machine, looped_there: Looped, looped_here: list[Event]
+) -> None:
+    """A box a px or two elsewhere is another crop, and may say another thing, once."""
+    if on.space.suite == "bookworm":
+        reason = "not reached by edge: the drawn face has two of 12 readings apart, .21 and .32"
+        request.applymarker(pytest.mark.xfail(strict=True, reason=reason))
+    apart = [p for p, _ in looped_there.differences(looped_here)]
+    assert sum(p > 0.15 for p in apart) <= 1 and max(apart) < 0.25, apart
 
 
 def _events(lines: str) -> list[Event]:

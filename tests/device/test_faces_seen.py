@@ -87,16 +87,22 @@ def seen(tmp_path_factory: pytest.TempPathFactory, bundle_path: Path, blazeface:
     )
 
 
+@pytest.mark.xfail(strict=True, reason="not reached by edge: 98.6 %, 136 of 138 faces")
 def test_the_loop_reads_still_scenes_like_single_frames(seen: Seen) -> None:
-    """Video, capture and journal lose nothing: the label is that of the same scene as a picture, but for near ties."""
+    """Video, capture and journal lose nothing: the label is that of the same scene as a picture."""
     agreed = np.mean(seen.journal == seen.still)
-    assert agreed >= 0.98, f"{agreed:.3f} of {len(seen.still)}"
+    assert agreed >= 0.99, f"{agreed:.3f} of {len(seen.still)}"
+
+
+@pytest.mark.xfail(strict=True, reason="not reached by edge: 82 % (models/README.md, detected crops)")
+def test_detected_crops_have_the_label_of_the_data_sets_own(seen: Seen) -> None:
+    """Chance agreement is one in four."""
+    agreed = np.mean(seen.journal == seen.itself)
+    assert agreed >= 0.85, f"{agreed:.3f} of {len(seen.itself)}"
 
 
 def test_detected_crops_are_worth_as_much_as_the_data_sets_own(seen: Seen) -> None:
-    """Chance agreement is one in four; a changed label is about as often a correction as a loss."""
-    agreed = np.mean(seen.journal == seen.itself)
-    assert agreed >= 0.8, f"{agreed:.3f} of {len(seen.itself)}"
+    """A changed label is about as often a correction as a loss."""
     lost = np.sum((seen.itself == seen.true) & (seen.journal != seen.true))
     won = np.sum((seen.itself != seen.true) & (seen.journal == seen.true))
     assert lost - won <= 2 * np.sqrt(lost + won) + 1, f"{lost} lost, {won} won: more than chance"
