@@ -30,7 +30,7 @@ from typing import TYPE_CHECKING
 
 from fer_edge.bundle_spec import BundleSpec, FileEntry, RuntimeClaim
 from fer_edge.errors import BundleRefused, UsageError
-from fer_edge.preprocess import IDENTITY, PREPROCESS_ID, CropMapping, crop_whole_image, face_crop
+from fer_edge.face_crop import IDENTITY, PREPROCESS_ID, CropMapping, crop_whole_image, face_crop
 from fer_edge.shipped_bundles import bundle_folder
 
 if TYPE_CHECKING:

@@ -12,9 +12,9 @@ from typing import Any, NamedTuple
 
 from fer_edge.bundle_provenance import Provenance
 from fer_edge.errors import BundleRefused
+from fer_edge.face_crop import CropMapping
 from fer_edge.json_fields import JsonFields, to_json
 from fer_edge.logit_difference import LogitDifference
-from fer_edge.preprocess import CropMapping
 from fer_edge.runtime_name import runtime_name
 
 FORMAT = 1
@@ -31,7 +31,7 @@ class InputSpec:
     channels: int  # 1, or 3: the gray value three times
     pixels: str  # in words
     range: tuple[float, float]  # what the pixel values 0 and 255 are to the input tensor
-    preprocess: str  # the id of the code that cuts crops (fer_edge.preprocess.PREPROCESS_ID)
+    preprocess: str  # the id of the code that cuts crops (fer_edge.face_crop.PREPROCESS_ID)
     mappings: dict[str, CropMapping]  # detector: how its box becomes the crop
 
     @staticmethod

@@ -9,9 +9,9 @@ from dataclasses import asdict, astuple, dataclass
 from typing import TYPE_CHECKING, Any
 
 from fer_edge.errors import BundleRefused, UsageError
+from fer_edge.face_crop import IDENTITY, face_crop
 from fer_edge.golden_vectors import Golden, output_step
 from fer_edge.logit_difference import LogitDifference
-from fer_edge.preprocess import IDENTITY, face_crop
 from fer_edge.runtime_name import runtime_name
 
 if TYPE_CHECKING:

@@ -33,8 +33,8 @@ from typing import TYPE_CHECKING, Any
 
 from fer_edge.atomic_file import atomic_file
 from fer_edge.errors import BundleRefused
+from fer_edge.face_crop import CropMapping
 from fer_edge.logit_difference import LogitDifference
-from fer_edge.preprocess import CropMapping
 
 if TYPE_CHECKING:
     import numpy as np

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fer_edge.preprocess import face_crop
+from fer_edge.face_crop import face_crop
 
 if TYPE_CHECKING:
     import numpy as np

@@ -58,7 +58,7 @@ def test_no_side_imports_what_it_must_not(room: str) -> None:
 ORDER = {
     "fer_edge": (
         *("console", "errors", "atomic_file", "json_fields", "requirements", "labels", "hardware", "stderr_capture"),
-        *("runtime_name", "logit_difference", "preprocess", "synthetic_face", "bundle_provenance", "bundle_spec"),
+        *("runtime_name", "logit_difference", "face_crop", "synthetic_face", "bundle_provenance", "bundle_spec"),
         *("golden_vectors", "classifier", "detection", "shipped_bundles", "active_bundle", "bundle", "golden_check"),
         *("record_logits", "events", "journal", "log", "commands", "cli"),
     ),

@@ -40,7 +40,7 @@ from fer_edge.bundle_spec import (
     Thresholds,
 )
 from fer_edge.classifier import Classifier
-from fer_edge.preprocess import PREPROCESS_ID
+from fer_edge.face_crop import PREPROCESS_ID
 
 PACKAGES = ("tensorflow", "tensorflow-cpu", "keras", "numpy", "ai-edge-litert", "litert-quantizer")
 

@@ -19,9 +19,9 @@ from fer_edge.bundle import Bundle, sha256_of
 from fer_edge.bundle_spec import BundleSpec, GoldenLimits, GoldenSummary, InputSpec
 from fer_edge.classifier import Classifier, Runtime
 from fer_edge.errors import BundleRefused
+from fer_edge.face_crop import IDENTITY, face_crop
 from fer_edge.golden_vectors import CROP_TOLERANCE, FLOOR, FORMAT, Golden, output_step
 from fer_edge.logit_difference import LogitDifference
-from fer_edge.preprocess import IDENTITY, face_crop
 from fer_edge.record_logits import images_sha256
 from fer_edge.synthetic_face import face_box, face_frame
 

@@ -19,8 +19,8 @@ from fer_edge.console import message
 from fer_edge.detection.registry import DETECTORS, find_detector
 from fer_edge.detection.types import Detector
 from fer_edge.errors import UsageError
+from fer_edge.face_crop import CropMapping
 from fer_edge.json_fields import to_json
-from fer_edge.preprocess import CropMapping
 
 SIZES_PX = (60, 90, 120, 180, 240)
 SWEEP_PX = 120  # or the next larger size at which a detector finds half of the faces

@@ -14,7 +14,7 @@ from convert.evaluate.metrics import Interval
 from fer_edge.bundle import Bundle
 from fer_edge.detection.types import Detector, Face
 from fer_edge.errors import NotEnoughData
-from fer_edge.preprocess import face_crop
+from fer_edge.face_crop import face_crop
 
 FACES = 1500
 

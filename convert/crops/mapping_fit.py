@@ -17,7 +17,7 @@ from convert.data.samples import Samples
 from fer_edge.detection.two_stage import TwoStageDetector
 from fer_edge.detection.types import Detector
 from fer_edge.errors import NotEnoughData
-from fer_edge.preprocess import CropMapping, eye_tilt_rad
+from fer_edge.face_crop import CropMapping, eye_tilt_rad
 
 FACES, SIZES_PX = 4000, (50, 320)
 MIN_FOUND = 50  # found faces, for a median

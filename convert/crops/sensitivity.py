@@ -10,7 +10,7 @@ import numpy as np
 from convert.crops.detected_crops import CropExperiment
 from convert.crops.synthetic_scenes import scenes, with_progress_bar
 from fer_edge.detection.types import Face
-from fer_edge.preprocess import CropMapping, crop_square, cut_square, eye_tilt_rad
+from fer_edge.face_crop import CropMapping, crop_square, cut_square, eye_tilt_rad
 
 SWEEP = {
     "margin": (-0.2, -0.1, 0.0, 0.1, 0.2, 0.3, 0.4),  # of the square's side

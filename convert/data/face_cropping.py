@@ -21,7 +21,7 @@ from fer_edge.bundle import Bundle
 from fer_edge.detection.registry import find_detector
 from fer_edge.detection.types import Detector, largest_first
 from fer_edge.errors import DataError, NotEnoughData, UsageError
-from fer_edge.preprocess import CropMapping, crop_square, face_crop
+from fer_edge.face_crop import CropMapping, crop_square, face_crop
 
 MIN_SIDE_PX = 24  # of the square; below half of the 48 px that models take, most pixels would be interpolated
 MAX_NAMES = 10  # of pictures in a remark

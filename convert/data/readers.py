@@ -20,7 +20,7 @@ import numpy as np
 from convert.data.archives import ACCEPTED_FORMS, ARCHIVE_SUFFIXES, READ_ERRORS, Container
 from convert.data.class_selection import Classes
 from fer_edge.errors import DataError
-from fer_edge.preprocess import crop_whole_image
+from fer_edge.face_crop import crop_whole_image
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".pgm", ".ppm", ".tif", ".tiff")
 

@@ -27,7 +27,7 @@ from convert.train.history import TrainingHistory
 from fer_edge.classifier import Classifier, Runtime
 from fer_edge.console import message
 from fer_edge.errors import DataError, UsageError
-from fer_edge.preprocess import PREPROCESS_ID
+from fer_edge.face_crop import PREPROCESS_ID
 
 CHUNK = 64  # images per step of the progress bar
 _KINDS = {"keras": "keras, as float TFLite", "saved model": "saved model, as float TFLite"}  # in reports

@@ -48,7 +48,7 @@ def _quantized(spec: BundleSpec) -> list[str]:
         f"| cost of one face | {cost.multiply_adds / 1e6:.1f} M multiply-adds, {cost.parameters:,} parameters |",
         f"| input | {q.input.dtype}, gray 0–255, scale {q.input.scale:.6g}, zero point {q.input.zero_point} |",
         f"| output | {spec.output.kind}, {q.output.dtype}, scale {q.output.scale:.6g}, zero point {q.output.zero_point} |",
-        f"| crop | {spec.input.preprocess}, defined in fer_edge/preprocess.py |",
+        f"| crop | {spec.input.preprocess}, defined in fer_edge/face_crop.py |",
         *([f"| labels of the data | {made.labels_from} |"] if made.labels_from else []),
         f"| float model | SHA-256 {(made.float_sha256 or '')[:16]}… |",
         f"| calibrated on | {_calibration_images(made.calibration)} |",
@@ -75,7 +75,7 @@ def _existing_file(spec: BundleSpec) -> list[str]:
         f"| cost of one face | {cost.multiply_adds / 1e6:.1f} M multiply-adds, {cost.parameters:,} parameters |",
         f"| input | {spec.quantization.input.dtype}, {channels}, pixels 0 to 255 as {low:g} to {high:g} |",
         f"| output | {spec.output.kind}, {spec.quantization.output.dtype} |",
-        f"| crop | {entry.preprocess}, defined in fer_edge/preprocess.py |",
+        f"| crop | {entry.preprocess}, defined in fer_edge/face_crop.py |",
         f"| starts on | {', '.join(spec.operators.supported_by)} |",
         f"| compared with | {reference} |",
     ]

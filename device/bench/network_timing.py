@@ -107,7 +107,7 @@ def networks_of(detector: str) -> tuple[str, ...]:
 
 def _classifier_calls(bundle: Bundle, float_model: Path | None, runtime: Runtime, threads: int) -> Calls:
     """Calls that classify one face, in int8 and float."""
-    from fer_edge.preprocess import face_crop
+    from fer_edge.face_crop import face_crop
     from fer_edge.synthetic_face import face_box, face_frame
 
     face = face_crop(face_frame(0.0), face_box(0.0), bundle.side)[None]

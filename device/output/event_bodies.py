@@ -16,7 +16,7 @@ from device.vision.pipeline import Pipeline
 from device.vision.readings import Reading
 from fer_edge import __version__
 from fer_edge.events import SCHEMA
-from fer_edge.preprocess import PREPROCESS_ID
+from fer_edge.face_crop import PREPROCESS_ID
 
 if TYPE_CHECKING:
     from fer_edge.events import Event

@@ -25,7 +25,7 @@ from device.vision.pipeline import Pipeline
 from device.vision.search import SearchState
 from fer_edge import __version__
 from fer_edge.errors import CameraNotOpened, RestartNeeded, UsageError
-from fer_edge.preprocess import PREPROCESS_ID
+from fer_edge.face_crop import PREPROCESS_ID
 
 if TYPE_CHECKING:
     from fer_edge.golden_check import Verification

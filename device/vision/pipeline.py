@@ -17,7 +17,7 @@ from device.vision.readings import FrameResult, Reading
 from device.vision.search import SearchState
 from device.vision.smoothing import LabelSpace, SmoothingRules, smooth
 from device.vision.tracks import Track
-from fer_edge.preprocess import CropMapping, crop_rotation_rad, crop_square, cut_square, subsample_square
+from fer_edge.face_crop import CropMapping, crop_rotation_rad, crop_square, cut_square, subsample_square
 
 if TYPE_CHECKING:
     from fer_edge.bundle import Bundle

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from fer_edge.detection.blazeface import BlazeFace
 from fer_edge.detection.boxes import Square, square_iou
 from fer_edge.detection.types import Face
-from fer_edge.preprocess import CropMapping, crop_square
+from fer_edge.face_crop import CropMapping, crop_square
 
 if TYPE_CHECKING:
     import numpy as np

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from fer_edge.preprocess import face_crop
+from fer_edge.face_crop import face_crop
 from fer_edge.record_logits import RecordedLogits
 from fer_edge.shipped_bundles import shipped_path
 from fer_edge.synthetic_face import face_box, face_frame

@@ -20,8 +20,8 @@ from convert.data.readers import CSV_LABELS
 from convert.data.samples import Samples, also_in
 from convert.data.summary import summarize
 from fer_edge.errors import DataError, UsageError
+from fer_edge.face_crop import crop_whole_image
 from fer_edge.labels import LABELS
-from fer_edge.preprocess import crop_whole_image
 
 USAGES = {"train": "Training", "validation": "PublicTest", "test": "PrivateTest"}
 

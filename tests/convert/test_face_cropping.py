@@ -18,7 +18,7 @@ from convert.data.loader import load
 from fer_edge.bundle import Bundle
 from fer_edge.detection.registry import find_detector
 from fer_edge.detection.types import Detector, largest_first
-from fer_edge.preprocess import face_crop
+from fer_edge.face_crop import face_crop
 from fer_edge.synthetic_face import face_box, face_frame
 
 pytestmark = pytest.mark.usefixtures("blazeface")

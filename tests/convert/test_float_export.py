@@ -11,7 +11,7 @@ from convert.floats import main
 from convert.sources.opened_model import open_float_of_bundle
 from fer_edge.bundle import Bundle
 from fer_edge.classifier import Classifier
-from fer_edge.preprocess import crop_whole_image
+from fer_edge.face_crop import crop_whole_image
 from fer_edge.shipped_bundles import shipped_path
 from fer_edge.synthetic_face import face_frame
 

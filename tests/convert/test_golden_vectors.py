@@ -18,9 +18,9 @@ from fer_edge.bundle import Bundle, file_entries, sha256_of
 from fer_edge.bundle_spec import InputSpec
 from fer_edge.classifier import Classifier, Runtime
 from fer_edge.errors import UsageError
+from fer_edge.face_crop import PREPROCESS_ID, crop_square, cut_square, eye_tilt_rad
 from fer_edge.golden_check import verify
 from fer_edge.golden_vectors import CROP_TOLERANCE, FLOOR, Golden
-from fer_edge.preprocess import PREPROCESS_ID, crop_square, cut_square, eye_tilt_rad
 from fer_edge.record_logits import RecordedLogits, record_logits
 from fer_edge.shipped_bundles import shipped_path
 

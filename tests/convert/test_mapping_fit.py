@@ -19,7 +19,7 @@ from convert.mapping import main
 from fer_edge.detection.registry import DETECTORS, find_detector
 from fer_edge.detection.types import Detector, Face
 from fer_edge.errors import NotEnoughData
-from fer_edge.preprocess import IDENTITY, CropMapping, crop_square
+from fer_edge.face_crop import IDENTITY, CropMapping, crop_square
 
 SIZES = (60, 240)
 Eyes = tuple[tuple[float, float], tuple[float, float]]

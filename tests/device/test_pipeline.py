@@ -17,7 +17,7 @@ from device.vision.search import SearchState
 from fer_edge.bundle import Bundle
 from fer_edge.detection.registry import find_detector
 from fer_edge.detection.types import Face
-from fer_edge.preprocess import face_crop
+from fer_edge.face_crop import face_crop
 from fer_edge.synthetic_face import face_frame
 
 BLACK = np.zeros((480, 640), np.uint8)

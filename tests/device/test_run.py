@@ -23,8 +23,8 @@ from fer_edge.bundle import Bundle
 from fer_edge.detection.registry import find_detector
 from fer_edge.errors import BundleRefused, FerEdgeError, NotEnoughData, RestartNeeded, UsageError
 from fer_edge.events import Event
+from fer_edge.face_crop import PREPROCESS_ID
 from fer_edge.golden_vectors import CROP_TOLERANCE, Golden
-from fer_edge.preprocess import PREPROCESS_ID
 from fer_edge.synthetic_face import face_frame
 from tests.memory_sink import MemorySink
 

@@ -15,7 +15,7 @@ from fer_edge.errors import BundleRefused, UsageError
 
 @pytest.fixture(scope="module")
 def faces() -> np.ndarray:
-    from fer_edge.preprocess import face_crop
+    from fer_edge.face_crop import face_crop
     from fer_edge.synthetic_face import face_box, face_frame
 
     return np.stack([face_crop(face_frame(t), face_box(t)) for t in np.linspace(0, 20, 12)])

@@ -15,7 +15,7 @@ import pytest
 from fer_edge.bundle import Bundle
 from fer_edge.detection.types import Face
 from fer_edge.errors import UsageError
-from fer_edge.preprocess import CropMapping, crop_square, crop_whole_image, cut_square, eye_tilt_rad, face_crop
+from fer_edge.face_crop import CropMapping, crop_square, crop_whole_image, cut_square, eye_tilt_rad, face_crop
 from fer_edge.synthetic_face import face_box, face_frame
 
 NOISE = np.random.default_rng(0).integers(0, 256, (240, 320), np.uint8)

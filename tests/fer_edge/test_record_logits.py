@@ -14,7 +14,7 @@ import pytest
 
 from fer_edge.bundle import Bundle
 from fer_edge.errors import BundleRefused, UsageError
-from fer_edge.preprocess import face_crop
+from fer_edge.face_crop import face_crop
 from fer_edge.record_logits import RecordedLogits, images_sha256, main, read_images, record_logits
 from fer_edge.shipped_bundles import shipped_path
 from fer_edge.synthetic_face import face_box, face_frame

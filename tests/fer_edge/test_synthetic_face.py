@@ -11,7 +11,7 @@ import pytest
 
 from fer_edge.bundle import Bundle
 from fer_edge.detection.types import Detector
-from fer_edge.preprocess import face_crop
+from fer_edge.face_crop import face_crop
 from fer_edge.synthetic_face import PERIOD_S, face_box, face_frame
 
 TIMES_S = (0.0, 1.7, 3.1, 5.3, 7.9, 11.2, 14.6, 18.4)

@@ -21,7 +21,7 @@ from fer_edge.detection.two_stage import (
     square_iou,
 )
 from fer_edge.detection.types import Face, largest_first
-from fer_edge.preprocess import crop_square, cut_square, subsample_square
+from fer_edge.face_crop import crop_square, cut_square, subsample_square
 from fer_edge.synthetic_face import face_box, face_frame
 
 
