@@ -63,6 +63,7 @@ ORDER = {
             "console",
             "errors",
             "atomic_file",
+            "file_owner",
             "json_fields",
             "requirements",
             "labels",

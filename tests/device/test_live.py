@@ -274,6 +274,6 @@ def test_a_failure_of_the_page_is_logged_once_and_the_run_continues() -> None:
 
 
 def _status(state: str) -> Any:
-    from device.system.status import Status
+    from device.system.status_record import Status
 
     return Status(state, "drawn", "/log", None, {"read": 8, "processed": 7}, {"busy": 1})

@@ -49,7 +49,7 @@ from device.output.metrics.run_metrics import (
 )
 from device.run import run
 from device.system.health import BITS, Health
-from device.system.status import Status
+from device.system.status_record import Status
 from device.vision.quality import QUALITY_REASONS
 from device.vision.readings import FrameResult
 from fer_edge.cli import main

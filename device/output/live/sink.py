@@ -25,7 +25,7 @@ from fer_edge.events import Event
 
 if TYPE_CHECKING:
     from device.camera.frame import Frame
-    from device.system.status import Status
+    from device.system.status_record import Status
     from device.vision.readings import FrameResult
 
 Log = Callable[[str], None]
