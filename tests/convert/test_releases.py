@@ -13,11 +13,12 @@ from pathlib import Path
 
 import pytest
 
+from convert.deploy.doctor_answer import DoctorAnswer
 from convert.deploy.operations import TargetStatus
 from convert.deploy.plan import DeployPlan, DeployResult
 from convert.deploy.progress import StepLog
 from convert.deploy.releases import HOME
-from convert.deploy.ssh import ScriptOutput, rsync_count
+from convert.deploy.ssh import ScriptOutput, rsync_count, run_bounded
 from convert.deploy.ssh_address import SshAddress
 from fer_edge.errors import NotRunning, Unhealthy, UsageError
 
@@ -65,10 +66,63 @@ def test_an_unwell_target_has_an_exit_code(
         target_status(**changed).verdict()
 
 
-@pytest.mark.parametrize("changed", [{"health": ("{",)}, {"release": ("x",)}, {"free_kb": ("all",)}])
+WRONG_ANSWERS: list[dict[str, tuple[str, ...]]] = [
+    {"health": ("{",)},
+    {"health": ("[1]",)},
+    {"health": ('{"running": 1}',)},
+    {"health": ('{"running": true, "healthy": true, "problems": "none"}',)},
+    {"health": ('{"running": NaN}',)},
+    {"health": ("[" * 100_000,)},
+    {"release": ("x",)},
+    {"release": ("a complete \u0661e",)},
+    {"release": ("a complete -999999999999",)},
+    {"free_kb": ("all",)},
+]
+
+
+@pytest.mark.parametrize("changed", WRONG_ANSWERS)
 def test_a_status_that_cannot_be_read_is_refused(changed: dict[str, tuple[str, ...]]) -> None:
     with pytest.raises(UsageError, match="cannot be read"):
         target_status(**changed)
+
+
+def test_a_target_without_the_usual_properties_has_a_status() -> None:
+    values = {**OUTPUT, "release": ("a complete 99999999999999999999",)}
+    del values["service.SubState"]
+    status = TargetStatus.read("pi", ScriptOutput(values, (), ""))
+    assert "service  active (?), enabled" in status.text() and status.releases[0].changed.startswith("9999-12-31")
+
+
+DOCTOR = {"findings": [{"state": "fail", "check": "a", "key": "b", "what": "c", "fix": "", "do": ""}], "versions": {}}
+
+
+def test_the_doctors_answer_is_read() -> None:
+    assert [finding.what for finding in DoctorAnswer.read(json.dumps(DOCTOR)).failed] == ["c"]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "{",
+        "{}",
+        '{"findings": 1}',
+        '{"findings": [1], "versions": {}}',
+        '{"findings": [{"state": "fail"}]}',
+        "{" * 9999,
+    ],
+)
+def test_another_answer_of_the_doctor_is_refused(line: str) -> None:
+    with pytest.raises((ValueError, UsageError)):
+        DoctorAnswer.read(line)
+
+
+def test_the_output_of_a_command_is_bounded() -> None:
+    stdout, stderr = run_bounded(["sh", "-c", "cat; echo error >&2"], b"text", 10, 1000)
+    assert (stdout, stderr) == ("text", "error\n")
+    stdout, _ = run_bounded(["sh", "-c", "exec yes"], b"", 60, 100_000)
+    assert len(stdout) == 100_000
+    with pytest.raises(subprocess.TimeoutExpired):
+        run_bounded(["sleep", "60"], b"", 0.2, 1000)
 
 
 def test_steps_are_reported_as_they_end_and_recorded_when_they_fail() -> None:
