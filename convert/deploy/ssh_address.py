@@ -75,7 +75,7 @@ def _refusal(address: SshAddress, errors: str) -> str:
         )
     if "Permission denied" in errors:
         return (
-            f"{address.host} does not let {address.text} in ({printable_excerpt(lines[-1])}); `ssh-copy-id {address.text}` copies your key "
-            "there; a key with a passphrase needs an agent"
+            f"{address.host} does not let {address.text} in ({printable_excerpt(lines[-1])}); "
+            f"`ssh-copy-id {address.text}` copies your key there; a key with a passphrase needs an agent"
         )
     return ""
