@@ -141,7 +141,13 @@ class Bundle:
 
         spec = self.spec
         classifier = Classifier(
-            self.model, runtime, threads, kernels, input_range=spec.input.range, output_kind=spec.output.kind
+            self.model,
+            runtime,
+            threads,
+            kernels,
+            input_range=spec.input.range,
+            output_kind=spec.output.kind,
+            smallest_probability=spec.output.smallest_probability,
         )
         if (classifier.side, classifier.classes) != (self.side, len(self.labels)):
             raise BundleRefused(

@@ -47,10 +47,22 @@ class InputSpec:
         )
 
 
-class OutputSpec(NamedTuple):
-    """The model's output: `kind` is one of OUTPUT_KINDS."""
+@dataclass(frozen=True, slots=True)
+class OutputSpec:
+    """The model's output: `kind` is one of OUTPUT_KINDS.
+
+    `smallest_probability` is the smallest one that differs from 0, half a step of the tensor that a float32 output was
+    dequantized from; None: as the output tensor itself tells.
+    """
 
     kind: str
+    smallest_probability: float | None = None
+
+    @staticmethod
+    def read(fields: JsonFields) -> OutputSpec:
+        """The output described by the object `output`."""
+        smallest = fields.number("smallest_probability", above=0) if fields.has("smallest_probability") else None
+        return OutputSpec(fields.text("kind", OUTPUT_KINDS), smallest)
 
 
 class TensorQuantization(NamedTuple):
@@ -210,7 +222,7 @@ class BundleSpec:
             name=fields.text("name", may_be_empty=True),
             labels=fields.texts("labels", 2),
             input=InputSpec.read(fields.object("input")),
-            output=OutputSpec(fields.object("output").text("kind", OUTPUT_KINDS)),
+            output=OutputSpec.read(fields.object("output")),
             quantization=QuantizationSpec(quantization.text("scheme"), *tensors),
             thresholds=Thresholds(thresholds.number("temperature", above=0), thresholds.number("unsure_below", 0, 1)),
             cost=Cost(*(cost.integer(name) for name in ("parameters", "multiply_adds", "bytes"))),

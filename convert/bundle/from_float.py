@@ -91,7 +91,7 @@ def draft_from_float(source: ModelSource, scratch: Path, options: ConversionOpti
         print(cost_sentence(cost), file=sys.stderr)
         record = replace(record, mixed_precision=cost)
     require_operators(graph, options.claimed)
-    model = OpenedModel(source, "int8", graph, content, RAW_RANGE, float_model.output_kind)
+    model = OpenedModel(source, "int8", graph, content, RAW_RANGE, float_model.output)
     require_unsaturated(model.classifier(threads=options.threads), images.x, source.path)
     return BundleDraft(
         model=model,

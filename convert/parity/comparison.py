@@ -72,7 +72,7 @@ def compare(
     labels = model.source.labels
 
     def classifier_on(runtime: Runtime | None, kernels: str) -> Classifier:
-        return Classifier(model.content, runtime, options.threads, kernels, model.input_range, model.output_kind, tiny)
+        return Classifier(model.content, runtime, options.threads, kernels, model.input_range, model.output.kind, tiny)
 
     def measured(images: np.ndarray) -> Iterator[RuntimeLogits]:
         yield from measured_here(classifier_on, images, options.runtimes)
