@@ -44,6 +44,22 @@ class OpenedModel:
         kind, smallest = self.output.kind, self.output.smallest_probability
         return Classifier(self.content, runtime, threads, kernels, self.input_range, kind, smallest)
 
+    @property
+    def stated_range(self) -> tuple[float, float]:
+        """The values for the pixel values 0 and 255 that the source's own network is given."""
+        if self.source.input_range is not None or self.kind != "tflite":
+            return self.source.input_range or RAW_RANGE
+        return self.input_range
+
+    def classifier_for_range(self, pixels: tuple[float, float]) -> Classifier:
+        """A classifier that gives the source's own network `pixels` for the pixel values 0 and 255, not the stated range."""
+        low, high = self.stated_range
+        ours_low, ours_high = self.input_range
+        scale = (ours_high - ours_low) / (high - low)
+        first, last = (ours_low + (value - low) * scale for value in pixels)
+        kind, smallest = self.output.kind, self.output.smallest_probability
+        return Classifier(self.content, input_range=(first, last), output_kind=kind, smallest_probability=smallest)
+
     def float_file(self, folder: Path) -> Path:
         """The file that a bundle stores of it: the source's own where it is unchanged, else one written to `folder`."""
         if self.is_unchanged:
