@@ -16,5 +16,9 @@ MODEL_BYTES = 268_435_456  # of a .tflite file; `large`, the largest bundle of o
 ARRAY_FILE_BYTES = 67_108_864  # of the arrays of one .npz file after decompression; golden.npz has 0.9 million
 
 # archives
+EXPANSION = (
+    100  # times the compressed size that is read of a file in an archive; digits and pictures expand 2- to 10-fold
+)
+EXPANSION_FROM_BYTES = 67_108_864  # below which a file may expand further
 ARCHIVE_MEMBERS = 2_000_000  # of the names in one archive
 CSV_ROW_BYTES = 16_777_216  # of one row of a CSV: 2,000 × 2,000 pixels in decimal digits

@@ -14,7 +14,7 @@ import numpy as np
 
 import fer_edge
 from convert.data.loader import load, remarks
-from convert.data.readers import PARTS
+from convert.data.picture import PARTS
 from convert.data.samples import Samples, also_in, fingerprint
 from convert.evaluate import inference_cost
 from convert.evaluate.bootstrap import DRAWS, SEED

@@ -16,7 +16,7 @@ from builders import bar, class_tree, packed, pixel_rows, pixel_text, write_imag
 
 from convert.data.__main__ import main
 from convert.data.loader import load, remarks
-from convert.data.readers import CSV_LABELS
+from convert.data.pixel_csv import CSV_LABELS
 from convert.data.samples import Samples, also_in
 from convert.data.summary import summarize
 from fer_edge.errors import DataError, UsageError
