@@ -14,6 +14,7 @@ from fer_edge.bundle_provenance import Provenance
 from fer_edge.errors import BundleRefused
 from fer_edge.face_crop import CropMapping
 from fer_edge.json_fields import JsonFields, to_json
+from fer_edge.labels import require_printable_label
 from fer_edge.logit_difference import LogitDifference
 from fer_edge.runtime_name import runtime_name
 
@@ -220,7 +221,7 @@ class BundleSpec:
         return BundleSpec(
             format=FORMAT,
             name=fields.text("name", may_be_empty=True),
-            labels=fields.texts("labels", 2),
+            labels=tuple(_printable(label, source) for label in fields.texts("labels", 2)),
             input=InputSpec.read(fields.object("input")),
             output=OutputSpec.read(fields.object("output")),
             quantization=QuantizationSpec(quantization.text("scheme"), *tensors),
@@ -242,6 +243,13 @@ class BundleSpec:
         """The spec as JSON values, in the order of bundle.json."""
         values: dict[str, Any] = to_json(self)
         return values
+
+
+def _printable(label: str, source: str) -> str:
+    try:
+        return require_printable_label(label, BundleRefused)
+    except BundleRefused as error:
+        raise BundleRefused(f"{source}: {error}") from error
 
 
 def _mapping(fields: JsonFields) -> CropMapping:

@@ -22,3 +22,6 @@ EXPANSION = (
 EXPANSION_FROM_BYTES = 67_108_864  # below which a file may expand further
 ARCHIVE_MEMBERS = 2_000_000  # of the names in one archive
 CSV_ROW_BYTES = 16_777_216  # of one row of a CSV: 2,000 × 2,000 pixels in decimal digits
+
+# texts
+LABEL_CHARS = 64  # of a label

@@ -21,6 +21,7 @@ from fer_edge.face_crop import crop_whole_image
 from fer_edge.limits import PICTURE_FILE_BYTES, PICTURE_PIXELS
 from fer_edge.media_files import HEAD_BYTES, is_picture
 
+NO_CLASS = "(no class folder)"
 BATCH = 64  # images per thread and call; passing them one by one takes longer than decoding FER2013's
 CHUNK = 1024  # images decoded ahead: bounds the memory
 WHOLE_CHUNK = 16  # the same for pictures of full size, 12 MB each from a telephone
@@ -59,6 +60,7 @@ def read_pictures(files: Container, side: int | None, classes: Classes) -> ReadS
     if files.kind == "tar":
         raise DataError(f"{files.path} packs {len(images):,} images in a tar; unpack it and name the folder")
     _refuse_empty_classes(files, images, classes)
+    _refuse_parts_without_classes(files, images, classes)
     form = f"{files.kind} with class folders"
     return ReadSet(_read_images(files, images, side, classes), len(images), form, other_files)
 
@@ -115,7 +117,7 @@ def class_of(name: str, classes: Classes) -> tuple[str, str | None]:
     for folder in folders:
         if label := classes.label(folder):
             return folder, label
-    return (folders[0] if folders else "(no class folder)"), None
+    return (folders[0] if folders else NO_CLASS), None
 
 
 def _official_parts(names: list[str]) -> list[str]:
@@ -137,6 +139,17 @@ def _refuse_empty_classes(files: Container, images: list[str], classes: Classes)
         name = PurePosixPath(folder).name
         if folder not in nonempty and classes.label(name) and name.lower() not in PART_NAMES:
             raise DataError(f"the class folder {folder} in {files.path} holds no image; fill it or remove it")
+
+
+def _refuse_parts_without_classes(files: Container, images: list[str], classes: Classes) -> None:
+    """Raises DataError for images straight in a folder `train`, `valid` or `test` of a set with class folders of its own."""
+    astray = [name for name in images if "/" in name and class_of(name, classes)[0] == NO_CLASS]
+    if classes.names is None and astray and len(astray) < len(images):
+        folder = astray[0].rpartition("/")[0]
+        raise DataError(
+            f"the folder {folder} in {files.path} is a part of the set by its name and holds images without a class folder"
+            f" ({len(astray):,} images in all); rename it if it is a class"
+        )
 
 
 def _with_parents(folder: str) -> list[str]:

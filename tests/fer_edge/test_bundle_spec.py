@@ -155,3 +155,10 @@ def test_a_message_names_the_field_its_value_and_what_was_expected() -> None:
 def test_a_file_that_holds_no_object_is_refused(value: object) -> None:
     with pytest.raises(BundleRefused, match="not a JSON object"):
         BundleSpec.from_json(value)
+
+
+def test_a_bundle_with_a_label_that_cannot_be_printed_is_refused() -> None:
+    values = values_of()
+    values["labels"][3] = "happy\x1b[8m"
+    with pytest.raises(BundleRefused, match=r"bundle.json: the label 'happy\\x1b\[8m' cannot be printed"):
+        BundleSpec.from_json(values)
