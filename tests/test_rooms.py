@@ -58,6 +58,7 @@ def test_no_side_imports_what_it_must_not(room: str) -> None:
 ORDER = {
     "fer_edge": (
         *(
+            "text_cleaning",
             "limits",
             "console",
             "errors",
@@ -71,7 +72,17 @@ ORDER = {
             "stderr_capture",
         ),
         *("runtime_name", "logit_difference", "face_crop", "synthetic_face", "bundle_provenance", "bundle_spec"),
-        *("golden_vectors", "classifier", "detection", "shipped_bundles", "active_bundle", "bundle", "golden_check"),
+        *(
+            "array_file",
+            "golden_vectors",
+            "classifier",
+            "model_trial",
+            "detection",
+            "shipped_bundles",
+            "active_bundle",
+            "bundle",
+            "golden_check",
+        ),
         *("record_logits", "events", "journal", "log", "commands", "cli"),
     ),
     "convert": (

@@ -19,8 +19,10 @@ from convert.tflite.keras_export import float_tflite, saved_model_tflite
 from convert.tflite.op_versions import require_operators
 from fer_edge.bundle import Bundle, sha256_of
 from fer_edge.bundle_spec import OutputSpec
-from fer_edge.classifier import RAW_RANGE, Classifier, Runtime
+from fer_edge.classifier import RAW_RANGE, Classifier, Runtime, find_runtime
 from fer_edge.errors import BundleRefused, UsageError
+from fer_edge.limits import MODEL_BYTES
+from fer_edge.model_trial import try_model
 from fer_edge.synthetic_face import synthetic_face_crops
 
 _MODEL_FILES = ("model.keras", SAVED_MODEL)  # what makes a folder one of a training or a SavedModel
@@ -77,10 +79,15 @@ def open_model(source: ModelSource, claimed: tuple[str, ...] = ()) -> OpenedMode
     """The model of `source`, opened and checked; a Keras model or SavedModel is converted to float TFLite first.
 
     Raises UsageError when it is no classifier of one square picture, cannot run on TFLite, has weights that are not finite
-    numbers, or, a .tflite, operators that a runtime of `claimed` lacks; BundleRefused when a .tflite file is none.
+    numbers, or, a .tflite, operators that a runtime of `claimed` lacks; BundleRefused when a .tflite file is none, or ends
+    the child process in which it is run first.
     """
     path = source.path
     if source.is_tflite:
+        if path.stat().st_size > MODEL_BYTES:
+            raise BundleRefused(
+                f"{path} has {path.stat().st_size:,} bytes; at most {MODEL_BYTES:,} are read of a model"
+            )
         return _opened_tflite(source, path.read_bytes(), claimed)
     if path.is_dir():
         return _opened_saved_model(source)
@@ -107,7 +114,7 @@ def open_named(path: Path | None) -> OpenedModel:
 
 def open_bundle(bundle: Bundle) -> OpenedModel:
     """The model that a bundle runs on the device."""
-    content = bundle.model.read_bytes()
+    content = bundle.contents["model.tflite"]
     source = ModelSource(bundle.model, bundle.name, bundle.labels, None)
     spec = bundle.spec
     return OpenedModel(source, "bundle", Graph(content), content, spec.input.range, spec.output)
@@ -133,6 +140,7 @@ def open_float_of_bundle(bundle: Bundle) -> OpenedModel:
 
 
 def _opened_tflite(source: ModelSource, content: bytes, claimed: tuple[str, ...]) -> OpenedModel:
+    try_model(content, source.path, find_runtime())
     parsed = Graph(content)
     graph = with_batch_of_one(parsed, source.path)
     require_runnable(graph, source.path)

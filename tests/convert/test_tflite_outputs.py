@@ -17,7 +17,7 @@ from convert.tflite.edits import operator
 from convert.tflite.graph import Graph
 from convert.tflite.tensorflow_output import quiet_tensorflow
 from fer_edge.bundle import Bundle
-from fer_edge.errors import UsageError
+from fer_edge.errors import BundleRefused, UsageError
 
 PIXELS = (0.0, 1.0)
 FACES, _ = bars(8, seed=3)
@@ -102,3 +102,13 @@ def test_a_sigmoid_at_the_end_is_rejected(tmp_path: Path) -> None:
     network = keras.Model(network.input, keras.layers.Activation("sigmoid")(network.output))
     with pytest.raises(UsageError, match="ends in a sigmoid: its outputs are independent"):
         opened(tmp_path, int8_tflite(network, FACES, PIXELS, float_ends=True))
+
+
+def test_a_file_that_crashes_the_interpreter_is_refused(tmp_path: Path) -> None:
+    """Its dense layer has weights for 100,000 classes fewer than it states, and reads beyond them."""
+    graph = Graph(int8_tflite(bar_classifier(PIXELS), FACES, PIXELS))
+    (dense,) = (op for op in graph.operators if op.kind == "FULLY_CONNECTED")
+    for tensor in (dense.inputs[0], dense.outputs[0]):
+        graph.tensor(tensor).shape = [2**30, 2**30]
+    with pytest.raises(BundleRefused, match=r"net\.tflite"):
+        opened(tmp_path, graph.to_bytes())
