@@ -17,7 +17,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from convert.data.readers import CSV_LABELS
+from convert.data.pixel_csv import CSV_LABELS
 from convert.data.samples import Samples
 from convert.train.history import EpochRecord, ExternalTeacher, ExternalTraining, TrainingHistory
 from convert.train.networks import Network

@@ -57,9 +57,32 @@ def test_no_side_imports_what_it_must_not(room: str) -> None:
 # behind all of them, for they put the others together.
 ORDER = {
     "fer_edge": (
-        *("console", "errors", "atomic_file", "json_fields", "requirements", "labels", "hardware", "stderr_capture"),
+        *(
+            "text_cleaning",
+            "limits",
+            "console",
+            "errors",
+            "folder_files",
+            "media_files",
+            "atomic_file",
+            "json_fields",
+            "requirements",
+            "labels",
+            "hardware",
+            "stderr_capture",
+        ),
         *("runtime_name", "logit_difference", "face_crop", "synthetic_face", "bundle_provenance", "bundle_spec"),
-        *("golden_vectors", "classifier", "detection", "shipped_bundles", "active_bundle", "bundle", "golden_check"),
+        *(
+            "array_file",
+            "golden_vectors",
+            "classifier",
+            "model_trial",
+            "detection",
+            "shipped_bundles",
+            "active_bundle",
+            "bundle",
+            "golden_check",
+        ),
         *("record_logits", "events", "journal", "log", "commands", "cli"),
     ),
     "convert": (

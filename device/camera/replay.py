@@ -13,12 +13,11 @@ from device.camera.source import EndOfStream, SourceDescription
 from device.clock import Clock
 from device.config import Settings
 from fer_edge.errors import CameraNotOpened
+from fer_edge.media_files import PICTURE_SUFFIXES, head_of, is_picture
 
 if TYPE_CHECKING:
     import cv2
     import numpy as np
-
-IMAGE_SUFFIXES = (".bmp", ".jpeg", ".jpg", ".pgm", ".png", ".tif", ".tiff", ".webp")
 
 
 _ASSUMED_FPS = 25.0  # of a recording that states no rate; FFmpeg assumes the same
@@ -154,11 +153,11 @@ class ImageFolder:
 
     def open(self) -> None:
         try:
-            self._files = sorted(p for p in self._path.iterdir() if p.suffix.lower() in IMAGE_SUFFIXES)
+            self._files = sorted(p for p in self._path.iterdir() if p.is_file() and is_picture(p.name, head_of(p)))
         except OSError as error:
             raise CameraNotOpened(f"the folder {self._path} cannot be listed: {error.strerror}") from error
         if not self._files:
-            raise CameraNotOpened(f"the folder {self._path} holds no images ({', '.join(IMAGE_SUFFIXES)})")
+            raise CameraNotOpened(f"the folder {self._path} holds no images ({', '.join(PICTURE_SUFFIXES)})")
         self._seq, self._start_ns = 0, None
 
     def read(self) -> Frame | None:
