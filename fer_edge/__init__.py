@@ -25,7 +25,10 @@ that `import fer_edge` is fast.
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any
+
+from fer_edge.limits import PICTURE_PIXELS
 
 if TYPE_CHECKING:
     from fer_edge.bundle import Bundle, Prediction
@@ -81,6 +84,10 @@ _MODULES = {
     "Event": "events",
     "LABELS": "labels",
 }
+
+
+# OpenCV reads it when it is loaded; its own limit is 1,073,741,824 pixels, 3 GB in colour
+os.environ.setdefault("OPENCV_IO_MAX_IMAGE_PIXELS", str(PICTURE_PIXELS))
 
 
 def __getattr__(name: str) -> Any:

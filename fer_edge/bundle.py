@@ -156,7 +156,13 @@ class Bundle:
         if not self.proved:
             try_model(content, self.model, runtime, kernels)
         classifier = Classifier(
-            content, runtime, threads, kernels, input_range=spec.input.range, output_kind=spec.output.kind
+            content,
+            runtime,
+            threads,
+            kernels,
+            input_range=spec.input.range,
+            output_kind=spec.output.kind,
+            smallest_probability=spec.output.smallest_probability,
         )
         if (classifier.side, classifier.classes) != (self.side, len(self.labels)):
             raise BundleRefused(

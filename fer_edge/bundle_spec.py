@@ -14,6 +14,7 @@ from fer_edge.bundle_provenance import Provenance
 from fer_edge.errors import BundleRefused
 from fer_edge.face_crop import MAX_OFFSET, MAX_SCALE, MAX_SIDE_PX, CropMapping
 from fer_edge.json_fields import JsonFields, to_json
+from fer_edge.labels import require_printable_label
 from fer_edge.logit_difference import LARGEST_DIFFERENCE, LogitDifference
 from fer_edge.runtime_name import runtime_name
 
@@ -23,7 +24,6 @@ SCHEMA_FILE = Path(__file__).with_name("bundle.schema.json")
 REMEDY = "copy the bundle again"
 MAX_CLASSES = 1000
 TEMPERATURES = (0.05, 20.0)  # outside of these, every probability is 1 or 0, or all are alike
-_LABEL_LENGTH = 64  # characters
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,10 +50,22 @@ class InputSpec:
         )
 
 
-class OutputSpec(NamedTuple):
-    """The model's output: `kind` is one of OUTPUT_KINDS."""
+@dataclass(frozen=True, slots=True)
+class OutputSpec:
+    """The model's output: `kind` is one of OUTPUT_KINDS.
+
+    `smallest_probability` is the smallest one that differs from 0, half a step of the tensor that a float32 output was
+    dequantized from; None: as the output tensor itself tells.
+    """
 
     kind: str
+    smallest_probability: float | None = None
+
+    @staticmethod
+    def read(fields: JsonFields) -> OutputSpec:
+        """The output described by the object `output`."""
+        smallest = fields.number("smallest_probability", above=0) if fields.has("smallest_probability") else None
+        return OutputSpec(fields.text("kind", OUTPUT_KINDS), smallest)
 
 
 class TensorQuantization(NamedTuple):
@@ -213,7 +225,7 @@ class BundleSpec:
             name=fields.text("name", may_be_empty=True),
             labels=_labels(fields),
             input=InputSpec.read(fields.object("input")),
-            output=OutputSpec(fields.object("output").text("kind", OUTPUT_KINDS)),
+            output=OutputSpec.read(fields.object("output")),
             quantization=QuantizationSpec(quantization.text("scheme"), *tensors),
             thresholds=Thresholds(
                 thresholds.number("temperature", *TEMPERATURES), thresholds.number("unsure_below", 0, 1)
@@ -239,9 +251,12 @@ class BundleSpec:
 
 def _labels(fields: JsonFields) -> tuple[str, ...]:
     labels = fields.texts("labels", 2)
-    if len(labels) > MAX_CLASSES or any(len(label) > _LABEL_LENGTH for label in labels):
-        fields.refuse("labels", f"a list of at most {MAX_CLASSES} texts of at most {_LABEL_LENGTH} characters")
-    return labels
+    if len(labels) > MAX_CLASSES:
+        fields.refuse("labels", f"a list of at most {MAX_CLASSES} texts")
+    try:
+        return tuple(require_printable_label(label, BundleRefused) for label in labels)
+    except BundleRefused as error:
+        raise BundleRefused(f"{fields.source}: {error}; {REMEDY}") from error
 
 
 def _mapping(fields: JsonFields) -> CropMapping:

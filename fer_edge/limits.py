@@ -18,6 +18,10 @@ MODEL_BYTES = 268_435_456  # of a .tflite file; `large`, the largest bundle of o
 ARRAY_FILE_BYTES = 67_108_864  # of the arrays of one .npz file after decompression; golden.npz has 0.9 million
 
 # archives
+EXPANSION = (
+    100  # times the compressed size that is read of a file in an archive; digits and pictures expand to 10 at most
+)
+EXPANSION_FROM_BYTES = 67_108_864  # below which a file may expand further
 ARCHIVE_MEMBERS = 2_000_000  # of the names in one archive
 CSV_ROW_BYTES = 16_777_216  # of one row of a CSV: 2,000 × 2,000 pixels in decimal digits
 ARRAY_FILE_ARRAYS = 1_000  # of the arrays in one .npz file
@@ -25,3 +29,6 @@ ARRAY_FILE_ARRAYS = 1_000  # of the arrays in one .npz file
 # the first run of an unknown model, in a child process
 TRIAL_MEMORY_BYTES = 4_294_967_296  # of addresses, of which the interpreter reserves far more than it uses
 TRIAL_S = 60.0  # a Zero 2 W needs 3 s for `large`
+
+# texts
+LABEL_CHARS = 64  # of a label

@@ -62,6 +62,8 @@ ORDER = {
             "limits",
             "console",
             "errors",
+            "folder_files",
+            "media_files",
             "atomic_file",
             "file_owner",
             "json_fields",

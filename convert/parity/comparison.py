@@ -12,6 +12,7 @@ import numpy as np
 from convert.data.loader import load, remarks
 from convert.data.samples import HELD_OUT_PARTS, Samples, held_out
 from convert.evaluate.confidence_calibration import ConfidenceCalibration, calibrate_confidence
+from convert.evaluate.plausibility import doubts
 from convert.parity.differences import LogitDifference, PartDifference
 from convert.parity.float_reference import least_probability, reference_for
 from convert.parity.paired_comparison import compare_logits, compare_part, curves_of_both
@@ -72,7 +73,7 @@ def compare(
     labels = model.source.labels
 
     def classifier_on(runtime: Runtime | None, kernels: str) -> Classifier:
-        return Classifier(model.content, runtime, options.threads, kernels, model.input_range, model.output_kind, tiny)
+        return Classifier(model.content, runtime, options.threads, kernels, model.input_range, model.output.kind, tiny)
 
     def measured(images: np.ndarray) -> Iterator[RuntimeLogits]:
         yield from measured_here(classifier_on, images, options.runtimes)
@@ -128,7 +129,15 @@ def compare_on_samples(
     calibrated = calibrate_confidence({p: first[part == p] for p in names}, {p: y[part == p] for p in names})
     worst = worst_runtime(judged)
     drawn = curves_of_both(float_logits, {row.name: row.logits for row in rows}[worst], y, labels)
-    return _report(judged, parts[worst], labels, margins, confidence=calibrated, curves=drawn)
+    return _report(
+        judged,
+        parts[worst],
+        labels,
+        margins,
+        confidence=calibrated,
+        curves=drawn,
+        doubtful=doubts(float_logits, y, labels),
+    )
 
 
 def compare_on_synthetic_images(
@@ -161,6 +170,7 @@ def _report(
     not_measured: Sequence[str] = (),
     confidence: ConfidenceCalibration | None = None,
     curves: Curves | None = None,
+    doubtful: tuple[str, ...] | None = None,
 ) -> ParityReport:
     name = worst_runtime(judged)
     worst = judged[name]
@@ -178,6 +188,7 @@ def _report(
         not_measured=list(not_measured),
         confidence=confidence,
         curves=curves,
+        doubts=doubtful,
     )
 
 

@@ -28,11 +28,13 @@ class Repair:
         return {"segment": self.segment, "cut_bytes": self.cut_bytes}
 
     def __str__(self) -> str:
+        if not self.cut_bytes:
+            return f"{self.segment} held no line: the run before could not write any, or was cut off at its start"
         return f"{self.segment} ended in the middle of a line after a crash; {self.cut_bytes} bytes were cut off"
 
 
 def repair_segment(segment: Path) -> Repair | None:
-    """The repair by which the segment ends in a whole line, or None; a segment without any whole line is deleted.
+    """The repair by which the segment ends in a whole line, or None; a segment without any whole line, or empty, is deleted.
 
     A line of a newer version is a line too. A link, and a file that has another name besides, are left alone: what they lead
     to may be any file. Raises OSError.
@@ -56,7 +58,7 @@ def repair_segment(segment: Path) -> Repair | None:
         os.close(descriptor)
     if not whole:
         segment.unlink()
-    return Repair(segment.name, size - whole) if whole < size else None
+    return None if 0 < whole == size else Repair(segment.name, size - whole)
 
 
 def _whole_bytes(descriptor: int, size: int) -> int:

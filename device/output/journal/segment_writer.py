@@ -114,6 +114,16 @@ class SegmentWriter:
             os.close(self._file)
         self._file, self.size = None, 0
 
+    def leave_empty_segment(self) -> None:
+        """Closes the segment. If no line was written at all, an empty one stays, a sign of the run. Never raises."""
+        with suppress(OSError):
+            if not self.written_bytes and not self.is_ready():
+                self.start_segment()
+        if self._file is not None and not self.written_bytes:
+            with suppress(OSError):
+                os.close(self._file)
+            self._file = None
+
     def release(self) -> None:
         """Closes the segment and unlocks the folder for another writer. Never raises."""
         self.close_segment()
