@@ -30,6 +30,10 @@ class Settings:
     """All settings of a run. Raises UsageError for an invalid value."""
 
     camera: str = _setting("0", "0, usb:0, csi:0, a video file, a folder, an http:// or rtsp:// address, or synthetic")
+    camera_password_file: Path | None = _setting(
+        None, "file with the password of the user in the camera's address (mode 600): rtsp://USER@HOST"
+    )
+    camera_redirects: bool = _setting(False, "follow an http camera that redirects to another host")
     name: str = _setting("camera", "name of this instance, for health, pause and resume; one for each camera")
     bundle: Path | None = _setting(
         None, "a bundle's folder, or edge or nano; none: the bundle in use (`fer-edge bundle list`)"

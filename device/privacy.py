@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from device.address import Address
+from device.camera.camera_url import redact_url
 from device.camera.factory import URL_SCHEMES
-from device.camera.source import redact_url
 from device.config import Settings
 from device.default_folders import default_journal_folder, default_runtime_folder
 from device.output.mqtt.broker import broker_from_settings

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import os
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
@@ -18,6 +19,7 @@ from device.config import Settings
 from device.default_folders import default_journal_folder, default_runtime_folder
 from device.heartbeat import Heartbeat
 from device.loop import Loop
+from device.memory_limit import limit_memory_growth
 from device.output.frame_observers import FrameObserver, FrameObservers
 from device.output.journal.journal import Journal
 from device.output.live import live_page
@@ -33,6 +35,7 @@ from device.system.status_record import Status
 from device.vision.pipeline import Pipeline
 from fer_edge.console import discard_stdout, message
 from fer_edge.errors import EXIT_DONE, CameraNotOpened, NotEnoughData, Unhealthy
+from fer_edge.limits import FRAME_PIXELS
 
 if TYPE_CHECKING:
     from device.output.metrics.exporter import MetricsExporter
@@ -48,18 +51,22 @@ def run(
     sink: Sink | None = None,
     read_settings: Callable[[], Settings] | None = None,
     observers: Sequence[FrameObserver] = (),
+    limit_memory: bool = False,
 ) -> int:
     """The exit code, after the loop ended: with the recording, after the duration, or by SIGINT or SIGTERM.
 
     It is 0, or 7 if lines of the journal, or of stdout, could not be written until the end.
 
     `clock` and `source` replace this machine's clock and the source of `settings.camera`; `sink` receives the events beside
-    the journal and stdout, and `observers` each frame; `read_settings` reads the settings again on SIGHUP. Raises
+    the journal and stdout, and `observers` each frame; `read_settings` reads the settings again on SIGHUP. `limit_memory`:
+    this process is for the run alone, and its memory is limited (device.memory_limit). Raises
     CameraNotOpened, BundleRefused or UsageError when it cannot start, NotEnoughData when `once` found no face, RestartNeeded
     when a camera was lost for good; the journal is complete then, with an `end` line.
     """
     clock = clock or SystemClock()
     totals = RunTotals()
+    if limit_memory:
+        os.environ["OPENCV_IO_MAX_IMAGE_PIXELS"] = str(FRAME_PIXELS)  # OpenCV reads it when it is loaded
     folder = settings.log or default_journal_folder(name=settings.name)
     runtime = settings.runtime or default_runtime_folder()
     live = live_page(settings, clock, message)
@@ -76,6 +83,8 @@ def run(
         heartbeat.update(Status("starting", source.describe().name, str(folder)), settings)
         exporter, metrics = _metrics(settings, clock, journal, heartbeat)
         pipeline, verification = _load(settings, clock, totals)
+        if limit_memory:
+            limit_memory_growth()
         if (
             settings.wait_camera or pause.requested()
         ):  # otherwise only once the camera is open, so that a start can fail

@@ -100,7 +100,17 @@ ORDER = {
         *("parity", "crops", "report", "bundle", "deploy"),
     ),
     "device": (
-        *("address", "broker_url", "clock", "config", "default_folders", "service", "system", "camera"),
+        *(
+            "address",
+            "broker_url",
+            "password_file",
+            "clock",
+            "config",
+            "default_folders",
+            "service",
+            "system",
+            "camera",
+        ),
         *("config_sources", "vision", "output", "bench", "doctor", "recorded"),
     ),
 }

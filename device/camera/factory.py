@@ -6,7 +6,8 @@ import re
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from device.camera.source import Source, redact_url
+from device.camera.camera_url import redact_url
+from device.camera.source import Source
 from device.clock import Clock
 from device.config import Settings
 from fer_edge.console import message

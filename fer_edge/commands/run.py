@@ -173,4 +173,4 @@ def _run(args: argparse.Namespace) -> int:
         return EXIT_DONE
     from device.run import run
 
-    return run(settings, read_settings=lambda: load_settings(arguments, args.config).settings)
+    return run(settings, read_settings=lambda: load_settings(arguments, args.config).settings, limit_memory=True)
