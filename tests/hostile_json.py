@@ -28,18 +28,23 @@ def changed(value: Any, path: tuple[Any, ...], new: Any, remove: bool) -> Any:
         return new
     inner = value
     for key in path[:-1]:
-        if not isinstance(inner, dict | list) or (key not in inner if isinstance(inner, dict) else key >= len(inner)):
+        if not _holds(inner, key):
             return value
         inner = inner[key]
     key = path[-1]
-    if isinstance(inner, dict) and key in inner:
-        if remove:
+    if _holds(inner, key):
+        if remove and isinstance(inner, dict):
             del inner[key]
         else:
             inner[key] = new
-    elif isinstance(inner, list) and isinstance(key, int) and key < len(inner):
-        inner[key] = new
     return value
+
+
+def _holds(inner: Any, key: Any) -> bool:
+    """Whether it is an object with that name, or a list with that index."""
+    if isinstance(inner, list):
+        return isinstance(key, int) and key < len(inner)
+    return isinstance(inner, dict) and key in inner
 
 
 def hostile_values() -> st.SearchStrategy[Any]:
