@@ -70,7 +70,7 @@ class Settings:
     min_score: float = _setting(0.0, "faces with a lower detection score are ignored", live=True, least=0, most=1)
     unsure_below: float | None = _setting(
         None,
-        "a face whose highest probability is lower is unsure; none: the bundle's threshold",
+        "a face whose highest probability is lower is unsure, whatever the label; none: the bundle's thresholds",
         live=True,
         least=0,
         most=1,

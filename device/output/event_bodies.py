@@ -49,6 +49,7 @@ class HeaderBody(TypedDict):
     settings: str
     bundle: BundleName
     labels: list[str]
+    thresholds: NotRequired[dict[str, float | None]]
     preprocess: str
     detector: str
     runtime: str
@@ -190,7 +191,7 @@ def header_body(
     bundle = pipeline.bundle
     description = framing.describe()
     framed = {"framing": description} if description else {}
-    return {
+    body: HeaderBody = {
         "schema": SCHEMA,
         "software": f"fer-edge {__version__}",
         "name": settings.name,
@@ -210,6 +211,10 @@ def header_body(
         "camera": {"live": source.live, **source.describe().to_json(), **framed},
         "start_s": dict(start_s),
     }
+    by_label = bundle.spec.thresholds.labels
+    if by_label and settings.unsure_below is None:
+        body["thresholds"] = dict(by_label.below)
+    return body
 
 
 def reading_body(reading: Reading, age_ms: float | None) -> ReadingBody:

@@ -17,6 +17,7 @@ from device.vision.readings import FrameResult, Reading
 from device.vision.search import SearchState
 from device.vision.smoothing import LabelSpace, SmoothingRules, smooth
 from device.vision.tracks import Track
+from fer_edge.certainty import said_from
 from fer_edge.preprocess import CropMapping, crop_rotation_rad, crop_square, cut_square, subsample_square
 
 if TYPE_CHECKING:
@@ -100,7 +101,5 @@ class Pipeline:
         return mapping
 
     def _smoothing_rules(self, settings: Settings) -> SmoothingRules:
-        below = settings.unsure_below
-        if below is None:
-            below = self.bundle.spec.thresholds.unsure_below
+        below = said_from(self.bundle.spec, settings.unsure_below)
         return SmoothingRules(settings.smooth_s, settings.dwell_s, below, settings.min_quality)

@@ -15,6 +15,7 @@ from convert.bundle.from_float import make_bundle
 from convert.data.samples import Samples, held_out
 from convert.parity.__main__ import main as parity_main
 from convert.parity.comparison import ConversionOptions, compare_on_samples
+from convert.parity.parity_report import read_parity
 from convert.parity.runtime_logits import logits_on_runtime
 from convert.quantize.__main__ import main as quantize_main
 from convert.quantize.calibration_set import calibration_set
@@ -53,6 +54,13 @@ def test_a_bundle_made_with_data_passes_and_its_report_can_be_measured_again(
     assert bundle.spec.quantization.input == ("int8", 1.0, -128)
     calibration = json.loads((bundle_folder / "calibration.json").read_text())
     assert calibration["images"] == len(calibration["files"]) == 350 and calibration["seed"] == 0
+
+    thresholds, confidence = bundle.spec.thresholds, read_parity(bundle_folder).confidence
+    assert confidence is not None and confidence.labels is not None and thresholds == confidence.thresholds
+    assert thresholds.labels is not None and thresholds.labels.prior == ("neutral", 0.7)
+    assert "| label | said from |" in (bundle_folder / "CARD.md").read_text()
+    counts = bundle.spec.provenance.train_counts
+    assert counts is not None and list(counts) == list(bundle.labels) and set(counts.values()) == {100}
 
     capsys.readouterr()
     assert parity_main([str(bundle_folder), "--data", str(data), "--json"]) == 0
