@@ -59,8 +59,9 @@ def test_a_bundle_made_with_data_passes_and_its_report_can_be_measured_again(
     assert confidence is not None and confidence.labels is not None and thresholds == confidence.thresholds
     assert thresholds.labels is not None and thresholds.labels.prior == ("neutral", 0.7)
     assert "| label | said from |" in (bundle_folder / "CARD.md").read_text()
-    counts = bundle.spec.provenance.train_counts
-    assert counts is not None and list(counts) == list(bundle.labels) and set(counts.values()) == {100}
+    counts, fingerprint = bundle.spec.provenance.train_counts, bundle.spec.provenance.data
+    assert counts is not None and list(counts) == list(bundle.labels)
+    assert fingerprint is not None and sum(counts.values()) == fingerprint.train
 
     capsys.readouterr()
     assert parity_main([str(bundle_folder), "--data", str(data), "--json"]) == 0
@@ -101,7 +102,10 @@ def test_a_report_on_other_runtimes_replaces_that_of_the_bundle(
     (mine / "report").mkdir()
     (mine / "report" / "note.md").write_text("stays")
     assert len(Bundle.load(mine).spec.runtimes) == 2
-    assert parity_main([str(mine), "--data", str(data), "--compare", "one", "--write"]) == 0
+    for prior in (["--prior", "neutral=0.3"], []):  # without the argument, that of the bundle stays
+        assert parity_main([str(mine), "--data", str(data), "--compare", "one", "--write", *prior]) == 0
+        thresholds = Bundle.load(mine).spec.thresholds
+        assert thresholds.labels is not None and thresholds.labels.prior == ("neutral", 0.3)
     again = Bundle.load(mine)
     assert len(again.spec.runtimes) == len(json.loads((mine / "parity.json").read_text())["runtimes"]) == 1
     assert again.model.read_bytes() == (bundle_folder / "model.tflite").read_bytes()
