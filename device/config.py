@@ -17,6 +17,7 @@ from device import broker_url
 from device.address import Address
 from fer_edge.errors import UsageError
 
+TRAINING, ESTIMATE = "training", "estimate"  # values of the setting `prior`
 Region = tuple[float, float, float, float]  # x, y, width, height: shares (0–1) of the upright picture
 
 
@@ -74,6 +75,12 @@ class Settings:
         live=True,
         least=0,
         most=1,
+    )
+    prior: str = _setting(
+        TRAINING,
+        "how often each label occurs: training, as in the training set, or estimate, by this device without labels",
+        live=True,
+        one_of=(TRAINING, ESTIMATE),
     )
     min_quality: float = _setting(
         0.5,

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, NotRequired, Protocol, TypedDict
 
 from device.camera.framing import Framing
 from device.camera.source import Source
-from device.config import Settings
+from device.config import ESTIMATE, Settings
 from device.config_sources import settings_digest
 from device.vision.pipeline import Pipeline
+from device.vision.prior import prior_by_label, training_prior
 from device.vision.readings import Reading
 from fer_edge import __version__
 from fer_edge.events import SCHEMA
@@ -50,6 +51,7 @@ class HeaderBody(TypedDict):
     bundle: BundleName
     labels: list[str]
     thresholds: NotRequired[dict[str, float | None]]
+    training_prior: NotRequired[dict[str, float]]
     preprocess: str
     detector: str
     runtime: str
@@ -114,6 +116,7 @@ class TallyBody(TypedDict):
     frames: dict[str, int]
     frames_idle: int
     drops: dict[str, int]
+    prior: NotRequired[dict[str, float]]
 
 
 class HealthBody(TypedDict):
@@ -214,6 +217,8 @@ def header_body(
     by_label = bundle.spec.thresholds.labels
     if by_label and settings.unsure_below is None:
         body["thresholds"] = dict(by_label.below)
+    if settings.prior == ESTIMATE:
+        body["training_prior"] = prior_by_label(bundle.labels, training_prior(bundle.spec))
     return body
 
 
