@@ -23,7 +23,8 @@ class FloatModelRecord(NamedTuple):
     range: tuple[float, float]
 
 
-class RangeSearchRecord(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class RangeSearchRecord:
     """The settings of the range search (convert.quantize.range_search)."""
 
     equalize: float
@@ -31,6 +32,8 @@ class RangeSearchRecord(NamedTuple):
     correct: bool
     widen: float
     per_channel: bool
+    round_by_error: bool | None = None  # None in bundles from before these two
+    refine: bool | None = None
 
 
 class MixedPrecisionRecord(NamedTuple):
@@ -64,7 +67,13 @@ class CalibrationRecord:
         if fields.has("ranges"):
             found = fields.object("ranges")
             numbers = {name: found.number(name, 0) for name in ("equalize", "clip", "widen")}
-            ranges = RangeSearchRecord(**numbers, correct=found.flag("correct"), per_channel=found.flag("per_channel"))
+            ranges = RangeSearchRecord(
+                **numbers,
+                correct=found.flag("correct"),
+                per_channel=found.flag("per_channel"),
+                round_by_error=found.flag("round_by_error") if found.has("round_by_error") else None,
+                refine=found.flag("refine") if found.has("refine") else None,
+            )
         if fields.has("mixed_precision"):
             found = fields.object("mixed_precision")
             sizes = {name: found.integer(name) for name in ("int8_bytes", "mixed_bytes")}

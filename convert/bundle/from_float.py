@@ -76,6 +76,7 @@ def draft_from_float(source: ModelSource, scratch: Path, options: ConversionOpti
     else:
         assert synthetic is not None, "made where there are no data"
         images, settings = synthetic.calibration(), FOR_SYNTHETIC_IMAGES
+    settings = replace(settings, round_by_error=options.round_by_error, refine=options.refine_ranges)
     require_different_answers(classifier, images.x, source.labels, source.path)
 
     print(f"quantizing {source.path} on {len(images.x)} images ({images.origin.record.kind})", file=sys.stderr)

@@ -43,6 +43,8 @@ class ConversionOptions:
     threads: int = 1  # for the comparison; the model file is the same
     keep_float: tuple[str, ...] = ()  # layers that stay in float, by the names of convert.layers
     votes: Path | None = None  # table of FER+ votes, whose majority is the label of each image of `data`
+    round_by_error: bool = False  # weights rounded by the error of their layer's output (quantize.weight_rounding)
+    refine_ranges: bool = False  # by the error of the logits (quantize.range_refinement)
     recorded: tuple[Path, ...] = ()  # files of `fer_edge.record_logits`: runtimes of other machines
     prior: StatedPrior | None = DEFAULT_PRIOR  # for the thresholds of the labels; None: the shares of the data
 

@@ -81,6 +81,19 @@ def main(argv: list[str] | None = None) -> int:
         help="layers that remain in float32, with the names of `python -m convert.layers`; default: none",
     )
     parser.add_argument(
+        "--weight-rounding",
+        choices=("nearest", "error"),
+        default="nearest",
+        help="int8 weights: each the nearest one, or together those that give a layer's output the least error (GPTQ), which "
+        "takes two to five times as long; default: %(default)s",
+    )
+    parser.add_argument(
+        "--refine-ranges",
+        action="store_true",
+        help="move the ranges of the activations so that the logits of 64 calibration images have the least error; takes "
+        "minutes",
+    )
+    parser.add_argument(
         "--margins", type=Path, metavar="TOML", help="file of margins; default: convert/parity/margins.toml"
     )
     parser.add_argument("--seed", type=whole_number(0), default=0, help="seed of random numbers; default: 0")
@@ -104,6 +117,8 @@ def main(argv: list[str] | None = None) -> int:
             keep_float=keep,
             votes=args.votes,
             prior=args.prior,
+            round_by_error=args.weight_rounding == "error",
+            refine_ranges=args.refine_ranges,
         )
         out = args.out or Path(f"bundle-{source.name}")
         bundle, report = make_bundle(source, out, options, against=against)

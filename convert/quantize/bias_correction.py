@@ -35,7 +35,7 @@ def correct_biases(graph: Graph, statistics: dict[int, TensorStatistics], keep_f
         if number in missing:
             shift = shift + _mean_output(graph, op, rounded, missing[number])
         graph.set_constant(op, WEIGHTS, rounded)
-        reader = _reader_that_can_compensate(graph, op)
+        reader = reader_that_can_compensate(graph, op)
         if reader is not None and (biases is None or not biases.any()):
             missing[reader.number] = shift
         else:
@@ -51,7 +51,7 @@ def round_weights(weights: np.ndarray, axis: int) -> np.ndarray:
     return rounded
 
 
-def _reader_that_can_compensate(graph: Graph, op: Operator) -> Operator | None:
+def reader_that_can_compensate(graph: Graph, op: Operator) -> Operator | None:
     """The layer whose bias can replace a bias of `op`: the only reader, without padding."""
     readers = graph.consumers(op.outputs[0])
     if op.activation != NO_ACTIVATION or len(readers) != 1 or op.outputs[0] in graph.outputs:

@@ -1,4 +1,4 @@
-"""Full-integer quantization: calibration statistics, channel equalization, range search, bias correction, int8."""
+"""Full-integer quantization: calibration statistics, channel equalization, range search, bias correction, weight rounding."""
 
 from __future__ import annotations
 
@@ -9,8 +9,10 @@ import numpy as np
 from convert.quantize.bias_correction import correct_biases
 from convert.quantize.channel_equalization import equalize
 from convert.quantize.litert_quantization import int8_model
+from convert.quantize.range_refinement import refine_ranges
 from convert.quantize.range_search import QuantizationOptions, Range, search_ranges
 from convert.quantize.tensor_statistics import collect_statistics
+from convert.quantize.weight_rounding import round_by_layer_error
 from convert.sources.checks import require_int8
 from convert.tflite.graph import Graph
 from fer_edge.classifier import RAW_RANGE
@@ -40,14 +42,17 @@ def quantize_graph(
     statistics = collect_statistics(graph, images, pixels)
     if options.equalize:
         statistics = equalize(graph, statistics, options.equalize)
-    ranges = {
-        tensor: (low * options.widen, high * options.widen)
-        for tensor, (low, high) in search_ranges(graph, statistics, options.clip).items()
-    }
+    searched = search_ranges(graph, statistics, options.clip)
+    if options.refine:
+        searched = refine_ranges(graph, searched, images, pixels)
+    ranges = {tensor: (low * options.widen, high * options.widen) for tensor, (low, high) in searched.items()}
     ranges[graph.inputs[0]] = pixels
-    if options.correct and options.per_channel:
+    correct = options.correct and options.per_channel
+    if correct and not options.round_by_error:
         correct_biases(graph, statistics, keep_float)
     quantized = int8_model(graph, ranges, keep_float, options.per_channel)
+    if correct and options.round_by_error:
+        round_by_layer_error(quantized, graph, images, pixels)
     if not keep_float:
         require_int8(quantized)
     return quantized

@@ -46,6 +46,8 @@ class QuantizationOptions:
         1.0  # factor on all ranges but the input's, for calibration images that reach less far than real ones
     )
     per_channel: bool = True  # a weight scale for each output channel, not one for all
+    round_by_error: bool = False  # with `correct`: weights rounded by their layer's error, not each to the nearest
+    refine: bool = False  # ranges moved to give the model's outputs the least error
 
 
 # Synthetic calibration images reach about two thirds as far as faces do in the first layers.
@@ -61,7 +63,7 @@ def search_ranges(graph: Graph, statistics: dict[int, TensorStatistics], clip: f
     found = {t: (min(0.0, float(s.low.min())), max(0.0, float(s.high.max()))) for t, s in statistics.items()}
     if not clip:
         return found
-    for tied in _tensors_of_one_scale(graph):
+    for tied in tensors_of_one_scale(graph):
         low, high = min(found[t][0] for t in tied), max(found[t][1] for t in tied)
         readers = [op for t in tied for op in graph.consumers(t)]
         ends = {*graph.inputs, *graph.outputs}.intersection(tied)
@@ -133,7 +135,7 @@ def _weight_of_channels(graph: Graph, tensor: int, readers: list[Operator], chan
     return total / total.mean() if total.any() else np.ones(channels)
 
 
-def _tensors_of_one_scale(graph: Graph) -> list[list[int]]:
+def tensors_of_one_scale(graph: Graph) -> list[list[int]]:
     """The activations in groups that must share one scale."""
     tied = {t: [t] for t in graph.activations()}
     for op in graph.operators:

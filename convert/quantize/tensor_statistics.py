@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -29,20 +30,26 @@ class TensorStatistics:
         return TensorStatistics(self.samples * factors, self.low * factors, self.high * factors, self.mean * factors)
 
 
+def make_reading_interpreter(content: bytes) -> Any:
+    """An interpreter on the runtime's kernels without delegates that keeps all tensors."""
+    module = find_runtime().module
+    with suppressed_stderr():
+        interpreter = module.Interpreter(
+            model_content=content,
+            experimental_preserve_all_tensors=True,
+            experimental_op_resolver_type=module.OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES,
+        )
+        interpreter.allocate_tensors()
+    return interpreter
+
+
 class TensorReader:
     """A TFLite model on the runtime's kernels without delegates, every tensor of which can be read after each image."""
 
     def __init__(self, content: bytes, pixels: tuple[float, float] = RAW_RANGE) -> None:
         classifier = Classifier(content, input_range=pixels)  # its input table; and it checks that this is a classifier
         self._steps, self._channels = classifier.input_values, classifier.channels
-        module = find_runtime().module
-        with suppressed_stderr():
-            self._interpreter = module.Interpreter(
-                model_content=content,
-                experimental_preserve_all_tensors=True,
-                experimental_op_resolver_type=module.OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES,
-            )
-            self._interpreter.allocate_tensors()
+        self._interpreter = make_reading_interpreter(content)
         self._index = self._interpreter.get_input_details()[0]["index"]
 
     def read(self, image: np.ndarray, tensors: list[int]) -> dict[int, np.ndarray]:

@@ -164,9 +164,13 @@ def _range_search(settings: RangeSearchRecord | None) -> str:
     ]
     if settings.widen != 1:
         words.append(f"widened {settings.widen:g} times")
+    if settings.refine:
+        words.append("ranges refined by the error of the outputs")
     if settings.equalize:
         words.append(f"channel equalization of strength {settings.equalize:g}")
-    if settings.correct:
+    if settings.correct and settings.round_by_error:
+        words.append("weights rounded by the error of their layer's output")
+    elif settings.correct:
         words.append("bias correction for rounded weights")
     return ", ".join(words)
 

@@ -35,7 +35,7 @@ def main(argv: list[str] | None = None) -> int:
         type=Path,
         metavar="FILE",
         help="table of FER+ votes on FER2013: fer2013new.csv, or a CSV of file names and ten counts; a teacher learns them "
-        "with a second head, edge-votes instead of the labels",
+        "with a second head, edge-votes instead of the labels, edge-mixed beside them",
     )
     parser.add_argument(
         "--out", type=Path, required=True, help="folder for model.keras, history.json and checkpoint.npz"
@@ -104,10 +104,10 @@ def _run(args: argparse.Namespace) -> int:
         raise UsageError(f"--learning-rate must be a positive number, not {args.learning_rate}")
     recipe = PRESETS[args.preset]
     if args.votes is None:
-        if recipe.targets == "votes":
+        if recipe.targets != "labels":
             raise UsageError(f"the preset {args.preset} learns people's votes; give their file with --votes")
         recipe = replace(recipe, votes_weight=0.0)
-    elif recipe.targets != "votes" and not recipe.votes_weight:
+    elif recipe.targets == "labels" and not recipe.votes_weight:
         raise UsageError(f"--votes is for the presets that learn votes; {args.preset} does not")
     samples = load(args.data, classes=args.classes, votes=args.votes, vote_labels=recipe.targets == "votes")
     for remark in remarks(samples):

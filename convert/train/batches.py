@@ -32,12 +32,19 @@ class TrainingImages:
     def of(
         x: np.ndarray, y: np.ndarray, classes: int, recipe: Recipe, votes: np.ndarray | None = None
     ) -> TrainingImages:
-        """Images with smoothed one-hot labels; with `recipe.targets` "votes" the shares of `votes` are the labels."""
+        """Images with smoothed one-hot labels; with `recipe.targets` "votes" the shares of `votes` are the labels.
+
+        With "both" they are half of the soft labels, where an image has votes.
+        """
         if recipe.targets == "votes":
             assert votes is not None and votes.shape == (len(y), classes), "labels and votes are of the same classes"
             return TrainingImages(x, y, votes.astype(np.float32))
         labels = np.full((len(y), classes), recipe.label_smoothing / classes, np.float32)
         labels[np.arange(len(y)), y] += 1 - recipe.label_smoothing
+        if recipe.targets == "both":
+            assert votes is not None and votes.shape == labels.shape, "labels and votes are of the same classes"
+            usable = votes.sum(1, keepdims=True) > 0
+            return TrainingImages(x, y, np.where(usable, (labels + votes) / 2, labels).astype(np.float32))
         return TrainingImages(x, y, labels, votes)
 
     def targets(self) -> np.ndarray:

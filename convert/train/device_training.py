@@ -83,10 +83,11 @@ class DeviceLoop:
         recipe: Recipe,
         teachers: Sequence[Path],
         policy: str,
+        labels: Sequence[str],
     ) -> None:
         classes = images.labels.shape[1]
         self.model, self.optimizer, self.images, self.recipe = model, optimizer, images, recipe
-        self.teachers = Teachers(teachers, policy, recipe, images.x, classes) if teachers else None
+        self.teachers = Teachers(teachers, policy, recipe, images.x, labels) if teachers else None
         votes = 0 if images.votes is None else images.votes.shape[1]
         columns, logits = TargetColumns(classes, votes, bool(teachers)), classes + votes
         loss, hits = training_loss(columns, recipe), label_hits(classes)

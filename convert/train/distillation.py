@@ -10,6 +10,7 @@ import keras
 import numpy as np
 
 from convert.tflite.keras_export import load_keras
+from convert.train.run_folder import labels_beside
 from fer_edge.errors import UsageError
 
 if TYPE_CHECKING:
@@ -19,15 +20,20 @@ if TYPE_CHECKING:
 class Teachers:
     """Float models whose mean softened probabilities a student learns. Their input must fit the student's images.
 
+    `labels` are the student's classes. A teacher whose classes have other names (in the history.json or bundle.json beside it)
+    answers for the student's only, with probabilities that sum to 1 again; without names, as many classes are the same ones.
+
     With the recipe's `teachers_see` "views", they are evaluated on the augmented images of each batch: one forward pass of
     each teacher per image and epoch, or per image and draw (`Recipe.draws`). With "images", they are evaluated once on each
     training image and its mirror image, and the mean is used for all views of it: `on_images`, float32 (N, classes).
     """
 
-    def __init__(self, paths: Sequence[Path], policy: str, recipe: Recipe, x: np.ndarray, classes: int) -> None:
+    def __init__(
+        self, paths: Sequence[Path], policy: str, recipe: Recipe, x: np.ndarray, labels: Sequence[str]
+    ) -> None:
         self.temperature = recipe.temperature
         self.cache: dict[tuple[int, ...], np.ndarray] = {}
-        self.models = [_load_teacher(path, policy, (*x.shape[1:], classes)) for path in paths]
+        self.models = [_load_teacher(path, policy, x.shape[1:], labels) for path in paths]
         self.on_images: np.ndarray | None = None
         if recipe.teachers_see == "images":
             both = [
@@ -55,15 +61,25 @@ def _chunks(x: np.ndarray, size: int = 256) -> Iterator[np.ndarray]:
         yield x[start : start + size]
 
 
-def _load_teacher(path: Path, policy: str, shape: tuple[int, ...]) -> keras.Model:
-    """A float model, run in `policy`. Raises UsageError unless its input and classes are `shape` (side, side, 1, classes)."""
+def _load_teacher(path: Path, policy: str, shape: tuple[int, ...], labels: Sequence[str]) -> keras.Model:
+    """A float model, run in `policy`, with the logits of `labels`.
+
+    Raises UsageError unless its input is `shape` (side, side, 1) and it has these classes.
+    """
     model = load_keras(path)
-    if (*model.input_shape[1:], model.output_shape[-1]) != shape:
+    own = labels_beside(path)
+    missing = [name for name in labels if own is not None and name not in own]
+    if model.input_shape[1:] != shape or (own is None and model.output_shape[-1] != len(labels)):
         raise UsageError(
             f"the teacher {path} takes {model.input_shape[1]} px and has {model.output_shape[-1]} classes; "
-            f"the student's images have {shape[0]} px and {shape[-1]} classes"
+            f"the student's images have {shape[0]} px and {len(labels)} classes"
         )
+    if missing:
+        raise UsageError(f"the teacher {path} does not know the student's classes {', '.join(missing)}")
     for layer in model.layers:
         if layer.weights:
             layer.dtype_policy = keras.dtype_policies.get(policy)
-    return model
+    if own is None or own == tuple(labels):
+        return model
+    columns = np.array([own.index(name) for name in labels], np.int32)
+    return keras.Model(model.inputs, keras.ops.take(model.output, columns, axis=-1))

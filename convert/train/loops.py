@@ -53,12 +53,13 @@ class HostLoop:
         recipe: Recipe,
         teachers: Sequence[Path],
         policy: str,
+        labels: Sequence[str],
     ) -> None:
         from convert.train.distillation import Teachers
 
         classes = images.labels.shape[1]
         self.model, self.optimizer, self.images, self.recipe = model, optimizer, images, recipe
-        self.teachers = Teachers(teachers, policy, recipe, images.x, classes) if teachers else None
+        self.teachers = Teachers(teachers, policy, recipe, images.x, labels) if teachers else None
         votes = 0 if images.votes is None else images.votes.shape[1]
         columns = TargetColumns(classes, votes, bool(teachers))
         optimizer.build(model.trainable_variables)

@@ -67,6 +67,7 @@ NETWORKS: dict[str, Architecture] = {
         head_dropout=0.3,
     ),
     "edge-votes": _EDGE,
+    "edge-mixed": _EDGE,
     "edge-short": replace(_EDGE, head_dropout=0.3),
     "edge-again": _EDGE,
     "edge-mask": replace(_EDGE, masks=(2, 3)),

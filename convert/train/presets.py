@@ -37,7 +37,8 @@ class Recipe:
     teacher_share: float = 0.0  # share in the loss, with teachers (Hinton et al. 2015, arXiv 1503.02531)
     temperature: float = 1.0  # of teachers and student in the teachers' share of the loss
     teachers_see: str = "views"  # the augmented batches; or "images": each image and its mirror image, once
-    targets: str = "labels"  # or "votes": the shares of the votes of people who labelled each image (`--votes`)
+    # or "votes": the shares of the votes of people who labelled each image (`--votes`); or "both": half of each
+    targets: str = "labels"
     votes_weight: float = (
         0.0  # in the loss, of a second head that learns the votes beside the labels; 0: no second head
     )
@@ -108,6 +109,23 @@ PRESETS = {
     "large": _DISTILLED,
     "edge-votes": replace(_DISTILLED, targets="votes"),
     "edge-short": _SHORT,
+    # starts from `edge` (--init) and learns from `edge` and `edge-votes` (--teacher), which were taught FER2013's labels and
+    # FER+'s votes
+    "edge-mixed": replace(
+        _SHORT,
+        epochs=12,
+        learning_rate=0.02,
+        warmup=0.5,
+        label_smoothing=0.0,
+        mixup=0.0,
+        unmixed_final_share=0.0,
+        progressive_sides=(),
+        augmentation=replace(_DISTILLED.augmentation, erasing=0.0),
+        teacher_share=0.75,
+        teachers_see="views",
+        draws=3,
+        targets="both",
+    ),
     # for a network that starts from a trained one of the same sizes (--init) and is distilled from it (--teacher): a born-again
     # network (Furlanello et al. 2018, arXiv 1805.04770), at full image size throughout
     "edge-again": replace(

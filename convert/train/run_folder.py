@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 from fer_edge.errors import UsageError
@@ -21,3 +22,18 @@ def find_float_model(path: Path) -> Path:
     raise UsageError(
         f"{path} holds no float model (model.keras or float.keras); name the folder of a training run or of a bundle"
     )
+
+
+def labels_beside(model: Path) -> tuple[str, ...] | None:
+    """The labels of a float model's outputs, in order, from the history.json or bundle.json beside it; None without one."""
+    for name in ("history.json", "bundle.json"):
+        path = model.with_name(name)
+        if path.is_file():
+            try:
+                labels = json.loads(path.read_text())["labels"]
+            except (OSError, ValueError, KeyError, TypeError) as error:
+                raise UsageError(f"{path} names no labels ({error!r}); is it of a training run or a bundle?") from error
+            if not isinstance(labels, list) or not all(isinstance(label, str) for label in labels):
+                raise UsageError(f"the labels in {path} are no list of names")
+            return tuple(labels)
+    return None

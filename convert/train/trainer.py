@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from convert.data.ferplus import FERPLUS_LABELS
 from convert.data.samples import Samples, fingerprint
 from convert.tflite.keras_export import load_keras
 from convert.train.checkpoints import load_checkpoint, save_checkpoint
+from convert.train.class_shares import shares_of
 from convert.train.history import EpochRecord, InitialModel, TrainingHistory, TrainingSetup
 from convert.train.loops import HostLoop, TrainingLoop
 from convert.train.loss import cross_entropy
@@ -64,7 +66,8 @@ def train(
             f"the set has {len(training.y)} training and {len(validation.y)} validation images; both are needed"
         )
     second_head = network.votes if isinstance(network, Network) else 0
-    if (second_head or recipe.targets == "votes") and training.votes is None:
+    uses_votes = bool(second_head) or recipe.targets != "labels"
+    if uses_votes and training.votes is None:
         raise UsageError("this preset learns people's votes; give their file with --votes")
     out.mkdir(parents=True, exist_ok=True)
     keras.utils.set_random_seed(recipe.seed)
@@ -82,9 +85,11 @@ def train(
         teachers=tuple(_sha256(path) for path in teachers),
         init=_initial_model(init) if init else None,
     )
-    votes = training.votes if second_head or recipe.targets == "votes" else None
+    votes = training.votes if uses_votes else None
+    if votes is not None and recipe.targets == "both":
+        votes = shares_of(votes, FERPLUS_LABELS, samples.labels)
     images = TrainingImages.of(training.x, training.y, network.classes, recipe, votes)
-    loop = _loop(on_device)(model, optimizer, images, recipe, teachers, policy)
+    loop = _loop(on_device)(model, optimizer, images, recipe, teachers, policy, samples.labels)
     history: TrainingHistory | None = None
     if resume:
         history, arrays = load_checkpoint(out / "checkpoint.npz", setup)

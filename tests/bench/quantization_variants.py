@@ -53,6 +53,8 @@ RANGES = {
     "without range search": QuantizationOptions(clip=0),
     "without channel equalization": QuantizationOptions(equalize=0),
     "without bias correction": QuantizationOptions(correct=False),
+    "weights rounded by layer error": QuantizationOptions(round_by_error=True),
+    "weights rounded by layer error, ranges refined": QuantizationOptions(round_by_error=True, refine=True),
 }
 COUNTS = (50, 100, 200, 350, 700, 2000)
 

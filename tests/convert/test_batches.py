@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,11 +10,13 @@ import numpy as np
 import pytest
 
 from convert.train.batches import Batches, EpochPlan, TrainingImages
+from convert.train.class_shares import shares_of
 from convert.train.distillation import Teachers
 from convert.train.networks import Network, build_network
 from convert.train.presets import PRESETS, Recipe
 from convert.train.weight_averaging import AVERAGE_EVERY_STEPS, WeightAverage
 from fer_edge.errors import UsageError
+from fer_edge.labels import LABELS
 
 RNG = np.random.default_rng(0)
 X = RNG.integers(0, 256, (50, 48, 48, 1)).astype(np.uint8)
@@ -84,7 +87,7 @@ def test_full_class_balance_gives_each_class_the_same_weight() -> None:
 
 def test_a_teacher_is_evaluated_on_the_views_of_a_batch(teacher: Path) -> None:
     recipe = replace(PRESETS["edge"], batch=16, progressive_sides=(), temperature=2.0, teachers_see="views")
-    x, y = batches(recipe, 0, teachers=Teachers([teacher], "float32", recipe, X, 7))[0]
+    x, y = batches(recipe, 0, teachers=Teachers([teacher], "float32", recipe, X, LABELS))[0]
     assert y.shape == (16, 14)
     model = build_network(SMALL)
     model.load_weights(teacher)
@@ -94,7 +97,7 @@ def test_a_teacher_is_evaluated_on_the_views_of_a_batch(teacher: Path) -> None:
 
 def test_repeated_views_have_cached_probabilities(teacher: Path) -> None:
     recipe = replace(PRESETS["nano"], batch=16, draws=3)
-    teachers = Teachers([teacher], "float32", recipe, X, 7)
+    teachers = Teachers([teacher], "float32", recipe, X, LABELS)
     first, other = (batches(recipe, epoch, teachers=teachers)[0] for epoch in (0, 1))
     assert not np.array_equal(first[0], other[0])
     models, teachers.models = teachers.models, []  # cached probabilities need no model
@@ -102,13 +105,13 @@ def test_repeated_views_have_cached_probabilities(teacher: Path) -> None:
     for repeated, original in zip(again, first, strict=True):
         np.testing.assert_array_equal(repeated, original)
     teachers.models = models
-    fresh = batches(recipe, 3, teachers=Teachers([teacher], "float32", recipe, X, 7))[0]
+    fresh = batches(recipe, 3, teachers=Teachers([teacher], "float32", recipe, X, LABELS))[0]
     np.testing.assert_allclose(fresh[1], first[1], atol=1e-6)
 
 
 def test_a_teacher_is_evaluated_once_on_an_image_and_its_mirror_image(teacher: Path) -> None:
     recipe = replace(PLAIN, temperature=1.0, teachers_see="images")
-    teachers = Teachers([teacher, teacher], "float32", recipe, X, 7)
+    teachers = Teachers([teacher, teacher], "float32", recipe, X, LABELS)
     epoch = batches(recipe, 0, teachers=teachers)
     own = (teachers.probabilities(X.astype(np.float32)) + teachers.probabilities(X[:, :, ::-1].astype(np.float32))) / 2
     np.testing.assert_allclose(epoch[0][1][:, 7:], own[epoch.plan.order[:16]], atol=1e-5)
@@ -116,10 +119,38 @@ def test_a_teacher_is_evaluated_once_on_an_image_and_its_mirror_image(teacher: P
 
 def test_a_teacher_that_does_not_fit_is_refused(teacher: Path, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"takes 48 px and has 7 classes.*48 px and 3 classes"):
-        Teachers([teacher], "float32", PLAIN, X, 3)
+        Teachers([teacher], "float32", PLAIN, X, LABELS[:3])
     (tmp_path / "no.keras").write_bytes(b"none")
     with pytest.raises(UsageError, match=r"no\.keras cannot be loaded as a Keras 3 model"):
-        Teachers([tmp_path / "no.keras"], "float32", PLAIN, X, 7)
+        Teachers([tmp_path / "no.keras"], "float32", PLAIN, X, LABELS)
+
+
+def test_a_teacher_of_more_classes_answers_for_the_students(teacher: Path, tmp_path: Path) -> None:
+    """Leaving out a logit scales the other probabilities up."""
+    build_network(replace(SMALL, classes=8)).save(tmp_path / "model.keras")
+    eight = ("angry", "contempt", "disgust", "fear", "happy", "neutral", "sad", "surprise")
+    (tmp_path / "history.json").write_text(json.dumps({"labels": eight}))
+    recipe = replace(PLAIN, teachers_see="views")
+    seven = Teachers([tmp_path / "model.keras"], "float32", recipe, X, LABELS).probabilities(X.astype(np.float32))
+    whole = Teachers([tmp_path / "model.keras"], "float32", recipe, X, eight).probabilities(X.astype(np.float32))
+    left = np.delete(whole, 1, axis=1)
+    np.testing.assert_allclose(seven, left / left.sum(1, keepdims=True), atol=1e-5)
+    with pytest.raises(UsageError, match="does not know the student's classes bored"):
+        Teachers([tmp_path / "model.keras"], "float32", recipe, X, ("happy", "bored"))
+
+
+def test_half_of_the_soft_labels_are_votes_where_there_are_some() -> None:
+    votes = np.tile(np.eye(7, dtype=np.float32)[3], (50, 1))
+    votes[0] = 0
+    labels = TrainingImages.of(X, Y, 7, replace(PLAIN, targets="both"), votes).labels
+    np.testing.assert_array_equal(labels[0], np.eye(7)[Y[0]])
+    np.testing.assert_array_equal(labels[1:], (np.eye(7)[Y[1:]] + votes[1:]) / 2)
+
+
+def test_shares_of_other_classes_keep_their_sum() -> None:
+    shares = np.array([[0.2, 0.3, 0.5], [0, 1, 0], [0, 0, 0]], np.float32)
+    np.testing.assert_allclose(shares_of(shares, "abc", "ca"), [[5 / 7, 2 / 7], [0, 0], [0, 0]], atol=1e-6)
+    np.testing.assert_allclose(shares_of(shares, "abc", "abd")[0], [0.4, 0.6, 0], atol=1e-6)
 
 
 def test_the_average_follows_the_weights_with_its_decay() -> None:

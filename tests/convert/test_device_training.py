@@ -21,6 +21,7 @@ from convert.train.optimizer import make_optimizer
 from convert.train.presets import DEVICE_AUGMENTATION, Recipe
 from convert.train.trainer import train
 from fer_edge.errors import UsageError
+from fer_edge.labels import LABELS
 
 # TensorFlow 2.21 crashes in the gradient of a strided convolution of fewer channels
 SMALL = Network(stem=16, widths=(16,), strides=(2,), block_dropout=0.0, dense=0, head_dropout=0.0)
@@ -84,7 +85,7 @@ def loops(tmp_path: Path, recipe: Recipe) -> list[TrainingLoop]:
         model = build_network(replace(network, side=None) if recipe.progressive_sides else network)
         model.set_weights(weights)
         images = TrainingImages.of(X, Y, 7, recipe, VOTES)
-        made.append(kind(model, make_optimizer(recipe, 4), images, recipe, [teacher], "float32"))
+        made.append(kind(model, make_optimizer(recipe, 4), images, recipe, [teacher], "float32", LABELS))
     return made
 
 

@@ -1,4 +1,4 @@
-"""Range search, channel equalization and bias correction: the effect of each on a float model, and of all on int8."""
+"""Range search, equalization, bias correction, weight rounding: the effect of each on a float model, and of all on int8."""
 
 from __future__ import annotations
 
@@ -12,8 +12,10 @@ from builders import bar
 from convert.quantize.bias_correction import correct_biases, round_weights
 from convert.quantize.channel_equalization import equalize, recover_factors
 from convert.quantize.full_integer import quantize_graph
+from convert.quantize.range_refinement import refine_ranges
 from convert.quantize.range_search import QuantizationOptions, round_to_int8, search_ranges
 from convert.quantize.tensor_statistics import TensorStatistics, collect_statistics
+from convert.quantize.weight_rounding import round_columns
 from convert.tflite.compaction import compact
 from convert.tflite.graph import CHANNEL_AXIS, WEIGHTS, Graph
 from convert.tflite.inspection import operator_types, operator_versions
@@ -23,6 +25,7 @@ from fer_edge.classifier import KERNELS, Classifier
 from fer_edge.errors import UsageError
 
 PLAIN = QuantizationOptions(equalize=0, clip=0, correct=False)  # what a converter does by itself
+NEAREST, ROUNDED = QuantizationOptions(), QuantizationOptions(round_by_error=True)
 SMALL = Network(side=24, stem=8, widths=(8, 16), strides=(1, 2), dense=0)
 NETWORKS = {
     "residual": SMALL,
@@ -231,6 +234,82 @@ def test_rounded_weights_stay_as_they_are_when_rounded_again() -> None:
     np.testing.assert_allclose(round_weights(once, 0), once, atol=1e-7)
     assert not once[2].any()
     assert max(len(np.unique(channel)) for channel in once) <= 36
+
+
+def stored_weights(graph: Graph) -> dict[str, np.ndarray]:
+    return {
+        op.name: np.asarray(graph.model.buffers[graph.tensor(op.inputs[WEIGHTS]).buffer].data).view(np.int8)
+        for op in graph.operators
+        if op.kind in CHANNEL_AXIS and not graph.is_float(op.inputs[WEIGHTS])
+    }
+
+
+@pytest.mark.parametrize(("columns", "most"), [(9, 0.99), (150, 0.7), (300, 0.7)])
+def test_outputs_of_random_layers_have_less_error_than_with_nearest_rounding(columns: int, most: float) -> None:
+    rng = np.random.default_rng(0)
+    inputs = np.maximum(rng.normal(size=(2000, 12)) @ rng.normal(size=(12, columns)), 0)
+    inputs = inputs + rng.normal(0, 0.1, inputs.shape)
+    weights = rng.normal(size=(8, columns)).astype(np.float32)
+    scale = (np.abs(weights).max(1) / 127).astype(np.float32)
+    centred = inputs - inputs.mean(0)
+    steps = round_columns(weights, centred.T @ centred / len(inputs), scale)
+    assert np.array_equal(steps, np.rint(steps)) and np.abs(steps).max() <= 127
+    nearest = np.rint(weights / scale[:, None])
+    error, nearest_error = (np.var(inputs @ (weights - s * scale[:, None]).T) for s in (steps, nearest))
+    assert error < most * nearest_error
+
+
+def test_inputs_that_never_change_leave_nearest_rounding() -> None:
+    weights = np.random.default_rng(0).normal(size=(4, 10)).astype(np.float32)
+    scale = (np.abs(weights).max(1) / 127).astype(np.float32)
+    np.testing.assert_array_equal(round_columns(weights, np.zeros((10, 10)), scale), np.rint(weights / scale[:, None]))
+
+
+def test_scales_and_operators_stay_and_weights_move(float_graph: Graph) -> None:
+    x = images(40)
+    nearest, rounded = quantize_graph(float_graph, x, NEAREST), quantize_graph(float_graph, x, ROUNDED)
+    assert operator_types(nearest) == operator_types(rounded)
+    for a, b in zip(nearest.operators, rounded.operators, strict=True):
+        for t, u in zip((*a.inputs[:2], *a.outputs), (*b.inputs[:2], *b.outputs), strict=True):
+            p, q = nearest.tensor(t).quantization, rounded.tensor(u).quantization
+            assert p is q or np.array_equal(p.scale, q.scale)
+    before, after = stored_weights(nearest), stored_weights(rounded)
+    assert any(not np.array_equal(before[name], after[name]) for name in before)
+    assert min(int(w.min()) for w in after.values()) >= -127
+
+
+def test_int8_is_no_further_from_float_than_with_nearest_rounding(float_graph: Graph) -> None:
+    x, others = images(60), images(60, seed=1)
+    nearest, rounded = (
+        logit_rms(float_graph, quantize_graph(float_graph, x, options), others) for options in (NEAREST, ROUNDED)
+    )
+    assert rounded < 1.15 * nearest
+
+
+def test_layers_kept_in_float_stay_as_they_are(float_graph: Graph) -> None:
+    name = next(op.name for op in float_graph.operators if op.kind == "CONV_2D")
+    graph = quantize_graph(float_graph, images(20), replace(ROUNDED, equalize=0), keep_float=[name])
+    kept, original = (next(op for op in g.operators if op.name == name) for g in (graph, float_graph))
+    assert name not in stored_weights(graph) and stored_weights(graph)
+    for slot in (1, 2):
+        now, before = graph.constant(kept, slot), float_graph.constant(original, slot)
+        assert now is not None and before is not None
+        np.testing.assert_array_equal(now, before)
+
+
+def test_refined_ranges_change_inner_tensors_only_and_keep_ties(float_graph: Graph) -> None:
+    x = images(30)
+    ranges = search_ranges(float_graph, collect_statistics(float_graph, x), 8)
+    too_wide = {t: (4 * low, 4 * high) for t, (low, high) in ranges.items()}
+    refined = refine_ranges(float_graph, too_wide, x)
+    ends = {*float_graph.inputs, *float_graph.outputs}
+    assert all(refined[t] == too_wide[t] for t in ends)
+    inner = [t for t in ranges if t not in ends]
+    widths = [np.mean([r[t][1] - r[t][0] for t in inner]) for r in (refined, too_wide)]
+    assert widths[0] < 0.95 * widths[1]
+    for op in float_graph.operators:
+        if op.kind == "MAX_POOL_2D":
+            assert refined[op.inputs[0]] == refined[op.outputs[0]]
 
 
 def with_many_operators(end: str) -> Any:
