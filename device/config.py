@@ -17,6 +17,7 @@ from device import broker_url
 from device.address import Address
 from fer_edge.errors import UsageError
 
+TRAINING, ESTIMATE = "training", "estimate"  # values of the setting `prior`
 Region = tuple[float, float, float, float]  # x, y, width, height: shares (0–1) of the upright picture
 
 
@@ -70,10 +71,16 @@ class Settings:
     min_score: float = _setting(0.0, "faces with a lower detection score are ignored", live=True, least=0, most=1)
     unsure_below: float | None = _setting(
         None,
-        "a face whose highest probability is lower is unsure; none: the bundle's threshold",
+        "a face whose highest probability is lower is unsure, whatever the label; none: the bundle's thresholds",
         live=True,
         least=0,
         most=1,
+    )
+    prior: str = _setting(
+        TRAINING,
+        "how often each label occurs: training, as in the training set, or estimate, by this device without labels",
+        live=True,
+        one_of=(TRAINING, ESTIMATE),
     )
     min_quality: float = _setting(
         0.5,

@@ -60,7 +60,7 @@ ORDER = {
         *("console", "errors", "atomic_file", "json_fields", "requirements", "labels", "hardware", "stderr_capture"),
         *("runtime_name", "logit_difference", "face_crop", "synthetic_face", "bundle_provenance", "bundle_spec"),
         *("golden_vectors", "classifier", "detection", "shipped_bundles", "active_bundle", "bundle", "golden_check"),
-        *("record_logits", "events", "journal", "log", "commands", "cli"),
+        *("record_logits", "events", "certainty", "journal", "log", "commands", "cli"),
     ),
     "convert": (
         *(

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from device.config import Settings
+    from device.vision.prior import PriorEstimate
     from fer_edge.detection.types import Detector, Face
 
 FORGET_S = 1.0  # a face unseen for longer, and not in the previous frame, is gone; a later one gets a new track
@@ -48,10 +49,11 @@ class SearchState:
     elsewhere_checked_ns: int = 0  # when changes beside the faces were last checked for
     credit: float = _MAX_CREDIT
     is_recording: bool = False
+    prior: PriorEstimate | None = None  # where the settings ask for it
 
     def reset(self) -> SearchState:
-        """The state without any face and picture: what follows is another scene."""
-        return SearchState(next_id=self.next_id, credit=self.credit, is_recording=self.is_recording)
+        """The state without any face and picture: what follows is another scene, of the same camera."""
+        return SearchState(next_id=self.next_id, credit=self.credit, is_recording=self.is_recording, prior=self.prior)
 
 
 @dataclass(frozen=True, slots=True)

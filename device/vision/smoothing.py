@@ -28,11 +28,14 @@ MIN_WEIGHT = 0.05  # of the worst frame, relative to a good one
 
 @dataclass(frozen=True, slots=True)
 class SmoothingRules:
-    """Half-life and minimum dwell time in s, and the probability and the quality (0–1) below which a face is unsure."""
+    """Half-life and minimum dwell time in s, and the probability and the quality (0–1) below which a face is unsure.
+
+    `unsure_below` holds the probability for each label, in the order of the logits (`fer_edge.certainty.said_from`).
+    """
 
     half_life_s: float
     dwell_s: float
-    unsure_below: float
+    unsure_below: tuple[float, ...]
     min_quality: float
 
 
@@ -107,8 +110,11 @@ def _choose_label(
     direction = 0 if before is None else 1 if previous == UNSURE else -1  # hysteresis favours the present state
     if quality < rules.min_quality + direction * QUALITY_HYSTERESIS:
         return UNSURE, quality_why
-    if float(probs[best]) < rules.unsure_below + direction * PROBABILITY_HYSTERESIS:
-        return UNSURE, "confidence"
+    shown = best
     if previous and previous != UNSURE and float(probs[best]) - float(probs[labels.index(previous)]) < LABEL_MARGIN:
-        return previous, ""
-    return labels[best], ""
+        shown = labels.index(previous)
+    threshold = rules.unsure_below[shown]
+    # a face that is unsure needs more than the threshold, but never more than halfway to certainty
+    if float(probs[best]) < min(threshold + direction * PROBABILITY_HYSTERESIS, (1 + threshold) / 2):
+        return UNSURE, "confidence"
+    return labels[shown], ""
