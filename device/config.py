@@ -16,6 +16,7 @@ from typing import Any
 from device import broker_url
 from device.address import Address
 from fer_edge.errors import UsageError
+from fer_edge.quality import MIN_QUALITY
 
 Region = tuple[float, float, float, float]  # x, y, width, height: shares (0–1) of the upright picture
 
@@ -76,7 +77,7 @@ class Settings:
         most=1,
     )
     min_quality: float = _setting(
-        0.5,
+        MIN_QUALITY,
         "a face of lower quality (contrast, sharpness, size, turn) is unsure; 0: none is",
         live=True,
         least=0,

@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING
 from device.camera.frame import Frame
 from device.config import Settings
 from device.vision import motion_gate, search
-from device.vision.quality import crop_quality
 from device.vision.readings import FrameResult, Reading
 from device.vision.search import SearchState
 from device.vision.smoothing import LabelSpace, SmoothingRules, smooth
 from device.vision.tracks import Track
 from fer_edge.preprocess import CropMapping, crop_rotation_rad, crop_square, cut_square, subsample_square
+from fer_edge.quality import crop_quality
 
 if TYPE_CHECKING:
     from fer_edge.bundle import Bundle

@@ -14,11 +14,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from fer_edge.events import UNSURE
+from fer_edge.quality import Quality, unsure_reason
 
 if TYPE_CHECKING:
     import numpy as np
-
-    from device.vision.quality import Quality
 
 LABEL_MARGIN = 0.05  # of probability, by which another label must be ahead
 PROBABILITY_HYSTERESIS = 0.03  # below the threshold before a label becomes unsure, and above it before unsure ends
@@ -83,7 +82,7 @@ def smooth(
         total_weight += decay * before.weight
         mean_quality += decay * (before.quality - mean_quality)
     probs = softmax(total / (total_weight * space.temperature))
-    label, why = _choose_label(before, probs, mean_quality, quality.why, space.labels, rules)
+    label, why = _choose_label(before, probs, Quality(mean_quality, quality.why), space.labels, rules)
     since_ns = mono_ns
     if before is not None:
         dwelt_s = (mono_ns - before.since_ns) / 1e9
@@ -96,8 +95,7 @@ def smooth(
 def _choose_label(
     before: SmoothedLabel | None,
     probs: np.ndarray,
-    quality: float,
-    quality_why: str,
+    quality: Quality,
     labels: Sequence[str],
     rules: SmoothingRules,
 ) -> tuple[str, str]:
@@ -105,10 +103,14 @@ def _choose_label(
     best = int(probs.argmax())
     previous = before.label if before is not None else ""
     direction = 0 if before is None else 1 if previous == UNSURE else -1  # hysteresis favours the present state
-    if quality < rules.min_quality + direction * QUALITY_HYSTERESIS:
-        return UNSURE, quality_why
-    if float(probs[best]) < rules.unsure_below + direction * PROBABILITY_HYSTERESIS:
-        return UNSURE, "confidence"
+    why = unsure_reason(
+        float(probs[best]),
+        quality,
+        rules.unsure_below + direction * PROBABILITY_HYSTERESIS,
+        rules.min_quality + direction * QUALITY_HYSTERESIS,
+    )
+    if why:
+        return UNSURE, why
     if previous and previous != UNSURE and float(probs[best]) - float(probs[labels.index(previous)]) < LABEL_MARGIN:
         return previous, ""
     return labels[best], ""

@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from fer_edge.detection.blazeface import BlazeFace
-from fer_edge.detection.boxes import Square, square_iou
+from fer_edge.detection.boxes import Box, Square, is_same_face, square_iou
 from fer_edge.detection.types import Face
 from fer_edge.preprocess import CropMapping, crop_square
 
@@ -38,7 +38,9 @@ class TwoStageDetector:
 
     def detect(self, gray: np.ndarray) -> list[Face]:
         """The faces in a frame uint8 (H, W), the highest score first; `detector` names the network that gave the box."""
-        return [self.refine(gray, face_square(face, gray.shape)) or face for face in self.search(gray)]
+        searched = self.search(gray)
+        refined = [self.refine(gray, face_square(face, gray.shape)) or face for face in searched]
+        return sorted(each_face_once(refined, gray.shape), key=lambda face: -face.score)
 
     def search(self, gray: np.ndarray) -> list[Face]:
         """The faces in a frame with the searcher's boxes."""
@@ -51,6 +53,20 @@ class TwoStageDetector:
         if best is None or square_iou(square_of_box(best, NAME, gray.shape), around) < MIN_REFINED_IOU:
             return None
         return replace(best, detector=NAME)
+
+
+def each_face_once(faces: list[Face], shape: tuple[int, ...]) -> list[Face]:
+    """The faces without those that lie on another one in a frame of `shape` (H, W): a refined box stays, then the best score.
+
+    Two boxes of the searcher may be refined to the same face.
+    """
+    kept: list[tuple[Face, Box]] = []
+    for face in sorted(faces, key=lambda face: (face.detector != NAME, -face.score)):
+        left, top, side = face_square(face, shape)
+        box = (left, top, side, side)
+        if not any(is_same_face(box, other) for _, other in kept):
+            kept.append((face, box))
+    return [face for face, _ in kept]
 
 
 def face_square(face: Face, shape: tuple[int, ...]) -> Square:

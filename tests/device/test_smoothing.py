@@ -8,9 +8,9 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
-from device.vision.quality import Quality
 from device.vision.smoothing import LabelSpace, SmoothedLabel, SmoothingRules, smooth
 from fer_edge.classifier import softmax
+from fer_edge.quality import Quality
 
 LABELS = ("happy", "sad", "neutral")
 SPACE = LabelSpace(LABELS, 1.0)
