@@ -69,6 +69,14 @@ class Settings:
     per_frame: bool = _setting(False, "a journal line for each face of each frame, in addition to episodes", live=True)
     hold_s: float = _setting(1.0, "how long an expression must hold before an episode begins", live=True, least=0)
     min_score: float = _setting(0.0, "faces with a lower detection score are ignored", live=True, least=0, most=1)
+    begin_score: float | None = _setting(
+        None,
+        "a new face counts from this score on, the mean of both networks' scores; a known one is kept down to min_score; "
+        "none: the detector's, .585 for BlazeFace",
+        live=True,
+        least=0,
+        most=1,
+    )
     unsure_below: float | None = _setting(
         None,
         "a face whose highest probability is lower is unsure; none: the bundle's threshold",

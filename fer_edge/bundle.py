@@ -183,6 +183,7 @@ class Bundle:
 
         `gray` is uint8 (H, W). With `is_crop` the image is one face crop, as in data sets.
         """
+        from fer_edge.detection.registry import begin_evidence
         from fer_edge.detection.types import Face, largest_first
 
         if is_crop:
@@ -190,7 +191,8 @@ class Bundle:
             crop = crop_whole_image(gray, self.side)
             quality = crop_quality(crop, Face((0, 0, width, height), 1.0), max(height, width))
             return self._predictions([None], [crop], [quality])
-        faces = largest_first(self.detector.detect(gray))
+        found, least = self.detector.detect(gray), begin_evidence(self.detector.name)
+        faces = largest_first([face for face in found if face.evidence >= least])
         crops = [self.crop(gray, face, self.detector.name) for face in faces]
         mappings = [self.mapping(face.detector or self.detector.name) for face in faces]
         sides = [crop_square(f.xywh, mapping, gray.shape)[2] for f, mapping in zip(faces, mappings, strict=True)]

@@ -6,16 +6,22 @@ import argparse
 import json
 import sys
 from pathlib import Path
+from typing import Any
+
+import numpy as np
 
 from convert.argument_types import add_votes_argument, whole_number
 from convert.crops.crop_table import SIZES_PX, crop_table_text, installed_detectors, measure_crops
 from convert.crops.detected_crops import FACES, CropExperiment
+from convert.crops.faceless_scenes import without_face
+from convert.crops.presence_table import PICTURES, measure_presence, presence_table_text
 from convert.crops.synthetic_scenes import SCENE
+from convert.data.ferplus import VoteTable
 from convert.data.loader import load, remarks
 from fer_edge.atomic_file import write_atomically
 from fer_edge.bundle import Bundle
 from fer_edge.console import message
-from fer_edge.detection.registry import DETECTORS
+from fer_edge.detection.registry import DETECTORS, find_detector
 from fer_edge.errors import UsageError, exit_code_of
 
 
@@ -40,10 +46,21 @@ def main(argv: list[str] | None = None) -> int:
         nargs="+",
         default=SIZES_PX,
         metavar="PX",
-        help="sides of the faces in px; default: 60 to 240",
+        help="sides of the faces in px; default: 60 to 460",
     )
     parser.add_argument(
         "--sweep", action="store_true", help="also measure the accuracy with wrong mappings: scaled, shifted, rotated"
+    )
+    parser.add_argument(
+        "--presence",
+        action="store_true",
+        help="instead: false boxes on pictures without a face and lost faces, by the score from which on a box counts",
+    )
+    parser.add_argument(
+        "--pictures",
+        type=whole_number(1),
+        default=PICTURES,
+        help="number of pictures without a face, for --presence; default: %(default)s",
     )
     parser.add_argument("--seed", type=whole_number(0), default=0, help="seed of random numbers; default: 0")
     parser.add_argument("--json", action="store_true", help="print the table as JSON")
@@ -60,14 +77,35 @@ def _run(args: argparse.Namespace) -> int:
     if args.out and (args.out.is_dir() or not args.out.absolute().parent.is_dir()):
         raise UsageError(f"{args.out} cannot be written: name a file in an existing folder")
     bundle = Bundle.load(args.bundle)
+    if args.presence:
+        return _print_presence(args, bundle)
     detectors = list(installed_detectors(args.detector))
     samples = load(args.data, bundle.side, classes=bundle.labels, votes=args.votes)
     for remark in remarks(samples):
         message(remark)
     table = measure_crops(CropExperiment.of(samples, bundle, args.n, args.seed), detectors, args.sizes, args.sweep)
+    return _print(args, table.to_json(), crop_table_text(table))
+
+
+def _print_presence(args: argparse.Namespace, bundle: Bundle) -> int:
+    """Prints the table of `--presence`; FER+ votes, if given, name the images of the set that show no face."""
+    samples, non_faces = load(args.data, bundle.side, classes=bundle.labels), None
+    if args.votes:
+        votes = VoteTable.read(args.votes)
+        rows = np.arange(len(samples.y))
+        counts = votes.of(samples.source, rows, samples.split.tolist(), len(rows), args.data)
+        non_faces = samples.x[without_face(counts) & (samples.split != "test"), :, :, 0]
+        message(f"{len(non_faces)} images of the training and validation parts show no face to FER+")
+    detector = find_detector(None if args.detector == "all" else args.detector)
+    table = measure_presence(samples, detector, args.n, args.pictures, args.seed, non_faces)
+    return _print(args, table.to_json(), presence_table_text(table))
+
+
+def _print(args: argparse.Namespace, values: dict[str, Any], text: str) -> int:
+    """Prints a table, and writes it with --out."""
     if args.out:
-        write_atomically(args.out, json.dumps(table.to_json(), indent=1) + "\n")
-    print(json.dumps(table.to_json()) if args.json else crop_table_text(table))
+        write_atomically(args.out, json.dumps(values, indent=1) + "\n")
+    print(json.dumps(values) if args.json else text)
     return 0
 
 

@@ -22,7 +22,7 @@ from fer_edge.errors import UsageError
 from fer_edge.json_fields import to_json
 from fer_edge.preprocess import CropMapping
 
-SIZES_PX = (60, 90, 120, 180, 240)
+SIZES_PX = (60, 90, 120, 180, 240, 300, 400, 460)
 SWEEP_PX = 120  # or the next larger size at which a detector finds half of the faces
 
 

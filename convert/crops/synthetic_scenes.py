@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 
@@ -12,6 +13,8 @@ from convert.data.samples import Samples
 from fer_edge.detection.boxes import SAME_FACE_IOU, Box, intersection_over_union
 from fer_edge.detection.types import Detector, Face
 from fer_edge.errors import UsageError
+
+S = TypeVar("S")
 
 SCENE = (480, 640)  # px, height and width
 
@@ -72,11 +75,11 @@ def find_pasted_face(scene: Scene, detector: Detector) -> Face | None:
     return next((face for face in detector.detect(scene.gray) if scene.shows(face.xywh)), None)
 
 
-def with_progress_bar(scenes_to_show: Iterable[Scene], total: int, title: str) -> Iterable[Scene]:
+def with_progress_bar(scenes_to_show: Iterable[S], total: int, title: str) -> Iterable[S]:
     """The same scenes, with a bar on a terminal once they take longer than two seconds."""
     if not sys.stderr.isatty():
         return scenes_to_show
     from tqdm import tqdm
 
-    bar: Iterable[Scene] = tqdm(scenes_to_show, total=total, desc=title, unit="scene", delay=2, leave=False)
+    bar: Iterable[S] = tqdm(scenes_to_show, total=total, desc=title, unit="scene", delay=2, leave=False)
     return bar
