@@ -15,6 +15,7 @@ from typing import Any
 
 from device import broker_url
 from device.address import Address
+from fer_edge.detection.tiles import MIN_FAR_PX
 from fer_edge.errors import UsageError
 from fer_edge.quality import MIN_QUALITY
 
@@ -95,6 +96,12 @@ class Settings:
         0.12, "half-life of the average over frames that smooths a label; 0: no smoothing", live=True, least=0
     )
     dwell_s: float = _setting(0.2, "minimum time for which a label stays", live=True, least=0)
+    far_px: int | None = _setting(
+        None,
+        "side in px of the smallest face that is also searched for in tiles of a large picture; none: no tiles",
+        live=True,
+        least=MIN_FAR_PX,
+    )
     max_faces: int = _setting(
         4, "number of faces of a frame that are classified, largest first; others are only counted", live=True, above=0
     )

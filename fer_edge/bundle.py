@@ -178,12 +178,14 @@ class Bundle:
         crops = [self.crop(gray, face, detector) for face in faces]
         return self.classify(np.stack(crops) if crops else np.empty((0, self.side, self.side), np.uint8))
 
-    def predict(self, gray: np.ndarray, is_crop: bool = False) -> list[Prediction]:
+    def predict(self, gray: np.ndarray, is_crop: bool = False, far_px: int | None = None) -> list[Prediction]:
         """The prediction for each face of an image, the largest first, each once; empty without a face.
 
-        `gray` is uint8 (H, W). With `is_crop` the image is one face crop, as in data sets.
+        `gray` is uint8 (H, W). With `is_crop` the image is one face crop, as in data sets. With `far_px`, tiles of
+        it are searched too, for faces of that side and more.
         """
         from fer_edge.detection.registry import begin_evidence
+        from fer_edge.detection.two_stage import TwoStageDetector
         from fer_edge.detection.types import Face, largest_first
 
         if is_crop:
@@ -191,7 +193,8 @@ class Bundle:
             crop = crop_whole_image(gray, self.side)
             quality = crop_quality(crop, Face((0, 0, width, height), 1.0), max(height, width))
             return self._predictions([None], [crop], [quality])
-        found, least = self.detector.detect(gray), begin_evidence(self.detector.name)
+        detector, least = self.detector, begin_evidence(self.detector.name)
+        found = detector.detect(gray, far_px) if isinstance(detector, TwoStageDetector) else detector.detect(gray)
         faces = largest_first([face for face in found if face.evidence >= least])
         crops = [self.crop(gray, face, self.detector.name) for face in faces]
         mappings = [self.mapping(face.detector or self.detector.name) for face in faces]

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from fer_edge.golden_check import Verification
 
 # The settings on which rows depend; the others concern cameras and journals.
-ROW_SETTINGS: tuple[str, ...] = ("rotate_deg", "flip", "region", "threads", "min_score", "begin_score")
+ROW_SETTINGS: tuple[str, ...] = ("rotate_deg", "flip", "region", "threads", "min_score", "begin_score", "far_px")
 ROW_SETTINGS += ("unsure_below", "min_quality", "smooth_s", "dwell_s", "max_faces", "search_s", "sweep_s")
 _ORIGIN_NS = 1_000_000_000  # the time at which every recording begins, on its own clock; 0 would mean never
 _FRAME_TIMEOUT_S = 0.25

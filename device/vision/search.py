@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from device.vision import motion_gate
+from device.vision.far_search import FarState, is_inside, next_tiles
 from device.vision.track_updates import redetected, with_found
 from device.vision.tracks import Track, largest_first, predict, without_duplicates
 from fer_edge.detection.boxes import Square
@@ -49,6 +50,7 @@ class SearchState:
     changed: np.ndarray | None = None
     elsewhere_checked_ns: int = 0  # when changes beside the faces were last checked for
     credit: float = _MAX_CREDIT
+    far: FarState | None = None  # with the setting far_px
     searched_near: bool = False  # whether the last search also looked for faces that fill the frame, in vain
     is_recording: bool = False
 
@@ -114,14 +116,44 @@ def find_faces(
         due = _changed_elsewhere(state, gray.shape)
     unfollowed: set[int] = set()
     if due:
+        far = {track.id for track in state.tracks if track.is_far and track.seen_ns >= state.searched_ns}
+        unfollowed = far - {track.id for track in followed}  # a search of the whole frame does not see these
+        tracks |= {number: replace(tracks[number], seen_ns=mono_ns) for number in unfollowed}
         state = _search_frame(state, tracks, detector, gray, settings)
     else:  # the last search's unfollowed faces are assumed present until the next search, at unknown positions
         unfollowed = {t.id for t in state.tracks if t.seen_ns >= state.searched_ns} - {t.id for t in followed}
         known = (replace(track, seen_ns=mono_ns) if track.id in unfollowed else track for track in tracks.values())
         state = replace(state, tracks=without_duplicates(tuple(known)))
+    if settings.far_px is not None and isinstance(detector, TwoStageDetector):
+        state = _search_far(state, unfollowed, due, detector, gray, settings)
     present = [track for track in largest_first(state.tracks) if track.seen_ns == mono_ns]
     read = [track for track in present if track.id not in unfollowed][: settings.max_faces]
     return state, FoundFaces(tuple(read), len(present) - len(read), due)
+
+
+def _search_far(
+    state: SearchState,
+    unfollowed: set[int],
+    searched: bool,
+    detector: TwoStageDetector,
+    gray: np.ndarray,
+    settings: Settings,
+) -> SearchState:
+    """The state after a search of the tiles whose turn it is; `searched` says whether the whole frame was searched too."""
+    assert settings.far_px is not None
+    mono_ns, first_new = state.frame_ns, state.next_id
+    far, tiles = next_tiles(
+        state.far, gray, settings.far_px, state.changed, mono_ns, busy=searched, at_once=state.is_recording
+    )
+    if not tiles:
+        return replace(state, far=far)
+    faces = [face for tile in tiles for face in detector.search_tile(gray, tile)]
+    # a face that is not followed is gone when its tile does not show it any more
+    gone = {t.id for t in state.tracks if t.id in unfollowed and any(is_inside(t.head, tile) for tile in tiles)}
+    known = {t.id: replace(t, seen_ns=state.searched_ns - 1) if t.id in gone else t for t in state.tracks}
+    found, next_id = with_found(known, faces, first_new, mono_ns, detector, gray, settings)
+    tracks = (replace(t, is_far=True) if t.id >= first_new else t for t in found.values())
+    return replace(state, far=far, next_id=next_id, tracks=without_duplicates(tuple(tracks)))
 
 
 def _predicted(track: Track, state: SearchState, shape: tuple[int, ...]) -> Track | None:

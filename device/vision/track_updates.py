@@ -75,7 +75,10 @@ def _confirmed(new: Sequence[Face], detector: Detector, gray: np.ndarray, settin
         return [face for face in new if face.evidence >= least]
     largest = sorted(range(len(new)), key=lambda j: -new[j].xywh[2] * new[j].xywh[3])
     looked = set(largest[: _MAX_CONFIRMED * settings.max_faces])
-    faces = [detector.confirm(gray, face) if j in looked else face for j, face in enumerate(new)]
+    faces = [
+        detector.confirm(gray, face) if j in looked and face.second_score is None else face
+        for j, face in enumerate(new)
+    ]
     faces = [face for face in faces if face.evidence >= least and face.score >= settings.min_score]
     once = {id(face) for face in each_face_once(faces, gray.shape)}
     return [face for face in faces if id(face) in once]

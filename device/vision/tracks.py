@@ -40,6 +40,7 @@ class Track:
     detected_ns: int = 0
     velocity: tuple[float, float] = (0.0, 0.0)
     predictable: bool = False
+    is_far: bool = False  # found in a tile: a search of the whole frame does not see it
 
 
 def with_detection(track: Track, face: Face, head: Square, mono_ns: int) -> Track:

@@ -7,8 +7,9 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fer_edge.commands.vision_arguments import BUNDLE_HELP
+from fer_edge.commands.vision_arguments import BUNDLE_HELP, add_far_argument
 from fer_edge.console import message
+from fer_edge.detection.tiles import MIN_FAR_PX
 from fer_edge.errors import EXIT_DONE, NotEnoughData, UsageError
 from fer_edge.events import UNSURE
 
@@ -31,6 +32,7 @@ def register(commands: Any) -> None:
     parser.add_argument(
         "--crop", action="store_true", help="the images are face crops already, as in data sets: no face detection"
     )
+    add_far_argument(parser)
     parser.add_argument("--json", action="store_true", help="print one JSON object for each image")
     parser.set_defaults(command=_predict)
 
@@ -38,6 +40,8 @@ def register(commands: Any) -> None:
 def _predict(args: argparse.Namespace) -> int:
     from fer_edge.bundle import Bundle
 
+    if args.far_px is not None and args.far_px < MIN_FAR_PX:
+        raise UsageError(f"--far must be {MIN_FAR_PX} or more, not {args.far_px}")
     bundle = Bundle.load(args.bundle)
     if not args.crop:
         message(f"detector {bundle.detector.name}, bundle {bundle.name}")
@@ -51,7 +55,7 @@ def _predict(args: argparse.Namespace) -> int:
             message(f"left out: {error}")
             unreadable += 1
             continue
-        predictions = bundle.predict(gray, is_crop=args.crop)
+        predictions = bundle.predict(gray, is_crop=args.crop, far_px=args.far_px)
         faces += len(predictions)
         _print(path, [_row(path, prediction, bundle) for prediction in predictions], args.json)
     if unreadable:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from fer_edge.detection.blazeface import BlazeFace
 from fer_edge.detection.boxes import Box, Square, is_same_face, square_iou
+from fer_edge.detection.tiles import far_tiles
 from fer_edge.detection.types import Face
 from fer_edge.preprocess import CropMapping, crop_square
 
@@ -41,9 +42,14 @@ class TwoStageDetector:
     def __init__(self, searcher: BlazeFace, refiner: BlazeFace) -> None:
         self.searcher, self.refiner = searcher, refiner
 
-    def detect(self, gray: np.ndarray) -> list[Face]:
-        """The faces in a frame uint8 (H, W), the highest score first; `detector` names the network that gave the box."""
+    def detect(self, gray: np.ndarray, far_px: int | None = None) -> list[Face]:
+        """The faces in a frame uint8 (H, W), the highest score first; `detector` names the network that gave the box.
+
+        With `far_px`, tiles of the frame are searched too, for faces of this side in px and more.
+        """
         faces = [self.confirm(gray, face) for face in self.search(gray)]
+        for tile in far_tiles(gray.shape, far_px) if far_px else ():
+            faces += self.search_tile(gray, tile)
         return sorted(each_face_once(faces, gray.shape), key=lambda face: -face.score)
 
     def search(self, gray: np.ndarray, near: bool = True) -> list[Face]:
@@ -54,6 +60,16 @@ class TwoStageDetector:
     def search_near(self, gray: np.ndarray) -> list[Face]:
         """The faces that fill a frame: those which the refiner finds in the whole of it."""
         return [replace(face, detector=self.refiner.name) for face in self.refiner.detect(gray)]
+
+    def search_tile(self, gray: np.ndarray, tile: Square) -> list[Face]:
+        """The faces in a tile of a frame that both networks find, with the refiner's boxes."""
+        faces = []
+        for face in self.searcher.detect(gray, tile):
+            # the searcher's box depends on the scale at which it searched, which is the tile's
+            around = square_of_box(face, self.searcher.name, (tile[2], tile[2]))
+            if (refined := self.refine(gray, around)) is not None:
+                faces.append(replace(refined, second_score=face.score))
+        return faces
 
     def confirm(self, gray: np.ndarray, face: Face) -> Face:
         """The face with the refiner's box and both networks' scores; without that network's box where it finds no face."""
