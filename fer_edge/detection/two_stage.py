@@ -87,6 +87,19 @@ class TwoStageDetector:
         return replace(best, detector=NAME)
 
 
+class FarDetector:
+    """A two-stage detector that always searches the tiles for faces of `far_px` px and more, too."""
+
+    name = NAME
+
+    def __init__(self, detector: TwoStageDetector, far_px: int) -> None:
+        self._detector, self._far_px = detector, far_px
+
+    def detect(self, gray: np.ndarray) -> list[Face]:
+        """The faces in a frame uint8 (H, W), the highest score first."""
+        return self._detector.detect(gray, self._far_px)
+
+
 def is_near_search_needed(faces: list[Face]) -> bool:
     """Whether the searcher's faces are so few or weak that a face may fill the frame, which that network does not see."""
     return all(face.score < BEGIN_SCORE for face in faces)

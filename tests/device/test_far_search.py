@@ -73,7 +73,7 @@ def test_the_tile_in_which_something_changed_comes_first() -> None:
 
 def test_a_recordings_new_scene_is_searched_in_all_tiles() -> None:
     far, tiles = next_tiles(None, np.zeros(HD, np.uint8), 90, STILL, 0, busy=True, at_once=True)
-    assert tiles == far_tiles(HD, 90) and not any(far.pending)
+    assert tiles == far_tiles(HD, 90) and far.left == ()
     again, tiles = next_tiles(far, np.zeros(HD, np.uint8), 60, STILL, 10**8, busy=False, at_once=False)
     assert again.far_px == 60 and len(tiles) == 1, "another setting begins anew"
     assert FarState.of((480, 640), 90, 0).tiles == ()
