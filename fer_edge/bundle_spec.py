@@ -85,7 +85,7 @@ class LabelThresholds(NamedTuple):
     """A threshold for each label: at that probability and above, a share `right` of the images with the label are right.
 
     The images are validation images, weighted so that `prior` holds; None: as they are. A label whose threshold is None is
-    never said.
+    never reported.
     """
 
     right: float

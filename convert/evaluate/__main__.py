@@ -1,7 +1,7 @@
 """`python -m convert.evaluate MODEL --data PATH`: evaluates a model with the device's code, and measures its cost.
 
 `--pictures FOLDER` evaluates it on whole pictures instead: the device's detector finds the face, and the bundle's thresholds
-decide what is said.
+decide what is reported.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """A threshold of `unsure` for each label: the smallest at which four in five of the images that get the label are right.
 
 A data set's shares of classes are not those of a room, in which faces are mostly neutral. The images are therefore weighted by
-class, so that a stated prior holds. A label that reaches the target at no threshold is never said.
+class, so that a stated prior holds. A label that reaches the target at no threshold is never reported.
 """
 
 from __future__ import annotations
@@ -14,8 +14,10 @@ from fer_edge.bundle_spec import LabelThresholds, StatedPrior
 from fer_edge.errors import UsageError
 
 TARGET = 0.8  # share of the images that get a label for which it is right
-MIN_EFFECTIVE = 20.0  # effective number of images that get a label; with fewer, the label is not said
-DOUBT = 0.5  # images of the heaviest class that are added to the wrong ones: no label is said by the luck of few images
+MIN_EFFECTIVE = 20.0  # effective number of images that get a label; with fewer, the label is not reported
+DOUBT = (
+    0.5  # images of the heaviest class that are added to the wrong ones: no label is reported by the luck of few images
+)
 DEFAULT_PRIOR = StatedPrior("neutral", 0.7)
 _STEPS = 100  # thresholds are hundredths
 
@@ -38,14 +40,14 @@ class LabelCoverage:
 class LabelCalibration:
     """The thresholds of all labels, and what they do to each part.
 
-    `coverage` is by part and label; `said` the share of all images of a part that get any label, weighted by the prior.
+    `coverage` is by part and label; `reported` the share of all images of a part that get any label, weighted by the prior.
     """
 
     right: float  # the target
     prior: StatedPrior | None
-    below: dict[str, float | None]  # by label; None: never said
+    below: dict[str, float | None]  # by label; None: never reported
     coverage: dict[str, dict[str, LabelCoverage]]
-    said: dict[str, float]
+    reported: dict[str, float]
 
     @property
     def thresholds(self) -> LabelThresholds:
@@ -71,14 +73,14 @@ def calibrate_labels(
     fitted = [
         fit_label_threshold(p["validation"], y["validation"], weights["validation"], k) for k in range(len(labels))
     ]
-    coverage, said = {}, {}
+    coverage, reported = {}, {}
     for part in y:
         rows = [_coverage(p[part], y[part], weights[part], k, fitted[k]) for k in range(len(labels))]
         coverage[part] = dict(zip(labels, rows, strict=True))
         thresholds = np.array([np.inf if below is None else below for below in fitted])
-        is_said = p[part].max(1) >= thresholds[p[part].argmax(1)]
-        said[part] = round(float(np.average(is_said, weights=weights[part])), 4)
-    return LabelCalibration(TARGET, prior, dict(zip(labels, fitted, strict=True)), coverage, said)
+        is_reported = p[part].max(1) >= thresholds[p[part].argmax(1)]
+        reported[part] = round(float(np.average(is_reported, weights=weights[part])), 4)
+    return LabelCalibration(TARGET, prior, dict(zip(labels, fitted, strict=True)), coverage, reported)
 
 
 def image_weights(y: np.ndarray, labels: tuple[str, ...], prior: StatedPrior | None) -> np.ndarray:

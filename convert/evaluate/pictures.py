@@ -22,14 +22,14 @@ from convert.evaluate.bootstrap import DRAWS, SEED, interval, resamples
 from convert.evaluate.metrics import Interval, wilson_interval
 from convert.sources.opened_model import OpenedModel
 from fer_edge.bundle import Bundle
-from fer_edge.certainty import said_from, said_label
+from fer_edge.certainty import reported_label, thresholds_by_label
 from fer_edge.classifier import Runtime
 from fer_edge.detection.registry import find_detector
 from fer_edge.detection.types import Detector, Face, largest_first
 from fer_edge.errors import DataError
 from fer_edge.events import UNSURE
+from fer_edge.face_crop import IDENTITY, face_crop
 from fer_edge.json_fields import to_json
-from fer_edge.preprocess import IDENTITY, face_crop
 
 NONE = "none"  # the class of pictures without a face
 MIN_PERSONS = 10  # names of persons from which on intervals are by person; fewer may be names of parts or classes
@@ -38,7 +38,10 @@ _PERSON = re.compile(r"(.+)_\d+")
 
 @dataclass(frozen=True, slots=True)
 class FaceReader:
-    """A model with a detector: `probabilities` gives float32 (K,) of a face in a picture, `thresholds` are `said_from`."""
+    """A model with a detector: `probabilities` gives float32 (K,) of a face in a picture.
+
+    `thresholds` are those of `thresholds_by_label`.
+    """
 
     name: str
     labels: tuple[str, ...]
@@ -58,7 +61,7 @@ class FaceReader:
                 crop = bundle.crop(gray, face, found.name)
                 return np.asarray(classifier.probabilities(crop[None], bundle.temperature)[0])
 
-            return FaceReader(bundle.name, bundle.labels, found, read, said_from(bundle.spec))
+            return FaceReader(bundle.name, bundle.labels, found, read, thresholds_by_label(bundle.spec))
         plain = model.classifier(runtime)
 
         def read_plain(gray: np.ndarray, face: Face) -> np.ndarray:
@@ -71,16 +74,17 @@ class FaceReader:
 
 @dataclass(frozen=True, slots=True)
 class PictureOutcome:
-    """What a picture of class `label` gave: the number of faces, the largest one's label, and what is said of it.
+    """What a picture of class `label` gave: the number of faces, the largest one's label, and what is reported of it.
 
-    `predicted` and `said` are None where no face was found; `said` may be UNSURE. `group` is the person, or the picture.
+    `predicted` and `reported` are None where no face was found; `reported` may be UNSURE.
+    `group` is the person, or the picture.
     """
 
     label: str
     group: str
     faces: int
     predicted: str | None
-    said: str | None
+    reported: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,13 +104,13 @@ class PictureScores:
 
     found: Proportion
     right_of_found: Proportion | None
-    said_of_found: Proportion
-    right_of_said: Proportion | None
+    reported_of_found: Proportion
+    right_of_reported: Proportion | None
 
 
 @dataclass(frozen=True, slots=True)
 class PictureReport:
-    """The scores by class and in all, and by label the share of the pictures of which it was said that are of its class.
+    """The scores by class and in all, and by label the share of the pictures of which it was reported that are of its class.
 
     `intervals` says how the intervals were made. `several` counts pictures with more than one face. `unreadable` names files
     with their faults, `left_out` counts pictures of other classes.
@@ -180,9 +184,9 @@ def picture_report(
         classes={label: shares.scores([o.label == label for o in outcomes], label) for label in dict.fromkeys(present)},
         all_faces=shares.scores(with_face, "") if any(with_face) else None,
         right_by_label={
-            label: shares.proportion([o.said == label for o in outcomes], [o.label == label for o in outcomes])
+            label: shares.proportion([o.reported == label for o in outcomes], [o.label == label for o in outcomes])
             for label in reader.labels
-            if any(o.said == label for o in outcomes)
+            if any(o.reported == label for o in outcomes)
         },
         unreadable=tuple(unreadable),
         left_out=dict(sorted((left_out or {}).items())),
@@ -199,13 +203,13 @@ class _Shares:
     def scores(self, chosen: Sequence[bool], label: str) -> PictureScores:
         """The scores of the chosen outcomes, which are of the class `label`, or of several."""
         found = [c and o.faces > 0 for c, o in zip(chosen, self.outcomes, strict=True)]
-        said = [f and o.said != UNSURE for f, o in zip(found, self.outcomes, strict=True)]
+        reported = [f and o.reported != UNSURE for f, o in zip(found, self.outcomes, strict=True)]
         right = [o.predicted == o.label for o in self.outcomes]
         return PictureScores(
             found=self.proportion(chosen, found),
             right_of_found=None if label == NONE else self.proportion(found, right),
-            said_of_found=self.proportion(found, said),
-            right_of_said=None if label == NONE else self.proportion(said, right),
+            reported_of_found=self.proportion(found, reported),
+            right_of_reported=None if label == NONE else self.proportion(reported, right),
         )
 
     def proportion(self, among: Sequence[bool], hits: Sequence[bool]) -> Proportion:
@@ -234,7 +238,7 @@ def _outcome(reader: FaceReader, picture: Picture, label: str, gray: np.ndarray)
         return PictureOutcome(label, group, 0, None, None)
     p = reader.probabilities(gray, faces[0])
     predicted = reader.labels[int(p.argmax())]
-    return PictureOutcome(label, group, len(faces), predicted, said_label(p, reader.labels, reader.thresholds))
+    return PictureOutcome(label, group, len(faces), predicted, reported_label(p, reader.labels, reader.thresholds))
 
 
 def person_of(source: str) -> str | None:

@@ -125,15 +125,15 @@ def label_rows(found: LabelCalibration) -> list[str]:
         if found.prior
         else "classes occur as in the data"
     )
-    said = ", ".join(f"{share * 100:.1f} % of {part}" for part, share in found.said.items())
+    reported = ", ".join(f"{share * 100:.1f} % of {part}" for part, share in found.reported.items())
     columns = [f"{part}: n | right % | of its own %" for part in found.coverage]
     lines = [
-        f"The device says a label from the probability at which {found.right * 100:g} % of the validation images that get it"
-        f" are right, if {assumed}, and `unsure` below it. A label that does not reach this is never said. Under this prior a"
-        f" label is said of {said}. n images get the label, “right” is weighted by the prior, and “of its own” is the share of"
-        " the label's own images that get it:",
+        f"The device reports a label from the probability at which {found.right * 100:g} % of the validation images that get"
+        f" it are right, if {assumed}, and `unsure` below it. A label that does not reach this is never reported. Under this"
+        f" prior {reported} get a label. n images get the label, “right” is weighted by the prior, and “of its own” is the"
+        " share of the label's own images that get it:",
         "",
-        f"| label | said from | {' | '.join(columns)} |",
+        f"| label | reported from | {' | '.join(columns)} |",
         "|---" * (2 + 3 * len(columns)) + "|",
     ]
     for label, below in found.below.items():

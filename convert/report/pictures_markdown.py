@@ -21,7 +21,7 @@ def pictures_markdown(report: PictureReport) -> str:
         f"{report.pictures:,} pictures{persons}; detector {report.detector}; the largest face of each counts."
         f" {report.several:,} show several faces. Shares are in %, with n and 95 % intervals ({report.intervals}).",
         "",
-        "| class | face found | right, of found | said, of found | right, of said |",
+        "| class | face found | right, of found | reported, of found | right, of reported |",
         "|---|---|---|---|---|",
         *(_row(label, scores) for label, scores in report.classes.items() if label != NONE),
     ]
@@ -31,7 +31,7 @@ def pictures_markdown(report: PictureReport) -> str:
         lines += [
             _row(NONE, report.classes[NONE]),
             "",
-            f"`{NONE}` are pictures without a face: what is found and said in them is wrong. They are not in **all**.",
+            f"`{NONE}` are pictures without a face: what is found and reported in them is wrong. They are not in **all**.",
         ]
     lines += ["", "| when it says | that is right |", "|---|---|"]
     lines += [f"| {label} | {_cell(share)} |" for label, share in report.right_by_label.items()]
@@ -60,7 +60,7 @@ def write_pictures_report(report: PictureReport, folder: Path) -> list[Path]:
 
 
 def _row(name: str, scores: PictureScores) -> str:
-    cells = (scores.found, scores.right_of_found, scores.said_of_found, scores.right_of_said)
+    cells = (scores.found, scores.right_of_found, scores.reported_of_found, scores.right_of_reported)
     return f"| {name} | {' | '.join(_cell(cell) for cell in cells)} |"
 
 

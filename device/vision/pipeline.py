@@ -13,13 +13,13 @@ from device.camera.frame import Frame
 from device.config import ESTIMATE, Settings
 from device.vision import motion_gate, search
 from device.vision.prior import PriorEstimate, training_prior, update_prior
-from device.vision.quality import crop_quality
 from device.vision.readings import FrameResult, Reading
 from device.vision.search import SearchState
 from device.vision.smoothing import LabelSpace, SmoothingRules, smooth
 from device.vision.tracks import Track
-from fer_edge.certainty import said_from
+from fer_edge.certainty import thresholds_by_label
 from fer_edge.face_crop import CropMapping, crop_rotation_rad, crop_square, cut_square, subsample_square
+from fer_edge.quality import crop_quality
 
 if TYPE_CHECKING:
     from fer_edge.bundle import Bundle
@@ -116,5 +116,5 @@ class Pipeline:
         return mapping
 
     def _smoothing_rules(self, settings: Settings) -> SmoothingRules:
-        below = said_from(self.bundle.spec, settings.unsure_below)
+        below = thresholds_by_label(self.bundle.spec, settings.unsure_below)
         return SmoothingRules(settings.smooth_s, settings.dwell_s, below, settings.min_quality)

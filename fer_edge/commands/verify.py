@@ -36,7 +36,7 @@ def register(commands: Any) -> None:
 
 def _verify(args: argparse.Namespace) -> int:
     from fer_edge.bundle import Bundle
-    from fer_edge.certainty import said_from, thresholds_sentence
+    from fer_edge.certainty import thresholds_by_label, thresholds_sentence
     from fer_edge.classifier import find_runtime
     from fer_edge.golden_check import verify
 
@@ -51,5 +51,7 @@ def _verify(args: argparse.Namespace) -> int:
         return EXIT_DONE
     print(verification.sentence)
     if by_label:
-        print(f"labels are said by probability: {thresholds_sentence(bundle.labels, said_from(bundle.spec))}")
+        print(
+            f"labels are reported by probability: {thresholds_sentence(bundle.labels, thresholds_by_label(bundle.spec))}"
+        )
     return EXIT_DONE

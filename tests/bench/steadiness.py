@@ -27,16 +27,16 @@ from convert.evaluate.label_thresholds import calibrate_labels
 from device.camera.frame import Frame
 from device.config import Settings
 from device.vision.pipeline import Pipeline
-from device.vision.quality import Quality
 from device.vision.readings import Reading
 from device.vision.search import SearchState
 from device.vision.smoothing import LabelSpace, SmoothingRules, smooth
 from fer_edge.bundle import Bundle
 from fer_edge.bundle_spec import StatedPrior
-from fer_edge.certainty import said_from
+from fer_edge.certainty import thresholds_by_label
 from fer_edge.detection.registry import find_detector
 from fer_edge.errors import exit_code_of
 from fer_edge.events import UNSURE
+from fer_edge.quality import Quality
 from tests.system.dated_result import reported
 
 FPS = 10
@@ -55,7 +55,7 @@ class ClipCounts:
     unsure: Counter[str]
     flips: int
     flips_alone: int  # of the label of each frame alone
-    said_right: int
+    reported_right: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +127,7 @@ def read_clip(pipeline: Pipeline, frames: Iterator[np.ndarray], label: str) -> C
 
 
 def count_clip(clip: ClipReadings, bundle: Bundle, thresholds: tuple[float, ...], settings: Settings) -> ClipCounts:
-    """What the smoothing makes of a clip's readings with these thresholds of `said_from`."""
+    """What the smoothing makes of a clip's readings with these thresholds of `thresholds_by_label`."""
     rules = SmoothingRules(settings.smooth_s, settings.dwell_s, thresholds, settings.min_quality)
     space, smoothed, steady = LabelSpace(bundle.labels, bundle.temperature), None, []
     unsure = Counter[str]()
@@ -144,7 +144,7 @@ def count_clip(clip: ClipReadings, bundle: Bundle, thresholds: tuple[float, ...]
         unsure=unsure,
         flips=sum(a != b for a, b in pairwise(steady)),
         flips_alone=sum(a.label != b.label for a, b in pairwise(clip.readings)),
-        said_right=sum(one == clip.label for one in steady),
+        reported_right=sum(one == clip.label for one in steady),
     )
 
 
@@ -153,7 +153,7 @@ def steadiness(counts: Sequence[ClipCounts], seed: int) -> Steadiness:
     read = np.array([one.read for one in counts], np.float32)
     unsure = np.array([one.unsure.total() for one in counts], np.float32)
     flips = np.array([one.flips for one in counts], np.float32)
-    right = np.array([one.said_right for one in counts], np.float32)
+    right = np.array([one.reported_right for one in counts], np.float32)
     drawn = resamples(len(counts), seed=seed)
 
     def ratio(top: np.ndarray, bottom: np.ndarray, factor: float = 1.0) -> tuple[float, float | None, float | None]:
@@ -195,7 +195,7 @@ def read_clips(
 def measure(clips: Sequence[ClipReadings], bundle: Bundle, seed: int, settings: Settings | None = None) -> Steadiness:
     """The steadiness of clips that were read, with the thresholds of `bundle` and of these settings."""
     settings = settings or Settings()
-    thresholds = said_from(bundle.spec, settings.unsure_below)
+    thresholds = thresholds_by_label(bundle.spec, settings.unsure_below)
     return steadiness([count_clip(one, bundle, thresholds, settings) for one in clips], seed)
 
 
@@ -227,7 +227,7 @@ def text(result: dict[str, Any]) -> str:
             f"{row['faces']}, {row['thresholds']}: {row['clips']} clips, {row['minutes']:g} minutes, found {row['found']:.1%}",
             f"  unsure          {a:.1%} ({b:.1%} to {c:.1%}) of the time: {reasons or 'none'}",
             f"  flips a minute  {d:.1f} ({e:.1f} to {f:.1f}); each frame alone {row['flips_alone']:.1f}",
-            f"  right of said   {g:.1%} ({h:.1%} to {i:.1%})",
+            f"  right of reported   {g:.1%} ({h:.1%} to {i:.1%})",
         ]
     return "\n".join([*lines, f"on {result['host']}, load {result['load']:g} of {result['cores']}"])
 

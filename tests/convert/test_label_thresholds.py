@@ -1,4 +1,4 @@
-"""The threshold of each label: right in four of five under the stated prior, or never said."""
+"""The threshold of each label: right in four of five under the stated prior, or never reported."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def test_each_threshold_is_the_smallest_that_reaches_the_target(prior: StatedPri
         assert all(right(step / 100) < TARGET for step in range(round(below * 100)))
 
 
-def test_a_label_that_is_wrong_too_often_or_too_rare_is_never_said() -> None:
+def test_a_label_that_is_wrong_too_often_or_too_rare_is_never_reported() -> None:
     p, y = sampled(3000)
     wrong = np.where((p.argmax(1) == 2) & (np.arange(3000) % 3 == 0), 0, y)
     assert fit_label_threshold(p, wrong, np.ones(3000), 2) is None
@@ -114,9 +114,9 @@ def nano_by_label(fer2013: Path) -> LabelCalibration:
 
 def test_on_fer2013_four_in_five_are_right_for_each_label_that_is_said(nano_by_label: LabelCalibration) -> None:
     assert nano_by_label.below["fear"] is None, "nano's fear is never right in four of five"
-    said = [label for label, below in nano_by_label.below.items() if below is not None]
-    assert {"happy", "neutral", "surprise"} <= set(said)
-    for label in said:
+    reported = [label for label, below in nano_by_label.below.items() if below is not None]
+    assert {"happy", "neutral", "surprise"} <= set(reported)
+    for label in reported:
         row = nano_by_label.coverage["validation"][label]
         assert row.right is not None and row.right >= TARGET and row.effective >= MIN_EFFECTIVE, label
     for label in ("happy", "neutral", "surprise", "angry"):

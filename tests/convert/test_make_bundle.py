@@ -58,7 +58,7 @@ def test_a_bundle_made_with_data_passes_and_its_report_can_be_measured_again(
     thresholds, confidence = bundle.spec.thresholds, read_parity(bundle_folder).confidence
     assert confidence is not None and confidence.labels is not None and thresholds == confidence.thresholds
     assert thresholds.labels is not None and thresholds.labels.prior == ("neutral", 0.7)
-    assert "| label | said from |" in (bundle_folder / "CARD.md").read_text()
+    assert "| label | reported from |" in (bundle_folder / "CARD.md").read_text()
     counts, fingerprint = bundle.spec.provenance.train_counts, bundle.spec.provenance.data
     assert counts is not None and list(counts) == list(bundle.labels)
     assert fingerprint is not None and sum(counts.values()) == fingerprint.train

@@ -1,4 +1,4 @@
-"""Whole pictures by class: found, right, said, with intervals by picture or by person, and bad files named."""
+"""Whole pictures by class: found, right, reported, with intervals by picture or by person, and bad files named."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ def test_each_class_is_scored_with_its_thresholds_and_bad_files_are_named(tmp_pa
     values = [
         (share.n, share.share.value) if share and share.share else None
         for scores in (happy, sad, none)
-        for share in (scores.found, scores.right_of_found, scores.said_of_found, scores.right_of_said)
+        for share in (scores.found, scores.right_of_found, scores.reported_of_found, scores.right_of_reported)
     ]
     assert values[:4] == [(2, 1.0), (2, 1.0), (2, 0.5), (1, 1.0)], "160 of 255 is under the threshold of happy"
     assert values[4:8] == [(2, 1.0), (2, 0.5), (2, 1.0), (2, 0.5)]
@@ -116,10 +116,10 @@ def test_intervals_are_by_person_where_there_are_enough_names() -> None:
 
     def outcomes(named: bool) -> list[PictureOutcome]:
         return [
-            PictureOutcome("happy", f"Person{n}" if named else f"/{n}-{k}", 1, *[said] * 2)
+            PictureOutcome("happy", f"Person{n}" if named else f"/{n}-{k}", 1, *[reported] * 2)
             for n in range(20)
             for k in range(10)
-            for said in ["happy" if n % 2 else "sad"]
+            for reported in ["happy" if n % 2 else "sad"]
         ]
 
     by_person, by_picture = (picture_report(reader(), outcomes(named)) for named in (True, False))
@@ -193,7 +193,7 @@ def test_scenes_of_fer2013_are_found_and_as_often_right_as_their_crops(
     right = report.all_faces.right_of_found
     own = float(np.mean(bundle.classify(part.x[rows, :, :, 0]).argmax(1) == part.y[rows]))
     assert right is not None and right.share is not None and abs(right.share.value - own) <= 0.1
-    said = report.all_faces.right_of_said
-    assert said is not None and said.share is not None and said.share.value > right.share.value
+    reported = report.all_faces.right_of_reported
+    assert reported is not None and reported.share is not None and reported.share.value > right.share.value
     none = report.classes[NONE].found
     assert none.n == 5 and none.share is not None and none.share.value == 0

@@ -125,7 +125,7 @@ def test_the_bundles_threshold_is_the_default(bundle: Bundle) -> None:
     assert (reading.steady, reading.why) == ("unsure", "confidence")
 
 
-def test_a_label_that_is_never_said_is_unsure_and_the_setting_says_it_all_the_same(bundle: Bundle) -> None:
+def test_a_label_that_is_never_reported_is_unsure_and_the_setting_says_it_all_the_same(bundle: Bundle) -> None:
     pipeline, frame = Pipeline(find_detector(), bundle), face_frame(2.0)
     ((alone,),) = seen(pipeline, [frame], Settings(unsure_below=0.0))
     for below, expected in ((None, "unsure"), (0.0, alone.label)):

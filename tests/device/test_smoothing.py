@@ -8,13 +8,13 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
-from device.vision.quality import Quality
 from device.vision.smoothing import LabelSpace, SmoothedLabel, SmoothingRules, smooth
 from fer_edge.classifier import softmax
+from fer_edge.quality import Quality
 
 LABELS = ("happy", "sad", "neutral")
 SPACE = LabelSpace(LABELS, 1.0)
-ALWAYS = (0.0, 0.0, 0.0)  # each label is said at any probability
+ALWAYS = (0.0, 0.0, 0.0)  # each label is reported at any probability
 GOOD = Quality(1.0, "dark")
 RULES = SmoothingRules(half_life_s=0.4, dwell_s=0.5, unsure_below=ALWAYS, min_quality=0.5)
 

@@ -1,4 +1,4 @@
-"""Which label is said: by a threshold of each label, by a single one, or by the user's setting."""
+"""Which label is reported: by a threshold of each label, by a single one, or by the user's setting."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from jsonschema import Draft202012Validator
 from convert.bundle.bundle_update import update_bundle
 from fer_edge.bundle import Bundle
 from fer_edge.bundle_spec import SCHEMA_FILE, BundleSpec, LabelThresholds, StatedPrior
-from fer_edge.certainty import NEVER, said_from, said_label, thresholds_sentence
+from fer_edge.certainty import NEVER, reported_label, thresholds_by_label, thresholds_sentence
 from fer_edge.cli import main
 from fer_edge.errors import BundleRefused
 from fer_edge.events import UNSURE
@@ -46,7 +46,7 @@ def says(label: str, p: float) -> np.ndarray:
 
 
 @pytest.mark.parametrize(
-    ("label", "p", "said"),
+    ("label", "p", "reported"),
     [
         ("happy", 0.3, "happy"),
         ("happy", 0.24, UNSURE),
@@ -58,22 +58,22 @@ def says(label: str, p: float) -> np.ndarray:
         ("sad", 1.0, "sad"),
     ],
 )
-def test_each_label_has_its_own_threshold(by_label: BundleSpec, label: str, p: float, said: str) -> None:
-    assert said_label(says(label, p), LABELS, said_from(by_label)) == said
+def test_each_label_has_its_own_threshold(by_label: BundleSpec, label: str, p: float, reported: str) -> None:
+    assert reported_label(says(label, p), LABELS, thresholds_by_label(by_label)) == reported
 
 
 def test_a_bundle_with_one_threshold_keeps_it_for_all_labels(single: BundleSpec) -> None:
-    assert said_from(single) == (0.59,) * 7
+    assert thresholds_by_label(single) == (0.59,) * 7
 
 
 def test_the_setting_replaces_the_thresholds_of_either_kind(single: BundleSpec, by_label: BundleSpec) -> None:
-    assert said_from(single, 0.1) == said_from(by_label, 0.1) == (0.1,) * 7
-    assert said_label(says("fear", 0.5), LABELS, said_from(by_label, 0.0)) == "fear"
+    assert thresholds_by_label(single, 0.1) == thresholds_by_label(by_label, 0.1) == (0.1,) * 7
+    assert reported_label(says("fear", 0.5), LABELS, thresholds_by_label(by_label, 0.0)) == "fear"
 
 
 def test_the_thresholds_are_told_in_words(by_label: BundleSpec) -> None:
-    assert said_from(by_label)[1] == NEVER
-    assert thresholds_sentence(LABELS, said_from(by_label)) == (
+    assert thresholds_by_label(by_label)[1] == NEVER
+    assert thresholds_sentence(LABELS, thresholds_by_label(by_label)) == (
         "angry from 0.9, happy from 0.25, neutral from 0, sad from 1, surprise from 0.7; never disgust, fear"
     )
 
