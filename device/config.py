@@ -15,8 +15,11 @@ from typing import Any
 
 from device import broker_url
 from device.address import Address
+from fer_edge.detection.tiles import MIN_FAR_PX
 from fer_edge.errors import UsageError
+from fer_edge.quality import MIN_QUALITY
 
+TRAINING, ESTIMATE = "training", "estimate"  # values of the setting `prior`
 Region = tuple[float, float, float, float]  # x, y, width, height: shares (0–1) of the upright picture
 
 
@@ -68,15 +71,29 @@ class Settings:
     per_frame: bool = _setting(False, "a journal line for each face of each frame, in addition to episodes", live=True)
     hold_s: float = _setting(1.0, "how long an expression must hold before an episode begins", live=True, least=0)
     min_score: float = _setting(0.0, "faces with a lower detection score are ignored", live=True, least=0, most=1)
-    unsure_below: float | None = _setting(
+    begin_score: float | None = _setting(
         None,
-        "a face whose highest probability is lower is unsure; none: the bundle's threshold",
+        "a new face counts from this score on, the mean of both networks' scores; a known one is kept down to min_score; "
+        "none: the detector's, .585 for BlazeFace",
         live=True,
         least=0,
         most=1,
     )
+    unsure_below: float | None = _setting(
+        None,
+        "a face whose highest probability is lower is unsure, whatever the label; none: the bundle's thresholds",
+        live=True,
+        least=0,
+        most=1,
+    )
+    prior: str = _setting(
+        TRAINING,
+        "how often each label occurs: training, as in the training set, or estimate, by this device without labels",
+        live=True,
+        one_of=(TRAINING, ESTIMATE),
+    )
     min_quality: float = _setting(
-        0.5,
+        MIN_QUALITY,
         "a face of lower quality (contrast, sharpness, size, turn) is unsure; 0: none is",
         live=True,
         least=0,
@@ -86,6 +103,12 @@ class Settings:
         0.12, "half-life of the average over frames that smooths a label; 0: no smoothing", live=True, least=0
     )
     dwell_s: float = _setting(0.2, "minimum time for which a label stays", live=True, least=0)
+    far_px: int | None = _setting(
+        None,
+        "side in px of the smallest face that is also searched for in tiles of a large picture; none: no tiles",
+        live=True,
+        least=MIN_FAR_PX,
+    )
     max_faces: int = _setting(
         4, "number of faces of a frame that are classified, largest first; others are only counted", live=True, above=0
     )

@@ -138,7 +138,12 @@ def _setting_value(name: str, raw: Any) -> Any:
 
 
 def flag_name(name: str) -> str:
-    """The flag of a setting: without the unit, `rotate_deg` is --rotate; with it if the short name is another setting."""
+    """The flag of a setting: without the unit, `rotate_deg` is --rotate; with it if the short name is another setting.
+
+    The flag of `prior` names its one other value.
+    """
+    if name == "prior":
+        return "--estimate-prior"
     short = _UNITS.sub("", name)
     return f"--{(name if short in SETTING_FIELDS else short).replace('_', '-')}"
 

@@ -11,13 +11,14 @@ from device.camera.frame import Frame
 from device.camera.framing import Framing
 from device.camera.source import EndOfStream
 from device.clock import clock_monotonic_ns
-from device.config import Settings, merge_reloaded
+from device.config import ESTIMATE, Settings, merge_reloaded
 from device.output.episodes import EpisodeRules
 from device.output.event_aggregator import EventAggregator
 from device.output.event_bodies import CameraBody, header_body, reading_body
 from device.output.tally import FrameCounts
 from device.system.status import Status
 from device.vision.cpu_budget import CpuBudget
+from device.vision.prior import prior_by_label
 from device.vision.search import SearchState
 from fer_edge.console import message
 from fer_edge.errors import FerEdgeError, UsageError
@@ -151,6 +152,7 @@ class Loop:
         self._search_state, result = parts.pipeline.process(
             self._search_state, frame, settings, parts.observers.start_frame()
         )
+        self._aggregator.prior = self._prior()
         totals.add_frame(frame.mono_ns, result)
         send = self._recorder.record if settings.per_frame else self._recorder.send_unrecorded
         for reading in result.readings[:1] if settings.once else result.readings:
@@ -270,4 +272,12 @@ class Loop:
             drops=dict(counts.drops),
             journal_trouble=journal.trouble,
             lines_lost=journal.lost.total(),
+            prior=self._prior(),
         )
+
+    def _prior(self) -> dict[str, float] | None:
+        """The device's own prior by label; None where it is not estimated, or not yet."""
+        estimate = self._search_state.prior
+        if estimate is None or estimate.updated_ns is None or self._settings.prior != ESTIMATE:
+            return None
+        return prior_by_label(self._parts.pipeline.bundle.labels, estimate.prior)

@@ -29,8 +29,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fer_edge.bundle_spec import BundleSpec, FileEntry, RuntimeClaim
+from fer_edge.certainty import thresholds_by_label
 from fer_edge.errors import BundleRefused, UsageError
-from fer_edge.face_crop import IDENTITY, PREPROCESS_ID, CropMapping, crop_whole_image, face_crop
+from fer_edge.events import UNSURE
+from fer_edge.face_crop import IDENTITY, PREPROCESS_ID, CropMapping, crop_square, crop_whole_image, face_crop
+from fer_edge.quality import Quality, crop_quality, unsure_reason
 from fer_edge.shipped_bundles import bundle_folder
 
 if TYPE_CHECKING:
@@ -46,12 +49,16 @@ REQUIRED_FILES = ("model.tflite", "golden.npz", "parity.json", "CARD.md")
 class Prediction:
     """One face of an image: its box (x, y, w, h) in px, the label, and float32 probabilities (K,) in the bundle's order.
 
-    `face` is None where the image was a face crop itself.
+    `face` is None where the image was a face crop itself. `reported` is what the camera loop would say of this one picture: the
+    label, or `unsure` for the reason `why`, which is "confidence" or what limits the quality of the crop (0–1).
     """
 
     face: Face | None
     label: str
     probabilities: np.ndarray
+    quality: float
+    reported: str
+    why: str = ""
 
 
 @dataclass(frozen=True)
@@ -172,19 +179,43 @@ class Bundle:
         crops = [self.crop(gray, face, detector) for face in faces]
         return self.classify(np.stack(crops) if crops else np.empty((0, self.side, self.side), np.uint8))
 
-    def predict(self, gray: np.ndarray, is_crop: bool = False) -> list[Prediction]:
-        """The prediction for each face of an image, the largest first; empty without a face.
+    def predict(self, gray: np.ndarray, is_crop: bool = False, far_px: int | None = None) -> list[Prediction]:
+        """The prediction for each face of an image, the largest first, each once; empty without a face.
 
-        `gray` is uint8 (H, W). With `is_crop` the image is one face crop, as in data sets.
+        `gray` is uint8 (H, W). With `is_crop` the image is one face crop, as in data sets. With `far_px`, tiles of
+        it are searched too, for faces of that side and more.
         """
-        if is_crop:
-            (row,) = self.classify(crop_whole_image(gray, self.side)[None])
-            return [Prediction(None, self.labels[int(row.argmax())], row)]
-        from fer_edge.detection.types import largest_first
+        from fer_edge.detection.registry import begin_evidence
+        from fer_edge.detection.two_stage import TwoStageDetector
+        from fer_edge.detection.types import Face, largest_first
 
-        faces = largest_first(self.detector.detect(gray))
-        rows = self.classify_faces(gray, faces, self.detector.name)
-        return [Prediction(face, self.labels[int(row.argmax())], row) for face, row in zip(faces, rows, strict=True)]
+        if is_crop:
+            height, width = gray.shape
+            crop = crop_whole_image(gray, self.side)
+            quality = crop_quality(crop, Face((0, 0, width, height), 1.0), max(height, width))
+            return self._predictions([None], [crop], [quality])
+        detector, least = self.detector, begin_evidence(self.detector.name)
+        found = detector.detect(gray, far_px) if isinstance(detector, TwoStageDetector) else detector.detect(gray)
+        faces = largest_first([face for face in found if face.evidence >= least])
+        crops = [self.crop(gray, face, self.detector.name) for face in faces]
+        mappings = [self.mapping(face.detector or self.detector.name) for face in faces]
+        sides = [crop_square(f.xywh, mapping, gray.shape)[2] for f, mapping in zip(faces, mappings, strict=True)]
+        return self._predictions(faces, crops, [crop_quality(*of) for of in zip(crops, faces, sides, strict=True)])
+
+    def _predictions(
+        self, faces: Sequence[Face | None], crops: Sequence[np.ndarray], qualities: Sequence[Quality]
+    ) -> list[Prediction]:
+        """The predictions for crops uint8 (side, side) of these faces."""
+        import numpy as np
+
+        if not crops:
+            return []
+        predictions, thresholds = [], thresholds_by_label(self.spec)
+        for face, p, quality in zip(faces, self.classify(np.stack(crops)), qualities, strict=True):
+            best = int(p.argmax())
+            label, why = self.labels[best], unsure_reason(float(p[best]), quality, thresholds[best])
+            predictions.append(Prediction(face, label, p, quality.value, UNSURE if why else label, why))
+        return predictions
 
 
 def sha256_of(path: Path) -> str:

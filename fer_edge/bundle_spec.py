@@ -74,11 +74,51 @@ class QuantizationSpec(NamedTuple):
     output: TensorQuantization
 
 
+class StatedPrior(NamedTuple):
+    """How often one label is assumed to occur, 0–1; the other labels share the rest as they do in the data."""
+
+    label: str
+    share: float
+
+
+class LabelThresholds(NamedTuple):
+    """A threshold for each label: at that probability and above, a share `right` of the images with the label are right.
+
+    The images are validation images, weighted so that `prior` holds; None: as they are. A label whose threshold is None is
+    never reported.
+    """
+
+    right: float
+    prior: StatedPrior | None
+    below: dict[str, float | None]
+
+    @staticmethod
+    def read(fields: JsonFields, labels: tuple[str, ...]) -> LabelThresholds:
+        """The object `labels` of the thresholds of a bundle with these labels."""
+        prior = None
+        if fields.has("prior"):
+            found = fields.object("prior")
+            prior = StatedPrior(found.text("label", labels), found.number("share", 0, 1))
+        below = fields.object("below")
+        read = {name: below.number_or_null(name, 0, 1) for name in labels}
+        return LabelThresholds(fields.number("right", 0, 1), prior, read)
+
+
 class Thresholds(NamedTuple):
-    """`temperature` divides the logits before softmax; a label less probable than `unsure_below` is reported as unsure."""
+    """`temperature` divides the logits before softmax; a label less probable than `unsure_below` is reported as unsure.
+
+    `labels` are thresholds for each label, which then replace `unsure_below`; None: there are none.
+    """
 
     temperature: float
     unsure_below: float
+    labels: LabelThresholds | None = None
+
+    @staticmethod
+    def read(fields: JsonFields, labels: tuple[str, ...]) -> Thresholds:
+        """The object `thresholds` of a bundle with these labels."""
+        by_label = LabelThresholds.read(fields.object("labels"), labels) if fields.has("labels") else None
+        return Thresholds(fields.number("temperature", above=0), fields.number("unsure_below", 0, 1), by_label)
 
 
 class Cost(NamedTuple):
@@ -201,18 +241,18 @@ class BundleSpec:
             raise BundleRefused(
                 f"{source} has bundle format {found}; this version reads {FORMAT}; make the bundle again"
             )
-        quantization, thresholds = fields.object("quantization"), fields.object("thresholds")
+        quantization, labels = fields.object("quantization"), fields.texts("labels", 2)
         tensors = (TensorQuantization.read(quantization.object(name)) for name in ("input", "output"))
         operators, cost = fields.object("operators"), fields.object("cost")
         versions = operators.object("versions")
         return BundleSpec(
             format=FORMAT,
             name=fields.text("name", may_be_empty=True),
-            labels=fields.texts("labels", 2),
+            labels=labels,
             input=InputSpec.read(fields.object("input")),
             output=OutputSpec(fields.object("output").text("kind", OUTPUT_KINDS)),
             quantization=QuantizationSpec(quantization.text("scheme"), *tensors),
-            thresholds=Thresholds(thresholds.number("temperature", above=0), thresholds.number("unsure_below", 0, 1)),
+            thresholds=Thresholds.read(fields.object("thresholds"), labels),
             cost=Cost(*(cost.integer(name) for name in ("parameters", "multiply_adds", "bytes"))),
             operators=Operators(
                 {name: versions.integer(name, 1) for name in versions.values}, operators.texts("supported_by")

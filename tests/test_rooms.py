@@ -59,8 +59,8 @@ ORDER = {
     "fer_edge": (
         *("console", "errors", "atomic_file", "json_fields", "requirements", "labels", "hardware", "stderr_capture"),
         *("runtime_name", "logit_difference", "face_crop", "synthetic_face", "bundle_provenance", "bundle_spec"),
-        *("golden_vectors", "classifier", "detection", "shipped_bundles", "active_bundle", "bundle", "golden_check"),
-        *("record_logits", "events", "journal", "log", "commands", "cli"),
+        *("golden_vectors", "classifier", "detection", "quality", "shipped_bundles", "active_bundle", "events"),
+        *("certainty", "bundle", "golden_check", "record_logits", "journal", "log", "commands", "cli"),
     ),
     "convert": (
         *(

@@ -97,6 +97,7 @@ class BundleDraft:
             parity_runtime=classifier.runtime.id,
             data=fingerprint(self.samples) if self.samples else None,
             labels_from=self.samples.labels_from if self.samples else None,
+            train_counts=self.samples.part("train").class_counts() if self.samples else None,
         )
         return BundleSpec(
             format=FORMAT,
@@ -107,9 +108,7 @@ class BundleDraft:
             quantization=QuantizationSpec(
                 arithmetic(graph), _quantization(input_details), _quantization(output_details)
             ),
-            thresholds=Thresholds(
-                confidence.temperature if confidence else 1.0, confidence.unsure_below if confidence else 0.0
-            ),
+            thresholds=confidence.thresholds if confidence else Thresholds(1.0, 0.0),
             cost=Cost(parameter_count(graph), multiply_adds(graph), len(self.model.content)),
             operators=Operators(
                 versions=operator_versions(graph),

@@ -55,7 +55,7 @@ def draft_from_tflite(
     calibration = Calibration(CalibrationRecord("not known: the file was used as it is"))
     if against is None:
         runtimes = [*measured_here(model.classifier, images, options.runtimes)]
-        report = reference_free_report(runtimes, samples, labels)
+        report = reference_free_report(runtimes, samples, labels, options.prior)
         return BundleDraft(model, calibration, report, samples=samples)
     float_model = open_model(against)
     reference = float_model.classifier(threads=options.threads)

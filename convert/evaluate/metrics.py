@@ -101,7 +101,7 @@ def score(logits: np.ndarray, y: np.ndarray, labels: tuple[str, ...], draws: int
     hits = predicted == y
     return Scores(
         n=len(y),
-        accuracy=_wilson(int(hits.sum()), len(y)),
+        accuracy=wilson_interval(int(hits.sum()), len(y)),
         balanced_accuracy=Interval(float(np.mean(recall[present])), *balanced),
         macro_auc=Interval(float(np.mean(list(auc.values()))), *macro_auc) if auc else None,
         micro=AverageScores(*(float(v) for v in averaged("micro", classes)[:3])),
@@ -125,7 +125,8 @@ def roc_curves(logits: np.ndarray, y: np.ndarray, labels: tuple[str, ...]) -> Ro
     return RocCurves(tuple(float(v) for v in steps), tpr, tuple(float(v) for v in mean))
 
 
-def _wilson(hits: int, n: int) -> Interval:
+def wilson_interval(hits: int, n: int) -> Interval:
+    """The share of `hits` among n, at least one, and Wilson's 95 % interval."""
     from scipy.stats import binomtest
 
     low, high = binomtest(hits, n).proportion_ci(0.95, method="wilson")

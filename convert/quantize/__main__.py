@@ -15,8 +15,9 @@ import json
 import sys
 from pathlib import Path
 
-from convert.argument_types import add_votes_argument, whole_number
+from convert.argument_types import add_prior_argument, add_votes_argument, whole_number
 from convert.bundle.from_float import make_bundle
+from convert.evaluate.label_thresholds import DEFAULT_PRIOR
 from convert.parity.comparison import ConversionOptions
 from convert.parity.runtime_logits import SETS
 from convert.parity.tolerances import Margins
@@ -53,6 +54,7 @@ def main(argv: list[str] | None = None) -> int:
         "--data", type=Path, help="data set, in any form that `python -m convert.data` reads; default: synthetic images"
     )
     add_votes_argument(parser)
+    add_prior_argument(parser, DEFAULT_PRIOR, "neutral=0.7; of labels without neutral: data")
     parser.add_argument(
         "--float", type=Path, metavar="PATH", help="float model with which an existing .tflite is compared"
     )
@@ -114,6 +116,7 @@ def main(argv: list[str] | None = None) -> int:
             args.threads,
             keep_float=keep,
             votes=args.votes,
+            prior=args.prior,
             round_by_error=args.weight_rounding == "error",
             refine_ranges=args.refine_ranges,
         )

@@ -15,7 +15,7 @@ from device.bench.timing import CallTimes
 from fer_edge.hardware import Board
 from fer_edge.shipped_bundles import IN_CHECKOUT, SHIPPED
 
-_SCENES = {"face": "a moving face", "still": "an empty, still scene"}
+_SCENES = {"face": "a moving face", "still": "an empty, still scene", "far": "--far, 1920×1080"}
 _SUMMARY_ROWS: dict[str, Callable[[SceneTimes], str]] = {
     "total": lambda scene: _cell(scene.frame),
     "frames/s": lambda scene: f"{scene.frames_per_s:.1f}",

@@ -31,8 +31,8 @@ if TYPE_CHECKING:
     from fer_edge.golden_check import Verification
 
 # The settings on which rows depend; the others concern cameras and journals.
-ROW_SETTINGS: tuple[str, ...] = ("rotate_deg", "flip", "region", "threads", "min_score", "unsure_below", "min_quality")
-ROW_SETTINGS += ("smooth_s", "dwell_s", "max_faces", "search_s", "sweep_s")
+ROW_SETTINGS: tuple[str, ...] = ("rotate_deg", "flip", "region", "threads", "min_score", "begin_score", "far_px")
+ROW_SETTINGS += ("unsure_below", "min_quality", "prior", "smooth_s", "dwell_s", "max_faces", "search_s", "sweep_s")
 _ORIGIN_NS = 1_000_000_000  # the time at which every recording begins, on its own clock; 0 would mean never
 _FRAME_TIMEOUT_S = 0.25
 _WHOLE_SHARE = 0.95  # share of the stated frames or length from which a recording counts as read to its end

@@ -50,10 +50,10 @@ from device.output.metrics.run_metrics import (
 from device.run import run
 from device.system.health import BITS, Health
 from device.system.status import Status
-from device.vision.quality import QUALITY_REASONS
 from device.vision.readings import FrameResult
 from fer_edge.cli import main
 from fer_edge.events import SCHEMA, Event
+from fer_edge.quality import QUALITY_REASONS
 from fer_edge.synthetic_face import face_frame
 
 ROOT = Path(__file__).parents[2]
