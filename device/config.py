@@ -33,6 +33,10 @@ class Settings:
     """All settings of a run. Raises UsageError for an invalid value."""
 
     camera: str = _setting("0", "0, usb:0, csi:0, a video file, a folder, an http:// or rtsp:// address, or synthetic")
+    camera_password_file: Path | None = _setting(
+        None, "file with the password of the user in the camera's address (mode 600): rtsp://USER@HOST"
+    )
+    camera_redirects: bool = _setting(False, "follow an http camera that redirects to another host")
     name: str = _setting("camera", "name of this instance, for health, pause and resume; one for each camera")
     bundle: Path | None = _setting(
         None, "a bundle's folder, or edge or nano; none: the bundle in use (`fer-edge bundle list`)"
@@ -56,6 +60,11 @@ class Settings:
     flip: str = _setting("none", "mirrors the rotated picture", one_of=("none", "horizontal", "vertical", "both"))
     region: Region | None = _setting(
         None, "x, y, width, height in shares 0–1 of the rotated and mirrored picture; none: the whole picture"
+    )
+    raw_fps: float | None = _setting(
+        None,
+        "frame rate of a raw recording (.h264, .h265, .mjpeg), which has no times; none: 25 is assumed, and reported",
+        above=0,
     )
     threads: int = _setting(1, "threads of the detector's interpreter", above=0)
     open_s: float = _setting(5.0, "a camera without a frame after this time counts as not opened", least=0)

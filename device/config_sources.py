@@ -183,7 +183,7 @@ class SettingsReport:
 
 def settings_report(loaded: LoadedSettings, environ: Mapping[str, str] = os.environ) -> SettingsReport:
     """The settings of a run with default folders filled in, their origins and descriptions."""
-    from device.camera.source import redact_url
+    from device.camera.camera_url import redact_url
 
     settings = loaded.settings
     resolved = {

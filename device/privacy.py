@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from device.address import Address
+from device.camera.camera_url import redact_url
 from device.camera.factory import URL_SCHEMES
-from device.camera.source import redact_url
 from device.config import Settings
 from device.default_folders import default_journal_folder, default_runtime_folder
 from device.output.mqtt.broker import broker_from_settings
@@ -167,7 +167,7 @@ def _live(settings: Settings) -> list[str]:
     """What the live page sends, and to whom."""
     if settings.live is None:
         return []
-    from device.output.live.allowed_hosts import is_loopback
+    from device.output.allowed_hosts import is_loopback
 
     address = Address.parse(settings.live)
     viewers = "anyone who opens it on this machine"

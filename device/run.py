@@ -19,6 +19,7 @@ from device.config import Settings
 from device.default_folders import default_journal_folder, default_runtime_folder
 from device.heartbeat import Heartbeat
 from device.loop import Loop
+from device.memory_limit import limit_memory_growth
 from device.output.frame_observers import FrameObserver, FrameObservers
 from device.output.journal.journal import Journal
 from device.output.live import live_page
@@ -29,10 +30,12 @@ from device.service.sd_notify import Notifier
 from device.signals import handle_signals
 from device.system.control import Pause
 from device.system.health import Sensors, vcgencmd
-from device.system.status import Status, StatusFile
+from device.system.status import StatusFile
+from device.system.status_record import Status
 from device.vision.pipeline import Pipeline
-from fer_edge.console import message
-from fer_edge.errors import EXIT_DONE, CameraNotOpened, NotEnoughData
+from fer_edge.console import discard_stdout, message
+from fer_edge.errors import EXIT_DONE, CameraNotOpened, NotEnoughData, Unhealthy
+from fer_edge.limits import FRAME_PIXELS
 
 if TYPE_CHECKING:
     from device.output.metrics.exporter import MetricsExporter
@@ -48,22 +51,28 @@ def run(
     sink: Sink | None = None,
     read_settings: Callable[[], Settings] | None = None,
     observers: Sequence[FrameObserver] = (),
+    limit_memory: bool = False,
 ) -> int:
-    """Exit code 0, after the loop ended: with the recording, after the duration, or by SIGINT or SIGTERM.
+    """The exit code, after the loop ended: with the recording, after the duration, or by SIGINT or SIGTERM.
+
+    It is 0, or 7 if lines of the journal, or of stdout, could not be written until the end.
 
     `clock` and `source` replace this machine's clock and the source of `settings.camera`; `sink` receives the events beside
-    the journal and stdout, and `observers` each frame; `read_settings` reads the settings again on SIGHUP. Raises
+    the journal and stdout, and `observers` each frame; `read_settings` reads the settings again on SIGHUP. `limit_memory`:
+    this process is for the run alone, and its memory is limited (device.memory_limit). Raises
     CameraNotOpened, BundleRefused or UsageError when it cannot start, NotEnoughData when `once` found no face, RestartNeeded
     when a camera was lost for good; the journal is complete then, with an `end` line.
     """
     clock = clock or SystemClock()
     totals = RunTotals()
+    if limit_memory:
+        os.environ["OPENCV_IO_MAX_IMAGE_PIXELS"] = str(FRAME_PIXELS)  # OpenCV reads it when it is loaded
     folder = settings.log or default_journal_folder(name=settings.name)
     runtime = settings.runtime or default_runtime_folder()
     live = live_page(settings, clock, message)
     with handle_signals() as requests, ExitStack() as stack:
         source = source or create_source(settings, clock)
-        journal = Journal(folder, clock, settings.sync_s, settings.budget_bytes, settings.keep_days)
+        journal = Journal(folder, clock, settings.sync_s, settings.budget_bytes, settings.keep_days, log=message)
         pause = Pause(settings.name, runtime, folder)
         if settings.paused:
             pause.set()
@@ -74,6 +83,8 @@ def run(
         heartbeat.update(Status("starting", source.describe().name, str(folder)), settings)
         exporter, metrics = _metrics(settings, clock, journal, heartbeat)
         pipeline, verification = _load(settings, clock, totals)
+        if limit_memory:
+            limit_memory_growth()
         if (
             settings.wait_camera or pause.requested()
         ):  # otherwise only once the camera is open, so that a start can fail
@@ -124,7 +135,7 @@ def run(
         try:
             reason = loop.run()
         except BrokenPipeError:  # the reader of stdout has ended, as in `… | head`
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or the last flush would fail again
+            discard_stdout()
             return EXIT_DONE
     counts = loop.counts()
     summary = f"{totals.processed} frames, {totals.with_face} with a face, {sum(counts.drops.values())} dropped"
@@ -133,7 +144,9 @@ def run(
             f"no face was found ({reason}: {summary}); look into the camera, from nearer, with more light"
         )
     message(f"{reason}: {summary}")
-    return EXIT_DONE
+    if lines.failure:
+        discard_stdout()
+    return Unhealthy.exit_code if journal.unwritten or lines.failure else EXIT_DONE
 
 
 def _metrics(

@@ -25,6 +25,7 @@ that `import fer_edge` is fast.
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -81,6 +82,10 @@ _MODULES = {
     "Event": "events",
     "LABELS": "labels",
 }
+
+
+# OpenCV reads it when it is loaded; its own limit is 1,073,741,824 pixels, 3 GB in colour. It is limits.PICTURE_PIXELS.
+os.environ.setdefault("OPENCV_IO_MAX_IMAGE_PIXELS", "134217728")
 
 
 def __getattr__(name: str) -> Any:

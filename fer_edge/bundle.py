@@ -17,13 +17,12 @@ and for the host only, which a device neither needs nor reads:
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -33,8 +32,10 @@ from fer_edge.certainty import thresholds_by_label
 from fer_edge.errors import BundleRefused, UsageError
 from fer_edge.events import UNSURE
 from fer_edge.face_crop import IDENTITY, PREPROCESS_ID, CropMapping, crop_square, crop_whole_image, face_crop
+from fer_edge.json_fields import parse_json
+from fer_edge.limits import JSON_BYTES, MODEL_BYTES
 from fer_edge.quality import Quality, crop_quality, unsure_reason
-from fer_edge.shipped_bundles import bundle_folder
+from fer_edge.shipped_bundles import bundle_folder, shipped_models
 
 if TYPE_CHECKING:
     import numpy as np
@@ -68,6 +69,9 @@ class Bundle:
     path: Path
     sha256: str  # of bundle.json, which holds the hashes of the rest: the bundle's identity in logs
     spec: BundleSpec
+    contents: Mapping[str, bytes] = field(
+        repr=False, compare=False
+    )  # of REQUIRED_FILES: the bytes whose hashes were checked
 
     @staticmethod
     def load(path: Path | str | None = None) -> Bundle:
@@ -87,9 +91,9 @@ class Bundle:
             raise UsageError(
                 f"{folder} is not a bundle: it has no bundle.json; `python -m convert.quantize` writes one"
             )
-        raw = (folder / "bundle.json").read_bytes()
+        raw = _content(folder / "bundle.json", JSON_BYTES)
         try:
-            values = json.loads(raw)
+            values = parse_json(raw)
         except ValueError as error:
             raise BundleRefused(f"{folder / 'bundle.json'} cannot be read ({error}); copy the bundle again") from error
         spec = BundleSpec.from_json(values, str(folder / "bundle.json"))
@@ -97,8 +101,8 @@ class Bundle:
             raise BundleRefused(
                 f"{folder} needs crops made by “{spec.input.preprocess}”; this version makes them by “{PREPROCESS_ID}”"
             )
-        _check_files(folder, spec.files)
-        return Bundle(path=folder, sha256=hashlib.sha256(raw).hexdigest(), spec=spec)
+        contents = {name: _checked_content(folder, name, spec.files) for name in REQUIRED_FILES}
+        return Bundle(path=folder, sha256=hashlib.sha256(raw).hexdigest(), spec=spec, contents=contents)
 
     @property
     def name(self) -> str:
@@ -134,6 +138,14 @@ class Bundle:
         """The int8 model's file."""
         return self.path / "model.tflite"
 
+    @property
+    def proved(self) -> bool:
+        """Whether its model ran on this machine or in the project's tests: it came with the package, or was installed here."""
+        from fer_edge.active_bundle import bundles_folder
+
+        path, model = self.path.absolute(), self.spec.files["model.tflite"].sha256
+        return path.parent == bundles_folder().absolute() / "releases" or model in shipped_models()
+
     @cached_property
     def classifier(self) -> Classifier:
         """The classifier of this bundle on the first runtime installed, one thread; made once."""
@@ -144,11 +156,20 @@ class Bundle:
 
         Raises BundleRefused when the model does not fit bundle.json, UsageError without a runtime.
         """
-        from fer_edge.classifier import Classifier
+        from fer_edge.classifier import Classifier, find_runtime
+        from fer_edge.model_trial import try_model
 
-        spec = self.spec
+        spec, runtime, content = self.spec, runtime or find_runtime(), self.contents["model.tflite"]
+        if not self.proved:
+            try_model(content, self.model, runtime, kernels)
         classifier = Classifier(
-            self.model, runtime, threads, kernels, input_range=spec.input.range, output_kind=spec.output.kind
+            content,
+            runtime,
+            threads,
+            kernels,
+            input_range=spec.input.range,
+            output_kind=spec.output.kind,
+            smallest_probability=spec.output.smallest_probability,
         )
         if (classifier.side, classifier.classes) != (self.side, len(self.labels)):
             raise BundleRefused(
@@ -273,14 +294,26 @@ def refuse_unless_bundle(folder: Path) -> None:
         raise UsageError(f"{folder} exists and is not a bundle; name a new folder with --out")
 
 
-def _check_files(folder: Path, files: dict[str, FileEntry]) -> None:
-    for name in REQUIRED_FILES:
-        path = folder / name
-        if name not in files:
-            raise BundleRefused(f"{folder / 'bundle.json'} does not list {name}; make the bundle again")
-        if not path.is_file():
-            raise BundleRefused(f"{path} is missing; copy the bundle again")
-        if sha256_of(path) != files[name].sha256:
-            raise BundleRefused(
-                f"{path} is not the file that bundle.json describes (its hash differs); copy the bundle again"
-            )
+def _checked_content(folder: Path, name: str, files: Mapping[str, FileEntry]) -> bytes:
+    """The content of a file of the bundle. Raises BundleRefused when it is not the one that bundle.json describes."""
+    path = folder / name
+    if name not in files:
+        raise BundleRefused(f"{folder / 'bundle.json'} does not list {name}; make the bundle again")
+    if not path.is_file():
+        raise BundleRefused(f"{path} is missing; copy the bundle again")
+    content = _content(path, min(files[name].bytes, MODEL_BYTES))
+    if (len(content), hashlib.sha256(content).hexdigest()) != (files[name].bytes, files[name].sha256):
+        raise BundleRefused(
+            f"{path} is not the file that bundle.json describes (its hash differs); copy the bundle again"
+        )
+    return content
+
+
+def _content(path: Path, largest_bytes: int) -> bytes:
+    """The content of a file, cut off one byte after the limit. Raises BundleRefused when it cannot be read."""
+    try:
+        with path.open("rb") as file:
+            content = file.read(largest_bytes + 1)
+    except OSError as error:
+        raise BundleRefused(f"{path} cannot be read ({error.strerror}); copy the bundle again") from error
+    return content

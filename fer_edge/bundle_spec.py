@@ -6,21 +6,24 @@ Small records are named tuples: a dataclass costs half a millisecond of every st
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import astuple, dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from fer_edge.bundle_provenance import Provenance
 from fer_edge.errors import BundleRefused
-from fer_edge.face_crop import CropMapping
+from fer_edge.face_crop import MAX_OFFSET, MAX_SCALE, MAX_SIDE_PX, CropMapping
 from fer_edge.json_fields import JsonFields, to_json
-from fer_edge.logit_difference import LogitDifference
+from fer_edge.labels import require_printable_label
+from fer_edge.logit_difference import LARGEST_DIFFERENCE, LogitDifference
 from fer_edge.runtime_name import runtime_name
 
 FORMAT = 1
 OUTPUT_KINDS = ("logits", "probabilities")
 SCHEMA_FILE = Path(__file__).with_name("bundle.schema.json")
 REMEDY = "copy the bundle again"
+MAX_CLASSES = 1000
+TEMPERATURES = (0.05, 20.0)  # outside of these, every probability is 1 or 0, or all are alike
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +41,7 @@ class InputSpec:
     def read(fields: JsonFields) -> InputSpec:
         """The input described by the object `input`."""
         return InputSpec(
-            side=fields.integer("side", 1),
+            side=fields.integer("side", 1, high=MAX_SIDE_PX),
             channels=fields.integer("channels", choices=(1, 3)),
             pixels=fields.text("pixels"),
             range=fields.interval("range"),
@@ -47,10 +50,22 @@ class InputSpec:
         )
 
 
-class OutputSpec(NamedTuple):
-    """The model's output: `kind` is one of OUTPUT_KINDS."""
+@dataclass(frozen=True, slots=True)
+class OutputSpec:
+    """The model's output: `kind` is one of OUTPUT_KINDS.
+
+    `smallest_probability` is the smallest one that differs from 0, half a step of the tensor that a float32 output was
+    dequantized from; None: as the output tensor itself tells.
+    """
 
     kind: str
+    smallest_probability: float | None = None
+
+    @staticmethod
+    def read(fields: JsonFields) -> OutputSpec:
+        """The output described by the object `output`."""
+        smallest = fields.number("smallest_probability", above=0) if fields.has("smallest_probability") else None
+        return OutputSpec(fields.text("kind", OUTPUT_KINDS), smallest)
 
 
 class TensorQuantization(NamedTuple):
@@ -63,7 +78,8 @@ class TensorQuantization(NamedTuple):
     @staticmethod
     def read(fields: JsonFields) -> TensorQuantization:
         """The quantization of one tensor."""
-        return TensorQuantization(fields.text("dtype"), fields.number("scale", 0), fields.integer("zero_point", None))
+        zero_point = fields.integer("zero_point", None, high=1 << 31)
+        return TensorQuantization(fields.text("dtype"), fields.number("scale", 0), zero_point)
 
 
 class QuantizationSpec(NamedTuple):
@@ -118,7 +134,7 @@ class Thresholds(NamedTuple):
     def read(fields: JsonFields, labels: tuple[str, ...]) -> Thresholds:
         """The object `thresholds` of a bundle with these labels."""
         by_label = LabelThresholds.read(fields.object("labels"), labels) if fields.has("labels") else None
-        return Thresholds(fields.number("temperature", above=0), fields.number("unsure_below", 0, 1), by_label)
+        return Thresholds(fields.number("temperature", *TEMPERATURES), fields.number("unsure_below", 0, 1), by_label)
 
 
 class Cost(NamedTuple):
@@ -236,12 +252,11 @@ class BundleSpec:
         Raises BundleRefused, with the field and its value, when a field is missing, of another type or out of bounds.
         """
         fields = JsonFields.of(value, source, BundleRefused, REMEDY)
-        if fields.values.get("format") != FORMAT:
-            found = fields.values.get("format")
+        if (found := fields.integer("format", 1)) != FORMAT:
             raise BundleRefused(
                 f"{source} has bundle format {found}; this version reads {FORMAT}; make the bundle again"
             )
-        quantization, labels = fields.object("quantization"), fields.texts("labels", 2)
+        quantization, labels = fields.object("quantization"), _labels(fields)
         tensors = (TensorQuantization.read(quantization.object(name)) for name in ("input", "output"))
         operators, cost = fields.object("operators"), fields.object("cost")
         versions = operators.object("versions")
@@ -250,7 +265,7 @@ class BundleSpec:
             name=fields.text("name", may_be_empty=True),
             labels=labels,
             input=InputSpec.read(fields.object("input")),
-            output=OutputSpec(fields.object("output").text("kind", OUTPUT_KINDS)),
+            output=OutputSpec.read(fields.object("output")),
             quantization=QuantizationSpec(quantization.text("scheme"), *tensors),
             thresholds=Thresholds.read(fields.object("thresholds"), labels),
             cost=Cost(*(cost.integer(name) for name in ("parameters", "multiply_adds", "bytes"))),
@@ -272,15 +287,23 @@ class BundleSpec:
         return values
 
 
+def _labels(fields: JsonFields) -> tuple[str, ...]:
+    labels = fields.texts("labels", 2)
+    if len(labels) > MAX_CLASSES:
+        fields.refuse("labels", f"a list of at most {MAX_CLASSES} texts")
+    try:
+        return tuple(require_printable_label(label, BundleRefused) for label in labels)
+    except BundleRefused as error:
+        raise BundleRefused(f"{fields.source}: {error}; {REMEDY}") from error
+
+
 def _mapping(fields: JsonFields) -> CropMapping:
+    offsets = {name: fields.number(name, -MAX_OFFSET, MAX_OFFSET) for name in ("dx", "dy", "grow")}
     return CropMapping(
-        scale=fields.number("scale", above=0),
-        dx=fields.number("dx"),
-        dy=fields.number("dy"),
-        grow=fields.number("grow"),
-        level=fields.number("level", 0, 1),
+        scale=fields.number("scale", high=MAX_SCALE, above=0), **offsets, level=fields.number("level", 0, 1)
     )
 
 
 def _difference(fields: JsonFields) -> LogitDifference:
-    return LogitDifference(*(fields.number(name, 0) for name in ("steps", "rms_steps", "slope")))
+    names, most = ("steps", "rms_steps", "slope"), astuple(LARGEST_DIFFERENCE)
+    return LogitDifference(*(fields.number(name, 0, high) for name, high in zip(names, most, strict=True)))

@@ -26,6 +26,7 @@ _RUNTIMES = {
 _DISTRIBUTIONS = {"tensorflow": ("tensorflow", "tensorflow-cpu", "tensorflow-intel")}
 
 RAW_RANGE = (0.0, 255.0)  # a pixel as it is
+SMALLEST_FLOAT32 = 1e-7  # a smaller probability of a float32 output counts as this one
 
 # Kernel paths of one runtime; the same int8 file gives other logits on each (by a step or two of its output).
 KERNELS = {
@@ -241,11 +242,11 @@ def _decoder(details: dict[str, Any]) -> Callable[[np.ndarray], np.ndarray]:
 
 
 def _smallest(details: dict[str, Any]) -> float:
-    """The smallest probability that differs from 0: half a step of an integer output; 1e-7 for float32."""
+    """The smallest probability that differs from 0: half a step of an integer output; SMALLEST_FLOAT32."""
     import numpy as np
 
     if not np.issubdtype(details["dtype"], np.integer):
-        return 1e-7
+        return SMALLEST_FLOAT32
     return _scale(details)[0] / 2
 
 

@@ -37,6 +37,8 @@ class CropMapping:
 
 
 IDENTITY = CropMapping()
+MAX_SIDE_PX = 1024  # of a model's input
+MAX_SCALE, MAX_OFFSET = 4.0, 4.0  # of a bundle's mapping: a square of 67 million pixels in a frame of 2048
 
 
 def crop_square(

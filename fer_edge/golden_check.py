@@ -8,9 +8,11 @@ import time
 from dataclasses import asdict, astuple, dataclass
 from typing import TYPE_CHECKING, Any
 
+from fer_edge.bundle_spec import REMEDY, LabelThresholds, Thresholds
 from fer_edge.errors import BundleRefused, UsageError
 from fer_edge.face_crop import IDENTITY, face_crop
 from fer_edge.golden_vectors import Golden, output_step
+from fer_edge.json_fields import JsonFields, parse_json
 from fer_edge.logit_difference import LogitDifference
 from fer_edge.runtime_name import runtime_name
 
@@ -72,10 +74,11 @@ def verify(bundle: Bundle, classifier: Classifier | None = None) -> Verification
 
     `classifier` is the bundle's own when None; the camera loop passes the one that it will use. The crops are cut from the
     stored frames by the bundle's mappings, the logits computed from the stored crops, so that each is judged by itself. Raises
-    BundleRefused naming what differs: labels, crops, input, output, logits, or the file.
+    BundleRefused naming what differs: labels, thresholds, crops, input, output, logits, probabilities, or the file.
     """
     start_ns = time.perf_counter_ns()
-    golden = Golden.load(bundle.path / "golden.npz")
+    golden = Golden.from_bytes(bundle.contents["golden.npz"], bundle.path / "golden.npz")
+    _thresholds(bundle)
     classifier = classifier or bundle.classifier
     _labels(bundle, golden)
     levels = _crops(bundle, golden)
@@ -86,6 +89,7 @@ def verify(bundle: Bundle, classifier: Classifier | None = None) -> Verification
     difference = golden.difference(logits, golden.logits[compared_with])
     if not difference.exceeds(limits):
         _file(bundle, golden)
+        _probabilities(bundle, logits)
     else:
         raise BundleRefused(_unlike(bundle, golden, logits, runtime, compared_with, difference, limits))
     listed = [claim.name for claim in bundle.runtimes]
@@ -120,6 +124,48 @@ def _labels(bundle: Bundle, golden: Golden) -> None:
             f"{ours} as the labels of the outputs {', '.join(map(str, at))}, which are {theirs} in its golden vectors"
         )
     raise BundleRefused(f"{bundle.path / 'bundle.json'} gives {what}; copy the bundle again")
+
+
+def _thresholds(bundle: Bundle) -> None:
+    """Raises BundleRefused when temperature or threshold are not those that were fitted and are in parity.json."""
+    path = bundle.path / "parity.json"
+    try:
+        report = parse_json(bundle.contents["parity.json"])
+    except ValueError as error:
+        raise BundleRefused(f"{path} cannot be read ({error}); copy the bundle again") from error
+    fields = JsonFields.of(report, str(path), BundleRefused, REMEDY)
+    if fields.has("confidence"):
+        fitted = fields.object("confidence")
+        expected = Thresholds.read(fitted, bundle.labels)
+    else:  # nothing was fitted: there were no labelled data
+        expected = Thresholds(1.0, 0.0)
+    for name, ours, fitted_value in zip(Thresholds._fields, bundle.spec.thresholds, expected, strict=True):
+        if ours != fitted_value:
+            raise BundleRefused(
+                f"{bundle.path / 'bundle.json'}: thresholds.{name} is {_value(ours)}, and parity.json has {_value(fitted_value)};"
+                f" {REMEDY}"
+            )
+
+
+def _value(threshold: float | LabelThresholds | None) -> str:
+    if threshold is None:
+        return "none"
+    return "thresholds of labels" if isinstance(threshold, LabelThresholds) else f"{threshold:g}"
+
+
+def _probabilities(bundle: Bundle, logits: np.ndarray) -> None:
+    """Raises BundleRefused when the final probabilities are none, or give another label than the logits."""
+    import numpy as np
+
+    from fer_edge.classifier import softmax
+
+    rows = softmax(logits / bundle.temperature)
+    sums = bool((np.abs(rows.sum(1) - 1) < 1e-3).all())  # False for NaN
+    if not sums or rows.min() < 0 or (rows.argmax(1) != logits.argmax(1)).any():
+        raise BundleRefused(
+            f"{bundle.path}: with the temperature {bundle.temperature:g} the golden crops have no probabilities, or other "
+            f"labels than by their logits; {REMEDY}"
+        )
 
 
 def _crops(bundle: Bundle, golden: Golden) -> int:

@@ -25,6 +25,7 @@ and the floor.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import astuple, dataclass, replace
 from itertools import combinations
@@ -33,13 +34,15 @@ from typing import TYPE_CHECKING, Any
 
 from fer_edge.atomic_file import atomic_file
 from fer_edge.errors import BundleRefused
-from fer_edge.face_crop import CropMapping
-from fer_edge.logit_difference import LogitDifference
+from fer_edge.face_crop import MAX_OFFSET, MAX_SCALE, MAX_SIDE_PX, CropMapping
+from fer_edge.logit_difference import LARGEST_DIFFERENCE, LogitDifference
+from fer_edge.text_cleaning import clean
 
 if TYPE_CHECKING:
     import numpy as np
 
 FORMAT = 1
+MAX_FRAME_PX = 2048
 _LOGITS = "logits "  # before a runtime's name
 
 # By how many gray levels a crop's pixel may differ between machines: twice the 2 that were measured, where arm64 enlarges a
@@ -77,46 +80,64 @@ class Golden:
     @staticmethod
     def load(path: Path) -> Golden:
         """The golden vectors in a file. Raises BundleRefused when it cannot be read or has another format."""
-        import io
-        import zipfile
-        import zlib
+        try:
+            content = path.read_bytes()
+        except OSError as error:
+            raise BundleRefused(f"{path} cannot be read ({error.strerror}); copy the bundle again") from error
+        return Golden.from_bytes(content, path)
 
-        import numpy as np
+    @staticmethod
+    def from_bytes(content: bytes, path: Path) -> Golden:
+        """The golden vectors in the content of a file; `path` names it in messages. Raises BundleRefused as `load` does."""
+        from fer_edge.array_file import read_arrays
 
         again = f"`python -m convert.golden {path.parent}` writes it again"
         try:
-            # of bytes: numpy leaves a file open that is no whole archive
-            with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as file:
-                held = {name: file[name] for name in file.files}
+            held = read_arrays(content)
             if (found := int(held["format"])) != FORMAT:
                 raise BundleRefused(f"{path} has format {found}, this version reads {FORMAT}; {again}")
-            names, rows = held["mapping names"].tolist(), held["mappings"].tolist()
+            names, rows = _texts(held["mapping names"]), held["mappings"].tolist()
             golden = Golden(
                 frames=held["frames"],
                 boxes=held["boxes"],
                 eyes=held["eyes"],
-                detectors=tuple(held["detectors"].tolist()),
+                detectors=_texts(held["detectors"]),
                 mappings={name: CropMapping(*row) for name, row in zip(names, rows, strict=True)},
                 crops=held["crops"],
-                crop_sha256=tuple(held["crop_sha256"].tolist()),
+                crop_sha256=_texts(held["crop_sha256"]),
                 crop_tolerance=int(held["crop_tolerance"]),
                 input_values=held["input_values"],
-                output_kind=str(held["output_kind"]),
+                output_kind=_text(held["output_kind"]),
                 output_step=float(held["output_step"]),
-                labels=tuple(held["labels"].tolist()),
-                model_sha256=str(held["model_sha256"]),
+                labels=_texts(held["labels"]),
+                model_sha256=_text(held["model_sha256"]),
                 logits={n.removeprefix(_LOGITS): held[n] for n in held if n.startswith(_LOGITS)},
                 measured=LogitDifference(*held["measured"].tolist()),
                 limits=LogitDifference(*held["limits"].tolist()),
                 other_limits=LogitDifference(*held["other limits"].tolist()),
             )
             golden._check(path)
-        except (OSError, EOFError, ValueError, KeyError, TypeError, zipfile.BadZipFile, zlib.error) as error:
-            raise BundleRefused(f"{path} cannot be read: {error!r}; copy the bundle again, or {again}") from error
+        except (ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
+            raise BundleRefused(
+                f"{path} cannot be read: {clean(repr(error))}; copy the bundle again, or {again}"
+            ) from error
         return golden
 
     def _check(self, path: Path) -> None:
+        import numpy as np
+
         n, classes = len(self.frames), len(self.labels)
+        kinds: dict[str, tuple[np.ndarray, type[np.generic], int]] = {
+            "frames": (self.frames, np.uint8, 3),
+            "boxes": (self.boxes, np.integer, 2),
+            "eyes": (self.eyes, np.floating, 3),
+            "crops": (self.crops, np.uint8, 3),
+            "input_values": (self.input_values, np.number, 1),
+            **{_LOGITS + name: (logits, np.float32, 2) for name, logits in self.logits.items()},
+        }
+        for name, (array, kind, axes) in kinds.items():
+            if not np.issubdtype(array.dtype, kind) or array.ndim != axes:
+                raise BundleRefused(f"{path} holds {name} of {array.dtype} {array.shape}; copy the bundle again")
         shapes = {
             "boxes": (self.boxes, (n, 4)),
             "eyes": (self.eyes, (n, 2, 2)),
@@ -130,6 +151,29 @@ class Golden:
             raise BundleRefused(
                 f"{path} holds no frames, no logits, or not one crop for each frame; copy the bundle again"
             )
+        if wrong := self._out_of_bounds():
+            raise BundleRefused(f"{path} has {wrong} that no bundle has; copy the bundle again")
+
+    def _out_of_bounds(self) -> str:
+        """The name of a value that is not finite or too large to be true; empty where there is none."""
+        import numpy as np
+
+        side = max(self.frames.shape[1:])
+        mappings = np.array([astuple(mapping) for mapping in self.mappings.values()], np.float64).reshape(-1, 5)
+        within = {
+            "frames": 0 < side <= MAX_FRAME_PX,
+            "boxes": bool((np.abs(self.boxes.astype(np.float64)) <= side).all()),
+            "eyes": bool((np.abs(self.eyes) <= 2 * side).all()),
+            "crops": 0 < self.crops.shape[-1] <= MAX_SIDE_PX,
+            "mappings": bool((np.abs(mappings[:, 1:4]) <= MAX_OFFSET).all())
+            and bool(((mappings[:, 0] > 0) & (mappings[:, 0] <= MAX_SCALE)).all())
+            and bool(((mappings[:, 4] >= 0) & (mappings[:, 4] <= 1)).all()),
+            "input values": len(self.input_values) == 256 and bool(np.isfinite(self.input_values).all()),
+            "an output step": 0 < self.output_step < math.inf,
+            "a crop tolerance": 0 <= self.crop_tolerance <= 4 * CROP_TOLERANCE,
+            "limits": not any(limits.exceeds(LARGEST_DIFFERENCE) for limits in (self.limits, self.other_limits)),
+        }
+        return next((name for name, is_within in within.items() if not is_within), "")
 
     def save(self, path: Path) -> None:
         """Writes the file, beside and then renamed: the same bytes for the same vectors."""
@@ -191,6 +235,22 @@ class Golden:
 
         wide = logits.astype(np.float64)
         return np.exp(wide) if self.output_kind == "probabilities" else wide
+
+
+def _texts(array: np.ndarray) -> tuple[str, ...]:
+    """The texts of an array (N,). Raises ValueError for another array, or for a text that cannot be printed."""
+    if array.ndim != 1 or (len(array) and array.dtype.kind != "U"):  # numpy has an empty array in floating point
+        raise ValueError(f"{array.dtype} {array.shape} in place of texts")
+    texts = tuple(map(str, array.tolist()))
+    if not all(text.isprintable() for text in texts):
+        raise ValueError("a text that cannot be printed")
+    return texts
+
+
+def _text(array: np.ndarray) -> str:
+    """The text of an array (). Raises ValueError as `_texts` does."""
+    (text,) = _texts(array.reshape(1))
+    return text
 
 
 def output_step(output_range: tuple[float, float] | None, outputs: Sequence[Any] | np.ndarray) -> float:

@@ -2,15 +2,46 @@
 
 from __future__ import annotations
 
-import math
+import json
 import re
+import reprlib
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, is_dataclass
 from typing import Any, NoReturn
 
 from fer_edge.errors import FerEdgeError
+from fer_edge.text_cleaning import clean
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
+LARGEST_INTEGER = 2**53  # every smaller one is exact in all readers of JSON
+LARGEST_NUMBER = 1e15
+_LARGEST_TEXT = 4096  # characters
+_LARGEST_PATH = 16_384
+_values = reprlib.Repr()
+_values.maxstring = _values.maxother = _values.maxlong = 60
+
+
+def parse_json(raw: bytes | str) -> Any:
+    """The value of a JSON document. Raises ValueError for any other text, for NaN and Infinity, and for deep nesting."""
+    try:
+        return json.loads(raw, parse_constant=_refuse_constant)
+    except RecursionError:
+        raise ValueError(f"it is nested deeper than {sys.getrecursionlimit()} levels") from None
+
+
+def json_text(value: object, indent: int | None = None) -> str:
+    r"""The value as JSON, in which characters that cannot be printed are written as \u escapes. Raises ValueError for NaN."""
+    text = json.dumps(value, ensure_ascii=False, allow_nan=False, indent=indent)
+    return text if text.isprintable() else "".join(map(_escaped, text))
+
+
+def _escaped(sign: str) -> str:
+    return sign if sign.isprintable() or sign == "\n" else json.dumps(sign)[1:-1]
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not a number of JSON")
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,13 +70,29 @@ class JsonFields:
         return self.values.get(name) is not None
 
     def text(self, name: str, choices: Sequence[str] = (), may_be_empty: bool = False) -> str:
-        """A string that is not empty, or `may_be_empty`; one of `choices` where there are some."""
+        """A string that can be printed and is not empty, or `may_be_empty`; one of `choices` where there are some."""
         value = self._get(name)
         if not isinstance(value, str) or not (value or may_be_empty):
             self.refuse(name, "a text")
+        if len(value) > _LARGEST_TEXT or not value.isprintable():
+            self.refuse(name, f"a text of at most {_LARGEST_TEXT} characters that can be printed")
         if choices and value not in choices:
             self.refuse(name, f"one of {', '.join(choices)}")
         return value
+
+    def any_text(self, name: str) -> str:
+        """A string of any characters, such as a path; it is cleaned where it is printed."""
+        value = self._get(name)
+        if not isinstance(value, str) or len(value) > _LARGEST_PATH:
+            self.refuse(name, f"a text of at most {_LARGEST_PATH} characters")
+        return value
+
+    def any_texts(self, name: str) -> tuple[str, ...]:
+        """A list of strings of any characters."""
+        value = self._get(name)
+        if not isinstance(value, list) or any(not isinstance(each, str) or len(each) > _LARGEST_PATH for each in value):
+            self.refuse(name, f"a list of texts of at most {_LARGEST_PATH} characters")
+        return tuple(value)
 
     def sha256(self, name: str) -> str:
         """A SHA-256 in hexadecimal."""
@@ -54,26 +101,33 @@ class JsonFields:
             self.refuse(name, "a SHA-256 of 64 hexadecimal digits")
         return value
 
-    def integer(self, name: str, low: int | None = 0, choices: Sequence[int] = ()) -> int:
-        """A whole number of `low` or more (any, for None), one of `choices` where there are some."""
+    def integer(self, name: str, low: int | None = 0, choices: Sequence[int] = (), high: int = LARGEST_INTEGER) -> int:
+        """A whole number from `low` (-`high`, for None) to `high`, one of `choices` where there are some."""
         value = self._get(name)
+        least = -high if low is None else low
         expected = "a whole number" + ("" if low is None else f" of {low} or more")
-        if not isinstance(value, int) or isinstance(value, bool) or (low is not None and value < low):
+        if not isinstance(value, int) or isinstance(value, bool) or value < least:
             self.refuse(name, expected)
+        if value > high:
+            self.refuse(name, f"a whole number up to {high}")
         if choices and value not in choices:
             self.refuse(name, f"one of {', '.join(map(str, choices))}")
         return value
 
-    def number(self, name: str, low: float = -math.inf, high: float = math.inf, above: float = -math.inf) -> float:
-        """A finite number from `low` to `high` that is greater than `above`."""
+    def number(
+        self, name: str, low: float = -LARGEST_NUMBER, high: float = LARGEST_NUMBER, above: float = -2 * LARGEST_NUMBER
+    ) -> float:
+        """A number from `low` to `high` that is greater than `above`."""
         value = self._get(name)
         if not _is_number(value) or not low <= value <= high or not value > above:
             bounds = [f"{word} {bound:g}" for word, bound in (("from", low), ("to", high), ("above", above))]
-            kept = [words for words in bounds if not words.endswith("inf")]
+            kept = [
+                words for words, bound in zip(bounds, (low, high, above), strict=True) if abs(bound) < LARGEST_NUMBER
+            ]
             self.refuse(name, " ".join(["a number", *kept]))
         return float(value)
 
-    def number_or_null(self, name: str, low: float = -math.inf, high: float = math.inf) -> float | None:
+    def number_or_null(self, name: str, low: float = -LARGEST_NUMBER, high: float = LARGEST_NUMBER) -> float | None:
         """A finite number from `low` to `high`, or None for null; the field must be there."""
         return None if self._get(name) is None else self.number(name, low, high)
 
@@ -85,11 +139,13 @@ class JsonFields:
         return value
 
     def texts(self, name: str, at_least: int = 0) -> tuple[str, ...]:
-        """A list of at least so many texts, none empty and none twice."""
+        """A list of at least so many texts that can be printed, none empty and none twice."""
         value = self._get(name)
         whole = isinstance(value, list | tuple) and all(isinstance(each, str) and each for each in value)
         if not whole or len(value) < at_least or len(set(value)) < len(value):
             self.refuse(name, f"a list of {at_least} or more different texts")
+        if any(len(each) > _LARGEST_TEXT or not each.isprintable() for each in value):
+            self.refuse(name, f"a list of texts of at most {_LARGEST_TEXT} characters that can be printed")
         return tuple(value)
 
     def interval(self, name: str) -> tuple[float, float]:
@@ -111,8 +167,10 @@ class JsonFields:
         return tuple(self._inner(f"{name}[{i}]", each, "an object") for i, each in enumerate(value))
 
     def named_objects(self, name: str) -> dict[str, JsonFields]:
-        """The objects inside an object, each by its name."""
+        """The objects inside an object, each by its name, which can be printed."""
         whole = self.object(name)
+        if any(len(key) > _LARGEST_TEXT or not key.isprintable() for key in whole.values):
+            self.refuse(name, f"an object with names of at most {_LARGEST_TEXT} characters that can be printed")
         return {key: whole.object(key) for key in whole.values}
 
     def refuse(self, name: str, expected: str) -> NoReturn:
@@ -121,8 +179,10 @@ class JsonFields:
         raise self.error(f"{self.source}: {self._at(name)} is {value}, not {expected}; {self.remedy}")
 
     def _value(self, name: str) -> Any:
-        key, _, index = name.partition("[")
-        return self.values[key][int(index[:-1])] if index else self.values[key]
+        if name in self.values:
+            return self.values[name]
+        key, _, index = name.rpartition("[")  # of `objects`
+        return self.values[key][int(index[:-1])]
 
     def _get(self, name: str) -> Any:
         if name not in self.values:
@@ -155,9 +215,9 @@ def to_json(value: Any) -> Any:
 
 
 def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    """Whether it is a number; infinity and NaN are in no range, and no larger number is either."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= LARGEST_NUMBER
 
 
 def _short(value: object) -> str:
-    text = repr(value)
-    return text if len(text) <= 60 else f"{text[:57]}…"
+    return clean(_values.repr(value), 60)

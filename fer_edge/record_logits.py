@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 from fer_edge.atomic_file import atomic_file
 from fer_edge.console import message
 from fer_edge.errors import EXIT_DONE, UsageError, exit_code_of
+from fer_edge.json_fields import parse_json
 from fer_edge.runtime_name import runtime_name
 
 if TYPE_CHECKING:
@@ -57,18 +58,17 @@ class RecordedLogits:
     @staticmethod
     def load(path: Path) -> RecordedLogits:
         """The logits in a file that `save` wrote. Raises UsageError when it is missing, damaged or another file."""
-        import zipfile
-        import zlib
-
         import numpy as np
 
+        from fer_edge.array_file import read_arrays
+
         try:
-            with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
-                logits, origin = file["logits"], json.loads(str(file["origin"]))
+            arrays = read_arrays(path.read_bytes())
+            logits, origin = arrays["logits"], parse_json(str(arrays["origin"]))
             found = RecordedLogits(logits, *(origin[name] for name in _ORIGIN))
         except FileNotFoundError:
             raise UsageError(f"{path} does not exist; `python -m fer_edge.record_logits` writes it") from None
-        except (OSError, EOFError, ValueError, KeyError, TypeError, zipfile.BadZipFile, zlib.error) as error:
+        except (OSError, ValueError, KeyError, TypeError) as error:
             raise UsageError(
                 f"{path} holds no recorded logits ({error}); `python -m fer_edge.record_logits` writes it"
             ) from error
@@ -89,15 +89,16 @@ def record_logits(
     """
     import numpy as np
 
-    from fer_edge.bundle import Bundle, sha256_of
+    from fer_edge.bundle import Bundle
     from fer_edge.classifier import Classifier, find_runtime
 
     runtime = runtime or find_runtime()
     if model.is_dir():
         bundle = Bundle.load(model)
-        file, classifier = bundle.model, bundle.make_classifier(runtime, kernels)
+        sha256, classifier = bundle.spec.files["model.tflite"].sha256, bundle.make_classifier(runtime, kernels)
     elif model.is_file():
-        file, classifier = model, Classifier(model, runtime, kernels=kernels)
+        content = model.read_bytes()
+        sha256, classifier = hashlib.sha256(content).hexdigest(), Classifier(content, runtime, kernels=kernels)
     else:
         raise UsageError(f"{model} does not exist; name a bundle's folder or a .tflite file")
     return RecordedLogits(
@@ -108,7 +109,7 @@ def record_logits(
         machine=platform.machine(),
         python=platform.python_version(),
         numpy=np.__version__,
-        model_sha256=sha256_of(file),
+        model_sha256=sha256,
         images_sha256=images_sha256(images),
     )
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from functools import cache
 from pathlib import Path
 
 from fer_edge.errors import UsageError
@@ -20,6 +22,13 @@ def shipped_path(name: str) -> Path:
     """The folder of a bundle that comes with the package: in the installed package, or models/ of a checkout."""
     inside = Path(__file__).parent / "models" / name
     return inside if inside.is_dir() else _CHECKOUT / "models" / name
+
+
+@cache
+def shipped_models() -> frozenset[str]:
+    """The SHA-256 of each model.tflite that comes with the package or a checkout."""
+    files = [path for name in (*SHIPPED, *IN_CHECKOUT) if (path := shipped_path(name) / "bundle.json").is_file()]
+    return frozenset(json.loads(path.read_bytes())["files"]["model.tflite"]["sha256"] for path in files)
 
 
 def bundle_folder(path: Path | str, checkout: Path = _CHECKOUT) -> Path:

@@ -76,8 +76,13 @@ def bar_classifier(
     return keras.Model(given, said)
 
 
-def int8_tflite(model: Any, images: np.ndarray, pixels: tuple[float, float], batch: int = 1) -> bytes:
-    """TensorFlow's int8 file of a Keras model as people make it: for its own range of inputs, calibrated on `images`."""
+def int8_tflite(
+    model: Any, images: np.ndarray, pixels: tuple[float, float], batch: int = 1, float_ends: bool = False
+) -> bytes:
+    """TensorFlow's int8 file of a Keras model as people make it: for its own range of inputs, calibrated on `images`.
+
+    With `float_ends` its input and output are float32, which is the converter's default.
+    """
     import tensorflow as tf
 
     from convert.tflite.tensorflow_output import quiet_tensorflow
@@ -97,5 +102,5 @@ def int8_tflite(model: Any, images: np.ndarray, pixels: tuple[float, float], bat
             for image in (*images, np.zeros_like(images[0]), np.full_like(images[0], 255))
         )
         converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
-        converter.inference_input_type = converter.inference_output_type = tf.int8
+        converter.inference_input_type = converter.inference_output_type = tf.float32 if float_ends else tf.int8
         return converter.convert()

@@ -57,10 +57,25 @@ def test_no_side_imports_what_it_must_not(room: str) -> None:
 # behind all of them, for they put the others together.
 ORDER = {
     "fer_edge": (
-        *("console", "errors", "atomic_file", "json_fields", "requirements", "labels", "hardware", "stderr_capture"),
+        *(
+            "text_cleaning",
+            "limits",
+            "console",
+            "errors",
+            "folder_files",
+            "media_files",
+            "atomic_file",
+            "file_owner",
+            "json_fields",
+            "requirements",
+            "labels",
+            "hardware",
+            "stderr_capture",
+        ),
         *("runtime_name", "logit_difference", "face_crop", "synthetic_face", "bundle_provenance", "bundle_spec"),
-        *("golden_vectors", "classifier", "detection", "quality", "shipped_bundles", "active_bundle", "events"),
-        *("certainty", "bundle", "golden_check", "record_logits", "journal", "log", "commands", "cli"),
+        *("array_file", "golden_vectors", "classifier", "model_trial", "detection", "quality", "shipped_bundles"),
+        *("active_bundle", "events", "certainty", "bundle", "golden_check"),
+        *("record_logits", "journal", "log", "commands", "cli"),
     ),
     "convert": (
         *(
@@ -76,7 +91,17 @@ ORDER = {
         *("parity", "crops", "report", "bundle", "deploy"),
     ),
     "device": (
-        *("address", "broker_url", "clock", "config", "default_folders", "service", "system", "camera"),
+        *(
+            "address",
+            "broker_url",
+            "password_file",
+            "clock",
+            "config",
+            "default_folders",
+            "service",
+            "system",
+            "camera",
+        ),
         *("config_sources", "vision", "output", "bench", "doctor", "recorded"),
     ),
 }

@@ -34,7 +34,6 @@ from fer_edge.bundle_spec import (
     GoldenSummary,
     InputSpec,
     Operators,
-    OutputSpec,
     QuantizationSpec,
     TensorQuantization,
     Thresholds,
@@ -104,7 +103,7 @@ class BundleDraft:
             name=source.name,
             labels=source.labels,
             input=inputs,
-            output=OutputSpec(self.model.output_kind),
+            output=self.model.output,
             quantization=QuantizationSpec(
                 arithmetic(graph), _quantization(input_details), _quantization(output_details)
             ),

@@ -10,6 +10,7 @@ from pathlib import Path
 from convert.bundle.bundle_update import Report
 from convert.bundle.bundle_writer import BundleDraft
 from convert.bundle.from_tflite import draft_from_tflite
+from convert.evaluate.plausibility import range_doubt
 from convert.parity.comparison import ConversionOptions, compare
 from convert.quantize.calibration_set import calibration_set
 from convert.quantize.full_integer import quantize_graph
@@ -30,6 +31,7 @@ from convert.tflite.op_versions import require_operators
 from fer_edge.bundle import Bundle, refuse_unless_bundle
 from fer_edge.bundle_provenance import RangeSearchRecord
 from fer_edge.classifier import RAW_RANGE
+from fer_edge.console import message
 from fer_edge.errors import ParityFailed, UsageError
 
 
@@ -72,6 +74,8 @@ def draft_from_float(source: ModelSource, scratch: Path, options: ConversionOpti
     synthetic = synthetic_images_of(float_model, float_file, options.seed, make=samples is None)
     if samples is not None:
         require_several_classes(samples)
+        if doubt := range_doubt(float_model, samples):
+            message(doubt)
         images, settings = calibration_set(samples, seed=options.seed), QuantizationOptions()
     else:
         assert synthetic is not None, "made where there are no data"
@@ -91,7 +95,7 @@ def draft_from_float(source: ModelSource, scratch: Path, options: ConversionOpti
         print(cost_sentence(cost), file=sys.stderr)
         record = replace(record, mixed_precision=cost)
     require_operators(graph, options.claimed)
-    model = OpenedModel(source, "int8", graph, content, RAW_RANGE, float_model.output_kind)
+    model = OpenedModel(source, "int8", graph, content, RAW_RANGE, float_model.output)
     require_unsaturated(model.classifier(threads=options.threads), images.x, source.path)
     return BundleDraft(
         model=model,

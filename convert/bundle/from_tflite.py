@@ -7,6 +7,7 @@ from pathlib import Path
 
 from convert.bundle.bundle_writer import BundleDraft
 from convert.data.samples import held_out
+from convert.evaluate.plausibility import range_doubt
 from convert.parity.comparison import ConversionOptions, compare
 from convert.parity.reference_free_report import reference_free_report
 from convert.parity.runtime_logits import measured_here
@@ -21,6 +22,7 @@ from convert.sources.checks import (
 from convert.sources.model_source import ModelSource
 from convert.sources.opened_model import open_model
 from fer_edge.bundle_provenance import CalibrationRecord
+from fer_edge.console import message
 from fer_edge.errors import NotEnoughData, UsageError
 from fer_edge.synthetic_face import synthetic_face_crops
 
@@ -49,6 +51,8 @@ def draft_from_tflite(
     if not len(images):
         raise NotEnoughData(f"{options.data} holds no validation and no test images; without --data none are needed")
     if samples is not None:
+        if doubt := range_doubt(model, samples):
+            message(doubt)
         some = images[:: max(1, len(images) // ENOUGH)]
         require_different_answers(classifier, some, labels, path)
         require_unsaturated(classifier, some, path)

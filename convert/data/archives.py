@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gzip
-import os
 import tarfile
 import threading
 import zipfile
@@ -11,10 +10,12 @@ import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import IO, cast
 
 from fer_edge.errors import DataError
+from fer_edge.folder_files import files_below, is_hidden, is_system_file
+from fer_edge.limits import ARCHIVE_MEMBERS, EXPANSION, EXPANSION_FROM_BYTES
 
 ACCEPTED_FORMS = (
     "accepted are FER2013 as Kaggle's zip, unpacked, or as fer2013.csv or icml_face_data.csv (also in a zip, tar.gz "
@@ -39,16 +40,29 @@ class Container:
     names: tuple[str, ...]
     folders: tuple[str, ...]
     open: Callable[[str], IO[bytes]]
+    left_out: tuple[str, ...] = ()  # what is neither a file nor a folder that is read, each with the reason
+    sizes: dict[str, tuple[int, int]] = field(default_factory=dict)  # of a zip's files, compressed and not
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
-    def read(self, name: str) -> bytes:
-        """All bytes of one file. Safe to call from several threads. Raises one of READ_ERRORS.
+    def most_bytes(self, name: str) -> int:
+        """The most bytes that are read of one file: those of a file, and EXPANSION times those of a compressed one."""
+        if self.kind in ("folder", "file"):
+            return (self.path if self.kind == "file" else self.path / name).stat().st_size
+        compressed, _ = self.sizes.get(name, (self.path.stat().st_size, 0))
+        return max(EXPANSION_FROM_BYTES, EXPANSION * compressed)
+
+    def read(self, name: str, most: int) -> bytes:
+        """All bytes of one file. Safe to call from several threads. Raises one of READ_ERRORS, or for more than `most` bytes.
 
         A lock lets one thread read at a time: on Python 3.13.0, concurrent reads of one zip returned damaged bytes for 60 to
         90 of FER2013's 35,887 files.
         """
+        most = min(most, self.most_bytes(name))
         with self._lock, self.open(name) as file:
-            return file.read()
+            content = file.read(most + 1)
+        if len(content) > most:
+            raise OSError(f"more than the {most:,} bytes that are read of one picture")
+        return content
 
     def location(self, name: str) -> str:
         """The location of a file, for a message."""
@@ -88,19 +102,9 @@ def open_container(path: Path) -> Iterator[Container]:
 
 
 def _folder(path: Path) -> Container:
-    names: list[str] = []
-    folders: list[str] = []
-
-    def unreadable(error: OSError) -> None:
-        raise DataError(f"{error.filename} cannot be read: {error.strerror}") from error
-
-    for root, subfolders, files in os.walk(path, onerror=unreadable):
-        subfolders[:] = [name for name in subfolders if _is_data(name)]  # os.walk then skips the others
-        parent = Path(root).relative_to(path)
-        folders += [(parent / name).as_posix() for name in subfolders]
-        names += [(parent / name).as_posix() for name in files if _is_data(name)]
+    found = files_below(path, DataError)
     return Container(
-        path, "folder", tuple(sorted(names)), tuple(sorted(folders)), lambda name: (path / name).open("rb")
+        path, "folder", found.names, found.folders, lambda name: (path / name).open("rb"), left_out=found.left_out
     )
 
 
@@ -114,39 +118,50 @@ def _zip(path: Path) -> Iterator[Container]:
             f"{path} is a truncated or damaged zip: {size:,} bytes and {_in_sentence(error)}; fetch it again"
         ) from error
     with archive:
-        members = [member for member in archive.infolist() if _is_data(member.filename)]
+        listed = archive.infolist()
+        _refuse_too_many(path, len(listed))
+        members = [member for member in listed if not is_hidden(member.filename)]
         if encrypted := [member.filename for member in members if member.flag_bits & 1]:
             raise DataError(
                 f"{path} is an encrypted zip ({encrypted[0]} needs a password); unpack it and name the folder"
             )
         names = sorted(member.filename for member in members if not member.is_dir())
         folders = {member.filename.rstrip("/") for member in members if member.is_dir()}
-        yield Container(path, "zip", tuple(names), tuple(sorted(folders)), archive.open)
+        hidden = tuple(
+            f"{member.filename}: a hidden file"
+            for member in listed
+            if is_hidden(member.filename) and not any(map(is_system_file, member.filename.split("/")))
+        )
+        sizes = {member.filename: (member.compress_size, member.file_size) for member in members}
+        yield Container(path, "zip", tuple(names), tuple(sorted(folders)), archive.open, left_out=hidden, sizes=sizes)
 
 
 @contextmanager
 def _tar(path: Path) -> Iterator[Container]:
     try:
         archive = tarfile.open(path)  # noqa: SIM115 – closed below; an error of opening has a message of its own
-        members = {member.name.removeprefix("./"): member for member in archive.getmembers() if _is_data(member.name)}
+        members = {}
+        for number, member in enumerate(archive):
+            _refuse_too_many(path, number)
+            if not is_hidden(member.name):
+                members[member.name.removeprefix("./")] = member
     except READ_ERRORS as error:
         raise DataError(f"{path} is a truncated or damaged tar: {_in_sentence(error)}; fetch it again") from error
     with archive:
 
-        def member(name: str) -> IO[bytes]:
+        def opened(name: str) -> IO[bytes]:
             file = archive.extractfile(members[name])
             assert file is not None, f"{name} is a listed file"
             return file
 
         names = sorted(name for name, entry in members.items() if entry.isfile())
         folders = sorted(name for name, entry in members.items() if entry.isdir())
-        yield Container(path, "tar", tuple(names), tuple(folders), member)
+        yield Container(path, "tar", tuple(names), tuple(folders), opened)
 
 
-def _is_data(name: str) -> bool:
-    """Whether a file or folder is part of the data, and not left behind by an operating system."""
-    parts = PurePosixPath(name.removeprefix("./")).parts
-    return not any(part == "__MACOSX" or part.startswith(".") for part in parts)
+def _refuse_too_many(path: Path, count: int) -> None:
+    if count > ARCHIVE_MEMBERS:
+        raise DataError(f"{path} holds more than {ARCHIVE_MEMBERS:,} files; unpack it and name a part of it")
 
 
 def _in_sentence(error: BaseException) -> str:

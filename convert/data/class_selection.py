@@ -7,8 +7,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from convert.data.picture import PART_NAMES
 from fer_edge.errors import DataError, UsageError
-from fer_edge.labels import LABELS, canonical_label
+from fer_edge.labels import LABELS, canonical_label, require_printable_label
 
 EXPRESSIONS, OWN = "expressions", "own"
 
@@ -32,6 +33,13 @@ class Classes:
         names = tuple(map(_normalized, selection))
         if "" in names or len(set(names)) < len(names):
             raise UsageError(f"the classes {', '.join(map(repr, names))} are not all different names; name each once")
+        for name in names:
+            require_printable_label(name, UsageError)
+            if name.lower() in PART_NAMES:
+                raise UsageError(
+                    f"a folder called {name} is the part {PART_NAMES[name.lower()]} of a data set and no class; give the class"
+                    " another name"
+                )
         if len(names) < 2:
             raise UsageError(f"one class, {', '.join(names)}, leaves nothing to classify; name two or more")
         return Classes(names)
@@ -64,7 +72,7 @@ class Classes:
         if len(present) < 2 and not self.are_expressions:
             selected = f" of {', '.join(self.names)}" if self.names else ""
             raise DataError(f"{path} holds images of one class only{selected}: {present[0]}; a classifier needs two")
-        return self.names or tuple(present)
+        return self.names or tuple(require_printable_label(label, DataError) for label in present)
 
     @property
     def are_expressions(self) -> bool:

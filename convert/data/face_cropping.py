@@ -16,12 +16,14 @@ import numpy as np
 from convert.data.archives import open_container
 from convert.data.class_selection import EXPRESSIONS, Classes
 from convert.data.detector_mappings import DETECTOR_MAPPINGS
-from convert.data.readers import Picture, read_pictures, with_progress_bar
+from convert.data.picture import Picture
+from convert.data.readers import read_pictures, with_progress_bar
 from fer_edge.bundle import Bundle
 from fer_edge.detection.registry import find_detector
 from fer_edge.detection.types import Detector, largest_first
 from fer_edge.errors import DataError, NotEnoughData, UsageError
 from fer_edge.face_crop import CropMapping, crop_square, face_crop
+from fer_edge.folder_files import in_sentence
 
 MIN_SIDE_PX = 24  # of the square; below half of the 48 px that models take, most pixels would be interpolated
 MAX_NAMES = 10  # of pictures in a remark
@@ -63,7 +65,8 @@ class FaceCropper:
 class CroppingReport:
     """The outcomes for the pictures of a set: counts by class and outcome, and the names of the pictures left out.
 
-    `skipped` lists pictures that could not be read, each with its fault; `left_out` counts pictures of other classes.
+    `skipped` lists pictures that could not be read, each with its fault; `left_out` counts pictures of other classes;
+    `other_files` are no pictures.
     """
 
     cropper: FaceCropper
@@ -72,6 +75,7 @@ class CroppingReport:
     too_small: list[str] = field(default_factory=list)
     skipped: list[str] = field(default_factory=list)
     left_out: Counter[str] = field(default_factory=Counter)
+    other_files: list[str] = field(default_factory=list)
 
     def add(self, picture: Picture, outcome: str) -> None:
         """Counts a picture of one of the classes, and stores its name if it was left out."""
@@ -94,6 +98,7 @@ class CroppingReport:
             "no_face": self.no_face,
             "too_small": self.too_small,
             "skipped": self.skipped,
+            "other_files": self.other_files,
             "left_out": dict(sorted(self.left_out.items())),
         }
 
@@ -111,6 +116,8 @@ class CroppingReport:
             for why, names in reasons.items()
             if names
         ]
+        if self.other_files:
+            sentences.append(f"{len(self.other_files):,} other files left out: {in_sentence(self.other_files)}")
         return sentences + ([f"classes left out: {', '.join(classes)}"] if classes else [])
 
 
@@ -128,8 +135,9 @@ def write_crops(
     path, selected = Path(path), Classes.of(classes)
     report, names = CroppingReport(cropper), _UniqueNames()
     with _new_folder(out, path) as fresh, open_container(path) as files:
-        iterator, total, _ = read_pictures(files, None, selected)
-        for picture in with_progress_bar(iterator, total, path):
+        found = read_pictures(files, None, selected)
+        report.other_files.extend(found.other_files)
+        for picture in with_progress_bar(found.pictures, found.total, path):
             if picture.fault:
                 report.skipped.append(f"{picture.source}: {picture.fault}")
                 continue

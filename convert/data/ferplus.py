@@ -19,8 +19,9 @@ from pathlib import Path
 
 import numpy as np
 
-from convert.data.readers import IMAGE_SUFFIXES, OFFICIAL_PARTS
+from convert.data.picture import OFFICIAL_PARTS
 from fer_edge.errors import DataError
+from fer_edge.media_files import PICTURE_SUFFIXES
 
 # the eight expressions in the order of a table's columns, then the two answers that are none
 _VOTED = ("neutral", "happy", "surprise", "sad", "angry", "disgust", "fear", "contempt")
@@ -96,7 +97,7 @@ class VoteTable:
         header = [word.strip().lower() for word in first]
         named = set(COLUMNS) <= set(header)
         by_row = named and "usage" in header
-        if not named and (len(header) != 1 + len(COLUMNS) or not header[0].endswith(IMAGE_SUFFIXES)):
+        if not named and (len(header) != 1 + len(COLUMNS) or not header[0].endswith(PICTURE_SUFFIXES)):
             columns = ", ".join(word[:20] for word in first[:6]) or "(none)"
             raise DataError(
                 f"{path} is not a table of FER+ votes: its first row has the columns {columns}; {_ACCEPTED}"

@@ -11,11 +11,13 @@ import numpy as np
 from convert.data.archives import open_container
 from convert.data.class_selection import EXPRESSIONS, Classes
 from convert.data.ferplus import FERPLUS_LABELS, VoteTable
+from convert.data.picture import PARTS
 from convert.data.readers import read_pictures, with_progress_bar
 from convert.data.samples import Samples, identical_groups
 from convert.data.splits import complete_split
 from convert.data.vote_labels import with_votes
 from fer_edge.errors import DataError
+from fer_edge.folder_files import in_sentence
 from fer_edge.labels import LABELS
 
 SKIPPED_SHARE = 0.01  # a set with more unreadable images than this is not read
@@ -54,8 +56,8 @@ def load(
     left_out: Counter[str] = Counter()
     skipped: list[str] = []
     with open_container(path) as files:
-        iterator, total, form = read_pictures(files, side, selected)
-        for row, picture in enumerate(with_progress_bar(iterator, total, path)):
+        found = read_pictures(files, side, selected)
+        for row, picture in enumerate(with_progress_bar(found.pictures, found.total, path)):
             total_read = row + 1
             if picture.fault:
                 skipped.append(f"{picture.source}: {picture.fault}")
@@ -77,7 +79,18 @@ def load(
     index_of = {label: i for i, label in enumerate(labels)}
     y = np.array([index_of[label] for label in found_labels], np.int64)
     split, rule = complete_split(np.array(named_parts, dtype="<U10"), y, identical_groups(x), seed)
-    samples = Samples(x, y, split, tuple(source), dict(sorted(left_out.items())), tuple(skipped), rule, form, labels)
+    samples = Samples(
+        x,
+        y,
+        split,
+        tuple(source),
+        dict(sorted(left_out.items())),
+        tuple(skipped),
+        rule,
+        found.form,
+        labels,
+        other_files=found.other_files,
+    )
     if votes is None:
         return samples
     counts = VoteTable.read(votes).of(source, np.array(rows), named_parts, total_read, path)
@@ -101,8 +114,13 @@ def remarks(samples: Samples) -> list[str]:
         classes = ", ".join(f"{name} {count:,}" for name, count in samples.left_out.items())
         selected = "the seven classes" if samples.labels == LABELS else ", ".join(samples.labels)
         sentences.append(f"left out as none of {selected}: {classes}")
+    if samples.other_files:
+        count = len(samples.other_files)
+        sentences.append(f"{count:,} other file{'s' * (count > 1)} left out: {in_sentence(samples.other_files)}")
     if missing := [label for i, label in enumerate(samples.labels) if not np.any(samples.y == i)]:
         sentences.append(f"no image of {', '.join(missing)}")
     if samples.split_rule and samples.split_rule != "as the set names them":
         sentences.append(f"parts: {samples.split_rule}")
+    if absent := [part for part in PARTS if not np.any(samples.split == part)]:
+        sentences.append(f"no image in the part{'s' * (len(absent) > 1)} {' and '.join(absent)}")
     return sentences

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from convert.data.readers import PARTS
+from convert.data.picture import PARTS
 from fer_edge.bundle_provenance import DataFingerprint
 from fer_edge.errors import UsageError
 from fer_edge.labels import LABELS
@@ -32,6 +32,7 @@ class Samples:
     form: str = ""  # of the data set: "zip with class folders"
     labels: tuple[str, ...] = LABELS  # K names of classes, in the order of `y` and of a model's outputs
     votes: np.ndarray | None = None  # float32 (N, 8), of the set that was read with a table of votes
+    other_files: tuple[str, ...] = ()  # of the set, which are no pictures, or were not followed
     labels_from: str | None = None  # the rule of the labels, where they are not the set's own
 
     def __post_init__(self) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from convert.data.readers import PARTS
+from convert.data.picture import PARTS
 from fer_edge.atomic_file import write_atomically
 from fer_edge.errors import UsageError
 from fer_edge.json_fields import to_json

@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 
 from convert.argument_types import add_votes_argument, whole_number
-from convert.data.readers import PARTS
+from convert.data.picture import PARTS
 from convert.evaluate.evaluator import evaluate
 from convert.evaluate.pictures import FaceReader, evaluate_pictures
 from convert.report.evaluation_files import write

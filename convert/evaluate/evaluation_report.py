@@ -69,6 +69,7 @@ class EvaluationReport:
     history: TrainingSummary | None  # of the model's training
     bootstrap: dict[str, int]
     versions: dict[str, str]
+    doubts: tuple[str, ...] | None = None  # signs that the labels or the pixels are not those stated
 
     def to_json(self) -> dict[str, Any]:
         """The report as JSON values with six decimals, and the normalised confusion matrices beside the counts."""

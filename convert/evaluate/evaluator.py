@@ -14,12 +14,13 @@ import numpy as np
 
 import fer_edge
 from convert.data.loader import load, remarks
-from convert.data.readers import PARTS
+from convert.data.picture import PARTS
 from convert.data.samples import Samples, also_in, fingerprint
 from convert.evaluate import inference_cost
 from convert.evaluate.bootstrap import DRAWS, SEED
 from convert.evaluate.evaluation_report import EvaluationData, EvaluationReport, Subject
 from convert.evaluate.metrics import roc_curves, score
+from convert.evaluate.plausibility import doubts, range_doubt
 from convert.sources.checks import require_label_count
 from convert.sources.opened_model import OpenedModel
 from convert.tflite.inspection import operator_types
@@ -66,6 +67,7 @@ def evaluate(
         raise DataError(f"{data} has no image in its {part} part; its parts are {counts}; choose another with --split")
     y = evaluated.y  # indices into the model's labels: the set was read with them
     logits = _logits(classifier, evaluated.x[..., 0], source.path)
+    wrong_range = None if model.kind == "bundle" else range_doubt(model, samples)
     in_training, unseen_note = _in_training(samples, part)
     if training and training.data.sha256 != data_set.sha256:
         unseen_note += (
@@ -108,6 +110,7 @@ def evaluate(
         history=training.summary() if training else None,
         bootstrap={"draws": DRAWS, "seed": SEED},
         versions=_versions(model.kind),
+        doubts=(*(doubts(logits, y, source.labels) or ()), *([wrong_range] if wrong_range else ())) or None,
     )
     return report, evaluated
 

@@ -126,7 +126,7 @@ def roc_curves(logits: np.ndarray, y: np.ndarray, labels: tuple[str, ...]) -> Ro
 
 
 def wilson_interval(hits: int, n: int) -> Interval:
-    """The share of `hits` among n, at least one, and Wilson's 95 % interval."""
+    """The share of `hits` among `n`, at least 1, with Wilson's 95 % interval."""
     from scipy.stats import binomtest
 
     low, high = binomtest(hits, n).proportion_ci(0.95, method="wilson")

@@ -17,7 +17,8 @@ import numpy as np
 from convert.data.archives import open_container
 from convert.data.class_selection import Classes
 from convert.data.detector_mappings import DETECTOR_MAPPINGS
-from convert.data.readers import Picture, read_pictures, with_progress_bar
+from convert.data.picture import Picture
+from convert.data.readers import read_pictures, with_progress_bar
 from convert.evaluate.bootstrap import DRAWS, SEED, interval, resamples
 from convert.evaluate.metrics import Interval, wilson_interval
 from convert.sources.opened_model import OpenedModel
@@ -139,13 +140,13 @@ def evaluate_pictures(reader: FaceReader, folder: Path) -> PictureReport:
 
     Raises DataError when there is no such picture, or none can be read.
     """
-    classes = Classes.of(tuple(dict.fromkeys((*reader.labels, NONE))))
+    classes = Classes((*(Classes.of(reader.labels).names or ()), NONE))
     outcomes: list[PictureOutcome] = []
     unreadable: list[str] = []
     left_out: Counter[str] = Counter()
     with open_container(folder) as files:
-        pictures, total, _ = read_pictures(files, None, classes)
-        for picture in with_progress_bar(pictures, total, folder):
+        found = read_pictures(files, None, classes)
+        for picture in with_progress_bar(found.pictures, found.total, folder):
             if picture.fault:
                 unreadable.append(f"{picture.source}: {picture.fault}")
             elif picture.label is None or picture.pixels is None:

@@ -13,6 +13,7 @@ from convert.data.loader import load, remarks
 from convert.data.samples import HELD_OUT_PARTS, Samples, held_out
 from convert.evaluate.confidence_calibration import ConfidenceCalibration, calibrate_confidence
 from convert.evaluate.label_thresholds import DEFAULT_PRIOR
+from convert.evaluate.plausibility import doubts
 from convert.parity.differences import LogitDifference, PartDifference
 from convert.parity.float_reference import least_probability, reference_for
 from convert.parity.paired_comparison import compare_logits, compare_part, curves_of_both
@@ -75,7 +76,7 @@ def compare(
     labels = model.source.labels
 
     def classifier_on(runtime: Runtime | None, kernels: str) -> Classifier:
-        return Classifier(model.content, runtime, options.threads, kernels, model.input_range, model.output_kind, tiny)
+        return Classifier(model.content, runtime, options.threads, kernels, model.input_range, model.output.kind, tiny)
 
     def measured(images: np.ndarray) -> Iterator[RuntimeLogits]:
         yield from measured_here(classifier_on, images, options.runtimes)
@@ -135,7 +136,15 @@ def compare_on_samples(
     )
     worst = worst_runtime(judged)
     drawn = curves_of_both(float_logits, {row.name: row.logits for row in rows}[worst], y, labels)
-    return _report(judged, parts[worst], labels, margins, confidence=calibrated, curves=drawn)
+    return _report(
+        judged,
+        parts[worst],
+        labels,
+        margins,
+        confidence=calibrated,
+        curves=drawn,
+        doubtful=doubts(float_logits, y, labels),
+    )
 
 
 def compare_on_synthetic_images(
@@ -168,6 +177,7 @@ def _report(
     not_measured: Sequence[str] = (),
     confidence: ConfidenceCalibration | None = None,
     curves: Curves | None = None,
+    doubtful: tuple[str, ...] | None = None,
 ) -> ParityReport:
     name = worst_runtime(judged)
     worst = judged[name]
@@ -185,6 +195,7 @@ def _report(
         not_measured=list(not_measured),
         confidence=confidence,
         curves=curves,
+        doubts=doubtful,
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from convert.sources.opened_model import OpenedModel
-from fer_edge.classifier import Classifier, softmax
+from fer_edge.classifier import SMALLEST_FLOAT32, Classifier, softmax
 
 
 class LogProbabilities(Classifier):
@@ -23,21 +23,22 @@ def reference_for(float_model: OpenedModel, model: Classifier, threads: int = 1)
     """The float classifier to compare `model` with: if `model` outputs probabilities, with the same lowest one."""
     if model.output_kind == "logits":
         return float_model.classifier(threads=threads)
-    kind = LogProbabilities if float_model.output_kind == "logits" else Classifier
+    kind = LogProbabilities if float_model.output.kind == "logits" else Classifier
     return kind(
         float_model.content,
         threads=threads,
         input_range=float_model.input_range,
-        output_kind=float_model.output_kind,
+        output_kind=float_model.output.kind,
         smallest_probability=least_probability(model),
     )
 
 
 def least_probability(model: Classifier) -> float | None:
-    """The lowest probability of `model` that is compared: four steps of an integer tensor; None for logits.
+    """The lowest probability of `model` that is compared: four steps of its last quantized tensor; None for logits.
 
     One of a single step is off by up to half of itself, and its logarithm says nothing about the network.
     """
     if model.output_kind == "logits":
         return None
-    return model.smallest_probability if model.output_range is None else 8 * model.smallest_probability
+    smallest = model.smallest_probability
+    return smallest if smallest == SMALLEST_FLOAT32 else 8 * smallest

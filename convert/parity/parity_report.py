@@ -76,6 +76,7 @@ class ParityReport:
         None  # of the first runtime's probabilities, where there is a validation part
     )
     curves: Curves | None = None
+    doubts: tuple[str, ...] | None = None  # signs that the labels or the pixels are not those stated
 
     @property
     def passed(self) -> bool:

@@ -12,6 +12,7 @@ from convert.data.samples import HELD_OUT_PARTS, Samples, held_out
 from convert.evaluate.confidence_calibration import ConfidenceCalibration, calibrate_confidence
 from convert.evaluate.label_thresholds import DEFAULT_PRIOR
 from convert.evaluate.metrics import Interval, score
+from convert.evaluate.plausibility import doubts
 from convert.parity.differences import MeasuredRuntime
 from convert.parity.runtime_logits import RuntimeLogits
 from fer_edge.bundle_spec import StatedPrior
@@ -63,6 +64,7 @@ class ReferenceFreeReport:
     failures: list[str] = field(default_factory=list)  # none: what fails is rejected before
     undecided: list[str] = field(default_factory=list)
     confidence: ConfidenceCalibration | None = None
+    doubts: tuple[str, ...] | None = None  # signs that the labels or the pixels are not those stated
 
     @property
     def passed(self) -> bool:
@@ -95,7 +97,7 @@ def reference_free_report(
         row.name: RuntimeAgreement(row.ran_on, VERDICT, float(np.mean(row.logits.argmax(1) == first.logits.argmax(1))))
         for row in runtimes
     }
-    parts, calibrated = {}, None
+    parts, calibrated, doubtful = {}, None, None
     if samples is not None:
         _, y, part = held_out(samples)
         names = [name for name in HELD_OUT_PARTS if name in part]
@@ -103,6 +105,7 @@ def reference_free_report(
         calibrated = calibrate_confidence(
             {p: first.logits[part == p] for p in names}, {p: y[part == p] for p in names}, labels, prior
         )
+        doubtful = doubts(first.logits, y, labels)
     not_measured = ["what quantization changed: accuracy, AUC and logits against a float model"]
     not_measured += [] if parts else ["accuracy", "AUC", "any figure per class"]
     judged = [*JUDGED, *(["accuracy and AUC on held-out images"] if parts else [])]
@@ -115,6 +118,7 @@ def reference_free_report(
         runtimes=agreements,
         labels=list(labels),
         confidence=calibrated,
+        doubts=doubtful,
     )
 
 

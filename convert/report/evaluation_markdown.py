@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from convert.evaluate import paper_baseline
 from convert.evaluate.metrics import AverageScores, Interval, Scores
+from convert.report.parity_table import doubt_lines
 
 if TYPE_CHECKING:
     from convert.evaluate.evaluation_report import EvaluationReport
@@ -18,6 +19,7 @@ def markdown(report: EvaluationReport) -> str:
     lines = [f"# {m.name} on {part} of {d.name}", ""]
     lines += [f"{s.n:,} images ({d.split_rule}); {m.kind}, {m.runtime}, SHA-256 {m.sha256[:16]}….", ""]
     lines += _headline(report)
+    lines += doubt_lines(report.doubts)
     lines += ["", *_per_class(report), "", *_confusion(s), ""]
     where = c.host if c.host_is_pi else f"this host ({c.host}), not a Raspberry Pi"
     lines += [

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from convert.evaluate.confidence_calibration import ConfidenceCalibration, Coverage
 from convert.evaluate.label_thresholds import LabelCalibration
 from convert.evaluate.metrics import Interval
@@ -30,6 +32,7 @@ def parity_table(report: ParityReport) -> str:
         f" of int8's logits on float's is {e.slope:.4f}, the RMS error {e.rms:.4f} standard deviations of float's logits.",
     ]
     lines += [f"- outside its margin: {reason}" for reason in report.failures]
+    lines += doubt_lines(report.doubts)
     if report.undecided:
         lines += ["", f"Too few images to decide: {', '.join(report.undecided)}."]
     if report.not_measured:
@@ -56,6 +59,7 @@ def reference_free_table(report: ReferenceFreeReport) -> str:
     lines = [
         f"Verdict: **{report.verdict}**. Judged: {', '.join(report.judged)}.",
         f"Not measured: {'; '.join(report.not_measured)}.",
+        *doubt_lines(report.doubts),
         "",
         "| runtime | same label as the first |",
         "|---|---|",
@@ -74,6 +78,11 @@ def reference_free_table(report: ReferenceFreeReport) -> str:
     if report.confidence and report.confidence.labels:
         lines += ["", *label_rows(report.confidence.labels)[:-1]]
     return "\n".join(lines) + "\n"
+
+
+def doubt_lines(doubts: Sequence[str] | None) -> list[str]:
+    """The signs that labels or pixels are not those stated, one a line."""
+    return ["", *(f"**Doubtful**: {doubt}.  " for doubt in doubts)] if doubts else []
 
 
 def _part_rows(name: str, part: PartDifference) -> list[str]:

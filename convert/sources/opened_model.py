@@ -18,8 +18,11 @@ from convert.tflite.io_signature import output_of, pixels_of
 from convert.tflite.keras_export import float_tflite, saved_model_tflite
 from convert.tflite.op_versions import require_operators
 from fer_edge.bundle import Bundle, sha256_of
-from fer_edge.classifier import RAW_RANGE, Classifier, Runtime
+from fer_edge.bundle_spec import OutputSpec
+from fer_edge.classifier import RAW_RANGE, Classifier, Runtime, find_runtime
 from fer_edge.errors import BundleRefused, UsageError
+from fer_edge.limits import MODEL_BYTES
+from fer_edge.model_trial import try_model
 from fer_edge.synthetic_face import synthetic_face_crops
 
 _MODEL_FILES = ("model.keras", SAVED_MODEL)  # what makes a folder one of a training or a SavedModel
@@ -34,13 +37,30 @@ class OpenedModel:
     graph: Graph
     content: bytes  # the graph's TFLite file
     input_range: tuple[float, float]  # the input's values for the pixel values 0 and 255
-    output_kind: str  # "logits" or "probabilities"
+    output: OutputSpec
     keras_model: Any = field(default=None, repr=False)  # for raw gray pixels; None where the source is not a Keras file
     is_unchanged: bool = True  # whether the source's own file does what `content` does
 
     def classifier(self, runtime: Runtime | None = None, kernels: str = "default", threads: int = 1) -> Classifier:
         """A classifier that runs it."""
-        return Classifier(self.content, runtime, threads, kernels, self.input_range, self.output_kind)
+        kind, smallest = self.output.kind, self.output.smallest_probability
+        return Classifier(self.content, runtime, threads, kernels, self.input_range, kind, smallest)
+
+    @property
+    def stated_range(self) -> tuple[float, float]:
+        """The values for the pixel values 0 and 255 that the source's own network is given."""
+        if self.source.input_range is not None or self.kind != "tflite":
+            return self.source.input_range or RAW_RANGE
+        return self.input_range
+
+    def classifier_for_range(self, pixels: tuple[float, float]) -> Classifier:
+        """A classifier that gives the source's own network `pixels` for the pixel values 0 and 255, not the stated range."""
+        low, high = self.stated_range
+        ours_low, ours_high = self.input_range
+        scale = (ours_high - ours_low) / (high - low)
+        first, last = (ours_low + (value - low) * scale for value in pixels)
+        kind, smallest = self.output.kind, self.output.smallest_probability
+        return Classifier(self.content, input_range=(first, last), output_kind=kind, smallest_probability=smallest)
 
     def float_file(self, folder: Path) -> Path:
         """The file that a bundle stores of it: the source's own where it is unchanged, else one written to `folder`."""
@@ -59,10 +79,15 @@ def open_model(source: ModelSource, claimed: tuple[str, ...] = ()) -> OpenedMode
     """The model of `source`, opened and checked; a Keras model or SavedModel is converted to float TFLite first.
 
     Raises UsageError when it is no classifier of one square picture, cannot run on TFLite, has weights that are not finite
-    numbers, or, a .tflite, operators that a runtime of `claimed` lacks; BundleRefused when a .tflite file is none.
+    numbers, or, a .tflite, operators that a runtime of `claimed` lacks; BundleRefused when a .tflite file is none, or ends
+    the child process in which it is run first.
     """
     path = source.path
     if source.is_tflite:
+        if path.stat().st_size > MODEL_BYTES:
+            raise BundleRefused(
+                f"{path} has {path.stat().st_size:,} bytes; at most {MODEL_BYTES:,} are read of a model"
+            )
         return _opened_tflite(source, path.read_bytes(), claimed)
     if path.is_dir():
         return _opened_saved_model(source)
@@ -72,7 +97,7 @@ def open_model(source: ModelSource, claimed: tuple[str, ...] = ()) -> OpenedMode
     require_runnable(graph, path)
     is_unchanged = own and path.suffix == ".keras"
     return OpenedModel(
-        source, "keras", graph, content, RAW_RANGE, _output(graph, content, RAW_RANGE), model, is_unchanged
+        source, "keras", graph, content, RAW_RANGE, _output(graph, content, RAW_RANGE, path), model, is_unchanged
     )
 
 
@@ -89,10 +114,10 @@ def open_named(path: Path | None) -> OpenedModel:
 
 def open_bundle(bundle: Bundle) -> OpenedModel:
     """The model that a bundle runs on the device."""
-    content = bundle.model.read_bytes()
+    content = bundle.contents["model.tflite"]
     source = ModelSource(bundle.model, bundle.name, bundle.labels, None)
-    model = bundle.classifier
-    return OpenedModel(source, "bundle", Graph(content), content, model.input_range, model.output_kind)
+    spec = bundle.spec
+    return OpenedModel(source, "bundle", Graph(content), content, spec.input.range, spec.output)
 
 
 def open_float_of_bundle(bundle: Bundle) -> OpenedModel:
@@ -115,6 +140,7 @@ def open_float_of_bundle(bundle: Bundle) -> OpenedModel:
 
 
 def _opened_tflite(source: ModelSource, content: bytes, claimed: tuple[str, ...]) -> OpenedModel:
+    try_model(content, source.path, find_runtime())
     parsed = Graph(content)
     graph = with_batch_of_one(parsed, source.path)
     require_runnable(graph, source.path)
@@ -122,7 +148,7 @@ def _opened_tflite(source: ModelSource, content: bytes, claimed: tuple[str, ...]
     if graph is not parsed:
         content = graph.to_bytes()
     pixels = source.input_range or pixels_of(content, source.path)
-    return OpenedModel(source, "tflite", graph, content, pixels, _output(graph, content, pixels))
+    return OpenedModel(source, "tflite", graph, content, pixels, _output(graph, content, pixels, source.path))
 
 
 def _opened_saved_model(source: ModelSource) -> OpenedModel:
@@ -135,12 +161,18 @@ def _opened_saved_model(source: ModelSource) -> OpenedModel:
         prepend_gray_input(graph, pixels)
     content = graph.to_bytes()
     return OpenedModel(
-        source, "saved model", graph, content, RAW_RANGE, _output(graph, content, RAW_RANGE), is_unchanged=False
+        source,
+        "saved model",
+        graph,
+        content,
+        RAW_RANGE,
+        _output(graph, content, RAW_RANGE, source.path),
+        is_unchanged=False,
     )
 
 
-def _output(graph: Graph, content: bytes, pixels: tuple[float, float]) -> str:
-    """Whether a model gives logits or probabilities, by its graph and its output for the synthetic face."""
+def _output(graph: Graph, content: bytes, pixels: tuple[float, float], path: Path) -> OutputSpec:
+    """The kind of a model's output, by its graph and its outputs for synthetic faces and noise."""
     model = Classifier(content, input_range=pixels)
-    faces: np.ndarray = synthetic_face_crops(model.side)
-    return output_of(graph, model, faces)
+    noise = np.random.default_rng(0).integers(0, 256, (8, model.side, model.side), np.uint8)
+    return output_of(graph, model, np.concatenate([synthetic_face_crops(model.side), noise]), path)

@@ -7,12 +7,14 @@ from pathlib import Path
 
 import numpy as np
 
-from convert.tflite.graph import Graph
+from convert.tflite.graph import Graph, Operator
+from fer_edge.bundle_spec import OutputSpec
 from fer_edge.classifier import RAW_RANGE, Classifier, make_interpreter
 from fer_edge.errors import UsageError
 
 PIXELS = ((0.0, 1.0), (-1.0, 1.0), RAW_RANGE)  # the ranges that are recognised from the scale of an input tensor
-_PASS_ON = ("QUANTIZE", "DEQUANTIZE", "RESHAPE", "SQUEEZE")  # operators that keep the meaning of values
+# operators that keep the meaning of values; TFLite has no Identity, which the converter leaves out
+_PASS_ON = ("QUANTIZE", "DEQUANTIZE", "RESHAPE", "SQUEEZE", "EXPAND_DIMS", "CAST")
 
 
 def pixels_of(content: bytes, path: Path) -> tuple[float, float]:
@@ -53,25 +55,52 @@ def require_one_picture(
         raise UsageError(f"the output shape of {path} is {end}, not one number for each class, (None, classes)")
 
 
-def output_of(graph: Graph, model: Classifier, images: np.ndarray) -> str:
-    """Returns "probabilities" or "logits", the kind of a model's output.
+def output_of(graph: Graph, model: Classifier, images: np.ndarray, path: Path) -> OutputSpec:
+    """The output of the graph that `model` runs; `path` is named in errors.
 
-    The output is probabilities if the last operator, apart from reshapes and conversions, is a SOFTMAX, or if the outputs for
-    `images` are 0 or more and sum to 1.
+    It is probabilities if the last operator, apart from reshapes and conversions, is a SOFTMAX, or if the outputs for `images`
+    are 0 or more and sum to 1, as those of an average of two softmaxes do: each within 2 steps of the last quantized tensor.
+    Raises UsageError when the last operator is a sigmoid, whose outputs are no distribution over the classes.
     """
-    if ends_in_softmax(graph):
-        return "probabilities"
-    outputs = model.outputs(images)
-    rounding = max(1e-3, model.classes * model.smallest_probability)
-    sums = np.abs(outputs.sum(1) - 1) <= rounding
-    return "probabilities" if (outputs >= 0).all() and sums.all() else "logits"
+    last = _last_operation(graph)
+    step = last_quantized_scale(graph) or 0.0
+    if last is not None and last.kind == "LOGISTIC":
+        raise UsageError(
+            f"{path} ends in a sigmoid: its outputs are independent of each other and do not sum to 1; build the model with a"
+            " softmax, or with logits, at its end"
+        )
+    if last is None or last.kind != "SOFTMAX":
+        outputs = model.outputs(images)
+        rounding = max(1e-3, 2 * step * model.classes)
+        if (outputs < 0).any() or (np.abs(outputs.sum(1) - 1) > rounding).any():
+            return OutputSpec("logits")
+    # an integer output tensor tells its own step
+    return OutputSpec("probabilities", step / 2 if step and model.output_range is None else None)
 
 
-def ends_in_softmax(graph: Graph) -> bool:
-    """Whether the last operator, apart from reshapes and conversions, is a SOFTMAX."""
+def last_quantized_scale(graph: Graph) -> float | None:
+    """The scale of the output tensor, or of the tensor that it was dequantized from; None where it is computed in float."""
+    tensor = graph.outputs[0]
+    while (scale := _scale_of(graph, tensor)) is None:
+        producer = graph.producer(tensor)
+        if producer is None or producer.kind not in _PASS_ON:
+            return None
+        tensor = producer.inputs[0]
+    return scale
+
+
+def _scale_of(graph: Graph, tensor: int) -> float | None:
+    found = graph.tensor(tensor)
+    if graph.is_float(tensor) or found.quantization is None or found.quantization.scale is None:
+        return None
+    return float(found.quantization.scale[0])
+
+
+def _last_operation(graph: Graph) -> Operator | None:
+    """The last operator apart from reshapes and conversions; None in a file of several graphs."""
     if len(graph.model.subgraphs) != 1:
-        return False
+        return None
     last = graph.producer(graph.outputs[0])
     while last is not None and last.kind in _PASS_ON:
         last = graph.producer(last.inputs[0])
-    return last is not None and last.kind == "SOFTMAX"
+    return last

@@ -19,6 +19,7 @@ _RTSP_OPTIONS = "rtsp_transport;tcp|analyzeduration;100000"
 def open_video_capture(name: str | int, open_s: float = 5.0, read_s: float = 3.0) -> cv2.VideoCapture:
     """OpenCV's capture of a file or address (FFmpeg) or of a camera number (V4L2); `isOpened()` says whether it opened.
 
+    An HTTP address is not redirected to another.
     The limits apply to addresses; V4L2 ends a read after `read_s` rounded up, and a file needs no limit.
     """
     # Both libraries write to stderr; the sources report a failure in a sentence instead. Set before OpenCV reads it.
@@ -33,10 +34,15 @@ def open_video_capture(name: str | int, open_s: float = 5.0, read_s: float = 3.0
         cv2.utils.logging.setLogLevel(silent)
     if isinstance(name, int):
         return cv2.VideoCapture(name, cv2.CAP_V4L2)
+    options = ""
+    if name.startswith(("http://", "https://")):
+        options = "max_redirects;0"
+    elif name.startswith(("rtsp://", "rtsps://")):
+        options = _RTSP_OPTIONS
     limits = [cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, round(open_s * 1e3), cv2.CAP_PROP_READ_TIMEOUT_MSEC, round(read_s * 1e3)]
-    if not name.startswith("rtsp") or _FFMPEG_OPTIONS_VARIABLE in os.environ:
+    if not options or _FFMPEG_OPTIONS_VARIABLE in os.environ:
         return cv2.VideoCapture(name, cv2.CAP_FFMPEG, limits)
-    os.environ[_FFMPEG_OPTIONS_VARIABLE] = _RTSP_OPTIONS
+    os.environ[_FFMPEG_OPTIONS_VARIABLE] = options
     try:
         return cv2.VideoCapture(name, cv2.CAP_FFMPEG, limits)
     finally:

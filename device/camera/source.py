@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 from typing import Protocol
-from urllib.parse import urlsplit
 
 from device.camera.frame import Frame
 
@@ -61,15 +60,3 @@ class Source(Protocol):
     def close(self) -> None:
         """Releases the device; has no effect when the source is not open."""
         ...
-
-
-def redact_url(address: str) -> str:
-    """The address as it may be shown and stored: without user, password and query."""
-    try:
-        parts = urlsplit(address)
-        host = f"{parts.hostname or ''}{'' if parts.port is None else f':{parts.port}'}"
-    except ValueError:
-        return f"{address.partition('://')[0]}://…"
-    # An @ in the path may be the end of a password that contains a slash.
-    path = "/…" if "@" in parts.path else parts.path
-    return f"{parts.scheme}://{host}{path}{'?…' if parts.query else ''}"

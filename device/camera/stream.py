@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from device.camera.camera_url import is_same_host, redact_url, redirected_to, with_password
 from device.camera.frame import Frame
 from device.camera.opencv import open_video_capture, to_gray
-from device.camera.source import SourceDescription, SourceLost, redact_url
+from device.camera.source import SourceDescription, SourceLost
 from device.clock import Clock
 from device.config import Settings
 from fer_edge.errors import CameraNotOpened
+from fer_edge.limits import FRAME_PIXELS
 
 if TYPE_CHECKING:
     import cv2
+
+_REDIRECTS = 4  # addresses that are tried, the first one included
 
 
 class NetworkStream:
@@ -34,17 +38,33 @@ class NetworkStream:
         import cv2
 
         limit_s = self._settings.open_s
-        self._reader = open_video_capture(self._address, open_s=limit_s, read_s=self._settings.stall_s)
-        if not self._reader.isOpened():
+        address = with_password(self._address, self._settings.camera_password_file)
+        for _ in range(_REDIRECTS):
+            self._reader = open_video_capture(address, open_s=limit_s, read_s=self._settings.stall_s)
+            if self._reader.isOpened():
+                break
             self.close()
+            if not (target := redirected_to(address, limit_s)):
+                break
+            if not self._settings.camera_redirects and not is_same_host(address, target):
+                raise CameraNotOpened(
+                    f"{self._name} redirects to another host, {redact_url(target)}; name that one as the camera, or set "
+                    "camera_redirects"
+                )
+            address = target
+        if self._reader is None:
             raise CameraNotOpened(
                 f"{self._name} gave no video within {limit_s:g} s; check the address, user and password, and that the "
                 "camera is on"
             )
-        self._size = (
-            int(self._reader.get(cv2.CAP_PROP_FRAME_WIDTH)),
-            int(self._reader.get(cv2.CAP_PROP_FRAME_HEIGHT)),
-        )
+        width, height = (self._reader.get(name) for name in (cv2.CAP_PROP_FRAME_WIDTH, cv2.CAP_PROP_FRAME_HEIGHT))
+        if not 0 <= width * height <= FRAME_PIXELS:
+            self.close()
+            raise CameraNotOpened(
+                f"{self._name} has pictures of {width:.0f} × {height:.0f} pixels; at most {FRAME_PIXELS:,} pixels are read; "
+                "let the camera send smaller ones"
+            )
+        self._size = (int(width), int(height))
 
     def read(self) -> Frame | None:
         if self._reader is None:

@@ -12,12 +12,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from device.recorded.summary import AnnotatedFile, FileState, LabelSummary, Provenance
+from fer_edge.console import message
 from fer_edge.errors import UsageError
+from fer_edge.folder_files import files_below, in_sentence
 from fer_edge.journal.segments import lock_folder
+from fer_edge.json_fields import json_text
+from fer_edge.media_files import VIDEO_SUFFIXES, head_of, is_video
 
-# Suffixes that a folder is searched for; a file named on the command line may have any name.
-VIDEOS: tuple[str, ...] = (".3gp", ".avi", ".flv", ".h264", ".m2ts", ".m4v", ".mjpeg", ".mkv", ".mov", ".mp4", ".mpeg")
-VIDEOS += (".mpg", ".mts", ".ogv", ".ts", ".webm", ".wmv")
 FORMATS = ("csv", "parquet")
 ANNOTATED = ".labelled.mp4"  # appended to the whole name of the recording; such a file is never a recording
 _SCRATCH_PREFIX = ".label-"  # of the folder in which a run writes unfinished results
@@ -70,15 +71,18 @@ class Recording:
 def find_recordings(paths: Sequence[Path]) -> list[Recording]:
     """The recordings that `paths` name: files, and all videos below folders in order of name; each file once.
 
+    A file below a folder is a video by its name or its first bytes; links are followed. Other files are reported on stderr.
     Raises UsageError for a missing path, a folder without a video, and two files whose results would have the same name.
     """
     found: dict[Path, Recording] = {}
     names: dict[str, Path] = {}
     for unexpanded in paths:
         path = unexpanded.expanduser()
-        below = sorted(_videos_below(path)) if path.is_dir() else [path]
+        below = _videos_below(path) if path.is_dir() else [path]
         if not below:
-            raise UsageError(f"the folder {path} has no video ({', '.join(VIDEOS)}); name other files one by one")
+            raise UsageError(
+                f"the folder {path} has no video ({', '.join(VIDEO_SUFFIXES)}); name other files one by one"
+            )
         for file in below:
             if (real := file.resolve()) in found:
                 continue
@@ -98,12 +102,14 @@ def find_recordings(paths: Sequence[Path]) -> list[Recording]:
     return list(found.values())
 
 
-def _videos_below(folder: Path) -> Iterator[Path]:
-    for file in folder.rglob("*"):
-        name = file.name.lower()
-        # other systems keep hidden files with the same suffix beside videos
-        if name.endswith(VIDEOS) and not name.endswith(ANNOTATED) and not name.startswith(".") and file.is_file():
-            yield file
+def _videos_below(folder: Path) -> list[Path]:
+    found = files_below(folder)
+    names = [name for name in found.names if not name.lower().endswith(ANNOTATED)]
+    videos = [name for name in names if is_video(name, head_of(folder / name))]
+    others = [*sorted(set(names) - set(videos)), *found.left_out]
+    if others:
+        message(f"{folder}: {len(others):,} other file{'s' * (len(others) > 1)} left out: {in_sentence(others)}")
+    return [folder / name for name in videos]
 
 
 def sidecar_path(rows: Path) -> Path:
@@ -140,11 +146,12 @@ def commit_results(
     """
     rows = recording.rows(out, options)
     sidecar = sidecar_path(rows)
-    text = json.dumps(summary.to_json(), ensure_ascii=False, indent=1) + "\n"
+    text = json_text(summary.to_json(), indent=1) + "\n"
     (scratch / sidecar.name).write_text(text, encoding="utf-8")
     rows.parent.mkdir(parents=True, exist_ok=True)
     sidecar.unlink(missing_ok=True)
     for path in ([recording.annotated(out)] if options.annotate else []) + [rows, sidecar]:
+        (scratch / path.name).chmod(0o600)  # faces of people, as in the journal
         with (scratch / path.name).open("rb") as written:
             os.fsync(written.fileno())
         (scratch / path.name).replace(path)

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import argparse
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fer_edge.commands.vision_arguments import BUNDLE_HELP, add_far_argument
-from fer_edge.console import message
+from fer_edge.console import message, output
 from fer_edge.detection.tiles import MIN_FAR_PX
 from fer_edge.errors import EXIT_DONE, NotEnoughData, UsageError
 from fer_edge.events import UNSURE
+from fer_edge.json_fields import json_text
 
 if TYPE_CHECKING:
     import numpy as np
@@ -68,16 +68,16 @@ def _predict(args: argparse.Namespace) -> int:
 def _print(path: Path, rows: list[dict[str, Any]], as_json: bool) -> None:
     """Prints what was found in the image at `path`."""
     if as_json:
-        print(json.dumps({"image": str(path), "faces": rows}, ensure_ascii=False))
+        output(json_text({"image": str(path), "faces": rows}))
         return
     for row in rows:
         text = f"{row['label']} {row['p'][row['label']]:.2f}"
         if row["reported"] == UNSURE:
             text = f"{UNSURE} ({row['why']}), at most {text}"
         place = f"  face at {row['xywh']}, score {row['score']}" if row["xywh"] else ""
-        print(f"{path}  {text}{place}")
+        output(f"{path}  {text}{place}")
     if not rows:
-        print(f"{path}  no face")
+        output(f"{path}  no face")
 
 
 def _read_gray(path: Path) -> np.ndarray:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import json
 from pathlib import Path
 from typing import Any
 
 from fer_edge.commands.vision_arguments import BUNDLE_HELP
-from fer_edge.console import message
+from fer_edge.console import message, output
 from fer_edge.errors import EXIT_DONE
+from fer_edge.json_fields import json_text
 
 
 def register(commands: Any) -> None:
@@ -47,11 +47,11 @@ def _verify(args: argparse.Namespace) -> int:
     by_label = bundle.spec.thresholds.labels
     if args.json:
         thresholds = {"thresholds": by_label.below} if by_label else {}
-        print(json.dumps(verification.to_json() | thresholds, ensure_ascii=False))
+        output(json_text(verification.to_json() | thresholds))
         return EXIT_DONE
-    print(verification.sentence)
+    output(verification.sentence)
     if by_label:
-        print(
+        output(
             f"labels are reported by probability: {thresholds_sentence(bundle.labels, thresholds_by_label(bundle.spec))}"
         )
     return EXIT_DONE

@@ -16,7 +16,7 @@ from builders import bar, class_tree, packed, pixel_rows, pixel_text, write_imag
 
 from convert.data.__main__ import main
 from convert.data.loader import load, remarks
-from convert.data.readers import CSV_LABELS
+from convert.data.pixel_csv import CSV_LABELS
 from convert.data.samples import Samples, also_in
 from convert.data.summary import summarize
 from fer_edge.errors import DataError, UsageError
@@ -622,6 +622,10 @@ def two_own_classes(folder: Path) -> Path:
     return own_tree(folder, {"alert": 3, "drowsy": 3})
 
 
+def own_classes_with(name: str) -> Callable[[Path], Path]:
+    return lambda folder: own_tree(folder, {"alert": 3, "drowsy": 3, name: 3})
+
+
 @pytest.mark.parametrize(
     ("build", "classes", "words"),
     [
@@ -634,6 +638,18 @@ def two_own_classes(folder: Path) -> Path:
         ),
         (two_own_classes, "alert", ["one class, alert, leaves nothing to classify"]),
         (two_own_classes, "alert,alert", ["'alert', 'alert' are not all different names"]),
+        (own_classes_with("unsure"), "own", ["the label “unsure” stands for what a device reports where it abstains"]),
+        (own_classes_with("None"), "own", ["the label “None” stands for the absence of a label"]),
+        (
+            two_own_classes,
+            "alert,none",
+            ["the label “none” stands for the absence of a label; give the class another name"],
+        ),
+        (own_classes_with("valid"), "own", ["the folder valid in", "a part of the set by its name", "rename it"]),
+        (own_classes_with("test"), "own", ["the folder test in", "holds images without a class folder (3 images"]),
+        (two_own_classes, "alert,train", ["a folder called train is the part train of a data set and no class"]),
+        (own_classes_with("\x1b[31mred"), "own", [r"the label '\x1b[31mred' cannot be printed as it is"]),
+        (own_classes_with("a" * 65), "own", ["has 65 characters, more than 64"]),
         (two_own_classes, "alert,", ["'alert', '' are not all different names"]),
         (empty_own_class, "own", ["the class folder asleep in", "holds no image"]),
         (empty_own_class, "alert,asleep", ["the class folder asleep in", "holds no image"]),

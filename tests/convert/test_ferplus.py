@@ -13,7 +13,7 @@ from builders import pixel_rows, pixel_text, write_image, write_pixel_csv
 from convert.data.__main__ import main
 from convert.data.ferplus import COLUMNS, FERPLUS_LABELS, LABEL_RULE, VoteTable, majority_labels
 from convert.data.loader import load, remarks
-from convert.data.readers import CSV_LABELS
+from convert.data.pixel_csv import CSV_LABELS
 from convert.evaluate.evaluator import evaluate
 from convert.parity.comparison import ConversionOptions
 from convert.report.evaluation_markdown import markdown

@@ -66,10 +66,10 @@ def test_a_saved_model_takes_raw_gray_and_gives_logits(
     logits = model.classifier().logits(FACES)
     if end == "halved":
         assert "SOFTMAX" in kinds(model), "one in the middle stays"
-        assert model.output_kind == "probabilities"
+        assert model.output.kind == "probabilities"
         np.testing.assert_allclose(softmax(logits), expected, atol=1e-5)
         return
-    assert model.output_kind == "logits" and "SOFTMAX" not in kinds(model)
+    assert model.output.kind == "logits" and "SOFTMAX" not in kinds(model)
     np.testing.assert_allclose(logits if end == "logits" else softmax(logits), expected, atol=2e-4)
     assert np.ptp(logits) > 2
 
@@ -172,7 +172,7 @@ def test_a_tflite_file_is_opened_as_it_is(tmp_path: Path) -> None:
     path = tmp_path / "int8.tflite"
     path.write_bytes(int8_tflite(network, FACES, HALF))
     model = opened(path)
-    assert (model.kind, model.input_range, model.output_kind) == ("tflite", HALF, "probabilities")
+    assert (model.kind, model.input_range, model.output.kind) == ("tflite", HALF, "probabilities")
     assert model.content == path.read_bytes() and model.is_unchanged and model.float_file(tmp_path) == path
     probabilities = softmax(model.classifier().logits(FACES))
     np.testing.assert_allclose(probabilities, np.asarray(network(as_input(FACES, HALF, 3))), atol=0.03)
@@ -184,7 +184,7 @@ def test_the_given_input_range_overrides_what_a_tflite_file_tells(tmp_path: Path
     assert opened(path).input_range == RAW_RANGE
     model = opened(path, (0.0, 1.0))
     expected = np.asarray(bar_classifier((0.0, 1.0))(as_input(FACES, (0.0, 1.0), 1)))
-    assert model.input_range == (0.0, 1.0) and model.output_kind == "logits"
+    assert model.input_range == (0.0, 1.0) and model.output.kind == "logits"
     np.testing.assert_allclose(model.classifier().logits(FACES), expected, atol=2e-4)
 
 

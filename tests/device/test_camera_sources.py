@@ -3,23 +3,33 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
+import cv2
 import numpy as np
 import pytest
-from builders import write_image, write_video
+from builders import write_image, write_raw_video, write_video
 from fakes import FakeClock, network_camera, silent_listener
+from processes import ROOT
 
+from device.camera.camera_url import redact_url, with_password
 from device.camera.factory import create_source
-from device.camera.replay import ImageFolder, VideoFile
-from device.camera.source import EndOfStream, redact_url
+from device.camera.replay import ImageFolder, VideoFile, is_raw_video
+from device.camera.source import EndOfStream
 from device.camera.stream import NetworkStream
 from device.camera.synthetic import SyntheticCamera
 from device.camera.usb import UsbCamera
 from device.clock import SystemClock
 from device.config import Settings
 from device.run import run
-from fer_edge.errors import FerEdgeError
+from fer_edge.errors import CameraNotOpened, FerEdgeError, UsageError
 from fer_edge.synthetic_face import face_frame
 
 GRAYS = [np.full((48, 64), value, np.uint8) for value in range(0, 250, 25)]
@@ -67,8 +77,8 @@ def test_names(tmp_path: Path, name: str, kind: type) -> None:
         ("{}/text.mp4", 4, "cannot be read as a video"),
         ("{}/cut.mp4", 4, "cannot be read as a video"),
         ("http://127.0.0.1:{dead}/a", 4, "gave no video within 1 s"),
-        ("rtsp://user:secret@127.0.0.1:{dead}/a", 4, "rtsp://127.0.0.1:{dead}/a gave no video"),
-        ("http://user:secret@127.0.0.1:{mute}/a?key=secret", 4, "http://127.0.0.1:{mute}/a?… gave no video"),
+        ("rtsp://user:secret@127.0.0.1:{dead}/a", 4, "rtsp://127.0.0.1:{dead}/… gave no video"),
+        ("http://user:secret@127.0.0.1:{mute}/a?key=secret", 4, "http://127.0.0.1:{mute}/… gave no video"),
         ("rtsp://127.0.0.1:{mute}/a", 4, "gave no video within 1 s"),
     ],
 )
@@ -99,13 +109,24 @@ def test_an_unknown_camera_name_is_rejected(
 @pytest.mark.parametrize(
     ("address", "shown"),
     [
-        ("http://host/a/b.mjpg", "http://host/a/b.mjpg"),
-        ("rtsp://user:pass@host:554/a", "rtsp://host:554/a"),
-        ("http://user@host/a?user=u&pwd=p", "http://host/a?…"),
-        ("http://host/a#pass", "http://host/a"),
-        ("http://user:1/pass@host/a", "http://user:1/…"),
+        ("http://host", "http://host"),
+        ("http://host/", "http://host"),
+        ("http://host/a/b.mjpg", "http://host/…"),
+        ("rtsp://user:pass@host:554/a", "rtsp://host:554/…"),
+        ("http://user@host/a?user=u&pwd=p", "http://host/…"),
+        ("http://host/a#pass", "http://host/…"),
+        ("http://host?key=secret", "http://host/…"),
+        ("http://user:1/pass@host/a", "http://…"),
         ("http://user:pa/ss@host/a", "http://…"),
-        ("rtsp://user:p@ss@host/a", "rtsp://host/a"),
+        ("rtsp://user:p@ss@host/a", "rtsp://host/…"),
+        ("rtsp://h/user=a_password=b_channel=1", "rtsp://h/…"),
+        ("rtsps://h:7441/TOKEN?enableSrtp", "rtsps://h:7441/…"),
+        ("rtsp://a:12#34@h/x", "rtsp://h/…"),
+        ("rtsp://a:12?34@h", "rtsp://h"),
+        ("rtsp://a:b\\c@h", "rtsp://…"),
+        ("rtsp://h:secret/x", "rtsp://…"),
+        ("rtsp://a:b@[::1]:554/x", "rtsp://[::1]:554/…"),
+        ("rtsp://[/x", "rtsp://…"),
     ],
 )
 def test_a_url_is_shown_without_passwords(address: str, shown: str) -> None:
@@ -127,6 +148,41 @@ def test_a_video_returns_every_frame_with_its_position(tmp_path: Path) -> None:
     assert [f.mono_ns for f in frames] == [5_000_000_000 + n * 80_000_000 for n in range(10)]
     assert np.allclose([f.gray.mean() for f in frames], [g.mean() for g in GRAYS], atol=3)
     assert source.describe().name == "clip.mp4"
+    source.close()
+
+
+@pytest.mark.parametrize(
+    ("head", "raw"),
+    [
+        (b"\0\0\0\1\x67\x42", True),  # H.264, a sequence parameter set
+        (b"\0\0\1\x09\x10", True),  # H.264, an access unit delimiter
+        (b"\0\0\0\1\x40\x01", True),  # H.265, a video parameter set
+        (b"\xff\xd8\xff\xe0", True),  # JPEG
+        (b"\0\0\1\xba\x44", False),  # MPEG program stream
+        (b"\0\0\1\xb3\x28", False),  # MPEG-1 video, which states its rate
+        (b"\0\0\1\xb0\x01", False),  # MPEG-4 video, which states its rate
+        (b"\0\0\0\x20ftyp", False),
+        (b"RIFF", False),
+        (b"\0\0\1", False),
+        (b"", False),
+    ],
+)
+def test_a_raw_recording_is_known_by_its_first_bytes(tmp_path: Path, head: bytes, raw: bool) -> None:
+    (tmp_path / "clip").write_bytes(head)
+    assert is_raw_video(tmp_path / "clip") == raw
+
+
+@pytest.mark.parametrize(("given", "step_ns", "said"), [(50.0, 20_000_000, 0), (None, 40_000_000, 1)])
+def test_a_raw_recording_has_the_given_rate_or_a_reported_one(
+    tmp_path: Path, given: float | None, step_ns: int, said: int
+) -> None:
+    clip, log = write_raw_video(tmp_path / "clip.h264", GRAYS, "h264", "libx264"), []
+    source = VideoFile(clip, FakeClock(), given, log.append)
+    source.open()
+    frames = [source.read() for _ in GRAYS]
+    assert [frame and frame.mono_ns - 5_000_000_000 for frame in frames] == [n * step_ns for n in range(len(GRAYS))]
+    assert len(log) == said and all("25 frames/s are assumed; give its rate with --raw-fps" in line for line in log)
+    assert ("assumed" in source.describe().time) == bool(said)
     source.close()
 
 
@@ -179,4 +235,116 @@ def test_a_network_camera_in_gray(tmp_path: Path) -> None:
     assert first is not None and second is not None
     assert first.gray.shape == (48, 64) and 35 < first.gray.mean() < 95
     assert second.mono_ns > first.mono_ns
-    assert re.fullmatch(r"http://127\.0\.0\.1:\d+/stream", source.describe().name)
+    assert re.fullmatch(r"http://127\.0\.0\.1:\d+/…", source.describe().name)
+
+
+@contextmanager
+def http_camera(side: int = 64, host: str = "127.0.0.1", redirect: str = "", head: bytes = b"") -> Iterator[str]:
+    """The address of a camera that sends MJPEG pictures of `side` px, or redirects, and notes the requests' headers."""
+    _, picture = cv2.imencode(".jpg", np.zeros((side, side), np.uint8))
+    jpeg = picture.tobytes()
+
+    class Handler(BaseHTTPRequestHandler):
+        def log_message(self, *_: Any) -> None:
+            pass
+
+        def do_GET(self) -> None:
+            if self.path == "/moved":
+                self.send_response(302)
+                self.send_header("Location", redirect or f"http://{host}:{server.server_port}/video")
+                self.end_headers()
+                return
+            self.send_response(200)
+            self.send_header("Content-Type", "multipart/x-mixed-replace; boundary=b")
+            self.end_headers()
+            with suppress(OSError):
+                for _ in range(200):
+                    length = b"Content-Length: %d" % len(jpeg)
+                    self.wfile.write(
+                        b"--b\r\nContent-Type: image/jpeg\r\n" + (head or length) + b"\r\n\r\n" + jpeg + b"\r\n"
+                    )
+
+    server = ThreadingHTTPServer((host, 0), Handler)
+    server.daemon_threads = True
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        yield f"http://{host}:{server.server_port}"
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+def opened_size(camera: str, **settings: Any) -> tuple[int | None, int | None]:
+    source = create_source(Settings(camera, open_s=5.0, **settings), SystemClock())
+    try:
+        source.open()
+        return source.describe().width_px, source.describe().height_px
+    finally:
+        source.close()
+
+
+def test_a_camera_is_redirected_within_its_host_and_to_another_one_only_where_asked() -> None:
+    with http_camera(host="127.0.0.2") as other, http_camera(redirect=f"{other}/video?key=secret") as camera:
+        with pytest.raises(CameraNotOpened, match="redirects to another host") as refused:
+            opened_size(f"{camera}/moved")
+        assert redact_url(other) in str(refused.value) and "secret" not in str(refused.value)
+        assert opened_size(f"{camera}/moved", camera_redirects=True) == (64, 64)
+    with http_camera() as camera:
+        assert opened_size(f"{camera}/moved") == (64, 64)
+
+
+def test_a_camera_with_too_large_pictures_is_refused() -> None:
+    with (
+        http_camera(side=4112) as camera,
+        pytest.raises(CameraNotOpened, match="4112 × 4112 pixels; at most 16,777,216"),
+    ):
+        opened_size(f"{camera}/video")
+
+
+@pytest.mark.parametrize(
+    ("camera", "password", "words"),
+    [
+        ("rtsp://u@h:1/a", "p@ss/ #1", "rtsp://u:p%40ss%2F%20%231@h:1/a"),
+        ("http://u@[::1]/a?b", "pw", "http://u:pw@[::1]/a?b"),
+    ],
+)
+def test_a_cameras_password_comes_from_a_file(tmp_path: Path, camera: str, password: str, words: str) -> None:
+    path = tmp_path / "password"
+    path.write_text(f"{password}\n")
+    with pytest.raises(UsageError, match=r"the camera's password .* can be read by others"):
+        path.chmod(0o644)
+        with_password(camera, path)
+    path.chmod(0o600)
+    assert with_password(camera, path) == words
+    for wrong in ("rtsp://h/a", "rtsp://u:p@h/a"):
+        with pytest.raises(UsageError, match="a user and no password"):
+            with_password(wrong, path)
+
+
+HUGE = """
+import resource, sys
+from pathlib import Path
+from fer_edge.cli import main
+code = main(["run", "--camera", sys.argv[1], "--bundle", "nano", "--log", sys.argv[2], "--config", sys.argv[3]])
+print(code, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
+"""
+
+
+def test_a_camera_with_huge_pictures_does_not_take_the_memory(tmp_path: Path) -> None:
+    """A picture of 12,000 × 12,000 pixels: 2 MB that become 1 GB."""
+    with http_camera(side=12_000) as camera:
+        (tmp_path / "settings.toml").write_text("open_s = 10.0\nreopen_s = 0.0\n")
+        command = [
+            sys.executable,
+            "-c",
+            HUGE,
+            f"{camera}/video",
+            str(tmp_path / "log"),
+            str(tmp_path / "settings.toml"),
+        ]
+        ran = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=True)
+    code, megabytes = map(int, ran.stdout.split()[-2:])
+    assert code in (4, 75) and "Traceback" not in ran.stderr, ran.stderr
+    assert megabytes < 400

@@ -32,7 +32,7 @@ from device.output.mqtt.topics import Topics, instance_id
 from device.output.presence import Presence
 from device.privacy import explain_run
 from device.system.health import Health
-from device.system.status import STATES, Status
+from device.system.status_record import STATES, Status
 from device.vision.readings import FrameResult
 from fer_edge.errors import UsageError
 
@@ -169,7 +169,7 @@ def test_a_missing_mqtt_extra_is_named(tmp_path: Path) -> None:
         ),
         ({"mqtt": "mqtts://b.lan"}, ["mqtts://b.lan:8883, encrypted:"], ["not encrypted"]),
         ({"mqtt": "mqtt://b", "mqtt_readings": True}, ["each face of each frame: reading: one face"], []),
-        ({"mqtt": "mqtt://b", "camera": "rtsp://cam/1"}, ["to the camera at rtsp://cam/1", "to the broker at"], []),
+        ({"mqtt": "mqtt://b", "camera": "rtsp://cam/1"}, ["to the camera at rtsp://cam/…", "to the broker at"], []),
     ],
 )
 def test_explain_privacy_lists_what_is_sent(values: dict[str, Any], words: list[str], absent: list[str]) -> None:

@@ -172,7 +172,7 @@ def test_a_password_is_never_shown(tmp_path: Path) -> None:
     configured = loaded(tmp_path, 'camera = "rtsp://me:secret@cam.local/1?key=hidden"')
     text = settings_text(configured, True, NOWHERE) + json.dumps(settings_report(configured, NOWHERE).to_json())
     assert "secret" not in text and "hidden" not in text and "me:" not in text
-    assert '# camera = "rtsp://cam.local/1?…"' in text
+    assert '# camera = "rtsp://cam.local/…"' in text
     assert "camera" not in tomllib.loads(settings_text(configured, False, NOWHERE)), "what is not whole is no setting"
 
 

@@ -19,7 +19,8 @@ from device.output.episodes import EpisodeRules
 from device.output.event_aggregator import EventAggregator
 from device.output.tally import FrameCounts
 from device.run import run
-from device.system.status import Status, StatusFile, read_instance
+from device.system.status import StatusFile, read_instance
+from device.system.status_record import Status
 from device.vision.prior import (
     HALF_LIFE_S,
     MAX_CHANGE,

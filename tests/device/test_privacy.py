@@ -34,7 +34,7 @@ def privacy_text(**values: Any) -> str:
         ({"region": (0, 0, 0.5, 1)}, ["only the region [0, 0, 0.5, 1]"], []),
         (
             {"camera": "RTSP://me:secret@cam.local/1?key=hidden"},
-            ["to the camera at", "cam.local/1", "nothing else"],
+            ["to the camera at", "cam.local/…", "nothing else"],
             ["secret", "hidden", "no network socket"],
         ),
         ({"camera": "/home/anna/clip.mp4"}, ["camera clip.mp4"], ["anna"]),

@@ -12,6 +12,7 @@ import pytest
 
 from fer_edge.bundle import Bundle, replaced_folder
 from fer_edge.errors import BundleRefused, UsageError
+from fer_edge.golden_check import verify
 from fer_edge.labels import LABELS
 from fer_edge.shipped_bundles import IN_CHECKOUT, SHIPPED, bundle_folder, shipped_path
 
@@ -65,6 +66,30 @@ def test_a_damaged_bundle_is_refused(
         Bundle.load(copy)
 
 
+@pytest.mark.parametrize(
+    ("raw", "word"),
+    [
+        ('{"temperature": NaN}', "NaN is not a number of JSON"),
+        ("[" * 200_000, "nested deeper than"),
+        ('{"format": ' + "9" * 5000 + "}", "cannot be read"),
+        ('{"format": 1e999}', "format is inf, not a whole number"),
+        ('{"format": ' + "9" * 400 + "}", "not a whole number up to"),
+    ],
+)
+def test_json_that_no_reader_should_take_is_refused(raw: str, word: str, copy: Path) -> None:
+    (copy / "bundle.json").write_text(raw)
+    with pytest.raises(BundleRefused, match=word):
+        Bundle.load(copy)
+
+
+def test_the_bytes_whose_hashes_were_checked_are_those_that_run(copy: Path) -> None:
+    """The files are replaced after the check, as by a copy that is still under way."""
+    bundle = Bundle.load(copy)
+    for name in ("model.tflite", "golden.npz", "parity.json"):
+        (copy / name).write_bytes(b"other")
+    assert verify(bundle).crops == 8
+
+
 def test_a_model_of_other_classes_is_refused(copy: Path) -> None:
     edit("labels", list(LABELS[:-1]))(copy)
     with pytest.raises(BundleRefused, match="7 classes"):
@@ -84,8 +109,6 @@ def test_the_device_needs_no_host_files(copy: Path) -> None:
 @pytest.mark.parametrize("name", SHIPPED)
 def test_a_shipped_bundle_passes_its_golden_vectors_here(name: str) -> None:
     """Its golden vectors, as a start of the loop checks them; tests/fer_edge/test_verify.py has the rest."""
-    from fer_edge.golden_check import verify
-
     found = verify(Bundle.load(name))
     assert found.crops == 8 and not found.difference.exceeds(found.limits)
 

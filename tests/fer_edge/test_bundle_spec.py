@@ -155,3 +155,14 @@ def test_a_message_names_the_field_its_value_and_what_was_expected() -> None:
 def test_a_file_that_holds_no_object_is_refused(value: object) -> None:
     with pytest.raises(BundleRefused, match="not a JSON object"):
         BundleSpec.from_json(value)
+
+
+@pytest.mark.parametrize(
+    ("label", "says"),
+    [("happy\x1b[8m", "that can be printed"), ("unsure", "“unsure” stands for"), ("x" * 65, "65 characters")],
+)
+def test_a_bundle_with_a_label_that_cannot_be_used_is_refused(label: str, says: str) -> None:
+    values = values_of()
+    values["labels"][3] = label
+    with pytest.raises(BundleRefused, match=f"^bundle.json: .*{says}.*copy the bundle again"):
+        BundleSpec.from_json(values)

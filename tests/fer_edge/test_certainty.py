@@ -112,7 +112,15 @@ def test_verify_lists_the_thresholds_of_labels_only_where_there_are_some(
     by_label: BundleSpec, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     shutil.copytree(shipped_path("nano"), tmp_path / "nano")
-    bundle = update_bundle(tmp_path / "nano", lambda _, spec: replace(spec, thresholds=by_label.thresholds))
+
+    def add_thresholds(folder: Path, spec: BundleSpec) -> BundleSpec:
+        parity = json.loads((folder / "parity.json").read_text())
+        prior = {"label": "neutral", "share": 0.7}
+        parity["confidence"]["labels"] = {"right": 0.8, "prior": prior, "below": BELOW}
+        (folder / "parity.json").write_text(json.dumps(parity))
+        return replace(spec, thresholds=by_label.thresholds)
+
+    bundle = update_bundle(tmp_path / "nano", add_thresholds)
     assert bundle.spec.thresholds == by_label.thresholds
     assert main(["verify", str(tmp_path / "nano")]) == 0
     assert "never disgust, fear" in capsys.readouterr().out.splitlines()[1]

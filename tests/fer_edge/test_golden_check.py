@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
@@ -22,6 +23,7 @@ from fer_edge.errors import BundleRefused
 from fer_edge.golden_check import runtime_name_of, verify
 from fer_edge.golden_vectors import CROP_TOLERANCE, FLOOR, Golden
 from fer_edge.json_fields import to_json
+from fer_edge.logit_difference import LogitDifference
 from fer_edge.shipped_bundles import shipped_path
 
 Damage = Callable[[Path], None]
@@ -206,6 +208,34 @@ DAMAGES: dict[str, tuple[Damage, str]] = {
     "golden vectors with logits of other crops": (
         edit_golden(lambda g: {"logits": {k: v[1:] for k, v in g.logits.items()}}),
         r"holds logits litert .* \(7, 7\), not \(8, 7\)",
+    ),
+    "a temperature that was not fitted": (
+        lambda f: rehash(f, thresholds={"temperature": 3.0, "unsure_below": 0.59}),
+        "thresholds.temperature is 3, and parity.json has 0.8985",
+    ),
+    "a threshold that was not fitted": (
+        lambda f: rehash(f, thresholds={"temperature": 0.8985, "unsure_below": 0.0}),
+        "thresholds.unsure_below is 0, and parity.json has 0.59",
+    ),
+    "a negative temperature": (
+        lambda f: rehash(f, thresholds={"temperature": -1, "unsure_below": 0.59}),
+        "thresholds.temperature is -1, not a number from 0.05 to 20",
+    ),
+    "golden vectors that allow everything": (
+        edit_golden(lambda _: {"limits": LogitDifference(math.inf, 1.0, 1.0)}),
+        "has limits that no bundle has",
+    ),
+    "golden vectors that allow too much on other runtimes": (
+        edit_golden(lambda _: {"other_limits": LogitDifference(1e6, 1e6, 1e6)}),
+        "has limits that no bundle has",
+    ),
+    "a golden tolerance of 255": (
+        edit_golden(lambda _: {"crop_tolerance": 255}),
+        "has a crop tolerance that no bundle",
+    ),
+    "a label that a terminal obeys": (
+        lambda f: rehash(f, labels=["\x1b[2J", *spec_of(f)["labels"][1:]]),
+        "labels is .* not a list of texts of at most 4096 characters that can be printed",
     ),
     "golden vectors without logits": (
         edit_golden(without_logits),

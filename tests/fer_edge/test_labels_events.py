@@ -6,7 +6,7 @@ import pytest
 
 from fer_edge.errors import UsageError
 from fer_edge.events import SCHEMA, Event
-from fer_edge.labels import LABELS, canonical_label
+from fer_edge.labels import LABELS, canonical_label, require_printable_label
 
 
 @pytest.mark.parametrize(
@@ -57,3 +57,17 @@ def test_an_event_is_read_back_from_its_line() -> None:
 def test_a_line_that_is_not_an_event_is_refused(line: str, word: str) -> None:
     with pytest.raises(UsageError, match=word):
         Event.parse(line)
+
+
+@pytest.mark.parametrize(
+    "label", ["", " sad", "sad\n", "a\tb", "\x1b[2J", "a\u202eb", "x" * 65, "Unsure", "none", "NONE"]
+)
+def test_a_label_that_cannot_be_shown_or_means_something_else_is_refused(label: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        require_printable_label(label, UsageError)
+    assert str(caught.value).isprintable()
+
+
+@pytest.mark.parametrize("label", [*LABELS, "contempt", "sehr glücklich", "=1+1", "怒り", "unsure of it"])
+def test_a_label_that_can_be_shown_is_itself(label: str) -> None:
+    assert require_printable_label(label, UsageError) == label

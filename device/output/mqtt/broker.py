@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import os
-import stat
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
 from device.broker_url import DEFAULT_PORTS
+from device.password_file import read_password
 from fer_edge.errors import UsageError
 
 if TYPE_CHECKING:
     from device.config import Settings
-
-_MAX_PASSWORD_BYTES = 65_535  # MQTT's limit
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,27 +38,9 @@ class Broker:
         Raises UsageError where the file cannot be read, is empty, or is readable by others. A file that root owns may be
         readable by its group.
         """
-        if (path := self.password_file) is None:
+        if self.password_file is None:
             return None
-        try:
-            with path.open("rb") as file:
-                status = os.fstat(file.fileno())
-                text = file.read(_MAX_PASSWORD_BYTES + 2).decode()
-        except OSError as error:
-            raise UsageError(
-                f"the broker's password in {path} cannot be read ({error.strerror}); correct mqtt_password_file"
-            ) from error
-        except UnicodeDecodeError as error:
-            raise UsageError(f"the broker's password in {path} is not UTF-8 text; write the file again") from error
-        if status.st_mode & stat.S_IRWXO or (status.st_mode & stat.S_IRWXG and status.st_uid != 0):
-            raise UsageError(
-                f"the broker's password in {path} can be read by others (mode {stat.S_IMODE(status.st_mode):o}); "
-                f"`chmod 600 {path}`"
-            )
-        text = text.removesuffix("\n").removesuffix("\r")
-        if not text or "\n" in text or len(text.encode()) > _MAX_PASSWORD_BYTES:
-            raise UsageError(f"the broker's password in {path} must be one line, the file's only one")
-        return text
+        return read_password(self.password_file, "the broker's", "mqtt_password_file")
 
 
 def broker_from_settings(settings: Settings) -> Broker:

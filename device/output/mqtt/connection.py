@@ -18,6 +18,7 @@ from device.clock import Clock
 from device.output.mqtt.broker import Broker
 from device.output.mqtt.outbox import MqttMessage, Outbox
 from fer_edge.errors import FerEdgeError, UsageError
+from fer_edge.text_cleaning import clean
 
 if TYPE_CHECKING:
     from paho.mqtt.client import Client
@@ -27,6 +28,7 @@ _MAX_IN_FLIGHT = 20  # messages that are sent and not acknowledged
 _CONNECT_TIMEOUT_S = 5.0
 _KEEPALIVE_S = 15  # a silent broker is pinged after that; one that never answered is disconnected
 _STABLE_S = 10.0  # a connection that lasted so long resets the retry delays
+_SHORT_SESSIONS = 3  # that end before _STABLE_S: then the reason is not the network
 _PENDING_SHARE = 0.6  # of the time for closing, for pending messages; the rest is for the final message
 
 
@@ -71,6 +73,7 @@ class Connection(threading.Thread):
         self._outbox_numbers: dict[int, int] = {}  # by paho's message ids
         self._connected = self._failed = False
         self._refusal = self._last_report = ""
+        self._short_sessions = 0  # in a row
 
     def check(self) -> None:
         """Raises UsageError for what can be checked before anything is sent: packages and files."""
@@ -99,6 +102,13 @@ class Connection(threading.Thread):
             if not reason:
                 return
             was_connected, self._connected, self._failed = self._connected, False, True
+            short = was_connected and not refused and self._clock.mono_ns() - started_ns < _STABLE_S * 1e9
+            self._short_sessions = self._short_sessions + 1 if short else 0
+            if self._short_sessions >= _SHORT_SESSIONS:
+                reason += (
+                    f"; it was so several times: another client may have the same id, "
+                    f"{self._session.client_id}; give each device its own host name, or each instance its own `name`"
+                )
             self._outbox_numbers.clear()
             self._outbox.requeue_unacknowledged()
             self._report_failure(was_connected, reason)
@@ -169,7 +179,7 @@ class Connection(threading.Thread):
                 raise UsageError(
                     f"the certificates in {files} cannot be used ({_error_text(error)}); name files in PEM form"
                 ) from error
-        client.on_connect, client.on_publish = self._on_connect, self._on_publish
+        client.on_connect, client.on_publish, client.on_log = self._on_connect, self._on_publish, self._on_log
         return client
 
     def _send_pending(self, client: Client) -> None:
@@ -207,6 +217,11 @@ class Connection(threading.Thread):
         if (number := self._outbox_numbers.pop(message_id, None)) is not None:
             self._outbox.acknowledge(number)
 
+    def _on_log(self, client: Client, data: Any, level: Any, text: str) -> None:  # noqa: ARG002
+        """Notices what a broker sends unasked: paho keeps such messages, with QoS 2 without a limit, and tells only its log."""
+        if text.startswith("Received PUBLISH"):
+            self._refusal = "it sends messages, though nothing is subscribed to"
+
     def _report_failure(self, was_connected: bool, reason: str) -> None:
         event = "was lost" if was_connected else "is not connected"
         report = f"the broker {self._broker} {event} ({reason}); it is tried again"
@@ -217,4 +232,4 @@ class Connection(threading.Thread):
 
 def _error_text(error: BaseException) -> str:
     system_text = error.strerror if isinstance(error, OSError) else None
-    return (system_text or str(error) or type(error).__name__).lower()
+    return clean((system_text or str(error) or type(error).__name__).lower())

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Self
 from device.clock import Clock
 from device.config import Settings
 from device.output import presence
+from device.output.allowed_hosts import is_loopback
 from device.output.mqtt import messages
 from device.output.mqtt.broker import broker_from_settings
 from device.output.mqtt.connection import BrokerSession, Connection, RetryDelays
@@ -26,7 +27,7 @@ from fer_edge.events import Event
 
 if TYPE_CHECKING:
     from device.camera.frame import Frame
-    from device.system.status import Status
+    from device.system.status_record import Status
     from device.vision.readings import FrameResult
 
 QUEUE_LIMITS_BYTES = {"tally": 1 << 20, "reading": 64 << 10}  # some 20 hours of minutes, some 10 s of readings
@@ -48,7 +49,8 @@ class MqttPublisher:
         self.outbox = Outbox(QUEUE_LIMITS_BYTES)
         self._settings, self._clock, self._log = settings, clock, log
         will = messages.availability(self.topics, messages.OFFLINE)
-        session = BrokerSession(broker_from_settings(settings), f"fer-edge-{self.topics.id}", will)
+        self._broker = broker_from_settings(settings)
+        session = BrokerSession(self._broker, f"fer-edge-{self.topics.id}", will)
         self._connection = Connection(session, self.outbox, clock, log, delays or RetryDelays())
         self._presence = presence.Presence()
         self._last_state: tuple[str, str | None, int | None] | None = None
@@ -62,6 +64,11 @@ class MqttPublisher:
 
     def __enter__(self) -> Self:
         self.check()
+        broker = self._broker
+        if broker.user and not broker.tls and not is_loopback(broker.host):
+            self._log(
+                f"user and password for {broker} go over the network unencrypted, and so does all that is sent; use mqtts://"
+            )
         self._open = True
         return self
 

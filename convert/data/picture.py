@@ -1,0 +1,28 @@
+"""One picture of a data set as it is read, and the names of the parts of a set."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+PARTS = ("train", "validation", "test")
+PART_NAMES = {"train": "train", "training": "train", "val": "validation", "valid": "validation"}
+PART_NAMES |= {"validation": "validation", "test": "test", "testing": "test"}
+OFFICIAL_PARTS = {"training": "train", "publictest": "validation", "privatetest": "test"}
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """One picture of a set. `pixels`: gray uint8, the model's input or the whole picture; None where `fault` tells why.
+
+    `label` is the label of a selected class; None without a fault is another class, whose pixels are not read. `part` is the
+    part that the set names, or "" where it names none.
+    """
+
+    source: str
+    class_name: str
+    label: str | None
+    part: str
+    pixels: np.ndarray | None
+    fault: str = ""

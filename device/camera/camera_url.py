@@ -1,0 +1,83 @@
+"""The address of a network camera: what may be shown of it, its password from a file, and where it redirects to."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from pathlib import Path
+from urllib.parse import SplitResult, quote, urljoin, urlsplit
+
+from device.password_file import read_password
+from fer_edge.errors import UsageError
+
+_REDIRECTS = (301, 302, 303, 307, 308)
+
+
+def redact_url(address: str) -> str:
+    """The address as it may be shown and stored: its scheme and host alone, for a path too may be a secret.
+
+    Not even the host of an address with an @ behind a slash: that may be the end of a password.
+    """
+    scheme, _, rest = address.partition("://")
+    before, at, after = rest.rpartition("@")
+    if at and any(sign in before for sign in "/\\"):
+        return f"{scheme}://…"
+    host = after if at else rest
+    host, rest = _cut(host)
+    try:
+        parts = urlsplit(f"//{host}")
+        port = "" if parts.port is None else f":{parts.port}"
+    except ValueError:
+        return f"{scheme}://…"
+    name = parts.hostname or ""
+    return f"{scheme}://{f'[{name}]' if ':' in name else name}{port}{'/…' if rest.strip('/') else ''}"
+
+
+def _cut(text: str) -> tuple[str, str]:
+    """The text before the first of / ? # and \\, and the rest."""
+    end = min((place for sign in "/?#\\" if (place := text.find(sign)) >= 0), default=len(text))
+    return text[:end], text[end:]
+
+
+def with_password(address: str, password_file: Path | None) -> str:
+    """The address with the password in that file behind its user. Raises UsageError where there is no user, or no password."""
+    if password_file is None:
+        return address
+    parts = urlsplit(address)
+    if not parts.username or parts.password is not None:
+        raise UsageError(
+            "camera_password_file needs a camera whose address has a user and no password: "
+            f"{parts.scheme}://USER@{parts.hostname or 'HOST'}"
+        )
+    password = quote(read_password(password_file, "the camera's", "camera_password_file"), safe="")
+    host = parts.netloc.rpartition("@")[2]
+    return parts._replace(netloc=f"{parts.netloc.rpartition('@')[0]}:{password}@{host}").geturl()
+
+
+def redirected_to(address: str, limit_s: float) -> str:
+    """The address to which an HTTP camera redirects; empty where it does not, or does not answer within `limit_s`."""
+    from http.client import HTTPConnection, HTTPException, HTTPSConnection  # slow to import, and seldom needed
+
+    parts = urlsplit(address)
+    if parts.scheme.lower() not in ("http", "https"):
+        return ""
+    kind = HTTPSConnection if parts.scheme.lower() == "https" else HTTPConnection
+    try:
+        with closing(kind(parts.hostname or "", parts.port, timeout=limit_s)) as connection:
+            connection.request("GET", (parts.path or "/") + (f"?{parts.query}" if parts.query else ""))
+            answer = connection.getresponse()
+            location = answer.headers.get("Location", "") if answer.status in _REDIRECTS else ""
+    except (OSError, HTTPException, ValueError):
+        return ""
+    return urljoin(address, location)[:2000] if location else ""
+
+
+def is_same_host(one: str, other: str) -> bool:
+    """Whether two addresses have the same scheme and host; another port of it is the same host."""
+
+    def origin(parts: SplitResult) -> tuple[str, str | None]:
+        return parts.scheme.lower(), parts.hostname
+
+    try:
+        return origin(urlsplit(one)) == origin(urlsplit(other))
+    except ValueError:
+        return False

@@ -1,0 +1,39 @@
+"""The largest sizes that are accepted from outside, each checked before memory is allocated for what it bounds.
+
+The systemd unit has 400 MB. Sizes in bytes unless the name says otherwise; readers name the limit in their refusal.
+"""
+
+from __future__ import annotations
+
+# pictures: decoding takes 1 byte a pixel in gray and 3 in colour
+FRAME_PIXELS = 16_777_216  # of a camera's frame, or of a picture on a device: 4096 × 4096
+# of a picture in a data set on the host; the largest telephones' have 108 million; `fer_edge` tells OpenCV the same number
+PICTURE_PIXELS = 134_217_728
+PICTURE_FILE_BYTES = 134_217_728  # of the file of one picture
+
+# files that are read whole
+JSON_BYTES = 16_777_216  # of one JSON document: bundle.json, parity.json, a status file
+TARGET_OUTPUT_BYTES = 1_048_576  # of what one step of a deploy prints on the target
+STATUS_FILE_BYTES = 65_536  # of an instance's status
+MODEL_BYTES = 268_435_456  # of a .tflite file; `large`, the largest bundle of ours, has 4.3 million
+ARRAY_FILE_BYTES = 67_108_864  # of the arrays of one .npz file after decompression; golden.npz has 0.9 million
+
+# archives
+EXPANSION = (
+    100  # times the compressed size that is read of a file in an archive; digits and pictures expand to 10 at most
+)
+EXPANSION_FROM_BYTES = 67_108_864  # below which a file may expand further
+ARCHIVE_MEMBERS = 2_000_000  # of the names in one archive
+CSV_ROW_BYTES = 16_777_216  # of one row of a CSV: 2,000 × 2,000 pixels in decimal digits
+ARRAY_FILE_ARRAYS = 1_000  # of the arrays in one .npz file
+
+# the first run of an unknown model, in a child process
+TRIAL_MEMORY_BYTES = 4_294_967_296  # of addresses, of which the interpreter reserves far more than it uses
+TRIAL_S = 60.0  # a Zero 2 W needs 3 s for `large`
+
+# texts
+LABEL_CHARS = 64  # of a label
+
+# what a run may take beyond its memory at the start, so that the unit's 400 MB hold on four cores
+RUN_GROWTH_BYTES = 167_772_160
+RUN_GROWTH_BYTES_PER_CORE = 25_165_824

@@ -1,0 +1,166 @@
+"""What lies in a data set beside ordinary files: links, other suffixes, damaged tables, sizes that nobody means."""
+
+from __future__ import annotations
+
+import gzip
+import os
+import struct
+import subprocess
+import sys
+import zipfile
+import zlib
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from builders import bar, class_tree, pixel_rows, pixel_text, write_pixel_csv
+
+from convert.data.loader import load, remarks
+from convert.data.pixel_csv import CSV_LABELS
+from fer_edge.errors import DataError
+from fer_edge.folder_files import files_below
+from fer_edge.labels import LABELS
+from fer_edge.limits import CSV_ROW_BYTES, PICTURE_PIXELS
+from fer_edge.media_files import is_picture, is_video
+
+EACH = dict.fromkeys(LABELS, 2)
+
+
+def test_linked_folders_are_read_and_named_parts_stay(tmp_path: Path) -> None:
+    """A `train` that is a link, a class that is one, and a link in a circle."""
+    class_tree(tmp_path / "elsewhere", {"pictures": EACH, "more": {"happy": 3}})
+    data = class_tree(tmp_path / "set", {"test": EACH, "validation": {name: 2 for name in LABELS if name != "happy"}})
+    (data / "train").symlink_to(tmp_path / "elsewhere/pictures")
+    (data / "validation/happy").symlink_to(tmp_path / "elsewhere/more/happy")
+    (data / "test/circle").symlink_to(data)
+    (data / "again").symlink_to(data / "test")
+    (data / "lost").symlink_to(tmp_path / "nowhere")
+    samples = load(data)
+    assert {part: len(samples.part(part).y) for part in ("train", "validation", "test")} == {
+        "train": 14,
+        "validation": 15,
+        "test": 14,
+    }
+    assert samples.other_files == (
+        "again: a link to test",
+        "lost: a broken link",
+        "test/circle: a link to the folder itself",
+    )
+    assert f"3 other files left out: {', '.join(samples.other_files)}" in remarks(samples)
+
+
+def test_pictures_are_told_by_their_first_bytes(tmp_path: Path) -> None:
+    data, rng = class_tree(tmp_path / "set", {"": EACH}), np.random.default_rng(1)
+    jpeg = cv2.imencode(".jpg", bar(0, rng))[1].tobytes()
+    for name in ("a.jfif", "b.JPE", "no-suffix", "d.picture"):
+        (data / "happy" / name).write_bytes(jpeg)
+    (data / "happy/notes.txt").write_text("BMW is no bitmap")
+    (data / "happy/.hidden.jpg").write_bytes(jpeg)
+    (data / "happy/.DS_Store").touch()
+    (data / "happy/._a.jfif").touch()
+    samples = load(data)
+    assert int((samples.y == LABELS.index("happy")).sum()) == 6
+    assert samples.other_files == ("happy/notes.txt", "happy/.hidden.jpg: a hidden file")
+
+
+@pytest.mark.parametrize(
+    ("head", "picture", "video"),
+    [
+        (b"\0\0\0\x1cftypavif", True, False),
+        (b"\0\0\0\x1cftypheic", False, False),
+        (b"\0\0\0\x20ftypisom", False, True),
+        (b"RIFF\0\0\0\0WEBPVP8 ", True, False),
+        (b"RIFF\0\0\0\0AVI LIST", False, True),
+        (b"RIFF\0\0\0\0WAVEfmt ", False, False),
+        (b"\x1aE\xdf\xa3", False, True),
+        (b"P5\n48 48\n255\n", True, False),
+        (b"BMW and others\0\0", False, False),
+        (b"", False, False),
+    ],
+)
+def test_the_first_bytes_tell_pictures_from_videos(head: bytes, picture: bool, video: bool) -> None:
+    assert (is_picture("file", head), is_video("file", head)) == (picture, video)
+
+
+def test_a_set_without_a_test_part_says_so(tmp_path: Path) -> None:
+    samples = load(class_tree(tmp_path / "set", {"train": EACH, "validation": EACH}))
+    assert remarks(samples) == ["no image in the part test"]
+
+
+def rows(count: int) -> list[tuple[str, str, str]]:
+    return [
+        (str(CSV_LABELS.index(LABELS[label])), pixel_text(gray), "Training")
+        for label, gray in pixel_rows(count // 7 + 1)
+    ][:count]
+
+
+def test_a_csv_that_ends_within_a_row_is_refused(tmp_path: Path) -> None:
+    """As a download that broke off leaves it; one bad row of 200 would otherwise be skipped."""
+    content = write_pixel_csv(tmp_path / "whole.csv", rows(200), "emotion,pixels,Usage").read_bytes()
+    (tmp_path / "set.csv").write_bytes(content[: int(len(content) * 0.6)])
+    with pytest.raises(DataError, match=r"set\.csv ends within line 121 \(Usage '' is not one of .*\); fetch it again"):
+        load(tmp_path / "set.csv")
+
+
+def test_every_line_behind_an_open_quotation_counts(tmp_path: Path) -> None:
+    lines = write_pixel_csv(tmp_path / "set.csv", rows(200), "emotion,pixels,Usage").read_text().splitlines()
+    lines[120] = lines[120].replace(",", ',"', 1).replace('""', '"')
+    (tmp_path / "set.csv").write_text("\n".join(lines) + "\n")
+    with pytest.raises(DataError, match=r"of 200 images in .* cannot be read: set.csv:121: a quotation that goes on"):
+        load(tmp_path / "set.csv")
+
+
+@pytest.mark.parametrize(("text", "says"), [("\t", "separated by something other"), ("7" * 5000, "emotion '7777777")])
+def test_an_odd_cell_is_a_counted_fault(text: str, says: str, tmp_path: Path) -> None:
+    table = rows(300)
+    emotion, pixels, usage = table[5]
+    table[5] = (emotion, pixels.replace(" ", text, 1), usage) if text == "\t" else (text, pixels, usage)
+    (fault,) = load(write_pixel_csv(tmp_path / "set.csv", table, "emotion,pixels,Usage")).skipped
+    assert says in fault
+
+
+def huge_png(side: int) -> bytes:
+    """A PNG of 60 bytes whose header states side × side pixels."""
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    header = struct.pack(">IIBBBBB", side, side, 8, 0, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"")) + chunk(b"IEND", b"")
+
+
+def test_a_picture_of_too_many_pixels_is_refused_before_it_is_decoded(tmp_path: Path) -> None:
+    """In a process of its own: OpenCV reads its limit when it is loaded, and here it was loaded before."""
+    data = class_tree(tmp_path / "set", {"": EACH})
+    (data / "happy/huge.png").write_bytes(huge_png(30_000))
+    script = "import resource, sys\nfrom convert.data.__main__ import main\n"
+    script += f"resource.setrlimit(resource.RLIMIT_AS, (2**30, 2**30))\nsys.exit(main([{str(data)!r}]))"
+    command = [sys.executable, "-c", script]
+    ran = subprocess.run(command, capture_output=True, text=True, env=os.environ, check=False)
+    assert ran.returncode == 2 and "Traceback" not in ran.stderr
+    assert f"happy/huge.png: a picture of more than the {PICTURE_PIXELS:,} pixels that are read" in ran.stderr
+
+
+def test_a_member_that_expands_a_thousandfold_is_refused(tmp_path: Path) -> None:
+    data = class_tree(tmp_path / "set", {"": EACH})
+    with zipfile.ZipFile(tmp_path / "set.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        for file in sorted(data.rglob("*.png")):
+            archive.write(file, file.relative_to(data))
+        with archive.open("happy/bomb.png", "w", force_zip64=True) as member:
+            for _ in range(80):
+                member.write(bytes(2**20))
+    with pytest.raises(DataError, match=r"happy/bomb.png: more than the 67,108,864 bytes that are read of one picture"):
+        load(tmp_path / "set.zip")
+
+
+def test_a_table_of_one_endless_line_is_refused(tmp_path: Path) -> None:
+    with gzip.open(tmp_path / "set.csv.gz", "wb") as file:
+        file.write(b"emotion,pixels\n0," + b"0 " * CSV_ROW_BYTES)
+    with pytest.raises(DataError, match=f"has more than the {CSV_ROW_BYTES:,} characters that are read of a line"):
+        load(tmp_path / "set.csv.gz")
+
+
+def test_pipes_are_left_out(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.png")
+    assert files_below(tmp_path).left_out == ("pipe.png: not a regular file",)
