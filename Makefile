@@ -6,7 +6,7 @@ VENV   := .venv
 BIN    := $(CURDIR)/$(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check -q
 
-.PHONY: demo figures test test-backends test-browser test-system test-booted test-arm64 test-arm64-deploy soak check detectors release release-models train-models peers clean
+.PHONY: demo figures test fuzz test-backends test-browser test-system test-booted test-arm64 test-arm64-deploy soak check detectors release release-models train-models peers clean
 
 demo: $(VENV)/.host detectors  ## quantizes the shipped float model, checks parity, runs the loop for a few seconds
 	@echo "== quantize the shipped float model to int8 without a data set, and compare int8 with float"
@@ -20,6 +20,9 @@ demo: $(VENV)/.host detectors  ## quantizes the shipped float model, checks pari
 
 test: $(VENV)/.test detectors  ## all tests that this machine can run, on all cores; FER2013=PATH names the data set
 	@$(BIN)/python -m pytest -n auto --dist worksteal
+
+fuzz: $(VENV)/.test  ## hostile inputs for every reader of files, answers and settings, other ones each time (MINUTES= sets the length)
+	@$(BIN)/python -m tests.fuzz --minutes $(or $(MINUTES),60)
 
 test-backends: .venv-jax/.ready  ## training on JAX, in an environment without TensorFlow
 	@KERAS_BACKEND=jax .venv-jax/bin/python -m pytest -n 2 tests/backends

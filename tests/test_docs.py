@@ -98,7 +98,8 @@ def test_the_readme_is_short_and_its_links_exist() -> None:
 
 
 @pytest.mark.parametrize(
-    "page", ["CONTRIBUTING.md", "CHANGELOG.md", "convert/README.md", "device/README.md", "models/README.md"]
+    "page",
+    ["CONTRIBUTING.md", "CHANGELOG.md", "SECURITY.md", "convert/README.md", "device/README.md", "models/README.md"],
 )
 def test_the_links_of_a_page_exist(page: str) -> None:
     file = ROOT / page

@@ -12,6 +12,7 @@ from fer_edge.detection.tiles import MIN_FAR_PX
 from fer_edge.errors import EXIT_DONE, NotEnoughData, UsageError
 from fer_edge.events import UNSURE
 from fer_edge.json_fields import json_text
+from fer_edge.limits import PICTURE_FILE_BYTES, PICTURE_PIXELS
 
 if TYPE_CHECKING:
     import numpy as np
@@ -89,7 +90,14 @@ def _read_gray(path: Path) -> np.ndarray:
         raise UsageError(f"{path} is a folder; name images, or `fer-edge run --camera {path}` for all of them")
     if not path.is_file():
         raise UsageError(f"{path} does not exist")
-    gray = cv2.imdecode(np.frombuffer(path.read_bytes() or b"\0", np.uint8), cv2.IMREAD_GRAYSCALE)
+    if (size := path.stat().st_size) > PICTURE_FILE_BYTES:
+        raise UsageError(f"{path} has {size:,} bytes; an image of at most {PICTURE_FILE_BYTES:,} is read")
+    try:
+        gray = cv2.imdecode(np.frombuffer(path.read_bytes() or b"\0", np.uint8), cv2.IMREAD_GRAYSCALE)
+    except (cv2.error, MemoryError) as error:
+        raise UsageError(
+            f"{path} has too many pixels, or cannot be decoded; at most {PICTURE_PIXELS:,} are read"
+        ) from error
     if gray is None:
         raise UsageError(f"{path} is not an image that OpenCV can read")
     return np.asarray(gray, np.uint8)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import struct
+import zlib
 from pathlib import Path
 
 import cv2
@@ -14,12 +16,23 @@ from fer_edge.errors import FerEdgeError, RestartNeeded, exit_code_of
 from fer_edge.synthetic_face import face_frame
 
 
+def picture_bomb(side: int) -> bytes:
+    """A PNG of a hundred bytes whose header names side × side pixels."""
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    header = struct.pack(">IIBBBBB", side, side, 8, 0, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"\0")) + chunk(b"IEND", b"")
+
+
 @pytest.fixture
 def pictures(tmp_path: Path) -> Path:
     cv2.imwrite(str(tmp_path / "face.png"), face_frame(2.0))
     cv2.imwrite(str(tmp_path / "wall.png"), np.full((240, 320), 90, np.uint8))
     (tmp_path / "text.png").write_text("not an image")
     (tmp_path / "empty.png").write_bytes(b"")
+    (tmp_path / "bomb.png").write_bytes(picture_bomb(40_000))
     return tmp_path
 
 
@@ -47,6 +60,7 @@ def test_predict_json_prints_an_object_for_each_image(pictures: Path, capsys: py
         (["predict", "--crop", "{here}"], 2, "is a folder"),
         (["predict", "--crop", "{here}/text.png"], 2, "not an image"),
         (["predict", "--crop", "{here}/empty.png"], 2, "not an image"),
+        (["predict", "--crop", "{here}/bomb.png"], 2, "too many pixels"),
         (["predict", "--bundle", "{here}", "{here}/wall.png"], 2, "not a bundle"),
         (["run", "--camera", "{here}/nowhere.mp4"], 4, "nowhere.mp4"),
         (["run", "--camera", "periscope"], 2, "periscope"),
