@@ -61,7 +61,7 @@ def bar_classifier(
 
     x, y = bars(60, seed=100, side=side)
     inputs = as_input(x, pixels, channels)
-    raw = np.asarray(filters(inputs))
+    raw = np.asarray(filters(inputs), np.float32)  # also under a policy of less precision
     norm.set_weights([np.ones(8), np.zeros(8), raw.mean((0, 1, 2)), raw.var((0, 1, 2))])
     columns = np.hstack([np.asarray(keras.Model(given, features)(inputs)), np.ones((len(x), 1))])
     # a ridge keeps the weights small, and so the steps of int8

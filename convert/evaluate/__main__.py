@@ -7,7 +7,7 @@ import json
 import sys
 from pathlib import Path
 
-from convert.argument_types import add_votes_argument, whole_number
+from convert.argument_types import add_trust_argument, add_votes_argument, whole_number
 from convert.data.picture import PARTS
 from convert.evaluate.evaluator import evaluate
 from convert.report.evaluation_files import write
@@ -32,6 +32,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument(
         "--data", type=Path, required=True, help="data set, in any form that `python -m convert.data` reads"
     )
+    add_trust_argument(parser)
     add_votes_argument(parser)
     parser.add_argument(
         "--split", choices=(*PARTS, "all"), default="test", help="part of the data set to evaluate on; default: test"
@@ -73,7 +74,7 @@ def _run(args: argparse.Namespace) -> int:
         raise UsageError(f"--out {args.out} is a file; name a folder")
     runtime = find_runtime(args.runtime)
     report, samples = evaluate(
-        open_named(args.model),
+        open_named(args.model, args.trust_model),
         args.data,
         args.split,
         seed=args.seed,
