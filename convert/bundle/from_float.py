@@ -84,7 +84,7 @@ def draft_from_float(source: ModelSource, scratch: Path, options: ConversionOpti
     require_different_answers(classifier, images.x, source.labels, source.path)
 
     print(f"quantizing {source.path} on {len(images.x)} images ({images.origin.record.kind})", file=sys.stderr)
-    graph = quantize_graph(float_model.graph, images.x, settings)
+    graph = quantize_graph(float_model.graph, images.x, settings, may_keep_float=bool(options.keep_float))
     content = compact(graph)
     record = replace(images.origin.record, ranges=RangeSearchRecord(**asdict(settings)))
     if options.keep_float:

@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import json
+import re
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import h5py
 import numpy as np
 import pytest
-from classifiers import LABELS, SIDE, as_input, bar_classifier, bars
+from classifiers import LABELS, SIDE, as_input, bar_classifier, bar_tree, bars
 
+from convert.bundle.from_float import draft_from_float
+from convert.parity.comparison import ConversionOptions
 from convert.sources.model_source import ModelSource
 from convert.sources.opened_model import OpenedModel, open_model
 from convert.tflite.inspection import operator_types
 from convert.tflite.tensorflow_output import quiet_tensorflow
-from fer_edge.errors import UsageError
+from fer_edge.errors import ParityFailed, UsageError
 
 FACES, _ = bars(8, seed=3)
 
@@ -144,3 +148,20 @@ def test_a_trusted_saved_model_is_opened(tmp_path: Path) -> None:
 
 def test_a_saved_model_without_such_operators_is_opened(tmp_path: Path) -> None:
     assert opened(saved_model(tmp_path / "saved", tmp_path / "target", "nowhere")).output.kind == "logits"
+
+
+def test_a_group_normalization_is_kept_in_float_by_the_option_that_the_refusal_names(tmp_path: Path) -> None:
+    with quiet_tensorflow():
+        bar_classifier(norm_groups=4).save(tmp_path / "net.keras")
+    counts = {"train": 20, "validation": 40, "test": 40}
+    tree = bar_tree(tmp_path / "tree", {part: dict.fromkeys(LABELS, n) for part, n in counts.items()})
+    source, options = ModelSource.find(tmp_path / "net.keras", labels=LABELS), ConversionOptions(tree, runtimes="one")
+    with pytest.raises(
+        ParityFailed, match="still in floating point: NEG, SQUARE; keep their layers in float"
+    ) as caught:
+        draft_from_float(source, tmp_path, options)
+    (named,) = re.findall(r"--keep-float (\S+), or", str(caught.value))
+    kept = tuple(named.split(","))
+    assert {"neg_1", "square_1", "rsqrt_1"} < set(kept) and not {"conv_1", "dense_1"} & set(kept)
+    report = draft_from_float(source, tmp_path, replace(options, keep_float=kept)).report
+    assert report.passed and report.parts["together"].accuracy.int8 > 0.95
