@@ -54,6 +54,11 @@ class Settings:
     region: Region | None = _setting(
         None, "x, y, width, height in shares 0–1 of the rotated and mirrored picture; none: the whole picture"
     )
+    raw_fps: float | None = _setting(
+        None,
+        "frame rate of a raw recording (.h264, .h265, .mjpeg), which has no times; none: 25 is assumed, and reported",
+        above=0,
+    )
     threads: int = _setting(1, "threads of the detector's interpreter", above=0)
     open_s: float = _setting(5.0, "a camera without a frame after this time counts as not opened", least=0)
     stall_s: float = _setting(5.0, "a live camera without a frame for this time is lost", least=0)

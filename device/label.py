@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TextIO
 
+from device.camera.replay import ASSUMED_TEXT
 from device.clock import Clock, SystemClock
 from device.config import Settings
 from device.recorded.files import LabelOptions, Recording, find_recordings, finished_result, scratch_folder
@@ -156,6 +157,8 @@ class _LabelRun:
         if summary is not None and not summary.whole:
             problem = f"it ended after {summary.frames} frames; its container states {summary.video.frames_told}"
             self.progress.message(f"{recording.path} is not complete: {problem}")
+        if summary is not None and summary.video.assumed_fps is not None:
+            self.progress.message(f"{recording.path} {ASSUMED_TEXT}")
         rows = recording.rows(self.out, self.options)
         self.results[number] = LabelResult(recording.path, rows, state, summary, problem)
         self.read_bytes += recording.bytes if state != "was labelled" else 0

@@ -16,7 +16,7 @@ from device.output.episodes import EpisodeRules
 from device.output.event_aggregator import EventAggregator
 from device.output.event_bodies import CameraBody, header_body, reading_body
 from device.output.tally import FrameCounts
-from device.system.status import Status
+from device.system.status_record import Status
 from device.vision.cpu_budget import CpuBudget
 from device.vision.search import SearchState
 from fer_edge.console import message
@@ -87,7 +87,8 @@ class Loop:
         self._recorder.record("header", header, opened_ns)
         for repair in parts.journal.repairs:
             message(str(repair))
-            self._recorder.record("repair", repair.body(), opened_ns)
+            if repair.cut_bytes:
+                self._recorder.record("repair", repair.body(), opened_ns)
         if opened_ns:
             self._record_camera("opened", opened_ns)
         if capture is None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import os
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
@@ -29,10 +28,11 @@ from device.service.sd_notify import Notifier
 from device.signals import handle_signals
 from device.system.control import Pause
 from device.system.health import Sensors, vcgencmd
-from device.system.status import Status, StatusFile
+from device.system.status import StatusFile
+from device.system.status_record import Status
 from device.vision.pipeline import Pipeline
-from fer_edge.console import message
-from fer_edge.errors import EXIT_DONE, CameraNotOpened, NotEnoughData
+from fer_edge.console import discard_stdout, message
+from fer_edge.errors import EXIT_DONE, CameraNotOpened, NotEnoughData, Unhealthy
 
 if TYPE_CHECKING:
     from device.output.metrics.exporter import MetricsExporter
@@ -49,7 +49,9 @@ def run(
     read_settings: Callable[[], Settings] | None = None,
     observers: Sequence[FrameObserver] = (),
 ) -> int:
-    """Exit code 0, after the loop ended: with the recording, after the duration, or by SIGINT or SIGTERM.
+    """The exit code, after the loop ended: with the recording, after the duration, or by SIGINT or SIGTERM.
+
+    It is 0, or 7 if lines of the journal, or of stdout, could not be written until the end.
 
     `clock` and `source` replace this machine's clock and the source of `settings.camera`; `sink` receives the events beside
     the journal and stdout, and `observers` each frame; `read_settings` reads the settings again on SIGHUP. Raises
@@ -63,7 +65,7 @@ def run(
     live = live_page(settings, clock, message)
     with handle_signals() as requests, ExitStack() as stack:
         source = source or create_source(settings, clock)
-        journal = Journal(folder, clock, settings.sync_s, settings.budget_bytes, settings.keep_days)
+        journal = Journal(folder, clock, settings.sync_s, settings.budget_bytes, settings.keep_days, log=message)
         pause = Pause(settings.name, runtime, folder)
         if settings.paused:
             pause.set()
@@ -124,7 +126,7 @@ def run(
         try:
             reason = loop.run()
         except BrokenPipeError:  # the reader of stdout has ended, as in `… | head`
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or the last flush would fail again
+            discard_stdout()
             return EXIT_DONE
     counts = loop.counts()
     summary = f"{totals.processed} frames, {totals.with_face} with a face, {sum(counts.drops.values())} dropped"
@@ -133,7 +135,9 @@ def run(
             f"no face was found ({reason}: {summary}); look into the camera, from nearer, with more light"
         )
     message(f"{reason}: {summary}")
-    return EXIT_DONE
+    if lines.failure:
+        discard_stdout()
+    return Unhealthy.exit_code if journal.unwritten or lines.failure else EXIT_DONE
 
 
 def _metrics(

@@ -10,7 +10,7 @@
     ├── NotEnoughData     6   too little data to decide, or no face seen
     ├── Unhealthy         7   an instance runs but its camera, journal or machine needs attention; a journal is not whole
     ├── NotRunning        8   no instance of that name runs
-    └── RestartNeeded    75   the process must be started again (EX_TEMPFAIL; systemd restarts it)
+    └── RestartNeeded    75   the process must be started again (EX_TEMPFAIL; systemd restarts it); a host did not answer
     (Ctrl-C)            130   a host command was interrupted; the camera loop ends with 0
 
 A message is a sentence: what is wrong, which value, what to do.
@@ -18,10 +18,11 @@ A message is a sentence: what is wrong, which value, what to do.
 
 from __future__ import annotations
 
+import errno
 import sys
 from collections.abc import Callable
 
-from fer_edge.console import message
+from fer_edge.console import discard_stdout, message
 
 EXIT_CODES = {
     0: "done",
@@ -33,9 +34,10 @@ EXIT_CODES = {
     6: "not enough data, or no face seen",
     7: "unhealthy; a journal is not whole",
     8: "not running",
-    75: "restart needed",
+    75: "restart needed; a host did not answer",
     130: "interrupted",
 }
+_FULL_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO)  # of the disk behind an output
 EXIT_DONE = 0
 EXIT_INTERRUPTED = 130  # by Ctrl-C, as shells report it; host commands only, the loop ends with 0
 
@@ -93,13 +95,27 @@ class NotRunning(FerEdgeError):
 
 
 class RestartNeeded(FerEdgeError):
-    """The process cannot recover and must be started again."""
+    """The process cannot recover and must be started again; or a host did not answer, and may do so later."""
 
     exit_code = 75
 
 
 def exit_code_of(command: Callable[[], int]) -> int:
-    """The exit code that `command` returned, or that of the error it raised, which is reported on stderr in one line."""
+    """The exit code that `command` returned, or that of the error it raised, which is reported on stderr in one line.
+
+    It is 2 instead of 0 if the output could not be written completely.
+    """
+    code = _exit_code_of(command)
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        discard_stdout()
+    except OSError as error:
+        return code or _report_full(error)
+    return code
+
+
+def _exit_code_of(command: Callable[[], int]) -> int:
     try:
         return command()
     except FerEdgeError as error:
@@ -110,9 +126,17 @@ def exit_code_of(command: Callable[[], int]) -> int:
         return EXIT_DONE
     except OSError as error:
         if error.filename is None:
-            raise
+            if error.errno not in _FULL_ERRORS:
+                raise
+            return _report_full(error)
         message(f"{error.filename}: {error.strerror}")
         return UsageError.exit_code
     except KeyboardInterrupt:
         message("interrupted")
         return EXIT_INTERRUPTED
+
+
+def _report_full(error: OSError) -> int:
+    discard_stdout()
+    message(f"the output cannot be written completely ({error.strerror}); free some space, and run the command again")
+    return UsageError.exit_code

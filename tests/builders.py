@@ -229,6 +229,36 @@ def write_timed_video(path: Path, frames: Iterable[tuple[int, np.ndarray]], code
     return path
 
 
+def write_raw_video(path: Path, frames: Iterable[np.ndarray], form: str, code: str) -> Path:
+    """The path of a raw stream of gray frames uint8 (H, W), as a Pi's camera tool writes it: no container, no times."""
+    import av
+
+    with av.open(path, "w", format=form) as file:
+        video = None
+        for number, gray in enumerate(frames):
+            if video is None:
+                video = file.add_stream(code, rate=30)
+                video.height, video.width = gray.shape
+                video.pix_fmt = "yuvj420p" if code == "mjpeg" else "yuv420p"
+            frame = av.VideoFrame.from_ndarray(gray, format="gray").reformat(format=video.pix_fmt)
+            frame.pts = number
+            file.mux(video.encode(frame))
+        assert video is not None, "a video has frames"
+        file.mux(video.encode())
+    return path
+
+
+def trim_by_edit_list(path: Path, share: float) -> Path:
+    """The path of a copy of an MP4 file whose edit lists show only this share of it; every picture stays in the file."""
+    content, at = bytearray(path.read_bytes()), 0
+    while (at := content.find(b"elst", at + 1)) > 0:
+        duration = int.from_bytes(content[at + 12 : at + 16])
+        content[at + 12 : at + 16] = round(duration * share).to_bytes(4)
+    trimmed = path.with_name(f"trimmed-{path.name}")
+    trimmed.write_bytes(content)
+    return trimmed
+
+
 def video_frames(path: Path) -> list[np.ndarray]:
     """Every frame of a video, uint8 (H, W, 3)."""
     reader, found = cv2.VideoCapture(str(path)), []

@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 from device.camera.source import Source, redact_url
 from device.clock import Clock
 from device.config import Settings
+from fer_edge.console import message
 from fer_edge.errors import CameraNotOpened, UsageError
 
 NAME_FORMS = "0, usb:0, csi:0, a video file, a folder of images, an http:// or rtsp:// address, or synthetic"
@@ -84,7 +85,7 @@ def _file_or_folder(name: str, settings: Settings, clock: Clock) -> Source:
     if path.exists():
         from device.camera.replay import VideoFile
 
-        return VideoFile(path, clock)
+        return VideoFile(path, clock, settings.raw_fps, message)
     if len(path.parts) > 1 or path.suffix or name.startswith(("~", ".")):
         raise CameraNotOpened(f"there is no file or folder {path}; check the path")
     raise UsageError(f"“{name}” is not a camera; give {NAME_FORMS}")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,16 +20,47 @@ if TYPE_CHECKING:
     import numpy as np
 
 
+_ASSUMED_FPS = 25.0  # of a recording that states no rate; FFmpeg assumes the same
+_MOST_FPS = 1e6  # a stated rate beyond is none
+_MOST_POSITION_MS = 1e12
+_JPEG_START = b"\xff\xd8\xff"
+
+
+def is_raw_video(path: Path) -> bool:
+    """Whether the file is a raw stream of H.264, H.265 or JPEG pictures, which has no times, judged by its first bytes.
+
+    Raw MPEG-1, MPEG-2 and MPEG-4 state their rate; their start codes, and those of MPEG's containers, are others.
+    """
+    try:
+        with path.open("rb") as file:
+            head = file.read(5)
+    except OSError:
+        return False
+    if head.startswith(_JPEG_START):
+        return True
+    _, start_code, unit = head.partition(b"\x00\x00\x01")
+    return bool(start_code and unit) and 0x06 <= unit[0] < 0x80
+
+
+ASSUMED_TEXT = f"is a raw recording without times: {_ASSUMED_FPS:g} frames/s are assumed; give its rate with --raw-fps"
+
+
 class VideoFile:
     """A video file. A frame's time is the start of the run plus the frame's position in the video.
 
     Once the file is open, `fps` and `reported_frames` are what the container says, 0 where it says nothing; both may be wrong.
+    A raw recording has no times: `raw_fps` gives its rate; else 25 frames/s are assumed, which `log` gets in a sentence, and
+    `assumed_fps` has the rate.
     """
 
     live = False
 
-    def __init__(self, path: Path, clock: Clock) -> None:
-        self._path, self._clock = path, clock
+    def __init__(
+        self, path: Path, clock: Clock, raw_fps: float | None = None, log: Callable[[str], None] = lambda _: None
+    ) -> None:
+        self._path, self._clock, self._raw_fps, self._log = path, clock, raw_fps, log
+        self._raw = False
+        self.assumed_fps: float | None = None
         self._reader: cv2.VideoCapture | None = None
         self._first: np.ndarray | None = None
         self._start_ns: int | None = None  # of the run: when the first frame is read
@@ -49,9 +82,15 @@ class VideoFile:
         if not success:
             self.close()
             raise CameraNotOpened(f"{self._path} cannot be read as a video; check that it plays, or convert it to mp4")
-        self.fps = max(0.0, self._reader.get(cv2.CAP_PROP_FPS))
-        self.reported_frames = max(0, round(self._reader.get(cv2.CAP_PROP_FRAME_COUNT)))
-        self._frame_interval_ns = round(1e9 / self.fps) if self.fps > 0 else 40_000_000
+        self._raw = is_raw_video(self._path)
+        self.assumed_fps = _ASSUMED_FPS if self._raw and self._raw_fps is None else None
+        if self.assumed_fps is not None:
+            self._log(f"{self._path.name} {ASSUMED_TEXT}")
+        stated = (self._raw_fps or 0.0) if self._raw else self._reader.get(cv2.CAP_PROP_FPS)
+        self.fps = stated if 1 / _MOST_FPS < stated < _MOST_FPS else 0.0
+        frames = self._reader.get(cv2.CAP_PROP_FRAME_COUNT)
+        self.reported_frames = round(frames) if 0 < frames < math.inf else 0
+        self._frame_interval_ns = round(1e9 / (self.fps or _ASSUMED_FPS))
         self._first, self._start_ns, self._last_ns = to_gray(image), None, -1
         self._size = (self._first.shape[1], self._first.shape[0])
 
@@ -67,9 +106,12 @@ class VideoFile:
             if not success:
                 raise EndOfStream
             gray = to_gray(image)
-        at_ns = round(self._reader.get(cv2.CAP_PROP_POS_MSEC) * 1e6)
-        if at_ns <= self._last_ns:  # some containers have no times; the frame rate is used instead
-            at_ns = self._last_ns + self._frame_interval_ns
+        position_ms = self._reader.get(cv2.CAP_PROP_POS_MSEC)
+        at_ns = round(position_ms * 1e6) if 0 <= position_ms < _MOST_POSITION_MS else -1
+        if self._raw:
+            at_ns = self._seq * self._frame_interval_ns
+        elif at_ns <= self._last_ns:  # some containers have no times; the frame rate is used instead
+            at_ns = max(0, self._last_ns + self._frame_interval_ns)
         self._last_ns = at_ns
         if self._start_ns is None:
             self._start_ns = self._clock.mono_ns()
@@ -78,12 +120,14 @@ class VideoFile:
         return frame
 
     def describe(self) -> SourceDescription:
+        given = f" at {self.fps:g} frames/s, as given" if self._raw else ""
+        rate = f" at {self.assumed_fps:g} frames/s, which is assumed" if self.assumed_fps else given
         return SourceDescription(
             "video",
             self._path.name,  # without its folder, whose name may be a person's
             width_px=self._size[0],
             height_px=self._size[1],
-            time="start of the run plus position in the video; read as fast as it is processed",
+            time=f"start of the run plus position in the video{rate}; read as fast as it is processed",
         )
 
     def close(self) -> None:

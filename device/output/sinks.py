@@ -8,6 +8,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Protocol, Self, TextIO, cast
 
 from device.clock import Clock
+from fer_edge.console import message
 from fer_edge.events import Event
 
 if TYPE_CHECKING:
@@ -48,9 +49,14 @@ class _StatelessSink:
 
 
 class _LineSink(_StatelessSink):
-    """A sink that writes lines to a stream and flushes each. When the reader is gone, it raises once, then writes nothing."""
+    """A sink that writes lines to a stream and flushes each. When the reader is gone, it raises once, then writes nothing.
+
+    When a line cannot be written for another reason, as on a full disk, `failure` has the reason, which is reported once on
+    stderr, and nothing more is written: a run does not end for it.
+    """
 
     def __init__(self, stream: TextIO) -> None:
+        self.failure = ""
         self._stream: TextIO | None = stream
 
     def _write(self, line: str) -> None:
@@ -62,6 +68,9 @@ class _LineSink(_StatelessSink):
         except BrokenPipeError:
             self._stream = None
             raise
+        except OSError as error:
+            self._stream, self.failure = None, error.strerror or str(error)
+            message(f"stdout cannot be written ({self.failure}); it gets no more lines, the run goes on")
 
 
 class JsonLinesSink(_LineSink):

@@ -18,6 +18,7 @@ from device.clock import SystemClock
 from device.config import Settings
 from device.output.event_bodies import reading_body
 from device.recorded.annotate import AnnotatedVideo
+from device.recorded.edit_list import edited_duration_s
 from device.recorded.files import LabelOptions, Recording, commit_results, face_rendering
 from device.recorded.rows import columns, open_table, reading_row
 from device.recorded.summary import AnnotatedFile, LabelSummary, Provenance, RowCount, Setting, VideoProperties
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 
 # The settings on which rows depend; the others concern cameras and journals.
 ROW_SETTINGS: tuple[str, ...] = ("rotate_deg", "flip", "region", "threads", "min_score", "unsure_below", "min_quality")
-ROW_SETTINGS += ("smooth_s", "dwell_s", "max_faces", "search_s", "sweep_s")
+ROW_SETTINGS += ("smooth_s", "dwell_s", "max_faces", "search_s", "sweep_s", "raw_fps")
 _ORIGIN_NS = 1_000_000_000  # the time at which every recording begins, on its own clock; 0 would mean never
 _FRAME_TIMEOUT_S = 0.25
 _WHOLE_SHARE = 0.95  # share of the stated frames or length from which a recording counts as read to its end
@@ -89,7 +90,11 @@ class Labeller:
             preprocess=PREPROCESS_ID,
             detector=self.pipeline.detector.name,
             runtime=bundle.classifier.runtime.id,
-            settings={name: _json_value(getattr(settings, name)) for name in ROW_SETTINGS},
+            settings={
+                name: _json_value(getattr(settings, name))
+                for name in ROW_SETTINGS
+                if name != "raw_fps" or settings.raw_fps is not None  # most recordings do not depend on it
+            },
             versions={
                 "python": platform.python_version(),
                 "numpy": np.__version__,
@@ -129,7 +134,7 @@ class Labeller:
         labels, framing = self.pipeline.bundle.labels, Framing.from_settings(settings)
         table_path = task.scratch / recording.rows(task.out, options).name
         video_path = task.scratch / recording.annotated(task.out).name
-        source = VideoFile(recording.path, _FixedOriginClock())
+        source = VideoFile(recording.path, _FixedOriginClock(), settings.raw_fps)
         state = SearchState(is_recording=True)
         frames = without_face = skipped = written = 0
         time_s = 0.0
@@ -168,7 +173,7 @@ class Labeller:
                 frames_without_face=without_face,
                 faces_skipped=skipped,
                 seconds=round(time_s + source.frame_interval_s, 6),
-                whole=_is_whole(frames, time_s + source.frame_interval_s, source),
+                whole=_is_whole(frames, time_s + source.frame_interval_s, source, edited_duration_s(recording.path)),
                 rows=RowCount(written, tuple(columns(labels))),
             )
             table.add_summary(summary)
@@ -191,6 +196,7 @@ def _video_properties(source: VideoFile) -> VideoProperties:
         height_px=description.height_px,
         fps=round(source.fps, 6),
         frames_told=source.reported_frames,
+        assumed_fps=source.assumed_fps,
     )
 
 
@@ -198,7 +204,12 @@ def _done_share(frames: int, reported: int) -> float:
     return min(1.0, frames / reported) if reported > 0 else 0.0
 
 
-def _is_whole(frames: int, seconds: float, source: VideoFile) -> bool:
-    """Whether the container's frames were read, or its seconds where its number of frames is only approximate."""
+def _is_whole(frames: int, seconds: float, source: VideoFile, edited_s: float | None) -> bool:
+    """Whether the container's frames were read, or its seconds where its number of frames is only approximate.
+
+    `edited_s`: what an edit list leaves of it.
+    """
+    if edited_s is not None and seconds >= edited_s * _WHOLE_SHARE:
+        return True
     least = source.reported_frames * _WHOLE_SHARE
     return least <= 0 or frames >= least or seconds >= least * source.frame_interval_s

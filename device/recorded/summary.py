@@ -43,12 +43,16 @@ class FileState:
 
 @dataclass(frozen=True, slots=True)
 class VideoProperties:
-    """What the container says. `frames_told`: its number of frames, 0 or less when it has none."""
+    """What the container says. `frames_told`: its number of frames, 0 when it has none.
+
+    `assumed_fps`: the rate that was assumed for a raw recording without times.
+    """
 
     width_px: int | None
     height_px: int | None
     fps: float
     frames_told: int
+    assumed_fps: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +91,8 @@ class LabelSummary:
         """The content of the file beside the table; without the sizes that are not known before the table is closed."""
         rows: dict[str, Any] = {"rows": self.rows.rows, "columns": list(self.rows.columns)}
         fields = {**asdict(self), "made_by": self.made_by.to_json(), "rows": rows}
+        if self.video.assumed_fps is None:
+            del fields["video"]["assumed_fps"]
         if self.rows.bytes is None:
             del fields["annotated"]
         else:

@@ -57,6 +57,12 @@ def add_vision_arguments(parser: argparse.ArgumentParser) -> None:
         help="probability below which a label is unsure, 0 to 1; default: the bundle's",
     )
     parser.add_argument(
+        "--raw-fps",
+        type=float,
+        metavar="N",
+        help="frame rate of a raw recording (.h264, .h265, .mjpeg), which has no times; default: 25 is assumed, and reported",
+    )
+    parser.add_argument(
         "--max-faces", type=int, metavar="N", help="classify only the N largest faces of a frame; default: 4"
     )
 

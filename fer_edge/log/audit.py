@@ -8,6 +8,7 @@ lines of its last seconds are unknown: the next run's header shows how long noth
 from __future__ import annotations
 
 from collections import Counter, defaultdict
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -124,6 +125,11 @@ def audit_journal(device: Device, zone: TimeZone) -> JournalAudit:
     """The audit of a device's journal, of which every line is read. Raises OSError."""
     calendar = ClockCorrection(device.folder)
     auditor = _Auditor(JournalAudit(device, zone, len(segments(device.folder))))
+    for segment in segments(device.folder):
+        with suppress(FileNotFoundError):  # the running instance deleted it meanwhile
+            if not segment.stat().st_size:
+                why = f"{segment.name} holds no line: its run ended while it could not write any, or is just starting"
+                auditor.add("empty", True, why)
     for item in read_runs(device.folder, calendar, readings=True):
         auditor.take(item)
     auditor.finish()

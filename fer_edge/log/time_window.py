@@ -6,11 +6,13 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta, tzinfo
-from math import inf
+from math import ceil, floor, inf
 
 from fer_edge.errors import UsageError
 from fer_edge.journal.clock_correction import Uptime
 
+_DAY_S = 86_400.0
+_STEP_S = 21_600.0  # no clock is changed twice within it
 _UNITS = {"d": "days", "h": "hours", "min": "minutes", "s": "seconds"}
 
 
@@ -43,6 +45,11 @@ class TimeZone:
         """UTC, or None, which `datetime` takes for the machine's zone."""
         return UTC if self.utc else None
 
+    def offset_s(self, posix_s: float) -> float:
+        """What its clock is ahead of UTC at the moment."""
+        offset = self.at(posix_s).utcoffset()
+        return 0.0 if offset is None else offset.total_seconds()
+
     def now(self) -> datetime:
         """The time of this machine, with its zone."""
         return datetime.now(UTC) if self.utc else datetime.now().astimezone()
@@ -71,12 +78,13 @@ class TimeZone:
 class TimeWindow:
     """The selected time: from one POSIX second to another, and only a part of each day in `zone`, if one is given.
 
-    A part that ends before it begins crosses midnight.
+    `daily` is that part in seconds of the clock: it holds whatever the clock shows as such, twice on the day on which clocks go
+    back, never if they leap over it. A part that ends before it begins crosses midnight.
     """
 
     since_s: float = -inf
     until_s: float = inf
-    daily: tuple[time, time] | None = None
+    daily: tuple[float, float] | None = None
     zone: TimeZone = TimeZone()
 
     @staticmethod
@@ -95,16 +103,26 @@ class TimeWindow:
             return []
         return [(from_s, to_s)] if self.daily is None else list(self._daily_pieces(from_s, to_s, *self.daily))
 
-    def _daily_pieces(self, from_s: float, to_s: float, opens: time, closes: time) -> Iterator[tuple[float, float]]:
-        day = self.zone.at(from_s).date() - timedelta(days=1)
-        while midnight_s(day, self.zone) < to_s:
-            opens_s, closes_s = _on(day, opens, self.zone), _on(day, closes, self.zone)
-            if closes_s <= opens_s:
-                closes_s = _on(day + timedelta(days=1), closes, self.zone)
-            start_s, end_s = max(from_s, opens_s), min(to_s, closes_s)
-            if start_s < end_s:
-                yield start_s, end_s
-            day += timedelta(days=1)
+    def _daily_pieces(
+        self, from_s: float, to_s: float, opens_s: float, closes_s: float
+    ) -> Iterator[tuple[float, float]]:
+        if closes_s <= opens_s:
+            closes_s += _DAY_S
+        piece: tuple[float, float] | None = None
+        for since_s, until_s, offset_s in _offsets(from_s, to_s, self.zone):
+            midnight_s = (since_s + offset_s) // _DAY_S * _DAY_S - offset_s - _DAY_S
+            while midnight_s < until_s:
+                start_s, end_s = max(since_s, midnight_s + opens_s), min(until_s, midnight_s + closes_s)
+                midnight_s += _DAY_S
+                if start_s >= end_s:
+                    continue
+                if piece is not None and piece[1] == start_s:
+                    start_s = piece[0]
+                elif piece is not None:
+                    yield piece
+                piece = (start_s, end_s)
+        if piece is not None:
+            yield piece
 
     def holds(self, from_s: float, to_s: float | None = None) -> bool:
         """Whether the moment, or a part of the span, lies in the window."""
@@ -124,6 +142,22 @@ def _on(day: date, clock: time, zone: TimeZone) -> float:
     return datetime.combine(day, clock, zone.tz).timestamp()
 
 
+def _offsets(from_s: float, to_s: float, zone: TimeZone) -> Iterator[tuple[float, float, float]]:
+    """The parts of a span in which the clock of `zone` has one offset from UTC: from, to, and the offset, in seconds."""
+    start_s, upto_s, offset_s = from_s, from_s, zone.offset_s(from_s)
+    while upto_s < to_s:
+        next_s = min(upto_s + _STEP_S, to_s)
+        if zone.offset_s(next_s) != offset_s:
+            low_s, high_s = floor(upto_s), ceil(next_s)  # clocks change at a whole second
+            while high_s - low_s > 1:
+                middle_s = (low_s + high_s) // 2
+                low_s, high_s = (middle_s, high_s) if zone.offset_s(middle_s) == offset_s else (low_s, middle_s)
+            yield start_s, high_s, offset_s
+            start_s, next_s, offset_s = high_s, high_s, zone.offset_s(high_s)
+        upto_s = next_s
+    yield start_s, to_s, offset_s
+
+
 def _posix_s(text: str, zone: TimeZone) -> float:
     moment = parse_moment(text, zone.now(), zone.utc)
     if isinstance(moment, Uptime):
@@ -131,9 +165,17 @@ def _posix_s(text: str, zone: TimeZone) -> float:
     return moment.timestamp()
 
 
-def _daily(text: str) -> tuple[time, time]:
+def _daily(text: str) -> tuple[float, float]:
+    """The two times of the clock in seconds; the second one may be 24:00."""
     try:
-        opens, closes = (time.fromisoformat(part) for part in text.split("-"))
-        return opens, closes
+        opens, closes = text.split("-")
+        return _clock_s(opens), _DAY_S if closes == "24:00" else _clock_s(closes)
     except ValueError as error:
-        raise UsageError(f"“{text}” is not a part of a day; give 08:00-18:30") from error
+        raise UsageError(f"“{text}” is not a part of a day; give 08:00-18:30, or 18:00-24:00") from error
+
+
+def _clock_s(text: str) -> float:
+    clock = time.fromisoformat(text)
+    if clock.tzinfo is not None:
+        raise ValueError("a zone")
+    return (datetime.combine(date.min, clock) - datetime.min).total_seconds()

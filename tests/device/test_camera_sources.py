@@ -7,11 +7,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from builders import write_image, write_video
+from builders import write_image, write_raw_video, write_video
 from fakes import FakeClock, network_camera, silent_listener
 
 from device.camera.factory import create_source
-from device.camera.replay import ImageFolder, VideoFile
+from device.camera.replay import ImageFolder, VideoFile, is_raw_video
 from device.camera.source import EndOfStream, redact_url
 from device.camera.stream import NetworkStream
 from device.camera.synthetic import SyntheticCamera
@@ -127,6 +127,41 @@ def test_a_video_returns_every_frame_with_its_position(tmp_path: Path) -> None:
     assert [f.mono_ns for f in frames] == [5_000_000_000 + n * 80_000_000 for n in range(10)]
     assert np.allclose([f.gray.mean() for f in frames], [g.mean() for g in GRAYS], atol=3)
     assert source.describe().name == "clip.mp4"
+    source.close()
+
+
+@pytest.mark.parametrize(
+    ("head", "raw"),
+    [
+        (b"\0\0\0\1\x67\x42", True),  # H.264, a sequence parameter set
+        (b"\0\0\1\x09\x10", True),  # H.264, an access unit delimiter
+        (b"\0\0\0\1\x40\x01", True),  # H.265, a video parameter set
+        (b"\xff\xd8\xff\xe0", True),  # JPEG
+        (b"\0\0\1\xba\x44", False),  # MPEG program stream
+        (b"\0\0\1\xb3\x28", False),  # MPEG-1 video, which states its rate
+        (b"\0\0\1\xb0\x01", False),  # MPEG-4 video, which states its rate
+        (b"\0\0\0\x20ftyp", False),
+        (b"RIFF", False),
+        (b"\0\0\1", False),
+        (b"", False),
+    ],
+)
+def test_a_raw_recording_is_known_by_its_first_bytes(tmp_path: Path, head: bytes, raw: bool) -> None:
+    (tmp_path / "clip").write_bytes(head)
+    assert is_raw_video(tmp_path / "clip") == raw
+
+
+@pytest.mark.parametrize(("given", "step_ns", "said"), [(50.0, 20_000_000, 0), (None, 40_000_000, 1)])
+def test_a_raw_recording_has_the_given_rate_or_a_reported_one(
+    tmp_path: Path, given: float | None, step_ns: int, said: int
+) -> None:
+    clip, log = write_raw_video(tmp_path / "clip.h264", GRAYS, "h264", "libx264"), []
+    source = VideoFile(clip, FakeClock(), given, log.append)
+    source.open()
+    frames = [source.read() for _ in GRAYS]
+    assert [frame and frame.mono_ns - 5_000_000_000 for frame in frames] == [n * step_ns for n in range(len(GRAYS))]
+    assert len(log) == said and all("25 frames/s are assumed; give its rate with --raw-fps" in line for line in log)
+    assert ("assumed" in source.describe().time) == bool(said)
     source.close()
 
 

@@ -16,6 +16,7 @@ from fakes import FakeClock
 from journal_items import read_journal
 
 from device.output.journal.journal import Journal
+from fer_edge.cli import main
 from fer_edge.errors import UsageError
 from fer_edge.events import SCHEMA, Event
 from fer_edge.journal.segments import segments
@@ -65,7 +66,8 @@ def accounted(folder: Path, upto: int) -> list[Event]:
 def test_a_full_disk_does_not_end_a_run_and_lost_lines_are_counted(tmp_path: Path) -> None:
     clock = FakeClock()
     with mounted(tmp_path / "disk", "64k") as disk:
-        with Journal(disk / "log", clock, ring_bytes=16 << 10) as journal:
+        said: list[str] = []
+        with Journal(disk / "log", clock, ring_bytes=16 << 10, log=said.append) as journal:
             journal.append(HEADER)
             (disk / "ballast").write_bytes(b"x" * (36 << 10))
             for seq in range(1, 401):
@@ -81,7 +83,13 @@ def test_a_full_disk_does_not_end_a_run_and_lost_lines_are_counted(tmp_path: Pat
             clock.now_ns += 60_000_000_000
             journal.tick()
             assert journal.trouble is None
+            begins, ends = said
+            assert begins.endswith(
+                "cannot be written (No space left on device); its lines wait in memory and are tried again"
+            )
+            assert "is written again; lines lost so far: " in ends
             journal.append(event("tally", 401))
+        assert len(said) == 2 and not journal.unwritten
         (gap,) = accounted(disk / "log", 401)
         assert gap.body["reason"] == "No space left on device"
         assert sum(gap.body["lost"].values()) == before == journal.lost.total()
@@ -127,13 +135,16 @@ def test_a_disk_that_is_full_at_the_start(tmp_path: Path, of: str) -> None:
 
 def test_lines_pending_at_the_end_on_a_full_disk_are_counted(tmp_path: Path) -> None:
     with mounted(tmp_path / "disk", "16k") as disk:
-        with Journal(disk, FakeClock()) as journal:
+        said: list[str] = []
+        with Journal(disk, FakeClock(), log=said.append) as journal:
             journal.append(HEADER)
             (disk / "ballast").write_bytes(b"x" * 8192)
             for seq in range(1, 100):
                 journal.append(event("tally", seq, note="x" * 50))
-        assert journal.lost == {"tally": 99} and journal.trouble is not None
-        assert events_of(disk) == [HEADER]
+        assert journal.lost == {"tally": 99} == journal.unwritten and journal.trouble is not None
+        (gap,) = accounted(disk, 99)
+        assert gap.body["lost"] == {"tally": 99} and gap.body["reason"] == "No space left on device"
+        assert "99 tally" in said[-1] and "No space left on device" in said[-1]
 
 
 def test_a_disk_that_was_read_only_is_written_again(tmp_path: Path) -> None:
@@ -248,6 +259,70 @@ def test_a_file_at_its_size_limit_holds_no_partial_line(tmp_path: Path, limit_by
     assert done.returncode == 0, done.stderr
     lost, trouble = done.stdout.split(maxsplit=1)
     assert "File too large" in trouble
-    seqs = [e.seq for e in events_of(tmp_path)]
+    events = events_of(tmp_path)
+    if limit_bytes:  # a gap line fits where the lines that it counts did not
+        gap = events.pop()
+        assert (gap.kind, gap.seq, gap.body["lost"]) == ("gap", 100, {"reading": int(lost)})
+    seqs = [e.seq for e in events]
     assert seqs == list(range(1, len(seqs) + 1)) and len(seqs) + int(lost) == 100
     assert (len(seqs) >= 10) == (limit_bytes == 1000)
+
+
+LIMITED_RUN = """
+import resource, sys
+from fer_edge.cli import main
+resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[1]), resource.RLIM_INFINITY))
+sys.exit(main(["run", "--camera", "synthetic", "--duration", "1", "--log", sys.argv[2], *sys.argv[3:]]))
+"""
+
+
+def limited_run(folder: Path, limit_bytes: int) -> subprocess.CompletedProcess[str]:
+    """A run that can write no file beyond that size."""
+    command = [sys.executable, "-c", LIMITED_RUN, str(limit_bytes), str(folder / "log")]
+    environ = {**os.environ, "RUNTIME_DIRECTORY": str(folder / "run"), "XDG_CONFIG_HOME": "/nonexistent"}
+    return subprocess.run(command, capture_output=True, text=True, cwd=ROOT, env=environ, check=False)
+
+
+def test_a_disk_that_is_full_from_the_first_line_to_the_last(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    done = limited_run(tmp_path, 0)
+    assert done.returncode == 7, done.stderr
+    begins, ends, frames = [line for line in done.stderr.splitlines() if "journal in " in line or "are over" in line]
+    assert begins.endswith("cannot be written (File too large); its lines wait in memory and are tried again")
+    assert "could not be written (File too large): 1 header, 2 camera, " in ends and "1 tally, 1 end" in ends
+    assert "frames" in frames
+    assert main(["log", "check", str(tmp_path / "log")]) == 7
+    assert "holds no line: its run ended while it could not write any" in capsys.readouterr().out
+    with Journal(tmp_path / "log", FakeClock()) as journal:  # the next run
+        (repair,) = journal.repairs
+        assert str(repair).endswith("held no line: the run before could not write any, or was cut off at its start")
+
+
+def test_a_run_whose_last_lines_did_not_fit_counts_them_in_a_gap_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    done = limited_run(tmp_path, 1900)
+    assert done.returncode == 7, done.stderr
+    (gap,) = [item for item in events_of(tmp_path / "log") if item.kind == "gap"]
+    assert gap.body["lost"]["end"] == 1 and gap.body["reason"] == "File too large"
+    assert main(["log", "check", str(tmp_path / "log")]) == 7
+    assert f"NOT WHOLE, missing: {sum(gap.body['lost'].values())} lines" in capsys.readouterr().out
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no full device")
+@pytest.mark.parametrize("command", ["run", "log"])
+def test_a_stdout_that_is_full_is_reported_and_ends_no_run(tmp_path: Path, command: str) -> None:
+    Journal(tmp_path, FakeClock()).__enter__().append(HEADER)
+    arguments = {"run": ["--camera", "synthetic", "--duration", "1"], "log": ["query", "events", str(tmp_path)]}[
+        command
+    ]
+    environ = {**os.environ, "STATE_DIRECTORY": str(tmp_path / "log"), "RUNTIME_DIRECTORY": str(tmp_path / "run")}
+    words = [sys.executable, "-m", "fer_edge", command, *arguments]
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(words, stdout=full, stderr=subprocess.PIPE, text=True, cwd=ROOT, env=environ, check=False)
+    assert done.returncode == {"run": 7, "log": 2}[command]
+    assert done.stderr.count("cannot be written") == 1 and "(No space left on device)" in done.stderr
+    assert "Traceback" not in done.stderr and "Exception ignored" not in done.stderr
+    if command == "run":
+        assert events_of(tmp_path / "log")[-1].kind == "end"

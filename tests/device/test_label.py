@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import csv
+import io
 import json
 import os
 import re
@@ -18,7 +19,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from builders import write_timed_video, write_video
+from builders import trim_by_edit_list, write_raw_video, write_timed_video, write_video
 from processes import ROOT, wait_until
 
 from device.config import Settings
@@ -221,6 +222,43 @@ def test_times_are_those_of_the_container(tmp_path: Path, labeller: Labeller) ->
         assert summary is not None and summary.whole
         assert [float(row["time_s"]) for row in rows] == [ms / 1000 for ms in times_ms]
         assert [int(row["frame"]) for row in rows] == list(range(len(times_ms)))
+
+
+RAW = [("clip.h264", "h264", "libx264"), ("clip.mjpeg", "mjpeg", "mjpeg")]
+
+
+@pytest.mark.parametrize(("name", "form", "code"), RAW)
+def test_a_raw_recording_has_the_rate_that_was_given(
+    tmp_path: Path, bundle_path: Path, name: str, form: str, code: str
+) -> None:
+    clip = write_raw_video(tmp_path / name, faces(6), form, code)
+    rated = Labeller(Settings(bundle=bundle_path, raw_fps=12.5))
+    summary = labelled(rated, clip, tmp_path / "out").summary
+    assert summary is not None and summary.whole and summary.frames == 6
+    assert (summary.video.fps, summary.video.assumed_fps, summary.seconds) == (12.5, None, 0.48)
+    assert [float(row["time_s"]) for row in rows_of(tmp_path / f"out/{name}.csv")] == [n * 0.08 for n in range(6)]
+
+
+def test_a_raw_recording_without_a_rate_is_reported(tmp_path: Path, bundle_path: Path) -> None:
+    folder = tmp_path / "in"
+    folder.mkdir()
+    for name, form, code in RAW:
+        write_raw_video(folder / name, faces(3), form, code)
+    write_video(folder / "timed.avi", faces(3), code="MJPG")
+    stream = io.StringIO()
+    results = label([folder], tmp_path / "out", Settings(bundle=bundle_path), stream=stream)
+    assert [result.summary and result.summary.video.assumed_fps for result in results] == [25.0, 25.0, None]
+    said = [line for line in stream.getvalue().splitlines() if "without times" in line]
+    assert all(name in line and "25 frames/s are assumed" in line for (name, *_), line in zip(RAW, said, strict=True))
+    assert all("--raw-fps" in line for line in said)
+
+
+def test_a_clip_that_was_trimmed_by_its_edit_list_is_whole(tmp_path: Path, labeller: Labeller) -> None:
+    times_ms = range(0, 3000, 100)
+    clip = write_timed_video(tmp_path / "phone.mp4", ((ms, face_frame(ms / 1000)) for ms in times_ms))
+    trimmed = labelled(labeller, trim_by_edit_list(clip, 0.4), tmp_path / "out").summary
+    assert trimmed is not None and trimmed.whole
+    assert 11 <= trimmed.frames <= 13 and trimmed.video.frames_told == 30
 
 
 def test_parquet_has_the_same_rows_and_the_summary_as_metadata(tmp_path: Path, labeller: Labeller) -> None:

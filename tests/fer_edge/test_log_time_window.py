@@ -6,6 +6,7 @@ import shlex
 import time
 from collections.abc import Iterator
 from datetime import timedelta
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -74,6 +75,52 @@ def test_a_text_that_is_not_a_window_is_refused(given: tuple[str, str | None]) -
 def test_parts_of_days_follow_the_time_zone(between: str, from_: str, to: str, hours: float) -> None:
     pieces = TimeWindow.of(None, None, between, TimeZone()).pieces(utc_s(from_), utc_s(to))
     assert sum(end_s - start_s for start_s, end_s in pieces) == hours * 3600
+
+
+@pytest.mark.parametrize(
+    ("zone", "between", "from_", "to", "hours"),
+    [
+        ("Europe/Berlin", "02:00-03:00", "2026-03-28T23:00", "2026-03-29T22:00", 0),  # the clock shows no such time
+        ("America/New_York", "02:00-03:00", "2026-03-08T05:00", "2026-03-09T04:00", 0),
+        ("America/New_York", "02:00-03:00", "2026-11-01T04:00", "2026-11-02T05:00", 1),
+        ("America/New_York", "01:00-02:00", "2026-11-01T04:00", "2026-11-02T05:00", 2),  # the clock shows it twice
+        ("Europe/Berlin", "02:30-02:15", "2026-10-24T22:00", "2026-10-25T23:00", 24.5),  # of 25 h, a quarter twice less
+        ("Europe/Berlin", "03:00-02:00", "2026-03-28T23:00", "2026-03-29T22:00", 23),
+        ("Europe/Berlin", "18:00-24:00", "2026-03-28T23:00", "2026-03-30T22:00", 12),
+        ("Europe/Berlin", "00:00-24:00", "2026-10-24T22:00", "2026-10-26T23:00", 49),
+        (
+            "Australia/Lord_Howe",
+            "01:30-02:00",
+            "2026-04-04T13:00",
+            "2026-04-05T13:30",
+            1,
+        ),  # back by half an hour, to 1:30
+        ("Africa/Cairo", "00:00-01:00", "2026-04-23T22:00", "2026-04-24T21:00", 0),  # midnight itself is leapt over
+        ("UTC", "22:00-02:00", "2026-03-02T00:00", "2026-03-04T00:00", 8),
+    ],
+)
+def test_a_part_of_the_day_is_what_the_clock_shows(
+    monkeypatch: pytest.MonkeyPatch, zone: str, between: str, from_: str, to: str, hours: float
+) -> None:
+    monkeypatch.setenv("TZ", zone)
+    time.tzset()
+    try:
+        window = TimeWindow.of(None, None, between, TimeZone())
+        pieces = window.pieces(utc_s(from_), utc_s(to))
+        assert sum(end_s - start_s for start_s, end_s in pieces) == hours * 3600
+        assert all(start_s < end_s for start_s, end_s in pieces)
+        assert all(before[1] < after[0] for before, after in pairwise(pieces)), "pieces that touch are one"
+        minutes = [utc_s(from_) + 60 * n for n in range(round((utc_s(to) - utc_s(from_)) / 60))]
+        assert sum(window.holds(at_s) for at_s in minutes) == hours * 60
+    finally:
+        monkeypatch.undo()
+        time.tzset()
+
+
+@pytest.mark.parametrize("text", ["24:00-02:00", "18:00-24:01", "08:00", "08:00-10:00-12:00", "08:00+01:00-10:00", "-"])
+def test_a_text_that_is_no_part_of_a_day_is_refused(text: str) -> None:
+    with pytest.raises(UsageError, match="not a part of a day; give 08:00-18:30, or 18:00-24:00"):
+        TimeWindow.of(None, None, text, UTC)
 
 
 @pytest.mark.parametrize(

@@ -10,13 +10,14 @@ the last batch at most, and damages no line before it.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 
 from device.clock import Clock
-from device.output.journal.pending_lines import PendingLines, encode_line
+from device.output.journal.pending_lines import PendingLines, counts_text, encode_line
 from device.output.journal.repair import Repair
 from device.output.journal.segment_writer import DISK_FULL_ERRORS, SegmentWriter
 from fer_edge.errors import UsageError
@@ -42,7 +43,8 @@ class Journal:
 
     Raises UsageError when the folder cannot be written or another instance writes it (on creation and on entering), and when
     it is used before or after. The disk causes no other error: while it is full or read-only, or the folder is missing, lines
-    wait, `ring_bytes` of them at most, and are tried again; then a `gap` line reports what had to be dropped.
+    wait, `ring_bytes` of them at most, and are tried again; then a `gap` line reports what had to be dropped. `log` gets a
+    sentence when that begins, when it ends, and when lines are unwritten at the end.
     """
 
     def __init__(
@@ -53,11 +55,13 @@ class Journal:
         budget_bytes: int = 256_000_000,
         keep_days: float | None = None,
         ring_bytes: int = 512 << 10,
+        log: Callable[[str], None] = lambda _: None,
     ) -> None:
         self.folder = folder.absolute()
         self.repairs: tuple[Repair, ...] = ()  # what was cut off earlier segments on entering
         self.trouble: str | None = None  # why the journal cannot be written, while it cannot; lines then wait in memory
-        self._clock = clock
+        self.unwritten: Counter[str] = Counter()  # the lines of each kind that no line reports, after the end
+        self._clock, self._log = clock, log
         self._large_bytes = min(_LARGE_BYTES, ring_bytes)
         self._writer = SegmentWriter(self.folder)
         self._pending = PendingLines(ring_bytes)
@@ -158,6 +162,9 @@ class Journal:
             return
         self._pending.clear()
         self._header_pending = False
+        if self.trouble is not None:
+            lost = f"; lines lost so far: {counts_text(self.lost)}" if self.lost else "; no line was lost"
+            self._log(f"the journal in {self.folder} is written again{lost}")
         self.trouble, self._retry_s = None, _RETRY_S
 
     def __exit__(
@@ -165,6 +172,8 @@ class Journal:
     ) -> None:
         self.sync()
         self._pending.drop_oldest(self._failure, all_lines=True)  # they cannot be written later
+        if self.trouble is not None:
+            self._end_unwritten()
         self._open = False
         self._writer.release()
 
@@ -191,9 +200,25 @@ class Journal:
 
     def _schedule_retry(self, error: OSError) -> None:
         self._failure = error.strerror or str(error)
-        self.trouble = f"{self.folder} cannot be written ({self._failure})"
+        before, self.trouble = self.trouble, f"{self.folder} cannot be written ({self._failure})"
+        if before is None:
+            self._log(f"the journal in {self.trouble}; its lines wait in memory and are tried again")
         self._retry_ns = self._clock.mono_ns() + round(self._retry_s * 1e9)
         self._retry_s = min(2 * self._retry_s, _MAX_RETRY_S)
+
+    def _end_unwritten(self) -> None:
+        """Reports the lines that were dropped at the end: in a `gap` line, which may fit where they did not, and to `log`."""
+        self.unwritten = Counter({"header": int(self._header_pending)}) + Counter(self._pending.unreported)
+        try:
+            self._write()
+            place = "a gap line reports them"
+        except OSError:
+            self._writer.leave_empty_segment()
+            place = "no line of the journal reports them"
+        lines = counts_text(self.unwritten)
+        self._log(
+            f"the journal in {self.folder} lacks lines that could not be written ({self._failure}): {lines}; {place}"
+        )
 
     def _expire_segments(self) -> None:
         """Deletes the segments that are too old, as far as the clocks can prove it."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, deque
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from fer_edge.events import Event
@@ -51,6 +52,11 @@ class PendingLines:
         gap = [] if self._gap is None else [encode_line(self._gap)]
         return gap + [pending.line for pending in self._pending]
 
+    @property
+    def unreported(self) -> dict[str, int]:
+        """How many lines of each kind were dropped since the last `clear`."""
+        return {} if self._gap is None else self._gap.body["lost"]
+
     def first_event(self) -> Event | None:
         """The event of the first of `lines`, with or without its body; None when there is nothing to write."""
         return self._gap or (self._pending[0].event if self._pending else None)
@@ -60,6 +66,11 @@ class PendingLines:
         self._pending.clear()
         self.bytes = 0
         self._gap = None
+
+
+def counts_text(counts: Mapping[str, int]) -> str:
+    """The counts by kind: 99 tally, 1 end."""
+    return ", ".join(f"{count:,} {kind}" for kind, count in counts.items() if count)
 
 
 def encode_line(event: Event) -> bytes:

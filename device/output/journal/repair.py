@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
+import stat
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -26,16 +28,27 @@ class Repair:
         return {"segment": self.segment, "cut_bytes": self.cut_bytes}
 
     def __str__(self) -> str:
+        if not self.cut_bytes:
+            return f"{self.segment} held no line: the run before could not write any, or was cut off at its start"
         return f"{self.segment} ended in the middle of a line after a crash; {self.cut_bytes} bytes were cut off"
 
 
 def repair_segment(segment: Path) -> Repair | None:
-    """The repair by which the segment ends in a whole line, or None; a segment without any whole line is deleted.
+    """The repair by which the segment ends in a whole line, or None; a segment without any whole line, or empty, is deleted.
 
-    A line of a newer version is a line too. Raises OSError.
+    A line of a newer version is a line too. A link, and a file that has another name besides, are left alone: what they lead
+    to may be any file. Raises OSError.
     """
-    descriptor = os.open(segment, os.O_RDWR | os.O_CLOEXEC)
     try:
+        descriptor = os.open(segment, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError as error:
+        if error.errno != errno.ELOOP:
+            raise
+        return None
+    try:
+        found = os.fstat(descriptor)
+        if not stat.S_ISREG(found.st_mode) or found.st_nlink != 1:
+            return None
         size = os.fstat(descriptor).st_size
         whole = _whole_bytes(descriptor, size)
         if whole < size:
@@ -45,7 +58,7 @@ def repair_segment(segment: Path) -> Repair | None:
         os.close(descriptor)
     if not whole:
         segment.unlink()
-    return Repair(segment.name, size - whole) if whole < size else None
+    return None if 0 < whole == size else Repair(segment.name, size - whole)
 
 
 def _whole_bytes(descriptor: int, size: int) -> int:

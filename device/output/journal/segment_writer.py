@@ -60,7 +60,8 @@ class SegmentWriter:
         for path in segments_over_budget(found, self._budget_bytes - room_bytes):
             path.unlink(missing_ok=True)
         self._number = max(self._number, *map(segment_number, found), 0) + 1
-        path = self.folder / segment_name(self._number)
+        while os.path.lexists(path := self.folder / segment_name(self._number)):  # a link is no segment
+            self._number += 1
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC
         self._file = os.open(path, flags, 0o600)
         self.path = path
@@ -112,6 +113,16 @@ class SegmentWriter:
         with suppress(OSError):
             os.close(self._file)
         self._file, self.size = None, 0
+
+    def leave_empty_segment(self) -> None:
+        """Closes the segment. If no line was written at all, an empty one stays, a sign of the run. Never raises."""
+        with suppress(OSError):
+            if not self.written_bytes and not self.is_ready():
+                self.start_segment()
+        if self._file is not None and not self.written_bytes:
+            with suppress(OSError):
+                os.close(self._file)
+            self._file = None
 
     def release(self) -> None:
         """Closes the segment and unlocks the folder for another writer. Never raises."""
