@@ -142,11 +142,11 @@ def open_float_of_bundle(bundle: Bundle) -> OpenedModel:
 
 
 def _opened_tflite(source: ModelSource, content: bytes, claimed: tuple[str, ...]) -> OpenedModel:
-    try_model(content, source.path, find_runtime())
     parsed = Graph(content)
+    require_runnable(parsed, source.path)
+    require_operators(parsed, claimed)
+    try_model(content, source.path, find_runtime())
     graph = with_batch_of_one(parsed, source.path)
-    require_runnable(graph, source.path)
-    require_operators(graph, claimed)
     if graph is not parsed:
         content = graph.to_bytes()
     pixels = source.input_range or pixels_of(content, source.path)
