@@ -1,4 +1,4 @@
-"""Arguments of several commands: checked numbers, and the options `--votes` and `--prior`."""
+"""Arguments of several commands: checked numbers, and the options `--votes`, `--prior` and `--trust-model`."""
 
 from __future__ import annotations
 
@@ -59,3 +59,12 @@ def whole_number(low: int) -> Callable[[str], int]:
         return value
 
     return read
+
+
+def add_trust_argument(parser: argparse.ArgumentParser) -> None:
+    """Adds `--trust-model`, for a SavedModel whose operators reach files."""
+    parser.add_argument(
+        "--trust-model",
+        action="store_true",
+        help="load a SavedModel although its operators read or write files; default: it is refused",
+    )

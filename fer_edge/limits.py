@@ -17,6 +17,8 @@ TARGET_OUTPUT_BYTES = 1_048_576  # of what one step of a deploy prints on the ta
 STATUS_FILE_BYTES = 65_536  # of an instance's status
 MODEL_BYTES = 268_435_456  # of a .tflite file; `large`, the largest bundle of ours, has 4.3 million
 ARRAY_FILE_BYTES = 67_108_864  # of the arrays of one .npz file after decompression; golden.npz has 0.9 million
+SYNTHETIC_BYTES = 1_073_741_824  # of the arrays of synthetic.npz on the host
+VOTES_BYTES = 67_108_864  # of a table of FER+ votes after decompression; fer2013new.csv has 1.4 million
 
 # archives
 EXPANSION = (

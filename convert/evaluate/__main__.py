@@ -11,7 +11,7 @@ import json
 import sys
 from pathlib import Path
 
-from convert.argument_types import add_votes_argument, whole_number
+from convert.argument_types import add_trust_argument, add_votes_argument, whole_number
 from convert.data.picture import PARTS
 from convert.evaluate.evaluator import evaluate
 from convert.evaluate.pictures import FaceReader, evaluate_pictures
@@ -49,6 +49,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument(
         "--detector", metavar="NAME", help="face detector of --pictures; default: the best one installed"
     )
+    add_trust_argument(parser)
     add_votes_argument(parser)
     parser.add_argument(
         "--split", choices=(*PARTS, "all"), default="test", help="part of the data set to evaluate on; default: test"
@@ -92,7 +93,7 @@ def _run(args: argparse.Namespace) -> int:
     if args.pictures:
         return _run_on_pictures(args, runtime)
     report, samples = evaluate(
-        open_named(args.model),
+        open_named(args.model, args.trust_model),
         args.data,
         args.split,
         seed=args.seed,
