@@ -15,6 +15,10 @@ JSON_BYTES = 16_777_216  # of one JSON document: bundle.json, parity.json, a sta
 MODEL_BYTES = 268_435_456  # of a .tflite file; `large`, the largest bundle of ours, has 4.3 million
 ARRAY_FILE_BYTES = 67_108_864  # of the arrays of one .npz file after decompression; golden.npz has 0.9 million
 
+# journals
+JOURNAL_LINE_BYTES = 1_048_576  # of one line; the longest that a run writes has 5,000
+JOURNAL_LINE_BRACKETS = 500  # objects and lists in one line; a run's own have 10 at most
+
 # archives
 EXPANSION = (
     100  # times the compressed size that is read of a file in an archive; digits and pictures expand to 10 at most

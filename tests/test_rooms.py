@@ -83,7 +83,7 @@ ORDER = {
             "bundle",
             "golden_check",
         ),
-        *("record_logits", "events", "journal", "log", "commands", "cli"),
+        *("record_logits", "event_bodies", "events", "journal", "log", "commands", "cli"),
     ),
     "convert": (
         *(

@@ -31,11 +31,7 @@ def is_raw_video(path: Path) -> bool:
 
     Raw MPEG-1, MPEG-2 and MPEG-4 state their rate; their start codes, and those of MPEG's containers, are others.
     """
-    try:
-        with path.open("rb") as file:
-            head = file.read(5)
-    except OSError:
-        return False
+    head = head_of(path)[:5]
     if head.startswith(_JPEG_START):
         return True
     _, start_code, unit = head.partition(b"\x00\x00\x01")
