@@ -9,7 +9,8 @@ from device.clock import Clock
 from device.config import Settings
 from device.service.sd_notify import Notifier
 from device.system.health import Health, Sensors, changed_fields, health_problems
-from device.system.status import Status, StatusFile
+from device.system.status import StatusFile
+from device.system.status_record import Status
 
 if TYPE_CHECKING:
     from device.output.event_bodies import RecordEvent

@@ -16,7 +16,7 @@ from device.output.episodes import EpisodeRules
 from device.output.event_aggregator import EventAggregator
 from device.output.event_bodies import CameraBody, header_body, reading_body
 from device.output.tally import FrameCounts
-from device.system.status import Status
+from device.system.status_record import Status
 from device.vision.cpu_budget import CpuBudget
 from device.vision.search import SearchState
 from fer_edge.console import message

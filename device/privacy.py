@@ -167,7 +167,7 @@ def _live(settings: Settings) -> list[str]:
     """What the live page sends, and to whom."""
     if settings.live is None:
         return []
-    from device.output.live.allowed_hosts import is_loopback
+    from device.output.allowed_hosts import is_loopback
 
     address = Address.parse(settings.live)
     viewers = "anyone who opens it on this machine"

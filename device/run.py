@@ -28,7 +28,8 @@ from device.service.sd_notify import Notifier
 from device.signals import handle_signals
 from device.system.control import Pause
 from device.system.health import Sensors, vcgencmd
-from device.system.status import Status, StatusFile
+from device.system.status import StatusFile
+from device.system.status_record import Status
 from device.vision.pipeline import Pipeline
 from fer_edge.console import discard_stdout, message
 from fer_edge.errors import EXIT_DONE, CameraNotOpened, NotEnoughData, Unhealthy

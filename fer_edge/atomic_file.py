@@ -23,7 +23,8 @@ def atomic_file(path: Path, mode: int = 0o644, durable: bool = False, fresh_name
         fresh = Path(name)
     else:
         fresh = path.with_name(fresh_name)
-        descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        fresh.unlink(missing_ok=True)  # a leftover, or a link that somebody put there
+        descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     os.close(descriptor)
     try:
         yield fresh

@@ -10,7 +10,7 @@
     ├── NotEnoughData     6   too little data to decide, or no face seen
     ├── Unhealthy         7   an instance runs but its camera, journal or machine needs attention; a journal is not whole
     ├── NotRunning        8   no instance of that name runs
-    └── RestartNeeded    75   the process must be started again (EX_TEMPFAIL; systemd restarts it)
+    └── RestartNeeded    75   the process must be started again (EX_TEMPFAIL; systemd restarts it); a host did not answer
     (Ctrl-C)            130   a host command was interrupted; the camera loop ends with 0
 
 A message is a sentence: what is wrong, which value, what to do.
@@ -34,7 +34,7 @@ EXIT_CODES = {
     6: "not enough data, or no face seen",
     7: "unhealthy; a journal is not whole",
     8: "not running",
-    75: "restart needed",
+    75: "restart needed; a host did not answer",
     130: "interrupted",
 }
 _FULL_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO)  # of the disk behind an output
@@ -95,7 +95,7 @@ class NotRunning(FerEdgeError):
 
 
 class RestartNeeded(FerEdgeError):
-    """The process cannot recover and must be started again."""
+    """The process cannot recover and must be started again; or a host did not answer, and may do so later."""
 
     exit_code = 75
 

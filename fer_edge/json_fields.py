@@ -17,6 +17,7 @@ _SHA256 = re.compile(r"[0-9a-f]{64}")
 LARGEST_INTEGER = 2**53  # every smaller one is exact in all readers of JSON
 LARGEST_NUMBER = 1e15
 _LARGEST_TEXT = 4096  # characters
+_LARGEST_PATH = 16_384
 _values = reprlib.Repr()
 _values.maxstring = _values.maxother = _values.maxlong = 60
 
@@ -78,6 +79,20 @@ class JsonFields:
         if choices and value not in choices:
             self.refuse(name, f"one of {', '.join(choices)}")
         return value
+
+    def any_text(self, name: str) -> str:
+        """A string of any characters, such as a path; it is cleaned where it is printed."""
+        value = self._get(name)
+        if not isinstance(value, str) or len(value) > _LARGEST_PATH:
+            self.refuse(name, f"a text of at most {_LARGEST_PATH} characters")
+        return value
+
+    def any_texts(self, name: str) -> tuple[str, ...]:
+        """A list of strings of any characters."""
+        value = self._get(name)
+        if not isinstance(value, list) or any(not isinstance(each, str) or len(each) > _LARGEST_PATH for each in value):
+            self.refuse(name, f"a list of texts of at most {_LARGEST_PATH} characters")
+        return tuple(value)
 
     def sha256(self, name: str) -> str:
         """A SHA-256 in hexadecimal."""

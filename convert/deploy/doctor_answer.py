@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
-from typing import Any
 
-from convert.json_dataclass import JsonObject, from_json
+from convert.json_dataclass import JsonObject
+from fer_edge.errors import UsageError
+from fer_edge.json_fields import JsonFields, parse_json
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +29,12 @@ class DoctorAnswer:
 
     @staticmethod
     def read(line: str) -> DoctorAnswer:
-        """The answer in a line of JSON. Raises ValueError for anything else."""
-        values: dict[str, Any] = json.loads(line)
-        failed = [finding for finding in values["findings"] if finding["state"] == "fail"]
-        return DoctorAnswer(tuple(from_json(DoctorFinding, finding) for finding in failed), values["versions"])
+        """The answer in a line of JSON. Raises ValueError for a line that is none, UsageError for another answer."""
+        fields = JsonFields.of(parse_json(line), "the doctor's answer", UsageError, "update the target")
+        found = fields.objects("findings")
+        failed = tuple(
+            DoctorFinding(*(finding.any_text(name) for name in DoctorFinding.__dataclass_fields__))
+            for finding in found
+            if finding.text("state") == "fail"
+        )
+        return DoctorAnswer(failed, fields.object("versions").values)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -14,6 +13,10 @@ from convert.deploy.ssh import ScriptOutput, SshConnection, StepFailed, rsync_co
 from convert.deploy.ssh_address import SshAddress
 from convert.json_dataclass import JsonObject
 from fer_edge.errors import EXIT_DONE, NotRunning, Unhealthy, UsageError
+from fer_edge.json_fields import parse_json
+from fer_edge.text_cleaning import clean
+
+_LAST_S = 253_402_300_799  # the year 9999
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +55,7 @@ class TargetStatus:
             releases = []
             for line in output.values.get("release", ()):
                 name, state, changed_s = line.split(" ")
-                changed = datetime.fromtimestamp(int(changed_s), UTC).isoformat(timespec="seconds")
+                changed = datetime.fromtimestamp(min(int(changed_s[:12]), _LAST_S), UTC).isoformat(timespec="seconds")
                 releases.append(ReleaseStatus(name, state == "complete", changed))
             return TargetStatus(
                 host=host,
@@ -66,11 +69,11 @@ class TargetStatus:
                     for name, values in output.values.items()
                     if name.startswith("service.")
                 },
-                health=json.loads(first("health") or "{}"),
-                journal_kb=int(first("journal_kb") or 0),
-                free_mb=int(first("free_kb") or 0) // 1024,
+                health=_health(first("health")),
+                journal_kb=int(first("journal_kb")[:18] or 0),
+                free_mb=int(first("free_kb")[:18] or 0) // 1024,
             )
-        except ValueError as error:
+        except (ValueError, OSError, OverflowError) as error:
             raise UsageError(f"{host} reports a status that cannot be read ({error})") from error
 
     def to_json(self) -> dict[str, Any]:
@@ -83,10 +86,15 @@ class TargetStatus:
         }  # fmt: skip
 
     @property
+    def healthy(self) -> bool:
+        """Whether the instance reports that it is."""
+        return self.health.get("healthy") is True
+
+    @property
     def problems(self) -> list[str]:
         """The problems that the instance reports."""
         problems = self.health.get("problems", [])
-        return [str(problem) for problem in problems] if isinstance(problems, list) else []
+        return [clean(str(problem)) for problem in problems] if isinstance(problems, list) else []
 
     def text(self) -> str:
         """The status as lines: the releases, the service and the health of the instance."""
@@ -98,20 +106,22 @@ class TargetStatus:
         rows.append(f"bundle   {self.bundle or 'the one that comes with the release'}")
         unit = self.service
         rows.append(
-            f"service  {unit['ActiveState']} ({unit['SubState']}), {unit['UnitFileState']}"
+            "service  {} ({}), {}".format(
+                *(unit.get(name, "?") for name in ("ActiveState", "SubState", "UnitFileState"))
+            )
             if unit
             else "service  no systemd"
         )
         if self.health:
-            rows.append(f"health   {'well' if self.health['healthy'] else '; '.join(self.problems)}")
+            rows.append(f"health   {'well' if self.healthy else '; '.join(self.problems)}")
         rows.append(f"journal  {self.journal_kb:,} kB; {self.free_mb:,} MB free")
         return "\n".join(rows)
 
     def verdict(self) -> int:
         """The exit code 0 where all is well. Raises NotRunning or Unhealthy."""
-        if not self.health.get("running"):
+        if self.health.get("running") is not True:
             raise NotRunning(f"no instance runs on {self.host}; `fer-edge deploy {self.host}` starts one")
-        if self.unconfirmed or not self.health["healthy"]:
+        if self.unconfirmed or not self.healthy:
             interrupted = ["a deploy was interrupted before its first log line; deploy again"]
             raise Unhealthy("; ".join([*(interrupted if self.unconfirmed else []), *self.problems]))
         return EXIT_DONE
@@ -189,6 +199,17 @@ def undeploy(address: SshAddress, journal_too: bool, report: Callable[[str], Non
     for path in result.remaining:
         report(f"{path} is not from a deploy, and stays")
     return result
+
+
+def _health(text: str) -> JsonObject:
+    """The answer of `fer-edge health --json`, empty where there is none. Raises ValueError when it is no object."""
+    values = parse_json(text or "{}")
+    if not isinstance(values, dict):
+        raise ValueError("its health is not an object")
+    for name, kind in (("running", bool), ("healthy", bool), ("problems", list)):
+        if values and not isinstance(values.get(name), kind):
+            raise ValueError(f"its health has no “{name}”")
+    return values
 
 
 def _checked_releases(connection: SshConnection, instance: Instance) -> Releases:

@@ -128,7 +128,12 @@ class Releases:
         answer = self._call("run_doctor", payload.release, "yes" if payload.options.settings else "", limit_s=600.0)
         for line in answer.lines:
             if line.startswith("{"):
-                return DoctorAnswer.read(line)
+                try:
+                    return DoctorAnswer.read(line)
+                except ValueError as error:
+                    raise UsageError(
+                        f"the doctor on the target gives an answer that cannot be read ({error})"
+                    ) from error
         raise UsageError(f"the new release does not start on the target: {answer.stderr or 'it printed nothing'}")
 
     def switch(self, payload: Payload, bundle: str, network: bool) -> bool:

@@ -8,23 +8,27 @@ from __future__ import annotations
 
 import os
 import re
+import resource
 import select
 import shlex
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from secrets import token_hex
 from types import TracebackType
 
 from convert.deploy.private_folder import private_folder
-from convert.deploy.ssh_address import SshAddress, explain_failure, printable_excerpt
+from convert.deploy.ssh_address import SshAddress, connection_error, printable_excerpt
 from fer_edge.errors import FerEdgeError, RestartNeeded, UsageError
+from fer_edge.limits import TARGET_OUTPUT_BYTES
+from fer_edge.text_cleaning import clean
 
 _CONNECT_S, _TYPING_S = 45.0, 300.0
 _MAX_GREETING_BYTES = 64 << 10
@@ -57,7 +61,7 @@ class StepFailed(FerEdgeError):
 
 @dataclass(frozen=True, slots=True)
 class ScriptOutput:
-    """The output of a script: the values that it reported by name, other lines of stdout, and stderr."""
+    """The output of a script: the values that it reported by name, other lines of stdout, and stderr, all cleaned."""
 
     values: Mapping[str, tuple[str, ...]]
     lines: tuple[str, ...]
@@ -136,34 +140,33 @@ class SshConnection:
         )
         shell = "exec sudo -n sh -s" if self.sudo else "exec sh -s"
         try:
-            process = subprocess.run(
-                [*self._ssh, "--", "target", shell], input=f"{script}\n{main}", capture_output=True, text=True,
-                errors="replace", check=False, timeout=limit_s,
-            )  # fmt: skip
+            stdout, stderr = run_bounded(
+                [*self._ssh, "--", "target", shell], f"{script}\n{main}".encode(), limit_s, TARGET_OUTPUT_BYTES
+            )
         except subprocess.TimeoutExpired as error:
             raise ConnectionLost(
                 f"{self.address.host} took longer than {limit_s:g} s over “{call[0]}”; try again"
             ) from error
-        _, started, rest = process.stdout.partition(f"{mark}\n")
+        _, started, rest = stdout.partition(f"{mark}\n")
         end = re.search(rf"\n{mark} (\d+)\n", rest)
         if not started or end is None:
             if not self.is_open():
                 raise self._lost(call[0])
             raise UsageError(
-                f"{self.address.host} did not run the script, but printed “{printable_excerpt(process.stdout, process.stderr)}”"
+                f"{self.address.host} did not run the script, but printed “{printable_excerpt(stdout, stderr)}”"
             )
         if code := int(end[1]):
-            raise StepFailed(process.stderr.strip() or f"“{call[0]}” ended with {code} and no message", code)
+            raise StepFailed(_messages(stderr) or f"“{call[0]}” ended with {code} and no message", code)
         values: dict[str, list[str]] = defaultdict(list)
         lines = []
         for line in rest[: end.start()].splitlines():
             name, sign, value = line.partition("=")
             if sign and re.fullmatch(r"[A-Za-z_.]+", name):
-                values[name].append(value)
+                values[name].append(clean(value, TARGET_OUTPUT_BYTES))
             elif line:
-                lines.append(line)
+                lines.append(clean(line, TARGET_OUTPUT_BYTES))
         reported = {name: tuple(of_name) for name, of_name in values.items()}
-        return ScriptOutput(reported, tuple(lines), process.stderr.strip())
+        return ScriptOutput(reported, tuple(lines), _messages(stderr))
 
     def send(self, folder: Path, destination: str, excluded: Sequence[str] = ()) -> int:
         """Copies the content of `folder`, without these patterns, into an existing folder of the target.
@@ -210,7 +213,9 @@ class SshConnection:
             if not self.is_open():
                 raise self._lost("copying")
             errors = [line for line in process.stderr.splitlines() if not line.startswith("rsync error:")]
-            raise StepFailed(" ".join(errors[-3:]) or f"rsync ended with {process.returncode}", process.returncode)
+            raise StepFailed(
+                " ".join(map(clean, errors[-3:])) or f"rsync ended with {process.returncode}", process.returncode
+            )
         return process.stdout
 
     def _lost(self, during: str) -> ConnectionLost:
@@ -232,14 +237,41 @@ class SshConnection:
             if not chunk:
                 code = self._master.wait()
                 self._stderr.seek(0)
-                errors = self._stderr.read().decode(errors="replace")
-                raise UsageError(explain_failure(self.address, errors)) if code == 255 else self._no_shell(received)
+                errors = self._stderr.read(_MAX_GREETING_BYTES).decode(errors="replace")
+                raise connection_error(self.address, errors) if code == 255 else self._no_shell(received)
 
     def _no_shell(self, received: bytes) -> UsageError:
         text = printable_excerpt(received.decode(errors="replace"), "nothing")
         return UsageError(
             f"{self.address.host} gives this login no shell: it printed “{text}”; log in as a user who has one"
         )
+
+
+def run_bounded(command: Sequence[str], stdin: bytes, limit_s: float, largest_bytes: int) -> tuple[str, str]:
+    """stdout and stderr of a command, which is ended when it writes more than `largest_bytes`.
+
+    Raises subprocess.TimeoutExpired after `limit_s`.
+    """
+    with tempfile.TemporaryFile() as stdout, tempfile.TemporaryFile() as stderr:
+        process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=stdout, stderr=stderr)
+        try:
+            with suppress(ProcessLookupError):  # it has ended already
+                resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (largest_bytes, largest_bytes))
+            process.communicate(stdin, timeout=limit_s)
+        except BaseException:
+            process.kill()
+            process.wait()
+            raise
+        texts = []
+        for file in (stdout, stderr):
+            file.seek(0)
+            texts.append(file.read(largest_bytes).decode(errors="replace"))
+    return texts[0], texts[1]
+
+
+def _messages(stderr: str) -> str:
+    """The last lines of a target's stderr, cleaned."""
+    return "\n".join(clean(line, 400) for line in stderr.strip().splitlines()[-20:])
 
 
 def rsync_count(statistics: str, name: str) -> int:

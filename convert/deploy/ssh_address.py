@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from fer_edge.errors import UsageError
+from fer_edge.errors import FerEdgeError, RestartNeeded, UsageError
+from fer_edge.text_cleaning import clean
 
 _USER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}")
 _HOST = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.:%-]{0,252}")
@@ -37,12 +38,29 @@ class SshAddress:
 def printable_excerpt(*texts: str) -> str:
     """The first text that is not blank, as one line of at most 81 printable characters."""
     text = next((text for text in texts if text.strip()), "")
-    plain = " ".join("".join(c if c.isprintable() else " " for c in text[:400]).split())
-    return plain if len(plain) <= 80 else f"{plain[:80]}…"
+    return clean(" ".join(text[:400].split()), 81)
 
 
-def explain_failure(address: SshAddress, errors: str) -> str:
-    """The reason why ssh made no connection, from its stderr, and what to do."""
+class HostUnreachable(RestartNeeded):
+    """A host does not answer; the same command may succeed later."""
+
+
+def connection_error(address: SshAddress, errors: str) -> FerEdgeError:
+    """Why ssh made no connection, from its stderr, and what to do.
+
+    UsageError where a person must change something, HostUnreachable where the host does not answer.
+    """
+    if explanation := _refusal(address, errors):
+        return UsageError(explanation)
+    lines = [line.strip() for line in errors.splitlines() if line.strip()]
+    reason = printable_excerpt(lines[-1].removeprefix("ssh: ") if lines else "ssh printed nothing")
+    return HostUnreachable(
+        f"{address.host} cannot be reached: {reason}; is it switched on, and does `ssh {address.text}` work?"
+    )
+
+
+def _refusal(address: SshAddress, errors: str) -> str:
+    """Why the host, or this computer, refused the connection; empty where the host did not answer."""
     lines = [line.strip() for line in errors.splitlines() if line.strip()]
     if "IDENTIFICATION HAS CHANGED" in errors:
         return (
@@ -57,9 +75,7 @@ def explain_failure(address: SshAddress, errors: str) -> str:
         )
     if "Permission denied" in errors:
         return (
-            f"{address.host} does not let {address.text} in ({lines[-1]}); `ssh-copy-id {address.text}` copies your key "
-            "there; a key with a passphrase needs an agent"
+            f"{address.host} does not let {address.text} in ({printable_excerpt(lines[-1])}); "
+            f"`ssh-copy-id {address.text}` copies your key there; a key with a passphrase needs an agent"
         )
-    reason = lines[-1].removeprefix("ssh: ") if lines else "ssh printed nothing"
-    error = printable_excerpt(reason)
-    return f"{address.host} cannot be reached: {error}; is it switched on, and does `ssh {address.text}` work?"
+    return ""

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from convert.deploy.ssh import ScriptOutput
 from fer_edge.errors import UsageError
 from fer_edge.requirements import MIN_GLIBC, PYTHON_VERSIONS, python_versions_text
+from fer_edge.text_cleaning import clean
 
 _FREE_MB = 700  # an environment, its wheels, and a bundle
 _CLOCK_TOLERANCE_S = 120.0
@@ -61,7 +62,7 @@ class Target:
     def read(output: ScriptOutput) -> Target:
         """The target in the output of `inspect`. Raises UsageError for an output that cannot be parsed."""
         first = output.first
-        glibc = re.fullmatch(r"glibc (\d+)\.(\d+).*", first("glibc"))
+        glibc = re.fullmatch(r"glibc (\d{1,4})\.(\d{1,4})\b.*", first("glibc"))
         try:
             return Target(
                 root=first("uid") == "0",
@@ -73,11 +74,11 @@ class Target:
                 glibc=(int(glibc[1]), int(glibc[2])) if glibc else (),
                 os=first("os") or "an unknown system",
                 board=first("board"),
-                clock_off_s=int(first("epoch_s")) - time.time(),
-                free_mb=int(first("free_kb")) // 1024,
+                clock_off_s=_number(first("epoch_s")) - time.time(),
+                free_mb=_number(first("free_kb")) // 1024,
                 missing=output.values.get("missing", ()),
                 pythons=tuple(map(_python, filter(None, output.values.get("python", ())))),
-                video_devices=int(first("video_devices")),
+                video_devices=_number(first("video_devices")),
                 systemd=first("systemd") == "yes",
                 settings=bool(first("settings")),
                 current=first("current"),
@@ -166,5 +167,12 @@ class Target:
 
 def _python(line: str) -> TargetPython:
     version, bits, has, path = line.split(" ", 3)
-    major, minor, micro = map(int, version.split("."))
-    return TargetPython(path, (major, minor, micro), int(bits), tuple(has.split(",")))
+    major, minor, micro = map(_number, version.split("."))
+    return TargetPython(path, (major, minor, micro), _number(bits), tuple(has.split(",")))
+
+
+def _number(text: str) -> int:
+    """The number in a target's answer. Raises ValueError where there is none, or one of more than 18 digits."""
+    if not re.fullmatch(r"\d{1,18}", text, re.ASCII):
+        raise ValueError(f"“{clean(text, 40)}” in place of a number")
+    return int(text)

@@ -37,7 +37,8 @@ class Recipe:
     teacher_share: float = 0.0  # share in the loss, with teachers (Hinton et al. 2015, arXiv 1503.02531)
     temperature: float = 1.0  # of teachers and student in the teachers' share of the loss
     teachers_see: str = "views"  # the augmented batches; or "images": each image and its mirror image, once
-    # or "votes": the shares of the votes of people who labelled each image (`--votes`); or "both": half of each
+    # or "votes": the shares of the votes of people who labelled each image (`--votes`); or "both": half of each,
+    # in the choice of the best epoch too
     targets: str = "labels"
     votes_weight: float = (
         0.0  # in the loss, of a second head that learns the votes beside the labels; 0: no second head

@@ -89,6 +89,7 @@ def train(
     votes = training.votes if uses_votes else None
     if votes is not None and recipe.targets == "both":
         votes = shares_of(votes, FERPLUS_LABELS, samples.labels)
+    judged_by = _validation_targets(validation, network.classes, recipe)
     images = TrainingImages.of(training.x, training.y, network.classes, recipe, votes)
     ensemble = Teachers(teachers, policy, recipe, images.x, samples.labels) if teachers else None
     loop = _loop(on_device)(model, optimizer, images, recipe, ensemble)
@@ -110,7 +111,7 @@ def train(
             loss=loss,
             accuracy=accuracy,
             val_loss=cross_entropy(logits, validation.y),
-            val_accuracy=float(np.mean(logits.argmax(1) == validation.y)),
+            val_accuracy=float(np.mean(np.take_along_axis(judged_by, logits.argmax(1)[:, None], 1))),
             seconds=round(time.monotonic() - start_s, 1),
         )
         if row.val_accuracy > max((e.val_accuracy for e in epochs), default=-1.0):
@@ -127,6 +128,21 @@ def train(
         out / "history.json"
     )  # a run that was resumed with other limits records them, even without a new epoch
     return history
+
+
+def _validation_targets(validation: Samples, classes: int, recipe: Recipe) -> np.ndarray:
+    """What a label of each validation image is worth: float32 (N, classes).
+
+    1 for the image's label and 0 for another, so that their mean is the accuracy. With the targets "both" half of it is the
+    share of people's votes: an epoch is chosen by both kinds of labels.
+    """
+    from convert.train.batches import TrainingImages
+
+    hard = replace(recipe, label_smoothing=0.0, targets="both" if recipe.targets == "both" else "labels")
+    votes = validation.votes if hard.targets == "both" else None
+    if votes is not None:
+        votes = shares_of(votes, FERPLUS_LABELS, validation.labels)
+    return TrainingImages.of(validation.x, validation.y, classes, hard, votes).labels
 
 
 def _loop(on_device: bool) -> Callable[..., TrainingLoop]:

@@ -13,7 +13,7 @@ from device.clock import Clock
 
 if TYPE_CHECKING:
     from device.camera.frame import Frame
-    from device.system.status import Status
+    from device.system.status_record import Status
     from device.vision.pipeline import StageCallback
     from device.vision.readings import FrameResult
 

@@ -16,17 +16,23 @@ from contextlib import suppress
 from pathlib import Path
 
 from device.clock import Clock
-from device.system.status import InstanceStatus, read_instance
+from device.system.status import InstanceStatus, is_own_process, read_instance
 from fer_edge.errors import UsageError
+from fer_edge.file_owner import acting_as_owner
 
 _TIMEOUT_S, _POLL_S = 5.0, 0.1
 
 
 class Pause:
-    """The request to pause the instance `name`. `runtime` and `journal` are its folders."""
+    """The request to pause the instance `name`. `runtime` and `journal` are its folders.
 
-    def __init__(self, name: str, runtime: Path, journal: Path) -> None:
+    Root makes and removes the flag files with the rights of `owner` (uid, gid), the user who named the folders in a status
+    file; else with those of the folders' owner.
+    """
+
+    def __init__(self, name: str, runtime: Path, journal: Path, owner: tuple[int, int] | None = None) -> None:
         self.flags = (runtime / f"{name}.paused", journal / "paused")
+        self._owner = owner
         self._last = False
 
     def requested(self) -> bool:
@@ -40,9 +46,12 @@ class Pause:
         failed = []
         for flag in self.flags:
             try:
-                flag.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-                flag.touch(mode=0o644)
-                _fsync(flag.parent)
+                with acting_as_owner(flag, self._owner):
+                    flag.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+                    os.close(
+                        os.open(flag, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, 0o644)
+                    )
+                    _fsync(flag.parent)
             except OSError as error:
                 failed.append(f"{flag} cannot be made ({error.strerror})")
         if len(failed) == len(self.flags):
@@ -53,9 +62,10 @@ class Pause:
         """Ends the request to pause. Raises UsageError when a flag file cannot be removed."""
         for flag in self.flags:
             try:
-                flag.unlink(missing_ok=True)
-                if flag.parent.is_dir():
-                    _fsync(flag.parent)
+                with acting_as_owner(flag, self._owner):
+                    flag.unlink(missing_ok=True)
+                    if flag.parent.is_dir():
+                        _fsync(flag.parent)
             except OSError as error:
                 raise UsageError(
                     f"{flag} cannot be removed ({error.strerror}): the pause continues; try with sudo"
@@ -92,10 +102,16 @@ def resume(name: str, folders: Sequence[Path], clock: Clock, journal: Path | Non
 def reload(name: str, folders: Sequence[Path], clock: Clock) -> str:
     """A sentence, once SIGHUP was sent to the running instance `name`, which then reads its settings file again."""
     instance = read_instance(name, folders, clock)
-    if not instance.running or instance.record is None:
+    if not instance.running or instance.record is None or instance.owner is None:
         raise UsageError(f"{name} does not run ({'; '.join(instance.problems)}); there is nothing to reload")
     try:
-        os.kill(instance.record.pid, signal.SIGHUP)
+        process = os.pidfd_open(instance.record.pid)
+        try:  # the number may belong to another process by now; the descriptor stays with the one that is checked
+            if not is_own_process(instance.record, instance.owner[0]):
+                raise UsageError(f"{name} ended meanwhile; there is nothing to reload")
+            signal.pidfd_send_signal(process, signal.SIGHUP)
+        finally:
+            os.close(process)
     except OSError as error:
         raise UsageError(f"{name} cannot be signalled ({error.strerror}); try with sudo") from error
     return f"{name} reads its settings again; it logs what changed"
@@ -106,7 +122,7 @@ def _pause_request(instance: InstanceStatus, folders: Sequence[Path], journal: P
     folder = recorded if recorded is not None and (instance.running or journal is None) else journal
     if folder is None:
         raise UsageError(f"{'; '.join(instance.problems)}; name it with --name, or its journal with --log")
-    return Pause(instance.name, instance.folder or folders[0], folder)
+    return Pause(instance.name, instance.folder or folders[0], folder, instance.owner)
 
 
 def _wait_for(name: str, folders: Sequence[Path], clock: Clock, paused: bool) -> bool:

@@ -7,7 +7,7 @@ reports what else slows a Pi down, and what has done so since boot: `vcgencmd ge
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -38,16 +38,6 @@ class Health:
     def to_json(self) -> dict[str, Any]:
         """The fields without `mono_s` and `clock`, which every event has."""
         return {name: value for name, value in asdict(self).items() if name not in ("mono_s", "clock")}
-
-    @staticmethod
-    def from_json(fields: Mapping[str, Any], mono_s: float, clock: str) -> Health:
-        """The inverse of `to_json`. Raises TypeError when a field is missing or unknown."""
-        now, since_boot = (
-            None if fields[name] is None else tuple(fields[name]) for name in ("throttled_now", "throttled_since_boot")
-        )
-        return Health(
-            **{**fields, "throttled_now": now, "throttled_since_boot": since_boot}, mono_s=mono_s, clock=clock
-        )
 
 
 class Sensors:

@@ -8,79 +8,29 @@ sees that its process has ended.
 
 from __future__ import annotations
 
-import json
 import os
 import stat
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 from device.clock import Clock
-from device.system.health import Health
+from device.system.status_record import Status, StatusDamaged, StatusRecord
 from fer_edge.atomic_file import atomic_file
 from fer_edge.errors import UsageError
+from fer_edge.file_owner import read_plain_file
+from fer_edge.json_fields import json_text, parse_json
+from fer_edge.limits import STATUS_FILE_BYTES
 
-SCHEMA = 1
-STATES = ("starting", "waiting", "running", "lost", "paused", "stopping")
 _NOT_READY = {
     "starting": "it is still starting",
     "waiting": "it waits for its camera",
     "lost": "it lost its camera and tries to open it again",
 }
 _MISSED_WRITES = 3  # so many rewrites may be missed before the instance counts as stuck
-
-
-@dataclass(frozen=True, slots=True)
-class Status:
-    """What the loop knows of itself. Times are seconds since boot, on the run's own clock."""
-
-    state: str  # one of STATES
-    camera: str  # its name, without passwords
-    journal: str  # its folder
-    frame_mono_s: float | None = None  # when the last frame reached the sinks
-    frames: Mapping[str, int] = field(default_factory=dict)  # read, processed, with_face
-    drops: Mapping[str, int] = field(default_factory=dict)  # by reason
-    journal_trouble: str | None = None  # why the journal cannot be written at present
-    lines_lost: int = 0  # journal lines that were dropped
-    health: Health | None = None
-    problems: tuple[str, ...] = ()  # of the machine
-
-
-@dataclass(frozen=True, slots=True)
-class StatusRecord:
-    """The content of one status file: the process that wrote it, when, and the status of its loop."""
-
-    name: str
-    pid: int
-    pid_started: int | None  # in the kernel's ticks
-    boot: str  # id of the boot
-    every_s: float  # the loop promises to write that often
-    stall_s: float  # without a frame for so long the instance is unhealthy
-    mono_s: float  # when it was written, seconds since boot
-    clock: str  # synced, unsynced or unknown
-    status: Status
-
-    def to_json(self) -> dict[str, Any]:
-        """The file's content: one flat object."""
-        process = {name: getattr(self, name) for name in _PROCESS_FIELDS}
-        health = None if self.status.health is None else self.status.health.to_json()
-        return {"status": SCHEMA, **process, **asdict(self.status), "health": health}
-
-    @staticmethod
-    def from_json(fields: Mapping[str, Any]) -> StatusRecord:
-        """The record in the content of a file. Raises KeyError or TypeError when a field is missing or of another type."""
-        health = fields["health"]
-        if health is not None:
-            health = Health.from_json(health, fields["mono_s"], fields["clock"])
-        loop = {name: fields[name] for name in Status.__dataclass_fields__}
-        status = Status(**{**loop, "health": health, "problems": tuple(fields["problems"])})
-        return StatusRecord(**{name: fields[name] for name in _PROCESS_FIELDS}, status=status)
-
-
-_PROCESS_FIELDS = tuple(name for name in StatusRecord.__dataclass_fields__ if name != "status")
 
 
 class StatusFile:
@@ -126,7 +76,7 @@ class StatusFile:
         try:
             # not synced to a disk: the file is in memory
             with atomic_file(self.path, fresh_name=self.path.with_suffix(".new").name) as temporary:
-                temporary.write_text(json.dumps(record.to_json(), ensure_ascii=False) + "\n")
+                temporary.write_text(json_text(record.to_json()) + "\n", encoding="utf-8")
             self.failure = ""
         except OSError as error:
             self.failure = f"{self.path} cannot be written ({error.strerror})"
@@ -150,6 +100,7 @@ class InstanceStatus:
     running: bool
     problems: tuple[str, ...]
     folder: Path | None = None
+    owner: tuple[int, int] | None = None  # (uid, gid) of the status file
     frame_age_s: float | None = None
     written_age_s: float | None = None
     record: StatusRecord | None = None
@@ -198,26 +149,34 @@ def read_instance(name: str, folders: Sequence[Path], clock: Clock, root: Path =
     """
     ended: InstanceStatus | None = None
     for folder in folders:
+        path = folder / f"{name}.status.json"
         try:
-            fields = json.loads((folder / f"{name}.status.json").read_text())
-        except (OSError, ValueError):
+            content, owner = read_plain_file(path, STATUS_FILE_BYTES)
+            record = StatusRecord.read(parse_json(content), str(path))
+        except FileNotFoundError:
             continue
-        if fields["status"] > SCHEMA:
-            raise UsageError(f"the instance {name} runs a later version of fer-edge than this one; update this one")
-        record = StatusRecord.from_json(fields)
-        started = _start_ticks(record.pid, root)
-        if record.boot == clock.boot and started is not None and started == record.pid_started:
-            return _running_instance(folder, record, clock.mono_ns() / 1e9)
+        except (OSError, ValueError, StatusDamaged) as error:
+            problem = f"its status file cannot be read: {error}"
+            ended = ended or InstanceStatus(name, False, (problem,), folder)
+            continue
+        if record.boot == clock.boot and is_own_process(record, owner[0], root):
+            return _running_instance(folder, record, owner, clock.mono_ns() / 1e9)
         problem = (
             f"its process {record.pid} ended without closing its files; the journal in {record.status.journal} is as it "
             "left it"
         )
-        ended = ended or InstanceStatus(name, False, (problem,), folder, record=record)
+        ended = ended or InstanceStatus(name, False, (problem,), folder, owner, record=record)
     searched = ", ".join(map(str, folders))
     return ended or InstanceStatus(name, False, (f"no instance of that name runs: no status file in {searched}",))
 
 
-def _running_instance(folder: Path, record: StatusRecord, now_s: float) -> InstanceStatus:
+def is_own_process(record: StatusRecord, uid: int, root: Path = Path("/")) -> bool:
+    """Whether the process in a status file runs, is the one that wrote it, and belongs to the file's owner `uid`."""
+    started = _start_ticks(record.pid, root)
+    return started is not None and started == record.pid_started and _process_uid(record.pid, root) == uid
+
+
+def _running_instance(folder: Path, record: StatusRecord, owner: tuple[int, int], now_s: float) -> InstanceStatus:
     status, frame_s = record.status, record.status.frame_mono_s
     age_s, frame_age_s = now_s - record.mono_s, None if frame_s is None else now_s - frame_s
     problems = []
@@ -234,6 +193,7 @@ def _running_instance(folder: Path, record: StatusRecord, now_s: float) -> Insta
         running=True,
         problems=(*problems, *status.problems),
         folder=folder,
+        owner=owner,
         frame_age_s=None if frame_age_s is None else round(frame_age_s, 3),
         written_age_s=round(age_s, 3),
         record=record,
@@ -260,4 +220,13 @@ def _start_ticks(pid: int, root: Path) -> int | None:
         state, *rest = (root / f"proc/{pid}/stat").read_text().rpartition(")")[2].split()
         return None if state == "Z" else int(rest[18])  # a zombie has ended; fields 3 and 22 of proc(5)
     except (OSError, ValueError, IndexError):
+        return None
+
+
+def _process_uid(pid: int, root: Path) -> int | None:
+    """The effective user of a process; None when it has ended."""
+    try:
+        lines = (root / f"proc/{pid}/status").read_text(errors="replace").splitlines()
+        return next(int(line.split()[2]) for line in lines if line.startswith("Uid:"))
+    except (OSError, ValueError, IndexError, StopIteration):
         return None

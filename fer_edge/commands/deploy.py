@@ -20,7 +20,8 @@ def register(commands: Any) -> None:
         "deploy",
         help="install this fer-edge, a bundle and settings on a Pi, and start its service",
         epilog="Exit codes: 2 bad input or target; 5 bundle refused; 7 the new release's doctor failed; 8 the service did not "
-        "start, and the previous state was restored; 75 the connection was lost (the same command resumes).",
+        "start, and the previous state was restored; 75 the host did not answer, or the connection was lost (the same command "
+        "resumes).",
     )
     deploy.add_argument(
         "--bundle",

@@ -47,8 +47,12 @@ def _purge(args: argparse.Namespace) -> int:
     from datetime import UTC, datetime
 
     from device.default_folders import default_journal_folder
+    from fer_edge.file_owner import acting_as_owner
     from fer_edge.journal.purge import purge
     from fer_edge.log.time_window import parse_moment
 
-    print(purge(args.log or default_journal_folder(name=args.name), parse_moment(args.before, datetime.now(UTC))))
+    folder, before = args.log or default_journal_folder(name=args.name), parse_moment(args.before, datetime.now(UTC))
+    with acting_as_owner(folder / "journal"):  # root in a folder of the service
+        result = purge(folder, before)
+    print(result)
     return EXIT_DONE

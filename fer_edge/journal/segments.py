@@ -57,8 +57,15 @@ def segment_number(path: Path) -> int:
 
 
 def segments(folder: Path) -> list[Path]:
-    """The segments in `folder`, oldest first. Raises OSError, which names the folder when there is none."""
-    return sorted((path for path in folder.iterdir() if segment_number(path)), key=segment_number)
+    """The segments in `folder`, oldest first; links and folders are none. Raises OSError, which names a missing folder."""
+    with os.scandir(folder) as entries:
+        found = [folder / entry.name for entry in entries if _NAME.fullmatch(entry.name) and _is_plain(entry)]
+    return sorted(found, key=segment_number)
+
+
+def _is_plain(entry: os.DirEntry[str]) -> bool:
+    """Whether it is a file and no link: what a link leads to is not of this journal, and may be of another user."""
+    return entry.is_file(follow_symlinks=False)
 
 
 def read_lines(file: BinaryIO) -> Iterator[tuple[int, bytes, bool]]:

@@ -29,7 +29,7 @@ from device.camera.source import SourceDescription
 from device.clock import Clock, SystemClock
 from device.config import Settings
 from device.run import run
-from device.system.status import Status
+from device.system.status_record import Status
 from device.vision.readings import FrameResult
 from fer_edge.bundle import Bundle
 from fer_edge.errors import exit_code_of

@@ -28,7 +28,7 @@ from device.output.journal.journal import Journal
 from device.output.metrics.prometheus_collector import PrometheusCollector
 from device.output.metrics.run_metrics import STAGES, RunMetrics
 from device.output.sinks import EventRecorder
-from device.system.status import Status
+from device.system.status_record import Status
 from device.vision.pipeline import Pipeline
 from fer_edge.bundle import Bundle
 from fer_edge.detection.registry import find_detector

@@ -9,9 +9,11 @@ import keras
 import numpy as np
 import pytest
 
+from convert.data.ferplus import FERPLUS_LABELS
 from convert.data.samples import Samples
 from convert.train.augmentation import draw_mixing, draw_views, render_views
 from convert.train.batches import TrainingImages
+from convert.train.class_shares import shares_of
 from convert.train.device_training import DeviceLoop, TrainingStep
 from convert.train.device_views import mix_on_device, render_views_on_device, view_inputs
 from convert.train.distillation import Teachers
@@ -191,6 +193,20 @@ def test_votes_can_be_the_labels(tmp_path: Path) -> None:
     assert len(history.labels) == 8
     images = TrainingImages.of(labelled.x, labelled.y, 8, recipe, labelled.votes)
     np.testing.assert_array_equal(images.targets(), labelled.votes)
+
+
+def test_labels_and_votes_judge_an_epoch_together(tmp_path: Path) -> None:
+    samples = replace(two_headed_samples(), labels=LABELS)
+    recipe = replace(FULL, epochs=1, teacher_share=0.0, targets="both", votes_weight=0.0)
+    history = train(samples, tmp_path / "run", SMALL, recipe)
+    validation = samples.part("validation")
+    model = keras.models.load_model(tmp_path / "run" / "model.keras")
+    answers = model.predict(validation.x.astype(np.float32), verbose=0).argmax(1)
+    votes = shares_of(validation.votes, FERPLUS_LABELS, LABELS)
+    is_label = answers == validation.y
+    worth = np.where(votes.any(1), (is_label + votes[np.arange(len(answers)), answers]) / 2, is_label)
+    assert history.best.val_accuracy == pytest.approx(worth.mean(), abs=1e-6)
+    assert worth.mean() != is_label.mean()
 
 
 def test_votes_that_are_missing_are_asked_for(tmp_path: Path) -> None:

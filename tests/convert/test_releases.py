@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import json
+import os
 import shutil
 import subprocess
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
+from convert.deploy.doctor_answer import DoctorAnswer
 from convert.deploy.operations import TargetStatus
 from convert.deploy.plan import DeployPlan, DeployResult
 from convert.deploy.progress import StepLog
 from convert.deploy.releases import HOME
-from convert.deploy.ssh import ScriptOutput, rsync_count
+from convert.deploy.ssh import ScriptOutput, rsync_count, run_bounded
 from convert.deploy.ssh_address import SshAddress
 from fer_edge.errors import NotRunning, Unhealthy, UsageError
 
@@ -60,10 +66,63 @@ def test_an_unwell_target_has_an_exit_code(
         target_status(**changed).verdict()
 
 
-@pytest.mark.parametrize("changed", [{"health": ("{",)}, {"release": ("x",)}, {"free_kb": ("all",)}])
+WRONG_ANSWERS: list[dict[str, tuple[str, ...]]] = [
+    {"health": ("{",)},
+    {"health": ("[1]",)},
+    {"health": ('{"running": 1}',)},
+    {"health": ('{"running": true, "healthy": true, "problems": "none"}',)},
+    {"health": ('{"running": NaN}',)},
+    {"health": ("[" * 100_000,)},
+    {"release": ("x",)},
+    {"release": ("a complete \u0661e",)},
+    {"release": ("a complete -999999999999",)},
+    {"free_kb": ("all",)},
+]
+
+
+@pytest.mark.parametrize("changed", WRONG_ANSWERS)
 def test_a_status_that_cannot_be_read_is_refused(changed: dict[str, tuple[str, ...]]) -> None:
     with pytest.raises(UsageError, match="cannot be read"):
         target_status(**changed)
+
+
+def test_a_target_without_the_usual_properties_has_a_status() -> None:
+    values = {**OUTPUT, "release": ("a complete 99999999999999999999",)}
+    del values["service.SubState"]
+    status = TargetStatus.read("pi", ScriptOutput(values, (), ""))
+    assert "service  active (?), enabled" in status.text() and status.releases[0].changed.startswith("9999-12-31")
+
+
+DOCTOR = {"findings": [{"state": "fail", "check": "a", "key": "b", "what": "c", "fix": "", "do": ""}], "versions": {}}
+
+
+def test_the_doctors_answer_is_read() -> None:
+    assert [finding.what for finding in DoctorAnswer.read(json.dumps(DOCTOR)).failed] == ["c"]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "{",
+        "{}",
+        '{"findings": 1}',
+        '{"findings": [1], "versions": {}}',
+        '{"findings": [{"state": "fail"}]}',
+        "{" * 9999,
+    ],
+)
+def test_another_answer_of_the_doctor_is_refused(line: str) -> None:
+    with pytest.raises((ValueError, UsageError)):
+        DoctorAnswer.read(line)
+
+
+def test_the_output_of_a_command_is_bounded() -> None:
+    stdout, stderr = run_bounded(["sh", "-c", "cat; echo error >&2"], b"text", 10, 1000)
+    assert (stdout, stderr) == ("text", "error\n")
+    stdout, _ = run_bounded(["sh", "-c", "exec yes"], b"", 60, 100_000)
+    assert len(stdout) == 100_000
+    with pytest.raises(subprocess.TimeoutExpired):
+        run_bounded(["sleep", "60"], b"", 0.2, 1000)
 
 
 def test_steps_are_reported_as_they_end_and_recorded_when_they_fail() -> None:
@@ -98,6 +157,94 @@ def test_the_scripts_are_posix_and_remove_only_what_is_named(script: Path) -> No
     for line in script.read_text().splitlines():
         for word in line.partition("rm -rf ")[2].split(" || ")[0].split():
             assert word.startswith(('"$', '"${home:?}', "2>")), line
+
+
+@dataclass
+class FakeTarget:
+    """The folders of a target, with a service of the user 12345 that is said to be active."""
+
+    folder: Path
+
+    def __post_init__(self) -> None:
+        for name in ("home/.deploy", "run", "state", "bin"):
+            (self.folder / name).mkdir(parents=True)
+        (self.folder / "bin/systemctl").write_text(
+            "#!/bin/sh\ncase $1 in is-active) echo active ;; *) echo 0 ;; esac\n"
+        )
+        (self.folder / "bin/systemctl").chmod(0o755)
+        work = self.folder / "home/.deploy"
+        work.chmod(0o700)
+        (work / "token").write_text("t")
+        (work / "started").touch()
+        os.utime(work / "started", (1, 1))
+        for name in ("run", "state"):
+            os.chown(self.folder / name, 12345, 12345)
+
+    def write(self, name: str, text: str) -> Path:
+        """A file of the service's user."""
+        path = self.folder / name
+        path.write_text(text)
+        path.chmod(0o600)
+        os.chown(path, 12345, 12345)
+        return path
+
+    def first_line(self) -> subprocess.CompletedProcess[str]:
+        """What `wait_first_line` prints."""
+        variables = {
+            "home": "home", "settings": "etc/x.toml", "state": "state", "runtime": "run",
+        }  # fmt: skip
+        lines = [f"{name}={self.folder}/{value}" for name, value in variables.items()]
+        lines += ["unit=fer-edge.service instance=camera token=t", "set -e"]
+        lines += [script.read_text() for script in SCRIPTS if script.stem in ("base", "service")]
+        script = "\n".join([*lines, f"cd {self.folder}/home", "wait_first_line 2"])
+        environ = {**os.environ, "PATH": f"{self.folder}/bin:{os.environ['PATH']}"}
+        return subprocess.run(["sh", "-s"], input=script, env=environ, capture_output=True, text=True, check=False)
+
+
+@pytest.fixture
+def fake_target() -> Iterator[FakeTarget]:
+    if os.geteuid():
+        pytest.skip("only root acts for other users")
+    with tempfile.TemporaryDirectory(dir="/tmp") as folder:
+        Path(folder).chmod(0o755)
+        yield FakeTarget(Path(folder))
+
+
+def status_with(journal: Path | str) -> str:
+    return json.dumps({"state": "running", "camera": "0", "journal": str(journal)})
+
+
+def test_the_first_line_is_found_in_the_journal_of_the_service(fake_target: FakeTarget) -> None:
+    segment = fake_target.write("state/journal-000001.jsonl", '{"kind": "header"}\n')
+    fake_target.write("run/camera.status.json", status_with(fake_target.folder / "state"))
+    found = fake_target.first_line()
+    assert (found.returncode, found.stdout) == (0, f'line={segment}: {{"kind": "header"}}\n'), found.stderr
+
+
+@pytest.mark.parametrize("journal", ["-delete", "--help", "-files0-from=/etc/shadow"])
+def test_a_journal_that_is_an_option_is_no_path(fake_target: FakeTarget, journal: str) -> None:
+    kept = fake_target.folder / "home/kept"
+    kept.touch()
+    fake_target.write("run/camera.status.json", status_with(journal))
+    found = fake_target.first_line()
+    assert (found.returncode, found.stdout) == (4, "") and kept.exists()
+
+
+def test_no_file_of_root_is_sent_to_the_host(fake_target: FakeTarget) -> None:
+    """The service's user links a segment, its journal, and its status to files that only root may read."""
+    private = fake_target.folder / "private"
+    private.mkdir(mode=0o700)
+    for name in ("journal-000001.jsonl", "status.json"):
+        (private / name).write_text('{"camera": "secret", "state": "waiting", "journal": "/secret"}')
+    fake_target.write("run/camera.status.json", status_with(private))
+    assert (fake_target.first_line().returncode, fake_target.first_line().stdout) == (4, "")
+    (fake_target.folder / "state/journal-000001.jsonl").symlink_to(private / "journal-000001.jsonl")
+    fake_target.write("run/camera.status.json", status_with(fake_target.folder / "state"))
+    assert fake_target.first_line().stdout == ""
+    (fake_target.folder / "run/camera.status.json").unlink()
+    (fake_target.folder / "run/camera.status.json").symlink_to(private / "status.json")
+    fake_target.write("state/journal-000002.jsonl", "{}\n")
+    assert "secret" not in fake_target.first_line().stdout
 
 
 def test_the_deploy_and_the_unit_use_the_same_folder() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from convert.deploy.releases import Instance
-from convert.deploy.ssh_address import SshAddress, explain_failure
+from convert.deploy.ssh_address import SshAddress, connection_error
 from fer_edge.errors import UsageError
 
 
@@ -51,9 +51,25 @@ def test_units_and_settings_are_named_after_the_instance() -> None:
         ("pi@pi: Permission denied (publickey).", "`ssh-copy-id pi@pi`"),
         ("Host key verification failed.", "`ssh -p 22 pi@pi` shows it once"),
         ("@ WARNING: REMOTE HOST IDENTIFICATION HAS CHANGED! @\nHost key verification failed.", "`ssh-keygen -R pi`"),
-        ("kex: \x1b[31mred\x07", "kex: [31mred"),
+        ("kex: \x1b[31mred\x07", "kex: \\x1b[31mred\\x07"),
+        ("\x1b]0;owned\x07: Permission denied", "let pi@pi in (\\x1b]0;owned"),
     ],
 )
 def test_an_error_of_ssh_is_explained(errors: str, explanation: str) -> None:
-    sentence = explain_failure(SshAddress("pi@pi", 22), errors)
+    sentence = str(connection_error(SshAddress("pi@pi", 22), errors))
     assert explanation in sentence and sentence.isprintable()
+
+
+@pytest.mark.parametrize(
+    ("errors", "code"),
+    [
+        ("ssh: connect to host pi port 22: Connection refused", 75),
+        ("ssh: connect to host pi port 22: No route to host", 75),
+        ("ssh: connect to host pi port 22: Connection timed out", 75),
+        ("ssh: Could not resolve hostname pi.local: Name or service not known", 75),
+        ("pi@pi: Permission denied (publickey).", 2),
+        ("Host key verification failed.", 2),
+    ],
+)
+def test_a_host_that_does_not_answer_may_be_tried_again(errors: str, code: int) -> None:
+    assert connection_error(SshAddress("pi@pi"), errors).exit_code == code

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import json
+import os
+import signal
 import stat
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,7 +18,8 @@ from fakes import FakeClock
 
 from device.clock import SystemClock
 from device.system.control import Pause, pause, reload, resume
-from device.system.status import Status, StatusFile, read_instance
+from device.system.status import StatusFile, read_instance
+from device.system.status_record import Status
 from fer_edge.errors import UsageError
 
 # What a loop does about all this, without a camera: looks at the flags at each turn and shows its state.
@@ -23,7 +28,8 @@ import signal, sys
 from pathlib import Path
 from device.clock import SystemClock
 from device.system.control import Pause
-from device.system.status import Status, StatusFile
+from device.system.status import StatusFile
+from device.system.status_record import Status
 
 runtime, journal, deaf = Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3:] == ["deaf"]
 clock, reloads = SystemClock(), []
@@ -145,6 +151,72 @@ def test_a_pause_that_a_reboot_would_end_is_reported(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="nothing is paused; try with sudo"):
         neither.set()
     assert not neither.requested()
+
+
+def test_a_flag_file_is_never_made_through_a_link(tmp_path: Path) -> None:
+    (tmp_path / "log").mkdir()
+    (tmp_path / "log/paused").symlink_to(tmp_path / "elsewhere")
+    (failed,) = Pause("camera", tmp_path / "run", tmp_path / "log").set()
+    assert "log/paused cannot be made" in failed
+    assert not (tmp_path / "elsewhere").exists()
+
+
+USER = (12345, 12345)
+
+
+def of_another_user(folder: Path) -> Path:
+    folder.mkdir()
+    os.chown(folder, *USER)
+    return folder
+
+
+@pytest.fixture
+def shared_path() -> Iterator[Path]:
+    """A folder of root that any user may enter."""
+    if os.geteuid():
+        pytest.skip("only root acts for other users")
+    with tempfile.TemporaryDirectory(dir="/tmp") as folder:
+        Path(folder).chmod(0o755)
+        yield Path(folder)
+
+
+def test_root_pauses_with_the_rights_of_the_user_who_named_the_folders(shared_path: Path) -> None:
+    """The service's user names a folder of root as its journal, and links its own one there."""
+    of_another_user(shared_path / "run")
+    private = shared_path / "of-root"
+    private.mkdir(mode=0o755)
+    (failed,) = Pause("camera", shared_path / "run", private, USER).set()
+    assert "of-root/paused cannot be made (Permission denied)" in failed
+    (of_another_user(shared_path / "state") / "log").symlink_to(private)
+    (failed,) = Pause("other", shared_path / "run", shared_path / "state/log").set()
+    assert "log/paused cannot be made (Permission denied)" in failed
+    assert list(private.iterdir()) == []
+    flag = shared_path / "run/camera.paused"
+    assert flag.stat().st_uid == USER[0] and os.geteuid() == 0
+    Pause("camera", shared_path / "run", shared_path / "run", USER).clear()
+    assert not flag.exists()
+
+
+def test_no_process_of_another_user_is_signalled(shared_path: Path) -> None:
+    """The service's user writes the number of a process of root, with the right start, into its status file."""
+    folder, clock = of_another_user(shared_path / "run"), SystemClock()
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as process:
+        with StatusFile(shared_path / "mine", "camera", clock, 10.0, 5.0) as file:
+            file.write(Status("running", "0", "/log"))
+            record = json.loads(file.path.read_text())
+        started = int(Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()[19])
+        status = folder / "camera.status.json"
+        status.write_text(json.dumps({**record, "pid": process.pid, "pid_started": started}))
+        assert reload("camera", [folder], clock), "a file of root"
+        assert process.wait(10) == -signal.SIGHUP
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as process:
+        started = int(Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()[19])
+        status.write_text(json.dumps({**record, "pid": process.pid, "pid_started": started}))
+        os.chown(status, *USER)
+        with pytest.raises(UsageError, match="does not run"):
+            reload("camera", [folder], clock)
+        assert process.poll() is None
+        process.kill()
 
 
 def test_instances_are_paused_one_by_one(tmp_path: Path) -> None:

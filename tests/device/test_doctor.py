@@ -37,7 +37,8 @@ from device.doctor.findings import (
 )
 from device.service.systemd_units import Unit
 from device.system.health import Health
-from device.system.status import Status, StatusFile, read_instance
+from device.system.status import StatusFile, read_instance
+from device.system.status_record import Status
 from fer_edge.active_bundle import IN_USE_FILE
 from fer_edge.shipped_bundles import shipped_path
 

@@ -13,7 +13,7 @@ from device.camera.frame import Frame
 from device.config import Settings
 from device.output.frame_observers import FrameObservers
 from device.run import run
-from device.system.status import Status
+from device.system.status_record import Status
 from device.vision.readings import FrameResult
 from fer_edge.synthetic_face import face_frame
 

@@ -14,7 +14,9 @@ from killed_writer import kill_journal_writer
 
 from device.output.journal.journal import Journal
 from device.output.journal.repair import repair_segment
+from device.output.journal.segment_writer import SegmentWriter
 from fer_edge.events import SCHEMA, Event
+from fer_edge.journal.segments import segments
 
 KILLS = 20
 
@@ -96,3 +98,23 @@ def test_a_killed_writer_loses_no_synced_line(memory_path: Path) -> None:
         assert killed.wrong() == ""
         assert before.read_bytes() == content, "the run before it was not touched"
         shutil.rmtree(folder)
+
+
+def test_a_link_and_a_second_name_of_a_file_are_not_repaired(tmp_path: Path) -> None:
+    """Somebody who may write in the journal's folder links a segment to a file of root."""
+    secret = tmp_path / "shadow"
+    secret.write_text("root:*:1:")
+    folder = tmp_path / "log"
+    folder.mkdir()
+    (folder / "journal-000001.jsonl").symlink_to(secret)
+    (folder / "journal-000002.jsonl").hardlink_to(secret)
+    for segment in sorted(folder.iterdir()):
+        assert repair_segment(segment) is None
+    assert segments(folder) == [folder / "journal-000002.jsonl"], "a link is no segment"
+    writer = SegmentWriter(folder)
+    writer.lock_and_repair()
+    (folder / "journal-000003.jsonl").symlink_to(secret)
+    writer.start_segment()
+    assert writer.path == folder / "journal-000004.jsonl"
+    writer.release()
+    assert secret.read_text() == "root:*:1:"

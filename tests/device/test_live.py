@@ -23,6 +23,7 @@ from device.camera.frame import Frame
 from device.clock import Clock, SystemClock
 from device.output.live.sink import LivePage, PageOptions
 from device.output.live.viewers import MAX_VIEWERS
+from device.output.minute_log import MinuteLog
 from device.vision.readings import FrameResult
 
 HEADER = {
@@ -203,6 +204,39 @@ def test_the_number_of_viewers_is_limited() -> None:
         assert json.loads(answer(live)[1])["now"]["viewers"] == MAX_VIEWERS
 
 
+@pytest.mark.parametrize("origin", ["http://[", "http://[::1", "nonsense", "http://"])
+def test_an_origin_that_is_none_is_a_bad_request_without_a_message(origin: str) -> None:
+    lines: list[str] = []
+    options = PageOptions(Address("127.0.0.1", 0), token_of=lambda: None)
+    with LivePage(options, SystemClock(), lines.append) as live:
+        for _ in range(3):
+            response, _ = answer(live, **{"Origin": origin})
+            assert response.status == 400
+    assert len(lines) == 1, "the page's address"
+
+
+def test_messages_about_clients_are_one_a_minute() -> None:
+    lines: list[str] = []
+    clock = FakeClock()
+    log = MinuteLog(clock, lines.append)
+    for _ in range(3000):
+        log("an error")
+    clock.sleep(60)
+    log("another")
+    assert lines == ["an error", "another (and 2999 more messages about clients since the last one)"]
+
+
+def test_one_address_leaves_connections_for_others() -> None:
+    with shown() as live, ExitStack() as stack:
+        target = ("127.0.0.1", live.address.port)
+        for _ in range(110):
+            stack.enter_context(socket.create_connection(target))
+        other = HTTPConnection(*target, source_address=("127.0.0.2", 0), timeout=10)
+        other.request("GET", "/", headers={"Host": "127.0.0.1"})
+        assert other.getresponse().status == 200
+        other.close()
+
+
 def test_excess_connections_are_closed_at_once() -> None:
     with shown() as live, ExitStack() as stack:
         opened = [stack.enter_context(socket.create_connection(("127.0.0.1", live.address.port))) for _ in range(100)]
@@ -274,6 +308,6 @@ def test_a_failure_of_the_page_is_logged_once_and_the_run_continues() -> None:
 
 
 def _status(state: str) -> Any:
-    from device.system.status import Status
+    from device.system.status_record import Status
 
     return Status(state, "drawn", "/log", None, {"read": 8, "processed": 7}, {"busy": 1})

@@ -21,8 +21,8 @@ from processes import ROOT, start_run, wait_until
 
 from device.address import Address
 from device.config import Settings
+from device.output.allowed_hosts import is_allowed_host, is_loopback, is_same_origin, page_url
 from device.output.live import live_page
-from device.output.live.allowed_hosts import is_allowed_host, is_loopback, is_same_origin, page_url
 from device.output.live.sink import page_options
 from device.output.live.token import is_in_system_log, matches, new_token, read_or_create_token
 from fer_edge.errors import UsageError

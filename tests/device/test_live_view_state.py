@@ -15,7 +15,7 @@ from fakes import FakeClock
 from device.camera.frame import Frame
 from device.output.live.view_state import COLUMNS, ViewState
 from device.output.live.viewers import Viewers
-from device.system.status import Status
+from device.system.status_record import Status
 from device.vision.readings import FrameResult, Reading
 
 GRAY = np.zeros((48, 64), np.uint8)

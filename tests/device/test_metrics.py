@@ -19,6 +19,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
 import numpy as np
@@ -49,7 +50,7 @@ from device.output.metrics.run_metrics import (
 )
 from device.run import run
 from device.system.health import BITS, Health
-from device.system.status import Status
+from device.system.status_record import Status
 from device.vision.quality import QUALITY_REASONS
 from device.vision.readings import FrameResult
 from fer_edge.cli import main
@@ -387,6 +388,26 @@ def counted(clock: FakeClock, journal: Journal, health: Health | None = None) ->
     metrics = RunMetrics("camera", clock, journal, lambda: health)
     metrics.append(event("header", **HEADER))
     return metrics
+
+
+@pytest.mark.parametrize(
+    ("host", "code"), [("127.0.0.1:9464", 200), ("localhost", 200), ("attacker.example", 421), ("192.168.1.5", 421)]
+)
+def test_a_page_of_another_name_reads_no_metrics(host: str, code: int, tmp_path: Path) -> None:
+    """A name that somebody pointed to 127.0.0.1, so that a browser takes the metrics for its own."""
+    clock, address = FakeClock(), Address("127.0.0.1", 0)
+    with (
+        Journal(tmp_path, clock) as journal,
+        MetricsExporter(counted(clock, journal), None, address, 15.0, [].append, LIMIT_S) as exposed,
+    ):
+        exposed.start()
+        url = f"http://127.0.0.1:{exposed.port}/metrics"
+        if code == 200:
+            assert "fer_edge_info" in fetched(url, Host=host)[0]
+            return
+        with pytest.raises(HTTPError) as caught:
+            fetched(url, Host=host)
+        assert caught.value.code == code and b"fer_edge" not in caught.value.read()
 
 
 def read_back(metrics: RunMetrics) -> Series:

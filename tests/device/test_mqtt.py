@@ -32,7 +32,7 @@ from device.output.mqtt.topics import Topics, instance_id
 from device.output.presence import Presence
 from device.privacy import explain_run
 from device.system.health import Health
-from device.system.status import STATES, Status
+from device.system.status_record import STATES, Status
 from device.vision.readings import FrameResult
 from fer_edge.errors import UsageError
 

@@ -15,7 +15,8 @@ import pytest
 from fakes import FakeClock
 
 from device.clock import SystemClock
-from device.system.status import InstanceStatus, Status, StatusFile, read_instance
+from device.system.status import InstanceStatus, StatusFile, read_instance
+from device.system.status_record import Status
 from fer_edge.errors import UsageError
 
 RUNNING = Status("running", "usb:0", "/var/lib/fer-edge", 5.0, {"read": 10, "processed": 9}, {"busy": 1})
@@ -139,6 +140,49 @@ def test_without_a_status_file_no_instance_runs(tmp_path: Path) -> None:
     )
     (tmp_path / "camera.status.json").write_text("{")
     assert not read_instance("camera", [tmp_path], FakeClock()).running
+
+
+DAMAGES = {
+    "nothing": "",
+    "a list": "[1]",
+    "brackets": "[" * 30_000,
+    "not a number": '{"status": NaN}',
+    "a long number": '{"status": ' + "9" * 5000 + "}",
+    "a wrong state": {"state": "\x1b[2J"},
+    "no process": {"pid": -1},
+    "too large a process": {"pid": 1 << 40},
+    "a wrong journal": {"journal": ["-delete"]},
+    "a wrong health": {"health": {"throttled_now": ["\x1b[2J"]}},
+    "an endless time": {"mono_s": 10**400},
+    "a missing field": {"frames": None},
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES)
+def test_a_damaged_status_file_is_a_sentence(damage: object, tmp_path: Path) -> None:
+    clock = FakeClock()
+    written(tmp_path, RUNNING, clock)
+    path = tmp_path / "camera.status.json"
+    text = damage if isinstance(damage, str) else json.dumps({**json.loads(path.read_text()), **damage})  # type: ignore[dict-item]
+    path.write_text(text)
+    found = read_instance("camera", [tmp_path], clock)
+    assert not found.running
+    (problem,) = found.problems
+    assert problem.startswith(f"its status file cannot be read: {path}") or "cannot be read: " in problem
+    assert problem.isprintable()
+
+
+def test_a_link_a_pipe_and_a_large_file_are_no_status(tmp_path: Path) -> None:
+    clock = FakeClock()
+    written(tmp_path / "real", RUNNING, clock)
+    (tmp_path / "link").mkdir()
+    (tmp_path / "link/camera.status.json").symlink_to(tmp_path / "real/camera.status.json")
+    (tmp_path / "pipe").mkdir()
+    os.mkfifo(tmp_path / "pipe/camera.status.json")
+    (tmp_path / "large").mkdir()
+    (tmp_path / "large/camera.status.json").write_text(" " * 100_000)
+    for name in ("link", "pipe", "large"):
+        assert not read_instance("camera", [tmp_path / name], clock).running
 
 
 def test_the_file_of_an_ended_process_does_not_hide_a_running_one(tmp_path: Path) -> None:

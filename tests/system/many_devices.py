@@ -21,7 +21,7 @@ from device.clock import SystemClock
 from device.config import Settings
 from device.output.mqtt.connection import RetryDelays
 from device.output.mqtt.publisher import MqttPublisher
-from device.system.status import Status
+from device.system.status_record import Status
 from fer_edge.events import Event
 from tests.system.brokers import Listener, Mosquitto, until
 from tests.system.dated_result import stamped, write

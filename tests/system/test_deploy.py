@@ -139,7 +139,7 @@ def test_a_person_at_a_terminal_is_asked_about_an_unknown_key(pi: Target, answer
 
 def test_an_unreachable_port_is_a_sentence(pi: Target) -> None:
     ran = pi.deploy("status", "pi", "--port", "1", check=False)
-    assert ran.returncode == 2 and "cannot be reached" in ran.stderr
+    assert ran.returncode == 75 and "cannot be reached" in ran.stderr
 
 
 def test_a_dry_run_changes_nothing(pi: Target) -> None:

@@ -19,7 +19,7 @@ from device.clock import SystemClock
 from device.config import Settings
 from device.output.mqtt.connection import RetryDelays
 from device.output.mqtt.publisher import MqttPublisher
-from device.system.status import Status
+from device.system.status_record import Status
 from tests.processes import run_state, start_run
 from tests.processes import wait_until as until_process
 from tests.system.brokers import (

@@ -23,6 +23,12 @@ fail_with_log() { # log exit-code?
   exit "${2:-1}"
 }
 
+# The service's user may put into its folders what it likes, links and false paths included: they are read with its rights.
+as_service() { # command
+  uid=$(stat -c %u "$runtime") gid=$(stat -c %g "$runtime")
+  if [ "$(id -u)" != 0 ] || [ "$uid" = 0 ]; then "$@"; else setpriv --reuid "$uid" --regid "$gid" --clear-groups -- "$@"; fi
+}
+
 current_release() { [ ! -L "$home/current" ] || basename "$(readlink "$home/current")"; }
 
 # Only one step at a time: a step whose connection was lost may still be running.

@@ -93,17 +93,21 @@ wait_first_line() { # for so many thirds of a second
     restarts=$(systemctl show --property NRestarts --value "$unit")
     case $active:${restarts:-0} in failed:* | inactive:* | *:[1-9]*) break ;; esac
     if [ "$status" -nt "$work/started" ]; then # written since this start
-      content=$(tr -d '\n' 2>/dev/null <"$status" || :)
+      content=$(as_service head -c 65536 "$status" 2>/dev/null | tr -d '\n')
       journal=$(printf %s "$content" | sed -n 's/.*"journal": *"\([^"]*\)".*/\1/p')
       case $content in *'"state": "starting"'*) journal= ;; esac # it does not know yet whether it has a camera
-      for segment in $([ -z "$journal" ] || find "$journal" -maxdepth 1 -name 'journal-*.jsonl' -newer "$work/started" -size +0c 2>/dev/null | sort | tail -n 1); do
-        report line "$segment: $(head -c 300 "$segment")"
+      case $journal in /*) ;; *) journal= ;; esac # anything else would be an option
+      segment=
+      [ -z "$journal" ] || segment=$(as_service find "$journal" -maxdepth 1 -type f -name 'journal-*.jsonl' \
+        -newermt "@$(date -r "$work/started" +%s.%N)" -size +0c 2>/dev/null | sort | tail -n 1)
+      if [ -n "$segment" ]; then
+        report line "$segment: $(as_service head -c 300 "$segment")"
         case $content in *'"state": "waiting"'*)
           report waiting "$(printf %s "$content" | sed -n 's/.*"camera": *"\([^"]*\)".*/\1/p')"
           ;;
         esac
         return
-      done
+      fi
     fi
     turn=$((turn + 1))
     sleep 0.3

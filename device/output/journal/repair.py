@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
+import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,10 +40,19 @@ class Repair:
 def repair_segment(segment: Path) -> Repair | None:
     """The repair by which the segment ends in a whole line, or None; a segment without any whole line, or empty, is deleted.
 
-    A line of a newer version is a line too. Raises OSError.
+    A line of a newer version is a line too. A link, and a file that has another name besides, are left alone: what they lead
+    to may be any file. Raises OSError.
     """
-    descriptor = os.open(segment, os.O_RDWR | os.O_CLOEXEC)
     try:
+        descriptor = os.open(segment, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError as error:
+        if error.errno != errno.ELOOP:
+            raise
+        return None
+    try:
+        found = os.fstat(descriptor)
+        if not stat.S_ISREG(found.st_mode) or found.st_nlink != 1:
+            return None
         size = os.fstat(descriptor).st_size
         whole = _whole_bytes(descriptor, size)
         if whole < size:

@@ -60,7 +60,8 @@ class SegmentWriter:
         for path in segments_over_budget(found, self._budget_bytes - room_bytes):
             path.unlink(missing_ok=True)
         self._number = max(self._number, *map(segment_number, found), 0) + 1
-        path = self.folder / segment_name(self._number)
+        while os.path.lexists(path := self.folder / segment_name(self._number)):  # a link is no segment
+            self._number += 1
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC
         self._file = os.open(path, flags, 0o600)
         self.path = path

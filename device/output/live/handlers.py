@@ -16,10 +16,11 @@ from tornado.iostream import StreamClosedError
 from tornado.web import Application, HTTPError, RequestHandler
 
 from device.address import Address
+from device.output.allowed_hosts import is_allowed_host, is_readable_origin, is_same_origin
 from device.output.live import token
-from device.output.live.allowed_hosts import is_allowed_host, is_same_origin
 from device.output.live.pixelated_picture import PixelatedPictures
 from device.output.live.viewers import Viewers
+from fer_edge.text_cleaning import clean
 
 _PAGE = Path(__file__).with_name("page")
 _FILES = {
@@ -86,6 +87,8 @@ class PageHandler(RequestHandler):
             raise HTTPError(
                 421, reason="this page is not served under that name; use the machine's address or its own name"
             )
+        if not is_readable_origin(headers.get("Origin")):
+            raise HTTPError(400, reason="the header Origin is no origin")
         if (
             not is_same_origin(headers.get("Sec-Fetch-Site"), headers.get("Origin"), headers.get("Host", ""))
             and self.guarded
@@ -118,7 +121,7 @@ class PageHandler(RequestHandler):
 
     def log_exception(self, kind: Any, error: Any, trace: Any) -> None:  # noqa: ARG002
         if not isinstance(error, HTTPError | StreamClosedError):
-            self.context.log(f"the live page could not answer: {error!r}")
+            self.context.log(f"the live page could not answer: {clean(repr(error))}")
 
 
 class FileHandler(PageHandler):

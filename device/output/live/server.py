@@ -6,6 +6,7 @@ import asyncio
 import logging
 import socket
 import threading
+from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any
@@ -20,6 +21,7 @@ from device.output.live.viewers import Viewers
 from fer_edge.errors import UsageError
 
 _CONNECTIONS = 96  # open at a time, whatever they ask for; a browser has up to six
+_CONNECTIONS_PER_ADDRESS = 64  # so that one client leaves room for others
 _IDLE_S, _BODY_S = 30.0, 5.0
 _HEADER_BYTES, _BODY_BYTES = 16_384, 1_024
 _STOP_S = 2.0
@@ -107,19 +109,26 @@ async def _close_streams(viewers: Viewers) -> None:
 
 
 class LimitedHttpServer(HTTPServer):
-    """A server with a limited number of connections: more would use up the file descriptors that the journal needs."""
+    """A server with a limited number of connections, in all and for each address.
+
+    More would use up the file descriptors that the journal needs.
+    """
 
     def initialize(self, *args: Any, **kwargs: Any) -> None:
-        self.open_connections = 0
+        self._hosts: Counter[str] = Counter()  # of the open connections
         super().initialize(*args, **kwargs)
 
     def handle_stream(self, stream: IOStream, address: Any) -> None:
-        if self.open_connections >= _CONNECTIONS:
+        host = str(address[0])
+        if self._hosts.total() >= _CONNECTIONS or self._hosts[host] >= _CONNECTIONS_PER_ADDRESS:
             stream.close()
             return
-        self.open_connections += 1
+        self._hosts[host] += 1
         super().handle_stream(stream, address)
 
-    def on_close(self, server_conn: object) -> None:
-        self.open_connections -= 1
+    def on_close(self, server_conn: Any) -> None:
+        host = str(server_conn.context.address[0])
+        self._hosts[host] -= 1
+        if not self._hosts[host]:
+            del self._hosts[host]
         super().on_close(server_conn)

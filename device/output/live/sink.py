@@ -13,19 +13,20 @@ from typing import TYPE_CHECKING, Self
 from device.address import Address
 from device.clock import Clock
 from device.config import Settings
+from device.output.allowed_hosts import is_loopback, page_url
 from device.output.live import token
-from device.output.live.allowed_hosts import is_loopback, page_url
 from device.output.live.handlers import PageContext
 from device.output.live.pixelated_picture import PixelatedPictures
 from device.output.live.server import Server, bind_address
 from device.output.live.view_state import ViewState
 from device.output.live.viewers import Viewers
+from device.output.minute_log import MinuteLog
 from fer_edge.errors import UsageError
 from fer_edge.events import Event
 
 if TYPE_CHECKING:
     from device.camera.frame import Frame
-    from device.system.status import Status
+    from device.system.status_record import Status
     from device.vision.readings import FrameResult
 
 Log = Callable[[str], None]
@@ -79,7 +80,9 @@ class LivePage:
         sockets = bind_address(self.address)
         self.address = replace(self.address, port=sockets[0].getsockname()[1])
         viewers = Viewers(self.view_state, self.pictures, self._clock)
-        context = PageContext(self.address, socket.gethostname(), secret, viewers, self.pictures, self._log)
+        context = PageContext(
+            self.address, socket.gethostname(), secret, viewers, self.pictures, MinuteLog(self._clock, self._log)
+        )
         self._server = Server(sockets, context, self._log)
         self._server.start()
         url = page_url(self.address, context.machine)

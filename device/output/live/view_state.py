@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from device.camera.frame import Frame
     from device.output.event_bodies import CameraBody, EpisodeBody, HeaderBody, TallyBody
     from device.output.live.pixelated_picture import PixelatedPictures
-    from device.system.status import Status
+    from device.system.status_record import Status
     from device.vision.readings import FrameResult, Reading
 
 COLUMN_S = 2.0

@@ -6,6 +6,7 @@ memory. The loop is not involved: a stuck loop is still exported, with a growing
 
 from __future__ import annotations
 
+import socket
 import threading
 from collections.abc import Callable
 from contextlib import suppress
@@ -14,6 +15,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from device.address import Address
+from device.output.allowed_hosts import is_allowed_host
 from device.output.metrics.prometheus_collector import PrometheusCollector
 from device.output.metrics.run_metrics import RunMetrics
 from fer_edge.errors import UsageError
@@ -92,6 +94,7 @@ class MetricsExporter:
                 f"metrics cannot be served at {address} ({error.strerror}); give --metrics another address, or stop the "
                 "program that uses this one; a service needs `fer-edge service install --network`"
             ) from error
+        server.set_app(_for_own_names(server.get_app(), address))
         server.RequestHandlerClass = _limited_handler(server.RequestHandlerClass, self._client_timeout_s)
         self._server, self.port = server, server.server_port
         self._log(f"metrics at http://{Address(address.host, server.server_port)}/metrics")
@@ -114,6 +117,19 @@ class MetricsExporter:
             if not self._failed:
                 self._log(f"the metrics file {path} cannot be written ({error.strerror}); it is tried again")
             self._failed = True
+
+
+def _for_own_names(application: Any, address: Address) -> Any:
+    """The WSGI application for requests to this machine's addresses and own names: a web page of another name is refused."""
+    machine = socket.gethostname()
+
+    def checked(environ: dict[str, Any], start_response: Any) -> Any:
+        if is_allowed_host(environ.get("HTTP_HOST", ""), address, machine):
+            return application(environ, start_response)
+        start_response("421 Misdirected Request", [("Content-Type", "text/plain; charset=utf-8")])
+        return [b"metrics are not served under that name; use the machine's address or its own name.\n"]
+
+    return checked
 
 
 def _limited_handler(handler: Any, timeout_s: float) -> Any:

@@ -13,7 +13,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Self, cast
 
 from device.clock import Clock
-from device.system.status import STATES
+from device.system.status_record import STATES
 from device.vision.quality import QUALITY_REASONS
 from fer_edge.events import UNSURE, Event
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from device.output.event_bodies import HeaderBody, ReadingBody
     from device.output.journal.journal import Journal
     from device.system.health import Health
-    from device.system.status import Status
+    from device.system.status_record import Status
     from device.vision.readings import FrameResult
 
 BUCKET_BOUNDS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)

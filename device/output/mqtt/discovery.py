@@ -14,7 +14,7 @@ from device.output.mqtt.messages import ONLINE
 from device.output.mqtt.outbox import MqttMessage
 from device.output.mqtt.topics import Topics
 from device.output.presence import NO_FACE
-from device.system.status import STATES
+from device.system.status_record import STATES
 from fer_edge import __version__
 from fer_edge.events import UNSURE
 

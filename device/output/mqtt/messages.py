@@ -18,7 +18,7 @@ from fer_edge.events import UNSURE, Event
 if TYPE_CHECKING:
     from device.clock import Stamp
     from device.output.event_bodies import TallyBody
-    from device.system.status import Status
+    from device.system.status_record import Status
 
 _ABOUT = ("software", "bundle", "runtime", "detector", "labels", "settings")
 ONLINE, OFFLINE, STOPPED = "online", "offline", "stopped"

@@ -26,7 +26,7 @@ from fer_edge.events import Event
 
 if TYPE_CHECKING:
     from device.camera.frame import Frame
-    from device.system.status import Status
+    from device.system.status_record import Status
     from device.vision.readings import FrameResult
 
 QUEUE_LIMITS_BYTES = {"tally": 1 << 20, "reading": 64 << 10}  # some 20 hours of minutes, some 10 s of readings

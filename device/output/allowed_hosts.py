@@ -1,4 +1,4 @@
-"""The host names under which the live page is served, and the pages that may request its data."""
+"""The host names under which the live page and metrics are served, and the pages that may request the data."""
 
 from __future__ import annotations
 
@@ -50,7 +50,20 @@ def is_same_origin(fetch_site: str | None, origin: str | None, host_header: str)
     """
     if fetch_site not in (None, "same-origin", "none"):
         return False
-    return origin is None or urlsplit(origin).netloc == host_header
+    return origin is None or _netloc(origin) == host_header
+
+
+def is_readable_origin(origin: str | None) -> bool:
+    """Whether the header Origin is one that a browser could send, or is absent."""
+    return origin is None or origin == "null" or bool(_netloc(origin))
+
+
+def _netloc(origin: str) -> str:
+    """The host and port in an origin; empty where it is none."""
+    try:
+        return urlsplit(origin).netloc
+    except ValueError:  # “http://[”
+        return ""
 
 
 def _is_ip(host: str) -> bool:

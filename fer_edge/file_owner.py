@@ -1,0 +1,62 @@
+"""Files of another user: root acts there with that user's rights, and follows no link.
+
+A folder of the service belongs to the service's user, who may put links and false names there. What root does in such a folder
+it does as that user, so that it can do no more than the user itself could.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+
+@contextmanager
+def acting_as_owner(path: Path, owner: tuple[int, int] | None = None) -> Iterator[None]:
+    """For root, the block runs with the rights of `owner` (uid, gid), else with those of the owner of `path`.
+
+    The owner of a path is that of its first part that does not belong to root: that user can replace everything below. For
+    another user nothing changes. Only for processes with one thread: the rights are those of the process.
+    """
+    uid, gid = owner if owner is not None and owner[0] else owner_of(path)
+    if os.geteuid() or not uid:
+        yield
+        return
+    groups, own_gid = os.getgroups(), os.getegid()
+    try:
+        os.setgroups([])
+        os.setegid(gid)
+        os.seteuid(uid)
+        yield
+    finally:
+        os.seteuid(0)
+        os.setegid(own_gid)
+        os.setgroups(groups)
+
+
+def owner_of(path: Path) -> tuple[int, int]:
+    """The (uid, gid) of the first part of `path` that does not belong to root; of root where there is none."""
+    absolute = path.absolute()
+    for part in (*reversed(absolute.parents), absolute):
+        try:
+            found = part.lstat()
+        except OSError:  # the rest does not exist yet
+            break
+        if found.st_uid:
+            return found.st_uid, found.st_gid
+    return 0, 0
+
+
+def read_plain_file(path: Path, largest_bytes: int) -> tuple[bytes, tuple[int, int]]:
+    """The content of a file, and its owner (uid, gid). Raises OSError for a link, for anything but a file, or a larger one."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    with os.fdopen(descriptor, "rb") as file:
+        found = os.fstat(descriptor)
+        if not stat.S_ISREG(found.st_mode):
+            raise OSError(f"{path} is not a file")
+        content = file.read(largest_bytes + 1)
+    if len(content) > largest_bytes:
+        raise OSError(f"{path} has more than {largest_bytes:,} bytes")
+    return content, (found.st_uid, found.st_gid)
