@@ -220,7 +220,7 @@ def settings_text(loaded: LoadedSettings, commented: bool = False, environ: Mapp
 def _toml(value: Any) -> str:
     if isinstance(value, str):
         # DEL is the only character that TOML and JSON escape differently
-        return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+        return json.dumps(value, ensure_ascii=False, allow_nan=False).replace("\x7f", "\\u007f")
     if isinstance(value, tuple):
         return f"[{', '.join(map(_toml, value))}]"
     return str(value).lower() if isinstance(value, bool) else str(value)
@@ -231,4 +231,4 @@ def settings_digest(settings: Settings) -> str:
     import hashlib
 
     values = {name: getattr(settings, name) for name in SETTING_FIELDS if name not in _NOT_DIGESTED}
-    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:12]
+    return hashlib.sha256(json.dumps(values, sort_keys=True, allow_nan=False).encode()).hexdigest()[:12]

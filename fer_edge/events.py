@@ -112,9 +112,8 @@ class Event:
             if problem := body_error(kind, fields):
                 raise ValueError(problem)
             if "\\u" in line:
-                json.dumps(
-                    [kind, boot, wall, clock, fields], ensure_ascii=False
-                ).encode()  # half of a surrogate pair has no encoding
+                texts = json.dumps([kind, boot, wall, clock, fields], ensure_ascii=False, allow_nan=False)
+                texts.encode()  # half of a surrogate pair has no encoding
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError, OverflowError) as error:
             raise UsageError(f"not a line of a journal: {line[:80]!r} ({error!r})") from error
         return Event(kind, seq, boot, mono_s, wall, clock, fields)

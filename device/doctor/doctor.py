@@ -178,7 +178,7 @@ def _run_probe(
     }
     # The same import path as in this process, so that the probe checks the packages that a run would import.
     path = os.pathsep.join(entry or str(Path.cwd()) for entry in sys.path)
-    command = [sys.executable, "-P", "-m", "device.doctor.subprocess_probe", json.dumps(request)]
+    command = [sys.executable, "-P", "-m", "device.doctor.subprocess_probe", json.dumps(request, allow_nan=False)]
     # The settings file was read here; the probe must not read one of the environment and override the flags.
     process = subprocess.Popen(
         command,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import json
 from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Any, Protocol
 
 from device.recorded.summary import LabelSummary
 from fer_edge.errors import UsageError
+from fer_edge.json_fields import json_text
 
 _ROWS_PER_GROUP = 16_384  # rows that Parquet buffers and writes together
 Row = list[Any]
@@ -131,7 +131,7 @@ class ParquetTable:
             self._flush()
 
     def add_summary(self, summary: LabelSummary) -> None:
-        self._writer.add_key_value_metadata({"fer-edge": json.dumps(summary.to_json(), ensure_ascii=False)})
+        self._writer.add_key_value_metadata({"fer-edge": json_text(summary.to_json())})
 
     def _flush(self) -> None:
         import pyarrow as pa

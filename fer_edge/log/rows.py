@@ -201,4 +201,4 @@ def _each_p(p: Sequence[float], labels: Sequence[str]) -> dict[str, float]:
 
 def body_text(body: dict[str, Any]) -> str:
     """A body as one cell of text."""
-    return json.dumps(body, ensure_ascii=False, separators=(",", ":"))
+    return json.dumps(body, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
