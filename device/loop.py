@@ -21,6 +21,7 @@ from device.vision.cpu_budget import CpuBudget
 from device.vision.search import SearchState
 from fer_edge.console import message
 from fer_edge.errors import FerEdgeError, UsageError
+from fer_edge.text_cleaning import clean
 
 if TYPE_CHECKING:
     from device.run_parts import RunParts
@@ -216,15 +217,16 @@ class Loop:
         try:
             if self._parts.read_settings is None:
                 raise UsageError("there are no settings to read again")
-            self._settings, later = merge_reloaded(self._settings, self._parts.read_settings())
-            settings = self._settings
+            settings, later = merge_reloaded(self._settings, self._parts.read_settings())
             self._parts.journal.set_limits(settings.sync_s, settings.budget_bytes, settings.keep_days)
+            self._settings = settings
             self._aggregator.rules = EpisodeRules(hold_s=settings.hold_s)
             remark = f"; at the next start: {', '.join(later)}" if later else ""
             message(f"settings read again{remark}")
+        except Exception as error:  # whatever is in a file that others write, the run goes on
+            message(f"{_fault_text(error)}; nothing was changed")
+        else:
             self._report_new_bundle()
-        except FerEdgeError as error:
-            message(f"{error}; nothing was changed")
         self._heartbeat.notifier.ready("running")
 
     def _report_new_bundle(self) -> None:
@@ -232,8 +234,8 @@ class Loop:
 
         try:
             bundle = Bundle.load(self._settings.bundle)
-        except FerEdgeError as error:
-            message(f"{error}; the bundle that was loaded stays in use")
+        except Exception as error:  # as above
+            message(f"{_fault_text(error)}; the bundle that was loaded stays in use")
             return
         if bundle.sha256 != self._parts.pipeline.bundle.sha256:
             message(f"{bundle.path} now holds another bundle; the loaded one stays in use until the next start")
@@ -272,3 +274,7 @@ class Loop:
             journal_trouble=journal.trouble,
             lines_lost=journal.lost.total(),
         )
+
+
+def _fault_text(error: Exception) -> str:
+    return str(error) if isinstance(error, FerEdgeError) else f"the files cannot be read again ({clean(repr(error))})"
