@@ -1,4 +1,4 @@
-"""Messages for people: on stderr, for stdout is data; and an end of stdout."""
+"""What commands print: data on stdout, messages for people on stderr; both cleaned, for files hold texts of others."""
 
 from __future__ import annotations
 
@@ -6,12 +6,22 @@ import os
 import sys
 from contextlib import suppress
 
+from fer_edge.text_cleaning import clean_lines
+
+_LONGEST_LINE = 1 << 20
+
 
 def message(sentence: str) -> None:
     """Writes a sentence to stderr, with the program's name before it. Where stderr is full or closed, it is dropped."""
     with suppress(OSError, ValueError):
-        sys.stderr.write(f"fer-edge: {sentence}\n")
+        sys.stderr.write(f"fer-edge: {clean_lines(sentence)}\n")
         sys.stderr.flush()
+
+
+def output(text: str) -> None:
+    """Prints a text on stdout, and flushes it. Raises OSError."""
+    sys.stdout.write(f"{clean_lines(text, _LONGEST_LINE)}\n")
+    sys.stdout.flush()
 
 
 def discard_stdout() -> None:

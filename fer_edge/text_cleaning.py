@@ -25,6 +25,16 @@ def clean_lines(text: str, limit: int = 4000) -> str:
     return "\n".join(clean(line, limit) for line in text.split("\n"))
 
 
+def spreadsheet_text(text: str, limit: int = 32_767) -> str:
+    """The text as a cell of a CSV file, cleaned; one that a spreadsheet would take for a formula begins with an apostrophe.
+
+    32,767 characters are the most that a cell of a spreadsheet holds.
+    """
+    return clean(
+        f"'{text}" if text.startswith(("=", "+", "-", "@", "\t", "\r", "＝", "＋", "－", "＠")) else text, limit
+    )
+
+
 def _escape(sign: str) -> str:
     if sign.isspace() and sign not in "\t\n\r\v\f\x1c\x1d\x1e\x1f\x85\u2028\u2029":
         return " "  # a no-break space, and other spaces of typesetters

@@ -257,16 +257,12 @@ def test_each_error_has_its_documented_exit_code() -> None:
         assert f"{name} " in (errors.__doc__ or "") and f" {code} " in (errors.__doc__ or "")
 
 
-# these print through `json_text`, which refuses NaN
-JSON_ELSEWHERE = ("fer_edge/commands/", "fer_edge/json_fields.py", "fer_edge/log/tables.py", "device/recorded/files.py")
-
-
 @pytest.mark.parametrize("room", ["fer_edge", "device"])
 def test_no_json_is_written_with_nan(room: str) -> None:
     calls = []
     for file in sorted((ROOT / room).rglob("*.py")):
         name = file.relative_to(ROOT).as_posix()
-        if name.startswith(JSON_ELSEWHERE):
+        if name == "fer_edge/json_fields.py":  # an escape of one character
             continue
         for node in ast.walk(ast.parse(file.read_text())):
             if isinstance(node, ast.Call) and ast.unparse(node.func) in ("json.dumps", "json.dump"):

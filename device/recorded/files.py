@@ -16,6 +16,7 @@ from fer_edge.console import message
 from fer_edge.errors import UsageError
 from fer_edge.folder_files import files_below, in_sentence
 from fer_edge.journal.segments import lock_folder
+from fer_edge.json_fields import json_text
 from fer_edge.media_files import VIDEO_SUFFIXES, head_of, is_video
 
 FORMATS = ("csv", "parquet")
@@ -145,11 +146,12 @@ def commit_results(
     """
     rows = recording.rows(out, options)
     sidecar = sidecar_path(rows)
-    text = json.dumps(summary.to_json(), ensure_ascii=False, indent=1) + "\n"
+    text = json_text(summary.to_json(), indent=1) + "\n"
     (scratch / sidecar.name).write_text(text, encoding="utf-8")
     rows.parent.mkdir(parents=True, exist_ok=True)
     sidecar.unlink(missing_ok=True)
     for path in ([recording.annotated(out)] if options.annotate else []) + [rows, sidecar]:
+        (scratch / path.name).chmod(0o600)  # faces of people, as in the journal
         with (scratch / path.name).open("rb") as written:
             os.fsync(written.fileno())
         (scratch / path.name).replace(path)

@@ -7,6 +7,7 @@ from shutil import get_terminal_size
 from typing import TextIO
 
 from device.clock import Clock
+from fer_edge.text_cleaning import clean, clean_lines
 
 _REWRITE_EVERY_S = 0.5  # on a terminal: time between two rewrites of the line
 _LOG_EVERY_S = 60.0  # in a file or the system's log: time between two lines
@@ -39,13 +40,14 @@ class Progress:
         while len(self._history) > 2 and now_ns - self._history[1][0] > _PACE_WINDOW_S * 1e9:
             self._history.popleft()
         line = f"{min(1.0, done / self._total):.0%}, {self._remaining(done)}, {what}"
+        line = clean(line, 2000)
         self._stream.write(f"\r\x1b[K{line[: get_terminal_size().columns - 1]}" if self._rewrites else f"{line}\n")
         self._stream.flush()
 
     def message(self, sentence: str) -> None:
         """Writes a permanent sentence above the line."""
         self.clear()
-        self._stream.write(f"fer-edge: {sentence}\n")
+        self._stream.write(f"fer-edge: {clean_lines(sentence)}\n")
         self._stream.flush()
 
     def clear(self) -> None:

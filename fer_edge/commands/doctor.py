@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fer_edge.console import message
+from fer_edge.console import message, output
+from fer_edge.json_fields import json_text
 
 if TYPE_CHECKING:
     from device.doctor.findings import Finding
@@ -38,10 +38,10 @@ def _doctor(args: argparse.Namespace) -> int:
 
     def report_finding(finding: Finding) -> None:
         if not args.as_json:
-            print(finding.lines(), flush=True)
+            output(finding.lines())
 
     report = run_doctor(vars(args), args.config, args.first_run, message, report_finding)
     if args.as_json:
-        print(json.dumps(report.to_json(), ensure_ascii=False))
+        output(json_text(report.to_json()))
     message(report.verdict)
     return report.exit_code

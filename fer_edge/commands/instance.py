@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import json
 from pathlib import Path
 from typing import Any
 
+from fer_edge.console import output
 from fer_edge.errors import EXIT_DONE, NotRunning, Unhealthy
+from fer_edge.json_fields import json_text
 
 _NAME_HELP = "name of the instance; default: camera"
 
@@ -39,7 +40,7 @@ def _health(args: argparse.Namespace) -> int:
     from device.system.status import read_instance
 
     status = read_instance(args.name, runtime_folders(), SystemClock())
-    print(json.dumps(status.to_json(), ensure_ascii=False) if args.json else status.text())
+    output(json_text(status.to_json()) if args.json else status.text())
     if not status.running:
         raise NotRunning("; ".join(status.problems))
     if status.problems:
@@ -52,7 +53,7 @@ def _pause(args: argparse.Namespace) -> int:
     from device.default_folders import runtime_folders
     from device.system.control import pause
 
-    print(pause(args.name, runtime_folders(), SystemClock(), args.log))
+    output(pause(args.name, runtime_folders(), SystemClock(), args.log))
     return EXIT_DONE
 
 
@@ -61,7 +62,7 @@ def _resume(args: argparse.Namespace) -> int:
     from device.default_folders import runtime_folders
     from device.system.control import resume
 
-    print(resume(args.name, runtime_folders(), SystemClock(), args.log))
+    output(resume(args.name, runtime_folders(), SystemClock(), args.log))
     return EXIT_DONE
 
 
@@ -70,5 +71,5 @@ def _reload(args: argparse.Namespace) -> int:
     from device.default_folders import runtime_folders
     from device.system.control import reload
 
-    print(reload(args.name, runtime_folders(), SystemClock()))
+    output(reload(args.name, runtime_folders(), SystemClock()))
     return EXIT_DONE

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fer_edge.commands.vision_arguments import CONFIG_HELP, add_vision_arguments
-from fer_edge.console import message
+from fer_edge.console import message, output
 from fer_edge.errors import EXIT_DONE, UsageError
+from fer_edge.json_fields import json_text
 
 if TYPE_CHECKING:
     from device.label import LabelResult
@@ -71,15 +71,15 @@ def _label(args: argparse.Namespace) -> int:
     if args.explain_privacy:
         from device.privacy import explain_label
 
-        print(explain_label(args.out, args.form, args.annotate, args.show_faces))
+        output(explain_label(args.out, args.form, args.annotate, args.show_faces))
         return EXIT_DONE
     settings = load_settings(vars(args), args.config).settings
 
     def report(result: LabelResult) -> None:
         if args.as_json:
-            print(json.dumps(result.to_json(), ensure_ascii=False), flush=True)
+            output(json_text(result.to_json()))
         elif result.summary is not None:
-            print(result.rows, flush=True)
+            output(str(result.rows))
 
     options = LabelOptions(args.form, args.annotate, args.show_faces)
     results = label(args.paths, args.out, settings, options, args.jobs, report)

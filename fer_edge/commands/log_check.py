@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import json
 from pathlib import Path
 from typing import Any
 
 from fer_edge.commands.log_options import add_folder_arguments, selected_devices
+from fer_edge.console import output
 from fer_edge.errors import EXIT_DONE, Unhealthy
+from fer_edge.json_fields import json_text
 
 
 def register(actions: Any) -> None:
@@ -34,9 +35,9 @@ def _check(args: argparse.Namespace) -> int:
     audits = [audit_journal(device, TimeZone(args.utc)) for device in selected_devices(args)]
     for number, audit in enumerate(audits):
         if args.json:
-            print(json.dumps(audit.to_json(), ensure_ascii=False))
+            output(json_text(audit.to_json()))
         else:
-            print(("\n" if number else "") + audit.text())
+            output(("\n" if number else "") + audit.text())
     if incomplete := [audit for audit in audits if not audit.whole]:
         reasons = "; ".join(f"{audit.device.name} is not whole, missing: {audit.missing}" for audit in incomplete)
         raise Unhealthy(f"{reasons}. Everything else can be read")
@@ -54,5 +55,5 @@ def _purge(args: argparse.Namespace) -> int:
     folder, before = args.log or default_journal_folder(name=args.name), parse_moment(args.before, datetime.now(UTC))
     with acting_as_owner(folder / "journal"):  # root in a folder of the service
         result = purge(folder, before)
-    print(result)
+    output(str(result))
     return EXIT_DONE

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from functools import partial
 from pathlib import Path
@@ -16,8 +15,9 @@ from fer_edge.commands.log_options import (
     selected_devices,
     time_window,
 )
-from fer_edge.console import message
+from fer_edge.console import message, output
 from fer_edge.errors import EXIT_DONE, NotEnoughData
+from fer_edge.json_fields import json_text
 
 if TYPE_CHECKING:
     from fer_edge.log.summary import Summary
@@ -62,11 +62,11 @@ def _summary(args: argparse.Namespace) -> int:
     zone = summaries[0].window.zone
     if args.json:
         for summary in summaries:
-            print(json.dumps(summary.to_json(), ensure_ascii=False))
+            output(json_text(summary.to_json()))
     elif args.csv:
         write_csv(flat_rows(summaries), flat_columns(summaries), zone, sys.stdout)
     elif args.by == "whole":
-        print("\n\n".join(map(summary_text, summaries)))
+        output("\n\n".join(map(summary_text, summaries)))
     else:
         names = part_columns(summaries)[0 if len(summaries) > 1 else 1 :]
         report_zone(args)
@@ -85,7 +85,7 @@ def _plot(args: argparse.Namespace) -> int:
         draw_timeline(summaries, args.out)
         message(f"{args.out} is written, {args.out.stat().st_size:,} bytes")
     else:
-        print("\n\n".join("\n".join(bar_lines(summary)) for summary in summaries))
+        output("\n\n".join("\n".join(bar_lines(summary)) for summary in summaries))
     return EXIT_DONE
 
 

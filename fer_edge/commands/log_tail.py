@@ -17,6 +17,7 @@ from fer_edge.commands.log_options import (
     row_filter,
     selected_devices,
 )
+from fer_edge.console import output
 from fer_edge.errors import EXIT_DONE, UsageError
 
 if TYPE_CHECKING:
@@ -64,7 +65,7 @@ def _tail(args: argparse.Namespace) -> int:
             write_json([row], column_names("events", ()), zone, sys.stdout)
         else:
             name = f"{device.name}  " if len(devices) > 1 else ""
-            print(f"{zone.short(row['at'])}{' ' if item.known else '?'} {name}{row['kind']:<8} {row['what']}")
+            output(f"{zone.short(row['at'])}{' ' if item.known else '?'} {name}{row['kind']:<8} {row['what']}")
         sys.stdout.flush()
 
     followers: list[tuple[Device, Follower]] = []

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fer_edge.commands.vision_arguments import BUNDLE_HELP
-from fer_edge.console import message
+from fer_edge.console import message, output
 from fer_edge.errors import EXIT_DONE, UsageError
+from fer_edge.json_fields import json_text
 
 if TYPE_CHECKING:
     import numpy as np
@@ -39,13 +39,13 @@ def _predict(args: argparse.Namespace) -> int:
         predictions = bundle.predict(_read_gray(path), is_crop=args.crop)
         rows = [_row(path, prediction, bundle) for prediction in predictions]
         if args.json:
-            print(json.dumps({"image": str(path), "faces": rows}, ensure_ascii=False))
+            output(json_text({"image": str(path), "faces": rows}))
             continue
         for row in rows:
             place = f"  face at {row['xywh']}, score {row['score']}" if row["xywh"] else ""
-            print(f"{path}  {row['label']} {row['p'][row['label']]:.2f}{place}")
+            output(f"{path}  {row['label']} {row['p'][row['label']]:.2f}{place}")
         if not rows:
-            print(f"{path}  no face")
+            output(f"{path}  no face")
     return EXIT_DONE
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from fer_edge.commands.vision_arguments import CONFIG_HELP, add_vision_arguments
+from fer_edge.console import output
 from fer_edge.errors import EXIT_DONE
 
 _CAMERAS = (
@@ -168,7 +169,7 @@ def _run(args: argparse.Namespace) -> int:
     if args.explain_privacy:
         from device.privacy import explain_run
 
-        print(explain_run(settings))
+        output(explain_run(settings))
         return EXIT_DONE
     from device.run import run
 

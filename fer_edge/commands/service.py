@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fer_edge.console import message
+from fer_edge.console import message, output
 from fer_edge.errors import EXIT_DONE
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ def register(commands: Any) -> None:
 
 
 def _show(args: argparse.Namespace) -> int:
-    print(_unit(args).text(), end="")
+    output(_unit(args).text().rstrip())
     return EXIT_DONE
 
 
@@ -54,7 +54,7 @@ def _install(args: argparse.Namespace) -> int:
 
     unit = _unit(args)
     for path in install_unit(unit, args.root):
-        print(path)
+        output(str(path))
     message("now: " + " && ".join(next_commands(unit)))
     return EXIT_DONE
 

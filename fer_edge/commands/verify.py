@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import json
 from pathlib import Path
 from typing import Any
 
 from fer_edge.commands.vision_arguments import BUNDLE_HELP
-from fer_edge.console import message
+from fer_edge.console import message, output
 from fer_edge.errors import EXIT_DONE
+from fer_edge.json_fields import json_text
 
 
 def register(commands: Any) -> None:
@@ -43,5 +43,5 @@ def _verify(args: argparse.Namespace) -> int:
     verification = verify(bundle, bundle.make_classifier(find_runtime(args.runtime), args.kernels))
     if verification.remark:
         message(verification.remark)
-    print(json.dumps(verification.to_json(), ensure_ascii=False) if args.json else verification.sentence)
+    output(json_text(verification.to_json()) if args.json else verification.sentence)
     return EXIT_DONE

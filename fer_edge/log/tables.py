@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import json
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import islice
@@ -12,11 +11,14 @@ from typing import Any, TextIO
 
 from fer_edge.atomic_file import atomic_file
 from fer_edge.errors import UsageError
+from fer_edge.json_fields import json_text
 from fer_edge.log.rows import TIMES, Row, body_text
 from fer_edge.log.time_window import TimeZone
+from fer_edge.text_cleaning import clean, spreadsheet_text
 
 FORMATS = (".csv", ".parquet", ".jsonl")
 _AT_ONCE = 5_000  # rows that a Parquet row group holds
+_LONGEST_WORD = 10_000  # characters of a cell
 _WIDE = 200  # rows that determine the width of the columns of a text table
 
 
@@ -24,13 +26,16 @@ def write_json(rows: Iterable[Row], columns: Sequence[str], zone: TimeZone, stre
     """Writes a JSON object a line, its fields in the order of the columns; fields that a row lacks are left out."""
     for row in rows:
         values = {name: zone.iso(row[name]) if name in TIMES else row[name] for name in columns if name in row}
-        stream.write(json.dumps(values, ensure_ascii=False) + "\n")
+        stream.write(json_text(values) + "\n")
 
 
 def write_csv(rows: Iterable[Row], columns: Sequence[str], zone: TimeZone, stream: TextIO) -> None:
-    """Writes CSV with a line of names; times in ISO 8601, an empty cell for a field that a row lacks."""
+    """Writes CSV with a line of names; times in ISO 8601, an empty cell for a field that a row lacks.
+
+    A text that a spreadsheet would take for a formula begins with an apostrophe.
+    """
     sheet = csv.writer(stream, lineterminator="\n")
-    sheet.writerow(columns)
+    sheet.writerow(map(spreadsheet_text, columns))
     for row in rows:
         sheet.writerow([_cell(name, row.get(name), zone) for name in columns])
 
@@ -140,7 +145,8 @@ def _cell(name: str, value: Any, zone: TimeZone) -> Any:
         return "true" if value else "false"
     if name in TIMES:
         return zone.iso(value)
-    return body_text(value) if isinstance(value, dict) else value
+    text = body_text(value) if isinstance(value, dict) else value
+    return spreadsheet_text(text) if isinstance(text, str) else text
 
 
 def _word(name: str, value: Any, zone: TimeZone) -> str:
@@ -151,7 +157,7 @@ def _word(name: str, value: Any, zone: TimeZone) -> str:
     if name in TIMES:
         return zone.short(value)
     if isinstance(value, dict):
-        return ", ".join(f"{key} {one}" for key, one in value.items())
+        return clean(", ".join(f"{key} {one}" for key, one in value.items()), _LONGEST_WORD)
     if isinstance(value, float):
         return f"{value:.2f}" if name == "p" or name.startswith("p_") or name == "quality" else f"{value:.1f}"
-    return str(value)
+    return clean(str(value), _LONGEST_WORD)

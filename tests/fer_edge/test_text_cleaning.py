@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
-from fer_edge.text_cleaning import clean, clean_lines
+from fer_edge.console import message, output
+from fer_edge.json_fields import json_text
+from fer_edge.text_cleaning import clean, clean_lines, spreadsheet_text
 
 
 @pytest.mark.parametrize(
@@ -35,3 +39,27 @@ def test_a_long_text_is_cut_after_the_escapes_are_written(sign: str) -> None:
 
 def test_line_breaks_of_our_own_stay() -> None:
     assert clean_lines("one\ntwo\x1b[2J") == "one\ntwo\\x1b[2J"
+
+
+@pytest.mark.parametrize("text", ["=cmd|' /C calc'!A0", "+1", "-1", "@SUM(A1)", "\t=1", "＝1"])
+def test_a_text_that_a_spreadsheet_would_calculate_is_marked_as_text(text: str) -> None:
+    assert spreadsheet_text(text) == "'" + clean(text)
+
+
+def test_other_texts_are_cells_as_they_are() -> None:
+    assert spreadsheet_text("happy") == "happy" and spreadsheet_text("a-b=c") == "a-b=c" and spreadsheet_text("") == ""
+
+
+def test_all_that_is_printed_is_cleaned(capsys: pytest.CaptureFixture[str]) -> None:
+    message("the file \x1b[2J.jpg")
+    output("label \x9b31m\nnext line")
+    output(json_text({"file": "\x1b]0;\u202e\ud800 ü"}))
+    printed = capsys.readouterr()
+    assert printed.err == "fer-edge: the file \\x1b[2J.jpg\n"
+    assert printed.out.splitlines() == ["label \\x9b31m", "next line", '{"file": "\\u001b]0;\\u202e\\ud800 ü"}']
+    assert json.loads(printed.out.splitlines()[2]) == {"file": "\x1b]0;\u202e\ud800 ü"}
+
+
+def test_nan_is_never_printed_as_json() -> None:
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        json_text({"p": float("nan")})
