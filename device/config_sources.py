@@ -14,7 +14,12 @@ from pathlib import Path
 from typing import Any
 
 from device.config import SETTING_FIELDS, Settings, setting_kind, validation_error
-from device.default_folders import default_config_file, journal_folder_and_origin, runtime_folder_and_origin
+from device.default_folders import (
+    default_config_file,
+    expand_user,
+    journal_folder_and_origin,
+    runtime_folder_and_origin,
+)
 from fer_edge.errors import UsageError
 from fer_edge.limits import SETTINGS_BYTES
 from fer_edge.text_cleaning import clean
@@ -139,10 +144,7 @@ def _setting_value(name: str, raw: Any) -> Any:
     """A TOML value in the setting's type; unchanged if it cannot be converted, for `validation_error` to report."""
     wanted = setting_kind(name)
     if wanted == "Path" and isinstance(raw, str):
-        try:
-            return Path(raw).expanduser()
-        except RuntimeError:  # ~ of a user that does not exist
-            return Path(raw)
+        return expand_user(Path(raw))
     if wanted == "Region" and isinstance(raw, list):
         return tuple(raw)
     return float(raw) if wanted == "float" and type(raw) is int and abs(raw) < 1 << 62 else raw

@@ -77,6 +77,14 @@ def _absolute_path(environ: Mapping[str, str], variable: str) -> Path | None:
     return given if given.is_absolute() else None
 
 
+def expand_user(path: Path) -> Path:
+    """The path with `~` and `~NAME` expanded; unchanged for a user without a home, or a file whose name begins so."""
+    try:
+        return path.expanduser()
+    except RuntimeError:
+        return path
+
+
 def _home_folder() -> Path:
     try:
         return Path.home()

@@ -60,7 +60,7 @@ class Loop:
             reason = "the reader of stdout went away"
             raise
         except BaseException as error:
-            reason = f"{type(error).__name__}: {error}"
+            reason = clean(f"{type(error).__name__}: {error}", 500)
             raise
         finally:
             seconds = (self._clock.mono_ns() - self._start_ns) / 1e9

@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 from device.camera.source import Source, redact_url
 from device.clock import Clock
 from device.config import Settings
+from device.default_folders import expand_user
 from fer_edge.console import message
 from fer_edge.errors import CameraNotOpened, UsageError
 
@@ -73,7 +74,7 @@ def _network_stream(name: str, settings: Settings, clock: Clock) -> Source:
 
 
 def _file_or_folder(name: str, settings: Settings, clock: Clock) -> Source:
-    path = Path(name).expanduser()
+    path = expand_user(Path(name))
     if re.fullmatch(r"/dev/video\d+", name):
         from device.camera.usb import UsbCamera
 

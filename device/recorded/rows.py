@@ -113,7 +113,8 @@ class ParquetTable:
 
         kinds = {int: pa.int64(), float: pa.float64(), str: pa.string()}
         self._schema = pa.schema([(name, kinds[kind]) for name, kind in columns(labels).items()])
-        self._writer = pq.ParquetWriter(path, self._schema, compression="zstd")
+        self._file = path.open("wb")  # its name need not be UTF-8
+        self._writer = pq.ParquetWriter(self._file, self._schema, compression="zstd")
         self._rows: list[Row] = []
 
     def __enter__(self) -> ParquetTable:
@@ -125,6 +126,7 @@ class ParquetTable:
         if kind is None:
             self._flush()
         self._writer.close()
+        self._file.close()
 
     def add(self, row: Row) -> None:
         self._rows.append(row)
