@@ -65,6 +65,7 @@ ORDER = {
             "folder_files",
             "media_files",
             "atomic_file",
+            "user_folders",
             "file_owner",
             "json_fields",
             "requirements",
