@@ -22,6 +22,7 @@ from device.vision.prior import prior_by_label
 from device.vision.search import SearchState
 from fer_edge.console import message
 from fer_edge.errors import FerEdgeError, UsageError
+from fer_edge.text_cleaning import clean
 
 if TYPE_CHECKING:
     from device.run_parts import RunParts
@@ -60,7 +61,7 @@ class Loop:
             reason = "the reader of stdout went away"
             raise
         except BaseException as error:
-            reason = f"{type(error).__name__}: {error}"
+            reason = clean(f"{type(error).__name__}: {error}", 500)
             raise
         finally:
             seconds = (self._clock.mono_ns() - self._start_ns) / 1e9
@@ -218,15 +219,16 @@ class Loop:
         try:
             if self._parts.read_settings is None:
                 raise UsageError("there are no settings to read again")
-            self._settings, later = merge_reloaded(self._settings, self._parts.read_settings())
-            settings = self._settings
+            settings, later = merge_reloaded(self._settings, self._parts.read_settings())
             self._parts.journal.set_limits(settings.sync_s, settings.budget_bytes, settings.keep_days)
+            self._settings = settings
             self._aggregator.rules = EpisodeRules(hold_s=settings.hold_s)
             remark = f"; at the next start: {', '.join(later)}" if later else ""
             message(f"settings read again{remark}")
+        except Exception as error:  # whatever is in a file that others write, the run goes on
+            message(f"{_fault_text(error)}; nothing was changed")
+        else:
             self._report_new_bundle()
-        except FerEdgeError as error:
-            message(f"{error}; nothing was changed")
         self._heartbeat.notifier.ready("running")
 
     def _report_new_bundle(self) -> None:
@@ -234,8 +236,8 @@ class Loop:
 
         try:
             bundle = Bundle.load(self._settings.bundle)
-        except FerEdgeError as error:
-            message(f"{error}; the bundle that was loaded stays in use")
+        except Exception as error:  # as above
+            message(f"{_fault_text(error)}; the bundle that was loaded stays in use")
             return
         if bundle.sha256 != self._parts.pipeline.bundle.sha256:
             message(f"{bundle.path} now holds another bundle; the loaded one stays in use until the next start")
@@ -282,3 +284,7 @@ class Loop:
         if estimate is None or estimate.updated_ns is None or self._settings.prior != ESTIMATE:
             return None
         return prior_by_label(self._parts.pipeline.bundle.labels, estimate.prior)
+
+
+def _fault_text(error: Exception) -> str:
+    return str(error) if isinstance(error, FerEdgeError) else f"the files cannot be read again ({clean(repr(error))})"

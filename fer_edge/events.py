@@ -9,9 +9,11 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from fer_edge.errors import UsageError
+from fer_edge.event_bodies import LARGEST_MONO_S, body_error
+from fer_edge.limits import JOURNAL_LINE_BRACKETS
 
 SCHEMA = 1
 SCHEMA_FILE = Path(__file__).with_name("events.schema.json")
@@ -48,7 +50,14 @@ KINDS = {
 }
 
 _COMMON = ("kind", "seq", "boot", "mono_s", "wall", "clock")
-_decode = json.JSONDecoder().raw_decode
+_LARGEST_SEQ = 2**53
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not a number of JSON")
+
+
+_decode = json.JSONDecoder(parse_constant=_refuse_constant).raw_decode
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,16 +80,21 @@ class Event:
         assert self.body.keys().isdisjoint(_COMMON), f"the body of a {self.kind} may not have the fields of every event"
 
     def line(self) -> str:
-        """The event as one line of JSON without its newline, the common fields first."""
+        """The event as one line of JSON without its newline, the common fields first. Raises ValueError for NaN."""
         common = {"kind": self.kind, "seq": self.seq, "boot": self.boot, "mono_s": round(self.mono_s, 3)}
         return json.dumps(
-            {**common, "wall": self.wall, "clock": self.clock, **self.body}, ensure_ascii=False, separators=(",", ":")
+            {**common, "wall": self.wall, "clock": self.clock, **self.body},
+            ensure_ascii=False,
+            allow_nan=False,
+            separators=(",", ":"),
         )
 
     @staticmethod
     def parse(line: str) -> Event:
-        """The event in a line. Raises UsageError when the line is not an event of this schema."""
+        """The event in a line, with its fields of the types that readers use. Raises UsageError for any other line."""
         try:
+            if line.count("{") + line.count("[") > JOURNAL_LINE_BRACKETS:
+                raise ValueError(f"more than {JOURNAL_LINE_BRACKETS} objects and lists")
             fields, end = _decode(
                 line
             )  # a month has 150,000 lines: what `json.loads` does around this costs as much again
@@ -90,12 +104,19 @@ class Event:
             kind, seq, boot, mono_s, wall, clock = [take(key) for key in _COMMON]
             if not (type(seq) is int and type(mono_s) in (float, int) and type(kind) is type(boot) is str):
                 raise TypeError(f"seq is {seq!r}, mono_s {mono_s!r}")
+            if not (0 <= seq <= _LARGEST_SEQ and 0 <= mono_s <= LARGEST_MONO_S):
+                raise ValueError(f"seq is {seq:.10g}, mono_s {mono_s:.10g}")
             if not type(wall) is type(clock) is str:
                 raise TypeError(f"wall is {wall!r}")
             if kind == "header" and fields["schema"] != SCHEMA:
                 raise UsageError(
                     f"the journal has schema {fields['schema']}, this version reads {SCHEMA}; update fer-edge"
                 )
-        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+            if problem := body_error(kind, fields):
+                raise ValueError(problem)
+            if "\\u" in line:
+                texts = json.dumps([kind, boot, wall, clock, fields], ensure_ascii=False, allow_nan=False)
+                texts.encode()  # half of a surrogate pair has no encoding
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError, OverflowError) as error:
             raise UsageError(f"not a line of a journal: {line[:80]!r} ({error!r})") from error
         return Event(kind, seq, boot, mono_s, wall, clock, fields)

@@ -142,8 +142,8 @@ def _thresholds(bundle: Bundle) -> None:
     for name, ours, fitted_value in zip(Thresholds._fields, bundle.spec.thresholds, expected, strict=True):
         if ours != fitted_value:
             raise BundleRefused(
-                f"{bundle.path / 'bundle.json'}: thresholds.{name} is {_value(ours)}, and parity.json has {_value(fitted_value)};"
-                f" {REMEDY}"
+                f"{bundle.path / 'bundle.json'}: thresholds.{name} is {_value(ours)}, and parity.json has"
+                f" {_value(fitted_value)}; {REMEDY}"
             )
 
 

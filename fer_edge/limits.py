@@ -20,6 +20,12 @@ ARRAY_FILE_BYTES = 67_108_864  # of the arrays of one .npz file after decompress
 SYNTHETIC_BYTES = 1_073_741_824  # of the arrays of synthetic.npz on the host
 VOTES_BYTES = 67_108_864  # of a table of FER+ votes after decompression; fer2013new.csv has 1.4 million
 
+# journals
+JOURNAL_LINE_BYTES = 1_048_576  # of one line; the longest that a run writes has 5,000
+JOURNAL_LINE_BRACKETS = 500  # objects and lists in one line; a run's own have 10 at most
+
+SETTINGS_BYTES = 65_536  # of a settings file
+
 # archives
 EXPANSION = (
     100  # times the compressed size that is read of a file in an archive; digits and pictures expand to 10 at most

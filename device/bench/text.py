@@ -56,15 +56,17 @@ def paste_block(report: BenchReport) -> str:
     if report.bundle not in (*SHIPPED, *IN_CHECKOUT):
         fields["bundle"] = {"name": "own"}
     fields["left_out"] = [entry["what"] for entry in fields["left_out"]]
-    lines = ",\n".join(f" {json.dumps(key)}: {_one_line_per_item(value)}" for key, value in fields.items())
+    lines = ",\n".join(
+        f" {json.dumps(key, allow_nan=False)}: {_one_line_per_item(value)}" for key, value in fields.items()
+    )
     return "\n".join(["```json", "{", lines, "}", "```"])
 
 
 def _one_line_per_item(value: Any) -> str:
     """JSON with one line for each item of a list of objects, so that it can be read before it is shared."""
     if isinstance(value, list) and value and isinstance(value[0], dict):
-        return "[\n  " + ",\n  ".join(json.dumps(item, ensure_ascii=False) for item in value) + "\n ]"
-    return json.dumps(value, ensure_ascii=False)
+        return "[\n  " + ",\n  ".join(json.dumps(item, ensure_ascii=False, allow_nan=False) for item in value) + "\n ]"
+    return json.dumps(value, ensure_ascii=False, allow_nan=False)
 
 
 def _machine(board: Board) -> str:

@@ -10,6 +10,7 @@ from device.camera.camera_url import redact_url
 from device.camera.source import Source
 from device.clock import Clock
 from device.config import Settings
+from device.default_folders import expand_user
 from fer_edge.console import message
 from fer_edge.errors import CameraNotOpened, UsageError
 
@@ -74,7 +75,7 @@ def _network_stream(name: str, settings: Settings, clock: Clock) -> Source:
 
 
 def _file_or_folder(name: str, settings: Settings, clock: Clock) -> Source:
-    path = Path(name).expanduser()
+    path = expand_user(Path(name))
     if re.fullmatch(r"/dev/video\d+", name):
         from device.camera.usb import UsbCamera
 

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -47,6 +50,25 @@ def open_video_capture(name: str | int, open_s: float = 5.0, read_s: float = 3.0
         return cv2.VideoCapture(name, cv2.CAP_FFMPEG, limits)
     finally:
         del os.environ[_FFMPEG_OPTIONS_VARIABLE]  # with these options a file would lose its last frame
+
+
+@contextmanager
+def ffmpeg_file_name(path: Path) -> Iterator[str]:
+    """A name by which FFmpeg opens the file, whatever its own name, during the block.
+
+    FFmpeg takes the part before a colon of a relative name for a protocol, and OpenCV crashes on a name that is not UTF-8.
+    """
+    name = str(path.absolute())
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            yield f"/proc/self/fd/{descriptor}"
+        finally:
+            os.close(descriptor)
+    else:
+        yield name
 
 
 def to_gray(image: np.ndarray) -> np.ndarray:
