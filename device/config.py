@@ -29,7 +29,9 @@ def _setting(default: Any, says: str, **rules: Any) -> Any:
 class Settings:
     """All settings of a run. Raises UsageError for an invalid value."""
 
-    camera: str = _setting("0", "0, usb:0, csi:0, a video file, a folder, an http:// or rtsp:// address, or synthetic")
+    camera: str = _setting(
+        "0", "0, usb:0, csi:0, a link in /dev/v4l/by-id, a video file, a folder, http://…, rtsp://… or synthetic"
+    )
     name: str = _setting("camera", "name of this instance, for health, pause and resume; one for each camera")
     bundle: Path | None = _setting(
         None, "a bundle's folder, or edge or nano; none: the bundle in use (`fer-edge bundle list`)"

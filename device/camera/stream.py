@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from device.camera.frame import Frame
 from device.camera.opencv import open_video_capture, to_gray
-from device.camera.source import SourceDescription, SourceLost, redact_url
+from device.camera.source import SourceDescription, SourceLost, errors_reported_as, redact_url
 from device.clock import Clock
 from device.config import Settings
 from fer_edge.errors import CameraNotOpened
@@ -34,7 +34,8 @@ class NetworkStream:
         import cv2
 
         limit_s = self._settings.open_s
-        self._reader = open_video_capture(self._address, open_s=limit_s, read_s=self._settings.stall_s)
+        with errors_reported_as(CameraNotOpened, f"{self._name} does not open"):
+            self._reader = open_video_capture(self._address, open_s=limit_s, read_s=self._settings.stall_s)
         if not self._reader.isOpened():
             self.close()
             raise CameraNotOpened(
@@ -50,7 +51,8 @@ class NetworkStream:
         if self._reader is None:
             raise SourceLost(f"{self._name} is closed")
         read_started_ns = self._clock.mono_ns()
-        success, image = self._reader.read()
+        with errors_reported_as(SourceLost, f"{self._name} gave no picture"):
+            success, image = self._reader.read()
         # After a silence FFmpeg still returns frames that its decoder had buffered, one for each wait that timed out.
         timed_out = self._clock.mono_ns() - read_started_ns >= self._settings.stall_s * 1e9
         if timed_out or not success:  # FFmpeg does not say whether the other side closed or went silent
