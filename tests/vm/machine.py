@@ -24,7 +24,7 @@ from tests.arm64.userspace import USER
 from tests.vm.image import SITE, Image, tool, tools
 
 CODE = "/opt/vm/code"  # the checkout's packages, as `ship_checkout` puts them there
-BOOT_LIMIT_S = 600  # an emulated boot takes half a minute on an idle machine
+BOOT_LIMIT_S = 1800  # an emulated boot takes half a minute on an idle machine, and minutes on a busy one
 PYTHON = f"env PYTHONPATH={CODE}:{SITE} python3"
 FER_EDGE = f"{PYTHON} -m fer_edge"
 _KERNEL_WORDS = "root=/dev/vda rw console=ttyAMA0 quiet systemd.show_status=0 net.ifnames=0"
@@ -51,14 +51,14 @@ class Machine:
         """This process's, with an `ssh` before the system's that knows the way to the machine."""
         return {**os.environ, "PATH": f"{self.folder / 'bin'}{os.pathsep}{os.environ['PATH']}"}
 
-    def ssh(self, script: str, user: str = "root", limit_s: float = 900, stdin: bytes = b"") -> str:
+    def ssh(self, script: str, user: str = "root", limit_s: float = 3600, stdin: bytes = b"") -> str:
         """What a shell script there wrote to both streams, followed by nothing. Raises AssertionError when it fails."""
         ran = self.run(script, user, limit_s, stdin)
         assert ran.returncode == 0, f"exit {ran.returncode}: {script}\n{ran.stdout}"
         return ran.stdout
 
     def run(
-        self, script: str, user: str = "root", limit_s: float = 900, stdin: bytes = b""
+        self, script: str, user: str = "root", limit_s: float = 3600, stdin: bytes = b""
     ) -> subprocess.CompletedProcess[str]:
         """What came of a shell script there, both streams as one text."""
         command = [str(self.folder / "bin/ssh"), f"{user}@{self.name}", script]

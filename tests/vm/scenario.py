@@ -12,13 +12,13 @@ from tests.vm.machine import CODE, Machine
 # Functions for the scripts. `await N PATTERN` returns once N lines of the journal or of the messages match, or the run ended.
 _PRELUDE = """cd /root; rm -rf log messages code
 await() { i=0; until [ "$(cat log/*.jsonl messages 2>/dev/null | grep -c -- "$2")" -ge "$1" ]; do
-  [ -e code ] && return; i=$((i+1)); [ $i -gt 600 ] && { echo "TIMEOUT: $2"; return; }; sleep 0.5; done; }
+  [ -e code ] && return; i=$((i+1)); [ $i -gt 1800 ] && { echo "TIMEOUT: $2"; return; }; sleep 0.5; done; }
 webcam() { python3 /opt/vm/usb_camera.py /opt/vm/faces "$1" "${2:-0}" "${3:-0001}" >/root/webcam.txt 2>&1 &
   echo $! >/root/webcam${2:-0}.pid; i=0
-  until [ -e /dev/v4l/by-id/usb-fer-edge_Test_Webcam_${3:-0001}-video-index0 ] || [ $i -gt 200 ]; do
+  until [ -e /dev/v4l/by-id/usb-fer-edge_Test_Webcam_${3:-0001}-video-index0 ] || [ $i -gt 600 ]; do
     sleep 0.5; i=$((i+1)); done; }
 unplug() { kill "$(cat /root/webcam${1:-0}.pid)"; i=0
-  while [ -e /dev/v4l/by-id/usb-fer-edge_Test_Webcam_${2:-0001}-video-index0 ] && [ $i -lt 200 ]; do
+  while [ -e /dev/v4l/by-id/usb-fer-edge_Test_Webcam_${2:-0001}-video-index0 ] && [ $i -lt 600 ]; do
     sleep 0.5; i=$((i+1)); done; }
 stop() { kill -INT $p 2>/dev/null; }
 readings() { await "$1" '"kind":"reading"'; }

@@ -18,7 +18,7 @@ from tests.vm.image import Image
 from tests.vm.machine import Machine, new_disk, ship_checkout, started
 from tests.vm.scenario import BY_ID
 
-LIMIT_S = 600  # of a wait for systemd or the loop, both emulated
+LIMIT_S = 1800  # of a wait for systemd or the loop, both emulated
 WEBCAM_UNIT = """[Unit]
 Description=A USB webcam without hardware
 [Service]
