@@ -39,7 +39,9 @@ def _setting(default: Any, says: str, **rules: Any) -> Any:
 class Settings:
     """All settings of a run. Raises UsageError for an invalid value."""
 
-    camera: str = _setting("0", "0, usb:0, csi:0, a video file, a folder, an http:// or rtsp:// address, or synthetic")
+    camera: str = _setting(
+        "0", "0, usb:0, csi:0, a link in /dev/v4l/by-id, a video file, a folder, http://…, rtsp://… or synthetic"
+    )
     camera_password_file: Path | None = _setting(
         None, "file with the password of the user in the camera's address (mode 600): rtsp://USER@HOST"
     )

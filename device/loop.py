@@ -43,6 +43,7 @@ class Loop:
         self._capture: Capture | None = parts.capture  # None while paused
         self._start_ns = self._clock.mono_ns()
         self._paused_since_ns = 0  # 0 while not paused
+        self._difference = ""  # of the camera from what was requested, as last reported
         self._framing = Framing.from_settings(self._settings)
         self._budget = CpuBudget(self._clock)
         self._search_state = SearchState(is_recording=not self._source.live)
@@ -244,20 +245,24 @@ class Loop:
 
     def _record_camera_changes(self) -> None:
         while self._capture is not None and (change := self._capture.next_change()) is not None:
-            message(f"the camera {_CHANGE_TEXTS[change.state]} ({change.reason})")
+            remark = f"({change.reason})" if change.reason else f"after {change.gap_s:.1f} s"
+            message(f"the camera {_CHANGE_TEXTS[change.state]} {remark}")
             if change.state != "back":
                 self._search_state = self._search_state.reset()  # faces before and after a loss are not matched
                 self._aggregator.interrupt("lost", self._clock.mono_ns())
             self._record_camera(change.state, change=change)
 
     def _record_camera(self, state: str, mono_ns: int | None = None, change: CameraChange | None = None) -> None:
-        description = self._source.describe().to_json()
-        if change is None:
-            body: CameraBody = {"state": state, "camera": description}
-        else:
-            gap_s = round(change.gap_s, 3)
-            body = {"state": state, "reason": change.reason, "gap_s": gap_s, "camera": description}
+        description = self._source.describe()
+        body: CameraBody = {"state": state, "camera": description.to_json()}
+        if change is not None:
+            body["gap_s"] = round(change.gap_s, 3)
+            if change.reason:
+                body["reason"] = change.reason
         self._recorder.record("camera", body, mono_ns)
+        if state in ("opened", "back") and (difference := description.difference()) != self._difference:
+            self._difference = difference
+            message(f"the camera {difference or 'gives the size and frame rate that were requested'}")
 
     def _status(self) -> Status:
         capture, totals, counts, journal = self._capture, self._totals, self.counts(), self._parts.journal

@@ -62,7 +62,7 @@ class HeaderBody(TypedDict):
 
 
 class CameraBody(TypedDict):
-    """The body of a `camera` event; `reason` and `gap_s` are those of a loss."""
+    """The body of a `camera` event; `reason` is that of a loss, `gap_s` the time without a frame."""
 
     state: str
     reason: NotRequired[str]
