@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Callable
 from pathlib import Path
 
-from fer_edge.bundle_spec import StatedPrior
+from fer_edge.thresholds import StatedPrior
 
 
 def add_votes_argument(parser: argparse.ArgumentParser) -> None:

@@ -17,23 +17,20 @@ and for the host only, which a device neither needs nor reads:
 from __future__ import annotations
 
 import hashlib
-import os
-import shutil
-import tempfile
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fer_edge.bundle_spec import BundleSpec, FileEntry, RuntimeClaim
+from fer_edge.bundle_files import checked_content, read_content
+from fer_edge.bundle_spec import BundleSpec, RuntimeClaim
 from fer_edge.certainty import thresholds_by_label
 from fer_edge.errors import BundleRefused, UsageError
 from fer_edge.events import UNSURE
 from fer_edge.face_crop import IDENTITY, PREPROCESS_ID, CropMapping, crop_square, crop_whole_image, face_crop
 from fer_edge.json_fields import parse_json
-from fer_edge.limits import JSON_BYTES, MODEL_BYTES
+from fer_edge.limits import JSON_BYTES
 from fer_edge.quality import Quality, crop_quality, unsure_reason
 from fer_edge.shipped_bundles import bundle_folder, shipped_models
 
@@ -91,7 +88,7 @@ class Bundle:
             raise UsageError(
                 f"{folder} is not a bundle: it has no bundle.json; `python -m convert.quantize` writes one"
             )
-        raw = _content(folder / "bundle.json", JSON_BYTES)
+        raw = read_content(folder / "bundle.json", JSON_BYTES)
         try:
             values = parse_json(raw)
         except ValueError as error:
@@ -101,7 +98,7 @@ class Bundle:
             raise BundleRefused(
                 f"{folder} needs crops made by “{spec.input.preprocess}”; this version makes them by “{PREPROCESS_ID}”"
             )
-        contents = {name: _checked_content(folder, name, spec.files) for name in REQUIRED_FILES}
+        contents = {name: checked_content(folder, name, spec.files) for name in REQUIRED_FILES}
         return Bundle(path=folder, sha256=hashlib.sha256(raw).hexdigest(), spec=spec, contents=contents)
 
     @property
@@ -237,83 +234,3 @@ class Bundle:
             label, why = self.labels[best], unsure_reason(float(p[best]), quality, thresholds[best])
             predictions.append(Prediction(face, label, p, quality.value, UNSURE if why else label, why))
         return predictions
-
-
-def sha256_of(path: Path) -> str:
-    """The SHA-256 of a file, in hexadecimal."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def file_entries(folder: Path) -> dict[str, FileEntry]:
-    """Size and hash of each file in a bundle's folder but bundle.json itself, as bundle.json lists them."""
-    names = sorted(p.name for p in folder.iterdir() if p.is_file() and p.name != "bundle.json")
-    return {name: FileEntry((folder / name).stat().st_size, sha256_of(folder / name)) for name in names}
-
-
-@contextmanager
-def replaced_folder(folder: Path) -> Iterator[Path]:
-    """A fresh folder beside `folder` to write to; it replaces `folder` when the block ends without an error.
-
-    On an error `folder` stays as it was and the fresh folder is removed. Raises UsageError when `folder` exists and is not a
-    bundle: it would be lost.
-    """
-    refuse_unless_bundle(folder)
-    folder = folder.absolute()
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    fresh = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
-    try:
-        fresh.chmod(0o755)
-        yield fresh
-        for file in (found for found in fresh.rglob("*") if found.is_file()):
-            with file.open("rb") as written:
-                os.fsync(written.fileno())
-        if folder.exists():
-            old = Path(tempfile.mkdtemp(prefix=f".{folder.name}.old.", dir=folder.parent))
-            folder.rename(old / folder.name)
-            try:
-                fresh.rename(folder)
-            except OSError:
-                (old / folder.name).rename(folder)
-                raise
-            finally:
-                if folder.exists():
-                    shutil.rmtree(old)
-        else:
-            fresh.rename(folder)
-    finally:
-        if fresh.exists():
-            shutil.rmtree(fresh)
-
-
-def refuse_unless_bundle(folder: Path) -> None:
-    """Raises UsageError when `folder` exists and is neither empty nor a bundle, so that no other files are replaced."""
-    if not folder.exists() or (folder / "bundle.json").is_file():
-        return
-    if not folder.is_dir() or any(folder.iterdir()):
-        raise UsageError(f"{folder} exists and is not a bundle; name a new folder with --out")
-
-
-def _checked_content(folder: Path, name: str, files: Mapping[str, FileEntry]) -> bytes:
-    """The content of a file of the bundle. Raises BundleRefused when it is not the one that bundle.json describes."""
-    path = folder / name
-    if name not in files:
-        raise BundleRefused(f"{folder / 'bundle.json'} does not list {name}; make the bundle again")
-    if not path.is_file():
-        raise BundleRefused(f"{path} is missing; copy the bundle again")
-    content = _content(path, min(files[name].bytes, MODEL_BYTES))
-    if (len(content), hashlib.sha256(content).hexdigest()) != (files[name].bytes, files[name].sha256):
-        raise BundleRefused(
-            f"{path} is not the file that bundle.json describes (its hash differs); copy the bundle again"
-        )
-    return content
-
-
-def _content(path: Path, largest_bytes: int) -> bytes:
-    """The content of a file, cut off one byte after the limit. Raises BundleRefused when it cannot be read."""
-    try:
-        with path.open("rb") as file:
-            content = file.read(largest_bytes + 1)
-    except OSError as error:
-        raise BundleRefused(f"{path} cannot be read ({error.strerror}); copy the bundle again") from error
-    return content

@@ -8,13 +8,14 @@ import time
 from dataclasses import asdict, astuple, dataclass
 from typing import TYPE_CHECKING, Any
 
-from fer_edge.bundle_spec import REMEDY, LabelThresholds, Thresholds
+from fer_edge.bundle_spec import REMEDY
 from fer_edge.errors import BundleRefused, UsageError
 from fer_edge.face_crop import IDENTITY, face_crop
 from fer_edge.golden_vectors import Golden, output_step
 from fer_edge.json_fields import JsonFields, parse_json
 from fer_edge.logit_difference import LogitDifference
 from fer_edge.runtime_name import runtime_name
+from fer_edge.thresholds import LabelThresholds, Thresholds
 
 if TYPE_CHECKING:
     import numpy as np

@@ -12,7 +12,8 @@ from convert.parity.parity_report import FILE_NAME, ParityReport
 from convert.parity.reference_free_report import ReferenceFreeReport
 from convert.report.model_card import bundle_card
 from convert.train.history import TrainingHistory
-from fer_edge.bundle import Bundle, file_entries, replaced_folder
+from fer_edge.bundle import Bundle
+from fer_edge.bundle_files import file_entries, replaced_folder
 from fer_edge.bundle_spec import BundleSpec, RuntimeClaim
 
 Report = ParityReport | ReferenceFreeReport

@@ -28,7 +28,8 @@ from convert.sources.model_source import ModelSource
 from convert.sources.opened_model import OpenedModel, open_model
 from convert.tflite.compaction import compact
 from convert.tflite.op_versions import require_operators
-from fer_edge.bundle import Bundle, refuse_unless_bundle
+from fer_edge.bundle import Bundle
+from fer_edge.bundle_files import refuse_unless_bundle
 from fer_edge.bundle_provenance import RangeSearchRecord
 from fer_edge.classifier import RAW_RANGE
 from fer_edge.errors import ParityFailed, UsageError

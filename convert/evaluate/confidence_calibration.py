@@ -9,8 +9,8 @@ import numpy as np
 
 from convert.evaluate.label_thresholds import DEFAULT_PRIOR, LabelCalibration, calibrate_labels
 from convert.train.loss import cross_entropy
-from fer_edge.bundle_spec import StatedPrior, Thresholds
 from fer_edge.json_fields import to_json
+from fer_edge.thresholds import StatedPrior, Thresholds
 
 BINS = 15
 MIN_TEMPERATURE, MAX_TEMPERATURE = 0.05, 20.0  # the bounds of the search

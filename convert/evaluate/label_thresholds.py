@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fer_edge.bundle_spec import LabelThresholds, StatedPrior
 from fer_edge.errors import UsageError
+from fer_edge.thresholds import LabelThresholds, StatedPrior
 
 TARGET = 0.8  # share of the images that get a label for which it is right
 MIN_EFFECTIVE = 20.0  # effective number of images that get a label; with fewer, the label is not reported

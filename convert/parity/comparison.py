@@ -25,9 +25,9 @@ from convert.quantize.synthetic_images import FILE_NAME, SyntheticImages
 from convert.sources.opened_model import OpenedModel, open_bundle, open_float_of_bundle
 from convert.tflite.op_versions import CLAIMED
 from fer_edge.bundle import Bundle
-from fer_edge.bundle_spec import StatedPrior
 from fer_edge.classifier import Classifier, Runtime
 from fer_edge.errors import NotEnoughData, UsageError
+from fer_edge.thresholds import StatedPrior
 
 FEWEST = 100  # held-out images below which accuracy is not judged
 

@@ -15,8 +15,8 @@ from convert.evaluate.metrics import Interval, score
 from convert.evaluate.plausibility import doubts
 from convert.parity.differences import MeasuredRuntime
 from convert.parity.runtime_logits import RuntimeLogits
-from fer_edge.bundle_spec import StatedPrior
 from fer_edge.json_fields import to_json
+from fer_edge.thresholds import StatedPrior
 
 VERDICT = "not compared with a float model"
 JUDGED = ("that it loads and answers on each runtime below", "its golden vectors", "the versions of its operators")

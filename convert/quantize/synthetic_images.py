@@ -20,7 +20,7 @@ from convert.tflite.keras_export import load_keras
 from convert.train.hardware import bfloat16_is_fast
 from fer_edge.array_file import read_arrays
 from fer_edge.atomic_file import atomic_file
-from fer_edge.bundle import sha256_of
+from fer_edge.bundle_files import sha256_of
 from fer_edge.bundle_provenance import CalibrationRecord
 from fer_edge.errors import BundleRefused, NotEnoughData
 from fer_edge.limits import SYNTHETIC_BYTES

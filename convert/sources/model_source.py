@@ -11,7 +11,7 @@ from pathlib import Path
 from convert.data.class_selection import Classes
 from convert.train.history import TrainingHistory
 from convert.train.run_folder import labels_beside
-from fer_edge.bundle import sha256_of
+from fer_edge.bundle_files import sha256_of
 from fer_edge.errors import UsageError
 from fer_edge.labels import LABELS
 from fer_edge.shipped_bundles import default_path

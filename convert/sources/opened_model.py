@@ -18,7 +18,8 @@ from convert.tflite.graph import Graph
 from convert.tflite.io_signature import output_of, pixels_of
 from convert.tflite.keras_export import float_tflite, saved_model_tflite
 from convert.tflite.op_versions import require_operators
-from fer_edge.bundle import Bundle, sha256_of
+from fer_edge.bundle import Bundle
+from fer_edge.bundle_files import sha256_of
 from fer_edge.bundle_spec import OutputSpec
 from fer_edge.classifier import RAW_RANGE, Classifier, Runtime, find_runtime
 from fer_edge.errors import BundleRefused, UsageError

@@ -22,7 +22,7 @@ from convert.tflite.tensorflow_output import quiet_tensorflow
 from convert.train.history import InterpolationRecord, TrainingHistory
 from convert.train.run_folder import find_float_model
 from fer_edge.atomic_file import atomic_file
-from fer_edge.bundle import sha256_of
+from fer_edge.bundle_files import sha256_of
 from fer_edge.errors import UsageError
 
 ALLOWED_ACCURACY_LOSS = 0.03  # a share, of the accuracy on the old labels

@@ -31,12 +31,12 @@ from device.vision.readings import Reading
 from device.vision.search import SearchState
 from device.vision.smoothing import LabelSpace, SmoothingRules, smooth
 from fer_edge.bundle import Bundle
-from fer_edge.bundle_spec import StatedPrior
 from fer_edge.certainty import thresholds_by_label
 from fer_edge.detection.registry import find_detector
 from fer_edge.errors import exit_code_of
 from fer_edge.events import UNSURE
 from fer_edge.quality import Quality
+from fer_edge.thresholds import StatedPrior
 from tests.system.dated_result import reported
 
 FPS = 10

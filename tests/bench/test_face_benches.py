@@ -13,9 +13,9 @@ from convert.data.loader import load
 from convert.data.samples import Samples
 from device.vision import motion_gate
 from fer_edge.bundle import Bundle
-from fer_edge.bundle_spec import StatedPrior
 from fer_edge.detection.registry import find_detector
 from fer_edge.shipped_bundles import shipped_path
+from fer_edge.thresholds import StatedPrior
 from tests.bench import faces_by_size, frame_age, frame_cost, image_quality, smoothing, steadiness
 
 

@@ -21,9 +21,9 @@ from convert.evaluate.label_thresholds import (
     image_weights,
 )
 from fer_edge.bundle import Bundle
-from fer_edge.bundle_spec import StatedPrior
 from fer_edge.errors import UsageError
 from fer_edge.shipped_bundles import shipped_path
+from fer_edge.thresholds import StatedPrior
 
 LABELS = ("neutral", "happy", "sad")
 

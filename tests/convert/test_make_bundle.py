@@ -31,7 +31,8 @@ from convert.train.history import TrainingHistory
 from convert.train.networks import build_network
 from convert.train.presets import PRESETS
 from convert.train.trainer import train
-from fer_edge.bundle import Bundle, sha256_of
+from fer_edge.bundle import Bundle
+from fer_edge.bundle_files import sha256_of
 from fer_edge.classifier import Classifier
 from fer_edge.errors import BundleRefused, NotEnoughData, ParityFailed, UsageError
 

@@ -31,10 +31,10 @@ from convert.parity.parity_report import (
 from convert.parity.reference_free_report import reference_free_report
 from convert.parity.runtime_logits import RuntimeLogits, logits_on_runtime
 from convert.parity.tolerances import Margins
-from fer_edge.bundle_spec import StatedPrior
 from fer_edge.classifier import Classifier
 from fer_edge.errors import BundleRefused
 from fer_edge.shipped_bundles import shipped_path
+from fer_edge.thresholds import StatedPrior
 
 NAMES = ("edge", "nano", "paper")
 SCHEMA = json.loads(SCHEMA_FILE.read_text())

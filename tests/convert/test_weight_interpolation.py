@@ -15,7 +15,7 @@ from convert.interpolate import main
 from convert.tflite.keras_export import load_keras
 from convert.train.history import InitialModel, TrainingHistory
 from convert.train.weight_interpolation import balanced_accuracy, choose_share
-from fer_edge.bundle import sha256_of
+from fer_edge.bundle_files import sha256_of
 from fer_edge.errors import UsageError
 from fer_edge.labels import LABELS
 

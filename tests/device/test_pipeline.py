@@ -15,11 +15,11 @@ from device.vision.pipeline import Pipeline
 from device.vision.readings import Reading
 from device.vision.search import SearchState
 from fer_edge.bundle import Bundle
-from fer_edge.bundle_spec import LabelThresholds
 from fer_edge.detection.registry import find_detector
 from fer_edge.detection.types import Face
 from fer_edge.face_crop import face_crop
 from fer_edge.synthetic_face import face_frame
+from fer_edge.thresholds import LabelThresholds
 
 BLACK = np.zeros((480, 640), np.uint8)
 STEP_NS = 100_000_000

@@ -13,13 +13,14 @@ from jsonschema import Draft202012Validator
 
 from convert.bundle.bundle_update import update_bundle
 from fer_edge.bundle import Bundle
-from fer_edge.bundle_spec import SCHEMA_FILE, BundleSpec, LabelThresholds, StatedPrior
+from fer_edge.bundle_spec import SCHEMA_FILE, BundleSpec
 from fer_edge.certainty import NEVER, reported_label, thresholds_by_label, thresholds_sentence
 from fer_edge.cli import main
 from fer_edge.errors import BundleRefused
 from fer_edge.events import UNSURE
 from fer_edge.labels import LABELS
 from fer_edge.shipped_bundles import shipped_path
+from fer_edge.thresholds import LabelThresholds, StatedPrior
 
 BELOW = {"angry": 0.9, "disgust": None, "fear": None, "happy": 0.25, "neutral": 0.0, "sad": 1.0, "surprise": 0.7}
 SCHEMA = Draft202012Validator(json.loads(SCHEMA_FILE.read_text()))
