@@ -116,6 +116,7 @@ bundle-% release-%: $(VENV)/.host detectors
 	@test -f $(release)/synthetic.npz || $(BIN)/python -m convert.calibration $(release)/model.keras
 	@$(BIN)/python -m convert.quantize --model $(release) --name $* --data $(FER2013) $(votes) --out models/$* --threads 2
 	@$(BIN)/python -m convert.evaluate models/$* --data $(FER2013) $(votes) --out models/$*/report >/dev/null
+	@test -z "$(VOTES)" -o -z "$(filter edge edge-mixed,$*)" || $(BIN)/python -m convert.evaluate models/$* --data $(FER2013) --votes $(VOTES) --out models/$*/report/votes >/dev/null
 	@$(BIN)/python -m convert.layers models/$* --data $(FER2013) $(votes) --out models/$*/report >/dev/null
 	@$(BIN)/python -m convert.crops --data $(FER2013) $(votes) --bundle models/$* --sweep --out models/$*/report/crops.json
 

@@ -48,7 +48,7 @@ class Settings:
     camera_redirects: bool = _setting(False, "follow an http camera that redirects to another host")
     name: str = _setting("camera", "name of this instance, for health, pause and resume; one for each camera")
     bundle: Path | None = _setting(
-        None, "a bundle's folder, or edge or nano; none: the bundle in use (`fer-edge bundle list`)"
+        None, "a bundle's folder, or edge-mixed, edge or nano; none: the bundle in use (`fer-edge bundle list`)"
     )
     log: Path | None = _setting(None, "the journal's folder")
     runtime: Path | None = _setting(None, "folder, in memory, for the status of the running instance")

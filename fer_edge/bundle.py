@@ -74,10 +74,9 @@ class Bundle:
     def load(path: Path | str | None = None) -> Bundle:
         """The bundle in folder `path`, its files checked against their hashes.
 
-        None is the one in use on this machine (`fer-edge bundle use`), else the default; "edge" and "nano" are those of the
-        package, "large" and "edge-votes" of a checkout, unless there is a folder of that name. Raises UsageError when there is
-        none, BundleRefused when a
-        file is missing or altered or has another format.
+        None is the one in use on this machine (`fer-edge bundle use`), else the default; "edge-mixed", "edge" and "nano" are
+        those of the package, "large" and "edge-votes" of a checkout, unless there is a folder of that name. Raises UsageError
+        when there is none, BundleRefused when a file is missing or altered or has another format.
         """
         if path is None:
             from fer_edge.active_bundle import active_bundle_path

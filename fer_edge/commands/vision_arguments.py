@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-BUNDLE_HELP = "folder of a bundle, or edge or nano, which come with the package; default: the bundle in use"
+BUNDLE_HELP = "folder of a bundle, or edge-mixed, edge or nano, which come with the package; default: the bundle in use"
 CONFIG_HELP = (
     "settings file (TOML); `fer-edge config show` lists the settings; default: fer-edge.toml in $CONFIGURATION_DIRECTORY, else "
     "~/.config/fer-edge/config.toml"
