@@ -6,7 +6,7 @@ VENV   := .venv
 BIN    := $(CURDIR)/$(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check -q
 
-.PHONY: demo figures test fuzz test-backends test-browser test-system test-booted test-arm64 test-arm64-deploy soak check detectors release release-models train-models peers clean
+.PHONY: demo figures test fuzz test-backends test-browser test-system test-booted test-arm64 test-arm64-deploy test-vm test-vm-quick soak check detectors release release-models train-models peers clean
 
 demo: $(VENV)/.host detectors  ## quantizes the shipped float model, checks parity, runs the loop for a few seconds
 	@echo "== quantize the shipped float model to int8 without a data set, and compare int8 with float"
@@ -42,6 +42,13 @@ test-arm64: $(VENV)/.test detectors  ## the device package on emulated arm64, an
 
 test-arm64-deploy: $(VENV)/.test detectors  ## deploys to an emulated arm64 Debian; about five minutes
 	@$(BIN)/python -m pytest tests/arm64/test_deploy.py
+
+# VM_SUITE=bookworm boots Bookworm; VM_CUTS= sets the number of power cuts; tests/vm/README.md says what the host needs
+test-vm: $(VENV)/.test detectors  ## the device package on a booted arm64 Debian: V4L2, USB video, libcamera, systemd, power cuts
+	@$(BIN)/python -m tests.vm.results
+
+test-vm-quick: $(VENV)/.test detectors  ## of test-vm a boot, a USB camera, a fault of V4L2 and a power cut
+	@$(BIN)/python -m tests.vm.results --quick
 
 soak: $(VENV)/.test detectors  ## half an hour of injected faults (MINUTES= sets the length); checks that the journal accounts for every second
 	@$(BIN)/python -m tests.system.soak --minutes $(or $(MINUTES),30) --out tests/system/results
@@ -109,6 +116,7 @@ bundle-% release-%: $(VENV)/.host detectors
 	@test -f $(release)/synthetic.npz || $(BIN)/python -m convert.calibration $(release)/model.keras
 	@$(BIN)/python -m convert.quantize --model $(release) --name $* --data $(FER2013) $(votes) --out models/$* --threads 2
 	@$(BIN)/python -m convert.evaluate models/$* --data $(FER2013) $(votes) --out models/$*/report >/dev/null
+	@test -z "$(VOTES)" -o -z "$(filter edge edge-mixed,$*)" || $(BIN)/python -m convert.evaluate models/$* --data $(FER2013) --votes $(VOTES) --out models/$*/report/votes >/dev/null
 	@$(BIN)/python -m convert.layers models/$* --data $(FER2013) $(votes) --out models/$*/report >/dev/null
 	@$(BIN)/python -m convert.crops --data $(FER2013) $(votes) --bundle models/$* --sweep --out models/$*/report/crops.json
 

@@ -1,10 +1,12 @@
-"""Arguments of several commands: checked numbers, and the option `--votes`."""
+"""Arguments of several commands: checked numbers, and the options `--votes`, `--prior` and `--trust-model`."""
 
 from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
 from pathlib import Path
+
+from fer_edge.thresholds import StatedPrior
 
 
 def add_votes_argument(parser: argparse.ArgumentParser) -> None:
@@ -16,6 +18,32 @@ def add_votes_argument(parser: argparse.ArgumentParser) -> None:
         help="table of FER+ votes on FER2013: fer2013new.csv, or a CSV of file names and ten counts; "
         "the label of an image is then their majority, of eight classes",
     )
+
+
+def add_prior_argument(parser: argparse.ArgumentParser, default: StatedPrior | str | None, words: str) -> None:
+    """Adds `--prior`: `args.prior` is the stated prior, `default` without it; `words` say what the default is."""
+    parser.add_argument(
+        "--prior",
+        type=stated_prior,
+        default=default,
+        metavar="LABEL=SHARE",
+        help="how often a label occurs where the device will be, for the thresholds of `unsure`: each reported label is "
+        f"right in four of five faces then; “data” leaves the shares of the data set; default: {words}",
+    )
+
+
+def stated_prior(text: str) -> StatedPrior | None:
+    """The argparse type of `--prior`: neutral=0.7, or data for None."""
+    if text == "data":
+        return None
+    label, _, share = text.rpartition("=")
+    try:
+        prior = StatedPrior(label, float(share))
+    except ValueError:
+        prior = StatedPrior("", 0.0)
+    if not prior.label or not 0 < prior.share < 1:
+        raise argparse.ArgumentTypeError(f"“{text}” is not a label and its share, like neutral=0.7, nor “data”")
+    return prior
 
 
 def whole_number(low: int) -> Callable[[str], int]:
@@ -31,3 +59,12 @@ def whole_number(low: int) -> Callable[[str], int]:
         return value
 
     return read
+
+
+def add_trust_argument(parser: argparse.ArgumentParser) -> None:
+    """Adds `--trust-model`, for a SavedModel whose operators reach files."""
+    parser.add_argument(
+        "--trust-model",
+        action="store_true",
+        help="load a SavedModel although its operators read or write files; default: it is refused",
+    )

@@ -7,6 +7,14 @@ from dataclasses import dataclass
 LOOPBACK = "127.0.0.1"
 
 
+def is_host(name: str) -> bool:
+    """Whether a name of this form can be looked up: each part of a host's name has 1 to 63 letters, all have 253."""
+    try:
+        return len(name.encode("idna")) <= 253
+    except UnicodeError:
+        return False
+
+
 @dataclass(frozen=True, slots=True)
 class Address:
     """A host, by name or IP address, and a port; port 0 is any free one."""
@@ -26,6 +34,8 @@ class Address:
             raise ValueError(f"{port!r} is not a port")
         if (":" in bare) != (bare != host) or any(sign.isspace() or sign in "/[]@" for sign in bare):
             raise ValueError(f"{host!r} is not a host")
+        if not is_host(bare or LOOPBACK):
+            raise ValueError("the host is too long")
         return Address(bare or LOOPBACK, int(port))
 
     @staticmethod

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from urllib.parse import urlsplit
 
+from device.address import is_host
+
 _TOPIC_LEVELS = re.compile(r"[A-Za-z0-9_-]+(/[A-Za-z0-9_-]+)*")
 DEFAULT_PORTS = {"mqtt": 1883, "mqtts": 8883}
 
@@ -26,6 +28,8 @@ def url_error(url: str) -> str:
         )
     if parts.scheme.lower() not in DEFAULT_PORTS or not parts.hostname:
         return f"mqtt must be {_URL_FORM}"
+    if not is_host(parts.hostname):
+        return f"mqtt has a host that cannot exist: of its name each part has 1 to 63 letters; it must be {_URL_FORM}"
     if parts.path.strip("/") or parts.query or parts.fragment:
         return f"mqtt has more than a host: it must be {_URL_FORM}; topics begin with mqtt_topic"
     return ""

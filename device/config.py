@@ -15,8 +15,18 @@ from typing import Any
 
 from device import broker_url
 from device.address import Address
+from fer_edge.detection.tiles import MIN_FAR_PX
 from fer_edge.errors import UsageError
+from fer_edge.limits import FRAME_PIXELS
+from fer_edge.quality import MIN_QUALITY
+from fer_edge.text_cleaning import clean
 
+_LEAST = 1e-6  # of a number that must be more than 0; the loop divides by some
+_MOST = 1e6  # of a number whose setting states no other
+_MOST_S = 86_400.0  # of a time
+_MOST_BYTES = 1 << 50
+_MOST_CHARS = 4096  # of a text or a path
+TRAINING, ESTIMATE = "training", "estimate"  # values of the setting `prior`
 Region = tuple[float, float, float, float]  # x, y, width, height: shares (0–1) of the upright picture
 
 
@@ -29,29 +39,31 @@ def _setting(default: Any, says: str, **rules: Any) -> Any:
 class Settings:
     """All settings of a run. Raises UsageError for an invalid value."""
 
-    camera: str = _setting("0", "0, usb:0, csi:0, a video file, a folder, an http:// or rtsp:// address, or synthetic")
+    camera: str = _setting(
+        "0", "0, usb:0, csi:0, a link in /dev/v4l/by-id, a video file, a folder, http://…, rtsp://… or synthetic"
+    )
     camera_password_file: Path | None = _setting(
         None, "file with the password of the user in the camera's address (mode 600): rtsp://USER@HOST"
     )
     camera_redirects: bool = _setting(False, "follow an http camera that redirects to another host")
     name: str = _setting("camera", "name of this instance, for health, pause and resume; one for each camera")
     bundle: Path | None = _setting(
-        None, "a bundle's folder, or edge or nano; none: the bundle in use (`fer-edge bundle list`)"
+        None, "a bundle's folder, or edge-mixed, edge or nano; none: the bundle in use (`fer-edge bundle list`)"
     )
     log: Path | None = _setting(None, "the journal's folder")
     runtime: Path | None = _setting(None, "folder, in memory, for the status of the running instance")
     json: bool = _setting(False, "journal lines on stdout instead of readable ones")
     once: bool = _setting(False, "end after one reading")
     duration_s: float | None = _setting(
-        None, "length of the run; none: until it is stopped or the recording ends", above=0
+        None, "length of the run; none: until it is stopped or the recording ends", above=0, most=1e9
     )
     detector: str | None = _setting(
         None, "blazeface-zoomed, blazeface-short-range or haar; none: the best one installed"
     )
-    width_px: int = _setting(640, "requested width; a camera may return a different one", above=0)
-    height_px: int = _setting(480, "requested height, like the width", above=0)
+    width_px: int = _setting(640, "requested width; a camera may return a different one", above=0, most=16_384)
+    height_px: int = _setting(480, "requested height, like the width", above=0, most=16_384)
     fps: float = _setting(
-        10.0, "requested frame rate; also used for the synthetic camera and a folder of images", above=0
+        10.0, "requested frame rate; also used for the synthetic camera and a folder of images", above=0, most=10_000
     )
     rotate_deg: int = _setting(0, "rotates the picture clockwise", one_of=(0, 90, 180, 270))
     flip: str = _setting("none", "mirrors the rotated picture", one_of=("none", "horizontal", "vertical", "both"))
@@ -62,8 +74,9 @@ class Settings:
         None,
         "frame rate of a raw recording (.h264, .h265, .mjpeg), which has no times; none: 25 is assumed, and reported",
         above=0,
+        most=10_000,
     )
-    threads: int = _setting(1, "threads of the detector's interpreter", above=0)
+    threads: int = _setting(1, "threads of the detector's interpreter", above=0, most=64)
     open_s: float = _setting(5.0, "a camera without a frame after this time counts as not opened", least=0)
     stall_s: float = _setting(5.0, "a live camera without a frame for this time is lost", least=0)
     same_s: float = _setting(10.0, "a live camera that repeats one picture for this time is lost; 0: never", least=0)
@@ -77,15 +90,29 @@ class Settings:
     per_frame: bool = _setting(False, "a journal line for each face of each frame, in addition to episodes", live=True)
     hold_s: float = _setting(1.0, "how long an expression must hold before an episode begins", live=True, least=0)
     min_score: float = _setting(0.0, "faces with a lower detection score are ignored", live=True, least=0, most=1)
-    unsure_below: float | None = _setting(
+    begin_score: float | None = _setting(
         None,
-        "a face whose highest probability is lower is unsure; none: the bundle's threshold",
+        "a new face counts from this score on, the mean of both networks' scores; a known one is kept down to min_score; "
+        "none: the detector's, .585 for BlazeFace",
         live=True,
         least=0,
         most=1,
     )
+    unsure_below: float | None = _setting(
+        None,
+        "a face whose highest probability is lower is unsure, whatever the label; none: the bundle's thresholds",
+        live=True,
+        least=0,
+        most=1,
+    )
+    prior: str = _setting(
+        TRAINING,
+        "how often each label occurs: training, as in the training set, or estimate, by this device without labels",
+        live=True,
+        one_of=(TRAINING, ESTIMATE),
+    )
     min_quality: float = _setting(
-        0.5,
+        MIN_QUALITY,
         "a face of lower quality (contrast, sharpness, size, turn) is unsure; 0: none is",
         live=True,
         least=0,
@@ -95,6 +122,12 @@ class Settings:
         0.12, "half-life of the average over frames that smooths a label; 0: no smoothing", live=True, least=0
     )
     dwell_s: float = _setting(0.2, "minimum time for which a label stays", live=True, least=0)
+    far_px: int | None = _setting(
+        None,
+        "side in px of the smallest face that is also searched for in tiles of a large picture; none: no tiles",
+        live=True,
+        least=MIN_FAR_PX,
+    )
     max_faces: int = _setting(
         4, "number of faces of a frame that are classified, largest first; others are only counted", live=True, above=0
     )
@@ -161,6 +194,10 @@ class Settings:
         for name in SETTING_FIELDS:
             if error := validation_error(name, getattr(self, name)):
                 raise UsageError(error)
+        if self.width_px * self.height_px > FRAME_PIXELS:
+            raise UsageError(
+                f"width_px and height_px are {self.width_px} × {self.height_px}, more than {FRAME_PIXELS:,} pixels; give less"
+            )
 
 
 SETTING_FIELDS = {spec.name: spec for spec in fields(Settings)}
@@ -187,15 +224,13 @@ def validation_error(name: str, value: Any) -> str:
     types, type_text = _SETTING_KINDS[setting_kind(name)]
     if not isinstance(value, types) or (isinstance(value, bool) and types is not bool):
         return f"{name} must be {type_text}, not {_quoted(value)}"
-    if setting_kind(name) in ("int", "float"):
-        if not math.isfinite(value) or ("above" in rules and value <= rules["above"]):
-            return f"{name} must be more than {rules.get('above', rules.get('least', 0))}, not {value:.10g}"
-        if "least" in rules and value < rules["least"]:
-            return f"{name} must be {rules['least']} or more, not {value:.10g}"
-        if "most" in rules and value > rules["most"]:
-            return f"{name} must be {rules['most']} or less, not {value:.10g}"
-    if "one_of" in rules and value not in rules["one_of"]:
-        return f"{name} must be one of {', '.join(map(str, rules['one_of']))}, not {_quoted(value)}"
+    if "one_of" in rules:
+        named = value in rules["one_of"]
+        return "" if named else f"{name} must be one of {', '.join(map(str, rules['one_of']))}, not {_quoted(value)}"
+    if setting_kind(name) in ("int", "float") and (error := _number_error(name, value)):
+        return error
+    if isinstance(value, str | Path) and (error := _text_error(name, str(value))):
+        return error
     if name == "camera" and not value.strip():
         return "the camera has no name; give 0, usb:0, csi:0, a file, a folder, an address or synthetic"
     if name == "name" and not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]{0,31}", value):
@@ -211,12 +246,32 @@ def validation_error(name: str, value: Any) -> str:
     return _region_error(value) if setting_kind(name) == "Region" else ""
 
 
+def _number_error(name: str, value: int | float) -> str:
+    rules = SETTING_FIELDS[name].metadata
+    least, above = rules.get("least", _LEAST), rules.get("above")
+    most = rules.get("most", _MOST_S if name.endswith("_s") else _MOST_BYTES if name.endswith("_bytes") else _MOST)
+    if value != value or value in (math.inf, -math.inf) or (above is not None and value <= above):
+        return f"{name} must be more than {rules.get('above', rules.get('least', 0))}, not {_quoted(value)}"
+    if value < least:
+        return f"{name} must be {least} or more, not {_quoted(value)}"
+    if value > most:
+        return f"{name} must be {most:.16g} or less, not {_quoted(value)}"
+    return ""
+
+
+def _text_error(name: str, text: str) -> str:
+    if len(text) > _MOST_CHARS:
+        return f"{name} has {len(text):,} characters; it may have {_MOST_CHARS:,}"
+    return f"{name} has a NUL character, which no file or host can have; remove it" if "\0" in text else ""
+
+
 def _region_error(value: tuple[Any, ...]) -> str:
     if len(value) != 4 or any(isinstance(v, bool) or not isinstance(v, int | float) for v in value):
         return f"region must be four numbers: x, y, width and height, not {_quoted(value)}"
     x, y, width, height = value
     # The sum of 0.7 and 0.3 may be a little over 1; comparisons with nan are false, so the conditions are positive.
-    if not (x >= 0 and y >= 0 and width > 0 and height > 0 and x + width < 1.000001 and y + height < 1.000001):
+    inside = all(0 <= v <= 1 for v in value) and x + width < 1.000001 and y + height < 1.000001
+    if not (inside and width > 0 and height > 0):
         return f"region must lie in the picture, in shares of it from 0 to 1, not {_quoted(value)}"
     return ""
 
@@ -228,7 +283,9 @@ def _quoted(value: Any) -> str:
         return str(value).lower()
     if isinstance(value, list | tuple):
         return f"[{', '.join(map(_quoted, value))}]"
-    return f"“{value}”" if isinstance(value, str | Path) else str(value)
+    if isinstance(value, int | float):
+        return f"{value:.10g}" if abs(value) < 10**30 else "a number with more than 30 digits"
+    return f"“{clean(str(value))}”" if isinstance(value, str | Path) else clean(str(value))
 
 
 def merge_reloaded(old: Settings, new: Settings) -> tuple[Settings, tuple[str, ...]]:

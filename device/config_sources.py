@@ -14,10 +14,18 @@ from pathlib import Path
 from typing import Any
 
 from device.config import SETTING_FIELDS, Settings, setting_kind, validation_error
-from device.default_folders import default_config_file, journal_folder_and_origin, runtime_folder_and_origin
+from device.default_folders import (
+    default_config_file,
+    expand_user,
+    journal_folder_and_origin,
+    runtime_folder_and_origin,
+)
 from fer_edge.errors import UsageError
+from fer_edge.limits import SETTINGS_BYTES
+from fer_edge.text_cleaning import clean
 
 _UNITS = re.compile(r"_(s|px|deg|bytes|c)$")
+_STATEMENT_LINES = 100  # beyond which the lines of settings are not looked for
 _NOT_DIGESTED = {"camera", "name", "bundle", "log", "runtime", "json", "once", "duration_s"}
 _NOT_DIGESTED |= {"metrics", "metrics_file", "metrics_every_s"}
 _NOT_DIGESTED |= {name for name in SETTING_FIELDS if name.startswith("mqtt")}
@@ -64,7 +72,11 @@ def read_settings_file(path: Path) -> tuple[dict[str, Any], dict[str, str]]:
     import tomllib
 
     try:
-        text = path.read_bytes().decode()
+        with path.open("rb") as file:
+            content = file.read(SETTINGS_BYTES + 1)
+        if len(content) > SETTINGS_BYTES:
+            raise UsageError(f"{path} has more than {SETTINGS_BYTES:,} bytes; a settings file has 10,000 at most")
+        text = content.decode("utf-8-sig")  # some editors write a byte order mark
         fields = tomllib.loads(text)
     except OSError as error:
         raise UsageError(f"the settings in {path} cannot be read: {error.strerror}") from error
@@ -75,6 +87,8 @@ def read_settings_file(path: Path) -> tuple[dict[str, Any], dict[str, str]]:
         raise UsageError(
             f"{path}{f':{line[1]}' if line else ''}: {error}; a line is `name = value`, text in quotes"
         ) from error
+    except (ValueError, RecursionError) as error:  # a number of thousands of digits; thousands of nested lists
+        raise UsageError(f"{path} cannot be read ({clean(str(error))}); a line is `name = value`") from error
     lines, values, origins = _line_numbers(text), {}, {}
     for name, raw in fields.items():
         where = f"{path}:{lines.get(name, 1)}"
@@ -99,9 +113,11 @@ def _line_numbers(text: str) -> dict[str, int]:
     statement, start = "", 1
     for number, line in enumerate(text.split("\n"), 1):
         statement += line + "\n"
+        if number - start > _STATEMENT_LINES:
+            break  # no setting is that long
         try:
             names = tomllib.loads(statement)
-        except tomllib.TOMLDecodeError:
+        except (ValueError, RecursionError):
             continue
         for name in names:
             line_numbers.setdefault(name, start)
@@ -119,26 +135,28 @@ def _unknown_setting(name: str, raw: Any) -> str:
         best = max(
             near, key=lambda one: SequenceMatcher(None, normalized, one).ratio() + 0.2 * (normalized[:3] == one[:3])
         )
-        return f"“{name}”; did you mean {known[best]}?"
+        return f"“{clean(name, 60)}”; did you mean {known[best]}?"
     tables = "; the file has no tables, each setting is on its own line" if isinstance(raw, dict) else ""
-    return f"“{name}”{tables}; `fer-edge config show` lists them all"
+    return f"“{clean(name, 60)}”{tables}; `fer-edge config show` lists them all"
 
 
 def _setting_value(name: str, raw: Any) -> Any:
     """A TOML value in the setting's type; unchanged if it cannot be converted, for `validation_error` to report."""
     wanted = setting_kind(name)
     if wanted == "Path" and isinstance(raw, str):
-        try:
-            return Path(raw).expanduser()
-        except RuntimeError:  # ~ of a user that does not exist
-            return Path(raw)
+        return expand_user(Path(raw))
     if wanted == "Region" and isinstance(raw, list):
         return tuple(raw)
-    return float(raw) if wanted == "float" and type(raw) is int else raw
+    return float(raw) if wanted == "float" and type(raw) is int and abs(raw) < 1 << 62 else raw
 
 
 def flag_name(name: str) -> str:
-    """The flag of a setting: without the unit, `rotate_deg` is --rotate; with it if the short name is another setting."""
+    """The flag of a setting: without the unit, `rotate_deg` is --rotate; with it if the short name is another setting.
+
+    The flag of `prior` names its one other value.
+    """
+    if name == "prior":
+        return "--estimate-prior"
     short = _UNITS.sub("", name)
     return f"--{(name if short in SETTING_FIELDS else short).replace('_', '-')}"
 
@@ -220,7 +238,7 @@ def settings_text(loaded: LoadedSettings, commented: bool = False, environ: Mapp
 def _toml(value: Any) -> str:
     if isinstance(value, str):
         # DEL is the only character that TOML and JSON escape differently
-        return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+        return json.dumps(value, ensure_ascii=False, allow_nan=False).replace("\x7f", "\\u007f")
     if isinstance(value, tuple):
         return f"[{', '.join(map(_toml, value))}]"
     return str(value).lower() if isinstance(value, bool) else str(value)
@@ -231,4 +249,4 @@ def settings_digest(settings: Settings) -> str:
     import hashlib
 
     values = {name: getattr(settings, name) for name in SETTING_FIELDS if name not in _NOT_DIGESTED}
-    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:12]
+    return hashlib.sha256(json.dumps(values, sort_keys=True, allow_nan=False).encode()).hexdigest()[:12]

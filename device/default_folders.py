@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from device.config import SETTING_FIELDS
+from fer_edge.user_folders import home_folder
 
 
 def default_journal_folder(environ: Mapping[str, str] = os.environ, name: str = "camera") -> Path:
@@ -24,7 +25,7 @@ def journal_folder_and_origin(environ: Mapping[str, str], name: str) -> tuple[Pa
     elif home := _absolute_path(environ, "XDG_STATE_HOME"):
         folder, origin = home / "fer-edge", "environment: XDG_STATE_HOME"
     else:
-        folder, origin = _home_folder() / ".local" / "state" / "fer-edge", "default"
+        folder, origin = home_folder() / ".local" / "state" / "fer-edge", "default"
     return (folder if name == SETTING_FIELDS["name"].default else folder / name), origin
 
 
@@ -63,7 +64,7 @@ def runtime_folders(environ: Mapping[str, str] = os.environ) -> tuple[Path, ...]
 def default_config_file(environ: Mapping[str, str] = os.environ) -> Path | None:
     """The default settings file: the service's, else this user's; None where there is neither."""
     folders = [(_first_listed(environ, "CONFIGURATION_DIRECTORY"), "fer-edge.toml")]
-    folders.append((_absolute_path(environ, "XDG_CONFIG_HOME") or _home_folder() / ".config", "fer-edge/config.toml"))
+    folders.append((_absolute_path(environ, "XDG_CONFIG_HOME") or home_folder() / ".config", "fer-edge/config.toml"))
     return next((folder / name for folder, name in folders if folder and (folder / name).is_file()), None)
 
 
@@ -77,11 +78,12 @@ def _absolute_path(environ: Mapping[str, str], variable: str) -> Path | None:
     return given if given.is_absolute() else None
 
 
-def _home_folder() -> Path:
+def expand_user(path: Path) -> Path:
+    """The path with `~` and `~NAME` expanded; unchanged for a user without a home, or a file whose name begins so."""
     try:
-        return Path.home()
-    except RuntimeError:  # a user without an entry or $HOME, as in a container: writing below / is reported later
-        return Path("/")
+        return path.expanduser()
+    except RuntimeError:
+        return path
 
 
 def _shared_memory_folder() -> Path:

@@ -11,16 +11,18 @@ from device.camera.frame import Frame
 from device.camera.framing import Framing
 from device.camera.source import EndOfStream
 from device.clock import clock_monotonic_ns
-from device.config import Settings, merge_reloaded
+from device.config import ESTIMATE, Settings, merge_reloaded
 from device.output.episodes import EpisodeRules
 from device.output.event_aggregator import EventAggregator
 from device.output.event_bodies import CameraBody, header_body, reading_body
 from device.output.tally import FrameCounts
 from device.system.status_record import Status
 from device.vision.cpu_budget import CpuBudget
+from device.vision.prior import prior_by_label
 from device.vision.search import SearchState
 from fer_edge.console import message
 from fer_edge.errors import FerEdgeError, UsageError
+from fer_edge.text_cleaning import clean
 
 if TYPE_CHECKING:
     from device.run_parts import RunParts
@@ -41,6 +43,7 @@ class Loop:
         self._capture: Capture | None = parts.capture  # None while paused
         self._start_ns = self._clock.mono_ns()
         self._paused_since_ns = 0  # 0 while not paused
+        self._difference = ""  # of the camera from what was requested, as last reported
         self._framing = Framing.from_settings(self._settings)
         self._budget = CpuBudget(self._clock)
         self._search_state = SearchState(is_recording=not self._source.live)
@@ -59,7 +62,7 @@ class Loop:
             reason = "the reader of stdout went away"
             raise
         except BaseException as error:
-            reason = f"{type(error).__name__}: {error}"
+            reason = clean(f"{type(error).__name__}: {error}", 500)
             raise
         finally:
             seconds = (self._clock.mono_ns() - self._start_ns) / 1e9
@@ -152,6 +155,7 @@ class Loop:
         self._search_state, result = parts.pipeline.process(
             self._search_state, frame, settings, parts.observers.start_frame()
         )
+        self._aggregator.prior = self._prior()
         totals.add_frame(frame.mono_ns, result)
         send = self._recorder.record if settings.per_frame else self._recorder.send_unrecorded
         for reading in result.readings[:1] if settings.once else result.readings:
@@ -216,15 +220,16 @@ class Loop:
         try:
             if self._parts.read_settings is None:
                 raise UsageError("there are no settings to read again")
-            self._settings, later = merge_reloaded(self._settings, self._parts.read_settings())
-            settings = self._settings
+            settings, later = merge_reloaded(self._settings, self._parts.read_settings())
             self._parts.journal.set_limits(settings.sync_s, settings.budget_bytes, settings.keep_days)
+            self._settings = settings
             self._aggregator.rules = EpisodeRules(hold_s=settings.hold_s)
             remark = f"; at the next start: {', '.join(later)}" if later else ""
             message(f"settings read again{remark}")
+        except Exception as error:  # whatever is in a file that others write, the run goes on
+            message(f"{_fault_text(error)}; nothing was changed")
+        else:
             self._report_new_bundle()
-        except FerEdgeError as error:
-            message(f"{error}; nothing was changed")
         self._heartbeat.notifier.ready("running")
 
     def _report_new_bundle(self) -> None:
@@ -232,28 +237,32 @@ class Loop:
 
         try:
             bundle = Bundle.load(self._settings.bundle)
-        except FerEdgeError as error:
-            message(f"{error}; the bundle that was loaded stays in use")
+        except Exception as error:  # as above
+            message(f"{_fault_text(error)}; the bundle that was loaded stays in use")
             return
         if bundle.sha256 != self._parts.pipeline.bundle.sha256:
             message(f"{bundle.path} now holds another bundle; the loaded one stays in use until the next start")
 
     def _record_camera_changes(self) -> None:
         while self._capture is not None and (change := self._capture.next_change()) is not None:
-            message(f"the camera {_CHANGE_TEXTS[change.state]} ({change.reason})")
+            remark = f"({change.reason})" if change.reason else f"after {change.gap_s:.1f} s"
+            message(f"the camera {_CHANGE_TEXTS[change.state]} {remark}")
             if change.state != "back":
                 self._search_state = self._search_state.reset()  # faces before and after a loss are not matched
                 self._aggregator.interrupt("lost", self._clock.mono_ns())
             self._record_camera(change.state, change=change)
 
     def _record_camera(self, state: str, mono_ns: int | None = None, change: CameraChange | None = None) -> None:
-        description = self._source.describe().to_json()
-        if change is None:
-            body: CameraBody = {"state": state, "camera": description}
-        else:
-            gap_s = round(change.gap_s, 3)
-            body = {"state": state, "reason": change.reason, "gap_s": gap_s, "camera": description}
+        description = self._source.describe()
+        body: CameraBody = {"state": state, "camera": description.to_json()}
+        if change is not None:
+            body["gap_s"] = round(change.gap_s, 3)
+            if change.reason:
+                body["reason"] = change.reason
         self._recorder.record("camera", body, mono_ns)
+        if state in ("opened", "back") and (difference := description.difference()) != self._difference:
+            self._difference = difference
+            message(f"the camera {difference or 'gives the size and frame rate that were requested'}")
 
     def _status(self) -> Status:
         capture, totals, counts, journal = self._capture, self._totals, self.counts(), self._parts.journal
@@ -271,4 +280,16 @@ class Loop:
             drops=dict(counts.drops),
             journal_trouble=journal.trouble,
             lines_lost=journal.lost.total(),
+            prior=self._prior(),
         )
+
+    def _prior(self) -> dict[str, float] | None:
+        """The device's own prior by label; None where it is not estimated, or not yet."""
+        estimate = self._search_state.prior
+        if estimate is None or estimate.updated_ns is None or self._settings.prior != ESTIMATE:
+            return None
+        return prior_by_label(self._parts.pipeline.bundle.labels, estimate.prior)
+
+
+def _fault_text(error: Exception) -> str:
+    return str(error) if isinstance(error, FerEdgeError) else f"the files cannot be read again ({clean(repr(error))})"

@@ -11,7 +11,7 @@ from device.address import Address
 from device.camera.camera_url import redact_url
 from device.camera.factory import URL_SCHEMES
 from device.config import Settings
-from device.default_folders import default_journal_folder, default_runtime_folder
+from device.default_folders import default_journal_folder, default_runtime_folder, expand_user
 from device.output.mqtt.broker import broker_from_settings
 from fer_edge.events import KINDS
 
@@ -210,6 +210,6 @@ def _wrapped(line: str) -> str:
 def _shown(camera: str) -> str:
     if _is_address(camera):
         return redact_url(camera)
-    path = Path(camera).expanduser()
+    path = expand_user(Path(camera))
     # As in the journal: the name of a folder may contain a person's name.
     return path.name if len(path.parts) > 1 and not camera.startswith("/dev/") else camera

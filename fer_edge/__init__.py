@@ -28,8 +28,6 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any
 
-from fer_edge.limits import PICTURE_PIXELS
-
 if TYPE_CHECKING:
     from fer_edge.bundle import Bundle, Prediction
     from fer_edge.bundle_spec import BundleSpec
@@ -86,8 +84,8 @@ _MODULES = {
 }
 
 
-# OpenCV reads it when it is loaded; its own limit is 1,073,741,824 pixels, 3 GB in colour
-os.environ.setdefault("OPENCV_IO_MAX_IMAGE_PIXELS", str(PICTURE_PIXELS))
+# OpenCV reads it when it is loaded; its own limit is 1,073,741,824 pixels, 3 GB in colour. It is limits.PICTURE_PIXELS.
+os.environ.setdefault("OPENCV_IO_MAX_IMAGE_PIXELS", "134217728")
 
 
 def __getattr__(name: str) -> Any:

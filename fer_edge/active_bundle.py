@@ -15,6 +15,7 @@ from pathlib import Path
 
 from fer_edge.errors import BundleRefused
 from fer_edge.shipped_bundles import SHIPPED, default_path, shipped_path
+from fer_edge.user_folders import data_folder
 
 SYSTEM_BUNDLES = Path("/opt/fer-edge/bundles")  # read by the system service, written by root
 IN_USE_FILE = "in-use"
@@ -27,8 +28,7 @@ def bundles_folder(environ: Mapping[str, str] = os.environ) -> Path:
         return Path(given)
     if os.geteuid() == 0:
         return SYSTEM_BUNDLES
-    data = environ.get("XDG_DATA_HOME")
-    return (Path(data) if data else Path.home() / ".local" / "share") / "fer-edge" / "bundles"
+    return data_folder(environ) / "bundles"
 
 
 def selected_names(folder: Path) -> tuple[str, ...]:

@@ -17,21 +17,21 @@ and for the host only, which a device neither needs nor reads:
 from __future__ import annotations
 
 import hashlib
-import os
-import shutil
-import tempfile
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fer_edge.bundle_spec import BundleSpec, FileEntry, RuntimeClaim
+from fer_edge.bundle_files import checked_content, read_content
+from fer_edge.bundle_spec import BundleSpec, RuntimeClaim
+from fer_edge.certainty import thresholds_by_label
 from fer_edge.errors import BundleRefused, UsageError
-from fer_edge.face_crop import IDENTITY, PREPROCESS_ID, CropMapping, crop_whole_image, face_crop
+from fer_edge.events import UNSURE
+from fer_edge.face_crop import IDENTITY, PREPROCESS_ID, CropMapping, crop_square, crop_whole_image, face_crop
 from fer_edge.json_fields import parse_json
-from fer_edge.limits import JSON_BYTES, MODEL_BYTES
+from fer_edge.limits import JSON_BYTES
+from fer_edge.quality import Quality, crop_quality, unsure_reason
 from fer_edge.shipped_bundles import bundle_folder, shipped_models
 
 if TYPE_CHECKING:
@@ -47,12 +47,16 @@ REQUIRED_FILES = ("model.tflite", "golden.npz", "parity.json", "CARD.md")
 class Prediction:
     """One face of an image: its box (x, y, w, h) in px, the label, and float32 probabilities (K,) in the bundle's order.
 
-    `face` is None where the image was a face crop itself.
+    `face` is None where the image was a face crop itself. `reported` is what the camera loop would say of this one picture: the
+    label, or `unsure` for the reason `why`, which is "confidence" or what limits the quality of the crop (0–1).
     """
 
     face: Face | None
     label: str
     probabilities: np.ndarray
+    quality: float
+    reported: str
+    why: str = ""
 
 
 @dataclass(frozen=True)
@@ -70,10 +74,9 @@ class Bundle:
     def load(path: Path | str | None = None) -> Bundle:
         """The bundle in folder `path`, its files checked against their hashes.
 
-        None is the one in use on this machine (`fer-edge bundle use`), else the default; "edge" and "nano" are those of the
-        package, "large" and "edge-votes" of a checkout, unless there is a folder of that name. Raises UsageError when there is
-        none, BundleRefused when a
-        file is missing or altered or has another format.
+        None is the one in use on this machine (`fer-edge bundle use`), else the default; "edge-mixed", "edge" and "nano" are
+        those of the package, "large" and "edge-votes" of a checkout, unless there is a folder of that name. Raises UsageError
+        when there is none, BundleRefused when a file is missing or altered or has another format.
         """
         if path is None:
             from fer_edge.active_bundle import active_bundle_path
@@ -84,7 +87,7 @@ class Bundle:
             raise UsageError(
                 f"{folder} is not a bundle: it has no bundle.json; `python -m convert.quantize` writes one"
             )
-        raw = _content(folder / "bundle.json", JSON_BYTES)
+        raw = read_content(folder / "bundle.json", JSON_BYTES)
         try:
             values = parse_json(raw)
         except ValueError as error:
@@ -94,7 +97,7 @@ class Bundle:
             raise BundleRefused(
                 f"{folder} needs crops made by “{spec.input.preprocess}”; this version makes them by “{PREPROCESS_ID}”"
             )
-        contents = {name: _checked_content(folder, name, spec.files) for name in REQUIRED_FILES}
+        contents = {name: checked_content(folder, name, spec.files) for name in REQUIRED_FILES}
         return Bundle(path=folder, sha256=hashlib.sha256(raw).hexdigest(), spec=spec, contents=contents)
 
     @property
@@ -193,96 +196,40 @@ class Bundle:
         crops = [self.crop(gray, face, detector) for face in faces]
         return self.classify(np.stack(crops) if crops else np.empty((0, self.side, self.side), np.uint8))
 
-    def predict(self, gray: np.ndarray, is_crop: bool = False) -> list[Prediction]:
-        """The prediction for each face of an image, the largest first; empty without a face.
+    def predict(self, gray: np.ndarray, is_crop: bool = False, far_px: int | None = None) -> list[Prediction]:
+        """The prediction for each face of an image, the largest first, each once; empty without a face.
 
-        `gray` is uint8 (H, W). With `is_crop` the image is one face crop, as in data sets.
+        `gray` is uint8 (H, W). With `is_crop` the image is one face crop, as in data sets. With `far_px`, tiles of
+        it are searched too, for faces of that side and more.
         """
+        from fer_edge.detection.registry import begin_evidence
+        from fer_edge.detection.two_stage import TwoStageDetector
+        from fer_edge.detection.types import Face, largest_first
+
         if is_crop:
-            (row,) = self.classify(crop_whole_image(gray, self.side)[None])
-            return [Prediction(None, self.labels[int(row.argmax())], row)]
-        from fer_edge.detection.types import largest_first
+            height, width = gray.shape
+            crop = crop_whole_image(gray, self.side)
+            quality = crop_quality(crop, Face((0, 0, width, height), 1.0), max(height, width))
+            return self._predictions([None], [crop], [quality])
+        detector, least = self.detector, begin_evidence(self.detector.name)
+        found = detector.detect(gray, far_px) if isinstance(detector, TwoStageDetector) else detector.detect(gray)
+        faces = largest_first([face for face in found if face.evidence >= least])
+        crops = [self.crop(gray, face, self.detector.name) for face in faces]
+        mappings = [self.mapping(face.detector or self.detector.name) for face in faces]
+        sides = [crop_square(f.xywh, mapping, gray.shape)[2] for f, mapping in zip(faces, mappings, strict=True)]
+        return self._predictions(faces, crops, [crop_quality(*of) for of in zip(crops, faces, sides, strict=True)])
 
-        faces = largest_first(self.detector.detect(gray))
-        rows = self.classify_faces(gray, faces, self.detector.name)
-        return [Prediction(face, self.labels[int(row.argmax())], row) for face, row in zip(faces, rows, strict=True)]
+    def _predictions(
+        self, faces: Sequence[Face | None], crops: Sequence[np.ndarray], qualities: Sequence[Quality]
+    ) -> list[Prediction]:
+        """The predictions for crops uint8 (side, side) of these faces."""
+        import numpy as np
 
-
-def sha256_of(path: Path) -> str:
-    """The SHA-256 of a file, in hexadecimal."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def file_entries(folder: Path) -> dict[str, FileEntry]:
-    """Size and hash of each file in a bundle's folder but bundle.json itself, as bundle.json lists them."""
-    names = sorted(p.name for p in folder.iterdir() if p.is_file() and p.name != "bundle.json")
-    return {name: FileEntry((folder / name).stat().st_size, sha256_of(folder / name)) for name in names}
-
-
-@contextmanager
-def replaced_folder(folder: Path) -> Iterator[Path]:
-    """A fresh folder beside `folder` to write to; it replaces `folder` when the block ends without an error.
-
-    On an error `folder` stays as it was and the fresh folder is removed. Raises UsageError when `folder` exists and is not a
-    bundle: it would be lost.
-    """
-    refuse_unless_bundle(folder)
-    folder = folder.absolute()
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    fresh = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
-    try:
-        fresh.chmod(0o755)
-        yield fresh
-        for file in (found for found in fresh.rglob("*") if found.is_file()):
-            with file.open("rb") as written:
-                os.fsync(written.fileno())
-        if folder.exists():
-            old = Path(tempfile.mkdtemp(prefix=f".{folder.name}.old.", dir=folder.parent))
-            folder.rename(old / folder.name)
-            try:
-                fresh.rename(folder)
-            except OSError:
-                (old / folder.name).rename(folder)
-                raise
-            finally:
-                if folder.exists():
-                    shutil.rmtree(old)
-        else:
-            fresh.rename(folder)
-    finally:
-        if fresh.exists():
-            shutil.rmtree(fresh)
-
-
-def refuse_unless_bundle(folder: Path) -> None:
-    """Raises UsageError when `folder` exists and is neither empty nor a bundle, so that no other files are replaced."""
-    if not folder.exists() or (folder / "bundle.json").is_file():
-        return
-    if not folder.is_dir() or any(folder.iterdir()):
-        raise UsageError(f"{folder} exists and is not a bundle; name a new folder with --out")
-
-
-def _checked_content(folder: Path, name: str, files: Mapping[str, FileEntry]) -> bytes:
-    """The content of a file of the bundle. Raises BundleRefused when it is not the one that bundle.json describes."""
-    path = folder / name
-    if name not in files:
-        raise BundleRefused(f"{folder / 'bundle.json'} does not list {name}; make the bundle again")
-    if not path.is_file():
-        raise BundleRefused(f"{path} is missing; copy the bundle again")
-    content = _content(path, min(files[name].bytes, MODEL_BYTES))
-    if (len(content), hashlib.sha256(content).hexdigest()) != (files[name].bytes, files[name].sha256):
-        raise BundleRefused(
-            f"{path} is not the file that bundle.json describes (its hash differs); copy the bundle again"
-        )
-    return content
-
-
-def _content(path: Path, largest_bytes: int) -> bytes:
-    """The content of a file, cut off one byte after the limit. Raises BundleRefused when it cannot be read."""
-    try:
-        with path.open("rb") as file:
-            content = file.read(largest_bytes + 1)
-    except OSError as error:
-        raise BundleRefused(f"{path} cannot be read ({error.strerror}); copy the bundle again") from error
-    return content
+        if not crops:
+            return []
+        predictions, thresholds = [], thresholds_by_label(self.spec)
+        for face, p, quality in zip(faces, self.classify(np.stack(crops)), qualities, strict=True):
+            best = int(p.argmax())
+            label, why = self.labels[best], unsure_reason(float(p[best]), quality, thresholds[best])
+            predictions.append(Prediction(face, label, p, quality.value, UNSURE if why else label, why))
+        return predictions

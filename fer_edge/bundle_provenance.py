@@ -110,11 +110,13 @@ class Provenance:
     parity_runtime: str
     data: DataFingerprint | None = None
     labels_from: str | None = None  # the rule of the data's labels, where they are not the set's own
+    train_counts: dict[str, int] | None = None  # images of each label in the training part
 
     @staticmethod
     def read(fields: JsonFields) -> Provenance:
         """The provenance in the object `provenance`."""
         source, model, versions = fields.object("source"), None, fields.object("versions")
+        counts = fields.object("train_counts") if fields.has("train_counts") else None
         if fields.has("float_model"):
             found = fields.object("float_model")
             model = FloatModelRecord(found.text("file"), found.sha256("sha256"), found.interval("range"))
@@ -127,4 +129,5 @@ class Provenance:
             parity_runtime=fields.text("parity_runtime"),
             data=DataFingerprint.read(fields.object("data")) if fields.has("data") else None,
             labels_from=fields.text("labels_from") if fields.has("labels_from") else None,
+            train_counts={name: counts.integer(name) for name in counts.values} if counts else None,
         )

@@ -17,13 +17,13 @@ from fer_edge.json_fields import JsonFields, to_json
 from fer_edge.labels import require_printable_label
 from fer_edge.logit_difference import LARGEST_DIFFERENCE, LogitDifference
 from fer_edge.runtime_name import runtime_name
+from fer_edge.thresholds import Thresholds
 
 FORMAT = 1
 OUTPUT_KINDS = ("logits", "probabilities")
 SCHEMA_FILE = Path(__file__).with_name("bundle.schema.json")
 REMEDY = "copy the bundle again"
 MAX_CLASSES = 1000
-TEMPERATURES = (0.05, 20.0)  # outside of these, every probability is 1 or 0, or all are alike
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,13 +88,6 @@ class QuantizationSpec(NamedTuple):
     scheme: str
     input: TensorQuantization
     output: TensorQuantization
-
-
-class Thresholds(NamedTuple):
-    """`temperature` divides the logits before softmax; a label less probable than `unsure_below` is reported as unsure."""
-
-    temperature: float
-    unsure_below: float
 
 
 class Cost(NamedTuple):
@@ -216,20 +209,18 @@ class BundleSpec:
             raise BundleRefused(
                 f"{source} has bundle format {found}; this version reads {FORMAT}; make the bundle again"
             )
-        quantization, thresholds = fields.object("quantization"), fields.object("thresholds")
+        quantization, labels = fields.object("quantization"), _labels(fields)
         tensors = (TensorQuantization.read(quantization.object(name)) for name in ("input", "output"))
         operators, cost = fields.object("operators"), fields.object("cost")
         versions = operators.object("versions")
         return BundleSpec(
             format=FORMAT,
             name=fields.text("name", may_be_empty=True),
-            labels=_labels(fields),
+            labels=labels,
             input=InputSpec.read(fields.object("input")),
             output=OutputSpec.read(fields.object("output")),
             quantization=QuantizationSpec(quantization.text("scheme"), *tensors),
-            thresholds=Thresholds(
-                thresholds.number("temperature", *TEMPERATURES), thresholds.number("unsure_below", 0, 1)
-            ),
+            thresholds=Thresholds.read(fields.object("thresholds"), labels),
             cost=Cost(*(cost.integer(name) for name in ("parameters", "multiply_adds", "bytes"))),
             operators=Operators(
                 {name: versions.integer(name, 1) for name in versions.values}, operators.texts("supported_by")

@@ -9,9 +9,11 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from fer_edge.errors import UsageError
+from fer_edge.event_bodies import LARGEST_MONO_S, body_error
+from fer_edge.limits import JOURNAL_LINE_BRACKETS
 
 SCHEMA = 1
 SCHEMA_FILE = Path(__file__).with_name("events.schema.json")
@@ -19,8 +21,10 @@ UNSURE = "unsure"  # in place of a label where the model abstains
 
 # kind: what its body holds
 KINDS = {
-    "header": "first line of a segment: schema, software, name, settings (a digest), bundle, labels, preprocess, detector, "
-    "runtime, verified (the comparison with the bundle's golden vectors), camera, start_s (seconds from the process's start "
+    "header": "first line of a segment: schema, software, name, settings (a digest), bundle, labels, thresholds (the "
+    "probability from which each label is reported; null: never), training_prior (of a device that estimates its "
+    "own), preprocess, detector, runtime, verified (the comparison with the bundle's golden vectors), camera, start_s "
+    "(seconds from the process's start "
     "to each step of starting); continues (the previous segment of the run: the header is then a copy with the same seq)",
     "camera": "state (waiting, opened, lost, back, closed), camera (its own description); reason and gap_s of a loss",
     "reading": "one face of one frame: frame, track, xywh px, score, label, p (probabilities in the header's order), "
@@ -31,7 +35,8 @@ KINDS = {
     "tally": "a minute of the run: from_mono_s, seconds (the sum of observed_s, unavailable_s and paused_s), face_s (with "
     "a face), labels_s (seconds of faces by label and unsure), unsure_s (seconds of unsure by reason), faces_max, "
     "faces_skipped (a face in ten frames is ten), frames (read, processed), "
-    "frames_idle (processed without a search: no change and no face), drops by reason",
+    "frames_idle (processed without a search: no change and no face), drops by reason; prior (how often each label "
+    "occurs here, where the device estimates it)",
     "health": "the machine's state, when something of it changed: undervoltage, throttled_now and throttled_since_boot (lists "
     "of the reasons for throttling), temperature_c, disk_free_bytes, power_source, changed; null: not reported",
     "clock": "the wall clock was set or its state changed: offset_s (to add to the wall of earlier lines), from and to",
@@ -45,7 +50,14 @@ KINDS = {
 }
 
 _COMMON = ("kind", "seq", "boot", "mono_s", "wall", "clock")
-_decode = json.JSONDecoder().raw_decode
+_LARGEST_SEQ = 2**53
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not a number of JSON")
+
+
+_decode = json.JSONDecoder(parse_constant=_refuse_constant).raw_decode
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,16 +80,21 @@ class Event:
         assert self.body.keys().isdisjoint(_COMMON), f"the body of a {self.kind} may not have the fields of every event"
 
     def line(self) -> str:
-        """The event as one line of JSON without its newline, the common fields first."""
+        """The event as one line of JSON without its newline, the common fields first. Raises ValueError for NaN."""
         common = {"kind": self.kind, "seq": self.seq, "boot": self.boot, "mono_s": round(self.mono_s, 3)}
         return json.dumps(
-            {**common, "wall": self.wall, "clock": self.clock, **self.body}, ensure_ascii=False, separators=(",", ":")
+            {**common, "wall": self.wall, "clock": self.clock, **self.body},
+            ensure_ascii=False,
+            allow_nan=False,
+            separators=(",", ":"),
         )
 
     @staticmethod
     def parse(line: str) -> Event:
-        """The event in a line. Raises UsageError when the line is not an event of this schema."""
+        """The event in a line, with its fields of the types that readers use. Raises UsageError for any other line."""
         try:
+            if line.count("{") + line.count("[") > JOURNAL_LINE_BRACKETS:
+                raise ValueError(f"more than {JOURNAL_LINE_BRACKETS} objects and lists")
             fields, end = _decode(
                 line
             )  # a month has 150,000 lines: what `json.loads` does around this costs as much again
@@ -87,12 +104,19 @@ class Event:
             kind, seq, boot, mono_s, wall, clock = [take(key) for key in _COMMON]
             if not (type(seq) is int and type(mono_s) in (float, int) and type(kind) is type(boot) is str):
                 raise TypeError(f"seq is {seq!r}, mono_s {mono_s!r}")
+            if not (0 <= seq <= _LARGEST_SEQ and 0 <= mono_s <= LARGEST_MONO_S):
+                raise ValueError(f"seq is {seq:.10g}, mono_s {mono_s:.10g}")
             if not type(wall) is type(clock) is str:
                 raise TypeError(f"wall is {wall!r}")
             if kind == "header" and fields["schema"] != SCHEMA:
                 raise UsageError(
                     f"the journal has schema {fields['schema']}, this version reads {SCHEMA}; update fer-edge"
                 )
-        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+            if problem := body_error(kind, fields):
+                raise ValueError(problem)
+            if "\\u" in line:
+                texts = json.dumps([kind, boot, wall, clock, fields], ensure_ascii=False, allow_nan=False)
+                texts.encode()  # half of a surrogate pair has no encoding
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError, OverflowError) as error:
             raise UsageError(f"not a line of a journal: {line[:80]!r} ({error!r})") from error
         return Event(kind, seq, boot, mono_s, wall, clock, fields)

@@ -8,13 +8,14 @@ import time
 from dataclasses import asdict, astuple, dataclass
 from typing import TYPE_CHECKING, Any
 
-from fer_edge.bundle_spec import REMEDY, Thresholds
+from fer_edge.bundle_spec import REMEDY
 from fer_edge.errors import BundleRefused, UsageError
 from fer_edge.face_crop import IDENTITY, face_crop
 from fer_edge.golden_vectors import Golden, output_step
 from fer_edge.json_fields import JsonFields, parse_json
 from fer_edge.logit_difference import LogitDifference
 from fer_edge.runtime_name import runtime_name
+from fer_edge.thresholds import LabelThresholds, Thresholds
 
 if TYPE_CHECKING:
     import numpy as np
@@ -136,14 +137,21 @@ def _thresholds(bundle: Bundle) -> None:
     fields = JsonFields.of(report, str(path), BundleRefused, REMEDY)
     if fields.has("confidence"):
         fitted = fields.object("confidence")
-        expected = Thresholds(fitted.number("temperature"), fitted.number("unsure_below"))
+        expected = Thresholds.read(fitted, bundle.labels)
     else:  # nothing was fitted: there were no labelled data
         expected = Thresholds(1.0, 0.0)
     for name, ours, fitted_value in zip(Thresholds._fields, bundle.spec.thresholds, expected, strict=True):
         if ours != fitted_value:
             raise BundleRefused(
-                f"{bundle.path / 'bundle.json'}: thresholds.{name} is {ours:g}, and parity.json has {fitted_value:g}; {REMEDY}"
+                f"{bundle.path / 'bundle.json'}: thresholds.{name} is {_value(ours)}, and parity.json has"
+                f" {_value(fitted_value)}; {REMEDY}"
             )
+
+
+def _value(threshold: float | LabelThresholds | None) -> str:
+    if threshold is None:
+        return "none"
+    return "thresholds of labels" if isinstance(threshold, LabelThresholds) else f"{threshold:g}"
 
 
 def _probabilities(bundle: Bundle, logits: np.ndarray) -> None:

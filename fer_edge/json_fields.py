@@ -127,6 +127,10 @@ class JsonFields:
             self.refuse(name, " ".join(["a number", *kept]))
         return float(value)
 
+    def number_or_null(self, name: str, low: float = -LARGEST_NUMBER, high: float = LARGEST_NUMBER) -> float | None:
+        """A finite number from `low` to `high`, or None for null; the field must be there."""
+        return None if self._get(name) is None else self.number(name, low, high)
+
     def flag(self, name: str) -> bool:
         """True or false."""
         value = self._get(name)
@@ -197,13 +201,14 @@ class JsonFields:
 def to_json(value: Any) -> Any:
     """A dataclass, named tuple, tuple or dict as JSON values, fields in their order.
 
-    A field of a dataclass whose default is None is left out when it is None.
+    A field whose default is None is left out when it is None.
     """
     if is_dataclass(value):
         pairs = [(field, getattr(value, field.name)) for field in fields(value)]
         return {field.name: to_json(v) for field, v in pairs if v is not None or field.default is not None}
     if hasattr(value, "_asdict"):
-        return {name: to_json(each) for name, each in value._asdict().items()}
+        pairs = value._asdict().items()
+        return {n: to_json(v) for n, v in pairs if v is not None or value._field_defaults.get(n, 0) is not None}
     if isinstance(value, dict):
         return {key: to_json(each) for key, each in value.items()}
     return [to_json(each) for each in value] if isinstance(value, list | tuple) else value

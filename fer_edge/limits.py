@@ -7,7 +7,8 @@ from __future__ import annotations
 
 # pictures: decoding takes 1 byte a pixel in gray and 3 in colour
 FRAME_PIXELS = 16_777_216  # of a camera's frame, or of a picture on a device: 4096 × 4096
-PICTURE_PIXELS = 134_217_728  # of a picture in a data set on the host; the largest telephones' have 108 million
+# of a picture in a data set on the host; the largest telephones' have 108 million; `fer_edge` tells OpenCV the same number
+PICTURE_PIXELS = 134_217_728
 PICTURE_FILE_BYTES = 134_217_728  # of the file of one picture
 
 # files that are read whole
@@ -16,6 +17,14 @@ TARGET_OUTPUT_BYTES = 1_048_576  # of what one step of a deploy prints on the ta
 STATUS_FILE_BYTES = 65_536  # of an instance's status
 MODEL_BYTES = 268_435_456  # of a .tflite file; `large`, the largest bundle of ours, has 4.3 million
 ARRAY_FILE_BYTES = 67_108_864  # of the arrays of one .npz file after decompression; golden.npz has 0.9 million
+SYNTHETIC_BYTES = 1_073_741_824  # of the arrays of synthetic.npz on the host
+VOTES_BYTES = 67_108_864  # of a table of FER+ votes after decompression; fer2013new.csv has 1.4 million
+
+# journals
+JOURNAL_LINE_BYTES = 1_048_576  # of one line; the longest that a run writes has 5,000
+JOURNAL_LINE_BRACKETS = 500  # objects and lists in one line; a run's own have 10 at most
+
+SETTINGS_BYTES = 65_536  # of a settings file
 
 # archives
 EXPANSION = (

@@ -50,7 +50,7 @@ class RecordedLogits:
         """Writes a .npz with `logits` and, as JSON in `origin`, the rest. 7,178 images take 70 kB."""
         import numpy as np
 
-        origin = json.dumps({name: getattr(self, name) for name in _ORIGIN})
+        origin = json.dumps({name: getattr(self, name) for name in _ORIGIN}, allow_nan=False)
         path.parent.mkdir(parents=True, exist_ok=True)
         with atomic_file(path) as fresh, fresh.open("wb") as file:
             np.savez_compressed(file, logits=self.logits, origin=np.array(origin))

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from fer_edge.errors import UsageError
 
-SHIPPED = ("edge", "nano")  # in the wheel; the first is the default
+SHIPPED = ("edge-mixed", "edge", "nano")  # in the wheel; the first is the default
 IN_CHECKOUT = ("large", "edge-votes")  # in models/ of a checkout only, for their size or their classes
 _CHECKOUT = Path(__file__).parents[1]
 

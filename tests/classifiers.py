@@ -39,12 +39,18 @@ def as_input(images: np.ndarray, pixels: tuple[float, float], channels: int) -> 
 
 
 def bar_classifier(
-    pixels: tuple[float, float] = (0.0, 255.0), channels: int = 1, end: str = "logits", side: int = SIDE, seed: int = 1
+    pixels: tuple[float, float] = (0.0, 255.0),
+    channels: int = 1,
+    end: str = "logits",
+    side: int = SIDE,
+    seed: int = 1,
+    norm_groups: int = 0,
 ) -> Any:
     """A Keras model (None, side, side, channels) to (None, 3) for inputs of the range `pixels`.
 
     `end`: "logits"; "activation", a softmax in the last layer; "softmax", a layer of its own; "halved", a softmax and what
-    comes after it, so that it gives probabilities that nothing can be taken off.
+    comes after it, so that it gives probabilities that nothing can be taken off. With `norm_groups` it has a group
+    normalization in the place of the batch normalization.
     """
     import keras
 
@@ -55,14 +61,15 @@ def bar_classifier(
     filters = layers.Conv2D(8, 7, strides=2, use_bias=False)
     seen = filters(given)
     filters.set_weights([np.asarray(spread)])
-    norm = layers.BatchNormalization()
+    norm = layers.GroupNormalization(norm_groups) if norm_groups else layers.BatchNormalization()
     seen = layers.ReLU()(norm(seen))
     features = layers.Flatten()(layers.AveragePooling2D(3)(seen))
 
     x, y = bars(60, seed=100, side=side)
     inputs = as_input(x, pixels, channels)
-    raw = np.asarray(filters(inputs))
-    norm.set_weights([np.ones(8), np.zeros(8), raw.mean((0, 1, 2)), raw.var((0, 1, 2))])
+    raw = np.asarray(filters(inputs), np.float32)  # also under a policy of less precision
+    if not norm_groups:
+        norm.set_weights([np.ones(8), np.zeros(8), raw.mean((0, 1, 2)), raw.var((0, 1, 2))])
     columns = np.hstack([np.asarray(keras.Model(given, features)(inputs)), np.ones((len(x), 1))])
     # a ridge keeps the weights small, and so the steps of int8
     solved = np.linalg.solve(columns.T @ columns + np.eye(columns.shape[1]), columns.T @ (6 * np.eye(3)[y] - 2))

@@ -188,7 +188,7 @@ class SimulatedDevice:
                 noticed = True
             self._account.advance(self.clock.now_ns, self._counts())
             self.journal.tick()
-        self._camera("back", reason=reason, gap_s=round((self.clock.now_ns - begun_ns) / 1e9, 3))
+        self._camera("back", gap_s=round((self.clock.now_ns - begun_ns) / 1e9, 3))
         self._account.add_frame((), self.clock.now_ns, self._counts())
 
     def hang(self, seconds: float) -> None:

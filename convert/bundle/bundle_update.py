@@ -12,7 +12,8 @@ from convert.parity.parity_report import FILE_NAME, ParityReport
 from convert.parity.reference_free_report import ReferenceFreeReport
 from convert.report.model_card import bundle_card
 from convert.train.history import TrainingHistory
-from fer_edge.bundle import Bundle, file_entries, replaced_folder
+from fer_edge.bundle import Bundle
+from fer_edge.bundle_files import file_entries, replaced_folder
 from fer_edge.bundle_spec import BundleSpec, RuntimeClaim
 
 Report = ParityReport | ReferenceFreeReport
@@ -39,10 +40,14 @@ def write_spec(folder: Path, spec: BundleSpec) -> None:
 
 
 def write_parity_into(bundle: Bundle, report: ParityReport) -> None:
-    """Replaces a bundle's parity report: parity.json, CARD.md and the runtimes it claims."""
+    """Replaces a bundle's parity report: parity.json, CARD.md and the runtimes it claims.
+
+    Temperature and thresholds become those of the report, where it was made on data; otherwise they stay.
+    """
 
     def change(fresh: Path, spec: BundleSpec) -> BundleSpec:
-        spec = replace(spec, runtimes=runtime_claims(report))
+        thresholds = report.confidence.thresholds if report.confidence else spec.thresholds
+        spec = replace(spec, runtimes=runtime_claims(report), thresholds=thresholds)
         history = fresh / "history.json"
         (fresh / FILE_NAME).write_text(json.dumps(report.to_json(), indent=1) + "\n")
         training = TrainingHistory.read(history) if history.is_file() else None

@@ -25,7 +25,8 @@ from convert.report.model_card import bundle_card
 from convert.sources.opened_model import OpenedModel
 from convert.tflite.inspection import arithmetic, multiply_adds, operator_versions, parameter_count
 from convert.tflite.op_versions import known, missing_operators
-from fer_edge.bundle import Bundle, file_entries, replaced_folder, sha256_of
+from fer_edge.bundle import Bundle
+from fer_edge.bundle_files import file_entries, replaced_folder, sha256_of
 from fer_edge.bundle_provenance import FloatModelRecord, Provenance, SourceFile
 from fer_edge.bundle_spec import (
     FORMAT,
@@ -36,10 +37,10 @@ from fer_edge.bundle_spec import (
     Operators,
     QuantizationSpec,
     TensorQuantization,
-    Thresholds,
 )
 from fer_edge.classifier import Classifier
 from fer_edge.face_crop import PREPROCESS_ID
+from fer_edge.thresholds import Thresholds
 
 PACKAGES = ("tensorflow", "tensorflow-cpu", "keras", "numpy", "ai-edge-litert", "litert-quantizer")
 
@@ -96,6 +97,7 @@ class BundleDraft:
             parity_runtime=classifier.runtime.id,
             data=fingerprint(self.samples) if self.samples else None,
             labels_from=self.samples.labels_from if self.samples else None,
+            train_counts=self.samples.part("train").class_counts() if self.samples else None,
         )
         return BundleSpec(
             format=FORMAT,
@@ -106,9 +108,7 @@ class BundleDraft:
             quantization=QuantizationSpec(
                 arithmetic(graph), _quantization(input_details), _quantization(output_details)
             ),
-            thresholds=Thresholds(
-                confidence.temperature if confidence else 1.0, confidence.unsure_below if confidence else 0.0
-            ),
+            thresholds=confidence.thresholds if confidence else Thresholds(1.0, 0.0),
             cost=Cost(parameter_count(graph), multiply_adds(graph), len(self.model.content)),
             operators=Operators(
                 versions=operator_versions(graph),

@@ -28,10 +28,10 @@ from convert.sources.model_source import ModelSource
 from convert.sources.opened_model import OpenedModel, open_model
 from convert.tflite.compaction import compact
 from convert.tflite.op_versions import require_operators
-from fer_edge.bundle import Bundle, refuse_unless_bundle
+from fer_edge.bundle import Bundle
+from fer_edge.bundle_files import refuse_unless_bundle
 from fer_edge.bundle_provenance import RangeSearchRecord
 from fer_edge.classifier import RAW_RANGE
-from fer_edge.console import message
 from fer_edge.errors import ParityFailed, UsageError
 
 
@@ -75,7 +75,7 @@ def draft_from_float(source: ModelSource, scratch: Path, options: ConversionOpti
     if samples is not None:
         require_several_classes(samples)
         if doubt := range_doubt(float_model, samples):
-            message(doubt)
+            print(f"doubtful: {doubt}", file=sys.stderr)
         images, settings = calibration_set(samples, seed=options.seed), QuantizationOptions()
     else:
         assert synthetic is not None, "made where there are no data"
@@ -84,7 +84,7 @@ def draft_from_float(source: ModelSource, scratch: Path, options: ConversionOpti
     require_different_answers(classifier, images.x, source.labels, source.path)
 
     print(f"quantizing {source.path} on {len(images.x)} images ({images.origin.record.kind})", file=sys.stderr)
-    graph = quantize_graph(float_model.graph, images.x, settings)
+    graph = quantize_graph(float_model.graph, images.x, settings, may_keep_float=bool(options.keep_float))
     content = compact(graph)
     record = replace(images.origin.record, ranges=RangeSearchRecord(**asdict(settings)))
     if options.keep_float:

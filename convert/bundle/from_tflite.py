@@ -22,7 +22,6 @@ from convert.sources.checks import (
 from convert.sources.model_source import ModelSource
 from convert.sources.opened_model import open_model
 from fer_edge.bundle_provenance import CalibrationRecord
-from fer_edge.console import message
 from fer_edge.errors import NotEnoughData, UsageError
 from fer_edge.synthetic_face import synthetic_face_crops
 
@@ -52,14 +51,14 @@ def draft_from_tflite(
         raise NotEnoughData(f"{options.data} holds no validation and no test images; without --data none are needed")
     if samples is not None:
         if doubt := range_doubt(model, samples):
-            message(doubt)
+            print(f"doubtful: {doubt}", file=sys.stderr)
         some = images[:: max(1, len(images) // ENOUGH)]
         require_different_answers(classifier, some, labels, path)
         require_unsaturated(classifier, some, path)
     calibration = Calibration(CalibrationRecord("not known: the file was used as it is"))
     if against is None:
         runtimes = [*measured_here(model.classifier, images, options.runtimes)]
-        report = reference_free_report(runtimes, samples, labels)
+        report = reference_free_report(runtimes, samples, labels, options.prior)
         return BundleDraft(model, calibration, report, samples=samples)
     float_model = open_model(against)
     reference = float_model.classifier(threads=options.threads)

@@ -15,7 +15,8 @@ import numpy as np
 
 from convert.bundle.bundle_update import update_bundle
 from convert.parity.runtime_logits import ClassifierOn, measured_elsewhere, measured_here
-from fer_edge.bundle import Bundle, sha256_of
+from fer_edge.bundle import Bundle
+from fer_edge.bundle_files import sha256_of
 from fer_edge.bundle_spec import BundleSpec, GoldenLimits, GoldenSummary, InputSpec
 from fer_edge.classifier import Classifier, Runtime
 from fer_edge.errors import BundleRefused

@@ -6,16 +6,24 @@ import argparse
 import json
 import sys
 from pathlib import Path
+from typing import Any
+
+import numpy as np
 
 from convert.argument_types import add_votes_argument, whole_number
-from convert.crops.crop_table import SIZES_PX, crop_table_text, installed_detectors, measure_crops
+from convert.crops.crop_table import FAR_SIZES_PX, SIZES_PX, crop_table_text, installed_detectors, measure_crops
 from convert.crops.detected_crops import FACES, CropExperiment
+from convert.crops.faceless_scenes import without_face
+from convert.crops.presence_table import PICTURES, measure_presence, presence_table_text
 from convert.crops.synthetic_scenes import SCENE
+from convert.data.ferplus import VoteTable
 from convert.data.loader import load, remarks
 from fer_edge.atomic_file import write_atomically
 from fer_edge.bundle import Bundle
 from fer_edge.console import message
-from fer_edge.detection.registry import DETECTORS
+from fer_edge.detection.registry import DETECTORS, find_detector
+from fer_edge.detection.tiles import MIN_FAR_PX
+from fer_edge.detection.two_stage import FarDetector, TwoStageDetector
 from fer_edge.errors import UsageError, exit_code_of
 
 
@@ -38,12 +46,35 @@ def main(argv: list[str] | None = None) -> int:
         "--sizes",
         type=whole_number(24),
         nargs="+",
-        default=SIZES_PX,
         metavar="PX",
-        help="sides of the faces in px; default: 60 to 240",
+        help="sides of the faces in px; default: 60 to 460, with --far 30 to 90",
+    )
+    parser.add_argument(
+        "--frame",
+        type=_frame_px,
+        default=SCENE,
+        metavar="WxH",
+        help="width and height of the scenes in px; default: 640x480",
+    )
+    parser.add_argument(
+        "--far",
+        type=whole_number(MIN_FAR_PX),
+        metavar="PX",
+        help="with blazeface-zoomed: also search tiles of the scenes for faces of PX px and more; default: no",
     )
     parser.add_argument(
         "--sweep", action="store_true", help="also measure the accuracy with wrong mappings: scaled, shifted, rotated"
+    )
+    parser.add_argument(
+        "--presence",
+        action="store_true",
+        help="instead: false boxes on pictures without a face and lost faces, by the score from which on a box counts",
+    )
+    parser.add_argument(
+        "--pictures",
+        type=whole_number(1),
+        default=PICTURES,
+        help="number of pictures without a face, for --presence; default: %(default)s",
     )
     parser.add_argument("--seed", type=whole_number(0), default=0, help="seed of random numbers; default: 0")
     parser.add_argument("--json", action="store_true", help="print the table as JSON")
@@ -53,21 +84,58 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _run(args: argparse.Namespace) -> int:
-    if max(args.sizes) > min(SCENE):
+    sizes_px = args.sizes or (FAR_SIZES_PX if args.far else SIZES_PX)
+    height, width = args.frame
+    if max(sizes_px) > min(args.frame):
         raise UsageError(
-            f"--sizes {max(args.sizes)} does not fit into a {SCENE[1]}×{SCENE[0]} scene; give {min(SCENE)} or less"
+            f"--sizes {max(sizes_px)} does not fit into a {width}×{height} scene; give {min(args.frame)} or less"
         )
     if args.out and (args.out.is_dir() or not args.out.absolute().parent.is_dir()):
         raise UsageError(f"{args.out} cannot be written: name a file in an existing folder")
     bundle = Bundle.load(args.bundle)
+    if args.presence:
+        return _print_presence(args, bundle)
     detectors = list(installed_detectors(args.detector))
+    if args.far:
+        detectors = [FarDetector(found, args.far) for found in detectors if isinstance(found, TwoStageDetector)]
+        if not detectors:
+            raise UsageError("--far needs the detector blazeface-zoomed; `fer-edge detectors install` installs it")
     samples = load(args.data, bundle.side, classes=bundle.labels, votes=args.votes)
     for remark in remarks(samples):
         message(remark)
-    table = measure_crops(CropExperiment.of(samples, bundle, args.n, args.seed), detectors, args.sizes, args.sweep)
+    table = measure_crops(
+        CropExperiment.of(samples, bundle, args.n, args.seed, args.frame), detectors, sizes_px, args.sweep
+    )
+    return _print(args, table.to_json(), crop_table_text(table))
+
+
+def _frame_px(text: str) -> tuple[int, int]:
+    """Height and width of “640x480”. Raises ArgumentTypeError for anything else."""
+    words = text.lower().split("x")
+    if len(words) != 2 or not all(word.isdecimal() and int(word) >= 24 for word in words):
+        raise argparse.ArgumentTypeError(f"“{text}” is not a width and a height in px such as 1920x1080")
+    return int(words[1]), int(words[0])
+
+
+def _print_presence(args: argparse.Namespace, bundle: Bundle) -> int:
+    """Prints the table of `--presence`; FER+ votes, if given, name the images of the set that show no face."""
+    samples, non_faces = load(args.data, bundle.side, classes=bundle.labels), None
+    if args.votes:
+        votes = VoteTable.read(args.votes)
+        rows = np.arange(len(samples.y))
+        counts = votes.of(samples.source, rows, samples.split.tolist(), len(rows), args.data)
+        non_faces = samples.x[without_face(counts) & (samples.split != "test"), :, :, 0]
+        message(f"{len(non_faces)} images of the training and validation parts show no face to FER+")
+    detector = find_detector(None if args.detector == "all" else args.detector)
+    table = measure_presence(samples, detector, args.n, args.pictures, args.seed, non_faces)
+    return _print(args, table.to_json(), presence_table_text(table))
+
+
+def _print(args: argparse.Namespace, values: dict[str, Any], text: str) -> int:
+    """Prints a table, and writes it with --out."""
     if args.out:
-        write_atomically(args.out, json.dumps(table.to_json(), indent=1) + "\n")
-    print(json.dumps(table.to_json()) if args.json else crop_table_text(table))
+        write_atomically(args.out, json.dumps(values, indent=1) + "\n")
+    print(json.dumps(values) if args.json else text)
     return 0
 
 

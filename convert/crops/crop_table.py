@@ -13,7 +13,6 @@ from typing import Any
 
 from convert.crops.detected_crops import CropExperiment, CropScores, measure_detector
 from convert.crops.sensitivity import SweepPoint, sweep_mapping
-from convert.crops.synthetic_scenes import SCENE
 from convert.evaluate.bootstrap import DRAWS, SEED
 from fer_edge.console import message
 from fer_edge.detection.registry import DETECTORS, find_detector
@@ -22,7 +21,8 @@ from fer_edge.errors import UsageError
 from fer_edge.face_crop import CropMapping
 from fer_edge.json_fields import to_json
 
-SIZES_PX = (60, 90, 120, 180, 240)
+SIZES_PX = (60, 90, 120, 180, 240, 300, 400, 460)
+FAR_SIZES_PX = (30, 40, 60, 90)  # with --far
 SWEEP_PX = 120  # or the next larger size at which a detector finds half of the faces
 
 
@@ -67,7 +67,7 @@ def measure_crops(
         part="validation",
         n=experiment.n,
         seed=experiment.seed,
-        scene_px=SCENE,
+        scene_px=experiment.shape,
         bootstrap={"draws": DRAWS, "seed": SEED},
         accuracy_crops=experiment.accuracy(),
         mappings={detector.name: experiment.bundle.mapping(detector.name) for detector in detectors},

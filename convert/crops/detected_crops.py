@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from convert.crops.synthetic_scenes import find_pasted_face, scenes, stratified_rows, with_progress_bar
+from convert.crops.synthetic_scenes import SCENE, Scene, find_pasted_face, scenes, stratified_rows, with_progress_bar
 from convert.data.samples import Samples
 from convert.evaluate.bootstrap import interval, resamples
 from convert.evaluate.metrics import Interval
@@ -50,9 +50,12 @@ class CropExperiment:
     n: int  # faces
     seed: int  # for the faces and their places
     own_labels: dict[int, int]  # row of the part: index of the label that the bundle gives the data set's own crop
+    shape: tuple[int, int] = SCENE  # height and width of the scenes in px
 
     @staticmethod
-    def of(samples: Samples, bundle: Bundle, n: int = FACES, seed: int = 0) -> CropExperiment:
+    def of(
+        samples: Samples, bundle: Bundle, n: int = FACES, seed: int = 0, shape: tuple[int, int] = SCENE
+    ) -> CropExperiment:
         """An experiment with `n` of the validation faces. Raises NotEnoughData when there are none.
 
         `samples` must be read with the bundle's side and labels.
@@ -62,11 +65,16 @@ class CropExperiment:
         if not len(rows):
             raise NotEnoughData("the set has no validation part, so there are no faces")
         own = bundle.classify(part.x[rows, :, :, 0]).argmax(1)
-        return CropExperiment(part, bundle, len(rows), seed, dict(zip(rows.tolist(), own.tolist(), strict=True)))
+        own_labels = dict(zip(rows.tolist(), own.tolist(), strict=True))
+        return CropExperiment(part, bundle, len(rows), seed, own_labels, shape)
 
     def accuracy(self) -> float:
         """The accuracy on the own crops of all faces, found or not."""
         return float(np.mean([self.part.y[row] == label for row, label in self.own_labels.items()]))
+
+    def scenes(self, size_px: int) -> Iterator[Scene]:
+        """The scenes of the faces at one size."""
+        return scenes(self.part, self.n, size_px, self.seed, self.shape)
 
     def classify(self, crops: Sequence[np.ndarray]) -> np.ndarray:
         """The indices int64 (N,) of the labels that the bundle gives crops uint8 (side, side)."""
@@ -81,9 +89,7 @@ def measure_detector(
     faces: list[Face | None] = []
     own, detected, boxes, true = [], [], [], []
     title = f"{detector.name} {size_px} px"
-    for scene in with_progress_bar(
-        scenes(experiment.part, experiment.n, size_px, experiment.seed), experiment.n, title
-    ):
+    for scene in with_progress_bar(experiment.scenes(size_px), experiment.n, title):
         faces.append(face := find_pasted_face(scene, detector))
         if face is None:
             continue

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from convert.crops.detected_crops import CropExperiment
-from convert.crops.synthetic_scenes import scenes, with_progress_bar
+from convert.crops.synthetic_scenes import with_progress_bar
 from fer_edge.detection.types import Face
 from fer_edge.face_crop import CropMapping, crop_square, cut_square, eye_tilt_rad
 
@@ -42,7 +42,7 @@ def sweep_mapping(
     hits = dict.fromkeys(offsets, 0)
     found = 0
     title = f"{detector} {size_px} px, sweep"
-    all_scenes = scenes(experiment.part, experiment.n, size_px, experiment.seed)
+    all_scenes = experiment.scenes(size_px)
     for scene, face in zip(with_progress_bar(all_scenes, experiment.n, title), faces, strict=True):
         if face is None:
             continue

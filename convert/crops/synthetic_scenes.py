@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 
@@ -12,6 +13,8 @@ from convert.data.samples import Samples
 from fer_edge.detection.boxes import SAME_FACE_IOU, Box, intersection_over_union
 from fer_edge.detection.types import Detector, Face
 from fer_edge.errors import UsageError
+
+S = TypeVar("S")
 
 SCENE = (480, 640)  # px, height and width
 
@@ -53,18 +56,21 @@ def stratified_rows(y: np.ndarray, n: int, seed: int) -> np.ndarray:
     return rows[np.linspace(0, len(rows), min(n, len(rows)), endpoint=False).astype(np.int64)]
 
 
-def scenes(samples: Samples, n: int, size_px: int | tuple[int, int], seed: int) -> Iterator[Scene]:
+def scenes(
+    samples: Samples, n: int, size_px: int | tuple[int, int], seed: int, shape: tuple[int, int] = SCENE
+) -> Iterator[Scene]:
     """Each of `n` faces in a scene, at a random place; the same faces at every size.
 
+    The scenes are uint8 of `shape` (H, W).
     `size_px` is the side in px, or the smallest and the largest, between which each face's side is drawn log-uniformly.
     """
     rng = np.random.default_rng(seed)
     low, high = size_px if isinstance(size_px, tuple) else (size_px, size_px)
     for row in stratified_rows(samples.y, n, seed):
         size = low if low == high else round(float(np.exp(rng.uniform(np.log(low), np.log(high)))))
-        x = int(rng.integers(0, SCENE[1] - size + 1))
-        y = int(rng.integers(0, SCENE[0] - size + 1))
-        yield Scene(int(row), paste_face(samples.x[row, :, :, 0], size, (x, y)), (x, y), size)
+        x = int(rng.integers(0, shape[1] - size + 1))
+        y = int(rng.integers(0, shape[0] - size + 1))
+        yield Scene(int(row), paste_face(samples.x[row, :, :, 0], size, (x, y), shape), (x, y), size)
 
 
 def find_pasted_face(scene: Scene, detector: Detector) -> Face | None:
@@ -72,11 +78,11 @@ def find_pasted_face(scene: Scene, detector: Detector) -> Face | None:
     return next((face for face in detector.detect(scene.gray) if scene.shows(face.xywh)), None)
 
 
-def with_progress_bar(scenes_to_show: Iterable[Scene], total: int, title: str) -> Iterable[Scene]:
+def with_progress_bar(scenes_to_show: Iterable[S], total: int, title: str) -> Iterable[S]:
     """The same scenes, with a bar on a terminal once they take longer than two seconds."""
     if not sys.stderr.isatty():
         return scenes_to_show
     from tqdm import tqdm
 
-    bar: Iterable[Scene] = tqdm(scenes_to_show, total=total, desc=title, unit="scene", delay=2, leave=False)
+    bar: Iterable[S] = tqdm(scenes_to_show, total=total, desc=title, unit="scene", delay=2, leave=False)
     return bar

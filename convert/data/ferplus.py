@@ -21,6 +21,7 @@ import numpy as np
 
 from convert.data.picture import OFFICIAL_PARTS
 from fer_edge.errors import DataError
+from fer_edge.limits import VOTES_BYTES
 from fer_edge.media_files import PICTURE_SUFFIXES
 
 # the eight expressions in the order of a table's columns, then the two answers that are none
@@ -29,6 +30,7 @@ COLUMNS = ("neutral", "happiness", "surprise", "sadness", "anger", "disgust", "f
 FERPLUS_LABELS = tuple(sorted(_VOTED))  # the seven expressions of FER2013, and contempt
 LABEL_RULE = "majority of FER+ votes (microsoft/FERPlus, MIT)"
 FEWEST_VOTES = 5
+MOST_VOTES = 1_000_000  # in one cell; FER+ has ten raters
 _OFFICIAL_FILE = "fer2013new.csv"
 _ACCEPTED = f"accepted are FER+'s {_OFFICIAL_FILE}, and a CSV (also .gz) with a file's path and ten counts in each row"
 
@@ -158,9 +160,12 @@ class VoteTable:
 def _rows(path: Path) -> Iterator[list[str]]:
     """The rows of a CSV that are not empty. Raises DataError when it cannot be read."""
     try:
-        content = path.read_bytes()
-        if content[:2] == b"\x1f\x8b":
-            content = gzip.decompress(content)
+        with path.open("rb") as file:
+            is_compressed = file.read(2) == b"\x1f\x8b"
+        with gzip.open(path) if is_compressed else path.open("rb") as file:
+            content = file.read(VOTES_BYTES + 1)
+        if len(content) > VOTES_BYTES:
+            raise DataError(f"{path} has more than the {VOTES_BYTES:,} bytes that are read of a table of votes")
         text = content.decode("utf-8-sig")
         yield from filter(None, csv.reader(io.StringIO(text, newline="")))
     except (OSError, EOFError, zlib.error, UnicodeDecodeError, csv.Error) as error:
@@ -169,9 +174,11 @@ def _rows(path: Path) -> Iterator[list[str]]:
 
 
 def _count(text: str) -> int:
-    value = int(text)
+    value = int(text[:20])
     if value < 0:
-        raise ValueError(f"{text} is below 0")
+        raise ValueError(f"{text[:20]} is below 0")
+    if value > MOST_VOTES:
+        raise ValueError(f"{text[:20]} is above {MOST_VOTES:,}")
     return value
 
 

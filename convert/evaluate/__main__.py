@@ -1,4 +1,8 @@
-"""`python -m convert.evaluate MODEL --data PATH`: evaluates a model with the device's code, and measures its cost."""
+"""`python -m convert.evaluate MODEL --data PATH`: evaluates a model with the device's code, and measures its cost.
+
+`--pictures FOLDER` evaluates it on whole pictures instead: the device's detector finds the face, and the bundle's thresholds
+decide what is reported.
+"""
 
 from __future__ import annotations
 
@@ -7,13 +11,15 @@ import json
 import sys
 from pathlib import Path
 
-from convert.argument_types import add_votes_argument, whole_number
+from convert.argument_types import add_trust_argument, add_votes_argument, whole_number
 from convert.data.picture import PARTS
 from convert.evaluate.evaluator import evaluate
+from convert.evaluate.pictures import FaceReader, evaluate_pictures
 from convert.report.evaluation_files import write
 from convert.report.evaluation_markdown import markdown
+from convert.report.pictures_markdown import pictures_markdown, write_pictures_report
 from convert.sources.opened_model import open_named
-from fer_edge.classifier import KERNELS, find_runtime
+from fer_edge.classifier import KERNELS, Runtime, find_runtime
 from fer_edge.console import message
 from fer_edge.errors import UsageError, exit_code_of
 
@@ -22,16 +28,28 @@ SHEET = "figure-1-samples.png"
 
 def main(argv: list[str] | None = None) -> int:
     """Prints the report as Markdown, or JSON; 0 done, 2 bad input, 5 not a model of this kind."""
-    parser = argparse.ArgumentParser(prog="python -m convert.evaluate", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="python -m convert.evaluate", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument(
         "model",
         type=Path,
         nargs="?",
         help="a model file, or the folder of a training run or a bundle; default: the bundle in use",
     )
-    parser.add_argument(
-        "--data", type=Path, required=True, help="data set, in any form that `python -m convert.data` reads"
+    images = parser.add_mutually_exclusive_group(required=True)
+    images.add_argument("--data", type=Path, help="data set, in any form that `python -m convert.data` reads")
+    images.add_argument(
+        "--pictures",
+        type=Path,
+        metavar="FOLDER",
+        help="whole pictures in class folders, named like the labels; pictures without a face in a folder `none`; names "
+        "like Anna_Smith_0003.jpg give intervals by person",
     )
+    parser.add_argument(
+        "--detector", metavar="NAME", help="face detector of --pictures; default: the best one installed"
+    )
+    add_trust_argument(parser)
     add_votes_argument(parser)
     parser.add_argument(
         "--split", choices=(*PARTS, "all"), default="test", help="part of the data set to evaluate on; default: test"
@@ -72,8 +90,10 @@ def _run(args: argparse.Namespace) -> int:
     if args.out and args.out.exists() and not args.out.is_dir():  # checked before the evaluation, which takes minutes
         raise UsageError(f"--out {args.out} is a file; name a folder")
     runtime = find_runtime(args.runtime)
+    if args.pictures:
+        return _run_on_pictures(args, runtime)
     report, samples = evaluate(
-        open_named(args.model),
+        open_named(args.model, args.trust_model),
         args.data,
         args.split,
         seed=args.seed,
@@ -93,6 +113,18 @@ def _run(args: argparse.Namespace) -> int:
             written.append(args.out / SHEET)
             message(f"{args.out / SHEET} shows people's faces: keep it out of a repository and a report")
         message("written: " + ", ".join(str(path) for path in written))
+    return 0
+
+
+def _run_on_pictures(args: argparse.Namespace, runtime: Runtime) -> int:
+    if args.samples or args.votes or args.history:
+        raise UsageError("--samples, --votes and --history are for --data; leave them out with --pictures")
+    report = evaluate_pictures(FaceReader.of(open_named(args.model), args.detector, runtime), args.pictures)
+    for name in report.unreadable:
+        message(f"left out: {name}")
+    print(json.dumps(report.to_json(), ensure_ascii=False) if args.json else pictures_markdown(report).rstrip())
+    if args.out:
+        message("written: " + ", ".join(map(str, write_pictures_report(report, args.out))))
     return 0
 
 

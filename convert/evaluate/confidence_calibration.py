@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from convert.evaluate.label_thresholds import DEFAULT_PRIOR, LabelCalibration, calibrate_labels
 from convert.train.loss import cross_entropy
+from fer_edge.json_fields import to_json
+from fer_edge.thresholds import StatedPrior, Thresholds
 
 BINS = 15
 MIN_TEMPERATURE, MAX_TEMPERATURE = 0.05, 20.0  # the bounds of the search
@@ -42,7 +45,8 @@ class Coverage:
 class ConfidenceCalibration:
     """A temperature and a threshold, the part that they were fitted on, and their effect on each part.
 
-    A device reports `unsure` for probabilities under `unsure_below`. `coverage` is accuracy against coverage, by part.
+    A device reports `unsure` for probabilities under `unsure_below`, or under the threshold of a label where `labels` has them.
+    `coverage` is accuracy against coverage with a single threshold, by part.
     """
 
     temperature: float
@@ -50,14 +54,29 @@ class ConfidenceCalibration:
     errors: dict[str, CalibrationError]
     unsure_below: float
     coverage: dict[str, list[Coverage]]
+    labels: LabelCalibration | None = None
+
+    @property
+    def thresholds(self) -> Thresholds:
+        """The temperature and the thresholds as bundle.json holds them."""
+        return Thresholds(self.temperature, self.unsure_below, self.labels.thresholds if self.labels else None)
 
     def to_json(self) -> dict[str, Any]:
         """The calibration as JSON values."""
-        return asdict(self)
+        values: dict[str, Any] = to_json(self)
+        return values
 
 
-def calibrate_confidence(logits: dict[str, np.ndarray], y: dict[str, np.ndarray]) -> ConfidenceCalibration | None:
-    """The calibration fitted on the validation part of logits (N, K) and labels (N,) by part; None below MIN_IMAGES."""
+def calibrate_confidence(
+    logits: dict[str, np.ndarray],
+    y: dict[str, np.ndarray],
+    labels: tuple[str, ...] = (),
+    prior: StatedPrior | None = DEFAULT_PRIOR,
+) -> ConfidenceCalibration | None:
+    """The calibration fitted on the validation part of logits (N, K) and labels (N,) by part; None below MIN_IMAGES.
+
+    With the names of the K `labels` it has a threshold for each of them, under `prior`.
+    """
     if len(y.get("validation", ())) < MIN_IMAGES:
         return None
     t = fit_temperature(logits["validation"], y["validation"])
@@ -70,7 +89,8 @@ def calibrate_confidence(logits: dict[str, np.ndarray], y: dict[str, np.ndarray]
     p = {part: probabilities(logits[part] / t) for part in y}
     below = fit_threshold(p["validation"], y["validation"])
     curves = {part: [coverage_at(step, p[part], y[part]) for step in sorted({*THRESHOLDS, below})] for part in y}
-    return ConfidenceCalibration(round(t, 4), "validation", errors, below, curves)
+    by_label = calibrate_labels(p, y, labels, prior) if labels else None
+    return ConfidenceCalibration(round(t, 4), "validation", errors, below, curves, by_label)
 
 
 def fit_threshold(p: np.ndarray, y: np.ndarray) -> float:

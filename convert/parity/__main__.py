@@ -9,10 +9,11 @@ from pathlib import Path
 
 import numpy as np
 
-from convert.argument_types import add_votes_argument, whole_number
+from convert.argument_types import add_prior_argument, add_votes_argument, whole_number
 from convert.bundle.bundle_update import write_parity_into
 from convert.data.loader import load
 from convert.data.samples import held_out
+from convert.evaluate.label_thresholds import DEFAULT_PRIOR
 from convert.parity.comparison import ConversionOptions, compare_bundle
 from convert.parity.runtime_logits import SETS
 from convert.parity.tolerances import Margins
@@ -34,6 +35,7 @@ def main(argv: list[str] | None = None) -> int:
         help="data set, in any form that `python -m convert.data` reads; default: the bundle's synthetic images",
     )
     add_votes_argument(parser)
+    add_prior_argument(parser, argparse.SUPPRESS, "that of the bundle, else neutral=0.7")
     parser.add_argument(
         "--compare", choices=sorted(SETS), default="usual", help="installed runtimes to compare on; default: usual"
     )
@@ -64,6 +66,7 @@ def main(argv: list[str] | None = None) -> int:
         if args.images:
             return _write_images(bundle, args.data, args.votes, args.images)
         margins, recorded = Margins.load(args.margins), tuple(args.recorded)
+        by_label = bundle.spec.thresholds.labels
         options = ConversionOptions(
             args.data,
             runtimes=args.compare,
@@ -71,6 +74,7 @@ def main(argv: list[str] | None = None) -> int:
             threads=args.threads,
             recorded=recorded,
             votes=args.votes,
+            prior=getattr(args, "prior", by_label.prior if by_label else DEFAULT_PRIOR),
         )
         report = compare_bundle(bundle, options)
         if args.write and report.passed:

@@ -12,6 +12,7 @@ import numpy as np
 from convert.data.loader import load, remarks
 from convert.data.samples import HELD_OUT_PARTS, Samples, held_out
 from convert.evaluate.confidence_calibration import ConfidenceCalibration, calibrate_confidence
+from convert.evaluate.label_thresholds import DEFAULT_PRIOR
 from convert.evaluate.plausibility import doubts
 from convert.parity.differences import LogitDifference, PartDifference
 from convert.parity.float_reference import least_probability, reference_for
@@ -26,6 +27,7 @@ from convert.tflite.op_versions import CLAIMED
 from fer_edge.bundle import Bundle
 from fer_edge.classifier import Classifier, Runtime
 from fer_edge.errors import NotEnoughData, UsageError
+from fer_edge.thresholds import StatedPrior
 
 FEWEST = 100  # held-out images below which accuracy is not judged
 
@@ -45,6 +47,7 @@ class ConversionOptions:
     round_by_error: bool = False  # weights rounded by the error of their layer's output (quantize.weight_rounding)
     refine_ranges: bool = False  # by the error of the logits (quantize.range_refinement)
     recorded: tuple[Path, ...] = ()  # files of `fer_edge.record_logits`: runtimes of other machines
+    prior: StatedPrior | None = DEFAULT_PRIOR  # for the thresholds of the labels; None: the shares of the data
 
     def samples(self, side: int, labels: tuple[str, ...]) -> Samples | None:
         """The data set with images of `side` px, its remarks printed on stderr; None without one."""
@@ -80,7 +83,8 @@ def compare(
         yield from measured_elsewhere(options.recorded, model.content, images)
 
     if samples is not None:
-        report = compare_on_samples(reference, measured(held_out(samples)[0]), samples, labels, options.margins)
+        runtimes = measured(held_out(samples)[0])
+        report = compare_on_samples(reference, runtimes, samples, labels, options.margins, options.prior)
     else:
         assert synthetic is not None, "made where there are no data"
         images = synthetic.check
@@ -97,6 +101,7 @@ def compare_on_samples(
     samples: Samples,
     labels: tuple[str, ...],
     margins: Margins | None = None,
+    prior: StatedPrior | None = DEFAULT_PRIOR,
 ) -> ParityReport:
     """The report on the validation and the test part, each alone and both together.
 
@@ -126,7 +131,9 @@ def compare_on_samples(
         verdict, failures, undecided = verdict_on_faces(logits, together, margins)
         judged[row.name] = RuntimeParity(row.ran_on, verdict, failures, undecided, logits, together)
     first = rows[0].logits
-    calibrated = calibrate_confidence({p: first[part == p] for p in names}, {p: y[part == p] for p in names})
+    calibrated = calibrate_confidence(
+        {p: first[part == p] for p in names}, {p: y[part == p] for p in names}, labels, prior
+    )
     worst = worst_runtime(judged)
     drawn = curves_of_both(float_logits, {row.name: row.logits for row in rows}[worst], y, labels)
     return _report(

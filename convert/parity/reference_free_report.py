@@ -10,11 +10,13 @@ import numpy as np
 
 from convert.data.samples import HELD_OUT_PARTS, Samples, held_out
 from convert.evaluate.confidence_calibration import ConfidenceCalibration, calibrate_confidence
+from convert.evaluate.label_thresholds import DEFAULT_PRIOR
 from convert.evaluate.metrics import Interval, score
 from convert.evaluate.plausibility import doubts
 from convert.parity.differences import MeasuredRuntime
 from convert.parity.runtime_logits import RuntimeLogits
 from fer_edge.json_fields import to_json
+from fer_edge.thresholds import StatedPrior
 
 VERDICT = "not compared with a float model"
 JUDGED = ("that it loads and answers on each runtime below", "its golden vectors", "the versions of its operators")
@@ -84,7 +86,10 @@ class ReferenceFreeReport:
 
 
 def reference_free_report(
-    runtimes: Sequence[RuntimeLogits], samples: Samples | None, labels: tuple[str, ...]
+    runtimes: Sequence[RuntimeLogits],
+    samples: Samples | None,
+    labels: tuple[str, ...],
+    prior: StatedPrior | None = DEFAULT_PRIOR,
 ) -> ReferenceFreeReport:
     """The report on logits of `held_out(samples)`, or of synthetic faces where there are no data."""
     first = runtimes[0]
@@ -97,7 +102,9 @@ def reference_free_report(
         _, y, part = held_out(samples)
         names = [name for name in HELD_OUT_PARTS if name in part]
         parts = {name: _part_scores(first.logits[part == name], y[part == name], labels) for name in names}
-        calibrated = calibrate_confidence({p: first.logits[part == p] for p in names}, {p: y[part == p] for p in names})
+        calibrated = calibrate_confidence(
+            {p: first.logits[part == p] for p in names}, {p: y[part == p] for p in names}, labels, prior
+        )
         doubtful = doubts(first.logits, y, labels)
     not_measured = ["what quantization changed: accuracy, AUC and logits against a float model"]
     not_measured += [] if parts else ["accuracy", "AUC", "any figure per class"]

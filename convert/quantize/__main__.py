@@ -15,8 +15,9 @@ import json
 import sys
 from pathlib import Path
 
-from convert.argument_types import add_votes_argument, whole_number
+from convert.argument_types import add_prior_argument, add_trust_argument, add_votes_argument, whole_number
 from convert.bundle.from_float import make_bundle
+from convert.evaluate.label_thresholds import DEFAULT_PRIOR
 from convert.parity.comparison import ConversionOptions
 from convert.parity.runtime_logits import SETS
 from convert.parity.tolerances import Margins
@@ -49,10 +50,12 @@ def main(argv: list[str] | None = None) -> int:
         metavar="LOW,HIGH",
         help="input values for the pixel values 0 and 255: 0,1 or -1,1 or 0,255; default: 0,255",
     )
+    add_trust_argument(parser)
     parser.add_argument(
         "--data", type=Path, help="data set, in any form that `python -m convert.data` reads; default: synthetic images"
     )
     add_votes_argument(parser)
+    add_prior_argument(parser, DEFAULT_PRIOR, "neutral=0.7; of labels without neutral: data")
     parser.add_argument(
         "--float", type=Path, metavar="PATH", help="float model with which an existing .tflite is compared"
     )
@@ -101,8 +104,10 @@ def main(argv: list[str] | None = None) -> int:
 
     def run() -> int:
         labels = args.labels.split(",") if args.labels else None
-        source = ModelSource.find(args.model, args.name, labels, args.input_range)
-        against = args.float and ModelSource.find(args.float, None, source.labels, args.float_range or args.input_range)
+        trusted = args.trust_model
+        source = ModelSource.find(args.model, args.name, labels, args.input_range, trusted)
+        float_range = args.float_range or args.input_range
+        against = args.float and ModelSource.find(args.float, None, source.labels, float_range, trusted)
         claimed = tuple(name.strip() for name in args.runtimes.split(","))
         keep = tuple(name.strip() for name in args.keep_float.split(",")) if args.keep_float else ()
         options = ConversionOptions(
@@ -114,6 +119,7 @@ def main(argv: list[str] | None = None) -> int:
             args.threads,
             keep_float=keep,
             votes=args.votes,
+            prior=args.prior,
             round_by_error=args.weight_rounding == "error",
             refine_ranges=args.refine_ranges,
         )

@@ -26,13 +26,14 @@ def quantize_graph(
     *,
     pixels: Range = RAW_RANGE,
     keep_float: Sequence[str] = (),
+    may_keep_float: bool = False,
 ) -> Graph:
     """Returns the int8 model of a float graph with batch size 1; ranges come from `images` uint8 (N, side, side).
 
     `pixels` are the float model's input values for 0 and 255, and become the range of the int8 model's input. Layers named in
     `keep_float` (conv_3, dense_1: `python -m convert.layers`) stay float; if the last is among them, so is the output. Raises
     UsageError when the model has no such layer, all are named, or the quantizer rejects it; ParityFailed when an operator
-    remains in floating point although `keep_float` is empty.
+    remains in floating point although `keep_float` is empty and `may_keep_float` is not given.
     """
     options = options or QuantizationOptions()
     layers = {op.name for op in float_graph.layers()}
@@ -53,6 +54,6 @@ def quantize_graph(
     quantized = int8_model(graph, ranges, keep_float, options.per_channel)
     if correct and options.round_by_error:
         round_by_layer_error(quantized, graph, images, pixels)
-    if not keep_float:
-        require_int8(quantized)
+    if not keep_float and not may_keep_float:
+        require_int8(quantized, float_graph)
     return quantized

@@ -8,7 +8,6 @@ another seed and never calibrated on, lets parity compare logits where there are
 from __future__ import annotations
 
 import sys
-import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,10 +18,12 @@ from convert.quantize.calibration_set import Calibration, CalibrationSet
 from convert.sources.opened_model import OpenedModel
 from convert.tflite.keras_export import load_keras
 from convert.train.hardware import bfloat16_is_fast
+from fer_edge.array_file import read_arrays
 from fer_edge.atomic_file import atomic_file
-from fer_edge.bundle import sha256_of
+from fer_edge.bundle_files import sha256_of
 from fer_edge.bundle_provenance import CalibrationRecord
 from fer_edge.errors import BundleRefused, NotEnoughData
+from fer_edge.limits import SYNTHETIC_BYTES
 
 if TYPE_CHECKING:
     import keras
@@ -45,11 +46,15 @@ class SyntheticImages:
     def load(path: Path, model: Path) -> SyntheticImages:
         """The images in a file. Raises BundleRefused when they were made for another model than the one in `model`."""
         try:
-            with np.load(path) as saved:
-                sha = str(saved["model_sha256"])
-                settings = {"seed": int(saved["seed"]), "steps": int(saved["steps"]), "loss": float(saved["loss"])}
-                images = SyntheticImages(saved["calibrate"], saved["check"], sha, settings)
-        except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+            saved = read_arrays(path.read_bytes(), SYNTHETIC_BYTES)
+            sha = str(saved["model_sha256"])
+            settings = {"seed": int(saved["seed"]), "steps": int(saved["steps"]), "loss": float(saved["loss"])}
+            for name in ("calibrate", "check"):
+                found = saved[name]
+                if found.dtype != np.uint8 or found.ndim != 3 or found.shape[1] != found.shape[2] or not len(found):
+                    raise ValueError(f"{name} is {found.dtype} {found.shape}, not uint8 (N, side, side)")
+            images = SyntheticImages(saved["calibrate"], saved["check"], sha, settings)
+        except (OSError, ValueError, KeyError, TypeError, OverflowError) as error:
             raise BundleRefused(
                 f"{path} holds no synthetic images ({error}); `python -m convert.calibration` makes them"
             ) from error

@@ -83,18 +83,27 @@ def _existing_file(spec: BundleSpec) -> list[str]:
 
 def _training(history: TrainingHistory) -> list[str]:
     best, data = history.best, history.data
+    judged = "half accuracy, half the share of FER+'s votes" if history.recipe.get("targets") == "both" else "accuracy"
     lines = [
         "",
         "## Training",
         "",
         f"{history.last_epoch} epochs on {data.train:,} training images, seed {history.seed}, precision {history.policy}. The"
-        f" weights are those of epoch {best.epoch}, the best on {data.validation:,} validation images (accuracy"
+        f" weights are those of epoch {best.epoch}, the best on {data.validation:,} validation images ({judged}"
         f" {best.val_accuracy:.4f}). This is one run with one seed. Recipe (convert/train/presets.py explains the terms):"
         f" {_in_words(history.recipe, but=_NOT_A_SETTING)}. Network (convert/train/networks.py):"
         f" {_in_words(history.network)}.",
     ]
     if history.external:
         lines += ["", *external_training(history.external)]
+    if mean := history.interpolation:
+        (a, b, c), (d, e, f) = mean.val_accuracy, mean.val_balanced_accuracy_on_votes
+        lines.append(
+            f"The weights are then {mean.share:g} of those of that epoch and {1 - mean.share:g} of the initial ones (WiSE-FT,"
+            " arXiv 2109.01903), so that the accuracy on the set's own labels falls by little. Chosen on the validation part,"
+            f" where it is {c:.4f} (initial {a:.4f}, trained {b:.4f}), and the balanced accuracy on the majority of FER+'s"
+            f" votes {f:.4f} (initial {d:.4f}, trained {e:.4f})."
+        )
     if offsets := history.offsets:
         values = ", ".join(f"{label} {value:+.2f}" for label, value in offsets.values.items())
         (a, b), (c, d) = offsets.val_accuracy, offsets.val_weakest_recall

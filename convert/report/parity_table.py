@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from convert.evaluate.confidence_calibration import ConfidenceCalibration, Coverage
+from convert.evaluate.label_thresholds import LabelCalibration
 from convert.evaluate.metrics import Interval
 from convert.parity.differences import PartDifference
 from convert.parity.paired_tests import PairedDifference
@@ -74,6 +75,8 @@ def reference_free_table(report: ReferenceFreeReport) -> str:
             for label, row in part.classes.items()
             if row.n and row.recall is not None
         ]
+    if report.confidence and report.confidence.labels:
+        lines += ["", *label_rows(report.confidence.labels)[:-1]]
     return "\n".join(lines) + "\n"
 
 
@@ -108,16 +111,49 @@ def _confidence_rows(confidence: ConfidenceCalibration) -> list[str]:
         f"{part} {e.before * 100:.1f} % before, {e.after * 100:.1f} % after (n {e.n})"
         for part, e in confidence.errors.items()
     )
+    single = confidence.labels is None
+    by_label = [] if confidence.labels is None else label_rows(confidence.labels)
     return [
         "",
         f"Temperature of the probabilities: {confidence.temperature:.3f}, fitted on {confidence.fitted_on}. Expected"
         f" calibration error, 15 bins: {errors}.",
         "",
-        f"The device reports `unsure` below a probability of {confidence.unsure_below:.2f}. For each threshold, the share of"
-        " images with a label and the accuracy on them:",
+        *by_label,
+        f"{'The device reports' if single else 'With one threshold for all labels, it would report'} `unsure` below a"
+        f" probability of {confidence.unsure_below:.2f}. For each threshold, the share of images with a label and the accuracy"
+        " on them:",
         "",
         *_coverage_rows(confidence.coverage, confidence.unsure_below),
     ]
+
+
+def label_rows(found: LabelCalibration) -> list[str]:
+    """The threshold of each label, and what it does to each part under the stated prior."""
+    assumed = (
+        f"{found.prior.share:.0%} of the faces are {found.prior.label}"
+        if found.prior
+        else "classes occur as in the data"
+    )
+    reported = ", ".join(f"{share * 100:.1f} % of {part}" for part, share in found.reported.items())
+    columns = [f"{part}: n | right % | of its own %" for part in found.coverage]
+    lines = [
+        f"The device reports a label from the probability at which {found.right * 100:g} % of the validation images that get"
+        f" it are right, if {assumed}, and `unsure` below it. A label that does not reach this is never reported. Under this"
+        f" prior {reported} get a label. n images get the label, “right” is weighted by the prior, and “of its own” is the"
+        " share of the label's own images that get it:",
+        "",
+        f"| label | reported from | {' | '.join(columns)} |",
+        "|---" * (2 + 3 * len(columns)) + "|",
+    ]
+    for label, below in found.below.items():
+        rows = [found.coverage[part][label] for part in found.coverage]
+        cells = [f"{row.n} | {_percent(row.right)} | {_percent(row.recall)}" for row in rows]
+        lines.append(f"| {label} | {'never' if below is None else f'{below:.2f}'} | {' | '.join(cells)} |")
+    return [*lines, ""]
+
+
+def _percent(share: float | None) -> str:
+    return "" if share is None else f"{share * 100:.1f}"
 
 
 def _coverage_rows(parts: dict[str, list[Coverage]], threshold: float) -> list[str]:

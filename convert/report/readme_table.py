@@ -18,9 +18,11 @@ from fer_edge.shipped_bundles import SHIPPED
 BEGIN = "<!-- written by `python -m convert.readme`; do not edit by hand -->"
 END = "<!-- end -->"
 OURS = ("edge", "nano", "large", "paper")
-OPTIONAL = ("large", "edge-votes")  # in the figures once they are released
+OPTIONAL = ("large", "edge-votes", "edge-mixed")  # in the figures once they are released
 BASELINE = "paper"
 BY_VOTES = "edge-votes"  # of other classes, so it has a line of its own and is not among the peers
+BY_BOTH = "edge-mixed"  # judged by both kinds of labels, beside `edge`; not among the peers
+VOTES_REPORT = Path("votes") / "report.json"  # in a report's folder: the evaluation by the majority of FER+'s votes
 DEFAULT = "blazeface-zoomed"  # the detector whose rows are in the README; the others are in the reports
 
 
@@ -53,9 +55,12 @@ class Released:
 
 def block(models: Path) -> str:
     """The table and the lines below it, every figure from a report in `models`, with n and interval."""
-    released = [name for name in (*OURS, BY_VOTES) if name not in OPTIONAL or (models / name / "report").is_dir()]
+    released = [
+        name for name in (*OURS, BY_VOTES, BY_BOTH) if name not in OPTIONAL or (models / name / "report").is_dir()
+    ]
     ours = [Released.load(models / name) for name in released if name in OURS]
     by_votes = [Released.load(models / BY_VOTES)] if BY_VOTES in released else []
+    by_both = [Released.load(models / BY_BOTH)] if BY_BOTH in released else []
     peers = json.loads((models / "peers" / "peers.json").read_text())
     first = ours[0].report
     n, unseen = first.scores.n, first.unseen
@@ -77,9 +82,10 @@ def block(models: Path) -> str:
             "|---" * (1 + len(ours) + len(others)) + "|",
             *_rows(ours, [entries[r.name] for r in ours], others),
             "",
+            *(_by_both(r, ours[0], models) for r in by_both),
             *(_by_votes(r) for r in by_votes),
             *(f"- `{r.name}`, {_parity(r)}" for r in ours if r.name != BASELINE),
-            *(_crops(r) for r in ours if r.crops and r.name in SHIPPED),
+            *(_crops(r) for r in (*by_both, *ours) if r.crops and r.name in SHIPPED),
         ]
     )
 
@@ -118,6 +124,25 @@ def _row(name: str, cells: list[str]) -> str:
 def _cell(value: dict[str, Any], factor: float, digits: int) -> str:
     figure, low, high = (value[key] * factor for key in ("value", "low", "high"))
     return f"{figure:.{digits}f} ({low:.{digits}f}–{high:.{digits}f})"
+
+
+def _by_both(r: Released, other: Released, models: Path) -> str:
+    """The accuracies of two models on both kinds of labels."""
+    by_votes = [EvaluationReport.load(models / each.name / "report" / VOTES_REPORT) for each in (r, other)]
+
+    def against(name: str, values: list[Interval]) -> str:
+        first, second = (_interval(value, 100, 1) for value in values)
+        return f"{name} {first} against {second} %"
+
+    recalls = [{row.label: row.recall or 0.0 for row in report.scores.classes} for report in by_votes]
+    neutral = " against ".join(f"{recall['neutral'] * 100:.1f}" for recall in recalls)
+    return (
+        f"- `{r.name}`, the default, against `{other.name}`, PrivateTest: on FER2013's labels, n = {r.report.scores.n:,}:"
+        f" {against('accuracy', [each.report.scores.accuracy for each in (r, other)])}; on the {by_votes[0].data.labels_from},"
+        f" n = {by_votes[0].scores.n:,}: {against('accuracy', [report.scores.accuracy for report in by_votes])},"
+        f" {against('balanced accuracy', [report.scores.balanced_accuracy for report in by_votes])}, recall of neutral"
+        f" {neutral} %. {r.report.subject.file_bytes:,} bytes. Its {_parity(r)}"
+    )
 
 
 def _by_votes(r: Released) -> str:

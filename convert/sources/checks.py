@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from convert.data.samples import Samples
-from convert.tflite.graph import Graph
+from convert.tflite.graph import Graph, Operator
 from convert.tflite.inspection import custom_operators, nonfinite_tensors, operator_types
 from fer_edge.classifier import Classifier
 from fer_edge.errors import NotEnoughData, ParityFailed, UsageError
@@ -29,14 +29,34 @@ def require_runnable(graph: Graph, path: Path) -> None:
         raise UsageError(f"{path} has weights that are not finite numbers, in {some}; train it again")
 
 
-def require_int8(graph: Graph) -> None:
-    """Raises ParityFailed when a model has operators that read or write floating point; the message names them."""
+def require_int8(graph: Graph, float_graph: Graph | None = None) -> None:
+    """Raises ParityFailed when a model has operators that read or write floating point; the message names them.
+
+    With the float graph that it was made from, the message names the `--keep-float` that keeps their whole layers in float:
+    a normalization by the image's own mean is to be calculated in one precision.
+    """
     left = {op.name for op in operator_types(graph) if any("float" in d.lower() for d in op.dtypes)}
-    if left:
-        named = sorted(left - set(_CONVERSIONS)) or sorted(left)
-        raise ParityFailed(
-            f"these operators are still in floating point: {', '.join(named)}; build the model without them"
-        )
+    if not left:
+        return
+    named = sorted(left - set(_CONVERSIONS)) or sorted(left)
+    remedy = "build the model without them"
+    if float_graph is not None and (whole := _layers_with(float_graph, named)):
+        remedy = f"keep their layers in float with --keep-float {','.join(whole)}, or {remedy}"
+    raise ParityFailed(f"these operators are still in floating point: {', '.join(named)}; {remedy}")
+
+
+def _layers_with(graph: Graph, kinds: list[str]) -> list[str]:
+    """The names of the operators of the Keras layers that hold operators of these kinds, by the names of tensors."""
+
+    def places(op: Operator) -> list[str]:
+        return (graph.tensor(op.outputs[0]).name or b"").decode("utf-8", "replace").split(";")
+
+    layers = {place.rpartition("/")[0] for op in graph.layers() if op.kind in kinds for place in places(op)} - {""}
+    return [
+        op.name
+        for op in graph.layers()
+        if op.kind in kinds or any(place.startswith(f"{layer}/") for place in places(op) for layer in layers)
+    ]
 
 
 def require_label_count(path: Path, classes: int, labels: tuple[str, ...]) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 from convert.data.class_selection import Classes
 from convert.train.history import TrainingHistory
 from convert.train.run_folder import labels_beside
-from fer_edge.bundle import sha256_of
+from fer_edge.bundle_files import sha256_of
 from fer_edge.errors import UsageError
 from fer_edge.labels import LABELS
 from fer_edge.shipped_bundles import default_path
@@ -23,13 +23,17 @@ ACCEPTED = "name a .keras, .h5 or .tflite file, or a SavedModel's folder, with -
 
 @dataclass(frozen=True, slots=True)
 class ModelSource:
-    """A model as the user named it. `input_range` are the values that the network expects for 0 and 255; None: not stated."""
+    """A model as the user named it. `input_range` are the values that the network expects for 0 and 255; None: not stated.
+
+    `is_trusted`: the user vouches for a SavedModel, whose operators may then reach files.
+    """
 
     path: Path  # a file, or a SavedModel's folder
     name: str
     labels: tuple[str, ...]
     history: TrainingHistory | None  # of its training, where it lies beside the model
     input_range: tuple[float, float] | None = None
+    is_trusted: bool = False
 
     @staticmethod
     def find(
@@ -37,6 +41,7 @@ class ModelSource:
         name: str | None = None,
         labels: Sequence[str] | None = None,
         input_range: tuple[float, float] | None = None,
+        is_trusted: bool = False,
     ) -> ModelSource:
         """The model in `model`: a file, a SavedModel, a folder of `convert.train` or a bundle; the package's own for None.
 
@@ -58,9 +63,8 @@ class ModelSource:
         if labels is None:
             labels = labels_beside(path) or LABELS
         stem = path.absolute().parent.name if path.stem in ("float", "model") else path.stem
-        return ModelSource(
-            path, name or stem.removeprefix("bundle-"), Classes.of(labels).names or LABELS, history, input_range
-        )
+        names = Classes.of(labels).names or LABELS
+        return ModelSource(path, name or stem.removeprefix("bundle-"), names, history, input_range, is_trusted)
 
     @property
     def is_tflite(self) -> bool:

@@ -11,13 +11,15 @@ import numpy as np
 from convert.sources.checks import require_runnable
 from convert.sources.keras_adapter import open_keras
 from convert.sources.model_source import SAVED_MODEL, ModelSource
+from convert.sources.saved_model_check import require_harmless
 from convert.tflite.edits import prepend_gray_input, remove_final_softmax
 from convert.tflite.fixed_batch import with_batch_of_one
 from convert.tflite.graph import Graph
 from convert.tflite.io_signature import output_of, pixels_of
 from convert.tflite.keras_export import float_tflite, saved_model_tflite
 from convert.tflite.op_versions import require_operators
-from fer_edge.bundle import Bundle, sha256_of
+from fer_edge.bundle import Bundle
+from fer_edge.bundle_files import sha256_of
 from fer_edge.bundle_spec import OutputSpec
 from fer_edge.classifier import RAW_RANGE, Classifier, Runtime, find_runtime
 from fer_edge.errors import BundleRefused, UsageError
@@ -101,15 +103,16 @@ def open_model(source: ModelSource, claimed: tuple[str, ...] = ()) -> OpenedMode
     )
 
 
-def open_named(path: Path | None) -> OpenedModel:
+def open_named(path: Path | None, is_trusted: bool = False) -> OpenedModel:
     """The model at `path` as it runs: a bundle's int8 model, else the model in a file or a training's folder.
 
-    None selects the bundle in use. Raises UsageError when there is none, BundleRefused when it is damaged.
+    None selects the bundle in use; `is_trusted` is as in `ModelSource`. Raises UsageError when there is none, BundleRefused
+    when it is damaged.
     """
     is_model = path is not None and (not path.is_dir() or any((path / name).is_file() for name in _MODEL_FILES))
     if path is None or not is_model:
         return open_bundle(Bundle.load(path))
-    return open_model(ModelSource.find(path))
+    return open_model(ModelSource.find(path, is_trusted=is_trusted))
 
 
 def open_bundle(bundle: Bundle) -> OpenedModel:
@@ -140,11 +143,11 @@ def open_float_of_bundle(bundle: Bundle) -> OpenedModel:
 
 
 def _opened_tflite(source: ModelSource, content: bytes, claimed: tuple[str, ...]) -> OpenedModel:
-    try_model(content, source.path, find_runtime())
     parsed = Graph(content)
+    require_runnable(parsed, source.path)
+    require_operators(parsed, claimed)
+    try_model(content, source.path, find_runtime())
     graph = with_batch_of_one(parsed, source.path)
-    require_runnable(graph, source.path)
-    require_operators(graph, claimed)
     if graph is not parsed:
         content = graph.to_bytes()
     pixels = source.input_range or pixels_of(content, source.path)
@@ -152,6 +155,8 @@ def _opened_tflite(source: ModelSource, content: bytes, claimed: tuple[str, ...]
 
 
 def _opened_saved_model(source: ModelSource) -> OpenedModel:
+    if not source.is_trusted:
+        require_harmless(source.path)
     graph = with_batch_of_one(Graph(saved_model_tflite(source.path)), source.path)
     require_runnable(graph, source.path)
     (entry,) = graph.inputs

@@ -37,7 +37,7 @@ def parse(content: bytes) -> Any:
             if buffer.offset:  # of weights behind the flatbuffer, as litert-quantizer writes them
                 buffer.data = np.frombuffer(content, np.uint8, int(buffer.size), int(buffer.offset))
                 buffer.offset = buffer.size = 0
-    except (struct.error, IndexError, ValueError, TypeError, AttributeError) as error:
+    except (struct.error, IndexError, ValueError, TypeError, AttributeError, MemoryError, OverflowError) as error:
         raise BundleRefused(f"the TFLite file is damaged ({error}); copy it again") from error
     if not model.subgraphs:
         raise BundleRefused("the TFLite file is damaged (it holds no graph); copy it again")

@@ -106,7 +106,11 @@ class Graph:
     def code_name(self, code: Any) -> str:
         """The name of a schema's operator code."""
         value = builtin_code(code)
-        return code.customCode.decode() if code.customCode else self._builtin_names.get(value, f"number {value}")
+        return (
+            code.customCode.decode("utf-8", "replace")
+            if code.customCode
+            else self._builtin_names.get(value, f"number {value}")
+        )
 
     def producer(self, tensor: int) -> Operator | None:
         """The operator whose output a tensor is; None for inputs and constants."""

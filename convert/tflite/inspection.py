@@ -44,7 +44,7 @@ def custom_operators(graph: Graph) -> list[str]:
     """The operators that TFLite does not have; those named Flex… are TensorFlow's."""
     custom = graph.schema.BuiltinOperator.CUSTOM
     codes = (c for c in graph.model.operatorCodes if c.customCode or builtin_code(c) == custom)
-    return sorted({code.customCode.decode() if code.customCode else "CUSTOM" for code in codes})
+    return sorted({code.customCode.decode("utf-8", "replace") if code.customCode else "CUSTOM" for code in codes})
 
 
 def nonfinite_tensors(graph: Graph) -> list[str]:
@@ -56,7 +56,11 @@ def nonfinite_tensors(graph: Graph) -> list[str]:
             data, scale = graph.model.buffers[tensor.buffer].data, tensor.quantization and tensor.quantization.scale
             values = [] if scale is None else [np.asarray(scale)]
             if data is not None and tensor.type in floats:
-                values.append(np.asarray(data, np.uint8).view(floats[tensor.type]))
+                kind = np.dtype(floats[tensor.type])
+                stored = np.asarray(data, np.uint8)
+                values.append(
+                    stored[: len(stored) // kind.itemsize * kind.itemsize].view(kind)
+                )  # whole ones, if damaged
             if not all((np.abs(v.astype(np.float32)) < _HUGE).all() for v in values):  # false for NaN too
                 found.append((tensor.name or b"unnamed").decode())
     return found

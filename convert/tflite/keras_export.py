@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import json
 import re
+import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from convert.tflite.io_signature import require_one_picture
 from convert.tflite.tensorflow_output import quiet_tensorflow
 from fer_edge.errors import UsageError
+from fer_edge.limits import JSON_BYTES
+from fer_edge.text_cleaning import clean
 
 if TYPE_CHECKING:
     import keras
 
+# The types in the converter's message that name what TFLite has no arithmetic for, as MLIR writes them.
+_OTHER_TYPE = re.compile(r"x(f16|bf16|f64)>")
+_TYPE_NAMES = {"f16": "float16", "bf16": "bfloat16", "f64": "float64"}
 # How the converter names an operator that it would need TensorFlow itself (“flex”) or somebody's own code for.
 _NO_OPERATOR = re.compile(r"'(tf\.\w+)' op is neither a custom op nor a flex op")
 _INSTALL = "`pip install 'fer-edge[host]'` installs it"
@@ -33,10 +40,33 @@ def load_keras(path: Path) -> keras.Model:
         try:
             return keras.saving.load_model(path, compile=False)
         except Exception as error:  # Keras raises a dozen kinds here
+            version = keras_version_of(path)
+            if version and version.split(".")[0] in ("1", "2"):
+                raise UsageError(
+                    f"{path} was written by Keras {version}, and Keras {keras.__version__} cannot read it; export it with"
+                    " `tf_keras` as convert/README.md shows, and name the SavedModel's folder"
+                ) from error
             raise UsageError(
-                f"{path} cannot be loaded as a Keras 3 model: {first_line(error)}; save it again with"
-                " `model.save('x.keras')`"
+                f"{path} cannot be loaded as a Keras 3 model: {first_line(error)}; where the model's own code is,"
+                " export it with `model.export(FOLDER)` and name that folder"
             ) from error
+
+
+def keras_version_of(path: Path) -> str | None:
+    """The version of Keras that wrote a file, as the file states it; None where it does not, or is no Keras file."""
+    import h5py
+
+    try:
+        if zipfile.is_zipfile(path):
+            with zipfile.ZipFile(path) as archive, archive.open("metadata.json") as file:
+                version = json.loads(file.read(JSON_BYTES)).get("keras_version")
+        else:
+            with h5py.File(path) as stored:
+                version = stored.attrs.get("keras_version")
+    except (OSError, KeyError, ValueError, AttributeError, zipfile.BadZipFile):
+        return None
+    version = version.decode("ascii", "replace") if isinstance(version, bytes) else version
+    return clean(version, 20) if isinstance(version, str) else None
 
 
 def converter_of(model: keras.Model) -> Any:
@@ -69,6 +99,11 @@ def converted(converter: Any) -> bytes:
         try:
             content: bytes = converter.convert()
         except Exception as error:  # the converter's own error class is private, and it raises others too
+            if kinds := sorted({_TYPE_NAMES[kind] for kind in _OTHER_TYPE.findall(str(error))}):
+                raise UsageError(
+                    f"the model computes in {' and '.join(kinds)}, which TFLite does not; build it with Keras's policy float32,"
+                    " give it these weights, and save it again"
+                ) from error
             if names := sorted(set(_NO_OPERATOR.findall(str(error)))):
                 raise UsageError(
                     f"TFLite has no operator for {', '.join(names)}; build the model without them"

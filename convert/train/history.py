@@ -81,6 +81,16 @@ class OffsetsRecord:
 
 
 @dataclass(frozen=True, slots=True)
+class InterpolationRecord:
+    """The share of the trained weights between the initial ones and them; figures of initial, trained and chosen weights."""
+
+    share: float  # 0: the initial weights, 1: the trained ones
+    chosen_on: str  # the part of the data
+    val_accuracy: tuple[float, float, float]  # on the set's own labels
+    val_balanced_accuracy_on_votes: tuple[float, float, float]  # on the majority of FER+'s votes
+
+
+@dataclass(frozen=True, slots=True)
 class InitialModel:
     """The float model that a run started from, and its own history where one is known."""
 
@@ -132,6 +142,7 @@ class TrainingHistory(TrainingSetup):
     epochs: tuple[EpochRecord, ...]
     best_epoch: int
     offsets: OffsetsRecord | None = None
+    interpolation: InterpolationRecord | None = None
     external: ExternalTraining | None = None  # None: made by `python -m convert.train`
 
     def __post_init__(self) -> None:
@@ -167,7 +178,7 @@ class TrainingHistory(TrainingSetup):
             raise UsageError(f"{path} is not a history of `python -m convert.train`: {error}") from error
 
     def to_json(self) -> dict[str, Any]:
-        """The history as JSON values; `offsets` and `external` only where there are some."""
+        """The history as JSON values; `offsets`, `interpolation` and `external` only where there are some."""
         values: dict[str, Any] = to_json(self)
         return values
 

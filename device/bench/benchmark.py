@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
 SECONDS = 20.0
 SCENES = {"face": face_scene, "still": still_scene}  # a moving face; an empty, still scene
+FAR_SCENE, FAR_FRAME_PX = "far", (1920, 1080)  # with --far: a moving face in a large frame, width and height
 _MOST_THREADS = 4  # by default
 _PACKAGES = ("numpy", "opencv-python-headless", "opencv-python", "ai-edge-litert", "tflite-runtime")
 
@@ -95,9 +96,11 @@ def run_bench(
     log: Callable[[str], object] = lambda _: None,
     get_throttled: Callable[[], str] = vcgencmd,
     root: Path = Path("/"),
+    far_px: int | None = None,
 ) -> BenchReport:
     """Measures for about `seconds`, with 1 to `threads` threads (None: the number of cores, at most 4).
 
+    With `far_px`, a frame of 1920×1080 with the search for faces of this side is measured too.
     `float_model` is a float .tflite of the bundle's network. `log` gets a sentence before each part, `get_throttled` returns
     what `vcgencmd get_throttled` prints, and system files are read below `root`. Raises UsageError without a runtime, for an
     invalid number, or when nothing can be written, BundleRefused for an invalid file.
@@ -120,9 +123,14 @@ def run_bench(
         readings = [sensors.read()]
         log(f"bundle {bundle.name}, detector {detector}: frames with a face and without, for {seconds / 2:g} s")
         scenes = []
-        for name, scene in SCENES.items():
-            share_s = seconds / 2 / len(SCENES)
-            scenes.append(time_scene(name, scene, pipeline, clock, share_s, Path(scratch) / name))
+        measured = [(name, scene, Settings()) for name, scene in SCENES.items()]
+        if far_px is not None:
+            width_px, height_px = FAR_FRAME_PX
+            far_settings = Settings(width_px=width_px, height_px=height_px, far_px=far_px)
+            measured.append((FAR_SCENE, face_scene, far_settings))
+        for name, scene, settings in measured:
+            share_s = seconds / 2 / len(measured)
+            scenes.append(time_scene(name, scene, pipeline, clock, share_s, Path(scratch) / name, settings))
             readings.append(sensors.read())
         memory_bytes = memory_usage(root)
         batch_bytes, batch_writes = time_forced_writes(Path(scratch) / "forced", clock, bundle.labels)

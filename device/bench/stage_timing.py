@@ -64,8 +64,9 @@ def time_scene(
     clock: Clock,
     seconds: float,
     folder: Path,
+    settings: Settings | None = None,
 ) -> SceneTimes:
-    """The laps of `pipeline` with the default settings on `scene`, over about so many seconds and 20 frames at least.
+    """The laps of `pipeline` on `scene` over about so many seconds, 20 frames at least, with these or the default settings.
 
     Its journal is written in `folder`. Raises UsageError when nothing can be written there.
     """
@@ -79,7 +80,7 @@ def time_scene(
         spans_ns.setdefault(stage, []).append(now_ns - from_ns)
         from_ns = clock.mono_ns()
 
-    with open_frame_work(pipeline, scene, Settings(), clock, folder) as work:
+    with open_frame_work(pipeline, scene, settings or Settings(), clock, folder) as work:
         for _ in range(WARM_UP):
             work.process_next(end_stage)
         spans_ns.clear()

@@ -15,7 +15,7 @@ from device.bench.timing import CallTimes
 from fer_edge.hardware import Board
 from fer_edge.shipped_bundles import IN_CHECKOUT, SHIPPED
 
-_SCENES = {"face": "a moving face", "still": "an empty, still scene"}
+_SCENES = {"face": "a moving face", "still": "an empty, still scene", "far": "--far, 1920×1080"}
 _SUMMARY_ROWS: dict[str, Callable[[SceneTimes], str]] = {
     "total": lambda scene: _cell(scene.frame),
     "frames/s": lambda scene: f"{scene.frames_per_s:.1f}",
@@ -56,15 +56,17 @@ def paste_block(report: BenchReport) -> str:
     if report.bundle not in (*SHIPPED, *IN_CHECKOUT):
         fields["bundle"] = {"name": "own"}
     fields["left_out"] = [entry["what"] for entry in fields["left_out"]]
-    lines = ",\n".join(f" {json.dumps(key)}: {_one_line_per_item(value)}" for key, value in fields.items())
+    lines = ",\n".join(
+        f" {json.dumps(key, allow_nan=False)}: {_one_line_per_item(value)}" for key, value in fields.items()
+    )
     return "\n".join(["```json", "{", lines, "}", "```"])
 
 
 def _one_line_per_item(value: Any) -> str:
     """JSON with one line for each item of a list of objects, so that it can be read before it is shared."""
     if isinstance(value, list) and value and isinstance(value[0], dict):
-        return "[\n  " + ",\n  ".join(json.dumps(item, ensure_ascii=False) for item in value) + "\n ]"
-    return json.dumps(value, ensure_ascii=False)
+        return "[\n  " + ",\n  ".join(json.dumps(item, ensure_ascii=False, allow_nan=False) for item in value) + "\n ]"
+    return json.dumps(value, ensure_ascii=False, allow_nan=False)
 
 
 def _machine(board: Board) -> str:

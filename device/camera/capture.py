@@ -45,7 +45,10 @@ class _FrozenPicture(SourceLost):
 
 @dataclass(frozen=True, slots=True)
 class CameraChange:
-    """A live source was lost, came back after `gap_s` without a frame, or was absent when the run started."""
+    """A live source was lost, came back after `gap_s` without a frame, or was absent when the run started.
+
+    `reason` is that of the loss or absence; empty for a return.
+    """
 
     state: str  # waiting, lost or back
     reason: str
@@ -241,7 +244,7 @@ class Capture:
                 self.lost = False
                 self._new_picture_ns = self._last_ns
                 self.opened_ns = self.opened_ns or self._last_ns
-                self._changes.append(CameraChange("back", self._reason, (self._last_ns - self._lost_ns) / 1e9))
+                self._changes.append(CameraChange("back", "", (self._last_ns - self._lost_ns) / 1e9))
             return
 
     def _elapsed_s(self, since_ns: int) -> float:

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from urllib.parse import urlsplit
 
 from device.camera.camera_url import redact_url
 from device.camera.source import Source
 from device.clock import Clock
 from device.config import Settings
+from device.default_folders import expand_user
 from fer_edge.console import message
 from fer_edge.errors import CameraNotOpened, UsageError
 
-NAME_FORMS = "0, usb:0, csi:0, a video file, a folder of images, an http:// or rtsp:// address, or synthetic"
+NAME_FORMS = (
+    "0, usb:0, csi:0, a link in /dev/v4l/by-id, a video file, a folder of images, an http:// or rtsp:// address, "
+    "or synthetic"
+)
 URL_SCHEMES = ("http", "https", "rtsp", "rtsps")
 
 
@@ -35,7 +39,7 @@ def create_source(settings: Settings, clock: Clock) -> Source:
 
 
 def _numbered_camera(stack: str | None, number: int, settings: Settings, clock: Clock) -> Source:
-    """The camera of that number: of the given stack, else of libcamera if it lists that many, else of V4L2.
+    """The camera of that number: of the given stack, else of libcamera if it lists that many CSI cameras, else of V4L2.
 
     On a Pi the V4L2 node 0 is the raw sensor, which gives a grey rectangle: 0 means the camera that libcamera reads.
     """
@@ -45,7 +49,7 @@ def _numbered_camera(stack: str | None, number: int, settings: Settings, clock: 
         return CsiCamera(number, settings, clock)
     from device.camera.usb import UsbCamera
 
-    return UsbCamera(number, settings, clock)
+    return UsbCamera(Path(f"/dev/video{number}"), settings, clock)
 
 
 def _csi_camera_count() -> int:
@@ -74,11 +78,11 @@ def _network_stream(name: str, settings: Settings, clock: Clock) -> Source:
 
 
 def _file_or_folder(name: str, settings: Settings, clock: Clock) -> Source:
-    path = Path(name).expanduser()
-    if re.fullmatch(r"/dev/video\d+", name):
+    path = expand_user(Path(name))
+    if _is_device_node(PurePosixPath(name)):
         from device.camera.usb import UsbCamera
 
-        return UsbCamera(int(name.removeprefix("/dev/video")), settings, clock)
+        return UsbCamera(path, settings, clock)
     if path.is_dir():
         from device.camera.replay import ImageFolder
 
@@ -90,3 +94,8 @@ def _file_or_folder(name: str, settings: Settings, clock: Clock) -> Source:
     if len(path.parts) > 1 or path.suffix or name.startswith(("~", ".")):
         raise CameraNotOpened(f"there is no file or folder {path}; check the path")
     raise UsageError(f"“{name}” is not a camera; give {NAME_FORMS}")
+
+
+def _is_device_node(path: PurePosixPath) -> bool:
+    """Whether this is the place of a device, present or not: a node, or one of udev's links to it. Files may be in /dev/shm."""
+    return path.is_relative_to("/dev") and not path.is_relative_to("/dev/shm")

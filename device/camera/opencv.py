@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -16,24 +19,24 @@ _FFMPEG_OPTIONS_VARIABLE = "OPENCV_FFMPEG_CAPTURE_OPTIONS"  # a value that the u
 _RTSP_OPTIONS = "rtsp_transport;tcp|analyzeduration;100000"
 
 
-def open_video_capture(name: str | int, open_s: float = 5.0, read_s: float = 3.0) -> cv2.VideoCapture:
-    """OpenCV's capture of a file or address (FFmpeg) or of a camera number (V4L2); `isOpened()` says whether it opened.
-
-    An HTTP address is not redirected to another.
-    The limits apply to addresses; V4L2 ends a read after `read_s` rounded up, and a file needs no limit.
-    """
-    # Both libraries write to stderr; the sources report a failure in a sentence instead. Set before OpenCV reads it.
-    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
+def open_v4l2(node: Path, read_s: float) -> cv2.VideoCapture:
+    """OpenCV's capture of a V4L2 node; `isOpened()` says whether it opened. A read ends after `read_s` rounded up."""
     os.environ.setdefault("OPENCV_VIDEOIO_V4L_SELECT_TIMEOUT", str(max(1, round(read_s + 0.5))))
     import cv2
 
-    silent = 0
-    if hasattr(cv2, "setLogLevel"):  # up to OpenCV 4.12, the newest for Raspberry Pi OS Bookworm
-        cv2.setLogLevel(silent)
-    else:
-        cv2.utils.logging.setLogLevel(silent)
-    if isinstance(name, int):
-        return cv2.VideoCapture(name, cv2.CAP_V4L2)
+    _silence()
+    return cv2.VideoCapture(str(node), cv2.CAP_V4L2)
+
+
+def open_video_capture(name: str, open_s: float = 5.0, read_s: float = 3.0) -> cv2.VideoCapture:
+    """OpenCV's capture of a file or address, by FFmpeg; `isOpened()` says whether it opened.
+
+    An HTTP address is not redirected to another. Only addresses need the limits.
+    """
+    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
+    import cv2
+
+    _silence()
     options = ""
     if name.startswith(("http://", "https://")):
         options = "max_redirects;0"
@@ -47,6 +50,36 @@ def open_video_capture(name: str | int, open_s: float = 5.0, read_s: float = 3.0
         return cv2.VideoCapture(name, cv2.CAP_FFMPEG, limits)
     finally:
         del os.environ[_FFMPEG_OPTIONS_VARIABLE]  # with these options a file would lose its last frame
+
+
+@contextmanager
+def ffmpeg_file_name(path: Path) -> Iterator[str]:
+    """A name by which FFmpeg opens the file, whatever its own name, during the block.
+
+    FFmpeg takes the part before a colon of a relative name for a protocol, and OpenCV crashes on a name that is not UTF-8.
+    """
+    name = str(path.absolute())
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            yield f"/proc/self/fd/{descriptor}"
+        finally:
+            os.close(descriptor)
+    else:
+        yield name
+
+
+def _silence() -> None:
+    """Keeps OpenCV's own lines off stderr: the sources report a failure in a sentence."""
+    import cv2
+
+    silent = 0
+    if hasattr(cv2, "setLogLevel"):  # up to OpenCV 4.12, the newest for Raspberry Pi OS Bookworm
+        cv2.setLogLevel(silent)
+    else:
+        cv2.utils.logging.setLogLevel(silent)
 
 
 def to_gray(image: np.ndarray) -> np.ndarray:

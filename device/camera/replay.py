@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from device.camera.frame import Frame
-from device.camera.opencv import open_video_capture, to_gray
+from device.camera.opencv import ffmpeg_file_name, open_video_capture, to_gray
 from device.camera.source import EndOfStream, SourceDescription
 from device.clock import Clock
 from device.config import Settings
 from fer_edge.errors import CameraNotOpened
 from fer_edge.media_files import PICTURE_SUFFIXES, head_of, is_picture
+from fer_edge.text_cleaning import clean
 
 if TYPE_CHECKING:
     import cv2
@@ -31,11 +32,7 @@ def is_raw_video(path: Path) -> bool:
 
     Raw MPEG-1, MPEG-2 and MPEG-4 state their rate; their start codes, and those of MPEG's containers, are others.
     """
-    try:
-        with path.open("rb") as file:
-            head = file.read(5)
-    except OSError:
-        return False
+    head = head_of(path)[:5]
     if head.startswith(_JPEG_START):
         return True
     _, start_code, unit = head.partition(b"\x00\x00\x01")
@@ -77,7 +74,11 @@ class VideoFile:
         import cv2
 
         self.close()
-        self._reader = open_video_capture(str(self._path))
+        try:
+            with ffmpeg_file_name(self._path) as name:
+                self._reader = open_video_capture(name)
+        except OSError as error:
+            raise CameraNotOpened(f"{self._path} cannot be read: {error.strerror}") from error
         success, image = self._reader.read()
         if not success:
             self.close()
@@ -124,7 +125,7 @@ class VideoFile:
         rate = f" at {self.assumed_fps:g} frames/s, which is assumed" if self.assumed_fps else given
         return SourceDescription(
             "video",
-            self._path.name,  # without its folder, whose name may be a person's
+            clean(self._path.name),  # without its folder, whose name may be a person's
             width_px=self._size[0],
             height_px=self._size[1],
             time=f"start of the run plus position in the video{rate}; read as fast as it is processed",
@@ -180,7 +181,7 @@ class ImageFolder:
     def describe(self) -> SourceDescription:
         return SourceDescription(
             "images",
-            self._path.name,
+            clean(self._path.name),
             images=len(self._files),
             time=f"start of the run plus position at {self._fps:g} a second; read as fast as they are processed",
         )

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from device.camera.camera_url import is_same_host, redact_url, redirected_to, with_password
 from device.camera.frame import Frame
 from device.camera.opencv import open_video_capture, to_gray
-from device.camera.source import SourceDescription, SourceLost
+from device.camera.source import SourceDescription, SourceLost, errors_reported_as
 from device.clock import Clock
 from device.config import Settings
 from fer_edge.errors import CameraNotOpened
@@ -40,7 +40,8 @@ class NetworkStream:
         limit_s = self._settings.open_s
         address = with_password(self._address, self._settings.camera_password_file)
         for _ in range(_REDIRECTS):
-            self._reader = open_video_capture(address, open_s=limit_s, read_s=self._settings.stall_s)
+            with errors_reported_as(CameraNotOpened, f"{self._name} does not open"):
+                self._reader = open_video_capture(address, open_s=limit_s, read_s=self._settings.stall_s)
             if self._reader.isOpened():
                 break
             self.close()
@@ -70,7 +71,8 @@ class NetworkStream:
         if self._reader is None:
             raise SourceLost(f"{self._name} is closed")
         read_started_ns = self._clock.mono_ns()
-        success, image = self._reader.read()
+        with errors_reported_as(SourceLost, f"{self._name} gave no picture"):
+            success, image = self._reader.read()
         # After a silence FFmpeg still returns frames that its decoder had buffered, one for each wait that timed out.
         timed_out = self._clock.mono_ns() - read_started_ns >= self._settings.stall_s * 1e9
         if timed_out or not success:  # FFmpeg does not say whether the other side closed or went silent

@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from device.camera.frame import Frame
-from device.camera.opencv import open_video_capture, to_gray
-from device.camera.source import SourceDescription, SourceLost
+from device.camera.opencv import open_v4l2, to_gray
+from device.camera.source import SourceDescription, SourceLost, errors_reported_as
+from device.camera.v4l2 import why_no_camera
 from device.clock import Clock
 from device.config import Settings
 from fer_edge.errors import CameraNotOpened
@@ -17,32 +18,39 @@ if TYPE_CHECKING:
 
 
 class UsbCamera:
-    """The camera /dev/video<number>. A frame's time is when it was read, a few ms after it was taken."""
+    """The camera at `node`: /dev/video0, or a link to it, such as those of /dev/v4l/by-id, which stay when numbers change.
+
+    A frame's time is when it was read, a few ms after it was taken.
+    """
 
     live = True
 
-    def __init__(self, number: int, settings: Settings, clock: Clock) -> None:
-        self._number, self._settings, self._clock = number, settings, clock
-        self._node = Path(f"/dev/video{number}")
+    def __init__(self, node: Path, settings: Settings, clock: Clock) -> None:
+        self._node, self._settings, self._clock = node, settings, clock
         self._reader: cv2.VideoCapture | None = None
         self._seq = 0
-        self._size = (0, 0)
+        self._size, self._fps = (0, 0), 0.0
 
     def open(self) -> None:
-        import cv2
-
         if not self._node.exists():
             raise CameraNotOpened(
-                f"there is no camera {self._node}; plug one in, or name one that `ls /dev/video*` lists; on the Pi's "
-                "ribbon cable it is csi:0"
+                f"there is no camera {self._node}; plug one in, or name one that `ls /dev/video* /dev/v4l/*/*` lists; on "
+                "the Pi's ribbon cable it is csi:0"
             )
-        self._reader = open_video_capture(self._number, read_s=self._settings.stall_s)
-        if not self._reader.isOpened():
+        try:
+            with errors_reported_as(CameraNotOpened, f"{self._node} does not open"):
+                self._open_reader()
+        except CameraNotOpened:
             self.close()
-            raise CameraNotOpened(
-                f"{self._node} does not open as a camera; another program may have it, you may not be in the group "
-                "“video”, or it is not the node that gives pictures: try the next number"
-            )
+            raise
+
+    def _open_reader(self) -> None:
+        import cv2
+
+        self._reader = open_v4l2(self._node.resolve(), self._settings.stall_s)
+        if not self._reader.isOpened():
+            self.close()  # before the question why, or this process would be the one that uses it
+            raise CameraNotOpened(why_no_camera(self._node))
         for key, value in (
             (cv2.CAP_PROP_FRAME_WIDTH, self._settings.width_px),
             (cv2.CAP_PROP_FRAME_HEIGHT, self._settings.height_px),
@@ -54,20 +62,26 @@ class UsbCamera:
             int(self._reader.get(cv2.CAP_PROP_FRAME_WIDTH)),
             int(self._reader.get(cv2.CAP_PROP_FRAME_HEIGHT)),
         )
+        self._fps = max(0.0, self._reader.get(cv2.CAP_PROP_FPS))
 
     def read(self) -> Frame | None:
         if self._reader is None:
             raise SourceLost(f"{self._node} is closed")
-        success, image = self._reader.read()
-        if not success:
-            raise SourceLost(f"{self._node} gave no picture" if self._node.exists() else f"{self._node} was unplugged")
-        frame = Frame(self._seq, self._clock.mono_ns(), to_gray(image))
+        with errors_reported_as(SourceLost, f"{self._node} gave no picture"):
+            success, image = self._reader.read()
+            if not success:
+                raise SourceLost(
+                    f"{self._node} gave no picture" if self._node.exists() else f"{self._node} was unplugged"
+                )
+            frame = Frame(self._seq, self._clock.mono_ns(), to_gray(image))
         self._seq += 1
         return frame
 
     def describe(self) -> SourceDescription:
         width, height = self._size
-        return SourceDescription("usb", str(self._node), width_px=width, height_px=height, time="when read")
+        return SourceDescription(
+            "usb", str(self._node), width_px=width, height_px=height, fps=self._fps or None, time="when read"
+        ).compared_with(self._settings)
 
     def close(self) -> None:
         if self._reader is not None:

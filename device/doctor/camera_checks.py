@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import sys
-from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 
+from device.camera.csi import list_csi_cameras
 from device.camera.source import Source
 from device.clock import SystemClock
 from device.doctor.findings import CheckContext, Finding, make_finding, root_cause
@@ -35,7 +35,7 @@ def picamera2(context: CheckContext) -> Finding:
             else make_finding("picamera2.unneeded")
         )
     try:
-        count = len(import_module("picamera2").Picamera2.global_camera_info())
+        count = len(list_csi_cameras())
     except Exception as error:
         case = "numpy" if any(message in str(error) for message in _NUMPY_ABI_ERRORS) else "broken"
         return make_finding(f"picamera2.{case}", error=root_cause(error))

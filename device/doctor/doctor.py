@@ -6,7 +6,6 @@ run here. The exit code is that of the first failure, which is usually the cause
 
 from __future__ import annotations
 
-import getpass
 import json
 import os
 import platform
@@ -80,7 +79,7 @@ class Doctor:
         if "camera" not in steps and instance.record is not None:
             yield make_finding("camera.used", name=settings.name, pid=instance.record.pid)
 
-        user, mounts = getpass.getuser(), system_checks.read_mounts(self.root)
+        user, mounts = system_checks.user_name(os.geteuid()), system_checks.read_mounts(self.root)
         journal = settings.log or default_journal_folder(environ, settings.name)
         yield system_checks.devices(user, self.root)
         yield system_checks.folder(journal, "journal", user, mounts)
@@ -178,7 +177,7 @@ def _run_probe(
     }
     # The same import path as in this process, so that the probe checks the packages that a run would import.
     path = os.pathsep.join(entry or str(Path.cwd()) for entry in sys.path)
-    command = [sys.executable, "-P", "-m", "device.doctor.subprocess_probe", json.dumps(request)]
+    command = [sys.executable, "-P", "-m", "device.doctor.subprocess_probe", json.dumps(request, allow_nan=False)]
     # The settings file was read here; the probe must not read one of the environment and override the flags.
     process = subprocess.Popen(
         command,
@@ -225,7 +224,7 @@ def _with_command_facts(finding: Finding, doctor: Doctor) -> Finding:
     facts = {
         "program": program,
         "pip": f"{shlex.quote(sys.executable)} -m pip",
-        "user": getpass.getuser(),
+        "user": system_checks.user_name(os.geteuid()),
         "install_detectors": f"{detectors} detectors install",
         "list_cameras": _camera_list_command(str(doctor.flags.get("camera") or "0")),
     }

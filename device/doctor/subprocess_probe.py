@@ -190,7 +190,7 @@ def main(request: str) -> None:
 
 
 def _print_row(row: dict[str, Any]) -> None:
-    sys.stdout.write(json.dumps(row) + "\n")
+    sys.stdout.write(json.dumps(row, allow_nan=False) + "\n")
     sys.stdout.flush()  # the next step may crash the process
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import errno
 import grp
 import os
+import pwd
 import tempfile
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -41,6 +42,21 @@ def python(version: tuple[int, ...], bits: int, machine: str, libc: tuple[str, s
     return make_finding("python.ok", version=version_text, machine=machine, libc=libc_text)
 
 
+def user_name(uid: int) -> str:
+    """The user's name; its number for one without an entry in the system's list, as in a container."""
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return str(uid)
+
+
+def _group_name(gid: int) -> str:
+    try:
+        return grp.getgrgid(gid).gr_name
+    except KeyError:
+        return str(gid)
+
+
 def devices(user: str, root: Path) -> Finding:
     """Whether this user may open the camera devices."""
     nodes = [node for pattern in _DEVICE_PATTERNS for node in sorted((root / "dev").glob(pattern))]
@@ -50,7 +66,7 @@ def devices(user: str, root: Path) -> Finding:
     if not refused:
         return make_finding("devices.ok", nodes=_first_names(nodes, root))
     try:
-        group = grp.getgrgid(refused[0].stat().st_gid).gr_name
+        group = _group_name(refused[0].stat().st_gid)
     except KeyError:
         group = "video"
     return make_finding("devices.refused", user=user, nodes=_first_names(refused, root), group=group)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, cast
 
 from device.clock import Clock
 from device.output import clock_changes, episodes, tally
@@ -28,6 +28,7 @@ class EventAggregator:
         self, record: RecordEvent, clock: Clock, rules: EpisodeRules, start_ns: int, patience_s: float
     ) -> None:
         self.rules = rules
+        self.prior: Mapping[str, float] | None = None  # the device's own, by label; each tally then has it
         self._record, self._clock = record, clock
         self._episodes = episodes.NO_EPISODES
         self._tally = tally.start_tally(start_ns, patience_s)
@@ -59,8 +60,9 @@ class EventAggregator:
         self._record_all("tally", tally.finish_tally(self._tally, mono_ns, counts, self.rules, paused), mono_ns)
 
     def _record_all(self, kind: str, bodies: Sequence[EpisodeBody | TallyBody], mono_ns: int) -> None:
+        prior = {"prior": dict(self.prior)} if kind == "tally" and self.prior is not None else {}
         for body in bodies:
-            self._record(kind, body, mono_ns)
+            self._record(kind, cast("EpisodeBody | TallyBody", {**body, **prior}), mono_ns)
 
     def _check_clock(self) -> None:
         now_ns = self._clock.mono_ns()

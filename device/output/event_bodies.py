@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, NotRequired, Protocol, TypedDict
 
 from device.camera.framing import Framing
 from device.camera.source import Source
-from device.config import Settings
+from device.config import ESTIMATE, Settings
 from device.config_sources import settings_digest
 from device.vision.pipeline import Pipeline
+from device.vision.prior import prior_by_label, training_prior
 from device.vision.readings import Reading
 from fer_edge import __version__
 from fer_edge.events import SCHEMA
@@ -49,6 +50,8 @@ class HeaderBody(TypedDict):
     settings: str
     bundle: BundleName
     labels: list[str]
+    thresholds: NotRequired[dict[str, float | None]]
+    training_prior: NotRequired[dict[str, float]]
     preprocess: str
     detector: str
     runtime: str
@@ -59,7 +62,7 @@ class HeaderBody(TypedDict):
 
 
 class CameraBody(TypedDict):
-    """The body of a `camera` event; `reason` and `gap_s` are those of a loss."""
+    """The body of a `camera` event; `reason` is that of a loss, `gap_s` the time without a frame."""
 
     state: str
     reason: NotRequired[str]
@@ -113,6 +116,7 @@ class TallyBody(TypedDict):
     frames: dict[str, int]
     frames_idle: int
     drops: dict[str, int]
+    prior: NotRequired[dict[str, float]]
 
 
 class HealthBody(TypedDict):
@@ -190,7 +194,7 @@ def header_body(
     bundle = pipeline.bundle
     description = framing.describe()
     framed = {"framing": description} if description else {}
-    return {
+    body: HeaderBody = {
         "schema": SCHEMA,
         "software": f"fer-edge {__version__}",
         "name": settings.name,
@@ -210,6 +214,12 @@ def header_body(
         "camera": {"live": source.live, **source.describe().to_json(), **framed},
         "start_s": dict(start_s),
     }
+    by_label = bundle.spec.thresholds.labels
+    if by_label and settings.unsure_below is None:
+        body["thresholds"] = dict(by_label.below)
+    if settings.prior == ESTIMATE:
+        body["training_prior"] = prior_by_label(bundle.labels, training_prior(bundle.spec))
+    return body
 
 
 def reading_body(reading: Reading, age_ms: float | None) -> ReadingBody:

@@ -15,6 +15,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
 
+from device.camera.opencv import ffmpeg_file_name, open_video_capture
 from device.vision.pixelation import pixelate
 from device.vision.search import SearchState
 from fer_edge.detection.boxes import Square, square_iou
@@ -143,7 +144,12 @@ class AnnotatedVideo:
         if self._writer is None:
             self._size = (picture.shape[1] & ~1, picture.shape[0] & ~1)  # the codec needs even sides
             code = cv2.VideoWriter_fourcc(*"mp4v")  # type: ignore[attr-defined]
-            self._writer = cv2.VideoWriter(str(self._path), cv2.CAP_FFMPEG, code, self._fps, self._size)
+            name = str(self._path.absolute())
+            if not name.isprintable():  # OpenCV crashes on a name that is not UTF-8
+                raise UsageError(
+                    f"OpenCV cannot write a video into {self._path.parent}; name another folder with --out"
+                )
+            self._writer = cv2.VideoWriter(name, cv2.CAP_FFMPEG, code, self._fps, self._size)
             if not self._writer.isOpened():
                 raise UsageError(f"OpenCV cannot write a video of {self._size[0]}×{self._size[1]} px to {self._path}")
         width, height = self._size
@@ -154,11 +160,10 @@ class AnnotatedVideo:
 
     def _check(self) -> None:
         """Raises UsageError unless all frames are in the file: OpenCV does not report a full disk."""
-        from device.camera.opencv import open_video_capture
-
         if self._writer is None:
             return
-        video = open_video_capture(str(self._path))
+        with ffmpeg_file_name(self._path) as name:
+            video = open_video_capture(name)
         try:
             import cv2
 

@@ -11,6 +11,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from device.default_folders import expand_user
 from device.recorded.summary import AnnotatedFile, FileState, LabelSummary, Provenance
 from fer_edge.console import message
 from fer_edge.errors import UsageError
@@ -77,7 +78,7 @@ def find_recordings(paths: Sequence[Path]) -> list[Recording]:
     found: dict[Path, Recording] = {}
     names: dict[str, Path] = {}
     for unexpanded in paths:
-        path = unexpanded.expanduser()
+        path = expand_user(unexpanded)
         below = _videos_below(path) if path.is_dir() else [path]
         if not below:
             raise UsageError(

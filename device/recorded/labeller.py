@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import platform
 import shutil
 from collections.abc import Callable
@@ -32,8 +33,18 @@ if TYPE_CHECKING:
     from fer_edge.golden_check import Verification
 
 # The settings on which rows depend; the others concern cameras and journals.
-ROW_SETTINGS: tuple[str, ...] = ("rotate_deg", "flip", "region", "threads", "min_score", "unsure_below", "min_quality")
-ROW_SETTINGS += ("smooth_s", "dwell_s", "max_faces", "search_s", "sweep_s", "raw_fps")
+ROW_SETTINGS: tuple[str, ...] = ("rotate_deg", "flip", "region", "threads", "min_score", "begin_score", "far_px")
+ROW_SETTINGS += (
+    "unsure_below",
+    "min_quality",
+    "prior",
+    "smooth_s",
+    "dwell_s",
+    "max_faces",
+    "search_s",
+    "sweep_s",
+    "raw_fps",
+)
 _ORIGIN_NS = 1_000_000_000  # the time at which every recording begins, on its own clock; 0 would mean never
 _FRAME_TIMEOUT_S = 0.25
 _WHOLE_SHARE = 0.95  # share of the stated frames or length from which a recording counts as read to its end
@@ -121,6 +132,8 @@ class Labeller:
         except RestartNeeded:
             return LabelOutcome(None, f"its decoder did not respond for {self.settings.stuck_s:g} s")
         except OSError as error:
+            if error.errno == errno.ENAMETOOLONG:  # of this recording alone
+                return LabelOutcome(None, "its name is too long for the names of its results; give it a shorter one")
             raise UsageError(
                 f"the results of {task.recording.path} cannot be written: {error.strerror or error}; free some space, or name "
                 "another folder with --out"
@@ -133,7 +146,7 @@ class Labeller:
         recording, options, settings = task.recording, task.options, self.settings
         labels, framing = self.pipeline.bundle.labels, Framing.from_settings(settings)
         table_path = task.scratch / recording.rows(task.out, options).name
-        video_path = task.scratch / recording.annotated(task.out).name
+        video_path = task.scratch / "annotated.mp4"  # a name that OpenCV can write, whatever that of the recording
         source = VideoFile(recording.path, _FixedOriginClock(), settings.raw_fps)
         state = SearchState(is_recording=True)
         frames = without_face = skipped = written = 0
@@ -177,6 +190,8 @@ class Labeller:
                 rows=RowCount(written, tuple(columns(labels))),
             )
             table.add_summary(summary)
+        if options.annotate:
+            video_path = video_path.rename(task.scratch / recording.annotated(task.out).name)
         return replace(
             summary,
             rows=replace(summary.rows, bytes=table_path.stat().st_size),

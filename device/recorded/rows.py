@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import json
 from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Any, Protocol
 
 from device.recorded.summary import LabelSummary
 from fer_edge.errors import UsageError
+from fer_edge.json_fields import json_text
 from fer_edge.text_cleaning import spreadsheet_text
 
 _ROWS_PER_GROUP = 16_384  # rows that Parquet buffers and writes together
@@ -113,7 +113,8 @@ class ParquetTable:
 
         kinds = {int: pa.int64(), float: pa.float64(), str: pa.string()}
         self._schema = pa.schema([(name, kinds[kind]) for name, kind in columns(labels).items()])
-        self._writer = pq.ParquetWriter(path, self._schema, compression="zstd")
+        self._file = path.open("wb")  # its name need not be UTF-8
+        self._writer = pq.ParquetWriter(self._file, self._schema, compression="zstd")
         self._rows: list[Row] = []
 
     def __enter__(self) -> ParquetTable:
@@ -125,6 +126,7 @@ class ParquetTable:
         if kind is None:
             self._flush()
         self._writer.close()
+        self._file.close()
 
     def add(self, row: Row) -> None:
         self._rows.append(row)
@@ -132,7 +134,7 @@ class ParquetTable:
             self._flush()
 
     def add_summary(self, summary: LabelSummary) -> None:
-        self._writer.add_key_value_metadata({"fer-edge": json.dumps(summary.to_json(), ensure_ascii=False)})
+        self._writer.add_key_value_metadata({"fer-edge": json_text(summary.to_json())})
 
     def _flush(self) -> None:
         import pyarrow as pa

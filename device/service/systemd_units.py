@@ -17,6 +17,7 @@ from fer_edge import __version__
 from fer_edge.active_bundle import SYSTEM_BUNDLES
 from fer_edge.atomic_file import write_atomically
 from fer_edge.errors import UsageError
+from fer_edge.user_folders import home_folder
 
 NAME = "fer-edge"
 SYSTEM_UNITS = Path("/etc/systemd/system")
@@ -179,7 +180,7 @@ def unit_files(unit: Unit, root: Path = Path("/")) -> dict[Path, str]:
     """The files of `unit` by path, below `root` or, for a user's unit, in the user's configuration folder."""
     if unit.of_user:
         configured = Path(os.environ.get("XDG_CONFIG_HOME", ""))
-        folder = configured if configured.is_absolute() else Path.home() / ".config"
+        folder = configured if configured.is_absolute() else home_folder() / ".config"
         return {folder / "systemd/user" / unit.file_name: unit.text()}
     unit_file = root / SYSTEM_UNITS.relative_to("/") / unit.file_name
     return {root / SYSTEM_USERS.relative_to("/"): sysusers_text(), unit_file: unit.text()}

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -135,11 +135,18 @@ class InstanceStatus:
             f"journal {status.journal}",
             f"{status.lines_lost} lines lost" if status.lines_lost else "",
             f"{temperature_c:g} °C" if temperature_c is not None else "",
+            prior_text(status.prior) if status.prior else "",
             "clock not set" if self.record.clock == "unsynced" else "",
             f"since boot: {since_boot}" if since_boot else "",
         ]
         state = "unhealthy" if self.problems else "healthy"
         return "\n".join([f"{self.name}: {state}: {'; '.join(part for part in parts if part)}", *problems])
+
+
+def prior_text(prior: Mapping[str, float]) -> str:
+    """A prior in words, the most frequent label first."""
+    shares = sorted(prior.items(), key=lambda pair: -pair[1])
+    return "estimated prior: " + ", ".join(f"{label} {share:.0%}" for label, share in shares)
 
 
 def read_instance(name: str, folders: Sequence[Path], clock: Clock, root: Path = Path("/")) -> InstanceStatus:

@@ -32,6 +32,7 @@ class Status:
     drops: Mapping[str, int] = field(default_factory=dict)  # by reason
     journal_trouble: str | None = None  # why the journal cannot be written at present
     lines_lost: int = 0  # journal lines that were dropped
+    prior: Mapping[str, float] | None = None  # the device's own estimate by label, where there is one
     health: Health | None = None
     problems: tuple[str, ...] = ()  # of the machine
 
@@ -47,6 +48,7 @@ class Status:
             drops=_counts(fields.object("drops")),
             journal_trouble=fields.any_text("journal_trouble") if fields.has("journal_trouble") else None,
             lines_lost=fields.integer("lines_lost"),
+            prior=_shares(fields.object("prior")) if fields.has("prior") else None,
             health=_health(fields) if fields.has("health") else None,
             problems=fields.any_texts("problems"),
         )
@@ -99,6 +101,10 @@ _PROCESS_FIELDS = tuple(name for name in StatusRecord.__dataclass_fields__ if na
 
 def _counts(fields: JsonFields) -> dict[str, int]:
     return {name: fields.integer(name) for name in fields.values}
+
+
+def _shares(fields: JsonFields) -> dict[str, float]:
+    return {name: fields.number(name, 0, 1) for name in fields.values}
 
 
 def _health(fields: JsonFields) -> Health:

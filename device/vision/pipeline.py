@@ -10,14 +10,16 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from device.camera.frame import Frame
-from device.config import Settings
+from device.config import ESTIMATE, Settings
 from device.vision import motion_gate, search
-from device.vision.quality import crop_quality
+from device.vision.prior import PriorEstimate, training_prior, update_prior
 from device.vision.readings import FrameResult, Reading
 from device.vision.search import SearchState
 from device.vision.smoothing import LabelSpace, SmoothingRules, smooth
 from device.vision.tracks import Track
+from fer_edge.certainty import thresholds_by_label
 from fer_edge.face_crop import CropMapping, crop_rotation_rad, crop_square, cut_square, subsample_square
+from fer_edge.quality import crop_quality
 
 if TYPE_CHECKING:
     from fer_edge.bundle import Bundle
@@ -46,15 +48,23 @@ class Pipeline:
             stage_ended("detect")
         if not found.tracks:
             return state, FrameResult(skipped=found.skipped, idle=not (found.searched or state.tracks))
-        read = self._read(frame, found.tracks, settings, stage_ended)
+        prior = None
+        if settings.prior == ESTIMATE:
+            prior = state.prior or PriorEstimate.start(training_prior(self.bundle.spec))
+        read, prior = self._read(frame, found.tracks, settings, prior, stage_ended)
         tracks = {track.id: track for track, _ in read}
-        state = replace(state, tracks=tuple(tracks.get(track.id, track) for track in state.tracks))
+        state = replace(state, tracks=tuple(tracks.get(track.id, track) for track in state.tracks), prior=prior)
         return state, FrameResult(tuple(reading for _, reading in read), found.skipped)
 
     def _read(
-        self, frame: Frame, tracks: tuple[Track, ...], settings: Settings, stage_ended: StageCallback | None
-    ) -> list[tuple[Track, Reading]]:
-        """Each of the tracks after this frame, and its reading."""
+        self,
+        frame: Frame,
+        tracks: tuple[Track, ...],
+        settings: Settings,
+        prior: PriorEstimate | None,
+        stage_ended: StageCallback | None,
+    ) -> tuple[list[tuple[Track, Reading]], PriorEstimate | None]:
+        """Each of the tracks after this frame, and its reading; and the prior that the next frame gets, None without one."""
         import numpy as np
 
         from fer_edge.classifier import softmax
@@ -74,6 +84,12 @@ class Pipeline:
             stage_ended("classify")
         rules, space = self._smoothing_rules(settings), LabelSpace(bundle.labels, bundle.temperature)
         probs = softmax(logits / bundle.temperature)
+        if prior is not None:
+            good = np.array([quality.value >= settings.min_quality for quality in qualities])
+            shift, prior = prior.logit_shift, update_prior(prior, probs[good], frame.mono_ns)
+            if shift is not None:
+                logits = (logits + bundle.temperature * shift).astype(np.float32)
+                probs = softmax(logits / bundle.temperature)
         read = []
         for track, row, p, quality in zip(tracks, logits, probs, qualities, strict=True):
             smoothed = smooth(track.smoothed, row, quality, frame.mono_ns, space, rules)
@@ -92,7 +108,7 @@ class Pipeline:
             read.append((replace(track, readings=track.readings + 1, smoothed=smoothed), reading))
         if stage_ended:
             stage_ended("smooth")
-        return read
+        return read, prior
 
     def _mapping(self, detector: str) -> CropMapping:
         if (mapping := self._mappings.get(detector)) is None:
@@ -100,7 +116,5 @@ class Pipeline:
         return mapping
 
     def _smoothing_rules(self, settings: Settings) -> SmoothingRules:
-        below = settings.unsure_below
-        if below is None:
-            below = self.bundle.spec.thresholds.unsure_below
+        below = thresholds_by_label(self.bundle.spec, settings.unsure_below)
         return SmoothingRules(settings.smooth_s, settings.dwell_s, below, settings.min_quality)

@@ -12,14 +12,17 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from device.vision import motion_gate
-from device.vision.tracks import Track, largest_first, match_squares, predict, with_detection, without_duplicates
+from device.vision.far_search import FarState, is_inside, next_tiles
+from device.vision.track_updates import redetected, with_found
+from device.vision.tracks import Track, largest_first, predict, without_duplicates
 from fer_edge.detection.boxes import Square
-from fer_edge.detection.two_stage import TwoStageDetector, face_square, search_view
+from fer_edge.detection.two_stage import NEAR_COST, TwoStageDetector, is_near_search_needed, search_view
 
 if TYPE_CHECKING:
     import numpy as np
 
     from device.config import Settings
+    from device.vision.prior import PriorEstimate
     from fer_edge.detection.types import Detector, Face
 
 FORGET_S = 1.0  # a face unseen for longer, and not in the previous frame, is gone; a later one gets a new track
@@ -27,6 +30,7 @@ MAX_FORGET_S = 10.0  # the same, however long ago the previous frame was
 _FRAMES_PER_SEARCH = 12  # frames in which a face is followed, for each search
 _MAX_CREDIT = 2.0  # searches
 _ELSEWHERE_INTERVAL_NS = 150_000_000  # between two checks for changes beside the faces
+_NEAR_CHANGED_SHARE = 0.1  # of the cells; a face of 300 px in 640×480 covers .29
 _REPLACED_SHARE = 0.75  # of a face's cells that changed between two frames: another picture, not the same one moved
 
 
@@ -47,11 +51,14 @@ class SearchState:
     changed: np.ndarray | None = None
     elsewhere_checked_ns: int = 0  # when changes beside the faces were last checked for
     credit: float = _MAX_CREDIT
+    far: FarState | None = None  # with the setting far_px
+    searched_near: bool = False  # whether the last search also looked for faces that fill the frame, in vain
     is_recording: bool = False
+    prior: PriorEstimate | None = None  # where the settings ask for it
 
     def reset(self) -> SearchState:
-        """The state without any face and picture: what follows is another scene."""
-        return SearchState(next_id=self.next_id, credit=self.credit, is_recording=self.is_recording)
+        """The state without any face and picture: what follows is another scene, of the same camera."""
+        return SearchState(next_id=self.next_id, credit=self.credit, is_recording=self.is_recording, prior=self.prior)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,9 +102,7 @@ def find_faces(
     for track in followed:
         now = track
         if isinstance(detector, TwoStageDetector):
-            now = _predicted(track, state, gray.shape) or _redetected(
-                track, detector, gray, mono_ns, settings.min_score
-            )
+            now = _predicted(track, state, gray.shape) or redetected(track, detector, gray, mono_ns, settings.min_score)
         if now.seen_ns != mono_ns and _is_unmoved(track, state, gray.shape):
             now = replace(track, seen_ns=mono_ns)
         tracks[track.id] = now
@@ -113,14 +118,44 @@ def find_faces(
         due = _changed_elsewhere(state, gray.shape)
     unfollowed: set[int] = set()
     if due:
+        far = {track.id for track in state.tracks if track.is_far and track.seen_ns >= state.searched_ns}
+        unfollowed = far - {track.id for track in followed}  # a search of the whole frame does not see these
+        tracks |= {number: replace(tracks[number], seen_ns=mono_ns) for number in unfollowed}
         state = _search_frame(state, tracks, detector, gray, settings)
     else:  # the last search's unfollowed faces are assumed present until the next search, at unknown positions
         unfollowed = {t.id for t in state.tracks if t.seen_ns >= state.searched_ns} - {t.id for t in followed}
         known = (replace(track, seen_ns=mono_ns) if track.id in unfollowed else track for track in tracks.values())
         state = replace(state, tracks=without_duplicates(tuple(known)))
+    if settings.far_px is not None and isinstance(detector, TwoStageDetector):
+        state = _search_far(state, unfollowed, due, detector, gray, settings)
     present = [track for track in largest_first(state.tracks) if track.seen_ns == mono_ns]
     read = [track for track in present if track.id not in unfollowed][: settings.max_faces]
     return state, FoundFaces(tuple(read), len(present) - len(read), due)
+
+
+def _search_far(
+    state: SearchState,
+    unfollowed: set[int],
+    searched: bool,
+    detector: TwoStageDetector,
+    gray: np.ndarray,
+    settings: Settings,
+) -> SearchState:
+    """The state after a search of the tiles whose turn it is; `searched` says whether the whole frame was searched too."""
+    assert settings.far_px is not None
+    mono_ns, first_new = state.frame_ns, state.next_id
+    far, tiles = next_tiles(
+        state.far, gray, settings.far_px, state.changed, mono_ns, busy=searched, at_once=state.is_recording
+    )
+    if not tiles:
+        return replace(state, far=far)
+    faces = [face for tile in tiles for face in detector.search_tile(gray, tile)]
+    # a face that is not followed is gone when its tile does not show it any more
+    gone = {t.id for t in state.tracks if t.id in unfollowed and any(is_inside(t.head, tile) for tile in tiles)}
+    known = {t.id: replace(t, seen_ns=state.searched_ns - 1) if t.id in gone else t for t in state.tracks}
+    found, next_id = with_found(known, faces, first_new, mono_ns, detector, gray, settings)
+    tracks = (replace(t, is_far=True) if t.id >= first_new else t for t in found.values())
+    return replace(state, far=far, next_id=next_id, tracks=without_duplicates(tuple(tracks)))
 
 
 def _predicted(track: Track, state: SearchState, shape: tuple[int, ...]) -> Track | None:
@@ -130,17 +165,6 @@ def _predicted(track: Track, state: SearchState, shape: tuple[int, ...]) -> Trac
     if motion_gate.changed_share(state.changed, track.head, shape) > _REPLACED_SHARE:
         return None
     return predict(track, state.frame_ns, shape)
-
-
-def _redetected(track: Track, detector: TwoStageDetector, gray: np.ndarray, mono_ns: int, min_score: float) -> Track:
-    face = detector.refine(gray, track.head)
-    if face is None or face.score < min_score:
-        return track
-    return with_detection(track, face, face_square(face, gray.shape), mono_ns)
-
-
-def _with_face(track: Track, face: Face, shape: tuple[int, ...], mono_ns: int) -> Track:
-    return replace(track, face=face, head=face_square(face, shape), seen_ns=mono_ns)
 
 
 def _is_unmoved(track: Track, state: SearchState, shape: tuple[int, ...]) -> bool:
@@ -171,7 +195,9 @@ def _is_search_due(state: SearchState, detector: Detector, followed: bool, misse
         return missed or motion_gate.is_motion(_changed_since_search(state))
     if missed:
         return state.is_recording or state.credit >= 1
-    return not followed and since_s >= settings.search_s and motion_gate.is_motion(_changed_since_search(state))
+    # a search with a near search takes longer, so the next one comes later: on average a frame costs no more
+    wait_s = settings.search_s * (1 + NEAR_COST * state.searched_near)
+    return not followed and since_s >= wait_s and motion_gate.is_motion(_changed_since_search(state))
 
 
 def _may_check_elsewhere(state: SearchState, missed: bool, settings: Settings) -> bool:
@@ -197,28 +223,32 @@ def _search_frame(
     state: SearchState, tracks: dict[int, Track], detector: Detector, gray: np.ndarray, settings: Settings
 ) -> SearchState:
     """The state after a search of the whole frame; `tracks` are the faces known so far, by number."""
-    mono_ns = state.frame_ns
-    faces = detector.search(gray) if isinstance(detector, TwoStageDetector) else detector.detect(gray)
-    faces = [face for face in faces if face.score >= settings.min_score]
-    heads: list[Square] = [face_square(face, gray.shape) for face in faces]
-    known = list(tracks.values())
-    matches = {j: i for i, j in match_squares([track.head for track in known], heads).items()}
-    found, next_id = dict(tracks), state.next_id
-    for j, face in enumerate(faces):
-        track = known[matches[j]] if j in matches else Track(next_id, face, heads[j], 0)
-        next_id += j not in matches
-        if track.seen_ns != mono_ns:  # otherwise it was followed into this frame, and its box is more accurate
-            track = _with_face(track, face, gray.shape, mono_ns)
-        found[track.id] = replace(track, searched_ns=mono_ns)
-    if isinstance(detector, TwoStageDetector):
-        for track in largest_first(tuple(found.values()))[: settings.max_faces]:
-            if track.seen_ns == mono_ns and track.face.detector != detector.name:
-                found[track.id] = _redetected(track, detector, gray, mono_ns, settings.min_score)
+    faces, near = _searched(state, detector, gray)
+    found, next_id = with_found(tracks, faces, state.next_id, state.frame_ns, detector, gray, settings)
+    cost = 1 + near * NEAR_COST
     return replace(
         state,
         tracks=without_duplicates(tuple(found.values())),
         next_id=next_id,
         searched_thumbnail=state.thumbnail,
-        searched_ns=mono_ns,
-        credit=max(0.0, state.credit - 1) if tracks else state.credit,
+        searched_ns=state.frame_ns,
+        searched_near=near,
+        credit=max(0.0, state.credit - cost) if tracks else state.credit,
     )
+
+
+def _searched(state: SearchState, detector: Detector, gray: np.ndarray) -> tuple[list[Face], bool]:
+    """The faces in the whole frame, and whether the near search was made too."""
+    if not isinstance(detector, TwoStageDetector):
+        return detector.detect(gray), False
+    faces = detector.search(gray, near=False)
+    near = is_near_search_needed(faces) and _may_fill_frame(state)
+    return faces + (detector.search_near(gray) if near else []), near
+
+
+def _may_fill_frame(state: SearchState) -> bool:
+    """Whether a face may fill the frame: one was followed, or so much changed since the last search as such a face covers."""
+    import numpy as np
+
+    changed = _changed_since_search(state)
+    return bool(state.tracks) or int(np.count_nonzero(changed)) >= _NEAR_CHANGED_SHARE * changed.size

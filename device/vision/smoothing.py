@@ -14,11 +14,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from fer_edge.events import UNSURE
+from fer_edge.quality import Quality, unsure_reason
 
 if TYPE_CHECKING:
     import numpy as np
-
-    from device.vision.quality import Quality
 
 LABEL_MARGIN = 0.05  # of probability, by which another label must be ahead
 PROBABILITY_HYSTERESIS = 0.03  # below the threshold before a label becomes unsure, and above it before unsure ends
@@ -28,11 +27,14 @@ MIN_WEIGHT = 0.05  # of the worst frame, relative to a good one
 
 @dataclass(frozen=True, slots=True)
 class SmoothingRules:
-    """Half-life and minimum dwell time in s, and the probability and the quality (0–1) below which a face is unsure."""
+    """Half-life and minimum dwell time in s, and the probability and the quality (0–1) below which a face is unsure.
+
+    `unsure_below` holds the probability for each label, in the order of the logits (`fer_edge.certainty.thresholds_by_label`).
+    """
 
     half_life_s: float
     dwell_s: float
-    unsure_below: float
+    unsure_below: tuple[float, ...]
     min_quality: float
 
 
@@ -83,7 +85,7 @@ def smooth(
         total_weight += decay * before.weight
         mean_quality += decay * (before.quality - mean_quality)
     probs = softmax(total / (total_weight * space.temperature))
-    label, why = _choose_label(before, probs, mean_quality, quality.why, space.labels, rules)
+    label, why = _choose_label(before, probs, Quality(mean_quality, quality.why), space.labels, rules)
     since_ns = mono_ns
     if before is not None:
         dwelt_s = (mono_ns - before.since_ns) / 1e9
@@ -96,8 +98,7 @@ def smooth(
 def _choose_label(
     before: SmoothedLabel | None,
     probs: np.ndarray,
-    quality: float,
-    quality_why: str,
+    quality: Quality,
     labels: Sequence[str],
     rules: SmoothingRules,
 ) -> tuple[str, str]:
@@ -105,10 +106,12 @@ def _choose_label(
     best = int(probs.argmax())
     previous = before.label if before is not None else ""
     direction = 0 if before is None else 1 if previous == UNSURE else -1  # hysteresis favours the present state
-    if quality < rules.min_quality + direction * QUALITY_HYSTERESIS:
-        return UNSURE, quality_why
-    if float(probs[best]) < rules.unsure_below + direction * PROBABILITY_HYSTERESIS:
-        return UNSURE, "confidence"
+    shown = best
     if previous and previous != UNSURE and float(probs[best]) - float(probs[labels.index(previous)]) < LABEL_MARGIN:
-        return previous, ""
-    return labels[best], ""
+        shown = labels.index(previous)
+    threshold = rules.unsure_below[shown]
+    # a face that is unsure needs more than the threshold, but never more than halfway to certainty
+    least_probability = min(threshold + direction * PROBABILITY_HYSTERESIS, (1 + threshold) / 2)
+    least_quality = rules.min_quality + direction * QUALITY_HYSTERESIS
+    why = unsure_reason(float(probs[best]), quality, least_probability, least_quality)
+    return (UNSURE if why else labels[shown]), why

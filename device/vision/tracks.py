@@ -6,13 +6,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from fer_edge.detection.boxes import Square, square_iou
+from fer_edge.detection.boxes import Square, is_same_face, square_iou
 
 if TYPE_CHECKING:
     from device.vision.smoothing import SmoothedLabel
     from fer_edge.detection.types import Face
 
 MATCH_IOU = 0.2  # intersection over union of two squares, from which on they are one face
+PASSING_IOU = 0.5  # from which on two followed faces are one
 MAX_PREDICTED_S = 0.15  # a predictable face is not detected again for so long: in every second frame at ten a second
 PREDICTION_TOLERANCE = 0.04  # error of the last prediction, in sides of the face, up to which a track is predictable
 MAX_VELOCITY_GAP_S = 0.5  # between two detections, for a velocity to be derived from them
@@ -39,6 +40,7 @@ class Track:
     detected_ns: int = 0
     velocity: tuple[float, float] = (0.0, 0.0)
     predictable: bool = False
+    is_far: bool = False  # found in a tile: a search of the whole frame does not see it
 
 
 def with_detection(track: Track, face: Face, head: Square, mono_ns: int) -> Track:
@@ -104,12 +106,20 @@ def match_squares(tracks: Sequence[Square], faces: Sequence[Square]) -> dict[int
 
 
 def without_duplicates(tracks: Sequence[Track]) -> tuple[Track, ...]:
-    """The tracks without those that moved onto the face of an older track."""
+    """The tracks without new ones on the face of another track, and without those that moved onto an older track's face."""
     distinct: list[Track] = []
     for track in sorted(tracks, key=lambda track: track.id):
-        if all(square_iou(track.head, other.head) < 0.5 or other.seen_ns != track.seen_ns for other in distinct):
+        if not any(track.seen_ns == other.seen_ns and _is_duplicate(track, other) for other in distinct):
             distinct.append(track)
     return tuple(distinct)
+
+
+def _is_duplicate(track: Track, older: Track) -> bool:
+    """Whether a track shows the face of an older one; two faces that were read before may pass each other."""
+    if track.readings:
+        return square_iou(track.head, older.head) >= PASSING_IOU
+    a, b = ((left, top, side, side) for left, top, side in (track.head, older.head))
+    return is_same_face(a, b)
 
 
 def largest_first(tracks: Sequence[Track]) -> list[Track]:

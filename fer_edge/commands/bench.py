@@ -35,6 +35,13 @@ def register(commands: Any) -> None:
         metavar="S",
         help="approximate duration of the measurement in s; default: 20",
     )
+    parser.add_argument(
+        "--far",
+        type=int,
+        dest="far_px",
+        metavar="PX",
+        help="also measure frames of 1920×1080 that are searched for faces of PX px and more; default: no",
+    )
     form = parser.add_mutually_exclusive_group()
     form.add_argument("--json", action="store_true", help="print the report as JSON")
     form.add_argument(
@@ -51,7 +58,9 @@ def _bench(args: argparse.Namespace) -> int:
     from device.clock import SystemClock
     from fer_edge.bundle import Bundle
 
-    report = run_bench(Bundle.load(args.bundle), SystemClock(), args.threads, args.seconds, args.float, message)
+    report = run_bench(
+        Bundle.load(args.bundle), SystemClock(), args.threads, args.seconds, args.float, message, far_px=args.far_px
+    )
     for mark in report.conditions.marks:
         message(mark)
     if args.json:

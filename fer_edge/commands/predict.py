@@ -6,9 +6,11 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fer_edge.commands.vision_arguments import BUNDLE_HELP
+from fer_edge.commands.vision_arguments import BUNDLE_HELP, add_far_argument
 from fer_edge.console import message, output
-from fer_edge.errors import EXIT_DONE, UsageError
+from fer_edge.detection.tiles import MIN_FAR_PX
+from fer_edge.errors import EXIT_DONE, NotEnoughData, UsageError
+from fer_edge.events import UNSURE
 from fer_edge.json_fields import json_text
 from fer_edge.limits import PICTURE_FILE_BYTES, PICTURE_PIXELS
 
@@ -20,12 +22,18 @@ if TYPE_CHECKING:
 
 def register(commands: Any) -> None:
     """Adds the command."""
-    parser = commands.add_parser("predict", help="classify each face in image files")
+    parser = commands.add_parser(
+        "predict",
+        help="classify each face in image files",
+        epilog="An image that cannot be read is named and left out. Exit codes: 0 done; 2 an image could not be read; 5 file "
+        "refused; 6 no face in any image.",
+    )
     parser.add_argument("images", nargs="+", type=Path, metavar="IMAGE", help="an image file")
     parser.add_argument("--bundle", type=Path, metavar="DIR", help=BUNDLE_HELP)
     parser.add_argument(
         "--crop", action="store_true", help="the images are face crops already, as in data sets: no face detection"
     )
+    add_far_argument(parser)
     parser.add_argument("--json", action="store_true", help="print one JSON object for each image")
     parser.set_defaults(command=_predict)
 
@@ -33,21 +41,44 @@ def register(commands: Any) -> None:
 def _predict(args: argparse.Namespace) -> int:
     from fer_edge.bundle import Bundle
 
+    if args.far_px is not None and args.far_px < MIN_FAR_PX:
+        raise UsageError(f"--far must be {MIN_FAR_PX} or more, not {args.far_px}")
     bundle = Bundle.load(args.bundle)
     if not args.crop:
         message(f"detector {bundle.detector.name}, bundle {bundle.name}")
+    faces = unreadable = 0
     for path in args.images:
-        predictions = bundle.predict(_read_gray(path), is_crop=args.crop)
-        rows = [_row(path, prediction, bundle) for prediction in predictions]
-        if args.json:
-            output(json_text({"image": str(path), "faces": rows}))
+        try:
+            gray = _read_gray(path)
+        except UsageError as error:
+            if len(args.images) == 1:
+                raise
+            message(f"left out: {error}")
+            unreadable += 1
             continue
-        for row in rows:
-            place = f"  face at {row['xywh']}, score {row['score']}" if row["xywh"] else ""
-            output(f"{path}  {row['label']} {row['p'][row['label']]:.2f}{place}")
-        if not rows:
-            output(f"{path}  no face")
+        predictions = bundle.predict(gray, is_crop=args.crop, far_px=args.far_px)
+        faces += len(predictions)
+        _print(path, [_row(path, prediction, bundle) for prediction in predictions], args.json)
+    if unreadable:
+        raise UsageError(f"{unreadable} of {len(args.images)} images could not be read; they are named above")
+    if not faces:
+        raise NotEnoughData(f"{bundle.detector.name} found no face; --crop takes images that are face crops already")
     return EXIT_DONE
+
+
+def _print(path: Path, rows: list[dict[str, Any]], as_json: bool) -> None:
+    """Prints what was found in the image at `path`."""
+    if as_json:
+        output(json_text({"image": str(path), "faces": rows}))
+        return
+    for row in rows:
+        text = f"{row['label']} {row['p'][row['label']]:.2f}"
+        if row["reported"] == UNSURE:
+            text = f"{UNSURE} ({row['why']}), at most {text}"
+        place = f"  face at {row['xywh']}, score {row['score']}" if row["xywh"] else ""
+        output(f"{path}  {text}{place}")
+    if not rows:
+        output(f"{path}  no face")
 
 
 def _read_gray(path: Path) -> np.ndarray:
@@ -76,8 +107,11 @@ def _row(path: Path, prediction: Prediction, bundle: Bundle) -> dict[str, Any]:
     face = prediction.face
     return {
         "image": str(path),
+        "reported": prediction.reported,
+        "why": prediction.why,
         "label": prediction.label,
         "p": dict(zip(bundle.labels, (round(float(p), 4) for p in prediction.probabilities), strict=True)),
         "xywh": list(face.xywh) if face else None,
         "score": round(face.score, 3) if face else None,
+        "quality": prediction.quality,
     }

@@ -36,6 +36,7 @@ def register(commands: Any) -> None:
 
 def _verify(args: argparse.Namespace) -> int:
     from fer_edge.bundle import Bundle
+    from fer_edge.certainty import thresholds_by_label, thresholds_sentence
     from fer_edge.classifier import find_runtime
     from fer_edge.golden_check import verify
 
@@ -43,5 +44,14 @@ def _verify(args: argparse.Namespace) -> int:
     verification = verify(bundle, bundle.make_classifier(find_runtime(args.runtime), args.kernels))
     if verification.remark:
         message(verification.remark)
-    output(json_text(verification.to_json()) if args.json else verification.sentence)
+    by_label = bundle.spec.thresholds.labels
+    if args.json:
+        thresholds = {"thresholds": by_label.below} if by_label else {}
+        output(json_text(verification.to_json() | thresholds))
+        return EXIT_DONE
+    output(verification.sentence)
+    if by_label:
+        output(
+            f"labels are reported by probability: {thresholds_sentence(bundle.labels, thresholds_by_label(bundle.spec))}"
+        )
     return EXIT_DONE

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-BUNDLE_HELP = "folder of a bundle, or edge or nano, which come with the package; default: the bundle in use"
+BUNDLE_HELP = "folder of a bundle, or edge-mixed, edge or nano, which come with the package; default: the bundle in use"
 CONFIG_HELP = (
     "settings file (TOML); `fer-edge config show` lists the settings; default: fer-edge.toml in $CONFIGURATION_DIRECTORY, else "
     "~/.config/fer-edge/config.toml"
@@ -54,8 +54,16 @@ def add_vision_arguments(parser: argparse.ArgumentParser) -> None:
         "--unsure-below",
         type=float,
         metavar="P",
-        help="probability below which a label is unsure, 0 to 1; default: the bundle's",
+        help="probability below which any label is unsure, 0 to 1; default: the bundle's, which may have one for each label",
     )
+    parser.add_argument(
+        "--estimate-prior",
+        dest="prior",
+        action="store_const",
+        const="estimate",
+        help="estimate how often each label occurs here, and weight the probabilities by it; default: as in training",
+    )
+    add_far_argument(parser)
     parser.add_argument(
         "--raw-fps",
         type=float,
@@ -64,6 +72,18 @@ def add_vision_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--max-faces", type=int, metavar="N", help="classify only the N largest faces of a frame; default: 4"
+    )
+
+
+def add_far_argument(parser: argparse.ArgumentParser) -> None:
+    """Adds `--far`; None without it."""
+    parser.add_argument(
+        "--far",
+        type=int,
+        dest="far_px",
+        metavar="PX",
+        help="also search tiles of a large picture for faces of PX px and more, which is slower (`fer-edge bench --far PX`); "
+        "default: no",
     )
 
 

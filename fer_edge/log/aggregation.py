@@ -9,10 +9,13 @@ from datetime import timedelta
 from math import inf
 from typing import Any
 
+from fer_edge.errors import UsageError
+from fer_edge.event_bodies import probability_of
 from fer_edge.events import UNSURE
 from fer_edge.log.runs import BETWEEN
 from fer_edge.log.time_window import TimeZone, midnight_s
 
+_MOST_PERIODS = 100_000  # eleven years of hours
 STATES = ("observed", "unavailable", "paused", *BETWEEN)  # every second is one of these
 
 
@@ -97,8 +100,7 @@ class PeriodSums:
         label, frames = body["label"], body["frames"]
         self.episodes[label] += 1
         self.frames[label] += frames
-        p = body["p"]
-        self.p[label] += frames * (p[labels.index(label)] if label in labels else max(p))
+        self.p[label] += frames * probability_of(label, body["p"], labels)
         if (quality := body.get("quality")) is not None:
             self.quality[label] += frames * quality
             self.quality_frames[label] += frames
@@ -153,6 +155,10 @@ class Periods:
             self._last = (start_s, end_s)
             sums = self.sums.get(start_s)
             if sums is None:
+                if len(self.sums) >= _MOST_PERIODS:
+                    raise UsageError(
+                        f"the journal spans more than {_MOST_PERIODS:,} periods; give --since and --until, or longer periods"
+                    )
                 sums = self.sums[start_s] = PeriodSums(start_s, end_s)
             yield sums, min(to_s, end_s) - from_s
             if to_s <= end_s:

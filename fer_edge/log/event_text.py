@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from fer_edge.event_bodies import probability_of
 from fer_edge.events import Event
 
 _Body = dict[str, Any]
@@ -64,7 +65,7 @@ def _reading(body: _Body) -> str:
 
 def _episode(body: _Body, labels: Sequence[str]) -> str:
     label = body["label"]
-    p = body["p"][labels.index(label)] if label in labels else max(body["p"])
+    p = probability_of(label, body["p"], labels)
     track = "" if body["track"] is None else f"face {body['track']}, "
     return f"{label} {p:.0%} for {duration_text(body['dwell_s'])} ({track}ended: {body['ended']}{_quality(body)})"
 

@@ -8,9 +8,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from fer_edge.errors import UsageError
+from fer_edge.event_bodies import missing_fields
 from fer_edge.events import SCHEMA, Event
 from fer_edge.journal.clock_correction import ClockCorrection
-from fer_edge.journal.segments import DamagedLine, segment_name, segment_number, segments
+from fer_edge.journal.segments import DamagedLine, read_lines, segment_name, segment_number, segments
+from fer_edge.limits import JOURNAL_LINE_BYTES
 from fer_edge.log.runs import LoggedEvent, Run
 
 
@@ -70,11 +72,11 @@ class Follower:
             if status.st_size < self._read_bytes:  # a torn end was cut off
                 self._read_bytes, self._part = status.st_size, b""
             file.seek(self._read_bytes)
-            for raw in file:
+            for _, raw, _ in read_lines(file):
                 self._read_bytes += len(raw)
                 line = self._part + raw
                 if not line.endswith(b"\n"):
-                    self._part = line
+                    self._part = line[: JOURNAL_LINE_BYTES + 1]  # of a longer one the rest is not kept
                     continue
                 self._part = b""
                 self._line += 1
@@ -82,8 +84,13 @@ class Follower:
                     yield item
 
     def _parse(self, line: bytes) -> LoggedEvent | DamagedLine | None:
+        if len(line) > JOURNAL_LINE_BYTES:
+            return DamagedLine(segment_name(self._number), self._line, f"is longer than {JOURNAL_LINE_BYTES:,} bytes")
         try:
             event = Event.parse(line.decode())
+            if missing := missing_fields(event.kind, event.body):
+                why = f"the {event.kind} lacks {missing}"
+                return DamagedLine(segment_name(self._number), self._line, why)
         except (UsageError, UnicodeDecodeError):
             newer = self._line == 1 and b'"schema":' in line
             why = f"has a schema other than {SCHEMA}; update fer-edge" if newer else f"is not an event: {line[:60]!r}"

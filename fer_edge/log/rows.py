@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from fer_edge.errors import UsageError
+from fer_edge.event_bodies import probability_of
 from fer_edge.events import KINDS, UNSURE, Event
 from fer_edge.journal.segments import segment_lines, segments
 from fer_edge.log.devices import Device
@@ -137,7 +138,7 @@ def _episode(device: Device, item: LoggedEvent) -> Row:
             device, item.run, item.known, **_between(body["start_mono_s"] + offset_s, body["end_mono_s"] + offset_s)
         ),
         **{name: body[name] for name in ("track", "label", "dwell_s", "frames", "quality", "ended")},
-        "p": _of(body["label"], body["p"], item.run.labels),
+        "p": probability_of(body["label"], body["p"], item.run.labels),
         **_each_p(body["p"], item.run.labels),
     }
 
@@ -168,9 +169,9 @@ def _reading(device: Device, item: LoggedEvent) -> Row:
         **_common(device, item.run, item.known, at=item.at_s),
         **{name: body.get(name) for name in ("track", "quality", "why", "frame", "score", "age_ms")},
         "label": label,
-        "p": _of(label, p, item.run.labels),
+        "p": probability_of(label, p, item.run.labels),
         "frame_label": body["label"],
-        "frame_p": _of(body["label"], body["p"], item.run.labels),
+        "frame_p": probability_of(body["label"], body["p"], item.run.labels),
         **{"x": x, "y": y, "width": width, "height": height},
         **_each_p(p, item.run.labels),
     }
@@ -194,14 +195,10 @@ def _between(from_s: float, to_s: float) -> dict[str, float]:
     return {"from": from_s, "to": to_s}
 
 
-def _of(label: str, p: Sequence[float], labels: Sequence[str]) -> float:
-    return p[labels.index(label)] if label in labels else max(p)
-
-
 def _each_p(p: Sequence[float], labels: Sequence[str]) -> dict[str, float]:
     return {f"p_{label}": value for label, value in zip(labels, p, strict=False)}
 
 
 def body_text(body: dict[str, Any]) -> str:
     """A body as one cell of text."""
-    return json.dumps(body, ensure_ascii=False, separators=(",", ":"))
+    return json.dumps(body, ensure_ascii=False, allow_nan=False, separators=(",", ":"))

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from fer_edge.event_bodies import missing_fields
 from fer_edge.events import KINDS, Event
 from fer_edge.journal.clock_correction import ClockCorrection, read_with_segments
 from fer_edge.journal.segments import DamagedLine, segment_number
@@ -91,8 +92,10 @@ def read_runs(folder: Path, calendar: ClockCorrection, readings: bool = False) -
     """
     reader = _Reader(calendar)
     for segment, item in read_with_segments(folder, None if readings else _KINDS):
+        if isinstance(item, Event) and (missing := missing_fields(item.kind, item.body)):
+            item = DamagedLine(segment.name, 0, f"the {item.kind} with seq {item.seq} lacks {missing}")  # noqa: PLW2901
         if isinstance(item, DamagedLine):
-            reader.damage = f"{item.segment}, line {item.number} cannot be read"
+            reader.damage = f"{item.segment}, line {item.number} cannot be read" if item.number else str(item)
             yield item
         elif (moment := reader.plain(item)) is not None:
             yield moment

@@ -9,7 +9,7 @@ from datetime import UTC, date, datetime, time, timedelta, tzinfo
 from math import ceil, floor, inf
 
 from fer_edge.errors import UsageError
-from fer_edge.journal.clock_correction import Uptime
+from fer_edge.journal.clock_correction import LATEST_S, Uptime
 
 _DAY_S = 86_400.0
 _STEP_S = 21_600.0  # no clock is changed twice within it
@@ -56,6 +56,7 @@ class TimeZone:
 
     def at(self, posix_s: float) -> datetime:
         """The moment, with its zone."""
+        posix_s = min(max(posix_s, 0.0), 2 * LATEST_S)  # boots whose time is not known may be estimated to any
         return datetime.fromtimestamp(posix_s, UTC) if self.utc else datetime.fromtimestamp(posix_s).astimezone()
 
     def iso(self, posix_s: float) -> str:

@@ -18,7 +18,7 @@ from tests.arm64.sysroot import MIRROR, apt_of, done, made
 from tests.arm64.userspace import NETWORK, USER, USER_ID, entered
 
 # Of Raspberry Pi OS Lite's, and all that they depend on
-_BASE = (
+BASE = (
     "apt",
     "ca-certificates",
     "openssh-server",
@@ -48,7 +48,7 @@ class Debian:
     suite: str
     python: str
     cpu: str  # as QEMU calls it
-    packages: tuple[str, ...] = _BASE
+    packages: tuple[str, ...] = BASE
 
     @property
     def root(self) -> Path:

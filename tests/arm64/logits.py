@@ -23,7 +23,8 @@ import numpy as np
 
 from convert.argument_types import add_votes_argument, whole_number
 from fer_edge.atomic_file import write_atomically
-from fer_edge.bundle import Bundle, sha256_of
+from fer_edge.bundle import Bundle
+from fer_edge.bundle_files import sha256_of
 from fer_edge.errors import EXIT_DONE, UsageError, exit_code_of
 from fer_edge.record_logits import RecordedLogits, images_sha256, read_images
 from tests.arm64.runtimes import CONFIGURATIONS, Configuration, record_logits_on

@@ -21,11 +21,11 @@ from convert.crops.synthetic_scenes import find_pasted_face, scenes, stratified_
 from convert.data.loader import load
 from convert.data.samples import Samples
 from device.config import Settings
-from device.vision.quality import crop_quality, head_turn
 from fer_edge.bundle import Bundle
 from fer_edge.detection.registry import find_detector
 from fer_edge.detection.types import Face
 from fer_edge.errors import exit_code_of
+from fer_edge.quality import crop_quality, head_turn
 from tests.system.dated_result import reported
 
 GAINS, SIGMAS, SIDES_PX = (0.5, 0.3, 0.2, 0.1), (0.8, 1.2, 1.6, 2.0, 3.0), (36, 24, 20, 16, 12)

@@ -23,7 +23,8 @@ from convert.tflite.graph import Graph
 from convert.tflite.inspection import multiply_adds, parameter_count
 from convert.train.history import TrainingHistory
 from fer_edge.atomic_file import write_atomically
-from fer_edge.bundle import Bundle, sha256_of
+from fer_edge.bundle import Bundle
+from fer_edge.bundle_files import sha256_of
 from fer_edge.classifier import find_runtime
 from fer_edge.errors import DataError, UsageError, exit_code_of
 from fer_edge.hardware import board_name

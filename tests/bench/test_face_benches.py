@@ -15,7 +15,8 @@ from device.vision import motion_gate
 from fer_edge.bundle import Bundle
 from fer_edge.detection.registry import find_detector
 from fer_edge.shipped_bundles import shipped_path
-from tests.bench import faces_by_size, frame_age, frame_cost, image_quality, smoothing
+from fer_edge.thresholds import StatedPrior
+from tests.bench import faces_by_size, frame_age, frame_cost, image_quality, smoothing, steadiness
 
 
 @pytest.fixture(scope="module")
@@ -53,6 +54,27 @@ def test_a_face_sequence_has_no_jump(faces: Samples) -> None:
     assert len(frames) == 2 * smoothing.HOLD_S * smoothing.FPS
     thumbnails = [motion_gate.thumbnail(frame) for frame in frames]
     assert not any(motion_gate.is_scene_cut(motion_gate.thumbnail_difference(a, b)) for a, b in pairwise(thumbnails))
+
+
+def test_clips_of_a_face_are_found_and_mostly_said(faces: Samples, nano: Bundle, blazeface: object) -> None:
+    part = faces.part("validation")
+    clips = steadiness.read_clips(nano, part, 6, 0, StatedPrior("neutral", 0.5))
+    assert [clip.label for clip in clips].count("neutral") == 3
+    single = steadiness.measure(clips, steadiness.with_single_threshold(nano), 0)
+    assert single.clips == 6 and single.found > 0.9 and single.minutes == pytest.approx(0.4, abs=0.05)
+    assert single.flips_a_minute[0] < single.flips_alone and 0 <= single.unsure[0] < 0.9
+    always = steadiness.measure(clips, nano, 0, smoothing.Settings(unsure_below=0.0, min_quality=0.0))
+    assert always.unsure[0] == 0 and always.unsure_by_reason == {}
+    never = steadiness.measure(clips, nano, 0, smoothing.Settings(unsure_below=1.0))
+    assert never.unsure[0] > 0.95
+
+
+def test_a_clip_moves_and_its_light_changes(faces: Samples) -> None:
+    frames = list(steadiness.clip(faces.x[0, :, :, 0], np.random.default_rng(0)))
+    assert len(frames) == steadiness.CLIP_S * steadiness.FPS and frames[0].shape == steadiness.SCENE
+    thumbnails = [motion_gate.thumbnail(frame) for frame in frames]
+    assert not any(motion_gate.is_scene_cut(motion_gate.thumbnail_difference(a, b)) for a, b in pairwise(thumbnails))
+    assert np.ptp([frame.mean() for frame in frames]) > 5
 
 
 def test_bad_images_have_a_low_quality(faces: Samples, nano: Bundle) -> None:

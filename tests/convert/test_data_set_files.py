@@ -16,12 +16,14 @@ import numpy as np
 import pytest
 from builders import bar, class_tree, pixel_rows, pixel_text, write_pixel_csv
 
+from convert.data.ferplus import VoteTable
 from convert.data.loader import load, remarks
 from convert.data.pixel_csv import CSV_LABELS
-from fer_edge.errors import DataError
+from convert.quantize.synthetic_images import SyntheticImages
+from fer_edge.errors import BundleRefused, DataError
 from fer_edge.folder_files import files_below
 from fer_edge.labels import LABELS
-from fer_edge.limits import CSV_ROW_BYTES, PICTURE_PIXELS
+from fer_edge.limits import CSV_ROW_BYTES, PICTURE_PIXELS, VOTES_BYTES
 from fer_edge.media_files import is_picture, is_video
 
 EACH = dict.fromkeys(LABELS, 2)
@@ -164,3 +166,18 @@ def test_a_table_of_one_endless_line_is_refused(tmp_path: Path) -> None:
 def test_pipes_are_left_out(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe.png")
     assert files_below(tmp_path).left_out == ("pipe.png: not a regular file",)
+
+
+def test_a_table_of_votes_that_expands_is_refused(tmp_path: Path) -> None:
+    with gzip.open(tmp_path / "votes.csv.gz", "wb") as file:
+        for _ in range(VOTES_BYTES // 2**20 + 1):
+            file.write(b"\n" * 2**20)
+    with pytest.raises(DataError, match=f"has more than the {VOTES_BYTES:,} bytes that are read of a table of votes"):
+        VoteTable.read(tmp_path / "votes.csv.gz")
+
+
+def test_synthetic_images_of_another_type_are_refused(tmp_path: Path) -> None:
+    path, images = tmp_path / "synthetic.npz", np.zeros((2, 8, 8), np.float32)
+    np.savez_compressed(path, calibrate=images, check=images, model_sha256="0", seed=0, steps=1, loss=0.0)
+    with pytest.raises(BundleRefused, match=r"no synthetic images \(calibrate is float32 \(2, 8, 8\), not uint8"):
+        SyntheticImages.load(path, tmp_path / "float.keras")

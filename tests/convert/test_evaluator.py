@@ -23,7 +23,7 @@ from convert.sources.opened_model import open_named
 from convert.tflite.keras_export import float_tflite, load_keras
 from convert.tflite.tensorflow_output import quiet_tensorflow
 from convert.train.networks import Network, build_network
-from fer_edge.bundle import sha256_of
+from fer_edge.bundle_files import sha256_of
 from fer_edge.classifier import RAW_RANGE, Classifier
 from fer_edge.labels import LABELS
 

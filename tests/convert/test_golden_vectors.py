@@ -14,7 +14,8 @@ import pytest
 from convert.bundle.bundle_update import write_spec
 from convert.bundle.golden_vectors import NAME, VIEWS, rewrite, write_golden
 from convert.golden import main
-from fer_edge.bundle import Bundle, file_entries, sha256_of
+from fer_edge.bundle import Bundle
+from fer_edge.bundle_files import file_entries, sha256_of
 from fer_edge.bundle_spec import InputSpec
 from fer_edge.classifier import Classifier, Runtime
 from fer_edge.errors import UsageError

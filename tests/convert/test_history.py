@@ -13,18 +13,19 @@ import pytest
 from builders import external_history, training_history
 from jsonschema import Draft202012Validator
 
-from convert.train.history import SCHEMA_FILE, InitialModel, OffsetsRecord, TrainingHistory
+from convert.train.history import SCHEMA_FILE, InitialModel, InterpolationRecord, OffsetsRecord, TrainingHistory
 from fer_edge.errors import UsageError
 
 MODELS = Path(__file__).parents[2] / "models"
 SCHEMA = json.loads(SCHEMA_FILE.read_text())
 SHIPPED = sorted(path.parent.name for path in MODELS.glob("*/history.json"))
 OFFSETS = OffsetsRecord("validation", 0.1, {"yes": 0.2, "no": -0.2}, (0.7, 0.7), (0.4, 0.5))
+INTERPOLATION = InterpolationRecord(0.8, "validation", (0.7, 0.6, 0.69), (0.5, 0.7, 0.65))
 
 
 def full() -> TrainingHistory:
-    """A history with everything that one may hold: a teacher, an initial model with its own history, and offsets."""
-    first = replace(training_history(["yes", "no"]), offsets=OFFSETS)
+    """A history with everything that one may hold: a teacher, an initial model with its history, interpolation, offsets."""
+    first = replace(training_history(["yes", "no"]), offsets=OFFSETS, interpolation=INTERPOLATION)
     return replace(first, teachers=("1" * 64,), init=InitialModel("2" * 64, first))
 
 
@@ -33,7 +34,10 @@ def strict() -> Draft202012Validator:
     schema = copy.deepcopy(SCHEMA)
     for name, definition in schema["$defs"].items():
         if definition.get("type") == "object":
-            assert name in ("history", "fingerprint", "initial_model", "epoch", "offsets", "file") or "external" in name
+            assert (
+                name in ("history", "fingerprint", "initial_model", "epoch", "offsets", "interpolation", "file")
+                or "external" in name
+            )
             definition["additionalProperties"] = False
     return Draft202012Validator(schema)
 

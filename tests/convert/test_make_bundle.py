@@ -15,6 +15,7 @@ from convert.bundle.from_float import make_bundle
 from convert.data.samples import Samples, held_out
 from convert.parity.__main__ import main as parity_main
 from convert.parity.comparison import ConversionOptions, compare_on_samples
+from convert.parity.parity_report import read_parity
 from convert.parity.runtime_logits import logits_on_runtime
 from convert.quantize.__main__ import main as quantize_main
 from convert.quantize.calibration_set import calibration_set
@@ -30,7 +31,8 @@ from convert.train.history import TrainingHistory
 from convert.train.networks import build_network
 from convert.train.presets import PRESETS
 from convert.train.trainer import train
-from fer_edge.bundle import Bundle, sha256_of
+from fer_edge.bundle import Bundle
+from fer_edge.bundle_files import sha256_of
 from fer_edge.classifier import Classifier
 from fer_edge.errors import BundleRefused, NotEnoughData, ParityFailed, UsageError
 
@@ -53,6 +55,14 @@ def test_a_bundle_made_with_data_passes_and_its_report_can_be_measured_again(
     assert bundle.spec.quantization.input == ("int8", 1.0, -128)
     calibration = json.loads((bundle_folder / "calibration.json").read_text())
     assert calibration["images"] == len(calibration["files"]) == 350 and calibration["seed"] == 0
+
+    thresholds, confidence = bundle.spec.thresholds, read_parity(bundle_folder).confidence
+    assert confidence is not None and confidence.labels is not None and thresholds == confidence.thresholds
+    assert thresholds.labels is not None and thresholds.labels.prior == ("neutral", 0.7)
+    assert "| label | reported from |" in (bundle_folder / "CARD.md").read_text()
+    counts, fingerprint = bundle.spec.provenance.train_counts, bundle.spec.provenance.data
+    assert counts is not None and list(counts) == list(bundle.labels)
+    assert fingerprint is not None and sum(counts.values()) == fingerprint.train
 
     capsys.readouterr()
     assert parity_main([str(bundle_folder), "--data", str(data), "--json"]) == 0
@@ -93,7 +103,10 @@ def test_a_report_on_other_runtimes_replaces_that_of_the_bundle(
     (mine / "report").mkdir()
     (mine / "report" / "note.md").write_text("stays")
     assert len(Bundle.load(mine).spec.runtimes) == 2
-    assert parity_main([str(mine), "--data", str(data), "--compare", "one", "--write"]) == 0
+    for prior in (["--prior", "neutral=0.3"], []):  # without the argument, that of the bundle stays
+        assert parity_main([str(mine), "--data", str(data), "--compare", "one", "--write", *prior]) == 0
+        thresholds = Bundle.load(mine).spec.thresholds
+        assert thresholds.labels is not None and thresholds.labels.prior == ("neutral", 0.3)
     again = Bundle.load(mine)
     assert len(again.spec.runtimes) == len(json.loads((mine / "parity.json").read_text())["runtimes"]) == 1
     assert again.model.read_bytes() == (bundle_folder / "model.tflite").read_bytes()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import re
 import subprocess
 import sys
@@ -22,10 +23,11 @@ from processes import ROOT
 from device.camera.camera_url import redact_url, with_password
 from device.camera.factory import create_source
 from device.camera.replay import ImageFolder, VideoFile, is_raw_video
-from device.camera.source import EndOfStream
+from device.camera.source import EndOfStream, SourceDescription
 from device.camera.stream import NetworkStream
 from device.camera.synthetic import SyntheticCamera
 from device.camera.usb import UsbCamera
+from device.camera.v4l2 import NodeState, explain
 from device.clock import SystemClock
 from device.config import Settings
 from device.run import run
@@ -43,6 +45,9 @@ GRAYS = [np.full((48, 64), value, np.uint8) for value in range(0, 250, 25)]
         ("usb:0", UsbCamera),
         ("usb:12", UsbCamera),
         ("/dev/video3", UsbCamera),
+        ("/dev/v4l/by-id/usb-046d_C270_200901010001-video-index0", UsbCamera),
+        ("/dev/v4l/by-path/platform-fd500000.pcie-usb-0:1.4:1.0-video-index0", UsbCamera),
+        ("/dev/door", UsbCamera),
         ("http://host/a", NetworkStream),
         ("HTTPS://u:p@host:8080/a?b=c", NetworkStream),
         ("rtsp://[::1]/a", NetworkStream),
@@ -61,6 +66,9 @@ def test_names(tmp_path: Path, name: str, kind: type) -> None:
         ("usb:97", 4, "no camera /dev/video97"),
         ("97", 4, "no camera /dev/video97"),
         ("/dev/video97", 4, "no camera /dev/video97"),
+        ("/dev/v4l/by-id/usb-none-video-index0", 4, "no camera /dev/v4l/by-id/usb-none-video-index0"),
+        ("/dev/null", 4, "/dev/null is not a capture device; a camera has several nodes"),
+        ("/dev/shm/none.mp4", 4, "no file or folder /dev/shm/none.mp4"),
         ("csi:0", 4, "sudo apt install python3-picamera2"),
         ("webcam", 2, "“webcam” is not a camera; give 0, usb:0"),
         ("usb:", 2, "not a camera"),
@@ -104,6 +112,55 @@ def test_an_unknown_camera_name_is_rejected(
     assert words.format(**values) in str(refused.value)
     assert "secret" not in str(refused.value)
     assert not list((tmp_path / "log").glob("*.jsonl")), "a run that never began leaves no segment"
+
+
+@pytest.mark.parametrize(
+    ("state", "words"),
+    [
+        (NodeState(open_error=errno.EACCES), "may not be opened by this user; `sudo usermod -aG video $USER`"),
+        (NodeState(open_error=errno.EBUSY), "another program uses /dev/video0; end it (`fuser -v /dev/video0`"),
+        (NodeState(driver="uvcvideo", captures=True, buffers_error=errno.EBUSY), "another program uses /dev/video0"),
+        (NodeState(open_error=errno.ENODEV), "cannot be opened (No such device)"),
+        (NodeState(query_error=errno.ENOTTY), "is not a capture device; a camera has several nodes"),
+        (NodeState(driver="uvcvideo"), "is not a capture device, driver uvcvideo; a camera has several nodes"),
+        (NodeState(driver="v4l2 loopback"), "no program writes pictures into /dev/video0"),
+        (NodeState(driver="v4l2 loopback", captures=True, format_error=errno.EINVAL), "no program writes pictures"),
+        (NodeState(driver="v4l2 loopback", captures=True, buffers_error=errno.EBUSY), "another program uses"),
+        (NodeState(driver="unicam", captures=True), "no picture format that can be read here, driver unicam"),
+    ],
+)
+def test_each_cause_that_keeps_a_node_closed_has_its_sentence(state: NodeState, words: str) -> None:
+    assert words in explain(Path("/dev/video0"), state)
+
+
+@pytest.mark.parametrize(
+    ("given", "text", "requested"),
+    [
+        ((640, 480, 10.0), "", {}),
+        ((640, 480, 9.99), "", {}),
+        ((640, 480, None), "", {}),
+        ((0, 0, None), "", {}),
+        ((640, 480, 15.0), "gives 15 frames a second, not 10 as requested", {"requested_fps": 10.0}),
+        (
+            (320, 240, 10.0),
+            "gives 320×240, not 640×480 as requested",
+            {"requested_width_px": 640, "requested_height_px": 480},
+        ),
+        (
+            (1280, 480, 7.5),
+            "gives 1280×480 at 7.5 frames a second, not 640×480 at 10 as requested",
+            {"requested_width_px": 640, "requested_height_px": 480, "requested_fps": 10.0},
+        ),
+    ],
+)
+def test_what_the_driver_gives_instead_is_described(
+    given: tuple[int, int, float | None], text: str, requested: dict[str, float]
+) -> None:
+    width, height, fps = given
+    description = SourceDescription("usb", "/dev/video0", width_px=width, height_px=height, fps=fps)
+    compared = description.compared_with(Settings(width_px=640, height_px=480, fps=10.0))
+    assert compared.difference() == text
+    assert {name: value for name, value in compared.to_json().items() if name.startswith("requested")} == requested
 
 
 @pytest.mark.parametrize(

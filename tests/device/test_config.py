@@ -132,9 +132,19 @@ def test_only_live_settings_change_during_a_run() -> None:
 
 def test_the_live_settings() -> None:
     assert {name for name, spec in SETTING_FIELDS.items() if spec.metadata.get("live")} == {
-        *("per_frame", "hold_s", "min_score", "unsure_below", "sync_s", "budget_bytes", "keep_days"),
+        *(
+            "per_frame",
+            "hold_s",
+            "min_score",
+            "begin_score",
+            "far_px",
+            "unsure_below",
+            "sync_s",
+            "budget_bytes",
+            "keep_days",
+        ),
         *("health_s", "hot_c", "disk_low_bytes", "cpu_budget"),
-        *("min_quality", "smooth_s", "dwell_s", "max_faces", "search_s", "sweep_s"),
+        *("prior", "min_quality", "smooth_s", "dwell_s", "max_faces", "search_s", "sweep_s"),
     }
 
 

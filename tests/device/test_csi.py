@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ast
 import inspect
+import logging
+import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,7 +17,7 @@ import pytest
 from builders import wheel_member
 from fakes import FakeClock
 
-from device.camera.csi import CsiCamera, count_csi_cameras
+from device.camera.csi import CsiCamera, count_csi_cameras, picamera2_class
 from device.camera.factory import create_source
 from device.camera.source import SourceLost
 from device.camera.usb import UsbCamera
@@ -98,7 +100,9 @@ def test_the_csi_camera_is_configured_by_the_settings(picamera2: type[fakes.Pica
 
 
 def test_a_missing_csi_camera_is_reported(picamera2: type[fakes.Picamera2]) -> None:
-    with pytest.raises(CameraNotOpened, match=r"no camera csi:3, libcamera lists 1.*cable"):
+    with pytest.raises(
+        CameraNotOpened, match=r"no camera csi:3, libcamera lists 1 that are not USB cameras; check the cable"
+    ):
         CsiCamera(3, Settings(), FakeClock()).open()
 
 
@@ -115,6 +119,71 @@ def test_camera_0_is_the_first_of_the_stack_that_can_read_it(picamera2: type[fak
     picamera2.cameras = []
     assert isinstance(create_source(Settings(camera="0"), FakeClock()), UsbCamera)
     assert isinstance(create_source(Settings(camera="csi:0"), FakeClock()), CsiCamera)
+
+
+USB_CAMERAS = [
+    {"Model": "C270", "Id": "/base/scb/pcie@7d500000/pci@0,0/usb@0,0-1.4:1.0-046d:0825", "Num": 0},
+    {"Model": "Usbip Webcam", "Id": "\\_SB_.PCI0.XHC_-7:1.0-1d6b:0102", "Num": 1},
+]
+
+
+def test_a_usb_camera_that_libcamera_lists_is_read_by_v4l2(picamera2: type[fakes.Picamera2]) -> None:
+    picamera2.cameras = list(USB_CAMERAS)
+    assert count_csi_cameras() == 0
+    assert isinstance(create_source(Settings(camera="0"), FakeClock()), UsbCamera)
+    with pytest.raises(CameraNotOpened, match="no camera csi:0, libcamera lists 0 that are not USB"):
+        CsiCamera(0, Settings(), FakeClock()).open()
+    picamera2.cameras = [*USB_CAMERAS, {**CAMERA, "Num": 2}]
+    assert isinstance(create_source(Settings(camera="0"), FakeClock()), CsiCamera)
+    assert isinstance(create_source(Settings(camera="1"), FakeClock()), UsbCamera)
+    assert opened()[1].camera_num == 2
+
+
+ERRORS = [AttributeError("no raw"), KeyError("size"), TypeError("x"), MemoryError(), RuntimeError("in use")]
+
+
+@pytest.mark.parametrize("error", ERRORS, ids=lambda error: type(error).__name__)
+@pytest.mark.parametrize("call", ["__init__", "create_video_configuration", "configure", "start"])
+def test_whatever_picamera2_raises_while_opening_is_a_camera_that_does_not_open(
+    picamera2: type[fakes.Picamera2], monkeypatch: pytest.MonkeyPatch, call: str, error: Exception
+) -> None:
+    def fail(*arguments: Any, **keywords: Any) -> None:
+        raise error
+
+    monkeypatch.setattr(picamera2, call, fail)
+    monkeypatch.setattr(picamera2, "stop", fail)
+    with pytest.raises(CameraNotOpened, match=rf"csi:0 does not start \({type(error).__name__}: .*`rpicam-hello`"):
+        opened()
+
+
+def test_whatever_picamera2_raises_while_reading_is_a_lost_camera(
+    picamera2: type[fakes.Picamera2], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    camera, _ = opened()
+
+    def fail(*arguments: Any, **keywords: Any) -> None:
+        raise KeyError("SensorTimestamp")
+
+    monkeypatch.setattr(picamera2, "capture_request", fail)
+    with pytest.raises(SourceLost, match=r"csi:0 gave no picture \(KeyError: 'SensorTimestamp'\)"):
+        camera.read()
+
+
+@pytest.mark.parametrize(("chosen", "levels"), [(None, "*:FATAL"), ("*:DEBUG", "*:DEBUG")])
+def test_the_stack_s_own_lines_are_off_unless_they_are_asked_for(
+    picamera2: type[fakes.Picamera2],
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+    chosen: str | None,
+    levels: str,
+) -> None:
+    monkeypatch.setenv("LIBCAMERA_LOG_LEVELS", chosen or "")
+    if chosen is None:
+        monkeypatch.delenv("LIBCAMERA_LOG_LEVELS")
+    picamera2_class()
+    assert os.environ["LIBCAMERA_LOG_LEVELS"] == levels
+    logging.getLogger("picamera2.picamera2").error("Camera __init__ sequence did not complete.")
+    assert capfd.readouterr().err == ""
 
 
 def _signatures(source: Path, name: str) -> dict[str, list[tuple[str, str | None]]]:

@@ -588,3 +588,22 @@ def test_a_finding_is_printed_with_reason_and_advice(tmp_path: Path) -> None:
         "                 why: it slows down from 80 °C",
         "                 do: improve the cooling",
     ]
+
+
+def test_a_user_without_an_entry_and_a_home_is_examined(tmp_path: Path) -> None:
+    """As in a container that runs with a number for a user."""
+    mapped = ["unshare", "--user", "--map-user=54321"]
+    if (
+        shutil.which("unshare") is None
+        or subprocess.run([*mapped, "true"], capture_output=True, check=False).returncode
+    ):
+        pytest.skip("no user may be mapped here")
+    environ = {
+        name: value for name, value in os.environ.items() if not name.startswith(("HOME", "USER", "LOGNAME", "XDG_"))
+    }
+    environ |= {"STATE_DIRECTORY": str(tmp_path / "log"), "FER_EDGE_RUNTIME": str(tmp_path / "run")}
+    words = [*mapped, sys.executable, "-m", "fer_edge", "doctor", "--first-run", "--camera", "synthetic", "--json"]
+    done = subprocess.run(words, capture_output=True, text=True, env=environ, cwd=ROOT, check=False)
+    assert "Traceback" not in done.stderr and done.returncode in (0, 2, 5, 7), done.stderr
+    findings = json.loads(done.stdout)["findings"]
+    assert {finding["check"] for finding in findings} >= {"settings", "journal", "devices"}

@@ -13,7 +13,9 @@ from builders import event, journal_events
 from fakes import FakeClock
 from journal_items import read_journal
 
+from device.output.episodes import EpisodeRules
 from device.output.journal.journal import Journal
+from device.output.tally import FrameCounts, start_tally, update_tally
 from fer_edge.errors import UsageError
 from fer_edge.events import SCHEMA, Event
 from fer_edge.journal.segments import segments
@@ -93,6 +95,28 @@ def test_a_header_is_forced_at_once_and_small_batches_wait(tmp_path: Path, force
         assert len(forced) == 2, "nothing new, nothing to force"
         journal.append(event("end", 2))
     assert forced[2:] == [journal.path.stat().st_size], "and at the end"
+
+
+def test_a_power_cut_loses_six_minutes_at_most_while_nothing_happens(tmp_path: Path) -> None:
+    clock = FakeClock()
+    tally, seq, lost_s = start_tally(clock.now_ns), 1, []
+    with Journal(tmp_path, clock, sync_s=30.0) as journal:
+        journal.append(HEADER)
+        assert journal.path is not None
+        covered_s, size = clock.now_ns / 1e9, journal.path.stat().st_size
+        for _ in range(1800):
+            clock.now_ns += 1_000_000_000
+            tally, bodies = update_tally(tally, [], clock.now_ns, FrameCounts(), EpisodeRules())
+            for body in bodies:
+                journal.append(event("tally", seq, **body))
+                seq += 1
+            journal.tick()
+            if journal.path.stat().st_size > size:
+                size = journal.path.stat().st_size
+                last = list(journal_events(tmp_path))[-1].body
+                covered_s = last["from_mono_s"] + last["seconds"]
+            lost_s.append(clock.now_ns / 1e9 - covered_s)
+    assert 300 < max(lost_s) <= 360
 
 
 def test_a_medium_batch_waits_sync_s_and_a_large_one_does_not(tmp_path: Path, forced: list[int]) -> None:

@@ -19,6 +19,7 @@ from fer_edge.detection.registry import find_detector
 from fer_edge.detection.types import Face
 from fer_edge.face_crop import face_crop
 from fer_edge.synthetic_face import face_frame
+from fer_edge.thresholds import LabelThresholds
 
 BLACK = np.zeros((480, 640), np.uint8)
 STEP_NS = 100_000_000
@@ -122,6 +123,19 @@ def test_the_bundles_threshold_is_the_default(bundle: Bundle) -> None:
     spec = replace(bundle.spec, thresholds=bundle.spec.thresholds._replace(unsure_below=1.0))
     ((reading,),) = seen(Pipeline(find_detector(), replace(bundle, spec=spec)), [face_frame(2.0)])
     assert (reading.steady, reading.why) == ("unsure", "confidence")
+
+
+def test_a_label_that_is_never_reported_is_unsure_and_the_setting_says_it_all_the_same(bundle: Bundle) -> None:
+    pipeline, frame = Pipeline(find_detector(), bundle), face_frame(2.0)
+    ((alone,),) = seen(pipeline, [frame], Settings(unsure_below=0.0))
+    for below, expected in ((None, "unsure"), (0.0, alone.label)):
+        by_label = LabelThresholds(0.8, None, dict.fromkeys(bundle.labels, 0.0) | {alone.label: below})
+        spec = replace(bundle.spec, thresholds=bundle.spec.thresholds._replace(unsure_below=0.0, labels=by_label))
+        own = Pipeline(pipeline.detector, replace(bundle, spec=spec))
+        ((reading,),) = seen(own, [frame])
+        assert (reading.steady, reading.label) == (expected, alone.label)
+        ((forced,),) = seen(own, [frame], Settings(unsure_below=0.0))
+        assert forced.steady == alone.label
 
 
 def test_the_callback_is_called_after_each_stage(bundle: Bundle) -> None:

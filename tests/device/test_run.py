@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import threading
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,7 @@ from builders import journal_events, write_image, write_video
 from fakes import FakeClock, NetworkCamera, ScriptedSource, network_camera
 
 from device.camera.frame import Frame
+from device.camera.source import SourceDescription, SourceLost
 from device.camera.synthetic import SyntheticCamera
 from device.clock import SystemClock
 from device.config import Settings
@@ -341,3 +344,35 @@ def test_a_run_works_in_another_thread(tmp_path: Path, bundle_path: Path) -> Non
     thread.start()
     thread.join(60)
     assert codes == [0]
+
+
+def test_what_the_driver_gives_instead_of_what_was_requested_is_reported_and_logged(
+    tmp_path: Path, bundle_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    class Rounding(ScriptedSource):
+        """A camera of 64×48 at 15 frames a second, whatever is requested."""
+
+        settings = settings_of("scripted", bundle_path, tmp_path / "log", width_px=80, height_px=60, fps=10.0)
+
+        def describe(self) -> SourceDescription:
+            given = SourceDescription("usb", "scripted", width_px=64, height_px=48, fps=15.0)
+            return given.compared_with(self.settings)
+
+    source = Rounding([1, SourceLost("unplugged"), 2, None], live=False, clock=SystemClock())
+    source.live = True
+    settings = replace(Rounding.settings, duration_s=2.0)
+    assert run(settings, source=source) == 0
+    events = journal_events(tmp_path / "log")
+    requested = {"requested_width_px": 80, "requested_height_px": 60, "requested_fps": 10.0}
+    cameras = [event.body for event in of("camera", events)]
+    assert [(body["state"], body.get("reason")) for body in cameras] == [
+        ("opened", None),
+        ("lost", "unplugged"),
+        ("back", None),
+        ("closed", None),
+    ]
+    for camera in (events[0].body["camera"], cameras[0]["camera"], cameras[2]["camera"]):
+        assert requested.items() <= camera.items()
+    messages = capfd.readouterr().err
+    assert messages.count("the camera gives 64×48 at 15 frames a second, not 80×60 at 10 as requested") == 1
+    assert "the camera was lost (unplugged)" in messages and re.search(r"the camera is back after \d+\.\d s", messages)

@@ -189,7 +189,11 @@ def test_a_face_found_only_by_search_stays_while_nothing_moves() -> None:
 
     two_stage = find_detector()
     assert isinstance(two_stage, TwoStageDetector)
-    found = list(looked(OnlyFar(two_stage.searcher, two_stage.refiner), always(room((300, 240, 120))), 50))
+    found = list(
+        looked(
+            OnlyFar(two_stage.searcher, two_stage.refiner), always(room((300, 240, 120))), 50, Settings(begin_score=0.0)
+        )
+    )
     assert all([track.id for track in one.tracks] == [1] for one in found)
     assert searches(found) == [0], "and costs no further search"
 
@@ -206,3 +210,88 @@ def test_a_single_network_detector_searches_each_changed_frame() -> None:
 
 def test_min_score_applies_to_both_networks(zoomed: Detector) -> None:
     assert not any(one.tracks for one in looked(zoomed, lambda n: face_frame(n / 10), 5, Settings(min_score=0.999)))
+
+
+class Scored(TwoStageDetector):
+    """A detector whose networks give one face in the middle these scores; a refiner's score of 0 means that it finds none."""
+
+    def __init__(self, real: TwoStageDetector, searched: float, refined: float) -> None:
+        super().__init__(real.searcher, real.refiner)
+        self.searched, self.refined = searched, refined
+        self.near_searches = 0
+
+    def search(self, gray: np.ndarray, near: bool = True) -> list[Face]:  # noqa: ARG002
+        return [Face((240, 180, 110, 110), self.searched, detector="blazeface-back")] if self.searched else []
+
+    def search_near(self, gray: np.ndarray) -> list[Face]:  # noqa: ARG002
+        self.near_searches += 1
+        return []
+
+    def refine(self, gray: np.ndarray, around: tuple[int, int, int]) -> Face | None:  # noqa: ARG002
+        return Face((240, 180, 100, 100), self.refined, detector=self.name) if self.refined else None
+
+
+@pytest.mark.parametrize(
+    ("searched", "refined", "begin_score", "begins"),
+    [
+        (0.8, 0.7, None, True),
+        (0.62, 0.6, None, True),
+        (0.6, 0.55, None, False),  # together less than .585
+        (0.68, 0.0, None, False),  # a texture that one network takes for a face
+        (0.75, 0.0, None, True),
+        (0.8, 0.7, 0.8, False),
+        (0.95, 0.0, 0.4, True),
+    ],
+)
+def test_a_track_begins_with_the_mean_of_both_scores(
+    zoomed: Detector, searched: float, refined: float, begin_score: float | None, begins: bool
+) -> None:
+    assert isinstance(zoomed, TwoStageDetector)
+    detector = Scored(zoomed, searched, refined)
+    found = list(looked(detector, always(WALL), 3, Settings(begin_score=begin_score)))
+    assert [bool(one.tracks) for one in found] == [begins] * 3
+
+
+def test_a_known_face_is_kept_with_a_lower_score_than_it_began_with(zoomed: Detector) -> None:
+    assert isinstance(zoomed, TwoStageDetector)
+    detector, seen = Scored(zoomed, 0.8, 0.8), []
+    state = SearchState()
+    for number in range(30):
+        if number == 10:
+            detector.searched, detector.refined = 0.5, 0.51
+        gray = flicker(number, WALL)
+        state = search.advance(state, motion_gate.thumbnail(gray), number * 10**8)
+        state, found = search.find_faces(state, detector, gray, Settings())
+        seen.append([track.id for track in found.tracks])
+    assert seen == [[1]] * 30
+
+
+def close_up(px: int) -> np.ndarray:
+    """A head so near that its face, `px` px a side, reaches beyond the frame's edges: uint8 (480, 640)."""
+    part = cv2.resize(head(px), (3 * px, 3 * px))
+    middle, down = part.shape[1] // 2, part.shape[0] // 2
+    return np.ascontiguousarray(part[down - 240 : down + 240, middle - 320 : middle + 320])
+
+
+def test_a_face_that_fills_the_frame_is_found_and_followed(zoomed: Detector) -> None:
+    class Farsighted(TwoStageDetector):
+        def search(self, gray: np.ndarray, near: bool = True) -> list[Face]:  # noqa: ARG002
+            return []
+
+    assert isinstance(zoomed, TwoStageDetector)
+    gray = close_up(400)
+    found = list(looked(Farsighted(zoomed.searcher, zoomed.refiner), lambda n: WALL if n < 12 else gray, 30))
+    first = next(number for number in range(30) if found[number].tracks)
+    assert 12 <= first <= 15 and all([track.id for track in one.tracks] == [1] for one in found[first:])
+
+
+def test_a_near_search_follows_a_large_change_only_and_delays_the_next_search(zoomed: Detector) -> None:
+    assert isinstance(zoomed, TwoStageDetector)
+    small = Scored(zoomed, 0.0, 0.0)
+    found = list(looked(small, lambda n: flicker(n // 4, WALL), 60, fps=100))
+    assert small.near_searches == 1, "the first picture"
+    large = Scored(zoomed, 0.0, 0.0)
+    looped = list(looked(large, lambda n: np.roll(face_frame(n / 100), 3 * n, axis=1), 300, fps=100))
+    assert large.near_searches == len(searches(looped)), "each search"
+    assert np.diff(searches(looped)).min() >= 34, "0.3 s, and the time of the near search"
+    assert np.diff(searches(found)).min() >= 30

@@ -8,14 +8,15 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
-from device.vision.quality import Quality
 from device.vision.smoothing import LabelSpace, SmoothedLabel, SmoothingRules, smooth
 from fer_edge.classifier import softmax
+from fer_edge.quality import Quality
 
 LABELS = ("happy", "sad", "neutral")
 SPACE = LabelSpace(LABELS, 1.0)
+ALWAYS = (0.0, 0.0, 0.0)  # each label is reported at any probability
 GOOD = Quality(1.0, "dark")
-RULES = SmoothingRules(half_life_s=0.4, dwell_s=0.5, unsure_below=0.0, min_quality=0.5)
+RULES = SmoothingRules(half_life_s=0.4, dwell_s=0.5, unsure_below=ALWAYS, min_quality=0.5)
 
 
 def says(label: str, strength: float = 3.0) -> np.ndarray:
@@ -51,7 +52,7 @@ def test_the_first_frame_is_not_smoothed() -> None:
 @pytest.mark.parametrize("fps", [2.0, 5.0, 10.0, 30.0])
 def test_the_half_life_is_independent_of_the_frame_rate(fps: float) -> None:
     """After long agreement, the average of the old and the new lies halfway a half-life after a change."""
-    rules = SmoothingRules(1.0, 0.0, 0.0, 0.0)
+    rules = SmoothingRules(1.0, 0.0, ALWAYS, 0.0)
     smoothed = steadies([says("happy")] * round(20 * fps) + [says("sad")] * round(fps), fps, rules)
     mean = smoothed[-1].logits / smoothed[-1].weight
     assert mean[0] == pytest.approx(1.5, abs=0.02) and mean[1] == pytest.approx(1.5, abs=0.02)
@@ -59,7 +60,7 @@ def test_the_half_life_is_independent_of_the_frame_rate(fps: float) -> None:
 
 def test_without_a_half_life_frames_are_not_smoothed() -> None:
     rows = [says("happy"), says("sad"), says("neutral", 0.1)]
-    smoothed = steadies(rows, rules=SmoothingRules(0.0, 0.0, 0.0, 0.0))
+    smoothed = steadies(rows, rules=SmoothingRules(0.0, 0.0, ALWAYS, 0.0))
     assert all(np.allclose(one.probs, softmax(row)) for one, row in zip(smoothed, rows, strict=True))
     assert labels(smoothed) == ["happy", "sad", "sad"], "but a tie in all but name does not move it"
 
@@ -81,14 +82,14 @@ def test_a_real_change_appears_within_half_a_second() -> None:
 
 
 def test_a_label_stays_for_its_dwell_time() -> None:
-    rules = SmoothingRules(0.0, 0.5, 0.0, 0.0)
+    rules = SmoothingRules(0.0, 0.5, ALWAYS, 0.0)
     shown_labels = labels(steadies([says("happy")] * 10 + [says("sad"), says("neutral")] * 10, rules=rules))
     changes = [n for n, (a, b) in enumerate(itertools.pairwise(shown_labels), 1) if a != b]
     assert changes and min(b - a for a, b in itertools.pairwise(changes)) >= 5
 
 
 def test_no_probable_label_is_unsure_with_a_reason() -> None:
-    rules = SmoothingRules(0.4, 0.0, 0.6, 0.5)
+    rules = SmoothingRules(0.4, 0.0, (0.6,) * 3, 0.5)
     smoothed = steadies([says("happy")] * 10 + [says("happy", 0.1)] * 20 + [says("happy")] * 20, rules=rules)
     shown_labels = labels(smoothed)
     assert (
@@ -98,12 +99,25 @@ def test_no_probable_label_is_unsure_with_a_reason() -> None:
     assert sum(a != b for a, b in itertools.pairwise(shown_labels)) == 2
 
 
+def test_each_label_has_its_own_threshold() -> None:
+    rules = SmoothingRules(0.0, 0.0, (0.3, 0.9, float("inf")), 0.0)
+    shown = labels(
+        steadies([says("happy", 1.0), says("sad", 1.0), says("sad", 6.0), says("neutral", 9.0)], rules=rules)
+    )
+    assert shown == ["happy", "unsure", "sad", "unsure"]
+
+
+def test_a_threshold_near_one_can_be_reached_from_unsure() -> None:
+    rules = SmoothingRules(0.0, 0.0, (0.98, 0.98, 0.98), 0.0)
+    assert labels(steadies([says("happy", 1.0), says("happy", 9.0)], rules=rules)) == ["unsure", "happy"]
+
+
 def test_hysteresis_prevents_flicker_at_the_threshold() -> None:
     rng = np.random.default_rng(0)
     rows = [says("happy", float(1.1 + rng.normal(0, 0.15))) for _ in range(200)]
     below = float(softmax(says("happy", 1.1)).max())
     unsmoothed_unsure = [float(softmax(row).max()) < below for row in rows]
-    shown_labels = labels(steadies(rows, rules=SmoothingRules(0.4, 0.5, below, 0.0)))
+    shown_labels = labels(steadies(rows, rules=SmoothingRules(0.4, 0.5, (below,) * 3, 0.0)))
     assert sum(a != b for a, b in itertools.pairwise(unsmoothed_unsure)) > 60
     assert sum(a != b for a, b in itertools.pairwise(shown_labels)) <= 4
 
@@ -119,9 +133,11 @@ def test_poor_quality_is_unsure_until_it_recovers(why: str) -> None:
 
 def test_a_poor_frame_has_less_weight() -> None:
     rows = [says("happy")] * 5 + [says("sad", 6.0)] * 3
-    poor = steadies(rows, quality=[GOOD] * 5 + [Quality(0.1, "blurred")] * 3, rules=SmoothingRules(0.4, 0.0, 0.0, 0.0))
+    poor = steadies(
+        rows, quality=[GOOD] * 5 + [Quality(0.1, "blurred")] * 3, rules=SmoothingRules(0.4, 0.0, ALWAYS, 0.0)
+    )
     assert poor[-1].label == "happy"
-    assert steadies(rows, rules=SmoothingRules(0.4, 0.0, 0.0, 0.0))[-1].label == "sad"
+    assert steadies(rows, rules=SmoothingRules(0.4, 0.0, ALWAYS, 0.0))[-1].label == "sad"
 
 
 def test_time_that_does_not_advance_is_accepted() -> None:

@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fer_edge.bundle import Bundle, replaced_folder
+from fer_edge.bundle import Bundle
+from fer_edge.bundle_files import replaced_folder
 from fer_edge.errors import BundleRefused, UsageError
 from fer_edge.golden_check import verify
 from fer_edge.labels import LABELS

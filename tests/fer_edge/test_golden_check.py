@@ -15,7 +15,8 @@ import pytest
 
 from convert.bundle.golden_vectors import rewrite
 from convert.tflite.flatbuffer import parse
-from fer_edge.bundle import REQUIRED_FILES, Bundle, file_entries
+from fer_edge.bundle import REQUIRED_FILES, Bundle
+from fer_edge.bundle_files import file_entries
 from fer_edge.bundle_spec import RuntimeClaim
 from fer_edge.classifier import KERNELS, Classifier
 from fer_edge.cli import main

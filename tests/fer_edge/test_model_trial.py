@@ -10,7 +10,8 @@ import pytest
 
 from convert.tflite.flatbuffer import parse
 from fer_edge import limits
-from fer_edge.bundle import Bundle, file_entries
+from fer_edge.bundle import Bundle
+from fer_edge.bundle_files import file_entries
 from fer_edge.classifier import find_runtime
 from fer_edge.errors import BundleRefused
 from fer_edge.json_fields import to_json

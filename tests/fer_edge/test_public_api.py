@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
@@ -45,6 +46,16 @@ def test_importing_the_package_loads_none_of_its_modules() -> None:
     script = "import sys, fer_edge; print(*(name for name in sys.modules if name.startswith('fer_edge.')))"
     done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.split() == []
+
+
+def test_opencv_has_the_limit_of_pictures() -> None:
+    script = (
+        "import os, fer_edge, fer_edge.limits as l; print(os.environ['OPENCV_IO_MAX_IMAGE_PIXELS'], l.PICTURE_PIXELS)"
+    )
+    environment = {name: value for name, value in os.environ.items() if name != "OPENCV_IO_MAX_IMAGE_PIXELS"}
+    command = [sys.executable, "-c", script]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True, env=environment)
+    assert len(set(done.stdout.split())) == 1
 
 
 @pytest.mark.parametrize("package", ["fer_edge", "convert", "device"])

@@ -24,7 +24,7 @@ CASES = [
     ("fer-edge run --camera {}/face --once --json", 0),
     ("fer-edge run --camera {}/face --bundle {}/damaged", 5),
     ("fer-edge predict {}/face/000.png", 0),
-    ("fer-edge predict {}/wall/000.png", 0),
+    ("fer-edge predict {}/wall/000.png", 6),
     ("fer-edge predict {}/nothing.png", 2),
     ("fer-edge verify models/nano", 0),
     ("fer-edge verify {}/damaged", 5),

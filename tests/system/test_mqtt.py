@@ -307,3 +307,22 @@ def test_with_twenty_devices_no_acknowledged_message_is_lost(memory_path: Path) 
     found = many(memory_path, devices=20, seconds=6.0)
     assert found["wrong"] == [] and found["acknowledged"] == found["sent"] >= 20 * 6, found
     assert found["connections"] >= 40, "each came back"
+
+
+def test_two_runs_with_one_id_are_told_the_cause_once(broker: Mosquitto) -> None:
+    """The broker disconnects each for the other."""
+    said: tuple[list[str], list[str]] = ([], [])
+    with (
+        sink(said[0], f"mqtt://127.0.0.1:{broker.port}") as one,
+        sink(said[1], f"mqtt://127.0.0.1:{broker.port}") as other,
+    ):
+        for publisher in (one, other):
+            publisher.append(event("header", 0, **header()))
+        until(lambda: all(any("has the same id" in line for line in lines) for lines in said), 30.0)
+        number = [len(lines) for lines in said]
+        client_id = f"fer-edge-{one.topics.id}"
+        until(lambda: broker.log().count(f"Client {client_id} already connected") >= 12, 30.0)
+        assert [len(lines) for lines in said] == number, "it is reported once"
+    assert all(
+        f"{client_id}: give each run its own `name`" in line for lines in said for line in lines if "same id" in line
+    )

@@ -74,8 +74,8 @@ def counts_text(counts: Mapping[str, int]) -> str:
 
 
 def encode_line(event: Event) -> bytes:
-    """The event as the journal's line with its newline, UTF-8."""
-    return f"{event.line()}\n".encode()
+    """The event as the journal's line with its newline, UTF-8; what has no encoding becomes a question mark."""
+    return f"{event.line()}\n".encode(errors="replace")
 
 
 def _extend_gap(gap: Event | None, dropped: Event, reason: str) -> Event:

@@ -6,14 +6,18 @@ import errno
 import json
 import os
 import stat
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from fer_edge.limits import JOURNAL_LINE_BYTES
 
 if TYPE_CHECKING:
     from device.output.event_bodies import RepairBody
 
 _BLOCK_BYTES = 1 << 16
+_SEARCHED_BYTES = 4 << 20  # a segment has a quarter of it at most
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,26 +66,37 @@ def repair_segment(segment: Path) -> Repair | None:
 
 
 def _whole_bytes(descriptor: int, size: int) -> int:
-    """The length of the file, in bytes, up to the end of its last readable line, whatever follows it."""
-    start, tail = size, b""
-    while start:
-        length = min(_BLOCK_BYTES, start)
+    """The length of the file, in bytes, up to the end of its last readable line, whatever follows it.
+
+    A file whose last _SEARCHED_BYTES have none is not a run's: it stays as it is, and its readers report it.
+    """
+    end = 0
+    for begin in _line_ends(descriptor, size):
+        if (
+            end - begin > 1
+            and end - begin <= JOURNAL_LINE_BYTES
+            and _is_event(os.pread(descriptor, end - begin, begin))
+        ):
+            return end
+        end = begin
+    return size if size > _SEARCHED_BYTES else 0
+
+
+def _line_ends(descriptor: int, size: int) -> Iterator[int]:
+    """The places behind the newlines in the last _SEARCHED_BYTES of the file, the last one first; 0 for its beginning."""
+    start, least = size, max(0, size - _SEARCHED_BYTES)
+    while start > least:
+        length = min(_BLOCK_BYTES, start - least)
         start -= length
-        tail = os.pread(descriptor, length, start) + tail
-        end = tail.rfind(b"\n") + 1
-        while end:
-            begin = tail.rfind(b"\n", 0, end - 1) + 1
-            if not begin and start:
-                break  # this line begins in an earlier block
-            if _is_event(tail[begin:end]):
-                return start + end
-            end = begin
-        tail = tail[:end]
-    return 0
+        block, place = os.pread(descriptor, length, start), length
+        while (place := block.rfind(b"\n", 0, place)) >= 0:
+            yield start + place + 1
+    if not start:
+        yield 0
 
 
 def _is_event(raw: bytes) -> bool:
     try:
         return "kind" in json.loads(raw)
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, RecursionError, OverflowError):
         return False

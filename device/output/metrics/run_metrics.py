@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Self, cast
 
 from device.clock import Clock
 from device.system.status_record import STATES
-from device.vision.quality import QUALITY_REASONS
 from fer_edge.events import UNSURE, Event
+from fer_edge.quality import QUALITY_REASONS
 
 if TYPE_CHECKING:
     from device.camera.frame import Frame

@@ -28,7 +28,8 @@ _MAX_IN_FLIGHT = 20  # messages that are sent and not acknowledged
 _CONNECT_TIMEOUT_S = 5.0
 _KEEPALIVE_S = 15  # a silent broker is pinged after that; one that never answered is disconnected
 _STABLE_S = 10.0  # a connection that lasted so long resets the retry delays
-_SHORT_SESSIONS = 3  # that end before _STABLE_S: then the reason is not the network
+_EARLY_S = 60.0  # a connection that is lost sooner counts as an early loss
+_MANY_EARLY_LOSSES = 3  # one after the other, which another client with the same id causes
 _PENDING_SHARE = 0.6  # of the time for closing, for pending messages; the rest is for the final message
 
 
@@ -73,7 +74,7 @@ class Connection(threading.Thread):
         self._outbox_numbers: dict[int, int] = {}  # by paho's message ids
         self._connected = self._failed = False
         self._refusal = self._last_report = ""
-        self._short_sessions = 0  # in a row
+        self._early_losses = 0
 
     def check(self) -> None:
         """Raises UsageError for what can be checked before anything is sent: packages and files."""
@@ -102,17 +103,13 @@ class Connection(threading.Thread):
             if not reason:
                 return
             was_connected, self._connected, self._failed = self._connected, False, True
-            short = was_connected and not refused and self._clock.mono_ns() - started_ns < _STABLE_S * 1e9
-            self._short_sessions = self._short_sessions + 1 if short else 0
-            if self._short_sessions >= _SHORT_SESSIONS:
-                reason += (
-                    f"; it was so several times: another client may have the same id, "
-                    f"{self._session.client_id}; give each device its own host name, or each instance its own `name`"
-                )
             self._outbox_numbers.clear()
             self._outbox.requeue_unacknowledged()
+            lasted_s = (self._clock.mono_ns() - started_ns) / 1e9
+            if was_connected:
+                self._early_losses = self._early_losses + 1 if lasted_s < _EARLY_S else 0
             self._report_failure(was_connected, reason)
-            if was_connected and self._clock.mono_ns() - started_ns >= _STABLE_S * 1e9:
+            if was_connected and lasted_s >= _STABLE_S:
                 wait_s = retry_s = delays.retry_s
                 refused_s = delays.refused_s
             elif refused:
@@ -210,8 +207,11 @@ class Connection(threading.Thread):
         waiting = ", ".join(f"{count} {kind}" for kind, count in counts.items() if kind in ("tally", "reading"))
         lost = ", ".join(f"{count} {kind}" for kind, count in self._outbox.lost.items())
         details = f"; waiting: {waiting}" * bool(waiting) + f"; dropped so far: {lost}" * bool(lost)
+        self._connected = True
+        if self._early_losses >= _MANY_EARLY_LOSSES:
+            return  # it was reported, and each of these connections ends soon
         self._log(f"the broker {self._broker} is {'connected again' if self._failed else 'connected'}{details}")
-        self._connected, self._last_report = True, ""
+        self._last_report = ""
 
     def _on_publish(self, client: Client, data: Any, message_id: int, code: Any, properties: Any) -> None:  # noqa: ARG002
         if (number := self._outbox_numbers.pop(message_id, None)) is not None:
@@ -225,6 +225,11 @@ class Connection(threading.Thread):
     def _report_failure(self, was_connected: bool, reason: str) -> None:
         event = "was lost" if was_connected else "is not connected"
         report = f"the broker {self._broker} {event} ({reason}); it is tried again"
+        if was_connected and self._early_losses >= _MANY_EARLY_LOSSES:
+            report = (
+                f"the broker {self._broker} ends each connection soon; another client probably has the same id, "
+                f"{self._session.client_id}: give each run its own `name`; it is tried again"
+            )
         if report != self._last_report:
             self._last_report = report
             self._log(report)

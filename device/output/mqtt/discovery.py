@@ -43,7 +43,9 @@ def discovery_message(topics: Topics, name: str, labels: Sequence[str], bundle: 
             key: {"unique_id": f"{topics.id}_{key}", **component} for key, component in _components(topics, labels)
         },
     }
-    return MqttMessage("discovery", topics.discovery_topic, json.dumps(body, ensure_ascii=False).encode(), retain=True)
+    return MqttMessage(
+        "discovery", topics.discovery_topic, json.dumps(body, ensure_ascii=False, allow_nan=False).encode(), retain=True
+    )
 
 
 def _components(topics: Topics, labels: Sequence[str]) -> list[tuple[str, Component]]:

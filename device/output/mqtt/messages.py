@@ -65,7 +65,9 @@ def health(topics: Topics, status: Status, at: Stamp) -> MqttMessage:
 
 def tally(topics: Topics, event: Event) -> MqttMessage:
     """A minute, as the journal has it, and the derived values that a dashboard would otherwise have to compute."""
-    derived = json.dumps(derived_values(cast("TallyBody", event.body)), ensure_ascii=False, separators=(",", ":"))
+    derived = json.dumps(
+        derived_values(cast("TallyBody", event.body)), ensure_ascii=False, allow_nan=False, separators=(",", ":")
+    )
     return MqttMessage("tally", topics.topic("tally"), f"{event.line()[:-1]},{derived[1:]}".encode())
 
 
@@ -93,5 +95,5 @@ def _timestamps(at: Stamp) -> dict[str, str | float]:
 
 
 def _retained(kind: str, topics: Topics, body: Mapping[str, object]) -> MqttMessage:
-    payload = json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode()
+    payload = json.dumps(body, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
     return MqttMessage(kind, topics.topic(kind), payload, retain=True)

@@ -37,7 +37,7 @@ class MqttMessage:
         """The payload, with the count of what was dropped before it."""
         if not self.dropped:
             return self.payload
-        return self.payload[:-1] + f',"dropped":{json.dumps(dict(self.dropped))}}}'.encode()
+        return self.payload[:-1] + f',"dropped":{json.dumps(dict(self.dropped), allow_nan=False)}}}'.encode()
 
 
 class Outbox:

@@ -23,6 +23,7 @@ QUALITY_SCALES = {
     "turned": (-0.6, -0.4),  # distance of the nose from the middle of the eyes, in eye distances, negative
 }
 QUALITY_REASONS = tuple(QUALITY_SCALES)
+MIN_QUALITY = 0.5  # a face of lower quality is unsure, unless a setting says otherwise
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +47,13 @@ def crop_quality(crop: np.ndarray, face: Face, side_px: int) -> Quality:
     ]
     worst = min(ratings)
     return Quality(round(max(0.0, worst), 3), QUALITY_REASONS[ratings.index(worst)])
+
+
+def unsure_reason(probability: float, quality: Quality, unsure_below: float, min_quality: float = MIN_QUALITY) -> str:
+    """Why a face is `unsure` whose best label has this probability: what limits its quality, or "confidence"; else empty."""
+    if quality.value < min_quality:
+        return quality.why
+    return "confidence" if probability < unsure_below else ""
 
 
 def head_turn(face: Face) -> float:

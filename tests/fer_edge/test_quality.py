@@ -6,10 +6,10 @@ import cv2
 import numpy as np
 import pytest
 
-from device.vision.quality import QUALITY_REASONS, crop_quality, head_turn
 from fer_edge.detection.registry import find_detector
 from fer_edge.detection.types import Face
 from fer_edge.face_crop import face_crop
+from fer_edge.quality import QUALITY_REASONS, crop_quality, head_turn
 from fer_edge.synthetic_face import face_box, face_frame
 
 FRONTAL = Face((0, 0, 100, 100), 0.9, ((30.0, 40.0), (70.0, 40.0)), (50.0, 60.0))

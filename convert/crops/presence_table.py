@@ -1,0 +1,123 @@
+"""The table of false boxes and lost faces by the score from which on a box counts as a face.
+
+False boxes are counted on scenes without a face, lost faces on scenes with one of the validation part, of 60 to 460 px. Both
+are given for the score of the box itself, and for the evidence, which is the mean of two networks' scores where there are two.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from convert.crops.faceless_scenes import faceless_scenes
+from convert.crops.synthetic_scenes import scenes, with_progress_bar
+from convert.data.samples import Samples
+from fer_edge.detection.registry import begin_evidence
+from fer_edge.detection.types import Detector, Face
+from fer_edge.errors import NotEnoughData
+from fer_edge.json_fields import to_json
+
+PICTURES = 968  # without a face
+LEVELS = (0.4, 0.45, 0.5, 0.54, 0.56, 0.57, 0.585, 0.6, 0.62, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9)
+SIZES_PX = (60, 460)
+
+
+@dataclass(frozen=True, slots=True)
+class PresenceLevel:
+    """What a level does: the false boxes that reach it, and the found faces that do not, by score and by evidence."""
+
+    level: float
+    false_by_score: int
+    lost_by_score: int
+    false_by_evidence: int
+    lost_by_evidence: int
+
+
+@dataclass(frozen=True, slots=True)
+class PresenceTable:
+    """The levels of a detector. `begin` is the level of evidence at which the device begins a track.
+
+    `found` of `faces` faces have a box at all; `false_kinds` counts the false boxes at `begin` by kind of scene.
+    """
+
+    detector: str
+    begin: float
+    seed: int
+    pictures: dict[str, int]  # without a face, by kind
+    faces: int
+    found: int
+    false_kinds: dict[str, int]
+    levels: tuple[PresenceLevel, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """The table as JSON values."""
+        values: dict[str, Any] = to_json(self)
+        return values
+
+
+def measure_presence(
+    samples: Samples, detector: Detector, faces: int, pictures: int, seed: int, non_faces: np.ndarray | None = None
+) -> PresenceTable:
+    """The table of a detector on `faces` validation faces and `pictures` without a face.
+
+    `non_faces` uint8 (M, h, w) are images of the set that show no face. Raises NotEnoughData without a validation part.
+    """
+    part = samples.part("validation")
+    if not len(part.y):
+        raise NotEnoughData("the set has no validation part, so there are no faces")
+    faceless = with_progress_bar(
+        faceless_scenes(samples, pictures, seed, non_faces), pictures, "pictures without a face"
+    )
+    false = [(scene.kind, detector.detect(scene.gray)) for scene in faceless]
+    true: list[list[Face]] = []
+    n = 0
+    for scene in with_progress_bar(scenes(part, faces, SIZES_PX, seed), faces, "faces"):
+        n += 1
+        true.append([face for face in detector.detect(scene.gray) if scene.shows(face.xywh)])
+    found = [shown for shown in true if shown]
+    boxes = [face for _, shown in false for face in shown]
+    begin = begin_evidence(detector.name)
+    return PresenceTable(
+        detector=detector.name,
+        begin=begin,
+        seed=seed,
+        pictures=dict(Counter(kind for kind, _ in false)),
+        faces=n,
+        found=len(found),
+        false_kinds=dict(Counter(kind for kind, shown in false for face in shown if face.evidence >= begin)),
+        levels=tuple(
+            PresenceLevel(
+                level,
+                sum(face.score >= level for face in boxes),
+                sum(all(face.score < level for face in shown) for shown in found),
+                sum(face.evidence >= level for face in boxes),
+                sum(all(face.evidence < level for face in shown) for shown in found),
+            )
+            for level in LEVELS
+        ),
+    )
+
+
+def presence_table_text(table: PresenceTable) -> str:
+    """The table as text."""
+    n = sum(table.pictures.values())
+    kinds = ", ".join(f"{kind} {count}" for kind, count in table.pictures.items())
+    lines = [
+        f"{table.detector}: {n:,} pictures without a face ({kinds}); {table.faces:,} validation faces of "
+        f"{SIZES_PX[0]} to {SIZES_PX[1]} px, {table.found:,} with a box; seed {table.seed}",
+        "",
+        f"{'':8}{'score of the box':>26}{'evidence of both networks':>34}",
+        f"{'level':8}{'false boxes':>14}{'lost faces':>14}{'false boxes':>20}{'lost faces':>14}",
+    ]
+    for row in table.levels:
+        mark = "  a track begins" if row.level == table.begin else ""
+        lost = [f"{count / max(1, table.found):.1%}" for count in (row.lost_by_score, row.lost_by_evidence)]
+        lines.append(
+            f"{row.level:<8g}{row.false_by_score:>14,}{lost[0]:>14}{row.false_by_evidence:>20,}{lost[1]:>14}{mark}"
+        )
+    if table.false_kinds:
+        lines += ["", "false boxes there: " + ", ".join(f"{kind} {count}" for kind, count in table.false_kinds.items())]
+    return "\n".join(lines)

@@ -1,0 +1,248 @@
+"""The evaluation of a model on whole pictures: detector, crop, classifier and threshold, as a device uses them.
+
+Pictures stand in class folders. In each, the largest face counts. A folder `none` holds pictures without a face.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import numpy as np
+
+from convert.data.archives import open_container
+from convert.data.class_selection import Classes
+from convert.data.detector_mappings import DETECTOR_MAPPINGS
+from convert.data.picture import Picture
+from convert.data.readers import read_pictures, with_progress_bar
+from convert.evaluate.bootstrap import DRAWS, SEED, interval, resamples
+from convert.evaluate.metrics import Interval, wilson_interval
+from convert.sources.opened_model import OpenedModel
+from fer_edge.bundle import Bundle
+from fer_edge.certainty import reported_label, thresholds_by_label
+from fer_edge.classifier import Runtime
+from fer_edge.detection.registry import find_detector
+from fer_edge.detection.types import Detector, Face, largest_first
+from fer_edge.errors import DataError
+from fer_edge.events import UNSURE
+from fer_edge.face_crop import IDENTITY, face_crop
+from fer_edge.json_fields import to_json
+
+NONE = "none"  # the class of pictures without a face
+MIN_PERSONS = 10  # names of persons from which on intervals are by person; fewer may be names of parts or classes
+_PERSON = re.compile(r"(.+)_\d+")
+
+
+@dataclass(frozen=True, slots=True)
+class FaceReader:
+    """A model with a detector: `probabilities` gives float32 (K,) of a face in a picture.
+
+    `thresholds` are those of `thresholds_by_label`.
+    """
+
+    name: str
+    labels: tuple[str, ...]
+    detector: Detector
+    probabilities: Callable[[np.ndarray, Face], np.ndarray]
+    thresholds: tuple[float, ...]
+
+    @staticmethod
+    def of(model: OpenedModel, detector: str | None = None, runtime: Runtime | None = None) -> FaceReader:
+        """The reader of a bundle with its mappings, temperature and thresholds; of another model with none of the last two."""
+        found, source = find_detector(detector), model.source
+        if model.kind == "bundle":
+            bundle = Bundle.load(source.path.parent)
+            classifier = bundle.make_classifier(runtime)
+
+            def read(gray: np.ndarray, face: Face) -> np.ndarray:
+                crop = bundle.crop(gray, face, found.name)
+                return np.asarray(classifier.probabilities(crop[None], bundle.temperature)[0])
+
+            return FaceReader(bundle.name, bundle.labels, found, read, thresholds_by_label(bundle.spec))
+        plain = model.classifier(runtime)
+
+        def read_plain(gray: np.ndarray, face: Face) -> np.ndarray:
+            mapping = DETECTOR_MAPPINGS.get(face.detector or found.name, IDENTITY)
+            crop = face_crop(gray, face.xywh, plain.side, mapping, face.eyes)
+            return np.asarray(plain.probabilities(crop[None])[0])
+
+        return FaceReader(source.name, source.labels, found, read_plain, (0.0,) * len(source.labels))
+
+
+@dataclass(frozen=True, slots=True)
+class PictureOutcome:
+    """What a picture of class `label` gave: the number of faces, the largest one's label, and what is reported of it.
+
+    `predicted` and `reported` are None where no face was found; `reported` may be UNSURE.
+    `group` is the person, or the picture.
+    """
+
+    label: str
+    group: str
+    faces: int
+    predicted: str | None
+    reported: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Proportion:
+    """A share of `n`, with its 95 % interval; None where n is 0."""
+
+    n: int
+    share: Interval | None
+
+
+@dataclass(frozen=True, slots=True)
+class PictureScores:
+    """The scores of the pictures of one class, or of all that show a face.
+
+    Of the class NONE `found` is the share in which a face was found all the same, and the shares of right labels are None.
+    """
+
+    found: Proportion
+    right_of_found: Proportion | None
+    reported_of_found: Proportion
+    right_of_reported: Proportion | None
+
+
+@dataclass(frozen=True, slots=True)
+class PictureReport:
+    """The scores by class and in all, and by label the share of the pictures of which it was reported that are of its class.
+
+    `intervals` says how the intervals were made. `several` counts pictures with more than one face. `unreadable` names files
+    with their faults, `left_out` counts pictures of other classes.
+    """
+
+    model: str
+    detector: str
+    pictures: int
+    persons: int | None  # None where file names give none
+    intervals: str
+    several: int
+    classes: dict[str, PictureScores]
+    all_faces: PictureScores | None  # None where there are only pictures without a face
+    right_by_label: dict[str, Proportion]
+    unreadable: tuple[str, ...]
+    left_out: dict[str, int]
+
+    def to_json(self) -> dict[str, Any]:
+        """The report as JSON values."""
+        values: dict[str, Any] = to_json(self)
+        return values
+
+
+def evaluate_pictures(reader: FaceReader, folder: Path) -> PictureReport:
+    """The report on the pictures below `folder`, in class folders named as the reader's labels, or `none`.
+
+    Raises DataError when there is no such picture, or none can be read.
+    """
+    classes = Classes((*(Classes.of(reader.labels).names or ()), NONE))
+    outcomes: list[PictureOutcome] = []
+    unreadable: list[str] = []
+    left_out: Counter[str] = Counter()
+    with open_container(folder) as files:
+        found = read_pictures(files, None, classes)
+        for picture in with_progress_bar(found.pictures, found.total, folder):
+            if picture.fault:
+                unreadable.append(f"{picture.source}: {picture.fault}")
+            elif picture.label is None or picture.pixels is None:
+                left_out[picture.class_name] += 1
+            else:
+                outcomes.append(_outcome(reader, picture, picture.label, picture.pixels))
+    if not outcomes and unreadable:
+        raise DataError(f"none of the pictures in {folder} can be read: {'; '.join(unreadable[:3])}")
+    if not outcomes:
+        others = ", ".join(sorted(left_out)) or "none at all"
+        raise DataError(
+            f"{folder} has no picture in a folder named {', '.join(reader.labels)} or {NONE}; its folders are {others}"
+        )
+    return picture_report(reader, outcomes, unreadable, left_out)
+
+
+def picture_report(
+    reader: FaceReader,
+    outcomes: Sequence[PictureOutcome],
+    unreadable: Iterable[str] = (),
+    left_out: Counter[str] | None = None,
+) -> PictureReport:
+    """The report on these outcomes, at least one."""
+    persons = {outcome.group for outcome in outcomes if "/" not in outcome.group}
+    by_person = len(persons) >= MIN_PERSONS
+    shares = _Shares(outcomes, by_person)
+    present = [label for label in (*reader.labels, NONE) if any(outcome.label == label for outcome in outcomes)]
+    with_face = [outcome.label != NONE for outcome in outcomes]
+    return PictureReport(
+        model=reader.name,
+        detector=reader.detector.name,
+        pictures=len(outcomes),
+        persons=len(persons) if by_person else None,
+        intervals=f"bootstrap over persons, {DRAWS} draws, seed {SEED}" if by_person else "Wilson's, over pictures",
+        several=sum(outcome.faces > 1 for outcome in outcomes),
+        classes={label: shares.scores([o.label == label for o in outcomes], label) for label in dict.fromkeys(present)},
+        all_faces=shares.scores(with_face, "") if any(with_face) else None,
+        right_by_label={
+            label: shares.proportion([o.reported == label for o in outcomes], [o.label == label for o in outcomes])
+            for label in reader.labels
+            if any(o.reported == label for o in outcomes)
+        },
+        unreadable=tuple(unreadable),
+        left_out=dict(sorted((left_out or {}).items())),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Shares:
+    """The outcomes of a report, and whether pictures of one person are drawn together."""
+
+    outcomes: Sequence[PictureOutcome]
+    by_person: bool
+
+    def scores(self, chosen: Sequence[bool], label: str) -> PictureScores:
+        """The scores of the chosen outcomes, which are of the class `label`, or of several."""
+        found = [c and o.faces > 0 for c, o in zip(chosen, self.outcomes, strict=True)]
+        reported = [f and o.reported != UNSURE for f, o in zip(found, self.outcomes, strict=True)]
+        right = [o.predicted == o.label for o in self.outcomes]
+        return PictureScores(
+            found=self.proportion(chosen, found),
+            right_of_found=None if label == NONE else self.proportion(found, right),
+            reported_of_found=self.proportion(found, reported),
+            right_of_reported=None if label == NONE else self.proportion(reported, right),
+        )
+
+    def proportion(self, among: Sequence[bool], hits: Sequence[bool]) -> Proportion:
+        """The share of hits among the outcomes for which `among` is true."""
+        n = sum(among)
+        if not n:
+            return Proportion(0, None)
+        count = sum(a and h for a, h in zip(among, hits, strict=True))
+        share = wilson_interval(count, n)
+        if self.by_person and 0 < count < n:  # where all or none are hits, every draw is the same
+            share = Interval(share.value, *self._by_person(np.array(among), np.array(among) & np.array(hits)))
+        return Proportion(n, share)
+
+    def _by_person(self, among: np.ndarray, hits: np.ndarray) -> tuple[float | None, float | None]:
+        _, group = np.unique([outcome.group for outcome in self.outcomes], return_inverse=True)
+        pictures, right = (np.bincount(group, rows).astype(np.float32) for rows in (among, hits))
+        drawn = resamples(len(pictures))
+        with np.errstate(invalid="ignore"):
+            return interval((drawn @ right) / (drawn @ pictures))
+
+
+def _outcome(reader: FaceReader, picture: Picture, label: str, gray: np.ndarray) -> PictureOutcome:
+    group = person_of(picture.source) or f"/{picture.source}"
+    faces = largest_first(reader.detector.detect(gray))
+    if not faces:
+        return PictureOutcome(label, group, 0, None, None)
+    p = reader.probabilities(gray, faces[0])
+    predicted = reader.labels[int(p.argmax())]
+    return PictureOutcome(label, group, len(faces), predicted, reported_label(p, reader.labels, reader.thresholds))
+
+
+def person_of(source: str) -> str | None:
+    """The person in a file's name: what stands before the last underscore and a number, as in Anna_Smith_0003.jpg."""
+    match = _PERSON.fullmatch(PurePosixPath(source).stem)
+    return match[1] if match else None

@@ -1,0 +1,95 @@
+"""The folder of a bundle: hashes of its files, their content once it is proved to be the one hashed, and its replacement."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+from fer_edge.bundle_spec import FileEntry
+from fer_edge.errors import BundleRefused, UsageError
+from fer_edge.limits import MODEL_BYTES
+
+
+def sha256_of(path: Path) -> str:
+    """The SHA-256 of a file, in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def file_entries(folder: Path) -> dict[str, FileEntry]:
+    """Size and hash of each file in a bundle's folder but bundle.json itself, as bundle.json lists them."""
+    names = sorted(p.name for p in folder.iterdir() if p.is_file() and p.name != "bundle.json")
+    return {name: FileEntry((folder / name).stat().st_size, sha256_of(folder / name)) for name in names}
+
+
+@contextmanager
+def replaced_folder(folder: Path) -> Iterator[Path]:
+    """A fresh folder beside `folder` to write to; it replaces `folder` when the block ends without an error.
+
+    On an error `folder` stays as it was and the fresh folder is removed. Raises UsageError when `folder` exists and is not a
+    bundle: it would be lost.
+    """
+    refuse_unless_bundle(folder)
+    folder = folder.absolute()
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    fresh = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
+    try:
+        fresh.chmod(0o755)
+        yield fresh
+        for file in (found for found in fresh.rglob("*") if found.is_file()):
+            with file.open("rb") as written:
+                os.fsync(written.fileno())
+        if folder.exists():
+            old = Path(tempfile.mkdtemp(prefix=f".{folder.name}.old.", dir=folder.parent))
+            folder.rename(old / folder.name)
+            try:
+                fresh.rename(folder)
+            except OSError:
+                (old / folder.name).rename(folder)
+                raise
+            finally:
+                if folder.exists():
+                    shutil.rmtree(old)
+        else:
+            fresh.rename(folder)
+    finally:
+        if fresh.exists():
+            shutil.rmtree(fresh)
+
+
+def refuse_unless_bundle(folder: Path) -> None:
+    """Raises UsageError when `folder` exists and is neither empty nor a bundle, so that no other files are replaced."""
+    if not folder.exists() or (folder / "bundle.json").is_file():
+        return
+    if not folder.is_dir() or any(folder.iterdir()):
+        raise UsageError(f"{folder} exists and is not a bundle; name a new folder with --out")
+
+
+def checked_content(folder: Path, name: str, files: Mapping[str, FileEntry]) -> bytes:
+    """The content of a file of the bundle. Raises BundleRefused when it is not the one that bundle.json describes."""
+    path = folder / name
+    if name not in files:
+        raise BundleRefused(f"{folder / 'bundle.json'} does not list {name}; make the bundle again")
+    if not path.is_file():
+        raise BundleRefused(f"{path} is missing; copy the bundle again")
+    content = read_content(path, min(files[name].bytes, MODEL_BYTES))
+    if (len(content), hashlib.sha256(content).hexdigest()) != (files[name].bytes, files[name].sha256):
+        raise BundleRefused(
+            f"{path} is not the file that bundle.json describes (its hash differs); copy the bundle again"
+        )
+    return content
+
+
+def read_content(path: Path, largest_bytes: int) -> bytes:
+    """The content of a file, cut off one byte after the limit. Raises BundleRefused when it cannot be read."""
+    try:
+        with path.open("rb") as file:
+            content = file.read(largest_bytes + 1)
+    except OSError as error:
+        raise BundleRefused(f"{path} cannot be read ({error.strerror}); copy the bundle again") from error
+    return content

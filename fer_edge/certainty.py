@@ -1,0 +1,45 @@
+"""Which label is reported: the probability from which on each label of a bundle is reported, and `unsure` below it.
+
+A bundle may have a threshold for each label; one without is never reported. A bundle without them has a single threshold.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from fer_edge.events import UNSURE
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from fer_edge.bundle_spec import BundleSpec
+
+NEVER = math.inf  # the threshold of a label that is never reported
+
+
+def thresholds_by_label(spec: BundleSpec, unsure_below: float | None = None) -> tuple[float, ...]:
+    """The probability from which on each label is reported, in the order of the bundle's labels; NEVER if it is not.
+
+    `unsure_below` is a setting of the user, which replaces the bundle's thresholds; None keeps them.
+    """
+    thresholds = spec.thresholds
+    if unsure_below is not None or thresholds.labels is None:
+        return (thresholds.unsure_below if unsure_below is None else unsure_below,) * len(spec.labels)
+    below = thresholds.labels.below
+    return tuple(NEVER if (threshold := below[label]) is None else threshold for label in spec.labels)
+
+
+def reported_label(probabilities: np.ndarray, labels: Sequence[str], thresholds: Sequence[float]) -> str:
+    """The most probable of `labels`, or UNSURE below its threshold of `thresholds_by_label`; `probabilities` is float (K,)."""
+    best = int(probabilities.argmax())
+    return labels[best] if float(probabilities[best]) >= thresholds[best] else UNSURE
+
+
+def thresholds_sentence(labels: Sequence[str], thresholds: Sequence[float]) -> str:
+    """The thresholds of the labels in words: “happy from 0.41, sad from 0.9; never fear”."""
+    pairs = list(zip(labels, thresholds, strict=True))
+    reported = ", ".join(f"{label} from {threshold:g}" for label, threshold in pairs if threshold != NEVER)
+    never = ", ".join(label for label, threshold in pairs if threshold == NEVER)
+    return "; ".join(part for part in (reported, f"never {never}" if never else "") if part)

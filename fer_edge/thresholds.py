@@ -1,0 +1,56 @@
+"""The temperature and the thresholds of a bundle: from which probability a label is reported."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from fer_edge.json_fields import JsonFields
+
+TEMPERATURES = (0.05, 20.0)  # outside of these, every probability is 1 or 0, or all are alike
+
+
+class StatedPrior(NamedTuple):
+    """How often one label is assumed to occur, 0–1; the other labels share the rest as they do in the data."""
+
+    label: str
+    share: float
+
+
+class LabelThresholds(NamedTuple):
+    """A threshold for each label: at that probability and above, a share `right` of the images with the label are right.
+
+    The images are validation images, weighted so that `prior` holds; None: as they are. A label whose threshold is None is
+    never reported.
+    """
+
+    right: float
+    prior: StatedPrior | None
+    below: dict[str, float | None]
+
+    @staticmethod
+    def read(fields: JsonFields, labels: tuple[str, ...]) -> LabelThresholds:
+        """The object `labels` of the thresholds of a bundle with these labels."""
+        prior = None
+        if fields.has("prior"):
+            found = fields.object("prior")
+            prior = StatedPrior(found.text("label", labels), found.number("share", 0, 1))
+        below = fields.object("below")
+        read = {name: below.number_or_null(name, 0, 1) for name in labels}
+        return LabelThresholds(fields.number("right", 0, 1), prior, read)
+
+
+class Thresholds(NamedTuple):
+    """`temperature` divides the logits before softmax; a label less probable than `unsure_below` is reported as unsure.
+
+    `labels` are thresholds for each label, which then replace `unsure_below`; None: there are none.
+    """
+
+    temperature: float
+    unsure_below: float
+    labels: LabelThresholds | None = None
+
+    @staticmethod
+    def read(fields: JsonFields, labels: tuple[str, ...]) -> Thresholds:
+        """The object `thresholds` of a bundle with these labels."""
+        by_label = LabelThresholds.read(fields.object("labels"), labels) if fields.has("labels") else None
+        return Thresholds(fields.number("temperature", *TEMPERATURES), fields.number("unsure_below", 0, 1), by_label)

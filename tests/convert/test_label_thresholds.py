@@ -1,0 +1,124 @@
+"""The threshold of each label: right in four of five under the stated prior, or never reported."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from convert.argument_types import stated_prior
+from convert.data.loader import load
+from convert.evaluate.confidence_calibration import calibrate_confidence, probabilities
+from convert.evaluate.label_thresholds import (
+    DEFAULT_PRIOR,
+    DOUBT,
+    MIN_EFFECTIVE,
+    TARGET,
+    LabelCalibration,
+    calibrate_labels,
+    fit_label_threshold,
+    image_weights,
+)
+from fer_edge.bundle import Bundle
+from fer_edge.errors import UsageError
+from fer_edge.shipped_bundles import shipped_path
+from fer_edge.thresholds import StatedPrior
+
+LABELS = ("neutral", "happy", "sad")
+
+
+def sampled(n: int, seed: int = 0, spread: float = 2.0) -> tuple[np.ndarray, np.ndarray]:
+    """Calibrated probabilities (n, 3), and labels int (n,) sampled from them."""
+    rng = np.random.default_rng(seed)
+    p = probabilities(rng.normal(0, spread, (n, 3)))
+    return p, np.asarray((p.cumsum(1) < rng.random((n, 1))).sum(1))
+
+
+def test_the_weights_make_the_prior_hold_and_leave_the_others_in_proportion() -> None:
+    y = np.repeat([0, 1, 2], [20, 50, 30])
+    weights = image_weights(y, LABELS, StatedPrior("neutral", 0.7))
+    shares = [weights[y == k].sum() / weights.sum() for k in range(3)]
+    assert shares == pytest.approx([0.7, 0.3 * 5 / 8, 0.3 * 3 / 8]) and weights.mean() == pytest.approx(1)
+    assert image_weights(y, LABELS, None).tolist() == [1.0] * 100
+    assert image_weights(y[y == 0], LABELS, DEFAULT_PRIOR).tolist() == [1.0] * 20
+
+
+@pytest.mark.parametrize("prior", [None, StatedPrior("neutral", 0.7), StatedPrior("sad", 0.5)])
+def test_each_threshold_is_the_smallest_that_reaches_the_target(prior: StatedPrior | None) -> None:
+    p, y = sampled(3000)
+    weights = image_weights(y, LABELS, prior)
+    for k in range(3):
+        below = fit_label_threshold(p, y, weights, k)
+        assert below is not None
+
+        def right(threshold: float, k: int = k) -> float:
+            gets = (p.argmax(1) == k) & (p[:, k] >= threshold)
+            return float(weights[gets & (y == k)].sum() / (weights[gets].sum() + DOUBT * weights.max()))
+
+        assert right(below) >= TARGET
+        assert all(right(step / 100) < TARGET for step in range(round(below * 100)))
+
+
+def test_a_label_that_is_wrong_too_often_or_too_rare_is_never_reported() -> None:
+    p, y = sampled(3000)
+    wrong = np.where((p.argmax(1) == 2) & (np.arange(3000) % 3 == 0), 0, y)
+    assert fit_label_threshold(p, wrong, np.ones(3000), 2) is None
+    few = np.flatnonzero(p.argmax(1) == 1)[: int(MIN_EFFECTIVE) - 1]
+    assert fit_label_threshold(p[few], np.ones(len(few), int), np.ones(len(few)), 1) is None
+
+
+def test_the_luck_of_few_images_makes_no_label_said() -> None:
+    """Thirty images without a neutral one, where a neutral one weighs eleven times as much, show little."""
+    p = np.tile([0.1, 0.8, 0.1], (30, 1))
+    y = np.repeat([1, 2], [25, 5])
+    assert fit_label_threshold(p, y, np.ones(30), 1) == 0.0
+    p, y = np.vstack([p, np.tile([0.9, 0.05, 0.05], (300, 1))]), np.concatenate([y, np.zeros(300, int)])
+    assert fit_label_threshold(p, y, np.where(y == 0, 4.1, 0.36), 1) is None
+
+
+def test_a_prior_of_another_label_is_refused_and_the_default_one_left_out() -> None:
+    p, y = sampled(500)
+    with pytest.raises(UsageError, match="bored"):
+        calibrate_labels({"validation": p}, {"validation": y}, LABELS, StatedPrior("bored", 0.7))
+    found = calibrate_labels({"validation": p}, {"validation": y}, ("a", "b", "c"), DEFAULT_PRIOR)
+    assert found.prior is None
+
+
+@pytest.mark.parametrize(
+    ("text", "prior"), [("neutral=0.7", DEFAULT_PRIOR), ("data", None), ("a=b=0.25", StatedPrior("a=b", 0.25))]
+)
+def test_the_argument_names_a_label_and_its_share(text: str, prior: StatedPrior | None) -> None:
+    assert stated_prior(text) == prior
+
+
+@pytest.mark.parametrize("text", ["neutral", "neutral=", "neutral=1.5", "=0.5", "neutral=0", "0.7"])
+def test_another_argument_is_refused(text: str) -> None:
+    import argparse
+
+    with pytest.raises(argparse.ArgumentTypeError):
+        stated_prior(text)
+
+
+@pytest.fixture(scope="module")
+def nano_by_label(fer2013: Path) -> LabelCalibration:
+    bundle, samples = Bundle.load(shipped_path("nano")), load(fer2013)
+    parts = {part: samples.part(part) for part in ("validation", "test")}
+    logits = {part: bundle.classifier.logits(images.x[..., 0]) for part, images in parts.items()}
+    found = calibrate_confidence(logits, {part: images.y for part, images in parts.items()}, bundle.labels)
+    assert found is not None and found.labels is not None
+    assert found.thresholds.temperature == bundle.spec.thresholds.temperature
+    assert found.thresholds.unsure_below == bundle.spec.thresholds.unsure_below
+    return found.labels
+
+
+def test_on_fer2013_four_in_five_are_right_for_each_label_that_is_said(nano_by_label: LabelCalibration) -> None:
+    assert nano_by_label.below["fear"] is None, "nano's fear is never right in four of five"
+    reported = [label for label, below in nano_by_label.below.items() if below is not None]
+    assert {"happy", "neutral", "surprise"} <= set(reported)
+    for label in reported:
+        row = nano_by_label.coverage["validation"][label]
+        assert row.right is not None and row.right >= TARGET and row.effective >= MIN_EFFECTIVE, label
+    for label in ("happy", "neutral", "surprise", "angry"):
+        row = nano_by_label.coverage["test"][label]
+        assert row.right is not None and row.right >= 0.75, "on images on which it was not chosen"

@@ -1,0 +1,199 @@
+"""Whole pictures by class: found, right, reported, with intervals by picture or by person, and bad files named."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from builders import write_image
+from fakes import FixedFaces
+
+from convert.crops.synthetic_scenes import paste_face, scenes
+from convert.data.loader import load
+from convert.evaluate.__main__ import main
+from convert.evaluate.metrics import wilson_interval
+from convert.evaluate.pictures import (
+    NONE,
+    FaceReader,
+    PictureOutcome,
+    evaluate_pictures,
+    person_of,
+    picture_report,
+)
+from convert.report.pictures_markdown import pictures_markdown
+from convert.sources.opened_model import open_bundle
+from fer_edge.bundle import Bundle
+from fer_edge.detection.types import Face
+from fer_edge.errors import DataError
+from fer_edge.labels import LABELS
+from fer_edge.shipped_bundles import shipped_path
+from fer_edge.synthetic_face import face_frame
+
+EMPTY = np.full((240, 320), 120, np.uint8)
+
+
+def reader(*faces: Face, happy_from: float = 0.5) -> FaceReader:
+    """A reader that finds `faces` in each picture; a bright picture is happy, another sad, the brighter the surer."""
+
+    def read(gray: np.ndarray, face: Face) -> np.ndarray:
+        bright = float(gray.mean()) / 255
+        return np.array([bright, 1 - bright], np.float32)
+
+    return FaceReader("fake", ("happy", "sad"), FixedFaces(*faces), read, (happy_from, 0.5))
+
+
+ONE = Face((10, 10, 50, 50), 0.9)
+
+
+def tree(root: Path, pictures: dict[str, np.ndarray]) -> Path:
+    """A folder with these pictures by name."""
+    for name, gray in pictures.items():
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        write_image(root / name, gray)
+    return root
+
+
+@pytest.mark.parametrize(
+    ("source", "person"),
+    [
+        ("happy/Anna_Smith_0003.jpg", "Anna_Smith"),
+        ("a.zip/happy/Bo_1.png", "Bo"),
+        ("happy/0003.jpg", None),
+        ("happy/_1.jpg", None),
+        ("happy/Anna_Smith.jpg", None),
+    ],
+)
+def test_the_person_stands_before_the_last_underscore_and_a_number(source: str, person: str | None) -> None:
+    assert person_of(source) == person
+
+
+def test_each_class_is_scored_with_its_thresholds_and_bad_files_are_named(tmp_path: Path) -> None:
+    folder = tree(
+        tmp_path / "set",
+        {
+            "happy/1.png": np.full((240, 320), 230, np.uint8),
+            "happy/2.png": np.full((240, 320), 160, np.uint8),
+            "sad/1.png": np.full((240, 320), 20, np.uint8),
+            "sad/2.png": np.full((240, 320), 240, np.uint8),
+            "none/1.png": np.full((240, 320), 10, np.uint8),
+            "bored/1.png": EMPTY,
+        },
+    )
+    (folder / "sad" / "broken.jpg").write_bytes(b"no picture")
+    report = evaluate_pictures(reader(ONE, Face((0, 0, 90, 90), 0.5), happy_from=0.7), folder)
+    assert (report.pictures, report.several, report.left_out) == (5, 5, {"bored": 1})
+    (bad,) = report.unreadable
+    assert "sad/broken.jpg" in bad and "no readable image" in bad
+    happy, sad, none = (report.classes[name] for name in ("happy", "sad", NONE))
+    values = [
+        (share.n, share.share.value) if share and share.share else None
+        for scores in (happy, sad, none)
+        for share in (scores.found, scores.right_of_found, scores.reported_of_found, scores.right_of_reported)
+    ]
+    assert values[:4] == [(2, 1.0), (2, 1.0), (2, 0.5), (1, 1.0)], "160 of 255 is under the threshold of happy"
+    assert values[4:8] == [(2, 1.0), (2, 0.5), (2, 1.0), (2, 0.5)]
+    assert values[8:] == [(1, 1.0), None, (1, 1.0), None], "a face in a picture without one"
+    assert report.all_faces is not None and report.all_faces.found.n == 4
+    assert report.right_by_label["sad"].share == wilson_interval(1, 2), "a picture without a face was called sad"
+    assert report.right_by_label["happy"].share == wilson_interval(1, 2)
+
+
+def test_a_picture_without_a_found_face_is_not_found(tmp_path: Path) -> None:
+    folder = tree(tmp_path, {"happy/1.png": EMPTY, "none/1.png": EMPTY})
+    report = evaluate_pictures(reader(), folder)
+    happy = report.classes["happy"]
+    assert happy.found.share is not None and happy.found.share.value == 0.0
+    assert happy.right_of_found is not None and happy.right_of_found.share is None and report.right_by_label == {}
+    assert "| happy | 0.0 (0.0–79.3), n 1 |  |  |  |" in pictures_markdown(report)
+
+
+def test_intervals_are_by_person_where_there_are_enough_names() -> None:
+    """Twenty people with ten equal pictures each show no more than twenty pictures do."""
+
+    def outcomes(named: bool) -> list[PictureOutcome]:
+        return [
+            PictureOutcome("happy", f"Person{n}" if named else f"/{n}-{k}", 1, *[reported] * 2)
+            for n in range(20)
+            for k in range(10)
+            for reported in ["happy" if n % 2 else "sad"]
+        ]
+
+    by_person, by_picture = (picture_report(reader(), outcomes(named)) for named in (True, False))
+    assert by_person.persons == 20 and "persons" in by_person.intervals
+    assert by_picture.persons is None and "Wilson" in by_picture.intervals
+    spans = []
+    for report in (by_person, by_picture):
+        found = report.classes["happy"].right_of_found
+        assert found is not None and found.share is not None and found.n == 200 and found.share.value == 0.5
+        assert found.share.low is not None and found.share.high is not None
+        spans.append(found.share.high - found.share.low)
+    assert spans[0] == pytest.approx(2 * 1.96 * (0.25 / 20) ** 0.5, rel=0.1) and spans[1] < 0.4 * spans[0]
+
+
+def test_a_folder_without_a_class_or_a_readable_picture_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="its folders are bored"):
+        evaluate_pictures(reader(), tree(tmp_path / "a", {"bored/1.png": EMPTY}))
+    (tmp_path / "b" / "happy").mkdir(parents=True)
+    (tmp_path / "b" / "happy" / "1.png").write_bytes(b"no picture")
+    with pytest.raises(DataError, match="can be read"):
+        evaluate_pictures(reader(), tmp_path / "b")
+
+
+def test_the_command_prints_a_table_or_json_and_writes_both(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], blazeface: object
+) -> None:
+    folder = tree(
+        tmp_path / "set", {f"happy/Ann_{n}.png": face_frame(3.0 + n / 10) for n in range(3)} | {"none/1.png": EMPTY}
+    )
+    (folder / "happy" / "torn.png").write_bytes(cv2.imencode(".png", EMPTY)[1].tobytes()[:40])
+    words = [str(shipped_path("nano")), "--pictures", str(folder)]
+    assert main([*words, "--out", str(tmp_path / "out")]) == 0
+    shown = capsys.readouterr()
+    assert "| happy | 100.0 (43.9–100.0), n 3 |" in shown.out and "| none | 0.0 " in shown.out
+    assert "happy/torn.png" in shown.err and "1 files could not be read: " in shown.out
+    assert main([*words, "--json"]) == 0
+    values = json.loads(capsys.readouterr().out)
+    assert values == json.loads((tmp_path / "out" / "pictures.json").read_text())
+    assert values["classes"]["happy"]["found"] == {
+        "n": 3,
+        "share": {"value": 1.0, "low": pytest.approx(0.4385, abs=1e-4), "high": 1.0},
+    }
+    assert (tmp_path / "out" / "pictures.md").read_text().startswith("# nano on whole pictures")
+
+
+@pytest.mark.parametrize("more", [["--samples", "--out", "x"], ["--votes", "v.csv"], ["--history", "h.json"]])
+def test_options_of_data_sets_are_refused(more: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--pictures", str(tmp_path), *more]) == 2
+    assert "--data" in capsys.readouterr().err
+
+
+def test_scenes_of_fer2013_are_found_and_as_often_right_as_their_crops(
+    fer2013: Path, tmp_path: Path, blazeface: object
+) -> None:
+    bundle, part = Bundle.load(shipped_path("nano")), load(fer2013).part("validation")
+    rows: list[int] = []
+    for scene in scenes(part, 70, 150, 0):
+        path = tmp_path / LABELS[part.y[scene.row]] / f"{scene.row}.png"
+        path.parent.mkdir(exist_ok=True)
+        write_image(path, scene.gray)
+        rows.append(scene.row)
+    (tmp_path / NONE).mkdir()
+    for n in range(5):
+        write_image(tmp_path / NONE / f"{n}.png", paste_face(np.full((48, 48), 40 * n, np.uint8), 150, (0, 0)))
+    report = evaluate_pictures(FaceReader.of(open_bundle(bundle)), tmp_path)
+    assert report.all_faces is not None and report.all_faces.found.share is not None
+    assert report.all_faces.found.n == 70 and report.all_faces.found.share.value >= 0.9
+    assert Counter(part.y[rows].tolist()) == {
+        LABELS.index(k): v.found.n for k, v in report.classes.items() if k != NONE
+    }
+    right = report.all_faces.right_of_found
+    own = float(np.mean(bundle.classify(part.x[rows, :, :, 0]).argmax(1) == part.y[rows]))
+    assert right is not None and right.share is not None and abs(right.share.value - own) <= 0.1
+    reported = report.all_faces.right_of_reported
+    assert reported is not None and reported.share is not None and reported.share.value > right.share.value
+    none = report.classes[NONE].found
+    assert none.n == 5 and none.share is not None and none.share.value == 0

@@ -1,0 +1,102 @@
+"""Runs the tests in the virtual machine and writes what came of them: a dated result, and the table in device/README.md.
+
+    python -m tests.vm.results [--quick] [--out FOLDER] [PYTEST'S WORDS …]
+
+--quick runs the part that takes a few minutes. Without --out only stdout gets the result. VM_SUITE names Debian's suite.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import subprocess
+import sys
+import tempfile
+import xml.etree.ElementTree as ElementTree
+from pathlib import Path
+from typing import Any
+
+from convert.report.readme_table import END, with_block
+from fer_edge.atomic_file import write_atomically
+from fer_edge.errors import exit_code_of
+from tests.arm64.sysroot import ROOT, done
+from tests.system.dated_result import stamped, write
+from tests.vm.image import image, tool
+
+README = ROOT / "device" / "README.md"
+BEGIN = "<!-- written by `python -m tests.vm.results`; do not edit by hand -->"
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Exit code of the tests."""
+    parser = argparse.ArgumentParser(prog="python -m tests.vm.results", description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="the tests marked `quick`")
+    parser.add_argument(
+        "--out", type=Path, metavar="FOLDER", help="write the result there, and the table of device/README.md"
+    )
+    args, more = parser.parse_known_args(argv)
+    suite = os.environ.get("VM_SUITE", "trixie")
+    with tempfile.TemporaryDirectory() as folder:
+        report = Path(folder) / "report.xml"
+        words = [
+            "-m",
+            "pytest",
+            "-q",
+            "tests/vm",
+            f"--junitxml={report}",
+            *(["-m", "quick"] if args.quick else []),
+            *more,
+        ]
+        code = subprocess.run([sys.executable, *words], cwd=ROOT, check=False).returncode
+        if not report.exists():
+            return code
+        rows = read_report(report)
+    result = stamped({"suite": suite, "versions": versions(suite), "tests": rows})
+    print(table(result))
+    if args.out:
+        write(f"vm-{suite}", result, args.out)
+        write_atomically(README, with_block(README.read_text(), table(result), BEGIN))
+    return code
+
+
+def versions(suite: str) -> dict[str, str]:
+    """The versions of what the machine consists of."""
+    made = image(suite)
+    qemu = done(tool("qemu-system-aarch64", "--version")).splitlines()[0]
+    return {"kernel": made.release, "qemu": re.sub(r".*version (\S+).*", r"\1", qemu), **made.versions}
+
+
+def read_report(report: Path) -> list[dict[str, Any]]:
+    """A row for each test of pytest's JUnit report: name, outcome, seconds, and what the test recorded."""
+    rows = []
+    for case in ElementTree.parse(report).getroot().iter("testcase"):
+        failed = next((kind for kind in ("failure", "error", "skipped") if case.find(kind) is not None), None)
+        recorded = {item.attrib["name"]: item.attrib["value"] for item in case.iter("property")}
+        rows.append(
+            {
+                "file": case.attrib["classname"].rsplit(".", 1)[-1],
+                "test": case.attrib["name"],
+                "outcome": failed or "passed",
+                "seconds": round(float(case.attrib["time"]), 1),
+                **recorded,
+            }
+        )
+    return rows
+
+
+def table(result: dict[str, Any]) -> str:
+    """The result as a table, with the versions below it."""
+    lines = ["| test | result | the journal or the command says |", "|---|---|---|"]
+    for row in result["tests"]:
+        name, _, case = row["test"].removeprefix("test_").partition("[")
+        title = name.replace("_s_", "'s ").replace("_", " ") + (f" ({case.rstrip(']')})" if case else "")
+        lines.append(f"| {title} | {row['outcome']} | {row.get('says', '').replace('|', '/')} |")
+    known = ", ".join(f"{name} {version}" for name, version in result["versions"].items())
+    below = f"{result['date']}, {result['commit']}, Debian {result['suite']}, arm64 emulated by QEMU's TCG: {known}."
+    return "\n".join([*lines, "", below])
+
+
+if __name__ == "__main__":
+    assert END  # the block of the table ends with it
+    sys.exit(exit_code_of(main))

@@ -1,0 +1,170 @@
+"""Cameras on the kernel's own drivers: a USB webcam on uvcvideo, faults of V4L2 by vivid, and what the journal says of each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from tests.vm.machine import Machine
+from tests.vm.scenario import BY_ID, Outcome, watch
+
+Record = Callable[[str, object], None]
+WEBCAM = BY_ID.format("0001")
+
+
+def check_faces(outcome: Outcome) -> None:
+    """Each processed frame of the run has the face that the camera shows."""
+    end = outcome.of("end")[0]
+    assert end["faces"] >= 1 and end["readings"] >= end["frames"]["processed"] * 0.9, outcome.messages
+
+
+@pytest.mark.quick
+@pytest.mark.parametrize("pixels", ["yuyv", "mjpg"])
+def test_a_usb_camera_by_its_stable_link(machine: Machine, pixels: str, record_property: Record) -> None:
+    outcome = watch(machine, WEBCAM, "readings 5; stop", before=f"webcam {pixels}")
+    record_property("says", outcome.says)
+    machine.ssh("kill $(cat /root/webcam0.pid); sleep 2")
+    assert outcome.code == 0, outcome.messages
+    camera = outcome.of("header")[0]["camera"]
+    assert (camera["kind"], camera["name"], camera["width_px"], camera["height_px"], camera["fps"]) == (
+        ("usb", WEBCAM, 320, 240, 10.0)
+    )
+    check_faces(outcome)
+
+
+@pytest.mark.quick
+def test_a_usb_camera_that_is_unplugged_comes_back_under_another_number(
+    machine: Machine, record_property: Record
+) -> None:
+    # another camera takes the free number while the first is away
+    script = "readings 3; unplug; lost 1; webcam mjpg 1 0002; webcam mjpg 0 0001; back 1; readings 8; "
+    script += f"readlink -f {WEBCAM}; stop"
+    outcome = watch(machine, WEBCAM, script, before=f"webcam mjpg; readlink -f {WEBCAM}")
+    record_property("says", outcome.says)
+    machine.ssh("kill $(cat /root/webcam0.pid) $(cat /root/webcam1.pid); sleep 2")
+    nodes = [line for line in outcome.script_output.splitlines() if line.startswith("/dev/video")]
+    assert outcome.code == 0 and len(set(nodes)) == 2, outcome
+    assert outcome.changes == [("opened", ""), ("lost", f"{WEBCAM} was unplugged"), ("back", ""), ("closed", "")]
+    check_faces(outcome)
+
+
+def test_a_usb_camera_that_stalls_is_lost_and_back(machine: Machine, record_property: Record) -> None:
+    script = (
+        "readings 3; kill -USR1 $(cat webcam0.pid); lost 1; kill -USR2 $(cat webcam0.pid); back 1; readings 6; stop"
+    )
+    outcome = watch(machine, WEBCAM, script, before="webcam yuyv")
+    record_property("says", outcome.says)
+    machine.ssh("kill $(cat /root/webcam0.pid); sleep 2")
+    assert outcome.code == 0, outcome.messages
+    states = [state for state, _ in outcome.changes]
+    assert states == ["opened", "lost", "back", "closed"] and "gave no picture" in outcome.changes[1][1]
+
+
+def test_a_usb_camera_s_rounded_size_and_rate_are_reported_and_logged(
+    machine: Machine, record_property: Record
+) -> None:
+    flags = "--width-px 400 --height-px 300 --fps 20"
+    outcome = watch(machine, WEBCAM, "readings 2; stop", before="webcam yuyv", flags=flags)
+    record_property("says", outcome.says)
+    machine.ssh("kill $(cat /root/webcam0.pid); sleep 2")
+    camera = outcome.of("header")[0]["camera"]
+    assert (camera["requested_width_px"], camera["requested_height_px"]) == (400, 300)
+    assert camera["requested_fps"] == 20.0 and camera["fps"] in (10.0, 30.0)
+    assert f"the camera gives {camera['width_px']}×{camera['height_px']} at" in outcome.messages
+    assert "not 400×300 at 20 as requested" in outcome.messages
+
+
+def test_four_causes_of_a_camera_that_does_not_open(machine: Machine, record_property: Record) -> None:
+    before = "webcam yuyv; "
+    metadata = "/dev/v4l/by-id/usb-fer-edge_Test_Webcam_0001-video-index1"
+    hold = f"v4l2-ctl -d {WEBCAM} --stream-mmap --stream-count 100000 >held 2>&1 & holder=$!; "
+    hold += "until [ -s held ]; do sleep 0.5; done; "
+    busy = watch(machine, WEBCAM, "kill $holder", before=before + hold)
+    forbidden = watch(machine, WEBCAM, "", user="setpriv --reuid 1000 --regid 1000 --clear-groups", settings="")
+    no_capture = watch(machine, metadata, "")
+    absent = watch(machine, BY_ID.format("0009"), "")
+    machine.ssh("kill $(cat /root/webcam0.pid); sleep 2")
+    record_property("says", " — ".join(o.says for o in (busy, forbidden, no_capture, absent)))
+    assert [o.code for o in (busy, forbidden, no_capture, absent)] == [4, 4, 4, 4]
+    assert f"another program uses {WEBCAM}; end it" in busy.messages
+    assert f"{WEBCAM} may not be opened by this user; `sudo usermod -aG video" in forbidden.messages
+    assert f"{metadata} is not a capture device, driver uvcvideo" in no_capture.messages
+    assert "there is no camera /dev/v4l/by-id/usb-fer-edge_Test_Webcam_0009" in absent.messages
+
+
+VIVID = "modprobe vivid n_devs=1 node_types=0x1; udevadm settle; sleep 1; "
+VIVID_LINK = "/dev/v4l/by-path/platform-vivid.0-video-index0"
+
+
+def with_vivid(machine: Machine, script: str, **more: str) -> Outcome:
+    """A run on vivid's camera, which shows no face; the driver is loaded anew."""
+    before = "rmmod vivid 2>/dev/null; " + VIVID + more.pop("before", "")
+    return watch(machine, VIVID_LINK, f"D={VIVID_LINK}; frames 3; {script}", before=FRAMES + before, **more)
+
+
+# vivid's picture has no face: tallies of a frame that was read are awaited through the camera's own counter
+FRAMES = 'frames() { sleep "$1"; }; '
+UNBOUND = "echo vivid.0 >/sys/bus/platform/drivers/vivid/unbind"
+BOUND = "echo vivid.0 >/sys/bus/platform/drivers/vivid/bind"
+FAULTS = {
+    "the driver is unbound and bound": (f"{UNBOUND}; lost 1; {BOUND}; back 1; frames 3; stop", "was unplugged", 0),
+    "a fatal error of streaming": (
+        "v4l2-ctl -d $D -c inject_fatal_streaming_error=1; lost 1; back 1; frames 3; stop",
+        "gave no picture",
+        0,
+    ),
+    "all buffers dropped": (
+        "v4l2-ctl -d $D -c percentage_of_dropped_buffers=100; lost 1; "
+        "v4l2-ctl -d $D -c percentage_of_dropped_buffers=0; back 1; frames 3; stop",
+        "gave no picture",
+        0,
+    ),
+    "unplugged for good": (f"{UNBOUND}; lost 1", "was unplugged", 75),
+}
+
+
+@pytest.mark.parametrize(
+    "fault", [pytest.param(name, marks=pytest.mark.quick if "unbound" in name else ()) for name in FAULTS]
+)
+def test_a_fault_of_v4l2_is_a_loss_with_its_reason(machine: Machine, fault: str, record_property: Record) -> None:
+    script, reason, code = FAULTS[fault]
+    outcome = with_vivid(machine, script, settings="reopen_s = 10.0\n" if code else "")
+    record_property("says", outcome.says)
+    assert outcome.code == code, outcome.messages
+    states = [state for state, _ in outcome.changes]
+    assert states == (["opened", "lost", "closed"] if code else ["opened", "lost", "back", "closed"]), outcome.messages
+    assert reason in outcome.changes[1][1]
+
+
+HARMLESS = {
+    "an error flag on a buffer": "v4l2-ctl -d $D -c inject_v4l2_buf_flag_error=1; frames 5; stop",
+    "a wrapped sequence number": "v4l2-ctl -d $D -c wrap_sequence_number=1; frames 5; stop",
+    "half the buffers dropped": "v4l2-ctl -d $D -c percentage_of_dropped_buffers=50; frames 5; stop",
+}
+
+
+@pytest.mark.parametrize("fault", HARMLESS)
+def test_a_short_fault_of_v4l2_loses_no_camera_for_good(machine: Machine, fault: str, record_property: Record) -> None:
+    outcome = with_vivid(machine, HARMLESS[fault])
+    record_property("says", outcome.says)
+    states = [state for state, _ in outcome.changes]
+    assert outcome.code == 0 and states[0] == "opened" and states[-1] == "closed"
+    assert states.count("lost") == states.count("back")
+    assert outcome.of("end")[0]["frames"]["processed"] > 0
+
+
+OPENING_ERRORS = ["inject_vidioc_streamon_error", "inject_vidioc_reqbufs_error", "inject_vidioc_qbuf_error"]
+
+
+@pytest.mark.parametrize("control", OPENING_ERRORS)
+def test_an_error_while_opening_is_exit_4_with_a_sentence(
+    machine: Machine, control: str, record_property: Record
+) -> None:
+    # the control fails one call; `repeat` sets it again until the run has ended
+    repeat = f"(while [ ! -e code ]; do v4l2-ctl -d {VIVID_LINK} -c {control}=1; sleep 0.1; done) & "
+    before = f"rmmod vivid 2>/dev/null; {VIVID}{repeat}"
+    outcome = watch(machine, VIVID_LINK, "", before=before, settings="open_s = 2.0\n")
+    record_property("says", outcome.says)
+    assert outcome.code == 4, outcome.messages
+    assert "Traceback" not in outcome.messages and VIVID_LINK in outcome.messages
