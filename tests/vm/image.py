@@ -28,8 +28,9 @@ SITE = "/opt/vm/site"  # wheels of the device's base install
 PICAMERA2_SITE = "/opt/vm/picamera2"
 _PACKAGES = (
     *("dbus", "e2fsprogs", "iproute2", "kmod", "libcamera-ipa", "libcamera-tools", "libpam-systemd", "psmisc"),
-    *("python3-libcamera", "python3-prctl", "python3-venv", "systemd-sysv", "udev", "v4l-utils"),
+    *("python3-prctl", "python3-venv", "systemd-sysv", "udev", "v4l-utils"),
 )
+_MORE = {"bookworm": (), "trixie": ("python3-libcamera",)}  # Bookworm's libcamera has no Python module
 _PICAMERA2 = (
     *(
         "picamera2==0.3.38",
@@ -43,7 +44,7 @@ _PICAMERA2 = (
     ),
     *("pillow", "referencing", "rpds-py", "simplejpeg", "tqdm", "videodev2"),
 )
-_TESTED = ("systemd", "libcamera-tools", "python3", "v4l-utils", "openssh-server")
+_TESTED = ("systemd", "libcamera-tools", "python3-libcamera", "python3", "v4l-utils", "openssh-server")
 # picamera2 imports them for a screen and for DNG files; kms++ is only in Raspberry Pi OS, and PiDNG has no wheel
 _STUB = """class _Anything:
     def __getattr__(self, name): return self
@@ -150,7 +151,7 @@ def _make(folder: Path, suite: str) -> None:
         raise UsageError("an image's files belong to several users, so only root can make it; run this as root")
     folder.mkdir(parents=True)
     root, debian = folder / "root", DEBIANS[suite]
-    done(["cp", "-a", Debian(suite, debian.python, debian.cpu, (*BASE, *_PACKAGES)).root, root])
+    done(["cp", "-a", Debian(suite, debian.python, debian.cpu, (*BASE, *_PACKAGES, *_MORE[suite])).root, root])
     release = _add_kernel(root, folder, suite)
     (folder / "release").write_text(f"{release}\n")
     (folder / "versions.json").write_text(json.dumps(_versions(root)))

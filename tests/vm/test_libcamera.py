@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.vm.image import PICAMERA2_SITE, SITE
+from tests.vm.image import PICAMERA2_SITE, SITE, Image
 from tests.vm.machine import CODE, Machine
 from tests.vm.scenario import BY_ID, watch
 
@@ -16,6 +16,7 @@ PATHS = f"{CODE}:{SITE}:{PICAMERA2_SITE}"
 LIST = "from device.camera.csi import picamera2_class; print(picamera2_class().global_camera_info())"
 WEBCAM = BY_ID.format("0001")
 # libcamera names a USB camera after a node of the firmware, which the virtual host controller lacks: one is laid over it
+NO_MODULE = "Debian Bookworm has no Python module of libcamera"
 NODE = (
     "c=/sys/devices/platform/vhci_hcd.0; mkdir -p /run/o/up/firmware_node /run/o/work; mount -t tmpfs t /run/o; "
     "mkdir -p /run/o/up/firmware_node /run/o/work; echo '\\_SB_.PCI0.USB0' >/run/o/up/firmware_node/path; "
@@ -27,11 +28,17 @@ def test_libcamera_s_own_command_runs(machine: Machine) -> None:
     assert "Available cameras" in machine.ssh("cam --list")
 
 
+@pytest.fixture(autouse=True)
+def _module(vm_image: Image) -> None:
+    if "python3-libcamera" not in vm_image.versions:
+        pytest.skip(NO_MODULE)
+
+
 def test_picamera2_is_imported_without_a_line_on_stderr(machine: Machine) -> None:
     quiet = machine.ssh(f'PYTHONPATH={PATHS} python3 -c "{LIST}" 2>/root/stderr; cat /root/stderr')
     assert quiet.strip() == "[]"
     chosen = machine.ssh(f'LIBCAMERA_LOG_LEVELS="*:INFO" PYTHONPATH={PATHS} python3 -c "{LIST}" 2>&1')
-    assert "INFO Camera" in chosen, "libcamera writes, unless it is told not to"
+    assert "camera_manager.cpp" in chosen, "libcamera writes, unless it is told not to"
 
 
 def test_a_csi_camera_that_is_not_there_is_exit_4_with_a_sentence(machine: Machine) -> None:
