@@ -10,11 +10,24 @@ from __future__ import annotations
 import os
 import re
 import resource
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from fer_edge.limits import RUN_GROWTH_BYTES, RUN_GROWTH_BYTES_PER_CORE
 
 _DATA = re.compile(r"^VmData:\s+(\d+) kB$", re.M)
+
+
+@contextmanager
+def limited_memory_growth() -> Iterator[None]:
+    """The limit of `limit_memory_growth` during the block; afterwards it is as it was."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_DATA)
+    limit_memory_growth()
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_DATA, (soft, hard))
 
 
 def limit_memory_growth(status: Path = Path("/proc/self/status")) -> int | None:

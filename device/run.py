@@ -19,7 +19,7 @@ from device.config import Settings
 from device.default_folders import default_journal_folder, default_runtime_folder
 from device.heartbeat import Heartbeat
 from device.loop import Loop
-from device.memory_limit import limit_memory_growth
+from device.memory_limit import limited_memory_growth
 from device.output.frame_observers import FrameObserver, FrameObservers
 from device.output.journal.journal import Journal
 from device.output.live import live_page
@@ -84,7 +84,7 @@ def run(
         exporter, metrics = _metrics(settings, clock, journal, heartbeat)
         pipeline, verification = _load(settings, clock, totals)
         if limit_memory:
-            limit_memory_growth()
+            stack.enter_context(limited_memory_growth())
         if (
             settings.wait_camera or pause.requested()
         ):  # otherwise only once the camera is open, so that a start can fail

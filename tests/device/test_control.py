@@ -200,7 +200,9 @@ def test_root_pauses_with_the_rights_of_the_user_who_named_the_folders(shared_pa
 def test_no_process_of_another_user_is_signalled(shared_path: Path) -> None:
     """The service's user writes the number of a process of root, with the right start, into its status file."""
     folder, clock = of_another_user(shared_path / "run"), SystemClock()
-    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as process:
+    hangs_up = "import signal; signal.signal(signal.SIGHUP, signal.SIG_DFL); print(flush=True); input()"
+    with subprocess.Popen([sys.executable, "-c", hangs_up], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None and process.stdout.readline()
         with StatusFile(shared_path / "mine", "camera", clock, 10.0, 5.0) as file:
             file.write(Status("running", "0", "/log"))
             record = json.loads(file.path.read_text())

@@ -42,6 +42,8 @@ NETWORK = {
 # Who may, and why.
 ALLOWED = {
     ("device/service/sd_notify.py", "socket"),  # one datagram to systemd, AF_UNIX
+    ("device/camera/camera_url.py", "http"),  # to the camera that --camera names: where it redirects to
+    ("device/output/metrics/exporter.py", "socket"),  # the machine's name
     ("device/output/metrics/prometheus_collector.py", "prometheus_client"),  # its names for counts; sends nothing
     ("device/output/metrics/exporter.py", "prometheus_client"),  # counts, by --metrics alone: to who asks its port
     ("device/recorded/annotate.py", "VideoWriter"),  # a copy of a recording, by `label --annotate`, faces pixelated
