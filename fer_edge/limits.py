@@ -43,5 +43,5 @@ TRIAL_S = 60.0  # a Zero 2 W needs 3 s for `large`
 LABEL_CHARS = 64  # of a label
 
 # what a run may take beyond its memory at the start, so that the unit's 400 MB hold on four cores
-RUN_GROWTH_BYTES = 167_772_160
-RUN_GROWTH_BYTES_PER_CORE = 25_165_824
+RUN_GROWTH_BYTES = 134_217_728
+RUN_GROWTH_BYTES_PER_CORE = 20_971_520

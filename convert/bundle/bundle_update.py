@@ -36,7 +36,7 @@ def update_bundle(folder: Path, change: Callable[[Path, BundleSpec], BundleSpec]
 
 def write_spec(folder: Path, spec: BundleSpec) -> None:
     """Writes bundle.json into a bundle's folder."""
-    (folder / "bundle.json").write_text(json.dumps(spec.to_json(), indent=1) + "\n")
+    (folder / "bundle.json").write_text(json.dumps(spec.to_json(), indent=1, allow_nan=False) + "\n")
 
 
 def write_parity_into(bundle: Bundle, report: ParityReport) -> None:
@@ -49,7 +49,7 @@ def write_parity_into(bundle: Bundle, report: ParityReport) -> None:
         thresholds = report.confidence.thresholds if report.confidence else spec.thresholds
         spec = replace(spec, runtimes=runtime_claims(report), thresholds=thresholds)
         history = fresh / "history.json"
-        (fresh / FILE_NAME).write_text(json.dumps(report.to_json(), indent=1) + "\n")
+        (fresh / FILE_NAME).write_text(json.dumps(report.to_json(), indent=1, allow_nan=False) + "\n")
         training = TrainingHistory.read(history) if history.is_file() else None
         (fresh / "CARD.md").write_text(bundle_card(spec, report, training))
         return spec

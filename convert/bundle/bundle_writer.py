@@ -68,8 +68,10 @@ class BundleDraft:
                 history.write(folder / "history.json")
             if self.synthetic:
                 self.synthetic.save(folder / SYNTHETIC)
-            (folder / "calibration.json").write_text(json.dumps(self.calibration.to_json(), indent=1) + "\n")
-            (folder / PARITY).write_text(json.dumps(self.report.to_json(), indent=1) + "\n")
+            (folder / "calibration.json").write_text(
+                json.dumps(self.calibration.to_json(), indent=1, allow_nan=False) + "\n"
+            )
+            (folder / PARITY).write_text(json.dumps(self.report.to_json(), indent=1, allow_nan=False) + "\n")
             classifier = self.model.classifier()
             inputs = input_spec(classifier)
             golden = write_golden(folder / GOLDEN, self.model.source.labels, inputs, self.model.classifier)

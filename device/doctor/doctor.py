@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from device.camera.camera_url import redact_url
 from device.clock import SystemClock
 from device.config import Settings
 from device.config_sources import load_settings
@@ -233,8 +234,9 @@ def _with_command_facts(finding: Finding, doctor: Doctor) -> Finding:
 
 def _camera_list_command(camera: str) -> str:
     """The command that shows whether the named camera exists."""
-    if host := urlsplit(camera).hostname if "://" in camera else None:
-        return f"ping -c 3 {shlex.quote(host)}"
+    if "://" in camera:
+        host = urlsplit(redact_url(camera).removesuffix("/…")).hostname or ""
+        return f"ping -c 3 {shlex.quote(host)}" if host.isascii() else "ping -c 3 HOST"  # “…”: it cannot be told apart
     if camera.startswith("csi"):
         return "rpicam-hello --list-cameras"
     return "ls -l /dev/video*" if camera.removeprefix("usb:").isdigit() else f"ls -ld {shlex.quote(camera)}"

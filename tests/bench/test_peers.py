@@ -238,7 +238,7 @@ def of_eight_classes(folder: Path) -> Path:
     ("arguments", "code", "message"),
     [
         (["--bundle", "{tmp}/none"], 2, "is not a bundle"),
-        (["--bundle", "{ours}", "--bundle", "{ours}"], 2, "two models are called “edge”"),
+        (["--bundle", "{ours}", "--bundle", "{ours}"], 2, "two models are called “edge-mixed”"),
         (["--bundle", "{eight}"], 2, "leave it out, its own report has its figures"),
         (["--bundle", "{ours}", "--out", "{tmp}/file"], 2, "is a file; name a folder"),
     ],

@@ -20,6 +20,7 @@ from fer_edge.errors import BundleRefused, UsageError
 from fer_edge.shipped_bundles import default_path, shipped_path
 
 ROOT = Path(__file__).parents[2]
+DEFAULT = default_path().name
 
 
 def named(source: str, name: str, folder: Path) -> Path:
@@ -44,7 +45,8 @@ def test_without_a_choice_the_shipped_bundle_is_in_use(tmp_path: Path) -> None:
     assert active_bundle_path({"FER_EDGE_BUNDLES": str(tmp_path)}) == default_path()
     entries = BundleStore(tmp_path / "none").entries()
     assert [(entry.release, entry.in_use, entry.shipped, entry.problem) for entry in entries] == [
-        ("edge", True, True, ""),
+        ("edge-mixed", True, True, ""),
+        ("edge", False, True, ""),
         ("nano", False, True, ""),
     ]
     assert not (tmp_path / "none").exists()
@@ -57,14 +59,14 @@ def test_install_use_and_rollback_change_the_bundle_in_use(tmp_path: Path, mine:
     assert {file.name for file in installed.path.iterdir()} == {*REQUIRED_FILES, "bundle.json"}, (
         "what the host needs stays there"
     )
-    assert used(bundles.folder) == "edge", "installing is not using"
+    assert used(bundles.folder) == DEFAULT, "installing is not using"
     assert bundles.install(mine).release == installed.release
     assert bundles.use("mine").verified.bundle == "mine"
     assert used(bundles.folder) == installed.release
-    assert [entry.in_use for entry in bundles.entries()] == [False, False, True]
+    assert [entry.in_use for entry in bundles.entries()] == [False, False, False, True]
     bundles.use("nano")
     assert bundles.rollback().release == installed.release == used(bundles.folder)
-    assert bundles.rollback().release == "edge" == used(bundles.folder)
+    assert bundles.rollback().release == DEFAULT == used(bundles.folder)
     with pytest.raises(UsageError, match="there is no earlier one to return to"):
         bundles.rollback()
 
@@ -120,7 +122,7 @@ def test_a_name_that_matches_no_or_two_bundles_is_rejected(tmp_path: Path, mine:
     bundles.install(second)
     with pytest.raises(UsageError, match="`fer-edge bundle list` lists them"):
         bundles.use(name)
-    assert used(bundles.folder) == "edge"
+    assert used(bundles.folder) == DEFAULT
 
 
 def damaged_model(folder: Path) -> None:
@@ -149,7 +151,7 @@ def test_a_bundle_that_fails_its_check_is_not_installed(tmp_path: Path, mine: Pa
     for change in (lambda: bundles.use(release), lambda: bundles.use("mine")):
         with pytest.raises(BundleRefused):
             change()
-    assert used(bundles.folder) == "edge"
+    assert used(bundles.folder) == DEFAULT
 
 
 def test_a_damaged_release_is_listed_rejected_and_repaired_by_installing_it_again(tmp_path: Path, mine: Path) -> None:
@@ -157,14 +159,14 @@ def test_a_damaged_release_is_listed_rejected_and_repaired_by_installing_it_agai
     release = bundles.install(mine).release
     bundles.use("nano")
     bundles.use(release)
-    bundles.use("edge")
+    bundles.use(DEFAULT)
     damaged_model(bundles.releases / release)
-    assert "hash differs" in bundles.entries()[2].problem
+    assert "hash differs" in bundles.entries()[3].problem
     with pytest.raises(BundleRefused):
         bundles.rollback()
-    assert used(bundles.folder) == "edge"
+    assert used(bundles.folder) == DEFAULT
     bundles.install(mine)
-    assert [entry.problem for entry in bundles.entries()] == ["", "", ""]
+    assert [entry.problem for entry in bundles.entries()] == ["", "", "", ""]
     assert bundles.rollback().release == release
 
 
@@ -176,7 +178,7 @@ def test_a_missing_or_damaged_choice_is_an_error(tmp_path: Path, mine: Path) -> 
     with pytest.raises(BundleRefused, match="is missing; `fer-edge bundle rollback`"):
         used(bundles.folder)
     bundles.rollback()
-    assert used(bundles.folder) == "edge"
+    assert used(bundles.folder) == DEFAULT
     for damage in (b"nano", b"\xff\n", b"../../etc\n", b"\n", b"a b\n"):
         (bundles.folder / "in-use").write_bytes(damage)
         with pytest.raises(BundleRefused, match="`fer-edge bundle use NAME` writes it"):
@@ -219,13 +221,15 @@ def test_the_bundle_commands_print_and_change_the_bundle_in_use(
     )
     code, out, messages = typed("list")
     assert out.splitlines() == [
+        "  edge-mixed  came with the package",
         "  edge  came with the package",
         "  nano  came with the package",
         f"* {release}  installed",
     ]
     listed = json.loads(typed("list", "--json")[1])
-    assert [(one["release"], one["in_use"]) for one in listed] == [("edge", False), ("nano", False), (release, True)]
-    assert typed("rollback")[:2] == (0, "edge\n")
+    shipped = [("edge-mixed", False), ("edge", False), ("nano", False)]
+    assert [(one["release"], one["in_use"]) for one in listed] == [*shipped, (release, True)]
+    assert typed("rollback")[:2] == (0, "edge-mixed\n")
     (tmp_path / "fer-edge").mkdir()
     (tmp_path / "fer-edge/config.toml").write_text('bundle = "elsewhere"\n')
     code, out, messages = typed("install", "--use", str(mine))

@@ -94,7 +94,6 @@ def test_the_loop_reads_still_scenes_like_single_frames(seen: Seen) -> None:
     assert agreed >= 0.99, f"{agreed:.3f} of {len(seen.still)}"
 
 
-@pytest.mark.xfail(strict=True, reason="not reached by edge: 82 % (models/README.md, detected crops)")
 def test_detected_crops_have_the_label_of_the_data_sets_own(seen: Seen) -> None:
     """Chance agreement is one in four."""
     agreed = np.mean(seen.journal == seen.itself)

@@ -96,7 +96,7 @@ def test_a_client_that_is_pushed_out_again_and_again_names_the_likely_cause() ->
 
     with broker(push_out) as port:
         sentence = first_log(port, "another client probably has the same id")
-    assert "fer-edge-" in sentence and "give each run its own `name`" in sentence
+    assert "fer-edge-door-" in sentence and "give each run its own `name`" in sentence
 
 
 @pytest.mark.parametrize(

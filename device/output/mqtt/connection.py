@@ -106,7 +106,7 @@ class Connection(threading.Thread):
             self._outbox_numbers.clear()
             self._outbox.requeue_unacknowledged()
             lasted_s = (self._clock.mono_ns() - started_ns) / 1e9
-            if was_connected:
+            if was_connected and not refused:
                 self._early_losses = self._early_losses + 1 if lasted_s < _EARLY_S else 0
             self._report_failure(was_connected, reason)
             if was_connected and lasted_s >= _STABLE_S:
