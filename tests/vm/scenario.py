@@ -10,7 +10,7 @@ from tests.vm.image import SITE
 from tests.vm.machine import CODE, Machine
 
 # Functions for the scripts. `await N PATTERN` returns once N lines of the journal or of the messages match, or the run ended.
-_PRELUDE = """cd /root; rm -rf log messages code
+_PRELUDE = """mkdir -p -m 777 /srv/watch; cd /srv/watch; rm -rf log messages code out held
 await() { i=0; until [ "$(cat log/*.jsonl messages 2>/dev/null | grep -c -- "$2")" -ge "$1" ]; do
   [ -e code ] && return; i=$((i+1)); [ $i -gt 1800 ] && { echo "TIMEOUT: $2"; return; }; sleep 0.5; done; }
 webcam() { python3 /opt/vm/usb_camera.py /opt/vm/faces "$1" "${2:-0}" "${3:-0001}" >/root/webcam.txt 2>&1 &
@@ -72,7 +72,7 @@ def watch(
         before,
         f"printf '{(_SETTINGS + settings).encode('unicode_escape').decode()}' >settings.toml",
         f"( {user} env PYTHONPATH={paths} python3 -m fer_edge run --camera {camera} --config settings.toml "
-        f"--bundle nano --detector haar {flags} --log /root/log >out 2>messages; echo $? >code ) & sub=$!",
+        f"--bundle nano --detector haar {flags} --log /srv/watch/log >out 2>messages; echo $? >code ) & sub=$!",
         "await 1 'camera .*, detector'; p=$(pgrep -of '^python3 -m fer_edge run')",
         script,
         "wait $sub; echo; echo ==code; cat code; echo ==messages; cat messages; echo ==journal; cat log/*.jsonl",

@@ -50,9 +50,7 @@ def test_a_usb_camera_that_is_unplugged_comes_back_under_another_number(
 
 
 def test_a_usb_camera_that_stalls_is_lost_and_back(machine: Machine, record_property: Record) -> None:
-    script = (
-        "readings 3; kill -USR1 $(cat webcam0.pid); lost 1; kill -USR2 $(cat webcam0.pid); back 1; readings 6; stop"
-    )
+    script = "readings 3; kill -USR1 $(cat /root/webcam0.pid); lost 1; kill -USR2 $(cat /root/webcam0.pid); back 1; readings 6; stop"
     outcome = watch(machine, WEBCAM, script, before="webcam yuyv")
     record_property("says", outcome.says)
     machine.ssh("kill $(cat /root/webcam0.pid); sleep 2")
@@ -81,7 +79,7 @@ def test_four_causes_of_a_camera_that_does_not_open(machine: Machine, record_pro
     hold = f"v4l2-ctl -d {WEBCAM} --stream-mmap --stream-count 100000 >held 2>&1 & holder=$!; "
     hold += "until [ -s held ]; do sleep 0.5; done; "
     busy = watch(machine, WEBCAM, "kill $holder", before=before + hold)
-    forbidden = watch(machine, WEBCAM, "", user="setpriv --reuid 1000 --regid 1000 --clear-groups", settings="")
+    forbidden = watch(machine, WEBCAM, "", user="setpriv --reuid 1000 --regid 1000 --clear-groups env HOME=/srv/watch")
     no_capture = watch(machine, metadata, "")
     absent = watch(machine, BY_ID.format("0009"), "")
     machine.ssh("kill $(cat /root/webcam0.pid); sleep 2")
