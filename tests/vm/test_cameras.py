@@ -50,7 +50,7 @@ def test_a_usb_camera_that_is_unplugged_comes_back_under_another_number(
 
 
 def test_a_usb_camera_that_stalls_is_lost_and_back(machine: Machine, record_property: Record) -> None:
-    script = "readings 3; kill -USR1 $(cat /root/webcam0.pid); lost 1; kill -USR2 $(cat /root/webcam0.pid); back 1; readings 6; stop"
+    script = "w=$(cat /root/webcam0.pid); readings 3; kill -USR1 $w; lost 1; kill -USR2 $w; back 1; readings 6; stop"
     outcome = watch(machine, WEBCAM, script, before="webcam yuyv")
     record_property("says", outcome.says)
     machine.ssh("kill $(cat /root/webcam0.pid); sleep 2")
