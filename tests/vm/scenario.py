@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,7 +11,7 @@ from tests.vm.image import SITE
 from tests.vm.machine import CODE, Machine
 
 # Functions for the scripts. `await N PATTERN` returns once N lines of the journal or of the messages match, or the run ended.
-_PRELUDE = """cd /root; rm -rf log messages code
+_PRELUDE = """mkdir -p -m 777 /srv/watch; cd /srv/watch; rm -rf log messages code out held
 await() { i=0; until [ "$(cat log/*.jsonl messages 2>/dev/null | grep -c -- "$2")" -ge "$1" ]; do
   [ -e code ] && return; i=$((i+1)); [ $i -gt 1800 ] && { echo "TIMEOUT: $2"; return; }; sleep 0.5; done; }
 webcam() { python3 /opt/vm/usb_camera.py /opt/vm/faces "$1" "${2:-0}" "${3:-0001}" >/root/webcam.txt 2>&1 &
@@ -25,7 +26,14 @@ readings() { await "$1" '"kind":"reading"'; }
 lost() { await "$1" '"state":"lost"'; }
 back() { await "$1" '"state":"back"'; }
 """
-_SETTINGS = "sync_s = 0.0\nper_frame = true\nsame_s = 20.0\nwidth_px = 320\nheight_px = 240\nopen_s = 60.0\n"
+_SETTINGS = {
+    "sync_s": "0.0",
+    "per_frame": "true",
+    "same_s": "20.0",
+    "width_px": "320",
+    "height_px": "240",
+    "open_s": "60.0",
+}
 BY_ID = "/dev/v4l/by-id/usb-fer-edge_Test_Webcam_{}-video-index0"
 
 
@@ -63,16 +71,17 @@ def watch(
     before: str = "",
     flags: str = "",
     user: str = "",
-    settings: str = "",
+    settings: Mapping[str, str] | None = None,
     paths: str = f"{CODE}:{SITE}",
 ) -> Outcome:
     """What came of `fer-edge run --camera` while `script` ran; `before` runs first. Raises AssertionError on a time-out."""
+    text = "".join(f"{name} = {value}\\n" for name, value in {**_SETTINGS, **(settings or {})}.items())
     lines = [
         _PRELUDE,
         before,
-        f"printf '{(_SETTINGS + settings).encode('unicode_escape').decode()}' >settings.toml",
+        f"printf '{text}' >settings.toml",
         f"( {user} env PYTHONPATH={paths} python3 -m fer_edge run --camera {camera} --config settings.toml "
-        f"--bundle nano --detector haar {flags} --log /root/log >out 2>messages; echo $? >code ) & sub=$!",
+        f"--bundle nano --detector haar {flags} --log /srv/watch/log >out 2>messages; echo $? >code ) & sub=$!",
         "await 1 'camera .*, detector'; p=$(pgrep -of '^python3 -m fer_edge run')",
         script,
         "wait $sub; echo; echo ==code; cat code; echo ==messages; cat messages; echo ==journal; cat log/*.jsonl",

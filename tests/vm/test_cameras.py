@@ -50,9 +50,7 @@ def test_a_usb_camera_that_is_unplugged_comes_back_under_another_number(
 
 
 def test_a_usb_camera_that_stalls_is_lost_and_back(machine: Machine, record_property: Record) -> None:
-    script = (
-        "readings 3; kill -USR1 $(cat webcam0.pid); lost 1; kill -USR2 $(cat webcam0.pid); back 1; readings 6; stop"
-    )
+    script = "w=$(cat /root/webcam0.pid); readings 3; kill -USR1 $w; lost 1; kill -USR2 $w; back 1; readings 6; stop"
     outcome = watch(machine, WEBCAM, script, before="webcam yuyv")
     record_property("says", outcome.says)
     machine.ssh("kill $(cat /root/webcam0.pid); sleep 2")
@@ -64,8 +62,8 @@ def test_a_usb_camera_that_stalls_is_lost_and_back(machine: Machine, record_prop
 def test_a_usb_camera_s_rounded_size_and_rate_are_reported_and_logged(
     machine: Machine, record_property: Record
 ) -> None:
-    flags = "--width-px 400 --height-px 300 --fps 20"
-    outcome = watch(machine, WEBCAM, "readings 2; stop", before="webcam yuyv", flags=flags)
+    requested = {"width_px": "400", "height_px": "300", "fps": "20.0"}
+    outcome = watch(machine, WEBCAM, "readings 2; stop", before="webcam yuyv", settings=requested)
     record_property("says", outcome.says)
     machine.ssh("kill $(cat /root/webcam0.pid); sleep 2")
     camera = outcome.of("header")[0]["camera"]
@@ -81,7 +79,7 @@ def test_four_causes_of_a_camera_that_does_not_open(machine: Machine, record_pro
     hold = f"v4l2-ctl -d {WEBCAM} --stream-mmap --stream-count 100000 >held 2>&1 & holder=$!; "
     hold += "until [ -s held ]; do sleep 0.5; done; "
     busy = watch(machine, WEBCAM, "kill $holder", before=before + hold)
-    forbidden = watch(machine, WEBCAM, "", user="setpriv --reuid 1000 --regid 1000 --clear-groups", settings="")
+    forbidden = watch(machine, WEBCAM, "", user="setpriv --reuid 1000 --regid 1000 --clear-groups env HOME=/srv/watch")
     no_capture = watch(machine, metadata, "")
     absent = watch(machine, BY_ID.format("0009"), "")
     machine.ssh("kill $(cat /root/webcam0.pid); sleep 2")
@@ -97,10 +95,10 @@ VIVID = "modprobe vivid n_devs=1 node_types=0x1; udevadm settle; sleep 1; "
 VIVID_LINK = "/dev/v4l/by-path/platform-vivid.0-video-index0"
 
 
-def with_vivid(machine: Machine, script: str, **more: str) -> Outcome:
+def with_vivid(machine: Machine, script: str, settings: dict[str, str] | None = None) -> Outcome:
     """A run on vivid's camera, which shows no face; the driver is loaded anew."""
-    before = "rmmod vivid 2>/dev/null; " + VIVID + more.pop("before", "")
-    return watch(machine, VIVID_LINK, f"D={VIVID_LINK}; frames 3; {script}", before=FRAMES + before, **more)
+    before = f"{FRAMES}rmmod vivid 2>/dev/null; {VIVID}"
+    return watch(machine, VIVID_LINK, f"D={VIVID_LINK}; frames 3; {script}", before=before, settings=settings)
 
 
 # vivid's picture has no face: tallies of a frame that was read are awaited through the camera's own counter
@@ -129,7 +127,7 @@ FAULTS = {
 )
 def test_a_fault_of_v4l2_is_a_loss_with_its_reason(machine: Machine, fault: str, record_property: Record) -> None:
     script, reason, code = FAULTS[fault]
-    outcome = with_vivid(machine, script, settings="reopen_s = 10.0\n" if code else "")
+    outcome = with_vivid(machine, script, settings={"reopen_s": "10.0"} if code else None)
     record_property("says", outcome.says)
     assert outcome.code == code, outcome.messages
     states = [state for state, _ in outcome.changes]
@@ -164,7 +162,7 @@ def test_an_error_while_opening_is_exit_4_with_a_sentence(
     # the control fails one call; `repeat` sets it again until the run has ended
     repeat = f"(while [ ! -e code ]; do v4l2-ctl -d {VIVID_LINK} -c {control}=1; sleep 0.1; done) & "
     before = f"rmmod vivid 2>/dev/null; {VIVID}{repeat}"
-    outcome = watch(machine, VIVID_LINK, "", before=before, settings="open_s = 2.0\n")
+    outcome = watch(machine, VIVID_LINK, "", before=before, settings={"open_s": "2.0"})
     record_property("says", outcome.says)
     assert outcome.code == 4, outcome.messages
     assert "Traceback" not in outcome.messages and VIVID_LINK in outcome.messages

@@ -55,6 +55,7 @@ def pi(vm_image: Image, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ma
 def deployed(pi: Machine) -> dict[str, Any]:
     """The result of the first deploy."""
     (pi.folder / "settings.toml").write_text(SETTINGS)
+    pi.run("true", USER)  # the first login of a user starts systemd's user manager, which takes long on a busy host
     ran = fer_edge(pi, "deploy", f"{USER}@vm", "--offline", "--json", "--bundle", ROOT / "models/nano", "--config",
                    pi.folder / "settings.toml")  # fmt: skip
     assert ran.returncode == 0, ran.stderr
