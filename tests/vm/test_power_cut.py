@@ -57,7 +57,7 @@ def test_a_power_cut_loses_the_last_batch_at_most(
     image, folder, code = disks
     moment = random.Random(f"{SEED} {cut}")
     with started(image, folder, INIT, [code], memory_mb=512, wait=False) as machine:
-        await_console(machine, '"kind":"reading"', 1)
+        await_console(machine, r'^\{"kind":"reading"', 1)
         time.sleep(moment.uniform(1.0, 40.0))
         machine.cut_power()
         printed = events(machine.console)
@@ -81,7 +81,7 @@ def test_a_power_cut_loses_the_last_batch_at_most(
 def await_console(machine: Machine, pattern: str, count: int) -> None:
     """Returns once the console has that many matches."""
     end_s = time.monotonic() + BOOT_LIMIT_S
-    while len(re.findall(pattern, machine.console)) < count:
+    while len(re.findall(pattern, machine.console, re.M)) < count:
         assert machine.process.poll() is None and time.monotonic() < end_s, machine.console[-3000:]
         time.sleep(0.2)
 
