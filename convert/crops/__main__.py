@@ -8,15 +8,11 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from convert.argument_types import add_votes_argument, whole_number
 from convert.crops.crop_table import FAR_SIZES_PX, SIZES_PX, crop_table_text, installed_detectors, measure_crops
 from convert.crops.detected_crops import FACES, CropExperiment
-from convert.crops.faceless_scenes import without_face
 from convert.crops.presence_table import PICTURES, measure_presence, presence_table_text
 from convert.crops.synthetic_scenes import SCENE
-from convert.data.ferplus import VoteTable
 from convert.data.loader import load, remarks
 from fer_edge.atomic_file import write_atomically
 from fer_edge.bundle import Bundle
@@ -118,16 +114,10 @@ def _frame_px(text: str) -> tuple[int, int]:
 
 
 def _print_presence(args: argparse.Namespace, bundle: Bundle) -> int:
-    """Prints the table of `--presence`; FER+ votes, if given, name the images of the set that show no face."""
-    samples, non_faces = load(args.data, bundle.side, classes=bundle.labels), None
-    if args.votes:
-        votes = VoteTable.read(args.votes)
-        rows = np.arange(len(samples.y))
-        counts = votes.of(samples.source, rows, samples.split.tolist(), len(rows), args.data)
-        non_faces = samples.x[without_face(counts) & (samples.split != "test"), :, :, 0]
-        message(f"{len(non_faces)} images of the training and validation parts show no face to FER+")
+    """Prints the table of `--presence`."""
+    samples = load(args.data, bundle.side, classes=bundle.labels, votes=args.votes)
     detector = find_detector(None if args.detector == "all" else args.detector)
-    table = measure_presence(samples, detector, args.n, args.pictures, args.seed, non_faces)
+    table = measure_presence(samples, detector, args.n, args.pictures, args.seed)
     return _print(args, table.to_json(), presence_table_text(table))
 
 

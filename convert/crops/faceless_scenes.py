@@ -1,7 +1,7 @@
-"""Scenes without a face: drawn backs of heads, textures, noise, shuffled pieces of faces, and FER2013's images without a face.
+"""Scenes without a face: drawn backs of heads, textures, noise, and shuffled pieces of faces.
 
-They show how often a detector takes something else for a face. Everything is drawn by code except the pieces and the images,
-which come from the training and validation parts.
+They show how often a detector takes something else for a face. Everything is drawn by code except the pieces, which come from
+the training and validation parts. FER2013's 178 images without a face by FER+ are not used: half of them show people.
 """
 
 from __future__ import annotations
@@ -13,39 +13,27 @@ import cv2
 import numpy as np
 
 from convert.crops.synthetic_scenes import SCENE, paste_face
-from convert.data.ferplus import COLUMNS
 from convert.data.samples import Samples
 
-MIN_NO_FACE_VOTES = 5  # of ten, from which on FER+ says that an image shows no face
 _PIECES = 4  # of a face, each way, that are shuffled
 
 
 @dataclass(frozen=True, slots=True)
 class FacelessScene:
-    """A scene uint8 (SCENE) without a face, and its kind, one of KINDS or "non-face"."""
+    """A scene uint8 (SCENE) without a face, and its kind, one of KINDS."""
 
     kind: str
     gray: np.ndarray
 
 
-def faceless_scenes(
-    samples: Samples, n: int, seed: int, non_faces: np.ndarray | None = None
-) -> Iterator[FacelessScene]:
-    """`n` scenes without a face, the kinds by turns; `non_faces` uint8 (M, h, w) are images without a face, shown once each."""
+def faceless_scenes(samples: Samples, n: int, seed: int) -> Iterator[FacelessScene]:
+    """`n` scenes without a face, the kinds by turns."""
     rng = np.random.default_rng(seed)
-    images = [] if non_faces is None else list(non_faces[:n])
-    for image in images:
-        yield FacelessScene("non-face", _pasted(image, rng))
     faces = samples.x[samples.split != "test", :, :, 0]
     kinds = list(KINDS.items())
-    for number in range(n - len(images)):
+    for number in range(n):
         kind, draw = kinds[number % len(kinds)]
         yield FacelessScene(kind, draw(rng, faces))
-
-
-def without_face(counts: np.ndarray) -> np.ndarray:
-    """Which rows of FER+ votes int64 (N, 10) have at least MIN_NO_FACE_VOTES votes for "no face", bool (N,)."""
-    return np.asarray(counts[:, COLUMNS.index("nf")] >= MIN_NO_FACE_VOTES)
 
 
 def back_of_a_head(rng: np.random.Generator, faces: np.ndarray) -> np.ndarray:  # noqa: ARG001 - all kinds alike

@@ -10,8 +10,6 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
 from convert.crops.faceless_scenes import faceless_scenes
 from convert.crops.synthetic_scenes import scenes, with_progress_bar
 from convert.data.samples import Samples
@@ -58,19 +56,15 @@ class PresenceTable:
         return values
 
 
-def measure_presence(
-    samples: Samples, detector: Detector, faces: int, pictures: int, seed: int, non_faces: np.ndarray | None = None
-) -> PresenceTable:
+def measure_presence(samples: Samples, detector: Detector, faces: int, pictures: int, seed: int) -> PresenceTable:
     """The table of a detector on `faces` validation faces and `pictures` without a face.
 
-    `non_faces` uint8 (M, h, w) are images of the set that show no face. Raises NotEnoughData without a validation part.
+    Raises NotEnoughData without a validation part.
     """
     part = samples.part("validation")
     if not len(part.y):
         raise NotEnoughData("the set has no validation part, so there are no faces")
-    faceless = with_progress_bar(
-        faceless_scenes(samples, pictures, seed, non_faces), pictures, "pictures without a face"
-    )
+    faceless = with_progress_bar(faceless_scenes(samples, pictures, seed), pictures, "pictures without a face")
     false = [(scene.kind, detector.detect(scene.gray)) for scene in faceless]
     true: list[list[Face]] = []
     n = 0

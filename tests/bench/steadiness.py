@@ -227,7 +227,7 @@ def text(result: dict[str, Any]) -> str:
             f"{row['faces']}, {row['thresholds']}: {row['clips']} clips, {row['minutes']:g} minutes, found {row['found']:.1%}",
             f"  unsure          {a:.1%} ({b:.1%} to {c:.1%}) of the time: {reasons or 'none'}",
             f"  flips a minute  {d:.1f} ({e:.1f} to {f:.1f}); each frame alone {row['flips_alone']:.1f}",
-            f"  right of reported   {g:.1%} ({h:.1%} to {i:.1%})",
+            f"  right           {g:.1%} ({h:.1%} to {i:.1%}) of the time with a label",
         ]
     return "\n".join([*lines, f"on {result['host']}, load {result['load']:g} of {result['cores']}"])
 

@@ -12,7 +12,7 @@ from builders import bar
 
 from convert.crops.__main__ import main
 from convert.crops.crop_table import SIZES_PX
-from convert.crops.faceless_scenes import KINDS, faceless_scenes, without_face
+from convert.crops.faceless_scenes import KINDS, faceless_scenes
 from convert.crops.presence_table import measure_presence, presence_table_text
 from convert.crops.synthetic_scenes import SCENE, scenes
 from convert.data.loader import load
@@ -31,21 +31,13 @@ def samples(part: str = "validation", n: int = 28) -> Samples:
 
 
 def test_scenes_without_a_face_are_of_each_kind_and_depend_on_the_seed_only() -> None:
-    non_faces = np.full((2, 48, 48), 90, np.uint8)
-    shown = list(faceless_scenes(samples(), 10, 3, non_faces))
-    assert [scene.kind for scene in shown[:2]] == ["non-face"] * 2
-    assert [scene.kind for scene in shown[2:]] == list(KINDS) * 2
+    shown = list(faceless_scenes(samples(), 8, 3))
+    assert [scene.kind for scene in shown] == list(KINDS) * 2
     assert all(scene.gray.shape == SCENE and scene.gray.dtype == np.uint8 for scene in shown)
-    again = list(faceless_scenes(samples(), 10, 3, non_faces))
+    again = list(faceless_scenes(samples(), 8, 3))
     assert all(np.array_equal(a.gray, b.gray) for a, b in zip(shown, again, strict=True))
-    other = list(faceless_scenes(samples(), 10, 4, non_faces))
-    assert not any(np.array_equal(a.gray, b.gray) for a, b in zip(shown[2:], other[2:], strict=True))
-
-
-def test_images_without_a_face_are_those_with_five_votes_for_it() -> None:
-    counts = np.zeros((3, 10), np.int64)
-    counts[:, 9] = 4, 5, 10
-    assert without_face(counts).tolist() == [False, True, True]
+    other = list(faceless_scenes(samples(), 8, 4))
+    assert not any(np.array_equal(a.gray, b.gray) for a, b in zip(shown, other, strict=True))
 
 
 class KnowsWhere:

@@ -1,0 +1,88 @@
+"""`python -m convert.thresholds BUNDLE --data PATH`: fits a bundle's temperature and thresholds of `unsure` again.
+
+The model stays as it is. With the data set that the bundle was made from, bundle.json also gets the number of training images
+of each label, which a device with `--estimate-prior` starts from.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+from convert.argument_types import add_prior_argument, add_votes_argument
+from convert.bundle.bundle_update import update_bundle, write_parity_into
+from convert.data.loader import load, remarks
+from convert.data.samples import Samples, fingerprint, held_out
+from convert.evaluate.confidence_calibration import MIN_IMAGES, ConfidenceCalibration, calibrate_confidence
+from convert.evaluate.label_thresholds import DEFAULT_PRIOR
+from convert.parity.parity_report import read_parity
+from fer_edge.bundle import Bundle
+from fer_edge.bundle_spec import StatedPrior
+from fer_edge.certainty import thresholds_by_label, thresholds_sentence
+from fer_edge.console import message
+from fer_edge.errors import EXIT_DONE, NotEnoughData, exit_code_of
+
+
+def fit_thresholds(bundle: Bundle, samples: Samples, prior: StatedPrior | None) -> ConfidenceCalibration:
+    """The temperature and thresholds of a bundle under `prior`, as `convert.parity` fits them on its first runtime.
+
+    Raises NotEnoughData when the validation part has fewer than MIN_IMAGES images.
+    """
+    images, y, part = held_out(samples)
+    logits = bundle.classifier.logits(images)
+    parts = list(dict.fromkeys(part.tolist()))
+    fitted = calibrate_confidence(
+        {p: logits[part == p] for p in parts}, {p: y[part == p] for p in parts}, bundle.labels, prior
+    )
+    if fitted is None:
+        raise NotEnoughData(
+            f"thresholds need {MIN_IMAGES} validation images; the set has {int((part == 'validation').sum())}"
+        )
+    return fitted
+
+
+def write_thresholds(bundle: Bundle, samples: Samples, fitted: ConfidenceCalibration) -> Bundle:
+    """The bundle with these thresholds in bundle.json, parity.json and CARD.md."""
+    if fingerprint(samples) == bundle.spec.provenance.data:
+        counts = samples.part("train").class_counts()
+        update_bundle(
+            bundle.path, lambda _, spec: replace(spec, provenance=replace(spec.provenance, train_counts=counts))
+        )
+    write_parity_into(Bundle.load(bundle.path), replace(read_parity(bundle.path), confidence=fitted))
+    return Bundle.load(bundle.path)
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Writes the thresholds and prints them; 0 done, 2 bad input, 5 bundle refused, 6 too few images."""
+    parser = argparse.ArgumentParser(prog="python -m convert.thresholds", description=__doc__)
+    parser.add_argument("bundle", type=Path, metavar="BUNDLE", help="folder of a bundle")
+    parser.add_argument(
+        "--data", type=Path, required=True, help="data set, in any form that `python -m convert.data` reads"
+    )
+    add_votes_argument(parser)
+    add_prior_argument(parser, argparse.SUPPRESS, "that of the bundle, else neutral=0.7")
+    parser.add_argument("--json", action="store_true", help="print the calibration as JSON, as parity.json has it")
+    args = parser.parse_args(argv)
+
+    def run() -> int:
+        bundle = Bundle.load(args.bundle)
+        read_parity(bundle.path)  # refused before the work if it has none
+        samples = load(args.data, bundle.side, classes=bundle.labels, votes=args.votes)
+        for remark in remarks(samples):
+            message(remark)
+        by_label = bundle.spec.thresholds.labels
+        prior = getattr(args, "prior", by_label.prior if by_label else DEFAULT_PRIOR)
+        fitted = fit_thresholds(bundle, samples, prior)
+        bundle = write_thresholds(bundle, samples, fitted)
+        sentence = f"{bundle.name}: {thresholds_sentence(bundle.labels, thresholds_by_label(bundle.spec))}"
+        print(json.dumps(fitted.to_json(), indent=1) if args.json else sentence)
+        return EXIT_DONE
+
+    return exit_code_of(run)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

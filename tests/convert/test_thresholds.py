@@ -1,0 +1,70 @@
+"""`python -m convert.thresholds`: thresholds fitted again on the model as it is, in bundle.json, parity.json and the card."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from builders import samples_csv
+
+from convert.data.samples import Samples
+from convert.parity.parity_report import read_parity
+from convert.thresholds import main
+from fer_edge.bundle import Bundle
+from fer_edge.bundle_spec import StatedPrior
+from fer_edge.shipped_bundles import shipped_path
+from tests.frozen.quantized import CASES, stored
+
+
+@pytest.fixture
+def nano(tmp_path: Path) -> Path:
+    shutil.copytree(shipped_path("nano"), tmp_path / "nano", ignore=shutil.ignore_patterns("report"))
+    return tmp_path / "nano"
+
+
+def test_the_thresholds_are_those_of_a_bundle_that_is_quantized_again(
+    nano: Path, fer2013: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = Bundle.load(nano)
+    assert main([str(nano), "--data", str(fer2013)]) == 0
+    assert "neutral from 0" in capsys.readouterr().out
+    after = Bundle.load(nano)
+    (case,) = (case for case in CASES if case.name == "nano, FER2013")
+    frozen = stored(case).told["bundle.json"]
+    assert after.spec.to_json()["thresholds"] == frozen["thresholds"]
+    assert after.spec.provenance.train_counts == frozen["provenance"]["train_counts"]
+    changed = {name for name, entry in after.spec.files.items() if entry != before.spec.files[name]}
+    assert changed == {"parity.json", "CARD.md"} and after.spec.runtimes == before.spec.runtimes
+    assert "| angry | 0.78 |" in (nano / "CARD.md").read_text()
+    assert read_parity(nano).parts == read_parity(shipped_path("nano")).parts
+
+
+def test_a_stated_prior_is_kept_until_another_is_stated(
+    nano: Path, data: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def prior_after(*words: str) -> StatedPrior | None:
+        assert main([str(nano), "--data", str(data), "--json", *words]) == 0
+        assert "below" in json.loads(capsys.readouterr().out)["labels"]
+        labels = Bundle.load(nano).spec.thresholds.labels
+        assert labels is not None
+        return labels.prior
+
+    stated = StatedPrior("neutral", 0.5)
+    assert prior_after("--prior", "neutral=0.5") == stated
+    assert prior_after() == stated
+    assert prior_after("--prior", "data") is None
+    assert Bundle.load(nano).spec.provenance.train_counts is None, "another data set than the bundle's"
+
+
+def test_a_set_with_few_validation_images_changes_nothing(
+    nano: Path, bars: Samples, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = (nano / "bundle.json").read_bytes()
+    few = replace(bars, split=np.repeat(["train", "validation", "test"], [450, 40, 140]))
+    assert main([str(nano), "--data", str(samples_csv(few, tmp_path))]) == 6
+    assert "thresholds need 100 validation images" in capsys.readouterr().err
+    assert (nano / "bundle.json").read_bytes() == before
