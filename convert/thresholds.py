@@ -20,10 +20,10 @@ from convert.evaluate.confidence_calibration import MIN_IMAGES, ConfidenceCalibr
 from convert.evaluate.label_thresholds import DEFAULT_PRIOR
 from convert.parity.parity_report import read_parity
 from fer_edge.bundle import Bundle
-from fer_edge.bundle_spec import StatedPrior
 from fer_edge.certainty import thresholds_by_label, thresholds_sentence
 from fer_edge.console import message
 from fer_edge.errors import EXIT_DONE, NotEnoughData, exit_code_of
+from fer_edge.thresholds import StatedPrior
 
 
 def fit_thresholds(bundle: Bundle, samples: Samples, prior: StatedPrior | None) -> ConfidenceCalibration:

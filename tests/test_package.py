@@ -164,7 +164,7 @@ def test_quantize_runs_from_an_empty_directory(wheel: Path, tmp_path: Path) -> N
     assert "accuracy not judged" in ran.stdout
     assert [p.name for p in empty.iterdir()] == ["bundle-edge-mixed"]
     # the shipped model quantized again without data is the same network with nearly the same ranges
-    spec = json.loads((empty / "bundle-edge" / "bundle.json").read_text())
+    spec = json.loads((empty / "bundle-edge-mixed" / "bundle.json").read_text())
     assert spec["provenance"]["calibration"]["kind"] == "synthetic images"
     assert spec["quantization"]["input"] == {"dtype": "int8", "scale": 1.0, "zero_point": -128}
 

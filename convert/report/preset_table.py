@@ -41,9 +41,6 @@ UNRELEASED = {
     "rmn-48": Unreleased(
         "Residual Masking Network at 48 px: two blocks a stage, sigmoid masks of constant width, the recipe of `edge`"
     ),
-    "edge-mixed": Unreleased(
-        "`edge`, trained further on FER2013's labels and FER+'s votes, half each, and on the answers of `edge` and `edge-votes`"
-    ),
     "edge-short": Unreleased(
         "`edge` by the recipe of the release before this one, for a processor: 84 epochs, on smaller images at first",
         ours="the `edge` before this one, in this repository's history",

@@ -15,8 +15,8 @@ from convert.data.samples import Samples
 from convert.parity.parity_report import read_parity
 from convert.thresholds import main
 from fer_edge.bundle import Bundle
-from fer_edge.bundle_spec import StatedPrior
 from fer_edge.shipped_bundles import shipped_path
+from fer_edge.thresholds import StatedPrior
 from tests.frozen.quantized import CASES, stored
 
 

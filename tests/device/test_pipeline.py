@@ -120,7 +120,7 @@ def test_the_settings_control_the_pipeline(bundle: Bundle) -> None:
 
 
 def test_the_bundles_threshold_is_the_default(bundle: Bundle) -> None:
-    spec = replace(bundle.spec, thresholds=bundle.spec.thresholds._replace(unsure_below=1.0))
+    spec = replace(bundle.spec, thresholds=bundle.spec.thresholds._replace(unsure_below=1.0, labels=None))
     ((reading,),) = seen(Pipeline(find_detector(), replace(bundle, spec=spec)), [face_frame(2.0)])
     assert (reading.steady, reading.why) == ("unsure", "confidence")
 

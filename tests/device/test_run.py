@@ -331,7 +331,7 @@ def test_an_unproved_runtime_is_reported_and_runs(
     bundle = edited(bundle_path, tmp_path, runtimes=[row])
     events = events_of(write_video(tmp_path / "clip.mp4", [BLACK]), tmp_path, bundle)
     assert events[0].body["verified"]["proved"] is False
-    assert "edge was not compared with its float model on litert " in capsys.readouterr().err
+    assert "edge-mixed was not compared with its float model on litert " in capsys.readouterr().err
 
 
 def test_a_run_works_in_another_thread(tmp_path: Path, bundle_path: Path) -> None:
