@@ -18,6 +18,8 @@ from typing import Any
 import pytest
 from system.sshd import ROOT, Target, possible, target
 
+from fer_edge.shipped_bundles import SHIPPED
+
 SECRET = "s3cret-of-the-broker"
 SETTINGS = f"""# password: {SECRET}
 camera = "synthetic"
@@ -60,7 +62,7 @@ def pi(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Target]:
 def later(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A checkout of a later version: another wheel, another release."""
     folder = tmp_path_factory.mktemp("later")
-    for name in ("fer_edge", "convert", "device", "models/edge", "models/nano", "constraints"):
+    for name in ("fer_edge", "convert", "device", *(f"models/{name}" for name in SHIPPED), "constraints"):
         shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
     for name in ("pyproject.toml", "README.md", "LICENSE", "CHANGELOG.md"):
         shutil.copy(ROOT / name, folder)
