@@ -189,7 +189,6 @@ def require_best_near_mapping(sweep: list[dict[str, Any]], detector: str) -> Non
         assert max(steps[axis, by] for by in ends) < steps[axis, 0] + 0.03, "the best lies near the mapping"
 
 
-@pytest.mark.xfail(strict=True, reason="not reached by edge on these 120 faces; it is on the 1,369 of its report")
 def test_the_best_mapping_lies_near_the_bundles_own(swept: Swept) -> None:
     require_best_near_mapping(swept.report["sweep"], "blazeface-back")
 
