@@ -93,7 +93,7 @@ class Settings:
     begin_score: float | None = _setting(
         None,
         "a new face counts from this score on, the mean of both networks' scores; a known one is kept down to min_score; "
-        "none: the detector's, .585 for BlazeFace",
+        "none: the detector's, .59 for BlazeFace",
         live=True,
         least=0,
         most=1,

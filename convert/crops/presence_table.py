@@ -18,8 +18,8 @@ from fer_edge.detection.types import Detector, Face
 from fer_edge.errors import NotEnoughData
 from fer_edge.json_fields import to_json
 
-PICTURES = 968  # without a face
-LEVELS = (0.4, 0.45, 0.5, 0.54, 0.56, 0.57, 0.585, 0.6, 0.62, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9)
+PICTURES = 1936  # without a face
+LEVELS = (0.4, 0.45, 0.5, 0.54, 0.56, 0.57, 0.58, 0.59, 0.6, 0.62, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9)
 SIZES_PX = (60, 460)
 
 

@@ -236,7 +236,7 @@ class Scored(TwoStageDetector):
     [
         (0.8, 0.7, None, True),
         (0.62, 0.6, None, True),
-        (0.6, 0.55, None, False),  # together less than .585
+        (0.6, 0.55, None, False),  # together less than .59
         (0.68, 0.0, None, False),  # a texture that one network takes for a face
         (0.75, 0.0, None, True),
         (0.8, 0.7, 0.8, False),
