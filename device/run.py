@@ -190,7 +190,7 @@ def _load(settings: Settings, clock: Clock, totals: RunTotals) -> tuple[Pipeline
     totals.mark_reached("import", clock)
     bundle = Bundle.load(settings.bundle)
     _ = bundle.classifier  # loads the model
-    detector = find_detector(settings.detector, settings.threads)
+    detector = find_detector(settings.detector, settings.threads, settings.far_px)
     totals.mark_reached("model", clock)
     verification = verify(bundle)
     if verification.remark:

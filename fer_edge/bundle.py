@@ -47,8 +47,8 @@ REQUIRED_FILES = ("model.tflite", "golden.npz", "parity.json", "CARD.md")
 class Prediction:
     """One face of an image: its box (x, y, w, h) in px, the label, and float32 probabilities (K,) in the bundle's order.
 
-    `face` is None where the image was a face crop itself. `reported` is what the camera loop would say of this one picture: the
-    label, or `unsure` for the reason `why`, which is "confidence" or what limits the quality of the crop (0–1).
+    `face` is None where the image was a face crop itself. `reported` is what the camera loop would report of this one picture:
+    the label, or `unsure` for the reason `why`, which is "confidence" or what limits the quality of the crop (0–1).
     """
 
     face: Face | None
@@ -135,8 +135,8 @@ class Bundle:
         return self.path / "model.tflite"
 
     @property
-    def proved(self) -> bool:
-        """Whether its model ran on this machine or in the project's tests: it came with the package, or was installed here."""
+    def is_shipped_or_installed(self) -> bool:
+        """Whether its model came with the package, or was installed on this machine, where it ran."""
         from fer_edge.active_bundle import bundles_folder
 
         path, model = self.path.absolute(), self.spec.files["model.tflite"].sha256
@@ -153,11 +153,9 @@ class Bundle:
         Raises BundleRefused when the model does not fit bundle.json, UsageError without a runtime.
         """
         from fer_edge.classifier import Classifier, find_runtime
-        from fer_edge.model_trial import try_model
 
         spec, runtime, content = self.spec, runtime or find_runtime(), self.contents["model.tflite"]
-        if not self.proved:
-            try_model(content, self.model, runtime, kernels)
+        self.try_unknown_model(runtime, kernels)
         classifier = Classifier(
             content,
             runtime,
@@ -174,6 +172,13 @@ class Bundle:
             )
         return classifier
 
+    def try_unknown_model(self, runtime: Runtime, kernels: str = "default") -> None:
+        """Runs the model in a child process first, unless it was shipped or installed. Raises BundleRefused when that fails."""
+        from fer_edge.model_trial import try_model
+
+        if not self.is_shipped_or_installed:
+            try_model(self.contents["model.tflite"], self.model, runtime, kernels)
+
     @cached_property
     def detector(self) -> Detector:
         """The best face detector installed here, for `predict`; made once. The camera loop has its own."""
@@ -189,6 +194,11 @@ class Bundle:
         """The model's input, uint8 (side, side), of a face that the detector called `detector` found in `gray`."""
         return face_crop(gray, face.xywh, self.side, self.mapping(face.detector or detector), face.eyes)
 
+    def quality(self, crop: np.ndarray, gray: np.ndarray, face: Face, detector: str) -> Quality:
+        """The quality of that crop."""
+        side_px = crop_square(face.xywh, self.mapping(face.detector or detector), gray.shape)[2]
+        return crop_quality(crop, face, side_px)
+
     def classify_faces(self, gray: np.ndarray, faces: Sequence[Face], detector: str) -> np.ndarray:
         """Probabilities float32 (N, K) of faces that the detector called `detector` found in `gray` uint8 (H, W)."""
         import numpy as np
@@ -202,22 +212,20 @@ class Bundle:
         `gray` is uint8 (H, W). With `is_crop` the image is one face crop, as in data sets. With `far_px`, tiles of
         it are searched too, for faces of that side and more.
         """
-        from fer_edge.detection.registry import begin_evidence
-        from fer_edge.detection.two_stage import TwoStageDetector
-        from fer_edge.detection.types import Face, largest_first
+        from fer_edge.detection.registry import counted_faces
+        from fer_edge.detection.types import Face
 
         if is_crop:
             height, width = gray.shape
             crop = crop_whole_image(gray, self.side)
             quality = crop_quality(crop, Face((0, 0, width, height), 1.0), max(height, width))
             return self._predictions([None], [crop], [quality])
-        detector, least = self.detector, begin_evidence(self.detector.name)
-        found = detector.detect(gray, far_px) if isinstance(detector, TwoStageDetector) else detector.detect(gray)
-        faces = largest_first([face for face in found if face.evidence >= least])
+        faces = counted_faces(self.detector, gray, far_px)
         crops = [self.crop(gray, face, self.detector.name) for face in faces]
-        mappings = [self.mapping(face.detector or self.detector.name) for face in faces]
-        sides = [crop_square(f.xywh, mapping, gray.shape)[2] for f, mapping in zip(faces, mappings, strict=True)]
-        return self._predictions(faces, crops, [crop_quality(*of) for of in zip(crops, faces, sides, strict=True)])
+        qualities = [
+            self.quality(crop, gray, face, self.detector.name) for crop, face in zip(crops, faces, strict=True)
+        ]
+        return self._predictions(faces, crops, qualities)
 
     def _predictions(
         self, faces: Sequence[Face | None], crops: Sequence[np.ndarray], qualities: Sequence[Quality]

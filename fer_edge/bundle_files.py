@@ -77,7 +77,7 @@ def checked_content(folder: Path, name: str, files: Mapping[str, FileEntry]) -> 
         raise BundleRefused(f"{folder / 'bundle.json'} does not list {name}; make the bundle again")
     if not path.is_file():
         raise BundleRefused(f"{path} is missing; copy the bundle again")
-    content = read_content(path, min(files[name].bytes, MODEL_BYTES))
+    content = read_content(path, MODEL_BYTES)
     if (len(content), hashlib.sha256(content).hexdigest()) != (files[name].bytes, files[name].sha256):
         raise BundleRefused(
             f"{path} is not the file that bundle.json describes (its hash differs); copy the bundle again"
@@ -86,10 +86,14 @@ def checked_content(folder: Path, name: str, files: Mapping[str, FileEntry]) -> 
 
 
 def read_content(path: Path, largest_bytes: int) -> bytes:
-    """The content of a file, cut off one byte after the limit. Raises BundleRefused when it cannot be read."""
+    """The content of a file. Raises BundleRefused when it is larger than the limit, or cannot be read."""
     try:
         with path.open("rb") as file:
             content = file.read(largest_bytes + 1)
     except OSError as error:
         raise BundleRefused(f"{path} cannot be read ({error.strerror}); copy the bundle again") from error
+    if len(content) > largest_bytes:
+        raise BundleRefused(
+            f"{path} has more than the {largest_bytes:,} bytes that are read of it; copy the bundle again"
+        )
     return content

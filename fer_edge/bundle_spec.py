@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from fer_edge.bundle_provenance import Provenance
 from fer_edge.errors import BundleRefused
-from fer_edge.face_crop import MAX_OFFSET, MAX_SCALE, MAX_SIDE_PX, CropMapping
+from fer_edge.face_crop import MAX_GROW, MAX_OFFSET, MAX_SCALE, MAX_SIDE_PX, CropMapping
 from fer_edge.json_fields import JsonFields, to_json
 from fer_edge.labels import require_printable_label
 from fer_edge.logit_difference import LARGEST_DIFFERENCE, LogitDifference
@@ -50,12 +50,11 @@ class InputSpec:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class OutputSpec:
+class OutputSpec(NamedTuple):
     """The model's output: `kind` is one of OUTPUT_KINDS.
 
     `smallest_probability` is the smallest one that differs from 0, half a step of the tensor that a float32 output was
-    dequantized from; None: as the output tensor itself tells.
+    dequantized from; None: half a step of the output tensor, or 1e-7 for float32.
     """
 
     kind: str
@@ -251,7 +250,8 @@ def _labels(fields: JsonFields) -> tuple[str, ...]:
 
 
 def _mapping(fields: JsonFields) -> CropMapping:
-    offsets = {name: fields.number(name, -MAX_OFFSET, MAX_OFFSET) for name in ("dx", "dy", "grow")}
+    most = {"dx": MAX_OFFSET, "dy": MAX_OFFSET, "grow": MAX_GROW}
+    offsets = {name: fields.number(name, -bound, bound) for name, bound in most.items()}
     return CropMapping(
         scale=fields.number("scale", high=MAX_SCALE, above=0), **offsets, level=fields.number("level", 0, 1)
     )

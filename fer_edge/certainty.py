@@ -9,11 +9,7 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from fer_edge.events import UNSURE
-
 if TYPE_CHECKING:
-    import numpy as np
-
     from fer_edge.bundle_spec import BundleSpec
 
 NEVER = math.inf  # the threshold of a label that is never reported
@@ -29,12 +25,6 @@ def thresholds_by_label(spec: BundleSpec, unsure_below: float | None = None) -> 
         return (thresholds.unsure_below if unsure_below is None else unsure_below,) * len(spec.labels)
     below = thresholds.labels.below
     return tuple(NEVER if (threshold := below[label]) is None else threshold for label in spec.labels)
-
-
-def reported_label(probabilities: np.ndarray, labels: Sequence[str], thresholds: Sequence[float]) -> str:
-    """The most probable of `labels`, or UNSURE below its threshold of `thresholds_by_label`; `probabilities` is float (K,)."""
-    best = int(probabilities.argmax())
-    return labels[best] if float(probabilities[best]) >= thresholds[best] else UNSURE
 
 
 def thresholds_sentence(labels: Sequence[str], thresholds: Sequence[float]) -> str:

@@ -8,8 +8,6 @@ from contextlib import suppress
 
 from fer_edge.text_cleaning import clean_lines
 
-_LONGEST_LINE = 1 << 20
-
 
 def message(sentence: str) -> None:
     """Writes a sentence to stderr, with the program's name before it. Where stderr is full or closed, it is dropped."""
@@ -19,8 +17,8 @@ def message(sentence: str) -> None:
 
 
 def output(text: str) -> None:
-    """Prints a text on stdout, and flushes it. Raises OSError."""
-    sys.stdout.write(f"{clean_lines(text, _LONGEST_LINE)}\n")
+    """Prints a text on stdout, whole, and flushes it. Raises OSError."""
+    sys.stdout.write(f"{clean_lines(text, sys.maxsize)}\n")
     sys.stdout.flush()
 
 

@@ -9,10 +9,11 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 from fer_edge.errors import UsageError
 from fer_edge.event_bodies import LARGEST_MONO_S, body_error
+from fer_edge.json_fields import refuse_constant
 from fer_edge.limits import JOURNAL_LINE_BRACKETS
 
 SCHEMA = 1
@@ -53,11 +54,7 @@ _COMMON = ("kind", "seq", "boot", "mono_s", "wall", "clock")
 _LARGEST_SEQ = 2**53
 
 
-def _refuse_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is not a number of JSON")
-
-
-_decode = json.JSONDecoder(parse_constant=_refuse_constant).raw_decode
+_decode = json.JSONDecoder(parse_constant=refuse_constant).raw_decode
 
 
 @dataclass(frozen=True, slots=True)

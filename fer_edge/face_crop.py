@@ -38,7 +38,7 @@ class CropMapping:
 
 IDENTITY = CropMapping()
 MAX_SIDE_PX = 1024  # of a model's input
-MAX_SCALE, MAX_OFFSET = 4.0, 4.0  # of a bundle's mapping: a square of 67 million pixels in a frame of 2048
+MAX_SCALE, MAX_OFFSET, MAX_GROW = 4.0, 4.0, 0.25  # of a mapping: the square has at most 4.25 of the frame's longer side
 
 
 def crop_square(

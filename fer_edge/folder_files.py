@@ -86,7 +86,7 @@ def is_hidden(name: str) -> bool:
 
 
 def is_system_file(name: str) -> bool:
-    """Whether an operating system leaves files of this name behind; they are not worth a word."""
+    """Whether an operating system leaves files of this name behind; they are left out without a message."""
     return name in ("__MACOSX", ".DS_Store", "Thumbs.db", "desktop.ini") or name.startswith("._")
 
 

@@ -34,7 +34,7 @@ from typing import TYPE_CHECKING, Any
 
 from fer_edge.atomic_file import atomic_file
 from fer_edge.errors import BundleRefused
-from fer_edge.face_crop import MAX_OFFSET, MAX_SCALE, MAX_SIDE_PX, CropMapping
+from fer_edge.face_crop import MAX_GROW, MAX_OFFSET, MAX_SCALE, MAX_SIDE_PX, CropMapping
 from fer_edge.logit_difference import LARGEST_DIFFERENCE, LogitDifference
 from fer_edge.text_cleaning import clean
 
@@ -165,7 +165,7 @@ class Golden:
             "boxes": bool((np.abs(self.boxes.astype(np.float64)) <= side).all()),
             "eyes": bool((np.abs(self.eyes) <= 2 * side).all()),
             "crops": 0 < self.crops.shape[-1] <= MAX_SIDE_PX,
-            "mappings": bool((np.abs(mappings[:, 1:4]) <= MAX_OFFSET).all())
+            "mappings": bool((np.abs(mappings[:, 1:4]) <= (MAX_OFFSET, MAX_OFFSET, MAX_GROW)).all())
             and bool(((mappings[:, 0] > 0) & (mappings[:, 0] <= MAX_SCALE)).all())
             and bool(((mappings[:, 4] >= 0) & (mappings[:, 4] <= 1)).all()),
             "input values": len(self.input_values) == 256 and bool(np.isfinite(self.input_values).all()),

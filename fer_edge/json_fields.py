@@ -25,7 +25,7 @@ _values.maxstring = _values.maxother = _values.maxlong = 60
 def parse_json(raw: bytes | str) -> Any:
     """The value of a JSON document. Raises ValueError for any other text, for NaN and Infinity, and for deep nesting."""
     try:
-        return json.loads(raw, parse_constant=_refuse_constant)
+        return json.loads(raw, parse_constant=refuse_constant)
     except RecursionError:
         raise ValueError(f"it is nested deeper than {sys.getrecursionlimit()} levels") from None
 
@@ -40,7 +40,8 @@ def _escaped(sign: str) -> str:
     return sign if sign.isprintable() or sign == "\n" else json.dumps(sign)[1:-1]
 
 
-def _refuse_constant(name: str) -> NoReturn:
+def refuse_constant(name: str) -> NoReturn:
+    """For `parse_constant` of JSON decoders: raises ValueError for NaN and Infinity, which JSON does not have."""
     raise ValueError(f"{name} is not a number of JSON")
 
 

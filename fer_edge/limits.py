@@ -7,12 +7,12 @@ from __future__ import annotations
 
 # pictures: decoding takes 1 byte a pixel in gray and 3 in colour
 FRAME_PIXELS = 16_777_216  # of a camera's frame, or of a picture on a device: 4096 × 4096
-# of a picture in a data set on the host; the largest telephones' have 108 million; `fer_edge` tells OpenCV the same number
+# of a picture in a data set on the host; the largest telephones' have 108 million; `fer_edge` sets the same limit in OpenCV
 PICTURE_PIXELS = 134_217_728
 PICTURE_FILE_BYTES = 134_217_728  # of the file of one picture
 
 # files that are read whole
-JSON_BYTES = 16_777_216  # of one JSON document: bundle.json, parity.json, a status file
+JSON_BYTES = 16_777_216  # of bundle.json
 TARGET_OUTPUT_BYTES = 1_048_576  # of what one step of a deploy prints on the target
 STATUS_FILE_BYTES = 65_536  # of an instance's status
 MODEL_BYTES = 268_435_456  # of a .tflite file; `large`, the largest bundle of ours, has 4.3 million

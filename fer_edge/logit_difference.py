@@ -29,5 +29,5 @@ class LogitDifference:
         return LogitDifference(*(a + b for a, b in zip(astuple(self), astuple(other), strict=True)))
 
 
-# Two runtimes of one model were never further apart than a sixth of this; a bundle that allows more proves nothing.
+# Far more than two runtimes of one of our models differ; a bundle that allows more proves nothing.
 LARGEST_DIFFERENCE = LogitDifference(steps=32.0, rms_steps=8.0, slope=0.25)

@@ -1,4 +1,4 @@
-"""The first run of a model that this machine has not run yet: in a child process, which a damaged file may crash or hang.
+"""The trial of a model that neither came with the package nor was installed here: it runs in a child process first.
 
 A .tflite file is read by native code. Of several thousand damaged ones a few end the interpreter by a signal, and some never
 return; in a child process that is a refusal with a sentence.

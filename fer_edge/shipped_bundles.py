@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from functools import cache
 from pathlib import Path
 
 from fer_edge.errors import UsageError
+from fer_edge.json_fields import parse_json
 
 SHIPPED = ("edge-mixed", "edge", "nano")  # in the wheel; the first is the default
 IN_CHECKOUT = ("large", "edge-votes")  # in models/ of a checkout only, for their size or their classes
@@ -28,7 +28,7 @@ def shipped_path(name: str) -> Path:
 def shipped_models() -> frozenset[str]:
     """The SHA-256 of each model.tflite that comes with the package or a checkout."""
     files = [path for name in (*SHIPPED, *IN_CHECKOUT) if (path := shipped_path(name) / "bundle.json").is_file()]
-    return frozenset(json.loads(path.read_bytes())["files"]["model.tflite"]["sha256"] for path in files)
+    return frozenset(parse_json(path.read_bytes())["files"]["model.tflite"]["sha256"] for path in files)
 
 
 def bundle_folder(path: Path | str, checkout: Path = _CHECKOUT) -> Path:

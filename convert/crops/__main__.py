@@ -17,7 +17,7 @@ from convert.data.loader import load, remarks
 from fer_edge.atomic_file import write_atomically
 from fer_edge.bundle import Bundle
 from fer_edge.console import message
-from fer_edge.detection.registry import DETECTORS, find_detector
+from fer_edge.detection.registry import DETECTORS, find_detector, require_far_search
 from fer_edge.detection.tiles import MIN_FAR_PX
 from fer_edge.detection.two_stage import FarDetector, TwoStageDetector
 from fer_edge.errors import UsageError, exit_code_of
@@ -93,9 +93,8 @@ def _run(args: argparse.Namespace) -> int:
         return _print_presence(args, bundle)
     detectors = list(installed_detectors(args.detector))
     if args.far:
-        detectors = [FarDetector(found, args.far) for found in detectors if isinstance(found, TwoStageDetector)]
-        if not detectors:
-            raise UsageError("--far needs the detector blazeface-zoomed; `fer-edge detectors install` installs it")
+        able = [found for found in detectors if isinstance(found, TwoStageDetector)] or detectors[:1]
+        detectors = [FarDetector(require_far_search(found), args.far) for found in able]
     samples = load(args.data, bundle.side, classes=bundle.labels, votes=args.votes)
     for remark in remarks(samples):
         message(remark)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import tempfile
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path, PurePosixPath
@@ -19,10 +19,10 @@ from convert.data.detector_mappings import DETECTOR_MAPPINGS
 from convert.data.picture import Picture
 from convert.data.readers import read_pictures, with_progress_bar
 from fer_edge.bundle import Bundle
-from fer_edge.detection.registry import find_detector
-from fer_edge.detection.types import Detector, largest_first
+from fer_edge.detection.registry import counted_faces, find_detector
+from fer_edge.detection.types import Detector
 from fer_edge.errors import DataError, NotEnoughData, UsageError
-from fer_edge.face_crop import CropMapping, crop_square, face_crop
+from fer_edge.face_crop import IDENTITY, CropMapping, crop_square, face_crop
 from fer_edge.folder_files import in_sentence
 
 MIN_SIDE_PX = 24  # of the square; below half of the 48 px that models take, most pixels would be interpolated
@@ -32,10 +32,13 @@ OUTCOMES = ("found", "no_face", "too_small")
 
 @dataclass(frozen=True, slots=True)
 class FaceCropper:
-    """Cuts faces out of pictures: a detector, the mapping of its boxes to the model's square, and the crop's side in px."""
+    """Cuts faces out of pictures: a detector, the mappings of boxes to the model's square by detector, and the crop's side, px.
+
+    A detector of two networks returns boxes of several, each with its own mapping.
+    """
 
     detector: Detector
-    mapping: CropMapping
+    mappings: Mapping[str, CropMapping]
     side: int = 48
 
     @staticmethod
@@ -47,18 +50,23 @@ class FaceCropper:
         """
         found = find_detector(detector)
         if bundle is None:
-            return FaceCropper(found, DETECTOR_MAPPINGS[found.name])
+            return FaceCropper(found, DETECTOR_MAPPINGS)
         loaded = Bundle.load(bundle)
-        return FaceCropper(found, loaded.mapping(found.name), loaded.side)
+        return FaceCropper(found, loaded.spec.input.mappings, loaded.side)
+
+    def mapping(self, detector: str = "") -> CropMapping:
+        """The mapping of the boxes of the detector called `detector`, which is the cropper's own by default."""
+        return self.mappings.get(detector or self.detector.name, IDENTITY)
 
     def crop(self, gray: np.ndarray) -> tuple[str, np.ndarray | None]:
         """The outcome for a picture uint8 (H, W), one of OUTCOMES, and for "found" the largest face uint8 (side, side)."""
-        faces = largest_first(self.detector.detect(gray))
+        faces = counted_faces(self.detector, gray)
         if not faces:
             return "no_face", None
-        if crop_square(faces[0].xywh, self.mapping, gray.shape)[2] < MIN_SIDE_PX:
+        face, mapping = faces[0], self.mapping(faces[0].detector)
+        if crop_square(face.xywh, mapping, gray.shape)[2] < MIN_SIDE_PX:
             return "too_small", None
-        return "found", face_crop(gray, faces[0].xywh, self.side, self.mapping, faces[0].eyes)
+        return "found", face_crop(gray, face.xywh, self.side, mapping, face.eyes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +100,7 @@ class CroppingReport:
         """The report as JSON values, the classes in alphabetical order."""
         return {
             "detector": self.cropper.detector.name,
-            "mapping": asdict(self.cropper.mapping),
+            "mapping": asdict(self.cropper.mapping()),
             "side": self.cropper.side,
             "classes": dict(sorted(self.counts.items())),
             "no_face": self.no_face,

@@ -23,14 +23,15 @@ from convert.evaluate.bootstrap import DRAWS, SEED, interval, resamples
 from convert.evaluate.metrics import Interval, wilson_interval
 from convert.sources.opened_model import OpenedModel
 from fer_edge.bundle import Bundle
-from fer_edge.certainty import reported_label, thresholds_by_label
+from fer_edge.certainty import thresholds_by_label
 from fer_edge.classifier import Runtime
-from fer_edge.detection.registry import find_detector
-from fer_edge.detection.types import Detector, Face, largest_first
+from fer_edge.detection.registry import counted_faces, find_detector
+from fer_edge.detection.types import Detector, Face
 from fer_edge.errors import DataError
 from fer_edge.events import UNSURE
-from fer_edge.face_crop import IDENTITY, face_crop
+from fer_edge.face_crop import IDENTITY, crop_square, face_crop
 from fer_edge.json_fields import to_json
+from fer_edge.quality import Quality, crop_quality, unsure_reason
 
 NONE = "none"  # the class of pictures without a face
 MIN_PERSONS = 10  # names of persons from which on intervals are by person; fewer may be names of parts or classes
@@ -39,7 +40,7 @@ _PERSON = re.compile(r"(.+)_\d+")
 
 @dataclass(frozen=True, slots=True)
 class FaceReader:
-    """A model with a detector: `probabilities` gives float32 (K,) of a face in a picture.
+    """A model with a detector: `read` gives a face's probabilities float32 (K,) and the quality of its crop.
 
     `thresholds` are those of `thresholds_by_label`.
     """
@@ -47,7 +48,7 @@ class FaceReader:
     name: str
     labels: tuple[str, ...]
     detector: Detector
-    probabilities: Callable[[np.ndarray, Face], np.ndarray]
+    read: Callable[[np.ndarray, Face], tuple[np.ndarray, Quality]]
     thresholds: tuple[float, ...]
 
     @staticmethod
@@ -58,17 +59,19 @@ class FaceReader:
             bundle = Bundle.load(source.path.parent)
             classifier = bundle.make_classifier(runtime)
 
-            def read(gray: np.ndarray, face: Face) -> np.ndarray:
+            def read(gray: np.ndarray, face: Face) -> tuple[np.ndarray, Quality]:
                 crop = bundle.crop(gray, face, found.name)
-                return np.asarray(classifier.probabilities(crop[None], bundle.temperature)[0])
+                probabilities = classifier.probabilities(crop[None], bundle.temperature)[0]
+                return probabilities, bundle.quality(crop, gray, face, found.name)
 
             return FaceReader(bundle.name, bundle.labels, found, read, thresholds_by_label(bundle.spec))
         plain = model.classifier(runtime)
 
-        def read_plain(gray: np.ndarray, face: Face) -> np.ndarray:
+        def read_plain(gray: np.ndarray, face: Face) -> tuple[np.ndarray, Quality]:
             mapping = DETECTOR_MAPPINGS.get(face.detector or found.name, IDENTITY)
             crop = face_crop(gray, face.xywh, plain.side, mapping, face.eyes)
-            return np.asarray(plain.probabilities(crop[None])[0])
+            quality = crop_quality(crop, face, crop_square(face.xywh, mapping, gray.shape)[2])
+            return plain.probabilities(crop[None])[0], quality
 
         return FaceReader(source.name, source.labels, found, read_plain, (0.0,) * len(source.labels))
 
@@ -234,12 +237,13 @@ class _Shares:
 
 def _outcome(reader: FaceReader, picture: Picture, label: str, gray: np.ndarray) -> PictureOutcome:
     group = person_of(picture.source) or f"/{picture.source}"
-    faces = largest_first(reader.detector.detect(gray))
+    faces = counted_faces(reader.detector, gray)
     if not faces:
         return PictureOutcome(label, group, 0, None, None)
-    p = reader.probabilities(gray, faces[0])
-    predicted = reader.labels[int(p.argmax())]
-    return PictureOutcome(label, group, len(faces), predicted, reported_label(p, reader.labels, reader.thresholds))
+    p, quality = reader.read(gray, faces[0])
+    best = int(p.argmax())
+    is_unsure = unsure_reason(float(p[best]), quality, reader.thresholds[best])
+    return PictureOutcome(label, group, len(faces), reader.labels[best], UNSURE if is_unsure else reader.labels[best])
 
 
 def person_of(source: str) -> str | None:

@@ -116,7 +116,8 @@ def open_named(path: Path | None, is_trusted: bool = False) -> OpenedModel:
 
 
 def open_bundle(bundle: Bundle) -> OpenedModel:
-    """The model that a bundle runs on the device."""
+    """The model that a bundle runs on the device. Raises BundleRefused when it cannot be run."""
+    bundle.try_unknown_model(find_runtime())
     content = bundle.contents["model.tflite"]
     source = ModelSource(bundle.model, bundle.name, bundle.labels, None)
     spec = bundle.spec

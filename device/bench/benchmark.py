@@ -114,7 +114,7 @@ def run_bench(
     board, load = Board.find(root), os.getloadavg()[0]
     counts = range(1, (threads or min(_MOST_THREADS, board.cores)) + 1)
     float_model = find_float_model(bundle, float_model)
-    pipeline = Pipeline(find_detector(), bundle)
+    pipeline = Pipeline(find_detector(far_px=far_px), bundle)
     detector = pipeline.detector.name
     with tempfile.TemporaryDirectory(
         prefix="fer-edge-bench-", dir=_writable_folder(default_journal_folder())

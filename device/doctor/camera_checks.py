@@ -64,7 +64,7 @@ def camera(context: CheckContext) -> Finding:
 
 def _read_frames(source: Source, name: str, context: CheckContext, clock: SystemClock, start_ns: int) -> Finding:
     from device.camera.source import EndOfStream, SourceLost
-    from fer_edge.detection.registry import find_detector
+    from fer_edge.detection.registry import counted_faces, find_detector
 
     timeout_s = context.settings.open_s
     detector = find_detector(context.settings.detector) if context.camera_trial_s else None
@@ -81,7 +81,7 @@ def _read_frames(source: Source, name: str, context: CheckContext, clock: System
         first_s = first_s or (clock.mono_ns() - start_ns) / 1e9
         if detector is None:
             break
-        frames_with_face += bool(detector.detect(gray))
+        frames_with_face += bool(counted_faces(detector, gray))
     if gray is None:
         return make_finding("camera.silent", camera=name, seconds=timeout_s)
     if (mean := float(gray.mean())) < _DARK_MEAN:

@@ -124,7 +124,7 @@ def verify(context: CheckContext) -> Finding:
 def detectors(context: CheckContext) -> Finding:
     """Whether the detector of a run finds the synthetic face, and which label its bundle gives it."""
     from fer_edge.bundle import Bundle
-    from fer_edge.detection.registry import find_detector
+    from fer_edge.detection.registry import counted_faces, find_detector
     from fer_edge.synthetic_face import face_frame
 
     try:
@@ -136,7 +136,7 @@ def detectors(context: CheckContext) -> Finding:
     if detector.name == "haar" and context.settings.detector is None:
         return make_finding("detectors.haar")
     gray = face_frame(0.0)
-    faces = detector.detect(gray)
+    faces = counted_faces(detector, gray)
     if not faces:
         return make_finding("detectors.blind", detector=detector.name)
     loaded = Bundle.load(context.settings.bundle)

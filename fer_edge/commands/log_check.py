@@ -53,7 +53,7 @@ def _purge(args: argparse.Namespace) -> int:
     from fer_edge.log.time_window import parse_moment
 
     folder, before = args.log or default_journal_folder(name=args.name), parse_moment(args.before, datetime.now(UTC))
-    with acting_as_owner(folder / "journal"):  # root in a folder of the service
+    with acting_as_owner(folder):  # root in a folder of the service
         result = purge(folder, before)
     output(str(result))
     return EXIT_DONE

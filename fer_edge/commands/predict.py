@@ -43,6 +43,10 @@ def _predict(args: argparse.Namespace) -> int:
 
     if args.far_px is not None and args.far_px < MIN_FAR_PX:
         raise UsageError(f"--far must be {MIN_FAR_PX} or more, not {args.far_px}")
+    if args.far_px is not None and args.crop:
+        raise UsageError(
+            "--far searches a whole picture, and --crop takes the picture for a face; leave out one of them"
+        )
     bundle = Bundle.load(args.bundle)
     if not args.crop:
         message(f"detector {bundle.detector.name}, bundle {bundle.name}")

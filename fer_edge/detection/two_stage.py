@@ -3,9 +3,8 @@
 Of validation faces of 60, 90, 120, 180 and 240 px in 640×480 scenes, the cheap network finds 0, 0, 12, 75 and 92 % on
 whole frames, the searching one 34, 79, 91, 96 and 97 % at ten times the cost (`convert.crops`). Of the faces
 that the latter found, the cheap one finds 97 to 100 % again on a square twice the face's side: enough to follow a face.
-The cheap one also finds what the other does not see: a face that fills the frame. Of 300 crops of FER2013, each enlarged to a
-whole picture, the searching network finds 274. Where it finds nothing, the cheap one looks too: both find 292 when that one
-sees the picture alone, and 299 when it also sees a black border.
+The cheap one also finds what the other does not see: a face that fills the frame. Where the searching network finds nothing,
+the cheap one searches the frame with a black border around it, which it needs (tests/convert/test_presence_table.py).
 """
 
 from __future__ import annotations

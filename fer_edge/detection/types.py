@@ -15,8 +15,8 @@ class Face:
 
     `score` is 0–1. `eyes` are two points (x, y) in px, the one further left in an upright face first; `nose` is the tip of the
     nose; None where the detector gives none. `detector` names the detector whose box it is, where that differs from the one
-    that was called: it selects the mapping of the bundle. `second_score` is that of another network that looked at the same
-    face; None where only one network looked.
+    that was called: it selects the mapping of the bundle. `second_score` is that of a second look at the same face, by
+    another network or on another view; None without one.
     """
 
     xywh: tuple[int, int, int, int]
@@ -28,9 +28,9 @@ class Face:
 
     @property
     def evidence(self) -> float:
-        """How certain it is that this is a face, 0–1: the score, or the mean of two networks' scores.
+        """How certain it is that this is a face, 0–1: the score, or the mean of the two scores.
 
-        At the same share of lost faces, one network's score lets four times as many false boxes pass
+        At the same share of lost faces, one score alone lets several times as many false boxes pass
         (`python -m convert.crops --presence`).
         """
         return self.score if self.second_score is None else (self.score + self.second_score) / 2

@@ -124,8 +124,9 @@ class JournalAudit:
 def audit_journal(device: Device, zone: TimeZone) -> JournalAudit:
     """The audit of a device's journal, of which every line is read. Raises OSError."""
     calendar = ClockCorrection(device.folder)
-    auditor = _Auditor(JournalAudit(device, zone, len(segments(device.folder))))
-    for segment in segments(device.folder):
+    files = segments(device.folder)
+    auditor = _Auditor(JournalAudit(device, zone, len(files)))
+    for segment in files:
         with suppress(FileNotFoundError):  # the running instance deleted it meanwhile
             if not segment.stat().st_size:
                 why = f"{segment.name} holds no line: its run ended while it could not write any, or is just starting"

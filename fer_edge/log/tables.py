@@ -45,7 +45,8 @@ def write_text(rows: Iterable[Row], columns: Sequence[str], zone: TimeZone, stre
     several = iter(rows)
     first = list(islice(several, _WIDE))
     shown = [[_word(name, row.get(name), zone) for name in columns] for row in first]
-    widths = [max(map(len, cells)) for cells in zip(columns, *shown, strict=True)]
+    heads = [clean(name, _LONGEST_WORD) for name in columns]
+    widths = [max(map(len, cells)) for cells in zip(heads, *shown, strict=True)]
     right = [any(isinstance(row.get(name), int | float) and name not in TIMES for row in first) for name in columns]
 
     def line(cells: Sequence[str]) -> str:
@@ -55,7 +56,7 @@ def write_text(rows: Iterable[Row], columns: Sequence[str], zone: TimeZone, stre
         )
         return "  ".join(padded).rstrip() + "\n"
 
-    stream.write(line(list(columns)))
+    stream.write(line(heads))
     for cells in shown:
         stream.write(line(cells))
     for row in several:

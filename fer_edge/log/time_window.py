@@ -136,11 +136,7 @@ class TimeWindow:
 
 def midnight_s(day: date, zone: TimeZone) -> float:
     """When that day begins, in POSIX seconds."""
-    return _on(day, time(), zone)
-
-
-def _on(day: date, clock: time, zone: TimeZone) -> float:
-    return datetime.combine(day, clock, zone.tz).timestamp()
+    return datetime.combine(day, time(), zone.tz).timestamp()
 
 
 def _offsets(from_s: float, to_s: float, zone: TimeZone) -> Iterator[tuple[float, float, float]]:

@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 import pytest
 from builders import class_tree, packed, write_image
+from fakes import FixedFaces
 
 from convert.data.__main__ import main
 from convert.data.detector_mappings import DETECTOR_MAPPINGS
@@ -17,7 +18,7 @@ from convert.data.face_cropping import FaceCropper, write_crops
 from convert.data.loader import load
 from fer_edge.bundle import Bundle
 from fer_edge.detection.registry import find_detector
-from fer_edge.detection.types import Detector, largest_first
+from fer_edge.detection.types import Detector, Face, largest_first
 from fer_edge.face_crop import face_crop
 from fer_edge.synthetic_face import face_box, face_frame
 
@@ -184,6 +185,17 @@ def test_the_mapping_of_a_bundle_is_used(tmp_path: Path, bundle_path: Path, blaz
     assert np.array_equal(crop, face_crop(picture, face.xywh, bundle.side, bundle.mapping(blazeface.name), face.eyes))
     probabilities = bundle.classify_faces(picture, [face], blazeface.name)
     assert np.array_equal(bundle.classify(crop[None]), probabilities), "what the device says of the picture"
+
+
+def test_a_box_of_another_network_has_that_networks_mapping(bundle_path: Path) -> None:
+    face = Face((60, 40, 90, 90), 0.9, detector="blazeface-short-range")
+    detector = FixedFaces(face)
+    detector.name = "blazeface-zoomed"
+    picture, bundle = face_frame(0), Bundle.load(bundle_path)
+    outcome, crop = FaceCropper(detector, bundle.spec.input.mappings, bundle.side).crop(picture)
+    assert outcome == "found" and crop is not None
+    assert np.array_equal(crop, bundle.crop(picture, face, detector.name))
+    assert bundle.mapping("blazeface-short-range") != bundle.mapping(detector.name)
 
 
 def test_the_haar_cascade_has_a_mapping_of_its_own(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -27,21 +28,23 @@ from convert.evaluate.pictures import (
 from convert.report.pictures_markdown import pictures_markdown
 from convert.sources.opened_model import open_bundle
 from fer_edge.bundle import Bundle
+from fer_edge.detection.registry import BEGIN_EVIDENCE
 from fer_edge.detection.types import Face
 from fer_edge.errors import DataError
 from fer_edge.labels import LABELS
+from fer_edge.quality import Quality
 from fer_edge.shipped_bundles import shipped_path
 from fer_edge.synthetic_face import face_frame
 
 EMPTY = np.full((240, 320), 120, np.uint8)
 
 
-def reader(*faces: Face, happy_from: float = 0.5) -> FaceReader:
+def reader(*faces: Face, happy_from: float = 0.5, quality: float = 1.0) -> FaceReader:
     """A reader that finds `faces` in each picture; a bright picture is happy, another sad, the brighter the surer."""
 
-    def read(gray: np.ndarray, face: Face) -> np.ndarray:
+    def read(gray: np.ndarray, face: Face) -> tuple[np.ndarray, Quality]:
         bright = float(gray.mean()) / 255
-        return np.array([bright, 1 - bright], np.float32)
+        return np.array([bright, 1 - bright], np.float32), Quality(quality, "dark")
 
     return FaceReader("fake", ("happy", "sad"), FixedFaces(*faces), read, (happy_from, 0.5))
 
@@ -100,6 +103,16 @@ def test_each_class_is_scored_with_its_thresholds_and_bad_files_are_named(tmp_pa
     assert report.all_faces is not None and report.all_faces.found.n == 4
     assert report.right_by_label["sad"].share == wilson_interval(1, 2), "a picture without a face was called sad"
     assert report.right_by_label["happy"].share == wilson_interval(1, 2)
+
+
+def test_a_poor_crop_is_unsure_and_a_weak_box_is_no_face_as_on_a_device(tmp_path: Path) -> None:
+    folder = tree(tmp_path, {"happy/1.png": np.full((240, 320), 230, np.uint8)})
+    reported = evaluate_pictures(reader(ONE, quality=0.4), folder).classes["happy"].reported_of_found
+    assert reported.share is not None and reported.share.value == 0.0
+    weak = FixedFaces(Face((10, 10, 50, 50), BEGIN_EVIDENCE - 0.01))
+    weak.name = "blazeface-zoomed"
+    found = evaluate_pictures(replace(reader(), detector=weak), folder).classes["happy"].found
+    assert found.share is not None and found.share.value == 0.0
 
 
 def test_a_picture_without_a_found_face_is_not_found(tmp_path: Path) -> None:

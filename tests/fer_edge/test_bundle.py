@@ -15,6 +15,7 @@ from fer_edge.bundle_files import replaced_folder
 from fer_edge.errors import BundleRefused, UsageError
 from fer_edge.golden_check import verify
 from fer_edge.labels import LABELS
+from fer_edge.limits import JSON_BYTES
 from fer_edge.shipped_bundles import IN_CHECKOUT, SHIPPED, bundle_folder, shipped_path
 
 
@@ -47,6 +48,11 @@ def truncate(name: str) -> Callable[[Path], None]:
     [
         (truncate("model.tflite"), BundleRefused, "hash differs"),
         (truncate("bundle.json"), BundleRefused, "cannot be read"),
+        (
+            lambda f: (f / "bundle.json").write_bytes((f / "bundle.json").read_bytes() + b" " * JSON_BYTES),
+            BundleRefused,
+            "more than the 16,777,216 bytes that are read",
+        ),
         (lambda f: (f / "golden.npz").unlink(), BundleRefused, "golden.npz is missing"),
         (lambda f: (f / "bundle.json").unlink(), UsageError, "not a bundle"),
         (edit("format", 99), BundleRefused, "format 99"),

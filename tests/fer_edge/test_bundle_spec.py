@@ -100,6 +100,7 @@ WRONG = {
     "input.range": [255.0],
     "input.mappings.haar.scale": 0,
     "input.mappings.haar.level": 1.5,
+    "input.mappings.haar.grow": 0.3,
     "output.kind": "boxes",
     "quantization.scheme": 8,
     "quantization.input.scale": -1.0,

@@ -7,18 +7,18 @@ import shutil
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pytest
 from jsonschema import Draft202012Validator
 
 from convert.bundle.bundle_update import update_bundle
 from fer_edge.bundle import Bundle
 from fer_edge.bundle_spec import SCHEMA_FILE, BundleSpec
-from fer_edge.certainty import NEVER, reported_label, thresholds_by_label, thresholds_sentence
+from fer_edge.certainty import NEVER, thresholds_by_label, thresholds_sentence
 from fer_edge.cli import main
 from fer_edge.errors import BundleRefused
 from fer_edge.events import UNSURE
 from fer_edge.labels import LABELS
+from fer_edge.quality import Quality, unsure_reason
 from fer_edge.shipped_bundles import shipped_path
 from fer_edge.thresholds import LabelThresholds, StatedPrior
 
@@ -39,11 +39,10 @@ def by_label(single: BundleSpec) -> BundleSpec:
     return replace(single, thresholds=single.thresholds._replace(labels=labels))
 
 
-def says(label: str, p: float) -> np.ndarray:
-    """Probabilities float32 (7,) of which `label` has `p`, and the others share the rest."""
-    row = np.full(7, (1 - p) / 6, np.float32)
-    row[LABELS.index(label)] = p
-    return row
+def is_unsure(spec: BundleSpec, label: str, p: float, unsure_below: float | None = None) -> bool:
+    """Whether a good crop whose best label has that probability is unsure."""
+    threshold = thresholds_by_label(spec, unsure_below)[LABELS.index(label)]
+    return unsure_reason(p, Quality(1.0, ""), threshold) == "confidence"
 
 
 @pytest.mark.parametrize(
@@ -60,7 +59,7 @@ def says(label: str, p: float) -> np.ndarray:
     ],
 )
 def test_each_label_has_its_own_threshold(by_label: BundleSpec, label: str, p: float, reported: str) -> None:
-    assert reported_label(says(label, p), LABELS, thresholds_by_label(by_label)) == reported
+    assert (UNSURE if is_unsure(by_label, label, p) else label) == reported
 
 
 def test_a_bundle_with_one_threshold_keeps_it_for_all_labels(single: BundleSpec) -> None:
@@ -69,7 +68,7 @@ def test_a_bundle_with_one_threshold_keeps_it_for_all_labels(single: BundleSpec)
 
 def test_the_setting_replaces_the_thresholds_of_either_kind(single: BundleSpec, by_label: BundleSpec) -> None:
     assert thresholds_by_label(single, 0.1) == thresholds_by_label(by_label, 0.1) == (0.1,) * 7
-    assert reported_label(says("fear", 0.5), LABELS, thresholds_by_label(by_label, 0.0)) == "fear"
+    assert not is_unsure(by_label, "fear", 0.5, unsure_below=0.0)
 
 
 def test_the_thresholds_are_told_in_words(by_label: BundleSpec) -> None:

@@ -62,6 +62,8 @@ def test_predict_json_prints_an_object_for_each_image(pictures: Path, capsys: py
         (["predict", "--crop", "{here}/empty.png"], 2, "not an image"),
         (["predict", "--crop", "{here}/bomb.png"], 2, "too many pixels"),
         (["predict", "--bundle", "{here}", "{here}/wall.png"], 2, "not a bundle"),
+        (["predict", "--crop", "--far", "20", "{here}/wall.png"], 2, "leave out one of them"),
+        (["run", "--camera", "synthetic", "--detector", "haar", "--far", "40"], 2, "by the detector blazeface-zoomed"),
         (["run", "--camera", "{here}/nowhere.mp4"], 4, "nowhere.mp4"),
         (["run", "--camera", "periscope"], 2, "periscope"),
         (["run", "--camera", "synthetic", "--bundle", "{here}"], 2, "not a bundle"),

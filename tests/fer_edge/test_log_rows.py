@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 import stat
 from pathlib import Path
@@ -15,6 +16,8 @@ from fer_edge.commands.log_options import ROW_KINDS
 from fer_edge.events import UNSURE
 from fer_edge.log.devices import devices
 from fer_edge.log.rows import column_names, labels_of
+from fer_edge.log.tables import write_text
+from fer_edge.log.time_window import TimeZone
 from tests.simulated_device import SimulatedDevice, utc_s
 
 JOURNALS = Path(__file__).parents[1] / "fixtures" / "journals"
@@ -53,6 +56,12 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def rows(capsys: pytest.CaptureFixture[str], *arguments: str) -> list[dict[str, Any]]:
     assert main(["log", "query", *arguments, "--json", "--utc"]) == 0
     return [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+
+
+def test_the_names_of_columns_are_cleaned_in_a_table() -> None:
+    stream = io.StringIO()
+    write_text([{"hap\x1b[2Jpy": 1.0}], ["hap\x1b[2Jpy"], TimeZone(), stream)
+    assert stream.getvalue().splitlines()[0] == "hap\\x1b[2Jpy"
 
 
 def test_episodes_have_their_own_times(house: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from convert.sources.opened_model import open_named
 from convert.tflite.flatbuffer import parse
 from fer_edge import limits
 from fer_edge.bundle import Bundle
@@ -60,15 +61,24 @@ def test_a_model_that_needs_too_much_memory_is_refused(tmp_path: Path) -> None:
         _ = Bundle.load(folder).classifier
 
 
+def test_the_host_tries_an_unknown_model_of_a_bundle_too(tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(NANO, tmp_path / "nano"))
+    (folder / "model.tflite").write_bytes(model_of_a_gigabyte())
+    spec = json.loads((folder / "bundle.json").read_text())
+    (folder / "bundle.json").write_text(json.dumps({**spec, "files": to_json(file_entries(folder))}))
+    with pytest.raises(BundleRefused, match=r"model\.tflite"):
+        open_named(folder)
+
+
 def test_only_an_unknown_model_needs_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     copied = Path(shutil.copytree(NANO, tmp_path / "releases" / "nano-0123"))
-    assert Bundle.load(NANO).proved and Bundle.load(copied).proved
+    assert Bundle.load(NANO).is_shipped_or_installed and Bundle.load(copied).is_shipped_or_installed
     (copied / "model.tflite").write_bytes((shipped_path("edge") / "model.tflite").read_bytes()[:-1])
     spec = json.loads((copied / "bundle.json").read_text())
     (copied / "bundle.json").write_text(json.dumps({**spec, "files": to_json(file_entries(copied))}))
-    assert not Bundle.load(copied).proved
+    assert not Bundle.load(copied).is_shipped_or_installed
     monkeypatch.setenv("FER_EDGE_BUNDLES", str(tmp_path))
-    assert Bundle.load(copied).proved, "`bundle install` puts only bundles there that passed"
+    assert Bundle.load(copied).is_shipped_or_installed, "`bundle install` puts only bundles there that passed"
 
 
 def test_the_limits_leave_room_for_our_largest_model() -> None:

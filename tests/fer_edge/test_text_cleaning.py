@@ -11,6 +11,12 @@ from fer_edge.json_fields import json_text
 from fer_edge.text_cleaning import clean, clean_lines, spreadsheet_text
 
 
+def test_data_is_printed_whole(capsys: pytest.CaptureFixture[str]) -> None:
+    values = ["happy"] * 300_000
+    output(json_text(values))
+    assert json.loads(capsys.readouterr().out) == values
+
+
 @pytest.mark.parametrize(
     ("text", "printed"),
     [
