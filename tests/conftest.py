@@ -8,8 +8,12 @@ import signal
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    from convert.data.samples import Samples
 
 HERE = Path(__file__).parent
 ALLOWED_SKIPS = {
@@ -71,6 +75,17 @@ def fer2013() -> Path:
         assert not given, f"FER2013 names {given}, which does not exist"
         pytest.skip("no FER2013")
     return path
+
+
+@pytest.fixture(scope="session")
+def fer2013_samples(fer2013: Path) -> Samples:
+    """The samples of the real data set, read once for all tests of a process: its arrays are read-only."""
+    from convert.data.loader import load
+
+    samples = load(fer2013)
+    for array in (samples.x, samples.y, samples.split):
+        array.flags.writeable = False
+    return samples
 
 
 @pytest.fixture(scope="session")
