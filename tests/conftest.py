@@ -119,6 +119,16 @@ def memory_path(tmp_path: Path) -> Iterator[Path]:
         yield Path(folder)
 
 
+@pytest.fixture
+def shared_path() -> Iterator[Path]:
+    """A folder of root that any user may enter, for tests that act for other users; skips for who is not root."""
+    if os.geteuid():
+        pytest.skip("only root acts for other users")
+    with tempfile.TemporaryDirectory(dir="/tmp") as folder:
+        Path(folder).chmod(0o755)
+        yield Path(folder)
+
+
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:
     if report.skipped and hasattr(report, "wasxfail"):
         _unmet.append((report.nodeid, report.wasxfail))
