@@ -10,7 +10,9 @@ import numpy as np
 import pytest
 
 from convert.data.samples import Samples
+from device.config import Settings
 from device.vision import motion_gate
+from device.vision.pipeline import Pipeline
 from fer_edge.bundle import Bundle
 from fer_edge.detection.registry import find_detector
 from fer_edge.shipped_bundles import shipped_path
@@ -90,6 +92,15 @@ def test_the_bench_scenes_show_the_number_of_faces_they_claim(nano: Bundle, blaz
     }
     counts = {name: len(find_detector().detect(frames[5])) for name, frames in shown.items()}
     assert counts == {"one": 1, "eight": 8, "4K": 1, "nobody": 0}
+
+
+def test_the_cost_of_a_frame_is_that_of_its_parts(nano: Bundle, blazeface: object, tmp_path: Path) -> None:
+    work = frame_cost.Work(Pipeline(find_detector(), nano), Settings(fps=frame_cost.FPS), tmp_path)
+    cost = work.done(frame_cost.scenes()["one"][:4])
+    assert cost["all"] == pytest.approx(sum(cost[part] for part in ("far", "near", "classifier", "beside")))
+    assert all(cost[part] > 0 for part in ("far", "near", "classifier", "beside"))
+    assert work.searcher.calls >= 1 and work.refiner.calls >= 3 and work.classifier.calls >= 3
+    assert 0 < cost["searches"] < 1 and cost["looks"] > 0.5
 
 
 def test_a_live_run_reads_new_frames_and_keeps_its_cpu_budget(
