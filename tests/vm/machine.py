@@ -97,7 +97,7 @@ class Machine:
 
     def _forget_connection(self) -> None:
         for user in ("root", USER):
-            command = [self.folder / "bin/ssh", "-O", "exit", f"{user}@{self.name}"]
+            command = [str(self.folder / "bin/ssh"), "-O", "exit", f"{user}@{self.name}"]
             subprocess.run(command, capture_output=True, check=False)
             control_path(self.port, user).unlink(missing_ok=True)
 
