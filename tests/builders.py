@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import os
+import struct
 import subprocess
 import sys
 import tempfile
 import zipfile
+import zlib
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from fractions import Fraction
@@ -101,6 +103,16 @@ def write_image(path: Path, gray: np.ndarray) -> Path:
     """The path of an image file that holds `gray` uint8 (H, W)."""
     assert cv2.imwrite(str(path), gray)
     return path
+
+
+def huge_png(side: int) -> bytes:
+    """A PNG of 60 bytes whose header states side × side pixels."""
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    header = struct.pack(">IIBBBBB", side, side, 8, 0, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"")) + chunk(b"IEND", b"")
 
 
 def event(kind: str = "reading", seq: int = 0, **body: Any) -> Event:

@@ -8,8 +8,12 @@ import signal
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    from convert.data.samples import Samples
 
 HERE = Path(__file__).parent
 ALLOWED_SKIPS = {
@@ -74,6 +78,17 @@ def fer2013() -> Path:
 
 
 @pytest.fixture(scope="session")
+def fer2013_samples(fer2013: Path) -> Samples:
+    """The samples of the real data set, read once for all tests of a process: its arrays are read-only."""
+    from convert.data.loader import load
+
+    samples = load(fer2013)
+    for array in (samples.x, samples.y, samples.split):
+        array.flags.writeable = False
+    return samples
+
+
+@pytest.fixture(scope="session")
 def bundle_path() -> Path:
     """The folder of the shipped default bundle."""
     from fer_edge.shipped_bundles import default_path
@@ -101,6 +116,16 @@ def memory_path(tmp_path: Path) -> Iterator[Path]:
         yield tmp_path
         return
     with tempfile.TemporaryDirectory(dir=shm) as folder:
+        yield Path(folder)
+
+
+@pytest.fixture
+def shared_path() -> Iterator[Path]:
+    """A folder of root that any user may enter, for tests that act for other users; skips for who is not root."""
+    if os.geteuid():
+        pytest.skip("only root acts for other users")
+    with tempfile.TemporaryDirectory(dir="/tmp") as folder:
+        Path(folder).chmod(0o755)
         yield Path(folder)
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import socket
 import subprocess
 import time
 from collections.abc import Iterator
@@ -13,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.arm64.userspace import HOME, USER, USER_ID, UserSpace
+from tests.loopback import answers_ssh, free_port, write_ssh_client
 
 _LIMIT_S = 120
 _KEYGEN = ["ssh-keygen", "-q", "-N", "", "-t", "ed25519"]
@@ -40,7 +40,7 @@ class SshTarget:
 @contextmanager
 def ssh_target(space: UserSpace, folder: Path) -> Iterator[SshTarget]:
     """The server in `space`, which lets the user in with a key made in `folder`; it ends with the context."""
-    key, port = folder / "key", _free_port()
+    key, port = folder / "key", free_port()
     subprocess.run([*_KEYGEN, "-f", key], check=True)
     allowed = space.root / HOME.relative_to("/") / ".ssh" / "authorized_keys"
     allowed.parent.mkdir(mode=0o700)
@@ -48,15 +48,7 @@ def ssh_target(space: UserSpace, folder: Path) -> Iterator[SshTarget]:
     for path in (allowed.parent, allowed):
         os.chown(path, USER_ID, USER_ID)
     host = (space.root / "etc/ssh/ssh_host_ed25519_key.pub").read_text().rsplit(" ", 1)[0]
-    (folder / "known_hosts").write_text(f"[127.0.0.1]:{port} {host}\n")
-    (folder / "config").write_text(
-        f"Host arm64\n  HostName 127.0.0.1\n  Port {port}\n  IdentityFile {key}\n  IdentitiesOnly yes\n"
-        f"  UserKnownHostsFile {folder / 'known_hosts'}\n  GlobalKnownHostsFile none\n  StrictHostKeyChecking yes\n"
-    )
-    wrapped = folder / "bin" / "ssh"
-    wrapped.parent.mkdir()
-    wrapped.write_text(f'#!/bin/sh\nexec {shutil.which("ssh")} -F {folder / "config"} "$@"\n')
-    wrapped.chmod(0o755)
+    write_ssh_client(folder, "arm64", port, key, host)
     # What emulates is told to each session, as the system's own settings would tell it
     options = [f"Port={port}", "ListenAddress=127.0.0.1", "UsePAM=no", f"SetEnv=QEMU_CPU={space.cpu}"]
     words = ["/usr/sbin/sshd", "-D", "-e", *(word for option in options for word in ("-o", option))]
@@ -66,25 +58,10 @@ def ssh_target(space: UserSpace, folder: Path) -> Iterator[SshTarget]:
         )
     try:
         end_s = time.monotonic() + _LIMIT_S
-        while not _answers(port):
+        while not answers_ssh(port):
             assert server.poll() is None and time.monotonic() < end_s, (folder / "said").read_text()
             time.sleep(0.1)
         yield SshTarget(f"{USER}@arm64", port, folder)
     finally:
         server.terminate()
         server.wait()
-
-
-def _answers(port: int) -> bool:
-    try:
-        with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
-            return connection.recv(4) == b"SSH-"
-    except OSError:
-        return False
-
-
-def _free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        port: int = listener.getsockname()[1]
-        return port

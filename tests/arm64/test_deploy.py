@@ -82,7 +82,11 @@ def test_a_repeated_deploy_changes_nothing(pi: Pi) -> None:
     ran = _fer_edge(pi.ssh, "deploy", pi.ssh.name, "--offline", "--json")
     assert ran.returncode == 0, ran.stderr
     again = json.loads(ran.stdout)
-    assert (again["release"], again["before"], again["service"]) == (pi.result["release"], pi.result["release"], "kept")
+    assert (again["release"], again["previous"], again["service"]) == (
+        pi.result["release"],
+        pi.result["release"],
+        "kept",
+    )
 
 
 def _fer_edge(ssh: SshTarget, *words: str | Path) -> subprocess.CompletedProcess[str]:

@@ -166,7 +166,11 @@ def test_a_run_gives_the_same_readings_as_here(looped_there: Looped, looped_here
     assert len(target_readings) == VIDEO_FRAMES
     for a, b in zip(host_readings, target_readings, strict=True):
         np.testing.assert_allclose(b["xywh"], a["xywh"], atol=2)
-    same = [p for p, same_box in looped_there.differences(looped_here) if same_box]
+    differences = looped_there.differences(looped_here)
+    apart = sorted(p for p, _ in differences)
+    # a box a px or two elsewhere is another crop of the drawn face, on which two classes are near each other
+    assert sum(p > 0.15 for p in apart) <= 2 and apart[-1] < 0.35, apart[-5:]
+    same = [p for p, same_box in differences if same_box]
     assert same and max(same) < 0.15
     labels = [(a["label"], b["label"]) for a, b in zip(host_readings, target_readings, strict=True)]
     assert sum(a == b for a, b in labels) >= VIDEO_FRAMES - 1, labels
@@ -177,10 +181,10 @@ def test_a_box_elsewhere_changes_probabilities_little(
 ) -> None:
     """A box a px or two elsewhere is another crop, and may say another thing, once."""
     if on.space.suite == "bookworm":
-        reason = "not reached by edge: the drawn face has two of 12 readings apart, .21 and .32"
+        reason = "not reached by edge-mixed: the drawn face has two of 12 readings apart, .19 and .27"
         request.applymarker(pytest.mark.xfail(strict=True, reason=reason))
-    apart = [p for p, _ in looped_there.differences(looped_here)]
-    assert sum(p > 0.15 for p in apart) <= 1 and max(apart) < 0.25, apart
+    apart = sorted(p for p, _ in looped_there.differences(looped_here))
+    assert sum(p > 0.15 for p in apart) <= 1 and apart[-1] < 0.25, apart[-5:]
 
 
 def _events(lines: str) -> list[Event]:

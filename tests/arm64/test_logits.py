@@ -10,12 +10,11 @@ import os
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import pytest
 
-from convert.data.loader import load
+from convert.data.samples import Samples
 from fer_edge.bundle import Bundle
 from fer_edge.classifier import find_runtime
 from fer_edge.golden_vectors import Golden
@@ -53,9 +52,9 @@ CASES = [Case(model, configuration) for model in SHIPPED for configuration in CO
 
 
 @pytest.fixture(scope="module")
-def images(fer2013: Path) -> np.ndarray:
+def images(fer2013_samples: Samples) -> np.ndarray:
     """Test images, the same number of each class in turn: uint8 (350, 48, 48). No threshold is chosen on them."""
-    test = load(fer2013).part("test")
+    test = fer2013_samples.part("test")
     rng = np.random.default_rng(SEED)
     rows = np.stack(
         [rng.choice(np.flatnonzero(test.y == k), PER_CLASS, replace=False) for k in range(len(test.labels))]

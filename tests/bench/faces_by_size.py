@@ -29,7 +29,7 @@ from fer_edge.detection.registry import find_detector
 from fer_edge.errors import UsageError, exit_code_of
 from fer_edge.events import Event
 from fer_edge.journal.segments import segments
-from tests.system.dated_result import reported
+from tests.system.dated_result import bench_parser, bundle_facts, reported
 
 FRAMES, FPS = 5, 10  # of each scene
 
@@ -144,14 +144,9 @@ def text(result: dict[str, Any]) -> str:
 
 def main(argv: list[str] | None = None) -> int:
     """Reads the arguments, measures, and prints the table."""
-    parser = argparse.ArgumentParser(prog="python -m tests.bench.faces_by_size", description=__doc__)
-    parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--bundle", type=Path, help="default: the one that came with the package")
+    parser = bench_parser("faces_by_size", __doc__, with_data=True)
     parser.add_argument("--n", type=whole_number(1), default=300, help="faces a size (default 300)")
     parser.add_argument("--sizes", type=whole_number(24), nargs="+", default=SIZES_PX, metavar="PX")
-    parser.add_argument("--seed", type=whole_number(0), default=0)
-    parser.add_argument("--json", action="store_true")
-    parser.add_argument("--out", type=Path, metavar="FOLDER", help="leave the result there too, dated")
     args = parser.parse_args(argv)
     return exit_code_of(lambda: _command(args))
 
@@ -164,8 +159,7 @@ def _command(args: argparse.Namespace) -> int:
         with tempfile.TemporaryDirectory() as folder:
             rows.append(asdict(measure(samples, bundle, size_px, args.n, args.seed, Path(folder))))
     result = {
-        "bundle": bundle.name,
-        "bundle_sha256": bundle.sha256,
+        **bundle_facts(bundle),
         "part": "validation",
         "n": args.n,
         "seed": args.seed,

@@ -27,7 +27,7 @@ from fer_edge.errors import exit_code_of
 from fer_edge.events import Event
 from fer_edge.synthetic_face import face_frame
 from tests.memory_sink import MemorySink
-from tests.system.dated_result import reported
+from tests.system.dated_result import bench_parser, bundle_facts, reported
 
 PICTURES = 60
 # frames a second, and the percent of a core that they would need more than
@@ -149,11 +149,8 @@ def text(result: dict[str, Any]) -> str:
 
 def main(argv: list[str] | None = None) -> int:
     """Reads the arguments, measures, and prints the tables."""
-    parser = argparse.ArgumentParser(prog="python -m tests.bench.frame_age", description=__doc__)
-    parser.add_argument("--bundle", type=Path, help="default: the one that came with the package")
+    parser = bench_parser("frame_age", __doc__)
     parser.add_argument("--seconds", type=float, default=15.0, metavar="S", help="each run (default 15)")
-    parser.add_argument("--json", action="store_true")
-    parser.add_argument("--out", type=Path, metavar="FOLDER", help="leave the result there too, dated")
     args = parser.parse_args(argv)
     return exit_code_of(lambda: _run(args))
 
@@ -161,8 +158,7 @@ def main(argv: list[str] | None = None) -> int:
 def _run(args: argparse.Namespace) -> int:
     bundle = Bundle.load(args.bundle)
     result: dict[str, Any] = {
-        "bundle": bundle.name,
-        "bundle_sha256": bundle.sha256,
+        **bundle_facts(bundle),
         "ages": [age(bundle.path, fps, args.seconds, held) for fps, held in ((10.0, 0.0), (30.0, 0.0), (30.0, 0.08))],
         "budgets": [budget(bundle.path, fps, args.seconds, percent) for fps, percent in BUDGETS],
     }

@@ -37,7 +37,7 @@ from fer_edge.detection.two_stage import TwoStageDetector
 from fer_edge.errors import exit_code_of
 from fer_edge.synthetic_face import face_box, face_frame
 from tests.bench.pypi_fer import Haar, video
-from tests.system.dated_result import reported
+from tests.system.dated_result import bench_parser, bundle_facts, reported
 
 ROUNDS, FRAMES, FPS = 15, 100, 10
 
@@ -60,13 +60,13 @@ class Timed:
 
 @dataclass(slots=True)
 class Work:
-    """What the loop does with each frame after it is read; `far`, `near` and `classifier` are its networks, timed."""
+    """What the loop does with each frame after it is read; `searcher`, `refiner` and `classifier` are its networks, timed."""
 
     pipeline: Pipeline
     settings: Settings
     folder: Path
-    far: Timed = field(init=False)
-    near: Timed = field(init=False)
+    searcher: Timed = field(init=False)
+    refiner: Timed = field(init=False)
     classifier: Timed = field(init=False)
 
     def __post_init__(self) -> None:
@@ -77,7 +77,7 @@ class Work:
         self.classifier = classifier.interpreter = Timed(classifier.interpreter)
 
     def done(self, pictures: Sequence[np.ndarray]) -> dict[str, float]:
-        """ms a frame: of the networks `far`, `near`, `classifier`, of what is done `beside` them, of `all`.
+        """ms a frame: `far` of the searcher, `near` of the refiner, of the `classifier`, `beside` them, and of `all`.
 
         Medians over frames alike, weighed by their shares. `searches` is the share of frames that were searched, `looks`
         that of frames in which a face was looked at.
@@ -242,10 +242,7 @@ def text(result: dict[str, Any]) -> str:
 
 def main(argv: list[str] | None = None) -> int:
     """Reads the arguments, measures, and prints the tables."""
-    parser = argparse.ArgumentParser(prog="python -m tests.bench.frame_cost", description=__doc__)
-    parser.add_argument("--bundle", type=Path, help="default: the one that came with the package")
-    parser.add_argument("--json", action="store_true")
-    parser.add_argument("--out", type=Path, metavar="FOLDER", help="leave the result there too, dated")
+    parser = bench_parser("frame_cost", __doc__)
     args = parser.parse_args(argv)
     return exit_code_of(lambda: _run(args))
 
@@ -254,7 +251,7 @@ def _run(args: argparse.Namespace) -> int:
     bundle = Bundle.load(args.bundle)
     with tempfile.TemporaryDirectory() as folder:
         result = measure(bundle, Path(folder))
-    result |= {"bundle": bundle.name, "bundle_sha256": bundle.sha256, "rounds": ROUNDS, "frames": FRAMES}
+    result |= {**bundle_facts(bundle), "rounds": ROUNDS, "frames": FRAMES}
     return reported("frame-cost", result, text, args)
 
 

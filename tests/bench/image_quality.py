@@ -11,7 +11,6 @@ import argparse
 import itertools
 import sys
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -26,7 +25,7 @@ from fer_edge.detection.registry import find_detector
 from fer_edge.detection.types import Face
 from fer_edge.errors import exit_code_of
 from fer_edge.quality import crop_quality, head_turn
-from tests.system.dated_result import reported
+from tests.system.dated_result import bench_parser, bundle_facts, reported
 
 GAINS, SIGMAS, SIDES_PX = (0.5, 0.3, 0.2, 0.1), (0.8, 1.2, 1.6, 2.0, 3.0), (36, 24, 20, 16, 12)
 NOISE_LEVELS = 3.0
@@ -116,13 +115,8 @@ def text(result: dict[str, Any]) -> str:
 
 def main(argv: list[str] | None = None) -> int:
     """Reads the arguments, measures, and prints the table."""
-    parser = argparse.ArgumentParser(prog="python -m tests.bench.image_quality", description=__doc__)
-    parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--bundle", type=Path, help="default: the one that came with the package")
+    parser = bench_parser("image_quality", __doc__, with_data=True)
     parser.add_argument("--n", type=whole_number(1), default=1500)
-    parser.add_argument("--seed", type=whole_number(0), default=0)
-    parser.add_argument("--json", action="store_true")
-    parser.add_argument("--out", type=Path, metavar="FOLDER", help="leave the result there too, dated")
     args = parser.parse_args(argv)
     return exit_code_of(lambda: _run(args))
 
@@ -132,8 +126,7 @@ def _run(args: argparse.Namespace) -> int:
     part = load(args.data, bundle.side, classes=bundle.labels).part("validation")
     rows = measure(bundle, part, args.n, args.seed) + turned(bundle, part, args.n, args.seed)
     result = {
-        "bundle": bundle.name,
-        "bundle_sha256": bundle.sha256,
+        **bundle_facts(bundle),
         "part": "validation",
         "seed": args.seed,
         "rows": rows,

@@ -34,7 +34,8 @@ from device.vision.readings import FrameResult
 from fer_edge.bundle import Bundle
 from fer_edge.errors import exit_code_of
 from fer_edge.synthetic_face import face_frame
-from tests.system.dated_result import stamped, write
+from tests.loopback import free_port
+from tests.system.dated_result import bench_parser, bundle_facts, reported
 
 PICTURES = 60
 SETTLED_S = 1.0  # after a change: streams open, the page's first messages
@@ -123,7 +124,7 @@ class Turns:
 
 def measure(bundle: Path, pairs: int, seconds: float, viewers: int) -> dict[str, Any]:
     """The rounds, and what they come to: `cost` is the share of frames a second lost, the median of the pairs."""
-    clock, turns, port = SystemClock(), Turns(seconds, viewers), _free_port()
+    clock, turns, port = SystemClock(), Turns(seconds, viewers), free_port()
     length_s = 2 * pairs * (seconds + SETTLED_S) + 2 * SETTLED_S
     command = [sys.executable, "-m", "tests.bench.live_viewers", "--look", str(port)]
     turns.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
@@ -194,11 +195,6 @@ def _opened(port: int) -> socket.socket:
     return stream
 
 
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        return int(free.getsockname()[1])
-
-
 def text(result: dict[str, Any]) -> str:
     """The same for people."""
     fps, loop, process, received = (result[name] for name in ("fps", "loop_ms", "process_ms", "taken"))
@@ -220,13 +216,10 @@ def text(result: dict[str, Any]) -> str:
 
 def main(argv: list[str] | None = None) -> int:
     """Reads the arguments, measures, and prints the table."""
-    parser = argparse.ArgumentParser(prog="python -m tests.bench.live_viewers", description=__doc__)
-    parser.add_argument("--bundle", type=Path, help="default: the one that came with the package")
+    parser = bench_parser("live_viewers", __doc__)
     parser.add_argument("--viewers", type=int, default=20, metavar="N", help="default 20")
     parser.add_argument("--pairs", type=int, default=10, metavar="N", help="of rounds, without and with (default 10)")
     parser.add_argument("--seconds", type=float, default=4.0, metavar="S", help="each round (default 4)")
-    parser.add_argument("--json", action="store_true")
-    parser.add_argument("--out", type=Path, metavar="FOLDER", help="leave the result there too, dated")
     parser.add_argument("--look", type=int, metavar="PORT", help=argparse.SUPPRESS)
     args = parser.parse_args(argv)
     return exit_code_of(lambda: _run(args))
@@ -239,17 +232,12 @@ def _run(args: argparse.Namespace) -> int:
     bundle = Bundle.load(args.bundle)
     policy = {os.SCHED_OTHER: "ordinary", os.SCHED_RR: "with the right of way (SCHED_RR)"}
     result: dict[str, Any] = {
-        "bundle": bundle.name,
-        "bundle_sha256": bundle.sha256,
+        **bundle_facts(bundle),
         "scheduled": policy.get(os.sched_getscheduler(0), "otherwise"),
         "round_s": args.seconds,
         **measure(bundle.path, args.pairs, args.seconds, args.viewers),
     }
-    result = stamped(result)
-    if args.out:
-        write("live-viewers", result, args.out)
-    print(json.dumps(result) if args.json else text(result))
-    return 0
+    return reported("live-viewers", result, text, args)
 
 
 if __name__ == "__main__":

@@ -9,7 +9,6 @@ from __future__ import annotations
 import argparse
 import sys
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,7 +19,7 @@ from device.vision.prior import PriorEstimate, prior_by_label, training_prior, u
 from fer_edge.bundle import Bundle
 from fer_edge.classifier import softmax
 from fer_edge.errors import exit_code_of
-from tests.system.dated_result import reported
+from tests.system.dated_result import bench_parser, bundle_facts, reported
 
 JUDGED = 2000  # images of a stream on which the accuracy is measured
 STREAMS = 20
@@ -103,7 +102,11 @@ def _scores(probs: np.ndarray, y: np.ndarray) -> tuple[float, float]:
 
 
 def measure_bundle(bundle: Bundle, samples: Samples, known: bool, **options: Any) -> PriorEffect:
-    """The effect on a bundle; with `known` the training shares are those of the samples' training part."""
+    """The effect on a bundle, on the samples' validation part.
+
+    With `known` the training shares are the bundle's own, or those of the samples' training part where it has none; without,
+    they are not known.
+    """
     part = samples.part("validation")
     logits = bundle.classifier.logits(part.x[..., 0]) / bundle.temperature
     counts = np.array(list(samples.part("train").class_counts().values()), np.float64)
@@ -128,16 +131,11 @@ def text(result: dict[str, Any]) -> str:
 
 def main(argv: list[str] | None = None) -> int:
     """Reads the arguments, measures, and prints the table."""
-    parser = argparse.ArgumentParser(prog="python -m tests.bench.prior", description=__doc__)
-    parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--bundle", type=Path, help="default: the one that came with the package")
+    parser = bench_parser("prior", __doc__, with_data=True)
     parser.add_argument("--label", default="neutral", help="the frequent label; default: neutral")
     parser.add_argument("--shares", type=float, nargs="+", default=[0.8], help="its shares; default: 0.8")
     parser.add_argument("--readings", type=int, default=600, help="readings of a stream; default: 600")
     parser.add_argument("--streams", type=int, default=STREAMS)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--json", action="store_true")
-    parser.add_argument("--out", type=Path, metavar="FOLDER", help="leave the result there too, dated")
     args = parser.parse_args(argv)
     return exit_code_of(lambda: _run(args))
 
@@ -152,8 +150,7 @@ def _run(args: argparse.Namespace) -> int:
         for known in (True, False)
     ]
     result = {
-        "bundle": bundle.name,
-        "bundle_sha256": bundle.sha256,
+        **bundle_facts(bundle),
         "part": "validation",
         "seed": args.seed,
         "rows": rows,

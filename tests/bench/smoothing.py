@@ -12,7 +12,6 @@ import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from itertools import pairwise
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -27,7 +26,8 @@ from fer_edge.bundle import Bundle
 from fer_edge.detection.registry import find_detector
 from fer_edge.errors import exit_code_of
 from fer_edge.events import UNSURE
-from tests.system.dated_result import reported
+from tests.bench.moving_face import draw_face, wall, wander
+from tests.system.dated_result import bench_parser, bundle_facts, reported
 
 FPS = 10
 FACE_PX = 150
@@ -37,7 +37,7 @@ FACES = 6  # a sequence
 
 
 @dataclass(frozen=True, slots=True)
-class Steadiness:
+class SmoothingEffect:
     """What was measured, over `minutes` of faces. Flips are a minute of holding still; delays in s, of `changes`.
 
     `late_s` is how much later than a frame alone the steady label is first the new one: mean, median and 95th percentile.
@@ -59,31 +59,15 @@ class Steadiness:
 
 def sequence(faces: Sequence[np.ndarray], rng: np.random.Generator) -> Iterator[np.ndarray]:
     """Frames uint8 (480, 640) of faces uint8 (48, 48), each shown for HOLD_S in front of a wall."""
-    wall = np.linspace(140, 105, 640, dtype=np.float32)[None] + np.zeros((480, 1), np.float32)
-    y, x = np.mgrid[:480, :640].astype(np.float32)
-    at, pull = np.zeros(4), 0.15  # right and down in px, share of the size, degrees
+    background, state = wall(480, 640), np.zeros(4)  # right and down in px, share of the size, degrees
     scatter = np.array([2.0, 2.0, 0.01, 0.8])
     for face in faces:
         for _ in range(round(HOLD_S * FPS)):
-            at += rng.normal(0, scatter) - pull * at
-            size, turn = FACE_PX * (1 + at[2]), np.deg2rad(at[3])
-            across, down = np.cos(turn) * 48 / size, np.sin(turn) * 48 / size
-            cx, cy = 320 + at[0], 240 + at[1]
-            u = across * (x - cx) + down * (y - cy) + 23.5
-            v = across * (y - cy) - down * (x - cx) + 23.5
-            shown = _sampled(face, u, v)
-            beyond = np.maximum(np.abs(u - 23.5), np.abs(v - 23.5)) / 24  # 1 at the crop's edge
-            cover = np.clip((1.6 - beyond) / 0.6, 0, 1)
+            state = wander(state, scatter, rng)
+            centre = (320 + state[0], 240 + state[1])
+            picture = draw_face(face, background, centre, FACE_PX * (1 + state[2]), state[3])
             light = 1 + rng.normal(0, 0.03)
-            picture = (wall + cover * (shown - wall)) * light + rng.normal(0, 4, wall.shape)
-            yield np.clip(picture, 0, 255).astype(np.uint8)
-
-
-def _sampled(face: np.ndarray, u: np.ndarray, v: np.ndarray) -> np.ndarray:
-    import cv2
-
-    at = u.astype(np.float32), v.astype(np.float32)
-    return cv2.remap(face.astype(np.float32), *at, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
+            yield np.clip(picture * light + rng.normal(0, 4, picture.shape), 0, 255).astype(np.uint8)
 
 
 @dataclass(slots=True)
@@ -96,7 +80,7 @@ class _Counted:
     unsure_frames: int = 0
 
 
-def measure(bundle: Bundle, faces: np.ndarray, seed: int, settings: Settings) -> Steadiness:
+def measure(bundle: Bundle, faces: np.ndarray, seed: int, settings: Settings) -> SmoothingEffect:
     """What steadying does on faces uint8 (N, 48, 48), FACES of them a sequence."""
     pipeline, rng, counted = Pipeline(find_detector(), bundle), np.random.default_rng(seed), _Counted()
     alone_s, late_s, never, hold = [], [], 0, round(HOLD_S * FPS)
@@ -118,7 +102,7 @@ def measure(bundle: Bundle, faces: np.ndarray, seed: int, settings: Settings) ->
             else:
                 late_s.append((steady - unsmoothed) / FPS)
     minutes = counted.holding / FPS / 60
-    return Steadiness(
+    return SmoothingEffect(
         round(minutes, 2),
         len(alone_s),
         round(counted.alone / minutes, 2),
@@ -194,15 +178,10 @@ def text(result: dict[str, Any]) -> str:
 
 def main(argv: list[str] | None = None) -> int:
     """Reads the arguments, measures, and prints the table."""
-    parser = argparse.ArgumentParser(prog="python -m tests.bench.smoothing", description=__doc__)
-    parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--bundle", type=Path, help="default: the one that came with the package")
+    parser = bench_parser("smoothing", __doc__, with_data=True)
     parser.add_argument("--faces", type=int, default=240)
     parser.add_argument("--smooth", type=float, default=Settings().smooth_s, metavar="S")
     parser.add_argument("--dwell", type=float, default=Settings().dwell_s, metavar="S")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--json", action="store_true")
-    parser.add_argument("--out", type=Path, metavar="FOLDER", help="leave the result there too, dated")
     args = parser.parse_args(argv)
     return exit_code_of(lambda: _run(args))
 
@@ -214,8 +193,7 @@ def _run(args: argparse.Namespace) -> int:
     faces = part.x[np.random.default_rng(args.seed).permutation(rows), :, :, 0]
     settings = Settings(smooth_s=args.smooth, dwell_s=args.dwell)
     result = {
-        "bundle": bundle.name,
-        "bundle_sha256": bundle.sha256,
+        **bundle_facts(bundle),
         "part": "validation",
         "faces": len(faces),
         "seed": args.seed,

@@ -13,7 +13,6 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import pairwise
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -37,7 +36,8 @@ from fer_edge.errors import exit_code_of
 from fer_edge.events import UNSURE
 from fer_edge.quality import Quality
 from fer_edge.thresholds import StatedPrior
-from tests.system.dated_result import reported
+from tests.bench.moving_face import draw_face, wall, wander
+from tests.system.dated_result import bench_parser, bundle_facts, reported
 
 FPS = 10
 FACE_PX = 120
@@ -74,35 +74,20 @@ class Steadiness:
 
 def clip(face: np.ndarray, rng: np.random.Generator) -> Iterator[np.ndarray]:
     """Frames uint8 SCENE of a face uint8 (48, 48): CLIP_S seconds in front of a wall."""
-    import cv2
-
     height, width = SCENE
-    wall = np.linspace(140, 105, width, dtype=np.float32)[None] + np.zeros((height, 1), np.float32)
+    background = wall(height, width)
     noise = rng.normal(0, 4, (height, 2 * width)).astype(np.float32)
     # right and down in px, share of the size, degrees, light, blur in px: each wanders and is pulled back
     state, before = np.zeros(6), np.zeros(2)
-    scatter, pull = np.array([4.0, 3.0, 0.015, 1.5, 0.06, 0.25]), 0.15
+    scatter = np.array([4.0, 3.0, 0.015, 1.5, 0.06, 0.25])
     middle = np.array([rng.uniform(0.35, 0.65) * width, rng.uniform(0.4, 0.6) * height])
-    reach = np.mgrid[-FACE_PX:FACE_PX, -FACE_PX:FACE_PX].astype(np.float32)
     for _ in range(round(CLIP_S * FPS)):
-        state += rng.normal(0, scatter) - pull * state
-        size, turn = FACE_PX * (1 + state[2]), np.deg2rad(state[3])
-        across, down = np.cos(turn) * 48 / size, np.sin(turn) * 48 / size
-        left, top = np.round(middle + state[:2]).astype(int) - FACE_PX
-        y, x = reach[:, max(0, -top) : height - top, max(0, -left) : width - left]
-        at = (across * x + down * y + 23.5).astype(np.float32), (across * y - down * x + 23.5).astype(np.float32)
-        shown = cv2.remap(face.astype(np.float32), *at, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
-        beyond = np.maximum(np.abs(at[0] - 23.5), np.abs(at[1] - 23.5)) / 24  # 1 at the crop's edge
+        state = wander(state, scatter, rng)
         # a shutter that is open for a tenth of the time between frames
-        blur = max(0.3, _BLUR_PX + state[5] + 0.1 * np.hypot(*(state[:2] - before)))
-        before = state[:2].copy()
-        picture, place = (
-            wall.copy(),
-            (slice(max(0, top), max(0, top) + len(y)), slice(max(0, left), max(0, left) + x.shape[1])),
-        )
-        picture[place] += cv2.GaussianBlur(
-            np.clip((1.6 - beyond) / 0.6, 0, 1) * (shown - wall[place]), (0, 0), float(blur)
-        )
+        blur_px = max(0.3, _BLUR_PX + state[5] + 0.1 * np.hypot(*(state[:2] - before)))
+        before = state[:2]
+        size_px = FACE_PX * (1 + state[2])
+        picture = draw_face(face, background, np.round(middle + state[:2]), size_px, state[3], blur_px)
         start = int(rng.integers(width))
         yield np.clip(picture * np.float32(np.exp(state[4])) + noise[:, start : start + width], 0, 255).astype(np.uint8)
 
@@ -234,16 +219,11 @@ def text(result: dict[str, Any]) -> str:
 
 def main(argv: list[str] | None = None) -> int:
     """Reads the arguments, measures, and prints the table."""
-    parser = argparse.ArgumentParser(prog="python -m tests.bench.steadiness", description=__doc__)
-    parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--bundle", type=Path, help="default: the one that came with the package")
+    parser = bench_parser("steadiness", __doc__, with_data=True)
     parser.add_argument("--clips", type=int, default=60, help="clips of each kind; default: 60")
     parser.add_argument(
         "--neutral", type=float, default=0.7, metavar="SHARE", help="of the clips of a room; default: 0.7"
     )
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--json", action="store_true")
-    parser.add_argument("--out", type=Path, metavar="FOLDER", help="leave the result there too, dated")
     args = parser.parse_args(argv)
     return exit_code_of(lambda: _run(args))
 
@@ -262,8 +242,7 @@ def _run(args: argparse.Namespace) -> int:
             result = measure(clips, own, args.seed)
             rows.append({"faces": faces, "thresholds": thresholds, **asdict(result)})
     whole = {
-        "bundle": bundle.name,
-        "bundle_sha256": bundle.sha256,
+        **bundle_facts(bundle),
         "part": "validation",
         "seed": args.seed,
         "rows": rows,

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from convert.data.ferplus import FERPLUS_LABELS
-from convert.data.loader import load
+from convert.data.samples import Samples
 from convert.evaluate.metrics import Interval, score
 from fer_edge.errors import BundleRefused, UsageError
 from fer_edge.labels import LABELS
@@ -150,9 +150,9 @@ def test_an_altered_file_in_the_cache_is_rejected(tmp_path: Path) -> None:
         fetch(PEERS[0], tmp_path)
 
 
-def test_fer_reproduces_its_recorded_output(fer2013: Path) -> None:
+def test_fer_reproduces_its_recorded_output(fer2013_samples: Samples) -> None:
     """On every 12th image of PublicTest, those of all classes."""
-    public = load(fer2013).part("validation")
+    public = fer2013_samples.part("validation")
     peer, every = PEERS[0], slice(None, None, 12)
     outputs = in_order(peer.network(fetch(peer))(peer.view(public.x[every, :, :, 0])), peer.labels)
     assert int((outputs.argmax(1) == public.y[every]).sum()) == pytest.approx(

@@ -18,7 +18,6 @@ from convert.crops.crop_table import crop_table_text, measure_crops
 from convert.crops.detected_crops import CropExperiment, measure_detector
 from convert.crops.sensitivity import SWEEP, sweep_mapping
 from convert.crops.synthetic_scenes import scenes, stratified_rows
-from convert.data.loader import load
 from convert.data.samples import Samples
 from fer_edge.bundle import Bundle
 from fer_edge.detection.types import Detector, Face
@@ -70,9 +69,9 @@ def experiment(bundle_path: Path) -> CropExperiment:
 
 
 @pytest.fixture(scope="module")
-def faces(fer2013: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def faces(fer2013_samples: Samples, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A class tree of 120 of FER2013's PublicTest faces, which is read faster than all of it."""
-    part = load(fer2013).part("validation")
+    part = fer2013_samples.part("validation")
     return face_tree(tmp_path_factory.mktemp("faces"), part.take(stratified_rows(part.y, 120, seed=0)))
 
 

@@ -26,11 +26,6 @@ from fer_edge.labels import LABELS
 USAGES = {"train": "Training", "validation": "PublicTest", "test": "PrivateTest"}
 
 
-@pytest.fixture(scope="module")
-def kaggle(fer2013: Path) -> Samples:
-    return load(fer2013)
-
-
 def csv_rows(samples: Samples) -> list[tuple[str, str, str]]:
     """The rows that FER2013's CSV would have for these images."""
     return [
@@ -66,22 +61,22 @@ def contents(samples: Samples) -> set[tuple[bytes, int, str]]:
 # the real set
 
 
-def test_fer2013_is_read_from_kaggles_zip(kaggle: Samples) -> None:
-    assert kaggle.x.shape == (35887, 48, 48, 1)
-    assert [len(kaggle.part(part).y) for part in ("train", "validation", "test")] == [28709, 3589, 3589]
-    assert kaggle.source == tuple(sorted(kaggle.source))
-    assert not kaggle.skipped and not kaggle.left_out and not remarks(kaggle)
+def test_fer2013_is_read_from_kaggles_zip(fer2013_samples: Samples) -> None:
+    assert fer2013_samples.x.shape == (35887, 48, 48, 1)
+    assert [len(fer2013_samples.part(part).y) for part in ("train", "validation", "test")] == [28709, 3589, 3589]
+    assert fer2013_samples.source == tuple(sorted(fer2013_samples.source))
+    assert not fer2013_samples.skipped and not fer2013_samples.left_out and not remarks(fer2013_samples)
 
 
-def test_repeated_images_of_fer2013_are_counted_across_its_parts(kaggle: Samples) -> None:
-    summary = summarize(kaggle).to_json()
+def test_repeated_images_of_fer2013_are_counted_across_its_parts(fer2013_samples: Samples) -> None:
+    summary = summarize(fer2013_samples).to_json()
     assert summary["counts"]["train"] == dict(
         zip(LABELS, [3995, 436, 4097, 7215, 4965, 4830, 3171], strict=True)
     )  # as counted in the zip's own folders
     identical = summary["identical"]
     assert (identical["groups"], identical["images"]) == (1516, 3369)
-    assert identical["across"]["test"]["train"] == 288 == also_in(kaggle, "test", "train").sum()
-    assert identical["across"]["validation"]["train"] == 280 == also_in(kaggle, "validation", "train").sum()
+    assert identical["across"]["test"]["train"] == 288 == also_in(fer2013_samples, "test", "train").sum()
+    assert identical["across"]["validation"]["train"] == 280 == also_in(fer2013_samples, "validation", "train").sum()
     assert summary["conflicting"]["groups"] == 57 == len(summary["conflicting"]["sets"])
 
 

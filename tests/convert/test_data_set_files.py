@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import gzip
 import os
-import struct
 import subprocess
 import sys
 import zipfile
-import zlib
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
-from builders import bar, class_tree, pixel_rows, pixel_text, write_pixel_csv
+from builders import bar, class_tree, huge_png, pixel_rows, pixel_text, write_pixel_csv
 
 from convert.data.ferplus import VoteTable
 from convert.data.loader import load, remarks
@@ -120,16 +118,6 @@ def test_an_odd_cell_is_a_counted_fault(text: str, says: str, tmp_path: Path) ->
     table[5] = (emotion, pixels.replace(" ", text, 1), usage) if text == "\t" else (text, pixels, usage)
     (fault,) = load(write_pixel_csv(tmp_path / "set.csv", table, "emotion,pixels,Usage")).skipped
     assert says in fault
-
-
-def huge_png(side: int) -> bytes:
-    """A PNG of 60 bytes whose header states side × side pixels."""
-
-    def chunk(kind: bytes, data: bytes) -> bytes:
-        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-
-    header = struct.pack(">IIBBBBB", side, side, 8, 0, 0, 0, 0)
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"")) + chunk(b"IEND", b"")
 
 
 def test_a_picture_of_too_many_pixels_is_refused_before_it_is_decoded(tmp_path: Path) -> None:

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 
 from convert.argument_types import stated_prior
-from convert.data.loader import load
+from convert.data.samples import Samples
 from convert.evaluate.confidence_calibration import calibrate_confidence, probabilities
 from convert.evaluate.label_thresholds import (
     DEFAULT_PRIOR,
@@ -101,8 +99,8 @@ def test_another_argument_is_refused(text: str) -> None:
 
 
 @pytest.fixture(scope="module")
-def nano_by_label(fer2013: Path) -> LabelCalibration:
-    bundle, samples = Bundle.load(shipped_path("nano")), load(fer2013)
+def nano_by_label(fer2013_samples: Samples) -> LabelCalibration:
+    bundle, samples = Bundle.load(shipped_path("nano")), fer2013_samples
     parts = {part: samples.part(part) for part in ("validation", "test")}
     logits = {part: bundle.classifier.logits(images.x[..., 0]) for part, images in parts.items()}
     found = calibrate_confidence(logits, {part: images.y for part, images in parts.items()}, bundle.labels)

@@ -13,7 +13,6 @@ from builders import bar, write_image
 from convert.crops.mapping_fit import fit_mapping
 from convert.crops.synthetic_scenes import scenes, stratified_rows
 from convert.data.detector_mappings import DEFAULT_LEVEL, DETECTOR_MAPPINGS
-from convert.data.loader import load
 from convert.data.samples import Samples
 from convert.mapping import main
 from fer_edge.detection.registry import DETECTORS, find_detector
@@ -86,14 +85,9 @@ def test_every_detector_has_a_mapping() -> None:
     assert set(DETECTOR_MAPPINGS) == set(DETECTORS)
 
 
-@pytest.fixture(scope="module")
-def faces(fer2013: Path) -> Samples:
-    return load(fer2013)
-
-
-def test_the_mapping_fits_real_faces(faces: Samples, blazeface: Detector) -> None:
+def test_the_mapping_fits_real_faces(fer2013_samples: Samples, blazeface: Detector) -> None:
     known = DETECTOR_MAPPINGS["blazeface-short-range"]
-    fitted = fit_mapping(faces, blazeface, seed=1, n=900)
+    fitted = fit_mapping(fer2013_samples, blazeface, seed=1, n=900)
     assert 0.3 < fitted.found / fitted.n < 0.5, "it sees nothing under 100 px"
     for px in (90, 150, 240):  # of a box in a frame 640 px wide
         fitted_side, known_side = (crop_square((200, 200, px, px), m, (480, 640))[2] for m in (fitted.mapping, known))
@@ -104,10 +98,10 @@ def test_the_mapping_fits_real_faces(faces: Samples, blazeface: Detector) -> Non
     assert fitted.tilt is not None and abs(fitted.tilt[0]) < 3 and 8 < fitted.tilt[1] < 16
 
 
-def test_a_zoomed_detectors_mapping_has_no_offset(faces: Samples, blazeface: object) -> None:
+def test_a_zoomed_detectors_mapping_has_no_offset(fer2013_samples: Samples, blazeface: object) -> None:
     """As large in the view as in the frame: one scale for all sizes."""
     known = DETECTOR_MAPPINGS["blazeface-zoomed"]
-    fitted = fit_mapping(faces, find_detector("blazeface-zoomed"), seed=1, n=400)
+    fitted = fit_mapping(fer2013_samples, find_detector("blazeface-zoomed"), seed=1, n=400)
     assert fitted.found / fitted.n > 0.75
     assert fitted.mapping.grow == known.grow == 0
     assert fitted.mapping.scale == pytest.approx(known.scale, abs=0.04)
@@ -115,8 +109,10 @@ def test_a_zoomed_detectors_mapping_has_no_offset(faces: Samples, blazeface: obj
     assert fitted.mapping.dy == pytest.approx(known.dy, abs=0.02)
 
 
-def test_the_command(faces: Samples, blazeface: object, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    some = faces.part("train")
+def test_the_command(
+    fer2013_samples: Samples, blazeface: object, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    some = fer2013_samples.part("train")
     some = some.take(stratified_rows(some.y, 80, seed=0))
     for i, (image, label) in enumerate(zip(some.x, some.y, strict=True)):
         file = tmp_path / ("train" if i else "validation") / some.labels[label] / f"{i}.png"

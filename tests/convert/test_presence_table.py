@@ -15,7 +15,6 @@ from convert.crops.crop_table import SIZES_PX
 from convert.crops.faceless_scenes import KINDS, faceless_scenes
 from convert.crops.presence_table import measure_presence, presence_table_text
 from convert.crops.synthetic_scenes import SCENE, scenes
-from convert.data.loader import load
 from convert.data.samples import Samples
 from fer_edge.detection.registry import find_detector
 from fer_edge.detection.two_stage import TwoStageDetector
@@ -71,29 +70,30 @@ def test_a_set_without_a_validation_part_is_refused() -> None:
         measure_presence(samples("train"), KnowsWhere(samples(), 1, 1), 1, 1, 0)
 
 
-def test_the_device_begins_few_tracks_without_a_face_and_loses_few_faces(blazeface: object, fer2013: Path) -> None:
+def test_the_device_begins_few_tracks_without_a_face_and_loses_few_faces(
+    blazeface: object, fer2013_samples: Samples
+) -> None:
     """Measured on 7,744 pictures and 4,069 faces: 1.9 per 242 and 2.0 %; here on fewer, with the tolerance of their number."""
-    table = measure_presence(load(fer2013), find_detector(), faces=150, pictures=160, seed=5)
+    table = measure_presence(fer2013_samples, find_detector(), faces=150, pictures=160, seed=5)
     row = next(row for row in table.levels if row.level == table.begin)
     assert row.false_by_evidence <= 5 and row.lost_by_evidence / table.found <= 0.05
 
 
-def test_close_ups_are_found(blazeface: object, fer2013: Path) -> None:
-    """A crop of FER2013 that fills the picture: the searching network alone finds 94 %."""
-    detector, part = find_detector(), load(fer2013).part("validation")
+def test_close_ups_are_found(blazeface: object, fer2013_samples: Samples) -> None:
+    """A crop of FER2013 that fills the picture: the searching network alone finds 87 of 100."""
+    detector, part = find_detector(), fer2013_samples.part("validation")
     assert isinstance(detector, TwoStageDetector) and {300, 400, 460} <= set(SIZES_PX)
     pictures = [cv2.resize(image, (480, 480), interpolation=cv2.INTER_CUBIC) for image in part.x[::36, :, :, 0]]
-    assert sum(bool(detector.detect(picture)) for picture in pictures) >= 98
-    assert sum(bool(detector.searcher.detect(picture)) for picture in pictures) <= 98
+    assert len(pictures) == 100
+    both = sum(bool(detector.detect(picture)) for picture in pictures)
+    alone = sum(bool(detector.searcher.detect(picture)) for picture in pictures)
+    assert both >= 98 and alone <= both - 5, (both, alone)
 
 
 def test_the_command_prints_the_table(
-    bundle_path: Path,
-    fer2013: Path,
-    blazeface: object,
-    capsys: pytest.CaptureFixture[str],
+    bundle_path: Path, data: Path, blazeface: object, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    command = ["--presence", "--data", str(fer2013), "--bundle", str(bundle_path), "--n", "14", "--pictures", "12"]
+    command = ["--presence", "--data", str(data), "--bundle", str(bundle_path), "--n", "14", "--pictures", "12"]
     assert main([*command, "--json"]) == 0
     values = json.loads(capsys.readouterr().out)
     assert values["detector"] == "blazeface-zoomed" and values["faces"] == 14 and sum(values["pictures"].values()) == 12

@@ -6,8 +6,6 @@ import json
 import os
 import shutil
 import subprocess
-import tempfile
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -202,12 +200,8 @@ class FakeTarget:
 
 
 @pytest.fixture
-def fake_target() -> Iterator[FakeTarget]:
-    if os.geteuid():
-        pytest.skip("only root acts for other users")
-    with tempfile.TemporaryDirectory(dir="/tmp") as folder:
-        Path(folder).chmod(0o755)
-        yield FakeTarget(Path(folder))
+def fake_target(shared_path: Path) -> FakeTarget:
+    return FakeTarget(shared_path)
 
 
 def status_with(journal: Path | str) -> str:

@@ -8,7 +8,6 @@ import signal
 import stat
 import subprocess
 import sys
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -168,16 +167,6 @@ def of_another_user(folder: Path) -> Path:
     folder.mkdir()
     os.chown(folder, *USER)
     return folder
-
-
-@pytest.fixture
-def shared_path() -> Iterator[Path]:
-    """A folder of root that any user may enter."""
-    if os.geteuid():
-        pytest.skip("only root acts for other users")
-    with tempfile.TemporaryDirectory(dir="/tmp") as folder:
-        Path(folder).chmod(0o755)
-        yield Path(folder)
 
 
 def test_root_pauses_with_the_rights_of_the_user_who_named_the_folders(shared_path: Path) -> None:

@@ -13,7 +13,7 @@ from builders import journal_events, write_video
 from fakes import FakeClock
 from jsonschema import Draft202012Validator
 
-from convert.data.loader import load
+from convert.data.samples import Samples
 from device.config import Settings
 from device.output.episodes import EpisodeRules
 from device.output.event_aggregator import EventAggregator
@@ -195,8 +195,8 @@ def test_a_tally_has_the_prior_only_where_there_is_one() -> None:
     assert [body.get("prior") for body in bodies] == [None, {"happy": 1.0}]
 
 
-def test_the_accuracy_on_neutral_streams_rises_and_on_others_stays(fer2013: Path) -> None:
-    bundle, samples = Bundle.load(shipped_path("nano")), load(fer2013)
+def test_the_accuracy_on_neutral_streams_rises_and_on_others_stays(fer2013_samples: Samples) -> None:
+    bundle, samples = Bundle.load(shipped_path("nano")), fer2013_samples
     neutral = prior_bench.measure_bundle(bundle, samples, True, share=0.8, streams=6)
     (before, after), (worst, _) = neutral.accuracy, neutral.accuracy_change
     assert 0.6 < neutral.estimated < 0.8 and after > before + 0.12 and worst > 0.08

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import re
+import resource
 import shutil
 import threading
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -21,6 +23,8 @@ from device.camera.synthetic import SyntheticCamera
 from device.clock import SystemClock
 from device.config import Settings
 from device.run import run
+from device.system.status_record import Status
+from device.vision.readings import FrameResult
 from fer_edge import __version__
 from fer_edge.bundle import Bundle
 from fer_edge.detection.registry import find_detector
@@ -104,6 +108,32 @@ def test_a_real_mp4(tmp_path: Path, bundle_path: Path) -> None:
     assert all(reading.body["age_ms"] is None for reading in readings)
     assert [e.mono_s for e in events] == sorted(e.mono_s for e in events), "no line goes back in time"
     assert [e.wall for e in events] == sorted(e.wall for e in events)
+
+
+def test_the_limit_of_memory_is_as_before_after_a_run(
+    tmp_path: Path, bundle_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OPENCV_IO_MAX_IMAGE_PIXELS", "")  # the run sets it: put back after the test
+    clip = write_video(tmp_path / "clip.mp4", [BLACK, BLACK])
+    watcher, before = LimitWatcher(), resource.getrlimit(resource.RLIMIT_DATA)
+    settings = settings_of(str(clip), bundle_path, tmp_path / "log")
+    assert run(settings, observers=[watcher], limit_memory=True) == 0
+    during = watcher.limits.pop()
+    assert not watcher.limits and during != before, "one limit for the whole run"
+    assert resource.getrlimit(resource.RLIMIT_DATA) == before
+
+
+class LimitWatcher:
+    """An observer of a run that notes the limits of this process's data."""
+
+    def __init__(self) -> None:
+        self.limits: set[tuple[int, int]] = set()
+
+    def on_frame(self, _frame: Frame, _seen: FrameResult, _laps_s: Mapping[str, float], _age_s: float | None) -> None:
+        self.limits.add(resource.getrlimit(resource.RLIMIT_DATA))
+
+    def on_turn(self, status: Status) -> None:
+        pass
 
 
 def test_the_header_says_what_made_the_readings(tmp_path: Path, bundle_path: Path) -> None:

@@ -142,34 +142,58 @@ def test_without_a_status_file_no_instance_runs(tmp_path: Path) -> None:
     assert not read_instance("camera", [tmp_path], FakeClock()).running
 
 
-DAMAGES = {
-    "nothing": "",
-    "a list": "[1]",
-    "brackets": "[" * 30_000,
-    "not a number": '{"status": NaN}',
-    "a long number": '{"status": ' + "9" * 5000 + "}",
+NO_OBJECTS = {
+    "nothing": ("", "Expecting value"),
+    "a list": ("[1]", "holds [1], not a JSON object"),
+    "brackets": ("[" * 30_000, "nested deeper than"),
+    "not a number": ('{"status": NaN}', "NaN is not a number of JSON"),
+    "a long number": ('{"status": ' + "9" * 5000 + "}", "value has 5000 digits"),
+}
+WRONG_FIELDS = {
     "a wrong state": {"state": "\x1b[2J"},
     "no process": {"pid": -1},
     "too large a process": {"pid": 1 << 40},
     "a wrong journal": {"journal": ["-delete"]},
     "a wrong health": {"health": {"throttled_now": ["\x1b[2J"]}},
     "an endless time": {"mono_s": 10**400},
-    "a missing field": {"frames": None},
+    "a field that is null": {"frames": None},
 }
+REQUIRED = ("status", "name", "pid", "boot", "every_s", "stall_s", "mono_s", "clock", "state", "camera", "journal")
+REQUIRED += ("frames", "drops", "lines_lost", "problems")
 
 
-@pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES)
-def test_a_damaged_status_file_is_a_sentence(damage: object, tmp_path: Path) -> None:
-    clock = FakeClock()
-    written(tmp_path, RUNNING, clock)
-    path = tmp_path / "camera.status.json"
-    text = damage if isinstance(damage, str) else json.dumps({**json.loads(path.read_text()), **damage})  # type: ignore[dict-item]
-    path.write_text(text)
-    found = read_instance("camera", [tmp_path], clock)
+def problem_of(folder: Path, text: str) -> str:
+    """Why the status file of `camera` with that text cannot be read."""
+    (folder / "camera.status.json").write_text(text)
+    found = read_instance("camera", [folder], FakeClock())
     assert not found.running
     (problem,) = found.problems
-    assert problem.startswith(f"its status file cannot be read: {path}") or "cannot be read: " in problem
-    assert problem.isprintable()
+    assert problem.startswith("its status file cannot be read: ") and problem.isprintable()
+    return problem
+
+
+@pytest.mark.parametrize(("text", "cause"), NO_OBJECTS.values(), ids=NO_OBJECTS)
+def test_a_status_file_without_an_object_is_a_sentence(text: str, cause: str, tmp_path: Path) -> None:
+    assert cause in problem_of(tmp_path, text)
+
+
+@pytest.mark.parametrize("fields", WRONG_FIELDS.values(), ids=WRONG_FIELDS)
+def test_a_wrong_field_of_a_status_file_is_a_sentence(fields: dict[str, Any], tmp_path: Path) -> None:
+    written(tmp_path, RUNNING, FakeClock())
+    path = tmp_path / "camera.status.json"
+    problem = problem_of(tmp_path, json.dumps({**json.loads(path.read_text()), **fields}))
+    assert problem.startswith(f"its status file cannot be read: {path}")
+    assert all(name in problem for name in fields)
+
+
+@pytest.mark.parametrize("field", REQUIRED)
+def test_a_status_file_without_a_field_is_a_sentence(field: str, tmp_path: Path) -> None:
+    written(tmp_path, RUNNING, FakeClock())
+    path = tmp_path / "camera.status.json"
+    content = json.loads(path.read_text())
+    del content[field]
+    problem = problem_of(tmp_path, json.dumps(content))
+    assert problem.startswith(f"its status file cannot be read: {path}: {field} is missing")
 
 
 def test_a_link_a_pipe_and_a_large_file_are_no_status(tmp_path: Path) -> None:

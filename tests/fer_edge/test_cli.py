@@ -3,27 +3,16 @@
 from __future__ import annotations
 
 import json
-import struct
-import zlib
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
+from builders import huge_png
 
 from fer_edge.cli import main
 from fer_edge.errors import FerEdgeError, RestartNeeded, exit_code_of
 from fer_edge.synthetic_face import face_frame
-
-
-def picture_bomb(side: int) -> bytes:
-    """A PNG of a hundred bytes whose header names side × side pixels."""
-
-    def chunk(kind: bytes, data: bytes) -> bytes:
-        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-
-    header = struct.pack(">IIBBBBB", side, side, 8, 0, 0, 0, 0)
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"\0")) + chunk(b"IEND", b"")
 
 
 @pytest.fixture
@@ -32,7 +21,7 @@ def pictures(tmp_path: Path) -> Path:
     cv2.imwrite(str(tmp_path / "wall.png"), np.full((240, 320), 90, np.uint8))
     (tmp_path / "text.png").write_text("not an image")
     (tmp_path / "empty.png").write_bytes(b"")
-    (tmp_path / "bomb.png").write_bytes(picture_bomb(40_000))
+    (tmp_path / "bomb.png").write_bytes(huge_png(40_000))
     return tmp_path
 
 

@@ -10,7 +10,7 @@ import pytest
 from builders import wheel_member
 
 from convert.crops.synthetic_scenes import find_pasted_face, scenes
-from convert.data.loader import load
+from convert.data.samples import Samples
 from fer_edge.detection.blazeface import MIN_SCORE
 from fer_edge.detection.registry import DETECTORS, find_detector
 from fer_edge.detection.two_stage import TwoStageDetector
@@ -109,10 +109,10 @@ def test_threads_do_not_change_the_boxes(side: int, blazeface: object, astronaut
     ],
 )
 def test_the_share_of_the_data_sets_faces_that_is_detected(
-    name: str, size_px: int, least: float, most: float, blazeface: object, fer2013: Path
+    name: str, size_px: int, least: float, most: float, blazeface: object, fer2013_samples: Samples
 ) -> None:
     detector = find_detector(name)
-    part = load(fer2013).part("validation")
+    part = fer2013_samples.part("validation")
     found = [find_pasted_face(scene, detector) is not None for scene in scenes(part, 150, size_px, seed=3)]
     assert least <= np.mean(found) <= most
 

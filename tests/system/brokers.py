@@ -16,6 +16,8 @@ from typing import Any
 from paho.mqtt.client import Client, MQTTMessage
 from paho.mqtt.enums import CallbackAPIVersion
 
+from tests.loopback import free_port
+
 
 class Mosquitto:
     """Debian's Mosquitto, a plain process with a configuration of its own in `folder`. A context manager.
@@ -136,13 +138,6 @@ def slow_proxy(port: int, bytes_per_s: int) -> Iterator[int]:
                 with suppress(OSError):
                     end.shutdown(socket.SHUT_RDWR)
                 end.close()
-
-
-def free_port() -> int:
-    """A port of loopback that nobody listens to."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port: int = server.getsockname()[1]
-        return port
 
 
 def reachable(port: int) -> bool:

@@ -15,15 +15,17 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from convert.argument_types import whole_number
 from fer_edge import __version__
 from fer_edge.atomic_file import write_atomically
+from fer_edge.bundle import Bundle
 from fer_edge.hardware import board_name
 
 ROOT = Path(__file__).parents[2]
 
 
 def stamped(result: dict[str, Any]) -> dict[str, Any]:
-    """`told` preceded by the date, the commit and the machine of the measurement."""
+    """`result` preceded by the date, the commit and the machine of the measurement."""
     return {
         "date": datetime.now(UTC).date().isoformat(),
         "software": f"fer-edge {__version__}",
@@ -40,12 +42,32 @@ def stamped(result: dict[str, Any]) -> dict[str, Any]:
 
 
 def write(name: str, result: dict[str, Any], folder: Path) -> Path:
-    """Writes the stamped result `told` atomically and returns the path."""
+    """Writes the stamped `result` atomically and returns the path."""
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{name}-{result['date']}.json"
     text = json.dumps(result, indent=1, ensure_ascii=False) + "\n"
     write_atomically(path, text)
     return path
+
+
+def bench_parser(name: str, description: str | None, with_data: bool = False) -> argparse.ArgumentParser:
+    """The parser of `python -m tests.bench.NAME` with the arguments of all benches of a bundle, which `reported` reads.
+
+    `with_data` adds those of a bench that draws from a data set: --data and --seed.
+    """
+    parser = argparse.ArgumentParser(prog=f"python -m tests.bench.{name}", description=description)
+    if with_data:
+        parser.add_argument("--data", type=Path, required=True)
+        parser.add_argument("--seed", type=whole_number(0), default=0)
+    parser.add_argument("--bundle", type=Path, help="default: the one that came with the package")
+    parser.add_argument("--json", action="store_true")
+    parser.add_argument("--out", type=Path, metavar="FOLDER", help="leave the result there too, dated")
+    return parser
+
+
+def bundle_facts(bundle: Bundle) -> dict[str, str]:
+    """The name and the SHA-256 of the measured bundle, as every result has them."""
+    return {"bundle": bundle.name, "bundle_sha256": bundle.sha256}
 
 
 def reported(name: str, result: dict[str, Any], text: Callable[[dict[str, Any]], str], args: argparse.Namespace) -> int:

@@ -14,6 +14,8 @@ from typing import Any, Protocol
 import cv2
 import numpy as np
 
+from tests.loopback import free_port
+
 FPS = 20.0
 RTSP_SERVER = Path(__file__).with_name("rtsp_server.py")
 
@@ -42,8 +44,7 @@ class MjpegCamera:
     """
 
     def __init__(self, draw: Callable[..., np.ndarray] = picture) -> None:
-        with socket.create_server(("127.0.0.1", 0)) as probe:
-            self.port = probe.getsockname()[1]
+        self.port = free_port()
         self._draw = draw
         self.address = f"http://127.0.0.1:{self.port}/stream"
         self.how = "well"
@@ -117,8 +118,7 @@ class RtspCamera:
     """
 
     def __init__(self) -> None:
-        with socket.create_server(("127.0.0.1", 0)) as probe:
-            self.port = probe.getsockname()[1]
+        self.port = free_port()
         self.address = f"rtsp://127.0.0.1:{self.port}/stream"
         self._process: subprocess.Popen[str] | None = None
 

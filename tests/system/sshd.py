@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -13,6 +12,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+
+from tests.loopback import answers_ssh, free_port
 
 HERE, ROOT = Path(__file__).parent, Path(__file__).parents[2]
 ISOLATED = ("unshare", "--mount", "--pid", "--ipc", "--fork", "--kill-child")
@@ -129,9 +130,7 @@ def target(folder: Path) -> Iterator[Target]:
     share, client, memory = folder / "share", folder / "client", folder / "memory"
     for one in (share / "bin", client, memory):
         one.mkdir(parents=True)
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     for key in (share / "host_key", client / "key", client / "stranger", client / "forced"):
         subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", key], check=True)
     key, forced = ((client / name).with_suffix(".pub").read_text() for name in ("key", "forced"))
@@ -149,15 +148,10 @@ def target(folder: Path) -> Iterator[Target]:
         process = subprocess.Popen([*ISOLATED, "sh", str(HERE / "target.sh"), str(memory), str(share)], stderr=words)
     try:
         end = time.monotonic() + 30
-        while not _answers(port):
+        while not answers_ssh(port):
             assert process.poll() is None and time.monotonic() < end, (folder / "words").read_text()
             time.sleep(0.05)
         yield Target(folder, share, port)
     finally:
         process.kill()
         process.wait()
-
-
-def _answers(port: int) -> bool:
-    with socket.socket() as free_socket:
-        return free_socket.connect_ex(("127.0.0.1", port)) == 0

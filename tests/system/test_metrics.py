@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import socket
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ from urllib.request import urlopen
 
 import pytest
 
+from tests.loopback import free_port
 from tests.processes import start_run, wait_until
 
 ROOT = Path(__file__).parents[2]
@@ -27,11 +27,6 @@ def tool(name: str, package: str) -> str:
 def promtool(*arguments: str, given: str = "") -> subprocess.CompletedProcess[str]:
     command = [tool("promtool", "prometheus"), *arguments]
     return subprocess.run(command, input=given, capture_output=True, text=True, check=False, timeout=60)
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        return int(probe.getsockname()[1])
 
 
 def fetched(port: int) -> str:

@@ -20,13 +20,13 @@ from device.config import Settings
 from device.output.mqtt.connection import RetryDelays
 from device.output.mqtt.publisher import MqttPublisher
 from device.system.status_record import Status
+from tests.loopback import free_port
 from tests.processes import run_state, start_run
 from tests.processes import wait_until as until_process
 from tests.system.brokers import (
     Listener,
     Mosquitto,
     certificates,
-    free_port,
     listening,
     slow_proxy,
     until,

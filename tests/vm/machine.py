@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import io
 import os
-import random
-import shlex
-import socket
+import shutil
 import subprocess
 import tarfile
+import tempfile
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -21,6 +20,7 @@ from pathlib import Path
 
 from tests.arm64.sysroot import ROOT
 from tests.arm64.userspace import USER
+from tests.loopback import answers_ssh, free_port, write_ssh_client
 from tests.vm.image import SITE, Image, tool, tools
 
 CODE = "/opt/vm/code"  # the checkout's packages, as `ship_checkout` puts them there
@@ -71,7 +71,7 @@ class Machine:
         """Returns once it answers. Raises AssertionError, with the console's end, when it does not."""
         end_s = time.monotonic() + BOOT_LIMIT_S
         while self.process.poll() is None and time.monotonic() < end_s:
-            if _answers(self.port) and self.run("true").returncode == 0:
+            if answers_ssh(self.port) and self.run("true").returncode == 0:
                 return
             time.sleep(1)
         raise AssertionError(f"the machine does not answer; its console ends:\n{self.console[-3000:]}")
@@ -83,7 +83,7 @@ class Machine:
         self._forget_connection()
         end_s = time.monotonic() + BOOT_LIMIT_S
         while time.monotonic() < end_s:
-            ran = self.run("cat /proc/sys/kernel/random/boot_id") if _answers(self.port) else None
+            ran = self.run("cat /proc/sys/kernel/random/boot_id") if answers_ssh(self.port) else None
             if ran is not None and ran.returncode == 0 and ran.stdout != before:
                 return
             time.sleep(1)
@@ -96,9 +96,15 @@ class Machine:
         self._forget_connection()
 
     def _forget_connection(self) -> None:
-        subprocess.run([self.folder / "bin/ssh", "-O", "exit", f"root@{self.name}"], capture_output=True, check=False)
-        for path in self.folder.glob("mux-*"):
-            path.unlink(missing_ok=True)
+        for user in ("root", USER):
+            command = [str(self.folder / "bin/ssh"), "-O", "exit", f"{user}@{self.name}"]
+            subprocess.run(command, capture_output=True, check=False)
+            control_path(self.port, user).unlink(missing_ok=True)
+
+
+def control_path(port: int, user: str) -> Path:
+    """The socket of the one ssh connection of each user; not in the test's folder, whose name may be too long for one."""
+    return Path(f"/tmp/fer-edge-vm-{os.getpid()}-{port}-{user}")
 
 
 def new_disk(image: Image, folder: Path) -> Path:
@@ -117,10 +123,10 @@ def started(
 
     `disks` are further raw disks, /dev/vdb and so on.
     """
-    port = _free_port()
-    _write_client(image, folder, port)
+    port = free_port()
+    options = ("ControlMaster auto", f"ControlPath {control_path(port, '%r')}", "ControlPersist 600")
+    write_ssh_client(folder, "vm", port, image.key, image.host_key, *options, "ConnectTimeout 60", "LogLevel ERROR")
     (folder / "console.txt").unlink(missing_ok=True)
-    words = [f"{_KERNEL_WORDS} init={init}" if init else _KERNEL_WORDS]
     drives: list[str | Path] = []
     for number, disk in enumerate((folder / "disk.ext4", *disks)):
         drives += ["-drive", f"file={disk},format=raw,if=none,id=d{number},cache=writeback"]
@@ -130,7 +136,7 @@ def started(
         *("-L", tools() / "usr/share/qemu", "-accel", "tcg,thread=multi", "-M", "virt", "-cpu", "cortex-a72"),
         *("-smp", "2", "-m", str(memory_mb), "-display", "none", "-monitor", "none"),
         *("-serial", f"file:{folder / 'console.txt'}", "-kernel", image.kernel, "-initrd", image.initrd),
-        *("-append", words[0], *drives),
+        *("-append", f"{_KERNEL_WORDS} init={init}" if init else _KERNEL_WORDS, *drives),
         *("-netdev", f"user,id=n,restrict=on,hostfwd=tcp:127.0.0.1:{port}-:22"),
         *("-device", "virtio-net-pci,netdev=n,romfile=", "-device", "virtio-rng-pci"),
     )
@@ -145,14 +151,25 @@ def started(
         machine.cut_power()
 
 
+def checkout_tree(folder: Path) -> Path:
+    """The path of `code` in `folder`: the device's packages and the bundle `nano`, as a machine's CODE holds them."""
+    code = folder / "code"
+    for name in ("fer_edge", "device"):
+        shutil.copytree(ROOT / name, code / name, ignore=shutil.ignore_patterns("__pycache__"))
+    (code / "models/nano").mkdir(parents=True)
+    for name in ("bundle.json", "model.tflite", "golden.npz", "parity.json", "CARD.md"):
+        shutil.copy(ROOT / "models/nano" / name, code / "models/nano" / name)
+    return code
+
+
 def ship_checkout(machine: Machine) -> None:
     """Copies the device package, the bundle `nano` and the face that cameras show to the machine."""
     stream = io.BytesIO()
-    with tarfile.open(fileobj=stream, mode="w:gz", compresslevel=1) as archive:
-        for name in ("fer_edge", "device"):
-            archive.add(ROOT / name, f"code/{name}", filter=_without_caches)
-        for name in ("bundle.json", "model.tflite", "golden.npz", "parity.json", "CARD.md"):
-            archive.add(ROOT / "models/nano" / name, f"code/models/nano/{name}")
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        tarfile.open(fileobj=stream, mode="w:gz", compresslevel=1) as archive,
+    ):
+        archive.add(checkout_tree(Path(folder)), "code")
         archive.add(ROOT / "tests/vm/usb_camera.py", "usb_camera.py")
         for file_name, content in _pictures():
             entry = tarfile.TarInfo(f"faces/{file_name}")
@@ -173,39 +190,3 @@ def _pictures() -> Iterable[tuple[str, bytes]]:
             encoded = cv2.imencode(".jpg", cv2.cvtColor(gray, cv2.COLOR_GRAY2BGR), [cv2.IMWRITE_JPEG_QUALITY, 90])[1]
             yield f"{width}x{height}-{number:02}.gray", gray.tobytes()
             yield f"{width}x{height}-{number:02}.jpg", encoded.tobytes()
-
-
-def _without_caches(entry: tarfile.TarInfo) -> tarfile.TarInfo | None:
-    return None if "__pycache__" in entry.name else entry
-
-
-def _write_client(image: Image, folder: Path, port: int) -> None:
-    (folder / "known_hosts").write_text(f"[127.0.0.1]:{port} {image.host_key}\n")
-    (folder / "config").write_text(
-        f"Host vm\n  HostName 127.0.0.1\n  Port {port}\n  IdentityFile {image.key}\n  IdentitiesOnly yes\n"
-        f"  UserKnownHostsFile {folder / 'known_hosts'}\n  GlobalKnownHostsFile none\n  StrictHostKeyChecking yes\n"
-        f"  ControlMaster auto\n  ControlPath /tmp/fer-edge-vm-{os.getpid()}-{port}-%r\n  ControlPersist 600\n"
-        "  ConnectTimeout 60\n  LogLevel ERROR\n"
-    )
-    wrapped = folder / "bin/ssh"
-    wrapped.parent.mkdir(exist_ok=True)
-    wrapped.write_text(f'#!/bin/sh\nexec /usr/bin/ssh -F {shlex.quote(str(folder / "config"))} "$@"\n')
-    wrapped.chmod(0o755)
-
-
-def _answers(port: int) -> bool:
-    try:
-        with socket.create_connection(("127.0.0.1", port), timeout=20) as connection:
-            return connection.recv(4) == b"SSH-"
-    except OSError:
-        return False
-
-
-def _free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        port: int = listener.getsockname()[1]
-        return port
-
-
-__all__ = ["CODE", "FER_EDGE", "PYTHON", "USER", "Machine", "new_disk", "random", "ship_checkout", "started"]

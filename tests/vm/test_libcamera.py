@@ -22,12 +22,14 @@ def test_libcamera_s_own_command_runs(machine: Machine) -> None:
     assert "Available cameras" in machine.ssh("cam --list")
 
 
-@pytest.fixture(autouse=True)
-def _module(vm_image: Image) -> None:
+@pytest.fixture
+def python_module(vm_image: Image) -> None:
+    """libcamera's for Python; skips where Debian has none."""
     if "python3-libcamera" not in vm_image.versions:
         pytest.skip(NO_MODULE)
 
 
+@pytest.mark.usefixtures("python_module")
 def test_picamera2_is_imported_without_a_line_on_stderr(machine: Machine) -> None:
     quiet = machine.ssh(f'PYTHONPATH={PATHS} python3 -c "{LIST}" 2>/root/stderr; cat /root/stderr')
     assert quiet.strip() == "[]"
@@ -35,12 +37,14 @@ def test_picamera2_is_imported_without_a_line_on_stderr(machine: Machine) -> Non
     assert "camera_manager.cpp" in chosen, "libcamera writes, unless it is told not to"
 
 
+@pytest.mark.usefixtures("python_module")
 def test_a_csi_camera_that_is_not_there_is_exit_4_with_a_sentence(machine: Machine) -> None:
     outcome = watch(machine, "csi:0", "", paths=PATHS)
     assert outcome.code == 4
     assert outcome.messages.startswith("fer-edge: there is no camera csi:0, libcamera lists 0 that are not USB cameras")
 
 
+@pytest.mark.usefixtures("python_module")
 def test_camera_0_is_a_usb_camera_read_by_v4l2_where_picamera2_works_too(machine: Machine) -> None:
     outcome = watch(machine, "0", "readings 3; stop", before="rmmod vivid 2>/dev/null; webcam yuyv; ", paths=PATHS)
     machine.ssh("kill $(cat /root/webcam0.pid); sleep 2")

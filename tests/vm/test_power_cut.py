@@ -18,9 +18,8 @@ from typing import Any
 
 import pytest
 
-from tests.arm64.sysroot import ROOT
 from tests.vm.image import Image
-from tests.vm.machine import BOOT_LIMIT_S, Machine, new_disk, started
+from tests.vm.machine import BOOT_LIMIT_S, Machine, checkout_tree, new_disk, started
 
 CUTS = int(os.environ.get("VM_CUTS", "12"))
 SEED = int(os.environ.get("VM_SEED", "19"))
@@ -36,11 +35,7 @@ def disks(vm_image: Image, tmp_path_factory: pytest.TempPathFactory) -> Iterator
     folder = tmp_path_factory.mktemp("power-cut")
     new_disk(vm_image, folder)
     tree = folder / "tree"
-    for name in ("fer_edge", "device"):
-        shutil.copytree(ROOT / name, tree / "code" / name, ignore=shutil.ignore_patterns("__pycache__"))
-    (tree / "code/models/nano").mkdir(parents=True)
-    for name in ("bundle.json", "model.tflite", "golden.npz", "parity.json", "CARD.md"):
-        shutil.copy(ROOT / "models/nano" / name, tree / "code/models/nano" / name)
+    checkout_tree(tree)
     shutil.copy(Path(__file__).with_name("power_cut.sh"), tree / "power_cut.sh")
     (tree / "power_cut.sh").chmod(0o755)
     (tree / "sync_s").write_text(str(SYNC_S))
@@ -69,13 +64,13 @@ def test_a_power_cut_loses_the_last_batch_at_most(
     last = printed[-1]
     lost = [event for event in printed if event["seq"] > on_disk[-1]["seq"]]
     lost_s = last["mono_s"] - lost[0]["mono_s"] if lost else 0.0
-    record_property(
-        "says", f"of {len(printed)} lines {len(lost)}, of the last {lost_s:.1f} s, were not on the disk; check: exit 0"
-    )
     assert "EXT4-fs error" not in console and "VM check exit 0" in console
     assert on_disk[-1]["boot"] == last["boot"], "the run's lines are in the newest segment"
     assert lost_s <= BOUND_S + TURN_S
     assert audit["whole"] and audit["runs"] - audit["ended"] >= 1, "the run is known to have been cut off"
+    record_property(
+        "says", f"of {len(printed)} lines {len(lost)}, of the last {lost_s:.1f} s, were not on the disk; check: exit 0"
+    )
 
 
 def await_console(machine: Machine, pattern: str, count: int) -> None:
