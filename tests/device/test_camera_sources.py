@@ -352,6 +352,17 @@ def test_a_camera_is_redirected_within_its_host_and_to_another_one_only_where_as
         assert opened_size(f"{camera}/moved") == (64, 64)
 
 
+@pytest.mark.parametrize("location", ["http://[", "file://{}", "ftp://127.0.0.1/a", "http://127.0.0.1/" + "a" * 3000])
+def test_a_camera_is_redirected_to_no_file_and_to_no_address_that_is_none(tmp_path: Path, location: str) -> None:
+    clip = tmp_path / "clip.avi"
+    write_video(clip, GRAYS)
+    with (
+        http_camera(redirect=location.format(clip)) as camera,
+        pytest.raises(CameraNotOpened, match="gave no video within 5 s"),
+    ):
+        opened_size(f"{camera}/moved", camera_redirects=True)
+
+
 def test_a_camera_with_too_large_pictures_is_refused() -> None:
     with (
         http_camera(side=4112) as camera,
