@@ -147,6 +147,38 @@ def test_lines_pending_at_the_end_on_a_full_disk_are_counted(tmp_path: Path) -> 
         assert "99 tally" in said[-1] and "No space left on device" in said[-1]
 
 
+def test_a_header_that_is_written_at_the_end_is_not_counted_as_lost(tmp_path: Path) -> None:
+    """At the end there is room for the header and a gap line, and not for the other lines."""
+    with mounted(tmp_path / "disk", "64k") as disk:
+        (disk / "ballast").write_bytes(b"x" * (64 << 10))
+        said: list[str] = []
+        with Journal(disk / "log", FakeClock(), log=said.append) as journal:
+            journal.append(HEADER)
+            for seq in range(1, 100):
+                journal.append(event("tally", seq, note="x" * 50))
+            assert journal.trouble is not None
+            os.truncate(disk / "ballast", 56 << 10)
+        assert journal.unwritten == {"tally": 99}
+        assert said[-1].endswith("(No space left on device): 99 tally; a gap line reports them")
+        header, gap = events_of(disk / "log")
+        assert header == HEADER and gap.body["lost"] == {"tally": 99}
+
+
+def test_a_run_that_wrote_nothing_on_a_full_disk_leaves_no_segment(tmp_path: Path) -> None:
+    """Its camera did not open, for example: there was no line to write, and none is reported as lost."""
+    with mounted(tmp_path / "disk", "64k") as disk:
+        with pytest.raises(OSError, match="No space"):
+            for number in range(1000):
+                (disk / str(number)).touch()
+        (disk / "0").unlink()
+        said: list[str] = []
+        with Journal(disk / "log", FakeClock(), log=said.append) as journal:
+            assert journal.trouble is not None
+            (disk / "1").unlink()
+        assert not journal.unwritten and segments(disk / "log") == []
+        assert [line.rpartition("; ")[2] for line in said] == ["its lines wait in memory and are tried again"]
+
+
 def test_a_disk_that_was_read_only_is_written_again(tmp_path: Path) -> None:
     """As ext4 does after an error of the card."""
     clock = FakeClock()
