@@ -90,8 +90,7 @@ class Loop:
         self._recorder.record("header", header, opened_ns)
         for repair in parts.journal.repairs:
             message(str(repair))
-            if repair.cut_bytes:
-                self._recorder.record("repair", repair.body(), opened_ns)
+            self._recorder.record("repair", repair.body(), opened_ns)
         if opened_ns:
             self._record_camera("opened", opened_ns)
         if capture is None:

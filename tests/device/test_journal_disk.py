@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import shutil
 import subprocess
 import sys
@@ -326,9 +327,15 @@ def test_a_disk_that_is_full_from_the_first_line_to_the_last(
     assert "frames" in frames
     assert main(["log", "check", str(tmp_path / "log")]) == 7
     assert "holds no line: its run ended while it could not write any" in capsys.readouterr().out
-    with Journal(tmp_path / "log", FakeClock()) as journal:  # the next run
-        (repair,) = journal.repairs
-        assert str(repair).endswith("held no line: the run before could not write any, or was cut off at its start")
+    (empty,) = segments(tmp_path / "log")
+    following = limited_run(tmp_path, resource.RLIM_INFINITY)
+    assert following.returncode == 0 and not empty.exists()
+    held_no_line = f"{empty.name} held no line: its run could not write any, or was cut off at its start"
+    assert held_no_line in following.stderr
+    (repair,) = [item for item in events_of(tmp_path / "log") if item.kind == "repair"]
+    assert repair.body == {"segment": empty.name, "cut_bytes": 0}
+    assert main(["log", "check", str(tmp_path / "log")]) == 7, "the lines of the first run are still missing"
+    assert held_no_line in capsys.readouterr().out
 
 
 def test_a_run_whose_last_lines_did_not_fit_counts_them_in_a_gap_line(
