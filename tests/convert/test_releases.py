@@ -49,6 +49,8 @@ def test_a_status_lists_releases_by_age() -> None:
         "  0.3-c  2023-11-14T22:16:40+00:00  not complete",
     ]
     assert status.verdict() == 0 and status.to_json()["journal_kb"] == 1200
+    assert status.to_json()["health"] == json.loads(OUTPUT["health"][0])
+    assert target_status(health=()).to_json()["health"] == {}
 
 
 @pytest.mark.parametrize(
@@ -76,7 +78,12 @@ WRONG_ANSWERS: list[dict[str, tuple[str, ...]]] = [
     {"release": ("x",)},
     {"release": ("a complete \u0661e",)},
     {"release": ("a complete -999999999999",)},
+    {"release": ("a complete 99999999999999999999",)},
     {"free_kb": ("all",)},
+    {"free_kb": ("9" * 19,)},
+    {"journal_kb": ("-1",)},
+    {"health": ("{}",)},
+    {"health": ('{"running": true, "healthy": true, "problems": [1]}',)},
 ]
 
 
@@ -87,7 +94,7 @@ def test_a_status_that_cannot_be_read_is_refused(changed: dict[str, tuple[str, .
 
 
 def test_a_target_without_the_usual_properties_has_a_status() -> None:
-    values = {**OUTPUT, "release": ("a complete 99999999999999999999",)}
+    values = {**OUTPUT, "release": ("a complete 999999999999999999",)}
     del values["service.SubState"]
     status = TargetStatus.read("pi", ScriptOutput(values, (), ""))
     assert "service  active (?), enabled" in status.text() and status.releases[0].changed.startswith("9999-12-31")
