@@ -13,12 +13,13 @@ from pathlib import Path
 
 import pytest
 
+from convert.deploy.bounded_output import BoundedOutput, OutputTooLong, run_bounded
 from convert.deploy.doctor_answer import DoctorAnswer
 from convert.deploy.operations import TargetStatus
 from convert.deploy.plan import DeployPlan, DeployResult
 from convert.deploy.progress import StepLog
 from convert.deploy.releases import HOME
-from convert.deploy.ssh import ScriptOutput, rsync_count, run_bounded
+from convert.deploy.ssh import ScriptOutput, rsync_count
 from convert.deploy.ssh_address import SshAddress
 from fer_edge.errors import NotRunning, Unhealthy, UsageError
 
@@ -124,10 +125,12 @@ def test_another_answer_of_the_doctor_is_refused(line: str) -> None:
 
 
 def test_the_output_of_a_command_is_bounded() -> None:
-    stdout, stderr = run_bounded(["sh", "-c", "cat; echo error >&2"], b"text", 10, 1000)
-    assert (stdout, stderr) == ("text", "error\n")
-    stdout, _ = run_bounded(["sh", "-c", "exec yes"], b"", 60, 100_000)
-    assert len(stdout) == 100_000
+    output = run_bounded(["sh", "-c", "cat; echo error >&2; exit 3"], b"text", 10, 1000)
+    assert output == BoundedOutput("text", "error\n", 3)
+    assert len(run_bounded(["head", "-c", "1000", "/dev/zero"], b"", None, 1000).stdout) == 1000
+    for endless in ("exec yes", "exec yes >&2", "exec head -c 1001 /dev/zero"):
+        with pytest.raises(OutputTooLong):
+            run_bounded(["sh", "-c", endless], b"", 60, 1000)
     with pytest.raises(subprocess.TimeoutExpired):
         run_bounded(["sleep", "60"], b"", 0.2, 1000)
 
