@@ -391,6 +391,47 @@ def test_a_cameras_password_comes_from_a_file(tmp_path: Path, camera: str, passw
             with_password(wrong, path)
 
 
+SHORT_OF_MEMORY = r"""
+import re, resource, sys
+from pathlib import Path
+from device.camera.factory import create_source
+from device.camera.source import SourceLost
+from device.clock import SystemClock
+from device.config import Settings
+source = create_source(Settings(sys.argv[1], open_s=10.0), SystemClock())
+source.open()
+print(source.read().seq)
+soft, hard = resource.getrlimit(resource.RLIMIT_DATA)
+data_bytes = int(re.search(r"VmData:\s+(\d+)", Path("/proc/self/status").read_text())[1]) * 1024
+resource.setrlimit(resource.RLIMIT_DATA, (data_bytes + (8 << 20), hard))
+try:
+    print(source.read())
+except SourceLost as lost:
+    print(lost)
+resource.setrlimit(resource.RLIMIT_DATA, (soft, hard))
+print(source.read().seq)
+"""
+
+
+def frames_short_of_memory(camera: str) -> list[str]:
+    """What three reads of a source give, of which the second has too little memory."""
+    command = [sys.executable, "-c", SHORT_OF_MEMORY, camera]
+    ran = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
+    assert ran.returncode == 0, ran.stderr
+    return ran.stdout.splitlines()
+
+
+def test_a_picture_for_which_there_is_no_memory_is_skipped_in_a_recording_and_a_loss_of_a_camera(
+    tmp_path: Path,
+) -> None:
+    write_video(tmp_path / "large.avi", [np.full((4096, 4096), value, np.uint8) for value in range(4)], code="MJPG")
+    assert frames_short_of_memory(str(tmp_path / "large.avi")) == ["0", "None", "2"]
+    with http_camera(side=4096) as camera:
+        first, lost, second = frames_short_of_memory(f"{camera}/video")
+    assert (first, second) == ("0", "1")
+    assert re.fullmatch(r"http://127\.0\.0\.1:\d+/… gave no picture \((MemoryError|error): .*\)", lost), lost
+
+
 HUGE = r"""
 import re, sys
 from pathlib import Path
