@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import tempfile
@@ -17,7 +16,7 @@ from fer_edge.console import message
 from fer_edge.errors import UsageError
 from fer_edge.folder_files import files_below, in_sentence
 from fer_edge.journal.segments import lock_folder
-from fer_edge.json_fields import json_text
+from fer_edge.json_fields import json_text, parse_json
 from fer_edge.media_files import VIDEO_SUFFIXES, head_of, is_video
 
 FORMATS = ("csv", "parquet")
@@ -122,7 +121,7 @@ def finished_result(recording: Recording, out: Path, options: LabelOptions, made
     """The summary of an existing result that labelling would make again without a change; None if there is none."""
     rows = recording.rows(out, options)
     try:
-        summary = LabelSummary.from_json(json.loads(sidecar_path(rows).read_text(encoding="utf-8")))
+        summary = LabelSummary.from_json(parse_json(sidecar_path(rows).read_bytes()))
         current = summary.made_by == made_by and summary.source == recording.state()
         current = current and rows.stat().st_size == summary.rows.bytes
         if options.annotate:
