@@ -75,7 +75,8 @@ class SshConnection:
     """A connection to a target, open inside a `with` block. It ends with this process, even when that is killed.
 
     A host with an unknown key is never accepted silently: at a terminal ssh asks the person, otherwise it is refused. Raises
-    UsageError when the connection cannot be made, or when the login has no shell.
+    HostUnreachable (exit code 75) when the host does not answer, UsageError when it refuses the connection, or when the login
+    has no shell.
     """
 
     def __init__(self, address: SshAddress) -> None:
@@ -233,7 +234,7 @@ class SshConnection:
         )
 
     def _wait_for_shell(self, mark: str) -> None:
-        """Waits until the target has printed `mark`, which needs a shell. Raises UsageError when it does not."""
+        """Waits until the target has printed `mark`, which needs a shell. Raises the errors of the class when it does not."""
         assert self._master.stdout is not None
         descriptor, received = self._master.stdout.fileno(), b""
         end_s = time.monotonic() + (_TYPING_S if self._interactive else _CONNECT_S)

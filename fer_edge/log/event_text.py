@@ -52,7 +52,7 @@ def _header(body: _Body) -> str:
 def _camera(body: _Body) -> str:
     name = body["camera"]["name"]
     after = f" after {duration_text(body['gap_s'])}" if body["state"] == "back" and "gap_s" in body else ""
-    why = f": {body['reason']}" if body.get("reason") and body["state"] != "back" else ""
+    why = f": {body['reason']}" if body.get("reason") else ""
     return f"camera {name} {body['state']}{after}{why}"
 
 
