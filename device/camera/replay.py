@@ -13,7 +13,7 @@ from device.camera.source import EndOfStream, SourceDescription
 from device.clock import Clock
 from device.config import Settings
 from fer_edge.errors import CameraNotOpened
-from fer_edge.media_files import PICTURE_SUFFIXES, head_of, is_picture
+from fer_edge.media_files import PICTURE_SUFFIXES, head_of, is_picture_file
 from fer_edge.text_cleaning import clean
 
 if TYPE_CHECKING:
@@ -165,7 +165,7 @@ class ImageFolder:
 
     def open(self) -> None:
         try:
-            self._files = sorted(p for p in self._path.iterdir() if p.is_file() and is_picture(p.name, head_of(p)))
+            self._files = sorted(p for p in self._path.iterdir() if p.is_file() and is_picture_file(p))
         except OSError as error:
             raise CameraNotOpened(f"the folder {self._path} cannot be listed: {error.strerror}") from error
         if not self._files:
