@@ -32,10 +32,9 @@ class Address:
         bare = host.removeprefix("[").removesuffix("]") if host.startswith("[") and host.endswith("]") else host
         if not (port.isascii() and port.isdigit() and int(port) < 1 << 16):
             raise ValueError(f"{port!r} is not a port")
-        if (":" in bare) != (bare != host) or any(sign.isspace() or sign in "/[]@" for sign in bare):
+        is_form_wrong = (":" in bare) != (bare != host) or any(sign.isspace() or sign in "/[]@" for sign in bare)
+        if is_form_wrong or not is_host(bare or LOOPBACK):
             raise ValueError(f"{host!r} is not a host")
-        if not is_host(bare or LOOPBACK):
-            raise ValueError("the host is too long")
         return Address(bare or LOOPBACK, int(port))
 
     @staticmethod

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Protocol
 
+CLOCK_STATES = ("synced", "unsynced", "unknown")  # of the wall clock: set from the network, not yet, or not known
 _IMPORTED_NS = time.monotonic_ns()
 _STATE_MAX_AGE_NS = 1_000_000_000  # between two checks of whether the wall clock is reliable
 
@@ -19,7 +20,7 @@ class Stamp:
 
     mono_ns: int
     wall: str  # UTC, ISO 8601 with milliseconds
-    clock: str  # synced, unsynced or unknown
+    clock: str  # one of CLOCK_STATES
 
 
 class Clock(Protocol):

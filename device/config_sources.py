@@ -26,10 +26,9 @@ from fer_edge.text_cleaning import clean
 
 _UNITS = re.compile(r"_(s|px|deg|bytes|c)$")
 _STATEMENT_LINES = 100  # beyond which the lines of settings are not looked for
-_NOT_DIGESTED = {"camera", "name", "bundle", "log", "runtime", "json", "once", "duration_s"}
-_NOT_DIGESTED |= {"metrics", "metrics_file", "metrics_every_s"}
-_NOT_DIGESTED |= {name for name in SETTING_FIELDS if name.startswith("mqtt")}
-_NOT_DIGESTED |= {"live", "live_token_file", "show_pixels_s"}  # the journal's lines do not depend on these settings
+# The journal's lines do not depend on these settings: the camera, every path, and the other outputs.
+_NOT_DIGESTED = {"camera", "name", "json", "once", "duration_s", "metrics", "metrics_every_s", "live", "show_pixels_s"}
+_NOT_DIGESTED |= {name for name in SETTING_FIELDS if setting_kind(name) == "Path" or name.startswith("mqtt")}
 
 
 @dataclass(frozen=True, slots=True)

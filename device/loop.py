@@ -50,7 +50,9 @@ class Loop:
         opened_ns = (self._capture.opened_ns if self._capture else 0) or self._start_ns
         patience_s = max(_PATIENCE_S, _PATIENCE_FRAMES / self._settings.fps)
         rules = EpisodeRules(hold_s=self._settings.hold_s)
-        self._aggregator = EventAggregator(self._recorder.record, self._clock, rules, opened_ns, patience_s)
+        self._aggregator = EventAggregator(
+            self._recorder.record, self._clock, rules, opened_ns, patience_s, self._prior
+        )
 
     def run(self) -> str:
         """Why the run ended, after its `end` line was recorded."""
@@ -90,8 +92,7 @@ class Loop:
         self._recorder.record("header", header, opened_ns)
         for repair in parts.journal.repairs:
             message(str(repair))
-            if repair.cut_bytes:
-                self._recorder.record("repair", repair.body(), opened_ns)
+            self._recorder.record("repair", repair.body(), opened_ns)
         if opened_ns:
             self._record_camera("opened", opened_ns)
         if capture is None:
@@ -155,7 +156,6 @@ class Loop:
         self._search_state, result = parts.pipeline.process(
             self._search_state, frame, settings, parts.observers.start_frame()
         )
-        self._aggregator.prior = self._prior()
         totals.add_frame(frame.mono_ns, result)
         send = self._recorder.record if settings.per_frame else self._recorder.send_unrecorded
         for reading in result.readings[:1] if settings.once else result.readings:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from fer_edge.errors import UsageError
 
-MAX_PASSWORD_BYTES = 65_535  # MQTT's limit
+_MAX_PASSWORD_BYTES = 65_535  # the longest that MQTT can send; a camera's is shorter
 
 
 def read_password(path: Path, whose: str, setting: str) -> str:
@@ -20,7 +20,7 @@ def read_password(path: Path, whose: str, setting: str) -> str:
     try:
         with path.open("rb") as file:
             status = os.fstat(file.fileno())
-            text = file.read(MAX_PASSWORD_BYTES + 2).decode()
+            text = file.read(_MAX_PASSWORD_BYTES + 2).decode()
     except OSError as error:
         raise UsageError(f"{whose} password in {path} cannot be read ({error.strerror}); correct {setting}") from error
     except UnicodeDecodeError as error:
@@ -30,6 +30,6 @@ def read_password(path: Path, whose: str, setting: str) -> str:
             f"{whose} password in {path} can be read by others (mode {stat.S_IMODE(status.st_mode):o}); `chmod 600 {path}`"
         )
     text = text.removesuffix("\n").removesuffix("\r")
-    if not text or "\n" in text or len(text.encode()) > MAX_PASSWORD_BYTES:
+    if not text or "\n" in text or len(text.encode()) > _MAX_PASSWORD_BYTES:
         raise UsageError(f"{whose} password in {path} must be one line, the file's only one")
     return text

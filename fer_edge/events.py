@@ -41,7 +41,8 @@ KINDS = {
     "health": "the machine's state, when something of it changed: undervoltage, throttled_now and throttled_since_boot (lists "
     "of the reasons for throttling), temperature_c, disk_free_bytes, power_source, changed; null: not reported",
     "clock": "the wall clock was set or its state changed: offset_s (to add to the wall of earlier lines), from and to",
-    "repair": "the torn end of a segment, left by a crash, was cut off at start: segment, cut_bytes",
+    "repair": "at start, the torn end of a segment, left by a crash, was cut off, or a segment without any line was deleted "
+    "(cut_bytes 0): segment, cut_bytes",
     "gap": "lines were lost because the journal could not be written: reason, lost (how many by kind), "
     "from_mono_s, to_mono_s; its seq is the last lost line's",
     "pause": "the run was paused: by",

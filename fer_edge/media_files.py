@@ -38,6 +38,16 @@ def is_video(name: str, head: bytes = b"") -> bool:
     return head.startswith(_VIDEO_HEADS) or is_avi or (bool(brand) and brand not in _PICTURE_BRANDS + _OTHER_BRANDS)
 
 
+def is_picture_file(path: Path) -> bool:
+    """Whether a file is a picture: by its name, else by its first bytes, which are read only then."""
+    return is_picture(path.name) or is_picture(path.name, head_of(path))
+
+
+def is_video_file(path: Path) -> bool:
+    """Whether a file is a video: by its name, else by its first bytes, which are read only then."""
+    return is_video(path.name) or is_video(path.name, head_of(path))
+
+
 def head_of(path: Path) -> bytes:
     """The first HEAD_BYTES of a file; none where it cannot be read."""
     try:

@@ -217,3 +217,15 @@ def test_the_devices_figures_are_those_of_the_results() -> None:
 
     page = (ROOT / "device/README.md").read_text()
     assert with_block(page, block(), BEGIN) == page, "run `make figures`"
+
+
+def test_the_sentence_above_the_virtual_machines_table_comes_with_it() -> None:
+    from convert.report.readme_table import with_block
+    from tests.vm.results import BEGIN, block
+
+    page = (ROOT / "device/README.md").read_text()
+    row = {"test": "test_a_reboot", "outcome": "passed"}
+    result = {"tests": [row], "versions": {"kernel": "6.12"}, "date": "2026-11-23", "commit": "1", "suite": "trixie"}
+    written = with_block(page, block(result), BEGIN)
+    assert f"{BEGIN}\nThe results of a whole run:\n\n| test | result |" in written
+    assert written.count("The results of a whole run") == 1 and "| a reboot | passed |  |" in written

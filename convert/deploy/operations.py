@@ -11,9 +11,10 @@ from typing import Any
 from convert.deploy.releases import STATE, Instance, Releases
 from convert.deploy.ssh import ScriptOutput, SshConnection, StepFailed, rsync_count
 from convert.deploy.ssh_address import SshAddress
+from convert.deploy.target_check import reported_number
 from convert.json_dataclass import JsonObject
 from fer_edge.errors import EXIT_DONE, NotRunning, Unhealthy, UsageError
-from fer_edge.json_fields import parse_json
+from fer_edge.json_fields import JsonFields, parse_json
 from fer_edge.text_cleaning import clean
 
 _LAST_S = 253_402_300_799  # the year 9999
@@ -33,8 +34,29 @@ class ReleaseStatus:
 
 
 @dataclass(frozen=True, slots=True)
+class TargetHealth:
+    """The answer of `fer-edge health --json` on the target, and those of its fields that a verdict needs."""
+
+    running: bool
+    healthy: bool
+    problems: tuple[str, ...]
+    answer: JsonObject
+
+    @staticmethod
+    def read(text: str) -> TargetHealth:
+        """The health in a line of JSON. Raises ValueError for a line that is none, UsageError for another answer."""
+        fields = JsonFields.of(parse_json(text), "its health", UsageError, "deploy again")
+        problems = tuple(map(clean, fields.any_texts("problems")))
+        return TargetHealth(fields.flag("running"), fields.flag("healthy"), problems, fields.values)
+
+    def text(self) -> str:
+        """“well”, or the problems."""
+        return "well" if self.healthy else "; ".join(self.problems)
+
+
+@dataclass(frozen=True, slots=True)
 class TargetStatus:
-    """The status of a target: its releases, oldest first, its service, and the answer of `fer-edge health --json` there."""
+    """The status of a target: its releases, oldest first, its service, and the health of its instance."""
 
     host: str
     current: str
@@ -43,7 +65,7 @@ class TargetStatus:
     bundle: str
     unconfirmed: bool  # a deploy was interrupted between its switch and the first log line
     service: dict[str, str]  # properties of systemd's unit
-    health: JsonObject  # empty where nothing is deployed
+    health: TargetHealth | None  # None where nothing is deployed
     journal_kb: int
     free_mb: int
 
@@ -55,8 +77,9 @@ class TargetStatus:
             releases = []
             for line in output.values.get("release", ()):
                 name, state, changed_s = line.split(" ")
-                changed = datetime.fromtimestamp(min(int(changed_s[:12]), _LAST_S), UTC).isoformat(timespec="seconds")
-                releases.append(ReleaseStatus(name, state == "complete", changed))
+                changed = datetime.fromtimestamp(min(reported_number(changed_s), _LAST_S), UTC)
+                releases.append(ReleaseStatus(name, state == "complete", changed.isoformat(timespec="seconds")))
+            health = first("health")
             return TargetStatus(
                 host=host,
                 current=first("current"),
@@ -69,11 +92,11 @@ class TargetStatus:
                     for name, values in output.values.items()
                     if name.startswith("service.")
                 },
-                health=_health(first("health")),
-                journal_kb=int(first("journal_kb")[:18] or 0),
-                free_mb=int(first("free_kb")[:18] or 0) // 1024,
+                health=TargetHealth.read(health) if health else None,
+                journal_kb=reported_number(first("journal_kb") or "0"),
+                free_mb=reported_number(first("free_kb") or "0") // 1024,
             )
-        except (ValueError, OSError, OverflowError) as error:
+        except (ValueError, UsageError) as error:
             raise UsageError(f"{host} reports a status that cannot be read ({error})") from error
 
     def to_json(self) -> dict[str, Any]:
@@ -81,20 +104,9 @@ class TargetStatus:
         return {
             "status": 1, "host": self.host, "current": self.current or None, "previous": self.previous or None,
             "releases": [release.to_json() for release in self.releases], "bundle": self.bundle or None,
-            "unconfirmed": self.unconfirmed, "service": self.service, "health": self.health,
-            "journal_kb": self.journal_kb, "free_mb": self.free_mb,
+            "unconfirmed": self.unconfirmed, "service": self.service,
+            "health": self.health.answer if self.health else {}, "journal_kb": self.journal_kb, "free_mb": self.free_mb,
         }  # fmt: skip
-
-    @property
-    def healthy(self) -> bool:
-        """Whether the instance reports that it is."""
-        return self.health.get("healthy") is True
-
-    @property
-    def problems(self) -> list[str]:
-        """The problems that the instance reports."""
-        problems = self.health.get("problems", [])
-        return [clean(str(problem)) for problem in problems] if isinstance(problems, list) else []
 
     def text(self) -> str:
         """The status as lines: the releases, the service and the health of the instance."""
@@ -113,17 +125,17 @@ class TargetStatus:
             else "service  no systemd"
         )
         if self.health:
-            rows.append(f"health   {'well' if self.healthy else '; '.join(self.problems)}")
+            rows.append(f"health   {self.health.text()}")
         rows.append(f"journal  {self.journal_kb:,} kB; {self.free_mb:,} MB free")
         return "\n".join(rows)
 
     def verdict(self) -> int:
         """The exit code 0 where all is well. Raises NotRunning or Unhealthy."""
-        if self.health.get("running") is not True:
+        if self.health is None or not self.health.running:
             raise NotRunning(f"no instance runs on {self.host}; `fer-edge deploy {self.host}` starts one")
-        if self.unconfirmed or not self.healthy:
+        if self.unconfirmed or not self.health.healthy:
             interrupted = ["a deploy was interrupted before its first log line; deploy again"]
-            raise Unhealthy("; ".join([*(interrupted if self.unconfirmed else []), *self.problems]))
+            raise Unhealthy("; ".join([*(interrupted if self.unconfirmed else []), *self.health.problems]))
         return EXIT_DONE
 
 
@@ -199,17 +211,6 @@ def undeploy(address: SshAddress, journal_too: bool, report: Callable[[str], Non
     for path in result.remaining:
         report(f"{path} is not from a deploy, and stays")
     return result
-
-
-def _health(text: str) -> JsonObject:
-    """The answer of `fer-edge health --json`, empty where there is none. Raises ValueError when it is no object."""
-    values = parse_json(text or "{}")
-    if not isinstance(values, dict):
-        raise ValueError("its health is not an object")
-    for name, kind in (("running", bool), ("healthy", bool), ("problems", list)):
-        if values and not isinstance(values.get(name), kind):
-            raise ValueError(f"its health has no “{name}”")
-    return values
 
 
 def _checked_releases(connection: SshConnection, instance: Instance) -> Releases:

@@ -29,8 +29,8 @@ _NOT_YET = ("service", "instance")  # checks that can only pass after the start
 def deploy(plan: DeployPlan, result: DeployResult, report: Callable[[str], None], dry_run: bool = False) -> None:
     """Deploys, and records in `result` what was done.
 
-    Raises UsageError, BundleRefused, Unhealthy (the doctor), ConnectionLost, or NotRunning after the previous state was
-    restored.
+    Raises UsageError, BundleRefused, Unhealthy (the doctor), HostUnreachable, ConnectionLost (both exit code 75), or NotRunning
+    after the previous state was restored.
     """
     with ExitStack() as stack:
         releases, target = _connect(plan, result, stack)

@@ -8,22 +8,21 @@ from __future__ import annotations
 
 import os
 import re
-import resource
 import select
 import shlex
 import shutil
 import subprocess
 import sys
-import tempfile
 import time
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from secrets import token_hex
 from types import TracebackType
 
+from convert.deploy.bounded_output import BoundedOutput, OutputTooLong, run_bounded
 from convert.deploy.private_folder import private_folder
 from convert.deploy.ssh_address import SshAddress, connection_error, printable_excerpt
 from fer_edge.errors import FerEdgeError, RestartNeeded, UsageError
@@ -76,7 +75,8 @@ class SshConnection:
     """A connection to a target, open inside a `with` block. It ends with this process, even when that is killed.
 
     A host with an unknown key is never accepted silently: at a terminal ssh asks the person, otherwise it is refused. Raises
-    UsageError when the connection cannot be made, or when the login has no shell.
+    HostUnreachable (exit code 75) when the host does not answer, UsageError when it refuses the connection, or when the login
+    has no shell.
     """
 
     def __init__(self, address: SshAddress) -> None:
@@ -139,24 +139,17 @@ class SshConnection:
             f"main() {{\necho {mark}\n( set -e\n{quoted}\n) </dev/null\nprintf '\\n{mark} %d\\n' $?\n}}\nmain; exit 0\n"
         )
         shell = "exec sudo -n sh -s" if self.sudo else "exec sh -s"
-        try:
-            stdout, stderr = run_bounded(
-                [*self._ssh, "--", "target", shell], f"{script}\n{main}".encode(), limit_s, TARGET_OUTPUT_BYTES
-            )
-        except subprocess.TimeoutExpired as error:
-            raise ConnectionLost(
-                f"{self.address.host} took longer than {limit_s:g} s over “{call[0]}”; try again"
-            ) from error
-        _, started, rest = stdout.partition(f"{mark}\n")
+        output = self._run([*self._ssh, "--", "target", shell], call[0], f"{script}\n{main}".encode(), limit_s)
+        _, started, rest = output.stdout.partition(f"{mark}\n")
         end = re.search(rf"\n{mark} (\d+)\n", rest)
         if not started or end is None:
             if not self.is_open():
                 raise self._lost(call[0])
             raise UsageError(
-                f"{self.address.host} did not run the script, but printed “{printable_excerpt(stdout, stderr)}”"
+                f"{self.address.host} did not run the script, but printed “{printable_excerpt(output.stdout, output.stderr)}”"
             )
         if code := int(end[1]):
-            raise StepFailed(_messages(stderr) or f"“{call[0]}” ended with {code} and no message", code)
+            raise StepFailed(_messages(output.stderr) or f"“{call[0]}” ended with {code} and no message", code)
         values: dict[str, list[str]] = defaultdict(list)
         lines = []
         for line in rest[: end.start()].splitlines():
@@ -166,7 +159,7 @@ class SshConnection:
             elif line:
                 lines.append(clean(line, TARGET_OUTPUT_BYTES))
         reported = {name: tuple(of_name) for name, of_name in values.items()}
-        return ScriptOutput(reported, tuple(lines), _messages(stderr))
+        return ScriptOutput(reported, tuple(lines), _messages(output.stderr))
 
     def send(self, folder: Path, destination: str, excluded: Sequence[str] = ()) -> int:
         """Copies the content of `folder`, without these patterns, into an existing folder of the target.
@@ -205,18 +198,35 @@ class SshConnection:
 
     def _rsync(self, arguments: Sequence[str]) -> str:
         sudo = ["--rsync-path=sudo -n rsync"] if self.sudo else []
-        process = subprocess.run(
-            ["rsync", "--rsh", " ".join(self._ssh), "--timeout=120", *sudo, *arguments],
-            capture_output=True, text=True, errors="replace", check=False, env={**os.environ, "LC_ALL": "C"},
-        )  # fmt: skip
-        if process.returncode:
+        command = ["rsync", "--rsh", " ".join(self._ssh), "--timeout=120", *sudo, *arguments]
+        output = self._run(command, "copying", environ={**os.environ, "LC_ALL": "C"})
+        if output.code:
             if not self.is_open():
                 raise self._lost("copying")
-            errors = [line for line in process.stderr.splitlines() if not line.startswith("rsync error:")]
-            raise StepFailed(
-                " ".join(map(clean, errors[-3:])) or f"rsync ended with {process.returncode}", process.returncode
-            )
-        return process.stdout
+            errors = [line for line in output.stderr.splitlines() if not line.startswith("rsync error:")]
+            raise StepFailed(" ".join(map(clean, errors[-3:])) or f"rsync ended with {output.code}", output.code)
+        return output.stdout
+
+    def _run(
+        self,
+        command: Sequence[str],
+        during: str,
+        stdin: bytes = b"",
+        limit_s: float | None = None,
+        environ: Mapping[str, str] | None = None,
+    ) -> BoundedOutput:
+        """The output of a command on this computer that uses the connection; `during` names the step in messages."""
+        try:
+            return run_bounded(command, stdin, limit_s, TARGET_OUTPUT_BYTES, environ)
+        except OutputTooLong as error:
+            raise UsageError(
+                f"{self.address.host} printed more than {TARGET_OUTPUT_BYTES:,} bytes during “{during}”; look what prints "
+                "so much there"
+            ) from error
+        except subprocess.TimeoutExpired as error:
+            raise ConnectionLost(
+                f"{self.address.host} took longer than {limit_s:g} s over “{during}”; try again"
+            ) from error
 
     def _lost(self, during: str) -> ConnectionLost:
         return ConnectionLost(
@@ -224,7 +234,7 @@ class SshConnection:
         )
 
     def _wait_for_shell(self, mark: str) -> None:
-        """Waits until the target has printed `mark`, which needs a shell. Raises UsageError when it does not."""
+        """Waits until the target has printed `mark`, which needs a shell. Raises the errors of the class when it does not."""
         assert self._master.stdout is not None
         descriptor, received = self._master.stdout.fileno(), b""
         end_s = time.monotonic() + (_TYPING_S if self._interactive else _CONNECT_S)
@@ -245,28 +255,6 @@ class SshConnection:
         return UsageError(
             f"{self.address.host} gives this login no shell: it printed “{text}”; log in as a user who has one"
         )
-
-
-def run_bounded(command: Sequence[str], stdin: bytes, limit_s: float, largest_bytes: int) -> tuple[str, str]:
-    """stdout and stderr of a command, which is ended when it writes more than `largest_bytes`.
-
-    Raises subprocess.TimeoutExpired after `limit_s`.
-    """
-    with tempfile.TemporaryFile() as stdout, tempfile.TemporaryFile() as stderr:
-        process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=stdout, stderr=stderr)
-        try:
-            with suppress(ProcessLookupError):  # it has ended already
-                resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (largest_bytes, largest_bytes))
-            process.communicate(stdin, timeout=limit_s)
-        except BaseException:
-            process.kill()
-            process.wait()
-            raise
-        texts = []
-        for file in (stdout, stderr):
-            file.seek(0)
-            texts.append(file.read(largest_bytes).decode(errors="replace"))
-    return texts[0], texts[1]
 
 
 def _messages(stderr: str) -> str:

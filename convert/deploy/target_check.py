@@ -74,11 +74,11 @@ class Target:
                 glibc=(int(glibc[1]), int(glibc[2])) if glibc else (),
                 os=first("os") or "an unknown system",
                 board=first("board"),
-                clock_off_s=_number(first("epoch_s")) - time.time(),
-                free_mb=_number(first("free_kb")) // 1024,
+                clock_off_s=reported_number(first("epoch_s")) - time.time(),
+                free_mb=reported_number(first("free_kb")) // 1024,
                 missing=output.values.get("missing", ()),
                 pythons=tuple(map(_python, filter(None, output.values.get("python", ())))),
-                video_devices=_number(first("video_devices")),
+                video_devices=reported_number(first("video_devices")),
                 systemd=first("systemd") == "yes",
                 settings=bool(first("settings")),
                 current=first("current"),
@@ -167,11 +167,11 @@ class Target:
 
 def _python(line: str) -> TargetPython:
     version, bits, has, path = line.split(" ", 3)
-    major, minor, micro = map(_number, version.split("."))
-    return TargetPython(path, (major, minor, micro), _number(bits), tuple(has.split(",")))
+    major, minor, micro = map(reported_number, version.split("."))
+    return TargetPython(path, (major, minor, micro), reported_number(bits), tuple(has.split(",")))
 
 
-def _number(text: str) -> int:
+def reported_number(text: str) -> int:
     """The number in a target's answer. Raises ValueError where there is none, or one of more than 18 digits."""
     if not re.fullmatch(r"\d{1,18}", text, re.ASCII):
         raise ValueError(f"“{clean(text, 40)}” in place of a number")

@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from device.bench.benchmark import BenchReport
+from device.bench.benchmark import FAR_FRAME_PX, FAR_SCENE, BenchReport
 from device.bench.board_estimates import Estimate, board_model_name, published_sources
 from device.bench.network_timing import NetworkTimes
 from device.bench.stage_timing import FPS, SceneTimes
@@ -15,7 +15,11 @@ from device.bench.timing import CallTimes
 from fer_edge.hardware import Board
 from fer_edge.shipped_bundles import IN_CHECKOUT, SHIPPED
 
-_SCENES = {"face": "a moving face", "still": "an empty, still scene", "far": "--far, 1920×1080"}
+_SCENES = {
+    "face": "a moving face",
+    "still": "an empty, still scene",
+    FAR_SCENE: f"--far, {FAR_FRAME_PX[0]}×{FAR_FRAME_PX[1]}",
+}
 _SUMMARY_ROWS: dict[str, Callable[[SceneTimes], str]] = {
     "total": lambda scene: _cell(scene.frame),
     "frames/s": lambda scene: f"{scene.frames_per_s:.1f}",

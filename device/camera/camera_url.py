@@ -10,6 +10,8 @@ from device.password_file import read_password
 from fer_edge.errors import UsageError
 
 _REDIRECTS = (301, 302, 303, 307, 308)
+_HTTP_SCHEMES = ("http", "https")
+_LONGEST_LOCATION = 2000  # characters
 
 
 def redact_url(address: str) -> str:
@@ -54,21 +56,26 @@ def with_password(address: str, password_file: Path | None) -> str:
 
 
 def redirected_to(address: str, limit_s: float) -> str:
-    """The address to which an HTTP camera redirects; empty where it does not, or does not answer within `limit_s`."""
+    """The http or https address to which an HTTP camera redirects.
+
+    Empty where it does not redirect, redirects to anything else, or does not answer within `limit_s`.
+    """
     from http.client import HTTPConnection, HTTPException, HTTPSConnection  # slow to import, and seldom needed
 
     parts = urlsplit(address)
-    if parts.scheme.lower() not in ("http", "https"):
+    if parts.scheme not in _HTTP_SCHEMES:
         return ""
-    kind = HTTPSConnection if parts.scheme.lower() == "https" else HTTPConnection
+    kind = HTTPSConnection if parts.scheme == "https" else HTTPConnection
     try:
         with closing(kind(parts.hostname or "", parts.port, timeout=limit_s)) as connection:
             connection.request("GET", (parts.path or "/") + (f"?{parts.query}" if parts.query else ""))
             answer = connection.getresponse()
             location = answer.headers.get("Location", "") if answer.status in _REDIRECTS else ""
+        target = urlsplit(urljoin(address, location))
     except (OSError, HTTPException, ValueError):
         return ""
-    return urljoin(address, location)[:2000] if location else ""
+    is_followed = 0 < len(location) <= _LONGEST_LOCATION and target.scheme in _HTTP_SCHEMES
+    return target.geturl() if is_followed else ""
 
 
 def is_same_host(one: str, other: str) -> bool:

@@ -25,7 +25,6 @@ from device.camera.source import Source, SourceLost
 from device.clock import Clock
 from device.config import Settings
 from fer_edge.errors import CameraNotOpened, RestartNeeded
-from fer_edge.text_cleaning import clean
 
 if TYPE_CHECKING:
     import numpy as np
@@ -169,7 +168,7 @@ class Capture:
     def _read_frame(self, timeout_s: float) -> None:
         """Reads the source once. Raises SourceLost when a live source returned nothing new for `timeout_s`."""
         self._call_started_ns = self._clock.mono_ns()
-        frame = self._source_frame()
+        frame = self.source.read()
         self._call_started_ns = None
         if self.source.live and (frame is None or self._is_frozen(frame.gray)):
             waited_s = self._elapsed_s(self._last_ns)
@@ -188,18 +187,6 @@ class Capture:
                 self.drops["unread" if self._stop.is_set() else "busy"] += 1
             self._slot = frame
             self._condition.notify_all()
-
-    def _source_frame(self) -> Frame | None:
-        """What the source returns. A picture that cannot be decoded, or not in the memory there is, is lost, not an error."""
-        import cv2
-
-        try:
-            return self.source.read()
-        except (cv2.error, MemoryError, OverflowError) as error:
-            if not self.source.live:
-                return None
-            reason = str(error).strip().splitlines()[-1:] or [type(error).__name__]
-            raise SourceLost(f"a picture could not be decoded ({clean(reason[0])})") from error
 
     def _is_frozen(self, gray: np.ndarray) -> bool:
         """Whether this is a picture that a lost source froze on. Raises SourceLost when none was new for `same_s`."""

@@ -56,19 +56,25 @@ def open_video_capture(name: str, open_s: float = 5.0, read_s: float = 3.0) -> c
 def ffmpeg_file_name(path: Path) -> Iterator[str]:
     """A name by which FFmpeg opens the file, whatever its own name, during the block.
 
-    FFmpeg takes the part before a colon of a relative name for a protocol, and OpenCV crashes on a name that is not UTF-8.
+    FFmpeg takes the part before a colon of a relative name for a protocol.
     """
-    name = str(path.absolute())
+    if is_utf8_name(path):
+        yield str(path.absolute())
+        return
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
-        name.encode()
+        yield f"/proc/self/fd/{descriptor}"
+    finally:
+        os.close(descriptor)
+
+
+def is_utf8_name(path: Path) -> bool:
+    """Whether the absolute path is UTF-8; OpenCV crashes on another."""
+    try:
+        str(path.absolute()).encode()
     except UnicodeEncodeError:
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-        try:
-            yield f"/proc/self/fd/{descriptor}"
-        finally:
-            os.close(descriptor)
-    else:
-        yield name
+        return False
+    return True
 
 
 def _silence() -> None:

@@ -13,7 +13,7 @@ from device.camera.source import EndOfStream, SourceDescription
 from device.clock import Clock
 from device.config import Settings
 from fer_edge.errors import CameraNotOpened
-from fer_edge.media_files import PICTURE_SUFFIXES, head_of, is_picture
+from fer_edge.media_files import PICTURE_SUFFIXES, head_of, is_picture_file
 from fer_edge.text_cleaning import clean
 
 if TYPE_CHECKING:
@@ -79,8 +79,11 @@ class VideoFile:
                 self._reader = open_video_capture(name)
         except OSError as error:
             raise CameraNotOpened(f"{self._path} cannot be read: {error.strerror}") from error
-        success, image = self._reader.read()
-        if not success:
+        try:
+            self._first = _next_picture(self._reader)
+        except EndOfStream:
+            self._first = None
+        if self._first is None:
             self.close()
             raise CameraNotOpened(f"{self._path} cannot be read as a video; check that it plays, or convert it to mp4")
         self._raw = is_raw_video(self._path)
@@ -92,7 +95,7 @@ class VideoFile:
         frames = self._reader.get(cv2.CAP_PROP_FRAME_COUNT)
         self.reported_frames = round(frames) if 0 < frames < math.inf else 0
         self._frame_interval_ns = round(1e9 / (self.fps or _ASSUMED_FPS))
-        self._first, self._start_ns, self._last_ns = to_gray(image), None, -1
+        self._start_ns, self._last_ns = None, -1
         self._size = (self._first.shape[1], self._first.shape[0])
 
     def read(self) -> Frame | None:
@@ -100,13 +103,9 @@ class VideoFile:
 
         if self._reader is None:
             raise EndOfStream
-        if self._first is not None:
-            gray, self._first = self._first, None
-        else:
-            success, image = self._reader.read()
-            if not success:
-                raise EndOfStream
-            gray = to_gray(image)
+        gray, self._first = self._first, None
+        if gray is None:
+            gray = _next_picture(self._reader)
         position_ms = self._reader.get(cv2.CAP_PROP_POS_MSEC)
         at_ns = round(position_ms * 1e6) if 0 <= position_ms < _MOST_POSITION_MS else -1
         if self._raw:
@@ -116,9 +115,8 @@ class VideoFile:
         self._last_ns = at_ns
         if self._start_ns is None:
             self._start_ns = self._clock.mono_ns()
-        frame = Frame(self._seq, self._start_ns + at_ns, gray)
-        self._seq += 1
-        return frame
+        seq, self._seq = self._seq, self._seq + 1
+        return None if gray is None else Frame(seq, self._start_ns + at_ns, gray)
 
     def describe(self) -> SourceDescription:
         given = f" at {self.fps:g} frames/s, as given" if self._raw else ""
@@ -138,6 +136,19 @@ class VideoFile:
             self._reader = None
 
 
+def _next_picture(reader: cv2.VideoCapture) -> np.ndarray | None:
+    """The next picture, uint8 (H, W); None where it cannot be decoded. Raises EndOfStream behind the last one."""
+    import cv2
+
+    try:
+        success, image = reader.read()
+        if not success:
+            raise EndOfStream
+        return to_gray(image)
+    except (cv2.error, MemoryError, OverflowError):
+        return None
+
+
 class ImageFolder:
     """The images of a folder in the order of their names, without subfolders.
 
@@ -154,7 +165,7 @@ class ImageFolder:
 
     def open(self) -> None:
         try:
-            self._files = sorted(p for p in self._path.iterdir() if p.is_file() and is_picture(p.name, head_of(p)))
+            self._files = sorted(p for p in self._path.iterdir() if p.is_file() and is_picture_file(p))
         except OSError as error:
             raise CameraNotOpened(f"the folder {self._path} cannot be listed: {error.strerror}") from error
         if not self._files:
@@ -174,7 +185,7 @@ class ImageFolder:
         try:
             encoded = np.fromfile(path, np.uint8)
             gray = cv2.imdecode(encoded, cv2.IMREAD_GRAYSCALE) if len(encoded) else None
-        except (OSError, cv2.error):
+        except (OSError, cv2.error, MemoryError, OverflowError):
             gray = None
         return None if gray is None else Frame(seq, self._start_ns + round(seq * 1e9 / self._fps), gray)
 

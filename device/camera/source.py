@@ -10,6 +10,7 @@ from typing import Protocol
 from device.camera.frame import Frame
 from device.config import Settings
 from fer_edge.errors import CameraNotOpened, FerEdgeError
+from fer_edge.text_cleaning import clean
 
 _FPS_TOLERANCE = 0.02  # 29.97 is 30
 
@@ -84,8 +85,9 @@ class Source(Protocol):
         ...
 
     def read(self) -> Frame | None:
-        """The next frame. None: nothing came for about a second (live source), or it cannot be decoded (recording).
+        """The next frame.
 
+        None: nothing came for about a second (live source), or it cannot be decoded in the memory there is (recording).
         Raises EndOfStream (recording) or SourceLost (live source).
         """
         ...
@@ -103,11 +105,13 @@ class Source(Protocol):
 def errors_reported_as(kind: type[CameraNotOpened | SourceLost], clause: str, hint: str = "") -> Iterator[None]:
     """Raises whatever a driver or its library raises in the block as `kind`, with `clause`, the reason and `hint`.
 
-    A camera stack may raise anything; none of it is a bug of the loop. Errors that the block explains itself stay as they are.
+    A camera stack may raise anything, for example for a picture that cannot be decoded, or not in the memory there is; none of
+    it is a bug of the loop. Errors that the block explains itself stay as they are.
     """
     try:
         yield
     except (FerEdgeError, SourceLost, EndOfStream):
         raise
     except Exception as error:
-        raise kind(f"{clause} ({type(error).__name__}: {error}){hint}") from error
+        reason = clean(" ".join(str(error).split()))
+        raise kind(f"{clause} ({type(error).__name__}: {reason}){hint}") from error

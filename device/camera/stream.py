@@ -73,11 +73,11 @@ class NetworkStream:
         read_started_ns = self._clock.mono_ns()
         with errors_reported_as(SourceLost, f"{self._name} gave no picture"):
             success, image = self._reader.read()
-        # After a silence FFmpeg still returns frames that its decoder had buffered, one for each wait that timed out.
-        timed_out = self._clock.mono_ns() - read_started_ns >= self._settings.stall_s * 1e9
-        if timed_out or not success:  # FFmpeg does not say whether the other side closed or went silent
-            raise SourceLost(f"{self._name} ended or gave nothing for {self._settings.stall_s:g} s")
-        frame = Frame(self._seq, self._clock.mono_ns(), to_gray(image))
+            # After a silence FFmpeg still returns frames that its decoder had buffered, one for each wait that timed out.
+            timed_out = self._clock.mono_ns() - read_started_ns >= self._settings.stall_s * 1e9
+            if timed_out or not success:  # FFmpeg does not say whether the other side closed or went silent
+                raise SourceLost(f"{self._name} ended or gave nothing for {self._settings.stall_s:g} s")
+            frame = Frame(self._seq, self._clock.mono_ns(), to_gray(image))
         self._seq += 1
         return frame
 

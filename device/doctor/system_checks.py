@@ -50,13 +50,6 @@ def user_name(uid: int) -> str:
         return str(uid)
 
 
-def _group_name(gid: int) -> str:
-    try:
-        return grp.getgrgid(gid).gr_name
-    except KeyError:
-        return str(gid)
-
-
 def devices(user: str, root: Path) -> Finding:
     """Whether this user may open the camera devices."""
     nodes = [node for pattern in _DEVICE_PATTERNS for node in sorted((root / "dev").glob(pattern))]
@@ -66,7 +59,7 @@ def devices(user: str, root: Path) -> Finding:
     if not refused:
         return make_finding("devices.ok", nodes=_first_names(nodes, root))
     try:
-        group = _group_name(refused[0].stat().st_gid)
+        group = grp.getgrgid(refused[0].stat().st_gid).gr_name
     except KeyError:
         group = "video"
     return make_finding("devices.refused", user=user, nodes=_first_names(refused, root), group=group)

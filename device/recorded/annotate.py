@@ -15,7 +15,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
 
-from device.camera.opencv import ffmpeg_file_name, open_video_capture
+from device.camera.opencv import ffmpeg_file_name, is_utf8_name, open_video_capture
 from device.vision.pixelation import pixelate
 from device.vision.search import SearchState
 from fer_edge.detection.boxes import Square, square_iou
@@ -144,12 +144,11 @@ class AnnotatedVideo:
         if self._writer is None:
             self._size = (picture.shape[1] & ~1, picture.shape[0] & ~1)  # the codec needs even sides
             code = cv2.VideoWriter_fourcc(*"mp4v")  # type: ignore[attr-defined]
-            name = str(self._path.absolute())
-            if not name.isprintable():  # OpenCV crashes on a name that is not UTF-8
+            if not is_utf8_name(self._path):
                 raise UsageError(
                     f"OpenCV cannot write a video into {self._path.parent}; name another folder with --out"
                 )
-            self._writer = cv2.VideoWriter(name, cv2.CAP_FFMPEG, code, self._fps, self._size)
+            self._writer = cv2.VideoWriter(str(self._path.absolute()), cv2.CAP_FFMPEG, code, self._fps, self._size)
             if not self._writer.isOpened():
                 raise UsageError(f"OpenCV cannot write a video of {self._size[0]}×{self._size[1]} px to {self._path}")
         width, height = self._size

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import tempfile
@@ -17,8 +16,8 @@ from fer_edge.console import message
 from fer_edge.errors import UsageError
 from fer_edge.folder_files import files_below, in_sentence
 from fer_edge.journal.segments import lock_folder
-from fer_edge.json_fields import json_text
-from fer_edge.media_files import VIDEO_SUFFIXES, head_of, is_video
+from fer_edge.json_fields import json_text, parse_json
+from fer_edge.media_files import VIDEO_SUFFIXES, is_video_file
 
 FORMATS = ("csv", "parquet")
 ANNOTATED = ".labelled.mp4"  # appended to the whole name of the recording; such a file is never a recording
@@ -106,7 +105,7 @@ def find_recordings(paths: Sequence[Path]) -> list[Recording]:
 def _videos_below(folder: Path) -> list[Path]:
     found = files_below(folder)
     names = [name for name in found.names if not name.lower().endswith(ANNOTATED)]
-    videos = [name for name in names if is_video(name, head_of(folder / name))]
+    videos = [name for name in names if is_video_file(folder / name)]
     others = [*sorted(set(names) - set(videos)), *found.left_out]
     if others:
         message(f"{folder}: {len(others):,} other file{'s' * (len(others) > 1)} left out: {in_sentence(others)}")
@@ -122,7 +121,7 @@ def finished_result(recording: Recording, out: Path, options: LabelOptions, made
     """The summary of an existing result that labelling would make again without a change; None if there is none."""
     rows = recording.rows(out, options)
     try:
-        summary = LabelSummary.from_json(json.loads(sidecar_path(rows).read_text(encoding="utf-8")))
+        summary = LabelSummary.from_json(parse_json(sidecar_path(rows).read_bytes()))
         current = summary.made_by == made_by and summary.source == recording.state()
         current = current and rows.stat().st_size == summary.rows.bytes
         if options.annotate:

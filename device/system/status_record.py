@@ -6,13 +6,13 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from device.clock import CLOCK_STATES
 from device.system.health import BITS, Health
 from fer_edge.errors import UsageError
 from fer_edge.json_fields import JsonFields
 
 SCHEMA = 1
 STATES = ("starting", "waiting", "running", "lost", "paused", "stopping")
-_CLOCKS = ("synced", "unsynced", "unknown")
 _MAX_PID = 1 << 22
 
 
@@ -65,7 +65,7 @@ class StatusRecord:
     every_s: float  # the loop promises to write that often
     stall_s: float  # without a frame for so long the instance is unhealthy
     mono_s: float  # when it was written, seconds since boot
-    clock: str  # synced, unsynced or unknown
+    clock: str  # one of CLOCK_STATES
     status: Status
 
     def to_json(self) -> dict[str, Any]:
@@ -91,7 +91,7 @@ class StatusRecord:
             every_s=fields.number("every_s", above=0),
             stall_s=fields.number("stall_s", 0),
             mono_s=fields.number("mono_s", 0),
-            clock=fields.text("clock", _CLOCKS),
+            clock=fields.text("clock", CLOCK_STATES),
             status=Status.read(fields),
         )
 
@@ -120,6 +120,6 @@ def _health(fields: JsonFields) -> Health:
         **bits,
         temperature_c=held.number("temperature_c", -273, 1000) if held.has("temperature_c") else None,
         disk_free_bytes=held.integer("disk_free_bytes", high=1 << 60) if held.has("disk_free_bytes") else None,
-        clock=fields.text("clock", _CLOCKS),
+        clock=fields.text("clock", CLOCK_STATES),
         power_source=held.text("power_source"),
     )

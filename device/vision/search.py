@@ -52,7 +52,7 @@ class SearchState:
     elsewhere_checked_ns: int = 0  # when changes beside the faces were last checked for
     credit: float = _MAX_CREDIT
     far: FarState | None = None  # with the setting far_px
-    searched_near: bool = False  # whether the last search also looked for faces that fill the frame, in vain
+    searched_near: bool = False  # whether the last search also looked for faces that fill the frame
     is_recording: bool = False
     prior: PriorEstimate | None = None  # where the settings ask for it
 

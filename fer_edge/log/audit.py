@@ -208,7 +208,9 @@ class _Auditor:
                 self._damaged = 0  # the torn line belongs to the previous run
             return
         self._numbers(item)
-        if event.kind in ("clock", "repair"):
+        if event.kind == "repair" and event.body.get("cut_bytes") == 0:
+            self.add("empty", True, event_sentence(event), item.at_s)
+        elif event.kind in ("clock", "repair"):
             self.add(event.kind, False, event_sentence(event), item.at_s)
         elif event.kind == "gap":
             self.add("gap", True, event_sentence(event), item.at_s, lines=sum(event.body["lost"].values()))

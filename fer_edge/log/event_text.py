@@ -52,7 +52,7 @@ def _header(body: _Body) -> str:
 def _camera(body: _Body) -> str:
     name = body["camera"]["name"]
     after = f" after {duration_text(body['gap_s'])}" if body["state"] == "back" and "gap_s" in body else ""
-    why = f": {body['reason']}" if body.get("reason") and body["state"] != "back" else ""
+    why = f": {body['reason']}" if body.get("reason") else ""
     return f"camera {name} {body['state']}{after}{why}"
 
 
@@ -95,6 +95,12 @@ def _clock(body: _Body) -> str:
     return f"wall clock {moved}, {body['from']} → {body['to']}"
 
 
+def _repair(body: _Body) -> str:
+    if not body["cut_bytes"]:
+        return f"{body['segment']} held no line: its run could not write any, or was cut off at its start"
+    return f"{body['cut_bytes']} bytes of a torn end were cut off {body['segment']}"
+
+
 def _gap(body: _Body) -> str:
     lost = ", ".join(f"{n} {kind}" for kind, n in body["lost"].items())
     return f"lines were lost ({body['reason']}): {lost}"
@@ -120,7 +126,7 @@ _SENTENCES: dict[str, Callable[[_Body], str]] = {
     "health": _health,
     "clock": _clock,
     "gap": _gap,
-    "repair": lambda body: f"{body['cut_bytes']} bytes of a torn end were cut off {body['segment']}",
+    "repair": _repair,
     "pause": lambda body: f"paused by {body['by']}",
     "resume": lambda body: f"resumed by {body['by']} after {duration_text(body['paused_s'])}",
     "end": _end,

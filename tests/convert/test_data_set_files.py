@@ -22,7 +22,7 @@ from fer_edge.errors import BundleRefused, DataError
 from fer_edge.folder_files import files_below
 from fer_edge.labels import LABELS
 from fer_edge.limits import CSV_ROW_BYTES, PICTURE_PIXELS, VOTES_BYTES
-from fer_edge.media_files import is_picture, is_video
+from fer_edge.media_files import is_picture, is_picture_file, is_video, is_video_file
 
 EACH = dict.fromkeys(LABELS, 2)
 
@@ -81,6 +81,23 @@ def test_pictures_are_told_by_their_first_bytes(tmp_path: Path) -> None:
 )
 def test_the_first_bytes_tell_pictures_from_videos(head: bytes, picture: bool, video: bool) -> None:
     assert (is_picture("file", head), is_video("file", head)) == (picture, video)
+
+
+@pytest.mark.parametrize(
+    ("name", "head", "picture", "video"),
+    [
+        ("a.JPG", b"", True, False),
+        ("a.mp4", b"no video", False, True),
+        ("file", b"P5\n48 48\n255\n", True, False),
+        ("file", b"\x1aE\xdf\xa3", False, True),
+        ("notes.txt", b"BMW is no bitmap", False, False),
+    ],
+)
+def test_a_files_name_decides_else_its_first_bytes(
+    tmp_path: Path, name: str, head: bytes, picture: bool, video: bool
+) -> None:
+    (tmp_path / name).write_bytes(head)
+    assert (is_picture_file(tmp_path / name), is_video_file(tmp_path / name)) == (picture, video)
 
 
 def test_a_set_without_a_test_part_says_so(tmp_path: Path) -> None:

@@ -11,12 +11,13 @@ from pathlib import Path
 
 import pytest
 
+from convert.deploy.bounded_output import BoundedOutput, OutputTooLong, run_bounded
 from convert.deploy.doctor_answer import DoctorAnswer
 from convert.deploy.operations import TargetStatus
 from convert.deploy.plan import DeployPlan, DeployResult
 from convert.deploy.progress import StepLog
 from convert.deploy.releases import HOME
-from convert.deploy.ssh import ScriptOutput, rsync_count, run_bounded
+from convert.deploy.ssh import ScriptOutput, rsync_count
 from convert.deploy.ssh_address import SshAddress
 from fer_edge.errors import NotRunning, Unhealthy, UsageError
 
@@ -47,6 +48,8 @@ def test_a_status_lists_releases_by_age() -> None:
         "  0.3-c  2023-11-14T22:16:40+00:00  not complete",
     ]
     assert status.verdict() == 0 and status.to_json()["journal_kb"] == 1200
+    assert status.to_json()["health"] == json.loads(OUTPUT["health"][0])
+    assert target_status(health=()).to_json()["health"] == {}
 
 
 @pytest.mark.parametrize(
@@ -74,7 +77,12 @@ WRONG_ANSWERS: list[dict[str, tuple[str, ...]]] = [
     {"release": ("x",)},
     {"release": ("a complete \u0661e",)},
     {"release": ("a complete -999999999999",)},
+    {"release": ("a complete 99999999999999999999",)},
     {"free_kb": ("all",)},
+    {"free_kb": ("9" * 19,)},
+    {"journal_kb": ("-1",)},
+    {"health": ("{}",)},
+    {"health": ('{"running": true, "healthy": true, "problems": [1]}',)},
 ]
 
 
@@ -85,7 +93,7 @@ def test_a_status_that_cannot_be_read_is_refused(changed: dict[str, tuple[str, .
 
 
 def test_a_target_without_the_usual_properties_has_a_status() -> None:
-    values = {**OUTPUT, "release": ("a complete 99999999999999999999",)}
+    values = {**OUTPUT, "release": ("a complete 999999999999999999",)}
     del values["service.SubState"]
     status = TargetStatus.read("pi", ScriptOutput(values, (), ""))
     assert "service  active (?), enabled" in status.text() and status.releases[0].changed.startswith("9999-12-31")
@@ -115,10 +123,12 @@ def test_another_answer_of_the_doctor_is_refused(line: str) -> None:
 
 
 def test_the_output_of_a_command_is_bounded() -> None:
-    stdout, stderr = run_bounded(["sh", "-c", "cat; echo error >&2"], b"text", 10, 1000)
-    assert (stdout, stderr) == ("text", "error\n")
-    stdout, _ = run_bounded(["sh", "-c", "exec yes"], b"", 60, 100_000)
-    assert len(stdout) == 100_000
+    output = run_bounded(["sh", "-c", "cat; echo error >&2; exit 3"], b"text", 10, 1000)
+    assert output == BoundedOutput("text", "error\n", 3)
+    assert len(run_bounded(["head", "-c", "1000", "/dev/zero"], b"", None, 1000).stdout) == 1000
+    for endless in ("exec yes", "exec yes >&2", "exec head -c 1001 /dev/zero"):
+        with pytest.raises(OutputTooLong):
+            run_bounded(["sh", "-c", endless], b"", 60, 1000)
     with pytest.raises(subprocess.TimeoutExpired):
         run_bounded(["sleep", "60"], b"", 0.2, 1000)
 

@@ -42,6 +42,8 @@ def test_valid_addresses(text: str, host: str, port: int, shown: str) -> None:
         "[host]:1",
         "a b:1",
         "u@h:1",
+        "a..b:80",
+        "a" * 64 + ":80",
     ],
 )
 def test_invalid_addresses(text: str) -> None:

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from device.recorded.files import LabelOptions, Recording
 from device.recorded.labeller import Labeller, LabelTask
 from device.vision.search import SearchState
 from fer_edge.detection.types import Face
+from fer_edge.errors import UsageError
 from fer_edge.synthetic_face import face_box, face_frame
 
 ALL, HIDDEN, SHOWN = LabelOptions(), LabelOptions(annotate=True), LabelOptions(annotate=True, show_faces=True)
@@ -186,3 +188,14 @@ def test_odd_frame_sizes_and_rates_can_be_written(tmp_path: Path, width: int, he
         annotated.add(Frame(5, 200_000_000, textured((2 * height, width))), 0.2, (), SearchState())  # another size
     found = video_frames(tmp_path / "out.mp4")
     assert len(found) >= 6 and found[0].shape == (height & ~1, width & ~1, 3)
+
+
+@pytest.mark.parametrize(("name", "written"), [("esc\x1b[31m\n:%03d", True), (os.fsdecode(b"bad\xff"), False)])
+def test_a_copy_is_written_into_a_folder_of_any_name_in_utf_8(tmp_path: Path, name: str, written: bool) -> None:
+    folder = tmp_path / name
+    folder.mkdir()
+    annotated = AnnotatedVideo(folder / "out.mp4", Blinking(Face((0, 0, 9, 9), 1.0), bool), 10.0, False)
+    refused = nullcontext() if written else pytest.raises(UsageError, match="OpenCV cannot write a video into")
+    with refused, annotated:
+        annotated.add(Frame(0, 0, textured((48, 64))), 0.0, (), SearchState())
+    assert (folder / "out.mp4").exists() == written

@@ -352,6 +352,17 @@ def test_a_camera_is_redirected_within_its_host_and_to_another_one_only_where_as
         assert opened_size(f"{camera}/moved") == (64, 64)
 
 
+@pytest.mark.parametrize("location", ["http://[", "file://{}", "ftp://127.0.0.1/a", "http://127.0.0.1/" + "a" * 3000])
+def test_a_camera_is_redirected_to_no_file_and_to_no_address_that_is_none(tmp_path: Path, location: str) -> None:
+    clip = tmp_path / "clip.avi"
+    write_video(clip, GRAYS)
+    with (
+        http_camera(redirect=location.format(clip)) as camera,
+        pytest.raises(CameraNotOpened, match="gave no video within 5 s"),
+    ):
+        opened_size(f"{camera}/moved", camera_redirects=True)
+
+
 def test_a_camera_with_too_large_pictures_is_refused() -> None:
     with (
         http_camera(side=4112) as camera,
@@ -378,6 +389,47 @@ def test_a_cameras_password_comes_from_a_file(tmp_path: Path, camera: str, passw
     for wrong in ("rtsp://h/a", "rtsp://u:p@h/a"):
         with pytest.raises(UsageError, match="a user and no password"):
             with_password(wrong, path)
+
+
+SHORT_OF_MEMORY = r"""
+import re, resource, sys
+from pathlib import Path
+from device.camera.factory import create_source
+from device.camera.source import SourceLost
+from device.clock import SystemClock
+from device.config import Settings
+source = create_source(Settings(sys.argv[1], open_s=10.0), SystemClock())
+source.open()
+print(source.read().seq)
+soft, hard = resource.getrlimit(resource.RLIMIT_DATA)
+data_bytes = int(re.search(r"VmData:\s+(\d+)", Path("/proc/self/status").read_text())[1]) * 1024
+resource.setrlimit(resource.RLIMIT_DATA, (data_bytes + (8 << 20), hard))
+try:
+    print(source.read())
+except SourceLost as lost:
+    print(lost)
+resource.setrlimit(resource.RLIMIT_DATA, (soft, hard))
+print(source.read().seq)
+"""
+
+
+def frames_short_of_memory(camera: str) -> list[str]:
+    """What three reads of a source give, of which the second has too little memory."""
+    command = [sys.executable, "-c", SHORT_OF_MEMORY, camera]
+    ran = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
+    assert ran.returncode == 0, ran.stderr
+    return ran.stdout.splitlines()
+
+
+def test_a_picture_for_which_there_is_no_memory_is_skipped_in_a_recording_and_a_loss_of_a_camera(
+    tmp_path: Path,
+) -> None:
+    write_video(tmp_path / "large.avi", [np.full((4096, 4096), value, np.uint8) for value in range(4)], code="MJPG")
+    assert frames_short_of_memory(str(tmp_path / "large.avi")) == ["0", "None", "2"]
+    with http_camera(side=4096) as camera:
+        first, lost, second = frames_short_of_memory(f"{camera}/video")
+    assert (first, second) == ("0", "1")
+    assert re.fullmatch(r"http://127\.0\.0\.1:\d+/… gave no picture \((MemoryError|error): .*\)", lost), lost
 
 
 HUGE = r"""

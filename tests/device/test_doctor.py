@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import grp
 import json
 import os
 import shlex
@@ -371,6 +372,22 @@ def camera_devices(path: Path, patch: pytest.MonkeyPatch) -> Iterator[Finding]:
         yield system_checks.devices("me", Path(folder))
         assert refused is not None
         yield refused
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root acts for other users")
+def test_a_camera_whose_group_has_no_name_is_opened_to_the_group_video() -> None:
+    named = {entry.gr_gid for entry in grp.getgrall()}
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder).chmod(0o755)
+        node = put(Path(folder) / "dev/video0", "")
+        node.chmod(0o600)
+        os.chown(node, 0, next(gid for gid in range(20_000, 30_000) if gid not in named))
+        os.seteuid(65534)
+        try:
+            refused = system_checks.devices("me", Path(folder))
+        finally:
+            os.seteuid(0)
+    assert refused.filled("fix") == "sudo usermod -aG video me"
 
 
 # ---- folders

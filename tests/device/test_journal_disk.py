@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import shutil
 import subprocess
 import sys
@@ -145,6 +146,38 @@ def test_lines_pending_at_the_end_on_a_full_disk_are_counted(tmp_path: Path) -> 
         (gap,) = accounted(disk, 99)
         assert gap.body["lost"] == {"tally": 99} and gap.body["reason"] == "No space left on device"
         assert "99 tally" in said[-1] and "No space left on device" in said[-1]
+
+
+def test_a_header_that_is_written_at_the_end_is_not_counted_as_lost(tmp_path: Path) -> None:
+    """At the end there is room for the header and a gap line, and not for the other lines."""
+    with mounted(tmp_path / "disk", "64k") as disk:
+        (disk / "ballast").write_bytes(b"x" * (64 << 10))
+        said: list[str] = []
+        with Journal(disk / "log", FakeClock(), log=said.append) as journal:
+            journal.append(HEADER)
+            for seq in range(1, 100):
+                journal.append(event("tally", seq, note="x" * 50))
+            assert journal.trouble is not None
+            os.truncate(disk / "ballast", 56 << 10)
+        assert journal.unwritten == {"tally": 99}
+        assert said[-1].endswith("(No space left on device): 99 tally; a gap line reports them")
+        header, gap = events_of(disk / "log")
+        assert header == HEADER and gap.body["lost"] == {"tally": 99}
+
+
+def test_a_run_that_wrote_nothing_on_a_full_disk_leaves_no_segment(tmp_path: Path) -> None:
+    """Its camera did not open, for example: there was no line to write, and none is reported as lost."""
+    with mounted(tmp_path / "disk", "64k") as disk:
+        with pytest.raises(OSError, match="No space"):
+            for number in range(1000):
+                (disk / str(number)).touch()
+        (disk / "0").unlink()
+        said: list[str] = []
+        with Journal(disk / "log", FakeClock(), log=said.append) as journal:
+            assert journal.trouble is not None
+            (disk / "1").unlink()
+        assert not journal.unwritten and segments(disk / "log") == []
+        assert [line.rpartition("; ")[2] for line in said] == ["its lines wait in memory and are tried again"]
 
 
 def test_a_disk_that_was_read_only_is_written_again(tmp_path: Path) -> None:
@@ -294,9 +327,15 @@ def test_a_disk_that_is_full_from_the_first_line_to_the_last(
     assert "frames" in frames
     assert main(["log", "check", str(tmp_path / "log")]) == 7
     assert "holds no line: its run ended while it could not write any" in capsys.readouterr().out
-    with Journal(tmp_path / "log", FakeClock()) as journal:  # the next run
-        (repair,) = journal.repairs
-        assert str(repair).endswith("held no line: the run before could not write any, or was cut off at its start")
+    (empty,) = segments(tmp_path / "log")
+    following = limited_run(tmp_path, resource.RLIM_INFINITY)
+    assert following.returncode == 0 and not empty.exists()
+    held_no_line = f"{empty.name} held no line: its run could not write any, or was cut off at its start"
+    assert held_no_line in following.stderr
+    (repair,) = [item for item in events_of(tmp_path / "log") if item.kind == "repair"]
+    assert repair.body == {"segment": empty.name, "cut_bytes": 0}
+    assert main(["log", "check", str(tmp_path / "log")]) == 7, "the lines of the first run are still missing"
+    assert held_no_line in capsys.readouterr().out
 
 
 def test_a_run_whose_last_lines_did_not_fit_counts_them_in_a_gap_line(

@@ -304,6 +304,10 @@ def no_sidecar(clip: Path, out: Path) -> None:
     (out / "clip.mp4.csv.json").unlink()
 
 
+def nested_sidecar(clip: Path, out: Path) -> None:
+    (out / "clip.mp4.csv.json").write_text("[" * 100_000)
+
+
 def torn_sidecar(clip: Path, out: Path) -> None:
     os.truncate(out / "clip.mp4.csv.json", 100)
 
@@ -325,6 +329,7 @@ def torn_sidecar(clip: Path, out: Path) -> None:
         (torn_rows, {}, LabelOptions(), True),
         (no_sidecar, {}, LabelOptions(), True),
         (torn_sidecar, {}, LabelOptions(), True),
+        (nested_sidecar, {}, LabelOptions(), True),
     ],
 )
 def test_a_finished_result_is_made_again_only_when_it_would_differ(

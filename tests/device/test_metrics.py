@@ -34,11 +34,11 @@ from device.address import Address
 from device.camera.frame import Frame
 from device.camera.source import EndOfStream, SourceDescription, SourceLost
 from device.camera.synthetic import SyntheticCamera
-from device.clock import SystemClock
+from device.clock import CLOCK_STATES, SystemClock
 from device.config import Settings
 from device.output.journal.journal import Journal
 from device.output.metrics.exporter import MAX_THREADS, MetricsExporter
-from device.output.metrics.prometheus_collector import CLOCK_STATES, PrometheusCollector
+from device.output.metrics.prometheus_collector import PrometheusCollector
 from device.output.metrics.run_metrics import (
     BUCKET_BOUNDS_S,
     CAMERA_STATES,

@@ -6,9 +6,11 @@ import socket
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from itertools import count
 
 import pytest
 from builders import event
+from fakes import FakeClock
 
 from device.clock import SystemClock
 from device.config import Settings
@@ -99,6 +101,35 @@ def test_a_client_that_is_pushed_out_again_and_again_names_the_likely_cause() ->
     with broker(push_out) as port, first_log(port, "another client probably has the same id") as sentence:
         pass
     assert "fer-edge-door-" in sentence and "give each run its own `name`" in sentence
+
+
+def test_a_connection_that_lasts_after_early_losses_is_reported() -> None:
+    clients, clock = count(1), FakeClock()
+    kept, ended, reported = threading.Event(), threading.Event(), threading.Event()
+    sentences: list[str] = []
+
+    def keep_the_fourth(client: socket.socket) -> None:
+        client.recv(4096)
+        if next(clients) == 4:
+            kept.set()
+            ended.wait(30)
+
+    def log(sentence: str) -> None:
+        sentences.append(sentence.partition(" (")[0])
+        if kept.is_set():
+            reported.set()
+
+    with broker(keep_the_fourth) as port:
+        name = f"the broker mqtt://127.0.0.1:{port}"
+        with MqttPublisher(Settings(mqtt=f"mqtt://127.0.0.1:{port}"), clock, log, DELAYS) as publisher:
+            publisher.append(event("header", **HEADER))
+            assert kept.wait(30)
+            before = list(sentences)
+            clock.now_ns += 60_000_000_000
+            assert reported.wait(30)
+            ended.set()
+    assert "ends each connection soon" in before[-1] and name in before[-1]
+    assert sentences[len(before)].startswith(f"{name} is connected again")
 
 
 @pytest.mark.parametrize(

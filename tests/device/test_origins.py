@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from device.config import SETTING_FIELDS, Settings
+from device.config import SETTING_FIELDS, Settings, setting_kind
 from device.config_sources import (
     LoadedSettings,
     flag_name,
@@ -197,3 +197,41 @@ def test_the_digest_covers_the_settings_that_affect_the_journal() -> None:
     )
     assert default_digest != settings_digest(Settings(hold_s=2.0))
     assert len(default_digest) == 12 and int(default_digest, 16) >= 0
+
+
+OTHERS = {
+    **{"camera": "rtsp://u@cam/1", "name": "front", "detector": "haar", "flip": "both", "prior": "estimate"},
+    **{"metrics": ":9464", "live": ":8080", "mqtt": "mqtts://b", "mqtt_topic": "faces", "mqtt_discovery": ""},
+    **{"rotate_deg": 90, "far_px": 40, "region": (0.0, 0.25, 1.0, 0.5)},
+}
+UNDIGESTED = {
+    *("camera", "name", "json", "once", "duration_s", "metrics", "metrics_every_s", "live", "show_pixels_s"),
+    *("camera_password_file", "bundle", "log", "runtime", "metrics_file", "live_token_file"),
+    *("mqtt", "mqtt_password_file", "mqtt_ca", "mqtt_cert", "mqtt_key"),
+    *("mqtt_topic", "mqtt_discovery", "mqtt_readings"),
+}
+
+
+def other_value(name: str) -> Any:
+    """A valid value of the setting that is not its default."""
+    default = SETTING_FIELDS[name].default
+    match setting_kind(name):
+        case _ if name in OTHERS:
+            return OTHERS[name]
+        case "Path":
+            return Path("/elsewhere/a.prom")
+        case "bool":
+            return not default
+        case "int":
+            return 2 * default
+        case _:
+            return (default or 1.0) / 2
+
+
+def test_every_setting_but_paths_camera_and_outputs_is_digested() -> None:
+    other = {name: other_value(name) for name in SETTING_FIELDS}
+    assert [name for name, value in other.items() if value == SETTING_FIELDS[name].default] == []
+    digests = {name: settings_digest(Settings(**{name: value})) for name, value in other.items()}
+    default_digest = settings_digest(Settings())
+    assert {name for name, digest in digests.items() if digest == default_digest} == UNDIGESTED
+    assert settings_digest(Settings(**other)) not in {default_digest, *digests.values()}

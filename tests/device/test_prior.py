@@ -188,11 +188,12 @@ def test_a_tally_has_the_prior_only_where_there_is_one() -> None:
     def record(kind: str, body: dict[str, object], mono_ns: int | None = None) -> None:
         bodies.append(body)
 
-    aggregator = EventAggregator(record, FakeClock(), EpisodeRules(), 0, 2.0)  # type: ignore[arg-type]
-    aggregator.add_frame([], 61 * S, FrameCounts(1))
-    aggregator.prior = {"happy": 1.0}
-    aggregator.add_frame([], 121 * S, FrameCounts(2))
+    priors = [{"happy": 1.0}, None]  # one for each tally, the last one first
+    aggregator = EventAggregator(record, FakeClock(), EpisodeRules(), 0, 2.0, priors.pop)  # type: ignore[arg-type]
+    for second in (1, 61, 62, 121):
+        aggregator.add_frame([], second * S, FrameCounts(second))
     assert [body.get("prior") for body in bodies] == [None, {"happy": 1.0}]
+    assert priors == [], "it is built for a tally alone"
 
 
 def test_the_accuracy_on_neutral_streams_rises_and_on_others_stays(fer2013_samples: Samples) -> None:

@@ -92,7 +92,7 @@ def test_a_line_without_a_required_field_is_refused(kind: str, name: str) -> Non
         ("health", {"throttled_now": ["tired"]}),
         ("health", {"undervoltage": "no"}),
         ("clock", {"to": "right"}),
-        ("repair", {"cut_bytes": 0}),
+        ("repair", {"cut_bytes": -1}),
         ("gap", {"lost": {}}),
         ("gap", {"seq": -1}),
         ("resume", {"paused_s": None}),

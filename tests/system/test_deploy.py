@@ -18,6 +18,9 @@ from typing import Any
 import pytest
 from system.sshd import ROOT, Target, possible, target
 
+from convert.deploy.ssh import SshConnection
+from convert.deploy.ssh_address import SshAddress
+from fer_edge.errors import FerEdgeError, UsageError
 from fer_edge.shipped_bundles import SHIPPED
 
 SECRET = "s3cret-of-the-broker"
@@ -142,6 +145,28 @@ def test_a_person_at_a_terminal_is_asked_about_an_unknown_key(pi: Target, answer
 def test_an_unreachable_port_is_a_sentence(pi: Target) -> None:
     ran = pi.deploy("status", "pi", "--port", "1", check=False)
     assert ran.returncode == 75 and "cannot be reached" in ran.stderr
+
+
+@pytest.mark.parametrize(
+    ("redirection", "rsync_error"),
+    [("", "protocol version mismatch"), (" >&2", "top printed more than 1,048,576 bytes during “copying”")],
+)
+def test_a_target_that_prints_without_end_is_stopped(
+    pi: Target, redirection: str, rsync_error: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", pi.environ["PATH"])
+    rsync = pi.share / "bin" / "rsync"
+    rsync.write_text(f"#!/bin/sh\nexec yes{redirection}\n")
+    rsync.chmod(0o755)
+    try:
+        with SshConnection(SshAddress("top")) as connection:
+            with pytest.raises(UsageError, match="top printed more than 1,048,576 bytes during “chatter”"):
+                connection.run(f"chatter() {{ yes{redirection}; }}", ["chatter"])
+            assert connection.run("name() { echo name=value; }", ["name"]).first("name") == "value"
+            with pytest.raises(FerEdgeError, match=rsync_error):
+                connection.fetch("/etc", tmp_path, ["*"])
+    finally:
+        rsync.unlink()
 
 
 def test_a_dry_run_changes_nothing(pi: Target) -> None:

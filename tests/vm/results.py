@@ -62,7 +62,7 @@ def main(argv: list[str] | None = None) -> int:
     if args.out:
         write(f"vm-{suite}", result, args.out)
         if code == 0 and suite == "trixie" and not (args.quick or more):
-            write_atomically(README, with_block(README.read_text(), table(result), BEGIN))
+            write_atomically(README, with_block(README.read_text(), block(result), BEGIN))
     return code
 
 
@@ -89,6 +89,11 @@ def read_report(report: Path) -> list[dict[str, Any]]:
             }
         )
     return rows
+
+
+def block(result: dict[str, Any]) -> str:
+    """What device/README.md has of the result."""
+    return f"The results of a whole run:\n\n{table(result)}"
 
 
 def table(result: dict[str, Any]) -> str:

@@ -61,7 +61,7 @@ class Journal:
         self.folder = folder.absolute()
         self.repairs: tuple[Repair, ...] = ()  # what was cut off earlier segments on entering
         self.trouble: str | None = None  # why the journal cannot be written, while it cannot; lines then wait in memory
-        self.unwritten: Counter[str] = Counter()  # the lines of each kind that no line reports, after the end
+        self.unwritten: Counter[str] = Counter()  # the lines of each kind that could not be written by the end
         self._clock, self._log = clock, log
         self._large_bytes = min(_LARGE_BYTES, ring_bytes)
         self._writer = SegmentWriter(self.folder)
@@ -173,7 +173,7 @@ class Journal:
     ) -> None:
         self.sync()
         self._pending.drop_oldest(self._failure, all_lines=True)  # they cannot be written later
-        if self.trouble is not None:
+        if self._header_pending or self._pending.unreported:
             self._end_unwritten()
         self._open = False
         self._writer.release()
@@ -209,17 +209,18 @@ class Journal:
 
     def _end_unwritten(self) -> None:
         """Reports the lines that were dropped at the end: in a `gap` line, which may fit where they did not, and to `log`."""
-        self.unwritten = Counter({"header": int(self._header_pending)}) + Counter(self._pending.unreported)
+        self.unwritten = Counter(self._pending.unreported)
         try:
             self._write()
             place = "a gap line reports them"
         except OSError:
+            self.unwritten = Counter({"header": int(self._header_pending)}) + self.unwritten
             self._writer.leave_empty_segment()
             place = "no line of the journal reports them"
-        lines = counts_text(self.unwritten)
-        self._log(
-            f"the journal in {self.folder} lacks lines that could not be written ({self._failure}): {lines}; {place}"
-        )
+        if lines := counts_text(self.unwritten):
+            self._log(
+                f"the journal in {self.folder} lacks lines that could not be written ({self._failure}): {lines}; {place}"
+            )
 
     def _expire_segments(self) -> None:
         """Deletes the segments that are too old, as far as the clocks can prove it."""

@@ -22,7 +22,10 @@ _SEARCHED_BYTES = 4 << 20  # a segment has a quarter of it at most
 
 @dataclass(frozen=True, slots=True)
 class Repair:
-    """How many bytes were cut off the end of a segment. As text, a sentence without its full stop."""
+    """How many bytes were cut off the end of a segment; 0 for one that held no line and was deleted.
+
+    As text, a sentence without its full stop.
+    """
 
     segment: str
     cut_bytes: int
@@ -33,7 +36,7 @@ class Repair:
 
     def __str__(self) -> str:
         if not self.cut_bytes:
-            return f"{self.segment} held no line: the run before could not write any, or was cut off at its start"
+            return f"{self.segment} held no line: its run could not write any, or was cut off at its start"
         return f"{self.segment} ended in the middle of a line after a crash; {self.cut_bytes} bytes were cut off"
 
 
@@ -53,7 +56,7 @@ def repair_segment(segment: Path) -> Repair | None:
         found = os.fstat(descriptor)
         if not stat.S_ISREG(found.st_mode) or found.st_nlink != 1:
             return None
-        size = os.fstat(descriptor).st_size
+        size = found.st_size
         whole = _whole_bytes(descriptor, size)
         if whole < size:
             os.ftruncate(descriptor, whole)

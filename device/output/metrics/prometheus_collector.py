@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from device.clock import CLOCK_STATES
 from device.output.metrics.run_metrics import BUCKET_BOUNDS_S, CAMERA_STATES, DROPS, Histogram, RunMetrics
 from device.system.health import BITS
 from fer_edge.errors import UsageError
@@ -16,7 +17,6 @@ from fer_edge.errors import UsageError
 if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry, Metric
 
-CLOCK_STATES = ("synced", "unsynced", "unknown")
 Series = Sequence[tuple[tuple[str, ...], float]]  # each with the values of its labels
 
 

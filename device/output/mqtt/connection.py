@@ -136,6 +136,7 @@ class Connection(threading.Thread):
                 if error_code:
                     return self._end_reason(self._clock.mono_ns() - started_ns)
                 if self._connected:
+                    self._end_early_losses(self._clock.mono_ns() - started_ns)
                     self._send_pending(client)
                 if self._closing.is_set() and self._finish(client):
                     return ""
@@ -145,6 +146,12 @@ class Connection(threading.Thread):
             if (open_socket := client.socket()) is not None:
                 with suppress(OSError):
                     open_socket.close()
+
+    def _end_early_losses(self, lasted_ns: int) -> None:
+        """Reports that a connection lasts, after several that did not."""
+        if self._early_losses >= _MANY_EARLY_LOSSES and lasted_ns >= _EARLY_S * 1e9:
+            self._early_losses = 0
+            self._report_connected()
 
     def _end_reason(self, lasted_ns: int) -> str:
         if self._connected:
@@ -203,13 +210,15 @@ class Connection(threading.Thread):
         if code.is_failure:
             self._refusal = str(code).lower()
             return
+        self._connected = True
+        if self._early_losses < _MANY_EARLY_LOSSES:  # else that was reported, and this connection may end soon too
+            self._report_connected()
+
+    def _report_connected(self) -> None:
         counts = self._outbox.unacknowledged_counts()
         waiting = ", ".join(f"{count} {kind}" for kind, count in counts.items() if kind in ("tally", "reading"))
         lost = ", ".join(f"{count} {kind}" for kind, count in self._outbox.lost.items())
         details = f"; waiting: {waiting}" * bool(waiting) + f"; dropped so far: {lost}" * bool(lost)
-        self._connected = True
-        if self._early_losses >= _MANY_EARLY_LOSSES:
-            return  # it was reported, and each of these connections ends soon
         self._log(f"the broker {self._broker} is {'connected again' if self._failed else 'connected'}{details}")
         self._last_report = ""
 
@@ -218,7 +227,7 @@ class Connection(threading.Thread):
             self._outbox.acknowledge(number)
 
     def _on_log(self, client: Client, data: Any, level: Any, text: str) -> None:  # noqa: ARG002
-        """Notices what a broker sends unasked: paho keeps such messages, with QoS 2 without a limit, and tells only its log."""
+        """Notices what a broker sends unasked: paho keeps it, with QoS 2 without a limit, and reports it only in its log."""
         if text.startswith("Received PUBLISH"):
             self._refusal = "it sends messages, though nothing is subscribed to"
 
