@@ -62,9 +62,9 @@ def whole_number(low: int) -> Callable[[str], int]:
 
 
 def add_trust_argument(parser: argparse.ArgumentParser) -> None:
-    """Adds `--trust-model`, for a SavedModel whose operators reach files."""
+    """Adds `--trust-model`, for a SavedModel whose operators may reach files."""
     parser.add_argument(
         "--trust-model",
         action="store_true",
-        help="load a SavedModel although its operators read or write files; default: it is refused",
+        help="load a SavedModel although it has operators that do more than compute; default: it is refused",
     )
