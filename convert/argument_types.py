@@ -1,11 +1,12 @@
-"""Arguments of several commands: checked numbers, and the options `--votes`, `--prior` and `--trust-model`."""
+"""Arguments of several commands: checked numbers, the options `--votes`, `--prior` and `--trust-model`, unused options."""
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from fer_edge.errors import UsageError
 from fer_edge.thresholds import StatedPrior
 
 
@@ -44,6 +45,14 @@ def stated_prior(text: str) -> StatedPrior | None:
     if not prior.label or not 0 < prior.share < 1:
         raise argparse.ArgumentTypeError(f"“{text}” is not a label and its share, like neutral=0.7, nor “data”")
     return prior
+
+
+def refuse_given(args: argparse.Namespace, options: Sequence[str], reason: str) -> None:
+    """Raises UsageError when one of these options was given. Their default is None, or False for a switch."""
+    given = [name for name in options if not any(getattr(args, name) is unset for unset in (None, False))]
+    if given:
+        names = ", ".join("--" + name.replace("_", "-") for name in given)
+        raise UsageError(f"{names}: {reason}")
 
 
 def whole_number(low: int) -> Callable[[str], int]:
