@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from convert.argument_types import add_prior_argument, add_votes_argument, whole_number
-from convert.bundle.bundle_update import write_parity_into
+from convert.bundle.bundle_update import write_report_into
 from convert.data.loader import load
 from convert.data.samples import held_out
 from convert.evaluate.label_thresholds import DEFAULT_PRIOR
@@ -78,7 +78,7 @@ def main(argv: list[str] | None = None) -> int:
         )
         report = compare_bundle(bundle, options)
         if args.write and report.passed:
-            write_parity_into(bundle, report)
+            write_report_into(bundle, report)
         print(json.dumps(report.to_json(), indent=1) if args.json else parity_table(report))
         report.require_pass()
         return 0
