@@ -100,7 +100,7 @@ class BundleDraft:
             parity_runtime=classifier.runtime.id,
             data=fingerprint(self.samples) if self.samples else None,
             labels_from=self.samples.labels_from if self.samples else None,
-            train_counts=self.samples.part("train").class_counts() if self.samples else None,
+            train_counts=self.samples.class_counts("train") if self.samples else None,
         )
         return BundleSpec(
             format=FORMAT,

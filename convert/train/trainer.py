@@ -23,6 +23,7 @@ from convert.train.networks import NETWORKS, Architecture, Network, build_networ
 from convert.train.optimizer import learning_rate_after, make_optimizer
 from convert.train.presets import PRESETS, Recipe
 from convert.train.progress import TrainingProgress
+from convert.train.run_folder import history_beside
 from fer_edge.atomic_file import atomic_file
 from fer_edge.errors import DataError, UsageError
 from fer_edge.json_fields import to_json
@@ -199,8 +200,7 @@ def _should_stop(epochs: list[EpochRecord], patience: int) -> bool:
 
 def _initial_model(model: Path) -> InitialModel:
     """The record of a float model that a run starts from: its hash, and its history where history.json lies beside it."""
-    path = model.with_name("history.json")
-    return InitialModel(_sha256(model), TrainingHistory.read(path) if path.is_file() else None)
+    return InitialModel(_sha256(model), history_beside(model))
 
 
 def _sha256(path: Path) -> str:
