@@ -16,7 +16,7 @@ demo: $(VENV)/.host detectors  ## quantizes the shipped float model, checks pari
 	@echo "== the newest segment of the journal: its first and last line"
 	@f=$$(ls -t demo-out/log/*.jsonl | head -1); echo "$$f: $$(wc -l <"$$f") lines"; head -1 "$$f"; tail -1 "$$f"
 	@echo "== measured: labels and logits of int8 against float on synthetic images; the loop's frames, drops and readings."
-	@echo "   Not measured: accuracy and AUC (models/edge/CARD.md has them, on FER2013), a real camera, a Raspberry Pi."
+	@echo "   Not measured: accuracy and AUC (models/edge-mixed/CARD.md has them, on FER2013), a real camera, a Raspberry Pi."
 
 test: $(VENV)/.test detectors  ## all tests that this machine can run, on all cores; FER2013=PATH names the data set
 	@$(BIN)/python -m pytest -n auto --dist worksteal

@@ -1,12 +1,12 @@
-"""Arguments of several commands: checked numbers, and the options `--votes`, `--prior` and `--trust-model`."""
+"""Arguments of several commands: checked numbers, the options `--votes` and `--trust-model`, unused options."""
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from fer_edge.thresholds import StatedPrior
+from fer_edge.errors import UsageError
 
 
 def add_votes_argument(parser: argparse.ArgumentParser) -> None:
@@ -20,30 +20,12 @@ def add_votes_argument(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def add_prior_argument(parser: argparse.ArgumentParser, default: StatedPrior | str | None, words: str) -> None:
-    """Adds `--prior`: `args.prior` is the stated prior, `default` without it; `words` say what the default is."""
-    parser.add_argument(
-        "--prior",
-        type=stated_prior,
-        default=default,
-        metavar="LABEL=SHARE",
-        help="how often a label occurs where the device will be, for the thresholds of `unsure`: each reported label is "
-        f"right in four of five faces then; “data” leaves the shares of the data set; default: {words}",
-    )
-
-
-def stated_prior(text: str) -> StatedPrior | None:
-    """The argparse type of `--prior`: neutral=0.7, or data for None."""
-    if text == "data":
-        return None
-    label, _, share = text.rpartition("=")
-    try:
-        prior = StatedPrior(label, float(share))
-    except ValueError:
-        prior = StatedPrior("", 0.0)
-    if not prior.label or not 0 < prior.share < 1:
-        raise argparse.ArgumentTypeError(f"“{text}” is not a label and its share, like neutral=0.7, nor “data”")
-    return prior
+def refuse_given(args: argparse.Namespace, options: Sequence[str], reason: str) -> None:
+    """Raises UsageError when one of these options was given. Their default is None, or False for a switch."""
+    given = [name for name in options if not any(getattr(args, name) is unset for unset in (None, False))]
+    if given:
+        names = ", ".join("--" + name.replace("_", "-") for name in given)
+        raise UsageError(f"{names}: {reason}")
 
 
 def whole_number(low: int) -> Callable[[str], int]:
@@ -62,9 +44,9 @@ def whole_number(low: int) -> Callable[[str], int]:
 
 
 def add_trust_argument(parser: argparse.ArgumentParser) -> None:
-    """Adds `--trust-model`, for a SavedModel whose operators reach files."""
+    """Adds `--trust-model`, for a SavedModel whose operators may reach files."""
     parser.add_argument(
         "--trust-model",
         action="store_true",
-        help="load a SavedModel although its operators read or write files; default: it is refused",
+        help="load a SavedModel although it has operators that do more than compute; default: it is refused",
     )

@@ -12,13 +12,13 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
-from convert.argument_types import add_prior_argument, add_votes_argument
-from convert.bundle.bundle_update import update_bundle, write_parity_into
+from convert.argument_types import add_votes_argument
+from convert.bundle.bundle_update import write_report_into
 from convert.data.loader import load, remarks
 from convert.data.samples import Samples, fingerprint, held_out
 from convert.evaluate.confidence_calibration import MIN_IMAGES, ConfidenceCalibration, calibrate_confidence
-from convert.evaluate.label_thresholds import DEFAULT_PRIOR
-from convert.parity.parity_report import read_parity
+from convert.evaluate.prior_argument import add_prior_argument, prior_of
+from convert.parity.reports import read_report
 from fer_edge.bundle import Bundle
 from fer_edge.certainty import thresholds_by_label, thresholds_sentence
 from fer_edge.console import message
@@ -46,12 +46,9 @@ def fit_thresholds(bundle: Bundle, samples: Samples, prior: StatedPrior | None) 
 
 def write_thresholds(bundle: Bundle, samples: Samples, fitted: ConfidenceCalibration) -> Bundle:
     """The bundle with these thresholds in bundle.json, parity.json and CARD.md."""
-    if fingerprint(samples) == bundle.spec.provenance.data:
-        counts = samples.part("train").class_counts()
-        update_bundle(
-            bundle.path, lambda _, spec: replace(spec, provenance=replace(spec.provenance, train_counts=counts))
-        )
-    write_parity_into(Bundle.load(bundle.path), replace(read_parity(bundle.path), confidence=fitted))
+    is_own_set = fingerprint(samples) == bundle.spec.provenance.data
+    counts = samples.class_counts("train") if is_own_set else None
+    write_report_into(bundle, replace(read_report(bundle.path), confidence=fitted), counts)
     return Bundle.load(bundle.path)
 
 
@@ -69,13 +66,11 @@ def main(argv: list[str] | None = None) -> int:
 
     def run() -> int:
         bundle = Bundle.load(args.bundle)
-        read_parity(bundle.path)  # refused before the work if it has none
+        read_report(bundle.path)  # refused before the work if it has none
         samples = load(args.data, bundle.side, classes=bundle.labels, votes=args.votes)
         for remark in remarks(samples):
             message(remark)
-        by_label = bundle.spec.thresholds.labels
-        prior = getattr(args, "prior", by_label.prior if by_label else DEFAULT_PRIOR)
-        fitted = fit_thresholds(bundle, samples, prior)
+        fitted = fit_thresholds(bundle, samples, prior_of(args, bundle))
         bundle = write_thresholds(bundle, samples, fitted)
         sentence = f"{bundle.name}: {thresholds_sentence(bundle.labels, thresholds_by_label(bundle.spec))}"
         print(json.dumps(fitted.to_json(), indent=1) if args.json else sentence)

@@ -8,15 +8,13 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from convert.parity.parity_report import FILE_NAME, ParityReport
-from convert.parity.reference_free_report import ReferenceFreeReport
+from convert.parity.parity_report import FILE_NAME
+from convert.parity.reports import Report
 from convert.report.model_card import bundle_card
 from convert.train.history import TrainingHistory
 from fer_edge.bundle import Bundle
 from fer_edge.bundle_files import file_entries, replaced_folder
 from fer_edge.bundle_spec import BundleSpec, RuntimeClaim
-
-Report = ParityReport | ReferenceFreeReport
 
 
 def update_bundle(folder: Path, change: Callable[[Path, BundleSpec], BundleSpec]) -> Bundle:
@@ -39,15 +37,17 @@ def write_spec(folder: Path, spec: BundleSpec) -> None:
     (folder / "bundle.json").write_text(json.dumps(spec.to_json(), indent=1, allow_nan=False) + "\n")
 
 
-def write_parity_into(bundle: Bundle, report: ParityReport) -> None:
-    """Replaces a bundle's parity report: parity.json, CARD.md and the runtimes it claims.
+def write_report_into(bundle: Bundle, report: Report, train_counts: dict[str, int] | None = None) -> None:
+    """Replaces a bundle's report: parity.json, CARD.md and the runtimes it claims; and `train_counts` where they are given.
 
     Temperature and thresholds become those of the report, where it was made on data; otherwise they stay.
     """
 
     def change(fresh: Path, spec: BundleSpec) -> BundleSpec:
         thresholds = report.confidence.thresholds if report.confidence else spec.thresholds
-        spec = replace(spec, runtimes=runtime_claims(report), thresholds=thresholds)
+        counts = train_counts or spec.provenance.train_counts
+        provenance = replace(spec.provenance, train_counts=counts)
+        spec = replace(spec, runtimes=runtime_claims(report), thresholds=thresholds, provenance=provenance)
         history = fresh / "history.json"
         (fresh / FILE_NAME).write_text(json.dumps(report.to_json(), indent=1, allow_nan=False) + "\n")
         training = TrainingHistory.read(history) if history.is_file() else None

@@ -12,12 +12,13 @@ from typing import Any
 import numpy as np
 
 import fer_edge
-from convert.bundle.bundle_update import Report, runtime_claims, write_spec
+from convert.bundle.bundle_update import runtime_claims, write_spec
 from convert.bundle.golden_vectors import NAME as GOLDEN
 from convert.bundle.golden_vectors import write_golden
 from convert.data.detector_mappings import DETECTOR_MAPPINGS
 from convert.data.samples import Samples, fingerprint
 from convert.parity.parity_report import FILE_NAME as PARITY
+from convert.parity.reports import Report
 from convert.quantize.calibration_set import Calibration
 from convert.quantize.synthetic_images import FILE_NAME as SYNTHETIC
 from convert.quantize.synthetic_images import SyntheticImages
@@ -99,7 +100,7 @@ class BundleDraft:
             parity_runtime=classifier.runtime.id,
             data=fingerprint(self.samples) if self.samples else None,
             labels_from=self.samples.labels_from if self.samples else None,
-            train_counts=self.samples.part("train").class_counts() if self.samples else None,
+            train_counts=self.samples.class_counts("train") if self.samples else None,
         )
         return BundleSpec(
             format=FORMAT,

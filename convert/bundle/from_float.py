@@ -7,11 +7,11 @@ import tempfile
 from dataclasses import asdict, replace
 from pathlib import Path
 
-from convert.bundle.bundle_update import Report
 from convert.bundle.bundle_writer import BundleDraft
 from convert.bundle.from_tflite import draft_from_tflite
-from convert.evaluate.plausibility import range_doubt
+from convert.evaluate.plausibility import printed_range_doubt
 from convert.parity.comparison import ConversionOptions, compare
+from convert.parity.reports import Report, with_doubt
 from convert.quantize.calibration_set import calibration_set
 from convert.quantize.full_integer import quantize_graph
 from convert.quantize.mixed_precision import cost_sentence, mixed_precision_cost
@@ -72,10 +72,9 @@ def draft_from_float(source: ModelSource, scratch: Path, options: ConversionOpti
     samples = options.samples(classifier.side, source.labels)
     float_file = float_model.float_file(scratch)
     synthetic = synthetic_images_of(float_model, float_file, options.seed, make=samples is None)
+    doubt = printed_range_doubt(float_model, samples)
     if samples is not None:
         require_several_classes(samples)
-        if doubt := range_doubt(float_model, samples):
-            print(f"doubtful: {doubt}", file=sys.stderr)
         images, settings = calibration_set(samples, seed=options.seed), QuantizationOptions()
     else:
         assert synthetic is not None, "made where there are no data"
@@ -100,7 +99,7 @@ def draft_from_float(source: ModelSource, scratch: Path, options: ConversionOpti
     return BundleDraft(
         model=model,
         calibration=replace(images.origin, record=record),
-        report=compare(float_model, model, samples, synthetic, options),
+        report=with_doubt(compare(float_model, model, samples, synthetic, options), doubt),
         float_model=float_model,
         float_file=float_file,
         synthetic=synthetic,

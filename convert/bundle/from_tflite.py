@@ -7,9 +7,10 @@ from pathlib import Path
 
 from convert.bundle.bundle_writer import BundleDraft
 from convert.data.samples import held_out
-from convert.evaluate.plausibility import range_doubt
+from convert.evaluate.plausibility import printed_range_doubt
 from convert.parity.comparison import ConversionOptions, compare
 from convert.parity.reference_free_report import reference_free_report
+from convert.parity.reports import with_doubt
 from convert.parity.runtime_logits import measured_here
 from convert.quantize.calibration_set import Calibration
 from convert.quantize.synthetic_images import synthetic_images_of
@@ -49,9 +50,8 @@ def draft_from_tflite(
     images = synthetic_face_crops(classifier.side) if samples is None else held_out(samples)[0]
     if not len(images):
         raise NotEnoughData(f"{options.data} holds no validation and no test images; without --data none are needed")
+    doubt = printed_range_doubt(model, samples)
     if samples is not None:
-        if doubt := range_doubt(model, samples):
-            print(f"doubtful: {doubt}", file=sys.stderr)
         some = images[:: max(1, len(images) // ENOUGH)]
         require_different_answers(classifier, some, labels, path)
         require_unsaturated(classifier, some, path)
@@ -59,7 +59,7 @@ def draft_from_tflite(
     if against is None:
         runtimes = [*measured_here(model.classifier, images, options.runtimes)]
         report = reference_free_report(runtimes, samples, labels, options.prior)
-        return BundleDraft(model, calibration, report, samples=samples)
+        return BundleDraft(model, calibration, with_doubt(report, doubt), samples=samples)
     float_model = open_model(against)
     reference = float_model.classifier(threads=options.threads)
     require_label_count(against.path, reference.classes, labels)
@@ -72,7 +72,7 @@ def draft_from_tflite(
     return BundleDraft(
         model=model,
         calibration=calibration,
-        report=compare(float_model, model, samples, synthetic, options),
+        report=with_doubt(compare(float_model, model, samples, synthetic, options), doubt),
         float_model=float_model,
         float_file=float_file,
         synthetic=synthetic,

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from convert.argument_types import add_votes_argument, whole_number
+from convert.argument_types import add_votes_argument, refuse_given, whole_number
 from convert.crops.crop_table import FAR_SIZES_PX, SIZES_PX, crop_table_text, installed_detectors, measure_crops
 from convert.crops.detected_crops import FACES, CropExperiment
 from convert.crops.presence_table import PICTURES, measure_presence, presence_table_text
@@ -34,8 +34,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument(
         "--detector",
         choices=(*DETECTORS, "all"),
-        default="all",
-        help="detector to measure; default: all, which means all installed ones",
+        help="detector to measure; default: all, which means all installed ones; with --presence the best one installed",
     )
     parser.add_argument("--n", type=whole_number(1), default=FACES, help="number of faces; default: %(default)s")
     parser.add_argument(
@@ -43,12 +42,11 @@ def main(argv: list[str] | None = None) -> int:
         type=whole_number(24),
         nargs="+",
         metavar="PX",
-        help="sides of the faces in px; default: 60 to 460, with --far 30 to 90",
+        help="sides of the faces in px; default: 60 to 460, with --far 30 to 90, those that fit into the scenes",
     )
     parser.add_argument(
         "--frame",
         type=_frame_px,
-        default=SCENE,
         metavar="WxH",
         help="width and height of the scenes in px; default: 640x480",
     )
@@ -69,8 +67,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument(
         "--pictures",
         type=whole_number(1),
-        default=PICTURES,
-        help="number of pictures without a face, for --presence; default: %(default)s",
+        help=f"number of pictures without a face, for --presence; default: {PICTURES}",
     )
     parser.add_argument("--seed", type=whole_number(0), default=0, help="seed of random numbers; default: 0")
     parser.add_argument("--json", action="store_true", help="print the table as JSON")
@@ -80,27 +77,33 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _run(args: argparse.Namespace) -> int:
-    sizes_px = args.sizes or (FAR_SIZES_PX if args.far else SIZES_PX)
-    height, width = args.frame
-    if max(sizes_px) > min(args.frame):
+    if args.presence:
+        refuse_given(args, ("sizes", "frame", "far", "sweep"), "no effect with --presence; leave out")
+        if args.detector == "all":
+            raise UsageError("--presence measures one detector; name it with --detector")
+    else:
+        refuse_given(args, ("pictures",), "only with --presence; leave out otherwise")
+    frame = args.frame or SCENE
+    usual_px = FAR_SIZES_PX if args.far else SIZES_PX
+    sizes_px = args.sizes or [size for size in usual_px if size <= min(frame)] or usual_px[:1]
+    if max(sizes_px) > min(frame):
+        height, width = frame
         raise UsageError(
-            f"--sizes {max(sizes_px)} does not fit into a {width}×{height} scene; give {min(args.frame)} or less"
+            f"--sizes {max(sizes_px)} does not fit into a {width}×{height} scene; give {min(frame)} or less"
         )
     if args.out and (args.out.is_dir() or not args.out.absolute().parent.is_dir()):
         raise UsageError(f"{args.out} cannot be written: name a file in an existing folder")
     bundle = Bundle.load(args.bundle)
     if args.presence:
         return _print_presence(args, bundle)
-    detectors = list(installed_detectors(args.detector))
+    detectors = list(installed_detectors(args.detector or "all"))
     if args.far:
         able = [found for found in detectors if isinstance(found, TwoStageDetector)] or detectors[:1]
         detectors = [FarDetector(require_far_search(found), args.far) for found in able]
     samples = load(args.data, bundle.side, classes=bundle.labels, votes=args.votes)
     for remark in remarks(samples):
         message(remark)
-    table = measure_crops(
-        CropExperiment.of(samples, bundle, args.n, args.seed, args.frame), detectors, sizes_px, args.sweep
-    )
+    table = measure_crops(CropExperiment.of(samples, bundle, args.n, args.seed, frame), detectors, sizes_px, args.sweep)
     return _print(args, table.to_json(), crop_table_text(table))
 
 
@@ -115,8 +118,8 @@ def _frame_px(text: str) -> tuple[int, int]:
 def _print_presence(args: argparse.Namespace, bundle: Bundle) -> int:
     """Prints the table of `--presence`."""
     samples = load(args.data, bundle.side, classes=bundle.labels, votes=args.votes)
-    detector = find_detector(None if args.detector == "all" else args.detector)
-    table = measure_presence(samples, detector, args.n, args.pictures, args.seed)
+    detector = find_detector(args.detector)
+    table = measure_presence(samples, detector, args.n, args.pictures or PICTURES, args.seed)
     return _print(args, table.to_json(), presence_table_text(table))
 
 

@@ -1,7 +1,7 @@
 """Scenes without a face: drawn backs of heads, textures, noise, and shuffled pieces of faces.
 
 They show how often a detector takes something else for a face. Everything is drawn by code except the pieces, which come from
-the training and validation parts. FER2013's 178 images without a face by FER+ are not used: half of them show people.
+the training and validation parts. FER2013's images without a face by FER+'s votes are not used, for many show people.
 """
 
 from __future__ import annotations
@@ -129,9 +129,7 @@ def _fill(gray: np.ndarray, centre: tuple[float, float], radii: tuple[float, ...
     """Draws a filled ellipse into float32 (H, W)."""
     x, y = (round(value) for value in centre)
     across, down = (max(1, round(value)) for value in radii)
-    cv2.ellipse(
-        gray, (x, y), (across, down), 0, 0, 360, level, -1, cv2.LINE_AA if gray.dtype == np.uint8 else cv2.LINE_8
-    )
+    cv2.ellipse(gray, (x, y), (across, down), 0, 0, 360, level, -1)
 
 
 def _photographed(rng: np.random.Generator, gray: np.ndarray) -> np.ndarray:

@@ -7,7 +7,7 @@ import tarfile
 import threading
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -41,14 +41,16 @@ class Container:
     folders: tuple[str, ...]
     open: Callable[[str], IO[bytes]]
     left_out: tuple[str, ...] = ()  # what is neither a file nor a folder that is read, each with the reason
-    sizes: dict[str, tuple[int, int]] = field(default_factory=dict)  # of a zip's files, compressed and not
+    compressed_bytes: dict[str, int] = field(default_factory=dict)  # of a zip's files
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
     def most_bytes(self, name: str) -> int:
         """The most bytes that are read of one file: those of a file, and EXPANSION times those of a compressed one."""
         if self.kind in ("folder", "file"):
             return (self.path if self.kind == "file" else self.path / name).stat().st_size
-        compressed, _ = self.sizes.get(name, (self.path.stat().st_size, 0))
+        compressed = self.compressed_bytes.get(name)
+        if compressed is None:
+            compressed = self.path.stat().st_size
         return max(EXPANSION_FROM_BYTES, EXPANSION * compressed)
 
     def read(self, name: str, most: int) -> bytes:
@@ -127,24 +129,29 @@ def _zip(path: Path) -> Iterator[Container]:
             )
         names = sorted(member.filename for member in members if not member.is_dir())
         folders = {member.filename.rstrip("/") for member in members if member.is_dir()}
-        hidden = tuple(
-            f"{member.filename}: a hidden file"
-            for member in listed
-            if is_hidden(member.filename) and not any(map(is_system_file, member.filename.split("/")))
+        hidden = _hidden(member.filename for member in listed)
+        compressed = {member.filename: member.compress_size for member in members}
+        yield Container(
+            path,
+            "zip",
+            tuple(names),
+            tuple(sorted(folders)),
+            archive.open,
+            left_out=hidden,
+            compressed_bytes=compressed,
         )
-        sizes = {member.filename: (member.compress_size, member.file_size) for member in members}
-        yield Container(path, "zip", tuple(names), tuple(sorted(folders)), archive.open, left_out=hidden, sizes=sizes)
 
 
 @contextmanager
 def _tar(path: Path) -> Iterator[Container]:
     try:
         archive = tarfile.open(path)  # noqa: SIM115 – closed below; an error of opening has a message of its own
-        members = {}
+        members, listed = {}, []
         for number, member in enumerate(archive):
             _refuse_too_many(path, number)
+            listed.append(member.name.removeprefix("./"))
             if not is_hidden(member.name):
-                members[member.name.removeprefix("./")] = member
+                members[listed[-1]] = member
     except READ_ERRORS as error:
         raise DataError(f"{path} is a truncated or damaged tar: {_in_sentence(error)}; fetch it again") from error
     with archive:
@@ -156,7 +163,14 @@ def _tar(path: Path) -> Iterator[Container]:
 
         names = sorted(name for name, entry in members.items() if entry.isfile())
         folders = sorted(name for name, entry in members.items() if entry.isdir())
-        yield Container(path, "tar", tuple(names), tuple(folders), opened)
+        yield Container(path, "tar", tuple(names), tuple(folders), opened, left_out=_hidden(listed))
+
+
+def _hidden(names: Iterable[str]) -> tuple[str, ...]:
+    """The hidden files of an archive, each with the reason why it is left out; those of operating systems are not listed."""
+    return tuple(
+        f"{name}: a hidden file" for name in names if is_hidden(name) and not any(map(is_system_file, name.split("/")))
+    )
 
 
 def _refuse_too_many(path: Path, count: int) -> None:

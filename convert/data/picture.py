@@ -14,10 +14,11 @@ OFFICIAL_PARTS = {"training": "train", "publictest": "validation", "privatetest"
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """One picture of a set. `pixels`: gray uint8, the model's input or the whole picture; None where `fault` tells why.
+    """One picture of a set.
 
-    `label` is the label of a selected class; None without a fault is another class, whose pixels are not read. `part` is the
-    part that the set names, or "" where it names none.
+    `fault` is the reason why it cannot be used, "" without one. `label` is one of the selected classes; None without a fault
+    means another class. `pixels` are gray uint8, the model's input or the whole picture; None with a fault and for another
+    class. `part` is the part that the set names, or "" where it names none.
     """
 
     source: str

@@ -35,13 +35,13 @@ def read_pixel_csv(files: Container, name: str, side: int, classes: Classes) -> 
 
     def lines(text: io.TextIOWrapper) -> Iterator[str]:
         nonlocal last
-        read = 0
+        read, most_bytes = 0, files.most_bytes(name)
         while following := text.readline(CSV_ROW_BYTES):
             read += len(following)
-            if len(following) == CSV_ROW_BYTES or read > files.most_bytes(name):
-                limit = CSV_ROW_BYTES if len(following) == CSV_ROW_BYTES else files.most_bytes(name)
-                what = "a line" if limit == CSV_ROW_BYTES else "this file"
-                raise DataError(f"{location} has more than the {limit:,} characters that are read of {what}")
+            if len(following) == CSV_ROW_BYTES:
+                raise DataError(f"{location} has more than the {CSV_ROW_BYTES:,} characters that are read of a line")
+            if read > most_bytes:
+                raise DataError(f"{location} has more than the {most_bytes:,} characters that are read of this file")
             last = following
             yield following
 

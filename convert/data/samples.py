@@ -54,9 +54,10 @@ class Samples:
         votes = None if self.votes is None else self.votes[rows]
         return replace(self, x=self.x[rows], y=self.y[rows], split=self.split[rows], source=source, votes=votes)
 
-    def class_counts(self) -> dict[str, int]:
-        """The number of images of each label."""
-        return {label: int(np.sum(self.y == k)) for k, label in enumerate(self.labels)}
+    def class_counts(self, part: str) -> dict[str, int]:
+        """The number of images of each label in a part."""
+        counts = np.bincount(self.y[self.split == part], minlength=len(self.labels))
+        return dict(zip(self.labels, counts.tolist(), strict=True))
 
     def identical_groups(self) -> np.ndarray:
         """For each image the index of the first one with the same pixels: int64 (N,)."""

@@ -82,7 +82,7 @@ def summarize(samples: Samples) -> DataSummary:
         shape=samples.x.shape[1:],
         labels=samples.labels,
         split_rule=samples.split_rule,
-        counts={part: _counts(samples.y[samples.split == part], samples.labels) for part in PARTS},
+        counts={part: samples.class_counts(part) for part in PARTS},
         totals={part: len(in_part[part]) for part in PARTS},
         left_out=samples.left_out,
         skipped=samples.skipped,
@@ -146,10 +146,6 @@ def write_sheet(samples: Samples, path: Path, columns: int = 16, seed: int = 0) 
         write_atomically(path, cv2.imencode(".png", sheet)[1].tobytes())
     except OSError as error:
         raise UsageError(f"{path} cannot be written: {error.strerror}") from error
-
-
-def _counts(y: np.ndarray, labels: tuple[str, ...]) -> dict[str, int]:
-    return dict(zip(labels, np.bincount(y, minlength=len(labels)).tolist(), strict=True))
 
 
 def _repeated_values(groups: np.ndarray) -> np.ndarray:

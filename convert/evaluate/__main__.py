@@ -11,7 +11,7 @@ import json
 import sys
 from pathlib import Path
 
-from convert.argument_types import add_trust_argument, add_votes_argument, whole_number
+from convert.argument_types import add_trust_argument, add_votes_argument, refuse_given, whole_number
 from convert.data.picture import PARTS
 from convert.evaluate.evaluator import evaluate
 from convert.evaluate.pictures import FaceReader, evaluate_pictures
@@ -24,6 +24,7 @@ from fer_edge.console import message
 from fer_edge.errors import UsageError, exit_code_of
 
 SHEET = "figure-1-samples.png"
+_OPTIONS_OF_DATA = ("votes", "split", "samples", "history", "kernels", "threads", "seed")
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -51,9 +52,7 @@ def main(argv: list[str] | None = None) -> int:
     )
     add_trust_argument(parser)
     add_votes_argument(parser)
-    parser.add_argument(
-        "--split", choices=(*PARTS, "all"), default="test", help="part of the data set to evaluate on; default: test"
-    )
+    parser.add_argument("--split", choices=(*PARTS, "all"), help="part of the data set to evaluate on; default: test")
     parser.add_argument("--json", action="store_true", help="print the report as JSON")
     parser.add_argument("--out", type=Path, metavar="DIR", help="folder for report.json, report.md and the figures")
     parser.add_argument(
@@ -66,18 +65,13 @@ def main(argv: list[str] | None = None) -> int:
         help="history file of the training; default: history.json beside the model",
     )
     parser.add_argument("--runtime", help="litert, tflite-runtime or tensorflow; default: the first installed")
-    parser.add_argument(
-        "--kernels", choices=sorted(KERNELS), default="default", help="kernel path of the runtime; default: default"
-    )
+    parser.add_argument("--kernels", choices=sorted(KERNELS), help="kernel path of the runtime; default: default")
     parser.add_argument(
         "--threads",
         type=int,
-        default=1,
         help="threads of the evaluation; times in ms are always measured with one thread; default: 1",
     )
-    parser.add_argument(
-        "--seed", type=whole_number(0), default=0, help="seed of the split, where the set has none; default: 0"
-    )
+    parser.add_argument("--seed", type=whole_number(0), help="seed of the split, where the set has none; default: 0")
     args = parser.parse_args(argv)
     return exit_code_of(lambda: _run(args))
 
@@ -85,21 +79,23 @@ def main(argv: list[str] | None = None) -> int:
 def _run(args: argparse.Namespace) -> int:
     if args.samples and not args.out:
         raise UsageError("--samples writes a picture beside the report; name a folder with --out")
-    if args.threads < 1:
+    if args.threads is not None and args.threads < 1:
         raise UsageError(f"--threads must be 1 or more, not {args.threads}")
     if args.out and args.out.exists() and not args.out.is_dir():  # checked before the evaluation, which takes minutes
         raise UsageError(f"--out {args.out} is a file; name a folder")
     runtime = find_runtime(args.runtime)
     if args.pictures:
         return _run_on_pictures(args, runtime)
+    refuse_given(args, ("detector",), "only with --pictures; leave out with --data")
+    seed = args.seed or 0
     report, samples = evaluate(
         open_named(args.model, args.trust_model),
         args.data,
-        args.split,
-        seed=args.seed,
-        threads=args.threads,
+        args.split or "test",
+        seed=seed,
+        threads=args.threads or 1,
         runtime=runtime,
-        kernels=args.kernels,
+        kernels=args.kernels or "default",
         history=args.history,
         votes=args.votes,
     )
@@ -109,7 +105,7 @@ def _run(args: argparse.Namespace) -> int:
         if args.samples:
             from convert.data.summary import write_sheet
 
-            write_sheet(samples, args.out / SHEET, seed=args.seed)
+            write_sheet(samples, args.out / SHEET, seed=seed)
             written.append(args.out / SHEET)
             message(f"{args.out / SHEET} shows people's faces: keep it out of a repository and a report")
         message("written: " + ", ".join(str(path) for path in written))
@@ -117,9 +113,9 @@ def _run(args: argparse.Namespace) -> int:
 
 
 def _run_on_pictures(args: argparse.Namespace, runtime: Runtime) -> int:
-    if args.samples or args.votes or args.history:
-        raise UsageError("--samples, --votes and --history are for --data; leave them out with --pictures")
-    report = evaluate_pictures(FaceReader.of(open_named(args.model), args.detector, runtime), args.pictures)
+    refuse_given(args, _OPTIONS_OF_DATA, "only with --data; leave out with --pictures")
+    model = open_named(args.model, args.trust_model)
+    report = evaluate_pictures(FaceReader.of(model, args.detector, runtime), args.pictures)
     for name in report.unreadable:
         message(f"left out: {name}")
     print(json.dumps(report.to_json(), ensure_ascii=False) if args.json else pictures_markdown(report).rstrip())

@@ -101,8 +101,8 @@ def image_weights(y: np.ndarray, labels: tuple[str, ...], prior: StatedPrior | N
 def fit_label_threshold(p: np.ndarray, y: np.ndarray, weights: np.ndarray, k: int) -> float | None:
     """The smallest threshold, in hundredths, at which label k reaches TARGET; None where it never does.
 
-    `p` is float (N, K). At least MIN_EFFECTIVE images must get the label, and DOUBT counts among the wrong ones: without it,
-    31 images without a neutral one among them made `edge` say disgust, and on the test part 43 % of it was right.
+    `p` is float (N, K). At least MIN_EFFECTIVE images must get the label, and DOUBT counts among the wrong ones: where no
+    image of the class with the largest weight happens to be among those few, the label would seem right more often than it is.
     """
     doubt = DOUBT * float(weights.max(initial=0.0))
     for below in (step / _STEPS for step in range(_STEPS)):

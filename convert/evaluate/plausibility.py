@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Sequence
 
 import numpy as np
@@ -107,6 +108,14 @@ def range_doubt(model: OpenedModel, samples: Samples) -> str | None:
         f"with pixels from {low:g} to {high:g} {right.mean() * 100:.1f} % of {len(y):,} answers are right, instead of"
         f" {as_stated.mean() * 100:.1f} % with {stated[0]:g} to {stated[1]:g}: {' '.join(flags)}"
     )
+
+
+def printed_range_doubt(model: OpenedModel, samples: Samples | None) -> str | None:
+    """The sentence of `range_doubt`, which is printed on stderr before minutes of work; None without one or without data."""
+    doubt = range_doubt(model, samples) if samples is not None else None
+    if doubt:
+        print(f"doubtful: {doubt}", file=sys.stderr)
+    return doubt
 
 
 def _is_better(hits: np.ndarray, others: np.ndarray, log_tried: float) -> bool:

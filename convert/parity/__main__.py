@@ -9,11 +9,11 @@ from pathlib import Path
 
 import numpy as np
 
-from convert.argument_types import add_prior_argument, add_votes_argument, whole_number
-from convert.bundle.bundle_update import write_parity_into
+from convert.argument_types import add_votes_argument, whole_number
+from convert.bundle.bundle_update import write_report_into
 from convert.data.loader import load
 from convert.data.samples import held_out
-from convert.evaluate.label_thresholds import DEFAULT_PRIOR
+from convert.evaluate.prior_argument import add_prior_argument, prior_of
 from convert.parity.comparison import ConversionOptions, compare_bundle
 from convert.parity.runtime_logits import SETS
 from convert.parity.tolerances import Margins
@@ -66,7 +66,6 @@ def main(argv: list[str] | None = None) -> int:
         if args.images:
             return _write_images(bundle, args.data, args.votes, args.images)
         margins, recorded = Margins.load(args.margins), tuple(args.recorded)
-        by_label = bundle.spec.thresholds.labels
         options = ConversionOptions(
             args.data,
             runtimes=args.compare,
@@ -74,11 +73,11 @@ def main(argv: list[str] | None = None) -> int:
             threads=args.threads,
             recorded=recorded,
             votes=args.votes,
-            prior=getattr(args, "prior", by_label.prior if by_label else DEFAULT_PRIOR),
+            prior=prior_of(args, bundle),
         )
         report = compare_bundle(bundle, options)
         if args.write and report.passed:
-            write_parity_into(bundle, report)
+            write_report_into(bundle, report)
         print(json.dumps(report.to_json(), indent=1) if args.json else parity_table(report))
         report.require_pass()
         return 0

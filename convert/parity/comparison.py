@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -25,7 +26,7 @@ from convert.quantize.synthetic_images import FILE_NAME, SyntheticImages
 from convert.sources.opened_model import OpenedModel, open_bundle, open_float_of_bundle
 from convert.tflite.op_versions import CLAIMED
 from fer_edge.bundle import Bundle
-from fer_edge.classifier import Classifier, Runtime
+from fer_edge.classifier import Classifier
 from fer_edge.errors import NotEnoughData, UsageError
 from fer_edge.thresholds import StatedPrior
 
@@ -75,20 +76,18 @@ def compare(
     tiny = least_probability(classifier)
     labels = model.source.labels
 
-    def classifier_on(runtime: Runtime | None, kernels: str) -> Classifier:
-        return Classifier(model.content, runtime, options.threads, kernels, model.input_range, model.output.kind, tiny)
-
     def measured(images: np.ndarray) -> Iterator[RuntimeLogits]:
-        yield from measured_here(classifier_on, images, options.runtimes)
+        on = partial(model.classifier, threads=options.threads)
+        yield from measured_here(on, images, options.runtimes)
         yield from measured_elsewhere(options.recorded, model.content, images)
 
     if samples is not None:
         runtimes = measured(held_out(samples)[0])
-        report = compare_on_samples(reference, runtimes, samples, labels, options.margins, options.prior)
+        report = compare_on_samples(reference, runtimes, samples, labels, options.margins, options.prior, tiny)
     else:
         assert synthetic is not None, "made where there are no data"
         images = synthetic.check
-        report = compare_on_synthetic_images(reference, measured(images), images, labels, options.margins)
+        report = compare_on_synthetic_images(reference, measured(images), images, labels, options.margins, tiny)
     if tiny is None:
         return report
     unseen = f"differences between probabilities under {tiny:.3g}, which count as that on both sides"
@@ -102,11 +101,13 @@ def compare_on_samples(
     labels: tuple[str, ...],
     margins: Margins | None = None,
     prior: StatedPrior | None = DEFAULT_PRIOR,
+    least: float | None = None,
 ) -> ParityReport:
     """The report on the validation and the test part, each alone and both together.
 
-    `runtimes` hold logits of `held_out(samples)`; the first is the one that the device uses. Raises NotEnoughData when both
-    parts together have fewer than FEWEST images.
+    `runtimes` hold logits of `held_out(samples)`; the first is the one that the device uses, and the thresholds are fitted
+    on its logits as they are. For the comparison none is below the logarithm of the probability `least`. Raises
+    NotEnoughData when both parts together have fewer than FEWEST images.
     """
     margins = margins or Margins.load()
     images, y, part = held_out(samples)
@@ -120,7 +121,7 @@ def compare_on_samples(
     rows = list(runtimes)
     parts, judged = {}, {}
     for row in rows:
-        int8_logits = row.logits
+        int8_logits = _not_below(least, row.logits)
         parts[row.name] = {
             name: compare_part(float_logits[part == name], int8_logits[part == name], y[part == name], labels, margins)
             for name in names
@@ -135,7 +136,7 @@ def compare_on_samples(
         {p: first[part == p] for p in names}, {p: y[part == p] for p in names}, labels, prior
     )
     worst = worst_runtime(judged)
-    drawn = curves_of_both(float_logits, {row.name: row.logits for row in rows}[worst], y, labels)
+    drawn = curves_of_both(float_logits, _not_below(least, {row.name: row.logits for row in rows}[worst]), y, labels)
     return _report(
         judged,
         parts[worst],
@@ -153,19 +154,31 @@ def compare_on_synthetic_images(
     images: np.ndarray,
     labels: tuple[str, ...],
     margins: Margins | None = None,
+    least: float | None = None,
 ) -> ParityReport:
-    """The report on synthetic images uint8 (N, side, side): labels and logits of both models; accuracy is not judged."""
+    """The report on synthetic images uint8 (N, side, side): labels and logits of both models; accuracy is not judged.
+
+    The runtimes' logits are compared with none below the logarithm of the probability `least`.
+    """
     margins = margins or Margins.load()
     float_logits = logits_of(float_model, images, "float")
     judged = {}
     for row in runtimes:
         logits = compare_logits(
-            "synthetic images that were not calibrated on", float_logits, row.logits, margins.logits_rms
+            "synthetic images that were not calibrated on",
+            float_logits,
+            _not_below(least, row.logits),
+            margins.logits_rms,
         )
         verdict, failures, undecided = verdict_on_logits(logits, margins)
         judged[row.name] = RuntimeParity(row.ran_on, verdict, failures, undecided, logits, None)
     not_measured = ["accuracy", "AUC", "any figure per class", "agreement on faces"]
     return _report(judged, {}, labels, margins, not_measured=not_measured)
+
+
+def _not_below(least: float | None, logits: np.ndarray) -> np.ndarray:
+    """The logits, none below the logarithm of the probability `least`."""
+    return logits if least is None else np.maximum(logits, np.log(np.float32(least)))
 
 
 def _report(

@@ -6,9 +6,10 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from convert.evaluate.confidence_calibration import ConfidenceCalibration
 from convert.json_dataclass import from_json
@@ -18,6 +19,8 @@ from convert.parity.tolerances import Margins
 from convert.parity.verdict import FAIL, OPEN, WORST_FIRST
 from fer_edge.errors import BundleRefused, NotEnoughData, ParityFailed
 from fer_edge.json_fields import to_json
+
+T = TypeVar("T")
 
 FILE_NAME = "parity.json"
 SCHEMA_FILE = Path(__file__).with_name("parity.schema.json")
@@ -121,9 +124,18 @@ def read_parity(folder: Path) -> ParityReport:
 
     Raises BundleRefused when it cannot be read, or is not one of a comparison with a float model.
     """
+    return read_stored(folder, lambda _: ParityReport)
+
+
+def read_stored(folder: Path, kind_of: Callable[[object], type[T]]) -> T:
+    """The report in a bundle's folder, as the dataclass that `kind_of` names for its verdict.
+
+    Raises BundleRefused when it cannot be read, or is not one of this kind.
+    """
     path = folder / FILE_NAME
     try:
-        return from_json(ParityReport, json.loads(path.read_text(encoding="utf-8")))
+        values = json.loads(path.read_text(encoding="utf-8"))
+        return from_json(kind_of(values.get("verdict") if isinstance(values, dict) else None), values)
     except OSError as error:
         raise BundleRefused(f"{path} cannot be read: {error.strerror}") from error
     except ValueError as error:

@@ -15,9 +15,10 @@ import json
 import sys
 from pathlib import Path
 
-from convert.argument_types import add_prior_argument, add_trust_argument, add_votes_argument, whole_number
+from convert.argument_types import add_trust_argument, add_votes_argument, whole_number
 from convert.bundle.from_float import make_bundle
 from convert.evaluate.label_thresholds import DEFAULT_PRIOR
+from convert.evaluate.prior_argument import add_prior_argument
 from convert.parity.comparison import ConversionOptions
 from convert.parity.runtime_logits import SETS
 from convert.parity.tolerances import Margins

@@ -83,14 +83,16 @@ def _existing_file(spec: BundleSpec) -> list[str]:
 
 def _training(history: TrainingHistory) -> list[str]:
     best, data = history.best, history.data
-    judged = "half accuracy, half the share of FER+'s votes" if history.recipe.get("targets") == "both" else "accuracy"
+    figures = [] if best.val_accuracy is None else [f"accuracy {best.val_accuracy:.4f}"]
+    if best.val_score is not None:
+        figures.insert(0, f"score {best.val_score:.4f}, which is half accuracy, half the mean share of FER+'s votes")
     lines = [
         "",
         "## Training",
         "",
         f"{history.last_epoch} epochs on {data.train:,} training images, seed {history.seed}, precision {history.policy}. The"
-        f" weights are those of epoch {best.epoch}, the best on {data.validation:,} validation images ({judged}"
-        f" {best.val_accuracy:.4f}). This is one run with one seed. Recipe (convert/train/presets.py explains the terms):"
+        f" weights are those of epoch {best.epoch}, the best on {data.validation:,} validation images"
+        f" ({'; '.join(figures)}). This is one run with one seed. Recipe (convert/train/presets.py explains the terms):"
         f" {_in_words(history.recipe, but=_NOT_A_SETTING)}. Network (convert/train/networks.py):"
         f" {_in_words(history.network)}.",
     ]

@@ -10,8 +10,8 @@ from typing import Any
 
 from convert.parity.differences import PartDifference
 from convert.parity.paired_tests import PairedDifference
-from convert.parity.parity_report import FILE_NAME, ParityReport, read_parity
-from convert.parity.reference_free_report import VERDICT as NOT_COMPARED
+from convert.parity.parity_report import ParityReport
+from convert.parity.reports import read_report
 from convert.parity.verdict import FAIL, LOGITS_ONLY, OPEN, PASS
 from convert.quantize import layer_report
 from convert.report import plots
@@ -68,10 +68,9 @@ def page(bundle: Bundle) -> str:
 
     Raises UsageError when the bundle was not compared with a float model, BundleRefused when its report cannot be read.
     """
-    verdict = json.loads((bundle.path / FILE_NAME).read_text()).get("verdict")
-    if verdict == NOT_COMPARED:
+    parity = read_report(bundle.path)
+    if not isinstance(parity, ParityReport):
         raise UsageError(f"{bundle.name} was not compared with a float model, so it has no page; see its CARD.md")
-    parity = read_parity(bundle.path)
     return _template().render(
         spec=bundle.spec,
         parity=parity,

@@ -33,7 +33,7 @@ def pictures_markdown(report: PictureReport) -> str:
             "",
             f"`{NONE}` are pictures without a face: what is found and reported in them is wrong. They are not in **all**.",
         ]
-    lines += ["", "| when it says | that is right |", "|---|---|"]
+    lines += ["", "| reported label | share right |", "|---|---|"]
     lines += [f"| {label} | {_cell(share)} |" for label, share in report.right_by_label.items()]
     if report.unreadable:
         names = "; ".join(report.unreadable[:_MOST_NAMES]) + ("; …" if report.unreadable[_MOST_NAMES:] else "")

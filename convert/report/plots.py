@@ -43,8 +43,16 @@ COLOURS = ("#ee6677", "#228833", "#aa3377", "#ccbb44", "#777777", "#4477aa", "#3
 DASHES: tuple[Any, ...] = ("-", (0, (5, 1.5)), (0, (1, 1)), "-", (0, (5, 1.5)), "-", (0, (3, 1, 1, 1)), (0, (1, 1)))
 
 
+_CURVES = {"loss": ("loss", "val_loss"), "accuracy": ("accuracy", "val_accuracy", "val_score")}  # of each panel
+_CURVE_STYLES: tuple[dict[str, Any], ...] = (
+    {"label": "training", "color": COLOURS[5], "marker": "o", "ms": 3},
+    {"label": "validation", "color": COLOURS[0], "marker": "s", "ms": 3, "ls": DASHES[1]},
+    {"label": "validation: score", "color": COLOURS[1], "marker": "^", "ms": 3, "ls": DASHES[2]},
+)
+
+
 def training(history: TrainingSummary) -> bytes:
-    """Figure 2: loss and accuracy of training and validation over the epochs, the kept one marked.
+    """Figure 2: loss and accuracy of training and validation over the epochs, and the score, with the kept epoch marked.
 
     What the history does not know is not drawn: neither its line nor a panel that would have none.
     """
@@ -53,23 +61,22 @@ def training(history: TrainingSummary) -> bytes:
     best_epoch = history.best_epoch
     lines = {
         name: [(row.epoch, value) for row in history.epochs if (value := getattr(row, name)) is not None]
-        for name in ("loss", "val_loss", "accuracy", "val_accuracy")
+        for names in _CURVES.values()
+        for name in names
     }
-    panels = [what for what in ("loss", "accuracy") if lines[what] or lines[f"val_{what}"]]
+    panels = [what for what, names in _CURVES.items() if any(lines[name] for name in names)]
     with _figure(4.0 * len(panels), 3.4) as (figure, png):
         for at, what in enumerate(panels):
             axes = figure.add_subplot(1, len(panels), at + 1)
-            if known := lines[what]:
-                axes.plot(*zip(*known, strict=True), color=COLOURS[5], marker="o", ms=3, label="training")
-            if known := lines[f"val_{what}"]:
-                held = zip(*known, strict=True)
-                axes.plot(*held, color=COLOURS[0], marker="s", ms=3, ls=DASHES[1], label="validation")
+            for name, style in zip(_CURVES[what], _CURVE_STYLES, strict=False):
+                if known := lines[name]:
+                    axes.plot(*zip(*known, strict=True), **style)
             axes.axvline(best_epoch, color="#444444", lw=0.8, ls=":", label=f"kept: epoch {best_epoch}")
             axes.set(xlabel="epoch", title=what)
             axes.xaxis.set_major_locator(MaxNLocator(integer=True))
             axes.grid(axis="y")
             axes.set_axisbelow(True)
-            if at == 0:
+            if at == 0 or (what == "accuracy" and lines["val_score"]):
                 axes.legend()
     return png.getvalue()
 

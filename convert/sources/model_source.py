@@ -10,7 +10,7 @@ from pathlib import Path
 
 from convert.data.class_selection import Classes
 from convert.train.history import TrainingHistory
-from convert.train.run_folder import labels_beside
+from convert.train.run_folder import history_beside, labels_beside
 from fer_edge.bundle_files import sha256_of
 from fer_edge.errors import UsageError
 from fer_edge.labels import LABELS
@@ -58,10 +58,9 @@ class ModelSource:
             raise UsageError(f"{path} does not exist; {ACCEPTED}")
         if path.is_file() and path.suffix.lower() not in (*KERAS, ".tflite"):
             raise UsageError(f"{path} is not a model that can be read; {ACCEPTED}")
-        history_path = path.with_name("history.json")
-        history = TrainingHistory.read(history_path) if history_path.is_file() else None
+        history = history_beside(path)
         if labels is None:
-            labels = labels_beside(path) or LABELS
+            labels = labels_beside(path, history) or LABELS
         stem = path.absolute().parent.name if path.stem in ("float", "model") else path.stem
         names = Classes.of(labels).names or LABELS
         return ModelSource(path, name or stem.removeprefix("bundle-"), names, history, input_range, is_trusted)

@@ -43,10 +43,16 @@ class OpenedModel:
     keras_model: Any = field(default=None, repr=False)  # for raw gray pixels; None where the source is not a Keras file
     is_unchanged: bool = True  # whether the source's own file does what `content` does
 
-    def classifier(self, runtime: Runtime | None = None, kernels: str = "default", threads: int = 1) -> Classifier:
-        """A classifier that runs it."""
+    def classifier(
+        self,
+        runtime: Runtime | None = None,
+        kernels: str = "default",
+        threads: int = 1,
+        input_range: tuple[float, float] | None = None,
+    ) -> Classifier:
+        """A classifier that runs it; `input_range` replaces the input's values for the pixel values 0 and 255."""
         kind, smallest = self.output.kind, self.output.smallest_probability
-        return Classifier(self.content, runtime, threads, kernels, self.input_range, kind, smallest)
+        return Classifier(self.content, runtime, threads, kernels, input_range or self.input_range, kind, smallest)
 
     @property
     def stated_range(self) -> tuple[float, float]:
@@ -61,8 +67,7 @@ class OpenedModel:
         ours_low, ours_high = self.input_range
         scale = (ours_high - ours_low) / (high - low)
         first, last = (ours_low + (value - low) * scale for value in pixels)
-        kind, smallest = self.output.kind, self.output.smallest_probability
-        return Classifier(self.content, input_range=(first, last), output_kind=kind, smallest_probability=smallest)
+        return self.classifier(input_range=(first, last))
 
     def float_file(self, folder: Path) -> Path:
         """The file that a bundle stores of it: the source's own where it is unchanged, else one written to `folder`."""

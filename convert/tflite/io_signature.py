@@ -74,7 +74,7 @@ def output_of(graph: Graph, model: Classifier, images: np.ndarray, path: Path) -
         rounding = max(1e-3, 2 * step * model.classes)
         if (outputs < 0).any() or (np.abs(outputs.sum(1) - 1) > rounding).any():
             return OutputSpec("logits")
-    # an integer output tensor tells its own step
+    # the step of an integer output tensor is read from the tensor itself
     return OutputSpec("probabilities", step / 2 if step and model.output_range is None else None)
 
 

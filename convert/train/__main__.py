@@ -16,6 +16,7 @@ from convert.data.loader import load, remarks
 from convert.train.hardware import bfloat16_is_fast, has_accelerator, limit_threads, use_all_devices
 from convert.train.networks import NETWORKS, Network, build_network, count_multiply_adds, count_parameters
 from convert.train.presets import PRESETS
+from convert.train.progress import validation_text
 from convert.train.run_folder import find_float_model
 from convert.train.trainer import train
 from fer_edge.errors import UsageError, exit_code_of
@@ -46,7 +47,7 @@ def main(argv: list[str] | None = None) -> int:
         "--early-stopping",
         type=whole_number(0),
         metavar="N",
-        help="stop after N epochs without a better validation accuracy; 0: never; default: the preset's",
+        help="stop after N epochs without a better validation accuracy (edge-mixed: score); 0: never; default: the preset's",
     )
     parser.add_argument("--seed", type=whole_number(0), default=0, help="seed of random numbers; default: 0")
     parser.add_argument(
@@ -144,7 +145,7 @@ def _run(args: argparse.Namespace) -> int:
         on_device=on_device,
     )
     best = history.best
-    print(f"{args.out / 'model.keras'}: epoch {best.epoch}, validation accuracy {best.val_accuracy:.4f}")
+    print(f"{args.out / 'model.keras'}: epoch {best.epoch}, validation {validation_text(best)}")
     return 0
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -21,14 +21,24 @@ SCHEMA_FILE = Path(__file__).with_name("history.schema.json")
 class EpochScores:
     """Loss in nats and accuracy (0–1) of one epoch, counted from 1, on the training and the validation images.
 
-    None: not known, which is so only for runs that were not made by `python -m convert.train`.
+    `val_score` judges a run with the targets "both": half of `val_accuracy`, and half of the mean share of people's votes for
+    the labels given. None: not known, which is so only for runs that were not made by `python -m convert.train`; and
+    `val_accuracy` of epochs that recorded their score only.
     """
 
     epoch: int
     loss: float | None
     accuracy: float | None
     val_loss: float | None
-    val_accuracy: float
+    val_accuracy: float | None
+    val_score: float | None = field(default=None, kw_only=True)
+
+    @property
+    def judged_by(self) -> float:
+        """The figure by which the best epoch is chosen: the score where there is one, else the accuracy."""
+        figure = self.val_accuracy if self.val_score is None else self.val_score
+        assert figure is not None, "a history with neither is refused"
+        return figure
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,8 +145,8 @@ class TrainingSummary:
 class TrainingHistory(TrainingSetup):
     """A training run: its setup and its epochs, at least one, in their order.
 
-    `best_epoch` is the number of the first epoch with the best validation accuracy. An external run may record some epochs
-    only.
+    `best_epoch` is the number of the first epoch with the best validation score, or accuracy where it has no score. An
+    external run may record some epochs only.
     """
 
     epochs: tuple[EpochRecord, ...]
@@ -153,6 +163,10 @@ class TrainingHistory(TrainingSetup):
             raise ValueError("epochs are not numbered upwards from 1")
         if not self.external and any(None in (e.loss, e.accuracy, e.val_loss, e.seconds) for e in self.epochs):
             raise ValueError("epochs lack scores, which only an external run may")
+        if any(e.val_accuracy is None and e.val_score is None for e in self.epochs):
+            raise ValueError("epochs have neither val_accuracy nor val_score")
+        if self.recipe.get("targets") == "both" and any(e.val_score is None for e in self.epochs):
+            raise ValueError("epochs lack val_score, by which a run with the targets “both” is judged")
         if type(self.recipe.get("seed")) is not int:
             raise ValueError("recipe has no whole number as its seed")
 
@@ -199,6 +213,7 @@ class TrainingHistory(TrainingSetup):
     def summary(self) -> TrainingSummary:
         """The part that an evaluation report holds."""
         scores = tuple(
-            EpochScores(row.epoch, row.loss, row.accuracy, row.val_loss, row.val_accuracy) for row in self.epochs
+            EpochScores(row.epoch, row.loss, row.accuracy, row.val_loss, row.val_accuracy, val_score=row.val_score)
+            for row in self.epochs
         )
         return TrainingSummary(scores, self.best_epoch, self.data)

@@ -10,7 +10,7 @@ from convert.train.presets import Recipe
 if TYPE_CHECKING:
     import keras
 
-BETTER_BY = 1e-4  # of the validation accuracy; a smaller rise does not end the wait of the schedule "plateau"
+BETTER_BY = 1e-4  # of the validation accuracy or score; a smaller rise does not end the wait of the schedule "plateau"
 STEP_DOWN = 0.1  # factor of its learning rate
 
 
@@ -45,7 +45,7 @@ def make_optimizer(recipe: Recipe, steps_per_epoch: int) -> keras.optimizers.Opt
 
 
 def learning_rate_after(recipe: Recipe, accuracies: Sequence[float]) -> float:
-    """The learning rate of the schedule "plateau" after epochs with these validation accuracies (0–1).
+    """The learning rate of the schedule "plateau" after epochs with these validation accuracies or scores (0–1).
 
     The same as of `keras.callbacks.ReduceLROnPlateau`, but a function of the history, so that a run can be resumed.
     """

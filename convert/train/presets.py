@@ -17,7 +17,7 @@ class Recipe:
     nesterov: bool = True  # momentum, of "sgd"
     learning_rate: float = 1e-4
     # or "cosine": to zero over all epochs, after `warmup` epochs of a linear rise; or "plateau": a tenth after `patience`
-    # epochs without a better validation accuracy, and not below `lowest_rate`
+    # epochs without a better validation accuracy (targets both: score), and not below `lowest_rate`
     schedule: str = "constant"
     warmup: float = 0.0
     patience: int = 0
@@ -44,7 +44,7 @@ class Recipe:
         0.0  # in the loss, of a second head that learns the votes beside the labels; 0: no second head
     )
     draws: int = 0  # epochs after which the same augmented views repeat, with teachers' cached answers; 0: never
-    early_stopping: int = 0  # stops after so many epochs without a better validation accuracy; 0: never
+    early_stopping: int = 0  # stops after so many epochs without a better validation accuracy or score; 0: never
     seed: int = 0
 
     def __post_init__(self) -> None:

@@ -11,6 +11,12 @@ if TYPE_CHECKING:
     import keras
 
 
+def validation_text(row: EpochRecord) -> str:
+    """The validation accuracy of an epoch, and its score where it has one."""
+    score = "" if row.val_score is None else f"  score {row.val_score:.4f}"
+    return f"accuracy {row.val_accuracy:.4f}{score}"
+
+
 class TrainingProgress:
     """A bar over the images of all remaining epochs, with the time left; one line per epoch where stderr is a file."""
 
@@ -37,7 +43,7 @@ class TrainingProgress:
         """Prints an epoch's scores above the bar."""
         self.bar.write(
             f"epoch {row.epoch:>3}  loss {row.loss:.4f}  accuracy {row.accuracy:.4f}  "
-            f"validation loss {row.val_loss:.4f}  accuracy {row.val_accuracy:.4f}  {row.seconds:.0f} s",
+            f"validation loss {row.val_loss:.4f}  {validation_text(row)}  {row.seconds:.0f} s",
             file=sys.stderr,
         )
 

@@ -25,9 +25,18 @@ def find_float_model(path: Path) -> Path:
     )
 
 
-def labels_beside(model: Path) -> tuple[str, ...] | None:
-    """The labels of a model's outputs, in order: those of the bundle or the training run in whose folder it is, else None."""
+def history_beside(model: Path) -> TrainingHistory | None:
+    """The history of the training in whose folder a model is; None where there is none."""
+    path = model.with_name("history.json")
+    return TrainingHistory.read(path) if path.is_file() else None
+
+
+def labels_beside(model: Path, history: TrainingHistory | None = None) -> tuple[str, ...] | None:
+    """The labels of a model's outputs, in order: those of the bundle or the training run in whose folder it is, else None.
+
+    `history` is that of the folder, where it has been read.
+    """
     if model.with_name("bundle.json").is_file():
         return Bundle.load(model.parent).labels
-    history = model.with_name("history.json")
-    return TrainingHistory.read(history).labels if history.is_file() else None
+    history = history or history_beside(model)
+    return history.labels if history else None

@@ -23,6 +23,7 @@ from convert.train.networks import NETWORKS, Architecture, Network, build_networ
 from convert.train.optimizer import learning_rate_after, make_optimizer
 from convert.train.presets import PRESETS, Recipe
 from convert.train.progress import TrainingProgress
+from convert.train.run_folder import history_beside
 from fer_edge.atomic_file import atomic_file
 from fer_edge.errors import DataError, UsageError
 from fer_edge.json_fields import to_json
@@ -89,7 +90,7 @@ def train(
     votes = training.votes if uses_votes else None
     if votes is not None and recipe.targets == "both":
         votes = shares_of(votes, FERPLUS_LABELS, samples.labels)
-    judged_by = _validation_targets(validation, network.classes, recipe)
+    worth = _worth_of_labels(validation, network.classes, recipe) if recipe.targets == "both" else None
     images = TrainingImages.of(training.x, training.y, network.classes, recipe, votes)
     ensemble = Teachers(teachers, policy, recipe, images.x, samples.labels) if teachers else None
     loop = _loop(on_device)(model, optimizer, images, recipe, ensemble)
@@ -103,7 +104,7 @@ def train(
     while len(epochs) < recipe.epochs and not _should_stop(epochs, recipe.early_stopping):
         start_s = time.monotonic()
         if recipe.schedule == "plateau":
-            optimizer.learning_rate = learning_rate_after(recipe, [e.val_accuracy for e in epochs])
+            optimizer.learning_rate = learning_rate_after(recipe, [e.judged_by for e in epochs])
         loss, accuracy = loop.train_epoch(len(epochs), [progress.callback()])
         logits = saved.logits(loop.averaged_weights(), validation.x)
         row = EpochRecord(
@@ -111,10 +112,11 @@ def train(
             loss=loss,
             accuracy=accuracy,
             val_loss=cross_entropy(logits, validation.y),
-            val_accuracy=float(np.mean(np.take_along_axis(judged_by, logits.argmax(1)[:, None], 1))),
+            val_accuracy=float(np.mean(logits.argmax(1) == validation.y)),
+            val_score=None if worth is None else float(np.take_along_axis(worth, logits.argmax(1)[:, None], 1).mean()),
             seconds=round(time.monotonic() - start_s, 1),
         )
-        if row.val_accuracy > max((e.val_accuracy for e in epochs), default=-1.0):
+        if row.judged_by > max((e.judged_by for e in epochs), default=-1.0):
             saved.write()
         epochs.append(row)
         history = TrainingHistory.of(setup, epochs, _best_epoch(epochs))
@@ -130,19 +132,17 @@ def train(
     return history
 
 
-def _validation_targets(validation: Samples, classes: int, recipe: Recipe) -> np.ndarray:
-    """What a label of each validation image is worth: float32 (N, classes).
+def _worth_of_labels(validation: Samples, classes: int, recipe: Recipe) -> np.ndarray:
+    """What each label of a validation image is worth with the targets "both", float32 (N, classes).
 
-    1 for the image's label and 0 for another, so that their mean is the accuracy. With the targets "both" half of it is the
-    share of people's votes: an epoch is chosen by both kinds of labels.
+    Half of it is 1 for the image's own label, half the share of people's votes: an epoch is chosen by both kinds of labels.
     """
     from convert.train.batches import TrainingImages
 
-    hard = replace(recipe, label_smoothing=0.0, targets="both" if recipe.targets == "both" else "labels")
-    votes = validation.votes if hard.targets == "both" else None
+    votes = validation.votes
     if votes is not None:
         votes = shares_of(votes, FERPLUS_LABELS, validation.labels)
-    return TrainingImages.of(validation.x, validation.y, classes, hard, votes).labels
+    return TrainingImages.of(validation.x, validation.y, classes, replace(recipe, label_smoothing=0.0), votes).labels
 
 
 def _loop(on_device: bool) -> Callable[..., TrainingLoop]:
@@ -189,19 +189,18 @@ def load_initial_weights(path: Path, model: keras.Model) -> None:
 
 
 def _best_epoch(epochs: list[EpochRecord]) -> int:
-    """The first epoch with the best validation accuracy, counted from 1."""
-    return 1 + int(np.argmax([e.val_accuracy for e in epochs]))
+    """The first epoch with the best validation score or accuracy, counted from 1."""
+    return 1 + int(np.argmax([e.judged_by for e in epochs]))
 
 
 def _should_stop(epochs: list[EpochRecord], patience: int) -> bool:
-    """Whether the validation accuracy has not improved for `patience` epochs; never for 0."""
+    """Whether the validation score or accuracy has not improved for `patience` epochs; never for 0."""
     return bool(patience and epochs) and len(epochs) - _best_epoch(epochs) >= patience
 
 
 def _initial_model(model: Path) -> InitialModel:
     """The record of a float model that a run starts from: its hash, and its history where history.json lies beside it."""
-    path = model.with_name("history.json")
-    return InitialModel(_sha256(model), TrainingHistory.read(path) if path.is_file() else None)
+    return InitialModel(_sha256(model), history_beside(model))
 
 
 def _sha256(path: Path) -> str:

@@ -81,7 +81,7 @@ def main(argv: list[str] | None = None) -> int:
                 resume = (out / "checkpoint.npz").exists()
                 seeded = replace(varied, seed=seed)
                 trained = train(samples, out, network, seeded, resume=resume, policy=policy, teachers=teachers)
-                reached.append(max(row["val_accuracy"] for row in trained["epochs"]))
+                reached.append(trained.best.judged_by)
             rows.append({"recipe": name, "best_validation_accuracy": reached})
             _write(args.out, args.preset, rows, len(samples.part("validation").y))
         return 0

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from convert.evaluate.bootstrap import DRAWS, SEED, log_odds, resampled_auc, resamples
-from convert.evaluate.metrics import Interval
+from convert.evaluate.metrics import Interval, wilson_interval
 
 _WEIGHTS_AT_ONCE = (
     8_000_000  # images × draws held in memory; as `convert.evaluate.metrics` has it, so that the draws are the same
@@ -88,11 +88,11 @@ def standing(d: Drawn, labels: tuple[str, ...]) -> Standing:
     at = int(np.nanargmin(d.recalls))
     return Standing(
         n=len(d.right),
-        accuracy=_wilson(int(d.right.sum()), len(d.right)),
+        accuracy=wilson_interval(int(d.right.sum()), len(d.right)),
         balanced_accuracy=_interval(float(np.nanmean(d.recalls)), d.balanced_draws),
         macro_auc=_interval(d.macro_auc, d.auc_draws),
         weakest=labels[at],
-        weakest_recall=_wilson(round(d.recalls[at] * d.support[at]), int(d.support[at])),
+        weakest_recall=wilson_interval(round(d.recalls[at] * d.support[at]), int(d.support[at])),
         recalls={label: float(r) for label, r in zip(labels, d.recalls, strict=True) if np.isfinite(r)},
     )
 
@@ -113,13 +113,6 @@ def difference(first: Drawn, second: Drawn) -> Difference:
         only_theirs_right=only_theirs,
         mcnemar_p=float(binomtest(only_ours, told_apart).pvalue) if told_apart else 1.0,
     )
-
-
-def _wilson(hits: int, n: int) -> Interval:
-    from scipy.stats import binomtest
-
-    low, high = binomtest(hits, n).proportion_ci(0.95, method="wilson")
-    return Interval(hits / n, float(low), float(high))
 
 
 def _interval(value: float, draws: np.ndarray) -> Interval:

@@ -109,7 +109,7 @@ def measure_bundle(bundle: Bundle, samples: Samples, known: bool, **options: Any
     """
     part = samples.part("validation")
     logits = bundle.classifier.logits(part.x[..., 0]) / bundle.temperature
-    counts = np.array(list(samples.part("train").class_counts().values()), np.float64)
+    counts = np.array(list(samples.class_counts("train").values()), np.float64)
     training = training_prior(bundle.spec) if bundle.spec.provenance.train_counts else counts / counts.sum()
     return measure(logits, part.y, training if known else None, bundle.labels, **options)
 

@@ -213,12 +213,37 @@ def test_all_installed_detectors_are_measured(
     check(json.loads(out))
 
 
+def test_usual_sizes_that_do_not_fit_into_the_scenes_are_left_out(
+    faces: Path, bundle_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = [
+        "--data",
+        str(faces),
+        "--bundle",
+        str(bundle_path),
+        "--n",
+        "7",
+        "--frame",
+        "160x120",
+        "--detector",
+        "haar",
+    ]
+    assert main([*command, "--json"]) == 0
+    assert [row["size_px"] for row in json.loads(capsys.readouterr().out)["rows"]] == [60, 90, 120]
+
+
 @pytest.mark.parametrize(
     ("arguments", "word"),
     [
         ([], "absent.zip"),
         (["--bundle", "absent"], "absent is not a bundle"),
         (["--sizes", "90", "500"], "--sizes 500 does not fit"),
+        (["--frame", "320x240", "--sizes", "300"], "--sizes 300 does not fit into a 320×240 scene"),
+        (["--frame", "48x48"], "--sizes 60 does not fit into a 48×48 scene"),
+        (["--pictures", "5"], "--pictures: only with --presence"),
+        (["--presence", "--far", "30"], "--far: no effect with --presence"),
+        (["--presence", "--frame", "640x480", "--sizes", "60", "--sweep"], "--sizes, --frame, --sweep: no effect"),
+        (["--presence", "--detector", "all"], "--presence measures one detector"),
         (["--out", "."], "cannot be written"),
         (["--out", "absent/crops.json"], "absent/crops.json cannot be written"),
     ],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import os
+import shutil
 import subprocess
 import sys
 import zipfile
@@ -14,6 +15,7 @@ import numpy as np
 import pytest
 from builders import bar, class_tree, huge_png, pixel_rows, pixel_text, write_pixel_csv
 
+from convert.data.archives import open_container
 from convert.data.ferplus import VoteTable
 from convert.data.loader import load, remarks
 from convert.data.pixel_csv import CSV_LABELS
@@ -62,6 +64,16 @@ def test_pictures_are_told_by_their_first_bytes(tmp_path: Path) -> None:
     samples = load(data)
     assert int((samples.y == LABELS.index("happy")).sum()) == 6
     assert samples.other_files == ("happy/notes.txt", "happy/.hidden.jpg: a hidden file")
+
+
+@pytest.mark.parametrize("kind", ["zip", "gztar"])
+def test_hidden_files_of_an_archive_are_listed_as_left_out(kind: str, tmp_path: Path) -> None:
+    tree = tmp_path / "tree"
+    tree.mkdir()
+    for name in ("fer2013.csv", ".fer2013.csv", "._fer2013.csv", ".DS_Store"):
+        (tree / name).write_text("emotion,pixels\n")
+    with open_container(Path(shutil.make_archive(str(tmp_path / "set"), kind, tree))) as files:
+        assert (files.names, files.left_out) == (("fer2013.csv",), (".fer2013.csv: a hidden file",))
 
 
 @pytest.mark.parametrize(

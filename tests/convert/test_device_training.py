@@ -205,8 +205,17 @@ def test_labels_and_votes_judge_an_epoch_together(tmp_path: Path) -> None:
     votes = shares_of(validation.votes, FERPLUS_LABELS, LABELS)
     is_label = answers == validation.y
     worth = np.where(votes.any(1), (is_label + votes[np.arange(len(answers)), answers]) / 2, is_label)
-    assert history.best.val_accuracy == pytest.approx(worth.mean(), abs=1e-6)
-    assert worth.mean() != is_label.mean()
+    assert history.best.val_score == pytest.approx(worth.mean(), abs=1e-6)
+    assert history.best.val_accuracy == is_label.mean() != worth.mean()
+
+
+def test_the_score_chooses_the_epoch_and_stops_a_run_with_both_targets(tmp_path: Path) -> None:
+    samples = replace(two_headed_samples(), labels=LABELS)
+    recipe = replace(FULL, epochs=6, teacher_share=0.0, targets="both", votes_weight=0.0, early_stopping=1)
+    history = train(samples, tmp_path / "run", SMALL, replace(recipe, schedule="constant"))
+    scores = [row.val_score for row in history.epochs]
+    assert None not in scores and history.best_epoch == 1 + int(np.argmax(scores))
+    assert len(scores) == min(6, history.best_epoch + 1)
 
 
 def test_votes_that_are_missing_are_asked_for(tmp_path: Path) -> None:

@@ -67,6 +67,15 @@ def test_it_is_read_back_from_json_unchanged(changes: dict[str, Any], tmp_path: 
     assert "NaN" not in (tmp_path / "report.json").read_text()
 
 
+def test_the_training_figure_draws_the_score_too() -> None:
+    history = training_history(epochs=15, best_epoch=13).summary()
+    scored = replace(history, epochs=tuple(replace(row, val_score=0.4) for row in history.epochs))
+    stored = report(history=scored).as_stored().history
+    assert stored and {row.val_score for row in stored.epochs} == {0.4}
+    png, without = (files(report(history=each))["figure-2-training.png"] for each in (scored, history))
+    assert png != without
+
+
 def test_the_training_figure_draws_only_what_a_history_knows(tmp_path: Path) -> None:
     whole, partial = report(), report(history=external_history().summary())
     write(partial, tmp_path)

@@ -276,6 +276,7 @@ def with_broken_history(folder: Path) -> list[str]:
         (lambda _: ["TINY", "--samples"], 2, "name a folder with --out"),
         (lambda f: ["TINY", "--out", *file("out", b"")(f)], 2, "is a file"),
         (lambda _: ["TINY", "--runtime", "onnx"], 2, "there is no runtime “onnx”"),
+        (lambda _: ["TINY", "--detector", "haar"], 2, "--detector: only with --pictures"),
         (lambda _: ["TINY", "--threads", "0"], 2, "must be 1 or more, not 0"),
         (lambda f: ["TINY", "--history", str(f / "none.json")], 2, "cannot be read"),
         (with_broken_history, 2, "not a history of `python -m convert.train`"),

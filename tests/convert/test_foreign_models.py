@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import re
 import zipfile
@@ -18,6 +19,7 @@ from convert.bundle.from_float import draft_from_float
 from convert.parity.comparison import ConversionOptions
 from convert.sources.model_source import ModelSource
 from convert.sources.opened_model import OpenedModel, open_model
+from convert.sources.saved_model_check import is_computing, require_harmless
 from convert.tflite.inspection import operator_types
 from convert.tflite.tensorflow_output import quiet_tensorflow
 from fer_edge.errors import ParityFailed, UsageError
@@ -139,6 +141,95 @@ def test_a_saved_model_that_writes_files_is_refused(where: str, tmp_path: Path) 
     with pytest.raises(UsageError, match=r"has the operator 'WriteFile', .* give --trust-model$"):
         opened(folder)
     assert not (tmp_path / "target").exists()
+
+
+def test_a_saved_model_that_reads_a_file_as_a_constant_is_refused(tmp_path: Path) -> None:
+    import tensorflow as tf
+
+    (tmp_path / "secret").write_bytes(b"key!")
+    module = tf.Module()
+    module.network = bar_classifier()
+
+    @tf.function(input_signature=[tf.TensorSpec((None, SIDE, SIDE, 1), tf.float32)])
+    def classify(x: Any) -> Any:
+        content = tf.raw_ops.ImmutableConst(dtype=tf.uint8, shape=[4], memory_region_name=str(tmp_path / "secret"))
+        return module.network(x, training=False) + tf.reduce_mean(tf.cast(content, tf.float32))
+
+    with quiet_tensorflow():
+        tf.saved_model.save(module, str(tmp_path / "saved"), signatures=classify)
+    with pytest.raises(UsageError, match=r"has the operator 'ImmutableConst', .* give --trust-model$"):
+        opened(tmp_path / "saved")
+
+
+@pytest.fixture(scope="module")
+def harmless(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    """The saved_model.pb of a classifier that only computes."""
+    folder = tmp_path_factory.mktemp("harmless")
+    return (saved_model(folder / "saved", folder / "target", "nowhere") / "saved_model.pb").read_bytes()
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "LoadAndRemapMatrix",
+        "GenerateVocabRemapping",
+        "FixedUnigramCandidateSampler",
+        "ImportEvent",
+        "Abort",
+        "OperatorOfALaterVersion",
+    ],
+)
+def test_an_operator_that_does_more_than_compute_is_refused(name: str, harmless: bytes, tmp_path: Path) -> None:
+    from tensorflow.core.protobuf.saved_model_pb2 import SavedModel
+
+    model = SavedModel.FromString(harmless)
+    for function in model.meta_graphs[0].graph_def.library.function:
+        function.node_def.add(name="more", op=name)
+    (tmp_path / "saved_model.pb").write_bytes(model.SerializeToString())
+    with pytest.raises(UsageError, match=f"has the operator '{name}', .* give --trust-model$"):
+        require_harmless(tmp_path)
+
+
+def test_no_operator_that_names_a_file_a_reader_or_another_process_counts_as_computing() -> None:
+    """By the name of each of TensorFlow's own operators, and of its arguments."""
+    import tensorflow as tf
+
+    outside = re.compile("file|path|prefix|address|writer|reader|memory_region|host_graph|token", re.IGNORECASE)
+    found = [
+        name
+        for name in dir(tf.raw_ops)
+        if name[0].isupper()
+        and (outside.search(name) or any(map(outside.search, inspect.signature(getattr(tf.raw_ops, name)).parameters)))
+    ]
+    assert {"ReadFile", "MatchingFiles", "LoadAndRemapMatrix", "ImmutableConst", "SaveV2"} <= set(found)
+    assert [name for name in found if is_computing(name)] == []
+
+
+def test_a_saved_model_of_ordinary_layers_is_opened_without_trust(tmp_path: Path) -> None:
+    """Keras's export of the layers that image classifiers have, those of augmentation and a recurrent one included."""
+    import keras
+
+    layers = keras.layers
+    entry = keras.Input((SIDE, SIDE, 1))
+    x = layers.RandomRotation(0.1)(layers.RandomFlip("horizontal")(layers.Rescaling(1 / 255)(entry)))
+    x = layers.BatchNormalization()(layers.SeparableConv2D(4, 3, activation="relu6")(x))
+    x = layers.LayerNormalization()(layers.Conv2DTranspose(4, 3, activation="gelu")(x))
+    x = layers.GroupNormalization(2)(layers.MaxPooling2D()(layers.PReLU(shared_axes=(1, 2))(x)))
+    x = layers.Resizing(8, 8)(layers.UpSampling2D(interpolation="bilinear")(layers.ZeroPadding2D()(x)))
+    tokens = layers.Reshape((64, 4))(x)
+    x = layers.MultiHeadAttention(2, 4)(tokens, tokens)
+    x = layers.concatenate([layers.GlobalAveragePooling1D()(x), layers.LSTM(3)(layers.Reshape((8, 32))(tokens))])
+    model = keras.Model(entry, layers.Dense(3)(layers.Dropout(0.5)(x)))
+    with quiet_tensorflow():
+        model.export(tmp_path / "exported", verbose=False)
+    require_harmless(tmp_path / "exported")
+
+
+def test_a_saved_model_of_several_graphs_is_refused(harmless: bytes, tmp_path: Path) -> None:
+    """TensorFlow loads it like one of TensorFlow 1 and runs nodes that belong to no function."""
+    (tmp_path / "saved_model.pb").write_bytes(harmless * 2)
+    with pytest.raises(UsageError, match=r"SavedModel of TensorFlow 1, .* give --trust-model"):
+        require_harmless(tmp_path)
 
 
 def test_a_trusted_saved_model_is_opened(tmp_path: Path) -> None:

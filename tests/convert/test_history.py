@@ -72,6 +72,19 @@ def test_an_external_run_may_know_nothing_but_the_validation_accuracy_of_some_ep
     assert "external" not in training_history().to_json()
 
 
+def test_an_epoch_with_a_score_may_have_no_accuracy_and_is_judged_by_the_score() -> None:
+    history = training_history(["yes", "no"])
+    rows = [replace(row, val_score=1 - row.epoch / 10, val_accuracy=None) for row in history.epochs]
+    scored = replace(history, epochs=(*rows[:-1], replace(rows[-1], val_accuracy=0.9)), best_epoch=1)
+    values = json.loads(json.dumps(scored.to_json()))
+    strict().validate(values)
+    assert TrainingHistory.from_json(values) == scored
+    assert [row.judged_by for row in scored.summary().epochs] == [0.9, 0.8, 0.7]
+    assert "val_score" not in history.to_json()["epochs"][0] and history.best.judged_by == history.best.val_accuracy
+    del values["epochs"][0]["val_score"]
+    assert not strict().is_valid(values), "neither"
+
+
 @pytest.mark.parametrize("name", [*SCHEMA["$defs"]["external"]["required"], "teachers.val_accuracy", "script.sha256"])
 def test_an_external_run_without_a_field_is_refused(name: str) -> None:
     values = json.loads(json.dumps(external_history().to_json()))
@@ -113,6 +126,11 @@ def edited(change: Callable[[dict[str, Any]], Any]) -> str:
         (edited(lambda h: h.update(recipe={})), "seed"),
         (edited(lambda h: h["epochs"][1].update(loss="low")), "epochs[1].loss is 'low', not a number"),
         (edited(lambda h: h["epochs"][1].update(loss=None)), "epochs lack scores, which only an external run may"),
+        (
+            edited(lambda h: h["epochs"][1].update(val_accuracy=None)),
+            "epochs have neither val_accuracy nor val_score",
+        ),
+        (edited(lambda h: h["recipe"].update(targets="both")), "epochs lack val_score"),
         (edited(lambda h: h["epochs"][1].update(epoch=3)), "epochs are not numbered upwards from 1"),
         (edited(lambda h: h["offsets"].update(val_accuracy=[0.5])), "offsets.val_accuracy is '[0.5]', not a list of 2"),
         (edited(lambda h: h["init"]["history"]["data"].update(train=1.5)), "init.history.data.train is '1.5'"),

@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from convert.argument_types import stated_prior
 from convert.data.samples import Samples
 from convert.evaluate.confidence_calibration import calibrate_confidence, probabilities
 from convert.evaluate.label_thresholds import (
@@ -18,6 +17,7 @@ from convert.evaluate.label_thresholds import (
     fit_label_threshold,
     image_weights,
 )
+from convert.evaluate.prior_argument import stated_prior
 from fer_edge.bundle import Bundle
 from fer_edge.errors import UsageError
 from fer_edge.shipped_bundles import shipped_path

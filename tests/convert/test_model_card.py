@@ -33,6 +33,16 @@ def test_the_card_of_an_external_run_states_how_it_was_made() -> None:
     assert "not made by" not in bundle_card(spec, parity, training_history())
 
 
+def test_the_card_states_the_score_that_chose_the_epoch_beside_its_accuracy() -> None:
+    spec, parity, history = Bundle.load(EDGE).spec, read_parity(EDGE), training_history()
+    assert "on 70 validation images (accuracy 0.2600). This" in bundle_card(spec, parity, history)
+    scored = replace(history, epochs=tuple(replace(row, val_score=0.7) for row in history.epochs))
+    score = "score 0.7000, which is half accuracy, half the mean share of FER+'s votes"
+    assert f"({score}; accuracy 0.2600). This" in bundle_card(spec, parity, scored)
+    unknown = replace(scored, epochs=tuple(replace(row, val_accuracy=None) for row in scored.epochs))
+    assert f"({score}). This" in bundle_card(spec, parity, unknown)
+
+
 def test_the_card_states_where_the_labels_of_the_data_are_from() -> None:
     spec, parity = Bundle.load(EDGE).spec, read_parity(EDGE)
     assert "labels of the data" not in bundle_card(spec, parity, None)

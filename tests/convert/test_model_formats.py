@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,8 @@ from convert.bundle.from_float import make_bundle
 from convert.data.loader import load
 from convert.parity.__main__ import main as parity_main
 from convert.parity.comparison import ConversionOptions
+from convert.parity.reference_free_report import ReferenceFreeReport
+from convert.parity.reports import read_report
 from convert.quantize.__main__ import main as quantize_main
 from convert.sources.model_source import ModelSource
 from convert.tflite.fixed_batch import with_batch_of_one
@@ -26,9 +28,12 @@ from convert.tflite.inspection import operator_types
 from convert.tflite.keras_export import float_tflite
 from convert.tflite.op_versions import one_operator
 from convert.tflite.tensorflow_output import quiet_tensorflow
+from convert.thresholds import fit_thresholds
+from convert.thresholds import main as thresholds_main
 from fer_edge.bundle import Bundle
 from fer_edge.classifier import softmax
 from fer_edge.errors import BundleRefused, FerEdgeError, NotEnoughData, ParityFailed, UsageError
+from fer_edge.thresholds import StatedPrior
 
 NAMES = ",".join(LABELS)
 HALF = (-1.0, 1.0)
@@ -160,6 +165,7 @@ def test_an_int8_tflites_input_range_and_probabilities_are_recognised(
 ) -> None:
     out = tmp_path / "bundle"
     more = ["--float", models / "net.keras", "--float-range", "-1,1"] if compared else []
+    more += ["--prior", "data"]
     bundle = bundle_of(out, "--model", models / name, "--data", tree, *more)
     spec, report = bundle.spec, json.loads((out / "parity.json").read_text())
     printed = capsys.readouterr().out
@@ -171,6 +177,8 @@ def test_an_int8_tflites_input_range_and_probabilities_are_recognised(
         bundle.classify(faces[:3]), bundle.make_classifier().probabilities(faces[:3], bundle.temperature)
     )
     card = (out / "CARD.md").read_text()
+    data = load(tree, 24, classes=LABELS)
+    assert spec.thresholds == fit_thresholds(bundle, data, None).thresholds, "fitted on what the device gives"
     if compared:
         assert report["verdict"] == "pass" and report["logits"]["n"] == 360
         assert "net.keras" in card
@@ -181,6 +189,19 @@ def test_an_int8_tflites_input_range_and_probabilities_are_recognised(
         assert "not compared with a float model" in text and "what quantization changed" in text
     assert "no float model" in card and spec.provenance.float_sha256 is None
     assert [row.agreement for row in spec.runtimes] == [None, None]
+
+
+def test_thresholds_of_a_tflite_file_without_a_float_model_are_fitted_again(
+    models: Models, tree: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bundle = bundle_of(tmp_path / "bundle", "--model", models / "int8.tflite", "--data", tree)
+    made = read_report(bundle.path)
+    assert thresholds_main([str(bundle.path), "--data", str(tree), "--prior", "up=0.5"]) == 0
+    fitted, report = Bundle.load(bundle.path).spec.thresholds, read_report(bundle.path)
+    assert fitted.labels and fitted.labels.prior == StatedPrior("up", 0.5)
+    assert isinstance(report, ReferenceFreeReport) and report.confidence and report.confidence.thresholds == fitted
+    assert replace(report, confidence=made.confidence) == made, "nothing else in it changes"
+    assert "not compared with a float model" in (bundle.path / "CARD.md").read_text()
 
 
 def test_without_data_and_float_model_the_report_lists_the_runtimes_that_ran_it(models: Models, tmp_path: Path) -> None:

@@ -178,10 +178,40 @@ def test_the_command_prints_a_table_or_json_and_writes_both(
     assert (tmp_path / "out" / "pictures.md").read_text().startswith("# nano on whole pictures")
 
 
-@pytest.mark.parametrize("more", [["--samples", "--out", "x"], ["--votes", "v.csv"], ["--history", "h.json"]])
+@pytest.mark.parametrize(
+    "more",
+    [
+        ["--samples", "--out", "x"],
+        ["--votes", "v.csv"],
+        ["--history", "h.json"],
+        ["--split", "test"],
+        ["--seed", "0"],
+        ["--threads", "1"],
+        ["--kernels", "default"],
+    ],
+)
 def test_options_of_data_sets_are_refused(more: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--pictures", str(tmp_path), *more]) == 2
-    assert "--data" in capsys.readouterr().err
+    assert f"{more[0]}: only with --data" in capsys.readouterr().err
+
+
+def test_a_trusted_saved_model_is_evaluated_on_pictures(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """It has an operator that reads files, so it is refused without --trust-model."""
+    import keras
+    import tensorflow as tf
+
+    folder = tree(tmp_path / "pictures", {"happy/1.png": EMPTY})
+    module = tf.Module()
+    module.network = keras.Sequential([keras.Input((48, 48, 1)), keras.layers.Flatten(), keras.layers.Dense(7)])
+    module.classify = tf.function(module.network, input_signature=[tf.TensorSpec((None, 48, 48, 1), tf.float32)])
+    module.read = tf.function(lambda: tf.io.read_file("/nowhere"))
+    module.read.get_concrete_function()
+    tf.saved_model.save(module, str(tmp_path / "saved"), signatures=module.classify)
+    arguments = [str(tmp_path / "saved"), "--pictures", str(folder), "--json"]
+    assert main(arguments) == 2
+    assert "give --trust-model" in capsys.readouterr().err
+    assert main([*arguments, "--trust-model"]) == 0
+    assert json.loads(capsys.readouterr().out)["pictures"] == 1
 
 
 def test_scenes_of_fer2013_are_found_and_as_often_right_as_their_crops(

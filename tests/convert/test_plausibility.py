@@ -12,6 +12,8 @@ from convert.bundle.from_float import make_bundle
 from convert.bundle.from_tflite import draft_from_tflite
 from convert.evaluate.plausibility import better_order, doubts
 from convert.parity.comparison import ConversionOptions
+from convert.parity.reports import read_report
+from convert.report.parity_page import page
 from convert.report.parity_table import report_table
 from convert.sources.model_source import ModelSource
 from convert.tflite.keras_export import float_tflite
@@ -89,6 +91,22 @@ def test_the_labels_to_be_used_stand_in_the_report(tree: Path, tmp_path: Path) -
     report = draft_from_tflite(source, None, tmp_path, ConversionOptions(tree, runtimes="one")).report
     assert "--labels left,up,right" in (report.doubts or ())[-1] and "--input-range" not in str(report.doubts)
     assert all(f"**Doubtful**: {doubt}" in report_table(report) for doubt in report.doubts or ())
+
+
+def test_the_range_to_be_used_stands_in_the_reports_the_bundle_and_its_page(tree: Path, tmp_path: Path) -> None:
+    """A network for pixels from 0 to 255 is said to take 0 to 110, with which 86 % of its answers are right."""
+    with quiet_tensorflow():
+        (tmp_path / "net.tflite").write_bytes(float_tflite(bar_classifier()))
+        bar_classifier().save(tmp_path / "net.keras")
+    options = ConversionOptions(tree, runtimes="one")
+    source = ModelSource.find(tmp_path / "net.tflite", labels=LABELS, input_range=(0.0, 110.0))
+    report = draft_from_tflite(source, None, tmp_path, options).report
+    assert "with 0 to 110: --input-range 0,255" in (report.doubts or ())[-1]
+    source = ModelSource.find(tmp_path / "net.keras", labels=LABELS, input_range=(0.0, 110.0))
+    bundle, compared = make_bundle(source, tmp_path / "bundle", options)
+    assert "with 0 to 110: --input-range 0,255" in (compared.doubts or ())[-1]
+    assert read_report(bundle.path) == compared and f"**Doubtful**: {compared.doubts[-1]}" in report_table(compared)
+    assert f"<li>Doubtful: {compared.doubts[-1]}.</li>" in page(bundle)
 
 
 def test_a_conversion_prints_the_range_to_be_used(

@@ -65,6 +65,16 @@ def test_false_boxes_and_lost_faces_are_counted_by_score_and_by_evidence() -> No
     assert table.false_kinds == {} and "9 with a box" in presence_table_text(table)
 
 
+def test_the_level_of_a_detector_with_one_network_is_in_its_table() -> None:
+    detector = KnowsWhere(samples(), 1, 2)
+    detector.name = "haar"
+    table = measure_presence(samples(), detector, faces=2, pictures=1, seed=0)
+    levels = [row.level for row in table.levels]
+    assert table.begin in levels and levels == sorted(set(levels))
+    text = presence_table_text(table)
+    assert text.count("a track begins") == 1 and "both networks" not in text
+
+
 def test_a_set_without_a_validation_part_is_refused() -> None:
     with pytest.raises(NotEnoughData, match="no validation part"):
         measure_presence(samples("train"), KnowsWhere(samples(), 1, 1), 1, 1, 0)
