@@ -54,7 +54,7 @@ soak: $(VENV)/.test detectors  ## half an hour of injected faults (MINUTES= sets
 	@$(BIN)/python -m tests.system.soak --minutes $(or $(MINUTES),30) --out tests/system/results
 
 docs: $(VENV)/.docs  ## builds the documentation's site in .cache/site; a warning, a link to nowhere or an unknown anchor fails
-	@$(BIN)/mkdocs build --strict --quiet --config-file docs/mkdocs.yml
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet --config-file docs/mkdocs.yml
 
 figures: $(VENV)/.test  ## writes the READMEs' tables from the committed results
 	@$(BIN)/python -m convert.readme && $(BIN)/python -m tests.bench.figures
