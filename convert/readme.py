@@ -13,7 +13,7 @@ from fer_edge.errors import exit_code_of
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Writes the short table into the README, and all figures and the presets without a release into the page of the models."""
+    """Writes the measured figures into the README, and the presets without a release into the page of the models."""
     parser = argparse.ArgumentParser(prog="python -m convert.readme", description=__doc__)
     parser.add_argument(
         "--models", type=Path, default=Path("models"), help="folder of the bundles and their README.md; default: models"

@@ -15,14 +15,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
-PAGES = sorted((ROOT / "docs/pages").glob("*.md"))
-DOCUMENTED = "\n".join(
-    [
-        README,
-        *((ROOT / room / "README.md").read_text() for room in ("convert", "device")),
-        *(p.read_text() for p in PAGES),
-    ]
-)
+DOCUMENTED = README + "".join((ROOT / room / "README.md").read_text() for room in ("convert", "device"))
 COMMANDS = [
     "run",
     "label",
@@ -69,6 +62,8 @@ MODULES = [
     "readme",
     "floats",
 ]
+PAGES = sorted((ROOT / "docs/pages").glob("*.md"))
+DOCUMENTED += "".join(page.read_text() for page in PAGES)
 
 
 @pytest.mark.parametrize("command", COMMANDS)
