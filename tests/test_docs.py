@@ -62,6 +62,7 @@ MODULES = [
     "readme",
     "floats",
 ]
+SHELL = ("", "sh", "bash")  # languages of blocks of commands
 PAGES = sorted((ROOT / "docs/pages").glob("*.md"))
 DOCUMENTED += "".join(page.read_text() for page in PAGES)
 
@@ -187,7 +188,7 @@ def examples(text: str) -> list[list[str]]:
     """Every `fer-edge …` and `python -m convert.…` of the code blocks, in words, without the shell's operators."""
     found = []
     for language, block in re.findall(r"^```(\w*)\n(.*?)^```", text, re.M | re.S):
-        for line in block.splitlines() if not language else ():
+        for line in block.splitlines() if language in SHELL else ():
             lexer = shlex.shlex(line, posix=True, punctuation_chars="|&;><")
             lexer.whitespace_split = True
             try:
@@ -283,7 +284,7 @@ def test_the_blocks_of_a_page_run(page: Path, workplace: Path, tmp_path: Path) -
     folder = tmp_path / "reader"
     shutil.copytree(workplace, folder)
     for block in RUN[page]:
-        if block.language == "":
+        if block.language in SHELL:
             typed(folder, block.text)
         elif block.language == "python":
             (folder / "work" / "example.py").write_text(block.text)
@@ -316,6 +317,29 @@ def test_the_exit_codes_of_troubleshooting_are_those_of_the_code() -> None:
 
     rows = re.findall(r"^\| (\d+) \| (.+) \|$", (ROOT / "docs/pages/troubleshooting.md").read_text(), re.M)
     assert {int(code): meaning for code, meaning in rows} == EXIT_CODES
+
+
+def test_the_page_on_the_proof_has_the_margins_of_the_code() -> None:
+    from convert.evaluate.label_thresholds import DEFAULT_PRIOR, TARGET
+    from convert.parity.paired_tests import DRAWS, LEVEL
+    from convert.parity.tolerances import Margins
+
+    page = " ".join((ROOT / "docs/pages/proof.md").read_text().split())
+    margins = Margins.load()
+    assert TARGET == 0.8, "the page says “four in five”"
+    phrases = [
+        f"at the {LEVEL * 100:g} % level",
+        f"{margins.accuracy_overall_pp:g} percentage point of accuracy, {margins.auc_macro:g} of macro AUC",
+        f"its recall (margin {margins.accuracy_class_pp:g} points",
+        f"one-against-rest AUC (margin {margins.auc_class:g})",
+        f"logits on float's (1 ± {margins.logits_slope:g})",
+        f"error ({margins.logits_rms:g} standard deviations of float's logits)",
+        f"the same label ({margins.labels_agreement * 100:g} %)",
+        f"leads clearly ({margins.labels_clear_agreement * 100:g} %)",
+        f"paired bootstrap over images ({DRAWS:,} draws)",
+        f"{DEFAULT_PRIOR.share * 100:g} % of the faces are {DEFAULT_PRIOR.label}",
+    ]
+    assert [phrase for phrase in phrases if phrase not in page] == []
 
 
 def test_the_command_reference_has_every_command() -> None:
