@@ -57,6 +57,10 @@ soak: $(VENV)/.test detectors  ## half an hour of injected faults (MINUTES= sets
 docs: $(VENV)/.docs  ## builds the documentation's site in .cache/site; a warning, a link to nowhere or an unknown anchor fails
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet --config-file docs/mkdocs.yml
 
+$(VENV)/.docs: $(VENV)/.test
+	@$(PIP) install -e '.[host,test,docs]'
+	@touch $@
+
 figures: $(VENV)/.test  ## writes the READMEs' tables from the committed results
 	@$(BIN)/python -m convert.readme && $(BIN)/python -m tests.bench.figures
 
@@ -157,10 +161,6 @@ $(VENV)/.test: $(VENV)/.host
 
 $(VENV)/.dev: $(VENV)/.test
 	@$(PIP) install -e '.[host,test,dev]'
-	@touch $@
-
-$(VENV)/.docs: $(VENV)/.test
-	@$(PIP) install -e '.[host,test,docs]'
 	@touch $@
 
 $(VENV)/.browser: $(VENV)/.test
