@@ -60,6 +60,7 @@ ORDER = {
         *(
             "text_cleaning",
             "limits",
+            "bounded_read",
             "console",
             "errors",
             "folder_files",
