@@ -49,6 +49,7 @@ def _quantized(spec: BundleSpec) -> list[str]:
         f"| input | {q.input.dtype}, gray 0–255, scale {q.input.scale:.6g}, zero point {q.input.zero_point} |",
         f"| output | {spec.output.kind}, {q.output.dtype}, scale {q.output.scale:.6g}, zero point {q.output.zero_point} |",
         f"| crop | {spec.input.preprocess}, defined in fer_edge/face_crop.py |",
+        *_default_threshold(spec),
         *([f"| labels of the data | {made.labels_from} |"] if made.labels_from else []),
         f"| float model | SHA-256 {(made.float_sha256 or '')[:16]}… |",
         f"| calibrated on | {_calibration_images(made.calibration)} |",
@@ -76,9 +77,16 @@ def _existing_file(spec: BundleSpec) -> list[str]:
         f"| input | {spec.quantization.input.dtype}, {channels}, pixels 0 to 255 as {low:g} to {high:g} |",
         f"| output | {spec.output.kind}, {spec.quantization.output.dtype} |",
         f"| crop | {entry.preprocess}, defined in fer_edge/face_crop.py |",
+        *_default_threshold(spec),
         f"| starts on | {', '.join(spec.operators.supported_by)} |",
         f"| compared with | {reference} |",
     ]
+
+
+def _default_threshold(spec: BundleSpec) -> list[str]:
+    """The row on the threshold of `unsure` where it is a default; none where it was fitted: the report has it."""
+    sentence = spec.thresholds.default_sentence
+    return [f"| labels are reported | {sentence} (`python -m convert.thresholds` fits one) |"] if sentence else []
 
 
 def _training(history: TrainingHistory) -> list[str]:
