@@ -105,9 +105,7 @@ def _one_class_remedy(source: ModelSource, has_data: bool) -> str:
     if source.history is not None:  # its range of pixels is known
         accuracy = source.history.best.val_accuracy
         scored = (
-            ""
-            if accuracy is None
-            else f" (validation accuracy {accuracy:.2f} after {source.history.last_epoch} epochs)"
+            "" if accuracy is None else f" (validation accuracy {accuracy:.2f} after epoch {source.history.last_epoch})"
         )
         return f"train it longer{scored}"
     remedies = [] if source.input_range else ["name the range of pixels it was trained on (--input-range)"]
