@@ -92,6 +92,7 @@ ORDER = {
         *(
             "argument_types",
             "json_dataclass",
+            "progress_bar",
             "data",
             "tflite",
             "train",
