@@ -74,15 +74,16 @@ class ScriptOutput:
 class SshConnection:
     """A connection to a target, open inside a `with` block. It ends with this process, even when that is killed.
 
-    A host with an unknown key is never accepted silently: at a terminal ssh asks the person, otherwise it is refused. Raises
+    A host with an unknown key is never accepted silently: at a terminal ssh asks the person, if it `may_ask`; otherwise it is
+    refused. Raises
     HostUnreachable (exit code 75) when the host does not answer, UsageError when it refuses the connection, or when the login
     has no shell.
     """
 
-    def __init__(self, address: SshAddress) -> None:
+    def __init__(self, address: SshAddress, may_ask: bool = True) -> None:
         self.address = address
         self.sudo = False  # whether scripts run as root by sudo
-        self._interactive = sys.stdin is not None and sys.stdin.isatty() and sys.stderr.isatty()
+        self._interactive = may_ask and sys.stdin is not None and sys.stdin.isatty() and sys.stderr.isatty()
 
     def __enter__(self) -> SshConnection:
         for tool in ("ssh", "rsync"):

@@ -16,12 +16,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from system.sshd import ROOT, Target, possible, target
+from system.sshd import ROOT, Target, later_checkout, possible, target
 
 from convert.deploy.ssh import SshConnection
 from convert.deploy.ssh_address import SshAddress
 from fer_edge.errors import FerEdgeError, UsageError
-from fer_edge.shipped_bundles import SHIPPED
 
 SECRET = "s3cret-of-the-broker"
 SETTINGS = f"""# password: {SECRET}
@@ -64,14 +63,7 @@ def pi(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Target]:
 @pytest.fixture(scope="module")
 def later(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A checkout of a later version: another wheel, another release."""
-    folder = tmp_path_factory.mktemp("later")
-    for name in ("fer_edge", "convert", "device", *(f"models/{name}" for name in SHIPPED), "constraints"):
-        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
-    for name in ("pyproject.toml", "README.md", "LICENSE", "CHANGELOG.md"):
-        shutil.copy(ROOT / name, folder)
-    with (folder / "device" / "__init__.py").open("a") as file:
-        file.write("# later\n")
-    return folder
+    return later_checkout(tmp_path_factory.mktemp("later"))
 
 
 def deploy_json(pi: Target, *words: str | Path, root: Path = ROOT) -> dict[str, Any]:
@@ -174,7 +166,7 @@ def test_a_dry_run_changes_nothing(pi: Target) -> None:
     answer = deploy_json(pi, "--dry-run", "--config", settings(pi))
     assert pi.sh(EVERYTHING) == before
     assert [step["step"] for step in answer["steps"]] == STEPS[:3]
-    assert any(f"switch from nothing to {answer['release']}" in line for line in answer["planned"])
+    assert answer["changed"] and f"switch from nothing to {answer['release']}" in answer["planned"]
 
 
 def test_a_fresh_target_ends_with_a_service(pi: Target) -> None:
@@ -188,6 +180,7 @@ def test_a_fresh_target_ends_with_a_service(pi: Target) -> None:
     answer = json.loads(ran.stdout)
     assert [step["step"] for step in answer["steps"]] == STEPS
     assert answer["done"] and answer["first_line"]["kind"] == "header" and answer["service"] == "started"
+    assert answer["changed"] and not answer["planned"]
     assert sum(step["seconds"] for step in answer["steps"][:-1]) == pytest.approx(answer["first_line_s"], abs=0.5)
     assert [name for name in STEPS if f"fer-edge: {name} " not in ran.stderr] == []
     target_status = status(pi)
@@ -243,8 +236,10 @@ def test_owners_and_modes_of_files(pi: Target) -> None:
 
 def test_a_repeated_deploy_changes_nothing(pi: Target) -> None:
     before = is_serving(pi)
+    planned = deploy_json(pi, "--config", settings(pi), "--dry-run")
+    assert (planned["changed"], planned["planned"]) == (False, [])
     answer = deploy_json(pi, "--config", settings(pi))
-    assert answer["service"] == "kept" and is_serving(pi) == before
+    assert answer["service"] == "kept" and is_serving(pi) == before and not answer["changed"]
     steps = {step["step"]: step for step in answer["steps"]}
     assert steps["install"]["result"] == steps["environment"]["result"] == "exists already"
     assert float(steps["transfer"]["result"].split()[0]) < 3.0, "no package is sent again"
