@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import json
 import shutil
+import socket
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +21,7 @@ import pytest
 from system.sshd import ROOT, Target, later_checkout, possible, target
 
 from convert.deploy.ssh import SshConnection
-from convert.deploy.ssh_address import SshAddress
+from convert.deploy.ssh_address import HostUnreachable, SshAddress
 from fer_edge.errors import FerEdgeError, UsageError
 
 SECRET = "s3cret-of-the-broker"
@@ -137,6 +139,31 @@ def test_a_person_at_a_terminal_is_asked_about_an_unknown_key(pi: Target, answer
 def test_an_unreachable_port_is_a_sentence(pi: Target) -> None:
     ran = pi.deploy("status", "pi", "--port", "1", check=False)
     assert ran.returncode == 75 and "cannot be reached" in ran.stderr
+
+
+def test_a_slow_login_is_no_missing_shell(pi: Target, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", pi.environ["PATH"])
+    pi.sh("echo 'echo welcome; sleep 600' >/home/someone/.bashrc")
+    expected = "pi accepted the login and started no shell within 5 s; it printed “welcome”"
+    with pytest.raises(HostUnreachable, match=expected), SshConnection(SshAddress("someone@pi"), login_s=5.0):
+        pass
+    with (
+        socket.create_server(("127.0.0.1", 0)) as server,
+        ThreadPoolExecutor(1) as pool,
+        pytest.raises(HostUnreachable, match=r"pi did not finish the login within 1 s; .*`ssh pi` waits for"),
+    ):
+        greeting = pool.submit(greet, server)
+        with SshConnection(SshAddress("pi", server.getsockname()[1]), login_s=1.0):
+            pass
+    assert greeting.result().startswith(b"SSH-2.0"), "the client had connected"
+
+
+def greet(server: socket.socket) -> bytes:
+    """Greets one client as an SSH server, and returns what it sends until it goes away."""
+    connection, _ = server.accept()
+    with connection:
+        connection.sendall(b"SSH-2.0-slow\r\n")
+        return b"".join(iter(lambda: connection.recv(4096), b""))
 
 
 @pytest.mark.parametrize(
