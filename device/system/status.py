@@ -163,7 +163,10 @@ def read_instance(name: str, folders: Sequence[Path], clock: Clock, root: Path =
         except FileNotFoundError:
             continue
         except (OSError, ValueError, StatusDamaged) as error:
-            problem = f"its status file cannot be read: {error}"
+            reason = (
+                f"{path}: {error}" if isinstance(error, ValueError) else error
+            )  # the others name the file themselves
+            problem = f"its status file cannot be read: {reason}"
             ended = ended or InstanceStatus(name, False, (problem,), folder)
             continue
         if record.boot == clock.boot and is_own_process(record, owner[0], root):

@@ -168,7 +168,9 @@ def problem_of(folder: Path, text: str) -> str:
     found = read_instance("camera", [folder], FakeClock())
     assert not found.running
     (problem,) = found.problems
-    assert problem.startswith("its status file cannot be read: ") and problem.isprintable()
+    assert (
+        problem.startswith(f"its status file cannot be read: {folder / 'camera.status.json'}") and problem.isprintable()
+    )
     return problem
 
 
