@@ -211,7 +211,7 @@ IMPORTED_AS = {
 NOT_FROM_PYPI = {"picamera2", "libcamera", "torch"}
 # The extras that each side may import from, beside the base install.
 EXTRAS = {
-    "fer_edge": ("plots", "parquet", "tflite-runtime"),
+    "fer_edge": ("plots", "parquet", "duckdb", "tflite-runtime"),
     "device": ("mqtt", "metrics", "live", "parquet", "tflite-runtime"),
     "convert": ("host", "jax"),
 }

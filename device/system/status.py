@@ -198,6 +198,7 @@ def _running_instance(folder: Path, record: StatusRecord, owner: tuple[int, int]
         problems.append(f"no frame for {frame_age_s:.0f} s")
     if status.journal_trouble is not None:
         problems.append(f"the journal: {status.journal_trouble}; events wait in memory")
+    problems += filter(None, status.outputs.values())
     return InstanceStatus(
         name=record.name,
         running=True,

@@ -83,6 +83,8 @@ def test_a_written_status_is_read_back(tmp_path: Path) -> None:
         ({"state": "paused", "frame_mono_s": -100.0}, 1, []),
         ({"journal_trouble": "the disk is full"}, 1, ["the journal: the disk is full; events wait in memory"]),
         ({"problems": ("the power supply is too weak",)}, 1, ["too weak"]),
+        ({"outputs": {"stdout": None, "mqtt": None}}, 1, []),
+        ({"outputs": {"stdout": None, "mqtt": "the broker is away"}}, 1, ["the broker is away"]),
         (
             {"state": "lost", "journal_trouble": "gone", "problems": ("hot",)},
             1,
