@@ -6,7 +6,7 @@ VENV   := .venv
 BIN    := $(CURDIR)/$(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check -q
 
-.PHONY: demo figures test fuzz test-backends test-browser test-system test-fleet test-booted test-arm64 test-arm64-deploy test-vm test-vm-quick soak check detectors release release-models train-models peers clean
+.PHONY: demo docs figures test fuzz test-backends test-browser test-system test-fleet test-booted test-arm64 test-arm64-deploy test-vm test-vm-quick soak check detectors release release-models train-models peers clean
 
 demo: $(VENV)/.host detectors  ## quantizes the shipped float model, checks parity, runs the loop for a few seconds
 	@echo "== quantize the shipped float model to int8 without a data set, and compare int8 with float"
@@ -55,6 +55,9 @@ test-vm-quick: $(VENV)/.test detectors  ## of test-vm a boot, a USB camera, a fa
 
 soak: $(VENV)/.test detectors  ## half an hour of injected faults (MINUTES= sets the length); checks that the journal accounts for every second
 	@$(BIN)/python -m tests.system.soak --minutes $(or $(MINUTES),30) --out tests/system/results
+
+docs: $(VENV)/.docs  ## builds the documentation's site in .cache/site; a warning, a link to nowhere or an unknown anchor fails
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet --config-file docs/mkdocs.yml
 
 figures: $(VENV)/.test  ## writes the READMEs' tables from the committed results
 	@$(BIN)/python -m convert.readme && $(BIN)/python -m tests.bench.figures
@@ -160,6 +163,10 @@ $(VENV)/.dev: $(VENV)/.test
 
 $(VENV)/.fleet: $(VENV)/.test
 	@$(PIP) install -e '.[host,test,fleet]'
+	@touch $@
+
+$(VENV)/.docs: $(VENV)/.test
+	@$(PIP) install -e '.[host,test,docs]'
 	@touch $@
 
 $(VENV)/.browser: $(VENV)/.test
