@@ -50,6 +50,8 @@ def _predict(args: argparse.Namespace) -> int:
     bundle = Bundle.load(args.bundle)
     if not args.crop:
         message(f"detector {bundle.detector.name}, bundle {bundle.name}")
+    if sentence := bundle.spec.thresholds.default_sentence:
+        message(f"{bundle.name} reports labels {sentence}; `python -m convert.thresholds` fits one")
     faces = unreadable = 0
     for path in args.images:
         try:
