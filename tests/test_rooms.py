@@ -74,6 +74,7 @@ ORDER = {
             "stderr_capture",
         ),
         *(
+            "command_parser",
             "runtime_name",
             "logit_difference",
             "face_crop",
@@ -209,7 +210,7 @@ IMPORTED_AS = {
 NOT_FROM_PYPI = {"picamera2", "libcamera", "torch"}
 # The extras that each side may import from, beside the base install.
 EXTRAS = {
-    "fer_edge": ("plots", "parquet", "tflite-runtime"),
+    "fer_edge": ("plots", "parquet", "tflite-runtime", "completion"),
     "device": ("mqtt", "metrics", "live", "parquet", "tflite-runtime"),
     "convert": ("host", "jax"),
 }

@@ -20,12 +20,13 @@ from convert.parity.tolerances import Margins
 from convert.report.parity_table import parity_table
 from fer_edge.atomic_file import atomic_file
 from fer_edge.bundle import Bundle
+from fer_edge.command_parser import CommandParser
 from fer_edge.errors import UsageError, exit_code_of
 
 
-def main(argv: list[str] | None = None) -> int:
+def main(argv: list[str] | None = None, prog: str = "python -m convert.parity") -> int:
     """Prints the report; exit code 0 within the margins, 3 outside, 6 when there are too few images to decide."""
-    parser = argparse.ArgumentParser(prog="python -m convert.parity", description=__doc__)
+    parser = CommandParser(prog=prog, description=__doc__)
     parser.add_argument(
         "bundle", type=Path, nargs="?", help="folder of a bundle, or edge or nano; default: the bundle in use"
     )

@@ -20,7 +20,8 @@ def register(commands: Any) -> None:
         epilog="Reference kernels return the same logits on every processor: `--kernels reference` checks the bundle's files "
         "on any machine.",
     )
-    parser.add_argument("bundle", nargs="?", type=Path, metavar="BUNDLE", help=BUNDLE_HELP)
+    parser.add_argument("bundle", nargs="?", type=Path, default=argparse.SUPPRESS, metavar="BUNDLE", help=BUNDLE_HELP)
+    parser.add_argument("--bundle", type=Path, metavar="DIR", help="the same as BUNDLE, as other commands name it")
     parser.add_argument(
         "--runtime", metavar="NAME", help="litert, tflite-runtime or tensorflow; default: the one that `run` uses"
     )
