@@ -23,7 +23,7 @@ from device.memory_limit import limited_memory_growth
 from device.output.frame_observers import FrameObserver, FrameObservers
 from device.output.journal.journal import Journal
 from device.output.live import live_page
-from device.output.sinks import EventRecorder, FanOut, JsonLinesSink, Sink, TerminalSink
+from device.output.sinks import PRINTED_KINDS, EventRecorder, FanOut, JsonLinesSink, Sink, TerminalSink
 from device.run_parts import RunParts
 from device.run_totals import RunTotals
 from device.service.sd_notify import Notifier
@@ -96,7 +96,7 @@ def run(
         lines = (
             JsonLinesSink(sys.stdout, {"reading"} if settings.once else None)
             if settings.json
-            else TerminalSink(sys.stdout, "frames" if settings.once else settings.detail)
+            else TerminalSink(sys.stdout, {"reading"} if settings.once else PRINTED_KINDS[settings.detail])
         )
         live_sinks: list[Sink] = [*([sink] if sink else []), lines, *metrics]
         if exporter:

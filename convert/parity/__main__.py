@@ -27,9 +27,11 @@ from fer_edge.errors import UsageError, exit_code_of
 def main(argv: list[str] | None = None, prog: str = "python -m convert.parity") -> int:
     """Prints the report; exit code 0 within the margins, 3 outside, 6 when there are too few images to decide."""
     parser = CommandParser(prog=prog, description=__doc__)
-    parser.add_argument(
+    which = parser.add_mutually_exclusive_group()
+    which.add_argument(
         "bundle", type=Path, nargs="?", help="folder of a bundle, or edge or nano; default: the bundle in use"
     )
+    which.add_argument("--bundle", type=Path, dest="named", metavar="DIR", help="the same, as in other commands")
     parser.add_argument(
         "--data",
         type=Path,
@@ -63,7 +65,7 @@ def main(argv: list[str] | None = None, prog: str = "python -m convert.parity") 
     args = parser.parse_args(argv)
 
     def run() -> int:
-        bundle = Bundle.load(args.bundle)
+        bundle = Bundle.load(args.named or args.bundle)
         if args.images:
             return _write_images(bundle, args.data, args.votes, args.images)
         margins, recorded = Margins.load(args.margins), tuple(args.recorded)

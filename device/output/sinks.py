@@ -86,21 +86,19 @@ class JsonLinesSink(_LineSink):
             self._write(event.line())
 
 
-# what is printed of a run beside its readings; tallies and the machine's health are for the journal
-_STATES = {"episode", "camera", "pause", "resume", "clock", "gap", "repair"}
+# the kinds of events that are printed, by the setting `detail`; tallies and the machine's health are for the journal
+_STATES = frozenset({"episode", "camera", "pause", "resume", "clock", "gap", "repair"})
+PRINTED_KINDS = {"none": frozenset[str](), "states": _STATES, "frames": _STATES | {"reading"}}
 
 
 class TerminalSink(_LineSink):
-    """A sink that writes readable lines, timed from the first event. Raises BrokenPipeError once.
+    """A sink that writes readable lines for events of some kinds, timed from the first event. Raises BrokenPipeError once."""
 
-    `detail` is that of the settings: lines for episodes and states, for readings too ("frames"), or none.
-    """
-
-    def __init__(self, stream: TextIO, detail: str = "states") -> None:
+    def __init__(self, stream: TextIO, kinds: Collection[str] = _STATES) -> None:
         super().__init__(stream)
+        self._kinds = kinds
         self._start_s: float | None = None
         self._labels: tuple[str, ...] = ()
-        self._kinds = {"none": set(), "states": _STATES, "frames": _STATES | {"reading"}}[detail]
 
     def append(self, event: Event) -> None:
         if self._start_s is None:

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import argparse
 import shlex
-import subprocess
 import sys
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +29,8 @@ def register(commands: Any) -> None:
 
 
 def _demo(args: argparse.Namespace) -> int:
+    import subprocess
+
     args.out.mkdir(parents=True, exist_ok=True)
     bundle, face, log = args.out / "bundle", args.out / "face.png", args.out / "log"
     for title, words in _steps(bundle, face, log, args.duration):
@@ -71,6 +71,8 @@ def _steps(bundle: Path, face: Path, log: Path, duration_s: float) -> list[tuple
 
 
 def _are_installed(*modules: str) -> bool:
+    from importlib.util import find_spec
+
     return all(find_spec(module) is not None for module in modules)
 
 

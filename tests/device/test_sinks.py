@@ -12,7 +12,7 @@ from builders import event, journal_events
 from fakes import FakeClock
 
 from device.output.journal.journal import Journal
-from device.output.sinks import EventRecorder, FanOut, JsonLinesSink, TerminalSink
+from device.output.sinks import PRINTED_KINDS, EventRecorder, FanOut, JsonLinesSink, TerminalSink
 from fer_edge.errors import UsageError
 from tests.memory_sink import MemorySink
 
@@ -45,7 +45,7 @@ EPISODE_LINE = "     3.00 s  sad 20% for 1.5 s (face 3, ended: label changed)\n"
 )
 def test_the_readable_lines(detail: str, lines: str) -> None:
     stream = io.StringIO()
-    with TerminalSink(stream, detail) as terminal:
+    with TerminalSink(stream, PRINTED_KINDS[detail]) as terminal:
         terminal.append(event("header", 0, labels=["happy", "sad", "neutral"]))
         terminal.append(event("camera", 1, state="opened", camera={"name": "front"}))
         terminal.append(event("reading", 2, **READING))
