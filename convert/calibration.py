@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
 from pathlib import Path
 
 from convert.argument_types import whole_number
 from convert.quantize.synthetic_images import FILE_NAME, STEPS, make_synthetic_images
+from fer_edge.command_parser import CommandParser
 from fer_edge.errors import UsageError, exit_code_of
 
 
 def main(argv: list[str] | None = None) -> int:
     """Synthesizes images from a float model and writes them beside it."""
-    parser = argparse.ArgumentParser(prog="python -m convert.calibration", description=__doc__)
+    parser = CommandParser(prog="python -m convert.calibration", description=__doc__)
     parser.add_argument("model", type=Path, help="float model, a .keras file")
     parser.add_argument("--out", type=Path, help=f"file to write; default: {FILE_NAME} beside the model")
     parser.add_argument("--steps", type=whole_number(1), default=STEPS, help="optimization steps; default: %(default)s")

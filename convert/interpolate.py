@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
 from pathlib import Path
 
 from convert.train.weight_interpolation import ALLOWED_ACCURACY_LOSS, interpolate
+from fer_edge.command_parser import CommandParser
 from fer_edge.errors import exit_code_of
 
 
 def main(argv: list[str] | None = None) -> int:
     """Chooses the share, writes the weights into the model, and prints the accuracies at both ends and between them."""
-    parser = argparse.ArgumentParser(prog="python -m convert.interpolate", description=__doc__)
+    parser = CommandParser(prog="python -m convert.interpolate", description=__doc__)
     parser.add_argument("run", type=Path, help="folder of a training run of `python -m convert.train --init MODEL`")
     parser.add_argument("--init", type=Path, required=True, metavar="MODEL", help="the model that the run started from")
     parser.add_argument("--data", type=Path, required=True, help="data set that the model was trained on")

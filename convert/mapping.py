@@ -12,13 +12,14 @@ from convert.argument_types import whole_number
 from convert.crops.mapping_fit import FACES, MIN_FOUND, SIZES_PX, fit_mapping
 from convert.crops.synthetic_scenes import SCENE
 from convert.data.loader import load
+from fer_edge.command_parser import CommandParser
 from fer_edge.detection.registry import DETECTORS, find_detector
 from fer_edge.errors import UsageError, exit_code_of
 
 
 def main(argv: list[str] | None = None) -> int:
     """Fits the mapping and prints it."""
-    parser = argparse.ArgumentParser(prog="python -m convert.mapping", description=__doc__)
+    parser = CommandParser(prog="python -m convert.mapping", description=__doc__)
     parser.add_argument(
         "--data", type=Path, required=True, help="data set, in any form that `python -m convert.data` reads"
     )

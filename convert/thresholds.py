@@ -21,6 +21,7 @@ from convert.evaluate.prior_argument import add_prior_argument, prior_of
 from convert.parity.reports import read_report
 from fer_edge.bundle import Bundle
 from fer_edge.certainty import thresholds_by_label, thresholds_sentence
+from fer_edge.command_parser import CommandParser
 from fer_edge.console import message
 from fer_edge.errors import EXIT_DONE, NotEnoughData, exit_code_of
 from fer_edge.thresholds import StatedPrior
@@ -54,7 +55,7 @@ def write_thresholds(bundle: Bundle, samples: Samples, fitted: ConfidenceCalibra
 
 def main(argv: list[str] | None = None) -> int:
     """Writes the thresholds and prints them; 0 done, 2 bad input, 5 bundle refused, 6 too few images."""
-    parser = argparse.ArgumentParser(prog="python -m convert.thresholds", description=__doc__)
+    parser = CommandParser(prog="python -m convert.thresholds", description=__doc__)
     parser.add_argument("bundle", type=Path, metavar="BUNDLE", help="folder of a bundle")
     parser.add_argument(
         "--data", type=Path, required=True, help="data set, in any form that `python -m convert.data` reads"

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 import sys
 
 from convert.tflite.op_versions import newest_versions
 from fer_edge.classifier import find_runtime
+from fer_edge.command_parser import CommandParser
 from fer_edge.errors import exit_code_of
 
 
 def main(argv: list[str] | None = None) -> int:
     """Prints the operators of a runtime in the form of op_versions.json."""
-    parser = argparse.ArgumentParser(prog="python -m convert.versions", description=__doc__)
+    parser = CommandParser(prog="python -m convert.versions", description=__doc__)
     parser.add_argument("--runtime", help="litert, tflite-runtime or tensorflow ; default: the first installed")
     args = parser.parse_args(argv)
 

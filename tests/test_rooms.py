@@ -75,6 +75,7 @@ ORDER = {
             "stderr_capture",
         ),
         *(
+            "command_parser",
             "runtime_name",
             "logit_difference",
             "face_crop",
@@ -211,7 +212,7 @@ IMPORTED_AS = {
 NOT_FROM_PYPI = {"picamera2", "libcamera", "torch"}
 # The extras that each side may import from, beside the base install.
 EXTRAS = {
-    "fer_edge": ("plots", "parquet", "duckdb", "tflite-runtime"),
+    "fer_edge": ("plots", "parquet", "duckdb", "tflite-runtime", "completion"),
     "device": ("mqtt", "metrics", "live", "parquet", "tflite-runtime"),
     "convert": ("host", "jax"),
 }

@@ -16,6 +16,7 @@ from convert.crops.synthetic_scenes import SCENE
 from convert.data.loader import load, remarks
 from fer_edge.atomic_file import write_atomically
 from fer_edge.bundle import Bundle
+from fer_edge.command_parser import CommandParser
 from fer_edge.console import message
 from fer_edge.detection.registry import DETECTORS, find_detector, require_far_search
 from fer_edge.detection.tiles import MIN_FAR_PX
@@ -25,7 +26,7 @@ from fer_edge.errors import UsageError, exit_code_of
 
 def main(argv: list[str] | None = None) -> int:
     """Prints the table, and writes it with --out."""
-    parser = argparse.ArgumentParser(prog="python -m convert.crops", description=__doc__)
+    parser = CommandParser(prog="python -m convert.crops", description=__doc__)
     parser.add_argument(
         "--data", type=Path, required=True, help="data set, in any form that `python -m convert.data` reads"
     )

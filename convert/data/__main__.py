@@ -10,6 +10,7 @@ from pathlib import Path
 from convert.argument_types import add_votes_argument, whole_number
 from convert.data.class_selection import EXPRESSIONS, classes_argument
 from convert.data.loader import load, remarks
+from fer_edge.command_parser import CommandParser
 from fer_edge.console import message
 from fer_edge.detection.registry import DETECTORS
 from fer_edge.errors import UsageError, exit_code_of
@@ -17,7 +18,7 @@ from fer_edge.errors import UsageError, exit_code_of
 
 def main(argv: list[str] | None = None) -> int:
     """Prints a summary of the data set, or writes its face crops and prints how many were found."""
-    parser = argparse.ArgumentParser(prog="python -m convert.data", description=__doc__)
+    parser = CommandParser(prog="python -m convert.data", description=__doc__)
     parser.add_argument("path", type=Path, help="data set: a folder, a zip, a CSV, or a compressed CSV")
     parser.add_argument("--json", action="store_true", help="print the summary as JSON")
     parser.add_argument(

@@ -20,6 +20,7 @@ from convert.report.evaluation_markdown import markdown
 from convert.report.pictures_markdown import pictures_markdown, write_pictures_report
 from convert.sources.opened_model import open_named
 from fer_edge.classifier import KERNELS, Runtime, find_runtime
+from fer_edge.command_parser import CommandParser, RawUsageFormatter
 from fer_edge.console import message
 from fer_edge.errors import UsageError, exit_code_of
 
@@ -27,11 +28,9 @@ SHEET = "figure-1-samples.png"
 _OPTIONS_OF_DATA = ("votes", "split", "samples", "history", "kernels", "threads", "seed")
 
 
-def main(argv: list[str] | None = None) -> int:
+def main(argv: list[str] | None = None, prog: str = "python -m convert.evaluate") -> int:
     """Prints the report as Markdown, or JSON; 0 done, 2 bad input, 5 not a model of this kind."""
-    parser = argparse.ArgumentParser(
-        prog="python -m convert.evaluate", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = CommandParser(prog=prog, description=__doc__, formatter_class=RawUsageFormatter)
     parser.add_argument(
         "model",
         type=Path,

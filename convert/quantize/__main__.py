@@ -10,7 +10,6 @@ is used unchanged, and compared with the float model that --float names.
 
 from __future__ import annotations
 
-import argparse
 import json
 import sys
 from pathlib import Path
@@ -25,18 +24,17 @@ from convert.parity.tolerances import Margins
 from convert.report.parity_table import report_table
 from convert.sources.model_source import ModelSource, input_range_argument, joined
 from convert.tflite.op_versions import CLAIMED, known
+from fer_edge.command_parser import CommandParser, RawUsageFormatter
 from fer_edge.console import message
 from fer_edge.errors import exit_code_of
 
 
-def main(argv: list[str] | None = None) -> int:
+def main(argv: list[str] | None = None, prog: str = "python -m convert.quantize") -> int:
     """Writes the bundle and prints its parity table; 0 a bundle was written, 2 bad input, 3 parity failed, 6 no data to use.
 
     Where there are too few images to decide on the accuracy, the bundle is written, and a warning says so.
     """
-    parser = argparse.ArgumentParser(
-        prog="python -m convert.quantize", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = CommandParser(prog=prog, description=__doc__, formatter_class=RawUsageFormatter)
     parser.add_argument(
         "--model",
         type=Path,

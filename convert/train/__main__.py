@@ -19,12 +19,13 @@ from convert.train.presets import PRESETS
 from convert.train.progress import validation_text
 from convert.train.run_folder import find_float_model
 from convert.train.trainer import train
+from fer_edge.command_parser import CommandParser
 from fer_edge.errors import UsageError, exit_code_of
 
 
-def main(argv: list[str] | None = None) -> int:
+def main(argv: list[str] | None = None, prog: str = "python -m convert.train") -> int:
     """Trains a model, and prints its path and its best epoch."""
-    parser = argparse.ArgumentParser(prog="python -m convert.train", description=__doc__)
+    parser = CommandParser(prog=prog, description=__doc__)
     parser.add_argument(
         "--preset", choices=sorted(PRESETS), default="paper", help="network and recipe; default: %(default)s"
     )
