@@ -20,6 +20,7 @@ from convert.parity.tolerances import Margins
 from convert.report.parity_table import parity_table
 from fer_edge.atomic_file import atomic_file
 from fer_edge.bundle import Bundle
+from fer_edge.console import output
 from fer_edge.errors import UsageError, exit_code_of
 
 
@@ -78,7 +79,7 @@ def main(argv: list[str] | None = None) -> int:
         report = compare_bundle(bundle, options)
         if args.write and report.passed:
             write_report_into(bundle, report)
-        print(json.dumps(report.to_json(), indent=1) if args.json else parity_table(report))
+        output(json.dumps(report.to_json(), indent=1) if args.json else parity_table(report))
         report.require_pass()
         return 0
 
@@ -91,7 +92,7 @@ def _write_images(bundle: Bundle, data: Path | None, votes: Path | None, path: P
     images, _, _ = held_out(load(data, bundle.side, classes=bundle.labels, votes=votes))
     with atomic_file(path) as fresh, fresh.open("wb") as file:
         np.save(file, images)
-    print(f"{path}: {len(images):,} images")
+    output(f"{path}: {len(images):,} images")
     return 0
 
 
