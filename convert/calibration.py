@@ -8,6 +8,7 @@ from pathlib import Path
 from convert.argument_types import whole_number
 from convert.quantize.synthetic_images import FILE_NAME, STEPS, make_synthetic_images
 from fer_edge.command_parser import CommandParser
+from fer_edge.console import output
 from fer_edge.errors import UsageError, exit_code_of
 
 
@@ -26,7 +27,7 @@ def main(argv: list[str] | None = None) -> int:
             raise UsageError(f"{out.parent} does not exist; create the folder, or name another file with --out")
         images = make_synthetic_images(args.model, steps=args.steps, seed=args.seed)
         images.save(out)
-        print(f"{out}: {len(images.calibrate)} images to calibrate on and {len(images.check)} to check with")
+        output(f"{out}: {len(images.calibrate)} images to calibrate on and {len(images.check)} to check with")
         return 0
 
     return exit_code_of(run)

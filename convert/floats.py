@@ -9,6 +9,7 @@ from convert.sources.opened_model import open_float_of_bundle
 from fer_edge.atomic_file import write_atomically
 from fer_edge.bundle import Bundle
 from fer_edge.command_parser import CommandParser
+from fer_edge.console import output
 from fer_edge.errors import EXIT_DONE, UsageError, exit_code_of
 
 
@@ -27,7 +28,7 @@ def main(argv: list[str] | None = None) -> int:
             write_atomically(args.out, content)
         except OSError as error:
             raise UsageError(f"{args.out} cannot be written ({error.strerror})") from error
-        print(f"{args.out}: {len(content):,} bytes")
+        output(f"{args.out}: {len(content):,} bytes")
         return EXIT_DONE
 
     return exit_code_of(run)

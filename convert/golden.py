@@ -19,6 +19,7 @@ from convert.bundle.golden_vectors import NAME, rewrite
 from convert.parity.runtime_logits import SETS
 from fer_edge.bundle import Bundle
 from fer_edge.command_parser import CommandParser, RawUsageFormatter
+from fer_edge.console import output
 from fer_edge.errors import EXIT_DONE, exit_code_of
 from fer_edge.golden_vectors import Golden
 from fer_edge.json_fields import to_json
@@ -67,7 +68,7 @@ def main(argv: list[str] | None = None) -> int:
             np.save(args.crops, Golden.load(Bundle.load(args.bundle).path / NAME).crops)
             return EXIT_DONE
         bundle = rewrite(args.bundle, args.compare, args.recorded)
-        print(
+        output(
             json.dumps(to_json(bundle.spec.golden), indent=1)
             if args.json
             else _summary(Golden.load(bundle.path / NAME))

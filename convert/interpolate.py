@@ -7,6 +7,7 @@ from pathlib import Path
 
 from convert.train.weight_interpolation import ALLOWED_ACCURACY_LOSS, interpolate
 from fer_edge.command_parser import CommandParser
+from fer_edge.console import output
 from fer_edge.errors import exit_code_of
 
 
@@ -27,7 +28,7 @@ def main(argv: list[str] | None = None) -> int:
 
     def run() -> int:
         record = interpolate(args.run, args.init, args.data, args.votes, args.allowed)
-        print(
+        output(
             f"share {record.share:g} of the trained weights, chosen on the validation part (initial, trained, chosen): accuracy"
             f" {' '.join(f'{v:.4f}' for v in record.val_accuracy)}; balanced accuracy on the majority of votes"
             f" {' '.join(f'{v:.4f}' for v in record.val_balanced_accuracy_on_votes)}"

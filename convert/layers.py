@@ -13,6 +13,7 @@ from convert.report.plots import layer_error_plot
 from fer_edge.atomic_file import write_atomically
 from fer_edge.bundle import Bundle
 from fer_edge.command_parser import CommandParser
+from fer_edge.console import output
 from fer_edge.errors import exit_code_of
 
 
@@ -39,7 +40,7 @@ def main(argv: list[str] | None = None) -> int:
             files = {"layers.md": (table(rows) + "\n").encode(), "layers.json": (as_json + "\n").encode()}
             for name, content in {**files, "layers.png": layer_error_plot(rows)}.items():
                 write_atomically(args.out / name, content)
-        print(as_json if args.json else table(rows))
+        output(as_json if args.json else table(rows))
         return 0
 
     return exit_code_of(run)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from convert.train.logit_adjustment import MAX_ACCURACY_LOSS, apply_offsets
 from fer_edge.command_parser import CommandParser
+from fer_edge.console import output
 from fer_edge.errors import exit_code_of
 
 
@@ -27,7 +28,7 @@ def main(argv: list[str] | None = None) -> int:
         adjustment = apply_offsets(args.run, args.data, args.allowed)
         (accuracy, new_accuracy), (recall, new_recall) = adjustment.accuracy, adjustment.weakest_recall
         offsets = " ".join(f"{value:+.2f}" for value in adjustment.values)
-        print(
+        output(
             f"τ {adjustment.strength:g}, offsets {offsets}: accuracy {accuracy:.4f} → {new_accuracy:.4f}, weakest recall"
             f" {recall:.3f} → {new_recall:.3f} on the validation part"
         )

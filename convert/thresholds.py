@@ -22,7 +22,7 @@ from convert.parity.reports import read_report
 from fer_edge.bundle import Bundle
 from fer_edge.certainty import thresholds_by_label, thresholds_sentence
 from fer_edge.command_parser import CommandParser
-from fer_edge.console import message
+from fer_edge.console import message, output
 from fer_edge.errors import EXIT_DONE, NotEnoughData, exit_code_of
 from fer_edge.thresholds import StatedPrior
 
@@ -74,7 +74,7 @@ def main(argv: list[str] | None = None) -> int:
         fitted = fit_thresholds(bundle, samples, prior_of(args, bundle))
         bundle = write_thresholds(bundle, samples, fitted)
         sentence = f"{bundle.name}: {thresholds_sentence(bundle.labels, thresholds_by_label(bundle.spec))}"
-        print(json.dumps(fitted.to_json(), indent=1) if args.json else sentence)
+        output(json.dumps(fitted.to_json(), indent=1) if args.json else sentence)
         return EXIT_DONE
 
     return exit_code_of(run)

@@ -8,6 +8,7 @@ import sys
 from convert.tflite.op_versions import newest_versions
 from fer_edge.classifier import find_runtime
 from fer_edge.command_parser import CommandParser
+from fer_edge.console import output
 from fer_edge.errors import exit_code_of
 
 
@@ -19,7 +20,7 @@ def main(argv: list[str] | None = None) -> int:
 
     def run() -> int:
         runtime = find_runtime(args.runtime)
-        print(json.dumps({runtime.id: newest_versions(runtime)}, indent=1))
+        output(json.dumps({runtime.id: newest_versions(runtime)}, indent=1))
         return 0
 
     return exit_code_of(run)

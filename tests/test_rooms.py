@@ -53,6 +53,21 @@ def test_no_side_imports_what_it_must_not(room: str) -> None:
     assert forbidden_imports == []
 
 
+@pytest.mark.parametrize("room", FORBIDDEN)
+def test_texts_are_printed_by_the_console_which_cleans_them(room: str) -> None:
+    prints = []
+    for file in sorted((ROOT / room).rglob("*.py")):
+        if file.name == "model_trial.py":  # the program of a child process; its parent cleans what it prints
+            continue
+        calls = [node for node in ast.walk(ast.parse(file.read_text())) if isinstance(node, ast.Call)]
+        prints += [
+            f"{file.relative_to(ROOT)}:{call.lineno}"
+            for call in calls
+            if isinstance(call.func, ast.Name) and call.func.id == "print"
+        ]
+    assert prints == []
+
+
 # Each package imports only packages that stand before it. Commands (`__main__`, and the modules of convert/ itself) stand
 # behind all of them, for they put the others together.
 ORDER = {

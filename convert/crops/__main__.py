@@ -17,7 +17,7 @@ from convert.data.loader import load, remarks
 from fer_edge.atomic_file import write_atomically
 from fer_edge.bundle import Bundle
 from fer_edge.command_parser import CommandParser
-from fer_edge.console import message
+from fer_edge.console import message, output
 from fer_edge.detection.registry import DETECTORS, find_detector, require_far_search
 from fer_edge.detection.tiles import MIN_FAR_PX
 from fer_edge.detection.two_stage import FarDetector, TwoStageDetector
@@ -128,7 +128,7 @@ def _print(args: argparse.Namespace, values: dict[str, Any], text: str) -> int:
     """Prints a table, and writes it with --out."""
     if args.out:
         write_atomically(args.out, json.dumps(values, indent=1) + "\n")
-    print(json.dumps(values) if args.json else text)
+    output(json.dumps(values) if args.json else text)
     return 0
 
 

@@ -21,7 +21,7 @@ from convert.report.parity_table import parity_table
 from fer_edge.atomic_file import atomic_file
 from fer_edge.bundle import Bundle
 from fer_edge.command_parser import CommandParser
-from fer_edge.console import message
+from fer_edge.console import message, output
 from fer_edge.errors import UsageError, exit_code_of
 
 
@@ -85,7 +85,7 @@ def main(argv: list[str] | None = None, prog: str = "python -m convert.parity") 
         report = compare_bundle(bundle, options)
         if args.write and report.passed:
             write_report_into(bundle, report)
-        print(json.dumps(report.to_json(), indent=1) if args.json else parity_table(report))
+        output(json.dumps(report.to_json(), indent=1) if args.json else parity_table(report))
         if args.write and report.open_reason:
             message(f"warning: {report.open_reason}; the report was written all the same")
             return 0
@@ -101,7 +101,7 @@ def _write_images(bundle: Bundle, data: Path | None, votes: Path | None, path: P
     images, _, _ = held_out(load(data, bundle.side, classes=bundle.labels, votes=votes))
     with atomic_file(path) as fresh, fresh.open("wb") as file:
         np.save(file, images)
-    print(f"{path}: {len(images):,} images")
+    output(f"{path}: {len(images):,} images")
     return 0
 
 
