@@ -107,6 +107,12 @@ def test_base_install_classifies_without_the_host_packages(base: Path, crop: Pat
     command = base.with_name("fer-edge")
     answer = json.loads(sh(command, "predict", "--crop", "--json", crop, cwd=tmp_path).stdout)
     assert sum(answer["faces"][0]["p"].values()) == pytest.approx(1, abs=1e-3)
+    script = (
+        "import sys, cv2; from fer_edge import Reader\n"
+        "(face,) = Reader().read(cv2.imread(sys.argv[1]), is_crop=True); print(face.best_label, face.label)"
+    )
+    printed = sh(base, "-c", script, crop, cwd=tmp_path).stdout.split()
+    assert printed == [answer["faces"][0]["label"], answer["faces"][0]["reported"]]
 
 
 def test_the_loop_runs_in_an_installed_environment(base: Path, tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from fer_edge.limits import PICTURE_FILE_BYTES, PICTURE_PIXELS
 if TYPE_CHECKING:
     import numpy as np
 
-    from fer_edge.bundle import Bundle, Prediction
+    from fer_edge.reader import Prediction
 
 
 def register(commands: Any) -> None:
@@ -39,7 +39,7 @@ def register(commands: Any) -> None:
 
 
 def _predict(args: argparse.Namespace) -> int:
-    from fer_edge.bundle import Bundle
+    from fer_edge.reader import Reader
 
     if args.far_px is not None and args.far_px < MIN_FAR_PX:
         raise UsageError(f"--far must be {MIN_FAR_PX} or more, not {args.far_px}")
@@ -47,9 +47,9 @@ def _predict(args: argparse.Namespace) -> int:
         raise UsageError(
             "--far searches a whole picture, and --crop takes the picture for a face; leave out one of them"
         )
-    bundle = Bundle.load(args.bundle)
+    reader = Reader(args.bundle)
     if not args.crop:
-        message(f"detector {bundle.detector.name}, bundle {bundle.name}")
+        message(f"detector {reader.detector.name}, bundle {reader.bundle.name}")
     faces = unreadable = 0
     for path in args.images:
         try:
@@ -60,13 +60,13 @@ def _predict(args: argparse.Namespace) -> int:
             message(f"left out: {error}")
             unreadable += 1
             continue
-        predictions = bundle.predict(gray, is_crop=args.crop, far_px=args.far_px)
+        predictions = reader.read(gray, is_crop=args.crop, far_px=args.far_px)
         faces += len(predictions)
-        _print(path, [_row(path, prediction, bundle) for prediction in predictions], args.json)
+        _print(path, [_row(path, prediction) for prediction in predictions], args.json)
     if unreadable:
         raise UsageError(f"{unreadable} of {len(args.images)} images could not be read; they are named above")
     if not faces:
-        raise NotEnoughData(f"{bundle.detector.name} found no face; --crop takes images that are face crops already")
+        raise NotEnoughData(f"{reader.detector.name} found no face; --crop takes images that are face crops already")
     return EXIT_DONE
 
 
@@ -107,14 +107,14 @@ def _read_gray(path: Path) -> np.ndarray:
     return np.asarray(gray, np.uint8)
 
 
-def _row(path: Path, prediction: Prediction, bundle: Bundle) -> dict[str, Any]:
+def _row(path: Path, prediction: Prediction) -> dict[str, Any]:
     face = prediction.face
     return {
         "image": str(path),
-        "reported": prediction.reported,
+        "reported": prediction.label,
         "why": prediction.why,
-        "label": prediction.label,
-        "p": dict(zip(bundle.labels, (round(float(p), 4) for p in prediction.probabilities), strict=True)),
+        "label": prediction.best_label,
+        "p": {label: round(p, 4) for label, p in prediction.probabilities.items()},
         "xywh": list(face.xywh) if face else None,
         "score": round(face.score, 3) if face else None,
         "quality": prediction.quality,
