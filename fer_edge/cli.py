@@ -9,6 +9,7 @@ from fer_edge import __version__
 from fer_edge.commands import (
     bench,
     bundles,
+    collect,
     config,
     deploy,
     detectors,
@@ -23,7 +24,22 @@ from fer_edge.commands import (
 )
 from fer_edge.errors import EXIT_CODES, UsageError, exit_code_of
 
-_COMMANDS = (run, label, predict, verify, bench, instance, config, log, doctor, bundles, service, detectors, deploy)
+_COMMANDS = (
+    run,
+    label,
+    predict,
+    collect,
+    verify,
+    bench,
+    instance,
+    config,
+    log,
+    doctor,
+    bundles,
+    service,
+    detectors,
+    deploy,
+)
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -41,7 +57,7 @@ def make_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="fer-edge",
         description="Logs displayed facial expressions from a camera with an int8 model.\nStores no picture, except where "
-        "`label --annotate` writes a video; sends none.",
+        "`label --annotate` or `collect` is told to; sends none.",
         epilog="exit codes:\n" + "\n".join(f"  {code:<4} {meaning}" for code, meaning in EXIT_CODES.items()),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

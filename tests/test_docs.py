@@ -17,6 +17,8 @@ COMMANDS = [
     "run",
     "label",
     "predict",
+    "collect",
+    "collect review",
     "verify",
     "bench",
     "health",

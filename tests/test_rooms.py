@@ -23,7 +23,18 @@ FORBIDDEN = {
 EXCEPTIONS = {
     **{
         f"fer_edge/commands/{name}.py": {"device"}
-        for name in ("bench", "bundles", "config", "doctor", "instance", "label", "run", "service", "vision_arguments")
+        for name in (
+            "bench",
+            "bundles",
+            "collect",
+            "config",
+            "doctor",
+            "instance",
+            "label",
+            "run",
+            "service",
+            "vision_arguments",
+        )
     },
     "fer_edge/commands/log_check.py": {"device"},
     "fer_edge/commands/log_options.py": {"device"},
