@@ -6,7 +6,7 @@ VENV   := .venv
 BIN    := $(CURDIR)/$(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check -q
 
-.PHONY: demo figures test fuzz test-backends test-browser test-system test-booted test-arm64 test-arm64-deploy test-vm test-vm-quick soak check detectors release release-models train-models peers clean
+.PHONY: demo docs figures test fuzz test-backends test-browser test-system test-fleet test-booted test-arm64 test-arm64-deploy test-vm test-vm-quick soak check detectors release release-models train-models peers clean
 
 demo: $(VENV)/.host detectors  ## quantizes the shipped float model, checks parity, runs the loop for a few seconds
 	@echo "== quantize the shipped float model to int8 without a data set, and compare int8 with float"
@@ -33,6 +33,9 @@ test-browser: $(VENV)/.browser  ## the live page and the parity page in the syst
 test-system: $(VENV)/.test detectors  ## traced runs, failing cameras, brokers, deploys, a short soak; needs Debian's strace and GStreamer
 	@$(BIN)/python -m pytest -n 2 --dist loadfile tests/system --ignore tests/system/test_booted.py
 
+test-fleet: $(VENV)/.fleet detectors  ## Ansible rolls three OpenSSH servers forward and back, one refuses; needs root and Debian's openssh-server, rsync
+	@$(BIN)/python -m pytest tests/fleet
+
 test-booted: $(VENV)/.test detectors  ## the service under its own systemd, booted in namespaces; needs root
 	@$(BIN)/python -m pytest tests/system/test_booted.py
 
@@ -52,6 +55,9 @@ test-vm-quick: $(VENV)/.test detectors  ## of test-vm a boot, a USB camera, a fa
 
 soak: $(VENV)/.test detectors  ## half an hour of injected faults (MINUTES= sets the length); checks that the journal accounts for every second
 	@$(BIN)/python -m tests.system.soak --minutes $(or $(MINUTES),30) --out tests/system/results
+
+docs: $(VENV)/.docs  ## builds the documentation's site in .cache/site; a warning, a link to nowhere or an unknown anchor fails
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet --config-file docs/mkdocs.yml
 
 figures: $(VENV)/.test  ## writes the READMEs' tables from the committed results
 	@$(BIN)/python -m convert.readme && $(BIN)/python -m tests.bench.figures
@@ -153,6 +159,14 @@ $(VENV)/.test: $(VENV)/.host
 
 $(VENV)/.dev: $(VENV)/.test
 	@$(PIP) install -e '.[host,test,dev]'
+	@touch $@
+
+$(VENV)/.fleet: $(VENV)/.test
+	@$(PIP) install -e '.[host,test,fleet]'
+	@touch $@
+
+$(VENV)/.docs: $(VENV)/.test
+	@$(PIP) install -e '.[host,test,docs]'
 	@touch $@
 
 $(VENV)/.browser: $(VENV)/.test

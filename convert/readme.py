@@ -1,4 +1,4 @@
-"""`python -m convert.readme`: writes the README's table of measured figures, and the table of presets in models/README.md."""
+"""`python -m convert.readme`: writes the measured figures into README.md and models/README.md, and the latter's presets."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from convert.report import preset_table, readme_table
+from convert.report import preset_table, readme_table, summary_table
 from convert.report.readme_table import with_block
 from fer_edge.atomic_file import write_atomically
 from fer_edge.errors import exit_code_of
@@ -22,9 +22,11 @@ def main(argv: list[str] | None = None) -> int:
     args = parser.parse_args(argv)
 
     def run() -> int:
-        write_atomically(args.readme, with_block(args.readme.read_text(), readme_table.block(args.models)))
+        readme = with_block(args.readme.read_text(), summary_table.block(args.models), summary_table.BEGIN)
+        write_atomically(args.readme, readme)
         page = args.models / "README.md"
-        write_atomically(page, with_block(page.read_text(), preset_table.block(), preset_table.BEGIN))
+        text = with_block(page.read_text(), readme_table.block(args.models))
+        write_atomically(page, with_block(text, preset_table.block(), preset_table.BEGIN))
         return 0
 
     return exit_code_of(run)

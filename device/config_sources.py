@@ -20,6 +20,7 @@ from device.default_folders import (
     journal_folder_and_origin,
     runtime_folder_and_origin,
 )
+from fer_edge.bounded_read import read_bounded
 from fer_edge.errors import UsageError
 from fer_edge.limits import SETTINGS_BYTES
 from fer_edge.text_cleaning import clean
@@ -72,7 +73,7 @@ def read_settings_file(path: Path) -> tuple[dict[str, Any], dict[str, str]]:
 
     try:
         with path.open("rb") as file:
-            content = file.read(SETTINGS_BYTES + 1)
+            content = read_bounded(file, SETTINGS_BYTES)
         if len(content) > SETTINGS_BYTES:
             raise UsageError(f"{path} has more than {SETTINGS_BYTES:,} bytes; a settings file has 10,000 at most")
         text = content.decode("utf-8-sig")  # some editors write a byte order mark

@@ -281,6 +281,7 @@ class Loop:
             journal_trouble=journal.trouble,
             lines_lost=journal.lost.total(),
             prior=self._prior(),
+            outputs={name: output.trouble for name, output in self._parts.outputs.items()},
         )
 
     def _prior(self) -> dict[str, float] | None:

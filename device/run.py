@@ -23,7 +23,7 @@ from device.memory_limit import limited_memory_growth
 from device.output.frame_observers import FrameObserver, FrameObservers
 from device.output.journal.journal import Journal
 from device.output.live import live_page
-from device.output.sinks import EventRecorder, FanOut, JsonLinesSink, Sink, TerminalSink
+from device.output.sinks import EventRecorder, FanOut, JsonLinesSink, Output, Sink, TerminalSink
 from device.run_parts import RunParts
 from device.run_totals import RunTotals
 from device.service.sd_notify import Notifier
@@ -103,6 +103,12 @@ def run(
             else TerminalSink(sys.stdout)
         )
         live_sinks: list[Sink] = [*([sink] if sink else []), lines, *metrics]
+        named: dict[str, Sequence[Output]] = {
+            "stdout": [lines],
+            "mqtt": mqtt,
+            "live": live,
+            "metrics": [exporter] if exporter else [],
+        }
         if exporter:
             stack.enter_context(exporter)  # closed after the journal, so that it exports the journal's last batch too
         sinks = stack.enter_context(FanOut([*mqtt, *live, journal, *live_sinks]))
@@ -134,6 +140,7 @@ def run(
             totals=totals,
             read_settings=read_settings,
             observers=FrameObservers(clock, [*observers, *metrics, *mqtt, *live, *stored]),
+            outputs={name: output for name, several in named.items() for output in several},
         )
         loop = Loop(parts)
         camera, bundle, detector = source.describe().name, pipeline.bundle.name, pipeline.detector.name

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -13,7 +13,7 @@ from device.config import Settings
 from device.heartbeat import Heartbeat
 from device.output.frame_observers import FrameObservers
 from device.output.journal.journal import Journal
-from device.output.sinks import EventRecorder, FanOut
+from device.output.sinks import EventRecorder, FanOut, Output
 from device.run_totals import RunTotals
 from device.signals import SignalRequests
 from device.system.control import Pause
@@ -42,3 +42,4 @@ class RunParts:
     totals: RunTotals
     read_settings: Callable[[], Settings] | None
     observers: FrameObservers
+    outputs: Mapping[str, Output]  # beside the journal, by name

@@ -17,6 +17,7 @@ and for the host only, which a device neither needs nor reads:
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -86,6 +87,12 @@ class Bundle:
     def name(self) -> str:
         """The bundle's name."""
         return self.spec.name
+
+    @property
+    def installed_name(self) -> str:
+        """The name under which it is installed: its own, in the characters of file names, and the start of its SHA-256."""
+        name = re.sub(r"[^A-Za-z0-9_.-]+", "-", self.name).strip(".-")[:40]
+        return f"{name or 'bundle'}-{self.sha256[:12]}"
 
     @property
     def labels(self) -> tuple[str, ...]:

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
+from fer_edge.bounded_read import read_bounded
 from fer_edge.bundle_spec import FileEntry
 from fer_edge.errors import BundleRefused, UsageError
 from fer_edge.limits import MODEL_BYTES
@@ -89,7 +90,7 @@ def read_content(path: Path, largest_bytes: int) -> bytes:
     """The content of a file. Raises BundleRefused when it is larger than the limit, or cannot be read."""
     try:
         with path.open("rb") as file:
-            content = file.read(largest_bytes + 1)
+            content = read_bounded(file, largest_bytes)
     except OSError as error:
         raise BundleRefused(f"{path} cannot be read ({error.strerror}); copy the bundle again") from error
     if len(content) > largest_bytes:

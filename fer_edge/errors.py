@@ -19,6 +19,8 @@ A message is a sentence: what is wrong, which value, what to do.
 from __future__ import annotations
 
 import errno
+import os
+import re
 import sys
 from collections.abc import Callable
 
@@ -38,6 +40,8 @@ EXIT_CODES = {
     130: "interrupted",
 }
 _FULL_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO)  # of the disk behind an output
+_FULL_TEXTS = tuple(os.strerror(code) for code in _FULL_ERRORS)
+_PARTLY_WRITTEN = re.compile(r"\d+ requested and \d+ written")  # of numpy.ndarray.tofile
 EXIT_DONE = 0
 EXIT_INTERRUPTED = 130  # by Ctrl-C, as shells report it; host commands only, the loop ends with 0
 
@@ -111,7 +115,7 @@ def exit_code_of(command: Callable[[], int]) -> int:
     except BrokenPipeError:
         discard_stdout()
     except OSError as error:
-        return code or _report_full(error)
+        return code or _report_full(error.strerror)
     return code
 
 
@@ -124,19 +128,40 @@ def _exit_code_of(command: Callable[[], int]) -> int:
     except BrokenPipeError:  # the reader of the output closed it: `… | head`
         sys.stderr.close()
         return EXIT_DONE
-    except OSError as error:
-        if error.filename is None:
-            if error.errno not in _FULL_ERRORS:
-                raise
-            return _report_full(error)
-        message(f"{error.filename}: {error.strerror}")
-        return UsageError.exit_code
     except KeyboardInterrupt:
         message("interrupted")
         return EXIT_INTERRUPTED
+    except Exception as error:
+        if reason := _full_disk(error):
+            return _report_full(reason)
+        if not isinstance(error, OSError) or error.filename is None:
+            raise
+        message(f"{error.filename}: {error.strerror}")
+        return UsageError.exit_code
 
 
-def _report_full(error: OSError) -> int:
+def _full_disk(error: BaseException | None) -> str | None:
+    """Why an output could not be written, where the disk is the reason of the error or of one that led to it; else None.
+
+    Libraries lose the number of the error: numpy counts the items that were written, shutil lists the files, TensorFlow and
+    HDF5 quote the text. A zip file that cannot be closed raises an error of its own after that of the disk.
+    """
+    while error is not None:
+        if isinstance(error, OSError) and error.errno is not None:
+            if error.errno in _FULL_ERRORS:
+                place = error.filename2 or error.filename
+                return f"{place}: {error.strerror}" if place else error.strerror
+        else:
+            text = str(error)
+            if found := next((words for words in _FULL_TEXTS if words in text), None):
+                return found
+            if isinstance(error, OSError) and _PARTLY_WRITTEN.fullmatch(text):
+                return text
+        error = error.__cause__ or error.__context__
+    return None
+
+
+def _report_full(reason: str | None) -> int:
     discard_stdout()
-    message(f"the output cannot be written completely ({error.strerror}); free some space, and run the command again")
+    message(f"the output cannot be written completely ({reason}); free some space, and run the command again")
     return UsageError.exit_code

@@ -12,6 +12,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from fer_edge.bounded_read import read_bounded
+
 
 @contextmanager
 def acting_as_owner(path: Path, owner: tuple[int, int] | None = None) -> Iterator[None]:
@@ -56,7 +58,7 @@ def read_plain_file(path: Path, largest_bytes: int) -> tuple[bytes, tuple[int, i
         found = os.fstat(descriptor)
         if not stat.S_ISREG(found.st_mode):
             raise OSError(f"{path} is not a file")
-        content = file.read(largest_bytes + 1)
+        content = read_bounded(file, largest_bytes)
     if len(content) > largest_bytes:
         raise OSError(f"{path} has more than {largest_bytes:,} bytes")
     return content, (found.st_uid, found.st_gid)

@@ -14,6 +14,7 @@ PICTURE_FILE_BYTES = 134_217_728  # of the file of one picture
 # files that are read whole
 JSON_BYTES = 16_777_216  # of bundle.json
 TARGET_OUTPUT_BYTES = 1_048_576  # of what one step of a deploy prints on the target
+INVENTORY_BYTES = 67_108_864  # of an Ansible inventory as JSON, with its hosts' variables
 STATUS_FILE_BYTES = 65_536  # of an instance's status
 MODEL_BYTES = 268_435_456  # of a .tflite file; `large`, the largest bundle of ours, has 4.3 million
 ARRAY_FILE_BYTES = 67_108_864  # of the arrays of one .npz file after decompression; golden.npz has 0.9 million

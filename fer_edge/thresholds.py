@@ -42,15 +42,31 @@ class LabelThresholds(NamedTuple):
 class Thresholds(NamedTuple):
     """`temperature` divides the logits before softmax; a label less probable than `unsure_below` is reported as unsure.
 
-    `labels` are thresholds for each label, which then replace `unsure_below`; None: there are none.
+    `labels` are thresholds for each label, which then replace `unsure_below`; None: there are none. `is_default`: no data were
+    fitted to, and `unsure_below` follows from the number of classes.
     """
 
     temperature: float
     unsure_below: float
     labels: LabelThresholds | None = None
+    is_default: bool | None = None  # None: fitted
+
+    @staticmethod
+    def default(classes: int) -> Thresholds:
+        """The thresholds of a model without data to fit them on: halfway between a guess among `classes` and certainty."""
+        return Thresholds(1.0, round((1 + 1 / classes) / 2, 2), is_default=True)
+
+    @property
+    def default_sentence(self) -> str | None:
+        """That the threshold is a default, in words; None where it was fitted."""
+        if not self.is_default:
+            return None
+        return f"from a probability of {self.unsure_below:.2f}, a default for this number of classes: no data were fitted to"
 
     @staticmethod
     def read(fields: JsonFields, labels: tuple[str, ...]) -> Thresholds:
         """The object `thresholds` of a bundle with these labels."""
         by_label = LabelThresholds.read(fields.object("labels"), labels) if fields.has("labels") else None
-        return Thresholds(fields.number("temperature", *TEMPERATURES), fields.number("unsure_below", 0, 1), by_label)
+        is_default = fields.flag("is_default") if fields.has("is_default") else None
+        temperature, below = fields.number("temperature", *TEMPERATURES), fields.number("unsure_below", 0, 1)
+        return Thresholds(temperature, below, by_label, is_default)

@@ -1,11 +1,14 @@
-"""The documents and the code agree: every command is documented and has help, every example parses, every link exists."""
+"""The documents and the code agree: commands are documented, examples parse, blocks of the pages run, links exist."""
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -46,6 +49,7 @@ COMMANDS = [
     "fetch",
     "undeploy",
 ]
+TOP_FOLDERS = ("fer_edge", "convert", "device", "models", "docs", "tests")
 MODULES = [
     "data",
     "train",
@@ -60,6 +64,9 @@ MODULES = [
     "readme",
     "floats",
 ]
+SHELL = ("", "sh", "bash")  # languages of blocks of commands
+PAGES = sorted((ROOT / "docs/pages").glob("*.md"))
+DOCUMENTED += "".join(page.read_text() for page in PAGES)
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -94,7 +101,7 @@ def test_every_host_command_is_documented_and_has_help(module: str) -> None:
 
 def test_the_readme_is_short_and_its_links_exist() -> None:
     assert len(README.splitlines()) < 150
-    targets = [t for t in re.findall(r"\]\(([^)#]+)\)", README) if not t.startswith("http")]
+    targets = [t for t in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", README) if not t.startswith("http")]
     assert targets
     assert [t for t in targets if not (ROOT / t).exists()] == []
 
@@ -109,8 +116,15 @@ def test_the_links_of_a_page_exist(page: str) -> None:
     assert [t for t in targets if not (file.parent / t).exists()] == []
 
 
-def test_the_readmes_map_has_every_package_in_25_lines() -> None:
+def test_the_readmes_map_has_every_top_level_package() -> None:
     (block,) = re.findall(r"^```\n(fer_edge/ .*?)^```", README, re.M | re.S)
+    mapped = re.findall(r"^([a-z_]+)/", block, re.M)
+    assert len(block.splitlines()) <= 12
+    assert sorted(mapped) == sorted(folder.name for folder in ROOT.iterdir() if folder.name in TOP_FOLDERS)
+
+
+def test_the_contributors_map_has_every_package_in_25_lines() -> None:
+    (block,) = re.findall(r"^```\n(fer_edge/ .*?)^```", (ROOT / "CONTRIBUTING.md").read_text(), re.M | re.S)
     lines = block.splitlines()
     side, mapped = "", set()
     for line in lines:
@@ -124,7 +138,7 @@ def test_the_readmes_map_has_every_package_in_25_lines() -> None:
         for folder in (ROOT / room, *(ROOT / room).iterdir())
         if (folder / "__init__.py").exists()
     }
-    assert len(lines) <= 25 and mapped == packages | {"models", "tests"}
+    assert len(lines) <= 25 and mapped == packages | {"docs", "models", "tests"}
 
 
 def test_the_contributors_page_lists_every_target_of_make() -> None:
@@ -141,9 +155,17 @@ def test_the_version_is_in_the_changelog() -> None:
 
 
 def test_the_readmes_figures_are_those_of_the_reports() -> None:
+    from convert.report.readme_table import with_block
+    from convert.report.summary_table import BEGIN, block
+
+    assert with_block(README, block(ROOT / "models"), BEGIN) == README, "run `python -m convert.readme`"
+
+
+def test_the_models_figures_are_those_of_the_reports() -> None:
     from convert.report.readme_table import block, with_block
 
-    assert with_block(README, block(ROOT / "models")) == README, "run `python -m convert.readme`"
+    page = (ROOT / "models/README.md").read_text()
+    assert with_block(page, block(ROOT / "models")) == page, "run `python -m convert.readme`"
 
 
 @pytest.mark.parametrize("name", sorted(path.parent.name for path in (ROOT / "models").glob("*/bundle.json")))
@@ -167,8 +189,8 @@ class Parsed(BaseException):
 def examples(text: str) -> list[list[str]]:
     """Every `fer-edge …` and `python -m convert.…` of the code blocks, in words, without the shell's operators."""
     found = []
-    for block in re.findall(r"^```\n(.*?)^```", text, re.M | re.S):
-        for line in block.splitlines():
+    for language, block in re.findall(r"^```(\w*)\n(.*?)^```", text, re.M | re.S):
+        for line in block.splitlines() if language in SHELL else ():
             lexer = shlex.shlex(line, posix=True, punctuation_chars="|&;><")
             lexer.whitespace_split = True
             try:
@@ -206,6 +228,146 @@ def test_every_example_is_parsed(words: list[str], monkeypatch: pytest.MonkeyPat
         module += ".__main__"  # what `python -m` runs of a package
     with pytest.raises(Parsed):
         importlib.import_module(module).main(argv)
+
+
+@dataclass(frozen=True)
+class Block:
+    """A fenced block of a page: its language, text, and why it is not run; empty where it is."""
+
+    language: str
+    text: str
+    not_run: str
+
+
+def blocks(page: Path) -> list[Block]:
+    """The fenced blocks of a page, in their order."""
+    found = re.findall(r"(?:^<!-- not run: ([^\n]+) -->\n)?^```(\w*)\n(.*?)^```", page.read_text(), re.M | re.S)
+    return [Block(language, text, reason) for reason, language, text in found]
+
+
+RUN = {page: [block for block in blocks(page) if not block.not_run] for page in PAGES}
+
+
+@pytest.fixture(scope="module")
+def workplace(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder as a reader has it: `me.jpg`, the commands on the path, and a journal of this day as that of `fer-edge run`."""
+    import cv2
+
+    from fer_edge.synthetic_face import face_frame
+
+    folder = tmp_path_factory.mktemp("reader")
+    (folder / "bin").mkdir()
+    for name, module in (("fer-edge", "-m fer_edge "), ("python", "")):
+        (folder / "bin" / name).write_text(f'#!/bin/sh\nexec {sys.executable} {module}"$@"\n')
+        (folder / "bin" / name).chmod(0o755)
+    (folder / "work").mkdir()
+    cv2.imwrite(str(folder / "work" / "me.jpg"), face_frame(0.0))
+    typed(folder, "fer-edge run --camera synthetic --duration 2")
+    return folder
+
+
+def typed(folder: Path, lines: str) -> None:
+    """Types lines into a shell in the reader's folder. Fails at the first command that does."""
+    environment = {
+        **os.environ,
+        "PATH": f"{folder / 'bin'}:{os.environ['PATH']}",
+        "PYTHONPATH": str(ROOT),
+        "XDG_STATE_HOME": str(folder / "state"),
+    }
+    ran = subprocess.run(
+        ["bash", "-ec", lines], cwd=folder / "work", env=environment, capture_output=True, text=True, check=False
+    )
+    assert ran.returncode == 0, f"{lines}\n{ran.stdout[-2000:]}\n{ran.stderr[-2000:]}"
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if RUN[page]], ids=lambda page: page.stem)
+def test_the_blocks_of_a_page_run(page: Path, workplace: Path, tmp_path: Path) -> None:
+    """Each as a reader types it, in the page's order; a block of settings is read as settings."""
+    folder = tmp_path / "reader"
+    shutil.copytree(workplace, folder)
+    for block in RUN[page]:
+        if block.language in SHELL:
+            typed(folder, block.text)
+        elif block.language == "python":
+            (folder / "work" / "example.py").write_text(block.text)
+            typed(folder, "python example.py")
+        elif block.language == "toml":
+            (folder / "work" / "example.toml").write_text(block.text)
+            typed(folder, "fer-edge config show --config example.toml")
+        else:
+            assert block.language in ("text", "yaml"), (
+                f"{page.name} has a block of {block.language}, which is not checked"
+            )
+
+
+def test_a_block_that_is_not_run_has_a_reason() -> None:
+    every = [block for page in PAGES for block in blocks(page)]
+    assert len(every) > 25 and all(len(block.not_run) > 10 for block in every if block.not_run)
+    assert sum(not block.not_run for block in every) >= 10
+
+
+def test_the_messages_of_troubleshooting_are_in_the_code() -> None:
+    """The ten headings are parts of messages, which stand in one piece in the code."""
+    headings = re.findall(r"^### (.+)$", (ROOT / "docs/pages/troubleshooting.md").read_text(), re.M)
+    code = "\n".join(
+        file.read_text() for room in ("fer_edge", "device", "convert") for file in (ROOT / room).rglob("*.py")
+    )
+    assert len(headings) == 10
+    assert [heading for heading in headings if heading not in code] == []
+
+
+def test_the_exit_codes_of_troubleshooting_are_those_of_the_code() -> None:
+    from fer_edge.errors import EXIT_CODES
+
+    rows = re.findall(r"^\| (\d+) \| (.+) \|$", (ROOT / "docs/pages/troubleshooting.md").read_text(), re.M)
+    assert {int(code): meaning for code, meaning in rows} == EXIT_CODES
+
+
+def test_the_page_on_the_proof_has_the_margins_of_the_code() -> None:
+    from convert.evaluate.label_thresholds import DEFAULT_PRIOR, TARGET
+    from convert.parity.paired_tests import DRAWS, LEVEL
+    from convert.parity.tolerances import Margins
+
+    page = " ".join((ROOT / "docs/pages/proof.md").read_text().split())
+    margins = Margins.load()
+    assert TARGET == 0.8, "the page says “four in five”"
+    phrases = [
+        f"at the {LEVEL * 100:g} % level",
+        f"{margins.accuracy_overall_pp:g} percentage point of accuracy, {margins.auc_macro:g} of macro AUC",
+        f"its recall (margin {margins.accuracy_class_pp:g} points",
+        f"one-against-rest AUC (margin {margins.auc_class:g})",
+        f"logits on float's (1 ± {margins.logits_slope:g})",
+        f"error ({margins.logits_rms:g} standard deviations of float's logits)",
+        f"the same label ({margins.labels_agreement * 100:g} %)",
+        f"leads clearly ({margins.labels_clear_agreement * 100:g} %)",
+        f"paired bootstrap over images ({DRAWS:,} draws)",
+        f"{DEFAULT_PRIOR.share * 100:g} % of the faces are {DEFAULT_PRIOR.label}",
+    ]
+    assert [phrase for phrase in phrases if phrase not in page] == []
+
+
+def test_the_command_reference_has_every_command() -> None:
+    ran = subprocess.run(
+        [sys.executable, "docs/command_reference.py"],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    headings = re.findall(r"^## (.+)$", ran.stdout, re.M)
+    assert {f"fer-edge {command}" for command in COMMANDS} | {f"python -m convert.{m}" for m in MODULES} <= set(
+        headings
+    )
+    assert ran.stdout.count("usage: ") == len(headings)
+
+
+def test_what_the_pages_include_is_there() -> None:
+    included = [
+        found for page in PAGES for found in re.findall(r"^<!-- include (\S+): (.+) -->$", page.read_text(), re.M)
+    ]
+    assert len(included) > 10
+    assert [(f, title) for f, title in included if f"\n## {title}\n" not in (ROOT / f).read_text()] == []
 
 
 def test_every_command_has_an_example() -> None:

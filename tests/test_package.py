@@ -87,6 +87,8 @@ def test_the_wheel_holds_the_packages_the_bundles_and_their_files(wheel: Path) -
         "convert/report/parity_page.html",
         "convert/tflite/op_versions.json",
         "device/alerts.yml",
+        "convert/deploy/ansible/deploy.yml",
+        "convert/deploy/ansible/roles/fer_edge/tasks/main.yml",
     ):
         assert beside in names
     page = {p.relative_to(ROOT).as_posix() for p in (ROOT / "device/output/live/page").iterdir()}

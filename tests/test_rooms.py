@@ -71,6 +71,7 @@ ORDER = {
         *(
             "text_cleaning",
             "limits",
+            "bounded_read",
             "console",
             "errors",
             "folder_files",
@@ -102,6 +103,7 @@ ORDER = {
         *(
             "argument_types",
             "json_dataclass",
+            "progress_bar",
             "data",
             "tflite",
             "train",
@@ -220,7 +222,7 @@ IMPORTED_AS = {
 NOT_FROM_PYPI = {"picamera2", "libcamera", "torch"}
 # The extras that each side may import from, beside the base install.
 EXTRAS = {
-    "fer_edge": ("plots", "parquet", "tflite-runtime"),
+    "fer_edge": ("plots", "parquet", "duckdb", "tflite-runtime"),
     "device": ("mqtt", "metrics", "live", "parquet", "tflite-runtime"),
     "convert": ("host", "jax"),
 }

@@ -111,7 +111,7 @@ class BundleDraft:
             quantization=QuantizationSpec(
                 arithmetic(graph), _quantization(input_details), _quantization(output_details)
             ),
-            thresholds=confidence.thresholds if confidence else Thresholds(1.0, 0.0),
+            thresholds=confidence.thresholds if confidence else Thresholds.default(len(source.labels)),
             cost=Cost(parameter_count(graph), multiply_adds(graph), len(self.model.content)),
             operators=Operators(
                 versions=operator_versions(graph),

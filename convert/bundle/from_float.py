@@ -10,7 +10,7 @@ from pathlib import Path
 from convert.bundle.bundle_writer import BundleDraft
 from convert.bundle.from_tflite import draft_from_tflite
 from convert.evaluate.plausibility import printed_range_doubt
-from convert.parity.comparison import ConversionOptions, compare
+from convert.parity.comparison import ConversionOptions, compare, print_missing_held_out
 from convert.parity.reports import Report, with_doubt
 from convert.quantize.calibration_set import calibration_set
 from convert.quantize.full_integer import quantize_graph
@@ -70,6 +70,7 @@ def draft_from_float(source: ModelSource, scratch: Path, options: ConversionOpti
     classifier = float_model.classifier(threads=options.threads)
     require_label_count(source.path, classifier.classes, source.labels)
     samples = options.samples(classifier.side, source.labels)
+    print_missing_held_out(samples)
     float_file = float_model.float_file(scratch)
     synthetic = synthetic_images_of(float_model, float_file, options.seed, make=samples is None)
     doubt = printed_range_doubt(float_model, samples)
@@ -80,7 +81,7 @@ def draft_from_float(source: ModelSource, scratch: Path, options: ConversionOpti
         assert synthetic is not None, "made where there are no data"
         images, settings = synthetic.calibration(), FOR_SYNTHETIC_IMAGES
     settings = replace(settings, round_by_error=options.round_by_error, refine=options.refine_ranges)
-    require_different_answers(classifier, images.x, source.labels, source.path)
+    require_different_answers(classifier, images.x, source, samples is not None)
 
     print(f"quantizing {source.path} on {len(images.x)} images ({images.origin.record.kind})", file=sys.stderr)
     graph = quantize_graph(float_model.graph, images.x, settings, may_keep_float=bool(options.keep_float))

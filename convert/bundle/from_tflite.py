@@ -8,7 +8,7 @@ from pathlib import Path
 from convert.bundle.bundle_writer import BundleDraft
 from convert.data.samples import held_out
 from convert.evaluate.plausibility import printed_range_doubt
-from convert.parity.comparison import ConversionOptions, compare
+from convert.parity.comparison import ConversionOptions, compare, print_missing_held_out
 from convert.parity.reference_free_report import reference_free_report
 from convert.parity.reports import with_doubt
 from convert.parity.runtime_logits import measured_here
@@ -47,13 +47,15 @@ def draft_from_tflite(
         low, high = model.input_range
         print(f"pixels 0 to 255 are given as {low:g} to {high:g}; --input-range says otherwise", file=sys.stderr)
     samples = options.samples(classifier.side, labels)
+    if against is not None:
+        print_missing_held_out(samples)
     images = synthetic_face_crops(classifier.side) if samples is None else held_out(samples)[0]
     if not len(images):
-        raise NotEnoughData(f"{options.data} holds no validation and no test images; without --data none are needed")
+        raise NotEnoughData(f"{options.data} holds no validation and no test images; leave out --data, or give some")
     doubt = printed_range_doubt(model, samples)
     if samples is not None:
         some = images[:: max(1, len(images) // ENOUGH)]
-        require_different_answers(classifier, some, labels, path)
+        require_different_answers(classifier, some, source, True)
         require_unsaturated(classifier, some, path)
     calibration = Calibration(CalibrationRecord("not known: the file was used as it is"))
     if against is None:

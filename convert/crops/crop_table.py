@@ -14,6 +14,7 @@ from typing import Any
 from convert.crops.detected_crops import CropExperiment, CropScores, measure_detector
 from convert.crops.sensitivity import SweepPoint, sweep_mapping
 from convert.evaluate.bootstrap import DRAWS, SEED
+from convert.progress_bar import progress_bar
 from fer_edge.console import message
 from fer_edge.detection.registry import DETECTORS, find_detector
 from fer_edge.detection.types import Detector
@@ -54,13 +55,18 @@ def measure_crops(
     """The table of these detectors at these sizes."""
     rows: list[CropScores] = []
     points: list[SweepPoint] = []
+    every = progress_bar(total=len(detectors) * len(sizes_px) * experiment.n, title="scenes", unit="scene")
     for detector in detectors:
-        measured = [measure_detector(experiment, detector, size_px) for size_px in sorted(sizes_px)]
+        measured = []
+        for size_px in sorted(sizes_px):
+            every.set_description(f"{detector.name} {size_px} px", refresh=False)
+            measured.append(measure_detector(experiment, detector, size_px, every.update))
         rows += [scores for scores, _ in measured]
         if with_sweep and any(scores.found for scores, _ in measured):
             eligible = [pair for pair in measured if pair[0].size_px >= SWEEP_PX and pair[0].found_share >= 0.5]
             scores, faces = eligible[0] if eligible else max(measured, key=lambda pair: pair[0].found)
             points += sweep_mapping(experiment, detector.name, scores.size_px, faces)
+    every.close()
     return CropTable(
         bundle=experiment.bundle.name,
         bundle_sha256=experiment.bundle.sha256,

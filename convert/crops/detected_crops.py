@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from convert.crops.synthetic_scenes import SCENE, Scene, find_pasted_face, scenes, stratified_rows, with_progress_bar
+from convert.crops.synthetic_scenes import SCENE, Scene, find_pasted_face, scenes, stratified_rows
 from convert.data.samples import Samples
 from convert.evaluate.bootstrap import interval, resamples
 from convert.evaluate.metrics import Interval
@@ -82,14 +82,14 @@ class CropExperiment:
 
 
 def measure_detector(
-    experiment: CropExperiment, detector: Detector, size_px: int
+    experiment: CropExperiment, detector: Detector, size_px: int, scene_done: Callable[[], object] = lambda: None
 ) -> tuple[CropScores, list[Face | None]]:
-    """The scores of a detector at one size, and the face that it found in each scene."""
+    """The scores of a detector at one size, and the face that it found in each scene, after which `scene_done` is called."""
     side = experiment.bundle.side
     faces: list[Face | None] = []
     own, detected, boxes, true = [], [], [], []
-    title = f"{detector.name} {size_px} px"
-    for scene in with_progress_bar(experiment.scenes(size_px), experiment.n, title):
+    for scene in experiment.scenes(size_px):
+        scene_done()
         faces.append(face := find_pasted_face(scene, detector))
         if face is None:
             continue

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import TypeVar
@@ -10,6 +9,7 @@ from typing import TypeVar
 import numpy as np
 
 from convert.data.samples import Samples
+from convert.progress_bar import progress_bar
 from fer_edge.detection.boxes import SAME_FACE_IOU, Box, intersection_over_union
 from fer_edge.detection.types import Detector, Face
 from fer_edge.errors import UsageError
@@ -79,10 +79,5 @@ def find_pasted_face(scene: Scene, detector: Detector) -> Face | None:
 
 
 def with_progress_bar(scenes_to_show: Iterable[S], total: int, title: str) -> Iterable[S]:
-    """The same scenes, with a bar on a terminal once they take longer than two seconds."""
-    if not sys.stderr.isatty():
-        return scenes_to_show
-    from tqdm import tqdm
-
-    bar: Iterable[S] = tqdm(scenes_to_show, total=total, desc=title, unit="scene", delay=2, leave=False)
-    return bar
+    """The same scenes, with a progress bar on stderr."""
+    return progress_bar(scenes_to_show, total=total, title=title, unit="scene")

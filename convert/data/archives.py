@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, cast
 
+from fer_edge.bounded_read import read_bounded
 from fer_edge.errors import DataError
 from fer_edge.folder_files import files_below, is_hidden, is_system_file
 from fer_edge.limits import ARCHIVE_MEMBERS, EXPANSION, EXPANSION_FROM_BYTES
@@ -61,7 +62,7 @@ class Container:
         """
         most = min(most, self.most_bytes(name))
         with self._lock, self.open(name) as file:
-            content = file.read(most + 1)
+            content = read_bounded(file, most)
         if len(content) > most:
             raise OSError(f"more than the {most:,} bytes that are read of one picture")
         return content

@@ -20,6 +20,7 @@ from pathlib import Path
 import numpy as np
 
 from convert.data.picture import OFFICIAL_PARTS
+from fer_edge.bounded_read import read_bounded
 from fer_edge.errors import DataError
 from fer_edge.limits import VOTES_BYTES
 from fer_edge.media_files import PICTURE_SUFFIXES
@@ -163,7 +164,7 @@ def _rows(path: Path) -> Iterator[list[str]]:
         with path.open("rb") as file:
             is_compressed = file.read(2) == b"\x1f\x8b"
         with gzip.open(path) if is_compressed else path.open("rb") as file:
-            content = file.read(VOTES_BYTES + 1)
+            content = read_bounded(file, VOTES_BYTES)
         if len(content) > VOTES_BYTES:
             raise DataError(f"{path} has more than the {VOTES_BYTES:,} bytes that are read of a table of votes")
         text = content.decode("utf-8-sig")

@@ -16,6 +16,7 @@ from convert.data.readers import read_pictures, with_progress_bar
 from convert.data.samples import Samples, identical_groups
 from convert.data.splits import complete_split
 from convert.data.vote_labels import with_votes
+from convert.data.whole_pictures import whole_pictures
 from fer_edge.errors import DataError
 from fer_edge.folder_files import in_sentence
 from fer_edge.labels import LABELS
@@ -69,6 +70,7 @@ def load(
                 named_parts.append(picture.part)
                 source.append(picture.source)
                 rows.append(row)
+        whole = whole_pictures(files, source) if found.are_files else None
     if len(skipped) > SKIPPED_SHARE * (len(found_labels) + len(skipped)):
         examples = "; ".join(skipped[:3]) + ("; …" if len(skipped) > 3 else "")
         raise DataError(
@@ -90,6 +92,7 @@ def load(
         found.form,
         labels,
         other_files=found.other_files,
+        whole_pictures=whole,
     )
     if votes is None:
         return samples
@@ -104,7 +107,7 @@ def _vote_classes(classes: str | Sequence[str]) -> Classes:
 
 def remarks(samples: Samples) -> list[str]:
     """Sentences for the user on how a set was read: what was skipped, left out, drawn, or is missing."""
-    sentences = []
+    sentences = [samples.whole_pictures] if samples.whole_pictures else []
     if samples.labels_from:
         sentences.append(f"labels: {samples.labels_from}")
     if samples.skipped:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import sys
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path, PurePosixPath
@@ -16,6 +15,7 @@ from convert.data.archives import ACCEPTED_FORMS, ARCHIVE_SUFFIXES, READ_ERRORS,
 from convert.data.class_selection import Classes
 from convert.data.picture import OFFICIAL_PARTS, Picture
 from convert.data.pixel_csv import find_pixel_csv, header_of, read_pixel_csv
+from convert.progress_bar import progress_bar
 from fer_edge.errors import DataError
 from fer_edge.face_crop import crop_whole_image
 from fer_edge.labels import PART_NAMES
@@ -29,12 +29,16 @@ WHOLE_CHUNK = 16  # the same for pictures of full size, 12 MB each from a teleph
 
 
 class ReadSet(NamedTuple):
-    """The pictures of a set, their number (0: not known before the end), the set's form, and the names of other files."""
+    """The pictures of a set, their number (0: not known before the end), the set's form, and the names of other files.
+
+    `are_files`: each is a file, not a row of pixels.
+    """
 
     pictures: Iterator[Picture]
     total: int
     form: str
     other_files: tuple[str, ...]
+    are_files: bool = False
 
 
 def read_pictures(files: Container, side: int | None, classes: Classes) -> ReadSet:
@@ -63,7 +67,7 @@ def read_pictures(files: Container, side: int | None, classes: Classes) -> ReadS
     _refuse_empty_classes(files, images, classes)
     _refuse_parts_without_classes(files, images, classes)
     form = f"{files.kind} with class folders"
-    return ReadSet(_read_images(files, images, side, classes), len(images), form, other_files)
+    return ReadSet(_read_images(files, images, side, classes), len(images), form, other_files, are_files=True)
 
 
 def _head(files: Container, name: str) -> bytes:
@@ -173,10 +177,5 @@ def _describe(files: Container) -> str:
 
 
 def with_progress_bar(iterator: Iterator[Picture], total: int, path: Path) -> Iterable[Picture]:
-    """The same pictures, with a bar on a terminal once they take longer than two seconds."""
-    if not sys.stderr.isatty():
-        return iterator
-    from tqdm import tqdm
-
-    bar: Iterable[Picture] = tqdm(iterator, total=total or None, desc=path.name, unit="img", delay=2, leave=False)
-    return bar
+    """The same pictures, with a progress bar on stderr."""
+    return progress_bar(iterator, total=total or None, title=path.name, unit="img")

@@ -34,6 +34,7 @@ class Samples:
     votes: np.ndarray | None = None  # float32 (N, 8), of the set that was read with a table of votes
     other_files: tuple[str, ...] = ()  # of the set, which are no pictures, or were not followed
     labels_from: str | None = None  # the rule of the labels, where they are not the set's own
+    whole_pictures: str | None = None  # a sentence, where the pictures look like whole scenes instead of face crops
 
     def __post_init__(self) -> None:
         count = len(self.source)

@@ -9,6 +9,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import IO
 
+from fer_edge.bounded_read import read_bounded
+
 
 class OutputTooLong(Exception):
     """A command wrote more than it may."""
@@ -57,7 +59,7 @@ def run_bounded(
 
 def _read(process: subprocess.Popen[bytes], pipe: IO[bytes], largest_bytes: int) -> bytes:
     """Everything that comes from the pipe. Ends the process and raises OutputTooLong when that is too much."""
-    content = pipe.read(largest_bytes + 1)
+    content = read_bounded(pipe, largest_bytes)
     if len(content) > largest_bytes:
         process.kill()
         raise OutputTooLong

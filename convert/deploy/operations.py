@@ -172,9 +172,9 @@ class UndeployResult:
         return {"undeploy": 1, "host": self.host, "journal": self.journal or None, "remaining": list(self.remaining)}
 
 
-def status(address: SshAddress, instance: Instance) -> TargetStatus:
-    """The status of a target; nothing is changed there."""
-    with SshConnection(address) as connection:
+def status(address: SshAddress, instance: Instance, may_ask: bool = True) -> TargetStatus:
+    """The status of a target; nothing is changed there. `may_ask`: ssh may ask the person at the terminal."""
+    with SshConnection(address, may_ask) as connection:
         return TargetStatus.read(address.host, _checked_releases(connection, instance).status())
 
 

@@ -91,6 +91,14 @@ class Payload:
     system_site: bool  # the environment has access to apt's packages: picamera2
     options: PayloadOptions
 
+    def settings_sha256(self) -> str:
+        """The SHA-256 of the settings; empty where none are sent."""
+        return _sha256(self.folder / "settings.toml") if self.options.settings is not None else ""
+
+    def detector_digests(self) -> str:
+        """A line for each detector file, its SHA-256 and its name, as sha256sum writes it."""
+        return "\n".join(f"{_sha256(file)}  {file.name}" for file in sorted((self.folder / "detectors").iterdir()))
+
 
 def build_payload(
     options: PayloadOptions,
@@ -140,6 +148,10 @@ def build_payload(
         identity += sorted(file.name for file in wheels.glob("*.whl"))
     digest = hashlib.sha256("\n".join(identity).encode()).hexdigest()
     return Payload(folder, f"{__version__}-{digest[:12]}", constraints, system_site, options)
+
+
+def _sha256(file: Path) -> str:
+    return hashlib.sha256(file.read_bytes()).hexdigest()
 
 
 def _link(folder: Path, file: Path) -> None:

@@ -38,6 +38,7 @@ class DeployResult:
 
     host: str
     steps: StepLog
+    changed: bool = False  # whether the target was changed; of a dry run, whether it would be
     release: str = ""
     previous: str = ""
     service: str = ""
@@ -45,7 +46,7 @@ class DeployResult:
     first_line_s: float | None = None  # since the command began
     doctor: DoctorAnswer | None = None
     removed: tuple[str, ...] = ()
-    planned: tuple[str, ...] = ()  # changes that a deploy would make; of a dry run
+    planned: tuple[str, ...] = ()  # the changes that a dry run announces
 
     def to_json(self, error: FerEdgeError | None = None) -> dict[str, Any]:
         """The result as JSON values, with the error that ended the deploy."""
@@ -54,6 +55,7 @@ class DeployResult:
             "host": self.host,
             "done": error is None,
             "error": str(error) if error else None,
+            "changed": self.changed,
             "release": self.release,
             "previous": self.previous,
             "service": self.service,

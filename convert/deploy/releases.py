@@ -60,6 +60,15 @@ class RestoredRelease:
 
 
 @dataclass(frozen=True, slots=True)
+class Differences:
+    """What a deploy would change: the parts (release, bundle, settings, unit, detectors, service, unconfirmed), and the old
+    releases that it would delete."""
+
+    parts: tuple[str, ...]
+    removed: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class FirstLine:
     """The first journal line of a service since its start. `waiting`: the camera that it waits for, if it does."""
 
@@ -138,8 +147,13 @@ class Releases:
 
     def switch(self, payload: Payload, bundle: str, network: bool) -> bool:
         """Makes release, detectors, bundle, unit and settings the current ones; False where they are already."""
-        arguments = (bundle, "yes" if payload.options.settings else "", "yes" if network else "")
-        return self._call("switch_release", payload.release, *arguments, limit_s=300.0).first("unchanged") != "yes"
+        arguments = _switch_arguments(payload, bundle, network)
+        return self._call("switch_release", *arguments, limit_s=300.0).first("unchanged") != "yes"
+
+    def differences(self, payload: Payload, bundle: str, network: bool, keep: int) -> Differences:
+        """What a deploy of this payload would change; nothing is changed."""
+        values = self._call("report_differences", str(keep), *_switch_arguments(payload, bundle, network)).values
+        return Differences(values.get("differs", ()), values.get("removed", ()))
 
     def start(self, changed: bool) -> str:
         """Restarts the service where something changed or it is not running: “started”, “kept”, or “none” without systemd."""
@@ -159,6 +173,10 @@ class Releases:
         if answer.first("unchanged"):
             return None
         return RestoredRelease(answer.first("release"), answer.first("stopped") == "yes")
+
+    def rollback_release(self, leave: str) -> str:
+        """The release that a rollback would restore; empty where `leave` is named and not in use. Nothing is changed."""
+        return self._call("report_rollback", leave).first("release")
 
     def roll_back(self) -> tuple[RestoredRelease, Releases]:
         """Restores the state before the last deploy; also returns the releases for the instance of that deploy."""
@@ -188,6 +206,16 @@ class Releases:
             if failed.code == _NO_LINE:
                 raise NoFirstLine(text, failed.code) from failed
             raise (BundleRefused if failed.code == _BUNDLE else UsageError)(text) from failed
+
+
+def _switch_arguments(payload: Payload, bundle: str, network: bool) -> tuple[str, ...]:
+    return (
+        payload.release,
+        bundle,
+        payload.settings_sha256(),
+        "yes" if network else "",
+        payload.detector_digests(),
+    )
 
 
 @cache

@@ -13,10 +13,10 @@ from pathlib import Path
 from convert.deploy.payload import Payload, build_payload
 from convert.deploy.plan import DeployPlan, DeployResult
 from convert.deploy.private_folder import private_folder
-from convert.deploy.progress import StepLog
 from convert.deploy.releases import HOME, NoFirstLine, Releases
 from convert.deploy.ssh import SshConnection
 from convert.deploy.target_check import Target
+from convert.deploy.wheel import cache_lock
 from fer_edge.errors import BundleRefused, FerEdgeError, NotRunning, Unhealthy, UsageError
 
 _WAIT_S = 180.0  # for the first line: a Zero 2 W starts in half a minute, and its camera may take as long
@@ -38,25 +38,42 @@ def deploy(plan: DeployPlan, result: DeployResult, report: Callable[[str], None]
         if target.clock_warning:
             report(target.clock_warning)
         folder = stack.enter_context(private_folder("payload"))
-        with result.steps.step("pack") as step:
+        with result.steps.step("pack") as step, cache_lock():
             payload = build_payload(plan.options, python, target.machine, target.glibc, folder, report)
             result.release = payload.release
             step.result = f"release {payload.release}"
         if dry_run:
             result.planned = _planned_changes(plan, payload, target, releases)
+            result.changed = bool(result.planned)
             return
-        _install(releases, payload, target, result.steps)
+        _install(releases, payload, target, result)
         bundle = _check_release(releases, payload, result)
         _switch_and_start(releases, plan, payload, bundle, target, result, report)
 
 
-def rollback(plan: DeployPlan, result: DeployResult) -> None:
-    """Restores the state before the last deploy. Raises UsageError where there is none, and the errors of `deploy`."""
+def rollback(plan: DeployPlan, result: DeployResult, leave: str = "", dry_run: bool = False) -> None:
+    """Restores the state before the last deploy. With `leave`, only where that release is in use, so it may be repeated.
+
+    Raises UsageError where there is no such state, and the errors of `deploy`.
+    """
     with ExitStack() as stack:
         releases, target = _connect(plan, result, stack)
         target.check(need_mb=0)
-        if not target.current:
+        if not target.current and not leave:
             raise UsageError(f"nothing is deployed on {plan.address.host}; there is nothing to go back from")
+        before = releases.rollback_release(leave)
+        result.release = before or target.current
+        if leave and before == leave:
+            raise UsageError(
+                f"the last deploy to {plan.address.host} replaced settings or bundle and kept release {leave}; deploy the "
+                "former files again, or roll back without --from"
+            )
+        if not before:
+            return
+        result.changed = True
+        if dry_run:
+            result.planned = (f"restore the state before the last deploy, with release {before}",)
+            return
         releases.begin("")
         with result.steps.step("rollback") as step:
             restored, releases = releases.roll_back()
@@ -85,7 +102,8 @@ def _connect(plan: DeployPlan, result: DeployResult, stack: ExitStack) -> tuple[
     return releases, target
 
 
-def _install(releases: Releases, payload: Payload, target: Target, steps: StepLog) -> None:
+def _install(releases: Releases, payload: Payload, target: Target, result: DeployResult) -> None:
+    steps = result.steps
     with steps.step("transfer") as step:
         if not (complete := releases.begin(payload.release)):
             target.check()
@@ -93,9 +111,12 @@ def _install(releases: Releases, payload: Payload, target: Target, steps: StepLo
     python = target.check(need_mb=0)
     with steps.step("environment") as step:
         made = releases.make_environment(payload, python)
+        result.changed |= made
         step.result = f"{python.path}{', with apt’s packages' * payload.system_site}" if made else "exists already"
     with steps.step("install") as step:
-        step.result = "" if releases.install_packages(payload) else "exists already"
+        installed = releases.install_packages(payload)
+        result.changed |= installed
+        step.result = "" if installed else "exists already"
 
 
 def _check_release(releases: Releases, payload: Payload, result: DeployResult) -> str:
@@ -133,9 +154,11 @@ def _switch_and_start(
     try:
         with steps.step("switch") as step:
             changed = releases.switch(payload, bundle, network)
+            result.changed |= changed
             step.result = f"{result.previous or 'nothing'} → {payload.release}" if changed else "nothing to change"
         with steps.step("start") as step:
             result.service = releases.start(changed)
+            result.changed |= result.service == "started"
             results = {"none": "no systemd runs there", "kept": "it runs already"}
             step.result = results.get(result.service, plan.instance.unit)
         if result.service == "none":
@@ -151,6 +174,7 @@ def _switch_and_start(
         raise _undo(releases, result, error) from error
     with steps.step("finish") as step:
         result.removed = releases.finish(plan.keep)
+        result.changed |= bool(result.removed)
         step.result = f"{', '.join(result.removed)} removed" if result.removed else ""
 
 
@@ -183,18 +207,27 @@ def _undo(releases: Releases, result: DeployResult, error: FerEdgeError) -> NotR
 
 
 def _planned_changes(plan: DeployPlan, payload: Payload, target: Target, releases: Releases) -> tuple[str, ...]:
+    """The changes that the deploy would make, a sentence each; empty where it would change nothing."""
+    options, release = plan.options, payload.release
+    bundle = options.load_bundle()
+    network = plan.network or options.network()
+    differences = releases.differences(payload, bundle.installed_name if bundle else "", network, plan.keep)
+    sentences = {
+        "unconfirmed": "complete an interrupted deploy",
+        "release": f"switch from {target.current or 'nothing'} to {release}",
+        "detectors": "install the detectors",
+        "bundle": f"install the bundle {options.bundle} and use it",
+        "settings": f"replace {plan.instance.settings} by {options.settings}",
+        "unit": f"replace the unit {plan.instance.unit}",
+        "service": f"start {plan.instance.unit}",
+    }
+    lines = [sentences[part] for part in differences.parts if part in sentences]
+    lines += [f"delete the old release {name}" for name in differences.removed]
     existing = [line.split(" ")[0] for line in releases.status().values.get("release", ()) if " complete " in line]
-    lines = [
-        "install nothing: the release exists"
-        if payload.release in existing
-        else f"make the environment {HOME}/releases/{payload.release} and install into it"
-    ]
-    lines += [f"send {_megabytes(payload.folder)}"]
-    lines += [f"install the bundle {plan.options.bundle} and use it"] if plan.options.bundle else []
-    lines += [f"replace {plan.instance.settings} by {plan.options.settings}"] if plan.options.settings else []
-    if target.current != payload.release:
-        lines.append(f"switch from {target.current or 'nothing'} to {payload.release}")
-    lines.append(f"start {plan.instance.unit}" if target.systemd else "start nothing: no systemd runs there")
+    if release not in existing:
+        lines.insert(0, f"send {_megabytes(payload.folder)}, make {HOME}/releases/{release} and install into it")
+    if lines and target.systemd and "service" not in differences.parts:
+        lines.append(f"restart {plan.instance.unit}")
     return tuple(lines)
 
 

@@ -24,12 +24,12 @@ from types import TracebackType
 
 from convert.deploy.bounded_output import BoundedOutput, OutputTooLong, run_bounded
 from convert.deploy.private_folder import private_folder
-from convert.deploy.ssh_address import SshAddress, connection_error, printable_excerpt
+from convert.deploy.ssh_address import HostUnreachable, SshAddress, connection_error, printable_excerpt
 from fer_edge.errors import FerEdgeError, RestartNeeded, UsageError
 from fer_edge.limits import TARGET_OUTPUT_BYTES
 from fer_edge.text_cleaning import clean
 
-_CONNECT_S, _TYPING_S = 45.0, 300.0
+_LOGIN_S, _TYPING_S = 45.0, 300.0
 _MAX_GREETING_BYTES = 64 << 10
 # Only the connection itself: overrides settings of the user for this host that would run or forward something.
 _PLAIN = ("-T", "-o", "RemoteCommand=none", "-o", "RequestTTY=no")
@@ -74,15 +74,17 @@ class ScriptOutput:
 class SshConnection:
     """A connection to a target, open inside a `with` block. It ends with this process, even when that is killed.
 
-    A host with an unknown key is never accepted silently: at a terminal ssh asks the person, otherwise it is refused. Raises
-    HostUnreachable (exit code 75) when the host does not answer, UsageError when it refuses the connection, or when the login
-    has no shell.
+    A host with an unknown key is never accepted silently: at a terminal ssh asks the person, if it `may_ask`; otherwise it is
+    refused. Raises
+    HostUnreachable (exit code 75) when the host does not answer, or has started no shell after `login_s`, UsageError when it
+    refuses the connection, or when the login has no shell.
     """
 
-    def __init__(self, address: SshAddress) -> None:
+    def __init__(self, address: SshAddress, may_ask: bool = True, login_s: float = _LOGIN_S) -> None:
         self.address = address
         self.sudo = False  # whether scripts run as root by sudo
-        self._interactive = sys.stdin is not None and sys.stdin.isatty() and sys.stderr.isatty()
+        self._interactive = may_ask and sys.stdin is not None and sys.stdin.isatty() and sys.stderr.isatty()
+        self._login_s = _TYPING_S if self._interactive else login_s
 
     def __enter__(self) -> SshConnection:
         for tool in ("ssh", "rsync"):
@@ -237,12 +239,14 @@ class SshConnection:
         """Waits until the target has printed `mark`, which needs a shell. Raises the errors of the class when it does not."""
         assert self._master.stdout is not None
         descriptor, received = self._master.stdout.fileno(), b""
-        end_s = time.monotonic() + (_TYPING_S if self._interactive else _CONNECT_S)
+        end_s = time.monotonic() + self._login_s
         while f"{mark}\n".encode() not in received.replace(b"\r\n", b"\n"):
             ready, _, _ = select.select([descriptor], [], [], max(0.0, end_s - time.monotonic()))
             chunk = os.read(descriptor, 4096) if ready else b""
             received += chunk
-            if not ready or len(received) > _MAX_GREETING_BYTES:
+            if not ready:
+                raise self._slow_login(received)
+            if len(received) > _MAX_GREETING_BYTES:
                 raise self._no_shell(received)
             if not chunk:
                 code = self._master.wait()
@@ -254,6 +258,16 @@ class SshConnection:
         text = printable_excerpt(received.decode(errors="replace"), "nothing")
         return UsageError(
             f"{self.address.host} gives this login no shell: it printed “{text}”; log in as a user who has one"
+        )
+
+    def _slow_login(self, received: bytes) -> HostUnreachable:
+        text = printable_excerpt(received.decode(errors="replace"), "nothing")
+        reason = f"did not finish the login within {self._login_s:g} s"
+        if Path(self._control).exists():  # ssh makes it after the login
+            reason = f"accepted the login and started no shell within {self._login_s:g} s; it printed “{text}”"
+        return HostUnreachable(
+            f"{self.address.host} {reason}; a first login may be slow: try again, or look what `ssh {self.address.text}` "
+            "waits for"
         )
 
 

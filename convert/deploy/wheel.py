@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import csv
+import fcntl
 import hashlib
 import io
 import os
@@ -11,6 +12,8 @@ import subprocess
 import sys
 import tempfile
 import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.metadata import Distribution, PackageNotFoundError, distribution
 from pathlib import Path
 
@@ -29,6 +32,15 @@ def cache_folder() -> Path:
     """The folder of cached wheels: $XDG_CACHE_HOME/fer-edge, else ~/.cache/fer-edge."""
     cache_home = Path(os.environ.get("XDG_CACHE_HOME", ""))
     return (cache_home if cache_home.is_absolute() else Path.home() / ".cache") / "fer-edge"
+
+
+@contextmanager
+def cache_lock() -> Iterator[None]:
+    """Lets one process at a time fill the cache: several deploys may run at once."""
+    cache_folder().mkdir(parents=True, exist_ok=True)
+    with (cache_folder() / "lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 def build_wheel() -> Path:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import importlib.metadata
 import platform
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +20,7 @@ from convert.evaluate.bootstrap import DRAWS, SEED
 from convert.evaluate.evaluation_report import EvaluationData, EvaluationReport, Subject
 from convert.evaluate.metrics import roc_curves, score
 from convert.evaluate.plausibility import doubts, range_doubt
+from convert.progress_bar import progress_bar
 from convert.sources.checks import require_label_count
 from convert.sources.opened_model import OpenedModel
 from convert.tflite.inspection import operator_types
@@ -120,10 +120,8 @@ def _logits(classifier: Classifier, faces: np.ndarray, file: Path) -> np.ndarray
 
     Raises UsageError when they are not finite.
     """
-    from tqdm import tqdm
-
     logits = []
-    with tqdm(total=len(faces), desc="evaluating", unit="img", mininterval=0.5 if sys.stderr.isatty() else 30) as bar:
+    with progress_bar(total=len(faces), title="evaluating", unit="img", leave=True) as bar:
         for start in range(0, len(faces), CHUNK):
             logits.append(classifier.logits(faces[start : start + CHUNK]))
             _check_logits(logits[-1], file)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+NETWORK = "paper"  # the preset of this network
 DOI = "10.55452/1998-6688-2026-23-1-163-172"
 
 

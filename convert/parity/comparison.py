@@ -18,7 +18,7 @@ from convert.evaluate.plausibility import doubts
 from convert.parity.differences import LogitDifference, PartDifference
 from convert.parity.float_reference import least_probability, reference_for
 from convert.parity.paired_comparison import compare_logits, compare_part, curves_of_both
-from convert.parity.parity_report import Curves, ParityReport, RuntimeParity, worst_runtime
+from convert.parity.parity_report import FEW_HELD_OUT, Curves, ParityReport, RuntimeParity, worst_runtime
 from convert.parity.runtime_logits import RuntimeLogits, logits_of, measured_elsewhere, measured_here
 from convert.parity.tolerances import Margins
 from convert.parity.verdict import verdict_on_faces, verdict_on_logits
@@ -31,6 +31,7 @@ from fer_edge.errors import NotEnoughData, UsageError
 from fer_edge.thresholds import StatedPrior
 
 FEWEST = 100  # held-out images below which accuracy is not judged
+SYNTHETIC = "synthetic images that were not calibrated on"
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +63,31 @@ class ConversionOptions:
         return samples
 
 
+def missing_held_out(samples: Samples) -> str | None:
+    """A sentence on how many held-out images are missing for a verdict on accuracy; None where there are FEWEST.
+
+    Raises NotEnoughData when there are none: then there is nothing to compare on.
+    """
+    n = sum(len(samples.part(part).y) for part in HELD_OUT_PARTS)
+    if n >= FEWEST:
+        return None
+    if not n:
+        raise NotEnoughData(
+            "the set has no validation and no test images to compare on; put some pictures of each class into"
+            " validation/ or test/, or leave out --data"
+        )
+    return (
+        f"accuracy is not judged: that takes {FEWEST} held-out images, the validation and test parts hold {n}, so"
+        f" {FEWEST - n} are missing; the logits are judged"
+    )
+
+
+def print_missing_held_out(samples: Samples | None) -> None:
+    """Prints `missing_held_out` on stderr, before minutes of work. Raises NotEnoughData as it does."""
+    if samples is not None and (missing := missing_held_out(samples)):
+        print(missing, file=sys.stderr)
+
+
 def compare(
     float_model: OpenedModel,
     model: OpenedModel,
@@ -81,13 +107,16 @@ def compare(
         yield from measured_here(on, images, options.runtimes)
         yield from measured_elsewhere(options.recorded, model.content, images)
 
-    if samples is not None:
+    if samples is not None and missing_held_out(samples) is None:
         runtimes = measured(held_out(samples)[0])
         report = compare_on_samples(reference, runtimes, samples, labels, options.margins, options.prior, tiny)
     else:
-        assert synthetic is not None, "made where there are no data"
-        images = synthetic.check
-        report = compare_on_synthetic_images(reference, measured(images), images, labels, options.margins, tiny)
+        if samples is not None:
+            images, what = held_out(samples)[0], FEW_HELD_OUT
+        else:
+            assert synthetic is not None, "made where there are no data"
+            images, what = synthetic.check, SYNTHETIC
+        report = compare_on_logits(reference, measured(images), images, labels, options.margins, tiny, what)
     if tiny is None:
         return report
     unseen = f"differences between probabilities under {tiny:.3g}, which count as that on both sides"
@@ -106,16 +135,12 @@ def compare_on_samples(
     """The report on the validation and the test part, each alone and both together.
 
     `runtimes` hold logits of `held_out(samples)`; the first is the one that the device uses, and the thresholds are fitted
-    on its logits as they are. For the comparison none is below the logarithm of the probability `least`. Raises
-    NotEnoughData when both parts together have fewer than FEWEST images.
+    on its logits as they are. For the comparison none is below the logarithm of the probability `least`. Both parts together
+    have FEWEST images or more.
     """
     margins = margins or Margins.load()
     images, y, part = held_out(samples)
-    if len(y) < FEWEST:
-        raise NotEnoughData(
-            f"the validation and test parts hold {len(y)} images; parity needs at least {FEWEST}, "
-            "without --data it judges logits"
-        )
+    assert len(y) >= FEWEST, "fewer are compared by their logits"
     float_logits = logits_of(float_model, images, "float")
     names = [name for name in HELD_OUT_PARTS if name in part]
     rows = list(runtimes)
@@ -148,31 +173,34 @@ def compare_on_samples(
     )
 
 
-def compare_on_synthetic_images(
+def compare_on_logits(
     float_model: Classifier,
     runtimes: Iterable[RuntimeLogits],
     images: np.ndarray,
     labels: tuple[str, ...],
     margins: Margins | None = None,
     least: float | None = None,
+    what: str = SYNTHETIC,
 ) -> ParityReport:
-    """The report on synthetic images uint8 (N, side, side): labels and logits of both models; accuracy is not judged.
+    """The report on images uint8 (N, side, side): labels and logits of both models; accuracy is not judged.
 
-    The runtimes' logits are compared with none below the logarithm of the probability `least`.
+    `what` says which images they are: synthetic ones, or held-out ones that are too few to judge accuracy on. The runtimes'
+    logits are compared with none below the logarithm of the probability `least`.
     """
     margins = margins or Margins.load()
     float_logits = logits_of(float_model, images, "float")
     judged = {}
     for row in runtimes:
         logits = compare_logits(
-            "synthetic images that were not calibrated on",
+            what,
             float_logits,
             _not_below(least, row.logits),
             margins.logits_rms,
         )
         verdict, failures, undecided = verdict_on_logits(logits, margins)
         judged[row.name] = RuntimeParity(row.ran_on, verdict, failures, undecided, logits, None)
-    not_measured = ["accuracy", "AUC", "any figure per class", "agreement on faces"]
+    not_measured = ["accuracy", "AUC", "any figure per class"]
+    not_measured += ["agreement on faces"] if what == SYNTHETIC else []
     return _report(judged, {}, labels, margins, not_measured=not_measured)
 
 
@@ -219,6 +247,7 @@ def compare_bundle(bundle: Bundle, options: ConversionOptions) -> ParityReport:
     """
     float_model = open_float_of_bundle(bundle)
     samples = options.samples(bundle.side, bundle.labels)
+    print_missing_held_out(samples)
     beside = bundle.path / FILE_NAME
     if samples is None and not beside.is_file():
         raise NotEnoughData(

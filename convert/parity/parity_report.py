@@ -16,13 +16,14 @@ from convert.json_dataclass import from_json
 from convert.parity.differences import LogitDifference, MeasuredRuntime, PartDifference
 from convert.parity.paired_tests import DRAWS, SEED
 from convert.parity.tolerances import Margins
-from convert.parity.verdict import FAIL, OPEN, WORST_FIRST
+from convert.parity.verdict import FAIL, LOGITS_ONLY, OPEN, WORST_FIRST
 from fer_edge.errors import BundleRefused, NotEnoughData, ParityFailed
 from fer_edge.json_fields import to_json
 
 T = TypeVar("T")
 
 FILE_NAME = "parity.json"
+FEW_HELD_OUT = "held-out images, fewer than a verdict on accuracy takes"  # `images` of a comparison of logits
 SCHEMA_FILE = Path(__file__).with_name("parity.schema.json")
 
 
@@ -96,16 +97,24 @@ class ParityReport:
         values: dict[str, Any] = to_json(self)
         return values
 
+    @property
+    def open_reason(self) -> str | None:
+        """A sentence on what the images could not decide; None where there is a verdict on accuracy, or no image of faces."""
+        remedy = "give more held-out images"
+        if self.verdict == OPEN:
+            n = self.parts["together"].n
+            open_ones = ", ".join(name for name in self.undecided if name in ("accuracy", "macro AUC"))
+            return f"nothing failed, but {n} images cannot show {open_ones} to be within the margins; {remedy}"
+        if self.verdict == LOGITS_ONLY and self.logits.images == FEW_HELD_OUT:
+            return f"the logits pass, but {self.logits.n} images are too few to judge accuracy on; {remedy}"
+        return None
+
     def require_pass(self) -> None:
         """Raises ParityFailed with what failed, NotEnoughData with what could not be decided."""
         if self.verdict == FAIL:
             raise ParityFailed(f"{'; '.join(self.failures)} ({self.runtime})")
-        if self.verdict == OPEN:
-            n = self.parts["together"].n
-            open_ones = ", ".join(name for name in self.undecided if name in ("accuracy", "macro AUC"))
-            raise NotEnoughData(
-                f"nothing failed, but {n} images cannot show {open_ones} to be within the margins; give more held-out images"
-            )
+        if reason := self.open_reason:
+            raise NotEnoughData(reason)
 
 
 def worst_runtime(runtimes: dict[str, RuntimeParity]) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import platform
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from convert.parity.differences import MeasuredRuntime
+from convert.progress_bar import progress_bar
 from convert.tflite.tensorflow_output import quiet_tensorflow
 from fer_edge.classifier import Classifier, Runtime, find_runtime
 from fer_edge.console import message
@@ -99,8 +99,5 @@ def measured_elsewhere(files: Sequence[Path], model: bytes, images: np.ndarray) 
 
 def logits_of(model: Classifier, images: np.ndarray, what: str) -> np.ndarray:
     """The logits float32 (N, K) of images uint8 (N, side, side); `what` stands beside the progress bar."""
-    from tqdm import tqdm
-
     chunks = np.array_split(images, max(1, len(images) // 64))
-    bar = tqdm(chunks, desc=what, unit="×64", leave=False, disable=not sys.stderr.isatty())
-    return np.concatenate([model.logits(chunk) for chunk in bar])
+    return np.concatenate([model.logits(chunk) for chunk in progress_bar(chunks, title=what, unit="×64")])

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from convert.progress_bar import progress_bar
 from convert.quantize.calibration_set import Calibration, CalibrationSet
 from convert.sources.opened_model import OpenedModel
 from convert.tflite.keras_export import load_keras
@@ -106,7 +107,6 @@ def synthesize(model: keras.Model, n: int, steps: int, seed: int, what: str = "i
     """
     import keras
     import tensorflow as tf
-    from tqdm import tqdm
 
     norms = [layer for layer in model.layers if isinstance(layer, keras.layers.BatchNormalization)]
     if not norms:
@@ -142,7 +142,7 @@ def synthesize(model: keras.Model, n: int, steps: int, seed: int, what: str = "i
         return loss
 
     loss = float("nan")
-    with tqdm(range(steps), desc=what, unit="step", mininterval=1 if sys.stderr.isatty() else 30) as bar:
+    with progress_bar(range(steps), title=what, unit="step", leave=True) as bar:
         for _ in bar:
             loss = float(step())
             bar.set_postfix(loss=f"{loss:.4f}", refresh=False)

@@ -42,7 +42,7 @@ def markdown(report: EvaluationReport) -> str:
 
 
 def _headline(report: EvaluationReport) -> list[str]:
-    s, u, theirs = report.scores, report.unseen, report.data.is_fer2013
+    s, u, theirs = report.scores, report.unseen, _has_published(report)
     heads = ["", f"all {s.n:,}", "95 % interval"]
     if u:
         heads += [f"the {u.n:,} not in Training", "95 % interval"]
@@ -67,7 +67,7 @@ def _headline(report: EvaluationReport) -> list[str]:
 
 
 def _per_class(report: EvaluationReport) -> list[str]:
-    s, theirs = report.scores, report.data.is_fer2013
+    s, theirs = report.scores, _has_published(report)
     names = ("precision", "recall", "F1", "AUC", "images")
     heads = ["class", *(head for name in names for head in ([name, "published"] if theirs else [name]))]
     rows = []
@@ -86,6 +86,12 @@ def _per_class(report: EvaluationReport) -> list[str]:
         printed = ["" if v is None else f"{v:.2f}" for v in (*three, printed_auc)] + [f"{paper_baseline.N:,}"]
         rows.append([name, *_beside(ours, printed, theirs)])
     return ["## Each class", "", *_table(heads, rows)]
+
+
+def _has_published(report: EvaluationReport) -> bool:
+    """Whether the published figures can stand beside these: the set is FER2013, with its own labels and its seven classes."""
+    labels = {c.label for c in report.scores.classes}
+    return report.data.is_fer2013 and not report.data.labels_from and labels == set(paper_baseline.CLASSES)
 
 
 def _published(label: str) -> list[str]:
@@ -124,17 +130,23 @@ def _notes(report: EvaluationReport) -> list[str]:
         notes.append(f"Left out, for they are none of {', '.join(c.label for c in report.scores.classes)}: {gone}.")
     if d.skipped:
         notes.append(f"Skipped, for they cannot be read: {d.skipped:,}.")
-    if d.is_fer2013:
-        notes += [f"Published: doi {paper_baseline.DOI}. {paper_baseline.NOTES[0]}", *paper_baseline.NOTES[1:]]
+    if _has_published(report):
+        published = f"doi {paper_baseline.DOI}. {paper_baseline.NOTES[0]}"
+        if m.name == paper_baseline.NETWORK:
+            notes += [f"Published: {published}", *paper_baseline.NOTES[1:]]
+        else:
+            notes.append(f"Published, of another network (`{paper_baseline.NETWORK}`): {published}")
     else:
-        notes.append("No published figures stand beside these: they are of FER2013, and this set is another.")
+        notes.append(
+            "No published figures stand beside these: they are of FER2013's own seven labels, and these are others."
+        )
     notes.append("Versions: " + ", ".join(f"{k} {v}" for k, v in report.versions.items()) + ".")
     return notes
 
 
 def _table(heads: list[str], rows: list[list[str]]) -> list[str]:
     lines = [heads, ["---"] + ["---:"] * (len(heads) - 1), *rows]
-    return ["| " + " | ".join(cells) + " |" for cells in lines]
+    return ["| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |" for cells in lines]
 
 
 def _beside(ours: list[str], printed: list[str], theirs: bool) -> list[str]:

@@ -16,6 +16,12 @@ from fer_edge.bundle_spec import BundleSpec
 from fer_edge.labels import LABELS
 
 _NOT_A_SETTING = ("epochs", "seed", "early_stopping")  # of a recipe: the card has them elsewhere
+_OF_TEACHERS = (
+    "teacher_share",
+    "temperature",
+    "teachers_see",
+    "draws",
+)  # of a recipe, without effect if there are none
 
 
 def bundle_card(spec: BundleSpec, report: ParityReport | ReferenceFreeReport, history: TrainingHistory | None) -> str:
@@ -49,6 +55,7 @@ def _quantized(spec: BundleSpec) -> list[str]:
         f"| input | {q.input.dtype}, gray 0–255, scale {q.input.scale:.6g}, zero point {q.input.zero_point} |",
         f"| output | {spec.output.kind}, {q.output.dtype}, scale {q.output.scale:.6g}, zero point {q.output.zero_point} |",
         f"| crop | {spec.input.preprocess}, defined in fer_edge/face_crop.py |",
+        *_default_threshold(spec),
         *([f"| labels of the data | {made.labels_from} |"] if made.labels_from else []),
         f"| float model | SHA-256 {(made.float_sha256 or '')[:16]}… |",
         f"| calibrated on | {_calibration_images(made.calibration)} |",
@@ -76,9 +83,16 @@ def _existing_file(spec: BundleSpec) -> list[str]:
         f"| input | {spec.quantization.input.dtype}, {channels}, pixels 0 to 255 as {low:g} to {high:g} |",
         f"| output | {spec.output.kind}, {spec.quantization.output.dtype} |",
         f"| crop | {entry.preprocess}, defined in fer_edge/face_crop.py |",
+        *_default_threshold(spec),
         f"| starts on | {', '.join(spec.operators.supported_by)} |",
         f"| compared with | {reference} |",
     ]
+
+
+def _default_threshold(spec: BundleSpec) -> list[str]:
+    """The row on the threshold of `unsure` where it is a default; none where it was fitted: the report has it."""
+    sentence = spec.thresholds.default_sentence
+    return [f"| labels are reported | {sentence} (`python -m convert.thresholds` fits one) |"] if sentence else []
 
 
 def _training(history: TrainingHistory) -> list[str]:
@@ -93,7 +107,7 @@ def _training(history: TrainingHistory) -> list[str]:
         f"{history.last_epoch} epochs on {data.train:,} training images, seed {history.seed}, precision {history.policy}. The"
         f" weights are those of epoch {best.epoch}, the best on {data.validation:,} validation images"
         f" ({'; '.join(figures)}). This is one run with one seed. Recipe (convert/train/presets.py explains the terms):"
-        f" {_in_words(history.recipe, but=_NOT_A_SETTING)}. Network (convert/train/networks.py):"
+        f" {_recipe(history)}. Network (convert/train/networks.py):"
         f" {_in_words(history.network)}.",
     ]
     if history.external:
@@ -124,7 +138,7 @@ def _training(history: TrainingHistory) -> list[str]:
         if first := history.init.history:
             lines.append(
                 f"That model was trained for {first.last_epoch} epochs, seed {first.seed}, and is of epoch"
-                f" {first.best_epoch}. Recipe: {_in_words(first.recipe, but=_NOT_A_SETTING)}."
+                f" {first.best_epoch}. Recipe: {_recipe(first)}."
             )
     return lines
 
@@ -146,6 +160,12 @@ _LIMITS = [
     " user must judge whether they may be used commercially.",
     "",
 ]
+
+
+def _recipe(history: TrainingHistory) -> str:
+    """The settings of a run in words; those of teachers only where it had some."""
+    has_teachers = bool(history.teachers or (history.external and history.external.teachers))
+    return _in_words(history.recipe, but=_NOT_A_SETTING if has_teachers else (*_NOT_A_SETTING, *_OF_TEACHERS))
 
 
 def _in_words(values: Mapping[str, Any], but: Sequence[str] = ()) -> str:

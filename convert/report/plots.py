@@ -35,6 +35,7 @@ STYLE = {
     "savefig.dpi": 160,
     "savefig.bbox": "tight",
     "savefig.pad_inches": 0.1,
+    "text.parse_math": False,  # a class may have a dollar sign in its name
     "svg.fonttype": "none",  # letters stay letters, in the page's own font
     "svg.hashsalt": "fer-edge",
 }

@@ -1,4 +1,4 @@
-"""The README's table of measured figures, from the reports that are committed with the models."""
+"""The table of measured figures in models/README.md, from the reports that are committed with the models."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from convert.train.history import TrainingHistory
 from fer_edge.errors import UsageError
 from fer_edge.shipped_bundles import SHIPPED
 
-BEGIN = "<!-- written by `python -m convert.readme`; do not edit by hand -->"
+BEGIN = "<!-- figures, written by `python -m convert.readme`; do not edit by hand -->"
 END = "<!-- end -->"
 OURS = ("edge", "nano", "large", "paper")
 OPTIONAL = ("large", "edge-votes", "edge-mixed")  # in the figures once they are released
@@ -23,7 +23,7 @@ BASELINE = "paper"
 BY_VOTES = "edge-votes"  # of other classes, so it has a line of its own and is not among the peers
 BY_BOTH = "edge-mixed"  # judged by both kinds of labels, beside `edge`; not among the peers
 VOTES_REPORT = Path("votes") / "report.json"  # in a report's folder: the evaluation by the majority of FER+'s votes
-DEFAULT = "blazeface-zoomed"  # the detector whose rows are in the README; the others are in the reports
+DEFAULT = "blazeface-zoomed"  # the detector whose rows are shown; the others are in the reports
 
 
 @dataclass(frozen=True)
@@ -208,13 +208,13 @@ def _crops(r: Released) -> str:
             f" {row['found_share'] * 100:.0f} % found)"
             for row in rows
         )
-        + f", against the same faces' own crops ([all of it](models/{r.name}/report/crops.json))."
+        + f", against the same faces' own crops ([all of it]({r.name}/report/crops.json))."
     )
 
 
 def with_block(readme: str, text: str, begin: str = BEGIN) -> str:
-    """A README's text with its measured figures replaced. Raises UsageError when it has no markers for them."""
+    """A page's text with its generated block replaced. Raises UsageError when it has no markers for them."""
     if begin not in readme or END not in readme:
-        raise UsageError(f"the README has no place for the figures: “{begin}” and “{END}”")
+        raise UsageError(f"the page has no place for the figures: “{begin}” and “{END}”")
     before, rest = readme.split(begin, 1)
     return f"{before}{begin}\n{text}\n{END}{rest.split(END, 1)[1]}"

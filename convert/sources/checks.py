@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from convert.data.samples import Samples
+from convert.sources.model_source import ModelSource
 from convert.tflite.graph import Graph, Operator
 from convert.tflite.inspection import custom_operators, nonfinite_tensors, operator_types
 from fer_edge.classifier import Classifier
@@ -78,8 +79,12 @@ def require_several_classes(samples: Samples) -> None:
         )
 
 
-def require_different_answers(model: Classifier, images: np.ndarray, labels: tuple[str, ...], path: Path) -> None:
-    """Raises UsageError when the model in `path` gives all images uint8 (N, side, side) one label, or non-finite logits."""
+def require_different_answers(model: Classifier, images: np.ndarray, source: ModelSource, has_data: bool) -> None:
+    """Raises UsageError when the model of `source` gives all images uint8 (N, side, side) one label, or non-finite logits.
+
+    `has_data`: the images are of a data set that the user named.
+    """
+    path, labels = source.path, source.labels
     predicted: set[int] = set()
     for start in range(0, len(images), _CHUNK):
         logits = model.logits(images[start : start + _CHUNK])
@@ -91,9 +96,22 @@ def require_different_answers(model: Classifier, images: np.ndarray, labels: tup
     if len(images) > 1:
         raise UsageError(
             f"{path} labels all {len(images)} images “{labels[predicted.pop()]}”, so the ranges of its other logits are"
-            " unknown; name the range of pixels it was trained on (--input-range), or give images like its training images"
-            " (--data)"
+            f" unknown; {_one_class_remedy(source, has_data)}"
         )
+
+
+def _one_class_remedy(source: ModelSource, has_data: bool) -> str:
+    """What to do about a model that gives one class: only what the user has not done already."""
+    if source.history is not None:  # its range of pixels is known
+        accuracy = source.history.best.val_accuracy
+        scored = (
+            "" if accuracy is None else f" (validation accuracy {accuracy:.2f} after epoch {source.history.last_epoch})"
+        )
+        return f"train it longer{scored}"
+    remedies = [] if source.input_range else ["name the range of pixels it was trained on (--input-range)"]
+    if not has_data:
+        remedies.append("give images like its training images (--data)")
+    return ", or ".join(remedies) or "train it longer, or check that --input-range and --data are those of its training"
 
 
 def require_unsaturated(model: Classifier, images: np.ndarray, path: Path) -> None:

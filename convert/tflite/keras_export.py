@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from convert.tflite.io_signature import require_one_picture
 from convert.tflite.tensorflow_output import quiet_tensorflow
+from fer_edge.bounded_read import read_bounded
 from fer_edge.errors import UsageError
 from fer_edge.limits import JSON_BYTES
 from fer_edge.text_cleaning import clean
@@ -59,7 +60,7 @@ def keras_version_of(path: Path) -> str | None:
     try:
         if zipfile.is_zipfile(path):
             with zipfile.ZipFile(path) as archive, archive.open("metadata.json") as file:
-                version = json.loads(file.read(JSON_BYTES)).get("keras_version")
+                version = json.loads(read_bounded(file, JSON_BYTES)).get("keras_version")
         else:
             with h5py.File(path) as stored:
                 version = stored.attrs.get("keras_version")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import math
-import os
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -13,6 +12,7 @@ from convert.argument_types import whole_number
 from convert.data.class_selection import EXPRESSIONS, classes_argument
 from convert.data.ferplus import FERPLUS_LABELS
 from convert.data.loader import load, remarks
+from convert.tflite.tensorflow_output import quiet_tensorflow
 from convert.train.hardware import bfloat16_is_fast, has_accelerator, limit_threads, use_all_devices
 from convert.train.networks import NETWORKS, Network, build_network, count_multiply_adds, count_parameters
 from convert.train.presets import PRESETS
@@ -117,7 +117,8 @@ def _run(args: argparse.Namespace) -> int:
     samples = load(args.data, classes=args.classes, votes=args.votes, vote_labels=recipe.targets == "votes")
     for remark in remarks(samples):
         print(remark, file=sys.stderr)
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    with quiet_tensorflow():
+        import keras  # noqa: F401  # its backend writes to stderr when it is imported first
     if args.threads:
         limit_threads(args.threads)
     network = replace(NETWORKS[args.preset], side=samples.x.shape[1], classes=len(samples.labels))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Any
 
+from convert.progress_bar import progress_bar
 from convert.train.history import EpochRecord
 
 if TYPE_CHECKING:
@@ -21,10 +22,8 @@ class TrainingProgress:
     """A bar over the images of all remaining epochs, with the time left; one line per epoch where stderr is a file."""
 
     def __init__(self, epochs: int, images: int, batch: int) -> None:
-        from tqdm import tqdm
-
         self.images, self.batch = images, batch
-        self.bar = tqdm(total=epochs * images, unit="img", mininterval=0.5 if sys.stderr.isatty() else 60)
+        self.bar = progress_bar(total=epochs * images, title="training", unit="img", leave=True)
 
     def callback(self) -> keras.callbacks.Callback:
         """The Keras callback that moves the bar during one epoch."""

@@ -33,6 +33,13 @@ class Sink(Protocol):
         ...
 
 
+class Output(Protocol):
+    """Where a run sends something beside its journal. `trouble`: why that fails at present, a sentence without full stop."""
+
+    @property
+    def trouble(self) -> str | None: ...
+
+
 class _StatelessSink:
     """A sink without anything to open, postpone or close."""
 
@@ -59,6 +66,11 @@ class _LineSink(_StatelessSink):
         self.failure = ""
         self._stream: TextIO | None = stream
 
+    @property
+    def trouble(self) -> str | None:
+        """Why the stream gets no more lines, as a sentence without its full stop; None while it does."""
+        return f"stdout cannot be written ({self.failure}); it gets no more lines" if self.failure else None
+
     def _write(self, line: str) -> None:
         if self._stream is None:
             return
@@ -70,7 +82,7 @@ class _LineSink(_StatelessSink):
             raise
         except OSError as error:
             self._stream, self.failure = None, error.strerror or str(error)
-            message(f"stdout cannot be written ({self.failure}); it gets no more lines, the run goes on")
+            message(f"{self.trouble}, the run goes on")
 
 
 class JsonLinesSink(_LineSink):

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import fcntl
 import os
-import re
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -74,7 +73,7 @@ class BundleStore:
         """
         bundle = Bundle.load(source)
         verified = verify(bundle)
-        name = f"{re.sub(r'[^A-Za-z0-9_.-]+', '-', bundle.name).strip('.-')[:40] or 'bundle'}-{bundle.sha256[:12]}"
+        name = bundle.installed_name
         path = self.releases / name
         with self._locked():
             if not self._holds(path, bundle):

@@ -163,7 +163,10 @@ def read_instance(name: str, folders: Sequence[Path], clock: Clock, root: Path =
         except FileNotFoundError:
             continue
         except (OSError, ValueError, StatusDamaged) as error:
-            problem = f"its status file cannot be read: {error}"
+            reason = (
+                f"{path}: {error}" if isinstance(error, ValueError) else error
+            )  # the others name the file themselves
+            problem = f"its status file cannot be read: {reason}"
             ended = ended or InstanceStatus(name, False, (problem,), folder)
             continue
         if record.boot == clock.boot and is_own_process(record, owner[0], root):
@@ -195,6 +198,7 @@ def _running_instance(folder: Path, record: StatusRecord, owner: tuple[int, int]
         problems.append(f"no frame for {frame_age_s:.0f} s")
     if status.journal_trouble is not None:
         problems.append(f"the journal: {status.journal_trouble}; events wait in memory")
+    problems += filter(None, status.outputs.values())
     return InstanceStatus(
         name=record.name,
         running=True,

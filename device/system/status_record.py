@@ -35,6 +35,9 @@ class Status:
     prior: Mapping[str, float] | None = None  # the device's own estimate by label, where there is one
     health: Health | None = None
     problems: tuple[str, ...] = ()  # of the machine
+    outputs: Mapping[str, str | None] = field(
+        default_factory=dict
+    )  # beside the journal: by name, why one fails at present
 
     @staticmethod
     def read(fields: JsonFields) -> Status:
@@ -51,6 +54,7 @@ class Status:
             prior=_shares(fields.object("prior")) if fields.has("prior") else None,
             health=_health(fields) if fields.has("health") else None,
             problems=fields.any_texts("problems"),
+            outputs=_troubles(fields.object("outputs")),
         )
 
 
@@ -101,6 +105,10 @@ _PROCESS_FIELDS = tuple(name for name in StatusRecord.__dataclass_fields__ if na
 
 def _counts(fields: JsonFields) -> dict[str, int]:
     return {name: fields.integer(name) for name in fields.values}
+
+
+def _troubles(fields: JsonFields) -> dict[str, str | None]:
+    return {name: fields.any_text(name) if fields.has(name) else None for name in fields.values}
 
 
 def _shares(fields: JsonFields) -> dict[str, float]:

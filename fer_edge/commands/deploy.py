@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fer_edge.console import message, output
-from fer_edge.errors import EXIT_DONE, FerEdgeError
+from fer_edge.errors import EXIT_DONE, FerEdgeError, UsageError
 from fer_edge.json_fields import json_text
 
 if TYPE_CHECKING:
@@ -50,14 +50,32 @@ def register(commands: Any) -> None:
     deploy.add_argument(
         "--keep", type=int, default=3, metavar="N", help="number of releases that remain on the Pi; default: 3"
     )
-    which = deploy.add_mutually_exclusive_group()
-    which.add_argument(
-        "--dry-run", action="store_true", help="inspect the Pi and print the steps without changing anything"
+    deploy.add_argument(
+        "--dry-run", action="store_true", help="inspect the Pi and print the changes without making them"
     )
-    which.add_argument("--rollback", action="store_true", help="restore the state before the last deploy")
+    deploy.add_argument("--rollback", action="store_true", help="restore the state before the last deploy")
+    deploy.add_argument(
+        "--from",
+        default="",
+        dest="leave",
+        metavar="RELEASE",
+        help="with --rollback: only if this release is in use, so that the command may be repeated",
+    )
     deploy.set_defaults(command=_deploy)
 
-    status = commands.add_parser("status", help="print the releases, service and health of a Pi")
+    status = commands.add_parser(
+        "status",
+        help="print the releases, service and health of a Pi, or a table of all in an inventory",
+        epilog="Exit codes: 2 bad input, or the host refused; 7 unhealthy; 8 not running; 75 the host did not answer. With "
+        "--inventory the largest of all hosts.",
+    )
+    status.add_argument(
+        "--inventory", type=Path, metavar="FILE", help="Ansible inventory in YAML; needs the extra `fleet`"
+    )
+    status.add_argument("--limit", default="", metavar="PATTERN", help="only these hosts or groups of the inventory")
+    status.add_argument(
+        "--jobs", type=int, default=16, metavar="N", help="hosts of the inventory asked at once; default: 16"
+    )
     status.set_defaults(command=_status)
     fetch = commands.add_parser("fetch", help="copy a Pi's journals to this machine; only new parts are copied")
     fetch.add_argument("--out", type=Path, metavar="DIR", help="folder for the journals; default: HOST-journal")
@@ -66,7 +84,8 @@ def register(commands: Any) -> None:
     undeploy.add_argument("--journal-too", action="store_true", help="also delete the journal and the service's user")
     undeploy.set_defaults(command=_undeploy)
     for parser in (deploy, status, fetch, undeploy):
-        parser.add_argument("host", metavar="USER@HOST", help="SSH address, or a name from ~/.ssh/config")
+        several = {"nargs": "?"} if parser is status else {}
+        parser.add_argument("host", metavar="USER@HOST", help="SSH address, or a name from ~/.ssh/config", **several)
         parser.add_argument("--port", type=int, metavar="N", help="SSH port; default: that of ~/.ssh/config, else 22")
         parser.add_argument("--json", action="store_true", dest="as_json", help="print the result as JSON")
     for parser in (deploy, status):
@@ -85,9 +104,11 @@ def _deploy(args: argparse.Namespace) -> int:
     options = PayloadOptions(args.bundle, args.config, tuple(args.extra), args.offline)
     plan = DeployPlan(_address(args), Instance(args.name), options, args.network, args.keep)
     result = DeployResult(plan.address.host, StepLog(message))
+    if args.leave and not args.rollback:
+        raise UsageError("--from names the release that a rollback leaves; give --rollback too")
     try:
         if args.rollback:
-            rollback(plan, result)
+            rollback(plan, result, args.leave, args.dry_run)
         else:
             deploy(plan, result, message, args.dry_run)
     except FerEdgeError as error:
@@ -99,6 +120,8 @@ def _deploy(args: argparse.Namespace) -> int:
         return EXIT_DONE
     for line in result.planned:
         message(f"would {line}")
+    if not result.changed:
+        message(f"nothing {'would change' if args.dry_run else 'was changed'}")
     if result.first_line_s is not None:
         message(f"{result.first_line_s:.1f} s to the first log line")
     output(result.release)
@@ -109,9 +132,27 @@ def _status(args: argparse.Namespace) -> int:
     from convert.deploy.operations import status
     from convert.deploy.releases import Instance
 
+    if args.inventory is not None:
+        return _fleet_status(args)
+    if args.host is None or args.limit:
+        raise UsageError("give USER@HOST, or an inventory: --inventory FILE; --limit needs one")
     target_status = status(_address(args), Instance(args.name))
     output(json_text(target_status.to_json()) if args.as_json else target_status.text())
     return target_status.verdict()
+
+
+def _fleet_status(args: argparse.Namespace) -> int:
+    from convert.deploy.fleet import fleet_status
+    from convert.deploy.inventory import read_inventory
+    from convert.deploy.releases import Instance
+
+    if args.host is not None or args.port is not None:
+        raise UsageError("--inventory names the hosts and their ports; give it alone, and choose hosts with --limit")
+    hosts = read_inventory(args.inventory, args.limit, Instance(args.name))
+    fleet = fleet_status(hosts, args.jobs, message)
+    output(json_text(fleet.to_json()) if args.as_json else fleet.text())
+    message(fleet.summary())
+    return fleet.exit_code()
 
 
 def _fetch(args: argparse.Namespace) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +12,7 @@ from fer_edge.errors import UsageError
 
 if TYPE_CHECKING:
     from fer_edge.journal.segments import DamagedLine
+    from fer_edge.log.archive import Archive
     from fer_edge.log.devices import Device
     from fer_edge.log.rows import RowFilter
     from fer_edge.log.time_window import TimeWindow
@@ -77,11 +79,13 @@ def add_kind_argument(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def add_row_parsers(parser: argparse.ArgumentParser, command: Any) -> list[argparse.ArgumentParser]:
-    """A subparser for each kind of rows, so that folders may stand after options."""
+def add_row_parsers(
+    parser: argparse.ArgumentParser, command: Any, more: Mapping[str, str] | None = None
+) -> list[argparse.ArgumentParser]:
+    """A subparser for each kind of rows, and `more` with their help, so that folders may stand after options."""
     parsers = []
     kinds = parser.add_subparsers(metavar="WHAT", dest="what", required=True)
-    for what, help_text in ROW_KINDS.items():
+    for what, help_text in {**ROW_KINDS, **(more or {})}.items():
         kind = kinds.add_parser(what, help=help_text)
         add_window_arguments(kind)
         if what in ("episodes", "readings", "events"):
@@ -109,10 +113,25 @@ def row_filter(args: argparse.Namespace) -> RowFilter:
 
 
 def selected_devices(args: argparse.Namespace) -> list[Device]:
-    """The selected journals; without DIR the one that `run` writes."""
+    """The selected journals; without DIR the one that `run` writes. Raises UsageError also for an archive."""
+    from fer_edge.log.archive import is_archive
     from fer_edge.log.devices import devices
 
+    for folder in args.folders:
+        if folder.is_dir() and is_archive(folder):
+            raise UsageError(
+                f"{folder} is an archive: `log query`, and `log export` without --partition, read it, alone; name journals"
+            )
     return devices(args.folders or [_own_journal(args.name)], args.device)
+
+
+def selected_archive(args: argparse.Namespace) -> Archive | None:
+    """The selected archive, if the one DIR is one."""
+    from fer_edge.log.archive import Archive, is_archive
+
+    if len(args.folders) == 1 and args.folders[0].is_dir() and is_archive(args.folders[0]):
+        return Archive(args.folders[0], args.device)
+    return None
 
 
 def _own_journal(name: str) -> Path:

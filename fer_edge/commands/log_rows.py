@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,10 +16,11 @@ from fer_edge.commands.log_options import (
     report_damage,
     report_zone,
     row_filter,
+    selected_archive,
     selected_devices,
 )
 from fer_edge.console import message
-from fer_edge.errors import EXIT_DONE
+from fer_edge.errors import EXIT_DONE, UsageError
 
 if TYPE_CHECKING:
     from fer_edge.log.devices import Device
@@ -34,6 +36,9 @@ _TERMINAL_COLUMNS = {  # fewer than a file has
 }
 
 
+PARTITION = "device,day"
+
+
 def register(actions: Any) -> None:
     """Adds the two actions."""
     query = actions.add_parser("query", help=f"print rows: {', '.join(ROW_KINDS)}")
@@ -41,58 +46,107 @@ def register(actions: Any) -> None:
         form = parser.add_mutually_exclusive_group()
         form.add_argument("--json", action="store_true", help="print one JSON object for each row")
         form.add_argument("--csv", action="store_true", help="print CSV")
-    export = actions.add_parser("export", help="write rows to a file: .csv, .jsonl, or .parquet (extra `parquet`)")
-    for parser in add_row_parsers(export, _export):
+    export = actions.add_parser(
+        "export",
+        help="write rows to a file: .csv, .jsonl, or .parquet (extra `parquet`); or to an archive of many devices",
+    )
+    for parser in add_row_parsers(export, _export, {"all": "all of these kinds, to an archive (--partition)"}):
         parser.add_argument(
             "--out",
             type=Path,
             required=True,
             metavar="FILE",
-            help="output file (.csv, .jsonl or .parquet); an error leaves no partial file",
+            help="output file (.csv, .jsonl or .parquet); an error leaves no partial file; with --partition a folder",
+        )
+        parser.add_argument(
+            "--partition",
+            choices=[PARTITION],
+            help="write an archive: Hive-partitioned Parquet that `log query` reads (extra `duckdb`); replaces these devices' "
+            "rows in it, except those that the journal no longer has; default: one file",
         )
 
 
 def _query(args: argparse.Namespace) -> int:
     from fer_edge.log.tables import write_csv, write_json, write_text
 
-    rows, names, wanted = _rows(args)
-    write = write_json if args.json else write_csv if args.csv else write_text
-    if not args.json and not args.csv:
-        several = len(selected_devices(args)) > 1
-        names = [*(["device"] if several else []), *_TERMINAL_COLUMNS[args.what]]
-    report_zone(args)
-    if (first := next(rows, None)) is None:
-        message("no rows of that kind in the selection")
-    else:
-        rows = chain((first,), rows)
-    write(rows, names, wanted.window.zone, sys.stdout)
+    with ExitStack() as stack:
+        rows, names, several = _rows(args, stack)
+        zone = row_filter(args).window.zone
+        write = write_json if args.json else write_csv if args.csv else write_text
+        if not args.json and not args.csv:
+            names = [*(["device"] if several else []), *_TERMINAL_COLUMNS[args.what]]
+        report_zone(args)
+        if (first := next(rows, None)) is None:
+            message("no rows of that kind in the selection")
+        else:
+            rows = chain((first,), rows)
+        write(rows, names, zone, sys.stdout)
     return EXIT_DONE
 
 
 def _export(args: argparse.Namespace) -> int:
     from fer_edge.log.tables import write_rows_file
 
-    rows, names, wanted = _rows(args)
-    write_rows_file(rows, names, wanted.window.zone, args.out)
+    if args.partition:
+        return _export_archive(args)
+    if args.what == "all":
+        raise UsageError(f"“all” needs --partition {PARTITION}; a file holds one kind of rows")
+    with ExitStack() as stack:
+        rows, names, _ = _rows(args, stack)
+        write_rows_file(rows, names, row_filter(args).window.zone, args.out)
     message(f"{args.out} is written, {args.out.stat().st_size:,} bytes")
     return EXIT_DONE
 
 
-def _rows(args: argparse.Namespace) -> tuple[Iterator[Row], list[str], RowFilter]:
-    """The rows of all devices, one device after the other; the names of their fields; the filter."""
+def _export_archive(args: argparse.Namespace) -> int:
     from fer_edge.journal.clock_correction import ClockCorrection
-    from fer_edge.log.rows import column_names, labels_of, rows_of
+    from fer_edge.log.archive_writer import JournalStart, write_device
+    from fer_edge.log.rows import RowFilter, labels_of
+    from fer_edge.log.time_window import TimeWindow
+
+    wanted = row_filter(args)
+    if wanted != RowFilter(TimeWindow(zone=wanted.window.zone)):
+        raise UsageError("an archive has every row: leave out what selects some; `log query` selects")
+    if args.out.exists() and not args.out.is_dir():
+        raise UsageError(f"{args.out} is a file; an archive is a folder: name another")
+    devices, kinds = selected_devices(args), list(ROW_KINDS) if args.what == "all" else [args.what]
+    args.out.mkdir(parents=True, exist_ok=True)
+    for device in devices:
+        counts = []
+        for what in kinds:
+            start = JournalStart.of(device.folder, ClockCorrection(device.folder))
+            rows = _journal_rows([device], what, wanted)
+            counts.append(f"{write_device(args.out, what, device.name, rows, labels_of([device]), start):,} {what}")
+        message(f"{device.name}: {', '.join(counts)}")
+    return EXIT_DONE
+
+
+def _rows(args: argparse.Namespace, stack: ExitStack) -> tuple[Iterator[Row], list[str], bool]:
+    """The rows of all devices, one device after the other; the names of their fields; whether there are several devices.
+
+    `stack` holds an archive open.
+    """
+    from fer_edge.log.rows import column_names, labels_of
+
+    wanted = row_filter(args)
+    if (archive := selected_archive(args)) is not None:
+        stack.enter_context(archive)
+        names = column_names(args.what, archive.labels(args.what))
+        return archive.rows(args.what, wanted), names, len(archive.names) > 1
+    devices = selected_devices(args)
+    rows = _journal_rows(devices, args.what, wanted)
+    return rows, column_names(args.what, labels_of(devices)), len(devices) > 1
+
+
+def _journal_rows(devices: Sequence[Device], what: str, wanted: RowFilter) -> Iterator[Row]:
+    from fer_edge.journal.clock_correction import ClockCorrection
+    from fer_edge.log.rows import rows_of
     from fer_edge.log.runs import read_runs
 
-    devices, wanted = selected_devices(args), row_filter(args)
-    readings = args.what in ("readings", "events")
-
-    def every() -> Iterator[Row]:
-        for device in devices:
-            items = read_runs(device.folder, ClockCorrection(device.folder), readings)
-            yield from rows_of(_without_damage(device, items), device, args.what, wanted)
-
-    return every(), column_names(args.what, labels_of(devices)), wanted
+    readings = what in ("readings", "events")
+    for device in devices:
+        items = read_runs(device.folder, ClockCorrection(device.folder), readings)
+        yield from rows_of(_without_damage(device, items), device, what, wanted)
 
 
 def _without_damage(device: Device, items: Iterator[LogItem]) -> Iterator[LogItem]:

@@ -50,6 +50,8 @@ def _predict(args: argparse.Namespace) -> int:
     reader = Reader(args.bundle)
     if not args.crop:
         message(f"detector {reader.detector.name}, bundle {reader.bundle.name}")
+    if sentence := reader.bundle.spec.thresholds.default_sentence:
+        message(f"{reader.bundle.name} reports labels {sentence}; `python -m convert.thresholds` fits one")
     faces = unreadable = 0
     for path in args.images:
         try:

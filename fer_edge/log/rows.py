@@ -5,7 +5,8 @@
     blind      a time without observation, and why
 
 Each row has its device, its run (the number of that run's first segment) and its time, in POSIX seconds in the columns
-`at`, `from` and `to`; `time_known`: the clock of that boot was synced at some time.
+`at`, `from` and `to`; `time_known`: the clock of that boot was synced at some time. Beside its columns a row has the place of
+its line in the journal, for archives: `boot` and `mono_s`.
 """
 
 from __future__ import annotations
@@ -27,6 +28,9 @@ from fer_edge.log.time_window import TimeWindow
 
 Row = dict[str, Any]
 TIMES = ("at", "from", "to")
+OBJECTS = ("unsure_by", "drops", "body")  # columns whose values are objects
+LASTING = ("episodes", "tallies", "blind")  # kinds whose rows have a beginning and an end
+FILTER_FIELDS = ("label", "track", "quality")  # of a row of events; not columns
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,12 +121,11 @@ def event_row(device: Device, item: LoggedEvent) -> Row:
     event = item.event
     body = event.body
     return {
-        **_common(device, item.run, item.known, at=item.at_s),
+        **_common(device, item.run, item.known, event.mono_s, at=item.at_s),
         "kind": event.kind,
         "what": event_sentence(event, item.run.labels),
         "seq": event.seq,
         "boot": event.boot,
-        "mono_s": event.mono_s,
         "clock": event.clock,
         "body": body,
         "label": body.get("steady") or body.get("label"),  # for filters; not a column
@@ -135,7 +138,11 @@ def _episode(device: Device, item: LoggedEvent) -> Row:
     body, offset_s = item.event.body, item.at_s - item.event.mono_s
     return {
         **_common(
-            device, item.run, item.known, **_between(body["start_mono_s"] + offset_s, body["end_mono_s"] + offset_s)
+            device,
+            item.run,
+            item.known,
+            item.event.mono_s,
+            **_between(body["start_mono_s"] + offset_s, body["end_mono_s"] + offset_s),
         ),
         **{name: body[name] for name in ("track", "label", "dwell_s", "frames", "quality", "ended")},
         "p": probability_of(body["label"], body["p"], item.run.labels),
@@ -147,7 +154,7 @@ def _tally(device: Device, item: LoggedMinute) -> Row:
     body = item.body
     frames = body.get("frames", {})
     return {
-        **_common(device, item.run, item.known, **_between(item.from_s, item.to_s)),
+        **_common(device, item.run, item.known, item.mono_s, **_between(item.from_s, item.to_s)),
         **{name: round(body[name], 3) for name in ("observed_s", "unavailable_s", "paused_s", "face_s")},
         **{f"s_{label}": 0.0 for label in (*item.run.labels, UNSURE)},
         **{f"s_{label}": round(seconds, 3) for label, seconds in body["labels_s"].items()},
@@ -166,7 +173,7 @@ def _reading(device: Device, item: LoggedEvent) -> Row:
     p, label = body.get("steady_p") or body["p"], body.get("steady") or body["label"]
     x, y, width, height = body["xywh"]
     return {
-        **_common(device, item.run, item.known, at=item.at_s),
+        **_common(device, item.run, item.known, item.event.mono_s, at=item.at_s),
         **{name: body.get(name) for name in ("track", "quality", "why", "frame", "score", "age_ms")},
         "label": label,
         "p": probability_of(label, p, item.run.labels),
@@ -179,7 +186,7 @@ def _reading(device: Device, item: LoggedEvent) -> Row:
 
 def _blind(device: Device, span: UnobservedSpan) -> Row:
     return {
-        **_common(device, span.run, span.known, **_between(span.from_s, span.to_s)),
+        **_common(device, span.run, span.known, span.mono_s, **_between(span.from_s, span.to_s)),
         "seconds": round(span.seconds, 3),
         "state": span.state,
         "why": span.why,
@@ -187,8 +194,15 @@ def _blind(device: Device, span: UnobservedSpan) -> Row:
     }
 
 
-def _common(device: Device, run: Run, known: bool, **times: float) -> Row:
-    return {"device": device.name, "run": run.number, **times, "time_known": known}
+def _common(device: Device, run: Run, known: bool, mono_s: float, **times: float) -> Row:
+    return {
+        "device": device.name,
+        "run": run.number,
+        **times,
+        "time_known": known,
+        "boot": run.boot,
+        "mono_s": mono_s,
+    }
 
 
 def _between(from_s: float, to_s: float) -> dict[str, float]:

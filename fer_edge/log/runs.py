@@ -50,18 +50,22 @@ class Run:
 
 @dataclass(slots=True)
 class LoggedMinute:
-    """A tally, from one POSIX second to another; `body` is the event's."""
+    """A tally, from one POSIX second to another; `body` is the event's, `mono_s` its line's (seconds since boot)."""
 
     from_s: float
     to_s: float
     known: bool
     body: dict[str, Any]
     run: Run
+    mono_s: float
 
 
 @dataclass(slots=True)
 class UnobservedSpan:
-    """A time without observation. `seconds` is less than its length where only a part of it was unobserved."""
+    """A time without observation. `seconds` is less than its length where only a part of it was unobserved.
+
+    `mono_s` is its start, in seconds since the boot of its run.
+    """
 
     state: str
     from_s: float
@@ -70,6 +74,7 @@ class UnobservedSpan:
     known: bool
     why: str
     run: Run
+    mono_s: float
 
 
 @dataclass(slots=True)
@@ -177,7 +182,7 @@ class _Reader:
     def _note(self, now: _State, event: Event) -> Iterator[LogItem]:
         body, at_s = event.body, event.mono_s
         if event.kind == "tally":
-            yield from self._minute(now, body)
+            yield from self._minute(now, body, at_s)
         elif event.kind == "gap":
             now.lost = f"{sum(body['lost'].values())} lines were lost: {body['reason']}"
         elif event.kind == "camera":
@@ -198,7 +203,7 @@ class _Reader:
             now.spans.append((state, since_s, at_s, why))
         now.away = away
 
-    def _minute(self, now: _State, body: dict[str, Any]) -> Iterator[LogItem]:
+    def _minute(self, now: _State, body: dict[str, Any], line_s: float) -> Iterator[LogItem]:
         from_s = float(body["from_mono_s"])
         to_s = from_s + float(body["seconds"])
         if now.upto_s == now.start_s and not now.run.whole:
@@ -212,7 +217,7 @@ class _Reader:
         now.lost = self.damage = ""
         if float(body["unavailable_s"]) > 0.0:
             now.partly.append((from_s, to_s, float(body["unavailable_s"])))
-        yield LoggedMinute(from_s + offset_s, to_s + offset_s, known, body, now.run)
+        yield LoggedMinute(from_s + offset_s, to_s + offset_s, known, body, now.run, line_s)
 
     def _hole(self, now: _State, to_s: float) -> Iterator[UnobservedSpan]:
         """The time since the last minute, if there should be a minute about it."""
@@ -237,7 +242,8 @@ class _Reader:
         else:
             state = "cut off"
             why = "the process ended without an end line" if same else "the machine restarted without an end line"
-        yield UnobservedSpan(state, from_s, start_s, start_s - from_s, same or (known and start_known), why, before.run)
+        known = same or (known and start_known)
+        yield UnobservedSpan(state, from_s, start_s, start_s - from_s, known, why, before.run, before.upto_s)
 
     def _finish(self, now: _State) -> Iterator[LogItem]:
         if now.end is not None:
@@ -276,4 +282,4 @@ class _Reader:
     ) -> UnobservedSpan:
         offset_s, known = self._calendar.moment(now.run.boot, 0.0)
         length_s = to_s - from_s if seconds is None else seconds
-        return UnobservedSpan(state, from_s + offset_s, to_s + offset_s, length_s, known, why, now.run)
+        return UnobservedSpan(state, from_s + offset_s, to_s + offset_s, length_s, known, why, now.run, from_s)

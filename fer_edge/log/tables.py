@@ -90,7 +90,8 @@ def private_file(path: Path) -> Iterator[Path]:
         yield fresh
 
 
-def _write_parquet(rows: Iterable[Row], columns: Sequence[str], path: Path) -> None:
+def pyarrow_modules() -> tuple[Any, Any]:
+    """The modules pyarrow and pyarrow.parquet. Raises UsageError without the extra `parquet`."""
     try:
         import pyarrow as pa
         import pyarrow.parquet as pq
@@ -98,7 +99,12 @@ def _write_parquet(rows: Iterable[Row], columns: Sequence[str], path: Path) -> N
         raise UsageError(
             "Parquet needs the extra `parquet`: pip install 'fer-edge[parquet]'; or name a .csv"
         ) from error
-    schema = pa.schema([(name, _type(name, pa)) for name in columns])
+    return pa, pq
+
+
+def _write_parquet(rows: Iterable[Row], columns: Sequence[str], path: Path) -> None:
+    pa, pq = pyarrow_modules()
+    schema = pa.schema([(name, parquet_type(name, pa, "ms")) for name in columns])
     several = iter(rows)
     with pq.ParquetWriter(path, schema, compression="zstd") as writer:
         while some := list(islice(several, _AT_ONCE)):
@@ -120,14 +126,16 @@ _TEXT = (
     "unsure_by",
     "drops",
     "body",
+    "day",
 )
-_WHOLE = ("run", "track", "frames", "frame", "seq", "faces_max", "faces_skipped", "frames_read", "frames_processed",
+_WHOLE = ("run", "row", "track", "frames", "frame", "seq", "faces_max", "faces_skipped", "frames_read", "frames_processed",
           "frames_idle", "x", "y", "width", "height")  # fmt: skip
 
 
-def _type(name: str, pa: Any) -> Any:
+def parquet_type(name: str, pa: Any, time_unit: str) -> Any:
+    """The type of a column, of the module pyarrow; times are UTC in `time_unit`."""
     if name in TIMES:
-        return pa.timestamp("ms", tz="UTC")
+        return pa.timestamp(time_unit, tz="UTC")
     if name == "time_known":
         return pa.bool_()
     return pa.string() if name in _TEXT else pa.int64() if name in _WHOLE else pa.float64()

@@ -43,9 +43,10 @@ sys.stderr.write(open("/proc/self/status").read())
 sys.exit(code)"""
 
 
-def measured(arguments: list[str], folder: Path) -> tuple[float, float]:
-    """Seconds that a command took over the journal, and the most memory it held, in MB."""
-    command = [sys.executable, "-c", ONE, "log", *arguments, str(folder)]
+def measured(arguments: list[str], folder: Path, code: str = ONE) -> tuple[float, float]:
+    """Seconds that a command took over the journal, or `code` with its arguments, and the most memory it held, in MB."""
+    words = ["log", *arguments, str(folder)] if code == ONE else arguments
+    command = [sys.executable, "-c", code, *words]
     if os.geteuid() == 0 and (first := shutil.which("chrt")):
         command = [first, "--rr", "1", *command]
     began_s = time.perf_counter()

@@ -98,6 +98,24 @@ def test_a_report_of_other_classes_has_no_published_figures() -> None:
     assert "contempt" in rows(text) and "published" not in text.split("## How")[0] and "- Labels: votes." in text
 
 
+def test_a_report_of_own_classes_on_parts_of_fer2013s_sizes_has_no_published_figures() -> None:
+    """Classes that the paper does not have, and signs that Markdown and matplotlib give a meaning."""
+    labels = ("calm", "a|b", "$x$", "_y")
+    rng = np.random.default_rng(0)
+    y = rng.integers(0, 4, 200)
+    logits = (rng.normal(size=(200, 4)) + 2 * np.eye(4)[y]).astype(np.float32)
+    scores = score(logits, y, labels, draws=20)
+    own = report(scores=scores, unseen=None, curves=roc_curves(logits, y, labels))
+    text = markdown(own)
+    assert "published" not in text.split("## How")[0] and "No published figures" in text
+    assert "| a\\|b | " in text and len({line.replace("\\|", "").count("|") for line in _class_rows(text)}) == 1
+    assert {"figure-3-confusion.png", "figure-4-roc.png"} <= set(files(own))
+
+
+def _class_rows(text: str) -> list[str]:
+    return [line for line in text.split("## Each class")[1].split("##")[0].splitlines() if line.startswith("|")]
+
+
 def test_the_averages_of_the_published_table_follow_from_its_rows() -> None:
     """To the rounding of the rows, so no number was copied wrongly."""
     table = paper_baseline.CLASSES
@@ -126,7 +144,9 @@ def test_scores_stand_beside_the_published_ones() -> None:
     assert table["sad"][8:] == [str(sad.support), "1,139"]
     assert table["weighted"][3] == "0.48" and table["macro"][7] == "0.82"
     text = markdown(evaluation)
-    assert "7,066 images" in text and paper_baseline.DOI in text and "disagree" in text
+    assert "7,066 images" in text and paper_baseline.DOI in text and "disagree" not in text, "of another network"
+    named = markdown(replace(evaluation, subject=replace(evaluation.subject, name="paper")))
+    assert "7,066 images" in named and "disagree" in named, "its own table's caveats"
     assert "this host (Some Processor), not a Raspberry Pi" in text
 
 

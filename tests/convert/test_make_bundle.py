@@ -17,6 +17,7 @@ from convert.parity.__main__ import main as parity_main
 from convert.parity.comparison import ConversionOptions, compare_on_samples
 from convert.parity.parity_report import read_parity
 from convert.parity.runtime_logits import logits_on_runtime
+from convert.parity.verdict import LOGITS_ONLY
 from convert.quantize.__main__ import main as quantize_main
 from convert.quantize.calibration_set import calibration_set
 from convert.quantize.full_integer import quantize_graph
@@ -35,6 +36,7 @@ from fer_edge.bundle import Bundle
 from fer_edge.bundle_files import sha256_of
 from fer_edge.classifier import Classifier
 from fer_edge.errors import BundleRefused, NotEnoughData, ParityFailed, UsageError
+from fer_edge.thresholds import Thresholds
 
 
 @pytest.fixture(scope="module")
@@ -245,3 +247,68 @@ def test_training_stops_when_validation_no_longer_improves(bars: Samples, tmp_pa
     history = train(few, tmp_path, SMALL_NETWORK, recipe)
     assert len(history.epochs) == history.best_epoch + 2 < 30
     assert TrainingHistory.read(tmp_path / "history.json") == history
+
+
+def few(bars: Samples, validation: int) -> Samples:
+    """The training images, and so many of the validation part."""
+    return bars.take(np.r_[np.arange(350), 350 + np.arange(validation)])
+
+
+def test_a_small_set_calibrates_and_its_logits_are_judged(
+    trained: Path, bars: Samples, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The missing images are counted before the quantization, and the threshold of `unsure` is a default."""
+    out, data = tmp_path / "out", samples_csv(few(bars, 60), tmp_path)
+    assert quantize_main(["--model", str(trained), "--data", str(data), "--out", str(out), "--compare", "one"]) == 0
+    errors = capsys.readouterr().err
+    counted = "accuracy is not judged: that takes 100 held-out images, the validation and test parts hold 60, so 40 are"
+    assert errors.index(counted) < errors.index("quantizing ")
+    assert "warning: the logits pass, but 60 images are too few to judge accuracy on" in errors
+    bundle, report = Bundle.load(out), read_parity(out)
+    assert bundle.spec.provenance.calibration.kind == "training images"
+    assert report.verdict == LOGITS_ONLY and report.logits.n == 60 and not report.parts
+    assert bundle.spec.thresholds == Thresholds(1.0, 0.57, None, True), "halfway between 1/7 and 1"
+    assert "from a probability of 0.57, a default for this number of classes" in (out / "CARD.md").read_text()
+    assert parity_main([str(out), "--data", str(data), "--compare", "one"]) == NotEnoughData.exit_code
+    assert parity_main([str(out), "--data", str(data), "--compare", "one", "--write"]) == 0, "it was asked to write"
+    assert "warning: " in capsys.readouterr().err and Bundle.load(out).spec.thresholds.is_default
+
+
+def test_a_set_without_held_out_images_is_refused_before_the_work(
+    trained: Path, bars: Samples, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = samples_csv(bars.take(np.arange(14)), tmp_path)  # two of each class, of which none can be held out
+    assert quantize_main(["--model", str(trained), "--data", str(data), "--out", str(tmp_path / "out")]) == 6
+    errors = capsys.readouterr().err
+    assert "no validation and no test images to compare on" in errors and "quantizing" not in errors
+
+
+@pytest.mark.parametrize(
+    ("has_history", "arguments", "remedy", "absent"),
+    [
+        (True, (), "train it longer (validation accuracy ", ("--input-range", "--data")),
+        (False, (), "name the range of pixels it was trained on (--input-range)", ("--data",)),
+        (False, ("--input-range", "0,255"), "check that --input-range and --data are those of its training", ()),
+    ],
+)
+def test_a_model_of_one_class_gets_the_remedies_that_are_left(
+    has_history: bool,
+    arguments: tuple[str, ...],
+    remedy: str,
+    absent: tuple[str, ...],
+    trained: Path,
+    data: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    model = build_network(SMALL_NETWORK)
+    last = [layer for layer in model.layers if layer.get_weights()][-1]
+    kernel, bias = (np.asarray(value) for value in last.get_weights())
+    last.set_weights([kernel * 0, np.eye(len(bias))[3]])
+    model.save(tmp_path / "model.keras")
+    if has_history:
+        (tmp_path / "history.json").write_bytes((trained / "history.json").read_bytes())
+    command = ["--model", str(tmp_path / "model.keras"), "--data", str(data), "--out", str(tmp_path / "out")]
+    assert quantize_main([*command, *arguments]) == UsageError.exit_code
+    sentence = capsys.readouterr().err
+    assert remedy in sentence and not any(word in sentence for word in absent)

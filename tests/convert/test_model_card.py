@@ -53,3 +53,12 @@ def test_the_card_states_where_the_labels_of_the_data_are_from() -> None:
         and "A displayed facial expression, one of angry, contempt" in card
     )
     assert BundleSpec.from_json(voted.to_json(), "here") == voted
+
+
+def test_the_card_names_settings_of_teachers_only_where_there_were_some() -> None:
+    spec, parity = Bundle.load(EDGE).spec, read_parity(EDGE)
+    recipe = {**training_history().recipe, "teacher_share": 0.75, "temperature": 4.0, "teachers_see": "views"}
+    alone = replace(training_history(), recipe=recipe)
+    assert "teacher" not in bundle_card(spec, parity, alone) and "temperature 4" not in bundle_card(spec, parity, alone)
+    card = bundle_card(spec, parity, replace(alone, teachers=("ab" * 32,)))
+    assert "teacher share 0.75, temperature 4.0, teachers see views" in card

@@ -15,7 +15,7 @@ from jsonschema import Draft202012Validator
 from convert.evaluate.confidence_calibration import CalibrationError, ConfidenceCalibration, Coverage
 from convert.evaluate.label_thresholds import LabelCalibration, LabelCoverage
 from convert.json_dataclass import from_json
-from convert.parity.comparison import compare_on_synthetic_images
+from convert.parity.comparison import compare_on_logits
 from convert.parity.differences import ClassDifference, LogitDifference, MeasuredRuntime, PartDifference
 from convert.parity.paired_tests import PairedDifference
 from convert.parity.parity_report import (
@@ -124,7 +124,7 @@ def test_a_report_on_synthetic_images_is_described_too(tmp_path: Path) -> None:
     classifier = Classifier(shipped_path("nano") / "model.tflite")
     images = np.random.default_rng(0).integers(0, 256, (20, 48, 48)).astype(np.uint8)
     labels = read_parity(shipped_path("nano")).labels
-    report = compare_on_synthetic_images(classifier, [logits_on_runtime(classifier, images)], images, tuple(labels))
+    report = compare_on_logits(classifier, [logits_on_runtime(classifier, images)], images, tuple(labels))
     assert report.parts == {} and report.confidence is None and report.curves is None
     validate(report.to_json())
     (tmp_path / FILE_NAME).write_text(json.dumps(report.to_json()), encoding="utf-8")

@@ -1,4 +1,4 @@
-"""The README's measured figures: the released models only, and those of other labels on a line of their own."""
+"""The measured figures of both READMEs: released models only, those of other labels on a line of their own."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import pytest
 from builders import external_history
 
 from convert.data.ferplus import LABEL_RULE
+from convert.report import summary_table
 from convert.report.readme_table import block
 from fer_edge.errors import UsageError
 
@@ -67,3 +68,24 @@ def test_a_model_of_other_labels_has_a_line_of_its_own(models: Path) -> None:
     (line,) = (line for line in text.splitlines() if line.startswith("- `edge-votes` is judged by other labels"))
     assert LABEL_RULE in line and "n = 3,589 of PrivateTest: accuracy 7" in line and "weakest recall fear" in line
     assert "**edge-votes**" not in text and "Its int8 − float on both test parts" in line
+
+
+def test_the_short_table_has_a_row_for_each_released_model_and_one_for_the_peer(models: Path) -> None:
+    lines = summary_table.block(models).splitlines()
+    assert [line.split("|")[1].strip() for line in lines[4:]] == [
+        *(f"**[{name}](models/{name}/CARD.md)**" for name in ("edge", "nano", "paper")),
+        "fer (TFLite)",
+    ]
+    entries = {e["name"]: e for e in json.loads((models / "peers" / "peers.json").read_text())["entries"]}
+    edge, accuracy = entries["edge"], entries["edge"]["standings"]["test"]["accuracy"]["value"]
+    assert (
+        f"| {accuracy * 100:.1f} (" in lines[4]
+        and f"| {edge['bytes']:,} | {edge['latency']['ratio']:.2f}× |" in lines[4]
+    )
+    assert lines[-1].endswith("|  | 93,160 | 1.00× |"), "of other packages, float is not known"
+
+
+def test_the_default_has_the_time_of_the_network_that_it_shares(models: Path) -> None:
+    shutil.copytree(models / "edge", models / "edge-mixed")
+    line = summary_table.block(models).splitlines()[4]
+    assert line.startswith("| **[edge-mixed]") and line.endswith("| as `edge` |")

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from convert.data.samples import Samples
-from convert.parity.comparison import compare_on_samples, compare_on_synthetic_images
+from convert.parity.comparison import compare_on_logits, compare_on_samples
 from convert.parity.differences import ClassDifference, MeasuredRuntime
 from convert.parity.paired_comparison import compare_part
 from convert.parity.parity_report import ParityReport
@@ -89,7 +89,7 @@ def test_without_labels_the_verdict_is_of_the_logits_alone() -> None:
     f, q, _ = logits_of_both(4000)
     images = np.zeros((4000, 8, 8), np.uint8)
     good, scaled = (
-        compare_on_synthetic_images(FloatModel(f), [measured("litert", logits)], images, LABELS, M)  # type: ignore[arg-type]
+        compare_on_logits(FloatModel(f), [measured("litert", logits)], images, LABELS, M)  # type: ignore[arg-type]
         for logits in (q, f * np.float32(0.95))
     )
     assert (good.verdict, good.passed, good.parts, good.confidence) == (LOGITS_ONLY, True, {}, None)

@@ -83,6 +83,8 @@ def test_a_written_status_is_read_back(tmp_path: Path) -> None:
         ({"state": "paused", "frame_mono_s": -100.0}, 1, []),
         ({"journal_trouble": "the disk is full"}, 1, ["the journal: the disk is full; events wait in memory"]),
         ({"problems": ("the power supply is too weak",)}, 1, ["too weak"]),
+        ({"outputs": {"stdout": None, "mqtt": None}}, 1, []),
+        ({"outputs": {"stdout": None, "mqtt": "the broker is away"}}, 1, ["the broker is away"]),
         (
             {"state": "lost", "journal_trouble": "gone", "problems": ("hot",)},
             1,
@@ -168,7 +170,9 @@ def problem_of(folder: Path, text: str) -> str:
     found = read_instance("camera", [folder], FakeClock())
     assert not found.running
     (problem,) = found.problems
-    assert problem.startswith("its status file cannot be read: ") and problem.isprintable()
+    assert (
+        problem.startswith(f"its status file cannot be read: {folder / 'camera.status.json'}") and problem.isprintable()
+    )
     return problem
 
 

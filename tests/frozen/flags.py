@@ -16,7 +16,10 @@ from tests.frozen.commands import FIXTURES, ROOT, ran
 from tests.frozen.normalise import write
 
 FLAGS = FIXTURES / "flags.json"
-READMES = ("README.md", "convert/README.md", "device/README.md", "models/README.md", "Makefile")
+READMES = (
+    *("README.md", "convert/README.md", "device/README.md", "models/README.md", "Makefile"),
+    *sorted(page.relative_to(ROOT).as_posix() for page in (ROOT / "docs/pages").glob("*.md")),
+)
 # `fer-edge log check`, `fer-edge log query blind`: so many words say what is done
 LENGTHS = {"config": 3, "bundle": 3, "service": 3, "detectors": 3, "log": 3, "log query": 4, "log export": 4}
 

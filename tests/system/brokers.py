@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import signal
 import socket
 import subprocess
 import threading
@@ -53,8 +54,19 @@ class Mosquitto:
         """What it said so far."""
         return (self._folder / "mosquitto.log").read_text()
 
+    def freeze(self) -> None:
+        """Lets it hang: the kernel accepts connections for it, and nothing answers."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """Ends what `freeze` began."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGCONT)
+
     def stop(self, kill: bool = False) -> None:
         if self._process is not None:
+            self._process.send_signal(signal.SIGCONT)  # one that hangs could not end
             self._process.kill() if kill else self._process.terminate()
             self._process.wait(10)
             self._process = None

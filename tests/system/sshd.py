@@ -13,6 +13,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from fer_edge.shipped_bundles import SHIPPED
 from tests.loopback import answers_ssh, free_port
 
 HERE, ROOT = Path(__file__).parent, Path(__file__).parents[2]
@@ -115,6 +116,17 @@ class Target:
         """Ends every connection, as a network does that goes away: what runs there is not told."""
         for pid in self.connections():
             os.kill(pid, signal.SIGKILL)
+
+
+def later_checkout(folder: Path) -> Path:
+    """A checkout of a later version, written to `folder`: it makes another wheel, and another release."""
+    for name in ("fer_edge", "convert", "device", *(f"models/{name}" for name in SHIPPED), "constraints"):
+        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("pyproject.toml", "README.md", "LICENSE", "CHANGELOG.md"):
+        shutil.copy(ROOT / name, folder)
+    with (folder / "device" / "__init__.py").open("a") as file:
+        file.write("# later\n")
+    return folder
 
 
 def possible() -> bool:

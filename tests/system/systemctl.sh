@@ -53,7 +53,7 @@ journalctl:*)
   ;;
 *is-enabled*) [ -e "$notes/$name.enabled" ] ;;
 *--value*) echo 0 ;;
-*show*) printf 'LoadState=loaded\nActiveState=%s\nSubState=running\nUnitFileState=enabled\nNRestarts=0\nFragmentPath=%s\n' "$(word "$name")" "$(unit_file "$name")" ;;
+*show*) printf 'LoadState=loaded\nActiveState=%s\nSubState=running\nResult=success\nUnitFileState=enabled\nNRestarts=0\nFragmentPath=%s\n' "$(word "$name")" "$(unit_file "$name")" ;;
 *try-restart*) if alive "$name"; then stop "$name"; start "$name"; fi ;;
 *disable*)
   stop "$name"

@@ -7,21 +7,22 @@ from __future__ import annotations
 
 import json
 import shutil
+import socket
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
-from system.sshd import ROOT, Target, possible, target
+from system.sshd import ROOT, Target, later_checkout, possible, target
 
 from convert.deploy.ssh import SshConnection
-from convert.deploy.ssh_address import SshAddress
+from convert.deploy.ssh_address import HostUnreachable, SshAddress
 from fer_edge.errors import FerEdgeError, UsageError
-from fer_edge.shipped_bundles import SHIPPED
 
 SECRET = "s3cret-of-the-broker"
 SETTINGS = f"""# password: {SECRET}
@@ -64,14 +65,7 @@ def pi(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Target]:
 @pytest.fixture(scope="module")
 def later(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A checkout of a later version: another wheel, another release."""
-    folder = tmp_path_factory.mktemp("later")
-    for name in ("fer_edge", "convert", "device", *(f"models/{name}" for name in SHIPPED), "constraints"):
-        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
-    for name in ("pyproject.toml", "README.md", "LICENSE", "CHANGELOG.md"):
-        shutil.copy(ROOT / name, folder)
-    with (folder / "device" / "__init__.py").open("a") as file:
-        file.write("# later\n")
-    return folder
+    return later_checkout(tmp_path_factory.mktemp("later"))
 
 
 def deploy_json(pi: Target, *words: str | Path, root: Path = ROOT) -> dict[str, Any]:
@@ -147,6 +141,31 @@ def test_an_unreachable_port_is_a_sentence(pi: Target) -> None:
     assert ran.returncode == 75 and "cannot be reached" in ran.stderr
 
 
+def test_a_slow_login_is_no_missing_shell(pi: Target, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", pi.environ["PATH"])
+    pi.sh("echo 'echo welcome; sleep 600' >/home/someone/.bashrc")
+    expected = "pi accepted the login and started no shell within 5 s; it printed “welcome”"
+    with pytest.raises(HostUnreachable, match=expected), SshConnection(SshAddress("someone@pi"), login_s=5.0):
+        pass
+    with (
+        socket.create_server(("127.0.0.1", 0)) as server,
+        ThreadPoolExecutor(1) as pool,
+        pytest.raises(HostUnreachable, match=r"pi did not finish the login within 1 s; .*`ssh pi` waits for"),
+    ):
+        greeting = pool.submit(greet, server)
+        with SshConnection(SshAddress("pi", server.getsockname()[1]), login_s=1.0):
+            pass
+    assert greeting.result().startswith(b"SSH-2.0"), "the client had connected"
+
+
+def greet(server: socket.socket) -> bytes:
+    """Greets one client as an SSH server, and returns what it sends until it goes away."""
+    connection, _ = server.accept()
+    with connection:
+        connection.sendall(b"SSH-2.0-slow\r\n")
+        return b"".join(iter(lambda: connection.recv(4096), b""))
+
+
 @pytest.mark.parametrize(
     ("redirection", "rsync_error"),
     [("", "protocol version mismatch"), (" >&2", "top printed more than 1,048,576 bytes during “copying”")],
@@ -174,7 +193,7 @@ def test_a_dry_run_changes_nothing(pi: Target) -> None:
     answer = deploy_json(pi, "--dry-run", "--config", settings(pi))
     assert pi.sh(EVERYTHING) == before
     assert [step["step"] for step in answer["steps"]] == STEPS[:3]
-    assert any(f"switch from nothing to {answer['release']}" in line for line in answer["planned"])
+    assert answer["changed"] and f"switch from nothing to {answer['release']}" in answer["planned"]
 
 
 def test_a_fresh_target_ends_with_a_service(pi: Target) -> None:
@@ -188,6 +207,7 @@ def test_a_fresh_target_ends_with_a_service(pi: Target) -> None:
     answer = json.loads(ran.stdout)
     assert [step["step"] for step in answer["steps"]] == STEPS
     assert answer["done"] and answer["first_line"]["kind"] == "header" and answer["service"] == "started"
+    assert answer["changed"] and not answer["planned"]
     assert sum(step["seconds"] for step in answer["steps"][:-1]) == pytest.approx(answer["first_line_s"], abs=0.5)
     assert [name for name in STEPS if f"fer-edge: {name} " not in ran.stderr] == []
     target_status = status(pi)
@@ -243,8 +263,10 @@ def test_owners_and_modes_of_files(pi: Target) -> None:
 
 def test_a_repeated_deploy_changes_nothing(pi: Target) -> None:
     before = is_serving(pi)
+    planned = deploy_json(pi, "--config", settings(pi), "--dry-run")
+    assert (planned["changed"], planned["planned"]) == (False, [])
     answer = deploy_json(pi, "--config", settings(pi))
-    assert answer["service"] == "kept" and is_serving(pi) == before
+    assert answer["service"] == "kept" and is_serving(pi) == before and not answer["changed"]
     steps = {step["step"]: step for step in answer["steps"]}
     assert steps["install"]["result"] == steps["environment"]["result"] == "exists already"
     assert float(steps["transfer"]["result"].split()[0]) < 3.0, "no package is sent again"

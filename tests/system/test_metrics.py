@@ -52,7 +52,7 @@ def test_promtool_accepts_the_metrics_of_a_run(tmp_path: Path) -> None:
         process.communicate(timeout=60)
     assert process.returncode == 0
     for text in (served, written, file.read_text()):
-        assert text.count("# TYPE fer_edge_") == text.count("# HELP fer_edge_") == 30
+        assert text.count("# TYPE fer_edge_") == text.count("# HELP fer_edge_") == 31
         done = promtool("check", "metrics", given=text)
         assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
@@ -98,7 +98,7 @@ def test_node_exporter_collects_the_files_of_two_cameras(tmp_path: Path) -> None
 
 def test_promtool_accepts_the_alert_rules() -> None:
     done = promtool("check", "rules", str(RULES))
-    assert done.returncode == 0 and "SUCCESS: 9 rules found" in done.stdout, done.stdout + done.stderr
+    assert done.returncode == 0 and "SUCCESS: 10 rules found" in done.stdout, done.stdout + done.stderr
 
 
 HERE = 'camera="door",instance="pi"'
@@ -121,6 +121,7 @@ HERE = 'camera="door",instance="pi"'
         ("FerEdgeRestarting", {f"fer_edge_uptime_seconds{{{HERE}}}": "9 8 7 6 5x16"}, {}),
         ("FerEdgeLosesLines", {f"fer_edge_journal_lost_lines_total{{{HERE}}}": "0 0 0 7x17"}, {}),
         ("FerEdgeLosesLines", {f"fer_edge_journal_writable{{{HERE}}}": "0x20"}, {}),
+        ("FerEdgeOutputFails", {f'fer_edge_output_working{{{HERE},output="mqtt"}}': "0x20"}, {"output": "mqtt"}),
         ("FerEdgeDiskLow", {f"fer_edge_disk_free_bytes{{{HERE}}}": "1000x20"}, {}),
         ("FerEdgeHot", {f"fer_edge_temperature_celsius{{{HERE}}}": "85x20"}, {}),
         ("FerEdgeHot", {f'fer_edge_throttled{{{HERE},by="throttled"}}': "1x20"}, {}),
@@ -137,6 +138,7 @@ def test_each_alert_rule_fires_on_its_condition(
         f"fer_edge_uptime_seconds{{{HERE}}}": "0+60x20",
         f"fer_edge_journal_lost_lines_total{{{HERE}}}": "0x20",
         f"fer_edge_journal_writable{{{HERE}}}": "1x20",
+        f'fer_edge_output_working{{{HERE},output="mqtt"}}': "1x20",
         f"fer_edge_disk_free_bytes{{{HERE}}}": "9e9x20",
         f"fer_edge_temperature_celsius{{{HERE}}}": "50x20",
         f'fer_edge_throttled{{{HERE},by="throttled"}}': "0x20",

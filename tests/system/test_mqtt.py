@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import statistics
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -326,3 +329,61 @@ def test_two_runs_with_one_id_are_told_the_cause_once(broker: Mosquitto) -> None
     assert all(
         f"{client_id}: give each run its own `name`" in line for lines in said for line in lines if "same id" in line
     )
+
+
+def mqtt_trouble(folder: Path) -> str | None:
+    """What the status file of the run in that folder has about its broker; empty while there is no such file."""
+    try:
+        trouble: str | None = json.loads((folder / "run" / "camera.status.json").read_text())["outputs"].get("mqtt")
+    except (OSError, ValueError):
+        return ""
+    return trouble
+
+
+def health(folder: Path, *form: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "fer_edge", "health", *form]
+    environ = {**os.environ, "RUNTIME_DIRECTORY": str(folder / "run")}
+    return subprocess.run(command, env=environ, capture_output=True, text=True, check=False, timeout=60)
+
+
+@pytest.mark.parametrize(
+    ("kind", "words"),
+    [
+        ("refusing", "is not connected (not authorized)"),
+        ("hanging", "does not answer"),
+        ("stopped", "is not connected ("),
+    ],
+)
+def test_health_reports_a_broker_that_gets_nothing(memory_path: Path, kind: str, words: str) -> None:
+    memory_path.chmod(0o777)
+    (folder := memory_path / "device").mkdir()
+    wrong = with_password(memory_path, "pi", "right") if kind == "refusing" else ()
+    with Mosquitto(memory_path, *wrong) as broker:
+        settings: dict[str, Any] = {"mqtt": f"mqtt://127.0.0.1:{broker.port}", "health_s": 1.0}
+        if kind == "refusing":
+            settings["mqtt"] = f"mqtt://pi@127.0.0.1:{broker.port}"
+            settings["mqtt_password_file"] = str(secret(memory_path, "wrong-one"))
+        if kind == "hanging":
+            broker.freeze()
+        run = start_run(folder, "synthetic", fps=5.0, **settings)
+        try:
+            if kind == "stopped":
+                until_process(run, lambda: run_state(folder) == "running" and mqtt_trouble(folder) is None)
+                assert health(folder).returncode == 0
+                broker.stop()
+            until_process(run, lambda: words in (mqtt_trouble(folder) or ""))
+            found, text = health(folder, "--json"), health(folder).stdout
+            status = json.loads(found.stdout)
+            assert found.returncode == 7 and not status["healthy"] and status["running"]
+            assert status["outputs"]["stdout"] is None
+            (problem,) = [each for each in status["problems"] if words in each]
+            assert problem.startswith(f"the broker mqtt://127.0.0.1:{broker.port} ") and problem in found.stderr
+            assert "camera: unhealthy" in text and words in text
+            if kind != "refusing":
+                broker.thaw() if kind == "hanging" else broker.start()
+                until_process(run, lambda: mqtt_trouble(folder) is None)
+                assert health(folder).returncode == 0
+        finally:
+            run.terminate()
+            run.communicate(timeout=60)
+    assert run.returncode == 0

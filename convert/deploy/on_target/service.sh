@@ -1,31 +1,21 @@
 # The service: changed, started, waited for until its first journal line, restored, removed.
 
-switch_release() { # release bundle? new-settings? network?
+switch_release() { # release bundle? settings-sha256? network? detectors
   lock_for_this_deploy
-  folder=$home/releases/$1 file=$(unit_file)
-  set -- "$1" "$2" "$3" ${4:+--network}
-  release=$1 bundle=$2 new_settings=$3
-  shift 3
-  case $file in *@.service) set -- "$@" --template ;; esac
-  "$folder/bin/fer-edge" service show --program "$home/current/bin/fer-edge" "$@" >"$work/unit" 2>"$work/log" 9>&- ||
-    fail_with_log "$work/log"
-  if [ ! -d "$work/previous" ]; then
-    if [ "$(current_release)" = "$release" ] && cmp -s "$work/unit" "$file" && [ -z "$(changed_detectors)" ] &&
-      { [ -z "$bundle" ] || [ "$(head -n 1 "$home/bundles/in-use" 2>/dev/null)" = "$bundle" ]; } &&
-      { [ -z "$new_settings" ] || cmp -s "$payload/settings.toml" "$settings"; }; then
-      report unchanged yes
-      return
-    fi
-    save_state "$work/previous"
+  differences=$(list_differences "$@")
+  if [ -z "$differences" ]; then
+    report unchanged yes
+    return
   fi
+  release=$1 bundle=$2 new_settings=$3 folder=$home/releases/$1 detectors=$5
+  [ -d "$work/previous" ] || save_state "$work/previous"
   # The release first: a new one can read what an old one wrote, but not the reverse.
   [ "$(current_release)" = "$release" ] || link_current "$release"
   for name in $(changed_detectors); do install_file "$payload/detectors/$name" "$home/detectors/$name" 644; done
   touch "$folder/.complete" # its time decides which releases are the oldest
   [ -z "$bundle" ] || "$folder/bin/fer-edge" bundle use "$bundle" --bundles "$home/bundles" >/dev/null 2>"$work/log" 9>&- ||
     fail_with_log "$work/log"
-  "$folder/bin/fer-edge" service install --program "$home/current/bin/fer-edge" "$@" >/dev/null 2>"$work/log" 9>&- ||
-    fail_with_log "$work/log"
+  call_service_command install "$release" "$4" >/dev/null 2>"$work/log" 9>&- || fail_with_log "$work/log"
   if command -v systemd-sysusers >/dev/null; then
     systemd-sysusers /etc/sysusers.d/fer-edge.conf >"$work/log" 2>&1 9>&- || fail_with_log "$work/log"
   fi
@@ -36,9 +26,36 @@ switch_release() { # release bundle? new-settings? network?
   sync
 }
 
-changed_detectors() { # names of the detector files that are new or different
-  for file in "$payload"/detectors/*; do
-    cmp -s "$file" "$home/detectors/${file##*/}" || echo "${file##*/}"
+call_service_command() { # show|install release network?
+  program=$home/releases/$2/bin/fer-edge
+  set -- "$1" "$3"
+  case $unit in *@*) set -- "$@" --template ;; esac
+  "$program" service "$1" --program "$home/current/bin/fer-edge" ${2:+--network} ${3:+--template}
+}
+
+# The parts of the current state that differ from what a deploy is to make current, a word each. Nothing is changed.
+list_differences() { # release bundle? settings-sha256? network? detectors
+  detectors=$5
+  [ ! -d "$work/previous" ] || echo unconfirmed
+  [ "$(current_release)" = "$1" ] || echo release
+  [ -z "$(changed_detectors)" ] || echo detectors
+  [ -z "$2" ] || [ "$(head -n 1 "$home/bundles/in-use" 2>/dev/null)" = "$2" ] || echo bundle
+  [ -z "$3" ] || [ "$(sha256sum 2>/dev/null <"$settings" | cut -d ' ' -f 1)" = "$3" ] || echo settings
+  [ ! -e "$home/releases/$1/.complete" ] || # only an installed release knows its unit
+    [ "$(call_service_command show "$1" "$4" 2>/dev/null 9>&-)" = "$(cat "$(unit_file)" 2>/dev/null)" ] || echo unit
+}
+
+report_differences() { # number-of-releases-to-keep, then the arguments of list_differences
+  keep=$1
+  shift
+  for part in $(list_differences "$@"); do report differs "$part"; done
+  [ ! -d /run/systemd/system ] || systemctl --quiet is-active "$unit" || report differs service
+  [ "$(current_release)" != "$1" ] || for release in $(list_old_releases "$keep"); do report removed "$release"; done
+}
+
+changed_detectors() { # names of the files that are new or different; $detectors has lines of sha256sum
+  printf '%s\n' "$detectors" | while read -r digest name; do
+    [ "$digest" = "$(sha256sum 2>/dev/null <"$home/detectors/$name" | cut -d ' ' -f 1)" ] || echo "$name"
   done
 }
 
@@ -121,13 +138,17 @@ print_service_log() {
   journalctl --unit "$unit" --since "@$(date -r "$work/started" +%s)" --output cat --lines 12 --no-pager >&2 2>/dev/null || :
 }
 
+require_release() { # release
+  [ -e "$home/releases/$1/.complete" ] || reject "the previous release, $1, does not exist any more"
+}
+
 restore_state() { # folder of save_state
   from=$1 replaced=$(current_release)
   release=$(cat "$from/release") unit=$(cat "$from/unit-name") settings=$(cat "$from/settings-name") # maybe of another instance
   systemd=
   [ ! -d /run/systemd/system ] || systemd=yes
   if [ -n "$release" ]; then
-    [ -e "$home/releases/$release/.complete" ] || reject "the previous release, $release, does not exist any more"
+    require_release "$release"
     link_current "$release"
   fi
   for file in "$from"/detectors/*; do [ ! -e "$file" ] || install_file "$file" "$home/detectors/${file##*/}" 644; done
@@ -162,12 +183,29 @@ undo_switch() { # of a release that did not come up
   rm -rf "$work/previous"
 }
 
+find_rollback() { # the folder of the state that a rollback restores; that of an interrupted one, if there is one
+  from=$home/releases/$(current_release)/.previous
+  [ ! -d "$work/previous" ] || from=$work/previous
+  [ ! -d "$work/rollback" ] || from=$work/rollback
+  release=$(cat "$from/release" 2>/dev/null || :)
+  [ -n "$release" ] || reject "there is no release before this one to go back to"
+  require_release "$release"
+  echo "$from"
+}
+
+report_rollback() { # release-to-leave?
+  if [ -n "$1" ] && [ "$1" != "$(cat "$work/rollback/replaced" 2>/dev/null || current_release)" ]; then
+    report unchanged yes
+    return
+  fi
+  from=$(find_rollback)
+  report release "$(cat "$from/release")"
+}
+
 roll_back() { # to the state before the last deploy; repeated after an interruption, it restores the same state
   lock_for_this_deploy
+  from=$(find_rollback)
   if [ ! -d "$work/rollback" ]; then
-    from=$home/releases/$(current_release)/.previous
-    [ ! -d "$work/previous" ] || from=$work/previous
-    [ -n "$(cat "$from/release" 2>/dev/null || :)" ] || reject "there is no release before this one to go back to"
     rm -rf "$work/rollback.new"
     cp -a "$from" "$work/rollback.new"
     current_release >"$work/rollback.new/replaced"
@@ -175,6 +213,15 @@ roll_back() { # to the state before the last deploy; repeated after an interrupt
     rm -rf "$work/previous"
   fi
   restore_state "$work/rollback"
+}
+
+list_old_releases() { # number-to-keep: all others, but not the one in use and the one before it
+  current=$(current_release) count=0
+  previous=$(cat "$home/releases/$current/.previous/release" 2>/dev/null || :)
+  for release in $(cd "$home/releases" 2>/dev/null && ls -dt ./*/.complete 2>/dev/null); do
+    release=$(basename "${release%/.complete}") count=$((count + 1))
+    [ $count -le "$1" ] || [ "$release" = "$current" ] || [ "$release" = "$previous" ] || echo "$release"
+  done
 }
 
 finish() { # number of releases to keep
@@ -190,14 +237,9 @@ finish() { # number of releases to keep
     rm -rf "$folder/.previous"
     [ ! -d "$work/rollback/.previous" ] || mv -T "$work/rollback/.previous" "$folder/.previous"
   fi
-  previous=$(cat "$folder/.previous/release" 2>/dev/null || :)
-  count=0
-  for release in $(cd "$home/releases" && ls -dt ./*/.complete 2>/dev/null); do
-    release=$(basename "${release%/.complete}") count=$((count + 1))
-    [ $count -le "$1" ] || [ "$home/releases/$release" = "$folder" ] || [ "$release" = "$previous" ] || {
-      rm -rf "${home:?}/releases/$release"
-      report removed "$release"
-    }
+  for release in $(list_old_releases "$1"); do
+    rm -rf "${home:?}/releases/$release"
+    report removed "$release"
   done
   rm -rf "$payload" "$work/doctor-bundles" "$work/tmp" "$work/rollback" "$work/log" "$work/unit" "$work/started"
 }

@@ -80,7 +80,7 @@ def _now(snapshot: Snapshot, pixels: PictureState | None, viewers: int, sent_s: 
             "frames": dict(status.frames),
             "drops": dict(status.drops),
             "health": status.health.to_json() if status.health else {},
-            "problems": list(status.problems),
+            "problems": [*status.problems, *filter(None, status.outputs.values())],
             "journal": {"trouble": status.journal_trouble, "lines_lost": status.lines_lost},
         }
     return body

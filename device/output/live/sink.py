@@ -74,7 +74,7 @@ class LivePage:
         self.pictures = None if options.pixels_s is None else PixelatedPictures(clock, options.pixels_s)
         self.view_state = ViewState(clock, options.patience_s, self.pictures, options.storing)
         self._server: Server | None = None
-        self._failed = False
+        self.trouble: str | None = None  # why the page is no longer updated
 
     def __enter__(self) -> Self:
         secret = self._options.token_of()
@@ -115,10 +115,10 @@ class LivePage:
 
     def _try(self, update: Callable[[], None]) -> None:
         """Runs an update; the first failure is logged and ends all updates, because the run must continue."""
-        if self._failed:
+        if self.trouble:
             return
         try:
             update()
         except Exception as error:
-            self._failed = True
-            self._log(f"the live page is no longer updated: {error!r}")
+            self.trouble = f"the live page is no longer updated: {error!r}"
+            self._log(self.trouble)

@@ -52,7 +52,8 @@ class MetricsExporter:
         self._stop = threading.Event()
         self._writer = threading.Thread(target=self._write_periodically, name="metrics", daemon=True)
         self._server: WSGIServer | None = None
-        self._started = self._failed = False
+        self._started = False
+        self.trouble: str | None = None  # why the file cannot be written at present
 
     def start(self) -> None:
         """Starts the server, and writes the first file."""
@@ -112,11 +113,11 @@ class MetricsExporter:
     def _try_to_write(self, path: Path) -> None:
         try:
             self._write(path)
-            self._failed = False
+            self.trouble = None
         except OSError as error:
-            if not self._failed:
-                self._log(f"the metrics file {path} cannot be written ({error.strerror}); it is tried again")
-            self._failed = True
+            before, self.trouble = self.trouble, f"the metrics file {path} cannot be written ({error.strerror})"
+            if before is None:
+                self._log(f"{self.trouble}; it is tried again")
 
 
 def _for_own_names(application: Any, address: Address) -> Any:

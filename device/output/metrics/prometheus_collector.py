@@ -90,6 +90,8 @@ class PrometheusCollector:
         yield self._counter("journal_written_bytes", "Bytes written and forced to the journal's disk", written_bytes)
         yield self._counter("journal_lost_lines", "Lines that the journal had to drop", lost_lines)
         yield self._gauge("journal_writable", "1, or 0 while lines wait for a failing disk", journal.writable)
+        outputs = _labelled(self._metrics.working)
+        yield self._gauge("output_working", "1, or 0 while this output of the run fails", outputs, "output")
 
     def _machine(self) -> Iterator[Metric]:
         health = self._metrics.health

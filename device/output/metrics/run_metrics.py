@@ -78,6 +78,7 @@ class RunMetrics:
         self.episodes: dict[str, int] = {}
         self.labels_s: dict[str, float] = {}
         self.spent_s = dict.fromkeys(TIME_KINDS, 0.0)
+        self.working: dict[str, bool] = {}  # the run's outputs beside the journal, by name
         self._frame_ns: int | None = None
         self._started_ns = clock.started_ns()
 
@@ -132,6 +133,7 @@ class RunMetrics:
         """Copies what the loop counts."""
         self.state = status.state
         self.read, self.drops = status.frames["read"], status.drops
+        self.working = {name: trouble is None for name, trouble in status.outputs.items()}
         if status.state != "running":
             self.faces = 0  # the faces of the last frame are outdated
 

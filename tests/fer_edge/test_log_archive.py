@@ -1,0 +1,198 @@
+"""Archives: `log export --partition` and the same answers from `log query`, again after a journal lost its beginning."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from pathlib import Path
+
+import duckdb
+import pytest
+
+from fer_edge.cli import main
+from fer_edge.commands.log_options import ROW_KINDS
+from fer_edge.journal.segments import lock_folder, segments
+from tests.generated_month import simulate_days
+from tests.simulated_device import SimulatedDevice, utc_s
+
+START = "2026-03-01T21:10:00"
+
+
+@pytest.fixture(scope="module")
+def house(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Three devices: a generated day, one with each frame's readings, and one that has another label."""
+    folder = tmp_path_factory.mktemp("house")
+    simulate_days(SimulatedDevice(folder / "hall", utc_s(START), "hall", seed=3), 1.0, 1.4)
+    porch = SimulatedDevice(folder / "porch", utc_s(START), "porch", per_frame=True)
+    porch.start()
+    porch.watch(40, "fear", quality=0.5)
+    porch.lose(3 * 3600.0)  # over midnight
+    porch.watch(20, "sad", "happy", quality=0.9)
+    porch.crash(600)
+    porch.boot(power_off_s=86_400.0, synced=False, wall_s=0.0)
+    porch.start()
+    porch.watch(90, "happy")
+    porch.end()
+    yard = SimulatedDevice(folder / "yard & gate", utc_s(START), "yard & gate")
+    yard.start()
+    yard.watch(100, "angry", "neutral")
+    yard.end()
+    (segment,) = segments(folder / "yard & gate")
+    segment.write_text(segment.read_text().replace('"angry"', '"contempt"'))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def archive(house: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("archive") / "house"
+    export(house, folder)
+    return folder
+
+
+def export(house: Path, archive: Path, what: str = "all") -> None:
+    assert main(["log", "export", what, "--partition", "device,day", "--out", str(archive), str(house)]) == 0
+
+
+def answer(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
+    capsys.readouterr()
+    assert main(["log", "query", *arguments]) == 0
+    return capsys.readouterr().out
+
+
+def contents(folder: Path) -> dict[str, str]:
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    return {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+
+
+@pytest.mark.parametrize("form", [["--json", "--utc"], ["--csv"], []], ids=["json", "csv", "text"])
+@pytest.mark.parametrize("what", ROW_KINDS)
+def test_an_archive_answers_as_the_journals_do(
+    house: Path, archive: Path, capsys: pytest.CaptureFixture[str], what: str, form: list[str]
+) -> None:
+    rows = answer(capsys, what, *form, str(house))
+    assert rows.count("\n") > 3
+    assert answer(capsys, what, *form, str(archive)) == rows
+
+
+@pytest.mark.parametrize(
+    ("what", "arguments"),
+    [
+        *((what, ["--since", "2026-03-02T06:00", "--until", "2026-03-02T08:30"]) for what in ROW_KINDS),
+        *((what, ["--since", "2026-03-01T23:00", "--until", "2026-03-02T00:00:30"]) for what in ROW_KINDS),
+        *((what, ["--between", "21:00-06:00", "--device", "porch"]) for what in ROW_KINDS),
+        *((what, ["--expression", "happy", "--expression", "unsure"]) for what in ("episodes", "readings", "events")),
+        *((what, ["--track", "1", "--min-quality", "0.6"]) for what in ("episodes", "readings", "events")),
+        ("events", ["--kind", "camera", "--kind", "header"]),
+        ("episodes", ["--device", "yard & gate", "--min-quality", "0.8"]),
+    ],
+)
+def test_every_selection_is_the_same_in_both(
+    house: Path, archive: Path, capsys: pytest.CaptureFixture[str], what: str, arguments: list[str]
+) -> None:
+    rows = answer(capsys, what, "--json", "--utc", *arguments, str(house))
+    assert answer(capsys, what, "--json", "--utc", *arguments, str(archive)) == rows
+    assert rows or what in ("readings", "episodes", "blind")
+
+
+def test_export_of_an_archive_is_the_same_file(house: Path, archive: Path, tmp_path: Path) -> None:
+    for folder, name in ((house, "a.csv"), (archive, "b.csv")):
+        assert main(["log", "export", "tallies", "--out", str(tmp_path / name), str(folder)]) == 0
+    assert (tmp_path / "a.csv").read_bytes() == (tmp_path / "b.csv").read_bytes() != b""
+
+
+def test_other_programs_find_devices_and_days_in_the_paths(archive: Path) -> None:
+    """The question of device/README.md's page about many devices, as SQL."""
+    files = f"{archive}/tallies/*/*/*.parquet"
+    query = f"SELECT device, day, sum(observed_s) FROM read_parquet('{files}', hive_partitioning = true, union_by_name = true)"
+    rows = duckdb.sql(f"{query} GROUP BY ALL ORDER BY ALL").fetchall()
+    assert {device for device, _, _ in rows} == {"hall", "porch", "yard & gate"}
+    assert {day for _, day, _ in rows} >= {"2026-03-01", "2026-03-02"} or str(rows[0][1]) == "2026-03-01"
+    assert {name.rpartition("/")[2] for name in contents(archive)} == {"rows-0.parquet"}
+    assert all(path.stat().st_mode & 0o777 == 0o600 for path in archive.rglob("*.parquet"))
+
+
+def test_exporting_again_changes_no_byte(house: Path, archive: Path) -> None:
+    before = contents(archive)
+    export(house, archive)
+    assert contents(archive) == before
+    assert not list(archive.glob(".export-*"))
+
+
+@pytest.mark.parametrize("purged", ["segment", "lines"])
+def test_rows_outlive_the_lines_of_the_journal(tmp_path: Path, capsys: pytest.CaptureFixture[str], purged: str) -> None:
+    device = SimulatedDevice(tmp_path / "house/hall", utc_s(START), "hall", per_frame=True)
+    for label in ("happy", "sad"):
+        device.start()
+        device.watch(150, label)
+        device.idle(200)
+        device.watch(150, "fear")
+        device.end()
+        device.off(300)
+    export(tmp_path / "house", tmp_path / "archive")
+    before = {what: answer(capsys, what, "--json", str(tmp_path / "archive")) for what in ROW_KINDS}
+    if purged == "segment":  # as the retention does
+        segments(device.folder)[0].unlink()
+    else:
+        assert main(["log", "purge", "--log", str(device.folder), "--before", "2026-03-01T21:14:00Z"]) == 0
+    assert answer(capsys, "events", "--json", str(tmp_path / "house")) != before["events"]
+    device.start()
+    device.watch(60, "angry")
+    device.end()
+    for _ in range(2):
+        export(tmp_path / "house", tmp_path / "archive")
+        for what in ("episodes", "tallies", "readings", "events"):
+            after = answer(capsys, what, "--json", str(tmp_path / "archive")).splitlines()
+            now = answer(capsys, what, "--json", str(tmp_path / "house")).splitlines()
+            assert sorted(after) == sorted({*before[what].splitlines(), *now}), what
+            assert len(after) > len(now) and after[-1] == now[-1]
+            # a purge leaves the run's header, which then stands before the lines that it left
+            assert purged == "lines" or after[: before[what].count("\n")] == before[what].splitlines()
+
+
+def test_a_moved_row_leaves_no_copy(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A clock that is set after the export moves the rows of its boot to another day."""
+    device = SimulatedDevice(tmp_path / "hall", utc_s(START), "hall")
+    device.boot(power_off_s=0.0, synced=False, wall_s=0.0)
+    device.start()
+    device.watch(100, "happy")
+    device.end()
+    export(tmp_path / "hall", tmp_path / "archive")
+    assert [day.name for day in (tmp_path / "archive/episodes/device=hall").iterdir()] == ["day=1970-01-01"]
+    device.set_clock()
+    device.start()
+    device.watch(100, "sad")
+    device.end()
+    export(tmp_path / "hall", tmp_path / "archive")
+    assert [day.name for day in (tmp_path / "archive/episodes/device=hall").iterdir()] == ["day=2026-03-01"]
+    for what in ROW_KINDS:
+        rows = answer(capsys, what, "--csv", str(tmp_path / "hall"))
+        assert answer(capsys, what, "--csv", str(tmp_path / "archive")) == rows
+
+
+def test_what_is_no_request_for_an_archive_is_refused(
+    house: Path, archive: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    to = ["--partition", "device,day", "--out", str(tmp_path / "new")]
+    (tmp_path / "file").write_text("")
+    for arguments, word in (
+        (["export", "tallies", *to, "--since", "2d", str(house)], "leave out what selects some"),
+        (["export", "episodes", *to, "--expression", "sad", str(house)], "leave out what selects some"),
+        (["export", "all", "--out", str(tmp_path / "x.csv"), str(house)], "“all” needs --partition"),
+        (["export", "all", *to[:3], str(tmp_path / "file"), str(house)], "is a file"),
+        (["export", "all", *to, str(archive)], "is an archive"),
+        (["summary", str(archive)], "is an archive"),
+        (["query", "blind", str(archive), str(house)], "is an archive"),
+        (["query", "blind", "--device", "cellar", str(archive)], "there are hall, porch, yard & gate"),
+    ):
+        assert main(["log", *arguments]) == 2, arguments
+        assert word in capsys.readouterr().err
+    assert not (tmp_path / "new").exists()
+
+
+def test_two_exports_of_a_device_do_not_mix(house: Path, archive: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    lock = lock_folder(archive / "episodes/device=hall")
+    try:
+        assert main(["log", "export", "episodes", "--partition", "device,day", "--out", str(archive), str(house)]) == 2
+        assert "another process exports" in capsys.readouterr().err
+    finally:
+        os.close(lock)
