@@ -6,27 +6,37 @@ import os
 import textwrap
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from device.address import Address
 from device.camera.camera_url import redact_url
 from device.camera.factory import URL_SCHEMES
 from device.config import Settings
 from device.default_folders import default_journal_folder, default_runtime_folder, expand_user
+from device.output.collected.face_folder import LABELLED
 from device.output.mqtt.broker import broker_from_settings
 from fer_edge.detection.download import WHEEL_REQUIREMENT, may_fetch
 from fer_edge.events import KINDS
 
+if TYPE_CHECKING:
+    from device.output.collected.face_store import FaceCollection
 
-def explain_run(settings: Settings, environ: Mapping[str, str] = os.environ) -> str:
-    """The text for a run with `settings`; each line about the run follows from one of them."""
+
+def explain_run(
+    settings: Settings, environ: Mapping[str, str] = os.environ, collection: FaceCollection | None = None
+) -> str:
+    """The text for a run with `settings`; each line about the run follows from one of them.
+
+    `collection` is what `fer-edge collect` stores of the faces in view; None for a run, which stores none.
+    """
     journal = settings.log or default_journal_folder(environ, settings.name)
     runtime = settings.runtime or default_runtime_folder(environ)
     sections = [
         ("Looked at", _looked_at(settings)),
-        ("Stored", _stored(settings, journal, runtime)),
-        ("For how long", _how_long(settings, journal)),
+        ("Stored", [*_stored(settings, journal, runtime), *_faces_stored(collection)]),
+        ("For how long", [*_how_long(settings, journal), *_faces_kept(collection)]),
         ("Sent", _sent(settings, environ)),
-        ("Never stored, never sent", _never(settings)),
+        ("Never stored, never sent", _never(settings, collection)),
         ("To stop it", _to_stop(settings)),
         ("What a label is", _LABEL),
     ]
@@ -131,7 +141,34 @@ def _how_long(settings: Settings, journal: Path) -> list[str]:
     return lines
 
 
-def _never(settings: Settings) -> list[str]:
+def _faces_stored(collection: FaceCollection | None) -> list[str]:
+    if collection is None:
+        return []
+    limits = collection.limits
+    return [
+        f"in {collection.folder}, readable only for its owner, not encrypted: pictures of the faces in view, as small and "
+        f"gray as the model sees them, one of each face every {limits.every_s:g} s, at most {limits.most_faces:,} and "
+        f"{limits.most_bytes / 1e6:g} MB; people can be recognized in them",
+        "beside them: the time, position and quality of each, and what the model answered",
+    ]
+
+
+def _faces_kept(collection: FaceCollection | None) -> list[str]:
+    if collection is None:
+        return []
+    days = f"{collection.limits.expire_days:g} days"
+    return [
+        f"a picture without a label: {days}; the next `fer-edge collect` or `collect review` deletes older ones",
+        f"a picture that you label: until you delete it from {collection.folder / LABELLED}",
+    ]
+
+
+def _never(settings: Settings, collection: FaceCollection | None) -> list[str]:
+    if collection is not None:
+        return [
+            "a picture, except those described above; other pixels are in memory until the next frame",
+            *_NEVER[1:],
+        ]
     if settings.live is not None and settings.show_pixels_s is not None:
         return [
             "a picture, except the small ones described above; other pixels are in memory until the next frame",

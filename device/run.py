@@ -39,10 +39,13 @@ from fer_edge.errors import EXIT_DONE, CameraNotOpened, NotEnoughData, Unhealthy
 from fer_edge.limits import FRAME_PIXELS
 
 if TYPE_CHECKING:
+    from device.output.collected.face_store import FaceCollection, FaceStore
     from device.output.metrics.exporter import MetricsExporter
     from device.output.metrics.run_metrics import RunMetrics
     from device.output.mqtt.publisher import MqttPublisher
     from fer_edge.golden_check import Verification
+
+_STORING = "This run stores pictures of the faces in view (fer-edge collect)."  # on the live page
 
 
 def run(
@@ -53,6 +56,7 @@ def run(
     read_settings: Callable[[], Settings] | None = None,
     observers: Sequence[FrameObserver] = (),
     limit_memory: bool = False,
+    collection: FaceCollection | None = None,
 ) -> int:
     """The exit code, after the loop ended: with the recording, after the duration, or by SIGINT or SIGTERM.
 
@@ -60,7 +64,8 @@ def run(
 
     `clock` and `source` replace this machine's clock and the source of `settings.camera`; `sink` receives the events beside
     the journal and stdout, and `observers` each frame; `read_settings` reads the settings again on SIGHUP. `limit_memory`:
-    this process is for the run alone, and its memory is limited (device.memory_limit). Raises
+    this process is for the run alone, and its memory is limited (device.memory_limit). `collection`: pictures of faces are
+    stored (`fer-edge collect`). Raises
     CameraNotOpened, BundleRefused or UsageError when it cannot start, NotEnoughData when `once` found no face, RestartNeeded
     when a camera was lost for good; the journal is complete then, with an `end` line.
     """
@@ -70,7 +75,8 @@ def run(
         os.environ["OPENCV_IO_MAX_IMAGE_PIXELS"] = str(FRAME_PIXELS)  # OpenCV reads it when it is loaded
     folder = settings.log or default_journal_folder(name=settings.name)
     runtime = settings.runtime or default_runtime_folder()
-    live = live_page(settings, clock, message)
+    faces = _face_store(collection, settings, clock)
+    live = live_page(settings, clock, message, storing=_STORING if faces else "")
     report = reporter(settings.detail == "none")
     with handle_signals() as requests, ExitStack() as stack:
         source = source or create_source(settings, clock)
@@ -119,6 +125,7 @@ def run(
             message(f"stopped by {requests.stop} before the camera gave a picture")  # a requested end is no failure
             return EXIT_DONE
         totals.mark_reached("camera", clock)
+        stored = [stack.enter_context(store).observe(pipeline) for store in faces]
         parts = RunParts(
             settings=settings,
             clock=clock,
@@ -134,7 +141,7 @@ def run(
             requests=requests,
             totals=totals,
             read_settings=read_settings,
-            observers=FrameObservers(clock, [*observers, *metrics, *mqtt, *live]),
+            observers=FrameObservers(clock, [*observers, *metrics, *mqtt, *live, *stored]),
             outputs={name: output for name, several in named.items() for output in several},
         )
         loop = Loop(parts)
@@ -176,6 +183,17 @@ def _metrics(
     if mount and mount.kind not in MEMORY_FILE_SYSTEMS:
         message(f"{file} is not in memory ({mount.kind}), and frequent writes wear a card; use /run/… or /dev/shm/…")
     return MetricsExporter(metrics, file, address, settings.metrics_every_s, message), [metrics]
+
+
+def _face_store(collection: FaceCollection | None, settings: Settings, clock: Clock) -> list[FaceStore]:
+    """The store of pictures of faces, after it was reported; an empty list where none are stored."""
+    if collection is None:
+        return []
+    from device.output.collected.face_store import FaceStore
+
+    store = FaceStore(collection, settings.min_quality, clock, message)
+    message(f"{collection.sentence()}; the people in view must know of it and agree")
+    return [store]
 
 
 def _mqtt(settings: Settings, clock: Clock) -> list[MqttPublisher]:

@@ -3,9 +3,15 @@
 The public interface is what `__all__` lists; everything else may change without notice. Names are imported on first use, so
 that `import fer_edge` is fast.
 
+    from fer_edge import Reader
+
+    for face in Reader().read(image):  # numpy, as cv2.imread gives it
+        print(face.xywh, face.label, face.probabilities, face.quality)
+
+    Reader             reads a picture in memory: its faces, each as a Prediction
+    Prediction         one face of a picture: its box, label or "unsure", probabilities, quality
     Bundle             a folder with a model and everything that a device needs to know of it; `Bundle.load` opens one
     BundleSpec         bundle.json as typed values
-    Prediction         one face of an image: its box, label and probabilities
     Classifier         a model on a runtime: face crops to logits and probabilities
     find_detector      the face detector of a name, or the best installed one
     Face               a detected face: box, score, eyes
@@ -29,7 +35,7 @@ import os
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from fer_edge.bundle import Bundle, Prediction
+    from fer_edge.bundle import Bundle
     from fer_edge.bundle_spec import BundleSpec
     from fer_edge.classifier import Classifier
     from fer_edge.detection.registry import find_detector
@@ -48,6 +54,7 @@ if TYPE_CHECKING:
     )
     from fer_edge.events import Event
     from fer_edge.labels import LABELS
+    from fer_edge.reader import Prediction, Reader
 
 __version__ = "0.1.0"
 __all__ = [
@@ -65,6 +72,7 @@ __all__ = [
     "NotRunning",
     "ParityFailed",
     "Prediction",
+    "Reader",
     "RestartNeeded",
     "Unhealthy",
     "UsageError",
@@ -74,7 +82,8 @@ __all__ = [
 # name: the module that defines it; the errors are all in fer_edge.errors
 _MODULES = {
     "Bundle": "bundle",
-    "Prediction": "bundle",
+    "Prediction": "reader",
+    "Reader": "reader",
     "BundleSpec": "bundle_spec",
     "Classifier": "classifier",
     "find_detector": "detection.registry",

@@ -26,38 +26,20 @@ from typing import TYPE_CHECKING
 
 from fer_edge.bundle_files import checked_content, read_content
 from fer_edge.bundle_spec import BundleSpec, RuntimeClaim
-from fer_edge.certainty import thresholds_by_label
 from fer_edge.errors import BundleRefused, UsageError
-from fer_edge.events import UNSURE
-from fer_edge.face_crop import IDENTITY, PREPROCESS_ID, CropMapping, crop_square, crop_whole_image, face_crop
+from fer_edge.face_crop import IDENTITY, PREPROCESS_ID, CropMapping, crop_square, face_crop
 from fer_edge.json_fields import parse_json
 from fer_edge.limits import JSON_BYTES
-from fer_edge.quality import Quality, crop_quality, unsure_reason
+from fer_edge.quality import Quality, crop_quality
 from fer_edge.shipped_bundles import bundle_folder, near_names, shipped_models
 
 if TYPE_CHECKING:
     import numpy as np
 
     from fer_edge.classifier import Classifier, Runtime
-    from fer_edge.detection.types import Detector, Face
+    from fer_edge.detection.types import Face
 
 REQUIRED_FILES = ("model.tflite", "golden.npz", "parity.json", "CARD.md")
-
-
-@dataclass(frozen=True)
-class Prediction:
-    """One face of an image: its box (x, y, w, h) in px, the label, and float32 probabilities (K,) in the bundle's order.
-
-    `face` is None where the image was a face crop itself. `reported` is what the camera loop would report of this one picture:
-    the label, or `unsure` for the reason `why`, which is "confidence" or what limits the quality of the crop (0–1).
-    """
-
-    face: Face | None
-    label: str
-    probabilities: np.ndarray
-    quality: float
-    reported: str
-    why: str = ""
 
 
 @dataclass(frozen=True)
@@ -188,13 +170,6 @@ class Bundle:
         if not self.is_shipped_or_installed:
             try_model(self.contents["model.tflite"], self.model, runtime, kernels)
 
-    @cached_property
-    def detector(self) -> Detector:
-        """The best face detector installed here, for `predict`; made once. The camera loop has its own."""
-        from fer_edge.detection.registry import find_detector
-
-        return find_detector()
-
     def classify(self, crops: np.ndarray) -> np.ndarray:
         """Probabilities float32 (N, K) of crops uint8 (N, side, side), by this bundle's temperature."""
         return self.classifier.probabilities(crops, self.temperature)
@@ -214,39 +189,3 @@ class Bundle:
 
         crops = [self.crop(gray, face, detector) for face in faces]
         return self.classify(np.stack(crops) if crops else np.empty((0, self.side, self.side), np.uint8))
-
-    def predict(self, gray: np.ndarray, is_crop: bool = False, far_px: int | None = None) -> list[Prediction]:
-        """The prediction for each face of an image, the largest first, each once; empty without a face.
-
-        `gray` is uint8 (H, W). With `is_crop` the image is one face crop, as in data sets. With `far_px`, tiles of
-        it are searched too, for faces of that side and more.
-        """
-        from fer_edge.detection.registry import counted_faces
-        from fer_edge.detection.types import Face
-
-        if is_crop:
-            height, width = gray.shape
-            crop = crop_whole_image(gray, self.side)
-            quality = crop_quality(crop, Face((0, 0, width, height), 1.0), max(height, width))
-            return self._predictions([None], [crop], [quality])
-        faces = counted_faces(self.detector, gray, far_px)
-        crops = [self.crop(gray, face, self.detector.name) for face in faces]
-        qualities = [
-            self.quality(crop, gray, face, self.detector.name) for crop, face in zip(crops, faces, strict=True)
-        ]
-        return self._predictions(faces, crops, qualities)
-
-    def _predictions(
-        self, faces: Sequence[Face | None], crops: Sequence[np.ndarray], qualities: Sequence[Quality]
-    ) -> list[Prediction]:
-        """The predictions for crops uint8 (side, side) of these faces."""
-        import numpy as np
-
-        if not crops:
-            return []
-        predictions, thresholds = [], thresholds_by_label(self.spec)
-        for face, p, quality in zip(faces, self.classify(np.stack(crops)), qualities, strict=True):
-            best = int(p.argmax())
-            label, why = self.labels[best], unsure_reason(float(p[best]), quality, thresholds[best])
-            predictions.append(Prediction(face, label, p, quality.value, UNSURE if why else label, why))
-        return predictions

@@ -11,6 +11,7 @@ from fer_edge.command_parser import CommandParser, RawUsageFormatter
 from fer_edge.commands import (
     bench,
     bundles,
+    collect,
     completion,
     config,
     demo,
@@ -30,7 +31,7 @@ from fer_edge.errors import EXIT_CODES, UsageError, exit_code_of
 
 # by purpose, in the order of `fer-edge --help`
 _GROUPS = {
-    "watch a camera": (demo, run, instance),
+    "watch a camera": (demo, run, collect, instance),
     "recorded pictures and videos": (predict, label),
     "the log": (log,),
     "models": (bundles, verify, detectors, host),
@@ -80,7 +81,7 @@ def make_parser() -> CommandParser:
     subparsers = parser.add_subparsers(metavar="COMMAND", prog="fer-edge", help=argparse.SUPPRESS)
     lines = [
         "Logs displayed facial expressions from a camera with an int8 model.",
-        "Stores no picture, except where `label --annotate` writes a video; sends none.",
+        "Stores no picture, except where `label --annotate` or `collect` is told to; sends none.",
     ]
     for title, modules in _GROUPS.items():
         group = _Group(subparsers)

@@ -36,8 +36,13 @@ def canonical_label(name: str) -> str | None:
     return word if word in LABELS else None
 
 
+# Folders of these names are parts of a data set, and no class.
+PART_NAMES = {"train": "train", "training": "train", "val": "validation", "valid": "validation"}
+PART_NAMES |= {"validation": "validation", "test": "test", "testing": "test"}
+NONE = "none"  # the class folder of pictures that show none of the classes; no model has a label of this name
+
 # Words that stand in a journal, a table or a message in the place of a label.
-RESERVED = {"unsure": "what a device reports where it abstains", "none": "the absence of a label"}
+RESERVED = {"unsure": "what a device reports where it abstains", NONE: "the absence of a label"}
 
 
 def require_printable_label(label: str, error: type[FerEdgeError]) -> str:

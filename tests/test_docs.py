@@ -19,6 +19,8 @@ DOCUMENTED = README + "".join((ROOT / room / "README.md").read_text() for room i
 COMMANDS = [  # in the order of `fer-edge --help`
     "demo",
     "run",
+    "collect",
+    "collect review",
     "health",
     "pause",
     "resume",

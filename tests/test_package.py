@@ -92,7 +92,9 @@ def test_the_wheel_holds_the_packages_the_bundles_and_their_files(wheel: Path) -
     ):
         assert beside in names
     page = {p.relative_to(ROOT).as_posix() for p in (ROOT / "device/output/live/page").iterdir()}
-    assert len(page) == 7 and page <= set(names)
+    assert len(page) == 8 and page <= set(names)
+    review = {p.relative_to(ROOT).as_posix() for p in (ROOT / "device/output/review/page").iterdir()}
+    assert len(review) == 3 and review <= set(names)
     assert [n for n in names if n.startswith("tests/") or "/test_" in n or "conftest" in n] == []
     sources = {
         p.relative_to(ROOT).as_posix()
@@ -109,6 +111,12 @@ def test_base_install_classifies_without_the_host_packages(base: Path, crop: Pat
     command = base.with_name("fer-edge")
     answer = json.loads(sh(command, "predict", "--crop", "--json", crop, cwd=tmp_path).stdout)
     assert sum(answer["faces"][0]["p"].values()) == pytest.approx(1, abs=1e-3)
+    script = (
+        "import sys, cv2; from fer_edge import Reader\n"
+        "(face,) = Reader().read(cv2.imread(sys.argv[1]), is_crop=True); print(face.best_label, face.label)"
+    )
+    printed = sh(base, "-c", script, crop, cwd=tmp_path).stdout.split()
+    assert printed == [answer["faces"][0]["label"], answer["faces"][0]["reported"]]
 
 
 def test_the_demo_runs_without_the_host_packages(base: Path, tmp_path: Path) -> None:

@@ -23,7 +23,18 @@ FORBIDDEN = {
 EXCEPTIONS = {
     **{
         f"fer_edge/commands/{name}.py": {"device"}
-        for name in ("bench", "bundles", "config", "doctor", "instance", "label", "run", "service", "vision_arguments")
+        for name in (
+            "bench",
+            "bundles",
+            "collect",
+            "config",
+            "doctor",
+            "instance",
+            "label",
+            "run",
+            "service",
+            "vision_arguments",
+        )
     },
     "fer_edge/commands/log_check.py": {"device"},
     "fer_edge/commands/log_options.py": {"device"},
@@ -101,7 +112,7 @@ ORDER = {
             "bundle_files",
         ),
         *("array_file", "golden_vectors", "classifier", "model_trial", "detection", "quality", "shipped_bundles"),
-        *("active_bundle", "event_bodies", "events", "certainty", "bundle", "golden_check"),
+        *("active_bundle", "event_bodies", "events", "certainty", "bundle", "reader", "golden_check"),
         *("record_logits", "journal", "log", "commands", "cli"),
     ),
     "convert": (

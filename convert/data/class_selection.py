@@ -7,9 +7,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from convert.data.picture import PART_NAMES
 from fer_edge.errors import DataError, UsageError
-from fer_edge.labels import LABELS, canonical_label, require_printable_label
+from fer_edge.labels import LABELS, NONE, PART_NAMES, canonical_label, require_printable_label
 
 EXPRESSIONS, OWN = "expressions", "own"
 
@@ -47,11 +46,12 @@ class Classes:
     def label(self, name: str) -> str | None:
         """The label of the class called `name` in a set, or None for a class that is left out.
 
-        A selected name is its own label; so is every spelling of a selected one of the seven expressions.
+        A selected name is its own label; so is every spelling of a selected one of the seven expressions. Of a set's own
+        classes, `none` is left out: its pictures show none of the others.
         """
         name = _normalized(name)
         if self.names is None:
-            return name or None
+            return None if name == NONE else name or None
         if name in self.names:
             return name
         expression = canonical_label(name)

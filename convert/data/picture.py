@@ -7,8 +7,6 @@ from dataclasses import dataclass
 import numpy as np
 
 PARTS = ("train", "validation", "test")
-PART_NAMES = {"train": "train", "training": "train", "val": "validation", "valid": "validation"}
-PART_NAMES |= {"validation": "validation", "test": "test", "testing": "test"}
 OFFICIAL_PARTS = {"training": "train", "publictest": "validation", "privatetest": "test"}
 
 

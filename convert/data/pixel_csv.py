@@ -13,9 +13,10 @@ import numpy as np
 
 from convert.data.archives import READ_ERRORS, Container
 from convert.data.class_selection import Classes
-from convert.data.picture import OFFICIAL_PARTS, PART_NAMES, Picture
+from convert.data.picture import OFFICIAL_PARTS, Picture
 from fer_edge.errors import DataError
 from fer_edge.face_crop import crop_whole_image
+from fer_edge.labels import PART_NAMES
 from fer_edge.limits import CSV_ROW_BYTES
 
 # The class numbers of fer2013.csv and icml_face_data.csv; not the order of LABELS.

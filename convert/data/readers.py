@@ -13,11 +13,12 @@ import numpy as np
 
 from convert.data.archives import ACCEPTED_FORMS, ARCHIVE_SUFFIXES, READ_ERRORS, Container
 from convert.data.class_selection import Classes
-from convert.data.picture import OFFICIAL_PARTS, PART_NAMES, Picture
+from convert.data.picture import OFFICIAL_PARTS, Picture
 from convert.data.pixel_csv import find_pixel_csv, header_of, read_pixel_csv
 from convert.progress_bar import progress_bar
 from fer_edge.errors import DataError
 from fer_edge.face_crop import crop_whole_image
+from fer_edge.labels import PART_NAMES
 from fer_edge.limits import PICTURE_FILE_BYTES, PICTURE_PIXELS
 from fer_edge.media_files import HEAD_BYTES, is_picture
 

@@ -31,9 +31,9 @@ from fer_edge.errors import DataError
 from fer_edge.events import UNSURE
 from fer_edge.face_crop import IDENTITY, crop_square, face_crop
 from fer_edge.json_fields import to_json
+from fer_edge.labels import NONE
 from fer_edge.quality import Quality, crop_quality, unsure_reason
 
-NONE = "none"  # the class of pictures without a face
 MIN_PERSONS = 10  # names of persons from which on intervals are by person; fewer may be names of parts or classes
 _PERSON = re.compile(r"(.+)_\d+")
 

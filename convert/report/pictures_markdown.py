@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from convert.evaluate.pictures import NONE, PictureReport, PictureScores, Proportion
+from convert.evaluate.pictures import PictureReport, PictureScores, Proportion
 from fer_edge.atomic_file import write_atomically
 from fer_edge.errors import UsageError
+from fer_edge.labels import NONE
 
 _MOST_NAMES = 10  # of files that cannot be read
 

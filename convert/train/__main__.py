@@ -66,7 +66,11 @@ def main(argv: list[str] | None = None, prog: str = "python -m convert.train") -
         help="folders of training runs or bundles whose float models are the teachers (distillation)",
     )
     parser.add_argument(
-        "--init", type=Path, metavar="DIR", help="start from the float model of this training run or bundle"
+        "--init",
+        type=Path,
+        metavar="DIR",
+        help="start from the float model of this training run or bundle, or of edge-mixed, edge or nano; the last layer is new "
+        "where the classes are others",
     )
     parser.add_argument(
         "--classes",

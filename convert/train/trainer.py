@@ -23,7 +23,7 @@ from convert.train.networks import NETWORKS, Architecture, Network, build_networ
 from convert.train.optimizer import learning_rate_after, make_optimizer
 from convert.train.presets import PRESETS, Recipe
 from convert.train.progress import TrainingProgress
-from convert.train.run_folder import history_beside
+from convert.train.run_folder import history_beside, labels_beside
 from fer_edge.atomic_file import atomic_file
 from fer_edge.errors import DataError, UsageError
 from fer_edge.json_fields import to_json
@@ -52,7 +52,7 @@ def train(
     `on_device` the views are computed by the device that trains too (device_training.TrainingStep), else by OpenCV.
 
     `teachers` are float models (.keras) whose mean softened probabilities join the loss (distillation.Teachers). `init` is a
-    float model whose weights the run starts from, except for a last layer of another size. A network with a second head
+    float model whose weights the run starts from, except for a last layer of other classes. A network with a second head
     (`Network.votes`) learns `samples.votes` beside the labels; model.keras has the labels' head only, and the same network
     with the votes' head is written to votes/model.keras, as a teacher. Raises UsageError when the checkpoint belongs to
     another run or a model does not fit.
@@ -76,7 +76,7 @@ def train(
     model = build_network(replace(network, side=None) if recipe.progressive_sides else network, policy, fused=True)
     saved = _SavedModels(out, network)
     if init is not None:
-        load_initial_weights(init, model)
+        load_initial_weights(init, model, samples.labels)
     optimizer = make_optimizer(recipe, steps_per_epoch(len(training.y), recipe.batch))
     setup = TrainingSetup(
         network=to_json(network),
@@ -175,16 +175,17 @@ class _SavedModels:
                 model.save(fresh)
 
 
-def load_initial_weights(path: Path, model: keras.Model) -> None:
-    """Copies a float model's weights into `model`, except for a last layer with another number of classes.
+def load_initial_weights(path: Path, model: keras.Model, labels: Sequence[str]) -> None:
+    """Copies a float model's weights into `model`, whose outputs are `labels`, except for a last layer of other classes.
 
-    Raises UsageError when the two are not the same network.
+    Of a model without labels beside it, only their number is compared. Raises UsageError when the two are not the same network.
     """
     weights = load_keras(path).get_weights()
     current = model.get_weights()
     if [w.shape for w in weights[:-2]] != [w.shape for w in current[:-2]]:
         raise UsageError(f"{path} is of another network than this preset; name the preset it was trained with")
-    same_classes = weights[-1].shape == current[-1].shape
+    known_labels = labels_beside(path)
+    same_classes = weights[-1].shape == current[-1].shape and known_labels in (None, tuple(labels))
     model.set_weights(weights if same_classes else [*weights[:-2], *current[-2:]])
 
 

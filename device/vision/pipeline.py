@@ -22,8 +22,10 @@ from fer_edge.face_crop import CropMapping, crop_rotation_rad, crop_square, cut_
 from fer_edge.quality import crop_quality
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from fer_edge.bundle import Bundle
-    from fer_edge.detection.types import Detector
+    from fer_edge.detection.types import Detector, Face
 
 StageCallback = Callable[[str], None]  # called with each stage's name as it ends: gate, detect, crop, classify, smooth
 
@@ -56,6 +58,13 @@ class Pipeline:
         state = replace(state, tracks=tuple(tracks.get(track.id, track) for track in state.tracks), prior=prior)
         return state, FrameResult(tuple(reading for _, reading in read), found.skipped)
 
+    def crop(self, gray: np.ndarray, face: Face) -> tuple[np.ndarray, int]:
+        """The model's input, uint8 (side, side), of a face found in `gray` uint8 (H, W), and the px of its square's side."""
+        mapping = self._mapping(face.detector or self.detector.name)
+        square = crop_square(face.xywh, mapping, gray.shape)
+        rotation_rad = crop_rotation_rad(mapping, face.eyes)
+        return cut_square(*subsample_square(gray, square), self.bundle.side, rotation_rad), square[2]
+
     def _read(
         self,
         frame: Frame,
@@ -69,14 +78,12 @@ class Pipeline:
 
         from fer_edge.classifier import softmax
 
-        bundle, name = self.bundle, self.detector.name
+        bundle = self.bundle
         crops, qualities = [], []
         for face in (track.face for track in tracks):
-            mapping = self._mapping(face.detector or name)
-            square = crop_square(face.xywh, mapping, frame.gray.shape)
-            crop = cut_square(*subsample_square(frame.gray, square), bundle.side, crop_rotation_rad(mapping, face.eyes))
+            crop, side_px = self.crop(frame.gray, face)
             crops.append(crop)
-            qualities.append(crop_quality(crop, face, square[2]))
+            qualities.append(crop_quality(crop, face, side_px))
         if stage_ended:
             stage_ended("crop")
         logits = bundle.classifier.logits(np.stack(crops) if len(crops) > 1 else crops[0][None])

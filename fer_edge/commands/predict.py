@@ -20,7 +20,7 @@ from fer_edge.text_cleaning import clean
 if TYPE_CHECKING:
     import numpy as np
 
-    from fer_edge.bundle import Bundle, Prediction
+    from fer_edge.reader import Prediction
 
 
 def register(commands: Any) -> None:
@@ -43,8 +43,8 @@ def register(commands: Any) -> None:
 
 
 def _predict(args: argparse.Namespace) -> int:
-    from fer_edge.bundle import Bundle
     from fer_edge.detection.download import fallback_warning, fetch_missing_detectors
+    from fer_edge.reader import Reader
 
     if args.far_px is not None and args.far_px < MIN_FAR_PX:
         raise UsageError(f"--far must be {MIN_FAR_PX} or more, not {args.far_px}")
@@ -53,15 +53,15 @@ def _predict(args: argparse.Namespace) -> int:
             "--far searches a whole picture, and --crop takes the picture for a face; leave out one of them"
         )
     _refuse_addresses(args.images)
-    bundle = Bundle.load(args.bundle)
+    reader = Reader(args.bundle)
     if not args.crop:
         fetch_missing_detectors(None, message)
-        detector = bundle.detector.name
-        reporter(args.quiet)(f"detector {detector}, bundle {bundle.name}")
+        detector = reader.detector.name
+        reporter(args.quiet)(f"detector {detector}, bundle {reader.bundle.name}")
         if warning := fallback_warning(detector, None):
             message(warning)
-    if sentence := bundle.spec.thresholds.default_sentence:
-        message(f"{bundle.name} reports labels {sentence}; `python -m convert.thresholds` fits one")
+    if sentence := reader.bundle.spec.thresholds.default_sentence:
+        message(f"{reader.bundle.name} reports labels {sentence}; `python -m convert.thresholds` fits one")
     faces = unreadable = 0
     for name in args.images:
         path = Path(name)
@@ -73,13 +73,13 @@ def _predict(args: argparse.Namespace) -> int:
             message(f"left out: {error}")
             unreadable += 1
             continue
-        predictions = bundle.predict(gray, is_crop=args.crop, far_px=args.far_px)
+        predictions = reader.read(gray, is_crop=args.crop, far_px=args.far_px)
         faces += len(predictions)
-        _print(path, [_row(path, prediction, bundle) for prediction in predictions], args.json)
+        _print(path, [_row(path, prediction) for prediction in predictions], args.json)
     if unreadable:
         raise UsageError(f"{unreadable} of {len(args.images)} images could not be read; they are named above")
     if not faces:
-        raise NotEnoughData(f"{bundle.detector.name} found no face; --crop takes images that are face crops already")
+        raise NotEnoughData(f"{reader.detector.name} found no face; --crop takes images that are face crops already")
     return EXIT_DONE
 
 
@@ -133,14 +133,14 @@ def _read_gray(path: Path) -> np.ndarray:
     return np.asarray(gray, np.uint8)
 
 
-def _row(path: Path, prediction: Prediction, bundle: Bundle) -> dict[str, Any]:
+def _row(path: Path, prediction: Prediction) -> dict[str, Any]:
     face = prediction.face
     return {
         "image": str(path),
-        "reported": prediction.reported,
+        "reported": prediction.label,
         "why": prediction.why,
-        "label": prediction.label,
-        "p": dict(zip(bundle.labels, (round(float(p), 4) for p in prediction.probabilities), strict=True)),
+        "label": prediction.best_label,
+        "p": {label: round(p, 4) for label, p in prediction.probabilities.items()},
         "xywh": list(face.xywh) if face else None,
         "score": round(face.score, 3) if face else None,
         "quality": prediction.quality,

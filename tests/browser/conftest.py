@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from browser_tab import Tab
 
 
 @pytest.fixture(scope="session")
@@ -23,3 +24,17 @@ def chromium() -> Iterator[Any]:
         browser = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
         yield browser
         browser.close()
+
+
+@pytest.fixture
+def tab(chromium: Any) -> Iterator[Callable[..., Tab]]:
+    """Makes tabs, which are closed afterwards."""
+    opened: list[Tab] = []
+
+    def made(*args: Any, **more: Any) -> Tab:
+        opened.append(Tab(chromium, *args, **more))
+        return opened[-1]
+
+    yield made
+    for one in opened:
+        one.context.close()

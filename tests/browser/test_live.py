@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from browser_tab import Tab, contrasts
 from processes import start_run
 
 AWAY = "The device does not answer"
@@ -34,43 +35,6 @@ def running(folder: Path, *more: str, address: str = "127.0.0.1:0", **settings: 
 def ended(run: subprocess.Popen[str]) -> None:
     run.terminate()
     run.communicate(timeout=30)
-
-
-class Tab:
-    """A page of the browser that notes what it complained of and which hosts it asked."""
-
-    def __init__(self, chromium: Any, width_px: int = 1280, scheme: str = "light", **more: Any) -> None:
-        self.said: list[str] = []
-        self.hosts: set[str] = set()
-        self.context = chromium.new_context(viewport={"width": width_px, "height": 900}, color_scheme=scheme, **more)
-        self.page = self.context.new_page()
-        self.page.on("console", lambda message: self.said.append(message.text))
-        self.page.on("pageerror", lambda error: self.said.append(str(error)))
-        self.page.on("request", lambda request: self.hosts.add(re.sub(r"^\w+://([^/]*)/.*", r"\1", request.url)))
-
-    def until(self, script: str, limit_s: float = 20) -> None:
-        """Returns as soon as that is true in the page."""
-        end = time.monotonic() + limit_s
-        while not self.page.evaluate(script):  # the page's policy allows no function that waits in it
-            assert time.monotonic() < end, f"not in {limit_s:g} s: {script}; {self.said}"
-            self.page.wait_for_timeout(30)
-
-    def text(self, selector: str) -> str:
-        return str(self.page.locator(selector).inner_text())
-
-
-@pytest.fixture
-def tab(chromium: Any) -> Iterator[Callable[..., Tab]]:
-    """Makes tabs, which are closed afterwards."""
-    opened: list[Tab] = []
-
-    def made(*args: Any, **more: Any) -> Tab:
-        opened.append(Tab(chromium, *args, **more))
-        return opened[-1]
-
-    yield made
-    for one in opened:
-        one.context.close()
 
 
 FACE = "document.querySelector('#faces .face .probability')?.textContent.includes('%')"
@@ -224,11 +188,6 @@ def test_it_is_looked_at(tab: Callable[..., Tab], tmp_path: Path) -> None:
             path = shots / f"live-{width_px}-{scheme}.png"
             one.page.screenshot(path=path, full_page=True)
             assert path.stat().st_size > 10_000
-
-
-def contrasts(page: Any) -> list[str]:
-    """The texts of a page that are too faint."""
-    return list(page.evaluate(Path(__file__).with_name("contrast.js").read_text()))
 
 
 def rgb(css: str) -> list[int]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -163,8 +164,24 @@ def test_an_epoch_of_few_steps_is_averaged(bars: Samples, trained: Path, tmp_pat
 def test_initial_weights_need_the_same_network_except_for_the_classes(trained: Path) -> None:
     four = build_network(replace(SMALL_NETWORK, classes=4))
     untrained = four.get_weights()
-    load_initial_weights(trained / "model.keras", four)
+    load_initial_weights(trained / "model.keras", four, LABELS[:4])
     assert not np.array_equal(four.get_weights()[0], untrained[0])
     np.testing.assert_array_equal(four.get_weights()[-1], untrained[-1])
     with pytest.raises(UsageError, match="another network"):
-        load_initial_weights(trained / "model.keras", build_network(replace(SMALL_NETWORK, widths=(8, 24))))
+        load_initial_weights(trained / "model.keras", build_network(replace(SMALL_NETWORK, widths=(8, 24))), LABELS)
+
+
+def test_a_last_layer_of_other_classes_is_a_new_one_even_if_there_are_as_many(trained: Path, tmp_path: Path) -> None:
+    others = tuple(f"class {number}" for number in range(len(LABELS)))
+    for labels, is_kept in ((LABELS, True), (others, False), (LABELS[::-1], False)):
+        model = build_network(SMALL_NETWORK)
+        untrained = model.get_weights()
+        load_initial_weights(trained / "model.keras", model, labels)
+        assert not np.array_equal(model.get_weights()[0], untrained[0])
+        assert np.array_equal(model.get_weights()[-2], untrained[-2]) is not is_kept
+    # a file without labels beside it: as many classes count as the same
+    shutil.copy(trained / "model.keras", tmp_path / "model.keras")
+    model = build_network(SMALL_NETWORK)
+    untrained = model.get_weights()
+    load_initial_weights(tmp_path / "model.keras", model, others)
+    assert not np.array_equal(model.get_weights()[-2], untrained[-2])

@@ -15,6 +15,7 @@ from convert.data.samples import Samples
 from device.config import Settings
 from device.run import run
 from fer_edge.bundle import Bundle
+from fer_edge.reader import Reader
 from fer_edge.shipped_bundles import shipped_path
 
 FPS = 4
@@ -53,7 +54,7 @@ class Seen:
     """The labels of each face that was found: as indices, int64 (found,)."""
 
     journal: np.ndarray  # the most frequent label in the face's second
-    still: np.ndarray  # of `Bundle.predict` on the scene as it was before it became a video
+    still: np.ndarray  # of `Reader.read` on the scene as it was before it became a video
     itself: np.ndarray  # of the 48×48 crop from the data set
     true: np.ndarray
 
@@ -89,13 +90,13 @@ def labels_seen(video: FaceVideo, bundle_folder: Path, folder: Path) -> Seen:
     for event in events:
         if event.kind == "reading":
             label_counts[int(event.mono_s - start_s)][event.body["label"]] += 1
-    bundle = Bundle.load(bundle_folder)
-    stills = {second: bundle.predict(video.scenes[second]) for second in sorted(label_counts)}
+    reader = Reader(bundle := Bundle.load(bundle_folder))
+    stills = {second: reader.read(video.scenes[second]) for second in sorted(label_counts)}
     found = [second for second, predictions in stills.items() if predictions]
     assert 0.9 * FACES <= len(label_counts) <= len(found) + 3
     return Seen(
         journal=np.array([bundle.labels.index(label_counts[second].most_common(1)[0][0]) for second in found]),
-        still=np.array([bundle.labels.index(stills[second][0].label) for second in found]),
+        still=np.array([bundle.labels.index(stills[second][0].best_label) for second in found]),
         itself=bundle.classify(video.faces[found]).argmax(1),
         true=video.true[found],
     )

@@ -1,6 +1,6 @@
 """What runs on the device writes no picture and speaks over no network: over its source, every call and import.
 
-One file may write pictures, because the owner of a recording asks for them: who may reach it is looked at too.
+Two files may write pictures, because the owner of a recording or a camera asks for them: who may reach them is looked at too.
 """
 
 from __future__ import annotations
@@ -56,11 +56,19 @@ ALLOWED = {
     ("device/output/live/handlers.py", "asyncio"),
     ("device/output/live/handlers.py", "socket"),
     ("device/output/live/handlers.py", "tornado"),
+    ("device/output/live/page_handler.py", "tornado"),
     ("device/output/live/server.py", "asyncio"),
     ("device/output/live/server.py", "socket"),
     ("device/output/live/server.py", "tornado"),
     ("device/output/live/sink.py", "socket"),  # the machine's name
     ("device/output/live/viewers.py", "asyncio"),
+    (
+        "device/output/collected/face_store.py",
+        "imencode",
+    ),  # crops of faces, by `fer-edge collect` with its consent flag
+    # The page on which their owner labels them, on loopback with a token
+    ("device/output/review/handlers.py", "tornado"),
+    ("device/review.py", "socket"),  # the machine's name
     ("device/output/live/pixelated_picture.py", "imencode"),  # in memory, for a browser that asks while pictures are on
 }
 
@@ -111,3 +119,34 @@ def test_only_the_labeller_writes_pictures_and_only_on_request() -> None:
     assert len(made) == 1 and any(
         node is made[0] for branch in requests for line in branch.body for node in ast.walk(line)
     )
+
+
+def test_only_collect_stores_faces_and_only_on_request() -> None:
+    """A store is made by the run alone, which gets a collection from `device.collect` alone, after the command was told to."""
+    files = {str(path.relative_to(ROOT)): path for path in ON_DEVICE}
+    calls: dict[str, set[str]] = {"FaceStore": set(), "FaceCollection": set(), "collect": set()}
+    for name, path in files.items():
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Call) and ast.unparse(node.func) in calls:
+                calls[ast.unparse(node.func)].add(name)
+    command = "fer_edge/commands/collect.py"
+    assert calls == {"FaceStore": {"device/run.py"}, "FaceCollection": {command}, "collect": {command}}
+    given = [
+        (name, ast.unparse(word.value))
+        for name, path in files.items()
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Call) and ast.unparse(node.func) == "run"
+        for word in node.keywords
+        if word.arg == "collection"
+    ]
+    assert given == [("device/collect.py", "collection")]
+    (function,) = (
+        node
+        for node in ast.parse(files[command].read_text()).body
+        if isinstance(node, ast.FunctionDef) and node.name == "_collect"
+    )
+    lines = [ast.unparse(line) for line in function.body]
+    refusal = next(
+        n for n, line in enumerate(lines) if line.startswith("if not args.consent:") and "raise UsageError" in line
+    )
+    assert refusal < next(n for n, line in enumerate(lines) if "collect(settings" in line)

@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 
 from device.config import Settings
+from device.output.collected.face_folder import FaceLimits
+from device.output.collected.face_store import FaceCollection
 from device.privacy import explain_label, explain_run
 from fer_edge.events import KINDS
 
@@ -66,6 +68,22 @@ def test_the_text_follows_from_the_settings(values: dict[str, Any], words: list[
     assert [word for word in absent if word in text] == []
 
 
+def test_the_text_of_collect_says_what_is_stored_of_a_face_and_for_how_long() -> None:
+    limits = FaceLimits(every_s=5, most_faces=300, most_bytes=1_000_000, expire_days=7)
+    collection = FaceCollection(Path("/srv/faces"), limits)
+    text = " ".join(explain_run(Settings(), {"STATE_DIRECTORY": "/srv/log"}, collection).split())
+    for words in (
+        "in /srv/faces, readable only for its owner, not encrypted: pictures of the faces in view",
+        "one of each face every 5 s, at most 300 and 1 MB; people can be recognized in them",
+        "a picture without a label: 7 days",
+        "a picture that you label: until you delete it from /srv/faces/labelled",
+        "a picture, except those described above",
+        "in /srv/log, readable",
+    ):
+        assert words in text
+    assert "a picture, a part of one" not in text
+
+
 def test_every_kind_of_journal_line_is_listed() -> None:
     text = privacy_text(per_frame=True)
     assert [kind for kind in KINDS if f"· {kind}:" not in text] == []
@@ -81,8 +99,8 @@ def test_only_the_named_modules_write_pictures_or_open_sockets() -> None:
             name = node.attr if isinstance(node, ast.Attribute) else node.id if isinstance(node, ast.Name) else ""
             imported = [alias.name for alias in node.names] if isinstance(node, ast.Import | ast.ImportFrom) else []
             imported += [str(node.module)] if isinstance(node, ast.ImportFrom) else []
-            if (file.name, name) == ("annotate.py", "VideoWriter"):
-                continue  # of no run: `fer-edge label --annotate` says itself what it stores
+            if (file.name, name) in (("annotate.py", "VideoWriter"), ("face_store.py", "imencode")):
+                continue  # of no run: `label --annotate` and `collect` say themselves what they store
             if name in banned or modules.intersection(imported) or banned.intersection(imported):
                 found.append(f"{file.relative_to(ROOM)}:{getattr(node, 'lineno', 0)}")
     assert found == []

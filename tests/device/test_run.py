@@ -32,6 +32,7 @@ from fer_edge.errors import BundleRefused, FerEdgeError, NotEnoughData, RestartN
 from fer_edge.events import Event
 from fer_edge.face_crop import PREPROCESS_ID
 from fer_edge.golden_vectors import CROP_TOLERANCE, Golden
+from fer_edge.reader import Reader
 from fer_edge.synthetic_face import face_frame
 from tests.memory_sink import MemorySink
 
@@ -171,15 +172,15 @@ def test_the_labels_are_those_of_the_frames(tmp_path: Path, bundle_path: Path) -
     events = events_of(folder, tmp_path, bundle_path)
     end = check(events)
     assert (end["frames"]["read"], end["drops"]) == (9, {"unreadable": 1})
-    bundle = Bundle.load(bundle_path)
-    expected = [prediction for frame in frames for prediction in bundle.predict(frame)]
+    reader = Reader(bundle_path)
+    expected = [prediction for frame in frames for prediction in reader.read(frame)]
     readings = of("reading", events)
     assert len(readings) == len(expected) >= 3
     for reading, prediction in zip(readings, expected, strict=True):
         assert prediction.face is not None
         assert reading.body["xywh"] == list(prediction.face.xywh)
-        assert reading.body["label"] == prediction.label
-        assert reading.body["p"] == pytest.approx(prediction.probabilities, abs=1e-4)
+        assert reading.body["label"] == prediction.best_label
+        assert reading.body["p"] == pytest.approx(list(prediction.probabilities.values()), abs=1e-4)
 
 
 def test_a_real_stream(tmp_path: Path, bundle_path: Path) -> None:

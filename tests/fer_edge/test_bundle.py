@@ -121,14 +121,15 @@ def test_a_shipped_bundle_passes_its_golden_vectors_here(name: str) -> None:
 
 
 def test_predict_classifies_a_crop_or_the_detected_faces(bundle_path: Path, blazeface: object) -> None:
+    from fer_edge.reader import Reader
     from fer_edge.synthetic_face import face_frame
 
-    bundle = Bundle.load(bundle_path)
-    (found,) = bundle.predict(face_frame(2.0))
-    assert found.face is not None and found.face.score > 0.5 and found.label in LABELS
-    (whole,) = bundle.predict(np.full((60, 50), 128, np.uint8), is_crop=True)
+    reader = Reader(Bundle.load(bundle_path))
+    (found,) = reader.read(face_frame(2.0))
+    assert found.face is not None and found.face.score > 0.5 and found.best_label in LABELS
+    (whole,) = reader.read(np.full((60, 50), 128, np.uint8), is_crop=True)
     assert whole.face is None
-    assert bundle.predict(np.zeros((240, 320), np.uint8)) == []
+    assert reader.read(np.zeros((240, 320), np.uint8)) == ()
 
 
 def test_a_folder_is_replaced_whole_or_not_at_all(tmp_path: Path) -> None:

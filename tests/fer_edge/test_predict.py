@@ -13,13 +13,13 @@ from device.camera.frame import Frame
 from device.config import Settings
 from device.vision.pipeline import Pipeline
 from device.vision.search import SearchState
-from fer_edge.bundle import Bundle
 from fer_edge.cli import main
 from fer_edge.detection.boxes import is_same_face
 from fer_edge.detection.two_stage import NAME, each_face_once
 from fer_edge.detection.types import Face
 from fer_edge.events import UNSURE
 from fer_edge.quality import Quality, unsure_reason
+from fer_edge.reader import Reader
 from fer_edge.synthetic_face import face_frame
 
 SHAPE = (480, 640)
@@ -69,15 +69,15 @@ def test_a_face_is_unsure_by_its_quality_or_its_probability(probability: float, 
 @pytest.mark.parametrize("dimmed_by", [1, 6, 10])
 @pytest.mark.parametrize("at_s", [1.0, 3.0, 5.0, 7.0])
 def test_predict_says_what_the_loop_says(bundle_path: Path, blazeface: object, dimmed_by: int, at_s: float) -> None:
-    bundle = Bundle.load(bundle_path)
+    reader = Reader(bundle_path)
     gray = (face_frame(at_s) // dimmed_by).astype(np.uint8)
-    predictions = bundle.predict(gray)
-    _, result = Pipeline(bundle.detector, bundle).process(SearchState(), Frame(0, 10**9, gray), Settings())
-    assert [p.reported for p in predictions] == [r.steady for r in result.readings]
+    predictions = reader.read(gray)
+    _, result = Pipeline(reader.detector, reader.bundle).process(SearchState(), Frame(0, 10**9, gray), Settings())
+    assert [p.label for p in predictions] == [r.steady for r in result.readings]
     assert [p.why for p in predictions] == [r.why for r in result.readings]
     assert [p.quality for p in predictions] == [r.quality for r in result.readings]
     if dimmed_by == 10:
-        assert {p.reported for p in predictions} <= {UNSURE}
+        assert {p.label for p in predictions} <= {UNSURE}
 
 
 def test_an_unreadable_file_is_named_and_the_others_are_classified(

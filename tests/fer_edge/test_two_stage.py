@@ -22,6 +22,7 @@ from fer_edge.detection.two_stage import (
 )
 from fer_edge.detection.types import Face, largest_first
 from fer_edge.face_crop import crop_square, cut_square, subsample_square
+from fer_edge.reader import Reader
 from fer_edge.synthetic_face import face_box, face_frame
 
 
@@ -141,7 +142,7 @@ def test_each_box_is_cropped_by_the_mapping_of_its_detector(zoomed: TwoStageDete
 def test_predict_and_the_loop_give_the_same(bundle_path: Path, blazeface: object) -> None:
     bundle = Bundle.load(bundle_path)
     gray, true = shrunk(3.0, 0.4, (190, 140))
-    (prediction,) = bundle.predict(gray)
+    (prediction,) = Reader(bundle).read(gray)
     assert prediction.face is not None and square_iou(face_square(prediction.face, gray.shape), true) > 0.5
 
 

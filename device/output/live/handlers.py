@@ -1,175 +1,52 @@
-"""The request handlers of the live page, on Tornado: its files, its state, a stream of events, and the token for a cookie.
-
-The page and its scripts hold no data and are served to anybody who reaches the port; everything else only with authorisation.
-"""
+"""The request handlers of the live page, on Tornado: its state, a stream of events, and the picture."""
 
 from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-from tornado.iostream import StreamClosedError
-from tornado.web import Application, HTTPError, RequestHandler
+from tornado.web import Application, HTTPError
 
-from device.address import Address
-from device.output.allowed_hosts import is_allowed_host, is_readable_origin, is_same_origin
-from device.output.live import token
+from device.output.live.page_handler import (
+    PAGE_FOLDER,
+    NotFoundHandler,
+    PageContext,
+    PageHandler,
+    SessionHandler,
+    file_handlers,
+)
 from device.output.live.pixelated_picture import PixelatedPictures
 from device.output.live.viewers import Viewers
-from fer_edge.text_cleaning import clean
 
-_PAGE = Path(__file__).with_name("page")
 _FILES = {
     "/": ("page.html", "text/html; charset=utf-8"),
     "/page.css": ("page.css", "text/css; charset=utf-8"),
     "/icon.svg": ("icon.svg", "image/svg+xml"),
-    **{f"/{name}.js": (f"{name}.js", "text/javascript; charset=utf-8") for name in ("page", "faces", "chart", "words")},
+    **{
+        f"/{name}.js": (f"{name}.js", "text/javascript; charset=utf-8")
+        for name in ("page", "session", "faces", "chart", "words")
+    },
 }
-_POLICY = "; ".join(
-    [
-        "default-src 'none'",
-        "script-src 'self'",
-        "style-src 'self'",
-        "img-src 'self'",
-        "connect-src 'self'",
-        "base-uri 'none'",
-        "form-action 'none'",
-        "frame-ancestors 'none'",
-    ]
-)
-_HEADERS = {
-    "Server": "fer-edge",
-    "Content-Security-Policy": _POLICY,
-    "X-Content-Type-Options": "nosniff",
-    "X-Frame-Options": "DENY",
-    "Referrer-Policy": "no-referrer",
-    "Cross-Origin-Resource-Policy": "same-origin",
-    "Cross-Origin-Opener-Policy": "same-origin",
-    "Permissions-Policy": "camera=(), microphone=(), geolocation=()",
-    "Cache-Control": "no-store",
-}
-_STATUS_HEADERS = {401: {"WWW-Authenticate": "Bearer"}, 503: {"Retry-After": "10"}}
 _SEND_BUFFER_BYTES = 65_536  # of a stream in the kernel: small, so that a client that does not read is noticed soon
 
 
 @dataclass(frozen=True, slots=True)
-class PageContext:
-    """What all handlers share. `secret` is the token, None where none is required."""
+class LiveContext(PageContext):
+    """What the handlers of the live page share."""
 
-    address: Address
-    machine: str
-    secret: str | None
     viewers: Viewers
     pictures: PixelatedPictures | None
-    log: Callable[[str], None]
 
 
-class PageHandler(RequestHandler):
-    """A handler that accepts only our own host names; with `guarded`, only our own page and the token."""
+class LiveHandler(PageHandler):
+    """A handler of the live page's data."""
 
-    guarded = True
-    context: PageContext
-
-    def initialize(self, context: PageContext) -> None:
-        self.context = context
-
-    def set_default_headers(self) -> None:
-        for name, value in _HEADERS.items():
-            self.set_header(name, value)
-
-    def prepare(self) -> None:
-        headers = self.request.headers
-        if not is_allowed_host(headers.get("Host", ""), self.context.address, self.context.machine):
-            raise HTTPError(
-                421, reason="this page is not served under that name; use the machine's address or its own name"
-            )
-        if not is_readable_origin(headers.get("Origin")):
-            raise HTTPError(400, reason="the header Origin is no origin")
-        if (
-            not is_same_origin(headers.get("Sec-Fetch-Site"), headers.get("Origin"), headers.get("Host", ""))
-            and self.guarded
-        ):
-            raise HTTPError(403, reason="a page of another site may not read this one")
-        if self.guarded and not self._is_authorised():
-            raise HTTPError(401, reason="this needs the token that was printed when the run started")
-
-    def _is_authorised(self) -> bool:
-        secret = self.context.secret
-        if secret is None:
-            return True
-        cookie = self.get_cookie(self.cookie_name()) or ""
-        return token.matches(cookie, token.cookie_value(secret)) or token.matches(self.bearer(), secret)
-
-    def bearer(self) -> str:
-        """The token in the header Authorization; empty where there is none."""
-        scheme, _, given = self.request.headers.get("Authorization", "").partition(" ")
-        return given.strip() if scheme.lower() == "bearer" else ""
-
-    def cookie_name(self) -> str:
-        """The cookie's name, with the port: browsers store cookies by host alone, and a machine may have two cameras."""
-        return f"fer-edge-{self.context.address.port}"
-
-    def write_error(self, status_code: int, **_: Any) -> None:
-        for name, value in _STATUS_HEADERS.get(status_code, {}).items():
-            self.set_header(name, value)
-        self.set_header("Content-Type", "text/plain; charset=utf-8")
-        self.finish(f"{self._reason}.\n")
-
-    def log_exception(self, kind: Any, error: Any, trace: Any) -> None:  # noqa: ARG002
-        if not isinstance(error, HTTPError | StreamClosedError):
-            self.context.log(f"the live page could not answer: {clean(repr(error))}")
+    context: LiveContext
 
 
-class FileHandler(PageHandler):
-    """A file of the page."""
-
-    guarded = False
-
-    def initialize(self, context: PageContext, data: bytes = b"", kind: str = "") -> None:
-        self.context, self._data, self._kind = context, data, kind
-
-    def get(self) -> None:
-        self.set_header("Content-Type", self._kind)
-        self.set_header("Cache-Control", "no-cache")  # revalidated each time, and sent again only when it changed
-        self.finish(self._data)
-
-
-class NotFoundHandler(PageHandler):
-    """Any other path."""
-
-    guarded = False
-
-    def prepare(self) -> None:
-        super().prepare()
-        raise HTTPError(404, reason="there is nothing here")
-
-
-class SessionHandler(PageHandler):
-    """Exchanges the token for a cookie that no script can read, so that it need not stay in the address."""
-
-    guarded = False
-
-    def post(self) -> None:
-        secret = self.context.secret
-        if secret is not None:
-            if not token.matches(self.bearer(), secret):
-                raise HTTPError(401, reason="that is not the token of this run")
-            self.set_cookie(
-                self.cookie_name(),
-                token.cookie_value(secret),
-                httponly=True,
-                samesite="Strict",
-                path="/",
-                expires_days=None,
-            )
-        self.set_status(204)
-
-
-class StateHandler(PageHandler):
+class StateHandler(LiveHandler):
     """The full state, once, as JSON."""
 
     def get(self) -> None:
@@ -177,7 +54,7 @@ class StateHandler(PageHandler):
         self.finish(self.context.viewers.full_state())
 
 
-class PictureHandler(PageHandler):
+class PictureHandler(LiveHandler):
     """The last picture, while pictures are enabled."""
 
     def get(self) -> None:
@@ -188,7 +65,7 @@ class PictureHandler(PageHandler):
         self.finish(jpeg)
 
 
-class EventStreamHandler(PageHandler):
+class EventStreamHandler(LiveHandler):
     """The stream of server-sent events, until either side closes it."""
 
     async def get(self) -> None:
@@ -219,13 +96,9 @@ class EventStreamHandler(PageHandler):
         connection.stream.close()
 
 
-def application(context: PageContext) -> Application:
+def application(context: LiveContext) -> Application:
     """All handlers by their paths; no request is logged."""
     arguments = {"context": context}
-    files = [
-        (path, FileHandler, {**arguments, "data": (_PAGE / name).read_bytes(), "kind": kind})
-        for path, (name, kind) in _FILES.items()
-    ]
     rest: list[Any] = [
         ("/session", SessionHandler, arguments),
         ("/state", StateHandler, arguments),
@@ -233,4 +106,4 @@ def application(context: PageContext) -> Application:
         ("/picture.jpg", PictureHandler, arguments),
         (".*", NotFoundHandler, arguments),
     ]
-    return Application([*files, *rest], log_function=lambda _: None)
+    return Application([*file_handlers(context, PAGE_FOLDER, _FILES), *rest], log_function=lambda _: None)

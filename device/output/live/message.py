@@ -54,6 +54,7 @@ def _run(snapshot: Snapshot) -> dict[str, Any]:
         **{key: header.get(key) for key in ("name", "software", "bundle", "labels", "detector", "runtime", "start_s")},
         "proved": (header.get("verified") or {}).get("proved"),
         "camera": header.get("camera"),
+        "storing": snapshot.storing,
     }
 
 

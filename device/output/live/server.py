@@ -1,4 +1,4 @@
-"""The server of the live page: a thread with Tornado and its own event loop, from the open port to the last message."""
+"""The server of a page: a thread with Tornado and its own event loop, from the open port to the last message."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from typing import Any
 from tornado.httpserver import HTTPServer
 from tornado.iostream import IOStream
 from tornado.netutil import bind_sockets
+from tornado.web import Application
 
 from device.address import Address
-from device.output.live.handlers import PageContext, application
 from device.output.live.viewers import Viewers
 from fer_edge.errors import UsageError
 
@@ -28,24 +28,33 @@ _STOP_S = 2.0
 _STREAM_END_S = 0.05  # for the streams to end in the way of HTTP
 
 
-def bind_address(address: Address) -> list[socket.socket]:
+def bind_address(address: Address, page: str = "the live page", flag: str = "--live HOST:PORT") -> list[socket.socket]:
     """The listening sockets of the address, all on one port. Raises UsageError where it is not available."""
     try:
         return bind_sockets(address.port, address.host)
     except (OSError, UnicodeError) as error:
         text = getattr(error, "strerror", None) or str(error)
         raise UsageError(
-            f"the live page cannot be served at {address} ({text}); another run may use it, or "
-            "the address is not of this machine; name another with --live HOST:PORT"
+            f"{page} cannot be served at {address} ({text}); another run may use it, or "
+            f"the address is not of this machine; name another with {flag}"
         ) from error
 
 
 class Server:
-    """Serves on `sockets` between `start` and `stop`, which the caller's thread calls. `log` receives a failure."""
+    """Serves on `sockets` between `start` and `stop`, which the caller's thread calls. `log` receives a failure.
 
-    def __init__(self, sockets: Sequence[socket.socket], context: PageContext, log: Callable[[str], None]) -> None:
-        self._sockets, self._context, self._log = list(sockets), context, log
-        self._thread = threading.Thread(target=self._run, name="live page", daemon=True)
+    `viewers` are those whose streams are fed; None for a page without streams.
+    """
+
+    def __init__(
+        self,
+        sockets: Sequence[socket.socket],
+        application: Application,
+        log: Callable[[str], None],
+        viewers: Viewers | None = None,
+    ) -> None:
+        self._sockets, self._application, self._log, self._viewers = list(sockets), application, log, viewers
+        self._thread = threading.Thread(target=self._run, name="page", daemon=True)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stop: asyncio.Event | None = None
         self._started = threading.Event()
@@ -69,7 +78,7 @@ class Server:
         try:
             asyncio.run(self._serve())
         except Exception as error:  # any error: the run continues without its page
-            self._log(f"the live page has stopped: {error!r}")
+            self._log(f"the page has stopped: {error!r}")
         finally:
             for open_socket in self._sockets:
                 open_socket.close()
@@ -77,23 +86,23 @@ class Server:
 
     async def _serve(self) -> None:
         self._loop, self._stop = asyncio.get_running_loop(), asyncio.Event()
-        context = self._context
         server = LimitedHttpServer(
-            application(context),
+            self._application,
             idle_connection_timeout=_IDLE_S,
             body_timeout=_BODY_S,
             max_header_size=_HEADER_BYTES,
             max_body_size=_BODY_BYTES,
         )
         server.add_sockets(self._sockets)
-        publishing = asyncio.create_task(context.viewers.publish())
         ending = asyncio.create_task(self._stop.wait())
+        publishing = asyncio.create_task(self._viewers.publish() if self._viewers is not None else self._stop.wait())
         self._started.set()
         try:
             await asyncio.wait({publishing, ending}, return_when=asyncio.FIRST_COMPLETED)
             if publishing.done():
                 publishing.result()
-            await _close_streams(context.viewers)
+            if self._viewers is not None:
+                await _close_streams(self._viewers)
         finally:
             publishing.cancel()
             ending.cancel()

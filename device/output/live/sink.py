@@ -15,7 +15,7 @@ from device.clock import Clock
 from device.config import Settings
 from device.output.allowed_hosts import is_loopback, page_url
 from device.output.live import token
-from device.output.live.handlers import PageContext
+from device.output.live.handlers import LiveContext, application
 from device.output.live.pixelated_picture import PixelatedPictures
 from device.output.live.server import Server, bind_address
 from device.output.live.view_state import ViewState
@@ -37,7 +37,7 @@ class PageOptions:
     """How the page is served. `token_of` returns the token when the page opens, None for a page without one.
 
     `patience_s` is that of the tallies; `pixels_s` for how long pictures are shown, None for never; `log_token` whether the
-    page's address is logged with the token in it.
+    page's address is logged with the token in it; `storing` is a sentence about pictures that the run stores, or empty.
     """
 
     address: Address
@@ -45,6 +45,7 @@ class PageOptions:
     token_of: Callable[[], str | None] = lambda: None
     pixels_s: float | None = None
     log_token: bool = False
+    storing: str = ""
 
 
 def page_options(settings: Settings, environ: Mapping[str, str] = os.environ) -> PageOptions:
@@ -71,7 +72,7 @@ class LivePage:
         self.address = options.address
         self._options, self._clock, self._log = options, clock, log
         self.pictures = None if options.pixels_s is None else PixelatedPictures(clock, options.pixels_s)
-        self.view_state = ViewState(clock, options.patience_s, self.pictures)
+        self.view_state = ViewState(clock, options.patience_s, self.pictures, options.storing)
         self._server: Server | None = None
         self.trouble: str | None = None  # why the page is no longer updated
 
@@ -80,10 +81,9 @@ class LivePage:
         sockets = bind_address(self.address)
         self.address = replace(self.address, port=sockets[0].getsockname()[1])
         viewers = Viewers(self.view_state, self.pictures, self._clock)
-        context = PageContext(
-            self.address, socket.gethostname(), secret, viewers, self.pictures, MinuteLog(self._clock, self._log)
-        )
-        self._server = Server(sockets, context, self._log)
+        log = MinuteLog(self._clock, self._log)
+        context = LiveContext("the live page", self.address, socket.gethostname(), secret, log, viewers, self.pictures)
+        self._server = Server(sockets, application(context), self._log, viewers)
         self._server.start()
         url = page_url(self.address, context.machine)
         if self._options.log_token:  # behind a #, which no browser sends, so that no log on the way can hold it

@@ -69,6 +69,7 @@ class Snapshot:
     columns: tuple[TallyBody, ...] = ()
     episodes: tuple[EpisodeBody, ...] = ()
     ended: str = ""
+    storing: str = ""  # a sentence about pictures that the run stores
 
 
 class ViewState:
@@ -77,9 +78,11 @@ class ViewState:
     The server sets `watched` while there are viewers. `patience_s` is the same as for the journal's tallies.
     """
 
-    def __init__(self, clock: Clock, patience_s: float, pictures: PixelatedPictures | None = None) -> None:
+    def __init__(
+        self, clock: Clock, patience_s: float, pictures: PixelatedPictures | None = None, storing: str = ""
+    ) -> None:
         self.watched = False
-        self.latest = Snapshot(clock.stamp(), clock.boot)
+        self.latest = Snapshot(clock.stamp(), clock.boot, storing=storing)
         self._clock, self._patience_s, self._pictures = clock, patience_s, pictures
         self._tally: tally.Tally | None = None  # of the column that is being filled
         self._counts = FrameCounts()
@@ -184,4 +187,5 @@ class ViewState:
             columns=self._columns,
             episodes=self._episodes,
             ended=self._ended,
+            storing=self.latest.storing,
         )

@@ -2,6 +2,7 @@
 
 import { Chart } from "./chart.js";
 import { showFaces, showNoFace, showView } from "./faces.js";
+import { WRONG_TOKEN, isAccepted, takeToken } from "./session.js";
 import {
   DROP_REASONS, STATES, byId, fillRows, formatBytes, formatCount, formatDuration, formatPercent, htmlElement, labelColour, setText,
 } from "./words.js";
@@ -11,7 +12,6 @@ const HIDDEN_MS = 30000; // after which a hidden page disconnects
 const RETRY_MS = [500, 1000, 2000, 4000];
 const FULL_RETRY_MS = 10000; // when the device has too many viewers
 const ANNOUNCE_MS = 10000; // between two announcements to a screen reader
-const WRONG_TOKEN = "That is not the token of this run.";
 
 const chart = new Chart();
 let run = null;
@@ -25,18 +25,9 @@ let announcedMs = -ANNOUNCE_MS;
 let restartText = "";
 
 async function start() {
-  const token = location.hash.match(/^#token=([\w.~+/=-]+)$/)?.[1]; // not decoded: a + is a +
-  if (location.hash) history.replaceState(null, "", location.pathname);
+  const token = takeToken();
   if (token && !(await isAccepted(token))) return askForToken(WRONG_TOKEN);
   return connect();
-}
-
-async function isAccepted(token) {
-  try {
-    return (await fetch("session", { method: "POST", headers: { Authorization: `Bearer ${token}` } })).ok;
-  } catch {
-    return true; // the device does not answer, which connect() will report
-  }
 }
 
 function askForToken(error = "") {
@@ -109,6 +100,8 @@ function handleMessage(kind, data) {
 function startRun(data) {
   const isOther = run && (run.boot !== data.run.boot || run.started_s !== data.run.started_s);
   if (isOther) restartText = "The run was restarted: track numbers begin again.";
+  byId("storing").hidden = !data.run.storing;
+  setText(byId("storing"), data.run.storing);
   if (!data.run.labels) return;
   chart.startRun(data.run.labels, data.column_s, data.columns_kept, run?.boot === data.run.boot);
   run = data.run;
