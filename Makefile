@@ -54,7 +54,7 @@ soak: $(VENV)/.test detectors  ## half an hour of injected faults (MINUTES= sets
 	@$(BIN)/python -m tests.system.soak --minutes $(or $(MINUTES),30) --out tests/system/results
 
 figures: $(VENV)/.test  ## writes the READMEs' tables from the committed results
-	@$(BIN)/python -m convert.readme && $(BIN)/python -m tests.bench.figures
+	@$(BIN)/python -m convert.readme && $(BIN)/python -m tests.bench.figures && $(BIN)/python -m tests.bench.many_devices_figures
 
 .venv-jax/.ready: pyproject.toml
 	@$(PYTHON) -m venv .venv-jax && .venv-jax/bin/python -m pip --disable-pip-version-check -q install -e '.[jax,test]'
