@@ -25,7 +25,7 @@ from convert.parity.tolerances import Margins
 from convert.report.parity_table import report_table
 from convert.sources.model_source import ModelSource, input_range_argument, joined
 from convert.tflite.op_versions import CLAIMED, known
-from fer_edge.console import message, output
+from fer_edge.console import notice, output
 from fer_edge.errors import exit_code_of
 
 
@@ -126,7 +126,7 @@ def main(argv: list[str] | None = None) -> int:
         bundle, report = make_bundle(source, out, options, against=against)
         output(json.dumps(report.to_json(), indent=1) if args.json else report_table(report))
         size, kind = bundle.model.stat().st_size, bundle.spec.quantization.scheme
-        message(f"{out}: {size:,} bytes in {kind}; `fer-edge run --bundle {out}` uses it")
+        notice(f"{out}: {size:,} bytes in {kind}; `fer-edge run --bundle {out}` uses it")
         report.require_pass()
         return 0
 

@@ -19,7 +19,7 @@ from convert.train.presets import PRESETS
 from convert.train.progress import validation_text
 from convert.train.run_folder import find_float_model
 from convert.train.trainer import train
-from fer_edge.console import message, output
+from fer_edge.console import notice, output
 from fer_edge.errors import UsageError, exit_code_of
 
 
@@ -113,7 +113,7 @@ def _run(args: argparse.Namespace) -> int:
         raise UsageError(f"--votes is for the presets that learn votes; {args.preset} does not")
     samples = load(args.data, classes=args.classes, votes=args.votes, vote_labels=recipe.targets == "votes")
     for remark in remarks(samples):
-        message(remark)
+        notice(remark)
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     if args.threads:
         limit_threads(args.threads)
@@ -133,7 +133,7 @@ def _run(args: argparse.Namespace) -> int:
     model = build_network(network)
     cost = f"{count_parameters(model):,} parameters, {count_multiply_adds(model) / 1e6:.0f} M multiply-adds"
     where = f"views on the {'device' if on_device else 'host'}" + (f", {devices} devices" if devices > 1 else "")
-    message(f"{args.preset}: {cost}, {policy}, {where}")
+    notice(f"{args.preset}: {cost}, {policy}, {where}")
     history = train(
         samples,
         args.out,
