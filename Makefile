@@ -4,19 +4,13 @@ MODELS = edge nano $(if $(LARGE)$(wildcard models/large/bundle.json),large) pape
 PYTHON ?= $(shell for v in 3.11 3.12 3.13 3; do python$$v -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))' 2>/dev/null && echo python$$v && break; done)
 VENV   := .venv
 BIN    := $(CURDIR)/$(VENV)/bin
-PIP    := $(BIN)/python -m pip --disable-pip-version-check -q
+PIP_SHOWN := $(BIN)/python -m pip --disable-pip-version-check
+PIP    := $(PIP_SHOWN) -q
 
 .PHONY: demo docs figures test fuzz test-backends test-browser test-system test-fleet test-booted test-arm64 test-arm64-deploy test-vm test-vm-quick soak check detectors release release-models train-models peers clean
 
-demo: $(VENV)/.host detectors  ## quantizes the shipped float model, checks parity, runs the loop for a few seconds
-	@echo "== quantize the shipped float model to int8 without a data set, and compare int8 with float"
-	@$(BIN)/python -m convert.quantize --out demo-out/bundle
-	@echo "== run the device's loop on the synthetic face with this bundle, 5 seconds"
-	@$(BIN)/fer-edge run --camera synthetic --duration 5 --bundle demo-out/bundle --log demo-out/log
-	@echo "== the newest segment of the journal: its first and last line"
-	@f=$$(ls -t demo-out/log/*.jsonl | head -1); echo "$$f: $$(wc -l <"$$f") lines"; head -1 "$$f"; tail -1 "$$f"
-	@echo "== measured: labels and logits of int8 against float on synthetic images; the loop's frames, drops and readings."
-	@echo "   Not measured: accuracy and AUC (models/edge-mixed/CARD.md has them, on FER2013), a real camera, a Raspberry Pi."
+demo: $(VENV)/.host  ## quantizes the shipped float model, checks parity, runs the loop for a few seconds
+	@$(BIN)/fer-edge demo --out demo-out
 
 test: $(VENV)/.test detectors  ## all tests that this machine can run, on all cores; FER2013=PATH names the data set
 	@$(BIN)/python -m pytest -n auto --dist worksteal
@@ -149,8 +143,8 @@ $(VENV)/bin/python:
 	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); echo "no environment could be made; on Debian: apt install python3-venv" >&2; exit 2; }
 
 $(VENV)/.host: $(VENV)/bin/python pyproject.toml
-	@echo "setting up $(VENV) (once)" >&2
-	@$(PIP) install -e '.[host]'
+	@echo "setting up $(VENV), once: TensorFlow and what it needs, 2.1 GB on the disk; some minutes with a fast connection" >&2
+	@$(PIP_SHOWN) install -e '.[host]' >&2
 	@touch $@
 
 $(VENV)/.test: $(VENV)/.host

@@ -8,6 +8,8 @@ import pkgutil
 import sys
 from pathlib import Path
 
+from fer_edge.console import output
+
 
 def commands() -> dict[str, str]:
     """What each `python -m convert.NAME` does, by NAME, from the first line of its docstring. Imports none of them."""
@@ -25,9 +27,9 @@ def commands() -> dict[str, str]:
 
 def main() -> int:
     """Prints the commands."""
-    print("usage: python -m convert.NAME [--help]\n")
+    output("usage: python -m convert.NAME [--help]\n")
     for name, purpose in commands().items():
-        print(f"  {name:12} {purpose}")
+        output(f"  {name:12} {purpose}")
     return 0
 
 

@@ -1,4 +1,4 @@
-"""Arguments of several commands: checked numbers, the options `--votes` and `--trust-model`, unused options."""
+"""Arguments of several commands: checked numbers, the options `--votes`, `--labels` and `--trust-model`, unused options."""
 
 from __future__ import annotations
 
@@ -17,6 +17,16 @@ def add_votes_argument(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="table of FER+ votes on FER2013: fer2013new.csv, or a CSV of file names and ten counts; "
         "the label of an image is then their majority, of eight classes",
+    )
+
+
+def add_labels_argument(parser: argparse.ArgumentParser) -> None:
+    """Adds `--labels`, the names of a model's outputs: a tuple, None without it."""
+    parser.add_argument(
+        "--labels",
+        type=lambda text: tuple(text.split(",")),
+        metavar="NAME,NAME…",
+        help="labels of the outputs, in order; default: those of the training run",
     )
 
 

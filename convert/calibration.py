@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
 from pathlib import Path
 
 from convert.argument_types import whole_number
 from convert.quantize.synthetic_images import FILE_NAME, STEPS, make_synthetic_images
+from fer_edge.command_parser import CommandParser
+from fer_edge.console import output
 from fer_edge.errors import UsageError, exit_code_of
 
 
 def main(argv: list[str] | None = None) -> int:
     """Synthesizes images from a float model and writes them beside it."""
-    parser = argparse.ArgumentParser(prog="python -m convert.calibration", description=__doc__)
+    parser = CommandParser(prog="python -m convert.calibration", description=__doc__)
     parser.add_argument("model", type=Path, help="float model, a .keras file")
     parser.add_argument("--out", type=Path, help=f"file to write; default: {FILE_NAME} beside the model")
     parser.add_argument("--steps", type=whole_number(1), default=STEPS, help="optimization steps; default: %(default)s")
@@ -26,7 +27,7 @@ def main(argv: list[str] | None = None) -> int:
             raise UsageError(f"{out.parent} does not exist; create the folder, or name another file with --out")
         images = make_synthetic_images(args.model, steps=args.steps, seed=args.seed)
         images.save(out)
-        print(f"{out}: {len(images.calibrate)} images to calibrate on and {len(images.check)} to check with")
+        output(f"{out}: {len(images.calibrate)} images to calibrate on and {len(images.check)} to check with")
         return 0
 
     return exit_code_of(run)

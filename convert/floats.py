@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
 from pathlib import Path
 
 from convert.sources.opened_model import open_float_of_bundle
 from fer_edge.atomic_file import write_atomically
 from fer_edge.bundle import Bundle
+from fer_edge.command_parser import CommandParser
+from fer_edge.console import output
 from fer_edge.errors import EXIT_DONE, UsageError, exit_code_of
 
 
 def main(argv: list[str] | None = None) -> int:
     """Writes the float model of a bundle as a TFLite file; 0 done, 2 bad input, 5 bundle refused."""
-    parser = argparse.ArgumentParser(prog="python -m convert.floats", description=__doc__)
+    parser = CommandParser(prog="python -m convert.floats", description=__doc__)
     parser.add_argument("bundle", type=Path, metavar="BUNDLE", help="folder of a bundle that has its float model")
     parser.add_argument(
         "--out", type=Path, required=True, metavar="FILE", help="file to write, for example float.tflite"
@@ -27,7 +28,7 @@ def main(argv: list[str] | None = None) -> int:
             write_atomically(args.out, content)
         except OSError as error:
             raise UsageError(f"{args.out} cannot be written ({error.strerror})") from error
-        print(f"{args.out}: {len(content):,} bytes")
+        output(f"{args.out}: {len(content):,} bytes")
         return EXIT_DONE
 
     return exit_code_of(run)

@@ -9,7 +9,6 @@ Logits of other machines remain if the model and the crops are unchanged. To add
 
 from __future__ import annotations
 
-import argparse
 import json
 import sys
 from pathlib import Path
@@ -19,6 +18,8 @@ import numpy as np
 from convert.bundle.golden_vectors import NAME, rewrite
 from convert.parity.runtime_logits import SETS
 from fer_edge.bundle import Bundle
+from fer_edge.command_parser import CommandParser, RawUsageFormatter
+from fer_edge.console import output
 from fer_edge.errors import EXIT_DONE, exit_code_of
 from fer_edge.golden_vectors import Golden
 from fer_edge.json_fields import to_json
@@ -40,9 +41,7 @@ def _summary(golden: Golden) -> str:
 
 def main(argv: list[str] | None = None) -> int:
     """Writes golden vectors and prints the differences of the runtimes; 0 done, 2 bad input, 5 bundle refused."""
-    parser = argparse.ArgumentParser(
-        prog="python -m convert.golden", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = CommandParser(prog="python -m convert.golden", description=__doc__, formatter_class=RawUsageFormatter)
     parser.add_argument("bundle", type=Path, metavar="BUNDLE", help="folder of a bundle")
     parser.add_argument(
         "--compare", choices=sorted(SETS), default="all", help="installed runtimes to record; default: all"
@@ -69,7 +68,7 @@ def main(argv: list[str] | None = None) -> int:
             np.save(args.crops, Golden.load(Bundle.load(args.bundle).path / NAME).crops)
             return EXIT_DONE
         bundle = rewrite(args.bundle, args.compare, args.recorded)
-        print(
+        output(
             json.dumps(to_json(bundle.spec.golden), indent=1)
             if args.json
             else _summary(Golden.load(bundle.path / NAME))

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
 from pathlib import Path
 
 from convert.train.weight_interpolation import ALLOWED_ACCURACY_LOSS, interpolate
+from fer_edge.command_parser import CommandParser
+from fer_edge.console import output
 from fer_edge.errors import exit_code_of
 
 
 def main(argv: list[str] | None = None) -> int:
     """Chooses the share, writes the weights into the model, and prints the accuracies at both ends and between them."""
-    parser = argparse.ArgumentParser(prog="python -m convert.interpolate", description=__doc__)
+    parser = CommandParser(prog="python -m convert.interpolate", description=__doc__)
     parser.add_argument("run", type=Path, help="folder of a training run of `python -m convert.train --init MODEL`")
     parser.add_argument("--init", type=Path, required=True, metavar="MODEL", help="the model that the run started from")
     parser.add_argument("--data", type=Path, required=True, help="data set that the model was trained on")
@@ -27,7 +28,7 @@ def main(argv: list[str] | None = None) -> int:
 
     def run() -> int:
         record = interpolate(args.run, args.init, args.data, args.votes, args.allowed)
-        print(
+        output(
             f"share {record.share:g} of the trained weights, chosen on the validation part (initial, trained, chosen): accuracy"
             f" {' '.join(f'{v:.4f}' for v in record.val_accuracy)}; balanced accuracy on the majority of votes"
             f" {' '.join(f'{v:.4f}' for v in record.val_balanced_accuracy_on_votes)}"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 import sys
 from dataclasses import asdict
@@ -13,12 +12,14 @@ from convert.quantize.layer_report import IMAGES, layer_errors_of_bundle, table
 from convert.report.plots import layer_error_plot
 from fer_edge.atomic_file import write_atomically
 from fer_edge.bundle import Bundle
+from fer_edge.command_parser import CommandParser
+from fer_edge.console import output
 from fer_edge.errors import exit_code_of
 
 
 def main(argv: list[str] | None = None) -> int:
     """Prints the table; 0 done, 2 bad input, 5 bundle refused, 6 no images."""
-    parser = argparse.ArgumentParser(prog="python -m convert.layers", description=__doc__)
+    parser = CommandParser(prog="python -m convert.layers", description=__doc__)
     parser.add_argument(
         "bundle", type=Path, nargs="?", help="folder of a bundle, or edge or nano; default: the bundle in use"
     )
@@ -39,7 +40,7 @@ def main(argv: list[str] | None = None) -> int:
             files = {"layers.md": (table(rows) + "\n").encode(), "layers.json": (as_json + "\n").encode()}
             for name, content in {**files, "layers.png": layer_error_plot(rows)}.items():
                 write_atomically(args.out / name, content)
-        print(as_json if args.json else table(rows))
+        output(as_json if args.json else table(rows))
         return 0
 
     return exit_code_of(run)

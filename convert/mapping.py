@@ -12,13 +12,15 @@ from convert.argument_types import whole_number
 from convert.crops.mapping_fit import FACES, MIN_FOUND, SIZES_PX, fit_mapping
 from convert.crops.synthetic_scenes import SCENE
 from convert.data.loader import load
+from fer_edge.command_parser import CommandParser
+from fer_edge.console import output
 from fer_edge.detection.registry import DETECTORS, find_detector
 from fer_edge.errors import UsageError, exit_code_of
 
 
 def main(argv: list[str] | None = None) -> int:
     """Fits the mapping and prints it."""
-    parser = argparse.ArgumentParser(prog="python -m convert.mapping", description=__doc__)
+    parser = CommandParser(prog="python -m convert.mapping", description=__doc__)
     parser.add_argument(
         "--data", type=Path, required=True, help="data set, in any form that `python -m convert.data` reads"
     )
@@ -52,19 +54,19 @@ def _run(args: argparse.Namespace) -> int:
     detector = find_detector(args.detector)
     fitted = fit_mapping(load(args.data), detector, args.seed, args.n, (low, high))
     if args.json:
-        print(json.dumps(asdict(fitted)))
+        output(json.dumps(asdict(fitted)))
         return 0
     mapping = fitted.mapping
-    print(
+    output(
         f"{fitted.detector}: scale {mapping.scale:.3f}, dx {mapping.dx:+.3f}, dy {mapping.dy:+.3f}, "
         f"grow {mapping.grow:+.4f}, level {mapping.level}"
     )
-    print(
+    output(
         f"{fitted.found} of {fitted.n} training faces of {low} to {high} px found; jitter (sd): "
         f"scale {fitted.jitter_scale:.3f}, dx {fitted.jitter_dx:.3f}, dy {fitted.jitter_dy:.3f}"
     )
     if fitted.tilt:
-        print("the eyes' line is tilted by {:+.1f}° on average, sd {:.1f}°".format(*fitted.tilt))
+        output("the eyes' line is tilted by {:+.1f}° on average, sd {:.1f}°".format(*fitted.tilt))
     return 0
 
 

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
 from pathlib import Path
 
 from convert.train.logit_adjustment import MAX_ACCURACY_LOSS, apply_offsets
+from fer_edge.command_parser import CommandParser
+from fer_edge.console import output
 from fer_edge.errors import exit_code_of
 
 
 def main(argv: list[str] | None = None) -> int:
     """Chooses the offsets, writes them into the model, and prints accuracy and weakest recall before and after."""
-    parser = argparse.ArgumentParser(prog="python -m convert.offsets", description=__doc__)
+    parser = CommandParser(prog="python -m convert.offsets", description=__doc__)
     parser.add_argument("run", type=Path, help="folder of a training run of `python -m convert.train`")
     parser.add_argument("--data", type=Path, required=True, help="data set that the model was trained on")
     parser.add_argument(
@@ -27,7 +28,7 @@ def main(argv: list[str] | None = None) -> int:
         adjustment = apply_offsets(args.run, args.data, args.allowed)
         (accuracy, new_accuracy), (recall, new_recall) = adjustment.accuracy, adjustment.weakest_recall
         offsets = " ".join(f"{value:+.2f}" for value in adjustment.values)
-        print(
+        output(
             f"τ {adjustment.strength:g}, offsets {offsets}: accuracy {accuracy:.4f} → {new_accuracy:.4f}, weakest recall"
             f" {recall:.3f} → {new_recall:.3f} on the validation part"
         )

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
 from pathlib import Path
 
 from convert.report import preset_table, readme_table, summary_table
 from convert.report.readme_table import with_block
 from fer_edge.atomic_file import write_atomically
+from fer_edge.command_parser import CommandParser
 from fer_edge.errors import exit_code_of
 
 
 def main(argv: list[str] | None = None) -> int:
     """Writes the measured figures into the README, and the presets without a release into the page of the models."""
-    parser = argparse.ArgumentParser(prog="python -m convert.readme", description=__doc__)
+    parser = CommandParser(prog="python -m convert.readme", description=__doc__)
     parser.add_argument(
         "--models", type=Path, default=Path("models"), help="folder of the bundles and their README.md; default: models"
     )

@@ -21,7 +21,8 @@ from convert.evaluate.prior_argument import add_prior_argument, prior_of
 from convert.parity.reports import read_report
 from fer_edge.bundle import Bundle
 from fer_edge.certainty import thresholds_by_label, thresholds_sentence
-from fer_edge.console import message
+from fer_edge.command_parser import CommandParser
+from fer_edge.console import message, output
 from fer_edge.errors import EXIT_DONE, NotEnoughData, exit_code_of
 from fer_edge.thresholds import StatedPrior
 
@@ -54,7 +55,7 @@ def write_thresholds(bundle: Bundle, samples: Samples, fitted: ConfidenceCalibra
 
 def main(argv: list[str] | None = None) -> int:
     """Writes the thresholds and prints them; 0 done, 2 bad input, 5 bundle refused, 6 too few images."""
-    parser = argparse.ArgumentParser(prog="python -m convert.thresholds", description=__doc__)
+    parser = CommandParser(prog="python -m convert.thresholds", description=__doc__)
     parser.add_argument("bundle", type=Path, metavar="BUNDLE", help="folder of a bundle")
     parser.add_argument(
         "--data", type=Path, required=True, help="data set, in any form that `python -m convert.data` reads"
@@ -73,7 +74,7 @@ def main(argv: list[str] | None = None) -> int:
         fitted = fit_thresholds(bundle, samples, prior_of(args, bundle))
         bundle = write_thresholds(bundle, samples, fitted)
         sentence = f"{bundle.name}: {thresholds_sentence(bundle.labels, thresholds_by_label(bundle.spec))}"
-        print(json.dumps(fitted.to_json(), indent=1) if args.json else sentence)
+        output(json.dumps(fitted.to_json(), indent=1) if args.json else sentence)
         return EXIT_DONE
 
     return exit_code_of(run)

@@ -53,6 +53,7 @@ class Settings:
     log: Path | None = _setting(None, "the journal's folder")
     runtime: Path | None = _setting(None, "folder, in memory, for the status of the running instance")
     json: bool = _setting(False, "journal lines on stdout instead of readable ones")
+    detail: str = _setting("states", "readable lines on stdout", one_of=("none", "states", "frames"))
     once: bool = _setting(False, "end after one reading")
     duration_s: float | None = _setting(
         None, "length of the run; none: until it is stopped or the recording ends", above=0, most=1e9

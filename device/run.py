@@ -23,7 +23,7 @@ from device.memory_limit import limited_memory_growth
 from device.output.frame_observers import FrameObserver, FrameObservers
 from device.output.journal.journal import Journal
 from device.output.live import live_page
-from device.output.sinks import EventRecorder, FanOut, JsonLinesSink, Output, Sink, TerminalSink
+from device.output.sinks import PRINTED_KINDS, EventRecorder, FanOut, JsonLinesSink, Output, Sink, TerminalSink
 from device.run_parts import RunParts
 from device.run_totals import RunTotals
 from device.service.sd_notify import Notifier
@@ -33,7 +33,8 @@ from device.system.health import Sensors, vcgencmd
 from device.system.status import StatusFile
 from device.system.status_record import Status
 from device.vision.pipeline import Pipeline
-from fer_edge.console import discard_stdout, message
+from fer_edge.console import discard_stdout, message, reporter
+from fer_edge.detection.download import fallback_warning
 from fer_edge.errors import EXIT_DONE, CameraNotOpened, NotEnoughData, Unhealthy
 from fer_edge.limits import FRAME_PIXELS
 
@@ -76,6 +77,7 @@ def run(
     runtime = settings.runtime or default_runtime_folder()
     faces = _face_store(collection, settings, clock)
     live = live_page(settings, clock, message, storing=_STORING if faces else "")
+    report = reporter(settings.detail == "none")
     with handle_signals() as requests, ExitStack() as stack:
         source = source or create_source(settings, clock)
         journal = Journal(folder, clock, settings.sync_s, settings.budget_bytes, settings.keep_days, log=message)
@@ -100,7 +102,7 @@ def run(
         lines = (
             JsonLinesSink(sys.stdout, {"reading"} if settings.once else None)
             if settings.json
-            else TerminalSink(sys.stdout)
+            else TerminalSink(sys.stdout, {"reading"} if settings.once else PRINTED_KINDS[settings.detail])
         )
         live_sinks: list[Sink] = [*([sink] if sink else []), lines, *metrics]
         named: dict[str, Sequence[Output]] = {
@@ -144,7 +146,9 @@ def run(
         )
         loop = Loop(parts)
         camera, bundle, detector = source.describe().name, pipeline.bundle.name, pipeline.detector.name
-        message(f"camera {camera}, detector {detector}, bundle {bundle}, journal {journal.path or journal.folder}")
+        report(f"camera {camera}, detector {detector}, bundle {bundle}, journal {journal.path or journal.folder}")
+        if warning := fallback_warning(detector, settings.detector):
+            message(warning)
         heartbeat.notifier.ready("running")
         try:
             reason = loop.run()
@@ -157,7 +161,7 @@ def run(
         raise NotEnoughData(
             f"no face was found ({reason}: {summary}); look into the camera, from nearer, with more light"
         )
-    message(f"{reason}: {summary}")
+    report(f"{reason}: {summary}")
     if lines.failure:
         discard_stdout()
     return Unhealthy.exit_code if journal.unwritten or lines.failure else EXIT_DONE

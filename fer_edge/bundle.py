@@ -31,7 +31,7 @@ from fer_edge.face_crop import IDENTITY, PREPROCESS_ID, CropMapping, crop_square
 from fer_edge.json_fields import parse_json
 from fer_edge.limits import JSON_BYTES
 from fer_edge.quality import Quality, crop_quality
-from fer_edge.shipped_bundles import bundle_folder, shipped_models
+from fer_edge.shipped_bundles import bundle_folder, near_names, shipped_models
 
 if TYPE_CHECKING:
     import numpy as np
@@ -67,6 +67,8 @@ class Bundle:
             path = active_bundle_path()
         folder = bundle_folder(path)
         if not (folder / "bundle.json").is_file():
+            if not folder.exists() and len(folder.parts) == 1:
+                raise UsageError(f"there is no bundle {folder}: {near_names(str(folder))}")
             raise UsageError(
                 f"{folder} is not a bundle: it has no bundle.json; `python -m convert.quantize` writes one"
             )

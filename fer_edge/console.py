@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Callable
 from contextlib import suppress
 
 from fer_edge.text_cleaning import clean_lines
@@ -14,6 +15,11 @@ def message(sentence: str) -> None:
     with suppress(OSError, ValueError):
         sys.stderr.write(f"fer-edge: {clean_lines(sentence)}\n")
         sys.stderr.flush()
+
+
+def reporter(quiet: bool) -> Callable[[str], None]:
+    """The function for sentences that report no trouble: `message`, or one that drops them."""
+    return (lambda _: None) if quiet else message
 
 
 def output(text: str) -> None:

@@ -24,6 +24,16 @@ def shipped_path(name: str) -> Path:
     return inside if inside.is_dir() else _CHECKOUT / "models" / name
 
 
+def near_names(name: str) -> str:
+    """What to name instead of a bundle that does not exist: the names nearest to it, else all that come with the package."""
+    from difflib import get_close_matches
+
+    here = [each for each in IN_CHECKOUT if (shipped_path(each) / "bundle.json").is_file()]
+    if near := get_close_matches(name, (*SHIPPED, *here), cutoff=0.4):
+        return f"did you mean {', '.join(near)}?"
+    return f"name a folder, or {', '.join(SHIPPED[:-1])} or {SHIPPED[-1]}, which come with the package"
+
+
 @cache
 def shipped_models() -> frozenset[str]:
     """The SHA-256 of each model.tflite that comes with the package or a checkout."""

@@ -55,6 +55,7 @@ def pytest_configure(config: pytest.Config) -> None:
         os.environ[variable] = str(folder / name)
     for variable in UNSET:
         os.environ.pop(variable, None)
+    os.environ["FER_EDGE_OFFLINE"] = "1"  # a test without detector files is about the cascade
     (folder / "data" / "fer-edge").mkdir()
     (folder / "data" / "fer-edge" / "detectors").symlink_to(detectors)
 

@@ -119,6 +119,32 @@ def test_base_install_classifies_without_the_host_packages(base: Path, crop: Pat
     assert printed == [answer["faces"][0]["label"], answer["faces"][0]["reported"]]
 
 
+def test_the_demo_runs_without_the_host_packages(base: Path, tmp_path: Path) -> None:
+    command, state = base.with_name("fer-edge"), str(tmp_path / "state")
+    ran = sh(command, "demo", "--duration", "1", cwd=tmp_path, XDG_STATE_HOME=state)
+    steps = [line.split()[2] for line in ran.stdout.splitlines() if line.startswith("$ fer-edge ")]
+    assert steps == ["verify", "run", "predict", "log"]
+    assert "pip install 'fer-edge[host]'" in ran.stderr and "pip install 'fer-edge[live]'" in ran.stderr
+    assert "face at" in ran.stdout and list((tmp_path / "demo-out" / "log").glob("*.jsonl"))
+    last = [line.strip() for line in ran.stdout.splitlines()][-3:]
+    assert last == ["fer-edge run --camera 0", "fer-edge predict me.jpg", "fer-edge log summary demo-out/log"]
+
+
+@pytest.mark.parametrize("name", ["train", "evaluate", "quantize", "parity", "report"])
+def test_a_command_of_the_host_says_which_extra_it_needs(base: Path, name: str, tmp_path: Path) -> None:
+    arguments = {
+        "train": ("--preset", "nano", "--data", ROOT / "models", "--out", "run"),
+        "evaluate": ("--data", ROOT / "models"),
+        "report": ("edge",),
+    }
+    command = base.with_name("fer-edge")
+    assert "usage: fer-edge " in sh(command, name, "--help", cwd=tmp_path).stdout
+    ran = sh(command, name, *arguments.get(name, ()), cwd=tmp_path, check=False)
+    assert ran.returncode in (2, 6) and "Traceback" not in ran.stderr
+    if name in ("quantize", "parity", "report"):
+        assert "pip install 'fer-edge[host]'" in ran.stderr
+
+
 def test_the_loop_runs_in_an_installed_environment(base: Path, tmp_path: Path) -> None:
     command = base.with_name("fer-edge")
     state = tmp_path / "state"

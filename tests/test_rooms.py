@@ -64,6 +64,21 @@ def test_no_side_imports_what_it_must_not(room: str) -> None:
     assert forbidden_imports == []
 
 
+@pytest.mark.parametrize("room", FORBIDDEN)
+def test_texts_are_printed_by_the_console_which_cleans_them(room: str) -> None:
+    prints = []
+    for file in sorted((ROOT / room).rglob("*.py")):
+        if file.name == "model_trial.py":  # the program of a child process; its parent cleans what it prints
+            continue
+        calls = [node for node in ast.walk(ast.parse(file.read_text())) if isinstance(node, ast.Call)]
+        prints += [
+            f"{file.relative_to(ROOT)}:{call.lineno}"
+            for call in calls
+            if isinstance(call.func, ast.Name) and call.func.id == "print"
+        ]
+    assert prints == []
+
+
 # Each package imports only packages that stand before it. Commands (`__main__`, and the modules of convert/ itself) stand
 # behind all of them, for they put the others together.
 ORDER = {
@@ -86,6 +101,7 @@ ORDER = {
             "stderr_capture",
         ),
         *(
+            "command_parser",
             "runtime_name",
             "logit_difference",
             "face_crop",
@@ -222,7 +238,7 @@ IMPORTED_AS = {
 NOT_FROM_PYPI = {"picamera2", "libcamera", "torch"}
 # The extras that each side may import from, beside the base install.
 EXTRAS = {
-    "fer_edge": ("plots", "parquet", "duckdb", "tflite-runtime"),
+    "fer_edge": ("plots", "parquet", "duckdb", "tflite-runtime", "completion"),
     "device": ("mqtt", "metrics", "live", "parquet", "tflite-runtime"),
     "convert": ("host", "jax"),
 }

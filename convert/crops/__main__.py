@@ -16,7 +16,8 @@ from convert.crops.synthetic_scenes import SCENE
 from convert.data.loader import load, remarks
 from fer_edge.atomic_file import write_atomically
 from fer_edge.bundle import Bundle
-from fer_edge.console import message
+from fer_edge.command_parser import CommandParser
+from fer_edge.console import message, output
 from fer_edge.detection.registry import DETECTORS, find_detector, require_far_search
 from fer_edge.detection.tiles import MIN_FAR_PX
 from fer_edge.detection.two_stage import FarDetector, TwoStageDetector
@@ -25,7 +26,7 @@ from fer_edge.errors import UsageError, exit_code_of
 
 def main(argv: list[str] | None = None) -> int:
     """Prints the table, and writes it with --out."""
-    parser = argparse.ArgumentParser(prog="python -m convert.crops", description=__doc__)
+    parser = CommandParser(prog="python -m convert.crops", description=__doc__)
     parser.add_argument(
         "--data", type=Path, required=True, help="data set, in any form that `python -m convert.data` reads"
     )
@@ -127,7 +128,7 @@ def _print(args: argparse.Namespace, values: dict[str, Any], text: str) -> int:
     """Prints a table, and writes it with --out."""
     if args.out:
         write_atomically(args.out, json.dumps(values, indent=1) + "\n")
-    print(json.dumps(values) if args.json else text)
+    output(json.dumps(values) if args.json else text)
     return 0
 
 

@@ -11,7 +11,13 @@ import json
 import sys
 from pathlib import Path
 
-from convert.argument_types import add_trust_argument, add_votes_argument, refuse_given, whole_number
+from convert.argument_types import (
+    add_labels_argument,
+    add_trust_argument,
+    add_votes_argument,
+    refuse_given,
+    whole_number,
+)
 from convert.data.picture import PARTS
 from convert.evaluate.evaluator import evaluate
 from convert.evaluate.pictures import FaceReader, evaluate_pictures
@@ -20,18 +26,18 @@ from convert.report.evaluation_markdown import markdown
 from convert.report.pictures_markdown import pictures_markdown, write_pictures_report
 from convert.sources.opened_model import open_named
 from fer_edge.classifier import KERNELS, Runtime, find_runtime
-from fer_edge.console import message
+from fer_edge.command_parser import CommandParser, RawUsageFormatter
+from fer_edge.console import message, output
 from fer_edge.errors import UsageError, exit_code_of
+from fer_edge.json_fields import json_text
 
 SHEET = "figure-1-samples.png"
 _OPTIONS_OF_DATA = ("votes", "split", "samples", "history", "kernels", "threads", "seed")
 
 
-def main(argv: list[str] | None = None) -> int:
+def main(argv: list[str] | None = None, prog: str = "python -m convert.evaluate") -> int:
     """Prints the report as Markdown, or JSON; 0 done, 2 bad input, 5 not a model of this kind."""
-    parser = argparse.ArgumentParser(
-        prog="python -m convert.evaluate", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = CommandParser(prog=prog, description=__doc__, formatter_class=RawUsageFormatter)
     parser.add_argument(
         "model",
         type=Path,
@@ -50,6 +56,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument(
         "--detector", metavar="NAME", help="face detector of --pictures; default: the best one installed"
     )
+    add_labels_argument(parser)
     add_trust_argument(parser)
     add_votes_argument(parser)
     parser.add_argument("--split", choices=(*PARTS, "all"), help="part of the data set to evaluate on; default: test")
@@ -89,7 +96,7 @@ def _run(args: argparse.Namespace) -> int:
     refuse_given(args, ("detector",), "only with --pictures; leave out with --data")
     seed = args.seed or 0
     report, samples = evaluate(
-        open_named(args.model, args.trust_model),
+        open_named(args.model, args.trust_model, args.labels),
         args.data,
         args.split or "test",
         seed=seed,
@@ -99,7 +106,7 @@ def _run(args: argparse.Namespace) -> int:
         history=args.history,
         votes=args.votes,
     )
-    print(json.dumps(report.to_json(), indent=1) if args.json else markdown(report), end="\n" if args.json else "")
+    output(json.dumps(report.to_json(), indent=1) if args.json else markdown(report).rstrip("\n"))
     if args.out:
         written = write(report, args.out)
         if args.samples:
@@ -114,11 +121,11 @@ def _run(args: argparse.Namespace) -> int:
 
 def _run_on_pictures(args: argparse.Namespace, runtime: Runtime) -> int:
     refuse_given(args, _OPTIONS_OF_DATA, "only with --data; leave out with --pictures")
-    model = open_named(args.model, args.trust_model)
+    model = open_named(args.model, args.trust_model, args.labels)
     report = evaluate_pictures(FaceReader.of(model, args.detector, runtime), args.pictures)
     for name in report.unreadable:
         message(f"left out: {name}")
-    print(json.dumps(report.to_json(), ensure_ascii=False) if args.json else pictures_markdown(report).rstrip())
+    output(json_text(report.to_json()) if args.json else pictures_markdown(report).rstrip())
     if args.out:
         message("written: " + ", ".join(map(str, write_pictures_report(report, args.out))))
     return 0

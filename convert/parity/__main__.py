@@ -20,19 +20,22 @@ from convert.parity.tolerances import Margins
 from convert.report.parity_table import parity_table
 from fer_edge.atomic_file import atomic_file
 from fer_edge.bundle import Bundle
-from fer_edge.console import message
+from fer_edge.command_parser import CommandParser
+from fer_edge.console import message, output
 from fer_edge.errors import UsageError, exit_code_of
 
 
-def main(argv: list[str] | None = None) -> int:
+def main(argv: list[str] | None = None, prog: str = "python -m convert.parity") -> int:
     """Prints the report; exit code 0 within the margins, 3 outside, 6 when there are too few images to decide.
 
     With --write the report is what was asked for: too few images are a warning then, and the exit code is 0.
     """
-    parser = argparse.ArgumentParser(prog="python -m convert.parity", description=__doc__)
-    parser.add_argument(
+    parser = CommandParser(prog=prog, description=__doc__)
+    which = parser.add_mutually_exclusive_group()
+    which.add_argument(
         "bundle", type=Path, nargs="?", help="folder of a bundle, or edge or nano; default: the bundle in use"
     )
+    which.add_argument("--bundle", type=Path, dest="named", metavar="DIR", help="the same, as in other commands")
     parser.add_argument(
         "--data",
         type=Path,
@@ -66,7 +69,7 @@ def main(argv: list[str] | None = None) -> int:
     args = parser.parse_args(argv)
 
     def run() -> int:
-        bundle = Bundle.load(args.bundle)
+        bundle = Bundle.load(args.named or args.bundle)
         if args.images:
             return _write_images(bundle, args.data, args.votes, args.images)
         margins, recorded = Margins.load(args.margins), tuple(args.recorded)
@@ -82,7 +85,7 @@ def main(argv: list[str] | None = None) -> int:
         report = compare_bundle(bundle, options)
         if args.write and report.passed:
             write_report_into(bundle, report)
-        print(json.dumps(report.to_json(), indent=1) if args.json else parity_table(report))
+        output(json.dumps(report.to_json(), indent=1) if args.json else parity_table(report))
         if args.write and report.open_reason:
             message(f"warning: {report.open_reason}; the report was written all the same")
             return 0
@@ -98,7 +101,7 @@ def _write_images(bundle: Bundle, data: Path | None, votes: Path | None, path: P
     images, _, _ = held_out(load(data, bundle.side, classes=bundle.labels, votes=votes))
     with atomic_file(path) as fresh, fresh.open("wb") as file:
         np.save(file, images)
-    print(f"{path}: {len(images):,} images")
+    output(f"{path}: {len(images):,} images")
     return 0
 
 

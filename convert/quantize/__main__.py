@@ -10,12 +10,11 @@ is used unchanged, and compared with the float model that --float names.
 
 from __future__ import annotations
 
-import argparse
 import json
 import sys
 from pathlib import Path
 
-from convert.argument_types import add_trust_argument, add_votes_argument, whole_number
+from convert.argument_types import add_labels_argument, add_trust_argument, add_votes_argument, whole_number
 from convert.bundle.from_float import make_bundle
 from convert.evaluate.label_thresholds import DEFAULT_PRIOR
 from convert.evaluate.prior_argument import add_prior_argument
@@ -25,27 +24,24 @@ from convert.parity.tolerances import Margins
 from convert.report.parity_table import report_table
 from convert.sources.model_source import ModelSource, input_range_argument, joined
 from convert.tflite.op_versions import CLAIMED, known
-from fer_edge.console import message
+from fer_edge.command_parser import CommandParser, RawUsageFormatter
+from fer_edge.console import message, output
 from fer_edge.errors import exit_code_of
 
 
-def main(argv: list[str] | None = None) -> int:
+def main(argv: list[str] | None = None, prog: str = "python -m convert.quantize") -> int:
     """Writes the bundle and prints its parity table; 0 a bundle was written, 2 bad input, 3 parity failed, 6 no data to use.
 
     Where there are too few images to decide on the accuracy, the bundle is written, and a warning says so.
     """
-    parser = argparse.ArgumentParser(
-        prog="python -m convert.quantize", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = CommandParser(prog=prog, description=__doc__, formatter_class=RawUsageFormatter)
     parser.add_argument(
         "--model",
         type=Path,
         help="a .keras or .h5 file, a SavedModel, a .tflite, or the folder of a training run or a bundle; "
         "default: the float model of the package",
     )
-    parser.add_argument(
-        "--labels", metavar="NAME,NAME…", help="labels of the outputs, in order; default: those of the training run"
-    )
+    add_labels_argument(parser)
     parser.add_argument(
         "--input-range",
         type=input_range_argument,
@@ -105,9 +101,8 @@ def main(argv: list[str] | None = None) -> int:
     args = parser.parse_args(joined(sys.argv[1:] if argv is None else argv))
 
     def run() -> int:
-        labels = args.labels.split(",") if args.labels else None
         trusted = args.trust_model
-        source = ModelSource.find(args.model, args.name, labels, args.input_range, trusted)
+        source = ModelSource.find(args.model, args.name, args.labels, args.input_range, trusted)
         float_range = args.float_range or args.input_range
         against = args.float and ModelSource.find(args.float, None, source.labels, float_range, trusted)
         claimed = tuple(name.strip() for name in args.runtimes.split(","))
@@ -127,9 +122,9 @@ def main(argv: list[str] | None = None) -> int:
         )
         out = args.out or Path(f"bundle-{source.name}")
         bundle, report = make_bundle(source, out, options, against=against)
-        print(json.dumps(report.to_json(), indent=1) if args.json else report_table(report))
+        output(json.dumps(report.to_json(), indent=1) if args.json else report_table(report))
         size, kind = bundle.model.stat().st_size, bundle.spec.quantization.scheme
-        print(f"{out}: {size:,} bytes in {kind}; `fer-edge run --bundle {out}` uses it", file=sys.stderr)
+        message(f"{out}: {size:,} bytes in {kind}; `fer-edge run --bundle {out}` uses it")
         if report.open_reason:
             message(f"warning: {report.open_reason}; the bundle was written all the same")
         return 0

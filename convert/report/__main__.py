@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
 from pathlib import Path
 
@@ -11,14 +10,15 @@ from convert.report.evaluation_files import write
 from convert.report.evaluation_markdown import markdown
 from fer_edge.atomic_file import write_atomically
 from fer_edge.bundle import Bundle
-from fer_edge.console import message
+from fer_edge.command_parser import CommandParser
+from fer_edge.console import message, output
 from fer_edge.errors import UsageError, exit_code_of
 from fer_edge.shipped_bundles import IN_CHECKOUT, SHIPPED
 
 
-def main(argv: list[str] | None = None) -> int:
+def main(argv: list[str] | None = None, prog: str = "python -m convert.report") -> int:
     """Prints a stored evaluation as Markdown, or writes a bundle's parity page as HTML, without a new evaluation."""
-    parser = argparse.ArgumentParser(prog="python -m convert.report", description=main.__doc__)
+    parser = CommandParser(prog=prog, description=main.__doc__)
     parser.add_argument("report", type=Path, help="report.json of `python -m convert.evaluate`, or folder of a bundle")
     parser.add_argument(
         "--out",
@@ -32,7 +32,7 @@ def main(argv: list[str] | None = None) -> int:
         if args.report.is_dir() or str(args.report) in (*SHIPPED, *IN_CHECKOUT):
             return _page(args.report, args.out)
         report = EvaluationReport.load(args.report)
-        print(markdown(report))
+        output(markdown(report))
         for path in write(report, args.out) if args.out else ():
             message(str(path))
         return 0
@@ -49,7 +49,7 @@ def _page(folder: Path, out: Path | None) -> int:
         raise UsageError(f"{path} is a folder; name a file for the page with --out")
     text = page(bundle)
     write_atomically(path, text)
-    print(path)
+    output(str(path))
     return 0
 
 

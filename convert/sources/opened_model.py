@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -108,16 +109,20 @@ def open_model(source: ModelSource, claimed: tuple[str, ...] = ()) -> OpenedMode
     )
 
 
-def open_named(path: Path | None, is_trusted: bool = False) -> OpenedModel:
+def open_named(path: Path | None, is_trusted: bool = False, labels: Sequence[str] | None = None) -> OpenedModel:
     """The model at `path` as it runs: a bundle's int8 model, else the model in a file or a training's folder.
 
-    None selects the bundle in use; `is_trusted` is as in `ModelSource`. Raises UsageError when there is none, BundleRefused
-    when it is damaged.
+    None selects the bundle in use; `is_trusted` and `labels` are as in `ModelSource.find`. Raises UsageError when there is
+    none, or for labels of a bundle, BundleRefused when it is damaged.
     """
     is_model = path is not None and (not path.is_dir() or any((path / name).is_file() for name in _MODEL_FILES))
     if path is None or not is_model:
+        if labels is not None:
+            raise UsageError(
+                "a bundle has labels of its own; evaluate a model file, or make a bundle with other --labels"
+            )
         return open_bundle(Bundle.load(path))
-    return open_model(ModelSource.find(path, is_trusted=is_trusted))
+    return open_model(ModelSource.find(path, labels=labels, is_trusted=is_trusted))
 
 
 def open_bundle(bundle: Bundle) -> OpenedModel:

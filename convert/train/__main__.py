@@ -19,12 +19,14 @@ from convert.train.presets import PRESETS
 from convert.train.progress import validation_text
 from convert.train.run_folder import find_float_model
 from convert.train.trainer import train
+from fer_edge.command_parser import CommandParser
+from fer_edge.console import message, output
 from fer_edge.errors import UsageError, exit_code_of
 
 
-def main(argv: list[str] | None = None) -> int:
+def main(argv: list[str] | None = None, prog: str = "python -m convert.train") -> int:
     """Trains a model, and prints its path and its best epoch."""
-    parser = argparse.ArgumentParser(prog="python -m convert.train", description=__doc__)
+    parser = CommandParser(prog=prog, description=__doc__)
     parser.add_argument(
         "--preset", choices=sorted(PRESETS), default="paper", help="network and recipe; default: %(default)s"
     )
@@ -116,7 +118,7 @@ def _run(args: argparse.Namespace) -> int:
         raise UsageError(f"--votes is for the presets that learn votes; {args.preset} does not")
     samples = load(args.data, classes=args.classes, votes=args.votes, vote_labels=recipe.targets == "votes")
     for remark in remarks(samples):
-        print(remark, file=sys.stderr)
+        message(remark)
     with quiet_tensorflow():
         import keras  # noqa: F401  # its backend writes to stderr when it is imported first
     if args.threads:
@@ -137,7 +139,7 @@ def _run(args: argparse.Namespace) -> int:
     model = build_network(network)
     cost = f"{count_parameters(model):,} parameters, {count_multiply_adds(model) / 1e6:.0f} M multiply-adds"
     where = f"views on the {'device' if on_device else 'host'}" + (f", {devices} devices" if devices > 1 else "")
-    print(f"{args.preset}: {cost}, {policy}, {where}", file=sys.stderr)
+    message(f"{args.preset}: {cost}, {policy}, {where}")
     history = train(
         samples,
         args.out,
@@ -150,7 +152,7 @@ def _run(args: argparse.Namespace) -> int:
         on_device=on_device,
     )
     best = history.best
-    print(f"{args.out / 'model.keras'}: epoch {best.epoch}, validation {validation_text(best)}")
+    output(f"{args.out / 'model.keras'}: epoch {best.epoch}, validation {validation_text(best)}")
     return 0
 
 

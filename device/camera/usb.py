@@ -35,7 +35,8 @@ class UsbCamera:
         if not self._node.exists():
             raise CameraNotOpened(
                 f"there is no camera {self._node}; plug one in, or name one that `ls /dev/video* /dev/v4l/*/*` lists; on "
-                "the Pi's ribbon cable it is csi:0"
+                "the Pi's ribbon cable it is csi:0; to try a run without one: --camera synthetic, a video file, or a folder of "
+                "pictures"
             )
         try:
             with errors_reported_as(CameraNotOpened, f"{self._node} does not open"):

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol, Self, TextIO, cast
 from device.clock import Clock
 from fer_edge.console import message
 from fer_edge.events import Event
+from fer_edge.log.event_text import event_sentence
 
 if TYPE_CHECKING:
     from device.output.event_bodies import EventBody
@@ -97,18 +98,31 @@ class JsonLinesSink(_LineSink):
             self._write(event.line())
 
 
-class TerminalSink(_LineSink):
-    """A sink that writes a readable line for each reading, timed from the first event. Raises BrokenPipeError once."""
+# the kinds of events that are printed, by the setting `detail`; tallies and the machine's health are for the journal
+_STATES = frozenset({"episode", "camera", "pause", "resume", "clock", "gap", "repair"})
+PRINTED_KINDS = {"none": frozenset[str](), "states": _STATES, "frames": _STATES | {"reading"}}
 
-    def __init__(self, stream: TextIO) -> None:
+
+class TerminalSink(_LineSink):
+    """A sink that writes readable lines for events of some kinds, timed from the first event. Raises BrokenPipeError once."""
+
+    def __init__(self, stream: TextIO, kinds: Collection[str] = _STATES) -> None:
         super().__init__(stream)
+        self._kinds = kinds
         self._start_s: float | None = None
+        self._labels: tuple[str, ...] = ()
 
     def append(self, event: Event) -> None:
         if self._start_s is None:
             self._start_s = event.mono_s
+        if event.kind == "header":
+            self._labels = tuple(event.body.get("labels", ()))
+        if event.kind not in self._kinds:
+            return
         if event.kind == "reading":
             self._write(format_reading(event, self._start_s))
+        else:
+            self._write(f"{event.mono_s - self._start_s:9.2f} s  {event_sentence(event, self._labels)}")
 
 
 def format_reading(event: Event, start_s: float = 0.0) -> str:

@@ -15,10 +15,10 @@ _PACE_WINDOW_S = 120.0  # the remaining time is estimated from the pace of that 
 
 
 class Progress:
-    """A progress line. `begin` gets the amount of work in any unit, `show` the finished amount."""
+    """A progress line. `begin` gets the amount of work in any unit, `show` the finished amount; `quiet`: there is no line."""
 
-    def __init__(self, stream: TextIO, clock: Clock) -> None:
-        self._stream, self._clock = stream, clock
+    def __init__(self, stream: TextIO, clock: Clock, quiet: bool = False) -> None:
+        self._stream, self._clock, self._quiet = stream, clock, quiet
         self._rewrites = stream.isatty()
         self._history: deque[tuple[int, float]] = deque()
         self.begin(1)
@@ -33,7 +33,7 @@ class Progress:
     def show(self, done: float, what: str) -> None:
         """Writes the line if it is due: finished share, remaining time, and `what` is being done."""
         now_ns = self._clock.mono_ns()
-        if now_ns - self._shown_ns < (_REWRITE_EVERY_S if self._rewrites else _LOG_EVERY_S) * 1e9:
+        if self._quiet or now_ns - self._shown_ns < (_REWRITE_EVERY_S if self._rewrites else _LOG_EVERY_S) * 1e9:
             return
         self._shown_ns = now_ns
         self._history.append((now_ns, done))

@@ -16,6 +16,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from device.clock import Clock
+from device.config import SETTING_FIELDS
 from device.system.status import InstanceStatus, is_own_process, read_instance
 from fer_edge.errors import UsageError
 from fer_edge.file_owner import acting_as_owner
@@ -85,7 +86,8 @@ def pause(name: str, folders: Sequence[Path], clock: Clock, journal: Path | None
         return f"{name} does not run; it will start paused{failed}"
     if not _wait_for(name, folders, clock, paused=True):
         raise UsageError(f"{name} did not pause within {_TIMEOUT_S:g} s; see `fer-edge health`")
-    return f"{name} is paused and its camera closed; `fer-edge resume` ends the pause, a restart does not{failed}"
+    command = "fer-edge resume" + ("" if name == SETTING_FIELDS["name"].default else f" --name {name}")
+    return f"{name} is paused and its camera closed; `{command}` ends the pause, a restart does not{failed}"
 
 
 def resume(name: str, folders: Sequence[Path], clock: Clock, journal: Path | None = None) -> str:

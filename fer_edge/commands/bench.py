@@ -6,8 +6,8 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from fer_edge.commands.vision_arguments import BUNDLE_HELP
-from fer_edge.console import message, output
+from fer_edge.commands.vision_arguments import BUNDLE_HELP, add_quiet_argument
+from fer_edge.console import message, output, reporter
 from fer_edge.errors import EXIT_DONE
 from fer_edge.json_fields import json_text
 
@@ -42,6 +42,7 @@ def register(commands: Any) -> None:
         metavar="PX",
         help="also measure frames of 1920×1080 that are searched for faces of PX px and more; default: no",
     )
+    add_quiet_argument(parser)
     form = parser.add_mutually_exclusive_group()
     form.add_argument("--json", action="store_true", help="print the report as JSON")
     form.add_argument(
@@ -58,8 +59,9 @@ def _bench(args: argparse.Namespace) -> int:
     from device.clock import SystemClock
     from fer_edge.bundle import Bundle
 
+    bundle, report_progress = Bundle.load(args.bundle), reporter(args.quiet)
     report = run_bench(
-        Bundle.load(args.bundle), SystemClock(), args.threads, args.seconds, args.float, message, far_px=args.far_px
+        bundle, SystemClock(), args.threads, args.seconds, args.float, report_progress, far_px=args.far_px
     )
     for mark in report.conditions.marks:
         message(mark)

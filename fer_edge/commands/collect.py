@@ -6,8 +6,8 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from fer_edge.commands.vision_arguments import CONFIG_HELP, add_vision_arguments
-from fer_edge.console import output
+from fer_edge.commands.vision_arguments import CONFIG_HELP, add_picture_arguments, add_reading_arguments
+from fer_edge.console import message, output
 from fer_edge.errors import EXIT_DONE, UsageError
 
 _CONSENT = "--store-pictures-of-faces"
@@ -49,7 +49,8 @@ def register(commands: Any) -> None:
         metavar="HOST:PORT",
         help="serve the live page of `fer-edge run`, which says that faces are stored; default: no page",
     )
-    add_vision_arguments(parser)
+    add_picture_arguments(parser)
+    add_reading_arguments(parser)
     parser.add_argument(
         "--explain-privacy", action="store_true", help="print what this run would store and send, and exit"
     )
@@ -95,7 +96,9 @@ def _collect(args: argparse.Namespace) -> int:
             f"{_CONSENT} (--explain-privacy says what is stored)"
         )
     from device.collect import collect
+    from fer_edge.detection.download import fetch_missing_detectors
 
+    fetch_missing_detectors(settings.detector, message)
     return collect(settings, collection, lambda: load_settings(arguments, args.config).settings)
 
 

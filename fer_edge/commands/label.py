@@ -6,8 +6,13 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fer_edge.commands.vision_arguments import CONFIG_HELP, add_vision_arguments
-from fer_edge.console import message, output
+from fer_edge.commands.vision_arguments import (
+    CONFIG_HELP,
+    add_picture_arguments,
+    add_quiet_argument,
+    add_reading_arguments,
+)
+from fer_edge.console import message, output, reporter
 from fer_edge.errors import EXIT_DONE, UsageError
 from fer_edge.json_fields import json_text
 
@@ -57,7 +62,9 @@ def register(commands: Any) -> None:
         "--explain-privacy", action="store_true", help="print what this command would store and send, and exit"
     )
     parser.add_argument("--config", type=Path, metavar="FILE", help=CONFIG_HELP)
-    add_vision_arguments(parser)
+    add_quiet_argument(parser)
+    add_picture_arguments(parser.add_argument_group("picture"))
+    add_reading_arguments(parser.add_argument_group("reading", "how faces are found and labelled"))
     parser.set_defaults(command=_label)
 
 
@@ -65,13 +72,14 @@ def _label(args: argparse.Namespace) -> int:
     from device.config_sources import load_settings
     from device.label import label
     from device.recorded.files import LabelOptions
+    from fer_edge.detection.download import fetch_missing_detectors
 
     if args.show_faces and not args.annotate:
         raise UsageError("--show-faces needs --annotate, whose video it changes; give both")
     if args.explain_privacy:
         from device.privacy import explain_label
 
-        output(explain_label(args.out, args.form, args.annotate, args.show_faces))
+        output(explain_label(args.out, args.form, args.annotate, args.show_faces, args.detector))
         return EXIT_DONE
     settings = load_settings(vars(args), args.config).settings
 
@@ -81,10 +89,11 @@ def _label(args: argparse.Namespace) -> int:
         elif result.summary is not None:
             output(str(result.rows))
 
+    fetch_missing_detectors(settings.detector, message)
     options = LabelOptions(args.form, args.annotate, args.show_faces)
-    results = label(args.paths, args.out, settings, options, args.jobs, report)
+    results = label(args.paths, args.out, settings, options, args.jobs, report, quiet=args.quiet)
     if failed := [str(result.source) for result in results if result.problem]:
         raise UsageError(f"{len(failed)} of {len(results)} could not be read to the end: {', '.join(failed)}")
     frames = sum(result.summary.frames for result in results if result.summary)
-    message(f"{len(results)} labelled, {frames} frames, in {args.out}")
+    reporter(args.quiet)(f"{len(results)} labelled, {frames} frames, in {args.out}")
     return EXIT_DONE

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fer_edge.commands.vision_arguments import BUNDLE_HELP, add_far_argument
-from fer_edge.console import message, output
+from fer_edge.commands.vision_arguments import BUNDLE_HELP, add_far_argument, add_quiet_argument
+from fer_edge.console import message, output, reporter
 from fer_edge.detection.tiles import MIN_FAR_PX
 from fer_edge.errors import EXIT_DONE, NotEnoughData, UsageError
 from fer_edge.events import UNSURE
 from fer_edge.json_fields import json_text
 from fer_edge.limits import PICTURE_FILE_BYTES, PICTURE_PIXELS
+from fer_edge.media_files import is_picture_file, is_video_file
+from fer_edge.text_cleaning import clean
 
 if TYPE_CHECKING:
     import numpy as np
@@ -28,17 +31,19 @@ def register(commands: Any) -> None:
         epilog="An image that cannot be read is named and left out. Exit codes: 0 done; 2 an image could not be read; 5 file "
         "refused; 6 no face in any image.",
     )
-    parser.add_argument("images", nargs="+", type=Path, metavar="IMAGE", help="an image file")
+    parser.add_argument("images", nargs="+", metavar="IMAGE", help="an image file")
     parser.add_argument("--bundle", type=Path, metavar="DIR", help=BUNDLE_HELP)
     parser.add_argument(
         "--crop", action="store_true", help="the images are face crops already, as in data sets: no face detection"
     )
     add_far_argument(parser)
+    add_quiet_argument(parser)
     parser.add_argument("--json", action="store_true", help="print one JSON object for each image")
     parser.set_defaults(command=_predict)
 
 
 def _predict(args: argparse.Namespace) -> int:
+    from fer_edge.detection.download import fallback_warning, fetch_missing_detectors
     from fer_edge.reader import Reader
 
     if args.far_px is not None and args.far_px < MIN_FAR_PX:
@@ -47,13 +52,19 @@ def _predict(args: argparse.Namespace) -> int:
         raise UsageError(
             "--far searches a whole picture, and --crop takes the picture for a face; leave out one of them"
         )
+    _refuse_addresses(args.images)
     reader = Reader(args.bundle)
     if not args.crop:
-        message(f"detector {reader.detector.name}, bundle {reader.bundle.name}")
+        fetch_missing_detectors(None, message)
+        detector = reader.detector.name
+        reporter(args.quiet)(f"detector {detector}, bundle {reader.bundle.name}")
+        if warning := fallback_warning(detector, None):
+            message(warning)
     if sentence := reader.bundle.spec.thresholds.default_sentence:
         message(f"{reader.bundle.name} reports labels {sentence}; `python -m convert.thresholds` fits one")
     faces = unreadable = 0
-    for path in args.images:
+    for name in args.images:
+        path = Path(name)
         try:
             gray = _read_gray(path)
         except UsageError as error:
@@ -87,6 +98,17 @@ def _print(path: Path, rows: list[dict[str, Any]], as_json: bool) -> None:
         output(f"{path}  no face")
 
 
+def _refuse_addresses(names: Sequence[str]) -> None:
+    """Raises UsageError, with the command for it, when one of these is an address."""
+    for name in names:
+        if "://" not in name:
+            continue
+        shown = "URL" if "@" in name else clean(name)  # which may have a password
+        raise UsageError(
+            f"{shown} is an address, and predict reads files: download it; for a camera `fer-edge run --camera {shown}`"
+        )
+
+
 def _read_gray(path: Path) -> np.ndarray:
     """The image in a file, uint8 (H, W). Raises UsageError when it cannot be read."""
     import cv2
@@ -104,6 +126,8 @@ def _read_gray(path: Path) -> np.ndarray:
         raise UsageError(
             f"{path} has too many pixels, or cannot be decoded; at most {PICTURE_PIXELS:,} are read"
         ) from error
+    if gray is None and not is_picture_file(path) and is_video_file(path):
+        raise UsageError(f"{path} is a video; `fer-edge label {path} --out labels` labels each of its frames")
     if gray is None:
         raise UsageError(f"{path} is not an image that OpenCV can read")
     return np.asarray(gray, np.uint8)

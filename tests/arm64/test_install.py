@@ -103,10 +103,10 @@ def test_python_and_packages_are_the_documented_ones(installed: Installed) -> No
 
 
 def test_the_first_reading_is_printed_and_in_the_journal(installed: Installed) -> None:
-    output = installed.output_of("fer-edge run --camera synthetic --duration 5")
+    output = installed.output_of("fer-edge run --camera synthetic --duration 5 -v")
     if not READING_LINE.search(output):  # a machine with much to do may emulate no frame in five seconds
         output = installed.space.run(
-            HOME / "fer/bin/fer-edge", "run", "--camera", "synthetic", "--duration", "60"
+            HOME / "fer/bin/fer-edge", "run", "--camera", "synthetic", "--duration", "60", "-v"
         ).stdout
     assert READING_LINE.search(output), output
     events = journal_events(installed.space.root / HOME.relative_to("/") / ".local/state/fer-edge")

@@ -43,12 +43,16 @@ sys.stderr.write(open("/proc/self/status").read())
 sys.exit(code)"""
 
 
+def before_all_others() -> list[str]:
+    """The words before a command by which it goes before all other processes; none where this may not."""
+    first = shutil.which("chrt") if os.geteuid() == 0 else None
+    return [first, "--rr", "1"] if first else []
+
+
 def measured(arguments: list[str], folder: Path, code: str = ONE) -> tuple[float, float]:
     """Seconds that a command took over the journal, or `code` with its arguments, and the most memory it held, in MB."""
     words = ["log", *arguments, str(folder)] if code == ONE else arguments
-    command = [sys.executable, "-c", code, *words]
-    if os.geteuid() == 0 and (first := shutil.which("chrt")):
-        command = [first, "--rr", "1", *command]
+    command = [*before_all_others(), sys.executable, "-c", code, *words]
     began_s = time.perf_counter()
     ran = subprocess.run(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, check=False)
     seconds = time.perf_counter() - began_s

@@ -26,6 +26,7 @@ from convert.train.networks import Network, build_network
 from fer_edge.bundle_files import sha256_of
 from fer_edge.classifier import RAW_RANGE, Classifier
 from fer_edge.labels import LABELS
+from fer_edge.shipped_bundles import shipped_path
 
 EVEN = dict.fromkeys(LABELS, 6)
 
@@ -138,6 +139,30 @@ def test_scores_follow_the_order_of_the_labels(models: Path, tree: Path) -> None
     )  # other labels, same outputs
     assert [c.label for c in other.scores.classes] == list(reversed_labels)
     assert np.array_equal(np.array(other.scores.confusion)[::-1], plain.scores.confusion)
+
+
+def test_the_labels_of_a_file_can_be_given(models: Path, tree: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = models / "tiny.tflite"
+    plain = report_of(capsys, file, "--data", tree)
+    other = report_of(capsys, file, "--data", tree, "--labels", ",".join(reversed(LABELS)))
+    assert [row["label"] for row in other["scores"]["classes"]] == list(reversed(LABELS))
+    assert other["scores"]["confusion"][::-1] == plain["scores"]["confusion"]
+
+
+@pytest.mark.parametrize(
+    ("model", "labels", "message"),
+    [
+        ("tiny.tflite", "sad,sad", "not all different names"),
+        ("tiny.tflite", "sad,happy", "7 classes, but there are 2 labels"),
+        ("", "sad,happy", "a bundle has labels of its own"),
+    ],
+)
+def test_labels_that_do_not_fit_are_refused(
+    model: str, labels: str, message: str, models: Path, tree: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = models / model if model else shipped_path("nano")
+    assert main([str(path), "--data", str(tree), "--labels", labels]) == 2
+    assert message in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("runtime", ["litert", "tensorflow"])

@@ -24,6 +24,14 @@ def test_the_file_gives_the_float_models_logits(tmp_path: Path) -> None:
     assert np.array_equal(Classifier(out).logits(crops), expected)
 
 
+def test_a_files_name_is_printed_without_its_escape_sequences(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "float\x1b[2J.tflite"
+    assert main([str(shipped_path("nano")), "--out", str(out)]) == 0
+    assert out.exists() and r"float\x1b[2J.tflite: " in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(("bundle", "out", "code"), [("absent", "f.tflite", 2), ("nano", "absent/f.tflite", 2)])
 def test_a_missing_bundle_or_folder_is_rejected_and_nothing_is_written(
     tmp_path: Path, bundle: str, out: str, code: int, capsys: pytest.CaptureFixture[str]

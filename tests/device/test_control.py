@@ -30,11 +30,12 @@ from device.system.control import Pause
 from device.system.status import StatusFile
 from device.system.status_record import Status
 
-runtime, journal, deaf = Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3:] == ["deaf"]
+runtime, journal, deaf = Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[4:] == ["deaf"]
+name = sys.argv[3]
 clock, reloads = SystemClock(), []
 signal.signal(signal.SIGHUP, lambda *_: reloads.append(1))
-request = Pause("camera", runtime, journal)
-with StatusFile(runtime, "camera", clock, 10.0, 5.0) as file:
+request = Pause(name, runtime, journal)
+with StatusFile(runtime, name, clock, 10.0, 5.0) as file:
     print("ready", flush=True)
     while True:
         paused = request.requested() and not deaf
@@ -44,15 +45,15 @@ with StatusFile(runtime, "camera", clock, 10.0, 5.0) as file:
 
 
 @contextmanager
-def loop(tmp_path: Path, *arguments: str) -> Iterator[subprocess.Popen]:
+def loop(tmp_path: Path, *arguments: str, name: str = "camera") -> Iterator[subprocess.Popen]:
     """A process that shows itself in `tmp_path/run` and keeps its journal in `tmp_path/log`; killed at the end."""
-    command = [sys.executable, "-c", LOOP, str(tmp_path / "run"), str(tmp_path / "log"), *arguments]
+    command = [sys.executable, "-c", LOOP, str(tmp_path / "run"), str(tmp_path / "log"), name, *arguments]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=Path(__file__).parents[2]) as process:
         assert process.stdout is not None
         try:
             assert process.stdout.readline() == "ready\n"
             clock = SystemClock()
-            while not read_instance("camera", [tmp_path / "run"], clock).running:
+            while not read_instance(name, [tmp_path / "run"], clock).running:
                 clock.sleep(0.02)
             yield process
         finally:
@@ -82,6 +83,13 @@ def test_a_pause_survives_a_crash_a_restart_and_a_reboot(tmp_path: Path) -> None
         assert state(tmp_path) == "running"
     with loop(tmp_path):
         assert state(tmp_path) == "running"
+
+
+def test_a_pause_names_the_command_that_ends_it(tmp_path: Path) -> None:
+    """With the instance's name, where it has one of its own."""
+    with loop(tmp_path, name="front"):
+        answer = pause("front", [tmp_path / "run"], SystemClock())
+    assert "`fer-edge resume --name front` ends the pause" in answer
 
 
 def test_a_pause_that_is_not_obeyed_in_time_is_an_error(tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ from device.config_sources import (
     settings_report,
     settings_text,
 )
+from device.default_folders import default_journal_folder
 from fer_edge.errors import UsageError
 
 NOWHERE = {"XDG_CONFIG_HOME": "/nonexistent"}  # so that no file of the user who runs the tests is read
@@ -139,8 +140,14 @@ def test_config_show_prints_a_file_with_the_same_settings(tmp_path: Path) -> Non
     environ = {**NOWHERE, "STATE_DIRECTORY": str(tmp_path)}
     for commented in (False, True):
         text = settings_text(before, commented, environ)
+        assert f'log = "{tmp_path}"' in text, "shown as what it comes to"
         after = load_settings({}, toml(tmp_path, text), environ).settings
-        assert after.log == tmp_path, "shown as what it comes to"
+        assert (after.log or default_journal_folder(environ)) == tmp_path
+        assert set(tomllib.loads(text)) == (
+            {"camera", "region", "fps", "paused"}
+            if commented
+            else {name for name in SETTING_FIELDS if settings_report(before, environ).settings[name].value is not None}
+        ), "a default in a file to start from would stay when a later version has another one"
         values = {name: getattr(after, name) for name in SETTING_FIELDS if name not in ("log", "runtime")}
         assert values == {name: getattr(before.settings, name) for name in values}
     assert "fps = 1e-05" in text and "fer-edge.toml:3" in text
@@ -201,11 +208,12 @@ def test_the_digest_covers_the_settings_that_affect_the_journal() -> None:
 
 OTHERS = {
     **{"camera": "rtsp://u@cam/1", "name": "front", "detector": "haar", "flip": "both", "prior": "estimate"},
+    **{"detail": "frames"},
     **{"metrics": ":9464", "live": ":8080", "mqtt": "mqtts://b", "mqtt_topic": "faces", "mqtt_discovery": ""},
     **{"rotate_deg": 90, "far_px": 40, "region": (0.0, 0.25, 1.0, 0.5)},
 }
 UNDIGESTED = {
-    *("camera", "name", "json", "once", "duration_s", "metrics", "metrics_every_s", "live", "show_pixels_s"),
+    *("camera", "name", "json", "detail", "once", "duration_s", "metrics", "metrics_every_s", "live", "show_pixels_s"),
     *("camera_password_file", "bundle", "log", "runtime", "metrics_file", "live_token_file"),
     *("mqtt", "mqtt_password_file", "mqtt_ca", "mqtt_cert", "mqtt_key"),
     *("mqtt_topic", "mqtt_discovery", "mqtt_readings"),

@@ -61,8 +61,9 @@ def test_a_killed_process_loses_no_forced_line_and_the_next_run_repairs(tmp_path
 
 
 def test_a_second_run_on_one_journal_is_rejected(tmp_path: Path, bundle_path: Path) -> None:
-    first = start(tmp_path, bundle_path)
-    assert first.stdout is not None and "face" in first.stdout.readline()
+    first = start(tmp_path, bundle_path, "-v")
+    assert first.stdout is not None and "camera synthetic opened" in first.stdout.readline()
+    assert "face" in first.stdout.readline()
     second = start(tmp_path, bundle_path, "--name", "second")
     out, spoken = second.communicate(timeout=60)
     assert (second.returncode, out) == (2, "")
@@ -77,8 +78,9 @@ def test_a_second_run_on_one_journal_is_rejected(tmp_path: Path, bundle_path: Pa
 
 
 def test_a_closed_stdout_ends_the_run_cleanly(tmp_path: Path, bundle_path: Path) -> None:
-    process = start(tmp_path, bundle_path)
+    process = start(tmp_path, bundle_path, "-v")
     assert process.stdout is not None and process.stderr is not None
+    assert "camera synthetic opened" in process.stdout.readline()
     assert "face" in process.stdout.readline()
     process.stdout.close()
     assert process.wait(timeout=30) == 0

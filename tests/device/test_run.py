@@ -297,10 +297,12 @@ def test_readings_go_to_stdout_and_messages_to_stderr(
     tmp_path: Path, bundle_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     clip = write_video(tmp_path / "clip.mp4", (face_frame(n / 10) for n in range(5)))
-    readings = of("reading", events_of(clip, tmp_path, bundle_path))
+    readings = of("reading", events_of(clip, tmp_path, bundle_path, detail="frames"))
     captured = capsys.readouterr()
-    assert len(captured.out.splitlines()) == len(readings) >= 4
-    assert all(r.body["label"] in line for r, line in zip(readings, captured.out.splitlines(), strict=True))
+    opened, *lines, closed = captured.out.splitlines()
+    assert "camera clip.mp4 opened" in opened and "camera clip.mp4 closed" in closed
+    assert len(lines) == len(readings) >= 4
+    assert all(r.body["label"] in line for r, line in zip(readings, lines, strict=True))
     spoken = [line for line in captured.err.splitlines() if line.startswith("fer-edge: ")]
     assert len(spoken) == 2 and "clip.mp4" in spoken[0] and "5 frames" in spoken[1]
 

@@ -12,7 +12,7 @@ from builders import event, journal_events
 from fakes import FakeClock
 
 from device.output.journal.journal import Journal
-from device.output.sinks import EventRecorder, FanOut, JsonLinesSink, TerminalSink
+from device.output.sinks import PRINTED_KINDS, EventRecorder, FanOut, JsonLinesSink, TerminalSink
 from fer_edge.errors import UsageError
 from tests.memory_sink import MemorySink
 
@@ -29,13 +29,29 @@ class Gone(io.StringIO):
         raise BrokenPipeError
 
 
-def test_a_reading_as_a_readable_line() -> None:
+EPISODE: dict[str, Any] = {"label": "sad", "p": [0.1, 0.2, 0.7], "dwell_s": 1.5, "track": 3, "ended": "label changed"}
+CAMERA_LINE = "     1.00 s  camera front opened\n"
+READING_LINE = "     2.00 s  happy     86%   face 180×184 px at (200, 120)\n"
+EPISODE_LINE = "     3.00 s  sad 20% for 1.5 s (face 3, ended: label changed)\n"  # the label's probability
+
+
+@pytest.mark.parametrize(
+    ("detail", "lines"),
+    [
+        ("none", ""),
+        ("states", CAMERA_LINE + EPISODE_LINE),
+        ("frames", CAMERA_LINE + READING_LINE + EPISODE_LINE),
+    ],
+)
+def test_the_readable_lines(detail: str, lines: str) -> None:
     stream = io.StringIO()
-    with TerminalSink(stream) as terminal:
-        terminal.append(event("header", 0))
-        terminal.append(event("camera", 1, state="opened"))
+    with TerminalSink(stream, PRINTED_KINDS[detail]) as terminal:
+        terminal.append(event("header", 0, labels=["happy", "sad", "neutral"]))
+        terminal.append(event("camera", 1, state="opened", camera={"name": "front"}))
         terminal.append(event("reading", 2, **READING))
-    assert stream.getvalue() == "     2.00 s  happy     86%   face 180×184 px at (200, 120)\n"
+        terminal.append(event("episode", 3, **EPISODE))
+        terminal.append(event("tally", 4))
+    assert stream.getvalue() == lines
 
 
 def test_json_lines_equal_the_journal() -> None:

@@ -94,3 +94,34 @@ def test_an_error_is_reported_in_one_sentence(code: int, capsys: pytest.CaptureF
 
     assert exit_code_of(command) == (code if code in errors else 1)
     assert capsys.readouterr().err.startswith("fer-edge: ")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["predict", "{here}/clip.avi"], "clip.avi is a video; `fer-edge label {here}/clip.avi --out labels` labels"),
+        (["predict", "http://cam.local/a.jpg"], "http://cam.local/a.jpg is an address, and predict reads files"),
+        (["predict", "--crop", "http://me:secret@cam.local/a.jpg"], "URL is an address"),
+        (["verify", "edg"], "there is no bundle edg: did you mean edge"),
+        (["verify", "--bundle", "xyz"], "there is no bundle xyz: name a folder, or edge-mixed, edge or nano"),
+    ],
+)
+def test_what_was_meant_is_named(
+    arguments: list[str], words: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    writer = cv2.VideoWriter(str(tmp_path / "clip.avi"), cv2.VideoWriter_fourcc(*"MJPG"), 10, (64, 48))
+    writer.write(np.zeros((48, 64, 3), np.uint8))
+    writer.release()
+    assert main([a.format(here=tmp_path) for a in arguments]) == 2
+    told = capsys.readouterr()
+    assert words.format(here=tmp_path) in told.err and "secret" not in told.err and told.out == ""
+
+
+def test_a_run_without_a_camera_says_what_to_try(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    assert main(["run", "--camera", "usb:99", "--log", str(tmp_path / "log")]) == 4
+    assert "to try a run without one: --camera synthetic" in capsys.readouterr().err
+
+
+def test_verify_takes_its_bundle_like_other_commands(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["verify", "--bundle", "nano"]) == 0
+    assert capsys.readouterr().out.startswith("bundle nano reproduces")

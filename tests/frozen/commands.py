@@ -25,7 +25,9 @@ def environment(folder: Path) -> dict[str, str]:
         "FER_EDGE_BUNDLES": "bundles",
     }
     return (
-        kept | {name: str(folder / value) for name, value in mine.items()} | {"PYTHONHASHSEED": "0", "COLUMNS": "120"}
+        kept
+        | {name: str(folder / value) for name, value in mine.items()}
+        | {"PYTHONHASHSEED": "0", "COLUMNS": "120", "FER_EDGE_OFFLINE": "1"}
     )
 
 

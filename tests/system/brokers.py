@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import resource
 import shutil
 import signal
 import socket
@@ -23,16 +25,22 @@ from tests.loopback import free_port
 class Mosquitto:
     """Debian's Mosquitto, a plain process with a configuration of its own in `folder`. A context manager.
 
-    It keeps what it knows on each change, so that even one that is killed has forgotten nothing that it acknowledged.
+    It keeps what it knows on each change, so that even one that is killed has forgotten nothing that it acknowledged; with
+    `durable` false once a second, since each time it writes all that it keeps of all devices.
     """
 
-    def __init__(self, folder: Path, *config: str, port: int | None = None) -> None:
+    def __init__(self, folder: Path, *config: str, port: int | None = None, durable: bool = True) -> None:
         program = shutil.which("mosquitto") or shutil.which("mosquitto", path="/usr/sbin")
         assert program, "no mosquitto; on Debian: apt install mosquitto"
         self.port = port or free_port()
         self._folder = folder
         lines = [f"listener {self.port} 127.0.0.1", "persistence true", f"persistence_location {folder}/"]
-        lines += ["autosave_on_changes true", "autosave_interval 1", "max_queued_messages 0", "max_inflight_messages 0"]
+        lines += [
+            f"autosave_on_changes {str(durable).lower()}",
+            "autosave_interval 1",
+            "max_queued_messages 0",
+            "max_inflight_messages 0",
+        ]
         lines += ["set_tcp_nodelay true", *(config or ("allow_anonymous true",))]
         (folder / "mosquitto.conf").write_text("\n".join(lines) + "\n")
         self._command = [program, "-c", str(folder / "mosquitto.conf")]
@@ -46,13 +54,28 @@ class Mosquitto:
         self.stop()
 
     def start(self) -> None:
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)  # a descriptor for each device
+        resource.setrlimit(resource.RLIMIT_NOFILE, (min(max(soft, 65_536), hard), hard))
         with (self._folder / "mosquitto.log").open("ab") as log:
             self._process = subprocess.Popen(self._command, stdout=log, stderr=log)
+        self._started = time.monotonic()
         until(lambda: reachable(self.port), 10.0)
 
     def log(self) -> str:
         """What it said so far."""
         return (self._folder / "mosquitto.log").read_text()
+
+    def cost(self) -> dict[str, float]:
+        """What its process has taken: seconds of a processor, memory, and the seconds since its start."""
+        assert self._process is not None
+        folder = Path(f"/proc/{self._process.pid}")
+        ticks = sum(map(int, (folder / "stat").read_text().rpartition(")")[2].split()[11:13]))
+        pages = int((folder / "statm").read_text().split()[1])
+        return {
+            "cpu_s": ticks / os.sysconf("SC_CLK_TCK"),
+            "rss_kb": pages * os.sysconf("SC_PAGE_SIZE") / 1000,
+            "age_s": time.monotonic() - self._started,
+        }
 
     def freeze(self) -> None:
         """Lets it hang: the kernel accepts connections for it, and nothing answers."""

@@ -1,6 +1,7 @@
 """Twenty devices publish to one broker for a minute; the broker restarts, and a subscriber disconnects and returns.
 
     python -m tests.system.many_devices --seconds 60 --out tests/system/results
+    python -m tests.system.many_devices --devices 1000 --seconds 120 --out tests/system/results     tests.system.fleet
 
 Each device is a sink as a run has it, with made-up minutes. What it counted as acknowledged, the listener must have heard.
 """
@@ -25,6 +26,7 @@ from device.system.status_record import Status
 from fer_edge.events import Event
 from tests.system.brokers import Listener, Mosquitto, until
 from tests.system.dated_result import stamped, write
+from tests.system.fleet import run_fleet
 
 TALLY: dict[str, Any] = {
     **{"from_mono_s": 0.0, "seconds": 60.0, "observed_s": 58.0, "unavailable_s": 2.0, "paused_s": 0.0, "face_s": 40.0},
@@ -37,6 +39,7 @@ TALLY: dict[str, Any] = {
     **{"frames": {"read": 600, "processed": 590}, "frames_idle": 10, "drops": {"busy": 10}},
 }
 _PACE_S = 0.2
+_IN_ONE_PROCESS = 100
 _QUICK = RetryDelays(retry_s=0.5, longest_retry_s=2.0)
 
 
@@ -112,17 +115,24 @@ def many(folder: Path, devices: int, seconds: float, kill: bool = False) -> dict
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.system.many_devices", description=__doc__.partition("\n")[0])
-    parser.add_argument("--devices", type=int, default=20, metavar="N")
+    parser.add_argument(
+        "--devices", type=int, default=20, metavar="N", help="above 100: many, in processes of their own"
+    )
     parser.add_argument("--seconds", type=float, default=60.0, metavar="S")
     parser.add_argument("--kill", action="store_true", help="the broker does not end in good order")
-    parser.add_argument("--out", type=Path, metavar="DIR", help="write mqtt-DATE.json there too")
+    parser.add_argument("--pace", type=float, default=10.0, metavar="S", help="of many: seconds between two minutes")
+    parser.add_argument("--processes", type=int, default=4, metavar="N", help="of many: over which they are spread")
+    parser.add_argument("--out", type=Path, metavar="DIR", help="write mqtt-DATE.json there, of many fleet-DATE.json")
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         Path(folder).chmod(0o777)
-        result = many(Path(folder), args.devices, args.seconds, args.kill)
+        if large := args.devices > _IN_ONE_PROCESS:
+            result = run_fleet(Path(folder), args.devices, args.seconds, args.pace, args.processes)
+        else:
+            result = many(Path(folder), args.devices, args.seconds, args.kill)
     print(json.dumps(result, indent=1))
     if args.out:
-        print(write("mqtt", stamped(result), args.out), file=sys.stderr)
+        print(write("fleet" if large else "mqtt", stamped(result), args.out), file=sys.stderr)
     return 1 if result["wrong"] else 0
 
 

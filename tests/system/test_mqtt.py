@@ -35,6 +35,7 @@ from tests.system.brokers import (
     until,
     with_password,
 )
+from tests.system.fleet import run_fleet
 from tests.system.many_devices import TALLY, many
 
 QUICK = RetryDelays(retry_s=0.2, longest_retry_s=0.4, refused_s=1.0, longest_refused_s=1.0)
@@ -310,6 +311,15 @@ def test_with_twenty_devices_no_acknowledged_message_is_lost(memory_path: Path) 
     found = many(memory_path, devices=20, seconds=6.0)
     assert found["wrong"] == [] and found["acknowledged"] == found["sent"] >= 20 * 6, found
     assert found["connections"] >= 40, "each came back"
+
+
+def test_a_killed_broker_loses_no_acknowledged_minute_of_many_devices(memory_path: Path) -> None:
+    """A small version of `python -m tests.system.many_devices --devices 1000`."""
+    memory_path.chmod(0o777)
+    found = run_fleet(memory_path, devices=60, seconds=9.0, pace_s=1.5, processes=2)
+    assert found["wrong"] == [] and found["connected_again"] == 60, found
+    assert found["heard"] >= found["minutes"] >= 60 * 5 and found["missing"] == 0
+    assert found["device_kb"] > 0 and found["broker_mb"] > 0
 
 
 def test_two_runs_with_one_id_are_told_the_cause_once(broker: Mosquitto) -> None:

@@ -1,0 +1,84 @@
+"""`fer-edge demo`: from a float model to a log, on a synthetic face, each step as a command that a user could type."""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+import sys
+from pathlib import Path
+from typing import Any
+
+from fer_edge.console import message, output
+from fer_edge.errors import EXIT_DONE
+
+_HOST = ("tensorflow", "keras", "litert_quantizer")
+
+
+def register(commands: Any) -> None:
+    """Adds the command."""
+    parser = commands.add_parser(
+        "demo",
+        help="try it without a camera: quantize, compare, log a synthetic face, classify a picture",
+        epilog="Exit codes: 0 done; else that of the step that failed.",
+    )
+    parser.add_argument(
+        "--out", type=Path, default=Path("demo-out"), metavar="DIR", help="folder for what it writes; default: demo-out"
+    )
+    parser.add_argument("--duration", type=float, default=5.0, metavar="S", help="length of the run in s; default: 5")
+    parser.set_defaults(command=_demo)
+
+
+def _demo(args: argparse.Namespace) -> int:
+    import subprocess
+
+    args.out.mkdir(parents=True, exist_ok=True)
+    bundle, face, log = args.out / "bundle", args.out / "face.png", args.out / "log"
+    for title, words in _steps(bundle, face, log, args.duration):
+        output(f"\n== {title}\n$ fer-edge {shlex.join(words)}")
+        if words[0] == "predict":
+            _draw_face(face)
+        if code := subprocess.run([sys.executable, "-m", "fer_edge", *words], check=False).returncode:
+            message(f"this step ended with exit code {code}; the sentence above says why")
+            return code
+    output("\nMeasured: int8 against float, or this machine against stored results; frames and readings of the loop.")
+    output("Not measured: accuracy (the models' cards have it), a real camera, a Raspberry Pi.")
+    page = "--live " if _are_installed("tornado") else ""
+    output(f"\nNext:\n  fer-edge run {page}--camera 0\n  fer-edge predict me.jpg\n  fer-edge log summary {log}")
+    if not page:
+        message("pip install 'fer-edge[live]' adds a page in the browser: fer-edge run --live")
+    return EXIT_DONE
+
+
+def _steps(bundle: Path, face: Path, log: Path, duration_s: float) -> list[tuple[str, list[str]]]:
+    """Each step: what it does, and the words of its command."""
+    chosen: list[str] = []
+    if _are_installed(*_HOST):
+        chosen = ["--bundle", str(bundle)]
+        first = ("quantize the float model to int8, and compare the two", ["quantize", "--out", str(bundle)])
+    else:
+        message(
+            "quantizing needs the extra `host` (2 GB, minutes): pip install 'fer-edge[host]'. The demo goes on without it"
+        )
+        first = ("check that the packaged int8 model gives the stored results on this machine", ["verify"])
+    run = ["run", "--camera", "synthetic", "--duration", f"{duration_s:g}", *chosen, "--log", str(log)]
+    run += ["--live", ":0"] if _are_installed("tornado") else []
+    return [
+        first,
+        (f"watch a synthetic face for {duration_s:g} s, and log it", run),
+        ("classify a drawn face in a picture", ["predict", str(face), *chosen]),
+        ("sum up the log", ["log", "summary", str(log)]),
+    ]
+
+
+def _are_installed(*modules: str) -> bool:
+    from importlib.util import find_spec
+
+    return all(find_spec(module) is not None for module in modules)
+
+
+def _draw_face(path: Path) -> None:
+    import cv2
+
+    from fer_edge.synthetic_face import face_frame
+
+    cv2.imwrite(str(path), face_frame(2.0))
