@@ -31,8 +31,9 @@ from fer_edge.errors import EXIT_CODES, UsageError, exit_code_of
 
 # by purpose, in the order of `fer-edge --help`
 _GROUPS = {
-    "watch a camera": (demo, run, collect, instance),
+    "watch a camera": (demo, run, instance),
     "recorded pictures and videos": (predict, label),
+    "your own faces": (collect,),
     "the log": (log,),
     "models": (bundles, verify, detectors, host),
     "this device": (doctor, bench, config, service, completion),

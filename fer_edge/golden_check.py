@@ -139,7 +139,7 @@ def _thresholds(bundle: Bundle) -> None:
         fitted = fields.object("confidence")
         expected = Thresholds.read(fitted, bundle.labels)
     else:  # nothing was fitted: there were no labelled data
-        expected = Thresholds(1.0, 0.0)
+        expected = Thresholds.default(len(bundle.labels))
     for name, ours, fitted_value in zip(Thresholds._fields, bundle.spec.thresholds, expected, strict=True):
         if ours != fitted_value:
             raise BundleRefused(

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from fer_edge.commands.vision_arguments import CONFIG_HELP, add_picture_arguments, add_reading_arguments
-from fer_edge.console import output
+from fer_edge.console import message, output
 from fer_edge.errors import EXIT_DONE, UsageError
 
 _CONSENT = "--store-pictures-of-faces"
@@ -96,7 +96,9 @@ def _collect(args: argparse.Namespace) -> int:
             f"{_CONSENT} (--explain-privacy says what is stored)"
         )
     from device.collect import collect
+    from fer_edge.detection.download import fetch_missing_detectors
 
+    fetch_missing_detectors(settings.detector, message)
     return collect(settings, collection, lambda: load_settings(arguments, args.config).settings)
 
 

@@ -253,6 +253,21 @@ def test_a_damaged_bundle_is_refused_with_the_reason(what: str, nano: Path) -> N
         verify(Bundle.load(nano))
 
 
+@pytest.mark.parametrize(("below", "is_accepted"), [(0.57, True), (0.3, False)])
+def test_without_labelled_data_the_threshold_is_the_default_of_its_number_of_classes(
+    below: float, is_accepted: bool, nano: Path
+) -> None:
+    parity = json.loads((nano / "parity.json").read_text())
+    del parity["confidence"]
+    (nano / "parity.json").write_text(json.dumps(parity))
+    rehash(nano, thresholds={"temperature": 1.0, "unsure_below": below, "is_default": True})
+    if is_accepted:
+        assert verify(Bundle.load(nano)).crops
+        return
+    with pytest.raises(BundleRefused, match=r"thresholds.unsure_below is 0.3, and parity.json has 0.57"):
+        verify(Bundle.load(nano))
+
+
 def test_a_change_in_any_layer_is_detected(nano: Path, tmp_path: Path) -> None:
     """The scale of each layer for itself, 5 % off: refused on the runtime's own column, whose answers have no noise."""
     model = parse((nano / "model.tflite").read_bytes())

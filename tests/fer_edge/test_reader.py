@@ -135,7 +135,7 @@ def test_bundle_and_detector_can_be_named_or_given(bundle_path: Path, blazeface:
     assert Reader().bundle == Bundle.load()
     with pytest.raises(UsageError, match="there is no detector “hoar”"):
         Reader(detector="hoar")
-    with pytest.raises(UsageError, match="nowhere is not a bundle"):
+    with pytest.raises(UsageError, match="there is no bundle nowhere"):
         Reader(bundle="nowhere")
 
 
