@@ -13,6 +13,7 @@ import numpy as np
 from convert.evaluate.metrics import RocCurves, Scores
 from convert.train.history import TrainingSummary
 from fer_edge.errors import UsageError
+from fer_edge.palette import colour_of
 
 Real = float  # `float` is a field of Difference
 if TYPE_CHECKING:
@@ -130,9 +131,10 @@ def roc(scores: Scores, curves: RocCurves) -> bytes:
     with _figure(6.2, 5.4) as (figure, png):
         axes = figure.add_subplot()
         axes.plot([0, 1], [0, 1], color="#999999", lw=0.8, ls=":")
+        labels = [row.label for row in scores.classes]
         for i, row in enumerate(scores.classes):
             if row.label in curves.tpr:
-                look = {"color": COLOURS[i % len(COLOURS)], "ls": DASHES[i % len(DASHES)]}
+                look = {"color": colour_of(row.label, labels).light, "ls": DASHES[i % len(DASHES)]}
                 axes.plot([0, *curves.fpr], [0, *curves.tpr[row.label]], label=f"{row.label}  {row.auc:.3f}", **look)
         if curves.macro and scores.macro_auc:
             mean = f"mean  {scores.macro_auc.value:.3f}"
@@ -153,8 +155,8 @@ def roc_pair(curves: Curves) -> bytes:
     with _figure(4.6, 8.6, "svg") as (figure, svg):
         for at, (title, right, low) in enumerate((("all of it", 1.0, 0.0), ("where few are wrong", 0.3, 0.5))):
             axes = figure.add_subplot(2, 1, at + 1)
-            for i, label in enumerate(curves.roc["float"]):
-                colour = COLOURS[i % len(COLOURS)]
+            for label in curves.roc["float"]:
+                colour = colour_of(label, [*curves.roc["float"]]).light
                 for name, width, alpha in (("float", 3.2, 0.35), ("int8", 1.1, 1.0)):
                     tpr = curves.roc[name][label]
                     called = label if name == "int8" else None
