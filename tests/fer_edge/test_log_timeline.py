@@ -151,6 +151,25 @@ def test_time_without_a_journal_differs_from_time_without_a_face(journal: Path, 
         assert (">no journal<" in out.read_text()) == told
 
 
+def test_two_minutes_are_bars_of_a_minute_and_the_legend_has_what_is_there(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    life = SimulatedDevice(tmp_path / "log", utc_s("2026-03-01T09:00:00"), "kitchen")
+    life.start()
+    life.watch(60, "happy")
+    life.watch(60, "sad")
+    life.end()
+    assert main(["log", "plot", str(life.folder), "--utc"]) == 0
+    title, key, _, *bars = capsys.readouterr().out.splitlines()
+    assert title == "kitchen, UTC" and key.split("  ") == ["H happy", "S sad"], "nothing was unobserved"
+    assert [line[:16] for line in bars][:2] == ["2026-03-01 09:00", "2026-03-01 09:01"] and len(bars) <= 3
+    assert bars[0].count("H") == WIDTH and bars[1].count("S") > bars[1].count("H")
+    svg = tmp_path / "two.svg"
+    assert main(["log", "plot", str(life.folder), "--utc", "--out", str(svg)]) == 0
+    words = re.findall(r"<text[^>]*>([^<]*)</text>", svg.read_text())
+    assert "kitchen, 2026-03-01 (a bar is 1 min)" in words and "paused" not in words and "unsure" not in words
+
+
 def test_a_picture_needs_a_known_suffix(journal: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["log", "plot", str(journal), "--out", str(tmp_path / "day.jpg")]) == 2
     assert "neither .png nor .svg" in capsys.readouterr().err
