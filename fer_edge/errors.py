@@ -139,12 +139,12 @@ def _exit_code_of(command: Callable[[], int]) -> int:
         message("interrupted")
         return EXIT_INTERRUPTED
     except Exception as error:
+        if isinstance(error, OSError) and error.filename is not None:
+            message(f"{error.filename2 or error.filename}: {error.strerror}")
+            return UsageError.exit_code
         if reason := _full_disk(error):
             return _report_full(reason)
-        if not isinstance(error, OSError) or error.filename is None:
-            raise
-        message(f"{error.filename}: {error.strerror}")
-        return UsageError.exit_code
+        raise
 
 
 def _full_disk(error: BaseException | None) -> str | None:

@@ -58,8 +58,8 @@ def _quantized(spec: BundleSpec) -> list[str]:
         *_default_threshold(spec),
         *([f"| labels of the data | {made.labels_from} |"] if made.labels_from else []),
         f"| float model | SHA-256 {(made.float_sha256 or '')[:16]}… |",
-        f"| calibrated on | {_calibration_images(made.calibration)} |",
-        f"| ranges | {_range_search(made.calibration.ranges)} |",
+        f"| calibrated on | {calibration_text(made.calibration)} |",
+        f"| ranges | {range_search_text(made.calibration.ranges)} |",
         f"| made with | {', '.join(f'{name} {version}' for name, version in made.versions.items() if version)} |",
     ]
 
@@ -184,7 +184,7 @@ def _arithmetic(spec: BundleSpec) -> str:
     return f"int8 except {', '.join(mixed.layers)} in float" if mixed else "every operator int8"
 
 
-def _range_search(settings: RangeSearchRecord | None) -> str:
+def range_search_text(settings: RangeSearchRecord | None) -> str:
     """The settings of the range search in words."""
     if settings is None:
         return "not known"
@@ -206,7 +206,7 @@ def _range_search(settings: RangeSearchRecord | None) -> str:
     return ", ".join(words)
 
 
-def _calibration_images(record: CalibrationRecord) -> str:
+def calibration_text(record: CalibrationRecord) -> str:
     if record.per_class is not None:
         return f"{record.images} training images, at most {record.per_class} of each class, seed {record.seed}"
     loss = "" if record.loss is None else f", loss {record.loss:.4f}"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,17 +15,19 @@ from convert.parity.verdict import FAIL, LOGITS_ONLY, OPEN, PASS
 from convert.quantize import layer_report
 from convert.report import plots
 from convert.report.external_training import external_run
+from convert.report.model_card import calibration_text, range_search_text
 from convert.train.history import TrainingHistory
 from fer_edge.bundle import Bundle
 from fer_edge.errors import NotEnoughData, UsageError
 from fer_edge.json_fields import to_json
 
 _STYLES = {PASS: "pass", FAIL: "fail", OPEN: "open", LOGITS_ONLY: "open"}
+_WORDS = {"pass": "within", "fail": "lost", "open": "undecided"}
 _SENTENCES = {
     PASS: "On every runtime and kernel path below, int8 matches the float model within the margins.",
     FAIL: "On at least one runtime or kernel path int8 does not match the float model.",
     OPEN: "No check failed, but there are too few images to show that int8 matches the float model.",
-    LOGITS_ONLY: "Labels and logits agree on synthetic images; accuracy was not judged, because there were no labelled images.",
+    LOGITS_ONLY: "Labels and logits agree on the images below; accuracy was not judged: too few labelled images.",
 }
 
 
@@ -78,9 +79,11 @@ def page(bundle: Bundle) -> str:
         style_of=lambda verdict: _STYLES[verdict],
         sentence=_SENTENCES[parity.verdict],
         rows=part_rows,
+        opening=_class_figure(parity),
         figures=_figures(parity, bundle),
         layers=_layers(bundle),
-        provenance=_provenance(bundle, parity),
+        margins=[(name.replace("_", " "), f"{value:g}") for name, value in to_json(parity.margins).items()],
+        provenance=_provenance(bundle),
     )
 
 
@@ -96,11 +99,16 @@ def part_rows(part: PartDifference) -> list[Row]:
     return rows
 
 
-def _row(name: str, d: PairedDifference, n: int, *, is_overall: bool) -> Row:
-    factor, digits = (100, 2) if name.endswith("%") else (1, 4)
+def _state(d: PairedDifference, *, is_overall: bool) -> str:
+    """Whether a figure is outside its margin ("fail"), within it ("pass"), or neither was shown ("open")."""
     is_lost = d.is_worse if is_overall else d.low is not None and d.high is not None and d.high < -d.margin
     is_within = d.is_equivalent if is_overall else d.inferiority_p is not None and d.inferiority_p > 0.95
-    style, word = ("fail", "lost") if is_lost else ("pass", "within") if is_within else ("open", "open")
+    return "fail" if is_lost else "pass" if is_within else "open"
+
+
+def _row(name: str, d: PairedDifference, n: int, *, is_overall: bool) -> Row:
+    factor, digits = (100, 2) if name.endswith("%") else (1, 4)
+    style = _state(d, is_overall=is_overall)
     interval = "too few images"
     if d.low is not None and d.high is not None:
         interval = f"{d.low * factor:+.{digits}f} to {d.high * factor:+.{digits}f}"
@@ -113,8 +121,36 @@ def _row(name: str, d: PairedDifference, n: int, *, is_overall: bool) -> Row:
         interval=interval,
         margin=f"{d.margin * factor:.{digits}f}",
         style=style,
-        word=word,
+        word=_WORDS[style],
     )
+
+
+def _class_figure(parity: ParityReport) -> Figure | None:
+    """The picture that the page opens with: accuracy and each class, int8 against float; None without labelled images."""
+    part = parity.parts.get("together")
+    if part is None:
+        return None
+    pairs = [("all", part.accuracy, True)]
+    pairs += [(label, row.recall, False) for label, row in part.classes.items() if row.recall]
+    rows = [
+        plots.Difference(
+            name=name,
+            float=100 * d.float,
+            int8=100 * d.int8,
+            points=100 * d.difference,
+            low=None if d.low is None else 100 * d.low,
+            high=None if d.high is None else 100 * d.high,
+            margin=100 * d.margin,
+            state=_state(d, is_overall=is_overall),
+        )
+        for name, d, is_overall in pairs
+    ]
+    caption = (
+        f"The share of each class's images that get its label (float → int8), and of all; {part.n:,} images. Bars: 95 %"
+        " intervals. Gray band: the margin, declared harmless beforehand. Blue: shown to be within it, orange: lost, gray:"
+        " undecided."
+    )
+    return Figure("int8 against float, class by class", caption, _inline(plots.class_differences(rows), "classes"))
 
 
 def _figures(parity: ParityReport, bundle: Bundle) -> list[Figure]:
@@ -129,7 +165,8 @@ def _figures(parity: ParityReport, bundle: Bundle) -> list[Figure]:
         ),
         Figure(
             "Changes of label",
-            "Images of each true class that int8 gives each label more often (+) or less often (−) than float.",
+            "Images of each true class that int8 gives each label more often (+) or less often (−) than float. Blue: better,"
+            " red: worse.",
             _inline(plots.confusion_change(parity.curves, list(bundle.labels)), "confusion"),
         ),
     ]
@@ -152,13 +189,14 @@ def _inline(svg: bytes, name: str) -> str:
     return re.sub(r'(id="|url\(#|href="#)', rf"\g<1>{name}-", text)
 
 
-def _provenance(bundle: Bundle, parity: ParityReport) -> list[tuple[str, str]]:
+def _provenance(bundle: Bundle) -> list[tuple[str, str]]:
     made = bundle.spec.provenance
     rows = [
         ("bundle", f"{bundle.name}, SHA-256 of bundle.json {bundle.sha256}"),
         ("model.tflite", bundle.spec.files["model.tflite"].sha256),
         ("float model", str(made.float_sha256)),
-        ("calibrated on", json.dumps(bundle.spec.to_json()["provenance"]["calibration"])),
+        ("calibrated on", calibration_text(made.calibration)),
+        ("ranges", range_search_text(made.calibration.ranges)),
     ]
     if data := made.data:
         counts = f"train {data.train:,}, validation {data.validation:,}, test {data.test:,}"
@@ -171,11 +209,9 @@ def _provenance(bundle: Bundle, parity: ParityReport) -> list[tuple[str, str]]:
         rows.append(("trained", f"epoch {run.best_epoch} of {run.last_epoch}, seed {run.seed}"))
         if run.external:
             rows.append(("trained with", external_run(run.external)))
-    margins = ", ".join(f"{name} {value:g}" for name, value in to_json(parity.margins).items())
     return [
         *rows,
         ("versions", ", ".join(f"{name} {version}" for name, version in made.versions.items() if version)),
-        ("margins", margins),
         ("repeat", f"python -m convert.parity {bundle.name} --data DATA; python -m convert.report {bundle.name}"),
     ]
 

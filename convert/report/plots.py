@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,7 +13,9 @@ import numpy as np
 from convert.evaluate.metrics import RocCurves, Scores
 from convert.train.history import TrainingSummary
 from fer_edge.errors import UsageError
+from fer_edge.palette import colour_of
 
+Real = float  # `float` is a field of Difference
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
@@ -42,6 +45,24 @@ STYLE = {
 # Paul Tol's “bright” scheme, told apart by colour-blind eyes, its pale gray darkened; dashes say it once more.
 COLOURS = ("#ee6677", "#228833", "#aa3377", "#ccbb44", "#777777", "#4477aa", "#33a5cc", "#ee8866")
 DASHES: tuple[Any, ...] = ("-", (0, (5, 1.5)), (0, (1, 1)), "-", (0, (5, 1.5)), "-", (0, (3, 1, 1, 1)), (0, (1, 1)))
+
+
+# of a figure within its margin, outside of it, and undecided: told apart by colour-blind eyes
+STATE_COLOURS = {"pass": "#0072b2", "fail": "#d55e00", "open": "#777777"}
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """A share of float and of int8 in percent, int8 − float in points with its interval and its margin, and its `state`."""
+
+    name: str
+    float: Real
+    int8: Real
+    points: Real
+    low: Real | None
+    high: Real | None
+    margin: Real
+    state: str  # pass, fail, open
 
 
 _CURVES = {"loss": ("loss", "val_loss"), "accuracy": ("accuracy", "val_accuracy", "val_score")}  # of each panel
@@ -110,9 +131,10 @@ def roc(scores: Scores, curves: RocCurves) -> bytes:
     with _figure(6.2, 5.4) as (figure, png):
         axes = figure.add_subplot()
         axes.plot([0, 1], [0, 1], color="#999999", lw=0.8, ls=":")
+        labels = [row.label for row in scores.classes]
         for i, row in enumerate(scores.classes):
             if row.label in curves.tpr:
-                look = {"color": COLOURS[i % len(COLOURS)], "ls": DASHES[i % len(DASHES)]}
+                look = {"color": colour_of(row.label, labels).light, "ls": DASHES[i % len(DASHES)]}
                 axes.plot([0, *curves.fpr], [0, *curves.tpr[row.label]], label=f"{row.label}  {row.auc:.3f}", **look)
         if curves.macro and scores.macro_auc:
             mean = f"mean  {scores.macro_auc.value:.3f}"
@@ -129,31 +151,32 @@ def roc(scores: Scores, curves: RocCurves) -> bytes:
 
 
 def roc_pair(curves: Curves) -> bytes:
-    """SVG: the ROC curves of int8 over those of float, of a parity report; the corner is enlarged."""
-    with _figure(9.2, 4.6, "svg") as (figure, svg):
+    """SVG: the ROC curves of int8 over those of float, of a parity report; the corner is enlarged below."""
+    with _figure(4.6, 8.6, "svg") as (figure, svg):
         for at, (title, right, low) in enumerate((("all of it", 1.0, 0.0), ("where few are wrong", 0.3, 0.5))):
-            axes = figure.add_subplot(1, 2, at + 1)
-            for i, label in enumerate(curves.roc["float"]):
-                colour = COLOURS[i % len(COLOURS)]
+            axes = figure.add_subplot(2, 1, at + 1)
+            for label in curves.roc["float"]:
+                colour = colour_of(label, [*curves.roc["float"]]).light
                 for name, width, alpha in (("float", 3.2, 0.35), ("int8", 1.1, 1.0)):
                     tpr = curves.roc[name][label]
                     called = label if name == "int8" else None
                     axes.plot([0, *curves.fpr], [0, *tpr], color=colour, label=called, lw=width, alpha=alpha)
             axes.set(xlim=(0, right), ylim=(low, 1.0), xlabel="false positive rate", title=title)
+            axes.set_ylabel("true positive rate")
             axes.grid()
             axes.set_axisbelow(True)
-        figure.axes[0].set_ylabel("true positive rate")
         figure.axes[0].legend(loc="lower right", title="thin int8, broad float", alignment="left")
     return svg.getvalue()
 
 
 def confusion_change(curves: Curves, labels: list[str]) -> bytes:
-    """SVG: how many more images of each true class (a row) int8 gives each label than float does."""
+    """SVG: how many more images of each true class (a row) int8 gives each label than float does; blue is better, red worse."""
     change = np.array(curves.confusion["int8"]) - np.array(curves.confusion["float"])
     most = max(1, int(np.abs(change).max()))
     with _figure(5.6, 4.8, "svg") as (figure, svg):
         axes = figure.add_subplot()
-        axes.imshow(change, cmap="RdBu_r", vmin=-most, vmax=most)
+        better = np.where(np.eye(len(labels), dtype=bool), change, -change)  # more is good on the diagonal only
+        axes.imshow(better, cmap="RdBu", vmin=-most, vmax=most)
         for (row, column), value in np.ndenumerate(change):
             ink = "white" if abs(value) > 0.6 * most else "#222222"
             axes.text(column, row, f"{value:+d}" if value else "0", ha="center", va="center", color=ink)
@@ -162,6 +185,29 @@ def confusion_change(curves: Curves, labels: list[str]) -> bytes:
         axes.set(xlabel="label given", ylabel="true label")
         axes.tick_params(length=0)
         axes.spines[:].set_visible(False)
+    return svg.getvalue()
+
+
+def class_differences(rows: Sequence[Difference]) -> bytes:
+    """SVG: int8 − float of each row with its 95 % interval, in points, within its margin or not; the values beside it."""
+    at = np.arange(len(rows))[::-1]
+    reach = max([1.0, *(abs(v) for row in rows for v in (row.points, row.low, row.high, row.margin) if v is not None)])
+    with _figure(4.2, 0.4 * len(rows) + 1.2, "svg") as (figure, svg):
+        axes = figure.add_subplot()
+        axes.axvline(0, color="#444444", lw=0.8)
+        for y, row in zip(at, rows, strict=True):
+            axes.fill_between([-row.margin, row.margin], y - 0.4, y + 0.4, color="#e4e9ed", lw=0)
+            colour = STATE_COLOURS[row.state]
+            if row.low is not None and row.high is not None:
+                axes.plot([row.low, row.high], [y, y], color=colour, lw=2.4, solid_capstyle="round")
+            axes.plot([row.points], [y], color=colour, marker="o", ms=6)
+        names = [f"{row.name}\n{row.float:.1f} → {row.int8:.1f} %" for row in rows]
+        axes.set_yticks(at, names, fontsize=9, linespacing=1.1)
+        axes.set(
+            xlim=(-1.1 * reach, 1.1 * reach), ylim=(-0.6, len(rows) - 0.4), xlabel="int8 − float, percentage points"
+        )
+        axes.tick_params(axis="y", length=0)
+        axes.spines["left"].set_visible(False)
     return svg.getvalue()
 
 

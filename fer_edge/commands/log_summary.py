@@ -43,7 +43,9 @@ def register(actions: Any) -> None:
     plot = actions.add_parser("plot", help="plot the labels over time, in the terminal or to a picture with --out")
     add_window_arguments(plot)
     plot.add_argument(
-        "--by", choices=("5min", "15min", "hour", "day"), help="length of a bar; default: the shortest that is readable"
+        "--by",
+        choices=("1min", "5min", "15min", "hour", "day"),
+        help="length of a bar; default: the shortest that is readable",
     )
     plot.add_argument(
         "--out",
@@ -79,7 +81,7 @@ def _plot(args: argparse.Namespace) -> int:
     from fer_edge.log.terminal_bars import bar_lines
     from fer_edge.log.timeline import draw_timeline
 
-    by = {None: None, "5min": 300.0, "15min": 900.0}.get(args.by, args.by)
+    by = {None: None, "1min": 60.0, "5min": 300.0, "15min": 900.0}.get(args.by, args.by)
     summaries = _summaries(args, _readable_period(args) if by is None else by)
     if args.out:
         draw_timeline(summaries, args.out)
@@ -93,6 +95,8 @@ def _readable_period(args: argparse.Namespace) -> str | float:
     """The shortest period, a name or seconds, whose bars are still readable."""
     wholes = [summary.whole for summary in _summaries(args, "whole")]
     longest_s = max(whole.to_s - whole.from_s for whole in wholes)
+    if longest_s <= 1800:
+        return 60.0  # as long as the tallies of a journal: shorter bars would only repeat them
     if longest_s <= 3 * 3600:
         return 300.0
     if args.out and longest_s <= 1.6 * 86_400:

@@ -22,7 +22,8 @@ def bar_lines(summary: Summary) -> Iterator[str]:
     labels, zone = labels_seen([summary]), summary.window.zone
     letters = letters_of(labels)
     yield f"{summary.device.name}, {zone}"
-    yield "  ".join(f"{letters[label]} {label}" for label in labels) + f"  {_BLIND} not observed"
+    blind = [f"{_BLIND} not observed"] if any(part.blind_s >= 1 for part in summary.parts) else []
+    yield "  ".join([*(f"{letters[label]} {label}" for label in labels), *blind])
     yield f"{'':16}  {'there':<{_THERE}}        what {WIDTH} letters of faces showed"
     for part in summary.parts:
         yield _line(part, labels, letters, zone)

@@ -14,19 +14,9 @@ from fer_edge.log.runs import UnobservedSpan
 from fer_edge.log.summary import Summary
 from fer_edge.log.tables import private_file
 from fer_edge.log.text_report import labels_seen
+from fer_edge.palette import colour_of
 
 ENDINGS = (".png", ".svg")
-# Okabe and Ito's colours, which most colour-blind people can distinguish; grey for the most frequent label.
-COLOURS = {
-    "neutral": "#c4c4c4",
-    "happy": "#e69f00",
-    "surprise": "#56b4e9",
-    "sad": "#0072b2",
-    "angry": "#d55e00",
-    "fear": "#cc79a7",
-    "disgust": "#009e73",
-}
-_OTHERS = ("#f0e442", "#999933", "#882255", "#332288", "#44aa99", "#117733", "#ddcc77", "#aa4499")
 _INK = "#333333"
 _FEW_S = 30.0  # of faces: a bar with less is pale, because its shares are uncertain
 _NOTHING: dict[str, Any] = {
@@ -92,12 +82,6 @@ def draw_timeline(summaries: Sequence[Summary], path: Path) -> None:
         path.chmod(0o644)
 
 
-def colour_of(label: str, labels: Sequence[str]) -> str:
-    """The label's colour; an unknown label gets one of the remaining colours."""
-    own = [name for name in labels if name not in COLOURS and name != UNSURE]
-    return COLOURS.get(label) or _OTHERS[own.index(label) % len(_OTHERS)]
-
-
 def _device(summary: Summary, upper: Any, lower: Any, labels: Sequence[str], marks: dict[str, Any]) -> None:
     """Two panels: the shares of the seconds of faces, and the share of the observed time with a face."""
     from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
@@ -123,7 +107,7 @@ def _device(summary: Summary, upper: Any, lower: Any, labels: Sequence[str], mar
         shares = [part.share(label) or 0.0 for part in seen]
         look: dict[str, Any] = {"color": "white", "edgecolor": "#999999", "hatch": "///"}
         if label != UNSURE:
-            look = {"color": colour_of(label, labels), "edgecolor": "white"}
+            look = {"color": colour_of(label, labels).light, "edgecolor": "white"}
         drawn = upper.bar(starts, shares, widths, bottoms, align="edge", linewidth=0.4, label=label, **look)
         for bar, part in zip(drawn, seen, strict=True):
             bar.set_alpha(0.4 if _faces_s(part) < _FEW_S else 1.0)

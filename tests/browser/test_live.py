@@ -15,6 +15,8 @@ import pytest
 from browser_tab import Tab, contrasts
 from processes import start_run
 
+from fer_edge.palette import COLOURS
+
 AWAY = "The device does not answer"
 
 
@@ -38,6 +40,8 @@ def ended(run: subprocess.Popen[str]) -> None:
 
 
 FACE = "document.querySelector('#faces .face .probability')?.textContent.includes('%')"
+HAPPY = """getComputedStyle(document.documentElement).getPropertyValue(
+  `--label-${[...document.querySelectorAll('#faces dt')].findIndex((term) => term.textContent === 'happy')}`)"""
 COLUMNS = "document.querySelectorAll('#chart path').length > 0"
 
 
@@ -48,11 +52,22 @@ def test_it_loads_and_goes_on(tab: Callable[..., Tab], tmp_path: Path, width_px:
         one.page.goto(url)
         one.until(FACE)
         one.until(COLUMNS)
+        assert not one.page.locator("#frames").is_visible(), "an engineer's figures are folded"
+        one.page.locator("#figures summary").click()
         before = one.text("#frames dd:nth-of-type(3)")
         one.until(f"document.querySelector('#frames dd:nth-of-type(3)').textContent !== '{before}'")
         assert one.text("#state") == "running" and not one.page.locator("#notice").is_visible()
         assert re.fullmatch(r"track \d+", one.text("#faces .track")) and one.page.locator("#faces dt").count() == 7
-        assert one.page.locator("#legend li").count() >= 8
+        shown = one.page.locator("#faces .bar:visible")
+        assert shown.count() == 2, "two bars a face, and all of them when asked for"
+        assert one.page.locator("#last").bounding_box()["y"] < 1200, "the chart is within two screens of a phone"
+        one.page.locator("#faces .more").click()
+        assert shown.count() == 7
+        assert one.page.locator("#legend li").count() >= 8 and one.page.locator("#legend .dot.unsure").count() == 1
+        place = COLOURS["happy"].dark if scheme == "dark" else COLOURS["happy"].light
+        assert one.page.evaluate(HAPPY) == place, "the colours of `log plot` and of the reports"
+        view = one.page.locator("#view").bounding_box()
+        assert view["width"] / view["height"] == pytest.approx(640 / 480, abs=0.02), "the frame's own proportions"
         assert "a face was in view for" in one.text("#summary")
         assert one.page.locator("#view rect.at").count() == 1 and one.page.locator("#view image").count() == 0
         assert one.page.evaluate("document.documentElement.scrollWidth") == width_px, "nothing sticks out"

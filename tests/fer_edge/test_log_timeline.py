@@ -20,7 +20,8 @@ from fer_edge.log.devices import Device
 from fer_edge.log.summary import summarise
 from fer_edge.log.terminal_bars import WIDTH, bar_lines, composed, letters_of
 from fer_edge.log.time_window import TimeWindow, TimeZone
-from fer_edge.log.timeline import COLOURS, SHADES, colour_of
+from fer_edge.log.timeline import SHADES
+from fer_edge.palette import COLOURS, MUTE, colour_of
 from tests.simulated_device import SimulatedDevice, utc_s
 
 ROOT = Path(__file__).parents[2]
@@ -80,16 +81,36 @@ BLIND = {
 }
 
 
+@pytest.mark.parametrize("ground", ["light", "dark"])
 @pytest.mark.parametrize("eyes", [*BLIND, "all"])
-def test_colours_can_be_told_apart_by_the_colour_blind(eyes: str) -> None:
+def test_colours_can_be_told_apart_by_the_colour_blind(eyes: str, ground: str) -> None:
     matrix = np.array(BLIND.get(eyes, np.eye(3)))
-    rgb = np.array([[int(colour[n : n + 2], 16) / 255 for n in (1, 3, 5)] for colour in COLOURS.values()])
+    rgb = np.array([[int(colour[n : n + 2], 16) / 255 for n in (1, 3, 5)] for colour in colours(ground)])
     linear = np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
     seen = np.clip(linear @ matrix.T, 0, 1)
     shown = np.where(seen <= 0.0031308, 12.92 * seen, 1.055 * seen ** (1 / 2.4) - 0.055)
     lab = cv2.cvtColor(shown.astype(np.float32)[None], cv2.COLOR_RGB2LAB)[0]
     for (one, first), (other, second) in combinations(zip(COLOURS, lab, strict=True), 2):
         assert np.linalg.norm(first - second) > 10, f"{one} and {other} look the same"
+
+
+def colours(ground: str) -> list[str]:
+    """The colours of all expressions on a light or on a dark ground."""
+    return [getattr(pair, ground) for pair in COLOURS.values()]
+
+
+@pytest.mark.parametrize(("ground", "paper"), [("light", "#ffffff"), ("dark", "#182028")])
+def test_colours_stand_out_against_the_ground(ground: str, paper: str) -> None:
+    def luminance(colour: str) -> float:
+        rgb = np.array([int(colour[n : n + 2], 16) / 255 for n in (1, 3, 5)])
+        linear = np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
+        return float(linear @ [0.2126, 0.7152, 0.0722])
+
+    own = [getattr(colour_of(f"own {n}", [f"own {k}" for k in range(8)]), ground) for n in range(8)]
+    for colour in [*colours(ground), *own]:
+        low, high = sorted((luminance(colour), luminance(paper)))
+        assert (high + 0.05) / (low + 0.05) >= 3, colour
+    assert len({*colours(ground), *own, getattr(MUTE, ground)}) == 16
 
 
 def test_a_picture_is_written_whole(journal: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -100,7 +121,7 @@ def test_a_picture_is_written_whole(journal: Path, tmp_path: Path, capsys: pytes
     assert picture is not None and picture.shape[1] == 1100
     packed = np.unique(picture.astype(np.uint32) @ np.array([1, 1 << 8, 1 << 16], np.uint32))  # blue, green, red
     colours = {f"#{int(colour):06x}" for colour in packed}
-    assert {COLOURS[label] for label in ("happy", "sad", "neutral", "angry")} <= colours
+    assert {COLOURS[label].light for label in ("happy", "sad", "neutral", "angry")} <= colours
     assert {SHADES[state][1] for state in ("paused", "stopped")} <= colours
     text = svg.read_text()
     assert {"happy", "unsure", "paused", "camera away or late", "kitchen, 2026-03-01"} <= {
@@ -128,6 +149,25 @@ def test_time_without_a_journal_differs_from_time_without_a_face(journal: Path, 
         out = tmp_path / f"{number}.svg"
         assert main(["log", "plot", *arguments, "--out", str(out), "--by", "15min", "--utc"]) == 0
         assert (">no journal<" in out.read_text()) == told
+
+
+def test_two_minutes_are_bars_of_a_minute_and_the_legend_has_what_is_there(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    life = SimulatedDevice(tmp_path / "log", utc_s("2026-03-01T09:00:00"), "kitchen")
+    life.start()
+    life.watch(60, "happy")
+    life.watch(60, "sad")
+    life.end()
+    assert main(["log", "plot", str(life.folder), "--utc"]) == 0
+    title, key, _, *bars = capsys.readouterr().out.splitlines()
+    assert title == "kitchen, UTC" and key.split("  ") == ["H happy", "S sad"], "nothing was unobserved"
+    assert [line[:16] for line in bars][:2] == ["2026-03-01 09:00", "2026-03-01 09:01"] and len(bars) <= 3
+    assert bars[0].count("H") == WIDTH and bars[1].count("S") > bars[1].count("H")
+    svg = tmp_path / "two.svg"
+    assert main(["log", "plot", str(life.folder), "--utc", "--out", str(svg)]) == 0
+    words = re.findall(r"<text[^>]*>([^<]*)</text>", svg.read_text())
+    assert "kitchen, 2026-03-01 (a bar is 1 min)" in words and "paused" not in words and "unsure" not in words
 
 
 def test_a_picture_needs_a_known_suffix(journal: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

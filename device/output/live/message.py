@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from device.output.live.pixelated_picture import PictureState
 from device.output.live.view_state import COLUMN_S, COLUMNS, FaceView, FrameView, Snapshot
+from fer_edge.palette import colour_of
 
 if TYPE_CHECKING:
     from device.output.event_bodies import EpisodeBody, TallyBody
@@ -52,6 +53,7 @@ def _run(snapshot: Snapshot) -> dict[str, Any]:
         "boot": snapshot.boot,
         "started_s": round(snapshot.started_s, 3),
         **{key: header.get(key) for key in ("name", "software", "bundle", "labels", "detector", "runtime", "start_s")},
+        "colours": [list(colour_of(label, header.get("labels") or ())) for label in header.get("labels") or ()],
         "proved": (header.get("verified") or {}).get("proved"),
         "camera": header.get("camera"),
         "storing": snapshot.storing,

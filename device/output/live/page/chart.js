@@ -94,7 +94,7 @@ export class Chart {
     }
     return [...paths].filter(([, path]) => path).map(([label, path]) => {
       const element = svgElement("path", { d: path });
-      element.style.fill = labelColour(label, this.labels);
+      element.style.fill = label === "unsure" ? "url(#unsure)" : labelColour(label, this.labels);
       return element;
     });
   }
@@ -148,7 +148,7 @@ export class Chart {
     const [observed_s, face_s, away_s, paused_s] = ["observed_s", "face_s", "unavailable_s", "paused_s"].map(total);
     const shares = labelShares(columns);
     const labels = [...this.labels, "unsure"].map((label) => [label, shares[label] ?? 0]);
-    const items = labels.map(([label, share]) => legendItem(label, face_s ? formatPercent(share) : "–", labelColour(label, this.labels), ""));
+    const items = labels.map(([label, share]) => legendItem(label, face_s ? formatPercent(share) : "–", labelColour(label, this.labels), label === "unsure" ? "unsure" : ""));
     if (away_s > 0.5) items.push(legendItem("camera away", formatDuration(away_s), "", "gap"));
     if (paused_s > 0.5) items.push(legendItem("paused", formatDuration(paused_s), "", "pause"));
     byId("legend").replaceChildren(...items);
@@ -216,6 +216,10 @@ function patterns() {
   const dot = svgElement("circle", { cx: 2, cy: 2, r: 1.3 });
   dot.style.fill = "var(--mute)";
   dots.append(dot);
-  defs.append(hatch, dots);
+  const unsure = svgElement("pattern", { id: "unsure", width: 5, height: 5, patternUnits: "userSpaceOnUse", patternTransform: "rotate(-45)" });
+  const line = svgElement("rect", { width: 2, height: 5 });
+  line.style.fill = "var(--mute)";
+  unsure.append(line);
+  defs.append(hatch, dots, unsure);
   return defs;
 }

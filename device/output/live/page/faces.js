@@ -24,7 +24,18 @@ export function showNoFace(reason) {
 function emptyCard() {
   const part = (name, kind) => htmlElement(name, { class: kind });
   const top = htmlElement("div", { class: "top" }, part("span", "label"), part("span", "probability"), part("span", "track"));
-  return htmlElement("article", { class: "face" }, top, part("p", "why"), part("dl", "bars"), part("p", "facts"));
+  return htmlElement("article", { class: "face" }, top, part("p", "why"), part("dl", "bars"), moreButton(), part("p", "facts"));
+}
+
+// Two bars a face, and all of them when they are asked for.
+function moreButton() {
+  const button = htmlElement("button", { class: "more", type: "button", "aria-expanded": "false" }, "all labels");
+  button.addEventListener("click", () => {
+    const all = button.parentElement.querySelector(".bars").classList.toggle("all");
+    button.setAttribute("aria-expanded", String(all));
+    setText(button, all ? "two labels" : "all labels");
+  });
+  return button;
 }
 
 function fillCard(card, face, labels, age_s) {
@@ -64,19 +75,25 @@ function fillBars(list, face, labels, best) {
     };
     list.replaceChildren(...labels.flatMap(row));
   }
+  const top = face.p.map((p, i) => [p, i]).sort((a, b) => b[0] - a[0]).slice(0, 2).map(([, i]) => i);
   face.p.forEach((p, i) => {
     const [name, bar, number] = [0, 1, 2].map((j) => list.children[3 * i + j]);
     name.className = i === best ? "most" : "";
     number.className = i === best ? "p most" : "p";
+    for (const cell of [name, bar, number]) cell.dataset.rank = top.includes(i) ? "top" : "later";
     bar.firstChild.style.setProperty("--p", p.toFixed(3));
     setText(number, formatPercent(p));
   });
 }
 
+const VIEW_HEIGHT_PX = 330;
+let size_px = null; // of the last frame: the camera's own size, which stays while there is no frame
+
 /** Draws the positions of the faces, in the frame's proportions, over a picture if there is one. */
-export function showView(frame, labels, pixels, live) {
+export function showView(frame, labels, pixels, camera) {
   const view = byId("view");
-  const [width, height] = frame?.size_px ?? [640, 480];
+  const known = frame?.size_px ?? size_px ?? (camera.width_px && camera.height_px ? [camera.width_px, camera.height_px] : null);
+  const [width, height] = size_px = known ?? [640, 480];
   const shapes = [];
   if (pixels?.seq !== null && pixels?.seq !== undefined && pixels.left_s > 0) {
     shapes.push(svgElement("image", { href: `picture.jpg?n=${pixels.seq}`, width, height, preserveAspectRatio: "none" }));
@@ -85,15 +102,16 @@ export function showView(frame, labels, pixels, live) {
     const [x, y, w, h] = face.xywh;
     const size = Math.max(14, Math.round(width / 26));
     const name = `${face.label}${face.track === null ? "" : ` · ${face.track}`}`;
-    const box = svgElement("rect", { class: "at", x, y, width: w, height: h, rx: Math.round(width / 90) });
+    const box = svgElement("rect", { class: face.label === "unsure" ? "at unsure" : "at", x, y, width: w, height: h, rx: Math.round(width / 90) });
     const text = svgElement("text", { x, y: y > size * 1.3 ? y - size * 0.4 : y + h + size, "font-size": size }, name);
     for (const shape of [box, text]) shape.style.setProperty("--ink-of", labelColour(face.label, labels));
     shapes.push(box, text);
   }
   view.setAttribute("viewBox", `0 0 ${width} ${height}`);
+  view.style.maxWidth = `${Math.round(VIEW_HEIGHT_PX * width / height)}px`; // the ground is the frame, and nothing beside it
   replaceShapes(view, shapes);
   const n = frame?.faces.length ?? 0;
-  const faces = `${n === 0 ? "No face" : n === 1 ? "One face" : `${n} faces`} in ${live ? "view" : "the recording"}, ${width} × ${height} px. `;
+  const faces = `${n === 0 ? "No face" : n === 1 ? "One face" : `${n} faces`} in ${camera.live ? "view" : "the recording"}${known ? `, ${width} × ${height} px` : ""}. `;
   setText(byId("view-text"), faces + (
     !pixels ? "No picture is shown: boxes only."
     : pixels.left_s > 0 ? `Small pictures for ${formatCountdown(pixels.left_s)} min more; detected faces are pixelated.`

@@ -4,7 +4,7 @@ import { Chart } from "./chart.js";
 import { showFaces, showNoFace, showView } from "./faces.js";
 import { WRONG_TOKEN, isAccepted, takeToken } from "./session.js";
 import {
-  DROP_REASONS, STATES, byId, fillRows, formatBytes, formatCount, formatDuration, formatPercent, htmlElement, labelColour, setText,
+  DROP_REASONS, STATES, byId, fillRows, formatBytes, formatCount, formatDuration, formatPercent, htmlElement, labelColour, setPalette, setText,
 } from "./words.js";
 
 const SILENT_MS = 5000; // the device sends something each second
@@ -105,6 +105,7 @@ function startRun(data) {
   if (!data.run.labels) return;
   chart.startRun(data.run.labels, data.column_s, data.columns_kept, run?.boot === data.run.boot);
   run = data.run;
+  setPalette(run.colours);
   const name = run.name === "camera" ? "fer-edge" : `fer-edge · ${run.name}`;
   document.title = name;
   setText(byId("name"), name);
@@ -144,10 +145,10 @@ function renderFaces() {
   } else {
     showNoFace(frame ? "No face in view." : noFrameText());
   }
-  showView(frame, run.labels, now.pixels, run.camera.live);
+  showView(frame, run.labels, now.pixels, run.camera);
   byId("before").hidden = !now.episodes.length;
   byId("episodes").replaceChildren(...now.episodes.toReversed().map((episode) => {
-    const dot = htmlElement("i", { class: "dot", "aria-hidden": "true" });
+    const dot = htmlElement("i", { class: `dot ${episode.label === "unsure" ? "unsure" : ""}`, "aria-hidden": "true" });
     dot.style.setProperty("--ink-of", labelColour(episode.label, run.labels));
     const text = ` ${formatDuration(episode.dwell_s)}, ${formatDuration(Math.max(0, episode.ago_s) + since_s)} ago`;
     return htmlElement("li", {}, dot, htmlElement("b", {}, episode.label), text);

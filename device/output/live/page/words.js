@@ -1,9 +1,14 @@
 // The texts of the page, the formatting of values, and helpers for elements. No text of the device is ever used as HTML.
 
-const LABEL_COLOURS = {
-  angry: "red", disgust: "olive", fear: "violet", happy: "amber", neutral: "slate", sad: "blue", surprise: "teal", unsure: "mute",
-};
-const OTHER_COLOURS = ["blue", "amber", "teal", "red", "violet", "olive", "rose", "brown", "slate"];
+const dark = matchMedia("(prefers-color-scheme: dark)");
+let palette = []; // [on a light ground, on a dark ground] of each label of the run
+
+/** Sets the colours of the run's labels, which the device sends; they follow the scheme of the page. */
+export function setPalette(colours) {
+  palette = colours;
+  colours.forEach((pair, i) => document.documentElement.style.setProperty(`--label-${i}`, pair[Number(dark.matches)]));
+}
+dark.addEventListener("change", () => setPalette(palette));
 
 export const UNSURE_REASONS = {
   confidence: "no label is probable enough", dark: "too dark", blurred: "too blurred", tiny: "too small", turned: "turned too far",
@@ -16,9 +21,10 @@ export const STATES = {
   lost: ["camera lost", "bad"], paused: ["paused", "warn"], stopping: ["stopping", "wait"],
 };
 
-/** The colour of a label, as a CSS value; unknown labels get one by their position. */
+/** The colour of a label, as a CSS value; the muted one of what is no label, which is hatched besides. */
 export function labelColour(label, labels) {
-  return `var(--${LABEL_COLOURS[label] ?? OTHER_COLOURS[Math.max(0, labels.indexOf(label)) % OTHER_COLOURS.length]})`;
+  const at = labels.indexOf(label);
+  return at < 0 ? "var(--mute)" : `var(--label-${at})`;
 }
 
 export const formatPercent = (share) => `${Math.round(share * 100)} %`;
