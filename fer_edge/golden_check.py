@@ -128,7 +128,7 @@ def _labels(bundle: Bundle, golden: Golden) -> None:
 
 
 def _thresholds(bundle: Bundle) -> None:
-    """Raises BundleRefused when temperature or threshold are not those that were fitted and are in parity.json."""
+    """Raises BundleRefused when temperature or thresholds are not those in parity.json, or, without any there, the default."""
     path = bundle.path / "parity.json"
     try:
         report = parse_json(bundle.contents["parity.json"])
@@ -139,7 +139,7 @@ def _thresholds(bundle: Bundle) -> None:
         fitted = fields.object("confidence")
         expected = Thresholds.read(fitted, bundle.labels)
     else:  # nothing was fitted: there were no labelled data
-        expected = Thresholds(1.0, 0.0)
+        expected = Thresholds.default(len(bundle.labels))
     for name, ours, fitted_value in zip(Thresholds._fields, bundle.spec.thresholds, expected, strict=True):
         if ours != fitted_value:
             raise BundleRefused(
