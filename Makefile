@@ -54,7 +54,7 @@ docs: $(VENV)/.docs  ## builds the documentation's site in .cache/site; a warnin
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet --config-file docs/mkdocs.yml
 
 figures: $(VENV)/.test  ## writes the READMEs' tables from the committed results
-	@$(BIN)/python -m convert.readme && $(BIN)/python -m tests.bench.figures
+	@$(BIN)/python -m convert.readme && $(BIN)/python -m tests.bench.figures && $(BIN)/python -m tests.bench.many_devices_figures
 
 .venv-jax/.ready: pyproject.toml
 	@$(PYTHON) -m venv .venv-jax && .venv-jax/bin/python -m pip --disable-pip-version-check -q install -e '.[jax,test]'

@@ -12,8 +12,13 @@ from fer_edge.text_cleaning import clean_lines
 
 def message(sentence: str) -> None:
     """Writes a sentence to stderr, with the program's name before it. Where stderr is full or closed, it is dropped."""
+    notice(f"fer-edge: {sentence}")
+
+
+def notice(text: str) -> None:
+    """Writes a text to stderr without the program's name: what a command does at the moment. It may be dropped likewise."""
     with suppress(OSError, ValueError):
-        sys.stderr.write(f"fer-edge: {clean_lines(sentence)}\n")
+        sys.stderr.write(f"{clean_lines(text)}\n")
         sys.stderr.flush()
 
 

@@ -31,7 +31,7 @@ from fer_edge.bundle import Bundle
 from fer_edge.bundle_files import refuse_unless_bundle
 from fer_edge.bundle_provenance import RangeSearchRecord
 from fer_edge.classifier import RAW_RANGE
-from fer_edge.console import message, output
+from fer_edge.console import notice, output
 from fer_edge.errors import ParityFailed, UsageError
 
 
@@ -83,7 +83,7 @@ def draft_from_float(source: ModelSource, scratch: Path, options: ConversionOpti
     settings = replace(settings, round_by_error=options.round_by_error, refine=options.refine_ranges)
     require_different_answers(classifier, images.x, source, samples is not None)
 
-    message(f"quantizing {source.path} on {len(images.x)} images ({images.origin.record.kind})")
+    notice(f"quantizing {source.path} on {len(images.x)} images ({images.origin.record.kind})")
     graph = quantize_graph(float_model.graph, images.x, settings, may_keep_float=bool(options.keep_float))
     content = compact(graph)
     record = replace(images.origin.record, ranges=RangeSearchRecord(**asdict(settings)))
@@ -92,7 +92,7 @@ def draft_from_float(source: ModelSource, scratch: Path, options: ConversionOpti
         graph = quantize_graph(float_model.graph, images.x, settings, keep_float=options.keep_float)
         content = compact(graph)
         cost = mixed_precision_cost(int8_content, content, options.keep_float, images.x)
-        message(cost_sentence(cost))
+        notice(cost_sentence(cost))
         record = replace(record, mixed_precision=cost)
     require_operators(graph, options.claimed)
     model = OpenedModel(source, "int8", graph, content, RAW_RANGE, float_model.output)

@@ -22,7 +22,7 @@ from convert.sources.checks import (
 from convert.sources.model_source import ModelSource
 from convert.sources.opened_model import open_model
 from fer_edge.bundle_provenance import CalibrationRecord
-from fer_edge.console import message
+from fer_edge.console import notice
 from fer_edge.errors import NotEnoughData, UsageError
 from fer_edge.synthetic_face import synthetic_face_crops
 
@@ -45,7 +45,7 @@ def draft_from_tflite(
     require_gray_levels(classifier, path)
     if source.input_range is None:
         low, high = model.input_range
-        message(f"pixels 0 to 255 are given as {low:g} to {high:g}; --input-range says otherwise")
+        notice(f"pixels 0 to 255 are given as {low:g} to {high:g}; --input-range says otherwise")
     samples = options.samples(classifier.side, labels)
     if against is not None:
         print_missing_held_out(samples)

@@ -11,7 +11,7 @@ from convert.data.samples import Samples, held_out
 from convert.evaluate.metrics import wilson_interval
 from convert.sources.opened_model import OpenedModel
 from convert.tflite.io_signature import PIXELS
-from fer_edge.console import message
+from fer_edge.console import notice
 
 ONE_CLASS_SHARE = 0.95  # of the answers, from which the other classes count as never given
 LEVEL = 0.001  # of the tests here, after Bonferroni's correction for all that was tried
@@ -114,7 +114,7 @@ def printed_range_doubt(model: OpenedModel, samples: Samples | None) -> str | No
     """The sentence of `range_doubt`, which is printed on stderr before minutes of work; None without one or without data."""
     doubt = range_doubt(model, samples) if samples is not None else None
     if doubt:
-        message(f"doubtful: {doubt}")
+        notice(f"doubtful: {doubt}")
     return doubt
 
 

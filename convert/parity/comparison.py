@@ -26,7 +26,7 @@ from convert.sources.opened_model import OpenedModel, open_bundle, open_float_of
 from convert.tflite.op_versions import CLAIMED
 from fer_edge.bundle import Bundle
 from fer_edge.classifier import Classifier
-from fer_edge.console import message
+from fer_edge.console import notice
 from fer_edge.errors import NotEnoughData, UsageError
 from fer_edge.thresholds import StatedPrior
 
@@ -59,7 +59,7 @@ class ConversionOptions:
             return None
         samples = load(self.data, side, classes=labels, votes=self.votes)
         for remark in remarks(samples):
-            message(remark)
+            notice(remark)
         return samples
 
 
@@ -85,7 +85,7 @@ def missing_held_out(samples: Samples) -> str | None:
 def print_missing_held_out(samples: Samples | None) -> None:
     """Prints `missing_held_out` on stderr, before minutes of work. Raises NotEnoughData as it does."""
     if samples is not None and (missing := missing_held_out(samples)):
-        message(missing)
+        notice(missing)
 
 
 def compare(
@@ -96,7 +96,7 @@ def compare(
     options: ConversionOptions,
 ) -> ParityReport:
     """The parity report of `model` against its float model: on held-out samples, or on synthetic images where None."""
-    message("comparing with the float model")
+    notice("comparing with the float model")
     classifier = model.classifier(threads=options.threads)
     reference = reference_for(float_model, classifier, options.threads)
     tiny = least_probability(classifier)

@@ -25,7 +25,7 @@ from convert.report.parity_table import report_table
 from convert.sources.model_source import ModelSource, input_range_argument, joined
 from convert.tflite.op_versions import CLAIMED, known
 from fer_edge.command_parser import CommandParser, RawUsageFormatter
-from fer_edge.console import message, output
+from fer_edge.console import message, notice, output
 from fer_edge.errors import exit_code_of
 
 
@@ -124,7 +124,7 @@ def main(argv: list[str] | None = None, prog: str = "python -m convert.quantize"
         bundle, report = make_bundle(source, out, options, against=against)
         output(json.dumps(report.to_json(), indent=1) if args.json else report_table(report))
         size, kind = bundle.model.stat().st_size, bundle.spec.quantization.scheme
-        message(f"{out}: {size:,} bytes in {kind}; `fer-edge run --bundle {out}` uses it")
+        notice(f"{out}: {size:,} bytes in {kind}; `fer-edge run --bundle {out}` uses it")
         if report.open_reason:
             message(f"warning: {report.open_reason}; the bundle was written all the same")
         return 0

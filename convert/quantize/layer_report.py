@@ -14,7 +14,7 @@ from convert.quantize.layer_error import LayerError, layer_errors
 from convert.quantize.synthetic_images import FILE_NAME, SyntheticImages
 from convert.sources.opened_model import open_bundle, open_float_of_bundle
 from fer_edge.bundle import Bundle
-from fer_edge.console import message
+from fer_edge.console import notice
 from fer_edge.errors import NotEnoughData
 
 IMAGES = 128
@@ -60,7 +60,7 @@ def layer_errors_of_bundle(
     if data is not None:
         samples = load(data, bundle.side, classes=bundle.labels, votes=votes)
         for remark in remarks(samples):
-            message(remark)
+            notice(remark)
         images = calibration_set(samples, max(1, most // len(bundle.labels)), seed=1).x
     elif (bundle.path / FILE_NAME).is_file():
         images = SyntheticImages.load(bundle.path / FILE_NAME, float_model.source.path).check[:most]

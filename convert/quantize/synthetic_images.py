@@ -22,7 +22,7 @@ from fer_edge.array_file import read_arrays
 from fer_edge.atomic_file import atomic_file
 from fer_edge.bundle_files import sha256_of
 from fer_edge.bundle_provenance import CalibrationRecord
-from fer_edge.console import message
+from fer_edge.console import notice
 from fer_edge.errors import BundleRefused, NotEnoughData
 from fer_edge.limits import SYNTHETIC_BYTES
 
@@ -163,7 +163,7 @@ def synthetic_images_of(model: OpenedModel, float_file: Path, seed: int, make: b
         raise NotEnoughData(
             f"{model.source.path} is not a Keras file, so no images can be synthesized from it; give a data set with --data"
         )
-    message(
+    notice(
         f"no data and no {FILE_NAME} beside the model: synthesizing images from the model itself, which takes minutes"
     )
     return make_synthetic_images(float_file, seed=seed)

@@ -20,7 +20,7 @@ from convert.train.progress import validation_text
 from convert.train.run_folder import find_float_model
 from convert.train.trainer import train
 from fer_edge.command_parser import CommandParser
-from fer_edge.console import message, output
+from fer_edge.console import notice, output
 from fer_edge.errors import UsageError, exit_code_of
 
 
@@ -118,7 +118,7 @@ def _run(args: argparse.Namespace) -> int:
         raise UsageError(f"--votes is for the presets that learn votes; {args.preset} does not")
     samples = load(args.data, classes=args.classes, votes=args.votes, vote_labels=recipe.targets == "votes")
     for remark in remarks(samples):
-        message(remark)
+        notice(remark)
     with quiet_tensorflow():
         import keras  # noqa: F401  # its backend writes to stderr when it is imported first
     if args.threads:
@@ -139,7 +139,7 @@ def _run(args: argparse.Namespace) -> int:
     model = build_network(network)
     cost = f"{count_parameters(model):,} parameters, {count_multiply_adds(model) / 1e6:.0f} M multiply-adds"
     where = f"views on the {'device' if on_device else 'host'}" + (f", {devices} devices" if devices > 1 else "")
-    message(f"{args.preset}: {cost}, {policy}, {where}")
+    notice(f"{args.preset}: {cost}, {policy}, {where}")
     history = train(
         samples,
         args.out,

@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import tempfile
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from math import inf
 from pathlib import Path
@@ -53,7 +54,7 @@ def labels_in(columns: Sequence[str]) -> list[str]:
 class Archive:
     """Reads an archive; a context manager. `names` are its devices in order, or the one device `only`.
 
-    Raises UsageError without the extra `duckdb`, or where there is no device of that name.
+    Raises UsageError without the extra `duckdb`, for a device that is not there, and for a file that is none of an archive.
     """
 
     def __init__(self, folder: Path, only: str | None = None) -> None:
@@ -68,6 +69,7 @@ class Archive:
             raise UsageError(
                 "reading an archive needs the extra `duckdb`: pip install 'fer-edge[duckdb]'; or name journals"
             ) from error
+        self._error = duckdb.Error
         self._overflow = tempfile.TemporaryDirectory()
         settings = {"memory_limit": _MEMORY, "temp_directory": self._overflow.name, "threads": "2"}
         no_downloads = {"autoinstall_known_extensions": "false"}
@@ -85,17 +87,27 @@ class Archive:
         found: list[str] = []
         for device in self.names:
             files = (self._files(device, kind) for kind in (what, "tallies", "episodes"))
-            found += self._columns(next(filter(None, files), []))
+            with self._readable():
+                found += self._columns(next(filter(None, files), []))
         return labels_in(found)
 
     def rows(self, what: str, wanted: RowFilter) -> Iterator[Row]:
         """The selected rows, one device after the other, each in the order of its journal; blind ones by their start."""
         for device in self.names:
             files = self._files(device, what, wanted)
-            for row in self._rows(files, what, wanted):
-                row["device"] = device
-                if wanted.takes(row):
-                    yield row
+            with self._readable():
+                for row in self._rows(files, what, wanted):
+                    row["device"] = device
+                    if wanted.takes(row):
+                        yield row
+
+    @contextmanager
+    def _readable(self) -> Iterator[None]:
+        try:
+            yield
+        except self._error as error:
+            reason = str(error).partition("\n")[0]
+            raise UsageError(f"the archive {self._folder} cannot be read ({reason}); export it again") from error
 
     def _files(self, device: str, what: str, wanted: RowFilter | None = None) -> list[str]:
         """The device's files, by day; with `wanted` those of days that may have selected rows."""

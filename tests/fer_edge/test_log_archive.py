@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
+import shutil
 from pathlib import Path
 
 import duckdb
@@ -15,6 +17,7 @@ from fer_edge.journal.segments import lock_folder, segments
 from tests.generated_month import simulate_days
 from tests.simulated_device import SimulatedDevice, utc_s
 
+PAGE = Path(__file__).parents[2] / "docs/pages/many-devices.md"
 START = "2026-03-01T21:10:00"
 
 
@@ -100,13 +103,19 @@ def test_export_of_an_archive_is_the_same_file(house: Path, archive: Path, tmp_p
     assert (tmp_path / "a.csv").read_bytes() == (tmp_path / "b.csv").read_bytes() != b""
 
 
-def test_other_programs_find_devices_and_days_in_the_paths(archive: Path) -> None:
-    """The question of device/README.md's page about many devices, as SQL."""
-    files = f"{archive}/tallies/*/*/*.parquet"
-    query = f"SELECT device, day, sum(observed_s) FROM read_parquet('{files}', hive_partitioning = true, union_by_name = true)"
-    rows = duckdb.sql(f"{query} GROUP BY ALL ORDER BY ALL").fetchall()
-    assert {device for device, _, _ in rows} == {"hall", "porch", "yard & gate"}
-    assert {day for _, day, _ in rows} >= {"2026-03-01", "2026-03-02"} or str(rows[0][1]) == "2026-03-01"
+def test_other_programs_find_devices_and_days_in_the_paths(
+    house: Path, archive: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The page's own SQL, against the sums of the rows."""
+    query = PAGE.read_text().split("```sql\n")[1].split("```")[0].replace("'archive/", f"'{archive}/")
+    found: dict[str, float] = {}
+    for device, day, observed_s, _ in duckdb.sql(query).fetchall():
+        assert str(day) in ("2026-03-01", "2026-03-02", "2026-03-03")
+        found[device] = found.get(device, 0.0) + observed_s
+    rows = [json.loads(line) for line in answer(capsys, "tallies", "--json", str(house)).splitlines()]
+    for device in ("hall", "porch", "yard & gate"):
+        assert found.pop(device) == pytest.approx(sum(row["observed_s"] for row in rows if row["device"] == device))
+    assert not found
     assert {name.rpartition("/")[2] for name in contents(archive)} == {"rows-0.parquet"}
     assert all(path.stat().st_mode & 0o777 == 0o600 for path in archive.rglob("*.parquet"))
 
@@ -187,6 +196,20 @@ def test_what_is_no_request_for_an_archive_is_refused(
         assert main(["log", *arguments]) == 2, arguments
         assert word in capsys.readouterr().err
     assert not (tmp_path / "new").exists()
+
+
+@pytest.mark.parametrize("damage", ["cut", "foreign"])
+def test_a_file_that_is_none_of_an_archive_is_reported(
+    archive: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], damage: str
+) -> None:
+    shutil.copytree(archive, tmp_path / "copy")
+    file = sorted((tmp_path / "copy/blind/device=porch").glob("*/*"))[-1]
+    if damage == "cut":
+        file.write_bytes(file.read_bytes()[:-20])
+    else:
+        duckdb.sql("SELECT 1 AS a").write_parquet(str(file))
+    assert main(["log", "query", "blind", str(tmp_path / "copy")]) == 2
+    assert "cannot be read" in (found := capsys.readouterr().err) and "export it again" in found
 
 
 def test_two_exports_of_a_device_do_not_mix(house: Path, archive: Path, capsys: pytest.CaptureFixture[str]) -> None:
