@@ -128,7 +128,7 @@ def _labels(bundle: Bundle, golden: Golden) -> None:
 
 
 def _thresholds(bundle: Bundle) -> None:
-    """Raises BundleRefused when temperature or threshold are not those that were fitted and are in parity.json."""
+    """Raises BundleRefused when temperature or thresholds are not those in parity.json, or, without any there, the default."""
     path = bundle.path / "parity.json"
     try:
         report = parse_json(bundle.contents["parity.json"])

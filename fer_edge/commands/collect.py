@@ -6,7 +6,13 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from fer_edge.commands.vision_arguments import CONFIG_HELP, add_picture_arguments, add_reading_arguments
+from fer_edge.commands.vision_arguments import (
+    CONFIG_HELP,
+    add_detail_arguments,
+    add_picture_arguments,
+    add_reading_arguments,
+    size_argument,
+)
 from fer_edge.console import message, output
 from fer_edge.errors import EXIT_DONE, UsageError
 
@@ -33,7 +39,13 @@ def register(commands: Any) -> None:
         ("--every", "every_s", float, "S", "time in s between two pictures of one face; default: 3"),
         ("--expire-days", "expire_days", float, "N", "delete pictures without a label after N days; default: 14"),
         ("--most-faces", "most_faces", int, "N", "store no more than N pictures; default: 2000"),
-        ("--most-bytes", "most_bytes", int, "BYTES", "store no more than this many bytes; default: 20000000"),
+        (
+            "--most-bytes",
+            "most_bytes",
+            size_argument,
+            "SIZE",
+            "largest size of all pictures, in bytes or as 20MB; default: 20MB",
+        ),
     ):
         parser.add_argument(flag, dest=dest, type=kind, metavar=metavar, help=help_text)
     parser.add_argument("--config", type=Path, metavar="FILE", help=CONFIG_HELP)
@@ -49,6 +61,7 @@ def register(commands: Any) -> None:
         metavar="HOST:PORT",
         help="serve the live page of `fer-edge run`, which says that faces are stored; default: no page",
     )
+    add_detail_arguments(parser)
     add_picture_arguments(parser.add_argument_group("picture"))
     add_reading_arguments(parser.add_argument_group("reading", "how faces are found and labelled"))
     parser.add_argument(

@@ -9,8 +9,10 @@ from typing import Any
 from fer_edge.commands.vision_arguments import (
     CONFIG_HELP,
     Arguments,
+    add_detail_arguments,
     add_picture_arguments,
     add_reading_arguments,
+    size_argument,
 )
 from fer_edge.console import message, output
 from fer_edge.errors import EXIT_DONE
@@ -28,12 +30,7 @@ def register(commands: Any) -> None:
     parser.add_argument("--config", type=Path, metavar="FILE", help=CONFIG_HELP)
     parser.add_argument("--name", help="name of this instance, if there are several cameras; default: camera")
     parser.add_argument("--json", action="store_true", default=None, help="print the journal's JSON lines; default: no")
-    detail = parser.add_mutually_exclusive_group()
-    for flags, value, help_text in (
-        (("-v", "--verbose"), "frames", "also print a line for each face of each frame; default: episodes and states"),
-        (("-q", "--quiet"), "none", "print trouble only, and what --json or --once asks for; default: no"),
-    ):
-        detail.add_argument(*flags, dest="detail", action="store_const", const=value, help=help_text)
+    add_detail_arguments(parser)
     _add_camera_arguments(parser.add_argument_group("camera"))
     _add_reading_arguments(parser.add_argument_group("reading", "how faces are found and labelled"))
     _add_journal_arguments(parser.add_argument_group("journal"))
@@ -103,7 +100,7 @@ def _add_journal_arguments(group: Arguments) -> None:
     )
     group.add_argument(
         "--budget",
-        type=_size,
+        type=size_argument,
         dest="budget_bytes",
         metavar="SIZE",
         help="largest size of the journal, in bytes or as 500MB, 1GB, 2GiB; the oldest segments are deleted; default: 256MB",
@@ -200,15 +197,6 @@ def _seconds(text: str) -> float:
         return float(number) * (unit or float("nan"))
     except ValueError:
         raise argparse.ArgumentTypeError(f"“{text}” is not a time, such as 90s, 5min or 1h") from None
-
-
-def _size(text: str) -> int:
-    from device.config_sources import parse_size
-
-    try:
-        return parse_size(text)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def _run(args: argparse.Namespace) -> int:

@@ -104,6 +104,26 @@ def add_quiet_argument(group: Arguments) -> None:
     )
 
 
+def add_detail_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds `-v` and `-q` of a camera loop, which are values of the setting `detail`."""
+    detail = parser.add_mutually_exclusive_group()
+    for flags, value, help_text in (
+        (("-v", "--verbose"), "frames", "also print a line for each face of each frame; default: episodes and states"),
+        (("-q", "--quiet"), "none", "print trouble only, and what --json or --once asks for; default: no"),
+    ):
+        detail.add_argument(*flags, dest="detail", action="store_const", const=value, help=help_text)
+
+
+def size_argument(text: str) -> int:
+    """The argparse type of a number of bytes: 256000000, 500MB, 1GB, 2GiB."""
+    from device.config_sources import parse_size
+
+    try:
+        return parse_size(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
 def _region(text: str) -> tuple[float, ...]:
     from device.config_sources import parse_region
 

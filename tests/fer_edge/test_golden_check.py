@@ -406,3 +406,16 @@ def test_every_required_file_is_checked(nano: Path) -> None:
         copy = Path(shutil.copytree(nano, nano.parent / f"without-{name}"))
         truncate(name)(copy)
         assert main(["verify", str(copy)]) == 5
+
+
+def test_a_bundle_made_without_data_has_the_default_thresholds(nano: Path) -> None:
+    """Nothing was fitted, so no other thresholds than those that follow from the number of classes are its own."""
+    report = json.loads((nano / "parity.json").read_text())
+    report.pop("confidence")
+    (nano / "parity.json").write_text(json.dumps(report))
+    rehash(nano, thresholds={"temperature": 1.0, "unsure_below": 0.57, "is_default": True})
+    assert verify(Bundle.load(nano)).difference.steps == 0
+    for changed in ({"unsure_below": 0.0}, {"temperature": 2.0}):
+        rehash(nano, thresholds={"temperature": 1.0, "unsure_below": 0.57, "is_default": True} | changed)
+        with pytest.raises(BundleRefused, match=r"thresholds\..* and parity\.json has"):
+            verify(Bundle.load(nano))
