@@ -153,21 +153,28 @@ def _connected(engine: str) -> Iterator[None]:
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     import ray
 
-    options: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.CRITICAL, "configure_logging": True}
     try:
-        ray.init(address=engine if engine.startswith(ADDRESS_PREFIX) else None, **options)
-    except (ConnectionError, TimeoutError) as error:
+        ray.init(
+            address=engine if engine.startswith(ADDRESS_PREFIX) else None,
+            log_to_driver=False,
+            logging_level=logging.CRITICAL,
+            include_dashboard=False if engine == ENGINE else None,
+        )
+    except (ValueError, ImportError) as error:
+        raise UsageError(f"{engine}: {_first_line(error)}; check the address and the extra `ray`") from error
+    except Exception as error:  # Ray raises plain ones too
         raise RestartNeeded(
-            f"the Ray cluster {engine} did not answer; check that it runs, and the port (10001)"
-        ) from error
-    except (RuntimeError, ValueError, ImportError) as error:
-        raise UsageError(
-            f"{engine}: {str(error).strip().splitlines()[0]}; check the address and Ray's versions"
+            f"{engine}: the Ray cluster did not start or answer: {_first_line(error)}; check that it runs, its address (the "
+            "port of ray:// is 10001) and its versions of Ray and Python, then try again"
         ) from error
     try:
         yield
     finally:
         ray.shutdown()
+
+
+def _first_line(error: Exception) -> str:
+    return next(iter(str(error).strip().splitlines()), type(error).__name__)
 
 
 def _difference(one: Provenance, other: Provenance) -> str:
