@@ -32,8 +32,10 @@ def explain_run(settings: Settings, environ: Mapping[str, str] = os.environ) -> 
     return _text(sections)
 
 
-def explain_label(out: Path, form: str, annotate: bool, show_faces: bool) -> str:
-    """The text for `fer-edge label` with these options."""
+def explain_label(
+    out: Path, form: str, annotate: bool, show_faces: bool, fetches: bool = False, on_cluster: bool = False
+) -> str:
+    """The text for `fer-edge label` with these options; `fetches`: some paths are addresses."""
     stored = [
         f"in {out}, as {form}: a row for each face of each frame, with its time, position, expression and probabilities",
         "beside each: the recording's file name, size and time, the software and settings, and counts of frames",
@@ -50,11 +52,17 @@ def explain_label(out: Path, form: str, annotate: bool, show_faces: bool) -> str
             f"beside each: a copy of its pictures, in gray, without sound, {hidden}; people who know a person may "
             "still recognize them"
         ]
+    sent = []
+    if on_cluster:
+        sent += ["to the machines of the cluster: settings and names of recordings; from them: the rows"]
+    if fetches:
+        stored += ["on the machine that reads: a copy of each recording with an address, removed once it is labelled"]
+        sent += ["to the servers of the addresses: requests to list and read"]
     sections = [
         ("Looked at", ["every frame of the named recordings, in gray; the recordings are not changed"]),
         ("Stored", stored),
         ("For how long", ["until you remove it"]),
-        ("Sent", [_NOTHING_SENT]),
+        ("Sent", sent or [_NOTHING_SENT]),
         ("Never stored, never sent", never),
         ("What a label is", _LABEL),
     ]

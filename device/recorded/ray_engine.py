@@ -78,7 +78,9 @@ class _RayRun:
             )
         version = self._answer(reference)
         if isinstance(version, LabelOutcome):
-            raise UsageError(f"no worker of the cluster could load the networks: {version.problem}")
+            raise UsageError(
+                f"no worker of the cluster could load the networks: {version.problem}; give every node this fer-edge"
+            )
         assert isinstance(version, WorkerVersion), version
         self._results.begin(version.made_by, version.remark)
         return version.made_by
@@ -126,7 +128,7 @@ class _RayRun:
         results.finish(number, outcome)
 
     def _answer(self, reference: Any) -> object:
-        """What a task returned; a LabelOutcome for one whose worker was lost every time. Raises the worker's FerEdgeError."""
+        """What a task returned; a LabelOutcome for one that failed. Raises the worker's FerEdgeError."""
         try:
             answer = self._ray.get(reference)
         except self._ray.exceptions.RayTaskError as error:

@@ -90,8 +90,10 @@ def _label(args: argparse.Namespace) -> int:
     form = args.form or ("parquet" if args.engine else "csv")
     if args.explain_privacy:
         from device.privacy import explain_label
+        from device.recorded.remote import is_remote
 
-        output(explain_label(args.out, form, args.annotate, args.show_faces))
+        fetches = any(map(is_remote, args.paths))
+        output(explain_label(args.out, form, args.annotate, args.show_faces, fetches, args.engine is not None))
         return EXIT_DONE
     settings = load_settings(vars(args), args.config).settings
 

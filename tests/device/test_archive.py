@@ -242,6 +242,13 @@ def test_what_is_not_installed_is_named(tmp_path: Path, archive: Path, monkeypat
         label(["s3://bucket/videos"], tmp_path / "out", Settings())
 
 
+def test_the_privacy_text_names_what_is_sent(tmp_path: Path) -> None:
+    text = " ".join(ran("s3://bucket/year", "--out", tmp_path, "--engine", "ray", "--explain-privacy").stdout.split())
+    assert "to the machines of the cluster: settings and names of recordings" in text and ", as parquet:" in text
+    assert "to the servers of the addresses" in text and "a copy of each recording with an address" in text
+    assert "nothing" not in text.partition("Sent")[2].partition("Never stored")[0]
+
+
 def test_an_address_is_shown_without_what_may_be_secret() -> None:
     shown = "https://store.example:8443/a%20b/clip.mp4"
     assert shown_address("https://me:secret@store.example:8443/a%20b/clip.mp4?X-Signature=secret#x") == shown

@@ -151,5 +151,9 @@ def answers(port: int) -> bool:
 
 
 def put(url: str, content: bytes) -> None:
-    signed = {"Authorization": "AWS4-HMAC-SHA256 Credential=an-access-key/20260101/us-east-1/s3/aws4_request"}
-    urllib.request.urlopen(urllib.request.Request(url, content, signed, method="PUT"), timeout=30).close()
+    """Stores an object; moto does not check the signature."""
+    headers = {
+        "Authorization": "AWS4-HMAC-SHA256 Credential=an-access-key/20260101/us-east-1/s3/aws4_request",
+        "Content-Type": "application/octet-stream",
+    }
+    urllib.request.urlopen(urllib.request.Request(url, content, headers, method="PUT"), timeout=30).close()

@@ -94,7 +94,7 @@ def test_results_are_identical_on_one_core_four_jobs_and_a_ray_cluster(
     one = labelled(archive, "--out", tmp_path / "one", *form, code=2)
     four = labelled(archive, "--out", tmp_path / "four", *form, "--jobs", "4", code=2)
     ray = labelled(archive, "--out", tmp_path / "ray", "--engine", "ray", cluster=cluster, code=2)
-    client = f"ray://127.0.0.1:{cluster.client_port}"
+    client = f"ray://127.0.0.2:{cluster.client_port}"
     remote = labelled(archive, "--out", tmp_path / "client", "--engine", client, "--jobs", "4", code=2)
     made = results(tmp_path / "one")
     assert len(made) == 8
@@ -196,8 +196,9 @@ def test_a_cluster_that_is_not_there_is_an_error_with_advice(tmp_path: Path, arc
 
 @pytest.mark.parametrize("on_ray", [False, True])
 def test_a_bucket_gives_the_rows_of_its_files(
-    tmp_path: Path, archive: Path, s3: str, cluster: RayCluster, on_ray: bool
+    tmp_path: Path, archive: Path, s3: str, on_ray: bool, request: pytest.FixtureRequest
 ) -> None:
+    cluster = request.getfixturevalue("cluster") if on_ray else None
     out, engine = tmp_path / "out", ("--engine", "ray") if on_ray else ("--jobs", "2")
     ended = labelled(s3, "--out", out, "--format", "csv", *engine, cluster=cluster, code=2)
     labelled(archive, "--out", tmp_path / "alone", code=2)
@@ -227,14 +228,17 @@ def test_a_changed_object_is_read_again(tmp_path: Path, archive: Path, s3: str) 
     assert "already" not in again.stderr and (tmp_path / "out/clip.avi.csv").read_bytes() != first
 
 
+@pytest.mark.parametrize("on_ray", [False, True])
 def test_a_web_server_gives_the_rows_of_its_files_and_no_secret_is_shown(
-    tmp_path: Path, archive: Path, web: int, cluster: RayCluster
+    tmp_path: Path, archive: Path, web: int, on_ray: bool, request: pytest.FixtureRequest
 ) -> None:
+    cluster = request.getfixturevalue("cluster") if on_ray else None
+    engine = ("--engine", "ray") if on_ray else ()
     out = tmp_path / "out"
     folder = f"http://user:hidden-password@127.0.0.1:{web}/"
     file = f"http://user:hidden-password@127.0.0.1:{web}/more/a.mp4?signature=hidden-signature"
-    listed = labelled(folder, "--out", out, "--format", "csv", code=2)
-    one = labelled(file, "--out", tmp_path / "one", "--format", "csv", "--engine", "ray", cluster=cluster)
+    listed = labelled(folder, "--out", out, "--format", "csv", *engine, cluster=cluster, code=2)
+    one = labelled(file, "--out", tmp_path / "one", "--shard", "1/1")
     labelled(archive, "--out", tmp_path / "alone", code=2)
     tables = {name: content for name, content in results(tmp_path / "alone").items() if name.endswith(".csv")}
     assert {name: content for name, content in results(out).items() if name.endswith(".csv")} == tables
@@ -244,7 +248,8 @@ def test_a_web_server_gives_the_rows_of_its_files_and_no_secret_is_shown(
     texts = [text for ended in (listed, one, missing) for text in (ended.stdout, ended.stderr)]
     texts += [path.read_bytes().decode("latin-1") for path in tmp_path.rglob("*") if path.is_file()]
     assert [text for text in texts if "hidden-" in text] == []
-    assert entries(tmp_path / "one", "csv")[0]["path"] == f"http://127.0.0.1:{web}/more/a.mp4"
+    index = json.loads((tmp_path / "one/index-1-of-1.csv.json").read_text())
+    assert index["entries"][0]["path"] == f"http://127.0.0.1:{web}/more/a.mp4"
 
 
 def test_a_bucket_that_is_not_there_is_an_error_with_advice(tmp_path: Path, s3: str) -> None:
