@@ -7,7 +7,7 @@ BIN    := $(CURDIR)/$(VENV)/bin
 PIP_SHOWN := $(BIN)/python -m pip --disable-pip-version-check
 PIP    := $(PIP_SHOWN) -q
 
-.PHONY: demo docs figures test fuzz test-backends test-browser test-system test-fleet test-booted test-arm64 test-arm64-deploy test-vm test-vm-quick soak check detectors release release-models train-models peers clean
+.PHONY: demo docs figures test fuzz test-backends test-browser test-engines test-system test-fleet test-booted test-arm64 test-arm64-deploy test-vm test-vm-quick soak check detectors release release-models train-models peers clean
 
 demo: $(VENV)/.host  ## quantizes the shipped float model, checks parity, runs the loop for a few seconds
 	@$(BIN)/fer-edge demo --out demo-out
@@ -20,6 +20,9 @@ fuzz: $(VENV)/.test  ## hostile inputs for every reader of files, answers and se
 
 test-backends: .venv-jax/.ready  ## training on JAX, in an environment without TensorFlow
 	@KERAS_BACKEND=jax .venv-jax/bin/python -m pytest -n 2 tests/backends
+
+test-engines: .venv-engines/.ready detectors  ## archives on a Ray cluster of two nodes, over S3 and HTTP, in an environment of its own
+	@.venv-engines/bin/python -m pytest tests/engines
 
 test-browser: $(VENV)/.browser  ## the live page and the parity page in the system's Chromium
 	@$(BIN)/python -m pytest tests/browser
@@ -58,6 +61,11 @@ figures: $(VENV)/.test  ## writes the READMEs' tables from the committed results
 
 .venv-jax/.ready: pyproject.toml
 	@$(PYTHON) -m venv .venv-jax && .venv-jax/bin/python -m pip --disable-pip-version-check -q install -e '.[jax,test]'
+	@touch $@
+
+.venv-engines/.ready: pyproject.toml  # uv, for pip needs many minutes to choose versions of s3fs and what it needs
+	@$(PYTHON) -m venv .venv-engines && .venv-engines/bin/python -m pip --disable-pip-version-check -q install 'uv>=0.8,<1'
+	@.venv-engines/bin/uv pip install -q --python .venv-engines/bin/python -e '.[ray,remote,engines]'
 	@touch $@
 
 check: $(VENV)/.test  ## style, imports, types and spelling
@@ -168,4 +176,4 @@ $(VENV)/.browser: $(VENV)/.test
 	@touch $@
 
 clean:
-	@rm -rf $(VENV) .venv-jax .venv-tflite .cache demo-out dist
+	@rm -rf $(VENV) .venv-jax .venv-tflite .venv-engines .cache demo-out dist

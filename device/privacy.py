@@ -50,9 +50,11 @@ def explain_label(
     show_faces: bool,
     detector: str | None = None,
     environ: Mapping[str, str] = os.environ,
+    *,
+    reads_addresses: bool = False,
+    on_cluster: bool = False,
 ) -> str:
-    """The text for `fer-edge label` with these options."""
-    fetched = _fetched(detector, environ)
+    """The text for `fer-edge label` with these options; `reads_addresses`: some paths are addresses."""
     stored = [
         f"in {out}, as {form}: a row for each face of each frame, with its time, position, expression and probabilities",
         "beside each: the recording's file name, size and time, the software and settings, and counts of frames",
@@ -69,11 +71,17 @@ def explain_label(
             f"beside each: a copy of its pictures, in gray, without sound, {hidden}; people who know a person may "
             "still recognize them"
         ]
+    sent = _fetched(detector, environ)
+    if on_cluster:
+        sent += ["to the machines of the cluster: settings and names of recordings; from them: the rows"]
+    if reads_addresses:
+        stored += ["on the machine that reads: a copy of each recording with an address, removed once it is labelled"]
+        sent += ["to the servers of the addresses: requests to list and read"]
     sections = [
         ("Looked at", ["every frame of the named recordings, in gray; the recordings are not changed"]),
         ("Stored", stored),
         ("For how long", ["until you remove it"]),
-        ("Sent", [*fetched, "nothing else"] if fetched else [_NOTHING_SENT]),
+        ("Sent", [*sent, "nothing else"] if sent else [_NOTHING_SENT]),
         ("Never stored, never sent", never),
         ("What a label is", _LABEL),
     ]

@@ -36,6 +36,10 @@ ARCHIVE_MEMBERS = 2_000_000  # of the names in one archive
 CSV_ROW_BYTES = 16_777_216  # of one row of a CSV: 2,000 × 2,000 pixels in decimal digits
 ARRAY_FILE_ARRAYS = 1_000  # of the arrays in one .npz file
 
+# recorded video
+REMOTE_VIDEO_BYTES = 274_877_906_944  # of a video that is fetched: 256 GB, a day in 4K
+LABEL_INDEX_BYTES = 1_073_741_824  # of the index of an archive: about 3 million videos
+
 # the first run of an unknown model, in a child process
 TRIAL_MEMORY_BYTES = 4_294_967_296  # of addresses, of which the interpreter reserves far more than it uses
 TRIAL_S = 60.0  # a Zero 2 W needs 3 s for `large`

@@ -239,7 +239,7 @@ NOT_FROM_PYPI = {"picamera2", "libcamera", "torch"}
 # The extras that each side may import from, beside the base install.
 EXTRAS = {
     "fer_edge": ("plots", "parquet", "duckdb", "tflite-runtime", "completion"),
-    "device": ("mqtt", "metrics", "live", "parquet", "tflite-runtime"),
+    "device": ("mqtt", "metrics", "live", "parquet", "ray", "remote", "tflite-runtime"),
     "convert": ("host", "jax"),
 }
 

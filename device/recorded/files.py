@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from device.default_folders import expand_user
+from device.recorded.remote import RemoteFile, find_remote, is_remote, shown_address
 from device.recorded.summary import AnnotatedFile, FileState, LabelSummary, Provenance
 from fer_edge.console import message
 from fer_edge.errors import UsageError
@@ -35,12 +37,16 @@ class LabelOptions:
 
 @dataclass(frozen=True, slots=True)
 class Recording:
-    """A file to label. `name` is its path below the folder of results; `bytes` and `mtime_ns` identify one state of it."""
+    """A file to label. `name` is its path below the folder of results; `bytes` and `mtime_ns` identify one state of it.
+
+    `path` of a `remote` one is its file name alone, until it is fetched.
+    """
 
     path: Path
     name: str
     bytes: int
     mtime_ns: int
+    remote: RemoteFile | None = None
 
     @staticmethod
     def at(path: Path, name: str) -> Recording:
@@ -48,8 +54,15 @@ class Recording:
         stat = path.stat()
         return Recording(path, name, stat.st_size, stat.st_mtime_ns)
 
+    @property
+    def shown(self) -> str:
+        """Its path, or its address without credentials."""
+        return str(self.path) if self.remote is None else shown_address(self.remote.url)
+
     def is_unchanged(self) -> bool:
-        """Whether the file was neither changed nor removed since."""
+        """Whether the file was neither changed nor removed since. `fetch` compares a remote one."""
+        if self.remote is not None:
+            return True
         try:
             return Recording.at(self.path, self.name) == self
         except OSError:
@@ -65,19 +78,26 @@ class Recording:
 
     def state(self) -> FileState:
         """The state that its summary records."""
-        return FileState(self.path.name, self.bytes, self.mtime_ns)
+        return FileState(self.path.name, self.bytes, self.mtime_ns, self.remote.version if self.remote else None)
 
 
-def find_recordings(paths: Sequence[Path]) -> list[Recording]:
+def find_recordings(paths: Sequence[Path | str]) -> list[Recording]:
     """The recordings that `paths` name: files, and all videos below folders in order of name; each file once.
 
     A file below a folder is a video by its name or its first bytes; links are followed. Other files are reported on stderr.
-    Raises UsageError for a missing path, a folder without a video, and two files whose results would have the same name.
+    A text may be an address of `device.recorded.remote`. Raises UsageError for a missing path, a folder without a video, and
+    two files whose results would have the same name.
     """
-    found: dict[Path, Recording] = {}
-    names: dict[str, Path] = {}
-    for unexpanded in paths:
-        path = expand_user(unexpanded)
+    found: dict[Path | str, Recording] = {}
+    names: dict[str, Path | str] = {}
+    for given in paths:
+        if isinstance(given, str) and is_remote(given):
+            for recording in _remote_recordings(given):
+                if recording.shown not in found:
+                    _take_name(names, recording.name, recording.shown)
+                    found[recording.shown] = recording
+            continue
+        path = expand_user(Path(given))
         below = _videos_below(path) if path.is_dir() else [path]
         if not below:
             raise UsageError(
@@ -87,10 +107,7 @@ def find_recordings(paths: Sequence[Path]) -> list[Recording]:
             if (real := file.resolve()) in found:
                 continue
             name = file.relative_to(path).as_posix() if path.is_dir() else file.name
-            if (other := names.setdefault(name, file)) != file:
-                raise UsageError(
-                    f"the results of {other} and {file} would have the same name; name the folder above both instead"
-                )
+            _take_name(names, name, file)
             try:
                 found[real] = Recording.at(file, name)
             except OSError as error:
@@ -102,14 +119,35 @@ def find_recordings(paths: Sequence[Path]) -> list[Recording]:
     return list(found.values())
 
 
+def _take_name(names: dict[str, Path | str], name: str, file: Path | str) -> None:
+    if (other := names.setdefault(name, file)) != file:
+        raise UsageError(
+            f"the results of {other} and {file} would have the same name; name the folder above both instead"
+        )
+
+
+def _remote_recordings(url: str) -> list[Recording]:
+    found = find_remote(url)
+    _report_others(shown_address(url), found.left_out)
+    videos = [file for file in found.videos if not file.name.lower().endswith(ANNOTATED)]
+    if not videos:
+        raise UsageError(
+            f"{shown_address(url)} has no video ({', '.join(VIDEO_SUFFIXES)}); name other files one by one"
+        )
+    return [Recording(Path(Path(file.name).name), file.name, file.bytes, file.mtime_ns, file) for file in videos]
+
+
 def _videos_below(folder: Path) -> list[Path]:
     found = files_below(folder)
     names = [name for name in found.names if not name.lower().endswith(ANNOTATED)]
     videos = [name for name in names if is_video_file(folder / name)]
-    others = [*sorted(set(names) - set(videos)), *found.left_out]
-    if others:
-        message(f"{folder}: {len(others):,} other file{'s' * (len(others) > 1)} left out: {in_sentence(others)}")
+    _report_others(folder, [*sorted(set(names) - set(videos)), *found.left_out])
     return [folder / name for name in videos]
+
+
+def _report_others(folder: Path | str, others: Sequence[str]) -> None:
+    if others:
+        message(f"{folder}: {len(others):,} other file{'s' * (len(others) > 1)} left out: {in_sentence(list(others))}")
 
 
 def sidecar_path(rows: Path) -> Path:
@@ -158,15 +196,18 @@ def commit_results(
 
 
 @contextmanager
-def scratch_folder(out: Path) -> Iterator[Path]:
+def scratch_folder(out: Path, leftover_s: float = 0.0) -> Iterator[Path]:
     """A folder in `out` for unfinished results, removed after the block; folders of killed runs are removed first.
 
-    Raises UsageError when `out` cannot be written to.
+    Only folders that did not change for `leftover_s` seconds are: where several processes begin at once, a folder may not
+    be locked yet. Raises UsageError when `out` cannot be written to.
     """
     try:
         out.mkdir(parents=True, exist_ok=True)
         for leftover in out.glob(f"{_SCRATCH_PREFIX}*"):
-            _remove_if_unlocked(leftover)
+            with suppress(OSError):
+                if not leftover_s or time.time() - leftover.lstat().st_mtime > leftover_s:
+                    _remove_if_unlocked(leftover)
         scratch = Path(tempfile.mkdtemp(prefix=_SCRATCH_PREFIX, dir=out))
     except OSError as error:
         raise UsageError(f"{out} cannot be written to: {error.strerror}; name another folder with --out") from error

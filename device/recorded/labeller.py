@@ -21,6 +21,7 @@ from device.output.event_bodies import reading_body
 from device.recorded.annotate import AnnotatedVideo
 from device.recorded.edit_list import edited_duration_s
 from device.recorded.files import LabelOptions, Recording, commit_results, face_rendering
+from device.recorded.remote import fetch
 from device.recorded.rows import columns, open_table, reading_row
 from device.recorded.summary import AnnotatedFile, LabelSummary, Provenance, RowCount, Setting, VideoProperties
 from device.vision.pipeline import Pipeline
@@ -75,6 +76,16 @@ class LabelOutcome:
     problem: str = ""
 
 
+def not_written(recording: Recording, error: OSError) -> LabelOutcome:
+    """The outcome of a recording whose results cannot have their name. Raises UsageError for other errors of writing."""
+    if error.errno == errno.ENAMETOOLONG:  # of this recording alone
+        return LabelOutcome(None, "its name is too long for the names of its results; give it a shorter one")
+    raise UsageError(
+        f"the results of {recording.shown} cannot be written: {error.strerror or error}; free some space, or name another "
+        "folder with --out"
+    ) from error
+
+
 ProgressCallback = Callable[[float], None]  # gets the finished share of a recording, 0–1; may raise to stop
 
 
@@ -121,23 +132,23 @@ class Labeller:
         """
         import cv2
 
+        shown = task.recording.shown
         try:
             task.scratch.mkdir()
+            if task.recording.remote is not None:
+                (folder := task.scratch / "fetched").mkdir()
+                copy = fetch(task.recording.remote, folder, lambda: on_progress(0.0))
+                task = replace(task, recording=replace(task.recording, path=copy))
             summary = self._write_results(task, on_progress)
             if not task.recording.is_unchanged():
                 return LabelOutcome(None, "it changed while it was read; run again when it is complete")
             commit_results(task.scratch, task.recording, task.out, task.options, summary)
         except (CameraNotOpened, cv2.error) as error:
-            return LabelOutcome(None, str(error).replace(str(task.recording.path), "it"))
+            return LabelOutcome(None, str(error).replace(str(task.recording.path), "it").replace(shown, "it"))
         except RestartNeeded:
             return LabelOutcome(None, f"its decoder did not respond for {self.settings.stuck_s:g} s")
         except OSError as error:
-            if error.errno == errno.ENAMETOOLONG:  # of this recording alone
-                return LabelOutcome(None, "its name is too long for the names of its results; give it a shorter one")
-            raise UsageError(
-                f"the results of {task.recording.path} cannot be written: {error.strerror or error}; free some space, or name "
-                "another folder with --out"
-            ) from error
+            return not_written(task.recording, error)
         finally:
             shutil.rmtree(task.scratch, ignore_errors=True)
         return LabelOutcome(summary)

@@ -17,8 +17,9 @@ _PACE_WINDOW_S = 120.0  # the remaining time is estimated from the pace of that 
 class Progress:
     """A progress line. `begin` gets the amount of work in any unit, `show` the finished amount; `quiet`: there is no line."""
 
-    def __init__(self, stream: TextIO, clock: Clock, quiet: bool = False) -> None:
-        self._stream, self._clock, self._quiet = stream, clock, quiet
+    def __init__(self, stream: TextIO, clock: Clock, quiet: bool = False, pace_from_start: bool = False) -> None:
+        """`pace_from_start`: for work whose parts take longer than _PACE_WINDOW_S, the pace is that of the whole time."""
+        self._stream, self._clock, self._quiet, self._pace_from_start = stream, clock, quiet, pace_from_start
         self._rewrites = stream.isatty()
         self._history: deque[tuple[int, float]] = deque()
         self.begin(1)
@@ -36,7 +37,8 @@ class Progress:
         if self._quiet or now_ns - self._shown_ns < (_REWRITE_EVERY_S if self._rewrites else _LOG_EVERY_S) * 1e9:
             return
         self._shown_ns = now_ns
-        self._history.append((now_ns, done))
+        if not self._pace_from_start:
+            self._history.append((now_ns, done))
         while len(self._history) > 2 and now_ns - self._history[1][0] > _PACE_WINDOW_S * 1e9:
             self._history.popleft()
         line = f"{min(1.0, done / self._total):.0%}, {self._remaining(done)}, {what}"

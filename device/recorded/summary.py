@@ -34,11 +34,15 @@ class Provenance:
 
 @dataclass(frozen=True, slots=True)
 class FileState:
-    """One state of a recording's file: name without its folder, size, time of the last change."""
+    """One state of a recording's file: name without its folder, size, time of the last change.
+
+    `version`: the mark of the content that a store gave (ETag), None for a file of this machine.
+    """
 
     name: str
     bytes: int
     mtime_ns: int
+    version: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +95,8 @@ class LabelSummary:
         """The content of the file beside the table; without the sizes that are not known before the table is closed."""
         rows: dict[str, Any] = {"rows": self.rows.rows, "columns": list(self.rows.columns)}
         fields = {**asdict(self), "made_by": self.made_by.to_json(), "rows": rows}
+        if self.source.version is None:
+            del fields["source"]["version"]
         if self.video.assumed_fps is None:
             del fields["video"]["assumed_fps"]
         if self.rows.bytes is None:

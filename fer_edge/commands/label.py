@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +18,7 @@ from fer_edge.errors import EXIT_DONE, UsageError
 from fer_edge.json_fields import json_text
 
 if TYPE_CHECKING:
-    from device.label import LabelResult
+    from device.recorded.results import LabelResult
 
 
 def register(commands: Any) -> None:
@@ -29,7 +30,13 @@ def register(commands: Any) -> None:
         " videos are labelled; 2 a video could not be read to its end (the message names it; the others are labelled), or"
         " the output cannot be written; 5 bundle refused; 130 interrupted (the same command resumes).",
     )
-    parser.add_argument("paths", nargs="+", type=Path, metavar="PATH", help="a video, or a folder of videos")
+    parser.add_argument(
+        "paths",
+        nargs="+",
+        metavar="PATH",
+        help="a video, a folder of videos, or an address of either: s3://, gs://, http:// or https:// (extra `remote`); "
+        "`merge OUT…` joins output folders of --shard or --engine in --out instead (./merge is a path)",
+    )
     parser.add_argument(
         "--out",
         required=True,
@@ -41,15 +48,24 @@ def register(commands: Any) -> None:
         "--format",
         dest="form",
         choices=("csv", "parquet"),
-        default="csv",
-        help="format of the tables; parquet needs the extra `parquet`; default: csv",
+        help="format of the tables; parquet needs the extra `parquet`; default: csv, with --engine parquet",
     )
     parser.add_argument(
         "--jobs",
         type=int,
-        default=1,
         metavar="N",
-        help="number of videos labelled at a time, each in its own process; default: 1",
+        help="number of videos labelled at a time, each in its own process; default: 1, with --engine the processors there",
+    )
+    parser.add_argument(
+        "--shard",
+        metavar="I/N",
+        help="label part I of N only, by a hash of each video's name, and write index-I-of-N; `label merge` joins the parts",
+    )
+    parser.add_argument(
+        "--engine",
+        metavar="ray[://HOST:PORT]",
+        help="label on a Ray cluster and write an index: the one that RAY_ADDRESS names or that runs here, else one started "
+        "here, or the one at that address; needs the extra `ray`",
     )
     parser.add_argument(
         "--annotate",
@@ -72,14 +88,30 @@ def _label(args: argparse.Namespace) -> int:
     from device.config_sources import load_settings
     from device.label import label
     from device.recorded.files import LabelOptions
+    from device.recorded.shards import Shard
     from fer_edge.detection.download import fetch_missing_detectors
 
+    if args.paths[0] == "merge":
+        return _merge(args)
     if args.show_faces and not args.annotate:
         raise UsageError("--show-faces needs --annotate, whose video it changes; give both")
+    form = args.form or ("parquet" if args.engine else "csv")
     if args.explain_privacy:
         from device.privacy import explain_label
+        from device.recorded.remote import is_remote
 
-        output(explain_label(args.out, args.form, args.annotate, args.show_faces, args.detector))
+        on_cluster, reads_addresses = args.engine is not None, any(map(is_remote, args.paths))
+        output(
+            explain_label(
+                args.out,
+                form,
+                args.annotate,
+                args.show_faces,
+                args.detector,
+                reads_addresses=reads_addresses,
+                on_cluster=on_cluster,
+            )
+        )
         return EXIT_DONE
     settings = load_settings(vars(args), args.config).settings
 
@@ -90,10 +122,41 @@ def _label(args: argparse.Namespace) -> int:
             output(str(result.rows))
 
     fetch_missing_detectors(settings.detector, message)
-    options = LabelOptions(args.form, args.annotate, args.show_faces)
-    results = label(args.paths, args.out, settings, options, args.jobs, report, quiet=args.quiet)
+    options = LabelOptions(form, args.annotate, args.show_faces)
+    shard = Shard.parse(args.shard) if args.shard else None
+    results = label(
+        args.paths,
+        args.out,
+        settings,
+        options,
+        args.jobs,
+        report,
+        shard=shard,
+        engine=args.engine,
+        quiet=args.quiet,
+    )
     if failed := [str(result.source) for result in results if result.problem]:
         raise UsageError(f"{len(failed)} of {len(results)} could not be read to the end: {', '.join(failed)}")
     frames = sum(result.summary.frames for result in results if result.summary)
     reporter(args.quiet)(f"{len(results)} labelled, {frames} frames, in {args.out}")
+    return EXIT_DONE
+
+
+def _merge(args: argparse.Namespace) -> int:
+    from device.recorded.merge import merge
+
+    folders = [Path(path).expanduser() for path in args.paths[1:]]
+    if not folders:
+        raise UsageError("`label merge` needs the output folders of the parts; name at least one")
+    joined = merge(folders, args.out)
+    for entry in joined.entries:
+        if args.as_json:
+            output(json_text(asdict(entry)))
+        elif entry.table is not None:
+            output(str(args.out / entry.table))
+    if failed := [entry.path for entry in joined.entries if entry.error]:
+        raise UsageError(f"{len(failed)} of {len(joined.entries)} could not be read to the end: {', '.join(failed)}")
+    message(
+        f"{len(joined.entries)} labelled, {sum(entry.frames or 0 for entry in joined.entries)} frames, in {args.out}"
+    )
     return EXIT_DONE
