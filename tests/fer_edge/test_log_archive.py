@@ -23,9 +23,9 @@ START = "2026-03-01T21:10:00"
 
 @pytest.fixture(scope="module")
 def house(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Three devices: a generated day, one with each frame's readings, and one that has another label."""
+    """Three devices: half a generated day, one with each frame's readings, and one that has another label."""
     folder = tmp_path_factory.mktemp("house")
-    simulate_days(SimulatedDevice(folder / "hall", utc_s(START), "hall", seed=3), 1.0, 1.4)
+    simulate_days(SimulatedDevice(folder / "hall", utc_s(START), "hall", seed=3), 0.5, 1.4)
     porch = SimulatedDevice(folder / "porch", utc_s(START), "porch", per_frame=True)
     porch.start()
     porch.watch(40, "fear", quality=0.5)
