@@ -65,7 +65,7 @@ figures: $(VENV)/.test  ## writes the READMEs' tables from the committed results
 
 .venv-engines/.ready: pyproject.toml  # uv, for pip needs many minutes to choose versions of s3fs and what it needs
 	@$(PYTHON) -m venv .venv-engines && .venv-engines/bin/python -m pip --disable-pip-version-check -q install 'uv>=0.8,<1'
-	@.venv-engines/bin/uv pip install -q --python .venv-engines/bin/python -e '.[ray,remote,engines]'
+	@.venv-engines/bin/uv pip install -q --compile-bytecode --python .venv-engines/bin/python -e '.[ray,remote,engines]'
 	@touch $@
 
 check: $(VENV)/.test  ## style, imports, types and spelling

@@ -118,9 +118,9 @@ def test_the_index_has_a_row_for_each_video(tmp_path: Path, archive: Path, clust
     assert rows[2]["error"].startswith("it cannot be read as a video") and rows[2]["table"] is None
     made_by = json.loads(pq.read_metadata(out / "index.parquet").metadata[b"fer-edge"])["made_by"]
     for row in rows[:2]:
-        table = pq.read_table(out / row["table"])
+        table = pq.read_metadata(out / row["table"])
         assert table.num_rows == row["rows"] > 0
-        assert json.loads(table.schema.metadata[b"fer-edge"])["made_by"]["bundle"] == made_by["bundle"]
+        assert json.loads(table.metadata[b"fer-edge"])["made_by"]["bundle"] == made_by["bundle"]
     (out / "a.mp4.parquet").unlink()
     again = labelled(archive, "--out", out, "--engine", "ray", cluster=cluster, code=2)
     assert "3 of 5 were labelled already" in again.stderr and (out / "a.mp4.parquet").exists()
