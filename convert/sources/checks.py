@@ -108,10 +108,13 @@ def _one_class_remedy(source: ModelSource, has_data: bool) -> str:
             "" if accuracy is None else f" (validation accuracy {accuracy:.2f} after epoch {source.history.last_epoch})"
         )
         return f"train it longer{scored}"
-    remedies = [] if source.input_range else ["name the range of pixels it was trained on (--input-range)"]
+    remedy = "name the range of pixels it was trained on (--input-range)"
+    if source.input_range is not None:
+        low, high = source.input_range
+        remedy += f" if that is not {low:g} to {high:g}"
     if not has_data:
-        remedies.append("give images like its training images (--data)")
-    return ", or ".join(remedies) or "train it longer, or check that --input-range and --data are those of its training"
+        return f"{remedy}, or give images like its training images (--data)"
+    return f"{remedy}, or train it longer"
 
 
 def require_unsaturated(model: Classifier, images: np.ndarray, path: Path) -> None:

@@ -288,7 +288,7 @@ def test_a_set_without_held_out_images_is_refused_before_the_work(
     [
         (True, (), "train it longer (validation accuracy ", ("--input-range", "--data")),
         (False, (), "name the range of pixels it was trained on (--input-range)", ("--data",)),
-        (False, ("--input-range", "0,255"), "check that --input-range and --data are those of its training", ()),
+        (False, ("--input-range", "0,255"), "(--input-range) if that is not 0 to 255, or train it longer", ("--data",)),
     ],
 )
 def test_a_model_of_one_class_gets_the_remedies_that_are_left(
