@@ -21,7 +21,7 @@ fuzz: $(VENV)/.test  ## hostile inputs for every reader of files, answers and se
 test-backends: .venv-jax/.ready  ## training on JAX, in an environment without TensorFlow
 	@KERAS_BACKEND=jax .venv-jax/bin/python -m pytest -n 2 tests/backends
 
-test-browser: $(VENV)/.browser  ## the live page and the parity page in the system's Chromium
+test-browser: $(VENV)/.browser detectors  ## the live, review and parity pages in the system's Chromium, and the way from a camera to an own bundle
 	@$(BIN)/python -m pytest tests/browser
 
 test-system: $(VENV)/.test detectors  ## traced runs, failing cameras, brokers, deploys, a short soak; needs Debian's strace and GStreamer
