@@ -24,7 +24,7 @@ test-backends: .venv-jax/.ready  ## training on JAX, in an environment without T
 test-engines: .venv-engines/.ready detectors  ## archives on a Ray cluster of two nodes, over S3 and HTTP, in an environment of its own
 	@.venv-engines/bin/python -m pytest tests/engines
 
-test-browser: $(VENV)/.browser  ## the live page and the parity page in the system's Chromium
+test-browser: $(VENV)/.browser detectors  ## the live, review and parity pages in the system's Chromium, and the way from a camera to an own bundle
 	@$(BIN)/python -m pytest tests/browser
 
 test-system: $(VENV)/.test detectors  ## traced runs, failing cameras, brokers, deploys, a short soak; needs Debian's strace and GStreamer
