@@ -27,7 +27,9 @@ CODE = "/opt/vm/code"  # the checkout's packages, as `ship_checkout` puts them t
 BOOT_LIMIT_S = 1800  # an emulated boot takes half a minute on an idle machine, and minutes on a busy one
 PYTHON = f"env PYTHONPATH={CODE}:{SITE} python3"
 FER_EDGE = f"{PYTHON} -m fer_edge"
-_KERNEL_WORDS = "root=/dev/vda rw console=ttyAMA0 quiet systemd.show_status=0 net.ifnames=0"
+# systemd gives up on a device after 90 s, which an emulated boot on a busy host exceeds
+_KERNEL_WORDS = "root=/dev/vda rw console=ttyAMA0 quiet systemd.show_status=0 net.ifnames=0 "
+_KERNEL_WORDS += f"systemd.default_device_timeout_sec={BOOT_LIMIT_S} systemd.default_timeout_start_sec={BOOT_LIMIT_S}"
 
 
 @dataclass(slots=True)
