@@ -46,6 +46,7 @@ ALLOWED = {
     ("device/output/metrics/exporter.py", "socket"),  # the machine's name
     ("device/output/metrics/prometheus_collector.py", "prometheus_client"),  # its names for counts; sends nothing
     ("device/output/metrics/exporter.py", "prometheus_client"),  # counts, by --metrics alone: to who asks its port
+    ("fer_edge/commands/demo.py", "imwrite"),  # the drawn face, for `predict`; no camera is open
     ("device/recorded/annotate.py", "VideoWriter"),  # a copy of a recording, by `label --annotate`, faces pixelated
     ("device/output/mqtt/connection.py", "paho"),  # to the broker that --mqtt names; what it is told, messages.py has
     ("device/output/mqtt/connection.py", "socket"),  # paho's, to close it
