@@ -185,6 +185,18 @@ def test_a_stepped_clock_is_logged_and_loses_nothing(
     assert audit["unexplained_s"] == 0.0
 
 
+def test_a_camera_whose_driver_was_not_loaded_at_the_start_is_read_once_it_is_plugged_in(
+    pi: Machine, deployed: dict[str, Any], record_property: Record
+) -> None:
+    pi.ssh("systemctl stop fer-edge webcam; modprobe -r uvcvideo; modprobe -r videodev; "
+           "! grep -q video4linux /proc/devices; systemctl start fer-edge")  # fmt: skip
+    state = 'sed -n \'s/.*"state": *"\\([a-z]*\\).*/\\1/p\' /run/fer-edge/camera.status.json'
+    await_true(pi, f'[ "$({state})" = waiting ]')
+    pi.ssh("systemctl start webcam")
+    await_new_readings(pi)
+    record_property("says", f"waiting, then {pi.ssh(state).strip()}")
+
+
 def test_a_full_disk_is_reported_and_survived(pi: Machine, deployed: dict[str, Any], record_property: Record) -> None:
     pi.ssh(f"dd if=/dev/zero of={LOG}/filler bs=64k 2>/dev/null; sync; df {LOG}")
     await_true(pi, f"{HEALTH} 2>&1 | grep -q 'cannot be written (No space left on device)'")
