@@ -28,7 +28,7 @@ ExecStart=/usr/bin/python3 /opt/vm/usb_camera.py /opt/vm/faces mjpg 0 0001
 WantedBy=multi-user.target
 """
 SETTINGS = f'camera = "{BY_ID.format("0001")}"\nfps = 10.0\nwidth_px = 320\nheight_px = 240\nsync_s = 0.0\n'
-SETTINGS += 'per_frame = true\ndetector = "haar"\nstall_s = 20.0\nopen_s = 60.0\n'
+SETTINGS += 'per_frame = true\ndetector = "haar"\nstall_s = 20.0\nopen_s = 60.0\ndisk_low_bytes = 1000000\n'  # of 12 MB
 # The two minutes of the unit are for a Pi, not for an emulated processor on a busy host
 SLOW_START = "[Service]\nTimeoutStartSec=20min\n"
 LOG = "/var/lib/fer-edge"
