@@ -84,6 +84,12 @@ DeviceAllow=char-media rw
 DeviceAllow=char-dma_heap rw
 """
 
+_CAMERA_DRIVERS = """\
+# DeviceAllow can name cameras only if videodev is loaded at the start; otherwise one that is plugged in later is refused.
+Wants=modprobe@videodev.service
+After=modprobe@videodev.service
+"""
+
 _NO_NETWORK = """\
 
 # No network. libcamera lists the cameras through a netlink socket.
@@ -134,7 +140,8 @@ class Unit:
         parts = [
             f"# {self.file_name}, by fer-edge {__version__}: `fer-edge service show` prints it. Each release overwrites it;\n"
             f"# put your changes in a drop-in: systemctl {'--user ' * self.of_user}edit {self.file_name}\n",
-            f"[Unit]\nDescription=fer-edge{camera}: logs displayed facial expressions\n"
+            f"[Unit]\nDescription=fer-edge{camera}: logs displayed facial expressions\n",
+            "" if self.of_user else _CAMERA_DRIVERS,
             "# Ten starts in five minutes: systemd gives up. A camera driver that hangs takes longer and is retried.\n"
             "StartLimitIntervalSec=5min\nStartLimitBurst=10\n\n",
             f"[Service]\n# Ready once it has a camera or waits for one; the watchdog checks that frames reach the journal.\n"

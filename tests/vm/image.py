@@ -1,7 +1,7 @@
 """A bootable arm64 Debian for QEMU, made once from Debian's packages and PyPI's wheels, and kept in tests/arm64's cache.
 
 Its files are those of tests/arm64/debian.py, with Debian's generic kernel (the one with `vivid` and `vhci_hcd`) and a small
-initial RAM disk of our own, so that nothing but the packages' own scripts is emulated: about ten minutes on two cores.
+initial RAM disk of our own, so that nothing but the packages' own scripts is emulated: two minutes on two idle cores.
 """
 
 from __future__ import annotations

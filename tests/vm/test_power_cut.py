@@ -1,6 +1,7 @@
 """The power is cut at random moments while the loop writes: the journal is readable, and what is lost is within the bound.
 
-device/README.md, “Completeness”, promises: lines wait for `sync_s`, and ten times as long while they have less than 8 kB.
+device/README.md, “Completeness”, promises: lines wait for `sync_s`, and ten times as long while they have less than 8 kB; with
+the minute whose tally was not finished, six minutes at most. Here each frame has lines, and `sync_s` is 1 s: ten seconds.
 """
 
 from __future__ import annotations

@@ -28,7 +28,7 @@ ExecStart=/usr/bin/python3 /opt/vm/usb_camera.py /opt/vm/faces mjpg 0 0001
 WantedBy=multi-user.target
 """
 SETTINGS = f'camera = "{BY_ID.format("0001")}"\nfps = 10.0\nwidth_px = 320\nheight_px = 240\nsync_s = 0.0\n'
-SETTINGS += 'per_frame = true\ndetector = "haar"\nstall_s = 20.0\nopen_s = 60.0\n'
+SETTINGS += 'per_frame = true\ndetector = "haar"\nstall_s = 20.0\nopen_s = 60.0\ndisk_low_bytes = 1000000\n'  # of 12 MB
 # The two minutes of the unit are for a Pi, not for an emulated processor on a busy host
 SLOW_START = "[Service]\nTimeoutStartSec=20min\n"
 LOG = "/var/lib/fer-edge"
@@ -183,6 +183,18 @@ def test_a_stepped_clock_is_logged_and_loses_nothing(
     audit = check_journal(pi)
     record_property("says", f"clock event, offset_s {events[-1]['offset_s']}; check: whole")
     assert audit["unexplained_s"] == 0.0
+
+
+def test_a_camera_whose_driver_was_not_loaded_at_the_start_is_read_once_it_is_plugged_in(
+    pi: Machine, deployed: dict[str, Any], record_property: Record
+) -> None:
+    pi.ssh("systemctl stop fer-edge webcam; modprobe -r uvcvideo; modprobe -r videodev; "
+           "! grep -q video4linux /proc/devices; systemctl start fer-edge")  # fmt: skip
+    state = 'sed -n \'s/.*"state": *"\\([a-z]*\\).*/\\1/p\' /run/fer-edge/camera.status.json'
+    await_true(pi, f'[ "$({state})" = waiting ]')
+    pi.ssh("systemctl start webcam")
+    await_new_readings(pi)
+    record_property("says", f"waiting, then {pi.ssh(state).strip()}")
 
 
 def test_a_full_disk_is_reported_and_survived(pi: Machine, deployed: dict[str, Any], record_property: Record) -> None:
