@@ -40,6 +40,11 @@ def clock_monotonic_ns() -> int:
     return time.clock_gettime_ns(time.CLOCK_MONOTONIC)
 
 
+def wall_s() -> float:
+    """Seconds since 1970 by the wall clock, as files have their times."""
+    return time.time()
+
+
 class SystemClock:
     """The clocks of this machine. System files are read below `root`, which a test may replace."""
 

@@ -135,12 +135,15 @@ def compare_on_samples(
     """The report on the validation and the test part, each alone and both together.
 
     `runtimes` hold logits of `held_out(samples)`; the first is the one that the device uses, and the thresholds are fitted
-    on its logits as they are. For the comparison none is below the logarithm of the probability `least`. Both parts together
-    have FEWEST images or more.
+    on its logits as they are. For the comparison none is below the logarithm of the probability `least`. Raises NotEnoughData
+    when both parts together have fewer than FEWEST images.
     """
     margins = margins or Margins.load()
     images, y, part = held_out(samples)
-    assert len(y) >= FEWEST, "fewer are compared by their logits"
+    if len(y) < FEWEST:
+        raise NotEnoughData(
+            f"accuracy takes {FEWEST} held-out images; the validation and test parts hold {len(y)} images"
+        )
     float_logits = logits_of(float_model, images, "float")
     names = [name for name in HELD_OUT_PARTS if name in part]
     rows = list(runtimes)

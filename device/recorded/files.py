@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from device.clock import wall_s
 from device.default_folders import expand_user
 from device.recorded.remote import RemoteFile, find_remote, is_remote, shown_address
 from device.recorded.summary import AnnotatedFile, FileState, LabelSummary, Provenance
@@ -206,7 +206,7 @@ def scratch_folder(out: Path, leftover_s: float = 0.0) -> Iterator[Path]:
         out.mkdir(parents=True, exist_ok=True)
         for leftover in out.glob(f"{_SCRATCH_PREFIX}*"):
             with suppress(OSError):
-                if not leftover_s or time.time() - leftover.lstat().st_mtime > leftover_s:
+                if not leftover_s or wall_s() - leftover.lstat().st_mtime > leftover_s:
                     _remove_if_unlocked(leftover)
         scratch = Path(tempfile.mkdtemp(prefix=_SCRATCH_PREFIX, dir=out))
     except OSError as error:

@@ -41,5 +41,5 @@ def _complete_paths(parser: argparse.ArgumentParser, how: dict[str, str]) -> Non
             action.help = "command"  # shtab leaves out what the help does not list
             for inner in action.choices.values():
                 _complete_paths(inner, how)
-        elif action.type is Path or action.dest == "images":  # of predict, which refuses addresses
+        elif action.type is Path or action.dest in ("images", "paths"):  # of predict and label, which know addresses
             action.complete = how  # type: ignore[attr-defined]

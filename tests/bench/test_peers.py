@@ -230,6 +230,7 @@ def of_eight_classes(folder: Path) -> Path:
     bundle = Path(shutil.copytree(shipped_path("nano"), folder / "eight"))
     values = json.loads((bundle / "bundle.json").read_text())
     values["labels"] = list(FERPLUS_LABELS)
+    del values["thresholds"]["labels"]
     (bundle / "bundle.json").write_text(json.dumps(values))
     return bundle
 

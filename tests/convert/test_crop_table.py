@@ -236,7 +236,7 @@ def test_usual_sizes_that_do_not_fit_into_the_scenes_are_left_out(
     ("arguments", "word"),
     [
         ([], "absent.zip"),
-        (["--bundle", "absent"], "absent is not a bundle"),
+        (["--bundle", "absent"], "there is no bundle absent"),
         (["--sizes", "90", "500"], "--sizes 500 does not fit"),
         (["--frame", "320x240", "--sizes", "300"], "--sizes 300 does not fit into a 320×240 scene"),
         (["--frame", "48x48"], "--sizes 60 does not fit into a 48×48 scene"),

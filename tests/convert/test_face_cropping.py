@@ -299,7 +299,7 @@ def test_a_set_without_crops_is_refused_and_nothing_is_written(
         (["--detector", "haar"], "need --crop, the folder"),
         (["--bundle", "models/paper"], "need --crop, the folder"),
         (["--crop", "OUT", "--sheet", "a.png"], "--sheet shows a data set"),
-        (["--crop", "OUT", "--bundle", "nowhere"], "nowhere is not a bundle"),
+        (["--crop", "OUT", "--bundle", "nowhere"], "there is no bundle nowhere"),
     ],
 )
 def test_contradicting_arguments_are_refused(

@@ -46,7 +46,8 @@ def test_the_card_states_the_score_that_chose_the_epoch_beside_its_accuracy() ->
 def test_the_card_states_where_the_labels_of_the_data_are_from() -> None:
     spec, parity = Bundle.load(EDGE).spec, read_parity(EDGE)
     assert "labels of the data" not in bundle_card(spec, parity, None)
-    voted = replace(spec, labels=FERPLUS_LABELS, provenance=replace(spec.provenance, labels_from=LABEL_RULE))
+    provenance, thresholds = replace(spec.provenance, labels_from=LABEL_RULE), spec.thresholds._replace(labels=None)
+    voted = replace(spec, labels=FERPLUS_LABELS, provenance=provenance, thresholds=thresholds)
     card = bundle_card(voted, parity, None)
     assert (
         f"| labels of the data | {LABEL_RULE} |" in card

@@ -77,4 +77,8 @@ def test_start_of_a_real_process_is_near() -> None:
 def test_only_clock_py_reads_the_time() -> None:
     asking = re.compile(r"^\s*(import (time|datetime)|from (time|datetime) import)", re.MULTILINE)
     askers = {path.name for path in DEVICE.rglob("*.py") if asking.search(path.read_text())}
-    assert askers == {"clock.py", "workers.py"}, "the latter waits for its own processes, not for what a camera shows"
+    waits, parses = (
+        "workers.py",
+        "remote.py",
+    )  # for its own processes, not for what a camera shows; times of object stores
+    assert askers == {"clock.py", waits, parses}

@@ -90,7 +90,7 @@ def test_what_is_typed_wrongly_is_answered(typed: str, lines: list[str], capsys:
 def test_what_is_nothing_like_a_command_gets_the_list(capsys: pytest.CaptureFixture[str]) -> None:
     (line,) = answer(["xyzzy\x1b[2J"], capsys)
     assert line.startswith("fer-edge: error: there is no command “xyzzy") and "\x1b" not in line
-    assert ", predict, label, log, " in line
+    assert ", predict, label, collect, log, " in line
 
 
 def parsers(parser: CommandParser) -> Iterator[CommandParser]:

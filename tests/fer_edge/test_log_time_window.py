@@ -152,7 +152,7 @@ def documented() -> list[str]:
 
 def test_the_documented_commands_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """On the generated day of the picture; the four questions are among them."""
-    assert len(documented()) == 15
+    assert len(documented()) == 17
     folder = simulate_example_day(tmp_path / "house" / "kitchen").folder
     (tmp_path / "kitchen").symlink_to(folder)
     monkeypatch.chdir(tmp_path)

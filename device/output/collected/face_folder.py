@@ -15,12 +15,12 @@ import json
 import os
 import re
 import stat
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from device.clock import wall_s
 from fer_edge.atomic_file import atomic_file, write_atomically
 from fer_edge.errors import UsageError
 from fer_edge.folder_files import is_hidden
@@ -165,7 +165,7 @@ class FaceFolder:
     def prune(self, expire_days: float | None) -> int:
         """The number of crops without a label that were older and are deleted, with the index's lines of all that are gone."""
         with self._lock():
-            now_s, deleted = time.time(), 0
+            now_s, deleted = wall_s(), 0
             for file in self.unlabelled.iterdir():
                 age_s = now_s - file.lstat().st_mtime
                 if file.name.startswith(".") and age_s > _UNFINISHED_S:
