@@ -189,6 +189,7 @@ def archives_block(folder: Path = RESULTS) -> str:
     result = newest("archive-cost", folder)
     cost, wall, start = (result[key] for key in ("processor_s_a_video_minute", "wall_s_a_video_minute", "start_s"))
     workers, guess = result["workers"], result["estimate"]
+    pairs = result["overhead_of_each_pair"]
     pace = guess["cores"] * 60 / cost["ray"]  # hours of video an hour
     rows = [
         (f"processor time of a minute of video, `--jobs {workers}`", "", f"{cost['jobs']:.1f} s"),
@@ -196,7 +197,7 @@ def archives_block(folder: Path = RESULTS) -> str:
         (
             "overhead of Ray in processor time, its start not counted",
             f"≤ {result['limit']:.0%}",
-            f"{result['overhead']:+.1%}",
+            f"{result['overhead']:+.1%} (single pairs {min(pairs):+.1%} to {max(pairs):+.1%})",
         ),
         (f"time of a minute of video, {workers} at a time", "", f"{wall['jobs']:.1f} s; Ray {wall['ray']:.1f} s"),
         ("start and end of the command", "", f"{start['jobs']:.0f} s; with a Ray of its own {start['ray']:.0f} s"),
