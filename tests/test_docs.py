@@ -390,6 +390,14 @@ def test_the_devices_figures_are_those_of_the_results() -> None:
     assert with_block(page, block(), BEGIN) == page, "run `make figures`"
 
 
+def test_the_archives_figures_are_those_of_the_result() -> None:
+    from convert.report.readme_table import with_block
+    from tests.bench.figures import BEGIN, archives_block
+
+    page = (ROOT / "docs/pages/archives.md").read_text()
+    assert with_block(page, archives_block(), BEGIN) == page, "run `make figures`"
+
+
 def test_the_sentence_above_the_virtual_machines_table_comes_with_it() -> None:
     from convert.report.readme_table import with_block
     from tests.vm.results import BEGIN, block

@@ -137,6 +137,7 @@ def measure(bundle: Path, videos: int, seconds: int, pairs: int) -> dict[str, An
     }
     per_minute_s = middle["jobs"].processor_s / minutes
     ray_minute_s = middle["ray"].processor_s / minutes
+    both = zip(works["jobs"], works["ray"], strict=True)
     return {
         **bundle_facts(Bundle.load(bundle)),
         "workers": WORKERS,
@@ -150,6 +151,7 @@ def measure(bundle: Path, videos: int, seconds: int, pairs: int) -> dict[str, An
         "start_processor_s": {engine: round(min(c.processor_s for c in starts[engine]), 1) for engine in ENGINES},
         "table_mb_a_video_hour": round(table_bytes / 1e6 * 60 / minutes, 2),
         "overhead": round(ray_minute_s / per_minute_s - 1, 4),
+        "overhead_of_each_pair": [round(ray.processor_s / jobs.processor_s - 1, 4) for jobs, ray in both],
         "limit": LIMIT,
         "estimate": {"hours": HOURS, "cores": CORES, "days": round(HOURS * 60 * ray_minute_s / CORES / 86_400, 2)},
     }

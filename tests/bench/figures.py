@@ -20,6 +20,7 @@ from fer_edge.errors import UsageError, exit_code_of
 BEGIN = "<!-- written by `python -m tests.bench.figures`; do not edit by hand -->"
 RESULTS = Path(__file__).parents[1] / "system" / "results"
 README = Path(__file__).parents[2] / "device" / "README.md"
+ARCHIVES = Path(__file__).parents[2] / "docs" / "pages" / "archives.md"
 
 Result = dict[str, Any]  # the content of a results file
 Row = tuple[str, str, str]  # quantity, requirement, measurement
@@ -183,12 +184,55 @@ def block(folder: Path = RESULTS) -> str:
     )
 
 
+def archives_block(folder: Path = RESULTS) -> str:
+    """The cost of an archive from the newest result, for docs/pages/archives.md, and an estimate from it."""
+    result = newest("archive-cost", folder)
+    cost, wall, start = (result[key] for key in ("processor_s_a_video_minute", "wall_s_a_video_minute", "start_s"))
+    workers, guess = result["workers"], result["estimate"]
+    pairs = result["overhead_of_each_pair"]
+    pace = guess["cores"] * 60 / cost["ray"]  # hours of video an hour
+    rows = [
+        (f"processor time of a minute of video, `--jobs {workers}`", "", f"{cost['jobs']:.1f} s"),
+        (f"the same, {workers} workers of Ray", "", f"{cost['ray']:.1f} s"),
+        (
+            "overhead of Ray in processor time, its start not counted",
+            f"≤ {result['limit']:.0%}",
+            f"{result['overhead']:+.1%} (single pairs {min(pairs):+.1%} to {max(pairs):+.1%})",
+        ),
+        (f"time of a minute of video, {workers} at a time", "", f"{wall['jobs']:.1f} s; Ray {wall['ray']:.1f} s"),
+        ("start and end of the command", "", f"{start['jobs']:.0f} s; with a Ray of its own {start['ray']:.0f} s"),
+        ("Parquet table of an hour of video", "", f"{result['table_mb_a_video_hour']:.1f} MB"),
+        (f"**estimate**: {guess['hours']:,} hours on {guess['cores']} such cores", "", f"{guess['days']:.1f} days"),
+        (
+            f"**estimate**: tables that {guess['cores']} such cores send",
+            "",
+            f"{pace * result['table_mb_a_video_hour'] / 3600:.2f} MB/s",
+        ),
+    ]
+    return "\n".join(
+        [
+            "| quantity | required | measured |",
+            "|---|---|---|",
+            *(f"| {' | '.join(row)} |" for row in rows),
+            "",
+            f"{result['video_minutes']:g} minutes of video, {result['picture']}; medians of {result['pairs']} pairs of runs; "
+            f"bundle {result['bundle']}. On {result['host']}, {result['cores']} cores, load {result['load']:g} by other work; "
+            f"{result['date']}, {result['commit']}.",
+            "",
+            f"The estimates were not run: {guess['hours']:,} h × 60 × {cost['ray']:.1f} s / {guess['cores']} cores. They "
+            "assume cores of that speed that do nothing else, and a store that keeps up. Larger pictures cost more to decode.",
+        ]
+    )
+
+
 def main(argv: list[str] | None = None) -> int:
-    """Writes the table into device/README.md."""
+    """Writes the tables into device/README.md and docs/pages/archives.md."""
     parser = argparse.ArgumentParser(prog="python -m tests.bench.figures", description=__doc__)
     parser.parse_args(argv)
     text = with_block(README.read_text(), block(), BEGIN)
+    page = with_block(ARCHIVES.read_text(), archives_block(), BEGIN)
     write_atomically(README, text)
+    write_atomically(ARCHIVES, page)
     return 0
 
 
