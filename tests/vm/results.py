@@ -1,9 +1,11 @@
 """Runs the tests in the virtual machine and writes what came of them: a dated result, and the table in device/README.md.
 
     python -m tests.vm.results [--quick] [--out FOLDER] [PYTEST'S WORDS …]
+    python -m tests.vm.results --reports FILE … [--out FOLDER]
 
 --quick runs the part that takes a few minutes. Without --out only stdout gets the result. VM_SUITE names Debian's suite.
-The table is written only after the whole run of trixie passed.
+The table is written only after the whole run of trixie passed. --reports runs nothing: it reads the reports of runs in parts
+(`pytest -o junit_family=xunit1 --junitxml=FILE tests/vm/…`), of which the later one counts where two have the same test.
 """
 
 from __future__ import annotations
@@ -15,6 +17,7 @@ import subprocess
 import sys
 import tempfile
 import xml.etree.ElementTree as ElementTree
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -39,8 +42,16 @@ def main(argv: list[str] | None = None) -> int:
         metavar="FOLDER",
         help="write the result there, and the table of device/README.md too",
     )
+    parser.add_argument("--reports", type=Path, nargs="+", metavar="FILE", help="pytest's reports of runs in parts")
     args, more = parser.parse_known_args(argv)
     suite = os.environ.get("VM_SUITE", "trixie")
+    if args.reports:
+        parts = in_parts(args.reports)
+        result = stamped({"suite": suite, "versions": versions(suite), **parts})
+        print(table(result))
+        if args.out:
+            write(f"vm-{suite}", result, args.out)
+        return int(any(row["outcome"] != "passed" for row in parts["tests"]))
     with tempfile.TemporaryDirectory() as folder:
         report = Path(folder) / "report.xml"
         words = [
@@ -71,6 +82,14 @@ def versions(suite: str) -> dict[str, str]:
     made = image(suite)
     qemu = done(tool("qemu-system-aarch64", "--version")).splitlines()[0]
     return {"kernel": made.release, "qemu": re.sub(r".*version (\S+).*", r"\1", qemu), **made.versions}
+
+
+def in_parts(reports: Sequence[Path]) -> dict[str, Any]:
+    """`runs`, the time of each report's start, and `tests`, the rows of all; of a test that several have, the last."""
+    starts = [next(ElementTree.parse(path).getroot().iter("testsuite")).attrib["timestamp"] for path in reports]
+    by_time = sorted(zip(starts, reports, strict=True))
+    rows = {(row["file"], row["test"]): row for _, path in by_time for row in read_report(path)}
+    return {"runs": [start for start, _ in by_time], "tests": list(rows.values())}
 
 
 def read_report(report: Path) -> list[dict[str, Any]]:
@@ -104,7 +123,8 @@ def table(result: dict[str, Any]) -> str:
         title = name.replace("_s_", "'s ").replace("_", " ") + (f" ({case.rstrip(']')})" if case else "")
         lines.append(f"| {title} | {row['outcome']} | {row.get('says', '').replace('|', '/')} |")
     known = ", ".join(f"{name} {version}" for name, version in result["versions"].items())
-    below = f"{result['date']}, {result['commit']}, Debian {result['suite']}, arm64 emulated by QEMU's TCG: {known}."
+    runs = f"{result['date']}, in {len(result['runs'])} parts" if "runs" in result else result["date"]
+    below = f"{runs}, {result['commit']}, Debian {result['suite']}, arm64 emulated by QEMU's TCG: {known}."
     return "\n".join([*lines, "", below])
 
 
