@@ -244,7 +244,7 @@ def _live(settings: Settings) -> list[str]:
         viewers = "anyone who opens it on this machine and has its token"
     lines = [
         f"the live page, at {address}, to {viewers}: the expression and position of each face, sums of the last "
-        "ten minutes, counts of frames, and the machine's health; all of it in memory only"
+        "ten minutes and of 24 hours, counts of frames, and the machine's health; all of it in memory only"
     ]
     if settings.show_pixels_s is not None:
         lines.append(

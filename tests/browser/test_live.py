@@ -42,7 +42,54 @@ def ended(run: subprocess.Popen[str]) -> None:
 FACE = "document.querySelector('#faces .face .probability')?.textContent.includes('%')"
 HAPPY = """getComputedStyle(document.documentElement).getPropertyValue(
   `--label-${[...document.querySelectorAll('#faces dt')].findIndex((term) => term.textContent === 'happy')}`)"""
+BAR = "document.querySelectorAll('#day-chart path').length > 0"
 COLUMNS = "document.querySelectorAll('#chart path').length > 0"
+
+
+@pytest.mark.parametrize(("width_px", "scheme"), [(390, "light"), (1280, "dark")])
+def test_it_shows_the_day(tab: Callable[..., Tab], tmp_path: Path, width_px: int, scheme: str) -> None:
+    with running(tmp_path) as (_, url):
+        one = tab(width_px, scheme, timezone_id="Asia/Kolkata", locale="de-DE")
+        one.page.goto(url)
+        one.until(BAR)
+        assert one.text("#day-title").lower() == "the last 3 hours", "as much as there is, or will be soon"
+        since = re.match(r"Known since (\w{3}) (\d\d):(\d\d)[.] Observed for ", one.text("#day-summary"))
+        unset = re.match(r"Known since .* ago[.] Observed for ", one.text("#day-summary"))
+        assert since or unset, one.text("#day-summary")
+        hours = one.page.locator("#day-chart text").all_text_contents()[3:]  # behind the shares
+        assert 2 <= len(hours) <= 4 and all(re.fullmatch(r"\d\d:00|now|−\d h", hour) for hour in hours), hours
+        names = one.page.locator("#day-legend li").all_text_contents()
+        assert len(names) >= 8 and one.page.locator("#day-legend .dot.unsure").count() == 1
+        one.page.locator("#day-chart").focus()
+        one.page.keyboard.press("ArrowLeft")
+        assert re.match(r"(\w{3} \d\d:\d\d to \d\d:\d\d|.* ago): .*\d %", one.text("#day-at")), one.text("#day-at")
+    one.until("document.getElementById('notice').textContent.startsWith('The run has ended')")
+    one.page.evaluate(FULL_DAY)
+    assert one.text("#day-title").lower() == "the last 24 hours"
+    hours = one.page.locator("#day-chart text").all_text_contents()[3:]
+    assert hours == [f"{h:02}:00" for h in ((18, 0, 6, 12) if width_px == 390 else (15, 18, 21, 0, 3, 6, 9, 12))]
+    fills = one.page.locator("#day-chart path").evaluate_all("(all) => all.map((path) => path.style.fill)")
+    assert fills == ["var(--label-1)", 'url("#unsure")'], "colours of the one palette, `unsure` hatched"
+    away = one.page.locator("#day-chart rect[fill='url(#absent)']")
+    assert away.count() == (2 if width_px == 390 else 4), "an hour in bars of 30 or of 15 minutes"
+    assert away.first.bounding_box()["width"] >= 5, "bars wide enough to be seen"
+    assert "b 50 %, unsure 50 % of the faces’ time" in one.text("#day-summary")
+    assert one.page.evaluate("document.documentElement.scrollWidth") == width_px, "nothing sticks out"
+    assert contrasts(one.page) == []
+    assert set(one.said) <= {_REFUSED}
+
+
+# The page's own chart of a full day, at 14:00 in India: `b` and `unsure` by halves, and an hour without a camera.
+FULL_DAY = """import('./day.js').then(({ DayChart }) => {
+  const day = new DayChart();
+  const bar = (n, observed_s, labels_s) => ({
+    from_s: 900 * n, seconds: 900, observed_s, unavailable_s: 900 - observed_s, paused_s: 0, face_s: observed_s, labels_s,
+  });
+  const bars = Array.from({ length: 97 }, (_, n) => (n >= 40 && n < 44 ? bar(n, 0, {}) : bar(n, 900, { b: 450, unsure: 450 })));
+  day.startRun(["a", "b"], 900, 96, false);
+  day.setClock({ clock: "synced", wall: "2024-05-02T08:30:00.000Z", mono_s: 900 * 97 }, true);
+  day.addColumns(bars);
+})"""
 
 
 @pytest.mark.parametrize(("width_px", "scheme"), [(390, "light"), (390, "dark"), (1280, "light"), (1280, "dark")])

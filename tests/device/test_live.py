@@ -77,7 +77,19 @@ def frame(seq: int, clock: Clock, gray: np.ndarray | None = None) -> Frame:
 
 @pytest.mark.parametrize(
     "path",
-    ["/", "/page.css", "/page.js", "/faces.js", "/chart.js", "/words.js", "/session.js", "/icon.svg", "/state", "/no"],
+    [
+        "/",
+        "/page.css",
+        "/page.js",
+        "/faces.js",
+        "/chart.js",
+        "/words.js",
+        "/session.js",
+        "/icon.svg",
+        "/state",
+        "/no",
+        "/day.js",
+    ],
 )
 def test_every_response_has_the_security_headers(path: str) -> None:
     with shown() as live:

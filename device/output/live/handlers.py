@@ -26,7 +26,7 @@ _FILES = {
     "/icon.svg": ("icon.svg", "image/svg+xml"),
     **{
         f"/{name}.js": (f"{name}.js", "text/javascript; charset=utf-8")
-        for name in ("page", "session", "faces", "chart", "words")
+        for name in ("page", "session", "faces", "chart", "day", "words")
     },
 }
 _SEND_BUFFER_BYTES = 65_536  # of a stream in the kernel: small, so that a client that does not read is noticed soon

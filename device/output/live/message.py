@@ -7,6 +7,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from device.output.live.day import BAR_S, BARS, DayBar
 from device.output.live.pixelated_picture import PictureState
 from device.output.live.view_state import COLUMN_S, COLUMNS, FaceView, FrameView, Snapshot
 from fer_edge.palette import colour_of
@@ -16,24 +17,33 @@ if TYPE_CHECKING:
 
 
 def full_state(snapshot: Snapshot, pixels: PictureState | None, viewers: int, sent_s: float) -> bytes:
-    """Everything that a page needs at the beginning: the run, the columns of the last minutes, and `now`."""
+    """Everything that a page needs at the beginning: the run, the last minutes, the day, and `now`."""
     return _encoded(
         {
             "run": _run(snapshot),
             "column_s": COLUMN_S,
             "columns_kept": COLUMNS,
             "columns": [_column(body) for body in snapshot.columns],
+            "bar_s": BAR_S,
+            "bars_kept": BARS,
+            "day": [_bar(bar) for bar in snapshot.day],
             "now": _now(snapshot, pixels, viewers, sent_s),
         }
     )
 
 
 def update(
-    snapshot: Snapshot, columns: Sequence[TallyBody], pixels: PictureState | None, viewers: int, sent_s: float
+    snapshot: Snapshot,
+    columns: Sequence[TallyBody],
+    day: Sequence[DayBar],
+    pixels: PictureState | None,
+    viewers: int,
+    sent_s: float,
 ) -> bytes:
-    """What changes from moment to moment, and the columns that are new."""
+    """What changes from moment to moment, the columns that are new, and the bars of the day that have changed."""
     columns_json = [_column(body) for body in columns]
-    return _encoded({"now": _now(snapshot, pixels, viewers, sent_s), "columns": columns_json})
+    now, bars_json = _now(snapshot, pixels, viewers, sent_s), [_bar(bar) for bar in day]
+    return _encoded({"now": now, "columns": columns_json, "day": bars_json})
 
 
 def goodbye(snapshot: Snapshot) -> bytes:
@@ -131,6 +141,19 @@ def _column(body: TallyBody) -> dict[str, Any]:
         "labels_s": body["labels_s"],
         "drops": body["drops"],
         "frames": body["frames"]["processed"],
+    }
+
+
+def _bar(bar: DayBar) -> dict[str, Any]:
+    """A bar of the day, with the names of a column."""
+    return {
+        "from_s": bar.from_ms / 1000,
+        "seconds": bar.length_ms / 1000,
+        "observed_s": bar.observed_ms / 1000,
+        "unavailable_s": bar.unavailable_ms / 1000,
+        "paused_s": bar.paused_ms / 1000,
+        "face_s": bar.face_ms / 1000,
+        "labels_s": {label: ms / 1000 for label, ms in sorted(bar.labels_ms.items())},
     }
 
 

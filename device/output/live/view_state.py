@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, cast
 from device.clock import Clock, Stamp
 from device.output import tally
 from device.output.episodes import EpisodeRules, counted_label
+from device.output.live.day import DayBar, add_columns
 from device.output.tally import FrameCounts
 from fer_edge.events import Event
 
@@ -53,7 +54,7 @@ class FrameView:
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """A run at one moment. `columns` are tallies over `COLUMN_S`, the oldest first.
+    """A run at one moment. `columns` are tallies over `COLUMN_S`, `day` their sums over 24 hours, the oldest first.
 
     `header` is the header's body, None before it was recorded, `started_s` its time; `camera` the body of the last `camera`
     event; `ended` the reason of the end, empty while the run lasts.
@@ -67,6 +68,7 @@ class Snapshot:
     status: Status | None = None
     frame: FrameView | None = None
     columns: tuple[TallyBody, ...] = ()
+    day: tuple[DayBar, ...] = ()
     episodes: tuple[EpisodeBody, ...] = ()
     ended: str = ""
     storing: str = ""  # a sentence about pictures that the run stores
@@ -92,6 +94,7 @@ class ViewState:
         self._status: Status | None = None
         self._frame: FrameView | None = None
         self._columns: tuple[TallyBody, ...] = ()
+        self._day: tuple[DayBar, ...] = ()
         self._episodes: tuple[EpisodeBody, ...] = ()
         self._ended = ""
         self._faces: dict[int, FaceView] = {}  # by track
@@ -170,6 +173,7 @@ class ViewState:
         self._tally, ended = tally.update_tally(self._tally, readings, mono_ns, self._counts, _EPISODE_RULES, paused)
         if ended:
             self._columns = (*self._columns, *ended)[-COLUMNS:]
+            self._day = add_columns(self._day, ended)
 
     def _is_due(self, now_ns: int) -> bool:
         return now_ns - self._snapshot_ns >= (EVERY_S if self.watched else _UNWATCHED_S) * 1e9
@@ -185,6 +189,7 @@ class ViewState:
             status=self._status,
             frame=self._frame,
             columns=self._columns,
+            day=self._day,
             episodes=self._episodes,
             ended=self._ended,
             storing=self.latest.storing,

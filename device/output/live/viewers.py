@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from device.clock import Clock
 from device.output.live import message
+from device.output.live.day import DayBar
 from device.output.live.pixelated_picture import PictureState, PixelatedPictures
 from device.output.live.view_state import EVERY_S, Snapshot, ViewState
 
@@ -108,7 +109,8 @@ class Viewers:
         if snapshot is self._last_snapshot and now_ns - self._last_sent_ns < _HEARTBEAT_S * 1e9:
             return
         columns = self._new_columns(snapshot)
-        update = message.update(snapshot, columns, self._picture_state(), len(self._all), now_ns / 1e9)
+        day, viewers = self._changed_bars(snapshot), len(self._all)
+        update = message.update(snapshot, columns, day, self._picture_state(), viewers, now_ns / 1e9)
         data = message.server_sent_event("now", update)
         full_data = b""
         self._last_snapshot, self._last_sent_ns = snapshot, now_ns
@@ -142,6 +144,11 @@ class Viewers:
         known = self._last_snapshot.columns if self._last_snapshot is not None else ()
         last_s = known[-1]["from_mono_s"] if known else float("-inf")
         return [body for body in snapshot.columns if body["from_mono_s"] > last_s]
+
+    def _changed_bars(self, snapshot: Snapshot) -> Sequence[DayBar]:
+        """The bars of the day that have grown or are new since the last message."""
+        known = self._last_snapshot.day if self._last_snapshot is not None else ()
+        return [bar for bar in snapshot.day if not known or (bar.number >= known[-1].number and bar is not known[-1])]
 
     def _picture_state(self) -> PictureState | None:
         return None if self._pictures is None else self._pictures.state()

@@ -1,5 +1,6 @@
 // The chart of the last minutes: a column for each few seconds, as high as the share of the time in which a face was in view, in
-// the colours of the labels; hatched where the camera gave no frames, dotted where the run was paused or did not exist.
+// the colours of the labels; hatched where the camera gave no frames, dotted where the run was paused or did not exist. The chart
+// of the day (day.js) is one with wider columns and another axis. The patterns are in page.html.
 
 import { byId, formatDuration, formatPercent, htmlElement, labelColour, setText, svgElement } from "./words.js";
 
@@ -7,15 +8,19 @@ const NARROW_PX = 600;
 const [LEFT, RIGHT, TOP, BOTTOM] = [44, 6, 8, 22]; // px around the columns
 const MINUTE_S = 60;
 const MIN_COLUMN_PX = 5;
-const SHORT_SPANS_S = [120, 300]; // for a run that has just started
+const PAGE_COLUMNS = 30; // that a page key moves the cursor
 
 /** The known columns, by the second at which each begins, and the plot that was drawn last. */
 export class Chart {
-  constructor() {
+  /** `name` begins the ids of the chart's elements, except for the one of the minutes; `shortSpans_s` are for a run that has just started. */
+  constructor(name = "", shortSpans_s = [120, 300]) {
     this.columns = new Map();
     this.plot = null;
     this.cursor = null; // seconds before the end
-    const chart = byId("chart");
+    this.shortSpans_s = shortSpans_s;
+    const part = (id) => byId(name ? `${name}-${id}` : id);
+    this.elements = { chart: part("chart"), legend: part("legend"), summary: part("summary"), at: part("at"), title: byId(`${name || "last"}-title`) };
+    const { chart } = this.elements;
     chart.addEventListener("pointermove", (event) => this.moveCursor(event.offsetX));
     chart.addEventListener("pointerleave", () => this.moveCursor(null));
     chart.addEventListener("keydown", (event) => this.onKey(event));
@@ -41,7 +46,7 @@ export class Chart {
   }
 
   draw() {
-    const chart = byId("chart");
+    const { chart, title } = this.elements;
     const width = chart.clientWidth;
     if (!width || !this.labels) return;
     const narrow = width < NARROW_PX;
@@ -49,18 +54,46 @@ export class Chart {
     const newest = this.newestColumn();
     const end_s = newest ? newest.from_s + newest.seconds : 0;
     const known_s = newest ? end_s - Math.min(...this.columns.keys()) : 0;
-    const max_s = this.column_s * this.maxColumns / (narrow ? 2 : 1);
-    const span_s = SHORT_SPANS_S.find((s) => s >= known_s && s < max_s) ?? max_s;
-    setText(byId("last-title"), `The last ${Math.round(span_s / MINUTE_S)} minutes`);
-    const plot = { width: width - LEFT - RIGHT, height: height - TOP - BOTTOM, span_s, end_s };
+    const max_s = this.maxSpan_s(narrow);
+    const span_s = this.shortSpans_s.find((s) => s >= known_s && s < max_s) ?? max_s;
+    setText(title, this.titleText(span_s));
+    const plot = { narrow, known_s, width: width - LEFT - RIGHT, height: height - TOP - BOTTOM, span_s, end_s };
     plot.x = (s) => LEFT + plot.width * (1 - (end_s - s) / span_s);
     plot.y = (share) => TOP + plot.height * (1 - share);
     const merged = Math.max(1, Math.ceil(MIN_COLUMN_PX / (plot.width * this.column_s / span_s)));
     this.plot = { ...plot, columns: this.mergedColumns(end_s - span_s, merged) };
     chart.setAttribute("viewBox", `0 0 ${width} ${height}`);
     chart.setAttribute("height", height);
-    chart.replaceChildren(patterns(), ...axes(plot, narrow), ...this.gapShapes(), ...this.labelShapes(), ...this.cursorShape());
+    chart.replaceChildren(...axes(plot, this.ticks(plot)), ...this.gapShapes(), ...this.labelShapes(), ...this.cursorShape());
     this.updateText();
+  }
+
+  maxSpan_s(narrow) {
+    return this.column_s * this.maxColumns / (narrow ? 2 : 1);
+  }
+
+  titleText(span_s) {
+    return `The last ${Math.round(span_s / MINUTE_S)} minutes`;
+  }
+
+  // What is written below the chart: [{ s, text, anchor }].
+  ticks({ narrow, span_s, end_s }) {
+    const [ticks, minutes] = [[], Math.round(span_s / MINUTE_S)];
+    for (let minute = 0; minute <= minutes - (narrow && minutes > 2); minute += minutes > 5 ? 2 : 1) {
+      const anchor = minute === 0 ? "end" : minute === minutes ? "start" : "middle";
+      ticks.push({ s: end_s - minute * MINUTE_S, text: minute ? `−${minute} min` : "now", anchor });
+    }
+    return ticks;
+  }
+
+  // The moment of the cursor, and the column there, if there is one.
+  momentText(ago_s) {
+    return `${formatDuration(ago_s)} ago`;
+  }
+
+  // The beginning of the summary.
+  sinceText() {
+    return "";
   }
 
   // The columns from from_s on, `count` consecutive ones merged; always in the same groups, or the chart would flicker.
@@ -83,7 +116,7 @@ export class Chart {
     for (const column of columns) {
       const all_s = sum(column.labels_s);
       if (!all_s) continue;
-      const [left, right] = [x(column.from_s), x(column.from_s + column.seconds)];
+      const [left, right] = [Math.max(LEFT, x(column.from_s)), x(column.from_s + column.seconds)];
       let share = 0; // of the column's time, from below
       for (const [label, path] of paths) {
         const part = ((column.labels_s[label] ?? 0) / all_s) * (column.face_s / column.seconds);
@@ -134,7 +167,7 @@ export class Chart {
   }
 
   onKey(event) {
-    const change_s = { ArrowLeft: this.column_s, ArrowRight: -this.column_s, PageUp: MINUTE_S, PageDown: -MINUTE_S }[event.key];
+    const change_s = { ArrowLeft: this.column_s, ArrowRight: -this.column_s, PageUp: PAGE_COLUMNS * this.column_s, PageDown: -PAGE_COLUMNS * this.column_s }[event.key];
     if (!change_s || !this.plot) return;
     event.preventDefault();
     this.cursor = Math.min(this.plot.span_s, Math.max(0, (this.cursor ?? -change_s) + change_s));
@@ -144,6 +177,7 @@ export class Chart {
   // The chart as text and shares, for readers who cannot see the drawing.
   updateText() {
     const { columns, end_s } = this.plot;
+    const { legend, summary, at: atText } = this.elements;
     const total = (name) => columns.reduce((s, column) => s + column[name], 0);
     const [observed_s, face_s, away_s, paused_s] = ["observed_s", "face_s", "unavailable_s", "paused_s"].map(total);
     const shares = labelShares(columns);
@@ -151,13 +185,13 @@ export class Chart {
     const items = labels.map(([label, share]) => legendItem(label, face_s ? formatPercent(share) : "–", labelColour(label, this.labels), label === "unsure" ? "unsure" : ""));
     if (away_s > 0.5) items.push(legendItem("camera away", formatDuration(away_s), "", "gap"));
     if (paused_s > 0.5) items.push(legendItem("paused", formatDuration(paused_s), "", "pause"));
-    byId("legend").replaceChildren(...items);
+    legend.replaceChildren(...items);
     const main = labels.filter(([, share]) => share >= 0.005).sort((a, b) => b[1] - a[1]).slice(0, 3);
     const mainText = main.map(([label, share]) => `${label} ${formatPercent(share)}`).join(", ");
     const observedText = `Observed for ${formatDuration(observed_s)}; a face was in view for ${formatPercent(observed_s ? face_s / observed_s : 0)} of that`;
-    setText(byId("summary"), `${observedText}${mainText ? `: ${mainText} of the faces’ time` : ""}.`);
+    setText(summary, `${this.sinceText()}${observedText}${mainText ? `: ${mainText} of the faces’ time` : ""}.`);
     const at = this.cursor === null ? null : columns.find((c) => c.from_s <= end_s - this.cursor && end_s - this.cursor <= c.from_s + c.seconds);
-    setText(byId("at"), this.cursor === null ? "" : `${formatDuration(this.cursor)} ago: ${at ? columnText(at) : "nothing is known"}`);
+    setText(atText, this.cursor === null ? "" : `${this.momentText(this.cursor, at)}: ${at ? columnText(at) : "nothing is known"}`);
   }
 }
 
@@ -191,35 +225,12 @@ function legendItem(name, value, ink, kind) {
   return htmlElement("li", {}, dot, name, htmlElement("span", {}, value));
 }
 
-function axes({ x, y, width, span_s, end_s }, narrow) {
+function axes({ x, y, width }, ticks) {
   const shapes = [];
   for (const [share, text] of [[0, "0"], [0.5, "50 %"], [1, "100 %"]]) {
     shapes.push(svgElement("line", { class: "grid", x1: LEFT, x2: LEFT + width, y1: y(share), y2: y(share) }));
     shapes.push(svgElement("text", { x: LEFT - 8, y: y(share) + 4, "text-anchor": "end" }, text));
   }
-  const minutes = Math.round(span_s / MINUTE_S);
-  for (let minute = 0; minute <= minutes - (narrow && minutes > 2); minute += minutes > 5 ? 2 : 1) {
-    const at = x(end_s - minute * MINUTE_S);
-    const anchor = minute === 0 ? "end" : minute === minutes ? "start" : "middle";
-    shapes.push(svgElement("text", { x: at, y: y(0) + 17, "text-anchor": anchor }, minute ? `−${minute} min` : "now"));
-  }
+  for (const { s, text, anchor } of ticks) shapes.push(svgElement("text", { x: x(s), y: y(0) + 17, "text-anchor": anchor ?? "middle" }, text));
   return shapes;
-}
-
-function patterns() {
-  const defs = svgElement("defs");
-  const hatch = svgElement("pattern", { id: "absent", width: 6, height: 6, patternUnits: "userSpaceOnUse", patternTransform: "rotate(45)" });
-  const stroke = svgElement("rect", { width: 2.4, height: 6 });
-  stroke.style.fill = "var(--gap)";
-  hatch.append(stroke);
-  const dots = svgElement("pattern", { id: "paused", width: 7, height: 7, patternUnits: "userSpaceOnUse" });
-  const dot = svgElement("circle", { cx: 2, cy: 2, r: 1.3 });
-  dot.style.fill = "var(--mute)";
-  dots.append(dot);
-  const unsure = svgElement("pattern", { id: "unsure", width: 5, height: 5, patternUnits: "userSpaceOnUse", patternTransform: "rotate(-45)" });
-  const line = svgElement("rect", { width: 2, height: 5 });
-  line.style.fill = "var(--mute)";
-  unsure.append(line);
-  defs.append(hatch, dots, unsure);
-  return defs;
 }

@@ -1,6 +1,7 @@
 // The page: exchanges the token of its address for a cookie, reads the stream of events, and reports when there is none.
 
 import { Chart } from "./chart.js";
+import { DayChart } from "./day.js";
 import { showFaces, showNoFace, showView } from "./faces.js";
 import { WRONG_TOKEN, isAccepted, takeToken } from "./session.js";
 import {
@@ -14,6 +15,7 @@ const FULL_RETRY_MS = 10000; // when the device has too many viewers
 const ANNOUNCE_MS = 10000; // between two announcements to a screen reader
 
 const chart = new Chart();
+const dayChart = new DayChart();
 let run = null;
 let now = null;
 let lastMessageMs = 0; // performance.now() of the last message or request
@@ -91,8 +93,10 @@ function handleMessage(kind, data) {
   byId("main").hidden = false;
   byId("main").classList.remove("away");
   if (kind === "whole") startRun(data);
-  if (data.columns.length) chart.addColumns(data.columns);
   now = data.now;
+  if (run) dayChart.setClock(now, run.camera.live);
+  if (data.columns.length) chart.addColumns(data.columns);
+  if (data.day.length) dayChart.addColumns(data.day);
   lastUpdateMs = lastMessageMs;
   render();
 }
@@ -103,13 +107,16 @@ function startRun(data) {
   byId("storing").hidden = !data.run.storing;
   setText(byId("storing"), data.run.storing);
   if (!data.run.labels) return;
-  chart.startRun(data.run.labels, data.column_s, data.columns_kept, run?.boot === data.run.boot);
+  const sameBoot = run?.boot === data.run.boot;
+  chart.startRun(data.run.labels, data.column_s, data.columns_kept, sameBoot);
+  dayChart.startRun(data.run.labels, data.bar_s, data.bars_kept, sameBoot);
   run = data.run;
   setPalette(run.colours);
   const name = run.name === "camera" ? "fer-edge" : `fer-edge · ${run.name}`;
   document.title = name;
   setText(byId("name"), name);
   chart.draw();
+  dayChart.draw();
 }
 
 function showDisconnected(error) {
