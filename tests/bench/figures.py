@@ -200,7 +200,11 @@ def archives_block(folder: Path = RESULTS) -> str:
             f"{result['overhead']:+.1%} (single pairs {min(pairs):+.1%} to {max(pairs):+.1%})",
         ),
         (f"time of a minute of video, {workers} at a time", "", f"{wall['jobs']:.1f} s; Ray {wall['ray']:.1f} s"),
-        ("start and end of the command", "", f"{start['jobs']:.0f} s; with a Ray of its own {start['ray']:.0f} s"),
+        (
+            "start and end of the command, with its networks",
+            "",
+            f"{start['jobs']:.0f} s; with a Ray of its own {start['ray']:.0f} s",
+        ),
         ("Parquet table of an hour of video", "", f"{result['table_mb_a_video_hour']:.1f} MB"),
         (f"**estimate**: {guess['hours']:,} hours on {guess['cores']} such cores", "", f"{guess['days']:.1f} days"),
         (
