@@ -202,7 +202,7 @@ def archives_block(folder: Path = RESULTS) -> str:
         ("overhead of Ray in processor time, its start not counted", f"≤ {limit:.0%}", overhead),
         (f"time of a minute of video, {workers} at a time", "", f"{wall['jobs']:.1f} s; Ray {wall['ray']:.1f} s"),
         (
-            "start and end of the command, with its networks",
+            "start and end of the command",
             "",
             f"{start['jobs']:.0f} s; with a Ray of its own {start['ray']:.0f} s",
         ),
@@ -222,7 +222,7 @@ def archives_block(folder: Path = RESULTS) -> str:
             "",
             f"{result['video_minutes']:g} minutes of video, {result['picture']}; medians of {result['pairs']} pairs of runs; "
             f"bundle {result['bundle']}. On {result['host']}, {result['cores']} cores, load {result['load']:g} "
-            f"(processes, its own and others); times suffer from it, processor time hardly; "
+            f"(processes, its own and others); times suffer from it, processor time less; "
             f"{result['date']}, {result['commit']}.",
             "",
             f"The estimates were not run: {guess['hours']:,} h × 60 × {cost['ray']:.1f} s / {guess['cores']} cores. They "
