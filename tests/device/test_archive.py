@@ -246,8 +246,11 @@ def test_the_privacy_text_names_what_is_sent(tmp_path: Path) -> None:
     text = " ".join(ran("s3://bucket/year", "--out", tmp_path, "--engine", "ray", "--explain-privacy").stdout.split())
     assert "to the machines of the cluster: settings and names of recordings" in text and ", as parquet:" in text
     assert "to the servers of the addresses" in text and "a copy of each recording with an address" in text
-    sent = text.partition("Sent")[2].partition("Never stored")[0]
-    assert sent.strip().endswith("- nothing else") and "no network socket" not in sent
+    sent = text.partition(" Sent ")[2].partition(" Never stored")[0]
+    assert sent.endswith(
+        "from them: the rows - to the servers of the addresses: requests to list and read - nothing else"
+    )
+    assert sent.count("nothing") == 1, "it does not also say that nothing is sent"
 
 
 def test_an_address_is_shown_without_what_may_be_secret() -> None:
