@@ -377,6 +377,13 @@ def test_what_the_pages_include_is_there() -> None:
     assert [(f, title) for f, title in included if f"\n## {title}\n" not in (ROOT / f).read_text()] == []
 
 
+def test_a_page_links_to_each_section_that_only_the_site_includes() -> None:
+    for page in PAGES:
+        for file, title, below in re.findall(r"^<!-- include (\S+): (.+) -->\n(.*)$", page.read_text(), re.M):
+            anchor = re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-")
+            assert below == f"This section is in [{file}](../../{file}#{anchor}).", page.name
+
+
 def test_every_command_has_an_example() -> None:
     typed = [words for words in examples(DOCUMENTED) if words[0] == "fer-edge"]
     assert len(typed) > 40 and len({words[1] for words in typed}) == len({c.split()[0] for c in COMMANDS})
