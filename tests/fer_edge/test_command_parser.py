@@ -40,9 +40,9 @@ def answer(words: list[str], capsys: pytest.CaptureFixture[str]) -> list[str]:
             ["fer-edge run: error: --region: “1,x” is not four numbers X,Y,W,H, such as 0.25,0,0.5,1"],
         ),
         (
-            "run --flip horizonal",
+            "run --flip horizonta",
             [
-                "fer-edge run: error: --flip: “horizonal” is none of none, horizontal, vertical, both; did you mean "
+                "fer-edge run: error: --flip: “horizonta” is none of none, horizontal, vertical, both; did you mean "
                 "horizontal?"
             ],
         ),
