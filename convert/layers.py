@@ -13,6 +13,7 @@ from convert.report.plots import layer_error_plot
 from fer_edge.atomic_file import write_atomically
 from fer_edge.bundle import Bundle
 from fer_edge.command_parser import CommandParser
+from fer_edge.commands.vision_arguments import BUNDLE_HELP
 from fer_edge.console import output
 from fer_edge.errors import exit_code_of
 
@@ -20,9 +21,7 @@ from fer_edge.errors import exit_code_of
 def main(argv: list[str] | None = None) -> int:
     """Prints the table; 0 done, 2 bad input, 5 bundle refused, 6 no images."""
     parser = CommandParser(prog="python -m convert.layers", description=__doc__)
-    parser.add_argument(
-        "bundle", type=Path, nargs="?", help="folder of a bundle, or edge or nano; default: the bundle in use"
-    )
+    parser.add_argument("bundle", type=Path, nargs="?", help=BUNDLE_HELP)
     parser.add_argument("--data", type=Path, help="data set, in any form that `python -m convert.data` reads")
     add_votes_argument(parser)
     parser.add_argument(

@@ -239,8 +239,8 @@ def settings_text(loaded: LoadedSettings, commented: bool = False, environ: Mapp
     """What `fer-edge config show` prints: a settings file in TOML, with the origin of each setting as a comment.
 
     Settings without a value are comments. An address with a password is a comment too, and the password is not printed.
-    `commented` adds the meaning of each setting, and makes comments of the defaults: a file that is started from it follows
-    those of later versions.
+    `commented` adds the meaning of each setting, and makes comments of the defaults and of this machine's folders from the
+    environment: a file that is started from it follows the defaults of later versions, and can be used on another machine.
     """
     report = settings_report(loaded, environ)
     lines = [f"# settings from {report.file or 'no file'}; * can change on SIGHUP, the others at the next start"]
@@ -248,12 +248,17 @@ def settings_text(loaded: LoadedSettings, commented: bool = False, environ: Mapp
         value = str(view.value) if isinstance(view.value, Path) else view.value
         assignment = f"# {name} =" if value is None else f"{name} = {_toml(value)}"
         redacted = name == "camera" and value != loaded.settings.camera
-        if redacted or (commented and value is not None and view.origin == "default"):
+        if redacted or (commented and value is not None and not _is_given(view.origin)):
             assignment = f"# {assignment}"
         if commented:
             lines += ["", f"# {view.description}"]
         lines.append(f"{assignment:<40} # {'* ' if view.reloadable else ''}{view.origin}")
     return "\n".join(lines)
+
+
+def _is_given(origin: str) -> bool:
+    """Whether a file or a flag gave the value, and not a default or the environment of this machine."""
+    return origin != "default" and not origin.startswith("environment: ")
 
 
 def _toml(value: Any) -> str:

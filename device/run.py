@@ -37,6 +37,7 @@ from fer_edge.console import discard_stdout, message, reporter
 from fer_edge.detection.download import fallback_warning
 from fer_edge.errors import EXIT_DONE, CameraNotOpened, NotEnoughData, Unhealthy
 from fer_edge.limits import FRAME_PIXELS
+from fer_edge.log.event_text import end_text
 
 if TYPE_CHECKING:
     from device.output.collected.face_store import FaceCollection, FaceStore
@@ -159,9 +160,9 @@ def run(
     summary = f"{totals.processed} frames, {totals.with_face} with a face, {sum(counts.drops.values())} dropped"
     if settings.once and not totals.readings and not requests.stop:
         raise NotEnoughData(
-            f"no face was found ({reason}: {summary}); look into the camera, from nearer, with more light"
+            f"no face was found ({end_text(reason)}: {summary}); look into the camera, from nearer, with more light"
         )
-    report(f"{reason}: {summary}")
+    report(f"{end_text(reason)}: {summary}")
     if lines.failure:
         discard_stdout()
     return Unhealthy.exit_code if journal.unwritten or lines.failure else EXIT_DONE

@@ -28,8 +28,13 @@ def thresholds_by_label(spec: BundleSpec, unsure_below: float | None = None) -> 
 
 
 def thresholds_sentence(labels: Sequence[str], thresholds: Sequence[float]) -> str:
-    """The thresholds of the labels in words: “happy from 0.41, sad from 0.9; never fear”."""
+    """The thresholds of the labels in words: “happy from 0.41, neutral always; fear is never reported”."""
     pairs = list(zip(labels, thresholds, strict=True))
-    reported = ", ".join(f"{label} from {threshold:g}" for label, threshold in pairs if threshold != NEVER)
-    never = ", ".join(label for label, threshold in pairs if threshold == NEVER)
-    return "; ".join(part for part in (reported, f"never {never}" if never else "") if part)
+    reported = ", ".join(
+        f"{label} from {threshold:g}" if threshold else f"{label} always"
+        for label, threshold in pairs
+        if threshold != NEVER
+    )
+    never = [label for label, threshold in pairs if threshold == NEVER]
+    absent = f"{', '.join(never)} {'is' if len(never) == 1 else 'are'} never reported" if never else ""
+    return "; ".join(part for part in (reported, absent) if part)

@@ -82,7 +82,7 @@ def make_parser() -> CommandParser:
     subparsers = parser.add_subparsers(metavar="COMMAND", prog="fer-edge", help=argparse.SUPPRESS)
     lines = [
         "Logs displayed facial expressions from a camera with an int8 model.",
-        "Stores no picture, except where `label --annotate` or `collect` is told to; sends none.",
+        "Stores no picture unless `label --annotate` or `collect` is used; sends none unless `--show-pixels` is given.",
     ]
     for title, modules in _GROUPS.items():
         group = _Group(subparsers)

@@ -42,10 +42,16 @@ EXIT_CODES = {
 _FULL_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO)  # of the disk behind an output
 _FULL_TEXTS = tuple(os.strerror(code) for code in _FULL_ERRORS)
 _PARTLY_WRITTEN = re.compile(r"\d+ requested and \d+ written")  # of numpy.ndarray.tofile
+HOST_EXTRA = "the extra `host` (TensorFlow, 2 GB): pip install 'fer-edge[host]', in a checkout pip install '.[host]'"
 _HOST_MODULES = {"tensorflow", "keras", "h5py", "litert_quantizer", "flatbuffers", "sklearn", "scipy", "matplotlib"}
 _HOST_MODULES |= {"jinja2", "tqdm"}  # what the commands of the host import, beside the base install
 EXIT_DONE = 0
 EXIT_INTERRUPTED = 130  # by Ctrl-C, as shells report it; host commands only, the loop ends with 0
+
+
+def host_extra_missing(error: ImportError) -> str:
+    """The sentence for a command of the host where a package of the extra `host` cannot be imported."""
+    return f"this command needs {HOST_EXTRA} ({error})"
 
 
 class FerEdgeError(Exception):
@@ -130,7 +136,7 @@ def _exit_code_of(command: Callable[[], int]) -> int:
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] not in _HOST_MODULES:
             raise
-        message(f"{error.name} is not installed; it belongs to the extra `host` (2 GB): pip install 'fer-edge[host]'")
+        message(host_extra_missing(error))
         return UsageError.exit_code
     except BrokenPipeError:  # the reader of the output closed it: `… | head`
         sys.stderr.close()

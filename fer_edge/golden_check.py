@@ -49,10 +49,11 @@ class Verification:
     def sentence(self) -> str:
         """The result in one sentence."""
         apart, limits = self.difference, self.limits
+        other = "" if self.compared_with == self.runtime else f" from those of {self.compared_with}"
         return (
-            f"bundle {self.bundle} reproduces its golden vectors on {self.runtime}: {self.crops} crops, logits within "
-            f"{apart.steps:.2g} output steps (RMS {apart.rms_steps:.2f}) of {self.compared_with}; "
-            f"allowed: {limits.steps:.2g} ({limits.rms_steps:.2f}); {self.ms:.0f} ms"
+            f"bundle {self.bundle} gives the stored outputs on this machine ({self.runtime}): {self.crops} crops, largest "
+            f"difference{other} {apart.steps:.2g} steps (allowed {limits.steps:.2g}), RMS {apart.rms_steps:.2f} "
+            f"(allowed {limits.rms_steps:.2f}); {self.ms:.0f} ms"
         )
 
     @property

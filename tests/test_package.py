@@ -125,6 +125,7 @@ def test_the_demo_runs_without_the_host_packages(base: Path, tmp_path: Path) -> 
     steps = [line.split()[2] for line in ran.stdout.splitlines() if line.startswith("$ fer-edge ")]
     assert steps == ["verify", "run", "predict", "log"]
     assert "pip install 'fer-edge[host]'" in ran.stderr and "pip install 'fer-edge[live]'" in ran.stderr
+    assert "no expression lasted long enough for an episode" in ran.stderr, "1 s is as long as `hold_s`"
     assert "face at" in ran.stdout and list((tmp_path / "demo-out" / "log").glob("*.jsonl"))
     last = [line.strip() for line in ran.stdout.splitlines()][-3:]
     assert last == ["fer-edge run --camera 0", "fer-edge predict me.jpg", "fer-edge log summary demo-out/log"]

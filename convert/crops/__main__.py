@@ -17,6 +17,7 @@ from convert.data.loader import load, remarks
 from fer_edge.atomic_file import write_atomically
 from fer_edge.bundle import Bundle
 from fer_edge.command_parser import CommandParser
+from fer_edge.commands.vision_arguments import BUNDLE_HELP
 from fer_edge.console import message, output
 from fer_edge.detection.registry import DETECTORS, find_detector, require_far_search
 from fer_edge.detection.tiles import MIN_FAR_PX
@@ -31,7 +32,7 @@ def main(argv: list[str] | None = None) -> int:
         "--data", type=Path, required=True, help="data set, in any form that `python -m convert.data` reads"
     )
     add_votes_argument(parser)
-    parser.add_argument("--bundle", type=Path, help="folder of a bundle, or edge or nano; default: the bundle in use")
+    parser.add_argument("--bundle", type=Path, help=BUNDLE_HELP)
     parser.add_argument(
         "--detector",
         choices=(*DETECTORS, "all"),

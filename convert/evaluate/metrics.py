@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from convert.evaluate.bootstrap import DRAWS, SEED, interval, log_odds, resamples, weighted_auc
-from fer_edge.errors import UsageError
+from fer_edge.errors import UsageError, host_extra_missing
 
 FPR_STEPS = 200  # of the false positive rate, at which a curve is stored; finer steps look the same in a figure
 _WEIGHTS_AT_ONCE = 8_000_000  # images × draws in memory
@@ -159,7 +159,5 @@ def _sklearn_metrics() -> Any:
     try:
         from sklearn import metrics
     except ImportError as error:
-        raise UsageError(
-            f"the metrics need scikit-learn ({error}); `pip install 'fer-edge[host]'` installs it"
-        ) from error
+        raise UsageError(host_extra_missing(error)) from error
     return metrics

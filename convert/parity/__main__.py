@@ -21,6 +21,7 @@ from convert.report.parity_table import parity_table
 from fer_edge.atomic_file import atomic_file
 from fer_edge.bundle import Bundle
 from fer_edge.command_parser import CommandParser
+from fer_edge.commands.vision_arguments import BUNDLE_HELP
 from fer_edge.console import message, output
 from fer_edge.errors import UsageError, exit_code_of
 
@@ -32,9 +33,7 @@ def main(argv: list[str] | None = None, prog: str = "python -m convert.parity") 
     """
     parser = CommandParser(prog=prog, description=__doc__)
     which = parser.add_mutually_exclusive_group()
-    which.add_argument(
-        "bundle", type=Path, nargs="?", help="folder of a bundle, or edge or nano; default: the bundle in use"
-    )
+    which.add_argument("bundle", type=Path, nargs="?", help=BUNDLE_HELP)
     which.add_argument("--bundle", type=Path, dest="named", metavar="DIR", help="the same, as in other commands")
     parser.add_argument(
         "--data",

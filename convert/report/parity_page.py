@@ -18,7 +18,7 @@ from convert.report.external_training import external_run
 from convert.report.model_card import calibration_text, range_search_text
 from convert.train.history import TrainingHistory
 from fer_edge.bundle import Bundle
-from fer_edge.errors import NotEnoughData, UsageError
+from fer_edge.errors import NotEnoughData, UsageError, host_extra_missing
 from fer_edge.json_fields import to_json
 
 _STYLES = {PASS: "pass", FAIL: "fail", OPEN: "open", LOGITS_ONLY: "open"}
@@ -220,7 +220,7 @@ def _template() -> Any:
     try:
         from jinja2 import Environment, FileSystemLoader, StrictUndefined
     except ImportError as error:
-        raise UsageError(f"the page needs Jinja ({error}); `pip install 'fer-edge[host]'` installs it") from error
+        raise UsageError(host_extra_missing(error)) from error
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent),
         autoescape=True,

@@ -12,7 +12,7 @@ import numpy as np
 
 from convert.evaluate.metrics import RocCurves, Scores
 from convert.train.history import TrainingSummary
-from fer_edge.errors import UsageError
+from fer_edge.errors import UsageError, host_extra_missing
 from fer_edge.palette import colour_of
 
 Real = float  # `float` is a field of Difference
@@ -236,9 +236,7 @@ def _figure(width_in: float, height_in: float, form: str = "png") -> Iterator[tu
         import matplotlib
         from matplotlib.figure import Figure
     except ImportError as error:
-        raise UsageError(
-            f"the figures need matplotlib ({error}); `pip install 'fer-edge[host]'` installs it"
-        ) from error
+        raise UsageError(host_extra_missing(error)) from error
     image = io.BytesIO()
     with matplotlib.rc_context():
         matplotlib.rcdefaults()

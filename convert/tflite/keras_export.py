@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from convert.tflite.io_signature import require_one_picture
 from convert.tflite.tensorflow_output import quiet_tensorflow
 from fer_edge.bounded_read import read_bounded
-from fer_edge.errors import UsageError
+from fer_edge.errors import UsageError, host_extra_missing
 from fer_edge.limits import JSON_BYTES
 from fer_edge.text_cleaning import clean
 
@@ -23,7 +23,6 @@ _OTHER_TYPE = re.compile(r"x(f16|bf16|f64)>")
 _TYPE_NAMES = {"f16": "float16", "bf16": "bfloat16", "f64": "float64"}
 # How the converter names an operator that it would need TensorFlow itself (“flex”) or somebody's own code for.
 _NO_OPERATOR = re.compile(r"'(tf\.\w+)' op is neither a custom op nor a flex op")
-_INSTALL = "`pip install 'fer-edge[host]'` installs it"
 
 
 def load_keras(path: Path) -> keras.Model:
@@ -37,7 +36,7 @@ def load_keras(path: Path) -> keras.Model:
         try:
             import keras
         except ImportError as error:
-            raise UsageError(f"a Keras file needs Keras and TensorFlow ({error}); {_INSTALL}") from error
+            raise UsageError(host_extra_missing(error)) from error
         try:
             return keras.saving.load_model(path, compile=False)
         except Exception as error:  # Keras raises a dozen kinds here
@@ -161,7 +160,7 @@ def _tensorflow() -> Any:
         import keras  # noqa: F401
         import tensorflow
     except ImportError as error:
-        raise UsageError(f"converting a model needs TensorFlow ({error}); {_INSTALL}") from error
+        raise UsageError(host_extra_missing(error)) from error
     return tensorflow
 
 

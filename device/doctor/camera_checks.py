@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from importlib.util import find_spec
 from pathlib import Path
+from urllib.parse import urlsplit
 
+from device.camera.camera_url import redact_url
 from device.camera.csi import list_csi_cameras
 from device.camera.source import Source
 from device.clock import SystemClock
@@ -55,11 +58,27 @@ def camera(context: CheckContext) -> Finding:
     except UsageError as error:
         return make_finding("camera.wrong", error=error)
     except CameraNotOpened as error:
-        return make_finding("camera.none", error=error)
+        return make_finding("camera.none", error=error, advice=_camera_advice(context.settings.camera))
     try:
         return _read_frames(source, str(name), context, clock, start_ns)
     finally:
         source.close()
+
+
+def _camera_advice(camera: str) -> str:
+    """What to do about a camera that cannot be opened."""
+    if "://" in camera:
+        host = urlsplit(redact_url(camera).removesuffix("/…")).hostname or ""
+        ping = f"ping -c 3 {shlex.quote(host)}" if host.isascii() else "ping -c 3 HOST"  # “…”: it cannot be told apart
+        return f"see whether the camera answers: `{ping}`"
+    if camera.startswith("csi"):
+        return "check the ribbon cable, and see whether `rpicam-hello --list-cameras` lists the camera"
+    number = camera.removeprefix("usb:")
+    if not number.isdigit():
+        return f"see whether it is there: `ls -ld {shlex.quote(camera)}`"
+    if Path(f"/dev/video{number}").exists():
+        return f"end the program that uses /dev/video{number}, or name another camera"
+    return 'plug in a camera, or set `camera = "csi:0"` for one on the ribbon cable'
 
 
 def _read_frames(source: Source, name: str, context: CheckContext, clock: SystemClock, start_ns: int) -> Finding:

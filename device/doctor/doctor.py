@@ -20,9 +20,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
-from device.camera.camera_url import redact_url
 from device.clock import SystemClock
 from device.config import Settings
 from device.config_sources import load_settings
@@ -215,7 +213,7 @@ def _remaining_output(process: subprocess.Popen[str]) -> tuple[str, str]:
 
 
 def _with_command_facts(finding: Finding, doctor: Doctor) -> Finding:
-    """The finding with the facts that commands need besides its own: this environment's programs, the user, the camera."""
+    """The finding with the facts that commands need besides its own: this environment's programs, and the user."""
     environ = doctor.environ if doctor.environ is not None else os.environ
     path = Path(sysconfig.get_path("scripts")) / "fer-edge"
     is_on_path = shutil.which("fer-edge") == str(path) or not path.is_file()
@@ -227,16 +225,5 @@ def _with_command_facts(finding: Finding, doctor: Doctor) -> Finding:
         "pip": f"{shlex.quote(sys.executable)} -m pip",
         "user": system_checks.user_name(os.geteuid()),
         "install_detectors": f"{detectors} detectors install",
-        "list_cameras": _camera_list_command(str(doctor.flags.get("camera") or "0")),
     }
     return Finding(finding.check, finding.key, {**facts, **finding.facts})
-
-
-def _camera_list_command(camera: str) -> str:
-    """The command that shows whether the named camera exists."""
-    if "://" in camera:
-        host = urlsplit(redact_url(camera).removesuffix("/…")).hostname or ""
-        return f"ping -c 3 {shlex.quote(host)}" if host.isascii() else "ping -c 3 HOST"  # “…”: it cannot be told apart
-    if camera.startswith("csi"):
-        return "rpicam-hello --list-cameras"
-    return "ls -l /dev/video*" if camera.removeprefix("usb:").isdigit() else f"ls -ld {shlex.quote(camera)}"

@@ -119,9 +119,7 @@ class DoctorReport:
         if not states[FAIL]:
             return f"{states.total()} checks, none failed{notes}"
         first = next(finding for finding in self.findings if finding.text.state == FAIL)
-        return (
-            f"{states[FAIL]} of {states.total()} checks failed{notes}; begin with {first.check}: {first.filled('what')}"
-        )
+        return f"{states[FAIL]} of {states.total()} checks failed{notes}; begin with {first.check}"
 
     def to_json(self) -> dict[str, Any]:
         """The report as `fer-edge doctor --json` prints it."""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol, Self, TextIO, cast
 from device.clock import Clock
 from fer_edge.console import message
 from fer_edge.events import Event
-from fer_edge.log.event_text import event_sentence
+from fer_edge.log.event_text import event_sentence, reason_text
 
 if TYPE_CHECKING:
     from device.output.event_bodies import EventBody
@@ -136,7 +136,7 @@ def format_reading(event: Event, start_s: float = 0.0) -> str:
     line = f"{event.mono_s - start_s:9.2f} s  {label:<8} {p:4.0%}   face {width}×{height} px at ({x}, {y})"
     if label == body["label"]:
         return line
-    why = f", {body['why']}" if body.get("why") else ""
+    why = f", {reason_text(body['why'])}" if body.get("why") else ""
     return f"{line}{why}; this frame alone: {body['label']}"
 
 

@@ -25,6 +25,7 @@ def register(commands: Any) -> None:
     parser = commands.add_parser(
         "collect",
         help="store pictures of the faces in view for your own training, and label them",
+        usage="fer-edge collect --faces DIR --store-pictures-of-faces [options]\n       fer-edge collect review DIR",
         allow_abbrev=False,
         epilog="Logs as `fer-edge run` does, too. Exit codes: those of `fer-edge run`.",
     )
@@ -33,7 +34,7 @@ def register(commands: Any) -> None:
         _CONSENT,
         action="store_true",
         dest="consent",
-        help="required: pictures of the faces in view are stored in DIR, and the people in view know of it and agree",
+        help="required to store pictures; by giving it you confirm that everybody in view knows of it and agrees",
     )
     for flag, dest, kind, metavar, help_text in (
         ("--every", "every_s", float, "S", "time in s between two pictures of one face; default: 3"),
@@ -68,7 +69,7 @@ def register(commands: Any) -> None:
         "--explain-privacy", action="store_true", help="print what this run would store and send, and exit"
     )
     parser.set_defaults(command=_collect)
-    review = parser.add_subparsers(metavar="ACTION").add_parser(
+    review = parser.add_subparsers(metavar="ACTION", prog="fer-edge collect").add_parser(
         "review", help="label the pictures by keyboard, on a page for this machine only", allow_abbrev=False
     )
     review.add_argument("folder", type=Path, metavar="DIR", help="the folder that --faces named")

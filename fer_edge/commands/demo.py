@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import itertools
 import shlex
 import sys
 from pathlib import Path
 from typing import Any
 
 from fer_edge.console import message, output
-from fer_edge.errors import EXIT_DONE
+from fer_edge.errors import EXIT_DONE, HOST_EXTRA
 
 _HOST = ("tensorflow", "keras", "litert_quantizer")
 
@@ -18,13 +19,13 @@ def register(commands: Any) -> None:
     """Adds the command."""
     parser = commands.add_parser(
         "demo",
-        help="try it without a camera: quantize, compare, log a synthetic face, classify a picture",
+        help="without a camera: log a synthetic face, classify a picture (with the extra `host`, also quantize)",
         epilog="Exit codes: 0 done; else that of the step that failed.",
     )
     parser.add_argument(
         "--out", type=Path, default=Path("demo-out"), metavar="DIR", help="folder for what it writes; default: demo-out"
     )
-    parser.add_argument("--duration", type=float, default=5.0, metavar="S", help="length of the run in s; default: 5")
+    parser.add_argument("--duration", type=float, default=8.0, metavar="S", help="length of the run in s; default: 8")
     parser.set_defaults(command=_demo)
 
 
@@ -32,7 +33,7 @@ def _demo(args: argparse.Namespace) -> int:
     import subprocess
 
     args.out.mkdir(parents=True, exist_ok=True)
-    bundle, face, log = args.out / "bundle", args.out / "face.png", args.out / "log"
+    bundle, face, log = args.out / "bundle", args.out / "face.png", _unused_folder(args.out / "log")
     for title, words in _steps(bundle, face, log, args.duration):
         output(f"\n== {title}\n$ fer-edge {shlex.join(words)}")
         if words[0] == "predict":
@@ -40,6 +41,10 @@ def _demo(args: argparse.Namespace) -> int:
         if code := subprocess.run([sys.executable, "-m", "fer_edge", *words], check=False).returncode:
             message(f"this step ended with exit code {code}; the sentence above says why")
             return code
+        if words[0] == "run" and not _has_episode(log):
+            message(
+                "no expression lasted long enough for an episode (setting `hold_s`, default 1 s), so none was logged"
+            )
     output("\nMeasured: int8 against float, or this machine against stored results; frames and readings of the loop.")
     output("Not measured: accuracy (the models' cards have it), a real camera, a Raspberry Pi.")
     page = "--live " if _are_installed("tornado") else ""
@@ -56,9 +61,7 @@ def _steps(bundle: Path, face: Path, log: Path, duration_s: float) -> list[tuple
         chosen = ["--bundle", str(bundle)]
         first = ("quantize the float model to int8, and compare the two", ["quantize", "--out", str(bundle)])
     else:
-        message(
-            "quantizing needs the extra `host` (2 GB, minutes): pip install 'fer-edge[host]'. The demo goes on without it"
-        )
+        message(f"quantizing needs {HOST_EXTRA}; the demo goes on without it")
         first = ("check that the packaged int8 model gives the stored results on this machine", ["verify"])
     run = ["run", "--camera", "synthetic", "--duration", f"{duration_s:g}", *chosen, "--log", str(log)]
     run += ["--live", ":0"] if _are_installed("tornado") else []
@@ -68,6 +71,20 @@ def _steps(bundle: Path, face: Path, log: Path, duration_s: float) -> list[tuple
         ("classify a drawn face in a picture", ["predict", str(face), *chosen]),
         ("sum up the log", ["log", "summary", str(log)]),
     ]
+
+
+def _unused_folder(folder: Path) -> Path:
+    """`folder`, or where that exists `folder-2` and so on: the summary of a demo is that of its own run."""
+    numbered = (folder.with_name(f"{folder.name}-{number}") for number in itertools.count(2))
+    return folder if not folder.exists() else next(path for path in numbered if not path.exists())
+
+
+def _has_episode(log: Path) -> bool:
+    from fer_edge.events import Event
+    from fer_edge.journal.segments import segment_lines, segments
+
+    lines = (item for segment in segments(log) for _, item in segment_lines(segment, {"episode"}))
+    return any(isinstance(item, Event) and item.kind == "episode" for item in lines)
 
 
 def _are_installed(*modules: str) -> bool:

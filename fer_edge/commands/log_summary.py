@@ -72,7 +72,7 @@ def _summary(args: argparse.Namespace) -> int:
     else:
         names = part_columns(summaries)[0 if len(summaries) > 1 else 1 :]
         report_zone(args)
-        message("there: share of the observed time; each expression: share of the seconds of faces, with unsure")
+        message("presence = share of the observed time with a face; an expression or unsure = share of the face time")
         write_text(part_rows(summaries), names, zone, sys.stdout)
     return EXIT_DONE
 

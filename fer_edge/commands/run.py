@@ -26,7 +26,12 @@ _EPILOG = (
 
 def register(commands: Any) -> None:
     """Adds the command. An absent flag leaves the value of the settings file, or the default."""
-    parser = commands.add_parser("run", help="run the camera loop: find faces, classify them, log", epilog=_EPILOG)
+    parser = commands.add_parser(
+        "run",
+        help="run the camera loop: find faces, classify them, log",
+        description="Finds faces, labels them, and logs each expression that lasts 1 s (an episode).",
+        epilog=_EPILOG,
+    )
     parser.add_argument("--config", type=Path, metavar="FILE", help=CONFIG_HELP)
     parser.add_argument("--name", help="name of this instance, if there are several cameras; default: camera")
     parser.add_argument("--json", action="store_true", default=None, help="print the journal's JSON lines; default: no")

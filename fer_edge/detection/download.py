@@ -111,7 +111,7 @@ def fetch_missing_detectors(wanted: str | None, say: Callable[[str], None]) -> N
     """Installs the detector files if `may_fetch`, and says so. A failure is reported, and takes a minute at most."""
     if not may_fetch(wanted):
         return
-    say(f"no detector files are installed yet; {OFFLINE_VARIABLE}=1 would leave it at that")
+    say(f"no detector files are installed yet; set {OFFLINE_VARIABLE}=1 to prevent the download")
     try:
         install_detectors(say=say, retries=0, limit_s=_FETCH_S)
     except FerEdgeError as error:

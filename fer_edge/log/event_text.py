@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -9,6 +10,23 @@ from fer_edge.event_bodies import probability_of
 from fer_edge.events import Event
 
 _Body = dict[str, Any]
+_REASON_TEXTS = {
+    "confidence": "probability below the threshold",
+    "dark": "too dark or too little contrast",
+    "blurred": "blurred",
+    "tiny": "too small",
+    "turned": "turned away",
+}
+_UNTIL_TEXTS = {
+    "changed": "the expression changed",
+    "left": "the face left",
+    "unsure": "unsure",
+    "long": "the longest time of one line",
+    "lost": "the camera was lost",
+    "pause": "the pause",
+    "end": "the end of the run",
+}
+_TIME_IS_OVER = re.compile(r"(\S+) s are over")
 
 
 def event_sentence(event: Event, labels: Sequence[str] = ()) -> str:
@@ -31,6 +49,16 @@ def duration_text(seconds: float) -> str:
             left = whole % unit // smaller
             return f"{whole // unit} {name}" + (f" {left} {rest}" if left else "")
     return f"{whole} s"
+
+
+def reason_text(why: str) -> str:
+    """Why a face is `unsure`, in words; an unknown reason as it is."""
+    return _REASON_TEXTS.get(why, why)
+
+
+def end_text(reason: str) -> str:
+    """Why a run ended, the `reason` of its `end` line, in words."""
+    return _TIME_IS_OVER.sub(r"stopped after \1 s", reason)
 
 
 def counted(n: int, noun: str) -> str:
@@ -59,7 +87,7 @@ def _camera(body: _Body) -> str:
 def _reading(body: _Body) -> str:
     label, p = body.get("steady") or body["label"], max(body.get("steady_p") or body["p"])
     track = "" if body["track"] is None else f", face {body['track']}"
-    why = f", {body['why']}" if body.get("why") else ""
+    why = f", {reason_text(body['why'])}" if body.get("why") else ""
     return f"{label} {p:.0%}{why}{track}{_quality(body)}"
 
 
@@ -67,7 +95,8 @@ def _episode(body: _Body, labels: Sequence[str]) -> str:
     label = body["label"]
     p = probability_of(label, body["p"], labels)
     track = "" if body["track"] is None else f"face {body['track']}, "
-    return f"{label} {p:.0%} for {duration_text(body['dwell_s'])} ({track}ended: {body['ended']}{_quality(body)})"
+    until = _UNTIL_TEXTS.get(body["ended"], body["ended"])
+    return f"{label} {p:.0%} for {duration_text(body['dwell_s'])} ({track}until {until}{_quality(body)})"
 
 
 def _tally(body: _Body) -> str:
@@ -107,7 +136,7 @@ def _gap(body: _Body) -> str:
 
 
 def _end(body: _Body) -> str:
-    return f"the run ended after {duration_text(body['seconds'])}: {body['reason']}"
+    return f"the run ended after {duration_text(body['seconds'])}: {end_text(body['reason'])}"
 
 
 def _other(body: _Body) -> str:
@@ -115,7 +144,7 @@ def _other(body: _Body) -> str:
 
 
 def _quality(body: _Body) -> str:
-    return "" if body.get("quality") is None else f", quality {body['quality']:.2f}"
+    return "" if body.get("quality") is None else f"; picture quality {body['quality']:.2f}"
 
 
 _SENTENCES: dict[str, Callable[[_Body], str]] = {

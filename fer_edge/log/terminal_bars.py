@@ -1,4 +1,4 @@
-"""Bars of letters for a terminal: a row for each period, each letter a share of the seconds of faces."""
+"""Bars of letters for a terminal: a row for each period, each letter a share of the face time."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def bar_lines(summary: Summary) -> Iterator[str]:
     yield f"{summary.device.name}, {zone}"
     blind = [f"{_BLIND} not observed"] if any(part.blind_s >= 1 for part in summary.parts) else []
     yield "  ".join([*(f"{letters[label]} {label}" for label in labels), *blind])
-    yield f"{'':16}  {'there':<{_THERE}}        what {WIDTH} letters of faces showed"
+    yield f"{'':16}  {'with a face':<{_THERE + 8}}expressions, one letter for {100 / WIDTH:g} % of the face time"
     for part in summary.parts:
         yield _line(part, labels, letters, zone)
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from fer_edge.events import UNSURE
 from fer_edge.log.aggregation import STATES, PeriodSums
-from fer_edge.log.event_text import counted, duration_text
+from fer_edge.log.event_text import counted, duration_text, reason_text
 from fer_edge.log.rows import Row
 from fer_edge.log.summary import Summary
 
@@ -25,7 +25,7 @@ STATE_TEXTS = {
 def summary_text(summary: Summary) -> str:
     """The summary as one page of text."""
     whole, zone = summary.whole, summary.window.zone
-    head = f"{summary.device.name}: {zone.short(whole.from_s)} to {zone.short(whole.to_s)}, {zone}"
+    head = f"instance {summary.device.name}: {zone.short(whole.from_s)} to {zone.short(whole.to_s)}, {zone}"
     return "\n".join(
         [head, "", *_time(summary), "", *_presence(whole), "", *_certainty(whole), "", *_reliability(summary)]
     )
@@ -64,8 +64,10 @@ def _certainty(whole: PeriodSums) -> Iterator[str]:
         yield "  no face"
         return
     faces_s = sum(whole.labels_s.values())
-    by = ", ".join(f"{why} {seconds / faces_s:.1%}" for why, seconds in sorted(whole.unsure_s.items(), key=_largest))
-    yield f"  unsure for {unsure:.1%} of the seconds of faces{f' ({by})' if by else ''}"
+    by = ", ".join(
+        f"{reason_text(why)} {seconds / faces_s:.1%}" for why, seconds in sorted(whole.unsure_s.items(), key=_largest)
+    )
+    yield f"  unsure for {unsure:.1%} of the face time{f'; causes: {by}' if by else ''}"
     p, quality = whole.mean_p(), whole.mean_quality()
     if p is not None:
         quality_text = "" if quality is None else f"; mean quality of the face {quality:.2f} of 1"
@@ -80,8 +82,7 @@ def _reliability(summary: Summary) -> Iterator[str]:
     clock = (
         "all times are by a synchronized clock"
         if not whole.doubtful_s
-        else f"for {duration_text(whole.doubtful_s)} of it the clock was not known to be synchronized: these times are"
-        " estimates"
+        else f"for {duration_text(whole.doubtful_s)} the clock was not known to be synchronized; these times are estimates"
     )
     steps = f"; {counted(trust.clock_steps, 'change')} of the wall clock, corrected" if trust.clock_steps else ""
     yield f"  clock    {clock}{steps}"

@@ -194,7 +194,10 @@ def test_without_tensorflow_the_message_names_the_install_command(tiny: Any, tmp
     )
     ran = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=False)
     assert ran.returncode == 2 and ran.stdout == ""
-    assert "needs Keras and TensorFlow" in ran.stderr and "pip install 'fer-edge[host]'" in ran.stderr
+    assert (
+        "this command needs the extra `host` (TensorFlow, 2 GB): " in ran.stderr
+        and "pip install 'fer-edge[host]'" in ran.stderr
+    )
     assert "Traceback" not in ran.stderr
 
 

@@ -35,7 +35,7 @@ def test_what_a_run_prints(
     blazeface: object, pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     states, messages = printed(pictures, tmp_path, capsys)
-    assert "opened" in states[0] and [line for line in states if "ended: end" in line]
+    assert "opened" in states[0] and [line for line in states if "until the end of the run" in line]
     assert not [line for line in states if " px at " in line]
     assert len(messages) == 2 and "detector blazeface-zoomed" in messages[0] and "20 frames" in messages[1]
 

@@ -24,7 +24,7 @@ import pytest
 from fakes import FakeClock
 
 from device.config import Settings
-from device.doctor import doctor, service_checks, subprocess_probe, system_checks
+from device.doctor import camera_checks, doctor, service_checks, subprocess_probe, system_checks
 from device.doctor.findings import (
     FAIL,
     NOTE,
@@ -159,8 +159,10 @@ def an_empty_environment(path: Path, patch: pytest.MonkeyPatch) -> list[Mapping[
         done = subprocess.run(command, env=environ, cwd=path, capture_output=True, text=True, check=False)
         assert done.returncode == 2, done.stderr
         report = json.loads(done.stdout)
-        first = "OpenCV is not installed" if more else "numpy is not installed"
-        assert f"begin with {'opencv' if more else 'numpy'}: {first}" in done.stderr
+        check, name = ("opencv", "OpenCV") if more else ("numpy", "numpy")
+        assert done.stderr.endswith(f"begin with {check}\n"), "its sentence is on stdout, once"
+        first = next(finding for finding in report["findings"] if finding["state"] == "fail")
+        assert first["check"] == check and first["what"].startswith(f"{name} is not installed")
         assert (report["healthy"], report["exit_code"]) == (False, 2)
         found_there += report["findings"]
     return found_there
@@ -584,6 +586,20 @@ def test_every_command_of_ours_that_doctor_names_exists(key: str, tmp_path: Path
         if "{program}" in command:
             words = command.format(program="fer-edge", flags=" --user", name="camera").partition("fer-edge ")[2]
             make_parser().parse_args(shlex.split(words))
+
+
+@pytest.mark.parametrize(
+    ("camera", "advice"),
+    [
+        ("usb:987", 'plug in a camera, or set `camera = "csi:0"` for one on the ribbon cable'),
+        ("987", 'plug in a camera, or set `camera = "csi:0"` for one on the ribbon cable'),
+        ("csi:0", "check the ribbon cable, and see whether `rpicam-hello --list-cameras` lists the camera"),
+        ("http://me:secret@cam.local/video", "see whether the camera answers: `ping -c 3 cam.local`"),
+        ("/dev/v4l/by-id/none", "see whether it is there: `ls -ld /dev/v4l/by-id/none`"),
+    ],
+)
+def test_the_advice_about_a_camera_fits_its_kind(camera: str, advice: str) -> None:
+    assert camera_checks._camera_advice(camera) == advice
 
 
 def test_the_first_failure_gives_the_exit_code() -> None:

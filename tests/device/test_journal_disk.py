@@ -321,7 +321,9 @@ def test_a_disk_that_is_full_from_the_first_line_to_the_last(
 ) -> None:
     done = limited_run(tmp_path, 0)
     assert done.returncode == 7, done.stderr
-    begins, ends, frames = [line for line in done.stderr.splitlines() if "journal in " in line or "are over" in line]
+    begins, ends, frames = [
+        line for line in done.stderr.splitlines() if "journal in " in line or "stopped after " in line
+    ]
     assert begins.endswith("cannot be written (File too large); its lines wait in memory and are tried again")
     assert "could not be written (File too large): 1 header, 2 camera, " in ends and "1 tally, 1 end" in ends
     assert "frames" in frames

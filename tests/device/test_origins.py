@@ -154,6 +154,15 @@ def test_config_show_prints_a_file_with_the_same_settings(tmp_path: Path) -> Non
     assert [name for name, spec in SETTING_FIELDS.items() if f"# {spec.metadata['description']}\n" not in text] == []
 
 
+def test_a_settings_file_to_start_from_names_no_folder_of_this_machine(tmp_path: Path) -> None:
+    """`config show --commented` is copied to devices: what the environment gives here is a comment, what the file gives not."""
+    environ = {**NOWHERE, "XDG_STATE_HOME": "/home/ann/.state", "RUNTIME_DIRECTORY": "/run/user/7"}
+    text = settings_text(load_settings({}, toml(tmp_path, "fps = 3"), environ), True, environ)
+    assert tomllib.loads(text) == {"fps": 3.0}
+    assert '# log = "/home/ann/.state/fer-edge"' in text and "# environment: XDG_STATE_HOME" in text
+    assert tomllib.loads(settings_text(load_settings({}, None, environ), False, environ))["runtime"] == "/run/user/7"
+
+
 def test_config_show_prints_json(tmp_path: Path) -> None:
     environ = {**NOWHERE, "STATE_DIRECTORY": "/var/lib/fer-edge"}
     origins = json.loads(

@@ -286,7 +286,7 @@ def test_once_waits_ten_seconds_and_no_longer(tmp_path: Path, bundle_path: Path)
             return super().read()
 
     source = FourASecond([BLACK] * 1000, live=False, clock=clock)
-    with pytest.raises(NotEnoughData, match="10 s are over"):
+    with pytest.raises(NotEnoughData, match="stopped after 10 s"):
         run(settings_of("synthetic", bundle_path, tmp_path / "log", once=True), clock=clock, source=source)
     end = check(journal_events(tmp_path / "log"))
     assert 10.0 <= end["seconds"] < 12.0

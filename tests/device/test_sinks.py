@@ -29,10 +29,10 @@ class Gone(io.StringIO):
         raise BrokenPipeError
 
 
-EPISODE: dict[str, Any] = {"label": "sad", "p": [0.1, 0.2, 0.7], "dwell_s": 1.5, "track": 3, "ended": "label changed"}
+EPISODE: dict[str, Any] = {"label": "sad", "p": [0.1, 0.2, 0.7], "dwell_s": 1.5, "track": 3, "ended": "changed"}
 CAMERA_LINE = "     1.00 s  camera front opened\n"
 READING_LINE = "     2.00 s  happy     86%   face 180×184 px at (200, 120)\n"
-EPISODE_LINE = "     3.00 s  sad 20% for 1.5 s (face 3, ended: label changed)\n"  # the label's probability
+EPISODE_LINE = "     3.00 s  sad 20% for 1.5 s (face 3, until the expression changed)\n"  # the label's probability
 
 
 @pytest.mark.parametrize(

@@ -74,7 +74,7 @@ def test_the_setting_replaces_the_thresholds_of_either_kind(single: BundleSpec, 
 def test_the_thresholds_are_told_in_words(by_label: BundleSpec) -> None:
     assert thresholds_by_label(by_label)[1] == NEVER
     assert thresholds_sentence(LABELS, thresholds_by_label(by_label)) == (
-        "angry from 0.9, happy from 0.25, neutral from 0, sad from 1, surprise from 0.7; never disgust, fear"
+        "angry from 0.9, happy from 0.25, neutral always, sad from 1, surprise from 0.7; disgust, fear are never reported"
     )
 
 
@@ -123,6 +123,6 @@ def test_verify_lists_the_thresholds_of_labels_only_where_there_are_some(
     bundle = update_bundle(tmp_path / "nano", add_thresholds)
     assert bundle.spec.thresholds == by_label.thresholds
     assert main(["verify", str(tmp_path / "nano")]) == 0
-    assert "never disgust, fear" in capsys.readouterr().out.splitlines()[1]
+    assert "disgust, fear are never reported" in capsys.readouterr().out.splitlines()[1]
     assert main(["verify", str(tmp_path / "nano"), "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["thresholds"] == BELOW

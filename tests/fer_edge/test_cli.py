@@ -124,4 +124,28 @@ def test_a_run_without_a_camera_says_what_to_try(capsys: pytest.CaptureFixture[s
 
 def test_verify_takes_its_bundle_like_other_commands(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["verify", "--bundle", "nano"]) == 0
-    assert capsys.readouterr().out.startswith("bundle nano reproduces")
+    assert capsys.readouterr().out.startswith("bundle nano gives the stored outputs on this machine (")
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (
+            "",
+            "Stores no picture unless `label --annotate` or `collect` is used; sends none unless `--show-pixels` is given.",
+        ),
+        ("", "demo without a camera: log a synthetic face, classify a picture (with the extra `host`, also quantize)"),
+        ("run", "Finds faces, labels them, and logs each expression that lasts 1 s (an episode)."),
+        (
+            "collect",
+            "usage: fer-edge collect --faces DIR --store-pictures-of-faces [options] fer-edge collect review DIR",
+        ),
+        ("collect", "by giving it you confirm that everybody in view knows of it and agrees"),
+        ("collect review", "usage: fer-edge collect review [options] DIR"),
+        ("parity", "or edge-mixed, edge or nano, which come with the package"),
+    ],
+)
+def test_the_help_says(words: str, sentence: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="0"):
+        main([*words.split(), "--help"])
+    assert sentence in " ".join(capsys.readouterr().out.replace("-\n", "-").split())

@@ -166,6 +166,9 @@ def test_a_missing_package_of_the_host_is_explained(capsys: pytest.CaptureFixtur
         raise ModuleNotFoundError("No module named 'ours'", name="ours")
 
     assert exit_code_of(command) == 2
-    assert "pip install 'fer-edge[host]'" in capsys.readouterr().err
+    assert capsys.readouterr().err == (
+        "fer-edge: this command needs the extra `host` (TensorFlow, 2 GB): pip install 'fer-edge[host]', in a checkout "
+        "pip install '.[host]' (No module named 'tensorflow')\n"
+    )
     with pytest.raises(ModuleNotFoundError):
         exit_code_of(bug)

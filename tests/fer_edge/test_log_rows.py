@@ -235,7 +235,8 @@ def test_the_uncertainty_is_summarised(house: Path, capsys: pytest.CaptureFixtur
     assert main(["log", "summary", str(house / "hall"), "--utc"]) == 0
     out = capsys.readouterr().out
     faces_s = 100 + 60 + 40 + 2 * 300 + 60
-    assert f"unsure for {40 / faces_s:.1%} of the seconds of faces (blurred {40 / faces_s:.1%})" in out
+    assert f"unsure for {40 / faces_s:.1%} of the face time; causes: blurred {40 / faces_s:.1%}" in out
+    assert out.startswith("instance hall: 2026-")
     assert "mean probability of the label shown 0.80" in out and "mean quality of the face 0.78 of 1" in out
 
 

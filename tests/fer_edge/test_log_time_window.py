@@ -15,7 +15,7 @@ from journal_items import read_journal
 from fer_edge.cli import main
 from fer_edge.errors import UsageError
 from fer_edge.events import KINDS, Event
-from fer_edge.log.event_text import duration_text, event_sentence
+from fer_edge.log.event_text import duration_text, end_text, event_sentence
 from fer_edge.log.time_window import TimeWindow, TimeZone
 from tests.generated_month import simulate_example_day
 from tests.simulated_device import utc_s
@@ -141,6 +141,14 @@ def test_every_kind_of_event_has_a_sentence() -> None:
     assert told["clock"] == "wall clock moved by +1,767,225,600.0 s, unsynced → synced"
     assert all("{" not in words for words in told.values()), "a kind was told by its fields alone"
     assert event_sentence(Event("weather", 1, "b", 1.0, "w", "synced", {"sky": "blue"})) == "sky blue"
+
+
+@pytest.mark.parametrize(
+    ("reason", "words"),
+    [("12 s are over", "stopped after 12 s"), ("0.5 s are over", "stopped after 0.5 s"), ("a bug", "a bug")],
+)
+def test_the_end_of_a_run_in_words(reason: str, words: str) -> None:
+    assert end_text(reason) == words
 
 
 def documented() -> list[str]:

@@ -49,8 +49,10 @@ def journal(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_bars_are_in_proportion(journal: Path) -> None:
     summary = summarise(Device("kitchen", journal), TimeWindow(zone=TimeZone(utc=True)), "hour")
     assert summary is not None
-    title, key, _, nine, ten = bar_lines(summary)
+    title, key, head, nine, ten = bar_lines(summary)
     assert title == "kitchen, UTC" and "H happy" in key and "? unsure" in key
+    assert head.split("  ")[-1].strip() == "expressions, one letter for 2 % of the face time" and "with a face " in head
+    assert head.index("expressions") == nine.index("H"), "the heading stands over its column"
     assert nine.count("H") == 25 and {nine.count("S"), nine.count("?")} == {12, 13}
     assert "20 min" in nine and "50.0%" in nine
     assert ten.count("N") + ten.count("A") == WIDTH and "40 min" in ten
