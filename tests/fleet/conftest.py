@@ -90,14 +90,16 @@ def write_client(folder: Path, targets: dict[str, Target]) -> None:
         "".join(f"[127.0.0.1]:{up.port} {(up.share / 'host_key.pub').read_text()}" for up in targets.values())
     )
     (folder / "config").write_text(
+        "Host door\n  HostName 127.0.0.1\n"  # an inventory's name is the address where there is no ansible_host
         f"Host *\n  IdentitiesOnly yes\n{keys}\n  UserKnownHostsFile {folder / 'known'}\n  GlobalKnownHostsFile none\n"
     )
     (folder / "bin").mkdir()
     (folder / "bin" / "ssh").write_text(f'#!/bin/sh\nexec {shutil.which("ssh")} -F {folder / "config"} "$@"\n')
     (folder / "bin" / "ssh").chmod(0o755)
-    hosts = "".join(f"        {name}: {{ansible_port: {up.port}}}\n" for name, up in targets.items())
+    address = {name: "" if name == "door" else ", ansible_host: 127.0.0.1" for name in targets}
+    hosts = "".join(f"        {name}: {{ansible_port: {up.port}{address[name]}}}\n" for name, up in targets.items())
     (folder / "hosts.yml").write_text(
         "all:\n"
-        "  vars: {ansible_host: 127.0.0.1, ansible_user: pi, fer_edge_offline: true, fer_edge_config: settings.toml}\n"
+        "  vars: {ansible_user: pi, fer_edge_offline: true, fer_edge_config: settings.toml}\n"
         f"  children:\n    cameras:\n      hosts:\n{hosts}"
     )
