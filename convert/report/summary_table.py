@@ -67,8 +67,8 @@ def _reason(models: Path) -> list[str]:
     shares = " % against ".join(f"{report.scores.accuracy.value * 100:.1f}" for report in (default, other))
     return [
         "",
-        f"`{BY_BOTH}` is the default because it agrees more often than `{SAME_NETWORK[BY_BOTH]}` with the majority of ten"
-        f" raters: {shares} % of {default.scores.n:,} of these images.",
+        f"`{BY_BOTH}` is the default because it agrees with the majority of ten raters more often than"
+        f" `{SAME_NETWORK[BY_BOTH]}`: on {shares} % of the {default.scores.n:,} of these images that have a majority.",
     ]
 
 
