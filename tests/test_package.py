@@ -92,7 +92,7 @@ def test_the_wheel_holds_the_packages_the_bundles_and_their_files(wheel: Path) -
     ):
         assert beside in names
     page = {p.relative_to(ROOT).as_posix() for p in (ROOT / "device/output/live/page").iterdir()}
-    assert len(page) == 8 and page <= set(names)
+    assert len(page) == 9 and page <= set(names)
     review = {p.relative_to(ROOT).as_posix() for p in (ROOT / "device/output/review/page").iterdir()}
     assert len(review) == 3 and review <= set(names)
     assert [n for n in names if n.startswith("tests/") or "/test_" in n or "conftest" in n] == []
