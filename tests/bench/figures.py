@@ -191,7 +191,7 @@ def archives_block(folder: Path = RESULTS) -> str:
     workers, guess = result["workers"], result["estimate"]
     pairs, limit = result["overhead_of_each_pair"], result["limit"]
     overhead = f"single pairs of runs {min(pairs):+.1%} to {max(pairs):+.1%}"
-    if max(pairs) - min(pairs) <= limit:
+    if max(pairs) <= limit or min(pairs) > limit or max(pairs) - min(pairs) <= limit:
         overhead = f"{result['overhead']:+.1%}; {overhead}"
     else:
         overhead = f"not known: {overhead}, too far apart to tell"
