@@ -1,4 +1,5 @@
-"""`python -m convert.readme`: writes the measured figures into README.md and models/README.md, and the latter's presets."""
+"""`python -m convert.readme`: writes the measured figures into README.md, models/README.md and the page
+of what a label is worth, and the presets into models/README.md."""
 
 from __future__ import annotations
 
@@ -24,6 +25,9 @@ def main(argv: list[str] | None = None) -> int:
     def run() -> int:
         readme = with_block(args.readme.read_text(), summary_table.block(args.models), summary_table.BEGIN)
         write_atomically(args.readme, readme)
+        privacy = args.models.parent / "docs/pages/privacy.md"
+        worth = summary_table.default_accuracy(args.models)
+        write_atomically(privacy, with_block(privacy.read_text(), worth, summary_table.BEGIN))
         page = args.models / "README.md"
         text = with_block(page.read_text(), readme_table.block(args.models))
         write_atomically(page, with_block(text, preset_table.block(), preset_table.BEGIN))

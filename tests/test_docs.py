@@ -163,9 +163,11 @@ def test_the_version_is_in_the_changelog() -> None:
 
 def test_the_readmes_figures_are_those_of_the_reports() -> None:
     from convert.report.readme_table import with_block
-    from convert.report.summary_table import BEGIN, block
+    from convert.report.summary_table import BEGIN, block, default_accuracy
 
     assert with_block(README, block(ROOT / "models"), BEGIN) == README, "run `python -m convert.readme`"
+    privacy = (ROOT / "docs/pages/privacy.md").read_text()
+    assert with_block(privacy, default_accuracy(ROOT / "models"), BEGIN) == privacy, "run `python -m convert.readme`"
 
 
 def test_the_models_figures_are_those_of_the_reports() -> None:

@@ -59,6 +59,16 @@ def block(models: Path) -> str:
     )
 
 
+def default_accuracy(models: Path) -> str:
+    """A sentence with the accuracy of the default by both kinds of labels, for docs/pages/privacy.md."""
+    folder = models / BY_BOTH / "report"
+    own, votes = (EvaluationReport.load(folder / name).scores for name in ("report.json", VOTES_REPORT))
+    return (
+        f"The default model, `{BY_BOTH}`, is right on {own.accuracy.value * 100:.1f} % of {own.n:,} test images by FER2013's"
+        f" labels, and on {votes.accuracy.value * 100:.1f} % of {votes.n:,} by the majority of ten raters, before thresholds."
+    )
+
+
 def _reason(models: Path) -> list[str]:
     """Why the default is the default, although its accuracy on the set's own labels is lower."""
     default, other = (
