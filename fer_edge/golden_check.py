@@ -156,7 +156,7 @@ def _value(threshold: float | LabelThresholds | None) -> str:
 
 
 def _probabilities(bundle: Bundle, logits: np.ndarray) -> None:
-    """Raises BundleRefused when a row is not a probability distribution, or give another label than the logits."""
+    """Raises BundleRefused when a row is not a probability distribution, or gives another label than the logits."""
     import numpy as np
 
     from fer_edge.classifier import softmax

@@ -167,21 +167,14 @@ def test_the_classes_are_those_named_then_those_with_a_folder_else_the_expressio
         Labelling(folder, ["a/b"])
 
 
+def review_command(folder: FaceFolder, port: int | None, *words: str) -> list[str]:
+    return [*(sys.executable, "-m", "fer_edge", "collect", "review", str(folder.path), "--port", str(port)), *words]
+
+
 def test_the_command_serves_until_it_is_stopped_and_says_what_was_labelled(folder: FaceFolder) -> None:
     for name in NAMES[:2]:
         os.utime(folder.unlabelled / name, (0, 0))
-    command = [
-        sys.executable,
-        "-m",
-        "fer_edge",
-        "collect",
-        "review",
-        str(folder.path),
-        "--port",
-        "0",
-        "--classes",
-        "calm",
-    ]
+    command = review_command(folder, 0, "--classes", "calm")
     ran = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     assert ran.stderr is not None
     assert "2 faces without a label were older than 14 days, and are deleted" in ran.stderr.readline()
@@ -201,16 +194,7 @@ def test_it_refuses_what_it_cannot_serve(
     assert main(["collect", "review", str(folder.path), "--port", "70000"]) == 2
     assert "--port must be from 0 to 65535" in capsys.readouterr().err
     with served(folder, (), 0, print) as url:
-        command = [
-            sys.executable,
-            "-m",
-            "fer_edge",
-            "collect",
-            "review",
-            str(folder.path),
-            "--port",
-            str(urlsplit(url).port),
-        ]
+        command = review_command(folder, urlsplit(url).port)
         ran = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert ran.returncode == 2 and "the review page cannot be served at 127.0.0.1" in ran.stderr
     assert "name another with --port N" in ran.stderr

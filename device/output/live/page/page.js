@@ -3,7 +3,7 @@
 import { Chart } from "./chart.js";
 import { DayChart } from "./day.js";
 import { showFaces, showNoFace, showView } from "./faces.js";
-import { WRONG_TOKEN, isAccepted, takeToken } from "./session.js";
+import { openSession } from "./session.js";
 import {
   DROP_REASONS, STATES, byId, fillRows, formatBytes, formatCount, formatDuration, formatPercent, htmlElement, labelColour, setPalette, setText,
 } from "./words.js";
@@ -25,30 +25,7 @@ let failures = 0;
 let retryTimer = 0;
 let announcedMs = -ANNOUNCE_MS;
 let restartText = "";
-
-async function start() {
-  const token = takeToken();
-  if (token && !(await isAccepted(token))) return askForToken(WRONG_TOKEN);
-  return connect();
-}
-
-function askForToken(error = "") {
-  byId("entry").hidden = false;
-  byId("main").hidden = true;
-  byId("notice").hidden = true;
-  showState("locked", "wait");
-  setText(byId("token-error"), error);
-  byId("token").focus();
-}
-
-byId("entry").addEventListener("submit", async (event) => {
-  event.preventDefault();
-  const token = byId("token").value.trim();
-  byId("token").value = "";
-  if (!(await isAccepted(token))) return askForToken(WRONG_TOKEN);
-  byId("entry").hidden = true;
-  return connect();
-});
+let askForToken = () => {};
 
 async function connect() {
   clearTimeout(retryTimer);
@@ -238,5 +215,7 @@ document.addEventListener("visibilitychange", () => {
   if (document.hidden) hiddenTimer = setTimeout(() => { clearTimeout(retryTimer); stream?.abort(); }, HIDDEN_MS);
   else if (stream?.signal.aborted && byId("entry").hidden) connect();
 });
-addEventListener("hashchange", start);
-start();
+askForToken = openSession(connect, () => {
+  byId("notice").hidden = true;
+  showState("locked", "wait");
+});

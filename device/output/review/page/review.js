@@ -1,34 +1,12 @@
 // The review page: shows one face at a time; a key or a button moves it into a class. No text is ever used as HTML.
 
-import { WRONG_TOKEN, isAccepted, takeToken } from "./session.js";
+import { openSession } from "./session.js";
 import { byId, formatCount, htmlElement, setText } from "./words.js";
 
 let state = null;
 let queue = []; // names of the faces that wait, in the order in which they are shown
 let isBusy = false;
-
-async function start() {
-  const token = takeToken();
-  if (token && !(await isAccepted(token))) return askForToken(WRONG_TOKEN);
-  return request("state");
-}
-
-function askForToken(error = "") {
-  byId("entry").hidden = false;
-  byId("main").hidden = true;
-  showState("locked", "wait");
-  setText(byId("token-error"), error);
-  byId("token").focus();
-}
-
-byId("entry").addEventListener("submit", async (event) => {
-  event.preventDefault();
-  const token = byId("token").value.trim();
-  byId("token").value = "";
-  if (!(await isAccepted(token))) return askForToken(WRONG_TOKEN);
-  byId("entry").hidden = true;
-  return request("state");
-});
+let askForToken = () => {};
 
 /** Asks for the state, or takes a step, after which the answer is the state; one request at a time. */
 async function request(path, body) {
@@ -131,5 +109,4 @@ function showNotice(text) {
   setText(byId("notice"), text);
 }
 
-addEventListener("hashchange", start);
-start();
+askForToken = openSession(() => request("state"), () => showState("locked", "wait"));
