@@ -16,6 +16,9 @@ from fer_edge.errors import CameraNotOpened
 if TYPE_CHECKING:
     import cv2
 
+UDEV_S = 2.0  # in which udev removes the links of a device that was unplugged; reads of it fail at once
+_POLL_S = 0.05
+
 
 class UsbCamera:
     """The camera at `node`: /dev/video0, or a link to it, such as those of /dev/v4l/by-id, which stay when numbers change.
@@ -30,6 +33,7 @@ class UsbCamera:
         self._reader: cv2.VideoCapture | None = None
         self._seq = 0
         self._size, self._fps = (0, 0), 0.0
+        self._device = node  # what the node was when it was opened: /dev/video0
 
     def open(self) -> None:
         if not self._node.exists():
@@ -48,7 +52,8 @@ class UsbCamera:
     def _open_reader(self) -> None:
         import cv2
 
-        self._reader = open_v4l2(self._node.resolve(), self._settings.stall_s)
+        self._device = self._node.resolve()
+        self._reader = open_v4l2(self._device, self._settings.stall_s)
         if not self._reader.isOpened():
             self.close()  # before the question why, or this process would be the one that uses it
             raise CameraNotOpened(why_no_camera(self._node))
@@ -71,12 +76,19 @@ class UsbCamera:
         with errors_reported_as(SourceLost, f"{self._node} gave no picture"):
             success, image = self._reader.read()
             if not success:
-                raise SourceLost(
-                    f"{self._node} gave no picture" if self._node.exists() else f"{self._node} was unplugged"
-                )
+                raise SourceLost(f"{self._node} {'was unplugged' if self._is_unplugged() else 'gave no picture'}")
             frame = Frame(self._seq, self._clock.mono_ns(), to_gray(image))
         self._seq += 1
         return frame
+
+    def _is_unplugged(self) -> bool:
+        """Whether the device that was opened is gone, now or within UDEV_S, or the node is another device's by now."""
+        end_ns = self._clock.mono_ns() + round(UDEV_S * 1e9)
+        while self._node.exists() and self._node.resolve() == self._device:
+            if self._clock.mono_ns() >= end_ns:
+                return False
+            self._clock.sleep(_POLL_S)
+        return True
 
     def describe(self) -> SourceDescription:
         width, height = self._size

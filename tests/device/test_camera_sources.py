@@ -12,6 +12,7 @@ from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import cv2
 import numpy as np
@@ -23,7 +24,7 @@ from processes import ROOT
 from device.camera.camera_url import redact_url, with_password
 from device.camera.factory import create_source
 from device.camera.replay import ImageFolder, VideoFile, is_raw_video
-from device.camera.source import EndOfStream, SourceDescription
+from device.camera.source import EndOfStream, SourceDescription, SourceLost
 from device.camera.stream import NetworkStream
 from device.camera.synthetic import SyntheticCamera
 from device.camera.usb import UsbCamera
@@ -439,6 +440,37 @@ from fer_edge.cli import main
 code = main(["run", "--camera", sys.argv[1], "--bundle", "nano", "--log", sys.argv[2], "--config", sys.argv[3]])
 print(code, int(re.search(r"VmHWM:\s+(\d+)", Path("/proc/self/status").read_text())[1]) // 1024)
 """
+
+
+@pytest.mark.parametrize(
+    ("after", "reason"),
+    [("unlinked", "was unplugged"), ("linked to another", "was unplugged"), ("linked", "gave no picture")],
+)
+def test_an_unplugged_camera_is_told_from_a_stalled_one_though_its_link_goes_later(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, after: str, reason: str
+) -> None:
+    link = tmp_path / "camera"
+    (tmp_path / "video0").touch()
+    (tmp_path / "video1").touch()
+    link.symlink_to(tmp_path / "video0")
+
+    class Udev(FakeClock):
+        """A clock by which udev needs half a second."""
+
+        def sleep(self, seconds: float) -> None:
+            super().sleep(seconds)
+            if sum(self.slept_s) >= 0.5 and after != "linked":
+                link.unlink(missing_ok=True)
+                if after == "linked to another":
+                    link.symlink_to(tmp_path / "video1")
+
+    # every read of an unplugged camera fails; tests/vm has a real one
+    reader = Mock(**{"isOpened.return_value": True, "get.return_value": 0.0, "read.return_value": (False, None)})
+    monkeypatch.setattr("device.camera.usb.open_v4l2", Mock(return_value=reader))
+    camera = UsbCamera(link, Settings(), Udev())
+    camera.open()
+    with pytest.raises(SourceLost, match=f"{re.escape(str(link))} {reason}$"):
+        camera.read()
 
 
 def test_a_camera_with_huge_pictures_does_not_take_the_memory(tmp_path: Path) -> None:
