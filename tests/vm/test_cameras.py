@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 
 import pytest
 
-from tests.vm.machine import Machine
+from tests.vm.image import SITE
+from tests.vm.machine import CODE, Machine
 from tests.vm.scenario import BY_ID, Outcome, watch
 
 Record = Callable[[str, object], None]
@@ -47,6 +49,28 @@ def test_a_usb_camera_that_is_unplugged_comes_back_under_another_number(
     assert outcome.code == 0 and len(set(nodes)) == 2, outcome
     assert outcome.changes == [("opened", ""), ("lost", f"{WEBCAM} was unplugged"), ("back", ""), ("closed", "")]
     check_faces(outcome)
+
+
+OTHER_RUN = f"""( env PYTHONPATH={CODE}:{SITE} python3 -m fer_edge run --camera {BY_ID.format("0002")} --config settings.toml \\
+  --name other --bundle nano --detector haar --log other >out2 2>messages2; echo $? >code2 ) & second=$!
+count() {{ cat $1/*.jsonl 2>/dev/null | grep -c '"kind":"reading"'; }}
+i=0; until [ $(count other) -ge 3 ] || [ -e code2 ] || [ $i -gt 1800 ]; do sleep 0.5; i=$((i+1)); done
+readings $(($(count log)+3)); pkill -INT -f '^python3 -m fer_edge run .*--name other'; wait $second; stop
+echo ==other; cat code2 messages2 other/*.jsonl
+"""
+
+
+def test_two_usb_cameras_are_read_at_once(machine: Machine, record_property: Record) -> None:
+    outcome = watch(machine, WEBCAM, OTHER_RUN, before="rm -rf other code2; webcam mjpg 0 0001; webcam yuyv 1 0002")
+    machine.ssh("kill $(cat /root/webcam0.pid) $(cat /root/webcam1.pid); sleep 2")
+    text = outcome.script_output.partition("==other\n")[2]
+    events = [json.loads(line) for line in text.splitlines() if line.startswith("{")]
+    record_property("says", f"{outcome.says}; the other: exit {text.splitlines()[0]}")
+    assert outcome.code == 0 and text.startswith("0\n"), (outcome.messages, text)
+    assert outcome.of("header")[0]["camera"]["name"] == WEBCAM and events[0]["camera"]["name"] == BY_ID.format("0002")
+    check_faces(outcome)
+    end = events[-1]
+    assert end["kind"] == "end" and end["readings"] >= end["frames"]["processed"] * 0.9, text
 
 
 def test_a_usb_camera_that_stalls_is_lost_and_back(machine: Machine, record_property: Record) -> None:
@@ -177,7 +201,8 @@ def test_an_error_while_opening_is_exit_4_with_a_sentence(
     # the control fails one call; `repeat` sets it again until the run has ended
     repeat = f"(while [ ! -e code ]; do v4l2-ctl -d {VIVID_LINK} -c {control}=1; sleep 0.1; done) & "
     before = f"rmmod vivid 2>/dev/null; {VIVID}{repeat}"
-    outcome = watch(machine, VIVID_LINK, "stop", before=before, settings={"open_s": "2.0"})
+    ended = "i=0; until [ -e code ] || [ $i -gt 1800 ]; do sleep 0.5; i=$((i+1)); done; stop"
+    outcome = watch(machine, VIVID_LINK, ended, before=before, settings={"open_s": "2.0"})
     record_property("says", outcome.says)
     assert outcome.code == 4, outcome.messages
     assert "Traceback" not in outcome.messages and VIVID_LINK in outcome.messages
