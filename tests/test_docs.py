@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shlex
@@ -405,6 +406,16 @@ def test_the_archives_figures_are_those_of_the_result() -> None:
 
     page = (ROOT / "docs/pages/archives.md").read_text()
     assert with_block(page, archives_block(), BEGIN) == page, "run `make figures`"
+
+
+def test_the_virtual_machines_table_is_that_of_the_newest_whole_run() -> None:
+    from convert.report.readme_table import with_block
+    from tests.vm.results import BEGIN, block
+
+    result = json.loads(max((ROOT / "tests/system/results").glob("vm-trixie-*.json")).read_text())
+    page = (ROOT / "device/README.md").read_text()
+    assert {row["outcome"] for row in result["tests"]} == {"passed"} and "runs" not in result
+    assert with_block(page, block(result), BEGIN) == page
 
 
 def test_the_sentence_above_the_virtual_machines_table_comes_with_it() -> None:
