@@ -33,6 +33,7 @@ BASE = (
 # Set up by hand: its script reckons for a minute, emulated, to come to the file that this machine has too
 _BY_HAND = {"ca-certificates"}
 _AUTHORITIES = Path("/etc/ssl/certs/ca-certificates.crt")
+_VERSION = 2  # of what this file makes, besides what is in the name of a root
 _SET_UP = f"""set -e
 export DEBIAN_FRONTEND=noninteractive DEBCONF_NONINTERACTIVE_SEEN=true
 /var/lib/dpkg/info/base-passwd.preinst install
@@ -53,7 +54,7 @@ class Debian:
     @property
     def root(self) -> Path:
         """The folder of its files, made first where it is not there yet. Raises UsageError where it cannot be."""
-        key_json = json.dumps([_SET_UP, {k: v for k, v in asdict(self).items() if k != "cpu"}])
+        key_json = json.dumps([_VERSION, _SET_UP, {k: v for k, v in asdict(self).items() if k != "cpu"}])
         name = f"debian-{self.suite}-{hashlib.sha256(key_json.encode()).hexdigest()[:12]}"
         return made(name, lambda fresh: _make(fresh, self))
 
@@ -106,13 +107,26 @@ def _unpack(root: Path, packages: list[Path]) -> None:
         for script in (records / "control").iterdir():
             script.rename(records / "info" / f"{name}.{script.name}")
         (records / "control").rmdir()
-        files = done(["dpkg-deb", "-X", package, root]).splitlines()
+        files = unpack(package, root)
         (records / "info" / f"{name}.list").write_text("".join(f"/{file[2:].rstrip('/') or '.'}\n" for file in files))
         state = "installed" if fields["Package"] in _BY_HAND else "unpacked"
         first, rest = control_text.split("\n", 1)
         more = ["Conffiles:", *settings] if settings else []
         status.append("\n".join([first, f"Status: install ok {state}", rest, *more, ""]))
     (records / "status").write_text("\n".join(status))
+
+
+def unpack(package: Path, root: Path) -> list[str]:
+    """Puts a package's files below `root` and returns their names, as ./usr/bin/env.
+
+    Links to folders remain: Bookworm's packages have files in /lib, which is a link to /usr/lib, as on every system since.
+    """
+    tar = ["tar", "-x", "-v", "-p", "--keep-directory-symlink", "-C", root]
+    with subprocess.Popen(["dpkg-deb", "--fsys-tarfile", package], stdout=subprocess.PIPE) as archive:
+        ran = subprocess.run(tar, stdin=archive.stdout, stdout=subprocess.PIPE, check=True, text=True)
+    if archive.returncode:
+        raise UsageError(f"{package.name} cannot be unpacked: dpkg-deb ended with {archive.returncode}")
+    return ran.stdout.splitlines()
 
 
 def _settle(root: Path, suite: str) -> None:

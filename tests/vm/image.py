@@ -12,18 +12,17 @@ import lzma
 import os
 import re
 import shutil
-import subprocess
 import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from fer_edge.errors import UsageError
-from tests.arm64.debian import BASE, DEBIANS, Debian
+from tests.arm64.debian import BASE, DEBIANS, Debian, unpack
 from tests.arm64.sysroot import PLATFORMS, SPACES, apt_of, done, made
 from tests.arm64.userspace import USER, USER_ID
 
-VERSION = 2  # of what this file makes: a change of it makes another image
+VERSION = 3  # of what this file makes: a change of it makes another image
 SITE = "/opt/vm/site"  # wheels of the device's base install
 PICAMERA2_SITE = "/opt/vm/picamera2"
 _PACKAGES = (
@@ -185,8 +184,7 @@ def _add_kernel(root: Path, folder: Path, suite: str) -> str:
     release = needed[1]
     done([*apt, "download", f"linux-image-{release}"], cwd=work)
     (package,) = work.glob(f"linux-image-{release}_*.deb")
-    with subprocess.Popen(["dpkg-deb", "--fsys-tarfile", package], stdout=subprocess.PIPE) as archive:
-        subprocess.run(["tar", "-x", "--keep-directory-symlink", "-C", root], stdin=archive.stdout, check=True)
+    unpack(package, root)
     done(tool("depmod", "-b", root, release))
     shutil.copy(root / f"boot/vmlinuz-{release}", folder / "vmlinuz")
     busybox = work / "busybox"
