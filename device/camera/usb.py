@@ -16,7 +16,7 @@ from fer_edge.errors import CameraNotOpened
 if TYPE_CHECKING:
     import cv2
 
-UDEV_S = 2.0  # in which udev removes the links of a device that was unplugged; reads of it fail at once
+UDEV_S = 2.0  # udev removes the links of an unplugged device within this time; a read fails before that
 _POLL_S = 0.05
 
 
