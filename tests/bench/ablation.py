@@ -20,7 +20,7 @@ import numpy as np
 from convert.argument_types import whole_number
 from convert.data.loader import load
 from convert.train.augmentation import NO_AUGMENTATION
-from convert.train.hardware import bfloat16_is_fast
+from convert.train.hardware import bfloat16_is_fast, has_accelerator
 from convert.train.networks import NETWORKS, Network
 from convert.train.presets import PRESETS, Recipe
 from convert.train.run_folder import find_float_model
@@ -70,7 +70,8 @@ def main(argv: list[str] | None = None) -> int:
         samples = load(args.data)
         network = NETWORKS[args.preset]
         slim = isinstance(network, Network) and network.separable
-        policy = "mixed_bfloat16" if bfloat16_is_fast() and not slim else "float32"
+        accelerator = has_accelerator()
+        policy = "mixed_bfloat16" if accelerator or (bfloat16_is_fast() and not slim) else "float32"
         teachers = [find_float_model(path) for path in args.teacher]
         recipe = replace(PRESETS[args.preset], epochs=args.epochs or PRESETS[args.preset].epochs)
         rows = []
@@ -80,7 +81,16 @@ def main(argv: list[str] | None = None) -> int:
                 out = args.out / f"{name.replace(' ', '-')}-{seed}"
                 resume = (out / "checkpoint.npz").exists()
                 seeded = replace(varied, seed=seed)
-                trained = train(samples, out, network, seeded, resume=resume, policy=policy, teachers=teachers)
+                trained = train(
+                    samples,
+                    out,
+                    network,
+                    seeded,
+                    resume=resume,
+                    policy=policy,
+                    teachers=teachers,
+                    on_device=accelerator,
+                )
                 reached.append(trained.best.judged_by)
             rows.append({"recipe": name, "best_validation_accuracy": reached})
             _write(args.out, args.preset, rows, len(samples.part("validation").y))
