@@ -91,7 +91,8 @@ detectors: $(VENV)/.host
 # votes. On an accelerator: pip install '.[jax]' 'jax[cuda12]', then KERAS_BACKEND=jax make -j3 train-models TRAIN='python -m
 # convert.train' …; with -j3 runs that do not wait for each other share it. An interrupted run continues. EPOCHS=N shortens every run.
 RUNS  ?= runs
-export XLA_PYTHON_CLIENT_PREALLOCATE ?= false  # JAX would reserve three quarters of the memory for one run
+# else JAX reserves three quarters of the memory for one run
+export XLA_PYTHON_CLIENT_PREALLOCATE ?= false
 TRAIN ?= $(BIN)/python -m convert.train
 STEP   = @$(TRAIN) --data $(FER2013) --out $(RUNS)/$(1) $(if $(wildcard $(RUNS)/$(1)/checkpoint.npz),--resume) $(if $(EPOCHS),--epochs $(EPOCHS))
 TRAINED_TEACHERS = $(foreach n,1 2 3,$(RUNS)/teacher$(n))

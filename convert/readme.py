@@ -6,7 +6,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from convert.report import preset_table, readme_table, summary_table
+from convert.report import accelerator_table, preset_table, readme_table, summary_table
 from convert.report.readme_table import with_block
 from fer_edge.atomic_file import write_atomically
 from fer_edge.command_parser import CommandParser
@@ -30,7 +30,8 @@ def main(argv: list[str] | None = None) -> int:
         write_atomically(privacy, with_block(privacy.read_text(), worth, summary_table.BEGIN))
         page = args.models / "README.md"
         text = with_block(page.read_text(), readme_table.block(args.models))
-        write_atomically(page, with_block(text, preset_table.block(), preset_table.BEGIN))
+        text = with_block(text, preset_table.block(), preset_table.BEGIN)
+        write_atomically(page, with_block(text, accelerator_table.block(args.models), accelerator_table.BEGIN))
         return 0
 
     return exit_code_of(run)

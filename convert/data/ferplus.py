@@ -29,7 +29,8 @@ from fer_edge.media_files import PICTURE_SUFFIXES
 _VOTED = ("neutral", "happy", "surprise", "sad", "angry", "disgust", "fear", "contempt")
 COLUMNS = ("neutral", "happiness", "surprise", "sadness", "anger", "disgust", "fear", "contempt", "unknown", "nf")
 FERPLUS_LABELS = tuple(sorted(_VOTED))  # the seven expressions of FER2013, and contempt
-LABEL_RULE = "majority of FER+ votes (microsoft/FERPlus, MIT)"
+FERPLUS_SOURCE = "FER+ votes (microsoft/FERPlus, MIT)"
+LABEL_RULE = f"majority of {FERPLUS_SOURCE}"
 FEWEST_VOTES = 5
 MOST_VOTES = 1_000_000  # in one cell; FER+ has ten raters
 _OFFICIAL_FILE = "fer2013new.csv"

@@ -112,6 +112,8 @@ def _training(history: TrainingHistory) -> list[str]:
     ]
     if history.external:
         lines += ["", *external_training(history.external)]
+    else:
+        lines += _run_by_convert(history)
     if mean := history.interpolation:
         (a, b, c), (d, e, f) = mean.val_accuracy, mean.val_balanced_accuracy_on_votes
         lines.append(
@@ -140,6 +142,17 @@ def _training(history: TrainingHistory) -> list[str]:
                 f"That model was trained for {first.last_epoch} epochs, seed {first.seed}, and is of epoch"
                 f" {first.best_epoch}. Recipe: {_recipe(first)}."
             )
+    return lines
+
+
+def _run_by_convert(history: TrainingHistory) -> list[str]:
+    """Framework and hardware of a run of `python -m convert.train`, and its outside labels, where they are known."""
+    lines = []
+    if history.framework and history.hardware:
+        hours = sum(row.seconds or 0.0 for row in history.epochs) / 3600
+        lines.append(f"It was trained with {history.framework} on {history.hardware}, in {hours:.2f} hours.")
+    if labels := history.known_outside_labels:
+        lines.append(f"Outside labels: {labels}.")
     return lines
 
 

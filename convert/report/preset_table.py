@@ -45,6 +45,10 @@ UNRELEASED = {
         "`edge` by the recipe of the release before this one, for a processor: 84 epochs, on smaller images at first",
         ours="the `edge` before this one, in this repository's history",
     ),
+    "nano-short": Unreleased(
+        "`nano` by the recipe of the release before this one, for a processor: 84 epochs, of whose views a teacher sees twelve",
+        ours="the `nano` before this one, in this repository's history",
+    ),
     "teacher": Unreleased(
         "the blocks of `large`, wider; 113 epochs; with `--votes` a second head learns FER+'s votes",
         ours="three were trained by this recipe in PyTorch: PublicTest accuracies in [edge](edge/CARD.md)",

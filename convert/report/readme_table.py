@@ -76,7 +76,7 @@ def block(models: Path) -> str:
             f" {n - unseen.n:,} images that are also in Training. All measured in one run on {peers['host']},"
             f" {peers['runtime']}, not a Pi. Time: one thread, over that of {peers['reference']}. Published for `paper`:"
             f" accuracy {paper_baseline.WEIGHTED[1] * 100:.0f}, macro AUC {paper_baseline.MACRO_AUC:.2f},"
-            f" on {paper_baseline.N:,} images.{_external([*ours, *by_votes])}",
+            f" on {paper_baseline.N:,} images.{_origins([*ours, *by_votes])}",
             "",
             "| | " + " | ".join([*(f"**{r.name}**" for r in ours), *(e["name"] for e in others)]) + " |",
             "|---" * (1 + len(ours) + len(others)) + "|",
@@ -169,16 +169,19 @@ def _interval(value: Interval, factor: float, digits: int) -> str:
     return f"{figure} ({value.low * factor:.{digits}f}–{value.high * factor:.{digits}f})"
 
 
-def _external(ours: list[Released]) -> str:
-    """Sentences on the models of external runs, those with the same outside labels in one; empty without any."""
-    groups: dict[tuple[str, str | None], list[str]] = {}
+def _origins(ours: list[Released]) -> str:
+    """Sentences on external runs and on outside labels, one for the models that share them; empty without any."""
+    groups: dict[str, list[str]] = {}
     for r in ours:
+        labels = f"outside labels: {r.history.known_outside_labels or 'none'}"
         if run := r.history.external:
-            groups.setdefault((f"{run.framework}, {run.hardware}", run.outside_labels), []).append(f"`{r.name}`")
-    return "".join(
-        f" {', '.join(names)}: trained outside `python -m convert.train` ({where}); outside labels: {labels or 'none'}."
-        for (where, labels), names in groups.items()
-    )
+            sentence = f"trained outside `python -m convert.train` ({run.framework}, {run.hardware}); {labels}"
+        elif r.history.known_outside_labels:
+            sentence = labels
+        else:
+            continue
+        groups.setdefault(sentence, []).append(f"`{r.name}`")
+    return "".join(f" {', '.join(names)}: {sentence}." for sentence, names in groups.items())
 
 
 def _parity(r: Released) -> str:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import importlib
 from pathlib import Path
 
 from fer_edge.errors import UsageError
+from fer_edge.hardware import board_name
+
+_BACKENDS = {"jax": "JAX", "tensorflow": "TensorFlow", "torch": "PyTorch"}
 
 
 def has_accelerator() -> bool:
@@ -23,6 +27,37 @@ def has_accelerator() -> bool:
     import jax
 
     return bool(jax.default_backend() != "cpu")
+
+
+def framework() -> str:
+    """Keras and its backend with their versions, as in “JAX 0.11.2, Keras 3.15.1”."""
+    import keras
+
+    name = keras.backend.backend()
+    return f"{_BACKENDS.get(name, name)} {importlib.import_module(name).__version__}, Keras {keras.__version__}"
+
+
+def hardware() -> str:
+    """The accelerators that Keras' backend computes on, or the processor."""
+    import keras
+
+    backend = keras.backend.backend()
+    if not has_accelerator():
+        return board_name()[0]
+    if backend == "jax":
+        import jax
+
+        names = [device.device_kind for device in jax.devices()]
+    elif backend == "torch":
+        import torch
+
+        names = [torch.cuda.get_device_name()]
+    else:
+        import tensorflow as tf
+
+        found = tf.config.list_physical_devices("GPU") or tf.config.list_physical_devices("TPU")
+        names = [tf.config.experimental.get_device_details(device).get("device_name", device.name) for device in found]
+    return ", ".join(f"{names.count(name)} × {name}" for name in dict.fromkeys(names))
 
 
 def use_all_devices(batch: int) -> int:

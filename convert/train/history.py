@@ -8,7 +8,9 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
+from convert.data.ferplus import FERPLUS_SOURCE
 from convert.json_dataclass import JsonObject, from_json
+from convert.train.hardware import framework, hardware
 from fer_edge.atomic_file import write_atomically
 from fer_edge.bundle_provenance import DataFingerprint, SourceFile
 from fer_edge.errors import UsageError
@@ -146,7 +148,8 @@ class TrainingHistory(TrainingSetup):
     """A training run: its setup and its epochs, at least one, in their order.
 
     `best_epoch` is the number of the first epoch with the best validation score, or accuracy where it has no score. An
-    external run may record some epochs only.
+    external run may record some epochs only. `framework` and `hardware` are those of the last epoch, None in older files and
+    for an external run, which has its own.
     """
 
     epochs: tuple[EpochRecord, ...]
@@ -154,6 +157,10 @@ class TrainingHistory(TrainingSetup):
     offsets: OffsetsRecord | None = None
     interpolation: InterpolationRecord | None = None
     external: ExternalTraining | None = None  # None: made by `python -m convert.train`
+    framework: str | None = None  # with its version
+    hardware: str | None = None  # the processor or the accelerators
+    # labels that are not in the data set, of this run, its teachers or its initial model: source and use; None: none known
+    outside_labels: str | None = None
 
     def __post_init__(self) -> None:
         numbers = [row.epoch for row in self.epochs]
@@ -171,10 +178,19 @@ class TrainingHistory(TrainingSetup):
             raise ValueError("recipe has no whole number as its seed")
 
     @staticmethod
-    def of(setup: TrainingSetup, epochs: Sequence[EpochRecord], best_epoch: int) -> TrainingHistory:
-        """The history of a run with this setup after these epochs."""
+    def of(
+        setup: TrainingSetup, epochs: Sequence[EpochRecord], best_epoch: int, outside_labels: str | None = None
+    ) -> TrainingHistory:
+        """The history of a run with this setup after these epochs, on the hardware of this process."""
         shared = {field.name: getattr(setup, field.name) for field in fields(TrainingSetup)}
-        return TrainingHistory(**shared, epochs=tuple(epochs), best_epoch=best_epoch)
+        return TrainingHistory(
+            **shared,
+            epochs=tuple(epochs),
+            best_epoch=best_epoch,
+            framework=framework(),
+            hardware=hardware(),
+            outside_labels=outside_labels,
+        )
 
     @staticmethod
     def from_json(values: Any) -> TrainingHistory:
@@ -192,13 +208,21 @@ class TrainingHistory(TrainingSetup):
             raise UsageError(f"{path} is not a history of `python -m convert.train`: {error}") from error
 
     def to_json(self) -> dict[str, Any]:
-        """The history as JSON values; `offsets`, `interpolation` and `external` only where there are some."""
+        """The history as JSON values; fields that may be None and are not required only where they have a value."""
         values: dict[str, Any] = to_json(self)
         return values
 
     def write(self, path: Path) -> None:
         """Writes the history to `path`, by way of a rename."""
         write_atomically(path, json.dumps(self.to_json(), indent=1) + "\n")
+
+    @property
+    def known_outside_labels(self) -> str | None:
+        """Labels that are not in the data set, of an external run and of older files too; None: none known."""
+        if self.external:
+            return self.external.outside_labels
+        learns_votes = self.recipe.get("targets", "labels") != "labels" or bool(self.recipe.get("votes_weight"))
+        return self.outside_labels or (FERPLUS_SOURCE if learns_votes else None)
 
     @property
     def best(self) -> EpochRecord:

@@ -61,7 +61,7 @@ NETWORKS: dict[str, Architecture] = {
     "paper": Network(),
     "edge": _EDGE,
     "nano": _NANO,
-    "nano-long": _NANO,
+    "nano-short": _NANO,
     "large": Network(
         stem=32,
         widths=(80, 80, 160, 160, 320, 320),

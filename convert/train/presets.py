@@ -104,7 +104,7 @@ _SHORT = replace(
     teacher_share=0.5,
     teachers_see="images",
 )
-_NANO = replace(
+_NANO_SHORT = replace(
     _SHORT,
     epochs=84,
     weight_decay=5e-4,
@@ -153,9 +153,9 @@ PRESETS = {
         progressive_sides=(),
     ),
     "edge-mask": _DISTILLED,
-    "nano": _NANO,
     # for an accelerator: the teacher answers for new views in each epoch
-    "nano-long": replace(_NANO, epochs=300, batch=256, learning_rate=0.15, warmup=3, draws=0),
+    "nano": replace(_NANO_SHORT, epochs=300, batch=256, learning_rate=0.15, warmup=3, draws=0),
+    "nano-short": _NANO_SHORT,
     "teacher": replace(
         _DISTILLED,
         epochs=113,

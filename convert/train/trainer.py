@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from convert.data.ferplus import FERPLUS_LABELS
+from convert.data.ferplus import FERPLUS_LABELS, FERPLUS_SOURCE
 from convert.data.samples import Samples, fingerprint
 from convert.tflite.keras_export import load_keras
 from convert.train.checkpoints import load_checkpoint, save_checkpoint
@@ -91,6 +91,7 @@ def train(
         teachers=tuple(_sha256(path) for path in teachers),
         init=_initial_model(init) if init else None,
     )
+    outside_labels = _outside_labels(uses_votes, teachers, init)
     votes = training.votes if uses_votes else None
     if votes is not None and recipe.targets == "both":
         votes = shares_of(votes, FERPLUS_LABELS, samples.labels)
@@ -124,7 +125,7 @@ def train(
         if row.judged_by > max((e.judged_by for e in epochs), default=-1.0):
             saved.remember()
         epochs.append(row)
-        history = TrainingHistory.of(setup, epochs, _best_epoch(epochs))
+        history = TrainingHistory.of(setup, epochs, _best_epoch(epochs), outside_labels)
         last = len(epochs) == recipe.epochs or _should_stop(epochs, recipe.early_stopping)
         if last or time.monotonic() >= written_s + CHECKPOINT_EVERY_S:
             saved.write()
@@ -218,6 +219,15 @@ def _should_stop(epochs: list[EpochRecord], patience: int) -> bool:
 def _initial_model(model: Path) -> InitialModel:
     """The record of a float model that a run starts from: its hash, and its history where history.json lies beside it."""
     return InitialModel(_sha256(model), history_beside(model))
+
+
+def _outside_labels(uses_votes: bool, teachers: Sequence[Path], init: Path | None) -> str | None:
+    """The labels that are not in the data set: votes, and those of the teachers and the initial model where known."""
+    found = [FERPLUS_SOURCE] if uses_votes else []
+    for role, models in (("a teacher", teachers), ("the initial model", [init] if init else [])):
+        inherited = [history.known_outside_labels for history in map(history_beside, models) if history]
+        found += [f"through {role}: {labels}" for labels in dict.fromkeys(inherited) if labels]
+    return "; ".join(found) or None
 
 
 def _sha256(path: Path) -> str:

@@ -39,7 +39,7 @@ def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def train(backend: str, tree: Path, out: Path, *more: str, more_environment: dict[str, str] | None = None) -> str:
     """What the training printed on stderr."""
-    command = [sys.executable, "-m", "convert.train", "--preset", "nano", "--data", tree, "--out", out]
+    command = [sys.executable, "-m", "convert.train", "--preset", "nano-short", "--data", tree, "--out", out]
     command += ["--classes", "own", "--precision", "float32", "--epochs", "3", *more]
     environment = {**os.environ, "KERAS_BACKEND": backend, **(more_environment or {})}
     ran = subprocess.run([*map(str, command)], cwd=ROOT, env=environment, capture_output=True, text=True, check=False)

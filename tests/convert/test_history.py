@@ -26,7 +26,8 @@ INTERPOLATION = InterpolationRecord(0.8, "validation", (0.7, 0.6, 0.69), (0.5, 0
 def full() -> TrainingHistory:
     """A history with everything that one may hold: a teacher, an initial model with its history, interpolation, offsets."""
     first = replace(training_history(["yes", "no"]), offsets=OFFSETS, interpolation=INTERPOLATION)
-    return replace(first, teachers=("1" * 64,), init=InitialModel("2" * 64, first))
+    known = {"framework": "JAX 0.6", "hardware": "1 × GPU", "outside_labels": "votes"}
+    return replace(first, teachers=("1" * 64,), init=InitialModel("2" * 64, first), **known)
 
 
 def strict() -> Draft202012Validator:
@@ -83,6 +84,18 @@ def test_an_epoch_with_a_score_may_have_no_accuracy_and_is_judged_by_the_score()
     assert "val_score" not in history.to_json()["epochs"][0] and history.best.judged_by == history.best.val_accuracy
     del values["epochs"][0]["val_score"]
     assert not strict().is_valid(values), "neither"
+
+
+def test_outside_labels_are_known_of_an_external_run_and_of_one_that_learned_votes() -> None:
+    ours, votes = training_history(["yes", "no"]), "FER+ votes (microsoft/FERPlus, MIT)"
+    assert ours.known_outside_labels is None
+    assert replace(ours, recipe={**ours.recipe, "targets": "votes"}).known_outside_labels == votes
+    assert replace(ours, recipe={**ours.recipe, "votes_weight": 1.0}).known_outside_labels == votes
+    assert replace(ours, outside_labels="through a teacher: votes").known_outside_labels == "through a teacher: votes"
+    shipped = {name: TrainingHistory.read(MODELS / name / "history.json").known_outside_labels for name in SHIPPED}
+    assert shipped["paper"] is None
+    for name in set(SHIPPED) - {"paper"}:
+        assert votes in str(shipped[name]), name
 
 
 @pytest.mark.parametrize("name", [*SCHEMA["$defs"]["external"]["required"], "teachers.val_accuracy", "script.sha256"])

@@ -17,7 +17,10 @@ import pytest
 from builders import SMALL_NETWORK
 
 from convert.data.samples import Samples
+from convert.tflite.keras_export import load_keras
+from convert.train import trainer
 from convert.train.__main__ import main
+from convert.train.checkpoints import save_checkpoint
 from convert.train.history import TrainingHistory
 from convert.train.networks import NETWORKS, build_network
 from convert.train.presets import PRESETS
@@ -61,16 +64,16 @@ def state(out: Path) -> tuple[dict[str, np.ndarray], list[dict[str, float]]]:
     return arrays, [{k: v for k, v in row.items() if k != "seconds"} for row in history["epochs"]]
 
 
-@pytest.mark.parametrize(("preset", "images"), [("paper", 96), ("nano", 144)])
+@pytest.mark.parametrize(("preset", "images"), [("paper", 96), ("nano-short", 144)])
 def test_a_killed_and_resumed_run_equals_an_uninterrupted_one(preset: str, images: int, tmp_path: Path) -> None:
-    """An epoch of paper is one batch, for its network is slow; one of nano is two, the second not full.
+    """An epoch of paper is one batch, for its network is slow; one of nano-short is two, the second not full.
 
-    nano has all that a recipe can: a schedule, an average of the weights, growing images, mixup and, here, a teacher.
+    nano-short has all that a recipe can: a schedule, an average of the weights, growing images, mixup and, here, a teacher.
     """
     uninterrupted, killed = tmp_path / "uninterrupted", tmp_path / "killed"
     tree = bar_images(tmp_path / "bars", images)
     more = ["--preset", preset]
-    if preset == "nano":
+    if preset == "nano-short":
         teacher = tmp_path / "teacher.keras"
         build_network(replace(NETWORKS["nano"], widths=(8,), strides=(2,))).save(teacher)
         more += ["--teacher", str(teacher)]
@@ -107,6 +110,40 @@ def test_a_killed_and_resumed_run_equals_an_uninterrupted_one(preset: str, image
     )
     assert loaded.stdout.strip() == "(1, 7)"
     assert not list(killed.glob(".*partial*"))
+
+
+def test_short_epochs_share_a_checkpoint_and_the_best_model_is_kept(
+    bars: Samples, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    few, recipe = bars.take(np.r_[0:42, 350:378]), replace(PRESETS["paper"], epochs=4, batch=14, learning_rate=3e-3)
+    written: list[int] = []
+
+    def save(history: TrainingHistory, state: list[np.ndarray], path: str) -> None:
+        written.append(history.last_epoch)
+        save_checkpoint(history, state, path)
+
+    monkeypatch.setattr(trainer, "save_checkpoint", save)
+    runs = {}
+    for every_s in (0.0, 3600.0):
+        monkeypatch.setattr(trainer, "CHECKPOINT_EVERY_S", every_s)
+        runs[every_s] = train(few, tmp_path / str(every_s), SMALL_NETWORK, recipe)
+    assert written == [1, 2, 3, 4, 1, 4]
+    assert runs[0.0].best_epoch == runs[3600.0].best_epoch
+    each, shared = (load_keras(tmp_path / name / "model.keras").get_weights() for name in ("0.0", "3600.0"))
+    for a, b in zip(each, shared, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-5)
+    assert runs[0.0].framework and "Keras" in runs[0.0].framework and runs[0.0].hardware
+
+
+def test_a_run_records_the_outside_labels_of_its_teacher(bars: Samples, trained: Path, tmp_path: Path) -> None:
+    teacher = tmp_path / "teacher"
+    shutil.copytree(trained, teacher)
+    history = replace(TrainingHistory.read(trained / "history.json"), outside_labels="votes of ten people")
+    history.write(teacher / "history.json")
+    recipe = replace(PRESETS["paper"], epochs=1, batch=70, teacher_share=0.5)
+    for folder, expected in ((teacher, "through a teacher: votes of ten people"), (trained, None)):
+        run = train(bars, tmp_path / f"run-{folder.name}", SMALL_NETWORK, recipe, teachers=[folder / "model.keras"])
+        assert run.outside_labels == expected
 
 
 @pytest.mark.parametrize(
