@@ -219,7 +219,7 @@ def test_scenes_of_fer2013_are_found_and_as_often_right_as_their_crops(
 ) -> None:
     bundle, part = Bundle.load(shipped_path("nano")), load(fer2013).part("validation")
     rows: list[int] = []
-    for scene in scenes(part, 70, 150, 0):
+    for scene in scenes(part, 210, 150, 0):
         path = tmp_path / LABELS[part.y[scene.row]] / f"{scene.row}.png"
         path.parent.mkdir(exist_ok=True)
         write_image(path, scene.gray)
@@ -229,7 +229,7 @@ def test_scenes_of_fer2013_are_found_and_as_often_right_as_their_crops(
         write_image(tmp_path / NONE / f"{n}.png", paste_face(np.full((48, 48), 40 * n, np.uint8), 150, (0, 0)))
     report = evaluate_pictures(FaceReader.of(open_bundle(bundle)), tmp_path)
     assert report.all_faces is not None and report.all_faces.found.share is not None
-    assert report.all_faces.found.n == 70 and report.all_faces.found.share.value >= 0.9
+    assert report.all_faces.found.n == 210 and report.all_faces.found.share.value >= 0.9
     assert Counter(part.y[rows].tolist()) == {
         LABELS.index(k): v.found.n for k, v in report.classes.items() if k != NONE
     }
