@@ -118,10 +118,11 @@ def test_verify_lists_the_thresholds_of_labels_only_where_there_are_some(
         prior = {"label": "neutral", "share": 0.7}
         parity["confidence"]["labels"] = {"right": 0.8, "prior": prior, "below": BELOW}
         (folder / "parity.json").write_text(json.dumps(parity))
-        return replace(spec, thresholds=by_label.thresholds)
+        own = spec.thresholds._replace(labels=by_label.thresholds.labels)
+        return replace(spec, thresholds=own)
 
     bundle = update_bundle(tmp_path / "nano", add_thresholds)
-    assert bundle.spec.thresholds == by_label.thresholds
+    assert bundle.spec.thresholds.labels == by_label.thresholds.labels
     assert main(["verify", str(tmp_path / "nano")]) == 0
     assert "disgust, fear are never reported" in capsys.readouterr().out.splitlines()[1]
     assert main(["verify", str(tmp_path / "nano"), "--json"]) == 0
