@@ -124,7 +124,8 @@ bundle-large: release = $(LARGE)
 bundle-edge-votes: release = $(EDGE_VOTES)
 release-%: release = $(RUN)
 votes = $(if $(filter %-edge-votes,$@),--votes $(VOTES))
-rounding = $(if $(filter %-nano,$@),--weight-rounding error)  # chosen on PublicTest: models/choices/nano.md
+# chosen on PublicTest: models/choices/nano.md
+rounding = $(if $(filter %-nano,$@),--weight-rounding error)
 bundle-% release-%: $(VENV)/.host detectors
 	@test -n "$(FER2013)" -a -n "$(release)" || { echo "make release-$* FER2013=data set RUN=folder of convert.train" >&2; exit 2; }
 	@test -n "$(VOTES)" -o -z "$(votes)" || { echo "make $@ needs VOTES=table of FER+ votes" >&2; exit 2; }

@@ -8,14 +8,8 @@ from statistics import median
 from convert.train.history import TrainingHistory
 
 BEGIN = "<!-- accelerator, written by `python -m convert.readme`; do not edit by hand -->"
-RUNS = (
-    "teacher1",
-    "teacher2",
-    "teacher3",
-    "large",
-    "edge",
-    "nano",
-)  # in the order of the runs; files of models/accelerator
+# in their order; each is a file of models/accelerator
+RUNS = ("teacher1", "teacher2", "teacher3", "large", "edge", "nano")
 
 
 def block(models: Path) -> str:

@@ -10,7 +10,6 @@ from typing import Any
 
 from convert.data.ferplus import FERPLUS_SOURCE
 from convert.json_dataclass import JsonObject, from_json
-from convert.train.hardware import framework, hardware
 from fer_edge.atomic_file import write_atomically
 from fer_edge.bundle_provenance import DataFingerprint, SourceFile
 from fer_edge.errors import UsageError
@@ -178,19 +177,10 @@ class TrainingHistory(TrainingSetup):
             raise ValueError("recipe has no whole number as its seed")
 
     @staticmethod
-    def of(
-        setup: TrainingSetup, epochs: Sequence[EpochRecord], best_epoch: int, outside_labels: str | None = None
-    ) -> TrainingHistory:
-        """The history of a run with this setup after these epochs, on the hardware of this process."""
+    def of(setup: TrainingSetup, epochs: Sequence[EpochRecord], best_epoch: int) -> TrainingHistory:
+        """The history of a run with this setup after these epochs."""
         shared = {field.name: getattr(setup, field.name) for field in fields(TrainingSetup)}
-        return TrainingHistory(
-            **shared,
-            epochs=tuple(epochs),
-            best_epoch=best_epoch,
-            framework=framework(),
-            hardware=hardware(),
-            outside_labels=outside_labels,
-        )
+        return TrainingHistory(**shared, epochs=tuple(epochs), best_epoch=best_epoch)
 
     @staticmethod
     def from_json(values: Any) -> TrainingHistory:

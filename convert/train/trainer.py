@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -17,6 +17,7 @@ from convert.data.samples import Samples, fingerprint
 from convert.tflite.keras_export import load_keras
 from convert.train.checkpoints import load_checkpoint, save_checkpoint
 from convert.train.class_shares import shares_of
+from convert.train.hardware import framework, hardware
 from convert.train.history import EpochRecord, InitialModel, TrainingHistory, TrainingSetup
 from convert.train.loops import HostLoop, TrainingLoop
 from convert.train.loss import cross_entropy
@@ -32,7 +33,7 @@ from fer_edge.json_fields import to_json
 if TYPE_CHECKING:
     import keras
 
-CHECKPOINT_EVERY_S = 20.0  # a checkpoint of `large` takes half a second, and its epoch on an accelerator one second
+CHECKPOINT_EVERY_S = 20.0  # on an accelerator an epoch takes one to three seconds (models/README.md)
 
 
 def train(
@@ -91,7 +92,11 @@ def train(
         teachers=tuple(_sha256(path) for path in teachers),
         init=_initial_model(init) if init else None,
     )
-    outside_labels = _outside_labels(uses_votes, teachers, init)
+    known: dict[str, Any] = {
+        "framework": framework(),
+        "hardware": hardware(),
+        "outside_labels": _outside_labels(uses_votes, teachers, init),
+    }
     votes = training.votes if uses_votes else None
     if votes is not None and recipe.targets == "both":
         votes = shares_of(votes, FERPLUS_LABELS, samples.labels)
@@ -125,7 +130,7 @@ def train(
         if row.judged_by > max((e.judged_by for e in epochs), default=-1.0):
             saved.remember()
         epochs.append(row)
-        history = TrainingHistory.of(setup, epochs, _best_epoch(epochs), outside_labels)
+        history = replace(TrainingHistory.of(setup, epochs, _best_epoch(epochs)), **known)
         last = len(epochs) == recipe.epochs or _should_stop(epochs, recipe.early_stopping)
         if last or time.monotonic() >= written_s + CHECKPOINT_EVERY_S:
             saved.write()

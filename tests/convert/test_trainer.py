@@ -68,7 +68,7 @@ def state(out: Path) -> tuple[dict[str, np.ndarray], list[dict[str, float]]]:
 def test_a_killed_and_resumed_run_equals_an_uninterrupted_one(preset: str, images: int, tmp_path: Path) -> None:
     """An epoch of paper is one batch, for its network is slow; one of nano-short is two, the second not full.
 
-    nano-short has all that a recipe can: a schedule, an average of the weights, growing images, mixup and, here, a teacher.
+    nano-short has a schedule, an average of the weights, weights of the classes, repeated views and, here, a teacher.
     """
     uninterrupted, killed = tmp_path / "uninterrupted", tmp_path / "killed"
     tree = bar_images(tmp_path / "bars", images)
