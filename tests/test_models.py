@@ -129,3 +129,17 @@ def test_quantization_without_data_is_as_accurate(name: str, points: float) -> N
 def test_parity_of_int8_and_float_is_within_its_target(target: str) -> None:
     name, reached = PARITY[target]
     assert reached(of_parity(name))
+
+
+def test_a_face_that_fills_the_frame_is_found() -> None:
+    """In 99 % of the pictures and more, on PublicTest's faces that FER+'s raters call one."""
+    rows = json.loads((MODELS / "edge-mixed" / "report" / "crops-close-ups.json").read_text())["rows"]
+    assert {row["size_px"]: row["some_face_share"] >= 0.99 for row in rows} == {300: True, 400: True, 460: True}
+
+
+def test_few_clearly_neutral_faces_get_another_label_from_the_default() -> None:
+    """On PrivateTest: of the faces that at least 70 % of the votes call neutral, with the bundle's thresholds."""
+    report = json.loads((MODELS / "edge-mixed" / "report" / "votes" / "report.json").read_text())
+    rows = {row["label"]: row for row in report["clear"]["reported"]}
+    assert rows["neutral"]["wrong"] <= 0.03 and rows["neutral"]["right"] >= 0.75
+    assert report["clear"]["scores"]["balanced_accuracy"]["value"] >= 0.85

@@ -89,11 +89,13 @@ def crop_table_text(table: CropTable) -> str:
         f"{table.bundle}: {table.n:,} validation faces in {width}×{height} scenes, seed {table.seed}; "
         f"accuracy on all their own crops {table.accuracy_crops:.1%}",
         "",
-        f"{'':22}{'size':>7}{'found':>15}{'own crop':>10}{'detected':>10}   {'difference, 95 %':24}"
+        f"{'':22}{'size':>7}{'found':>15}{'some face':>11}{'own crop':>10}{'detected':>10}   {'difference, 95 %':24}"
         f"{'same label':>10}{'box itself':>12}{'missed wrong':>14}",
     ]
     for row in table.rows:
-        lines.append(f"{row.detector:22}{row.size_px:>4} px{row.found:>7,} {row.found_share:>6.1%}")
+        lines.append(
+            f"{row.detector:22}{row.size_px:>4} px{row.found:>7,} {row.found_share:>6.1%}{row.some_face_share:>11.1%}"
+        )
         if row.difference is not None:
             d = row.difference
             span = f"{d.value * 100:+.1f} ({_points(d.low)} to {_points(d.high)})"

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from convert.crops.synthetic_scenes import SCENE, Scene, find_pasted_face, scenes, stratified_rows
+from convert.crops.synthetic_scenes import SCENE, Scene, pasted_face, scenes, stratified_rows
 from convert.data.samples import Samples
 from convert.evaluate.bootstrap import interval, resamples
 from convert.evaluate.metrics import Interval
@@ -23,6 +23,9 @@ FACES = 1500
 class CropScores:
     """A detector at one size of the face: it found `found` of `n`. Shares (0–1) of the found ones; None where none was.
 
+    `some_face_share`, of all `n`, counts the scenes in which any face was found, also one whose box does not fit the pasted
+    one: a data set's crop may show more than its face, or no face.
+
     `accuracy_crop` is on the data set's own crops, `accuracy_detected` on the detected ones, `accuracy_box` on the boxes
     without a mapping. `difference` is detected less own, paired. `same_label`: the labels of detected and own crop agree.
     `accuracy_all` is of all `n`, missed faces counted as wrong.
@@ -33,6 +36,7 @@ class CropScores:
     n: int
     found: int
     found_share: float
+    some_face_share: float
     accuracy_crop: float | None
     accuracy_detected: float | None
     accuracy_box: float | None
@@ -88,9 +92,12 @@ def measure_detector(
     side = experiment.bundle.side
     faces: list[Face | None] = []
     own, detected, boxes, true = [], [], [], []
+    with_some_face = 0
     for scene in experiment.scenes(size_px):
         scene_done()
-        faces.append(face := find_pasted_face(scene, detector))
+        in_scene = detector.detect(scene.gray)
+        with_some_face += bool(in_scene)
+        faces.append(face := pasted_face(scene, in_scene))
         if face is None:
             continue
         crops = [
@@ -104,7 +111,8 @@ def measure_detector(
         true.append(experiment.part.y[scene.row])
     found = len(true)
     if not found:
-        return CropScores(detector.name, size_px, experiment.n, 0, 0.0, None, None, None, None, None, 0.0), faces
+        some = with_some_face / experiment.n
+        return CropScores(detector.name, size_px, experiment.n, 0, 0.0, some, None, None, None, None, None, 0.0), faces
     y, own_hits, detected_hits = np.array(true), np.array(own) == true, np.array(detected) == true
     return CropScores(
         detector=detector.name,
@@ -112,6 +120,7 @@ def measure_detector(
         n=experiment.n,
         found=found,
         found_share=found / experiment.n,
+        some_face_share=with_some_face / experiment.n,
         accuracy_crop=float(own_hits.mean()),
         accuracy_detected=float(detected_hits.mean()),
         accuracy_box=float((np.array(boxes) == y).mean()),

@@ -73,9 +73,14 @@ def scenes(
         yield Scene(int(row), paste_face(samples.x[row, :, :, 0], size, (x, y), shape), (x, y), size)
 
 
+def pasted_face(scene: Scene, faces: Iterable[Face]) -> Face | None:
+    """The first of the faces that overlaps the true square by SAME_FACE_IOU, or None; a box around the mouth does not."""
+    return next((face for face in faces if scene.shows(face.xywh)), None)
+
+
 def find_pasted_face(scene: Scene, detector: Detector) -> Face | None:
-    """The first detected face that overlaps the true square by SAME_FACE_IOU, or None; a box around the mouth does not."""
-    return next((face for face in detector.detect(scene.gray) if scene.shows(face.xywh)), None)
+    """The same, of the faces that a detector finds in the scene."""
+    return pasted_face(scene, detector.detect(scene.gray))
 
 
 def with_progress_bar(scenes_to_show: Iterable[S], total: int, title: str) -> Iterable[S]:

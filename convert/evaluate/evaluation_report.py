@@ -11,6 +11,7 @@ from typing import Any
 from convert.evaluate import paper_baseline
 from convert.evaluate.inference_cost import InferenceCost
 from convert.evaluate.metrics import RocCurves, Scores
+from convert.evaluate.reported_labels import ClearMajority, ReportedClass
 from convert.json_dataclass import from_json
 from convert.train.history import TrainingSummary
 from fer_edge.errors import UsageError
@@ -69,15 +70,20 @@ class EvaluationReport:
     history: TrainingSummary | None  # of the model's training
     bootstrap: dict[str, int]
     versions: dict[str, str]
+    reported: tuple[ReportedClass, ...] | None = None  # of a bundle, with its thresholds
+    clear: ClearMajority | None = None  # of images with votes
     doubts: tuple[str, ...] | None = None  # signs that the labels or the pixels are not those stated
 
     def to_json(self) -> dict[str, Any]:
         """The report as JSON values with six decimals, and the normalised confusion matrices beside the counts."""
         values = {"format": FORMAT, **to_json(self)}
-        for name, scores in (("scores", self.scores), ("unseen", self.unseen)):
+        places = [(values["scores"], self.scores), (values["unseen"], self.unseen)]
+        if self.clear:
+            places.append((values["clear"]["scores"], self.clear.scores))
+        for place, scores in places:
             if scores:
-                values[name]["confusion_normalised"] = scores.normalised()
-                values[name]["absent"] = scores.absent
+                place["confusion_normalised"] = scores.normalised()
+                place["absent"] = scores.absent
         return typing.cast(dict[str, Any], _rounded(values))
 
     def as_stored(self) -> EvaluationReport:

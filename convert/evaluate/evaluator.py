@@ -20,11 +20,13 @@ from convert.evaluate.bootstrap import DRAWS, SEED
 from convert.evaluate.evaluation_report import EvaluationData, EvaluationReport, Subject
 from convert.evaluate.metrics import roc_curves, score
 from convert.evaluate.plausibility import doubts, range_doubt
+from convert.evaluate.reported_labels import ReportingRule, clear_majority, reported_by_class
 from convert.progress_bar import progress_bar
 from convert.sources.checks import require_label_count
 from convert.sources.opened_model import OpenedModel
 from convert.tflite.inspection import operator_types
 from convert.train.history import TrainingHistory
+from fer_edge.bundle import Bundle
 from fer_edge.classifier import Classifier, Runtime
 from fer_edge.console import message
 from fer_edge.errors import DataError, UsageError
@@ -73,6 +75,7 @@ def evaluate(
         unseen_note += (
             " The model was trained on another set, or on another draw of this one's parts, which is not known here."
         )
+    rule = ReportingRule.of(Bundle.load(source.path.parent)) if model.kind == "bundle" else None
     one_thread = classifier if threads == 1 else model.classifier(runtime, kernels, 1)
     report = EvaluationReport(
         subject=Subject(
@@ -110,6 +113,8 @@ def evaluate(
         history=training.summary() if training else None,
         bootstrap={"draws": DRAWS, "seed": SEED},
         versions=_versions(model.kind),
+        reported=reported_by_class(rule.reported(logits), y, source.labels) if rule else None,
+        clear=clear_majority(logits, y, evaluated.votes, source.labels, rule) if evaluated.votes is not None else None,
         doubts=(*(doubts(logits, y, source.labels) or ()), *([wrong_range] if wrong_range else ())) or None,
     )
     return report, evaluated

@@ -110,6 +110,28 @@ def layer_errors(
     return rows
 
 
+def int8_in_part(
+    float_graph: Graph, int8_graph: Graph, *, weights: bool = False, activations: Sequence[int] = ()
+) -> Graph:
+    """A float model with part of what int8 rounds: all weights and biases, or the outputs of the layers at these places.
+
+    Places are those in `Graph.layers()`; the two models hold the same layers. It shows each part's share of the error.
+    """
+    graph = float_graph.copy()
+    apply_factors(graph, recover_factors(float_graph, int8_graph))
+    pairs = list(zip(graph.layers(), int8_graph.layers(), strict=True))
+    for op, other in pairs if weights else ():
+        for slot in (WEIGHTS, BIASES) if op.kind in CHANNEL_AXIS else ():
+            values = int8_graph.constant(other, slot)
+            if values is not None:
+                graph.set_constant(graph.operators[op.number], slot, values)
+    for place in activations:
+        op, other = pairs[place]
+        if (r := _range_of(int8_graph, other)) is not None:
+            insert_int8_steps(graph, op.outputs[0], r.scale, r.zero_point)
+    return graph
+
+
 @dataclass(frozen=True, slots=True)
 class _Range:
     scale: float

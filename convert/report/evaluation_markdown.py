@@ -10,6 +10,7 @@ from convert.report.parity_table import doubt_lines
 
 if TYPE_CHECKING:
     from convert.evaluate.evaluation_report import EvaluationReport
+    from convert.evaluate.reported_labels import ClearMajority, ReportedClass
 
 
 def markdown(report: EvaluationReport) -> str:
@@ -21,6 +22,10 @@ def markdown(report: EvaluationReport) -> str:
     lines += _headline(report)
     lines += doubt_lines(report.doubts)
     lines += ["", *_per_class(report), "", *_confusion(s), ""]
+    if report.reported:
+        lines += ["## What a device reports of each class, percent of its images", "", *_reported(report.reported), ""]
+    if report.clear:
+        lines += [*_clear(report.clear), ""]
     where = c.host if c.host_is_pi else f"this host ({c.host}), not a Raspberry Pi"
     lines += [
         "## Cost of one face",
@@ -110,6 +115,38 @@ def _confusion(scores: Scores) -> list[str]:
     return ["## Confusion, percent of the true class (a row)", "", *_table(["true ↓ given →", *labels], rows)]
 
 
+def _reported(rows: tuple[ReportedClass, ...]) -> list[str]:
+    cells = [
+        [row.label, f"{row.n:,}", *(_percent(v) for v in (row.right, row.unsure, row.wrong)), row.most_often or ""]
+        for row in rows
+    ]
+    return _table(["class", "images", "its label", "`unsure`", "another label", "most often"], cells)
+
+
+def _clear(clear: ClearMajority) -> list[str]:
+    s = clear.scores
+    recalls = [[row.label, f"{row.support:,}", _number(row.recall)] for row in s.classes]
+    return [
+        f"## Images with at least {clear.share * 100:.0f} % of the votes for their label",
+        "",
+        *_table(
+            ["", f"{s.n:,} images", "95 % interval"],
+            [
+                ["accuracy", *_interval(s.accuracy)],
+                ["balanced accuracy", *_interval(s.balanced_accuracy)],
+                ["macro AUC", *_interval(s.macro_auc)],
+            ],
+        ),
+        "",
+        *_table(["class", "images", "recall"], recalls),
+        *(["", "What a device reports of them, percent:", "", *_reported(clear.reported)] if clear.reported else ()),
+    ]
+
+
+def _percent(share: float | None) -> str:
+    return "–" if share is None else f"{share * 100:.1f}"
+
+
 def _notes(report: EvaluationReport) -> list[str]:
     b, d, m = report.bootstrap, report.data, report.subject
     notes = [
@@ -125,6 +162,10 @@ def _notes(report: EvaluationReport) -> list[str]:
         notes.append(f"No image of {', '.join(absent)}: no figure is given there, and no average counts it.")
     if d.labels_from:
         notes.append(f"Labels: {d.labels_from}.")
+    if report.reported:
+        notes.append(
+            "Reported: a label from the bundle's threshold for it on, `unsure` below; one frame, and the crop of the set."
+        )
     if d.left_out:
         gone = ", ".join(f"{name} {count:,}" for name, count in d.left_out.items())
         notes.append(f"Left out, for they are none of {', '.join(c.label for c in report.scores.classes)}: {gone}.")

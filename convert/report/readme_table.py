@@ -9,7 +9,8 @@ from typing import Any
 
 from convert.evaluate import paper_baseline
 from convert.evaluate.evaluation_report import EvaluationReport
-from convert.evaluate.metrics import Interval
+from convert.evaluate.metrics import Interval, Scores
+from convert.evaluate.reported_labels import CLEAR_SHARE
 from convert.parity.parity_report import ParityReport, read_parity
 from convert.train.history import TrainingHistory
 from fer_edge.errors import UsageError
@@ -86,6 +87,7 @@ def block(models: Path) -> str:
             *(_by_votes(r) for r in by_votes),
             *(f"- `{r.name}`, {_parity(r)}" for r in ours if r.name != BASELINE),
             *(_crops(r) for r in (*by_both, *ours) if r.crops and r.name in SHIPPED),
+            *(_close_ups(models / r.name) for r in by_both),
         ]
     )
 
@@ -134,14 +136,25 @@ def _by_both(r: Released, other: Released, models: Path) -> str:
         first, second = (_interval(value, 100, 1) for value in values)
         return f"{name} {first} against {second} %"
 
-    recalls = [{row.label: row.recall or 0.0 for row in report.scores.classes} for report in by_votes]
-    neutral = " against ".join(f"{recall['neutral'] * 100:.1f}" for recall in recalls)
+    def neutral(scores: list[Scores]) -> str:
+        recalls = [{row.label: row.recall or 0.0 for row in each.classes} for each in scores]
+        return " against ".join(f"{recall['neutral'] * 100:.1f}" for recall in recalls)
+
+    clear = [report.clear.scores for report in by_votes if report.clear]
+    where_clear = (
+        f" Of these, the {clear[0].n:,} with at least {CLEAR_SHARE * 100:.0f} % of the votes for the majority:"
+        f" {against('accuracy', [each.accuracy for each in clear])},"
+        f" {against('balanced accuracy', [each.balanced_accuracy for each in clear])}, recall of neutral {neutral(clear)} %."
+        if len(clear) == len(by_votes)
+        else ""
+    )
     return (
         f"- `{r.name}`, the default, against `{other.name}`, PrivateTest: on FER2013's labels, n = {r.report.scores.n:,}:"
         f" {against('accuracy', [each.report.scores.accuracy for each in (r, other)])}; on the {by_votes[0].data.labels_from},"
         f" n = {by_votes[0].scores.n:,}: {against('accuracy', [report.scores.accuracy for report in by_votes])},"
         f" {against('balanced accuracy', [report.scores.balanced_accuracy for report in by_votes])}, recall of neutral"
-        f" {neutral} %. {r.report.subject.file_bytes:,} bytes. Its {_parity(r)}"
+        f" {neutral([report.scores for report in by_votes])} %.{where_clear}"
+        f" {r.report.subject.file_bytes:,} bytes. Its {_parity(r)}"
     )
 
 
@@ -212,6 +225,25 @@ def _crops(r: Released) -> str:
             for row in rows
         )
         + f", against the same faces' own crops ([all of it]({r.name}/report/crops.json))."
+    )
+
+
+def _close_ups(folder: Path) -> str:
+    """How often a face is found that fills the frame, of faces that FER+'s raters call one."""
+    path = folder / "report" / "crops-close-ups.json"
+    try:
+        table = json.loads(path.read_text())
+        rows = [
+            f"{row['size_px']} px {row['some_face_share'] * 100:.1f} % ({row['found_share'] * 100:.1f} %)"
+            for row in table["rows"]
+        ]
+    except (OSError, ValueError, KeyError) as error:
+        raise UsageError(f"{path} is not a table of `python -m convert.crops`: {error!r}") from error
+    height, width = table["scene_px"]
+    return (
+        f"- Close-ups ({DEFAULT}; PublicTest's faces that FER+'s raters call one, pasted into {width}×{height} scenes,"
+        f" {table['n']:,} a size): a face is found in the picture (and its box fits the pasted crop) at {'; '.join(rows)}"
+        f" ([all of it]({folder.name}/report/{path.name}))."
     )
 
 

@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from convert.evaluate.evaluation_report import EvaluationReport
+from convert.evaluate.reported_labels import CLEAR_SHARE, ReportedClass
 from convert.parity.parity_report import read_parity
 from convert.report.readme_table import BY_BOTH, OPTIONAL, VOTES_REPORT
+from fer_edge.errors import UsageError
 
 BEGIN = "<!-- written by `python -m convert.readme`; do not edit by hand -->"
 SAME_NETWORK = {"edge-mixed": "edge"}  # not timed by itself: the other's time holds for it
@@ -60,12 +62,15 @@ def block(models: Path) -> str:
 
 
 def default_accuracy(models: Path) -> str:
-    """A sentence with the accuracy of the default by both kinds of labels, for docs/pages/privacy.md."""
-    folder = models / BY_BOTH / "report"
-    own, votes = (EvaluationReport.load(folder / name).scores for name in ("report.json", VOTES_REPORT))
+    """The accuracy of the default by both kinds of labels, and what is reported of neutral faces, for docs/pages/privacy.md."""
+    default, other = (
+        EvaluationReport.load(models / name / "report" / VOTES_REPORT) for name in (BY_BOTH, SAME_NETWORK[BY_BOTH])
+    )
+    own, votes = EvaluationReport.load(models / BY_BOTH / "report" / "report.json").scores, default.scores
     return (
         f"The default model, `{BY_BOTH}`, is right on {own.accuracy.value * 100:.1f} % of {own.n:,} test images by FER2013's"
         f" labels, and on {votes.accuracy.value * 100:.1f} % of {votes.n:,} by the majority of ten raters, before thresholds."
+        f" {_reported_of_neutral(default, other)}"
     )
 
 
@@ -78,8 +83,31 @@ def _reason(models: Path) -> list[str]:
     return [
         "",
         f"`{BY_BOTH}` is the default because it agrees with the majority of ten raters more often than"
-        f" `{SAME_NETWORK[BY_BOTH]}`: on {shares} % of the {default.scores.n:,} of these images that have a majority.",
+        f" `{SAME_NETWORK[BY_BOTH]}`: on {shares} % of the {default.scores.n:,} of these images that have a majority."
+        f" {_reported_of_neutral(default, other)}",
     ]
+
+
+def _reported_of_neutral(default: EvaluationReport, other: EvaluationReport) -> str:
+    """What a device reports of faces that are clearly neutral, with the default and with the other network."""
+
+    def neutral(report: EvaluationReport) -> ReportedClass:
+        rows = report.clear.reported if report.clear else None
+        found = next((row for row in rows or () if row.label == "neutral"), None)
+        if found is None or found.right is None or found.unsure is None or found.wrong is None:
+            raise UsageError(f"the report of {report.subject.name} by votes says nothing of clearly neutral faces")
+        return found
+
+    ours, theirs = neutral(default), neutral(other)
+
+    def shares(row: ReportedClass) -> str:
+        right, unsure, wrong = ((value or 0.0) * 100 for value in (row.right, row.unsure, row.wrong))
+        return f"{right:.0f} % `neutral`, {unsure:.0f} % `unsure`, {wrong:.1f} % another label"
+
+    return (
+        f"What is reported of the {ours.n:,} faces that at least {CLEAR_SHARE * 100:.0f} % of the raters' votes call neutral:"
+        f" {shares(ours)}; with `{SAME_NETWORK[BY_BOTH]}`: {shares(theirs)}."
+    )
 
 
 def _ours(folder: Path, entry: dict[str, Any] | None) -> Row:

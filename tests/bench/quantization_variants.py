@@ -2,8 +2,9 @@
 the loss, size and time of each quantization variant.
 
 Converts the float model of a bundle with each variant and compares it with the float model on FER2013's PublicTest, in one
-run. Variants: formats (float16, dynamic range, int8 per channel and per tensor, 16×8), choices of ranges, number and kind of
-calibration images, logits or softmax as output, and the converter (TensorFlow's, or litert-quantizer with its own
+run. Variants: formats (float16, dynamic range, int8 per channel and per tensor, 16×8), choices of ranges, the parts of int8's
+error (weights, activations or output alone), number and kind of calibration images, logits or softmax as output, and the
+converter (TensorFlow's, or litert-quantizer with its own
 calibration). Writes NAME.json, NAME.md and NAME.png; NAME is the bundle's name. PrivateTest is not used. The defaults of
 `convert.quantize` follow from the table.
 """
@@ -30,6 +31,7 @@ from convert.parity.runtime_logits import logits_of
 from convert.parity.tolerances import Margins
 from convert.quantize.calibration_set import CalibrationSet, calibration_set
 from convert.quantize.full_integer import quantize_graph
+from convert.quantize.layer_error import int8_in_part
 from convert.quantize.range_search import FOR_SYNTHETIC_IMAGES, QuantizationOptions
 from convert.quantize.synthetic_images import FILE_NAME, SyntheticImages
 from convert.report.plots import COLOURS, STYLE
@@ -130,6 +132,9 @@ def variants(
     yield "ranges", "TensorFlow's converter, min–max ranges", lambda: converted(full_int8)
     for name, options in RANGES.items():
         yield "ranges", name, lambda o=options: int8(o)
+    yield "parts", "int8 weights, float activations", lambda: _in_part(float_file, default_images, weights=True)
+    yield "parts", "float weights, int8 activations", lambda: _in_part(float_file, default_images, weights=False)
+    yield "parts", "float, int8 output", lambda: _in_part(float_file, default_images, weights=False, output_only=True)
     if (bundle.path / FILE_NAME).is_file():
         synthetic = SyntheticImages.load(bundle.path / FILE_NAME, bundle.path / "float.keras").calibration()
         yield "calibration", f"{len(synthetic.x)} synthetic images", lambda: int8(FOR_SYNTHETIC_IMAGES, synthetic)
@@ -190,6 +195,17 @@ def _timed(rows: list[Choice], contents: dict[str, bytes]) -> list[Choice]:
             path.write_bytes(contents[name])
         ratios = {name: latency.ratio for name, latency in take_turns(files, "float32").items()}
     return [Choice(**{**asdict(row), "ratio": ratios.get(row.name)}) for row in rows]
+
+
+def _in_part(content: bytes, images: CalibrationSet, *, weights: bool, output_only: bool = False) -> bytes:
+    """The float model with what the best int8 model rounds in its weights, or else in its activations, or the output alone."""
+    float_graph = Graph(content)
+    int8_graph = quantize_graph(float_graph, images.x, QuantizationOptions(round_by_error=True))
+    if weights:
+        return int8_in_part(float_graph, int8_graph, weights=True).to_bytes()
+    layers = len(list(float_graph.layers()))
+    places = range(layers - 1 if output_only else 0, layers)
+    return int8_in_part(float_graph, int8_graph, activations=places).to_bytes()
 
 
 def _sample(samples: Samples, count: int, seed: int) -> CalibrationSet:

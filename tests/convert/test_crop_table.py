@@ -26,7 +26,15 @@ from fer_edge.face_crop import CropMapping, crop_square
 
 PX = 192  # four times the crop's side: enlarged and shrunk back, most crops keep their label
 LEVEL_EYES = ((0.0, 0.0), (10.0, 0.0))
-SHARES = ("found_share", "accuracy_crop", "accuracy_detected", "accuracy_box", "same_label", "accuracy_all")
+SHARES = (
+    "found_share",
+    "some_face_share",
+    "accuracy_crop",
+    "accuracy_detected",
+    "accuracy_box",
+    "same_label",
+    "accuracy_all",
+)
 
 
 def samples(n: int = 42, part: str = "validation") -> Samples:
@@ -78,7 +86,7 @@ def faces(fer2013_samples: Samples, tmp_path_factory: pytest.TempPathFactory) ->
 def test_the_crop_of_an_exact_box_costs_little_accuracy(experiment: CropExperiment) -> None:
     """The bundle knows no mapping for this detector: then the box is the crop."""
     row, faces = measure_detector(experiment, KnowsWhere("knows-where", experiment, PX, CropMapping(), missed=4), PX)
-    assert (row.n, row.found, row.found_share) == (42, 38, 38 / 42)
+    assert (row.n, row.found, row.found_share, row.some_face_share) == (42, 38, 38 / 42, 38 / 42)
     assert [face is None for face in faces] == [True] * 4 + [False] * 38
     assert row.same_label is not None and row.same_label > 0.7
     assert row.accuracy_detected == row.accuracy_box
@@ -105,6 +113,12 @@ def test_a_detector_that_finds_no_face_has_no_accuracy(experiment: CropExperimen
     assert faces == [None] * 42
     table = measure_crops(experiment, [KnowsWhere("knows-where", experiment, PX, CropMapping(), missed=42)], [PX], True)
     assert table.sweep == () and f"{PX} px      0   0.0%" in crop_table_text(table)
+
+
+def test_a_face_beside_the_pasted_one_is_some_face_and_not_found(experiment: CropExperiment) -> None:
+    beside = KnowsWhere("beside", experiment, PX, CropMapping(1.0, 1.2, 0.0), missed=2)
+    row, faces = measure_detector(experiment, beside, PX)
+    assert (row.found, row.some_face_share, faces) == (0, 40 / 42, [None] * 42)
 
 
 def test_the_sweep_includes_the_mapping_itself(experiment: CropExperiment) -> None:

@@ -16,6 +16,7 @@ from convert.evaluate import paper_baseline
 from convert.evaluate.evaluation_report import EvaluationData, EvaluationReport, Subject
 from convert.evaluate.inference_cost import InferenceCost
 from convert.evaluate.metrics import roc_curves, score
+from convert.evaluate.reported_labels import ReportingRule, clear_majority, reported_by_class
 from convert.report import plots
 from convert.report.__main__ import main
 from convert.report.evaluation_files import files, write
@@ -23,6 +24,16 @@ from convert.report.evaluation_markdown import markdown
 from fer_edge.errors import UsageError
 from fer_edge.hardware import board_name
 from fer_edge.labels import LABELS
+
+RULE = ReportingRule(1.0, (0.5,) * 7)
+
+
+def votes(y: np.ndarray) -> np.ndarray:
+    """Shares (N, 8) as if the raters agreed on every second image."""
+    shares = np.full((len(y), 8), 0.05, np.float32)
+    shares[np.arange(len(y)), y] = 0.65
+    shares[::2] = np.eye(8, dtype=np.float32)[y[::2]]
+    return shares
 
 
 def report(present: tuple[int, ...] = tuple(range(7)), **changes: Any) -> EvaluationReport:
@@ -43,6 +54,8 @@ def report(present: tuple[int, ...] = tuple(range(7)), **changes: Any) -> Evalua
         history=training_history(epochs=15, best_epoch=13).summary(),
         bootstrap={"draws": 100, "seed": 0},
         versions={"python": "3.11"},
+        reported=reported_by_class(RULE.reported(logits), y, LABELS),
+        clear=clear_majority(logits, y, votes(y), LABELS, RULE),
     )
     return replace(evaluation, **changes)
 
@@ -57,7 +70,10 @@ def rows(text: str) -> dict[str, list[str]]:
     return found
 
 
-@pytest.mark.parametrize("changes", [{}, {"unseen": None, "history": None}, {"present": (3, 5)}])
+@pytest.mark.parametrize(
+    "changes",
+    [{}, {"unseen": None, "history": None}, {"clear": None, "reported": None}, {"present": (3, 5)}],
+)
 def test_it_is_read_back_from_json_unchanged(changes: dict[str, Any], tmp_path: Path) -> None:
     evaluation = report(**changes)
     write(evaluation, tmp_path)
@@ -268,3 +284,16 @@ def test_the_host_is_named_by_its_board_or_its_processor(
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(text)
     assert board_name(tmp_path) == expected
+
+
+def test_markdown_says_what_a_device_reports_and_scores_the_clear_majority() -> None:
+    evaluation = report()
+    text = markdown(evaluation)
+    assert evaluation.reported and evaluation.clear
+    happy = evaluation.reported[3]
+    assert happy.right is not None
+    reported = text.split("## What a device reports")[1]
+    assert rows(reported)["happy"][:2] == [f"{happy.n:,}", f"{happy.right * 100:.1f}"]
+    assert f"{evaluation.clear.scores.n:,} images" in text and evaluation.clear.scores.n == 200
+    without = markdown(report(reported=None, clear=None))
+    assert "What a device reports" not in without and "of the votes" not in without

@@ -12,13 +12,14 @@ from builders import bar
 
 from convert.layers import main as layers_main
 from convert.quantize.full_integer import quantize_graph
-from convert.quantize.layer_error import LayerError, layer_errors
+from convert.quantize.layer_error import LayerError, int8_in_part, layer_errors
 from convert.quantize.layer_report import table
 from convert.quantize.range_search import QuantizationOptions
 from convert.tflite.compaction import compact
 from convert.tflite.graph import BIASES, WEIGHTS, Graph
 from convert.tflite.keras_export import float_tflite
 from convert.train.networks import Network, build_network
+from fer_edge.classifier import Classifier
 from fer_edge.errors import UsageError
 from fer_edge.shipped_bundles import shipped_path
 
@@ -113,6 +114,25 @@ def test_the_int8_model_of_another_network_is_refused(float_graph: Graph, images
     other = Graph(float_tflite(build_network(Network(side=24, stem=8, widths=(8,), dense=0))))
     with pytest.raises(UsageError, match=r"they differ at the \d+th"):
         layer_errors(float_graph, quantize_graph(other, images), images)
+
+
+def test_the_parts_of_the_error_are_weights_and_activations(
+    float_graph: Graph, int8_graph: Graph, images: np.ndarray
+) -> None:
+    def logits(graph: Graph) -> np.ndarray:
+        return Classifier(graph.to_bytes()).logits(images)
+
+    layers = len(list(float_graph.layers()))
+    float_logits, int8_logits = logits(float_graph), logits(int8_graph)
+    assert np.allclose(logits(int8_in_part(float_graph, int8_graph)), float_logits, atol=1e-4)
+    both = int8_in_part(float_graph, int8_graph, weights=True, activations=range(layers))
+    step = (float_logits.max() - float_logits.min()) / 100
+    assert np.abs(logits(both) - int8_logits).max() < step, "all parts together are the int8 model"
+    for part in ({"weights": True}, {"activations": range(layers)}, {"activations": [layers - 1]}):
+        error = np.abs(logits(int8_in_part(float_graph, int8_graph, **part)) - float_logits).mean()
+        assert error > 0, part
+    output = logits(int8_in_part(float_graph, int8_graph, activations=[layers - 1]))
+    assert len(np.unique(output.round(5))) <= 256
 
 
 def test_the_command_writes_a_table_json_and_a_plot_of_a_bundle(

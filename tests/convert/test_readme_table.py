@@ -90,7 +90,36 @@ def test_the_default_has_the_time_of_the_network_that_it_shares(models: Path) ->
     lines = summary_table.block(models).splitlines()
     line = lines[4]
     assert line.startswith("| **[edge-mixed]") and line.endswith("| same network as `edge` |")
-    assert lines[-1].endswith("on 68.4 % against 68.4 % of the 3,477 of these images that have a majority."), (
-        "a copy of edge"
-    )
+    assert "on 68.4 % against 68.4 % of the 3,477 of these images that have a majority." in lines[-1], "a copy of edge"
     assert "int8 − float: validation and test part together, 7,178 images." in lines[0]
+
+
+def test_it_says_what_is_reported_of_neutral_faces(models: Path) -> None:
+    shutil.copytree(models / "edge", models / "edge-mixed")
+    path = models / "edge-mixed" / "report" / "votes" / "report.json"
+    values = json.loads(path.read_text())
+    rows = values["clear"]["reported"]
+    (neutral,) = (row for row in rows if row["label"] == "neutral")
+    neutral.update(n=500, right=0.9, unsure=0.094, wrong=0.006)
+    path.write_text(json.dumps(values))
+    for text in (summary_table.block(models), summary_table.default_accuracy(models)):
+        assert (
+            "of the 500 faces that at least 70 % of the raters' votes call neutral: 90 % `neutral`, 9 % `unsure`, 0.6 %"
+            in text
+        )
+        assert "; with `edge`: " in text
+    del values["clear"]
+    path.write_text(json.dumps(values))
+    with pytest.raises(UsageError, match="says nothing of clearly neutral faces"):
+        summary_table.block(models)
+
+
+def test_close_ups_say_how_often_a_face_is_found(models: Path) -> None:
+    shutil.copytree(models / "edge", models / "edge-mixed")
+    path = models / "edge-mixed" / "report" / "crops-close-ups.json"
+    with pytest.raises(UsageError, match=r"crops-close-ups\.json is not a table"):
+        block(models)
+    rows = [{"size_px": 300, "some_face_share": 0.991, "found_share": 0.976}]
+    path.write_text(json.dumps({"scene_px": [480, 640], "n": 1500, "rows": rows}))
+    (line,) = (line for line in block(models).splitlines() if line.startswith("- Close-ups"))
+    assert "at 300 px 99.1 % (97.6 %)" in line and "640×480 scenes, 1,500 a size" in line

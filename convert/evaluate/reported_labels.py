@@ -1,0 +1,95 @@
+"""What a device reports of the faces of each class: their own label, `unsure`, or another label.
+
+A bundle reports a label only from its threshold on. Which mistakes people see therefore depends on the thresholds as much as
+on the model. Where images have raters' votes, those with a clear majority are scored by themselves as well: on them a mistake
+is the model's, and not a matter of opinion.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from convert.evaluate.metrics import Scores, score
+from fer_edge.bundle import Bundle
+from fer_edge.certainty import thresholds_by_label
+from fer_edge.classifier import softmax
+
+CLEAR_SHARE = 0.7  # of an image's votes for an expression
+
+
+@dataclass(frozen=True, slots=True)
+class ReportedClass:
+    """What is reported of the `n` faces of one class, as shares of them that sum to 1.
+
+    `right` get their own label, `unsure` none, `wrong` another one, of which `most_often` is the most frequent. The shares are
+    None where n is 0, `most_often` where no face gets another label.
+    """
+
+    label: str
+    n: int
+    right: float | None
+    unsure: float | None
+    wrong: float | None
+    most_often: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class ClearMajority:
+    """The images of which at least `share` of the votes are for their label: `scores`, and what is reported of them."""
+
+    share: float
+    scores: Scores
+    reported: tuple[ReportedClass, ...] | None  # None for a model without a bundle
+
+
+@dataclass(frozen=True, slots=True)
+class ReportingRule:
+    """When a bundle reports a label: the temperature of its probabilities, and a threshold for each label."""
+
+    temperature: float
+    thresholds: tuple[float, ...]
+
+    @staticmethod
+    def of(bundle: Bundle) -> ReportingRule:
+        """The rule of a bundle, as `fer-edge run` applies it to one frame."""
+        return ReportingRule(bundle.temperature, thresholds_by_label(bundle.spec))
+
+    def reported(self, logits: np.ndarray) -> np.ndarray:
+        """The reported label of each face from its logits (N, K), as an index int64 (N,); −1 is `unsure`."""
+        p = softmax(logits / self.temperature)
+        best = p.argmax(1)
+        return np.where(p.max(1) >= np.array(self.thresholds)[best], best, -1)
+
+
+def reported_by_class(reported: np.ndarray, y: np.ndarray, labels: tuple[str, ...]) -> tuple[ReportedClass, ...]:
+    """The rows of all classes, from the reported labels and the true ones, both int (N,); −1 is `unsure`."""
+    rows = []
+    for k, label in enumerate(labels):
+        mine = reported[y == k]
+        if not len(mine):
+            rows.append(ReportedClass(label, 0, None, None, None, None))
+            continue
+        others = np.bincount(mine[(mine >= 0) & (mine != k)], minlength=len(labels))
+        right, unsure, wrong = (float(np.mean(hits)) for hits in (mine == k, mine < 0, (mine >= 0) & (mine != k)))
+        rows.append(
+            ReportedClass(
+                label, len(mine), right, unsure, wrong, labels[int(others.argmax())] if others.any() else None
+            )
+        )
+    return tuple(rows)
+
+
+def clear_majority(
+    logits: np.ndarray, y: np.ndarray, votes: np.ndarray, labels: tuple[str, ...], rule: ReportingRule | None
+) -> ClearMajority | None:
+    """The scores of the images with a clear majority; None without any.
+
+    `logits` are (N, K), `y` int64 (N,) the label that most votes are for, `votes` the shares of the expressions (N, 8).
+    """
+    clear = votes.max(1) >= CLEAR_SHARE
+    if not clear.any():
+        return None
+    rows = reported_by_class(rule.reported(logits[clear]), y[clear], labels) if rule else None
+    return ClearMajority(CLEAR_SHARE, score(logits[clear], y[clear], labels), rows)
