@@ -100,13 +100,15 @@ def _reported_of_neutral(default: EvaluationReport, other: EvaluationReport) -> 
 
     ours, theirs = neutral(default), neutral(other)
 
-    def shares(row: ReportedClass) -> str:
+    def shares(row: ReportedClass) -> list[str]:
         right, unsure, wrong = ((value or 0.0) * 100 for value in (row.right, row.unsure, row.wrong))
-        return f"{right:.0f} % `neutral`, {unsure:.0f} % `unsure`, {wrong:.1f} % another label"
+        return [f"{right:.0f} %", f"{unsure:.0f} %", f"{wrong:.1f} %"]
 
+    first, second = shares(ours), shares(theirs)
     return (
-        f"What is reported of the {ours.n:,} faces that at least {CLEAR_SHARE * 100:.0f} % of the raters' votes call neutral:"
-        f" {shares(ours)}; with `{SAME_NETWORK[BY_BOTH]}`: {shares(theirs)}."
+        f"Of the {ours.n:,} faces that at least {CLEAR_SHARE * 100:.0f} % of the raters' votes call neutral, a device reports"
+        f" {first[0]} as `neutral`, {first[1]} as `unsure` and {first[2]} as another label; with `{SAME_NETWORK[BY_BOTH]}`,"
+        f" {second[0]}, {second[1]} and {second[2]}."
     )
 
 

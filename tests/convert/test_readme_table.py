@@ -104,10 +104,10 @@ def test_it_says_what_is_reported_of_neutral_faces(models: Path) -> None:
     path.write_text(json.dumps(values))
     for text in (summary_table.block(models), summary_table.default_accuracy(models)):
         assert (
-            "of the 500 faces that at least 70 % of the raters' votes call neutral: 90 % `neutral`, 9 % `unsure`, 0.6 %"
+            "Of the 500 faces that at least 70 % of the raters' votes call neutral, a device reports 90 % as `neutral`, "
             in text
         )
-        assert "; with `edge`: " in text
+        assert "9 % as `unsure` and 0.6 % as another label; with `edge`, " in text
     del values["clear"]
     path.write_text(json.dumps(values))
     with pytest.raises(UsageError, match="says nothing of clearly neutral faces"):
