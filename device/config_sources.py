@@ -25,7 +25,7 @@ from fer_edge.errors import UsageError
 from fer_edge.limits import SETTINGS_BYTES
 from fer_edge.text_cleaning import clean
 
-_VALUE_FLAGS = {"prior": "--estimate-prior", "detail": "--verbose or --quiet"}
+_VALUE_FLAGS = {"prior": "--prior or --estimate-prior", "detail": "--verbose or --quiet"}
 _SIZES = {"": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "tb": 10**12, "kib": 1 << 10, "mib": 1 << 20, "gib": 1 << 30}
 _UNITS = re.compile(r"_(s|px|deg|bytes|c)$")
 _STATEMENT_LINES = 100  # beyond which the lines of settings are not looked for

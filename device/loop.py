@@ -11,7 +11,7 @@ from device.camera.frame import Frame
 from device.camera.framing import Framing
 from device.camera.source import EndOfStream
 from device.clock import clock_monotonic_ns
-from device.config import ESTIMATE, Settings, merge_reloaded
+from device.config import ESTIMATE, TRAINING, Settings, merge_reloaded
 from device.output.episodes import EpisodeRules
 from device.output.event_aggregator import EventAggregator
 from device.output.event_bodies import CameraBody, header_body, reading_body
@@ -22,6 +22,7 @@ from device.vision.prior import prior_by_label
 from device.vision.search import SearchState
 from fer_edge.console import message
 from fer_edge.errors import FerEdgeError, UsageError
+from fer_edge.label_priors import parse_stated_prior, stated_prior
 from fer_edge.text_cleaning import clean
 
 if TYPE_CHECKING:
@@ -221,6 +222,7 @@ class Loop:
             if self._parts.read_settings is None:
                 raise UsageError("there are no settings to read again")
             settings, later = merge_reloaded(self._settings, self._parts.read_settings())
+            self._parts.pipeline.require_prior(settings)
             self._parts.journal.set_limits(settings.sync_s, settings.budget_bytes, settings.keep_days)
             self._settings = settings
             self._aggregator.rules = EpisodeRules(hold_s=settings.hold_s)
@@ -285,9 +287,12 @@ class Loop:
         )
 
     def _prior(self) -> dict[str, float] | None:
-        """The device's own prior by label; None where it is not estimated, or not yet."""
-        estimate = self._search_state.prior
-        if estimate is None or estimate.updated_ns is None or self._settings.prior != ESTIMATE:
+        """The prior in use by label; None where it is that of training, or not estimated yet."""
+        estimate, stated = self._search_state.prior, self._settings.prior
+        if stated not in (TRAINING, ESTIMATE):
+            bundle = self._parts.pipeline.bundle
+            return prior_by_label(bundle.labels, stated_prior(bundle.spec, parse_stated_prior(stated)))
+        if estimate is None or estimate.updated_ns is None or stated != ESTIMATE:
             return None
         return prior_by_label(self._parts.pipeline.bundle.labels, estimate.prior)
 

@@ -221,10 +221,12 @@ def _load(settings: Settings, clock: Clock, totals: RunTotals) -> tuple[Pipeline
     bundle = Bundle.load(settings.bundle)
     _ = bundle.classifier  # loads the model
     detector = find_detector(settings.detector, settings.threads, settings.far_px)
+    pipeline = Pipeline(detector, bundle)
+    pipeline.require_prior(settings)
     totals.mark_reached("model", clock)
     verification = verify(bundle)
     if verification.remark:
         message(verification.remark)
     totals.mark_reached("verified", clock)
     gc.freeze()  # the loaded objects stay for the whole run: excluding them from collections avoids pauses
-    return Pipeline(detector, bundle), verification
+    return pipeline, verification

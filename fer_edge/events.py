@@ -23,9 +23,9 @@ UNSURE = "unsure"  # in place of a label where the model abstains
 # kind: what its body holds
 KINDS = {
     "header": "first line of a segment: schema, software, name, settings (a digest), bundle, labels, thresholds (the "
-    "probability from which each label is reported; null: never), training_prior (of a device that estimates its "
-    "own), preprocess, detector, runtime, verified (the comparison with the bundle's golden vectors), camera, start_s "
-    "(seconds from the process's start "
+    "probability from which each label is reported; null: never), training_prior (of a device that estimates its own "
+    "prior or has a stated one), preprocess, detector, runtime, verified (the comparison with the bundle's golden "
+    "vectors), camera, start_s (seconds from the process's start "
     "to each step of starting); continues (the previous segment of the run: the header is then a copy with the same seq)",
     "camera": "state (waiting, opened, lost, back, closed), camera (its own description); reason and gap_s of a loss",
     "reading": "one face of one frame: frame, track, xywh px, score, label, p (probabilities in the header's order), "
@@ -37,7 +37,7 @@ KINDS = {
     "a face), labels_s (seconds of faces by label and unsure), unsure_s (seconds of unsure by reason), faces_max, "
     "faces_skipped (a face in ten frames is ten), frames (read, processed), "
     "frames_idle (processed without a search: no change and no face), drops by reason; prior (how often each label "
-    "occurs here, where the device estimates it)",
+    "occurs here, where the device estimates it or its owner states it)",
     "health": "the machine's state, when something of it changed: undervoltage, throttled_now and throttled_since_boot (lists "
     "of the reasons for throttling), temperature_c, disk_free_bytes, power_source, changed; null: not reported",
     "clock": "the wall clock was set or its state changed: offset_s (to add to the wall of earlier lines), from and to",

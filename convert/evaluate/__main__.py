@@ -21,6 +21,7 @@ from convert.argument_types import (
 from convert.data.picture import PARTS
 from convert.evaluate.evaluator import evaluate
 from convert.evaluate.pictures import FaceReader, evaluate_pictures
+from convert.evaluate.prior_argument import device_prior
 from convert.report.evaluation_files import write
 from convert.report.evaluation_markdown import markdown
 from convert.report.pictures_markdown import pictures_markdown, write_pictures_report
@@ -32,7 +33,7 @@ from fer_edge.errors import UsageError, exit_code_of
 from fer_edge.json_fields import json_text
 
 SHEET = "figure-1-samples.png"
-_OPTIONS_OF_DATA = ("votes", "split", "samples", "history", "kernels", "threads", "seed")
+_OPTIONS_OF_DATA = ("votes", "prior", "split", "samples", "history", "kernels", "threads", "seed")
 
 
 def main(argv: list[str] | None = None, prog: str = "python -m convert.evaluate") -> int:
@@ -59,6 +60,12 @@ def main(argv: list[str] | None = None, prog: str = "python -m convert.evaluate"
     add_labels_argument(parser)
     add_trust_argument(parser)
     add_votes_argument(parser)
+    parser.add_argument(
+        "--prior",
+        type=device_prior,
+        metavar="LABEL=SHARE",
+        help="what the bundle reports with this prior, as `fer-edge run --prior` has it; scores do not change; default: none",
+    )
     parser.add_argument("--split", choices=(*PARTS, "all"), help="part of the data set to evaluate on; default: test")
     parser.add_argument("--json", action="store_true", help="print the report as JSON")
     parser.add_argument("--out", type=Path, metavar="DIR", help="folder for report.json, report.md and the figures")
@@ -105,6 +112,7 @@ def _run(args: argparse.Namespace) -> int:
         kernels=args.kernels or "default",
         history=args.history,
         votes=args.votes,
+        prior=args.prior,
     )
     output(json.dumps(report.to_json(), indent=1) if args.json else markdown(report).rstrip("\n"))
     if args.out:

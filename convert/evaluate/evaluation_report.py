@@ -71,6 +71,7 @@ class EvaluationReport:
     bootstrap: dict[str, int]
     versions: dict[str, str]
     reported: tuple[ReportedClass, ...] | None = None  # of a bundle, with its thresholds
+    reported_prior: str | None = None  # neutral=0.5: the prior stated for `reported`
     clear: ClearMajority | None = None  # of images with votes
     doubts: tuple[str, ...] | None = None  # signs that the labels or the pixels are not those stated
 

@@ -31,6 +31,7 @@ from fer_edge.classifier import Classifier, Runtime
 from fer_edge.console import message
 from fer_edge.errors import DataError, UsageError
 from fer_edge.face_crop import PREPROCESS_ID
+from fer_edge.thresholds import StatedPrior
 
 CHUNK = 64  # images per step of the progress bar
 _KINDS = {"keras": "keras, as float TFLite", "saved model": "saved model, as float TFLite"}  # in reports
@@ -47,10 +48,12 @@ def evaluate(
     kernels: str = "default",
     history: Path | None = None,
     votes: Path | None = None,
+    prior: StatedPrior | None = None,
 ) -> tuple[EvaluationReport, Samples]:
     """The report on one part of the set at `data`, or on `all`, and the images that were evaluated.
 
-    `votes` is a table of FER+ votes, whose majority is then the label of each image.
+    `votes` is a table of FER+ votes, whose majority is then the label of each image. `prior` is the one that the owner of a
+    device states (`fer-edge run --prior`): it changes what is reported, and no score. Raises UsageError for no bundle.
     """
     source = model.source
     beside = source.path.with_name("history.json")
@@ -75,7 +78,11 @@ def evaluate(
         unseen_note += (
             " The model was trained on another set, or on another draw of this one's parts, which is not known here."
         )
-    rule = ReportingRule.of(Bundle.load(source.path.parent)) if model.kind == "bundle" else None
+    if prior is not None and model.kind != "bundle":
+        raise UsageError(
+            f"--prior changes what a bundle reports, and {source.path} is none; name the folder of a bundle"
+        )
+    rule = ReportingRule.of(Bundle.load(source.path.parent), prior) if model.kind == "bundle" else None
     one_thread = classifier if threads == 1 else model.classifier(runtime, kernels, 1)
     report = EvaluationReport(
         subject=Subject(
@@ -114,6 +121,7 @@ def evaluate(
         bootstrap={"draws": DRAWS, "seed": SEED},
         versions=_versions(model.kind),
         reported=reported_by_class(rule.reported(logits), y, source.labels) if rule else None,
+        reported_prior=f"{prior.label}={prior.share:g}" if prior else None,
         clear=clear_majority(logits, y, evaluated.votes, source.labels, rule) if evaluated.votes is not None else None,
         doubts=(*(doubts(logits, y, source.labels) or ()), *([wrong_range] if wrong_range else ())) or None,
     )

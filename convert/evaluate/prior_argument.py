@@ -6,6 +6,7 @@ import argparse
 
 from convert.evaluate.label_thresholds import DEFAULT_PRIOR
 from fer_edge.bundle import Bundle
+from fer_edge.label_priors import parse_stated_prior
 from fer_edge.thresholds import StatedPrior
 
 
@@ -25,15 +26,18 @@ def stated_prior(text: str) -> StatedPrior | None:
     """The argparse type of `--prior`: neutral=0.7, or data for None."""
     if text == "data":
         return None
-    wrong = argparse.ArgumentTypeError(f"“{text}” is not a label and its share, like neutral=0.7, nor “data”")
-    label, _, word = text.rpartition("=")
     try:
-        share = float(word)
+        return parse_stated_prior(text)
     except ValueError as error:
-        raise wrong from error
-    if not label or not 0 < share < 1:
-        raise wrong
-    return StatedPrior(label, share)
+        raise argparse.ArgumentTypeError(f"{error}, nor “data”") from error
+
+
+def device_prior(text: str) -> StatedPrior:
+    """The argparse type of a prior that the owner of a device states: neutral=0.5."""
+    try:
+        return parse_stated_prior(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
 
 
 def prior_of(args: argparse.Namespace, bundle: Bundle) -> StatedPrior | None:

@@ -15,6 +15,8 @@ from convert.evaluate.metrics import Scores, score
 from fer_edge.bundle import Bundle
 from fer_edge.certainty import thresholds_by_label
 from fer_edge.classifier import softmax
+from fer_edge.label_priors import stated_logit_shift
+from fer_edge.thresholds import StatedPrior
 
 CLEAR_SHARE = 0.7  # of an image's votes for an expression
 
@@ -46,19 +48,24 @@ class ClearMajority:
 
 @dataclass(frozen=True, slots=True)
 class ReportingRule:
-    """When a bundle reports a label: the temperature of its probabilities, and a threshold for each label."""
+    """When a bundle reports a label: the temperature of its probabilities, and a threshold for each label.
+
+    `logit_shift` (K,) is what a stated prior adds to logits over the temperature.
+    """
 
     temperature: float
     thresholds: tuple[float, ...]
+    logit_shift: tuple[float, ...] | None = None
 
     @staticmethod
-    def of(bundle: Bundle) -> ReportingRule:
-        """The rule of a bundle, as `fer-edge run` applies it to one frame."""
-        return ReportingRule(bundle.temperature, thresholds_by_label(bundle.spec))
+    def of(bundle: Bundle, prior: StatedPrior | None = None) -> ReportingRule:
+        """The rule of a bundle, as `fer-edge run` applies it to one frame, with `--prior` where `prior` is stated."""
+        shift = None if prior is None else tuple(stated_logit_shift(bundle.spec, prior).tolist())
+        return ReportingRule(bundle.temperature, thresholds_by_label(bundle.spec), shift)
 
     def reported(self, logits: np.ndarray) -> np.ndarray:
         """The reported label of each face from its logits (N, K), as an index int64 (N,); −1 is `unsure`."""
-        p = softmax(logits / self.temperature)
+        p = softmax(logits / self.temperature + (0.0 if self.logit_shift is None else np.array(self.logit_shift)))
         best = p.argmax(1)
         return np.where(p.max(1) >= np.array(self.thresholds)[best], best, -1)
 

@@ -164,7 +164,8 @@ def _notes(report: EvaluationReport) -> list[str]:
         notes.append(f"Labels: {d.labels_from}.")
     if report.reported:
         notes.append(
-            "Reported: a label from the bundle's threshold for it on, `unsure` below; one frame, and the crop of the set."
+            "Reported: a label from the bundle's threshold for it on, `unsure` below; one frame, and the crop of the set"
+            + (f"; with the prior {report.reported_prior}." if report.reported_prior else ".")
         )
     if d.left_out:
         gone = ", ".join(f"{name} {count:,}" for name, count in d.left_out.items())

@@ -10,14 +10,15 @@ from typing import TYPE_CHECKING, NotRequired, Protocol, TypedDict
 
 from device.camera.framing import Framing
 from device.camera.source import Source
-from device.config import ESTIMATE, Settings
+from device.config import TRAINING, Settings
 from device.config_sources import settings_digest
 from device.vision.pipeline import Pipeline
-from device.vision.prior import prior_by_label, training_prior
+from device.vision.prior import prior_by_label
 from device.vision.readings import Reading
 from fer_edge import __version__
 from fer_edge.events import SCHEMA
 from fer_edge.face_crop import PREPROCESS_ID
+from fer_edge.label_priors import training_prior
 
 if TYPE_CHECKING:
     from fer_edge.events import Event
@@ -217,7 +218,7 @@ def header_body(
     by_label = bundle.spec.thresholds.labels
     if by_label and settings.unsure_below is None:
         body["thresholds"] = dict(by_label.below)
-    if settings.prior == ESTIMATE:
+    if settings.prior != TRAINING:
         body["training_prior"] = prior_by_label(bundle.labels, training_prior(bundle.spec))
     return body
 

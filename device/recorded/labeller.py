@@ -104,6 +104,7 @@ class Labeller:
         self.settings = settings
         bundle = Bundle.load(settings.bundle)
         self.pipeline = Pipeline(find_detector(settings.detector, settings.threads, settings.far_px), bundle)
+        self.pipeline.require_prior(settings)
         self.verified: Verification = verify(bundle)
         self.made_by = Provenance(
             software=f"fer-edge {__version__}",

@@ -146,7 +146,7 @@ class InstanceStatus:
 def prior_text(prior: Mapping[str, float]) -> str:
     """A prior in words, the most frequent label first."""
     shares = sorted(prior.items(), key=lambda pair: -pair[1])
-    return "estimated prior: " + ", ".join(f"{label} {share:.0%}" for label, share in shares)
+    return "prior: " + ", ".join(f"{label} {share:.0%}" for label, share in shares)
 
 
 def read_instance(name: str, folders: Sequence[Path], clock: Clock, root: Path = Path("/")) -> InstanceStatus:

@@ -10,15 +10,16 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from device.camera.frame import Frame
-from device.config import ESTIMATE, Settings
+from device.config import ESTIMATE, TRAINING, Settings
 from device.vision import motion_gate, search
-from device.vision.prior import PriorEstimate, training_prior, update_prior
+from device.vision.prior import PriorEstimate, update_prior
 from device.vision.readings import FrameResult, Reading
 from device.vision.search import SearchState
 from device.vision.smoothing import LabelSpace, SmoothingRules, smooth
 from device.vision.tracks import Track
 from fer_edge.certainty import thresholds_by_label
 from fer_edge.face_crop import CropMapping, crop_rotation_rad, crop_square, cut_square, subsample_square
+from fer_edge.label_priors import parse_stated_prior, stated_logit_shift, training_prior
 from fer_edge.quality import crop_quality
 
 if TYPE_CHECKING:
@@ -37,6 +38,7 @@ class Pipeline:
     detector: Detector
     bundle: Bundle
     _mappings: dict[str, CropMapping] = field(default_factory=dict, compare=False, repr=False)  # a cache, by detector
+    _shifts: dict[str, np.ndarray] = field(default_factory=dict, compare=False, repr=False)  # a cache, by stated prior
 
     def process(
         self, state: SearchState, frame: Frame, settings: Settings, stage_ended: StageCallback | None = None
@@ -57,6 +59,10 @@ class Pipeline:
         tracks = {track.id: track for track, _ in read}
         state = replace(state, tracks=tuple(tracks.get(track.id, track) for track in state.tracks), prior=prior)
         return state, FrameResult(tuple(reading for _, reading in read), found.skipped)
+
+    def require_prior(self, settings: Settings) -> None:
+        """Raises UsageError when the settings state a prior of a label that the bundle does not have."""
+        self._stated_shift(settings)
 
     def crop(self, gray: np.ndarray, face: Face) -> tuple[np.ndarray, int]:
         """The model's input, uint8 (side, side), of a face found in `gray` uint8 (H, W), and the px of its square's side."""
@@ -91,12 +97,13 @@ class Pipeline:
             stage_ended("classify")
         rules, space = self._smoothing_rules(settings), LabelSpace(bundle.labels, bundle.temperature)
         probs = softmax(logits / bundle.temperature)
+        shift = self._stated_shift(settings)
         if prior is not None:
             good = np.array([quality.value >= settings.min_quality for quality in qualities])
             shift, prior = prior.logit_shift, update_prior(prior, probs[good], frame.mono_ns)
-            if shift is not None:
-                logits = (logits + bundle.temperature * shift).astype(np.float32)
-                probs = softmax(logits / bundle.temperature)
+        if shift is not None:
+            logits = (logits + bundle.temperature * shift).astype(np.float32)
+            probs = softmax(logits / bundle.temperature)
         read = []
         for track, row, p, quality in zip(tracks, logits, probs, qualities, strict=True):
             smoothed = smooth(track.smoothed, row, quality, frame.mono_ns, space, rules)
@@ -116,6 +123,15 @@ class Pipeline:
         if stage_ended:
             stage_ended("smooth")
         return read, prior
+
+    def _stated_shift(self, settings: Settings) -> np.ndarray | None:
+        """What the owner's prior adds to logits over the temperature; None without one."""
+        if settings.prior in (TRAINING, ESTIMATE):
+            return None
+        if (shift := self._shifts.get(settings.prior)) is None:
+            shift = stated_logit_shift(self.bundle.spec, parse_stated_prior(settings.prior))
+            self._shifts[settings.prior] = shift
+        return shift
 
     def _mapping(self, detector: str) -> CropMapping:
         if (mapping := self._mappings.get(detector)) is None:

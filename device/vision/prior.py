@@ -14,8 +14,6 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import numpy as np
 
-    from fer_edge.bundle_spec import BundleSpec
-
 MIN_READINGS = 200  # before which the training prior stays
 MIN_PROBABILITY = 0.5  # of the most probable label; without this limit the result differs by less than .01 of accuracy
 MAX_CHANGE = 4.0  # factor by which a class may become more or less frequent than in training, before all are normalised
@@ -56,15 +54,6 @@ class PriorEstimate:
         import numpy as np
 
         return None if self.updated_ns is None else np.log(self.prior / self.training)
-
-
-def training_prior(spec: BundleSpec) -> np.ndarray:
-    """The shares of a bundle's labels in the training part, float64 (K,); equal shares where the bundle has no counts."""
-    import numpy as np
-
-    counts = spec.provenance.train_counts or {}
-    images = np.array([counts.get(label, 0) + 1.0 for label in spec.labels])  # one more: none is 0
-    return np.asarray(images / images.sum())
 
 
 def update_prior(before: PriorEstimate, rows: np.ndarray, mono_ns: int) -> PriorEstimate:

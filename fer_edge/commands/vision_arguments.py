@@ -20,6 +20,10 @@ class Arguments(Protocol):
         """Adds an argument."""
         ...
 
+    def add_mutually_exclusive_group(self, **options: Any) -> Any:
+        """Adds a group of which only one argument may be given."""
+        ...
+
 
 def add_picture_arguments(group: Arguments) -> None:
     """Adds the arguments about the picture; an absent flag leaves the value of the settings file, or the default."""
@@ -72,7 +76,14 @@ def add_reading_arguments(group: Arguments) -> None:
         metavar="P",
         help="probability below which any label is unsure, 0 to 1; default: the bundle's, which may have one for each label",
     )
-    group.add_argument(
+    priors = group.add_mutually_exclusive_group()
+    priors.add_argument(
+        "--prior",
+        metavar="LABEL=SHARE",
+        help="how often a label occurs where the camera is, as neutral=0.3: the probabilities are weighted by it; default: "
+        "as in training",
+    )
+    priors.add_argument(
         "--estimate-prior",
         dest="prior",
         action="store_const",

@@ -15,10 +15,11 @@ import numpy as np
 
 from convert.data.loader import load
 from convert.data.samples import Samples
-from device.vision.prior import PriorEstimate, prior_by_label, training_prior, update_prior
+from device.vision.prior import PriorEstimate, prior_by_label, update_prior
 from fer_edge.bundle import Bundle
 from fer_edge.classifier import softmax
 from fer_edge.errors import exit_code_of
+from fer_edge.label_priors import training_prior
 from tests.system.dated_result import bench_parser, bundle_facts, reported
 
 JUDGED = 2000  # images of a stream on which the accuracy is measured

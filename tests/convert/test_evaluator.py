@@ -223,6 +223,11 @@ def test_the_shipped_bundle_is_scored_on_real_faces(
             some.writestr(f"train/{folder}/Training_{i}.jpg", archive.read(name))
     values = report_of(capsys, bundle_path, "--data", tmp_path / "some.zip", "--split", "validation")
     assert values["scores"]["n"] == 300 and values["unseen"]["n"] <= 292
+    arguments = (bundle_path, "--data", tmp_path / "some.zip", "--split", "validation")
+    stated = report_of(capsys, *arguments, "--prior", "neutral=0.5")
+    assert stated["reported_prior"] == "neutral=0.5" and stated["scores"] == values["scores"]
+    (before,), (after,) = ([row for row in v["reported"] if row["label"] == "neutral"] for v in (values, stated))
+    assert after["right"] > before["right"] and after["unsure"] < before["unsure"]
     assert values["subject"]["kind"] == "bundle" and "float32" not in values["subject"]["dtypes"]
     assert values["scores"]["accuracy"]["value"] > 1 / 7
     samples = load(tmp_path / "some.zip").part("validation")
@@ -302,6 +307,7 @@ def with_broken_history(folder: Path) -> list[str]:
         (lambda f: ["TINY", "--out", *file("out", b"")(f)], 2, "is a file"),
         (lambda _: ["TINY", "--runtime", "onnx"], 2, "there is no runtime “onnx”"),
         (lambda _: ["TINY", "--detector", "haar"], 2, "--detector: only with --pictures"),
+        (lambda _: ["TINY", "--prior", "neutral=0.5"], 2, "--prior changes what a bundle reports, and"),
         (lambda _: ["TINY", "--threads", "0"], 2, "must be 1 or more, not 0"),
         (lambda f: ["TINY", "--history", str(f / "none.json")], 2, "cannot be read"),
         (with_broken_history, 2, "not a history of `python -m convert.train`"),

@@ -34,6 +34,8 @@ BAD = {
     "not UTF-8": b'name = "\xff"',
     "a large file": b"# " + b"x" * 100_000,
     "many pixels": b"width_px = 16384\nheight_px = 16384",
+    "a prior without a share": b'prior = "often"',
+    "a prior with an escape": b'prior = "\\u001b[2J=0.5x"',
     "a date": b"duration_s = 1979-05-27",
     "a long name": b"a" * 3000 + b" = 1",
 }
@@ -52,12 +54,12 @@ def test_a_running_instance_survives_every_bad_file(tmp_path: Path) -> None:
     process = start_run(tmp_path, "synthetic", "--bundle", "nano", hold_s=0.5)
     assert process.stderr is not None
     wait_until(process, lambda: run_state(tmp_path) == "running")
-    for content in BAD.values():
+    for content in (*BAD.values(), b'prior = "calm=0.5"'):  # the last: valid, of a label that the bundle lacks
         (tmp_path / "settings.toml").write_bytes(content)
         process.send_signal(signal.SIGHUP)
         line = next(line for line in process.stderr if "nothing was changed" in line)
         assert "Traceback" not in line
-    (tmp_path / "settings.toml").write_bytes(b"hold_s = 0.25\n")
+    (tmp_path / "settings.toml").write_bytes(b'hold_s = 0.25\nprior = "neutral=0.5"\n')
     process.send_signal(signal.SIGHUP)
     assert next(line for line in process.stderr if "settings read again" in line)
     process.send_signal(signal.SIGTERM)

@@ -30,12 +30,12 @@ from device.vision.prior import (
     bounded_prior,
     estimate_prior,
     prior_by_label,
-    training_prior,
     update_prior,
 )
 from device.vision.search import SearchState
 from fer_edge.bundle import Bundle
 from fer_edge.events import SCHEMA_FILE
+from fer_edge.label_priors import training_prior
 from fer_edge.labels import LABELS
 from fer_edge.shipped_bundles import shipped_path
 from fer_edge.synthetic_face import face_frame
@@ -178,7 +178,7 @@ def test_health_shows_the_prior(tmp_path: Path) -> None:
     with StatusFile(tmp_path, "front", clock, every_s=10.0, stall_s=5.0) as file:
         file.write(Status("running", "usb:0", "/log", 5.0, prior=prior))
         found = read_instance("front", [tmp_path], clock)
-    assert "estimated prior: neutral 75%, happy 25%" in found.text()
+    assert "prior: neutral 75%, happy 25%" in found.text()
     assert found.to_json()["prior"] == {"happy": 0.25, "neutral": 0.75}
 
 

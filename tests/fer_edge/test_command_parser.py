@@ -136,7 +136,7 @@ def test_every_option_of_run_is_in_a_group_and_says_its_default() -> None:
 def test_the_completion_script_has_the_commands_and_options(shell: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["completion", shell]) == 0
     script = capsys.readouterr().out
-    for word in ("rollback", "--wait-camera", "--estimate-prior", "quantize", "undeploy"):
+    for word in ("rollback", "--wait-camera", "--prior", "--estimate-prior", "quantize", "undeploy"):
         assert word in script
 
 
