@@ -30,6 +30,18 @@ def parse_stated_prior(text: str) -> StatedPrior:
     return StatedPrior(label, share)
 
 
+def named_prior(text: str | None, spec: BundleSpec) -> StatedPrior | None:
+    """The prior in a text for a bundle; None without one. Raises UsageError for a wrong text or a label that there is not."""
+    if text is None:
+        return None
+    try:
+        prior = parse_stated_prior(text)
+    except ValueError as error:
+        raise UsageError(f"--prior: {error}") from error
+    stated_prior(spec, prior)
+    return prior
+
+
 def training_prior(spec: BundleSpec) -> np.ndarray:
     """The shares of a bundle's labels in the training part, float64 (K,); equal shares where the bundle has no counts."""
     import numpy as np
@@ -52,6 +64,16 @@ def stated_prior(spec: BundleSpec, prior: StatedPrior) -> np.ndarray:
     shares *= (1 - prior.share) / (1 - shares[chosen])
     shares[chosen] = prior.share
     return shares
+
+
+def weighted_by(prior: StatedPrior | None, spec: BundleSpec, probabilities: np.ndarray) -> np.ndarray:
+    """Probabilities float32 (N, K) under a stated prior, each row's sum 1; unchanged without one."""
+    import numpy as np
+
+    if prior is None:
+        return probabilities
+    weighted = probabilities * (stated_prior(spec, prior) / training_prior(spec))
+    return np.asarray(weighted / weighted.sum(1, keepdims=True), np.float32)
 
 
 def stated_logit_shift(spec: BundleSpec, prior: StatedPrior) -> np.ndarray:

@@ -21,6 +21,7 @@ from fer_edge.detection.types import Face
 from fer_edge.errors import UsageError
 from fer_edge.events import UNSURE
 from fer_edge.face_crop import crop_whole_image
+from fer_edge.label_priors import named_prior, weighted_by
 from fer_edge.quality import Quality, crop_quality, unsure_reason
 
 if TYPE_CHECKING:
@@ -55,13 +56,20 @@ class Reader:
     """Reads pictures with a bundle and a face detector, in memory: it writes no file and opens no socket.
 
     `bundle` is a bundle, its folder, or a name such as "nano"; None is the one in use on this machine, else the shipped
-    default (`Bundle.load`). `detector` is a detector or its name; None is the best one installed (`find_detector`). The
-    networks are loaded on first use. A reader is for one thread at a time. Raises UsageError or BundleRefused where the
-    bundle or the detector cannot be used.
+    default (`Bundle.load`). `detector` is a detector or its name; None is the best one installed (`find_detector`). `prior`
+    states how often a label occurs, as `fer-edge run --prior`: "neutral=0.3"; None is as in training. The networks are
+    loaded on first use. A reader is for one thread at a time. Raises UsageError or BundleRefused where the bundle, the
+    detector or the prior cannot be used.
     """
 
-    def __init__(self, bundle: Bundle | Path | str | None = None, detector: Detector | str | None = None) -> None:
+    def __init__(
+        self,
+        bundle: Bundle | Path | str | None = None,
+        detector: Detector | str | None = None,
+        prior: str | None = None,
+    ) -> None:
         self.bundle = bundle if isinstance(bundle, Bundle) else Bundle.load(bundle)
+        self._prior = named_prior(prior, self.bundle.spec)
         self._detector = find_detector(detector) if isinstance(detector, str) else detector
 
     @cached_property
@@ -98,7 +106,8 @@ class Reader:
             return ()
         bundle, predictions = self.bundle, []
         thresholds = thresholds_by_label(bundle.spec)
-        for face, p, quality in zip(faces, bundle.classify(np.stack(crops)), qualities, strict=True):
+        rows = weighted_by(self._prior, bundle.spec, bundle.classify(np.stack(crops)))
+        for face, p, quality in zip(faces, rows, qualities, strict=True):
             best = int(p.argmax())
             label, why = bundle.labels[best], unsure_reason(float(p[best]), quality, thresholds[best])
             probabilities = dict(zip(bundle.labels, p.tolist(), strict=True))

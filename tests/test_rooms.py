@@ -112,7 +112,17 @@ ORDER = {
             "bundle_files",
         ),
         *("array_file", "golden_vectors", "classifier", "model_trial", "detection", "quality", "shipped_bundles"),
-        *("active_bundle", "event_bodies", "events", "palette", "certainty", "bundle", "reader", "golden_check"),
+        *(
+            "active_bundle",
+            "event_bodies",
+            "events",
+            "palette",
+            "certainty",
+            "label_priors",
+            "bundle",
+            "reader",
+            "golden_check",
+        ),
         *("record_logits", "journal", "log", "commands", "cli"),
     ),
     "convert": (

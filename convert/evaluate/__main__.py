@@ -33,7 +33,7 @@ from fer_edge.errors import UsageError, exit_code_of
 from fer_edge.json_fields import json_text
 
 SHEET = "figure-1-samples.png"
-_OPTIONS_OF_DATA = ("votes", "prior", "split", "samples", "history", "kernels", "threads", "seed")
+_OPTIONS_OF_DATA = ("votes", "split", "samples", "history", "kernels", "threads", "seed")
 
 
 def main(argv: list[str] | None = None, prog: str = "python -m convert.evaluate") -> int:
@@ -130,7 +130,7 @@ def _run(args: argparse.Namespace) -> int:
 def _run_on_pictures(args: argparse.Namespace, runtime: Runtime) -> int:
     refuse_given(args, _OPTIONS_OF_DATA, "only with --data; leave out with --pictures")
     model = open_named(args.model, args.trust_model, args.labels)
-    report = evaluate_pictures(FaceReader.of(model, args.detector, runtime), args.pictures)
+    report = evaluate_pictures(FaceReader.of(model, args.detector, runtime, args.prior), args.pictures)
     for name in report.unreadable:
         message(f"left out: {name}")
     output(json_text(report.to_json()) if args.json else pictures_markdown(report).rstrip())

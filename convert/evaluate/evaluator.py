@@ -20,6 +20,7 @@ from convert.evaluate.bootstrap import DRAWS, SEED
 from convert.evaluate.evaluation_report import EvaluationData, EvaluationReport, Subject
 from convert.evaluate.metrics import roc_curves, score
 from convert.evaluate.plausibility import doubts, range_doubt
+from convert.evaluate.prior_argument import require_bundle_for
 from convert.evaluate.reported_labels import ReportingRule, clear_majority, reported_by_class
 from convert.progress_bar import progress_bar
 from convert.sources.checks import require_label_count
@@ -78,10 +79,7 @@ def evaluate(
         unseen_note += (
             " The model was trained on another set, or on another draw of this one's parts, which is not known here."
         )
-    if prior is not None and model.kind != "bundle":
-        raise UsageError(
-            f"--prior changes what a bundle reports, and {source.path} is none; name the folder of a bundle"
-        )
+    require_bundle_for(prior, model)
     rule = ReportingRule.of(Bundle.load(source.path.parent), prior) if model.kind == "bundle" else None
     one_thread = classifier if threads == 1 else model.classifier(runtime, kernels, 1)
     report = EvaluationReport(

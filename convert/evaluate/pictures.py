@@ -21,6 +21,7 @@ from convert.data.picture import Picture
 from convert.data.readers import read_pictures, with_progress_bar
 from convert.evaluate.bootstrap import DRAWS, SEED, interval, resamples
 from convert.evaluate.metrics import Interval, wilson_interval
+from convert.evaluate.prior_argument import require_bundle_for
 from convert.sources.opened_model import OpenedModel
 from fer_edge.bundle import Bundle
 from fer_edge.certainty import thresholds_by_label
@@ -31,8 +32,10 @@ from fer_edge.errors import DataError
 from fer_edge.events import UNSURE
 from fer_edge.face_crop import IDENTITY, crop_square, face_crop
 from fer_edge.json_fields import to_json
+from fer_edge.label_priors import stated_prior, weighted_by
 from fer_edge.labels import NONE
 from fer_edge.quality import Quality, crop_quality, unsure_reason
+from fer_edge.thresholds import StatedPrior
 
 MIN_PERSONS = 10  # names of persons from which on intervals are by person; fewer may be names of parts or classes
 _PERSON = re.compile(r"(.+)_\d+")
@@ -52,17 +55,28 @@ class FaceReader:
     thresholds: tuple[float, ...]
 
     @staticmethod
-    def of(model: OpenedModel, detector: str | None = None, runtime: Runtime | None = None) -> FaceReader:
-        """The reader of a bundle with its mappings, temperature and thresholds; of another model with none of the last two."""
+    def of(
+        model: OpenedModel,
+        detector: str | None = None,
+        runtime: Runtime | None = None,
+        prior: StatedPrior | None = None,
+    ) -> FaceReader:
+        """The reader of a bundle with its mappings, temperature and thresholds; of another model with none of the last two.
+
+        `prior` is the one that the owner of a device states. Raises UsageError for one with a model that is no bundle.
+        """
+        require_bundle_for(prior, model)
         found, source = find_detector(detector), model.source
         if model.kind == "bundle":
             bundle = Bundle.load(source.path.parent)
+            if prior is not None:
+                stated_prior(bundle.spec, prior)  # before the first picture
             classifier = bundle.make_classifier(runtime)
 
             def read(gray: np.ndarray, face: Face) -> tuple[np.ndarray, Quality]:
                 crop = bundle.crop(gray, face, found.name)
-                probabilities = classifier.probabilities(crop[None], bundle.temperature)[0]
-                return probabilities, bundle.quality(crop, gray, face, found.name)
+                probabilities = classifier.probabilities(crop[None], bundle.temperature)
+                return weighted_by(prior, bundle.spec, probabilities)[0], bundle.quality(crop, gray, face, found.name)
 
             return FaceReader(bundle.name, bundle.labels, found, read, thresholds_by_label(bundle.spec))
         plain = model.classifier(runtime)

@@ -5,7 +5,9 @@ from __future__ import annotations
 import argparse
 
 from convert.evaluate.label_thresholds import DEFAULT_PRIOR
+from convert.sources.opened_model import OpenedModel
 from fer_edge.bundle import Bundle
+from fer_edge.errors import UsageError
 from fer_edge.label_priors import parse_stated_prior
 from fer_edge.thresholds import StatedPrior
 
@@ -38,6 +40,14 @@ def device_prior(text: str) -> StatedPrior:
         return parse_stated_prior(text)
     except ValueError as error:
         raise argparse.ArgumentTypeError(str(error)) from error
+
+
+def require_bundle_for(prior: StatedPrior | None, model: OpenedModel) -> None:
+    """Raises UsageError when a prior is stated for a model that is no bundle, of which nothing is reported."""
+    if prior is not None and model.kind != "bundle":
+        raise UsageError(
+            f"--prior changes what a bundle reports, and {model.source.path} is none; name the folder of a bundle"
+        )
 
 
 def prior_of(args: argparse.Namespace, bundle: Bundle) -> StatedPrior | None:

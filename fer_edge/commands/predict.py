@@ -7,7 +7,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fer_edge.commands.vision_arguments import BUNDLE_HELP, add_far_argument, add_quiet_argument
+from fer_edge.commands.vision_arguments import (
+    BUNDLE_HELP,
+    add_far_argument,
+    add_prior_argument,
+    add_quiet_argument,
+)
 from fer_edge.console import message, output, reporter
 from fer_edge.detection.tiles import MIN_FAR_PX
 from fer_edge.errors import EXIT_DONE, NotEnoughData, UsageError
@@ -37,6 +42,7 @@ def register(commands: Any) -> None:
         "--crop", action="store_true", help="the images are face crops already, as in data sets: no face detection"
     )
     add_far_argument(parser)
+    add_prior_argument(parser)
     add_quiet_argument(parser)
     parser.add_argument("--json", action="store_true", help="print one JSON object for each image")
     parser.set_defaults(command=_predict)
@@ -53,7 +59,7 @@ def _predict(args: argparse.Namespace) -> int:
             "--far searches a whole picture, and --crop takes the picture for a face; leave out one of them"
         )
     _refuse_addresses(args.images)
-    reader = Reader(args.bundle)
+    reader = Reader(args.bundle, prior=args.prior)
     if not args.crop:
         fetch_missing_detectors(None, message)
         detector = reader.detector.name

@@ -77,12 +77,7 @@ def add_reading_arguments(group: Arguments) -> None:
         help="probability below which any label is unsure, 0 to 1; default: the bundle's, which may have one for each label",
     )
     priors = group.add_mutually_exclusive_group()
-    priors.add_argument(
-        "--prior",
-        metavar="LABEL=SHARE",
-        help="how often a label occurs where the camera is, as neutral=0.3: the probabilities are weighted by it; default: "
-        "as in training",
-    )
+    add_prior_argument(priors)
     priors.add_argument(
         "--estimate-prior",
         dest="prior",
@@ -93,6 +88,16 @@ def add_reading_arguments(group: Arguments) -> None:
     add_far_argument(group)
     group.add_argument(
         "--max-faces", type=int, metavar="N", help="classify only the N largest faces of a frame; default: 4"
+    )
+
+
+def add_prior_argument(group: Arguments) -> None:
+    """Adds `--prior`; None without it."""
+    group.add_argument(
+        "--prior",
+        metavar="LABEL=SHARE",
+        help="how often a label occurs where the camera is, as neutral=0.3: the probabilities are weighted by it; default: "
+        "as in training",
     )
 
 

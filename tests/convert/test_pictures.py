@@ -195,6 +195,20 @@ def test_options_of_data_sets_are_refused(more: list[str], tmp_path: Path, capsy
     assert f"{more[0]}: only with --data" in capsys.readouterr().err
 
 
+def test_a_stated_prior_changes_what_is_reported_of_pictures(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], blazeface: object
+) -> None:
+    folder = tree(tmp_path, {f"neutral/Ann_{n}.png": face_frame(1.0 + n) for n in range(8)})
+    words = [str(shipped_path("edge-mixed")), "--pictures", str(folder), "--json"]
+    right = []
+    for more in ([], ["--prior", "neutral=0.9"]):
+        assert main([*words, *more]) == 0
+        right.append(json.loads(capsys.readouterr().out)["classes"]["neutral"]["right_of_found"]["share"]["value"])
+    assert right[1] > right[0]
+    assert main([*words, "--prior", "calm=0.5"]) == 2
+    assert "the prior names “calm”" in capsys.readouterr().err
+
+
 def test_a_trusted_saved_model_is_evaluated_on_pictures(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """It has an operator that reads files, so it is refused without --trust-model."""
     import keras

@@ -22,9 +22,11 @@ from fer_edge.cli import main
 from fer_edge.detection.haar import HaarDetector
 from fer_edge.errors import UsageError
 from fer_edge.events import UNSURE
+from fer_edge.label_priors import stated_prior, training_prior
 from fer_edge.labels import LABELS
 from fer_edge.reader import Prediction, Reader
 from fer_edge.synthetic_face import face_frame
+from fer_edge.thresholds import StatedPrior
 
 ROOT = Path(__file__).parents[2]
 
@@ -41,6 +43,25 @@ def two_faces() -> np.ndarray:
     scene[:, :640] = face_frame(1.0)
     scene[60 : 60 + len(small), 700 : 700 + small.shape[1]] = small
     return scene
+
+
+def test_a_stated_prior_weights_the_probabilities(bundle_path: Path, reader: Reader) -> None:
+    stated = Reader(bundle_path, prior="neutral=0.6")
+    (plain,), (weighted,) = (each.read(face_frame(2.0)) for each in (reader, stated))
+    shares = dict(zip(reader.bundle.labels, stated_prior(reader.bundle.spec, StatedPrior("neutral", 0.6)), strict=True))
+    training = dict(zip(reader.bundle.labels, training_prior(reader.bundle.spec), strict=True))
+    expected = {label: p * shares[label] / training[label] for label, p in plain.probabilities.items()}
+    total = sum(expected.values())
+    assert weighted.probabilities == pytest.approx({label: p / total for label, p in expected.items()}, abs=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("prior", "says"),
+    [("often", "--prior: “often” is not a label and its share"), ("calm=0.3", "the prior names “calm”")],
+)
+def test_a_prior_that_cannot_be_used_is_refused_at_once(bundle_path: Path, prior: str, says: str) -> None:
+    with pytest.raises(UsageError, match=says):
+        Reader(bundle_path, prior=prior)
 
 
 SCENES = {
