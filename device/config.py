@@ -15,9 +15,9 @@ from typing import Any
 
 from device import broker_url
 from device.address import Address
+from device.prior_setting import TRAINING, prior_error
 from fer_edge.detection.tiles import MIN_FAR_PX
 from fer_edge.errors import UsageError
-from fer_edge.label_priors import parse_stated_prior
 from fer_edge.limits import FRAME_PIXELS
 from fer_edge.quality import MIN_QUALITY
 from fer_edge.text_cleaning import clean
@@ -27,7 +27,6 @@ _MOST = 1e6  # of a number whose setting states no other
 _MOST_S = 86_400.0  # of a time
 _MOST_BYTES = 1 << 50
 _MOST_CHARS = 4096  # of a text or a path
-TRAINING, ESTIMATE = "training", "estimate"  # values of the setting `prior`; others are LABEL=SHARE
 Region = tuple[float, float, float, float]  # x, y, width, height: shares (0–1) of the upright picture
 
 
@@ -109,8 +108,7 @@ class Settings:
     )
     prior: str = _setting(
         TRAINING,
-        "how often each label occurs: training, as in the training set; LABEL=SHARE, as you state it; or estimate, by this "
-        "device without labels",
+        "how often each label occurs: training, as in the training set, LABEL=SHARE, or estimate, by this device",
         live=True,
     )
     min_quality: float = _setting(
@@ -233,11 +231,8 @@ def validation_error(name: str, value: Any) -> str:
         return error
     if isinstance(value, str | Path) and (error := _text_error(name, str(value))):
         return error
-    if name == "prior" and value not in (TRAINING, ESTIMATE):
-        try:
-            parse_stated_prior(value)
-        except ValueError as error:
-            return f"prior must be {TRAINING}, {ESTIMATE} or LABEL=SHARE: {error}"
+    if name == "prior":
+        return prior_error(value)
     if name == "camera" and not value.strip():
         return "the camera has no name; give 0, usb:0, csi:0, a file, a folder, an address or synthetic"
     if name == "name" and not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]{0,31}", value):

@@ -20,6 +20,7 @@ from device.default_folders import (
     journal_folder_and_origin,
     runtime_folder_and_origin,
 )
+from device.prior_setting import one_spelling
 from fer_edge.bounded_read import read_bounded
 from fer_edge.errors import UsageError
 from fer_edge.limits import SETTINGS_BYTES
@@ -59,7 +60,7 @@ def load_settings(
         if name in SETTING_FIELDS and value is not None:
             if problem := validation_error(name, value):
                 raise UsageError(f"{flag_name(name)}: {problem}")
-            values[name], origins[name] = value, f"flag {flag_name(name)}"
+            values[name], origins[name] = one_spelling(value) if name == "prior" else value, f"flag {flag_name(name)}"
     settings = Settings(**values)
     from_environ = {
         "log": journal_folder_and_origin(environ, settings.name)[1],
@@ -100,7 +101,7 @@ def read_settings_file(path: Path) -> tuple[dict[str, Any], dict[str, str]]:
         value = _setting_value(name, raw)
         if problem := validation_error(name, value):
             raise UsageError(f"{where}: {problem}")
-        values[name], origins[name] = value, where
+        values[name], origins[name] = one_spelling(value) if name == "prior" else value, where
     return values, origins
 
 

@@ -11,18 +11,17 @@ from device.camera.frame import Frame
 from device.camera.framing import Framing
 from device.camera.source import EndOfStream
 from device.clock import clock_monotonic_ns
-from device.config import ESTIMATE, TRAINING, Settings, merge_reloaded
+from device.config import Settings, merge_reloaded
 from device.output.episodes import EpisodeRules
 from device.output.event_aggregator import EventAggregator
 from device.output.event_bodies import CameraBody, header_body, reading_body
 from device.output.tally import FrameCounts
 from device.system.status_record import Status
 from device.vision.cpu_budget import CpuBudget
-from device.vision.prior import prior_by_label
+from device.vision.prior import prior_in_use
 from device.vision.search import SearchState
 from fer_edge.console import message
 from fer_edge.errors import FerEdgeError, UsageError
-from fer_edge.label_priors import parse_stated_prior, stated_prior
 from fer_edge.text_cleaning import clean
 
 if TYPE_CHECKING:
@@ -224,6 +223,8 @@ class Loop:
             settings, later = merge_reloaded(self._settings, self._parts.read_settings())
             self._parts.pipeline.require_prior(settings)
             self._parts.journal.set_limits(settings.sync_s, settings.budget_bytes, settings.keep_days)
+            if settings.prior != self._settings.prior:
+                self._aggregator.end_tally(self._clock.mono_ns(), self.counts())  # which has the prior before
             self._settings = settings
             self._aggregator.rules = EpisodeRules(hold_s=settings.hold_s)
             remark = f"; at the next start: {', '.join(later)}" if later else ""
@@ -287,14 +288,7 @@ class Loop:
         )
 
     def _prior(self) -> dict[str, float] | None:
-        """The prior in use by label; None where it is that of training, or not estimated yet."""
-        estimate, stated = self._search_state.prior, self._settings.prior
-        if stated not in (TRAINING, ESTIMATE):
-            bundle = self._parts.pipeline.bundle
-            return prior_by_label(bundle.labels, stated_prior(bundle.spec, parse_stated_prior(stated)))
-        if estimate is None or estimate.updated_ns is None or stated != ESTIMATE:
-            return None
-        return prior_by_label(self._parts.pipeline.bundle.labels, estimate.prior)
+        return prior_in_use(self._settings.prior, self._search_state.prior, self._parts.pipeline.bundle.spec)
 
 
 def _fault_text(error: Exception) -> str:

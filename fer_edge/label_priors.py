@@ -1,11 +1,12 @@
 """How often each label occurs: in a bundle's training set, and where the device is, as its owner states it.
 
 A model's probabilities contain the shares of classes of its training set. Where other shares hold, they are weighted by the
-ratio of the two (Saerens, Latinne and Decaestecker 2002, doi 10.1162/089976602753284446); on logits it is a shift.
+ratio of the two (Saerens, Latinne and Decaestecker 2002, doi 10.1162/089976602753284446).
 """
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from fer_edge.errors import UsageError
@@ -17,29 +18,15 @@ if TYPE_CHECKING:
 
     from fer_edge.bundle_spec import BundleSpec
 
+EXPECTED = "a prior must be a label and its share between 0 and 1, like neutral=0.3"
+
 
 def parse_stated_prior(text: str) -> StatedPrior:
-    """The prior in a text like neutral=0.7. Raises ValueError, with a sentence, for anything else."""
-    label, _, word = text.rpartition("=")
-    try:
-        share = float(word)
-    except ValueError:
-        share = 0.0
-    if not label or not 0 < share < 1:
-        raise ValueError(f"“{clean(text, 60)}” is not a label and its share between 0 and 1, like neutral=0.7")
-    return StatedPrior(label, share)
-
-
-def named_prior(text: str | None, spec: BundleSpec) -> StatedPrior | None:
-    """The prior in a text for a bundle; None without one. Raises UsageError for a wrong text or a label that there is not."""
-    if text is None:
-        return None
-    try:
-        prior = parse_stated_prior(text)
-    except ValueError as error:
-        raise UsageError(f"--prior: {error}") from error
-    stated_prior(spec, prior)
-    return prior
+    """The prior in a text like neutral=0.3. Raises UsageError for anything else."""
+    found = re.fullmatch(r"(\S|\S.*\S)=(\d*\.?\d+(?:[eE]-\d{1,3})?)", text, re.ASCII) if isinstance(text, str) else None
+    if found is None or not 0 < float(found[2]) < 1:
+        raise UsageError(f"{EXPECTED}, not {f'“{clean(text, 60)}”' if isinstance(text, str) else type(text).__name__}")
+    return StatedPrior(found[1], float(found[2]))
 
 
 def training_prior(spec: BundleSpec) -> np.ndarray:
@@ -58,7 +45,7 @@ def stated_prior(spec: BundleSpec, prior: StatedPrior) -> np.ndarray:
     """
     if prior.label not in spec.labels:
         raise UsageError(
-            f"the prior names “{clean(prior.label, 60)}”, and the bundle's labels are {', '.join(spec.labels)}; name one"
+            f"the prior names “{clean(prior.label, 60)}”; the bundle's labels are {', '.join(spec.labels)}; name one of these"
         )
     shares, chosen = training_prior(spec), spec.labels.index(prior.label)
     shares *= (1 - prior.share) / (1 - shares[chosen])
@@ -66,18 +53,14 @@ def stated_prior(spec: BundleSpec, prior: StatedPrior) -> np.ndarray:
     return shares
 
 
-def weighted_by(prior: StatedPrior | None, spec: BundleSpec, probabilities: np.ndarray) -> np.ndarray:
-    """Probabilities float32 (N, K) under a stated prior, each row's sum 1; unchanged without one."""
-    import numpy as np
+def prior_ratio(spec: BundleSpec, prior: StatedPrior | None) -> np.ndarray | None:
+    """A stated prior's shares over those of training, float64 (K,); None without a prior."""
+    return None if prior is None else stated_prior(spec, prior) / training_prior(spec)
 
-    if prior is None:
+
+def weighted(probabilities: np.ndarray, ratio: np.ndarray | None) -> np.ndarray:
+    """Probabilities float32 (N, K) under another prior, by `prior_ratio`; each row's sum is 1. Unchanged without a ratio."""
+    if ratio is None:
         return probabilities
-    weighted = probabilities * (stated_prior(spec, prior) / training_prior(spec))
-    return np.asarray(weighted / weighted.sum(1, keepdims=True), np.float32)
-
-
-def stated_logit_shift(spec: BundleSpec, prior: StatedPrior) -> np.ndarray:
-    """What a stated prior adds to logits that are divided by the temperature, float64 (K,)."""
-    import numpy as np
-
-    return np.asarray(np.log(stated_prior(spec, prior) / training_prior(spec)))
+    product = probabilities * ratio
+    return (product / product.sum(1, keepdims=True)).astype("float32")

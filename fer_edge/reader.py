@@ -21,7 +21,7 @@ from fer_edge.detection.types import Face
 from fer_edge.errors import UsageError
 from fer_edge.events import UNSURE
 from fer_edge.face_crop import crop_whole_image
-from fer_edge.label_priors import named_prior, weighted_by
+from fer_edge.label_priors import parse_stated_prior, prior_ratio, weighted
 from fer_edge.quality import Quality, crop_quality, unsure_reason
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ class Reader:
         prior: str | None = None,
     ) -> None:
         self.bundle = bundle if isinstance(bundle, Bundle) else Bundle.load(bundle)
-        self._prior = named_prior(prior, self.bundle.spec)
+        self._ratio = prior_ratio(self.bundle.spec, None if prior is None else parse_stated_prior(prior))
         self._detector = find_detector(detector) if isinstance(detector, str) else detector
 
     @cached_property
@@ -106,7 +106,7 @@ class Reader:
             return ()
         bundle, predictions = self.bundle, []
         thresholds = thresholds_by_label(bundle.spec)
-        rows = weighted_by(self._prior, bundle.spec, bundle.classify(np.stack(crops)))
+        rows = weighted(bundle.classify(np.stack(crops)), self._ratio)
         for face, p, quality in zip(faces, rows, qualities, strict=True):
             best = int(p.argmax())
             label, why = bundle.labels[best], unsure_reason(float(p[best]), quality, thresholds[best])

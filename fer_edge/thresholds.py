@@ -15,6 +15,11 @@ class StatedPrior(NamedTuple):
     label: str
     share: float
 
+    @property
+    def text(self) -> str:
+        """The prior as a setting has it: neutral=0.3."""
+        return f"{self.label}={self.share!r}"
+
 
 class LabelThresholds(NamedTuple):
     """A threshold for each label: at that probability and above, a share `right` of the images with the label are right.

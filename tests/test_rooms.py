@@ -145,6 +145,7 @@ ORDER = {
             "broker_url",
             "password_file",
             "clock",
+            "prior_setting",
             "config",
             "default_folders",
             "service",

@@ -64,7 +64,8 @@ def main(argv: list[str] | None = None, prog: str = "python -m convert.evaluate"
         "--prior",
         type=device_prior,
         metavar="LABEL=SHARE",
-        help="what the bundle reports with this prior, as `fer-edge run --prior` has it; scores do not change; default: none",
+        help="how often a label occurs where the device is, as for `fer-edge run --prior`: changes what is reported, and with "
+        "--pictures which label is most probable; default: as in training",
     )
     parser.add_argument("--split", choices=(*PARTS, "all"), help="part of the data set to evaluate on; default: test")
     parser.add_argument("--json", action="store_true", help="print the report as JSON")

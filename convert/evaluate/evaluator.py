@@ -20,10 +20,9 @@ from convert.evaluate.bootstrap import DRAWS, SEED
 from convert.evaluate.evaluation_report import EvaluationData, EvaluationReport, Subject
 from convert.evaluate.metrics import roc_curves, score
 from convert.evaluate.plausibility import doubts, range_doubt
-from convert.evaluate.prior_argument import require_bundle_for
 from convert.evaluate.reported_labels import ReportingRule, clear_majority, reported_by_class
 from convert.progress_bar import progress_bar
-from convert.sources.checks import require_label_count
+from convert.sources.checks import require_bundle, require_label_count
 from convert.sources.opened_model import OpenedModel
 from convert.tflite.inspection import operator_types
 from convert.train.history import TrainingHistory
@@ -57,6 +56,9 @@ def evaluate(
     device states (`fer-edge run --prior`): it changes what is reported, and no score. Raises UsageError for no bundle.
     """
     source = model.source
+    if prior is not None:
+        require_bundle(model.kind, source.path, "--prior")
+    rule = ReportingRule.of(Bundle.load(source.path.parent), prior) if model.kind == "bundle" else None
     beside = source.path.with_name("history.json")
     history_path = history or (beside if beside.is_file() else None)
     training = TrainingHistory.read(history_path) if history_path else None
@@ -79,8 +81,6 @@ def evaluate(
         unseen_note += (
             " The model was trained on another set, or on another draw of this one's parts, which is not known here."
         )
-    require_bundle_for(prior, model)
-    rule = ReportingRule.of(Bundle.load(source.path.parent), prior) if model.kind == "bundle" else None
     one_thread = classifier if threads == 1 else model.classifier(runtime, kernels, 1)
     report = EvaluationReport(
         subject=Subject(
@@ -119,7 +119,7 @@ def evaluate(
         bootstrap={"draws": DRAWS, "seed": SEED},
         versions=_versions(model.kind),
         reported=reported_by_class(rule.reported(logits), y, source.labels) if rule else None,
-        reported_prior=f"{prior.label}={prior.share:g}" if prior else None,
+        reported_prior=prior.text if prior else None,
         clear=clear_majority(logits, y, evaluated.votes, source.labels, rule) if evaluated.votes is not None else None,
         doubts=(*(doubts(logits, y, source.labels) or ()), *([wrong_range] if wrong_range else ())) or None,
     )

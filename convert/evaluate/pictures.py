@@ -21,7 +21,7 @@ from convert.data.picture import Picture
 from convert.data.readers import read_pictures, with_progress_bar
 from convert.evaluate.bootstrap import DRAWS, SEED, interval, resamples
 from convert.evaluate.metrics import Interval, wilson_interval
-from convert.evaluate.prior_argument import require_bundle_for
+from convert.sources.checks import require_bundle
 from convert.sources.opened_model import OpenedModel
 from fer_edge.bundle import Bundle
 from fer_edge.certainty import thresholds_by_label
@@ -32,7 +32,7 @@ from fer_edge.errors import DataError
 from fer_edge.events import UNSURE
 from fer_edge.face_crop import IDENTITY, crop_square, face_crop
 from fer_edge.json_fields import to_json
-from fer_edge.label_priors import stated_prior, weighted_by
+from fer_edge.label_priors import prior_ratio, weighted
 from fer_edge.labels import NONE
 from fer_edge.quality import Quality, crop_quality, unsure_reason
 from fer_edge.thresholds import StatedPrior
@@ -53,6 +53,7 @@ class FaceReader:
     detector: Detector
     read: Callable[[np.ndarray, Face], tuple[np.ndarray, Quality]]
     thresholds: tuple[float, ...]
+    prior: StatedPrior | None = None  # by which the probabilities are weighted
 
     @staticmethod
     def of(
@@ -65,20 +66,21 @@ class FaceReader:
 
         `prior` is the one that the owner of a device states. Raises UsageError for one with a model that is no bundle.
         """
-        require_bundle_for(prior, model)
-        found, source = find_detector(detector), model.source
+        source = model.source
+        if prior is not None:
+            require_bundle(model.kind, source.path, "--prior")
+        found = find_detector(detector)
         if model.kind == "bundle":
             bundle = Bundle.load(source.path.parent)
-            if prior is not None:
-                stated_prior(bundle.spec, prior)  # before the first picture
+            ratio = prior_ratio(bundle.spec, prior)
             classifier = bundle.make_classifier(runtime)
 
             def read(gray: np.ndarray, face: Face) -> tuple[np.ndarray, Quality]:
                 crop = bundle.crop(gray, face, found.name)
                 probabilities = classifier.probabilities(crop[None], bundle.temperature)
-                return weighted_by(prior, bundle.spec, probabilities)[0], bundle.quality(crop, gray, face, found.name)
+                return weighted(probabilities, ratio)[0], bundle.quality(crop, gray, face, found.name)
 
-            return FaceReader(bundle.name, bundle.labels, found, read, thresholds_by_label(bundle.spec))
+            return FaceReader(bundle.name, bundle.labels, found, read, thresholds_by_label(bundle.spec), prior)
         plain = model.classifier(runtime)
 
         def read_plain(gray: np.ndarray, face: Face) -> tuple[np.ndarray, Quality]:
@@ -145,6 +147,7 @@ class PictureReport:
     right_by_label: dict[str, Proportion]
     unreadable: tuple[str, ...]
     left_out: dict[str, int]
+    prior: str | None = None  # neutral=0.3: stated, and the probabilities are weighted by it
 
     def to_json(self) -> dict[str, Any]:
         """The report as JSON values."""
@@ -208,6 +211,7 @@ def picture_report(
         },
         unreadable=tuple(unreadable),
         left_out=dict(sorted((left_out or {}).items())),
+        prior=reader.prior.text if reader.prior else None,
     )
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 
 from convert.evaluate.label_thresholds import DEFAULT_PRIOR
-from convert.sources.opened_model import OpenedModel
 from fer_edge.bundle import Bundle
 from fer_edge.errors import UsageError
 from fer_edge.label_priors import parse_stated_prior
@@ -26,28 +25,15 @@ def add_prior_argument(parser: argparse.ArgumentParser, default: StatedPrior | s
 
 def stated_prior(text: str) -> StatedPrior | None:
     """The argparse type of `--prior`: neutral=0.7, or data for None."""
-    if text == "data":
-        return None
+    return None if text == "data" else device_prior(text, " nor “data”")
+
+
+def device_prior(text: str, other: str = "") -> StatedPrior:
+    """The argparse type of a prior that the owner of a device states: neutral=0.3. `other` ends the message."""
     try:
         return parse_stated_prior(text)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(f"{error}, nor “data”") from error
-
-
-def device_prior(text: str) -> StatedPrior:
-    """The argparse type of a prior that the owner of a device states: neutral=0.5."""
-    try:
-        return parse_stated_prior(text)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(str(error)) from error
-
-
-def require_bundle_for(prior: StatedPrior | None, model: OpenedModel) -> None:
-    """Raises UsageError when a prior is stated for a model that is no bundle, of which nothing is reported."""
-    if prior is not None and model.kind != "bundle":
-        raise UsageError(
-            f"--prior changes what a bundle reports, and {model.source.path} is none; name the folder of a bundle"
-        )
+    except UsageError as error:
+        raise argparse.ArgumentTypeError(f"{error}{other}") from error
 
 
 def prior_of(args: argparse.Namespace, bundle: Bundle) -> StatedPrior | None:

@@ -1,8 +1,7 @@
 """What a device reports of the faces of each class: their own label, `unsure`, or another label.
 
 A bundle reports a label only from its threshold on. Which mistakes people see therefore depends on the thresholds as much as
-on the model. Where images have raters' votes, those with a clear majority are scored by themselves as well: on them a mistake
-is the model's, and not a matter of opinion.
+on the model. Where images have raters' votes, those on which most raters agree are scored by themselves as well.
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ from convert.evaluate.metrics import Scores, score
 from fer_edge.bundle import Bundle
 from fer_edge.certainty import thresholds_by_label
 from fer_edge.classifier import softmax
-from fer_edge.label_priors import stated_logit_shift
+from fer_edge.label_priors import prior_ratio, weighted
 from fer_edge.thresholds import StatedPrior
 
 CLEAR_SHARE = 0.7  # of an image's votes for an expression
@@ -50,22 +49,21 @@ class ClearMajority:
 class ReportingRule:
     """When a bundle reports a label: the temperature of its probabilities, and a threshold for each label.
 
-    `logit_shift` (K,) is what a stated prior adds to logits over the temperature.
+    `ratio` float64 (K,) is that of a stated prior to training (`prior_ratio`).
     """
 
     temperature: float
     thresholds: tuple[float, ...]
-    logit_shift: tuple[float, ...] | None = None
+    ratio: np.ndarray | None = None
 
     @staticmethod
     def of(bundle: Bundle, prior: StatedPrior | None = None) -> ReportingRule:
         """The rule of a bundle, as `fer-edge run` applies it to one frame, with `--prior` where `prior` is stated."""
-        shift = None if prior is None else tuple(stated_logit_shift(bundle.spec, prior).tolist())
-        return ReportingRule(bundle.temperature, thresholds_by_label(bundle.spec), shift)
+        return ReportingRule(bundle.temperature, thresholds_by_label(bundle.spec), prior_ratio(bundle.spec, prior))
 
     def reported(self, logits: np.ndarray) -> np.ndarray:
         """The reported label of each face from its logits (N, K), as an index int64 (N,); −1 is `unsure`."""
-        p = softmax(logits / self.temperature + (0.0 if self.logit_shift is None else np.array(self.logit_shift)))
+        p = weighted(softmax(logits / self.temperature), self.ratio)
         best = p.argmax(1)
         return np.where(p.max(1) >= np.array(self.thresholds)[best], best, -1)
 

@@ -121,14 +121,10 @@ def int8_in_part(
     apply_factors(graph, recover_factors(float_graph, int8_graph))
     pairs = list(zip(graph.layers(), int8_graph.layers(), strict=True))
     for op, other in pairs if weights else ():
-        for slot in (WEIGHTS, BIASES) if op.kind in CHANNEL_AXIS else ():
-            values = int8_graph.constant(other, slot)
-            if values is not None:
-                graph.set_constant(graph.operators[op.number], slot, values)
+        _take_weights(graph, op, int8_graph, other)
     for place in activations:
         op, other = pairs[place]
-        if (r := _range_of(int8_graph, other)) is not None:
-            insert_int8_steps(graph, op.outputs[0], r.scale, r.zero_point)
+        _round_output(graph, op, _range_of(int8_graph, other))
     return graph
 
 
@@ -205,13 +201,23 @@ def _with_one_int8_layer(
 ) -> bytes:
     """The float model's file with one layer as int8 has it."""
     graph = float_graph.copy()
+    _take_weights(graph, op, int8_graph, other)
+    _round_output(graph, op, r)
+    return graph.to_bytes()
+
+
+def _take_weights(graph: Graph, op: Operator, int8_graph: Graph, other: Operator) -> None:
+    """Gives a layer of a float model the weights and biases that int8 has, where it has any."""
     for slot in (WEIGHTS, BIASES) if op.kind in CHANNEL_AXIS else ():
         values = int8_graph.constant(other, slot)
         if values is not None:
             graph.set_constant(graph.operators[op.number], slot, values)
+
+
+def _round_output(graph: Graph, op: Operator, r: _Range | None) -> None:
+    """Rounds the output of a layer of a float model to the steps of int8; not that of a layer that stays float."""
     if r is not None:
         insert_int8_steps(graph, op.outputs[0], r.scale, r.zero_point)
-    return graph.to_bytes()
 
 
 def _logit_error(a: np.ndarray, b: np.ndarray) -> float:

@@ -15,12 +15,13 @@ _MOST_NAMES = 10  # of files that cannot be read
 
 def pictures_markdown(report: PictureReport) -> str:
     """The report as Markdown, each share with its n and interval."""
+    prior = f" The probabilities are weighted by the prior {report.prior}." if report.prior else ""
     persons = f" of {report.persons:,} persons" if report.persons else ""
     lines = [
         f"# {report.model} on whole pictures",
         "",
         f"{report.pictures:,} pictures{persons}; detector {report.detector}; the largest face of each counts."
-        f" {report.several:,} show several faces. Shares are in %, with n and 95 % intervals ({report.intervals}).",
+        f" {report.several:,} show several faces. Shares are in %, with n and 95 % intervals ({report.intervals}).{prior}",
         "",
         "| class | face found | right, of found | reported, of found | right, of reported |",
         "|---|---|---|---|---|",

@@ -19,6 +19,12 @@ _CHUNK = 32  # images at a time until two labels were seen
 _CONVERSIONS = ("QUANTIZE", "DEQUANTIZE")
 
 
+def require_bundle(kind: str, path: Path, option: str) -> None:
+    """Raises UsageError when a model of this kind at `path` is no bundle, without which `option` has no meaning."""
+    if kind != "bundle":
+        raise UsageError(f"{option} changes what a bundle reports, and {path} is not a bundle; name a bundle's folder")
+
+
 def require_runnable(graph: Graph, path: Path) -> None:
     """Raises UsageError when a model made from `path` has custom operators, or weights that are not finite numbers."""
     if names := custom_operators(graph):

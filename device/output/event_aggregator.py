@@ -62,6 +62,11 @@ class EventAggregator:
             self._record("episode", body, mono_ns)
         self._episodes = episodes.NO_EPISODES
 
+    def end_tally(self, mono_ns: int, counts: FrameCounts) -> None:
+        """Records the tally up to the last frame, before something changes that holds for a whole tally."""
+        self._tally, bodies = tally.end_tally(self._tally, counts)
+        self._record_tallies(bodies, mono_ns)
+
     def finish(self, mono_ns: int, counts: FrameCounts, paused: bool = False) -> None:
         """Records what is open at the end of the run."""
         self.interrupt("end", mono_ns)

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, NotRequired, Protocol, TypedDict
 
 from device.camera.framing import Framing
 from device.camera.source import Source
-from device.config import TRAINING, Settings
+from device.config import Settings
 from device.config_sources import settings_digest
+from device.prior_setting import TRAINING
 from device.vision.pipeline import Pipeline
 from device.vision.prior import prior_by_label
 from device.vision.readings import Reading

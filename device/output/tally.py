@@ -81,6 +81,13 @@ def update_tally(
     return replace(tally, missing=False, faces_max=faces_max, processed=tally.processed + 1), bodies
 
 
+def end_tally(tally: Tally, counts: FrameCounts) -> tuple[Tally, list[TallyBody]]:
+    """The next tally, which starts at the last moment of this one, and the body of this one; none where it has no time yet."""
+    if tally.upto_ns == tally.start_ns:
+        return tally, []
+    return _next_tally(tally, tally.upto_ns, counts), [_tally_body(tally, counts)]
+
+
 def finish_tally(
     tally: Tally, mono_ns: int, counts: FrameCounts, rules: EpisodeRules, paused: bool = False
 ) -> list[TallyBody]:
@@ -110,9 +117,13 @@ def _advance(
     while mono_ns - tally.start_ns >= tally.length_ns:
         end_ns = tally.start_ns + tally.length_ns
         bodies.append(_tally_body(_add_time(tally, readings, end_ns, rules, kind), counts))
-        counts_before = replace(counts, drops=dict(counts.drops))  # the run's own counters may be changed in place
-        tally = Tally(end_ns, end_ns, tally.patience_ns, tally.length_ns, counts_before, tally.missing)
+        tally = _next_tally(tally, end_ns, counts)
     return _add_time(tally, readings, mono_ns, rules, kind), bodies
+
+
+def _next_tally(tally: Tally, start_ns: int, counts: FrameCounts) -> Tally:
+    counts_before = replace(counts, drops=dict(counts.drops))  # the run's own counters may be changed in place
+    return Tally(start_ns, start_ns, tally.patience_ns, tally.length_ns, counts_before, tally.missing)
 
 
 def _add_time(tally: Tally, readings: Sequence[Reading], to_ns: int, rules: EpisodeRules, kind: _TimeKind) -> Tally:

@@ -32,7 +32,7 @@ class Status:
     drops: Mapping[str, int] = field(default_factory=dict)  # by reason
     journal_trouble: str | None = None  # why the journal cannot be written at present
     lines_lost: int = 0  # journal lines that were dropped
-    prior: Mapping[str, float] | None = None  # the device's own estimate by label, where there is one
+    prior: Mapping[str, float] | None = None  # the prior in use by label, where it is not that of training
     health: Health | None = None
     problems: tuple[str, ...] = ()  # of the machine
     outputs: Mapping[str, str | None] = field(

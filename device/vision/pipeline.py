@@ -10,7 +10,8 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from device.camera.frame import Frame
-from device.config import ESTIMATE, TRAINING, Settings
+from device.config import Settings
+from device.prior_setting import ESTIMATE, TRAINING
 from device.vision import motion_gate, search
 from device.vision.prior import PriorEstimate, update_prior
 from device.vision.readings import FrameResult, Reading
@@ -19,7 +20,7 @@ from device.vision.smoothing import LabelSpace, SmoothingRules, smooth
 from device.vision.tracks import Track
 from fer_edge.certainty import thresholds_by_label
 from fer_edge.face_crop import CropMapping, crop_rotation_rad, crop_square, cut_square, subsample_square
-from fer_edge.label_priors import parse_stated_prior, stated_logit_shift, training_prior
+from fer_edge.label_priors import parse_stated_prior, prior_ratio, training_prior
 from fer_edge.quality import crop_quality
 
 if TYPE_CHECKING:
@@ -52,12 +53,13 @@ class Pipeline:
             stage_ended("detect")
         if not found.tracks:
             return state, FrameResult(skipped=found.skipped, idle=not (found.searched or state.tracks))
-        prior = None
+        estimate = None
         if settings.prior == ESTIMATE:
-            prior = state.prior or PriorEstimate.start(training_prior(self.bundle.spec))
-        read, prior = self._read(frame, found.tracks, settings, prior, stage_ended)
+            estimate = state.prior or PriorEstimate.start(training_prior(self.bundle.spec))
+        read, estimate = self._read(frame, found.tracks, settings, estimate, stage_ended)
         tracks = {track.id: track for track, _ in read}
-        state = replace(state, tracks=tuple(tracks.get(track.id, track) for track in state.tracks), prior=prior)
+        current = tuple(tracks.get(track.id, track) for track in state.tracks)
+        state = replace(state, tracks=current, prior=estimate or state.prior)  # kept while another prior is stated
         return state, FrameResult(tuple(reading for _, reading in read), found.skipped)
 
     def require_prior(self, settings: Settings) -> None:
@@ -126,11 +128,13 @@ class Pipeline:
 
     def _stated_shift(self, settings: Settings) -> np.ndarray | None:
         """What the owner's prior adds to logits over the temperature; None without one."""
+        import numpy as np
+
         if settings.prior in (TRAINING, ESTIMATE):
             return None
         if (shift := self._shifts.get(settings.prior)) is None:
-            shift = stated_logit_shift(self.bundle.spec, parse_stated_prior(settings.prior))
-            self._shifts[settings.prior] = shift
+            ratio = prior_ratio(self.bundle.spec, parse_stated_prior(settings.prior))
+            shift = self._shifts[settings.prior] = np.log(np.asarray(ratio))
         return shift
 
     def _mapping(self, detector: str) -> CropMapping:

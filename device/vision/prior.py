@@ -11,8 +11,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from device.prior_setting import ESTIMATE, TRAINING
+from fer_edge.label_priors import parse_stated_prior, stated_prior
+
 if TYPE_CHECKING:
     import numpy as np
+
+    from fer_edge.bundle_spec import BundleSpec
 
 MIN_READINGS = 200  # before which the training prior stays
 MIN_PROBABILITY = 0.5  # of the most probable label; without this limit the result differs by less than .01 of accuracy
@@ -101,6 +106,17 @@ def bounded_prior(prior: np.ndarray, training: np.ndarray) -> np.ndarray:
     """The prior with each class between a quarter and four times its training share, then normalised."""
     limited = prior.clip(training / MAX_CHANGE, training * MAX_CHANGE)
     return limited / limited.sum()
+
+
+def prior_in_use(setting: str, estimate: PriorEstimate | None, spec: BundleSpec) -> dict[str, float] | None:
+    """The prior by label under a value of the setting `prior`; None where it is that of training, or not estimated yet."""
+    if setting == TRAINING:
+        return None
+    if setting != ESTIMATE:
+        return prior_by_label(spec.labels, stated_prior(spec, parse_stated_prior(setting)))
+    if estimate is None or estimate.updated_ns is None:
+        return None
+    return prior_by_label(spec.labels, estimate.prior)
 
 
 def prior_by_label(labels: Sequence[str], prior: np.ndarray) -> dict[str, float]:

@@ -202,10 +202,10 @@ def _in_part(content: bytes, images: CalibrationSet, *, weights: bool, output_on
     float_graph = Graph(content)
     int8_graph = quantize_graph(float_graph, images.x, QuantizationOptions(round_by_error=True))
     if weights:
-        return int8_in_part(float_graph, int8_graph, weights=True).to_bytes()
-    layers = len(list(float_graph.layers()))
-    places = range(layers - 1 if output_only else 0, layers)
-    return int8_in_part(float_graph, int8_graph, activations=places).to_bytes()
+        return compact(int8_in_part(float_graph, int8_graph, weights=True))
+    layers = range(len(list(float_graph.layers())))
+    places = layers[-1:] if output_only else layers
+    return compact(int8_in_part(float_graph, int8_graph, activations=places))
 
 
 def _sample(samples: Samples, count: int, seed: int) -> CalibrationSet:

@@ -201,10 +201,14 @@ def test_a_stated_prior_changes_what_is_reported_of_pictures(
     folder = tree(tmp_path, {f"neutral/Ann_{n}.png": face_frame(1.0 + n) for n in range(8)})
     words = [str(shipped_path("edge-mixed")), "--pictures", str(folder), "--json"]
     right = []
-    for more in ([], ["--prior", "neutral=0.9"]):
+    for more in ([], ["--prior", "neutral=0.90"]):
         assert main([*words, *more]) == 0
-        right.append(json.loads(capsys.readouterr().out)["classes"]["neutral"]["right_of_found"]["share"]["value"])
-    assert right[1] > right[0]
+        values = json.loads(capsys.readouterr().out)
+        right.append((values.get("prior"), values["classes"]["neutral"]["right_of_found"]["share"]["value"]))
+    (no_prior, before), (prior, after) = right
+    assert after > before and (no_prior, prior) == (None, "neutral=0.9")
+    assert main([*words[:-1], "--prior", "neutral=0.9"]) == 0
+    assert "weighted by the prior neutral=0.9." in capsys.readouterr().out
     assert main([*words, "--prior", "calm=0.5"]) == 2
     assert "the prior names “calm”" in capsys.readouterr().err
 

@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+import itertools
 import json
+import signal
 from pathlib import Path
 
 import numpy as np
 import pytest
 from builders import journal_events, write_video
 from jsonschema import Draft202012Validator
+from processes import run_state, start_run, wait_until
 
+from device.camera.frame import Frame
 from device.config import Settings
+from device.config_sources import load_settings
 from device.run import run
+from device.vision.pipeline import Pipeline
+from device.vision.search import SearchState
 from fer_edge.bundle import Bundle
 from fer_edge.cli import main
+from fer_edge.detection.registry import find_detector
 from fer_edge.errors import UsageError
 from fer_edge.events import SCHEMA_FILE, Event
 from fer_edge.label_priors import parse_stated_prior, stated_prior, training_prior
@@ -55,15 +63,51 @@ def test_every_reading_is_weighted_by_the_stated_shares(clip: Path, tmp_path: Pa
 
 
 def test_a_label_that_the_bundle_lacks_ends_the_start(clip: Path, tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="the prior names “calm”, and the bundle's labels are angry"):
+    with pytest.raises(UsageError, match="the prior names “calm”; the bundle's labels are angry"):
         run(settings_of(tmp_path, clip, "calm=0.5"))
     assert not list((tmp_path / "log").glob("*.jsonl"))
 
 
 @pytest.mark.parametrize("value", ["neutral", "neutral=1.5", "often"])
 def test_another_value_is_refused_with_what_is_accepted(value: str) -> None:
-    with pytest.raises(UsageError, match=r"prior must be training, estimate or LABEL=SHARE: .* like neutral=0\.7"):
+    with pytest.raises(
+        UsageError, match=r"prior must be training, estimate, or a label and its share like neutral=0\.3, not"
+    ):
         Settings(prior=value)
+
+
+def test_equal_priors_are_one_setting(tmp_path: Path) -> None:
+    (tmp_path / "s.toml").write_text('prior = "neutral=0.30"')
+    of_file = load_settings({}, tmp_path / "s.toml", {}).settings
+    assert of_file.prior == load_settings({"prior": "neutral=.3"}, None, {}).settings.prior == "neutral=0.3"
+
+
+def test_a_reload_that_changes_the_prior_ends_the_tally(tmp_path: Path) -> None:
+    process = start_run(tmp_path, "synthetic", "--bundle", "nano", "--json", "--per-frame")
+    assert process.stderr is not None and process.stdout is not None
+    wait_until(process, lambda: run_state(tmp_path) == "running")
+    for prior in ("neutral=0.6", "neutral=0.60", "training"):
+        (tmp_path / "settings.toml").write_text(f'prior = "{prior}"\n')
+        process.send_signal(signal.SIGHUP)
+        assert next(line for line in process.stderr if "settings read again" in line)
+        assert len(list(itertools.islice((line for line in process.stdout if '"reading"' in line), 15))) == 15
+    process.send_signal(signal.SIGTERM)
+    _, rest = process.communicate(timeout=60)
+    assert process.returncode == 0, rest
+    tallies = [event.body for event in journal_events(tmp_path / "log") if event.kind == "tally"]
+    assert [body.get("prior", {}).get("neutral") for body in tallies] == [None, 0.6, None]
+    for before, after in itertools.pairwise(tallies):
+        assert before["from_mono_s"] + before["seconds"] == pytest.approx(after["from_mono_s"], abs=0.002)
+
+
+def test_an_estimate_is_kept_while_another_prior_is_stated(bundle_path: Path) -> None:
+    pipeline, state, kept = Pipeline(find_detector(), Bundle.load(bundle_path)), SearchState(), []
+    for n, prior in enumerate(["estimate"] * 3 + ["neutral=0.3"] * 2 + ["estimate"]):
+        frame = Frame(n, (n + 1) * 2_000_000_000, face_frame(2.0))
+        state, _ = pipeline.process(state, frame, Settings(prior=prior, min_quality=0.0))
+        assert state.prior is not None
+        kept.append(len(state.prior.rows))
+    assert kept[2] == kept[3] == kept[4] > 0 and kept[5] >= kept[4]
 
 
 def test_only_one_of_both_priors_can_be_given(capsys: pytest.CaptureFixture[str]) -> None:

@@ -10,7 +10,7 @@ import pytest
 from builders import reading
 
 from device.output.episodes import EpisodeRules
-from device.output.tally import FrameCounts, Tally, finish_tally, start_tally, update_tally
+from device.output.tally import FrameCounts, Tally, end_tally, finish_tally, start_tally, update_tally
 
 RULES = EpisodeRules(unsure_below=0.5)
 S = 1_000_000_000
@@ -46,6 +46,22 @@ def test_a_tally_of_one_observed_minute() -> None:
     assert minute["frames"] == {"read": 1200, "processed": 599} and minute["drops"] == {"busy": 600}
     assert rest["frames"] == {"read": 110, "processed": 51} and rest["drops"] == {"busy": 50, "unread": 10}
     assert (rest["seconds"], rest["face_s"], rest["faces_max"]) == (5.5, 0.0, 0)
+
+
+def test_a_tally_can_end_early_and_the_next_one_follows_without_a_hole() -> None:
+    tally, bodies = start_tally(10 * S), []
+    for n in range(1, 651):
+        tally, over = update_tally(tally, [reading("happy")], 10 * S + n * S // 10, FrameCounts(n), RULES)
+        bodies += over
+        if n == 200:
+            tally, over = end_tally(tally, FrameCounts(n))
+            bodies += over
+            assert end_tally(tally, FrameCounts(n)) == (tally, [])
+    bodies += finish_tally(tally, 75 * S, FrameCounts(650), RULES)
+    assert [body["seconds"] for body in bodies] == [20.0, 45.0]
+    assert [body["from_mono_s"] for body in bodies] == [10.0, 30.0]
+    assert [body["frames"]["processed"] for body in bodies] == [200, 450] and bodies[1]["unavailable_s"] == 0
+    assert [body["frames"]["read"] for body in bodies] == [200, 450]
 
 
 def test_counts_that_change_in_place_are_copied() -> None:

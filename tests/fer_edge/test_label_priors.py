@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
 
 from fer_edge.bundle import Bundle
 from fer_edge.bundle_spec import BundleSpec
-from fer_edge.classifier import softmax
 from fer_edge.errors import UsageError
-from fer_edge.label_priors import parse_stated_prior, stated_logit_shift, stated_prior, training_prior
+from fer_edge.label_priors import parse_stated_prior, prior_ratio, stated_prior, training_prior, weighted
 from fer_edge.labels import LABELS
 from fer_edge.shipped_bundles import shipped_path
 from fer_edge.thresholds import StatedPrior
@@ -28,15 +28,30 @@ def test_a_text_names_a_label_and_its_share() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "neutral", "=0.5", "neutral=", "neutral=0", "neutral=1", "neutral=nan", "neutral=7", "x=y"]
+    "text",
+    [
+        *(
+            "",
+            "neutral",
+            "=0.5",
+            "neutral=",
+            "neutral=0",
+            "neutral=1",
+            "neutral=nan",
+            "neutral=7",
+            "x=y",
+            "neutral=1e-999",
+        ),
+        *("neutral= 0.3", " neutral=0.3", "neutral=0.3\n", "neutral=0.3_3", "neutral=٠.٣", "a\nb=0.3"),
+    ],
 )
 def test_any_other_text_is_refused_with_a_sentence(text: str) -> None:
-    with pytest.raises(ValueError, match=r"is not a label and its share between 0 and 1, like neutral=0\.7"):
+    with pytest.raises(UsageError, match=r"must be a label and its share between 0 and 1, like neutral=0\.3, not “"):
         parse_stated_prior(text)
 
 
 def test_control_characters_of_a_text_are_not_repeated() -> None:
-    with pytest.raises(ValueError, match="not a label") as raised:
+    with pytest.raises(UsageError, match="must be a label") as raised:
         parse_stated_prior("\x1b[2Jneutral")
     assert "\x1b" not in str(raised.value)
 
@@ -49,11 +64,32 @@ def test_the_other_labels_share_the_rest_as_in_training(spec: BundleSpec) -> Non
     assert others == pytest.approx(np.full(6, others[0]))
 
 
-def test_the_shift_weights_probabilities_by_the_ratio_of_the_shares(spec: BundleSpec) -> None:
-    prior, p = StatedPrior("neutral", 0.5), np.full(7, 1 / 7)
-    weighted = softmax(np.log(p)[None] + stated_logit_shift(spec, prior))[0]
-    expected = p * stated_prior(spec, prior) / training_prior(spec)
-    assert weighted == pytest.approx(expected / expected.sum())
+def test_probabilities_are_weighted_by_the_ratio_of_the_shares(spec: BundleSpec) -> None:
+    prior, p = StatedPrior("neutral", 0.5), np.full((2, 7), 1 / 7, np.float32)
+    found = weighted(p, prior_ratio(spec, prior))
+    expected = stated_prior(spec, prior) / training_prior(spec)
+    assert found == pytest.approx(np.tile(expected / expected.sum(), (2, 1)), abs=1e-6) and found.dtype == np.float32
+    assert weighted(p, prior_ratio(spec, None)) is p
+
+
+@pytest.mark.parametrize("share", [5e-324, 1e-300, 0.9999999999])
+def test_extreme_shares_stay_finite(spec: BundleSpec, share: float) -> None:
+    p = np.full((1, 7), 1 / 7, np.float32)
+    with np.errstate(all="raise", under="ignore"):
+        found = weighted(p, prior_ratio(spec, StatedPrior("neutral", share)))
+    assert found.sum() == pytest.approx(1, abs=1e-5)
+
+
+def test_a_share_has_one_text() -> None:
+    texts = ("neutral=0.3", "neutral=0.30", "neutral=.3", "neutral=3e-1")
+    assert {parse_stated_prior(text).text for text in texts} == {"neutral=0.3"}
+    assert parse_stated_prior(StatedPrior("a", 0.9999999999).text).share == 0.9999999999
+
+
+@pytest.mark.parametrize("value", [0.3, b"neutral=0.3", ("neutral", 0.3), True])
+def test_what_is_no_text_is_refused(value: Any) -> None:
+    with pytest.raises(UsageError, match=f"must be a label and its share .*, not {type(value).__name__}"):
+        parse_stated_prior(value)
 
 
 def test_without_counts_training_has_equal_shares(spec: BundleSpec) -> None:
@@ -62,5 +98,5 @@ def test_without_counts_training_has_equal_shares(spec: BundleSpec) -> None:
 
 
 def test_a_label_that_the_bundle_lacks_is_refused(spec: BundleSpec) -> None:
-    with pytest.raises(UsageError, match="the prior names “bored”, and the bundle's labels are angry, disgust"):
+    with pytest.raises(UsageError, match="the prior names “bored”; the bundle's labels are angry, disgust"):
         stated_prior(spec, StatedPrior("bored", 0.5))

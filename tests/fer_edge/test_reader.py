@@ -57,7 +57,7 @@ def test_a_stated_prior_weights_the_probabilities(bundle_path: Path, reader: Rea
 
 @pytest.mark.parametrize(
     ("prior", "says"),
-    [("often", "--prior: “often” is not a label and its share"), ("calm=0.3", "the prior names “calm”")],
+    [("often", "a prior must be a label and its share"), ("calm=0.3", "the prior names “calm”")],
 )
 def test_a_prior_that_cannot_be_used_is_refused_at_once(bundle_path: Path, prior: str, says: str) -> None:
     with pytest.raises(UsageError, match=says):
