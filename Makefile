@@ -128,9 +128,10 @@ votes = $(if $(filter %-edge-votes,$@),--votes $(VOTES))
 rounding = $(if $(filter %-nano,$@),--weight-rounding error)
 bundle-% release-%: $(VENV)/.host detectors
 	@test -n "$(FER2013)" -a -n "$(release)" || { echo "make release-$* FER2013=data set RUN=folder of convert.train" >&2; exit 2; }
-	@test -n "$(VOTES)" -o -z "$(votes)" || { echo "make $@ needs VOTES=table of FER+ votes" >&2; exit 2; }
+	@test -n "$(VOTES)" -o -z "$(votes)$(filter edge-mixed,$*)" || { echo "make $@ needs VOTES=table of FER+ votes" >&2; exit 2; }
 	@test -f $(release)/synthetic.npz || $(BIN)/python -m convert.calibration $(release)/model.keras
 	@$(BIN)/python -m convert.quantize --model $(release) --name $* --data $(FER2013) $(votes) $(rounding) --out models/$* --threads 2
+	@test "$*" != edge-mixed || $(BIN)/python -m convert.thresholds models/$* --data $(FER2013) --votes $(VOTES)
 	@$(BIN)/python -m convert.evaluate models/$* --data $(FER2013) $(votes) --out models/$*/report >/dev/null
 	@test -z "$(VOTES)" -o -z "$(filter edge edge-mixed,$*)" || $(BIN)/python -m convert.evaluate models/$* --data $(FER2013) --votes $(VOTES) --out models/$*/report/votes >/dev/null
 	@$(BIN)/python -m convert.layers models/$* --data $(FER2013) $(votes) --out models/$*/report >/dev/null

@@ -36,7 +36,11 @@ def fit_thresholds(bundle: Bundle, samples: Samples, prior: StatedPrior | None) 
     logits = bundle.classifier.logits(images)
     parts = list(dict.fromkeys(part.tolist()))
     fitted = calibrate_confidence(
-        {p: logits[part == p] for p in parts}, {p: y[part == p] for p in parts}, bundle.labels, prior
+        {p: logits[part == p] for p in parts},
+        {p: y[part == p] for p in parts},
+        bundle.labels,
+        prior,
+        samples.labels_from,
     )
     if fitted is None:
         raise NotEnoughData(

@@ -149,9 +149,11 @@ def _thresholds(bundle: Bundle) -> None:
             )
 
 
-def _value(threshold: float | LabelThresholds | None) -> str:
+def _value(threshold: float | str | LabelThresholds | None) -> str:
     if threshold is None:
         return "none"
+    if isinstance(threshold, str):
+        return f"“{threshold}”"
     return "thresholds of labels" if isinstance(threshold, LabelThresholds) else f"{threshold:g}"
 
 

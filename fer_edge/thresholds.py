@@ -48,13 +48,15 @@ class Thresholds(NamedTuple):
     """`temperature` divides the logits before softmax; a label less probable than `unsure_below` is reported as unsure.
 
     `labels` are thresholds for each label, which then replace `unsure_below`; None: there are none. `is_default`: no data were
-    fitted to, and `unsure_below` follows from the number of classes.
+    fitted to, and `unsure_below` follows from the number of classes. `labels_from` is the rule of the labels that temperature
+    and thresholds were fitted to, where these are not the data set's own.
     """
 
     temperature: float
     unsure_below: float
     labels: LabelThresholds | None = None
     is_default: bool | None = None  # None: fitted
+    labels_from: str | None = None
 
     @staticmethod
     def default(classes: int) -> Thresholds:
@@ -73,5 +75,6 @@ class Thresholds(NamedTuple):
         """The object `thresholds` of a bundle with these labels."""
         by_label = LabelThresholds.read(fields.object("labels"), labels) if fields.has("labels") else None
         is_default = fields.flag("is_default") if fields.has("is_default") else None
+        labels_from = fields.text("labels_from") if fields.has("labels_from") else None
         temperature, below = fields.number("temperature", *TEMPERATURES), fields.number("unsure_below", 0, 1)
-        return Thresholds(temperature, below, by_label, is_default)
+        return Thresholds(temperature, below, by_label, is_default, labels_from)

@@ -46,7 +46,8 @@ class ConfidenceCalibration:
     """A temperature and a threshold, the part that they were fitted on, and their effect on each part.
 
     A device reports `unsure` for probabilities under `unsure_below`, or under the threshold of a label where `labels` has them.
-    `coverage` is accuracy against coverage with a single threshold, by part.
+    `coverage` is accuracy against coverage with a single threshold, by part. `labels_from` is the rule of the labels that were
+    fitted to, where these are not the data set's own.
     """
 
     temperature: float
@@ -55,11 +56,13 @@ class ConfidenceCalibration:
     unsure_below: float
     coverage: dict[str, list[Coverage]]
     labels: LabelCalibration | None = None
+    labels_from: str | None = None
 
     @property
     def thresholds(self) -> Thresholds:
         """The temperature and the thresholds as bundle.json holds them."""
-        return Thresholds(self.temperature, self.unsure_below, self.labels.thresholds if self.labels else None)
+        by_label = self.labels.thresholds if self.labels else None
+        return Thresholds(self.temperature, self.unsure_below, by_label, labels_from=self.labels_from)
 
     def to_json(self) -> dict[str, Any]:
         """The calibration as JSON values."""
@@ -72,10 +75,12 @@ def calibrate_confidence(
     y: dict[str, np.ndarray],
     labels: tuple[str, ...] = (),
     prior: StatedPrior | None = DEFAULT_PRIOR,
+    labels_from: str | None = None,
 ) -> ConfidenceCalibration | None:
     """The calibration fitted on the validation part of logits (N, K) and labels (N,) by part; None below MIN_IMAGES.
 
-    With the names of the K `labels` it has a threshold for each of them, under `prior`.
+    With the names of the K `labels` it has a threshold for each of them, under `prior`. `labels_from` is the rule of `y`, where
+    these are not the data set's own labels.
     """
     if len(y.get("validation", ())) < MIN_IMAGES:
         return None
@@ -90,7 +95,7 @@ def calibrate_confidence(
     below = fit_threshold(p["validation"], y["validation"])
     curves = {part: [coverage_at(step, p[part], y[part]) for step in sorted({*THRESHOLDS, below})] for part in y}
     by_label = calibrate_labels(p, y, labels, prior) if labels else None
-    return ConfidenceCalibration(round(t, 4), "validation", errors, below, curves, by_label)
+    return ConfidenceCalibration(round(t, 4), "validation", errors, below, curves, by_label, labels_from)
 
 
 def fit_threshold(p: np.ndarray, y: np.ndarray) -> float:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,8 @@ from convert.data.loader import load
 from convert.data.samples import held_out
 from convert.evaluate.prior_argument import add_prior_argument, prior_of
 from convert.parity.comparison import ConversionOptions, compare_bundle
+from convert.parity.parity_report import ParityReport
+from convert.parity.reports import read_report
 from convert.parity.runtime_logits import SETS
 from convert.parity.tolerances import Margins
 from convert.report.parity_table import parity_table
@@ -83,6 +86,7 @@ def main(argv: list[str] | None = None, prog: str = "python -m convert.parity") 
         )
         report = compare_bundle(bundle, options)
         if args.write and report.passed:
+            report = _with_thresholds_kept(report, bundle)
             write_report_into(bundle, report)
         output(json.dumps(report.to_json(), indent=1) if args.json else parity_table(report))
         if args.write and report.open_reason:
@@ -92,6 +96,18 @@ def main(argv: list[str] | None = None, prog: str = "python -m convert.parity") 
         return 0
 
     return exit_code_of(run)
+
+
+def _with_thresholds_kept(report: ParityReport, bundle: Bundle) -> ParityReport:
+    """The report with the bundle's own thresholds, where these were fitted to other labels than those of the report."""
+    labels_from = bundle.spec.thresholds.labels_from
+    if labels_from is None or report.confidence is None or report.confidence.labels_from == labels_from:
+        return report
+    message(
+        f"the thresholds stay as they are, because they were fitted to the {labels_from}; `python -m convert.thresholds` fits"
+        " them again"
+    )
+    return replace(report, confidence=read_report(bundle.path).confidence)
 
 
 def _write_images(bundle: Bundle, data: Path | None, votes: Path | None, path: Path) -> int:

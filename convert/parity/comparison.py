@@ -161,7 +161,7 @@ def compare_on_samples(
         judged[row.name] = RuntimeParity(row.ran_on, verdict, failures, undecided, logits, together)
     first = rows[0].logits
     calibrated = calibrate_confidence(
-        {p: first[part == p] for p in names}, {p: y[part == p] for p in names}, labels, prior
+        {p: first[part == p] for p in names}, {p: y[part == p] for p in names}, labels, prior, samples.labels_from
     )
     worst = worst_runtime(judged)
     drawn = curves_of_both(float_logits, _not_below(least, {row.name: row.logits for row in rows}[worst]), y, labels)

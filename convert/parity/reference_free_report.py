@@ -107,7 +107,11 @@ def reference_free_report(
         names = [name for name in HELD_OUT_PARTS if name in part]
         parts = {name: _part_scores(first.logits[part == name], y[part == name], labels) for name in names}
         calibrated = calibrate_confidence(
-            {p: first.logits[part == p] for p in names}, {p: y[part == p] for p in names}, labels, prior
+            {p: first.logits[part == p] for p in names},
+            {p: y[part == p] for p in names},
+            labels,
+            prior,
+            samples.labels_from,
         )
         doubtful = doubts(first.logits, y, labels)
     not_measured = ["what quantization changed: accuracy, AUC and logits against a float model"]

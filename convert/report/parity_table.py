@@ -76,7 +76,7 @@ def reference_free_table(report: ReferenceFreeReport) -> str:
             if row.n and row.recall is not None
         ]
     if report.confidence and report.confidence.labels:
-        lines += ["", *label_rows(report.confidence.labels)[:-1]]
+        lines += ["", *label_rows(report.confidence.labels, report.confidence.labels_from)[:-1]]
     return "\n".join(lines) + "\n"
 
 
@@ -112,10 +112,13 @@ def _confidence_rows(confidence: ConfidenceCalibration) -> list[str]:
         for part, e in confidence.errors.items()
     )
     single = confidence.labels is None
-    by_label = [] if confidence.labels is None else label_rows(confidence.labels)
+    by_label = [] if confidence.labels is None else label_rows(confidence.labels, confidence.labels_from)
+    fitted_to = (
+        f"the validation part, to the {confidence.labels_from}" if confidence.labels_from else confidence.fitted_on
+    )
     return [
         "",
-        f"Temperature of the probabilities: {confidence.temperature:.3f}, fitted on {confidence.fitted_on}. Expected"
+        f"Temperature of the probabilities: {confidence.temperature:.3f}, fitted on {fitted_to}. Expected"
         f" calibration error, 15 bins: {errors}.",
         "",
         *by_label,
@@ -127,19 +130,23 @@ def _confidence_rows(confidence: ConfidenceCalibration) -> list[str]:
     ]
 
 
-def label_rows(found: LabelCalibration) -> list[str]:
-    """The threshold of each label, and what it does to each part under the stated prior."""
+def label_rows(found: LabelCalibration, labels_from: str | None = None) -> list[str]:
+    """The threshold of each label, and what it does to each part under the stated prior.
+
+    `labels_from` is the rule of the labels that decide what is right, where they are not the data set's own.
+    """
     assumed = (
         f"{found.prior.share:.0%} of the faces are {found.prior.label}"
         if found.prior
         else "classes occur as in the data"
     )
+    by = f" by the {labels_from}" if labels_from else ""
     reported = ", ".join(f"{share * 100:.1f} % of {part}" for part, share in found.reported.items())
     columns = [f"{part}: n | right % | of its own %" for part in found.coverage]
     lines = [
         f"The device reports a label from the probability at which {found.right * 100:g} % of the validation images that get"
-        f" it are right, if {assumed}, and `unsure` below it. A label that does not reach this is never reported. Under this"
-        f" prior {reported} get a label. n images get the label, “right” is weighted by the prior, and “of its own” is the"
+        f" it are right{by}, if {assumed}, and `unsure` below it. A label that does not reach this is never reported. Under"
+        f" this prior {reported} get a label. n images get the label, “right” is weighted by the prior, and “of its own” is the"
         " share of the label's own images that get it:",
         "",
         f"| label | reported from | {' | '.join(columns)} |",

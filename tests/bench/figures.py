@@ -97,6 +97,30 @@ def _smoothing(result: Result) -> Iterator[Row]:
     yield "delay of a change by smoothing", "≤ 0.5 s", f"{mean:.2f} s on average, p95 {p95:.2f} s"
 
 
+def _steadiness(result: Result) -> Iterator[Row]:
+    own = [row for row in result["rows"] if row["thresholds"] == "a threshold for each label"]
+    for row in own:
+        faces = f"{row['clips']} clips of a face of 120 px, {row['faces']}"
+        (share, low, high), (flips, *_), (right, *_) = row["unsure"], row["flips_a_minute"], row["right"]
+        yield f"share of time unsure, {faces}", "≤ 35 %", f"{share * 100:.0f} % ({low * 100:.0f} to {high * 100:.0f})"
+        yield (
+            f"label flips per minute, {faces}",
+            "",
+            f"{flips:.1f}; a reported label is right {right * 100:.0f} % of the time",
+        )
+
+
+def _prior(result: Result) -> Iterator[Row]:
+    for row in result["rows"]:
+        if row["training"] == "counts":
+            (before, after), (balanced, balanced_after) = row["accuracy"], row["balanced_accuracy"]
+            yield (
+                f"accuracy before and after `--estimate-prior`, {row['share'] * 100:.0f} % {row['label']}",
+                "",
+                f"{before * 100:.0f} → {after * 100:.0f} %; mean recall {balanced * 100:.0f} → {balanced_after * 100:.0f} %",
+            )
+
+
 def _startup(result: Result) -> Iterator[Row]:
     line, rss = result["first_line_s"], result["rss_mb"]
     yield (
@@ -155,6 +179,8 @@ PARTS: dict[str, Callable[[Result], Iterator[Row]]] = {
     "live-viewers": _live_viewers,
     "faces-by-size": _faces_by_size,
     "smoothing": _smoothing,
+    "steadiness": _steadiness,
+    "prior": _prior,
     "startup": _startup,
     "endurance": _endurance,
     "soak": _soak,

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from convert.argument_types import add_votes_argument
 from convert.data.loader import load
 from convert.data.samples import Samples
 from device.vision.prior import PriorEstimate, prior_by_label, update_prior
@@ -117,7 +118,8 @@ def measure_bundle(bundle: Bundle, samples: Samples, known: bool, **options: Any
 
 def text(result: dict[str, Any]) -> str:
     """The measurement for people."""
-    lines = [f"{result['bundle']}, validation images, seed {result['seed']}"]
+    by = f", labels by the {result['labels_from']}" if result["labels_from"] else ""
+    lines = [f"{result['bundle']}, validation images, seed {result['seed']}{by}"]
     for row in result["rows"]:
         (a, b), (c, d) = row["accuracy"], row["balanced_accuracy"]
         (e, f), (g, h) = row["accuracy_change"], row["balanced_accuracy_change"]
@@ -137,13 +139,14 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--shares", type=float, nargs="+", default=[0.8], help="its shares; default: 0.8")
     parser.add_argument("--readings", type=int, default=600, help="readings of a stream; default: 600")
     parser.add_argument("--streams", type=int, default=STREAMS)
+    add_votes_argument(parser)
     args = parser.parse_args(argv)
     return exit_code_of(lambda: _run(args))
 
 
 def _run(args: argparse.Namespace) -> int:
     bundle = Bundle.load(args.bundle)
-    samples = load(args.data, bundle.side, classes=bundle.labels)
+    samples = load(args.data, bundle.side, classes=bundle.labels, votes=args.votes)
     options = {"label": args.label, "readings": args.readings, "streams": args.streams, "seed": args.seed}
     rows = [
         asdict(measure_bundle(bundle, samples, known, share=share, **options))
@@ -153,6 +156,7 @@ def _run(args: argparse.Namespace) -> int:
     result = {
         **bundle_facts(bundle),
         "part": "validation",
+        "labels_from": samples.labels_from,
         "seed": args.seed,
         "rows": rows,
     }

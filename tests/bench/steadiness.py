@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from convert.argument_types import add_votes_argument
 from convert.crops.synthetic_scenes import SCENE, stratified_rows
 from convert.data.loader import load
 from convert.data.samples import Samples
@@ -201,9 +202,10 @@ def with_single_threshold(bundle: Bundle) -> Bundle:
 
 def text(result: dict[str, Any]) -> str:
     """The measurement for people."""
+    by = f", labels by the {result['labels_from']}" if result["labels_from"] else ""
     lines = [
         f"{result['bundle']}, validation faces of {FACE_PX} px in {SCENE[1]}×{SCENE[0]}, {CLIP_S:g} s each at {FPS} frames a"
-        f" second, seed {result['seed']}; aim: unsure {AIM:.0%} of the time or less"
+        f" second, seed {result['seed']}{by}; aim: unsure {AIM:.0%} of the time or less"
     ]
     for row in result["rows"]:
         (a, b, c), (d, e, f), (g, h, i) = row["unsure"], row["flips_a_minute"], row["right"]
@@ -224,13 +226,15 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument(
         "--neutral", type=float, default=0.7, metavar="SHARE", help="of the clips of a room; default: 0.7"
     )
+    add_votes_argument(parser)
     args = parser.parse_args(argv)
     return exit_code_of(lambda: _run(args))
 
 
 def _run(args: argparse.Namespace) -> int:
     bundle = Bundle.load(args.bundle)
-    part = load(args.data, bundle.side, classes=bundle.labels).part("validation")
+    samples = load(args.data, bundle.side, classes=bundle.labels, votes=args.votes)
+    part = samples.part("validation")
     prior = StatedPrior("neutral", args.neutral)
     rows = []
     for faces, drawn in (("the data's classes", None), (f"{args.neutral:.0%} neutral", prior)):
@@ -244,6 +248,7 @@ def _run(args: argparse.Namespace) -> int:
     whole = {
         **bundle_facts(bundle),
         "part": "validation",
+        "labels_from": samples.labels_from,
         "seed": args.seed,
         "rows": rows,
     }

@@ -11,7 +11,9 @@ import numpy as np
 import pytest
 from builders import samples_csv
 
+from convert.data.ferplus import LABEL_RULE
 from convert.data.samples import Samples
+from convert.parity.__main__ import main as parity_main
 from convert.parity.parity_report import read_parity
 from convert.thresholds import main
 from fer_edge.bundle import Bundle
@@ -41,6 +43,33 @@ def test_the_thresholds_are_those_with_which_the_bundle_was_released(
     assert changed == {"parity.json", "CARD.md"} and after.spec.runtimes == before.spec.runtimes
     assert "| angry | 0.92 |" in (nano / "CARD.md").read_text()
     assert read_parity(nano).parts == read_parity(shipped_path("nano")).parts
+
+
+def test_thresholds_fitted_to_votes_stay_when_parity_is_measured_on_other_labels(
+    fer2013: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    votes = fer2013.parent / "ferplus_by_file.csv.gz"
+    if not votes.is_file():
+        pytest.skip("no FER+ votes beside FER2013")
+    released, path = Bundle.load(shipped_path("edge-mixed")).spec, tmp_path / "edge-mixed"
+    shutil.copytree(shipped_path("edge-mixed"), path, ignore=shutil.ignore_patterns("report"))
+    assert main([str(path), "--data", str(fer2013), "--prior", "neutral=0.7"]) == 0
+    on_labels = Bundle.load(path).spec.thresholds
+    assert on_labels.labels_from is None and on_labels != released.thresholds
+    assert main([str(path), "--data", str(fer2013), "--votes", str(votes)]) == 0
+    fitted = Bundle.load(path).spec
+    assert fitted.thresholds == released.thresholds and fitted.thresholds.labels_from == LABEL_RULE
+    assert fitted.provenance == released.provenance, "the images of Training are counted by FER2013's labels"
+    confidence, rule = read_parity(path).confidence, f"are right by the {LABEL_RULE}, if 70% of the faces are neutral"
+    assert confidence is not None and confidence.errors["validation"].n < 3_589
+    assert rule in (path / "CARD.md").read_text()
+    capsys.readouterr()
+
+    assert parity_main([str(path), "--data", str(fer2013), "--write"]) == 0
+    out, err = capsys.readouterr()
+    assert rule in out and f"they were fitted to the {LABEL_RULE}; `python -m convert.thresholds` fits" in err
+    assert Bundle.load(path).spec.thresholds == fitted.thresholds
+    assert read_parity(path).confidence == confidence and read_parity(path).parts["validation"].n == 3_589
 
 
 def test_a_stated_prior_is_kept_until_another_is_stated(
