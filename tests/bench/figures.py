@@ -100,9 +100,9 @@ def _smoothing(result: Result) -> Iterator[Row]:
 def _steadiness(result: Result) -> Iterator[Row]:
     own = [row for row in result["rows"] if row["thresholds"] == "a threshold for each label"]
     for row in own:
-        faces = f"{row['clips']} clips of a face of 120 px, {row['faces']}"
+        faces = f"{row['clips']} clips of a face of 120 px, {row['faces'].replace('%', ' %')}"
         (share, low, high), (flips, *_), (right, *_) = row["unsure"], row["flips_a_minute"], row["right"]
-        yield f"share of time unsure, {faces}", "≤ 35 %", f"{share * 100:.0f} % ({low * 100:.0f} to {high * 100:.0f})"
+        yield f"share of time unsure, {faces}", "≤ 35 %", f"{share * 100:.1f} % ({low * 100:.1f} to {high * 100:.1f})"
         yield (
             f"label flips per minute, {faces}",
             "",

@@ -49,6 +49,19 @@ FIGURES = (
     ("*golden.limits.*", 1.0),
     ("*", 1e-3),
 )
+# on another processor than that which stored them
+FIGURES_ELSEWHERE = (
+    ("*.confidence.*.n", 40),
+    ("*.confidence.*effective", 40.0),
+    ("*.confidence.*", 0.05),
+    ("*thresholds.*", 0.05),
+    ("*.logits.rms*", 0.01),
+    ("*_p", 0.8),
+    ("*.accuracy.*", 0.003),
+    ("*.confusion.*", 10),
+    ("*.curves.*", 0.02),
+    *FIGURES,
+)
 SEEN = (
     ("seconds", 0.3),
     ("*observed_s", 0.3),
