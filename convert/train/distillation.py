@@ -57,17 +57,6 @@ class Teachers:
         return mean
 
 
-def _for_inference(model: keras.Model, policy: str) -> keras.Model:
-    """The model in `policy`, with its batch normalisations folded where its layers form a plain graph."""
-    try:
-        return fold_batch_norms(model, policy)
-    except ValueError:
-        for layer in model.layers:
-            if layer.weights:
-                layer.dtype_policy = keras.dtype_policies.get(policy)
-        return model
-
-
 def _chunks(x: np.ndarray, size: int = 256) -> Iterator[np.ndarray]:
     for start in range(0, len(x), size):
         yield x[start : start + size]
@@ -88,7 +77,7 @@ def _load_teacher(path: Path, policy: str, shape: tuple[int, ...], labels: Seque
         )
     if missing:
         raise UsageError(f"the teacher {path} does not know the student's classes {', '.join(missing)}")
-    model = _for_inference(model, policy)
+    model = fold_batch_norms(model, policy)
     if own is None or own == tuple(labels):
         return model
     columns = np.array([own.index(name) for name in labels], np.int32)

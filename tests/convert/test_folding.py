@@ -54,10 +54,26 @@ def test_what_cannot_be_folded_is_kept() -> None:
     np.testing.assert_allclose(folded.predict_on_batch(images), model.predict_on_batch(images), rtol=1e-4)
 
 
-def test_a_model_that_is_no_plain_graph_is_refused() -> None:
+def test_other_models_are_left_as_they_are() -> None:
+    """A Sequential, and a convolution that is called twice: once before a batch normalisation, once before nothing."""
+    sequential = keras.Sequential([keras.Input((8, 8, 1)), L.Conv2D(1, 3, use_bias=False), L.BatchNormalization()])
     x = keras.Input((8, 8, 1))
-    twice = L.Conv2D(1, 3, padding="same")
-    with pytest.raises(ValueError, match="is called more than once"):
-        fold_batch_norms(keras.Model(x, twice(twice(x))), "float32")
-    with pytest.raises(ValueError, match="one input and one output"):
-        fold_batch_norms(keras.Model(x, [L.ReLU()(x), L.Flatten()(x)]), "float32")
+    shared = L.Conv2D(1, 3, padding="same", use_bias=False)
+    twice = keras.Model(x, L.Add()([L.BatchNormalization()(shared(x)), shared(L.ReLU()(x))]))
+    for model in (sequential, twice):
+        assert fold_batch_norms(model, "mixed_bfloat16") is model
+        assert {layer.dtype_policy.name for layer in model.layers if layer.weights} == {"mixed_bfloat16"}
+
+
+def test_arguments_and_models_inside_a_model_are_kept() -> None:
+    x = keras.Input((8, 8, 1))
+    inner = with_random_statistics(keras.Sequential([keras.Input((6, 6, 4)), L.Conv2D(4, 3), L.Flatten(), L.Dense(4)]))
+    y = L.Dropout(0.5)(L.BatchNormalization()(L.Conv2D(4, 3, use_bias=False)(x)), training=False)
+    tokens = L.Reshape((36, 4))(y)
+    attended = L.GlobalAveragePooling1D()(L.MultiHeadAttention(2, 4)(tokens, tokens))
+    model = with_random_statistics(keras.Model(x, L.Add()([inner(y), attended])))
+    folded = fold_batch_norms(model, "float32")
+    assert "BatchNormalization" not in kinds(folded)
+    images = np.random.default_rng(1).uniform(0, 1, (5, 8, 8, 1)).astype(np.float32)
+    np.testing.assert_allclose(folded.predict_on_batch(images), model.predict_on_batch(images), rtol=1e-4)
+    assert fold_batch_norms(model, "mixed_bfloat16").predict_on_batch(images).shape == (5, 4)

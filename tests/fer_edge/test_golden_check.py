@@ -218,6 +218,12 @@ DAMAGES: dict[str, tuple[Damage, str]] = {
         lambda f: rehash(f, thresholds={"temperature": 0.9983, "unsure_below": 0.0}),
         "thresholds.unsure_below is 0, and parity.json has 0.57",
     ),
+    "thresholds with labels that they were not fitted to": (
+        lambda f: rehash(
+            f, thresholds=json.loads((f / "bundle.json").read_text())["thresholds"] | {"labels_from": "votes"}
+        ),
+        "thresholds.labels_from is “votes”, and parity.json has none",
+    ),
     "a negative temperature": (
         lambda f: rehash(f, thresholds={"temperature": -1, "unsure_below": 0.59}),
         "thresholds.temperature is -1, not a number from 0.05 to 20",
