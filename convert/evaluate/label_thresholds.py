@@ -1,7 +1,9 @@
 """A threshold of `unsure` for each label: the smallest at which four in five of the images that get the label are right.
 
-A data set's shares of classes are not those of a room, in which faces are mostly neutral. The images are therefore weighted by
-class, so that a stated prior holds. A label that reaches the target at no threshold is never reported.
+Four in five is to hold for images that the thresholds were not fitted on. The lower confidence limit of the share must
+therefore reach it, not the share itself. A data set's shares of classes are not those of a room, in which faces are mostly
+neutral: the images are weighted by class, so that a stated prior holds. A label that reaches the target at no threshold is
+never reported.
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ from fer_edge.errors import UsageError
 from fer_edge.thresholds import LabelThresholds, StatedPrior
 
 TARGET = 0.8  # share of the images that get a label for which it is right
+CONFIDENCE = 0.95  # of the lower limit of that share, one-sided
 MIN_EFFECTIVE = 20.0  # effective number of images that get a label; with fewer, the label is not reported
 DOUBT = (
     0.5  # images of the heaviest class that are added to the wrong ones: no label is reported by the luck of few images
@@ -99,20 +102,31 @@ def image_weights(y: np.ndarray, labels: tuple[str, ...], prior: StatedPrior | N
 
 
 def fit_label_threshold(p: np.ndarray, y: np.ndarray, weights: np.ndarray, k: int) -> float | None:
-    """The smallest threshold, in hundredths, at which label k reaches TARGET; None where it never does.
+    """The smallest threshold, in hundredths, at which the lower limit of label k reaches TARGET; None where it never does.
 
     `p` is float (N, K). At least MIN_EFFECTIVE images must get the label, and DOUBT counts among the wrong ones: where no
     image of the class with the largest weight happens to be among those few, the label would seem right more often than it is.
     """
     doubt = DOUBT * float(weights.max(initial=0.0))
     for below in (step / _STEPS for step in range(_STEPS)):
-        row = _coverage(p, y, weights, k, below)
-        if row.effective < MIN_EFFECTIVE:
+        effective = _coverage(p, y, weights, k, below).effective
+        if effective < MIN_EFFECTIVE:
             return None
         gets = _gets(p, k, below)
-        if weights[gets & (y == k)].sum() >= TARGET * (weights[gets].sum() + doubt):
+        if lower_limit(float(weights[gets & (y == k)].sum() / (weights[gets].sum() + doubt)), effective) >= TARGET:
             return below
     return None
+
+
+def lower_limit(share: float, effective: float) -> float:
+    """The lower limit of a weighted share (0–1) of images with this effective number, one-sided at CONFIDENCE.
+
+    Jeffreys' interval (Brown, Cai and DasGupta 2001, doi 10.1214/ss/1009213286), which takes numbers that are not whole.
+    """
+    from scipy.stats import beta
+
+    right = share * effective
+    return float(beta.ppf(1 - CONFIDENCE, right + 0.5, effective - right + 0.5))
 
 
 def _coverage(p: np.ndarray, y: np.ndarray, weights: np.ndarray, k: int, below: float | None) -> LabelCoverage:

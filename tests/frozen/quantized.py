@@ -51,6 +51,14 @@ class Made:
     outputs: np.ndarray
     told: dict[str, Any]
     seconds: float
+    processor: str
+
+
+def processor() -> str:
+    """The processor's name, family and model: those of another one round float sums otherwise."""
+    lines = (line.split(":", 1) for line in Path("/proc/cpuinfo").read_text().splitlines() if ":" in line)
+    fields = {name.strip(): value.strip() for name, value in lines}
+    return " ".join(fields.get(name, "") for name in ("model name", "cpu family", "model"))
 
 
 def images(side: int) -> np.ndarray:
@@ -122,13 +130,14 @@ def make(case: Case, folder: Path, data: Path | None) -> Made:
         "bundle.json": masked(read(out / "bundle.json"), BUNDLE_VARIES),
         "parity.json": masked(read(out / "parity.json"), ()),
     }
-    return Made(outputs, told, seconds)
+    return Made(outputs, told, seconds, processor())
 
 
 def stored(case: Case) -> Made:
     """What came of a case when the outputs were stored."""
+    told = read(TOLD)[case.name]
     with np.load(LOGITS) as arrays:
-        return Made(arrays[case.name], read(TOLD)[case.name], 0.0)
+        return Made(arrays[case.name], told, 0.0, told.pop("processor"))
 
 
 def unequal(case: Case, made: Made) -> list[str]:
@@ -161,7 +170,8 @@ def main() -> int:
         with tempfile.TemporaryDirectory() as folder:
             made = make(case, Path(folder), data)
         if args.write:
-            arrays[case.name], told[case.name] = made.outputs, made.told
+            arrays[case.name] = made.outputs
+            told[case.name] = {**made.told, "processor": made.processor}
             print(f"{case.name}: stored, {made.seconds:.0f} s", flush=True)
             continue
         found = unequal(case, made)
