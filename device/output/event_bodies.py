@@ -12,7 +12,6 @@ from device.camera.framing import Framing
 from device.camera.source import Source
 from device.config import Settings
 from device.config_sources import settings_digest
-from device.prior_setting import TRAINING
 from device.vision.pipeline import Pipeline
 from device.vision.prior import prior_by_label
 from device.vision.readings import Reading
@@ -53,7 +52,7 @@ class HeaderBody(TypedDict):
     bundle: BundleName
     labels: list[str]
     thresholds: NotRequired[dict[str, float | None]]
-    training_prior: NotRequired[dict[str, float]]
+    training_prior: dict[str, float]
     preprocess: str
     detector: str
     runtime: str
@@ -219,8 +218,7 @@ def header_body(
     by_label = bundle.spec.thresholds.labels
     if by_label and settings.unsure_below is None:
         body["thresholds"] = dict(by_label.below)
-    if settings.prior != TRAINING:
-        body["training_prior"] = prior_by_label(bundle.labels, training_prior(bundle.spec))
+    body["training_prior"] = prior_by_label(bundle.labels, training_prior(bundle.spec))
     return body
 
 

@@ -29,7 +29,7 @@ def register(commands: Any) -> None:
     parser = commands.add_parser(
         "run",
         help="run the camera loop: find faces, classify them, log",
-        description="Finds faces, labels them, and logs each expression that lasts 1 s (an episode).",
+        description="Finds faces, labels them, and logs each expression that lasts --hold seconds (an episode).",
         epilog=_EPILOG,
     )
     parser.add_argument("--config", type=Path, metavar="FILE", help=CONFIG_HELP)

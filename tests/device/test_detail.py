@@ -18,7 +18,7 @@ from fer_edge.synthetic_face import face_frame
 def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("pictures")
     for number in range(20):
-        cv2.imwrite(str(folder / f"{number:02}.png"), face_frame(2.0))
+        cv2.imwrite(str(folder / f"{number:02}.png"), face_frame(8.0))
     return folder
 
 

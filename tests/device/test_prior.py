@@ -160,8 +160,9 @@ def test_a_run_writes_its_prior_to_the_journal_and_weights_its_readings(tmp_path
     schema = Draft202012Validator(copy.deepcopy(json.loads(SCHEMA_FILE.read_text())) | {"unevaluatedProperties": False})
     for event in bodies["estimate"]:
         schema.validate(json.loads(event.line()))
-    assert not any("prior" in event.body or "training_prior" in event.body for event in bodies["training"])
-    assert sum(bodies["estimate"][0].body["training_prior"].values()) == pytest.approx(1, abs=0.01)
+    assert not any("prior" in event.body for event in bodies["training"])
+    for events in bodies.values():  # a reload may begin to use a prior in any run
+        assert sum(events[0].body["training_prior"].values()) == pytest.approx(1, abs=0.01)
     tallies = [event.body for event in bodies["estimate"] if event.kind == "tally"]
     assert "prior" not in tallies[0] and sum(tallies[-1]["prior"].values()) == pytest.approx(1, abs=0.01)
     plain, weighted = ([event.body["p"] for event in bodies[name] if event.kind == "reading"] for name in bodies)

@@ -135,7 +135,7 @@ def test_verify_takes_its_bundle_like_other_commands(capsys: pytest.CaptureFixtu
             "Stores no picture unless `label --annotate` or `collect` is used; sends none unless `--show-pixels` is given.",
         ),
         ("", "demo without a camera: log a synthetic face, classify a picture (with the extra `host`, also quantize)"),
-        ("run", "Finds faces, labels them, and logs each expression that lasts 1 s (an episode)."),
+        ("run", "Finds faces, labels them, and logs each expression that lasts --hold seconds (an episode)."),
         (
             "collect",
             "usage: fer-edge collect --faces DIR --store-pictures-of-faces [options] fer-edge collect review DIR",
