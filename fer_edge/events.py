@@ -24,8 +24,8 @@ UNSURE = "unsure"  # in place of a label where the model abstains
 KINDS = {
     "header": "first line of a segment: schema, software, name, settings (a digest), bundle, labels, thresholds (the "
     "probability from which each label is reported; null: never), training_prior (the share of each label in "
-    "training, on which a tally's prior is based), preprocess, detector, runtime, verified (the comparison with the bundle's golden "
-    "vectors), camera, start_s (seconds from the process's start "
+    "training, on which a tally's prior is based), preprocess, detector, runtime, verified (the comparison with the "
+    "bundle's golden vectors), camera, start_s (seconds from the process's start "
     "to each step of starting); continues (the previous segment of the run: the header is then a copy with the same seq)",
     "camera": "state (waiting, opened, lost, back, closed), camera (its own description); reason and gap_s of a loss",
     "reading": "one face of one frame: frame, track, xywh px, score, label, p (probabilities in the header's order), "
