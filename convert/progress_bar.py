@@ -37,14 +37,15 @@ def progress_bar(
     total: int | None = None,
     leave: bool = False,
     delay_s: float = DELAY_S,
+    shown: bool = True,
 ) -> tqdm[T]:
     """A bar over `items`, which yields them, or over `total` steps that the caller reports with `update`.
 
-    `leave`: the bar stays when it ends.
+    `leave`: the bar stays when it ends. Without `shown` nothing is printed.
     """
     from tqdm import tqdm
 
-    options: dict[str, Any] = {"desc": title, "unit": unit, "total": total, "leave": leave}
+    options: dict[str, Any] = {"desc": title, "unit": unit, "total": total, "leave": leave, "disable": not shown}
     if sys.stderr.isatty():
         return tqdm(items, delay=delay_s, mininterval=0.5, **options)
     known = total is not None or hasattr(items, "__len__")

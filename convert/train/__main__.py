@@ -16,6 +16,7 @@ from convert.tflite.tensorflow_output import quiet_tensorflow
 from convert.train.hardware import bfloat16_is_fast, has_accelerator, limit_threads, use_all_devices
 from convert.train.networks import NETWORKS, Network, build_network, count_multiply_adds, count_parameters
 from convert.train.presets import PRESETS
+from convert.train.processes import Processes
 from convert.train.progress import validation_text
 from convert.train.run_folder import find_float_model
 from convert.train.trainer import train
@@ -105,6 +106,9 @@ def _run(args: argparse.Namespace) -> int:
         raise UsageError(f"{args.out} is a file; name a folder with --out")
     if not args.resume and (args.out / "checkpoint.npz").exists():
         raise UsageError(f"{args.out} already contains a run; continue it with --resume, or name another --out")
+    processes = Processes.of()
+    if processes.count > 1 and args.views_on == "host":
+        raise UsageError("several processes train with the views on the device; leave out --views-on host")
     teachers = [find_float_model(path) for path in args.teacher]
     init = find_float_model(args.init) if args.init else None
     if args.learning_rate is not None and not 0 < args.learning_rate < math.inf:
@@ -117,10 +121,12 @@ def _run(args: argparse.Namespace) -> int:
     elif recipe.targets == "labels" and not recipe.votes_weight:
         raise UsageError(f"--votes is for the presets that learn votes; {args.preset} does not")
     samples = load(args.data, classes=args.classes, votes=args.votes, vote_labels=recipe.targets == "votes")
+    tell = notice if processes.is_first else _say_nothing
     for remark in remarks(samples):
-        notice(remark)
+        tell(remark)
     with quiet_tensorflow():
         import keras  # noqa: F401  # its backend writes to stderr when it is imported first
+    processes.join()
     if args.threads:
         limit_threads(args.threads)
     network = replace(NETWORKS[args.preset], side=samples.x.shape[1], classes=len(samples.labels))
@@ -134,12 +140,13 @@ def _run(args: argparse.Namespace) -> int:
         policy = "mixed_bfloat16" if fast else "float32"
     overrides = {"epochs": args.epochs, "early_stopping": args.early_stopping, "learning_rate": args.learning_rate}
     recipe = replace(recipe, seed=args.seed, **{name: value for name, value in overrides.items() if value is not None})
-    on_device = args.views_on == "device" or (args.views_on == "auto" and accelerator)
-    devices = use_all_devices(recipe.batch) if on_device else 1
+    on_device = args.views_on == "device" or processes.count > 1 or (args.views_on == "auto" and accelerator)
+    devices = use_all_devices(min(recipe.batch, len(samples.part("train").y))) if on_device else 1
     model = build_network(network)
     cost = f"{count_parameters(model):,} parameters, {count_multiply_adds(model) / 1e6:.0f} M multiply-adds"
     where = f"views on the {'device' if on_device else 'host'}" + (f", {devices} devices" if devices > 1 else "")
-    notice(f"{args.preset}: {cost}, {policy}, {where}")
+    where += f" of {processes.count} processes" if processes.count > 1 else ""
+    tell(f"{args.preset}: {cost}, {policy}, {where}")
     history = train(
         samples,
         args.out,
@@ -150,10 +157,16 @@ def _run(args: argparse.Namespace) -> int:
         teachers=teachers,
         init=init,
         on_device=on_device,
+        processes=processes,
     )
     best = history.best
-    output(f"{args.out / 'model.keras'}: epoch {best.epoch}, validation {validation_text(best)}")
+    if processes.is_first:
+        output(f"{args.out / 'model.keras'}: epoch {best.epoch}, validation {validation_text(best)}")
     return 0
+
+
+def _say_nothing(text: str) -> None:
+    """What the other processes print."""
 
 
 if __name__ == "__main__":

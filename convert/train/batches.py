@@ -12,6 +12,7 @@ from convert.train.augmentation import Mixing, Views, draw_mixing, draw_views, r
 from convert.train.device_views import view_inputs
 from convert.train.distillation import Teachers
 from convert.train.loss import TargetColumns
+from convert.train.processes import ONE_PROCESS, Processes
 
 if TYPE_CHECKING:
     from convert.train.presets import Recipe
@@ -128,11 +129,16 @@ class Batches(keras.utils.PyDataset):  # type: ignore[misc, unused-ignore]
 
 
 class DeviceBatches(keras.utils.PyDataset):  # type: ignore[misc, unused-ignore]
-    """One epoch for `device_training.TrainingStep`: images, targets and the numbers of the views, as they were drawn."""
+    """One epoch for `device_training.TrainingStep`: images, targets and the numbers of the views, as they were drawn.
 
-    def __init__(self, plan: EpochPlan, on_images: np.ndarray | None = None) -> None:
+    Of several processes each gets its part of every batch.
+    """
+
+    def __init__(
+        self, plan: EpochPlan, on_images: np.ndarray | None = None, processes: Processes = ONE_PROCESS
+    ) -> None:
         super().__init__(workers=1, max_queue_size=8)
-        self.plan = plan
+        self.plan, self.processes = plan, processes
         self.targets = plan.images.targets()
         if on_images is not None:
             self.targets = np.concatenate([self.targets, on_images], 1)
@@ -144,4 +150,5 @@ class DeviceBatches(keras.utils.PyDataset):  # type: ignore[misc, unused-ignore]
         rows = self.plan.rows(index)
         inputs = {"pixels": self.plan.images.x[rows], "targets": self.targets[rows]}
         inputs |= view_inputs(*self.plan.drawn(index))
-        return self.plan.weighted((inputs, np.zeros((len(rows), 1), np.float32)), index)
+        arrays = self.plan.weighted((inputs, np.zeros((len(rows), 1), np.float32)), index)
+        return tuple(keras.tree.map_structure(self.processes.part, arrays))

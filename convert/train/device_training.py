@@ -2,7 +2,7 @@
 
 The host only draws random numbers and sends them with the images, 600 kB for a batch of 256. Runs on any backend of Keras 3;
 JAX and TensorFlow compile the step with XLA. With several devices on JAX each batch is divided among them
-(`convert.train.hardware.use_all_devices`).
+(`convert.train.hardware.use_all_devices`), also with devices of several hosts (`convert.train.processes`).
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from convert.train.device_views import mix_on_device, render_views_on_device
 from convert.train.distillation import Teachers
 from convert.train.loss import label_hits, training_loss
 from convert.train.presets import Recipe
+from convert.train.processes import ONE_PROCESS, Processes
 
 
 class TrainingStep(keras.Model):  # type: ignore[misc, unused-ignore]
@@ -80,8 +81,10 @@ class DeviceLoop:
         images: TrainingImages,
         recipe: Recipe,
         teachers: Teachers | None = None,
+        processes: Processes = ONE_PROCESS,
     ) -> None:
         self.model, self.optimizer, self.images, self.recipe, self.teachers = model, optimizer, images, recipe, teachers
+        self.processes = processes
         columns = images.columns(teachers is not None)
         logits = columns.classes + columns.votes
         loss, hits = training_loss(columns, recipe), label_hits(columns.classes)
@@ -97,7 +100,7 @@ class DeviceLoop:
         self._step = self._new_step(0)
 
     def _new_step(self, epoch: int) -> TrainingStep:
-        models = self.teachers.models if self.teachers else ()
+        models = self.teachers.models if self.teachers and self.teachers.on_images is None else ()
         step = TrainingStep(self.model, models, self.recipe, self._side(epoch))
         step.compile(self.optimizer, loss=self._loss, metrics=[self._hits])
         return step
@@ -112,7 +115,7 @@ class DeviceLoop:
             for new, old in zip(_average_of(self._step), _average_of(last), strict=True):
                 new.assign(old)
         on_images = self.teachers.on_images if self.teachers else None
-        batches = DeviceBatches(EpochPlan(self.images, self.recipe, epoch), on_images)
+        batches = DeviceBatches(EpochPlan(self.images, self.recipe, epoch), on_images, self.processes)
         fitted = self._step.fit(batches, verbose=0, shuffle=False, callbacks=list(callbacks))
         return float(fitted.history["loss"][0]), float(fitted.history["step_hits"][0])
 

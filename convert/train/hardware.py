@@ -63,8 +63,8 @@ def hardware() -> str:
 def use_all_devices(batch: int) -> int:
     """Divides each batch among all devices that JAX sees, and gives their number; 1 on other backends.
 
-    Call it before a model is built. `keras.distribution` implements this for JAX only. Raises UsageError when the batch cannot
-    be divided by the number of devices.
+    These are the devices of all hosts (`convert.train.processes`). Call it before a model is built. `keras.distribution`
+    implements this for JAX only. Raises UsageError when the batch cannot be divided by the number of devices.
     """
     import keras
 

@@ -19,11 +19,14 @@ def validation_text(row: EpochRecord) -> str:
 
 
 class TrainingProgress:
-    """A bar over the images of all remaining epochs, with the time left; one line per epoch where stderr is a file."""
+    """A bar over the images of all remaining epochs, with the time left; one line per epoch where stderr is a file.
 
-    def __init__(self, epochs: int, images: int, batch: int) -> None:
-        self.images, self.batch = images, batch
-        self.bar = progress_bar(total=epochs * images, title="training", unit="img", leave=True)
+    Nothing is printed unless `shown`.
+    """
+
+    def __init__(self, epochs: int, images: int, batch: int, shown: bool = True) -> None:
+        self.images, self.batch, self.shown = images, batch, shown
+        self.bar = progress_bar(total=epochs * images, title="training", unit="img", leave=True, shown=shown)
 
     def callback(self) -> keras.callbacks.Callback:
         """The Keras callback that moves the bar during one epoch."""
@@ -40,6 +43,8 @@ class TrainingProgress:
 
     def print_epoch(self, row: EpochRecord) -> None:
         """Prints an epoch's scores above the bar."""
+        if not self.shown:
+            return
         self.bar.write(
             f"epoch {row.epoch:>3}  loss {row.loss:.4f}  accuracy {row.accuracy:.4f}  "
             f"validation loss {row.val_loss:.4f}  {validation_text(row)}  {row.seconds:.0f} s",

@@ -6,7 +6,9 @@ import hashlib
 import math
 import time
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +26,7 @@ from convert.train.loss import cross_entropy
 from convert.train.networks import NETWORKS, Architecture, Network, build_network, heads_of, weights_of_heads
 from convert.train.optimizer import learning_rate_after, make_optimizer
 from convert.train.presets import PRESETS, Recipe
+from convert.train.processes import ONE_PROCESS, Processes, on_this_process
 from convert.train.progress import TrainingProgress
 from convert.train.run_folder import history_beside, labels_beside
 from fer_edge.atomic_file import atomic_file
@@ -47,6 +50,7 @@ def train(
     teachers: Sequence[Path] = (),
     init: Path | None = None,
     on_device: bool = False,
+    processes: Processes = ONE_PROCESS,
 ) -> TrainingHistory:
     """The history of a training run. `out` then holds model.keras (best epoch, float32), history.json and checkpoint.npz.
 
@@ -54,7 +58,8 @@ def train(
     epoch depends on (weights, their average, optimizer, dropout's random state): after the first and the last one, and else
     once CHECKPOINT_EVERY_S have passed, so that only epochs that are shorter share one. A run that was killed and resumed
     gives the same result as an uninterrupted one: to the last bit in one thread. Runs on any backend of Keras 3. With
-    `on_device` the views are computed by the device that trains too (device_training.TrainingStep), else by OpenCV.
+    `on_device` the views are computed by the device that trains too (device_training.TrainingStep), else by OpenCV. Of several
+    `processes`, which train on the device, the first one writes the files; to resume, all read its checkpoint.
 
     `teachers` are float models (.keras) whose mean softened probabilities join the loss (distillation.Teachers). `init` is a
     float model whose weights the run starts from, except for a last layer of other classes. A network with a second head
@@ -76,10 +81,11 @@ def train(
     uses_votes = bool(second_head) or recipe.targets != "labels"
     if uses_votes and training.votes is None:
         raise UsageError("this preset learns people's votes; give their file with --votes")
-    out.mkdir(parents=True, exist_ok=True)
+    if processes.is_first:
+        out.mkdir(parents=True, exist_ok=True)
     keras.utils.set_random_seed(recipe.seed)
     model = build_network(replace(network, side=None) if recipe.progressive_sides else network, policy, fused=True)
-    saved = _SavedModels(out, network)
+    saved = _SavedModels(out, network, processes)
     if init is not None:
         load_initial_weights(init, model, samples.labels)
     optimizer = make_optimizer(recipe, steps_per_epoch(len(training.y), recipe.batch))
@@ -102,14 +108,16 @@ def train(
         votes = shares_of(votes, FERPLUS_LABELS, samples.labels)
     worth = _worth_of_labels(validation, network.classes, recipe) if recipe.targets == "both" else None
     images = TrainingImages.of(training.x, training.y, network.classes, recipe, votes)
-    ensemble = Teachers(teachers, policy, recipe, images.x, samples.labels) if teachers else None
-    loop = _loop(on_device)(model, optimizer, images, recipe, ensemble)
+    # answers on whole images are computed before the training, by each process for itself
+    with on_this_process() if recipe.teachers_see == "images" else nullcontext():
+        ensemble = Teachers(teachers, policy, recipe, images.x, samples.labels) if teachers else None
+    loop = _loop(on_device, processes)(model, optimizer, images, recipe, ensemble)
     history: TrainingHistory | None = None
     if resume:
         history, arrays = load_checkpoint(out / "checkpoint.npz", setup)
         loop.load(arrays)
     epochs = list(history.epochs) if history else []
-    progress = TrainingProgress(recipe.epochs - len(epochs), len(training.y), recipe.batch)
+    progress = TrainingProgress(recipe.epochs - len(epochs), len(training.y), recipe.batch, processes.is_first)
     written_s = -math.inf
 
     while len(epochs) < recipe.epochs and not _should_stop(epochs, recipe.early_stopping):
@@ -132,7 +140,7 @@ def train(
         epochs.append(row)
         history = replace(TrainingHistory.of(setup, epochs, _best_epoch(epochs)), **known)
         last = len(epochs) == recipe.epochs or _should_stop(epochs, recipe.early_stopping)
-        if last or time.monotonic() >= written_s + CHECKPOINT_EVERY_S:
+        if processes.is_first and (last or time.monotonic() >= written_s + CHECKPOINT_EVERY_S):
             saved.write()
             with atomic_file(out / "checkpoint.npz") as fresh:
                 save_checkpoint(history, loop.state(), str(fresh))
@@ -141,9 +149,9 @@ def train(
         progress.print_epoch(row)
     progress.close()
     assert history is not None, "a recipe has at least one epoch"
-    history.write(
-        out / "history.json"
-    )  # a run that was resumed with other limits records them, even without a new epoch
+    if processes.is_first:
+        # a run that was resumed with other limits records them, even without a new epoch
+        history.write(out / "history.json")
     return history
 
 
@@ -160,20 +168,25 @@ def _worth_of_labels(validation: Samples, classes: int, recipe: Recipe) -> np.nd
     return TrainingImages.of(validation.x, validation.y, classes, replace(recipe, label_smoothing=0.0), votes).labels
 
 
-def _loop(on_device: bool) -> Callable[..., TrainingLoop]:
-    """The class of the loop."""
+def _loop(on_device: bool, processes: Processes) -> Callable[..., TrainingLoop]:
+    """What makes the loop."""
     if not on_device:
         return HostLoop
     from convert.train.device_training import DeviceLoop
 
-    return DeviceLoop
+    return partial(DeviceLoop, processes=processes)
 
 
 class _SavedModels:
-    """The models of a run in float32 with standard layers only, for validation and for the files: one for each head."""
+    """The models of a run in float32 with standard layers only, for validation and for the files: one for each head.
 
-    def __init__(self, out: Path, network: Architecture) -> None:
-        self.models = [build_network(head) for head in heads_of(network)]
+    Of several processes the first one validates.
+    """
+
+    def __init__(self, out: Path, network: Architecture, processes: Processes) -> None:
+        self.processes, self.classes = processes, network.classes
+        with on_this_process():
+            self.models = [build_network(head) for head in heads_of(network)]
         self.files = [out / "model.keras", out / "votes" / "model.keras"][: len(self.models)]
         self.remembered: list[list[np.ndarray]] = []  # weights of each model, not yet written
 
@@ -181,7 +194,11 @@ class _SavedModels:
         """The labels' logits of these weights for images uint8 (N, H, H, 1)."""
         for model, own in zip(self.models, weights_of_heads(weights, len(self.models)), strict=True):
             model.set_weights(own)
-        return np.asarray(self.models[0].predict(x.astype(np.float32), batch_size=256, verbose=0))
+        logits = np.zeros((len(x), self.classes), np.float32)
+        if self.processes.is_first:
+            with on_this_process():
+                logits = np.asarray(self.models[0].predict(x.astype(np.float32), batch_size=256, verbose=0))
+        return self.processes.from_first(logits)  # all decide alike when to stop
 
     def remember(self) -> None:
         """Keeps the weights of the last call of `logits`: those that `write` writes."""

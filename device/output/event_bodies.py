@@ -202,6 +202,7 @@ def header_body(
         "settings": settings_digest(settings),
         "bundle": {"name": bundle.name, "sha256": bundle.sha256},
         "labels": list(bundle.labels),
+        "training_prior": prior_by_label(bundle.labels, training_prior(bundle.spec)),
         "preprocess": PREPROCESS_ID,
         "detector": pipeline.detector.name,
         "runtime": bundle.classifier.runtime.id,
@@ -218,7 +219,6 @@ def header_body(
     by_label = bundle.spec.thresholds.labels
     if by_label and settings.unsure_below is None:
         body["thresholds"] = dict(by_label.below)
-    body["training_prior"] = prior_by_label(bundle.labels, training_prior(bundle.spec))
     return body
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -37,14 +38,23 @@ def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-def train(backend: str, tree: Path, out: Path, *more: str, more_environment: dict[str, str] | None = None) -> str:
-    """What the training printed on stderr."""
+def started(
+    backend: str, tree: Path, out: Path, *more: str, more_environment: dict[str, str] | None = None
+) -> subprocess.Popen[str]:
+    """A training that runs."""
     command = [sys.executable, "-m", "convert.train", "--preset", "nano-short", "--data", tree, "--out", out]
     command += ["--classes", "own", "--precision", "float32", "--epochs", "3", *more]
     environment = {**os.environ, "KERAS_BACKEND": backend, **(more_environment or {})}
-    ran = subprocess.run([*map(str, command)], cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
-    assert ran.returncode == 0, ran.stderr
-    return ran.stderr
+    pipe = subprocess.PIPE
+    return subprocess.Popen([*map(str, command)], cwd=ROOT, env=environment, stdout=pipe, stderr=pipe, text=True)
+
+
+def train(backend: str, tree: Path, out: Path, *more: str, more_environment: dict[str, str] | None = None) -> str:
+    """What the training printed on stderr."""
+    process = started(backend, tree, out, *more, more_environment=more_environment)
+    _, messages = process.communicate()
+    assert process.returncode == 0, messages
+    return messages
 
 
 def test_there_is_a_backend_to_try() -> None:
@@ -105,3 +115,58 @@ def test_two_devices_train_as_one(tree: Path, tmp_path: Path) -> None:
         history = json.loads((tmp_path / str(devices) / "history.json").read_text())
         losses.append([epoch["loss"] for epoch in history["epochs"]])
     assert losses[1] == pytest.approx(losses[0], abs=1e-4)
+
+
+def free_port() -> int:
+    with socket.socket() as listening:
+        listening.bind(("127.0.0.1", 0))
+        return int(listening.getsockname()[1])
+
+
+@pytest.mark.skipif("jax" not in BACKENDS, reason="keras.distribution is implemented for JAX only")
+@pytest.mark.parametrize("teachers_see", ["views", "images"])
+def test_two_processes_train_as_one(tree: Path, tmp_path: Path, teachers_see: str) -> None:
+    """As on two hosts, each with half of every batch: the same losses to 1e-4; the first one alone writes and prints."""
+    preset = {"views": "nano-short", "images": "edge-short"}[teachers_see]
+    train("jax", tree, tmp_path / "teacher", "--epochs", "1")
+    more = ("--preset", preset, "--teacher", str(tmp_path / "teacher"), "--views-on", "device", "--epochs", "2")
+    more = (*more, "--learning-rate", "0.003")
+    train("jax", tree, tmp_path / "one", *more)
+    address = {"KERAS_DISTRIBUTION_JOB_ADDRESSES": f"127.0.0.1:{free_port()}", "KERAS_DISTRIBUTION_NUM_PROCESSES": "2"}
+    outs = [tmp_path / "first", tmp_path / "second"]
+    two = [
+        started("jax", tree, out, *more, more_environment={**address, "KERAS_DISTRIBUTION_PROCESS_ID": str(index)})
+        for index, out in enumerate(outs)
+    ]
+    printed = [process.communicate(timeout=600) for process in two]
+    assert [process.returncode for process in two] == [0, 0], printed
+    assert "2 devices of 2 processes" in printed[0][1] and "validation accuracy" in printed[0][0]
+    assert not any("epoch" in text for text in printed[1]) and not outs[1].exists()
+    one, first = (json.loads((folder / "history.json").read_text()) for folder in (tmp_path / "one", outs[0]))
+    for key in ("loss", "val_loss"):
+        losses = [[epoch[key] for epoch in history["epochs"]] for history in (one, first)]
+        assert losses[1] == pytest.approx(losses[0], abs=1e-4 if key == "loss" else 1e-3)
+    assert (outs[0] / "model.keras").is_file() and (outs[0] / "checkpoint.npz").is_file()
+
+
+@pytest.mark.skipif("jax" not in BACKENDS, reason="keras.distribution is implemented for JAX only")
+def test_a_run_of_two_processes_is_resumed(tree: Path, tmp_path: Path) -> None:
+    out, more = tmp_path / "run", ("--views-on", "device", "--epochs", "2")
+
+    def two_started(*also: str) -> list[subprocess.Popen[str]]:
+        address = f"127.0.0.1:{free_port()}"
+        known = {"KERAS_DISTRIBUTION_JOB_ADDRESSES": address, "KERAS_DISTRIBUTION_NUM_PROCESSES": "2"}
+        indices = ({**known, "KERAS_DISTRIBUTION_PROCESS_ID": str(index)} for index in range(2))
+        return [started("jax", tree, out, *more, *also, more_environment=each) for each in indices]
+
+    two = two_started()
+    assert two[0].stderr is not None
+    assert any(line.startswith("epoch   1") for line in two[0].stderr), "it is printed after the checkpoint"
+    for process in two:
+        process.kill()
+        process.communicate()
+    two = two_started("--resume")
+    printed = [process.communicate(timeout=600) for process in two]
+    assert [process.returncode for process in two] == [0, 0], printed
+    assert len(json.loads((out / "history.json").read_text())["epochs"]) == 2
+    assert "epoch   2" in printed[0][1] and "epoch   1" not in printed[0][1]
