@@ -22,10 +22,10 @@ class StatedPrior(NamedTuple):
 
 
 class LabelThresholds(NamedTuple):
-    """A threshold for each label: at that probability and above, a share `right` of the images with the label are right.
+    """A threshold for each label: from that probability on, at least a share `right` of the images with the label are right.
 
-    The images are validation images, weighted so that `prior` holds; None: as they are. A label whose threshold is None is
-    never reported.
+    It holds with 95 % confidence, from validation images that are weighted so that `prior` holds; None: as they are. A label
+    whose threshold is None is never reported.
     """
 
     right: float

@@ -44,6 +44,7 @@ def header_body(name: str, live: bool = True, bundle: str = "edge", proved: bool
         "settings": "0" * 12,
         "bundle": {"name": bundle, "sha256": f"{len(bundle):064x}"},
         "labels": list(LABELS),
+        "training_prior": dict.fromkeys(LABELS, 0.143),
         "preprocess": "gray-square-replicate-area/1",
         "detector": "blazeface-zoomed",
         "runtime": "litert 2.3.0",

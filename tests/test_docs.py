@@ -334,7 +334,7 @@ def test_the_exit_codes_of_troubleshooting_are_those_of_the_code() -> None:
 
 
 def test_the_page_on_the_proof_has_the_margins_of_the_code() -> None:
-    from convert.evaluate.label_thresholds import DEFAULT_PRIOR, TARGET
+    from convert.evaluate.label_thresholds import CONFIDENCE, DEFAULT_PRIOR, TARGET
     from convert.parity.paired_tests import DRAWS, LEVEL
     from convert.parity.tolerances import Margins
 
@@ -342,6 +342,7 @@ def test_the_page_on_the_proof_has_the_margins_of_the_code() -> None:
     margins = Margins.load()
     assert TARGET == 0.8, "the page says “four in five”"
     phrases = [
+        f"with {CONFIDENCE * 100:g} % confidence, at least 80 % of the reported faces are right",
         f"at the {LEVEL * 100:g} % level",
         f"{margins.accuracy_overall_pp:g} percentage point of accuracy, {margins.auc_macro:g} of macro AUC",
         f"its recall (margin {margins.accuracy_class_pp:g} points",

@@ -1,9 +1,9 @@
-"""A threshold of `unsure` for each label: the smallest at which four in five of the images that get the label are right.
+"""A threshold of `unsure` for each label, from which on at least four in five of the images that get the label are right.
 
-Four in five is to hold for images that the thresholds were not fitted on. The lower confidence limit of the share must
-therefore reach it, not the share itself. A data set's shares of classes are not those of a room, in which faces are mostly
-neutral: the images are weighted by class, so that a stated prior holds. A label that reaches the target at no threshold is
-never reported.
+This is to hold for images that the thresholds were not fitted on: it is the smallest threshold at which the lower confidence
+limit of the share reaches four in five, not the share itself. A data set's shares of classes are not those of a room, in which
+faces are mostly neutral: the images are weighted by class, so that a stated prior holds. A label that reaches the target at no
+threshold is never reported.
 """
 
 from __future__ import annotations
@@ -111,7 +111,7 @@ def fit_label_threshold(p: np.ndarray, y: np.ndarray, weights: np.ndarray, k: in
     for below in (step / _STEPS for step in range(_STEPS)):
         effective = _coverage(p, y, weights, k, below).effective
         if effective < MIN_EFFECTIVE:
-            return None
+            continue  # it may rise again, when images of a large weight fall out
         gets = _gets(p, k, below)
         if lower_limit(float(weights[gets & (y == k)].sum() / (weights[gets].sum() + doubt)), effective) >= TARGET:
             return below

@@ -19,7 +19,7 @@ def add_prior_argument(parser: argparse.ArgumentParser, default: StatedPrior | s
         default=default,
         metavar="LABEL=SHARE",
         help="how often a label occurs where the device will be, for the thresholds of `unsure`: each reported label is "
-        f"right in four of five faces then; “data” leaves the shares of the data set; default: {default_text}",
+        f"right in at least four of five faces then; “data” leaves the shares of the data set; default: {default_text}",
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from convert.evaluate.confidence_calibration import ConfidenceCalibration, Coverage
-from convert.evaluate.label_thresholds import LabelCalibration
+from convert.evaluate.label_thresholds import CONFIDENCE, LabelCalibration
 from convert.evaluate.metrics import Interval
 from convert.parity.differences import PartDifference
 from convert.parity.paired_tests import PairedDifference
@@ -144,8 +144,9 @@ def label_rows(found: LabelCalibration, labels_from: str | None = None) -> list[
     reported = ", ".join(f"{share * 100:.1f} % of {part}" for part, share in found.reported.items())
     columns = [f"{part}: n | right % | of its own %" for part in found.coverage]
     lines = [
-        f"The device reports a label from the probability at which {found.right * 100:g} % of the validation images that get"
-        f" it are right{by}, if {assumed}, and `unsure` below it. A label that does not reach this is never reported. Under"
+        f"The device reports a label from the probability at which, with {CONFIDENCE:.0%} confidence, at least "
+        f"{found.right * 100:g} % of the validation images that get it are right{by}, if {assumed}, and `unsure` below it. "
+        "A label that does not reach this is never reported. Under"
         f" this prior {reported} get a label. n images get the label, “right” is weighted by the prior, and “of its own” is the"
         " share of the label's own images that get it:",
         "",

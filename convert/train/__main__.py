@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import math
+import os
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -16,7 +17,7 @@ from convert.tflite.tensorflow_output import quiet_tensorflow
 from convert.train.hardware import bfloat16_is_fast, has_accelerator, limit_threads, use_all_devices
 from convert.train.networks import NETWORKS, Network, build_network, count_multiply_adds, count_parameters
 from convert.train.presets import PRESETS
-from convert.train.processes import Processes
+from convert.train.processes import ONE_PROCESS, Processes
 from convert.train.progress import validation_text
 from convert.train.run_folder import find_float_model
 from convert.train.trainer import train
@@ -98,15 +99,26 @@ def main(argv: list[str] | None = None, prog: str = "python -m convert.train") -
         "step with everything else; default: device where that is an accelerator",
     )
     args = parser.parse_args(argv)
-    return exit_code_of(lambda: _run(args))
+    processes = ONE_PROCESS
+
+    def run() -> int:
+        nonlocal processes
+        processes = Processes.of()
+        return _run(args, processes)
+
+    code = exit_code_of(run)
+    if code and processes.count > 1:  # at its end JAX waits for the other processes, which wait for this one
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+    return code
 
 
-def _run(args: argparse.Namespace) -> int:
+def _run(args: argparse.Namespace, processes: Processes) -> int:
     if args.out.exists() and not args.out.is_dir():
         raise UsageError(f"{args.out} is a file; name a folder with --out")
     if not args.resume and (args.out / "checkpoint.npz").exists():
         raise UsageError(f"{args.out} already contains a run; continue it with --resume, or name another --out")
-    processes = Processes.of()
     if processes.count > 1 and args.views_on == "host":
         raise UsageError("several processes train with the views on the device; leave out --views-on host")
     teachers = [find_float_model(path) for path in args.teacher]
@@ -126,9 +138,9 @@ def _run(args: argparse.Namespace) -> int:
         tell(remark)
     with quiet_tensorflow():
         import keras  # noqa: F401  # its backend writes to stderr when it is imported first
-    processes.join()
     if args.threads:
         limit_threads(args.threads)
+    processes.join()
     network = replace(NETWORKS[args.preset], side=samples.x.shape[1], classes=len(samples.labels))
     if recipe.votes_weight and isinstance(network, Network):
         network = replace(network, votes=len(FERPLUS_LABELS))
@@ -166,7 +178,7 @@ def _run(args: argparse.Namespace) -> int:
 
 
 def _say_nothing(text: str) -> None:
-    """What the other processes print."""
+    """Prints nothing: the first process reports."""
 
 
 if __name__ == "__main__":

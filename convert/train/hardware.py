@@ -64,7 +64,8 @@ def use_all_devices(batch: int) -> int:
     """Divides each batch among all devices that JAX sees, and gives their number; 1 on other backends.
 
     These are the devices of all hosts (`convert.train.processes`). Call it before a model is built. `keras.distribution`
-    implements this for JAX only. Raises UsageError when the batch cannot be divided by the number of devices.
+    implements this for JAX only. Raises UsageError when the batch cannot be divided by the number of devices, or the hosts
+    have different numbers of devices.
     """
     import keras
 
@@ -75,6 +76,12 @@ def use_all_devices(batch: int) -> int:
     devices = int(jax.device_count())
     if devices == 1:
         return 1
+    here, hosts = int(jax.local_device_count()), int(jax.process_count())
+    if here * hosts != devices:
+        raise UsageError(
+            f"{hosts} hosts have {devices} devices, {here} of them here; each host must have the same number: hide some of "
+            "them from JAX (CUDA_VISIBLE_DEVICES)"
+        )
     if batch % devices:
         raise UsageError(
             f"a batch of {batch} images cannot be divided among {devices} devices; hide some of them from JAX "

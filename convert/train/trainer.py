@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import math
 import time
 from collections.abc import Callable, Sequence
@@ -72,6 +73,8 @@ def train(
     from convert.train.batches import TrainingImages, steps_per_epoch
     from convert.train.distillation import Teachers
 
+    if processes.count > 1 and not on_device:
+        raise ValueError("several processes train with the views on the device")
     training, validation = samples.part("train"), samples.part("validation")
     if not len(training.y) or not len(validation.y):
         raise DataError(
@@ -83,12 +86,6 @@ def train(
         raise UsageError("this preset learns people's votes; give their file with --votes")
     if processes.is_first:
         out.mkdir(parents=True, exist_ok=True)
-    keras.utils.set_random_seed(recipe.seed)
-    model = build_network(replace(network, side=None) if recipe.progressive_sides else network, policy, fused=True)
-    saved = _SavedModels(out, network, processes)
-    if init is not None:
-        load_initial_weights(init, model, samples.labels)
-    optimizer = make_optimizer(recipe, steps_per_epoch(len(training.y), recipe.batch))
     setup = TrainingSetup(
         network=to_json(network),
         recipe=to_json(recipe),
@@ -98,6 +95,13 @@ def train(
         teachers=tuple(_sha256(path) for path in teachers),
         init=_initial_model(init) if init else None,
     )
+    processes.require_same(json.dumps(to_json(setup)))
+    keras.utils.set_random_seed(recipe.seed)
+    model = build_network(replace(network, side=None) if recipe.progressive_sides else network, policy, fused=True)
+    saved = _SavedModels(out, network, processes)
+    if init is not None:
+        load_initial_weights(init, model, samples.labels)
+    optimizer = make_optimizer(recipe, steps_per_epoch(len(training.y), recipe.batch))
     known: dict[str, Any] = {
         "framework": framework(),
         "hardware": hardware(),
@@ -117,6 +121,7 @@ def train(
         history, arrays = load_checkpoint(out / "checkpoint.npz", setup)
         loop.load(arrays)
     epochs = list(history.epochs) if history else []
+    processes.require_same(json.dumps(to_json(epochs)))
     progress = TrainingProgress(recipe.epochs - len(epochs), len(training.y), recipe.batch, processes.is_first)
     written_s = -math.inf
 

@@ -8,16 +8,24 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 
+from convert.train.presets import PRESETS
+from convert.train.processes import Processes
+from fer_edge.errors import UsageError
+
 ROOT = Path(__file__).parents[2]
+Running = subprocess.Popen[str]
 BACKENDS = [name for name in ("jax", "torch") if importlib.util.find_spec(name)]
 
 
@@ -38,9 +46,7 @@ def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-def started(
-    backend: str, tree: Path, out: Path, *more: str, more_environment: dict[str, str] | None = None
-) -> subprocess.Popen[str]:
+def started(backend: str, tree: Path, out: Path, *more: str, more_environment: dict[str, str] | None = None) -> Running:
     """A training that runs."""
     command = [sys.executable, "-m", "convert.train", "--preset", "nano-short", "--data", tree, "--out", out]
     command += ["--classes", "own", "--precision", "float32", "--epochs", "3", *more]
@@ -123,23 +129,41 @@ def free_port() -> int:
         return int(listening.getsockname()[1])
 
 
-@pytest.mark.skipif("jax" not in BACKENDS, reason="keras.distribution is implemented for JAX only")
-@pytest.mark.parametrize("teachers_see", ["views", "images"])
-def test_two_processes_train_as_one(tree: Path, tmp_path: Path, teachers_see: str) -> None:
+@contextmanager
+def two_started(tree: Path, outs: Sequence[Path], *more: str, of_second: Sequence[str] = ()) -> Iterator[list[Running]]:
+    """Two processes that train together; none is left at the end."""
+    known = {
+        "KERAS_DISTRIBUTION_JOB_ADDRESSES": f"127.0.0.1:{free_port()}",
+        "KERAS_DISTRIBUTION_NUM_PROCESSES": "2",
+    }
+    two = []
+    try:
+        for index, out in enumerate(outs):
+            words = ["--views-on", "device", *more, *(of_second if index else ())]
+            environment = {**known, "KERAS_DISTRIBUTION_PROCESS_ID": str(index)}
+            two.append(started("jax", tree, out, *words, more_environment=environment))
+        yield two
+    finally:
+        for process in two:
+            process.kill()
+            process.communicate()
+
+
+ON_JAX = pytest.mark.skipif("jax" not in BACKENDS, reason="keras.distribution is implemented for JAX only")
+
+
+@ON_JAX
+@pytest.mark.parametrize(("preset", "teachers_see"), [("nano-short", "views"), ("edge-short", "images")])
+def test_two_processes_train_as_one(tree: Path, tmp_path: Path, preset: str, teachers_see: str) -> None:
     """As on two hosts, each with half of every batch: the same losses to 1e-4; the first one alone writes and prints."""
-    preset = {"views": "nano-short", "images": "edge-short"}[teachers_see]
+    assert PRESETS[preset].teachers_see == teachers_see
     train("jax", tree, tmp_path / "teacher", "--epochs", "1")
-    more = ("--preset", preset, "--teacher", str(tmp_path / "teacher"), "--views-on", "device", "--epochs", "2")
-    more = (*more, "--learning-rate", "0.003")
-    train("jax", tree, tmp_path / "one", *more)
-    address = {"KERAS_DISTRIBUTION_JOB_ADDRESSES": f"127.0.0.1:{free_port()}", "KERAS_DISTRIBUTION_NUM_PROCESSES": "2"}
+    more = ["--preset", preset, "--teacher", str(tmp_path / "teacher"), "--epochs", "2", "--learning-rate", "0.003"]
+    train("jax", tree, tmp_path / "one", "--views-on", "device", *more)
     outs = [tmp_path / "first", tmp_path / "second"]
-    two = [
-        started("jax", tree, out, *more, more_environment={**address, "KERAS_DISTRIBUTION_PROCESS_ID": str(index)})
-        for index, out in enumerate(outs)
-    ]
-    printed = [process.communicate(timeout=600) for process in two]
-    assert [process.returncode for process in two] == [0, 0], printed
+    with two_started(tree, outs, *more) as two:
+        printed = [process.communicate(timeout=600) for process in two]
+        assert [process.returncode for process in two] == [0, 0], printed
     assert "2 devices of 2 processes" in printed[0][1] and "validation accuracy" in printed[0][0]
     assert not any("epoch" in text for text in printed[1]) and not outs[1].exists()
     one, first = (json.loads((folder / "history.json").read_text()) for folder in (tmp_path / "one", outs[0]))
@@ -149,24 +173,30 @@ def test_two_processes_train_as_one(tree: Path, tmp_path: Path, teachers_see: st
     assert (outs[0] / "model.keras").is_file() and (outs[0] / "checkpoint.npz").is_file()
 
 
-@pytest.mark.skipif("jax" not in BACKENDS, reason="keras.distribution is implemented for JAX only")
-def test_a_run_of_two_processes_is_resumed(tree: Path, tmp_path: Path) -> None:
-    out, more = tmp_path / "run", ("--views-on", "device", "--epochs", "2")
+@ON_JAX
+def test_two_processes_are_stopped_by_sigterm_and_resumed(tree: Path, tmp_path: Path) -> None:
+    outs = [tmp_path / "run"] * 2
+    with two_started(tree, outs, "--epochs", "30") as two:
+        assert two[0].stderr is not None
+        assert any(line.startswith("epoch   1") for line in two[0].stderr), "it is printed after the checkpoint"
+        for process in two:
+            process.terminate()
+        assert [process.wait(timeout=60) for process in two] == [-signal.SIGTERM] * 2
+    with two_started(tree, outs, "--epochs", "30", "--resume", "--early-stopping", "1") as two:
+        printed = [process.communicate(timeout=600) for process in two]
+        assert [process.returncode for process in two] == [0, 0], printed
+    assert "epoch" in printed[0][1] and "epoch   1" not in printed[0][1]
 
-    def two_started(*also: str) -> list[subprocess.Popen[str]]:
-        address = f"127.0.0.1:{free_port()}"
-        known = {"KERAS_DISTRIBUTION_JOB_ADDRESSES": address, "KERAS_DISTRIBUTION_NUM_PROCESSES": "2"}
-        indices = ({**known, "KERAS_DISTRIBUTION_PROCESS_ID": str(index)} for index in range(2))
-        return [started("jax", tree, out, *more, *also, more_environment=each) for each in indices]
 
-    two = two_started()
-    assert two[0].stderr is not None
-    assert any(line.startswith("epoch   1") for line in two[0].stderr), "it is printed after the checkpoint"
-    for process in two:
-        process.kill()
-        process.communicate()
-    two = two_started("--resume")
-    printed = [process.communicate(timeout=600) for process in two]
-    assert [process.returncode for process in two] == [0, 0], printed
-    assert len(json.loads((out / "history.json").read_text())["epochs"]) == 2
-    assert "epoch   2" in printed[0][1] and "epoch   1" not in printed[0][1]
+@ON_JAX
+def test_a_process_of_another_run_ends_with_a_sentence(tree: Path, tmp_path: Path) -> None:
+    """Though JAX would wait for the first one, which waits for this one."""
+    with two_started(tree, [tmp_path / "run"] * 2, of_second=["--seed", "7"]) as (_, second):
+        _, messages = second.communicate(timeout=120)
+        assert second.returncode == 2 and "another data set, recipe" in messages
+
+
+@ON_JAX
+def test_a_process_without_the_first_one_ends_with_a_sentence() -> None:
+    with pytest.raises(UsageError, match="no process listens on"):
+        Processes(2, 1, ("127.0.0.1", free_port())).join(patience_s=0)

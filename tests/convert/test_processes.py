@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -26,6 +27,7 @@ def test_without_the_variables_there_is_one_process() -> None:
 
 def test_each_process_has_its_rows_of_a_batch() -> None:
     found = [Processes.of({**TWO, "KERAS_DISTRIBUTION_PROCESS_ID": str(index)}) for index in range(2)]
+    assert [process.address for process in found] == [("10.0.0.1", 12355)] * 2
     assert [process.is_first for process in found] == [True, False]
     batch = np.arange(8)
     assert [process.part(batch).tolist() for process in found] == [[0, 1, 2, 3], [4, 5, 6, 7]]
@@ -46,11 +48,18 @@ def test_each_process_has_its_rows_of_a_batch() -> None:
             "such as 10.0.0.1:12355",
         ),
         ({"KERAS_DISTRIBUTION_PROCESS_ID": "0", "KERAS_DISTRIBUTION_JOB_ADDRESSES": "a:70000"}, "not “a:70000”"),
+        ({"KERAS_DISTRIBUTION_PROCESS_ID": "0", "KERAS_DISTRIBUTION_JOB_ADDRESSES": "a:" + "9" * 5000}, "not “a:999"),
     ],
 )
 def test_a_wrong_variable_is_refused_in_a_sentence(changed: dict[str, str], named: str) -> None:
     with pytest.raises(UsageError, match=named):
         Processes.of({**TWO, **changed})
+
+
+@pytest.mark.parametrize("name", ["KERAS_DISTRIBUTION_JOB_ADDRESSES", "KERAS_DISTRIBUTION_PROCESS_ID"])
+def test_a_variable_without_the_number_of_processes_is_refused(name: str) -> None:
+    with pytest.raises(UsageError, match="NUM_PROCESSES must be a whole number"):
+        Processes.of({name: "0"})
 
 
 @pytest.mark.parametrize(
@@ -65,5 +74,7 @@ def test_several_processes_train_on_jax_with_the_views_on_the_device(
     for name, value in {**TWO, "KERAS_DISTRIBUTION_PROCESS_ID": "0"}.items():
         monkeypatch.setenv(name, value)
     words = ["--preset", "nano-short", "--data", str(data), "--out", str(tmp_path / "run"), *more]
-    assert main(words) == 2
+    exits: list[int] = []
+    monkeypatch.setattr(os, "_exit", exits.append)  # else these tests would end
+    assert main(words) == 2 and exits == [2]
     assert named in capsys.readouterr().err and not (tmp_path / "run").exists()
