@@ -7,7 +7,7 @@ BIN    := $(CURDIR)/$(VENV)/bin
 PIP_SHOWN := $(BIN)/python -m pip --disable-pip-version-check
 PIP    := $(PIP_SHOWN) -q
 
-.PHONY: demo docs figures test fuzz test-backends test-browser test-engines test-system test-fleet test-booted test-arm64 test-arm64-deploy test-vm test-vm-quick soak check detectors release release-models train-models train-ready train-teacher1 train-teacher2 train-teacher3 train-large train-edge train-nano peers clean
+.PHONY: demo docs figures test fuzz test-backends test-browser test-engines test-system test-fleet test-booted test-arm64 test-arm64-deploy test-vm test-vm-quick soak check detectors release release-models train-models train-ready train-teacher1 train-teacher2 train-teacher3 train-large train-edge train-edge-crops train-nano peers clean
 
 demo: $(VENV)/.host  ## quantizes the shipped float model, checks parity, runs the loop for a few seconds
 	@$(BIN)/fer-edge demo --out demo-out
@@ -87,16 +87,17 @@ release: $(VENV)/.dev  ## builds wheel and sdist in dist/, checks them, runs the
 detectors: $(VENV)/.host
 	@$(BIN)/fer-edge detectors install >/dev/null
 
-# Three teachers, then large from their answers, then edge and nano from large's: make train-models FER2013=data set VOTES=FER+
-# votes. On an accelerator: pip install '.[jax]' 'jax[cuda12]', then KERAS_BACKEND=jax make -j3 train-models TRAIN='python -m
-# convert.train' …; with -j3 runs that do not wait for each other share it. An interrupted run continues. EPOCHS=N shortens every run.
+# Three teachers, then large from their answers, then edge and nano from large's, then edge-crops, which is released as edge, from
+# edge: make train-models FER2013=data set VOTES=FER+ votes. On an accelerator: pip install '.[jax]' 'jax[cuda12]', then
+# KERAS_BACKEND=jax make -j3 train-models TRAIN='python -m convert.train' …; with -j3 runs that do not wait for each other share it.
+# An interrupted run continues. EPOCHS=N shortens every run.
 RUNS  ?= runs
 # else JAX reserves three quarters of the memory for one run
 export XLA_PYTHON_CLIENT_PREALLOCATE ?= false
 TRAIN ?= $(BIN)/python -m convert.train
 STEP   = @$(TRAIN) --data $(FER2013) --out $(RUNS)/$(1) $(if $(wildcard $(RUNS)/$(1)/checkpoint.npz),--resume) $(if $(EPOCHS),--epochs $(EPOCHS))
 TRAINED_TEACHERS = $(foreach n,1 2 3,$(RUNS)/teacher$(n))
-train-models: train-edge train-nano  ## RUNS=folder of the runs
+train-models: train-edge-crops train-nano  ## RUNS=folder of the runs
 train-ready: $(if $(filter file,$(origin TRAIN)),$(VENV)/.host)
 	@test -n "$(FER2013)" -a -n "$(VOTES)" || { echo "make train-models FER2013=data set VOTES=FER+ votes" >&2; exit 2; }
 train-teacher1 train-teacher3: train-teacher%: train-ready
@@ -107,6 +108,8 @@ train-large: train-teacher1 train-teacher2 train-teacher3
 	$(call STEP,large) --preset large --teacher $(TRAINED_TEACHERS)
 train-edge train-nano: train-%: train-large
 	$(call STEP,$*) --preset $* --teacher $(RUNS)/large
+train-edge-crops: train-edge
+	$(call STEP,edge-crops) --preset edge-crops --init $(RUNS)/edge --teacher $(RUNS)/large
 
 # make release-edge FER2013=… RUN=… writes models/edge from a trained float model (a folder of convert.train).
 # edge-votes has FER+'s eight classes: VOTES=table of FER+ votes (convert/README.md) for release-, bundle- and runtimes-edge-votes

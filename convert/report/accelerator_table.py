@@ -16,10 +16,10 @@ def block(models: Path) -> str:
     """The table from models/accelerator/NAME.json, the histories of the runs, and from those of `edge` and `large`."""
     runs = {name: TrainingHistory.read(models / "accelerator" / f"{name}.json") for name in RUNS}
     (where,) = {f"{run.framework}, {run.hardware}" for run in runs.values()}
-    released = {name: TrainingHistory.read(models / name / "history.json") for name in ("edge", "large")}
-    external = released["large"].external
-    assert external is not None, "large was trained outside convert.train"
-    others = {name: (run.best.val_accuracy, f"{run.last_epoch}") for name, run in released.items()}
+    in_pytorch = {name: _external_run(models / name / "history.json") for name in ("edge", "large")}
+    external = in_pytorch["large"].external
+    assert external is not None
+    others = {name: (run.best.val_accuracy, f"{run.last_epoch}") for name, run in in_pytorch.items()}
     others |= {f"teacher{i}": (teacher.val_accuracy, "") for i, teacher in enumerate(external.teachers, 1)}
     lines = [
         f"PublicTest, n = {runs['edge'].data.validation:,}, best epoch; {where}; {runs['edge'].policy}; one seed each.",
@@ -35,6 +35,15 @@ def block(models: Path) -> str:
             f"| {name} | {made} | {_percent(run.best.val_accuracy)} | {seconds:.1f} | {_percent(accuracy)} | {epochs} |"
         )
     return "\n".join(lines)
+
+
+def _external_run(path: Path) -> TrainingHistory:
+    """The history of the run in PyTorch: the model's own, or that of the model from which it was trained further."""
+    history = TrainingHistory.read(path)
+    if history.external is None and history.init is not None and history.init.history is not None:
+        history = history.init.history
+    assert history.external is not None, f"{path} tells of no training outside convert.train"
+    return history
 
 
 def _percent(share: float | None) -> str:

@@ -189,6 +189,11 @@ def _origins(ours: list[Released]) -> str:
         labels = f"outside labels: {r.history.known_outside_labels or 'none'}"
         if run := r.history.external:
             sentence = f"trained outside `python -m convert.train` ({run.framework}, {run.hardware}); {labels}"
+        elif (initial := r.history.init) and initial.history and (run := initial.history.external):
+            sentence = (
+                f"trained further from a model that was trained outside `python -m convert.train` ({run.framework},"
+                f" {run.hardware}); {labels}"
+            )
         elif r.history.known_outside_labels:
             sentence = labels
         else:

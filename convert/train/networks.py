@@ -74,6 +74,7 @@ NETWORKS: dict[str, Architecture] = {
     "edge-mixed": _EDGE,
     "edge-short": replace(_EDGE, head_dropout=0.3),
     "edge-again": _EDGE,
+    "edge-crops": _EDGE,
     "edge-mask": replace(_EDGE, masks=(2, 3)),
     # a teacher: the same blocks as of `large`, wider
     "teacher": Network(

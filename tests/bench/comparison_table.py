@@ -70,7 +70,8 @@ def _notes(c: Comparison) -> list[str]:
         "Accuracy and recall have Wilson's interval, the rest a bootstrap over images"
         f" ({c.draws:,} draws). McNemar's test is exact and two-sided. The weakest class is picked on these images.",
         f"Milliseconds on {c.host}, load average {c.load:.1f}: {c.runtime}, one thread, setting the input, running,"
-        f" reading the output; {calls:,} calls of each model, in turns; a resize or normalisation before it is not counted.",
+        f" reading the output; {calls:,} calls of each model, in turns; a resize or normalisation before it is not counted."
+        + (" The times are those of an earlier run of the same networks." if c.are_times_earlier else ""),
         "“–”: LiteRT does not run the file, so its time cannot be compared. Bytes are those of the network's own files.",
         "Versions: " + ", ".join(f"{name} {version}" for name, version in c.versions.items()) + ".",
     ]

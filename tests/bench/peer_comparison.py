@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
+from fer_edge.errors import UsageError
 from tests.bench.latency import Latency
 from tests.bench.model_metrics import Difference, Standing
 
@@ -53,6 +54,22 @@ class Comparison:
     runtime: str
     versions: dict[str, str]
     draws: int  # of each bootstrap
+    are_times_earlier: bool = False  # host, load and latencies are those of an earlier run of the same networks
+
+    def with_times_of(self, earlier: dict[str, Any]) -> Comparison:
+        """The same with host, load and latencies of an earlier run of the same networks, as `to_json` gave it.
+
+        Raises UsageError when that run did not time one of them, or a network with another number of multiply-adds.
+        """
+        timed = {entry["name"]: entry for entry in earlier["entries"] if entry["latency"]}
+        for entry in self.entries:
+            same = entry.name in timed and timed[entry.name]["multiply_adds"] == entry.multiply_adds
+            if entry.latency and not same:
+                raise UsageError(f"the earlier run did not time this network of {entry.name}; time it anew")
+        entries = tuple(
+            replace(e, latency=Latency(**timed[e.name]["latency"])) if e.latency else e for e in self.entries
+        )
+        return replace(self, entries=entries, host=earlier["host"], load=earlier["load"], are_times_earlier=True)
 
     def to_json(self) -> dict[str, Any]:
         """The run as JSON takes it, numbers to six digits."""

@@ -224,6 +224,12 @@ def main(argv: list[str] | None = None) -> int:
         metavar="NAME",
         help=f"repeatable; default: all of {', '.join(peer.name for peer in PEERS)}; the first is always measured",
     )
+    parser.add_argument(
+        "--times-of",
+        type=Path,
+        metavar="FILE.json",
+        help="an earlier peers.json with the same networks, whose times are kept: new weights do not change them",
+    )
     parser.add_argument("--json", action="store_true", help="print the comparison as JSON")
     args = parser.parse_args(argv)
     return exit_code_of(lambda: _run(args))
@@ -232,8 +238,11 @@ def main(argv: list[str] | None = None) -> int:
 def _run(args: argparse.Namespace) -> int:
     if args.out.exists() and not args.out.is_dir():  # said now and not after minutes
         raise UsageError(f"--out {args.out} is a file; name a folder")
+    earlier = json.loads(args.times_of.read_text()) if args.times_of else None
     names = {REFERENCE, *(args.peer or [peer.name for peer in PEERS])}
     comparison = compare(args.data, args.bundle, [peer for peer in PEERS if peer.name in names], args.part)
+    if earlier:
+        comparison = comparison.with_times_of(earlier)
     written = write(comparison, args.out)
     text = json.dumps(comparison.to_json(), indent=1, ensure_ascii=False) + "\n"
     print(text if args.json else markdown(comparison), end="")

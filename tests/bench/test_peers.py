@@ -225,6 +225,25 @@ def test_the_comparison_is_written_as_json_markdown_and_png(tmp_path: Path) -> N
     assert shown is not None and shown.shape[1] > 1500 and len(np.unique(shown.reshape(-1, 3), axis=0)) > 50
 
 
+def test_times_of_an_earlier_run_are_kept_for_the_same_networks_alone(tmp_path: Path) -> None:
+    now = comparison()
+    earlier = now.to_json()
+    earlier |= {"host": "an earlier processor", "load": 0.25}
+    earlier["entries"][0]["latency"]["ratio"] = 0.75
+    kept = now.with_times_of(earlier)
+    assert (kept.host, kept.load) == ("an earlier processor", 0.25) and kept.entries[2].latency is None
+    assert kept.entries[0].latency is not None and kept.entries[0].latency.ratio == 0.75
+    assert kept.entries[0].standings == now.entries[0].standings
+    text = write(kept, tmp_path)[1].read_text()
+    assert "Milliseconds on an earlier processor" in text and "those of an earlier run of the same networks" in text
+    earlier["entries"][0]["multiply_adds"] = 7
+    with pytest.raises(UsageError, match="did not time this network of nano"):
+        now.with_times_of(earlier)
+    del earlier["entries"][0]
+    with pytest.raises(UsageError, match="nano"):
+        now.with_times_of(earlier)
+
+
 def of_eight_classes(folder: Path) -> Path:
     """A bundle that calls itself one of FER+'s eight classes."""
     bundle = Path(shutil.copytree(shipped_path("nano"), folder / "eight"))
