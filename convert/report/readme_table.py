@@ -74,8 +74,8 @@ def block(models: Path) -> str:
         [
             f"FER2013's test part (PrivateTest), n = {n:,}, one view per image (no test-time augmentation); all choices made on"
             f" PublicTest; our models are int8, one seed each; 95 % intervals in brackets. “Without duplicates” leaves out the"
-            f" {n - unseen.n:,} images that are also in Training. All measured in one run on {peers['host']},"
-            f" {peers['runtime']}, not a Pi. Time: one thread, over that of {peers['reference']}. Published for `paper`:"
+            f" {n - unseen.n:,} images that are also in Training. {_measured(peers)}, {peers['runtime']}, not a Pi."
+            f" Time: one thread, over that of {peers['reference']}. Published for `paper`:"
             f" accuracy {paper_baseline.WEIGHTED[1] * 100:.0f}, macro AUC {paper_baseline.MACRO_AUC:.2f},"
             f" on {paper_baseline.N:,} images.{_origins([*ours, *by_votes])}",
             "",
@@ -180,6 +180,13 @@ def _interval(value: Interval, factor: float, digits: int) -> str:
     if value.low is None or value.high is None:
         return figure
     return f"{figure} ({value.low * factor:.{digits}f}–{value.high * factor:.{digits}f})"
+
+
+def _measured(peers: dict[str, Any]) -> str:
+    """Where the figures of a comparison were measured."""
+    if peers.get("are_times_earlier"):
+        return f"Scores are of one run, times of an earlier one with the same networks, on {peers['host']}"
+    return f"All measured in one run on {peers['host']}"
 
 
 def _origins(ours: list[Released]) -> str:
