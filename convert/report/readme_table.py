@@ -184,7 +184,7 @@ def _interval(value: Interval, factor: float, digits: int) -> str:
 
 def _measured(peers: dict[str, Any]) -> str:
     """Where the figures of a comparison were measured."""
-    if peers.get("are_times_earlier"):
+    if peers["are_times_earlier"]:
         return f"Scores are of one run, times of an earlier one with the same networks, on {peers['host']}"
     return f"All measured in one run on {peers['host']}"
 

@@ -133,7 +133,11 @@ def _run(args: argparse.Namespace, processes: Processes) -> int:
     elif recipe.targets == "labels" and not recipe.votes_weight:
         raise UsageError(f"--votes is for the presets that learn votes; {args.preset} does not")
     samples = load(args.data, classes=args.classes, votes=args.votes, vote_labels=recipe.targets == "votes")
-    tell = notice if processes.is_first else _say_nothing
+
+    def tell(text: str) -> None:
+        if processes.is_first:
+            notice(text)
+
     for remark in remarks(samples):
         tell(remark)
     with quiet_tensorflow():
@@ -175,10 +179,6 @@ def _run(args: argparse.Namespace, processes: Processes) -> int:
     if processes.is_first:
         output(f"{args.out / 'model.keras'}: epoch {best.epoch}, validation {validation_text(best)}")
     return 0
-
-
-def _say_nothing(text: str) -> None:
-    """Prints nothing: the first process reports."""
 
 
 if __name__ == "__main__":

@@ -15,14 +15,11 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TypeVar
 
 import numpy as np
 
 from fer_edge.errors import UsageError
 from fer_edge.text_cleaning import clean
-
-T = TypeVar("T", bound=np.ndarray)
 
 _ADDRESSES, _COUNT, _INDEX = (f"KERAS_DISTRIBUTION_{name}" for name in ("JOB_ADDRESSES", "NUM_PROCESSES", "PROCESS_ID"))
 LARGEST_COUNT = 4096
@@ -116,10 +113,10 @@ class Processes:
                 "start all processes with the same command and files"
             )
 
-    def part(self, array: T) -> T:
+    def part(self, array: np.ndarray) -> np.ndarray:
         """This process' rows of an array of a whole batch. The number of rows is a multiple of the number of processes."""
         size = len(array) // self.count
-        return array[self.index * size : (self.index + 1) * size]  # type: ignore[return-value]
+        return array[self.index * size : (self.index + 1) * size]
 
     def from_first(self, array: np.ndarray) -> np.ndarray:
         """The first process' array, in each of them; the others give one of the same shape and dtype."""

@@ -96,10 +96,8 @@ def labels_seen(video: FaceVideo, bundle_folder: Path, folder: Path) -> Seen:
     found = [second for second, predictions in stills.items() if predictions]
     assert 0.9 * FACES <= len(label_counts) <= len(found) + 3
     journal = [label_counts[second].most_common(1)[0][0] for second in found]
-    gaps = [
-        max(p.values()) - p[label]
-        for p, label in ((stills[s][0].probabilities, journal[i]) for i, s in enumerate(found))
-    ]
+    probabilities = [stills[second][0].probabilities for second in found]
+    gaps = [max(p.values()) - p[label] for p, label in zip(probabilities, journal, strict=True)]
     return Seen(
         journal=np.array([bundle.labels.index(label) for label in journal]),
         still=np.array([bundle.labels.index(stills[second][0].best_label) for second in found]),
