@@ -138,7 +138,7 @@ bundle-% release-%: $(VENV)/.host detectors
 	@$(BIN)/python -m convert.evaluate models/$* --data $(FER2013) $(votes) --out models/$*/report >/dev/null
 	@test -z "$(VOTES)" -o -z "$(filter edge edge-mixed,$*)" || $(BIN)/python -m convert.evaluate models/$* --data $(FER2013) --votes $(VOTES) --out models/$*/report/votes >/dev/null
 	@$(BIN)/python -m convert.layers models/$* --data $(FER2013) $(votes) --out models/$*/report >/dev/null
-	@$(BIN)/python -m convert.crops --data $(FER2013) $(votes) --bundle models/$* --sweep --out models/$*/report/crops.json
+	@$(BIN)/python -m convert.crops --data $(FER2013) $(votes) --bundle models/$* --sweep --n 3589 --out models/$*/report/crops.json
 
 # More runtimes for the parity report and the golden vectors of models/NAME: tflite-runtime, TensorFlow, arm64 (emulated)
 runtimes-%: $(VENV)/.test .venv-tflite/.ready  ## e.g. runtimes-edge FER2013=…
