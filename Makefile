@@ -7,7 +7,7 @@ BIN    := $(CURDIR)/$(VENV)/bin
 PIP_SHOWN := $(BIN)/python -m pip --disable-pip-version-check
 PIP    := $(PIP_SHOWN) -q
 
-.PHONY: demo docs figures test fuzz test-backends test-browser test-engines test-system test-fleet test-booted test-arm64 test-arm64-deploy test-vm test-vm-quick soak check detectors release release-models train-models train-ready train-teacher1 train-teacher2 train-teacher3 train-large train-edge train-edge-crops train-nano peers clean
+.PHONY: demo docs figures test fuzz test-backends test-browser test-engines test-system test-fleet test-booted test-arm64 test-arm64-deploy test-vm test-vm-quick soak check detectors release release-models train-models train-ready train-teacher1 train-teacher2 train-teacher3 train-large train-edge train-edge-crops train-large-crops train-nano peers clean
 
 demo: $(VENV)/.host  ## quantizes the shipped float model, checks parity, runs the loop for a few seconds
 	@$(BIN)/fer-edge demo --out demo-out
@@ -87,8 +87,8 @@ release: $(VENV)/.dev  ## builds wheel and sdist in dist/, checks them, runs the
 detectors: $(VENV)/.host
 	@$(BIN)/fer-edge detectors install >/dev/null
 
-# Three teachers, then large from their answers, then edge and nano from large's, then edge-crops, which is released as edge, from
-# edge: make train-models FER2013=data set VOTES=FER+ votes. On an accelerator: pip install '.[jax]' 'jax[cuda12]', then
+# Three teachers, then large from their answers, then edge and nano from large's, then edge-crops and large-crops, which are
+# released as edge and large, from edge and large: make train-models FER2013=data set VOTES=FER+ votes. On an accelerator: pip install '.[jax]' 'jax[cuda12]', then
 # KERAS_BACKEND=jax make -j3 train-models TRAIN='python -m convert.train' …; with -j3 runs that do not wait for each other share it.
 # An interrupted run continues. EPOCHS=N shortens every run.
 RUNS  ?= runs
@@ -97,7 +97,7 @@ export XLA_PYTHON_CLIENT_PREALLOCATE ?= false
 TRAIN ?= $(BIN)/python -m convert.train
 STEP   = @$(TRAIN) --data $(FER2013) --out $(RUNS)/$(1) $(if $(wildcard $(RUNS)/$(1)/checkpoint.npz),--resume) $(if $(EPOCHS),--epochs $(EPOCHS))
 TRAINED_TEACHERS = $(foreach n,1 2 3,$(RUNS)/teacher$(n))
-train-models: train-edge-crops train-nano  ## RUNS=folder of the runs
+train-models: train-large-crops train-nano  ## RUNS=folder of the runs
 train-ready: $(if $(filter file,$(origin TRAIN)),$(VENV)/.host)
 	@test -n "$(FER2013)" -a -n "$(VOTES)" || { echo "make train-models FER2013=data set VOTES=FER+ votes" >&2; exit 2; }
 train-teacher1 train-teacher3: train-teacher%: train-ready
@@ -110,6 +110,8 @@ train-edge train-nano: train-%: train-large
 	$(call STEP,$*) --preset $* --teacher $(RUNS)/large
 train-edge-crops: train-edge
 	$(call STEP,edge-crops) --preset edge-crops --init $(RUNS)/edge --teacher $(RUNS)/large
+train-large-crops: train-edge-crops
+	$(call STEP,large-crops) --preset large-crops --init $(RUNS)/large --teacher $(RUNS)/large $(RUNS)/edge-crops
 
 # make release-edge FER2013=… RUN=… writes models/edge from a trained float model (a folder of convert.train).
 # edge-votes has FER+'s eight classes: VOTES=table of FER+ votes (convert/README.md) for release-, bundle- and runtimes-edge-votes

@@ -1,4 +1,4 @@
-"""`make train-models`: seven runs, each after those whose answers or weights it takes; they share a device."""
+"""`make train-models`: eight runs, each after those whose answers or weights it takes; they share a device."""
 
 from __future__ import annotations
 
@@ -9,6 +9,13 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
+TEACHERS = {
+    "large": ["teacher1", "teacher2", "teacher3"],
+    "edge": ["large"],
+    "nano": ["large"],
+    "edge-crops": ["large"],
+    "large-crops": ["large", "edge-crops"],
+}
 RECORD = """
 import json, os, sys, time
 start = time.time()
@@ -33,9 +40,7 @@ def test_each_run_waits_for_its_teachers(tmp_path: Path) -> None:
     assert ran.returncode == 0, ran.stderr
     rows = [json.loads(line) for line in (tmp_path / "runs.jsonl").read_text().splitlines()]
     runs = {Path(row["arguments"][row["arguments"].index("--out") + 1]).name: row for row in rows}
-    assert (
-        sorted(runs) == ["edge", "edge-crops", "large", "nano", "teacher1", "teacher2", "teacher3"] and len(rows) == 7
-    )
+    assert sorted(runs) == sorted([*TEACHERS, "teacher1", "teacher2", "teacher3"]) and len(rows) == 8
     for name, row in runs.items():
         arguments = row["arguments"]
         assert row["memory"] == "false", "and nothing behind it"
@@ -43,9 +48,9 @@ def test_each_run_waits_for_its_teachers(tmp_path: Path) -> None:
         assert ("--votes" in arguments) == (name in ("teacher1", "teacher3"))
         assert arguments[arguments.index("--preset") + 1] == name.rstrip("123")
         teachers = arguments[arguments.index("--teacher") + 1 :] if "--teacher" in arguments else []
-        assert len(teachers) == {"large": 3, "edge": 1, "edge-crops": 1, "nano": 1}.get(name, 0)
+        assert [Path(path).name for path in teachers] == TEACHERS.get(name, [])
         initial = [arguments[arguments.index("--init") + 1]] if "--init" in arguments else []
-        assert [Path(path).name for path in initial] == (["edge"] if name == "edge-crops" else [])
+        assert [Path(path).name for path in initial] == {"edge-crops": ["edge"], "large-crops": ["large"]}.get(name, [])
         for teacher in [*teachers, *initial]:
             assert runs[Path(teacher).name]["end"] <= row["start"]
 

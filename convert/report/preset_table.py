@@ -32,6 +32,10 @@ UNRELEASED = {
         "`edge` trained further on views as a detector's boxes are, from itself and from `large` (`--init` and `--teacher`)",
         ours="the released [edge](edge/CARD.md)",
     ),
+    "large-crops": Unreleased(
+        "`large` trained further in the same way, from itself and from `large` and `edge` (`--init` and `--teacher`)",
+        ours="the released [large](large/CARD.md)",
+    ),
     "edge-mask": Unreleased("`edge` with an attention mask after its second and third stage"),
     "resemotenet": Unreleased(
         "ResEmoteNet ([arXiv 2409.10545](https://arxiv.org/abs/2409.10545)), its authors' recipe",

@@ -57,24 +57,26 @@ _NANO = Network(
 )
 MASK_WIDTH = 8  # of the two convolutions before a mask
 Architecture = Network | ResEmoteNet | ResidualMasking | AdaptedResidual
+_LARGE = Network(
+    stem=32,
+    widths=(80, 80, 160, 160, 320, 320),
+    strides=(2, 1, 2, 1, 2, 1),
+    block_dropout=0.0,
+    dense=0,
+    head_dropout=0.3,
+)
 NETWORKS: dict[str, Architecture] = {
     "paper": Network(),
     "edge": _EDGE,
     "nano": _NANO,
     "nano-short": _NANO,
-    "large": Network(
-        stem=32,
-        widths=(80, 80, 160, 160, 320, 320),
-        strides=(2, 1, 2, 1, 2, 1),
-        block_dropout=0.0,
-        dense=0,
-        head_dropout=0.3,
-    ),
+    "large": _LARGE,
     "edge-votes": _EDGE,
     "edge-mixed": _EDGE,
     "edge-short": replace(_EDGE, head_dropout=0.3),
     "edge-again": _EDGE,
     "edge-crops": _EDGE,
+    "large-crops": _LARGE,
     "edge-mask": replace(_EDGE, masks=(2, 3)),
     # a teacher: the same blocks as of `large`, wider
     "teacher": Network(
