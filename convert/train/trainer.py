@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import re
 import time
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     import keras
 
 CHECKPOINT_EVERY_S = 20.0  # on an accelerator an epoch takes one to three seconds (models/README.md)
+_THROUGH = re.compile(r"^(through [^:]+: )+")  # how labels of earlier runs reached a model
 
 
 def train(
@@ -251,10 +253,13 @@ def _initial_model(model: Path) -> InitialModel:
 def _outside_labels(uses_votes: bool, teachers: Sequence[Path], init: Path | None) -> str | None:
     """The labels that are not in the data set: votes, and those of the teachers and the initial model where known."""
     found = [FERPLUS_SOURCE] if uses_votes else []
+    roles: dict[str, list[str]] = {}  # of each source
     for role, models in (("a teacher", teachers), ("the initial model", [init] if init else [])):
-        inherited = [history.known_outside_labels for history in map(history_beside, models) if history]
-        found += [f"through {role}: {labels}" for labels in dict.fromkeys(inherited) if labels]
-    return "; ".join(found) or None
+        inherited = [history.known_outside_labels or "" for history in map(history_beside, models) if history]
+        for source in dict.fromkeys(_THROUGH.sub("", labels) for known in inherited for labels in known.split("; ")):
+            if source:
+                roles.setdefault(source, []).append(role)
+    return "; ".join([*found, *(f"through {' and '.join(of)}: {source}" for source, of in roles.items())]) or None
 
 
 def _sha256(path: Path) -> str:

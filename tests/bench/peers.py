@@ -164,9 +164,8 @@ def _entry_of_bundle(bundle: Bundle, found: dict[str, Standing], latency: Latenc
 
 def _trained_on(bundle: Bundle) -> str:
     path = bundle.path / "history.json"
-    run = TrainingHistory.read(path).external if path.is_file() else None
-    outside = f"; outside labels: {run.outside_labels}" if run and run.outside_labels else ""
-    return f"see its CARD.md{outside}"
+    labels = TrainingHistory.read(path).known_outside_labels if path.is_file() else None
+    return f"see its CARD.md{f'; outside labels: {labels}' if labels else ''}"
 
 
 def _entry_of_peer(peer: Peer, files: list[Path], found: dict[str, Standing], latency: Latency | None) -> Entry:

@@ -144,6 +144,14 @@ def test_a_run_records_the_outside_labels_of_its_teacher(bars: Samples, trained:
     for folder, expected in ((teacher, "through a teacher: votes of ten people"), (trained, None)):
         run = train(bars, tmp_path / f"run-{folder.name}", SMALL_NETWORK, recipe, teachers=[folder / "model.keras"])
         assert run.outside_labels == expected
+    replace(history, outside_labels="through a teacher: votes of ten people; other labels").write(
+        teacher / "history.json"
+    )
+    both = [teacher / "model.keras", trained / "model.keras"]
+    run = train(bars, tmp_path / "run-both", SMALL_NETWORK, recipe, teachers=both, init=both[0])
+    assert run.outside_labels == "; ".join(
+        f"through a teacher and the initial model: {source}" for source in ("votes of ten people", "other labels")
+    )
 
 
 @pytest.mark.parametrize(
