@@ -79,14 +79,7 @@ NETWORKS: dict[str, Architecture] = {
     "large-crops": _LARGE,
     "edge-mask": replace(_EDGE, masks=(2, 3)),
     # a teacher: the same blocks as of `large`, wider
-    "teacher": Network(
-        stem=64,
-        widths=(128, 128, 256, 256, 320, 320),
-        strides=(2, 1, 2, 1, 2, 1),
-        block_dropout=0.0,
-        dense=0,
-        head_dropout=0.4,
-    ),
+    "teacher": replace(_LARGE, stem=64, widths=(128, 128, 256, 256, 320, 320), head_dropout=0.4),
     "resemotenet": ResEmoteNet(),
     "rmn": ResidualMasking(),
     # for a device: no enlargement, two blocks a stage, narrow masks that int8 resolves

@@ -118,6 +118,13 @@ _NANO_SHORT = replace(
     teachers_see="views",  # with "images" it memorizes the answers: train accuracy .70, PublicTest .658
     draws=12,
 )
+# For a trained network: views as a detector's boxes are, a wider range of scales and shifts than in _DISTILLED
+_CROPS = replace(
+    _DISTILLED,
+    warmup=0.5,
+    unmixed_final_share=0.25,
+    augmentation=replace(DEVICE_AUGMENTATION, rotation=10, brightness=0.12, contrast=0.25),
+)
 PRESETS = {
     "paper": Recipe(),
     "edge": _DISTILLED,
@@ -152,26 +159,10 @@ PRESETS = {
         unmixed_final_share=0.4,
         progressive_sides=(),
     ),
-    # starts from `edge` and learns from `large` (--init and --teacher), with views as a detector's boxes are: a wider range of
-    # scales and shifts. A processor with fast bfloat16 trains it in an hour
-    "edge-crops": replace(
-        _DISTILLED,
-        epochs=36,
-        learning_rate=0.06,
-        warmup=0.5,
-        unmixed_final_share=0.25,
-        augmentation=replace(DEVICE_AUGMENTATION, rotation=10, brightness=0.12, contrast=0.25),
-    ),
-    # the same for `large`, from itself and `edge` (--teacher): their mean loses a third of what `large` alone loses on a
-    # detector's crops of PublicTest
-    "large-crops": replace(
-        _DISTILLED,
-        epochs=12,
-        learning_rate=0.03,
-        warmup=0.5,
-        unmixed_final_share=0.25,
-        augmentation=replace(DEVICE_AUGMENTATION, rotation=10, brightness=0.12, contrast=0.25),
-    ),
+    # starts from `edge` and learns from `large` (--init and --teacher). A processor with fast bfloat16 trains it in an hour
+    "edge-crops": replace(_CROPS, epochs=36, learning_rate=0.06),
+    # starts from `large` and learns from `large` and `edge`
+    "large-crops": replace(_CROPS, epochs=12, learning_rate=0.03),
     "edge-mask": _DISTILLED,
     # for an accelerator: the teacher answers for new views in each epoch
     "nano": replace(_NANO_SHORT, epochs=300, batch=256, learning_rate=0.15, warmup=3, draws=0),
