@@ -6,7 +6,8 @@ When a live source stops, the following happens in this order:
 1. A read returns nothing: reading continues, up to `stall_s`.
 2. Still nothing, or an identical picture for `same_s` (a sensor always has noise, so it is dead): the source is lost. It is
    closed and opened again repeatedly, first after a short delay, later after a twentieth of the time that it was lost.
-3. A new picture, different from those it froze on, arrives: the source is back.
+3. A new picture arrives: the source is back. One that was lost for an identical picture must give three pictures that are
+   different from those it froze on and from each other: a decoder that joins a frozen stream may give one or two.
 4. It does not come back within `reopen_s`, or a driver call never returns: RestartNeeded, so that a new process starts.
 """
 
@@ -36,6 +37,7 @@ _JOIN_TIMEOUT_S = 5.0  # a thread that is stuck in a driver is abandoned after t
 _REMEMBERED_PICTURES = (
     32  # a frozen stream repeats several encodings of one picture, the same ones after each key frame
 )
+_NEW_PICTURES_AFTER_FREEZE = 3
 
 
 class _FrozenPicture(SourceLost):
@@ -79,6 +81,8 @@ class Capture:
             maxlen=_REMEMBERED_PICTURES
         )  # of the last new pictures, live sources only
         self._new_picture_ns = 0  # when the newest of them arrived
+        self._frozen = False  # whether the last loss was for an identical picture
+        self._new_since_open = 0  # pictures, while lost
         self._call_started_ns: int | None = None  # of the call into the source that is in progress
         self.lost, self._lost_ns, self._reason = False, 0, ""
         self._thread = threading.Thread(target=self._run, name="capture", daemon=True)
@@ -144,7 +148,8 @@ class Capture:
                 try:
                     self._read_frame(self._settings.stall_s)
                 except SourceLost as lost:
-                    if not isinstance(lost, _FrozenPicture):
+                    self._frozen = isinstance(lost, _FrozenPicture)
+                    if not self._frozen:
                         self._recent_checksums.clear()  # any picture counts as new once the source is back
                     self._mark_lost("lost", str(lost), self._last_ns)
                     self._reopen()
@@ -171,7 +176,7 @@ class Capture:
         frame = self.source.read()
         self._call_started_ns = None
         if self.source.live and (frame is None or self._is_frozen(frame.gray)):
-            waited_s = self._elapsed_s(self._last_ns)
+            waited_s = self._elapsed_s(max(self._last_ns, self._new_picture_ns))
             if waited_s > timeout_s:
                 raise SourceLost(f"no picture for {waited_s:.1f} s" if frame is None else "the same picture as before")
             return
@@ -189,14 +194,15 @@ class Capture:
             self._condition.notify_all()
 
     def _is_frozen(self, gray: np.ndarray) -> bool:
-        """Whether this is a picture that a lost source froze on. Raises SourceLost when none was new for `same_s`."""
+        """Whether a lost source still gives the pictures that it froze on. Raises SourceLost when none was new for `same_s`."""
         same_s = self._settings.same_s
         if not same_s:
             return False
         if (checksum := _picture_checksum(gray)) not in self._recent_checksums:
             self._recent_checksums.append(checksum)
             self._new_picture_ns = self._clock.mono_ns()
-            return False
+            self._new_since_open += 1
+            return self.lost and self._frozen and self._new_since_open < _NEW_PICTURES_AFTER_FREEZE
         if self.lost:
             return True
         if (frozen_s := self._elapsed_s(self._new_picture_ns)) > same_s:
@@ -217,6 +223,7 @@ class Capture:
                 self._call_started_ns = self._clock.mono_ns()
                 self.source.open()
                 self._call_started_ns = None
+                self._new_since_open = 0
                 self._read_first_frame()
             except CameraNotOpened as error:
                 self._call_started_ns = None

@@ -125,10 +125,10 @@ def test_a_silent_camera_is_lost_and_finally_asks_for_a_restart() -> None:
     assert RestartNeeded.exit_code == 75
 
 
-def test_a_frozen_camera_is_lost_until_a_new_picture() -> None:
+def test_a_frozen_camera_is_lost_until_three_new_pictures() -> None:
     gate = threading.Semaphore(0)
     clock = FakeClock()
-    source = ScriptedSource([1, 2, 2, 2, 2, 2, 3], live=True, clock=clock, gate=gate)
+    source = ScriptedSource([1, 2, 2, 2, 2, 2, 3, 4, 5], live=True, clock=clock, gate=gate)
     seen = []
     with Capture(source, Settings(same_s=10, stall_s=60, open_s=60), clock) as capture:
         for _ in (1, 2):
@@ -142,7 +142,7 @@ def test_a_frozen_camera_is_lost_until_a_new_picture() -> None:
         assert frame is not None, "nine seconds of the same picture may be a still scene"
         assert source.stored.acquire(timeout=LONG_S)
         clock.now_ns += 2_000_000_000
-        for _ in range(4):  # the loss, two of the old picture after it was opened again, and a new one
+        for _ in range(6):  # the loss, two of the old picture after it was opened again, and three new ones
             gate.release()
         frame = capture.next_frame(LONG_S)
         assert frame is not None
@@ -151,7 +151,7 @@ def test_a_frozen_camera_is_lost_until_a_new_picture() -> None:
         while len(states) < 2:
             if (change := capture.next_change()) is not None:
                 states.append(change)
-    assert seen == [1, 2, 3]
+    assert seen == [1, 2, 5]
     assert [c.state for c in states] == ["lost", "back"] and "the same picture for 11" in states[0].reason
 
 
@@ -164,7 +164,7 @@ def test_a_frozen_picture_in_several_encodings_is_detected() -> None:
             clock.now_ns += 100_000_000
             return super().read()
 
-    source = TenASecond([1, 2, *[3, 4, 4, 4, 5, 5, 5, 5] * 20, 6], live=True, clock=clock)
+    source = TenASecond([1, 2, *[3, 4, 4, 4, 5, 5, 5, 5] * 20, 6, 7, 8], live=True, clock=clock)
     with Capture(source, Settings(same_s=10, stall_s=60, open_s=60), clock) as capture:
         states = []
         while len(states) < 2:
@@ -173,6 +173,28 @@ def test_a_frozen_picture_in_several_encodings_is_detected() -> None:
                 states.append(change)
     assert [c.state for c in states] == ["lost", "back"] and "the same picture for 10" in states[0].reason
     assert source.opens == 2
+
+
+def test_what_a_decoder_makes_of_the_beginning_of_a_frozen_stream_is_no_return() -> None:
+    """Of a frozen H.264 stream that is joined with a loss, a picture of its own comes after each of two key frames."""
+    clock = FakeClock()
+
+    class TwentyASecond(ScriptedSource):
+        def read(self) -> Any:
+            clock.now_ns += 50_000_000
+            return super().read()
+
+    frozen = [1, 2, *[3] * 30]
+    joined = [3, *[4] * 20, 5, *[4] * 19]
+    source = TwentyASecond([*frozen, *joined * 4, 6, 6, 7, 7, 8, 9], live=True, clock=clock)
+    with Capture(source, Settings(same_s=1, stall_s=60, open_s=60), clock) as capture:
+        states = []
+        while len(states) < 2:
+            capture.next_frame(0.01)
+            if (change := capture.next_change()) is not None:
+                states.append(change)
+        assert [change.state for change in states] == ["lost", "back"]
+        assert states[1].gap_s > len(joined) * 4 / 20, "the source is back by what it gives after it thawed"
 
 
 def test_a_still_recording_is_not_frozen() -> None:
