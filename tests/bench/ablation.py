@@ -1,23 +1,25 @@
 """`python tests/bench/ablation.py --data PATH --out DIR [--preset edge] [--seeds 3]`: the effect of each part of a recipe.
 
-Trains the preset as it is and once without each of its ingredients, for every seed, and writes DIR/ablation.json and .md: the
-best PublicTest accuracy of each, mean and standard deviation over seeds. PrivateTest is never looked at. Each run has its
-own folder under DIR and resumes; a run that is done is not repeated. With the edge preset on two cores this takes days: it
-is meant for an accelerator (`KERAS_BACKEND=jax`).
+Trains the preset as it is and once with each of its ingredients changed, for every seed, and writes DIR/ablation.json and .md:
+the best PublicTest accuracy of each, mean and standard deviation over seeds. PrivateTest is never looked at. Each run has
+its own folder under DIR and resumes; a run that is done is not repeated. With the edge preset on two cores all of it takes
+days: it is meant for an accelerator (`KERAS_BACKEND=jax`), or for fewer epochs and the rows that `--only` names.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import re
 import sys
-from collections.abc import Iterator
-from dataclasses import replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from convert.argument_types import whole_number
+from convert.data.ferplus import FERPLUS_LABELS
 from convert.data.loader import load
 from convert.train.augmentation import NO_AUGMENTATION
 from convert.train.hardware import bfloat16_is_fast, has_accelerator
@@ -26,12 +28,23 @@ from convert.train.presets import PRESETS, Recipe
 from convert.train.run_folder import find_float_model
 from convert.train.trainer import train
 from fer_edge.atomic_file import write_atomically
-from fer_edge.errors import exit_code_of
+from fer_edge.errors import UsageError, exit_code_of
+
+AS_IT_IS = "as it is"
+VOTES_HEAD = "with a second head of FER+'s votes"
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """A row of the table: the best PublicTest accuracy (0–1) of each seed."""
+
+    name: str
+    accuracies: tuple[float, ...]
 
 
 def without_each(recipe: Recipe) -> Iterator[tuple[str, Recipe]]:
-    """The recipe's name for itself and for each ingredient it has, and the recipe without that."""
-    yield "as it is", recipe
+    """Each row's name and recipe: the recipe as it is, then with one ingredient left out, added or changed."""
+    yield AS_IT_IS, recipe
     for name in (
         "label_smoothing",
         "mixup",
@@ -43,6 +56,16 @@ def without_each(recipe: Recipe) -> Iterator[tuple[str, Recipe]]:
     ):
         if getattr(recipe, name):
             yield f"without {name.replace('_', ' ')}", replace(recipe, **{name: 0.0})
+    if recipe.teacher_share:
+        yield "without teachers", replace(recipe, teacher_share=0.0)
+        yield "teachers alone", replace(recipe, teacher_share=1.0)
+    if not recipe.votes_weight:
+        yield VOTES_HEAD, replace(recipe, votes_weight=PRESETS["teacher"].votes_weight)
+        if recipe.teacher_share:
+            by_votes = replace(recipe, teacher_share=0.0, votes_weight=PRESETS["teacher"].votes_weight)
+            yield f"without teachers, {VOTES_HEAD}", by_votes
+    yield "half the epochs", replace(recipe, epochs=max(1, recipe.epochs // 2))
+    yield "twice the epochs", replace(recipe, epochs=2 * recipe.epochs)
     if recipe.progressive_sides:
         yield "at full size throughout", replace(recipe, progressive_sides=())
     if recipe.schedule != "constant":
@@ -61,57 +84,76 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--preset", choices=sorted(PRESETS), default="edge")
-    parser.add_argument("--seeds", type=whole_number(1), default=3)
+    parser.add_argument("--seeds", type=whole_number(1), default=3, help="of the recipe as it is")
+    parser.add_argument("--varied-seeds", type=whole_number(1), help="of each other row (default: as many)")
     parser.add_argument("--epochs", type=whole_number(1), help="instead of the preset's")
-    parser.add_argument("--teacher", type=Path, nargs="+", default=[])
+    parser.add_argument("--only", nargs="+", metavar="ROW", help="names of the rows beside the recipe as it is")
+    parser.add_argument(
+        "--teacher", type=Path, nargs="+", default=[], help="runs or float models that the preset learns from"
+    )
+    parser.add_argument("--votes", type=Path, help="table of FER+ votes, for the rows with a second head")
     args = parser.parse_args(argv)
-
-    def run() -> int:
-        samples = load(args.data)
-        network = NETWORKS[args.preset]
-        slim = isinstance(network, Network) and network.separable
-        accelerator = has_accelerator()
-        policy = "mixed_bfloat16" if accelerator or (bfloat16_is_fast() and not slim) else "float32"
-        teachers = [find_float_model(path) for path in args.teacher]
-        recipe = replace(PRESETS[args.preset], epochs=args.epochs or PRESETS[args.preset].epochs)
-        rows = []
-        for name, varied in without_each(recipe):
-            reached = []
-            for seed in range(args.seeds):
-                out = args.out / f"{name.replace(' ', '-')}-{seed}"
-                resume = (out / "checkpoint.npz").exists()
-                seeded = replace(varied, seed=seed)
-                trained = train(
-                    samples,
-                    out,
-                    network,
-                    seeded,
-                    resume=resume,
-                    policy=policy,
-                    teachers=teachers,
-                    on_device=accelerator,
-                )
-                reached.append(trained.best.judged_by)
-            rows.append({"recipe": name, "best_validation_accuracy": reached})
-            _write(args.out, args.preset, rows, len(samples.part("validation").y))
-        return 0
-
-    return exit_code_of(run)
+    return exit_code_of(lambda: _run(args))
 
 
-def _write(out: Path, preset: str, rows: list[dict[str, object]], n: int) -> None:
-    first = np.mean(rows[0]["best_validation_accuracy"])
-    lines = [f"| {preset}, PublicTest, n = {n:,} | accuracy %, mean ± sd | difference | seeds |", "|---|---|---|---|"]
-    for row in rows:
-        reached = np.array(row["best_validation_accuracy"]) * 100
+def _run(args: argparse.Namespace) -> int:
+    recipe = PRESETS[args.preset]
+    recipe = replace(recipe, epochs=args.epochs or recipe.epochs)
+    if not args.teacher:
+        recipe = replace(recipe, teacher_share=0.0)
+    if not args.votes:
+        recipe = replace(recipe, votes_weight=0.0)
+    rows = {name: row for name, row in without_each(recipe) if args.votes or not row.votes_weight}
+    if unknown := set(args.only or ()) - set(rows):
+        raise UsageError(f"no row is named {', '.join(sorted(unknown))}; there are: {', '.join(rows)}")
+    if args.only:
+        rows = {name: row for name, row in rows.items() if name in (AS_IT_IS, *args.only)}
+    samples = load(args.data, votes=args.votes, vote_labels=False)
+    network = NETWORKS[args.preset]
+    slim = isinstance(network, Network) and network.separable
+    accelerator = has_accelerator()
+    policy = "mixed_bfloat16" if accelerator or (bfloat16_is_fast() and not slim) else "float32"
+    teachers = [find_float_model(path) for path in args.teacher]
+    results: list[Result] = []
+    for name, varied in rows.items():
+        reached = []
+        for seed in range(args.seeds if name == AS_IT_IS else args.varied_seeds or args.seeds):
+            out = args.out / f"{re.sub('[^a-z]+', '-', name.lower())}-{seed}"
+            heads = replace(network, votes=len(FERPLUS_LABELS)) if varied.votes_weight else network
+            trained = train(
+                samples,
+                out,
+                heads,
+                replace(varied, seed=seed),
+                resume=(out / "checkpoint.npz").exists(),
+                policy=policy,
+                teachers=teachers if varied.teacher_share else (),
+                on_device=accelerator,
+            )
+            reached.append(trained.best.judged_by)
+            results = [*(row for row in results if row.name != name), Result(name, tuple(reached))]
+            _write(args.out, f"{args.preset}, {recipe.epochs} epochs", results, len(samples.part("validation").y))
+    return 0
+
+
+def table(title: str, results: Sequence[Result], n: int) -> str:
+    """Markdown: of each row the mean of the seeds, its standard deviation, and the difference from the first row's mean."""
+    first = np.mean(results[0].accuracies)
+    lines = [f"| {title}, PublicTest, n = {n:,} | accuracy %, mean ± sd | difference | seeds |", "|---|---|---|---|"]
+    for row in results:
+        reached = np.array(row.accuracies) * 100
         spread = f" ± {reached.std(ddof=1):.2f}" if len(reached) > 1 else ""
         lines.append(
-            f"| {row['recipe']} | {reached.mean():.2f}{spread} | {reached.mean() - first * 100:+.2f} | {len(reached)} |"
+            f"| {row.name} | {reached.mean():.2f}{spread} | {reached.mean() - first * 100:+.2f} | {len(reached)} |"
         )
-    text = "\n".join(lines) + "\n"
+    return "\n".join(lines) + "\n"
+
+
+def _write(out: Path, title: str, results: Sequence[Result], n: int) -> None:
+    rows = [{"recipe": row.name, "best_validation_accuracy": list(row.accuracies)} for row in results]
     write_atomically(out / "ablation.json", json.dumps(rows, indent=1) + "\n")
-    write_atomically(out / "ablation.md", text)
-    print(text)
+    write_atomically(out / "ablation.md", text := table(title, results, n))
+    print(text, flush=True)
 
 
 if __name__ == "__main__":
