@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from fer_edge.errors import UsageError
+from fer_edge.text_cleaning import clean
 
 
 def add_votes_argument(parser: argparse.ArgumentParser) -> None:
@@ -38,16 +39,17 @@ def refuse_given(args: argparse.Namespace, options: Sequence[str], reason: str) 
         raise UsageError(f"{names}: {reason}")
 
 
-def whole_number(low: int) -> Callable[[str], int]:
-    """The argparse type of a whole number of at least `low`; another one ends the command with a message and exit code 2."""
+def whole_number(low: int, high: int | None = None) -> Callable[[str], int]:
+    """The argparse type of a whole number from `low` to `high`; another one ends the command with a message and exit code 2."""
 
     def read(text: str) -> int:
         try:
             value = int(text)
         except ValueError:
             value = low - 1
-        if value < low:
-            raise argparse.ArgumentTypeError(f"“{text}” is not a whole number of {low} or more")
+        if value < low or (high is not None and value > high):
+            expected = f"{low} or more" if high is None else f"{low} to {high}"
+            raise argparse.ArgumentTypeError(f"“{clean(text, 60)}” is not a whole number of {expected}")
         return value
 
     return read

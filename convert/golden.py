@@ -15,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
+from convert.bundle.bundle_update import require_own_copy
 from convert.bundle.golden_vectors import NAME, rewrite
 from convert.parity.runtime_logits import SETS
 from fer_edge.bundle import Bundle
@@ -67,6 +68,7 @@ def main(argv: list[str] | None = None) -> int:
         if args.crops:
             np.save(args.crops, Golden.load(Bundle.load(args.bundle).path / NAME).crops)
             return EXIT_DONE
+        require_own_copy(args.bundle)
         bundle = rewrite(args.bundle, args.compare, args.recorded)
         output(
             json.dumps(to_json(bundle.spec.golden), indent=1)

@@ -13,7 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from convert.argument_types import add_votes_argument
-from convert.bundle.bundle_update import write_report_into
+from convert.bundle.bundle_update import require_own_copy, write_report_into
 from convert.data.loader import load, remarks
 from convert.data.samples import Samples, fingerprint, held_out
 from convert.evaluate.confidence_calibration import MIN_IMAGES, ConfidenceCalibration, calibrate_confidence
@@ -70,6 +70,7 @@ def main(argv: list[str] | None = None) -> int:
     args = parser.parse_args(argv)
 
     def run() -> int:
+        require_own_copy(args.bundle)
         bundle = Bundle.load(args.bundle)
         read_report(bundle.path)  # refused before the work if it has none
         samples = load(args.data, bundle.side, classes=bundle.labels, votes=args.votes)
@@ -77,6 +78,7 @@ def main(argv: list[str] | None = None) -> int:
             message(remark)
         fitted = fit_thresholds(bundle, samples, prior_of(args, bundle))
         bundle = write_thresholds(bundle, samples, fitted)
+        message(f"bundle.json, parity.json and CARD.md in {bundle.path} are written again")
         sentence = f"{bundle.name}: {thresholds_sentence(bundle.labels, thresholds_by_label(bundle.spec))}"
         output(json.dumps(fitted.to_json(), indent=1) if args.json else sentence)
         return EXIT_DONE

@@ -18,7 +18,7 @@ from device.address import Address
 from device.prior_setting import TRAINING, prior_error
 from fer_edge.detection.tiles import MIN_FAR_PX
 from fer_edge.errors import UsageError
-from fer_edge.limits import FRAME_PIXELS
+from fer_edge.limits import FRAME_PIXELS, THREADS
 from fer_edge.quality import MIN_QUALITY
 from fer_edge.text_cleaning import clean
 
@@ -77,7 +77,7 @@ class Settings:
         above=0,
         most=10_000,
     )
-    threads: int = _setting(1, "threads of the detector's interpreter", above=0, most=64)
+    threads: int = _setting(1, "threads of the detector's interpreter", above=0, most=THREADS)
     open_s: float = _setting(5.0, "a camera without a frame after this time counts as not opened", least=0)
     stall_s: float = _setting(5.0, "a live camera without a frame for this time is lost", least=0)
     same_s: float = _setting(10.0, "a live camera that repeats one picture for this time is lost; 0: never", least=0)
@@ -286,7 +286,7 @@ def _quoted(value: Any) -> str:
     if isinstance(value, list | tuple):
         return f"[{', '.join(map(_quoted, value))}]"
     if isinstance(value, int | float):
-        return f"{value:.10g}" if abs(value) < 10**30 else "a number with more than 30 digits"
+        return "a number with more than 30 digits" if math.inf > abs(value) >= 10**30 else f"{value:.10g}"
     return f"“{clean(str(value))}”" if isinstance(value, str | Path) else clean(str(value))
 
 

@@ -14,18 +14,13 @@ def atomic_file(path: Path, mode: int = 0o644, durable: bool = False, fresh_name
 
     When the block fails, the fresh file is removed and `path` stays as it was. `durable` forces the content to the disk
     before the rename. With `fresh_name` the fresh file has that name, by which a leftover of a killed process is found; else
-    it has a name that no other process uses. Raises OSError.
+    it has a name that no other process uses. Raises OSError, with `path` as its file where the fresh one cannot be made.
     """
-    if fresh_name is None:
-        import tempfile
-
-        descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=path.suffix, dir=path.parent)
-        fresh = Path(name)
-    else:
-        fresh = path.with_name(fresh_name)
-        fresh.unlink(missing_ok=True)  # a leftover, or a link that somebody put there
-        descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    os.close(descriptor)
+    try:
+        fresh = _fresh_file(path, fresh_name)
+    except OSError as error:
+        error.filename, error.filename2 = str(path), None
+        raise
     try:
         yield fresh
         fresh.chmod(mode)
@@ -35,6 +30,20 @@ def atomic_file(path: Path, mode: int = 0o644, durable: bool = False, fresh_name
         fresh.replace(path)
     finally:
         fresh.unlink(missing_ok=True)
+
+
+def _fresh_file(path: Path, name: str | None) -> Path:
+    if name is None:
+        import tempfile
+
+        descriptor, made = tempfile.mkstemp(prefix=f".{path.name}.", suffix=path.suffix, dir=path.parent)
+        fresh = Path(made)
+    else:
+        fresh = path.with_name(name)
+        fresh.unlink(missing_ok=True)  # a leftover, or a link that somebody put there
+        descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    os.close(descriptor)
+    return fresh
 
 
 def write_atomically(path: Path, content: bytes | str, mode: int = 0o644, durable: bool = False) -> None:

@@ -10,6 +10,20 @@ from contextlib import suppress
 from fer_edge.text_cleaning import clean_lines
 
 
+def open_closed_streams() -> None:
+    """Opens the null device for each standard stream that is closed (`>&-`), so that its number becomes that of no other file.
+
+    What is printed there is dropped, as with `>/dev/null`.
+    """
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest free number
+    sys.stdout = sys.stdout or os.fdopen(os.open(os.devnull, os.O_WRONLY), "w", encoding="utf-8")
+    sys.stderr = sys.stderr or os.fdopen(os.open(os.devnull, os.O_WRONLY), "w", encoding="utf-8")
+
+
 def message(sentence: str) -> None:
     """Writes a sentence to stderr, with the program's name before it. Where stderr is full or closed, it is dropped."""
     notice(f"fer-edge: {sentence}")

@@ -24,7 +24,7 @@ import re
 import sys
 from collections.abc import Callable
 
-from fer_edge.console import discard_stdout, message
+from fer_edge.console import discard_stdout, message, open_closed_streams
 
 EXIT_CODES = {
     0: "done",
@@ -41,6 +41,16 @@ EXIT_CODES = {
 }
 _FULL_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO)  # of the disk behind an output
 _FULL_TEXTS = tuple(os.strerror(code) for code in _FULL_ERRORS)
+_ADVICE = {  # on a file that cannot be opened
+    errno.ENOENT: "check the path",
+    errno.ENOTDIR: "a part of this path is a file; name another place",
+    errno.EISDIR: "this is a folder; name a file",
+    errno.EACCES: "you may not read or write here; name another place, or change the permissions",
+    errno.EPERM: "you may not read or write here; name another place, or change the permissions",
+    errno.EROFS: "nothing can be written here; name another place",
+    errno.ENOSPC: "free some space, and run the command again",
+    errno.ENAMETOOLONG: "give a shorter name",
+}
 _PARTLY_WRITTEN = re.compile(r"\d+ requested and \d+ written")  # of numpy.ndarray.tofile
 HOST_EXTRA = "the extra `host` (TensorFlow, 2 GB): pip install 'fer-edge[host]', in a checkout pip install '.[host]'"
 _HOST_MODULES = {"tensorflow", "keras", "h5py", "litert_quantizer", "flatbuffers", "sklearn", "scipy", "matplotlib"}
@@ -115,8 +125,9 @@ class RestartNeeded(FerEdgeError):
 def exit_code_of(command: Callable[[], int]) -> int:
     """The exit code that `command` returned, or that of the error it raised, which is reported on stderr in one line.
 
-    It is 2 instead of 0 if the output could not be written completely.
+    It is 2 instead of 0 if the output could not be written completely. A closed stdout or stderr counts as /dev/null.
     """
+    open_closed_streams()
     code = _exit_code_of(command)
     try:
         sys.stdout.flush()
@@ -146,7 +157,8 @@ def _exit_code_of(command: Callable[[], int]) -> int:
         return EXIT_INTERRUPTED
     except Exception as error:
         if isinstance(error, OSError) and error.filename is not None:
-            message(f"{error.filename2 or error.filename}: {error.strerror}")
+            advice = f"; {_ADVICE[error.errno]}" if error.errno in _ADVICE else ""
+            message(f"{error.filename2 or error.filename}: {error.strerror}{advice}")
             return UsageError.exit_code
         if reason := _full_disk(error):
             return _report_full(reason)

@@ -25,6 +25,7 @@ VOTES_BYTES = 67_108_864  # of a table of FER+ votes after decompression; fer201
 JOURNAL_LINE_BYTES = 1_048_576  # of one line; the longest that a run writes has 5,000
 JOURNAL_LINE_BRACKETS = 500  # objects and lists in one line; a run's own have 10 at most
 
+THREADS = 64  # of an interpreter
 SETTINGS_BYTES = 65_536  # of a settings file
 
 # archives

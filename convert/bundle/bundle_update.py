@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import fer_edge
 from convert.parity.parity_report import FILE_NAME
 from convert.parity.reports import Report
 from convert.report.model_card import bundle_card
@@ -15,6 +16,21 @@ from convert.train.history import TrainingHistory
 from fer_edge.bundle import Bundle
 from fer_edge.bundle_files import file_entries, replaced_folder
 from fer_edge.bundle_spec import BundleSpec, RuntimeClaim
+from fer_edge.errors import UsageError
+from fer_edge.shipped_bundles import IN_CHECKOUT, SHIPPED, bundle_folder
+
+
+def require_own_copy(path: Path) -> None:
+    """Raises UsageError when `path` names a bundle that comes with the package: a command may not change it there.
+
+    A folder of a checkout is changed when its path is given, not when the name alone is.
+    """
+    folder = bundle_folder(path)
+    by_name = str(path) in (*SHIPPED, *IN_CHECKOUT) and not path.is_dir()
+    if by_name or folder.resolve().is_relative_to(Path(fer_edge.__file__).parent):
+        raise UsageError(
+            f"{path} is a bundle that comes with fer-edge, and this command would change it: copy {folder}, and name the copy"
+        )
 
 
 def update_bundle(folder: Path, change: Callable[[Path, BundleSpec], BundleSpec]) -> Bundle:

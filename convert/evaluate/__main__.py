@@ -31,6 +31,7 @@ from fer_edge.command_parser import CommandParser, RawUsageFormatter
 from fer_edge.console import message, output
 from fer_edge.errors import UsageError, exit_code_of
 from fer_edge.json_fields import json_text
+from fer_edge.limits import THREADS
 
 SHEET = "figure-1-samples.png"
 _OPTIONS_OF_DATA = ("votes", "split", "samples", "history", "kernels", "threads", "seed")
@@ -94,8 +95,8 @@ def main(argv: list[str] | None = None, prog: str = "python -m convert.evaluate"
 def _run(args: argparse.Namespace) -> int:
     if args.samples and not args.out:
         raise UsageError("--samples writes a picture beside the report; name a folder with --out")
-    if args.threads is not None and args.threads < 1:
-        raise UsageError(f"--threads must be 1 or more, not {args.threads}")
+    if args.threads is not None and not 1 <= args.threads <= THREADS:
+        raise UsageError(f"--threads must be 1 to {THREADS}, not {args.threads}")
     if args.out and args.out.exists() and not args.out.is_dir():  # checked before the evaluation, which takes minutes
         raise UsageError(f"--out {args.out} is a file; name a folder")
     runtime = find_runtime(args.runtime)

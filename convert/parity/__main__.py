@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from convert.argument_types import add_votes_argument, whole_number
-from convert.bundle.bundle_update import write_report_into
+from convert.bundle.bundle_update import require_own_copy, write_report_into
 from convert.data.loader import load
 from convert.data.samples import held_out
 from convert.evaluate.prior_argument import add_prior_argument, prior_of
@@ -27,6 +27,7 @@ from fer_edge.command_parser import CommandParser
 from fer_edge.commands.vision_arguments import BUNDLE_HELP
 from fer_edge.console import message, output
 from fer_edge.errors import UsageError, exit_code_of
+from fer_edge.limits import THREADS
 
 
 def main(argv: list[str] | None = None, prog: str = "python -m convert.parity") -> int:
@@ -67,13 +68,17 @@ def main(argv: list[str] | None = None, prog: str = "python -m convert.parity") 
     )
     parser.add_argument("--write", action="store_true", help="write the report into the bundle, unless parity failed")
     parser.add_argument("--json", action="store_true", help="print the report as JSON")
-    parser.add_argument("--threads", type=whole_number(1), default=1, help="threads of the comparison; default: 1")
+    parser.add_argument(
+        "--threads", type=whole_number(1, THREADS), default=1, help="threads of the comparison; default: 1"
+    )
     args = parser.parse_args(argv)
 
     def run() -> int:
         bundle = Bundle.load(args.named or args.bundle)
         if args.images:
             return _write_images(bundle, args.data, args.votes, args.images)
+        if args.write:
+            require_own_copy(args.named or args.bundle or bundle.path)
         margins, recorded = Margins.load(args.margins), tuple(args.recorded)
         options = ConversionOptions(
             args.data,

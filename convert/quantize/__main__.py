@@ -27,6 +27,7 @@ from convert.tflite.op_versions import CLAIMED, known
 from fer_edge.command_parser import CommandParser, RawUsageFormatter
 from fer_edge.console import message, notice, output
 from fer_edge.errors import exit_code_of
+from fer_edge.limits import THREADS
 
 
 def main(argv: list[str] | None = None, prog: str = "python -m convert.quantize") -> int:
@@ -96,7 +97,9 @@ def main(argv: list[str] | None = None, prog: str = "python -m convert.quantize"
         "--margins", type=Path, metavar="TOML", help="file of margins; default: convert/parity/margins.toml"
     )
     parser.add_argument("--seed", type=whole_number(0), default=0, help="seed of random numbers; default: 0")
-    parser.add_argument("--threads", type=whole_number(1), default=1, help="threads of the comparison; default: 1")
+    parser.add_argument(
+        "--threads", type=whole_number(1, THREADS), default=1, help="threads of the comparison; default: 1"
+    )
     parser.add_argument("--json", action="store_true", help="print the parity report as JSON")
     args = parser.parse_args(joined(sys.argv[1:] if argv is None else argv))
 

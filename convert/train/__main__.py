@@ -24,6 +24,7 @@ from convert.train.trainer import train
 from fer_edge.command_parser import CommandParser
 from fer_edge.console import notice, output
 from fer_edge.errors import UsageError, exit_code_of
+from fer_edge.limits import THREADS
 
 
 def main(argv: list[str] | None = None, prog: str = "python -m convert.train") -> int:
@@ -56,7 +57,7 @@ def main(argv: list[str] | None = None, prog: str = "python -m convert.train") -
     parser.add_argument("--seed", type=whole_number(0), default=0, help="seed of random numbers; default: 0")
     parser.add_argument(
         "--threads",
-        type=whole_number(1),
+        type=whole_number(1, THREADS),
         help="processor threads; with 1 a run is bit-exactly repeatable; default: the backend's",
     )
     parser.add_argument(

@@ -30,6 +30,7 @@ from device.vision.pipeline import Pipeline
 from fer_edge import __version__
 from fer_edge.errors import UsageError
 from fer_edge.hardware import Board
+from fer_edge.limits import THREADS
 
 if TYPE_CHECKING:
     from fer_edge.bundle import Bundle
@@ -107,8 +108,8 @@ def run_bench(
     """
     from fer_edge.detection.registry import find_detector
 
-    if threads is not None and threads < 1:
-        raise UsageError(f"{threads} threads cannot be measured; give 1 or more")
+    if threads is not None and not 1 <= threads <= THREADS:
+        raise UsageError(f"{threads} threads cannot be measured; give 1 to {THREADS}")
     if not (math.isfinite(seconds) and seconds > 0):
         raise UsageError(f"{seconds:g} seconds cannot be measured; give more than 0")
     board, load = Board.find(root), os.getloadavg()[0]

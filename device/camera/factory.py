@@ -87,6 +87,8 @@ def _file_or_folder(name: str, settings: Settings, clock: Clock) -> Source:
         from device.camera.replay import ImageFolder
 
         return ImageFolder(path, settings, clock)
+    if path.exists() and not path.is_file():
+        raise UsageError(f"{path} is neither a file nor a folder; name a recording, a folder of pictures or a camera")
     if path.exists():
         from device.camera.replay import VideoFile
 

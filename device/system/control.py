@@ -18,7 +18,7 @@ from pathlib import Path
 from device.clock import Clock
 from device.config import SETTING_FIELDS
 from device.system.status import InstanceStatus, is_own_process, read_instance
-from fer_edge.errors import UsageError
+from fer_edge.errors import NotRunning, UsageError
 from fer_edge.file_owner import acting_as_owner
 
 _TIMEOUT_S, _POLL_S = 5.0, 0.1
@@ -76,8 +76,8 @@ class Pause:
 def pause(name: str, folders: Sequence[Path], clock: Clock, journal: Path | None = None) -> str:
     """A sentence, once the running instance `name` has closed its camera, or once its next run is set to start paused.
 
-    `folders` are searched for its status file; `journal` is its journal's folder when it does not run. Raises UsageError
-    when there is nothing to pause, or when the instance does not close its camera in time.
+    `folders` are searched for its status file; `journal` is its journal's folder when it does not run. Raises NotRunning
+    when there is nothing to pause, UsageError when the instance does not close its camera in time.
     """
     instance = read_instance(name, folders, clock)
     pause_request = _pause_request(instance, folders, journal)
@@ -105,12 +105,12 @@ def reload(name: str, folders: Sequence[Path], clock: Clock) -> str:
     """A sentence, once SIGHUP was sent to the running instance `name`, which then reads its settings file again."""
     instance = read_instance(name, folders, clock)
     if not instance.running or instance.record is None or instance.owner is None:
-        raise UsageError(f"{name} does not run ({'; '.join(instance.problems)}); there is nothing to reload")
+        raise NotRunning(f"{name} does not run ({'; '.join(instance.problems)}); there is nothing to reload")
     try:
         process = os.pidfd_open(instance.record.pid)
         try:  # the number may belong to another process by now; the descriptor stays with the one that is checked
             if not is_own_process(instance.record, instance.owner[0]):
-                raise UsageError(f"{name} ended meanwhile; there is nothing to reload")
+                raise NotRunning(f"{name} ended meanwhile; there is nothing to reload")
             signal.pidfd_send_signal(process, signal.SIGHUP)
         finally:
             os.close(process)
@@ -123,7 +123,7 @@ def _pause_request(instance: InstanceStatus, folders: Sequence[Path], journal: P
     recorded = None if instance.record is None else Path(instance.record.status.journal)
     folder = recorded if recorded is not None and (instance.running or journal is None) else journal
     if folder is None:
-        raise UsageError(f"{'; '.join(instance.problems)}; name it with --name, or its journal with --log")
+        raise NotRunning(f"{'; '.join(instance.problems)}; name it with --name, or its journal with --log")
     return Pause(instance.name, instance.folder or folders[0], folder, instance.owner)
 
 

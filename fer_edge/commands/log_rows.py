@@ -131,11 +131,14 @@ def _rows(args: argparse.Namespace, stack: ExitStack) -> tuple[Iterator[Row], li
     wanted = row_filter(args)
     if (archive := selected_archive(args)) is not None:
         stack.enter_context(archive)
-        names = column_names(args.what, archive.labels(args.what))
+        labels = archive.labels(args.what)
+        wanted.require_labels(labels)
+        names = column_names(args.what, labels)
         return archive.rows(args.what, wanted), names, len(archive.names) > 1
     devices = selected_devices(args)
-    rows = _journal_rows(devices, args.what, wanted)
-    return rows, column_names(args.what, labels_of(devices)), len(devices) > 1
+    labels = labels_of(devices)
+    wanted.require_labels(labels)
+    return _journal_rows(devices, args.what, wanted), column_names(args.what, labels), len(devices) > 1
 
 
 def _journal_rows(devices: Sequence[Device], what: str, wanted: RowFilter) -> Iterator[Row]:

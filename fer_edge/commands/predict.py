@@ -123,7 +123,8 @@ def _read_gray(path: Path) -> np.ndarray:
     if path.is_dir():
         raise UsageError(f"{path} is a folder; name images, or `fer-edge run --camera {path}` for all of them")
     if not path.is_file():
-        raise UsageError(f"{path} does not exist")
+        problem = "is not a file; name an image" if path.exists() else "does not exist"
+        raise UsageError(f"{path} {problem}")
     if (size := path.stat().st_size) > PICTURE_FILE_BYTES:
         raise UsageError(f"{path} has {size:,} bytes; an image of at most {PICTURE_FILE_BYTES:,} is read")
     try:

@@ -25,6 +25,7 @@ from fer_edge.log.devices import Device
 from fer_edge.log.event_text import event_sentence
 from fer_edge.log.runs import BETWEEN, LoggedEvent, LoggedMinute, LogItem, Run, UnobservedSpan
 from fer_edge.log.time_window import TimeWindow
+from fer_edge.text_cleaning import clean
 
 Row = dict[str, Any]
 TIMES = ("at", "from", "to")
@@ -46,6 +47,14 @@ class RowFilter:
     def __post_init__(self) -> None:
         if unknown := self.kinds - KINDS.keys():
             raise UsageError(f"there is no kind {', '.join(sorted(unknown))}; there are {', '.join(KINDS)}")
+        if self.min_quality is not None and not 0 <= self.min_quality <= 1:
+            raise UsageError(f"a quality is a number from 0 to 1, not {self.min_quality:g}")
+
+    def require_labels(self, labels: Sequence[str]) -> None:
+        """Raises UsageError when a selected expression is none of `labels`, those of the journals, and not `unsure`."""
+        if labels and (unknown := self.expressions - {*labels, UNSURE}):
+            names = ", ".join(clean(name, 60) for name in sorted(unknown))
+            raise UsageError(f"no journal here has the label {names}; there are {', '.join(labels)} and {UNSURE}")
 
     def takes(self, row: Row) -> bool:
         """Whether the row passes."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from builders import samples_csv
 
 from convert.data.ferplus import LABEL_RULE
 from convert.data.samples import Samples
+from convert.golden import main as golden_main
 from convert.parity.__main__ import main as parity_main
 from convert.parity.parity_report import read_parity
 from convert.thresholds import main
@@ -43,6 +45,24 @@ def test_the_thresholds_are_those_with_which_the_bundle_was_released(
     assert changed == {"parity.json", "CARD.md"} and after.spec.runtimes == before.spec.runtimes
     assert "| happy | 0.86 |" in (nano / "CARD.md").read_text()
     assert read_parity(nano).parts == read_parity(shipped_path("nano")).parts
+
+
+@pytest.mark.parametrize("command", [main, parity_main, golden_main])
+def test_a_bundle_of_the_package_is_not_changed(
+    command: Callable[[list[str]], int],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """By its name alone; a folder of a checkout is changed when its path is given."""
+    monkeypatch.chdir(tmp_path)
+    arguments = {main: ["nano", "--data", "nowhere"], parity_main: ["nano", "--write"], golden_main: ["nano"]}
+    before = (shipped_path("nano") / "bundle.json").read_bytes()
+    assert command(arguments[command]) == 2
+    assert (
+        "nano is a bundle that comes with fer-edge, and this command would change it: copy " in capsys.readouterr().err
+    )
+    assert (shipped_path("nano") / "bundle.json").read_bytes() == before
 
 
 def test_thresholds_fitted_to_votes_stay_when_parity_is_measured_on_other_labels(

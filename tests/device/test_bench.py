@@ -418,6 +418,7 @@ def test_a_float_file_in_the_bundle_is_found(nano: Bundle, float_file: Path, tmp
     ("arguments", "code", "word"),
     [
         (["--threads", "0"], 2, "0 threads"),
+        (["--threads", "65"], 2, "65 threads cannot be measured; give 1 to 64"),
         (["--seconds", "0"], 2, "0 seconds"),
         (["--seconds", "nan"], 2, "nan seconds"),
         (["--float", "{here}/none.tflite"], 2, "does not exist"),

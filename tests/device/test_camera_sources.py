@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import re
 import subprocess
 import sys
@@ -81,6 +82,7 @@ def test_names(tmp_path: Path, name: str, kind: type) -> None:
         ("missing.mp4", 4, "no file or folder missing.mp4"),
         ("{}/nothing/here", 4, "no file or folder"),
         ("~/no such file", 4, "no file or folder"),
+        ("{}/pipe.mp4", 2, "is neither a file nor a folder"),
         ("{}/empty", 4, "holds no images"),
         ("{}/empty.mp4", 4, "cannot be read as a video"),
         ("{}/text.mp4", 4, "cannot be read as a video"),
@@ -95,6 +97,7 @@ def test_an_unknown_camera_name_is_rejected(
     tmp_path: Path, bundle_path: Path, camera: str, code: int, words: str
 ) -> None:
     (tmp_path / "empty").mkdir()
+    os.mkfifo(tmp_path / "pipe.mp4")
     (tmp_path / "empty.mp4").touch()
     (tmp_path / "text.mp4").write_text("this is no video\n" * 100)
     video_bytes = write_video(tmp_path / "whole.mp4", GRAYS).read_bytes()

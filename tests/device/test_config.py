@@ -83,6 +83,8 @@ def test_config_file_is_the_services_else_the_users(tmp_path: Path) -> None:
         ({"duration_s": 0.0}, "duration_s must be more than 0, not 0"),
         ({"duration_s": -1.0}, "duration"),
         ({"duration_s": float("nan")}, "duration"),
+        ({"fps": float("inf")}, "not inf"),
+        ({"fps": float("nan")}, "not nan"),
         ({"duration_s": float("inf")}, "duration"),
         ({"width_px": 0}, "width"),
         ({"width_px": 640.0}, "width_px must be a whole number, not 640"),

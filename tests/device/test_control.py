@@ -19,7 +19,7 @@ from device.clock import SystemClock
 from device.system.control import Pause, pause, reload, resume
 from device.system.status import StatusFile, read_instance
 from device.system.status_record import Status
-from fer_edge.errors import UsageError
+from fer_edge.errors import NotRunning, UsageError
 
 # What a loop does about all this, without a camera: looks at the flags at each turn and shows its state.
 LOOP = """
@@ -105,7 +105,7 @@ def reloads(folders: list[Path], clock: SystemClock) -> int:
 
 def test_reload_sends_a_hangup(tmp_path: Path) -> None:
     folders, clock = [tmp_path / "run"], SystemClock()
-    with pytest.raises(UsageError, match="nothing to reload"):
+    with pytest.raises(NotRunning, match="nothing to reload"):
         reload("camera", folders, clock)
     with loop(tmp_path) as process:
         assert reload("camera", folders, clock) == "camera reads its settings again; it logs what changed"
@@ -118,7 +118,7 @@ def test_reload_sends_a_hangup(tmp_path: Path) -> None:
 def test_an_instance_that_does_not_run_starts_paused(tmp_path: Path) -> None:
     folders, clock, journal = [tmp_path / "run"], FakeClock(), tmp_path / "log"
     for ask in (pause, resume):
-        with pytest.raises(UsageError, match=r"no instance of that name runs.*--name.*--log"):
+        with pytest.raises(NotRunning, match=r"no instance of that name runs.*--name.*--log"):
             ask("camera", folders, clock)
     assert pause("camera", folders, clock, journal) == "camera does not run; it will start paused"
     assert Pause("camera", tmp_path / "run", journal).requested()
@@ -212,7 +212,7 @@ def test_no_process_of_another_user_is_signalled(shared_path: Path) -> None:
         started = int(Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()[19])
         status.write_text(json.dumps({**record, "pid": process.pid, "pid_started": started}))
         os.chown(status, *USER)
-        with pytest.raises(UsageError, match="does not run"):
+        with pytest.raises(NotRunning, match="does not run"):
             reload("camera", [folder], clock)
         assert process.poll() is None
         process.kill()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import cv2
@@ -10,6 +12,7 @@ import numpy as np
 import pytest
 from builders import huge_png
 
+from fer_edge.atomic_file import write_atomically
 from fer_edge.cli import main
 from fer_edge.errors import FerEdgeError, RestartNeeded, exit_code_of
 from fer_edge.synthetic_face import face_frame
@@ -32,6 +35,30 @@ def test_predict_prints_a_line_for_each_face(
     face, wall = capsys.readouterr().out.splitlines()
     assert "face.png" in face and "score" in face
     assert wall.endswith("no face")
+
+
+@pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&-", "<&- >&- 2>&-"])
+def test_a_closed_stream_is_like_the_null_device(tmp_path: Path, closed: str) -> None:
+    """The run is whole, and its journal holds nothing that was printed."""
+    arguments = f"--camera synthetic --bundle nano --duration 1 --log {tmp_path / 'log'}"
+    command = f"exec {sys.executable} -m fer_edge run {arguments} {closed}"
+    ran = subprocess.run(["sh", "-c", command], capture_output=True, text=True, timeout=60, check=False)
+    assert ran.returncode == 0 and "Traceback" not in ran.stderr
+    lines = [json.loads(line) for path in (tmp_path / "log").rglob("*.jsonl") for line in path.read_text().splitlines()]
+    assert {"header", "end"} <= {line["kind"] for line in lines}
+
+
+def test_a_file_that_cannot_be_made_is_named_by_its_own_name(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def write() -> int:
+        write_atomically(tmp_path / "nowhere" / "table.csv", "a,b\n")
+        return 0
+
+    assert exit_code_of(write) == 2
+    assert capsys.readouterr().err == (
+        f"fer-edge: {tmp_path / 'nowhere' / 'table.csv'}: No such file or directory; check the path\n"
+    )
 
 
 def test_predict_json_prints_an_object_for_each_image(pictures: Path, capsys: pytest.CaptureFixture[str]) -> None:

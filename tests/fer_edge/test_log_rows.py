@@ -95,6 +95,22 @@ def test_rows_are_filtered(
     assert [row["label"] for row in rows(capsys, "episodes", folder, *arguments)] == expected
 
 
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["--expression", "hapy"], "no journal here has the label hapy; there are angry, "),
+        (["--min-quality", "nan"], "a quality is a number from 0 to 1, not nan"),
+        (["--min-quality", "5"], "a quality is a number from 0 to 1, not 5"),
+    ],
+)
+def test_a_filter_that_nothing_can_pass_is_refused(
+    house: Path, arguments: list[str], sentence: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["log", "query", "episodes", str(house), *arguments]) == 2
+    assert sentence in capsys.readouterr().err
+    assert main(["log", "query", "episodes", str(house), "--expression", UNSURE]) == 0
+
+
 def test_each_row_names_its_device(house: Path, capsys: pytest.CaptureFixture[str]) -> None:
     told = [row["device"] for row in rows(capsys, "tallies", str(house))]
     assert set(told) == {"hall", "porch"} and told == sorted(told), "one device after the other, overlapping or not"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import cv2
@@ -83,12 +84,14 @@ def test_predict_says_what_the_loop_says(bundle_path: Path, blazeface: object, d
 def test_an_unreadable_file_is_named_and_the_others_are_classified(
     pictures: Path, blazeface: object, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    names = ["text.png", "face.png", "nowhere.png", ".", "wall.png"]
+    os.mkfifo(pictures / "pipe.png")
+    names = ["text.png", "face.png", "nowhere.png", ".", "pipe.png", "wall.png"]
     assert main(["predict", *(str(pictures / name) for name in names)]) == 2
     out, err = capsys.readouterr()
     assert [line.split()[0] for line in out.splitlines()] == [str(pictures / name) for name in ("face.png", "wall.png")]
-    for sentence in ("text.png is not an image", "nowhere.png does not exist", f"{pictures} is a folder", "3 of 5"):
+    for sentence in ("text.png is not an image", "nowhere.png does not exist", f"{pictures} is a folder", "4 of 6"):
         assert sentence in err
+    assert "pipe.png is not a file; name an image" in err
 
 
 @pytest.mark.parametrize(
