@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from device.camera.edit_list import edited_duration_s
 from device.camera.frame import Frame
 from device.camera.opencv import ffmpeg_file_name, open_video_capture, to_gray
 from device.camera.source import EndOfStream, SourceDescription
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 _ASSUMED_FPS = 25.0  # of a recording that states no rate; FFmpeg assumes the same
 _MOST_FPS = 1e6  # a stated rate beyond is none
 _MOST_POSITION_MS = 1e12
+_WHOLE_SHARE = 0.95  # share of the stated frames or length from which a recording counts as read to its end
 _JPEG_START = b"\xff\xd8\xff"
 
 
@@ -105,7 +107,14 @@ class VideoFile:
             raise EndOfStream
         gray, self._first = self._first, None
         if gray is None:
-            gray = _next_picture(self._reader)
+            try:
+                gray = _next_picture(self._reader)
+            except EndOfStream:
+                if not self.is_whole(self._seq, self._last_ns / 1e9 + self.frame_interval_s):
+                    self._log(
+                        f"{self._path.name} ended after {self._seq} frames; its container states {self.reported_frames}"
+                    )
+                raise
         position_ms = self._reader.get(cv2.CAP_PROP_POS_MSEC)
         at_ns = round(position_ms * 1e6) if 0 <= position_ms < _MOST_POSITION_MS else -1
         if self._raw:
@@ -117,6 +126,17 @@ class VideoFile:
             self._start_ns = self._clock.mono_ns()
         seq, self._seq = self._seq, self._seq + 1
         return None if gray is None else Frame(seq, self._start_ns + at_ns, gray)
+
+    def is_whole(self, frames: int, seconds: float) -> bool:
+        """Whether the container's frames were read, or its seconds where its number of frames is only approximate.
+
+        Of a file with an edit list, what that leaves of it.
+        """
+        edited_s = edited_duration_s(self._path)
+        if edited_s is not None and seconds >= edited_s * _WHOLE_SHARE:
+            return True
+        least = self.reported_frames * _WHOLE_SHARE
+        return least <= 0 or frames >= least or seconds >= least * self.frame_interval_s
 
     def describe(self) -> SourceDescription:
         given = f" at {self.fps:g} frames/s, as given" if self._raw else ""

@@ -19,7 +19,6 @@ from device.clock import SystemClock
 from device.config import Settings
 from device.output.event_bodies import reading_body
 from device.recorded.annotate import AnnotatedVideo
-from device.recorded.edit_list import edited_duration_s
 from device.recorded.files import LabelOptions, Recording, commit_results, face_rendering
 from device.recorded.remote import fetch
 from device.recorded.rows import columns, open_table, reading_row
@@ -48,7 +47,6 @@ ROW_SETTINGS += (
 )
 _ORIGIN_NS = 1_000_000_000  # the time at which every recording begins, on its own clock; 0 would mean never
 _FRAME_TIMEOUT_S = 0.25
-_WHOLE_SHARE = 0.95  # share of the stated frames or length from which a recording counts as read to its end
 
 
 class _FixedOriginClock(SystemClock):
@@ -198,7 +196,7 @@ class Labeller:
                 frames_without_face=without_face,
                 faces_skipped=skipped,
                 seconds=round(time_s + source.frame_interval_s, 6),
-                whole=_is_whole(frames, time_s + source.frame_interval_s, source, edited_duration_s(recording.path)),
+                whole=source.is_whole(frames, time_s + source.frame_interval_s),
                 rows=RowCount(written, tuple(columns(labels))),
             )
             table.add_summary(summary)
@@ -229,14 +227,3 @@ def _video_properties(source: VideoFile) -> VideoProperties:
 
 def _done_share(frames: int, reported: int) -> float:
     return min(1.0, frames / reported) if reported > 0 else 0.0
-
-
-def _is_whole(frames: int, seconds: float, source: VideoFile, edited_s: float | None) -> bool:
-    """Whether the container's frames were read, or its seconds where its number of frames is only approximate.
-
-    `edited_s`: what an edit list leaves of it.
-    """
-    if edited_s is not None and seconds >= edited_s * _WHOLE_SHARE:
-        return True
-    least = source.reported_frames * _WHOLE_SHARE
-    return least <= 0 or frames >= least or seconds >= least * source.frame_interval_s

@@ -212,6 +212,23 @@ def test_a_video_returns_every_frame_with_its_position(tmp_path: Path) -> None:
     source.close()
 
 
+def test_a_recording_that_was_cut_off_is_reported(tmp_path: Path) -> None:
+    said: list[str] = []
+    noise = np.random.default_rng(0).integers(0, 256, (40, 240, 320), np.uint8)
+    content = write_video(tmp_path / "whole.avi", noise, code="MJPG").read_bytes()
+    for name, size in (("whole.avi", len(content)), ("cut.avi", len(content) // 2)):
+        path = tmp_path / name
+        path.write_bytes(content[:size])
+        source = VideoFile(path, FakeClock(), log=said.append)
+        source.open()
+        frames = 0
+        with pytest.raises(EndOfStream):
+            while source.read() is not None:
+                frames += 1
+        source.close()
+    assert said == [f"cut.avi ended after {frames} frames; its container states 40"] and 5 < frames < 35
+
+
 @pytest.mark.parametrize(
     ("head", "raw"),
     [
