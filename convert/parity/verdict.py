@@ -38,9 +38,11 @@ def verdict_on_logits(logits: LogitDifference, margins: Margins) -> tuple[str, l
 
 def _logit_failures(logits: LogitDifference, margins: Margins) -> list[str]:
     failures = []
-    if logits.clear_agreement is not None and logits.clear_agreement < margins.labels_clear_agreement:
+    # one image proves nothing: of fewer than a hundred it is already more than the share that may differ
+    clear = 1.0 if logits.clear_agreement is None else logits.clear_agreement
+    if clear < margins.labels_clear_agreement and round((1 - clear) * logits.clear_n) > 1:
         failures.append(
-            f"where the float model's label is clear, the labels agree on {logits.clear_agreement:.4f} of the images,"
+            f"where the float model's label is clear, the labels agree on {clear:.4f} of the images,"
             f" under {margins.labels_clear_agreement}"
         )
     if not abs(logits.slope - 1) <= margins.logits_slope:

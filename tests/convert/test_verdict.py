@@ -12,11 +12,11 @@ import pytest
 from convert.data.samples import Samples
 from convert.parity.comparison import compare_on_logits, compare_on_samples
 from convert.parity.differences import ClassDifference, MeasuredRuntime
-from convert.parity.paired_comparison import compare_part
+from convert.parity.paired_comparison import compare_logits, compare_part
 from convert.parity.parity_report import ParityReport
 from convert.parity.runtime_logits import RuntimeLogits
 from convert.parity.tolerances import Margins
-from convert.parity.verdict import FAIL, LOGITS_ONLY, OPEN, PASS
+from convert.parity.verdict import FAIL, LOGITS_ONLY, OPEN, PASS, verdict_on_logits
 from fer_edge.errors import NotEnoughData, ParityFailed, UsageError
 
 LABELS = ("a", "b", "c", "d")
@@ -95,6 +95,18 @@ def test_without_labels_the_verdict_is_of_the_logits_alone() -> None:
     assert (good.verdict, good.passed, good.parts, good.confidence) == (LOGITS_ONLY, True, {}, None)
     assert "accuracy" in good.not_measured and good.logits.n == 4000
     assert scaled.verdict == FAIL and "slope" in scaled.failures[0]
+
+
+@pytest.mark.parametrize(("flipped", "verdict"), [(0, LOGITS_ONLY), (1, LOGITS_ONLY), (2, FAIL)])
+def test_one_of_a_few_clear_images_is_no_failure(flipped: int, verdict: str) -> None:
+    """Of 60 images one is 1.7 %, and 1 % may differ."""
+    f = np.eye(4)[np.arange(60) % 4]
+    q = f.copy()
+    q[:flipped] = np.roll(f[:flipped], 1, 1)
+    logits = compare_logits("synthetic images", f, q, 1.0)
+    assert logits.clear_n == 60 and logits.agreement == 1 - flipped / 60
+    reached, failures, _ = verdict_on_logits(logits, replace(M, logits_rms=10.0, logits_slope=10.0))
+    assert reached == verdict and ("the labels agree on 0.9667" in " ".join(failures)) == (flipped == 2)
 
 
 def test_one_class_lost_fails_by_name() -> None:
