@@ -159,7 +159,7 @@ class GoldenSummary:
     def read(fields: JsonFields) -> GoldenSummary:
         """The summary in the object `golden`."""
         limits = fields.object("limits")
-        same, other = (_difference(limits.object(name)) for name in ("same_runtime", "other_runtime"))
+        same, other = (_limit(limits.object(name)) for name in ("same_runtime", "other_runtime"))
         return GoldenSummary(
             format=fields.integer("format", 1),
             crops=fields.integer("crops", 1),
@@ -258,5 +258,9 @@ def _mapping(fields: JsonFields) -> CropMapping:
 
 
 def _difference(fields: JsonFields) -> LogitDifference:
-    names, most = ("steps", "rms_steps", "slope"), astuple(LARGEST_DIFFERENCE)
+    return LogitDifference(*(fields.number(name, 0) for name in LogitDifference.__slots__))
+
+
+def _limit(fields: JsonFields) -> LogitDifference:
+    names, most = LogitDifference.__slots__, astuple(LARGEST_DIFFERENCE)
     return LogitDifference(*(fields.number(name, 0, high) for name, high in zip(names, most, strict=True)))

@@ -75,6 +75,12 @@ def test_fields_of_a_later_version_are_ignored() -> None:
     assert BundleSpec.from_json(values) == BundleSpec.from_json(values_of())
 
 
+def test_runtimes_may_differ_by_more_than_is_allowed() -> None:
+    values = with_value("golden.measured", {"steps": 39.4, "rms_steps": 16.4, "slope": 0.3})
+    Draft202012Validator(SCHEMA).validate(values)
+    assert BundleSpec.from_json(values).golden.measured.steps == 39.4
+
+
 def test_optional_records_are_left_out_and_null_ones_are_written() -> None:
     values = with_value("provenance.float_model", None)
     values["provenance"] |= {"float_sha256": None, "calibration": {"kind": "not known"}}
@@ -123,7 +129,9 @@ WRONG = {
     "golden.crops": 0,
     "golden.runtimes": [],
     "golden.output_step": 0,
+    "golden.measured.steps": -1,
     "golden.limits.same_runtime.slope": -0.1,
+    "golden.limits.other_runtime.steps": 40,
     "files.golden.npz": {"bytes": 1},
 }
 
