@@ -24,6 +24,10 @@ OUTPUT_KINDS = ("logits", "probabilities")
 SCHEMA_FILE = Path(__file__).with_name("bundle.schema.json")
 REMEDY = "copy the bundle again"
 MAX_CLASSES = 1000
+MAX_NAME_BYTES = 200  # in UTF-8: files and folders are named for the bundle, with a few characters more
+NAME_RULE = (
+    f"a name that a file can have: 1 to {MAX_NAME_BYTES} bytes that can be printed, no / or \\, no dot at the start"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,7 +218,7 @@ class BundleSpec:
         versions = operators.object("versions")
         return BundleSpec(
             format=FORMAT,
-            name=fields.text("name", may_be_empty=True),
+            name=_name(fields),
             labels=labels,
             input=InputSpec.read(fields.object("input")),
             output=OutputSpec.read(fields.object("output")),
@@ -237,6 +241,19 @@ class BundleSpec:
         """The spec as JSON values, in the order of bundle.json."""
         values: dict[str, Any] = to_json(self)
         return values
+
+
+def is_bundle_name(name: str) -> bool:
+    """Whether a bundle can have this name: it follows NAME_RULE, so that a path made of it stays in its folder."""
+    if not name.isprintable() or name.startswith(".") or "/" in name or "\\" in name:
+        return False
+    return 0 < len(name.encode()) <= MAX_NAME_BYTES
+
+
+def _name(fields: JsonFields) -> str:
+    if not is_bundle_name(name := fields.any_text("name")):
+        fields.refuse("name", NAME_RULE)
+    return name
 
 
 def _labels(fields: JsonFields) -> tuple[str, ...]:

@@ -48,6 +48,9 @@ def make_bundle(
     int8 model is outside the margins, UsageError or NotEnoughData when no bundle can be made of the model or the images.
     """
     options = options or ConversionOptions()
+    source.require_bundle_name()
+    for each in (source, against) if against else (source,):
+        each.require_printable_file()
     refuse_unless_bundle(out)
     if options.keep_float and source.is_tflite:
         raise UsageError(f"--keep-float is for a model that is quantized here; {source.path} is used as it is")
