@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
@@ -19,14 +20,16 @@ _LINE_WITHOUT_TOTAL = "{desc}: {n_fmt} {unit}, {rate_fmt}"
 
 
 class _Lines:
-    """A stream on which each state of a bar is a line of its own, instead of replacing the previous one."""
+    """A stream on which each state of a bar is a line of its own; a line that cannot be written is dropped, as a `notice`."""
 
     def write(self, text: str) -> None:
         if line := text.strip("\r\n "):
-            sys.stderr.write(f"{line}\n")
+            with suppress(OSError, ValueError):
+                sys.stderr.write(f"{line}\n")
 
     def flush(self) -> None:
-        sys.stderr.flush()
+        with suppress(OSError, ValueError):
+            sys.stderr.flush()
 
 
 def progress_bar(

@@ -24,6 +24,10 @@ OUTPUT_KINDS = ("logits", "probabilities")
 SCHEMA_FILE = Path(__file__).with_name("bundle.schema.json")
 REMEDY = "copy the bundle again"
 MAX_CLASSES = 1000
+MAX_NAME_BYTES = 200  # in UTF-8: files and folders are named for the bundle, with a few characters more
+NAME_RULE = (
+    f"a name that a file can have: 1 to {MAX_NAME_BYTES} bytes that can be printed, no / or \\, no dot at the start"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,7 +163,7 @@ class GoldenSummary:
     def read(fields: JsonFields) -> GoldenSummary:
         """The summary in the object `golden`."""
         limits = fields.object("limits")
-        same, other = (_difference(limits.object(name)) for name in ("same_runtime", "other_runtime"))
+        same, other = (_limit(limits.object(name)) for name in ("same_runtime", "other_runtime"))
         return GoldenSummary(
             format=fields.integer("format", 1),
             crops=fields.integer("crops", 1),
@@ -214,7 +218,7 @@ class BundleSpec:
         versions = operators.object("versions")
         return BundleSpec(
             format=FORMAT,
-            name=fields.text("name", may_be_empty=True),
+            name=_name(fields),
             labels=labels,
             input=InputSpec.read(fields.object("input")),
             output=OutputSpec.read(fields.object("output")),
@@ -239,6 +243,19 @@ class BundleSpec:
         return values
 
 
+def is_bundle_name(name: str) -> bool:
+    """Whether a bundle can have this name: it follows NAME_RULE, so that a path made of it stays in its folder."""
+    if not name.isprintable() or name.startswith(".") or "/" in name or "\\" in name:
+        return False
+    return 0 < len(name.encode()) <= MAX_NAME_BYTES
+
+
+def _name(fields: JsonFields) -> str:
+    if not is_bundle_name(name := fields.any_text("name")):
+        fields.refuse("name", NAME_RULE)
+    return name
+
+
 def _labels(fields: JsonFields) -> tuple[str, ...]:
     labels = fields.texts("labels", 2)
     if len(labels) > MAX_CLASSES:
@@ -258,5 +275,9 @@ def _mapping(fields: JsonFields) -> CropMapping:
 
 
 def _difference(fields: JsonFields) -> LogitDifference:
-    names, most = ("steps", "rms_steps", "slope"), astuple(LARGEST_DIFFERENCE)
+    return LogitDifference(*(fields.number(name, 0) for name in LogitDifference.__slots__))
+
+
+def _limit(fields: JsonFields) -> LogitDifference:
+    names, most = LogitDifference.__slots__, astuple(LARGEST_DIFFERENCE)
     return LogitDifference(*(fields.number(name, 0, high) for name, high in zip(names, most, strict=True)))

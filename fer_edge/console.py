@@ -47,6 +47,14 @@ def output(text: str) -> None:
     sys.stdout.flush()
 
 
+def result_output(text: str) -> None:
+    """Prints as `output`, for a command that does more than print: a reader that went away (`… | head`) does not end it."""
+    try:
+        output(text)
+    except BrokenPipeError:
+        discard_stdout()
+
+
 def discard_stdout() -> None:
     """Directs stdout to nowhere, after it could not be written: Python would try again at its end, and fail."""
     nowhere = os.open(os.devnull, os.O_WRONLY)

@@ -149,7 +149,7 @@ def _exit_code_of(command: Callable[[], int]) -> int:
             raise
         message(host_extra_missing(error))
         return UsageError.exit_code
-    except BrokenPipeError:  # the reader of the output closed it: `… | head`
+    except BrokenPipeError:  # the reader of the output closed it, as in `… | head`, and the command only prints
         sys.stderr.close()
         return EXIT_DONE
     except KeyboardInterrupt:

@@ -20,7 +20,7 @@ In golden.npz, for N frames, M mappings and K classes:
 A runtime is an interpreter with its version, kernel path and processor. The same runtime gave the same bits on every
 processor tried (AVX2 and AVX-512 of x86_64; Cortex-A72 and A76), so its limits are the `FLOOR` alone. Two runtimes differ by
 rounding. The largest such difference was measured; a runtime without golden logits may differ from the nearest one by that
-and the floor.
+and the floor, and by LARGEST_DIFFERENCE at most.
 """
 
 from __future__ import annotations
@@ -202,7 +202,13 @@ class Golden:
         measured = LogitDifference(0.0, 0.0, 0.0)
         for one, other in combinations(merged.values(), 2):
             measured = measured.largest(self.difference(one, other)).largest(self.difference(other, one))
-        return replace(self, logits=merged, measured=measured, limits=FLOOR, other_limits=measured.plus(FLOOR))
+        others = measured.plus(FLOOR).at_most(LARGEST_DIFFERENCE)
+        return replace(self, logits=merged, measured=measured, limits=FLOOR, other_limits=others)
+
+    def farthest_runtimes(self) -> tuple[str, str]:
+        """The names of the two runtimes whose logits differ most, by the largest step; there must be two."""
+        pairs = combinations(self.logits, 2)
+        return max(pairs, key=lambda pair: self.difference(*(self.logits[name] for name in pair)).steps)
 
     def difference(self, logits: np.ndarray, reference: np.ndarray) -> LogitDifference:
         """How far logits float32 (N, K) of the crops differ from the logits `reference` of another runtime."""

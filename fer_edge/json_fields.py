@@ -70,10 +70,10 @@ class JsonFields:
         """Whether the field is there and not null."""
         return self.values.get(name) is not None
 
-    def text(self, name: str, choices: Sequence[str] = (), may_be_empty: bool = False) -> str:
-        """A string that can be printed and is not empty, or `may_be_empty`; one of `choices` where there are some."""
+    def text(self, name: str, choices: Sequence[str] = ()) -> str:
+        """A string that can be printed and is not empty; one of `choices` where there are some."""
         value = self._get(name)
-        if not isinstance(value, str) or not (value or may_be_empty):
+        if not isinstance(value, str) or not value:
             self.refuse(name, "a text")
         if len(value) > _LARGEST_TEXT or not value.isprintable():
             self.refuse(name, f"a text of at most {_LARGEST_TEXT} characters that can be printed")

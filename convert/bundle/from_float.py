@@ -31,7 +31,7 @@ from fer_edge.bundle import Bundle
 from fer_edge.bundle_files import refuse_unless_bundle
 from fer_edge.bundle_provenance import RangeSearchRecord
 from fer_edge.classifier import RAW_RANGE
-from fer_edge.console import notice, output
+from fer_edge.console import notice, result_output
 from fer_edge.errors import ParityFailed, UsageError
 
 
@@ -48,6 +48,9 @@ def make_bundle(
     int8 model is outside the margins, UsageError or NotEnoughData when no bundle can be made of the model or the images.
     """
     options = options or ConversionOptions()
+    source.require_bundle_name()
+    for each in (source, against) if against else (source,):
+        each.require_printable_file()
     refuse_unless_bundle(out)
     if options.keep_float and source.is_tflite:
         raise UsageError(f"--keep-float is for a model that is quantized here; {source.path} is used as it is")
@@ -59,7 +62,7 @@ def make_bundle(
         else:
             draft = draft_from_float(source, Path(scratch), options)
         if not draft.report.passed:
-            output(report_table(draft.report))
+            result_output(report_table(draft.report))
             raise ParityFailed(f"{'; '.join(draft.report.failures)}. {out} was left as it was")
         return draft.write(out), draft.report
 

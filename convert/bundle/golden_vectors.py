@@ -19,10 +19,11 @@ from fer_edge.bundle import Bundle
 from fer_edge.bundle_files import sha256_of
 from fer_edge.bundle_spec import BundleSpec, GoldenLimits, GoldenSummary, InputSpec
 from fer_edge.classifier import Classifier, Runtime
+from fer_edge.console import message
 from fer_edge.errors import BundleRefused
 from fer_edge.face_crop import IDENTITY, face_crop
 from fer_edge.golden_vectors import CROP_TOLERANCE, FLOOR, FORMAT, Golden, output_step
-from fer_edge.logit_difference import LogitDifference
+from fer_edge.logit_difference import LARGEST_DIFFERENCE, LogitDifference
 from fer_edge.record_logits import images_sha256
 from fer_edge.synthetic_face import face_box, face_frame
 
@@ -94,7 +95,7 @@ def write_golden(
 
     `labels` and `inputs` are those of bundle.json. `classifier_on(runtime, kernels)` gives the bundle's classifier
     on each runtime of SETS[`which`]; `answers` are files of other machines. The limits are the largest difference between
-    two runtimes plus the floor of fer_edge.golden_vectors.
+    two runtimes plus the floor of fer_edge.golden_vectors, and LARGEST_DIFFERENCE at most; a larger one is reported.
     """
     model, mappings = path.with_name("model.tflite"), inputs.mappings
     names = [*mappings] or ["none"]
@@ -139,6 +140,8 @@ def write_golden(
     )
     golden = golden.with_logits({**_previous_logits(path, golden), **{row.name: row.logits for row in runtimes}})
     golden.save(path)
+    if golden.measured.exceeds(LARGEST_DIFFERENCE):
+        message(f"warning: {_disagreement(golden)}")
     return describe(golden)
 
 
@@ -153,6 +156,18 @@ def describe(golden: Golden) -> GoldenSummary:
         measured=golden.measured,
         limits=GoldenLimits(same_runtime=golden.limits, other_runtime=golden.other_limits),
         crop_tolerance=golden.crop_tolerance,
+    )
+
+
+def _disagreement(golden: Golden) -> str:
+    """The sentence for runtimes that differ by more than a bundle may allow."""
+    one, other = golden.farthest_runtimes()
+    apart, most = golden.measured, LARGEST_DIFFERENCE
+    return (
+        f"{one} and {other} differ by {apart.steps:.3g} output steps on the same crops (of all: RMS {apart.rms_steps:.3g},"
+        f" scale {apart.slope:.1%}); at most {most.steps:g} (RMS {most.rms_steps:g}, scale {most.slope:.0%}) are allowed on a"
+        " runtime without golden vectors of its own, which may be refused; add those of each device's runtime with `python -m"
+        " convert.golden`"
     )
 
 

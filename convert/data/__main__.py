@@ -11,7 +11,7 @@ from convert.argument_types import add_votes_argument, whole_number
 from convert.data.class_selection import EXPRESSIONS, classes_argument
 from convert.data.loader import load, remarks
 from fer_edge.command_parser import CommandParser
-from fer_edge.console import message, output
+from fer_edge.console import message, result_output
 from fer_edge.detection.registry import DETECTORS
 from fer_edge.errors import UsageError, exit_code_of
 
@@ -67,7 +67,7 @@ def _run(args: argparse.Namespace) -> int:
     for remark in remarks(samples):
         message(remark)
     summary = summarize(samples)
-    output(json.dumps(summary.to_json(), indent=1) if args.json else summary_table(summary))
+    result_output(json.dumps(summary.to_json(), indent=1) if args.json else summary_table(summary))
     if args.sheet:
         write_sheet(samples, args.sheet, seed=args.seed)
         message(f"samples in {args.sheet}")
@@ -84,7 +84,7 @@ def _crop(args: argparse.Namespace) -> int:
     cropped = write_crops(args.path, args.crop, FaceCropper.of(args.detector, args.bundle), args.classes)
     for remark in cropped.remarks():
         message(remark)
-    output(json.dumps(cropped.to_json(), indent=1) if args.json else cropping_table(cropped))
+    result_output(json.dumps(cropped.to_json(), indent=1) if args.json else cropping_table(cropped))
     message(f"{cropped.total('found'):,} face crops in {args.crop}")
     return 0
 

@@ -28,7 +28,7 @@ from convert.report.pictures_markdown import pictures_markdown, write_pictures_r
 from convert.sources.opened_model import open_named
 from fer_edge.classifier import KERNELS, Runtime, find_runtime
 from fer_edge.command_parser import CommandParser, RawUsageFormatter
-from fer_edge.console import message, output
+from fer_edge.console import message, result_output
 from fer_edge.errors import UsageError, exit_code_of
 from fer_edge.json_fields import json_text
 from fer_edge.limits import THREADS
@@ -116,7 +116,7 @@ def _run(args: argparse.Namespace) -> int:
         votes=args.votes,
         prior=args.prior,
     )
-    output(json.dumps(report.to_json(), indent=1) if args.json else markdown(report).rstrip("\n"))
+    result_output(json.dumps(report.to_json(), indent=1) if args.json else markdown(report).rstrip("\n"))
     if args.out:
         written = write(report, args.out)
         if args.samples:
@@ -135,7 +135,7 @@ def _run_on_pictures(args: argparse.Namespace, runtime: Runtime) -> int:
     report = evaluate_pictures(FaceReader.of(model, args.detector, runtime, args.prior), args.pictures)
     for name in report.unreadable:
         message(f"left out: {name}")
-    output(json_text(report.to_json()) if args.json else pictures_markdown(report).rstrip())
+    result_output(json_text(report.to_json()) if args.json else pictures_markdown(report).rstrip())
     if args.out:
         message("written: " + ", ".join(map(str, write_pictures_report(report, args.out))))
     return 0

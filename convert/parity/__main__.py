@@ -25,7 +25,7 @@ from fer_edge.atomic_file import atomic_file
 from fer_edge.bundle import Bundle
 from fer_edge.command_parser import CommandParser
 from fer_edge.commands.vision_arguments import BUNDLE_HELP
-from fer_edge.console import message, output
+from fer_edge.console import message, output, result_output
 from fer_edge.errors import UsageError, exit_code_of
 from fer_edge.limits import THREADS
 
@@ -93,7 +93,7 @@ def main(argv: list[str] | None = None, prog: str = "python -m convert.parity") 
         if args.write and report.passed:
             report = _with_thresholds_kept(report, bundle)
             write_report_into(bundle, report)
-        output(json.dumps(report.to_json(), indent=1) if args.json else parity_table(report))
+        result_output(json.dumps(report.to_json(), indent=1) if args.json else parity_table(report))
         if args.write and report.open_reason:
             message(f"warning: {report.open_reason}; the report was written all the same")
             return 0

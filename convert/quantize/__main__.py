@@ -25,7 +25,7 @@ from convert.report.parity_table import report_table
 from convert.sources.model_source import ModelSource, input_range_argument, joined
 from convert.tflite.op_versions import CLAIMED, known
 from fer_edge.command_parser import CommandParser, RawUsageFormatter
-from fer_edge.console import message, notice, output
+from fer_edge.console import message, notice, result_output
 from fer_edge.errors import exit_code_of
 from fer_edge.limits import THREADS
 
@@ -125,7 +125,7 @@ def main(argv: list[str] | None = None, prog: str = "python -m convert.quantize"
         )
         out = args.out or Path(f"bundle-{source.name}")
         bundle, report = make_bundle(source, out, options, against=against)
-        output(json.dumps(report.to_json(), indent=1) if args.json else report_table(report))
+        result_output(json.dumps(report.to_json(), indent=1) if args.json else report_table(report))
         size, kind = bundle.model.stat().st_size, bundle.spec.quantization.scheme
         notice(f"{out}: {size:,} bytes in {kind}; `fer-edge run --bundle {out}` uses it")
         if report.open_reason:

@@ -11,7 +11,7 @@ from convert.report.evaluation_markdown import markdown
 from fer_edge.atomic_file import write_atomically
 from fer_edge.bundle import Bundle
 from fer_edge.command_parser import CommandParser
-from fer_edge.console import message, output
+from fer_edge.console import message, output, result_output
 from fer_edge.errors import UsageError, exit_code_of
 from fer_edge.shipped_bundles import IN_CHECKOUT, SHIPPED
 
@@ -32,7 +32,7 @@ def main(argv: list[str] | None = None, prog: str = "python -m convert.report") 
         if args.report.is_dir() or str(args.report) in (*SHIPPED, *IN_CHECKOUT):
             return _page(args.report, args.out)
         report = EvaluationReport.load(args.report)
-        output(markdown(report))
+        result_output(markdown(report))
         for path in write(report, args.out) if args.out else ():
             message(str(path))
         return 0

@@ -12,6 +12,7 @@ from convert.data.class_selection import Classes
 from convert.train.history import TrainingHistory
 from convert.train.run_folder import history_beside, labels_beside
 from fer_edge.bundle_files import sha256_of
+from fer_edge.bundle_spec import NAME_RULE, is_bundle_name
 from fer_edge.errors import UsageError
 from fer_edge.labels import LABELS
 from fer_edge.shipped_bundles import default_path
@@ -58,12 +59,25 @@ class ModelSource:
             raise UsageError(f"{path} does not exist; {ACCEPTED}")
         if path.is_file() and path.suffix.lower() not in (*KERAS, ".tflite"):
             raise UsageError(f"{path} is not a model that can be read; {ACCEPTED}")
+        path = path if path.name else path.absolute()  # “.” has no name
         history = history_beside(path)
         if labels is None:
             labels = labels_beside(path, history) or LABELS
         stem = path.absolute().parent.name if path.stem in ("float", "model") else path.stem
         names = Classes.of(labels).names or LABELS
         return ModelSource(path, name or stem.removeprefix("bundle-"), names, history, input_range, is_trusted)
+
+    def require_bundle_name(self) -> None:
+        """Raises UsageError when a bundle cannot have its name."""
+        if not is_bundle_name(self.name):
+            raise UsageError(f"the bundle's name is {ascii(self.name)[:80]}, not {NAME_RULE}; give another with --name")
+
+    def require_printable_file(self) -> None:
+        """Raises UsageError when a bundle cannot record the name of its file."""
+        if not self.path.name.isprintable():
+            raise UsageError(
+                f"the name of the model's file, {ascii(self.path.name)[:80]}, cannot be printed; rename it"
+            )
 
     @property
     def is_tflite(self) -> bool:

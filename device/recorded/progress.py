@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from contextlib import suppress
 from shutil import get_terminal_size
 from typing import TextIO
 
@@ -43,19 +44,22 @@ class Progress:
             self._history.popleft()
         line = f"{min(1.0, done / self._total):.0%}, {self._remaining(done)}, {what}"
         line = clean(line, 2000)
-        self._stream.write(f"\r\x1b[K{line[: get_terminal_size().columns - 1]}" if self._rewrites else f"{line}\n")
-        self._stream.flush()
+        self._write(f"\r\x1b[K{line[: get_terminal_size().columns - 1]}" if self._rewrites else f"{line}\n")
 
     def message(self, sentence: str) -> None:
         """Writes a permanent sentence above the line."""
         self.clear()
-        self._stream.write(f"fer-edge: {clean_lines(sentence)}\n")
-        self._stream.flush()
+        self._write(f"fer-edge: {clean_lines(sentence)}\n")
 
     def clear(self) -> None:
         """Removes the line."""
         if self._rewrites:
-            self._stream.write("\r\x1b[K")
+            self._write("\r\x1b[K")
+
+    def _write(self, text: str) -> None:
+        """Writes a text, or drops it where nobody reads the stream: the work goes on."""
+        with suppress(OSError, ValueError):
+            self._stream.write(text)
             self._stream.flush()
 
     def _remaining(self, done: float) -> str:

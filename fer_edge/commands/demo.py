@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from fer_edge.console import message, output
+from fer_edge.console import message, result_output
 from fer_edge.errors import EXIT_DONE, HOST_EXTRA
 
 _HOST = ("tensorflow", "keras", "litert_quantizer")
@@ -35,7 +35,7 @@ def _demo(args: argparse.Namespace) -> int:
     args.out.mkdir(parents=True, exist_ok=True)
     bundle, face, log = args.out / "bundle", args.out / "face.png", _unused_folder(args.out / "log")
     for title, words in _steps(bundle, face, log, args.duration):
-        output(f"\n== {title}\n$ fer-edge {shlex.join(words)}")
+        result_output(f"\n== {title}\n$ fer-edge {shlex.join(words)}")
         if words[0] == "predict":
             _draw_face(face)
         if code := subprocess.run([sys.executable, "-m", "fer_edge", *words], check=False).returncode:
@@ -45,10 +45,12 @@ def _demo(args: argparse.Namespace) -> int:
             message(
                 "no expression lasted long enough for an episode (setting `hold_s`, default 1 s), so none was logged"
             )
-    output("\nMeasured: int8 against float, or this machine against stored results; frames and readings of the loop.")
-    output("Not measured: accuracy (the models' cards have it), a real camera, a Raspberry Pi.")
+    result_output(
+        "\nMeasured: int8 against float, or this machine against stored results; frames and readings of the loop."
+    )
+    result_output("Not measured: accuracy (the models' cards have it), a real camera, a Raspberry Pi.")
     page = "--live " if _are_installed("tornado") else ""
-    output(f"\nNext:\n  fer-edge run {page}--camera 0\n  fer-edge predict me.jpg\n  fer-edge log summary {log}")
+    result_output(f"\nNext:\n  fer-edge run {page}--camera 0\n  fer-edge predict me.jpg\n  fer-edge log summary {log}")
     if not page:
         message("pip install 'fer-edge[live]' adds a page in the browser: fer-edge run --live")
     return EXIT_DONE

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fer_edge.console import message, output
+from fer_edge.console import message, output, result_output
 from fer_edge.errors import EXIT_DONE, FerEdgeError, UsageError
 from fer_edge.json_fields import json_text
 
@@ -113,7 +113,7 @@ def _deploy(args: argparse.Namespace) -> int:
             deploy(plan, result, message, args.dry_run)
     except FerEdgeError as error:
         if args.as_json:
-            output(json_text(result.to_json(error)))
+            result_output(json_text(result.to_json(error)))
         raise
     if args.as_json:
         output(json_text(result.to_json()))

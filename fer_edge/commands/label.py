@@ -13,7 +13,7 @@ from fer_edge.commands.vision_arguments import (
     add_quiet_argument,
     add_reading_arguments,
 )
-from fer_edge.console import message, output, reporter
+from fer_edge.console import message, output, reporter, result_output
 from fer_edge.errors import EXIT_DONE, UsageError
 from fer_edge.json_fields import json_text
 
@@ -117,9 +117,9 @@ def _label(args: argparse.Namespace) -> int:
 
     def report(result: LabelResult) -> None:
         if args.as_json:
-            output(json_text(result.to_json()))
+            result_output(json_text(result.to_json()))
         elif result.summary is not None:
-            output(str(result.rows))
+            result_output(str(result.rows))
 
     fetch_missing_detectors(settings.detector, message)
     options = LabelOptions(form, args.annotate, args.show_faces)
@@ -151,9 +151,9 @@ def _merge(args: argparse.Namespace) -> int:
     joined = merge(folders, args.out)
     for entry in joined.entries:
         if args.as_json:
-            output(json_text(asdict(entry)))
+            result_output(json_text(asdict(entry)))
         elif entry.table is not None:
-            output(str(args.out / entry.table))
+            result_output(str(args.out / entry.table))
     if failed := [entry.path for entry in joined.entries if entry.error]:
         raise UsageError(f"{len(failed)} of {len(joined.entries)} could not be read to the end: {', '.join(failed)}")
     message(

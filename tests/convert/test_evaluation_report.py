@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ from convert.report.evaluation_markdown import markdown
 from fer_edge.errors import UsageError
 from fer_edge.hardware import board_name
 from fer_edge.labels import LABELS
+from fer_edge.shipped_bundles import shipped_path
 
 RULE = ReportingRule(1.0, (0.5,) * 7)
 
@@ -223,6 +225,20 @@ def test_other_files_in_the_folder_stay(tmp_path: Path) -> None:
     assert sorted([*names, "model.tflite"]) == sorted(p.name for p in tmp_path.iterdir())
     assert (tmp_path / "model.tflite").read_bytes() == b"model"
     assert json.loads((tmp_path / "report.json").read_text())["format"] == 1
+
+
+@pytest.mark.parametrize("name", ["{here}/abs", "../../evil"])
+def test_a_bundle_whose_name_is_a_path_writes_no_page(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bundle = Path(shutil.copytree(shipped_path("nano"), tmp_path / "in" / "work" / "nano"))
+    monkeypatch.chdir(bundle.parent)
+    spec = json.loads((bundle / "bundle.json").read_text())
+    (bundle / "bundle.json").write_text(json.dumps(spec | {"name": name.format(here=tmp_path)}))
+    before = sorted(tmp_path.rglob("*"))
+    assert main([str(bundle)]) == 5
+    assert "not a name that a file can have" in capsys.readouterr().err
+    assert sorted(tmp_path.rglob("*")) == before
 
 
 def test_a_folder_that_cannot_be_written_is_refused_without_leftovers(tmp_path: Path) -> None:

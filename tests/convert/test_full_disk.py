@@ -1,7 +1,11 @@
-"""Commands of the host whose output does not fit on the disk: a sentence, exit code 2, and nothing half written."""
+"""Commands of the host whose output does not fit on the disk: a sentence, exit code 2, and nothing half written.
+
+Those whose stdout nobody reads, as in `… | head`, write all their files.
+"""
 
 from __future__ import annotations
 
+import os
 import resource
 import shutil
 import subprocess
@@ -19,6 +23,15 @@ def limit_files() -> None:
     resource.setrlimit(resource.RLIMIT_FSIZE, (ROOM_BYTES, ROOM_BYTES))
 
 
+def write_noise_csv(path: Path) -> None:
+    """A table as FER2013's, of 70 images of noise."""
+    import numpy as np
+
+    noise = np.random.default_rng(0).integers(0, 256, (70, 48, 48)).astype(np.uint8)
+    parts = ("Training", "PublicTest", "PrivateTest")
+    write_pixel_csv(path, [(str(i % 7), pixel_text(face), parts[i // 7 % 3]) for i, face in enumerate(noise)])
+
+
 @pytest.mark.parametrize(
     "command",
     [
@@ -30,13 +43,7 @@ def limit_files() -> None:
     ],
 )
 def test_the_disk_is_named_and_nothing_is_left(command: str, tmp_path: Path) -> None:
-    import numpy as np
-
-    noise = np.random.default_rng(0).integers(0, 256, (70, 48, 48)).astype(np.uint8)
-    parts = ("Training", "PublicTest", "PrivateTest")
-    write_pixel_csv(
-        tmp_path / "fer2013.csv", [(str(i % 7), pixel_text(face), parts[i // 7 % 3]) for i, face in enumerate(noise)]
-    )
+    write_noise_csv(tmp_path / "fer2013.csv")
     shutil.copytree(ROOT / "models" / "nano", tmp_path / "bundle")
     (tmp_path / "out").mkdir()
     before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
@@ -47,3 +54,26 @@ def test_the_disk_is_named_and_nothing_is_left(command: str, tmp_path: Path) -> 
     assert ended.returncode == 2, ended.stderr
     assert "Traceback" not in ended.stderr and "cannot be written" in ended.stderr.splitlines()[-1]
     assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
+
+
+@pytest.mark.parametrize(
+    ("command", "files"),
+    [
+        ("convert.data {here}/fer2013.csv --sheet {here}/out/sheet.png", {"sheet.png"}),
+        (
+            "convert.evaluate models/nano --data {here}/fer2013.csv --out {here}/out",
+            {"report.json", "report.md"},
+        ),
+        ("convert.report models/nano/report/report.json --out {here}/out", {"report.json", "report.md"}),
+    ],
+)
+def test_the_files_are_written_when_nobody_reads_stdout(command: str, files: set[str], tmp_path: Path) -> None:
+    write_noise_csv(tmp_path / "fer2013.csv")
+    (tmp_path / "out").mkdir()
+    read, write = os.pipe()
+    os.close(read)
+    words = [sys.executable, "-m", *command.format(here=tmp_path).split()]
+    ended = subprocess.run(words, cwd=ROOT, stdout=write, stderr=subprocess.PIPE, text=True, check=False)
+    os.close(write)
+    assert ended.returncode == 0 and "Traceback" not in ended.stderr, ended.stderr
+    assert files <= {path.name for path in (tmp_path / "out").iterdir()}

@@ -22,6 +22,7 @@ from fer_edge.errors import UsageError
 from fer_edge.face_crop import PREPROCESS_ID, crop_square, cut_square, eye_tilt_rad
 from fer_edge.golden_check import verify
 from fer_edge.golden_vectors import CROP_TOLERANCE, FLOOR, Golden
+from fer_edge.logit_difference import LARGEST_DIFFERENCE
 from fer_edge.record_logits import RecordedLogits, record_logits
 from fer_edge.shipped_bundles import shipped_path
 
@@ -124,6 +125,25 @@ def test_logits_of_another_machine_are_added_and_stay(
     (nano / "bundle.json").write_text(json.dumps(spec))
     rewrite(nano, "one")
     assert [*golden_of(nano).logits] == [*single.logits], "it goes: it is of other crops"
+
+
+@pytest.mark.parametrize(("apart", "is_reported"), [(31.5, False), (40.0, True)])
+def test_runtimes_that_differ_by_more_than_a_bundle_may_allow_are_reported_and_the_limit_stays(
+    apart: float, is_reported: bool, nano: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As those of an outsider's network do: its own answers are still checked by their own column."""
+    rewrite(nano, "one")
+    golden = golden_of(nano)
+    recorded = record_logits(nano, golden.crops)
+    recorded.logits[0, 0] += apart * golden.output_step
+    other = replace(recorded, machine="aarch64")
+    other.save(tmp_path / "other.npz")
+    summary = rewrite(nano, "one", [tmp_path / "other.npz"]).spec.golden
+    assert summary.measured.steps == pytest.approx(apart, abs=0.01)
+    assert summary.limits.other_runtime.steps == LARGEST_DIFFERENCE.steps == 32
+    assert verify(Bundle.load(nano)).limits == FLOOR
+    warning = f"warning: {recorded.runtime_name} and {other.runtime_name} differ by 40 output steps"
+    assert (warning in capsys.readouterr().err) == is_reported
 
 
 @pytest.mark.parametrize("what", ["model", "images"])

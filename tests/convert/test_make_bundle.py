@@ -186,6 +186,14 @@ def test_operators_left_in_float_are_refused() -> None:
         (["--model", "{stale}"], BundleRefused, "another model"),
         (["--model", "{incomplete}"], UsageError, "it has no “network”"),
         (["--model", "{trained}", "--out", "{here}"], UsageError, "not a bundle"),
+        (
+            ["--model", "{trained}", "--name", "../../evil"],
+            UsageError,
+            "the bundle's name is '../../evil', not a name that",
+        ),
+        (["--model", "{trained}", "--name", "a\nb\x1b[31m"], UsageError, r"the bundle's name is 'a\nb\x1b[31m', not"),
+        (["--model", "{here}/.net.keras"], UsageError, "name is '.net', not a name that a file can have"),
+        (["--model", "{here}/a\nb.keras", "--name", "ab"], UsageError, r"file, 'a\nb.keras', cannot be printed"),
     ],
 )
 def test_bad_input_is_one_sentence_and_no_bundle(
@@ -198,7 +206,8 @@ def test_bad_input_is_one_sentence_and_no_bundle(
 ) -> None:
     (tmp_path / "x.h5").write_bytes(b"")
     (tmp_path / "x.onnx").write_bytes(b"")
-    (tmp_path / "broken.keras").write_bytes(b"PK\x03\x04")
+    for broken in ("broken.keras", ".net.keras", "a\nb.keras"):
+        (tmp_path / broken).write_bytes(b"PK\x03\x04")
     three, stale = tmp_path / "three.keras", tmp_path / "stale"
     build_network(replace(SMALL_NETWORK, classes=3)).save(three)
     stale.mkdir()

@@ -37,6 +37,15 @@ def test_the_packages_own_model_is_the_default() -> None:
     assert source.labels == LABELS and source.path.name == "float.keras"
 
 
+def test_the_current_folder_has_a_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path / "exported"
+    folder.mkdir()
+    (folder / "saved_model.pb").write_bytes(b"graph")
+    monkeypatch.chdir(folder)
+    source = ModelSource.find(Path())
+    assert source.name == source.path.name == "exported"
+
+
 @pytest.mark.parametrize("name", ["net.keras", "net.h5", "net.hdf5", "net.tflite", "NET.TFLITE"])
 def test_a_files_suffix_tells_its_kind(name: str, tmp_path: Path) -> None:
     (tmp_path / name).write_bytes(b"some model")

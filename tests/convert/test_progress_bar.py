@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 
@@ -27,3 +28,12 @@ def test_in_a_file_each_state_is_a_line_with_the_time_left() -> None:
 
 def test_quick_work_writes_nothing() -> None:
     assert lines(30.0) == []
+
+
+def test_a_line_that_nobody_reads_is_dropped() -> None:
+    read, write = os.pipe()
+    os.close(read)
+    code = SLOW_WORK.format(seconds=0.0) + "print('done')"
+    ended = subprocess.run([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=write, text=True, check=False)
+    os.close(write)
+    assert ended.stdout == "done\n"

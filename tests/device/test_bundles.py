@@ -104,8 +104,16 @@ def test_using_a_bundle_twice_keeps_the_one_to_roll_back_to(tmp_path: Path, mine
     assert bundles.rollback().release == "nano"
 
 
-@pytest.mark.parametrize("name", ["../../etc/passwd", "a b;c'\"", "-rf", "", "…"])
+@pytest.mark.parametrize("name", ["../../etc/passwd", ""])
 def test_a_name_with_a_path_is_rejected(tmp_path: Path, name: str) -> None:
+    bundles = BundleStore(tmp_path / "b")
+    with pytest.raises(BundleRefused, match="not a name that a file can have"):
+        bundles.install(named("nano", name, tmp_path))
+    assert not bundles.folder.exists()
+
+
+@pytest.mark.parametrize("name", ["a b;c'\"", "-rf", "…"])
+def test_any_other_name_is_installed_in_the_folder_of_releases(tmp_path: Path, name: str) -> None:
     bundles = BundleStore(tmp_path / "b")
     installed = bundles.install(named("nano", name, tmp_path))
     assert installed.path.parent == bundles.releases and installed.path.is_dir()

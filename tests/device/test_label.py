@@ -418,6 +418,29 @@ def test_a_file_that_ends_early_is_named(tmp_path: Path, labeller: Labeller, mad
     assert again.state == "was labelled" and again.problem == results[0].problem
 
 
+def ran_unread(*words: str | Path) -> tuple[int, str]:
+    """The exit code of the command `label` and what it wrote on stderr; the reader of its stdout is gone, as in `… | head`."""
+    read, write = os.pipe()
+    os.close(read)
+    ended = subprocess.run(
+        command("label", *words), stdout=write, stderr=subprocess.PIPE, text=True, cwd=ROOT, env=ENVIRON, check=False
+    )
+    os.close(write)
+    return ended.returncode, ended.stderr
+
+
+def test_all_tables_are_written_when_nobody_reads_stdout(tmp_path: Path) -> None:
+    folder, out, joined = videos(tmp_path / "in"), tmp_path / "out", tmp_path / "joined"
+    code, spoken = ran_unread(folder, "--out", out, "--shard", "1/1")
+    assert code == 0 and "3 labelled, 46 frames" in spoken
+    assert len(list(out.rglob("*.csv"))) == 4, "three tables and the index"
+    code, spoken = ran_unread("merge", out, "--out", joined, "--json")
+    assert code == 0 and "3 labelled, 46 frames" in spoken
+    (folder / "broken.mp4").write_bytes(b"no video")
+    code, spoken = ran_unread(folder, "--out", out)
+    assert code == 2 and "1 of 4 could not be read to the end" in spoken
+
+
 def test_a_file_that_changes_while_it_is_read_has_no_result(tmp_path: Path, labeller: Labeller) -> None:
     clip, out = write_video(tmp_path / "clip.mkv", faces(4), code="MJPG"), tmp_path / "out"
     out.mkdir()

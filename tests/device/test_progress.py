@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import os
+from contextlib import suppress
 
 from fakes import FakeClock
 
@@ -46,3 +48,16 @@ def test_a_log_gets_a_line_a_minute() -> None:
         progress.show(count, "b.mp4")
     lines = log.getvalue().splitlines()
     assert len(lines) == 10 and lines[-1] == "6%, 2:36:40 left, b.mp4" and "\x1b" not in log.getvalue()
+
+
+def test_a_line_that_nobody_reads_is_dropped() -> None:
+    """As in `fer-edge label … 2>&1 | head`: the work goes on."""
+    read, write = os.pipe()
+    os.close(read)
+    clock, stream = FakeClock(), os.fdopen(write, "w")
+    progress = Progress(stream, clock)
+    progress.message("a.mp4 was skipped")
+    clock.sleep(100.0)
+    progress.show(0.5, "b.mp4")
+    with suppress(BrokenPipeError):
+        stream.close()

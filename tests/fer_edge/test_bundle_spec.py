@@ -75,6 +75,12 @@ def test_fields_of_a_later_version_are_ignored() -> None:
     assert BundleSpec.from_json(values) == BundleSpec.from_json(values_of())
 
 
+def test_runtimes_may_differ_by_more_than_is_allowed() -> None:
+    values = with_value("golden.measured", {"steps": 39.4, "rms_steps": 16.4, "slope": 0.3})
+    Draft202012Validator(SCHEMA).validate(values)
+    assert BundleSpec.from_json(values).golden.measured.steps == 39.4
+
+
 def test_optional_records_are_left_out_and_null_ones_are_written() -> None:
     values = with_value("provenance.float_model", None)
     values["provenance"] |= {"float_sha256": None, "calibration": {"kind": "not known"}}
@@ -93,7 +99,7 @@ def test_the_record_of_mixed_precision_is_read_and_written() -> None:
 
 WRONG = {
     "format": 2,
-    "name": 7,
+    "name": "../evil",
     "labels": ["happy"],
     "input.side": 0,
     "input.channels": 2,
@@ -123,7 +129,9 @@ WRONG = {
     "golden.crops": 0,
     "golden.runtimes": [],
     "golden.output_step": 0,
+    "golden.measured.steps": -1,
     "golden.limits.same_runtime.slope": -0.1,
+    "golden.limits.other_runtime.steps": 40,
     "files.golden.npz": {"bytes": 1},
 }
 
@@ -167,3 +175,25 @@ def test_a_bundle_with_a_label_that_cannot_be_used_is_refused(label: str, says: 
     values["labels"][3] = label
     with pytest.raises(BundleRefused, match=f"^bundle.json: .*{says}.*copy the bundle again"):
         BundleSpec.from_json(values)
+
+
+@pytest.mark.parametrize("name", ["edge", "Gesichter 2 – größer", "v1.2_ok", "顔", "x" * 200, "-a"])
+def test_a_name_that_a_file_can_have_is_read(name: str) -> None:
+    values = with_value("name", name)
+    Draft202012Validator(SCHEMA).validate(values)
+    assert BundleSpec.from_json(values).name == name
+
+
+@pytest.mark.parametrize(
+    "name", ["", 7, "/tmp/abs", "../../evil", "a\\b", ".", "..", ".hidden", "a\nb\x1b[31m", "x" * 201]
+)
+def test_a_name_that_would_be_a_path_is_refused(name: object) -> None:
+    values = with_value("name", name)
+    assert not Draft202012Validator(SCHEMA).is_valid(values)
+    with pytest.raises(BundleRefused, match=r"^bundle.json: name is .*; copy the bundle again$"):
+        BundleSpec.from_json(values)
+
+
+def test_a_name_is_bounded_in_bytes() -> None:
+    with pytest.raises(BundleRefused, match="not a name that a file can have: 1 to 200 bytes"):
+        BundleSpec.from_json(with_value("name", "顔" * 67))
