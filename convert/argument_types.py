@@ -8,6 +8,8 @@ from pathlib import Path
 
 from fer_edge.errors import UsageError
 
+LARGEST_WHOLE_NUMBER = 2**32 - 1  # numpy takes no larger seed
+
 
 def add_votes_argument(parser: argparse.ArgumentParser) -> None:
     """Adds `--votes`, which goes with `--data`: the file is `args.votes`, None without it."""
@@ -39,7 +41,10 @@ def refuse_given(args: argparse.Namespace, options: Sequence[str], reason: str) 
 
 
 def whole_number(low: int) -> Callable[[str], int]:
-    """The argparse type of a whole number of at least `low`; another one ends the command with a message and exit code 2."""
+    """The argparse type of a whole number of at least `low`; another one ends the command with a message and exit code 2.
+
+    A number over LARGEST_WHOLE_NUMBER is another one too.
+    """
 
     def read(text: str) -> int:
         try:
@@ -48,6 +53,8 @@ def whole_number(low: int) -> Callable[[str], int]:
             value = low - 1
         if value < low:
             raise argparse.ArgumentTypeError(f"“{text}” is not a whole number of {low} or more")
+        if value > LARGEST_WHOLE_NUMBER:
+            raise argparse.ArgumentTypeError(f"“{text}” is not a whole number up to {LARGEST_WHOLE_NUMBER}")
         return value
 
     return read
