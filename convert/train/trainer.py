@@ -120,7 +120,7 @@ def train(
     loop = _loop(on_device, processes)(model, optimizer, images, recipe, ensemble)
     history: TrainingHistory | None = None
     if resume:
-        history, arrays = load_checkpoint(out / "checkpoint.npz", setup)
+        history, arrays = load_checkpoint(out / "checkpoint.npz", setup, loop.state())
         loop.load(arrays)
     epochs = list(history.epochs) if history else []
     processes.require_same(json.dumps(to_json(epochs)))
