@@ -9,6 +9,8 @@ from pathlib import Path
 from fer_edge.errors import UsageError
 from fer_edge.text_cleaning import clean
 
+LARGEST_WHOLE_NUMBER = 2**32 - 1  # numpy takes no larger seed
+
 
 def add_votes_argument(parser: argparse.ArgumentParser) -> None:
     """Adds `--votes`, which goes with `--data`: the file is `args.votes`, None without it."""
@@ -39,7 +41,7 @@ def refuse_given(args: argparse.Namespace, options: Sequence[str], reason: str) 
         raise UsageError(f"{names}: {reason}")
 
 
-def whole_number(low: int, high: int | None = None) -> Callable[[str], int]:
+def whole_number(low: int, high: int = LARGEST_WHOLE_NUMBER) -> Callable[[str], int]:
     """The argparse type of a whole number from `low` to `high`; another one ends the command with a message and exit code 2."""
 
     def read(text: str) -> int:
@@ -47,8 +49,8 @@ def whole_number(low: int, high: int | None = None) -> Callable[[str], int]:
             value = int(text)
         except ValueError:
             value = low - 1
-        if value < low or (high is not None and value > high):
-            expected = f"{low} or more" if high is None else f"{low} to {high}"
+        if not low <= value <= high:
+            expected = f"{low} or more" if value < low else f"{low} to {high}"
             raise argparse.ArgumentTypeError(f"“{clean(text, 60)}” is not a whole number of {expected}")
         return value
 

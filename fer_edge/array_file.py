@@ -14,29 +14,32 @@ from fer_edge.text_cleaning import clean
 if TYPE_CHECKING:
     import numpy as np
 
-_DAMAGED = (EOFError, KeyError, NotImplementedError, OverflowError, MemoryError, RecursionError, RuntimeError,
-            SyntaxError, TypeError, zipfile.BadZipFile, zlib.error)  # fmt: skip
+# what numpy and zipfile raise, beside ValueError, for a file that is not whole
+DAMAGED = (EOFError, KeyError, NotImplementedError, OverflowError, MemoryError, RecursionError, RuntimeError,
+           SyntaxError, TypeError, zipfile.BadZipFile, zlib.error)  # fmt: skip
 
 
-def read_arrays(content: bytes, largest_bytes: int = ARRAY_FILE_BYTES) -> dict[str, np.ndarray]:
+def read_arrays(
+    content: bytes, largest_bytes: int = ARRAY_FILE_BYTES, most: int = ARRAY_FILE_ARRAYS
+) -> dict[str, np.ndarray]:
     """The arrays in the bytes of a .npz file, by name.
 
-    Raises ValueError when it is no such file, or when its arrays are larger than `largest_bytes` in all.
+    Raises ValueError when it is no such file, or when its arrays are more than `most`, or larger than `largest_bytes` in all.
     """
     try:
-        return _read_arrays(content, largest_bytes)
-    except _DAMAGED as error:
+        return _read_arrays(content, largest_bytes, most)
+    except DAMAGED as error:
         raise ValueError(f"it is not a whole .npz file: {type(error).__name__}: {clean(str(error))}") from error
 
 
-def _read_arrays(content: bytes, largest_bytes: int) -> dict[str, np.ndarray]:
+def _read_arrays(content: bytes, largest_bytes: int, most: int) -> dict[str, np.ndarray]:
     import numpy as np
 
     arrays = {}
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
         members = archive.infolist()
-        if len(members) > ARRAY_FILE_ARRAYS:
-            raise ValueError(f"it holds {len(members)} arrays; at most {ARRAY_FILE_ARRAYS} are read")
+        if len(members) > most:
+            raise ValueError(f"it holds {len(members)} arrays; at most {most} are read")
         total = sum(member.file_size for member in members)
         if total > largest_bytes:
             raise ValueError(f"its arrays have {total:,} bytes; at most {largest_bytes:,} are read")

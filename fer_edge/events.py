@@ -15,6 +15,7 @@ from fer_edge.errors import UsageError
 from fer_edge.event_bodies import LARGEST_MONO_S, body_error
 from fer_edge.json_fields import refuse_constant
 from fer_edge.limits import JOURNAL_LINE_BRACKETS
+from fer_edge.text_cleaning import clean
 
 SCHEMA = 1
 SCHEMA_FILE = Path(__file__).with_name("events.schema.json")
@@ -116,5 +117,5 @@ class Event:
                 texts = json.dumps([kind, boot, wall, clock, fields], ensure_ascii=False, allow_nan=False)
                 texts.encode()  # half of a surrogate pair has no encoding
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError, OverflowError) as error:
-            raise UsageError(f"not a line of a journal: {line[:80]!r} ({error!r})") from error
+            raise UsageError(f"not a line of a journal: {line[:80]!r} ({clean(repr(error))})") from error
         return Event(kind, seq, boot, mono_s, wall, clock, fields)

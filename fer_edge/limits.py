@@ -19,6 +19,7 @@ STATUS_FILE_BYTES = 65_536  # of an instance's status
 MODEL_BYTES = 268_435_456  # of a .tflite file; `large`, the largest bundle of ours, has 4.3 million
 ARRAY_FILE_BYTES = 67_108_864  # of the arrays of one .npz file after decompression; golden.npz has 0.9 million
 SYNTHETIC_BYTES = 1_073_741_824  # of the arrays of synthetic.npz on the host
+CHECKPOINT_BYTES = 8_589_934_592  # of the arrays of a training run's checkpoint.npz on the host
 VOTES_BYTES = 67_108_864  # of a table of FER+ votes after decompression; fer2013new.csv has 1.4 million
 
 # journals
@@ -36,6 +37,7 @@ EXPANSION_FROM_BYTES = 67_108_864  # below which a file may expand further
 ARCHIVE_MEMBERS = 2_000_000  # of the names in one archive
 CSV_ROW_BYTES = 16_777_216  # of one row of a CSV: 2,000 × 2,000 pixels in decimal digits
 ARRAY_FILE_ARRAYS = 1_000  # of the arrays in one .npz file
+CHECKPOINT_ARRAYS = 100_000  # of the arrays in a checkpoint.npz
 
 # recorded video
 REMOTE_VIDEO_BYTES = 274_877_906_944  # of a video that is fetched: 256 GB, a day in 4K

@@ -123,14 +123,16 @@ def read_images(path: Path) -> np.ndarray:
     """The array in a .npy file. Raises UsageError when there is none; the classifier checks its shape."""
     import numpy as np
 
+    from fer_edge.array_file import DAMAGED
+
     try:
         with path.open("rb") as opened:
             images = np.load(opened, allow_pickle=False)
     except FileNotFoundError:
         raise UsageError(f"{path} does not exist; `numpy.save` writes uint8 images (N, side, side) into one") from None
-    except (EOFError, ValueError):
+    except (ValueError, *DAMAGED):
         images = None
-    if not isinstance(images, np.ndarray):
+    if not isinstance(images, np.ndarray) or images.dtype.hasobject:
         raise UsageError(f"{path} is not a .npy file of one array; `numpy.save` writes uint8 images (N, side, side)")
     return images
 

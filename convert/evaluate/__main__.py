@@ -116,7 +116,7 @@ def _run(args: argparse.Namespace) -> int:
         votes=args.votes,
         prior=args.prior,
     )
-    result_output(json.dumps(report.to_json(), indent=1) if args.json else markdown(report).rstrip("\n"))
+    result_output(json.dumps(report.to_json(), indent=1) if args.json else markdown(report.as_stored()).rstrip("\n"))
     if args.out:
         written = write(report, args.out)
         if args.samples:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from convert.evaluate.label_thresholds import DEFAULT_PRIOR, LabelCalibration, calibrate_labels
+from convert.json_dataclass import require_length
 from convert.train.loss import cross_entropy
 from fer_edge.json_fields import to_json
 from fer_edge.thresholds import StatedPrior, Thresholds
@@ -57,6 +58,11 @@ class ConfidenceCalibration:
     coverage: dict[str, list[Coverage]]
     labels: LabelCalibration | None = None
     labels_from: str | None = None
+
+    def __post_init__(self) -> None:
+        steps = len(next(iter(self.coverage.values()), []))
+        for part, rows in self.coverage.items():
+            require_length(f"coverage.{part}", rows, steps, "as many as of the first part")
 
     @property
     def thresholds(self) -> Thresholds:

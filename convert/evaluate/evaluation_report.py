@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import typing
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,10 +11,10 @@ from convert.evaluate import paper_baseline
 from convert.evaluate.inference_cost import InferenceCost
 from convert.evaluate.metrics import RocCurves, Scores
 from convert.evaluate.reported_labels import ClearMajority, ReportedClass
-from convert.json_dataclass import from_json
+from convert.json_dataclass import from_json, read_json, require_known
 from convert.train.history import TrainingSummary
 from fer_edge.errors import UsageError
-from fer_edge.json_fields import to_json
+from fer_edge.json_fields import LARGEST_INTEGER, to_json
 
 FORMAT = 1
 
@@ -75,6 +74,15 @@ class EvaluationReport:
     clear: ClearMajority | None = None  # of images with votes
     doubts: tuple[str, ...] | None = None  # signs that the labels or the pixels are not those stated
 
+    def __post_init__(self) -> None:
+        require_known("curves.tpr", self.curves.tpr, self.scores.labels)
+        for row in self.scores.classes:
+            if row.auc is None and row.label in self.curves.tpr:
+                raise ValueError(f"curves.tpr has {row.label!r}, which has no auc in scores.classes")
+        for name in ("draws", "seed"):
+            if name not in self.bootstrap:
+                raise ValueError(f"bootstrap has no “{name}”")
+
     def to_json(self) -> dict[str, Any]:
         """The report as JSON values with six decimals, and the normalised confusion matrices beside the counts."""
         values = {"format": FORMAT, **to_json(self)}
@@ -95,14 +103,19 @@ class EvaluationReport:
     def load(path: Path) -> EvaluationReport:
         """The report in a JSON file. Raises UsageError when the file holds none."""
         try:
-            values = json.loads(path.read_text())
+            values = read_json(path)
+            if not isinstance(values, dict) or type(values.get("format")) is not int:
+                raise ValueError("it has no “format” that is a whole number")
             if values["format"] != FORMAT:
-                raise UsageError(f"{path} has report format {values['format']}; this version reads {FORMAT}")
+                found = values["format"] if abs(values["format"]) <= LARGEST_INTEGER else "that is not known"
+                raise UsageError(f"{path} has report format {found}; this version reads {FORMAT}")
             return from_json(EvaluationReport, values)
         except OSError as error:
             raise UsageError(f"{path} cannot be read: {error.strerror}") from error
-        except (ValueError, KeyError, TypeError) as error:
-            raise UsageError(f"{path} is not a report of `python -m convert.evaluate`: {error!r}") from error
+        except ValueError as error:
+            raise UsageError(
+                f"{path} is not a report of `python -m convert.evaluate`: {error}; run the evaluation again"
+            ) from error
 
 
 def _rounded(value: Any) -> Any:

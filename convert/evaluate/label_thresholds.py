@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from convert.json_dataclass import require_known
 from fer_edge.errors import UsageError
 from fer_edge.thresholds import LabelThresholds, StatedPrior
 
@@ -51,6 +52,11 @@ class LabelCalibration:
     below: dict[str, float | None]  # by label; None: never reported
     coverage: dict[str, dict[str, LabelCoverage]]
     reported: dict[str, float]
+
+    def __post_init__(self) -> None:
+        for part, rows in self.coverage.items():
+            require_known("below", self.below, rows)
+            require_known(f"coverage.{part}", rows, self.below)
 
     @property
     def thresholds(self) -> LabelThresholds:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from convert.evaluate.bootstrap import DRAWS, SEED, interval, log_odds, resamples, weighted_auc
+from convert.json_dataclass import require_length, require_matrix
 from fer_edge.errors import UsageError, host_extra_missing
 
 FPR_STEPS = 200  # of the false positive rate, at which a curve is stored; finer steps look the same in a figure
@@ -62,6 +63,18 @@ class Scores:
     classes: tuple[ClassScore, ...]
     confusion: tuple[tuple[int, ...], ...]  # images; rows: true class, columns: predicted class
 
+    def __post_init__(self) -> None:
+        if not self.labels:
+            raise ValueError("classes are none")
+        require_matrix("confusion", self.confusion, len(self.classes))
+        if any(count < 0 for row in self.confusion for count in row):
+            raise ValueError("confusion has a count below 0")
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The labels of the classes, in order."""
+        return tuple(c.label for c in self.classes)
+
     @property
     def absent(self) -> tuple[str, ...]:
         """The classes without an image."""
@@ -78,7 +91,14 @@ class RocCurves:
 
     fpr: tuple[float, ...]  # (S,)
     tpr: dict[str, tuple[float, ...]]  # (S,) each; only classes that have an AUC
-    macro: tuple[float, ...]  # (S,) their mean
+    macro: tuple[float, ...]  # (S,) their mean; empty without a class
+
+    def __post_init__(self) -> None:
+        for name, values in [
+            *((f"tpr.{label}", row) for label, row in self.tpr.items()),
+            ("macro", self.macro or self.fpr),
+        ]:
+            require_length(name, values, len(self.fpr), "as many as fpr")
 
 
 def score(logits: np.ndarray, y: np.ndarray, labels: tuple[str, ...], draws: int = DRAWS, seed: int = SEED) -> Scores:

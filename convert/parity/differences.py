@@ -52,3 +52,7 @@ class PartDifference:
     only_float_right: int
     only_int8_right: int
     classes: dict[str, ClassDifference]
+
+    def __post_init__(self) -> None:
+        if self.accuracy.difference_p is None:
+            raise ValueError("accuracy.difference_p is null, not a number")

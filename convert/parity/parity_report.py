@@ -5,14 +5,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
 from convert.evaluate.confidence_calibration import ConfidenceCalibration
-from convert.json_dataclass import from_json
+from convert.json_dataclass import from_json, read_json, require_known, require_length, require_matrix
 from convert.parity.differences import LogitDifference, MeasuredRuntime, PartDifference
 from convert.parity.paired_tests import DRAWS, SEED
 from convert.parity.tolerances import Margins
@@ -38,6 +37,9 @@ class RuntimeParity:
     logits: LogitDifference
     together: PartDifference | None  # both held-out parts; None without labelled images
 
+    def __post_init__(self) -> None:
+        _require_verdict(self.verdict)
+
 
 @dataclass(frozen=True, slots=True)
 class Bootstrap:
@@ -54,6 +56,16 @@ class Curves:
     fpr: list[float]  # the steps of all curves
     roc: dict[str, dict[str, list[float]]]  # "float", "int8": label: true positive rates
     confusion: dict[str, list[list[int]]]  # "float", "int8": a row for each true class
+
+    def __post_init__(self) -> None:
+        for name in ("float", "int8"):
+            for field_name, values in (("roc", self.roc), ("confusion", self.confusion)):
+                if name not in values:
+                    raise ValueError(f"{field_name} has no “{name}”")
+            if self.roc[name].keys() != self.roc["float"].keys():
+                raise ValueError("roc has other labels of int8 than of float")
+            for label, rates in self.roc[name].items():
+                require_length(f"roc.{name}.{label}", rates, len(self.fpr), "as many as fpr")
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +93,21 @@ class ParityReport:
     )
     curves: Curves | None = None
     doubts: tuple[str, ...] | None = None  # signs that the labels or the pixels are not those stated
+
+    def __post_init__(self) -> None:
+        _require_verdict(self.verdict)
+        if self.parts and "together" not in self.parts:
+            raise ValueError("parts has no “together”")
+        if (self.curves or self.verdict == OPEN) and not self.parts:
+            raise ValueError("parts is empty, although there are curves or a verdict on labelled images")
+        if self.runtime not in self.runtimes:
+            raise ValueError(f"runtime is {self.runtime[:60]!r}, which is none of runtimes")
+        for name, part in self.parts.items():
+            require_known(f"parts.{name}.classes", part.classes, self.labels)
+        if self.curves:
+            require_known("curves.roc", self.curves.roc["float"], self.labels)
+            for name, rows in self.curves.confusion.items():
+                require_matrix(f"curves.confusion.{name}", rows, len(self.labels))
 
     @property
     def passed(self) -> bool:
@@ -117,6 +144,11 @@ class ParityReport:
             raise NotEnoughData(reason)
 
 
+def _require_verdict(verdict: str) -> None:
+    if verdict not in WORST_FIRST:
+        raise ValueError(f"verdict is {verdict[:60]!r}, not one of {', '.join(WORST_FIRST)}")
+
+
 def worst_runtime(runtimes: dict[str, RuntimeParity]) -> str:
     """The name of the runtime whose verdict is the bundle's: among the worst verdicts the one with the largest loss."""
 
@@ -143,7 +175,7 @@ def read_stored(folder: Path, kind_of: Callable[[object], type[T]]) -> T:
     """
     path = folder / FILE_NAME
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
+        values = read_json(path)
         return from_json(kind_of(values.get("verdict") if isinstance(values, dict) else None), values)
     except OSError as error:
         raise BundleRefused(f"{path} cannot be read: {error.strerror}") from error

@@ -80,7 +80,7 @@ def page(bundle: Bundle) -> str:
         sentence=_SENTENCES[parity.verdict],
         rows=part_rows,
         opening=_class_figure(parity),
-        figures=_figures(parity, bundle),
+        figures=_figures(parity),
         layers=_layers(bundle),
         margins=[(name.replace("_", " "), f"{value:g}") for name, value in to_json(parity.margins).items()],
         provenance=_provenance(bundle),
@@ -153,7 +153,7 @@ def _class_figure(parity: ParityReport) -> Figure | None:
     return Figure("int8 against float, class by class", caption, _inline(plots.class_differences(rows), "classes"))
 
 
-def _figures(parity: ParityReport, bundle: Bundle) -> list[Figure]:
+def _figures(parity: ParityReport) -> list[Figure]:
     if parity.curves is None:
         return []
     n = parity.parts["together"].n
@@ -167,7 +167,7 @@ def _figures(parity: ParityReport, bundle: Bundle) -> list[Figure]:
             "Changes of label",
             "Images of each true class that int8 gives each label more often (+) or less often (−) than float. Blue: better,"
             " red: worse.",
-            _inline(plots.confusion_change(parity.curves, list(bundle.labels)), "confusion"),
+            _inline(plots.confusion_change(parity.curves, parity.labels), "confusion"),
         ),
     ]
 

@@ -11,6 +11,7 @@ from convert.evaluate import paper_baseline
 from convert.evaluate.evaluation_report import EvaluationReport
 from convert.evaluate.metrics import Interval, Scores
 from convert.evaluate.reported_labels import CLEAR_SHARE
+from convert.json_dataclass import read_json
 from convert.parity.parity_report import ParityReport, read_parity
 from convert.train.history import TrainingHistory
 from fer_edge.errors import UsageError
@@ -244,13 +245,13 @@ def _close_ups(folder: Path) -> str:
     """How often a face is found that fills the frame, of faces that FER+'s raters call one."""
     path = folder / "report" / "crops-close-ups.json"
     try:
-        table = json.loads(path.read_text())
+        table = read_json(path)
         rows = [
             f"{row['size_px']} px {row['some_face_share'] * 100:.1f} % ({row['found_share'] * 100:.1f} %)"
             for row in table["rows"]
         ]
-    except (OSError, ValueError, KeyError) as error:
-        raise UsageError(f"{path} is not a table of `python -m convert.crops`: {error!r}") from error
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UsageError(f"{path} is not a table of `python -m convert.crops`: {error}; make it again") from error
     height, width = table["scene_px"]
     return (
         f"- Close-ups ({DEFAULT}; PublicTest's faces that FER+'s raters call one, pasted into {width}×{height} scenes,"

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from convert.data.ferplus import FERPLUS_SOURCE
-from convert.json_dataclass import JsonObject, from_json
+from convert.json_dataclass import JsonObject, from_json, read_json
 from fer_edge.atomic_file import write_atomically
 from fer_edge.bundle_provenance import DataFingerprint, SourceFile
 from fer_edge.errors import UsageError
@@ -133,6 +133,17 @@ class TrainingSetup:
         return seed
 
 
+def _require_judged(epochs: Sequence[EpochScores], best_epoch: int) -> None:
+    """Raises ValueError unless the epochs are in order, each has a figure to be judged by, and the best one is among them."""
+    numbers = [row.epoch for row in epochs]
+    if best_epoch not in numbers:
+        raise ValueError(f"best_epoch is {best_epoch} of {len(numbers)} epochs")
+    if numbers != sorted(set(numbers)) or numbers[0] < 1:
+        raise ValueError("epochs are not numbered upwards from 1")
+    if any(e.val_accuracy is None and e.val_score is None for e in epochs):
+        raise ValueError("epochs have neither val_accuracy nor val_score")
+
+
 @dataclass(frozen=True, slots=True)
 class TrainingSummary:
     """The part of a history that an evaluation report holds."""
@@ -140,6 +151,9 @@ class TrainingSummary:
     epochs: tuple[EpochScores, ...]
     best_epoch: int
     data: DataFingerprint
+
+    def __post_init__(self) -> None:
+        _require_judged(self.epochs, self.best_epoch)
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,15 +176,9 @@ class TrainingHistory(TrainingSetup):
     outside_labels: str | None = None
 
     def __post_init__(self) -> None:
-        numbers = [row.epoch for row in self.epochs]
-        if self.best_epoch not in numbers:
-            raise ValueError(f"best_epoch is {self.best_epoch} of {len(numbers)} epochs")
-        if numbers != sorted(set(numbers)) or numbers[0] < 1:
-            raise ValueError("epochs are not numbered upwards from 1")
+        _require_judged(self.epochs, self.best_epoch)
         if not self.external and any(None in (e.loss, e.accuracy, e.val_loss, e.seconds) for e in self.epochs):
             raise ValueError("epochs lack scores, which only an external run may")
-        if any(e.val_accuracy is None and e.val_score is None for e in self.epochs):
-            raise ValueError("epochs have neither val_accuracy nor val_score")
         if self.recipe.get("targets") == "both" and any(e.val_score is None for e in self.epochs):
             raise ValueError("epochs lack val_score, by which a run with the targets “both” is judged")
         if type(self.recipe.get("seed")) is not int:
@@ -191,7 +199,7 @@ class TrainingHistory(TrainingSetup):
     def read(path: Path) -> TrainingHistory:
         """The history in a file. Raises UsageError when it cannot be read or is none."""
         try:
-            return TrainingHistory.from_json(json.loads(path.read_text()))
+            return TrainingHistory.from_json(read_json(path))
         except OSError as error:
             raise UsageError(f"{path} cannot be read: {error.strerror}") from error
         except ValueError as error:
@@ -204,7 +212,7 @@ class TrainingHistory(TrainingSetup):
 
     def write(self, path: Path) -> None:
         """Writes the history to `path`, by way of a rename."""
-        write_atomically(path, json.dumps(self.to_json(), indent=1) + "\n")
+        write_atomically(path, json.dumps(self.to_json(), indent=1, allow_nan=False) + "\n")
 
     @property
     def known_outside_labels(self) -> str | None:

@@ -59,7 +59,8 @@ def train(
 
     `samples` must have a train and a validation part. After an epoch a checkpoint is written with everything that the next
     epoch depends on (weights, their average, optimizer, dropout's random state): after the first and the last one, and else
-    once CHECKPOINT_EVERY_S have passed, so that only epochs that are shorter share one. A run that was killed and resumed
+    once CHECKPOINT_EVERY_S have passed, so that only epochs that are shorter share one. The first epoch without a finite loss
+    ends a run with UsageError; the files then hold the epochs before it. A run that was killed and resumed
     gives the same result as an uninterrupted one: to the last bit in one thread. Runs on any backend of Keras 3. With
     `on_device` the views are computed by the device that trains too (device_training.TrainingStep), else by OpenCV. Of several
     `processes`, which train on the device, the first one writes the files; to resume, all read its checkpoint.
@@ -120,7 +121,7 @@ def train(
     loop = _loop(on_device, processes)(model, optimizer, images, recipe, ensemble)
     history: TrainingHistory | None = None
     if resume:
-        history, arrays = load_checkpoint(out / "checkpoint.npz", setup)
+        history, arrays = load_checkpoint(out / "checkpoint.npz", setup, loop.state())
         loop.load(arrays)
     epochs = list(history.epochs) if history else []
     processes.require_same(json.dumps(to_json(epochs)))
@@ -133,15 +134,22 @@ def train(
             optimizer.learning_rate = learning_rate_after(recipe, [e.judged_by for e in epochs])
         loss, accuracy = loop.train_epoch(len(epochs), [progress.callback()])
         logits = saved.logits(loop.averaged_weights(), validation.x)
+        val_loss = cross_entropy(logits, validation.y)
         row = EpochRecord(
             epoch=len(epochs) + 1,
             loss=loss,
             accuracy=accuracy,
-            val_loss=cross_entropy(logits, validation.y),
+            val_loss=val_loss,
             val_accuracy=float(np.mean(logits.argmax(1) == validation.y)),
             val_score=None if worth is None else float(np.take_along_axis(worth, logits.argmax(1)[:, None], 1).mean()),
             seconds=round(time.monotonic() - start_s, 1),
         )
+        if not math.isfinite(loss) or not math.isfinite(val_loss):
+            progress.close()
+            if processes.is_first and history is not None:
+                saved.write()
+                history.write(out / "history.json")
+            raise UsageError(_divergence(row, epochs, recipe, out))
         if row.judged_by > max((e.judged_by for e in epochs), default=-1.0):
             saved.remember()
         epochs.append(row)
@@ -233,6 +241,15 @@ def load_initial_weights(path: Path, model: keras.Model, labels: Sequence[str]) 
     known_labels = labels_beside(path)
     same_classes = weights[-1].shape == current[-1].shape and known_labels in (None, tuple(labels))
     model.set_weights(weights if same_classes else [*weights[:-2], *current[-2:]])
+
+
+def _divergence(row: EpochRecord, epochs: list[EpochRecord], recipe: Recipe, out: Path) -> str:
+    """The sentence on a run whose epoch `row` has no finite loss, after the epochs before it."""
+    kept = f"{out / 'model.keras'} stays that of epoch {_best_epoch(epochs)}" if epochs else "no model was kept"
+    return (
+        f"the training diverged in epoch {row.epoch}: its loss is {row.loss:g}, its validation loss {row.val_loss:g}; {kept};"
+        f" train again with a lower --learning-rate than {recipe.learning_rate:g}{' and another --out' if epochs else ''}"
+    )
 
 
 def _best_epoch(epochs: list[EpochRecord]) -> int:

@@ -147,6 +147,11 @@ def edited(change: Callable[[dict[str, Any]], Any]) -> str:
         (edited(lambda h: h["epochs"][1].update(epoch=3)), "epochs are not numbered upwards from 1"),
         (edited(lambda h: h["offsets"].update(val_accuracy=[0.5])), "offsets.val_accuracy is '[0.5]', not a list of 2"),
         (edited(lambda h: h["init"]["history"]["data"].update(train=1.5)), "init.history.data.train is '1.5'"),
+        (edited(lambda h: h["epochs"][1].update(loss=float("nan"))), "NaN is not a number of JSON"),
+        (edited(lambda h: h["epochs"][1].update(loss=10**400)), "epochs[1].loss is '1000"),
+        (edited(lambda h: h["recipe"].update(learning_rate=10**400)), "recipe.learning_rate is '1000"),
+        (edited(lambda h: h.update(recipe=5)), "recipe is '5', not an object"),
+        (edited(lambda h: h["init"]["history"].update(best_epoch=99)), "init.history: best_epoch is 99 of"),
     ],
 )
 def test_a_file_that_is_no_history_is_refused_with_the_place_of_the_fault(

@@ -178,7 +178,10 @@ def test_bad_arguments_are_refused(
     assert word in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("bad", [["--epochs", "0"], ["--epochs", "many"], ["--early-stopping", "-1"], ["--seed", "-1"]])
+@pytest.mark.parametrize(
+    "bad",
+    [["--epochs", "0"], ["--epochs", "many"], ["--early-stopping", "-1"], ["--seed", "-1"], ["--seed", "4294967296"]],
+)
 def test_numbers_out_of_range_are_refused(bad: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as exited:
         main(["--data", "x", "--out", "y", *bad])

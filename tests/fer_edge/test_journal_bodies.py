@@ -112,13 +112,15 @@ def test_a_body_is_typed(kind: str, body: dict[str, Any], problem: str) -> None:
         LINES[1].replace('"seq":', '"steps":NaN,"seq":'),
         LINES[1].replace('"seq":', '"steps":-Infinity,"seq":'),
         LINES[1].replace('"seq":', '"at":"\\ud83d","seq":'),
+        LINES[1].replace('"seq":', '"at":"' + "x" * 5000 + '\\ud83d","seq":'),
         LINES[1].replace('"mono_s":', '"mono_s":1' + "0" * 20),
     ],
 )
 def test_a_line_that_is_not_json_of_the_schema_is_refused(text: str) -> None:
     Event.parse(LINES[1])
-    with pytest.raises(UsageError, match="not a line of a journal"):
+    with pytest.raises(UsageError, match="not a line of a journal") as refused:
         Event.parse(text)
+    assert len(str(refused.value)) < 400
 
 
 def test_an_event_with_nan_is_not_written() -> None:

@@ -97,7 +97,11 @@ def test_a_file_without_images_is_refused(tmp_path: Path, crops: np.ndarray) -> 
     assert np.array_equal(read_images(tmp_path / "x.npy"), crops)
     np.savez(tmp_path / "two.npz", crops, crops)
     (tmp_path / "text.npy").write_text("pixels")
-    for name, said in (("none.npy", "does not exist"), ("two.npz", "not a .npy file"), ("text.npy", "not a .npy file")):
+    (tmp_path / "cut.npy").write_bytes(b"PK\x03\x04 cut off")
+    (tmp_path / "empty.npy").write_bytes(b"")
+    np.save(tmp_path / "pickled.npy", np.array([{}]), allow_pickle=True)
+    others = ("two.npz", "text.npy", "cut.npy", "empty.npy", "pickled.npy")
+    for name, said in (("none.npy", "does not exist"), *((other, "not a .npy file") for other in others)):
         with pytest.raises(UsageError, match=said):
             read_images(tmp_path / name)
 
