@@ -309,7 +309,7 @@ def with_broken_history(folder: Path) -> list[str]:
         (lambda _: ["TINY", "--detector", "haar"], 2, "--detector: only with --pictures"),
         (lambda _: ["TINY", "--prior", "neutral=0.5"], 2, "tiny.tflite is not a bundle; name a bundle's folder"),
         (lambda _: [str(shipped_path("nano")), "--prior", "joy=0.3"], 2, "the prior names “joy”; the bundle's labels"),
-        (lambda _: ["TINY", "--threads", "0"], 2, "must be 1 or more, not 0"),
+        (lambda _: ["TINY", "--threads", "0"], 2, "must be 1 to 64, not 0"),
         (lambda f: ["TINY", "--history", str(f / "none.json")], 2, "cannot be read"),
         (with_broken_history, 2, "not a history of `python -m convert.train`"),
     ],
