@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable
-from contextlib import suppress
 from typing import TYPE_CHECKING, Any, TypeVar
+
+from fer_edge.console import notice
 
 if TYPE_CHECKING:
     from tqdm import tqdm
@@ -20,16 +21,14 @@ _LINE_WITHOUT_TOTAL = "{desc}: {n_fmt} {unit}, {rate_fmt}"
 
 
 class _Lines:
-    """A stream on which each state of a bar is a line of its own; a line that cannot be written is dropped, as a `notice`."""
+    """A stream on which each state of a bar is a line of its own, instead of replacing the previous one."""
 
     def write(self, text: str) -> None:
         if line := text.strip("\r\n "):
-            with suppress(OSError, ValueError):
-                sys.stderr.write(f"{line}\n")
+            notice(line)
 
     def flush(self) -> None:
-        with suppress(OSError, ValueError):
-            sys.stderr.flush()
+        """Nothing: each notice is flushed."""
 
 
 def progress_bar(

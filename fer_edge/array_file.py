@@ -6,7 +6,7 @@ import io
 import math
 import zipfile
 import zlib
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 from fer_edge.limits import ARRAY_FILE_ARRAYS, ARRAY_FILE_BYTES
 from fer_edge.text_cleaning import clean
@@ -20,23 +20,23 @@ DAMAGED = (EOFError, KeyError, NotImplementedError, OverflowError, MemoryError, 
 
 
 def read_arrays(
-    content: bytes, largest_bytes: int = ARRAY_FILE_BYTES, most: int = ARRAY_FILE_ARRAYS
+    source: bytes | BinaryIO, largest_bytes: int = ARRAY_FILE_BYTES, most: int = ARRAY_FILE_ARRAYS
 ) -> dict[str, np.ndarray]:
-    """The arrays in the bytes of a .npz file, by name.
+    """The arrays of a .npz file, by name: of its bytes, or of the file opened for reading.
 
     Raises ValueError when it is no such file, or when its arrays are more than `most`, or larger than `largest_bytes` in all.
     """
     try:
-        return _read_arrays(content, largest_bytes, most)
+        return _read_arrays(source, largest_bytes, most)
     except DAMAGED as error:
         raise ValueError(f"it is not a whole .npz file: {type(error).__name__}: {clean(str(error))}") from error
 
 
-def _read_arrays(content: bytes, largest_bytes: int, most: int) -> dict[str, np.ndarray]:
+def _read_arrays(source: bytes | BinaryIO, largest_bytes: int, most: int) -> dict[str, np.ndarray]:
     import numpy as np
 
     arrays = {}
-    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+    with zipfile.ZipFile(io.BytesIO(source) if isinstance(source, bytes) else source) as archive:
         members = archive.infolist()
         if len(members) > most:
             raise ValueError(f"it holds {len(members)} arrays; at most {most} are read")

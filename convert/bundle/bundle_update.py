@@ -17,7 +17,7 @@ from fer_edge.bundle import Bundle
 from fer_edge.bundle_files import file_entries, replaced_folder
 from fer_edge.bundle_spec import BundleSpec, RuntimeClaim
 from fer_edge.errors import UsageError
-from fer_edge.shipped_bundles import IN_CHECKOUT, SHIPPED, bundle_folder
+from fer_edge.shipped_bundles import bundle_folder
 
 
 def require_own_copy(path: Path) -> None:
@@ -26,8 +26,7 @@ def require_own_copy(path: Path) -> None:
     A folder of a checkout is changed when its path is given, not when the name alone is.
     """
     folder = bundle_folder(path)
-    by_name = str(path) in (*SHIPPED, *IN_CHECKOUT) and not path.is_dir()
-    if by_name or folder.resolve().is_relative_to(Path(fer_edge.__file__).parent):
+    if folder != path or folder.resolve().is_relative_to(Path(fer_edge.__file__).parent):
         raise UsageError(
             f"{path} is a bundle that comes with fer-edge, and this command would change it: copy {folder}, and name the copy"
         )

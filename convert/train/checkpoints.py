@@ -12,7 +12,6 @@ import numpy as np
 
 from convert.train.history import TrainingHistory, TrainingSetup
 from fer_edge.array_file import read_arrays
-from fer_edge.bounded_read import read_bounded
 from fer_edge.errors import UsageError
 from fer_edge.json_fields import json_text, parse_json, to_json
 from fer_edge.limits import CHECKPOINT_ARRAYS, CHECKPOINT_BYTES
@@ -39,7 +38,7 @@ def load_checkpoint(
         raise UsageError(f"nothing to resume: {path} does not exist; leave out --resume to begin")
     try:
         with path.open("rb") as file:
-            saved = read_arrays(read_bounded(file, CHECKPOINT_BYTES), CHECKPOINT_BYTES, CHECKPOINT_ARRAYS)
+            saved = read_arrays(file, CHECKPOINT_BYTES, CHECKPOINT_ARRAYS)
         if "history" not in saved:
             raise ValueError("it holds no history")
         history = TrainingHistory.from_json(parse_json(str(saved["history"])))

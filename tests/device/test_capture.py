@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from fakes import FakeClock, ScriptedSource
 
-from device.camera.capture import Capture, _reopen_delay_s
+from device.camera.capture import CameraChange, Capture, _reopen_delay_s
 from device.camera.source import EndOfStream, SourceLost
 from device.clock import SystemClock
 from device.config import Settings
@@ -155,46 +155,39 @@ def test_a_frozen_camera_is_lost_until_three_new_pictures() -> None:
     assert [c.state for c in states] == ["lost", "back"] and "the same picture for 11" in states[0].reason
 
 
-def test_a_frozen_picture_in_several_encodings_is_detected() -> None:
-    """As an encoder sends it that has lost its sensor: a key frame, what mends it, and again from the beginning."""
+def lost_and_back(script: list[Any], interval_s: float, same_s: float) -> tuple[CameraChange, CameraChange, int]:
+    """The loss and return of a live source that gives a picture of the script each interval, and how often it was opened."""
     clock = FakeClock()
 
-    class TenASecond(ScriptedSource):
+    class Paced(ScriptedSource):
         def read(self) -> Any:
-            clock.now_ns += 100_000_000
+            clock.now_ns += round(interval_s * 1e9)
             return super().read()
 
-    source = TenASecond([1, 2, *[3, 4, 4, 4, 5, 5, 5, 5] * 20, 6, 7, 8], live=True, clock=clock)
-    with Capture(source, Settings(same_s=10, stall_s=60, open_s=60), clock) as capture:
-        states = []
-        while len(states) < 2:
+    source = Paced(script, live=True, clock=clock)
+    changes: list[CameraChange] = []
+    with Capture(source, Settings(same_s=same_s, stall_s=60, open_s=60), clock) as capture:
+        while len(changes) < 2:
             capture.next_frame(0.01)
             if (change := capture.next_change()) is not None:
-                states.append(change)
-    assert [c.state for c in states] == ["lost", "back"] and "the same picture for 10" in states[0].reason
-    assert source.opens == 2
+                changes.append(change)
+    lost, back = changes
+    assert (lost.state, back.state) == ("lost", "back")
+    return lost, back, source.opens
+
+
+def test_a_frozen_picture_in_several_encodings_is_detected() -> None:
+    """As an encoder sends it that has lost its sensor: a key frame, what mends it, and again from the beginning."""
+    lost, _, opens = lost_and_back([1, 2, *[3, 4, 4, 4, 5, 5, 5, 5] * 20, 6, 7, 8], 0.1, same_s=10)
+    assert "the same picture for 10" in lost.reason and opens == 2
 
 
 def test_what_a_decoder_makes_of_the_beginning_of_a_frozen_stream_is_no_return() -> None:
     """Of a frozen H.264 stream that is joined with a loss, a picture of its own comes after each of two key frames."""
-    clock = FakeClock()
-
-    class TwentyASecond(ScriptedSource):
-        def read(self) -> Any:
-            clock.now_ns += 50_000_000
-            return super().read()
-
     frozen = [1, 2, *[3] * 30]
     joined = [3, *[4] * 20, 5, *[4] * 19]
-    source = TwentyASecond([*frozen, *joined * 4, 6, 6, 7, 7, 8, 9], live=True, clock=clock)
-    with Capture(source, Settings(same_s=1, stall_s=60, open_s=60), clock) as capture:
-        states = []
-        while len(states) < 2:
-            capture.next_frame(0.01)
-            if (change := capture.next_change()) is not None:
-                states.append(change)
-        assert [change.state for change in states] == ["lost", "back"]
-        assert states[1].gap_s > len(joined) * 4 / 20, "the source is back by what it gives after it thawed"
+    _, back, _ = lost_and_back([*frozen, *joined * 4, 6, 6, 7, 7, 8, 9], 0.05, same_s=1)
+    assert back.gap_s > len(joined) * 4 / 20, "the source is back by what it gives after it thawed"
 
 
 def test_a_still_recording_is_not_frozen() -> None:
