@@ -6,7 +6,6 @@ of each label, which a device with `--estimate-prior` starts from.
 
 from __future__ import annotations
 
-import argparse
 import json
 import sys
 from dataclasses import replace
@@ -65,7 +64,7 @@ def main(argv: list[str] | None = None) -> int:
         "--data", type=Path, required=True, help="data set, in any form that `python -m convert.data` reads"
     )
     add_votes_argument(parser)
-    add_prior_argument(parser, argparse.SUPPRESS, "that of the bundle, else neutral=0.7")
+    add_prior_argument(parser, "that of the bundle, else neutral=0.7")
     parser.add_argument("--json", action="store_true", help="print the calibration as JSON, as parity.json has it")
     args = parser.parse_args(argv)
 

@@ -12,7 +12,7 @@ from convert.evaluate.plausibility import printed_range_doubt
 from convert.parity.comparison import ConversionOptions, compare, print_missing_held_out
 from convert.parity.reports import Report, with_doubt
 from convert.quantize.calibration_set import calibration_set
-from convert.quantize.full_integer import quantize_graph
+from convert.quantize.full_integer import quantize_graph, require_layers
 from convert.quantize.mixed_precision import cost_sentence, mixed_precision_cost
 from convert.quantize.range_search import FOR_SYNTHETIC_IMAGES, QuantizationOptions
 from convert.quantize.synthetic_images import synthetic_images_of
@@ -70,6 +70,7 @@ def make_bundle(
 def draft_from_float(source: ModelSource, scratch: Path, options: ConversionOptions) -> BundleDraft:
     """The int8 model of a float one, and the report on it; a float file that does not exist yet is written to `scratch`."""
     float_model = open_model(source)
+    require_layers(float_model.graph, options.keep_float)
     classifier = float_model.classifier(threads=options.threads)
     require_label_count(source.path, classifier.classes, source.labels)
     samples = options.samples(classifier.side, source.labels)

@@ -11,12 +11,12 @@ from fer_edge.label_priors import parse_stated_prior
 from fer_edge.thresholds import StatedPrior
 
 
-def add_prior_argument(parser: argparse.ArgumentParser, default: StatedPrior | str | None, default_text: str) -> None:
-    """Adds `--prior`: `args.prior` is the stated prior, `default` without it, which `default_text` names in the help."""
+def add_prior_argument(parser: argparse.ArgumentParser, default_text: str) -> None:
+    """Adds `--prior`: `prior_of` reads it; `default_text` names in the help what it is where the option is not given."""
     parser.add_argument(
         "--prior",
         type=stated_prior,
-        default=default,
+        default=argparse.SUPPRESS,
         metavar="LABEL=SHARE",
         help="how often a label occurs where the device will be, for the thresholds of `unsure`: each reported label is "
         f"right in at least four of five faces then; “data” leaves the shares of the data set; default: {default_text}",
@@ -36,8 +36,15 @@ def device_prior(text: str, other: str = "") -> StatedPrior:
         raise argparse.ArgumentTypeError(f"{error}{other}") from error
 
 
-def prior_of(args: argparse.Namespace, bundle: Bundle) -> StatedPrior | None:
-    """The prior given with `--prior` (whose default is SUPPRESS), else that of the bundle's thresholds, else DEFAULT_PRIOR."""
-    by_label = bundle.spec.thresholds.labels
-    prior: StatedPrior | None = getattr(args, "prior", by_label.prior if by_label else DEFAULT_PRIOR)
-    return prior
+def prior_of(args: argparse.Namespace, bundle: Bundle | None = None) -> StatedPrior | None:
+    """The prior given with `--prior`, else that of the bundle's thresholds, else DEFAULT_PRIOR; None: the shares of the data.
+
+    Raises UsageError when one was given without `--data`: thresholds are chosen on faces.
+    """
+    if hasattr(args, "prior"):
+        if args.data is None:
+            raise UsageError("--prior is for thresholds, which are chosen on a data set; name the set with --data")
+        stated: StatedPrior | None = args.prior
+        return stated
+    by_label = bundle.spec.thresholds.labels if bundle else None
+    return by_label.prior if by_label else DEFAULT_PRIOR

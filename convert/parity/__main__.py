@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 import sys
 from dataclasses import replace
@@ -45,7 +44,7 @@ def main(argv: list[str] | None = None, prog: str = "python -m convert.parity") 
         help="data set, in any form that `python -m convert.data` reads; default: the bundle's synthetic images",
     )
     add_votes_argument(parser)
-    add_prior_argument(parser, argparse.SUPPRESS, "that of the bundle, else neutral=0.7")
+    add_prior_argument(parser, "that of the bundle, else neutral=0.7")
     parser.add_argument(
         "--compare", choices=sorted(SETS), default="usual", help="installed runtimes to compare on; default: usual"
     )

@@ -16,8 +16,7 @@ from pathlib import Path
 
 from convert.argument_types import add_labels_argument, add_trust_argument, add_votes_argument, whole_number
 from convert.bundle.from_float import make_bundle
-from convert.evaluate.label_thresholds import DEFAULT_PRIOR
-from convert.evaluate.prior_argument import add_prior_argument
+from convert.evaluate.prior_argument import add_prior_argument, prior_of
 from convert.parity.comparison import ConversionOptions
 from convert.parity.runtime_logits import SETS
 from convert.parity.tolerances import Margins
@@ -54,7 +53,7 @@ def main(argv: list[str] | None = None, prog: str = "python -m convert.quantize"
         "--data", type=Path, help="data set, in any form that `python -m convert.data` reads; default: synthetic images"
     )
     add_votes_argument(parser)
-    add_prior_argument(parser, DEFAULT_PRIOR, "neutral=0.7; of labels without neutral: data")
+    add_prior_argument(parser, "neutral=0.7; of labels without neutral: data")
     parser.add_argument(
         "--float", type=Path, metavar="PATH", help="float model with which an existing .tflite is compared"
     )
@@ -119,7 +118,7 @@ def main(argv: list[str] | None = None, prog: str = "python -m convert.quantize"
             args.threads,
             keep_float=keep,
             votes=args.votes,
-            prior=args.prior,
+            prior=prior_of(args),
             round_by_error=args.weight_rounding == "error",
             refine_ranges=args.refine_ranges,
         )

@@ -36,9 +36,7 @@ def quantize_graph(
     remains in floating point although `keep_float` is empty and `may_keep_float` is not given.
     """
     options = options or QuantizationOptions()
-    layers = {op.name for op in float_graph.layers()}
-    if layers <= set(keep_float):
-        raise UsageError("all layers would remain in float; use the float model itself, or name fewer layers")
+    require_layers(float_graph, keep_float)
     graph = float_graph.copy()
     statistics = collect_statistics(graph, images, pixels)
     if options.equalize:
@@ -57,3 +55,12 @@ def quantize_graph(
     if not keep_float and not may_keep_float:
         require_int8(quantized, float_graph)
     return quantized
+
+
+def require_layers(float_graph: Graph, keep_float: Sequence[str]) -> None:
+    """Raises UsageError when the graph has no operator of one of these names, or no layer of another name."""
+    layers = [op.name for op in float_graph.layers()]
+    if unknown := set(keep_float) - {op.name for op in float_graph.operators}:
+        raise UsageError(f"the model has no layer {', '.join(sorted(unknown))}; its layers are {', '.join(layers)}")
+    if set(layers) <= set(keep_float):
+        raise UsageError("all layers would remain in float; use the float model itself, or name fewer layers")

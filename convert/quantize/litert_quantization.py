@@ -29,14 +29,9 @@ def int8_model(
 ) -> Graph:
     """Returns the int8 model of a float `graph`; `ranges` has the range of each activation by its tensor's index.
 
-    Operators named in `keep_float` stay float; if the last is among them, so is the output. Raises UsageError when the graph
-    has no such operator, or when the quantizer rejects it.
+    Operators named in `keep_float` stay float; if the last is among them, so is the output. Raises UsageError when the
+    quantizer rejects the graph.
     """
-    unknown = set(keep_float) - {op.name for op in graph.operators}
-    if unknown:
-        raise UsageError(
-            f"the model has no layer {', '.join(sorted(unknown))}; its layers are {', '.join(o.name for o in graph.layers())}"
-        )
     named, calibration = _with_unique_names(graph, ranges)
     kept = [_name(named, op.outputs[0]) for op in named.operators if op.name in keep_float]
     quantized = Graph(_quantize(named.to_bytes(), calibration, kept, per_channel))

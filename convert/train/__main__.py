@@ -14,6 +14,7 @@ from convert.data.class_selection import EXPRESSIONS, classes_argument
 from convert.data.ferplus import FERPLUS_LABELS
 from convert.data.loader import load, remarks
 from convert.tflite.tensorflow_output import quiet_tensorflow
+from convert.train.checkpoints import require_checkpoint
 from convert.train.hardware import bfloat16_is_fast, has_accelerator, limit_threads, use_all_devices
 from convert.train.networks import NETWORKS, Network, build_network, count_multiply_adds, count_parameters
 from convert.train.presets import PRESETS
@@ -118,7 +119,9 @@ def main(argv: list[str] | None = None, prog: str = "python -m convert.train") -
 def _run(args: argparse.Namespace, processes: Processes) -> int:
     if args.out.exists() and not args.out.is_dir():
         raise UsageError(f"{args.out} is a file; name a folder with --out")
-    if not args.resume and (args.out / "checkpoint.npz").exists():
+    if args.resume:
+        require_checkpoint(args.out / "checkpoint.npz")
+    elif (args.out / "checkpoint.npz").exists():
         raise UsageError(f"{args.out} already contains a run; continue it with --resume, or name another --out")
     if processes.count > 1 and args.views_on == "host":
         raise UsageError("several processes train with the views on the device; leave out --views-on host")

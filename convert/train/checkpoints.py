@@ -34,8 +34,7 @@ def load_checkpoint(
 
     Raises UsageError where there is no file, where it is damaged, or where it belongs to a run with another setup.
     """
-    if not path.exists():
-        raise UsageError(f"nothing to resume: {path} does not exist; leave out --resume to begin")
+    require_checkpoint(path)
     try:
         with path.open("rb") as file:
             saved = read_arrays(file, CHECKPOINT_BYTES, CHECKPOINT_ARRAYS)
@@ -54,6 +53,12 @@ def load_checkpoint(
             " leave out --resume and begin in another folder"
         )
     return replace(history, recipe=setup.recipe), arrays
+
+
+def require_checkpoint(path: Path) -> None:
+    """Raises UsageError where there is no checkpoint to resume from."""
+    if not path.exists():
+        raise UsageError(f"nothing to resume: {path} does not exist; leave out --resume to begin")
 
 
 def _require_same_setup(path: Path, history: TrainingHistory, setup: TrainingSetup) -> None:

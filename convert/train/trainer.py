@@ -87,7 +87,7 @@ def train(
     uses_votes = bool(second_head) or recipe.targets != "labels"
     if uses_votes and training.votes is None:
         raise UsageError("this preset learns people's votes; give their file with --votes")
-    if processes.is_first:
+    if processes.is_first and not resume:
         out.mkdir(parents=True, exist_ok=True)
     setup = TrainingSetup(
         network=to_json(network),

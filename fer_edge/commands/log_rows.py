@@ -110,7 +110,6 @@ def _export_archive(args: argparse.Namespace) -> int:
     if args.out.exists() and not args.out.is_dir():
         raise UsageError(f"{args.out} is a file; an archive is a folder: name another")
     devices, kinds = selected_devices(args), list(ROW_KINDS) if args.what == "all" else [args.what]
-    args.out.mkdir(parents=True, exist_ok=True)
     for device in devices:
         counts = []
         for what in kinds:

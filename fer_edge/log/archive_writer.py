@@ -6,6 +6,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -63,6 +64,7 @@ def write_device(
     import pyarrow.dataset as ds
 
     folder = device_folder(archive, what, name)
+    made = [path for path in (folder, *folder.parents) if not path.exists()]
     folder.mkdir(parents=True, exist_ok=True)
     try:
         lock = lock_folder(folder)
@@ -95,6 +97,9 @@ def write_device(
         return batches.count
     finally:
         shutil.rmtree(fresh, ignore_errors=True)
+        for path in made:
+            with suppress(OSError):  # it holds files
+                path.rmdir()
         os.close(lock)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -128,7 +129,23 @@ def test_layers_left_in_float_are_recorded_and_their_cost_is_printed(
     assert mixed is not None and mixed.layers == ("dense_2", "mean_1")
     assert "int8 except dense_2, mean_1 in float" in (out / "CARD.md").read_text()
     assert quantize_main([*arguments[:-1], "conv_99"]) == 2
-    assert "no layer conv_99; its layers are conv_1" in capsys.readouterr().err
+    printed = capsys.readouterr().err
+    assert "no layer conv_99; its layers are conv_1" in printed and "quantizing" not in printed, "before the work"
+
+
+@pytest.mark.parametrize("command", [quantize_main, parity_main])
+def test_a_prior_without_faces_to_choose_thresholds_on_is_refused(
+    command: Callable[[list[str]], int],
+    trained: Path,
+    bundle_folder: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    out = tmp_path / "bundle"
+    model = ["--model", str(trained), "--out", str(out)] if command is quantize_main else [str(bundle_folder)]
+    assert command([*model, "--prior", "neutral=0.4"]) == 2
+    assert "--prior is for thresholds, which are chosen on a data set; name the set" in capsys.readouterr().err
+    assert not out.exists()
 
 
 def test_a_damaged_model_fails_and_the_old_bundle_stays(

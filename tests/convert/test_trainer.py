@@ -175,7 +175,7 @@ def test_bad_arguments_are_refused(
     filled = [a.format(tree=tree, damaged=damaged) for a in arguments]
     code = main(["--out", str(tmp_path / "out"), *filled])
     assert code == 2
-    assert word in capsys.readouterr().err
+    assert word in capsys.readouterr().err and not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,10 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import resource
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import duckdb
@@ -65,6 +68,19 @@ def answer(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
 def contents(folder: Path) -> dict[str, str]:
     files = sorted(path for path in folder.rglob("*") if path.is_file())
     return {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+
+
+def test_a_full_disk_leaves_no_empty_folders(house: Path, tmp_path: Path) -> None:
+    arguments = ["log", "export", "all", "--partition", "device,day", "--out", str(tmp_path / "archive"), str(house)]
+    full = subprocess.run(
+        [sys.executable, "-m", "fer_edge", *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100)),
+    )
+    assert full.returncode == 2 and "Traceback" not in full.stderr and "the output cannot be written" in full.stderr
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("form", [["--json", "--utc"], ["--csv"], []], ids=["json", "csv", "text"])
