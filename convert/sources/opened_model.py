@@ -131,7 +131,7 @@ def open_bundle(bundle: Bundle) -> OpenedModel:
     content = bundle.contents["model.tflite"]
     source = ModelSource(bundle.model, bundle.name, bundle.labels, None)
     spec = bundle.spec
-    return OpenedModel(source, "bundle", Graph(content), content, spec.input.range, spec.output)
+    return OpenedModel(source, "bundle", Graph(content, str(bundle.model)), content, spec.input.range, spec.output)
 
 
 def open_float_of_bundle(bundle: Bundle) -> OpenedModel:
@@ -154,7 +154,7 @@ def open_float_of_bundle(bundle: Bundle) -> OpenedModel:
 
 
 def _opened_tflite(source: ModelSource, content: bytes, claimed: tuple[str, ...]) -> OpenedModel:
-    parsed = Graph(content)
+    parsed = Graph(content, str(source.path))
     require_runnable(parsed, source.path)
     require_operators(parsed, claimed)
     try_model(content, source.path, find_runtime())

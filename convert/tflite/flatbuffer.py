@@ -21,15 +21,15 @@ def tflite_schema() -> Any:
     return schema_py_generated
 
 
-def parse(content: bytes) -> Any:
+def parse(content: bytes, name: str) -> Any:
     """The schema's `ModelT` of a TFLite file, with weights that the file stores behind the flatbuffer read in.
 
-    Raises BundleRefused when `content` is not a TFLite file, or a damaged one.
+    `name` is for messages. Raises BundleRefused when `content` is not a TFLite file, or a damaged one.
     """
     schema = tflite_schema()
     if content[4:8] != MAGIC:
         raise BundleRefused(
-            f"this is not a TFLite file: its identifier {MAGIC.decode()} is missing; convert the model again"
+            f"{name} is not a TFLite file: its identifier {MAGIC.decode()} is missing; convert the model again"
         )
     try:
         model = schema.ModelT.InitFromPackedBuf(content, 0)
@@ -38,9 +38,9 @@ def parse(content: bytes) -> Any:
                 buffer.data = np.frombuffer(content, np.uint8, int(buffer.size), int(buffer.offset))
                 buffer.offset = buffer.size = 0
     except (struct.error, IndexError, ValueError, TypeError, AttributeError, MemoryError, OverflowError) as error:
-        raise BundleRefused(f"the TFLite file is damaged ({error}); copy it again") from error
+        raise BundleRefused(f"{name} is damaged ({error}); copy it again") from error
     if not model.subgraphs:
-        raise BundleRefused("the TFLite file is damaged (it holds no graph); copy it again")
+        raise BundleRefused(f"{name} is damaged (it holds no graph); copy it again")
     return model
 
 

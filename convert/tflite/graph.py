@@ -55,18 +55,22 @@ class Operator:
 
 
 class Graph:
-    """A TFLite model, parsed. Raises BundleRefused when `content` is not a TFLite file, or a damaged one."""
+    """A TFLite model, parsed; `name` is for messages.
 
-    def __init__(self, content: bytes) -> None:
+    Raises BundleRefused when `content` is not a TFLite file, or a damaged one.
+    """
+
+    def __init__(self, content: bytes, name: str = "the TFLite file") -> None:
         self.schema = tflite_schema()
-        self.model = parse(content)
+        self.name = name
+        self.model = parse(content, name)
 
     @property
     def subgraph(self) -> Any:
         """The schema's object of the one subgraph. Raises UsageError when the file holds several (control flow)."""
         if len(self.model.subgraphs) != 1:
             raise UsageError(
-                f"the TFLite file holds {len(self.model.subgraphs)} graphs (control flow); only one graph is supported"
+                f"{self.name} holds {len(self.model.subgraphs)} graphs (control flow); only one graph is supported"
             )
         return self.model.subgraphs[0]
 
