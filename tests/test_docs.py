@@ -350,7 +350,7 @@ def test_the_page_on_the_proof_has_the_margins_of_the_code() -> None:
         f"logits on float's (1 ± {margins.logits_slope:g})",
         f"error ({margins.logits_rms:g} standard deviations of float's logits)",
         f"the same label ({margins.labels_agreement * 100:g} %)",
-        f"leads clearly ({margins.labels_clear_agreement * 100:g} %)",
+        f"more than {margins.logits_rms:g} standard deviations above its second ({margins.labels_clear_agreement * 100:g} %)",
         f"paired bootstrap over images ({DRAWS:,} draws)",
         f"{DEFAULT_PRIOR.share * 100:g} % of the faces are {DEFAULT_PRIOR.label}",
     ]

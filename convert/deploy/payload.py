@@ -25,7 +25,12 @@ from fer_edge.errors import UsageError
 
 BOOKWORM = "bookworm.txt"
 # setting: the extra that it needs, and whether the service needs the local networks for it
-_NEEDED_EXTRAS = {"mqtt": ("mqtt", True), "metrics": ("metrics", True), "metrics_file": ("metrics", False)}
+_NEEDED_EXTRAS = {
+    "mqtt": ("mqtt", True),
+    "metrics": ("metrics", True),
+    "metrics_file": ("metrics", False),
+    "live": ("live", True),
+}
 _EXTRA = re.compile(r"[a-z0-9][a-z0-9-]*")
 # minor versions of glibc; pip matches tags literally, so every older one has to be named too
 _GLIBC_TAGS = range(17, 60)

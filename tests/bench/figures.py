@@ -65,7 +65,8 @@ def _live_viewers(result: Result) -> Iterator[Row]:
     yield (
         f"frames per second lost while {result['viewers']} view the live page",
         "≤ 5 %",
-        f"{result['cost'] * 100:.1f} %: {without:.0f} → {with_viewers:.0f}, median of {result['pairs']} pairs",
+        f"{result['cost'] * 100:.1f} %, median of {result['pairs']} pairs; median rates {without:.0f} without viewers, "
+        f"{with_viewers:.0f} with",
     )
 
 
@@ -198,16 +199,22 @@ def block(folder: Path = RESULTS) -> str:
         lines += [f"| {' | '.join(row)} |" for row in part(results[name])]
     hosts = sorted({result["host"] for result in results.values()})
     runs = "; ".join(
-        f"{name} {result['date']}, {result['commit']}, load {result['load']:g} of {result['cores']}"
+        f"{name} {result['date']}, {result['commit']}{_bundle(result)}, load {result['load']:g} of {result['cores']}"
         for name, result in results.items()
     )
     return "\n".join(
         [
             *lines,
             "",
-            f"On {', '.join(hosts)}, not a Pi; one thread. Milliseconds depend on the machine, ratios less so. {runs}.",
+            f"On {', '.join(hosts)}, not a Pi; one thread. Milliseconds depend on the machine, ratios less so. "
+            "Commit, and bundle with the beginning of its SHA-256 (`sha256sum models/NAME/bundle.json`; one with another was "
+            f"replaced since): {runs}.",
         ]
     )
+
+
+def _bundle(result: Result) -> str:
+    return f", {result['bundle']} {result['bundle_sha256'][:8]}" if "bundle" in result else ""
 
 
 def archives_block(folder: Path = RESULTS) -> str:

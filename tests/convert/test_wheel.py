@@ -92,6 +92,7 @@ def test_the_camera_is_read_from_the_settings(tmp_path: Path) -> None:
         ('mqtt = "mqtts://broker"', ("mqtt", "plots"), True),
         ('metrics = ":9100"\nmetrics_file = "/var/lib/fer-edge/x.prom"', ("metrics", "plots"), True),
         ('metrics_file = "/var/lib/fer-edge/x.prom"', ("metrics", "plots"), False),
+        ('live = "0.0.0.0:8780"', ("live", "plots"), True),
     ],
 )
 def test_settings_decide_extras_and_network(tmp_path: Path, text: str, extras: tuple[str, ...], network: bool) -> None:

@@ -237,7 +237,7 @@ def test_memory_beyond_the_unit_s_limit_ends_the_service_and_not_the_machine(
     assert show(pi, "MemoryMax") == str(400 << 20)
 
 
-def test_after_ten_quick_deaths_systemd_gives_up(
+def test_after_ten_ends_in_quick_succession_systemd_gives_up(
     pi: Machine, deployed: dict[str, Any], record_property: Record
 ) -> None:
     # without the pause between two starts, which would take the emulated machine beyond the unit's five minutes
