@@ -7,7 +7,7 @@ import sys
 from dataclasses import asdict
 from pathlib import Path
 
-from convert.argument_types import add_votes_argument, whole_number
+from convert.argument_types import add_votes_argument, refuse_given, whole_number
 from convert.quantize.layer_report import IMAGES, layer_errors_of_bundle, table
 from convert.report.plots import layer_error_plot
 from fer_edge.atomic_file import write_atomically
@@ -32,6 +32,8 @@ def main(argv: list[str] | None = None) -> int:
     args = parser.parse_args(argv)
 
     def run() -> int:
+        if args.data is None:
+            refuse_given(args, ("votes",), "labels the images of a data set; name the set with --data")
         rows = layer_errors_of_bundle(Bundle.load(args.bundle), args.data, args.images, args.votes)
         as_json = json.dumps([asdict(row) for row in rows], indent=1)
         if args.out:

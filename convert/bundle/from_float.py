@@ -52,8 +52,14 @@ def make_bundle(
     for each in (source, against) if against else (source,):
         each.require_printable_file()
     refuse_unless_bundle(out)
-    if options.keep_float and source.is_tflite:
-        raise UsageError(f"--keep-float is for a model that is quantized here; {source.path} is used as it is")
+    quantization = {
+        "--keep-float": options.keep_float,
+        "--weight-rounding error": options.round_by_error,
+        "--refine-ranges": options.refine_ranges,
+    }
+    if source.is_tflite and any(quantization.values()):
+        given = ", ".join(name for name, value in quantization.items() if value)
+        raise UsageError(f"{given}: for a model that is quantized here; {source.path} is used as it is")
     if against is not None and not source.is_tflite:
         raise UsageError(f"--float is for an existing .tflite; {source.path} is a float model itself")
     with tempfile.TemporaryDirectory(prefix="fer-edge-") as scratch:

@@ -181,7 +181,7 @@ class SshConnection:
         included = [f"--include={pattern}" for pattern in ("*/", *patterns)]
         return self._rsync(
             ["-rtm", "--stats", "--chmod=D700,F600", "--partial-dir=.part", *included, "--exclude=*", "--",
-             f"target:{folder}/", f"{destination}/"]
+             f"target:{folder}/", f"{destination.absolute()}/"]  # rsync takes a:b for a host
         )  # fmt: skip
 
     def is_open(self) -> bool:

@@ -27,6 +27,7 @@ from convert.sources.opened_model import OpenedModel
 from convert.tflite.inspection import operator_types
 from convert.train.history import TrainingHistory
 from fer_edge.bundle import Bundle
+from fer_edge.bundle_provenance import DataFingerprint
 from fer_edge.classifier import Classifier, Runtime
 from fer_edge.console import message
 from fer_edge.errors import DataError, UsageError
@@ -77,7 +78,7 @@ def evaluate(
     logits = _logits(classifier, evaluated.x[..., 0], source.path)
     wrong_range = None if model.kind == "bundle" else range_doubt(model, samples)
     in_training, unseen_note = _in_training(samples, part)
-    if training and training.data.sha256 != data_set.sha256:
+    if training and not _is_set(samples, training.data, data, seed, source.labels):
         unseen_note += (
             " The model was trained on another set, or on another draw of this one's parts, which is not known here."
         )
@@ -143,6 +144,18 @@ def _logits(classifier: Classifier, faces: np.ndarray, file: Path) -> np.ndarray
 def _check_logits(logits: np.ndarray, file: Path) -> None:
     if not np.isfinite(logits).all():
         raise UsageError(f"{file} returns values that are not finite; train or convert the model again")
+
+
+def _is_set(samples: Samples, trained_on: DataFingerprint, data: Path, seed: int, labels: tuple[str, ...]) -> bool:
+    """Whether a training was on the set in `data`, read as `samples`: with these labels, or with the set's own."""
+    if fingerprint(samples).sha256 == trained_on.sha256:
+        return True
+    if samples.labels_from is None:
+        return False
+    try:
+        return fingerprint(load(data, samples.x.shape[1], seed, classes=labels)).sha256 == trained_on.sha256
+    except DataError:  # the set's own labels are not those of the model
+        return False
 
 
 def _in_training(samples: Samples, part: str) -> tuple[np.ndarray | None, str]:

@@ -13,6 +13,7 @@ from convert.argument_types import add_votes_argument, whole_number
 from convert.bundle.bundle_update import require_own_copy, write_report_into
 from convert.data.loader import load
 from convert.data.samples import held_out
+from convert.evaluate.confidence_calibration import MIN_IMAGES
 from convert.evaluate.prior_argument import add_prior_argument, prior_of
 from convert.parity.comparison import ConversionOptions, compare_bundle
 from convert.parity.parity_report import ParityReport
@@ -78,6 +79,8 @@ def main(argv: list[str] | None = None, prog: str = "python -m convert.parity") 
             return _write_images(bundle, args.data, args.votes, args.images)
         if args.write:
             require_own_copy(args.named or args.bundle or bundle.path)
+            if args.data is None:
+                _require_no_loss(bundle)
         margins, recorded = Margins.load(args.margins), tuple(args.recorded)
         options = ConversionOptions(
             args.data,
@@ -90,6 +93,8 @@ def main(argv: list[str] | None = None, prog: str = "python -m convert.parity") 
         )
         report = compare_bundle(bundle, options)
         if args.write and report.passed:
+            if report.confidence is None:
+                _require_no_loss(bundle)
             report = _with_thresholds_kept(report, bundle)
             write_report_into(bundle, report)
         result_output(json.dumps(report.to_json(), indent=1) if args.json else parity_table(report))
@@ -100,6 +105,15 @@ def main(argv: list[str] | None = None, prog: str = "python -m convert.parity") 
         return 0
 
     return exit_code_of(run)
+
+
+def _require_no_loss(bundle: Bundle) -> None:
+    """Raises UsageError where a bundle has thresholds that were chosen on data: they belong to the report that has them."""
+    if read_report(bundle.path).confidence is not None:
+        raise UsageError(
+            f"the thresholds of {bundle.path} were chosen on data, and --write would replace their report by one without them;"
+            f" name a data set with {MIN_IMAGES} validation images or more with --data, or leave out --write"
+        )
 
 
 def _with_thresholds_kept(report: ParityReport, bundle: Bundle) -> ParityReport:

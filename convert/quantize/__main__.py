@@ -14,7 +14,13 @@ import json
 import sys
 from pathlib import Path
 
-from convert.argument_types import add_labels_argument, add_trust_argument, add_votes_argument, whole_number
+from convert.argument_types import (
+    add_labels_argument,
+    add_trust_argument,
+    add_votes_argument,
+    refuse_given,
+    whole_number,
+)
 from convert.bundle.from_float import make_bundle
 from convert.evaluate.prior_argument import add_prior_argument, prior_of
 from convert.parity.comparison import ConversionOptions
@@ -105,6 +111,10 @@ def main(argv: list[str] | None = None, prog: str = "python -m convert.quantize"
     def run() -> int:
         trusted = args.trust_model
         source = ModelSource.find(args.model, args.name, args.labels, args.input_range, trusted)
+        if args.float is None:
+            refuse_given(args, ("float_range",), "of the float model that --float names; name one")
+            if source.is_tflite:
+                refuse_given(args, ("margins",), "for a comparison with a float model; name it with --float")
         float_range = args.float_range or args.input_range
         against = args.float and ModelSource.find(args.float, None, source.labels, float_range, trusted)
         claimed = tuple(name.strip() for name in args.runtimes.split(","))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,10 +15,12 @@ from convert.data.__main__ import main
 from convert.data.ferplus import COLUMNS, FERPLUS_LABELS, LABEL_RULE, VoteTable, majority_labels
 from convert.data.loader import load, remarks
 from convert.data.pixel_csv import CSV_LABELS
+from convert.data.samples import fingerprint
 from convert.evaluate.evaluator import evaluate
 from convert.parity.comparison import ConversionOptions
 from convert.report.evaluation_markdown import markdown
 from convert.sources.opened_model import open_named
+from convert.train.history import TrainingHistory
 from fer_edge.errors import DataError, UsageError
 from fer_edge.labels import LABELS
 
@@ -199,6 +202,20 @@ def test_parity_and_evaluation_take_the_labels_of_the_votes(pixel_csv: Path, off
     report, evaluated = evaluate(open_named(EDGE), pixel_csv, "train", votes=official)
     assert report.data.labels_from == LABEL_RULE and report.data.left_out["contempt"] == 1
     assert len(evaluated.y) == 5 and f"- Labels: {LABEL_RULE}." in markdown(report)
+
+
+def test_votes_do_not_make_it_another_set_than_the_one_of_the_training(
+    pixel_csv: Path, official: Path, tmp_path: Path
+) -> None:
+    history = TrainingHistory.read(EDGE / "history.json")
+    for trained_on, expected in (
+        (load(pixel_csv), False),
+        (load(pixel_csv, classes=LABELS, votes=official), False),
+        (load(pixel_csv).take(np.arange(20)), True),
+    ):
+        replace(history, data=fingerprint(trained_on)).write(tmp_path / "history.json")
+        report, _ = evaluate(open_named(EDGE), pixel_csv, "test", votes=official, history=tmp_path / "history.json")
+        assert report.unseen_why is not None and ("trained on another set" in report.unseen_why) == expected
 
 
 def test_the_labels_of_the_real_set(fer2013: Path) -> None:

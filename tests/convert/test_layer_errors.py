@@ -149,6 +149,11 @@ def test_the_command_writes_a_table_json_and_a_plot_of_a_bundle(
     assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["layers.json", "layers.md", "layers.png"]
 
 
+def test_votes_without_images_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert layers_main(["edge", "--votes", str(tmp_path / "votes.csv")]) == 2
+    assert "--votes: labels the images of a data set; name the set with --data" in capsys.readouterr().err
+
+
 def test_the_command_refuses_a_folder_that_is_no_bundle(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert layers_main([str(tmp_path)]) == 2
     assert "is not a bundle" in capsys.readouterr().err

@@ -133,6 +133,27 @@ def test_layers_left_in_float_are_recorded_and_their_cost_is_printed(
     assert "no layer conv_99; its layers are conv_1" in printed and "quantizing" not in printed, "before the work"
 
 
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (
+            ["--refine-ranges", "--weight-rounding", "error"],
+            "--weight-rounding error, --refine-ranges: for a model that is",
+        ),
+        (["--keep-float", "conv_1"], "--keep-float: for a model that is quantized here"),
+        (["--margins", "margins.toml"], "--margins: for a comparison with a float model; name it with --float"),
+        (["--float-range", "0,1"], "--float-range: of the float model that --float names"),
+    ],
+)
+def test_options_without_effect_on_a_tflite_are_refused(
+    arguments: list[str], says: str, bundle_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    model = ["--model", str(bundle_folder / "model.tflite"), "--labels", ",".join(Bundle.load(bundle_folder).labels)]
+    assert quantize_main([*model, "--out", str(out), *arguments]) == 2
+    assert says in capsys.readouterr().err and not out.exists()
+
+
 @pytest.mark.parametrize("command", [quantize_main, parity_main])
 def test_a_prior_without_faces_to_choose_thresholds_on_is_refused(
     command: Callable[[list[str]], int],
@@ -273,6 +294,18 @@ def test_training_stops_when_validation_no_longer_improves(bars: Samples, tmp_pa
     history = train(few, tmp_path, SMALL_NETWORK, recipe)
     assert len(history.epochs) == history.best_epoch + 2 < 30
     assert TrainingHistory.read(tmp_path / "history.json") == history
+
+
+def test_a_report_without_thresholds_does_not_replace_one_that_has_them(
+    bundle_folder: Path, bars: Samples, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The device would refuse the bundle: its thresholds would not be those of its report."""
+    mine = Path(shutil.copytree(bundle_folder, tmp_path / "mine"))
+    before = {path.name: path.read_bytes() for path in mine.iterdir()}
+    for data in ([], ["--data", str(samples_csv(few(bars, 60), tmp_path))]):
+        assert parity_main([str(mine), "--compare", "one", "--write", *data]) == 2
+        assert "were chosen on data, and --write would replace their report" in capsys.readouterr().err
+        assert {path.name: path.read_bytes() for path in mine.iterdir()} == before
 
 
 def few(bars: Samples, validation: int) -> Samples:
