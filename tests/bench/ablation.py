@@ -64,8 +64,8 @@ def without_each(recipe: Recipe) -> Iterator[tuple[str, Recipe]]:
         if recipe.teacher_share:
             by_votes = replace(recipe, teacher_share=0.0, votes_weight=PRESETS["teacher"].votes_weight)
             yield f"without teachers, {VOTES_HEAD}", by_votes
-    yield "half the epochs", replace(recipe, epochs=max(1, recipe.epochs // 2))
-    yield "twice the epochs", replace(recipe, epochs=2 * recipe.epochs)
+    yield "half the epochs", of_length(recipe, max(1, recipe.epochs // 2))
+    yield "twice the epochs", of_length(recipe, 2 * recipe.epochs)
     if recipe.progressive_sides:
         yield "at full size throughout", replace(recipe, progressive_sides=())
     if recipe.schedule != "constant":
@@ -78,6 +78,20 @@ def without_each(recipe: Recipe) -> Iterator[tuple[str, Recipe]]:
                 yield f"without {name}", replace(recipe, augmentation=less)
 
 
+def of_length(recipe: Recipe, epochs: int) -> Recipe:
+    """The recipe with another number of epochs, of which the warm-up and the average of the weights take the same share.
+
+    The average of 144 epochs would hold the weights of the first steps at the end of ten.
+    """
+    share = epochs / recipe.epochs
+    return replace(
+        recipe,
+        epochs=epochs,
+        warmup=round(recipe.warmup * share, 3),
+        averaging=round(recipe.averaging ** (1 / share), 6),
+    )
+
+
 def main(argv: list[str] | None = None) -> int:
     """Trains what is left to train, and writes the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -86,7 +100,9 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--preset", choices=sorted(PRESETS), default="edge")
     parser.add_argument("--seeds", type=whole_number(1), default=3, help="of the recipe as it is")
     parser.add_argument("--varied-seeds", type=whole_number(1), help="of each other row (default: as many)")
-    parser.add_argument("--epochs", type=whole_number(1), help="instead of the preset's")
+    parser.add_argument(
+        "--epochs", type=whole_number(1), help="instead of the preset's; warm-up and average of the weights follow"
+    )
     parser.add_argument("--only", nargs="+", metavar="ROW", help="names of the rows beside the recipe as it is")
     parser.add_argument(
         "--teacher", type=Path, nargs="+", default=[], help="runs or float models that the preset learns from"
@@ -98,7 +114,8 @@ def main(argv: list[str] | None = None) -> int:
 
 def _run(args: argparse.Namespace) -> int:
     recipe = PRESETS[args.preset]
-    recipe = replace(recipe, epochs=args.epochs or recipe.epochs)
+    if args.epochs:
+        recipe = of_length(recipe, args.epochs)
     if not args.teacher:
         recipe = replace(recipe, teacher_share=0.0)
     if not args.votes:

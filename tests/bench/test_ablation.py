@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +12,7 @@ from builders import samples_csv
 
 from convert.data.samples import Samples
 from convert.train.presets import PRESETS
-from tests.bench.ablation import VOTES_HEAD, Result, main, table, without_each
+from tests.bench.ablation import VOTES_HEAD, Result, main, of_length, table, without_each
 
 
 @pytest.mark.parametrize("preset", ["edge", "nano", "teacher"])
@@ -21,11 +21,19 @@ def test_an_ablation_leaves_out_one_ingredient_at_a_time(preset: str) -> None:
     varied = {name: asdict(recipe) for name, recipe in without_each(PRESETS[preset])}
     assert varied.pop("as it is") == own
     changed = {name: {key for key in own if recipe[key] != own[key]} for name, recipe in varied.items()}
+    for name in ("half the epochs", "twice the epochs"):
+        assert changed.pop(name) == {"epochs", "warmup", "averaging"}
     two = {name for name, keys in changed.items() if len(keys) != 1}
     assert two <= {f"without teachers, {VOTES_HEAD}"}, changed
     for name in ("averaging", "weight decay", "flip", "scale"):
         assert f"without {name}" in varied
     assert ("at full size throughout" in varied) == bool(PRESETS[preset].progressive_sides)
+
+
+def test_the_average_of_a_shorter_run_covers_the_same_share_of_it() -> None:
+    short = of_length(PRESETS["edge"], 9)
+    assert (short.epochs, short.warmup) == (9, 0.188) and short.averaging == pytest.approx(0.998**16, abs=1e-6)
+    assert of_length(PRESETS["paper"], 9) == replace(PRESETS["paper"], epochs=9), "without an average and a warm-up"
 
 
 def test_the_published_recipe_has_no_ingredients() -> None:
