@@ -126,6 +126,7 @@ class Loop:
             if first_ns is None:
                 first_ns = now_ns
                 self._totals.mark_reached("first_frame", self._clock)
+            self._totals.arrived_ns = frame.mono_ns
             if self._is_within_budget(frame):
                 self._process(frame)
             self._heartbeat.notifier.feed_watchdog()
@@ -147,6 +148,7 @@ class Loop:
             return True
         if reason := self._budget.drop_reason(frame.mono_ns, self._settings):
             self._totals.drops[reason] += 1
+            self._aggregator.add_dropped_frame(frame.mono_ns, self.counts())
         return not reason
 
     def _process(self, frame: Frame) -> None:
@@ -278,7 +280,7 @@ class Loop:
             state=state,
             camera=self._source.describe().name,
             journal=str(journal.folder),
-            frame_mono_s=None if totals.last_frame_ns is None else totals.last_frame_ns / 1e9,
+            frame_mono_s=None if totals.arrived_ns is None else totals.arrived_ns / 1e9,
             frames={"read": counts.read, "processed": totals.processed, "with_face": totals.with_face},
             drops=dict(counts.drops),
             journal_trouble=journal.trouble,

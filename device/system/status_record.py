@@ -27,7 +27,7 @@ class Status:
     state: str  # one of STATES
     camera: str  # its name, without passwords
     journal: str  # its folder
-    frame_mono_s: float | None = None  # when the last frame reached the sinks
+    frame_mono_s: float | None = None  # when the last frame was taken, processed or dropped
     frames: Mapping[str, int] = field(default_factory=dict)  # read, processed, with_face
     drops: Mapping[str, int] = field(default_factory=dict)  # by reason
     journal_trouble: str | None = None  # why the journal cannot be written at present
