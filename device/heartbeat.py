@@ -23,7 +23,7 @@ class Heartbeat:
         self.notifier = notifier
         self._clock, self._sensors, self._status_file = clock, sensors, status_file
         self._due_ns = 0
-        self._state = ""
+        self._state, self._since_ns = "", 0
         self.health: Health | None = None  # as last read
         self._recorded: Health | None = None  # as last written to the journal
         self._problems: tuple[str, ...] = ()
@@ -31,13 +31,16 @@ class Heartbeat:
     def update(self, status: Status, settings: Settings, record: RecordEvent | None = None) -> Status:
         """`status` with the machine's health. With `record`, a change of the health becomes an event."""
         now_ns = self._clock.mono_ns()
-        due = now_ns >= self._due_ns
+        due = now_ns >= self._due_ns or settings.health_s != self._status_file.every_s
         if due:
+            self._status_file.every_s = settings.health_s
             self._due_ns = now_ns + round(settings.health_s * 1e9)
             self._read_health(settings, record)
-        status = replace(status, health=self.health, problems=self._problems)
-        if due or status.state != self._state:
-            self._state = status.state
+        changed = status.state != self._state
+        if changed:
+            self._state, self._since_ns = status.state, now_ns
+        status = replace(status, health=self.health, problems=self._problems, since_mono_s=self._since_ns / 1e9)
+        if due or changed:
             self._status_file.write(status)
             self.notifier.status(f"{status.state}, camera {status.camera}")
         return status

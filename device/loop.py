@@ -11,17 +11,17 @@ from device.camera.frame import Frame
 from device.camera.framing import Framing
 from device.camera.source import EndOfStream
 from device.clock import clock_monotonic_ns
-from device.config import Settings, merge_reloaded
+from device.config import Settings
 from device.output.episodes import EpisodeRules
 from device.output.event_aggregator import EventAggregator
 from device.output.event_bodies import CameraBody, header_body, reading_body
 from device.output.tally import FrameCounts
+from device.reload import reload_settings
 from device.system.status_record import Status
 from device.vision.cpu_budget import CpuBudget
 from device.vision.prior import prior_in_use
 from device.vision.search import SearchState
 from fer_edge.console import message
-from fer_edge.errors import FerEdgeError, UsageError
 from fer_edge.text_cleaning import clean
 
 if TYPE_CHECKING:
@@ -126,6 +126,7 @@ class Loop:
             if first_ns is None:
                 first_ns = now_ns
                 self._totals.mark_reached("first_frame", self._clock)
+            self._totals.arrived_ns = frame.mono_ns
             if self._is_within_budget(frame):
                 self._process(frame)
             self._heartbeat.notifier.feed_watchdog()
@@ -147,6 +148,7 @@ class Loop:
             return True
         if reason := self._budget.drop_reason(frame.mono_ns, self._settings):
             self._totals.drops[reason] += 1
+            self._aggregator.add_dropped_frame(frame.mono_ns, self.counts())
         return not reason
 
     def _process(self, frame: Frame) -> None:
@@ -215,36 +217,15 @@ class Loop:
         self._capture = None
 
     def _reload(self) -> None:
-        """Reads the settings again and applies those that may change during a run; invalid settings change nothing."""
         self._heartbeat.notifier.reloading(clock_monotonic_ns())
-        try:
-            if self._parts.read_settings is None:
-                raise UsageError("there are no settings to read again")
-            settings, later = merge_reloaded(self._settings, self._parts.read_settings())
-            self._parts.pipeline.require_prior(settings)
-            self._parts.journal.set_limits(settings.sync_s, settings.budget_bytes, settings.keep_days)
-            if settings.prior != self._settings.prior:
-                self._aggregator.end_tally(self._clock.mono_ns(), self.counts())  # which has the prior before
-            self._settings = settings
-            self._aggregator.rules = EpisodeRules(hold_s=settings.hold_s)
-            remark = f"; at the next start: {', '.join(later)}" if later else ""
-            message(f"settings read again{remark}")
-        except Exception as error:  # whatever is in a file that others write, the run goes on
-            message(f"{_fault_text(error)}; nothing was changed")
-        else:
-            self._report_new_bundle()
+        reload_settings(self._parts, self._settings, self._apply)
         self._heartbeat.notifier.ready("running")
 
-    def _report_new_bundle(self) -> None:
-        from fer_edge.bundle import Bundle
-
-        try:
-            bundle = Bundle.load(self._settings.bundle)
-        except Exception as error:  # as above
-            message(f"{_fault_text(error)}; the bundle that was loaded stays in use")
-            return
-        if bundle.sha256 != self._parts.pipeline.bundle.sha256:
-            message(f"{bundle.path} now holds another bundle; the loaded one stays in use until the next start")
+    def _apply(self, settings: Settings) -> None:
+        if settings.prior != self._settings.prior:
+            self._aggregator.end_tally(self._clock.mono_ns(), self.counts())  # which has the prior before
+        self._settings = settings
+        self._aggregator.rules = EpisodeRules(hold_s=settings.hold_s)
 
     def _record_camera_changes(self) -> None:
         while self._capture is not None and (change := self._capture.next_change()) is not None:
@@ -278,7 +259,7 @@ class Loop:
             state=state,
             camera=self._source.describe().name,
             journal=str(journal.folder),
-            frame_mono_s=None if totals.last_frame_ns is None else totals.last_frame_ns / 1e9,
+            frame_mono_s=None if totals.arrived_ns is None else totals.arrived_ns / 1e9,
             frames={"read": counts.read, "processed": totals.processed, "with_face": totals.with_face},
             drops=dict(counts.drops),
             journal_trouble=journal.trouble,
@@ -289,7 +270,3 @@ class Loop:
 
     def _prior(self) -> dict[str, float] | None:
         return prior_in_use(self._settings.prior, self._search_state.prior, self._parts.pipeline.bundle.spec)
-
-
-def _fault_text(error: Exception) -> str:
-    return str(error) if isinstance(error, FerEdgeError) else f"the files cannot be read again ({clean(repr(error))})"

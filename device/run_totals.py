@@ -25,7 +25,8 @@ class RunTotals:
     idle: int = 0  # frames without a search
     skipped: int = 0  # faces that were not read because of max_faces
     start_s: dict[str, float] = field(default_factory=dict)
-    last_frame_ns: int | None = None
+    last_frame_ns: int | None = None  # of the processed ones
+    arrived_ns: int | None = None  # of the last frame that reached the loop, processed or dropped
     read: int = 0  # by captures that were closed for a pause
     drops: Counter[str] = field(default_factory=Counter)
 

@@ -27,7 +27,8 @@ KINDS = {
     "probability from which each label is reported; null: never), training_prior (the share of each label in "
     "training, on which a tally's prior is based), preprocess, detector, runtime, verified (the comparison with the "
     "bundle's golden vectors), camera, start_s (seconds from the process's start "
-    "to each step of starting); continues (the previous segment of the run: the header is then a copy with the same seq)",
+    "to each step of starting); continues (the previous segment of the run: the header is then a copy with the same seq, but "
+    "settings and thresholds are those after the last reload)",
     "camera": "state (waiting, opened, lost, back, closed), camera (its own description); reason and gap_s of a loss",
     "reading": "one face of one frame: frame, track, xywh px, score, label, p (probabilities in the header's order), "
     "quality, age_ms (from the frame's capture to this reading; null for a recording); label and p are of this frame alone, "

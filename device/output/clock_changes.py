@@ -22,10 +22,14 @@ class WallClock:
     state: str
 
 
-def detect_change(before: WallClock | None, stamp: Stamp) -> tuple[WallClock, ClockBody | None]:
-    """The wall clock now, and the body of a `clock` event if it was set since `before` or its state changed."""
+def detect_change(before: WallClock | None, stamp: Stamp) -> tuple[WallClock | None, ClockBody | None]:
+    """The wall clock now, and the body of a `clock` event if it was set since `before` or its state changed.
+
+    A clock that shows 2100 or later tells no time, to readers of the journal too: it is reported once it is set.
+    """
     wall_s = posix_s(stamp.wall)
-    assert wall_s is not None, f"a clock gave {stamp.wall!r} as the time"
+    if wall_s is None:
+        return before, None
     now = WallClock(wall_s - stamp.mono_ns / 1e9, stamp.clock)
     if before is None:
         return now, None

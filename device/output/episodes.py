@@ -7,10 +7,10 @@ or the face is gone: a frame or two of another label neither end an episode nor 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from types import MappingProxyType
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+from device.output.arrivals import Arrivals
 from fer_edge.events import UNSURE
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ class EpisodeRules:
     """When an episode opens and ends."""
 
     hold_s: float = 1.0  # for which a label must hold before it counts
-    away_s: float = 1.0  # a face unseen for longer has left
+    away_s: float = 1.0  # a face unseen for longer, and not in the previous processed frame, has left
     longest_s: float = (
         600.0  # after which an episode is recorded and continues as another, so that a crash loses no hours
     )
@@ -51,9 +51,18 @@ class _FaceEpisodes:
     seen_ns: int
 
 
-# By a track's number, or, for faces without a track, -1 for the largest of a frame, -2 for the next …
-OpenEpisodes = Mapping[int, _FaceEpisodes]
-NO_EPISODES: OpenEpisodes = MappingProxyType({})
+@dataclass(frozen=True, slots=True)
+class OpenEpisodes:
+    """The faces and their open episodes, and the frames so far.
+
+    A face's key is its track's number; for faces without a track it is -1 for the largest of a frame, -2 for the next …
+    """
+
+    faces: Mapping[int, _FaceEpisodes] = field(default_factory=dict)
+    arrivals: Arrivals = Arrivals()  # noqa: RUF009 - it is immutable
+
+
+NO_EPISODES = OpenEpisodes()
 
 
 def update_episodes(
@@ -62,13 +71,12 @@ def update_episodes(
     """The open episodes after a frame, and the bodies of the `episode` events that ended in it, in the order of their faces.
 
     `readings` are those of the frame taken at `mono_ns`; none where it showed no face. The caller handles moments without a
-    frame: by nothing, or by `close_episodes` when the camera is lost.
+    frame: by nothing, or by `close_episodes` when the camera is lost; and dropped frames by `add_dropped_frame`.
     """
-    if not episodes and not readings:
-        return episodes, []
-    faces, bodies = dict(episodes), []
-    for key, face in episodes.items():
-        if mono_ns - face.seen_ns > rules.away_s * 1e9:
+    arrivals, away_ns = episodes.arrivals, round(rules.away_s * 1e9)
+    faces, bodies = dict(episodes.faces), []
+    for key, face in episodes.faces.items():
+        if not arrivals.is_present(face.seen_ns, mono_ns, away_ns):
             del faces[key]
             bodies += _episode_bodies(key, face.episode, "left")
     for key, reading in _by_track(readings):
@@ -76,12 +84,17 @@ def update_episodes(
             faces.get(key, _FaceEpisodes(None, None, mono_ns)), reading, mono_ns, rules
         )
         bodies += _episode_bodies(key, ended, why)
-    return faces, bodies
+    return OpenEpisodes(faces, arrivals.add(mono_ns, processed=True)), bodies
+
+
+def add_dropped_frame(episodes: OpenEpisodes, mono_ns: int) -> OpenEpisodes:
+    """The open episodes after a frame that was dropped: faces are in it as in the last processed one, as far as is known."""
+    return replace(episodes, arrivals=episodes.arrivals.add(mono_ns, processed=False))
 
 
 def close_episodes(episodes: OpenEpisodes, why: str) -> list[EpisodeBody]:
     """The bodies of the episodes that are open, with the common reason of their end: `lost`, `pause` or `end`."""
-    return [body for key, face in episodes.items() for body in _episode_bodies(key, face.episode, why)]
+    return [body for key, face in episodes.faces.items() for body in _episode_bodies(key, face.episode, why)]
 
 
 def counted_label(reading: Reading, rules: EpisodeRules) -> str:

@@ -21,7 +21,7 @@ class EventAggregator:
     """Passes the events that follow from frames, and from moments without a frame, to `record`; stores only sums.
 
     Times are those of the frames: of a recording, its position after the start of the run. `rules` may be changed during the
-    run. `patience_s` is longer than the time between two frames ever should be. `prior` returns the device's own prior by
+    run. `patience_s` is longer than the time between two frames should be. `prior` returns the device's own prior by
     label, which each tally then has, or None.
     """
 
@@ -48,6 +48,13 @@ class EventAggregator:
         for body in ended:
             self._record("episode", body, mono_ns)
         self._tally, minutes = tally.update_tally(self._tally, readings, mono_ns, counts, self.rules)
+        self._record_tallies(minutes, mono_ns)
+
+    def add_dropped_frame(self, mono_ns: int, counts: FrameCounts) -> None:
+        """Adds a frame that was dropped although the camera works: the processor is hot or over its budget."""
+        self._check_clock()
+        self._episodes = episodes.add_dropped_frame(self._episodes, mono_ns)
+        self._tally, minutes = tally.add_dropped_frame(self._tally, mono_ns, counts, self.rules)
         self._record_tallies(minutes, mono_ns)
 
     def advance(self, mono_ns: int, counts: FrameCounts, paused: bool = False) -> None:

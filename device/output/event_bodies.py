@@ -21,6 +21,7 @@ from fer_edge.face_crop import PREPROCESS_ID
 from fer_edge.label_priors import training_prior
 
 if TYPE_CHECKING:
+    from fer_edge.bundle import Bundle
     from fer_edge.events import Event
     from fer_edge.golden_check import Verification
 
@@ -183,6 +184,22 @@ class RecordEvent(Protocol):
     def __call__(self, kind: str, body: EventBody, mono_ns: int | None = None) -> Event: ...
 
 
+class SettingsFields(TypedDict):
+    """The fields of a `header` that follow from settings which may change during a run."""
+
+    settings: str
+    thresholds: NotRequired[dict[str, float | None]]
+
+
+def settings_fields(settings: Settings, bundle: Bundle) -> SettingsFields:
+    """The digest of the settings, and the bundle's thresholds where they are used."""
+    fields: SettingsFields = {"settings": settings_digest(settings)}
+    by_label = bundle.spec.thresholds.labels
+    if by_label and settings.unsure_below is None:
+        fields["thresholds"] = dict(by_label.below)
+    return fields
+
+
 def header_body(
     settings: Settings,
     pipeline: Pipeline,
@@ -192,14 +209,14 @@ def header_body(
     start_s: Mapping[str, float],
 ) -> HeaderBody:
     """The body of the run's `header` event, the first line of each segment."""
-    bundle = pipeline.bundle
+    bundle, fields = pipeline.bundle, settings_fields(settings, pipeline.bundle)
     description = framing.describe()
     framed = {"framing": description} if description else {}
     body: HeaderBody = {
         "schema": SCHEMA,
         "software": f"fer-edge {__version__}",
         "name": settings.name,
-        "settings": settings_digest(settings),
+        "settings": fields["settings"],
         "bundle": {"name": bundle.name, "sha256": bundle.sha256},
         "labels": list(bundle.labels),
         "training_prior": prior_by_label(bundle.labels, training_prior(bundle.spec)),
@@ -216,9 +233,8 @@ def header_body(
         "camera": {"live": source.live, **source.describe().to_json(), **framed},
         "start_s": dict(start_s),
     }
-    by_label = bundle.spec.thresholds.labels
-    if by_label and settings.unsure_below is None:
-        body["thresholds"] = dict(by_label.below)
+    if "thresholds" in fields:
+        body["thresholds"] = fields["thresholds"]
     return body
 
 

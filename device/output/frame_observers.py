@@ -13,6 +13,7 @@ from device.clock import Clock
 
 if TYPE_CHECKING:
     from device.camera.frame import Frame
+    from device.config import Settings
     from device.system.status_record import Status
     from device.vision.pipeline import StageCallback
     from device.vision.readings import FrameResult
@@ -27,6 +28,10 @@ class FrameObserver(Protocol):
 
     def on_turn(self, status: Status) -> None:
         """Called at each turn of the loop, some four a second and one a frame, with a frame or without."""
+        ...
+
+    def on_settings(self, settings: Settings) -> None:
+        """Called after the settings were read again: those that may change during a run have other values."""
         ...
 
 
@@ -58,6 +63,11 @@ class FrameObservers:
         """Calls all observers at a turn of the loop."""
         for observer in self._observers:
             observer.on_turn(status)
+
+    def on_settings(self, settings: Settings) -> None:
+        """Calls all observers after the settings were read again."""
+        for observer in self._observers:
+            observer.on_settings(settings)
 
     def _stage_ended(self, stage: str) -> None:
         now_ns = self._clock.mono_ns()

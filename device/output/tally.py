@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal
 
+from device.output.arrivals import Arrivals
 from device.output.episodes import EpisodeRules, counted_label
 from fer_edge.events import UNSURE
 
@@ -38,9 +39,12 @@ class Tally:
 
     start_ns: int
     upto_ns: int
-    patience_ns: int  # a wait for the next frame up to this long counts as observed
+    patience_ns: (
+        int  # a wait for the next frame up to this long counts as observed; longer where frames are further apart
+    )
     length_ns: int
     counts_before: FrameCounts = FrameCounts()  # at the end of the previous minute
+    arrivals: Arrivals = Arrivals()  # noqa: RUF009 - it is immutable
     missing: bool = True  # no frame arrived yet, or none for too long
     observed_ns: int = 0
     unavailable_ns: int = 0
@@ -53,7 +57,7 @@ class Tally:
 
 
 def start_tally(mono_ns: int, patience_s: float = 2.0, length_s: float = _MINUTE_S) -> Tally:
-    """The tally of a run that starts now. `patience_s` is longer than the time between two frames ever should be."""
+    """The tally of a run that starts now. `patience_s` is longer than the time between two frames should be."""
     return Tally(mono_ns, mono_ns, round(patience_s * 1e9), round(length_s * 1e9))
 
 
@@ -71,14 +75,23 @@ def update_tally(
     last one. The time since the last moment counts as what this frame shows; as unavailable until a first frame and once the
     next one is late; as paused with `paused`.
     """
-    late = tally.missing or mono_ns - tally.upto_ns > tally.patience_ns
+    late = _is_late(tally, mono_ns)
     if readings is None and not paused and not late:
         return tally, []  # the next frame decides
     tally, bodies = _advance(tally, readings or (), mono_ns, counts, rules, _time_kind(paused, late))
     if readings is None:
         return replace(tally, missing=not paused), bodies
-    faces_max = max(tally.faces_max, len(readings))
-    return replace(tally, missing=False, faces_max=faces_max, processed=tally.processed + 1), bodies
+    arrivals, faces_max = tally.arrivals.add(mono_ns, processed=True), max(tally.faces_max, len(readings))
+    processed = tally.processed + 1
+    return replace(tally, arrivals=arrivals, missing=False, faces_max=faces_max, processed=processed), bodies
+
+
+def add_dropped_frame(
+    tally: Tally, mono_ns: int, counts: FrameCounts, rules: EpisodeRules
+) -> tuple[Tally, list[TallyBody]]:
+    """The tally after a frame that was dropped, as `update_tally`; the next processed frame decides what the time counts as."""
+    tally, bodies = update_tally(tally, None, mono_ns, counts, rules)
+    return replace(tally, arrivals=tally.arrivals.add(mono_ns, processed=False), missing=False), bodies
 
 
 def end_tally(tally: Tally, counts: FrameCounts) -> tuple[Tally, list[TallyBody]]:
@@ -92,9 +105,14 @@ def finish_tally(
     tally: Tally, mono_ns: int, counts: FrameCounts, rules: EpisodeRules, paused: bool = False
 ) -> list[TallyBody]:
     """The bodies of the `tally` events up to the end of the run; the time after the last frame counts as without a face."""
-    late = tally.missing or mono_ns - tally.upto_ns > tally.patience_ns
+    late = _is_late(tally, mono_ns)
     tally, bodies = _advance(tally, (), mono_ns, counts, rules, _time_kind(paused, late))
     return [*bodies, _tally_body(tally, counts)] if tally.upto_ns > tally.start_ns else bodies
+
+
+def _is_late(tally: Tally, mono_ns: int) -> bool:
+    last_ns = max(tally.upto_ns, tally.arrivals.last_ns or 0)
+    return tally.missing or mono_ns - last_ns > tally.arrivals.patience_ns(tally.patience_ns)
 
 
 _TimeKind = Literal["observed", "unavailable", "paused"]
@@ -123,7 +141,8 @@ def _advance(
 
 def _next_tally(tally: Tally, start_ns: int, counts: FrameCounts) -> Tally:
     counts_before = replace(counts, drops=dict(counts.drops))  # the run's own counters may be changed in place
-    return Tally(start_ns, start_ns, tally.patience_ns, tally.length_ns, counts_before, tally.missing)
+    start = Tally(start_ns, start_ns, tally.patience_ns, tally.length_ns, counts_before)
+    return replace(start, arrivals=tally.arrivals, missing=tally.missing)
 
 
 def _add_time(tally: Tally, readings: Sequence[Reading], to_ns: int, rules: EpisodeRules, kind: _TimeKind) -> Tally:

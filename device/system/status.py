@@ -36,9 +36,9 @@ _MISSED_WRITES = 3  # so many rewrites may be missed before the instance counts 
 class StatusFile:
     """The status file of one instance while it runs. As a context manager it makes the folder and removes the file at the end.
 
-    `every_s` is how often the loop promises to `write`; after `stall_s` without a frame the instance counts as unhealthy.
-    If an instance of that name runs already, nothing is written and `running_pid` is its process. A file that cannot be
-    written never stops a loop; `failure` says why. Raises UsageError when the folder belongs to another user.
+    `every_s` is how often the loop promises to `write`, and may be changed; after `stall_s` without a frame the instance counts
+    as unhealthy. If an instance of that name runs already, nothing is written and `running_pid` is its process. A file that
+    cannot be written never stops a loop; `failure` says why. Raises UsageError when the folder belongs to another user.
     """
 
     def __init__(
@@ -48,7 +48,7 @@ class StatusFile:
         self.running_pid: int | None = None
         self.failure = ""
         self._name, self._clock, self._root = name, clock, root
-        self._every_s, self._stall_s = every_s, stall_s
+        self.every_s, self._stall_s = every_s, stall_s
         self._pid_started = _start_ticks(os.getpid(), root)
 
     def __enter__(self) -> StatusFile:
@@ -67,7 +67,7 @@ class StatusFile:
             pid=os.getpid(),
             pid_started=self._pid_started,
             boot=self._clock.boot,
-            every_s=self._every_s,
+            every_s=self.every_s,
             stall_s=self._stall_s,
             mono_s=round(now.mono_ns / 1e9, 3),
             clock=now.clock,
@@ -194,8 +194,10 @@ def _running_instance(folder: Path, record: StatusRecord, owner: tuple[int, int]
         problems.append(f"its last status is {age_s:.0f} s old; it should write one every {record.every_s:g} s")
     if status.state in _NOT_READY:
         problems.append(_NOT_READY[status.state])
-    elif status.state == "running" and frame_s is not None and record.mono_s - frame_s > record.stall_s:
-        problems.append(f"no frame for {frame_age_s:.0f} s")
+    elif status.state == "running" and frame_s is not None:
+        since_s = max(frame_s, status.since_mono_s or frame_s)  # before, a pause or a loss was the reason
+        if record.mono_s - since_s > record.stall_s:
+            problems.append(f"no frame for {now_s - since_s:.0f} s")
     if status.journal_trouble is not None:
         problems.append(f"the journal: {status.journal_trouble}; events wait in memory")
     problems += filter(None, status.outputs.values())

@@ -27,7 +27,7 @@ class Status:
     state: str  # one of STATES
     camera: str  # its name, without passwords
     journal: str  # its folder
-    frame_mono_s: float | None = None  # when the last frame reached the sinks
+    frame_mono_s: float | None = None  # when the last frame was taken, processed or dropped
     frames: Mapping[str, int] = field(default_factory=dict)  # read, processed, with_face
     drops: Mapping[str, int] = field(default_factory=dict)  # by reason
     journal_trouble: str | None = None  # why the journal cannot be written at present
@@ -38,6 +38,7 @@ class Status:
     outputs: Mapping[str, str | None] = field(
         default_factory=dict
     )  # beside the journal: by name, why one fails at present
+    since_mono_s: float | None = None  # since when the run is in this state
 
     @staticmethod
     def read(fields: JsonFields) -> Status:
@@ -55,6 +56,7 @@ class Status:
             health=_health(fields) if fields.has("health") else None,
             problems=fields.any_texts("problems"),
             outputs=_troubles(fields.object("outputs")),
+            since_mono_s=fields.number("since_mono_s") if fields.has("since_mono_s") else None,
         )
 
 

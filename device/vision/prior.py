@@ -26,6 +26,7 @@ UPDATE_S = 60.0
 HALF_LIFE_S = 86_400.0  # of the weight of a reading
 _SAMPLE_S = 1.0  # between two moments whose readings are kept, at first: frames of one second show the same
 _MAX_READINGS = 2000  # kept; beyond it every second one is dropped, and the interval between moments doubles
+_FEW_READINGS = _MAX_READINGS // 4  # below it, after others were forgotten, the interval between moments halves again
 _FORGOTTEN_S = 5 * HALF_LIFE_S  # a reading that weighs 3 % of a new one is dropped
 _ITERATIONS, _TOLERANCE = 100, 1e-4  # of EM; its likelihood is concave, so that every start ends at the same prior
 
@@ -77,6 +78,8 @@ def update_prior(before: PriorEstimate, rows: np.ndarray, mono_ns: int) -> Prior
     interval_s = before.interval_s
     if len(all_rows) > _MAX_READINGS:
         all_rows, times_ns, interval_s = all_rows[1::2], times_ns[1::2], 2 * interval_s
+    elif len(all_rows) < _FEW_READINGS:
+        interval_s = max(_SAMPLE_S, interval_s / 2)
     now = replace(before, rows=all_rows, times_ns=times_ns, sampled_ns=mono_ns, interval_s=interval_s)
     due = before.updated_ns is None or mono_ns - before.updated_ns >= UPDATE_S * 1e9
     if not due or len(all_rows) < MIN_READINGS:

@@ -10,6 +10,17 @@ from fakes import FakeClock
 from device.output.clock_changes import WallClock, detect_change
 
 
+def test_a_clock_of_2100_or_later_tells_no_time() -> None:
+    far, near = FakeClock(), FakeClock()
+    far.wall_s = 4_102_531_200.0  # 2100-01-02
+    assert detect_change(None, far.stamp()) == (None, None)
+    wall, _ = detect_change(None, near.stamp())
+    assert detect_change(wall, far.stamp()) == (wall, None)
+    near.state = "synced"
+    _, body = detect_change(wall, near.stamp())
+    assert body == {"offset_s": 0.0, "from": "unsynced", "to": "synced"}, "once it is set again"
+
+
 def test_a_step_or_a_new_state_of_the_clock_is_an_event() -> None:
     clock, wall = FakeClock(), None
     changes: list[dict[str, Any] | None] = []

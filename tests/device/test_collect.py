@@ -127,6 +127,16 @@ def test_poor_crops_and_faces_without_a_track_are_not_stored(tmp_path: Path) -> 
     assert [row["track"] for row in rows(FaceFolder.open(tmp_path / "faces"))] == [3]
 
 
+def test_a_reload_changes_the_quality_that_is_required(tmp_path: Path) -> None:
+    store = FaceStore(FaceCollection(tmp_path / "faces"), 0.5, FakeClock(), print)
+    with store.observe(NoisyCrops()) as open_store:  # type: ignore[arg-type]
+        for track, min_quality in ((1, 0.5), (2, 0.3), (3, 0.5)):
+            open_store.on_settings(Settings(min_quality=min_quality))
+            result = FrameResult((a_reading("happy", track=track, quality=0.4),))
+            open_store.on_frame(Frame(0, 10**9, np.zeros((9, 9), np.uint8)), result, {}, None)
+    assert [row["track"] for row in rows(FaceFolder.open(tmp_path / "faces"))] == [2]
+
+
 def test_crops_without_a_label_expire_and_labelled_ones_stay(folder: FaceFolder) -> None:
     for number in range(4):
         folder.add(face(f"2026112715565869{number}-1.png"), png(number))

@@ -11,6 +11,7 @@ from device.output.episodes import (
     NO_EPISODES,
     EpisodeRules,
     OpenEpisodes,
+    add_dropped_frame,
     close_episodes,
     counted_label,
     update_episodes,
@@ -69,6 +70,43 @@ def test_a_stall_between_frames_does_not_count_as_dwell() -> None:
     state, bodies = update_episodes(state, [reading("happy")], 5_000_000_000, RULES)
     assert [(b["end_mono_s"], b["ended"]) for b in bodies] == [(0.7, "left")]
     assert close_episodes(state, "end") == [], "what begins then must hold by itself"
+
+
+@pytest.mark.parametrize("step_s", [1.1, 1.6, 3.2, 8.0])
+def test_a_face_stays_the_same_however_far_apart_frames_are(step_s: float) -> None:
+    state, bodies = NO_EPISODES, list[Any]()
+    for place in range(60):
+        state, ended = update_episodes(state, [reading("happy")], round(place * step_s * 1e9), EpisodeRules())
+        bodies += ended
+    bodies += close_episodes(state, "end")
+    assert sum(body["frames"] for body in bodies) >= 59, "the usual gap is known from the second frame on"
+    assert {body["ended"] for body in bodies} <= {"long", "end"}
+    state, bodies = update_episodes(state, [], round(60 * step_s * 1e9), EpisodeRules())
+    assert bodies == []
+    _, bodies = update_episodes(state, [], round(61 * step_s * 1e9), EpisodeRules())
+    assert [body["ended"] for body in bodies] == ["left"], "two frames did not show it"
+
+
+def test_frames_further_apart_than_ten_seconds_show_other_faces() -> None:
+    state = NO_EPISODES
+    for place in range(10):
+        state, _ = update_episodes(state, [reading("happy")], place * 11_000_000_000, EpisodeRules())
+    assert close_episodes(state, "end") == []
+
+
+@pytest.mark.parametrize(("stall_s", "episodes"), [(0.0, 1), (0.7, 1), (1.5, 2)])
+def test_a_face_stays_while_frames_are_dropped_and_not_while_none_arrive(stall_s: float, episodes: int) -> None:
+    """Ten frames a second arrive, of which every 20th is processed, as while the processor is hot; once none arrives."""
+    state, bodies, mono_s = NO_EPISODES, list[Any](), 0.0
+    for place in range(200):
+        mono_s += stall_s if place == 110 else 0.1
+        if place % 20:
+            state = add_dropped_frame(state, round(mono_s * 1e9))
+            continue
+        state, ended = update_episodes(state, [reading("happy")], round(mono_s * 1e9), EpisodeRules())
+        bodies += ended
+    bodies += close_episodes(state, "end")
+    assert len(bodies) == episodes and sum(body["frames"] for body in bodies) == 10
 
 
 def test_probabilities_and_quality_are_means_over_its_frames() -> None:

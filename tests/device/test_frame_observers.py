@@ -31,6 +31,9 @@ class Noted:
     def on_turn(self, status: Status) -> None:
         self.states.append(status.state)
 
+    def on_settings(self, settings: Settings) -> None:
+        pass
+
 
 def test_an_observer_is_called_for_each_frame_and_each_turn(tmp_path: Path, bundle_path: Path) -> None:
     video, noted = write_video(tmp_path / "v.mp4", [face_frame(n / 10) for n in range(12)]), Noted()

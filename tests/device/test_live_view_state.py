@@ -106,6 +106,26 @@ def test_a_face_has_the_start_of_its_track_and_of_its_label() -> None:
     assert face.reading.mono_ns - face.first_ns < 500 * MS, "it was away for too long to be the same"
 
 
+def test_dropped_frames_keep_the_columns_and_the_faces() -> None:
+    """As while the processor is hot: each second a frame arrives, every fifth is processed."""
+    view_state, clock = begun()
+    look(view_state, clock, 0.1, "happy")
+    first_s = clock.now_ns / 1e9
+    for second in range(1, 45):
+        for _ in range(4):
+            clock.now_ns += 250 * MS
+            view_state.on_turn(replace(status(), frame_mono_s=first_s + second - 1))
+        if second % 5 == 0:
+            face = _at(reading("happy", 1), clock.now_ns)
+            view_state.on_frame(Frame(0, clock.now_ns, GRAY), FrameResult((face,)), {}, 0.02)
+    columns = view_state.latest.columns
+    assert sum(column["labels_s"].get("happy", 0.0) for column in columns) == pytest.approx(40 - 0.1)
+    assert sum(column["unavailable_s"] for column in columns) == pytest.approx(0.1)
+    assert view_state.latest.frame is not None
+    (shown,) = view_state.latest.frame.faces
+    assert shown.first_ns == round(first_s * 1e9), "the same face"
+
+
 def test_old_tracks_are_forgotten() -> None:
     view_state, clock = begun()
     for track in range(1000):

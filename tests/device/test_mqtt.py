@@ -365,6 +365,24 @@ def test_the_state_is_sent_on_change_and_once_a_minute() -> None:
     assert [(what, t["state"], t["expression"]) for what, t in turn("sad")] == [("state", "running", "sad")]
 
 
+def test_a_reload_changes_how_long_an_expression_must_hold() -> None:
+    clock = FakeClock()
+    one, expressions = sink(clock), list[str]()
+    one.append(event("header", 0, **HEADER))
+    acknowledged_messages(one)
+    one.on_settings(Settings(hold_s=3.0, mqtt_readings=True))
+    sent = dict(acknowledged_messages(one))
+    assert sent["about"]["settings"] == settings_digest(Settings(hold_s=3.0, mqtt_readings=True)) != HEADER["settings"]
+    for label in ("happy", *["sad"] * 4):
+        one.on_frame(Frame(0, clock.now_ns, np.zeros((4, 4), np.uint8)), FrameResult((reading(label),)), {}, None)
+        one.on_turn(Status("running", "0", "/log"))
+        expressions += [told["expression"] for what, told in acknowledged_messages(one) if what == "state"]
+        clock.now_ns += 1_000_000_000
+    assert expressions == ["happy", "sad"] and clock.now_ns == 10_000_000_000
+    one.append(event("reading", 1))
+    assert acknowledged_messages(one) == [], "mqtt_readings changes at the next start"
+
+
 def test_the_documented_topics_are_complete() -> None:
     from fer_edge.cli import make_parser
 

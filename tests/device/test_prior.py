@@ -128,6 +128,22 @@ def test_the_memory_is_bounded_and_the_readings_stay_spread_over_time() -> None:
     assert estimate.interval_s == 8.0 and estimate.prior[1] > 0.7
 
 
+def test_a_crowded_day_does_not_end_the_estimate() -> None:
+    """One day of ten hours with three faces, then few visitors: a dozen visits of three minutes a day."""
+    day_s, estimate = 86_400, PriorEstimate.start(TRAINING)
+    crowd = readings(36_000, np.array([0.8, 0.1, 0.1]), sharp=4.0)
+    for second in range(0, 36_000, 3):
+        estimate = update_prior(estimate, crowd[second : second + 3], second * S)
+    assert estimate.interval_s >= 16
+    for day in range(1, 11):
+        rows = readings(12 * 180, np.array([0.1, 0.1, 0.8]), day, 4.0)
+        for n, row in enumerate(rows):
+            estimate = update_prior(estimate, row[None], (day * day_s + n // 180 * 2400 + n % 180) * S)
+    assert estimate.interval_s <= 8 and len(estimate.rows) >= MIN_READINGS
+    assert estimate.updated_ns is not None and estimate.updated_ns > 10 * day_s * S
+    assert estimate.prior[2] > 0.55
+
+
 def test_a_reset_of_the_search_keeps_the_estimate() -> None:
     estimate = PriorEstimate.start(TRAINING)
     assert SearchState(prior=estimate).reset().prior is estimate

@@ -232,6 +232,44 @@ def test_the_synthetic_face_is_read_at_its_frame_rate(tmp_path: Path, bundle_pat
     assert list(end["start_s"].values()) == sorted(end["start_s"].values())
 
 
+class CostlyFrames(SystemClock):
+    """A clock by which each processed frame costs a quarter of a second of processor time, and nothing else does.
+
+    As an observer it notes how old the run's status says the last frame is.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.spent_ns, self.ages_s = 0, list[float]()
+
+    def cpu_ns(self) -> int:
+        return self.spent_ns
+
+    def on_frame(self, _frame: Frame, _seen: FrameResult, _laps_s: Mapping[str, float], _age_s: float | None) -> None:
+        self.spent_ns += 250_000_000
+
+    def on_turn(self, status: Status) -> None:
+        if status.frame_mono_s is not None and status.state == "running":
+            self.ages_s.append(self.mono_ns() / 1e9 - status.frame_mono_s)
+
+    def on_settings(self, settings: Settings) -> None:
+        pass
+
+
+def test_a_small_budget_loses_no_seen_time(tmp_path: Path, bundle_path: Path) -> None:
+    """A frame is processed each 2.5 s, of ten that arrive each second."""
+    clock = CostlyFrames()
+    values = {"cpu_budget": 10.0, "duration_s": 9.0, "min_quality": 0.0}
+    settings = settings_of("synthetic", bundle_path, tmp_path / "log", **values)
+    assert run(settings, clock=clock, observers=[clock]) == 0
+    events = journal_events(tmp_path / "log")
+    end = check(events)
+    assert end["frames"]["processed"] <= 6 and end["drops"]["budget"] > 30
+    (tally,) = (event.body for event in of("tally", events))
+    assert tally["unavailable_s"] < 2 and tally["face_s"] > 4, "but before the first frame"
+    assert sorted(clock.ages_s)[len(clock.ages_s) * 9 // 10] < 1.5, "also dropped frames show that the camera works"
+
+
 def test_a_slow_loop_counts_dropped_frames(tmp_path: Path, bundle_path: Path) -> None:
     """Frames come while the loop is held up in a sink; it then takes the newest, and the account is complete."""
     gate = threading.Semaphore(1)

@@ -81,6 +81,9 @@ def test_a_written_status_is_read_back(tmp_path: Path) -> None:
         ({"frame_mono_s": 0.1}, 0, []),
         ({"frame_mono_s": -0.1}, 1, ["no frame for 6 s"]),
         ({"state": "paused", "frame_mono_s": -100.0}, 1, []),
+        ({"frame_mono_s": -100.0, "since_mono_s": 4.9}, 0, []),  # it was resumed, or its camera is back
+        ({"frame_mono_s": -100.0, "since_mono_s": -0.1}, 1, ["no frame for 6 s"]),
+        ({"frame_mono_s": 4.9, "since_mono_s": -100.0}, 0, []),
         ({"journal_trouble": "the disk is full"}, 1, ["the journal: the disk is full; events wait in memory"]),
         ({"problems": ("the power supply is too weak",)}, 1, ["too weak"]),
         ({"outputs": {"stdout": None, "mqtt": None}}, 1, []),

@@ -10,7 +10,15 @@ import pytest
 from builders import reading
 
 from device.output.episodes import EpisodeRules
-from device.output.tally import FrameCounts, Tally, end_tally, finish_tally, start_tally, update_tally
+from device.output.tally import (
+    FrameCounts,
+    Tally,
+    add_dropped_frame,
+    end_tally,
+    finish_tally,
+    start_tally,
+    update_tally,
+)
 
 RULES = EpisodeRules(unsure_below=0.5)
 S = 1_000_000_000
@@ -104,6 +112,49 @@ def test_a_slow_camera_is_not_unavailable() -> None:
         tally, _ = update_tally(tally, [], n * 10 * S, FrameCounts(), RULES)
     (body,) = finish_tally(tally, 50 * S, FrameCounts(), RULES)
     assert body["observed_s"] == 50.0
+
+
+@pytest.mark.parametrize("step_s", [2.5, 5.0])
+def test_frames_that_are_always_far_apart_are_not_late(step_s: float) -> None:
+    tally = start_tally(0)
+    for n in range(8):
+        tally, _ = update_tally(tally, [reading("happy")], round(n * step_s * S), FrameCounts(), RULES)
+        for turn in range(1, 10):
+            tally, _ = update_tally(tally, None, round((n + turn / 10) * step_s * S), FrameCounts(), RULES)
+    (body,) = finish_tally(tally, round(7.9 * step_s * S), FrameCounts(), RULES)
+    assert body["labels_s"] == {"happy": pytest.approx(6 * step_s)}, "but for the first gap"
+
+
+def test_time_between_processed_frames_is_observed_while_dropped_ones_arrive() -> None:
+    """Every 16th of two frames a second is processed: as slow as heat makes a run of `fps` 2."""
+    tally, bodies = start_tally(0), []
+    for n in range(1, 241):
+        at_ns, counts = n * S // 2, FrameCounts(n)
+        for turn in (1, 2):
+            tally, over = update_tally(tally, None, at_ns - turn * S // 8, counts, RULES)
+            bodies += over
+        if n % 16 == 1:
+            tally, over = update_tally(tally, [reading("happy")], at_ns, counts, RULES)
+        else:
+            tally, over = add_dropped_frame(tally, at_ns, counts, RULES)
+        bodies += over
+    for n in range(1, 241):  # the camera is away
+        tally, over = update_tally(tally, None, (240 + n) * S // 2, FrameCounts(240), RULES)
+        bodies += over
+    bodies += finish_tally(tally, 240 * S, FrameCounts(240), RULES)
+    balanced(bodies, 0, 240)
+    labels_s = sum(body["labels_s"].get("happy", 0.0) for body in bodies)
+    assert labels_s == pytest.approx(112) == sum(body["observed_s"] for body in bodies)
+    assert sum(body["frames"]["read"] for body in bodies) == 240
+
+
+def test_a_stall_between_dropped_frames_is_unavailable() -> None:
+    tally, _ = update_tally(start_tally(0), [], 0, FrameCounts(), RULES)
+    for at_s in (0.5, 1.0, 1.5, 4.5, 5.0):
+        tally, _ = add_dropped_frame(tally, round(at_s * S), FrameCounts(), RULES)
+    tally, _ = update_tally(tally, [], 6 * S, FrameCounts(), RULES)
+    (body,) = finish_tally(tally, 6 * S, FrameCounts(), RULES)
+    assert (body["unavailable_s"], body["observed_s"]) == (4.5, 1.5)
 
 
 def test_paused_time_is_counted_over_hours() -> None:

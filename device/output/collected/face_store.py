@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from device.camera.frame import Frame
+    from device.config import Settings
     from device.system.status_record import Status
     from device.vision.pipeline import Pipeline
     from device.vision.readings import FrameResult, Reading
@@ -92,6 +93,10 @@ class FaceStore:
 
     def on_turn(self, _: Status) -> None:
         """Does nothing."""
+
+    def on_settings(self, settings: Settings) -> None:
+        """Takes the quality that is required from now on."""
+        self._min_quality = settings.min_quality
 
     def _is_due(self, reading: Reading) -> bool:
         """Whether a crop of the reading's track is to be stored now; it counts as stored then."""

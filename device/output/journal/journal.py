@@ -11,7 +11,7 @@ which is the tally of the minute before them.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -105,6 +105,16 @@ class Journal:
         self._sync_ns = round(sync_s * 1e9)
         self._keep_s = None if keep_days is None else keep_days * 86_400
         self._writer.set_budget(budget_bytes)
+
+    def start_settings(self, fields: Mapping[str, object]) -> None:
+        """Starts a segment whose header, and that of each later one, has the `settings` and `thresholds` of `fields`."""
+        if self._header is None:
+            return
+        self.sync()  # lines from before belong to the header before
+        others = {name: value for name, value in self._header.body.items() if name != "thresholds"}
+        self._header = replace(self._header, body=others | dict(fields))
+        if self._writer.size:
+            self._writer.close_segment()
 
     def __enter__(self) -> Journal:
         try:

@@ -113,6 +113,9 @@ class LivePage:
         """Passes the status to the view state."""
         self._try(lambda: self.view_state.on_turn(status))
 
+    def on_settings(self, settings: Settings) -> None:
+        """Does nothing: no setting of the page changes during a run."""
+
     def _try(self, update: Callable[[], None]) -> None:
         """Runs an update; the first failure is logged and ends all updates, because the run must continue."""
         if self.trouble:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, cast
 
 from device.clock import Clock, Stamp
 from device.output import tally
+from device.output.arrivals import Arrivals
 from device.output.episodes import EpisodeRules, counted_label
 from device.output.live.day import DayBar, add_columns
 from device.output.tally import FrameCounts
@@ -24,7 +25,7 @@ COLUMN_S = 2.0
 COLUMNS = 300  # ten minutes
 EVERY_S, _UNWATCHED_S = 0.2, 2.0  # between two snapshots, with and without a viewer
 _EPISODES = 6  # ended ones, in each snapshot
-_AWAY_S = 2.0  # a face unseen for longer is shown as new
+_AWAY_S = 2.0  # a face unseen for longer, and not in the previous processed frame, is shown as new
 _MAX_TRACKS = 32  # that are remembered
 _EPISODE_RULES = EpisodeRules()
 
@@ -148,6 +149,7 @@ class ViewState:
             if self._pictures is not None:
                 self._pictures.clear()
         if self._live:
+            self._add_dropped_frame(status)
             self._advance(None, now_ns, status.state == "paused")
         if changed or self._is_due(now_ns):
             self._take_snapshot(now_ns)
@@ -157,7 +159,7 @@ class ViewState:
         if reading.track is None:
             return FaceView(reading, label, reading.mono_ns, reading.mono_ns)
         known = self._faces.get(reading.track)
-        if known is None or reading.mono_ns - known.reading.mono_ns > _AWAY_S * 1e9:
+        if known is None or not self._is_present(known.reading.mono_ns, reading.mono_ns):
             view = FaceView(reading, label, reading.mono_ns, reading.mono_ns)
         else:
             since_ns = known.since_ns if known.label == label else reading.mono_ns
@@ -167,10 +169,26 @@ class ViewState:
             del self._faces[min(self._faces, key=lambda track: self._faces[track].reading.mono_ns)]
         return view
 
+    def _is_present(self, seen_ns: int, mono_ns: int) -> bool:
+        arrivals = Arrivals() if self._tally is None else self._tally.arrivals
+        return arrivals.is_present(seen_ns, mono_ns, round(_AWAY_S * 1e9))
+
+    def _add_dropped_frame(self, status: Status) -> None:
+        """Adds the last frame to the columns if the loop dropped it; a processed one was passed by `on_frame`."""
+        if self._tally is None or status.frame_mono_s is None:
+            return
+        arrived_ns, last_ns = round(status.frame_mono_s * 1e9), self._tally.arrivals.last_ns or 0
+        if arrived_ns > last_ns + 1_000_000:  # seconds are rounded
+            self._tally, ended = tally.add_dropped_frame(self._tally, arrived_ns, self._counts, _EPISODE_RULES)
+            self._add_columns(ended)
+
     def _advance(self, readings: tuple[Reading, ...] | None, mono_ns: int, paused: bool = False) -> None:
         if self._tally is None:
             return
         self._tally, ended = tally.update_tally(self._tally, readings, mono_ns, self._counts, _EPISODE_RULES, paused)
+        self._add_columns(ended)
+
+    def _add_columns(self, ended: list[TallyBody]) -> None:
         if ended:
             self._columns = (*self._columns, *ended)[-COLUMNS:]
             self._day = add_columns(self._day, ended)

@@ -19,6 +19,7 @@ from fer_edge.quality import QUALITY_REASONS
 
 if TYPE_CHECKING:
     from device.camera.frame import Frame
+    from device.config import Settings
     from device.output.event_bodies import HeaderBody, ReadingBody
     from device.output.journal.journal import Journal
     from device.system.health import Health
@@ -136,6 +137,9 @@ class RunMetrics:
         self.working = {name: trouble is None for name, trouble in status.outputs.items()}
         if status.state != "running":
             self.faces = 0  # the faces of the last frame are outdated
+
+    def on_settings(self, settings: Settings) -> None:
+        """Does nothing: no setting of the metrics changes during a run."""
 
     def append(self, event: Event) -> None:
         """Counts the event."""

@@ -10,11 +10,13 @@ All with QoS 1. `device.output.mqtt.messages` builds the messages; `device.outpu
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from device.clock import Clock
 from device.config import Settings
+from device.config_sources import settings_digest
 from device.output import presence
 from device.output.allowed_hosts import is_loopback
 from device.output.mqtt import messages
@@ -56,6 +58,7 @@ class MqttPublisher:
         self._last_state: tuple[str, str | None, int | None] | None = None
         self._last_problems: tuple[str, ...] = ()
         self._repeat_ns = 0
+        self._header: Event | None = None
         self._open = False
 
     def check(self) -> None:
@@ -98,6 +101,7 @@ class MqttPublisher:
                 self.outbox.put(discovery_message(topics, self._settings.name, body["labels"], body["bundle"]["name"]))
             self.outbox.put(messages.availability(topics, messages.ONLINE))
             self.outbox.put(messages.about(topics, event))
+            self._header = event
 
     def tick(self) -> None:
         """Does nothing: no work is postponed."""
@@ -126,6 +130,13 @@ class MqttPublisher:
             self.outbox.put(messages.availability(self.topics, messages.ONLINE))
             self._repeat_ns = now_ns + round(_REPEAT_S * 1e9)
         self._last_state, self._last_problems = state, problems
+
+    def on_settings(self, settings: Settings) -> None:
+        """Takes `hold_s`, and queues `about` with the settings' new digest; the other settings of MQTT stay."""
+        self._settings = replace(self._settings, hold_s=settings.hold_s)
+        if self._header is not None:
+            self._header = replace(self._header, body={**self._header.body, "settings": settings_digest(settings)})
+            self.outbox.put(messages.about(self.topics, self._header))
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

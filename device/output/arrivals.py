@@ -1,0 +1,52 @@
+"""When frames arrive at the loop, which processes or drops each: how long the next one may take. A pure value.
+
+A frame that is dropped, because the processor is hot or over its budget, shows that the camera works: the faces of the frame
+before it are still there.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+_MOST_GAPS = 1.5  # for which a frame may be awaited, in usual gaps between two frames
+_LONGEST_NS = 10_000_000_000  # wait in which nothing is forgotten, as of tracks (device.vision.search)
+
+
+@dataclass(frozen=True, slots=True)
+class Arrivals:
+    """The frames so far, by the times at which they were taken; None before the first.
+
+    `gaps_ns` are the last two gaps, of which the shorter is the usual one: a single stall changes nothing. `widest_ns` is the
+    widest gap since the last processed frame.
+    """
+
+    last_ns: int | None = None  # processed or dropped
+    processed_ns: int | None = None
+    gaps_ns: tuple[int, ...] = ()
+    widest_ns: int = 0
+
+    def add(self, mono_ns: int, processed: bool) -> Arrivals:
+        """The arrivals after one more frame."""
+        gap_ns = 0 if self.last_ns is None else min(max(0, mono_ns - self.last_ns), _LONGEST_NS)
+        gaps_ns = () if self.last_ns is None else (*self.gaps_ns[-1:], gap_ns)
+        if processed:
+            return Arrivals(mono_ns, mono_ns, gaps_ns)
+        return Arrivals(mono_ns, self.processed_ns, gaps_ns, max(self.widest_ns, gap_ns))
+
+    def patience_ns(self, least_ns: int) -> int:
+        """For how long the next frame may be awaited: `least_ns`, and longer where frames are usually further apart."""
+        usual_ns = min(self.gaps_ns, default=0)
+        return max(least_ns, min(_LONGEST_NS, round(_MOST_GAPS * usual_ns)))
+
+    def is_present(self, seen_ns: int, mono_ns: int, away_ns: int) -> bool:
+        """Whether a face of the frame of `seen_ns` counts as the same face in a frame of `mono_ns`, the next to be added.
+
+        So it does within `away_ns`; and after more, up to 10 s, if it was in the last processed frame and no frame since was
+        late.
+        """
+        if mono_ns - seen_ns <= away_ns:
+            return True
+        if self.last_ns is None or self.processed_ns is None or seen_ns < self.processed_ns:
+            return False
+        widest_ns = max(self.widest_ns, mono_ns - self.last_ns)
+        return mono_ns - seen_ns <= _LONGEST_NS and widest_ns <= self.patience_ns(away_ns)
