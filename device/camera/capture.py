@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING
 
 from device.camera.frame import Frame
 from device.camera.source import Source, SourceLost
-from device.camera.time_limits import reopen_delay_s, stuck_limit_s
+from device.camera.time_limits import longest_call_s, reopen_delay_s, stuck_limit_s
 from device.clock import Clock
 from device.config import Settings
 from fer_edge.errors import CameraNotOpened, RestartNeeded, UsageError
@@ -30,7 +30,7 @@ from fer_edge.errors import CameraNotOpened, RestartNeeded, UsageError
 if TYPE_CHECKING:
     import numpy as np
 
-_JOIN_TIMEOUT_S = 5.0  # a thread that is stuck in a driver is abandoned after that
+_JOIN_TIMEOUT_S = 5.0  # at the end of a run a thread that is stuck in a driver is abandoned after that
 _REMEMBERED_PICTURES = (
     32  # a frozen stream repeats several encodings of one picture, the same ones after each key frame
 )
@@ -70,6 +70,7 @@ class Capture:
         self._settings, self._clock = settings, clock
         self._condition = threading.Condition()
         self._stop = threading.Event()
+        self._stop_ns = 0  # when it was set
         self._slot: Frame | None = None
         self._changes: deque[CameraChange] = deque()
         self._failure: BaseException | None = None
@@ -83,6 +84,11 @@ class Capture:
         self._call_started_ns: int | None = None  # of the call into the source that is in progress
         self.lost, self._lost_ns, self._reason = False, 0, ""
         self._thread = threading.Thread(target=self._run, name="capture", daemon=True)
+
+    @property
+    def stopping(self) -> bool:
+        """Whether the thread was asked to end: no more frames are returned."""
+        return self._stop.is_set()
 
     def __enter__(self) -> Capture:
         try:
@@ -100,23 +106,53 @@ class Capture:
     ) -> None:
         self.close()
 
+    def stop(self) -> bool:
+        """Asks the thread to end. Whether it has ended, so that the source is closed and may be used again.
+
+        It does not wait; a loop asks again at each turn, and `next_frame` waits meanwhile. A driver's call cannot be
+        interrupted, and nothing else may use the source before it returns. It is given as long as a healthy driver may take,
+        because a run that ends with RestartNeeded is started again only by a service manager. Raises RestartNeeded after
+        that: only the end of the process closes the device then.
+        """
+        self._ask_to_stop()
+        if not self._thread.is_alive():
+            return True
+        if (waited_s := self._elapsed_s(self._stop_ns)) > longest_call_s(self._settings):
+            raise RestartNeeded(
+                f"the camera does not close: its driver has not returned for {waited_s:.0f} s; the end of this process closes "
+                "it, and a pause stays in force at the next start"
+            )
+        return False
+
     def close(self) -> None:
-        """Ends the thread, closes the source and counts a frame left in the slot as unread; may be called twice."""
-        self._stop.set()
-        with self._condition:
-            self._condition.notify_all()
+        """Ends the thread, closes the source and counts a frame left in the slot as unread; may be called twice.
+
+        For the end of a process, which closes a device whose driver does not return within 5 s. Before a source is used again
+        `stop` must have returned True.
+        """
+        self._ask_to_stop()
         self._thread.join(_JOIN_TIMEOUT_S)
         with self._condition:
             if self._slot is not None:
                 self._slot = None
                 self.drops["unread"] += 1
 
+    def _ask_to_stop(self) -> None:
+        if not self._stop.is_set():
+            self._stop_ns = self._clock.mono_ns()
+            self._stop.set()
+        with self._condition:
+            self._condition.notify_all()
+
     def next_frame(self, timeout_s: float) -> Frame | None:
-        """The newest frame that was not returned yet, or None when none arrived within `timeout_s`.
+        """The newest frame that was not returned yet, or None when none arrived within `timeout_s`, or after `stop`.
 
         Raises EndOfStream after the last frame of a recording, CameraNotOpened when no first frame arrived, RestartNeeded when
         a lost source did not come back or its driver does not return, and any other error that ended the thread.
         """
+        if self._stop.is_set():
+            self._thread.join(timeout_s)
+            return None
         with self._condition:
             started_ns = self._call_started_ns
             if started_ns is not None and self._elapsed_s(started_ns) > stuck_limit_s(self._settings):

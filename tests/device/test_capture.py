@@ -316,6 +316,36 @@ def test_a_stuck_driver_asks_for_a_restart(settings: Settings, limit_s: int) -> 
         source.leave.set()
 
 
+def test_a_source_is_released_by_its_own_thread_once_the_driver_returns() -> None:
+    clock = FakeClock()
+    source = Stuck([1], clock)
+    with Capture(source, Settings(), clock) as capture:
+        assert source.entered.wait(LONG_S)
+        assert not capture.stop()
+        assert capture.next_frame(0.01) is None and capture.drops.total() == 0, "no picture after it was asked to stop"
+        clock.now_ns += 15_000_000_000
+        assert not capture.stop() and source.closes == 0
+        source.leave.set()
+        assert capture.next_frame(LONG_S) is None
+        assert capture.stop() and source.closes == 1
+    assert (capture.read, dict(capture.drops)) == (1, {"unread": 1})
+
+
+def test_a_source_that_cannot_be_released_asks_for_a_restart() -> None:
+    clock = FakeClock()
+    source = Stuck([1], clock)
+    with Capture(source, Settings(stall_s=12), clock) as capture:
+        assert source.entered.wait(LONG_S)
+        assert not capture.stop()
+        clock.now_ns += 17_000_000_000
+        assert not capture.stop()
+        clock.now_ns += 1_000_000_000
+        with pytest.raises(RestartNeeded, match="not returned for 18 s; the end of this process closes it"):
+            capture.stop()
+        assert source.closes == 0
+        source.leave.set()
+
+
 @pytest.mark.parametrize(("gone_s", "wait_s"), [(0, 0.25), (5, 0.25), (10, 0.5), (60, 3), (600, 30), (100_000, 30)])
 def test_attempts_are_frequent_at_first_and_rarer_later(gone_s: float, wait_s: float) -> None:
     assert [reopen_delay_s(gone_s) for _ in range(50)] == pytest.approx([wait_s] * 50, rel=0.11)
