@@ -81,7 +81,7 @@ class Settings:
     open_s: float = _setting(5.0, "a camera without a frame after this time counts as not opened", least=0)
     stall_s: float = _setting(5.0, "a live camera without a frame for this time is lost", least=0)
     same_s: float = _setting(10.0, "a live camera that repeats one picture for this time is lost; 0: never", least=0)
-    stuck_s: float = _setting(30.0, "the process restarts when the driver does not return for this time", above=0)
+    stuck_s: float = _setting(30.0, "a driver call this long restarts the process (≥ stall_s + 5, 3 open_s)", above=0)
     reopen_s: float = _setting(
         60.0, "a lost camera is reopened repeatedly for this time; then the process restarts", least=0
     )

@@ -85,7 +85,7 @@ class Loop:
 
     def _record_start(self) -> None:
         parts, capture = self._parts, self._capture
-        opened_ns = capture.opened_ns if capture and capture.opened_ns else None
+        opened_ns = (capture.opened_ns or None) if capture else None
         header = header_body(
             self._settings, parts.pipeline, parts.verification, self._source, self._framing, self._totals.start_s
         )
@@ -176,12 +176,12 @@ class Loop:
         if requests.reload:
             requests.reload = False
             self._reload()
-        if parts.pause.requested() != (self._capture is None):
-            if self._capture is not None:
-                self._pause()
-            else:
+        if self._capture is None:
+            if not parts.pause.requested():
                 self._resume()
-        if self._capture is None or self._capture.lost:
+        elif (self._capture.stopping or parts.pause.requested()) and self._capture.stop():
+            self._pause()
+        if self._capture is None or self._capture.lost or self._capture.stopping:
             self._heartbeat.notifier.feed_watchdog_without_frame()
         parts.observers.on_turn(self._heartbeat.update(self._status(), self._settings, self._recorder.record))
 
@@ -202,8 +202,8 @@ class Loop:
         self._capture = Capture(self._source, self._settings, self._clock).__enter__()
         self._paused_since_ns = 0
         self._recorder.record("resume", {"by": "fer-edge resume", "paused_s": round(paused_s, 3)})
-        if self._capture.opened_ns:
-            self._record_camera("opened", self._capture.opened_ns)
+        if opened_ns := self._capture.opened_ns:  # which is 0 again once no picture comes
+            self._record_camera("opened", opened_ns)
         message("resumed")
 
     def _close_camera(self, at_ns: int | None) -> None:

@@ -44,15 +44,21 @@ def with_password(address: str, password_file: Path | None) -> str:
     """The address with the password in that file behind its user. Raises UsageError where there is no user, or no password."""
     if password_file is None:
         return address
+    require_user(address, password_file)
     parts = urlsplit(address)
-    if not parts.username or parts.password is not None:
+    password = quote(read_password(password_file, "the camera's", "camera_password_file"), safe="")
+    host = parts.netloc.rpartition("@")[2]
+    return parts._replace(netloc=f"{parts.netloc.rpartition('@')[0]}:{password}@{host}").geturl()
+
+
+def require_user(address: str, password_file: Path | None) -> None:
+    """Raises UsageError where there is a password file and the address has no user, or a password of its own."""
+    parts = urlsplit(address)
+    if password_file is not None and (not parts.username or parts.password is not None):
         raise UsageError(
             "camera_password_file needs a camera whose address has a user and no password: "
             f"{parts.scheme}://USER@{parts.hostname or 'HOST'}"
         )
-    password = quote(read_password(password_file, "the camera's", "camera_password_file"), safe="")
-    host = parts.netloc.rpartition("@")[2]
-    return parts._replace(netloc=f"{parts.netloc.rpartition('@')[0]}:{password}@{host}").geturl()
 
 
 def redirected_to(address: str, limit_s: float) -> str:

@@ -13,7 +13,6 @@ When a live source stops, the following happens in this order:
 
 from __future__ import annotations
 
-import random
 import threading
 import zlib
 from collections import Counter, deque
@@ -23,17 +22,15 @@ from typing import TYPE_CHECKING
 
 from device.camera.frame import Frame
 from device.camera.source import Source, SourceLost
+from device.camera.time_limits import longest_call_s, reopen_delay_s, stuck_limit_s
 from device.clock import Clock
 from device.config import Settings
-from fer_edge.errors import CameraNotOpened, RestartNeeded
+from fer_edge.errors import CameraNotOpened, RestartNeeded, UsageError
 
 if TYPE_CHECKING:
     import numpy as np
 
-_MIN_REOPEN_DELAY_S, _MAX_REOPEN_DELAY_S = 0.25, 30.0
-_REOPEN_DELAY_SHARE = 1 / 20  # of the time since the loss
-_REOPEN_DELAY_JITTER = 0.1  # so that cameras that were lost together are not all opened at the same moment
-_JOIN_TIMEOUT_S = 5.0  # a thread that is stuck in a driver is abandoned after that
+_JOIN_TIMEOUT_S = 5.0  # at the end of a run a thread that is stuck in a driver is abandoned after that
 _REMEMBERED_PICTURES = (
     32  # a frozen stream repeats several encodings of one picture, the same ones after each key frame
 )
@@ -62,7 +59,7 @@ class Capture:
     `read` counts all pictures that arrived, decodable or not. `drops` counts those that never reached the loop, by reason:
     `busy` (a newer one arrived first), `unread` (the loop ended), `unreadable` (could not be decoded). `read` equals the
     frames returned by `next_frame` plus `drops`. `opened_ns` is when the source was first open, before any frame; 0 while a
-    source that may appear later is absent. `lost` is true from a loss until the picture is back.
+    source that may appear later is absent or has given no picture yet. `lost` is true from a loss until the picture is back.
     """
 
     def __init__(self, source: Source, settings: Settings, clock: Clock) -> None:
@@ -73,6 +70,7 @@ class Capture:
         self._settings, self._clock = settings, clock
         self._condition = threading.Condition()
         self._stop = threading.Event()
+        self._stop_ns = 0  # when it was set
         self._slot: Frame | None = None
         self._changes: deque[CameraChange] = deque()
         self._failure: BaseException | None = None
@@ -87,12 +85,17 @@ class Capture:
         self.lost, self._lost_ns, self._reason = False, 0, ""
         self._thread = threading.Thread(target=self._run, name="capture", daemon=True)
 
+    @property
+    def stopping(self) -> bool:
+        """Whether the thread was asked to end: no more frames are returned."""
+        return self._stop.is_set()
+
     def __enter__(self) -> Capture:
         try:
             self.source.open()
             self.opened_ns = self._clock.mono_ns()
-        except CameraNotOpened as error:
-            if not (self._settings.wait_camera and self.source.live):
+        except (CameraNotOpened, UsageError) as error:  # the file with a camera's password may come later too
+            if not self._waits:
                 raise
             self._mark_lost("waiting", str(error), self._clock.mono_ns())
         self._thread.start()
@@ -103,26 +106,56 @@ class Capture:
     ) -> None:
         self.close()
 
+    def stop(self) -> bool:
+        """Asks the thread to end. Whether it has ended, so that the source is closed and may be used again.
+
+        It does not wait; a loop asks again at each turn, and `next_frame` waits meanwhile. A driver's call cannot be
+        interrupted, and nothing else may use the source before it returns. It is given as long as a healthy driver may take,
+        because a run that ends with RestartNeeded is started again only by a service manager. Raises RestartNeeded after
+        that: only the end of the process closes the device then.
+        """
+        self._ask_to_stop()
+        if not self._thread.is_alive():
+            return True
+        if (waited_s := self._elapsed_s(self._stop_ns)) > longest_call_s(self._settings):
+            raise RestartNeeded(
+                f"the camera does not close: its driver has not returned for {waited_s:.0f} s; the end of this process closes "
+                "it, and a pause stays in force at the next start"
+            )
+        return False
+
     def close(self) -> None:
-        """Ends the thread, closes the source and counts a frame left in the slot as unread; may be called twice."""
-        self._stop.set()
-        with self._condition:
-            self._condition.notify_all()
+        """Ends the thread, closes the source and counts a frame left in the slot as unread; may be called twice.
+
+        For the end of a process, which closes a device whose driver does not return within 5 s. Before a source is used again
+        `stop` must have returned True.
+        """
+        self._ask_to_stop()
         self._thread.join(_JOIN_TIMEOUT_S)
         with self._condition:
             if self._slot is not None:
                 self._slot = None
                 self.drops["unread"] += 1
 
+    def _ask_to_stop(self) -> None:
+        if not self._stop.is_set():
+            self._stop_ns = self._clock.mono_ns()
+            self._stop.set()
+        with self._condition:
+            self._condition.notify_all()
+
     def next_frame(self, timeout_s: float) -> Frame | None:
-        """The newest frame that was not returned yet, or None when none arrived within `timeout_s`.
+        """The newest frame that was not returned yet, or None when none arrived within `timeout_s`, or after `stop`.
 
         Raises EndOfStream after the last frame of a recording, CameraNotOpened when no first frame arrived, RestartNeeded when
         a lost source did not come back or its driver does not return, and any other error that ended the thread.
         """
+        if self._stop.is_set():
+            self._thread.join(timeout_s)
+            return None
         with self._condition:
             started_ns = self._call_started_ns
-            if started_ns is not None and self._elapsed_s(started_ns) > self._settings.stuck_s:
+            if started_ns is not None and self._elapsed_s(started_ns) > stuck_limit_s(self._settings):
                 raise RestartNeeded(
                     f"the camera's driver has not returned for {self._elapsed_s(started_ns):.0f} s; start again, and if it "
                     "stays so, unplug the camera"
@@ -140,10 +173,16 @@ class Capture:
 
     def _run(self) -> None:
         try:
+            try:
+                if not self.lost:
+                    self._read_first_frame()
+            except CameraNotOpened as error:
+                if not self._waits:
+                    raise
+                since_ns, self.opened_ns = self.opened_ns, 0  # without a picture it is absent
+                self._mark_lost("waiting", str(error), since_ns)
             if self.lost:
                 self._reopen()
-            else:
-                self._read_first_frame()
             while not self._stop.is_set():
                 try:
                     self._read_frame(self._settings.stall_s)
@@ -217,7 +256,7 @@ class Capture:
         """Returns once the lost source returns frames again or the run is stopped. Raises RestartNeeded after `reopen_s`."""
         while not self._stop.is_set():
             self.source.close()
-            if self._stop.wait(_reopen_delay_s(self._elapsed_s(self._lost_ns))):
+            if self._stop.wait(reopen_delay_s(self._elapsed_s(self._lost_ns))):
                 return
             try:
                 self._call_started_ns = self._clock.mono_ns()
@@ -225,7 +264,7 @@ class Capture:
                 self._call_started_ns = None
                 self._new_since_open = 0
                 self._read_first_frame()
-            except CameraNotOpened as error:
+            except (CameraNotOpened, UsageError) as error:
                 self._call_started_ns = None
                 lost_s = self._elapsed_s(self._lost_ns)
                 if lost_s > self._settings.reopen_s and not self._settings.wait_camera:
@@ -241,14 +280,12 @@ class Capture:
                 self._changes.append(CameraChange("back", "", (self._last_ns - self._lost_ns) / 1e9))
             return
 
+    @property
+    def _waits(self) -> bool:
+        return self._settings.wait_camera and self.source.live
+
     def _elapsed_s(self, since_ns: int) -> float:
         return (self._clock.mono_ns() - since_ns) / 1e9
-
-
-def _reopen_delay_s(lost_s: float) -> float:
-    """The delay before the next attempt to open a source that was lost `lost_s` ago."""
-    delay_s = min(max(lost_s * _REOPEN_DELAY_SHARE, _MIN_REOPEN_DELAY_S), _MAX_REOPEN_DELAY_S)
-    return delay_s * random.uniform(1 - _REOPEN_DELAY_JITTER, 1 + _REOPEN_DELAY_JITTER)
 
 
 def _picture_checksum(gray: np.ndarray) -> int:

@@ -6,7 +6,7 @@ import re
 from pathlib import Path, PurePosixPath
 from urllib.parse import urlsplit
 
-from device.camera.camera_url import redact_url
+from device.camera.camera_url import redact_url, require_user
 from device.camera.source import Source
 from device.clock import Clock
 from device.config import Settings
@@ -72,6 +72,9 @@ def _network_stream(name: str, settings: Settings, clock: Clock) -> Source:
         raise UsageError(
             f"the address {redact_url(name)} cannot be a camera; give one of {', '.join(URL_SCHEMES)}, then :// and a host"
         )
+    require_user(
+        name, settings.camera_password_file
+    )  # now: a camera that is waited for is not opened with wrong settings
     from device.camera.stream import NetworkStream
 
     return NetworkStream(name, settings, clock)

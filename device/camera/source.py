@@ -81,7 +81,7 @@ class Source(Protocol):
     live: bool  # a live source is read all the time, and frames are dropped to stay fresh; a recording waits
 
     def open(self) -> None:
-        """Prepares the source for reading. Raises CameraNotOpened within a few seconds."""
+        """Prepares the source for reading. Raises CameraNotOpened within a few seconds, UsageError for its password's file."""
         ...
 
     def read(self) -> Frame | None:

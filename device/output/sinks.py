@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+import os
+import stat
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import ExitStack
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Protocol, Self, TextIO, cast
@@ -60,11 +62,13 @@ class _LineSink(_StatelessSink):
     """A sink that writes lines to a stream and flushes each. When the reader is gone, it raises once, then writes nothing.
 
     When a line cannot be written for another reason, as on a full disk, `failure` has the reason, which is reported once on
-    stderr, and nothing more is written: a run does not end for it.
+    stderr, and nothing more is written: a run does not end for it. Nor does a service end when the reader of its lines,
+    journald, is stopped.
     """
 
-    def __init__(self, stream: TextIO) -> None:
+    def __init__(self, stream: TextIO, environ: Mapping[str, str] = os.environ) -> None:
         self.failure = ""
+        self._is_service = _is_service(stream, environ)
         self._stream: TextIO | None = stream
 
     @property
@@ -78,19 +82,36 @@ class _LineSink(_StatelessSink):
         try:
             self._stream.write(f"{line}\n")
             self._stream.flush()
-        except BrokenPipeError:
-            self._stream = None
-            raise
         except OSError as error:
-            self._stream, self.failure = None, error.strerror or str(error)
+            self._stream = None
+            if isinstance(error, BrokenPipeError) and not self._is_service:
+                raise
+            self.failure = error.strerror or str(error) or type(error).__name__
             message(f"{self.trouble}, the run goes on")
+
+
+def _is_service(stream: TextIO, environ: Mapping[str, str]) -> bool:
+    """Whether a service manager started this process, so that no reader of the stream can ask for the end of the run.
+
+    A terminal of a desktop that systemd started hands JOURNAL_STREAM on; a pipe, as in `fer-edge run | head`, is not the
+    journal's stream then.
+    """
+    if "NOTIFY_SOCKET" in environ:
+        return True
+    try:
+        is_pipe = stat.S_ISFIFO(os.fstat(stream.fileno()).st_mode)
+    except (OSError, ValueError):  # no file behind it; or it is closed
+        is_pipe = False
+    return "JOURNAL_STREAM" in environ and not is_pipe
 
 
 class JsonLinesSink(_LineSink):
     """A sink that writes the journal's lines to a stream: all kinds, or those given. Raises BrokenPipeError once."""
 
-    def __init__(self, stream: TextIO, kinds: Collection[str] | None = None) -> None:
-        super().__init__(stream)
+    def __init__(
+        self, stream: TextIO, kinds: Collection[str] | None = None, environ: Mapping[str, str] = os.environ
+    ) -> None:
+        super().__init__(stream, environ)
         self._kinds = kinds
 
     def append(self, event: Event) -> None:
@@ -106,8 +127,10 @@ PRINTED_KINDS = {"none": frozenset[str](), "states": _STATES, "frames": _STATES 
 class TerminalSink(_LineSink):
     """A sink that writes readable lines for events of some kinds, timed from the first event. Raises BrokenPipeError once."""
 
-    def __init__(self, stream: TextIO, kinds: Collection[str] = _STATES) -> None:
-        super().__init__(stream)
+    def __init__(
+        self, stream: TextIO, kinds: Collection[str] = _STATES, environ: Mapping[str, str] = os.environ
+    ) -> None:
+        super().__init__(stream, environ)
         self._kinds = kinds
         self._start_s: float | None = None
         self._labels: tuple[str, ...] = ()

@@ -21,7 +21,8 @@ from device.system.status import InstanceStatus, is_own_process, read_instance
 from fer_edge.errors import NotRunning, UsageError
 from fer_edge.file_owner import acting_as_owner
 
-_TIMEOUT_S, _POLL_S = 5.0, 0.1
+_TIMEOUT_S = 25.0  # beyond `stall_s`: a camera is closed, or the run has ended, within less (Capture.stop)
+_POLL_S = 0.1
 
 
 class Pause:
@@ -84,8 +85,8 @@ def pause(name: str, folders: Sequence[Path], clock: Clock, journal: Path | None
     failed = "".join(f"; {sentence}: a reboot would end the pause" for sentence in pause_request.set())
     if not instance.running:
         return f"{name} does not run; it will start paused{failed}"
-    if not _wait_for(name, folders, clock, paused=True):
-        raise UsageError(f"{name} did not pause within {_TIMEOUT_S:g} s; see `fer-edge health`")
+    if not _wait_for(name, folders, clock, limit_s := _limit_s(instance), paused=True):
+        raise UsageError(f"{name} did not pause within {limit_s:g} s; see `fer-edge health`")
     command = "fer-edge resume" + ("" if name == SETTING_FIELDS["name"].default else f" --name {name}")
     return f"{name} is paused and its camera closed; `{command}` ends the pause, a restart does not{failed}"
 
@@ -96,8 +97,8 @@ def resume(name: str, folders: Sequence[Path], clock: Clock, journal: Path | Non
     _pause_request(instance, folders, journal).clear()
     if not instance.running:
         return f"{name} does not run; it will not start paused"
-    if not _wait_for(name, folders, clock, paused=False):
-        raise UsageError(f"{name} did not resume within {_TIMEOUT_S:g} s; see `fer-edge health`")
+    if not _wait_for(name, folders, clock, limit_s := _limit_s(instance), paused=False):
+        raise UsageError(f"{name} did not resume within {limit_s:g} s; see `fer-edge health`")
     return f"{name} is no longer paused"
 
 
@@ -127,9 +128,14 @@ def _pause_request(instance: InstanceStatus, folders: Sequence[Path], journal: P
     return Pause(instance.name, instance.folder or folders[0], folder, instance.owner)
 
 
-def _wait_for(name: str, folders: Sequence[Path], clock: Clock, paused: bool) -> bool:
+def _limit_s(instance: InstanceStatus) -> float:
+    """How long to wait for the instance: a read of its camera may take `stall_s`."""
+    return _TIMEOUT_S + (instance.record.stall_s if instance.record else 0.0)
+
+
+def _wait_for(name: str, folders: Sequence[Path], clock: Clock, limit_s: float, paused: bool) -> bool:
     """Whether the instance was paused, or resumed, in time; an instance that ends meanwhile has closed its camera too."""
-    end_ns = clock.mono_ns() + round(_TIMEOUT_S * 1e9)
+    end_ns = clock.mono_ns() + round(limit_s * 1e9)
     while clock.mono_ns() < end_ns:
         record = (instance := read_instance(name, folders, clock)).record
         if not instance.running or record is None or (record.status.state == "paused") == paused:

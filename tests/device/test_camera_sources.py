@@ -410,6 +410,8 @@ def test_a_cameras_password_comes_from_a_file(tmp_path: Path, camera: str, passw
     for wrong in ("rtsp://h/a", "rtsp://u:p@h/a"):
         with pytest.raises(UsageError, match="a user and no password"):
             with_password(wrong, path)
+        with pytest.raises(UsageError, match="a user and no password"):
+            create_source(Settings(wrong, camera_password_file=path, wait_camera=True), FakeClock())
 
 
 SHORT_OF_MEMORY = r"""

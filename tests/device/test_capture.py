@@ -8,11 +8,12 @@ from typing import Any
 import pytest
 from fakes import FakeClock, ScriptedSource
 
-from device.camera.capture import CameraChange, Capture, _reopen_delay_s
+from device.camera.capture import CameraChange, Capture
 from device.camera.source import EndOfStream, SourceLost
+from device.camera.time_limits import reopen_delay_s
 from device.clock import SystemClock
 from device.config import Settings
-from fer_edge.errors import CameraNotOpened, RestartNeeded
+from fer_edge.errors import CameraNotOpened, FerEdgeError, RestartNeeded, UsageError
 
 LONG_S = 10.0
 
@@ -196,9 +197,10 @@ def test_a_still_recording_is_not_frozen() -> None:
         assert values(capture) == [5] * 20
 
 
-def test_wait_camera_waits_for_an_absent_camera() -> None:
+@pytest.mark.parametrize("error", [CameraNotOpened("not plugged in yet"), UsageError("its password cannot be read")])
+def test_wait_camera_waits_for_an_absent_camera(error: FerEdgeError) -> None:
     source = ScriptedSource([7, 8], live=True, clock=SystemClock())
-    source.failing_opens.append(CameraNotOpened("not plugged in yet"))
+    source.failing_opens.append(error)
     with Capture(source, Settings(wait_camera=True), SystemClock()) as capture:
         assert capture.opened_ns == 0
         frame = capture.next_frame(LONG_S)
@@ -207,38 +209,143 @@ def test_wait_camera_waits_for_an_absent_camera() -> None:
         states = []
         while len(states) < 2:
             if (change := capture.next_change()) is not None:
-                states.append(change.state)
-    assert states == ["waiting", "back"]
+                states.append(change)
+    assert [change.state for change in states] == ["waiting", "back"] and states[0].reason == str(error)
 
 
-def test_a_recording_is_not_waited_for() -> None:
-    source = ScriptedSource([1], live=False, clock=SystemClock())
-    source.failing_opens.append(CameraNotOpened("no such file"))
-    with pytest.raises(CameraNotOpened), Capture(source, Settings(wait_camera=True), SystemClock()):
-        raise AssertionError("entered without a recording")
+@pytest.mark.parametrize("fault", [SourceLost("STREAMON: no space left on device"), None], ids=["refused", "silent"])
+def test_wait_camera_waits_for_a_camera_that_opens_and_gives_no_picture(fault: SourceLost | None) -> None:
+    gate = threading.Semaphore(0)
 
+    class Wedged(ScriptedSource):
+        """A camera that gives no picture until it is opened for the third time."""
 
-def test_a_stuck_driver_asks_for_a_restart() -> None:
-    clock = FakeClock()
-    entered, leave = threading.Event(), threading.Event()
-
-    class Stuck(ScriptedSource):
         def read(self) -> Any:
-            if not self._script:
-                entered.set()
-                leave.wait(LONG_S)
-            return super().read()
+            if self.opens > 2:
+                gate.acquire(timeout=LONG_S)
+                return super().read()
+            if fault:
+                raise fault
+            return None
 
-    with Capture(Stuck([1], live=True, clock=clock), Settings(stuck_s=20), clock) as capture:
+    source = Wedged([7, 8], live=True, clock=SystemClock())
+    changes: list[CameraChange] = []
+    with Capture(source, Settings(wait_camera=True, open_s=0.05), SystemClock()) as capture:
+        while not changes:
+            assert capture.next_frame(0.01) is None
+            if (change := capture.next_change()) is not None:
+                changes.append(change)
+        assert capture.lost and capture.opened_ns == 0, "it was never there"
+        gate.release(2)
         assert capture.next_frame(LONG_S) is not None
-        assert entered.wait(LONG_S)
+        while len(changes) < 2:
+            if (change := capture.next_change()) is not None:
+                changes.append(change)
+        assert capture.opened_ns > 0
+    assert [change.state for change in changes] == ["waiting", "back"]
+    assert "opened but gave no picture" in changes[0].reason
+    assert source.opens == 3
+
+
+def test_a_lost_cameras_password_may_be_unreadable_for_a_while() -> None:
+    gate = threading.Semaphore(1)
+    source = ScriptedSource([1, SourceLost("gone"), 2], live=True, clock=SystemClock(), gate=gate)
+    with Capture(source, Settings(), SystemClock()) as capture:
+        assert capture.next_frame(LONG_S) is not None
+        source.failing_opens.append(UsageError("the camera's password cannot be read"))
+        gate.release(3)
+        frame = capture.next_frame(LONG_S)
+    assert frame is not None and frame.gray[0, 0] == 2 and source.opens == 3
+
+
+def test_a_camera_that_stays_without_its_password_asks_for_a_restart_that_says_so() -> None:
+    source = ScriptedSource(
+        [1, SourceLost("gone")], live=True, clock=SystemClock(), gate=(gate := threading.Semaphore(1))
+    )
+    with Capture(source, Settings(reopen_s=0.0), SystemClock()) as capture:
+        assert capture.next_frame(LONG_S) is not None
+        source.failing_opens.append(UsageError("the camera's password cannot be read"))
+        gate.release(2)
+        with pytest.raises(RestartNeeded, match="password cannot be read"):
+            capture.next_frame(LONG_S)
+
+
+@pytest.mark.parametrize(("live", "wait_camera"), [(False, True), (True, False)], ids=["recording", "not asked to"])
+@pytest.mark.parametrize("error", [CameraNotOpened("not there"), UsageError("its password cannot be read")])
+def test_only_a_camera_is_waited_for_and_only_where_asked(error: FerEdgeError, live: bool, wait_camera: bool) -> None:
+    source = ScriptedSource([1], live=live, clock=SystemClock())
+    source.failing_opens.append(error)
+    with pytest.raises(type(error)), Capture(source, Settings(wait_camera=wait_camera), SystemClock()):
+        raise AssertionError("entered without a source")
+
+
+class Stuck(ScriptedSource):
+    """A source whose reading does not return after the script, until the test sets `leave`."""
+
+    def __init__(self, script: list[Any], clock: FakeClock) -> None:
+        super().__init__(script, live=True, clock=clock)
+        self.entered, self.leave = threading.Event(), threading.Event()
+
+    def read(self) -> Any:
+        if not self._script:
+            self.entered.set()
+            self.leave.wait(LONG_S)
+        return super().read()
+
+
+@pytest.mark.parametrize(
+    ("settings", "limit_s"),
+    [
+        (Settings(stuck_s=20), 20),
+        (Settings(stuck_s=20, stall_s=30), 35),  # for that long FFmpeg waits for a picture of a healthy camera
+        (Settings(stuck_s=20, open_s=15), 45),
+    ],
+    ids=["stuck_s", "stall_s", "open_s"],
+)
+def test_a_stuck_driver_asks_for_a_restart(settings: Settings, limit_s: int) -> None:
+    clock = FakeClock()
+    source = Stuck([1], clock)
+    with Capture(source, settings, clock) as capture:
+        assert capture.next_frame(LONG_S) is not None
+        assert source.entered.wait(LONG_S)
+        clock.now_ns += limit_s * 1_000_000_000
         assert capture.next_frame(0.0) is None
-        clock.now_ns += 21_000_000_000
-        with pytest.raises(RestartNeeded, match="not returned for 21 s"):
+        clock.now_ns += 1_000_000_000
+        with pytest.raises(RestartNeeded, match=f"not returned for {limit_s + 1} s"):
             capture.next_frame(0.0)
-        leave.set()
+        source.leave.set()
+
+
+def test_a_source_is_released_by_its_own_thread_once_the_driver_returns() -> None:
+    clock = FakeClock()
+    source = Stuck([1], clock)
+    with Capture(source, Settings(), clock) as capture:
+        assert source.entered.wait(LONG_S)
+        assert not capture.stop()
+        assert capture.next_frame(0.01) is None and capture.drops.total() == 0, "no picture after it was asked to stop"
+        clock.now_ns += 15_000_000_000
+        assert not capture.stop() and source.closes == 0
+        source.leave.set()
+        assert capture.next_frame(LONG_S) is None
+        assert capture.stop() and source.closes == 1
+    assert (capture.read, dict(capture.drops)) == (1, {"unread": 1})
+
+
+def test_a_source_that_cannot_be_released_asks_for_a_restart() -> None:
+    clock = FakeClock()
+    source = Stuck([1], clock)
+    with Capture(source, Settings(stall_s=12), clock) as capture:
+        assert source.entered.wait(LONG_S)
+        assert not capture.stop()
+        clock.now_ns += 17_000_000_000
+        assert not capture.stop()
+        clock.now_ns += 1_000_000_000
+        with pytest.raises(RestartNeeded, match="not returned for 18 s; the end of this process closes it"):
+            capture.stop()
+        assert source.closes == 0
+        source.leave.set()
 
 
 @pytest.mark.parametrize(("gone_s", "wait_s"), [(0, 0.25), (5, 0.25), (10, 0.5), (60, 3), (600, 30), (100_000, 30)])
 def test_attempts_are_frequent_at_first_and_rarer_later(gone_s: float, wait_s: float) -> None:
-    assert [_reopen_delay_s(gone_s) for _ in range(50)] == pytest.approx([wait_s] * 50, rel=0.11)
+    assert [reopen_delay_s(gone_s) for _ in range(50)] == pytest.approx([wait_s] * 50, rel=0.11)

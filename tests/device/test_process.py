@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import subprocess
 import sys
@@ -88,6 +89,27 @@ def test_a_closed_stdout_ends_the_run_cleanly(tmp_path: Path, bundle_path: Path)
     process.stderr.close()
     assert "Broken pipe" not in spoken and "Traceback" not in spoken
     assert journal_events(tmp_path / "log")[-1].body["reason"] == "the reader of stdout went away"
+
+
+def test_a_service_goes_on_without_journald(tmp_path: Path, bundle_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """journald stops, and nobody reads stdout any more: systemd would not start a service again that ends with 0 for it."""
+    monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
+    process = start(tmp_path, bundle_path, "-v", health_s=0.2)
+    assert process.stdout is not None and process.stderr is not None
+    assert "camera synthetic opened" in process.stdout.readline()
+    process.stdout.close()
+    status = tmp_path / "run/camera.status.json"
+
+    def reported() -> bool:
+        return "Broken pipe" in (json.loads(status.read_text())["outputs"].get("stdout") or "")
+
+    processes.wait_until(process, reported)
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(timeout=30) == 7
+    spoken = process.stderr.read()
+    process.stderr.close()
+    assert spoken.count("stdout cannot be written (Broken pipe)") == 1 and "Traceback" not in spoken
+    assert journal_events(tmp_path / "log")[-1].body["reason"] == "stopped by SIGTERM"
 
 
 FORBIDDEN = ("tensorflow", "keras", "sklearn", "matplotlib", "convert", "picamera2")

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +28,7 @@ class Gone(io.StringIO):
 
     def flush(self) -> None:
         self.tries += 1
-        raise BrokenPipeError
+        raise BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE))
 
 
 EPISODE: dict[str, Any] = {"label": "sad", "p": [0.1, 0.2, 0.7], "dwell_s": 1.5, "track": 3, "ended": "changed"}
@@ -65,11 +67,38 @@ def test_json_lines_equal_the_journal() -> None:
 
 def test_a_closed_reader_raises_once() -> None:
     stream = Gone()
-    sink = JsonLinesSink(stream)
+    sink = JsonLinesSink(stream, environ={})
     with pytest.raises(BrokenPipeError):
         sink.append(event())
     sink.append(event())
     assert stream.tries == 1
+
+
+@pytest.mark.parametrize("name", ["JOURNAL_STREAM", "NOTIFY_SOCKET"])
+def test_a_service_outlives_journald(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    stream = Gone()
+    sink = TerminalSink(stream, {"reading"}, {name: "/run/x"})
+    assert sink.trouble is None
+    for _ in range(2):
+        sink.append(event("reading", **READING))
+    assert stream.tries == 1
+    assert sink.failure == "Broken pipe" and sink.trouble is not None
+    assert (
+        capsys.readouterr().err.count("stdout cannot be written (Broken pipe); it gets no more lines, the run goes on")
+        == 1
+    )
+
+
+def test_a_pipe_in_a_terminal_that_systemd_started_is_no_service() -> None:
+    """Its shell has JOURNAL_STREAM, of another stream: `fer-edge run | head` ends with head."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    stream = os.fdopen(writer, "w")
+    sink = JsonLinesSink(stream, environ={"JOURNAL_STREAM": "8:1234"})
+    with pytest.raises(BrokenPipeError):
+        sink.append(event())
+    with pytest.raises(BrokenPipeError):
+        stream.close()
 
 
 def test_events_are_numbered_and_stamped() -> None:

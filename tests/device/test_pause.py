@@ -1,0 +1,140 @@
+"""A pause while the camera stalls: its source is never used by two threads, and is closed before the pause is recorded."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+from builders import journal_events
+from fakes import ScriptedSource
+
+from device.clock import SystemClock
+from device.config import Settings
+from device.run import run
+from device.system.control import Pause
+from device.system.status_record import Status
+from fer_edge.errors import RestartNeeded
+
+LONG_S = 30.0
+
+
+class Finished(Exception):
+    """Ends a run whose script is at its end."""
+
+
+class Stalling(ScriptedSource):
+    """A camera whose reading blocks after `frames` frames, until the test sets `leave`; `intrusions` counts calls meanwhile."""
+
+    def __init__(self, script: list[Any], frames: int, clock: SystemClock) -> None:
+        super().__init__(script, live=True, clock=clock)
+        self.frames, self.intrusions = frames, 0
+        self.entered, self.leave = threading.Event(), threading.Event()
+
+    @property
+    def blocked(self) -> bool:
+        return self.entered.is_set() and not self.leave.is_set()
+
+    def open(self) -> None:
+        self.intrusions += self.blocked
+        super().open()
+
+    def read(self) -> Any:
+        self.intrusions += self.blocked
+        if self._seq == self.frames and not self.leave.is_set():
+            self.entered.set()
+            self.leave.wait(LONG_S)
+        return super().read()
+
+    def close(self) -> None:
+        self.intrusions += self.blocked
+        super().close()
+
+
+class Turns:
+    """Counts the turns of a loop."""
+
+    def __init__(self) -> None:
+        self.turns = threading.Semaphore(0)
+
+    def on_frame(self, *_: Any) -> None:
+        pass
+
+    def on_turn(self, _: Status) -> None:
+        self.turns.release()
+
+    def pass_by(self) -> None:
+        """Returns after three turns from now."""
+        while self.turns.acquire(blocking=False):
+            pass
+        for _ in range(3):
+            assert self.turns.acquire(timeout=LONG_S)
+
+
+def settings_of(tmp_path: Path, bundle_path: Path, **values: Any) -> Settings:
+    return Settings(
+        "scripted", bundle=bundle_path, log=tmp_path / "log", runtime=tmp_path / "run", detector="haar", **values
+    )
+
+
+def states(tmp_path: Path) -> list[str]:
+    """The changes of the camera and the pauses in the journal, in order."""
+    events = journal_events(tmp_path / "log")
+    return [e.body.get("state", e.kind) for e in events if e.kind in ("camera", "pause", "resume", "end")]
+
+
+def test_a_resume_during_a_stalled_read_waits_for_its_end(tmp_path: Path, bundle_path: Path) -> None:
+    source = Stalling([1, 2, 3, Finished()], 2, SystemClock())
+    settings = settings_of(tmp_path, bundle_path)
+    pause, turns = Pause(settings.name, tmp_path / "run", tmp_path / "log"), Turns()
+
+    def disturb() -> None:
+        assert source.entered.wait(LONG_S)
+        pause.set()
+        turns.pass_by()  # none of them may touch the source
+        pause.clear()
+        turns.pass_by()
+        source.leave.set()
+
+    other = threading.Thread(target=disturb)
+    other.start()
+    with pytest.raises(Finished):
+        run(settings, source=source, observers=[turns])
+    other.join(LONG_S)
+    assert source.intrusions == 0
+    assert (source.opens, source.closes) == (2, 2)
+    assert states(tmp_path) == ["opened", "closed", "pause", "resume", "opened", "closed", "end"]
+
+
+def test_a_driver_that_does_not_return_ends_the_run_and_the_next_one_starts_paused(
+    tmp_path: Path, bundle_path: Path
+) -> None:
+    class Skipping(SystemClock):
+        ahead_ns = 0
+
+        def mono_ns(self) -> int:
+            return super().mono_ns() + self.ahead_ns
+
+    clock = Skipping()
+    source = Stalling([1, 2], 1, SystemClock())
+    settings = settings_of(tmp_path, bundle_path)
+    pause, turns = Pause(settings.name, tmp_path / "run", tmp_path / "log"), Turns()
+
+    def disturb() -> None:
+        assert source.entered.wait(LONG_S)
+        pause.set()
+        turns.pass_by()
+        clock.ahead_ns += 16_000_000_000
+
+    other = threading.Thread(target=disturb)
+    other.start()
+    with pytest.raises(RestartNeeded, match="the camera does not close"):
+        run(settings, source=source, clock=clock, observers=[turns])
+    other.join(LONG_S)
+    assert source.intrusions == 0 and "pause" not in states(tmp_path)
+    source.leave.set()
+    following = ScriptedSource([1], live=True, clock=SystemClock())
+    assert run(settings_of(tmp_path, bundle_path, duration_s=0.3), source=following) == 0
+    assert following.opens == 0
+    assert states(tmp_path)[-2:] == ["pause", "end"]
