@@ -64,7 +64,8 @@ class Event:
     """One event of a run. `mono_s` counts seconds since boot (as CLOCK_BOOTTIME); no clock step changes it.
 
     `seq` counts the events of one run from 0. `boot` is the kernel's id of this boot. `wall` is UTC, ISO 8601 with
-    milliseconds; `clock` says whether it is right: `synced`, `unsynced` or `unknown`.
+    milliseconds; `clock` says whether it is right: `synced`, `unsynced` or `unknown`. A body of any kind may have
+    `purged`: how many numbers after this one a purge removed.
     """
 
     kind: str
