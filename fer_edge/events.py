@@ -120,3 +120,9 @@ class Event:
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError, OverflowError) as error:
             raise UsageError(f"not a line of a journal: {line[:80]!r} ({clean(repr(error))})") from error
         return Event(kind, seq, boot, mono_s, wall, clock, fields)
+
+
+def start_mono_s(event: Event) -> float:
+    """When the event began, in seconds since its boot: for an episode or a minute its start, which is long before the line."""
+    starts = (event.body.get(key) for key in ("start_mono_s", "from_mono_s"))
+    return min([event.mono_s, *(mono_s for mono_s in starts if isinstance(mono_s, int | float))])

@@ -19,7 +19,7 @@ from pathlib import Path
 
 from fer_edge.atomic_file import atomic_file
 from fer_edge.errors import UsageError
-from fer_edge.events import Event
+from fer_edge.events import Event, start_mono_s
 from fer_edge.journal.clock_correction import ClockCorrection, Uptime
 from fer_edge.journal.segments import lock_folder, segment_lines, segments, sync_folder
 
@@ -91,7 +91,7 @@ def _judge(folder: Path, before: datetime | Uptime) -> _Judge:
         limit_s = before.timestamp()
 
         def by_wall(event: Event) -> tuple[bool, bool]:
-            at_s, known = calendar.at_s(event, _from_mono_s(event))
+            at_s, known = calendar.at_s(event, start_mono_s(event))
             return at_s < limit_s, known
 
         return by_wall
@@ -100,15 +100,9 @@ def _judge(folder: Path, before: datetime | Uptime) -> _Judge:
     earlier = set(calendar.boots[: calendar.boots.index(before.boot)])
 
     def by_uptime(event: Event) -> tuple[bool, bool]:
-        return event.boot in earlier or (event.boot == before.boot and _from_mono_s(event) < before.mono_s), True
+        return event.boot in earlier or (event.boot == before.boot and start_mono_s(event) < before.mono_s), True
 
     return by_uptime
-
-
-def _from_mono_s(event: Event) -> float:
-    """When the event began: for an episode or a minute its start, which is long before the line."""
-    starts = (event.body.get(key) for key in ("start_mono_s", "from_mono_s"))
-    return min([event.mono_s, *(mono_s for mono_s in starts if isinstance(mono_s, int | float))])
 
 
 @dataclass(frozen=True, slots=True)
