@@ -21,6 +21,8 @@ _Check = Callable[[Any], bool]
 
 def body_error(kind: str, body: Mapping[str, Any]) -> str:
     """What is wrong with the first field of another type or out of range; empty where there is none."""
+    if not _count(body.get("purged", 0)):
+        return f"purged is {clean(repr(body['purged'])[:80], 60)}"
     checks = _FIELDS.get(kind, _ANY)
     for name, value in body.items():
         check = checks.get(name)

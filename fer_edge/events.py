@@ -65,7 +65,8 @@ class Event:
     """One event of a run. `mono_s` counts seconds since boot (as CLOCK_BOOTTIME); no clock step changes it.
 
     `seq` counts the events of one run from 0. `boot` is the kernel's id of this boot. `wall` is UTC, ISO 8601 with
-    milliseconds; `clock` says whether it is right: `synced`, `unsynced` or `unknown`.
+    milliseconds; `clock` says whether it is right: `synced`, `unsynced` or `unknown`. A body of any kind may have
+    `purged`: how many numbers after this one a purge removed.
     """
 
     kind: str
@@ -120,3 +121,9 @@ class Event:
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError, OverflowError) as error:
             raise UsageError(f"not a line of a journal: {line[:80]!r} ({clean(repr(error))})") from error
         return Event(kind, seq, boot, mono_s, wall, clock, fields)
+
+
+def start_mono_s(event: Event) -> float:
+    """When the event began, in seconds since its boot: for an episode or a minute its start, which is long before the line."""
+    starts = (event.body.get(key) for key in ("start_mono_s", "from_mono_s"))
+    return min([event.mono_s, *(mono_s for mono_s in starts if isinstance(mono_s, int | float))])

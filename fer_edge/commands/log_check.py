@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import argparse
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from fer_edge.commands.log_options import add_folder_arguments, selected_devices
-from fer_edge.console import output
+from fer_edge.console import message, output
 from fer_edge.errors import EXIT_DONE, Unhealthy
 from fer_edge.json_fields import json_text
 
@@ -23,7 +24,12 @@ def register(actions: Any) -> None:
     purge.add_argument(
         "--before", required=True, metavar="WHEN", help="2026-01-31, 2026-01-31T12:00, or 30d, 12h, 15min (ago)"
     )
-    purge.add_argument("--log", type=Path, metavar="DIR", help="folder of the journal; default: where `run` writes")
+    purge.add_argument(
+        "--log",
+        type=Path,
+        metavar="DIR",
+        help="folder of the one journal, without its subfolders; default: where `run` writes",
+    )
     purge.add_argument("--name", default="camera", help="name of the instance, if --log is absent; default: camera")
     purge.set_defaults(command=_purge)
 
@@ -50,10 +56,16 @@ def _purge(args: argparse.Namespace) -> int:
     from device.default_folders import default_journal_folder
     from fer_edge.file_owner import acting_as_owner
     from fer_edge.journal.purge import purge
+    from fer_edge.log.devices import journals_below
     from fer_edge.log.time_window import parse_moment
 
     folder, before = args.log or default_journal_folder(name=args.name), parse_moment(args.before, datetime.now(UTC))
     with acting_as_owner(folder):  # root in a folder of the service
         result = purge(folder, before)
+        others: list[Path] = []
+        with suppress(OSError):  # a subfolder that may not be read
+            others = [journal for journal in journals_below(folder) if journal != folder]
     output(str(result))
+    if others:
+        message(f"not purged, name each with --log: {', '.join(map(str, others))}")
     return EXIT_DONE

@@ -34,7 +34,7 @@ def add_folder_arguments(parser: argparse.ArgumentParser) -> None:
         nargs="*",
         type=Path,
         metavar="DIR",
-        help="folder of a journal, or of several journals; default: where `run` writes",
+        help="folder of a journal, or of several; journals in its subfolders are read too; default: where `run` writes",
     )
     parser.add_argument(
         "--name",
@@ -113,7 +113,10 @@ def row_filter(args: argparse.Namespace) -> RowFilter:
 
 
 def selected_devices(args: argparse.Namespace) -> list[Device]:
-    """The selected journals; without DIR the one that `run` writes. Raises UsageError also for an archive."""
+    """The selected journals: those in and below each DIR, without DIR the one that `run` writes for `--name`, alone.
+
+    Raises UsageError, also for an archive; OSError.
+    """
     from fer_edge.log.archive import is_archive
     from fer_edge.log.devices import devices
 
@@ -122,7 +125,9 @@ def selected_devices(args: argparse.Namespace) -> list[Device]:
             raise UsageError(
                 f"{folder} is an archive: `log query`, and `log export` without --partition, read it, alone; name journals"
             )
-    return devices(args.folders or [_own_journal(args.name)], args.device)
+    if args.folders:
+        return devices(args.folders, args.device)
+    return devices([_own_journal(args.name)], args.device, subfolders=False)
 
 
 def selected_archive(args: argparse.Namespace) -> Archive | None:

@@ -100,7 +100,8 @@ def _export(args: argparse.Namespace) -> int:
 
 def _export_archive(args: argparse.Namespace) -> int:
     from fer_edge.journal.clock_correction import ClockCorrection
-    from fer_edge.log.archive_writer import JournalStart, write_device
+    from fer_edge.log.archive_kept import JournalStart
+    from fer_edge.log.archive_writer import write_device
     from fer_edge.log.rows import RowFilter, labels_of
     from fer_edge.log.time_window import TimeWindow
 

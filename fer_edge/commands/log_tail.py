@@ -75,7 +75,8 @@ def _tail(args: argparse.Namespace) -> int:
         def is_wanted(event: LoggedEvent, device: Device = device) -> bool:
             return wanted.takes(event_row(device, event))
 
-        last, follower = last_events(device.folder, ClockCorrection(device.folder), args.n, is_wanted)
+        calendar = ClockCorrection(device.folder)
+        last, follower = last_events(device.folder, calendar, args.n, is_wanted, wanted.window.since_s)
         followers.append((device, follower))
         at_s = float("-inf")  # a damaged line stands after the line before it
         for item in last:

@@ -3,7 +3,8 @@
     ARCHIVE/episodes/device=kitchen/day=2026-03-01/rows-0.parquet      and so tallies, readings, events, blind
 
 `day` is the day in UTC on which a row begins. Files have the columns of the rows except `device`, which the folder names, and
-`ORDER_COLUMNS`: with `run` they restore the order of the journal. Times are UTC in microseconds; an object is a JSON text.
+`ORDER_COLUMNS`: with `run` they restore the order of the journal. `START_COLUMN`: when what a line tells of began, in seconds
+since the boot. Times are UTC in microseconds; an object is a JSON text.
 """
 
 from __future__ import annotations
@@ -23,6 +24,8 @@ from fer_edge.events import UNSURE
 from fer_edge.log.rows import FILTER_FIELDS, LASTING, OBJECTS, TIMES, Row, RowFilter, column_names
 
 ORDER_COLUMNS = ("boot", "mono_s", "row")  # boot and time of a row's line; the row's number in its run
+START_COLUMN = "start_mono_s"
+_WITH_START = ("episodes", "tallies", "events")  # kinds of which a line may tell of a time before its own
 _DEVICE, _DAY = "device=", "day="
 _AT_ONCE = 5_000  # rows that are in memory
 _MEMORY = "256MB"  # of DuckDB; what does not fit goes to a temporary folder
@@ -42,7 +45,7 @@ def device_folder(archive: Path, what: str, name: str) -> Path:
 def stored_columns(what: str, labels: Sequence[str]) -> list[str]:
     """The columns of a device's files, in order, for the labels of its journals."""
     names = [*column_names(what, labels)[1:], *(FILTER_FIELDS if what == "events" else ()), *ORDER_COLUMNS]
-    return list(dict.fromkeys(names))
+    return list(dict.fromkeys([*names, *((START_COLUMN,) if what in _WITH_START else ())]))
 
 
 def labels_in(columns: Sequence[str]) -> list[str]:

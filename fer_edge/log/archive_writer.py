@@ -5,21 +5,19 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
 from itertools import islice
-from math import inf
 from pathlib import Path
 from typing import Any
 
 from fer_edge.errors import UsageError
-from fer_edge.events import Event
-from fer_edge.journal.clock_correction import LATEST_S, ClockCorrection, read_with_segments
+from fer_edge.journal.clock_correction import LATEST_S
 from fer_edge.journal.segments import lock_folder
 from fer_edge.log.archive import device_folder, labels_in, stored_columns
+from fer_edge.log.archive_kept import EarliestStart, JournalStart, archived_rows, kept_rows, without_kept_time
 from fer_edge.log.rows import LASTING, OBJECTS, TIMES, Row, body_text
 from fer_edge.log.tables import parquet_type, pyarrow_modules
 
@@ -28,35 +26,13 @@ _ROWS_OF_A_GROUP = 50_000
 _OPEN_FILES = 256
 
 
-@dataclass(frozen=True, slots=True)
-class JournalStart:
-    """Where a journal begins: its boots, and the seconds since the first one of its first line that is no header.
-
-    `headers_s` are those of the headers before that line: a purge leaves the header of the lines that it leaves.
-    """
-
-    boots: tuple[str, ...]
-    mono_s: float
-    headers_s: tuple[float, ...] = ()
-
-    @staticmethod
-    def of(folder: Path, calendar: ClockCorrection) -> JournalStart:
-        """That of the journal in `folder`; `mono_s` is infinite where the first boot has only headers."""
-        boots, headers_s = calendar.boots, []
-        for _, item in read_with_segments(folder):
-            if isinstance(item, Event) and item.kind == "header":
-                headers_s.append(item.mono_s)
-            elif isinstance(item, Event):
-                return JournalStart(boots, item.mono_s if item.boot == boots[0] else inf, tuple(headers_s))
-        return JournalStart(boots, inf, tuple(headers_s))
-
-
 def write_device(
     archive: Path, what: str, name: str, rows: Iterable[Row], labels: list[str], start: JournalStart
 ) -> int:
     """Replaces a device's rows of one kind by those of its journal, which begins at `start`; the number of stored rows.
 
-    Rows whose lines the journal no longer has, because it deleted or purged them, stay. Each file is written beside the archive
+    Rows whose lines the journal no longer has, because it deleted or purged them, stay; of a period without observation that
+    stays, the journal's rows have only what is later. Each file is written beside the archive
     and put into its place whole; the same rows give the same files. Raises UsageError without the extra `parquet`, or while
     another process writes this device's rows; OSError.
     """
@@ -72,13 +48,18 @@ def write_device(
         raise UsageError(f"another process exports to {folder}; wait for its end") from error
     fresh = Path(tempfile.mkdtemp(prefix=".export-", dir=archive))
     try:
-        kept = _kept_rows(folder, start)
-        if kept is not None:
-            labels = list(dict.fromkeys([*labels, *labels_in(kept.column_names)]))
+        archived = archived_rows(folder)
+        if archived is not None:
+            labels = list(dict.fromkeys([*labels, *labels_in(archived.schema.names)]))
+        earliest = EarliestStart(start.boot)
+        if what == "blind":
+            blind = kept_rows(archived, start)
+            rows = without_kept_time(rows, blind, start)
         columns = [*stored_columns(what, labels), "day"]
         schema = pa.schema([(column, parquet_type(column, pa, "us")) for column in columns])
         batches = _Batches(pa, schema, what in LASTING)
-        reader = pa.RecordBatchReader.from_batches(schema, batches.of(kept, rows))
+        kept = (lambda: blind) if what == "blind" else (lambda: kept_rows(archived, start, earliest.start_s))
+        reader = pa.RecordBatchReader.from_batches(schema, batches.of(earliest.of(rows), kept))
         form = ds.ParquetFileFormat()
         ds.write_dataset(
             reader,
@@ -103,31 +84,6 @@ def write_device(
         os.close(lock)
 
 
-def _kept_rows(folder: Path, start: JournalStart) -> Any:
-    """The archived rows whose lines the journal no longer has, as a table with `day`; None where there are none."""
-    import pyarrow as pa
-    import pyarrow.compute as pc
-    import pyarrow.dataset as ds
-
-    if not any(folder.glob("day=*/*.parquet")):
-        return None
-    partitioning = ds.partitioning(pa.schema([("day", pa.string())]), flavor="hive")
-    archived = ds.dataset(folder, format="parquet", partitioning=partitioning)
-    gone = ~pc.field("boot").isin(list(start.boots))
-    if start.boots:
-        before = (pc.field("boot") == start.boots[0]) & (pc.field("mono_s") < start.mono_s)
-        if "kind" in archived.schema.names:
-            before &= ~((pc.field("kind") == "header") & pc.field("mono_s").isin(list(start.headers_s)))
-        gone = gone | before
-    table = archived.to_table(filter=gone, use_threads=False)
-    if not table.num_rows:
-        return None
-    # They stand before those of the same run that the journal still has, and whose numbers begin with 0 again.
-    numbers = table["row"]
-    numbers = pc.subtract(numbers, pc.add(pc.max(numbers), 1))
-    return table.set_column(table.schema.get_field_index("row"), "row", numbers)
-
-
 class _Batches:
     """Record batches of rows. `count` is the number of rows so far."""
 
@@ -137,19 +93,19 @@ class _Batches:
         self._time = "from" if by_start else "at"
         self._run, self._row = -1, 0
 
-    def of(self, kept: Any, rows: Iterable[Row]) -> Iterator[Any]:
-        """The batches of a table, then those of the rows."""
+    def of(self, rows: Iterable[Row], kept: Callable[[], Any]) -> Iterator[Any]:
+        """The batches of the rows, then those of a table, which `kept` returns once the rows are read; None: of no table."""
         pa, schema = self._pa, self._schema
-        if kept is not None:
-            table = pa.concat_tables([schema.empty_table(), kept], promote_options="default")
-            self.count += table.num_rows
-            yield from table.select(schema.names).cast(schema).to_batches(_AT_ONCE)
         several = iter(rows)
         while some := [self._numbered(row) for row in islice(several, _AT_ONCE)]:
             self.count += len(some)
             columns = [_column(name, some, self._time) for name in schema.names]
             arrays = [pa.array(values, kind) for values, kind in zip(columns, schema.types, strict=True)]
             yield pa.RecordBatch.from_arrays(arrays, schema=schema)
+        if (table := kept()) is not None:
+            table = pa.concat_tables([schema.empty_table(), table], promote_options="default")
+            self.count += table.num_rows
+            yield from table.select(schema.names).cast(schema).to_batches(_AT_ONCE)
 
     def _numbered(self, row: Row) -> Row:
         if row["run"] != self._run:

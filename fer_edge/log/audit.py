@@ -146,6 +146,7 @@ class _Auditor:
         self._run: Run | None = None
         self._seq = -1
         self._damaged = 0  # since the last line that could be read
+        self._purged = 0  # since the last line
         self._torn: int | None = None  # the place of a torn line in the findings
         self._ended = True
         self._models: set[tuple[str, ...]] = set()
@@ -182,6 +183,7 @@ class _Auditor:
     def _begin(self, run: Run) -> None:
         audit = self.audit
         first, self._run, self._seq, self._ended = audit.runs == 0, run, -1, False
+        self._purged = 0
         audit.runs += 1
         if not run.header:
             self.add("header", True, f"{segment_name(run.number)} has no readable header", run.from_s)
@@ -204,6 +206,7 @@ class _Auditor:
         audit.boots[event.boot] = item.known
         self._torn = None
         if event.kind == "header":
+            self._purged += event.body.get("purged", 0)
             if "continues" not in event.body:
                 self._damaged = 0  # the torn line belongs to the previous run
             return
@@ -223,12 +226,17 @@ class _Auditor:
         event, before = item.event, self._seq
         self._seq = event.seq
         damaged, self._damaged = self._damaged, 0
+        purged, self._purged = self._purged, event.body.get("purged", 0)
+        if purged:
+            self.add(
+                "purged", False, f"{counted(purged, 'line')} before line {event.seq} removed by a purge", item.at_s
+            )
         if before < 0 and self.audit.runs == 1 and event.seq > 1 + damaged and event.kind != "gap":
             why = f"with line {event.seq} of a run: older ones were deleted for their age or for space, or purged"
             self.add("begins", False, why, item.at_s)
             return
         lost = sum(event.body["lost"].values()) - 1 if event.kind == "gap" else 0
-        gone = event.seq - max(before, 0) - 1 - lost - damaged
+        gone = event.seq - max(before, 0) - 1 - lost - damaged - purged
         if gone > 0:
             which = f"line {event.seq - 1}" if gone == 1 else f"{gone:,} lines between {max(before, 0)} and {event.seq}"
             of = segment_name(item.run.number)

@@ -11,6 +11,8 @@ from fer_edge.errors import UsageError
 from fer_edge.events import Event
 from fer_edge.journal.segments import segment_lines, segments
 
+_OF_THE_FILE_SYSTEM = "lost+found"  # in the top folder of a disk; only root may read it
+
 
 @dataclass(frozen=True, slots=True)
 class Device:
@@ -20,12 +22,12 @@ class Device:
     folder: Path
 
 
-def devices(folders: Sequence[Path], only: str | None = None) -> list[Device]:
-    """The devices in those folders; a folder without segments stands for its subfolders with segments.
+def devices(folders: Sequence[Path], only: str | None = None, subfolders: bool = True) -> list[Device]:
+    """The devices in those folders and, unless `subfolders` is false, in their subfolders.
 
     `only` selects the one of that name. Raises UsageError when there is no journal, or none of that name; OSError.
     """
-    found = [journal for folder in folders for journal in _journals(folder)]
+    found = [journal for folder in folders for journal in (journals_below(folder) if subfolders else [folder])]
     found = list(dict.fromkeys(found))
     if not found:
         raise UsageError(
@@ -42,10 +44,21 @@ def devices(folders: Sequence[Path], only: str | None = None) -> list[Device]:
     return every
 
 
-def _journals(folder: Path) -> list[Path]:
-    if segments(folder):
-        return [folder]
-    return sorted(inner for inner in folder.iterdir() if inner.is_dir() and segments(inner))
+def journals_below(folder: Path) -> list[Path]:
+    """The folder, if it has segments, and its subfolders with segments, each followed by those of its own. Raises OSError.
+
+    A Pi writes the journal of the instance `camera` into one folder, and those of others into subfolders of it. A folder of
+    such folders is read too.
+    """
+    found = [folder] if segments(folder) else []
+    for inner in _subfolders_with_segments(folder):
+        found += [inner, *_subfolders_with_segments(inner)]
+    return found
+
+
+def _subfolders_with_segments(folder: Path) -> list[Path]:
+    inner = (each for each in folder.iterdir() if each.name != _OF_THE_FILE_SYSTEM and each.is_dir())
+    return sorted(each for each in inner if segments(each))
 
 
 def _header_name(folder: Path) -> str | None:

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from itertools import pairwise
+from math import inf
 from pathlib import Path
 
 from fer_edge.errors import UsageError
 from fer_edge.event_bodies import missing_fields
 from fer_edge.events import SCHEMA, Event
 from fer_edge.journal.clock_correction import ClockCorrection
-from fer_edge.journal.segments import DamagedLine, read_lines, segment_name, segment_number, segments
+from fer_edge.journal.segments import DamagedLine, last_event, read_lines, segment_name, segment_number, segments
 from fer_edge.limits import JOURNAL_LINE_BYTES
 from fer_edge.log.runs import LoggedEvent, Run
+
+_DISORDER_S = 60.0  # a line may stand after one that is later, by less than that
 
 
 class Follower:
@@ -32,6 +36,28 @@ class Follower:
         self._part = b""  # a line without its end
         self._seq = -1
         self._run: Run | None = None
+        self._first_run: Run | None = None
+        self._seq_before: int | None = None  # of the last line before, which another reads
+        self._learns = True
+
+    def continue_after(self, segment: Path | None) -> None:
+        """Another reads the lines to the end of that segment: what this one has of them again, and its header, is skipped."""
+        last = None if segment is None else last_event(segment)
+        if last is not None:
+            self._seq_before = last.seq
+
+    def join(self, before: Follower) -> None:
+        """The run that this one continues is the one that `before` read last."""
+        if self._first_run is not None and not self._first_run.whole and before._run is not None:
+            self._first_run.number = before._run.number
+
+    def complete_segment(self) -> Iterator[LoggedEvent | DamagedLine]:
+        """The lines of the segment `number` alone, to which no more are added and which the calendar knows."""
+        self._number, self._learns = self._number + 1, False
+        path = self._folder / segment_name(self._number)
+        yield from self._lines(path)
+        if self._part:
+            yield DamagedLine(path.name, self._line + 1, "has no end, as after a crash or during writing")
 
     def poll(self) -> Iterator[LoggedEvent | DamagedLine]:
         """What was written since the last poll, in order. A line without its end waits for it, or for the next segment."""
@@ -95,14 +121,20 @@ class Follower:
             newer = self._line == 1 and b'"schema":' in line
             why = f"has a schema other than {SCHEMA}; update fer-edge" if newer else f"is not an event: {line[:60]!r}"
             return DamagedLine(segment_name(self._number), self._line, why, newer)
-        self._calendar.learn(event)
+        if self._learns or event.boot not in self._calendar:
+            self._calendar.learn(event)
         at_s, known = self._calendar.moment(event.boot, event.mono_s)
         if event.kind == "header":
             if "continues" not in event.body and (self._run is None or self._run.number != self._number):
                 self._seq = -1
             elif self._run is not None:
                 return None
-            self._run = Run(self._number, event.body, event.boot, at_s, known, "continues" not in event.body)
+            whole = "continues" not in event.body
+            self._run = Run(self._number, event.body, event.boot, at_s, known, whole)
+            self._first_run = self._first_run or self._run
+            if self._seq_before is not None and not whole:
+                self._seq = self._seq_before
+                return None
         elif event.seq <= self._seq:
             return None
         self._seq = max(self._seq, event.seq)
@@ -111,13 +143,45 @@ class Follower:
 
 
 def last_events(
-    folder: Path, calendar: ClockCorrection, n: int, is_wanted: Callable[[LoggedEvent], bool]
+    folder: Path,
+    calendar: ClockCorrection,
+    n: int,
+    is_wanted: Callable[[LoggedEvent], bool],
+    since_s: float = -inf,
 ) -> tuple[list[LoggedEvent | DamagedLine], Follower]:
-    """The last `n` lines that pass the filter, with damaged ones among them, and the follower that continues after them."""
-    follower, items = Follower(folder, calendar), deque[LoggedEvent | DamagedLine](maxlen=n)
-    for segment in reversed(segments(folder)):
-        follower = Follower(folder, calendar, segment_number(segment))
-        items = deque((item for item in follower.poll() if isinstance(item, DamagedLine) or is_wanted(item)), maxlen=n)
-        if sum(isinstance(item, LoggedEvent) for item in items) >= n:
+    """The last `n` lines, damaged ones or of those that pass the filter, and the follower that continues after them.
+
+    Segments are read backwards, each once; those whose lines are all before `since_s` (POSIX seconds) are not read. Raises
+    OSError.
+    """
+    found = segments(folder)
+    follower = Follower(folder, calendar, segment_number(found[-1]) if found else 0)
+    follower.continue_after(found[-2] if len(found) > 1 else None)
+    parts = [(follower, _last_wanted(follower.poll(), n, is_wanted))]
+    left = n - len(parts[0][1])
+    for place in range(len(found) - 2, -1, -1):
+        if left <= 0:
             break
-    return list(items), follower
+        if _ended_before(found[place], calendar, since_s):
+            continue
+        reader = Follower(folder, calendar, segment_number(found[place]))
+        reader.continue_after(found[place - 1] if place else None)
+        parts.append((reader, _last_wanted(reader.complete_segment(), left, is_wanted)))
+        left -= len(parts[-1][1])
+    parts.reverse()
+    for (before, _), (after, _) in pairwise(parts):
+        after.join(before)
+    return [item for _, items in parts for item in items], follower
+
+
+def _last_wanted(
+    items: Iterable[LoggedEvent | DamagedLine], n: int, is_wanted: Callable[[LoggedEvent], bool]
+) -> deque[LoggedEvent | DamagedLine]:
+    return deque((item for item in items if isinstance(item, DamagedLine) or is_wanted(item)), maxlen=n)
+
+
+def _ended_before(segment: Path, calendar: ClockCorrection, since_s: float) -> bool:
+    """Whether all lines of a segment are certainly before that moment, by the last one."""
+    if since_s == -inf or (last := last_event(segment)) is None or last.boot not in calendar:
+        return False
+    return calendar.moment(last.boot, last.mono_s)[0] + _DISORDER_S < since_s

@@ -6,7 +6,7 @@
 
 Each row has its device, its run (the number of that run's first segment) and its time, in POSIX seconds in the columns
 `at`, `from` and `to`; `time_known`: the clock of that boot was synced at some time. Beside its columns a row has the place of
-its line in the journal, for archives: `boot` and `mono_s`.
+its line in the journal, for archives: `boot` and `mono_s`; `start_mono_s`: when what the line tells began.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from typing import Any
 
 from fer_edge.errors import UsageError
 from fer_edge.event_bodies import probability_of
-from fer_edge.events import KINDS, UNSURE, Event
+from fer_edge.events import KINDS, UNSURE, Event, start_mono_s
 from fer_edge.journal.segments import segment_lines, segments
 from fer_edge.log.devices import Device
 from fer_edge.log.event_text import event_sentence
@@ -140,6 +140,7 @@ def event_row(device: Device, item: LoggedEvent) -> Row:
         "label": body.get("steady") or body.get("label"),  # for filters; not a column
         "track": body.get("track"),
         "quality": body.get("quality"),
+        "start_mono_s": start_mono_s(event),
     }
 
 
@@ -155,6 +156,7 @@ def _episode(device: Device, item: LoggedEvent) -> Row:
         ),
         **{name: body[name] for name in ("track", "label", "dwell_s", "frames", "quality", "ended")},
         "p": probability_of(body["label"], body["p"], item.run.labels),
+        "start_mono_s": start_mono_s(item.event),
         **_each_p(body["p"], item.run.labels),
     }
 
@@ -174,6 +176,7 @@ def _tally(device: Device, item: LoggedMinute) -> Row:
         "frames_processed": frames.get("processed"),
         "frames_idle": body.get("frames_idle"),
         "drops": body.get("drops", {}),
+        "start_mono_s": min(item.mono_s, body["from_mono_s"]),
     }
 
 

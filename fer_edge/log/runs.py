@@ -120,6 +120,7 @@ class _State:
     last_s: float = 0.0  # of its last line
     end: dict[str, Any] | None = None  # the body of its last line
     lost: str = ""  # the reason why lines since the last minute are missing
+    purged: bool = False  # lines since the last minute were removed: nothing of their time counts as missing
     away: tuple[str, float, str] | None = None  # state, since, why
     spans: list[tuple[str, float, float, str]] = field(default_factory=list)
     partly: list[tuple[float, float, float]] = field(default_factory=list)  # minutes with some time without frames
@@ -140,6 +141,7 @@ class _Reader:
             return None
         now.last_seq = event.seq
         now.last_s = max(now.last_s, event.mono_s)
+        now.purged = now.purged or "purged" in event.body
         return LoggedEvent(*self._calendar.moment(event.boot, event.mono_s), event, now.run)
 
     def take(self, segment: Path, event: Event) -> Iterator[LogItem]:
@@ -158,12 +160,17 @@ class _Reader:
         yield LoggedEvent(at_s, known, event, now.run)
         now.last_s = max(now.last_s, event.mono_s)
         if header:
+            now.purged = now.purged or "purged" in event.body
             return
         if now.last_seq < 0 and event.seq > 1 and event.kind != "gap":
             now.run.whole = False  # the lines after its header were purged
+        if now.last_seq < 0 and not now.run.whole:
+            now.purged = True
+            self._begin_at(now, event.mono_s)
         now.last_seq = event.seq
         if event.kind in _OBSERVATION_KINDS:
             yield from self._note(now, event)
+        now.purged = now.purged or "purged" in event.body
 
     def close(self) -> Iterator[LogItem]:
         """What remains at the end of the journal. A run without an end may still be running: nothing follows it."""
@@ -207,21 +214,26 @@ class _Reader:
         from_s = float(body["from_mono_s"])
         to_s = from_s + float(body["seconds"])
         if now.upto_s == now.start_s and not now.run.whole:
-            now.start_s = now.upto_s = from_s  # older lines were removed; nothing of them counts as missing
-            now.run.from_s, _ = self._calendar.moment(now.run.boot, from_s)
+            self._begin_at(now, from_s)
         elif now.upto_s == now.start_s and from_s < now.start_s:
             now.start_s = now.upto_s = from_s  # the camera was opened before the header was written
         yield from self._hole(now, from_s)
         offset_s, known = self._calendar.moment(now.run.boot, 0.0)
         now.upto_s = max(now.upto_s, to_s)
         now.lost = self.damage = ""
+        now.purged = False
         if float(body["unavailable_s"]) > 0.0:
             now.partly.append((from_s, to_s, float(body["unavailable_s"])))
         yield LoggedMinute(from_s + offset_s, to_s + offset_s, known, body, now.run, line_s)
 
+    def _begin_at(self, now: _State, mono_s: float) -> None:
+        """What remains of a run begins then: its older lines were removed, and nothing of them counts as missing."""
+        now.start_s = now.upto_s = mono_s
+        now.run.from_s, _ = self._calendar.moment(now.run.boot, mono_s)
+
     def _hole(self, now: _State, to_s: float) -> Iterator[UnobservedSpan]:
         """The time since the last minute, if there should be a minute about it."""
-        if to_s - now.upto_s > _ROUNDING_S:
+        if to_s - now.upto_s > _ROUNDING_S and not now.purged:
             why = now.lost or self.damage
             state = "untold" if why else "unexplained"
             yield self._span(now, state, now.upto_s, to_s, why or "no line is about it")

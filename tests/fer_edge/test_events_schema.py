@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 from jsonschema import Draft202012Validator
 
-from fer_edge.events import KINDS, SCHEMA, SCHEMA_FILE
+from fer_edge.errors import UsageError
+from fer_edge.events import KINDS, SCHEMA, SCHEMA_FILE, Event
 from fer_edge.journal.segments import segments
 
 JOURNALS = Path(__file__).parents[1] / "fixtures" / "journals"
@@ -57,6 +58,17 @@ def test_unknown_fields_are_allowed(kind: str) -> None:
     line = next(line for line in LINES["v1"] if line["kind"] == kind)
     Draft202012Validator(SHIPPED).validate(line | {"tomorrow": 1})
     assert not strict().is_valid(line | {"tomorrow": 1})
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_any_line_may_say_how_many_after_it_were_purged(kind: str) -> None:
+    line = next(line for line in LINES["v1"] if line["kind"] == kind)
+    strict().validate(line | {"purged": 3})
+    assert Event.parse(json.dumps(line | {"purged": 3})).body["purged"] == 3
+    for wrong in (-1, 0.5, "3", None):
+        assert not strict().is_valid(line | {"purged": wrong})
+        with pytest.raises(UsageError, match="purged is"):
+            Event.parse(json.dumps(line | {"purged": wrong}))
 
 
 REQUIRED = [

@@ -9,6 +9,7 @@ import resource
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import duckdb
@@ -16,7 +17,8 @@ import pytest
 
 from fer_edge.cli import main
 from fer_edge.commands.log_options import ROW_KINDS
-from fer_edge.journal.segments import lock_folder, segments
+from fer_edge.events import Event
+from fer_edge.journal.segments import lock_folder, segment_name, segments
 from tests.generated_month import simulate_days
 from tests.simulated_device import SimulatedDevice, utc_s
 
@@ -143,7 +145,15 @@ def test_exporting_again_changes_no_byte(house: Path, archive: Path) -> None:
     assert not list(archive.glob(".export-*"))
 
 
-@pytest.mark.parametrize("purged", ["segment", "lines"])
+def without_purged(lines: str) -> list[str]:
+    """Rows of events without the count of purged lines, which a purge adds to a line that it leaves."""
+    rows = [json.loads(line) for line in lines.splitlines()]
+    for row in rows:
+        row.get("body", {}).pop("purged", None)
+    return [json.dumps(row) for row in rows]
+
+
+@pytest.mark.parametrize("purged", ["segment", "21:14:00", "21:11:07", "21:18:39"])
 def test_rows_outlive_the_lines_of_the_journal(tmp_path: Path, capsys: pytest.CaptureFixture[str], purged: str) -> None:
     device = SimulatedDevice(tmp_path / "house/hall", utc_s(START), "hall", per_frame=True)
     for label in ("happy", "sad"):
@@ -154,24 +164,97 @@ def test_rows_outlive_the_lines_of_the_journal(tmp_path: Path, capsys: pytest.Ca
         device.end()
         device.off(300)
     export(tmp_path / "house", tmp_path / "archive")
-    before = {what: answer(capsys, what, "--json", str(tmp_path / "archive")) for what in ROW_KINDS}
+    before = {what: without_purged(answer(capsys, what, "--json", str(tmp_path / "archive"))) for what in ROW_KINDS}
     if purged == "segment":  # as the retention does
         segments(device.folder)[0].unlink()
     else:
-        assert main(["log", "purge", "--log", str(device.folder), "--before", "2026-03-01T21:14:00Z"]) == 0
-    assert answer(capsys, "events", "--json", str(tmp_path / "house")) != before["events"]
+        assert main(["log", "purge", "--log", str(device.folder), "--before", f"2026-03-01T{purged}Z"]) == 0
+    assert without_purged(answer(capsys, "events", "--json", str(tmp_path / "house"))) != before["events"]
     device.start()
     device.watch(60, "angry")
     device.end()
     for _ in range(2):
         export(tmp_path / "house", tmp_path / "archive")
         for what in ("episodes", "tallies", "readings", "events"):
-            after = answer(capsys, what, "--json", str(tmp_path / "archive")).splitlines()
-            now = answer(capsys, what, "--json", str(tmp_path / "house")).splitlines()
-            assert sorted(after) == sorted({*before[what].splitlines(), *now}), what
+            after = without_purged(answer(capsys, what, "--json", str(tmp_path / "archive")))
+            now = without_purged(answer(capsys, what, "--json", str(tmp_path / "house")))
+            assert sorted(after) == sorted({*before[what], *now}), what
             assert len(after) > len(now) and after[-1] == now[-1]
             # a purge leaves the run's header, which then stands before the lines that it left
-            assert purged == "lines" or after[: before[what].count("\n")] == before[what].splitlines()
+            assert purged != "segment" or after[: len(before[what])] == before[what]
+
+
+def split(folder: Path, lines: int) -> None:
+    """Divides the only segment of a journal into segments of so many lines each, as a run of days writes them."""
+    (segment,) = segments(folder)
+    header, *others = [Event.parse(line) for line in segment.read_text().splitlines()]
+    for number, first in enumerate(range(0, len(others), lines), 1):
+        part = others[first : first + lines]
+        head = header
+        if number > 1:
+            body = header.body | {"continues": segment_name(number - 1)}
+            head = replace(header, mono_s=part[0].mono_s, wall=part[0].wall, body=body)
+        text = "".join(f"{event.line()}\n" for event in (head, *part))
+        (folder / segment_name(number)).write_text(text)
+
+
+@pytest.fixture(params=["late", "lost", "paused"])
+def blind(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+    """A journal with ten minutes without observation."""
+    device = SimulatedDevice(tmp_path / "hall", utc_s(START), "hall")
+    device.start()
+    device.idle(130)
+    if request.param == "late":
+        for _ in range(10):
+            device.hang(50)
+            device.idle(10)
+    elif request.param == "paused":
+        device.pause(600)
+    else:
+        device.lose(600)
+    device.idle(130)
+    device.end()
+    return device.folder
+
+
+def blind_s(folder: Path, capsys: pytest.CaptureFixture[str]) -> float:
+    return sum(json.loads(row)["seconds"] for row in answer(capsys, "blind", "--json", str(folder)).splitlines())
+
+
+@pytest.mark.parametrize("lines", [1, 2])
+def test_blind_time_is_counted_once_whatever_the_journal_deletes(
+    blind: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], lines: int
+) -> None:
+    split(blind, lines)
+    true_s = blind_s(blind, capsys)
+    assert true_s > 400
+    for segment in [None, *segments(blind)[:-1]]:
+        if segment is not None:
+            segment.unlink()
+        export(blind, tmp_path / "archive", "blind")
+        assert blind_s(tmp_path / "archive", capsys) == pytest.approx(true_s, abs=1.5), f"without {segment}"
+    before = contents(tmp_path / "archive")
+    export(blind, tmp_path / "archive", "blind")
+    assert contents(tmp_path / "archive") == before
+
+
+@pytest.mark.parametrize("blind", ["late", "lost"], indirect=True)
+def test_blind_time_that_goes_on_after_its_beginning_was_deleted_is_counted_once(
+    blind: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    split(blind, 1)
+    every, true_s = segments(blind), blind_s(blind, capsys)
+    for segment in every[8:]:  # not yet written
+        shutil.move(segment, tmp_path / segment.name)
+    export(blind, tmp_path / "archive", "blind")
+    assert 0 < blind_s(tmp_path / "archive", capsys) < true_s
+    for segment in every[8:]:
+        shutil.move(tmp_path / segment.name, segment)
+    for segment in every[:6]:
+        segment.unlink()
+    for _ in range(2):
+        export(blind, tmp_path / "archive", "blind")
+        assert blind_s(tmp_path / "archive", capsys) == pytest.approx(true_s, abs=1.5)
 
 
 def test_a_moved_row_leaves_no_copy(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -149,6 +149,49 @@ def test_purged_lines_are_not_missing(journal: Path) -> None:
     assert "begins" in {finding.kind for finding in told.findings}
 
 
+@pytest.fixture(scope="module")
+def busy(tmp_path_factory: pytest.TempPathFactory) -> SimulatedDevice:
+    """Two runs, the first with episodes of every length, a lost camera, a pause and late frames."""
+    life = SimulatedDevice(tmp_path_factory.mktemp("busy") / "log", utc_s(NINE), "kitchen")
+    life.start()
+    for _ in range(4):
+        life.watch(25, "happy", "sad")
+        life.watch(7, "sad")
+    life.lose(50.1)
+    life.watch(65.9, "happy")
+    life.pause(40)
+    life.hang(100)
+    life.watch(20, "sad")
+    life.end()
+    life.off(30)
+    life.start()
+    life.watch(70, "happy")
+    life.end()
+    return life
+
+
+def test_a_journal_purged_at_any_moment_is_whole(busy: SimulatedDevice, tmp_path: Path) -> None:
+    begun_s = utc_s(NINE)
+    noted = 0
+    for second in range(0, int(busy.true_s - begun_s), 3):
+        folder = shutil.copytree(busy.folder, tmp_path / f"{second}")
+        purge(folder, datetime.fromtimestamp(begun_s + second + 0.5, UTC))
+        told = found(folder)
+        assert told.whole, f"{second} s: {told.text()}"
+        assert told.from_s is None or told.from_s >= begun_s + second, "nothing of an earlier time is told"
+        noted += any(finding.kind == "purged" for finding in told.findings)
+    assert noted > 10, "lines were removed among others that stayed"
+
+
+def test_a_line_that_is_lost_after_a_purge_is_missing(journal: Path) -> None:
+    """The numbers that the purge removed are counted, not forgiven as a whole."""
+    purge(journal, datetime.fromtimestamp(utc_s(NINE) + 275.5, UTC))
+    places = [n for n, line in enumerate(segments(journal)[0].read_bytes().splitlines()) if b'"purged":' in line]
+    assert places and found(journal).whole
+    edit(journal, 1, drop(places[0] + 1))
+    assert ("numbers", 1) in missing(journal)
+
+
 def test_a_torn_last_line_is_not_missing(journal: Path) -> None:
     last = segments(journal)[-1]
     whole = last.read_bytes()

@@ -7,6 +7,8 @@ import os
 import signal
 import subprocess
 import sys
+from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -21,6 +23,7 @@ from fer_edge.log.runs import LoggedEvent
 from tests.simulated_device import SimulatedDevice, header_body, utc_s
 
 ROOT = Path(__file__).parents[2]
+NOON = "2026-03-01T12:00:00"
 
 
 def head(**more: object) -> Event:
@@ -141,6 +144,74 @@ def test_the_last_lines_are_those_that_pass_the_filter(folder: Path, n: int, exp
     assert [told.event.seq for told in kept if isinstance(told, LoggedEvent)] == expected
     add(folder, 2, event("resume", 5))
     assert new(follower) == [5]
+
+
+def whole_journal(folder: Path, count: int) -> None:
+    """A run of many segments with 4 lines each, a minute apart: every second one begins with a line of the one before."""
+    seq = 0
+    for number in range(1, count + 1):
+        lines = [event("pause", seq)] if number > 1 and number % 2 else []
+        lines += [event("resume" if seq + n == 2 else "pause", seq + n) for n in range(1, 5 - len(lines))]
+        more = {"continues": segment_name(number - 1)} if number > 1 else {}
+        timed = [replace(line, mono_s=60.0 * line.seq, wall=wall(60.0 * line.seq)) for line in (head(**more), *lines)]
+        add(folder, number, *timed)
+        seq = lines[-1].seq
+
+
+def wall(mono_s: float) -> str:
+    return datetime.fromtimestamp(utc_s(NOON) + mono_s, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+@pytest.mark.parametrize(("kind", "n"), [("resume", 10), ("pause", 10), ("pause", 30), ("pause", 1000), ("header", 10)])
+def test_each_segment_is_read_once(tmp_path: Path, kind: str, n: int) -> None:
+    """However few lines pass the filter; and what is found is what reading from the beginning finds."""
+    whole_journal(tmp_path, 20)
+    read: list[int] = []
+
+    def is_wanted(told: LoggedEvent) -> bool:
+        read.append(told.event.seq)
+        return told.event.kind == kind
+
+    every = [told for told in Follower(tmp_path, ClockCorrection(tmp_path)).poll() if isinstance(told, LoggedEvent)]
+    expected = [told for told in every if told.event.kind == kind][-n:]
+    found, follower = last_events(tmp_path, ClockCorrection(tmp_path), n, is_wanted)
+    assert [told.event for told in found if isinstance(told, LoggedEvent)] == [told.event for told in expected]
+    assert len(read) == len(set(read)), "no line is read twice"
+    assert len(read) == len(every) or (n in (10, 30) and kind == "pause" and len(read) < n + 5)
+    if n == 1000:
+        assert {told.run.number for told in found if isinstance(told, LoggedEvent)} == {1}, "it is one run"
+    last = every[-1].event.seq
+    add(tmp_path, 21, head(continues=segment_name(20)), event("pause", last), event("resume", last + 1))
+    assert new(follower) == [last + 1]
+
+
+def test_segments_before_the_selected_time_are_not_read(tmp_path: Path) -> None:
+    whole_journal(tmp_path, 20)
+    read: list[int] = []
+
+    def is_wanted(told: LoggedEvent) -> bool:
+        read.append(told.event.seq)
+        return False
+
+    *_, last = new(Follower(tmp_path, ClockCorrection(tmp_path)))
+    assert isinstance(last, int)
+    since_s = utc_s(NOON) + 60.0 * (last - 9)
+    assert last_events(tmp_path, ClockCorrection(tmp_path), 10, is_wanted, since_s)[0] == []
+    assert set(range(last - 9, last + 1)) <= set(read) and min(read) > last - 16
+
+
+def test_a_run_whose_header_is_damaged_is_shown(tmp_path: Path) -> None:
+    add(tmp_path, 1, head(), *(event("pause", seq) for seq in range(1, 9)))
+    add(tmp_path, 2, b"\x00\x00\n", event("pause", 1), event("resume", 2))
+    found, _ = last_events(tmp_path, ClockCorrection(tmp_path), 5, lambda _: True)
+    assert [told.event.seq if isinstance(told, LoggedEvent) else told.number for told in found] == [7, 8, 1, 1, 2]
+
+
+def test_tail_reads_the_selected_time(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    whole_journal(tmp_path, 20)
+    assert main(["log", "tail", "--json", "--utc", "-n", "99", "--since", "2026-03-01T12:50", str(tmp_path)]) == 0
+    told = [json.loads(line)["seq"] for line in capsys.readouterr().out.splitlines()]
+    assert told == list(range(50, told[-1] + 1))
 
 
 def test_tail_prints_text_or_json(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
