@@ -10,6 +10,7 @@ from pathlib import Path
 from secrets import token_hex
 
 from convert.deploy.doctor_answer import DoctorAnswer
+from convert.deploy.needs import DEFAULT_FILE, REPORTED_SETTINGS, TargetSettings
 from convert.deploy.payload import Payload
 from convert.deploy.ssh import ScriptOutput, SshConnection, StepFailed
 from convert.deploy.target_check import Target, TargetPython
@@ -39,6 +40,10 @@ class Instance:
     def __post_init__(self) -> None:
         if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]{0,31}", self.name):
             raise UsageError(f"--name must be 1 to 32 letters, digits, - and _, not “{self.name}”")
+        if self.name == DEFAULT_FILE:
+            raise UsageError(
+                f"--name {self.name} would use the settings file of the instance {_DEFAULT}; choose another name"
+            )
 
     @property
     def unit(self) -> str:
@@ -48,7 +53,12 @@ class Instance:
     @property
     def settings(self) -> str:
         """The path of its settings on the target."""
-        return f"{_SETTINGS}/{'fer-edge' if self.name == _DEFAULT else self.name}.toml"
+        return f"{_SETTINGS}/{self.settings_file}.toml"
+
+    @property
+    def settings_file(self) -> str:
+        """The name of that file without .toml."""
+        return DEFAULT_FILE if self.name == _DEFAULT else self.name
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +113,10 @@ class Releases:
         self.connection.sudo = not target.root and target.sudo
         return target
 
+    def read_needs(self, python: TargetPython) -> TargetSettings:
+        """What the settings files on the target need; their values stay there. Nothing is changed."""
+        return TargetSettings.read(self._call("report_needs", python.path, *REPORTED_SETTINGS))
+
     def begin(self, release: str) -> bool:
         """Makes this deploy the latest one and deletes leftovers of earlier ones; whether the release exists already."""
         return self._call("begin", release).first("complete") == "yes"
@@ -123,7 +137,7 @@ class Releases:
     def install_packages(self, payload: Payload) -> bool:
         """Installs the packages with pip, which completes the release; False where it exists already."""
         options = payload.options
-        extras = f"[{','.join(names)}]" if (names := options.all_extras()) else ""
+        extras = f"[{','.join(names)}]" if (names := payload.needs.extras) else ""
         arguments = (payload.release, extras, payload.constraints, "yes" if options.offline else "")
         return self._call("install_packages", *arguments, limit_s=_INSTALL_LIMIT_S).first("complete") != "yes"
 
@@ -145,14 +159,14 @@ class Releases:
                     ) from error
         raise UsageError(f"the new release does not start on the target: {answer.stderr or 'it printed nothing'}")
 
-    def switch(self, payload: Payload, bundle: str, network: bool) -> bool:
+    def switch(self, payload: Payload, bundle: str) -> bool:
         """Makes release, detectors, bundle, unit and settings the current ones; False where they are already."""
-        arguments = _switch_arguments(payload, bundle, network)
+        arguments = _switch_arguments(payload, bundle)
         return self._call("switch_release", *arguments, limit_s=300.0).first("unchanged") != "yes"
 
-    def differences(self, payload: Payload, bundle: str, network: bool, keep: int) -> Differences:
+    def differences(self, payload: Payload, bundle: str, keep: int) -> Differences:
         """What a deploy of this payload would change; nothing is changed."""
-        values = self._call("report_differences", str(keep), *_switch_arguments(payload, bundle, network)).values
+        values = self._call("report_differences", str(keep), *_switch_arguments(payload, bundle)).values
         return Differences(values.get("differs", ()), values.get("removed", ()))
 
     def start(self, changed: bool) -> str:
@@ -208,12 +222,12 @@ class Releases:
             raise (BundleRefused if failed.code == _BUNDLE else UsageError)(text) from failed
 
 
-def _switch_arguments(payload: Payload, bundle: str, network: bool) -> tuple[str, ...]:
+def _switch_arguments(payload: Payload, bundle: str) -> tuple[str, ...]:
     return (
         payload.release,
         bundle,
         payload.settings_sha256(),
-        "yes" if network else "",
+        "yes" if payload.needs.network else "",
         payload.detector_digests(),
     )
 

@@ -10,12 +10,13 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 
+from convert.deploy.needs import Needs
 from convert.deploy.payload import Payload, build_payload
 from convert.deploy.plan import DeployPlan, DeployResult
 from convert.deploy.private_folder import private_folder
 from convert.deploy.releases import HOME, NoFirstLine, Releases
 from convert.deploy.ssh import SshConnection
-from convert.deploy.target_check import Target
+from convert.deploy.target_check import Target, TargetPython
 from convert.deploy.wheel import cache_lock
 from fer_edge.errors import BundleRefused, FerEdgeError, NotRunning, Unhealthy, UsageError
 
@@ -39,9 +40,10 @@ def deploy(plan: DeployPlan, result: DeployResult, report: Callable[[str], None]
             report(target.clock_warning)
         folder = stack.enter_context(private_folder("payload"))
         with result.steps.step("pack") as step, cache_lock():
-            payload = build_payload(plan.options, python, target.machine, target.glibc, folder, report)
+            needs = _all_needs(releases, plan, python, report)
+            payload = build_payload(plan.options, needs, python, target.machine, target.glibc, folder, report)
             result.release = payload.release
-            step.result = f"release {payload.release}"
+            step.result = f"release {payload.release}; {needs.text}"
         if dry_run:
             result.planned = _planned_changes(plan, payload, target, releases)
             result.changed = bool(result.planned)
@@ -102,6 +104,16 @@ def _connect(plan: DeployPlan, result: DeployResult, stack: ExitStack) -> tuple[
     return releases, target
 
 
+def _all_needs(releases: Releases, plan: DeployPlan, python: TargetPython, report: Callable[[str], None]) -> Needs:
+    """The extras and the network of the plan, and of the settings that stay on the target."""
+    own, replaced = plan.instance.settings_file, plan.options.settings is not None
+    on_target = releases.read_needs(python)
+    for file in on_target.unreadable:
+        if not (replaced and file == own):
+            report(f"the settings in /etc/fer-edge/{file}.toml cannot be read there, so what they need is not known")
+    return plan.options.needs().union(on_target.remaining(own, replaced), Needs(network=plan.network))
+
+
 def _install(releases: Releases, payload: Payload, target: Target, result: DeployResult) -> None:
     steps = result.steps
     with steps.step("transfer") as step:
@@ -150,10 +162,9 @@ def _switch_and_start(
     report: Callable[[str], None],
 ) -> None:
     steps = result.steps
-    network = plan.network or plan.options.network()
     try:
         with steps.step("switch") as step:
-            changed = releases.switch(payload, bundle, network)
+            changed = releases.switch(payload, bundle)
             result.changed |= changed
             step.result = f"{result.previous or 'nothing'} → {payload.release}" if changed else "nothing to change"
         with steps.step("start") as step:
@@ -210,8 +221,7 @@ def _planned_changes(plan: DeployPlan, payload: Payload, target: Target, release
     """The changes that the deploy would make, a sentence each; empty where it would change nothing."""
     options, release = plan.options, payload.release
     bundle = options.load_bundle()
-    network = plan.network or options.network()
-    differences = releases.differences(payload, bundle.installed_name if bundle else "", network, plan.keep)
+    differences = releases.differences(payload, bundle.installed_name if bundle else "", plan.keep)
     sentences = {
         "unconfirmed": "complete an interrupted deploy",
         "release": f"switch from {target.current or 'nothing'} to {release}",
