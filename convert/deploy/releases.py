@@ -171,7 +171,7 @@ class Releases:
 
     def start(self, changed: bool) -> str:
         """Restarts the service where something changed or it is not running: “started”, “kept”, or “none” without systemd."""
-        answer = self._call("start_service", "yes" if changed else "", limit_s=300.0)
+        answer = self._call("start_service", "yes" if changed else "")
         return "none" if answer.first("systemd") == "no" else "kept" if answer.first("running") else "started"
 
     def first_line(self, limit_s: float) -> FirstLine:
@@ -181,9 +181,14 @@ class Releases:
         kind = re.search(r'"kind": ?"(\w+)"', line)
         return FirstLine(segment, kind[1] if kind else "?", answer.first("waiting") or None)
 
+    def wait_for_others(self, limit_s: float) -> tuple[str, ...]:
+        """The units of the other instances that were restarted for their new release, once they run. Raises NoFirstLine."""
+        answer = self._call("wait_other_instances", str(round(limit_s / _TURN_S)), limit_s=limit_s * 2 + 60)
+        return answer.values.get("running", ())
+
     def undo_switch(self) -> RestoredRelease | None:
         """Restores the state before a switch whose service did not come up. None where nothing had been switched."""
-        answer = self._call("undo_switch", limit_s=300.0)
+        answer = self._call("undo_switch")
         if answer.first("unchanged"):
             return None
         return RestoredRelease(answer.first("release"), answer.first("stopped") == "yes")
@@ -194,7 +199,7 @@ class Releases:
 
     def roll_back(self) -> tuple[RestoredRelease, Releases]:
         """Restores the state before the last deploy; also returns the releases for the instance of that deploy."""
-        answer = self._call("roll_back", limit_s=300.0)
+        answer = self._call("roll_back")
         releases = Releases(self.connection, Instance(answer.first("instance")), self.token)
         return RestoredRelease(answer.first("release"), answer.first("stopped") == "yes"), releases
 

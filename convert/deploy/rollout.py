@@ -1,4 +1,5 @@
 """`fer-edge deploy` and its rollback. At the end the new release runs and has logged a line, or the previous one runs again.
+Other instances on the target that ran before run again too.
 
 The steps connect, inspect, pack, transfer, environment, install, bundle and doctor do not change the running service. switch
 and start do; without a first log line the previous state is restored. An interrupted deploy is completed by the next one.
@@ -81,13 +82,15 @@ def rollback(plan: DeployPlan, result: DeployResult, leave: str = "", dry_run: b
             restored, releases = releases.roll_back()
             result.release = restored.release
             step.result = f"{target.current} → {result.release}"
-        if target.systemd and not restored.stopped:
+        result.service = "stopped" if target.systemd else "none"
+        if target.systemd:
             try:
-                _wait_first_line(releases, result)
+                if not restored.stopped:
+                    _wait_first_line(releases, result)
+                with result.steps.step("others") as step:
+                    step.result = _wait_for_others(releases)
             except NoFirstLine as error:
                 raise NotRunning(f"release {result.release} was restored and does not come up: {error}") from error
-        else:
-            result.service = "stopped" if target.systemd else "none"
         with result.steps.step("finish"):
             result.removed = releases.finish(plan.keep)
 
@@ -181,6 +184,8 @@ def _switch_and_start(
             )
         elif result.service == "started":
             _wait_first_line(releases, result)
+            with steps.step("others") as step:
+                step.result = _wait_for_others(releases)
     except (UsageError, NoFirstLine) as error:
         raise _undo(releases, result, error) from error
     with steps.step("finish") as step:
@@ -198,6 +203,11 @@ def _wait_first_line(releases: Releases, result: DeployResult) -> None:
     result.first_line_s = round(result.steps.seconds, 3)
 
 
+def _wait_for_others(releases: Releases) -> str:
+    """Waits until all instances that were restarted with this one run again, and names them. Raises NoFirstLine."""
+    return f"{', '.join(others)} restarted" if (others := releases.wait_for_others(_WAIT_S)) else "none restarted"
+
+
 def _undo(releases: Releases, result: DeployResult, error: FerEdgeError) -> NotRunning:
     """Restores the previous state; returns the error to raise, with the result of that."""
     with result.steps.step("undo") as step:
@@ -206,12 +216,15 @@ def _undo(releases: Releases, result: DeployResult, error: FerEdgeError) -> NotR
     if restored is None:
         return NotRunning(f"release {result.release}, which was in use already, does not come up: {error}")
     state = "nothing ran before it, and nothing runs now"
-    if restored.release and restored.stopped:
-        state = f"release {restored.release} is in use again; {releases.instance.unit}, which did not run before, is stopped"
-    elif restored.release:
+    if restored.release:
         state = f"release {restored.release} runs again"
+        if restored.stopped:
+            unit = releases.instance.unit
+            state = f"release {restored.release} is in use again; {unit}, which did not run before, is stopped"
         try:
-            releases.first_line(_WAIT_S)
+            if not restored.stopped:
+                releases.first_line(_WAIT_S)
+            releases.wait_for_others(_WAIT_S)
         except NoFirstLine as second_error:
             state = f"release {restored.release} was restored and does not come up either: {second_error}"
     return NotRunning(f"release {result.release} did not come up: {error}; {state}")

@@ -69,8 +69,13 @@ unit_file() {
 
 active_units() { systemctl list-units --plain --no-legend --state=active 'fer-edge.service' 'fer-edge@*.service' | awk '{ print $1 }'; }
 
-restart_other_instances() { # they would go on with the old release
-  for other in $(active_units); do
-    [ "$other" = "$unit" ] || systemctl try-restart "$other" 9>&- || :
+restart_other_instances() { # units, with or without this one: they would go on with the old release
+  rm -f "$work"/started-*
+  for other in $1; do
+    [ "$other" != "$unit" ] || continue
+    systemctl reset-failed "$other" 9>&- 2>/dev/null || :
+    systemctl stop "$other" 9>&- || :
+    : >"$work/started-$other"
+    systemctl start "$other" 9>&- 2>/dev/null || : # wait_other_instances reports the result
   done
 }

@@ -70,6 +70,7 @@ save_state() { # folder, which appears complete
   [ ! -e "$settings" ] || cp -p "$settings" "$1.new/settings"
   [ ! -e "$(unit_file)" ] || cp -p "$(unit_file)" "$1.new/unit"
   [ ! -d /run/systemd/system ] || ! systemctl --quiet is-enabled "$unit" 9>&- 2>/dev/null || : >"$1.new/enabled"
+  [ ! -d /run/systemd/system ] || active_units >"$1.new/active"
   mkdir "$1.new/detectors"
   for name in $(changed_detectors); do
     [ ! -e "$home/detectors/$name" ] || cp -p "$home/detectors/$name" "$1.new/detectors"
@@ -88,17 +89,23 @@ start_service() { # changed?
     report running yes
     return
   fi
-  restart_service "$(cat "$work/previous/release" 2>/dev/null || :)"
+  rm -f "$work"/started-*
+  restart_service "$(cat "$work/previous/release" 2>/dev/null || :)" "$(units_before "$work/previous")"
 }
 
-restart_service() { # previous-release
+# The units that were active when the state was saved: those that fail now too.
+units_before() { # folder of save_state
+  cat "$1/active" 2>/dev/null || active_units
+}
+
+restart_service() { # previous-release units
   systemctl daemon-reload 9>&-
   systemctl --quiet enable "$unit" 9>&- >&2 || reject "systemctl could not enable $unit"
   systemctl reset-failed "$unit" 9>&- 2>/dev/null || :
   systemctl stop "$unit" 9>&- || :
   : >"$work/started"
   systemctl start "$unit" 9>&- 2>/dev/null || : # its log is a better report of the result
-  [ "$1" = "$(current_release)" ] || restart_other_instances
+  [ "$1" = "$(current_release)" ] || restart_other_instances "$2"
 }
 
 # Reports the first journal line that the service wrote since its start, and the camera that it waits for, if it does.
@@ -129,13 +136,53 @@ wait_first_line() { # for so many thirds of a second
     turn=$((turn + 1))
     sleep 0.3
   done
-  print_service_log
+  printf 'the service is %s after %s restarts\n' "${active:-unknown}" "${restarts:-0}" >&2
+  print_service_log "$unit" "$work/started"
   exit 4
 }
 
-print_service_log() {
-  printf 'the service is %s after %s restarts\n' "${active:-unknown}" "${restarts:-0}" >&2
-  journalctl --unit "$unit" --since "@$(date -r "$work/started" +%s)" --output cat --lines 12 --no-pager >&2 2>/dev/null || :
+print_service_log() { # unit file-of-the-start's-time
+  journalctl --unit "$1" --since "@$(date -r "$2" +%s)" --output cat --lines 12 --no-pager >&2 2>/dev/null || :
+}
+
+# Reports each other instance that was restarted, once it runs again.
+wait_other_instances() { # for so many thirds of a second, all together
+  lock_for_this_deploy
+  turn=0
+  for started in "$work"/started-*; do
+    [ -e "$started" ] || continue
+    other=${started#"$work/started-"}
+    until runs_again "$other" "$started" $(($1 - turn)); do
+      turn=$((turn + 1))
+      sleep 0.3
+    done
+    report running "$other"
+  done
+}
+
+runs_again() { # unit file-of-its-start's-time turns-left
+  active=$(systemctl is-active "$1" || :)
+  restarts=$(systemctl show --property NRestarts --value "$1")
+  case $active:${restarts:-0} in
+  failed:* | inactive:* | *:[1-9]*) ;;
+  active:*) # in the end that is enough: an instance that was installed by hand may have a status of another name
+    [ "$3" -gt 0 ] && ! has_started "$1" "$2" || return 0
+    return 1
+    ;;
+  *) [ "$3" -le 0 ] || return 1 ;; # systemd waits before it restarts one that failed
+  esac
+  printf '%s, which ran before, is %s after %s restarts\n' "$1" "${active:-unknown}" "${restarts:-0}" >&2
+  print_service_log "$1" "$2"
+  exit 4
+}
+
+has_started() { # unit file-of-its-start's-time
+  name=${1#*@} name=${name%.service}
+  [ "$1" != fer-edge.service ] || name=camera
+  [ "$runtime/$name.status.json" -nt "$2" ] || return 1
+  case $(as_service head -c 65536 "$runtime/$name.status.json" 2>/dev/null | tr -d '\n') in
+  '' | *'"state": "starting"'*) return 1 ;; # an extra that it needs may still be found missing
+  esac
 }
 
 require_release() { # release
@@ -144,6 +191,7 @@ require_release() { # release
 
 restore_state() { # folder of save_state
   from=$1 replaced=$(current_release)
+  rm -f "$work"/started-*
   release=$(cat "$from/release") unit=$(cat "$from/unit-name") settings=$(cat "$from/settings-name") # maybe of another instance
   systemd=
   [ ! -d /run/systemd/system ] || systemd=yes
@@ -163,9 +211,9 @@ restore_state() { # folder of save_state
   [ -z "$systemd" ] || systemctl daemon-reload 9>&-
   if [ -n "$systemd" ] && [ -n "$release" ]; then
     if [ -e "$from/enabled" ]; then
-      restart_service "$replaced"
+      restart_service "$replaced" "$(units_before "$from")"
     elif [ "$replaced" != "$release" ]; then
-      restart_other_instances
+      restart_other_instances "$(units_before "$from")"
     fi
   fi
   sync
@@ -209,6 +257,8 @@ roll_back() { # to the state before the last deploy; repeated after an interrupt
     rm -rf "$work/rollback.new"
     cp -a "$from" "$work/rollback.new"
     current_release >"$work/rollback.new/replaced"
+    # Of an interrupted deploy, those that it stopped count too; after a completed one, only those that run now.
+    [ "$from" = "$work/previous" ] || [ ! -d /run/systemd/system ] || active_units >"$work/rollback.new/active"
     mv -T "$work/rollback.new" "$work/rollback"
     rm -rf "$work/previous"
   fi
@@ -241,7 +291,8 @@ finish() { # number of releases to keep
     rm -rf "${home:?}/releases/$release"
     report removed "$release"
   done
-  rm -rf "$payload" "$work/doctor-bundles" "$work/tmp" "$work/rollback" "$work/log" "$work/unit" "$work/started"
+  rm -rf "$payload" "$work/doctor-bundles" "$work/tmp" "$work/rollback" "$work/log" "$work/unit"
+  rm -f "$work"/started*
 }
 
 undeploy() { # journal-too?
