@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 from dataclasses import dataclass
@@ -289,6 +290,29 @@ def test_no_file_of_root_is_sent_to_the_host(fake_target: FakeTarget) -> None:
     (fake_target.folder / "run/camera.status.json").symlink_to(private / "status.json")
     fake_target.write("state/journal-000002.jsonl", "{}\n")
     assert "secret" not in fake_target.first_line().stdout
+
+
+@pytest.mark.parametrize("call", ["begin 0.2-b", "report_differences 3 0.2-b '' '' '' ''"])
+@pytest.mark.parametrize(("release", "undo"), [("0.1-a", ", or undo it with `.* --rollback`"), ("", "")])
+def test_an_interrupted_deploy_of_another_instance_is_completed_first(
+    fake_target: FakeTarget, call: str, release: str, undo: str
+) -> None:
+    saved = fake_target.folder / "home/.deploy/previous"
+    saved.mkdir()
+    for name, text in {"unit-name": HALL, "instance": "hall", "release": release}.items():
+        (saved / name).write_text(f"{text}\n")
+    files = [path for path in saved.parent.rglob("*") if path.is_file() and path.name != "step"]
+    before = {path: path.read_text() for path in files}
+    refused = fake_target.call(call.replace("begin", "token=new; begin"))
+    assert (refused.returncode, refused.stdout) == (3, "")
+    expected = (
+        "a deploy of the instance hall was interrupted before its first log line; complete it with "
+        f"`fer-edge deploy USER@HOST --name hall`{undo}, before you deploy camera\n"
+    )
+    assert re.fullmatch(expected, refused.stderr), refused.stderr
+    assert {path: path.read_text() for path in files} == before
+    assert fake_target.call("token=new; begin 0.2-b", HALL).returncode == 0, "the instance itself"
+    assert fake_target.call("token=new; begin ''").returncode == 0, "a rollback"
 
 
 def test_the_deploy_and_the_unit_use_the_same_folder() -> None:

@@ -507,6 +507,23 @@ def test_a_release_with_which_another_camera_does_not_start_is_rolled_back(
     assert pi.deploy("status", "pi", "--name", "door").returncode == 0
 
 
+def test_an_interrupted_deploy_of_one_camera_is_not_undone_by_another(pi: Target) -> None:
+    before = is_serving(pi)
+    door, of_door = "/etc/fer-edge/door.toml", pi.sh("cat /etc/fer-edge/door.toml")
+    (pi.folder / "slower.toml").write_text(SETTINGS.replace("4.0", "3.0"))
+    with pi.begin("deploy", "pi", "--offline", "--name", "door", "--config", pi.folder / "slower.toml") as process:
+        read_until_step(process, "switch")
+        process.kill()
+    for words in (["--dry-run"], ["--config", str(settings(pi))]):
+        ran = pi.deploy("deploy", "pi", "--offline", *words, check=False)
+        assert ran.returncode == 2 and "a deploy of the instance door was interrupted" in ran.stderr, ran.stderr
+        assert "--name door" in ran.stderr and is_serving(pi) == before
+    answer = json.loads(pi.deploy("deploy", "pi", "--rollback", "--json").stdout)
+    assert answer["service"] == "started" and pi.sh(f"cat {door}") == of_door
+    assert pi.deploy("status", "pi", "--name", "door").returncode == 0 and is_serving(pi) == before
+    assert deploy_json(pi, "--dry-run")["planned"] == []
+
+
 def test_undeploy_keeps_the_journal_without_journal_too(pi: Target) -> None:
     ran = pi.deploy("undeploy", "pi")
     assert "the journal stays" in ran.stderr

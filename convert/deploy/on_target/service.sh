@@ -46,6 +46,7 @@ list_differences() { # release bundle? settings-sha256? network? detectors
 }
 
 report_differences() { # number-of-releases-to-keep, then the arguments of list_differences
+  reject_unconfirmed_other
   keep=$1
   shift
   for part in $(list_differences "$@"); do report differs "$part"; done
