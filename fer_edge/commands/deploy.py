@@ -40,7 +40,6 @@ def register(commands: Any) -> None:
     deploy.add_argument(
         "--extra",
         action="append",
-        default=[],
         metavar="NAME",
         help="also install this extra of the package; may be repeated",
     )
@@ -95,13 +94,17 @@ def register(commands: Any) -> None:
 
 
 def _deploy(args: argparse.Namespace) -> int:
+    from convert.argument_types import refuse_given
     from convert.deploy.payload import PayloadOptions
     from convert.deploy.plan import DeployPlan, DeployResult
     from convert.deploy.progress import StepLog
     from convert.deploy.releases import Instance
     from convert.deploy.rollout import deploy, rollback
 
-    options = PayloadOptions(args.bundle, args.config, tuple(args.extra), args.offline)
+    if args.rollback:
+        sent = ("bundle", "config", "network", "extra", "offline")
+        refuse_given(args, sent, "a rollback restores what was deployed before; leave out with --rollback")
+    options = PayloadOptions(args.bundle, args.config, tuple(args.extra or ()), args.offline)
     plan = DeployPlan(_address(args), Instance(args.name), options, args.network, args.keep)
     result = DeployResult(plan.address.host, StepLog(message))
     if args.leave and not args.rollback:
