@@ -66,16 +66,3 @@ unit_file() {
   *) echo "$units/$unit" ;;
   esac
 }
-
-active_units() { systemctl list-units --plain --no-legend --state=active 'fer-edge.service' 'fer-edge@*.service' | awk '{ print $1 }'; }
-
-restart_other_instances() { # units, with or without this one: they would go on with the old release
-  rm -f "$work"/started-*
-  for other in $1; do
-    [ "$other" != "$unit" ] || continue
-    systemctl reset-failed "$other" 9>&- 2>/dev/null || :
-    systemctl stop "$other" 9>&- || :
-    : >"$work/started-$other"
-    systemctl start "$other" 9>&- 2>/dev/null || : # wait_other_instances reports the result
-  done
-}

@@ -94,11 +94,6 @@ start_service() { # changed?
   restart_service "$(cat "$work/previous/release" 2>/dev/null || :)" "$(units_before "$work/previous")"
 }
 
-# The units that were active when the state was saved: those that fail now too.
-units_before() { # folder of save_state
-  cat "$1/active" 2>/dev/null || active_units
-}
-
 restart_service() { # previous-release units
   systemctl daemon-reload 9>&-
   systemctl --quiet enable "$unit" 9>&- >&2 || reject "systemctl could not enable $unit"
@@ -144,46 +139,6 @@ wait_first_line() { # for so many thirds of a second
 
 print_service_log() { # unit file-of-the-start's-time
   journalctl --unit "$1" --since "@$(date -r "$2" +%s)" --output cat --lines 12 --no-pager >&2 2>/dev/null || :
-}
-
-# Reports each other instance that was restarted, once it runs again.
-wait_other_instances() { # for so many thirds of a second, all together
-  lock_for_this_deploy
-  turn=0
-  for started in "$work"/started-*; do
-    [ -e "$started" ] || continue
-    other=${started#"$work/started-"}
-    until runs_again "$other" "$started" $(($1 - turn)); do
-      turn=$((turn + 1))
-      sleep 0.3
-    done
-    report running "$other"
-  done
-}
-
-runs_again() { # unit file-of-its-start's-time turns-left
-  active=$(systemctl is-active "$1" || :)
-  restarts=$(systemctl show --property NRestarts --value "$1")
-  case $active:${restarts:-0} in
-  failed:* | inactive:* | *:[1-9]*) ;;
-  active:*) # in the end that is enough: an instance that was installed by hand may have a status of another name
-    [ "$3" -gt 0 ] && ! has_started "$1" "$2" || return 0
-    return 1
-    ;;
-  *) [ "$3" -le 0 ] || return 1 ;; # systemd waits before it restarts one that failed
-  esac
-  printf '%s, which ran before, is %s after %s restarts\n' "$1" "${active:-unknown}" "${restarts:-0}" >&2
-  print_service_log "$1" "$2"
-  exit 4
-}
-
-has_started() { # unit file-of-its-start's-time
-  name=${1#*@} name=${name%.service}
-  [ "$1" != fer-edge.service ] || name=camera
-  [ "$runtime/$name.status.json" -nt "$2" ] || return 1
-  case $(as_service head -c 65536 "$runtime/$name.status.json" 2>/dev/null | tr -d '\n') in
-  '' | *'"state": "starting"'*) return 1 ;; # an extra that it needs may still be found missing
-  esac
 }
 
 require_release() { # release
