@@ -15,6 +15,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from convert.deploy.needs import Needs
 from convert.deploy.target_check import TargetPython
 from convert.deploy.wheel import CHECKOUT, build_wheel, cache_folder, contents_hash
 from convert.json_dataclass import JsonObject
@@ -24,13 +25,6 @@ from fer_edge.detection import download
 from fer_edge.errors import UsageError
 
 BOOKWORM = "bookworm.txt"
-# setting: the extra that it needs, and whether the service needs the local networks for it
-_NEEDED_EXTRAS = {
-    "mqtt": ("mqtt", True),
-    "metrics": ("metrics", True),
-    "metrics_file": ("metrics", False),
-    "live": ("live", True),
-}
 _EXTRA = re.compile(r"[a-z0-9][a-z0-9-]*")
 # minor versions of glibc; pip matches tags literally, so every older one has to be named too
 _GLIBC_TAGS = range(17, 60)
@@ -67,18 +61,9 @@ class PayloadOptions:
         """The camera in the settings, or an empty string."""
         return str(self.read_settings().get("camera", ""))
 
-    def all_extras(self) -> tuple[str, ...]:
-        """The requested extras, and those that the settings need."""
-        settings = self.read_settings()
-        needed = {extra for name, (extra, _) in _NEEDED_EXTRAS.items() if settings.get(name)}
-        return tuple(sorted({*self.extras, *needed}))
-
-    def network(self) -> bool:
-        """Whether the settings make the service use the network."""
-        settings = self.read_settings()
-        return "://" in self.camera() or any(
-            settings.get(name) for name, (_, network) in _NEEDED_EXTRAS.items() if network
-        )
+    def needs(self) -> Needs:
+        """The requested extras, and what the settings need."""
+        return Needs(self.extras).union(Needs.of_settings(self.read_settings()))
 
     def load_bundle(self) -> Bundle | None:
         """The checked bundle. Raises BundleRefused or UsageError as `Bundle.load` does."""
@@ -88,13 +73,15 @@ class PayloadOptions:
 @dataclass(frozen=True, slots=True)
 class Payload:
     """The files in `folder`: fer_edge-….whl, pip-….whl, detectors/, and where needed bookworm.txt, wheels/, bundle/ and
-    settings.toml. `release` is a name that depends only on the sources, the extras and the target's Python."""
+    settings.toml. `release` is a name that depends only on the sources, the extras and the target's Python. `needs`: the extras
+    and the network of `options`, and of the settings that stay on the target."""
 
     folder: Path
     release: str
     constraints: str  # a file's name, or empty
     system_site: bool  # the environment has access to apt's packages: picamera2
     options: PayloadOptions
+    needs: Needs
 
     def settings_sha256(self) -> str:
         """The SHA-256 of the settings; empty where none are sent."""
@@ -107,13 +94,14 @@ class Payload:
 
 def build_payload(
     options: PayloadOptions,
+    needs: Needs,
     python: TargetPython,
     machine: str,
     glibc: Sequence[int],
     folder: Path,
     report: Callable[[str], None],
 ) -> Payload:
-    """The payload for a target with this Python, made in `folder`, which must be empty.
+    """The payload for a target with this Python, with the extras in `needs`, made in `folder`, which must be empty.
 
     Raises UsageError when a part is not available, BundleRefused for a damaged bundle.
     """
@@ -143,16 +131,16 @@ def build_payload(
         f"{python.version[0]}.{python.version[1]}",
         constraints,
         str(system_site),
-        *options.all_extras(),
+        *needs.extras,
     ]
     if constraints:
         identity.append(_constraints().read_text(encoding="utf-8"))
     if options.offline:
-        wheels = _offline_wheels(own_wheel, python, machine, glibc, constraints, options.all_extras(), report)
+        wheels = _offline_wheels(own_wheel, python, machine, glibc, constraints, needs.extras, report)
         (folder / "wheels").symlink_to(wheels)
         identity += sorted(file.name for file in wheels.glob("*.whl"))
     digest = hashlib.sha256("\n".join(identity).encode()).hexdigest()
-    return Payload(folder, f"{__version__}-{digest[:12]}", constraints, system_site, options)
+    return Payload(folder, f"{__version__}-{digest[:12]}", constraints, system_site, options, needs)
 
 
 def _sha256(file: Path) -> str:

@@ -10,6 +10,7 @@ from pathlib import Path
 from secrets import token_hex
 
 from convert.deploy.doctor_answer import DoctorAnswer
+from convert.deploy.needs import DEFAULT_FILE, REPORTED_SETTINGS, TargetSettings
 from convert.deploy.payload import Payload
 from convert.deploy.ssh import ScriptOutput, SshConnection, StepFailed
 from convert.deploy.target_check import Target, TargetPython
@@ -20,7 +21,7 @@ STATE = "/var/lib/fer-edge"
 _RUNTIME = "/run/fer-edge"
 _SETTINGS = "/etc/fer-edge"
 _DEFAULT = "camera"
-_SCRIPTS = ("base", "inspect", "release", "service")
+_SCRIPTS = ("base", "others", "inspect", "release", "service")
 _TURN_S = 0.3  # between two looks for the first line, in service.sh
 _INSTALL_LIMIT_S = 1800.0  # on a Zero, over a slow network
 _NO_LINE, _BUNDLE = 4, 5  # exit codes of the scripts
@@ -39,6 +40,10 @@ class Instance:
     def __post_init__(self) -> None:
         if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]{0,31}", self.name):
             raise UsageError(f"--name must be 1 to 32 letters, digits, - and _, not “{self.name}”")
+        if self.name == DEFAULT_FILE:
+            raise UsageError(
+                f"--name {self.name} would use the settings file of the instance {_DEFAULT}; choose another name"
+            )
 
     @property
     def unit(self) -> str:
@@ -48,7 +53,12 @@ class Instance:
     @property
     def settings(self) -> str:
         """The path of its settings on the target."""
-        return f"{_SETTINGS}/{'fer-edge' if self.name == _DEFAULT else self.name}.toml"
+        return f"{_SETTINGS}/{self.settings_file}.toml"
+
+    @property
+    def settings_file(self) -> str:
+        """The name of that file without .toml."""
+        return DEFAULT_FILE if self.name == _DEFAULT else self.name
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +113,10 @@ class Releases:
         self.connection.sudo = not target.root and target.sudo
         return target
 
+    def read_needs(self, python: TargetPython) -> TargetSettings:
+        """What the settings files on the target need; their values stay there. Nothing is changed."""
+        return TargetSettings.read(self._call("report_needs", python.path, *REPORTED_SETTINGS))
+
     def begin(self, release: str) -> bool:
         """Makes this deploy the latest one and deletes leftovers of earlier ones; whether the release exists already."""
         return self._call("begin", release).first("complete") == "yes"
@@ -123,7 +137,7 @@ class Releases:
     def install_packages(self, payload: Payload) -> bool:
         """Installs the packages with pip, which completes the release; False where it exists already."""
         options = payload.options
-        extras = f"[{','.join(names)}]" if (names := options.all_extras()) else ""
+        extras = f"[{','.join(names)}]" if (names := payload.needs.extras) else ""
         arguments = (payload.release, extras, payload.constraints, "yes" if options.offline else "")
         return self._call("install_packages", *arguments, limit_s=_INSTALL_LIMIT_S).first("complete") != "yes"
 
@@ -145,19 +159,19 @@ class Releases:
                     ) from error
         raise UsageError(f"the new release does not start on the target: {answer.stderr or 'it printed nothing'}")
 
-    def switch(self, payload: Payload, bundle: str, network: bool) -> bool:
+    def switch(self, payload: Payload, bundle: str) -> bool:
         """Makes release, detectors, bundle, unit and settings the current ones; False where they are already."""
-        arguments = _switch_arguments(payload, bundle, network)
+        arguments = _switch_arguments(payload, bundle)
         return self._call("switch_release", *arguments, limit_s=300.0).first("unchanged") != "yes"
 
-    def differences(self, payload: Payload, bundle: str, network: bool, keep: int) -> Differences:
+    def differences(self, payload: Payload, bundle: str, keep: int) -> Differences:
         """What a deploy of this payload would change; nothing is changed."""
-        values = self._call("report_differences", str(keep), *_switch_arguments(payload, bundle, network)).values
+        values = self._call("report_differences", str(keep), *_switch_arguments(payload, bundle)).values
         return Differences(values.get("differs", ()), values.get("removed", ()))
 
     def start(self, changed: bool) -> str:
         """Restarts the service where something changed or it is not running: “started”, “kept”, or “none” without systemd."""
-        answer = self._call("start_service", "yes" if changed else "", limit_s=300.0)
+        answer = self._call("start_service", "yes" if changed else "")
         return "none" if answer.first("systemd") == "no" else "kept" if answer.first("running") else "started"
 
     def first_line(self, limit_s: float) -> FirstLine:
@@ -167,9 +181,14 @@ class Releases:
         kind = re.search(r'"kind": ?"(\w+)"', line)
         return FirstLine(segment, kind[1] if kind else "?", answer.first("waiting") or None)
 
+    def wait_for_others(self, limit_s: float) -> tuple[str, ...]:
+        """The units of the other instances that were restarted for their new release, once they run. Raises NoFirstLine."""
+        answer = self._call("wait_other_instances", str(round(limit_s / _TURN_S)), limit_s=limit_s * 2 + 60)
+        return answer.values.get("running", ())
+
     def undo_switch(self) -> RestoredRelease | None:
         """Restores the state before a switch whose service did not come up. None where nothing had been switched."""
-        answer = self._call("undo_switch", limit_s=300.0)
+        answer = self._call("undo_switch")
         if answer.first("unchanged"):
             return None
         return RestoredRelease(answer.first("release"), answer.first("stopped") == "yes")
@@ -180,7 +199,7 @@ class Releases:
 
     def roll_back(self) -> tuple[RestoredRelease, Releases]:
         """Restores the state before the last deploy; also returns the releases for the instance of that deploy."""
-        answer = self._call("roll_back", limit_s=300.0)
+        answer = self._call("roll_back")
         releases = Releases(self.connection, Instance(answer.first("instance")), self.token)
         return RestoredRelease(answer.first("release"), answer.first("stopped") == "yes"), releases
 
@@ -208,12 +227,12 @@ class Releases:
             raise (BundleRefused if failed.code == _BUNDLE else UsageError)(text) from failed
 
 
-def _switch_arguments(payload: Payload, bundle: str, network: bool) -> tuple[str, ...]:
+def _switch_arguments(payload: Payload, bundle: str) -> tuple[str, ...]:
     return (
         payload.release,
         bundle,
         payload.settings_sha256(),
-        "yes" if network else "",
+        "yes" if payload.needs.network else "",
         payload.detector_digests(),
     )
 

@@ -1,4 +1,5 @@
 """`fer-edge deploy` and its rollback. At the end the new release runs and has logged a line, or the previous one runs again.
+Other instances on the target that ran before run again too.
 
 The steps connect, inspect, pack, transfer, environment, install, bundle and doctor do not change the running service. switch
 and start do; without a first log line the previous state is restored. An interrupted deploy is completed by the next one.
@@ -10,12 +11,13 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 
+from convert.deploy.needs import Needs
 from convert.deploy.payload import Payload, build_payload
 from convert.deploy.plan import DeployPlan, DeployResult
 from convert.deploy.private_folder import private_folder
 from convert.deploy.releases import HOME, NoFirstLine, Releases
 from convert.deploy.ssh import SshConnection
-from convert.deploy.target_check import Target
+from convert.deploy.target_check import Target, TargetPython
 from convert.deploy.wheel import cache_lock
 from fer_edge.errors import BundleRefused, FerEdgeError, NotRunning, Unhealthy, UsageError
 
@@ -39,9 +41,10 @@ def deploy(plan: DeployPlan, result: DeployResult, report: Callable[[str], None]
             report(target.clock_warning)
         folder = stack.enter_context(private_folder("payload"))
         with result.steps.step("pack") as step, cache_lock():
-            payload = build_payload(plan.options, python, target.machine, target.glibc, folder, report)
+            needs = _all_needs(releases, plan, python, report)
+            payload = build_payload(plan.options, needs, python, target.machine, target.glibc, folder, report)
             result.release = payload.release
-            step.result = f"release {payload.release}"
+            step.result = f"release {payload.release}; {needs.text}"
         if dry_run:
             result.planned = _planned_changes(plan, payload, target, releases)
             result.changed = bool(result.planned)
@@ -79,13 +82,15 @@ def rollback(plan: DeployPlan, result: DeployResult, leave: str = "", dry_run: b
             restored, releases = releases.roll_back()
             result.release = restored.release
             step.result = f"{target.current} → {result.release}"
-        if target.systemd and not restored.stopped:
+        result.service = "stopped" if target.systemd else "none"
+        if target.systemd:
             try:
-                _wait_first_line(releases, result)
+                if not restored.stopped:
+                    _wait_first_line(releases, result)
+                with result.steps.step("others") as step:
+                    step.result = _wait_for_others(releases)
             except NoFirstLine as error:
                 raise NotRunning(f"release {result.release} was restored and does not come up: {error}") from error
-        else:
-            result.service = "stopped" if target.systemd else "none"
         with result.steps.step("finish"):
             result.removed = releases.finish(plan.keep)
 
@@ -100,6 +105,16 @@ def _connect(plan: DeployPlan, result: DeployResult, stack: ExitStack) -> tuple[
         target = releases.inspect()
         result.previous, step.result = target.current, target.text
     return releases, target
+
+
+def _all_needs(releases: Releases, plan: DeployPlan, python: TargetPython, report: Callable[[str], None]) -> Needs:
+    """The extras and the network of the plan, and of the settings that stay on the target."""
+    own, replaced = plan.instance.settings_file, plan.options.settings is not None
+    on_target = releases.read_needs(python)
+    for file in on_target.unreadable:
+        if not (replaced and file == own):
+            report(f"the settings in /etc/fer-edge/{file}.toml cannot be read there, so what they need is not known")
+    return plan.options.needs().union(on_target.remaining(own, replaced), Needs(network=plan.network))
 
 
 def _install(releases: Releases, payload: Payload, target: Target, result: DeployResult) -> None:
@@ -150,10 +165,9 @@ def _switch_and_start(
     report: Callable[[str], None],
 ) -> None:
     steps = result.steps
-    network = plan.network or plan.options.network()
     try:
         with steps.step("switch") as step:
-            changed = releases.switch(payload, bundle, network)
+            changed = releases.switch(payload, bundle)
             result.changed |= changed
             step.result = f"{result.previous or 'nothing'} → {payload.release}" if changed else "nothing to change"
         with steps.step("start") as step:
@@ -170,6 +184,8 @@ def _switch_and_start(
             )
         elif result.service == "started":
             _wait_first_line(releases, result)
+            with steps.step("others") as step:
+                step.result = _wait_for_others(releases)
     except (UsageError, NoFirstLine) as error:
         raise _undo(releases, result, error) from error
     with steps.step("finish") as step:
@@ -187,6 +203,11 @@ def _wait_first_line(releases: Releases, result: DeployResult) -> None:
     result.first_line_s = round(result.steps.seconds, 3)
 
 
+def _wait_for_others(releases: Releases) -> str:
+    """Waits until all instances that were restarted with this one run again, and names them. Raises NoFirstLine."""
+    return f"{', '.join(others)} restarted" if (others := releases.wait_for_others(_WAIT_S)) else "none restarted"
+
+
 def _undo(releases: Releases, result: DeployResult, error: FerEdgeError) -> NotRunning:
     """Restores the previous state; returns the error to raise, with the result of that."""
     with result.steps.step("undo") as step:
@@ -195,12 +216,15 @@ def _undo(releases: Releases, result: DeployResult, error: FerEdgeError) -> NotR
     if restored is None:
         return NotRunning(f"release {result.release}, which was in use already, does not come up: {error}")
     state = "nothing ran before it, and nothing runs now"
-    if restored.release and restored.stopped:
-        state = f"release {restored.release} is in use again; {releases.instance.unit}, which did not run before, is stopped"
-    elif restored.release:
+    if restored.release:
         state = f"release {restored.release} runs again"
+        if restored.stopped:
+            unit = releases.instance.unit
+            state = f"release {restored.release} is in use again; {unit}, which did not run before, is stopped"
         try:
-            releases.first_line(_WAIT_S)
+            if not restored.stopped:
+                releases.first_line(_WAIT_S)
+            releases.wait_for_others(_WAIT_S)
         except NoFirstLine as second_error:
             state = f"release {restored.release} was restored and does not come up either: {second_error}"
     return NotRunning(f"release {result.release} did not come up: {error}; {state}")
@@ -210,8 +234,7 @@ def _planned_changes(plan: DeployPlan, payload: Payload, target: Target, release
     """The changes that the deploy would make, a sentence each; empty where it would change nothing."""
     options, release = plan.options, payload.release
     bundle = options.load_bundle()
-    network = plan.network or options.network()
-    differences = releases.differences(payload, bundle.installed_name if bundle else "", network, plan.keep)
+    differences = releases.differences(payload, bundle.installed_name if bundle else "", plan.keep)
     sentences = {
         "unconfirmed": "complete an interrupted deploy",
         "release": f"switch from {target.current or 'nothing'} to {release}",

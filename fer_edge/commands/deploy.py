@@ -19,9 +19,9 @@ def register(commands: Any) -> None:
     deploy = commands.add_parser(
         "deploy",
         help="install this fer-edge, a bundle and settings on a Pi, and start its service",
-        epilog="Exit codes: 2 bad input or target; 5 bundle refused; 7 the new release's doctor failed; 8 the service did not "
-        "start, and the previous state was restored; 75 the host did not answer, or the connection was lost (the same command "
-        "resumes).",
+        epilog="Exit codes: 2 bad input or target; 5 bundle refused; 7 the new release's doctor failed; 8 the service, or "
+        "another one on the Pi, did not start, and the previous state was restored; 75 the host did not answer, or the "
+        "connection was lost (the same command resumes).",
     )
     deploy.add_argument(
         "--bundle",
@@ -30,19 +30,21 @@ def register(commands: Any) -> None:
         help="folder of the bundle to install and use; default: the one in use on the Pi",
     )
     deploy.add_argument(
-        "--config", type=Path, metavar="FILE", help="settings file of the service; default: the one on the Pi"
+        "--config",
+        type=Path,
+        metavar="FILE",
+        help="settings file of the service; default: the one on the Pi, with the extras and the network that it needs",
     )
     deploy.add_argument(
         "--network",
         action="store_true",
-        help="allow the service access to the local networks; default: if the settings need it",
+        help="allow the service access to the local networks; default: if the settings, sent or on the Pi, need it",
     )
     deploy.add_argument(
         "--extra",
         action="append",
-        default=[],
         metavar="NAME",
-        help="also install this extra of the package; may be repeated",
+        help="install this extra of the package besides those that the settings, sent or on the Pi, need; may be repeated",
     )
     deploy.add_argument(
         "--offline", action="store_true", help="send every wheel, so that the Pi needs no internet access"
@@ -95,13 +97,17 @@ def register(commands: Any) -> None:
 
 
 def _deploy(args: argparse.Namespace) -> int:
+    from convert.argument_types import refuse_given
     from convert.deploy.payload import PayloadOptions
     from convert.deploy.plan import DeployPlan, DeployResult
     from convert.deploy.progress import StepLog
     from convert.deploy.releases import Instance
     from convert.deploy.rollout import deploy, rollback
 
-    options = PayloadOptions(args.bundle, args.config, tuple(args.extra), args.offline)
+    if args.rollback:
+        sent = ("bundle", "config", "network", "extra", "offline")
+        refuse_given(args, sent, "a rollback restores what was deployed before; leave out with --rollback")
+    options = PayloadOptions(args.bundle, args.config, tuple(args.extra or ()), args.offline)
     plan = DeployPlan(_address(args), Instance(args.name), options, args.network, args.keep)
     result = DeployResult(plan.address.host, StepLog(message))
     if args.leave and not args.rollback:

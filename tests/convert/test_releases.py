@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 from dataclasses import dataclass
@@ -198,13 +199,17 @@ class FakeTarget:
 
     def first_line(self) -> subprocess.CompletedProcess[str]:
         """What `wait_first_line` prints."""
+        return self.call("wait_first_line 2")
+
+    def call(self, words: str, unit: str = "fer-edge.service") -> subprocess.CompletedProcess[str]:
+        """What these words of a script print, in a deploy of the unit."""
         variables = {
             "home": "home", "settings": "etc/x.toml", "state": "state", "runtime": "run",
         }  # fmt: skip
         lines = [f"{name}={self.folder}/{value}" for name, value in variables.items()]
-        lines += ["unit=fer-edge.service instance=camera token=t", "set -e"]
-        lines += [script.read_text() for script in SCRIPTS if script.stem in ("base", "service")]
-        script = "\n".join([*lines, f"cd {self.folder}/home", "wait_first_line 2"])
+        lines += [f"unit={unit} instance=camera token=t", "set -e"]
+        lines += [script.read_text() for script in SCRIPTS if script.stem != "inspect"]
+        script = "\n".join([*lines, f"cd {self.folder}/home", words])
         environ = {**os.environ, "PATH": f"{self.folder}/bin:{os.environ['PATH']}"}
         return subprocess.run(["sh", "-s"], input=script, env=environ, capture_output=True, text=True, check=False)
 
@@ -212,6 +217,42 @@ class FakeTarget:
 @pytest.fixture
 def fake_target(shared_path: Path) -> FakeTarget:
     return FakeTarget(shared_path)
+
+
+HALL = "fer-edge@hall.service"
+
+
+def restarted(fake_target: FakeTarget, state: str, journal: str = "") -> None:
+    """Makes the unit of another instance one that was restarted for the new release, and is said to be in this state."""
+    (fake_target.folder / "home/.deploy" / f"started-{HALL}").touch()
+    os.utime(fake_target.folder / "home/.deploy" / f"started-{HALL}", (1, 1))
+    (fake_target.folder / "bin/systemctl").write_text(
+        f"#!/bin/sh\ncase $1 in is-active) echo {state.split()[0]} ;; *) echo {state.split()[1]} ;; esac\n"
+    )
+    (fake_target.folder / "bin/journalctl").write_text(f"#!/bin/sh\necho '{journal}'\n")
+    (fake_target.folder / "bin/journalctl").chmod(0o755)
+
+
+def test_another_instance_that_has_started_again_is_reported(fake_target: FakeTarget) -> None:
+    restarted(fake_target, "active 0")
+    fake_target.write("run/hall.status.json", '{"state": "waiting"}')
+    waited = fake_target.call("wait_other_instances 9999")
+    assert (waited.returncode, waited.stdout) == (0, f"running={HALL}\n"), waited.stderr
+
+
+def test_another_instance_that_is_active_and_has_no_status_runs(fake_target: FakeTarget) -> None:
+    restarted(fake_target, "active 0")
+    assert fake_target.call("wait_other_instances 1").stdout == f"running={HALL}\n"
+
+
+@pytest.mark.parametrize("state", ["failed 0", "inactive 0", "active 1", "activating 0", "activating 1"])
+def test_another_instance_that_does_not_start_again_ends_the_deploy(fake_target: FakeTarget, state: str) -> None:
+    restarted(fake_target, state, "no module named paho")
+    fake_target.write("run/hall.status.json", '{"state": "starting"}')
+    waited = fake_target.call("wait_other_instances 1")
+    active, restarts = state.split()
+    assert (waited.returncode, waited.stdout) == (4, "")
+    assert waited.stderr == f"{HALL}, which ran before, is {active} after {restarts} restarts\nno module named paho\n"
 
 
 def status_with(journal: Path | str) -> str:
@@ -249,6 +290,29 @@ def test_no_file_of_root_is_sent_to_the_host(fake_target: FakeTarget) -> None:
     (fake_target.folder / "run/camera.status.json").symlink_to(private / "status.json")
     fake_target.write("state/journal-000002.jsonl", "{}\n")
     assert "secret" not in fake_target.first_line().stdout
+
+
+@pytest.mark.parametrize("call", ["begin 0.2-b", "report_differences 3 0.2-b '' '' '' ''"])
+@pytest.mark.parametrize(("release", "undo"), [("0.1-a", ", or undo it with `.* --rollback`"), ("", "")])
+def test_an_interrupted_deploy_of_another_instance_is_completed_first(
+    fake_target: FakeTarget, call: str, release: str, undo: str
+) -> None:
+    saved = fake_target.folder / "home/.deploy/previous"
+    saved.mkdir()
+    for name, text in {"unit-name": HALL, "instance": "hall", "release": release}.items():
+        (saved / name).write_text(f"{text}\n")
+    files = [path for path in saved.parent.rglob("*") if path.is_file() and path.name != "step"]
+    before = {path: path.read_text() for path in files}
+    refused = fake_target.call(call.replace("begin", "token=new; begin"))
+    assert (refused.returncode, refused.stdout) == (3, "")
+    expected = (
+        "a deploy of the instance hall was interrupted before its first log line; complete it with "
+        f"`fer-edge deploy USER@HOST --name hall`{undo}, before you deploy camera\n"
+    )
+    assert re.fullmatch(expected, refused.stderr), refused.stderr
+    assert {path: path.read_text() for path in files} == before
+    assert fake_target.call("token=new; begin 0.2-b", HALL).returncode == 0, "the instance itself"
+    assert fake_target.call("token=new; begin ''").returncode == 0, "a rollback"
 
 
 def test_the_deploy_and_the_unit_use_the_same_folder() -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from convert.deploy.needs import Needs
 from convert.deploy.payload import PayloadOptions
 from convert.deploy.wheel import build_wheel, contents_hash, repack_wheel
 from fer_edge.errors import UsageError
@@ -98,4 +99,4 @@ def test_the_camera_is_read_from_the_settings(tmp_path: Path) -> None:
 def test_settings_decide_extras_and_network(tmp_path: Path, text: str, extras: tuple[str, ...], network: bool) -> None:
     (tmp_path / "fer-edge.toml").write_text(f"{text}\n")
     options = PayloadOptions(settings=tmp_path / "fer-edge.toml", extras=("plots",))
-    assert (options.all_extras(), options.network()) == (extras, network)
+    assert options.needs() == Needs(extras, network)

@@ -132,6 +132,21 @@ def test_every_option_of_run_is_in_a_group_and_says_its_default() -> None:
     assert without == ["-h,", "--once", "--explain-privacy"]
 
 
+@pytest.mark.parametrize(
+    ("options", "named"),
+    [
+        ("--config new.toml", "--config"),
+        ("--bundle nano --offline", "--bundle, --offline"),
+        ("--extra mqtt", "--extra"),
+        ("--network", "--network"),
+    ],
+)
+def test_a_rollback_takes_nothing_to_send(options: str, named: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["deploy", "pi", "--rollback", *options.split()]) == 2
+    expected = f"fer-edge: {named}: a rollback restores what was deployed before; leave out with --rollback\n"
+    assert capsys.readouterr() == ("", expected)
+
+
 @pytest.mark.parametrize("shell", ["bash", "zsh"])
 def test_the_completion_script_has_the_commands_and_options(shell: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["completion", shell]) == 0

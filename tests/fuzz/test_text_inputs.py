@@ -16,6 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from convert.deploy.doctor_answer import DoctorAnswer
+from convert.deploy.needs import TargetSettings
 from convert.deploy.operations import TargetStatus
 from convert.deploy.ssh import ScriptOutput
 from convert.deploy.target_check import Target
@@ -100,6 +101,16 @@ def test_the_properties_of_a_target(name: str, other: str) -> None:
         target.check()
     except FerEdgeError as error:
         assert error.exit_code == 2
+
+
+@given(name=st.sampled_from(["needs", "unreadable"]), other=HOSTILE_WORDS)
+def test_the_needs_of_a_targets_settings(name: str, other: str) -> None:
+    values = {"needs": "hall mqtt,network_camera", "unreadable": "door"}
+    try:
+        found = TargetSettings.read(answer(values, name, other))
+        assert set(found.remaining("door", True).extras) <= {"mqtt", "metrics", "live"}
+    except UsageError as error:
+        assert "cannot be read" in str(error)
 
 
 @given(name=st.sampled_from(sorted(REPORTED)), other=HOSTILE_WORDS)

@@ -23,6 +23,7 @@ from system.sshd import ROOT, Target, later_checkout, possible, target
 from convert.deploy.ssh import SshConnection
 from convert.deploy.ssh_address import HostUnreachable, SshAddress
 from fer_edge.errors import FerEdgeError, UsageError
+from tests.loopback import free_port
 
 SECRET = "s3cret-of-the-broker"
 SETTINGS = f"""# password: {SECRET}
@@ -44,6 +45,7 @@ STEPS = [
     "switch",
     "start",
     "log",
+    "others",
     "finish",
 ]
 EVERYTHING = (
@@ -478,6 +480,54 @@ def test_a_second_camera_is_a_separate_instance(pi: Target) -> None:
     assert answer["service"] == "stopped", "it did not exist before those"
     assert is_serving(pi) == before
     assert pi.sh("ls /etc/fer-edge; ls /etc/systemd/system | grep fer-edge") == "fer-edge.toml\nfer-edge.service"
+
+
+def test_a_second_camera_keeps_what_the_first_one_needs(pi: Target) -> None:
+    served = f"{SETTINGS}live = '127.0.0.1:{free_port()}'\n"
+    (pi.folder / "live.toml").write_text(served)
+    first = deploy_json(pi, "--config", pi.folder / "live.toml")
+    before = is_serving(pi)
+    same = deploy_json(pi, "--dry-run")
+    assert (same["release"], same["planned"]) == (first["release"], []), "its settings on the Pi count without --config"
+    planned = deploy_json(pi, "--name", "door", "--config", settings(pi), "--dry-run")
+    assert planned["release"] == first["release"]
+    assert planned["steps"][2]["result"] == f"release {first['release']}; extras live; no network"
+    answer = deploy_json(pi, "--name", "door", "--config", settings(pi))
+    assert answer["release"] == first["release"] and is_serving(pi) == before
+    assert "PrivateNetwork=yes" in pi.sh("cat /etc/systemd/system/fer-edge@.service")
+    assert "PrivateNetwork=yes" not in pi.sh("cat /etc/systemd/system/fer-edge.service")
+
+
+def test_a_release_with_which_another_camera_does_not_start_is_rolled_back(
+    pi: Target, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    before, release = is_serving(pi), status(pi)["current"]
+    broken = later_checkout(tmp_path_factory.mktemp("broken"))
+    with (broken / "device" / "__init__.py").open("a") as file:
+        file.write("import sys\nif 'run' in sys.argv and '--name' not in sys.argv: sys.exit('not the first camera')\n")
+    ran = pi.deploy("deploy", "pi", "--offline", "--name", "door", root=broken, check=False)
+    assert ran.returncode == 8 and f"release {release} runs again" in ran.stderr, ran.stderr
+    assert "fer-edge.service, which ran before, is failed after 0 restarts / not the first camera" in ran.stderr
+    assert status(pi)["current"] == release and status(pi)["health"]["healthy"]
+    assert is_serving(pi) != before, "it was restarted"
+    assert pi.deploy("status", "pi", "--name", "door").returncode == 0
+
+
+def test_an_interrupted_deploy_of_one_camera_is_not_undone_by_another(pi: Target) -> None:
+    before = is_serving(pi)
+    door, of_door = "/etc/fer-edge/door.toml", pi.sh("cat /etc/fer-edge/door.toml")
+    (pi.folder / "slower.toml").write_text(SETTINGS.replace("4.0", "3.0"))
+    with pi.begin("deploy", "pi", "--offline", "--name", "door", "--config", pi.folder / "slower.toml") as process:
+        read_until_step(process, "switch")
+        process.kill()
+    for words in (["--dry-run"], ["--config", str(settings(pi))]):
+        ran = pi.deploy("deploy", "pi", "--offline", *words, check=False)
+        assert ran.returncode == 2 and "a deploy of the instance door was interrupted" in ran.stderr, ran.stderr
+        assert "--name door" in ran.stderr and is_serving(pi) == before
+    answer = json.loads(pi.deploy("deploy", "pi", "--rollback", "--json").stdout)
+    assert answer["service"] == "started" and pi.sh(f"cat {door}") == of_door
+    assert pi.deploy("status", "pi", "--name", "door").returncode == 0 and is_serving(pi) == before
+    assert deploy_json(pi, "--dry-run")["planned"] == []
 
 
 def test_undeploy_keeps_the_journal_without_journal_too(pi: Target) -> None:

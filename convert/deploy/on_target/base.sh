@@ -66,11 +66,3 @@ unit_file() {
   *) echo "$units/$unit" ;;
   esac
 }
-
-active_units() { systemctl list-units --plain --no-legend --state=active 'fer-edge.service' 'fer-edge@*.service' | awk '{ print $1 }'; }
-
-restart_other_instances() { # they would go on with the old release
-  for other in $(active_units); do
-    [ "$other" = "$unit" ] || systemctl try-restart "$other" 9>&- || :
-  done
-}

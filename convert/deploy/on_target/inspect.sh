@@ -37,6 +37,25 @@ print("%d.%d.%d" % sys.version_info[:3], struct.calcsize("P") * 8, ",".join(has)
   report current "$(current_release)"
 }
 
+# Which of these settings each settings file sets, and whether its camera is an address. Values stay here: some are passwords.
+report_needs() { # python setting…
+  python=$1
+  shift
+  "$python" -I -c '
+import pathlib, re, sys, tomllib
+for file in sorted(pathlib.Path(sys.argv[1]).glob("*.toml")):
+    if not file.is_file() or not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]{0,31}", file.stem):
+        continue  # of no instance
+    try:
+        settings = tomllib.loads(file.read_bytes().decode("utf-8-sig"))
+    except (OSError, ValueError, RecursionError):
+        print("unreadable=" + file.stem)
+        continue
+    names = [name for name in sys.argv[2:] if settings.get(name)]
+    names += ["network_camera"] if "://" in str(settings.get("camera", "")) else []
+    print("needs=" + file.stem, ",".join(names))' "$(dirname "$settings")" "$@"
+}
+
 report_status() {
   report current "$(current_release)"
   for folder in "$home"/releases/*; do

@@ -1,11 +1,12 @@
 # A new release beside the one in use, and its checks. Nothing here changes the running service.
 
-begin() { # release
+begin() { # release, empty for a rollback
   mkdir -p "$home/releases"
   mkdir -p "$work"
   chmod 700 "$work" # settings may hold passwords
   chmod 755 "$home" "$home/releases"
   lock_steps
+  [ -z "$1" ] || reject_unconfirmed_other
   printf '%s\n' "$token" >"$work/token.new"
   mv -f "$work/token.new" "$work/token"
   for folder in "$home"/releases/*; do # left by an interrupted install
@@ -14,6 +15,16 @@ begin() { # release
   rm -rf "$home"/.current.* "$work/previous.new" "$work/doctor-bundles" "$work/tmp"
   mkdir -p "$payload" "$work/tmp"
   [ ! -e "$home/releases/$1/.complete" ] || report complete yes
+}
+
+# There is one saved state: a deploy of this instance would restore that of the other one, and its own would be lost.
+reject_unconfirmed_other() {
+  [ -d "$work/previous" ] && [ "$(cat "$work/previous/unit-name")" != "$unit" ] || return 0
+  other=$(cat "$work/previous/instance")
+  undo=", or undo it with \`fer-edge deploy USER@HOST --rollback\`"
+  [ -n "$(cat "$work/previous/release")" ] || undo=
+  reject "a deploy of the instance $other was interrupted before its first log line; complete it with" \
+    "\`fer-edge deploy USER@HOST --name $other\`$undo, before you deploy $instance"
 }
 
 make_environment() { # release python site-packages-of-the-system?

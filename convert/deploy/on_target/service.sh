@@ -46,6 +46,7 @@ list_differences() { # release bundle? settings-sha256? network? detectors
 }
 
 report_differences() { # number-of-releases-to-keep, then the arguments of list_differences
+  reject_unconfirmed_other
   keep=$1
   shift
   for part in $(list_differences "$@"); do report differs "$part"; done
@@ -70,6 +71,7 @@ save_state() { # folder, which appears complete
   [ ! -e "$settings" ] || cp -p "$settings" "$1.new/settings"
   [ ! -e "$(unit_file)" ] || cp -p "$(unit_file)" "$1.new/unit"
   [ ! -d /run/systemd/system ] || ! systemctl --quiet is-enabled "$unit" 9>&- 2>/dev/null || : >"$1.new/enabled"
+  [ ! -d /run/systemd/system ] || active_units >"$1.new/active"
   mkdir "$1.new/detectors"
   for name in $(changed_detectors); do
     [ ! -e "$home/detectors/$name" ] || cp -p "$home/detectors/$name" "$1.new/detectors"
@@ -88,17 +90,18 @@ start_service() { # changed?
     report running yes
     return
   fi
-  restart_service "$(cat "$work/previous/release" 2>/dev/null || :)"
+  rm -f "$work"/started-*
+  restart_service "$(cat "$work/previous/release" 2>/dev/null || :)" "$(units_before "$work/previous")"
 }
 
-restart_service() { # previous-release
+restart_service() { # previous-release units
   systemctl daemon-reload 9>&-
   systemctl --quiet enable "$unit" 9>&- >&2 || reject "systemctl could not enable $unit"
   systemctl reset-failed "$unit" 9>&- 2>/dev/null || :
   systemctl stop "$unit" 9>&- || :
   : >"$work/started"
   systemctl start "$unit" 9>&- 2>/dev/null || : # its log is a better report of the result
-  [ "$1" = "$(current_release)" ] || restart_other_instances
+  [ "$1" = "$(current_release)" ] || restart_other_instances "$2"
 }
 
 # Reports the first journal line that the service wrote since its start, and the camera that it waits for, if it does.
@@ -129,13 +132,13 @@ wait_first_line() { # for so many thirds of a second
     turn=$((turn + 1))
     sleep 0.3
   done
-  print_service_log
+  printf 'the service is %s after %s restarts\n' "${active:-unknown}" "${restarts:-0}" >&2
+  print_service_log "$unit" "$work/started"
   exit 4
 }
 
-print_service_log() {
-  printf 'the service is %s after %s restarts\n' "${active:-unknown}" "${restarts:-0}" >&2
-  journalctl --unit "$unit" --since "@$(date -r "$work/started" +%s)" --output cat --lines 12 --no-pager >&2 2>/dev/null || :
+print_service_log() { # unit file-of-the-start's-time
+  journalctl --unit "$1" --since "@$(date -r "$2" +%s)" --output cat --lines 12 --no-pager >&2 2>/dev/null || :
 }
 
 require_release() { # release
@@ -144,6 +147,7 @@ require_release() { # release
 
 restore_state() { # folder of save_state
   from=$1 replaced=$(current_release)
+  rm -f "$work"/started-*
   release=$(cat "$from/release") unit=$(cat "$from/unit-name") settings=$(cat "$from/settings-name") # maybe of another instance
   systemd=
   [ ! -d /run/systemd/system ] || systemd=yes
@@ -163,9 +167,9 @@ restore_state() { # folder of save_state
   [ -z "$systemd" ] || systemctl daemon-reload 9>&-
   if [ -n "$systemd" ] && [ -n "$release" ]; then
     if [ -e "$from/enabled" ]; then
-      restart_service "$replaced"
+      restart_service "$replaced" "$(units_before "$from")"
     elif [ "$replaced" != "$release" ]; then
-      restart_other_instances
+      restart_other_instances "$(units_before "$from")"
     fi
   fi
   sync
@@ -209,6 +213,8 @@ roll_back() { # to the state before the last deploy; repeated after an interrupt
     rm -rf "$work/rollback.new"
     cp -a "$from" "$work/rollback.new"
     current_release >"$work/rollback.new/replaced"
+    # Of an interrupted deploy, those that it stopped count too; after a completed one, only those that run now.
+    [ "$from" = "$work/previous" ] || [ ! -d /run/systemd/system ] || active_units >"$work/rollback.new/active"
     mv -T "$work/rollback.new" "$work/rollback"
     rm -rf "$work/previous"
   fi
@@ -241,7 +247,8 @@ finish() { # number of releases to keep
     rm -rf "${home:?}/releases/$release"
     report removed "$release"
   done
-  rm -rf "$payload" "$work/doctor-bundles" "$work/tmp" "$work/rollback" "$work/log" "$work/unit" "$work/started"
+  rm -rf "$payload" "$work/doctor-bundles" "$work/tmp" "$work/rollback" "$work/log" "$work/unit"
+  rm -f "$work"/started*
 }
 
 undeploy() { # journal-too?
