@@ -21,7 +21,7 @@ def tflite_schema() -> Any:
     return schema_py_generated
 
 
-def parse(content: bytes, name: str) -> Any:
+def parse(content: bytes, name: str = "the TFLite file") -> Any:
     """The schema's `ModelT` of a TFLite file, with weights that the file stores behind the flatbuffer read in.
 
     `name` is for messages. Raises BundleRefused when `content` is not a TFLite file, or a damaged one.

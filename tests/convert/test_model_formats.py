@@ -376,7 +376,7 @@ def float_model_of_another_side(models: Models, tree: Path, here: Path) -> list[
         ),
         (arguments("--model", "MODELS/float.tflite", "--float", "MODELS/none.keras"), UsageError, "does not exist"),
         (float_model_of_another_side, UsageError, "takes 24 px and"),
-        (truncated, BundleRefused, "TFLite"),
+        (truncated, BundleRefused, "net.tflite is damaged"),
     ],
 )
 def test_a_rejected_model_leaves_no_bundle_and_one_sentence(

@@ -427,9 +427,8 @@ def test_an_interrupted_fetch_resumes(pi: Target, tmp_path: Path) -> None:
     pi.sh("rm /var/lib/fer-edge/journal-000000.jsonl /var/lib/fer-edge/journal-000099.jsonl")
 
 
-def test_a_folder_with_a_colon_is_no_host(pi: Target, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    pi.deploy("fetch", "pi", "--out", "hall-12:30")
+def test_a_folder_with_a_colon_is_no_host(pi: Target, tmp_path: Path) -> None:
+    pi.deploy("fetch", "pi", "--out", "hall-12:30", root=tmp_path)
     assert (tmp_path / "hall-12:30" / "journal-000001.jsonl").is_file()
 
 
