@@ -19,25 +19,25 @@ def reload_settings(parts: RunParts, before: Settings, apply: Callable[[Settings
     """Reads the settings again and applies those that may change during a run; invalid settings change nothing.
 
     `apply` gets the settings that replace `before`. What happened is a message, and so is a bundle that was replaced. Raises
-    nothing.
+    only what `apply` does, as BrokenPipeError of a sink.
     """
     try:
         if parts.read_settings is None:
             raise UsageError("there are no settings to read again")
         settings, later = merge_reloaded(before, parts.read_settings())
         _require_possible(parts, settings)
-        parts.journal.set_limits(settings.sync_s, settings.budget_bytes, settings.keep_days)
-        apply(settings)
-        parts.observers.on_settings(settings)
-        fields = settings_fields(settings, parts.pipeline.bundle)
-        if fields != settings_fields(before, parts.pipeline.bundle):
-            parts.journal.start_settings(fields)
-        remark = f"; at the next start: {', '.join(later)}" if later else ""
-        message(f"settings read again{remark}")
     except Exception as error:  # whatever is in a file that others write, the run goes on
         message(f"{_fault_text(error)}; nothing was changed")
-    else:
-        _report_new_bundle(parts, before)
+        return
+    parts.journal.set_limits(settings.sync_s, settings.budget_bytes, settings.keep_days)
+    apply(settings)
+    parts.observers.on_settings(settings)
+    fields = settings_fields(settings, parts.pipeline.bundle)
+    if fields != settings_fields(before, parts.pipeline.bundle):
+        parts.journal.start_settings(fields)
+    remark = f"; at the next start: {', '.join(later)}" if later else ""
+    message(f"settings read again{remark}")
+    _report_new_bundle(parts, before)
 
 
 def _require_possible(parts: RunParts, settings: Settings) -> None:

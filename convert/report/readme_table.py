@@ -233,7 +233,7 @@ def _crops(r: Released) -> str:
     rows = [row for row in r.crops["rows"] if row["found"] >= 50 and row["detector"] == DEFAULT]
     return (
         f"- `{r.name}` on faces as the device detects them ({DEFAULT}; PublicTest, pasted into 640×480 scenes,"
-        f" {r.crops['n']:,} a size): "
+        f" {r.crops['n']:,} a size; found: at any score of the detector): "
         + "; ".join(
             f"{row['size_px']} px {row['difference']['value'] * 100:+.1f} points"
             f" ({row['difference']['low'] * 100:+.1f} to {row['difference']['high'] * 100:+.1f},"

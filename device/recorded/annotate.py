@@ -60,10 +60,11 @@ class AnnotatedVideo:
 
     def __init__(self, path: Path, detector: Detector, fps: float, show_faces: bool) -> None:
         self._path, self._detector, self._show_faces = path, detector, show_faces
-        self._fps = fps if 1 <= fps <= 240 else _FPS
+        self._fps = round(fps, 2) if 1 <= fps <= 240 else _FPS  # MPEG-4 has 16 bits for the denominator of a time
         self._buffer: deque[_BufferedFrame] = deque()
         self._next = 0  # index in the buffer of the next frame to write
         self._written = 0
+        self._left_out_s = 0.0  # of frames longer than _LONGEST_FRAME_S
         self._size = (0, 0)
         self._writer: cv2.VideoWriter | None = None
 
@@ -103,9 +104,14 @@ class AnnotatedVideo:
         current = self._buffer[self._next]
         following = self._buffer[self._next + 1] if self._next + 1 < len(self._buffer) else None
         picture = self._picture(current)
-        # When the next frame is late this one is repeated, so that the copy keeps the recording's times.
-        due = self._written + 1 if following is None else round(following.time_s * self._fps)
-        for _ in range(min(max(1, due - self._written), round(self._fps * _LONGEST_FRAME_S))):
+        # When the next frame is late this one is repeated, and it is left out when the next one is due already: the copy keeps
+        # the recording's times.
+        copies, most = 1, round(self._fps * _LONGEST_FRAME_S)
+        if following is not None:
+            copies = round((following.time_s - self._left_out_s) * self._fps) - self._written
+        if copies > most:
+            self._left_out_s += (copies - most) / self._fps
+        for _ in range(min(copies, most)):
             self._write(picture)
         if self._next == _NEIGHBOUR_FRAMES:
             self._buffer.popleft()

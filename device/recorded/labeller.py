@@ -160,7 +160,7 @@ class Labeller:
         source = VideoFile(recording.path, _FixedOriginClock(), settings.raw_fps)
         state = SearchState(is_recording=True)
         frames = without_face = skipped = written = 0
-        time_s = 0.0
+        time_s = before_s = 0.0
         with ExitStack() as stack:
             capture = stack.enter_context(Capture(source, settings, SystemClock()))
             table = stack.enter_context(open_table(options.form, table_path, labels))
@@ -179,7 +179,7 @@ class Labeller:
                 if framing:
                     frame = replace(frame, gray=framing.apply(frame.gray))
                 state, result = self.pipeline.process(state, frame, settings)
-                time_s = (frame.mono_ns - _ORIGIN_NS) / 1e9
+                before_s, time_s = time_s, (frame.mono_ns - _ORIGIN_NS) / 1e9
                 for reading in result.readings:
                     table.add(reading_row(reading_body(reading, None), time_s))
                 if annotated:
@@ -188,6 +188,8 @@ class Labeller:
                 without_face += not result.readings
                 skipped += result.skipped
                 written += len(result.readings)
+            # the last frame is shown for as long as the one before it, but for at most an average frame
+            last_s = min(source.frame_interval_s, time_s - before_s) if frames > 1 else source.frame_interval_s
             summary = LabelSummary(
                 made_by=self.made_by,
                 source=recording.state(),
@@ -195,8 +197,8 @@ class Labeller:
                 frames=frames,
                 frames_without_face=without_face,
                 faces_skipped=skipped,
-                seconds=round(time_s + source.frame_interval_s, 6),
-                whole=source.is_whole(frames, time_s + source.frame_interval_s),
+                seconds=round(time_s + last_s, 6),
+                whole=source.is_whole(frames, time_s + last_s),
                 rows=RowCount(written, tuple(columns(labels))),
             )
             table.add_summary(summary)

@@ -21,7 +21,7 @@ from device.system.status import InstanceStatus, is_own_process, read_instance
 from fer_edge.errors import NotRunning, UsageError
 from fer_edge.file_owner import acting_as_owner
 
-_TIMEOUT_S = 25.0  # beyond `stall_s`: a camera is closed, or the run has ended, within less (Capture.stop)
+_TIMEOUT_S = 25.0  # beyond `stall_s`: unless `open_s` is long, a camera is closed within less (Capture.stop)
 _POLL_S = 0.1
 
 
@@ -86,7 +86,9 @@ def pause(name: str, folders: Sequence[Path], clock: Clock, journal: Path | None
     if not instance.running:
         return f"{name} does not run; it will start paused{failed}"
     if not _wait_for(name, folders, clock, limit_s := _limit_s(instance), paused=True):
-        raise UsageError(f"{name} did not pause within {limit_s:g} s; see `fer-edge health`")
+        raise UsageError(
+            f"{name} did not pause within {limit_s:g} s; it will, once its camera's driver returns: see `fer-edge health`"
+        )
     command = "fer-edge resume" + ("" if name == SETTING_FIELDS["name"].default else f" --name {name}")
     return f"{name} is paused and its camera closed; `{command}` ends the pause, a restart does not{failed}"
 
@@ -98,7 +100,9 @@ def resume(name: str, folders: Sequence[Path], clock: Clock, journal: Path | Non
     if not instance.running:
         return f"{name} does not run; it will not start paused"
     if not _wait_for(name, folders, clock, limit_s := _limit_s(instance), paused=False):
-        raise UsageError(f"{name} did not resume within {limit_s:g} s; see `fer-edge health`")
+        raise UsageError(
+            f"{name} did not resume within {limit_s:g} s; it will, once its camera opens: see `fer-edge health`"
+        )
     return f"{name} is no longer paused"
 
 

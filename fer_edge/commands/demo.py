@@ -34,7 +34,9 @@ def _demo(args: argparse.Namespace) -> int:
 
     args.out.mkdir(parents=True, exist_ok=True)
     bundle, face, log = args.out / "bundle", args.out / "face.png", _unused_folder(args.out / "log")
-    for title, words in _steps(bundle, face, log, args.duration):
+    settings = args.out / "settings.toml"
+    settings.write_text("# none: the demo runs with the defaults, whatever the settings of this machine are\n")
+    for title, words in _steps(bundle, face, log, settings, args.duration):
         result_output(f"\n== {title}\n$ fer-edge {shlex.join(words)}")
         if words[0] == "predict":
             _draw_face(face)
@@ -56,7 +58,7 @@ def _demo(args: argparse.Namespace) -> int:
     return EXIT_DONE
 
 
-def _steps(bundle: Path, face: Path, log: Path, duration_s: float) -> list[tuple[str, list[str]]]:
+def _steps(bundle: Path, face: Path, log: Path, settings: Path, duration_s: float) -> list[tuple[str, list[str]]]:
     """Each step: what it does, and the words of its command."""
     chosen: list[str] = []
     if _are_installed(*_HOST):
@@ -66,6 +68,7 @@ def _steps(bundle: Path, face: Path, log: Path, duration_s: float) -> list[tuple
         message(f"quantizing needs {HOST_EXTRA}; the demo goes on without it")
         first = ("check that the packaged int8 model gives the stored results on this machine", ["verify"])
     run = ["run", "--camera", "synthetic", "--duration", f"{duration_s:g}", *chosen, "--log", str(log)]
+    run += ["--name", "demo", "--config", str(settings)]
     run += ["--live", ":0"] if _are_installed("tornado") else []
     return [
         first,

@@ -20,6 +20,9 @@ from fer_edge.json_fields import json_text
 if TYPE_CHECKING:
     from device.recorded.results import LabelResult
 
+# the arguments that `label merge` takes, and what is not typed
+_OF_MERGE = ("paths", "out", "as_json", "quiet", "command", "whole_parser")
+
 
 def register(commands: Any) -> None:
     """Adds the command."""
@@ -143,9 +146,15 @@ def _label(args: argparse.Namespace) -> int:
 
 
 def _merge(args: argparse.Namespace) -> int:
+    from device.config_sources import flag_name
+    from device.default_folders import expand_user
     from device.recorded.merge import merge
 
-    folders = [Path(path).expanduser() for path in args.paths[1:]]
+    given = [name for name, value in vars(args).items() if name not in _OF_MERGE and value not in (None, False)]
+    if given:
+        flags = ", ".join("--format" if name == "form" else flag_name(name) for name in given)
+        raise UsageError(f"`label merge` takes --out, --json and --quiet only; leave out {flags}")
+    folders = [expand_user(Path(path)) for path in args.paths[1:]]
     if not folders:
         raise UsageError("`label merge` needs the output folders of the parts; name at least one")
     joined = merge(folders, args.out)

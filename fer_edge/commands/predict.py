@@ -117,6 +117,13 @@ def _refuse_addresses(names: Sequence[str]) -> None:
 
 def _read_gray(path: Path) -> np.ndarray:
     """The image in a file, uint8 (H, W). Raises UsageError when it cannot be read."""
+    try:
+        return _decoded_gray(path)
+    except OSError as error:
+        raise UsageError(f"{path} cannot be read: {error.strerror or error}") from error
+
+
+def _decoded_gray(path: Path) -> np.ndarray:
     import cv2
     import numpy as np
 

@@ -18,6 +18,13 @@ from fer_edge.journal.clock_correction import ClockCorrection, read_with_segment
 from fer_edge.log.archive import START_COLUMN
 from fer_edge.log.rows import Row
 
+_KEY = (
+    "boot",
+    "mono_s",
+    START_COLUMN,
+    "seq",
+    "track",
+)  # columns that tell rows of one kind apart, where they have them
 _ROUNDING_S = 1.0  # what is left of a period is rounding below that
 
 
@@ -49,18 +56,26 @@ class JournalStart:
         return self.boots[0] if self.boots else None
 
 
-class EarliestStart:
-    """Passes rows on. `start_s` is the earliest start, in seconds since the boot, of those of that boot; headers have none."""
+class PresentRows:
+    """Passes a journal's rows on, and tells of them what decides whether an archived row is one of them.
 
-    def __init__(self, boot: str | None) -> None:
+    `start_s` is the earliest start, in seconds since the boot, of those of the first boot; headers have none. `early` are the
+    keys of those whose time is before that of the journal's first line: a line is written after another one with a later time
+    where it is of a frame that waited.
+    """
+
+    def __init__(self, start: JournalStart) -> None:
         self.start_s = inf
-        self._boot = boot
+        self.early: set[tuple[Any, ...]] = set()
+        self._start = start
 
     def of(self, rows: Iterable[Row]) -> Iterator[Row]:
         """The rows."""
         for row in rows:
-            if row["boot"] == self._boot and row.get("kind") != "header" and START_COLUMN in row:
-                self.start_s = min(self.start_s, row[START_COLUMN])
+            if row["boot"] == self._start.boot and row.get("kind") != "header":
+                self.start_s = min(self.start_s, row.get(START_COLUMN, inf))
+                if row["mono_s"] < self._start.mono_s:
+                    self.early.add(tuple(row.get(name) for name in _KEY))
             yield row
 
 
@@ -75,11 +90,11 @@ def archived_rows(folder: Path) -> Any:
     return ds.dataset(folder, format="parquet", partitioning=partitioning)
 
 
-def kept_rows(archived: Any, start: JournalStart, start_s: float = -inf) -> Any:
+def kept_rows(archived: Any, start: JournalStart, present: PresentRows | None = None) -> Any:
     """Of such a data set the rows whose lines the journal no longer has, as a table with `day`; None where there are none.
 
     These are rows of boots that it no longer has, and of its first boot those whose line is before its first one, or which
-    began before `start_s`, the earliest start of its own.
+    began before the earliest start of its own. Those in `present` are not among them.
     """
     import pyarrow.compute as pc
 
@@ -89,12 +104,16 @@ def kept_rows(archived: Any, start: JournalStart, start_s: float = -inf) -> Any:
     if start.boots:
         before = pc.field("mono_s") < start.mono_s
         if START_COLUMN in archived.schema.names:
-            before |= pc.field(START_COLUMN) < start_s
+            before |= pc.field(START_COLUMN) < (present.start_s if present else -inf)
         before &= pc.field("boot") == start.boots[0]
         if "kind" in archived.schema.names:
             before &= ~((pc.field("kind") == "header") & pc.field("mono_s").isin(list(start.headers_s)))
         gone = gone | before
     table = archived.to_table(filter=gone, use_threads=False)
+    if present and present.early:
+        nothing = [None] * table.num_rows
+        columns = [table[name].to_pylist() if name in table.column_names else nothing for name in _KEY]
+        table = table.filter([key not in present.early for key in zip(*columns, strict=True)])
     if not table.num_rows:
         return None
     # They stand before those of the same run that the journal still has, and whose numbers begin with 0 again.

@@ -17,7 +17,7 @@ from fer_edge.errors import UsageError
 from fer_edge.journal.clock_correction import LATEST_S
 from fer_edge.journal.segments import lock_folder
 from fer_edge.log.archive import device_folder, labels_in, stored_columns
-from fer_edge.log.archive_kept import EarliestStart, JournalStart, archived_rows, kept_rows, without_kept_time
+from fer_edge.log.archive_kept import JournalStart, PresentRows, archived_rows, kept_rows, without_kept_time
 from fer_edge.log.rows import LASTING, OBJECTS, TIMES, Row, body_text
 from fer_edge.log.tables import parquet_type, pyarrow_modules
 
@@ -51,15 +51,15 @@ def write_device(
         archived = archived_rows(folder)
         if archived is not None:
             labels = list(dict.fromkeys([*labels, *labels_in(archived.schema.names)]))
-        earliest = EarliestStart(start.boot)
+        present = PresentRows(start)
         if what == "blind":
             blind = kept_rows(archived, start)
             rows = without_kept_time(rows, blind, start)
         columns = [*stored_columns(what, labels), "day"]
         schema = pa.schema([(column, parquet_type(column, pa, "us")) for column in columns])
         batches = _Batches(pa, schema, what in LASTING)
-        kept = (lambda: blind) if what == "blind" else (lambda: kept_rows(archived, start, earliest.start_s))
-        reader = pa.RecordBatchReader.from_batches(schema, batches.of(earliest.of(rows), kept))
+        kept = (lambda: blind) if what == "blind" else (lambda: kept_rows(archived, start, present))
+        reader = pa.RecordBatchReader.from_batches(schema, batches.of(present.of(rows), kept))
         form = ds.ParquetFileFormat()
         ds.write_dataset(
             reader,

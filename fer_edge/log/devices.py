@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from fer_edge.console import message
 from fer_edge.errors import UsageError
 from fer_edge.events import Event
 from fer_edge.journal.segments import segment_lines, segments
@@ -46,6 +47,7 @@ def devices(folders: Sequence[Path], only: str | None = None, subfolders: bool =
 
 def journals_below(folder: Path) -> list[Path]:
     """The folder, if it has segments, and its subfolders with segments, each followed by those of its own. Raises OSError.
+    A subfolder that may not be read is a message.
 
     A Pi writes the journal of the instance `camera` into one folder, and those of others into subfolders of it. A folder of
     such folders is read too.
@@ -57,8 +59,14 @@ def journals_below(folder: Path) -> list[Path]:
 
 
 def _subfolders_with_segments(folder: Path) -> list[Path]:
-    inner = (each for each in folder.iterdir() if each.name != _OF_THE_FILE_SYSTEM and each.is_dir())
-    return sorted(each for each in inner if segments(each))
+    found = []
+    for inner in sorted(each for each in folder.iterdir() if each.name != _OF_THE_FILE_SYSTEM):
+        try:
+            if inner.is_dir() and segments(inner):
+                found.append(inner)
+        except PermissionError:
+            message(f"{inner} may not be read by this user, and is left out")
+    return found
 
 
 def _header_name(folder: Path) -> str | None:

@@ -182,7 +182,29 @@ def test_a_copy_keeps_the_recordings_times_and_has_no_sound(tmp_path: Path, bund
     assert shown_s == pytest.approx([n / 25 for n in range(52)]), "as often as the time until the next one takes"
 
 
-@pytest.mark.parametrize(("width", "height", "fps"), [(321, 241, 29.97), (64, 48, 0.0), (33, 47, 1000.0)])
+@pytest.mark.parametrize(
+    ("times_s", "fps", "frames"),
+    [
+        ([n / 15 for n in range(90)] + [6 + n / 30 for n in range(180)], 22.5, 270),  # a phone: slower, then faster
+        (
+            [n / 10 for n in range(20)] + [30 + n / 10 for n in range(20)],
+            10.0,
+            58,
+        ),  # 28 s without a frame: two are shown
+    ],
+)
+def test_a_copy_of_a_variable_rate_is_no_longer_than_the_recording(
+    tmp_path: Path, times_s: list[float], fps: float, frames: int
+) -> None:
+    with AnnotatedVideo(tmp_path / "out.mp4", Blinking(Face((0, 0, 9, 9), 1.0), bool), fps, False) as annotated:
+        for n, time_s in enumerate(times_s):
+            annotated.add(Frame(n, round(time_s * 1e9), textured((48, 64))), time_s, (), SearchState())
+    assert len(video_frames(tmp_path / "out.mp4")) == pytest.approx(frames, abs=1)
+
+
+@pytest.mark.parametrize(
+    ("width", "height", "fps"), [(240, 180, 235.583), (321, 241, 29.97), (64, 48, 0.0), (33, 47, 1000.0)]
+)
 def test_odd_frame_sizes_and_rates_can_be_written(tmp_path: Path, width: int, height: int, fps: float) -> None:
     with AnnotatedVideo(tmp_path / "out.mp4", Blinking(Face((0, 0, 9, 9), 1.0), bool), fps, False) as annotated:
         for n in range(5):

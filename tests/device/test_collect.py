@@ -8,6 +8,7 @@ import stat
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
@@ -116,6 +117,37 @@ class NoisyCrops:
 
     def crop(self, *_: object) -> tuple[np.ndarray, int]:
         return NOISE, 40
+
+
+def test_crops_expire_while_nobody_is_in_view(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("device.output.collected.face_store._CHECK_S", 0.01)
+    clock, said = FakeClock(), list[str]()
+    store = FaceStore(FaceCollection(tmp_path / "faces"), 0.5, clock, said.append)
+    with store.observe(NoisyCrops()) as open_store:  # type: ignore[arg-type]
+        reading = a_reading("happy", track=1, quality=1.0)
+        open_store.on_frame(Frame(0, 10**9, np.zeros((9, 9), np.uint8)), FrameResult((reading,)), {}, None)
+        folder = FaceFolder.open(tmp_path / "faces")
+        until(lambda: len(folder.waiting()) == 1)
+        os.utime(folder.unlabelled / folder.waiting()[0], (0, 0))
+        clock.now_ns += 2 * 3600 * 10**9
+        until(lambda: folder.waiting() == [])
+    assert said == []
+
+
+def until(holds: Callable[[], bool]) -> None:
+    end = time.monotonic() + 20
+    while not holds():
+        assert time.monotonic() < end
+        time.sleep(0.005)
+
+
+def test_a_folder_is_of_one_collecting_process(tmp_path: Path) -> None:
+    collection = FaceCollection(tmp_path / "faces")
+    first, second = (FaceStore(collection, 0.5, FakeClock(), print) for _ in range(2))
+    with first, pytest.raises(UsageError, match="another `fer-edge collect` stores faces in"), second:
+        pass
+    with second:
+        pass
 
 
 def test_poor_crops_and_faces_without_a_track_are_not_stored(tmp_path: Path) -> None:

@@ -220,6 +220,7 @@ def test_times_are_those_of_the_container(tmp_path: Path, labeller: Labeller) ->
         summary = labelled(labeller, clip, tmp_path / "out").summary
         rows = rows_of(tmp_path / f"out/{name}.csv")
         assert summary is not None and summary.whole
+        assert summary.seconds == pytest.approx(2.066 + 0.033), "the last frame lasts as long as the one before it"
         assert [float(row["time_s"]) for row in rows] == [ms / 1000 for ms in times_ms]
         assert [int(row["frame"]) for row in rows] == list(range(len(times_ms)))
 
@@ -501,8 +502,8 @@ def test_an_interrupted_command_leaves_no_partial_table_and_can_be_continued(
     folder, out = tmp_path / "in", tmp_path / "out"
     folder.mkdir()
     write_video(folder / "a.mp4", faces(4))
-    write_video(folder / "b.mp4", faces(400))
-    write_video(folder / "c.mp4", faces(400))
+    write_video(folder / "b.mp4", faces(1000))  # long enough to be interrupted on a busy machine
+    write_video(folder / "c.mp4", faces(1000))
     with started(folder, "--jobs", "2", out) as process:
         wait_until(process, lambda: len(list(out.glob(".label-*/*/*.csv"))) == 2 and (out / "a.mp4.csv.json").exists())
         children = workers_of(process.pid)
@@ -551,6 +552,9 @@ def test_a_full_disk_is_an_error_and_leaves_no_files(tmp_path: Path, annotate: b
         (["{}/clip.mp4", "{}/other/clip.mp4", "--out", "{}/out"], "would have the same name"),
         (["{}/clip.mp4", "--out", "{}/out", "--jobs", "0"], "--jobs must be 1 or more"),
         (["{}/clip.mp4", "--out", "{}/out", "--show-faces"], "needs --annotate"),
+        (["merge", "{}/a", "--out", "{}/out", "--format", "csv", "--annotate"], "leave out --format, --annotate"),
+        (["merge", "{}/a", "--out", "{}/out", "--explain-privacy"], "leave out --explain-privacy"),
+        (["merge", "~nobody-of-this-name/a", "--out", "{}/out"], "~nobody-of-this-name/a"),
         (["{}/clip.mp4", "--out", "{}/out", "--detector", "none"], "there is no detector “none”"),
         (["{}/clip.mp4", "--out", "{}/out", "--bundle", "{}"], "is not a bundle"),
     ],

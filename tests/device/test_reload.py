@@ -8,6 +8,7 @@ import signal
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -16,6 +17,7 @@ from builders import journal_events, write_video
 from device.camera.frame import Frame
 from device.config import Settings
 from device.config_sources import settings_digest
+from device.reload import reload_settings
 from device.run import run
 from device.system.status_record import Status
 from device.vision.readings import FrameResult
@@ -65,6 +67,20 @@ def test_a_small_face_is_refused_as_at_the_start(settings: Settings, capsys: pyt
     assert "small faces are searched for by the detector blazeface-zoomed alone, not by haar" in told
     assert "nothing was changed" in told and "settings read again" not in told
     assert len(segments(settings.log or Path())) == 1
+
+
+def test_a_reader_of_stdout_that_is_gone_ends_a_run_at_a_reload_too() -> None:
+    parts = SimpleNamespace(
+        read_settings=lambda: Settings(hold_s=0.5),
+        pipeline=SimpleNamespace(require_prior=lambda _: None),
+        journal=SimpleNamespace(set_limits=lambda *_: None),
+    )
+
+    def gone(_: Settings) -> None:
+        raise BrokenPipeError
+
+    with pytest.raises(BrokenPipeError):
+        reload_settings(parts, Settings(), gone)  # type: ignore[arg-type]
 
 
 def test_all_that_looks_on_gets_the_settings(settings: Settings) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from fer_edge.commands.demo import _has_episode, _unused_folder
+from fer_edge.commands.demo import _has_episode, _steps, _unused_folder
 
 JOURNAL = Path(__file__).parents[1] / "fixtures/journals/v1"
 
@@ -17,6 +17,13 @@ def test_each_demo_logs_into_a_folder_of_its_own(tmp_path: Path) -> None:
         folder.mkdir()
         names.append(folder.name)
     assert names == ["log", "log-2", "log-3"]
+
+
+def test_the_run_of_a_demo_has_no_settings_of_the_owner(tmp_path: Path) -> None:
+    run = next(
+        words for _, words in _steps(tmp_path, tmp_path, tmp_path, tmp_path / "settings.toml", 1.0) if words[0] == "run"
+    )
+    assert run[run.index("--config") + 1] == str(tmp_path / "settings.toml") and run[run.index("--name") + 1] == "demo"
 
 
 def test_a_log_without_an_episode_is_recognized(tmp_path: Path) -> None:

@@ -257,6 +257,33 @@ def test_blind_time_that_goes_on_after_its_beginning_was_deleted_is_counted_once
         assert blind_s(tmp_path / "archive", capsys) == pytest.approx(true_s, abs=1.5)
 
 
+def test_a_line_with_an_earlier_time_than_the_line_before_it_is_stored_once(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As of a frame that waited while the clock was set: its line is later in the journal, and its time earlier."""
+    device = SimulatedDevice(tmp_path / "hall", utc_s(START), "hall")
+    device.start()
+    device.watch(300, "happy", "neutral")
+    device.end()
+    split(tmp_path / "hall", 6)
+    _, second, *_ = segments(tmp_path / "hall")
+    header, first, *others = second.read_text().splitlines()
+    lines = [json.loads(line) for line in (first, *others)]
+    lines[0]["mono_s"] = max(line["mono_s"] for line in lines[:2]) + 0.1
+    second.write_text("".join(f"{line}\n" for line in (header, *(json.dumps(line) for line in lines))))
+    export(tmp_path, tmp_path / "archive")
+    before = events_in(tmp_path / "archive", capsys)
+    segments(tmp_path / "hall")[0].unlink()
+    for _ in range(3):
+        export(tmp_path / "hall", tmp_path / "archive")
+    assert events_in(tmp_path / "archive", capsys) == before
+
+
+def events_in(archive: Path, capsys: pytest.CaptureFixture[str]) -> list[tuple[int, str, float]]:
+    rows = map(json.loads, answer(capsys, "events", "--json", str(archive)).splitlines())
+    return sorted((row["seq"], row["kind"], row["mono_s"]) for row in rows)
+
+
 def test_a_moved_row_leaves_no_copy(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """A clock that is set after the export moves the rows of its boot to another day."""
     device = SimulatedDevice(tmp_path / "hall", utc_s(START), "hall")

@@ -85,13 +85,15 @@ def test_an_unreadable_file_is_named_and_the_others_are_classified(
     pictures: Path, blazeface: object, capsys: pytest.CaptureFixture[str]
 ) -> None:
     os.mkfifo(pictures / "pipe.png")
-    names = ["text.png", "face.png", "nowhere.png", ".", "pipe.png", "wall.png"]
+    too_long = "x" * 300 + ".png"
+    names = ["text.png", "face.png", "nowhere.png", ".", "pipe.png", too_long, "wall.png"]
     assert main(["predict", *(str(pictures / name) for name in names)]) == 2
     out, err = capsys.readouterr()
     assert [line.split()[0] for line in out.splitlines()] == [str(pictures / name) for name in ("face.png", "wall.png")]
-    for sentence in ("text.png is not an image", "nowhere.png does not exist", f"{pictures} is a folder", "4 of 6"):
+    for sentence in ("text.png is not an image", "nowhere.png does not exist", f"{pictures} is a folder", "5 of 7"):
         assert sentence in err
     assert "pipe.png is not a file; name an image" in err
+    assert "x.png cannot be read: File name too long" in err
 
 
 @pytest.mark.parametrize(

@@ -24,6 +24,7 @@ from device.clock import wall_s
 from fer_edge.atomic_file import atomic_file, write_atomically
 from fer_edge.errors import UsageError
 from fer_edge.folder_files import is_hidden
+from fer_edge.journal.segments import lock_folder
 from fer_edge.json_fields import json_text
 from fer_edge.labels import NONE, PART_NAMES, require_printable_label
 
@@ -106,6 +107,18 @@ class FaceFolder:
         for inner in (path, folder.unlabelled, folder.labelled):
             _make_private(inner)
         return folder
+
+    def hold(self) -> int:
+        """A descriptor that keeps other collecting processes out until it is closed: each counts only its own crops.
+
+        Raises UsageError when another one has it.
+        """
+        try:
+            return lock_folder(self.unlabelled)
+        except BlockingIOError as error:
+            raise UsageError(
+                f"another `fer-edge collect` stores faces in {self.path}; end it, or name another folder with --faces"
+            ) from error
 
     def expire_days(self) -> float:
         """After how many days a crop without a label is deleted, as the last `fer-edge collect` was told."""

@@ -5,6 +5,7 @@ Only `fer-edge collect` makes one, on request (device.collect).
 
 from __future__ import annotations
 
+import os
 import queue
 import threading
 from collections.abc import Callable
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
 _QUEUE = 32  # crops that wait to be written
 _PRUNE_S = 3600.0
+_CHECK_S = 60.0  # how often is looked whether to prune, while there is nothing to write
 _STOP_S = 10.0
 
 
@@ -50,7 +52,8 @@ class FaceCollection:
 class FaceStore:
     """Between `__enter__` and `__exit__`, a crop of each track every `every_s`, of faces of `min_quality` and more.
 
-    `observe` gives the pipeline whose crops are stored. A failure to write is logged, and the run goes on.
+    `observe` gives the pipeline whose crops are stored. A failure to write is logged, and the run goes on. `__enter__` raises
+    UsageError where another process stores faces in the folder.
     """
 
     def __init__(
@@ -73,6 +76,7 @@ class FaceStore:
         return self
 
     def __enter__(self) -> Self:
+        self._held = self._folder.hold()
         self._prune()
         self._thread.start()
         return self
@@ -82,6 +86,7 @@ class FaceStore:
     ) -> None:
         self._queue.put(None)
         self._thread.join(_STOP_S)
+        os.close(self._held)
 
     def on_frame(self, frame: Frame, result: FrameResult, *_others: object) -> None:
         """Passes the crops that are due to the writing thread; a crop for which there is no room is dropped."""
@@ -124,11 +129,18 @@ class FaceStore:
         )
 
     def _write_all(self) -> None:
-        while (item := self._queue.get()) is not None:
+        while True:
+            item, trouble = None, self._trouble
+            try:
+                if (item := self._queue.get(timeout=_CHECK_S)) is None:
+                    return
+            except queue.Empty:  # crops expire while nobody is in view too
+                pass
             try:
                 if self._clock.mono_ns() - self._pruned_ns > _PRUNE_S * 1e9:
                     self._prune()
-                trouble = self._write(*item)
+                if item is not None:
+                    trouble = self._write(*item)
             except Exception as error:  # whatever happens to the folder, the run goes on
                 trouble = f"a face could not be stored: {error}"
             if trouble and trouble != self._trouble:

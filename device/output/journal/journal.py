@@ -70,6 +70,7 @@ class Journal:
         self._segment_started_ns = 0
         self._header: Event | None = None
         self._header_pending = False
+        self._new_settings: Mapping[str, object] | None = None  # for the next segment
         self._continues: str | None = None  # the run's last segment that is not empty
         self._failure = ""
         self._retry_ns, self._retry_s = 0, _RETRY_S
@@ -110,9 +111,17 @@ class Journal:
         """Starts a segment whose header, and that of each later one, has the `settings` and `thresholds` of `fields`."""
         if self._header is None:
             return
+        self._new_settings = fields
         self.sync()  # lines from before belong to the header before
+        if self.trouble is None:
+            self._take_settings()
+
+    def _take_settings(self) -> None:
+        if self._header is None or self._new_settings is None:
+            return
         others = {name: value for name, value in self._header.body.items() if name != "thresholds"}
-        self._header = replace(self._header, body=others | dict(fields))
+        self._header = replace(self._header, body=others | dict(self._new_settings))
+        self._new_settings = None
         if self._writer.size:
             self._writer.close_segment()
 
@@ -177,6 +186,7 @@ class Journal:
             lost = f"; lines lost so far: {counts_text(self.lost)}" if self.lost else "; no line was lost"
             self._log(f"the journal in {self.folder} is written again{lost}")
         self.trouble, self._retry_s = None, _RETRY_S
+        self._take_settings()
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
