@@ -159,7 +159,7 @@ def finished_result(recording: Recording, out: Path, options: LabelOptions, made
     """The summary of an existing result that labelling would make again without a change; None if there is none."""
     rows = recording.rows(out, options)
     try:
-        summary = LabelSummary.from_json(parse_json(sidecar_path(rows).read_bytes()))
+        summary = _read_summary(rows)
         current = summary.made_by == made_by and summary.source == recording.state()
         current = current and rows.stat().st_size == summary.rows.bytes
         if options.annotate:
@@ -168,6 +168,18 @@ def finished_result(recording: Recording, out: Path, options: LabelOptions, made
     except (OSError, ValueError, KeyError, TypeError):
         return None
     return summary if current else None
+
+
+def has_result_of_other_file(recording: Recording, out: Path, options: LabelOptions) -> bool:
+    """Whether the existing result is of a file of another size or time: another video, or this one before."""
+    try:
+        return _read_summary(recording.rows(out, options)).source != recording.state()
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+
+
+def _read_summary(rows: Path) -> LabelSummary:
+    return LabelSummary.from_json(parse_json(sidecar_path(rows).read_bytes()))
 
 
 def face_rendering(options: LabelOptions) -> str:

@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from device.camera.replay import ASSUMED_TEXT
-from device.recorded.files import LabelOptions, Recording, finished_result
+from device.recorded.files import LabelOptions, Recording, finished_result, has_result_of_other_file
 from device.recorded.labeller import LabelOutcome
 from device.recorded.progress import Progress
 from device.recorded.summary import LabelSummary, Provenance
 from fer_edge.detection.download import fallback_warning
+from fer_edge.folder_files import in_sentence
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +73,12 @@ class Results:
         self.waiting.reverse()
         if self.finished:
             self.progress.message(f"{len(self.finished)} of {len(self.recordings)} were labelled already")
+        waiting = [self.recordings[number] for number in reversed(self.waiting)]
+        if others := [each.name for each in waiting if has_result_of_other_file(each, self.out, self.options)]:
+            self.progress.message(
+                f"{self.out} has results of other videos of the same name, or of these before they changed, which are"
+                f" replaced: {in_sentence(others)}"
+            )
         self.progress.begin(sum(self.recordings[number].bytes for number in self.waiting))
 
     @property

@@ -354,6 +354,17 @@ def test_a_finished_result_is_made_again_only_when_it_would_differ(
     assert summary is not None and finished_result(recording, out, options, then.made_by) == summary
 
 
+def test_the_result_of_another_video_is_replaced_with_a_message(
+    tmp_path: Path, labeller: Labeller, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for camera, frames in (("hall", 3), ("hall", 3), ("door", 4)):
+        (tmp_path / camera).mkdir(exist_ok=True)
+        clip = tmp_path / camera / "clip.mp4"
+        label([clip if clip.exists() else write_video(clip, faces(frames))], tmp_path / "out", labeller.settings)
+        told = "other videos of the same name, or of these before they changed, which are replaced: clip.mp4"
+        assert (told in capsys.readouterr().err) == (camera == "door")
+
+
 def test_a_finished_result_is_not_touched(tmp_path: Path, labeller: Labeller) -> None:
     folder, out = videos(tmp_path / "in"), tmp_path / "out"
     first = label([folder], out, labeller.settings, jobs=2)
