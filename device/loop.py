@@ -181,7 +181,7 @@ class Loop:
                 self._resume()
         elif (self._capture.stopping or parts.pause.requested()) and self._capture.stop():
             self._pause()
-        if self._capture is None or self._capture.lost or self._capture.stopping:
+        if (capture := self._capture) is None or capture.lost or capture.stopping or capture.silent:
             self._heartbeat.notifier.feed_watchdog_without_frame()
         parts.observers.on_turn(self._heartbeat.update(self._status(), self._settings, self._recorder.record))
 

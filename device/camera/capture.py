@@ -90,6 +90,11 @@ class Capture:
         """Whether the thread was asked to end: no more frames are returned."""
         return self._stop.is_set()
 
+    @property
+    def silent(self) -> bool:
+        """Whether nothing has arrived for more than a second, and not for longer than `stall_s` or an opening allows."""
+        return 1.0 < self._elapsed_s(self._last_ns) <= longest_call_s(self._settings)
+
     def __enter__(self) -> Capture:
         try:
             self.source.open()

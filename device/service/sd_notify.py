@@ -51,7 +51,7 @@ class Notifier:
             self._send("WATCHDOG=1")
 
     def feed_watchdog_without_frame(self) -> None:
-        """No frame is due: the run is paused, or its camera is lost and is opened again, for a limited time.
+        """No frame is due: the run is paused, or its camera is lost, being closed, or silent for as long as `stall_s` allows.
 
         A turn of the loop then counts as a frame. Called while frames are due, this would keep a stuck loop alive.
         """

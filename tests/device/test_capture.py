@@ -46,6 +46,20 @@ def test_a_live_source_returns_the_newest_frame_and_counts_the_rest() -> None:
     assert source.closes == 1
 
 
+def test_a_silence_that_stall_s_allows_is_no_fault_of_the_loop() -> None:
+    """The watchdog of a service is fed in it: its minute is less than a long `stall_s`."""
+    gate, clock = threading.Semaphore(1), FakeClock()
+    source = ScriptedSource([10, 20], live=True, clock=clock, gate=gate)
+    with Capture(source, Settings(stall_s=90), clock) as capture:
+        assert capture.next_frame(LONG_S) is not None and not capture.silent
+        told = []
+        for seconds in (1, 2, 90, 5):  # 1, 3, 93 and 98 in all: a read may take 5 s more
+            clock.now_ns += seconds * 10**9
+            told.append(capture.silent)
+        gate.release()
+    assert told == [False, True, True, False]
+
+
 def test_no_frame_of_a_recording_is_dropped() -> None:
     source = ScriptedSource(list(range(50)), live=False, clock=SystemClock())
     with Capture(source, Settings(), SystemClock()) as capture:
