@@ -252,7 +252,9 @@ def test_another_instance_that_does_not_start_again_ends_the_deploy(fake_target:
     waited = fake_target.call("wait_other_instances 1")
     active, restarts = state.split()
     assert (waited.returncode, waited.stdout) == (4, "")
-    assert waited.stderr == f"{HALL}, which ran before, is {active} after {restarts} restarts\nno module named paho\n"
+    advice = f"if it failed before the deploy too: systemctl stop {HALL}, and deploy again\n"
+    told = f"{HALL}, which ran before, is {active} after {restarts} restarts\nno module named paho\n"
+    assert waited.stderr == told + advice
 
 
 def status_with(journal: Path | str) -> str:

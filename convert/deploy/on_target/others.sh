@@ -44,9 +44,9 @@ runs_again() { # unit file-of-its-start's-time turns-left
     ;;
   *) [ "$3" -le 0 ] || return 1 ;; # systemd waits before it restarts one that failed
   esac
-  printf '%s, which ran before, is %s after %s restarts; if it failed before too, systemctl stop %s, and deploy again\n' \
-    "$1" "${active:-unknown}" "${restarts:-0}" "$1" >&2
+  printf '%s, which ran before, is %s after %s restarts\n' "$1" "${active:-unknown}" "${restarts:-0}" >&2
   print_service_log "$1" "$2"
+  printf 'if it failed before the deploy too: systemctl stop %s, and deploy again\n' "$1" >&2
   exit 4
 }
 
