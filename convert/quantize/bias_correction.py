@@ -8,6 +8,7 @@ arXiv 1906.04721, section 4.2, with the inputs' means on the calibration images)
 from __future__ import annotations
 
 from collections.abc import Collection
+from itertools import repeat
 
 import numpy as np
 
@@ -72,7 +73,11 @@ def _mean_output(graph: Graph, op: Operator, weights: np.ndarray, mean: np.ndarr
     if op.kind == "DEPTHWISE_CONV_2D":
         sums = np.einsum("hwo,hw->o", weights[0], taps) * np.repeat(mean, weights.shape[3] // len(mean))
     else:
-        sums = np.einsum("ohwi,hw,i->o", weights, taps, mean)
+        groups = mean.reshape(-1, weights.shape[3])  # of the channels: each is read by a share of the outputs
+        each = np.split(weights, len(groups))
+        sums = np.concatenate(
+            [np.einsum("ohwi,hw,i->o", *ends) for ends in zip(each, repeat(taps), groups, strict=False)]
+        )
     return np.asarray(sums, np.float32)
 
 

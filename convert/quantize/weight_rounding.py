@@ -98,9 +98,15 @@ def _round(graph: Graph, op: Operator, weights: np.ndarray, columns: np.ndarray,
         )
         stored, mean_rows = steps.T.reshape(weights.shape), mean[:, read].T
     else:
-        rows, flat = weights.reshape(channels, -1), centred.reshape(len(columns), -1)
-        steps = round_columns(rows, flat.T @ flat / len(columns), scale)
-        stored, mean_rows = steps.reshape(weights.shape), mean.reshape(1, -1)
+        rows, read = weights.reshape(channels, -1), weights.shape[-1]
+        outputs = channels // (columns.shape[2] // read)  # of each group; all where the layer has no groups
+        steps, mean_rows = np.empty_like(rows), np.empty_like(rows)
+        for first in range(0, channels, outputs):
+            these, inputs = slice(first, first + outputs), slice(first // outputs * read, (first // outputs + 1) * read)
+            flat = centred[:, :, inputs].reshape(len(columns), -1)
+            steps[these] = round_columns(rows[these], flat.T @ flat / len(columns), scale[these])
+            mean_rows[these] = mean[:, inputs].reshape(1, -1)
+        stored = steps.reshape(weights.shape)
     _store(graph, op.inputs[WEIGHTS], stored.astype(np.int8))
     return np.asarray(((rows - steps * scale[:, None]) * mean_rows).sum(1), np.float32)
 

@@ -25,8 +25,9 @@ def with_batch_of_one(graph: Graph, path: Path) -> Graph:
     subgraph = single.model.subgraphs[0]
     for tensor in subgraph.tensors:
         tensor.shapeSignature = None
-    for i in (*subgraph.inputs, *subgraph.outputs):
-        subgraph.tensors[i].shape = [1, *subgraph.tensors[i].shape[1:]]
+        is_constant = single.model.buffers[tensor.buffer].data is not None
+        if not is_constant and tensor.shape is not None and len(tensor.shape) and tensor.shape[0] == batch:
+            tensor.shape = [1, *tensor.shape[1:]]
     for op in subgraph.operators:
         if single.kind(op) != "RESHAPE" or len(op.inputs) < 2:
             continue

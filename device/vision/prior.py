@@ -77,7 +77,8 @@ def update_prior(before: PriorEstimate, rows: np.ndarray, mono_ns: int) -> Prior
     times_ns = np.concatenate([before.times_ns[kept], np.full(len(rows), mono_ns, np.int64)])
     interval_s = before.interval_s
     if len(all_rows) > _MAX_READINGS:
-        all_rows, times_ns, interval_s = all_rows[1::2], times_ns[1::2], 2 * interval_s
+        odd = np.unique(times_ns, return_inverse=True)[1] % 2 == 1  # every second moment, with all faces of it
+        all_rows, times_ns, interval_s = all_rows[odd], times_ns[odd], 2 * interval_s
     elif len(all_rows) < _FEW_READINGS:
         interval_s = max(_SAMPLE_S, interval_s / 2)
     now = replace(before, rows=all_rows, times_ns=times_ns, sampled_ns=mono_ns, interval_s=interval_s)

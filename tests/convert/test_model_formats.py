@@ -215,6 +215,8 @@ def test_a_file_for_eight_images_at_a_time_becomes_one_for_one_image(models: Mod
     graph = Graph((models / "eight.tflite").read_bytes())
     single = with_batch_of_one(graph, models / "eight.tflite")
     assert single.shape(single.inputs[0]) == (1, 24, 24, 3) and graph.shape(graph.inputs[0]) == (8, 24, 24, 3)
+    computed = {t for op in single.operators for t in op.outputs}
+    assert {single.shape(t)[0] for t in computed} == {1}, "costs are of one image"
     assert [op.name for op in operator_types(single)] == [op.name for op in operator_types(graph)]
     one = Graph((models / "int8.tflite").read_bytes())
     assert with_batch_of_one(one, models / "int8.tflite") is one

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -81,6 +82,40 @@ def test_int8_is_nearer_to_float_with_the_passes_than_without(float_graph: Graph
         for options in (PLAIN, QuantizationOptions())
     )
     assert with_passes < 0.9 * without < 0.2
+
+
+def grouped(x: Any) -> Any:
+    import keras
+
+    x = keras.layers.Conv2D(16, 3, padding="same", groups=4)(x)
+    return keras.layers.GlobalAveragePooling2D()(x)
+
+
+def largest(x: Any) -> Any:
+    import keras
+
+    x = keras.layers.Conv2D(8, 3)(x)  # no ReLU: its range is wider than that of the maxima
+    return keras.layers.GlobalMaxPooling2D()(x)
+
+
+@pytest.mark.parametrize(
+    "options", [NEAREST, ROUNDED, replace(NEAREST, refine=True)], ids=["nearest", "error", "refined"]
+)
+@pytest.mark.parametrize("middle", [grouped, largest])
+def test_grouped_convolutions_and_maxima_are_quantized(
+    middle: Callable[[Any], Any], options: QuantizationOptions
+) -> None:
+    import keras
+
+    keras.utils.set_random_seed(1)
+    pixels = keras.Input((24, 24, 1))
+    x = keras.layers.Conv2D(8, 3, padding="same", activation="relu")(keras.layers.Rescaling(1 / 255)(pixels))
+    float_graph = Graph(float_tflite(keras.Model(pixels, keras.layers.Dense(7)(middle(x)))))
+    int8, x = quantize_graph(float_graph, images(20), options), images(20, seed=1)
+    logits = Classifier(float_graph.to_bytes()).logits(x)
+    for kernels in KERNELS:
+        answers = Classifier(int8.to_bytes(), kernels=kernels).logits(x)
+        assert np.sqrt(np.mean((answers - logits) ** 2)) < 0.1 * logits.std(), kernels
 
 
 def test_every_operator_is_int8_and_the_input_is_raw_pixels(float_graph: Graph) -> None:

@@ -128,6 +128,15 @@ def test_the_memory_is_bounded_and_the_readings_stay_spread_over_time() -> None:
     assert estimate.interval_s == 8.0 and estimate.prior[1] > 0.7
 
 
+def test_two_people_in_view_count_alike_for_hours() -> None:
+    a, b = (np.array([row], np.float32) for row in ([0.9, 0.05, 0.05], [0.05, 0.9, 0.05]))
+    estimate = PriorEstimate.start(np.full(3, 1 / 3))
+    for second in range(4000):
+        estimate = update_prior(estimate, np.concatenate([a, b]), second * 10**9)
+        if estimate.updated_ns is not None:
+            assert estimate.prior[0] == pytest.approx(estimate.prior[1], abs=0.01), second
+
+
 def test_a_crowded_day_does_not_end_the_estimate() -> None:
     """One day of ten hours with three faces, then few visitors: a dozen visits of three minutes a day."""
     day_s, estimate = 86_400, PriorEstimate.start(TRAINING)

@@ -211,7 +211,7 @@ def test_a_reload_works_and_a_killed_service_is_restarted(seen: Path) -> None:
     assert restarted["MainPID"] != shown(seen, "started")["MainPID"]
     headers = [event.body["bundle"] for event in journal_events(seen / "state") if event.kind == "header"]
     names = [header["name"] if isinstance(header, dict) else header for header in headers]
-    assert names == ["edge", "nano"]
+    assert names == ["edge-mixed", "nano"]
     assert words(seen, "release").splitlines() == [f"nano-{Bundle.load(shipped_path('nano')).sha256[:12]}"] * 2
 
 
