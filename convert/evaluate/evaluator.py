@@ -27,7 +27,6 @@ from convert.sources.opened_model import OpenedModel
 from convert.tflite.inspection import operator_types
 from convert.train.history import TrainingHistory
 from fer_edge.bundle import Bundle
-from fer_edge.bundle_provenance import DataFingerprint
 from fer_edge.classifier import Classifier, Runtime
 from fer_edge.console import message
 from fer_edge.errors import DataError, UsageError
@@ -78,7 +77,8 @@ def evaluate(
     logits = _logits(classifier, evaluated.x[..., 0], source.path)
     wrong_range = None if model.kind == "bundle" else range_doubt(model, samples)
     in_training, unseen_note = _in_training(samples, part)
-    if training and not _is_set(samples, training.data, data, seed, source.labels):
+    trained_on = training.data.sha256 if training else data_set.sha256
+    if trained_on != data_set.sha256 and not _is_of_own_labels(trained_on, samples, data, seed, source.labels):
         unseen_note += (
             " The model was trained on another set, or on another draw of this one's parts, which is not known here."
         )
@@ -146,14 +146,12 @@ def _check_logits(logits: np.ndarray, file: Path) -> None:
         raise UsageError(f"{file} returns values that are not finite; train or convert the model again")
 
 
-def _is_set(samples: Samples, trained_on: DataFingerprint, data: Path, seed: int, labels: tuple[str, ...]) -> bool:
-    """Whether a training was on the set in `data`, read as `samples`: with these labels, or with the set's own."""
-    if fingerprint(samples).sha256 == trained_on.sha256:
-        return True
+def _is_of_own_labels(trained_on: str, samples: Samples, data: Path, seed: int, labels: tuple[str, ...]) -> bool:
+    """Whether `trained_on` is the SHA-256 of the set in `data` by its own labels, where `samples` have those of votes."""
     if samples.labels_from is None:
         return False
     try:
-        return fingerprint(load(data, samples.x.shape[1], seed, classes=labels)).sha256 == trained_on.sha256
+        return fingerprint(load(data, samples.x.shape[1], seed, classes=labels)).sha256 == trained_on
     except DataError:  # the set's own labels are not those of the model
         return False
 

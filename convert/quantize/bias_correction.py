@@ -8,7 +8,6 @@ arXiv 1906.04721, section 4.2, with the inputs' means on the calibration images)
 from __future__ import annotations
 
 from collections.abc import Collection
-from itertools import repeat
 
 import numpy as np
 
@@ -74,10 +73,8 @@ def _mean_output(graph: Graph, op: Operator, weights: np.ndarray, mean: np.ndarr
         sums = np.einsum("hwo,hw->o", weights[0], taps) * np.repeat(mean, weights.shape[3] // len(mean))
     else:
         groups = mean.reshape(-1, weights.shape[3])  # of the channels: each is read by a share of the outputs
-        each = np.split(weights, len(groups))
-        sums = np.concatenate(
-            [np.einsum("ohwi,hw,i->o", *ends) for ends in zip(each, repeat(taps), groups, strict=False)]
-        )
+        parts = zip(np.split(weights, len(groups)), groups, strict=True)
+        sums = np.concatenate([np.einsum("ohwi,hw,i->o", part, taps, means) for part, means in parts])
     return np.asarray(sums, np.float32)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -62,9 +61,7 @@ def _purge(args: argparse.Namespace) -> int:
     folder, before = args.log or default_journal_folder(name=args.name), parse_moment(args.before, datetime.now(UTC))
     with acting_as_owner(folder):  # root in a folder of the service
         result = purge(folder, before)
-        others: list[Path] = []
-        with suppress(OSError):  # a subfolder that may not be read
-            others = [journal for journal in journals_below(folder) if journal != folder]
+        others = [journal for journal in journals_below(folder) if journal != folder]
     output(str(result))
     if others:
         message(f"not purged, name each with --log: {', '.join(map(str, others))}")

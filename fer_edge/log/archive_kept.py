@@ -18,13 +18,8 @@ from fer_edge.journal.clock_correction import ClockCorrection, read_with_segment
 from fer_edge.log.archive import START_COLUMN
 from fer_edge.log.rows import Row
 
-_KEY = (
-    "boot",
-    "mono_s",
-    START_COLUMN,
-    "seq",
-    "track",
-)  # columns that tell rows of one kind apart, where they have them
+# columns that tell rows of one kind apart, where they have them
+_KEY = ("boot", "mono_s", START_COLUMN, "seq", "track")
 _ROUNDING_S = 1.0  # what is left of a period is rounding below that
 
 

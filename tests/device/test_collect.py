@@ -119,10 +119,9 @@ class NoisyCrops:
         return NOISE, 40
 
 
-def test_crops_expire_while_nobody_is_in_view(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("device.output.collected.face_store._CHECK_S", 0.01)
+def test_crops_expire_while_nobody_is_in_view(tmp_path: Path) -> None:
     clock, said = FakeClock(), list[str]()
-    store = FaceStore(FaceCollection(tmp_path / "faces"), 0.5, clock, said.append)
+    store = FaceStore(FaceCollection(tmp_path / "faces"), 0.5, clock, said.append, check_s=0.01)
     with store.observe(NoisyCrops()) as open_store:  # type: ignore[arg-type]
         reading = a_reading("happy", track=1, quality=1.0)
         open_store.on_frame(Frame(0, 10**9, np.zeros((9, 9), np.uint8)), FrameResult((reading,)), {}, None)

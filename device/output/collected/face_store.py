@@ -57,7 +57,12 @@ class FaceStore:
     """
 
     def __init__(
-        self, collection: FaceCollection, min_quality: float, clock: Clock, log: Callable[[str], None]
+        self,
+        collection: FaceCollection,
+        min_quality: float,
+        clock: Clock,
+        log: Callable[[str], None],
+        check_s: float = _CHECK_S,
     ) -> None:
         self.stored = 0
         self._limits, self._min_quality, self._clock, self._log = collection.limits, min_quality, clock, log
@@ -67,7 +72,7 @@ class FaceStore:
         self._queue: queue.Queue[tuple[CollectedFace, np.ndarray] | None] = queue.Queue(_QUEUE)
         self._thread = threading.Thread(target=self._write_all, name="face store", daemon=True)
         self._count, self._bytes = 0, 0
-        self._pruned_ns = 0
+        self._pruned_ns, self._check_s = 0, check_s
         self._trouble = ""  # as last reported
 
     def observe(self, pipeline: Pipeline) -> Self:
@@ -132,7 +137,7 @@ class FaceStore:
         while True:
             item, trouble = None, self._trouble
             try:
-                if (item := self._queue.get(timeout=_CHECK_S)) is None:
+                if (item := self._queue.get(timeout=self._check_s)) is None:
                     return
             except queue.Empty:  # crops expire while nobody is in view too
                 pass
