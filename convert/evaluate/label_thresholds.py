@@ -1,13 +1,14 @@
 """A threshold of `unsure` for each label, from which on at least four in five of the images that get the label are right.
 
-This is to hold for images that the thresholds were not fitted on: it is the smallest threshold at which the lower confidence
-limit of the share reaches four in five, not the share itself. A data set's shares of classes are not those of a room, in which
-faces are mostly neutral: the images are weighted by class, so that a stated prior holds. A label that reaches the target at no
-threshold is never reported.
+This is to hold for images that the thresholds were not fitted on: a threshold must reach four in five with a probability of
+95 %, by the fitted images; that they themselves reach it is not enough. A data set's shares of classes are not those of a room,
+in which faces are mostly neutral: the images are weighted by class, so that a stated prior holds. A label that reaches the
+target at no threshold is never reported.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,13 +18,11 @@ from fer_edge.errors import UsageError
 from fer_edge.thresholds import LabelThresholds, StatedPrior
 
 TARGET = 0.8  # share of the images that get a label for which it is right
-CONFIDENCE = 0.95  # of the lower limit of that share, one-sided
-MIN_EFFECTIVE = 20.0  # effective number of images that get a label; with fewer, the label is not reported
-DOUBT = (
-    0.5  # images of the heaviest class that are added to the wrong ones: no label is reported by the luck of few images
-)
+CONFIDENCE = 0.95  # probability that the share is reached
+MIN_IMAGES = 20  # that get a label; with fewer, the label is not reported
 DEFAULT_PRIOR = StatedPrior("neutral", 0.7)
 _STEPS = 100  # thresholds are hundredths
+_POINTS = 100  # of each integral, at quantiles in the middle of as many equal parts of the probability
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,31 +107,41 @@ def image_weights(y: np.ndarray, labels: tuple[str, ...], prior: StatedPrior | N
 
 
 def fit_label_threshold(p: np.ndarray, y: np.ndarray, weights: np.ndarray, k: int) -> float | None:
-    """The smallest threshold, in hundredths, at which the lower limit of label k reaches TARGET; None where it never does.
+    """The smallest threshold, in hundredths, at which label k reaches TARGET with CONFIDENCE; None where it never does.
 
-    `p` is float (N, K). At least MIN_EFFECTIVE images must get the label, and DOUBT counts among the wrong ones: where no
-    image of the class with the largest weight happens to be among those few, the label would seem right more often than it is.
+    `p` is float (N, K), `y` int (N,), and all images of a class have the same one of the `weights` (N,). At least MIN_IMAGES
+    must get the label.
     """
-    doubt = DOUBT * float(weights.max(initial=0.0))
+    own = weights[y == k]
+    if not len(own):
+        return None
+    wrong_weights = np.unique(weights[y != k])
     for below in (step / _STEPS for step in range(_STEPS)):
-        effective = _coverage(p, y, weights, k, below).effective
-        if effective < MIN_EFFECTIVE:
-            continue  # it may rise again, when images of a large weight fall out
         gets = _gets(p, k, below)
-        if lower_limit(float(weights[gets & (y == k)].sum() / (weights[gets].sum() + doubt)), effective) >= TARGET:
+        if gets.sum() < MIN_IMAGES:
+            return None
+        wrong = [(int((gets & (y != k) & (weights == weight)).sum()), float(weight)) for weight in wrong_weights]
+        if miss_probability((int((gets & (y == k)).sum()), float(own[0])), wrong) <= 1 - CONFIDENCE:
             return below
     return None
 
 
-def lower_limit(share: float, effective: float) -> float:
-    """The lower limit of a weighted share (0–1) of images with this effective number, one-sided at CONFIDENCE.
+def miss_probability(right: tuple[int, float], wrong: Sequence[tuple[int, float]]) -> float:
+    """The probability (0–1) that the weighted share of right images is below TARGET, from the images that get a label.
 
-    Jeffreys' interval (Brown, Cai and DasGupta 2001, doi 10.1214/ss/1009213286), which takes numbers that are not whole.
+    `right` is their number and their weight, `wrong` has the same of one or two groups of wrong images. The numbers are Poisson
+    counts, whose rates have Jeffreys' prior: Gamma(number + 1/2) after the images were seen (Brown, Cai and DasGupta 2003,
+    Statistica Sinica 13, 19–49). So a group of a large weight counts although none of its images happens to be among few ones.
+    With one weight it is the distribution of Jeffreys' interval of a share, Beta(right + 1/2, wrong + 1/2).
     """
-    from scipy.stats import beta
+    from scipy.special import gammainc, gammaincinv
 
-    right = share * effective
-    return float(beta.ppf(1 - CONFIDENCE, right + 0.5, effective - right + 0.5))
+    middle = (np.arange(_POINTS) + 0.5) / _POINTS
+    total: np.ndarray | float = 0.0  # weighted rate of wrong images
+    for axis, (number, weight) in enumerate(wrong):
+        total = total + weight * np.expand_dims(gammaincinv(number + 0.5, middle), 1 - axis)
+    number, weight = right
+    return float(np.mean(gammainc(number + 0.5, TARGET / (1 - TARGET) * total / weight)))
 
 
 def _coverage(p: np.ndarray, y: np.ndarray, weights: np.ndarray, k: int, below: float | None) -> LabelCoverage:
