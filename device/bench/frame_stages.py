@@ -147,7 +147,7 @@ def time_forced_writes(
     import numpy as np
 
     p, face = np.full(len(labels), 1 / len(labels), np.float32), Face((0, 0, 100, 100), 0.9)
-    reading = Reading(0, 0, face, labels[0], p, 1, 1.0, labels[0], p)
+    reading = Reading(0, 0, face, labels[0], p, labels[0], 1, 1.0, p)
     spans_ns, batch_bytes = [], 0
     with Journal(folder, clock, sync_s=3600.0) as journal:
         recorder = EventRecorder(journal, clock)

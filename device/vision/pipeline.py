@@ -112,9 +112,9 @@ class Pipeline:
                 face=track.face,
                 label=bundle.labels[int(p.argmax())],
                 probs=p,
+                steady=smoothed.label,
                 track=track.id,
                 quality=quality.value,
-                steady=smoothed.label,
                 steady_probs=smoothed.probs,
                 why=smoothed.why,
             )
