@@ -25,6 +25,7 @@ from device.bench.timing import CallTimes
 from device.camera.frame import Frame
 from device.clock import Clock
 from device.config import Settings
+from device.output.arrivals import patience_s
 from device.output.episodes import EpisodeRules
 from device.output.event_aggregator import EventAggregator
 from device.output.event_bodies import reading_body
@@ -42,7 +43,6 @@ if TYPE_CHECKING:
 
 SCENE_FRAMES = 16  # of a scene; then the same backwards, so that nothing jumps
 _NOISE_LEVELS = 2.0  # gray levels: sensor noise in a lit room
-_PATIENCE_S = 2.0
 
 
 def face_scene(settings: Settings) -> tuple[np.ndarray, ...]:
@@ -132,7 +132,7 @@ def open_frame_work(
     with Path(os.devnull).open("w") as stdout, FanOut([journal, lines := JsonLinesSink(stdout)]) as sinks:
         recorder, start_ns = EventRecorder(sinks, clock, [lines]), clock.mono_ns()
         rules = EpisodeRules(hold_s=settings.hold_s)
-        aggregator = EventAggregator(recorder.record, clock, rules, start_ns, _PATIENCE_S)
+        aggregator = EventAggregator(recorder.record, clock, rules, start_ns, patience_s(settings.fps))
         yield FrameWork(settings, clock, pipeline, scene(settings), recorder, sinks, aggregator, start_ns)
 
 

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal
 
-from device.output.arrivals import Arrivals
+from device.output.arrivals import PATIENCE_S, Arrivals
 from fer_edge.events import UNSURE
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ class Tally:
     processed: int = 0
 
 
-def start_tally(mono_ns: int, patience_s: float = 2.0, length_s: float = _MINUTE_S) -> Tally:
+def start_tally(mono_ns: int, patience_s: float = PATIENCE_S, length_s: float = _MINUTE_S) -> Tally:
     """The tally of a run that starts now. `patience_s` is longer than the time between two frames should be."""
     return Tally(mono_ns, mono_ns, round(patience_s * 1e9), round(length_s * 1e9))
 
