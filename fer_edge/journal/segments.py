@@ -213,15 +213,6 @@ def lock_folder(folder: Path) -> int:
     return descriptor
 
 
-def sync_folder(folder: Path) -> None:
-    """Forces the folder itself to the disk: without it a power cut may lose the name of a file whose bytes were forced."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
 def _schema(raw: bytes) -> int:
     """The schema that a header names, 0 for any other line."""
     try:
