@@ -17,6 +17,7 @@ from device.output.collected.face_folder import LABELLED
 from device.output.mqtt.broker import broker_from_settings
 from fer_edge.detection.download import WHEEL_REQUIREMENT, may_fetch
 from fer_edge.events import KINDS
+from fer_edge.instance_name import name_option
 
 if TYPE_CHECKING:
     from device.output.collected.face_store import FaceCollection
@@ -258,7 +259,7 @@ def _live(settings: Settings) -> list[str]:
 
 
 def _to_stop(settings: Settings) -> list[str]:
-    name = "" if settings.name == "camera" else f" --name {settings.name}"
+    name = name_option(settings.name)
     return [
         f"`fer-edge pause{name}` closes the camera until `fer-edge resume{name}`; restarts and power cuts do not end it",
         "the journal records the pause and its duration",

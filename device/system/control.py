@@ -16,11 +16,11 @@ from contextlib import suppress
 from pathlib import Path
 
 from device.clock import Clock
-from device.config import SETTING_FIELDS
 from device.system.status import InstanceStatus, is_own_process, read_instance
 from fer_edge.atomic_file import sync_to_disk
 from fer_edge.errors import NotRunning, UsageError
 from fer_edge.file_owner import acting_as_owner
+from fer_edge.instance_name import name_option
 
 _TIMEOUT_S = 25.0  # beyond `stall_s`: unless `open_s` is long, a camera is closed within less (Capture.stop)
 _POLL_S = 0.1
@@ -90,7 +90,7 @@ def pause(name: str, folders: Sequence[Path], clock: Clock, journal: Path | None
         raise UsageError(
             f"{name} did not pause within {limit_s:g} s; it will, once its camera's driver returns: see `fer-edge health`"
         )
-    command = "fer-edge resume" + ("" if name == SETTING_FIELDS["name"].default else f" --name {name}")
+    command = f"fer-edge resume{name_option(name)}"
     return f"{name} is paused and its camera closed; `{command}` ends the pause, a restart does not{failed}"
 
 
