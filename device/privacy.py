@@ -50,7 +50,6 @@ def explain_label(
     annotate: bool,
     show_faces: bool,
     detector: str | None = None,
-    environ: Mapping[str, str] = os.environ,
     *,
     reads_addresses: bool = False,
     on_cluster: bool = False,
@@ -72,7 +71,7 @@ def explain_label(
             f"beside each: a copy of its pictures, in gray, without sound, {hidden}; people who know a person may "
             "still recognize them"
         ]
-    sent = _fetched(detector, environ)
+    sent = _fetched(detector, os.environ)
     if on_cluster:
         sent += ["to the machines of the cluster: settings and names of recordings; from them: the rows"]
     if reads_addresses:

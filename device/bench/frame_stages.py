@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     import numpy as np
 
 SCENE_FRAMES = 16  # of a scene; then the same backwards, so that nothing jumps
+_FORCED_WRITES, _LINES = 5, 60  # of a batch of readings each
 _NOISE_LEVELS = 2.0  # gray levels: sensor noise in a lit room
 
 
@@ -136,10 +137,8 @@ def open_frame_work(
         yield FrameWork(settings, clock, pipeline, scene(settings), recorder, sinks, aggregator, start_ns)
 
 
-def time_forced_writes(
-    folder: Path, clock: Clock, labels: Sequence[str], times: int = 5, lines: int = 60
-) -> tuple[int, CallTimes]:
-    """The bytes of a batch of `lines` journal lines (readings), and the times of `times` synced writes of such a batch.
+def time_forced_writes(folder: Path, clock: Clock, labels: Sequence[str]) -> tuple[int, CallTimes]:
+    """The bytes of a batch of 60 journal lines (readings), and the times of 5 synced writes of such a batch.
 
     The loop writes a batch every half minute or less often; on a card it may take longer than many frames. Raises UsageError
     when the folder cannot be written.
@@ -151,8 +150,8 @@ def time_forced_writes(
     spans_ns, batch_bytes = [], 0
     with Journal(folder, clock, sync_s=3600.0) as journal:
         recorder = EventRecorder(journal, clock)
-        for _ in range(times):
-            events = [recorder.record("reading", reading_body(reading, None)) for _ in range(lines)]
+        for _ in range(_FORCED_WRITES):
+            events = [recorder.record("reading", reading_body(reading, None)) for _ in range(_LINES)]
             batch_bytes = sum(len(event.line().encode()) + 1 for event in events)
             start_ns = clock.mono_ns()
             journal.sync()

@@ -103,11 +103,9 @@ def run_doctor(
     log: Callable[[str], None] = lambda _: None,
     on_finding: Callable[[Finding], None] = lambda _: None,
     environ: Mapping[str, str] | None = None,
-    root: Path = Path("/"),
-    timeout_s: float = _PROBE_TIMEOUT_S,
 ) -> DoctorReport:
     """The report on a run with these flags and settings on this machine; `on_finding` gets each finding as it is made."""
-    doctor = Doctor(flags, config, first_run, environ, root, timeout_s)
+    doctor = Doctor(flags, config, first_run, environ)
     findings = []
     for finding in doctor.findings(log):
         findings.append(_with_command_facts(finding, doctor))
