@@ -13,17 +13,16 @@ import json
 import sys
 from pathlib import Path
 
-import numpy as np
-
 from convert.bundle.bundle_update import require_own_copy
 from convert.bundle.golden_vectors import NAME, rewrite
 from convert.parity.runtime_logits import SETS
 from fer_edge.bundle import Bundle
 from fer_edge.command_parser import CommandParser, RawUsageFormatter
-from fer_edge.console import output
+from fer_edge.console import message, output
 from fer_edge.errors import EXIT_DONE, exit_code_of
 from fer_edge.golden_vectors import Golden
 from fer_edge.json_fields import to_json
+from fer_edge.record_logits import write_images
 
 
 def _summary(golden: Golden) -> str:
@@ -66,7 +65,9 @@ def main(argv: list[str] | None = None) -> int:
 
     def run() -> int:
         if args.crops:
-            np.save(args.crops, Golden.load(Bundle.load(args.bundle).path / NAME).crops)
+            crops = Golden.load(Bundle.load(args.bundle).path / NAME).crops
+            write_images(args.crops, crops)
+            message(f"{args.crops}: {len(crops)} crops")
             return EXIT_DONE
         require_own_copy(args.bundle)
         bundle = rewrite(args.bundle, args.compare, args.recorded)

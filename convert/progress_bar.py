@@ -38,7 +38,6 @@ def progress_bar(
     unit: str,
     total: int | None = None,
     leave: bool = False,
-    delay_s: float = DELAY_S,
     shown: bool = True,
 ) -> tqdm[T]:
     """A bar over `items`, which yields them, or over `total` steps that the caller reports with `update`.
@@ -49,7 +48,7 @@ def progress_bar(
 
     options: dict[str, Any] = {"desc": title, "unit": unit, "total": total, "leave": leave, "disable": not shown}
     if sys.stderr.isatty():
-        return tqdm(items, delay=delay_s, mininterval=0.5, **options)
+        return tqdm(items, delay=DELAY_S, mininterval=0.5, **options)
     known = total is not None or hasattr(items, "__len__")
     return tqdm(
         items,

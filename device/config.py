@@ -8,7 +8,6 @@
 from __future__ import annotations
 
 import math
-import re
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ from device.address import Address
 from device.prior_setting import TRAINING, prior_error
 from fer_edge.detection.tiles import MIN_FAR_PX
 from fer_edge.errors import UsageError
+from fer_edge.instance_name import DEFAULT, PATTERN
 from fer_edge.limits import FRAME_PIXELS, THREADS
 from fer_edge.quality import MIN_QUALITY
 from fer_edge.text_cleaning import clean
@@ -46,7 +46,7 @@ class Settings:
         None, "file with the password of the user in the camera's address (mode 600): rtsp://USER@HOST"
     )
     camera_redirects: bool = _setting(False, "follow an http camera that redirects to another host")
-    name: str = _setting("camera", "name of this instance, for health, pause and resume; one for each camera")
+    name: str = _setting(DEFAULT, "name of this instance, for health, pause and resume; one for each camera")
     bundle: Path | None = _setting(
         None, "a bundle's folder, or edge-mixed, edge or nano; none: the bundle in use (`fer-edge bundle list`)"
     )
@@ -235,7 +235,7 @@ def validation_error(name: str, value: Any) -> str:
         return prior_error(value)
     if name == "camera" and not value.strip():
         return "the camera has no name; give 0, usb:0, csi:0, a file, a folder, an address or synthetic"
-    if name == "name" and not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]{0,31}", value):
+    if name == "name" and not PATTERN.fullmatch(value):
         return f"name must be 1 to 32 letters, digits, - and _, not {_quoted(value)}: files are named after it"
     if name == "metrics_file" and value.suffix != ".prom":
         return f"metrics_file must end in .prom, because node_exporter reads no other, not {_quoted(value)}"

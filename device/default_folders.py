@@ -6,11 +6,11 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
-from device.config import SETTING_FIELDS
+from fer_edge import instance_name
 from fer_edge.user_folders import home_folder
 
 
-def default_journal_folder(environ: Mapping[str, str] = os.environ, name: str = "camera") -> Path:
+def default_journal_folder(environ: Mapping[str, str] = os.environ, name: str = instance_name.DEFAULT) -> Path:
     """The default folder of the journal: the first of $STATE_DIRECTORY, else a folder below $XDG_STATE_HOME or ~.
 
     An instance with a name of its own uses a subfolder of that name.
@@ -26,7 +26,7 @@ def journal_folder_and_origin(environ: Mapping[str, str], name: str) -> tuple[Pa
         folder, origin = home / "fer-edge", "environment: XDG_STATE_HOME"
     else:
         folder, origin = home_folder() / ".local" / "state" / "fer-edge", "default"
-    return (folder if name == SETTING_FIELDS["name"].default else folder / name), origin
+    return (folder if name == instance_name.DEFAULT else folder / name), origin
 
 
 def default_runtime_folder(environ: Mapping[str, str] = os.environ) -> Path:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO
 
-from device.clock import Clock, SystemClock
+from device.clock import SystemClock
 from device.config import Settings
 from device.recorded.files import LabelOptions, find_recordings, scratch_folder
 from device.recorded.index import index_of, require_free_names
@@ -33,7 +33,6 @@ def label(
     jobs: int | None = None,
     on_result: Callable[[LabelResult], None] = lambda _: None,
     stream: TextIO | None = None,
-    clock: Clock | None = None,
     shard: Shard | None = None,
     engine: str | None = None,
     quiet: bool = False,
@@ -61,7 +60,7 @@ def label(
     recordings = [every[number] for number in chosen]
     if shard or engine:
         require_free_names(every)
-    progress = Progress(stream or sys.stderr, clock or SystemClock(), pace_from_start=engine is not None, quiet=quiet)
+    progress = Progress(stream or sys.stderr, SystemClock(), pace_from_start=engine is not None, quiet=quiet)
     results = Results(recordings, out, options, progress, on_result, settings.detector)
     with scratch_folder(out) as scratch:
         try:

@@ -12,6 +12,7 @@ from device.camera.framing import Framing
 from device.camera.source import EndOfStream
 from device.clock import clock_monotonic_ns
 from device.config import Settings
+from device.output.arrivals import patience_s
 from device.output.episodes import EpisodeRules
 from device.output.event_aggregator import EventAggregator
 from device.output.event_bodies import CameraBody, header_body, reading_body
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
     from device.run_parts import RunParts
 
 _TURN_S = 0.25  # for which a signal may have to wait
-_PATIENCE_S, _PATIENCE_FRAMES = 2.0, 3  # after which a frame counts as missing
 _CHANGE_TEXTS = {"lost": "was lost", "back": "is back", "waiting": "is not there yet"}
 
 
@@ -48,10 +48,9 @@ class Loop:
         self._budget = CpuBudget(self._clock)
         self._search_state = SearchState(is_recording=not self._source.live)
         opened_ns = (self._capture.opened_ns if self._capture else 0) or self._start_ns
-        patience_s = max(_PATIENCE_S, _PATIENCE_FRAMES / self._settings.fps)
         rules = EpisodeRules(hold_s=self._settings.hold_s)
         self._aggregator = EventAggregator(
-            self._recorder.record, self._clock, rules, opened_ns, patience_s, self._prior
+            self._recorder.record, self._clock, rules, opened_ns, patience_s(self._settings.fps), self._prior
         )
 
     def run(self) -> str:

@@ -30,13 +30,13 @@ def limited_memory_growth() -> Iterator[None]:
         resource.setrlimit(resource.RLIMIT_DATA, (soft, hard))
 
 
-def limit_memory_growth(status: Path = Path("/proc/self/status")) -> int | None:
+def limit_memory_growth() -> int | None:
     """Limits this process's data (RLIMIT_DATA) to what it has now and what a run may need besides; returns the limit in bytes.
 
     None where the kernel does not report the data, or a lower limit is set already.
     """
     try:
-        found = _DATA.search(status.read_text())
+        found = _DATA.search(Path("/proc/self/status").read_text())
     except OSError:
         return None
     if found is None:

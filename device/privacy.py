@@ -17,6 +17,7 @@ from device.output.collected.face_folder import LABELLED
 from device.output.mqtt.broker import broker_from_settings
 from fer_edge.detection.download import WHEEL_REQUIREMENT, may_fetch
 from fer_edge.events import KINDS
+from fer_edge.instance_name import name_option
 
 if TYPE_CHECKING:
     from device.output.collected.face_store import FaceCollection
@@ -49,7 +50,6 @@ def explain_label(
     annotate: bool,
     show_faces: bool,
     detector: str | None = None,
-    environ: Mapping[str, str] = os.environ,
     *,
     reads_addresses: bool = False,
     on_cluster: bool = False,
@@ -71,7 +71,7 @@ def explain_label(
             f"beside each: a copy of its pictures, in gray, without sound, {hidden}; people who know a person may "
             "still recognize them"
         ]
-    sent = _fetched(detector, environ)
+    sent = _fetched(detector, os.environ)
     if on_cluster:
         sent += ["to the machines of the cluster: settings and names of recordings; from them: the rows"]
     if reads_addresses:
@@ -258,7 +258,7 @@ def _live(settings: Settings) -> list[str]:
 
 
 def _to_stop(settings: Settings) -> list[str]:
-    name = "" if settings.name == "camera" else f" --name {settings.name}"
+    name = name_option(settings.name)
     return [
         f"`fer-edge pause{name}` closes the camera until `fer-edge resume{name}`; restarts and power cuts do not end it",
         "the journal records the pause and its duration",

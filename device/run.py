@@ -174,9 +174,9 @@ def _metrics(
     """The exporter and the counts for Prometheus; None and an empty list where the settings ask for neither."""
     if settings.metrics is None and settings.metrics_file is None:
         return None, []
-    from device.doctor.system_checks import MEMORY_FILE_SYSTEMS, mount_of, read_mounts
     from device.output.metrics.exporter import MetricsExporter
     from device.output.metrics.run_metrics import RunMetrics
+    from device.system.mounts import MEMORY_FILE_SYSTEMS, mount_of, read_mounts
 
     metrics = RunMetrics(settings.name, clock, journal, lambda: heartbeat.health)
     address, file = None if settings.metrics is None else Address.parse(settings.metrics), settings.metrics_file

@@ -25,11 +25,19 @@ def atomic_file(path: Path, mode: int = 0o644, durable: bool = False, fresh_name
         yield fresh
         fresh.chmod(mode)
         if durable:
-            with fresh.open("rb") as written:
-                os.fsync(written.fileno())
+            sync_to_disk(fresh)
         fresh.replace(path)
     finally:
         fresh.unlink(missing_ok=True)
+
+
+def sync_to_disk(path: Path) -> None:
+    """Forces a file or a folder to the disk: without the folder a power cut may lose the name of a file that was forced."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _fresh_file(path: Path, name: str | None) -> Path:

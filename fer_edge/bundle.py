@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING
 from fer_edge.bundle_files import checked_content, read_content
 from fer_edge.bundle_spec import BundleSpec, RuntimeClaim
 from fer_edge.errors import BundleRefused, UsageError
-from fer_edge.face_crop import IDENTITY, PREPROCESS_ID, CropMapping, crop_square, face_crop
+from fer_edge.face_crop import IDENTITY, PREPROCESS_ID, CropMapping, crop_square, frame_crop
 from fer_edge.json_fields import parse_json
 from fer_edge.limits import JSON_BYTES
 from fer_edge.quality import Quality, crop_quality
@@ -176,7 +176,7 @@ class Bundle:
 
     def crop(self, gray: np.ndarray, face: Face, detector: str) -> np.ndarray:
         """The model's input, uint8 (side, side), of a face that the detector called `detector` found in `gray`."""
-        return face_crop(gray, face.xywh, self.side, self.mapping(face.detector or detector), face.eyes)
+        return frame_crop(gray, face.xywh, self.side, self.mapping(face.detector or detector), face.eyes)[0]
 
     def quality(self, crop: np.ndarray, gray: np.ndarray, face: Face, detector: str) -> Quality:
         """The quality of that crop."""

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
+from fer_edge.atomic_file import sync_to_disk
 from fer_edge.bounded_read import read_bounded
 from fer_edge.bundle_spec import FileEntry
 from fer_edge.errors import BundleRefused, UsageError
@@ -43,8 +43,7 @@ def replaced_folder(folder: Path) -> Iterator[Path]:
         fresh.chmod(0o755)
         yield fresh
         for file in (found for found in fresh.rglob("*") if found.is_file()):
-            with file.open("rb") as written:
-                os.fsync(written.fileno())
+            sync_to_disk(file)
         if folder.exists():
             old = Path(tempfile.mkdtemp(prefix=f".{folder.name}.old.", dir=folder.parent))
             folder.rename(old / folder.name)

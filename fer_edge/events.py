@@ -20,6 +20,7 @@ from fer_edge.text_cleaning import clean
 SCHEMA = 1
 SCHEMA_FILE = Path(__file__).with_name("events.schema.json")
 UNSURE = "unsure"  # in place of a label where the model abstains
+TIME_KINDS = ("observed", "unavailable", "paused")  # every second of a tally is one of these
 
 # kind: what its body holds
 KINDS = {

@@ -62,13 +62,29 @@ def face_crop(
     mapping: CropMapping = IDENTITY,
     eyes: Eyes | None = None,
 ) -> np.ndarray:
-    """The face in `xywh` as the model's input: uint8 (side, side), 0–255.
+    """The face in `xywh` as the model's input, every pixel of its square read: uint8 (side, side), 0–255.
 
     `gray` is uint8 (H, W). The mapped square is cut out, with the frame's border repeated beyond it, and shrunk by area
     averaging (enlarged bilinearly). A mapping with `level` rotates it by the tilt of `eyes`; without eyes it stays upright.
     Raises UsageError when the square does not touch the frame.
     """
     return cut_square(gray, crop_square(xywh, mapping, gray.shape), side, crop_rotation_rad(mapping, eyes))
+
+
+def frame_crop(
+    gray: np.ndarray,
+    xywh: tuple[int, int, int, int],
+    side: int = 48,
+    mapping: CropMapping = IDENTITY,
+    eyes: Eyes | None = None,
+) -> tuple[np.ndarray, int]:
+    """The model's input, uint8 (side, side), of a face that a detector found in a frame, and the px of its square's side.
+
+    As `face_crop`, but of a square of 384 px and more only some pixels are read (`subsample_square`): the way of every
+    frame and picture. Raises UsageError when the square does not touch the frame.
+    """
+    square = crop_square(xywh, mapping, gray.shape)
+    return cut_square(*subsample_square(gray, square), side, crop_rotation_rad(mapping, eyes)), square[2]
 
 
 def crop_rotation_rad(mapping: CropMapping, eyes: Eyes | None) -> float:
@@ -112,7 +128,8 @@ def subsample_square(gray: np.ndarray, at: tuple[int, int, int]) -> tuple[np.nda
     """A frame uint8 (H, W) and a square in it, with fewer pixels where the square is far larger than a crop.
 
     Of a square of 384 px and more, as in 4K frames, only every second, third … pixel is kept, so that 192 px and
-    more are left a side; what `cut` then averages into one is still four of them each way. Smaller ones stay as they are.
+    more are left a side; what `cut_square` then averages into one is still four of them each way. Smaller ones stay as they
+    are, and those of which too narrow a strip lies in the frame.
     """
     import numpy as np
 
@@ -127,7 +144,10 @@ def subsample_square(gray: np.ndarray, at: tuple[int, int, int]) -> tuple[np.nda
         slice(x0 + factor // 2, left + size + more, factor),
     )
     part = np.ascontiguousarray(gray[rows, columns])
-    return part, (round((left - x0) / factor), round((top - y0) / factor), round(size / factor))
+    there = (round((left - x0) / factor), round((top - y0) / factor), round(size / factor))
+    height, width = part.shape
+    touches = -there[2] < there[0] < width and -there[2] < there[1] < height
+    return (part, there) if touches else (gray, at)
 
 
 def _turned(gray: np.ndarray, at: tuple[int, int, int], side: int, rotation_rad: float) -> np.ndarray:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import NoReturn
 
 from fer_edge.errors import FerEdgeError, UsageError
 from fer_edge.limits import ARCHIVE_MEMBERS
+
+_MOST_NAMES = 5  # in a sentence
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +91,6 @@ def is_system_file(name: str) -> bool:
     return name in ("__MACOSX", ".DS_Store", "Thumbs.db", "desktop.ini") or name.startswith("._")
 
 
-def in_sentence(names: tuple[str, ...] | list[str], most: int = 5, key: Callable[[str], str] = str) -> str:
+def in_sentence(names: tuple[str, ...] | list[str]) -> str:
     """The first names of many, for a message: “a, b, …”."""
-    return ", ".join(key(name) for name in names[:most]) + (", …" if len(names) > most else "")
+    return ", ".join(names[:_MOST_NAMES]) + (", …" if len(names) > _MOST_NAMES else "")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from fer_edge.bundle_spec import REMEDY
 from fer_edge.errors import BundleRefused, UsageError
-from fer_edge.face_crop import IDENTITY, face_crop
+from fer_edge.face_crop import IDENTITY, frame_crop
 from fer_edge.golden_vectors import Golden, output_step
 from fer_edge.json_fields import JsonFields, parse_json
 from fer_edge.logit_difference import LogitDifference
@@ -188,7 +188,7 @@ def _crops(bundle: Bundle, golden: Golden) -> int:
         x, y, w, h = box.tolist()
         (ax, ay), (bx, by) = eyes.tolist()
         try:
-            crop = face_crop(frame, (x, y, w, h), bundle.side, mapping, ((ax, ay), (bx, by)))
+            crop, _ = frame_crop(frame, (x, y, w, h), bundle.side, mapping, ((ax, ay), (bx, by)))
         except UsageError as error:
             raise BundleRefused(f"{bundle.path}: the crop of golden frame {i} cannot be made: {error}") from error
         if hashlib.sha256(crop.tobytes()).hexdigest() == golden.crop_sha256[i]:

@@ -158,14 +158,14 @@ class JsonFields:
 
     def object(self, name: str) -> JsonFields:
         """The fields of an object inside this one."""
-        return self._inner(name, self._get(name), "an object")
+        return self._inner(name, self._get(name))
 
     def objects(self, name: str) -> tuple[JsonFields, ...]:
         """The objects of a list."""
         value = self._get(name)
         if not isinstance(value, list):
             self.refuse(name, "a list of objects")
-        return tuple(self._inner(f"{name}[{i}]", each, "an object") for i, each in enumerate(value))
+        return tuple(self._inner(f"{name}[{i}]", each) for i, each in enumerate(value))
 
     def named_objects(self, name: str) -> dict[str, JsonFields]:
         """The objects inside an object, each by its name, which can be printed."""
@@ -190,9 +190,9 @@ class JsonFields:
             raise self.error(f"{self.source}: {self._at(name)} is missing; {self.remedy}")
         return self.values[name]
 
-    def _inner(self, name: str, value: Any, expected: str) -> JsonFields:
+    def _inner(self, name: str, value: Any) -> JsonFields:
         if not isinstance(value, dict):
-            self.refuse(name, expected)
+            self.refuse(name, "an object")
         return JsonFields(value, self.source, self.error, self.remedy, self._at(name))
 
     def _at(self, name: str) -> str:

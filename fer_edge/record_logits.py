@@ -137,6 +137,14 @@ def read_images(path: Path) -> np.ndarray:
     return images
 
 
+def write_images(path: Path, images: np.ndarray) -> None:
+    """Writes images uint8 (N, side, side) to `path`, whatever its suffix, for `read_images`. Raises OSError when that fails."""
+    import numpy as np
+
+    with atomic_file(path) as fresh, fresh.open("wb") as file:
+        np.save(file, images)
+
+
 def main(argv: list[str] | None = None) -> int:
     """Runs the command in `argv` and gives its exit code."""
     parser = argparse.ArgumentParser(

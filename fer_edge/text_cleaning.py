@@ -6,6 +6,7 @@ A terminal obeys escape sequences, and a reader is misled by line breaks and by 
 from __future__ import annotations
 
 DEFAULT_LIMIT = 200  # characters
+CELL_CHARS = 32_767  # the most that a cell of a spreadsheet holds
 
 
 def clean(text: str, limit: int = DEFAULT_LIMIT) -> str:
@@ -25,13 +26,10 @@ def clean_lines(text: str, limit: int = 4000) -> str:
     return "\n".join(clean(line, limit) for line in text.split("\n"))
 
 
-def spreadsheet_text(text: str, limit: int = 32_767) -> str:
-    """The text as a cell of a CSV file, cleaned; one that a spreadsheet would take for a formula begins with an apostrophe.
-
-    32,767 characters are the most that a cell of a spreadsheet holds.
-    """
+def spreadsheet_text(text: str) -> str:
+    """The text as a cell of a CSV file, cleaned; one that a spreadsheet would take for a formula begins with an apostrophe."""
     return clean(
-        f"'{text}" if text.startswith(("=", "+", "-", "@", "\t", "\r", "＝", "＋", "－", "＠")) else text, limit
+        f"'{text}" if text.startswith(("=", "+", "-", "@", "\t", "\r", "＝", "＋", "－", "＠")) else text, CELL_CHARS
     )
 
 

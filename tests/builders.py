@@ -121,13 +121,18 @@ def event(kind: str = "reading", seq: int = 0, **body: Any) -> Event:
 
 
 def reading(
-    label: str, track: int | None = 1, side: int = 100, p: float = 0.8, quality: float | None = None
+    label: str,
+    track: int | None = 1,
+    side: int = 100,
+    p: float = 0.8,
+    quality: float | None = None,
+    steady: str | None = None,
 ) -> Reading:
-    """One face, `side` px wide, that shows happy, sad or neutral with probability `p`."""
+    """One face, `side` px wide, that shows happy, sad or neutral with probability `p`; `steady` is the same label when None."""
     labels = ("happy", "sad", "neutral")
     probs = np.full(3, (1 - p) / 2, np.float32)
     probs[labels.index(label)] = p
-    return Reading(0, 0, Face((0, 0, side, side), 0.9), label, probs, track, quality)
+    return Reading(0, 0, Face((0, 0, side, side), 0.9), label, probs, steady or label, track, quality)
 
 
 def journal_events(folder: Path) -> list[Event]:

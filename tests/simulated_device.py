@@ -283,8 +283,8 @@ class SimulatedDevice:
         unsure = label == UNSURE
         face = Face((200, 120, 160, 160), 0.9)
         return Reading(
-            self._read, self.clock.now_ns, face, LABELS[shown], probs, track, quality,
-            label, probs, why if unsure else "",
+            self._read, self.clock.now_ns, face, LABELS[shown], probs, label, track, quality,
+            probs, why if unsure else "",
         )  # fmt: skip
 
     def _camera(self, state: str, **more: Any) -> None:

@@ -92,6 +92,7 @@ ORDER = {
             "folder_files",
             "media_files",
             "atomic_file",
+            "instance_name",
             "user_folders",
             "file_owner",
             "json_fields",

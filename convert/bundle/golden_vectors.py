@@ -21,7 +21,7 @@ from fer_edge.bundle_spec import BundleSpec, GoldenLimits, GoldenSummary, InputS
 from fer_edge.classifier import Classifier, Runtime
 from fer_edge.console import message
 from fer_edge.errors import BundleRefused
-from fer_edge.face_crop import IDENTITY, face_crop
+from fer_edge.face_crop import IDENTITY, frame_crop
 from fer_edge.golden_vectors import CROP_TOLERANCE, FLOOR, FORMAT, Golden, output_step
 from fer_edge.logit_difference import LARGEST_DIFFERENCE, LogitDifference
 from fer_edge.record_logits import images_sha256
@@ -103,7 +103,7 @@ def write_golden(
     detectors = tuple(names[i % len(names)] for i in range(len(rendered)))
     crops = np.stack(
         [
-            face_crop(frame, box, inputs.side, mappings.get(name, IDENTITY), _points(eyes))
+            frame_crop(frame, box, inputs.side, mappings.get(name, IDENTITY), _points(eyes))[0]
             for (frame, box, eyes), name in zip(rendered, detectors, strict=True)
         ]
     )

@@ -14,7 +14,7 @@ from convert.evaluate.metrics import Interval
 from fer_edge.bundle import Bundle
 from fer_edge.detection.types import Detector, Face
 from fer_edge.errors import NotEnoughData
-from fer_edge.face_crop import face_crop
+from fer_edge.face_crop import frame_crop
 
 FACES = 1500
 
@@ -102,7 +102,7 @@ def measure_detector(
             continue
         crops = [
             experiment.bundle.crop(scene.gray, face, detector.name),
-            face_crop(scene.gray, face.xywh, side),
+            frame_crop(scene.gray, face.xywh, side)[0],
         ]
         detected_label, box_label = experiment.classify(crops)
         own.append(experiment.own_labels[scene.row])

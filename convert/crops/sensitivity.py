@@ -10,7 +10,7 @@ import numpy as np
 from convert.crops.detected_crops import CropExperiment
 from convert.crops.synthetic_scenes import with_progress_bar
 from fer_edge.detection.types import Face
-from fer_edge.face_crop import CropMapping, crop_square, cut_square, eye_tilt_rad
+from fer_edge.face_crop import CropMapping, crop_square, cut_square, eye_tilt_rad, subsample_square
 
 SWEEP = {
     "margin": (-0.2, -0.1, 0.0, 0.1, 0.2, 0.3, 0.4),  # of the square's side
@@ -51,7 +51,7 @@ def sweep_mapping(
         labels: dict[tuple[tuple[int, int, int], float], int] = {}  # an offset of 0 is classified once
         for (axis, by), square_px, rotation_rad in _squares(offsets, mapping, face, scene.gray.shape):
             if (square_px, rotation_rad) not in labels:
-                crop = cut_square(scene.gray, square_px, experiment.bundle.side, rotation_rad)
+                crop = cut_square(*subsample_square(scene.gray, square_px), experiment.bundle.side, rotation_rad)
                 labels[square_px, rotation_rad] = int(experiment.classify([crop])[0])
             hits[axis, by] += labels[square_px, rotation_rad] == int(experiment.part.y[scene.row])
     return [SweepPoint(detector, size_px, found, axis, by, count / found) for (axis, by), count in hits.items()]

@@ -22,7 +22,7 @@ from fer_edge.bundle import Bundle
 from fer_edge.detection.registry import counted_faces, find_detector
 from fer_edge.detection.types import Detector
 from fer_edge.errors import DataError, NotEnoughData, UsageError
-from fer_edge.face_crop import IDENTITY, CropMapping, crop_square, face_crop
+from fer_edge.face_crop import IDENTITY, CropMapping, crop_square, frame_crop
 from fer_edge.folder_files import in_sentence
 
 MIN_SIDE_PX = 24  # of the square; below half of the 48 px that models take, most pixels would be interpolated
@@ -66,7 +66,7 @@ class FaceCropper:
         face, mapping = faces[0], self.mapping(faces[0].detector)
         if crop_square(face.xywh, mapping, gray.shape)[2] < MIN_SIDE_PX:
             return "too_small", None
-        return "found", face_crop(gray, face.xywh, self.side, mapping, face.eyes)
+        return "found", frame_crop(gray, face.xywh, self.side, mapping, face.eyes)[0]
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,7 @@ from fer_edge.json_fields import to_json
 if TYPE_CHECKING:
     from convert.data.samples import Samples
 
+COLUMNS = 16  # samples of each class
 GAP_PX = 2
 MARGIN_PX = 84  # at least, for the name of a class at the left of its row
 
@@ -125,21 +126,21 @@ def summary_table(summary: DataSummary) -> str:
     return "\n".join(lines)
 
 
-def write_sheet(samples: Samples, path: Path, columns: int = 16, seed: int = 0) -> None:
-    """Writes a PNG of `columns` samples of each class, one row per class with its name at the left, by way of a rename."""
+def write_sheet(samples: Samples, path: Path, seed: int = 0) -> None:
+    """Writes a PNG of COLUMNS samples of each class, one row per class with its name at the left, by way of a rename."""
     import cv2
 
     side = samples.x.shape[1]
     pitch = side + GAP_PX
     font, scale = cv2.FONT_HERSHEY_SIMPLEX, 0.42  # of ASCII only
     margin = max(MARGIN_PX, *(12 + cv2.getTextSize(label, font, scale, 1)[0][0] for label in samples.labels))
-    sheet = np.full((len(samples.labels) * pitch + GAP_PX, margin + columns * pitch + GAP_PX), 255, np.uint8)
+    sheet = np.full((len(samples.labels) * pitch + GAP_PX, margin + COLUMNS * pitch + GAP_PX), 255, np.uint8)
     rng = np.random.default_rng(seed)
     for i, label in enumerate(samples.labels):
         top = GAP_PX + i * pitch
         cv2.putText(sheet, label, (6, top + side // 2 + 4), font, scale, 0, 1, cv2.LINE_AA)
         rows = np.flatnonzero(samples.y == i)
-        for j, row in enumerate(rng.permutation(rows)[:columns]):
+        for j, row in enumerate(rng.permutation(rows)[:COLUMNS]):
             left = margin + GAP_PX + j * pitch
             sheet[top : top + side, left : left + side] = samples.x[row, :, :, 0]
     try:

@@ -6,12 +6,12 @@ settings files that stay on the target too. They may hold passwords: the target 
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from convert.deploy.ssh import ScriptOutput
 from convert.json_dataclass import JsonObject
+from fer_edge import instance_name
 from fer_edge.errors import UsageError
 from fer_edge.text_cleaning import clean
 
@@ -95,6 +95,6 @@ class TargetSettings:
 
 
 def _checked_file(name: str) -> str:
-    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]{0,31}", name):
+    if not instance_name.PATTERN.fullmatch(name):
         raise ValueError(f"“{clean(name, 40)}” in place of a file")
     return name

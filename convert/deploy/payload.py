@@ -21,6 +21,7 @@ from convert.deploy.wheel import CHECKOUT, build_wheel, cache_folder, contents_h
 from convert.json_dataclass import JsonObject
 from fer_edge import __version__
 from fer_edge.bundle import REQUIRED_FILES, Bundle
+from fer_edge.bundle_files import sha256_of
 from fer_edge.detection import download
 from fer_edge.errors import UsageError
 
@@ -85,11 +86,11 @@ class Payload:
 
     def settings_sha256(self) -> str:
         """The SHA-256 of the settings; empty where none are sent."""
-        return _sha256(self.folder / "settings.toml") if self.options.settings is not None else ""
+        return sha256_of(self.folder / "settings.toml") if self.options.settings is not None else ""
 
     def detector_digests(self) -> str:
         """A line for each detector file, its SHA-256 and its name, as sha256sum writes it."""
-        return "\n".join(f"{_sha256(file)}  {file.name}" for file in sorted((self.folder / "detectors").iterdir()))
+        return "\n".join(f"{sha256_of(file)}  {file.name}" for file in sorted((self.folder / "detectors").iterdir()))
 
 
 def build_payload(
@@ -141,10 +142,6 @@ def build_payload(
         identity += sorted(file.name for file in wheels.glob("*.whl"))
     digest = hashlib.sha256("\n".join(identity).encode()).hexdigest()
     return Payload(folder, f"{__version__}-{digest[:12]}", constraints, system_site, options, needs)
-
-
-def _sha256(file: Path) -> str:
-    return hashlib.sha256(file.read_bytes()).hexdigest()
 
 
 def _link(folder: Path, file: Path) -> None:

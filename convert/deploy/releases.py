@@ -14,13 +14,13 @@ from convert.deploy.needs import DEFAULT_FILE, REPORTED_SETTINGS, TargetSettings
 from convert.deploy.payload import Payload
 from convert.deploy.ssh import ScriptOutput, SshConnection, StepFailed
 from convert.deploy.target_check import Target, TargetPython
+from fer_edge import instance_name
 from fer_edge.errors import BundleRefused, UsageError
 
 HOME = "/opt/fer-edge"
 STATE = "/var/lib/fer-edge"
 _RUNTIME = "/run/fer-edge"
 _SETTINGS = "/etc/fer-edge"
-_DEFAULT = "camera"
 _SCRIPTS = ("base", "others", "inspect", "release", "service")
 _TURN_S = 0.3  # between two looks for the first line, in service.sh
 _INSTALL_LIMIT_S = 1800.0  # on a Zero, over a slow network
@@ -35,20 +35,20 @@ class NoFirstLine(StepFailed):
 class Instance:
     """A service on the target, by the name of its camera. Raises UsageError for a name that is not safe as a file name."""
 
-    name: str = _DEFAULT
+    name: str = instance_name.DEFAULT
 
     def __post_init__(self) -> None:
-        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]{0,31}", self.name):
+        if not instance_name.PATTERN.fullmatch(self.name):
             raise UsageError(f"--name must be 1 to 32 letters, digits, - and _, not “{self.name}”")
         if self.name == DEFAULT_FILE:
             raise UsageError(
-                f"--name {self.name} would use the settings file of the instance {_DEFAULT}; choose another name"
+                f"--name {self.name} would use the settings file of the instance {instance_name.DEFAULT}; choose another name"
             )
 
     @property
     def unit(self) -> str:
         """The name of its systemd unit."""
-        return "fer-edge.service" if self.name == _DEFAULT else f"fer-edge@{self.name}.service"
+        return instance_name.unit_name(self.name)
 
     @property
     def settings(self) -> str:
@@ -58,7 +58,7 @@ class Instance:
     @property
     def settings_file(self) -> str:
         """The name of that file without .toml."""
-        return DEFAULT_FILE if self.name == _DEFAULT else self.name
+        return DEFAULT_FILE if self.name == instance_name.DEFAULT else self.name
 
 
 @dataclass(frozen=True, slots=True)

@@ -147,10 +147,10 @@ def fit_temperature(logits: np.ndarray, y: np.ndarray) -> float:
     return float(np.exp(minimum.x))
 
 
-def calibration_error(logits: np.ndarray, y: np.ndarray, bins: int = BINS) -> float:
-    """The expected calibration error, 0–1: the mean |accuracy − confidence| over equal bins of the confidence."""
+def calibration_error(logits: np.ndarray, y: np.ndarray) -> float:
+    """The expected calibration error, 0–1: the mean |accuracy − confidence| over BINS equal parts of the confidence."""
     p = probabilities(logits)
     confidence, right = p.max(1), p.argmax(1) == y
-    bin_of = np.minimum((confidence * bins).astype(int), bins - 1)
+    bin_of = np.minimum((confidence * BINS).astype(int), BINS - 1)
     masks = [bin_of == b for b in np.unique(bin_of)]
     return float(sum(abs(right[mask].mean() - confidence[mask].mean()) * mask.mean() for mask in masks))

@@ -30,7 +30,7 @@ from fer_edge.detection.registry import counted_faces, find_detector
 from fer_edge.detection.types import Detector, Face
 from fer_edge.errors import DataError
 from fer_edge.events import UNSURE
-from fer_edge.face_crop import IDENTITY, crop_square, face_crop
+from fer_edge.face_crop import IDENTITY, frame_crop
 from fer_edge.json_fields import to_json
 from fer_edge.label_priors import prior_ratio, weighted
 from fer_edge.labels import NONE
@@ -85,9 +85,8 @@ class FaceReader:
 
         def read_plain(gray: np.ndarray, face: Face) -> tuple[np.ndarray, Quality]:
             mapping = DETECTOR_MAPPINGS.get(face.detector or found.name, IDENTITY)
-            crop = face_crop(gray, face.xywh, plain.side, mapping, face.eyes)
-            quality = crop_quality(crop, face, crop_square(face.xywh, mapping, gray.shape)[2])
-            return plain.probabilities(crop[None])[0], quality
+            crop, side_px = frame_crop(gray, face.xywh, plain.side, mapping, face.eyes)
+            return plain.probabilities(crop[None])[0], crop_quality(crop, face, side_px)
 
         return FaceReader(source.name, source.labels, found, read_plain, (0.0,) * len(source.labels))
 

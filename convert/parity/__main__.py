@@ -7,8 +7,6 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
-
 from convert.argument_types import add_votes_argument, whole_number
 from convert.bundle.bundle_update import require_own_copy, write_report_into
 from convert.data.loader import load
@@ -21,13 +19,13 @@ from convert.parity.reports import read_report
 from convert.parity.runtime_logits import SETS
 from convert.parity.tolerances import Margins
 from convert.report.parity_table import parity_table
-from fer_edge.atomic_file import atomic_file
 from fer_edge.bundle import Bundle
 from fer_edge.command_parser import CommandParser
 from fer_edge.commands.vision_arguments import BUNDLE_HELP
 from fer_edge.console import message, output, result_output
 from fer_edge.errors import UsageError, exit_code_of
 from fer_edge.limits import THREADS
+from fer_edge.record_logits import write_images
 
 
 def main(argv: list[str] | None = None, prog: str = "python -m convert.parity") -> int:
@@ -132,8 +130,7 @@ def _write_images(bundle: Bundle, data: Path | None, votes: Path | None, path: P
     if data is None:
         raise UsageError("--images writes the held-out images of a data set; name the set with --data")
     images, _, _ = held_out(load(data, bundle.side, classes=bundle.labels, votes=votes))
-    with atomic_file(path) as fresh, fresh.open("wb") as file:
-        np.save(file, images)
+    write_images(path, images)
     output(f"{path}: {len(images):,} images")
     return 0
 

@@ -10,7 +10,7 @@ from convert.quantize.bias_correction import correct_biases
 from convert.quantize.channel_equalization import equalize
 from convert.quantize.litert_quantization import int8_model
 from convert.quantize.range_refinement import refine_ranges
-from convert.quantize.range_search import QuantizationOptions, Range, search_ranges
+from convert.quantize.range_search import QuantizationOptions, search_ranges
 from convert.quantize.tensor_statistics import collect_statistics
 from convert.quantize.weight_rounding import round_by_layer_error
 from convert.sources.checks import require_int8
@@ -24,13 +24,12 @@ def quantize_graph(
     images: np.ndarray,
     options: QuantizationOptions | None = None,
     *,
-    pixels: Range = RAW_RANGE,
     keep_float: Sequence[str] = (),
     may_keep_float: bool = False,
 ) -> Graph:
     """Returns the int8 model of a float graph with batch size 1; ranges come from `images` uint8 (N, side, side).
 
-    `pixels` are the float model's input values for 0 and 255, and become the range of the int8 model's input. Layers named in
+    The float model's input values are the pixels, 0 to 255, and so is the range of the int8 model's input. Layers named in
     `keep_float` (conv_3, dense_1: `python -m convert.layers`) stay float; if the last is among them, so is the output. Raises
     UsageError when the model has no such layer, all are named, or the quantizer rejects it; ParityFailed when an operator
     remains in floating point although `keep_float` is empty and `may_keep_float` is not given.
@@ -38,20 +37,20 @@ def quantize_graph(
     options = options or QuantizationOptions()
     require_layers(float_graph, keep_float)
     graph = float_graph.copy()
-    statistics = collect_statistics(graph, images, pixels)
+    statistics = collect_statistics(graph, images)
     if options.equalize:
         statistics = equalize(graph, statistics, options.equalize)
     searched = search_ranges(graph, statistics, options.clip)
     if options.refine:
-        searched = refine_ranges(graph, searched, images, pixels)
+        searched = refine_ranges(graph, searched, images)
     ranges = {tensor: (low * options.widen, high * options.widen) for tensor, (low, high) in searched.items()}
-    ranges[graph.inputs[0]] = pixels
+    ranges[graph.inputs[0]] = RAW_RANGE
     correct = options.correct and options.per_channel
     if correct and not options.round_by_error:
         correct_biases(graph, statistics, keep_float)
     quantized = int8_model(graph, ranges, keep_float, options.per_channel)
     if correct and options.round_by_error:
-        round_by_layer_error(quantized, graph, images, pixels)
+        round_by_layer_error(quantized, graph, images)
     if not keep_float and not may_keep_float:
         require_int8(quantized, float_graph)
     return quantized

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from fer_edge.bundle_provenance import MixedPrecisionRecord
-from fer_edge.classifier import RAW_RANGE, Classifier
+from fer_edge.classifier import Classifier
 
 ROUNDS, BLOCK = 20, 8  # rounds of BLOCK images, with one model and then with the other
 
@@ -27,16 +27,12 @@ def mixed_precision_cost(
     mixed_content: bytes,
     layers: Sequence[str],
     images: np.ndarray,
-    input_range: tuple[float, float] = RAW_RANGE,
-    threads: int = 1,
 ) -> MixedPrecisionRecord:
     """The cost of `mixed_content`, with `layers` in float, over `int8_content`, on images uint8 (N, side, side).
 
     Times are processor time, both models in turn, on the default kernels; `time_ratio` is the median of ROUNDS.
     """
-    models = [
-        Classifier(content, threads=threads, input_range=input_range) for content in (int8_content, mixed_content)
-    ]
+    models = [Classifier(content) for content in (int8_content, mixed_content)]
     block = images[:BLOCK]
     for model in models:
         model.logits(block)  # an interpreter's first run sets things up

@@ -15,7 +15,7 @@ from convert.quantize.range_search import Range, round_to_int8, tensors_of_one_s
 from convert.quantize.tensor_statistics import TensorReader
 from convert.tflite.edits import extract_part
 from convert.tflite.graph import Graph
-from fer_edge.classifier import RAW_RANGE, make_interpreter
+from fer_edge.classifier import make_interpreter
 
 IMAGES = 64  # more change the ranges little
 STEP = 1.15  # factor by which an end of a range is moved
@@ -29,15 +29,13 @@ _FIXED = (
 _LEAST_GAIN = 0.97  # of the error: smaller changes are chance
 
 
-def refine_ranges(
-    graph: Graph, ranges: dict[int, Range], images: np.ndarray, pixels: Range = RAW_RANGE
-) -> dict[int, Range]:
+def refine_ranges(graph: Graph, ranges: dict[int, Range], images: np.ndarray) -> dict[int, Range]:
     """The `ranges` of a float model's activations, by the tensor's index, after the search; the input's is unchanged.
 
     `images` are uint8 (N, side, side); IMAGES of them, evenly spaced, are used.
     """
     chosen = images[np.linspace(0, len(images) - 1, min(IMAGES, len(images))).astype(int)]
-    reader = TensorReader(graph.to_bytes(), pixels)
+    reader = TensorReader(graph.to_bytes())
     values = [reader.read(image, graph.activations()) for image in chosen]
     refined = dict(ranges)
     for tied in tensors_of_one_scale(graph):

@@ -83,9 +83,7 @@ class SyntheticImages:
         return CalibrationSet(self.calibrate, Calibration(record))
 
 
-def make_synthetic_images(
-    path: Path, images: int = IMAGES, check_images: int = CHECK_IMAGES, steps: int = STEPS, seed: int = 0
-) -> SyntheticImages:
+def make_synthetic_images(path: Path, steps: int = STEPS, seed: int = 0) -> SyntheticImages:
     """Synthetic images of the float model in `path` (.keras).
 
     A step takes 0.2 s for 64 images and 85 M multiply-adds on two cores.
@@ -94,8 +92,8 @@ def make_synthetic_images(
     if bfloat16_is_fast():
         for layer in model.layers:  # twice as fast, and precise enough for images
             layer.dtype_policy = "mixed_bfloat16"
-    calibrate, loss = synthesize(model, images, steps, seed, "calibration images")
-    check, _ = synthesize(model, check_images, steps, seed + 1, "check images")
+    calibrate, loss = synthesize(model, IMAGES, steps, seed, "calibration images")
+    check, _ = synthesize(model, CHECK_IMAGES, steps, seed + 1, "check images")
     return SyntheticImages(calibrate, check, sha256_of(path), {"seed": seed, "steps": steps, "loss": loss})
 
 

@@ -65,9 +65,7 @@ def by_channel(values: np.ndarray) -> np.ndarray:
     return values.reshape(-1, values.shape[-1]) if values.ndim else values.reshape(1, 1)
 
 
-def collect_statistics(
-    graph: Graph, images: np.ndarray, pixels: tuple[float, float] = RAW_RANGE, seed: int = 0
-) -> dict[int, TensorStatistics]:
+def collect_statistics(graph: Graph, images: np.ndarray) -> dict[int, TensorStatistics]:
     """The statistics of each activation of a float model over `images` uint8 (N, side, side), by the tensor's index.
 
     Tensors of equal H × W are sampled at the same positions, so that sums of two can be computed row by row.
@@ -75,7 +73,7 @@ def collect_statistics(
     tensors = graph.activations()
     rows: dict[int, list[np.ndarray]] = {t: [] for t in tensors}
     totals: dict[int, list[np.ndarray]] = {}  # low, high, sum of means
-    for values in _sampled(graph, images, tensors, pixels, seed):
+    for values in _sampled(graph, images, tensors):
         for t, (every, sampled) in values.items():
             rows[t].append(sampled)
             now = [every.min(0), every.max(0), every.mean(0, dtype=np.float64)]
@@ -92,11 +90,11 @@ def collect_statistics(
 
 
 def _sampled(
-    graph: Graph, images: np.ndarray, tensors: list[int], pixels: tuple[float, float], seed: int
+    graph: Graph, images: np.ndarray, tensors: list[int]
 ) -> Iterator[dict[int, tuple[np.ndarray, np.ndarray]]]:
     """For each image every tensor as (positions, C), all of it and its sampled rows."""
-    rng = np.random.default_rng(seed)
-    reader = TensorReader(graph.to_bytes(), pixels)
+    rng = np.random.default_rng(0)
+    reader = TensorReader(graph.to_bytes())
     for image in images:
         picked: dict[int, np.ndarray] = {}
         found = {}

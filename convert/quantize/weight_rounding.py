@@ -15,7 +15,7 @@ from convert.quantize.bias_correction import reader_that_can_compensate
 from convert.quantize.tensor_statistics import make_reading_interpreter
 from convert.tflite.edits import extract_part
 from convert.tflite.graph import BIASES, CHANNEL_AXIS, WEIGHTS, Graph, Operator
-from fer_edge.classifier import RAW_RANGE, Classifier
+from fer_edge.classifier import Classifier
 
 POSITIONS = 24  # of an image's H × W outputs whose inputs are sampled
 DAMPING = 0.01  # is added to the diagonal of H, in units of its mean
@@ -23,16 +23,14 @@ _LARGEST = 127  # of an int8 weight: its scales are symmetric
 _BLOCK = 128  # columns that are rounded before the remaining ones are adjusted
 
 
-def round_by_layer_error(
-    quantized: Graph, float_graph: Graph, images: np.ndarray, pixels: tuple[float, float] = RAW_RANGE
-) -> None:
+def round_by_layer_error(quantized: Graph, float_graph: Graph, images: np.ndarray) -> None:
     """Replaces the int8 weights and int32 biases of `quantized`, made from `float_graph`; scales stay.
 
     `images` are uint8 (N, side, side). Layers whose weights are not int8 stay as they are. A layer with a bias of zeros keeps
     it, and the next layer's bias takes its mean where it can.
     """
     matching = {b.number: a for a, b in zip(float_graph.layers(), quantized.layers(), strict=True)}
-    tensors = _Tensors(quantized, images, pixels)
+    tensors = _Tensors(quantized, images)
     missing: dict[int, np.ndarray] = {}  # by int8 operator: what each channel of its input lacks in the mean
     rng = np.random.default_rng(0)
     for op in quantized.operators:
@@ -136,9 +134,9 @@ def _sampled_inputs(graph: Graph, op: Operator, values: np.ndarray, rng: np.rand
 class _Tensors:
     """The tensors of a model on N images, computed operator by operator with the weights that it has by then."""
 
-    def __init__(self, graph: Graph, images: np.ndarray, pixels: tuple[float, float]) -> None:
+    def __init__(self, graph: Graph, images: np.ndarray) -> None:
         self._graph = graph
-        classifier = Classifier(graph.to_bytes(), input_range=pixels)  # its input table
+        classifier = Classifier(graph.to_bytes())  # its input table
         pictures = np.repeat(classifier.input_values[images][..., None], classifier.channels, axis=3)
         self._stored = {graph.inputs[0]: pictures}
 

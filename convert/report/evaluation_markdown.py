@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from convert.evaluate import paper_baseline
 from convert.evaluate.metrics import AverageScores, Interval, Scores
 from convert.report.parity_table import doubt_lines
+from convert.report.table_cells import cell
 
 if TYPE_CHECKING:
     from convert.evaluate.evaluation_report import EvaluationReport
@@ -34,7 +35,7 @@ def markdown(report: EvaluationReport) -> str:
         "|---|---|",
         f"| parameters | {c.parameters:,} (as run, batch normalisation folded) |",
         f"| multiply-adds | {c.multiply_adds / 1e6:.1f} M |",
-        f"| bytes | {c.tflite_bytes:,} of TFLite; {m.file} has {m.file_bytes:,} |",
+        f"| bytes | {c.tflite_bytes:,} of TFLite; {cell(m.file)} has {m.file_bytes:,} |",
         f"| milliseconds | {c.ms_median:.2f}, median of {c.images_timed};"
         f" 10th to 90th percentile {c.ms_low:.2f} to {c.ms_high:.2f} |",
         f"| timed on | {where}, one thread, load average {c.load:.1f} |",
@@ -188,11 +189,11 @@ def _notes(report: EvaluationReport) -> list[str]:
 
 def _table(heads: list[str], rows: list[list[str]]) -> list[str]:
     lines = [heads, ["---"] + ["---:"] * (len(heads) - 1), *rows]
-    return ["| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |" for cells in lines]
+    return ["| " + " | ".join(map(cell, cells)) + " |" for cells in lines]
 
 
 def _beside(ours: list[str], printed: list[str], theirs: bool) -> list[str]:
-    return [cell for pair in zip(ours, printed, strict=True) for cell in (pair if theirs else pair[:1])]
+    return [text for pair in zip(ours, printed, strict=True) for text in (pair if theirs else pair[:1])]
 
 
 def _interval(i: Interval | None) -> list[str]:

@@ -10,6 +10,7 @@ from convert.parity.parity_report import ParityReport
 from convert.parity.reference_free_report import ReferenceFreeReport
 from convert.report.external_training import external_training
 from convert.report.parity_table import report_table
+from convert.report.table_cells import cell
 from convert.train.history import TrainingHistory
 from fer_edge.bundle_provenance import CalibrationRecord, RangeSearchRecord
 from fer_edge.bundle_spec import BundleSpec
@@ -56,9 +57,9 @@ def _quantized(spec: BundleSpec) -> list[str]:
         f"| output | {spec.output.kind}, {q.output.dtype}, scale {q.output.scale:.6g}, zero point {q.output.zero_point} |",
         f"| crop | {spec.input.preprocess}, defined in fer_edge/face_crop.py |",
         *_default_threshold(spec),
-        *([f"| labels of the data | {made.labels_from} |"] if made.labels_from else []),
+        *([f"| labels of the data | {cell(made.labels_from)} |"] if made.labels_from else []),
         f"| float model | SHA-256 {(made.float_sha256 or '')[:16]}… |",
-        f"| calibrated on | {calibration_text(made.calibration)} |",
+        f"| calibrated on | {cell(calibration_text(made.calibration))} |",
         f"| ranges | {range_search_text(made.calibration.ranges)} |",
         f"| made with | {', '.join(f'{name} {version}' for name, version in made.versions.items() if version)} |",
     ]
@@ -70,14 +71,16 @@ def _existing_file(spec: BundleSpec) -> list[str]:
     compared = made.float_model
     channels = f"{entry.channels} channels, each the gray value" if entry.channels > 1 else "1 channel"
     reference = (
-        f"{compared.file}, SHA-256 {compared.sha256[:16]}…" if compared else "nothing, because no float model was given"
+        f"{cell(compared.file)}, SHA-256 {compared.sha256[:16]}…"
+        if compared
+        else "nothing, because no float model was given"
     )
     return [
         "An existing file, used as it is. Its training and its calibration are not known here.",
         "",
         "| | |",
         "|---|---|",
-        f"| file | model.tflite, {cost.bytes:,} bytes, in {spec.quantization.scheme}, from {made.source.file}"
+        f"| file | model.tflite, {cost.bytes:,} bytes, in {spec.quantization.scheme}, from {cell(made.source.file)}"
         f" (SHA-256 {made.source.sha256[:16]}…) |",
         f"| cost of one face | {cost.multiply_adds / 1e6:.1f} M multiply-adds, {cost.parameters:,} parameters |",
         f"| input | {spec.quantization.input.dtype}, {channels}, pixels 0 to 255 as {low:g} to {high:g} |",

@@ -11,6 +11,7 @@ from convert.parity.differences import PartDifference
 from convert.parity.paired_tests import PairedDifference
 from convert.parity.parity_report import ParityReport, RuntimeParity
 from convert.parity.reference_free_report import ReferenceFreeReport
+from convert.report.table_cells import cell
 
 
 def report_table(report: ParityReport | ReferenceFreeReport) -> str:
@@ -64,14 +65,14 @@ def reference_free_table(report: ReferenceFreeReport) -> str:
         "| runtime | same label as the first |",
         "|---|---|",
     ]
-    lines += [f"| {name} | {row.same_label * 100:.2f} % |" for name, row in report.runtimes.items()]
+    lines += [f"| {cell(name)} | {row.same_label * 100:.2f} % |" for name, row in report.runtimes.items()]
     for name, part in report.parts.items():
         lines += ["", f"| {name}, n = {part.n} | | 95 % interval |", "|---|---|---|"]
         lines.append(_interval_row("accuracy %", part.accuracy, 100, 2))
         if part.macro_auc:
             lines.append(_interval_row("macro AUC", part.macro_auc, 1, 4))
         lines += [
-            f"| recall of {label} % (n {row.n}) | {row.recall * 100:.2f} | |"
+            f"| recall of {cell(label)} % (n {row.n}) | {row.recall * 100:.2f} | |"
             for label, row in part.classes.items()
             if row.n and row.recall is not None
         ]
@@ -156,7 +157,7 @@ def label_rows(found: LabelCalibration, labels_from: str | None = None) -> list[
     for label, below in found.below.items():
         rows = [found.coverage[part][label] for part in found.coverage]
         cells = [f"{row.n} | {_percent(row.right)} | {_percent(row.recall)}" for row in rows]
-        lines.append(f"| {label} | {'never' if below is None else f'{below:.2f}'} | {' | '.join(cells)} |")
+        lines.append(f"| {cell(label)} | {'never' if below is None else f'{below:.2f}'} | {' | '.join(cells)} |")
     return [*lines, ""]
 
 
@@ -190,7 +191,7 @@ def _runtime_rows(runtimes: dict[str, RuntimeParity]) -> list[str]:
         accuracy = f"{both.accuracy.difference * 100:+.2f}" if both else ""
         auc = f"{both.macro_auc.difference:+.4f}" if both and both.macro_auc else ""
         lines.append(
-            f"| {name} | {row.verdict} | {e.agreement * 100:.2f} % | {e.slope:.4f} | {e.rms:.4f} | {accuracy} | {auc} |"
+            f"| {cell(name)} | {row.verdict} | {e.agreement * 100:.2f} % | {e.slope:.4f} | {e.rms:.4f} | {accuracy} | {auc} |"
         )
     return lines
 
@@ -200,7 +201,7 @@ def _difference_row(name: str, d: PairedDifference, factor: float, digits: int) 
     if d.low is not None and d.high is not None:
         interval = f"{d.low * factor:+.{digits}f} to {d.high * factor:+.{digits}f}"
     return (
-        f"| {name} | {d.float * factor:.{digits}f} | {d.int8 * factor:.{digits}f} | {d.difference * factor:+.{digits}f}"
+        f"| {cell(name)} | {d.float * factor:.{digits}f} | {d.int8 * factor:.{digits}f} | {d.difference * factor:+.{digits}f}"
         f" | {interval} | {d.margin * factor:.{digits}f} |"
     )
 

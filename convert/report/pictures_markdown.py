@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 from convert.evaluate.pictures import PictureReport, PictureScores, Proportion
+from convert.report.table_cells import cell
 from fer_edge.atomic_file import write_atomically
 from fer_edge.errors import UsageError
 from fer_edge.labels import NONE
@@ -36,7 +37,7 @@ def pictures_markdown(report: PictureReport) -> str:
             f"`{NONE}` are pictures without a face: what is found and reported in them is wrong. They are not in **all**.",
         ]
     lines += ["", "| reported label | share right |", "|---|---|"]
-    lines += [f"| {label} | {_cell(share)} |" for label, share in report.right_by_label.items()]
+    lines += [f"| {cell(label)} | {_share(share)} |" for label, share in report.right_by_label.items()]
     if report.unreadable:
         names = "; ".join(report.unreadable[:_MOST_NAMES]) + ("; …" if report.unreadable[_MOST_NAMES:] else "")
         lines += ["", f"{len(report.unreadable):,} files could not be read: {names}."]
@@ -62,11 +63,11 @@ def write_pictures_report(report: PictureReport, folder: Path) -> list[Path]:
 
 
 def _row(name: str, scores: PictureScores) -> str:
-    cells = (scores.found, scores.right_of_found, scores.reported_of_found, scores.right_of_reported)
-    return f"| {name} | {' | '.join(_cell(cell) for cell in cells)} |"
+    shares = (scores.found, scores.right_of_found, scores.reported_of_found, scores.right_of_reported)
+    return f"| {cell(name)} | {' | '.join(map(_share, shares))} |"
 
 
-def _cell(proportion: Proportion | None) -> str:
+def _share(proportion: Proportion | None) -> str:
     if proportion is None or proportion.share is None:
         return ""
     share = proportion.share

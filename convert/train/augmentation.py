@@ -116,11 +116,6 @@ def render_views(x: np.ndarray, views: Views) -> np.ndarray:
     return out
 
 
-def augment(x: np.ndarray, augmentation: Augmentation, rng: np.random.Generator, side: int | None = None) -> np.ndarray:
-    """Augmented images float32 (N, side, side, 1), 0–255, from uint8 (N, H, H, 1). `side` None: H. The border repeats."""
-    return render_views(x, draw_views(len(x), x.shape[1], augmentation, rng, side))
-
-
 @dataclass(frozen=True)
 class Mixing:
     """With which other image of its batch each of N images is blended (mixup; Zhang et al. 2018, arXiv 1710.09412)."""
@@ -149,8 +144,3 @@ def draw_mixing(count: int, alpha: float, rng: np.random.Generator, mixed_share:
     if mixed_share < 1:
         share = np.where(rng.random(count) < mixed_share, share, np.float32(1))
     return Mixing(share, other)
-
-
-def mixup(x: np.ndarray, y: np.ndarray, alpha: float, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """`draw_mixing`, applied to images float32 (N, H, W, 1) and soft labels float32 (N, classes)."""
-    return draw_mixing(len(x), alpha, rng).apply(x, y)

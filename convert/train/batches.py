@@ -108,8 +108,8 @@ def steps_per_epoch(images: int, batch: int) -> int:
 class Batches(keras.utils.PyDataset):  # type: ignore[misc, unused-ignore]
     """One epoch: views float32 (B, side, side, 1) and targets float32 (B, columns) in the order of `loss.TargetColumns`."""
 
-    def __init__(self, plan: EpochPlan, teachers: Teachers | None = None, workers: int = 1) -> None:
-        super().__init__(workers=workers, max_queue_size=4)
+    def __init__(self, plan: EpochPlan, teachers: Teachers | None = None) -> None:
+        super().__init__(workers=1, max_queue_size=4)
         self.plan, self.teachers = plan, teachers
         self.targets = plan.images.targets()
         if teachers is not None and teachers.on_images is not None:

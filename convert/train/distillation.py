@@ -17,6 +17,8 @@ from fer_edge.errors import UsageError
 if TYPE_CHECKING:
     from convert.train.presets import Recipe
 
+_CHUNK = 256  # images that are evaluated at once
+
 
 class Teachers:
     """Float models whose mean softened probabilities a student learns. Their input must fit the student's images.
@@ -57,9 +59,9 @@ class Teachers:
         return mean
 
 
-def _chunks(x: np.ndarray, size: int = 256) -> Iterator[np.ndarray]:
-    for start in range(0, len(x), size):
-        yield x[start : start + size]
+def _chunks(x: np.ndarray) -> Iterator[np.ndarray]:
+    for start in range(0, len(x), _CHUNK):
+        yield x[start : start + _CHUNK]
 
 
 def _load_teacher(path: Path, policy: str, shape: tuple[int, ...], labels: Sequence[str]) -> keras.Model:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 import re
@@ -32,6 +31,7 @@ from convert.train.processes import ONE_PROCESS, Processes, on_this_process
 from convert.train.progress import TrainingProgress
 from convert.train.run_folder import history_beside, labels_beside
 from fer_edge.atomic_file import atomic_file
+from fer_edge.bundle_files import sha256_of
 from fer_edge.errors import DataError, UsageError
 from fer_edge.json_fields import to_json
 
@@ -281,6 +281,6 @@ def _outside_labels(uses_votes: bool, teachers: Sequence[Path], init: Path | Non
 
 def _sha256(path: Path) -> str:
     try:
-        return hashlib.sha256(path.read_bytes()).hexdigest()
+        return sha256_of(path)
     except OSError as error:
         raise UsageError(f"{path} cannot be read: {error.strerror}") from error

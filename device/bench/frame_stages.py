@@ -25,6 +25,7 @@ from device.bench.timing import CallTimes
 from device.camera.frame import Frame
 from device.clock import Clock
 from device.config import Settings
+from device.output.arrivals import patience_s
 from device.output.episodes import EpisodeRules
 from device.output.event_aggregator import EventAggregator
 from device.output.event_bodies import reading_body
@@ -41,8 +42,8 @@ if TYPE_CHECKING:
     import numpy as np
 
 SCENE_FRAMES = 16  # of a scene; then the same backwards, so that nothing jumps
+_FORCED_WRITES, _LINES = 5, 60  # of a batch of readings each
 _NOISE_LEVELS = 2.0  # gray levels: sensor noise in a lit room
-_PATIENCE_S = 2.0
 
 
 def face_scene(settings: Settings) -> tuple[np.ndarray, ...]:
@@ -132,14 +133,12 @@ def open_frame_work(
     with Path(os.devnull).open("w") as stdout, FanOut([journal, lines := JsonLinesSink(stdout)]) as sinks:
         recorder, start_ns = EventRecorder(sinks, clock, [lines]), clock.mono_ns()
         rules = EpisodeRules(hold_s=settings.hold_s)
-        aggregator = EventAggregator(recorder.record, clock, rules, start_ns, _PATIENCE_S)
+        aggregator = EventAggregator(recorder.record, clock, rules, start_ns, patience_s(settings.fps))
         yield FrameWork(settings, clock, pipeline, scene(settings), recorder, sinks, aggregator, start_ns)
 
 
-def time_forced_writes(
-    folder: Path, clock: Clock, labels: Sequence[str], times: int = 5, lines: int = 60
-) -> tuple[int, CallTimes]:
-    """The bytes of a batch of `lines` journal lines (readings), and the times of `times` synced writes of such a batch.
+def time_forced_writes(folder: Path, clock: Clock, labels: Sequence[str]) -> tuple[int, CallTimes]:
+    """The bytes of a batch of 60 journal lines (readings), and the times of 5 synced writes of such a batch.
 
     The loop writes a batch every half minute or less often; on a card it may take longer than many frames. Raises UsageError
     when the folder cannot be written.
@@ -147,12 +146,12 @@ def time_forced_writes(
     import numpy as np
 
     p, face = np.full(len(labels), 1 / len(labels), np.float32), Face((0, 0, 100, 100), 0.9)
-    reading = Reading(0, 0, face, labels[0], p, 1, 1.0, labels[0], p)
+    reading = Reading(0, 0, face, labels[0], p, labels[0], 1, 1.0, p)
     spans_ns, batch_bytes = [], 0
     with Journal(folder, clock, sync_s=3600.0) as journal:
         recorder = EventRecorder(journal, clock)
-        for _ in range(times):
-            events = [recorder.record("reading", reading_body(reading, None)) for _ in range(lines)]
+        for _ in range(_FORCED_WRITES):
+            events = [recorder.record("reading", reading_body(reading, None)) for _ in range(_LINES)]
             batch_bytes = sum(len(event.line().encode()) + 1 for event in events)
             start_ns = clock.mono_ns()
             journal.sync()

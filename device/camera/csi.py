@@ -131,8 +131,7 @@ class CsiCamera:
         taken_ns = int(metadata.get("SensorTimestamp", now_ns))
         if not now_ns - 10_000_000_000 < taken_ns <= now_ns:  # a driver that uses another clock
             taken_ns = now_ns
-        lux = metadata.get("Lux")
-        frame = Frame(self._seq, taken_ns, gray, None if lux is None else float(lux))
+        frame = Frame(self._seq, taken_ns, gray)
         self._seq += 1
         return frame
 

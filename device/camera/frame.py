@@ -16,14 +16,12 @@ class Frame:
     """One picture of a source. `gray` is uint8 (H, W), the only pixel format of the device. Raises FerEdgeError for another.
 
     `seq` counts the reads of the source, from 0. `mono_ns` is when the picture was taken, by the run's clock; for a
-    recording, the start of the run plus the position in the recording. `lux` is the scene's brightness where the camera
-    measures it.
+    recording, the start of the run plus the position in the recording.
     """
 
     seq: int
     mono_ns: int
     gray: np.ndarray
-    lux: float | None = None
 
     def __post_init__(self) -> None:
         if self.gray.ndim != 2 or self.gray.dtype.name != "uint8" or 0 in self.gray.shape:

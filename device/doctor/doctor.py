@@ -30,6 +30,7 @@ from device.doctor.findings import FAIL, DoctorReport, Fact, Finding, make_findi
 from device.doctor.subprocess_probe import PREREQUISITES
 from device.service.systemd_units import service_environment
 from device.system.health import Sensors, vcgencmd
+from device.system.mounts import read_mounts
 from device.system.status import read_instance
 from fer_edge.errors import UsageError
 
@@ -78,7 +79,7 @@ class Doctor:
         if "camera" not in steps and instance.record is not None:
             yield make_finding("camera.used", name=settings.name, pid=instance.record.pid)
 
-        user, mounts = system_checks.user_name(os.geteuid()), system_checks.read_mounts(self.root)
+        user, mounts = system_checks.user_name(os.geteuid()), read_mounts(self.root)
         journal = settings.log or default_journal_folder(environ, settings.name)
         yield system_checks.devices(user, self.root)
         yield system_checks.folder(journal, "journal", user, mounts)
@@ -103,11 +104,9 @@ def run_doctor(
     log: Callable[[str], None] = lambda _: None,
     on_finding: Callable[[Finding], None] = lambda _: None,
     environ: Mapping[str, str] | None = None,
-    root: Path = Path("/"),
-    timeout_s: float = _PROBE_TIMEOUT_S,
 ) -> DoctorReport:
     """The report on a run with these flags and settings on this machine; `on_finding` gets each finding as it is made."""
-    doctor = Doctor(flags, config, first_run, environ, root, timeout_s)
+    doctor = Doctor(flags, config, first_run, environ)
     findings = []
     for finding in doctor.findings(log):
         findings.append(_with_command_facts(finding, doctor))

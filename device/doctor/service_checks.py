@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from device.clock import SystemClock
-from device.config import SETTING_FIELDS, Settings
+from device.config import Settings
 from device.doctor.findings import Finding, make_finding
 from device.output.mqtt.broker import broker_from_settings
 from device.service.systemd_units import SYSTEM_UNITS, Unit
 from device.system.status import InstanceStatus
-from fer_edge import __version__
+from fer_edge import __version__, instance_name
 from fer_edge.errors import UsageError
 
 _UNIT_PROPERTIES = "LoadState,ActiveState,SubState,Result,NRestarts,UnitFileState,FragmentPath"
@@ -27,7 +27,7 @@ def service(name: str, first_run: bool, root: Path, environ: Mapping[str, str]) 
     if not (root / "run/systemd/system").is_dir():  # the test of sd_booted(3)
         yield make_finding("service.nosystemd")
         return
-    unit = "fer-edge.service" if name == SETTING_FIELDS["name"].default else f"fer-edge@{name}.service"
+    unit = instance_name.unit_name(name)
     for user in ((), ("--user",)):
         properties = _unit_properties(unit, user, environ)
         if properties.get("LoadState") == "loaded":
@@ -66,7 +66,7 @@ def broker(settings: Settings, root: Path) -> Iterator[Finding]:
     except UsageError as error:
         yield make_finding("mqtt.wrong", error=error)
         return
-    unit = Unit(Path("/bin/true"), template=settings.name != SETTING_FIELDS["name"].default)
+    unit = Unit(Path("/bin/true"), template=settings.name != instance_name.DEFAULT)
     facts: dict[str, Any] = {
         "broker": broker_from_settings(settings),
         "unit": unit.file_name,

@@ -11,18 +11,17 @@ import os
 import pwd
 import tempfile
 from collections.abc import Iterable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from device.config import Settings
 from device.doctor.findings import Finding, make_finding
 from device.system.health import BITS, Health
+from device.system.mounts import MEMORY_FILE_SYSTEMS, Mount, mount_of
 from fer_edge.requirements import MIN_GLIBC, PYTHON_VERSIONS
 
 _DEVICE_PATTERNS = ("video*", "media*", "dma_heap/*")
 _PURPOSES = {"journal": "the journal's folder", "status": "the folder of the status file"}
-MEMORY_FILE_SYSTEMS = ("tmpfs", "ramfs", "overlay")
 _WORN_TENTHS = 9  # of 11: more than 80 % of its life used, as eMMC reports it (JEDEC 84-B50, DEVICE_LIFE_TIME_EST)
 _EARLIEST_DATE = "2025-11-01"  # this version did not exist before; a clock that shows an earlier day is wrong
 
@@ -146,32 +145,6 @@ def wear(path: Path, mounts: list[Mount], root: Path) -> Finding:
     kilobytes = _number(_text(system / "lifetime_write_kbytes"))
     written = f", {_size_text(kilobytes * 1024)} written so far" if kilobytes else ""
     return make_finding("wear.ok", device=f"/dev/{node}", written=written)
-
-
-@dataclass(frozen=True, slots=True)
-class Mount:
-    """A mounted file system: its mount point, its device as `major:minor`, and its type."""
-
-    point: str
-    device: str
-    kind: str
-
-
-def read_mounts(root: Path) -> list[Mount]:
-    """The mounted file systems in mount order (proc(5), mountinfo)."""
-    mounts = []
-    for line in _text(root / "proc/self/mountinfo").splitlines():
-        left, _, right = line.partition(" - ")
-        fields = left.split()
-        mounts.append(Mount(fields[4].replace("\\040", " "), fields[2], right.split()[0]))
-    return mounts
-
-
-def mount_of(path: Path, mounts: list[Mount]) -> Mount | None:
-    """The file system of `path`: the deepest mount point above it, and of several there the last."""
-    absolute = path.absolute()
-    above = [mount for mount in mounts if absolute.is_relative_to(mount.point)]
-    return max(reversed(above), key=lambda mount: len(mount.point), default=None)
 
 
 def _first_names(nodes: Iterable[Path], root: Path) -> str:

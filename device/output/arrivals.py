@@ -8,8 +8,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from device.vision.search import MAX_FORGET_S
+
+PATIENCE_S = 2.0  # after which a frame counts as missing, where frames are close
+_PATIENCE_FRAMES = 3  # and where they are further apart
 _MOST_GAPS = 1.5  # for which a frame may be awaited, in usual gaps between two frames
-_LONGEST_NS = 10_000_000_000  # wait in which nothing is forgotten, as of tracks (device.vision.search)
+_LONGEST_NS = round(MAX_FORGET_S * 1e9)  # wait in which nothing is forgotten, as of tracks
+
+
+def patience_s(fps: float) -> float:
+    """After how many seconds the next frame of a run at `fps` counts as missing."""
+    return max(PATIENCE_S, _PATIENCE_FRAMES / fps)
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,7 +27,6 @@ class EpisodeRules:
     longest_s: float = (
         600.0  # after which an episode is recorded and continues as another, so that a crash loses no hours
     )
-    unsure_below: float = 0.0  # a largest probability below this is an abstention
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,13 +96,6 @@ def close_episodes(episodes: OpenEpisodes, why: str) -> list[EpisodeBody]:
     return [body for key, face in episodes.faces.items() for body in _episode_bodies(key, face.episode, why)]
 
 
-def counted_label(reading: Reading, rules: EpisodeRules) -> str:
-    """The label that a reading counts as: the smoothed one, `unsure` included; without one its own, or `unsure`."""
-    if reading.steady:
-        return reading.steady
-    return reading.label if float(max(reading.probs)) >= rules.unsure_below else UNSURE
-
-
 def _by_track(readings: Sequence[Reading]) -> list[tuple[int, Reading]]:
     tracked = [(reading.track, reading) for reading in readings if reading.track is not None]
     others = [reading for reading in readings if reading.track is None]
@@ -115,7 +107,7 @@ def _update_face(
     face: _FaceEpisodes, reading: Reading, mono_ns: int, rules: EpisodeRules
 ) -> tuple[_FaceEpisodes, _LabelRun | None, str]:
     """The face after one more frame, and the episode that this frame ended, with the reason."""
-    label = counted_label(reading, rules)
+    label = reading.steady
     episode, candidate = face.episode, face.candidate
     if episode is not None and label == episode.label:
         episode = _extended(episode, reading, mono_ns)

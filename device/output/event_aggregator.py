@@ -47,20 +47,20 @@ class EventAggregator:
         self._episodes, ended = episodes.update_episodes(self._episodes, readings, mono_ns, self.rules)
         for body in ended:
             self._record("episode", body, mono_ns)
-        self._tally, minutes = tally.update_tally(self._tally, readings, mono_ns, counts, self.rules)
+        self._tally, minutes = tally.update_tally(self._tally, readings, mono_ns, counts)
         self._record_tallies(minutes, mono_ns)
 
     def add_dropped_frame(self, mono_ns: int, counts: FrameCounts) -> None:
         """Adds a frame that was dropped although the camera works: the processor is hot or over its budget."""
         self._check_clock()
         self._episodes = episodes.add_dropped_frame(self._episodes, mono_ns)
-        self._tally, minutes = tally.add_dropped_frame(self._tally, mono_ns, counts, self.rules)
+        self._tally, minutes = tally.add_dropped_frame(self._tally, mono_ns, counts)
         self._record_tallies(minutes, mono_ns)
 
     def advance(self, mono_ns: int, counts: FrameCounts, paused: bool = False) -> None:
         """Advances the time without a frame: none arrived, or the run is paused."""
         self._check_clock()
-        self._tally, minutes = tally.update_tally(self._tally, None, mono_ns, counts, self.rules, paused)
+        self._tally, minutes = tally.update_tally(self._tally, None, mono_ns, counts, paused)
         self._record_tallies(minutes, mono_ns)
 
     def interrupt(self, why: str, mono_ns: int) -> None:
@@ -77,7 +77,7 @@ class EventAggregator:
     def finish(self, mono_ns: int, counts: FrameCounts, paused: bool = False) -> None:
         """Records what is open at the end of the run."""
         self.interrupt("end", mono_ns)
-        self._record_tallies(tally.finish_tally(self._tally, mono_ns, counts, self.rules, paused), mono_ns)
+        self._record_tallies(tally.finish_tally(self._tally, mono_ns, counts, paused), mono_ns)
 
     def _record_tallies(self, bodies: Sequence[TallyBody], mono_ns: int) -> None:
         for body in bodies:

@@ -9,8 +9,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Generic, TypeVar
 
-from device.output.episodes import EpisodeRules, counted_label
-
 if TYPE_CHECKING:
     from device.vision.readings import Reading
 
@@ -44,13 +42,10 @@ class Presence:
     faces: Debounced[int] = Debounced()
 
 
-_EPISODE_RULES = EpisodeRules()
-
-
 def update_presence(presence: Presence, readings: Sequence[Reading], mono_ns: int, hold_s: float) -> Presence:
     """The presence after a frame with these readings."""
     largest = max(readings, key=lambda reading: reading.face.xywh[2] * reading.face.xywh[3], default=None)
-    expression = NO_FACE if largest is None else counted_label(largest, _EPISODE_RULES)
+    expression = NO_FACE if largest is None else largest.steady
     hold_ns = round(hold_s * 1e9)
     return Presence(
         presence.expression.update(expression, mono_ns, hold_ns),

@@ -9,8 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal
 
-from device.output.arrivals import Arrivals
-from device.output.episodes import EpisodeRules, counted_label
+from device.output.arrivals import PATIENCE_S, Arrivals
 from fer_edge.events import UNSURE
 
 if TYPE_CHECKING:
@@ -56,7 +55,7 @@ class Tally:
     processed: int = 0
 
 
-def start_tally(mono_ns: int, patience_s: float = 2.0, length_s: float = _MINUTE_S) -> Tally:
+def start_tally(mono_ns: int, patience_s: float = PATIENCE_S, length_s: float = _MINUTE_S) -> Tally:
     """The tally of a run that starts now. `patience_s` is longer than the time between two frames should be."""
     return Tally(mono_ns, mono_ns, round(patience_s * 1e9), round(length_s * 1e9))
 
@@ -66,7 +65,6 @@ def update_tally(
     readings: Sequence[Reading] | None,
     mono_ns: int,
     counts: FrameCounts,
-    rules: EpisodeRules,
     paused: bool = False,
 ) -> tuple[Tally, list[TallyBody]]:
     """The tally at `mono_ns`, and the bodies of the `tally` events of the minutes that have ended.
@@ -78,7 +76,7 @@ def update_tally(
     late = _is_late(tally, mono_ns)
     if readings is None and not paused and not late:
         return tally, []  # the next frame decides
-    tally, bodies = _advance(tally, readings or (), mono_ns, counts, rules, _time_kind(paused, late))
+    tally, bodies = _advance(tally, readings or (), mono_ns, counts, _time_kind(paused, late))
     if readings is None:
         return replace(tally, missing=not paused), bodies
     arrivals, faces_max = tally.arrivals.add(mono_ns, processed=True), max(tally.faces_max, len(readings))
@@ -86,11 +84,9 @@ def update_tally(
     return replace(tally, arrivals=arrivals, missing=False, faces_max=faces_max, processed=processed), bodies
 
 
-def add_dropped_frame(
-    tally: Tally, mono_ns: int, counts: FrameCounts, rules: EpisodeRules
-) -> tuple[Tally, list[TallyBody]]:
+def add_dropped_frame(tally: Tally, mono_ns: int, counts: FrameCounts) -> tuple[Tally, list[TallyBody]]:
     """The tally after a frame that was dropped, as `update_tally`; the next processed frame decides what the time counts as."""
-    tally, bodies = update_tally(tally, None, mono_ns, counts, rules)
+    tally, bodies = update_tally(tally, None, mono_ns, counts)
     return replace(tally, arrivals=tally.arrivals.add(mono_ns, processed=False), missing=False), bodies
 
 
@@ -101,12 +97,10 @@ def end_tally(tally: Tally, counts: FrameCounts) -> tuple[Tally, list[TallyBody]
     return _next_tally(tally, tally.upto_ns, counts), [_tally_body(tally, counts)]
 
 
-def finish_tally(
-    tally: Tally, mono_ns: int, counts: FrameCounts, rules: EpisodeRules, paused: bool = False
-) -> list[TallyBody]:
+def finish_tally(tally: Tally, mono_ns: int, counts: FrameCounts, paused: bool = False) -> list[TallyBody]:
     """The bodies of the `tally` events up to the end of the run; the time after the last frame counts as without a face."""
     late = _is_late(tally, mono_ns)
-    tally, bodies = _advance(tally, (), mono_ns, counts, rules, _time_kind(paused, late))
+    tally, bodies = _advance(tally, (), mono_ns, counts, _time_kind(paused, late))
     return [*bodies, _tally_body(tally, counts)] if tally.upto_ns > tally.start_ns else bodies
 
 
@@ -127,16 +121,15 @@ def _advance(
     readings: Sequence[Reading],
     mono_ns: int,
     counts: FrameCounts,
-    rules: EpisodeRules,
     kind: _TimeKind,
 ) -> tuple[Tally, list[TallyBody]]:
     """The tally with the time up to `mono_ns` added as `kind`, and the minutes that it completed."""
     bodies = []
     while mono_ns - tally.start_ns >= tally.length_ns:
         end_ns = tally.start_ns + tally.length_ns
-        bodies.append(_tally_body(_add_time(tally, readings, end_ns, rules, kind), counts))
+        bodies.append(_tally_body(_add_time(tally, readings, end_ns, kind), counts))
         tally = _next_tally(tally, end_ns, counts)
-    return _add_time(tally, readings, mono_ns, rules, kind), bodies
+    return _add_time(tally, readings, mono_ns, kind), bodies
 
 
 def _next_tally(tally: Tally, start_ns: int, counts: FrameCounts) -> Tally:
@@ -145,7 +138,7 @@ def _next_tally(tally: Tally, start_ns: int, counts: FrameCounts) -> Tally:
     return replace(start, arrivals=tally.arrivals, missing=tally.missing)
 
 
-def _add_time(tally: Tally, readings: Sequence[Reading], to_ns: int, rules: EpisodeRules, kind: _TimeKind) -> Tally:
+def _add_time(tally: Tally, readings: Sequence[Reading], to_ns: int, kind: _TimeKind) -> Tally:
     ns = to_ns - tally.upto_ns
     if ns <= 0:
         return tally
@@ -157,7 +150,7 @@ def _add_time(tally: Tally, readings: Sequence[Reading], to_ns: int, rules: Epis
         return replace(tally, upto_ns=to_ns, observed_ns=tally.observed_ns + ns)
     labels_ns, unsure_ns = dict(tally.labels_ns), dict(tally.unsure_ns)
     for reading in readings:
-        label = counted_label(reading, rules)
+        label = reading.steady
         labels_ns[label] = labels_ns.get(label, 0) + ns
         if label == UNSURE:
             why = reading.why or "confidence"

@@ -195,7 +195,7 @@ def _draw(picture: np.ndarray, reading: Reading) -> None:
     colour = _GRAY if unsure else _COLOURS[(reading.track or 0) % len(_COLOURS)]
     cv2.rectangle(picture, (x, y), (x + width, y + height), colour, 2)
     p = float(max(reading.probs if reading.steady_probs is None else reading.steady_probs))
-    label = f"{UNSURE} ({reading.why})" if unsure and reading.why else f"{reading.steady or reading.label} {p:.0%}"
+    label = f"{UNSURE} ({reading.why})" if unsure and reading.why else f"{reading.steady} {p:.0%}"
     _draw_text(picture, f"{reading.track}: {label}", (max(0, x), y - 6 if y >= 20 else y + height + 16), colour)
 
 

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import csv
-import hashlib
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -19,15 +18,14 @@ from device.recorded.results import LabelResult
 from device.recorded.shards import Shard
 from device.recorded.summary import Provenance
 from fer_edge.atomic_file import atomic_file, write_atomically
+from fer_edge.bundle_files import sha256_of
 from fer_edge.errors import UsageError
 from fer_edge.json_fields import json_text, parse_json
 from fer_edge.limits import LABEL_INDEX_BYTES
-from fer_edge.text_cleaning import clean, spreadsheet_text
+from fer_edge.text_cleaning import CELL_CHARS, clean, spreadsheet_text
 
 STEM = "index"
 _FILE_NAME = re.compile(rf"{STEM}(?P<part>-[0-9]+-of-[0-9]+)?\.({'|'.join(FORMATS)})\.json")
-_PIECE_BYTES = 1 << 20
-_CELL_CHARS = 32_767
 _OWNER_ONLY = 0o600  # as the tables
 
 
@@ -141,15 +139,6 @@ def index_of(
     return Index(options.form, made_by, shard, videos, entries)
 
 
-def file_sha256(path: Path) -> str:
-    """The SHA-256 of a file, hexadecimal. Raises OSError."""
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while piece := file.read(_PIECE_BYTES):
-            digest.update(piece)
-    return digest.hexdigest()
-
-
 def _entry(result: LabelResult, number: int, out: Path) -> IndexEntry:
     summary = result.summary
     if summary is None:
@@ -163,7 +152,7 @@ def _entry(result: LabelResult, number: int, out: Path) -> IndexEntry:
         summary.seconds,
         "incomplete" if result.problem else "labelled",
         result.problem or None,
-        file_sha256(result.rows),
+        sha256_of(result.rows),
     )
 
 
@@ -189,4 +178,4 @@ def _write_parquet(path: Path, rows: list[list[Any]], facts: dict[str, Any]) -> 
 
 def _cleaned(cells: Iterator[Any]) -> Iterator[Any]:
     """Texts need not be UTF-8: names of files are not."""
-    return (clean(cell, _CELL_CHARS) if isinstance(cell, str) else cell for cell in cells)
+    return (clean(cell, CELL_CHARS) if isinstance(cell, str) else cell for cell in cells)

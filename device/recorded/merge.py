@@ -8,8 +8,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from device.recorded.files import ANNOTATED, sidecar_path
-from device.recorded.index import Index, IndexEntry, file_sha256, indexes_in
+from device.recorded.index import Index, IndexEntry, indexes_in
 from fer_edge.atomic_file import atomic_file
+from fer_edge.bundle_files import sha256_of
 from fer_edge.errors import UsageError
 from fer_edge.folder_files import in_sentence
 
@@ -110,7 +111,7 @@ def _copy(part: _Part, entry: IndexEntry, out: Path) -> None:
     if entry.table is None:
         return
     table, copy = part.folder / entry.table, out / entry.table
-    if file_sha256(table) != entry.sha256:
+    if sha256_of(table) != entry.sha256:
         raise UsageError(f"{table} is not the table of {part}: its hash differs; label that part again")
     if copy.exists() and copy.samefile(table):
         return

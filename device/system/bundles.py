@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from fer_edge.active_bundle import IN_USE_FILE, bundle_path, selected_names
-from fer_edge.atomic_file import write_atomically
+from fer_edge.atomic_file import sync_to_disk, write_atomically
 from fer_edge.bundle import REQUIRED_FILES, Bundle
 from fer_edge.errors import BundleRefused, FerEdgeError, UsageError
 from fer_edge.golden_check import Verification, verify
@@ -83,11 +83,11 @@ class BundleStore:
                 temporary.chmod(0o755)
                 if not self._holds(temporary, bundle):
                     raise UsageError(f"{source} changed while it was copied; install it again")
-                _fsync(temporary)
+                sync_to_disk(temporary)
                 if path.exists():  # a damaged release of the same name
                     path.rename(self.releases / f"{_TEMPORARY_PREFIX}damaged-{name}")
                 temporary.rename(path)
-            _fsync(self.releases)
+            sync_to_disk(self.releases)
             self._remove_leftovers()
         return BundleChange(name, path, verified)
 
@@ -127,13 +127,13 @@ class BundleStore:
         verified = verify(Bundle.load(path))
         if release not in SHIPPED:  # an interrupted installation may have left it in memory only
             for file in (*path.iterdir(), path, self.releases):
-                _fsync(file)
+                sync_to_disk(file)
         return BundleChange(release, path, verified)
 
     def _write_history(self, names: tuple[str, ...]) -> None:
         text = "".join(f"{name}\n" for name in names[:_HISTORY_LENGTH])
         write_atomically(self.folder / IN_USE_FILE, text, mode=0o644, durable=True)  # every user may read it
-        _fsync(self.folder)
+        sync_to_disk(self.folder)
         self._remove_leftovers()
 
     def _resolve(self, name: str) -> str:
@@ -203,7 +203,7 @@ def _make_folder(folder: Path) -> None:
     _make_folder(folder.parent)
     folder.mkdir(exist_ok=True)
     folder.chmod(0o755)  # whatever root's umask: the user that runs the loop reads it
-    _fsync(folder.parent)
+    sync_to_disk(folder.parent)
 
 
 def _copy(source: Path, target: Path) -> None:
@@ -212,12 +212,3 @@ def _copy(source: Path, target: Path) -> None:
         writer.flush()
         os.fchmod(writer.fileno(), 0o644)
         os.fsync(writer.fileno())
-
-
-def _fsync(path: Path) -> None:
-    """Syncs a file or folder to the disk, so that a power cut does not undo the change."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

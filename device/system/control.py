@@ -16,10 +16,11 @@ from contextlib import suppress
 from pathlib import Path
 
 from device.clock import Clock
-from device.config import SETTING_FIELDS
 from device.system.status import InstanceStatus, is_own_process, read_instance
+from fer_edge.atomic_file import sync_to_disk
 from fer_edge.errors import NotRunning, UsageError
 from fer_edge.file_owner import acting_as_owner
+from fer_edge.instance_name import name_option
 
 _TIMEOUT_S = 25.0  # beyond `stall_s`: unless `open_s` is long, a camera is closed within less (Capture.stop)
 _POLL_S = 0.1
@@ -53,7 +54,7 @@ class Pause:
                     os.close(
                         os.open(flag, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, 0o644)
                     )
-                    _fsync(flag.parent)
+                    sync_to_disk(flag.parent)
             except OSError as error:
                 failed.append(f"{flag} cannot be made ({error.strerror})")
         if len(failed) == len(self.flags):
@@ -67,7 +68,7 @@ class Pause:
                 with acting_as_owner(flag, self._owner):
                     flag.unlink(missing_ok=True)
                     if flag.parent.is_dir():
-                        _fsync(flag.parent)
+                        sync_to_disk(flag.parent)
             except OSError as error:
                 raise UsageError(
                     f"{flag} cannot be removed ({error.strerror}): the pause continues; try with sudo"
@@ -89,7 +90,7 @@ def pause(name: str, folders: Sequence[Path], clock: Clock, journal: Path | None
         raise UsageError(
             f"{name} did not pause within {limit_s:g} s; it will, once its camera's driver returns: see `fer-edge health`"
         )
-    command = "fer-edge resume" + ("" if name == SETTING_FIELDS["name"].default else f" --name {name}")
+    command = f"fer-edge resume{name_option(name)}"
     return f"{name} is paused and its camera closed; `{command}` ends the pause, a restart does not{failed}"
 
 
@@ -146,11 +147,3 @@ def _wait_for(name: str, folders: Sequence[Path], clock: Clock, limit_s: float, 
             return True
         clock.sleep(_POLL_S)
     return False
-
-
-def _fsync(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)  # or a power cut could undo the change
-    finally:
-        os.close(descriptor)

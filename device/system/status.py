@@ -41,19 +41,17 @@ class StatusFile:
     cannot be written never stops a loop; `failure` says why. Raises UsageError when the folder belongs to another user.
     """
 
-    def __init__(
-        self, folder: Path, name: str, clock: Clock, every_s: float, stall_s: float, root: Path = Path("/")
-    ) -> None:
+    def __init__(self, folder: Path, name: str, clock: Clock, every_s: float, stall_s: float) -> None:
         self.path = folder / f"{name}.status.json"
         self.running_pid: int | None = None
         self.failure = ""
-        self._name, self._clock, self._root = name, clock, root
+        self._name, self._clock = name, clock
         self.every_s, self._stall_s = every_s, stall_s
-        self._pid_started = _start_ticks(os.getpid(), root)
+        self._pid_started = _start_ticks(os.getpid(), Path("/"))
 
     def __enter__(self) -> StatusFile:
         make_runtime_folder(self.path.parent)
-        other = read_instance(self._name, [self.path.parent], self._clock, self._root)
+        other = read_instance(self._name, [self.path.parent], self._clock)
         self.running_pid = other.record.pid if other.running and other.record else None
         return self
 

@@ -19,7 +19,7 @@ from device.vision.search import SearchState
 from device.vision.smoothing import LabelSpace, SmoothingRules, smooth
 from device.vision.tracks import Track
 from fer_edge.certainty import thresholds_by_label
-from fer_edge.face_crop import CropMapping, crop_rotation_rad, crop_square, cut_square, subsample_square
+from fer_edge.face_crop import frame_crop
 from fer_edge.label_priors import parse_stated_prior, prior_ratio, training_prior
 from fer_edge.quality import crop_quality
 
@@ -38,7 +38,6 @@ class Pipeline:
 
     detector: Detector
     bundle: Bundle
-    _mappings: dict[str, CropMapping] = field(default_factory=dict, compare=False, repr=False)  # a cache, by detector
     _shifts: dict[str, np.ndarray] = field(default_factory=dict, compare=False, repr=False)  # a cache, by stated prior
 
     def process(
@@ -68,10 +67,8 @@ class Pipeline:
 
     def crop(self, gray: np.ndarray, face: Face) -> tuple[np.ndarray, int]:
         """The model's input, uint8 (side, side), of a face found in `gray` uint8 (H, W), and the px of its square's side."""
-        mapping = self._mapping(face.detector or self.detector.name)
-        square = crop_square(face.xywh, mapping, gray.shape)
-        rotation_rad = crop_rotation_rad(mapping, face.eyes)
-        return cut_square(*subsample_square(gray, square), self.bundle.side, rotation_rad), square[2]
+        mapping = self.bundle.mapping(face.detector or self.detector.name)
+        return frame_crop(gray, face.xywh, self.bundle.side, mapping, face.eyes)
 
     def _read(
         self,
@@ -115,9 +112,9 @@ class Pipeline:
                 face=track.face,
                 label=bundle.labels[int(p.argmax())],
                 probs=p,
+                steady=smoothed.label,
                 track=track.id,
                 quality=quality.value,
-                steady=smoothed.label,
                 steady_probs=smoothed.probs,
                 why=smoothed.why,
             )
@@ -136,11 +133,6 @@ class Pipeline:
             ratio = prior_ratio(self.bundle.spec, parse_stated_prior(settings.prior))
             shift = self._shifts[settings.prior] = np.log(np.asarray(ratio))
         return shift
-
-    def _mapping(self, detector: str) -> CropMapping:
-        if (mapping := self._mappings.get(detector)) is None:
-            mapping = self._mappings[detector] = self.bundle.mapping(detector)
-        return mapping
 
     def _smoothing_rules(self, settings: Settings) -> SmoothingRules:
         below = thresholds_by_label(self.bundle.spec, settings.unsure_below)

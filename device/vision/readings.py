@@ -25,9 +25,9 @@ class Reading:
     face: Face
     label: str
     probs: np.ndarray
+    steady: str
     track: int | None = None
     quality: float | None = None
-    steady: str = ""
     steady_probs: np.ndarray | None = None
     why: str = ""
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from fer_edge.console import message, output, result_output
 from fer_edge.errors import EXIT_DONE, FerEdgeError, UsageError
+from fer_edge.instance_name import DEFAULT
 from fer_edge.json_fields import json_text
 
 if TYPE_CHECKING:
@@ -92,7 +93,7 @@ def register(commands: Any) -> None:
         parser.add_argument("--json", action="store_true", dest="as_json", help="print the result as JSON")
     for parser in (deploy, status):
         parser.add_argument(
-            "--name", default="camera", help="name of the instance, if there are several cameras; default: camera"
+            "--name", default=DEFAULT, help=f"name of the instance, if there are several cameras; default: {DEFAULT}"
         )
 
 

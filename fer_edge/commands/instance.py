@@ -8,15 +8,16 @@ from typing import Any
 
 from fer_edge.console import output
 from fer_edge.errors import EXIT_DONE, NotRunning, Unhealthy
+from fer_edge.instance_name import DEFAULT
 from fer_edge.json_fields import json_text
 
-_NAME_HELP = "name of the instance; default: camera"
+_NAME_HELP = f"name of the instance; default: {DEFAULT}"
 
 
 def register(commands: Any) -> None:
     """Adds the commands."""
     health = commands.add_parser("health", help="check whether a running instance is healthy")
-    health.add_argument("--name", default="camera", help=_NAME_HELP)
+    health.add_argument("--name", default=DEFAULT, help=_NAME_HELP)
     health.add_argument("--json", action="store_true", help="print the status as JSON")
     health.set_defaults(command=_health)
     for name, command, help_text in (
@@ -24,13 +25,13 @@ def register(commands: Any) -> None:
         ("resume", _resume, "end a pause and open the camera again"),
     ):
         parser = commands.add_parser(name, help=help_text)
-        parser.add_argument("--name", default="camera", help=_NAME_HELP)
+        parser.add_argument("--name", default=DEFAULT, help=_NAME_HELP)
         parser.add_argument(
             "--log", type=Path, metavar="DIR", help="folder of the instance's journal, if the instance is not running"
         )
         parser.set_defaults(command=command)
     reload = commands.add_parser("reload", help="make a running instance read its settings again")
-    reload.add_argument("--name", default="camera", help=_NAME_HELP)
+    reload.add_argument("--name", default=DEFAULT, help=_NAME_HELP)
     reload.set_defaults(command=_reload)
 
 

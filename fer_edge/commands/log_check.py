@@ -9,6 +9,7 @@ from typing import Any
 from fer_edge.commands.log_options import add_folder_arguments, selected_devices
 from fer_edge.console import message, output
 from fer_edge.errors import EXIT_DONE, Unhealthy
+from fer_edge.instance_name import DEFAULT
 from fer_edge.json_fields import json_text
 
 
@@ -29,7 +30,7 @@ def register(actions: Any) -> None:
         metavar="DIR",
         help="folder of the one journal, without its subfolders; default: where `run` writes",
     )
-    purge.add_argument("--name", default="camera", help="name of the instance, if --log is absent; default: camera")
+    purge.add_argument("--name", default=DEFAULT, help=f"name of the instance, if --log is absent; default: {DEFAULT}")
     purge.set_defaults(command=_purge)
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from fer_edge.console import message
 from fer_edge.errors import UsageError
+from fer_edge.instance_name import DEFAULT
 
 if TYPE_CHECKING:
     from fer_edge.journal.segments import DamagedLine
@@ -38,8 +39,8 @@ def add_folder_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--name",
-        default="camera",
-        help="name of the instance whose journal is read if no DIR is given; default: camera",
+        default=DEFAULT,
+        help=f"name of the instance whose journal is read if no DIR is given; default: {DEFAULT}",
     )
     parser.add_argument("--device", metavar="NAME", help="only the journal of this device; default: all")
     parser.add_argument("--utc", action="store_true", help="times in arguments and output are UTC; default: local time")

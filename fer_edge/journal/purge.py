@@ -17,11 +17,11 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 
-from fer_edge.atomic_file import atomic_file
+from fer_edge.atomic_file import atomic_file, sync_to_disk
 from fer_edge.errors import UsageError
 from fer_edge.events import Event, start_mono_s
 from fer_edge.journal.clock_correction import ClockCorrection, Uptime
-from fer_edge.journal.segments import lock_folder, segment_lines, segments, sync_folder
+from fer_edge.journal.segments import lock_folder, segment_lines, segments
 
 _FRESH = ".purged"
 
@@ -69,7 +69,7 @@ def purge(folder: Path, before: datetime | Uptime) -> PurgeResult:
             if plan.changes:
                 _apply(plan, is_old)
         if any(plan.changes for plan in plans):
-            sync_folder(folder)
+            sync_to_disk(folder)
     finally:
         if held is not None:
             os.close(held)

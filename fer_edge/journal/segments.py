@@ -25,7 +25,7 @@ _NAME = re.compile(r"journal-(\d{6,})\.jsonl")
 _HEAD = re.compile(
     rb'\{"kind":"\w+","seq":\d{1,16},"boot":"([^"\\]*)","mono_s":(\d{1,10}(?:\.\d+)?),"wall":"([^"\\]*)","clock":"(\w*)"[,}]'
 )
-_TAIL_BYTES = 1 << 16
+_TAIL_BYTES = (1 << 13, 1 << 16)  # of a segment are read for its last event: nearly always the first is enough
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,10 +187,17 @@ def last_event(segment: Path) -> Event | None:
     try:
         with segment.open("rb") as file:
             size = file.seek(0, os.SEEK_END)
-            file.seek(max(0, size - _TAIL_BYTES))
-            tail = file.read()
+            for length in _TAIL_BYTES:
+                file.seek(max(0, size - length))
+                if (event := _last_of(file.read())) is not None or length >= size:
+                    return event
     except OSError:
         return None
+    return None
+
+
+def _last_of(tail: bytes) -> Event | None:
+    """The last event in the end of a segment; what is left of a line that begins before it is none."""
     for raw in reversed(tail.split(b"\n")[:-1]):
         try:
             return Event.parse(raw.decode())
@@ -211,15 +218,6 @@ def lock_folder(folder: Path) -> int:
         os.close(descriptor)
         raise
     return descriptor
-
-
-def sync_folder(folder: Path) -> None:
-    """Forces the folder itself to the disk: without it a power cut may lose the name of a file whose bytes were forced."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _schema(raw: bytes) -> int:

@@ -11,12 +11,12 @@ from typing import Any
 
 from fer_edge.errors import UsageError
 from fer_edge.event_bodies import probability_of
-from fer_edge.events import UNSURE
+from fer_edge.events import TIME_KINDS, UNSURE
 from fer_edge.log.runs import BETWEEN
 from fer_edge.log.time_window import TimeZone, midnight_s
 
 _MOST_PERIODS = 100_000  # eleven years of hours
-STATES = ("observed", "unavailable", "paused", *BETWEEN)  # every second is one of these
+STATES = (*TIME_KINDS, *BETWEEN)  # every second is one of these
 
 
 @dataclass(slots=True)
@@ -76,7 +76,7 @@ class PeriodSums:
 
     def minute(self, body: dict[str, Any], part: float, begins: bool, known: bool) -> None:
         """Adds the part (0 to 1) of a tally, and its counts where it begins in this period."""
-        for state in ("observed", "unavailable", "paused"):
+        for state in TIME_KINDS:
             self.state_s[state] += part * body[f"{state}_s"]
         self.face_s += part * body["face_s"]
         for label, seconds in body["labels_s"].items():

@@ -12,11 +12,12 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
+from fer_edge.events import TIME_KINDS
 from fer_edge.journal.clock_correction import ClockCorrection
 from fer_edge.journal.segments import DamagedLine, segment_name, segments
 from fer_edge.log.devices import Device
 from fer_edge.log.event_text import counted, duration_text, event_sentence
-from fer_edge.log.runs import LoggedEvent, LoggedMinute, Run, UnobservedSpan, read_runs
+from fer_edge.log.runs import WITHIN, LoggedEvent, LoggedMinute, Run, UnobservedSpan, read_runs
 from fer_edge.log.time_window import TimeZone
 
 _SHOWN = 12  # findings of a kind in the text; JSON has all
@@ -160,7 +161,7 @@ class _Auditor:
         if isinstance(item, LoggedEvent):
             self._event(item)
         elif isinstance(item, LoggedMinute):
-            for state in ("observed", "unavailable", "paused"):
+            for state in TIME_KINDS:
                 self.audit.state_s[state] += item.body[f"{state}_s"]
             self._reach(item.from_s, item.to_s)
         elif isinstance(item, UnobservedSpan):
@@ -243,7 +244,7 @@ class _Auditor:
             self.add("numbers", True, f"{which} of the run that begins in {of} missing", item.at_s, lines=gone)
 
     def _span(self, item: UnobservedSpan) -> None:
-        if item.state in ("late", "unavailable", "paused"):
+        if item.state in WITHIN:
             return  # counted by the minutes
         self.audit.state_s[item.state] += item.seconds
         self._reach(item.from_s, item.to_s)

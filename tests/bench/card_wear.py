@@ -102,7 +102,8 @@ class Visitor:
         p = np.array([rng.expovariate(1.0) for _ in LABELS])
         p[shown] = 12 + 6 * rng.random()
         x, y, w, h = (value + rng.randrange(-4, 5) for value in self.xywh)
-        return Reading(seq, mono_ns, Face((x, y, w, h), 0.9), LABELS[shown], np.float32(p / p.sum()), self.track, 0.8)
+        label, face = LABELS[shown], Face((x, y, w, h), 0.9)
+        return Reading(seq, mono_ns, face, label, np.float32(p / p.sum()), label, self.track, 0.8)
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,7 +172,7 @@ def live(
                 for reading in readings:
                     recorder.record("reading", _reading(reading), reading.mono_ns)
             open_ones, ended = episodes.update_episodes(open_ones, readings, clock.now_ns, rules)
-            minute, over = tally.update_tally(minute, readings, clock.now_ns, counts, rules)
+            minute, over = tally.update_tally(minute, readings, clock.now_ns, counts)
             for kind, bodies in (("episode", ended), ("tally", over)):
                 for body in bodies:
                     recorder.record(kind, body, clock.now_ns)
@@ -181,7 +182,7 @@ def live(
             journal.tick()
         for kind, bodies in (
             ("episode", episodes.close_episodes(open_ones, "end")),
-            ("tally", tally.finish_tally(minute, clock.now_ns, counts, rules)),
+            ("tally", tally.finish_tally(minute, clock.now_ns, counts)),
         ):
             for body in bodies:
                 recorder.record(kind, body)

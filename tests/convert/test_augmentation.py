@@ -7,9 +7,14 @@ from dataclasses import fields
 import numpy as np
 import pytest
 
-from convert.train.augmentation import NO_AUGMENTATION, Augmentation, augment, mixup
+from convert.train.augmentation import NO_AUGMENTATION, Augmentation, draw_mixing, draw_views, render_views
 
 RNG = np.random.default_rng
+
+
+def augment(x: np.ndarray, how: Augmentation, rng: np.random.Generator, side: int | None = None) -> np.ndarray:
+    """The images as an epoch of a training sees them."""
+    return render_views(x, draw_views(len(x), x.shape[1], how, rng, side))
 
 
 def spots(n: int = 64) -> np.ndarray:
@@ -88,10 +93,10 @@ def test_erasing_fills_one_rectangle_with_one_gray() -> None:
 
 def test_mixup_blends_images_and_labels_alike() -> None:
     x = np.repeat(np.arange(8, dtype=np.float32), 16).reshape(8, 4, 4, 1)
-    mixed, y = mixup(x, np.eye(8, dtype=np.float32), 0.4, RNG(0))
+    mixed, y = draw_mixing(8, 0.4, RNG(0)).apply(x, np.eye(8, dtype=np.float32))
     np.testing.assert_allclose(y.sum(1), 1, rtol=1e-6)
     np.testing.assert_allclose(mixed[:, 0, 0, 0], y @ np.arange(8), rtol=1e-5, atol=1e-5)
     assert (y.argmax(1) == np.arange(8)).all(), "its own image weighs most"
     assert (y.max(1) < 0.999).any()
-    unmixed, labels = mixup(x, y, 0.0, RNG(0))
+    unmixed, labels = draw_mixing(8, 0.0, RNG(0)).apply(x, y)
     assert unmixed is x and labels is y

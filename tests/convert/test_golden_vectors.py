@@ -23,7 +23,8 @@ from fer_edge.face_crop import PREPROCESS_ID, crop_square, cut_square, eye_tilt_
 from fer_edge.golden_check import verify
 from fer_edge.golden_vectors import CROP_TOLERANCE, FLOOR, Golden
 from fer_edge.logit_difference import LARGEST_DIFFERENCE
-from fer_edge.record_logits import RecordedLogits, record_logits
+from fer_edge.record_logits import RecordedLogits, images_sha256, record_logits
+from fer_edge.record_logits import main as record_main
 from fer_edge.shipped_bundles import shipped_path
 
 
@@ -91,6 +92,21 @@ def test_rewriting_changes_no_other_file_of_a_bundle(nano: Path) -> None:
     first = sha256_of(nano / NAME)
     rewrite(nano, "usual")
     assert sha256_of(nano / NAME) == first, "the same bytes of the same vectors"
+
+
+def test_crops_are_written_to_the_named_file_for_the_other_machine(
+    nano: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rewrite(nano, "one")
+    crops, out = tmp_path / "x.bin", tmp_path / "pi.npz"
+    crops.write_text("earlier")
+    assert main([str(nano), "--crops", str(crops)]) == 0
+    said = capsys.readouterr()
+    assert said.out == "" and said.err == f"fer-edge: {crops}: {len(golden_of(nano).crops)} crops\n"
+    assert [path.name for path in tmp_path.glob("x*")] == ["x.bin"]
+    assert record_main([str(nano), "--images", str(crops), "--out", str(out)]) == 0
+    assert RecordedLogits.load(out).images_sha256 == images_sha256(golden_of(nano).crops)
+    assert main([str(nano), "--crops", str(tmp_path / "none" / "x.bin")]) == 2
 
 
 def test_logits_of_another_machine_are_added_and_stay(

@@ -38,6 +38,7 @@ from device.doctor.findings import (
 )
 from device.service.systemd_units import Unit
 from device.system.health import Health
+from device.system.mounts import Mount, read_mounts
 from device.system.status import StatusFile, read_instance
 from device.system.status_record import Status
 from fer_edge.active_bundle import IN_USE_FILE
@@ -46,7 +47,7 @@ from fer_edge.shipped_bundles import shipped_path
 ROOT = Path(__file__).parents[2]
 SITE = Path(np.__file__).parents[1]
 HEALTH = Health(1.0, False, (), (), 50.0, 10**10, "synced", "hwmon")
-ROOT_MOUNT = system_checks.Mount("/", "179:2", "ext4")
+ROOT_MOUNT = Mount("/", "179:2", "ext4")
 
 Case = Callable[[Path, pytest.MonkeyPatch], Any]
 CASES: dict[str, Case] = {}
@@ -414,7 +415,7 @@ def mounted(folder: Path, options: str) -> Iterator[Path]:
 @case("folder.readonly")
 def a_read_only_card(path: Path, patch: pytest.MonkeyPatch) -> Finding:
     with mounted(path / "card", "ro") as card:
-        return system_checks.folder(card / "log", "journal", "me", system_checks.read_mounts(Path("/")))
+        return system_checks.folder(card / "log", "journal", "me", read_mounts(Path("/")))
 
 
 @case("folder.full")
@@ -441,7 +442,7 @@ CASES["clock.past"] = lambda path, patch: system_checks.clock("unsynced", "1970-
 CASES["disk.ok"] = lambda path, patch: system_checks.disk(path, HEALTH, Settings(), [ROOT_MOUNT])
 CASES["disk.low"] = lambda path, patch: system_checks.disk(path, health(disk_free_bytes=9**7), Settings(), [ROOT_MOUNT])
 CASES["disk.memory"] = lambda path, patch: system_checks.disk(
-    Path("/run/log"), HEALTH, Settings(), [ROOT_MOUNT, system_checks.Mount("/run", "0:22", "tmpfs")]
+    Path("/run/log"), HEALTH, Settings(), [ROOT_MOUNT, Mount("/run", "0:22", "tmpfs")]
 )
 CASES["disk.unknown"] = lambda path, patch: system_checks.disk(path, HEALTH, Settings(), [])
 
@@ -455,7 +456,7 @@ def card(root: Path, errors: int = 0, life: str = "") -> Finding:
     put(root / "sys/block/mmcblk0/mmcblk0p2/partition", "2\n")
     if life:
         put(root / "sys/block/mmcblk0/device/life_time", f"{life}\n")
-    return system_checks.wear(Path("/var/lib/fer-edge"), system_checks.read_mounts(root), root)
+    return system_checks.wear(Path("/var/lib/fer-edge"), read_mounts(root), root)
 
 
 CASES["wear.ok"] = lambda path, patch: card(path, life="0x01 0x02")

@@ -13,7 +13,6 @@ from device.output.episodes import (
     OpenEpisodes,
     add_dropped_frame,
     close_episodes,
-    counted_label,
     update_episodes,
 )
 
@@ -135,14 +134,11 @@ def test_an_episode_without_a_frame_is_not_recorded() -> None:
 
 
 def test_abstention_ends_an_episode_and_is_none_itself() -> None:
-    rules = EpisodeRules(hold_s=0.5, unsure_below=0.5)
-    assert counted_label(reading("happy", p=0.5), rules) == "happy"
-    assert counted_label(reading("happy", p=0.49), rules) == "unsure"
     state: OpenEpisodes = NO_EPISODES
     bodies = []
     for place in range(30):
-        p = 0.8 if place < 10 else 0.4
-        state, ended = update_episodes(state, [reading("happy", p=p)], place * 100_000_000, rules)
+        seen = reading("happy") if place < 10 else reading("happy", p=0.4, steady="unsure")
+        state, ended = update_episodes(state, [seen], place * 100_000_000, RULES)
         bodies += ended
     assert [(b["label"], b["end_mono_s"], b["ended"]) for b in bodies] == [("happy", 0.9, "unsure")]
     assert close_episodes(state, "end") == []

@@ -13,7 +13,6 @@ from builders import event, journal_events
 from fakes import FakeClock
 from journal_items import read_journal
 
-from device.output.episodes import EpisodeRules
 from device.output.journal.journal import Journal
 from device.output.tally import FrameCounts, start_tally, update_tally
 from fer_edge.errors import UsageError
@@ -106,7 +105,7 @@ def test_a_power_cut_loses_six_minutes_at_most_while_nothing_happens(tmp_path: P
         covered_s, size = clock.now_ns / 1e9, journal.path.stat().st_size
         for _ in range(1800):
             clock.now_ns += 1_000_000_000
-            tally, bodies = update_tally(tally, [], clock.now_ns, FrameCounts(), EpisodeRules())
+            tally, bodies = update_tally(tally, [], clock.now_ns, FrameCounts())
             for body in bodies:
                 journal.append(event("tally", seq, **body))
                 seq += 1

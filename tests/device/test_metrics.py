@@ -44,7 +44,6 @@ from device.output.metrics.run_metrics import (
     CAMERA_STATES,
     DROPS,
     STAGES,
-    TIME_KINDS,
     Histogram,
     RunMetrics,
 )
@@ -53,7 +52,7 @@ from device.system.health import BITS, Health
 from device.system.status_record import Status
 from device.vision.readings import FrameResult
 from fer_edge.cli import main
-from fer_edge.events import SCHEMA, Event
+from fer_edge.events import SCHEMA, TIME_KINDS, Event
 from fer_edge.quality import QUALITY_REASONS
 from fer_edge.synthetic_face import face_frame
 

@@ -17,7 +17,8 @@ from device.vision.search import SearchState
 from fer_edge.bundle import Bundle
 from fer_edge.detection.registry import find_detector
 from fer_edge.detection.types import Face
-from fer_edge.face_crop import face_crop
+from fer_edge.face_crop import CropMapping, face_crop
+from fer_edge.reader import Reader
 from fer_edge.synthetic_face import face_frame
 from fer_edge.thresholds import LabelThresholds
 
@@ -56,6 +57,22 @@ def test_every_face_the_largest_first_each_classified_on_its_own_crop(bundle: Bu
         )
         assert reading.quality is not None and 0 <= reading.quality <= 1
     assert sorted(reading.track or 0 for reading in result.readings) == [1, 2, 3]
+
+
+@pytest.mark.parametrize("size", [380, 384, 500, 1000])
+@pytest.mark.parametrize("tilt", [0, 40])
+def test_a_picture_is_read_as_the_loop_reads_the_frame(bundle: Bundle, size: int, tilt: int) -> None:
+    spec = replace(bundle.spec, input=replace(bundle.spec.input, mappings={"fixed": CropMapping(level=0.7)}))
+    own, gray = replace(bundle, spec=spec), face_frame(9.9, 1920, 1080)
+    face = Face((500, 40, size, size), 0.9, eyes=((700.0, 300.0), (800.0, 300.0 + tilt)))
+    pipeline = Pipeline(FixedFaces(face), own)
+    crop, side_px = pipeline.crop(gray, face)
+    assert side_px == size
+    assert np.array_equal(own.crop(gray, face, "fixed"), crop)
+    ((reading,),) = seen(pipeline, [gray])
+    (prediction,) = Reader(own, detector=pipeline.detector).read(gray)
+    assert list(prediction.probabilities.values()) == reading.probs.tolist()
+    assert (prediction.quality, prediction.label) == (reading.quality, reading.steady)
 
 
 def test_an_unchanged_empty_frame_is_not_searched_again(bundle: Bundle) -> None:

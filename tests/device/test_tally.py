@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 from builders import reading
 
-from device.output.episodes import EpisodeRules
 from device.output.tally import (
     FrameCounts,
     Tally,
@@ -20,7 +19,6 @@ from device.output.tally import (
     update_tally,
 )
 
-RULES = EpisodeRules(unsure_below=0.5)
 S = 1_000_000_000
 
 
@@ -40,10 +38,12 @@ def balanced(bodies: list[dict[str, Any]], start_s: float, end_s: float) -> None
 def test_a_tally_of_one_observed_minute() -> None:
     tally, bodies = start_tally(10 * S), []
     for n in range(1, 651):
-        faces = [reading("happy")] if n <= 200 else [reading("happy"), reading("sad", p=0.4)] if n <= 300 else []
-        tally, over = update_tally(tally, faces, 10 * S + n * S // 10, FrameCounts(n * 2, {"busy": n}), RULES)
+        faces = (
+            [reading("happy")] if n <= 200 else [reading("happy"), reading("sad", steady="unsure")] if n <= 300 else []
+        )
+        tally, over = update_tally(tally, faces, 10 * S + n * S // 10, FrameCounts(n * 2, {"busy": n}))
         bodies += over
-    bodies += finish_tally(tally, 75 * S + S // 2, FrameCounts(1310, {"busy": 650, "unread": 10}), RULES)
+    bodies += finish_tally(tally, 75 * S + S // 2, FrameCounts(1310, {"busy": 650, "unread": 10}))
     balanced(bodies, 10, 75.5)
     minute, rest = bodies
     # before the first frame nobody could look
@@ -59,13 +59,13 @@ def test_a_tally_of_one_observed_minute() -> None:
 def test_a_tally_can_end_early_and_the_next_one_follows_without_a_hole() -> None:
     tally, bodies = start_tally(10 * S), []
     for n in range(1, 651):
-        tally, over = update_tally(tally, [reading("happy")], 10 * S + n * S // 10, FrameCounts(n), RULES)
+        tally, over = update_tally(tally, [reading("happy")], 10 * S + n * S // 10, FrameCounts(n))
         bodies += over
         if n == 200:
             tally, over = end_tally(tally, FrameCounts(n))
             bodies += over
             assert end_tally(tally, FrameCounts(n)) == (tally, [])
-    bodies += finish_tally(tally, 75 * S, FrameCounts(650), RULES)
+    bodies += finish_tally(tally, 75 * S, FrameCounts(650))
     assert [body["seconds"] for body in bodies] == [20.0, 45.0]
     assert [body["from_mono_s"] for body in bodies] == [10.0, 30.0]
     assert [body["frames"]["processed"] for body in bodies] == [200, 450] and bodies[1]["unavailable_s"] == 0
@@ -77,7 +77,7 @@ def test_counts_that_change_in_place_are_copied() -> None:
     tally, bodies = start_tally(0), []
     for n in range(1, 1301):
         drops["busy"] += 1
-        tally, over = update_tally(tally, [], n * S // 10, FrameCounts(n, drops), RULES)
+        tally, over = update_tally(tally, [], n * S // 10, FrameCounts(n, drops))
         bodies += over
     assert [body["drops"] for body in bodies] == [{"busy": 600}, {"busy": 600}]
 
@@ -85,12 +85,12 @@ def test_counts_that_change_in_place_are_copied() -> None:
 def test_time_without_the_camera_is_unavailable() -> None:
     tally = start_tally(0)
     for n in range(1, 101):
-        tally, _ = update_tally(tally, [], n * S // 10, FrameCounts(), RULES)
+        tally, _ = update_tally(tally, [], n * S // 10, FrameCounts())
     for n in range(1, 41):  # the loop's turns of a quarter second; the camera is away from 10 s on
-        tally, _ = update_tally(tally, None, 10 * S + n * S // 4, FrameCounts(), RULES)
+        tally, _ = update_tally(tally, None, 10 * S + n * S // 4, FrameCounts())
     for n in range(1, 101):
-        tally, _ = update_tally(tally, [], 20 * S + n * S // 10, FrameCounts(), RULES)
-    (body,) = finish_tally(tally, 30 * S, FrameCounts(), RULES)
+        tally, _ = update_tally(tally, [], 20 * S + n * S // 10, FrameCounts())
+    (body,) = finish_tally(tally, 30 * S, FrameCounts())
     balanced([body], 0, 30)
     assert body["observed_s"] == 19.8 and body["unavailable_s"] == pytest.approx(10.2)
 
@@ -100,17 +100,17 @@ def test_a_late_frame_counts_as_observed_within_the_patience(wait_s: float, obse
     tally = start_tally(0)
     for at_s in (0.0, 1.0, 2.0, 2.0 + wait_s):
         for turn in range(4):
-            tally, _ = update_tally(tally, None, round((at_s - 0.5 + turn / 10) * S), FrameCounts(), RULES)
-        tally, _ = update_tally(tally, [], round(at_s * S), FrameCounts(), RULES)
-    (body,) = finish_tally(tally, round((2.0 + wait_s) * S), FrameCounts(), RULES)
+            tally, _ = update_tally(tally, None, round((at_s - 0.5 + turn / 10) * S), FrameCounts())
+        tally, _ = update_tally(tally, [], round(at_s * S), FrameCounts())
+    (body,) = finish_tally(tally, round((2.0 + wait_s) * S), FrameCounts())
     assert body["observed_s"] == observed_s and body["unavailable_s"] == pytest.approx(2 + wait_s - observed_s)
 
 
 def test_a_slow_camera_is_not_unavailable() -> None:
     tally = start_tally(0, patience_s=25.0)
     for n in range(6):
-        tally, _ = update_tally(tally, [], n * 10 * S, FrameCounts(), RULES)
-    (body,) = finish_tally(tally, 50 * S, FrameCounts(), RULES)
+        tally, _ = update_tally(tally, [], n * 10 * S, FrameCounts())
+    (body,) = finish_tally(tally, 50 * S, FrameCounts())
     assert body["observed_s"] == 50.0
 
 
@@ -118,10 +118,10 @@ def test_a_slow_camera_is_not_unavailable() -> None:
 def test_frames_that_are_always_far_apart_are_not_late(step_s: float) -> None:
     tally = start_tally(0)
     for n in range(8):
-        tally, _ = update_tally(tally, [reading("happy")], round(n * step_s * S), FrameCounts(), RULES)
+        tally, _ = update_tally(tally, [reading("happy")], round(n * step_s * S), FrameCounts())
         for turn in range(1, 10):
-            tally, _ = update_tally(tally, None, round((n + turn / 10) * step_s * S), FrameCounts(), RULES)
-    (body,) = finish_tally(tally, round(7.9 * step_s * S), FrameCounts(), RULES)
+            tally, _ = update_tally(tally, None, round((n + turn / 10) * step_s * S), FrameCounts())
+    (body,) = finish_tally(tally, round(7.9 * step_s * S), FrameCounts())
     assert body["labels_s"] == {"happy": pytest.approx(6 * step_s)}, "but for the first gap"
 
 
@@ -131,17 +131,17 @@ def test_time_between_processed_frames_is_observed_while_dropped_ones_arrive() -
     for n in range(1, 241):
         at_ns, counts = n * S // 2, FrameCounts(n)
         for turn in (1, 2):
-            tally, over = update_tally(tally, None, at_ns - turn * S // 8, counts, RULES)
+            tally, over = update_tally(tally, None, at_ns - turn * S // 8, counts)
             bodies += over
         if n % 16 == 1:
-            tally, over = update_tally(tally, [reading("happy")], at_ns, counts, RULES)
+            tally, over = update_tally(tally, [reading("happy")], at_ns, counts)
         else:
-            tally, over = add_dropped_frame(tally, at_ns, counts, RULES)
+            tally, over = add_dropped_frame(tally, at_ns, counts)
         bodies += over
     for n in range(1, 241):  # the camera is away
-        tally, over = update_tally(tally, None, (240 + n) * S // 2, FrameCounts(240), RULES)
+        tally, over = update_tally(tally, None, (240 + n) * S // 2, FrameCounts(240))
         bodies += over
-    bodies += finish_tally(tally, 240 * S, FrameCounts(240), RULES)
+    bodies += finish_tally(tally, 240 * S, FrameCounts(240))
     balanced(bodies, 0, 240)
     labels_s = sum(body["labels_s"].get("happy", 0.0) for body in bodies)
     assert labels_s == pytest.approx(112) == sum(body["observed_s"] for body in bodies)
@@ -149,46 +149,46 @@ def test_time_between_processed_frames_is_observed_while_dropped_ones_arrive() -
 
 
 def test_a_stall_between_dropped_frames_is_unavailable() -> None:
-    tally, _ = update_tally(start_tally(0), [], 0, FrameCounts(), RULES)
+    tally, _ = update_tally(start_tally(0), [], 0, FrameCounts())
     for at_s in (0.5, 1.0, 1.5, 4.5, 5.0):
-        tally, _ = add_dropped_frame(tally, round(at_s * S), FrameCounts(), RULES)
-    tally, _ = update_tally(tally, [], 6 * S, FrameCounts(), RULES)
-    (body,) = finish_tally(tally, 6 * S, FrameCounts(), RULES)
+        tally, _ = add_dropped_frame(tally, round(at_s * S), FrameCounts())
+    tally, _ = update_tally(tally, [], 6 * S, FrameCounts())
+    (body,) = finish_tally(tally, 6 * S, FrameCounts())
     assert (body["unavailable_s"], body["observed_s"]) == (4.5, 1.5)
 
 
 def test_paused_time_is_counted_over_hours() -> None:
     tally, bodies = start_tally(0), []
     for n in range(1, 51):
-        tally, over = update_tally(tally, [], n * S // 10, FrameCounts(), RULES)
+        tally, over = update_tally(tally, [], n * S // 10, FrameCounts())
     for n in range(1, 4 * 7200 + 1):
-        tally, over = update_tally(tally, None, 5 * S + n * S // 4, FrameCounts(), RULES, paused=True)
+        tally, over = update_tally(tally, None, 5 * S + n * S // 4, FrameCounts(), paused=True)
         bodies += over
-    tally, over = update_tally(tally, [], 7206 * S, FrameCounts(), RULES)
-    bodies += finish_tally(tally, 7206 * S, FrameCounts(), RULES)
+    tally, over = update_tally(tally, [], 7206 * S, FrameCounts())
+    bodies += finish_tally(tally, 7206 * S, FrameCounts())
     balanced(bodies, 0, 7206)
     assert sum(body["paused_s"] for body in bodies) == pytest.approx(7200)
     assert sum(body["observed_s"] for body in bodies) == pytest.approx(5.9)
 
 
 def test_a_suspended_machine_records_each_minute() -> None:
-    tally, _ = update_tally(start_tally(0), [], S, FrameCounts(), RULES)
-    tally, bodies = update_tally(tally, [], 601 * S, FrameCounts(), RULES)
+    tally, _ = update_tally(start_tally(0), [], S, FrameCounts())
+    tally, bodies = update_tally(tally, [], 601 * S, FrameCounts())
     assert len(bodies) == 10
-    balanced([*bodies, *finish_tally(tally, 601 * S, FrameCounts(), RULES)], 0, 601)
+    balanced([*bodies, *finish_tally(tally, 601 * S, FrameCounts())], 0, 601)
     assert sum(body["unavailable_s"] for body in bodies) == 600.0
 
 
 def test_an_older_frame_subtracts_no_time() -> None:
-    tally, _ = update_tally(start_tally(0), None, 10 * S, FrameCounts(), RULES)
-    tally, _ = update_tally(tally, [], 9 * S, FrameCounts(), RULES)
-    tally, _ = update_tally(tally, [], 11 * S, FrameCounts(), RULES)
-    (body,) = finish_tally(tally, 11 * S, FrameCounts(), RULES)
+    tally, _ = update_tally(start_tally(0), None, 10 * S, FrameCounts())
+    tally, _ = update_tally(tally, [], 9 * S, FrameCounts())
+    tally, _ = update_tally(tally, [], 11 * S, FrameCounts())
+    (body,) = finish_tally(tally, 11 * S, FrameCounts())
     assert (body["unavailable_s"], body["observed_s"]) == (10.0, 1.0)
 
 
 def test_an_empty_run_has_no_tally() -> None:
-    assert finish_tally(start_tally(5), 5, FrameCounts(), RULES) == []
+    assert finish_tally(start_tally(5), 5, FrameCounts()) == []
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -202,9 +202,9 @@ def test_whatever_happens_every_second_is_accounted_for(seed: int) -> None:
         seen = {"frame": [], "face": [reading("sad")]}.get(what)
         read += rng.randrange(3)
         processed += seen is not None
-        tally, over = update_tally(tally, seen, now_ns, FrameCounts(read), RULES, paused=what == "pause")
+        tally, over = update_tally(tally, seen, now_ns, FrameCounts(read), paused=what == "pause")
         bodies += over
-    bodies += finish_tally(tally, now_ns, FrameCounts(read), RULES)
+    bodies += finish_tally(tally, now_ns, FrameCounts(read))
     balanced(bodies, 7, now_ns / 1e9)
     assert sum(body["frames"]["read"] for body in bodies) == read
     assert sum(body["frames"]["processed"] for body in bodies) == processed

@@ -118,6 +118,32 @@ def test_the_last_event_is_read_from_the_end_of_the_file(tmp_path: Path) -> None
     assert last_event(tmp_path / "nothing") is None
 
 
+@pytest.mark.parametrize(
+    ("sizes", "torn"),
+    [((100, 9_000, 100), 0), ((100, 9_000), 0), ((100, 60_000), 0), ((100, 100), 9_000), ((100,), 0), ((20_000,), 0)],
+)
+def test_the_last_event_is_found_behind_long_lines(sizes: tuple[int, ...], torn: int, tmp_path: Path) -> None:
+    lines = [event("reading", n, note="x" * size) for n, size in enumerate(sizes)]
+    assert last_event(write(tmp_path, 1, *lines, b"y" * torn)) == lines[-1]
+
+
+def test_an_event_further_from_the_end_than_64_kib_is_not_looked_for(tmp_path: Path) -> None:
+    assert last_event(write(tmp_path, 1, event("reading", 0), event("reading", 1, note="x" * 70_000))) is None
+
+
+def test_the_end_of_a_segment_is_enough_for_its_last_event(tmp_path: Path) -> None:
+    """Retention does this for each closed segment of a card, again and again."""
+    segment = write(tmp_path, 1, *(event("reading", n, note="x" * 100) for n in range(2000)))
+    before = _bytes_read()
+    assert last_event(segment) is not None
+    assert _bytes_read() - before < 20_000
+
+
+def _bytes_read() -> int:
+    """What this process has read so far, from files and from the kernel's table itself."""
+    return int(Path("/proc/self/io").read_text().splitlines()[0].removeprefix("rchar: "))
+
+
 def dated(boot: str, mono_s: float, wall: str, clock: str) -> Event:
     return replace(event(), boot=boot, mono_s=mono_s, wall=wall, clock=clock)
 

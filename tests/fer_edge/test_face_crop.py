@@ -15,7 +15,15 @@ import pytest
 from fer_edge.bundle import Bundle
 from fer_edge.detection.types import Face
 from fer_edge.errors import UsageError
-from fer_edge.face_crop import CropMapping, crop_square, crop_whole_image, cut_square, eye_tilt_rad, face_crop
+from fer_edge.face_crop import (
+    CropMapping,
+    crop_square,
+    crop_whole_image,
+    cut_square,
+    eye_tilt_rad,
+    face_crop,
+    frame_crop,
+)
 from fer_edge.synthetic_face import face_box, face_frame
 
 NOISE = np.random.default_rng(0).integers(0, 256, (240, 320), np.uint8)
@@ -146,6 +154,19 @@ def test_a_tilted_face_comes_out_level(degrees: int, level: float, left: float) 
 def test_a_turned_square_outside_the_frame_is_an_error() -> None:
     with pytest.raises(UsageError, match="outside the 320×240 frame"):
         face_crop(NOISE, (320, 0, 48, 48), 48, CropMapping(level=1.0), ((0, 0), (5, 5)))
+
+
+@pytest.mark.parametrize("corner", [(319, 0), (0, 239), (-959, 0), (0, -959)])
+def test_a_large_square_with_one_row_or_column_of_the_frame_is_cut(corner: tuple[int, int]) -> None:
+    crop, side_px = frame_crop(NOISE, (*corner, 960, 960))
+    assert crop.shape == (48, 48) and side_px == 960
+
+
+@pytest.mark.parametrize("corner", [(320, 0), (0, 240), (-960, 0), (0, -960)])
+def test_a_large_square_outside_the_frame_is_an_error_with_the_frames_own_numbers(corner: tuple[int, int]) -> None:
+    left, top = corner
+    with pytest.raises(UsageError, match=rf"of 960 px at \({left}, {top}\) lies outside the 320×240 frame"):
+        frame_crop(NOISE, (left, top, 960, 960))
 
 
 @pytest.mark.parametrize("mapping", [CropMapping(), CropMapping(1.1, 0.01, -0.05, 0.03, 0.5)])

@@ -9,8 +9,9 @@ from pathlib import Path
 
 from device.output.journal.repair import Repair, repair_segment
 from device.output.journal.retention import expired_segments, segments_over_budget
+from fer_edge.atomic_file import sync_to_disk
 from fer_edge.events import Event
-from fer_edge.journal.segments import lock_folder, segment_name, segment_number, segments, sync_folder
+from fer_edge.journal.segments import lock_folder, segment_name, segment_number, segments
 
 DISK_FULL_ERRORS = (errno.ENOSPC, errno.EDQUOT)
 _SEGMENT_BYTES = 1 << 20  # so that old lines are deleted in small steps
@@ -66,7 +67,7 @@ class SegmentWriter:
         self._file = os.open(path, flags, 0o600)
         self.path = path
         try:
-            sync_folder(self.folder)
+            sync_to_disk(self.folder)
         except OSError:
             self.close_segment()
             raise

@@ -18,7 +18,7 @@ from device.output.live.page_handler import (
     file_handlers,
 )
 from device.output.live.pixelated_picture import PixelatedPictures
-from device.output.live.viewers import Viewers
+from device.output.live.viewers import MAX_VIEWERS, Viewers
 
 _FILES = {
     "/": ("page.html", "text/html; charset=utf-8"),
@@ -75,9 +75,7 @@ class EventStreamHandler(LiveHandler):
         connection.stream.socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER_BYTES)
         viewer = self._viewer = self.context.viewers.add(self)
         if viewer is None:
-            raise HTTPError(
-                503, reason=f"this page already has {self.context.viewers.max_viewers} viewers; try again later"
-            )
+            raise HTTPError(503, reason=f"this page already has {MAX_VIEWERS} viewers; try again later")
         try:
             await viewer.closed.wait()
         finally:

@@ -14,6 +14,7 @@ from device.address import Address
 from device.clock import Clock
 from device.config import Settings
 from device.output.allowed_hosts import is_loopback, page_url
+from device.output.arrivals import PATIENCE_S, patience_s
 from device.output.live import token
 from device.output.live.handlers import LiveContext, application
 from device.output.live.pixelated_picture import PixelatedPictures
@@ -41,7 +42,7 @@ class PageOptions:
     """
 
     address: Address
-    patience_s: float = 2.0
+    patience_s: float = PATIENCE_S
     token_of: Callable[[], str | None] = lambda: None
     pixels_s: float | None = None
     log_token: bool = False
@@ -52,7 +53,7 @@ def page_options(settings: Settings, environ: Mapping[str, str] = os.environ) ->
     """The options by the settings. Raises UsageError where a token would be needed and could only be logged."""
     assert settings.live is not None
     file = settings.live_token_file
-    options = PageOptions(Address.parse(settings.live), max(2.0, 3 / settings.fps), pixels_s=settings.show_pixels_s)
+    options = PageOptions(Address.parse(settings.live), patience_s(settings.fps), pixels_s=settings.show_pixels_s)
     if file is not None:
         return replace(options, token_of=lambda: token.read_or_create_token(file))
     if is_loopback(options.address.host):

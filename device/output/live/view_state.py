@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, cast
 from device.clock import Clock, Stamp
 from device.output import tally
 from device.output.arrivals import Arrivals
-from device.output.episodes import EpisodeRules, counted_label
 from device.output.live.day import DayBar, add_columns
 from device.output.tally import FrameCounts
 from fer_edge.events import Event
@@ -27,7 +26,6 @@ EVERY_S, _UNWATCHED_S = 0.2, 2.0  # between two snapshots, with and without a vi
 _EPISODES = 6  # ended ones, in each snapshot
 _AWAY_S = 2.0  # a face unseen for longer, and not in the previous processed frame, is shown as new
 _MAX_TRACKS = 32  # that are remembered
-_EPISODE_RULES = EpisodeRules()
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +153,7 @@ class ViewState:
             self._take_snapshot(now_ns)
 
     def _face_view(self, reading: Reading) -> FaceView:
-        label = counted_label(reading, _EPISODE_RULES)
+        label = reading.steady
         if reading.track is None:
             return FaceView(reading, label, reading.mono_ns, reading.mono_ns)
         known = self._faces.get(reading.track)
@@ -179,13 +177,13 @@ class ViewState:
             return
         arrived_ns, last_ns = round(status.frame_mono_s * 1e9), self._tally.arrivals.last_ns or 0
         if arrived_ns > last_ns + 1_000_000:  # seconds are rounded
-            self._tally, ended = tally.add_dropped_frame(self._tally, arrived_ns, self._counts, _EPISODE_RULES)
+            self._tally, ended = tally.add_dropped_frame(self._tally, arrived_ns, self._counts)
             self._add_columns(ended)
 
     def _advance(self, readings: tuple[Reading, ...] | None, mono_ns: int, paused: bool = False) -> None:
         if self._tally is None:
             return
-        self._tally, ended = tally.update_tally(self._tally, readings, mono_ns, self._counts, _EPISODE_RULES, paused)
+        self._tally, ended = tally.update_tally(self._tally, readings, mono_ns, self._counts, paused)
         self._add_columns(ended)
 
     def _add_columns(self, ended: list[TallyBody]) -> None:

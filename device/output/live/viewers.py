@@ -45,22 +45,13 @@ class Viewer:
 
 
 class Viewers:
-    """All viewers, `max_viewers` at most. `publish` sends them the latest snapshots while there are any.
+    """All viewers, MAX_VIEWERS at most. `publish` sends them the latest snapshots while there are any.
 
     Everything here runs in the server's thread.
     """
 
-    def __init__(
-        self,
-        view_state: ViewState,
-        pictures: PixelatedPictures | None,
-        clock: Clock,
-        write_timeout_s: float = _WRITE_TIMEOUT_S,
-        max_viewers: int = MAX_VIEWERS,
-    ) -> None:
-        self.max_viewers = max_viewers
+    def __init__(self, view_state: ViewState, pictures: PixelatedPictures | None, clock: Clock) -> None:
         self._view_state, self._pictures, self._clock = view_state, pictures, clock
-        self._write_timeout_s = write_timeout_s
         self._all: set[Viewer] = set()
         self._any = asyncio.Event()
         self._last_snapshot: Snapshot | None = None  # that was sent
@@ -71,7 +62,7 @@ class Viewers:
 
     def add(self, stream: Stream) -> Viewer | None:
         """A new viewer, to which the full state was sent; None where there are too many."""
-        if len(self._all) >= self.max_viewers:
+        if len(self._all) >= MAX_VIEWERS:
             return None
         viewer = Viewer(stream)
         self._all.add(viewer)
@@ -117,7 +108,7 @@ class Viewers:
         for viewer in tuple(self._all):
             if viewer.pending_write is not None and not viewer.pending_write.done():
                 viewer.behind = True
-                if now_ns - viewer.write_started_ns > self._write_timeout_s * 1e9:
+                if now_ns - viewer.write_started_ns > _WRITE_TIMEOUT_S * 1e9:
                     viewer.stream.abort()
                     self.remove(viewer)
             elif viewer.behind:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Self, cast
 
 from device.clock import Clock
 from device.system.status_record import STATES
-from fer_edge.events import UNSURE, Event
+from fer_edge.events import TIME_KINDS, UNSURE, Event
 from fer_edge.quality import QUALITY_REASONS
 
 if TYPE_CHECKING:
@@ -31,7 +31,6 @@ STAGES = ("gate", "detect", "crop", "classify", "smooth", "write")
 DROPS = ("busy", "unread", "unreadable", "budget", "hot")
 STOPPED = "stopped"
 CAMERA_STATES = (*(state for state in STATES if state != "stopping"), STOPPED)
-TIME_KINDS = ("observed", "unavailable", "paused")
 
 
 @dataclass(slots=True)
