@@ -10,7 +10,7 @@ from typing import Any
 from convert.evaluate import paper_baseline
 from convert.evaluate.evaluation_report import EvaluationReport
 from convert.evaluate.metrics import Interval, Scores
-from convert.evaluate.reported_labels import CLEAR_SHARE
+from convert.evaluate.reported_labels import CLEAR_SHARE, NOT_COUNTED
 from convert.json_dataclass import read_json
 from convert.parity.parity_report import ParityReport, read_parity
 from convert.train.history import TrainingHistory
@@ -144,7 +144,8 @@ def _by_both(r: Released, other: Released, models: Path) -> str:
 
     clear = [report.clear.scores for report in by_votes if report.clear]
     where_clear = (
-        f" Of these, the {clear[0].n:,} with at least {CLEAR_SHARE * 100:.0f} % of the votes for the majority:"
+        f" Of these, the {clear[0].n:,} whose majority has at least {CLEAR_SHARE * 100:.0f} % of the votes that count"
+        f" ({NOT_COUNTED}):"
         f" {against('accuracy', [each.accuracy for each in clear])},"
         f" {against('balanced accuracy', [each.balanced_accuracy for each in clear])}, recall of neutral {neutral(clear)} %."
         if len(clear) == len(by_votes)

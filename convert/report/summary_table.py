@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from convert.evaluate.evaluation_report import EvaluationReport
-from convert.evaluate.reported_labels import CLEAR_SHARE, ReportedClass
+from convert.evaluate.reported_labels import CLEAR_SHARE, NOT_COUNTED, ReportedClass
 from convert.parity.parity_report import read_parity
 from convert.report.readme_table import BY_BOTH, OPTIONAL, VOTES_REPORT
 from fer_edge.errors import UsageError
@@ -106,7 +106,8 @@ def _reported_of_neutral(default: EvaluationReport, other: EvaluationReport) -> 
 
     first, second = shares(ours), shares(theirs)
     return (
-        f"Of the {ours.n:,} faces that at least {CLEAR_SHARE * 100:.0f} % of the raters' votes call neutral, a device reports"
+        f"Of the {ours.n:,} faces that at least {CLEAR_SHARE * 100:.0f} % of the votes that count call neutral ({NOT_COUNTED}),"
+        " a device reports"
         f" {first[0]} as `neutral`, {first[1]} as `unsure` and {first[2]} as another label; with `{SAME_NETWORK[BY_BOTH]}`,"
         f" {second[0]}, {second[1]} and {second[2]}."
     )

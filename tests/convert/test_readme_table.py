@@ -104,8 +104,8 @@ def test_it_says_what_is_reported_of_neutral_faces(models: Path) -> None:
     path.write_text(json.dumps(values))
     for text in (summary_table.block(models), summary_table.default_accuracy(models)):
         assert (
-            "Of the 500 faces that at least 70 % of the raters' votes call neutral, a device reports 90 % as `neutral`, "
-            in text
+            "Of the 500 faces that at least 70 % of the votes that count call neutral (single votes and votes for unknown or "
+            "no face do not count), a device reports 90 % as `neutral`, " in text
         )
         assert "9 % as `unsure` and 0.6 % as another label; with `edge`, " in text
     del values["clear"]
