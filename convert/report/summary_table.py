@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from convert.data.ferplus import IN_SEVEN_CLASSES, OTHER_IN_FER2013
 from convert.evaluate.evaluation_report import EvaluationReport
 from convert.evaluate.reported_labels import CLEAR_SHARE, NOT_COUNTED, ReportedClass
 from convert.parity.parity_report import read_parity
@@ -62,7 +63,10 @@ def block(models: Path) -> str:
 
 
 def default_accuracy(models: Path) -> str:
-    """The accuracy of the default by both kinds of labels, and what is reported of neutral faces, for docs/pages/privacy.md."""
+    """The accuracy of the default by both kinds of labels, how often these differ, and what is reported of neutral faces.
+
+    It stands in docs/pages/privacy.md.
+    """
     default, other = (
         EvaluationReport.load(models / name / "report" / VOTES_REPORT) for name in (BY_BOTH, SAME_NETWORK[BY_BOTH])
     )
@@ -70,6 +74,8 @@ def default_accuracy(models: Path) -> str:
     return (
         f"The default model, `{BY_BOTH}`, is right on {own.accuracy.value * 100:.1f} % of {own.n:,} test images by FER2013's"
         f" labels, and on {votes.accuracy.value * 100:.1f} % of {votes.n:,} by the majority of ten raters, before thresholds."
+        f" That majority is another label than FER2013's for {OTHER_IN_FER2013 / IN_SEVEN_CLASSES * 100:.0f} % of"
+        f" the {IN_SEVEN_CLASSES:,} images that have one."
         f" {_reported_of_neutral(default, other)}"
     )
 
