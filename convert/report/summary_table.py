@@ -15,6 +15,7 @@ from convert.report.readme_table import BY_BOTH, OPTIONAL, VOTES_REPORT
 from fer_edge.errors import UsageError
 
 BEGIN = "<!-- written by `python -m convert.readme`; do not edit by hand -->"
+_TIES = " (of a tie the first in FER+'s order, mostly neutral)"  # said once on each page
 SAME_NETWORK = {"edge-mixed": "edge"}  # not timed by itself: the other's time holds for it
 PEER = "fer (TFLite)"  # of the models of other packages, the one whose time is the unit
 USES = {
@@ -73,8 +74,8 @@ def default_accuracy(models: Path) -> str:
     own, votes = EvaluationReport.load(models / BY_BOTH / "report" / "report.json").scores, default.scores
     return (
         f"The default model, `{BY_BOTH}`, is right on {own.accuracy.value * 100:.1f} % of {own.n:,} test images by FER2013's"
-        f" labels, and on {votes.accuracy.value * 100:.1f} % of {votes.n:,} by the majority of ten raters, before thresholds."
-        f" That majority is another label than FER2013's for {OTHER_IN_FER2013 / IN_SEVEN_CLASSES * 100:.0f} % of"
+        f" labels, and on {votes.accuracy.value * 100:.1f} % of {votes.n:,} by the majority of ten raters{_TIES}, before"
+        f" thresholds. That majority is another label than FER2013's for {OTHER_IN_FER2013 / IN_SEVEN_CLASSES * 100:.0f} % of"
         f" the {IN_SEVEN_CLASSES:,} images that have one."
         f" {_reported_of_neutral(default, other)}"
     )
@@ -88,7 +89,7 @@ def _reason(models: Path) -> list[str]:
     shares = " % against ".join(f"{report.scores.accuracy.value * 100:.1f}" for report in (default, other))
     return [
         "",
-        f"`{BY_BOTH}` is the default because it agrees with the majority of ten raters more often than"
+        f"`{BY_BOTH}` is the default because it agrees with the majority of ten raters{_TIES} more often than"
         f" `{SAME_NETWORK[BY_BOTH]}`: on {shares} % of the {default.scores.n:,} of these images that have a majority."
         f" {_reported_of_neutral(default, other)}",
     ]

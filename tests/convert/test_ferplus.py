@@ -250,6 +250,24 @@ def test_the_raters_majority_differs_from_the_labels_of_fer2013_as_often_as_the_
         assert re.search(r"another label than FER2013's for 36 ?% of", text) and "about a quarter" not in text, page
 
 
+def test_a_tie_for_the_majority_decides_as_many_test_images_as_the_page_says(real_votes: Path) -> None:
+    table = VoteTable.read(real_votes)
+    found = majority_labels(table.counts)
+    in_test = np.array([Path(file).name.startswith("PrivateTest") for file in table.files])
+    judged = in_test & (found.label >= 0) & (found.label != FERPLUS_LABELS.index("contempt"))
+    second, first = np.sort(found.shares, 1)[:, -2:].T
+    tie = judged & (first == second)
+    neutral = tie & (found.label == FERPLUS_LABELS.index("neutral"))
+    text = " ".join((ROOT / "docs/pages/privacy.md").read_text().split())
+    assert (int(judged.sum()), int(tie.sum()), int(neutral.sum())) == (3_477, 145, 88)
+    assert "That decides 145 of the 3,477 test images, of which 88 become neutral." in text
+    for page in ("README.md", "docs/pages/privacy.md"):
+        assert (
+            "the majority of ten raters (of a tie the first in FER+'s order, mostly neutral)"
+            in (ROOT / page).read_text()
+        )
+
+
 def test_the_labels_of_the_real_set(fer2013: Path, real_votes: Path) -> None:
     samples = load(fer2013, votes=real_votes)
     counts = {part: int(np.sum(samples.split == part)) for part in ("train", "validation", "test")}
