@@ -165,7 +165,9 @@ def _card_wear(result: Result) -> Iterator[Row]:
 def _logbook(result: Result) -> Iterator[Row]:
     summary = result["runs"]["summary"]
     quantity = f"`fer-edge log` summary of a month of one camera, {result['bytes'] / 1e6:.0f} MB"
-    yield quantity, "≤ 3 s, ≤ 100 MB", f"{summary['seconds']:.1f} s, {summary['rss_mb']:.0f} MB"
+    each = summary["seconds_each"]
+    took = f"{min(each):.1f} s, best of {len(each)} (to {max(each):.1f} s)"
+    yield quantity, "≤ 3 s, ≤ 100 MB", f"{took}; {summary['rss_mb']:.0f} MB"
 
 
 def _mqtt(result: Result) -> Iterator[Row]:
