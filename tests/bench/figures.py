@@ -81,7 +81,8 @@ def _faces_by_size(result: Result) -> Iterator[Row]:
     both = sum(row["both"] for row in large)
     own_crop, loop = (sum(row[key] * row["both"] for row in large) / both for key in ("own", "loop"))
     yield (
-        f"accuracy through `fer-edge run`, faces of 90 px or more, n = {both}",
+        f"accuracy through `fer-edge run`, faces of 90 px or more: {result['n']:,} faces at {len(large)} sizes, {both:,} pairs"
+        " of face and size that are found",
         f"{own_crop * 100:.1f} % (with their own crops)",
         f"{loop * 100:.1f} %",
     )

@@ -25,6 +25,15 @@ def test_the_time_of_a_summary_is_named_as_the_best_of_its_runs(tmp_path: Path) 
     assert "| 2.0 s, best of 2 (to 4.0 s); 20 MB |" in block(tmp_path)
 
 
+def test_faces_that_are_counted_at_each_size_are_named_as_such(tmp_path: Path) -> None:
+    for file in RESULTS.glob("*.json"):
+        shutil.copyfile(file, tmp_path / file.name)
+    result = newest("faces-by-size")
+    result["n"] = 1200
+    (tmp_path / "faces-by-size-2999-01-01.json").write_text(json.dumps(result))
+    assert ": 1,200 faces at 4 sizes, 1,085 pairs of face and size that are found |" in block(tmp_path)
+
+
 def test_the_sentences_on_the_time_of_a_summary_have_its_fastest_and_its_slowest_run() -> None:
     each = newest("logbook")["runs"]["summary"]["seconds_each"]
     words = f"takes {min(each):.1f} to {max(each):.1f} s (three runs"
