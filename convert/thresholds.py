@@ -16,7 +16,7 @@ from convert.bundle.bundle_update import require_own_copy, write_report_into
 from convert.data.loader import load, remarks
 from convert.data.samples import Samples, fingerprint, held_out
 from convert.evaluate.confidence_calibration import MIN_IMAGES, ConfidenceCalibration, calibrate_confidence
-from convert.evaluate.prior_argument import add_prior_argument, prior_of
+from convert.evaluate.prior_argument import add_prior_argument, check_prior, is_prior_given, prior_of
 from convert.parity.reports import read_report
 from fer_edge.bundle import Bundle
 from fer_edge.certainty import thresholds_by_label, thresholds_sentence
@@ -75,7 +75,9 @@ def main(argv: list[str] | None = None) -> int:
         samples = load(args.data, bundle.side, classes=bundle.labels, votes=args.votes)
         for remark in remarks(samples):
             message(remark)
-        fitted = fit_thresholds(bundle, samples, prior_of(args, bundle))
+        prior = prior_of(args, bundle)
+        check_prior(prior, is_prior_given(args), samples)
+        fitted = fit_thresholds(bundle, samples, prior)
         bundle = write_thresholds(bundle, samples, fitted)
         message(f"bundle.json, parity.json and CARD.md in {bundle.path} are written again")
         sentence = f"{bundle.name}: {thresholds_sentence(bundle.labels, thresholds_by_label(bundle.spec))}"

@@ -167,7 +167,7 @@ def test_a_face_that_fills_the_frame_is_found() -> None:
 
 
 def test_few_clearly_neutral_faces_get_another_label_from_the_default() -> None:
-    """On PrivateTest: of the faces that at least 70 % of the votes call neutral, with the bundle's thresholds."""
+    """On PrivateTest: of the faces that at least 70 % of the votes that count call neutral, with the bundle's thresholds."""
     report = json.loads((MODELS / "edge-mixed" / "report" / "votes" / "report.json").read_text())
     rows = {row["label"]: row for row in report["clear"]["reported"]}
     assert rows["neutral"]["wrong"] <= 0.03 and rows["neutral"]["right"] >= 0.75

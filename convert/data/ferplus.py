@@ -31,6 +31,9 @@ COLUMNS = ("neutral", "happiness", "surprise", "sadness", "anger", "disgust", "f
 FERPLUS_LABELS = tuple(sorted(_VOTED))  # the seven expressions of FER2013, and contempt
 FERPLUS_SOURCE = "FER+ votes (microsoft/FERPlus, MIT)"
 LABEL_RULE = f"majority of {FERPLUS_SOURCE}"
+# Of FER2013's images whose majority is one of its seven labels: all, and those with another label in FER2013 itself.
+# Constants, because cards are written without the votes; tests/convert/test_ferplus.py counts them in the table.
+IN_SEVEN_CLASSES, OTHER_IN_FER2013 = 34_884, 12_610
 FEWEST_VOTES = 5
 MOST_VOTES = 1_000_000  # in one cell; FER+ has ten raters
 _OFFICIAL_FILE = "fer2013new.csv"

@@ -68,14 +68,16 @@ def calibrate_labels(
 ) -> LabelCalibration:
     """The thresholds fitted on the validation part of probabilities (N, K) and labels int (N,) by part.
 
-    `prior` None weights all images alike. So do labels without the default prior's. Raises UsageError for another prior of a
-    label that there is not.
+    `prior` None weights all images alike. So do labels without the default prior's, and a prior that cannot hold for the
+    validation part (`why_not_holding`). Raises UsageError for another prior of a label that there is not.
     """
     if prior is not None and prior.label not in labels:
         if prior != DEFAULT_PRIOR:
             raise UsageError(
                 f"the prior is of “{prior.label}”, and the labels are {', '.join(labels)}; name one of them"
             )
+        prior = None
+    if prior is not None and why_not_holding(prior, y["validation"], labels):
         prior = None
     weights = {part: image_weights(y[part], labels, prior) for part in y}
     fitted = [
@@ -89,6 +91,14 @@ def calibrate_labels(
         is_reported = p[part].max(1) >= thresholds[p[part].argmax(1)]
         reported[part] = round(float(np.average(is_reported, weights=weights[part])), 4)
     return LabelCalibration(TARGET, prior, dict(zip(labels, fitted, strict=True)), coverage, reported)
+
+
+def why_not_holding(prior: StatedPrior, y: np.ndarray, labels: tuple[str, ...]) -> str | None:
+    """Why no weights of images with the labels `y` int (N,) make `prior` hold, as the end of a sentence; None where some do."""
+    chosen = y == labels.index(prior.label)
+    if not chosen.any():
+        return f"has no image of “{prior.label}”"
+    return f"has only images of “{prior.label}”" if chosen.all() else None
 
 
 def image_weights(y: np.ndarray, labels: tuple[str, ...], prior: StatedPrior | None) -> np.ndarray:

@@ -38,7 +38,14 @@ from fer_edge.quality import Quality, crop_quality, unsure_reason
 from fer_edge.thresholds import StatedPrior
 
 MIN_PERSONS = 10  # names of persons from which on intervals are by person; fewer may be names of parts or classes
+FEWEST_PERSONS = 5  # with pictures that a share counts; of fewer a share by person has no interval
 _PERSON = re.compile(r"(.+)_\d+")
+
+
+BY_PERSON = (
+    f"bootstrap over persons, {DRAWS} draws, seed {SEED}; of 0 and 100 % Wilson's, over persons; none from fewer than"
+    f" {FEWEST_PERSONS} persons, or where all of them have the same share"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +115,10 @@ class PictureOutcome:
 
 @dataclass(frozen=True, slots=True)
 class Proportion:
-    """A share of `n`, with its 95 % interval; None where n is 0."""
+    """A share of `n`, with its 95 % interval; None where n is 0.
+
+    The interval's limits are None where it would be by person, and too few persons contribute or all have the same share.
+    """
 
     n: int
     share: Interval | None
@@ -199,7 +209,7 @@ def picture_report(
         detector=reader.detector.name,
         pictures=len(outcomes),
         persons=len(persons) if by_person else None,
-        intervals=f"bootstrap over persons, {DRAWS} draws, seed {SEED}" if by_person else "Wilson's, over pictures",
+        intervals=BY_PERSON if by_person else "Wilson's, over pictures",
         several=sum(outcome.faces > 1 for outcome in outcomes),
         classes={label: shares.scores([o.label == label for o in outcomes], label) for label in dict.fromkeys(present)},
         all_faces=shares.scores(with_face, "") if any(with_face) else None,
@@ -239,14 +249,22 @@ class _Shares:
         if not n:
             return Proportion(0, None)
         count = sum(a and h for a, h in zip(among, hits, strict=True))
-        share = wilson_interval(count, n)
-        if self.by_person and 0 < count < n:  # where all or none are hits, every draw is the same
-            share = Interval(share.value, *self._by_person(np.array(among), np.array(among) & np.array(hits)))
-        return Proportion(n, share)
+        if not self.by_person:
+            return Proportion(n, wilson_interval(count, n))
+        return Proportion(n, Interval(count / n, *self._by_person(np.array(among), np.array(among) & np.array(hits))))
 
     def _by_person(self, among: np.ndarray, hits: np.ndarray) -> tuple[float | None, float | None]:
         _, group = np.unique([outcome.group for outcome in self.outcomes], return_inverse=True)
         pictures, right = (np.bincount(group, rows).astype(np.float32) for rows in (among, hits))
+        persons = int(np.count_nonzero(pictures))
+        if persons < FEWEST_PERSONS:
+            return None, None
+        if right.sum() in (0, pictures.sum()):  # every draw would be the same
+            alike = wilson_interval(persons if right.any() else 0, persons)
+            return alike.low, alike.high
+        seen = pictures > 0
+        if np.ptp(right[seen] / pictures[seen]) == 0:  # here too
+            return None, None
         drawn = resamples(len(pictures))
         with np.errstate(invalid="ignore"):
             return interval((drawn @ right) / (drawn @ pictures))

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import argparse
 
-from convert.evaluate.label_thresholds import DEFAULT_PRIOR
+from convert.data.samples import Samples
+from convert.evaluate.confidence_calibration import MIN_IMAGES
+from convert.evaluate.label_thresholds import DEFAULT_PRIOR, why_not_holding
 from fer_edge.bundle import Bundle
+from fer_edge.console import notice
 from fer_edge.errors import UsageError
 from fer_edge.label_priors import parse_stated_prior
 from fer_edge.thresholds import StatedPrior
@@ -48,3 +51,31 @@ def prior_of(args: argparse.Namespace, bundle: Bundle | None = None) -> StatedPr
         return stated
     by_label = bundle.spec.thresholds.labels if bundle else None
     return by_label.prior if by_label else DEFAULT_PRIOR
+
+
+def is_prior_given(args: argparse.Namespace) -> bool:
+    """Whether the option was given, so that `prior_of` is what was asked for."""
+    return hasattr(args, "prior")
+
+
+def check_prior(prior: StatedPrior | None, is_given: bool, samples: Samples) -> None:
+    """Prints a notice where thresholds are to be fitted under a prior that cannot hold for the validation part.
+
+    The classes then count as in the data. Raises UsageError instead where the prior `is_given` with the option.
+    """
+    y = samples.part("validation").y
+    if prior is None or len(y) < MIN_IMAGES:
+        return
+    if prior.label not in samples.labels:
+        if is_given:
+            names = ", ".join(samples.labels)
+            raise UsageError(f"the prior is of “{prior.label}”, and the labels are {names}; name one of them")
+        return
+    if why := why_not_holding(prior, y, samples.labels):
+        if is_given:
+            raise UsageError(
+                f"the prior {prior.text} cannot hold, because the validation part {why}; state that of another label, or “data”"
+            )
+        notice(
+            f"thresholds: classes count as in the data, not by the prior {prior.text}, for the validation part {why}"
+        )

@@ -1,7 +1,7 @@
 """What a device reports of the faces of each class: their own label, `unsure`, or another label.
 
 A bundle reports a label only from its threshold on. Which mistakes people see therefore depends on the thresholds as much as
-on the model. Where images have raters' votes, those on which most raters agree are scored by themselves as well.
+on the model. Where images have raters' votes, those with a clear majority of them are scored by themselves as well.
 """
 
 from __future__ import annotations
@@ -17,7 +17,8 @@ from fer_edge.classifier import softmax
 from fer_edge.label_priors import prior_ratio, weighted
 from fer_edge.thresholds import StatedPrior
 
-CLEAR_SHARE = 0.7  # of an image's votes for an expression
+CLEAR_SHARE = 0.7  # of an image's votes that count (`convert.data.ferplus.majority_labels`)
+NOT_COUNTED = "single votes and votes for unknown or no face do not count"  # said where CLEAR_SHARE is
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +39,7 @@ class ReportedClass:
 
 @dataclass(frozen=True, slots=True)
 class ClearMajority:
-    """The images of which at least `share` of the votes are for their label: `scores`, and what is reported of them."""
+    """The images whose label has at least `share` of the votes that count: `scores`, and what is reported of them."""
 
     share: float
     scores: Scores
@@ -91,7 +92,8 @@ def clear_majority(
 ) -> ClearMajority | None:
     """The scores of the images with a clear majority; None without any.
 
-    `logits` are (N, K), `y` int64 (N,) the label that most votes are for, `votes` the shares of the expressions (N, 8).
+    `logits` are (N, K), `y` int64 (N,) the label that most votes are for, `votes` the shares of the expressions (N, 8)
+    among the votes that count.
     """
     clear = votes.max(1) >= CLEAR_SHARE
     if not clear.any():

@@ -12,7 +12,7 @@ from convert.bundle.bundle_update import require_own_copy, write_report_into
 from convert.data.loader import load
 from convert.data.samples import held_out
 from convert.evaluate.confidence_calibration import MIN_IMAGES
-from convert.evaluate.prior_argument import add_prior_argument, prior_of
+from convert.evaluate.prior_argument import add_prior_argument, is_prior_given, prior_of
 from convert.parity.comparison import ConversionOptions, compare_bundle
 from convert.parity.parity_report import ParityReport
 from convert.parity.reports import read_report
@@ -88,6 +88,7 @@ def main(argv: list[str] | None = None, prog: str = "python -m convert.parity") 
             recorded=recorded,
             votes=args.votes,
             prior=prior_of(args, bundle),
+            is_prior_given=is_prior_given(args),
         )
         report = compare_bundle(bundle, options)
         if args.write and report.passed:

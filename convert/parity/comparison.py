@@ -14,6 +14,7 @@ from convert.data.samples import HELD_OUT_PARTS, Samples, held_out
 from convert.evaluate.confidence_calibration import ConfidenceCalibration, calibrate_confidence
 from convert.evaluate.label_thresholds import DEFAULT_PRIOR
 from convert.evaluate.plausibility import doubts
+from convert.evaluate.prior_argument import check_prior
 from convert.parity.differences import LogitDifference, PartDifference
 from convert.parity.float_reference import least_probability, reference_for
 from convert.parity.paired_comparison import compare_logits, compare_part, curves_of_both
@@ -50,9 +51,13 @@ class ConversionOptions:
     refine_ranges: bool = False  # by the error of the logits (quantize.range_refinement)
     recorded: tuple[Path, ...] = ()  # files of `fer_edge.record_logits`: runtimes of other machines
     prior: StatedPrior | None = DEFAULT_PRIOR  # for the thresholds of the labels; None: the shares of the data
+    is_prior_given: bool = False  # by the user: refused where it cannot hold
 
     def samples(self, side: int, labels: tuple[str, ...]) -> Samples | None:
-        """The data set with images of `side` px, its remarks printed on stderr; None without one."""
+        """The data set with images of `side` px, its remarks printed on stderr; None without one.
+
+        Raises UsageError for a given prior that cannot hold for its validation part.
+        """
         if self.data is None:
             if self.votes:
                 raise UsageError("--votes labels the images of a data set; name the set with --data")
@@ -60,6 +65,7 @@ class ConversionOptions:
         samples = load(self.data, side, classes=labels, votes=self.votes)
         for remark in remarks(samples):
             notice(remark)
+        check_prior(self.prior, self.is_prior_given, samples)
         return samples
 
 

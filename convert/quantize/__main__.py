@@ -22,7 +22,7 @@ from convert.argument_types import (
     whole_number,
 )
 from convert.bundle.from_float import make_bundle
-from convert.evaluate.prior_argument import add_prior_argument, prior_of
+from convert.evaluate.prior_argument import add_prior_argument, is_prior_given, prior_of
 from convert.parity.comparison import ConversionOptions
 from convert.parity.runtime_logits import SETS
 from convert.parity.tolerances import Margins
@@ -129,6 +129,7 @@ def main(argv: list[str] | None = None, prog: str = "python -m convert.quantize"
             keep_float=keep,
             votes=args.votes,
             prior=prior_of(args),
+            is_prior_given=is_prior_given(args),
             round_by_error=args.weight_rounding == "error",
             refine_ranges=args.refine_ranges,
         )

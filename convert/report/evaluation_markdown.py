@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from convert.evaluate import paper_baseline
 from convert.evaluate.metrics import AverageScores, Interval, Scores
+from convert.evaluate.reported_labels import NOT_COUNTED
 from convert.report.parity_table import doubt_lines
 from convert.report.table_cells import cell
 
@@ -128,7 +129,9 @@ def _clear(clear: ClearMajority) -> list[str]:
     s = clear.scores
     recalls = [[row.label, f"{row.support:,}", _number(row.recall)] for row in s.classes]
     return [
-        f"## Images with at least {clear.share * 100:.0f} % of the votes for their label",
+        f"## Images whose label has at least {clear.share * 100:.0f} % of the votes that count",
+        "",
+        f"Of an image's votes, {NOT_COUNTED}.",
         "",
         *_table(
             ["", f"{s.n:,} images", "95 % interval"],

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from convert.data.ferplus import FERPLUS_LABELS
+from convert.data.ferplus import FERPLUS_LABELS, IN_SEVEN_CLASSES, OTHER_IN_FER2013
 from convert.parity.parity_report import ParityReport
 from convert.parity.reference_free_report import ReferenceFreeReport
 from convert.report.external_training import external_training
@@ -167,8 +167,9 @@ _LIMITS = [
     "## What was not evaluated",
     "",
     "Differences by age, skin, gender or culture; lighting and pose at the place of use; spontaneous rather than collected"
-    " expressions; speed on any Raspberry Pi. FER2013's images come from the web and were labelled by few raters; later raters"
-    " (FER+) disagree with about a quarter of the labels.",
+    " expressions; speed on any Raspberry Pi. FER2013's images come from the web and were labelled by few raters; the majority"
+    f" of ten later raters (FER+) is another label than FER2013's for {OTHER_IN_FER2013 / IN_SEVEN_CLASSES:.0%} of the"
+    f" {IN_SEVEN_CLASSES:,} that have one.",
     "",
     "## Licence",
     "",

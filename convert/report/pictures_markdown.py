@@ -71,7 +71,7 @@ def _share(proportion: Proportion | None) -> str:
     if proportion is None or proportion.share is None:
         return ""
     share = proportion.share
-    span = ""
+    span = " (–)"
     if share.low is not None and share.high is not None:
         span = f" ({share.low * 100:.1f}–{share.high * 100:.1f})"
     return f"{share.value * 100:.1f}{span}, n {proportion.n:,}"

@@ -10,7 +10,7 @@ from typing import Any
 from convert.evaluate import paper_baseline
 from convert.evaluate.evaluation_report import EvaluationReport
 from convert.evaluate.metrics import Interval, Scores
-from convert.evaluate.reported_labels import CLEAR_SHARE
+from convert.evaluate.reported_labels import CLEAR_SHARE, NOT_COUNTED
 from convert.json_dataclass import read_json
 from convert.parity.parity_report import ParityReport, read_parity
 from convert.train.history import TrainingHistory
@@ -142,9 +142,14 @@ def _by_both(r: Released, other: Released, models: Path) -> str:
         recalls = [{row.label: row.recall or 0.0 for row in each.classes} for each in scores]
         return " against ".join(f"{recall['neutral'] * 100:.1f}" for recall in recalls)
 
+    def unseen(reports: list[EvaluationReport]) -> str:
+        found = [report.unseen.accuracy for report in reports if report.unseen]
+        return f" ({against('without duplicates', found)})" if len(found) == len(reports) else ""
+
     clear = [report.clear.scores for report in by_votes if report.clear]
     where_clear = (
-        f" Of these, the {clear[0].n:,} with at least {CLEAR_SHARE * 100:.0f} % of the votes for the majority:"
+        f" Of these, the {clear[0].n:,} whose majority has at least {CLEAR_SHARE * 100:.0f} % of the votes that count"
+        f" ({NOT_COUNTED}):"
         f" {against('accuracy', [each.accuracy for each in clear])},"
         f" {against('balanced accuracy', [each.balanced_accuracy for each in clear])}, recall of neutral {neutral(clear)} %."
         if len(clear) == len(by_votes)
@@ -152,8 +157,9 @@ def _by_both(r: Released, other: Released, models: Path) -> str:
     )
     return (
         f"- `{r.name}`, the default, against `{other.name}`, PrivateTest: on FER2013's labels, n = {r.report.scores.n:,}:"
-        f" {against('accuracy', [each.report.scores.accuracy for each in (r, other)])}; on the {by_votes[0].data.labels_from},"
-        f" n = {by_votes[0].scores.n:,}: {against('accuracy', [report.scores.accuracy for report in by_votes])},"
+        f" {against('accuracy', [each.report.scores.accuracy for each in (r, other)])}"
+        f"{unseen([each.report for each in (r, other)])}; on the {by_votes[0].data.labels_from}, n = {by_votes[0].scores.n:,}:"
+        f" {against('accuracy', [report.scores.accuracy for report in by_votes])}{unseen(by_votes)},"
         f" {against('balanced accuracy', [report.scores.balanced_accuracy for report in by_votes])}, recall of neutral"
         f" {neutral([report.scores for report in by_votes])} %.{where_clear}"
         f" {r.report.subject.file_bytes:,} bytes. Its {_parity(r)}"

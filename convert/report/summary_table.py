@@ -7,13 +7,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from convert.data.ferplus import IN_SEVEN_CLASSES, OTHER_IN_FER2013
 from convert.evaluate.evaluation_report import EvaluationReport
-from convert.evaluate.reported_labels import CLEAR_SHARE, ReportedClass
+from convert.evaluate.reported_labels import CLEAR_SHARE, NOT_COUNTED, ReportedClass
 from convert.parity.parity_report import read_parity
 from convert.report.readme_table import BY_BOTH, OPTIONAL, VOTES_REPORT
 from fer_edge.errors import UsageError
 
 BEGIN = "<!-- written by `python -m convert.readme`; do not edit by hand -->"
+_TIES = " (of a tie the first in FER+'s order, mostly neutral)"  # said once on each page
 SAME_NETWORK = {"edge-mixed": "edge"}  # not timed by itself: the other's time holds for it
 PEER = "fer (TFLite)"  # of the models of other packages, the one whose time is the unit
 USES = {
@@ -62,14 +64,19 @@ def block(models: Path) -> str:
 
 
 def default_accuracy(models: Path) -> str:
-    """The accuracy of the default by both kinds of labels, and what is reported of neutral faces, for docs/pages/privacy.md."""
+    """The accuracy of the default by both kinds of labels, how often these differ, and what is reported of neutral faces.
+
+    It stands in docs/pages/privacy.md.
+    """
     default, other = (
         EvaluationReport.load(models / name / "report" / VOTES_REPORT) for name in (BY_BOTH, SAME_NETWORK[BY_BOTH])
     )
     own, votes = EvaluationReport.load(models / BY_BOTH / "report" / "report.json").scores, default.scores
     return (
         f"The default model, `{BY_BOTH}`, is right on {own.accuracy.value * 100:.1f} % of {own.n:,} test images by FER2013's"
-        f" labels, and on {votes.accuracy.value * 100:.1f} % of {votes.n:,} by the majority of ten raters, before thresholds."
+        f" labels, and on {votes.accuracy.value * 100:.1f} % of {votes.n:,} by the majority of ten raters{_TIES}, before"
+        f" thresholds. That majority is another label than FER2013's for {OTHER_IN_FER2013 / IN_SEVEN_CLASSES * 100:.0f} % of"
+        f" the {IN_SEVEN_CLASSES:,} images that have one."
         f" {_reported_of_neutral(default, other)}"
     )
 
@@ -82,10 +89,22 @@ def _reason(models: Path) -> list[str]:
     shares = " % against ".join(f"{report.scores.accuracy.value * 100:.1f}" for report in (default, other))
     return [
         "",
-        f"`{BY_BOTH}` is the default because it agrees with the majority of ten raters more often than"
+        f"`{BY_BOTH}` is the default because it agrees with the majority of ten raters{_TIES} more often than"
         f" `{SAME_NETWORK[BY_BOTH]}`: on {shares} % of the {default.scores.n:,} of these images that have a majority."
-        f" {_reported_of_neutral(default, other)}",
+        f" {_reported_of_neutral(default, other)}{_without_duplicates(models)}",
     ]
+
+
+def _without_duplicates(models: Path) -> str:
+    """The accuracy of both on FER2013's labels without images that are also in the training part; empty without any."""
+    names = (BY_BOTH, SAME_NETWORK[BY_BOTH])
+    reports = {name: EvaluationReport.load(models / name / "report" / "report.json") for name in names}
+    found = {name: report.unseen for name, report in reports.items() if report.unseen}
+    if len(found) < len(names):
+        return ""
+    twins = reports[BY_BOTH].scores.n - found[BY_BOTH].n
+    shares = " and ".join(f"{scores.accuracy.value * 100:.1f} % (`{name}`)" for name, scores in found.items())
+    return f" Without the {twins:,} images that are also in Training, the accuracies of the table are {shares}."
 
 
 def _reported_of_neutral(default: EvaluationReport, other: EvaluationReport) -> str:
@@ -106,7 +125,8 @@ def _reported_of_neutral(default: EvaluationReport, other: EvaluationReport) -> 
 
     first, second = shares(ours), shares(theirs)
     return (
-        f"Of the {ours.n:,} faces that at least {CLEAR_SHARE * 100:.0f} % of the raters' votes call neutral, a device reports"
+        f"Of the {ours.n:,} faces that at least {CLEAR_SHARE * 100:.0f} % of the votes that count call neutral ({NOT_COUNTED}),"
+        " a device reports"
         f" {first[0]} as `neutral`, {first[1]} as `unsure` and {first[2]} as another label; with `{SAME_NETWORK[BY_BOTH]}`,"
         f" {second[0]}, {second[1]} and {second[2]}."
     )

@@ -311,5 +311,9 @@ def test_markdown_says_what_a_device_reports_and_scores_the_clear_majority() -> 
     reported = text.split("## What a device reports")[1]
     assert rows(reported)["happy"][:2] == [f"{happy.n:,}", f"{happy.right * 100:.1f}"]
     assert f"{evaluation.clear.scores.n:,} images" in text and evaluation.clear.scores.n == 200
+    assert (
+        "## Images whose label has at least 70 % of the votes that count\n\nOf an image's votes, single votes and "
+        in text
+    )
     without = markdown(report(reported=None, clear=None))
     assert "What a device reports" not in without and "of the votes" not in without

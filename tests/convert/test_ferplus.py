@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,7 +13,15 @@ import pytest
 from builders import pixel_rows, pixel_text, write_image, write_pixel_csv
 
 from convert.data.__main__ import main
-from convert.data.ferplus import COLUMNS, FERPLUS_LABELS, LABEL_RULE, VoteTable, majority_labels
+from convert.data.ferplus import (
+    COLUMNS,
+    FERPLUS_LABELS,
+    IN_SEVEN_CLASSES,
+    LABEL_RULE,
+    OTHER_IN_FER2013,
+    VoteTable,
+    majority_labels,
+)
 from convert.data.loader import load, remarks
 from convert.data.pixel_csv import CSV_LABELS
 from convert.data.samples import fingerprint
@@ -24,7 +33,9 @@ from convert.train.history import TrainingHistory
 from fer_edge.errors import DataError, UsageError
 from fer_edge.labels import LABELS
 
-EDGE = Path(__file__).parents[2] / "models" / "edge"
+ROOT = Path(__file__).parents[2]
+EDGE = ROOT / "models" / "edge"
+RELEASED = ("edge", "edge-mixed", "edge-votes", "large", "nano", "paper")
 SHARED_VOTES = "ferplus_by_file.csv.gz"
 USAGES = ("Training", "PublicTest", "PrivateTest")
 HEADER = "Usage,Image name,neutral,happiness,surprise,sadness,anger,disgust,fear,contempt,unknown,NF"
@@ -218,11 +229,47 @@ def test_votes_do_not_make_it_another_set_than_the_one_of_the_training(
         assert report.unseen_why is not None and ("trained on another set" in report.unseen_why) == expected
 
 
-def test_the_labels_of_the_real_set(fer2013: Path) -> None:
+@pytest.fixture
+def real_votes(fer2013: Path) -> Path:
+    """The table of votes beside the real data set."""
     table = fer2013.parent / SHARED_VOTES
     if not table.is_file():
         pytest.skip("no FER+ votes beside FER2013")
-    samples = load(fer2013, votes=table)
+    return table
+
+
+def test_the_raters_majority_differs_from_the_labels_of_fer2013_as_often_as_the_pages_say(real_votes: Path) -> None:
+    """The table's paths, train/happy/NAME.jpg, have the set's own label."""
+    table = VoteTable.read(real_votes)
+    found = [FERPLUS_LABELS[i] if i >= 0 else None for i in majority_labels(table.counts).label]
+    both = [(file.split("/")[-2], label) for file, label in zip(table.files, found, strict=True) if label in LABELS]
+    assert {own for own, _ in both} == set(LABELS)
+    assert (len(both), sum(own != label for own, label in both)) == (IN_SEVEN_CLASSES, OTHER_IN_FER2013)
+    for page in (*(f"models/{name}/CARD.md" for name in RELEASED), "docs/pages/privacy.md"):
+        text = (ROOT / page).read_text()
+        assert re.search(r"another label than FER2013's for 36 ?% of", text) and "about a quarter" not in text, page
+
+
+def test_a_tie_for_the_majority_decides_as_many_test_images_as_the_page_says(real_votes: Path) -> None:
+    table = VoteTable.read(real_votes)
+    found = majority_labels(table.counts)
+    in_test = np.array([Path(file).name.startswith("PrivateTest") for file in table.files])
+    judged = in_test & (found.label >= 0) & (found.label != FERPLUS_LABELS.index("contempt"))
+    second, first = np.sort(found.shares, 1)[:, -2:].T
+    tie = judged & (first == second)
+    neutral = tie & (found.label == FERPLUS_LABELS.index("neutral"))
+    text = " ".join((ROOT / "docs/pages/privacy.md").read_text().split())
+    assert (int(judged.sum()), int(tie.sum()), int(neutral.sum())) == (3_477, 145, 88)
+    assert "That decides 145 of the 3,477 test images, of which 88 become neutral." in text
+    for page in ("README.md", "docs/pages/privacy.md"):
+        assert (
+            "the majority of ten raters (of a tie the first in FER+'s order, mostly neutral)"
+            in (ROOT / page).read_text()
+        )
+
+
+def test_the_labels_of_the_real_set(fer2013: Path, real_votes: Path) -> None:
+    samples = load(fer2013, votes=real_votes)
     counts = {part: int(np.sum(samples.split == part)) for part in ("train", "validation", "test")}
     assert counts == {"train": 28_071, "validation": 3_519, "test": 3_502}
     assert samples.left_out == {

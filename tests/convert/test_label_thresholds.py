@@ -134,6 +134,20 @@ def test_a_prior_of_another_label_is_refused_and_the_default_one_left_out() -> N
     assert found.prior is None
 
 
+@pytest.mark.parametrize("prior", [DEFAULT_PRIOR, StatedPrior("neutral", 0.5)])
+@pytest.mark.parametrize("only", [True, False])
+def test_a_prior_that_cannot_hold_on_the_validation_part_is_not_stored(only: bool, prior: StatedPrior) -> None:
+    """Without a neutral image, or with neutral ones alone, all images weigh alike, and the card must not say otherwise."""
+    p, y = sampled(1000)
+    rows = (y == 0) == only
+    found = calibrate_labels({"validation": p[rows], "test": p}, {"validation": y[rows], "test": y}, LABELS, prior)
+    assert found.prior is None and found.thresholds.prior is None
+    assert found == calibrate_labels(
+        {"validation": p[rows], "test": p}, {"validation": y[rows], "test": y}, LABELS, None
+    )
+    assert calibrate_labels({"validation": p}, {"validation": y}, LABELS, prior).prior == prior
+
+
 @pytest.mark.parametrize(
     ("text", "prior"), [("neutral=0.7", DEFAULT_PRIOR), ("data", None), ("a=b=0.25", StatedPrior("a=b", 0.25))]
 )

@@ -16,7 +16,7 @@ from fakes import FixedFaces
 from convert.crops.synthetic_scenes import paste_face, scenes
 from convert.data.loader import load
 from convert.evaluate.__main__ import main
-from convert.evaluate.metrics import wilson_interval
+from convert.evaluate.metrics import Interval, wilson_interval
 from convert.evaluate.pictures import (
     NONE,
     FaceReader,
@@ -145,6 +145,32 @@ def test_intervals_are_by_person_where_there_are_enough_names() -> None:
         assert found.share.low is not None and found.share.high is not None
         spans.append(found.share.high - found.share.low)
     assert spans[0] == pytest.approx(2 * 1.96 * (0.25 / 20) ** 0.5, rel=0.1) and spans[1] < 0.4 * spans[0]
+
+
+def test_few_persons_give_no_interval_and_shares_of_0_and_100_percent_one_over_persons() -> None:
+    """Of one person ten pictures say nothing of others; of twelve whose pictures are all right, as much as twelve pictures."""
+    outcomes = [PictureOutcome("happy", f"Person{n}", 1, "happy", "happy") for n in range(12) for _ in range(5)]
+    outcomes += [PictureOutcome("sad", "Anna", 1, *["sad" if k < 7 else "happy"] * 2) for k in range(10)]
+    report = picture_report(reader(), outcomes)
+    assert report.persons == 13 and report.intervals.endswith(
+        "of 0 and 100 % Wilson's, over persons; none from fewer than 5 persons, or where all of them have the same share"
+    )
+    of_one, of_twelve, of_all = (
+        scores.right_of_found for scores in (report.classes["sad"], report.classes["happy"], report.all_faces) if scores
+    )
+    assert of_one and of_one.n == 10 and of_one.share == Interval(0.7, None, None)
+    twelve = wilson_interval(12, 12)
+    assert of_twelve and of_twelve.n == 60 and of_twelve.share == Interval(1.0, twelve.low, twelve.high)
+    assert of_all and of_all.share and of_all.share.low is not None and of_all.share.low < of_all.share.value < 1
+    four = picture_report(reader(), [*outcomes, *(PictureOutcome("sad", f"B{n}", 1, "sad", "sad") for n in range(3))])
+    five = picture_report(reader(), [*outcomes, *(PictureOutcome("sad", f"B{n}", 1, "sad", "sad") for n in range(4))])
+    limits = [r.classes["sad"].found.share and r.classes["sad"].found.share.low for r in (four, five)]
+    assert limits == [None, wilson_interval(5, 5).low], "FEWEST_PERSONS"
+    halves = [PictureOutcome("happy", f"P{n}", 1, *[label] * 2) for n in range(12) for label in ("happy", "sad")]
+    of_halves = picture_report(reader(), halves).classes["happy"].right_of_found
+    assert of_halves and of_halves.share == Interval(0.5, None, None), "every draw is the same"
+    text = pictures_markdown(report)
+    assert f"({report.intervals})" in text and "| sad | 100.0 (–), n 10 | 70.0 (–), n 10 |" in text
 
 
 def test_a_folder_without_a_class_or_a_readable_picture_is_refused(tmp_path: Path) -> None:

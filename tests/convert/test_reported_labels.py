@@ -9,11 +9,22 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from convert.data.ferplus import COLUMNS, majority_labels
 from convert.evaluate.reported_labels import CLEAR_SHARE, ReportingRule, clear_majority, reported_by_class
 from fer_edge.bundle import Bundle
 from fer_edge.certainty import NEVER
 
 LABELS = ("angry", "happy", "neutral")
+ROOT = Path(__file__).parents[2]
+PAGES_WITH_CLEAR_FACES = (
+    "README.md",
+    "models/README.md",
+    "models/edge-mixed/report/votes/report.md",
+    "models/edge/report/votes/report.md",
+    "models/edge-votes/report/report.md",
+    "device/README.md",
+    "docs/pages/privacy.md",
+)
 RULE = ReportingRule(1.0, (0.8, 0.5, 0.0))
 
 
@@ -53,6 +64,16 @@ def test_only_images_on_which_the_votes_agree_are_clear() -> None:
     assert found and (found.scores.n, found.scores.accuracy.value) == (1, 1.0)
     assert found.reported and found.reported[0].right == 1.0
     assert clear_majority(faces[1:], np.array([0, 0]), votes[1:], LABELS, None) is None
+
+
+def test_votes_that_do_not_count_are_not_in_the_share_and_each_page_says_so() -> None:
+    """Half of the raters say neutral, and the image is clear: two votes are single ones, and three for unknown."""
+    votes = np.array([[{"neutral": 5, "anger": 1, "sadness": 1, "unknown": 3}.get(name, 0) for name in COLUMNS]])
+    assert majority_labels(votes).shares.max() == 1.0 >= CLEAR_SHARE
+    for page in PAGES_WITH_CLEAR_FACES:
+        text = (ROOT / page).read_text()
+        assert "single votes and votes for unknown or no face do not" in text, page
+        assert "votes that count" in text and "% of the raters' votes" not in text, page
 
 
 @pytest.mark.parametrize("name", ["edge-mixed", "edge"])

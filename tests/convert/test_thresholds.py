@@ -17,6 +17,7 @@ from convert.data.samples import Samples
 from convert.golden import main as golden_main
 from convert.parity.__main__ import main as parity_main
 from convert.parity.parity_report import read_parity
+from convert.quantize.__main__ import main as quantize_main
 from convert.thresholds import main
 from fer_edge.bundle import Bundle
 from fer_edge.shipped_bundles import shipped_path
@@ -108,6 +109,31 @@ def test_a_stated_prior_is_kept_until_another_is_stated(
     assert prior_after("--prior", "data") is None
     counts = Bundle.load(shipped_path("nano")).spec.provenance.train_counts
     assert counts and Bundle.load(nano).spec.provenance.train_counts == counts, "those of the bundle's own data set"
+
+
+def test_a_prior_that_cannot_hold_is_left_out_with_a_notice_and_refused_where_it_was_given(
+    nano: Path, bars: Samples, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    others = bars.take(np.flatnonzero((bars.y != bars.labels.index("neutral")) | (bars.split != "validation")))
+    data, before = str(samples_csv(others, tmp_path)), (nano / "bundle.json").read_bytes()
+    for command, words in (
+        (main, [str(nano)]),
+        (parity_main, [str(nano), "--write"]),
+        (quantize_main, ["--model", str(nano)]),
+    ):
+        for prior in ("neutral=0.5", "neutral=0.7"):
+            given = ["--data", data, "--prior", prior]
+            assert command([*words, *given, *(["--out", str(tmp_path / "o")] if command is quantize_main else [])]) == 2
+            assert (
+                f"the prior {prior} cannot hold, because the validation part has no image of “neutral”; state that of another"
+                in capsys.readouterr().err
+            )
+    assert (nano / "bundle.json").read_bytes() == before and not (tmp_path / "o").exists()
+    assert main([str(nano), "--data", data]) == 0
+    assert "thresholds: classes count as in the data, not by the prior neutral=0.7, for the" in capsys.readouterr().err
+    labels = Bundle.load(nano).spec.thresholds.labels
+    assert labels is not None and labels.prior is None
+    assert "if classes occur as in the data" in (nano / "CARD.md").read_text()
 
 
 def test_a_set_with_few_validation_images_changes_nothing(

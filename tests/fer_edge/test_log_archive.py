@@ -125,9 +125,8 @@ def test_other_programs_find_devices_and_days_in_the_paths(
     house: Path, archive: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """The page's own SQL, against the sums of the rows."""
-    query = PAGE.read_text().split("```sql\n")[1].split("```")[0].replace("'archive/", f"'{archive}/")
     found: dict[str, float] = {}
-    for device, day, observed_s, _ in duckdb.sql(query).fetchall():
+    for device, day, observed_s, _ in duckdb.sql(sql_of_the_page(archive)).fetchall():
         assert str(day) in ("2026-03-01", "2026-03-02", "2026-03-03")
         found[device] = found.get(device, 0.0) + observed_s
     rows = [json.loads(line) for line in answer(capsys, "tallies", "--json", str(house)).splitlines()]
@@ -136,6 +135,37 @@ def test_other_programs_find_devices_and_days_in_the_paths(
     assert not found
     assert {name.rpartition("/")[2] for name in contents(archive)} == {"rows-0.parquet"}
     assert all(path.stat().st_mode & 0o777 == 0o600 for path in archive.rglob("*.parquet"))
+
+
+def sql_of_the_page(archive: Path) -> str:
+    return PAGE.read_text().split("```sql\n")[1].split("```")[0].replace("'archive/", f"'{archive}/")
+
+
+def test_the_pages_shares_are_those_of_the_summary_where_faces_overlap(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Two and three faces at once, and another device with a label more: of the first, rows lack that label's column."""
+    for name, scenes in (
+        ("hall", [("happy", "happy"), ("happy", "neutral", "neutral"), ("unsure", "happy")]),
+        ("yard", [("angry", "happy"), ("happy",)]),
+        ("cellar", []),
+    ):
+        device = SimulatedDevice(tmp_path / "house" / name, utc_s(START), name)
+        device.start()
+        for labels in scenes:
+            device.watch(200, *labels)
+        device.idle(100)
+        device.end()
+    (segment,) = segments(tmp_path / "house/yard")
+    segment.write_text(segment.read_text().replace('"angry"', '"contempt"'))
+    export(tmp_path / "house", tmp_path / "archive")
+    rows = {device: share for device, _, _, share in duckdb.sql(sql_of_the_page(tmp_path / "archive")).fetchall()}
+    capsys.readouterr()
+    for name in ("hall", "yard"):
+        assert main(["log", "summary", "--json", str(tmp_path / "house" / name)]) == 0
+        found = json.loads(capsys.readouterr().out)
+        assert rows.pop(name) == pytest.approx(found["shares"]["happy"], abs=1e-3), found
+    assert rows == {"cellar": None}
 
 
 def test_exporting_again_changes_no_byte(house: Path, archive: Path) -> None:
