@@ -29,7 +29,7 @@ BEGIN_EVIDENCE = 0.59
 
 
 def begin_evidence(detector: str) -> float:
-    """The evidence from which on a box of the detector of this name counts as a face."""
+    """The detection threshold of the detector of this name, 0–1: a box whose `Face.evidence` is below it counts as no face."""
     return BEGIN_EVIDENCE if detector.startswith("blazeface") else 0.0
 
 

@@ -34,6 +34,7 @@ class AuditFinding:
     seconds: float = 0.0  # unaccounted for
 
     def to_json(self, zone: TimeZone) -> dict[str, Any]:
+        """The finding as in `check --json`; `at` is a time of `zone`, or None."""
         at = None if self.at_s is None else zone.iso(self.at_s)
         values = {"kind": self.kind, "missing": self.missing, "at": at, "lines": self.lines, "seconds": self.seconds}
         return {**values, "why": self.why}
@@ -57,6 +58,7 @@ class JournalAudit:
 
     @property
     def whole(self) -> bool:
+        """Whether nothing is missing."""
         return not any(finding.missing for finding in self.findings)
 
     @property
@@ -69,6 +71,7 @@ class JournalAudit:
         return " and ".join(parts) or "see the findings"
 
     def to_json(self) -> dict[str, Any]:
+        """The audit as `check --json` prints it; times are those of `zone`."""
         zone = self.zone
         return {
             "device": self.device.name,
