@@ -64,7 +64,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument(
         "--presence",
         action="store_true",
-        help="instead: false boxes on pictures without a face and lost faces, by the score from which on a box counts",
+        help="instead: false positives on pictures without a face, and missed faces, by detection threshold",
     )
     parser.add_argument(
         "--pictures",

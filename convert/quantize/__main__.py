@@ -78,7 +78,11 @@ def main(argv: list[str] | None = None, prog: str = "python -m convert.quantize"
         help=f"runtimes that must support every operator; known: {', '.join(known())}; default: %(default)s",
     )
     parser.add_argument(
-        "--compare", choices=sorted(SETS), default="usual", help="installed runtimes to compare on; default: usual"
+        "--compare",
+        choices=sorted(SETS),
+        default="usual",
+        help="runtimes to compare on, if installed. one: litert with default kernels; usual: also builtin kernels; "
+        "all: also reference kernels (25 times as slow), tensorflow and tflite-runtime; default: usual",
     )
     parser.add_argument(
         "--keep-float",
