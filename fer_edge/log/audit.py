@@ -253,7 +253,7 @@ class _Auditor:
         length = (
             duration_text(item.seconds) if item.known else f"unknown length, estimated {duration_text(item.seconds)}"
         )
-        missing = item.state in ("untold", "unexplained")
+        missing = item.state in ("missing", "unexplained")
         self.add(item.state, missing, f"{length}: {item.why}", item.from_s, seconds=item.seconds if missing else 0.0)
 
     def _reach(self, from_s: float, to_s: float) -> None:
