@@ -67,7 +67,7 @@ def main(argv: list[str] | None = None) -> int:
         help="instead: false positives on pictures without a face, and missed faces, by detection threshold",
     )
     parser.add_argument(
-        "--pictures",
+        "--negatives",
         type=whole_number(1),
         help=f"number of pictures without a face, for --detection-errors; default: {PICTURES}",
     )
@@ -84,7 +84,7 @@ def _run(args: argparse.Namespace) -> int:
         if args.detector == "all":
             raise UsageError("--detection-errors measures one detector; name it with --detector")
     else:
-        refuse_given(args, ("pictures",), "only with --detection-errors; leave out otherwise")
+        refuse_given(args, ("negatives",), "only with --detection-errors; leave out otherwise")
     frame = args.frame or SCENE
     usual_px = FAR_SIZES_PX if args.far else SIZES_PX
     sizes_px = args.sizes or [size for size in usual_px if size <= min(frame)] or usual_px[:1]
@@ -121,7 +121,7 @@ def _print_detection_errors(args: argparse.Namespace, bundle: Bundle) -> int:
     """Prints the table of `--detection-errors`."""
     samples = load(args.data, bundle.side, classes=bundle.labels, votes=args.votes)
     detector = find_detector(args.detector)
-    table = measure_detection_errors(samples, detector, args.n, args.pictures or PICTURES, args.seed)
+    table = measure_detection_errors(samples, detector, args.n, args.negatives or PICTURES, args.seed)
     return _print(args, table.to_json(), detection_error_text(table))
 
 

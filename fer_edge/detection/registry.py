@@ -24,7 +24,7 @@ DETECTORS = ("blazeface-zoomed", *_BLAZEFACE, "haar")
 
 # Evidence from which on a box counts as a face: the threshold of `python -m convert.crops --detection-errors` that leaves at
 # most 2 false positives in 242 scenes without a face and misses at most 2 % of the faces, over the seeds 0, 1, and 2 with
-# --pictures 3872. The cascade's score is no probability; it has a threshold of its own.
+# --negatives 3872. The cascade's score is no probability; it has a threshold of its own.
 BEGIN_EVIDENCE = 0.59
 
 

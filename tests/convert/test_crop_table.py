@@ -254,7 +254,7 @@ def test_usual_sizes_that_do_not_fit_into_the_scenes_are_left_out(
         (["--sizes", "90", "500"], "--sizes 500 does not fit"),
         (["--frame", "320x240", "--sizes", "300"], "--sizes 300 does not fit into a 320×240 scene"),
         (["--frame", "48x48"], "--sizes 60 does not fit into a 48×48 scene"),
-        (["--pictures", "5"], "--pictures: only with --detection-errors"),
+        (["--negatives", "5"], "--negatives: only with --detection-errors"),
         (["--detection-errors", "--far", "30"], "--far: no effect with --detection-errors"),
         (
             ["--detection-errors", "--frame", "640x480", "--sizes", "60", "--sweep"],

@@ -103,7 +103,8 @@ def test_close_ups_are_found(blazeface: object, fer2013_samples: Samples) -> Non
 def test_the_command_prints_the_table(
     bundle_path: Path, data: Path, blazeface: object, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    command = ["--detection-errors", "--data", str(data), "--bundle", str(bundle_path), "--n", "14", "--pictures", "12"]
+    command = ["--detection-errors", "--data", str(data), "--bundle", str(bundle_path)]
+    command += ["--n", "14", "--negatives", "12"]
     assert main([*command, "--json"]) == 0
     values = json.loads(capsys.readouterr().out)
     assert values["detector"] == "blazeface-zoomed" and values["faces"] == 14 and sum(values["pictures"].values()) == 12
