@@ -62,7 +62,7 @@ MODULES = [
     "data",
     "train",
     "evaluate",
-    "calibration",
+    "synthesize",
     "quantize",
     "parity",
     "mapping",

@@ -1,7 +1,7 @@
 """`python -m convert.quantize [--model MODEL] [--data PATH] [--out DIR]`: writes an int8 bundle, compared with its float model.
 
 Without --model the float model that comes with the package is quantized. Without --data the ranges are chosen on synthetic
-images from the model's own batch-norm statistics (convert.calibration), and parity is decided on logits only.
+images from the model's own batch-norm statistics (convert.synthesize), and parity is decided on logits only.
 
 Any classifier of one square picture is accepted. --labels names its outputs, --input-range gives its input values for the
 pixel values 0 and 255. A .keras or .h5 file or a SavedModel is quantized to an int8 model with raw pixels as input. A .tflite
