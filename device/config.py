@@ -121,7 +121,7 @@ class Settings:
     smooth_s: float = _setting(
         0.12, "half-life of the average over frames that smooths a label; 0: no smoothing", live=True, least=0
     )
-    dwell_s: float = _setting(0.2, "minimum time for which a label stays", live=True, least=0)
+    min_dwell_s: float = _setting(0.2, "minimum time for which a label stays", live=True, least=0)
     far_px: int | None = _setting(
         None,
         "side in px of the smallest face that is also searched for in tiles of a large picture; none: no tiles",

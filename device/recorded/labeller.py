@@ -39,7 +39,7 @@ ROW_SETTINGS += (
     "min_quality",
     "prior",
     "smooth_s",
-    "dwell_s",
+    "min_dwell_s",
     "max_faces",
     "search_s",
     "sweep_s",
