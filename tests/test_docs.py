@@ -70,7 +70,7 @@ MODULES = [
     "report",
     "layers",
     "readme",
-    "floats",
+    "export_float",
 ]
 SHELL = ("", "sh", "bash")  # languages of blocks of commands
 PAGES = sorted((ROOT / "docs/pages").glob("*.md"))
