@@ -137,7 +137,7 @@ crop_faces = 3589
 bundle-% release-%: $(VENV)/.host detectors
 	@test -n "$(FER2013)" -a -n "$(release)" || { echo "make release-$* FER2013=data set RUN=folder of convert.train" >&2; exit 2; }
 	@test -n "$(VOTES)" -o -z "$(votes)$(filter edge-mixed,$*)" || { echo "make $@ needs VOTES=table of FER+ votes" >&2; exit 2; }
-	@test -f $(release)/synthetic.npz || $(BIN)/python -m convert.calibration $(release)/model.keras
+	@test -f $(release)/synthetic.npz || $(BIN)/python -m convert.synthesize $(release)/model.keras
 	@$(BIN)/python -m convert.quantize --model $(release) --name $* --data $(FER2013) $(votes) $(rounding) --out models/$* --threads 2
 	@test "$*" != edge-mixed || $(BIN)/python -m convert.thresholds models/$* --data $(FER2013) --votes $(VOTES)
 	@$(BIN)/python -m convert.evaluate models/$* --data $(FER2013) $(votes) --out models/$*/report >/dev/null

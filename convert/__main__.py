@@ -29,7 +29,7 @@ def main() -> int:
     """Prints the commands."""
     output("usage: python -m convert.NAME [--help]\n")
     for name, purpose in commands().items():
-        output(f"  {name:12} {purpose}")
+        output(f"  {name:17} {purpose}")
     return 0
 
 

@@ -44,7 +44,10 @@ def main(argv: list[str] | None = None) -> int:
     parser = CommandParser(prog="python -m convert.golden", description=__doc__, formatter_class=RawUsageFormatter)
     parser.add_argument("bundle", type=Path, metavar="BUNDLE", help="folder of a bundle")
     parser.add_argument(
-        "--compare", choices=sorted(SETS), default="all", help="installed runtimes to record; default: all"
+        "--compare",
+        choices=sorted(SETS),
+        default="all",
+        help="runtimes to record, if installed: one, usual or all, as for `python -m convert.parity`; default: all",
     )
     parser.add_argument(
         "--recorded",

@@ -81,7 +81,7 @@ class Settings:
     open_s: float = _setting(5.0, "a camera without a frame after this time counts as not opened", least=0)
     stall_s: float = _setting(5.0, "a live camera without a frame for this time is lost", least=0)
     same_s: float = _setting(10.0, "a live camera that repeats one picture for this time is lost; 0: never", least=0)
-    stuck_s: float = _setting(30.0, "a driver call this long restarts the process (≥ stall_s + 5, 3 open_s)", above=0)
+    stuck_s: float = _setting(30.0, "a driver call beyond this, stall_s + 5 and 3 open_s restarts the process", above=0)
     reopen_s: float = _setting(
         60.0, "a lost camera is reopened repeatedly for this time; then the process restarts", least=0
     )
@@ -108,7 +108,7 @@ class Settings:
     )
     prior: str = _setting(
         TRAINING,
-        "how often each label occurs: training, as in the training set, LABEL=SHARE, or estimate, by this device",
+        "label frequencies: training (of the training set), LABEL=SHARE (stated by you) or estimate (by this device)",
         live=True,
     )
     min_quality: float = _setting(
@@ -121,7 +121,7 @@ class Settings:
     smooth_s: float = _setting(
         0.12, "half-life of the average over frames that smooths a label; 0: no smoothing", live=True, least=0
     )
-    dwell_s: float = _setting(0.2, "minimum time for which a label stays", live=True, least=0)
+    min_dwell_s: float = _setting(0.2, "minimum time for which a label stays", live=True, least=0)
     far_px: int | None = _setting(
         None,
         "side in px of the smallest face that is also searched for in tiles of a large picture; none: no tiles",

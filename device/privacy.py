@@ -155,8 +155,8 @@ def _faces_stored(collection: FaceCollection | None) -> list[str]:
     limits = collection.limits
     return [
         f"in {collection.folder}, readable only for its owner, not encrypted: pictures of the faces in view, as small and "
-        f"gray as the model sees them, one of each face every {limits.every_s:g} s, at most {limits.most_faces:,} and "
-        f"{limits.most_bytes / 1e6:g} MB; people can be recognized in them",
+        f"gray as the model sees them, one of each face every {limits.every_s:g} s, at most {limits.max_pictures:,} and "
+        f"{limits.max_size / 1e6:g} MB; people can be recognized in them",
         "beside them: the time, position and quality of each, and what the model answered",
     ]
 

@@ -171,20 +171,33 @@ class Bundle:
             try_model(self.contents["model.tflite"], self.model, runtime, kernels)
 
     def classify(self, crops: np.ndarray) -> np.ndarray:
-        """Probabilities float32 (N, K) of crops uint8 (N, side, side), by this bundle's temperature."""
+        """Probabilities float32 (N, K) of crops uint8 (N, side, side), by this bundle's temperature.
+
+        Raises UsageError for crops of another shape or type, and as `make_classifier`.
+        """
         return self.classifier.probabilities(crops, self.temperature)
 
     def crop(self, gray: np.ndarray, face: Face, detector: str) -> np.ndarray:
-        """The model's input, uint8 (side, side), of a face that the detector called `detector` found in `gray`."""
+        """The model's input, uint8 (side, side), of a face that the detector called `detector` found in `gray`.
+
+        `gray` is uint8 (H, W). Raises UsageError when the face's square does not touch it.
+        """
         return frame_crop(gray, face.xywh, self.side, self.mapping(face.detector or detector), face.eyes)[0]
 
     def quality(self, crop: np.ndarray, gray: np.ndarray, face: Face, detector: str) -> Quality:
-        """The quality of that crop."""
+        """The quality of `crop`, 0–1, and what limits it.
+
+        `crop` is uint8 (side, side), as `Bundle.crop` cut it from `gray` uint8 (H, W). `detector` names the detector that found
+        `face`.
+        """
         side_px = crop_square(face.xywh, self.mapping(face.detector or detector), gray.shape)[2]
         return crop_quality(crop, face, side_px)
 
     def classify_faces(self, gray: np.ndarray, faces: Sequence[Face], detector: str) -> np.ndarray:
-        """Probabilities float32 (N, K) of faces that the detector called `detector` found in `gray` uint8 (H, W)."""
+        """Probabilities float32 (N, K) of faces that the detector called `detector` found in `gray` uint8 (H, W).
+
+        N may be 0. Raises as `crop` and `classify`.
+        """
         import numpy as np
 
         crops = [self.crop(gray, face, detector) for face in faces]

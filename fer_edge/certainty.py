@@ -1,4 +1,4 @@
-"""Which label is reported: the probability from which on each label of a bundle is reported, and `unsure` below it.
+"""The probability threshold of each label of a bundle; below it the model abstains, and `unsure` is reported.
 
 A bundle may have a threshold for each label; one without is never reported. A bundle without them has a single threshold.
 """

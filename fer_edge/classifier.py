@@ -171,7 +171,10 @@ class Classifier:
         return float(low), float(high)
 
     def logits(self, faces: np.ndarray) -> np.ndarray:
-        """The logits of each face, before softmax: float32 (N, K). `faces` is uint8 (N, side, side)."""
+        """The logits of each face, before softmax: float32 (N, K). `faces` is uint8 (N, side, side).
+
+        Raises UsageError for faces of another shape or type.
+        """
         import numpy as np
 
         outputs = self.outputs(faces)
@@ -180,7 +183,10 @@ class Classifier:
         return np.log(np.maximum(outputs, np.float32(self.smallest_probability)))
 
     def outputs(self, faces: np.ndarray) -> np.ndarray:
-        """The output tensor's values, logits or probabilities, for faces uint8 (N, side, side): float32 (N, K)."""
+        """The output tensor's values, logits or probabilities, for faces uint8 (N, side, side): float32 (N, K).
+
+        An integer output is dequantized. Raises UsageError for faces of another shape or type.
+        """
         import numpy as np
 
         if faces.ndim != 3 or faces.shape[1:] != (self.side, self.side) or faces.dtype != np.uint8:
@@ -198,7 +204,10 @@ class Classifier:
         return out
 
     def probabilities(self, faces: np.ndarray, temperature: float = 1.0) -> np.ndarray:
-        """The softmax of the logits over `temperature`: float32 (N, K), each row summing to one."""
+        """The softmax of the logits divided by `temperature` (> 0): float32 (N, K), each row summing to one.
+
+        `faces` is uint8 (N, side, side). Temperature scaling: Guo et al. 2017, arXiv 1706.04599. Raises as `logits`.
+        """
         return softmax(self.logits(faces) / temperature)
 
 

@@ -263,7 +263,7 @@ class SimulatedDevice:
         self.folder.unlink()
         aside.rename(self.folder)
         lost_s = (self.journal.lost["tally"] - before) * _MINUTE_S
-        self.truth.note("untold", begun_s, begun_s + lost_s)
+        self.truth.note("missing", begun_s, begun_s + lost_s)
         self.truth.note("observed", begun_s + lost_s, self.true_s)
         self.lost = self.journal.lost
 

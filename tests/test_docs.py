@@ -62,7 +62,7 @@ MODULES = [
     "data",
     "train",
     "evaluate",
-    "calibration",
+    "synthesize",
     "quantize",
     "parity",
     "mapping",
@@ -70,7 +70,7 @@ MODULES = [
     "report",
     "layers",
     "readme",
-    "floats",
+    "export_float",
 ]
 SHELL = ("", "sh", "bash")  # languages of blocks of commands
 PAGES = sorted((ROOT / "docs/pages").glob("*.md"))
@@ -414,7 +414,7 @@ def test_the_virtual_machines_table_is_that_of_the_newest_whole_run() -> None:
     from tests.vm.results import BEGIN, block
 
     result = json.loads(max((ROOT / "tests/system/results").glob("vm-trixie-*.json")).read_text())
-    page = (ROOT / "device/README.md").read_text()
+    page = (ROOT / "tests/vm/README.md").read_text()
     assert {row["outcome"] for row in result["tests"]} == {"passed"} and "runs" not in result
     assert with_block(page, block(result), BEGIN) == page
 
@@ -423,7 +423,7 @@ def test_the_sentence_above_the_virtual_machines_table_comes_with_it() -> None:
     from convert.report.readme_table import with_block
     from tests.vm.results import BEGIN, block
 
-    page = (ROOT / "device/README.md").read_text()
+    page = (ROOT / "tests/vm/README.md").read_text()
     row = {"test": "test_a_reboot", "outcome": "passed"}
     result = {"tests": [row], "versions": {"kernel": "6.12"}, "date": "2026-11-23", "commit": "1", "suite": "trixie"}
     written = with_block(page, block(result), BEGIN)

@@ -89,12 +89,12 @@ def write_golden(
     inputs: InputSpec,
     classifier_on: ClassifierOn,
     which: str = "all",
-    answers: Sequence[Path] = (),
+    recorded: Sequence[Path] = (),
 ) -> GoldenSummary:
     """The summary, for bundle.json, of the golden vectors that were written to `path` beside model.tflite.
 
     `labels` and `inputs` are those of bundle.json. `classifier_on(runtime, kernels)` gives the bundle's classifier
-    on each runtime of SETS[`which`]; `answers` are files of other machines. The limits are the largest difference between
+    on each runtime of SETS[`which`]; `recorded` are files of other machines. The limits are the largest difference between
     two runtimes plus the floor of fer_edge.golden_vectors, and LARGEST_DIFFERENCE at most; a larger one is reported.
     """
     model, mappings = path.with_name("model.tflite"), inputs.mappings
@@ -116,7 +116,7 @@ def write_golden(
 
     runtimes = [
         *measured_here(recorded_classifier, crops, which),
-        *measured_elsewhere(answers, model.read_bytes(), crops),
+        *measured_elsewhere(recorded, model.read_bytes(), crops),
     ]
     first, logits = classifiers[0], runtimes[0].logits
     golden = Golden(
@@ -171,12 +171,12 @@ def _disagreement(golden: Golden) -> str:
     )
 
 
-def rewrite(folder: Path, which: str = "all", answers: Sequence[Path] = ()) -> Bundle:
+def rewrite(folder: Path, which: str = "all", recorded: Sequence[Path] = ()) -> Bundle:
     """The bundle in `folder` with new golden vectors; its other files stay. It is replaced whole, or left as it was."""
     bundle = Bundle.load(folder)
 
     def change(fresh: Path, spec: BundleSpec) -> BundleSpec:
-        golden = write_golden(fresh / NAME, spec.labels, spec.input, bundle.make_classifier, which, answers)
+        golden = write_golden(fresh / NAME, spec.labels, spec.input, bundle.make_classifier, which, recorded)
         return replace(spec, golden=golden)
 
     return update_bundle(folder, change)

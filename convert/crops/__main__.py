@@ -11,7 +11,7 @@ from typing import Any
 from convert.argument_types import add_votes_argument, refuse_given, whole_number
 from convert.crops.crop_table import FAR_SIZES_PX, SIZES_PX, crop_table_text, installed_detectors, measure_crops
 from convert.crops.detected_crops import FACES, CropExperiment
-from convert.crops.presence_table import PICTURES, measure_presence, presence_table_text
+from convert.crops.detection_error_table import PICTURES, detection_error_text, measure_detection_errors
 from convert.crops.synthetic_scenes import SCENE
 from convert.data.loader import load, remarks
 from fer_edge.atomic_file import write_atomically
@@ -36,7 +36,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument(
         "--detector",
         choices=(*DETECTORS, "all"),
-        help="detector to measure; default: all, which means all installed ones; with --presence the best one installed",
+        help="detector to measure; default: all, i.e. all installed ones; with --detection-errors the best one installed",
     )
     parser.add_argument("--n", type=whole_number(1), default=FACES, help="number of faces; default: %(default)s")
     parser.add_argument(
@@ -62,14 +62,14 @@ def main(argv: list[str] | None = None) -> int:
         "--sweep", action="store_true", help="also measure the accuracy with wrong mappings: scaled, shifted, rotated"
     )
     parser.add_argument(
-        "--presence",
+        "--detection-errors",
         action="store_true",
-        help="instead: false boxes on pictures without a face and lost faces, by the score from which on a box counts",
+        help="instead: false positives on pictures without a face, and missed faces, by detection threshold",
     )
     parser.add_argument(
-        "--pictures",
+        "--negatives",
         type=whole_number(1),
-        help=f"number of pictures without a face, for --presence; default: {PICTURES}",
+        help=f"number of pictures without a face, for --detection-errors; default: {PICTURES}",
     )
     parser.add_argument("--seed", type=whole_number(0), default=0, help="seed of random numbers; default: 0")
     parser.add_argument("--json", action="store_true", help="print the table as JSON")
@@ -79,12 +79,12 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _run(args: argparse.Namespace) -> int:
-    if args.presence:
-        refuse_given(args, ("sizes", "frame", "far", "sweep"), "no effect with --presence; leave out")
+    if args.detection_errors:
+        refuse_given(args, ("sizes", "frame", "far", "sweep"), "no effect with --detection-errors; leave out")
         if args.detector == "all":
-            raise UsageError("--presence measures one detector; name it with --detector")
+            raise UsageError("--detection-errors measures one detector; name it with --detector")
     else:
-        refuse_given(args, ("pictures",), "only with --presence; leave out otherwise")
+        refuse_given(args, ("negatives",), "only with --detection-errors; leave out otherwise")
     frame = args.frame or SCENE
     usual_px = FAR_SIZES_PX if args.far else SIZES_PX
     sizes_px = args.sizes or [size for size in usual_px if size <= min(frame)] or usual_px[:1]
@@ -96,8 +96,8 @@ def _run(args: argparse.Namespace) -> int:
     if args.out and (args.out.is_dir() or not args.out.absolute().parent.is_dir()):
         raise UsageError(f"{args.out} cannot be written: name a file in an existing folder")
     bundle = Bundle.load(args.bundle)
-    if args.presence:
-        return _print_presence(args, bundle)
+    if args.detection_errors:
+        return _print_detection_errors(args, bundle)
     detectors = list(installed_detectors(args.detector or "all"))
     if args.far:
         able = [found for found in detectors if isinstance(found, TwoStageDetector)] or detectors[:1]
@@ -117,12 +117,12 @@ def _frame_px(text: str) -> tuple[int, int]:
     return int(words[1]), int(words[0])
 
 
-def _print_presence(args: argparse.Namespace, bundle: Bundle) -> int:
-    """Prints the table of `--presence`."""
+def _print_detection_errors(args: argparse.Namespace, bundle: Bundle) -> int:
+    """Prints the table of `--detection-errors`."""
     samples = load(args.data, bundle.side, classes=bundle.labels, votes=args.votes)
     detector = find_detector(args.detector)
-    table = measure_presence(samples, detector, args.n, args.pictures or PICTURES, args.seed)
-    return _print(args, table.to_json(), presence_table_text(table))
+    table = measure_detection_errors(samples, detector, args.n, args.negatives or PICTURES, args.seed)
+    return _print(args, table.to_json(), detection_error_text(table))
 
 
 def _print(args: argparse.Namespace, values: dict[str, Any], text: str) -> int:

@@ -126,6 +126,7 @@ def find_pixel_csv(files: Container) -> str:
 
 
 def header_of(files: Container, name: str) -> list[str]:
+    """The names of the columns of the CSV file `name`; none where its first line is no CSV. Raises DataError."""
     try:
         with files.open(name) as raw:
             line = raw.readline(4096)

@@ -18,7 +18,7 @@ from fer_edge.log.time_window import TimeZone
 _COLUMNS = ("host", "release", "bundle", "service", "journal kB", "free MB", "state")
 _PROGRESS = 25  # hosts between two messages
 _WORDS = {
-    EXIT_DONE: "well",
+    EXIT_DONE: "healthy",
     UsageError.exit_code: "refused or unfit",
     Unhealthy.exit_code: "unhealthy",
     NotRunning.exit_code: "not running",
@@ -55,7 +55,7 @@ class HostReport:
 
     def row(self) -> dict[str, Any]:
         """The cells of the table; a host without an answer has only its sentence."""
-        cells: dict[str, Any] = {"host": self.host.name, "state": self.problem or "well"}
+        cells: dict[str, Any] = {"host": self.host.name, "state": self.problem or "healthy"}
         if self.status is not None:
             cells |= {
                 "release": self.status.current or "none",
@@ -74,11 +74,11 @@ class FleetStatus:
     reports: tuple[HostReport, ...]
 
     def exit_code(self) -> int:
-        """The largest exit code of a host: 75 where one did not answer, then 8, 7, 2; 0 where all are well."""
+        """The largest exit code of a host: 75 where one did not answer, then 8, 7, 2; 0 where all are healthy."""
         return max(report.code for report in self.reports)
 
     def summary(self) -> str:
-        """How many hosts are well, and how many are not; and which releases they have."""
+        """How many hosts are healthy, and how many are not; and which releases they have."""
         states = Counter(report.code for report in self.reports)
         releases = Counter(report.status.current or "none" for report in self.reports if report.status)
         text = ", ".join(f"{count} {_WORDS.get(code, f'exit code {code}')}" for code, count in sorted(states.items()))

@@ -50,8 +50,8 @@ class TargetHealth:
         return TargetHealth(fields.flag("running"), fields.flag("healthy"), problems, fields.values)
 
     def text(self) -> str:
-        """“well”, or the problems."""
-        return "well" if self.healthy else "; ".join(self.problems)
+        """“healthy”, or the problems."""
+        return "healthy" if self.healthy else "; ".join(self.problems)
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +130,7 @@ class TargetStatus:
         return "\n".join(rows)
 
     def verdict(self) -> int:
-        """The exit code 0 where all is well. Raises NotRunning or Unhealthy."""
+        """The exit code 0 where it runs and is healthy. Raises NotRunning or Unhealthy."""
         if self.health is None or not self.health.running:
             raise NotRunning(f"no instance runs on {self.host}; `fer-edge deploy {self.host}` starts one")
         if self.unconfirmed or not self.health.healthy:

@@ -151,7 +151,7 @@ def _check_release(releases: Releases, payload: Payload, result: DeployResult) -
             remedy = faults[0].fix or faults[0].do
             raise kind(f"the new release fails its checks on the target, and was not switched to: {text}; {remedy}")
         warnings = [f"{finding.check}: {finding.what}" for finding in doctor.failed if finding.check not in _NOT_YET]
-        step.result = f"warnings: {'; '.join(warnings)}" if warnings else "well"
+        step.result = f"warnings: {'; '.join(warnings)}" if warnings else "ok"
     return bundle
 
 

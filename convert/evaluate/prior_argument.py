@@ -1,4 +1,4 @@
-"""The option `--prior`: how often a label occurs where the device will be, for the thresholds of `unsure`."""
+"""The option `--threshold-prior`: how often a label occurs where the device will be, for the thresholds of `unsure`."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from fer_edge.thresholds import StatedPrior
 
 
 def add_prior_argument(parser: argparse.ArgumentParser, default_text: str) -> None:
-    """Adds `--prior`: `prior_of` reads it; `default_text` names in the help what it is where the option is not given."""
+    """Adds `--threshold-prior`: `prior_of` reads it; `default_text` is what its help says of the default."""
     parser.add_argument(
-        "--prior",
+        "--threshold-prior",
         type=stated_prior,
         default=argparse.SUPPRESS,
         metavar="LABEL=SHARE",
@@ -27,7 +27,7 @@ def add_prior_argument(parser: argparse.ArgumentParser, default_text: str) -> No
 
 
 def stated_prior(text: str) -> StatedPrior | None:
-    """The argparse type of `--prior`: neutral=0.7, or data for None."""
+    """The argparse type of `--threshold-prior`: neutral=0.7, or data for None."""
     return None if text == "data" else device_prior(text, " nor “data”")
 
 
@@ -40,14 +40,16 @@ def device_prior(text: str, other: str = "") -> StatedPrior:
 
 
 def prior_of(args: argparse.Namespace, bundle: Bundle | None = None) -> StatedPrior | None:
-    """The prior given with `--prior`, else that of the bundle's thresholds, else DEFAULT_PRIOR; None: the shares of the data.
+    """The prior given with `--threshold-prior`, else that of the bundle's thresholds, else DEFAULT_PRIOR.
 
-    Raises UsageError when one was given without `--data`: thresholds are chosen on faces.
+    None stands for the shares of the data. Raises UsageError when one was given without `--data`.
     """
-    if hasattr(args, "prior"):
+    if hasattr(args, "threshold_prior"):
         if args.data is None:
-            raise UsageError("--prior is for thresholds, which are chosen on a data set; name the set with --data")
-        stated: StatedPrior | None = args.prior
+            raise UsageError(
+                "--threshold-prior is for thresholds, which are chosen on a data set; name the set with --data"
+            )
+        stated: StatedPrior | None = args.threshold_prior
         return stated
     by_label = bundle.spec.thresholds.labels if bundle else None
     return by_label.prior if by_label else DEFAULT_PRIOR
@@ -55,7 +57,7 @@ def prior_of(args: argparse.Namespace, bundle: Bundle | None = None) -> StatedPr
 
 def is_prior_given(args: argparse.Namespace) -> bool:
     """Whether the option was given, so that `prior_of` is what was asked for."""
-    return hasattr(args, "prior")
+    return hasattr(args, "threshold_prior")
 
 
 def check_prior(prior: StatedPrior | None, is_given: bool, samples: Samples) -> None:

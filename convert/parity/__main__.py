@@ -45,7 +45,11 @@ def main(argv: list[str] | None = None, prog: str = "python -m convert.parity") 
     add_votes_argument(parser)
     add_prior_argument(parser, "that of the bundle, else neutral=0.7")
     parser.add_argument(
-        "--compare", choices=sorted(SETS), default="usual", help="installed runtimes to compare on; default: usual"
+        "--compare",
+        choices=sorted(SETS),
+        default="usual",
+        help="runtimes to compare on, if installed. one: litert with default kernels; usual: also builtin kernels; "
+        "all: also reference kernels (25 times as slow), tensorflow and tflite-runtime; default: usual",
     )
     parser.add_argument(
         "--recorded",

@@ -1,7 +1,7 @@
 """`python -m convert.quantize [--model MODEL] [--data PATH] [--out DIR]`: writes an int8 bundle, compared with its float model.
 
 Without --model the float model that comes with the package is quantized. Without --data the ranges are chosen on synthetic
-images from the model's own batch-norm statistics (convert.calibration), and parity is decided on logits only.
+images from the model's own batch-norm statistics (convert.synthesize), and parity is decided on logits only.
 
 Any classifier of one square picture is accepted. --labels names its outputs, --input-range gives its input values for the
 pixel values 0 and 255. A .keras or .h5 file or a SavedModel is quantized to an int8 model with raw pixels as input. A .tflite
@@ -78,7 +78,11 @@ def main(argv: list[str] | None = None, prog: str = "python -m convert.quantize"
         help=f"runtimes that must support every operator; known: {', '.join(known())}; default: %(default)s",
     )
     parser.add_argument(
-        "--compare", choices=sorted(SETS), default="usual", help="installed runtimes to compare on; default: usual"
+        "--compare",
+        choices=sorted(SETS),
+        default="usual",
+        help="runtimes to compare on, if installed. one: litert with default kernels; usual: also builtin kernels; "
+        "all: also reference kernels (25 times as slow), tensorflow and tflite-runtime; default: usual",
     )
     parser.add_argument(
         "--keep-float",

@@ -57,11 +57,11 @@ class SyntheticImages:
             images = SyntheticImages(saved["calibrate"], saved["check"], sha, settings)
         except (OSError, ValueError, KeyError, TypeError, OverflowError) as error:
             raise BundleRefused(
-                f"{path} holds no synthetic images ({error}); `python -m convert.calibration` makes them"
+                f"{path} holds no synthetic images ({error}); `python -m convert.synthesize` makes them"
             ) from error
         if images.model_sha256 != sha256_of(model):
             raise BundleRefused(
-                f"{path} was made for another model than {model}; `python -m convert.calibration {model}`"
+                f"{path} was made for another model than {model}; `python -m convert.synthesize {model}`"
             )
         return images
 

@@ -224,6 +224,7 @@ def range_search_text(settings: RangeSearchRecord | None) -> str:
 
 
 def calibration_text(record: CalibrationRecord) -> str:
+    """The images that the ranges of int8 were chosen on, in words."""
     if record.per_class is not None:
         return f"{record.images} training images, at most {record.per_class} of each class, seed {record.seed}"
     loss = "" if record.loss is None else f", loss {record.loss:.4f}"

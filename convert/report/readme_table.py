@@ -101,11 +101,11 @@ def _rows(ours: list[Released], own: list[dict[str, Any]], others: list[dict[str
         return _row(name, [_cell(e["standings"]["test"][key], factor, digits) for e in every])
 
     blank = [""] * len(others)
-    twins = [r.report.unseen.accuracy.value * 100 if r.report.unseen else None for r in ours]
+    unseen = [r.report.unseen.accuracy.value * 100 if r.report.unseen else None for r in ours]
     times = [e["latency"] for e in every]
     return [
         figures("accuracy %", "accuracy", 100, 1),
-        _row("without duplicates", [*("" if t is None else f"{t:.1f}" for t in twins), *blank]),
+        _row("without duplicates", [*("" if value is None else f"{value:.1f}" for value in unseen), *blank]),
         figures("macro AUC", "macro_auc", 1, 3),
         figures("balanced accuracy %", "balanced_accuracy", 100, 1),
         _row(

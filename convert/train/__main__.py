@@ -41,8 +41,8 @@ def main(argv: list[str] | None = None, prog: str = "python -m convert.train") -
         "--votes",
         type=Path,
         metavar="FILE",
-        help="table of FER+ votes on FER2013: fer2013new.csv, or a CSV of file names and ten counts; a teacher learns them "
-        "with a second head, edge-votes instead of the labels, edge-mixed beside them",
+        help="table of FER+ votes on FER2013: fer2013new.csv, or a CSV of file names and ten counts; the preset "
+        "teacher learns them with a second head, edge-votes in place of the labels, edge-mixed together with them",
     )
     parser.add_argument(
         "--out", type=Path, required=True, help="folder for model.keras, history.json and checkpoint.npz"

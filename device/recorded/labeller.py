@@ -39,7 +39,7 @@ ROW_SETTINGS += (
     "min_quality",
     "prior",
     "smooth_s",
-    "dwell_s",
+    "min_dwell_s",
     "max_faces",
     "search_s",
     "sweep_s",
@@ -222,7 +222,7 @@ def _video_properties(source: VideoFile) -> VideoProperties:
         width_px=description.width_px,
         height_px=description.height_px,
         fps=round(source.fps, 6),
-        frames_told=source.reported_frames,
+        container_frames=source.reported_frames,
         assumed_fps=source.assumed_fps,
     )
 

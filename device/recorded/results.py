@@ -104,7 +104,7 @@ class Results:
     def _add(self, number: int, state: str, summary: LabelSummary | None, problem: str = "") -> None:
         recording = self.recordings[number]
         if summary is not None and not summary.whole:
-            problem = f"it ended after {summary.frames} frames; its container states {summary.video.frames_told}"
+            problem = f"it ended after {summary.frames} frames; its container states {summary.video.container_frames}"
             self.progress.message(f"{recording.shown} is not complete: {problem}")
         if summary is not None and summary.video.assumed_fps is not None:
             self.progress.message(f"{recording.shown} {ASSUMED_TEXT}")

@@ -47,7 +47,7 @@ class FileState:
 
 @dataclass(frozen=True, slots=True)
 class VideoProperties:
-    """What the container says. `frames_told`: its number of frames, 0 when it has none.
+    """What the container says. `container_frames`: its number of frames, 0 when it has none.
 
     `assumed_fps`: the rate that was assumed for a raw recording without times.
     """
@@ -55,7 +55,7 @@ class VideoProperties:
     width_px: int | None
     height_px: int | None
     fps: float
-    frames_told: int
+    container_frames: int
     assumed_fps: float | None = None
 
 

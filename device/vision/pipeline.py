@@ -136,4 +136,4 @@ class Pipeline:
 
     def _smoothing_rules(self, settings: Settings) -> SmoothingRules:
         below = thresholds_by_label(self.bundle.spec, settings.unsure_below)
-        return SmoothingRules(settings.smooth_s, settings.dwell_s, below, settings.min_quality)
+        return SmoothingRules(settings.smooth_s, settings.min_dwell_s, below, settings.min_quality)

@@ -33,7 +33,7 @@ class SmoothingRules:
     """
 
     half_life_s: float
-    dwell_s: float
+    min_dwell_s: float
     unsure_below: tuple[float, ...]
     min_quality: float
 
@@ -89,7 +89,7 @@ def smooth(
     since_ns = mono_ns
     if before is not None:
         dwelt_s = (mono_ns - before.since_ns) / 1e9
-        if label != before.label and dwelt_s < rules.dwell_s:
+        if label != before.label and dwelt_s < rules.min_dwell_s:
             label, why = before.label, before.why
         since_ns = before.since_ns if label == before.label else mono_ns
     return SmoothedLabel(label, since_ns, mono_ns, total, total_weight, mean_quality, probs, why)

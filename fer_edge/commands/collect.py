@@ -39,10 +39,10 @@ def register(commands: Any) -> None:
     for flag, dest, kind, metavar, help_text in (
         ("--every", "every_s", float, "S", "time in s between two pictures of one face; default: 3"),
         ("--expire-days", "expire_days", float, "N", "delete pictures without a label after N days; default: 14"),
-        ("--most-faces", "most_faces", int, "N", "store no more than N pictures; default: 2000"),
+        ("--max-pictures", "max_pictures", int, "N", "store no more than N pictures; default: 2000"),
         (
-            "--most-bytes",
-            "most_bytes",
+            "--max-size",
+            "max_size",
             size_argument,
             "SIZE",
             "largest size of all pictures, in bytes or as 20MB; default: 20MB",
@@ -94,7 +94,7 @@ def _collect(args: argparse.Namespace) -> int:
         raise UsageError(
             "name a folder for the pictures with --faces DIR, or `fer-edge collect review DIR` to label them"
         )
-    names = ("every_s", "most_faces", "most_bytes", "expire_days")
+    names = ("every_s", "max_pictures", "max_size", "expire_days")
     given = {name: value for name in names if (value := getattr(args, name)) is not None}
     collection = FaceCollection(args.faces, FaceLimits(**given))
     arguments = vars(args)

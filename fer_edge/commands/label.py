@@ -57,7 +57,7 @@ def register(commands: Any) -> None:
         "--jobs",
         type=int,
         metavar="N",
-        help="number of videos labelled at a time, each in its own process; default: 1, with --engine the processors there",
+        help="number of videos labelled at a time, each in its own process; default: 1, with --engine the cluster's processors",
     )
     parser.add_argument(
         "--shard",
@@ -67,8 +67,8 @@ def register(commands: Any) -> None:
     parser.add_argument(
         "--engine",
         metavar="ray[://HOST:PORT]",
-        help="label on a Ray cluster and write an index: the one that RAY_ADDRESS names or that runs here, else one started "
-        "here, or the one at that address; needs the extra `ray`",
+        help="label on a Ray cluster, and write an index. ray: the cluster of RAY_ADDRESS, else one that runs on this machine, "
+        "else a new one; ray://HOST:PORT: the cluster at that address. Needs the extra `ray`",
     )
     parser.add_argument(
         "--annotate",

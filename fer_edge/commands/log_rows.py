@@ -107,7 +107,7 @@ def _export_archive(args: argparse.Namespace) -> int:
 
     wanted = row_filter(args)
     if wanted != RowFilter(TimeWindow(zone=wanted.window.zone)):
-        raise UsageError("an archive has every row: leave out what selects some; `log query` selects")
+        raise UsageError("an archive has every row: leave out the filters; `log query` takes them")
     if args.out.exists() and not args.out.is_dir():
         raise UsageError(f"{args.out} is a file; an archive is a folder: name another")
     devices, kinds = selected_devices(args), list(ROW_KINDS) if args.what == "all" else [args.what]

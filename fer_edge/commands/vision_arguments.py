@@ -116,7 +116,7 @@ def add_far_argument(group: Arguments) -> None:
 def add_quiet_argument(group: Arguments) -> None:
     """Adds `-q`: nothing is printed but results and trouble."""
     group.add_argument(
-        "-q", "--quiet", action="store_true", help="print results and trouble only, no progress; default: no"
+        "-q", "--quiet", action="store_true", help="print only results, warnings and errors; default: no"
     )
 
 
@@ -125,7 +125,7 @@ def add_detail_arguments(parser: argparse.ArgumentParser) -> None:
     detail = parser.add_mutually_exclusive_group()
     for flags, value, help_text in (
         (("-v", "--verbose"), "frames", "also print a line for each face of each frame; default: episodes and states"),
-        (("-q", "--quiet"), "none", "print trouble only, and what --json or --once asks for; default: no"),
+        (("-q", "--quiet"), "none", "print only warnings, errors and the output of --json or --once; default: no"),
     ):
         detail.add_argument(*flags, dest="detail", action="store_const", const=value, help=help_text)
 

@@ -22,14 +22,14 @@ _BLAZEFACE = {
 }
 DETECTORS = ("blazeface-zoomed", *_BLAZEFACE, "haar")
 
-# Evidence from which on a box counts as a face: the level of `python -m convert.crops --presence` that leaves at most 2 false
-# boxes in 242 scenes without a face and loses at most 2 % of the faces, over the seeds 0, 1, and 2 with --pictures 3872. The
-# cascade's score is no probability; it has a threshold of its own.
+# Evidence from which on a box counts as a face: the threshold of `python -m convert.crops --detection-errors` that leaves at
+# most 2 false positives in 242 scenes without a face and misses at most 2 % of the faces, over the seeds 0, 1, and 2 with
+# --negatives 3872. The cascade's score is no probability; it has a threshold of its own.
 BEGIN_EVIDENCE = 0.59
 
 
 def begin_evidence(detector: str) -> float:
-    """The evidence from which on a box of the detector of this name counts as a face."""
+    """The detection threshold of the detector of this name, 0–1: a box whose `Face.evidence` is below it counts as no face."""
     return BEGIN_EVIDENCE if detector.startswith("blazeface") else 0.0
 
 

@@ -4,7 +4,7 @@ Of validation faces of 60, 90, 120, 180 and 240 px in 640×480 scenes, the cheap
 whole frames, the searching one 34, 79, 91, 96 and 97 % at ten times the cost (`convert.crops`). Of the faces
 that the latter found, the cheap one finds 97 to 100 % again on a square twice the face's side: enough to follow a face.
 The cheap one also finds what the other does not see: a face that fills the frame. Where the searching network finds nothing,
-the cheap one searches the frame with a black border around it, which it needs (tests/convert/test_presence_table.py).
+the cheap one searches the frame with a black border around it, which it needs (tests/convert/test_detection_error_table.py).
 """
 
 from __future__ import annotations

@@ -30,8 +30,8 @@ class Face:
     def evidence(self) -> float:
         """How certain it is that this is a face, 0–1: the score, or the mean of the two scores.
 
-        At the same share of lost faces, one score alone lets several times as many false boxes pass
-        (`python -m convert.crops --presence`).
+        At the same share of missed faces, one score alone lets several times as many false positives pass
+        (`python -m convert.crops --detection-errors`).
         """
         return self.score if self.second_score is None else (self.score + self.second_score) / 2
 

@@ -76,6 +76,7 @@ class ClockCorrection:
 
     @property
     def boots(self) -> tuple[str, ...]:
+        """The ids of the journal's boots, the first one first."""
         return tuple(self._boots)
 
     def __contains__(self, boot: str) -> bool:

@@ -35,6 +35,7 @@ class AuditFinding:
     seconds: float = 0.0  # unaccounted for
 
     def to_json(self, zone: TimeZone) -> dict[str, Any]:
+        """The finding as in `check --json`; `at` is a time of `zone`, or None."""
         at = None if self.at_s is None else zone.iso(self.at_s)
         values = {"kind": self.kind, "missing": self.missing, "at": at, "lines": self.lines, "seconds": self.seconds}
         return {**values, "why": self.why}
@@ -58,6 +59,7 @@ class JournalAudit:
 
     @property
     def whole(self) -> bool:
+        """Whether nothing is missing."""
         return not any(finding.missing for finding in self.findings)
 
     @property
@@ -70,6 +72,7 @@ class JournalAudit:
         return " and ".join(parts) or "see the findings"
 
     def to_json(self) -> dict[str, Any]:
+        """The audit as `check --json` prints it; times are those of `zone`."""
         zone = self.zone
         return {
             "device": self.device.name,
@@ -251,7 +254,7 @@ class _Auditor:
         length = (
             duration_text(item.seconds) if item.known else f"unknown length, estimated {duration_text(item.seconds)}"
         )
-        missing = item.state in ("untold", "unexplained")
+        missing = item.state in ("missing", "unexplained")
         self.add(item.state, missing, f"{length}: {item.why}", item.from_s, seconds=item.seconds if missing else 0.0)
 
     def _reach(self, from_s: float, to_s: float) -> None:

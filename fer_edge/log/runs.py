@@ -2,7 +2,7 @@
 
 within the minutes     unavailable (no camera), late (frames came too late), paused
 between two minutes    stopped (a run had ended), cut off (it has no end: a crash or a power cut),
-                       untold (the lines about it are missing), unexplained
+                       missing (lines about it, for a reason that the journal gives), unexplained
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from fer_edge.journal.clock_correction import ClockCorrection, read_with_segment
 from fer_edge.journal.segments import DamagedLine, segment_number
 
 WITHIN = ("unavailable", "late", "paused")
-BETWEEN = ("stopped", "cut off", "untold", "unexplained")
+BETWEEN = ("stopped", "cut off", "missing", "unexplained")
 _ROUNDING_S = 1.0  # less than that between two minutes is rounding; no frame is late by less
 _KINDS = KINDS.keys() - {"reading"}
 _OBSERVATION_KINDS = {"tally", "gap", "camera", "pause", "resume", "end"}  # about observation, or the lack of it
@@ -235,7 +235,7 @@ class _Reader:
         """The time since the last minute, if there should be a minute about it."""
         if to_s - now.upto_s > _ROUNDING_S and not now.purged:
             why = now.lost or self.damage
-            state = "untold" if why else "unexplained"
+            state = "missing" if why else "unexplained"
             yield self._span(now, state, now.upto_s, to_s, why or "no line is about it")
 
     def _between(self, event: Event) -> Iterator[LogItem]:

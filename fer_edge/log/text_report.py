@@ -17,7 +17,7 @@ STATE_TEXTS = {
     "paused": "paused",
     "stopped": "not running",
     "cut off": "cut off, then not running",
-    "untold": "lines missing",
+    "missing": "lines missing",
     "unexplained": "unexplained",
 }
 

@@ -34,7 +34,7 @@ SHADES = {
     "stopped": ("not running", "#e9e9e9", ""),
     "unavailable": ("camera away or late", "#f6d5c9", "////"),
     "cut off": ("cut off", "#d9d9d9", "xxxx"),
-    "untold": ("lines missing", "#efe3f3", "...."),
+    "missing": ("lines missing", "#efe3f3", "...."),
     "unexplained": ("unexplained", "#efe3f3", "...."),
 }
 
@@ -68,7 +68,7 @@ def draw_timeline(summaries: Sequence[Summary], path: Path) -> None:
             lower: Any = figure.add_subplot(grid[2 * number + 1], sharex=upper)
             _device(summary, upper, lower, labels, marks)
             zone = summary.window.zone  # the same time axis for all, so that they can be compared
-            for start_s, end_s in _untold(summary, from_s, to_s):
+            for start_s, end_s in _outside(summary, from_s, to_s):
                 for axes in (upper, lower):
                     axes.axvspan(zone.at(start_s), zone.at(end_s), **_NOTHING)
                 marks[_NOTHING["label"]] = axes.patches[-1]
@@ -141,7 +141,7 @@ def _shade(axes: Any, span: UnobservedSpan, at: Any, marks: dict[str, Any]) -> N
     )
 
 
-def _untold(summary: Summary, from_s: float, to_s: float) -> Iterator[tuple[float, float]]:
+def _outside(summary: Summary, from_s: float, to_s: float) -> Iterator[tuple[float, float]]:
     """The parts of the picture's time that are before the device's first minute, after its last, or outside the selection."""
     for start_s, end_s in (*summary.window.pieces(summary.whole.from_s, summary.whole.to_s), (to_s, to_s)):
         if start_s > from_s:

@@ -126,7 +126,7 @@ def _labels(
     """The label of each frame alone, steady without `unsure`, and steady with it; None where no face was found."""
     sure = Settings(
         smooth_s=settings.smooth_s,
-        dwell_s=settings.dwell_s,
+        min_dwell_s=settings.min_dwell_s,
         unsure_below=0.0,
         min_quality=0.0,
         detector=settings.detector,
@@ -181,7 +181,7 @@ def main(argv: list[str] | None = None) -> int:
     parser = bench_parser("smoothing", __doc__, with_data=True)
     parser.add_argument("--faces", type=int, default=240)
     parser.add_argument("--smooth", type=float, default=Settings().smooth_s, metavar="S")
-    parser.add_argument("--dwell", type=float, default=Settings().dwell_s, metavar="S")
+    parser.add_argument("--dwell", type=float, default=Settings().min_dwell_s, metavar="S")
     args = parser.parse_args(argv)
     return exit_code_of(lambda: _run(args))
 
@@ -191,7 +191,7 @@ def _run(args: argparse.Namespace) -> int:
     part = load(args.data, bundle.side, classes=bundle.labels).part("validation")
     rows = stratified_rows(part.y, args.faces, args.seed)
     faces = part.x[np.random.default_rng(args.seed).permutation(rows), :, :, 0]
-    settings = Settings(smooth_s=args.smooth, dwell_s=args.dwell)
+    settings = Settings(smooth_s=args.smooth, min_dwell_s=args.dwell)
     result = {
         **bundle_facts(bundle),
         "part": "validation",

@@ -114,7 +114,7 @@ def read_clip(pipeline: Pipeline, frames: Iterator[np.ndarray], label: str) -> C
 
 def count_clip(clip: ClipReadings, bundle: Bundle, thresholds: tuple[float, ...], settings: Settings) -> ClipCounts:
     """What the smoothing makes of a clip's readings with these thresholds of `thresholds_by_label`."""
-    rules = SmoothingRules(settings.smooth_s, settings.dwell_s, thresholds, settings.min_quality)
+    rules = SmoothingRules(settings.smooth_s, settings.min_dwell_s, thresholds, settings.min_quality)
     space, smoothed, steady = LabelSpace(bundle.labels, bundle.temperature), None, []
     unsure = Counter[str]()
     for reading in clip.readings:

@@ -71,10 +71,10 @@ def test_the_table_has_a_row_for_each_host_and_the_largest_exit_code() -> None:
     assert fleet.text().splitlines() == [
         "host   release  bundle          service  journal kB  free MB  state",
         r"attic  –        –               –                 –        –  attic cannot be reached\x1b[2J",
-        "door   0.1.0-a  of the release  active            0        2  well",
+        "door   0.1.0-a  of the release  active            0        2  healthy",
         "hall   0.1.0-a  of the release  active            0        2  hot",
     ]
     assert fleet.exit_code() == fleet.to_json()["exit_code"] == 75
-    assert fleet.summary() == "3 hosts: 1 well, 1 unhealthy, 1 no answer; releases: 0.1.0-a on 2"
+    assert fleet.summary() == "3 hosts: 1 healthy, 1 unhealthy, 1 no answer; releases: 0.1.0-a on 2"
     assert FleetStatus(fleet.reports[1:]).exit_code() == 7
     assert [host["status"] is None for host in fleet.to_json()["hosts"]] == [True, False, False]

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from convert.floats import main
+from convert.export_float import main
 from convert.sources.opened_model import open_float_of_bundle
 from fer_edge.bundle import Bundle
 from fer_edge.classifier import Classifier

@@ -38,7 +38,7 @@ def write_noise_csv(path: Path) -> None:
         "convert.parity models/nano --data {here}/fer2013.csv --images {here}/out/images.npy",  # numpy
         "convert.golden {here}/bundle --compare one",  # shutil
         "convert.data {here}/fer2013.csv --sheet {here}/out/sheet.png",
-        "convert.floats models/nano --out {here}/out/float.tflite",  # TensorFlow's converter
+        "convert.export_float models/nano --out {here}/out/float.tflite",  # TensorFlow's converter
         "convert.report models/nano/report/report.json --out {here}/out",
     ],
 )

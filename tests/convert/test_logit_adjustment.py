@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from builders import class_tree
 
-from convert.offsets import main
+from convert.logit_adjustment import main
 from convert.tflite.keras_export import load_keras
 from convert.train.logit_adjustment import MAX_ACCURACY_LOSS, choose_offsets
 from fer_edge.errors import NotEnoughData, UsageError

@@ -106,7 +106,7 @@ def test_a_report_on_other_runtimes_replaces_that_of_the_bundle(
     (mine / "report").mkdir()
     (mine / "report" / "note.md").write_text("stays")
     assert len(Bundle.load(mine).spec.runtimes) == 2
-    for prior in (["--prior", "neutral=0.3"], []):  # without the argument, that of the bundle stays
+    for prior in (["--threshold-prior", "neutral=0.3"], []):  # without the argument, that of the bundle stays
         assert parity_main([str(mine), "--data", str(data), "--compare", "one", "--write", *prior]) == 0
         thresholds = Bundle.load(mine).spec.thresholds
         assert thresholds.labels is not None and thresholds.labels.prior == ("neutral", 0.3)
@@ -164,8 +164,10 @@ def test_a_prior_without_faces_to_choose_thresholds_on_is_refused(
 ) -> None:
     out = tmp_path / "bundle"
     model = ["--model", str(trained), "--out", str(out)] if command is quantize_main else [str(bundle_folder)]
-    assert command([*model, "--prior", "neutral=0.4"]) == 2
-    assert "--prior is for thresholds, which are chosen on a data set; name the set" in capsys.readouterr().err
+    assert command([*model, "--threshold-prior", "neutral=0.4"]) == 2
+    assert (
+        "--threshold-prior is for thresholds, which are chosen on a data set; name the set" in capsys.readouterr().err
+    )
     assert not out.exists()
 
 

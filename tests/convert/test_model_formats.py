@@ -165,7 +165,7 @@ def test_an_int8_tflites_input_range_and_probabilities_are_recognised(
 ) -> None:
     out = tmp_path / "bundle"
     more = ["--float", models / "net.keras", "--float-range", "-1,1"] if compared else []
-    more += ["--prior", "data"]
+    more += ["--threshold-prior", "data"]
     bundle = bundle_of(out, "--model", models / name, "--data", tree, *more)
     spec, report = bundle.spec, json.loads((out / "parity.json").read_text())
     printed = capsys.readouterr().out
@@ -196,7 +196,7 @@ def test_thresholds_of_a_tflite_file_without_a_float_model_are_fitted_again(
 ) -> None:
     bundle = bundle_of(tmp_path / "bundle", "--model", models / "int8.tflite", "--data", tree)
     made = read_report(bundle.path)
-    assert thresholds_main([str(bundle.path), "--data", str(tree), "--prior", "up=0.5"]) == 0
+    assert thresholds_main([str(bundle.path), "--data", str(tree), "--threshold-prior", "up=0.5"]) == 0
     fitted, report = Bundle.load(bundle.path).spec.thresholds, read_report(bundle.path)
     assert fitted.labels and fitted.labels.prior == StatedPrior("up", 0.5)
     assert isinstance(report, ReferenceFreeReport) and report.confidence and report.confidence.thresholds == fitted

@@ -33,10 +33,10 @@ def nano(tmp_path: Path) -> Path:
 def test_the_thresholds_are_those_with_which_the_bundle_was_released(
     nano: Path, fer2013: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main([str(nano), "--data", str(fer2013), "--prior", "data"]) == 0
+    assert main([str(nano), "--data", str(fer2013), "--threshold-prior", "data"]) == 0
     capsys.readouterr()
     before = Bundle.load(nano)
-    assert main([str(nano), "--data", str(fer2013), "--prior", "neutral=0.7"]) == 0
+    assert main([str(nano), "--data", str(fer2013), "--threshold-prior", "neutral=0.7"]) == 0
     assert "neutral always" in capsys.readouterr().out
     after = Bundle.load(nano)
     released = Bundle.load(shipped_path("nano")).spec
@@ -74,7 +74,7 @@ def test_thresholds_fitted_to_votes_stay_when_parity_is_measured_on_other_labels
         pytest.skip("no FER+ votes beside FER2013")
     released, path = Bundle.load(shipped_path("edge-mixed")).spec, tmp_path / "edge-mixed"
     shutil.copytree(shipped_path("edge-mixed"), path, ignore=shutil.ignore_patterns("report"))
-    assert main([str(path), "--data", str(fer2013), "--prior", "neutral=0.7"]) == 0
+    assert main([str(path), "--data", str(fer2013), "--threshold-prior", "neutral=0.7"]) == 0
     on_labels = Bundle.load(path).spec.thresholds
     assert on_labels.labels_from is None and on_labels != released.thresholds
     assert main([str(path), "--data", str(fer2013), "--votes", str(votes)]) == 0
@@ -104,9 +104,9 @@ def test_a_stated_prior_is_kept_until_another_is_stated(
         return labels.prior
 
     stated = StatedPrior("neutral", 0.5)
-    assert prior_after("--prior", "neutral=0.5") == stated
+    assert prior_after("--threshold-prior", "neutral=0.5") == stated
     assert prior_after() == stated
-    assert prior_after("--prior", "data") is None
+    assert prior_after("--threshold-prior", "data") is None
     counts = Bundle.load(shipped_path("nano")).spec.provenance.train_counts
     assert counts and Bundle.load(nano).spec.provenance.train_counts == counts, "those of the bundle's own data set"
 
@@ -122,7 +122,7 @@ def test_a_prior_that_cannot_hold_is_left_out_with_a_notice_and_refused_where_it
         (quantize_main, ["--model", str(nano)]),
     ):
         for prior in ("neutral=0.5", "neutral=0.7"):
-            given = ["--data", data, "--prior", prior]
+            given = ["--data", data, "--threshold-prior", prior]
             assert command([*words, *given, *(["--out", str(tmp_path / "o")] if command is quantize_main else [])]) == 2
             assert (
                 f"the prior {prior} cannot hold, because the validation part has no image of “neutral”; state that of another"

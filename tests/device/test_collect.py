@@ -93,7 +93,7 @@ def test_nobody_else_can_read_any_of_it(tmp_path: Path, pipeline: Pipeline) -> N
 
 
 @pytest.mark.parametrize(
-    ("limits", "stored"), [({"most_faces": 2}, 2), ({"most_bytes": 10_000}, 5), ({}, 8)], ids=["faces", "bytes", "none"]
+    ("limits", "stored"), [({"max_pictures": 2}, 2), ({"max_size": 10_000}, 5), ({}, 8)], ids=["faces", "bytes", "none"]
 )
 def test_the_folder_is_bounded(tmp_path: Path, limits: dict[str, int], stored: int) -> None:
     clock, said = FakeClock(), list[str]()
@@ -103,7 +103,7 @@ def test_the_folder_is_bounded(tmp_path: Path, limits: dict[str, int], stored: i
             reading = a_reading("happy", track=track, quality=1.0)
             open_store.on_frame(Frame(track, 10**9, np.zeros((9, 9), np.uint8)), FrameResult((reading,)), {}, None)
     count, size = FaceFolder.open(tmp_path / "faces").size()
-    assert count == stored == store.stored and size <= limits.get("most_bytes", 10**9)
+    assert count == stored == store.stored and size <= limits.get("max_size", 10**9)
     assert said == (
         [] if stored == 8 else ["the folder of faces is full; no more are stored until some are deleted or expire"]
     )
@@ -271,7 +271,10 @@ def test_it_is_refused_unless_asked_for_in_so_many_words(
         assert main(["collect", "--config", "own.toml", "--faces", "faces"]) == 2
     assert main(["collect", "--faces", "faces", "--every", "0", CONSENT]) == 2
     assert "--every must be from 0.1 to 86,400, not 0" in capsys.readouterr().err
-    assert main(["collect", "--faces", "faces", "--explain-privacy"]) == 0
+    capsys.readouterr()
+    limits = ["--max-pictures", "5", "--max-size", "1MB"]
+    assert main(["collect", "--faces", "faces", *limits, "--explain-privacy"]) == 0
+    assert "at most 5 and 1 MB" in " ".join(capsys.readouterr().out.split())
     assert main(["collect", "--faces", "faces", "review", "faces"]) == 2
     assert [path.name for path in tmp_path.iterdir()] == ["own.toml"]
 

@@ -146,7 +146,7 @@ def test_the_live_settings() -> None:
             "keep_days",
         ),
         *("health_s", "hot_c", "disk_low_bytes", "cpu_budget"),
-        *("prior", "min_quality", "smooth_s", "dwell_s", "max_faces", "search_s", "sweep_s"),
+        *("prior", "min_quality", "smooth_s", "min_dwell_s", "max_faces", "search_s", "sweep_s"),
     }
 
 

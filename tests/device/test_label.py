@@ -185,7 +185,7 @@ def test_the_summary_beside_a_table_has_provenance_and_counts(tmp_path: Path, la
         True,
     )
     assert summary["source"] == {"name": "clip.mp4", "bytes": clip.stat().st_size, "mtime_ns": clip.stat().st_mtime_ns}
-    assert summary["video"] == {"width_px": 640, "height_px": 480, "fps": 10.0, "frames_told": 15}
+    assert summary["video"] == {"width_px": 640, "height_px": 480, "fps": 10.0, "container_frames": 15}
     assert set(summary["made_by"]) == {
         *("software", "bundle", "labels", "preprocess", "detector", "runtime", "settings", "versions")
     }
@@ -259,7 +259,7 @@ def test_a_clip_that_was_trimmed_by_its_edit_list_is_whole(tmp_path: Path, label
     clip = write_timed_video(tmp_path / "phone.mp4", ((ms, face_frame(ms / 1000)) for ms in times_ms))
     trimmed = labelled(labeller, trim_by_edit_list(clip, 0.4), tmp_path / "out").summary
     assert trimmed is not None and trimmed.whole
-    assert 11 <= trimmed.frames <= 13 and trimmed.video.frames_told == 30
+    assert 11 <= trimmed.frames <= 13 and trimmed.video.container_frames == 30
 
 
 def test_parquet_has_the_same_rows_and_the_summary_as_metadata(tmp_path: Path, labeller: Labeller) -> None:

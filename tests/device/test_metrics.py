@@ -118,7 +118,7 @@ def compared(found: Series, events: list[Event], folder: Path) -> dict[str, Any]
     seconds_by_state = {
         name: sum(body[f"{name}_s"] for body in of("tally")) for name in ("observed", "unavailable", "paused")
     }
-    assert by(found, "watch_seconds_total") == pytest.approx({name: s for name, s in seconds_by_state.items() if s})
+    assert by(found, "run_seconds_total") == pytest.approx({name: s for name, s in seconds_by_state.items() if s})
     labels_s: Counter[str] = Counter()
     for body in of("tally"):
         labels_s.update(body["labels_s"])
@@ -210,7 +210,7 @@ def test_budget_drops_and_paused_time_are_counted(tmp_path: Path, bundle_path: P
     (tmp_path / "again").mkdir()
     found, events = told_of({"camera": "synthetic", "duration_s": 0.5, "paused": True}, tmp_path / "again", bundle_path)
     compared(found, events, tmp_path / "again" / "log")
-    assert value(found, "watch_seconds_total", spent="paused") > 0.3
+    assert value(found, "run_seconds_total", state="paused") > 0.3
 
 
 def fetched(url: str, **headers: str) -> tuple[str, str]:

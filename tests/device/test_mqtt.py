@@ -396,7 +396,7 @@ def test_the_documented_topics_are_complete() -> None:
     assert named == {name for name in SETTING_FIELDS if name.startswith("mqtt")} | {"availability", *MESSAGES}
     one = sink(FakeClock())
     assert (
-        f"{QUEUE_LIMITS_BYTES['tally'] >> 20} MiB of minutes" in section
+        f"{QUEUE_LIMITS_BYTES['tally'] >> 20} MiB of tallies" in section
         and f"{QUEUE_LIMITS_BYTES['reading'] >> 10} KiB" in section
     )
     assert one.topics.prefix == SETTING_FIELDS["mqtt_topic"].default and "`fer-edge`" in section

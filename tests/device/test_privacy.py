@@ -69,7 +69,7 @@ def test_the_text_follows_from_the_settings(values: dict[str, Any], words: list[
 
 
 def test_the_text_of_collect_says_what_is_stored_of_a_face_and_for_how_long() -> None:
-    limits = FaceLimits(every_s=5, most_faces=300, most_bytes=1_000_000, expire_days=7)
+    limits = FaceLimits(every_s=5, max_pictures=300, max_size=1_000_000, expire_days=7)
     collection = FaceCollection(Path("/srv/faces"), limits)
     text = " ".join(explain_run(Settings(), {"STATE_DIRECTORY": "/srv/log"}, collection).split())
     for words in (

@@ -16,7 +16,7 @@ LABELS = ("happy", "sad", "neutral")
 SPACE = LabelSpace(LABELS, 1.0)
 ALWAYS = (0.0, 0.0, 0.0)  # each label is reported at any probability
 GOOD = Quality(1.0, "dark")
-RULES = SmoothingRules(half_life_s=0.4, dwell_s=0.5, unsure_below=ALWAYS, min_quality=0.5)
+RULES = SmoothingRules(half_life_s=0.4, min_dwell_s=0.5, unsure_below=ALWAYS, min_quality=0.5)
 
 
 def says(label: str, strength: float = 3.0) -> np.ndarray:

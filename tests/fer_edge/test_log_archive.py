@@ -340,8 +340,8 @@ def test_what_is_no_request_for_an_archive_is_refused(
     to = ["--partition", "device,day", "--out", str(tmp_path / "new")]
     (tmp_path / "file").write_text("")
     for arguments, word in (
-        (["export", "tallies", *to, "--since", "2d", str(house)], "leave out what selects some"),
-        (["export", "episodes", *to, "--expression", "sad", str(house)], "leave out what selects some"),
+        (["export", "tallies", *to, "--since", "2d", str(house)], "leave out the filters"),
+        (["export", "episodes", *to, "--expression", "sad", str(house)], "leave out the filters"),
         (["export", "all", "--out", str(tmp_path / "x.csv"), str(house)], "“all” needs --partition"),
         (["export", "all", *to[:3], str(tmp_path / "file"), str(house)], "is a file"),
         (["export", "all", *to, str(archive)], "is an archive"),

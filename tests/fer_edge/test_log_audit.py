@@ -106,7 +106,7 @@ def test_what_is_missing_is_named(
     journal: Path, change: Callable[[list[bytes]], object], expected: list[tuple[str, int]]
 ) -> None:
     edit(journal, 1, change)
-    assert [one for one in missing(journal) if one[0] not in ("untold", "unexplained")] == expected
+    assert [one for one in missing(journal) if one[0] not in ("missing", "unexplained")] == expected
 
 
 def test_a_missing_minute_is_unexplained_time(journal: Path) -> None:
@@ -209,12 +209,12 @@ def test_a_segment_of_another_schema_is_named(journal: Path) -> None:
 
 
 def test_the_findings_of_the_fixture(capsys: pytest.CaptureFixture[str]) -> None:
-    assert missing(JOURNALS / "v1") == [("gap", 15), ("untold", 0)]
+    assert missing(JOURNALS / "v1") == [("gap", 15), ("missing", 0)]
     assert main(["log", "check", str(JOURNALS), "--json"]) == Unhealthy.exit_code == 7
     out, err = capsys.readouterr()
     found = json.loads(out)
     assert (found["device"], found["boots"], found["boots_whose_time_is_known"]) == ("camera", 3, 2)
-    assert found["seconds"]["untold"] == 180 and found["unexplained_s"] == 0
+    assert found["seconds"]["missing"] == 180 and found["unexplained_s"] == 0
     assert "camera is not whole, missing: 15 lines and 3 min unaccounted for" in err
 
 

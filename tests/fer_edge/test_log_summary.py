@@ -275,7 +275,7 @@ def test_each_device_has_a_unique_name(
 
 def test_the_sums_of_the_fixture() -> None:
     whole = of(JOURNALS / "v1").whole
-    assert whole.state_s["untold"] == pytest.approx(180, abs=0.1), "three tallies were lost"
+    assert whole.state_s["missing"] == pytest.approx(180, abs=0.1), "three tallies were lost"
     assert whole.state_s["paused"] == pytest.approx(90, abs=0.1)
     assert whole.state_s["unexplained"] == 0
 

@@ -76,9 +76,14 @@ def test_one_table_lists_all(fleet: Fleet) -> None:
     ran = fleet.run("status", "--inventory", fleet.inventory)
     head, door, hall, refusing = ran.stdout.splitlines()
     assert head.split() == ["host", "release", "bundle", "service", "journal", "kB", "free", "MB", "state"]
-    assert door.startswith("door ") and hall.startswith("hall ") and door.endswith(" well") and hall.endswith(" well")
+    assert (
+        door.startswith("door ")
+        and hall.startswith("hall ")
+        and door.endswith(" healthy")
+        and hall.endswith(" healthy")
+    )
     assert refusing.startswith("refusing  –") and "does not let pi@127.0.0.1 in" in refusing
-    assert ran.returncode == 2 and "3 hosts: 2 well, 1 refused or unfit" in ran.stderr
+    assert ran.returncode == 2 and "3 hosts: 2 healthy, 1 refused or unfit" in ran.stderr
     ran = fleet.run("status", "--inventory", fleet.inventory, "--limit", "door")
     assert ran.returncode == 0 and len(ran.stdout.splitlines()) == 2
 

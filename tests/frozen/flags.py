@@ -42,7 +42,7 @@ def named() -> dict[str, set[str]]:
         text = (ROOT / readme).read_text(encoding="utf-8")
         for typed in re.findall(r"\bfer-edge((?: [a-z]+)+)", text):
             found.setdefault(" ".join(_command(["fer-edge", *typed.split()])), set())
-        for module in re.findall(r"\bconvert\.([a-z]+)\b", text):
+        for module in re.findall(r"\bconvert\.([a-z_]+)\b", text):
             found.setdefault(f"python -m convert.{module}", set())
         for part in _typed(text):
             words = _words(part)

@@ -50,9 +50,9 @@ CASES = [
     ("python -m convert.quantize --model {}/nothing", 2),
     ("python -m convert.parity {}/damaged", 5),
     ("python -m convert.parity models/nano --margins {}/strict.toml --compare one", 3),
-    ("python -m convert.calibration {}/nothing", 2),
+    ("python -m convert.synthesize {}/nothing", 2),
     ("python -m convert.report {}/nothing", 2),
-    ("python -m convert.floats {}/nothing --out {}/float.tflite", 2),
+    ("python -m convert.export_float {}/nothing --out {}/float.tflite", 2),
     ("python -m convert.golden {}/nothing", 2),
 ]
 

@@ -80,7 +80,7 @@ def prometheus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
             with (folder / "log").open("wb") as log:
                 server = subprocess.Popen([*command, f"--web.listen-address=127.0.0.1:{own}"], stdout=log, stderr=log)
             try:
-                minute = 'fer_edge_watch_seconds_total{spent="observed"} offset 3s > 30'
+                minute = 'fer_edge_run_seconds_total{state="observed"} offset 3s > 30'
                 wait_until(run, lambda: _answers(own), 60.0)
                 wait_until(run, lambda: bool(evaluated(own, minute)), 150.0)  # the first tally
                 yield own

@@ -471,7 +471,7 @@ def test_a_second_camera_is_a_separate_instance(pi: Target) -> None:
     answer = deploy_json(pi, "--name", "door", "--config", settings(pi))
     assert answer["service"] == "started" and answer["first_line"]["segment"].startswith("/var/lib/fer-edge/door/")
     assert "--name %i --config /etc/fer-edge/%i.toml" in pi.sh("cat /etc/systemd/system/fer-edge@.service")
-    assert pi.deploy("status", "pi", "--name", "door").stdout.count("health   well") == 1
+    assert pi.deploy("status", "pi", "--name", "door").stdout.count("health   healthy") == 1
     assert is_serving(pi) == before, "the first service is not restarted: its release did not change"
     answer = json.loads(pi.deploy("deploy", "pi", "--rollback", "--json").stdout)
     assert answer["service"] == "waiting", "the settings before these"

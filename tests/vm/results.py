@@ -1,4 +1,4 @@
-"""Runs the tests in the virtual machine and writes what came of them: a dated result, and the table in device/README.md.
+"""Runs the tests in the virtual machine and writes what came of them: a dated result, and the table in tests/vm/README.md.
 
     python -m tests.vm.results [--quick] [--out FOLDER] [PYTEST'S WORDS …]
     python -m tests.vm.results --reports FILE … [--out FOLDER]
@@ -28,7 +28,7 @@ from tests.arm64.sysroot import ROOT, done
 from tests.system.dated_result import stamped, write
 from tests.vm.image import image, tool
 
-README = ROOT / "device" / "README.md"
+README = ROOT / "tests" / "vm" / "README.md"
 # Two machines run at a time, each with a file's tests: in this order both end at about the same time
 FILES = [f"tests/vm/test_{name}.py" for name in ("service", "power_cut", "cameras", "libcamera")]
 BEGIN = "<!-- written by `python -m tests.vm.results`; do not edit by hand -->"
@@ -42,7 +42,7 @@ def main(argv: list[str] | None = None) -> int:
         "--out",
         type=Path,
         metavar="FOLDER",
-        help="write the result there, and the table of device/README.md too",
+        help="write the result there, and the table of tests/vm/README.md too",
     )
     parser.add_argument("--reports", type=Path, nargs="+", metavar="FILE", help="pytest's reports of runs in parts")
     args, more = parser.parse_known_args(argv)
@@ -114,7 +114,7 @@ def read_report(report: Path) -> list[dict[str, Any]]:
 
 
 def block(result: dict[str, Any]) -> str:
-    """What device/README.md has of the result."""
+    """What tests/vm/README.md has of the result."""
     return f"The results of a whole run:\n\n{table(result)}"
 
 

@@ -2,7 +2,7 @@
 
 No camera of libcamera gives a picture here: its virtual camera stops at the mapping of its buffers, and the pipelines of a
 Raspberry Pi need its hardware. It lists no USB camera either: it names one after a node of the firmware, which the virtual host
-controller lacks. device/README.md names what waits for a Pi.
+controller lacks. device/README.md names what was not tested.
 """
 
 from __future__ import annotations

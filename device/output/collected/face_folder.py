@@ -37,22 +37,22 @@ _UNFINISHED_S = 3600.0  # a file that was begun longer ago is a leftover of a ki
 
 _LIMITS = {
     "every_s": (0.1, 86_400),
-    "most_faces": (1, 100_000),
-    "most_bytes": (10_000, 10**9),
+    "max_pictures": (1, 100_000),
+    "max_size": (10_000, 10**9),
     "expire_days": (0.01, 365),
 }
 
 
 @dataclass(frozen=True, slots=True)
 class FaceLimits:
-    """How much is stored: a crop of each track every `every_s`, at most `most_faces` and `most_bytes` in the folder.
+    """How much is stored: a crop of each track every `every_s`, at most `max_pictures` and `max_size` bytes in all.
 
     A crop without a label is deleted after `expire_days`.
     """
 
     every_s: float = 3.0
-    most_faces: int = 2000
-    most_bytes: int = 20_000_000
+    max_pictures: int = 2000
+    max_size: int = 20_000_000
     expire_days: float = 14.0
 
     def __post_init__(self) -> None:

@@ -44,7 +44,7 @@ class FaceCollection:
         limits = self.limits
         return (
             f"pictures of faces are stored in {self.folder}: one of each face every {limits.every_s:g} s, at most "
-            f"{limits.most_faces:,} and {limits.most_bytes / 1e6:g} MB; those without a label are deleted after "
+            f"{limits.max_pictures:,} and {limits.max_size / 1e6:g} MB; those without a label are deleted after "
             f"{limits.expire_days:g} days"
         )
 
@@ -157,7 +157,7 @@ class FaceStore:
         import cv2
 
         png = cv2.imencode(".png", crop)[1].tobytes()
-        if self._count >= self._limits.most_faces or self._bytes + len(png) > self._limits.most_bytes:
+        if self._count >= self._limits.max_pictures or self._bytes + len(png) > self._limits.max_size:
             return "the folder of faces is full; no more are stored until some are deleted or expire"
         self._folder.add(face, png)
         self._count, self._bytes, self.stored = self._count + 1, self._bytes + len(png), self.stored + 1

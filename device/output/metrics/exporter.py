@@ -64,8 +64,8 @@ class MetricsExporter:
                 self._write(self._file)
             except OSError as error:
                 raise UsageError(
-                    f"the metrics file {self._file} cannot be written ({error.strerror}); give --metrics-file another, in a "
-                    "existing folder in memory, as /run/fer-edge is for the service"
+                    f"the metrics file {self._file} cannot be written ({error.strerror}); name a file in an existing folder in "
+                    "memory with --metrics-file (for the service: /run/fer-edge)"
                 ) from error
             self._writer.start()
         self._started = True

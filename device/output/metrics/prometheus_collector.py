@@ -82,7 +82,7 @@ class PrometheusCollector:
         yield self._counter("unsure_readings", "Unsure readings, by the reason", _labelled(run.unsure), "why")
         yield self._counter("episodes", "Episodes that have ended", _labelled(run.episodes), label)
         yield self._counter("expression_seconds", "Time of faces, a minute late", _labelled(run.labels_s), label)
-        yield self._counter("watch_seconds", "Time of the run, a minute late", _labelled(run.spent_s), "spent")
+        yield self._counter("run_seconds", "Time of the run, a minute late", _labelled(run.state_s), "state")
 
     def _journal(self) -> Iterator[Metric]:
         journal = self._metrics.journal

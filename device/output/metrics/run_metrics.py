@@ -77,7 +77,7 @@ class RunMetrics:
         self.unsure = dict.fromkeys((*QUALITY_REASONS, "confidence"), 0)
         self.episodes: dict[str, int] = {}
         self.labels_s: dict[str, float] = {}
-        self.spent_s = dict.fromkeys(TIME_KINDS, 0.0)
+        self.state_s = dict.fromkeys(TIME_KINDS, 0.0)
         self.working: dict[str, bool] = {}  # the run's outputs beside the journal, by name
         self._frame_ns: int | None = None
         self._started_ns = clock.started_ns()
@@ -150,7 +150,7 @@ class RunMetrics:
                 _increment(self.episodes, body["label"])
             case "tally":
                 for name in TIME_KINDS:
-                    self.spent_s[name] += body[f"{name}_s"]
+                    self.state_s[name] += body[f"{name}_s"]
                 for label, seconds in body["labels_s"].items():
                     self.labels_s[label] = self.labels_s.get(label, 0.0) + seconds
             case "camera":

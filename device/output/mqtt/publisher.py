@@ -149,4 +149,4 @@ class MqttPublisher:
         counts = self.outbox.unacknowledged_counts()
         unsent = ", ".join(f"{count} {kind}" for kind, count in counts.items() if kind in QUEUE_LIMITS_BYTES)
         if unsent:
-            self._log(f"the broker did not receive everything: {unsent}; the journal holds what counts")
+            self._log(f"the broker did not receive everything: {unsent}; the journal is not affected")

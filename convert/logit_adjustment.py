@@ -1,4 +1,4 @@
-"""`python -m convert.offsets RUN --data PATH`: fits offsets of the last biases of a trained model (logit adjustment)."""
+"""`python -m convert.logit_adjustment RUN --data PATH`: fits offsets of the last biases of a trained model."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from fer_edge.errors import exit_code_of
 
 def main(argv: list[str] | None = None) -> int:
     """Chooses the offsets, writes them into the model, and prints accuracy and weakest recall before and after."""
-    parser = CommandParser(prog="python -m convert.offsets", description=__doc__)
+    parser = CommandParser(prog="python -m convert.logit_adjustment", description=__doc__)
     parser.add_argument("run", type=Path, help="folder of a training run of `python -m convert.train`")
     parser.add_argument("--data", type=Path, required=True, help="data set that the model was trained on")
     parser.add_argument(

@@ -1,4 +1,4 @@
-"""Scenes without a face, and the table of false boxes and lost faces by score."""
+"""Scenes without a face, and the table of false positives and missed faces by threshold."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from builders import bar
 
 from convert.crops.__main__ import main
 from convert.crops.crop_table import SIZES_PX
+from convert.crops.detection_error_table import detection_error_text, measure_detection_errors
 from convert.crops.faceless_scenes import KINDS, faceless_scenes
-from convert.crops.presence_table import measure_presence, presence_table_text
 from convert.crops.synthetic_scenes import SCENE, scenes
 from convert.data.samples import Samples
 from fer_edge.detection.registry import find_detector
@@ -54,38 +54,38 @@ class KnowsWhere:
         return [self.answers.pop(0)] if self.answers else []
 
 
-def test_false_boxes_and_lost_faces_are_counted_by_score_and_by_evidence() -> None:
-    table = measure_presence(samples(), KnowsWhere(samples(), 8, 10), faces=10, pictures=8, seed=0)
+def test_false_positives_and_missed_faces_are_counted_by_score_and_by_evidence() -> None:
+    table = measure_detection_errors(samples(), KnowsWhere(samples(), 8, 10), faces=10, pictures=8, seed=0)
     assert (sum(table.pictures.values()), table.faces, table.found) == (8, 10, 9)
-    rows = {row.level: row for row in table.levels}
+    rows = {row.threshold: row for row in table.thresholds}
     assert (rows[0.5].false_by_score, rows[0.5].lost_by_score) == (8, 0)
     assert (rows[0.6].false_by_score, rows[0.6].lost_by_score) == (8, 9)
     assert (rows[0.5].false_by_evidence, rows[0.54].false_by_evidence) == (8, 0)
     assert (rows[0.65].lost_by_evidence, rows[0.7].lost_by_evidence) == (0, 9)
-    assert table.false_kinds == {} and "9 with a box" in presence_table_text(table)
+    assert table.false_kinds == {} and "9 with a box" in detection_error_text(table)
 
 
-def test_the_level_of_a_detector_with_one_network_is_in_its_table() -> None:
+def test_the_threshold_of_a_detector_with_one_network_is_in_its_table() -> None:
     detector = KnowsWhere(samples(), 1, 2)
     detector.name = "haar"
-    table = measure_presence(samples(), detector, faces=2, pictures=1, seed=0)
-    levels = [row.level for row in table.levels]
-    assert table.begin in levels and levels == sorted(set(levels))
-    text = presence_table_text(table)
+    table = measure_detection_errors(samples(), detector, faces=2, pictures=1, seed=0)
+    thresholds = [row.threshold for row in table.thresholds]
+    assert table.begin in thresholds and thresholds == sorted(set(thresholds))
+    text = detection_error_text(table)
     assert text.count("a track begins") == 1 and "both networks" not in text
 
 
 def test_a_set_without_a_validation_part_is_refused() -> None:
     with pytest.raises(NotEnoughData, match="no validation part"):
-        measure_presence(samples("train"), KnowsWhere(samples(), 1, 1), 1, 1, 0)
+        measure_detection_errors(samples("train"), KnowsWhere(samples(), 1, 1), 1, 1, 0)
 
 
 def test_the_device_begins_few_tracks_without_a_face_and_loses_few_faces(
     blazeface: object, fer2013_samples: Samples
 ) -> None:
     """Measured on 7,744 pictures and 4,069 faces: 1.9 per 242 and 2.0 %; here on fewer, with the tolerance of their number."""
-    table = measure_presence(fer2013_samples, find_detector(), faces=150, pictures=160, seed=5)
-    row = next(row for row in table.levels if row.level == table.begin)
+    table = measure_detection_errors(fer2013_samples, find_detector(), faces=150, pictures=160, seed=5)
+    row = next(row for row in table.thresholds if row.threshold == table.begin)
     assert row.false_by_evidence <= 5 and row.lost_by_evidence / table.found <= 0.05
 
 
@@ -103,9 +103,11 @@ def test_close_ups_are_found(blazeface: object, fer2013_samples: Samples) -> Non
 def test_the_command_prints_the_table(
     bundle_path: Path, data: Path, blazeface: object, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    command = ["--presence", "--data", str(data), "--bundle", str(bundle_path), "--n", "14", "--pictures", "12"]
+    command = ["--detection-errors", "--data", str(data), "--bundle", str(bundle_path)]
+    command += ["--n", "14", "--negatives", "12"]
     assert main([*command, "--json"]) == 0
     values = json.loads(capsys.readouterr().out)
     assert values["detector"] == "blazeface-zoomed" and values["faces"] == 14 and sum(values["pictures"].values()) == 12
     assert main(command) == 0
-    assert "a track begins" in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert "a track begins" in out and out.count("false positives") == 2 + ("false positives there" in out)

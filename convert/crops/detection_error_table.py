@@ -1,7 +1,8 @@
-"""The table of false boxes and lost faces by the score from which on a box counts as a face.
+"""The table of false positives and missed faces by detection threshold, the score from which on a box counts as a face.
 
-False boxes are counted on scenes without a face, lost faces on scenes with one of the validation part, of 60 to 460 px. Both
-are given for the score of the box itself, and for the evidence, which is the mean of two networks' scores where there are two.
+False positives are counted on scenes without a face, missed faces on scenes with one of the validation part, of 60 to 460 px.
+Both are given for the score of the box itself, and for the evidence, which is the mean of two networks' scores where there are
+two.
 """
 
 from __future__ import annotations
@@ -19,15 +20,15 @@ from fer_edge.errors import NotEnoughData
 from fer_edge.json_fields import to_json
 
 PICTURES = 1936  # without a face, a quarter of each kind
-LEVELS = (0.4, 0.45, 0.5, 0.54, 0.56, 0.57, 0.58, 0.59, 0.6, 0.62, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9)
+THRESHOLDS = (0.4, 0.45, 0.5, 0.54, 0.56, 0.57, 0.58, 0.59, 0.6, 0.62, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9)
 SIZES_PX = (60, 460)
 
 
 @dataclass(frozen=True, slots=True)
-class PresenceLevel:
-    """What a level does: the false boxes that reach it, and the found faces that do not, by score and by evidence."""
+class ScoreThreshold:
+    """What a threshold does: the false positives that reach it, and the found faces that do not, by score and by evidence."""
 
-    level: float
+    threshold: float
     false_by_score: int
     lost_by_score: int
     false_by_evidence: int
@@ -35,10 +36,10 @@ class PresenceLevel:
 
 
 @dataclass(frozen=True, slots=True)
-class PresenceTable:
-    """The levels of a detector. `begin` is the level of evidence at which the device begins a track.
+class DetectionErrorTable:
+    """The thresholds of a detector. `begin` is the one on the evidence at which the device begins a track.
 
-    `found` of `faces` faces have a box at all; `false_kinds` counts the false boxes at `begin` by kind of scene.
+    `found` of `faces` faces have a box at all; `false_kinds` counts the false positives at `begin` by kind of scene.
     """
 
     detector: str
@@ -48,7 +49,7 @@ class PresenceTable:
     faces: int
     found: int
     false_kinds: dict[str, int]
-    levels: tuple[PresenceLevel, ...]
+    thresholds: tuple[ScoreThreshold, ...]
 
     def to_json(self) -> dict[str, Any]:
         """The table as JSON values."""
@@ -56,7 +57,9 @@ class PresenceTable:
         return values
 
 
-def measure_presence(samples: Samples, detector: Detector, faces: int, pictures: int, seed: int) -> PresenceTable:
+def measure_detection_errors(
+    samples: Samples, detector: Detector, faces: int, pictures: int, seed: int
+) -> DetectionErrorTable:
     """The table of a detector on `faces` validation faces and `pictures` without a face.
 
     Raises NotEnoughData without a validation part.
@@ -74,7 +77,7 @@ def measure_presence(samples: Samples, detector: Detector, faces: int, pictures:
     found = [shown for shown in true if shown]
     boxes = [face for _, shown in false for face in shown]
     begin = begin_evidence(detector.name)
-    return PresenceTable(
+    return DetectionErrorTable(
         detector=detector.name,
         begin=begin,
         seed=seed,
@@ -82,20 +85,20 @@ def measure_presence(samples: Samples, detector: Detector, faces: int, pictures:
         faces=n,
         found=len(found),
         false_kinds=dict(Counter(kind for kind, shown in false for face in shown if face.evidence >= begin)),
-        levels=tuple(
-            PresenceLevel(
-                level,
-                sum(face.score >= level for face in boxes),
-                sum(all(face.score < level for face in shown) for shown in found),
-                sum(face.evidence >= level for face in boxes),
-                sum(all(face.evidence < level for face in shown) for shown in found),
+        thresholds=tuple(
+            ScoreThreshold(
+                threshold,
+                sum(face.score >= threshold for face in boxes),
+                sum(all(face.score < threshold for face in shown) for shown in found),
+                sum(face.evidence >= threshold for face in boxes),
+                sum(all(face.evidence < threshold for face in shown) for shown in found),
             )
-            for level in sorted({*LEVELS, begin})
+            for threshold in sorted({*THRESHOLDS, begin})
         ),
     )
 
 
-def presence_table_text(table: PresenceTable) -> str:
+def detection_error_text(table: DetectionErrorTable) -> str:
     """The table as text."""
     n = sum(table.pictures.values())
     kinds = ", ".join(f"{kind} {count}" for kind, count in table.pictures.items())
@@ -103,15 +106,18 @@ def presence_table_text(table: PresenceTable) -> str:
         f"{table.detector}: {n:,} pictures without a face ({kinds}); {table.faces:,} validation faces of "
         f"{SIZES_PX[0]} to {SIZES_PX[1]} px, {table.found:,} with a box; seed {table.seed}",
         "",
-        f"{'':8}{'score of the box':>26}{'evidence':>34}",
-        f"{'level':8}{'false boxes':>14}{'lost faces':>14}{'false boxes':>20}{'lost faces':>14}",
+        f"{'':9}{'score of the box':>29}{'evidence':>34}",
+        f"{'threshold':9}{'false positives':>17}{'missed faces':>14}{'false positives':>20}{'missed faces':>14}",
     ]
-    for row in table.levels:
-        mark = "  a track begins" if row.level == table.begin else ""
+    for row in table.thresholds:
+        mark = "  a track begins" if row.threshold == table.begin else ""
         lost = [f"{count / max(1, table.found):.1%}" for count in (row.lost_by_score, row.lost_by_evidence)]
         lines.append(
-            f"{row.level:<8g}{row.false_by_score:>14,}{lost[0]:>14}{row.false_by_evidence:>20,}{lost[1]:>14}{mark}"
+            f"{row.threshold:<9g}{row.false_by_score:>17,}{lost[0]:>14}{row.false_by_evidence:>20,}{lost[1]:>14}{mark}"
         )
     if table.false_kinds:
-        lines += ["", "false boxes there: " + ", ".join(f"{kind} {count}" for kind, count in table.false_kinds.items())]
+        lines += [
+            "",
+            "false positives there: " + ", ".join(f"{kind} {count}" for kind, count in table.false_kinds.items()),
+        ]
     return "\n".join(lines)

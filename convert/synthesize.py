@@ -1,4 +1,4 @@
-"""`python -m convert.calibration MODEL`: synthesizes calibration images from the batch-norm statistics of a float model."""
+"""`python -m convert.synthesize MODEL`: synthesizes calibration images from the batch-norm statistics of a float model."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from fer_edge.errors import UsageError, exit_code_of
 
 def main(argv: list[str] | None = None) -> int:
     """Synthesizes images from a float model and writes them beside it."""
-    parser = CommandParser(prog="python -m convert.calibration", description=__doc__)
+    parser = CommandParser(prog="python -m convert.synthesize", description=__doc__)
     parser.add_argument("model", type=Path, help="float model, a .keras file")
     parser.add_argument("--out", type=Path, help=f"file to write; default: {FILE_NAME} beside the model")
     parser.add_argument("--steps", type=whole_number(1), default=STEPS, help="optimization steps; default: %(default)s")

@@ -1,4 +1,4 @@
-"""`python -m convert.floats BUNDLE --out FILE`: writes a bundle's float model as TFLite, for `fer-edge bench --float`."""
+"""`python -m convert.export_float BUNDLE --out FILE`: writes a bundle's float model as TFLite, for `fer-edge bench --float`."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from fer_edge.errors import EXIT_DONE, UsageError, exit_code_of
 
 def main(argv: list[str] | None = None) -> int:
     """Writes the float model of a bundle as a TFLite file; 0 done, 2 bad input, 5 bundle refused."""
-    parser = CommandParser(prog="python -m convert.floats", description=__doc__)
+    parser = CommandParser(prog="python -m convert.export_float", description=__doc__)
     parser.add_argument("bundle", type=Path, metavar="BUNDLE", help="folder of a bundle that has its float model")
     parser.add_argument(
         "--out", type=Path, required=True, metavar="FILE", help="file to write, for example float.tflite"
