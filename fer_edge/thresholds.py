@@ -24,7 +24,7 @@ class StatedPrior(NamedTuple):
 class LabelThresholds(NamedTuple):
     """A threshold for each label: from that probability on, at least a share `right` of the images with the label are right.
 
-    It holds with 95 % confidence, from validation images that are weighted so that `prior` holds; None: as they are. A label
+    It holds with 90 % confidence, from validation images that are weighted so that `prior` holds; None: as they are. A label
     whose threshold is None is never reported.
     """
 
