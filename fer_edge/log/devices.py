@@ -82,7 +82,8 @@ def journals_below(folder: Path) -> list[Path]:
 
 def _subfolders_with_segments(folder: Path) -> list[Path]:
     found = []
-    for inner in sorted(each for each in folder.iterdir() if each.name != _OF_THE_FILE_SYSTEM):
+    hidden = (".", _OF_THE_FILE_SYSTEM)  # the first: of a fetch that was interrupted
+    for inner in sorted(each for each in folder.iterdir() if not each.name.startswith(hidden)):
         try:
             if inner.is_dir() and segments(inner):
                 found.append(inner)
