@@ -24,6 +24,9 @@ VOTES_BYTES = 67_108_864  # of a table of FER+ votes after decompression; fer201
 
 # journals
 JOURNAL_LINE_BYTES = 1_048_576  # of one line; the longest that a run writes has 5,000
+JOURNAL_SEGMENT_BYTES = (
+    67_108_864  # of a segment that `fetch` compares line by line; the largest of a run have 1.1 million
+)
 JOURNAL_LINE_BRACKETS = 500  # objects and lists in one line; a run's own have 10 at most
 
 THREADS = 64  # of an interpreter

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from convert.deploy.journal_copy import JournalCopy
 from convert.deploy.releases import STATE, Instance, Releases
 from convert.deploy.ssh import ScriptOutput, SshConnection, StepFailed, rsync_count
 from convert.deploy.ssh_address import SshAddress
 from convert.deploy.target_check import reported_number
 from convert.json_dataclass import JsonObject
 from fer_edge.errors import EXIT_DONE, NotRunning, Unhealthy, UsageError
+from fer_edge.journal.segments import lock_folder
 from fer_edge.json_fields import JsonFields, parse_json
 from fer_edge.text_cleaning import clean
 
@@ -181,18 +186,26 @@ def status(address: SshAddress, instance: Instance, may_ask: bool = True) -> Tar
 def fetch(address: SshAddress, out: Path | None = None) -> FetchResult:
     """Copies the target's journals into a folder.
 
-    Partial transfers resume with the next call. Files that were deleted on the target stay in the copy.
+    Partial transfers resume with the next call. Lines that were deleted on the target stay in the copy. Raises UsageError,
+    with the copy as before, when the target has another journal than the copy, or while another process writes there.
     """
     folder = out or Path(f"{address.host.replace(':', '_').replace('%', '_')}-journal")
     with SshConnection(address) as connection:
-        _checked_releases(connection, Instance())
+        releases = _checked_releases(connection, Instance())
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        try:
-            statistics = connection.fetch(STATE, folder, ["journal-*.jsonl"])
-        except StepFailed as error:
-            raise UsageError(
-                f"the journal of {address.host} was not fetched completely: {error}; the same command resumes"
-            ) from error
+        copy = JournalCopy(folder, f"{address.host}:{STATE}")
+        with _locked(folder):
+            copy.take_over(releases.newest_segments)  # what an interrupted fetch left
+            copy.incoming.mkdir(mode=0o700, exist_ok=True)
+            try:
+                statistics = connection.fetch(STATE, copy.incoming, ["journal-*.jsonl"], known=folder)
+            except StepFailed as error:
+                copy.take_over(releases.newest_segments)
+                raise UsageError(
+                    f"the journal of {address.host} was not fetched completely: {error}; the same command resumes"
+                ) from error
+            copy.take_over(releases.newest_segments)
+            shutil.rmtree(copy.incoming)
     return FetchResult(
         folder=folder,
         files=rsync_count(statistics, "Number of regular files transferred"),
@@ -211,6 +224,18 @@ def undeploy(address: SshAddress, journal_too: bool, report: Callable[[str], Non
     for path in result.remaining:
         report(f"{path} is not from a deploy, and stays")
     return result
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    try:
+        lock = lock_folder(folder)
+    except BlockingIOError as error:
+        raise UsageError(f"another fer-edge writes to {folder}; wait for its end, or name another --out") from error
+    try:
+        yield
+    finally:
+        os.close(lock)
 
 
 def _checked_releases(connection: SshConnection, instance: Instance) -> Releases:

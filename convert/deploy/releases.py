@@ -211,6 +211,15 @@ class Releases:
         """The releases there and the state of the service; nothing is changed."""
         return self._call("report_status")
 
+    def newest_segments(self) -> dict[str, int]:
+        """The highest number of a segment in each folder of journals below the state folder, which is “.”."""
+        found: dict[str, int] = {}
+        for line in self._call("report_newest_segments").values.get("newest", ()):
+            number, _, folder = line.partition(" ")
+            if number.isascii() and number.isdigit():
+                found[folder.removeprefix("./")] = int(number[:18])
+        return found
+
     def undeploy(self, journal_too: bool) -> ScriptOutput:
         """Deletes everything that was deployed, and the journal where requested."""
         return self._call("undeploy", "yes" if journal_too else "", limit_s=300.0)

@@ -173,14 +173,16 @@ class SshConnection:
         statistics = self._rsync([*arguments, "--", f"{folder}/", f"target:{destination}/"])
         return rsync_count(statistics, "Total bytes sent")
 
-    def fetch(self, folder: str, destination: Path, patterns: Sequence[str]) -> str:
+    def fetch(self, folder: str, destination: Path, patterns: Sequence[str], known: Path | None = None) -> str:
         """Copies the target's files of these patterns below `folder` into `destination`; returns rsync's statistics.
 
+        Files that are in the folder `known` too are left out, and of those that changed only the changes are sent.
         Links, devices and owners are not copied, and rsync rejects names that lead out of `destination`.
         """
         included = [f"--include={pattern}" for pattern in ("*/", *patterns)]
+        compared = [] if known is None else [f"--compare-dest={known.absolute()}"]
         return self._rsync(
-            ["-rtm", "--stats", "--chmod=D700,F600", "--partial-dir=.part", *included, "--exclude=*", "--",
+            ["-rtm", "--stats", "--chmod=D700,F600", "--partial-dir=.part", *compared, *included, "--exclude=*", "--",
              f"target:{folder}/", f"{destination.absolute()}/"]  # rsync takes a:b for a host
         )  # fmt: skip
 

@@ -120,7 +120,7 @@ class VideoFile:
         if self._raw:
             at_ns = self._seq * self._frame_interval_ns
         elif at_ns <= self._last_ns:  # some containers have no times; the frame rate is used instead
-            at_ns = max(0, self._last_ns + self._frame_interval_ns)
+            at_ns = self._last_ns + self._frame_interval_ns if self._seq else 0
         self._last_ns = at_ns
         if self._start_ns is None:
             self._start_ns = self._clock.mono_ns()

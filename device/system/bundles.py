@@ -92,8 +92,10 @@ class BundleStore:
         return BundleChange(name, path, verified)
 
     def use(self, name: str) -> BundleChange:
-        """Has the release `name` used from the next start on. `name` may be the beginning of a single release's name.
+        """Has the release `name` used from the next start on.
 
+        `name` may also be the folder that was installed, or a bundle's own name or the beginning of a release's name where
+        only one release has it.
         Raises UsageError when there is no such release, BundleRefused when it fails its check; nothing is changed then.
         """
         release = self._resolve(name)
@@ -137,9 +139,18 @@ class BundleStore:
         self._remove_leftovers()
 
     def _resolve(self, name: str) -> str:
-        """The release that `name`, or its beginning, stands for. Raises UsageError when none or several match."""
+        """The release that `name` stands for. Raises UsageError when it stands for none or several; BundleRefused."""
         releases = [*SHIPPED, *self._installed()]
-        matches = [name] if name in releases else [release for release in releases if name and release.startswith(name)]
+        if name in releases:
+            return name
+        entries = self.entries()
+        if name and (Path(name) / "bundle.json").is_file():
+            sha256 = Bundle.load(Path(name)).sha256
+            if same := [entry.release for entry in entries if entry.sha256 == sha256]:
+                return same[0]
+            raise UsageError(f"the bundle in {name} is not installed; `fer-edge bundle install {name}` installs it")
+        matches = [entry.release for entry in entries if name and entry.name == name]
+        matches = matches or [release for release in releases if name and release.startswith(name)]
         if len(matches) == 1:
             return matches[0]
         problem = (

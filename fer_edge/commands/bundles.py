@@ -27,7 +27,11 @@ def register(commands: Any) -> None:
     list_parser.add_argument("--json", action="store_true", dest="as_json", help="print the list as JSON")
     list_parser.set_defaults(command=_list)
     use = actions.add_parser("use", help="check an installed bundle again and use it from the next start on")
-    use.add_argument("name", metavar="NAME", help="a name from `fer-edge bundle list`, or the beginning of one")
+    use.add_argument(
+        "name",
+        metavar="NAME",
+        help="a name from `fer-edge bundle list` or its beginning, the bundle's own name, or the folder that was installed",
+    )
     use.set_defaults(command=_use)
     rollback = actions.add_parser("rollback", help="use the previous bundle from the next start on")
     rollback.set_defaults(command=_rollback)

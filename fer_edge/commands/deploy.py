@@ -80,8 +80,18 @@ def register(commands: Any) -> None:
         "--jobs", type=int, default=16, metavar="N", help="hosts of the inventory asked at once; default: 16"
     )
     status.set_defaults(command=_status)
-    fetch = commands.add_parser("fetch", help="copy a Pi's journals to this machine; only new parts are copied")
-    fetch.add_argument("--out", type=Path, metavar="DIR", help="folder for the journals; default: HOST-journal")
+    fetch = commands.add_parser(
+        "fetch",
+        help="copy a Pi's journals to this machine; only new parts are copied",
+        epilog="Exit codes: 2 bad input, the host refused, or --out has a copy of another journal, as of the card before a new "
+        "one (nothing is changed then); 75 the host did not answer, or the connection was lost (the same command resumes).",
+    )
+    fetch.add_argument(
+        "--out",
+        type=Path,
+        metavar="DIR",
+        help="folder for the journals, of which no line is ever removed; default: HOST-journal",
+    )
     fetch.set_defaults(command=_fetch)
     undeploy = commands.add_parser("undeploy", help="delete the deployed files from a Pi; the journal remains")
     undeploy.add_argument("--journal-too", action="store_true", help="also delete the journal and the service's user")

@@ -101,6 +101,7 @@ def _export(args: argparse.Namespace) -> int:
 def _export_archive(args: argparse.Namespace) -> int:
     from fer_edge.journal.clock_correction import ClockCorrection
     from fer_edge.log.archive_kept import JournalStart
+    from fer_edge.log.archive_origin import origin_for
     from fer_edge.log.archive_writer import write_device
     from fer_edge.log.rows import RowFilter, labels_of
     from fer_edge.log.time_window import TimeWindow
@@ -112,11 +113,12 @@ def _export_archive(args: argparse.Namespace) -> int:
         raise UsageError(f"{args.out} is a file; an archive is a folder: name another")
     devices, kinds = selected_devices(args), list(ROW_KINDS) if args.what == "all" else [args.what]
     for device in devices:
-        counts = []
+        counts, origin = [], origin_for(args.out, device.name, device.folder)
         for what in kinds:
             start = JournalStart.of(device.folder, ClockCorrection(device.folder))
-            rows = _journal_rows([device], what, wanted)
-            counts.append(f"{write_device(args.out, what, device.name, rows, labels_of([device]), start):,} {what}")
+            rows, labels = _journal_rows([device], what, wanted), labels_of([device])
+            count = write_device(args.out, what, device.name, rows, labels, start, origin)
+            counts.append(f"{count:,} {what}")
         message(f"{device.name}: {', '.join(counts)}")
     return EXIT_DONE
 

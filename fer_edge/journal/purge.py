@@ -5,6 +5,8 @@ before such a line then has `purged`: how many numbers (`seq`) after its own wer
 lines that were lost. Nothing else of them stays. Removing each line before them too would leave no holes, but it would take
 everything that happened during an episode of minutes. At the beginning of a journal nothing is noted.
 
+A purge that removes the newest segment notes its number, with which the next one continues.
+
 A segment is rewritten beside the old one and renamed over it, so that a crash leaves one or the other. Its header stays
 while any line does, since it explains the lines. Copies inside a card's wear levelling cannot be removed.
 """
@@ -21,7 +23,13 @@ from fer_edge.atomic_file import atomic_file, sync_to_disk
 from fer_edge.errors import UsageError
 from fer_edge.events import Event, start_mono_s
 from fer_edge.journal.clock_correction import ClockCorrection, Uptime
-from fer_edge.journal.segments import lock_folder, segment_lines, segments
+from fer_edge.journal.segments import (
+    lock_folder,
+    note_highest_number,
+    segment_lines,
+    segment_number,
+    segments,
+)
 
 _FRESH = ".purged"
 
@@ -65,6 +73,8 @@ def purge(folder: Path, before: datetime | Uptime) -> PurgeResult:
                 f"{found[-1].name} is being written by a running fer-edge and has {plans[-1].removed} lines from before "
                 "that moment; stop it, purge, and start it again. Nothing was removed"
             )
+        if plans and plans[-1].changes and not plans[-1].kept:
+            note_highest_number(folder, segment_number(found[-1]))
         for plan in plans:
             if plan.changes:
                 _apply(plan, is_old)

@@ -1,6 +1,7 @@
 """Segments: the files of a journal, their order and lines, and the lock for writing or purging.
 
 journal-000001.jsonl, journal-000002.jsonl, …    ordered by number, not by clock
+highest-number                                   only after a purge that removed the newest: its number, which is not used again
 """
 
 from __future__ import annotations
@@ -10,14 +11,17 @@ import json
 import os
 import re
 from collections.abc import Container, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 
+from fer_edge.atomic_file import write_atomically
 from fer_edge.errors import UsageError
 from fer_edge.event_bodies import LARGEST_MONO_S
 from fer_edge.events import SCHEMA, Event
+from fer_edge.file_owner import read_plain_file
 from fer_edge.limits import JOURNAL_LINE_BYTES
 
 _NAME = re.compile(r"journal-(\d{6,})\.jsonl")
@@ -26,6 +30,8 @@ _HEAD = re.compile(
     rb'\{"kind":"\w+","seq":\d{1,16},"boot":"([^"\\]*)","mono_s":(\d{1,10}(?:\.\d+)?),"wall":"([^"\\]*)","clock":"(\w*)"[,}]'
 )
 _TAIL_BYTES = (1 << 13, 1 << 16)  # of a segment are read for its last event: nearly always the first is enough
+_NOTED, _NOTED_BYTES = re.compile(rb"\d{1,15}\n"), 20
+_HIGHEST = "highest-number"  # of a purged segment
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +60,23 @@ def segment_number(path: Path) -> int:
     """The number in a segment's name, 0 for any other file."""
     match = _NAME.fullmatch(path.name)
     return int(match[1]) if match else 0
+
+
+def highest_number(folder: Path) -> int:
+    """The highest number that a segment in `folder` has, or had before a purge; 0 for none. Raises OSError.
+
+    A copy of the journal has the segments from before the purge: with their numbers, new ones would replace or precede them.
+    """
+    noted = 0
+    with suppress(OSError):
+        content, _ = read_plain_file(folder / _HIGHEST, _NOTED_BYTES)
+        noted = int(content) if _NOTED.fullmatch(content) else 0
+    return max([noted, *map(segment_number, segments(folder))])
+
+
+def note_highest_number(folder: Path, number: int) -> None:
+    """Keeps the number of a segment that is about to be removed, so that no later one gets it. Raises OSError."""
+    write_atomically(folder / _HIGHEST, f"{max(number, highest_number(folder))}\n", durable=True)
 
 
 def segments(folder: Path) -> list[Path]:

@@ -18,6 +18,7 @@ from fer_edge.journal.clock_correction import LATEST_S
 from fer_edge.journal.segments import lock_folder
 from fer_edge.log.archive import device_folder, labels_in, stored_columns
 from fer_edge.log.archive_kept import JournalStart, PresentRows, archived_rows, kept_rows, without_kept_time
+from fer_edge.log.archive_origin import Origin, archived_origin
 from fer_edge.log.rows import LASTING, OBJECTS, TIMES, Row, body_text
 from fer_edge.log.tables import parquet_type, pyarrow_modules
 
@@ -27,9 +28,17 @@ _OPEN_FILES = 256
 
 
 def write_device(
-    archive: Path, what: str, name: str, rows: Iterable[Row], labels: list[str], start: JournalStart
+    archive: Path,
+    what: str,
+    name: str,
+    rows: Iterable[Row],
+    labels: list[str],
+    start: JournalStart,
+    origin: Origin | None,
 ) -> int:
     """Replaces a device's rows of one kind by those of its journal, which begins at `start`; the number of stored rows.
+
+    `origin` is that which `origin_for` gives for the journal and this name.
 
     Rows whose lines the journal no longer has, because it deleted or purged them, stay; of a period without observation that
     stays, the journal's rows have only what is later. Each file is written beside the archive
@@ -56,7 +65,11 @@ def write_device(
             blind = kept_rows(archived, start)
             rows = without_kept_time(rows, blind, start)
         columns = [*stored_columns(what, labels), "day"]
-        schema = pa.schema([(column, parquet_type(column, pa, "us")) for column in columns])
+        before = archived_origin(folder)
+        origin = before if origin is None else origin.since(before)
+        schema = pa.schema(
+            [(column, parquet_type(column, pa, "us")) for column in columns], origin and origin.metadata()
+        )
         batches = _Batches(pa, schema, what in LASTING)
         kept = (lambda: blind) if what == "blind" else (lambda: kept_rows(archived, start, present))
         reader = pa.RecordBatchReader.from_batches(schema, batches.of(present.of(rows), kept))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,7 +18,8 @@ _OF_THE_FILE_SYSTEM = "lost+found"  # in the top folder of a disk; only root may
 
 @dataclass(frozen=True, slots=True)
 class Device:
-    """A journal's folder. `name` is that in its header, or the folder's where several have the same."""
+    """A journal's folder. `name` is that in its header; where several have the same, the folder's, or the first part of its
+    path that differs."""
 
     name: str
     folder: Path
@@ -29,7 +31,10 @@ def devices(folders: Sequence[Path], only: str | None = None, subfolders: bool =
     `only` selects the one of that name. Raises UsageError when there is no journal, or none of that name; OSError.
     """
     found = [journal for folder in folders for journal in (journals_below(folder) if subfolders else [folder])]
-    found = list(dict.fromkeys(found))
+    once: dict[Path, Path] = {}
+    for folder in found:
+        once.setdefault(folder.resolve(), folder)
+    found = list(once.values())
     if not found:
         raise UsageError(
             f"there is no journal in {', '.join(map(str, folders))}; name a folder with journal-*.jsonl in it"
@@ -37,12 +42,29 @@ def devices(folders: Sequence[Path], only: str | None = None, subfolders: bool =
     named = [_header_name(folder) or folder.absolute().name for folder in found]
     twice = Counter(named)
     names = [name if twice[name] == 1 else folder.absolute().name for name, folder in zip(named, found, strict=True)]
-    twice = Counter(names)
-    names = [name if twice[name] == 1 else str(folder) for name, folder in zip(names, found, strict=True)]
+    names = _told_apart(names, found)
     every = [Device(name, folder) for name, folder in zip(names, found, strict=True)]
     if only is not None and not (every := [device for device in every if device.name == only]):
         raise UsageError(f"there is no journal of “{only}” here; there are {', '.join(sorted(names))}")
     return every
+
+
+def _told_apart(names: Sequence[str], folders: Sequence[Path]) -> list[str]:
+    """The names; of folders with the same one the first part of their resolved paths that differs.
+
+    Where that is a name too, everything from that part on. The path as typed would be another name for each way of typing it.
+    """
+    paths = [folder.resolve() for folder in folders]
+    apart = list(names)
+    for name in {name for name, times in Counter(names).items() if times > 1}:
+        places = [place for place, other in enumerate(names) if other == name]
+        common = len(Path(os.path.commonpath([paths[place] for place in places])).parts)
+        parts = {place: paths[place].parts[common:] or (name,) for place in places}
+        firsts = [parts[place][0] for place in places]
+        unique = len(set(firsts)) == len(firsts) and not set(firsts) & (set(names) - {name})
+        for place in places:
+            apart[place] = parts[place][0] if unique else "/".join(parts[place])
+    return apart
 
 
 def journals_below(folder: Path) -> list[Path]:
@@ -60,7 +82,8 @@ def journals_below(folder: Path) -> list[Path]:
 
 def _subfolders_with_segments(folder: Path) -> list[Path]:
     found = []
-    for inner in sorted(each for each in folder.iterdir() if each.name != _OF_THE_FILE_SYSTEM):
+    hidden = (".", _OF_THE_FILE_SYSTEM)  # the first: of a fetch that was interrupted
+    for inner in sorted(each for each in folder.iterdir() if not each.name.startswith(hidden)):
         try:
             if inner.is_dir() and segments(inner):
                 found.append(inner)

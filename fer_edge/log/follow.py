@@ -1,4 +1,5 @@
-"""Following a journal: its last lines, then each new one, across rotation, removed or rewritten segments, and torn ends."""
+"""Following a journal: its last lines, then each new one, across rotation, removed or rewritten segments, torn ends, and a new
+journal in the same folder."""
 
 from __future__ import annotations
 
@@ -17,6 +18,7 @@ from fer_edge.journal.segments import DamagedLine, last_event, read_lines, segme
 from fer_edge.limits import JOURNAL_LINE_BYTES
 from fer_edge.log.runs import LoggedEvent, Run
 
+_HEAD_BYTES = 200  # of a segment: they have the boot and the time of its first line
 _DISORDER_S = 60.0  # a line may stand after one that is later, by less than that
 
 
@@ -31,12 +33,14 @@ class Follower:
         self._number = number - 1  # of the last segment that was read to its end
         self._path: Path | None = None  # the segment that is being read
         self._file: tuple[int, int] | None = None  # its device and inode
+        self._head = b""  # its first bytes: a new file may have the inode of a deleted one
         self._read_bytes = 0
         self._line = 0
         self._part = b""  # a line without its end
         self._seq = -1
         self._run: Run | None = None
         self._first_run: Run | None = None
+        self._run_mono_s = 0.0  # of the header with which the run begins
         self._seq_before: int | None = None  # of the last line before, which another reads
         self._learns = True
 
@@ -68,7 +72,7 @@ class Follower:
                 if later is None:
                     return
                 self._path, self._number = later, segment_number(later)
-                self._file, self._read_bytes, self._line, self._part = None, 0, 0, b""
+                self._file, self._head, self._read_bytes, self._line, self._part = None, b"", 0, 0, b""
                 continue
             yield from self._lines(path)
             if later is None:
@@ -82,6 +86,8 @@ class Follower:
             found = segments(self._folder)
         except FileNotFoundError:  # removed or unmounted; it may return
             return None
+        if found and segment_number(found[-1]) < self._number and self._path not in found:
+            self._number = 0  # another journal: the numbers began again
         return next((path for path in found if segment_number(path) > self._number), None)
 
     def _lines(self, path: Path) -> Iterator[LoggedEvent | DamagedLine]:
@@ -92,9 +98,11 @@ class Follower:
             return
         with file:
             status = os.fstat(file.fileno())
-            if self._file is not None and self._file != (status.st_dev, status.st_ino):
-                self._read_bytes, self._line, self._part = 0, 0, b""  # purged: lines that were read before are skipped
-            self._file = (status.st_dev, status.st_ino)
+            head, is_same = file.read(_HEAD_BYTES), self._file in (None, (status.st_dev, status.st_ino))
+            if not is_same or not (head.startswith(self._head) or self._head.startswith(head)):
+                # purged: lines that were read before are skipped; or another journal
+                self._read_bytes, self._line, self._part = 0, 0, b""
+            self._file, self._head = (status.st_dev, status.st_ino), head
             if status.st_size < self._read_bytes:  # a torn end was cut off
                 self._read_bytes, self._part = status.st_size, b""
             file.seek(self._read_bytes)
@@ -125,8 +133,9 @@ class Follower:
             self._calendar.learn(event)
         at_s, known = self._calendar.moment(event.boot, event.mono_s)
         if event.kind == "header":
-            if "continues" not in event.body and (self._run is None or self._run.number != self._number):
-                self._seq = -1
+            begins = (self._run.number, self._run.boot, self._run_mono_s) if self._run is not None else None
+            if "continues" not in event.body and begins != (self._number, event.boot, event.mono_s):
+                self._seq, self._run_mono_s = -1, event.mono_s
             elif self._run is not None:
                 return None
             whole = "continues" not in event.body

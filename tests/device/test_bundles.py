@@ -133,6 +133,25 @@ def test_a_name_that_matches_no_or_two_bundles_is_rejected(tmp_path: Path, mine:
     assert used(bundles.folder) == DEFAULT
 
 
+def test_the_installed_folder_and_the_own_name_stand_for_the_release(
+    tmp_path: Path, mine: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A folder may be called otherwise than its bundle, and a bundle's own name may have what no folder here has."""
+    monkeypatch.chdir(tmp_path)
+    Path(shutil.copytree(mine, "my-bundle"))
+    Path(shutil.copytree(named("nano", "face 2", tmp_path), "other"))
+    bundles = BundleStore(tmp_path / "b")
+    with pytest.raises(UsageError, match=r"in my-bundle is not installed; `fer-edge bundle install my-bundle`"):
+        bundles.use("my-bundle")
+    release, other = bundles.install(Path("my-bundle")).release, bundles.install(Path("other")).release
+    assert release.startswith("mine-") and other.startswith("face-2-")
+    for name in ("my-bundle", str(tmp_path / "my-bundle"), "./my-bundle/", "mine"):
+        assert bundles.use("nano").release == "nano"
+        assert bundles.use(name).release == release == used(bundles.folder)
+    assert bundles.use("face 2").release == bundles.use("other").release == other
+    assert bundles.use(str(shipped_path("nano"))).release == "nano"
+
+
 def damaged_model(folder: Path) -> None:
     model = bytearray((folder / "model.tflite").read_bytes())
     model[-100] ^= 1

@@ -10,11 +10,13 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from fractions import Fraction
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 from unittest.mock import Mock
 
+import av
 import cv2
 import numpy as np
 import pytest
@@ -210,6 +212,27 @@ def test_a_video_returns_every_frame_with_its_position(tmp_path: Path) -> None:
     assert np.allclose([f.gray.mean() for f in frames], [g.mean() for g in GRAYS], atol=3)
     assert source.describe().name == "clip.mp4"
     source.close()
+
+
+def test_a_time_lapse_whose_first_times_are_negative_begins_at_0(tmp_path: Path) -> None:
+    """x264 delays its frames by two, which Matroska stores as times before 0."""
+    clip = tmp_path / "lapse.mkv"
+    with av.open(clip, "w") as file:
+        video = file.add_stream("libx264", rate=Fraction(1, 10))
+        video.height, video.width, video.pix_fmt = *GRAYS[0].shape, "yuv420p"
+        for number, gray in enumerate(GRAYS[:4]):
+            picture = av.VideoFrame.from_ndarray(gray, format="gray").reformat(format="yuv420p")
+            picture.pts, picture.time_base = number, Fraction(10)
+            file.mux(video.encode(picture))
+        file.mux(video.encode())
+    reader = cv2.VideoCapture(str(clip))
+    assert reader.read()[0] and reader.get(cv2.CAP_PROP_POS_MSEC) < 0
+    reader.release()
+    source = VideoFile(clip, FakeClock())
+    source.open()
+    frames = [source.read() for _ in range(4)]
+    source.close()
+    assert [frame and frame.mono_ns - 5_000_000_000 for frame in frames] == [n * 10_000_000_000 for n in range(4)]
 
 
 def test_a_recording_that_was_cut_off_is_reported(tmp_path: Path) -> None:

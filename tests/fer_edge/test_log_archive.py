@@ -13,6 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import duckdb
+import pyarrow.parquet as pq
 import pytest
 
 from fer_edge.cli import main
@@ -332,6 +333,118 @@ def test_a_moved_row_leaves_no_copy(tmp_path: Path, capsys: pytest.CaptureFixtur
     for what in ROW_KINDS:
         rows = answer(capsys, what, "--csv", str(tmp_path / "hall"))
         assert answer(capsys, what, "--csv", str(tmp_path / "archive")) == rows
+
+
+def short(folder: Path, name: str = "camera", seed: int = 0) -> SimulatedDevice:
+    """A journal of one run; another seed makes other boots."""
+    device = SimulatedDevice(folder, utc_s(START) + seed, name, seed=seed)
+    run_again(device)
+    return device
+
+
+def run_again(device: SimulatedDevice) -> None:
+    device.start()
+    device.watch(90, "happy")
+    device.end()
+
+
+def refusal(capsys: pytest.CaptureFixture[str], archive: Path, *arguments: str | Path) -> str:
+    """The sentence with which an export of all kinds is refused, after which the archive is as before."""
+    before = contents(archive)
+    capsys.readouterr()
+    command = ["log", "export", "all", "--partition", "device,day", "--out", archive, *arguments]
+    assert main([str(word) for word in command]) == 2
+    assert contents(archive) == before
+    return capsys.readouterr().err
+
+
+def in_archive(archive: Path) -> set[str]:
+    return {folder.name for folder in archive.glob("*/device=*")}
+
+
+def test_a_journal_gets_no_second_name_in_an_archive(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Alone it is called as in its header; beside another one with the same name, as its folder."""
+    house, archive = tmp_path / "house", tmp_path / "archive"
+    kitchen = short(house / "kitchen", seed=1)
+    export(house, archive)
+    short(house / "hall", seed=2)
+    run_again(kitchen)
+    said = refusal(capsys, archive, house, "--device", "kitchen")
+    assert f"as device=camera already (boot {kitchen.clock.boot})" in said
+    assert f"Rename the folders {archive}/*/device=camera to device=kitchen, or remove them" in said
+    for folder in archive.glob("*/device=camera"):
+        folder.rename(folder.with_name("device=kitchen"))
+    export(house, archive)
+    assert in_archive(archive) == {"device=kitchen", "device=hall"}
+    for what in ROW_KINDS:
+        assert answer(capsys, what, "--csv", str(archive)) == answer(capsys, what, "--csv", str(house))
+
+
+@pytest.mark.parametrize("boots", ["other", "shared"])
+def test_two_journals_get_no_common_name_in_an_archive(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], boots: str
+) -> None:
+    """Each of them exported alone is called `camera`."""
+    house, archive = tmp_path / "house", tmp_path / "archive"
+    kitchen = short(house / "kitchen", seed=1)
+    export(kitchen.folder, archive)
+    if boots == "other":
+        short(house / "hall", seed=2)
+    else:  # another instance of the same machine with the same name
+        hall = SimulatedDevice(house / "hall", utc_s(START), "camera", seed=1)
+        hall.off(500)
+        run_again(hall)
+    said = refusal(capsys, archive, house / "hall")
+    assert f"another journal as device=camera (its boot {kitchen.clock.boot} " in said
+    assert "Give each device a name of its own (`fer-edge deploy --name`" in said
+    export_one = ["log", "export", "all", "--partition", "device,day", "--out", str(archive), "--device", "hall"]
+    assert main([*export_one, str(house)]) == 0
+    assert in_archive(archive) == {"device=camera", "device=hall"}
+
+
+def test_several_instances_of_a_pi_are_exported_each_by_itself(tmp_path: Path) -> None:
+    """They have the same boots, and may have begun in the same millisecond."""
+    for name in ("camera", "door"):
+        short(tmp_path / "pi" / name, name, seed=1)
+        export(tmp_path / "pi" / name, tmp_path / "archive")
+    assert in_archive(tmp_path / "archive") == {"device=camera", "device=door"}
+
+
+@pytest.mark.parametrize("how", ["purged", "expired", "moved", "new card"])
+def test_a_journal_that_changed_is_exported_again(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    """Nothing that is in the archive is left, or the folder has another place."""
+    journal, archive = tmp_path / "kitchen", tmp_path / "archive"
+    device = short(journal, seed=1)
+    export(journal, archive)
+    rows = len(answer(capsys, "tallies", "--csv", str(archive)).splitlines())
+    if how == "purged":
+        assert main(["log", "purge", "--log", str(journal), "--before", "2027-01-01"]) == 0
+    elif how == "expired":
+        segments(journal)[0].unlink()
+    if how in ("purged", "expired"):
+        device.boot(power_off_s=3600.0)
+        run_again(device)
+    elif how == "new card":
+        shutil.rmtree(journal)
+        short(journal, seed=2)
+    else:
+        run_again(device)
+        journal = journal.rename(tmp_path / "elsewhere")
+    monkeypatch.chdir(tmp_path)
+    export(Path(journal.name), archive)
+    assert in_archive(archive) == {"device=camera"}
+    assert len(answer(capsys, "tallies", "--csv", str(archive)).splitlines()) == 2 * rows - 1
+
+
+def test_an_archive_without_origins_is_taken_over(house: Path, archive: Path, tmp_path: Path) -> None:
+    """Such as one that was exported before files had them."""
+    shutil.copytree(archive, tmp_path / "copy")
+    for file in (tmp_path / "copy").rglob("*.parquet"):
+        pq.write_table(pq.read_table(file, partitioning=None).replace_schema_metadata(None), file)
+    export(house, tmp_path / "copy")
+    assert contents(tmp_path / "copy") == contents(archive)
 
 
 def test_what_is_no_request_for_an_archive_is_refused(

@@ -68,13 +68,30 @@ def test_a_folder_of_pis_with_several_instances_is_read(pi: Path, capsys: pytest
     found = {device.name: device.folder for device in devices([house])}
     assert found == {
         "hall": house / "hall",
-        str(house / "hall/door"): house / "hall/door",
+        "hall/door": house / "hall/door",
         "pi": pi,
-        str(pi / "door"): pi / "door",
+        "pi/door": pi / "door",
         "yard": pi / "yard",
     }
     damage(house / "hall/door")
     assert main(["log", "check", str(house)]) == 7
+
+
+def test_a_fleet_is_named_by_its_hosts_however_the_folders_are_typed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As the playbook `collect` writes them: every header has the same name, and every folder too."""
+    hosts = ("door", "hall", "yard")
+    for host in hosts:
+        write(tmp_path / "fleet/collected" / host / "journal", "camera")
+    write(tmp_path / "fleet/collected/yard/journal/front", "front")
+    monkeypatch.chdir(tmp_path)
+    typed = [Path("fleet/collected") / host / "journal" for host in hosts]
+    (tmp_path / "link").symlink_to("fleet")
+    linked = [tmp_path / "link/collected" / host / "journal" for host in hosts]
+    for folders in (typed, [folder.absolute() for folder in typed], linked):
+        assert [device.name for device in devices(folders)] == ["door", "hall", "yard", "front"]
+    assert len(devices([*typed, *linked, Path("fleet/collected/door")])) == 4, "each is read once"
 
 
 def test_the_own_journal_is_read_alone(

@@ -125,6 +125,22 @@ def test_a_folder_that_is_missing_for_a_while_is_followed(folder: Path, follower
     assert new(follower) == [3]
 
 
+@pytest.mark.parametrize("number", [1, 4])
+def test_a_new_journal_in_the_same_folder_is_followed_from_its_beginning(folder: Path, number: int) -> None:
+    """As on a new card, or after the folder was deleted: the numbers begin again at 1."""
+    (folder / segment_name(1)).rename(folder / segment_name(number))
+    follower = Follower(folder, ClockCorrection(folder))
+    assert new(follower) == [0, 1, 2]
+    (folder / segment_name(number)).unlink()
+    assert new(follower) == [], "an empty folder may be unmounted"
+    other = replace(head(), boot="another boot", mono_s=7.0)
+    add(folder, 1, other, replace(event("pause", 1), boot="another boot"))
+    assert new(follower) == [0, 1]
+    add(folder, 1, replace(event("resume", 2), boot="another boot"))
+    add(folder, 2, replace(other, mono_s=8.0, body=other.body | {"continues": segment_name(1)}), event("pause", 3))
+    assert new(follower) == [2, 3]
+
+
 def test_damage_is_named(folder: Path, follower: Follower) -> None:
     add(folder, 1, b"\x00\x00\n", event("pause", 3))
     add(folder, 2, head(schema=99), event("pause", 1))

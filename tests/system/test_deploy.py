@@ -414,7 +414,7 @@ def test_an_interrupted_fetch_resumes(pi: Target, tmp_path: Path) -> None:
     )
     out = tmp_path / "journal"
     with pi.begin("fetch", "pi", "--out", out) as process:
-        until(lambda: any(path.stat().st_size > 20_000_000 for path in out.glob(".journal-000000*")))
+        until(lambda: any(path.stat().st_size > 20_000_000 for path in out.rglob(".journal-000000*")))
         pi.cut()
         messages = remaining_messages(process)
     assert process.returncode == 75, messages

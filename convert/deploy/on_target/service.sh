@@ -251,6 +251,16 @@ finish() { # number of releases to keep
   rm -f "$work"/started*
 }
 
+report_newest_segments() { # a line for each folder of journals: the highest number, and the folder
+  cd "$state" && find . -type f -name 'journal-[0-9]*.jsonl' | awk '{
+    folder = $0
+    sub("/[^/]*$", "", folder)
+    number = substr($0, length(folder) + 10) + 0
+    if (number > newest[folder] + 0) newest[folder] = number
+  }
+  END { for (folder in newest) print "newest=" newest[folder] " " folder }'
+}
+
 undeploy() { # journal-too?
   if [ -d "$work" ]; then lock_steps; fi
   if [ -d /run/systemd/system ]; then

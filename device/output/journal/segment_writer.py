@@ -11,7 +11,7 @@ from device.output.journal.repair import Repair, repair_segment
 from device.output.journal.retention import expired_segments, segments_over_budget
 from fer_edge.atomic_file import sync_to_disk
 from fer_edge.events import Event
-from fer_edge.journal.segments import lock_folder, segment_name, segment_number, segments
+from fer_edge.journal.segments import highest_number, lock_folder, segment_name, segments
 
 DISK_FULL_ERRORS = (errno.ENOSPC, errno.EDQUOT)
 _SEGMENT_BYTES = 1 << 20  # so that old lines are deleted in small steps
@@ -47,7 +47,7 @@ class SegmentWriter:
         """Locks the folder and returns the repairs of truncated segments. Raises BlockingIOError when another writer has it."""
         self._lock = lock_folder(self.folder)
         found = segments(self.folder)
-        self._number = max(map(segment_number, found), default=0)
+        self._number = highest_number(self.folder)
         return tuple(repair for path in found[-_REPAIRED_SEGMENTS:] if (repair := repair_segment(path)))
 
     def start_segment(self, room_bytes: int = 0) -> None:
@@ -60,7 +60,7 @@ class SegmentWriter:
         room_bytes = max(self.segment_bytes, room_bytes) + _SPARE_BYTES
         for path in segments_over_budget(found, self._budget_bytes - room_bytes):
             path.unlink(missing_ok=True)
-        self._number = max(self._number, *map(segment_number, found), 0) + 1
+        self._number = max(self._number, highest_number(self.folder)) + 1
         while os.path.lexists(path := self.folder / segment_name(self._number)):  # a link is no segment
             self._number += 1
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC

@@ -1,0 +1,124 @@
+"""Whose rows a device's folder of an archive holds, so that no journal gets two names there and no name two journals.
+
+The schema of each file has it, under the key `fer-edge`: a journal is known by the headers of its segments (boot, time, name),
+of which its first and last at the time of an export are kept, and by the place from which it was exported, as a hash. Journals
+lose segments for their age, for space and by purges; the place then tells that it is the same one.
+"""
+
+from __future__ import annotations
+
+import json
+import socket
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from hashlib import sha256
+from itertools import islice
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote
+
+from fer_edge.errors import UsageError
+from fer_edge.events import Event
+from fer_edge.journal.segments import segment_lines, segments
+from fer_edge.json_fields import json_text
+from fer_edge.log.archive import device_folder
+from fer_edge.log.tables import pyarrow_modules
+
+_KEY = b"fer-edge"
+Header = tuple[str, float, str]  # boot, seconds since it, name of the instance
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """The journal of a device's rows: the headers of its first and last segment, and a hash of its computer and folder."""
+
+    first: Header
+    last: Header
+    place: str
+
+    def metadata(self) -> dict[bytes, bytes]:
+        """For the schema of the files."""
+        return {_KEY: json_text({"first": self.first, "last": self.last, "place": self.place}).encode()}
+
+    @staticmethod
+    def of_metadata(metadata: dict[bytes, bytes] | None) -> Origin | None:
+        """The origin in a schema; None where it has none."""
+        try:
+            fields = json.loads((metadata or {})[_KEY])
+            first, last = (_header(fields[name]) for name in ("first", "last"))
+            return Origin(first, last, str(fields["place"]))
+        except (KeyError, TypeError, ValueError):
+            return None
+
+    def since(self, archived: Origin | None) -> Origin:
+        """This one, with the first segment of the archived one."""
+        return self if archived is None else replace(self, first=archived.first)
+
+
+def origin_for(archive: Path, name: str, folder: Path) -> Origin | None:
+    """The origin of the rows of the journal in `folder`, to be written as the device `name`; None where it has no header.
+
+    Raises UsageError when the archive has this journal under another name, or another one under this name, or without the
+    extra `parquet`; OSError.
+    """
+    headers = list(_headers(folder))
+    if not headers:
+        return None
+    place = sha256(f"{socket.gethostname()}:{folder.resolve()}".encode()).hexdigest()[:16]
+    mine, known = device_folder(archive, "events", name).name, set(headers)
+    of_name: list[Origin] = []
+    for found in sorted(archive.glob("*/device=*")):
+        archived = archived_origin(found)
+        if archived is None:
+            continue
+        if found.name == mine:
+            of_name.append(archived)
+        elif archived.first in known or archived.last in known:
+            raise UsageError(
+                f"{archive} has the journal in {folder} as {unquote(found.name)} already (boot {archived.last[0]}); as {name} "
+                f"its rows would be counted twice. Rename the folders {archive}/*/{found.name} to {mine}, or remove them"
+            )
+    if of_name and not any(
+        origin.first in known or origin.last in known or origin.place == place for origin in of_name
+    ):
+        raise UsageError(
+            f"{archive} has another journal as device={name} (its boot {of_name[0].last[0]} is not in {folder}). Give each "
+            "device a name of its own (`fer-edge deploy --name`, or `name` in its settings), or export it with --device from "
+            f"the folder of all devices; where it is the same device, rename the folders {archive}/*/{mine}"
+        )
+    return Origin(headers[0], headers[-1], place)
+
+
+def archived_origin(folder: Path) -> Origin | None:
+    """The origin of the rows in a device's folder of one kind; None for none."""
+    file = next((file for day in sorted(folder.glob("day=*")) for file in sorted(day.glob("*.parquet"))), None)
+    if file is None:
+        return None
+    status = file.stat()
+    return _of_file(file, status.st_ino, status.st_mtime_ns, status.st_size)
+
+
+@lru_cache(maxsize=10_000)
+def _of_file(file: Path, *_: int) -> Origin | None:
+    """The origin in a file. A file that cannot be read has none: what reads its rows reports it."""
+    pa, pq = pyarrow_modules()
+    try:
+        return Origin.of_metadata(pq.read_schema(file).metadata)
+    except (OSError, pa.ArrowException):
+        return None
+
+
+def _headers(folder: Path) -> Iterator[Header]:
+    for segment in segments(folder):
+        try:
+            for _, item in islice(segment_lines(segment), 1):
+                if isinstance(item, Event) and item.kind == "header":
+                    yield item.boot, item.mono_s, str(item.body.get("name", ""))
+        except FileNotFoundError:  # the running instance deleted it meanwhile
+            continue
+
+
+def _header(values: Any) -> Header:
+    boot, mono_s, name = values
+    return str(boot), float(mono_s), str(name)
