@@ -67,7 +67,7 @@ def main(argv: list[str] | None = None, prog: str = "python -m convert.quantize"
         "--float-range",
         type=input_range_argument,
         metavar="LOW,HIGH",
-        help="input values of the float model; default: --input-range",
+        help="input values of the float model; default: the range that the .tflite is given",
     )
     parser.add_argument("--out", type=Path, help="folder of the bundle to write; default: ./bundle-NAME")
     parser.add_argument("--name", help="name of the bundle; default: that of the model")
@@ -115,8 +115,7 @@ def main(argv: list[str] | None = None, prog: str = "python -m convert.quantize"
             refuse_given(args, ("float_range",), "of the float model that --float names; name one")
             if source.is_tflite:
                 refuse_given(args, ("margins",), "for a comparison with a float model; name it with --float")
-        float_range = args.float_range or args.input_range
-        against = args.float and ModelSource.find(args.float, None, source.labels, float_range, trusted)
+        against = args.float and ModelSource.find(args.float, None, source.labels, args.float_range, trusted)
         claimed = tuple(name.strip() for name in args.runtimes.split(","))
         keep = tuple(name.strip() for name in args.keep_float.split(",")) if args.keep_float else ()
         options = ConversionOptions(
