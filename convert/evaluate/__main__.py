@@ -135,6 +135,8 @@ def _run_on_pictures(args: argparse.Namespace, runtime: Runtime) -> int:
     report = evaluate_pictures(FaceReader.of(model, args.detector, runtime, args.prior), args.pictures)
     for name in report.unreadable:
         message(f"left out: {name}")
+    for remark in report.remarks():
+        message(remark)
     result_output(json_text(report.to_json()) if args.json else pictures_markdown(report).rstrip())
     if args.out:
         message("written: " + ", ".join(map(str, write_pictures_report(report, args.out))))

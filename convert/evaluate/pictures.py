@@ -31,6 +31,7 @@ from fer_edge.detection.types import Detector, Face
 from fer_edge.errors import DataError
 from fer_edge.events import UNSURE
 from fer_edge.face_crop import IDENTITY, crop_square, face_crop
+from fer_edge.folder_files import in_sentence
 from fer_edge.json_fields import to_json
 from fer_edge.label_priors import prior_ratio, weighted
 from fer_edge.labels import NONE
@@ -133,7 +134,7 @@ class PictureReport:
     """The scores by class and in all, and by label the share of the pictures of which it was reported that are of its class.
 
     `intervals` says how the intervals were made. `several` counts pictures with more than one face. `unreadable` names files
-    with their faults, `left_out` counts pictures of other classes.
+    with their faults, `left_out` counts pictures of other classes, `other_files` are no pictures.
     """
 
     model: str
@@ -148,6 +149,14 @@ class PictureReport:
     unreadable: tuple[str, ...]
     left_out: dict[str, int]
     prior: str | None = None  # neutral=0.3: stated, and the probabilities are weighted by it
+    other_files: tuple[str, ...] = ()
+
+    def remarks(self) -> list[str]:
+        """Sentences for the user on the files that were left out, with the names of the first."""
+        count = len(self.other_files)
+        if not count:
+            return []
+        return [f"{count:,} other file{'s' * (count > 1)} left out: {in_sentence(self.other_files)}"]
 
     def to_json(self) -> dict[str, Any]:
         """The report as JSON values."""
@@ -180,7 +189,7 @@ def evaluate_pictures(reader: FaceReader, folder: Path) -> PictureReport:
         raise DataError(
             f"{folder} has no picture in a folder named {', '.join(reader.labels)} or {NONE}; its folders are {others}"
         )
-    return picture_report(reader, outcomes, unreadable, left_out)
+    return picture_report(reader, outcomes, unreadable, left_out, found.other_files)
 
 
 def picture_report(
@@ -188,6 +197,7 @@ def picture_report(
     outcomes: Sequence[PictureOutcome],
     unreadable: Iterable[str] = (),
     left_out: Counter[str] | None = None,
+    other_files: tuple[str, ...] = (),
 ) -> PictureReport:
     """The report on these outcomes, at least one."""
     persons = {outcome.group for outcome in outcomes if "/" not in outcome.group}
@@ -212,6 +222,7 @@ def picture_report(
         unreadable=tuple(unreadable),
         left_out=dict(sorted((left_out or {}).items())),
         prior=reader.prior.text if reader.prior else None,
+        other_files=other_files,
     )
 
 
