@@ -5,11 +5,10 @@ Pictures stand in class folders. In each, the largest face counts. A folder `non
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,6 +20,7 @@ from convert.data.picture import Picture
 from convert.data.readers import read_pictures, with_progress_bar
 from convert.evaluate.bootstrap import DRAWS, SEED, interval, resamples
 from convert.evaluate.metrics import Interval, wilson_interval
+from convert.evaluate.person_names import person_of
 from convert.sources.checks import require_bundle
 from convert.sources.opened_model import OpenedModel
 from fer_edge.bundle import Bundle
@@ -39,7 +39,6 @@ from fer_edge.quality import Quality, crop_quality, unsure_reason
 from fer_edge.thresholds import StatedPrior
 
 MIN_PERSONS = 10  # names of persons from which on intervals are by person; fewer may be names of parts or classes
-_PERSON = re.compile(r"(.+)_\d+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -273,9 +272,3 @@ def _outcome(reader: FaceReader, picture: Picture, label: str, gray: np.ndarray)
     best = int(p.argmax())
     is_unsure = unsure_reason(float(p[best]), quality, reader.thresholds[best])
     return PictureOutcome(label, group, len(faces), reader.labels[best], UNSURE if is_unsure else reader.labels[best])
-
-
-def person_of(source: str) -> str | None:
-    """The person in a file's name: what stands before the last underscore and a number, as in Anna_Smith_0003.jpg."""
-    match = _PERSON.fullmatch(PurePosixPath(source).stem)
-    return match[1] if match else None

@@ -18,12 +18,12 @@ from convert.crops.synthetic_scenes import paste_face, scenes
 from convert.data.loader import load
 from convert.evaluate.__main__ import main
 from convert.evaluate.metrics import wilson_interval
+from convert.evaluate.person_names import person_of
 from convert.evaluate.pictures import (
     NONE,
     FaceReader,
     PictureOutcome,
     evaluate_pictures,
-    person_of,
     picture_report,
 )
 from convert.report.pictures_markdown import pictures_markdown
@@ -69,10 +69,47 @@ def tree(root: Path, pictures: dict[str, np.ndarray]) -> Path:
         ("happy/0003.jpg", None),
         ("happy/_1.jpg", None),
         ("happy/Anna_Smith.jpg", None),
+        ("happy/Vida_0003.jpg", "Vida"),
+        ("happy/Winston_20230101_3.jpg", "Winston_20230101"),
+        ("happy/P01_0003.jpg", "P01"),
+        ("happy/S005_001_3.png", "S005_001"),
     ],
 )
 def test_the_person_stands_before_the_last_underscore_and_a_number(source: str, person: str | None) -> None:
     assert person_of(source) == person
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "IMG_20230101_100211",
+        "img_0003",
+        "MVIMG_20230101_100211",
+        "PXL_20230101_100211123",
+        "DSC_0003",
+        "DSCN_0003",
+        "_DSC_0003",
+        "DSC01234_2",
+        "VID_20230101_100211_001",
+        "WIN_20230101_10_02_11",
+        "P_20230101_100211",
+        "IMG20230101100211_01",
+        "20230101_100211",
+        "2023-01-01_3",
+        "17_0003",
+        "image_0003",
+    ],
+)
+def test_what_a_camera_writes_is_no_person(name: str) -> None:
+    assert person_of(f"happy/{name}.jpg") is None
+
+
+def test_pictures_of_a_telephone_have_intervals_by_picture(tmp_path: Path) -> None:
+    """Fourteen days are not fourteen persons."""
+    bright = np.full((240, 320), 230, np.uint8)
+    days = tree(tmp_path, {f"happy/IMG_202301{day:02}_1{day:02}211.jpg": bright for day in range(1, 15)})
+    report = evaluate_pictures(reader(ONE), days)
+    assert report.persons is None and "Wilson" in report.intervals and report.pictures == 14
 
 
 def test_each_class_is_scored_with_its_thresholds_and_bad_files_are_named(tmp_path: Path) -> None:
