@@ -8,7 +8,7 @@ import numpy as np
 
 from convert.data.samples import Samples
 from convert.sources.model_source import ModelSource
-from convert.tflite.graph import Graph, Operator
+from convert.tflite.graph import CHANNEL_AXIS, Graph
 from convert.tflite.inspection import custom_operators, nonfinite_tensors, operator_types
 from fer_edge.classifier import Classifier
 from fer_edge.errors import NotEnoughData, ParityFailed, UsageError
@@ -53,16 +53,29 @@ def require_int8(graph: Graph, float_graph: Graph | None = None) -> None:
 
 
 def _layers_with(graph: Graph, kinds: list[str]) -> list[str]:
-    """The names of the operators of the Keras layers that hold operators of these kinds, by the names of tensors."""
+    """The names of the operators of the Keras layers that hold operators of these kinds, by the names of tensors.
 
-    def places(op: Operator) -> list[str]:
-        return (graph.tensor(op.outputs[0]).name or b"").decode("utf-8", "replace").split(";")
+    An operator straight in a model, as `keras.ops.flip` makes one, is named by itself. The scope of a model is one that all
+    operators share, or in which a layer with weights has a scope of its own.
+    """
+    operators = {
+        op: (graph.tensor(op.outputs[0]).name or b"").decode("utf-8", "replace").split(";") for op in graph.layers()
+    }
+    in_scopes = [places for places in operators.values() if any("/" in place for place in places)]
+    weighted = [place for op, places in operators.items() if op.kind in CHANNEL_AXIS for place in places]
 
-    layers = {place.rpartition("/")[0] for op in graph.layers() if op.kind in kinds for place in places(op)} - {""}
+    def is_model(scope: str) -> bool:
+        inner = f"{scope}/"
+        return all(any(place.startswith(inner) for place in places) for places in in_scopes) or any(
+            place.startswith(inner) and "/" in place.removeprefix(inner) for place in weighted
+        )
+
+    scopes = {place.rpartition("/")[0] for op, places in operators.items() if op.kind in kinds for place in places}
+    layers = tuple(f"{scope}/" for scope in scopes if scope and not is_model(scope))
     return [
         op.name
-        for op in graph.layers()
-        if op.kind in kinds or any(place.startswith(f"{layer}/") for place in places(op) for layer in layers)
+        for op, places in operators.items()
+        if op.kind in kinds or any(place.startswith(layers) for place in places)
     ]
 
 

@@ -17,6 +17,8 @@ from classifiers import LABELS, SIDE, as_input, bar_classifier, bar_tree, bars
 
 from convert.bundle.from_float import draft_from_float
 from convert.parity.comparison import ConversionOptions
+from convert.quantize.full_integer import quantize_graph
+from convert.quantize.range_search import QuantizationOptions
 from convert.sources.model_source import ModelSource
 from convert.sources.opened_model import OpenedModel, open_model
 from convert.sources.saved_model_check import is_computing, require_harmless
@@ -239,6 +241,21 @@ def test_a_trusted_saved_model_is_opened(tmp_path: Path) -> None:
 
 def test_a_saved_model_without_such_operators_is_opened(tmp_path: Path) -> None:
     assert opened(saved_model(tmp_path / "saved", tmp_path / "target", "nowhere")).output.kind == "logits"
+
+
+@pytest.mark.parametrize("form", ["net.keras", "saved"])
+def test_an_operator_straight_in_a_model_is_kept_in_float_by_itself(form: str, tmp_path: Path) -> None:
+    """Not every operator in its scope, which is the whole network's."""
+    import keras
+
+    entry = keras.Input((SIDE, SIDE, 1))
+    with quiet_tensorflow():
+        network = bar_classifier()
+        model = keras.Model(entry, keras.layers.Average()([network(entry), network(keras.ops.flip(entry, 2))]))
+        model.save(tmp_path / "net.keras") if form == "net.keras" else model.export(tmp_path / form, verbose=False)
+    source, images = ModelSource.find(tmp_path / form, labels=LABELS, input_range=(0.0, 1.0)), bars(20, seed=5)[0]
+    with pytest.raises(ParityFailed, match=r"point: REVERSE_V2; .* with --keep-float reverse_v2_1, or"):
+        quantize_graph(open_model(source).graph, images, QuantizationOptions())
 
 
 def test_a_group_normalization_is_kept_in_float_by_the_option_that_the_refusal_names(tmp_path: Path) -> None:
