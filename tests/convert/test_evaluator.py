@@ -165,6 +165,20 @@ def test_labels_that_do_not_fit_are_refused(
     assert message in capsys.readouterr().err
 
 
+def test_the_input_range_of_a_file_can_be_given(models: Path, tree: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    values = report_of(capsys, models / "tiny.tflite", "--data", tree, "--input-range", "-1,1")
+    test = load(tree).part("test")
+    classifier = Classifier((models / "tiny.tflite").read_bytes(), input_range=(-1.0, 1.0))
+    predicted = classifier.logits(test.x[..., 0]).argmax(1)
+    assert np.array_equal(np.sum(values["scores"]["confusion"], 0), np.bincount(predicted, minlength=7))
+
+
+@pytest.mark.parametrize("images", ["--data", "--pictures"])
+def test_an_input_range_of_a_bundle_is_refused(images: str, tree: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([str(shipped_path("nano")), images, str(tree), "--input-range", "0,1"]) == 2
+    assert "a bundle has an input range of its own" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("runtime", ["litert", "tensorflow"])
 def test_the_runtime_kernels_and_threads_can_be_chosen(
     runtime: str, models: Path, tree: Path, capsys: pytest.CaptureFixture[str]

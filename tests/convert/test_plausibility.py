@@ -11,6 +11,7 @@ from classifiers import LABELS, SIDE, bar_classifier, bar_tree, bars, int8_tflit
 
 from convert.bundle.from_float import make_bundle
 from convert.bundle.from_tflite import draft_from_tflite
+from convert.evaluate.__main__ import main as evaluate_main
 from convert.evaluate.plausibility import better_order, doubts
 from convert.parity.comparison import ConversionOptions
 from convert.parity.reports import read_report
@@ -161,3 +162,15 @@ def test_a_wrong_range_of_the_float_model_is_told_by_its_own_option(
     doubt = (report.doubts or ())[-1]
     assert doubt.startswith("of net.keras, with pixels from 0 to 1 ") and doubt.endswith(": --float-range 0,1")
     assert f"doubtful: {doubt}" in capsys.readouterr().err and not report.passed
+
+
+def test_an_evaluation_takes_the_range_that_it_advises(
+    of_zero_to_one: Path, tree: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = [str(of_zero_to_one / "net.keras"), "--labels", ",".join(LABELS), "--data", str(tree), "--json"]
+    assert evaluate_main(words) == 0
+    advised = json.loads(capsys.readouterr().out)["doubts"][-1].rpartition(": ")[2]
+    assert advised == "--input-range 0,1"
+    assert evaluate_main([*words, *advised.split()]) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert not report.get("doubts") and report["scores"]["accuracy"]["value"] > 0.9
