@@ -227,6 +227,51 @@ def test_a_saved_model_of_ordinary_layers_is_opened_without_trust(tmp_path: Path
     require_harmless(tmp_path / "exported")
 
 
+def block_of_the_readme(word: str) -> str:
+    """The indented block of convert/README.md that has this word."""
+    text = (Path(__file__).parents[2] / "convert/README.md").read_text()
+    (block,) = [b for b in re.findall(r"(?:^(?: {4}.*)?\n)+", text, re.M) if word in b]
+    return inspect.cleandoc(block)
+
+
+def test_a_saved_model_that_augments_is_refused_with_the_export_that_works(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import keras
+
+    monkeypatch.chdir(tmp_path)
+    entry = keras.Input((SIDE, SIDE, 1))
+    with quiet_tensorflow():
+        network = bar_classifier()
+        model = keras.Model(entry, network(keras.layers.RandomContrast(0.2)(keras.layers.RandomFlip()(entry))))
+        model.save("my-model.keras")
+        model.export("augmenting", verbose=False)
+    with pytest.raises(UsageError, match="in augmenting changes its pictures at random when it is called") as caught:
+        opened(Path("augmenting"))
+    assert "StatelessRandomUniform" in str(caught.value) and str(caught.value).endswith("as convert/README.md shows")
+    with quiet_tensorflow():
+        exec(block_of_the_readme("ExportArchive"), {})
+    np.testing.assert_allclose(
+        opened(Path("exported")).classifier().logits(FACES), np.asarray(network(FACES[..., None])), atol=1e-3
+    )
+
+
+def test_a_saved_model_that_counts_its_calls_is_refused(tmp_path: Path) -> None:
+    import tensorflow as tf
+
+    module = tf.Module()
+    module.network, module.calls = bar_classifier(), tf.Variable(0.0)
+
+    @tf.function(input_signature=[tf.TensorSpec((None, SIDE, SIDE, 1), tf.float32)])
+    def classify(x: Any) -> Any:
+        return module.network(x, training=False) + 0 * module.calls.assign_add(1.0)
+
+    with quiet_tensorflow():
+        tf.saved_model.save(module, str(tmp_path / "saved"), signatures=classify)
+    with pytest.raises(UsageError, match=r"changes its own variables when it is called \(AssignAddVariableOp\)"):
+        opened(tmp_path / "saved")
+
+
 def test_a_saved_model_of_several_graphs_is_refused(harmless: bytes, tmp_path: Path) -> None:
     """TensorFlow loads it like one of TensorFlow 1 and runs nodes that belong to no function."""
     (tmp_path / "saved_model.pb").write_bytes(harmless * 2)
