@@ -17,6 +17,7 @@ SATURATED_SHARE = 0.05  # of the images; the one or two that set a calibrated ra
 FEWEST_LEVELS = 160  # of 256 gray levels; pixels of −1…1 for an input of 0…1 keep half of them
 _CHUNK = 32  # images at a time until two labels were seen
 _CONVERSIONS = ("QUANTIZE", "DEQUANTIZE")
+_RANDOM = {"RANDOM_UNIFORM", "RANDOM_STANDARD_NORMAL", "MULTINOMIAL"}
 
 
 def require_bundle(kind: str, path: Path, option: str) -> None:
@@ -26,10 +27,15 @@ def require_bundle(kind: str, path: Path, option: str) -> None:
 
 
 def require_runnable(graph: Graph, path: Path) -> None:
-    """Raises UsageError when a model made from `path` has custom operators, or weights that are not finite numbers."""
+    """Raises UsageError when a model made from `path` has custom or random operators, or weights that are not finite."""
     if names := custom_operators(graph):
         raise UsageError(
             f"{path} needs operators that TFLite does not have: {', '.join(names)}; build the model without them"
+        )
+    if names := sorted(_RANDOM & {op.name for op in operator_types(graph)}):
+        raise UsageError(
+            f"{path} draws random numbers ({', '.join(names)}), so its answers for one picture differ; export it with"
+            " training=False as convert/README.md shows, or build the model without them"
         )
     if tensors := nonfinite_tensors(graph):
         some = ", ".join(tensors[:3]) + (", …" if len(tensors) > 3 else "")

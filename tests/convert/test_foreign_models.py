@@ -256,6 +256,22 @@ def test_a_saved_model_that_augments_is_refused_with_the_export_that_works(
     )
 
 
+def test_a_saved_model_whose_random_numbers_tflite_can_draw_is_refused(tmp_path: Path) -> None:
+    import tensorflow as tf
+
+    module = tf.Module()
+    module.network = bar_classifier()
+
+    @tf.function(input_signature=[tf.TensorSpec((1, SIDE, SIDE, 1), tf.float32)])
+    def classify(x: Any) -> Any:
+        return module.network(x + tf.random.normal((1, SIDE, SIDE, 1)), training=False)
+
+    with quiet_tensorflow():
+        tf.saved_model.save(module, str(tmp_path / "saved"), signatures=classify)
+    with pytest.raises(UsageError, match=r"draws random numbers \(RANDOM_STANDARD_NORMAL\), so its answers"):
+        opened(tmp_path / "saved")
+
+
 def test_a_saved_model_that_counts_its_calls_is_refused(tmp_path: Path) -> None:
     import tensorflow as tf
 
