@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from convert.bundle.bundle_writer import BundleDraft
+from convert.data.class_selection import NAME_FOLDERS_OR_LABELS
 from convert.data.samples import held_out
 from convert.evaluate.plausibility import printed_range_doubt
 from convert.parity.comparison import ConversionOptions, compare, print_missing_held_out
@@ -47,7 +48,7 @@ def draft_from_tflite(
     low, high = model.input_range
     if source.input_range is None:
         notice(f"pixels 0 to 255 are given as {low:g} to {high:g}; --input-range says otherwise")
-    samples = options.samples(classifier.side, labels)
+    samples = options.samples(classifier.side, labels, NAME_FOLDERS_OR_LABELS)
     if against is not None:
         print_missing_held_out(samples)
     images = synthetic_face_crops(classifier.side) if samples is None else held_out(samples)[0]
