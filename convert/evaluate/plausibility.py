@@ -103,7 +103,8 @@ def range_doubt(model: OpenedModel, samples: Samples, *, is_reference: bool = Fa
     if not _is_better(right, as_stated, math.log(len(others))):
         return None
     low, high = best
-    flags = [f"--{'float' if is_reference else 'input'}-range {low:g},{high:g}"]
+    numbers = f"{low:g},{high:g}"
+    flags = [f"--float-range {numbers}" if is_reference else f"--input-range {numbers}"]
     flags += [] if (order == np.arange(classes)).all() else [labels_flag(order, labels)]
     whose = f"of {model.source.path.name}, " if is_reference else ""
     return (

@@ -20,7 +20,7 @@ from fer_edge.shipped_bundles import default_path
 
 KERAS = (".keras", ".h5", ".hdf5")
 SAVED_MODEL = "saved_model.pb"  # what makes a folder one
-ACCEPTED = "name a .keras, .h5 or .tflite file, or a SavedModel's folder, with --model"
+ACCEPTED = "name a .keras, .h5 or .tflite file, or a SavedModel's folder"
 
 
 @dataclass(frozen=True, slots=True)
