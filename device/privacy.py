@@ -253,7 +253,7 @@ def _live(settings: Settings) -> list[str]:
             "view, is visible; in memory until the next picture, never written"
         )
     else:
-        lines.append("no picture on that page; `--show-pixels` would show small ones for a limited time")
+        lines.append("no picture on that page; `fer-edge run --show-pixels` would show small ones for a limited time")
     return lines
 
 

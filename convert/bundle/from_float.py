@@ -8,6 +8,7 @@ from pathlib import Path
 
 from convert.bundle.bundle_writer import BundleDraft
 from convert.bundle.from_tflite import draft_from_tflite
+from convert.data.class_selection import NAME_FOLDERS_OR_LABELS
 from convert.evaluate.plausibility import printed_range_doubt
 from convert.parity.comparison import ConversionOptions, compare, print_missing_held_out
 from convert.parity.reports import Report, with_doubt
@@ -79,7 +80,7 @@ def draft_from_float(source: ModelSource, scratch: Path, options: ConversionOpti
     require_layers(float_model.graph, options.keep_float)
     classifier = float_model.classifier(threads=options.threads)
     require_label_count(source.path, classifier.classes, source.labels)
-    samples = options.samples(classifier.side, source.labels)
+    samples = options.samples(classifier.side, source.labels, NAME_FOLDERS_OR_LABELS)
     print_missing_held_out(samples)
     float_file = float_model.float_file(scratch)
     synthetic = synthetic_images_of(float_model, float_file, options.seed, make=samples is None)

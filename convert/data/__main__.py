@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 from convert.argument_types import add_votes_argument, whole_number
-from convert.data.class_selection import EXPRESSIONS, classes_argument
+from convert.data.class_selection import EXPRESSIONS, TAKE_OWN_CLASSES, classes_argument
 from convert.data.loader import load, remarks
 from fer_edge.command_parser import CommandParser
 from fer_edge.console import message, result_output
@@ -63,7 +63,7 @@ def _run(args: argparse.Namespace) -> int:
         raise UsageError("--detector and --bundle need --crop, the folder for the faces that are cut out")
     if args.sheet and args.sheet.suffix.lower() != ".png":
         raise UsageError(f"--sheet writes PNG; {args.sheet} does not end in .png")
-    samples = load(args.path, seed=args.seed, classes=args.classes, votes=args.votes)
+    samples = load(args.path, seed=args.seed, classes=args.classes, votes=args.votes, remedy=TAKE_OWN_CLASSES)
     for remark in remarks(samples):
         message(remark)
     summary = summarize(samples)

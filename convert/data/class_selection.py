@@ -11,6 +11,10 @@ from fer_edge.errors import DataError, UsageError
 from fer_edge.labels import LABELS, NONE, PART_NAMES, canonical_label, require_printable_label
 
 EXPRESSIONS, OWN = "expressions", "own"
+# What to do where no image has one of the labels: each command says what it has an option for.
+NAME_FOLDERS = "name the folders as the labels"
+NAME_FOLDERS_OR_LABELS = f"{NAME_FOLDERS}, or give --labels in the order of the outputs"
+TAKE_OWN_CLASSES = f"`--classes {OWN}` takes the set's own classes"
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,17 +61,18 @@ class Classes:
         expression = canonical_label(name)
         return expression if expression in self.names else None
 
-    def labels(self, found: Iterable[str], left_out: Iterable[str], path: Path) -> tuple[str, ...]:
+    def labels(self, found: Iterable[str], left_out: Iterable[str], path: Path, remedy: str = "") -> tuple[str, ...]:
         """The labels of the set at `path` in order, from the labels of its images and the names of classes left out.
 
-        Raises DataError when no image has one of the labels, or when all images have the same one. A set of the seven
-        expressions may hold only one of them: a model of all seven can be evaluated on it.
+        `remedy` is what the message says to do where no image has one of the selected labels. Raises DataError then, or when
+        all images have the same label. A set of the seven expressions may hold only one of them: a model of all seven can be
+        evaluated on it.
         """
         present = sorted(set(found))
         if not present:
             wanted = ", ".join(self.names) if self.names else "a class: every class needs a folder of its own"
             others = ", ".join(sorted(left_out)[:8]) or "none at all"
-            hint = f"; `--classes {OWN}` takes the set's own classes" if self.names else ""
+            hint = f"; {remedy}" if self.names and remedy else ""
             raise DataError(f"{path} holds no image of {wanted}; its classes are {others}{hint}")
         if len(present) < 2 and not self.are_expressions:
             selected = f" of {', '.join(self.names)}" if self.names else ""

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from convert.data.archives import open_container
-from convert.data.class_selection import EXPRESSIONS, Classes
+from convert.data.class_selection import EXPRESSIONS, TAKE_OWN_CLASSES, Classes
 from convert.data.detector_mappings import DETECTOR_MAPPINGS
 from convert.data.picture import Picture
 from convert.data.readers import read_pictures, with_progress_bar
@@ -161,7 +161,9 @@ def write_crops(
         if not report.counts and report.skipped:
             raise DataError(f"none of the images in {path} can be read: {'; '.join(report.skipped[:3])}")
         if not report.counts:
-            selected.labels((), report.left_out, path)  # raises DataError, which names the classes of the set
+            selected.labels(
+                (), report.left_out, path, TAKE_OWN_CLASSES
+            )  # raises DataError, which names the classes of the set
         if not report.total("found"):
             count = sum(map(report.total, OUTCOMES))
             raise NotEnoughData(f"{cropper.detector.name} found no face to cut out of the {count:,} pictures in {path}")

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from convert.data.archives import open_container
-from convert.data.class_selection import EXPRESSIONS, Classes
+from convert.data.class_selection import EXPRESSIONS, NAME_FOLDERS, Classes
 from convert.data.ferplus import FERPLUS_LABELS, VoteTable
 from convert.data.picture import PARTS
 from convert.data.readers import read_pictures, with_progress_bar
@@ -31,6 +31,7 @@ def load(
     classes: str | Sequence[str] = EXPRESSIONS,
     votes: Path | None = None,
     vote_labels: bool = True,
+    remedy: str = NAME_FOLDERS,
 ) -> Samples:
     """The data set at `path`, every image as (side, side), in order of file names or rows.
 
@@ -42,6 +43,8 @@ def load(
     `votes` is a table of FER+ votes on FER2013 (`convert.data.ferplus`). With `vote_labels` the label of an image is their
     majority, of FER+'s eight classes or of those of them that `classes` names; images without one are counted as left out.
     Without it every image keeps the set's own label, and the votes are read beside it.
+
+    `remedy` is what a message says to do where no image is of a selected class.
 
     Raises DataError, with the file and the row, when it is not a data set, is damaged, has fewer than two classes, or when
     more than 1 % of its images cannot be read; and when the votes are not of this set.
@@ -76,7 +79,7 @@ def load(
         raise DataError(
             f"{len(skipped):,} of {len(found_labels) + len(skipped):,} images in {path} cannot be read: {examples}"
         )
-    labels = selected.labels(found_labels, left_out, path)
+    labels = selected.labels(found_labels, left_out, path, remedy)
     x = np.frombuffer(pixels, np.uint8).reshape(-1, side, side, 1)
     index_of = {label: i for i, label in enumerate(labels)}
     y = np.array([index_of[label] for label in found_labels], np.int64)

@@ -25,6 +25,7 @@ from convert.evaluate.prior_argument import device_prior
 from convert.report.evaluation_files import write
 from convert.report.evaluation_markdown import markdown
 from convert.report.pictures_markdown import pictures_markdown, write_pictures_report
+from convert.sources.model_source import add_input_range_argument, joined
 from convert.sources.opened_model import open_named
 from fer_edge.classifier import KERNELS, Runtime, find_runtime
 from fer_edge.command_parser import CommandParser, RawUsageFormatter
@@ -59,6 +60,7 @@ def main(argv: list[str] | None = None, prog: str = "python -m convert.evaluate"
         "--detector", metavar="NAME", help="face detector of --pictures; default: the best one installed"
     )
     add_labels_argument(parser)
+    add_input_range_argument(parser)
     add_trust_argument(parser)
     add_votes_argument(parser)
     parser.add_argument(
@@ -88,7 +90,7 @@ def main(argv: list[str] | None = None, prog: str = "python -m convert.evaluate"
         help="threads of the evaluation; times in ms are always measured with one thread; default: 1",
     )
     parser.add_argument("--seed", type=whole_number(0), help="seed of the split, where the set has none; default: 0")
-    args = parser.parse_args(argv)
+    args = parser.parse_args(joined(sys.argv[1:] if argv is None else argv))
     return exit_code_of(lambda: _run(args))
 
 
@@ -105,7 +107,7 @@ def _run(args: argparse.Namespace) -> int:
     refuse_given(args, ("detector",), "only with --pictures; leave out with --data")
     seed = args.seed or 0
     report, samples = evaluate(
-        open_named(args.model, args.trust_model, args.labels),
+        open_named(args.model, args.trust_model, args.labels, args.input_range),
         args.data,
         args.split or "test",
         seed=seed,
@@ -131,10 +133,12 @@ def _run(args: argparse.Namespace) -> int:
 
 def _run_on_pictures(args: argparse.Namespace, runtime: Runtime) -> int:
     refuse_given(args, _OPTIONS_OF_DATA, "only with --data; leave out with --pictures")
-    model = open_named(args.model, args.trust_model, args.labels)
+    model = open_named(args.model, args.trust_model, args.labels, args.input_range)
     report = evaluate_pictures(FaceReader.of(model, args.detector, runtime, args.prior), args.pictures)
     for name in report.unreadable:
         message(f"left out: {name}")
+    for remark in report.remarks():
+        message(remark)
     result_output(json_text(report.to_json()) if args.json else pictures_markdown(report).rstrip())
     if args.out:
         message("written: " + ", ".join(map(str, write_pictures_report(report, args.out))))

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 import fer_edge
+from convert.data.class_selection import NAME_FOLDERS, NAME_FOLDERS_OR_LABELS
 from convert.data.loader import load, remarks
 from convert.data.picture import PARTS
 from convert.data.samples import Samples, also_in, fingerprint
@@ -64,7 +65,8 @@ def evaluate(
     training = TrainingHistory.read(history_path) if history_path else None
     classifier = model.classifier(runtime, kernels, threads)
     require_label_count(source.path, classifier.classes, source.labels)
-    samples = load(data, classifier.side, seed, classes=source.labels, votes=votes)
+    remedy = NAME_FOLDERS if model.kind == "bundle" else NAME_FOLDERS_OR_LABELS
+    samples = load(data, classifier.side, seed, classes=source.labels, votes=votes, remedy=remedy)
     for remark in remarks(samples):
         message(remark)
     data_set = fingerprint(samples)

@@ -5,11 +5,10 @@ Pictures stand in class folders. In each, the largest face counts. A folder `non
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,6 +20,7 @@ from convert.data.picture import Picture
 from convert.data.readers import read_pictures, with_progress_bar
 from convert.evaluate.bootstrap import DRAWS, SEED, interval, resamples
 from convert.evaluate.metrics import Interval, wilson_interval
+from convert.evaluate.person_names import person_of
 from convert.sources.checks import require_bundle
 from convert.sources.opened_model import OpenedModel
 from fer_edge.bundle import Bundle
@@ -31,6 +31,7 @@ from fer_edge.detection.types import Detector, Face
 from fer_edge.errors import DataError
 from fer_edge.events import UNSURE
 from fer_edge.face_crop import IDENTITY, frame_crop
+from fer_edge.folder_files import in_sentence
 from fer_edge.json_fields import to_json
 from fer_edge.label_priors import prior_ratio, weighted
 from fer_edge.labels import NONE
@@ -39,7 +40,6 @@ from fer_edge.thresholds import StatedPrior
 
 MIN_PERSONS = 10  # names of persons from which on intervals are by person; fewer may be names of parts or classes
 FEWEST_PERSONS = 5  # with pictures that a share counts; of fewer a share by person has no interval
-_PERSON = re.compile(r"(.+)_\d+")
 
 
 BY_PERSON = (
@@ -142,7 +142,7 @@ class PictureReport:
     """The scores by class and in all, and by label the share of the pictures of which it was reported that are of its class.
 
     `intervals` says how the intervals were made. `several` counts pictures with more than one face. `unreadable` names files
-    with their faults, `left_out` counts pictures of other classes.
+    with their faults, `left_out` counts pictures of other classes, `other_files` are no pictures.
     """
 
     model: str
@@ -157,6 +157,14 @@ class PictureReport:
     unreadable: tuple[str, ...]
     left_out: dict[str, int]
     prior: str | None = None  # neutral=0.3: stated, and the probabilities are weighted by it
+    other_files: tuple[str, ...] = ()
+
+    def remarks(self) -> list[str]:
+        """Sentences for the user on the files that were left out, with the names of the first."""
+        count = len(self.other_files)
+        if not count:
+            return []
+        return [f"{count:,} other file{'s' * (count > 1)} left out: {in_sentence(self.other_files)}"]
 
     def to_json(self) -> dict[str, Any]:
         """The report as JSON values."""
@@ -189,7 +197,7 @@ def evaluate_pictures(reader: FaceReader, folder: Path) -> PictureReport:
         raise DataError(
             f"{folder} has no picture in a folder named {', '.join(reader.labels)} or {NONE}; its folders are {others}"
         )
-    return picture_report(reader, outcomes, unreadable, left_out)
+    return picture_report(reader, outcomes, unreadable, left_out, found.other_files)
 
 
 def picture_report(
@@ -197,6 +205,7 @@ def picture_report(
     outcomes: Sequence[PictureOutcome],
     unreadable: Iterable[str] = (),
     left_out: Counter[str] | None = None,
+    other_files: tuple[str, ...] = (),
 ) -> PictureReport:
     """The report on these outcomes, at least one."""
     persons = {outcome.group for outcome in outcomes if "/" not in outcome.group}
@@ -221,6 +230,7 @@ def picture_report(
         unreadable=tuple(unreadable),
         left_out=dict(sorted((left_out or {}).items())),
         prior=reader.prior.text if reader.prior else None,
+        other_files=other_files,
     )
 
 
@@ -279,9 +289,3 @@ def _outcome(reader: FaceReader, picture: Picture, label: str, gray: np.ndarray)
     best = int(p.argmax())
     is_unsure = unsure_reason(float(p[best]), quality, reader.thresholds[best])
     return PictureOutcome(label, group, len(faces), reader.labels[best], UNSURE if is_unsure else reader.labels[best])
-
-
-def person_of(source: str) -> str | None:
-    """The person in a file's name: what stands before the last underscore and a number, as in Anna_Smith_0003.jpg."""
-    match = _PERSON.fullmatch(PurePosixPath(source).stem)
-    return match[1] if match else None

@@ -76,10 +76,11 @@ def labels_flag(order: np.ndarray, labels: Sequence[str]) -> str:
     return f"--labels {','.join(labels[k] for k in order)}"
 
 
-def range_doubt(model: OpenedModel, samples: Samples) -> str | None:
+def range_doubt(model: OpenedModel, samples: Samples, *, is_reference: bool = False) -> str | None:
     """A sentence on the range of pixels, with the labels' order that goes with it, that fits a float model better; or None.
 
     Each of the known ranges is tried on some of the held-out images; a range is judged by its best order of the labels.
+    `is_reference`: another model is compared with this one, and `--float-range` gives its range.
     """
     images, y, _ = held_out(samples)
     step = max(1, len(y) // RANGE_IMAGES)
@@ -102,17 +103,19 @@ def range_doubt(model: OpenedModel, samples: Samples) -> str | None:
     if not _is_better(right, as_stated, math.log(len(others))):
         return None
     low, high = best
-    flags = [f"--input-range {low:g},{high:g}"]
+    numbers = f"{low:g},{high:g}"
+    flags = [f"--float-range {numbers}" if is_reference else f"--input-range {numbers}"]
     flags += [] if (order == np.arange(classes)).all() else [labels_flag(order, labels)]
+    whose = f"of {model.source.path.name}, " if is_reference else ""
     return (
-        f"with pixels from {low:g} to {high:g} {right.mean() * 100:.1f} % of {len(y):,} answers are right, instead of"
+        f"{whose}with pixels from {low:g} to {high:g} {right.mean() * 100:.1f} % of {len(y):,} answers are right, instead of"
         f" {as_stated.mean() * 100:.1f} % with {stated[0]:g} to {stated[1]:g}: {' '.join(flags)}"
     )
 
 
-def printed_range_doubt(model: OpenedModel, samples: Samples | None) -> str | None:
+def printed_range_doubt(model: OpenedModel, samples: Samples | None, *, is_reference: bool = False) -> str | None:
     """The sentence of `range_doubt`, which is printed on stderr before minutes of work; None without one or without data."""
-    doubt = range_doubt(model, samples) if samples is not None else None
+    doubt = range_doubt(model, samples, is_reference=is_reference) if samples is not None else None
     if doubt:
         notice(f"doubtful: {doubt}")
     return doubt

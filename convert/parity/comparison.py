@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from convert.data.class_selection import NAME_FOLDERS
 from convert.data.loader import load, remarks
 from convert.data.samples import HELD_OUT_PARTS, Samples, held_out
 from convert.evaluate.confidence_calibration import ConfidenceCalibration, calibrate_confidence
@@ -53,16 +54,16 @@ class ConversionOptions:
     prior: StatedPrior | None = DEFAULT_PRIOR  # for the thresholds of the labels; None: the shares of the data
     is_prior_given: bool = False  # by the user: refused where it cannot hold
 
-    def samples(self, side: int, labels: tuple[str, ...]) -> Samples | None:
+    def samples(self, side: int, labels: tuple[str, ...], remedy: str = NAME_FOLDERS) -> Samples | None:
         """The data set with images of `side` px, its remarks printed on stderr; None without one.
 
-        Raises UsageError for a given prior that cannot hold for its validation part.
+        `remedy` is that of `load`. Raises UsageError for a given prior that cannot hold for its validation part.
         """
         if self.data is None:
             if self.votes:
                 raise UsageError("--votes labels the images of a data set; name the set with --data")
             return None
-        samples = load(self.data, side, classes=labels, votes=self.votes)
+        samples = load(self.data, side, classes=labels, votes=self.votes, remedy=remedy)
         for remark in remarks(samples):
             notice(remark)
         check_prior(self.prior, self.is_prior_given, samples)

@@ -27,7 +27,7 @@ from convert.parity.comparison import ConversionOptions
 from convert.parity.runtime_logits import SETS
 from convert.parity.tolerances import Margins
 from convert.report.parity_table import report_table
-from convert.sources.model_source import ModelSource, input_range_argument, joined
+from convert.sources.model_source import ModelSource, add_input_range_argument, input_range_argument, joined
 from convert.tflite.op_versions import CLAIMED, known
 from fer_edge.command_parser import CommandParser, RawUsageFormatter
 from fer_edge.console import message, notice, result_output
@@ -48,12 +48,7 @@ def main(argv: list[str] | None = None, prog: str = "python -m convert.quantize"
         "default: the float model of the package",
     )
     add_labels_argument(parser)
-    parser.add_argument(
-        "--input-range",
-        type=input_range_argument,
-        metavar="LOW,HIGH",
-        help="input values for the pixel values 0 and 255: 0,1 or -1,1 or 0,255; default: 0,255",
-    )
+    add_input_range_argument(parser)
     add_trust_argument(parser)
     parser.add_argument(
         "--data", type=Path, help="data set, in any form that `python -m convert.data` reads; default: synthetic images"
@@ -67,7 +62,7 @@ def main(argv: list[str] | None = None, prog: str = "python -m convert.quantize"
         "--float-range",
         type=input_range_argument,
         metavar="LOW,HIGH",
-        help="input values of the float model; default: --input-range",
+        help="input values of the float model; default: the range that the .tflite is given",
     )
     parser.add_argument("--out", type=Path, help="folder of the bundle to write; default: ./bundle-NAME")
     parser.add_argument("--name", help="name of the bundle; default: that of the model")
@@ -119,8 +114,7 @@ def main(argv: list[str] | None = None, prog: str = "python -m convert.quantize"
             refuse_given(args, ("float_range",), "of the float model that --float names; name one")
             if source.is_tflite:
                 refuse_given(args, ("margins",), "for a comparison with a float model; name it with --float")
-        float_range = args.float_range or args.input_range
-        against = args.float and ModelSource.find(args.float, None, source.labels, float_range, trusted)
+        against = args.float and ModelSource.find(args.float, None, source.labels, args.float_range, trusted)
         claimed = tuple(name.strip() for name in args.runtimes.split(","))
         keep = tuple(name.strip() for name in args.keep_float.split(",")) if args.keep_float else ()
         options = ConversionOptions(

@@ -109,7 +109,8 @@ def synthesize(model: keras.Model, n: int, steps: int, seed: int, what: str = "i
     norms = [layer for layer in model.layers if isinstance(layer, keras.layers.BatchNormalization)]
     if not norms:
         raise NotEnoughData(
-            "the model has no batch normalisation to synthesize images from; give a data set with --data"
+            "the model has no batch normalisation to synthesize images from; quantize it with a data set,"
+            " `python -m convert.quantize --data PATH`"
         )
     taps = keras.Model(model.input, [layer.input for layer in norms])
     means = [tf.convert_to_tensor(layer.moving_mean) for layer in norms]

@@ -44,6 +44,8 @@ def pictures_markdown(report: PictureReport) -> str:
     if report.left_out:
         counts = ", ".join(f"{name} {count:,}" for name, count in report.left_out.items())
         lines += ["", f"Pictures of other classes, left out: {counts}."]
+    for remark in report.remarks():
+        lines += ["", remark if remark.endswith("…") else f"{remark}."]
     return "\n".join(lines) + "\n"
 
 

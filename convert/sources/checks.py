@@ -8,7 +8,7 @@ import numpy as np
 
 from convert.data.samples import Samples
 from convert.sources.model_source import ModelSource
-from convert.tflite.graph import Graph, Operator
+from convert.tflite.graph import CHANNEL_AXIS, Graph
 from convert.tflite.inspection import custom_operators, nonfinite_tensors, operator_types
 from fer_edge.classifier import Classifier
 from fer_edge.errors import NotEnoughData, ParityFailed, UsageError
@@ -17,6 +17,7 @@ SATURATED_SHARE = 0.05  # of the images; the one or two that set a calibrated ra
 FEWEST_LEVELS = 160  # of 256 gray levels; pixels of −1…1 for an input of 0…1 keep half of them
 _CHUNK = 32  # images at a time until two labels were seen
 _CONVERSIONS = ("QUANTIZE", "DEQUANTIZE")
+_RANDOM = {"RANDOM_UNIFORM", "RANDOM_STANDARD_NORMAL", "MULTINOMIAL"}
 
 
 def require_bundle(kind: str, path: Path, option: str) -> None:
@@ -26,10 +27,15 @@ def require_bundle(kind: str, path: Path, option: str) -> None:
 
 
 def require_runnable(graph: Graph, path: Path) -> None:
-    """Raises UsageError when a model made from `path` has custom operators, or weights that are not finite numbers."""
+    """Raises UsageError when a model made from `path` has custom or random operators, or weights that are not finite."""
     if names := custom_operators(graph):
         raise UsageError(
             f"{path} needs operators that TFLite does not have: {', '.join(names)}; build the model without them"
+        )
+    if names := sorted(_RANDOM & {op.name for op in operator_types(graph)}):
+        raise UsageError(
+            f"{path} draws random numbers ({', '.join(names)}), so its answers for one picture differ; export it with"
+            " training=False as convert/README.md shows, or build the model without them"
         )
     if tensors := nonfinite_tensors(graph):
         some = ", ".join(tensors[:3]) + (", …" if len(tensors) > 3 else "")
@@ -53,16 +59,29 @@ def require_int8(graph: Graph, float_graph: Graph | None = None) -> None:
 
 
 def _layers_with(graph: Graph, kinds: list[str]) -> list[str]:
-    """The names of the operators of the Keras layers that hold operators of these kinds, by the names of tensors."""
+    """The names of the operators of the Keras layers that hold operators of these kinds, by the names of tensors.
 
-    def places(op: Operator) -> list[str]:
-        return (graph.tensor(op.outputs[0]).name or b"").decode("utf-8", "replace").split(";")
+    An operator straight in a model, as `keras.ops.flip` makes one, is named by itself. The scope of a model is one that all
+    operators share, or in which a layer with weights has a scope of its own.
+    """
+    operators = {
+        op: (graph.tensor(op.outputs[0]).name or b"").decode("utf-8", "replace").split(";") for op in graph.layers()
+    }
+    in_scopes = [places for places in operators.values() if any("/" in place for place in places)]
+    weighted = [place for op, places in operators.items() if op.kind in CHANNEL_AXIS for place in places]
 
-    layers = {place.rpartition("/")[0] for op in graph.layers() if op.kind in kinds for place in places(op)} - {""}
+    def is_model(scope: str) -> bool:
+        inner = f"{scope}/"
+        return all(any(place.startswith(inner) for place in places) for places in in_scopes) or any(
+            place.startswith(inner) and "/" in place.removeprefix(inner) for place in weighted
+        )
+
+    scopes = {place.rpartition("/")[0] for op, places in operators.items() if op.kind in kinds for place in places}
+    layers = tuple(f"{scope}/" for scope in scopes if scope and not is_model(scope))
     return [
         op.name
-        for op in graph.layers()
-        if op.kind in kinds or any(place.startswith(f"{layer}/") for place in places(op) for layer in layers)
+        for op, places in operators.items()
+        if op.kind in kinds or any(place.startswith(layers) for place in places)
     ]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import hashlib
 import math
 from collections.abc import Sequence
@@ -19,7 +20,7 @@ from fer_edge.shipped_bundles import default_path
 
 KERAS = (".keras", ".h5", ".hdf5")
 SAVED_MODEL = "saved_model.pb"  # what makes a folder one
-ACCEPTED = "name a .keras, .h5 or .tflite file, or a SavedModel's folder, with --model"
+ACCEPTED = "name a .keras, .h5 or .tflite file, or a SavedModel's folder"
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +93,17 @@ class ModelSource:
         files = sorted(p for p in self.path.rglob("*") if p.is_file())
         lines = "".join(f"{sha256_of(p)}  {p.relative_to(self.path).as_posix()}\n" for p in files)
         return hashlib.sha256(lines.encode()).hexdigest()
+
+
+def add_input_range_argument(parser: argparse.ArgumentParser) -> None:
+    """Adds `--input-range`: a pair of numbers, None without it. The command's words go through `joined` first."""
+    parser.add_argument(
+        "--input-range",
+        type=input_range_argument,
+        metavar="LOW,HIGH",
+        help="input values for the pixel values 0 and 255: 0,1 or -1,1 or 0,255; default: what an int8 .tflite states, else"
+        " 0,255",
+    )
 
 
 def input_range_argument(text: str) -> tuple[float, float]:

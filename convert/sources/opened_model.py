@@ -109,11 +109,16 @@ def open_model(source: ModelSource, claimed: tuple[str, ...] = ()) -> OpenedMode
     )
 
 
-def open_named(path: Path | None, is_trusted: bool = False, labels: Sequence[str] | None = None) -> OpenedModel:
+def open_named(
+    path: Path | None,
+    is_trusted: bool = False,
+    labels: Sequence[str] | None = None,
+    input_range: tuple[float, float] | None = None,
+) -> OpenedModel:
     """The model at `path` as it runs: a bundle's int8 model, else the model in a file or a training's folder.
 
-    None selects the bundle in use; `is_trusted` and `labels` are as in `ModelSource.find`. Raises UsageError when there is
-    none, or for labels of a bundle, BundleRefused when it is damaged.
+    None selects the bundle in use; the others are as in `ModelSource.find`. Raises UsageError when there is none, or for
+    labels or a range of a bundle, BundleRefused when it is damaged.
     """
     is_model = path is not None and (not path.is_dir() or any((path / name).is_file() for name in _MODEL_FILES))
     if path is None or not is_model:
@@ -121,8 +126,12 @@ def open_named(path: Path | None, is_trusted: bool = False, labels: Sequence[str
             raise UsageError(
                 "a bundle has labels of its own; evaluate a model file, or make a bundle with other --labels"
             )
+        if input_range is not None:
+            raise UsageError(
+                "a bundle has an input range of its own; evaluate a model file, or make a bundle with another --input-range"
+            )
         return open_bundle(Bundle.load(path))
-    return open_model(ModelSource.find(path, labels=labels, is_trusted=is_trusted))
+    return open_model(ModelSource.find(path, labels=labels, input_range=input_range, is_trusted=is_trusted))
 
 
 def open_bundle(bundle: Bundle) -> OpenedModel:

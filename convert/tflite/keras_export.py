@@ -23,6 +23,9 @@ _OTHER_TYPE = re.compile(r"x(f16|bf16|f64)>")
 _TYPE_NAMES = {"f16": "float16", "bf16": "bfloat16", "f64": "float64"}
 # How the converter names an operator that it would need TensorFlow itself (“flex”) or somebody's own code for.
 _NO_OPERATOR = re.compile(r"'(tf\.\w+)' op is neither a custom op nor a flex op")
+# TensorFlow's operators that draw random numbers, of any version, and those that set variables.
+_RANDOM = re.compile(r"Random(?!Get)|Multinomial|TruncatedNormal|StatefulUniform|StandardNormal|Shuffle")
+_ASSIGNING = re.compile(r"Assign(Add|Sub)?VariableOp")
 
 
 def load_keras(path: Path) -> keras.Model:
@@ -48,7 +51,8 @@ def load_keras(path: Path) -> keras.Model:
                 ) from error
             raise UsageError(
                 f"{path} cannot be loaded as a Keras 3 model: {first_line(error)}; where the model's own code is,"
-                " export it with `model.export(FOLDER)` and name that folder"
+                " export it with `model.export(FOLDER)`, or with training=False as convert/README.md shows if it augments its"
+                " pictures, and name that folder"
             ) from error
 
 
@@ -121,8 +125,8 @@ def float_tflite(model: keras.Model) -> bytes:
 def saved_model_tflite(path: Path) -> bytes:
     """The float32 TFLite file of a SavedModel's one signature, for one image, or for the batch that it was saved with.
 
-    An input of another type is cast to. Raises UsageError when it cannot be loaded, has no signature, or is no classifier of
-    one square picture.
+    An input of another type is cast to. Raises UsageError when it cannot be loaded, has no signature, is no classifier of one
+    square picture, or changes its pictures or its variables when it is called.
     """
     with quiet_tensorflow():
         tf = _tensorflow()
@@ -133,7 +137,10 @@ def saved_model_tflite(path: Path) -> bytes:
             raise UsageError(f"{path} cannot be loaded as a SavedModel: {first_line(error)}; save it again") from error
         name = next((n for n in ("serving_default", "serve", *signatures) if n in signatures), None)
         if name is None:
-            raise UsageError(f"{path} has no signature to call; export it with Keras, `model.export(folder)`")
+            raise UsageError(
+                f"{path} has no signature to call; export it with Keras, `model.export(FOLDER)`, or with training=False as"
+                " convert/README.md shows if it augments its pictures"
+            )
         signature = signatures[name]
         inputs, outputs = signature.structured_input_signature[1], signature.structured_outputs
         require_one_picture(path, *([_shape(spec) for spec in specs.values()] for specs in (inputs, outputs)))
@@ -143,7 +150,22 @@ def saved_model_tflite(path: Path) -> bytes:
         concrete = function.get_concrete_function(tf.TensorSpec((spec.shape[0] or 1, *spec.shape[1:]), tf.float32))
         converter = tf.lite.TFLiteConverter.from_concrete_functions([concrete], loaded)
         converter.experimental_lower_to_saved_model = False
-    return converted(converter)
+    try:
+        return converted(converter)
+    except UsageError as error:
+        if changing := _changing_operators(signature.graph.as_graph_def()):
+            what = "its pictures at random" if any(map(_RANDOM.search, changing)) else "its own variables"
+            raise UsageError(
+                f"the SavedModel in {path} changes {what} when it is called ({', '.join(changing)}), as layers do that augment"
+                " pictures; give the .keras file, or export it with training=False as convert/README.md shows"
+            ) from error
+        raise
+
+
+def _changing_operators(graph: Any) -> list[str]:
+    """The operators of a GraphDef and its functions that draw random numbers or set variables."""
+    nodes = [*graph.node, *(node for function in graph.library.function for node in function.node_def)]
+    return sorted({node.op for node in nodes if _RANDOM.search(node.op) or _ASSIGNING.match(node.op)})
 
 
 def first_line(error: BaseException) -> str:

@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from convert.argument_types import whole_number
-from convert.data.class_selection import EXPRESSIONS, classes_argument
+from convert.data.class_selection import EXPRESSIONS, TAKE_OWN_CLASSES, classes_argument
 from convert.data.ferplus import FERPLUS_LABELS
 from convert.data.loader import load, remarks
 from convert.tflite.tensorflow_output import quiet_tensorflow
@@ -136,7 +136,13 @@ def _run(args: argparse.Namespace, processes: Processes) -> int:
         recipe = replace(recipe, votes_weight=0.0)
     elif recipe.targets == "labels" and not recipe.votes_weight:
         raise UsageError(f"--votes is for the presets that learn votes; {args.preset} does not")
-    samples = load(args.data, classes=args.classes, votes=args.votes, vote_labels=recipe.targets == "votes")
+    samples = load(
+        args.data,
+        classes=args.classes,
+        votes=args.votes,
+        vote_labels=recipe.targets == "votes",
+        remedy=TAKE_OWN_CLASSES,
+    )
 
     def tell(text: str) -> None:
         if processes.is_first:

@@ -19,6 +19,8 @@ from classifiers import int8_tflite
 from convert.data.loader import load
 from convert.evaluate.__main__ import SHEET, main
 from convert.evaluate.evaluator import evaluate
+from convert.parity.__main__ import main as parity_main
+from convert.quantize.__main__ import main as quantize_main
 from convert.sources.opened_model import open_named
 from convert.tflite.keras_export import float_tflite, load_keras
 from convert.tflite.tensorflow_output import quiet_tensorflow
@@ -163,6 +165,47 @@ def test_labels_that_do_not_fit_are_refused(
     path = models / model if model else shipped_path("nano")
     assert main([str(path), "--data", str(tree), "--labels", labels]) == 2
     assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("command", "model", "remedy"),
+    [
+        (main, "tiny.tflite", "name the folders as the labels, or give --labels in the order of the outputs"),
+        (main, "", "name the folders as the labels"),
+        (parity_main, "", "name the folders as the labels"),
+        (quantize_main, "tiny.tflite", "name the folders as the labels, or give --labels in the order of the outputs"),
+        (quantize_main, "tiny.keras", "name the folders as the labels, or give --labels in the order of the outputs"),
+    ],
+)
+def test_a_set_of_other_classes_is_refused_with_an_option_that_the_command_has(
+    command: Callable[[list[str]], int],
+    model: str,
+    remedy: str,
+    models: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    root = class_tree(tmp_path, {"": {"happy": 3, "sad": 3}})
+    for old, new in (("happy", "alert"), ("sad", "drowsy")):
+        (root / old).rename(root / new)
+    path = models / model if model else shipped_path("nano")
+    words = ["--model", str(path)] if command is quantize_main else [str(path)]
+    assert command([*words, "--data", str(root)]) == 2
+    assert capsys.readouterr().err.endswith(f"; its classes are alert, drowsy; {remedy}\n")
+
+
+def test_the_input_range_of_a_file_can_be_given(models: Path, tree: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    values = report_of(capsys, models / "tiny.tflite", "--data", tree, "--input-range", "-1,1")
+    test = load(tree).part("test")
+    classifier = Classifier((models / "tiny.tflite").read_bytes(), input_range=(-1.0, 1.0))
+    predicted = classifier.logits(test.x[..., 0]).argmax(1)
+    assert np.array_equal(np.sum(values["scores"]["confusion"], 0), np.bincount(predicted, minlength=7))
+
+
+@pytest.mark.parametrize("images", ["--data", "--pictures"])
+def test_an_input_range_of_a_bundle_is_refused(images: str, tree: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([str(shipped_path("nano")), images, str(tree), "--input-range", "0,1"]) == 2
+    assert "a bundle has an input range of its own" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("runtime", ["litert", "tensorflow"])

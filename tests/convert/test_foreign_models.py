@@ -17,6 +17,8 @@ from classifiers import LABELS, SIDE, as_input, bar_classifier, bar_tree, bars
 
 from convert.bundle.from_float import draft_from_float
 from convert.parity.comparison import ConversionOptions
+from convert.quantize.full_integer import quantize_graph
+from convert.quantize.range_search import QuantizationOptions
 from convert.sources.model_source import ModelSource
 from convert.sources.opened_model import OpenedModel, open_model
 from convert.sources.saved_model_check import is_computing, require_harmless
@@ -225,6 +227,67 @@ def test_a_saved_model_of_ordinary_layers_is_opened_without_trust(tmp_path: Path
     require_harmless(tmp_path / "exported")
 
 
+def block_of_the_readme(word: str) -> str:
+    """The indented block of convert/README.md that has this word."""
+    text = (Path(__file__).parents[2] / "convert/README.md").read_text()
+    (block,) = [b for b in re.findall(r"(?:^(?: {4}.*)?\n)+", text, re.M) if word in b]
+    return inspect.cleandoc(block)
+
+
+def test_a_saved_model_that_augments_is_refused_with_the_export_that_works(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import keras
+
+    monkeypatch.chdir(tmp_path)
+    entry = keras.Input((SIDE, SIDE, 1))
+    with quiet_tensorflow():
+        network = bar_classifier()
+        model = keras.Model(entry, network(keras.layers.RandomContrast(0.2)(keras.layers.RandomFlip()(entry))))
+        model.save("my-model.keras")
+        model.export("augmenting", verbose=False)
+    with pytest.raises(UsageError, match="in augmenting changes its pictures at random when it is called") as caught:
+        opened(Path("augmenting"))
+    assert "StatelessRandomUniform" in str(caught.value) and str(caught.value).endswith("as convert/README.md shows")
+    with quiet_tensorflow():
+        exec(block_of_the_readme("ExportArchive"), {})
+    np.testing.assert_allclose(
+        opened(Path("exported")).classifier().logits(FACES), np.asarray(network(FACES[..., None])), atol=1e-3
+    )
+
+
+def test_a_saved_model_whose_random_numbers_tflite_can_draw_is_refused(tmp_path: Path) -> None:
+    import tensorflow as tf
+
+    module = tf.Module()
+    module.network = bar_classifier()
+
+    @tf.function(input_signature=[tf.TensorSpec((1, SIDE, SIDE, 1), tf.float32)])
+    def classify(x: Any) -> Any:
+        return module.network(x + tf.random.normal((1, SIDE, SIDE, 1)), training=False)
+
+    with quiet_tensorflow():
+        tf.saved_model.save(module, str(tmp_path / "saved"), signatures=classify)
+    with pytest.raises(UsageError, match=r"draws random numbers \(RANDOM_STANDARD_NORMAL\), so its answers"):
+        opened(tmp_path / "saved")
+
+
+def test_a_saved_model_that_counts_its_calls_is_refused(tmp_path: Path) -> None:
+    import tensorflow as tf
+
+    module = tf.Module()
+    module.network, module.calls = bar_classifier(), tf.Variable(0.0)
+
+    @tf.function(input_signature=[tf.TensorSpec((None, SIDE, SIDE, 1), tf.float32)])
+    def classify(x: Any) -> Any:
+        return module.network(x, training=False) + 0 * module.calls.assign_add(1.0)
+
+    with quiet_tensorflow():
+        tf.saved_model.save(module, str(tmp_path / "saved"), signatures=classify)
+    with pytest.raises(UsageError, match=r"changes its own variables when it is called \(AssignAddVariableOp\)"):
+        opened(tmp_path / "saved")
+
+
 def test_a_saved_model_of_several_graphs_is_refused(harmless: bytes, tmp_path: Path) -> None:
     """TensorFlow loads it like one of TensorFlow 1 and runs nodes that belong to no function."""
     (tmp_path / "saved_model.pb").write_bytes(harmless * 2)
@@ -239,6 +302,21 @@ def test_a_trusted_saved_model_is_opened(tmp_path: Path) -> None:
 
 def test_a_saved_model_without_such_operators_is_opened(tmp_path: Path) -> None:
     assert opened(saved_model(tmp_path / "saved", tmp_path / "target", "nowhere")).output.kind == "logits"
+
+
+@pytest.mark.parametrize("form", ["net.keras", "saved"])
+def test_an_operator_straight_in_a_model_is_kept_in_float_by_itself(form: str, tmp_path: Path) -> None:
+    """Not every operator in its scope, which is the whole network's."""
+    import keras
+
+    entry = keras.Input((SIDE, SIDE, 1))
+    with quiet_tensorflow():
+        network = bar_classifier()
+        model = keras.Model(entry, keras.layers.Average()([network(entry), network(keras.ops.flip(entry, 2))]))
+        model.save(tmp_path / "net.keras") if form == "net.keras" else model.export(tmp_path / form, verbose=False)
+    source, images = ModelSource.find(tmp_path / form, labels=LABELS, input_range=(0.0, 1.0)), bars(20, seed=5)[0]
+    with pytest.raises(ParityFailed, match=r"point: REVERSE_V2; .* with --keep-float reverse_v2_1, or"):
+        quantize_graph(open_model(source).graph, images, QuantizationOptions())
 
 
 def test_a_group_normalization_is_kept_in_float_by_the_option_that_the_refusal_names(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
@@ -17,12 +18,12 @@ from convert.crops.synthetic_scenes import paste_face, scenes
 from convert.data.loader import load
 from convert.evaluate.__main__ import main
 from convert.evaluate.metrics import Interval, wilson_interval
+from convert.evaluate.person_names import person_of
 from convert.evaluate.pictures import (
     NONE,
     FaceReader,
     PictureOutcome,
     evaluate_pictures,
-    person_of,
     picture_report,
 )
 from convert.report.pictures_markdown import pictures_markdown
@@ -68,10 +69,47 @@ def tree(root: Path, pictures: dict[str, np.ndarray]) -> Path:
         ("happy/0003.jpg", None),
         ("happy/_1.jpg", None),
         ("happy/Anna_Smith.jpg", None),
+        ("happy/Vida_0003.jpg", "Vida"),
+        ("happy/Winston_20230101_3.jpg", "Winston_20230101"),
+        ("happy/P01_0003.jpg", "P01"),
+        ("happy/S005_001_3.png", "S005_001"),
     ],
 )
 def test_the_person_stands_before_the_last_underscore_and_a_number(source: str, person: str | None) -> None:
     assert person_of(source) == person
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "IMG_20230101_100211",
+        "img_0003",
+        "MVIMG_20230101_100211",
+        "PXL_20230101_100211123",
+        "DSC_0003",
+        "DSCN_0003",
+        "_DSC_0003",
+        "DSC01234_2",
+        "VID_20230101_100211_001",
+        "WIN_20230101_10_02_11",
+        "P_20230101_100211",
+        "IMG20230101100211_01",
+        "20230101_100211",
+        "2023-01-01_3",
+        "17_0003",
+        "image_0003",
+    ],
+)
+def test_what_a_camera_writes_is_no_person(name: str) -> None:
+    assert person_of(f"happy/{name}.jpg") is None
+
+
+def test_pictures_of_a_telephone_have_intervals_by_picture(tmp_path: Path) -> None:
+    """Fourteen days are not fourteen persons."""
+    bright = np.full((240, 320), 230, np.uint8)
+    days = tree(tmp_path, {f"happy/IMG_202301{day:02}_1{day:02}211.jpg": bright for day in range(1, 15)})
+    report = evaluate_pictures(reader(ONE), days)
+    assert report.persons is None and "Wilson" in report.intervals and report.pictures == 14
 
 
 def test_each_class_is_scored_with_its_thresholds_and_bad_files_are_named(tmp_path: Path) -> None:
@@ -189,13 +227,19 @@ def test_the_command_prints_a_table_or_json_and_writes_both(
         tmp_path / "set", {f"happy/Ann_{n}.png": face_frame(3.0 + n / 10) for n in range(3)} | {"none/1.png": EMPTY}
     )
     (folder / "happy" / "torn.png").write_bytes(cv2.imencode(".png", EMPTY)[1].tobytes()[:40])
+    (folder / "happy" / "phone.HEIC").write_bytes(b"\0\0\0\x18ftypheic" + b"\0" * 40)
+    (folder / "happy" / "gone.jpg").symlink_to("/nonexistent.jpg")
     words = [str(shipped_path("nano")), "--pictures", str(folder)]
     assert main([*words, "--out", str(tmp_path / "out")]) == 0
     shown = capsys.readouterr()
     assert "| happy | 100.0 (43.9–100.0), n 3 |" in shown.out and "| none | 0.0 " in shown.out
     assert "happy/torn.png" in shown.err and "1 files could not be read: " in shown.out
+    sentence = "2 other files left out: "
+    (others,) = re.findall(f"{sentence}.*", shown.err)
+    assert "happy/phone.HEIC" in others and "happy/gone.jpg" in others and f"\n{others}.\n" in shown.out
     assert main([*words, "--json"]) == 0
     values = json.loads(capsys.readouterr().out)
+    assert [name.partition(":")[0] for name in values["other_files"]] == ["happy/phone.HEIC", "happy/gone.jpg"]
     assert values == json.loads((tmp_path / "out" / "pictures.json").read_text())
     assert values["classes"]["happy"]["found"] == {
         "n": 3,

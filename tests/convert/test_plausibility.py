@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
 import pytest
-from classifiers import LABELS, SIDE, bar_classifier, bar_tree
+from classifiers import LABELS, SIDE, bar_classifier, bar_tree, bars, int8_tflite
 
 from convert.bundle.from_float import make_bundle
 from convert.bundle.from_tflite import draft_from_tflite
+from convert.evaluate.__main__ import main as evaluate_main
 from convert.evaluate.plausibility import better_order, doubts
 from convert.parity.comparison import ConversionOptions
 from convert.parity.reports import read_report
+from convert.quantize.__main__ import main as quantize_main
 from convert.report.parity_page import page
 from convert.report.parity_table import report_table
 from convert.sources.model_source import ModelSource
@@ -123,3 +126,51 @@ def test_a_conversion_prints_the_range_to_be_used(
     with pytest.raises(UsageError, match="labels all 60 images"):
         make_bundle(source, tmp_path / "out", ConversionOptions(tree))
     assert "% with 0 to 255: --input-range 0,1 --labels left,up,right\n" in capsys.readouterr().err
+
+
+@pytest.fixture(scope="module")
+def of_zero_to_one(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a Keras model for pixels from 0 to 1, to which all above is white, and TensorFlow's int8 file of it."""
+    import keras
+
+    folder, entry = tmp_path_factory.mktemp("range"), keras.Input((SIDE, SIDE, 1))
+    with quiet_tensorflow():
+        network = keras.Model(entry, bar_classifier((0.0, 1.0))(keras.layers.ReLU(max_value=1.0)(entry)))
+        network.save(folder / "net.keras")
+    (folder / "net.tflite").write_bytes(int8_tflite(network, bars(20, seed=3)[0], (0.0, 1.0)))
+    return folder
+
+
+def test_a_float_model_is_given_the_range_that_the_int8_file_states(
+    of_zero_to_one: Path, tree: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["--model", str(of_zero_to_one / "net.tflite"), "--float", str(of_zero_to_one / "net.keras")]
+    words += ["--labels", ",".join(LABELS), "--data", str(tree), "--compare", "one", "--prior", "data"]
+    assert quantize_main([*words, "--out", str(tmp_path / "out"), "--json"]) == 0
+    shown = capsys.readouterr()
+    assert "net.keras is given pixels from 0 to 1 too; --float-range says otherwise" in shown.err
+    report = json.loads(shown.out)
+    assert report["logits"]["slope"] == pytest.approx(1, abs=0.1) and not report.get("doubts")
+
+
+def test_a_wrong_range_of_the_float_model_is_told_by_its_own_option(
+    of_zero_to_one: Path, tree: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = ModelSource.find(of_zero_to_one / "net.tflite", labels=LABELS)
+    against = ModelSource.find(of_zero_to_one / "net.keras", labels=LABELS, input_range=(0.0, 255.0))
+    report = draft_from_tflite(source, against, tmp_path, ConversionOptions(tree, runtimes="one")).report
+    doubt = (report.doubts or ())[-1]
+    assert doubt.startswith("of net.keras, with pixels from 0 to 1 ") and doubt.endswith(": --float-range 0,1")
+    assert f"doubtful: {doubt}" in capsys.readouterr().err and not report.passed
+
+
+def test_an_evaluation_takes_the_range_that_it_advises(
+    of_zero_to_one: Path, tree: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = [str(of_zero_to_one / "net.keras"), "--labels", ",".join(LABELS), "--data", str(tree), "--json"]
+    assert evaluate_main(words) == 0
+    advised = json.loads(capsys.readouterr().out)["doubts"][-1].rpartition(": ")[2]
+    assert advised == "--input-range 0,1"
+    assert evaluate_main([*words, *advised.split()]) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert not report.get("doubts") and report["scores"]["accuracy"]["value"] > 0.9

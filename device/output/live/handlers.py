@@ -60,7 +60,7 @@ class PictureHandler(LiveHandler):
     def get(self) -> None:
         jpeg = self.context.pictures.jpeg() if self.context.pictures is not None else None
         if jpeg is None:
-            raise HTTPError(404, reason="no picture is shown; --show-pixels enables pictures for a while")
+            raise HTTPError(404, reason="no picture is shown; fer-edge run --show-pixels enables pictures for a while")
         self.set_header("Content-Type", "image/jpeg")
         self.finish(jpeg)
 

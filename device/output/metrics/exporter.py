@@ -65,7 +65,7 @@ class MetricsExporter:
             except OSError as error:
                 raise UsageError(
                     f"the metrics file {self._file} cannot be written ({error.strerror}); name a file in an existing folder in "
-                    "memory with --metrics-file (for the service: /run/fer-edge)"
+                    "memory with the setting `metrics_file` (for the service: /run/fer-edge)"
                 ) from error
             self._writer.start()
         self._started = True
@@ -92,8 +92,8 @@ class MetricsExporter:
             server, _ = start_http_server(address.port, address.host, self._registry)
         except OSError as error:
             raise UsageError(
-                f"metrics cannot be served at {address} ({error.strerror}); give --metrics another address, or stop the "
-                "program that uses this one; a service needs `fer-edge service install --network`"
+                f"metrics cannot be served at {address} ({error.strerror}); give the setting `metrics` another address, or "
+                "stop the program that uses this one; a service needs `fer-edge service install --network`"
             ) from error
         server.set_app(_for_own_names(server.get_app(), address))
         server.RequestHandlerClass = _limited_handler(server.RequestHandlerClass, self._client_timeout_s)
