@@ -33,6 +33,7 @@ PRINTED_BY = {
     ],
     "convert/deploy/fleet.py": ["status"],
     "convert/deploy/journal_copy.py": ["fetch"],
+    "convert/deploy/operations.py --out": ["fetch"],
     "convert/deploy/operations.py": ["undeploy"],
     "convert/deploy/plan.py": ["deploy"],
     "convert/deploy/releases.py": ["deploy", "status"],
