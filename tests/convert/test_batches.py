@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from builders import training_history
 
+from convert.train.augmentation import Augmentation
 from convert.train.batches import Batches, EpochPlan, TrainingImages
 from convert.train.class_shares import shares_of
 from convert.train.distillation import Teachers
@@ -76,6 +77,13 @@ def test_images_grow_and_the_last_epochs_have_no_mixup() -> None:
     assert blended == [True] * 17 + [False] * 3
 
 
+def test_the_last_epochs_erase_nothing() -> None:
+    recipe = replace(PLAIN, augmentation=Augmentation(erasing=1.0), epochs=20, unmixed_final_share=0.15)
+    erased = [bool(plan(recipe, epoch).drawn(0)[0].erased[:, 2].all()) for epoch in range(20)]
+    assert erased == [True] * 17 + [False] * 3
+    assert not plan(recipe, 19).drawn(0)[0].erased.any()
+
+
 def test_full_class_balance_gives_each_class_the_same_weight() -> None:
     y = np.array([0] * 40 + [1] * 10)
     epoch = batches(replace(PLAIN, class_balance=1.0), 0, y=y, classes=2)
@@ -137,6 +145,17 @@ def test_a_teacher_of_more_classes_answers_for_the_students(teacher: Path, tmp_p
     np.testing.assert_allclose(seven, left / left.sum(1, keepdims=True), atol=1e-5)
     with pytest.raises(UsageError, match="does not know the student's classes bored"):
         Teachers([tmp_path / "model.keras"], "float32", recipe, X, ("happy", "bored"))
+
+
+def test_a_teacher_whose_classes_are_in_another_order_answers_in_the_students(tmp_path: Path) -> None:
+    build_network(SMALL).save(tmp_path / "model.keras")
+    training_history(LABELS[::-1]).write(tmp_path / "history.json")
+    recipe = replace(PLAIN, teachers_see="views")
+    x = X.astype(np.float32)
+    own = Teachers([tmp_path / "model.keras"], "float32", recipe, X, LABELS[::-1]).probabilities(x)
+    answers = Teachers([tmp_path / "model.keras"], "float32", recipe, X, LABELS).probabilities(x)
+    np.testing.assert_allclose(answers, own[:, ::-1], atol=1e-6)
+    assert not np.allclose(answers, own, atol=1e-3)
 
 
 def test_half_of_the_soft_labels_are_votes_where_there_are_some() -> None:
