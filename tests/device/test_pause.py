@@ -1,8 +1,10 @@
-"""A pause while the camera stalls: its source is never used by two threads, and is closed before the pause is recorded."""
+"""A pause ends what was seen before it, and is recorded once the camera is closed, which no other thread uses meanwhile."""
 
 from __future__ import annotations
 
 import threading
+from collections.abc import Generator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,12 +12,14 @@ import pytest
 from builders import journal_events
 from fakes import ScriptedSource
 
+from device.camera.source import SourceLost
 from device.clock import SystemClock
 from device.config import Settings
 from device.run import run
 from device.system.control import Pause
 from device.system.status_record import Status
 from fer_edge.errors import RestartNeeded
+from fer_edge.synthetic_face import face_frame
 
 LONG_S = 30.0
 
@@ -50,6 +54,15 @@ class Stalling(ScriptedSource):
     def close(self) -> None:
         self.intrusions += self.blocked
         super().close()
+
+
+class Skipping(SystemClock):
+    """A clock that a test puts forward."""
+
+    ahead_ns = 0
+
+    def mono_ns(self) -> int:
+        return super().mono_ns() + self.ahead_ns
 
 
 class Turns:
@@ -110,12 +123,6 @@ def test_a_resume_during_a_stalled_read_waits_for_its_end(tmp_path: Path, bundle
 def test_a_driver_that_does_not_return_ends_the_run_and_the_next_one_starts_paused(
     tmp_path: Path, bundle_path: Path
 ) -> None:
-    class Skipping(SystemClock):
-        ahead_ns = 0
-
-        def mono_ns(self) -> int:
-            return super().mono_ns() + self.ahead_ns
-
     clock = Skipping()
     source = Stalling([1, 2], 1, SystemClock())
     settings = settings_of(tmp_path, bundle_path)
@@ -138,3 +145,75 @@ def test_a_driver_that_does_not_return_ends_the_run_and_the_next_one_starts_paus
     assert run(settings_of(tmp_path, bundle_path, duration_s=0.3), source=following) == 0
     assert following.opens == 0
     assert states(tmp_path)[-2:] == ["pause", "end"]
+
+
+class Interrupted:
+    """Shows a run six pictures, then pauses it for 100 s or lets it lose its camera, and shows it six more.
+
+    It acts at the turns of the loop, in whose thread it is, so that each picture is processed before the next one is taken.
+    """
+
+    def __init__(self, how: str, pause: Pause, gate: threading.Semaphore, clock: Skipping) -> None:
+        self._how, self._pause, self._gate, self._clock = how, pause, gate, clock
+        self._shown = 0
+        self._story = self._act()
+        next(self._story)
+
+    def on_frame(self, *_: Any) -> None:
+        pass
+
+    def on_turn(self, status: Status) -> None:
+        self._story.send(status)
+
+    def _act(self) -> Generator[None, Status, None]:
+        yield from self._show(6)
+        if self._how == "pause":
+            self._pause.set()
+            while (yield).state != "paused":
+                pass
+            self._clock.ahead_ns += 100_000_000_000
+            for _ in range(3):
+                assert (yield).state == "paused"
+            self._pause.clear()
+        else:
+            self._gate.release()
+            while (yield).state != "lost":
+                pass
+        yield from self._show(12)
+        while True:
+            self._gate.release()  # for the end of the script
+            yield
+
+    def _show(self, upto: int) -> Generator[None, Status, None]:
+        while (processed := (yield).frames["processed"]) < upto:
+            if processed == self._shown:
+                self._shown += 1
+                self._gate.release()
+
+
+@pytest.mark.parametrize("how", ["pause", "lost"])
+def test_faces_before_and_after_a_pause_or_a_loss_are_not_matched(
+    how: str, tmp_path: Path, bundle_path: Path, blazeface: object
+) -> None:
+    clock, gate = Skipping(), threading.Semaphore(0)
+    pictures: list[Any] = [face_frame(2.0)] * 12
+    if how == "lost":
+        pictures.insert(6, SourceLost("unplugged"))
+    source = ScriptedSource([*pictures, Finished()], live=True, clock=clock, gate=gate)
+    settings = settings_of(tmp_path, bundle_path, per_frame=True, hold_s=0.0, unsure_below=0.0, min_quality=0.0)
+    settings = replace(settings, detector=Settings().detector)
+    request = Pause(settings.name, tmp_path / "run", tmp_path / "log")
+    with pytest.raises(Finished):
+        run(settings, source=source, clock=clock, observers=[Interrupted(how, request, gate, clock)])
+    events = journal_events(tmp_path / "log")
+    assert [e.body["track"] for e in events if e.kind == "reading"] == [1] * 6 + [2] * 6
+    assert [(e.body["track"], e.body["ended"]) for e in events if e.kind == "episode"] == [(1, how), (2, "end")]
+    end = next(e.body for e in events if e.kind == "end")
+    assert end["frames"]["read"] == 12, "of both captures together"
+    spent = {name: sum(e.body[name] for e in events if e.kind == "tally") for name in ("paused_s", "unavailable_s")}
+    if how == "pause":
+        (resume,) = (e.body for e in events if e.kind == "resume")
+        assert resume["paused_s"] >= 100 <= spent["paused_s"] and spent["unavailable_s"] < 100
+        assert states(tmp_path) == ["opened", "closed", "pause", "resume", "opened", "closed", "end"]
+    else:
+        assert spent["paused_s"] == 0 and states(tmp_path) == ["opened", "lost", "back", "closed", "end"]
