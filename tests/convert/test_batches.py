@@ -125,6 +125,17 @@ def test_a_teacher_is_evaluated_once_on_an_image_and_its_mirror_image(teacher: P
     np.testing.assert_allclose(epoch[0][1][:, 7:], own[epoch.plan.order[:16]], atol=1e-5)
 
 
+def test_several_teachers_answer_with_the_mean_of_their_probabilities(teacher: Path, tmp_path: Path) -> None:
+    build_network(SMALL).save(tmp_path / "other.keras")
+    x, recipe = X.astype(np.float32), replace(PLAIN, teachers_see="views", temperature=1.0)
+    one, other, both = (
+        Teachers(paths, "float32", recipe, X, LABELS).probabilities(x)
+        for paths in ([teacher], [tmp_path / "other.keras"], [teacher, tmp_path / "other.keras"])
+    )
+    assert not np.allclose(one, other, atol=1e-3)
+    np.testing.assert_allclose(both, (one + other) / 2, atol=1e-6)
+
+
 def test_a_teacher_that_does_not_fit_is_refused(teacher: Path, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"takes 48 px and has 7 classes.*48 px and 3 classes"):
         Teachers([teacher], "float32", PLAIN, X, LABELS[:3])
