@@ -269,6 +269,17 @@ def test_tensors_of_one_scale_have_the_range_of_all_of_them() -> None:
         assert ranges[t] == ranges[others] and ranges[t][1] == pytest.approx(far)
 
 
+def test_operators_that_only_move_or_average_values_have_one_range() -> None:
+    """LiteRT's kernels of them compute without another scale."""
+    graph = Graph(float_tflite(with_many_operators("linear")))
+    ranges = search_ranges(graph, reached(graph), 8)
+    kinds = ("AVERAGE_POOL_2D", "CONCATENATION", "MAX_POOL_2D", "RESIZE_BILINEAR", "RESHAPE")
+    moving = [op for op in graph.operators if op.kind in kinds]
+    assert {op.kind for op in moving} == set(kinds)
+    for op in moving:
+        assert {ranges[t] for t in (*op.inputs, *op.outputs) if t in ranges} == {ranges[op.outputs[0]]}, op.kind
+
+
 def test_tensors_whose_peaks_count_keep_their_extremes() -> None:
     """A sigmoid of a clipped value, or a product with one, is another one."""
     graph = Graph(float_tflite(with_many_operators("linear")))
