@@ -76,6 +76,14 @@ def test_rotation_turns_about_the_middle() -> None:
     np.testing.assert_allclose(np.hypot(*moved.T), np.hypot(0.5, 10.5), atol=0.3)
 
 
+@pytest.mark.parametrize("flip", [0.0, 1.0])
+def test_a_turned_view_is_not_sheared_mirrored_or_not(flip: float) -> None:
+    turn = draw_views(100, 48, Augmentation(flip=flip, rotation=30, scale=0.2), RNG(0)).matrices[:, :, :2]
+    square = turn @ turn.transpose(0, 2, 1)
+    np.testing.assert_allclose(square, square[:, :1, :1] * np.eye(2), atol=1e-12)
+    assert (np.sign(np.linalg.det(turn)) == 1 - 2 * flip).all()
+
+
 def test_a_smaller_side_shows_the_same_view() -> None:
     out = augment(spots(2), NO_AUGMENTATION, RNG(0), side=32)
     assert out.shape == (2, 32, 32, 1)

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from builders import training_history
 
+from convert.train.augmentation import Augmentation
 from convert.train.batches import Batches, EpochPlan, TrainingImages
 from convert.train.class_shares import shares_of
 from convert.train.distillation import Teachers
@@ -76,6 +77,13 @@ def test_images_grow_and_the_last_epochs_have_no_mixup() -> None:
     assert blended == [True] * 17 + [False] * 3
 
 
+def test_the_last_epochs_erase_nothing() -> None:
+    recipe = replace(PLAIN, augmentation=Augmentation(erasing=1.0), epochs=20, unmixed_final_share=0.15)
+    erased = [bool(plan(recipe, epoch).drawn(0)[0].erased[:, 2].all()) for epoch in range(20)]
+    assert erased == [True] * 17 + [False] * 3
+    assert not plan(recipe, 19).drawn(0)[0].erased.any()
+
+
 def test_full_class_balance_gives_each_class_the_same_weight() -> None:
     y = np.array([0] * 40 + [1] * 10)
     epoch = batches(replace(PLAIN, class_balance=1.0), 0, y=y, classes=2)
@@ -117,6 +125,17 @@ def test_a_teacher_is_evaluated_once_on_an_image_and_its_mirror_image(teacher: P
     np.testing.assert_allclose(epoch[0][1][:, 7:], own[epoch.plan.order[:16]], atol=1e-5)
 
 
+def test_several_teachers_answer_with_the_mean_of_their_probabilities(teacher: Path, tmp_path: Path) -> None:
+    build_network(SMALL).save(tmp_path / "other.keras")
+    x, recipe = X.astype(np.float32), replace(PLAIN, teachers_see="views", temperature=1.0)
+    one, other, both = (
+        Teachers(paths, "float32", recipe, X, LABELS).probabilities(x)
+        for paths in ([teacher], [tmp_path / "other.keras"], [teacher, tmp_path / "other.keras"])
+    )
+    assert not np.allclose(one, other, atol=1e-3)
+    np.testing.assert_allclose(both, (one + other) / 2, atol=1e-6)
+
+
 def test_a_teacher_that_does_not_fit_is_refused(teacher: Path, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"takes 48 px and has 7 classes.*48 px and 3 classes"):
         Teachers([teacher], "float32", PLAIN, X, LABELS[:3])
@@ -137,6 +156,17 @@ def test_a_teacher_of_more_classes_answers_for_the_students(teacher: Path, tmp_p
     np.testing.assert_allclose(seven, left / left.sum(1, keepdims=True), atol=1e-5)
     with pytest.raises(UsageError, match="does not know the student's classes bored"):
         Teachers([tmp_path / "model.keras"], "float32", recipe, X, ("happy", "bored"))
+
+
+def test_a_teacher_whose_classes_are_in_another_order_answers_in_the_students(tmp_path: Path) -> None:
+    build_network(SMALL).save(tmp_path / "model.keras")
+    training_history(LABELS[::-1]).write(tmp_path / "history.json")
+    recipe = replace(PLAIN, teachers_see="views")
+    x = X.astype(np.float32)
+    own = Teachers([tmp_path / "model.keras"], "float32", recipe, X, LABELS[::-1]).probabilities(x)
+    answers = Teachers([tmp_path / "model.keras"], "float32", recipe, X, LABELS).probabilities(x)
+    np.testing.assert_allclose(answers, own[:, ::-1], atol=1e-6)
+    assert not np.allclose(answers, own, atol=1e-3)
 
 
 def test_half_of_the_soft_labels_are_votes_where_there_are_some() -> None:

@@ -14,7 +14,9 @@ from convert.evaluate.confidence_calibration import (
     coverage_at,
     fit_temperature,
     fit_threshold,
+    probabilities,
 )
+from convert.evaluate.label_thresholds import calibrate_labels
 
 
 def sampled(n: int, temperature: float, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -53,6 +55,18 @@ def test_it_is_fitted_on_validation_and_reported_for_each_part() -> None:
         assert shares == sorted(shares, reverse=True), "the higher the threshold, the fewer images are left"
     (chosen,) = (row for row in found.coverage["validation"] if row.below == found.unsure_below)
     assert 0.5 <= chosen.share < 0.54, "these logits are never right in four of five: half of the images stay"
+
+
+def test_the_thresholds_are_those_of_the_probabilities_after_the_temperature() -> None:
+    """A device divides its logits by the temperature: thresholds of three times as large ones would be too high."""
+    logits, y = sampled(3000, 3.0)
+    labels = tuple("abcdefg")
+    found = calibrate_confidence({"validation": logits}, {"validation": y}, labels, None)
+    assert found is not None and found.labels is not None and found.temperature == pytest.approx(3, rel=0.1)
+    cooled = probabilities(logits / fit_temperature(logits, y))
+    assert found.unsure_below == fit_threshold(cooled, y) != fit_threshold(probabilities(logits), y)
+    assert found.labels == calibrate_labels({"validation": cooled}, {"validation": y}, labels, None)
+    assert coverage_at(found.unsure_below, cooled, y) in found.coverage["validation"]
 
 
 def test_too_few_validation_images_give_no_calibration() -> None:

@@ -371,10 +371,11 @@ def test_a_set_without_parts_is_drawn_by_the_seed_and_keeps_identical_images_tog
 
 
 def test_the_smallest_class_still_has_an_image_in_every_part(tmp_path: Path) -> None:
-    samples = load(class_tree(tmp_path, {"": {"disgust": 3, "happy": 1}}))
+    samples = load(class_tree(tmp_path, {"": {"disgust": 3, "sad": 2, "happy": 1}}))
     disgust = samples.split[samples.y == LABELS.index("disgust")]
     assert sorted(disgust.tolist()) == ["test", "train", "validation"]
     assert samples.split[samples.y == LABELS.index("happy")].tolist() == ["train"]
+    assert samples.split[samples.y == LABELS.index("sad")].tolist() == ["train"] * 2, "two are too few to be divided"
 
 
 # what is wrong

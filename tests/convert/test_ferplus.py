@@ -114,6 +114,11 @@ def test_the_rule_of_the_labels() -> None:
     }
 
 
+@pytest.mark.parametrize(("no_face", "unusable"), [(4, {}), (5, {"no face to FER+": 1})])
+def test_five_raters_of_ten_who_see_no_face_are_enough(no_face: int, unusable: dict[str, int]) -> None:
+    assert majority_labels(np.array([votes(happiness=10 - no_face, nf=no_face)])).unusable == unusable
+
+
 def test_the_official_table_gives_the_labels_of_a_pixel_csv(pixel_csv: Path, official: Path) -> None:
     samples = load(pixel_csv, votes=official)
     assert samples.labels == FERPLUS_LABELS and samples.labels_from == LABEL_RULE

@@ -126,6 +126,22 @@ def test_the_luck_of_few_images_makes_no_label_said() -> None:
     assert fit_label_threshold(p, y, np.where(y == 0, 4.1, 0.36), 1) is None
 
 
+def test_the_prior_holds_on_each_part_whatever_its_own_images_are() -> None:
+    """By Bayes' rule, on a part of the same size whose labels come in another order and in other shares."""
+    (p, y), (q, z) = sampled(1000), sampled(1500, seed=1)
+    kept = np.delete(np.arange(1500), np.flatnonzero(z == 0)[:250])[:1000]
+    q, z = q[kept], z[kept]
+    found = calibrate_labels({"validation": p, "test": q}, {"validation": y, "test": z}, LABELS, DEFAULT_PRIOR)
+    row, below = found.coverage["test"]["neutral"], found.below["neutral"]
+    assert below is not None and row.recall is not None
+    wrongly = np.mean((q[z != 0].argmax(1) == 0) & (q[z != 0, 0] >= below))
+    assert row.right == pytest.approx(0.7 * row.recall / (0.7 * row.recall + 0.3 * wrongly), abs=2e-4)
+    thresholds = np.array([np.inf if found.below[label] is None else found.below[label] for label in LABELS])
+    is_reported = q.max(1) >= thresholds[q.argmax(1)]
+    of_neutral, of_others = is_reported[z == 0].mean(), is_reported[z != 0].mean()
+    assert found.reported["test"] == pytest.approx(0.7 * of_neutral + 0.3 * of_others, abs=2e-4)
+
+
 def test_a_prior_of_another_label_is_refused_and_the_default_one_left_out() -> None:
     p, y = sampled(500)
     with pytest.raises(UsageError, match="bored"):

@@ -63,6 +63,33 @@ def test_many_images_decide_what_few_cannot() -> None:
     assert many.is_equivalent and not many.is_worse
 
 
+@pytest.mark.parametrize("float_right", [700, 750])
+def test_a_gain_beyond_the_margin_is_as_far_from_equivalence_as_a_loss(float_right: int) -> None:
+    float_hits, int8_hits = np.arange(1000) < float_right, np.arange(1000) < 1450 - float_right
+    found = share_difference(float_hits, int8_hits, margin=0.01)
+    assert abs(found.difference) == pytest.approx(0.05) and found.equivalence_p is not None
+    assert found.equivalence_p > 0.99 and found.is_worse == (float_right == 750)
+
+
+@pytest.mark.parametrize("gain", [True, False])
+def test_an_area_that_gains_more_than_the_margin_is_not_equivalent_either(gain: bool) -> None:
+    rng = np.random.default_rng(0)
+    positive = np.arange(1000) < 500
+    weak, strong = (rng.normal(0, 1, 1000) + distance * positive for distance in (0.5, 2.0))
+    found = auc_difference(*((weak, strong) if gain else (strong, weak)), positive, 0.01)
+    assert (found.difference > 0.1) == gain and found.equivalence_p is not None and found.equivalence_p > 0.99
+
+
+@pytest.mark.parametrize("gain", [True, False])
+def test_a_difference_that_is_the_same_for_each_image_is_certain(gain: bool) -> None:
+    """One model ranks all images rightly and the other none: no image differs from the rest, and the error is 0."""
+    score = np.arange(20.0)
+    found = auc_difference(*((-score, score) if gain else (score, -score)), score > 9, 0.01)
+    assert found.difference == (1 if gain else -1) == found.low == found.high
+    assert (found.equivalence_p, found.inferiority_p, found.difference_p) == (1.0, float(gain), 0.0)
+    assert found.is_worse != gain and not found.is_equivalent
+
+
 @pytest.fixture
 def scores() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     rng = np.random.default_rng(1)

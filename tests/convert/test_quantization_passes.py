@@ -18,7 +18,7 @@ from convert.quantize.range_search import QuantizationOptions, round_to_int8, se
 from convert.quantize.tensor_statistics import TensorStatistics, collect_statistics
 from convert.quantize.weight_rounding import round_columns
 from convert.tflite.compaction import compact
-from convert.tflite.graph import CHANNEL_AXIS, WEIGHTS, Graph
+from convert.tflite.graph import CHANNEL_AXIS, RELU, WEIGHTS, Graph
 from convert.tflite.inspection import operator_types, operator_versions
 from convert.tflite.keras_export import float_tflite
 from convert.train.networks import Network, build_network
@@ -196,6 +196,111 @@ def test_one_bright_pixel_does_not_set_the_range(residual: Graph) -> None:
     assert search_ranges(residual, statistics, 8)[t][1] == pytest.approx(before[1], rel=0.2)
 
 
+def reached(graph: Graph) -> dict[int, TensorStatistics]:
+    """The statistics of a graph on thirty images."""
+    return collect_statistics(graph, images(30))
+
+
+def test_the_extremes_are_those_of_all_images(residual: Graph) -> None:
+    both, first, last = (collect_statistics(residual, x) for x in (images(2), images(2)[:1], images(2)[1:]))
+    for t, found in both.items():
+        np.testing.assert_array_equal(found.low, np.minimum(first[t].low, last[t].low))
+        np.testing.assert_array_equal(found.high, np.maximum(first[t].high, last[t].high))
+        np.testing.assert_allclose(found.mean, (first[t].mean + last[t].mean) / 2, rtol=1e-5, atol=1e-6)
+        assert len(found.samples) == 2 * len(first[t].samples)
+
+
+@pytest.mark.parametrize("by", [100.0, -100.0])
+def test_a_range_holds_zero_whatever_the_values_are(residual: Graph, by: float) -> None:
+    """A convolution pads with zeros, and int8 must have one."""
+    statistics = {
+        t: replace(s, samples=s.samples + by, low=s.low + by, high=s.high + by) for t, s in reached(residual).items()
+    }
+    for clip in (0, 8):
+        assert all(low <= 0 <= high for low, high in search_ranges(residual, statistics, clip).values())
+
+
+def test_a_channel_that_is_hardly_read_does_not_set_the_range(residual: Graph) -> None:
+    """Of a convolution's output that another convolution alone reads, one channel reaches ten times as far as the others."""
+    first, reader = next(
+        (op, readers[0])
+        for op in residual.operators
+        if op.kind == "CONV_2D"
+        and len(readers := residual.consumers(op.outputs[0])) == 1
+        and readers[0].kind in ("CONV_2D", "DEPTHWISE_CONV_2D")
+        and readers[0].inputs[0] == op.outputs[0]
+    )
+    statistics, t = reached(residual), first.outputs[0]
+    weights = residual.constant(reader, WEIGHTS)
+    assert weights is not None and weights.shape[-1] == statistics[t].samples.shape[1]
+    samples = statistics[t].samples.copy()
+    far = 10 * samples.max()
+    samples[:, 0] = np.linspace(0, far, len(samples))
+    statistics[t] = replace(statistics[t], samples=samples, high=samples.max(0))
+    highs = []
+    for factor in (0.0, 10.0):
+        graph, scaled = residual.copy(), weights.copy()
+        scaled[..., 0] *= factor
+        graph.set_constant(reader, WEIGHTS, scaled)
+        highs.append(search_ranges(graph, statistics, 8)[t][1])
+    assert highs[0] < 0.5 * far < 0.8 * far < highs[1]
+
+
+def test_what_a_relu_cuts_off_behind_an_addition_may_be_clipped(residual: Graph) -> None:
+    addition = next(op for op in residual.operators if op.kind == "ADD" and op.activation == RELU)
+    statistics, (t, other) = reached(residual), addition.inputs
+    samples = statistics[t].samples.copy()
+    far = -20 * (np.abs(samples).max() + np.abs(statistics[other].samples).max())
+    samples[::2] = far  # the sum is far below zero
+    low = np.minimum(statistics[t].low, far)
+    statistics[t] = replace(statistics[t], samples=samples, low=low)
+    assert search_ranges(residual, statistics, 8)[t][0] > 0.5 * far
+
+
+def test_tensors_of_one_scale_have_the_range_of_all_of_them() -> None:
+    graph = Graph(float_tflite(uneven(NETWORKS["pooled"])))
+    statistics, pool = reached(graph), next(op for op in graph.operators if op.kind == "MAX_POOL_2D")
+    for t, others in ((pool.outputs[0], pool.inputs[0]), (pool.inputs[0], pool.outputs[0])):
+        far = 3 * max(statistics[t].high.max(), statistics[others].high.max())
+        changed = statistics[t].samples.copy()
+        changed[::2] = far
+        further = statistics | {t: replace(statistics[t], samples=changed, high=changed.max(0))}
+        ranges = search_ranges(graph, further, 1e9)
+        assert ranges[t] == ranges[others] and ranges[t][1] == pytest.approx(far)
+
+
+def test_operators_that_only_move_or_average_values_have_one_range() -> None:
+    """LiteRT's kernels of them compute without another scale."""
+    graph = Graph(float_tflite(with_many_operators("linear")))
+    ranges = search_ranges(graph, reached(graph), 8)
+    kinds = ("AVERAGE_POOL_2D", "CONCATENATION", "MAX_POOL_2D", "RESIZE_BILINEAR", "RESHAPE")
+    moving = [op for op in graph.operators if op.kind in kinds]
+    assert {op.kind for op in moving} == set(kinds)
+    for op in moving:
+        assert {ranges[t] for t in (*op.inputs, *op.outputs) if t in ranges} == {ranges[op.outputs[0]]}, op.kind
+
+
+def test_tensors_whose_peaks_count_keep_their_extremes() -> None:
+    """A sigmoid of a clipped value, or a product with one, is another one."""
+    graph = Graph(float_tflite(with_many_operators("linear")))
+    statistics = reached(graph)
+    searched, extremes = (search_ranges(graph, statistics, clip) for clip in (1, 0))
+    gate = next(op for op in graph.operators if op.kind == "LOGISTIC")
+    product = next(op for op in graph.operators if op.kind == "MUL" and gate.outputs[0] in op.inputs)
+    kept = {gate.inputs[0], *product.inputs}
+    assert {t: searched[t] for t in kept} == {t: extremes[t] for t in kept} and searched != extremes
+
+
+def test_ranges_are_refined_on_request(residual: Graph) -> None:
+    scales = [
+        {op.name: quantized.tensor(op.outputs[0]).quantization.scale[0] for op in quantized.operators}
+        for quantized in (
+            quantize_graph(residual, images(20), replace(NEAREST, refine=refine)) for refine in (False, True)
+        )
+    ]
+    assert scales[0].keys() == scales[1].keys() and scales[0] != scales[1]
+
+
 def test_ranges_are_wider_where_clipping_costs_more(float_graph: Graph) -> None:
     statistics = collect_statistics(float_graph, images(30))
     widths = [
@@ -217,11 +322,11 @@ def test_all_ranges_but_the_inputs_can_be_widened(float_graph: Graph) -> None:
     np.testing.assert_allclose(scales[1][1:], 1.5 * scales[0][1:], rtol=1e-3)
 
 
-def test_the_output_keeps_its_extremes(float_graph: Graph) -> None:
+def test_input_and_output_keep_their_extremes(float_graph: Graph) -> None:
     statistics = collect_statistics(float_graph, images(30))
     ranges = search_ranges(float_graph, statistics, 8)
-    (end,) = float_graph.outputs
-    assert ranges[end] == (min(0.0, float(statistics[end].low.min())), max(0.0, float(statistics[end].high.max())))
+    for end in (*float_graph.inputs, *float_graph.outputs):
+        assert ranges[end] == (min(0.0, float(statistics[end].low.min())), max(0.0, float(statistics[end].high.max())))
 
 
 def test_the_input_and_output_of_a_pooling_have_one_range() -> None:

@@ -11,16 +11,32 @@ import pytest
 
 from convert.data.samples import Samples
 from convert.parity.comparison import compare_on_logits, compare_on_samples
-from convert.parity.differences import ClassDifference, MeasuredRuntime
+from convert.parity.differences import ClassDifference, LogitDifference, MeasuredRuntime, PartDifference
 from convert.parity.paired_comparison import compare_logits, compare_part
+from convert.parity.paired_tests import PairedDifference, share_difference
 from convert.parity.parity_report import ParityReport
 from convert.parity.runtime_logits import RuntimeLogits
 from convert.parity.tolerances import Margins
-from convert.parity.verdict import FAIL, LOGITS_ONLY, OPEN, PASS, verdict_on_logits
+from convert.parity.verdict import FAIL, LOGITS_ONLY, OPEN, PASS, verdict_on_faces, verdict_on_logits
 from fer_edge.errors import NotEnoughData, ParityFailed, UsageError
 
 LABELS = ("a", "b", "c", "d")
 M = Margins.load()
+SAME = PairedDifference(
+    n=1000, float=0.7, int8=0.7, difference=0.0, low=0.0, high=0.0, margin=0.01,
+    equivalence_p=0.001, inferiority_p=0.999, difference_p=1.0,
+)  # fmt: skip
+SAME_LOGITS = LogitDifference(
+    images="test", n=1000, agreement=1.0, clear_n=900, clear_agreement=1.0, slope=1.0, rms=0.0, rms_logits=0.0,
+    spread_logits=1.0,
+)  # fmt: skip
+
+
+def part(
+    accuracy: PairedDifference = SAME, macro_auc: PairedDifference | None = SAME, **classes: ClassDifference
+) -> PartDifference:
+    """The differences of a part of 1,000 images, each of them none unless it is given."""
+    return PartDifference(1000, accuracy, macro_auc, 1.0, 0, 0, classes)
 
 
 def logits_of_both(n: int, seed: int = 0, noise: float = 0.02) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -97,6 +113,83 @@ def test_without_labels_the_verdict_is_of_the_logits_alone() -> None:
     assert scaled.verdict == FAIL and "slope" in scaled.failures[0]
 
 
+@pytest.mark.parametrize(("moved", "verdict"), [(0, PASS), (100, PASS), (140, FAIL)])
+def test_other_labels_on_images_that_both_models_get_wrong_fail(moved: int, verdict: str) -> None:
+    """Of 4,000 images some, which neither model gets right, get another wrong label: only the agreement of labels falls."""
+    rng = np.random.default_rng(0)
+    y = np.arange(4000) % 4
+    f = (3 * np.eye(4)[y] + rng.normal(0, 1.0, (4000, 4))).astype(np.float32)
+    rows = np.arange(150)
+    first, second = (y[rows] + 1) % 4, (y[rows] + 2) % 4
+    f[rows] = np.float32(-1)
+    f[rows, first], f[rows, second] = 3.0, 2.99
+    q = f.copy()
+    q[rows[:moved], second[:moved]] = 3.01
+    report = report_of(f, q, y)
+    assert report.parts["together"].accuracy.difference == 0 and report.verdict == verdict
+    assert any(why.startswith("the labels agree on") for why in report.failures) == (verdict == FAIL)
+
+
+@pytest.mark.parametrize("change", [{"equivalence_p": 0.2}, {"equivalence_p": None, "inferiority_p": None}])
+def test_a_figure_that_too_few_images_decide_leaves_the_verdict_open(change: dict[str, float | None]) -> None:
+    assert verdict_on_faces(SAME_LOGITS, part(), M) == (PASS, [], [])
+    undecided = replace(SAME, **change)  # type: ignore[arg-type]
+    assert verdict_on_faces(SAME_LOGITS, part(accuracy=undecided), M) == (OPEN, [], ["accuracy"])
+    assert verdict_on_faces(SAME_LOGITS, part(macro_auc=undecided), M) == (OPEN, [], ["macro AUC"])
+
+
+def test_the_area_of_one_class_that_is_lost_fails_by_name() -> None:
+    lost = replace(SAME, difference=-0.05, equivalence_p=1.0, inferiority_p=1e-6)
+    classes = {"a": ClassDifference(500, SAME, SAME), "c": ClassDifference(500, SAME, lost)}
+    verdict, failures, _ = verdict_on_faces(SAME_LOGITS, part(**classes), M)
+    assert (verdict, failures) == (FAIL, ["the AUC of c falls by more than 0.01"])
+
+
+def test_one_of_fourteen_figures_that_is_below_the_level_is_chance() -> None:
+    chance = replace(SAME, inferiority_p=0.03)
+    classes = {label: ClassDifference(100, chance if label == "a" else SAME, SAME) for label in "abcdefg"}
+    assert verdict_on_faces(SAME_LOGITS, part(**classes), M)[:2] == (PASS, [])
+
+
+@pytest.mark.parametrize(("inferiority_p", "undecided"), [(0.03, True), (0.5, True), (0.94, True), (0.96, False)])
+def test_a_class_is_undecided_until_it_is_shown_to_be_within_its_margin(inferiority_p: float, undecided: bool) -> None:
+    classes = {label: ClassDifference(100, SAME, SAME) for label in "abcdef"}
+    classes["g"] = ClassDifference(100, replace(SAME, inferiority_p=inferiority_p), SAME)
+    assert verdict_on_faces(SAME_LOGITS, part(**classes), M) == (PASS, [], ["the recall of g"] * undecided)
+
+
+def test_a_loss_beyond_the_margin_that_may_be_chance_is_open_and_no_failure() -> None:
+    """Of 120 images 4 are lost and 2 won: −1.7 points, by chance in two of three cases."""
+    float_hits = np.arange(120) < 90
+    int8_hits = float_hits.copy()
+    int8_hits[:4], int8_hits[118:] = False, True
+    accuracy = share_difference(float_hits, int8_hits, margin=0.01)
+    assert accuracy.difference < -accuracy.margin and not accuracy.is_worse
+    assert verdict_on_faces(SAME_LOGITS, part(accuracy=accuracy), M) == (OPEN, [], ["accuracy"])
+
+
+@pytest.mark.parametrize(
+    ("slope", "rms", "verdict"),
+    [
+        (1.5, 0.5, LOGITS_ONLY),  # the margins themselves
+        (0.5, 0.5, LOGITS_ONLY),
+        (1.51, 0.5, FAIL),
+        (1.5, 0.51, FAIL),
+        (float("nan"), 0.5, FAIL),  # of float logits without a difference between labels
+        (1.5, float("nan"), FAIL),
+    ],
+)
+def test_logits_within_both_margins_pass_and_what_is_no_number_fails(slope: float, rms: float, verdict: str) -> None:
+    margins = replace(M, logits_slope=0.5, logits_rms=0.5)
+    assert verdict_on_logits(replace(SAME_LOGITS, slope=slope, rms=rms), margins)[0] == verdict
+
+
+def test_what_all_logits_of_an_image_have_in_common_is_no_difference() -> None:
+    f = np.random.default_rng(0).normal(0, 2, (500, 4))
+    found = compare_logits("test", f, f + np.arange(500)[:, None], 1.0)
+    assert found.slope == pytest.approx(1) and found.rms == pytest.approx(0, abs=1e-9)
+
+
 @pytest.mark.parametrize(("flipped", "verdict"), [(0, LOGITS_ONLY), (1, LOGITS_ONLY), (2, FAIL)])
 def test_one_of_a_few_clear_images_is_no_failure(flipped: int, verdict: str) -> None:
     """Of 60 images one is 1.7 %, and 1 % may differ."""
@@ -148,6 +241,7 @@ def test_a_toml_file_of_the_user_overrides_margins(tmp_path: Path) -> None:
     mine = Margins.load(path)
     assert mine.accuracy_overall_pp == 0.3 and mine.auc_macro == M.auc_macro
     assert mine.recall(10) == 0.2 and mine.recall(10_000) == 0.02
+    assert mine.recall(1) == mine.recall(2) == 0.99, "two images are all that such a class has"
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,9 @@ import stat
 import subprocess
 import sys
 import time
+import tracemalloc
 from collections.abc import Callable
+from dataclasses import replace
 from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
@@ -107,6 +109,41 @@ def test_the_folder_is_bounded(tmp_path: Path, limits: dict[str, int], stored: i
     assert said == (
         [] if stored == 8 else ["the folder of faces is full; no more are stored until some are deleted or expire"]
     )
+
+
+def test_the_limit_is_that_of_the_folder_and_not_of_a_run(tmp_path: Path) -> None:
+    collection = FaceCollection(tmp_path / "faces", FaceLimits(most_faces=2))
+    for run_number in range(3):
+        with FaceStore(collection, 0.5, FakeClock(), lambda _: None).observe(NoisyCrops()) as store:  # type: ignore[arg-type]
+            for track in range(8):
+                reading = a_reading("happy", track=10 * run_number + track, quality=1.0)
+                store.on_frame(Frame(track, 10**9, np.zeros((9, 9), np.uint8)), FrameResult((reading,)), {}, None)
+        assert FaceFolder.open(tmp_path / "faces").size()[0] == 2
+
+
+def test_the_next_collect_deletes_what_has_expired(folder: FaceFolder) -> None:
+    folder.add(face(), png())
+    os.utime(folder.unlabelled / folder.waiting()[0], (0, 0))
+    with FaceStore(FaceCollection(folder.path), 0.5, FakeClock(), print).observe(NoisyCrops()):  # type: ignore[arg-type]
+        assert folder.waiting() == []
+
+
+def test_months_of_faces_take_no_memory(tmp_path: Path) -> None:
+    """Each face has a track of its own; what is remembered of one is forgotten when its next crop would be due."""
+    limits = FaceLimits(most_faces=1)
+    with FaceStore(FaceCollection(tmp_path / "faces", limits), 0.5, FakeClock(), print).observe(NoisyCrops()) as store:  # type: ignore[arg-type]
+
+        def see(tracks: range) -> None:
+            for track in tracks:
+                reading = replace(a_reading("happy", track=track, quality=1.0), mono_ns=track * 10 * 10**9)
+                store.on_frame(Frame(track, reading.mono_ns, NOISE), FrameResult((reading,)), {}, None)
+
+        see(range(100))
+        tracemalloc.start()
+        see(range(100, 10_000))
+        grown_bytes = tracemalloc.get_traced_memory()[0]
+        tracemalloc.stop()
+    assert grown_bytes < 100_000
 
 
 NOISE = np.random.default_rng(0).integers(0, 200, (40, 40), np.uint8)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import signal
@@ -90,6 +91,25 @@ def test_a_pause_names_the_command_that_ends_it(tmp_path: Path) -> None:
     with loop(tmp_path, name="front"):
         answer = pause("front", [tmp_path / "run"], SystemClock())
     assert "`fer-edge resume --name front` ends the pause" in answer
+
+
+def test_a_card_that_cannot_be_read_neither_begins_nor_ends_a_pause(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    request = Pause("camera", tmp_path / "run", tmp_path / "log")
+
+    def unreadable(_: Path) -> bool:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    def requested_of_a_failing_card() -> bool:
+        with monkeypatch.context() as patch:
+            patch.setattr(Path, "exists", unreadable)
+            return request.requested()
+
+    request.set()
+    assert request.requested() and requested_of_a_failing_card(), "the camera stays closed"
+    request.clear()
+    assert not request.requested() and not requested_of_a_failing_card()
 
 
 class FastClock(SystemClock):

@@ -13,7 +13,7 @@ from device.heartbeat import Heartbeat
 from device.service.sd_notify import Notifier
 from device.system.health import Sensors
 from device.system.status import StatusFile, read_instance
-from device.system.status_record import Status
+from device.system.status_record import Status, StatusRecord
 
 
 class Run:
@@ -32,6 +32,12 @@ class Run:
             self.clock.sleep(1.0)
             if state == "running" and frames:
                 self._frame_s = self.clock.mono_ns() / 1e9
+
+    def record(self) -> StatusRecord:
+        """What a reader of the status file finds."""
+        record = read_instance("camera", [self._folder], self.clock).record
+        assert record is not None
+        return record
 
     def problems(self) -> tuple[str, ...]:
         return read_instance("camera", [self._folder], self.clock).problems
@@ -65,3 +71,18 @@ def test_a_run_is_healthy_as_soon_as_its_camera_is_read_again(run: Run, state: s
     assert run.problems() == ()
     run.turn("running", 20, frames=False)
     assert run.problems() == ("no frame for 21 s",)
+
+
+def test_a_new_state_is_written_at_once(run: Run) -> None:
+    run.turn("running", 3)
+    for state in ("paused", "running"):
+        run.turn(state, 1)
+        assert run.record().status.state == state
+
+
+def test_a_shorter_interval_applies_at_once(run: Run) -> None:
+    run.settings = Settings(health_s=600.0, disk_low_bytes=0)
+    run.turn("running", 30)
+    run.settings = Settings(health_s=1.0, disk_low_bytes=0)
+    run.turn("running", 1)
+    assert run.record().every_s == 1.0

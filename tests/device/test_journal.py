@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import stat
 import subprocess
@@ -74,6 +75,15 @@ def test_a_run_without_events_leaves_no_segment(tmp_path: Path) -> None:
     with Journal(tmp_path, FakeClock()) as journal:
         assert journal.path is not None and journal.path.exists()
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_name_of_a_new_segment_is_forced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else a power cut would take the file, whose lines were forced, with its name."""
+    named: list[Path] = []
+    monkeypatch.setattr(os, "fsync", lambda file: named.append(Path(f"/proc/self/fd/{file}").readlink()))
+    with Journal(tmp_path, FakeClock()) as journal:
+        journal.append(HEADER)
+        assert named == [tmp_path]
 
 
 def test_a_header_is_forced_at_once_and_small_batches_wait(tmp_path: Path, forced: list[int]) -> None:
@@ -224,6 +234,24 @@ def test_thousands_of_short_runs_keep_the_budget(tmp_path: Path) -> None:
         (tmp_path / f"journal-{number:06d}.jsonl").write_text(f"{event().line()}\n")
     with Journal(tmp_path, FakeClock(), budget_bytes=1 << 20):
         assert len(segments(tmp_path)) <= (1 << 20) // 4096
+
+
+def test_a_segment_that_takes_a_block_more_than_its_bytes_keeps_the_budget(memory_path: Path) -> None:
+    """225 blocks of earlier runs and a segment of 131,657 bytes, in 33 blocks: without room to spare, 3,511 bytes too many."""
+    budget_bytes = 225 * 4096 + 131_657
+    for number in range(1, 301):
+        (memory_path / f"journal-{number:06d}.jsonl").write_text(f"{event().line()}\n")
+    with Journal(memory_path, FakeClock(), budget_bytes=budget_bytes) as journal:
+        journal.append(HEADER)
+        assert journal.path is not None
+        for seq in itertools.count(1):
+            journal.append(event("reading", seq, note="x" * 60))
+            journal.sync()
+            if journal.path.name != "journal-000301.jsonl":
+                break
+            blocks = [-(-path.stat().st_size // 4096) for path in segments(memory_path)]
+            assert sum(blocks) * 4096 <= budget_bytes
+    assert blocks[-1] == 33
 
 
 def test_a_second_writer_is_rejected(tmp_path: Path) -> None:

@@ -80,6 +80,16 @@ def test_bytes_after_the_last_line_are_cut_off(tmp_path: Path, end: bytes, cut: 
         assert repair.body() == {"segment": segment.name, "cut_bytes": len(end)}
 
 
+@pytest.mark.parametrize("beyond_bytes", [0, 1])
+def test_a_file_without_a_line_is_deleted_only_where_all_of_it_was_searched(tmp_path: Path, beyond_bytes: int) -> None:
+    """Four times the size of a segment is searched: a file beyond it is none of a run."""
+    size = (4 << 20) + beyond_bytes
+    (tmp_path / "journal-000001.jsonl").write_bytes(b"x" * size)
+    repair = repair_segment(tmp_path / "journal-000001.jsonl")
+    assert [path.stat().st_size for path in segments(tmp_path)] == [size] * beyond_bytes
+    assert (repair is None) == bool(beyond_bytes)
+
+
 def test_damage_in_the_middle_is_not_repaired(tmp_path: Path) -> None:
     segment = a_segment(tmp_path)
     lines = segment.read_bytes().splitlines(keepends=True)

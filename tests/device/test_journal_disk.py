@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import resource
 import shutil
+import stat
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -245,12 +246,103 @@ def test_a_removed_folder_is_created_again(tmp_path: Path, how: str) -> None:
         journal.append(event("tally", 7))
         journal.sync()
         assert journal.trouble is None
+        if how in ("removed", "moved", "a file in its place"):
+            assert stat.S_IMODE(folder.stat().st_mode) == 0o700, "for its owner alone, as before"
     events = events_of(folder)
     assert events[0].kind == "header" and events[0].body["continues"] == "journal-000001.jsonl"
     assert [e.seq for e in events[1:]] == [6, 7]
     assert [path.name for path in segments(folder)] == ["journal-000002.jsonl"], "no name is used twice in a run"
     if how in ("moved", "another folder in its place"):
         assert [e.seq for e in events_of(tmp_path / "elsewhere")] == [0, 1, 2, 3, 4, 5]
+
+
+def block(folder: Path) -> None:
+    """Removes a journal's folder and puts a file in its place: nothing can be written until that is removed."""
+    shutil.rmtree(folder)
+    folder.touch()
+
+
+def test_the_disk_is_tried_again_each_minute_however_long_it_was_full(tmp_path: Path) -> None:
+    clock, folder = FakeClock(), tmp_path / "log"
+    with Journal(folder, clock) as journal:
+        journal.append(HEADER)
+        block(folder)
+        for seq in range(1, 541):
+            clock.now_ns += 20_000_000_000
+            journal.append(event("tally", seq))
+        assert journal.trouble is not None, "for nearly three hours"
+        folder.unlink()
+        clock.now_ns += 60_000_000_000
+        journal.tick()
+        assert journal.trouble is None
+
+
+def test_a_disk_that_is_full_for_the_second_time_is_tried_again_after_a_second(tmp_path: Path) -> None:
+    clock, folder = FakeClock(), tmp_path / "log"
+    with Journal(folder, clock, sync_s=0.0) as journal:
+        journal.append(HEADER)
+        block(folder)
+        for seq in range(1, 20):
+            clock.now_ns += 20_000_000_000
+            journal.append(event("tally", seq))
+        folder.unlink()
+        clock.now_ns += 60_000_000_000
+        journal.append(event("tally", 20))
+        assert journal.trouble is None
+        block(folder)
+        journal.append(event("tally", 21))
+        assert journal.trouble is not None
+        folder.unlink()
+        clock.now_ns += 900_000_000
+        journal.tick()
+        assert journal.trouble is not None, "it was not yet time to try again"
+        clock.now_ns += 200_000_000
+        journal.tick()
+        assert journal.trouble is None
+
+
+def test_a_header_before_a_gap_line_has_the_time_of_that(tmp_path: Path) -> None:
+    clock, folder = FakeClock(), tmp_path / "log"
+    with Journal(folder, clock, ring_bytes=2 << 10) as journal:
+        journal.append(HEADER)
+        block(folder)
+        for seq in range(1, 101):
+            clock.now_ns += 20_000_000_000
+            journal.append(event("tally", seq))
+        folder.unlink()
+    header, gap, *lines = events_of(folder)
+    assert (header.kind, gap.kind) == ("header", "gap") and header.body["continues"] == "journal-000001.jsonl"
+    assert header.mono_s == gap.mono_s == lines[0].mono_s - 1, "no line is older than the one before it"
+
+
+def test_a_line_that_memory_cannot_hold_is_counted_as_soon_as_the_disk_is_back(tmp_path: Path) -> None:
+    clock, folder = FakeClock(), tmp_path / "log"
+    with Journal(folder, clock, ring_bytes=1 << 10) as journal:
+        journal.append(HEADER)
+        block(folder)
+        journal.append(event("tally", 1, note="x" * 2000))
+        assert journal.trouble is not None and journal.lost == {"tally": 1}
+        folder.unlink()
+        clock.now_ns += 61_000_000_000
+        journal.tick()
+        assert journal.trouble is None
+        assert [e.kind for e in events_of(folder)] == ["header", "gap"]
+
+
+def test_lines_that_wait_are_not_written_under_another_header(tmp_path: Path) -> None:
+    """They would be read with its labels; a gap line counts them."""
+    clock, folder = FakeClock(), tmp_path / "log"
+    with Journal(folder, clock) as journal:
+        journal.append(HEADER)
+        block(folder)
+        journal.append(event("reading", 1))
+        journal.append(event("header", 2, schema=SCHEMA, labels=["a", "b"]))
+        assert journal.trouble is not None
+        folder.unlink()
+        clock.now_ns += 61_000_000_000
+        journal.append(event("reading", 3))
+    header, gap, reading = events_of(folder)
+    assert header.body["labels"] == ["a", "b"] and gap.body["lost"] == {"reading": 1} and reading.seq == 3
 
 
 def test_a_new_folder_with_another_writer_is_not_shared(tmp_path: Path) -> None:

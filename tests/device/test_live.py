@@ -6,7 +6,8 @@ import json
 import socket
 import threading
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import replace
 from http.client import HTTPConnection, HTTPResponse
 from typing import Any
 
@@ -21,6 +22,7 @@ from processes import ROOT
 from device.address import Address
 from device.camera.frame import Frame
 from device.clock import Clock, SystemClock
+from device.output.live.pixelated_picture import PixelatedPictures, pixelated_copy
 from device.output.live.sink import LivePage, PageOptions
 from device.output.live.viewers import MAX_VIEWERS
 from device.output.minute_log import MinuteLog
@@ -33,6 +35,8 @@ HEADER = {
     "verified": {},
 }
 SECRET = "a-token-of-this-test-0123456789"
+SESSION = b"POST /session HTTP/1.1\r\nHost: 127.0.0.1\r\n"
+CONNECTIONS = 96  # that are open at a time, of all addresses together
 
 
 @contextmanager
@@ -260,17 +264,60 @@ def test_excess_connections_are_closed_at_once() -> None:
         assert live.view_state.watched is False
 
 
+def test_connections_that_were_closed_count_no_more() -> None:
+    with shown() as live:
+        for _ in range(CONNECTIONS + 10):  # each answer is of a connection of its own
+            assert answer(live)[0].status == 200
+
+
+def test_many_addresses_together_leave_descriptors_for_the_journal() -> None:
+    with shown() as live, ExitStack() as stack:
+        target = ("127.0.0.1", live.address.port)
+
+        def connected(host: str) -> socket.socket:
+            client = stack.enter_context(socket.create_connection(target, 10, (host, 0)))
+            client.sendall(b"GET /state HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
+            return client
+
+        for number in range(CONNECTIONS):
+            assert connected(f"127.0.1.{1 + number % 4}").recv(12) == b"HTTP/1.1 200", number
+        with suppress(ConnectionError):
+            assert connected("127.0.1.9").recv(12) == b""
+
+
+def test_a_body_that_is_longer_than_a_token_is_refused_before_it_is_read() -> None:
+    with (
+        shown(secret=SECRET) as live,
+        socket.create_connection(("127.0.0.1", live.address.port), 20) as client,
+    ):
+        client.sendall(SESSION + b"Content-Length: 2000\r\n\r\n")
+        assert client.recv(100).startswith(b"HTTP/1.1 400"), "an answer, and not the end of waiting for it"
+
+
+def test_a_client_that_sends_no_body_is_disconnected() -> None:
+    with (
+        shown(secret=SECRET) as live,
+        socket.create_connection(("127.0.0.1", live.address.port), 20) as client,  # less than the time of an idle one
+    ):
+        client.sendall(SESSION + b"Content-Length: 20\r\n\r\n")
+        assert client.recv(100) == b""
+
+
+def wait_until_unwatched(live: LivePage) -> None:
+    never_set = threading.Event()
+    for _ in range(500):
+        if not live.view_state.watched:
+            break
+        never_set.wait(0.01)
+    assert not live.view_state.watched
+
+
 def test_without_viewers_the_state_is_unwatched() -> None:
     with shown() as live:
         with streamed(live) as stream:
             next_event(stream)
             assert live.view_state.watched
-        never_set = threading.Event()
-        for _ in range(500):
-            if not live.view_state.watched:
-                break
-            never_set.wait(0.01)
-        assert not live.view_state.watched
+        wait_until_unwatched(live)
 
 
 def test_pictures_are_disabled_by_default() -> None:
@@ -310,6 +357,43 @@ def test_pictures_are_small_gray_pixelated_at_faces_and_limited_in_time() -> Non
         live.on_frame(frame(3, clock, noise), FrameResult(), {}, 0.0)
         assert answer(live, "/picture.jpg")[0].status == 404
         assert json.loads(answer(live)[1])["now"]["pixels"] == {"left_s": 0, "seq": None}
+
+
+def test_after_the_limited_time_no_frame_is_copied_and_the_last_picture_is_gone() -> None:
+    clock = FakeClock()
+    pictures = PixelatedPictures(clock, for_s=60)
+    pictures.offer(frame(0, clock), FrameResult())
+    assert pictures.jpeg() is not None
+    clock.now_ns += 61_000_000_000
+    pictures.offer(frame(1, clock), FrameResult())
+    clock.now_ns -= 30_000_000_000
+    assert pictures.jpeg() is None, "there is none, even for a clock by which it could be shown"
+
+
+def test_hair_and_chin_beside_a_face_are_pixelated_too() -> None:
+    noise = np.random.default_rng(1).integers(0, 256, (240, 320), np.uint8)
+    seen = a_reading("happy", side=80)
+    seen = replace(seen, face=replace(seen.face, xywh=(120, 80, 80, 80)))
+    gray = pixelated_copy(frame(0, FakeClock(), noise), FrameResult((seen,)))
+    sides = {
+        "left": gray[90:150, 92:116],
+        "right": gray[90:150, 204:228],
+        "above": gray[52:76, 130:190],
+        "below": gray[164:188, 130:190],
+    }
+    assert {name: part.std() < 25 for name, part in sides.items()} == dict.fromkeys(sides, True)
+    assert gray[:40].std() > 60, "the rest is not"
+
+
+def test_the_picture_is_deleted_when_the_last_viewer_leaves() -> None:
+    clock = SystemClock()
+    with shown(clock, pixels_s=600) as live:
+        with streamed(live) as stream:
+            next_event(stream)
+            live.on_frame(frame(0, clock), FrameResult(), {}, 0.0)
+            assert answer(live, "/picture.jpg")[0].status == 200
+        wait_until_unwatched(live)
+        assert answer(live, "/picture.jpg")[0].status == 404
 
 
 def test_a_failure_of_the_page_is_logged_once_and_the_run_continues() -> None:

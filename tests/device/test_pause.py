@@ -1,8 +1,12 @@
-"""A pause while the camera stalls: its source is never used by two threads, and is closed before the pause is recorded."""
+"""A pause ends what was seen before it, and is recorded once the camera is closed, which no other thread uses meanwhile."""
 
 from __future__ import annotations
 
+import socket
 import threading
+from collections.abc import Generator
+from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,12 +14,14 @@ import pytest
 from builders import journal_events
 from fakes import ScriptedSource
 
+from device.camera.source import SourceLost
 from device.clock import SystemClock
 from device.config import Settings
 from device.run import run
 from device.system.control import Pause
 from device.system.status_record import Status
 from fer_edge.errors import RestartNeeded
+from fer_edge.synthetic_face import face_frame
 
 LONG_S = 30.0
 
@@ -50,6 +56,15 @@ class Stalling(ScriptedSource):
     def close(self) -> None:
         self.intrusions += self.blocked
         super().close()
+
+
+class Skipping(SystemClock):
+    """A clock that a test puts forward."""
+
+    ahead_ns = 0
+
+    def mono_ns(self) -> int:
+        return super().mono_ns() + self.ahead_ns
 
 
 class Turns:
@@ -110,12 +125,6 @@ def test_a_resume_during_a_stalled_read_waits_for_its_end(tmp_path: Path, bundle
 def test_a_driver_that_does_not_return_ends_the_run_and_the_next_one_starts_paused(
     tmp_path: Path, bundle_path: Path
 ) -> None:
-    class Skipping(SystemClock):
-        ahead_ns = 0
-
-        def mono_ns(self) -> int:
-            return super().mono_ns() + self.ahead_ns
-
     clock = Skipping()
     source = Stalling([1, 2], 1, SystemClock())
     settings = settings_of(tmp_path, bundle_path)
@@ -138,3 +147,96 @@ def test_a_driver_that_does_not_return_ends_the_run_and_the_next_one_starts_paus
     assert run(settings_of(tmp_path, bundle_path, duration_s=0.3), source=following) == 0
     assert following.opens == 0
     assert states(tmp_path)[-2:] == ["pause", "end"]
+
+
+class Interrupted:
+    """Shows a run six pictures, then pauses it or lets it lose its camera for `passing_s` and more, and shows it six more.
+
+    It acts at the turns of the loop, in whose thread it is, so that each picture is processed before the next one is taken.
+    `watchdog` is the socket that systemd hears on, `fed` how often it was fed during the interruption.
+    """
+
+    def __init__(
+        self, pause: Pause | None, gate: threading.Semaphore, clock: Skipping, passing_s: int, watchdog: socket.socket
+    ) -> None:
+        self.fed = 0
+        self._pause, self._gate, self._clock, self._passing_s = pause, gate, clock, passing_s
+        self._watchdog = watchdog
+        self._shown = 0
+        self._story = self._act()
+        next(self._story)
+
+    def on_frame(self, *_: Any) -> None:
+        pass
+
+    def on_turn(self, status: Status) -> None:
+        self._story.send(status)
+
+    def _act(self) -> Generator[None, Status, None]:
+        yield from self._show(6)
+        if self._pause is not None:
+            self._pause.set()
+        else:
+            self._gate.release()  # for the loss
+        while (yield).state == "running":
+            pass
+        self._count_fed()
+        self._clock.ahead_ns += self._passing_s * 1_000_000_000
+        for _ in range(3):
+            assert (yield).state == ("lost" if self._pause is None else "paused")
+        self.fed = self._count_fed()
+        if self._pause is not None:
+            self._pause.clear()
+        yield from self._show(12)
+        while True:
+            self._gate.release()  # for the end of the script
+            yield
+
+    def _show(self, upto: int) -> Generator[None, Status, None]:
+        while (processed := (yield).frames["processed"]) < upto:
+            if processed == self._shown:
+                self._shown += 1
+                self._gate.release()
+
+    def _count_fed(self) -> int:
+        count = 0
+        with suppress(BlockingIOError):
+            while True:
+                count += self._watchdog.recv(4096) == b"WATCHDOG=1"
+        return count
+
+
+@pytest.mark.parametrize(("how", "passing_s"), [("pause", 0), ("pause", 100), ("lost", 0), ("lost", 20)])
+def test_faces_before_and_after_a_pause_or_a_loss_are_not_matched(
+    how: str, passing_s: int, tmp_path: Path, bundle_path: Path, blazeface: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock, gate = Skipping(), threading.Semaphore(0)
+    pictures: list[Any] = [face_frame(2.0)] * 12
+    if how == "lost":
+        pictures.insert(6, SourceLost("unplugged"))
+    source = ScriptedSource([*pictures, Finished()], live=True, clock=clock, gate=gate)
+    settings = settings_of(tmp_path, bundle_path, per_frame=True, hold_s=0.0, unsure_below=0.0, min_quality=0.0)
+    settings = replace(settings, detector=Settings().detector)
+    request = Pause(settings.name, tmp_path / "run", tmp_path / "log") if how == "pause" else None
+    monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
+    monkeypatch.setenv("WATCHDOG_USEC", "30000000")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK) as watchdog:
+        watchdog.bind(str(tmp_path / "notify"))
+        interrupted = Interrupted(request, gate, clock, passing_s, watchdog)
+        with pytest.raises(Finished):
+            run(settings, source=source, clock=clock, observers=[interrupted])
+    if passing_s:
+        assert interrupted.fed, "systemd would end the process"
+    events = journal_events(tmp_path / "log")
+    assert [e.body["track"] for e in events if e.kind == "reading"] == [1] * 6 + [2] * 6
+    assert [(e.body["track"], e.body["ended"]) for e in events if e.kind == "episode"] == [(1, how), (2, "end")]
+    end = next(e.body for e in events if e.kind == "end")
+    assert end["frames"]["read"] == 12, "of both captures together"
+    spent = {name: sum(e.body[name] for e in events if e.kind == "tally") for name in ("paused_s", "unavailable_s")}
+    if how == "pause":
+        (resume,) = (e.body for e in events if e.kind == "resume")
+        assert resume["paused_s"] >= passing_s <= spent["paused_s"] and spent["unavailable_s"] < 100
+        assert states(tmp_path) == ["opened", "closed", "pause", "resume", "opened", "closed", "end"]
+    else:
+        assert spent["paused_s"] == 0 and spent["unavailable_s"] >= passing_s
+        assert states(tmp_path) == ["opened", "lost", "back", "closed", "end"]

@@ -12,6 +12,7 @@ from fakes import FixedFaces
 from device.camera.frame import Frame
 from device.config import Settings
 from device.vision.pipeline import Pipeline
+from device.vision.prior import MIN_PROBABILITY
 from device.vision.readings import Reading
 from device.vision.search import SearchState
 from fer_edge.bundle import Bundle
@@ -134,6 +135,18 @@ def test_the_settings_control_the_pipeline(bundle: Bundle) -> None:
         Pipeline(FixedFaces(reading.face), bundle), [dark], Settings(min_quality=0.0, unsure_below=0.0)
     )
     assert trusted.steady == trusted.label and trusted.why == ""
+
+
+def test_poor_crops_do_not_count_for_the_estimated_prior(bundle: Bundle) -> None:
+    """A dark face, which the model answers for with confidence, and which the setting `min_quality` leaves out."""
+    pipeline, dark = Pipeline(find_detector(), bundle), (face_frame(2.0) // 12).astype(np.uint8)
+    ((found,),) = seen(pipeline, [face_frame(2.0)])
+    for min_quality, counted in ((0.0, 1), (0.5, 0)):
+        settings, poor = Settings(prior="estimate", min_quality=min_quality), Pipeline(FixedFaces(found.face), bundle)
+        state, result = poor.process(SearchState(), Frame(0, STEP_NS, dark), settings)
+        (reading,) = result.readings
+        assert float(reading.probs.max()) >= MIN_PROBABILITY and reading.quality is not None and reading.quality < 0.5
+        assert state.prior is not None and len(state.prior.rows) == counted
 
 
 def test_the_bundles_threshold_is_the_default(bundle: Bundle) -> None:

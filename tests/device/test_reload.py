@@ -12,17 +12,24 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from builders import journal_events, write_video
+from builders import event, journal_events, write_video
+from fakes import FakeClock, FixedFaces
 
 from device.camera.frame import Frame
 from device.config import Settings
 from device.config_sources import settings_digest
+from device.output.journal.journal import Journal
 from device.reload import reload_settings
 from device.run import run
 from device.system.status_record import Status
+from device.vision.pipeline import Pipeline
 from device.vision.readings import FrameResult
+from fer_edge.bundle import Bundle
 from fer_edge.cli import main
+from fer_edge.events import SCHEMA, Event
 from fer_edge.synthetic_face import face_frame
+
+DAY_NS = 86_400 * 10**9
 
 
 class Reloader:
@@ -81,6 +88,39 @@ def test_a_reader_of_stdout_that_is_gone_ends_a_run_at_a_reload_too() -> None:
 
     with pytest.raises(BrokenPipeError):
         reload_settings(parts, Settings(), gone)  # type: ignore[arg-type]
+
+
+def test_the_journal_gets_its_new_limits(settings: Settings, tmp_path: Path) -> None:
+    """A line waits for a tenth of the time; of thirty segments of 100 kB, one a day, eight fit, and six are young enough."""
+    clock, folder = FakeClock(mono_ns=40 * DAY_NS), tmp_path / "journal"
+    folder.mkdir()
+
+    def told(kind: str, mono_s: float, **body: Any) -> Event:
+        return replace(event(kind, **body), boot=clock.boot, mono_s=mono_s)
+
+    for number in range(1, 31):
+        line = told("tally", (number + 9) * 86_400.0, note="x" * 900).line()
+        (folder / f"journal-{number:06d}.jsonl").write_text(f"{line}\n" * 100)
+    new = replace(settings, sync_s=3.0, budget_bytes=1 << 20, keep_days=6.5, hold_s=0.1)
+    with Journal(folder, clock) as journal:
+        journal.append(told("header", 40 * 86_400.0, schema=SCHEMA))
+        parts: Any = SimpleNamespace(
+            read_settings=lambda: new,
+            journal=journal,
+            pipeline=Pipeline(FixedFaces(), Bundle.load(settings.bundle)),
+            observers=SimpleNamespace(on_settings=lambda _: None),
+        )
+        reload_settings(parts, settings, lambda _: None)
+        journal.append(told("tally", 40 * 86_400.0))
+        clock.now_ns += 29 * 10**9
+        journal.tick()
+        assert len(list(folder.iterdir())) == 31
+        clock.now_ns += 2 * 10**9
+        journal.tick()
+        assert len(list(folder.iterdir())) == 10, "the budget holds from the next segment on"
+        clock.now_ns += 600 * 10**9
+        journal.tick()
+        assert len(list(folder.iterdir())) == 8, "the age is checked every ten minutes"
 
 
 def test_all_that_looks_on_gets_the_settings(settings: Settings) -> None:

@@ -62,6 +62,20 @@ def test_every_reading_is_weighted_by_the_stated_shares(clip: Path, tmp_path: Pa
         schema.validate(json.loads(event.line()))
 
 
+def test_the_shares_weigh_the_probabilities_after_the_temperature() -> None:
+    """Of a bundle whose temperature is far from 1, as those of other bundles are not."""
+    bundle = Bundle.load(shipped_path("edge-votes"))
+    assert bundle.temperature < 0.8
+    pipeline, frame = Pipeline(find_detector(), bundle), Frame(0, 10**9, face_frame(0.0))
+    before, after = (
+        pipeline.process(SearchState(), frame, Settings(prior=prior))[1].readings[0].probs
+        for prior in ("training", "neutral=0.05")
+    )
+    shares, training = stated_prior(bundle.spec, parse_stated_prior("neutral=0.05")), training_prior(bundle.spec)
+    expected = before * shares / training
+    assert after == pytest.approx(expected / expected.sum(), abs=1e-4)
+
+
 def test_a_label_that_the_bundle_lacks_ends_the_start(clip: Path, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="the prior names “calm”; the bundle's labels are angry"):
         run(settings_of(tmp_path, clip, "calm=0.5"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections import Counter
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -72,6 +73,36 @@ def test_a_tally_can_end_early_and_the_next_one_follows_without_a_hole() -> None
     assert [body["frames"]["read"] for body in bodies] == [200, 450]
 
 
+def test_each_minute_has_its_own_counts() -> None:
+    """Of faces that were not read, of frames that were not searched, and of the drops whose reason occurred in it."""
+    tally, bodies = start_tally(0), []
+    for n in range(1, 1801):
+        counts = FrameCounts(n, {"busy": min(n, 600), "unread": n}, idle=2 * n, skipped=3 * n)
+        tally, over = update_tally(tally, [], n * S // 10, counts)
+        bodies += over
+    assert [body["frames_idle"] for body in bodies] == [1200] * 3
+    assert [body["faces_skipped"] for body in bodies] == [1800] * 3
+    assert [body["drops"] for body in bodies] == [{"busy": 600, "unread": 600}, {"unread": 600}, {"unread": 600}]
+
+
+def test_a_tally_may_have_another_length_one_after_the_other() -> None:
+    tally, bodies = start_tally(0, length_s=2.0), []
+    for n in range(1, 81):
+        tally, over = update_tally(tally, [], n * S // 10, FrameCounts(n))
+        bodies += over
+    assert [body["seconds"] for body in bodies] == [2.0] * 4
+
+
+def test_the_time_of_unsure_faces_is_counted_by_its_reason() -> None:
+    tally, _ = update_tally(start_tally(0), [], 0, FrameCounts())
+    dark = replace(reading("happy", quality=0.2), steady="unsure", why="dark")
+    for n in range(1, 31):
+        faces = [dark] if n <= 10 else [dark, reading("sad", p=0.4)] if n <= 20 else []
+        tally, _ = update_tally(tally, faces, n * S, FrameCounts(n))
+    (body,) = finish_tally(tally, 30 * S, FrameCounts(30))
+    assert body["unsure_s"] == {"dark": 20.0, "confidence": 10.0} and body["labels_s"] == {"unsure": 30.0}
+
+
 def test_counts_that_change_in_place_are_copied() -> None:
     drops: Counter[str] = Counter()
     tally, bodies = start_tally(0), []
@@ -95,7 +126,7 @@ def test_time_without_the_camera_is_unavailable() -> None:
     assert body["observed_s"] == 19.8 and body["unavailable_s"] == pytest.approx(10.2)
 
 
-@pytest.mark.parametrize(("wait_s", "observed_s"), [(1.9, 3.9), (2.1, 2.0)])
+@pytest.mark.parametrize(("wait_s", "observed_s"), [(1.9, 3.9), (2.0, 4.0), (2.1, 2.0)])
 def test_a_late_frame_counts_as_observed_within_the_patience(wait_s: float, observed_s: float) -> None:
     tally = start_tally(0)
     for at_s in (0.0, 1.0, 2.0, 2.0 + wait_s):
@@ -114,6 +145,15 @@ def test_a_slow_camera_is_not_unavailable() -> None:
     assert body["observed_s"] == 50.0
 
 
+def test_the_patience_lasts_beyond_the_first_minute() -> None:
+    tally, bodies = start_tally(0, patience_s=25.0), []
+    for at_s in (*range(0, 121, 10), 144):
+        tally, over = update_tally(tally, [], at_s * S, FrameCounts())
+        bodies += over
+    bodies += finish_tally(tally, 144 * S, FrameCounts())
+    assert [body["observed_s"] for body in bodies] == [60.0, 60.0, 24.0]
+
+
 @pytest.mark.parametrize("step_s", [2.5, 5.0])
 def test_frames_that_are_always_far_apart_are_not_late(step_s: float) -> None:
     tally = start_tally(0)
@@ -123,6 +163,17 @@ def test_frames_that_are_always_far_apart_are_not_late(step_s: float) -> None:
             tally, _ = update_tally(tally, None, round((n + turn / 10) * step_s * S), FrameCounts())
     (body,) = finish_tally(tally, round(7.9 * step_s * S), FrameCounts())
     assert body["labels_s"] == {"happy": pytest.approx(6 * step_s)}, "but for the first gap"
+
+
+def test_frames_that_are_always_far_apart_are_not_late_after_a_minute_either() -> None:
+    tally, bodies = start_tally(0), []
+    for n in range(37):
+        tally, over = update_tally(tally, [], n * 5 * S, FrameCounts())
+        bodies += over
+        for turn in range(1, 10):
+            tally, over = update_tally(tally, None, n * 5 * S + turn * S // 2, FrameCounts())
+            bodies += over
+    assert [body["unavailable_s"] for body in bodies] == [5.0, 0.0, 0.0]
 
 
 def test_time_between_processed_frames_is_observed_while_dropped_ones_arrive() -> None:
@@ -169,6 +220,22 @@ def test_paused_time_is_counted_over_hours() -> None:
     balanced(bodies, 0, 7206)
     assert sum(body["paused_s"] for body in bodies) == pytest.approx(7200)
     assert sum(body["observed_s"] for body in bodies) == pytest.approx(5.9)
+
+
+def test_a_run_that_starts_paused_is_paused_and_not_unavailable() -> None:
+    tally = start_tally(0)
+    for n in range(1, 41):
+        tally, _ = update_tally(tally, None, n * S // 4, FrameCounts(), paused=True)
+    (body,) = finish_tally(tally, 12 * S, FrameCounts(), paused=True)
+    assert (body["paused_s"], body["unavailable_s"], body["observed_s"]) == (12.0, 0.0, 0.0)
+
+
+@pytest.mark.parametrize(("silent_s", "unavailable_s"), [(1.5, 0.0), (10.0, 10.0)])
+def test_a_run_that_ends_without_a_picture_was_unavailable_at_the_end(silent_s: float, unavailable_s: float) -> None:
+    tally, _ = update_tally(start_tally(0), [], 0, FrameCounts())
+    tally, _ = update_tally(tally, [], S, FrameCounts())
+    (body,) = finish_tally(tally, round((1 + silent_s) * S), FrameCounts())
+    assert body["unavailable_s"] == unavailable_s and body["observed_s"] == 1 + silent_s - unavailable_s
 
 
 def test_a_suspended_machine_records_each_minute() -> None:

@@ -30,7 +30,8 @@ def track(number: int, head: Square, seen_ns: int = 5, readings: int = 0) -> Tra
         ([(0, 0, 100)], [], {}),
         ([], [(0, 0, 100)], {}),
         ([(0, 0, 100)], [(30, 0, 100)], {0: 0}),
-        ([(0, 0, 100)], [(70, 0, 100)], {}),  # 30 of 170
+        ([(0, 0, 100)], [(66, 0, 100)], {0: 0}),  # 34 of 166 are .205
+        ([(0, 0, 100)], [(67, 0, 100)], {}),  # 33 of 167 are .198
         ([(0, 0, 100)], [(0, 0, 300)], {}),  # a ninth
         ([(0, 0, 100), (200, 0, 100)], [(210, 0, 100), (10, 0, 100)], {0: 1, 1: 0}),
         ([(0, 0, 100)], [(40, 0, 100), (10, 0, 100)], {0: 1}),  # the nearer one
@@ -58,6 +59,21 @@ def test_of_two_tracks_on_one_face_the_older_stays() -> None:
     assert [remaining.id for remaining in without_duplicates([both[0], remembered])] == [3, 7], (
         "one of them was not seen just now: a place only"
     )
+
+
+@pytest.mark.parametrize(
+    ("apart_px", "readings", "left"),
+    [
+        (33, 9, [3]),  # 67 of 133: one moved onto the face of the other
+        (34, 9, [3, 7]),  # two faces that pass each other
+        (34, 0, [3]),  # a new one on a face that is followed
+        (53, 0, [3]),  # 47 of 153
+        (54, 0, [3, 7]),  # a new face beside it
+    ],
+)
+def test_two_faces_that_were_read_may_come_nearer_than_a_new_one(apart_px: int, readings: int, left: list[int]) -> None:
+    both = [track(7, (apart_px, 0, 100), readings=readings), track(3, (0, 0, 100), readings=9)]
+    assert [remaining.id for remaining in without_duplicates(both)] == left
 
 
 def test_the_largest_first_and_of_similar_ones_the_followed_one() -> None:
@@ -96,6 +112,12 @@ def walked(*heads: Square, every_s: float = 0.1) -> Track:
         ([(100, 100, 100), (90, 90, 120)], None),
         ([(534, 100, 100), (537, 100, 100)], (540, 100)),
         ([(530, 100, 100), (536, 100, 100), (542, 100, 100)], None),  # beyond the edge
+        ([(6, 100, 100), (3, 100, 100)], (0, 100)),
+        ([(5, 100, 100), (2, 100, 100)], None),
+        ([(100, 6, 100), (100, 3, 100)], (100, 0)),
+        ([(100, 5, 100), (100, 2, 100)], None),
+        ([(100, 374, 100), (100, 377, 100)], (100, 380)),
+        ([(100, 375, 100), (100, 378, 100)], None),
     ],
 )
 def test_the_predicted_position_of_a_face(heads: list[Square], expected: tuple[int, int] | None) -> None:
@@ -111,6 +133,8 @@ def test_the_predicted_position_of_a_face(heads: list[Square], expected: tuple[i
     assert now.face.xywh[:2] == expected and now.face.eyes is not None and track.face.eyes is not None
     moved = [(b[0] - a[0], b[1] - a[1]) for a, b in zip(track.face.eyes, now.face.eyes, strict=True)]
     assert moved == [(pytest.approx(x), pytest.approx(y))] * 2, "the eyes with it"
+    assert now.face.nose is not None and track.face.nose is not None
+    assert now.face.nose == (pytest.approx(track.face.nose[0] + x), pytest.approx(track.face.nose[1] + y))
 
 
 def test_a_face_is_not_predicted_for_longer_than_the_maximum() -> None:
@@ -125,3 +149,13 @@ def test_a_face_is_not_predicted_for_longer_than_the_maximum() -> None:
 
 def test_a_velocity_needs_detections_close_in_time() -> None:
     assert not walked((100, 100, 100), (101, 100, 100), (102, 100, 100), every_s=0.6).predictable
+
+
+@pytest.mark.parametrize("passed_ns", [0, 600_000_000])
+def test_a_face_is_not_predicted_by_a_velocity_from_another_time(passed_ns: int) -> None:
+    """A second detection in one frame gives no velocity, and one after a while none that may still hold."""
+    before = walked((100, 100, 100), (103, 100, 100), (106, 100, 100))
+    assert before.predictable and before.velocity[0] == pytest.approx(30)
+    head = (109, 100, 100)
+    now = with_detection(before, at(head), head, before.seen_ns + passed_ns)
+    assert (now.velocity, now.predictable) == ((0.0, 0.0), False)

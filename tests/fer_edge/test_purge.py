@@ -321,6 +321,34 @@ def test_a_purge_that_is_killed_leaves_each_segment_old_or_new(folder: Path) -> 
     assert [path.name for path in folder.iterdir() if path.suffix == ".purged"] == [], "and what was left over is gone"
 
 
+def test_what_a_killed_purge_left_is_gone_after_one_that_removes_its_segment(folder: Path) -> None:
+    """The left-over of an earlier moment holds lines that the later moment is about."""
+    (folder / ".journal-000002.jsonl.purged").write_bytes((folder / "journal-000002.jsonl").read_bytes())
+    purge(folder, NOON + timedelta(minutes=25))
+    assert [path.name for path in folder.iterdir()] == ["journal-000003.jsonl"]
+
+
+def test_a_rewritten_segment_is_forced_before_its_name_and_the_folder_after(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    steps: list[str] = []
+    force, rename = os.fsync, Path.replace
+
+    def forced(descriptor: int) -> None:
+        steps.append(Path(f"/proc/self/fd/{descriptor}").readlink().name)
+        force(descriptor)
+
+    def renamed(path: Path, target: Path) -> Path:
+        steps.append(f"{path.name} becomes {target.name}")
+        return rename(path, target)
+
+    monkeypatch.setattr(os, "fsync", forced)
+    monkeypatch.setattr(Path, "replace", renamed)
+    purge(folder, NOON + timedelta(minutes=15))
+    fresh = ".journal-000002.jsonl.purged"
+    assert steps == [fresh, f"{fresh} becomes journal-000002.jsonl", folder.name]
+
+
 def test_a_missing_folder_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         purge(tmp_path / "nothing", NOON)
