@@ -9,13 +9,13 @@ from typing import Any
 
 from convert.data.ferplus import IN_SEVEN_CLASSES, OTHER_IN_FER2013
 from convert.evaluate.evaluation_report import EvaluationReport
-from convert.evaluate.reported_labels import CLEAR_SHARE, NOT_COUNTED, ReportedClass
+from convert.evaluate.reported_labels import CLEAR_SHARE, ReportedClass
 from convert.parity.parity_report import read_parity
 from convert.report.readme_table import BY_BOTH, OPTIONAL, VOTES_REPORT
 from fer_edge.errors import UsageError
 
 BEGIN = "<!-- written by `python -m convert.readme`; do not edit by hand -->"
-_TIES = " (of a tie the first in FER+'s order, mostly neutral)"  # said once on each page
+_COUNTED = "[how votes are counted](docs/pages/privacy.md)"
 SAME_NETWORK = {"edge-mixed": "edge"}  # not timed by itself: the other's time holds for it
 PEER = "fer (TFLite)"  # of the models of other packages, the one whose time is the unit
 USES = {
@@ -74,7 +74,7 @@ def default_accuracy(models: Path) -> str:
     own, votes = EvaluationReport.load(models / BY_BOTH / "report" / "report.json").scores, default.scores
     return (
         f"The default model, `{BY_BOTH}`, is right on {own.accuracy.value * 100:.1f} % of {own.n:,} test images by FER2013's"
-        f" labels, and on {votes.accuracy.value * 100:.1f} % of {votes.n:,} by the majority of ten raters{_TIES}, before"
+        f" labels, and on {votes.accuracy.value * 100:.1f} % of {votes.n:,} by the majority of ten raters, before"
         f" thresholds. That majority is another label than FER2013's for {OTHER_IN_FER2013 / IN_SEVEN_CLASSES * 100:.0f} % of"
         f" the {IN_SEVEN_CLASSES:,} images that have one."
         f" {_reported_of_neutral(default, other)}"
@@ -89,8 +89,8 @@ def _reason(models: Path) -> list[str]:
     shares = " % against ".join(f"{report.scores.accuracy.value * 100:.1f}" for report in (default, other))
     return [
         "",
-        f"`{BY_BOTH}` is the default because it agrees with the majority of ten raters{_TIES} more often than"
-        f" `{SAME_NETWORK[BY_BOTH]}`: on {shares} % of the {default.scores.n:,} of these images that have a majority."
+        f"`{BY_BOTH}` is the default because it agrees with the majority of ten raters more often than"
+        f" `{SAME_NETWORK[BY_BOTH]}`: on {shares} % of the {default.scores.n:,} images that have a majority ({_COUNTED})."
         f" {_reported_of_neutral(default, other)}{_without_duplicates(models)}",
     ]
 
@@ -125,10 +125,9 @@ def _reported_of_neutral(default: EvaluationReport, other: EvaluationReport) -> 
 
     first, second = shares(ours), shares(theirs)
     return (
-        f"Of the {ours.n:,} faces that at least {CLEAR_SHARE * 100:.0f} % of the votes that count call neutral ({NOT_COUNTED}),"
-        " a device reports"
-        f" {first[0]} as `neutral`, {first[1]} as `unsure` and {first[2]} as another label; with `{SAME_NETWORK[BY_BOTH]}`,"
-        f" {second[0]}, {second[1]} and {second[2]}."
+        f"Of the {ours.n:,} faces that at least {CLEAR_SHARE * 100:.0f} % of the votes that count call neutral, a device"
+        f" reports {first[0]} as `neutral`, {first[1]} as `unsure` and {first[2]} as another label; with"
+        f" `{SAME_NETWORK[BY_BOTH]}`, {second[0]}, {second[1]} and {second[2]}."
     )
 
 

@@ -91,7 +91,7 @@ def test_the_default_has_the_time_of_the_network_that_it_shares(models: Path) ->
     lines = summary_table.block(models).splitlines()
     line = lines[4]
     assert line.startswith("| **[edge-mixed]") and line.endswith("| same network as `edge` |")
-    assert "on 68.5 % against 68.5 % of the 3,477 of these images that have a majority." in lines[-1], "a copy of edge"
+    assert "on 68.5 % against 68.5 % of the 3,477 images that have a majority ([" in lines[-1], "a copy of edge"
     assert "int8 − float: validation and test part together, 7,178 images." in lines[0]
 
 
@@ -126,8 +126,8 @@ def test_it_says_what_is_reported_of_neutral_faces(models: Path) -> None:
     path.write_text(json.dumps(values))
     for text in (summary_table.block(models), summary_table.default_accuracy(models)):
         assert (
-            "Of the 500 faces that at least 70 % of the votes that count call neutral (single votes and votes for unknown or "
-            "no face do not count), a device reports 90 % as `neutral`, " in text
+            "Of the 500 faces that at least 70 % of the votes that count call neutral, a device reports 90 % as `neu"
+            in text
         )
         assert "9 % as `unsure` and 0.6 % as another label; with `edge`, " in text
     del values["clear"]
