@@ -45,7 +45,7 @@ def doubts(logits: np.ndarray, y: np.ndarray, labels: Sequence[str]) -> tuple[st
             better = int((order[predicted] == y).sum())
             found.append(
                 f"with the labels in another order {better / len(y) * 100:.1f} % of the answers are right, instead of"
-                f" {hits / len(y) * 100:.1f} %: {labels_flag(order, labels)}"
+                f" {hits / len(y) * 100:.1f} %: {labels_flag(order, labels)} (of `python -m convert.quantize`)"
             )
     return tuple(found) or None
 

@@ -169,7 +169,7 @@ _LIMITS = [
     "Differences by age, skin, gender or culture; lighting and pose at the place of use; spontaneous rather than collected"
     " expressions; speed on any Raspberry Pi. FER2013's images come from the web and were labelled by few raters; the majority"
     f" of ten later raters (FER+) is another label than FER2013's for {OTHER_IN_FER2013 / IN_SEVEN_CLASSES:.0%} of the"
-    f" {IN_SEVEN_CLASSES:,} that have one.",
+    f" {IN_SEVEN_CLASSES:,} whose majority is one of the seven labels.",
     "",
     "## Licence",
     "",

@@ -76,7 +76,7 @@ def default_accuracy(models: Path) -> str:
         f"The default model, `{BY_BOTH}`, is right on {own.accuracy.value * 100:.1f} % of {own.n:,} test images by FER2013's"
         f" labels, and on {votes.accuracy.value * 100:.1f} % of {votes.n:,} by the majority of ten raters, before"
         f" thresholds. That majority is another label than FER2013's for {OTHER_IN_FER2013 / IN_SEVEN_CLASSES * 100:.0f} % of"
-        f" the {IN_SEVEN_CLASSES:,} images that have one."
+        f" the {IN_SEVEN_CLASSES:,} images whose majority is one of the seven labels."
         f" {_reported_of_neutral(default, other)}"
     )
 

@@ -8,7 +8,7 @@ lose segments for their age, for space and by purges; the place then tells that 
 from __future__ import annotations
 
 import json
-import socket
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -65,7 +65,7 @@ def origin_for(archive: Path, name: str, folder: Path) -> Origin | None:
     headers = list(_headers(folder))
     if not headers:
         return None
-    place = sha256(f"{socket.gethostname()}:{folder.resolve()}".encode()).hexdigest()[:16]
+    place = sha256(f"{os.uname().nodename}:{folder.resolve()}".encode()).hexdigest()[:16]
     mine, known = device_folder(archive, "events", name).name, set(headers)
     of_name: list[Origin] = []
     for found in sorted(archive.glob("*/device=*")):

@@ -43,7 +43,7 @@ def test_the_order_of_the_models_own_training_is_found() -> None:
     predicted, y = answers(700, 0.6)
     outputs = np.argsort(CSV_ORDER)[predicted]  # the model's outputs are in the CSV's order
     (found,) = [line for line in doubts(one_hot(outputs), y, EXPRESSIONS) or () if "--labels" in line]
-    assert found.endswith("--labels angry,disgust,fear,happy,sad,surprise,neutral")
+    assert found.endswith("--labels angry,disgust,fear,happy,sad,surprise,neutral (of `python -m convert.quantize`)")
 
 
 @pytest.mark.parametrize(("n", "accuracy"), [(7000, 0.6), (7000, 0.1), (200, 0.6)])
@@ -145,7 +145,7 @@ def test_a_float_model_is_given_the_range_that_the_int8_file_states(
     of_zero_to_one: Path, tree: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     words = ["--model", str(of_zero_to_one / "net.tflite"), "--float", str(of_zero_to_one / "net.keras")]
-    words += ["--labels", ",".join(LABELS), "--data", str(tree), "--compare", "one", "--prior", "data"]
+    words += ["--labels", ",".join(LABELS), "--data", str(tree), "--compare", "one", "--threshold-prior", "data"]
     assert quantize_main([*words, "--out", str(tmp_path / "out"), "--json"]) == 0
     shown = capsys.readouterr()
     assert "net.keras is given pixels from 0 to 1 too; --float-range says otherwise" in shown.err

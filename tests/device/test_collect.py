@@ -112,7 +112,7 @@ def test_the_folder_is_bounded(tmp_path: Path, limits: dict[str, int], stored: i
 
 
 def test_the_limit_is_that_of_the_folder_and_not_of_a_run(tmp_path: Path) -> None:
-    collection = FaceCollection(tmp_path / "faces", FaceLimits(most_faces=2))
+    collection = FaceCollection(tmp_path / "faces", FaceLimits(max_pictures=2))
     for run_number in range(3):
         with FaceStore(collection, 0.5, FakeClock(), lambda _: None).observe(NoisyCrops()) as store:  # type: ignore[arg-type]
             for track in range(8):
@@ -130,7 +130,7 @@ def test_the_next_collect_deletes_what_has_expired(folder: FaceFolder) -> None:
 
 def test_months_of_faces_take_no_memory(tmp_path: Path) -> None:
     """Each face has a track of its own; what is remembered of one is forgotten when its next crop would be due."""
-    limits = FaceLimits(most_faces=1)
+    limits = FaceLimits(max_pictures=1)
     with FaceStore(FaceCollection(tmp_path / "faces", limits), 0.5, FakeClock(), print).observe(NoisyCrops()) as store:  # type: ignore[arg-type]
 
         def see(tracks: range) -> None:

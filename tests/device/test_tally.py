@@ -97,7 +97,7 @@ def test_the_time_of_unsure_faces_is_counted_by_its_reason() -> None:
     tally, _ = update_tally(start_tally(0), [], 0, FrameCounts())
     dark = replace(reading("happy", quality=0.2), steady="unsure", why="dark")
     for n in range(1, 31):
-        faces = [dark] if n <= 10 else [dark, reading("sad", p=0.4)] if n <= 20 else []
+        faces = [dark] if n <= 10 else [dark, reading("sad", p=0.4, steady="unsure")] if n <= 20 else []
         tally, _ = update_tally(tally, faces, n * S, FrameCounts(n))
     (body,) = finish_tally(tally, 30 * S, FrameCounts(30))
     assert body["unsure_s"] == {"dark": 20.0, "confidence": 10.0} and body["labels_s"] == {"unsure": 30.0}
