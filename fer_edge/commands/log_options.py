@@ -35,7 +35,7 @@ def add_folder_arguments(parser: argparse.ArgumentParser) -> None:
         nargs="*",
         type=Path,
         metavar="DIR",
-        help="folder of a journal, or of several; journals in its subfolders are read too; default: where `run` writes",
+        help="folder of a journal, or of several; those up to three folders below are read too; default: where `run` writes",
     )
     parser.add_argument(
         "--name",
