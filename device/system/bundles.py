@@ -62,7 +62,7 @@ class BundleStore:
         self.releases = self.folder / "releases"
 
     def entries(self) -> list[BundleEntry]:
-        """All bundles: those of the package, then the installed ones."""
+        """All bundles: those of the package, then the installed ones. None is in use where that file is damaged."""
         return [self._entry(name) for name in (*SHIPPED, *self._installed())]
 
     def install(self, source: Path) -> BundleChange:
@@ -100,10 +100,7 @@ class BundleStore:
         """
         release = self._resolve(name)
         with self._locked():
-            try:
-                before = selected_names(self.folder)
-            except BundleRefused:  # the file that names the bundle in use is damaged; it is written again below
-                before = ()
+            before = self._selected() or ()  # a damaged file is written again below
             change = self._check(release)
             if before[:1] != (release,):
                 self._write_history((release, *before))
@@ -169,10 +166,16 @@ class BundleStore:
             name, sha256 = bundle.name, bundle.sha256
         except FerEdgeError as error:
             problem = str(error)
-        in_use = path == (
-            bundle_path(self.folder, names[0]) if (names := selected_names(self.folder)) else default_path()
-        )
+        names = self._selected()
+        in_use = names is not None and path == (bundle_path(self.folder, names[0]) if names else default_path())
         return BundleEntry(release, name, sha256, path, in_use, release in SHIPPED, problem)
+
+    def _selected(self) -> tuple[str, ...] | None:
+        """The names in the file of the bundle in use; None where it is damaged."""
+        try:
+            return selected_names(self.folder)
+        except BundleRefused:
+            return None
 
     @staticmethod
     def _holds(path: Path, bundle: Bundle) -> bool:

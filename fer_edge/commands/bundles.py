@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from fer_edge.console import message, output
-from fer_edge.errors import EXIT_DONE, FerEdgeError
+from fer_edge.errors import EXIT_DONE, BundleRefused, FerEdgeError
 from fer_edge.json_fields import json_text
 
 
@@ -62,9 +62,14 @@ def _install(args: argparse.Namespace) -> int:
 
 def _list(args: argparse.Namespace) -> int:
     from device.system.bundles import BundleStore
+    from fer_edge.active_bundle import selected_names
 
     entries = BundleStore(folder := _bundles_folder(args)).entries()
     message(f"bundles in {folder}, and those that came with the package")
+    try:
+        selected_names(folder)
+    except BundleRefused as error:
+        message(f"none is in use: {error}")
     if args.as_json:
         output(json_text([entry.to_json() for entry in entries]))
         return EXIT_DONE

@@ -35,7 +35,7 @@ def add_folder_arguments(parser: argparse.ArgumentParser) -> None:
         nargs="*",
         type=Path,
         metavar="DIR",
-        help="folder of a journal, or of several; journals in its subfolders are read too; default: where `run` writes",
+        help="folder of a journal, or of several; those up to three folders below are read too; default: where `run` writes",
     )
     parser.add_argument(
         "--name",
@@ -113,8 +113,10 @@ def row_filter(args: argparse.Namespace) -> RowFilter:
     return RowFilter(time_window(args), expressions, args.track, args.min_quality, kinds)
 
 
-def selected_devices(args: argparse.Namespace) -> list[Device]:
+def selected_devices(args: argparse.Namespace, every: bool = False) -> list[Device]:
     """The selected journals: those in and below each DIR, without DIR the one that `run` writes for `--name`, alone.
+
+    `every`: whatever `--device` selects of them.
 
     Raises UsageError, also for an archive; OSError.
     """
@@ -126,9 +128,10 @@ def selected_devices(args: argparse.Namespace) -> list[Device]:
             raise UsageError(
                 f"{folder} is an archive: `log query`, and `log export` without --partition, read it, alone; name journals"
             )
+    only = None if every else args.device
     if args.folders:
-        return devices(args.folders, args.device)
-    return devices([_own_journal(args.name)], args.device, subfolders=False)
+        return devices(args.folders, only)
+    return devices([_own_journal(args.name)], only, subfolders=False)
 
 
 def selected_archive(args: argparse.Namespace) -> Archive | None:

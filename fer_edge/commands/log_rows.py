@@ -101,7 +101,7 @@ def _export(args: argparse.Namespace) -> int:
 def _export_archive(args: argparse.Namespace) -> int:
     from fer_edge.journal.clock_correction import ClockCorrection
     from fer_edge.log.archive_kept import JournalStart
-    from fer_edge.log.archive_origin import origin_for
+    from fer_edge.log.archive_origin import origins_for
     from fer_edge.log.archive_writer import write_device
     from fer_edge.log.rows import RowFilter, labels_of
     from fer_edge.log.time_window import TimeWindow
@@ -112,8 +112,12 @@ def _export_archive(args: argparse.Namespace) -> int:
     if args.out.exists() and not args.out.is_dir():
         raise UsageError(f"{args.out} is a file; an archive is a folder: name another")
     devices, kinds = selected_devices(args), list(ROW_KINDS) if args.what == "all" else [args.what]
-    for device in devices:
-        counts, origin = [], origin_for(args.out, device.name, device.folder)
+    every = selected_devices(args, every=True) if args.device is not None else devices
+    origins = origins_for(
+        args.out, devices, every
+    )  # of all, before the first is written: nothing is where one is refused
+    for device, origin in zip(devices, origins, strict=True):
+        counts = []
         for what in kinds:
             start = JournalStart.of(device.folder, ClockCorrection(device.folder))
             rows, labels = _journal_rows([device], what, wanted), labels_of([device])

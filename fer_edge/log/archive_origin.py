@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from hashlib import sha256
@@ -23,6 +23,7 @@ from fer_edge.events import Event
 from fer_edge.journal.segments import segment_lines, segments
 from fer_edge.json_fields import json_text
 from fer_edge.log.archive import device_folder
+from fer_edge.log.devices import Device
 from fer_edge.log.tables import pyarrow_modules
 
 _KEY = b"fer-edge"
@@ -56,13 +57,32 @@ class Origin:
         return self if archived is None else replace(self, first=archived.first)
 
 
-def origin_for(archive: Path, name: str, folder: Path) -> Origin | None:
-    """The origin of the rows of the journal in `folder`, to be written as the device `name`; None where it has no header.
+def origins_for(archive: Path, devices: Sequence[Device], every: Sequence[Device]) -> list[Origin | None]:
+    """The origin of the rows of each device's journal, to be written under its name; None where it has no header.
 
-    Raises UsageError when the archive has this journal under another name, or another one under this name, or without the
+    `every` are those devices and what is beside them. A new journal in the place of another is taken for the same device,
+    unless that other one is among them: so all are asked for before one is written. Raises UsageError when the archive has a
+    journal under another name, or another one under this name, when two of the devices have the same journal, or without the
     extra `parquet`; OSError.
     """
-    headers = list(_headers(folder))
+    headers = {device: list(_headers(device.folder)) for device in every}
+    owners: dict[Header, list[Device]] = {}
+    for device, several in headers.items():
+        for header in dict.fromkeys(several):  # that of a run may stand in each of its segments
+            owners.setdefault(header, []).append(device)
+    for header, several_devices in owners.items():
+        if len(several_devices) > 1 and len(same := [device for device in several_devices if device in devices]) > 1:
+            raise UsageError(
+                f"{same[0].folder} and {same[1].folder} have the same journal (boot {header[0]}); its rows would be counted "
+                "twice. Remove one of them, or name the folders to export without it"
+            )
+    return [_origin_for(archive, device, headers[device], owners) for device in devices]
+
+
+def _origin_for(
+    archive: Path, device: Device, headers: Sequence[Header], owners: Mapping[Header, Sequence[Device]]
+) -> Origin | None:
+    name, folder = device.name, device.folder
     if not headers:
         return None
     place = sha256(f"{os.uname().nodename}:{folder.resolve()}".encode()).hexdigest()[:16]
@@ -75,19 +95,28 @@ def origin_for(archive: Path, name: str, folder: Path) -> Origin | None:
         if found.name == mine:
             of_name.append(archived)
         elif archived.first in known or archived.last in known:
-            raise UsageError(
-                f"{archive} has the journal in {folder} as {unquote(found.name)} already (boot {archived.last[0]}); as {name} "
-                f"its rows would be counted twice. Rename the folders {archive}/*/{found.name} to {mine}, or remove them"
-            )
-    if of_name and not any(
-        origin.first in known or origin.last in known or origin.place == place for origin in of_name
-    ):
+            raise _archived_already(archive, found.name, archived, device)
+    if any(origin.first in known or origin.last in known for origin in of_name):
+        return Origin(headers[0], headers[-1], place)
+    for origin in of_name:
+        if others := owners.get(origin.first) or owners.get(origin.last):  # this device is none of them
+            raise _archived_already(archive, mine, origin, others[0])
+    if of_name and not any(origin.place == place for origin in of_name):
         raise UsageError(
             f"{archive} has another journal as device={name} (its boot {of_name[0].last[0]} is not in {folder}). Give each "
             "device a name of its own (`fer-edge deploy --name`, or `name` in its settings), or export it with --device from "
             f"the folder of all devices; where it is the same device, rename the folders {archive}/*/{mine}"
         )
     return Origin(headers[0], headers[-1], place)
+
+
+def _archived_already(archive: Path, found: str, archived: Origin, device: Device) -> UsageError:
+    """The refusal of a device whose journal the archive has as the folders `found`."""
+    return UsageError(
+        f"{archive} has the journal in {device.folder} as {unquote(found)} already (boot {archived.last[0]}); as {device.name} "
+        f"its rows would be counted twice. Rename the folders {archive}/*/{found} to "
+        f"{device_folder(archive, 'events', device.name).name}, or remove them"
+    )
 
 
 def archived_origin(folder: Path) -> Origin | None:

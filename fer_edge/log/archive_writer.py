@@ -38,7 +38,7 @@ def write_device(
 ) -> int:
     """Replaces a device's rows of one kind by those of its journal, which begins at `start`; the number of stored rows.
 
-    `origin` is that which `origin_for` gives for the journal and this name.
+    `origin` is that which `origins_for` gives for the journal and this name.
 
     Rows whose lines the journal no longer has, because it deleted or purged them, stay; of a period without observation that
     stays, the journal's rows have only what is later. Each file is written beside the archive

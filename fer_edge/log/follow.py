@@ -14,7 +14,15 @@ from fer_edge.errors import UsageError
 from fer_edge.event_bodies import missing_fields
 from fer_edge.events import SCHEMA, Event
 from fer_edge.journal.clock_correction import ClockCorrection
-from fer_edge.journal.segments import DamagedLine, last_event, read_lines, segment_name, segment_number, segments
+from fer_edge.journal.segments import (
+    DamagedLine,
+    last_event,
+    read_lines,
+    segment_lines,
+    segment_name,
+    segment_number,
+    segments,
+)
 from fer_edge.limits import JOURNAL_LINE_BYTES
 from fer_edge.log.runs import LoggedEvent, Run
 
@@ -41,6 +49,7 @@ class Follower:
         self._run: Run | None = None
         self._first_run: Run | None = None
         self._run_mono_s = 0.0  # of the header with which the run begins
+        self._latest: tuple[str, float] | None = None  # boot and time of the latest line that was read
         self._seq_before: int | None = None  # of the last line before, which another reads
         self._learns = True
 
@@ -86,9 +95,21 @@ class Follower:
             found = segments(self._folder)
         except FileNotFoundError:  # removed or unmounted; it may return
             return None
-        if found and segment_number(found[-1]) < self._number and self._path not in found:
+        if found and segment_number(found[-1]) < self._number and self._path not in found and self._is_new(found[-1]):
             self._number = 0  # another journal: the numbers began again
         return next((path for path in found if segment_number(path) > self._number), None)
+
+    def _is_new(self, segment: Path) -> bool:
+        """Whether a segment began after everything that was read: else it is one before that which went away."""
+        try:
+            first = next((item for _, item in segment_lines(segment) if isinstance(item, Event)), None)
+        except FileNotFoundError:
+            return False
+        if first is None:  # its first line is being written
+            return False
+        if self._latest is not None and first.boot == self._latest[0]:
+            return first.mono_s > self._latest[1]
+        return first.boot not in self._calendar
 
     def _lines(self, path: Path) -> Iterator[LoggedEvent | DamagedLine]:
         """What is new in a segment; nothing of one that was deleted meanwhile, for its age or for space."""
@@ -132,6 +153,8 @@ class Follower:
         if self._learns or event.boot not in self._calendar:
             self._calendar.learn(event)
         at_s, known = self._calendar.moment(event.boot, event.mono_s)
+        boot, latest_s = self._latest or (event.boot, event.mono_s)
+        self._latest = event.boot, max(event.mono_s, latest_s) if boot == event.boot else event.mono_s
         if event.kind == "header":
             begins = (self._run.number, self._run.boot, self._run_mono_s) if self._run is not None else None
             if "continues" not in event.body and begins != (self._number, event.boot, event.mono_s):

@@ -214,6 +214,24 @@ def test_a_missing_or_damaged_choice_is_an_error(tmp_path: Path, mine: Path) -> 
     assert selected_names(bundles.folder) == ("nano",)
 
 
+@pytest.mark.parametrize("how", ["release", "beginning", "own name", "folder"])
+def test_a_damaged_choice_is_listed_and_written_again(
+    tmp_path: Path, mine: Path, capsys: pytest.CaptureFixture[str], how: str
+) -> None:
+    from fer_edge.cli import main
+
+    bundles = BundleStore(tmp_path / "b")
+    release = bundles.install(mine).release
+    (bundles.folder / "in-use").write_bytes(b"\xff\n")
+    assert main(["bundle", "list", "--bundles", str(bundles.folder)]) == 0
+    out, messages = capsys.readouterr()
+    assert f"  {release}  installed" in out.splitlines() and "*" not in out
+    assert "none is in use" in messages and "`fer-edge bundle use NAME` writes it" in messages
+    name = {"release": release, "beginning": release[:-3], "own name": "mine", "folder": str(mine)}[how]
+    assert bundles.use(name).release == release == used(bundles.folder)
+    assert selected_names(bundles.folder) == (release,)
+
+
 def test_a_folder_that_cannot_be_written_is_an_error(tmp_path: Path, mine: Path) -> None:
     (tmp_path / "b").write_text("a file in its place")
     with pytest.raises(UsageError, match=r"cannot be changed .*; the one in use is unchanged"):

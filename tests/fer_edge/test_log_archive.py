@@ -438,6 +438,43 @@ def test_a_journal_that_changed_is_exported_again(
     assert len(answer(capsys, "tallies", "--csv", str(archive)).splitlines()) == 2 * rows - 1
 
 
+def test_a_new_card_gets_a_name_of_its_own_with_one_rename(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """As fleets.md says: the copy of before is renamed, and the new one has its place. The rows do not mix."""
+    collected, archive = tmp_path / "collected", tmp_path / "archive"
+    short(collected / "door/journal", seed=1)
+    hall = short(collected / "hall/journal", seed=2)
+    export(collected, archive)
+    assert in_archive(archive) == {"device=door", "device=hall"}
+    (collected / "door").rename(collected / "door-until-may")
+    door = short(collected / "door/journal", seed=3)
+    run_again(hall)
+    for only in ([], ["--device", "door"]):
+        said = refusal(capsys, archive, collected, *only)
+        assert f"has the journal in {collected}/door-until-may/journal as device=door already" in said
+        assert f"Rename the folders {archive}/*/device=door to device=door-until-may" in said
+    for folder in archive.glob("*/device=door"):
+        folder.rename(folder.with_name("device=door-until-may"))
+    export(collected, archive)
+    run_again(door)
+    export(collected, archive)
+    assert in_archive(archive) == {"device=door", "device=door-until-may", "device=hall"}
+    for what in ROW_KINDS:
+        assert answer(capsys, what, "--csv", str(archive)) == answer(capsys, what, "--csv", str(collected))
+
+
+def test_a_copy_of_a_journal_beside_it_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    house, archive = tmp_path / "house", tmp_path / "archive"
+    kitchen = short(house / "kitchen", seed=1)
+    shutil.copytree(house / "kitchen", house / "kitchen-copy")
+    run_again(kitchen)
+    said = refusal(capsys, archive, house)
+    assert f"{house}/kitchen and {house}/kitchen-copy have the same journal (boot {kitchen.clock.boot})" in said
+    assert not archive.exists()
+    one = ["log", "export", "all", "--partition", "device,day", "--out", str(archive), "--device", "kitchen"]
+    assert main([*one, str(house)]) == 0
+    assert in_archive(archive) == {"device=kitchen"}
+
+
 def test_an_archive_without_origins_is_taken_over(house: Path, archive: Path, tmp_path: Path) -> None:
     """Such as one that was exported before files had them."""
     shutil.copytree(archive, tmp_path / "copy")

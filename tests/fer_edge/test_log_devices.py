@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import json
+import random
+from dataclasses import replace
 from pathlib import Path
+from urllib.parse import unquote
 
 import pytest
+from builders import event
 
 from fer_edge.cli import main
-from fer_edge.journal.segments import segments
+from fer_edge.journal.segments import segment_name, segments
 from fer_edge.log.devices import devices
-from tests.simulated_device import SimulatedDevice, utc_s
+from tests.simulated_device import SimulatedDevice, header_body, utc_s
 
 NINE = "2026-03-01T09:10:00"
 
 
-def write(folder: Path, name: str, label: str = "happy") -> None:
-    device = SimulatedDevice(folder, utc_s(NINE), name)
+def write(folder: Path, name: str, label: str = "happy", seed: int = 0) -> None:
+    device = SimulatedDevice(folder, utc_s(NINE), name, seed=seed)
     device.start()
     device.watch(60, label)
     device.watch(60, "neutral")
@@ -92,6 +96,53 @@ def test_a_fleet_is_named_by_its_hosts_however_the_folders_are_typed(
     for folders in (typed, [folder.absolute() for folder in typed], linked):
         assert [device.name for device in devices(folders)] == ["door", "hall", "yard", "front"]
     assert len(devices([*typed, *linked, Path("fleet/collected/door")])) == 4, "each is read once"
+
+
+def test_a_host_without_the_instance_camera_is_read(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """As `fetch --out house/kitchen` copies it: the folder of the host has no segments itself."""
+    house = tmp_path / "house"
+    write(house / "kitchen/kitchen", "kitchen")
+    assert [device.name for device in devices([house])] == ["kitchen"]
+    write(house / "hall", "camera")
+    write(house / "yard/journal/front", "front")
+    write(house / "a/b/c/too-deep", "deep")
+    assert main(["log", "summary", "--json", str(house)]) == 0
+    told = [json.loads(line)["device"] for line in capsys.readouterr().out.splitlines()]
+    assert told == ["camera", "kitchen", "front"]
+
+
+def test_hosts_with_the_same_instances_have_names_of_both(tmp_path: Path) -> None:
+    house = tmp_path / "house"
+    for seed, place in enumerate(("kitchen/door", "kitchen/back", "hall/door", "hall/back")):
+        write(house / place, place.partition("/")[2], seed=seed)
+    expected = ["kitchen/back", "kitchen/door", "hall/back", "hall/door"]
+    assert [device.name for device in devices([house / "kitchen", house / "hall"])] == expected
+    assert [device.folder for device in devices([house], "kitchen/door")] == [house / "kitchen/door"]
+    archive = tmp_path / "archive"
+    assert main(["log", "export", "tallies", "--partition", "device,day", "--out", str(archive), str(house)]) == 0
+    assert {unquote(folder.name) for folder in archive.glob("*/*")} == {f"device={name}" for name in expected}
+
+
+def test_an_instance_that_is_called_as_its_host_has_another_name_than_it(tmp_path: Path) -> None:
+    for place, name in (("kitchen", "camera"), ("hall", "camera"), ("kitchen/kitchen", "kitchen")):
+        write(tmp_path / place, name)
+    assert [device.name for device in devices([tmp_path])] == ["hall", "kitchen", "kitchen/kitchen"]
+
+
+def test_no_two_journals_have_the_same_name(tmp_path: Path) -> None:
+    """Trees of few names, so that those of headers, folders and hosts are often the same."""
+    chance = random.Random(5)
+    header = event("header", 0, **header_body("camera"))
+    for number in range(300):
+        root = tmp_path / str(number)
+        for _ in range(8):
+            folder = root.joinpath(*chance.choices("abc", k=chance.randint(1, 3)))
+            folder.mkdir(parents=True, exist_ok=True)
+            name = chance.choice(["a", "b", "c", "camera", "a/b", str(root / "a")])
+            line = replace(header, body=header.body | {"name": name}).line()
+            (folder / segment_name(1)).write_text(f"{line}\n")
+        names = [device.name for device in devices([root])]
+        assert len(set(names)) == len(names) > 0, sorted(str(path) for path in root.rglob("*.jsonl"))
 
 
 def test_the_own_journal_is_read_alone(

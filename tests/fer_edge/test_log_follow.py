@@ -141,6 +141,47 @@ def test_a_new_journal_in_the_same_folder_is_followed_from_its_beginning(folder:
     assert new(follower) == [2, 3]
 
 
+@pytest.mark.parametrize("newest", ["empty", "torn", "header", "read"])
+def test_nothing_is_read_again_when_the_newest_segment_goes_away(folder: Path, newest: str) -> None:
+    """As after a purge or a disk's repair; the first segments are those of another boot and of this one."""
+    (folder / segment_name(1)).rename(folder / segment_name(2))
+    earlier = [replace(line, boot="earlier") for line in (head(), event("pause", 1))]
+    add(folder, 1, *earlier)
+    header = replace(head(), mono_s=500.0)
+    lines = {"empty": [], "torn": [header.line().encode()], "header": [header]}
+    path = add(folder, 3, *lines.get(newest, [header, replace(event("pause", 1), mono_s=501.0)]))
+    last, follower = last_events(folder, ClockCorrection(folder), 0, lambda _: True)
+    assert last == [] and new(follower) == []
+    path.unlink()
+    assert new(follower) == []
+    later = replace(head(), mono_s=600.0)
+    add(folder, 4, later, replace(event("resume", 1), mono_s=601.0))
+    assert new(follower) == ([f"{segment_name(3)}:1"] if newest == "torn" else []) + [0, 1]
+
+
+@pytest.mark.parametrize("newest", ["empty", "read"])
+def test_a_purge_of_the_newest_segment_alone_repeats_nothing(folder: Path, newest: str) -> None:
+    follower = Follower(folder, ClockCorrection(folder))
+    add(folder, 2, *([replace(head(), mono_s=500.0)] if newest == "read" else []))
+    assert new(follower) == ([0, 1, 2, 0] if newest == "read" else [0, 1, 2])
+    (folder / segment_name(2)).unlink()
+    assert new(follower) == []
+    add(folder, 2, replace(head(), mono_s=600.0), replace(event("pause", 1), mono_s=601.0))
+    assert new(follower) == [0, 1]
+
+
+def test_a_new_journal_of_the_same_boot_is_followed_from_its_beginning(folder: Path) -> None:
+    """The folder was deleted and the service started again. The header of its first segment may not be there yet."""
+    (folder / segment_name(1)).rename(folder / segment_name(4))
+    follower = Follower(folder, ClockCorrection(folder))
+    assert new(follower) == [0, 1, 2]
+    (folder / segment_name(4)).unlink()
+    add(folder, 1)
+    assert new(follower) == []
+    add(folder, 1, replace(head(), mono_s=600.0), replace(event("pause", 1), mono_s=601.0))
+    assert new(follower) == [0, 1]
+
+
 def test_damage_is_named(folder: Path, follower: Follower) -> None:
     add(folder, 1, b"\x00\x00\n", event("pause", 3))
     add(folder, 2, head(schema=99), event("pause", 1))
