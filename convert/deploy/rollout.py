@@ -244,6 +244,8 @@ def _planned_changes(plan: DeployPlan, payload: Payload, target: Target, release
         "unit": f"replace the unit {plan.instance.unit}",
         "service": f"start {plan.instance.unit}",
     }
+    if options.settings is None:
+        sentences["settings"] = f"write an empty {plan.instance.settings}"
     lines = [sentences[part] for part in differences.parts if part in sentences]
     lines += [f"delete the old release {name}" for name in differences.removed]
     existing = [line.split(" ")[0] for line in releases.status().values.get("release", ()) if " complete " in line]
