@@ -564,6 +564,22 @@ def test_a_named_device_needs_no_settings(pi: Target) -> None:
     planned = deploy_json(pi, "--name", "kitchen", "--dry-run")["planned"]
     assert planned == ["write an empty /etc/fer-edge/kitchen.toml", "restart fer-edge@kitchen.service"]
     assert deploy_json(pi, "--name", "kitchen")["changed"]
+
+
+def test_settings_on_the_target_with_another_name_are_refused(pi: Target) -> None:
+    pi.sh("echo 'name = \"kitchen\"' >/etc/fer-edge/fer-edge.toml")
+    before = pi.sh(EVERYTHING)
+    ran = pi.deploy("deploy", "pi", "--offline", check=False)
+    expected = (
+        '/etc/fer-edge/fer-edge.toml on pi has `name = "kitchen"`, but this deploys camera: leave it out, and give '
+    )
+    expected += "--name kitchen"
+    assert ran.returncode == 2 and expected in ran.stderr, ran.stderr
+    assert pi.sh(EVERYTHING) == before
+    assert deploy_json(pi, "--name", "kitchen", "--dry-run")["planned"] == [], "it is of another instance"
+    (pi.folder / "unnamed.toml").write_text(SETTINGS)
+    assert deploy_json(pi, "--config", pi.folder / "unnamed.toml", "--dry-run")["changed"], "it is replaced"
+    pi.sh("rm /etc/fer-edge/fer-edge.toml")
     pi.deploy("undeploy", "pi", "--journal-too")
     assert pi.sh("ls -d /etc/fer-edge /var/lib/fer-edge 2>/dev/null || :") == "", "with the empty settings"
 
