@@ -1,13 +1,14 @@
 """What settings need of a deploy: extras of the package, and access of the service to the local networks.
 
 All instances on a target share one release, and all except the default one share a unit. So a deploy takes into account the
-settings files that stay on the target too. They may hold passwords: the target reports only which of a few names they set.
+settings files that stay on the target too. They may hold passwords: the target reports only which of a few names they set, and
+the name of the instance.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from convert.deploy.ssh import ScriptOutput
 from convert.json_dataclass import JsonObject
@@ -62,24 +63,30 @@ class Needs:
 
 @dataclass(frozen=True, slots=True)
 class TargetSettings:
-    """The needs of the settings files on a target, by the file's name without .toml, and the files that cannot be read."""
+    """The needs of the settings files on a target, by the file's name without .toml, and the files that cannot be read.
+    `names`: the names of instances that files set, by the file too."""
 
     needs: Mapping[str, Needs]
     unreadable: tuple[str, ...] = ()
+    names: Mapping[str, str] = field(default_factory=dict)
 
     @staticmethod
     def read(output: ScriptOutput) -> TargetSettings:
         """The needs in the output of `report_needs`. Raises UsageError for an output that cannot be parsed."""
         reported = output.values.get("needs", ())
         unreadable = output.values.get("unreadable", ())
-        needs = {}
+        named = output.values.get("named", ())
+        needs, names_set = {}, {}
         try:
-            if len(reported) + len(unreadable) > _LARGEST_COUNT:
+            if max(len(reported) + len(unreadable), len(named)) > _LARGEST_COUNT:
                 raise ValueError(f"more than {_LARGEST_COUNT:,} files")
             for line in reported:
                 file, _, names = line.partition(" ")
                 needs[_checked_file(file)] = Needs.of_names(names.split(",") if names else ())
-            return TargetSettings(needs, tuple(map(_checked_file, unreadable)))
+            for line in named:
+                file, _, name = line.partition(" ")
+                names_set[_checked_file(file)] = _checked_file(name)
+            return TargetSettings(needs, tuple(map(_checked_file, unreadable)), names_set)
         except (ValueError, KeyError) as error:
             raise UsageError(
                 f"the target reports settings that cannot be read ({clean(str(error), 80)}); look at /etc/fer-edge there"

@@ -20,6 +20,7 @@ from convert.deploy.ssh import SshConnection
 from convert.deploy.target_check import Target, TargetPython
 from convert.deploy.wheel import cache_lock
 from fer_edge.errors import BundleRefused, FerEdgeError, NotRunning, Unhealthy, UsageError
+from fer_edge.instance_name import DEFAULT, PATTERN
 
 _WAIT_S = 180.0  # for the first line: a Zero 2 W starts in half a minute, and its camera may take as long
 _SMALL_MB = 60  # room for a bundle and settings, where the release exists already
@@ -34,6 +35,7 @@ def deploy(plan: DeployPlan, result: DeployResult, report: Callable[[str], None]
     Raises UsageError, BundleRefused, Unhealthy (the doctor), HostUnreachable, ConnectionLost (both exit code 75), or NotRunning
     after the previous state was restored.
     """
+    _refuse_other_name(plan, str(plan.options.settings), plan.options.read_settings().get("name"))
     with ExitStack() as stack:
         releases, target = _connect(plan, result, stack)
         python = target.check(plan.options.camera().startswith("csi"), _SMALL_MB)
@@ -108,13 +110,24 @@ def _connect(plan: DeployPlan, result: DeployResult, stack: ExitStack) -> tuple[
 
 
 def _all_needs(releases: Releases, plan: DeployPlan, python: TargetPython, report: Callable[[str], None]) -> Needs:
-    """The extras and the network of the plan, and of the settings that stay on the target."""
+    """The extras and the network of the plan, and of the settings that stay on the target. Raises UsageError where its own
+    settings there have another name."""
     own, replaced = plan.instance.settings_file, plan.options.settings is not None
     on_target = releases.read_needs(python)
+    if not replaced:
+        _refuse_other_name(plan, f"{plan.instance.settings} on {plan.address.host}", on_target.names.get(own))
     for file in on_target.unreadable:
         if not (replaced and file == own):
             report(f"the settings in /etc/fer-edge/{file}.toml cannot be read there, so what they need is not known")
     return plan.options.needs().union(on_target.remaining(own, replaced), Needs(network=plan.network))
+
+
+def _refuse_other_name(plan: DeployPlan, file: str, name: object) -> None:
+    """Raises UsageError where the settings in `file` name another instance: its status and journal would be written."""
+    is_name = isinstance(name, str) and PATTERN.fullmatch(name)  # the doctor refuses any other
+    if is_name and name != plan.instance.name:
+        also = f", and give --name {name}" if plan.instance.name == DEFAULT else ""
+        raise UsageError(f'{file} has `name = "{name}"`, but this deploys {plan.instance.name}: leave it out{also}')
 
 
 def _install(releases: Releases, payload: Payload, target: Target, result: DeployResult) -> None:
@@ -244,6 +257,8 @@ def _planned_changes(plan: DeployPlan, payload: Payload, target: Target, release
         "unit": f"replace the unit {plan.instance.unit}",
         "service": f"start {plan.instance.unit}",
     }
+    if options.settings is None:
+        sentences["settings"] = f"write an empty {plan.instance.settings}"
     lines = [sentences[part] for part in differences.parts if part in sentences]
     lines += [f"delete the old release {name}" for name in differences.removed]
     existing = [line.split(" ")[0] for line in releases.status().values.get("release", ()) if " complete " in line]

@@ -104,8 +104,9 @@ def _origin_for(
     if of_name and not any(origin.place == place for origin in of_name):
         raise UsageError(
             f"{archive} has another journal as device={name} (its boot {of_name[0].last[0]} is not in {folder}). Give each "
-            "device a name of its own (`fer-edge deploy --name`, or `name` in its settings), or export it with --device from "
-            f"the folder of all devices; where it is the same device, rename the folders {archive}/*/{mine}"
+            "device a name of its own (`fer-edge deploy --name`, after `sudo systemctl stop fer-edge` and `sudo systemctl "
+            "disable fer-edge` there; without a deploy `fer-edge run --name`), or export it with --device from the folder of "
+            f"all devices; where it is the same device, rename the folders {archive}/*/{mine}"
         )
     return Origin(headers[0], headers[-1], place)
 

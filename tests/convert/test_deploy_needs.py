@@ -51,6 +51,17 @@ def test_the_target_reports_what_its_settings_need(tmp_path: Path) -> None:
     )
 
 
+def test_the_target_reports_the_names_in_its_settings(tmp_path: Path) -> None:
+    files = {
+        "fer-edge.toml": 'name = "kitchen"\nmqtt = "mqtts://u:s3cret@broker"\n',
+        "hall.toml": "name = 5\n",
+        "attic.toml": 'name = "s3cret\\nneeds=attic mqtt"\n',
+        "door.toml": "",
+    }
+    found = TargetSettings.read(reported(tmp_path, files))
+    assert found.names == {"fer-edge": "kitchen"} and sorted(found.needs) == ["attic", "door", "fer-edge", "hall"]
+
+
 def test_a_target_without_settings_needs_nothing(tmp_path: Path) -> None:
     assert TargetSettings.read(reported(tmp_path, {})) == TargetSettings({})
 
@@ -88,6 +99,9 @@ def test_the_settings_that_stay_on_the_target_count(own: str, replaced: bool, ne
         ("needs", "hall mqtt,"),
         ("unreadable", "x\x1b[2J"),
         ("unreadable", "a" * 33),
+        ("named", "hall"),
+        ("named", "hall x\x1b[2J"),
+        ("named", "../hall kitchen"),
     ],
 )
 def test_needs_that_cannot_be_read_are_refused(name: str, line: str) -> None:

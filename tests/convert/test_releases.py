@@ -15,9 +15,11 @@ import pytest
 from convert.deploy.bounded_output import BoundedOutput, OutputTooLong, run_bounded
 from convert.deploy.doctor_answer import DoctorAnswer
 from convert.deploy.operations import TargetStatus
+from convert.deploy.payload import PayloadOptions
 from convert.deploy.plan import DeployPlan, DeployResult
 from convert.deploy.progress import StepLog
-from convert.deploy.releases import HOME
+from convert.deploy.releases import HOME, Instance
+from convert.deploy.rollout import deploy
 from convert.deploy.ssh import ScriptOutput, rsync_count
 from convert.deploy.ssh_address import SshAddress
 from fer_edge.errors import NotRunning, Unhealthy, UsageError
@@ -66,6 +68,19 @@ def test_an_unwell_target_has_an_exit_code(
 ) -> None:
     with pytest.raises(error, match=words):
         target_status(**changed).verdict()
+
+
+@pytest.mark.parametrize(
+    ("instance", "named", "remedy"),
+    [("camera", "kitchen", "leave it out, and give --name kitchen"), ("kitchen", "camera", "leave it out")],
+)
+def test_settings_with_another_name_are_not_deployed(tmp_path: Path, instance: str, named: str, remedy: str) -> None:
+    file = tmp_path / "settings.toml"
+    file.write_text(f'name = "{named}"\n')
+    plan = DeployPlan(SshAddress("pi", 1), Instance(instance), PayloadOptions(settings=file))
+    with pytest.raises(UsageError) as refused:
+        deploy(plan, DeployResult("pi", StepLog(print)), print)
+    assert str(refused.value) == f'{file} has `name = "{named}"`, but this deploys {instance}: {remedy}'
 
 
 WRONG_ANSWERS: list[dict[str, tuple[str, ...]]] = [

@@ -396,7 +396,8 @@ def test_two_journals_get_no_common_name_in_an_archive(
         run_again(hall)
     said = refusal(capsys, archive, house / "hall")
     assert f"another journal as device=camera (its boot {kitchen.clock.boot} " in said
-    assert "Give each device a name of its own (`fer-edge deploy --name`" in said
+    assert "Give each device a name of its own (`fer-edge deploy --name`, after `sudo systemctl stop fer-edge`" in said
+    assert "`name` in its settings" not in said, "a deploy refuses it"
     export_one = ["log", "export", "all", "--partition", "device,day", "--out", str(archive), "--device", "hall"]
     assert main([*export_one, str(house)]) == 0
     assert in_archive(archive) == {"device=camera", "device=hall"}

@@ -103,9 +103,9 @@ def test_the_properties_of_a_target(name: str, other: str) -> None:
         assert error.exit_code == 2
 
 
-@given(name=st.sampled_from(["needs", "unreadable"]), other=HOSTILE_WORDS)
+@given(name=st.sampled_from(["needs", "unreadable", "named"]), other=HOSTILE_WORDS)
 def test_the_needs_of_a_targets_settings(name: str, other: str) -> None:
-    values = {"needs": "hall mqtt,network_camera", "unreadable": "door"}
+    values = {"needs": "hall mqtt,network_camera", "unreadable": "door", "named": "hall kitchen"}
     try:
         found = TargetSettings.read(answer(values, name, other))
         assert set(found.remaining("door", True).extras) <= {"mqtt", "metrics", "live"}

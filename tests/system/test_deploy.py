@@ -541,6 +541,49 @@ def test_undeploy_keeps_the_journal_without_journal_too(pi: Target) -> None:
     assert not [process for process in Path("/proc").glob("[0-9]*") if is_left(process, pi)]
 
 
+def test_a_named_device_that_does_not_come_up_leaves_no_settings(
+    pi: Target, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    broken = later_checkout(tmp_path_factory.mktemp("broken"))
+    with (broken / "device" / "__init__.py").open("a") as file:
+        file.write("import sys\nif 'run' in sys.argv: sys.exit('it read ' + open(sys.argv[-1]).name)\n")
+    ran = pi.deploy("deploy", "pi", "--offline", "--name", "kitchen", root=broken, check=False)
+    assert ran.returncode == 8 and "nothing runs now" in ran.stderr, ran.stderr
+    assert "it read /etc/fer-edge/kitchen.toml" in ran.stderr, "the file was there"
+    assert pi.sh("ls -A /etc/fer-edge") == ""
+
+
+def test_a_named_device_needs_no_settings(pi: Target) -> None:
+    planned = deploy_json(pi, "--name", "kitchen", "--dry-run")["planned"]
+    assert planned and not [line for line in planned if "None" in line]
+    answer = deploy_json(pi, "--name", "kitchen")
+    assert answer["done"] and answer["first_line"]["segment"].startswith("/var/lib/fer-edge/kitchen/")
+    assert pi.sh("stat -c '%U:%G %a %s' /etc/fer-edge/kitchen.toml") == "root:fer-edge 640 0"
+    assert deploy_json(pi, "--name", "kitchen", "--dry-run")["planned"] == []
+    pi.sh("rm /etc/fer-edge/kitchen.toml")
+    planned = deploy_json(pi, "--name", "kitchen", "--dry-run")["planned"]
+    assert planned == ["write an empty /etc/fer-edge/kitchen.toml", "restart fer-edge@kitchen.service"]
+    assert deploy_json(pi, "--name", "kitchen")["changed"]
+
+
+def test_settings_on_the_target_with_another_name_are_refused(pi: Target) -> None:
+    pi.sh("echo 'name = \"kitchen\"' >/etc/fer-edge/fer-edge.toml")
+    before = pi.sh(EVERYTHING)
+    ran = pi.deploy("deploy", "pi", "--offline", check=False)
+    expected = (
+        '/etc/fer-edge/fer-edge.toml on pi has `name = "kitchen"`, but this deploys camera: leave it out, and give '
+    )
+    expected += "--name kitchen"
+    assert ran.returncode == 2 and expected in ran.stderr, ran.stderr
+    assert pi.sh(EVERYTHING) == before
+    assert deploy_json(pi, "--name", "kitchen", "--dry-run")["planned"] == [], "it is of another instance"
+    (pi.folder / "unnamed.toml").write_text(SETTINGS)
+    assert deploy_json(pi, "--config", pi.folder / "unnamed.toml", "--dry-run")["changed"], "it is replaced"
+    pi.sh("rm /etc/fer-edge/fer-edge.toml")
+    pi.deploy("undeploy", "pi", "--journal-too")
+    assert pi.sh("ls -d /etc/fer-edge /var/lib/fer-edge 2>/dev/null || :") == "", "with the empty settings"
+
+
 def is_left(process: Path, pi: Target) -> bool:
     """Whether it is an open connection of the host, or a loop on the target."""
     try:

@@ -37,7 +37,8 @@ print("%d.%d.%d" % sys.version_info[:3], struct.calcsize("P") * 8, ",".join(has)
   report current "$(current_release)"
 }
 
-# Which of these settings each settings file sets, and whether its camera is an address. Values stay here: some are passwords.
+# Which of these settings each settings file sets, whether its camera is an address, and the instance that it names. Other values
+# stay here: some are passwords.
 report_needs() { # python setting…
   python=$1
   shift
@@ -53,7 +54,10 @@ for file in sorted(pathlib.Path(sys.argv[1]).glob("*.toml")):
         continue
     names = [name for name in sys.argv[2:] if settings.get(name)]
     names += ["network_camera"] if "://" in str(settings.get("camera", "")) else []
-    print("needs=" + file.stem, ",".join(names))' "$(dirname "$settings")" "$@"
+    print("needs=" + file.stem, ",".join(names))
+    name = settings.get("name")
+    if isinstance(name, str) and re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]{0,31}", name):
+        print("named=" + file.stem, name)' "$(dirname "$settings")" "$@"
 }
 
 report_status() {

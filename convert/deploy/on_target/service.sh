@@ -20,10 +20,20 @@ switch_release() { # release bundle? settings-sha256? network? detectors
     systemd-sysusers /etc/sysusers.d/fer-edge.conf >"$work/log" 2>&1 9>&- || fail_with_log "$work/log"
   fi
   if [ -n "$new_settings" ]; then
-    install_file "$payload/settings.toml" "$settings" 640
-    grep -qsxF "$settings" "$work/settings" || printf '%s\n' "$settings" >>"$work/settings"
+    install_settings "$payload/settings.toml"
+  elif lacks_settings; then
+    install_settings /dev/null
   fi
   sync
+}
+
+install_settings() { # file
+  install_file "$1" "$settings" 640
+  grep -qsxF "$settings" "$work/settings" || printf '%s\n' "$settings" >>"$work/settings" # for undeploy
+}
+
+lacks_settings() { # the unit of several cameras names a file of each, and does not start without it
+  case $unit in *@*) [ ! -e "$settings" ] ;; *) false ;; esac
 }
 
 call_service_command() { # show|install release network?
@@ -41,6 +51,7 @@ list_differences() { # release bundle? settings-sha256? network? detectors
   [ -z "$(changed_detectors)" ] || echo detectors
   [ -z "$2" ] || [ "$(head -n 1 "$home/bundles/in-use" 2>/dev/null)" = "$2" ] || echo bundle
   [ -z "$3" ] || [ "$(sha256sum 2>/dev/null <"$settings" | cut -d ' ' -f 1)" = "$3" ] || echo settings
+  [ -n "$3" ] || ! lacks_settings || echo settings
   [ ! -e "$home/releases/$1/.complete" ] || # only an installed release knows its unit
     [ "$(call_service_command show "$1" "$4" 2>/dev/null 9>&-)" = "$(cat "$(unit_file)" 2>/dev/null)" ] || echo unit
 }
