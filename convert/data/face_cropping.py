@@ -161,9 +161,8 @@ def write_crops(
         if not report.counts and report.skipped:
             raise DataError(f"none of the images in {path} can be read: {'; '.join(report.skipped[:3])}")
         if not report.counts:
-            selected.labels(
-                (), report.left_out, path, TAKE_OWN_CLASSES
-            )  # raises DataError, which names the classes of the set
+            # raises DataError, which names the classes of the set
+            selected.labels((), report.left_out, path, TAKE_OWN_CLASSES)
         if not report.total("found"):
             count = sum(map(report.total, OUTCOMES))
             raise NotEnoughData(f"{cropper.detector.name} found no face to cut out of the {count:,} pictures in {path}")

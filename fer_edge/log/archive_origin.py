@@ -11,7 +11,6 @@ import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
 from hashlib import sha256
 from itertools import islice
 from pathlib import Path
@@ -76,26 +75,30 @@ def origins_for(archive: Path, devices: Sequence[Device], every: Sequence[Device
                 f"{same[0].folder} and {same[1].folder} have the same journal (boot {header[0]}); its rows would be counted "
                 "twice. Remove one of them, or name the folders to export without it"
             )
-    return [_origin_for(archive, device, headers[device], owners) for device in devices]
+    known = ((folder.name, archived_origin(folder)) for folder in sorted(archive.glob("*/device=*")))
+    stored = [(name, origin) for name, origin in known if origin is not None]
+    return [_origin_for(archive, stored, device, headers[device], owners) for device in devices]
 
 
 def _origin_for(
-    archive: Path, device: Device, headers: Sequence[Header], owners: Mapping[Header, Sequence[Device]]
+    archive: Path,
+    stored: Sequence[tuple[str, Origin]],
+    device: Device,
+    headers: Sequence[Header],
+    owners: Mapping[Header, Sequence[Device]],
 ) -> Origin | None:
+    """That of one device; `stored` are the folders of devices in the archive by their names, with their origins."""
     name, folder = device.name, device.folder
     if not headers:
         return None
     place = sha256(f"{os.uname().nodename}:{folder.resolve()}".encode()).hexdigest()[:16]
     mine, known = device_folder(archive, "events", name).name, set(headers)
     of_name: list[Origin] = []
-    for found in sorted(archive.glob("*/device=*")):
-        archived = archived_origin(found)
-        if archived is None:
-            continue
-        if found.name == mine:
+    for found, archived in stored:
+        if found == mine:
             of_name.append(archived)
         elif archived.first in known or archived.last in known:
-            raise _archived_already(archive, found.name, archived, device)
+            raise _archived_already(archive, found, archived, device)
     if any(origin.first in known or origin.last in known for origin in of_name):
         return Origin(headers[0], headers[-1], place)
     for origin in of_name:
@@ -121,17 +124,13 @@ def _archived_already(archive: Path, found: str, archived: Origin, device: Devic
 
 
 def archived_origin(folder: Path) -> Origin | None:
-    """The origin of the rows in a device's folder of one kind; None for none."""
+    """The origin of the rows in a device's folder of one kind; None for none.
+
+    A file that cannot be read has none: what reads its rows reports it.
+    """
     file = next((file for day in sorted(folder.glob("day=*")) for file in sorted(day.glob("*.parquet"))), None)
     if file is None:
         return None
-    status = file.stat()
-    return _of_file(file, status.st_ino, status.st_mtime_ns, status.st_size)
-
-
-@lru_cache(maxsize=10_000)
-def _of_file(file: Path, *_: int) -> Origin | None:
-    """The origin in a file. A file that cannot be read has none: what reads its rows reports it."""
     pa, pq = pyarrow_modules()
     try:
         return Origin.of_metadata(pq.read_schema(file).metadata)

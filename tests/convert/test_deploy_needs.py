@@ -13,6 +13,7 @@ from convert.deploy.needs import REPORTED_SETTINGS, Needs, TargetSettings
 from convert.deploy.releases import Instance
 from convert.deploy.ssh import ScriptOutput
 from fer_edge.errors import UsageError
+from fer_edge.instance_name import PATTERN
 
 ON_TARGET = Path(__file__).parents[2] / "convert" / "deploy" / "on_target"
 HALL = 'camera = "rtsp://user:s3cret@hall/1"\nmqtt = "mqtts://u:s3cret@broker"\n'
@@ -118,3 +119,7 @@ def test_an_instance_cannot_take_the_settings_of_another() -> None:
     assert Instance().settings == "/etc/fer-edge/fer-edge.toml" and Instance("door").settings_file == "door"
     with pytest.raises(UsageError, match="would use the settings file of the instance camera"):
         Instance("fer-edge")
+
+
+def test_the_names_that_leave_a_target_have_the_pattern_of_instances() -> None:
+    assert f'r"{PATTERN.pattern}"' in (ON_TARGET / "inspect.sh").read_text()
