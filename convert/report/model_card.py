@@ -98,6 +98,11 @@ def _default_threshold(spec: BundleSpec) -> list[str]:
     return [f"| labels are reported | {sentence} (`python -m convert.thresholds` fits one) |"] if sentence else []
 
 
+def _precision(history: TrainingHistory) -> str:
+    other = history.teachers_policy not in (None, history.policy)
+    return f"{history.policy} (teachers' answers: {history.teachers_policy})" if other else history.policy
+
+
 def _training(history: TrainingHistory) -> list[str]:
     best, data = history.best, history.data
     figures = [] if best.val_accuracy is None else [f"accuracy {best.val_accuracy:.4f}"]
@@ -107,8 +112,9 @@ def _training(history: TrainingHistory) -> list[str]:
         "",
         "## Training",
         "",
-        f"{history.last_epoch} epochs on {data.train:,} training images, seed {history.seed}, precision {history.policy}. The"
-        f" weights are those of epoch {best.epoch}, the best on {data.validation:,} validation images"
+        f"{history.last_epoch} epochs on {data.train:,} training images, seed {history.seed},"
+        f" precision {_precision(history)}."
+        f" The weights are those of epoch {best.epoch}, the best on {data.validation:,} validation images"
         f" ({'; '.join(figures)}). This is one run with one seed. Recipe (convert/train/presets.py explains the terms):"
         f" {_recipe(history)}. Network (convert/train/networks.py):"
         f" {_in_words(history.network)}.",

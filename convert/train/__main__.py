@@ -15,7 +15,7 @@ from convert.data.ferplus import FERPLUS_LABELS
 from convert.data.loader import load, remarks
 from convert.tflite.tensorflow_output import quiet_tensorflow
 from convert.train.checkpoints import require_checkpoint
-from convert.train.hardware import bfloat16_is_fast, has_accelerator, limit_threads, use_all_devices
+from convert.train.hardware import dtype_policies, has_accelerator, limit_threads, use_all_devices
 from convert.train.networks import NETWORKS, Network, build_network, count_multiply_adds, count_parameters
 from convert.train.presets import PRESETS
 from convert.train.processes import ONE_PROCESS, Processes
@@ -158,12 +158,9 @@ def _run(args: argparse.Namespace, processes: Processes) -> int:
     network = replace(NETWORKS[args.preset], side=samples.x.shape[1], classes=len(samples.labels))
     if recipe.votes_weight and isinstance(network, Network):
         network = replace(network, votes=len(FERPLUS_LABELS))
-    policy = args.precision
     accelerator = has_accelerator()
-    if policy == "auto":  # depthwise convolutions have no fast bfloat16 kernels on processors
-        separable = isinstance(network, Network) and network.separable
-        fast = accelerator or (bfloat16_is_fast() and not separable)
-        policy = "mixed_bfloat16" if fast else "float32"
+    separable = isinstance(network, Network) and network.separable
+    policy, teachers_policy = dtype_policies(separable, args.precision)
     overrides = {"epochs": args.epochs, "early_stopping": args.early_stopping, "learning_rate": args.learning_rate}
     recipe = replace(recipe, seed=args.seed, **{name: value for name, value in overrides.items() if value is not None})
     on_device = args.views_on == "device" or processes.count > 1 or (args.views_on == "auto" and accelerator)
@@ -172,7 +169,8 @@ def _run(args: argparse.Namespace, processes: Processes) -> int:
     cost = f"{count_parameters(model):,} parameters, {count_multiply_adds(model) / 1e6:.0f} M multiply-adds"
     where = f"views on the {'device' if on_device else 'host'}" + (f", {devices} devices" if devices > 1 else "")
     where += f" of {processes.count} processes" if processes.count > 1 else ""
-    tell(f"{args.preset}: {cost}, {policy}, {where}")
+    precision = policy if not teachers or teachers_policy == policy else f"{policy} (teachers: {teachers_policy})"
+    tell(f"{args.preset}: {cost}, {precision}, {where}")
     history = train(
         samples,
         args.out,
@@ -181,6 +179,7 @@ def _run(args: argparse.Namespace, processes: Processes) -> int:
         resume=args.resume,
         policy=policy,
         teachers=teachers,
+        teachers_policy=teachers_policy,
         init=init,
         on_device=on_device,
         processes=processes,

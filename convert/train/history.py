@@ -124,6 +124,9 @@ class TrainingSetup:
     policy: str  # Keras dtype policy
     teachers: tuple[str, ...]  # SHA-256 of each teacher's float model
     init: InitialModel | None
+    teachers_policy: str | None = field(
+        default=None, kw_only=True
+    )  # of the teachers' answers; None: there is no teacher
 
     @property
     def seed(self) -> int:

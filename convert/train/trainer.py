@@ -51,6 +51,7 @@ def train(
     resume: bool = False,
     policy: str = "float32",
     teachers: Sequence[Path] = (),
+    teachers_policy: str | None = None,
     init: Path | None = None,
     on_device: bool = False,
     processes: Processes = ONE_PROCESS,
@@ -65,11 +66,12 @@ def train(
     `on_device` the views are computed by the device that trains too (device_training.TrainingStep), else by OpenCV. Of several
     `processes`, which train on the device, the first one writes the files; to resume, all read its checkpoint.
 
-    `teachers` are float models (.keras) whose mean softened probabilities join the loss (distillation.Teachers). `init` is a
-    float model whose weights the run starts from, except for a last layer of other classes. A network with a second head
-    (`Network.votes`) learns `samples.votes` beside the labels; model.keras has the labels' head only, and the same network
-    with the votes' head is written to votes/model.keras, as a teacher. Raises UsageError when the checkpoint belongs to
-    another run or a model does not fit.
+    `teachers` are float models (.keras) whose mean softened probabilities join the loss (distillation.Teachers). They run in
+    the Keras dtype policy `teachers_policy` (None: in `policy`, that of the trained network). `init` is a float model whose
+    weights the run starts from, except for a last layer of other classes. A network with a second head (`Network.votes`) learns
+    `samples.votes` beside the labels; model.keras has the labels' head only, and the same network with the votes' head is
+    written to votes/model.keras, as a teacher. Raises UsageError when the checkpoint belongs to another run or a model does
+    not fit.
     """
     import keras
 
@@ -78,6 +80,7 @@ def train(
 
     if processes.count > 1 and not on_device:
         raise ValueError("several processes train with the views on the device")
+    teachers_policy = teachers_policy or policy
     training, validation = samples.part("train"), samples.part("validation")
     if not len(training.y) or not len(validation.y):
         raise DataError(
@@ -96,6 +99,7 @@ def train(
         labels=samples.labels,
         policy=policy,
         teachers=tuple(_sha256(path) for path in teachers),
+        teachers_policy=teachers_policy if teachers else None,
         init=_initial_model(init) if init else None,
     )
     processes.require_same(json.dumps(to_json(setup)))
@@ -117,7 +121,7 @@ def train(
     images = TrainingImages.of(training.x, training.y, network.classes, recipe, votes)
     # answers on whole images are computed before the training, by each process for itself
     with on_this_process() if recipe.teachers_see == "images" else nullcontext():
-        ensemble = Teachers(teachers, policy, recipe, images.x, samples.labels) if teachers else None
+        ensemble = Teachers(teachers, teachers_policy, recipe, images.x, samples.labels) if teachers else None
     loop = _loop(on_device, processes)(model, optimizer, images, recipe, ensemble)
     history: TrainingHistory | None = None
     if resume:

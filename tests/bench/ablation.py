@@ -22,7 +22,7 @@ from convert.argument_types import whole_number
 from convert.data.ferplus import FERPLUS_LABELS
 from convert.data.loader import load
 from convert.train.augmentation import NO_AUGMENTATION
-from convert.train.hardware import bfloat16_is_fast, has_accelerator
+from convert.train.hardware import dtype_policies, has_accelerator
 from convert.train.networks import NETWORKS, Network
 from convert.train.presets import PRESETS, Recipe
 from convert.train.run_folder import find_float_model
@@ -128,8 +128,8 @@ def _run(args: argparse.Namespace) -> int:
     samples = load(args.data, votes=args.votes, vote_labels=False)
     network = NETWORKS[args.preset]
     slim = isinstance(network, Network) and network.separable
+    policy, teachers_policy = dtype_policies(slim)
     accelerator = has_accelerator()
-    policy = "mixed_bfloat16" if accelerator or (bfloat16_is_fast() and not slim) else "float32"
     teachers = [find_float_model(path) for path in args.teacher]
     results: list[Result] = []
     for name, varied in rows.items():
@@ -145,6 +145,7 @@ def _run(args: argparse.Namespace) -> int:
                 resume=(out / "checkpoint.npz").exists(),
                 policy=policy,
                 teachers=teachers if varied.teacher_share else (),
+                teachers_policy=teachers_policy,
                 on_device=accelerator,
             )
             reached.append(trained.best.judged_by)

@@ -27,7 +27,9 @@ def full() -> TrainingHistory:
     """A history with everything that one may hold: a teacher, an initial model with its history, interpolation, offsets."""
     first = replace(training_history(["yes", "no"]), offsets=OFFSETS, interpolation=INTERPOLATION)
     known = {"framework": "JAX 0.6", "hardware": "1 × GPU", "outside_labels": "votes"}
-    return replace(first, teachers=("1" * 64,), init=InitialModel("2" * 64, first), **known)
+    return replace(
+        first, teachers=("1" * 64,), teachers_policy="mixed_bfloat16", init=InitialModel("2" * 64, first), **known
+    )
 
 
 def strict() -> Draft202012Validator:

@@ -21,6 +21,7 @@ from convert.tflite.keras_export import load_keras
 from convert.train import trainer
 from convert.train.__main__ import main
 from convert.train.checkpoints import save_checkpoint
+from convert.train.hardware import bfloat16_is_fast, dtype_policies, has_accelerator
 from convert.train.history import TrainingHistory
 from convert.train.networks import NETWORKS, build_network
 from convert.train.presets import PRESETS
@@ -152,6 +153,30 @@ def test_a_run_records_the_outside_labels_of_its_teacher(bars: Samples, trained:
     assert run.outside_labels == "; ".join(
         f"through a teacher and the initial model: {source}" for source in ("votes of ten people", "other labels")
     )
+
+
+def test_teachers_run_in_their_own_precision(bars: Samples, trained: Path, tmp_path: Path) -> None:
+    recipe = replace(PRESETS["paper"], epochs=1, batch=70, teacher_share=0.5)
+    teachers = [trained / "model.keras"]
+    runs = {
+        policy: train(bars, tmp_path / str(policy), SMALL_NETWORK, recipe, teachers=teachers, teachers_policy=policy)
+        for policy in (None, "float32", "mixed_bfloat16")
+    }
+    assert {run.policy for run in runs.values()} == {"float32"}
+    assert [run.teachers_policy for run in runs.values()] == ["float32", "float32", "mixed_bfloat16"]
+    losses = [run.epochs[0].loss for run in runs.values()]
+    assert losses[0] == pytest.approx(losses[1], rel=1e-6)
+    assert losses[2] == pytest.approx(losses[0], rel=1e-2) and abs(losses[2] / losses[0] - 1) > 1e-6
+    assert train(bars, tmp_path / "alone", SMALL_NETWORK, recipe, teachers_policy="float32").teachers_policy is None
+
+
+def test_a_separable_network_trains_in_float32_on_a_processor_and_its_teachers_in_what_is_fast() -> None:
+    fast = "mixed_bfloat16" if bfloat16_is_fast() else "float32"
+    assert not has_accelerator(), "the tests run on a processor"
+    assert dtype_policies(separable=True) == ("float32", fast)
+    assert dtype_policies(separable=False) == (fast, fast)
+    for given in ("float32", "mixed_bfloat16"):
+        assert dtype_policies(separable=True, precision=given) == dtype_policies(False, given) == (given, given)
 
 
 @pytest.mark.parametrize(
