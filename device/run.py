@@ -87,7 +87,7 @@ def run(
             pause.set()
         status_file = StatusFile(runtime, settings.name, clock, settings.health_s, settings.stall_s)
         if (other := stack.enter_context(status_file).running_pid) is not None:
-            message(f"another run has the name {settings.name} (process {other}); give this one its own with `name`")
+            message(f"another run has the name {settings.name} (process {other}); start this one with another `--name`")
         heartbeat = Heartbeat(clock, Sensors(folder, clock, vcgencmd), status_file, Notifier(clock))
         heartbeat.update(Status("starting", source.describe().name, str(folder)), settings)
         exporter, metrics = _metrics(settings, clock, journal, heartbeat)

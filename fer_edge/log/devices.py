@@ -14,7 +14,7 @@ from fer_edge.events import Event
 from fer_edge.journal.segments import segment_lines, segments
 
 _OF_THE_FILE_SYSTEM = "lost+found"  # in the top folder of a disk; only root may read it
-_DEEPEST = 3  # below a named folder: HOST/journal/INSTANCE
+_DEEPEST = 4  # below a named folder: collected/HOST/journal/INSTANCE
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +82,7 @@ def _wider_where_twice(names: Sequence[str], wider: Sequence[str]) -> list[str]:
 
 
 def journals_below(folder: Path) -> list[Path]:
-    """The folder, if it has segments, and the folders with segments below it, down to the third level, each followed by those
+    """The folder, if it has segments, and the folders with segments below it, down to the fourth level, each followed by those
     below it. Raises OSError. A subfolder that may not be read is a message.
 
     A Pi writes the journal of the instance `camera` into one folder, and those of others into subfolders of it. `fetch` copies

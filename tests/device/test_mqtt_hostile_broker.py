@@ -100,7 +100,7 @@ def test_a_client_that_is_pushed_out_again_and_again_names_the_likely_cause() ->
 
     with broker(push_out) as port, first_log(port, "another client probably has the same id") as sentence:
         pass
-    assert "fer-edge-door-" in sentence and "give each run its own `name`" in sentence
+    assert "fer-edge-door-" in sentence and "deploy each with another `--name`" in sentence
 
 
 def test_a_connection_that_lasts_after_early_losses_is_reported() -> None:

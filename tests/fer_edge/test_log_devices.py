@@ -12,6 +12,7 @@ import pytest
 from builders import event
 
 from fer_edge.cli import main
+from fer_edge.errors import UsageError
 from fer_edge.journal.segments import segment_name, segments
 from fer_edge.log.devices import devices
 from tests.simulated_device import SimulatedDevice, header_body, utc_s
@@ -105,7 +106,7 @@ def test_a_host_without_the_instance_camera_is_read(tmp_path: Path, capsys: pyte
     assert [device.name for device in devices([house])] == ["kitchen"]
     write(house / "hall", "camera")
     write(house / "yard/journal/front", "front")
-    write(house / "a/b/c/too-deep", "deep")
+    write(house / "a/b/c/d/too-deep", "deep")
     assert main(["log", "summary", "--json", str(house)]) == 0
     told = [json.loads(line)["device"] for line in capsys.readouterr().out.splitlines()]
     assert told == ["camera", "kitchen", "front"]
@@ -169,3 +170,12 @@ def test_a_purge_names_the_journals_that_it_leaves(pi: Path, capsys: pytest.Capt
 def test_the_folder_of_a_disk_for_lost_files_is_no_journal(pi: Path) -> None:
     write(pi / "lost+found", "lost")
     assert [device.name for device in devices([pi])] == ["camera", "door", "yard"]
+
+
+def test_the_collected_journals_of_a_fleet_are_found_from_its_folder(tmp_path: Path) -> None:
+    for host in ("hall", "attic"):
+        write(tmp_path / "fleet" / "collected" / host / "journal" / "door", "door")
+    found = devices([tmp_path / "fleet"])
+    assert [(device.name, device.folder.parts[-3]) for device in found] == [("attic", "attic"), ("hall", "hall")]
+    with pytest.raises(UsageError, match="there is no journal"):
+        devices([tmp_path])  # a fifth level

@@ -337,7 +337,10 @@ def test_two_runs_with_one_id_are_told_the_cause_once(broker: Mosquitto) -> None
         until(lambda: broker.log().count(f"Client {client_id} already connected") >= 12, 30.0)
         assert [len(lines) for lines in said] == number, "it is reported once"
     assert all(
-        f"{client_id}: give each run its own `name`" in line for lines in said for line in lines if "same id" in line
+        f"{client_id}: deploy each with another `--name`" in line
+        for lines in said
+        for line in lines
+        if "same id" in line
     )
 
 

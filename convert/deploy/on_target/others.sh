@@ -2,6 +2,14 @@
 
 active_units() { systemctl list-units --plain --no-legend --state=active 'fer-edge.service' 'fer-edge@*.service' | awk '{ print $1 }'; }
 
+# Those of fer-edge that systemd knows or starts at boot, in any state: one that is starting or waits for a restart is not active.
+known_units() {
+  {
+    systemctl list-units --all --plain --no-legend 'fer-edge.service' 'fer-edge@*.service' | awk '{ print $1 }'
+    ls "$units"/*.wants 2>/dev/null | grep '^fer-edge\(@.*\)\?\.service$'
+  } | sort -u
+}
+
 # The units that were active when the state was saved: those that fail now too.
 units_before() { # folder of save_state
   cat "$1/active" 2>/dev/null || active_units

@@ -275,7 +275,7 @@ report_newest_segments() { # a line for each folder of journals: the highest num
 undeploy() { # journal-too?
   if [ -d "$work" ]; then lock_steps; fi
   if [ -d /run/systemd/system ]; then
-    for active in $(active_units) "$unit"; do systemctl disable --now "$active" 9>&- 2>/dev/null || :; done
+    for known in $(known_units) "$unit"; do systemctl disable --now "$known" 9>&- 2>/dev/null || :; done
   fi
   rm -f "$units/fer-edge.service" "$units/fer-edge@.service" /etc/sysusers.d/fer-edge.conf
   [ ! -d /run/systemd/system ] || systemctl daemon-reload 9>&-

@@ -252,7 +252,7 @@ class Connection(threading.Thread):
         if was_connected and self._early_losses >= _MANY_EARLY_LOSSES:
             self._trouble = (
                 f"the broker {self._broker} ends each connection soon; another client probably has the same id, "
-                f"{self._session.client_id}: give each run its own `name`"
+                f"{self._session.client_id}: deploy each with another `--name` (without a deploy: `run --name`)"
             )
         report = f"{self._trouble}; it is tried again"
         if report != self._last_report:
