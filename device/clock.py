@@ -32,6 +32,10 @@ class Clock(Protocol):
         """Nanoseconds since boot."""
         ...
 
+    def awake_ns(self) -> int:
+        """Nanoseconds since boot without time asleep: for how long a driver has worked, and systemd's `MONOTONIC_USEC`."""
+        ...
+
     def stamp(self, mono_ns: int | None = None) -> Stamp:
         """The moment `mono_ns`, or now, with its wall time."""
         ...
@@ -47,11 +51,6 @@ class Clock(Protocol):
     def cpu_ns(self) -> int:
         """Processor time of this process in nanoseconds, all threads together."""
         ...
-
-
-def clock_monotonic_ns() -> int:
-    """Nanoseconds since boot without time asleep (CLOCK_MONOTONIC), which systemd requires with a reload."""
-    return time.clock_gettime_ns(time.CLOCK_MONOTONIC)
 
 
 def wall_s() -> float:
@@ -72,6 +71,10 @@ class SystemClock:
         """Nanoseconds since boot, time asleep included where the kernel counts it (CLOCK_BOOTTIME)."""
         # libcamera stamps frames with the same clock, so that a frame's age is a difference.
         return time.clock_gettime_ns(time.CLOCK_BOOTTIME) if hasattr(time, "CLOCK_BOOTTIME") else time.monotonic_ns()
+
+    def awake_ns(self) -> int:
+        """Nanoseconds since boot without time asleep (CLOCK_MONOTONIC)."""
+        return time.clock_gettime_ns(time.CLOCK_MONOTONIC)
 
     def stamp(self, mono_ns: int | None = None) -> Stamp:
         """The moment `mono_ns`, or now, with its wall time by the present setting of the wall clock."""

@@ -10,7 +10,6 @@ from device.camera.capture import CameraChange, Capture
 from device.camera.frame import Frame
 from device.camera.framing import Framing
 from device.camera.source import EndOfStream
-from device.clock import clock_monotonic_ns
 from device.config import Settings
 from device.output.arrivals import patience_s
 from device.output.episodes import EpisodeRules
@@ -216,7 +215,7 @@ class Loop:
         self._capture = None
 
     def _reload(self) -> None:
-        self._heartbeat.notifier.reloading(clock_monotonic_ns())
+        self._heartbeat.notifier.reloading(self._parts.clock.awake_ns())
         reload_settings(self._parts, self._settings, self._apply)
         self._heartbeat.notifier.ready("running")
 

@@ -34,9 +34,13 @@ class FakeClock:
         self.wall_s, self.state = 1_714_564_800.0, "unsynced"  # 2024-05-01T12:00:00Z
         self.slept_s: list[float] = []
         self.spent_ns = 0  # of processor time
+        self.asleep_ns = 0  # of `now_ns`, while the machine was suspended
 
     def mono_ns(self) -> int:
         return self.now_ns
+
+    def awake_ns(self) -> int:
+        return self.now_ns - self.asleep_ns
 
     def stamp(self, mono_ns: int | None = None) -> Stamp:
         then_ns = self.now_ns if mono_ns is None else mono_ns

@@ -81,7 +81,7 @@ class Capture:
         self._new_picture_ns = 0  # when the newest of them arrived
         self._frozen = False  # whether the last loss was for an identical picture
         self._new_since_open = 0  # pictures, while lost
-        self._call_started_ns: int | None = None  # of the call into the source that is in progress
+        self._call_started_ns: int | None = None  # of the call into the source that is in progress, by awake_ns
         self.lost, self._lost_ns, self._reason = False, 0, ""
         self._thread = threading.Thread(target=self._run, name="capture", daemon=True)
 
@@ -160,10 +160,10 @@ class Capture:
             return None
         with self._condition:
             started_ns = self._call_started_ns
-            if started_ns is not None and self._elapsed_s(started_ns) > stuck_limit_s(self._settings):
+            stuck_s = 0.0 if started_ns is None else (self._clock.awake_ns() - started_ns) / 1e9
+            if stuck_s > stuck_limit_s(self._settings):
                 raise RestartNeeded(
-                    f"the camera's driver has not returned for {self._elapsed_s(started_ns):.0f} s; start again, and if it "
-                    "stays so, unplug the camera"
+                    f"the camera's driver has not returned for {stuck_s:.0f} s; start again; if it stays so, unplug the camera"
                 )
             self._condition.wait_for(lambda: self._slot is not None or self._failure is not None, timeout_s)
             frame, self._slot = self._slot, None
@@ -216,7 +216,7 @@ class Capture:
 
     def _read_frame(self, timeout_s: float) -> None:
         """Reads the source once. Raises SourceLost when a live source returned nothing new for `timeout_s`."""
-        self._call_started_ns = self._clock.mono_ns()
+        self._call_started_ns = self._clock.awake_ns()
         frame = self.source.read()
         self._call_started_ns = None
         if self.source.live and (frame is None or self._is_frozen(frame.gray)):
@@ -264,7 +264,7 @@ class Capture:
             if self._stop.wait(reopen_delay_s(self._elapsed_s(self._lost_ns))):
                 return
             try:
-                self._call_started_ns = self._clock.mono_ns()
+                self._call_started_ns = self._clock.awake_ns()
                 self.source.open()
                 self._call_started_ns = None
                 self._new_since_open = 0

@@ -57,6 +57,9 @@ class HandClock:
     def mono_ns(self) -> int:
         return self.now_ns
 
+    def awake_ns(self) -> int:
+        return self.now_ns
+
     def stamp(self, mono_ns: int | None = None) -> Stamp:
         then_ns = self.now_ns if mono_ns is None else mono_ns
         synced = self.now_ns > 42_000_000_000

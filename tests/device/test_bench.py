@@ -250,6 +250,9 @@ class Counted:
         self.now_ns += 1_000_000
         return self.now_ns
 
+    def awake_ns(self) -> int:
+        return self.now_ns
+
     def stamp(self, mono_ns: int | None = None) -> Any:
         return self.real.stamp(self.now_ns if mono_ns is None else mono_ns)
 

@@ -324,6 +324,8 @@ def test_a_stuck_driver_asks_for_a_restart(settings: Settings, limit_s: int) -> 
         assert source.entered.wait(LONG_S)
         clock.now_ns += limit_s * 1_000_000_000
         assert capture.next_frame(0.0) is None
+        clock.now_ns, clock.asleep_ns = clock.now_ns + 28_800_000_000_000, 28_800_000_000_000
+        assert capture.next_frame(0.0) is None, "the machine was suspended for eight hours; the driver was not at work"
         clock.now_ns += 1_000_000_000
         with pytest.raises(RestartNeeded, match=f"not returned for {limit_s + 1} s"):
             capture.next_frame(0.0)
