@@ -144,8 +144,18 @@ def _how_long(settings: Settings, journal: Path) -> list[str]:
     if settings.keep_days is None:
         lines.append("no limit by age; set keep_days if a law or an agreement requires one")
     else:
-        lines.append(f"{settings.keep_days:g} days at most (keep_days)")
-    lines.append(f"`fer-edge log purge --before` removes older lines at once; all lines are in {journal}")
+        lines.append(
+            f"{settings.keep_days:g} days (keep_days) and up to one more, because a file of lines is deleted as a whole; "
+            "longer while the machine is off, or where no clock was synchronized by systemd-timesyncd"
+        )
+    lines.append(
+        f"`fer-edge log purge --before` removes older lines at once; all lines of the journal are in {journal}"
+    )
+    if settings.json or settings.detail != "none":
+        lines.append(
+            "what systemd stores of stdout has limits of its own, and neither keep_days nor a purge reaches it: "
+            '`journalctl --vacuum-time`, or `detail = "none"` in the settings'
+        )
     return lines
 
 

@@ -71,13 +71,22 @@ class StatusFile:
             clock=now.clock,
             status=status,
         )
+        content = json_text(record.to_json()) + "\n"
         try:
-            # not synced to a disk: the file is in memory
-            with atomic_file(self.path, fresh_name=self.path.with_suffix(".new").name) as temporary:
-                temporary.write_text(json_text(record.to_json()) + "\n", encoding="utf-8")
+            try:
+                self._replace(content)
+            except FileNotFoundError:  # systemd-logind removed the folder when its user logged out
+                make_runtime_folder(self.path.parent)
+                self._replace(content)
             self.failure = ""
-        except OSError as error:
-            self.failure = f"{self.path} cannot be written ({error.strerror})"
+        except (OSError, UsageError) as error:
+            reason = (error.strerror if isinstance(error, OSError) else None) or str(error)
+            self.failure = f"{self.path} cannot be written ({reason})"
+
+    def _replace(self, content: str) -> None:
+        # not synced to a disk: the file is in memory
+        with atomic_file(self.path, fresh_name=self.path.with_suffix(".new").name) as temporary:
+            temporary.write_text(content, encoding="utf-8")
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

@@ -10,6 +10,7 @@ import sys
 import time
 import tracemalloc
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from http.client import HTTPConnection
 from pathlib import Path
@@ -22,6 +23,7 @@ from builders import reading as a_reading
 from collected_faces import face, png
 from fakes import FakeClock
 from processes import ROOT
+from small_disk import mounted
 
 from device.camera.frame import Frame
 from device.config import Settings
@@ -164,10 +166,46 @@ def test_crops_expire_while_nobody_is_in_view(tmp_path: Path) -> None:
         open_store.on_frame(Frame(0, 10**9, np.zeros((9, 9), np.uint8)), FrameResult((reading,)), {}, None)
         folder = FaceFolder.open(tmp_path / "faces")
         until(lambda: len(folder.waiting()) == 1)
-        os.utime(folder.unlabelled / folder.waiting()[0], (0, 0))
-        clock.now_ns += 2 * 3600 * 10**9
+        clock.now_ns += 15 * 86_400 * 10**9
         until(lambda: folder.waiting() == [])
     assert said == []
+
+
+@pytest.mark.parametrize("step_s", [21 * 86_400, -21 * 86_400], ids=["was behind", "was ahead"])
+def test_a_crop_does_not_expire_early_or_late_because_the_clock_was_set(step_s: int, tmp_path: Path) -> None:
+    clock = FakeClock()
+    store = FaceStore(FaceCollection(tmp_path / "faces"), 0.5, clock, print, check_s=0.01)
+    with store.observe(NoisyCrops()) as open_store:  # type: ignore[arg-type]
+        reading = a_reading("happy", track=1, quality=1.0)
+        open_store.on_frame(Frame(0, 10**9, np.zeros((9, 9), np.uint8)), FrameResult((reading,)), {}, None)
+        folder = FaceFolder.open(tmp_path / "faces")
+        until(lambda: len(folder.waiting()) == 1)
+        crop = folder.unlabelled / folder.waiting()[0]
+        until(lambda: store.stored == 1)
+        os.utime(crop, (time.time() - step_s,) * 2)  # as it was written, before the clock was set
+        clock.now_ns += 2 * 3600 * 10**9
+        until(lambda: abs(time.time() - 2 * 3600 - crop.stat().st_mtime) < 60)
+        clock.now_ns += 13 * 86_400 * 10**9
+        until(lambda: abs(time.time() - 13 * 86_400 - 2 * 3600 - crop.stat().st_mtime) < 60)
+        clock.now_ns += 86_400 * 10**9
+        until(lambda: folder.waiting() == [])
+
+
+def test_on_a_full_disk_a_collection_goes_on_and_its_old_crops_expire(tmp_path: Path) -> None:
+    with mounted(tmp_path / "disk", "256k") as disk:
+        folder = FaceFolder.create(disk / "faces", FaceLimits().expire_days)
+        folder.add(face(), png())
+        os.utime(folder.unlabelled / folder.waiting()[0], (0, 0))
+        with suppress(OSError), (disk / "ballast").open("wb", buffering=0) as file:
+            while file.write(bytes(1024)):
+                pass
+        with FaceStore(FaceCollection(disk / "faces"), 0.5, FakeClock(), print).observe(NoisyCrops()):  # type: ignore[arg-type]
+            assert folder.waiting() == []
+        (disk / "more").write_bytes(bytes(os.statvfs(disk).f_bavail * os.statvfs(disk).f_frsize))
+        with pytest.raises(
+            UsageError, match=r"faces/fer-edge-faces\.json cannot be written \(No space left on device\)"
+        ):
+            FaceFolder.create(disk / "faces", 7)
 
 
 def until(holds: Callable[[], bool]) -> None:

@@ -8,14 +8,13 @@ import shutil
 import stat
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 from builders import event
 from fakes import FakeClock
 from journal_items import read_journal
+from small_disk import mounted
 
 from device.output.journal.journal import Journal
 from fer_edge.cli import main
@@ -25,19 +24,6 @@ from fer_edge.journal.segments import segments
 
 ROOT = Path(__file__).parents[2]
 HEADER = event("header", 0, schema=SCHEMA, labels=["angry", "happy"])
-
-
-@contextmanager
-def mounted(folder: Path, size: str) -> Iterator[Path]:
-    """`folder` as a file system of its own, in memory, of that size. Skips where this process may not mount one."""
-    folder.mkdir()
-    command = ["mount", "-t", "tmpfs", "-o", f"size={size},nr_inodes=64", "none", str(folder)]
-    if os.geteuid() != 0 or subprocess.run(command, capture_output=True, check=False).returncode != 0:
-        pytest.skip("no file system may be mounted here")
-    try:
-        yield folder
-    finally:
-        subprocess.run(["umount", "--lazy", str(folder)], check=True)
 
 
 def remount(folder: Path, how: str) -> None:

@@ -18,6 +18,7 @@ import pytest
 from builders import journal_events
 from fakes import FakeClock
 from processes import ROOT, start_run, wait_until
+from small_disk import mounted
 
 from device.address import Address
 from device.config import Settings
@@ -113,8 +114,22 @@ def test_an_invalid_token_file_is_rejected(content: str, mode: int, words: str, 
     path.chmod(mode)
     with pytest.raises(UsageError, match=words):
         read_or_create_token(path)
-    with pytest.raises(UsageError, match="cannot be read"):
+    with pytest.raises(UsageError, match="cannot be written to"):
         read_or_create_token(tmp_path / "no/token")
+    path.unlink()
+    path.symlink_to(tmp_path / "nowhere")
+    with pytest.raises(UsageError, match="cannot be read"):
+        read_or_create_token(path)
+
+
+def test_a_full_disk_leaves_no_token_file_and_a_later_start_has_one(tmp_path: Path) -> None:
+    with mounted(tmp_path / "disk", "64k") as disk:
+        (disk / "ballast").write_bytes(bytes(os.statvfs(disk).f_bavail * os.statvfs(disk).f_frsize))
+        with pytest.raises(UsageError, match=r"cannot be written to .* \(No space left on device\)"):
+            read_or_create_token(disk / "token")
+        assert [file.name for file in disk.iterdir()] == ["ballast"]
+        (disk / "ballast").unlink()
+        assert read_or_create_token(disk / "token") == read_or_create_token(disk / "token")
 
 
 def test_a_logged_service_gets_no_printed_token(tmp_path: Path) -> None:

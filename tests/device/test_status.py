@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import threading
@@ -248,11 +249,23 @@ def test_a_status_file_that_cannot_be_written_never_stops_the_loop(tmp_path: Pat
     folder = tmp_path / "run"
     with StatusFile(folder, "camera", FakeClock(), 10.0, 5.0) as file:
         folder.rmdir()
+        folder.touch()
         file.write(RUNNING)
-        assert "cannot be written (No such file or directory)" in file.failure
-        folder.mkdir()
+        assert "cannot be written (Not a directory)" in file.failure
+        folder.unlink()
         file.write(RUNNING)
         assert file.failure == ""
+
+
+def test_a_runtime_folder_that_was_removed_is_made_again(tmp_path: Path) -> None:
+    """systemd-logind removes it when its user logs out of the last session."""
+    folder, clock = tmp_path / "user/run", FakeClock()
+    file = written(folder, RUNNING, clock)
+    shutil.rmtree(tmp_path / "user")
+    assert not read_instance("camera", [folder], clock).running
+    file.write(RUNNING)
+    assert read_instance("camera", [folder], clock).running and file.failure == ""
+    assert folder.stat().st_mode & 0o777 == 0o700
 
 
 def test_a_runtime_folder_of_another_user_is_rejected(tmp_path: Path) -> None:

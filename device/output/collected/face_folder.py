@@ -15,7 +15,7 @@ import json
 import os
 import re
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,6 +33,7 @@ _FORMAT = 1
 _NAME = re.compile(r"[0-9A-Za-z-]{1,80}\.png")
 _LARGEST_FILE_BYTES = 4 << 20  # of a crop: the model's input has at most 1024 px a side
 _LARGEST_MARKER_BYTES = 10_000
+_CLOCK_STEP_S = 60.0  # the wall clock was set, by the network or by hand
 _UNFINISHED_S = 3600.0  # a file that was begun longer ago is a leftover of a killed process
 
 _LIMITS = {
@@ -92,8 +93,14 @@ class FaceFolder:
             raise UsageError(
                 f"{path} already holds {others[0]}, which `fer-edge collect` did not write; name a new folder"
             )
-        marker = json.dumps({"format": _FORMAT, "expire_days": expire_days}, allow_nan=False)
-        write_atomically(path / MARKER, f"{marker}\n", mode=0o600)
+        marker = json.dumps({"format": _FORMAT, "expire_days": expire_days}, allow_nan=False) + "\n"
+        if not _holds(path / MARKER, marker):  # so that a full disk does not stop a collection that goes on as before
+            try:
+                write_atomically(path / MARKER, marker, mode=0o600)
+            except OSError as error:
+                raise UsageError(
+                    f"{path / MARKER} cannot be written ({error.strerror}); name another folder"
+                ) from error
         for inner in (folder.unlabelled, folder.labelled):
             _make_private(inner)
         return folder
@@ -174,6 +181,15 @@ class FaceFolder:
         """Deletes a crop without a label, and its line of the index. Raises FileNotFoundError when it is not there."""
         self._file(self.unlabelled, name).unlink()
         self.prune(None)
+
+    def correct_ages(self, ages_s: Mapping[str, float]) -> None:
+        """Sets the time of each crop without a label whose age in seconds is known, where the wall clock was set since."""
+        now_s = wall_s()
+        for name, age_s in ages_s.items():
+            with suppress(FileNotFoundError):  # it was labelled or deleted
+                file = self._file(self.unlabelled, name)
+                if abs(now_s - age_s - file.lstat().st_mtime) > _CLOCK_STEP_S:
+                    os.utime(file, (now_s - age_s, now_s - age_s), follow_symlinks=False)
 
     def prune(self, expire_days: float | None) -> int:
         """The number of crops without a label that were older and are deleted, with the index's lines of all that are gone."""
@@ -258,6 +274,10 @@ def _make_private(path: Path) -> None:
 
 def _open_private(path: Path, flags: int) -> int:
     return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | flags, 0o600)
+
+
+def _holds(path: Path, text: str) -> bool:
+    return path.is_file() and not path.is_symlink() and path.read_bytes() == text.encode()
 
 
 def _is_folder(path: Path) -> bool:

@@ -8,6 +8,7 @@ import os
 import re
 import secrets
 import stat
+from contextlib import suppress
 from pathlib import Path
 from typing import TextIO
 
@@ -27,8 +28,12 @@ def read_or_create_token(path: Path) -> str:
 
     Raises UsageError when others than the owner could read it, or when it holds no valid token.
     """
+    if not os.path.lexists(path):
+        try:
+            _create_file(path)
+        except OSError as error:
+            raise UsageError(f"the token cannot be written to {path} ({error.strerror}); name another file") from error
     try:
-        _create_file(path)
         with path.open("rb") as file:
             status = os.fstat(file.fileno())  # of the opened file, not of what the name may refer to by now
             text = file.read(1000).decode("ascii", "replace").strip()
@@ -64,9 +69,14 @@ def cookie_value(token: str) -> str:
 
 
 def _create_file(path: Path) -> None:
+    """Creates the file with a new token, whole or not at all; one that another process created meanwhile stays."""
+    fresh = path.with_name(f".{path.name}.{os.getpid()}.new")
     try:
-        number = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    except FileExistsError:
-        return
-    with os.fdopen(number, "w") as file:
-        file.write(f"{new_token()}\n")
+        with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+            file.write(f"{new_token()}\n")
+            file.flush()
+            os.fsync(file.fileno())
+        with suppress(FileExistsError):
+            os.link(fresh, path)
+    finally:
+        fresh.unlink(missing_ok=True)
