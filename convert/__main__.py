@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 from fer_edge.console import output
+from fer_edge.errors import exit_code_of
 
 
 def commands() -> dict[str, str]:
@@ -34,4 +35,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(exit_code_of(main))

@@ -1,5 +1,7 @@
-"""`python -m convert.readme`: writes the measured figures into README.md, models/README.md and the page
-of what a label is worth, and the presets into models/README.md."""
+"""`python -m convert.readme`: writes the measured figures and the presets into the documents.
+
+The figures are in README.md, models/README.md and the page of what a label is worth, the presets in models/README.md.
+"""
 
 from __future__ import annotations
 

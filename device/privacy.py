@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import textwrap
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -148,9 +149,8 @@ def _how_long(settings: Settings, journal: Path) -> list[str]:
             f"{settings.keep_days:g} days (keep_days) and up to one more, because a file of lines is deleted as a whole; "
             "longer while the machine is off, or where no clock was synchronized by systemd-timesyncd"
         )
-    lines.append(
-        f"`fer-edge log purge --before` removes older lines at once; all lines of the journal are in {journal}"
-    )
+    purge = f"fer-edge log purge --before 30d --log {shlex.quote(str(journal))}"
+    lines.append(f"`{purge}` removes lines that are older than 30 days at once")
     if settings.json or settings.detail != "none":
         lines.append(
             "what systemd stores of stdout has limits of its own, and neither keep_days nor a purge reaches it: "

@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import Any, NoReturn
 
+from fer_edge.console import print_any_text
 from fer_edge.text_cleaning import clean
 
 _CHOICE = re.compile(
@@ -51,6 +52,7 @@ class CommandParser(argparse.ArgumentParser):
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> tuple[Any, list[str]]:
         """The arguments, and an empty list: an unknown one is an error of the command that it was given to."""
+        print_any_text()  # a help text too
         parsed, unknown = super().parse_known_args(args, namespace)
         if unknown:
             option = next((word for word in unknown if word.startswith("-")), None)

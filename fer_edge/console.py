@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 from collections.abc import Callable
@@ -53,6 +54,12 @@ def result_output(text: str) -> None:
         output(text)
     except BrokenPipeError:
         discard_stdout()
+
+
+def print_any_text() -> None:
+    """Lets stdout replace the characters that its encoding lacks, as stderr does: on a terminal that is not UTF-8."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
 
 
 def discard_stdout() -> None:

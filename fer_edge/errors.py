@@ -24,7 +24,7 @@ import re
 import sys
 from collections.abc import Callable
 
-from fer_edge.console import discard_stdout, message, open_closed_streams
+from fer_edge.console import discard_stdout, message, open_closed_streams, print_any_text
 
 EXIT_CODES = {
     0: "done",
@@ -128,6 +128,7 @@ def exit_code_of(command: Callable[[], int]) -> int:
     It is 2 instead of 0 if the output could not be written completely. A closed stdout or stderr counts as /dev/null.
     """
     open_closed_streams()
+    print_any_text()
     code = _exit_code_of(command)
     try:
         sys.stdout.flush()

@@ -97,10 +97,12 @@ PRINTED_BY = {
     "device/recorded/annotate.py": ["label"],
     "device/recorded/files.py": ["label"],
     "device/recorded/index.py": ["label"],
+    "device/output/mqtt/connection.py": ["deploy", "run"],
     "device/recorded/labeller.py": ["label"],
     "device/recorded/ray_engine.py": ["label"],
     "device/recorded/rows.py": ["label"],
     "device/recorded/shards.py": ["label"],
+    "device/run.py": ["run"],
     "device/service/systemd_units.py --now": [],  # of systemctl
     "device/service/systemd_units.py": ["service install", "service show"],
     "device/system/control.py": ["pause", "resume"],

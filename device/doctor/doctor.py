@@ -69,7 +69,7 @@ class Doctor:
         bits = struct.calcsize("P") * 8
         yield system_checks.python(sys.version_info[:3], bits, platform.machine(), platform.libc_ver())
 
-        runtimes = runtime_folders(environ)
+        runtimes = (*([settings.runtime] if settings.runtime else []), *runtime_folders(environ))
         instance = read_instance(settings.name, runtimes, clock, self.root)
         log("trying packages, networks and the camera; this takes a while")
         steps = list(PREREQUISITES)

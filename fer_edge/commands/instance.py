@@ -37,10 +37,10 @@ def register(commands: Any) -> None:
 
 def _health(args: argparse.Namespace) -> int:
     from device.clock import SystemClock
-    from device.default_folders import runtime_folders
+    from device.config_sources import searched_runtime_folders
     from device.system.status import read_instance
 
-    status = read_instance(args.name, runtime_folders(), SystemClock())
+    status = read_instance(args.name, searched_runtime_folders(), SystemClock())
     output(json_text(status.to_json()) if args.json else status.text())
     if not status.running:
         raise NotRunning("; ".join(status.problems))
@@ -51,26 +51,26 @@ def _health(args: argparse.Namespace) -> int:
 
 def _pause(args: argparse.Namespace) -> int:
     from device.clock import SystemClock
-    from device.default_folders import runtime_folders
+    from device.config_sources import searched_runtime_folders
     from device.system.control import pause
 
-    output(pause(args.name, runtime_folders(), SystemClock(), args.log))
+    output(pause(args.name, searched_runtime_folders(), SystemClock(), args.log))
     return EXIT_DONE
 
 
 def _resume(args: argparse.Namespace) -> int:
     from device.clock import SystemClock
-    from device.default_folders import runtime_folders
+    from device.config_sources import searched_runtime_folders
     from device.system.control import resume
 
-    output(resume(args.name, runtime_folders(), SystemClock(), args.log))
+    output(resume(args.name, searched_runtime_folders(), SystemClock(), args.log))
     return EXIT_DONE
 
 
 def _reload(args: argparse.Namespace) -> int:
     from device.clock import SystemClock
-    from device.default_folders import runtime_folders
+    from device.config_sources import searched_runtime_folders
     from device.system.control import reload
 
-    output(reload(args.name, runtime_folders(), SystemClock()))
+    output(reload(args.name, searched_runtime_folders(), SystemClock()))
     return EXIT_DONE

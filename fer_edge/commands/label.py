@@ -99,6 +99,7 @@ def _label(args: argparse.Namespace) -> int:
     if args.show_faces and not args.annotate:
         raise UsageError("--show-faces needs --annotate, whose video it changes; give both")
     form = args.form or ("parquet" if args.engine else "csv")
+    settings = load_settings(vars(args), args.config).settings
     if args.explain_privacy:
         from device.privacy import explain_label
         from device.recorded.remote import is_remote
@@ -110,13 +111,12 @@ def _label(args: argparse.Namespace) -> int:
                 form,
                 args.annotate,
                 args.show_faces,
-                args.detector,
+                settings.detector,
                 reads_addresses=reads_addresses,
                 on_cluster=on_cluster,
             )
         )
         return EXIT_DONE
-    settings = load_settings(vars(args), args.config).settings
 
     def report(result: LabelResult) -> None:
         if args.as_json:
@@ -165,7 +165,7 @@ def _merge(args: argparse.Namespace) -> int:
             result_output(str(args.out / entry.table))
     if failed := [entry.path for entry in joined.entries if entry.error]:
         raise UsageError(f"{len(failed)} of {len(joined.entries)} could not be read to the end: {', '.join(failed)}")
-    message(
+    reporter(args.quiet)(
         f"{len(joined.entries)} labelled, {sum(entry.frames or 0 for entry in joined.entries)} frames, in {args.out}"
     )
     return EXIT_DONE

@@ -53,13 +53,13 @@ def _check(args: argparse.Namespace) -> int:
 def _purge(args: argparse.Namespace) -> int:
     from datetime import UTC, datetime
 
-    from device.default_folders import default_journal_folder
+    from device.config_sources import journal_folder_of
     from fer_edge.file_owner import acting_as_owner
     from fer_edge.journal.purge import purge
     from fer_edge.log.devices import journals_below
     from fer_edge.log.time_window import parse_moment
 
-    folder, before = args.log or default_journal_folder(name=args.name), parse_moment(args.before, datetime.now(UTC))
+    folder, before = args.log or journal_folder_of(args.name), parse_moment(args.before, datetime.now(UTC))
     with acting_as_owner(folder):  # root in a folder of the service
         result = purge(folder, before)
         others = [journal for journal in journals_below(folder) if journal != folder]

@@ -145,10 +145,10 @@ def selected_archive(args: argparse.Namespace) -> Archive | None:
 
 def _own_journal(name: str) -> Path:
     """The folder that `run` writes to. Raises UsageError, with the service's folder, where there is no journal."""
-    from device.default_folders import default_journal_folder
+    from device.config_sources import journal_folder_of
     from fer_edge.journal.segments import segments
 
-    folder = default_journal_folder(name=name)
+    folder = journal_folder_of(name)
     if folder.is_dir() and segments(folder):
         return folder
     service = _SERVICE_FOLDER

@@ -31,7 +31,10 @@ def test_faces_that_are_counted_at_each_size_are_named_as_such(tmp_path: Path) -
     result = newest("faces-by-size")
     result["n"] = 1200
     (tmp_path / "faces-by-size-2999-01-01.json").write_text(json.dumps(result))
-    assert ": 1,200 faces at 4 sizes, 1,085 pairs of face and size that are found |" in block(tmp_path)
+    large = [row for row in result["rows"] if row["size_px"] >= 90]
+    pairs = f"{sum(row['both'] for row in large):,} pairs"
+    assert len(large) > 3
+    assert f": 1,200 faces at {len(large)} sizes, {pairs} of face and size that are found |" in block(tmp_path)
 
 
 def test_the_sentence_on_the_time_of_a_summary_has_its_fastest_and_its_slowest_run() -> None:

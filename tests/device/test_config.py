@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from device.config import SETTING_FIELDS, Settings, merge_reloaded
+from device.config_sources import journal_folder_of, load_settings, searched_runtime_folders
 from device.default_folders import default_config_file, default_journal_folder, default_runtime_folder, runtime_folders
 from fer_edge.errors import UsageError
 
@@ -55,6 +56,30 @@ def test_a_private_runtime_folder_is_the_only_one_that_is_searched(tmp_path: Pat
     service = {**private, "RUNTIME_DIRECTORY": str(tmp_path / "b")}
     assert runtime_folders(service) == (tmp_path / "b", tmp_path / "a")
     assert default_runtime_folder({"FER_EDGE_RUNTIME": "relative"}) == default_runtime_folder({})
+
+
+def test_commands_find_the_journal_and_the_instance_that_the_settings_file_names(tmp_path: Path) -> None:
+    environ = {"XDG_CONFIG_HOME": str(tmp_path), "XDG_STATE_HOME": str(tmp_path / "state")}
+    default = default_journal_folder(environ)
+    assert journal_folder_of("camera", environ) == default
+    assert searched_runtime_folders(environ) == runtime_folders(environ)
+    (tmp_path / "fer-edge").mkdir()
+    file = tmp_path / "fer-edge/config.toml"
+    file.write_text('log = "/media/stick/log"\nruntime = "/media/ram"\n')
+    assert journal_folder_of("camera", environ) == Path("/media/stick/log")
+    assert journal_folder_of("door", environ) == default / "door", "the file is about another instance"
+    assert searched_runtime_folders(environ) == (Path("/media/ram"), *runtime_folders(environ))
+    file.write_text("log = 3")
+    with pytest.raises(UsageError, match=r"config\.toml:1: log must be a path"):
+        journal_folder_of("camera", environ)
+    assert searched_runtime_folders(environ) == runtime_folders(environ), "a running instance can still be paused"
+
+
+@pytest.mark.parametrize("name", ["log", "runtime", "bundle", "metrics_file", "live_token_file", "mqtt_ca"])
+def test_an_empty_path_is_not_the_current_folder(name: str, tmp_path: Path) -> None:
+    (tmp_path / "own.toml").write_text(f'{name} = ""\n')
+    with pytest.raises(UsageError, match=f"own.toml:1: {name} must be "):
+        load_settings({}, tmp_path / "own.toml", {})
 
 
 def test_config_file_is_the_services_else_the_users(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -46,6 +47,23 @@ def test_a_closed_stream_is_like_the_null_device(tmp_path: Path, closed: str) ->
     assert ran.returncode == 0 and "Traceback" not in ran.stderr
     lines = [json.loads(line) for path in (tmp_path / "log").rglob("*.jsonl") for line in path.read_text().splitlines()]
     assert {"header", "end"} <= {line["kind"] for line in lines}
+
+
+@pytest.mark.parametrize(
+    "words", ["fer_edge config show --commented", "fer_edge label --help", "convert.quantize --help"]
+)
+def test_a_terminal_that_is_not_utf8_gets_replaced_characters(words: str) -> None:
+    environ = os.environ | {"PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0"}
+    command = [sys.executable, "-m", *words.split()]
+    ran = subprocess.run(command, env=environ, capture_output=True, check=False)
+    assert ran.returncode == 0 and ran.stderr == b"", ran.stderr.decode()
+    assert b"\\u" in ran.stdout or b"\\x" in ran.stdout
+
+
+def test_the_list_of_the_hosts_commands_ends_quietly_at_a_reader_that_closes() -> None:
+    command = f"{sys.executable} -m convert | head -1; echo ${{PIPESTATUS[0]}}"
+    ran = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=True)
+    assert ran.stdout.splitlines()[-1] == "0" and ran.stderr == ""
 
 
 def test_a_file_that_cannot_be_made_is_named_by_its_own_name(
