@@ -14,6 +14,7 @@ from convert.evaluate.metrics import RocCurves, Scores
 from convert.train.history import TrainingSummary
 from fer_edge.errors import UsageError, host_extra_missing
 from fer_edge.palette import colour_of
+from fer_edge.text_cleaning import clean
 
 Real = float  # `float` is a field of Difference
 if TYPE_CHECKING:
@@ -105,7 +106,7 @@ def training(history: TrainingSummary) -> bytes:
 
 def confusion(scores: Scores) -> bytes:
     """Figure 3: the confusion matrix, each row in percent of its true class; a class without images stays empty."""
-    labels = [c.label for c in scores.classes]
+    labels = [clean(c.label) for c in scores.classes]
     shares = np.array([[np.nan if v is None else 100 * v for v in row] for row in scores.normalised()])
     with _figure(6.6, 5.6) as (figure, png):
         axes = figure.add_subplot()
@@ -114,7 +115,7 @@ def confusion(scores: Scores) -> bytes:
             if np.isfinite(value):
                 ink = "white" if value > 55 else "#222222"
                 axes.text(column, row, f"{value:.0f}", ha="center", va="center", color=ink)
-        rows = [f"{c.label}  ({c.support:,})" for c in scores.classes]
+        rows = [f"{label}  ({c.support:,})" for label, c in zip(labels, scores.classes, strict=True)]
         axes.set_xticks(range(len(labels)), labels, rotation=35, ha="right", rotation_mode="anchor")
         axes.set_yticks(range(len(labels)), rows)
         axes.set(xlabel="label given", ylabel="true label (images)")
@@ -135,7 +136,9 @@ def roc(scores: Scores, curves: RocCurves) -> bytes:
         for i, row in enumerate(scores.classes):
             if row.label in curves.tpr:
                 look = {"color": colour_of(row.label, labels).light, "ls": DASHES[i % len(DASHES)]}
-                axes.plot([0, *curves.fpr], [0, *curves.tpr[row.label]], label=f"{row.label}  {row.auc:.3f}", **look)
+                axes.plot(
+                    [0, *curves.fpr], [0, *curves.tpr[row.label]], label=f"{clean(row.label)}  {row.auc:.3f}", **look
+                )
         if curves.macro and scores.macro_auc:
             mean = f"mean  {scores.macro_auc.value:.3f}"
             axes.plot([0, *curves.fpr], [0, *curves.macro], color="black", lw=2.2, label=mean)
@@ -159,7 +162,7 @@ def roc_pair(curves: Curves) -> bytes:
                 colour = colour_of(label, [*curves.roc["float"]]).light
                 for name, width, alpha in (("float", 3.2, 0.35), ("int8", 1.1, 1.0)):
                     tpr = curves.roc[name][label]
-                    called = label if name == "int8" else None
+                    called = clean(label) if name == "int8" else None
                     axes.plot([0, *curves.fpr], [0, *tpr], color=colour, label=called, lw=width, alpha=alpha)
             axes.set(xlim=(0, right), ylim=(low, 1.0), xlabel="false positive rate", title=title)
             axes.set_ylabel("true positive rate")
@@ -180,8 +183,9 @@ def confusion_change(curves: Curves, labels: list[str]) -> bytes:
         for (row, column), value in np.ndenumerate(change):
             ink = "white" if abs(value) > 0.6 * most else "#222222"
             axes.text(column, row, f"{value:+d}" if value else "0", ha="center", va="center", color=ink)
-        axes.set_xticks(range(len(labels)), labels, rotation=35, ha="right", rotation_mode="anchor")
-        axes.set_yticks(range(len(labels)), labels)
+        names = [clean(label) for label in labels]
+        axes.set_xticks(range(len(labels)), names, rotation=35, ha="right", rotation_mode="anchor")
+        axes.set_yticks(range(len(labels)), names)
         axes.set(xlabel="label given", ylabel="true label")
         axes.tick_params(length=0)
         axes.spines[:].set_visible(False)
@@ -201,7 +205,7 @@ def class_differences(rows: Sequence[Difference]) -> bytes:
             if row.low is not None and row.high is not None:
                 axes.plot([row.low, row.high], [y, y], color=colour, lw=2.4, solid_capstyle="round")
             axes.plot([row.points], [y], color=colour, marker="o", ms=6)
-        names = [f"{row.name}\n{row.float:.1f} → {row.int8:.1f} %" for row in rows]
+        names = [f"{clean(row.name)}\n{row.float:.1f} → {row.int8:.1f} %" for row in rows]
         axes.set_yticks(at, names, fontsize=9, linespacing=1.1)
         axes.set(
             xlim=(-1.1 * reach, 1.1 * reach), ylim=(-0.6, len(rows) - 0.4), xlabel="int8 − float, percentage points"

@@ -15,9 +15,11 @@ from fer_edge.log.summary import Summary
 from fer_edge.log.tables import private_file
 from fer_edge.log.text_report import labels_seen
 from fer_edge.palette import colour_of
+from fer_edge.text_cleaning import clean
 
 ENDINGS = (".png", ".svg")
 _INK = "#333333"
+_LONGEST_NAME = 60  # characters of a label or a device that are drawn
 _FEW_S = 30.0  # of faces: a bar with less is pale, because its shares are uncertain
 _NOTHING: dict[str, Any] = {
     "facecolor": "#fafafa",
@@ -54,9 +56,11 @@ def draw_timeline(summaries: Sequence[Summary], path: Path) -> None:
             "a picture needs the extra `plots`: pip install 'fer-edge[plots]'; without --out it is text"
         ) from error
 
+    # No mathematics: a name may have dollar signs.
     style = {"font.size": 9, "text.color": _INK, "axes.labelcolor": _INK, "xtick.color": _INK, "ytick.color": _INK,
              "axes.edgecolor": "#999999", "hatch.linewidth": 0.5, "svg.fonttype": "none", "svg.hashsalt": "fer-edge",
-             "font.family": "sans-serif"}  # fmt: skip
+             "font.family": "sans-serif",
+             "text.parse_math": False}  # fmt: skip
     with mpl.rc_context(style):
         figure = Figure(figsize=(10, 3.3 * len(summaries) + 0.7), layout="constrained")
         grid = figure.add_gridspec(2 * len(summaries), 1, height_ratios=[2.2, 1] * len(summaries))
@@ -76,7 +80,8 @@ def draw_timeline(summaries: Sequence[Summary], path: Path) -> None:
         order = [*labels, *(name for name, *_ in SHADES.values()), _NOTHING["label"]]
         order = [name for name in order if name in marks]
         handles = [_swatch(marks[name]) for name in order]
-        figure.legend(handles, order, loc="outside lower center", ncols=7, frameon=False, handlelength=1.6)
+        names = [clean(name, _LONGEST_NAME) for name in order]
+        figure.legend(handles, names, loc="outside lower center", ncols=7, frameon=False, handlelength=1.6)
         with private_file(path) as fresh:
             figure.savefig(fresh, dpi=110, metadata={"Date": None} if path.suffix == ".svg" else None)
         path.chmod(0o644)
@@ -108,7 +113,7 @@ def _device(summary: Summary, upper: Any, lower: Any, labels: Sequence[str], mar
         look: dict[str, Any] = {"color": "white", "edgecolor": "#999999", "hatch": "///"}
         if label != UNSURE:
             look = {"color": colour_of(label, labels).light, "edgecolor": "white"}
-        drawn = upper.bar(starts, shares, widths, bottoms, align="edge", linewidth=0.4, label=label, **look)
+        drawn = upper.bar(starts, shares, widths, bottoms, align="edge", linewidth=0.4, **look)
         for bar, part in zip(drawn, seen, strict=True):
             bar.set_alpha(0.4 if _faces_s(part) < _FEW_S else 1.0)
         if seen:
@@ -121,7 +126,8 @@ def _device(summary: Summary, upper: Any, lower: Any, labels: Sequence[str], mar
     days = day if day == last else f"{day} to {last}"
     width = _width(parts[0].to_s - parts[0].from_s) if parts else ""
     pale = f"; pale: less than {_FEW_S:.0f} s of faces" if any(bar < _FEW_S for bar in map(_faces_s, seen)) else ""
-    upper.set_title(f"{summary.device.name}, {days} ({width}{pale})", loc="left", fontsize=10)
+    name = clean(summary.device.name, _LONGEST_NAME)
+    upper.set_title(f"{name}, {days} ({width}{pale})", loc="left", fontsize=10)
     looked = [part for part in parts if part.presence is not None]
     lower.bar([at(part.from_s) for part in looked], [part.presence or 0.0 for part in looked],
               [at(part.to_s) - at(part.from_s) for part in looked], align="edge", color="#5a5a5a", linewidth=0)  # fmt: skip

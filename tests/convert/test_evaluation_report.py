@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import shutil
+import warnings
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import cv2
 import numpy as np
@@ -18,6 +20,7 @@ from convert.evaluate.evaluation_report import EvaluationData, EvaluationReport,
 from convert.evaluate.inference_cost import InferenceCost
 from convert.evaluate.metrics import roc_curves, score
 from convert.evaluate.reported_labels import ReportingRule, clear_majority, reported_by_class
+from convert.parity.paired_comparison import curves_of_both
 from convert.report import plots
 from convert.report.__main__ import main
 from convert.report.evaluation_files import files, write
@@ -216,6 +219,25 @@ def test_correct_answers_are_dark_on_the_diagonal_of_the_confusion_matrix() -> N
         for s in (right, spread)
     ]
     assert dark[0] > 2 * dark[1]
+
+
+def test_figures_escape_the_characters_of_a_class_that_cannot_be_printed() -> None:
+    """matplotlib would warn with the character itself, and an SVG with it is not XML."""
+    bad, escaped = "\x1b]0;x\x07", r"\x1b]0;x\x07"
+    labels = (bad, *LABELS[1:])
+    rng = np.random.default_rng(0)
+    y = rng.integers(0, 7, 100)
+    logits = (rng.normal(size=(100, 7)) + 2 * np.eye(7)[y]).astype(np.float32)
+    scores = score(logits, y, labels, draws=10)
+    both = curves_of_both(logits, logits, y, labels)
+    difference = plots.Difference(bad, 70.0, 69.0, -1.0, -2.0, 0.0, 2.0, "open")
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        assert plots.confusion(scores) and plots.roc(scores, roc_curves(logits, y, labels))
+        svgs = [plots.roc_pair(both), plots.confusion_change(both, list(labels)), plots.class_differences([difference])]
+    assert not [str(one.message) for one in caught]
+    for svg in svgs:
+        assert escaped in "".join(ElementTree.fromstring(svg).itertext())
 
 
 def test_other_files_in_the_folder_stay(tmp_path: Path) -> None:

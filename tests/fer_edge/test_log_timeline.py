@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 import sys
 from itertools import combinations
 from pathlib import Path
+from xml.etree import ElementTree
 
 import cv2
 import numpy as np
@@ -170,6 +172,34 @@ def test_two_minutes_are_bars_of_a_minute_and_the_legend_has_what_is_there(
     assert main(["log", "plot", str(life.folder), "--utc", "--out", str(svg)]) == 0
     words = re.findall(r"<text[^>]*>([^<]*)</text>", svg.read_text())
     assert "kitchen, 2026-03-01 (a bar is 1 min)" in words and "paused" not in words and "unsure" not in words
+
+
+@pytest.mark.parametrize("suffix", [".svg", ".png"])
+def test_names_of_a_journal_from_elsewhere_are_drawn_as_text(
+    suffix: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Neither a terminal's commands, nor characters that XML does not have, nor matplotlib's mathematics."""
+    bad, dollars = "\x1b]0;x\x07\u202e", r"a$\foo$"
+    lives = [SimulatedDevice(tmp_path / folder, utc_s("2026-03-01T09:00:00"), folder) for folder in ("one", "two")]
+    for life in lives:
+        life.start()
+        life.watch(60, "happy", "sad")
+        life.end()
+    names = {"happy": bad, "sad": dollars, "one": f"kitchen{bad}", "two": dollars}
+    for segment in tmp_path.glob("*/journal-*.jsonl"):
+        text = segment.read_text()
+        for name, other in names.items():
+            text = text.replace(f'"{name}"', json.dumps(other))
+        segment.write_text(text)
+    out = tmp_path / f"day{suffix}"
+    assert main(["log", "plot", *(str(life.folder) for life in lives), "--out", str(out), "--utc"]) == 0
+    err = capfd.readouterr().err
+    assert len(err.splitlines()) == 1 and err.rstrip("\n").isprintable(), ascii(err)
+    if suffix == ".svg":
+        words = [text.text or "" for text in ElementTree.parse(out).iter("{http://www.w3.org/2000/svg}text")]
+        escaped = r"\x1b]0;x\x07\u202e"
+        assert {escaped, dollars} <= set(words)
+        assert [word for word in words if word.startswith((f"kitchen{escaped}, 2026", f"{dollars}, 2026"))][1:]
 
 
 def test_a_picture_needs_a_known_suffix(journal: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
