@@ -153,8 +153,8 @@ def _how_long(settings: Settings, journal: Path) -> list[str]:
     lines.append(f"`{purge}` removes lines that are older than 30 days at once")
     if settings.json or settings.detail != "none":
         lines.append(
-            "what systemd stores of stdout has limits of its own, and neither keep_days nor a purge reaches it: "
-            '`journalctl --vacuum-time`, or `detail = "none"` in the settings'
+            "what systemd stores of stdout has limits of its own (journald.conf), and neither keep_days nor a purge reaches "
+            'it; `detail = "none"` in the settings switches these lines off'
         )
     return lines
 

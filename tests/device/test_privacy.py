@@ -31,11 +31,11 @@ def privacy_text(**values: Any) -> str:
         ({"budget_bytes": 5_000_000}, ["larger than 5 MB"], []),
         (
             {"keep_days": 30.0},
-            ["30 days (keep_days) and up to one more", "journalctl --vacuum-time"],
+            ["30 days (keep_days) and up to one more", "journald.conf"],
             ["no limit by age"],
         ),
         ({}, ["no limit by age"], ["days (keep_days)"]),
-        ({"detail": "none"}, [], ["journalctl"]),
+        ({"detail": "none"}, [], ["journald"]),
         ({"name": "front"}, ["`fer-edge pause --name front`", "/var/lib/fer-edge/front"], []),
         ({"paused": True}, ["the run starts paused"], []),
         ({"region": (0, 0, 0.5, 1)}, ["only the region [0, 0, 0.5, 1]"], []),
