@@ -59,7 +59,8 @@ AmbientCapabilities=
 KeyringMode=private
 RemoveIPC=yes
 
-# Files: it writes to its two folders only. Other users may read its status file; the journal is readable for its group.
+# Files: it writes to its two folders only. Other users may read its status file. Only its user and root may read the journal;
+# its group may list the names of the folder's files.
 StateDirectory=fer-edge
 StateDirectoryMode=0750
 RuntimeDirectory=fer-edge
