@@ -80,8 +80,9 @@ def did_you_mean(typed: str, names: Sequence[str]) -> str:
 def _value_sentence(message: str) -> str:
     """argparse's message about the value of one argument as a sentence of ours; empty for another message."""
     if found := _CHOICE.fullmatch(message):
-        value, choices = _bare(found["value"]), re.findall(r"[^\s,']+", found["choices"])
+        value, choices = _bare(found["value"]), [_bare(choice) for choice in found["choices"].split(", ")]
         near = did_you_mean(value, choices)
+        choices = [f"“{choice}”" if "," in choice else choice for choice in choices]  # else it would look like two
         if found["name"].startswith("-"):
             return f"{found['name']}: “{clean(value, 60)}” is none of {', '.join(choices)}{near}"
         return f"there is no {found['name'].lower()} “{clean(value, 60)}”{near or '; there are ' + ', '.join(choices)}"

@@ -6,21 +6,27 @@ it does as that user, so that it can do no more than the user itself could.
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 from fer_edge.bounded_read import read_bounded
 
+_MOST_LINKS = 40  # as Linux follows, path_resolution(7)
+
 
 @contextmanager
-def acting_as_owner(path: Path, owner: tuple[int, int] | None = None) -> Iterator[None]:
+def acting_as_owner(
+    path: Path, owner: tuple[int, int] | None = None, groups_of_owner: Sequence[int] = ()
+) -> Iterator[None]:
     """For root, the block runs with the rights of `owner` (uid, gid), else with those of the owner of `path`.
 
-    The owner of a path is that of its first part that does not belong to root: that user can replace everything below. For
-    another user nothing changes. Only for processes with one thread: the rights are those of the process.
+    The owner of a path is that of its first part that does not belong to root: that user can replace everything below. The
+    block has no further groups but `groups_of_owner`. For another user nothing changes. Only for processes with one thread:
+    the rights are those of the process.
     """
     uid, gid = owner if owner is not None and owner[0] else owner_of(path)
     if os.geteuid() or not uid:
@@ -28,7 +34,7 @@ def acting_as_owner(path: Path, owner: tuple[int, int] | None = None) -> Iterato
         return
     groups, own_gid = os.getgroups(), os.getegid()
     try:
-        os.setgroups([])
+        os.setgroups(groups_of_owner)
         os.setegid(gid)
         os.seteuid(uid)
         yield
@@ -49,6 +55,32 @@ def owner_of(path: Path) -> tuple[int, int]:
         if found.st_uid:
             return found.st_uid, found.st_gid
     return 0, 0
+
+
+def with_links_of_root(path: Path) -> tuple[Path, Path | None]:
+    """The absolute path with the links that belong to root followed, up to the first link of another user; and that link.
+
+    None where there is no such link. What does not exist is kept as it is. Raises OSError for links that lead in a circle.
+    """
+    done, parts, links = Path("/"), list(path.absolute().parts[1:]), 0
+    while parts:
+        part = done.parent if parts[0] == ".." else done / parts[0]
+        del parts[0]
+        try:
+            found = part.lstat()
+        except OSError:
+            return part.joinpath(*parts), None
+        if not stat.S_ISLNK(found.st_mode):
+            done = part
+        elif found.st_uid:
+            return part.joinpath(*parts), part
+        else:
+            target = part.readlink()
+            if (links := links + 1) > _MOST_LINKS:
+                raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), str(path))
+            done = Path("/") if target.is_absolute() else done
+            parts[:0] = target.parts[1:] if target.is_absolute() else target.parts
+    return done, None
 
 
 def read_plain_file(path: Path, largest_bytes: int) -> tuple[bytes, tuple[int, int]]:

@@ -28,7 +28,7 @@ from device.default_folders import default_journal_folder, default_runtime_folde
 from device.doctor import service_checks, system_checks
 from device.doctor.findings import FAIL, DoctorReport, Fact, Finding, make_finding
 from device.doctor.subprocess_probe import PREREQUISITES
-from device.service.systemd_units import service_environment
+from device.service.systemd_units import is_installed, service_environment
 from device.system.health import Sensors, vcgencmd
 from device.system.mounts import read_mounts
 from device.system.status import read_instance
@@ -82,8 +82,11 @@ class Doctor:
         user, mounts = system_checks.user_name(os.geteuid()), read_mounts(self.root)
         journal = settings.log or default_journal_folder(environ, settings.name)
         yield system_checks.devices(user, self.root)
-        yield system_checks.folder(journal, "journal", user, mounts)
-        yield system_checks.folder(settings.runtime or default_runtime_folder(environ), "status", user, mounts)
+        is_service = os.geteuid() == 0 and (self.first_run or is_installed(self.root))
+        runtime = settings.runtime or default_runtime_folder(environ)
+        for check, path in (("journal", journal), ("status", runtime)):
+            writer = system_checks.service_user(path, environ) if is_service else None
+            yield system_checks.folder(path, check, user, mounts, writer)
         health = Sensors(journal, clock, vcgencmd, self.root).read()
         stamp = clock.stamp()
         yield system_checks.power(health)

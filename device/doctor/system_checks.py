@@ -10,14 +10,16 @@ import grp
 import os
 import pwd
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from device.config import Settings
 from device.doctor.findings import Finding, make_finding
+from device.service.systemd_units import NAME
 from device.system.health import BITS, Health
 from device.system.mounts import MEMORY_FILE_SYSTEMS, Mount, mount_of
+from fer_edge.file_owner import acting_as_owner, owner_of, with_links_of_root
 from fer_edge.requirements import MIN_GLIBC, PYTHON_VERSIONS
 
 _DEVICE_PATTERNS = ("video*", "media*", "dma_heap/*")
@@ -64,18 +66,38 @@ def devices(user: str, root: Path) -> Finding:
     return make_finding("devices.refused", user=user, nodes=_first_names(refused, root), group=group)
 
 
-def folder(path: Path, check: str, user: str, mounts: list[Mount]) -> Finding:
-    """Whether a file can be made, written and synced in `path`, or in its nearest parent that exists."""
-    existing = next((folder for folder in (path, *path.parents) if folder.exists()), path)
-    facts: dict[str, Any] = {"check": check, "purpose": _PURPOSES[check], "path": path}
+def service_user(path: Path, environ: Mapping[str, str], name: str = NAME) -> pwd.struct_passwd | None:
+    """The user who will write into `path` where root checks the system's service.
+
+    None where there is no such user yet, and in the folders that systemd makes and gives to it.
+    """
+    given = (environ.get(variable, "") for variable in ("STATE_DIRECTORY", "RUNTIME_DIRECTORY"))
+    if any(path.is_relative_to(folder) for folders in given for folder in folders.split(":") if folder):
+        return None
     try:
-        descriptor, temporary = tempfile.mkstemp(prefix=".fer-edge-doctor-", dir=existing)
-        try:
-            os.write(descriptor, b"x" * 4096)
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
-            Path(temporary).unlink()
+        return pwd.getpwnam(name)
+    except KeyError:
+        return None
+
+
+def folder(path: Path, check: str, user: str, mounts: list[Mount], writer: pwd.struct_passwd | None = None) -> Finding:
+    """Whether a file can be made, written and synced in `path`, or in its nearest parent that exists.
+
+    Root tries it with the rights of `writer`, else with those of the folder's owner, and through no link of another user.
+    """
+    facts: dict[str, Any] = {"check": check, "purpose": _PURPOSES[check], "path": path}
+    existing, owner, groups = path, None, []
+    try:
+        if os.geteuid() == 0:
+            path, link = with_links_of_root(path)
+            if link is not None:
+                return make_finding("folder.link", link=link, owner=user_name(link.lstat().st_uid), **facts)
+            owner = (writer.pw_uid, writer.pw_gid) if writer else owner_of(path)
+            groups = os.getgrouplist(writer.pw_name, writer.pw_gid) if writer else []
+            user = user_name(owner[0]) if owner[0] else user
+        with acting_as_owner(path, owner, groups):
+            existing = next((folder for folder in (path, *path.parents) if folder.exists()), path)
+            _try_to_write(existing)
     except OSError as error:
         match error.errno:
             case errno.EACCES | errno.EPERM:
@@ -87,6 +109,16 @@ def folder(path: Path, check: str, user: str, mounts: list[Mount]) -> Finding:
                 return make_finding("folder.full", **facts)
         return make_finding("folder.broken", error=error.strerror, **facts)
     return make_finding("folder.ok", **facts)
+
+
+def _try_to_write(folder: Path) -> None:
+    descriptor, temporary = tempfile.mkstemp(prefix=".fer-edge-doctor-", dir=folder)
+    try:
+        os.write(descriptor, b"x" * 4096)
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+        Path(temporary).unlink()
 
 
 def power(health: Health) -> Finding:

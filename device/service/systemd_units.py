@@ -59,7 +59,8 @@ AmbientCapabilities=
 KeyringMode=private
 RemoveIPC=yes
 
-# Files: it writes to its two folders only. Other users may read its status file; the journal is readable for its group.
+# Files: it writes to its two folders only. Other users may read its status file. Only its user and root may read the journal;
+# its group may list the names of the folder's files.
 StateDirectory=fer-edge
 StateDirectoryMode=0750
 RuntimeDirectory=fer-edge
@@ -204,10 +205,15 @@ def install_unit(unit: Unit, root: Path = Path("/")) -> list[Path]:
     return list(files)
 
 
+def is_installed(root: Path = Path("/")) -> bool:
+    """Whether a unit of the system is there, for one camera or for several."""
+    units = root / SYSTEM_UNITS.relative_to("/")
+    return any((units / f"{NAME}{at}.service").is_file() for at in ("", "@"))
+
+
 def service_environment(environ: Mapping[str, str], root: Path = Path("/")) -> dict[str, str]:
     """`environ` with the variables of the installed system service, so that `doctor` finds the same folders."""
-    units = root / SYSTEM_UNITS.relative_to("/")
-    if not any((units / f"{NAME}{at}.service").is_file() for at in ("", "@")):
+    if not is_installed(root):
         return dict(environ)
     return {
         "STATE_DIRECTORY": "/var/lib/fer-edge",

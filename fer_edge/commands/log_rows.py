@@ -61,6 +61,7 @@ def register(actions: Any) -> None:
         parser.add_argument(
             "--partition",
             choices=[PARTITION],
+            metavar=PARTITION,
             help="write an archive: Hive-partitioned Parquet that `log query` reads (extra `duckdb`); replaces these devices' "
             "rows in it, except those that the journal no longer has; default: one file",
         )

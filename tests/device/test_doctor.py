@@ -7,6 +7,7 @@ from __future__ import annotations
 import grp
 import json
 import os
+import pwd
 import shlex
 import shutil
 import subprocess
@@ -398,6 +399,64 @@ def test_a_camera_whose_group_has_no_name_is_opened_to_the_group_video() -> None
 CASES["folder.ok"] = lambda path, patch: system_checks.folder(path / "not/yet/there", "journal", "me", [])
 CASES["folder.refused"] = lambda path, patch: system_checks.folder(Path("/sys/kernel"), "journal", "me", [])
 CASES["folder.broken"] = lambda path, patch: system_checks.folder(Path("/proc/self"), "status", "me", [])
+
+
+@contextmanager
+def folder_of_root() -> Iterator[Path]:
+    """A folder of root that any user may enter."""
+    if os.geteuid() != 0:
+        pytest.skip("only root acts for other users")
+    with tempfile.TemporaryDirectory(dir="/tmp") as folder:
+        Path(folder).chmod(0o755)
+        yield Path(folder)
+
+
+def owned(folder: Path, uid: int = 12345) -> Path:
+    folder.mkdir()
+    os.chown(folder, uid, uid)
+    return folder
+
+
+@case("folder.link")
+def a_link_of_the_user_of_the_service(path: Path, patch: pytest.MonkeyPatch) -> Iterator[Finding]:
+    with folder_of_root() as folder:
+        victim = owned(folder / "victim", 0)
+        before_ns = victim.stat().st_mtime_ns
+        link = owned(folder / "state") / "door"
+        link.symlink_to(victim)
+        os.chown(link, 12345, 12345, follow_symlinks=False)
+        for below in (link, link / "journal"):
+            found = system_checks.folder(below, "journal", "root", [])
+            assert f"{link} is a link of the user 12345" in found.filled("what")
+            yield found
+        assert victim.stat().st_mtime_ns == before_ns, "root has not written there"
+
+
+def test_root_tries_a_folder_with_the_rights_of_the_user_who_will_write(shared_path: Path) -> None:
+    """Of the folder's owner; and of the service's user, who cannot write where only root can."""
+    nobody = pwd.getpwnam("nobody")
+    closed, given = owned(shared_path / "closed", 12345), owned(shared_path / "given", nobody.pw_uid)
+    closed.chmod(0o555)
+    refused = system_checks.folder(closed / "log", "journal", "root", [])
+    assert refused.key == "folder.refused" and "cannot be written by 12345 (" in refused.filled("what")
+    assert system_checks.folder(given / "log", "journal", "root", []).key == "folder.ok"
+    assert system_checks.folder(shared_path / "log", "journal", "root", []).key == "folder.ok", "a run of root"
+    of_service = system_checks.folder(shared_path / "log", "journal", "root", [], nobody)
+    assert of_service.key == "folder.refused" and "cannot be written by nobody (" in of_service.filled("what")
+    assert system_checks.folder(given / "log", "journal", "root", [], nobody).key == "folder.ok"
+    (shared_path / "moved").symlink_to(given)  # by root, who may
+    assert system_checks.folder(shared_path / "moved/log", "journal", "root", [], nobody).key == "folder.ok"
+    (shared_path / "turn").symlink_to("turn")
+    assert system_checks.folder(shared_path / "turn/log", "journal", "root", []).key == "folder.broken"
+    assert os.geteuid() == 0 and list(given.iterdir()) == []
+
+
+def test_what_systemd_makes_for_the_service_need_not_be_there() -> None:
+    environ = {"STATE_DIRECTORY": "/var/lib/x", "RUNTIME_DIRECTORY": "/run/x:/run/y"}
+    for path, expected in (("/var/lib/x/door", None), ("/run/y", None), ("/var/lib/xy", "nobody"), ("/srv", "nobody")):
+        user = system_checks.service_user(Path(path), environ, "nobody")
+        assert (user and user.pw_name) == expected, path
+    assert system_checks.service_user(Path("/srv"), environ, "no-such-user") is None
 
 
 @contextmanager

@@ -47,6 +47,10 @@ def answer(words: list[str], capsys: pytest.CaptureFixture[str]) -> list[str]:
             ],
         ),
         (
+            "log export all --partition device --out archive",
+            ["fer-edge log export all: error: --partition: “device” is none of “device,day”; did you mean device,day?"],
+        ),
+        (
             "run --camra 0",
             [
                 "usage: fer-edge run [options]",
