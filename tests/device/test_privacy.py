@@ -32,6 +32,7 @@ def privacy_text(**values: Any) -> str:
         ({"keep_days": 30.0}, ["30 days at most"], ["no limit by age"]),
         ({}, ["no limit by age"], ["days at most (keep_days)"]),
         ({"name": "front"}, ["`fer-edge pause --name front`", "/var/lib/fer-edge/front"], []),
+        ({"camera": "rtsp:/me:secret@cam.local"}, ["camera …,"], ["secret"]),
         ({"paused": True}, ["the run starts paused"], []),
         ({"region": (0, 0, 0.5, 1)}, ["only the region [0, 0, 0.5, 1]"], []),
         (
