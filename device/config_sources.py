@@ -237,13 +237,13 @@ class SettingsReport:
 
 def settings_report(loaded: LoadedSettings, environ: Mapping[str, str] = os.environ) -> SettingsReport:
     """The settings of a run with default folders filled in, their origins and descriptions."""
-    from device.camera.camera_url import redact_url
+    from device.camera.camera_url import shown_camera
 
     settings = loaded.settings
     resolved = {
         "log": settings.log or journal_folder_and_origin(environ, settings.name)[0],
         "runtime": settings.runtime or runtime_folder_and_origin(environ)[0],
-        "camera": redact_url(settings.camera) if "://" in settings.camera else settings.camera,
+        "camera": shown_camera(settings.camera),
     }
     views = {
         name: SettingView(

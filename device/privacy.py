@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from device.address import Address
-from device.camera.camera_url import redact_url
+from device.camera.camera_url import shown_camera
 from device.camera.factory import URL_SCHEMES
 from device.config import Settings
 from device.default_folders import default_journal_folder, default_runtime_folder, expand_user
@@ -285,8 +285,8 @@ def _wrapped(line: str) -> str:
 
 
 def _shown(camera: str) -> str:
-    if _is_address(camera):
-        return redact_url(camera)
+    if (shown := shown_camera(camera)) != camera or _is_address(camera):
+        return shown
     path = expand_user(Path(camera))
     # As in the journal: the name of a folder may contain a person's name.
     return path.name if len(path.parts) > 1 and not camera.startswith("/dev/") else camera

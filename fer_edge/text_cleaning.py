@@ -26,6 +26,15 @@ def clean_lines(text: str, limit: int = 4000) -> str:
     return "\n".join(clean(line, limit) for line in text.split("\n"))
 
 
+def may_hold_password(name: str) -> bool:
+    """Whether the name of what is not there may be a mistyped address with a password: it has a colon before an @.
+
+    >>> may_hold_password("http:/user:secret@camera/1"), may_hold_password("a@b.png")
+    (True, False)
+    """
+    return ":" in name.rpartition("@")[0]
+
+
 def spreadsheet_text(text: str) -> str:
     """The text as a cell of a CSV file, cleaned; one that a spreadsheet would take for a formula begins with an apostrophe."""
     return clean(

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from contextlib import closing
 from pathlib import Path
 from urllib.parse import SplitResult, quote, urljoin, urlsplit
 
+from device.default_folders import expand_user
 from device.password_file import read_password
 from fer_edge.errors import UsageError
+from fer_edge.text_cleaning import may_hold_password
 
 _REDIRECTS = (301, 302, 303, 307, 308)
 _HTTP_SCHEMES = ("http", "https")
@@ -17,9 +20,11 @@ _LONGEST_LOCATION = 2000  # characters
 def redact_url(address: str) -> str:
     """The address as it may be shown and stored: its scheme and host alone, for a path too may be a secret.
 
-    Not even the host of an address with an @ behind a slash: that may be the end of a password.
+    Not even the host of an address with an @ behind a slash: that may be the end of a password. Nothing of one without ://.
     """
-    scheme, _, rest = address.partition("://")
+    scheme, separator, rest = address.partition("://")
+    if not separator:
+        return "…"
     before, at, after = rest.rpartition("@")
     if at and any(sign in before for sign in "/\\"):
         return f"{scheme}://…"
@@ -32,6 +37,12 @@ def redact_url(address: str) -> str:
         return f"{scheme}://…"
     name = parts.hostname or ""
     return f"{scheme}://{f'[{name}]' if ':' in name else name}{port}{'/…' if rest.strip('/') else ''}"
+
+
+def shown_camera(camera: str) -> str:
+    """The camera's name as it may be shown: of an address, well written or not, what `redact_url` leaves."""
+    is_file = os.path.exists(expand_user(Path(camera)))  # noqa: PTH110 - it raises nothing, not even for a long name
+    return redact_url(camera) if "://" in camera or (may_hold_password(camera) and not is_file) else camera
 
 
 def _cut(text: str) -> tuple[str, str]:

@@ -13,6 +13,7 @@ from device.config import Settings
 from device.default_folders import expand_user
 from fer_edge.console import message
 from fer_edge.errors import CameraNotOpened, UsageError
+from fer_edge.text_cleaning import may_hold_password
 
 NAME_FORMS = (
     "0, usb:0, csi:0, a link in /dev/v4l/by-id, a video file, a folder of images, an http:// or rtsp:// address, "
@@ -69,15 +70,19 @@ def _network_stream(name: str, settings: Settings, clock: Clock) -> Source:
     except ValueError:
         known = False
     if not known:
-        raise UsageError(
-            f"the address {redact_url(name)} cannot be a camera; give one of {', '.join(URL_SCHEMES)}, then :// and a host"
-        )
+        raise _no_camera_address(name)
     require_user(
         name, settings.camera_password_file
     )  # now: a camera that is waited for is not opened with wrong settings
     from device.camera.stream import NetworkStream
 
     return NetworkStream(name, settings, clock)
+
+
+def _no_camera_address(name: str) -> UsageError:
+    return UsageError(
+        f"the address {redact_url(name)} cannot be a camera; give one of {', '.join(URL_SCHEMES)}, then :// and a host"
+    )
 
 
 def _file_or_folder(name: str, settings: Settings, clock: Clock) -> Source:
@@ -96,6 +101,8 @@ def _file_or_folder(name: str, settings: Settings, clock: Clock) -> Source:
         from device.camera.replay import VideoFile
 
         return VideoFile(path, clock, settings.raw_fps, message)
+    if may_hold_password(name):
+        raise _no_camera_address(name)
     if len(path.parts) > 1 or path.suffix or name.startswith(("~", ".")):
         raise CameraNotOpened(f"there is no file or folder {path}; check the path")
     raise UsageError(f"“{name}” is not a camera; give {NAME_FORMS}")

@@ -20,6 +20,7 @@ from fer_edge.folder_files import files_below, in_sentence
 from fer_edge.journal.segments import lock_folder
 from fer_edge.json_fields import json_text, parse_json
 from fer_edge.media_files import VIDEO_SUFFIXES, is_video_file
+from fer_edge.text_cleaning import may_hold_password
 
 FORMATS = ("csv", "parquet")
 ANNOTATED = ".labelled.mp4"  # appended to the whole name of the recording; such a file is never a recording
@@ -107,11 +108,13 @@ def find_recordings(paths: Sequence[Path | str]) -> list[Recording]:
             if (real := file.resolve()) in found:
                 continue
             name = file.relative_to(path).as_posix() if path.is_dir() else file.name
-            _take_name(names, name, file)
             try:
-                found[real] = Recording.at(file, name)
+                recording = Recording.at(file, name)
             except OSError as error:
-                raise UsageError(f"{file} cannot be read: {error.strerror}; check the path") from error
+                shown = "what may be an address" if may_hold_password(str(file)) else file
+                raise UsageError(f"{shown} cannot be read: {error.strerror}; check the path") from error
+            _take_name(names, name, file)
+            found[real] = recording
             if not file.is_file():
                 raise UsageError(
                     f"{file} is not a file; use `fer-edge run --camera` for anything other than a recording"

@@ -20,7 +20,7 @@ from fer_edge.events import UNSURE
 from fer_edge.json_fields import json_text
 from fer_edge.limits import PICTURE_FILE_BYTES, PICTURE_PIXELS
 from fer_edge.media_files import is_picture_file, is_video_file
-from fer_edge.text_cleaning import clean
+from fer_edge.text_cleaning import clean, may_hold_password
 
 if TYPE_CHECKING:
     import numpy as np
@@ -131,7 +131,8 @@ def _decoded_gray(path: Path) -> np.ndarray:
         raise UsageError(f"{path} is a folder; name images, or `fer-edge run --camera {path}` for all of them")
     if not path.is_file():
         problem = "is not a file; name an image" if path.exists() else "does not exist"
-        raise UsageError(f"{path} {problem}")
+        shown = path if path.exists() or not may_hold_password(str(path)) else "what may be an address"
+        raise UsageError(f"{shown} {problem}")
     if (size := path.stat().st_size) > PICTURE_FILE_BYTES:
         raise UsageError(f"{path} has {size:,} bytes; an image of at most {PICTURE_FILE_BYTES:,} is read")
     try:

@@ -24,7 +24,7 @@ from builders import write_image, write_raw_video, write_video
 from fakes import FakeClock, network_camera, silent_listener
 from processes import ROOT
 
-from device.camera.camera_url import redact_url, with_password
+from device.camera.camera_url import redact_url, shown_camera, with_password
 from device.camera.factory import create_source
 from device.camera.replay import ImageFolder, VideoFile, is_raw_video
 from device.camera.source import EndOfStream, SourceDescription, SourceLost
@@ -83,6 +83,9 @@ def test_names(tmp_path: Path, name: str, kind: type) -> None:
         ("http://host:port/", 2, "cannot be a camera"),
         ("missing.mp4", 4, "no file or folder missing.mp4"),
         ("{}/nothing/here", 4, "no file or folder"),
+        ("http:/user:secret@h/token", 2, "the address … cannot be a camera; give one of http"),
+        ("http:user:secret@h", 2, "the address … cannot be a camera"),
+        ("user:secret@h/token", 2, "the address … cannot be a camera"),
         ("~/no such file", 4, "no file or folder"),
         ("{}/pipe.mp4", 2, "is neither a file nor a folder"),
         ("{}/empty", 4, "holds no images"),
@@ -190,10 +193,19 @@ def test_what_the_driver_gives_instead_is_described(
         ("rtsp://h:secret/x", "rtsp://…"),
         ("rtsp://a:b@[::1]:554/x", "rtsp://[::1]:554/…"),
         ("rtsp://[/x", "rtsp://…"),
+        ("rtsp:/a:b@h/x", "…"),
     ],
 )
 def test_a_url_is_shown_without_passwords(address: str, shown: str) -> None:
     assert redact_url(address) == shown
+
+
+def test_a_file_with_the_signs_of_an_address_is_shown_by_its_name(tmp_path: Path) -> None:
+    file = tmp_path / "12:30@door.mp4"
+    assert shown_camera(str(file)) == "…"
+    file.touch()
+    assert shown_camera(str(file)) == str(file)
+    assert shown_camera("a:" * 300 + "@h") == "…"
 
 
 def test_a_video_returns_every_frame_with_its_position(tmp_path: Path) -> None:

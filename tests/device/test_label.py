@@ -564,6 +564,11 @@ def test_a_full_disk_is_an_error_and_leaves_no_files(tmp_path: Path, annotate: b
     ("words", "message"),
     [
         (["{}/missing.mp4", "--out", "{}/out"], "cannot be read: No such file"),
+        (
+            ["http:/user:secret@h/a.mp4", "http:/u:secret@i/a.mp4", "--out", "{}/out"],
+            "an address cannot be read: No such",
+        ),
+        (["rtsp://user:secret@h/a.mp4", "--out", "{}/out"], "an address cannot be read: No such"),
         (["{}/nothing", "--out", "{}/out"], "has no video"),
         (["/dev/null", "--out", "{}/out"], "/dev/null is not a file"),
         (["{}/clip.mp4", "--out", "{}/clip.mp4"], "cannot be written to: File exists"),
@@ -584,6 +589,7 @@ def test_a_wrong_argument_is_an_error_with_advice(tmp_path: Path, words: list[st
         write_video(clip, faces(2))
     ended = ran(*(word.format(tmp_path) for word in words))
     assert ended.returncode == 2 and message in ended.stderr and "Traceback" not in ended.stderr
+    assert "secret" not in ended.stderr
     assert ended.stdout == "" and not contents(tmp_path / "out")
 
 

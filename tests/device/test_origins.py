@@ -192,6 +192,12 @@ def test_a_password_is_never_shown(tmp_path: Path) -> None:
     assert "camera" not in tomllib.loads(settings_text(configured, False, NOWHERE)), "what is not whole is no setting"
 
 
+def test_a_password_in_a_mistyped_address_is_not_shown(tmp_path: Path) -> None:
+    configured = loaded(tmp_path, 'camera = "rtsp:/me:secret@cam.local/1"')
+    text = settings_text(configured, True, NOWHERE) + json.dumps(settings_report(configured, NOWHERE).to_json())
+    assert "secret" not in text and "me:" not in text and '# camera = "…"' in text
+
+
 def test_flags_are_names_without_units() -> None:
     flags = {name: flag_name(name) for name in SETTING_FIELDS}
     assert len(set(flags.values())) == len(SETTING_FIELDS)

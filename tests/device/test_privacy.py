@@ -37,6 +37,7 @@ def privacy_text(**values: Any) -> str:
         ({}, ["no limit by age"], ["days (keep_days)"]),
         ({"detail": "none"}, [], ["journald"]),
         ({"name": "front"}, ["`fer-edge pause --name front`", "/var/lib/fer-edge/front"], []),
+        ({"camera": "rtsp:/me:secret@cam.local"}, ["camera …,"], ["secret"]),
         ({"paused": True}, ["the run starts paused"], []),
         ({"region": (0, 0, 0.5, 1)}, ["only the region [0, 0, 0.5, 1]"], []),
         (

@@ -86,12 +86,13 @@ def test_an_unreadable_file_is_named_and_the_others_are_classified(
 ) -> None:
     os.mkfifo(pictures / "pipe.png")
     too_long = "x" * 300 + ".png"
-    names = ["text.png", "face.png", "nowhere.png", ".", "pipe.png", too_long, "wall.png"]
+    names = ["text.png", "face.png", "nowhere.png", ".", "pipe.png", too_long, "wall.png", "http:/u:secret@h"]
     assert main(["predict", *(str(pictures / name) for name in names)]) == 2
     out, err = capsys.readouterr()
     assert [line.split()[0] for line in out.splitlines()] == [str(pictures / name) for name in ("face.png", "wall.png")]
-    for sentence in ("text.png is not an image", "nowhere.png does not exist", f"{pictures} is a folder", "5 of 7"):
+    for sentence in ("text.png is not an image", "nowhere.png does not exist", f"{pictures} is a folder", "6 of 8"):
         assert sentence in err
+    assert "what may be an address does not exist" in err and "secret" not in err
     assert "pipe.png is not a file; name an image" in err
     assert "x.png cannot be read: File name too long" in err
 
