@@ -57,6 +57,9 @@ UNRELEASED = {
         "`nano` by the recipe of the release before this one, for a processor: 84 epochs, of whose views a teacher sees twelve",
         ours="the `nano` before this one, in this repository's history",
     ),
+    "nano-5x5": Unreleased(
+        "`nano-short` with a stem of stride 2 and 5×5 depthwise convolutions in its last two blocks"
+    ),
     "teacher": Unreleased(
         "the blocks of `large`, wider; 113 epochs; with `--votes` a second head learns FER+'s votes",
         ours="three were trained by this recipe in PyTorch: PublicTest accuracies in [large](large/CARD.md)",

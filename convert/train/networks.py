@@ -29,10 +29,12 @@ class Network:
 
     side: int | None = 48  # None: any, for training at several resolutions
     stem: int = 64
+    stem_stride: int = 1
     widths: tuple[int, ...] = (64, 128, 256)  # of the residual blocks, two convolutions each
     strides: tuple[int, ...] = ()  # of each block's first convolution; empty: max pooling by 2 after every block
     # depthwise-separable convolutions; a block that changes width or side starts with one more, before the shortcut
     separable: bool = False
+    depthwise_kernels: tuple[int, ...] = ()  # of each block's last two depthwise convolutions; empty: 3
     # stages, counted from 1, whose output x becomes x · (1 + mask), one number from 0 to 1 for each pixel; a stage is the
     # blocks of one side. After the residual masks of Pham et al. 2020 (residual_masking.py)
     masks: tuple[int, ...] = ()
@@ -70,6 +72,10 @@ NETWORKS: dict[str, Architecture] = {
     "edge": _EDGE,
     "nano": _NANO,
     "nano-short": _NANO,
+    # a stem of stride 2, and for it 5×5 depthwise convolutions at the two smallest sides
+    "nano-5x5": replace(
+        _NANO, stem_stride=2, widths=(40, 76, 76, 92), strides=(1, 2, 1, 2), depthwise_kernels=(3, 3, 5, 5)
+    ),
     "large": _LARGE,
     "edge-votes": _EDGE,
     "edge-mixed": _EDGE,
@@ -119,8 +125,8 @@ def build_network(network: Architecture, policy: str = "float32", fused: bool = 
         x = layers.Conv2D(width, kernel, strides=stride, padding="same", use_bias=False, dtype=policy)(x)
         return batch_norm(dtype=policy)(x)
 
-    def separable(x: Any, width: int, stride: int = 1) -> Any:
-        x = layers.DepthwiseConv2D(3, strides=stride, padding="same", use_bias=False, dtype=policy)(x)
+    def separable(x: Any, width: int, stride: int = 1, kernel: int = 3) -> Any:
+        x = layers.DepthwiseConv2D(kernel, strides=stride, padding="same", use_bias=False, dtype=policy)(x)
         return conv_bn(x, width, 1)
 
     def relu(x: Any) -> Any:
@@ -135,7 +141,7 @@ def build_network(network: Architecture, policy: str = "float32", fused: bool = 
 
     pixels = keras.Input((network.side, network.side, 1), name="gray")  # (B, 48, 48, 1) 0–255
     x = layers.Rescaling(1 / 255, dtype=policy)(pixels)
-    x = relu(conv_bn(x, network.stem, 3))  # (B, 48, 48, stem)
+    x = relu(conv_bn(x, network.stem, 3, network.stem_stride))  # (B, 48, 48, stem), or half the side
     strides = network.strides or (1,) * len(network.widths)
     stage = 1
     for index, (width, stride) in enumerate(zip(network.widths, strides, strict=True)):
@@ -143,7 +149,8 @@ def build_network(network: Architecture, policy: str = "float32", fused: bool = 
         if network.separable:
             if changes:
                 x = relu(separable(x, width, stride))
-            y = separable(relu(separable(x, width)), width)
+            kernel = network.depthwise_kernels[index] if network.depthwise_kernels else 3
+            y = separable(relu(separable(x, width, kernel=kernel)), width, kernel=kernel)
         else:
             y = conv_bn(relu(conv_bn(x, width, 3, stride)), width, 3)
             x = conv_bn(x, width, 1, stride) if changes else x

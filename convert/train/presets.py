@@ -167,6 +167,7 @@ PRESETS = {
     # for an accelerator: the teacher answers for new views in each epoch
     "nano": replace(_NANO_SHORT, epochs=300, batch=256, learning_rate=0.15, warmup=3, draws=0),
     "nano-short": _NANO_SHORT,
+    "nano-5x5": _NANO_SHORT,
     "teacher": replace(
         _DISTILLED,
         epochs=113,

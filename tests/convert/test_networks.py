@@ -74,3 +74,17 @@ def test_resemotenet_has_the_published_size_and_one_squeeze_and_excitation() -> 
     model = build_network(NETWORKS["resemotenet"])
     assert sum(math.prod(w.shape) for w in model.trainable_weights) + 2 * 9 * 64 == pytest.approx(80.24e6, abs=5e3)
     assert sum(isinstance(layer, keras.layers.Multiply) for layer in model.layers) == 1
+
+
+def test_larger_depthwise_kernels_and_a_stem_of_stride_2() -> None:
+    import keras
+
+    model = build_network(NETWORKS["nano-5x5"])
+    depthwise = [layer for layer in model.layers if isinstance(layer, keras.layers.DepthwiseConv2D)]
+    seen = [(layer.kernel.shape[0], layer.output.shape[1]) for layer in depthwise]
+    # each block begins with a 3×3, where it changes its width or side; its two others have the kernel of its own
+    assert seen == [(3, 24)] * 3 + [(3, 12)] * 3 + [(5, 12)] * 2 + [(3, 6)] + [(5, 6)] * 2
+    stem = next(layer for layer in model.layers if type(layer) is keras.layers.Conv2D)
+    assert stem.output.shape[1:] == (24, 24, 24)
+    plain = build_network(NETWORKS["nano"])
+    assert count_multiply_adds(model) < count_multiply_adds(plain)
