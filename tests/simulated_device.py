@@ -114,6 +114,7 @@ class SimulatedDevice:
         self.lost: Counter[str] = Counter()
         self._stack = ExitStack()
         self._read = 0
+        self.frames_idle = self.faces_skipped = 0  # as they are counted since the start of the run
         self._track = 0
         self.boot(power_off_s=0.0)
 
@@ -274,7 +275,8 @@ class SimulatedDevice:
         self.clock.now_ns += round(seconds * 1e9)
 
     def _counts(self) -> FrameCounts:
-        return FrameCounts(self._read + self._read // 50, {"busy": self._read // 50})
+        counted = self._read + self._read // 50
+        return FrameCounts(counted, {"busy": self._read // 50}, self.frames_idle, self.faces_skipped)
 
     def _reading(self, label: str, track: int, quality: float, p: float, why: str) -> Reading:
         shown = LABELS.index(label if label != UNSURE else "neutral")

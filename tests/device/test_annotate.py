@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -22,6 +23,7 @@ from device.recorded.annotate import BLOCKS, AnnotatedVideo, pixelate_head
 from device.recorded.files import LabelOptions, Recording
 from device.recorded.labeller import Labeller, LabelTask
 from device.vision.search import SearchState
+from fer_edge.cli import main
 from fer_edge.detection.types import Face
 from fer_edge.errors import UsageError
 from fer_edge.synthetic_face import face_box, face_frame
@@ -92,6 +94,20 @@ def test_faces_are_shown_only_on_request(tmp_path: Path, bundle_path: Path) -> N
         shown = cv2.cvtColor(coloured, cv2.COLOR_BGR2GRAY)
         assert all(remaining_detail(gray[:, :, 0], shown, box) > 0.8 for box in boxes(number))
         assert np.ptp(coloured.astype(int), axis=2).max() > 60, "boxes are in colour"
+
+
+@pytest.mark.parametrize(
+    ("flags", "faces"), [([], None), (["--annotate"], "pixelated"), (["--annotate", "--show-faces"], "shown")]
+)
+def test_the_command_shows_faces_only_with_its_flag(
+    tmp_path: Path, bundle_path: Path, flags: list[str], faces: str | None
+) -> None:
+    clip = write_video(tmp_path / "clip.mp4", map(both, range(72, 75)))
+    command = ["label", str(clip), "--out", str(tmp_path / "out"), "--bundle", str(bundle_path), *flags]
+    assert main(command) == 0
+    summary = json.loads((tmp_path / "out/clip.mp4.csv.json").read_text())
+    assert (summary["annotated"] or {}).get("faces") == faces
+    assert (tmp_path / "out/clip.mp4.labelled.mp4").exists() == (faces is not None)
 
 
 def test_rows_are_the_same_with_and_without_an_annotated_copy(tmp_path: Path, bundle_path: Path) -> None:

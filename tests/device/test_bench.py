@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import platform
+import re
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
@@ -444,3 +446,16 @@ def test_json_and_paste_exclude_each_other(capsys: pytest.CaptureFixture[str]) -
     with pytest.raises(SystemExit) as ended:
         main(["bench", "--json", "--paste"])
     assert ended.value.code == 2 and "not allowed with" in capsys.readouterr().err
+
+
+def test_the_command_prints_a_block_to_share_or_the_whole_report(capsys: pytest.CaptureFixture[str]) -> None:
+    printed = []
+    for flags in (["--paste"], []):
+        assert main(["bench", "--bundle", "nano", "--threads", "1", "--seconds", "0.1", "--quiet", *flags]) == 0
+        printed.append(capsys.readouterr().out)
+    block, report = printed
+    assert block.startswith("```json\n{") and block.endswith("}\n```\n") and block.count("```") == 2
+    fields = json.loads(block.removeprefix("```json").removesuffix("```\n"))
+    assert fields["bundle"]["name"] == "nano" and "estimates" not in fields
+    assert not re.search(rf"\b{re.escape(platform.node())}\b", block)
+    assert "```" not in report and "ESTIMATE, not measured" in report

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import tomllib
 from pathlib import Path
@@ -20,6 +21,7 @@ from device.config_sources import (
     settings_text,
 )
 from device.default_folders import default_journal_folder
+from fer_edge.cli import make_parser
 from fer_edge.errors import UsageError
 
 NOWHERE = {"XDG_CONFIG_HOME": "/nonexistent"}  # so that no file of the user who runs the tests is read
@@ -258,3 +260,65 @@ def test_every_setting_but_paths_camera_and_outputs_is_digested() -> None:
     default_digest = settings_digest(Settings())
     assert {name for name, digest in digests.items() if digest == default_digest} == UNDIGESTED
     assert settings_digest(Settings(**other)) not in {default_digest, *digests.values()}
+
+
+# the options of each command that are no settings
+NO_SETTINGS = {
+    "run": {"--help", "--config", "--explain-privacy"},
+    "label": {
+        "--help", "--config", "--explain-privacy", "--quiet", "--out", "--format", "--jobs", "--shard", "--engine",
+        "--annotate", "--show-faces", "--json",
+    },
+    "collect": {
+        "--help", "--config", "--explain-privacy", "--faces", "--store-pictures-of-faces", "--every", "--expire-days",
+        "--max-pictures", "--max-size",
+    },
+}  # fmt: skip
+REQUIRED = {"run": [], "label": ["--out", "tables", "video.mp4"], "collect": []}
+CONSTANTS = {
+    "--estimate-prior": "estimate",
+    "--verbose": "frames",
+    "--quiet": "none",
+}  # what a flag without a value says
+TYPED = {
+    "camera": "synthetic", "name": "front", "detector": "haar", "prior": "neutral=0.3", "region": (0.1, 0.2, 0.5, 0.25),
+    "rotate_deg": 270, "flip": "both", "far_px": 40, "metrics": "127.0.0.1:9101", "metrics_file": Path("/run/x/fer.prom"),
+    "live": "127.0.0.1:8099", "mqtt": "mqtt://broker", "mqtt_topic": "cameras", "mqtt_discovery": "discovered",
+}  # fmt: skip
+
+
+def typed_value(name: str) -> Any:
+    """A value of the setting that is not its default."""
+    default, kind = SETTING_FIELDS[name].default, setting_kind(name)
+    others = {"bool": not default, "Path": Path(f"/typed/{name}")}
+    if kind == "int":
+        others[kind] = (default or 0) + 1
+    if kind == "float":
+        others[kind] = (default or 0.0) + 0.5
+    return TYPED[name] if name in TYPED else others[kind]
+
+
+@pytest.mark.parametrize("command", NO_SETTINGS)
+def test_each_flag_sets_the_setting_of_its_name(command: str) -> None:
+    """Of a real command line: no flag is without effect, and none sets another setting than it names."""
+    parser = make_parser()
+    (commands,) = [action for action in parser._actions if isinstance(action, argparse._SubParsersAction)]
+    by_flag = {
+        next(f for f in action.option_strings if f.startswith("--") and not f.startswith("--no-")): action.dest
+        for action in commands.choices[command]._actions
+        if action.option_strings
+    }
+    assert {flag for flag, dest in by_flag.items() if dest not in SETTING_FIELDS} == NO_SETTINGS[command]
+    for flag, dest in by_flag.items():
+        if flag in NO_SETTINGS[command]:
+            continue
+        assert flag in flag_name(dest).split(" or ")
+        value = CONSTANTS.get(flag) or typed_value(dest)
+        words = [flag]
+        if flag not in CONSTANTS and value is not True:
+            words.append(",".join(map(str, value)) if isinstance(value, tuple) else str(value))
+        found = load_settings(vars(parser.parse_args([command, *words, *REQUIRED[command]])), None, NOWHERE)
+        assert getattr(found.settings, dest) == value != SETTING_FIELDS[dest].default, flag
+        assert {name: origin for name, origin in found.origins.items() if origin.startswith("flag ")} == {
+            dest: f"flag {flag_name(dest)}"
+        }

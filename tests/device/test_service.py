@@ -7,13 +7,13 @@ import re
 import shutil
 import subprocess
 import sys
+import venv
 from pathlib import Path
 
 import pytest
 
 from device.service.systemd_units import (
     Unit,
-    installed_program,
     next_commands,
     service_environment,
     sysusers_text,
@@ -160,11 +160,22 @@ def test_a_program_path_with_special_characters_is_rejected(program: str) -> Non
         Unit(Path(program))
 
 
-def test_a_missing_program_is_an_error_with_advice() -> None:
-    try:
-        assert installed_program().name == "fer-edge"
-    except UsageError as error:
-        assert "`pip install .`" in str(error)
+def test_a_missing_program_is_an_error_with_advice(tmp_path: Path) -> None:
+    """In an environment of its own, which has the packages but no `fer-edge`, and then has one."""
+    venv.create(tmp_path / "own", with_pip=False)
+    program = tmp_path / "own/bin/fer-edge"
+    command = [tmp_path / "own/bin/python", "-m", "fer_edge", "service", "show"]
+    path = os.pathsep.join([str(ROOT), *filter(None, sys.path)])
+
+    def shown() -> subprocess.CompletedProcess[str]:
+        environ = {**os.environ, "PYTHONPATH": path}
+        return subprocess.run(command, cwd=tmp_path, env=environ, capture_output=True, text=True, check=False)
+
+    missing = shown()
+    assert (missing.returncode, missing.stdout) == (2, "")
+    assert f"there is no {program}; run `pip install .` in a checkout, or name one with --program" in missing.stderr
+    program.touch()
+    assert f"ExecStart={program} run" in shown().stdout
 
 
 def test_sysusers_creates_the_service_s_user(tmp_path: Path) -> None:

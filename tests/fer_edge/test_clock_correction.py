@@ -219,6 +219,23 @@ def test_a_later_line_corrects_the_times_of_its_boot(tmp_path: Path) -> None:
     assert iso(calendar.moment("b", 5.0)[0]) == "2026-03-01T12:00:40"
 
 
+def test_lines_learnt_without_a_synced_clock_give_the_times_of_a_fresh_pass(tmp_path: Path) -> None:
+    """Each of them may have another wall clock, of which the last one counts."""
+    lines = [
+        dated("a", 10.0, "1970-01-01T00:00:10.000Z", "unsynced"),
+        dated("a", 20.0, "2026-03-01T12:00:20.000Z", "unsynced"),
+        dated("a", 30.0, "2026-03-01T15:00:30.000Z", "unknown"),
+    ]
+    write(tmp_path, 1, lines[0])
+    calendar = ClockCorrection(tmp_path)
+    for number, wall in ((1, "2026-03-01T12:00:10"), (2, "2026-03-01T15:00:10")):
+        calendar.learn(lines[number])
+        write(tmp_path, 1, *lines[: number + 1])
+        at_s, known = calendar.moment("a", 10.0)
+        assert (iso(at_s), known) == (wall, False)
+        assert (at_s, known) == ClockCorrection(tmp_path).moment("a", 10.0)
+
+
 def test_only_lines_of_the_requested_kinds_are_read(tmp_path: Path) -> None:
     write(tmp_path, 1, event("header", 0, schema=SCHEMA), event("reading", 1), b"damaged\n", event("tally", 2))
     write(tmp_path, 2, event("header", 0, schema=SCHEMA), event("reading", 1))

@@ -125,6 +125,39 @@ def test_tallies_sum_to_the_observed_time(house: Path, capsys: pytest.CaptureFix
     assert sum(row["paused_s"] for row in told) == pytest.approx(600)
 
 
+def test_a_tally_has_the_counts_of_its_minute(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    life = SimulatedDevice(tmp_path / "hall", utc_s(NINE), "hall")
+    life.start()
+    life.watch(60, "happy")
+    life.frames_idle, life.faces_skipped = 7, 5
+    life.watch(45, "happy", "sad")
+    life.watch(15, UNSURE, why="blurred")
+    life.end()
+    row = rows(capsys, "tallies", str(tmp_path))[1]
+    labels = {name: row.pop(name) for name in list(row) if name.startswith("s_")}
+    assert {name: seconds for name, seconds in labels.items() if seconds} == {
+        "s_happy": 45.0, "s_sad": 45.0, f"s_{UNSURE}": 15.0,
+    }  # fmt: skip
+    assert row == {
+        "device": "hall",
+        "run": 1,
+        "from": "2026-03-01T09:11:00.000Z",
+        "to": "2026-03-01T09:12:00.000Z",
+        "time_known": True,
+        "observed_s": 60.0,
+        "unavailable_s": 0.0,
+        "paused_s": 0.0,
+        "face_s": 60.0,
+        "unsure_by": {"blurred": 15.0},
+        "faces_max": 2,
+        "faces_skipped": 5,
+        "frames_read": 61,  # one of them was dropped
+        "frames_processed": 60,
+        "frames_idle": 7,
+        "drops": {"busy": 1},
+    }
+
+
 def test_readings_are_listed_where_they_were_logged(house: Path, capsys: pytest.CaptureFixture[str]) -> None:
     told = rows(capsys, "readings", str(house))
     assert len(told) == 30 and {row["device"] for row in told} == {"porch"}

@@ -177,6 +177,23 @@ def test_unsure_counts_in_the_denominator_and_has_reasons(lives: dict[str, Simul
     assert whole.mean_quality() == pytest.approx(0.8)
 
 
+def test_quality_has_a_mean_by_label_and_frames_are_counted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    life = begun(tmp_path / "log")
+    life.watch(300, "happy", quality=0.9)
+    life.frames_idle, life.faces_skipped = 40, 1234
+    life.watch(100, "sad", quality=0.3)
+    life.end()
+    whole = of(tmp_path / "log").whole
+    assert (whole.mean_quality("happy"), whole.mean_quality("sad")) == pytest.approx((0.9, 0.3))
+    assert whole.mean_quality() == pytest.approx((300 * 0.9 + 100 * 0.3) / 400)
+    assert whole.mean_quality("fear") is None
+    told = whole.to_json(UTC)
+    # of 50 frames one more is read and dropped; the first frame, without a face, is processed but not counted as read
+    assert told["frames"] == {"read": 408, "processed": 401, "idle": 40} and told["faces_skipped"] == 1234
+    assert main(["log", "summary", str(tmp_path / "log")]) == 0
+    assert "\n  1,234 faces were not classified: there were too many at once\n" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(
     ("since", "until", "between", "seconds"),
     [
