@@ -267,12 +267,6 @@ def test_a_rollback_restores_the_settings_of_the_deploy_before(pi: Machine, depl
 
 
 def test_undeploy_keeps_the_journal(pi: Machine, deployed: dict[str, Any]) -> None:
-    # two more instances, neither of them active: one is enabled and stopped, one without settings is started again and again
-    pi.ssh("systemctl enable fer-edge@porch; systemctl start --no-block fer-edge@attic")
-    await_true(
-        pi,
-        "systemctl show -p NRestarts --value fer-edge@attic | grep -qv '^0$' || systemctl is-failed -q fer-edge@attic",
-    )
     ran = fer_edge(pi, "undeploy", f"{USER}@vm", "--json")
     assert ran.returncode == 0, ran.stderr
     assert pi.run("systemctl cat fer-edge").returncode != 0
