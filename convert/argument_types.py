@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable, Sequence
-from pathlib import Path
 
+from fer_edge.argument_types import file_path
 from fer_edge.errors import UsageError
 from fer_edge.text_cleaning import clean
 
@@ -16,7 +16,7 @@ def add_votes_argument(parser: argparse.ArgumentParser) -> None:
     """Adds `--votes`, which goes with `--data`: the file is `args.votes`, None without it."""
     parser.add_argument(
         "--votes",
-        type=Path,
+        type=file_path,
         metavar="FILE",
         help="table of FER+ votes on FER2013: fer2013new.csv, or a CSV of file names and ten counts; "
         "the label of an image is then their majority, of eight classes",

@@ -11,11 +11,11 @@ from __future__ import annotations
 
 import json
 import sys
-from pathlib import Path
 
 from convert.bundle.bundle_update import require_own_copy
 from convert.bundle.golden_vectors import NAME, rewrite
 from convert.parity.runtime_logits import SETS
+from fer_edge.argument_types import file_path
 from fer_edge.bundle import Bundle
 from fer_edge.command_parser import CommandParser, RawUsageFormatter
 from fer_edge.console import message, output
@@ -42,7 +42,7 @@ def _summary(golden: Golden) -> str:
 def main(argv: list[str] | None = None) -> int:
     """Writes golden vectors and prints the differences of the runtimes; 0 done, 2 bad input, 5 bundle refused."""
     parser = CommandParser(prog="python -m convert.golden", description=__doc__, formatter_class=RawUsageFormatter)
-    parser.add_argument("bundle", type=Path, metavar="BUNDLE", help="folder of a bundle")
+    parser.add_argument("bundle", type=file_path, metavar="BUNDLE", help="folder of a bundle")
     parser.add_argument(
         "--compare",
         choices=sorted(SETS),
@@ -51,7 +51,7 @@ def main(argv: list[str] | None = None) -> int:
     )
     parser.add_argument(
         "--recorded",
-        type=Path,
+        type=file_path,
         nargs="+",
         default=[],
         metavar="Y.npz",
@@ -59,7 +59,7 @@ def main(argv: list[str] | None = None) -> int:
     )
     parser.add_argument(
         "--crops",
-        type=Path,
+        type=file_path,
         metavar="X.npy",
         help="only write the crops to this file, for `python -m fer_edge.record_logits`",
     )

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 
 from convert.train.weight_interpolation import ALLOWED_ACCURACY_LOSS, interpolate
+from fer_edge.argument_types import file_path
 from fer_edge.command_parser import CommandParser
 from fer_edge.console import output
 from fer_edge.errors import exit_code_of
@@ -14,10 +14,14 @@ from fer_edge.errors import exit_code_of
 def main(argv: list[str] | None = None) -> int:
     """Chooses the share, writes the weights into the model, and prints the accuracies at both ends and between them."""
     parser = CommandParser(prog="python -m convert.interpolate", description=__doc__)
-    parser.add_argument("run", type=Path, help="folder of a training run of `python -m convert.train --init MODEL`")
-    parser.add_argument("--init", type=Path, required=True, metavar="MODEL", help="the model that the run started from")
-    parser.add_argument("--data", type=Path, required=True, help="data set that the model was trained on")
-    parser.add_argument("--votes", type=Path, required=True, metavar="FILE", help="table of FER+ votes on it")
+    parser.add_argument(
+        "run", type=file_path, help="folder of a training run of `python -m convert.train --init MODEL`"
+    )
+    parser.add_argument(
+        "--init", type=file_path, required=True, metavar="MODEL", help="the model that the run started from"
+    )
+    parser.add_argument("--data", type=file_path, required=True, help="data set that the model was trained on")
+    parser.add_argument("--votes", type=file_path, required=True, metavar="FILE", help="table of FER+ votes on it")
     parser.add_argument(
         "--allowed",
         type=float,

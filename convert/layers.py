@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 import sys
 from dataclasses import asdict
-from pathlib import Path
 
 from convert.argument_types import add_votes_argument, refuse_given, whole_number
 from convert.quantize.layer_report import IMAGES, layer_errors_of_bundle, table
 from convert.report.plots import layer_error_plot
+from fer_edge.argument_types import file_path
 from fer_edge.atomic_file import write_atomically
 from fer_edge.bundle import Bundle
 from fer_edge.command_parser import CommandParser
@@ -21,13 +21,13 @@ from fer_edge.errors import exit_code_of
 def main(argv: list[str] | None = None) -> int:
     """Prints the table; 0 done, 2 bad input, 5 bundle refused, 6 no images."""
     parser = CommandParser(prog="python -m convert.layers", description=__doc__)
-    parser.add_argument("bundle", type=Path, nargs="?", help=BUNDLE_HELP)
-    parser.add_argument("--data", type=Path, help="data set, in any form that `python -m convert.data` reads")
+    parser.add_argument("bundle", type=file_path, nargs="?", help=BUNDLE_HELP)
+    parser.add_argument("--data", type=file_path, help="data set, in any form that `python -m convert.data` reads")
     add_votes_argument(parser)
     parser.add_argument(
         "--images", type=whole_number(1), default=IMAGES, help="largest number of images; default: %(default)s"
     )
-    parser.add_argument("--out", type=Path, metavar="DIR", help="folder for layers.md, layers.json and layers.png")
+    parser.add_argument("--out", type=file_path, metavar="DIR", help="folder for layers.md, layers.json and layers.png")
     parser.add_argument("--json", action="store_true", help="print the table as JSON")
     args = parser.parse_args(argv)
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 
 from convert.train.logit_adjustment import MAX_ACCURACY_LOSS, apply_offsets
+from fer_edge.argument_types import file_path
 from fer_edge.command_parser import CommandParser
 from fer_edge.console import output
 from fer_edge.errors import exit_code_of
@@ -14,8 +14,8 @@ from fer_edge.errors import exit_code_of
 def main(argv: list[str] | None = None) -> int:
     """Chooses the offsets, writes them into the model, and prints accuracy and weakest recall before and after."""
     parser = CommandParser(prog="python -m convert.logit_adjustment", description=__doc__)
-    parser.add_argument("run", type=Path, help="folder of a training run of `python -m convert.train`")
-    parser.add_argument("--data", type=Path, required=True, help="data set that the model was trained on")
+    parser.add_argument("run", type=file_path, help="folder of a training run of `python -m convert.train`")
+    parser.add_argument("--data", type=file_path, required=True, help="data set that the model was trained on")
     parser.add_argument(
         "--allowed",
         type=float,

@@ -6,12 +6,12 @@ import argparse
 import json
 import sys
 from dataclasses import asdict
-from pathlib import Path
 
 from convert.argument_types import whole_number
 from convert.crops.mapping_fit import FACES, MIN_FOUND, SIZES_PX, fit_mapping
 from convert.crops.synthetic_scenes import SCENE
 from convert.data.loader import load
+from fer_edge.argument_types import file_path
 from fer_edge.command_parser import CommandParser
 from fer_edge.console import output
 from fer_edge.detection.registry import DETECTORS, find_detector
@@ -22,7 +22,7 @@ def main(argv: list[str] | None = None) -> int:
     """Fits the mapping and prints it."""
     parser = CommandParser(prog="python -m convert.mapping", description=__doc__)
     parser.add_argument(
-        "--data", type=Path, required=True, help="data set, in any form that `python -m convert.data` reads"
+        "--data", type=file_path, required=True, help="data set, in any form that `python -m convert.data` reads"
     )
     parser.add_argument("--detector", choices=DETECTORS, help="face detector; default: the best one installed")
     parser.add_argument(

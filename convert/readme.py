@@ -10,6 +10,7 @@ from pathlib import Path
 
 from convert.report import accelerator_table, preset_table, readme_table, summary_table
 from convert.report.readme_table import with_block
+from fer_edge.argument_types import file_path
 from fer_edge.atomic_file import write_atomically
 from fer_edge.command_parser import CommandParser
 from fer_edge.errors import exit_code_of
@@ -19,9 +20,14 @@ def main(argv: list[str] | None = None) -> int:
     """Writes the measured figures into the README, and the presets without a release into the page of the models."""
     parser = CommandParser(prog="python -m convert.readme", description=__doc__)
     parser.add_argument(
-        "--models", type=Path, default=Path("models"), help="folder of the bundles and their README.md; default: models"
+        "--models",
+        type=file_path,
+        default=Path("models"),
+        help="folder of the bundles and their README.md; default: models",
     )
-    parser.add_argument("--readme", type=Path, default=Path("README.md"), help="file to change; default: README.md")
+    parser.add_argument(
+        "--readme", type=file_path, default=Path("README.md"), help="file to change; default: README.md"
+    )
     args = parser.parse_args(argv)
 
     def run() -> int:

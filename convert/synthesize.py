@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 
 from convert.argument_types import whole_number
 from convert.quantize.synthetic_images import FILE_NAME, STEPS, make_synthetic_images
+from fer_edge.argument_types import file_path
 from fer_edge.command_parser import CommandParser
 from fer_edge.console import output
 from fer_edge.errors import UsageError, exit_code_of
@@ -15,8 +15,8 @@ from fer_edge.errors import UsageError, exit_code_of
 def main(argv: list[str] | None = None) -> int:
     """Synthesizes images from a float model and writes them beside it."""
     parser = CommandParser(prog="python -m convert.synthesize", description=__doc__)
-    parser.add_argument("model", type=Path, help="float model, a .keras file")
-    parser.add_argument("--out", type=Path, help=f"file to write; default: {FILE_NAME} beside the model")
+    parser.add_argument("model", type=file_path, help="float model, a .keras file")
+    parser.add_argument("--out", type=file_path, help=f"file to write; default: {FILE_NAME} beside the model")
     parser.add_argument("--steps", type=whole_number(1), default=STEPS, help="optimization steps; default: %(default)s")
     parser.add_argument("--seed", type=whole_number(0), default=0, help="seed of random numbers; default: 0")
     args = parser.parse_args(argv)

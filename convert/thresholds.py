@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import sys
 from dataclasses import replace
-from pathlib import Path
 
 from convert.argument_types import add_votes_argument
 from convert.bundle.bundle_update import require_own_copy, write_report_into
@@ -18,6 +17,7 @@ from convert.data.samples import Samples, fingerprint, held_out
 from convert.evaluate.confidence_calibration import MIN_IMAGES, ConfidenceCalibration, calibrate_confidence
 from convert.evaluate.prior_argument import add_prior_argument, check_prior, is_prior_given, prior_of
 from convert.parity.reports import read_report
+from fer_edge.argument_types import file_path
 from fer_edge.bundle import Bundle
 from fer_edge.certainty import thresholds_by_label, thresholds_sentence
 from fer_edge.command_parser import CommandParser
@@ -59,9 +59,9 @@ def write_thresholds(bundle: Bundle, samples: Samples, fitted: ConfidenceCalibra
 def main(argv: list[str] | None = None) -> int:
     """Writes the thresholds and prints them; 0 done, 2 bad input, 5 bundle refused, 6 too few images."""
     parser = CommandParser(prog="python -m convert.thresholds", description=__doc__)
-    parser.add_argument("bundle", type=Path, metavar="BUNDLE", help="folder of a bundle")
+    parser.add_argument("bundle", type=file_path, metavar="BUNDLE", help="folder of a bundle")
     parser.add_argument(
-        "--data", type=Path, required=True, help="data set, in any form that `python -m convert.data` reads"
+        "--data", type=file_path, required=True, help="data set, in any form that `python -m convert.data` reads"
     )
     add_votes_argument(parser)
     add_prior_argument(parser, "that of the bundle, else neutral=0.7")

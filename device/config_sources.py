@@ -16,11 +16,9 @@ from typing import Any
 from device.config import SETTING_FIELDS, Settings, setting_kind, validation_error
 from device.default_folders import (
     default_config_file,
-    default_journal_folder,
     expand_user,
     journal_folder_and_origin,
     runtime_folder_and_origin,
-    runtime_folders,
 )
 from device.prior_setting import one_spelling
 from fer_edge.bounded_read import read_bounded
@@ -144,25 +142,6 @@ def _unknown_setting(name: str, raw: Any) -> str:
         return f"“{clean(name, 60)}”; did you mean {known[best]}?"
     tables = "; the file has no tables, each setting is on its own line" if isinstance(raw, dict) else ""
     return f"“{clean(name, 60)}”{tables}; `fer-edge config show` lists them all"
-
-
-def journal_folder_of(name: str, environ: Mapping[str, str] = os.environ) -> Path:
-    """The journal that `run` writes for that instance. Raises UsageError as `load_settings`.
-
-    It is the setting `log` of the default settings file where the file's `name` is this one, else the default folder.
-    """
-    settings = load_settings({}, None, environ).settings
-    own = settings.log if settings.name == name else None
-    return own or default_journal_folder(environ, name)
-
-
-def searched_runtime_folders(environ: Mapping[str, str] = os.environ) -> tuple[Path, ...]:
-    """The folders in which running instances are searched: that of the default settings file first, where it names one."""
-    try:
-        own = load_settings({}, None, environ).settings.runtime
-    except UsageError:  # an instance that runs has the settings from before
-        own = None
-    return tuple(dict.fromkeys((*([own] if own else []), *runtime_folders(environ))))
 
 
 def _setting_value(name: str, raw: Any) -> Any:

@@ -5,18 +5,17 @@ from __future__ import annotations
 import io
 import math
 import zipfile
-import zlib
 from typing import TYPE_CHECKING, BinaryIO
 
 from fer_edge.limits import ARRAY_FILE_ARRAYS, ARRAY_FILE_BYTES
 from fer_edge.text_cleaning import clean
+from fer_edge.zip_errors import ZIP_ERRORS
 
 if TYPE_CHECKING:
     import numpy as np
 
 # what numpy and zipfile raise, beside ValueError, for a file that is not whole
-DAMAGED = (EOFError, KeyError, NotImplementedError, OverflowError, MemoryError, RecursionError, RuntimeError,
-           SyntaxError, TypeError, zipfile.BadZipFile, zlib.error)  # fmt: skip
+DAMAGED = (*ZIP_ERRORS, KeyError, OverflowError, MemoryError, RecursionError, RuntimeError, SyntaxError, TypeError)
 
 
 def read_arrays(

@@ -15,6 +15,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from fer_edge.argument_types import file_path
 from fer_edge.atomic_file import atomic_file
 from fer_edge.console import message
 from fer_edge.errors import EXIT_DONE, UsageError, exit_code_of
@@ -150,9 +151,11 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m fer_edge.record_logits", description="Records a model's logits for images."
     )
-    parser.add_argument("model", type=Path, metavar="MODEL", help="folder of a bundle, or a .tflite file")
-    parser.add_argument("--images", type=Path, required=True, metavar="X.npy", help="images, uint8 (N, side, side)")
-    parser.add_argument("--out", type=Path, required=True, metavar="Y.npz", help="file of logits to write")
+    parser.add_argument("model", type=file_path, metavar="MODEL", help="folder of a bundle, or a .tflite file")
+    parser.add_argument(
+        "--images", type=file_path, required=True, metavar="X.npy", help="images, uint8 (N, side, side)"
+    )
+    parser.add_argument("--out", type=file_path, required=True, metavar="Y.npz", help="file of logits to write")
     parser.add_argument(
         "--runtime",
         choices=("litert", "tflite-runtime", "tensorflow"),

@@ -86,6 +86,7 @@ ORDER = {
         *(
             "text_cleaning",
             "limits",
+            "zip_errors",
             "bounded_read",
             "console",
             "errors",
@@ -102,6 +103,7 @@ ORDER = {
             "stderr_capture",
         ),
         *(
+            "argument_types",
             "command_parser",
             "runtime_name",
             "logit_difference",

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from pathlib import Path
 from typing import Any
 
 from convert.argument_types import add_votes_argument, refuse_given, whole_number
@@ -14,6 +13,7 @@ from convert.crops.detected_crops import FACES, CropExperiment
 from convert.crops.detection_error_table import PICTURES, detection_error_text, measure_detection_errors
 from convert.crops.synthetic_scenes import SCENE
 from convert.data.loader import load, remarks
+from fer_edge.argument_types import file_path
 from fer_edge.atomic_file import write_atomically
 from fer_edge.bundle import Bundle
 from fer_edge.command_parser import CommandParser
@@ -29,10 +29,10 @@ def main(argv: list[str] | None = None) -> int:
     """Prints the table, and writes it with --out."""
     parser = CommandParser(prog="python -m convert.crops", description=__doc__)
     parser.add_argument(
-        "--data", type=Path, required=True, help="data set, in any form that `python -m convert.data` reads"
+        "--data", type=file_path, required=True, help="data set, in any form that `python -m convert.data` reads"
     )
     add_votes_argument(parser)
-    parser.add_argument("--bundle", type=Path, help=BUNDLE_HELP)
+    parser.add_argument("--bundle", type=file_path, help=BUNDLE_HELP)
     parser.add_argument(
         "--detector",
         choices=(*DETECTORS, "all"),
@@ -73,7 +73,7 @@ def main(argv: list[str] | None = None) -> int:
     )
     parser.add_argument("--seed", type=whole_number(0), default=0, help="seed of random numbers; default: 0")
     parser.add_argument("--json", action="store_true", help="print the table as JSON")
-    parser.add_argument("--out", type=Path, metavar="FILE.json", help="also write the JSON to this file")
+    parser.add_argument("--out", type=file_path, metavar="FILE.json", help="also write the JSON to this file")
     args = parser.parse_args(argv)
     return exit_code_of(lambda: _run(args))
 

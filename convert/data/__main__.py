@@ -5,11 +5,11 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from pathlib import Path
 
 from convert.argument_types import add_votes_argument, whole_number
 from convert.data.class_selection import EXPRESSIONS, TAKE_OWN_CLASSES, classes_argument
 from convert.data.loader import load, remarks
+from fer_edge.argument_types import file_path
 from fer_edge.command_parser import CommandParser
 from fer_edge.console import message, result_output
 from fer_edge.detection.registry import DETECTORS
@@ -19,7 +19,7 @@ from fer_edge.errors import UsageError, exit_code_of
 def main(argv: list[str] | None = None) -> int:
     """Prints a summary of the data set, or writes its face crops and prints how many were found."""
     parser = CommandParser(prog="python -m convert.data", description=__doc__)
-    parser.add_argument("path", type=Path, help="data set: a folder, a zip, a CSV, or a compressed CSV")
+    parser.add_argument("path", type=file_path, help="data set: a folder, a zip, a CSV, or a compressed CSV")
     parser.add_argument("--json", action="store_true", help="print the summary as JSON")
     parser.add_argument(
         "--classes",
@@ -29,7 +29,9 @@ def main(argv: list[str] | None = None) -> int:
         help="classes to read; own: every class of the set under its own name; default: the seven expressions, in any spelling",
     )
     add_votes_argument(parser)
-    parser.add_argument("--sheet", type=Path, metavar="FILE.png", help="picture to write, with samples of each class")
+    parser.add_argument(
+        "--sheet", type=file_path, metavar="FILE.png", help="picture to write, with samples of each class"
+    )
     parser.add_argument(
         "--seed",
         type=whole_number(0),
@@ -40,11 +42,14 @@ def main(argv: list[str] | None = None) -> int:
         "face crops", "cuts faces out of whole pictures, with the code that runs on the device"
     )
     crop.add_argument(
-        "--crop", type=Path, metavar="OUT", help="folder to write the largest face of each picture to, in class folders"
+        "--crop",
+        type=file_path,
+        metavar="OUT",
+        help="folder to write the largest face of each picture to, in class folders",
     )
     crop.add_argument("--detector", choices=DETECTORS, help="face detector; default: the best one installed")
     crop.add_argument(
-        "--bundle", type=Path, help="bundle whose mapping and side are used; default: those of new bundles"
+        "--bundle", type=file_path, help="bundle whose mapping and side are used; default: those of new bundles"
     )
     args = parser.parse_args(argv)
     return exit_code_of(lambda: _run(args))

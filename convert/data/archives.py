@@ -6,7 +6,6 @@ import gzip
 import tarfile
 import threading
 import zipfile
-import zlib
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -17,6 +16,7 @@ from fer_edge.bounded_read import read_bounded
 from fer_edge.errors import DataError
 from fer_edge.folder_files import files_below, is_hidden, is_system_file
 from fer_edge.limits import ARCHIVE_MEMBERS, EXPANSION, EXPANSION_FROM_BYTES
+from fer_edge.zip_errors import ZIP_ERRORS
 
 ACCEPTED_FORMS = (
     "accepted are FER2013 as Kaggle's zip, unpacked, or as fer2013.csv or icml_face_data.csv (also in a zip, tar.gz "
@@ -26,7 +26,7 @@ TAR_SUFFIXES = (".tar.gz", ".tgz")  # Kaggle's competition of 2013 gives fer2013
 ARCHIVE_SUFFIXES = (".zip", ".gz", *TAR_SUFFIXES)
 
 # The errors that a damaged archive may raise, from opening it to its last byte.
-READ_ERRORS = (OSError, EOFError, zlib.error, zipfile.BadZipFile, tarfile.TarError)
+READ_ERRORS = (OSError, tarfile.TarError, *ZIP_ERRORS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +115,7 @@ def _folder(path: Path) -> Container:
 def _zip(path: Path) -> Iterator[Container]:
     try:
         archive = zipfile.ZipFile(path)
-    except (zipfile.BadZipFile, OSError) as error:
+    except (*READ_ERRORS, UnicodeDecodeError) as error:
         size = path.stat().st_size
         raise DataError(
             f"{path} is a truncated or damaged zip: {size:,} bytes and {_in_sentence(error)}; fetch it again"

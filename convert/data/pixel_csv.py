@@ -63,7 +63,7 @@ def read_pixel_csv(files: Container, name: str, side: int, classes: Classes) -> 
                 picture = _row(cells, f"{short}:{line}", "usage" in header, expected, side, classes)
                 fault = picture.fault
                 yield picture
-    except (*READ_ERRORS, NotImplementedError, UnicodeDecodeError, csv.Error) as error:
+    except (*READ_ERRORS, UnicodeDecodeError, csv.Error) as error:
         raise DataError(f"{location} cannot be read beyond line {line:,}: {error}; fetch it again") from error
     if fault and not last.endswith(("\n", "\r")):
         raise DataError(f"{location} ends within line {line:,} ({fault}); fetch it again")
@@ -132,7 +132,7 @@ def header_of(files: Container, name: str) -> list[str]:
             line = raw.readline(4096)
     except (EOFError, zlib.error) as error:
         raise DataError(f"{files.location(name)} is truncated or damaged: {error}; fetch it again") from error
-    except (*READ_ERRORS, NotImplementedError) as error:
+    except READ_ERRORS as error:
         raise DataError(f"{files.location(name)} cannot be read: {error}") from error
     try:
         return _columns(next(csv.reader([line.decode("utf-8-sig", "replace").strip("\r\n")]), []))

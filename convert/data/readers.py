@@ -74,7 +74,7 @@ def _head(files: Container, name: str) -> bytes:
     try:
         with files.open(name) as file:
             return file.read(HEAD_BYTES)
-    except (*READ_ERRORS, NotImplementedError):
+    except READ_ERRORS:
         return b""
 
 
@@ -89,7 +89,7 @@ def _read_images(files: Container, names: list[str], side: int | None, classes: 
             return Picture(name, class_name, None, part, None)
         try:
             data = files.read(name, PICTURE_FILE_BYTES)
-        except (*READ_ERRORS, NotImplementedError) as error:
+        except READ_ERRORS as error:
             return Picture(name, class_name, label, part, None, str(error) or type(error).__name__)
         if not data:
             return Picture(name, class_name, label, part, None, "empty file")

@@ -45,7 +45,7 @@ def _picture(files: Container, name: str) -> np.ndarray | None:
 
     try:
         return cv2.imdecode(np.frombuffer(files.read(name, PICTURE_FILE_BYTES), np.uint8), cv2.IMREAD_GRAYSCALE)
-    except (*READ_ERRORS, NotImplementedError, cv2.error, MemoryError):
+    except (*READ_ERRORS, cv2.error, MemoryError):
         return None
 
 

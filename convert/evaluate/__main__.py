@@ -9,7 +9,6 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from pathlib import Path
 
 from convert.argument_types import (
     add_labels_argument,
@@ -27,6 +26,7 @@ from convert.report.evaluation_markdown import markdown
 from convert.report.pictures_markdown import pictures_markdown, write_pictures_report
 from convert.sources.model_source import add_input_range_argument, joined
 from convert.sources.opened_model import open_named
+from fer_edge.argument_types import file_path
 from fer_edge.classifier import KERNELS, Runtime, find_runtime
 from fer_edge.command_parser import CommandParser, RawUsageFormatter
 from fer_edge.console import message, result_output
@@ -38,20 +38,20 @@ SHEET = "figure-1-samples.png"
 _OPTIONS_OF_DATA = ("votes", "split", "samples", "history", "kernels", "threads", "seed")
 
 
-def main(argv: list[str] | None = None, prog: str = "python -m convert.evaluate") -> int:
-    """Prints the report as Markdown, or JSON; 0 done, 2 bad input, 5 not a model of this kind."""
+def make_parser(prog: str) -> CommandParser:
+    """The parser of the command's arguments, under the name `prog`."""
     parser = CommandParser(prog=prog, description=__doc__, formatter_class=RawUsageFormatter)
     parser.add_argument(
         "model",
-        type=Path,
+        type=file_path,
         nargs="?",
         help="a model file, or the folder of a training run or a bundle; default: the bundle in use",
     )
     images = parser.add_mutually_exclusive_group(required=True)
-    images.add_argument("--data", type=Path, help="data set, in any form that `python -m convert.data` reads")
+    images.add_argument("--data", type=file_path, help="data set, in any form that `python -m convert.data` reads")
     images.add_argument(
         "--pictures",
-        type=Path,
+        type=file_path,
         metavar="FOLDER",
         help="whole pictures in class folders, named like the labels; pictures without a face in a folder `none`; names "
         "like Anna_Smith_0003.jpg give intervals by person",
@@ -72,13 +72,15 @@ def main(argv: list[str] | None = None, prog: str = "python -m convert.evaluate"
     )
     parser.add_argument("--split", choices=(*PARTS, "all"), help="part of the data set to evaluate on; default: test")
     parser.add_argument("--json", action="store_true", help="print the report as JSON")
-    parser.add_argument("--out", type=Path, metavar="DIR", help="folder for report.json, report.md and the figures")
+    parser.add_argument(
+        "--out", type=file_path, metavar="DIR", help="folder for report.json, report.md and the figures"
+    )
     parser.add_argument(
         "--samples", action="store_true", help=f"also write {SHEET}, which shows the people in the data"
     )
     parser.add_argument(
         "--history",
-        type=Path,
+        type=file_path,
         metavar="FILE",
         help="history file of the training; default: history.json beside the model",
     )
@@ -90,7 +92,12 @@ def main(argv: list[str] | None = None, prog: str = "python -m convert.evaluate"
         help="threads of the evaluation; times in ms are always measured with one thread; default: 1",
     )
     parser.add_argument("--seed", type=whole_number(0), help="seed of the split, where the set has none; default: 0")
-    args = parser.parse_args(joined(sys.argv[1:] if argv is None else argv))
+    return parser
+
+
+def main(argv: list[str] | None = None, prog: str = "python -m convert.evaluate") -> int:
+    """Prints the report as Markdown, or JSON; 0 done, 2 bad input, 5 not a model of this kind."""
+    args = make_parser(prog).parse_args(joined(sys.argv[1:] if argv is None else argv))
     return exit_code_of(lambda: _run(args))
 
 

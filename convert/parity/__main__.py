@@ -19,6 +19,7 @@ from convert.parity.reports import read_report
 from convert.parity.runtime_logits import SETS
 from convert.parity.tolerances import Margins
 from convert.report.parity_table import parity_table
+from fer_edge.argument_types import file_path
 from fer_edge.bundle import Bundle
 from fer_edge.command_parser import CommandParser
 from fer_edge.commands.vision_arguments import BUNDLE_HELP
@@ -28,18 +29,15 @@ from fer_edge.limits import THREADS
 from fer_edge.record_logits import write_images
 
 
-def main(argv: list[str] | None = None, prog: str = "python -m convert.parity") -> int:
-    """Prints the report; exit code 0 within the margins, 3 outside, 6 when there are too few images to decide.
-
-    With --write the report is what was asked for: too few images are a warning then, and the exit code is 0.
-    """
+def make_parser(prog: str) -> CommandParser:
+    """The parser of the command's arguments, under the name `prog`."""
     parser = CommandParser(prog=prog, description=__doc__)
     which = parser.add_mutually_exclusive_group()
-    which.add_argument("bundle", type=Path, nargs="?", help=BUNDLE_HELP)
-    which.add_argument("--bundle", type=Path, dest="named", metavar="DIR", help="the same, as in other commands")
+    which.add_argument("bundle", type=file_path, nargs="?", help=BUNDLE_HELP)
+    which.add_argument("--bundle", type=file_path, dest="named", metavar="DIR", help="the same, as in other commands")
     parser.add_argument(
         "--data",
-        type=Path,
+        type=file_path,
         help="data set, in any form that `python -m convert.data` reads; default: the bundle's synthetic images",
     )
     add_votes_argument(parser)
@@ -53,18 +51,18 @@ def main(argv: list[str] | None = None, prog: str = "python -m convert.parity") 
     )
     parser.add_argument(
         "--recorded",
-        type=Path,
+        type=file_path,
         nargs="+",
         default=[],
         metavar="FILE",
         help="logits of other runtimes, written by `python -m fer_edge.record_logits`",
     )
     parser.add_argument(
-        "--margins", type=Path, metavar="TOML", help="file of margins; default: convert/parity/margins.toml"
+        "--margins", type=file_path, metavar="TOML", help="file of margins; default: convert/parity/margins.toml"
     )
     parser.add_argument(
         "--images",
-        type=Path,
+        type=file_path,
         metavar="NPY",
         help="only write the held-out images to this file, for `python -m fer_edge.record_logits`",
     )
@@ -73,7 +71,15 @@ def main(argv: list[str] | None = None, prog: str = "python -m convert.parity") 
     parser.add_argument(
         "--threads", type=whole_number(1, THREADS), default=1, help="threads of the comparison; default: 1"
     )
-    args = parser.parse_args(argv)
+    return parser
+
+
+def main(argv: list[str] | None = None, prog: str = "python -m convert.parity") -> int:
+    """Prints the report; exit code 0 within the margins, 3 outside, 6 when there are too few images to decide.
+
+    With --write the report is what was asked for: too few images are a warning then, and the exit code is 0.
+    """
+    args = make_parser(prog).parse_args(argv)
 
     def run() -> int:
         bundle = Bundle.load(args.named or args.bundle)

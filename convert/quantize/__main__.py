@@ -29,21 +29,19 @@ from convert.parity.tolerances import Margins
 from convert.report.parity_table import report_table
 from convert.sources.model_source import ModelSource, add_input_range_argument, input_range_argument, joined
 from convert.tflite.op_versions import CLAIMED, known
+from fer_edge.argument_types import file_path
 from fer_edge.command_parser import CommandParser, RawUsageFormatter
 from fer_edge.console import message, notice, result_output
 from fer_edge.errors import exit_code_of
 from fer_edge.limits import THREADS
 
 
-def main(argv: list[str] | None = None, prog: str = "python -m convert.quantize") -> int:
-    """Writes the bundle and prints its parity table; 0 a bundle was written, 2 bad input, 3 parity failed, 6 no data to use.
-
-    Where there are too few images to decide on the accuracy, the bundle is written, and a warning says so.
-    """
+def make_parser(prog: str) -> CommandParser:
+    """The parser of the command's arguments, under the name `prog`."""
     parser = CommandParser(prog=prog, description=__doc__, formatter_class=RawUsageFormatter)
     parser.add_argument(
         "--model",
-        type=Path,
+        type=file_path,
         help="a .keras or .h5 file, a SavedModel, a .tflite, or the folder of a training run or a bundle; "
         "default: the float model of the package",
     )
@@ -51,12 +49,14 @@ def main(argv: list[str] | None = None, prog: str = "python -m convert.quantize"
     add_input_range_argument(parser)
     add_trust_argument(parser)
     parser.add_argument(
-        "--data", type=Path, help="data set, in any form that `python -m convert.data` reads; default: synthetic images"
+        "--data",
+        type=file_path,
+        help="data set, in any form that `python -m convert.data` reads; default: synthetic images",
     )
     add_votes_argument(parser)
     add_prior_argument(parser, "neutral=0.7; of labels without neutral: data")
     parser.add_argument(
-        "--float", type=Path, metavar="PATH", help="float model with which an existing .tflite is compared"
+        "--float", type=file_path, metavar="PATH", help="float model with which an existing .tflite is compared"
     )
     parser.add_argument(
         "--float-range",
@@ -64,7 +64,7 @@ def main(argv: list[str] | None = None, prog: str = "python -m convert.quantize"
         metavar="LOW,HIGH",
         help="input values of the float model; default: the range that the .tflite is given",
     )
-    parser.add_argument("--out", type=Path, help="folder of the bundle to write; default: ./bundle-NAME")
+    parser.add_argument("--out", type=file_path, help="folder of the bundle to write; default: ./bundle-NAME")
     parser.add_argument("--name", help="name of the bundle; default: that of the model")
     parser.add_argument(
         "--runtimes",
@@ -98,14 +98,22 @@ def main(argv: list[str] | None = None, prog: str = "python -m convert.quantize"
         "minutes",
     )
     parser.add_argument(
-        "--margins", type=Path, metavar="TOML", help="file of margins; default: convert/parity/margins.toml"
+        "--margins", type=file_path, metavar="TOML", help="file of margins; default: convert/parity/margins.toml"
     )
     parser.add_argument("--seed", type=whole_number(0), default=0, help="seed of random numbers; default: 0")
     parser.add_argument(
         "--threads", type=whole_number(1, THREADS), default=1, help="threads of the comparison; default: 1"
     )
     parser.add_argument("--json", action="store_true", help="print the parity report as JSON")
-    args = parser.parse_args(joined(sys.argv[1:] if argv is None else argv))
+    return parser
+
+
+def main(argv: list[str] | None = None, prog: str = "python -m convert.quantize") -> int:
+    """Writes the bundle and prints its parity table; 0 a bundle was written, 2 bad input, 3 parity failed, 6 no data to use.
+
+    Where there are too few images to decide on the accuracy, the bundle is written, and a warning says so.
+    """
+    args = make_parser(prog).parse_args(joined(sys.argv[1:] if argv is None else argv))
 
     def run() -> int:
         trusted = args.trust_model

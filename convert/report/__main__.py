@@ -8,6 +8,7 @@ from pathlib import Path
 from convert.evaluate.evaluation_report import EvaluationReport
 from convert.report.evaluation_files import write
 from convert.report.evaluation_markdown import markdown
+from fer_edge.argument_types import file_path
 from fer_edge.atomic_file import write_atomically
 from fer_edge.bundle import Bundle
 from fer_edge.command_parser import CommandParser
@@ -16,17 +17,24 @@ from fer_edge.errors import UsageError, exit_code_of
 from fer_edge.shipped_bundles import IN_CHECKOUT, SHIPPED
 
 
-def main(argv: list[str] | None = None, prog: str = "python -m convert.report") -> int:
-    """Prints a stored evaluation as Markdown, or writes a bundle's parity page as HTML, without a new evaluation."""
+def make_parser(prog: str) -> CommandParser:
+    """The parser of the command's arguments, under the name `prog`."""
     parser = CommandParser(prog=prog, description=main.__doc__)
-    parser.add_argument("report", type=Path, help="report.json of `python -m convert.evaluate`, or folder of a bundle")
+    parser.add_argument(
+        "report", type=file_path, help="report.json of `python -m convert.evaluate`, or folder of a bundle"
+    )
     parser.add_argument(
         "--out",
-        type=Path,
+        type=file_path,
         metavar="PATH",
         help="folder for an evaluation's files, default: none; or file of the page, default: NAME.html",
     )
-    args = parser.parse_args(argv)
+    return parser
+
+
+def main(argv: list[str] | None = None, prog: str = "python -m convert.report") -> int:
+    """Prints a stored evaluation as Markdown, or writes a bundle's parity page as HTML, without a new evaluation."""
+    args = make_parser(prog).parse_args(argv)
 
     def run() -> int:
         if args.report.is_dir() or str(args.report) in (*SHIPPED, *IN_CHECKOUT):

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from convert.tflite.io_signature import require_one_picture
 from convert.tflite.tensorflow_output import quiet_tensorflow
+from fer_edge.array_file import DAMAGED
 from fer_edge.bounded_read import read_bounded
 from fer_edge.errors import UsageError, host_extra_missing
 from fer_edge.limits import JSON_BYTES
@@ -67,7 +68,7 @@ def keras_version_of(path: Path) -> str | None:
         else:
             with h5py.File(path) as stored:
                 version = stored.attrs.get("keras_version")
-    except (OSError, KeyError, ValueError, AttributeError, zipfile.BadZipFile):
+    except (OSError, ValueError, AttributeError, *DAMAGED):
         return None
     version = version.decode("ascii", "replace") if isinstance(version, bytes) else version
     return clean(version, 20) if isinstance(version, str) else None

@@ -7,7 +7,6 @@ import math
 import os
 import sys
 from dataclasses import replace
-from pathlib import Path
 
 from convert.argument_types import whole_number
 from convert.data.class_selection import EXPRESSIONS, TAKE_OWN_CLASSES, classes_argument
@@ -22,30 +21,31 @@ from convert.train.processes import ONE_PROCESS, Processes
 from convert.train.progress import validation_text
 from convert.train.run_folder import find_float_model
 from convert.train.trainer import train
+from fer_edge.argument_types import file_path
 from fer_edge.command_parser import CommandParser
 from fer_edge.console import notice, output
 from fer_edge.errors import UsageError, exit_code_of
 from fer_edge.limits import THREADS
 
 
-def main(argv: list[str] | None = None, prog: str = "python -m convert.train") -> int:
-    """Trains a model, and prints its path and its best epoch."""
+def make_parser(prog: str) -> CommandParser:
+    """The parser of the command's arguments, under the name `prog`."""
     parser = CommandParser(prog=prog, description=__doc__)
     parser.add_argument(
         "--preset", choices=sorted(PRESETS), default="paper", help="network and recipe; default: %(default)s"
     )
     parser.add_argument(
-        "--data", type=Path, required=True, help="data set, in any form that `python -m convert.data` reads"
+        "--data", type=file_path, required=True, help="data set, in any form that `python -m convert.data` reads"
     )
     parser.add_argument(
         "--votes",
-        type=Path,
+        type=file_path,
         metavar="FILE",
         help="table of FER+ votes on FER2013: fer2013new.csv, or a CSV of file names and ten counts; the preset "
         "teacher learns them with a second head, edge-votes in place of the labels, edge-mixed together with them",
     )
     parser.add_argument(
-        "--out", type=Path, required=True, help="folder for model.keras, history.json and checkpoint.npz"
+        "--out", type=file_path, required=True, help="folder for model.keras, history.json and checkpoint.npz"
     )
     parser.add_argument("--resume", action="store_true", help="continue from the checkpoint in --out")
     parser.add_argument("--epochs", type=whole_number(1), help="number of epochs; default: the preset's")
@@ -63,7 +63,7 @@ def main(argv: list[str] | None = None, prog: str = "python -m convert.train") -
     )
     parser.add_argument(
         "--teacher",
-        type=Path,
+        type=file_path,
         nargs="+",
         default=[],
         metavar="DIR",
@@ -71,7 +71,7 @@ def main(argv: list[str] | None = None, prog: str = "python -m convert.train") -
     )
     parser.add_argument(
         "--init",
-        type=Path,
+        type=file_path,
         metavar="DIR",
         help="start from the float model of this training run or bundle, or of edge-mixed, edge or nano; the last layer is new "
         "where the classes are others",
@@ -100,7 +100,12 @@ def main(argv: list[str] | None = None, prog: str = "python -m convert.train") -
         help="where the augmented views are computed: by OpenCV on the host, or by the device that trains, in one compiled "
         "step with everything else; default: device where that is an accelerator",
     )
-    args = parser.parse_args(argv)
+    return parser
+
+
+def main(argv: list[str] | None = None, prog: str = "python -m convert.train") -> int:
+    """Trains a model, and prints its path and its best epoch."""
+    args = make_parser(prog).parse_args(argv)
     processes = ONE_PROCESS
 
     def run() -> int:

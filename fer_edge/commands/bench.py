@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 from typing import Any
 
+from fer_edge.argument_types import file_path
 from fer_edge.commands.vision_arguments import BUNDLE_HELP, add_quiet_argument
 from fer_edge.console import message, output, reporter
 from fer_edge.errors import EXIT_DONE
@@ -21,9 +21,12 @@ def register(commands: Any) -> None:
         " reason why the figures do not represent this machine. Figures under ESTIMATE are not measured. Exit codes: 0 done;"
         " 2 usage; 5 file refused.",
     )
-    parser.add_argument("--bundle", type=Path, metavar="DIR", help=BUNDLE_HELP)
+    parser.add_argument("--bundle", type=file_path, metavar="DIR", help=BUNDLE_HELP)
     parser.add_argument(
-        "--float", type=Path, metavar="FILE", help="float .tflite of the bundle's network, measured in addition to int8"
+        "--float",
+        type=file_path,
+        metavar="FILE",
+        help="float .tflite of the bundle's network, measured in addition to int8",
     )
     parser.add_argument(
         "--threads", type=int, metavar="N", help="measure with 1 to N threads; default: the number of cores, at most 4"

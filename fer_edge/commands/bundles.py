@@ -7,6 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from fer_edge.argument_types import file_path
 from fer_edge.console import message, output
 from fer_edge.errors import EXIT_DONE, BundleRefused, FerEdgeError
 from fer_edge.json_fields import json_text
@@ -19,7 +20,7 @@ def register(commands: Any) -> None:
     )
     install = actions.add_parser("install", help="check a bundle on this machine's runtime and install it")
     install.add_argument(
-        "folder", type=Path, metavar="DIR", help="folder of a bundle, or large or edge-votes, of a checkout"
+        "folder", type=file_path, metavar="DIR", help="folder of a bundle, or large or edge-votes, of a checkout"
     )
     install.add_argument("--use", action="store_true", help="also use it from the next start on")
     install.set_defaults(command=_install)
@@ -38,7 +39,7 @@ def register(commands: Any) -> None:
     for parser in (install, list_parser, use, rollback):
         parser.add_argument(
             "--bundles",
-            type=Path,
+            type=file_path,
             metavar="DIR",
             help="folder of installed bundles; default: $FER_EDGE_BUNDLES, else /opt/fer-edge/bundles for root, else "
             "~/.local/share/fer-edge/bundles",

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 from typing import Any
 
+from fer_edge.argument_types import file_path
 from fer_edge.commands.vision_arguments import (
     CONFIG_HELP,
     add_detail_arguments,
@@ -13,7 +13,7 @@ from fer_edge.commands.vision_arguments import (
     add_reading_arguments,
     size_argument,
 )
-from fer_edge.console import message, output
+from fer_edge.console import output, reporter
 from fer_edge.errors import EXIT_DONE, UsageError
 
 _CONSENT = "--store-pictures-of-faces"
@@ -29,7 +29,9 @@ def register(commands: Any) -> None:
         allow_abbrev=False,
         epilog="Logs as `fer-edge run` does, too. Exit codes: those of `fer-edge run`.",
     )
-    parser.add_argument("--faces", type=Path, metavar="DIR", help="folder for the pictures; only its owner can read it")
+    parser.add_argument(
+        "--faces", type=file_path, metavar="DIR", help="folder for the pictures; only its owner can read it"
+    )
     parser.add_argument(
         _CONSENT,
         action="store_true",
@@ -49,10 +51,10 @@ def register(commands: Any) -> None:
         ),
     ):
         parser.add_argument(flag, dest=dest, type=kind, metavar=metavar, help=help_text)
-    parser.add_argument("--config", type=Path, metavar="FILE", help=CONFIG_HELP)
+    parser.add_argument("--config", type=file_path, metavar="FILE", help=CONFIG_HELP)
     parser.add_argument("--camera", metavar="C", help="as of `fer-edge run`; default: 0")
     parser.add_argument("--name", help="name of this instance, if there are several cameras; default: camera")
-    parser.add_argument("--log", type=Path, metavar="DIR", help="folder of the journal, as of `fer-edge run`")
+    parser.add_argument("--log", type=file_path, metavar="DIR", help="folder of the journal, as of `fer-edge run`")
     parser.add_argument("--duration", type=float, dest="duration_s", metavar="S", help="stop after S seconds")
     parser.add_argument("--fps", type=float, metavar="N", help="requested frame rate in frames/s; default: 10")
     parser.add_argument(
@@ -72,7 +74,7 @@ def register(commands: Any) -> None:
     review = parser.add_subparsers(metavar="ACTION", prog="fer-edge collect").add_parser(
         "review", help="label the pictures by keyboard, on a page for this machine only", allow_abbrev=False
     )
-    review.add_argument("folder", type=Path, metavar="DIR", help="the folder that --faces named")
+    review.add_argument("folder", type=file_path, metavar="DIR", help="the folder that --faces named")
     review.add_argument(
         "--classes",
         metavar="A,B",
@@ -112,7 +114,7 @@ def _collect(args: argparse.Namespace) -> int:
     from device.collect import collect
     from fer_edge.detection.download import fetch_missing_detectors
 
-    fetch_missing_detectors(settings.detector, message)
+    fetch_missing_detectors(settings.detector, reporter(settings.detail == "none"))
     return collect(settings, collection, lambda: load_settings(arguments, args.config).settings)
 
 

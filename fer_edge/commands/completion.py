@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 from typing import Any
 
+from fer_edge.argument_types import file_path
+from fer_edge.commands import host
 from fer_edge.console import output
 from fer_edge.errors import EXIT_DONE, UsageError
 
@@ -29,9 +30,17 @@ def _completion(args: argparse.Namespace) -> int:
         raise UsageError(
             "completion needs the extra `completion`: pip install 'fer-edge[completion]'; the printed script works without it"
         ) from error
+    _add_host_options(args.whole_parser)
     _complete_paths(args.whole_parser, shtab.FILE)
     output(shtab.complete(args.whole_parser, args.shell))
     return EXIT_DONE
+
+
+def _add_host_options(parser: argparse.ArgumentParser) -> None:
+    """Gives the commands of the host, which have no arguments in the parser of all commands, their own parsers."""
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            action.choices.update(host.parsers())
 
 
 def _complete_paths(parser: argparse.ArgumentParser, how: dict[str, str]) -> None:
@@ -41,5 +50,8 @@ def _complete_paths(parser: argparse.ArgumentParser, how: dict[str, str]) -> Non
             action.help = "command"  # shtab leaves out what the help does not list
             for inner in action.choices.values():
                 _complete_paths(inner, how)
-        elif action.type is Path or action.dest in ("images", "paths"):  # of predict and label, which know addresses
+        elif action.type is file_path or action.dest in (
+            "images",
+            "paths",
+        ):  # of predict and label, which know addresses
             action.complete = how  # type: ignore[attr-defined]

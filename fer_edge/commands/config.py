@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 from typing import Any
 
+from fer_edge.argument_types import file_path
 from fer_edge.commands.vision_arguments import CONFIG_HELP
 from fer_edge.console import output
 from fer_edge.errors import EXIT_DONE
@@ -16,7 +16,7 @@ def register(commands: Any) -> None:
     """Adds the command."""
     actions = commands.add_parser("config", help="print the settings").add_subparsers(metavar="ACTION", required=True)
     show = actions.add_parser("show", help="print each setting, its value and the origin of the value")
-    show.add_argument("--config", type=Path, metavar="FILE", help=CONFIG_HELP)
+    show.add_argument("--config", type=file_path, metavar="FILE", help=CONFIG_HELP)
     show.add_argument("--json", action="store_true", dest="as_json", help="print the settings as JSON")
     show.add_argument(
         "--commented", action="store_true", help="with a description of each setting, as a settings file to start from"

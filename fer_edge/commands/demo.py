@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from fer_edge.argument_types import file_path
 from fer_edge.console import message, result_output
 from fer_edge.errors import EXIT_DONE, HOST_EXTRA
 
@@ -23,7 +24,11 @@ def register(commands: Any) -> None:
         epilog="Exit codes: 0 done; else that of the step that failed.",
     )
     parser.add_argument(
-        "--out", type=Path, default=Path("demo-out"), metavar="DIR", help="folder for what it writes; default: demo-out"
+        "--out",
+        type=file_path,
+        default=Path("demo-out"),
+        metavar="DIR",
+        help="folder for what it writes; default: demo-out",
     )
     parser.add_argument("--duration", type=float, default=8.0, metavar="S", help="length of the run in s; default: 8")
     parser.set_defaults(command=_demo)

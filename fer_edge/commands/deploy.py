@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from fer_edge.argument_types import file_path
 from fer_edge.console import message, output, result_output
 from fer_edge.errors import EXIT_DONE, FerEdgeError, UsageError
 from fer_edge.instance_name import DEFAULT
@@ -26,13 +26,13 @@ def register(commands: Any) -> None:
     )
     deploy.add_argument(
         "--bundle",
-        type=Path,
+        type=file_path,
         metavar="DIR",
         help="folder of the bundle to install and use; default: the one in use on the Pi",
     )
     deploy.add_argument(
         "--config",
-        type=Path,
+        type=file_path,
         metavar="FILE",
         help="settings file of the service; default: the one on the Pi, with the extras and the network that it needs",
     )
@@ -73,7 +73,7 @@ def register(commands: Any) -> None:
         "--inventory the largest of all hosts.",
     )
     status.add_argument(
-        "--inventory", type=Path, metavar="FILE", help="Ansible inventory in YAML; needs the extra `fleet`"
+        "--inventory", type=file_path, metavar="FILE", help="Ansible inventory in YAML; needs the extra `fleet`"
     )
     status.add_argument("--limit", default="", metavar="PATTERN", help="only these hosts or groups of the inventory")
     status.add_argument(
@@ -88,7 +88,7 @@ def register(commands: Any) -> None:
     )
     fetch.add_argument(
         "--out",
-        type=Path,
+        type=file_path,
         metavar="DIR",
         help="folder for the journals, of which no line is ever removed; default: HOST-journal",
     )

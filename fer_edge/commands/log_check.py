@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 from typing import Any
 
+from fer_edge.argument_types import file_path
 from fer_edge.commands.log_options import add_folder_arguments, selected_devices
 from fer_edge.console import message, output
 from fer_edge.errors import EXIT_DONE, Unhealthy
@@ -26,11 +26,14 @@ def register(actions: Any) -> None:
     )
     purge.add_argument(
         "--log",
-        type=Path,
+        type=file_path,
         metavar="DIR",
         help="folder of the one journal, without its subfolders; default: where `run` writes",
     )
-    purge.add_argument("--name", default=DEFAULT, help=f"name of the instance, if --log is absent; default: {DEFAULT}")
+    purge.add_argument(
+        "--name",
+        help=f"name of the instance, if --log is absent; default: the `name` of the settings file, else {DEFAULT}",
+    )
     purge.set_defaults(command=_purge)
 
 
@@ -53,7 +56,7 @@ def _check(args: argparse.Namespace) -> int:
 def _purge(args: argparse.Namespace) -> int:
     from datetime import UTC, datetime
 
-    from device.config_sources import journal_folder_of
+    from device.selected_instance import journal_folder_of
     from fer_edge.file_owner import acting_as_owner
     from fer_edge.journal.purge import purge
     from fer_edge.log.devices import journals_below

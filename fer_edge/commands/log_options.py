@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from fer_edge.argument_types import file_path
 from fer_edge.console import message
 from fer_edge.errors import UsageError
 from fer_edge.instance_name import DEFAULT
@@ -33,14 +34,14 @@ def add_folder_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "folders",
         nargs="*",
-        type=Path,
+        type=file_path,
         metavar="DIR",
         help="folder of a journal, or of several; those up to three folders below are read too; default: where `run` writes",
     )
     parser.add_argument(
         "--name",
-        default=DEFAULT,
-        help=f"name of the instance whose journal is read if no DIR is given; default: {DEFAULT}",
+        help="name of the instance whose journal is read if no DIR is given; default: the `name` of the settings file, else "
+        f"{DEFAULT}",
     )
     parser.add_argument("--device", metavar="NAME", help="only the journal of this device; default: all")
     parser.add_argument("--utc", action="store_true", help="times in arguments and output are UTC; default: local time")
@@ -143,9 +144,9 @@ def selected_archive(args: argparse.Namespace) -> Archive | None:
     return None
 
 
-def _own_journal(name: str) -> Path:
+def _own_journal(name: str | None) -> Path:
     """The folder that `run` writes to. Raises UsageError, with the service's folder, where there is no journal."""
-    from device.config_sources import journal_folder_of
+    from device.selected_instance import journal_folder_of
     from fer_edge.journal.segments import segments
 
     folder = journal_folder_of(name)

@@ -7,9 +7,9 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from itertools import chain
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from fer_edge.argument_types import file_path
 from fer_edge.commands.log_options import (
     ROW_KINDS,
     add_row_parsers,
@@ -53,7 +53,7 @@ def register(actions: Any) -> None:
     for parser in add_row_parsers(export, _export, {"all": "all of these kinds, to an archive (--partition)"}):
         parser.add_argument(
             "--out",
-            type=Path,
+            type=file_path,
             required=True,
             metavar="FILE",
             help="output file (.csv, .jsonl or .parquet); an error leaves no partial file; with --partition a folder",

@@ -5,9 +5,9 @@ from __future__ import annotations
 import argparse
 import sys
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from fer_edge.argument_types import file_path
 from fer_edge.commands.log_options import (
     add_window_arguments,
     report_damage,
@@ -49,7 +49,7 @@ def register(actions: Any) -> None:
     )
     plot.add_argument(
         "--out",
-        type=Path,
+        type=file_path,
         metavar="FILE",
         help="picture to write, .png or .svg; needs the extra `plots`; default: text",
     )

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from fer_edge.argument_types import file_path
 from fer_edge.commands.vision_arguments import (
     BUNDLE_HELP,
     add_far_argument,
@@ -37,7 +38,7 @@ def register(commands: Any) -> None:
         "refused; 6 no face in any image.",
     )
     parser.add_argument("images", nargs="+", metavar="IMAGE", help="an image file")
-    parser.add_argument("--bundle", type=Path, metavar="DIR", help=BUNDLE_HELP)
+    parser.add_argument("--bundle", type=file_path, metavar="DIR", help=BUNDLE_HELP)
     parser.add_argument(
         "--crop", action="store_true", help="the images are face crops already, as in data sets: no face detection"
     )
@@ -61,7 +62,7 @@ def _predict(args: argparse.Namespace) -> int:
     _refuse_addresses(args.images)
     reader = Reader(args.bundle, prior=args.prior)
     if not args.crop:
-        fetch_missing_detectors(None, message)
+        fetch_missing_detectors(None, reporter(args.quiet))
         detector = reader.detector.name
         reporter(args.quiet)(f"detector {detector}, bundle {reader.bundle.name}")
         if warning := fallback_warning(detector, None):

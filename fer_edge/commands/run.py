@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 from typing import Any
 
+from fer_edge.argument_types import file_path
 from fer_edge.commands.vision_arguments import (
     CONFIG_HELP,
     Arguments,
@@ -14,7 +14,7 @@ from fer_edge.commands.vision_arguments import (
     add_reading_arguments,
     size_argument,
 )
-from fer_edge.console import message, output
+from fer_edge.console import output, reporter
 from fer_edge.errors import EXIT_DONE
 
 _EPILOG = (
@@ -32,7 +32,7 @@ def register(commands: Any) -> None:
         description="Finds faces, labels them, and logs each expression that lasts --hold seconds (an episode).",
         epilog=_EPILOG,
     )
-    parser.add_argument("--config", type=Path, metavar="FILE", help=CONFIG_HELP)
+    parser.add_argument("--config", type=file_path, metavar="FILE", help=CONFIG_HELP)
     parser.add_argument("--name", help="name of this instance, if there are several cameras; default: camera")
     parser.add_argument("--json", action="store_true", default=None, help="print the journal's JSON lines; default: no")
     add_detail_arguments(parser)
@@ -94,7 +94,7 @@ def _add_reading_arguments(group: Arguments) -> None:
 def _add_journal_arguments(group: Arguments) -> None:
     group.add_argument(
         "--log",
-        type=Path,
+        type=file_path,
         metavar="DIR",
         help="folder of the journal; default: $STATE_DIRECTORY, else ~/.local/state/fer-edge",
     )
@@ -130,7 +130,7 @@ def _add_mqtt_arguments(group: Arguments) -> None:
         ("--mqtt-cert", "this device's own certificate (PEM), if the broker requires one; default: none"),
         ("--mqtt-key", "private key (PEM) of that certificate, if it is in a separate file; default: none"),
     ):
-        group.add_argument(flag, type=Path, metavar="FILE", help=help_text)
+        group.add_argument(flag, type=file_path, metavar="FILE", help=help_text)
     group.add_argument(
         "--mqtt-topic", metavar="PREFIX", help="prefix of every topic, before the instance's id; default: fer-edge"
     )
@@ -154,7 +154,7 @@ def _add_metrics_arguments(group: Arguments) -> None:
     )
     group.add_argument(
         "--metrics-file",
-        type=Path,
+        type=file_path,
         metavar="PATH",
         help=".prom file for node_exporter, in a folder in memory such as /run/fer-edge; default: none",
     )
@@ -171,7 +171,7 @@ def _add_page_arguments(group: Arguments) -> None:
     )
     group.add_argument(
         "--live-token-file",
-        type=Path,
+        type=file_path,
         metavar="FILE",
         help="file with that token, mode 0600, created if missing; default: a new token at each start",
     )
@@ -217,5 +217,5 @@ def _run(args: argparse.Namespace) -> int:
     from device.run import run
     from fer_edge.detection.download import fetch_missing_detectors
 
-    fetch_missing_detectors(settings.detector, message)
+    fetch_missing_detectors(settings.detector, reporter(settings.detail == "none"))
     return run(settings, read_settings=lambda: load_settings(arguments, args.config).settings, limit_memory=True)

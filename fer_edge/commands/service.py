@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from fer_edge.argument_types import file_path
 from fer_edge.console import message, output
 from fer_edge.errors import EXIT_DONE
 
@@ -23,7 +24,7 @@ def register(commands: Any) -> None:
     install = actions.add_parser("install", help="write the unit to systemd's folder, and print the next commands")
     install.add_argument(
         "--root",
-        type=Path,
+        type=file_path,
         default=Path("/"),
         metavar="DIR",
         help="root folder of the system to install into; default: /",
@@ -40,7 +41,7 @@ def register(commands: Any) -> None:
             help="allow access to the local networks, for a network camera, a broker, metrics or the live page",
         )
         parser.add_argument(
-            "--program", type=Path, metavar="FILE", help="path of the `fer-edge` to start; default: this one"
+            "--program", type=file_path, metavar="FILE", help="path of the `fer-edge` to start; default: this one"
         )
 
 

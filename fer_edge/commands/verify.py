@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 from typing import Any
 
+from fer_edge.argument_types import file_path
 from fer_edge.commands.vision_arguments import BUNDLE_HELP
 from fer_edge.console import message, output
 from fer_edge.errors import EXIT_DONE
@@ -21,9 +21,9 @@ def register(commands: Any) -> None:
         "on any machine.",
     )
     which = parser.add_mutually_exclusive_group()
-    which.add_argument("bundle", nargs="?", type=Path, metavar="BUNDLE", help=BUNDLE_HELP)
+    which.add_argument("bundle", nargs="?", type=file_path, metavar="BUNDLE", help=BUNDLE_HELP)
     which.add_argument(
-        "--bundle", type=Path, dest="named", metavar="DIR", help="the same as BUNDLE, as in other commands"
+        "--bundle", type=file_path, dest="named", metavar="DIR", help="the same as BUNDLE, as in other commands"
     )
     parser.add_argument(
         "--runtime", metavar="NAME", help="litert, tflite-runtime or tensorflow; default: the one that `run` uses"

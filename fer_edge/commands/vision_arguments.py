@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 from typing import Any, Protocol
+
+from fer_edge.argument_types import file_path
 
 BUNDLE_HELP = "folder of a bundle, or edge-mixed, edge or nano, which come with the package; default: the bundle in use"
 CONFIG_HELP = (
@@ -56,7 +57,7 @@ def add_picture_arguments(group: Arguments) -> None:
 
 def add_reading_arguments(group: Arguments) -> None:
     """Adds the arguments about finding and classifying faces, in the same way."""
-    group.add_argument("--bundle", type=Path, metavar="DIR", help=BUNDLE_HELP)
+    group.add_argument("--bundle", type=file_path, metavar="DIR", help=BUNDLE_HELP)
     group.add_argument(
         "--detector",
         metavar="NAME",

@@ -17,6 +17,7 @@ from pathlib import Path
 
 from fer_edge.array_file import DAMAGED
 from fer_edge.atomic_file import write_atomically
+from fer_edge.console import message
 from fer_edge.errors import BundleRefused, FerEdgeError, UsageError
 from fer_edge.text_cleaning import clean
 from fer_edge.user_folders import data_folder
@@ -110,14 +111,17 @@ def may_fetch(wanted: str | None, environ: Mapping[str, str] = os.environ) -> bo
 
 
 def fetch_missing_detectors(wanted: str | None, say: Callable[[str], None]) -> None:
-    """Installs the detector files if `may_fetch`, and says so. A failure is reported, and takes a minute at most."""
+    """Installs the detector files if `may_fetch`. A failure takes a minute at most.
+
+    The download and a failure are always reported, on stderr; `say` receives the steps.
+    """
     if not may_fetch(wanted):
         return
-    say(f"no detector files are installed yet; set {OFFLINE_VARIABLE}=1 to prevent the download")
+    message(f"no detector files are installed yet; set {OFFLINE_VARIABLE}=1 to prevent the download")
     try:
         install_detectors(say=say, retries=0, limit_s=_FETCH_S)
     except FerEdgeError as error:
-        say(str(error))
+        message(str(error))
 
 
 def fallback_warning(name: str, wanted: str | None) -> str:

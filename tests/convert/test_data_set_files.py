@@ -9,6 +9,7 @@ import subprocess
 import sys
 import zipfile
 from pathlib import Path
+from random import Random
 
 import cv2
 import numpy as np
@@ -171,6 +172,30 @@ def test_a_member_that_expands_a_thousandfold_is_refused(tmp_path: Path) -> None
                 member.write(bytes(2**20))
     with pytest.raises(DataError, match=r"happy/bomb.png: more than the 67,108,864 bytes that are read of one picture"):
         load(tmp_path / "set.zip")
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_a_flipped_bit_of_a_zip_is_a_sentence(method: int, tmp_path: Path) -> None:
+    data = class_tree(tmp_path / "set", {"": {"happy": 2, "sad": 2}})
+    path, random, refused = tmp_path / "set.zip", Random(0), 0
+    with zipfile.ZipFile(path, "w", method) as archive:
+        for file in sorted(data.rglob("*.png")):
+            archive.write(file, file.relative_to(data))
+    whole = path.read_bytes()
+    for _ in range(150):
+        damaged = bytearray(whole)
+        damaged[random.randrange(len(whole))] ^= 1 << random.randrange(8)
+        path.write_bytes(damaged)
+        try:
+            load(path)
+        except DataError:
+            refused += 1
+    assert refused
+    damaged = bytearray(whole)
+    damaged[whole.index(b"PK\1\2") + 6] = 148  # the version that is needed to read a member
+    path.write_bytes(damaged)
+    with pytest.raises(DataError, match=r"is a truncated or damaged zip: .* zip file version 14\.8; fetch it again"):
+        load(path)
 
 
 def test_a_table_of_one_endless_line_is_refused(tmp_path: Path) -> None:

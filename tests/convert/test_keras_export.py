@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,7 @@ from convert.tflite.inspection import (
     operator_versions,
     parameter_count,
 )
-from convert.tflite.keras_export import float_tflite, load_keras
+from convert.tflite.keras_export import float_tflite, keras_version_of, load_keras
 from convert.tflite.tensorflow_output import quiet_tensorflow
 from convert.train.networks import Network, build_network, count_multiply_adds
 from fer_edge.classifier import RAW_RANGE, Classifier
@@ -153,6 +154,22 @@ def test_a_bad_file_is_rejected_with_one_sentence(write: Callable[[Path], object
     with pytest.raises(UsageError, match=says) as caught:
         float_tflite(load_keras(tmp_path / "model.keras"))
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
+def test_a_flipped_bit_leaves_the_version_or_none(method: int, tmp_path: Path) -> None:
+    """Of a damaged file other functions report what is wrong."""
+    path, known = tmp_path / "model.keras", set()
+    with zipfile.ZipFile(path, "w", method) as archive:
+        archive.writestr("metadata.json", '{"keras_version": "3.1.0"}')
+    assert keras_version_of(path) == "3.1.0"
+    whole = path.read_bytes()
+    for bit in range(8 * len(whole)):
+        damaged = bytearray(whole)
+        damaged[bit // 8] ^= 1 << bit % 8
+        path.write_bytes(damaged)
+        known.add(keras_version_of(path))
+    assert None in known
 
 
 def test_a_damaged_tflite_file_is_rejected(tiny: Any) -> None:

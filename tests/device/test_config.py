@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 
 from device.config import SETTING_FIELDS, Settings, merge_reloaded
-from device.config_sources import journal_folder_of, load_settings, searched_runtime_folders
+from device.config_sources import load_settings
 from device.default_folders import default_config_file, default_journal_folder, default_runtime_folder, runtime_folders
+from device.selected_instance import journal_folder_of, searched_runtime_folders, selected_name
 from fer_edge.errors import UsageError
 
 
@@ -69,7 +70,15 @@ def test_commands_find_the_journal_and_the_instance_that_the_settings_file_names
     assert journal_folder_of("camera", environ) == Path("/media/stick/log")
     assert journal_folder_of("door", environ) == default / "door", "the file is about another instance"
     assert searched_runtime_folders(environ) == (Path("/media/ram"), *runtime_folders(environ))
+    assert selected_name(None, environ) == "camera" and selected_name("door", environ) == "door"
+    file.write_text('log = "/media/stick/log"\nname = "hall"\n')
+    assert selected_name(None, environ) == "hall" and selected_name("camera", environ) == "camera"
+    assert journal_folder_of(None, environ) == journal_folder_of("hall", environ) == Path("/media/stick/log")
+    assert journal_folder_of("camera", environ) == default
+    file.write_text('name = "hall"\n')
+    assert journal_folder_of(None, environ) == default / "hall", "where `run` writes with these settings"
     file.write_text("log = 3")
+    assert selected_name(None, environ) == "camera"
     with pytest.raises(UsageError, match=r"config\.toml:1: log must be a path"):
         journal_folder_of("camera", environ)
     assert searched_runtime_folders(environ) == runtime_folders(environ), "a running instance can still be paused"

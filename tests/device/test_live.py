@@ -218,6 +218,7 @@ def test_the_number_of_viewers_is_limited() -> None:
             assert next_event(stack.enter_context(streamed(live)))[0] == "whole"
         refused, message = answer(live, "/events")
         assert refused.status == 503 and message == b"this page already has 32 viewers; try again later.\n"
+        assert refused.getheader("Retry-After") == "10"
         assert json.loads(answer(live)[1])["now"]["viewers"] == MAX_VIEWERS
 
 

@@ -15,7 +15,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -37,7 +37,7 @@ from device.camera.synthetic import SyntheticCamera
 from device.clock import CLOCK_STATES, SystemClock
 from device.config import Settings
 from device.output.journal.journal import Journal
-from device.output.metrics.exporter import MAX_THREADS, MetricsExporter
+from device.output.metrics.exporter import MetricsExporter
 from device.output.metrics.prometheus_collector import PrometheusCollector
 from device.output.metrics.run_metrics import (
     BUCKET_BOUNDS_S,
@@ -47,6 +47,7 @@ from device.output.metrics.run_metrics import (
     Histogram,
     RunMetrics,
 )
+from device.output.metrics.server import CONNECTIONS, CONNECTIONS_PER_ADDRESS
 from device.run import run
 from device.system.health import BITS, Health
 from device.system.status_record import Status
@@ -477,31 +478,50 @@ def test_a_silent_client_delays_neither_other_clients_nor_the_end(clock: FakeClo
     until(lambda: threading.active_count() == threads)
 
 
-def test_the_number_of_client_threads_is_limited(clock: FakeClock, journal: Journal) -> None:
+def test_the_connections_of_one_address_and_of_all_are_limited(clock: FakeClock, journal: Journal) -> None:
     threads = threading.active_count()
     with (
         ExitStack() as crowd,
-        MetricsExporter(counted(clock, journal), None, Address("127.0.0.1", 0), 15.0, [].append, LIMIT_S) as exposed,
+        MetricsExporter(counted(clock, journal), None, Address("0.0.0.0", 0), 15.0, [].append, 600.0) as exposed,
     ):
         exposed.start()
         assert exposed.port is not None
-        url, clients = f"http://127.0.0.1:{exposed.port}/", list[socket.socket]()
-        until(lambda: _is_answering(url))
+        url = f"http://127.0.0.1:{exposed.port}/"
 
-        def held() -> int:  # a client that came together with another one may have been rejected with it
-            return sum(not _is_closed(client) for client in clients)
+        def connected(source: str) -> socket.socket:
+            return crowd.enter_context(
+                socket.create_connection(("127.0.0.1", exposed.port), source_address=(source, 0))
+            )
 
-        def has_only_held_clients() -> bool:  # no thread that answered lives on and takes the place of a held client
-            return sum("process_request" in thread.name for thread in threading.enumerate()) == held()
+        first = [connected("127.0.0.2") for _ in range(CONNECTIONS_PER_ADDRESS + 3)]
+        until(lambda: sum(map(_is_closed, first)) == 3)
+        assert not any(map(_is_closed, first[:CONNECTIONS_PER_ADDRESS])), "those above the limit are the later ones"
+        assert _is_answering(url), "another address is served"
 
-        while len(clients) < 60 and _is_answering(url):
-            until(has_only_held_clients)
-            clients.append(crowd.enter_context(socket.create_connection(("127.0.0.1", exposed.port))))
-        assert 0 < held() < MAX_THREADS
-        until(lambda: threading.active_count() <= MAX_THREADS + 1)
+        left = CONNECTIONS - CONNECTIONS_PER_ADDRESS
+        second = [connected("127.0.0.3") for _ in range(left + 2)]
+        until(lambda: sum(map(_is_closed, second)) >= 2)
+        assert not _is_answering(url), "none is left"
         crowd.close()
         until(lambda: _is_answering(url))
     until(lambda: threading.active_count() == threads)
+
+
+def test_a_slow_client_has_one_time_for_its_whole_request(clock: FakeClock, journal: Journal) -> None:
+    """A byte now and then kept the connection open for as long as the client wished."""
+    limit_s = 0.5
+    with MetricsExporter(counted(clock, journal), None, Address("127.0.0.1", 0), 15.0, [].append, limit_s) as exposed:
+        exposed.start()
+        assert exposed.port is not None
+        with socket.create_connection(("127.0.0.1", exposed.port)) as client:
+            client.sendall(b"GET / HTTP/1.0\r\nX: ")
+            begun_s, sent = time.monotonic(), 0
+            while not _is_closed(client) and sent < 600:
+                time.sleep(limit_s / 10)
+                with suppress(ConnectionError):
+                    client.sendall(b"a")
+                sent += 1
+            assert sent < 600 and time.monotonic() - begun_s >= limit_s / 2
 
 
 def _is_closed(client: socket.socket) -> bool:

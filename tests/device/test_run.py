@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import resource
 import shutil
+import subprocess
+import sys
 import threading
+import time
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -37,6 +41,7 @@ from fer_edge.synthetic_face import face_frame
 from tests.memory_sink import MemorySink
 
 BLACK = np.zeros((480, 640), np.uint8)
+ROOT = Path(__file__).parents[2]
 
 
 def settings_of(camera: str, bundle: Path, log: Path, **values: Any) -> Settings:
@@ -122,6 +127,24 @@ def test_the_limit_of_memory_is_as_before_after_a_run(
     during = watcher.limits.pop()
     assert not watcher.limits and during != before, "one limit for the whole run"
     assert resource.getrlimit(resource.RLIMIT_DATA) == before
+
+
+@pytest.mark.parametrize("command", ["run", "collect"])
+def test_a_run_of_the_command_line_has_a_limit_of_memory(command: str, tmp_path: Path, bundle_path: Path) -> None:
+    words = [sys.executable, "-m", "fer_edge", command, "--camera", "synthetic", "--bundle", str(bundle_path)]
+    words += ["--log", str(tmp_path / "log"), "-q"]
+    if command == "collect":
+        words += ["--faces", str(tmp_path / "faces"), "--store-pictures-of-faces"]
+    environ = {**os.environ, "FER_EDGE_RUNTIME": str(tmp_path / "run")}
+    with subprocess.Popen(words, cwd=ROOT, env=environ) as process:
+        try:
+            limits, end_s = Path(f"/proc/{process.pid}/limits"), time.monotonic() + 60
+            while not re.search(r"^Max data size +\d+ ", limits.read_text(), re.M):
+                assert process.poll() is None and time.monotonic() < end_s
+                time.sleep(0.05)
+        finally:
+            process.terminate()
+    assert process.returncode == 0
 
 
 class LimitWatcher:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import re
 import subprocess
 import sys
@@ -10,8 +11,10 @@ from pathlib import Path
 
 import pytest
 
+from fer_edge.argument_types import file_path
 from fer_edge.cli import main, make_parser
 from fer_edge.command_parser import CommandParser
+from fer_edge.commands import host
 
 ROOT = Path(__file__).parents[2]
 
@@ -151,6 +154,25 @@ def test_a_rollback_takes_nothing_to_send(options: str, named: str, capsys: pyte
     assert capsys.readouterr() == ("", expected)
 
 
+def every_action(parser: argparse.ArgumentParser) -> Iterator[argparse.Action]:
+    for action in parser._actions:
+        yield action
+        if isinstance(action, argparse._SubParsersAction):
+            for inner in action.choices.values():
+                yield from every_action(inner)
+
+
+def test_an_empty_path_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    """A shell makes it of an unset variable, and Path("") is the current folder."""
+    (line,) = answer(["log", "purge", "--before", "1d", "--log", ""], capsys)
+    assert "--log: the path is empty; name a file or folder" in line
+    parsers = [make_parser(), *host.parsers().values()]
+    assert len(parsers) == 1 + len(host.COMMANDS)
+    paths = [action for parser in parsers for action in every_action(parser) if action.type is file_path]
+    assert len(paths) > 40
+    assert not [action.dest for parser in parsers for action in every_action(parser) if action.type is Path]
+
+
 @pytest.mark.parametrize("shell", ["bash", "zsh"])
 def test_the_completion_script_has_the_commands_and_options(shell: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["completion", shell]) == 0
@@ -170,9 +192,18 @@ def test_bash_completes_with_the_script(tmp_path: Path, capsys: pytest.CaptureFi
     complete_words fer-edge run --came
     complete_words fer-edge bundle ro
     complete_words fer-edge label par
+    complete_words fer-edge quantize --keep
+    complete_words fer-edge evaluate --data par
     """
     ran = subprocess.run(["bash", "-c", typed], cwd=tmp_path, capture_output=True, text=True, check=True)
-    assert ran.stdout.split("\n")[:4] == ["predict", "--camera", "rollback", "party.mp4"], ran.stderr
+    assert ran.stdout.split("\n")[:6] == [
+        "predict",
+        "--camera",
+        "rollback",
+        "party.mp4",
+        "--keep-float",
+        "party.mp4",
+    ], ran.stderr
 
 
 def test_a_missing_package_of_the_host_is_explained(capsys: pytest.CaptureFixture[str]) -> None:

@@ -8,8 +8,10 @@ from pathlib import Path
 
 import cv2
 import pytest
+from builders import write_video
 
 from fer_edge.cli import main
+from fer_edge.commands.collect import _CONSENT
 from fer_edge.detection.download import (
     DETECTOR_FILES,
     are_detectors_installed,
@@ -56,6 +58,31 @@ def test_the_first_command_fetches_them_and_says_so(
     assert WARNING not in told and are_detectors_installed()
     assert main(["predict", "--bundle", "nano", "-q", str(face)]) == 0
     assert capsys.readouterr().err == "", "there is nothing to fetch, and nothing to report"
+
+
+def test_a_quiet_command_names_the_download_alone(
+    nothing_installed: Path, face: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["predict", "--bundle", "nano", "-q", str(face)]) == 0
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.endswith("set FER_EDGE_OFFLINE=1 to prevent the download") and are_detectors_installed()
+
+
+@pytest.mark.parametrize("command", ["run", "collect", "label"])
+def test_every_command_that_searches_faces_fetches_them(
+    command: str, nothing_installed: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder, clip = nothing_installed, nothing_installed / "clip.mp4"
+    write_video(clip, [face_frame(2.0)] * 3)
+    journal = ["--log", str(folder / "log"), "--bundle", "nano", "-q"]
+    words = {
+        "run": ["run", "--camera", str(clip), *journal],
+        "collect": ["collect", "--camera", str(clip), "--faces", str(folder / "faces"), _CONSENT, *journal],
+        "label": ["label", str(clip), "--out", str(folder / "out"), "--bundle", "nano", "-q"],
+    }
+    assert main(words[command]) == 0
+    told = capsys.readouterr().err
+    assert "prevent the download" in told and "fetching" not in told and are_detectors_installed()
 
 
 def test_without_a_network_the_cascade_is_used_with_a_warning(

@@ -6,25 +6,19 @@ memory. The loop is not involved: a stuck loop is still exported, with a growing
 
 from __future__ import annotations
 
-import socket
 import threading
 from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Self
 
 from device.address import Address
-from device.output.allowed_hosts import is_allowed_host
 from device.output.metrics.prometheus_collector import PrometheusCollector
 from device.output.metrics.run_metrics import RunMetrics
 from fer_edge.errors import UsageError
 
 if TYPE_CHECKING:
-    from wsgiref.simple_server import WSGIServer
-
-CLIENT_TIMEOUT_S = 5.0  # of a client that sends no request or does not read
-MAX_THREADS = 16  # of the process, above which a client is rejected: the service may have 64 tasks
+    from device.output.metrics.server import MetricsServer
 
 
 class MetricsExporter:
@@ -43,7 +37,7 @@ class MetricsExporter:
         address: Address | None,
         every_s: float,
         log: Callable[[str], None],
-        client_timeout_s: float = CLIENT_TIMEOUT_S,
+        client_timeout_s: float | None = None,
     ) -> None:
         self.port: int | None = None  # once started
         self._metrics, self._file, self._address, self._every_s, self._log = metrics, file, address, every_s, log
@@ -51,7 +45,7 @@ class MetricsExporter:
         self._registry = PrometheusCollector(metrics).registry()
         self._stop = threading.Event()
         self._writer = threading.Thread(target=self._write_periodically, name="metrics", daemon=True)
-        self._server: WSGIServer | None = None
+        self._server: MetricsServer | None = None
         self._started = False
         self.trouble: str | None = None  # why the file cannot be written at present
 
@@ -79,26 +73,28 @@ class MetricsExporter:
         self._metrics.mark_stopped()
         self._stop.set()
         if self._server is not None:
-            self._server.shutdown()
-            self._server.server_close()
+            self._server.stop()
         if self._started and self._file is not None:
             self._writer.join()
             self._try_to_write(self._file)
 
     def _serve(self, address: Address) -> None:
-        from prometheus_client import start_http_server
+        from prometheus_client import make_wsgi_app
+
+        from device.output.metrics.server import CLIENT_TIMEOUT_S, MetricsServer
 
         try:
-            server, _ = start_http_server(address.port, address.host, self._registry)
+            self._server = MetricsServer(
+                address, make_wsgi_app(self._registry), self._client_timeout_s or CLIENT_TIMEOUT_S
+            )
         except OSError as error:
             raise UsageError(
                 f"metrics cannot be served at {address} ({error.strerror}); give the setting `metrics` another address, or "
                 "stop the program that uses this one; a service needs `fer-edge service install --network`"
             ) from error
-        server.set_app(_for_own_names(server.get_app(), address))
-        server.RequestHandlerClass = _limited_handler(server.RequestHandlerClass, self._client_timeout_s)
-        self._server, self.port = server, server.server_port
-        self._log(f"metrics at http://{Address(address.host, server.server_port)}/metrics")
+        self._server.start()
+        self.port = self._server.server_port
+        self._log(f"metrics at http://{Address(address.host, self.port)}/metrics")
 
     def _write(self, path: Path) -> None:
         from prometheus_client import write_to_textfile
@@ -118,40 +114,3 @@ class MetricsExporter:
             before, self.trouble = self.trouble, f"the metrics file {path} cannot be written ({error.strerror})"
             if before is None:
                 self._log(f"{self.trouble}; it is tried again")
-
-
-def _for_own_names(application: Any, address: Address) -> Any:
-    """The WSGI application for requests to this machine's addresses and own names: a web page of another name is refused."""
-    machine = socket.gethostname()
-
-    def checked(environ: dict[str, Any], start_response: Any) -> Any:
-        status, text = (
-            "421 Misdirected Request",
-            b"metrics are not served under that name; use the machine's address or its own name.\n",
-        )
-        if is_allowed_host(environ.get("HTTP_HOST", ""), address, machine):
-            try:
-                return application(environ, start_response)
-            except (
-                TypeError,
-                ValueError,
-            ):  # of prometheus_client, for an Accept header with a version that is no number
-                status, text = "400 Bad Request", b"the header Accept cannot be read.\n"
-        start_response(status, [("Content-Type", "text/plain; charset=utf-8")])
-        return [text]
-
-    return checked
-
-
-def _limited_handler(handler: Any, timeout_s: float) -> Any:
-    """The handler with a timeout and a limit on the number of clients, because each client takes a thread."""
-
-    class LimitedHandler(handler):
-        timeout = timeout_s
-
-        def handle(self) -> None:
-            if threading.active_count() <= MAX_THREADS:
-                with suppress(OSError):  # a client that disconnected, or sent no request, is not logged
-                    super().handle()
-
-    return LimitedHandler
