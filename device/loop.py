@@ -22,6 +22,7 @@ from device.vision.cpu_budget import CpuBudget
 from device.vision.prior import prior_in_use
 from device.vision.search import SearchState
 from fer_edge.console import message
+from fer_edge.instance_name import name_option
 from fer_edge.text_cleaning import clean
 
 if TYPE_CHECKING:
@@ -192,7 +193,7 @@ class Loop:
     def _record_pause(self) -> None:
         self._paused_since_ns = self._clock.mono_ns()
         self._recorder.record("pause", {"by": "fer-edge pause"})
-        message("paused; `fer-edge resume` ends it")
+        message(f"paused; `fer-edge resume{name_option(self._settings.name)}` ends it")
 
     def _resume(self) -> None:
         paused_s = (self._clock.mono_ns() - self._paused_since_ns) / 1e9

@@ -60,10 +60,14 @@ def active_bundle_path(environ: Mapping[str, str] = os.environ) -> Path:
 
     Raises BundleRefused when the selected one is missing: another model's labels would be wrong.
     """
-    folder = bundles_folder(environ)
+    return selected_path(bundles_folder(environ)) or default_path()
+
+
+def selected_path(folder: Path) -> Path | None:
+    """The folder of the bundle that is selected in `folder`; None where none is. Raises BundleRefused when it is missing."""
     names = selected_names(folder)
     if not names:
-        return default_path()
+        return None
     path = bundle_path(folder, names[0])
     if not (path / "bundle.json").is_file():
         raise BundleRefused(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from fer_edge.text_cleaning import clean
 SCHEMA = 1
 SCHEMA_FILE = Path(__file__).with_name("events.schema.json")
 UNSURE = "unsure"  # in place of a label where the model abstains
+LATEST_S = 4_102_444_800.0  # 2100-01-01: a clock beyond is wrong
 TIME_KINDS = ("observed", "unavailable", "paused")  # every second of a tally is one of these
 
 # kind: what its body holds
@@ -110,6 +112,7 @@ class Event:
                 raise ValueError(f"seq is {seq:.10g}, mono_s {mono_s:.10g}")
             if not type(wall) is type(clock) is str:
                 raise TypeError(f"wall is {wall!r}")
+            datetime.fromisoformat(wall)
             if kind == "header" and fields["schema"] != SCHEMA:
                 raise UsageError(
                     f"the journal has schema {fields['schema']}, this version reads {SCHEMA}; update fer-edge"
@@ -122,6 +125,15 @@ class Event:
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError, OverflowError) as error:
             raise UsageError(f"not a line of a journal: {line[:80]!r} ({clean(repr(error))})") from error
         return Event(kind, seq, boot, mono_s, wall, clock, fields)
+
+
+def posix_s(wall: str) -> float | None:
+    """A line's `wall` in POSIX seconds; None when it is not a time from 1970 to 2100."""
+    try:
+        seconds = datetime.fromisoformat(wall).timestamp()
+    except (ValueError, OverflowError):
+        return None
+    return seconds if 0 <= seconds < LATEST_S else None
 
 
 def start_mono_s(event: Event) -> float:

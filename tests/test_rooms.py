@@ -247,6 +247,7 @@ IMPORTED_AS = {
     "scikit-learn": "sklearn",
     "tensorflow-cpu": "tensorflow",
     "paho-mqtt": "paho",
+    "python-dateutil": "dateutil",
 }
 # picamera2 and libcamera come from apt; PyTorch is brought by who chooses that backend of Keras.
 NOT_FROM_PYPI = {"picamera2", "libcamera", "torch"}

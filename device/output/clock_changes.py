@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from device.clock import Stamp
-from fer_edge.journal.clock_correction import posix_s
+from fer_edge.events import posix_s
 
 if TYPE_CHECKING:
     from device.output.event_bodies import ClockBody

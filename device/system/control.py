@@ -88,7 +88,8 @@ def pause(name: str, folders: Sequence[Path], clock: Clock, journal: Path | None
         return f"{name} does not run; it will start paused{failed}"
     if not _wait_for(name, folders, clock, limit_s := _limit_s(instance), paused=True):
         raise UsageError(
-            f"{name} did not pause within {limit_s:g} s; it will, once its camera's driver returns: see `fer-edge health`"
+            f"{name} did not pause within {limit_s:g} s; it will, once its camera's driver returns: see "
+            f"`fer-edge health{name_option(name)}`"
         )
     command = f"fer-edge resume{name_option(name)}"
     return f"{name} is paused and its camera closed; `{command}` ends the pause, a restart does not{failed}"
@@ -102,7 +103,8 @@ def resume(name: str, folders: Sequence[Path], clock: Clock, journal: Path | Non
         return f"{name} does not run; it will not start paused"
     if not _wait_for(name, folders, clock, limit_s := _limit_s(instance), paused=False):
         raise UsageError(
-            f"{name} did not resume within {limit_s:g} s; it will, once its camera opens: see `fer-edge health`"
+            f"{name} did not resume within {limit_s:g} s; it will, once its camera opens: see "
+            f"`fer-edge health{name_option(name)}`"
         )
     return f"{name} is no longer paused"
 

@@ -63,14 +63,14 @@ def _install(args: argparse.Namespace) -> int:
 
 def _list(args: argparse.Namespace) -> int:
     from device.system.bundles import BundleStore
-    from fer_edge.active_bundle import selected_names
+    from fer_edge.active_bundle import selected_path
 
     entries = BundleStore(folder := _bundles_folder(args)).entries()
     message(f"bundles in {folder}, and those that came with the package")
     try:
-        selected_names(folder)
+        selected_path(folder)
     except BundleRefused as error:
-        message(f"none is in use: {error}")
+        message(f"none can be used: {error}")
     if args.as_json:
         output(json_text([entry.to_json() for entry in entries]))
         return EXIT_DONE

@@ -24,8 +24,8 @@ from fer_edge.errors import EXIT_DONE, UsageError
 
 if TYPE_CHECKING:
     from fer_edge.log.devices import Device
+    from fer_edge.log.items import LogItem
     from fer_edge.log.rows import Row, RowFilter
-    from fer_edge.log.runs import LogItem
 
 _TERMINAL_COLUMNS = {  # fewer than a file has
     "episodes": ("from", "dwell_s", "label", "p", "quality", "track", "frames", "ended", "run"),
@@ -77,11 +77,7 @@ def _query(args: argparse.Namespace) -> int:
         if not args.json and not args.csv:
             names = [*(["device"] if several else []), *_TERMINAL_COLUMNS[args.what]]
         report_zone(args)
-        if (first := next(rows, None)) is None:
-            message("no rows of that kind in the selection")
-        else:
-            rows = chain((first,), rows)
-        write(rows, names, zone, sys.stdout)
+        write(_reported_if_none(rows), names, zone, sys.stdout)
     return EXIT_DONE
 
 
@@ -94,9 +90,17 @@ def _export(args: argparse.Namespace) -> int:
         raise UsageError(f"“all” needs --partition {PARTITION}; a file holds one kind of rows")
     with ExitStack() as stack:
         rows, names, _ = _rows(args, stack)
-        write_rows_file(rows, names, row_filter(args).window.zone, args.out)
+        write_rows_file(_reported_if_none(rows), names, row_filter(args).window.zone, args.out)
     message(f"{args.out} is written, {args.out.stat().st_size:,} bytes")
     return EXIT_DONE
+
+
+def _reported_if_none(rows: Iterator[Row]) -> Iterator[Row]:
+    """The rows; a message where there are none."""
+    if (first := next(rows, None)) is None:
+        message("no rows of that kind in the selection")
+        return iter(())
+    return chain((first,), rows)
 
 
 def _export_archive(args: argparse.Namespace) -> int:

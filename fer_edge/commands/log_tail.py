@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from fer_edge.journal.segments import DamagedLine
     from fer_edge.log.devices import Device
     from fer_edge.log.follow import Follower
-    from fer_edge.log.runs import LoggedEvent
+    from fer_edge.log.items import LoggedEvent
 
 _POLL_S = 0.5
 

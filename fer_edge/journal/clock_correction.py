@@ -9,14 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Container, Iterator
 from dataclasses import dataclass
-from datetime import datetime
 from math import inf
 from pathlib import Path
 
-from fer_edge.events import Event
+from fer_edge.events import Event, posix_s
 from fer_edge.journal.segments import BootTimes, DamagedLine, boot_times, segment_lines, segments
-
-LATEST_S = 4_102_444_800.0  # 2100-01-01: a clock beyond is wrong
 
 
 def read_with_segments(folder: Path, kinds: Container[str] | None = None) -> Iterator[tuple[Path, Event | DamagedLine]]:
@@ -44,7 +41,7 @@ def read_with_segments(folder: Path, kinds: Container[str] | None = None) -> Ite
 
 @dataclass(slots=True)
 class _Boot:
-    """The times of one boot. Without an offset its moments lie between the two POSIX times."""
+    """The times of one boot. Without an offset its moments lie before `not_after_s`, a POSIX time."""
 
     first_mono_s: float
     last_mono_s: float
@@ -54,7 +51,6 @@ class _Boot:
     synced_mono_s: float = 0.0
     offset_s: float | None = None  # wall − mono_s, by that line
     guess_s: float = 0.0  # the same, or a guess where it is not known
-    not_before_s: float = -inf
     not_after_s: float = inf
 
 
@@ -86,7 +82,7 @@ class ClockCorrection:
         """Takes a line into account that was written since."""
         known = self._boots.get(event.boot)
         before_s = None if known is None else known.offset_s
-        at_s, synced = event.mono_s, event.wall if event.clock == "synced" else ""
+        at_s, synced = event.mono_s, event.wall if event.clock == "synced" and posix_s(event.wall) is not None else ""
         self._note(BootTimes(event.boot, at_s, at_s, event.wall, at_s, synced, at_s))
         if known is None or before_s is None or synced:
             self._update_offsets()  # without a synced clock, each line's wall clock may be another
@@ -100,19 +96,6 @@ class ClockCorrection:
         times = self._boots[boot]
         return mono_s + times.guess_s, times.offset_s is not None
 
-    def at_s(self, event: Event, mono_s: float | None = None) -> tuple[float, bool]:
-        """The POSIX time of the event, or of the moment `mono_s` of its boot, and whether it is known.
-
-        Where it is not, the line's wall clock is used, limited by the boots before and after.
-        """
-        boot = self._boots[event.boot]
-        if mono_s is None:
-            mono_s = event.mono_s
-        if boot.offset_s is not None:
-            return mono_s + boot.offset_s, True
-        guess_s = (posix_s(event.wall) or 0.0) + mono_s - event.mono_s
-        return min(max(guess_s, boot.not_before_s), boot.not_after_s), False
-
     def _note(self, seen: BootTimes) -> None:
         boot = self._boots.setdefault(seen.boot, _Boot(seen.first_mono_s, seen.last_mono_s))
         boot.first_mono_s = min(boot.first_mono_s, seen.first_mono_s)
@@ -125,11 +108,6 @@ class ClockCorrection:
         for boot in self._boots.values():
             if boot.synced and (wall_s := posix_s(boot.synced)) is not None:
                 boot.offset_s = wall_s - boot.synced_mono_s
-        limit_s = -inf
-        for boot in self._boots.values():
-            boot.not_before_s = limit_s
-            if boot.offset_s is not None:
-                limit_s = boot.last_mono_s + boot.offset_s
         limit_s = inf
         for boot in reversed(self._boots.values()):
             boot.not_after_s = limit_s
@@ -143,15 +121,6 @@ class ClockCorrection:
                 wall_offset_s = (posix_s(boot.wall) or 0.0) - boot.wall_mono_s
                 boot.guess_s = max(min(wall_offset_s, boot.not_after_s - boot.last_mono_s), ended_s - boot.first_mono_s)
             ended_s = max(ended_s, boot.last_mono_s + boot.guess_s)
-
-
-def posix_s(wall: str) -> float | None:
-    """A line's `wall` in POSIX seconds; None when it is not a time from 1970 to 2100."""
-    try:
-        seconds = datetime.fromisoformat(wall).timestamp()
-    except (ValueError, OverflowError):
-        return None
-    return seconds if 0 <= seconds < LATEST_S else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -101,7 +101,7 @@ def _judge(folder: Path, before: datetime | Uptime) -> _Judge:
         limit_s = before.timestamp()
 
         def by_wall(event: Event) -> tuple[bool, bool]:
-            at_s, known = calendar.at_s(event, start_mono_s(event))
+            at_s, known = calendar.moment(event.boot, start_mono_s(event))
             return at_s < limit_s, known
 
         return by_wall

@@ -10,7 +10,8 @@ import fcntl
 import json
 import os
 import re
-from collections.abc import Container, Iterator
+from collections import deque
+from collections.abc import Container, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
@@ -20,7 +21,7 @@ from typing import BinaryIO
 from fer_edge.atomic_file import write_atomically
 from fer_edge.errors import UsageError
 from fer_edge.event_bodies import LARGEST_MONO_S
-from fer_edge.events import SCHEMA, Event
+from fer_edge.events import SCHEMA, Event, posix_s
 from fer_edge.file_owner import read_plain_file
 from fer_edge.limits import JOURNAL_LINE_BYTES
 
@@ -29,6 +30,7 @@ _NAME = re.compile(r"journal-(\d{6,})\.jsonl")
 _HEAD = re.compile(
     rb'\{"kind":"\w+","seq":\d{1,16},"boot":"([^"\\]*)","mono_s":(\d{1,10}(?:\.\d+)?),"wall":"([^"\\]*)","clock":"(\w*)"[,}]'
 )
+_CLOCK_LINES = 8  # at the end of a boot are looked at for one that is whole, to take its clock
 _TAIL_BYTES = (1 << 13, 1 << 16)  # of a segment are read for its last event: nearly always the first is enough
 _NOTED, _NOTED_BYTES = re.compile(rb"\d{1,15}\n"), 20
 _HIGHEST = "highest-number"  # of a purged segment
@@ -114,7 +116,7 @@ def segment_lines(segment: Path, kinds: Container[str] | None = None) -> Iterato
                 why = f"is longer than {JOURNAL_LINE_BYTES:,} bytes"
                 yield raw, DamagedLine(segment.name, number, why, later_part=not begins)
                 continue
-            if number == 1 and (schema := _schema(raw)):
+            if number == 1 and (schema := schema_of(raw)):
                 if schema != SCHEMA:
                     why = f"has schema {schema}, this version reads {SCHEMA}; update fer-edge"
                     yield raw, DamagedLine(segment.name, 1, why, newer=True)
@@ -162,38 +164,60 @@ class BootTimes:
 def boot_times(segment: Path) -> list[BootTimes]:
     """The times of each boot in a segment, in order, by the beginning of each line; none for another schema."""
     every: list[BootTimes] = []
-    last_boot, now, last, synced = None, None, None, None
+    last_boot, now = None, None
+    last, synced = (deque[_Head](maxlen=_CLOCK_LINES) for _ in range(2))
     with segment.open("rb") as file:
         for number, raw, _ in read_lines(file):
-            if number == 1 and _schema(raw) not in (0, SCHEMA):
+            if number == 1 and schema_of(raw) not in (0, SCHEMA):
                 return []
             head = _HEAD.match(raw) or _head_of_other(raw)
             if head is None:
                 continue
-            boot, mono, _, clock = found = head.groups() if isinstance(head, re.Match) else head
+            boot, mono, wall, clock = head.groups() if isinstance(head, re.Match) else head
             mono_s = float(mono)
             if mono_s > LARGEST_MONO_S:
                 continue
             if boot != last_boot or now is None:
                 _clocks(now, last, synced)
-                now, last_boot, synced = BootTimes(boot.decode(errors="replace"), mono_s, mono_s), boot, None
+                now, last_boot = BootTimes(boot.decode(errors="replace"), mono_s, mono_s), boot
                 every.append(now)
+                last.clear()
+                synced.clear()
             elif mono_s > now.last_mono_s:
                 now.last_mono_s = mono_s
             elif mono_s < now.first_mono_s:
                 now.first_mono_s = mono_s
-            last = found
+            last.append((wall, mono_s, raw))
             if clock == b"synced":
-                synced = found
+                synced.append((wall, mono_s, raw))
     _clocks(now, last, synced)
     return every
 
 
-def _clocks(now: BootTimes | None, last: tuple[bytes, ...] | None, synced: tuple[bytes, ...] | None) -> None:
-    if now is not None and last is not None:
-        now.wall, now.wall_mono_s = last[2].decode(errors="replace"), float(last[1])
-        if synced is not None:
-            now.synced, now.synced_mono_s = synced[2].decode(errors="replace"), float(synced[1])
+_Head = tuple[bytes, float, bytes]  # the wall and mono_s of a line, and the line
+
+
+def _clocks(now: BootTimes | None, last: Sequence[_Head], synced: Sequence[_Head]) -> None:
+    if now is not None:
+        now.wall, now.wall_mono_s = _clock_of(last)
+        now.synced, now.synced_mono_s = _clock_of(synced)
+
+
+def _clock_of(lines: Sequence[_Head]) -> tuple[str, float]:
+    """The `wall` and `mono_s` of the last of these lines that is whole and has a time; empty where none does."""
+    for wall, mono_s, raw in reversed(lines):
+        text = wall.decode(errors="replace")
+        if raw.endswith(b"\n") and posix_s(text) is not None and _is_event(raw):
+            return text, mono_s
+    return "", 0.0
+
+
+def _is_event(raw: bytes) -> bool:
+    try:
+        Event.parse(raw.decode())
+    except (UsageError, UnicodeDecodeError):
+        return False
+    return True
 
 
 def _head_of_other(raw: bytes) -> tuple[bytes, ...] | None:
@@ -243,7 +267,7 @@ def lock_folder(folder: Path) -> int:
     return descriptor
 
 
-def _schema(raw: bytes) -> int:
+def schema_of(raw: bytes) -> int:
     """The schema that a header names, 0 for any other line."""
     try:
         fields = json.loads(raw)

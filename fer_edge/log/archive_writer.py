@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from fer_edge.errors import UsageError
-from fer_edge.journal.clock_correction import LATEST_S
+from fer_edge.events import LATEST_S
 from fer_edge.journal.segments import lock_folder
 from fer_edge.log.archive import device_folder, labels_in, stored_columns
 from fer_edge.log.archive_kept import JournalStart, PresentRows, archived_rows, kept_rows, without_kept_time

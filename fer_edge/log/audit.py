@@ -10,14 +10,17 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from contextlib import suppress
 from dataclasses import dataclass, field
+from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 from fer_edge.events import TIME_KINDS
 from fer_edge.journal.clock_correction import ClockCorrection
-from fer_edge.journal.segments import DamagedLine, segment_name, segments
+from fer_edge.journal.segments import DamagedLine, segment_name, segment_number, segments
 from fer_edge.log.devices import Device
 from fer_edge.log.event_text import counted, duration_text, event_sentence
-from fer_edge.log.runs import WITHIN, LoggedEvent, LoggedMinute, Run, UnobservedSpan, read_runs
+from fer_edge.log.items import LoggedEvent, LoggedMinute, Run, UnobservedSpan
+from fer_edge.log.runs import WITHIN, read_runs
 from fer_edge.log.time_window import TimeZone
 
 _SHOWN = 12  # findings of a kind in the text; JSON has all
@@ -130,6 +133,7 @@ def audit_journal(device: Device, zone: TimeZone) -> JournalAudit:
     calendar = ClockCorrection(device.folder)
     files = segments(device.folder)
     auditor = _Auditor(JournalAudit(device, zone, len(files)))
+    numbers = [segment_number(path) for path in files]
     for segment in files:
         with suppress(FileNotFoundError):  # the running instance deleted it meanwhile
             if not segment.stat().st_size:
@@ -138,6 +142,13 @@ def audit_journal(device: Device, zone: TimeZone) -> JournalAudit:
     for item in read_runs(device.folder, calendar, readings=True):
         auditor.take(item)
     auditor.finish()
+    for before, after in pairwise(numbers):
+        gone = after - before - 1 - sum(before < number < after for number in auditor.repaired)
+        if gone > 0:
+            why = f"{counted(gone, 'segment')} between {segment_name(before)} and {segment_name(after)}: removed by a purge, "
+            auditor.add(
+                "segments", False, f"{why}by hand, or while it held no line; whether a run was in it is unknown"
+            )
     for boot, known in auditor.audit.boots.items():
         if not known:
             auditor.add("clock", False, f"boot {boot}: its clock is not known to have been set; its times are a guess")
@@ -154,6 +165,7 @@ class _Auditor:
         self._torn: int | None = None  # the place of a torn line in the findings
         self._ended = True
         self._models: set[tuple[str, ...]] = set()
+        self.repaired: set[int] = set()  # the numbers of segments that were deleted, because no line was in them
 
     def add(
         self, kind: str, missing: bool, why: str, at_s: float | None = None, lines: int = 0, seconds: float = 0.0
@@ -216,6 +228,7 @@ class _Auditor:
             return
         self._numbers(item)
         if event.kind == "repair" and event.body.get("cut_bytes") == 0:
+            self.repaired.add(segment_number(Path(str(event.body["segment"]))))
             self.add("empty", True, event_sentence(event), item.at_s)
         elif event.kind in ("clock", "repair"):
             self.add(event.kind, False, event_sentence(event), item.at_s)

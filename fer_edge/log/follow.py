@@ -18,13 +18,14 @@ from fer_edge.journal.segments import (
     DamagedLine,
     last_event,
     read_lines,
+    schema_of,
     segment_lines,
     segment_name,
     segment_number,
     segments,
 )
 from fer_edge.limits import JOURNAL_LINE_BYTES
-from fer_edge.log.runs import LoggedEvent, Run
+from fer_edge.log.items import LoggedEvent, Run
 
 _HEAD_BYTES = 200  # of a segment: they have the boot and the time of its first line
 _DISORDER_S = 60.0  # a line may stand after one that is later, by less than that
@@ -52,6 +53,7 @@ class Follower:
         self._latest: tuple[str, float] | None = None  # boot and time of the latest line that was read
         self._seq_before: int | None = None  # of the last line before, which another reads
         self._learns = True
+        self._newer = False  # the segment has another schema
 
     def continue_after(self, segment: Path | None) -> None:
         """Another reads the lines to the end of that segment: what this one has of them again, and its header, is skipped."""
@@ -135,7 +137,8 @@ class Follower:
                     continue
                 self._part = b""
                 self._line += 1
-                if (item := self._parse(line)) is not None:
+                self._newer = self._newer and self._line > 1
+                if not self._newer and (item := self._parse(line)) is not None:
                     yield item
 
     def _parse(self, line: bytes) -> LoggedEvent | DamagedLine | None:
@@ -147,7 +150,7 @@ class Follower:
                 why = f"the {event.kind} lacks {missing}"
                 return DamagedLine(segment_name(self._number), self._line, why)
         except (UsageError, UnicodeDecodeError):
-            newer = self._line == 1 and b'"schema":' in line
+            newer = self._newer = self._line == 1 and schema_of(line) not in (0, SCHEMA)
             why = f"has a schema other than {SCHEMA}; update fer-edge" if newer else f"is not an event: {line[:60]!r}"
             return DamagedLine(segment_name(self._number), self._line, why, newer)
         if self._learns or event.boot not in self._calendar:

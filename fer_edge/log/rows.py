@@ -23,7 +23,7 @@ from fer_edge.events import KINDS, UNSURE, Event, start_mono_s
 from fer_edge.journal.segments import segment_lines, segments
 from fer_edge.log.devices import Device
 from fer_edge.log.event_text import event_sentence
-from fer_edge.log.runs import LoggedEvent, LoggedMinute, LogItem, Run, UnobservedSpan
+from fer_edge.log.items import LoggedEvent, LoggedMinute, LogItem, Run, UnobservedSpan
 from fer_edge.log.time_window import TimeWindow
 from fer_edge.text_cleaning import clean
 

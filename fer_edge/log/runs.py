@@ -16,78 +16,13 @@ from fer_edge.event_bodies import missing_fields
 from fer_edge.events import KINDS, Event
 from fer_edge.journal.clock_correction import ClockCorrection, read_with_segments
 from fer_edge.journal.segments import DamagedLine, segment_number
+from fer_edge.log.items import LoggedEvent, LoggedMinute, LogItem, Run, UnobservedSpan
 
 WITHIN = ("unavailable", "late", "paused")
 BETWEEN = ("stopped", "cut off", "missing", "unexplained")
 _ROUNDING_S = 1.0  # less than that between two minutes is rounding; no frame is late by less
 _KINDS = KINDS.keys() - {"reading"}
 _OBSERVATION_KINDS = {"tally", "gap", "camera", "pause", "resume", "end"}  # about observation, or the lack of it
-
-
-@dataclass(slots=True)
-class Run:
-    """A run: its header's body (empty where unreadable) and its start. `number` is that of its first segment.
-
-    `known` (here and below): the clock of its boot was synced, so that POSIX seconds are right.
-    """
-
-    number: int
-    header: dict[str, Any]
-    boot: str
-    from_s: float
-    known: bool
-    whole: bool  # its first lines are there
-
-    @property
-    def labels(self) -> tuple[str, ...]:
-        return tuple(self.header.get("labels", ()))
-
-    @property
-    def live(self) -> bool:
-        """False for a recording, whose times are positions after the run's start."""
-        return bool(self.header.get("camera", {}).get("live", True))
-
-
-@dataclass(slots=True)
-class LoggedMinute:
-    """A tally, from one POSIX second to another; `body` is the event's, `mono_s` its line's (seconds since boot)."""
-
-    from_s: float
-    to_s: float
-    known: bool
-    body: dict[str, Any]
-    run: Run
-    mono_s: float
-
-
-@dataclass(slots=True)
-class UnobservedSpan:
-    """A time without observation. `seconds` is less than its length where only a part of it was unobserved.
-
-    `mono_s` is its start, in seconds since the boot of its run.
-    """
-
-    state: str
-    from_s: float
-    to_s: float
-    seconds: float
-    known: bool
-    why: str
-    run: Run
-    mono_s: float
-
-
-@dataclass(slots=True)
-class LoggedEvent:
-    """An event, its time, and its run."""
-
-    at_s: float
-    known: bool
-    event: Event
-    run: Run
-
-
-LogItem = Run | LoggedMinute | UnobservedSpan | LoggedEvent | DamagedLine
 
 
 def read_runs(folder: Path, calendar: ClockCorrection, readings: bool = False) -> Iterator[LogItem]:
@@ -100,12 +35,15 @@ def read_runs(folder: Path, calendar: ClockCorrection, readings: bool = False) -
         if isinstance(item, Event) and (missing := missing_fields(item.kind, item.body)):
             item = DamagedLine(segment.name, 0, f"the {item.kind} with seq {item.seq} lacks {missing}")  # noqa: PLW2901
         if isinstance(item, DamagedLine):
-            reader.damage = f"{item.segment}, line {item.number} cannot be read" if item.number else str(item)
+            reader.note_damage(item)
             yield item
-        elif (moment := reader.plain(item)) is not None:
+            continue
+        reader.enter(segment.name)
+        if (moment := reader.plain(item)) is not None:
             yield moment
         else:
             yield from reader.take(segment, item)
+        reader.unread = ""
     yield from reader.close()
 
 
@@ -128,9 +66,26 @@ class _State:
 
 class _Reader:
     def __init__(self, calendar: ClockCorrection) -> None:
-        self.damage = ""
+        self.damage = ""  # since the last minute
+        self.unread = ""  # the damage of a segment since the last event of which no event can be read
+        self._unread_segment = ""
+        self._segment = ""  # the one of the last event
         self._calendar = calendar
         self._now: _State | None = None
+
+    def note_damage(self, item: DamagedLine) -> None:
+        """Takes a line into account that cannot be read."""
+        self.damage = f"{item.segment}, line {item.number} cannot be read" if item.number else str(item)
+        if item.segment != self._segment and not self.unread:
+            self._unread_segment = item.segment
+            self.unread = str(item) if item.newer else f"{item.segment} cannot be read"
+
+    def enter(self, segment: str) -> None:
+        """Takes into account that an event of this segment can be read."""
+        if segment != self._segment:
+            self._segment = segment
+            if segment == self._unread_segment:
+                self.unread = ""
 
     def plain(self, event: Event) -> LoggedEvent | None:
         """The logged event, where it only continues a run, as nine in ten do; else None: `take` handles it."""
@@ -254,6 +209,8 @@ class _Reader:
         else:
             state = "cut off"
             why = "the process ended without an end line" if same else "the machine restarted without an end line"
+        if self.unread:
+            state, why = "missing", self.unread
         known = same or (known and start_known)
         yield UnobservedSpan(state, from_s, start_s, start_s - from_s, known, why, before.run, before.upto_s)
 

@@ -11,7 +11,8 @@ from fer_edge.journal.clock_correction import ClockCorrection
 from fer_edge.journal.segments import DamagedLine
 from fer_edge.log.aggregation import Periods, PeriodSums
 from fer_edge.log.devices import Device
-from fer_edge.log.runs import BETWEEN, LoggedEvent, LoggedMinute, Run, UnobservedSpan, read_runs
+from fer_edge.log.items import LoggedEvent, LoggedMinute, Run, UnobservedSpan
+from fer_edge.log.runs import BETWEEN, read_runs
 from fer_edge.log.time_window import TimeWindow
 
 

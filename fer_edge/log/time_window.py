@@ -9,7 +9,8 @@ from datetime import UTC, date, datetime, time, timedelta, tzinfo
 from math import ceil, floor, inf
 
 from fer_edge.errors import UsageError
-from fer_edge.journal.clock_correction import LATEST_S, Uptime
+from fer_edge.events import LATEST_S
+from fer_edge.journal.clock_correction import Uptime
 
 _DAY_S = 86_400.0
 _STEP_S = 21_600.0  # no clock is changed twice within it

@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from datetime import datetime
+from datetime import UTC
 from pathlib import Path
 from typing import Any
 
 from fer_edge.errors import UsageError
 from fer_edge.events import UNSURE
 from fer_edge.log.aggregation import STATES, PeriodSums
-from fer_edge.log.runs import UnobservedSpan
+from fer_edge.log.items import UnobservedSpan
 from fer_edge.log.summary import Summary
 from fer_edge.log.tables import private_file
 from fer_edge.log.text_report import labels_seen
+from fer_edge.log.time_window import TimeZone
 from fer_edge.palette import colour_of
 from fer_edge.text_cleaning import clean
 
 ENDINGS = (".png", ".svg")
 _INK = "#333333"
 _LONGEST_NAME = 60  # characters of a label or a device that are drawn
+_SHORTEST_DAY_S = 79_200.0  # 22 hours: two where the clock is set forward
 _FEW_S = 30.0  # of faces: a bar with less is pale, because its shares are uncertain
 _NOTHING: dict[str, Any] = {
     "facecolor": "#fafafa",
@@ -74,9 +76,9 @@ def draw_timeline(summaries: Sequence[Summary], path: Path) -> None:
             zone = summary.window.zone  # the same time axis for all, so that they can be compared
             for start_s, end_s in _outside(summary, from_s, to_s):
                 for axes in (upper, lower):
-                    axes.axvspan(zone.at(start_s), zone.at(end_s), **_NOTHING)
+                    axes.axvspan(_place(zone, start_s), _place(zone, end_s), **_NOTHING)
                 marks[_NOTHING["label"]] = axes.patches[-1]
-            upper.set_xlim(zone.at(from_s), zone.at(to_s))
+            upper.set_xlim(_place(zone, from_s), _place(zone, to_s))
         order = [*labels, *(name for name, *_ in SHADES.values()), _NOTHING["label"]]
         order = [name for name in order if name in marks]
         handles = [_swatch(marks[name]) for name in order]
@@ -89,13 +91,14 @@ def draw_timeline(summaries: Sequence[Summary], path: Path) -> None:
 
 def _device(summary: Summary, upper: Any, lower: Any, labels: Sequence[str], marks: dict[str, Any]) -> None:
     """Two panels: the shares of the seconds of faces, and the share of the observed time with a face."""
+    from dateutil.tz import tzlocal
     from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 
     zone, parts = summary.window.zone, summary.parts
-    tz = zone.at(summary.whole.from_s).tzinfo
+    tz = UTC if zone.utc else tzlocal()  # with the changes of daylight saving time within the picture
 
-    def at(posix_s: float) -> datetime:
-        return datetime.fromtimestamp(posix_s, tz)
+    def at(posix_s: float) -> float:
+        return _place(zone, posix_s)
 
     for axes in (upper, lower):
         for span in summary.blind:
@@ -138,6 +141,14 @@ def _device(summary: Summary, upper: Any, lower: Any, labels: Sequence[str], mar
     lower.set_xlabel(str(zone))
 
 
+def _place(zone: TimeZone, posix_s: float) -> float:
+    """The place on the time axis, in days: places differ by the time between, also where a day has 23 hours."""
+    from matplotlib.dates import date2num
+
+    place: float = date2num(zone.at(posix_s))
+    return place
+
+
 def _shade(axes: Any, span: UnobservedSpan, at: Any, marks: dict[str, Any]) -> None:
     if span.state not in SHADES:
         return  # late frames are only a part of a minute
@@ -170,7 +181,7 @@ def _swatch(mark: Any) -> Any:
 
 
 def _width(seconds: float) -> str:
-    if seconds >= 86_000:
+    if seconds >= _SHORTEST_DAY_S:
         return "a bar is a day"
     return "a bar is an hour" if seconds == 3600 else f"a bar is {seconds / 60:.0f} min"
 

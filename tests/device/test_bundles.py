@@ -226,7 +226,7 @@ def test_a_damaged_choice_is_listed_and_written_again(
     assert main(["bundle", "list", "--bundles", str(bundles.folder)]) == 0
     out, messages = capsys.readouterr()
     assert f"  {release}  installed" in out.splitlines() and "*" not in out
-    assert "none is in use" in messages and "`fer-edge bundle use NAME` writes it" in messages
+    assert "none can be used" in messages and "`fer-edge bundle use NAME` writes it" in messages
     name = {"release": release, "beginning": release[:-3], "own name": "mine", "folder": str(mine)}[how]
     assert bundles.use(name).release == release == used(bundles.folder)
     assert selected_names(bundles.folder) == (release,)

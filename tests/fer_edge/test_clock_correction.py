@@ -10,6 +10,7 @@ import pytest
 from builders import event
 from journal_items import read_journal
 
+from fer_edge.errors import UsageError
 from fer_edge.events import SCHEMA, Event
 from fer_edge.journal.clock_correction import ClockCorrection, posix_s
 from fer_edge.journal.segments import DamagedLine, last_event, segment_name
@@ -148,6 +149,10 @@ def dated(boot: str, mono_s: float, wall: str, clock: str) -> Event:
     return replace(event(), boot=boot, mono_s=mono_s, wall=wall, clock=clock)
 
 
+def shown(calendar: ClockCorrection, line: Event) -> tuple[float, bool]:
+    return calendar.moment(line.boot, line.mono_s)
+
+
 def iso(at_s: float) -> str:
     return datetime.fromtimestamp(at_s, UTC).isoformat()[:19]
 
@@ -157,10 +162,10 @@ def test_lines_from_before_the_clock_was_set_get_their_right_time(tmp_path: Path
     later = dated("a", 40.0, "2026-03-01T12:00:40.000Z", "synced")
     write(tmp_path, 1, early, later)
     calendar = ClockCorrection(tmp_path)
-    assert [(iso(at_s), known) for at_s, known in map(calendar.at_s, (early, later))] == [
+    assert [(iso(at_s), known) for at_s, known in (shown(calendar, line) for line in (early, later))] == [
         ("2026-03-01T12:00:10", True), ("2026-03-01T12:00:40", True),
     ]  # fmt: skip
-    assert iso(calendar.at_s(later, 5.0)[0]) == "2026-03-01T12:00:05"
+    assert iso(calendar.moment("a", 5.0)[0]) == "2026-03-01T12:00:05"
 
 
 def test_a_clock_step_and_its_reversal_leave_the_times_right(tmp_path: Path) -> None:
@@ -173,8 +178,8 @@ def test_a_clock_step_and_its_reversal_leave_the_times_right(tmp_path: Path) -> 
     write(tmp_path, 1, *lines[:2])
     write(tmp_path, 2, *lines[2:])
     calendar = ClockCorrection(tmp_path)
-    assert [iso(calendar.at_s(line)[0])[-8:] for line in lines] == ["12:00:10", "12:00:20", "12:00:30", "12:00:40"]
-    assert {iso(calendar.at_s(line)[0])[:10] for line in lines} == {"2026-03-01"}
+    assert [iso(shown(calendar, line)[0])[-8:] for line in lines] == ["12:00:10", "12:00:20", "12:00:30", "12:00:40"]
+    assert {iso(shown(calendar, line)[0])[:10] for line in lines} == {"2026-03-01"}
 
 
 def test_a_boot_without_a_synced_clock_lies_between_its_neighbours(tmp_path: Path) -> None:
@@ -185,14 +190,15 @@ def test_a_boot_without_a_synced_clock_lies_between_its_neighbours(tmp_path: Pat
     write(tmp_path, 3, dated("c", 50.0, "2026-03-05T12:00:50.000Z", "synced"))
     calendar = ClockCorrection(tmp_path)
     assert calendar.boots == ("a", "b", "c")
-    assert (iso(calendar.at_s(lost)[0]), calendar.at_s(lost)[1]) == ("2026-03-01T12:00:00", False)
-    assert (iso(calendar.at_s(ahead)[0]), calendar.at_s(ahead)[1]) == ("2026-03-05T12:00:50", False)
+    assert [(iso(at_s), known) for at_s, known in (shown(calendar, line) for line in (lost, ahead))] == [
+        ("2026-03-05T12:00:40", False), ("2026-03-05T12:00:50", False),
+    ], "ten seconds apart, and before the next boot"  # fmt: skip
 
 
 def test_without_any_synced_clock_the_wall_clock_is_used(tmp_path: Path) -> None:
     line = dated("a", 10.0, "2026-03-01T12:00:00.000Z", "unknown")
     write(tmp_path, 1, line)
-    at_s, known = ClockCorrection(tmp_path).at_s(line)
+    at_s, known = shown(ClockCorrection(tmp_path), line)
     assert (iso(at_s), known) == ("2026-03-01T12:00:00", False)
     assert posix_s("no time") is None
 
@@ -206,6 +212,30 @@ def test_boots_without_a_synced_clock_follow_each_other(tmp_path: Path) -> None:
     told = [calendar.moment(boot, mono_s) for boot in "abc" for mono_s in (0.0, 120.0)]
     assert told == [(0, False), (120, False), (120, False), (240, False), (240, False), (360, False)]
     assert "b" in calendar and "d" not in calendar
+
+
+@pytest.mark.parametrize(
+    "last",
+    [
+        dated("a", 30.0, "20Z6-03-01T12:00:30.000Z", "synced").line(),
+        dated("a", 30.0, "2026-13-01T12:00:30.000Z", "synced").line(),
+        dated("a", 30.0, "2126-03-01T12:00:30.000Z", "synced").line(),
+        dated("a", 30.0, "2036-03-01T12:00:30.000Z", "synced").line()[:-3],
+        dated("a", 30.0, "2036-03-01T12:00:30.000Z", "synced").line() + "}",
+    ],
+)
+@pytest.mark.parametrize("clock", ["synced", "unsynced"])
+def test_a_damaged_clock_moves_no_other_line(last: str, clock: str, tmp_path: Path) -> None:
+    lines = [dated("a", at, f"2026-03-01T12:00:{at:.0f}.000Z", clock).line() for at in (10.0, 20.0)]
+    write(tmp_path, 1, *(f"{line}\n".encode() for line in (*lines, last.replace("synced", clock))))
+    at_s, known = ClockCorrection(tmp_path).moment("a", 10.0)
+    assert (iso(at_s), known) == ("2026-03-01T12:00:10", clock == "synced")
+
+
+def test_a_wall_clock_that_is_no_time_is_a_damaged_line(tmp_path: Path) -> None:
+    line = dated("a", 10.0, "20Z6-03-01T12:00:00.000Z", "synced")
+    with pytest.raises(UsageError, match="not a line of a journal"):
+        Event.parse(line.line())
 
 
 def test_a_later_line_corrects_the_times_of_its_boot(tmp_path: Path) -> None:

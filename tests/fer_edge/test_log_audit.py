@@ -201,6 +201,40 @@ def test_a_torn_last_line_is_not_missing(journal: Path) -> None:
     assert {"torn", "open"} <= {finding.kind for finding in told.findings}
 
 
+@pytest.mark.parametrize(
+    ("damage", "why"),
+    [
+        (lambda path: path.write_bytes(bytes(path.stat().st_size)), "journal-000002.jsonl cannot be read"),
+        (
+            lambda path: path.write_bytes(path.read_bytes().replace(b'"schema":1', b'"schema":2')),
+            "journal-000002.jsonl, line 1: has schema 2, this version reads 1; update fer-edge",
+        ),
+        (Path.unlink, ""),
+    ],
+)
+def test_the_time_of_a_run_that_cannot_be_read_is_missing(
+    damage: Callable[[Path], object], why: str, tmp_path: Path
+) -> None:
+    life = SimulatedDevice(tmp_path / "log", utc_s(NINE), "kitchen")
+    for _ in range(3):
+        life.start()
+        life.idle(600)
+        life.end()
+        life.off(60)
+    damage(segments(life.folder)[1])
+    told = found(life.folder)
+    spans = [finding for finding in told.findings if finding.kind in ("missing", "stopped")]
+    notes = [finding for finding in told.findings if finding.kind == "segments"]
+    if why:
+        (span,) = spans
+        assert span.kind == "missing" and span.seconds == pytest.approx(720, abs=2) and span.why.endswith(why)
+        assert not notes and "stopped" not in told.state_s
+    else:
+        (note,) = notes
+        assert note.why.startswith("1 segment between journal-000001.jsonl and journal-000003.jsonl: removed by")
+        assert told.whole and [span.kind for span in spans] == ["stopped"]
+
+
 def test_a_segment_of_another_schema_is_named(journal: Path) -> None:
     edit(journal, 2, lambda lines: lines.__setitem__(0, lines[0].replace(b'"schema":1', b'"schema":99')))
     told = found(journal)

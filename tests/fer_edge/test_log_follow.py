@@ -17,9 +17,9 @@ from builders import event
 from fer_edge.cli import main
 from fer_edge.events import Event
 from fer_edge.journal.clock_correction import ClockCorrection
-from fer_edge.journal.segments import DamagedLine, segment_name
+from fer_edge.journal.segments import segment_name
 from fer_edge.log.follow import Follower, last_events
-from fer_edge.log.runs import LoggedEvent
+from fer_edge.log.items import LoggedEvent
 from tests.simulated_device import SimulatedDevice, header_body, utc_s
 
 ROOT = Path(__file__).parents[2]
@@ -185,11 +185,11 @@ def test_a_new_journal_of_the_same_boot_is_followed_from_its_beginning(folder: P
 def test_damage_is_named(folder: Path, follower: Follower) -> None:
     add(folder, 1, b"\x00\x00\n", event("pause", 3))
     add(folder, 2, head(schema=99), event("pause", 1))
-    told = list(follower.poll())
-    assert [str(one).partition(": ")[0] for one in told if isinstance(one, DamagedLine)][:2] == [
-        "journal-000001.jsonl, line 4",
-        "journal-000002.jsonl, line 1",
-    ]
+    add(folder, 3, head(), event("pause", 1))
+    add(folder, 2, event("resume", 2))
+    assert new(follower) == [0, 1, 2, "journal-000001.jsonl:4", 3, "journal-000002.jsonl:1", 0, 1], (
+        "nothing of a segment of another schema is printed"
+    )
 
 
 @pytest.mark.parametrize(("n", "expected"), [(0, []), (1, [4]), (3, [1, 2, 4]), (100, [1, 2, 4])])

@@ -6,6 +6,9 @@ import json
 import re
 import subprocess
 import sys
+import time
+from collections.abc import Callable, Iterator
+from datetime import datetime
 from itertools import combinations
 from pathlib import Path
 from xml.etree import ElementTree
@@ -13,10 +16,14 @@ from xml.etree import ElementTree
 import cv2
 import numpy as np
 import pytest
+from matplotlib.dates import num2date
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
 
 from fer_edge.cli import main
 from fer_edge.events import UNSURE
 from fer_edge.labels import LABELS
+from fer_edge.log import timeline
 from fer_edge.log.aggregation import PeriodSums
 from fer_edge.log.devices import Device
 from fer_edge.log.summary import summarise
@@ -135,6 +142,53 @@ def test_a_picture_is_written_whole(journal: Path, tmp_path: Path, capsys: pytes
     assert main(["log", "plot", str(journal), "--out", str(again), "--by", "15min", "--utc"]) == 0
     assert again.read_text() == text, "the same journal gives the same picture"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["again.svg", "day.png", "day.svg"]
+
+
+@pytest.fixture
+def in_zone(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], None]]:
+    def choose(zone: str) -> None:
+        monkeypatch.setenv("TZ", zone)
+        time.tzset()
+
+    yield choose
+    monkeypatch.undo()
+    time.tzset()
+
+
+@pytest.mark.parametrize(("by", "hours"), [("hour", 1.0), ("day", 24.0)])
+@pytest.mark.parametrize(("zone", "hour"), [("Europe/Berlin", 7), ("Europe/Berlin", 22), ("UTC", 9)])
+def test_bars_stand_at_their_hour_on_both_sides_of_a_change_of_the_clock(
+    zone: str, hour: int, by: str, hours: float, in_zone: Callable[[str], None], tmp_path: Path
+) -> None:
+    """The clock of Berlin is set forward in the night to 29 March 2026."""
+    in_zone(zone)
+    days = [datetime(2026, 3, day, hour).astimezone().timestamp() for day in (28, 30)]
+    life = SimulatedDevice(tmp_path / "log", days[0], "kitchen")
+    for at_s, label in zip(days, ("happy", "sad"), strict=True):
+        life.off(at_s - life.true_s)
+        life.start()
+        life.watch(1800, label)
+        life.end()
+    summary = summarise(Device("kitchen", life.folder), TimeWindow(zone=TimeZone()), by)
+    assert summary is not None
+    upper, lower = Figure().subplots(2)
+    timeline._device(summary, upper, lower, ["happy", "sad"], {})
+    bars = [bar for bar in upper.patches if isinstance(bar, Rectangle) and bar.get_height() == 1 and bar.get_y() == 0]
+    bars = [bar for bar in bars if bar.get_width() * 24 == pytest.approx(hours)]
+    starts = [datetime.fromtimestamp(bar.get_x() * 86_400) for bar in bars]
+    assert (
+        [(start.day, start.hour) for start in starts] == [(28, hour), (30, hour)]
+        if by == "hour"
+        else [(28, 0), (30, 0)]
+    )
+    assert ("a bar is an hour" if by == "hour" else "a bar is a day") in upper.get_title(loc="left")
+    zoned = lower.xaxis.get_major_locator().tz
+    assert [num2date(bar.get_x(), zoned).hour for bar in bars] == [start.hour for start in starts], "what the axis says"
+
+
+@pytest.mark.parametrize("seconds", [82_800.0, 86_400.0, 90_000.0])
+def test_a_day_of_23_or_25_hours_is_a_day(seconds: float) -> None:
+    assert timeline._width(seconds) == "a bar is a day"
 
 
 def test_time_without_a_journal_differs_from_time_without_a_face(journal: Path, tmp_path: Path) -> None:

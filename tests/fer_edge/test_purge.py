@@ -20,10 +20,13 @@ from journal_items import read_journal
 from device.output.journal.journal import Journal
 from fer_edge.errors import UsageError
 from fer_edge.events import SCHEMA, Event
-from fer_edge.journal.clock_correction import Uptime
+from fer_edge.journal.clock_correction import ClockCorrection, Uptime
 from fer_edge.journal.purge import PurgeResult, purge
 from fer_edge.journal.segments import lock_folder, segment_lines, segment_name, segments
+from fer_edge.log.items import LoggedMinute
+from fer_edge.log.runs import read_runs
 from fer_edge.log.time_window import parse_moment
+from tests.simulated_device import SimulatedDevice, utc_s
 
 JOURNALS = Path(__file__).parents[1] / "fixtures" / "journals"
 ROOT = Path(__file__).parents[2]
@@ -95,6 +98,29 @@ def test_a_rewritten_segment_keeps_its_mode(folder: Path) -> None:
         path.chmod(0o600)
     purge(folder, NOON + timedelta(minutes=5))
     assert {stat.S_IMODE(path.stat().st_mode) for path in segments(folder)} == {0o600}
+
+
+@pytest.mark.parametrize("off_by_s", [-400 * 86_400.0, 400 * 86_400.0])
+def test_a_purge_removes_what_the_views_show_before_the_moment(off_by_s: float, tmp_path: Path) -> None:
+    """The clock is wrong for ten minutes, then set by something whose state is unknown to the device."""
+    life = SimulatedDevice(tmp_path / "log", utc_s("2026-03-05T10:00:00"), "kitchen")
+    life.set_clock(synced=False, off_by_s=off_by_s)
+    life.start()
+    life.watch(600, "happy")
+    life.set_clock(synced=False)
+    life.watch(600, "sad")
+    life.end()
+
+    def shown() -> list[float]:
+        items = read_runs(life.folder, ClockCorrection(life.folder))
+        return [round(item.from_s) for item in items if isinstance(item, LoggedMinute)]
+
+    before = shown()
+    assert len(before) == 20 and before[0] == utc_s("2026-03-05T10:00:00")
+    purge(life.folder, datetime(2026, 1, 1, tzinfo=UTC))
+    assert shown() == before
+    purge(life.folder, datetime(2026, 3, 5, 10, 5, tzinfo=UTC))
+    assert shown() == before[5:]
 
 
 def test_a_line_about_an_earlier_time_is_removed(tmp_path: Path) -> None:

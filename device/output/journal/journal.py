@@ -22,8 +22,7 @@ from device.output.journal.pending_lines import PendingLines, counts_text, encod
 from device.output.journal.repair import Repair
 from device.output.journal.segment_writer import DISK_FULL_ERRORS, SegmentWriter
 from fer_edge.errors import UsageError
-from fer_edge.events import Event
-from fer_edge.journal.clock_correction import posix_s
+from fer_edge.events import Event, posix_s
 
 _SMALL_BYTES = 8 << 10  # a batch of this size costs the card half as much again at most; a smaller one waits longer
 _SMALL_BATCH_WAIT = 10  # times sync_s, for which a small batch waits

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from fer_edge.events import Event
-from fer_edge.journal.clock_correction import posix_s
+from fer_edge.events import Event, posix_s
 from fer_edge.journal.segments import last_event
 
 _BLOCK_BYTES = 4096  # the least that a file takes of a disk
