@@ -6,10 +6,10 @@ from collections import Counter
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from device.camera.capture import CameraChange, Capture
+from device.camera.capture import Capture
 from device.camera.frame import Frame
 from device.camera.framing import Framing
-from device.camera.source import EndOfStream
+from device.camera.source import CameraChange, EndOfStream
 from device.config import Settings
 from device.output.arrivals import patience_s
 from device.output.episodes import EpisodeRules

@@ -13,6 +13,7 @@ from pathlib import Path
 from device.address import LOOPBACK, Address
 from device.clock import SystemClock
 from device.output.allowed_hosts import page_url
+from device.output.collected.crop_ages import correct_ages
 from device.output.collected.face_folder import FaceFolder
 from device.output.live import require_tornado
 from device.output.minute_log import MinuteLog
@@ -32,6 +33,7 @@ def review(path: Path, classes: Sequence[str], port: int) -> int:
     if is_in_system_log(sys.stderr, os.environ.get("JOURNAL_STREAM", "")):
         raise UsageError("the messages of a service are stored in the system's log, and this page's token must not be")
     folder = FaceFolder.open(path)
+    correct_ages(folder, SystemClock())
     if expired := folder.prune(folder.expire_days()):
         message(f"{expired:,} faces without a label were older than {folder.expire_days():g} days, and are deleted")
     with handle_signals() as requests, served(folder, classes, port, message) as url:

@@ -10,6 +10,8 @@ from typing import NoReturn
 from fer_edge.errors import FerEdgeError, UsageError
 from fer_edge.limits import ARCHIVE_MEMBERS
 
+COLLECTED_MARKER = "fer-edge-faces.json"  # marks the folder of `fer-edge collect`
+COLLECTED_LABELLED = "labelled"  # its folder of class folders
 _MOST_NAMES = 5  # in a sentence
 
 

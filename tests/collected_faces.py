@@ -13,7 +13,7 @@ from device.output.collected.face_folder import CollectedFace
 def face(name: str = "20261127155658699-1.png", **more: Any) -> CollectedFace:
     """A line of the index."""
     values: dict[str, Any] = {"time": "2026-11-27T15:56:58.699Z", "track": 1, "xywh": (1, 2, 3, 4)}
-    values |= {"score": 0.9, "quality": 1.0, "label": "happy", "p": 0.5}
+    values |= {"score": 0.9, "quality": 1.0, "label": "happy", "p": 0.5, "boot": "a", "mono_s": 1.0}
     return CollectedFace(name, **values | more)
 
 

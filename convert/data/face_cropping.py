@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import tempfile
 from collections import Counter
@@ -27,6 +28,7 @@ from fer_edge.folder_files import in_sentence
 
 MIN_SIDE_PX = 24  # of the square; below half of the 48 px that models take, most pixels would be interpolated
 MAX_NAMES = 10  # of pictures in a remark
+_LONGEST_STEM_BYTES = 200  # of a file name: file systems take 255, with a number and a suffix
 OUTCOMES = ("found", "no_face", "too_small")
 
 
@@ -192,6 +194,8 @@ class _UniqueNames:
             raise DataError(f"{picture.source}: some pictures are in train, validation or test, and some in no part")
         self._has_parts = bool(picture.part)
         stem = PurePosixPath(picture.source).stem
+        if len(os.fsencode(stem)) > _LONGEST_STEM_BYTES:
+            stem = os.fsencode(stem)[:_LONGEST_STEM_BYTES].decode(errors="ignore")
         path = preferred = f"{picture.part}/{picture.label}/{stem}".lstrip("/")
         while path.casefold() in self._used:
             self._repeats[preferred.casefold()] += 1
@@ -202,18 +206,26 @@ class _UniqueNames:
 
 @contextmanager
 def _new_folder(out: Path, path: Path) -> Iterator[Path]:
-    """A fresh folder beside `out`; renamed to it when the block ends without an error, deleted otherwise."""
-    out, path = out.absolute(), path.absolute()
+    """A fresh folder, whose content is in `out` when the block ends without an error, and which is deleted otherwise.
+
+    An empty folder that exists stays the same: it may be a link, a mount point, or where the command was called.
+    """
+    out, path = out.resolve(), path.absolute()
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise UsageError(f"{out} exists and is not empty; name a new folder with --crop")
-    if path.resolve() in (out.resolve(), *out.resolve().parents):
+    if path.resolve() in (out, *out.parents):
         raise UsageError(f"{out} is inside the data set and would be read as part of it; name another with --crop")
+    existed = out.exists()
     out.parent.mkdir(parents=True, exist_ok=True)
-    fresh = Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=out.parent))
+    fresh = Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=out if existed else out.parent))
     try:
         fresh.chmod(0o755)
         yield fresh
-        fresh.replace(out)
+        if not existed:
+            fresh.replace(out)
+            return
+        for child in sorted(fresh.iterdir()):
+            child.replace(out / child.name)
     finally:
         if fresh.exists():
             shutil.rmtree(fresh)

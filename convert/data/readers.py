@@ -18,6 +18,7 @@ from convert.data.pixel_csv import find_pixel_csv, header_of, read_pixel_csv
 from convert.progress_bar import progress_bar
 from fer_edge.errors import DataError
 from fer_edge.face_crop import crop_whole_image
+from fer_edge.folder_files import COLLECTED_LABELLED, COLLECTED_MARKER
 from fer_edge.labels import PART_NAMES
 from fer_edge.limits import PICTURE_FILE_BYTES, PICTURE_PIXELS
 from fer_edge.media_files import HEAD_BYTES, is_picture
@@ -58,6 +59,11 @@ def read_pictures(files: Container, side: int | None, classes: Classes) -> ReadS
         if side is None:
             raise DataError(f"{files.path} is a {files.kind} with pixel rows; whole pictures stand in class folders")
         return ReadSet(read_pixel_csv(files, table, side, classes), 0, f"{files.kind} with pixel rows", other_files)
+    if COLLECTED_MARKER in files.names:
+        raise DataError(
+            f"{files.path} is a folder of `fer-edge collect`, with pictures that have no label; name "
+            f"{files.path / COLLECTED_LABELLED}"
+        )
     if images and files.kind == "file":
         raise DataError(f"{files.path} is one image and no data set; {ACCEPTED_FORMS}")
     if not images:

@@ -16,12 +16,11 @@ from __future__ import annotations
 import threading
 import zlib
 from collections import Counter, deque
-from dataclasses import dataclass
 from types import TracebackType
 from typing import TYPE_CHECKING
 
 from device.camera.frame import Frame
-from device.camera.source import Source, SourceLost
+from device.camera.source import CameraChange, Source, SourceLost
 from device.camera.time_limits import longest_call_s, reopen_delay_s, stuck_limit_s
 from device.clock import Clock
 from device.config import Settings
@@ -31,26 +30,14 @@ if TYPE_CHECKING:
     import numpy as np
 
 _JOIN_TIMEOUT_S = 5.0  # at the end of a run a thread that is stuck in a driver is abandoned after that
-_REMEMBERED_PICTURES = (
-    32  # a frozen stream repeats several encodings of one picture, the same ones after each key frame
-)
+_OVERDUE_S = 2.0  # a driver that is over its limit must stay so for that long
+# A frozen stream repeats several encodings of one picture, the same ones after each key frame.
+_REMEMBERED_PICTURES = 32
 _NEW_PICTURES_AFTER_FREEZE = 3
 
 
 class _FrozenPicture(SourceLost):
     """The source returns pictures, and none of them is new."""
-
-
-@dataclass(frozen=True, slots=True)
-class CameraChange:
-    """A live source was lost, came back after `gap_s` without a frame, or was absent when the run started.
-
-    `reason` is that of the loss or absence; empty for a return.
-    """
-
-    state: str  # waiting, lost or back
-    reason: str
-    gap_s: float
 
 
 class Capture:
@@ -81,6 +68,7 @@ class Capture:
         self._new_picture_ns = 0  # when the newest of them arrived
         self._frozen = False  # whether the last loss was for an identical picture
         self._new_since_open = 0  # pictures, while lost
+        self._overdue_ns: int | None = None  # when that call was first seen to be over the limit
         self._call_started_ns: int | None = None  # of the call into the source that is in progress, by awake_ns
         self.lost, self._lost_ns, self._reason = False, 0, ""
         self._thread = threading.Thread(target=self._run, name="capture", daemon=True)
@@ -160,8 +148,13 @@ class Capture:
             return None
         with self._condition:
             started_ns = self._call_started_ns
-            stuck_s = 0.0 if started_ns is None else (self._clock.awake_ns() - started_ns) / 1e9
-            if stuck_s > stuck_limit_s(self._settings):
+            now_ns = self._clock.awake_ns()
+            stuck_s = 0.0 if started_ns is None else (now_ns - started_ns) / 1e9
+            if stuck_s <= stuck_limit_s(self._settings):
+                self._overdue_ns = None
+            elif self._overdue_ns is None:
+                self._overdue_ns = now_ns  # the process may have been stopped (Ctrl-Z), and the driver with it
+            elif now_ns - self._overdue_ns >= _OVERDUE_S * 1e9:
                 raise RestartNeeded(
                     f"the camera's driver has not returned for {stuck_s:.0f} s; start again; if it stays so, unplug the camera"
                 )

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from device.camera.edit_list import edited_duration_s
 from device.camera.frame import Frame
+from device.camera.matroska_start import matroska_start_s
 from device.camera.opencv import ffmpeg_file_name, open_video_capture, to_gray
 from device.camera.source import EndOfStream, SourceDescription
 from device.clock import Clock
@@ -94,7 +95,7 @@ class VideoFile:
             self._log(f"{self._path.name} {ASSUMED_TEXT}")
         stated = (self._raw_fps or 0.0) if self._raw else self._reader.get(cv2.CAP_PROP_FPS)
         self.fps = stated if 1 / _MOST_FPS < stated < _MOST_FPS else 0.0
-        frames = self._reader.get(cv2.CAP_PROP_FRAME_COUNT)
+        frames = self._reader.get(cv2.CAP_PROP_FRAME_COUNT) - self.fps * matroska_start_s(self._path)
         self.reported_frames = round(frames) if 0 < frames < math.inf else 0
         self._frame_interval_ns = round(1e9 / (self.fps or _ASSUMED_FPS))
         self._start_ns, self._last_ns = None, -1

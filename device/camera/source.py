@@ -115,3 +115,15 @@ def errors_reported_as(kind: type[CameraNotOpened | SourceLost], clause: str, hi
     except Exception as error:
         reason = clean(" ".join(str(error).split()))
         raise kind(f"{clause} ({type(error).__name__}: {reason}){hint}") from error
+
+
+@dataclass(frozen=True, slots=True)
+class CameraChange:
+    """A live source was lost, came back after `gap_s` without a frame, or was absent when the run started.
+
+    `reason` is that of the loss or absence; empty for a return.
+    """
+
+    state: str  # waiting, lost or back
+    reason: str
+    gap_s: float

@@ -19,6 +19,7 @@ from device.camera.opencv import ffmpeg_file_name, is_utf8_name, open_video_capt
 from device.vision.pixelation import pixelate
 from device.vision.search import SearchState
 from fer_edge.detection.boxes import Square, square_iou
+from fer_edge.detection.tiles import far_tiles
 from fer_edge.detection.two_stage import TwoStageDetector, face_square
 from fer_edge.errors import UsageError
 from fer_edge.events import UNSURE
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 
     from device.camera.frame import Frame
     from device.vision.readings import Reading
-    from fer_edge.detection.types import Detector
+    from fer_edge.detection.types import Detector, Face
 
 BLOCKS = 4  # blocks of one gray across a head: too coarse to recognize a face
 _MARGIN_FACTOR = 1.6  # side of the pixelated area, in sides of the face's square: it covers ears, hair and chin
@@ -55,11 +56,12 @@ class _BufferedFrame:
 class AnnotatedVideo:
     """Writes a video without sound to a new file at `path`, at the recording's frame rate. A context manager.
 
-    At most 2 · 8 + 1 frames are buffered. Raises UsageError when the video cannot be written completely.
+    `far_px` is the size of the smallest faces that the labelling searches tiles for. At most 2 · 8 + 1 frames are buffered.
+    Raises UsageError when the video cannot be written completely.
     """
 
-    def __init__(self, path: Path, detector: Detector, fps: float, show_faces: bool) -> None:
-        self._path, self._detector, self._show_faces = path, detector, show_faces
+    def __init__(self, path: Path, detector: Detector, fps: float, show_faces: bool, far_px: int | None = None) -> None:
+        self._path, self._detector, self._show_faces, self._far_px = path, detector, show_faces, far_px
         self._fps = round(fps, 2) if 1 <= fps <= 240 else _FPS  # MPEG-4 has 16 bits for the denominator of a time
         self._buffer: deque[_BufferedFrame] = deque()
         self._next = 0  # index in the buffer of the next frame to write
@@ -88,17 +90,21 @@ class AnnotatedVideo:
         found: list[Square] = []
         tracked: list[Square] = []
         if not self._show_faces:
-            detector, shape = self._detector, frame.gray.shape
-            faces = (
-                detector.search(frame.gray) if isinstance(detector, TwoStageDetector) else detector.detect(frame.gray)
-            )
-            found = [face_square(face, shape) for face in faces] + [
-                face_square(reading.face, shape) for reading in readings
-            ]
+            shape = frame.gray.shape
+            faces = [*self._search(frame.gray), *(reading.face for reading in readings)]
+            found = [face_square(face, shape) for face in faces]
             tracked = [track.head for track in state.tracks]
         self._buffer.append(_BufferedFrame(frame, time_s, tuple(readings), tuple(found), tuple(tracked)))
         if len(self._buffer) - self._next > _NEIGHBOUR_FRAMES:
             self._write_next()
+
+    def _search(self, gray: np.ndarray) -> list[Face]:
+        """The faces in a whole frame, and with `far_px` in all of its tiles: the loop searches a few of them in each frame."""
+        detector = self._detector
+        if not isinstance(detector, TwoStageDetector):
+            return detector.detect(gray)
+        tiles = () if self._far_px is None else far_tiles(gray.shape, self._far_px)
+        return [*detector.search(gray), *(face for tile in tiles for face in detector.search_tile(gray, tile))]
 
     def _write_next(self) -> None:
         current = self._buffer[self._next]

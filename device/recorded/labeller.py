@@ -166,7 +166,9 @@ class Labeller:
             table = stack.enter_context(open_table(options.form, table_path, labels))
             annotated = None
             if options.annotate:
-                copy = AnnotatedVideo(video_path, self.pipeline.detector, source.fps, options.show_faces)
+                copy = AnnotatedVideo(
+                    video_path, self.pipeline.detector, source.fps, options.show_faces, settings.far_px
+                )
                 annotated = stack.enter_context(copy)
             while True:
                 on_progress(_done_share(frames, source.reported_frames))

@@ -90,7 +90,10 @@ def _require_every_shard(parts: Sequence[_Part]) -> None:
     totals = {part.index.videos for part in parts}
     if len(counts) > 1:
         named = in_sentence([f"{part} ({part.index.shard or 'the whole'})" for part in parts])
-        raise UsageError(f"the parts are of different divisions: {named}; label all with the same n")
+        raise UsageError(
+            f"the parts are of different divisions: {named}; delete the indexes of all but one division, or label all with "
+            "the same n"
+        )
     if len(totals) > 1:
         named = in_sentence([f"{part} ({part.index.videos})" for part in parts])
         raise UsageError(

@@ -89,7 +89,7 @@ def register(commands: Any) -> None:
 
 def _collect(args: argparse.Namespace) -> int:
     from device.config_sources import load_settings
-    from device.output.collected.face_folder import FaceLimits
+    from device.output.collected.face_limits import FaceLimits
     from device.output.collected.face_store import FaceCollection
 
     if args.faces is None:

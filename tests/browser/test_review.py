@@ -21,7 +21,9 @@ def folder(tmp_path: Path) -> FaceFolder:
     for number in range(6):
         crop = cv2.resize(face_frame(number / 2)[100:400, 150:450], (48, 48), interpolation=cv2.INTER_AREA)
         name, png = f"2026112715565869{number}-1.png", cv2.imencode(".png", crop)[1].tobytes()
-        folder.add(CollectedFace(name, "2026-11-27T15:56:58.690Z", 1, (0, 0, 9, 9), 0.9, 1.0, "happy", 0.5), png)
+        folder.add(
+            CollectedFace(name, "2026-11-27T15:56:58.690Z", 1, (0, 0, 9, 9), 0.9, 1.0, "happy", 0.5, "a", 1.0), png
+        )
     return folder
 
 

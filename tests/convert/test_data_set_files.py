@@ -198,6 +198,16 @@ def test_a_flipped_bit_of_a_zip_is_a_sentence(method: int, tmp_path: Path) -> No
         load(path)
 
 
+def test_the_folder_of_collected_faces_is_no_data_set_but_its_labelled_part_is(tmp_path: Path) -> None:
+    data = class_tree(tmp_path / "faces" / "labelled", {"": EACH})
+    (tmp_path / "faces" / "unlabelled").mkdir()
+    shutil.copy(next(data.rglob("*.png")), tmp_path / "faces" / "unlabelled" / "1.png")
+    (tmp_path / "faces" / "fer-edge-faces.json").write_text("{}")
+    with pytest.raises(DataError, match=r"is a folder of `fer-edge collect`, .* name .*/faces/labelled$"):
+        load(tmp_path / "faces")
+    assert not load(data).skipped
+
+
 def test_a_table_of_one_endless_line_is_refused(tmp_path: Path) -> None:
     with gzip.open(tmp_path / "set.csv.gz", "wb") as file:
         file.write(b"emotion,pixels\n0," + b"0 " * CSV_ROW_BYTES)

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from builders import class_tree, packed, write_image
 from fakes import FixedFaces
+from small_disk import mounted
 
 from convert.data.__main__ import main
 from convert.data.detector_mappings import DETECTOR_MAPPINGS
@@ -228,6 +229,31 @@ def test_an_existing_empty_folder_is_filled(tmp_path: Path) -> None:
     (tmp_path / "out").mkdir()
     write_crops(picture_tree(tmp_path / "set", {"sad/a.png": face_frame(0)}), tmp_path / "out", FaceCropper.of())
     assert files(tmp_path / "out") == ["sad/a.png"]
+
+
+def test_an_empty_folder_stays_the_same_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a link names, a mount point, or the folder that the shell is in; and after an error it is empty again."""
+    tree = picture_tree(tmp_path / "set", {"sad/a.png": face_frame(0)})
+    (tmp_path / "there").mkdir()
+    (tmp_path / "link").symlink_to("there")
+    with mounted(tmp_path / "disk", "256k") as disk:
+        write_crops(tree, disk, FaceCropper.of())
+        assert files(disk) == ["sad/a.png"]
+    write_crops(tree, tmp_path / "link", FaceCropper.of())
+    assert (tmp_path / "link").is_symlink() and files(tmp_path / "there") == ["sad/a.png"]
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    assert main([str(nobody(tmp_path / "walls")), "--crop", "."]) == 6
+    assert list(Path().iterdir()) == []
+    assert main([str(tree), "--crop", "."]) == 0
+    assert files(Path()) == ["sad/a.png"]
+
+
+def test_names_of_any_length_are_written(tmp_path: Path) -> None:
+    names = [f"{'é' * 120}{number}.{kind}" for number, kind in ((1, "jpg"), (1, "png"), (2, "png"))]
+    tree = picture_tree(tmp_path / "set", {f"sad/{name}": face_frame(0) for name in names})
+    write_crops(tree, tmp_path / "out", FaceCropper.of())
+    assert len(files(tmp_path / "out")) == 3
 
 
 def test_a_folder_with_files_is_never_written_to(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -110,6 +110,25 @@ def test_the_command_shows_faces_only_with_its_flag(
     assert (tmp_path / "out/clip.mp4.labelled.mp4").exists() == (faces is not None)
 
 
+def test_a_far_face_is_pixelated_in_each_frame_though_it_is_not_classified(tmp_path: Path, bundle_path: Path) -> None:
+    """The loop searches a few tiles in each frame, and follows only faces that it classifies: this one walks on."""
+    frames, box = [], face_box(1.0, 160, 120)
+    for number in range(24):
+        picture = np.full((720, 1280), 120, np.uint8)
+        picture[240:720, 640:1280] = face_frame(1.0, 640, 480)
+        picture[60:180, 20 + 16 * number : 180 + 16 * number] = face_frame(1.0, 160, 120)
+        frames.append(picture)
+    clip = write_video(tmp_path / "clip.mp4", frames)
+    settings = Settings(bundle=bundle_path, far_px=40, max_faces=1)
+    assert labelled(settings, clip, tmp_path / "out", HIDDEN)["faces_skipped"] > 0
+    before, after = video_frames(clip), video_frames(tmp_path / "out/clip.mp4.labelled.mp4")
+    x, y, width, height = box
+    for number in range(24):
+        far = (20 + 16 * number + x, 60 + y, width, height)
+        share = remaining_detail(before[number][:, :, 0], cv2.cvtColor(after[number], cv2.COLOR_BGR2GRAY), far)
+        assert abs(share) < 0.2, number
+
+
 def test_rows_are_the_same_with_and_without_an_annotated_copy(tmp_path: Path, bundle_path: Path) -> None:
     clip = write_video(tmp_path / "clip.mp4", (both(n) for n in range(12)))
     settings = Settings(bundle=bundle_path, max_faces=1)

@@ -26,6 +26,7 @@ from processes import ROOT
 
 from device.camera.camera_url import redact_url, shown_camera, with_password
 from device.camera.factory import create_source
+from device.camera.matroska_start import matroska_start_s
 from device.camera.replay import ImageFolder, VideoFile, is_raw_video
 from device.camera.source import EndOfStream, SourceDescription, SourceLost
 from device.camera.stream import NetworkStream
@@ -262,6 +263,52 @@ def test_a_recording_that_was_cut_off_is_reported(tmp_path: Path) -> None:
                 frames += 1
         source.close()
     assert said == [f"cut.avi ended after {frames} frames; its container states 40"] and 5 < frames < 35
+
+
+@pytest.mark.parametrize(
+    ("name", "codec"), [("part.mkv", "mjpeg"), ("part.mkv", "libx264"), ("part.webm", "libvpx-vp9")]
+)
+def test_a_part_of_a_matroska_recording_that_keeps_its_times_is_whole(name: str, codec: str, tmp_path: Path) -> None:
+    """Its stated length is the time of its end: FFmpeg reports 60 frames for the 40 of one that begins at 2 s."""
+    clip = write_from(tmp_path / name, 40, 2.0, codec)
+    assert matroska_start_s(clip) == 2.0
+    said: list[str] = []
+    source = VideoFile(clip, FakeClock(), log=said.append)
+    source.open()
+    times = []
+    with pytest.raises(EndOfStream):
+        while (frame := source.read()) is not None:
+            times.append(frame.mono_ns)
+    assert len(times) == source.reported_frames == 40 and said == []
+    source.close()
+
+    content = clip.read_bytes()
+    (tmp_path / "cut.mkv").write_bytes(content[: len(content) // 2])
+    source = VideoFile(tmp_path / "cut.mkv", FakeClock(), log=said.append)
+    source.open()
+    with pytest.raises(EndOfStream):
+        while source.read() is not None:
+            pass
+    source.close()
+    assert len(said) == 1 and said[0].endswith("its container states 40")
+    for size in (0, 3, 40, 60):
+        (tmp_path / "short.mkv").write_bytes(content[:size])
+        assert matroska_start_s(tmp_path / "short.mkv") == 0.0
+    assert matroska_start_s(tmp_path) == 0.0
+
+
+def write_from(path: Path, frames: int, start_s: float, codec: str) -> Path:
+    """A recording at 10 frames/s whose times begin at `start_s`, as a part of a longer one may."""
+    noise = np.random.default_rng(0).integers(0, 256, (frames, 48, 64, 3), np.uint8)
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream(codec, rate=10)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuvj420p" if codec == "mjpeg" else "yuv420p"
+        for number in range(frames):
+            picture = av.VideoFrame.from_ndarray(noise[number], format="bgr24")
+            picture.pts, picture.time_base = round(start_s * 10) + number, Fraction(1, 10)
+            container.mux(stream.encode(picture))
+        container.mux(stream.encode(None))
+    return path
 
 
 @pytest.mark.parametrize(

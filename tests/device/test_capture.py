@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from fakes import FakeClock, ScriptedSource
 
-from device.camera.capture import CameraChange, Capture
-from device.camera.source import EndOfStream, SourceLost
+from device.camera.capture import Capture
+from device.camera.source import CameraChange, EndOfStream, SourceLost
 from device.camera.time_limits import reopen_delay_s
 from device.clock import SystemClock
 from device.config import Settings
@@ -327,9 +327,26 @@ def test_a_stuck_driver_asks_for_a_restart(settings: Settings, limit_s: int) -> 
         clock.now_ns, clock.asleep_ns = clock.now_ns + 28_800_000_000_000, 28_800_000_000_000
         assert capture.next_frame(0.0) is None, "the machine was suspended for eight hours; the driver was not at work"
         clock.now_ns += 1_000_000_000
-        with pytest.raises(RestartNeeded, match=f"not returned for {limit_s + 1} s"):
+        assert capture.next_frame(0.0) is None, "the process may have been stopped, and goes on now"
+        clock.now_ns += 2_000_000_000
+        with pytest.raises(RestartNeeded, match=f"not returned for {limit_s + 3} s"):
             capture.next_frame(0.0)
         source.leave.set()
+
+
+def test_a_driver_that_was_stopped_with_its_process_is_not_stuck() -> None:
+    """As by Ctrl-Z: the clock went on, and the next frame comes at once when the process does."""
+    clock = FakeClock()
+    source = Stuck([1], clock)
+    with Capture(source, Settings(stuck_s=20), clock) as capture:
+        assert capture.next_frame(LONG_S) is not None
+        assert source.entered.wait(LONG_S)
+        clock.now_ns += 3_600_000_000_000
+        assert capture.next_frame(0.0) is None
+        source._script.append(2)
+        source.leave.set()
+        assert capture.next_frame(LONG_S) is not None
+        assert capture._overdue_ns is not None
 
 
 def test_a_source_is_released_by_its_own_thread_once_the_driver_returns() -> None:

@@ -26,8 +26,11 @@ from processes import ROOT
 from small_disk import mounted
 
 from device.camera.frame import Frame
+from device.clock import SystemClock
 from device.config import Settings
-from device.output.collected.face_folder import FaceFolder, FaceLimits, class_name
+from device.output.collected.crop_ages import correct_ages
+from device.output.collected.face_folder import FaceFolder, class_name
+from device.output.collected.face_limits import FaceLimits
 from device.output.collected.face_store import FaceCollection, FaceStore
 from device.run import run
 from device.vision.pipeline import Pipeline
@@ -189,6 +192,29 @@ def test_a_crop_does_not_expire_early_or_late_because_the_clock_was_set(step_s: 
         until(lambda: abs(time.time() - 13 * 86_400 - 2 * 3600 - crop.stat().st_mtime) < 60)
         clock.now_ns += 86_400 * 10**9
         until(lambda: folder.waiting() == [])
+
+
+def test_a_crop_keeps_its_age_where_the_clock_is_set_before_or_after_the_end(tmp_path: Path) -> None:
+    """A collection of a minute on a Pi whose clock was three weeks behind; then the review, or the next collection."""
+    clock = SystemClock()
+    reading = replace(a_reading("happy", track=1, quality=1.0), mono_ns=clock.mono_ns())
+    store = FaceStore(FaceCollection(tmp_path / "faces"), 0.5, clock, print)
+    with store.observe(NoisyCrops()) as open_store:  # type: ignore[arg-type]
+        open_store.on_frame(Frame(0, reading.mono_ns, np.zeros((9, 9), np.uint8)), FrameResult((reading,)), {}, None)
+        until(lambda: store.stored == 1)
+        folder = FaceFolder.open(tmp_path / "faces")
+        crop = folder.unlabelled / folder.waiting()[0]
+        os.utime(crop, (time.time() - 21 * 86_400,) * 2)
+    assert abs(time.time() - crop.stat().st_mtime) < 60, "set within the run"
+    os.utime(crop, (time.time() - 21 * 86_400,) * 2)
+    correct_ages(folder, SystemClock())
+    assert folder.prune(14) == 0 and folder.waiting() == [crop.name]
+    row = json.loads((folder.path / "index.jsonl").read_text())
+    for damaged in ({**row, "boot": "another"}, {**row, "mono_s": "x"}, {**row, "file": "../x"}, [], row["boot"]):
+        (folder.path / "index.jsonl").write_text(json.dumps(damaged) + "\n{\n")
+        os.utime(crop, (time.time() - 7 * 86_400,) * 2)
+        correct_ages(folder, SystemClock())
+        assert time.time() - crop.stat().st_mtime > 6 * 86_400
 
 
 def test_on_a_full_disk_a_collection_goes_on_and_its_old_crops_expire(tmp_path: Path) -> None:

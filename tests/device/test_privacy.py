@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from device.config import Settings
-from device.output.collected.face_folder import FaceLimits
+from device.output.collected.face_limits import FaceLimits
 from device.output.collected.face_store import FaceCollection
 from device.privacy import explain_label, explain_run
 from fer_edge.events import KINDS

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from device.camera.capture import CameraChange, Capture
+from device.camera.capture import Capture
+from device.camera.source import CameraChange
 from device.camera.stream import NetworkStream
 from device.clock import SystemClock
 from device.config import Settings

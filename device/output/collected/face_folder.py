@@ -21,14 +21,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from device.clock import wall_s
+from device.output.collected.face_limits import FaceLimits
 from fer_edge.atomic_file import atomic_file, write_atomically
 from fer_edge.errors import UsageError
-from fer_edge.folder_files import is_hidden
+from fer_edge.folder_files import COLLECTED_LABELLED, COLLECTED_MARKER, is_hidden
 from fer_edge.journal.segments import lock_folder
 from fer_edge.json_fields import json_text
 from fer_edge.labels import NONE, PART_NAMES, require_printable_label
 
-MARKER, INDEX, UNLABELLED, LABELLED = "fer-edge-faces.json", "index.jsonl", "unlabelled", "labelled"
+MARKER, LABELLED = COLLECTED_MARKER, COLLECTED_LABELLED
+INDEX, UNLABELLED = "index.jsonl", "unlabelled"
 _FORMAT = 1
 _NAME = re.compile(r"[0-9A-Za-z-]{1,80}\.png")
 _LARGEST_FILE_BYTES = 4 << 20  # of a crop: the model's input has at most 1024 px a side
@@ -36,36 +38,13 @@ _LARGEST_MARKER_BYTES = 10_000
 _CLOCK_STEP_S = 60.0  # the wall clock was set, by the network or by hand
 _UNFINISHED_S = 3600.0  # a file that was begun longer ago is a leftover of a killed process
 
-_LIMITS = {
-    "every_s": (0.1, 86_400),
-    "max_pictures": (1, 100_000),
-    "max_size": (10_000, 10**9),
-    "expire_days": (0.01, 365),
-}
-
-
-@dataclass(frozen=True, slots=True)
-class FaceLimits:
-    """How much is stored: a crop of each track every `every_s`, at most `max_pictures` and `max_size` bytes in all.
-
-    A crop without a label is deleted after `expire_days`.
-    """
-
-    every_s: float = 3.0
-    max_pictures: int = 2000
-    max_size: int = 20_000_000
-    expire_days: float = 14.0
-
-    def __post_init__(self) -> None:
-        for name, (least, most) in _LIMITS.items():
-            if not least <= getattr(self, name) <= most:
-                flag = "--every" if name == "every_s" else f"--{name.replace('_', '-')}"
-                raise UsageError(f"{flag} must be from {least:g} to {most:,}, not {getattr(self, name):g}")
-
 
 @dataclass(frozen=True, slots=True)
 class CollectedFace:
-    """A line of the index: what is known of a crop. `time` is ISO 8601; `label` and `p` are the model's answer."""
+    """A line of the index: what is known of a crop. `time` is ISO 8601; `label` and `p` are the model's answer.
+
+    `mono_s` counts seconds since the boot whose id is `boot`.
+    """
 
     file: str
     time: str
@@ -75,6 +54,8 @@ class CollectedFace:
     quality: float
     label: str
     p: float
+    boot: str
+    mono_s: float
 
 
 class FaceFolder:
@@ -182,11 +163,11 @@ class FaceFolder:
         self._file(self.unlabelled, name).unlink()
         self.prune(None)
 
-    def correct_ages(self, ages_s: Mapping[str, float]) -> None:
-        """Sets the time of each crop without a label whose age in seconds is known, where the wall clock was set since."""
+    def set_ages(self, ages_s: Mapping[str, float]) -> None:
+        """Sets the file time of each of these crops, if it has no label, to its age in seconds, where that differs much."""
         now_s = wall_s()
         for name, age_s in ages_s.items():
-            with suppress(FileNotFoundError):  # it was labelled or deleted
+            with suppress(FileNotFoundError, UsageError):  # it was labelled or deleted; a name that is none
                 file = self._file(self.unlabelled, name)
                 if abs(now_s - age_s - file.lstat().st_mtime) > _CLOCK_STEP_S:
                     os.utime(file, (now_s - age_s, now_s - age_s), follow_symlinks=False)

@@ -15,7 +15,9 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from device.clock import Clock
-from device.output.collected.face_folder import CollectedFace, FaceFolder, FaceLimits
+from device.output.collected.crop_ages import correct_ages
+from device.output.collected.face_folder import CollectedFace, FaceFolder
+from device.output.collected.face_limits import FaceLimits
 
 if TYPE_CHECKING:
     import numpy as np
@@ -71,7 +73,6 @@ class FaceStore:
         self._last_ns: dict[int, int] = {}  # by track, of its last crop
         self._queue: queue.Queue[tuple[CollectedFace, np.ndarray] | None] = queue.Queue(_QUEUE)
         self._thread = threading.Thread(target=self._write_all, name="face store", daemon=True)
-        self._written_ns: dict[str, int] = {}  # by name, when each crop of this run that waits for a label was written
         self._count, self._bytes = 0, 0
         self._pruned_ns, self._check_s = 0, check_s
         self._trouble = ""  # as last reported
@@ -92,6 +93,7 @@ class FaceStore:
     ) -> None:
         self._queue.put(None)
         self._thread.join(_STOP_S)
+        correct_ages(self._folder, self._clock)
         os.close(self._held)
 
     def on_frame(self, frame: Frame, result: FrameResult, *_others: object) -> None:
@@ -132,6 +134,8 @@ class FaceStore:
             quality=round(reading.quality or 0.0, 3),
             label=reading.label,
             p=round(float(reading.probs.max()), 4),
+            boot=self._clock.boot,
+            mono_s=round(reading.mono_ns / 1e9, 3),
         )
 
     def _write_all(self) -> None:
@@ -161,15 +165,11 @@ class FaceStore:
         if self._count >= self._limits.max_pictures or self._bytes + len(png) > self._limits.max_size:
             return "the folder of faces is full; no more are stored until some are deleted or expire"
         self._folder.add(face, png)
-        self._written_ns[face.file] = self._clock.mono_ns()
         self._count, self._bytes, self.stored = self._count + 1, self._bytes + len(png), self.stored + 1
         return ""
 
     def _prune(self) -> None:
-        now_ns = self._clock.mono_ns()
-        self._folder.correct_ages({name: (now_ns - ns) / 1e9 for name, ns in self._written_ns.items()})
+        correct_ages(self._folder, self._clock)
         self._folder.prune(self._limits.expire_days)
         self._count, self._bytes = self._folder.size()
-        waiting = set(self._folder.waiting()) if self._written_ns else set()
-        self._written_ns = {name: ns for name, ns in self._written_ns.items() if name in waiting}
-        self._pruned_ns = now_ns
+        self._pruned_ns = self._clock.mono_ns()
