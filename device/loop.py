@@ -41,6 +41,7 @@ class Loop:
         self._recorder, self._heartbeat = parts.recorder, parts.heartbeat
         self._settings: Settings = parts.settings
         self._capture: Capture | None = parts.capture  # None while paused
+        self._held: Capture | None = None  # that of a recording while paused: opened again, it would begin again
         self._start_ns = self._clock.mono_ns()
         self._paused_since_ns = 0  # 0 while not paused
         self._difference = ""  # of the camera from what was requested, as last reported
@@ -78,7 +79,7 @@ class Loop:
 
     def counts(self) -> FrameCounts:
         """What all captures of the run read and dropped."""
-        totals, capture = self._totals, self._capture
+        totals, capture = self._totals, self._capture or self._held
         drops = totals.drops if capture is None else totals.drops + capture.drops
         return FrameCounts(totals.read + (capture.read if capture else 0), drops, totals.idle, totals.skipped)
 
@@ -125,7 +126,7 @@ class Loop:
             if first_ns is None:
                 first_ns = now_ns
                 self._totals.mark_reached("first_frame", self._clock)
-            self._totals.arrived_ns = frame.mono_ns
+            self._totals.arrived_ns = frame.mono_ns if self._source.live else now_ns
             if self._is_within_budget(frame):
                 self._process(frame)
             self._heartbeat.notifier.feed_watchdog()
@@ -178,6 +179,10 @@ class Loop:
         if self._capture is None:
             if not parts.pause.requested():
                 self._resume()
+        elif not self._source.live:
+            if parts.pause.requested():
+                self._held, self._capture = self._capture, None
+                self._record_pause(self._totals.last_frame_ns)
         elif (self._capture.stopping or parts.pause.requested()) and self._capture.stop():
             self._pause()
         if (capture := self._capture) is None or capture.lost or capture.stopping or capture.silent:
@@ -190,23 +195,28 @@ class Loop:
         self._close_camera(None)
         self._record_pause()
 
-    def _record_pause(self) -> None:
+    def _record_pause(self, at_ns: int | None = None) -> None:
         self._paused_since_ns = self._clock.mono_ns()
-        self._recorder.record("pause", {"by": "fer-edge pause"})
+        self._recorder.record("pause", {"by": "fer-edge pause"}, at_ns)
         message(f"paused; `fer-edge resume{name_option(self._settings.name)}` ends it")
 
     def _resume(self) -> None:
         paused_s = (self._clock.mono_ns() - self._paused_since_ns) / 1e9
-        self._aggregator.advance(self._clock.mono_ns(), self.counts(), paused=True)
-        self._capture = Capture(self._source, self._settings, self._clock).__enter__()
+        at_ns = None
+        if self._held is None:
+            self._aggregator.advance(self._clock.mono_ns(), self.counts(), paused=True)
+            self._capture = Capture(self._source, self._settings, self._clock).__enter__()
+        else:  # it goes on where it was, and in its own time nothing was paused
+            self._capture, self._held, at_ns = self._held, None, self._totals.last_frame_ns
         self._paused_since_ns = 0
-        self._recorder.record("resume", {"by": "fer-edge resume", "paused_s": round(paused_s, 3)})
-        if opened_ns := self._capture.opened_ns:  # which is 0 again once no picture comes
+        self._recorder.record("resume", {"by": "fer-edge resume", "paused_s": round(paused_s, 3)}, at_ns)
+        if at_ns is None and (opened_ns := self._capture.opened_ns):  # which is 0 again once no picture comes
             self._record_camera("opened", opened_ns)
         message("resumed")
 
     def _close_camera(self, at_ns: int | None) -> None:
         """Closes the camera, if it is open, and adds its counts to the totals."""
+        self._capture, self._held = self._capture or self._held, None
         if self._capture is None:
             return
         self._capture.close()

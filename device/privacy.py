@@ -63,11 +63,8 @@ def explain_label(
     never = _NEVER
     if annotate:
         never = _NEVER[1:]
-        hidden = (
-            "faces as they are"
-            if show_faces
-            else "each detected face pixelated; a face that was not detected is visible"
-        )
+        pixelated = "each detected face pixelated; a face that was not detected is visible"
+        hidden = "faces as they are" if show_faces else pixelated
         stored += [
             f"beside each: a copy of its pictures, in gray, without sound, {hidden}; people who know a person may "
             "still recognize them"
@@ -129,13 +126,16 @@ def _stored(settings: Settings, journal: Path, runtime: Path) -> list[str]:
         lines.append(
             "no line for each face of each frame, only tallies and episodes; the setting `per_frame` would add them"
         )
-    lines.append(f"in {runtime}, in memory, during the run: state, counts of frames, and the machine's health")
+    lines.append(
+        f"in {runtime}, in memory, during the run: state, counts of frames, the machine's health, and "
+        "how often each label occurs, where that is estimated or stated"
+    )
     if settings.metrics_file is not None:
         every = f"every {settings.metrics_every_s:g} s during the run"
         lines.append(f"in {settings.metrics_file}, {every}, for all who can read that file: {_COUNTS}")
-    if settings.json or settings.detail != "none":
-        printed = {"none": "", "states": "each episode and each change of state", "frames": "each face of each frame"}
-        what = "everything that is logged, and each face of each frame" if settings.json else printed[settings.detail]
+    face = "each face of each frame, with its position"
+    printed = {"none": "", "states": "each episode and each change of state", "frames": face}[settings.detail]
+    if what := f"everything that is logged, and {face}" if settings.json else printed:
         lines.append(f"on stdout: a line for {what}; systemd stores them unless the unit discards them")
     return lines
 
@@ -223,10 +223,11 @@ def _fetched(detector: str | None, environ: Mapping[str, str]) -> list[str]:
 def _to_broker(settings: Settings) -> list[str]:
     broker = broker_from_settings(settings)
     messages = [
-        "once a run: software, bundle, runtime, detector, labels, and Home Assistant's discovery",
+        "at the start and after each reload: software, bundle, runtime, detector, labels, a digest of the settings, and Home "
+        "Assistant's discovery",
         "on change, and each minute: the expression of the largest face, presence, the number of faces, and "
         "whether it runs, is paused or lost its camera",
-        "each minute, and when a problem begins or ends: the machine's health",
+        "each minute, and when a problem begins or ends: the machine's health, problems in words, and counts of dropped frames",
         f"each minute: tally: {KINDS['tally']}; and majority and unsure_percent, which follow from it",
     ]
     if settings.mqtt_readings:

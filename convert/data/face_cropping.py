@@ -219,7 +219,6 @@ def _new_folder(out: Path, path: Path) -> Iterator[Path]:
     out.parent.mkdir(parents=True, exist_ok=True)
     fresh = Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=out if existed else out.parent))
     try:
-        fresh.chmod(0o755)
         yield fresh
         if not existed:
             fresh.replace(out)

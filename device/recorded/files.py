@@ -202,6 +202,9 @@ def commit_results(
     text = json_text(summary.to_json(), indent=1) + "\n"
     (scratch / sidecar.name).write_text(text, encoding="utf-8")
     rows.parent.mkdir(parents=True, exist_ok=True)
+    with suppress(OSError, UsageError, ValueError):  # there is no earlier result
+        if not options.annotate and _read_summary(rows).source != summary.source:
+            recording.annotated(out).unlink(missing_ok=True)  # of another video, or of this one before it was changed
     sidecar.unlink(missing_ok=True)
     for path in ([recording.annotated(out)] if options.annotate else []) + [rows, sidecar]:
         (scratch / path.name).chmod(0o600)  # faces of people, as in the journal

@@ -36,7 +36,7 @@ def add_folder_arguments(parser: argparse.ArgumentParser) -> None:
         nargs="*",
         type=file_path,
         metavar="DIR",
-        help="folder of a journal, or of several; those up to three folders below are read too; default: where `run` writes",
+        help="folder of a journal, or of several; those up to four levels below are read too; default: where `run` writes",
     )
     parser.add_argument(
         "--name",

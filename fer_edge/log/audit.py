@@ -265,7 +265,9 @@ class _Auditor:
         self.audit.state_s[item.state] += item.seconds
         self._reach(item.from_s, item.to_s)
         length = (
-            duration_text(item.seconds) if item.known else f"unknown length, estimated {duration_text(item.seconds)}"
+            duration_text(item.seconds)
+            if item.length_known
+            else f"unknown length, estimated {duration_text(item.seconds)}"
         )
         missing = item.state in ("missing", "unexplained")
         self.add(item.state, missing, f"{length}: {item.why}", item.from_s, seconds=item.seconds if missing else 0.0)

@@ -60,6 +60,7 @@ class UnobservedSpan:
     why: str
     run: Run
     mono_s: float
+    length_known: bool = True  # also within a boot whose clock was never set
 
 
 @dataclass(slots=True)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -147,6 +148,8 @@ class _Reader:
             yield from self._minute(now, body, at_s)
         elif event.kind == "gap":
             now.lost = f"{sum(body['lost'].values())} lines were lost: {body['reason']}"
+            if body["lost"].get("end"):
+                now.end = {"reason": f"it ended, and its last line was lost: {body['reason']}"}
         elif event.kind == "camera":
             self._away(now, None, at_s)
             if body["state"] in ("lost", "waiting"):
@@ -198,7 +201,7 @@ class _Reader:
         before = self._now
         if before is None:
             return
-        yield from self._finish(before)
+        yield from self._finish(before, followed=True)
         start_s, start_known = self._calendar.moment(event.boot, event.mono_s)
         from_s, known = self._calendar.moment(before.run.boot, before.upto_s)
         same = before.run.boot == event.boot
@@ -211,16 +214,20 @@ class _Reader:
             why = "the process ended without an end line" if same else "the machine restarted without an end line"
         if self.unread:
             state, why = "missing", self.unread
-        known = same or (known and start_known)
-        yield UnobservedSpan(state, from_s, start_s, start_s - from_s, known, why, before.run, before.upto_s)
+        known = known and start_known
+        seconds, length_known = start_s - from_s, same or known
+        yield UnobservedSpan(state, from_s, start_s, seconds, known, why, before.run, before.upto_s, length_known)
 
-    def _finish(self, now: _State) -> Iterator[LogItem]:
+    def _finish(self, now: _State, followed: bool = False) -> Iterator[LogItem]:
+        """The spans of a run. What follows a run without an end begins with its last minute: it has no span beyond."""
         if now.end is not None:
             yield from self._hole(now, now.last_s)
             now.upto_s = max(now.upto_s, now.last_s)
         self._away(now, None, max(now.last_s, now.upto_s))
+        limit_s = now.upto_s if followed and now.end is None else inf
         for state, from_s, to_s, why in now.spans:
-            yield self._span(now, state, from_s, to_s, why)
+            if from_s < limit_s:
+                yield self._span(now, state, from_s, min(to_s, limit_s), why)
         yield from self._late(now)
 
     def _late(self, now: _State) -> Iterator[UnobservedSpan]:

@@ -17,11 +17,11 @@ _STEP_S = 21_600.0  # no clock is changed twice within it
 _UNITS = {"d": "days", "h": "hours", "min": "minutes", "s": "seconds"}
 
 
-def parse_moment(text: str, now: datetime, utc: bool = False) -> datetime | Uptime:
+def parse_moment(text: str, now: datetime, utc: bool = False, uptime: bool = True) -> datetime | Uptime:
     """The moment that `text` names. Raises UsageError for any other text.
 
     `2026-01-31` or `2026-01-31T12:00` (local time, or UTC with `utc`, unless it has a zone), `30d`, `12h`, `15min` or
-    `90s` before `now`, or `BOOT:SECONDS`: a boot's id, as each line has it, and seconds since that boot.
+    `90s` before `now`, or, with `uptime`, `BOOT:SECONDS`: a boot's id, as each line has it, and seconds since that boot.
     """
     try:
         if match := re.fullmatch(r"(\d{1,6})(d|h|min|s)", text):
@@ -31,7 +31,7 @@ def parse_moment(text: str, now: datetime, utc: bool = False) -> datetime | Upti
         moment = datetime.fromisoformat(text)
         return moment.replace(tzinfo=UTC) if utc and moment.tzinfo is None else moment.astimezone()
     except (ValueError, OverflowError) as error:
-        forms = "2026-01-31, 2026-01-31T12:00, 30d, 12h, 15min or BOOT:SECONDS"
+        forms = f"2026-01-31, 2026-01-31T12:00, 30d, 12h{', 15min or BOOT:SECONDS' if uptime else ' or 15min'}"
         raise UsageError(f"“{text}” is not a moment; give {forms}") from error
 
 
@@ -157,7 +157,7 @@ def _offsets(from_s: float, to_s: float, zone: TimeZone) -> Iterator[tuple[float
 
 
 def _posix_s(text: str, zone: TimeZone) -> float:
-    moment = parse_moment(text, zone.now(), zone.utc)
+    moment = parse_moment(text, zone.now(), zone.utc, uptime=False)
     if isinstance(moment, Uptime):
         raise UsageError(f"“{text}” counts from a boot; give 2h, 2026-01-31 or 2026-01-31T12:00")
     return moment.timestamp()

@@ -86,7 +86,6 @@ def draw_timeline(summaries: Sequence[Summary], path: Path) -> None:
         figure.legend(handles, names, loc="outside lower center", ncols=7, frameon=False, handlelength=1.6)
         with private_file(path) as fresh:
             figure.savefig(fresh, dpi=110, metadata={"Date": None} if path.suffix == ".svg" else None)
-        path.chmod(0o644)
 
 
 def _device(summary: Summary, upper: Any, lower: Any, labels: Sequence[str], marks: dict[str, Any]) -> None:

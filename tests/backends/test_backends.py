@@ -50,7 +50,9 @@ def started(backend: str, tree: Path, out: Path, *more: str, more_environment: d
     """A training that runs."""
     command = [sys.executable, "-m", "convert.train", "--preset", "nano-short", "--data", tree, "--out", out]
     command += ["--classes", "own", "--precision", "float32", "--epochs", "3", *more]
-    environment = {**os.environ, "KERAS_BACKEND": backend, **(more_environment or {})}
+    # the runs compile the same programs: each is compiled once
+    compiled = {"JAX_COMPILATION_CACHE_DIR": str(tree.with_name("compiled"))}
+    environment = {**os.environ, "KERAS_BACKEND": backend, **compiled, **(more_environment or {})}
     pipe = subprocess.PIPE
     return subprocess.Popen([*map(str, command)], cwd=ROOT, env=environment, stdout=pipe, stderr=pipe, text=True)
 
@@ -63,22 +65,32 @@ def train(backend: str, tree: Path, out: Path, *more: str, more_environment: dic
     return messages
 
 
+@pytest.fixture(scope="module")
+def teachers(tree: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """A finished run of each backend, by its name."""
+    folder = tmp_path_factory.mktemp("teachers")
+    for backend in BACKENDS:
+        train(backend, tree, folder / backend)
+    return {backend: folder / backend for backend in BACKENDS}
+
+
 def test_there_is_a_backend_to_try() -> None:
     assert BACKENDS, "neither jax nor torch is installed; `make test-backends` makes an environment with one"
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
-def test_a_student_is_trained_and_its_teacher_loaded(backend: str, tree: Path, tmp_path: Path) -> None:
-    train(backend, tree, tmp_path / "teacher")
-    train(backend, tree, tmp_path / "student", "--teacher", str(tmp_path / "teacher"))
-    for run, teachers in (("teacher", 0), ("student", 1)):
-        history = json.loads((tmp_path / run / "history.json").read_text())
-        assert len(history["epochs"]) == 3 and len(history["teachers"]) == teachers
+def test_a_student_is_trained_and_its_teacher_loaded(
+    backend: str, tree: Path, teachers: dict[str, Path], tmp_path: Path
+) -> None:
+    train(backend, tree, tmp_path / "student", "--teacher", str(teachers[backend]))
+    for run, count in ((teachers[backend], 0), (tmp_path / "student", 1)):
+        history = json.loads((run / "history.json").read_text())
+        assert len(history["epochs"]) == 3 and len(history["teachers"]) == count
         assert history["labels"] == [f"angle-{k}" for k in range(4)]
         assert history["epochs"][-1]["loss"] < history["epochs"][0]["loss"]
         script = "import keras, sys; m = keras.models.load_model(sys.argv[1]); print(m.output_shape[-1], m.dtype)"
         loaded = subprocess.run(
-            [sys.executable, "-c", script, str(tmp_path / run / "model.keras")],
+            [sys.executable, "-c", script, str(run / "model.keras")],
             cwd=tmp_path,
             env={**os.environ, "KERAS_BACKEND": backend},
             check=True,
@@ -89,20 +101,20 @@ def test_a_student_is_trained_and_its_teacher_loaded(backend: str, tree: Path, t
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
-def test_a_run_is_resumed(backend: str, tree: Path, tmp_path: Path) -> None:
-    train(backend, tree, tmp_path / "run")
-    finished = (tmp_path / "run" / "checkpoint.npz").stat().st_mtime_ns
-    train(backend, tree, tmp_path / "run", "--resume")
-    assert (tmp_path / "run" / "checkpoint.npz").stat().st_mtime_ns == finished, "nothing was left to do"
+def test_a_run_is_resumed(backend: str, tree: Path, teachers: dict[str, Path]) -> None:
+    finished = (teachers[backend] / "checkpoint.npz").stat().st_mtime_ns
+    train(backend, tree, teachers[backend], "--resume")
+    assert (teachers[backend] / "checkpoint.npz").stat().st_mtime_ns == finished, "nothing was left to do"
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
-def test_a_student_is_trained_in_one_compiled_step(backend: str, tree: Path, tmp_path: Path) -> None:
+def test_a_student_is_trained_in_one_compiled_step(
+    backend: str, tree: Path, teachers: dict[str, Path], tmp_path: Path
+) -> None:
     """Its views, its teacher's answers and the step on the device: the losses of a run with views from the host."""
-    train(backend, tree, tmp_path / "teacher", "--epochs", "1")
     losses = {}
     for where in ("host", "device"):
-        more = ("--teacher", str(tmp_path / "teacher"), "--views-on", where, "--epochs", "2")
+        more = ("--teacher", str(teachers[backend]), "--views-on", where, "--epochs", "2")
         train(backend, tree, tmp_path / where, *more)
         history = json.loads((tmp_path / where / "history.json").read_text())
         losses[where] = [epoch["loss"] for epoch in history["epochs"]]
@@ -154,11 +166,12 @@ ON_JAX = pytest.mark.skipif("jax" not in BACKENDS, reason="keras.distribution is
 
 @ON_JAX
 @pytest.mark.parametrize(("preset", "teachers_see"), [("nano-short", "views"), ("edge-short", "images")])
-def test_two_processes_train_as_one(tree: Path, tmp_path: Path, preset: str, teachers_see: str) -> None:
+def test_two_processes_train_as_one(
+    tree: Path, teachers: dict[str, Path], tmp_path: Path, preset: str, teachers_see: str
+) -> None:
     """As on two hosts, each with half of every batch: the same losses to 1e-4; the first one alone writes and prints."""
     assert PRESETS[preset].teachers_see == teachers_see
-    train("jax", tree, tmp_path / "teacher", "--epochs", "1")
-    more = ["--preset", preset, "--teacher", str(tmp_path / "teacher"), "--epochs", "2", "--learning-rate", "0.003"]
+    more = ["--preset", preset, "--teacher", str(teachers["jax"]), "--epochs", "2", "--learning-rate", "0.003"]
     train("jax", tree, tmp_path / "one", "--views-on", "device", *more)
     outs = [tmp_path / "first", tmp_path / "second"]
     with two_started(tree, outs, *more) as two:

@@ -14,6 +14,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -363,6 +364,23 @@ def test_the_result_of_another_video_is_replaced_with_a_message(
         label([clip if clip.exists() else write_video(clip, faces(frames))], tmp_path / "out", labeller.settings)
         told = "other videos of the same name, or of these before they changed, which are replaced: clip.mp4"
         assert (told in capsys.readouterr().err) == (camera == "door")
+
+
+@pytest.mark.parametrize("same", [True, False])
+def test_the_pictures_of_another_video_do_not_stay_beside_its_table(
+    same: bool, tmp_path: Path, labeller: Labeller
+) -> None:
+    first, second = tmp_path / "hall", tmp_path / ("hall" if same else "door")
+    for folder, count in ((first, 3), (second, 4)):
+        folder.mkdir(exist_ok=True)
+        if not (folder / "clip.mp4").exists():
+            write_video(folder / "clip.mp4", faces(count))
+    label([first / "clip.mp4"], tmp_path / "out", labeller.settings, LabelOptions(annotate=True))
+    copy = tmp_path / "out/clip.mp4.labelled.mp4"
+    assert copy.exists()
+    changed = replace(labeller.settings, max_faces=1)
+    label([second / "clip.mp4"], tmp_path / "out", changed)
+    assert copy.exists() == same
 
 
 def test_a_finished_result_is_not_touched(tmp_path: Path, labeller: Labeller) -> None:

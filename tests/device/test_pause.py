@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from builders import journal_events
+from builders import journal_events, write_image, write_video
 from fakes import ScriptedSource
 
 from device.camera.source import SourceLost
@@ -120,6 +120,49 @@ def test_a_resume_during_a_stalled_read_waits_for_its_end(tmp_path: Path, bundle
     assert source.intrusions == 0
     assert (source.opens, source.closes) == (2, 2)
     assert states(tmp_path) == ["opened", "closed", "pause", "resume", "opened", "closed", "end"]
+
+
+@pytest.mark.parametrize("kind", ["video", "folder"])
+def test_a_recording_goes_on_where_it_was_paused(kind: str, tmp_path: Path, bundle_path: Path) -> None:
+    """Opened again, it would begin again."""
+    frames = [face_frame(number / 10) for number in range(30)]
+    if kind == "video":
+        camera = write_video(tmp_path / "clip.mp4", frames)
+    else:
+        (camera := tmp_path / "pictures").mkdir()
+        for number, frame in enumerate(frames):
+            write_image(camera / f"{number:03d}.png", frame)
+    settings = replace(settings_of(tmp_path, bundle_path, per_frame=True), camera=str(camera))
+    pause = Pause(settings.name, tmp_path / "run", tmp_path / "log")
+    ages_s: list[float] = []
+
+    class Pausing(Turns):
+        """Pauses after ten frames, for some turns."""
+
+        seen = paused = 0
+
+        def on_frame(self, *_: Any) -> None:
+            self.seen += 1
+            if self.seen == 10:
+                pause.set()
+
+        def on_turn(self, status: Status) -> None:
+            if status.frame_mono_s is not None:
+                ages_s.append(SystemClock().mono_ns() / 1e9 - status.frame_mono_s)
+            self.paused += status.state == "paused"
+            if self.paused == 3:
+                pause.clear()
+
+    pausing = Pausing()
+    assert run(settings, observers=[pausing]) == 0
+    events = journal_events(tmp_path / "log")
+    (end,) = [event.body for event in events if event.kind == "end"]
+    assert end["frames"]["read"] == end["frames"]["processed"] == pausing.seen == 30 and pausing.paused >= 3
+    numbers = [event.body["frame"] for event in events if event.kind == "reading"]
+    assert numbers == sorted(set(numbers)) and len(numbers) > 20
+    assert states(tmp_path) == ["opened", "pause", "resume", "closed", "end"]
+    assert [event.mono_s for event in events] == sorted(event.mono_s for event in events)
+    assert min(ages_s) >= 0
 
 
 def test_a_driver_that_does_not_return_ends_the_run_and_the_next_one_starts_paused(

@@ -96,11 +96,13 @@ def test_every_kind_of_journal_line_is_listed() -> None:
 
 
 def test_only_the_named_modules_write_pictures_or_open_sockets() -> None:
-    """No name of this room is one that makes an image file, opens a window or an internet socket, but for the live page."""
+    """No name of this room makes an image file, a window or an internet socket, but for the live page and the metrics port."""
     banned = {"imwrite", "imencode", "VideoWriter", "imshow", "AF_INET", "AF_INET6", "create_connection", "urlopen"}
     modules = {"requests", "http", "urllib.request", "smtplib", "ftplib", "asyncio", "socketserver", "PIL", "imageio"}
     found = []
-    for file in sorted(set(ROOM.rglob("*.py")) - set((ROOM / "output/live").rglob("*.py"))):
+    for file in sorted(
+        set(ROOM.rglob("*.py")) - {*(ROOM / "output/live").rglob("*.py"), ROOM / "output/metrics/server.py"}
+    ):
         for node in ast.walk(ast.parse(file.read_text())):
             name = node.attr if isinstance(node, ast.Attribute) else node.id if isinstance(node, ast.Name) else ""
             imported = [alias.name for alias in node.names] if isinstance(node, ast.Import | ast.ImportFrom) else []

@@ -20,7 +20,7 @@ from fer_edge.events import UNSURE
 
 Component = dict[str, object]  # a sensor's configuration, by Home Assistant's names
 
-EXPIRE_S = 180  # without a message for so long a value is unknown: three tallies
+EXPIRE_S = 180  # without a message for so long a value is unavailable: three tallies
 _ORIGIN = {"name": "fer-edge", "sw_version": __version__}
 
 

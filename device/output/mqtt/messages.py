@@ -1,7 +1,8 @@
 """The messages for a broker: pure functions from the state of a run to JSON.
 
-`about` is sent once a run; `state` when it changes and each minute; `health` each minute and when a problem appears or ends;
-`tally` each minute, and `reading` for each face of each frame where the settings ask for it, both as in the journal.
+`about` is sent at the start and after each reload; `state` when it changes and each minute; `health` each minute and when a
+problem appears or ends; `tally` each minute, and `reading` for each face of each frame where the settings ask for it, both as
+in the journal.
 """
 
 from __future__ import annotations
