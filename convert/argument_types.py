@@ -57,6 +57,17 @@ def whole_number(low: int, high: int = LARGEST_WHOLE_NUMBER) -> Callable[[str], 
     return read
 
 
+def share_argument(text: str) -> float:
+    """The argparse type of a share, from 0 to 1."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value <= 1:
+        raise argparse.ArgumentTypeError(f"“{clean(text, 60)}” is not a share from 0 to 1")
+    return value
+
+
 def add_trust_argument(parser: argparse.ArgumentParser) -> None:
     """Adds `--trust-model`, for a SavedModel whose operators may reach files."""
     parser.add_argument(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 
+from convert.argument_types import share_argument
 from convert.train.weight_interpolation import ALLOWED_ACCURACY_LOSS, interpolate
 from fer_edge.argument_types import file_path
 from fer_edge.command_parser import CommandParser
@@ -24,7 +25,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--votes", type=file_path, required=True, metavar="FILE", help="table of FER+ votes on it")
     parser.add_argument(
         "--allowed",
-        type=float,
+        type=share_argument,
         default=ALLOWED_ACCURACY_LOSS,
         help="largest allowed loss of accuracy on the set's own labels, a share; default: %(default)s",
     )

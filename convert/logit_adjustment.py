@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 
+from convert.argument_types import share_argument
 from convert.train.logit_adjustment import MAX_ACCURACY_LOSS, apply_offsets
 from fer_edge.argument_types import file_path
 from fer_edge.command_parser import CommandParser
@@ -18,7 +19,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--data", type=file_path, required=True, help="data set that the model was trained on")
     parser.add_argument(
         "--allowed",
-        type=float,
+        type=share_argument,
         default=MAX_ACCURACY_LOSS,
         help="largest allowed loss of accuracy, a share; default: %(default)s",
     )

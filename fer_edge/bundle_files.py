@@ -14,6 +14,7 @@ from fer_edge.bounded_read import read_bounded
 from fer_edge.bundle_spec import FileEntry
 from fer_edge.errors import BundleRefused, UsageError
 from fer_edge.limits import MODEL_BYTES
+from fer_edge.termination import cleaned_up_when_terminated
 
 
 def sha256_of(path: Path) -> str:
@@ -32,9 +33,16 @@ def file_entries(folder: Path) -> dict[str, FileEntry]:
 def replaced_folder(folder: Path) -> Iterator[Path]:
     """A fresh folder beside `folder` to write to; it replaces `folder` when the block ends without an error.
 
-    On an error `folder` stays as it was and the fresh folder is removed. Raises UsageError when `folder` exists and is not a
-    bundle: it would be lost.
+    On an error, and when the process is terminated, `folder` stays as it was and the fresh folder is removed. Raises
+    UsageError when `folder` exists and is not a bundle: it would be lost.
     """
+    with cleaned_up_when_terminated(), _replaced_folder(folder) as fresh:
+        yield fresh
+
+
+@contextmanager
+def _replaced_folder(folder: Path) -> Iterator[Path]:
+    """See `replaced_folder`, which also cleans up when the process is terminated."""
     refuse_unless_bundle(folder)
     folder = folder.absolute()
     folder.parent.mkdir(parents=True, exist_ok=True)

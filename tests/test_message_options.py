@@ -62,6 +62,7 @@ PRINTED_BY = {
     "convert/tflite/op_versions.py": ["convert.quantize"],
     "convert/train/checkpoints.py": ["convert.train"],
     "convert/train/hardware.py": ["convert.train"],
+    "convert/train/run_folder.py": ["convert.train"],
     "convert/train/trainer.py": ["convert.train"],
     "convert/train/weight_interpolation.py": ["convert.interpolate"],
     "fer_edge/bundle_files.py": ["convert.quantize"],

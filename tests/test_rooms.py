@@ -101,6 +101,7 @@ ORDER = {
             "labels",
             "hardware",
             "stderr_capture",
+            "termination",
         ),
         *(
             "argument_types",

@@ -25,6 +25,7 @@ from fer_edge.detection.types import Detector
 from fer_edge.errors import DataError, NotEnoughData, UsageError
 from fer_edge.face_crop import IDENTITY, CropMapping, crop_square, frame_crop
 from fer_edge.folder_files import in_sentence
+from fer_edge.termination import cleaned_up_when_terminated
 
 MIN_SIDE_PX = 24  # of the square; below half of the 48 px that models take, most pixels would be interpolated
 MAX_NAMES = 10  # of pictures in a remark
@@ -206,6 +207,13 @@ class _UniqueNames:
 
 @contextmanager
 def _new_folder(out: Path, path: Path) -> Iterator[Path]:
+    """As `_fresh_folder`, also when the process is terminated."""
+    with cleaned_up_when_terminated(), _fresh_folder(out, path) as fresh:
+        yield fresh
+
+
+@contextmanager
+def _fresh_folder(out: Path, path: Path) -> Iterator[Path]:
     """A fresh folder, whose content is in `out` when the block ends without an error, and which is deleted otherwise.
 
     An empty folder that exists stays the same: it may be a link, a mount point, or where the command was called.

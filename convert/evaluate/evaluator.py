@@ -78,7 +78,8 @@ def evaluate(
     y = evaluated.y  # indices into the model's labels: the set was read with them
     logits = _logits(classifier, evaluated.x[..., 0], source.path)
     wrong_range = None if model.kind == "bundle" else range_doubt(model, samples)
-    in_training, unseen_note = _in_training(samples, part)
+    is_training_set = training is not None and training.data.sha256 == data_set.sha256
+    in_training, unseen_note = _in_training(samples, part, is_training_set)
     trained_on = training.data.sha256 if training else data_set.sha256
     if trained_on != data_set.sha256 and not _is_of_own_labels(trained_on, samples, data, seed, source.labels):
         unseen_note += (
@@ -158,8 +159,10 @@ def _is_of_own_labels(trained_on: str, samples: Samples, data: Path, seed: int, 
         return False
 
 
-def _in_training(samples: Samples, part: str) -> tuple[np.ndarray | None, str]:
+def _in_training(samples: Samples, part: str, is_training_set: bool) -> tuple[np.ndarray | None, str]:
     """Whether each image of a part is also in the training part, bool (N,), and a note; None where that is not known."""
+    if part in ("train", "all") and not is_training_set:
+        return None, "Whether the model was trained on these images, or on some of them, is not known."
     if part in ("train", "all"):
         return (
             None,

@@ -86,12 +86,10 @@ def _quantize_the_rest(graph: Graph, calibration: dict[str, Any], kept: set[str]
     for op in graph.operators:
         if op.kind == "DEQUANTIZE":
             int8[op.outputs[0]] = op.inputs[0]
+    convertible = _convertible(graph, set(int8), kept)
     changed = False
     for op in graph.operators:
-        floats = [t for t in op.inputs if t >= 0 and graph.is_float(t)]
-        if op.kind not in _ALSO_INT8 or not floats or _name(graph, op.outputs[0]) in kept:
-            continue
-        if any(t not in int8 for t in floats):
+        if op.number not in convertible:
             continue
         readers = graph.consumers(op.outputs[0])
         stored = next((r.outputs[0] for r in readers if r.kind == "QUANTIZE"), None)
@@ -105,6 +103,23 @@ def _quantize_the_rest(graph: Graph, calibration: dict[str, Any], kept: set[str]
         return
     graph.changed()
     _remove_unused_conversions(graph)
+
+
+def _convertible(graph: Graph, int8: set[int], kept: set[str]) -> set[int]:
+    """The numbers of the operators of _ALSO_INT8 whose float inputs are `int8` or become it, and all of whose readers do."""
+    candidates = [op for op in graph.operators if op.kind in _ALSO_INT8 and _name(graph, op.outputs[0]) not in kept]
+    while True:
+        numbers, known = {op.number for op in candidates}, int8 | {op.outputs[0] for op in candidates}
+        left = []
+        for op in candidates:
+            floats = [t for t in op.inputs if t >= 0 and graph.is_float(t)]
+            readers = graph.consumers(op.outputs[0])
+            is_read_as_float = any(r.kind != "QUANTIZE" and r.number not in numbers for r in readers)
+            if floats and known.issuperset(floats) and not is_read_as_float:
+                left.append(op)
+        if len(left) == len(candidates):
+            return numbers
+        candidates = left
 
 
 def _int8_tensor(graph: Graph, index: int, calibration: dict[str, Any]) -> int:

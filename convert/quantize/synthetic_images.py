@@ -23,7 +23,7 @@ from fer_edge.atomic_file import atomic_file
 from fer_edge.bundle_files import sha256_of
 from fer_edge.bundle_provenance import CalibrationRecord
 from fer_edge.console import notice
-from fer_edge.errors import BundleRefused, NotEnoughData
+from fer_edge.errors import BundleRefused, NotEnoughData, UsageError
 from fer_edge.limits import SYNTHETIC_BYTES
 
 if TYPE_CHECKING:
@@ -106,13 +106,20 @@ def synthesize(model: keras.Model, n: int, steps: int, seed: int, what: str = "i
     import keras
     import tensorflow as tf
 
-    norms = [layer for layer in model.layers if isinstance(layer, keras.layers.BatchNormalization)]
+    if model.input_shape[-1] != 1:
+        raise UsageError(
+            f"images are synthesized for models of gray pictures, and this one takes {model.input_shape[-1]} channels"
+        )
+    every = [layer for layer in model.layers if isinstance(layer, keras.layers.BatchNormalization)]
+    norms = [layer for layer in every if len(layer.input.shape) == 4]  # of channels
     if not norms:
+        has_nested = any(isinstance(layer, keras.Model) for layer in model.layers)
+        where = "of channels outside the models within it" if has_nested else "of channels"
         raise NotEnoughData(
-            "the model has no batch normalisation to synthesize images from; quantize it with a data set,"
+            f"the model has no batch normalisation {where} to synthesize images from; quantize it with a data set,"
             " `python -m convert.quantize --data PATH`"
         )
-    taps = keras.Model(model.input, [layer.input for layer in norms])
+    taps = keras.Model(model.inputs, [layer.input for layer in norms])
     means = [tf.convert_to_tensor(layer.moving_mean) for layer in norms]
     deviations = [tf.sqrt(tf.convert_to_tensor(layer.moving_variance) + layer.epsilon) for layer in norms]
     side = model.input_shape[1]

@@ -137,7 +137,7 @@ def label_rows(found: LabelCalibration, labels_from: str | None = None) -> list[
     `labels_from` is the rule of the labels that decide what is right, where they are not the data set's own.
     """
     assumed = (
-        f"{found.prior.share:.0%} of the faces are {found.prior.label}"
+        f"{found.prior.share * 100:g}% of the faces are {found.prior.label}"
         if found.prior
         else "classes occur as in the data"
     )

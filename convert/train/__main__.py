@@ -13,13 +13,12 @@ from convert.data.class_selection import EXPRESSIONS, TAKE_OWN_CLASSES, classes_
 from convert.data.ferplus import FERPLUS_LABELS
 from convert.data.loader import load, remarks
 from convert.tflite.tensorflow_output import quiet_tensorflow
-from convert.train.checkpoints import require_checkpoint
 from convert.train.hardware import dtype_policies, has_accelerator, limit_threads, use_all_devices
 from convert.train.networks import NETWORKS, Network, build_network, count_multiply_adds, count_parameters
 from convert.train.presets import PRESETS
 from convert.train.processes import ONE_PROCESS, Processes
 from convert.train.progress import validation_text
-from convert.train.run_folder import find_float_model
+from convert.train.run_folder import find_float_model, refuse_used, require_resumable
 from convert.train.trainer import train
 from fer_edge.argument_types import file_path
 from fer_edge.command_parser import CommandParser
@@ -125,9 +124,9 @@ def _run(args: argparse.Namespace, processes: Processes) -> int:
     if args.out.exists() and not args.out.is_dir():
         raise UsageError(f"{args.out} is a file; name a folder with --out")
     if args.resume:
-        require_checkpoint(args.out / "checkpoint.npz")
-    elif (args.out / "checkpoint.npz").exists():
-        raise UsageError(f"{args.out} already contains a run; continue it with --resume, or name another --out")
+        require_resumable(args.out)
+    else:
+        refuse_used(args.out)
     if processes.count > 1 and args.views_on == "host":
         raise UsageError("several processes train with the views on the device; leave out --views-on host")
     teachers = [find_float_model(path) for path in args.teacher]

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from convert.train.presets import Recipe
 
 _CHUNK = 256  # images that are evaluated at once
+_PROBED, _ROUNDING = 8, 1e-2  # images on which the kind of output is seen, and how far sums of probabilities are from 1
+_LEAST_PROBABILITY = 1e-7  # of float32
 
 
 class Teachers:
@@ -36,7 +38,7 @@ class Teachers:
     ) -> None:
         self.temperature = recipe.temperature
         self.cache: dict[tuple[int, ...], np.ndarray] = {}
-        self.models = [_load_teacher(path, policy, x.shape[1:], labels) for path in paths]
+        self.models = [_load_teacher(path, policy, x, labels) for path in paths]
         self.on_images: np.ndarray | None = None
         if recipe.teachers_see == "images":
             both = [
@@ -64,12 +66,12 @@ def _chunks(x: np.ndarray) -> Iterator[np.ndarray]:
         yield x[start : start + _CHUNK]
 
 
-def _load_teacher(path: Path, policy: str, shape: tuple[int, ...], labels: Sequence[str]) -> keras.Model:
-    """A float model, run in `policy`, with the logits of `labels`.
+def _load_teacher(path: Path, policy: str, x: np.ndarray, labels: Sequence[str]) -> keras.Model:
+    """A float model, run in `policy`, with the logits of `labels`: the logarithms, where it returns probabilities.
 
-    Raises UsageError unless its input is `shape` (side, side, 1) and it has these classes.
+    Raises UsageError unless its input is that of the images `x` (N, side, side, 1) and it has these classes.
     """
-    model = load_keras(path)
+    model, shape = load_keras(path), x.shape[1:]
     own = labels_beside(path)
     missing = [name for name in labels if own is not None and name not in own]
     if model.input_shape[1:] != shape or (own is None and model.output_shape[-1] != len(labels)):
@@ -79,7 +81,12 @@ def _load_teacher(path: Path, policy: str, shape: tuple[int, ...], labels: Seque
         )
     if missing:
         raise UsageError(f"the teacher {path} does not know the student's classes {', '.join(missing)}")
+    answers = np.asarray(model.predict_on_batch(x[:_PROBED].astype(np.float32)), np.float64)
+    returns_probabilities = bool((answers >= 0).all() and (abs(answers.sum(axis=1) - 1) < _ROUNDING).all())
     model = fold_batch_norms(model, policy)
+    if returns_probabilities:
+        logits = keras.ops.log(keras.ops.cast(model.output, "float32") + _LEAST_PROBABILITY)
+        model = keras.Model(model.inputs, logits)
     if own is None or own == tuple(labels):
         return model
     columns = np.array([own.index(name) for name in labels], np.int32)

@@ -206,7 +206,9 @@ class TrainingHistory(TrainingSetup):
         except OSError as error:
             raise UsageError(f"{path} cannot be read: {error.strerror}") from error
         except ValueError as error:
-            raise UsageError(f"{path} is not a history of `python -m convert.train`: {error}") from error
+            raise UsageError(
+                f"{path} is not a history of `python -m convert.train`: {error}; move or rename it"
+            ) from error
 
     def to_json(self) -> dict[str, Any]:
         """The history as JSON values; fields that may be None and are not required only where they have a value."""

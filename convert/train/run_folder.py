@@ -1,13 +1,16 @@
-"""The folder of a training run: its float model."""
+"""The folder of a training run: its float model, and whether a run may begin or go on there."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
+from convert.train.checkpoints import require_checkpoint
 from convert.train.history import TrainingHistory
 from fer_edge.bundle import Bundle
 from fer_edge.errors import UsageError
 from fer_edge.shipped_bundles import SHIPPED, shipped_path
+
+_REPLACED = ("model.keras", "float.keras", "bundle.json", "history.json")
 
 
 def find_float_model(path: Path) -> Path:
@@ -23,6 +26,26 @@ def find_float_model(path: Path) -> Path:
     raise UsageError(
         f"{path} holds no float model (model.keras or float.keras); name the folder of a training run or of a bundle"
     )
+
+
+def refuse_used(out: Path) -> None:
+    """Raises UsageError where a folder has files that a new run would replace: another run's, or a model."""
+    if (out / "checkpoint.npz").exists():
+        raise UsageError(f"{out} already contains a run; continue it with --resume, or name another --out")
+    if found := [name for name in _REPLACED if (out / name).exists()]:
+        raise UsageError(f"{out} holds {found[0]}, which a run there would replace; name another --out")
+
+
+def require_resumable(out: Path) -> None:
+    """Raises UsageError where there is no run to resume, or its model was changed after the training."""
+    require_checkpoint(out / "checkpoint.npz")
+    history = history_beside(out / "model.keras")
+    if history is not None and (history.offsets or history.interpolation):
+        command = "logit_adjustment" if history.offsets else "interpolate"
+        raise UsageError(
+            f"{out / 'model.keras'} was changed by `python -m convert.{command}` after the training, which --resume would "
+            "not know; train into another --out"
+        )
 
 
 def history_beside(model: Path) -> TrainingHistory | None:

@@ -127,6 +127,7 @@ def train(
     if resume:
         history, arrays = load_checkpoint(out / "checkpoint.npz", setup, loop.state())
         loop.load(arrays)
+        saved.require_files()
     epochs = list(history.epochs) if history else []
     processes.require_same(json.dumps(to_json(epochs)))
     progress = TrainingProgress(recipe.epochs - len(epochs), len(training.y), recipe.batch, processes.is_first)
@@ -208,6 +209,13 @@ class _SavedModels:
             self.models = [build_network(head) for head in heads_of(network)]
         self.files = [out / "model.keras", out / "votes" / "model.keras"][: len(self.models)]
         self.remembered: list[list[np.ndarray]] = []  # weights of each model, not yet written
+
+    def require_files(self) -> None:
+        """Raises UsageError where one is missing: a later epoch may not be better, and the best one would be lost."""
+        if missing := [path for path in self.files if self.processes.is_first and not path.is_file()]:
+            raise UsageError(
+                f"{missing[0]} is missing, which has the best epoch of the run; copy it there too, or begin again"
+            )
 
     def logits(self, weights: list[np.ndarray], x: np.ndarray) -> np.ndarray:
         """The labels' logits of these weights for images uint8 (N, H, H, 1)."""

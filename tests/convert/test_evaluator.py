@@ -18,7 +18,7 @@ from classifiers import int8_tflite
 
 from convert.data.loader import load
 from convert.evaluate.__main__ import SHEET, main
-from convert.evaluate.evaluator import evaluate
+from convert.evaluate.evaluator import _in_training, evaluate
 from convert.parity.__main__ import main as parity_main
 from convert.quantize.__main__ import main as quantize_main
 from convert.sources.opened_model import open_named
@@ -102,7 +102,9 @@ def test_the_training_part_has_no_unseen_scores(
 ) -> None:
     values = report_of(capsys, models / "tiny.tflite", "--data", tree, "--split", part)
     assert values["scores"]["n"] == n and values["unseen"] is None
-    assert "training part itself" in values["unseen_why"]
+    assert values["unseen_why"].endswith("is not known."), "nothing tells what the model was trained on"
+    found, note = _in_training(load(tree), part, True)
+    assert found is None and "training part itself" in note
 
 
 def test_a_tree_without_parts_is_split_and_absent_classes_have_no_scores(

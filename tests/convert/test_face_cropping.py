@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import signal
+import subprocess
+import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,6 +15,7 @@ import numpy as np
 import pytest
 from builders import class_tree, packed, write_image
 from fakes import FixedFaces
+from processes import ROOT
 from small_disk import mounted
 
 from convert.data.__main__ import main
@@ -247,6 +252,21 @@ def test_an_empty_folder_stays_the_same_one(tmp_path: Path, monkeypatch: pytest.
     assert list(Path().iterdir()) == []
     assert main([str(tree), "--crop", "."]) == 0
     assert files(Path()) == ["sad/a.png"]
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
+def test_a_terminated_command_leaves_no_crops(number: int, tmp_path: Path) -> None:
+    """As when the connection of ssh breaks, or by `docker stop`."""
+    tree = picture_tree(tmp_path / "set", {f"sad/{n:03d}.png": face_frame(n / 10) for n in range(200)})
+    command = [sys.executable, "-m", "convert.data", str(tree), "--crop", str(tmp_path / "out"), "--detector", "haar"]
+    with subprocess.Popen(command, cwd=ROOT, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL) as process:
+        end_s = time.monotonic() + 60
+        while not list(tmp_path.glob(".out.*/sad/*.png")):
+            assert process.poll() is None and time.monotonic() < end_s
+            time.sleep(0.02)
+        process.send_signal(number)
+    assert process.returncode == (130 if number == signal.SIGINT else -number)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["set"]
 
 
 def test_names_of_any_length_are_written(tmp_path: Path) -> None:

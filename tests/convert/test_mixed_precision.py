@@ -58,6 +58,29 @@ def test_the_named_layers_are_in_float_and_no_others(
     assert mixed_error < (0.9 if "dense_1" in names else 1.5) * int8_error
 
 
+def activated(kind: str) -> Graph:
+    """Two convolutions with an activation of this kind between them, untrained."""
+    import keras
+
+    keras.utils.set_random_seed(3)
+    x = picture = keras.Input((24, 24, 1))
+    for filters in (4, 4):
+        x = keras.layers.Activation(kind)(keras.layers.Conv2D(filters, 3, strides=2)(x))
+    x = keras.layers.GlobalAveragePooling2D()(x)
+    return Graph(float_tflite(keras.Model(picture, keras.layers.Dense(7)(x))))
+
+
+@pytest.mark.parametrize("kind", ["elu", "leaky_relu", "relu6", "tanh"])
+@pytest.mark.parametrize("kept", ["conv_1", "conv_2", "dense_1"])
+def test_a_layer_stays_float_on_each_side_of_any_activation(kind: str, kept: str) -> None:
+    """What was made int8 had no reader any more, and the kept layer no input."""
+    graph = activated(kind)
+    pictures = np.random.default_rng(0).integers(0, 256, (40, 24, 24), np.uint8)
+    mixed = compact(quantize_graph(graph, pictures, keep_float=[kept]))
+    found, expected = (Classifier(content).logits(pictures) for content in (mixed, graph.to_bytes()))
+    assert np.corrcoef(found.ravel(), expected.ravel())[0, 1] > 0.98
+
+
 def test_the_cost_is_measured_and_put_into_words(float_graph: Graph, images: np.ndarray) -> None:
     int8 = compact(quantize_graph(float_graph, images))
     mixed = compact(quantize_graph(float_graph, images, keep_float=["dense_1"]))

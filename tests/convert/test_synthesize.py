@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -42,6 +43,44 @@ def test_steps_and_seed_are_those_of_the_command(
     for different in (longer, other):
         assert not np.array_equal(different.calibrate, images.calibrate)
         assert not np.array_equal(different.check, images.check)
+
+
+def of_layers(*layers: str, channels: int = 1) -> Any:
+    import keras
+
+    known = {
+        "conv": lambda: keras.layers.Conv2D(4, 3),
+        "norm": keras.layers.BatchNormalization,
+        "flat": keras.layers.Flatten,
+        "dense": lambda: keras.layers.Dense(7),
+        "nested": lambda: keras.Sequential(
+            [keras.Input((24, 24, channels)), keras.layers.Conv2D(4, 3), keras.layers.BatchNormalization()]
+        ),
+    }
+    return keras.Sequential([keras.Input((24, 24, channels)), *(known[name]() for name in layers)])
+
+
+@pytest.mark.parametrize("layers", [("conv", "norm", "flat", "dense"), ("conv", "norm", "flat", "norm", "dense")])
+def test_an_ordinary_sequential_model_has_images(layers: tuple[str, ...], tmp_path: Path) -> None:
+    of_layers(*layers).save(tmp_path / "model.keras")
+    assert made(tmp_path / "model.keras", tmp_path / "images.npz", "--steps", "1").calibrate.shape[1:] == (24, 24)
+
+
+@pytest.mark.parametrize(
+    ("layers", "channels", "code", "says"),
+    [
+        (("flat", "norm", "dense"), 1, 6, "the model has no batch normalisation of channels to synthesize images from"),
+        (("nested", "flat", "dense"), 1, 6, "no batch normalisation of channels outside the models within it"),
+        (("conv", "norm", "flat", "dense"), 3, 2, "are synthesized for models of gray pictures, and this one takes 3"),
+    ],
+)
+def test_a_model_without_usable_statistics_gets_a_sentence(
+    layers: tuple[str, ...], channels: int, code: int, says: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    of_layers(*layers, channels=channels).save(tmp_path / "model.keras")
+    assert main([str(tmp_path / "model.keras"), "--steps", "1"]) == code
+    assert says in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["model.keras"]
 
 
 def test_the_images_lie_beside_the_model_by_default(model: Path) -> None:

@@ -21,8 +21,9 @@ from convert.tflite.keras_export import load_keras
 from convert.train import trainer
 from convert.train.__main__ import main
 from convert.train.checkpoints import save_checkpoint
+from convert.train.distillation import Teachers
 from convert.train.hardware import bfloat16_is_fast, dtype_policies, has_accelerator
-from convert.train.history import TrainingHistory
+from convert.train.history import OffsetsRecord, TrainingHistory
 from convert.train.networks import NETWORKS, build_network
 from convert.train.presets import PRESETS
 from convert.train.trainer import load_initial_weights, train
@@ -153,6 +154,48 @@ def test_a_run_records_the_outside_labels_of_its_teacher(bars: Samples, trained:
     assert run.outside_labels == "; ".join(
         f"through a teacher and the initial model: {source}" for source in ("votes of ten people", "other labels")
     )
+
+
+@pytest.mark.parametrize("name", ["model.keras", "float.keras", "bundle.json", "history.json"])
+def test_a_run_replaces_no_model(name: str, tree: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Not even that with which it begins."""
+    (tmp_path / name).write_bytes(b"years of work")
+    assert main(["--data", str(tree), "--out", str(tmp_path), "--epochs", "1"]) == 2
+    assert f"holds {name}, which a run there would replace; name another --out" in capsys.readouterr().err
+    assert (tmp_path / name).read_bytes() == b"years of work"
+
+
+def test_a_run_whose_model_is_missing_or_was_changed_is_not_resumed(
+    tree: Path, bars: Samples, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    recipe = replace(PRESETS["paper"], epochs=1, batch=70)
+    train(bars, tmp_path / "run", SMALL_NETWORK, recipe)
+    (tmp_path / "run/model.keras").rename(tmp_path / "model.keras")
+    with pytest.raises(UsageError, match=r"model\.keras is missing, which has the best epoch of the run"):
+        train(bars, tmp_path / "run", SMALL_NETWORK, replace(recipe, epochs=2), resume=True)
+    (tmp_path / "model.keras").rename(tmp_path / "run/model.keras")
+    history = TrainingHistory.read(tmp_path / "run/history.json")
+    changed = replace(
+        history, offsets=OffsetsRecord("validation", 1.0, dict.fromkeys(LABELS, 0.0), (0.5, 0.5), (0.5, 0.5))
+    )
+    changed.write(tmp_path / "run/history.json")
+    assert main(["--data", str(tree), "--out", str(tmp_path / "run"), "--resume"]) == 2
+    assert "was changed by `python -m convert.logit_adjustment` after the training" in capsys.readouterr().err
+
+
+def test_a_teacher_that_returns_probabilities_is_understood(bars: Samples, trained: Path, tmp_path: Path) -> None:
+    """Taken for logits, its answers are nearly the same for every class."""
+    import keras
+
+    logits = load_keras(trained / "model.keras")
+    keras.Model(logits.inputs, keras.layers.Softmax()(logits.output)).save(tmp_path / "softmax.keras")
+    recipe = replace(PRESETS["paper"], teacher_share=0.5, temperature=2.0)
+    x = bars.x[:32]
+    expected, found = (
+        Teachers([path], "float32", recipe, x, LABELS).probabilities(x.astype(np.float32))
+        for path in (trained / "model.keras", tmp_path / "softmax.keras")
+    )
+    np.testing.assert_allclose(found, expected, atol=1e-3)
 
 
 def test_teachers_run_in_their_own_precision(bars: Samples, trained: Path, tmp_path: Path) -> None:
