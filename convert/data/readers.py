@@ -88,9 +88,10 @@ def _read_images(files: Container, names: list[str], side: int | None, classes: 
     import cv2
 
     parts = _official_parts(names) or [_folder_part(name) for name in names]
+    outer = _outer_folder(names) if classes.names is None else ""
 
     def picture(name: str, part: str) -> Picture:
-        class_name, label = class_of(name, classes)
+        class_name, label = class_of(name.removeprefix(outer), classes)
         if label is None:
             return Picture(name, class_name, None, part, None)
         try:
@@ -129,6 +130,14 @@ def class_of(name: str, classes: Classes) -> tuple[str, str | None]:
         if label := classes.label(folder):
             return folder, label
     return (folders[0] if folders else NO_CLASS), None
+
+
+def _outer_folder(names: list[str]) -> str:
+    """The folder around the class folders, with its slash, where all pictures are in one: it is no class of its own."""
+    first, _, rest = names[0].partition("/")
+    inner = {name.split("/")[1].lower() for name in names if name.count("/") > 1}
+    is_around = bool(rest) and first.lower() not in PART_NAMES and bool(inner - PART_NAMES.keys())
+    return f"{first}/" if is_around and all(name.startswith(f"{first}/") for name in names) else ""
 
 
 def _official_parts(names: list[str]) -> list[str]:

@@ -162,7 +162,12 @@ def synthetic_images_of(model: OpenedModel, float_file: Path, seed: int, make: b
     """
     beside = model.source.path.with_name(FILE_NAME)
     if model.is_unchanged and beside.is_file():
-        return SyntheticImages.load(beside, float_file)
+        try:
+            return SyntheticImages.load(beside, float_file)
+        except BundleRefused as error:
+            if make:
+                raise
+            notice(f"{error}; it is left out, for there are other images")
     if not make:
         return None
     if float_file.suffix != ".keras":

@@ -208,6 +208,18 @@ def test_the_folder_of_collected_faces_is_no_data_set_but_its_labelled_part_is(t
     assert not load(data).skipped
 
 
+@pytest.mark.parametrize("form", ["zip", "folder"])
+def test_a_picture_beside_the_class_folders_is_no_class(form: str, tmp_path: Path) -> None:
+    """A contact sheet in the folder that was packed, or whose parent was named."""
+    data = class_tree(tmp_path / "set" / "my-faces", {"": {"sad": 20, "happy": 20}})
+    shutil.copy(next(data.rglob("*.png")), data / "contact-sheet.png")
+    path = tmp_path / "set"
+    if form == "zip":
+        path = Path(shutil.make_archive(str(tmp_path / "packed"), "zip", path))
+    samples = load(path, classes="own")
+    assert samples.labels == ("happy", "sad")
+
+
 def test_a_table_of_one_endless_line_is_refused(tmp_path: Path) -> None:
     with gzip.open(tmp_path / "set.csv.gz", "wb") as file:
         file.write(b"emotion,pixels\n0," + b"0 " * CSV_ROW_BYTES)

@@ -99,6 +99,19 @@ def test_without_data_accuracy_is_not_judged(trained: Path, tmp_path: Path, caps
     assert parity_main([str(out)]) == 0
 
 
+def test_images_of_a_neighbouring_model_are_left_out_where_there_are_data(
+    trained: Path, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copy(trained / "model.keras", tmp_path / "model.keras")
+    empty = np.zeros((1, 48, 48), np.uint8)
+    settings = {"seed": 0, "steps": 1, "loss": 1.0}
+    SyntheticImages(empty, empty, "0" * 64, settings).save(tmp_path / "synthetic.npz")
+    arguments = ["--model", str(tmp_path / "model.keras"), "--data", str(data), "--compare", "one"]
+    assert quantize_main([*arguments, "--out", str(tmp_path / "bundle")]) == 0
+    assert "was made for another model" in (told := capsys.readouterr().err) and "it is left out" in told
+    assert not (tmp_path / "bundle/synthetic.npz").exists()
+
+
 def test_a_report_on_other_runtimes_replaces_that_of_the_bundle(
     bundle_folder: Path, data: Path, tmp_path: Path
 ) -> None:
