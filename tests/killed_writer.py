@@ -25,14 +25,14 @@ from fer_edge.events import SCHEMA, Event
 folder, seed = Path(sys.argv[1]), int(sys.argv[2])
 rng, clock = random.Random(seed), SystemClock()
 with Journal(folder, clock, budget_bytes=64 << 20) as journal:
-    journal.append(Event("header", 0, "b", 0.0, "w", "synced", {{"schema": SCHEMA, "run": seed}}))
+    journal.append(Event("header", 0, "b", 0.0, "2026-03-01T12:00:00.000Z", "synced", {{"schema": SCHEMA, "run": seed}}))
     print(0, flush=True)
     seq = 0
     while True:
         note = "x" * rng.choice([20, 2000, 60_000])  # a long write is likelier to be cut short
         for _ in range(rng.randrange(1, {BATCH})):
             seq += 1
-            journal.append(Event("reading", seq, "b", float(seq), "w", "synced", {{"note": note}}))
+            journal.append(Event("reading", seq, "b", float(seq), "2026-03-01T12:00:00.000Z", "synced", {{"note": note}}))
         journal.sync()
         print(seq, flush=True)
 """

@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import socket
 import threading
-import time
 from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
@@ -14,6 +13,7 @@ from typing import Any
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
 
 from device.address import Address
+from device.clock import Clock, SystemClock
 from device.output.allowed_hosts import is_allowed_host
 
 CLIENT_TIMEOUT_S = 5.0  # for the whole request of a client, and for sending the answer
@@ -37,7 +37,7 @@ class MetricsServer(ThreadingMixIn, WSGIServer):
         self.address_family, endpoint = found[0][0], found[0][4]
         self._lock = threading.Lock()
         self._hosts: Counter[str] = Counter()  # of the open connections
-        self.client_timeout_s = client_timeout_s
+        self.client_timeout_s, self.clock = client_timeout_s, SystemClock()
         super().__init__((str(endpoint[0]), int(endpoint[1])), _Handler)
         self.set_app(_for_own_names(application, address))
         self._thread = threading.Thread(target=self.serve_forever, name="metrics port", daemon=True)
@@ -91,7 +91,7 @@ class _Handler(WSGIRequestHandler):
         self._timeout_s = self.server.client_timeout_s
         super().setup()
         self.rfile.close()
-        self.rfile = io.BufferedReader(_ReaderUntil(self.connection, time.monotonic() + self._timeout_s))
+        self.rfile = io.BufferedReader(_LimitedReader(self.connection, self.server.clock, self._timeout_s))
 
     def handle(self) -> None:
         """Answers; a client that disconnected, or sent no whole request, is not logged."""
@@ -108,11 +108,11 @@ class _Handler(WSGIRequestHandler):
         """Logs nothing: any client that reaches the port could fill a log."""
 
 
-class _ReaderUntil(io.RawIOBase):
-    """What a socket receives until a monotonic time, then TimeoutError."""
+class _LimitedReader(io.RawIOBase):
+    """What a socket receives within `limit_s` in all, then TimeoutError."""
 
-    def __init__(self, connection: socket.socket, end_s: float) -> None:
-        self._connection, self._end_s = connection, end_s
+    def __init__(self, connection: socket.socket, clock: Clock, limit_s: float) -> None:
+        self._connection, self._clock, self._end_ns = connection, clock, clock.awake_ns() + round(limit_s * 1e9)
 
     def readable(self) -> bool:
         """It is readable."""
@@ -120,7 +120,7 @@ class _ReaderUntil(io.RawIOBase):
 
     def readinto(self, buffer: Any) -> int:
         """Reads once."""
-        remaining_s = self._end_s - time.monotonic()
+        remaining_s = (self._end_ns - self._clock.awake_ns()) / 1e9
         if remaining_s <= 0:
             raise TimeoutError("the request is not whole in time")
         self._connection.settimeout(remaining_s)
