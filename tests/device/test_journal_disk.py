@@ -357,7 +357,7 @@ from fer_edge.events import Event
 resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[2]), resource.RLIM_INFINITY))
 with Journal(Path(sys.argv[1]), SystemClock(), sync_s=0.0) as journal:
     for seq in range(1, 101):
-        journal.append(Event("reading", seq, "b", 1.0, "2026-03-01T12:00:00.000Z", "synced", {}))
+        journal.append(Event("reading", seq, "b", 1.0, "2026-03-01", "synced", {}))
 print(journal.lost.total(), journal.trouble)
 """
 
