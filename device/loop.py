@@ -126,7 +126,8 @@ class Loop:
             if first_ns is None:
                 first_ns = now_ns
                 self._totals.mark_reached("first_frame", self._clock)
-            self._totals.arrived_ns = frame.mono_ns if self._source.live else now_ns
+            # a recording's time may be ahead of the clock
+            self._totals.arrived_ns = min(frame.mono_ns, self._clock.mono_ns())
             if self._is_within_budget(frame):
                 self._process(frame)
             self._heartbeat.notifier.feed_watchdog()
