@@ -9,6 +9,7 @@ import os
 import queue
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -93,7 +94,8 @@ class FaceStore:
     ) -> None:
         self._queue.put(None)
         self._thread.join(_STOP_S)
-        correct_ages(self._folder, self._clock)
+        with suppress(OSError):  # the folder may be gone by now
+            correct_ages(self._folder, self._clock)
         os.close(self._held)
 
     def on_frame(self, frame: Frame, result: FrameResult, *_others: object) -> None:
