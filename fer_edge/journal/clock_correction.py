@@ -100,7 +100,8 @@ class ClockCorrection:
         boot = self._boots.setdefault(seen.boot, _Boot(seen.first_mono_s, seen.last_mono_s))
         boot.first_mono_s = min(boot.first_mono_s, seen.first_mono_s)
         boot.last_mono_s = max(boot.last_mono_s, seen.last_mono_s)
-        boot.wall, boot.wall_mono_s = seen.wall, seen.wall_mono_s
+        if posix_s(seen.wall) is not None:
+            boot.wall, boot.wall_mono_s = seen.wall, seen.wall_mono_s
         if seen.synced:
             boot.synced, boot.synced_mono_s = seen.synced, seen.synced_mono_s
 

@@ -232,6 +232,12 @@ def test_a_damaged_clock_moves_no_other_line(last: str, clock: str, tmp_path: Pa
     assert (iso(at_s), known) == ("2026-03-01T12:00:10", clock == "synced")
 
 
+def test_a_segment_without_a_whole_line_keeps_the_clock_of_its_boot(tmp_path: Path) -> None:
+    write(tmp_path, 1, dated("a", 10.0, "2026-03-01T12:00:10.000Z", "unsynced"))
+    write(tmp_path, 2, dated("a", 20.0, "20Z6-03-01T12:00:20.000Z", "unsynced"))
+    assert iso(ClockCorrection(tmp_path).moment("a", 10.0)[0]) == "2026-03-01T12:00:10"
+
+
 def test_a_wall_clock_that_is_no_time_is_a_damaged_line(tmp_path: Path) -> None:
     line = dated("a", 10.0, "20Z6-03-01T12:00:00.000Z", "synced")
     with pytest.raises(UsageError, match="not a line of a journal"):
