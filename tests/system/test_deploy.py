@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -453,7 +454,9 @@ def test_of_two_deploys_the_later_one_continues(pi: Target) -> None:
     before = is_serving(pi)
     with pi.begin("deploy", "pi", "--offline") as first:
         read_until_step(first, "install")
+        first.send_signal(signal.SIGSTOP)  # else it may be done before the later one has begun
         assert deploy_json(pi)["done"]
+        first.send_signal(signal.SIGCONT)
         messages = remaining_messages(first)
     assert first.returncode == 2 and "another deploy has begun since; this one was stopped" in messages, messages
     assert is_serving(pi) == before
