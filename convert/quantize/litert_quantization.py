@@ -106,7 +106,7 @@ def _quantize_the_rest(graph: Graph, calibration: dict[str, Any], kept: set[str]
 
 
 def _convertible(graph: Graph, int8: set[int], kept: set[str]) -> set[int]:
-    """The numbers of the operators of _ALSO_INT8 whose float inputs are `int8` or become it, and all of whose readers do."""
+    """The numbers of the operators of _ALSO_INT8 that can become int8: their inputs are or do, and so do all readers."""
     candidates = [op for op in graph.operators if op.kind in _ALSO_INT8 and _name(graph, op.outputs[0]) not in kept]
     while True:
         numbers, known = {op.number for op in candidates}, int8 | {op.outputs[0] for op in candidates}

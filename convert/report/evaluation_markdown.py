@@ -184,7 +184,7 @@ def _notes(report: EvaluationReport) -> list[str]:
             notes.append(f"Published, of another network (`{paper_baseline.NETWORK}`): {published}")
     else:
         notes.append(
-            "No published figures stand beside these: they are of FER2013's test part and its own seven labels."
+            "No published figures stand beside these: the published ones are of FER2013's test part and its seven labels."
         )
     notes.append("Versions: " + ", ".join(f"{k} {v}" for k, v in report.versions.items()) + ".")
     return notes
