@@ -173,14 +173,15 @@ _LIMITS = [
     "## What was not evaluated",
     "",
     "Differences by age, skin, gender or culture; lighting and pose at the place of use; spontaneous rather than collected"
-    " expressions; speed on any Raspberry Pi. FER2013's images come from the web and were labelled by few raters; the majority"
-    f" of ten later raters (FER+) is another label than FER2013's for {OTHER_IN_FER2013 / IN_SEVEN_CLASSES:.0%} of the"
-    f" {IN_SEVEN_CLASSES:,} whose majority is one of the seven labels.",
+    " expressions; speed on any Raspberry Pi. Of a model that was trained or evaluated on FER2013: these images come from the"
+    " web and were labelled by few raters; the majority of ten later raters (FER+) is another label than FER2013's for"
+    f" {OTHER_IN_FER2013 / IN_SEVEN_CLASSES:.0%} of the {IN_SEVEN_CLASSES:,} whose majority is one of the seven labels.",
     "",
     "## Licence",
     "",
-    "Code and weights: MIT. FER2013's images were collected from the web for research. If the weights were trained on them, the"
-    " user must judge whether they may be used commercially.",
+    "fer-edge's code, and the weights that its repository ships: MIT. Other weights: what their makers state. FER2013's images"
+    " were collected from the web for research. If the weights were trained on them, the user must judge whether they may be"
+    " used commercially.",
     "",
 ]
 

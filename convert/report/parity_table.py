@@ -50,7 +50,7 @@ def parity_table(report: ParityReport) -> str:
             f"Intervals of accuracy and recall: paired bootstrap over images, {b.draws} draws, seed {b.seed}. Intervals of AUC:"
             " DeLong's method. Accuracy and macro AUC pass when an equivalence test (TOST) at the 5 % level shows that their"
             " difference is within ± the margin. A class fails when its loss exceeds its margin at the 5 % level after Holm's"
-            " correction. Weights were chosen on the validation part.",
+            " correction.",
         ]
     return "\n".join(lines) + "\n"
 
