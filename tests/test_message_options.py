@@ -61,6 +61,7 @@ PRINTED_BY = {
     "convert/tflite/io_signature.py": ["convert.quantize", "convert.evaluate"],
     "convert/tflite/op_versions.py": ["convert.quantize"],
     "convert/train/checkpoints.py": ["convert.train"],
+    "convert/train/distillation.py": ["convert.quantize"],  # what makes a bundle of such a teacher
     "convert/train/hardware.py": ["convert.train"],
     "convert/train/run_folder.py": ["convert.train"],
     "convert/train/trainer.py": ["convert.train"],

@@ -12,6 +12,7 @@ import numpy as np
 from convert.tflite.keras_export import load_keras
 from convert.train.folding import fold_batch_norms
 from convert.train.run_folder import labels_beside
+from fer_edge.console import notice
 from fer_edge.errors import UsageError
 
 if TYPE_CHECKING:
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 _CHUNK = 256  # images that are evaluated at once
 _PROBED, _ROUNDING = 8, 1e-2  # images on which the kind of output is seen, and how far sums of probabilities are from 1
 _LEAST_PROBABILITY = 1e-7  # of float32
+_JUDGED, _LEVEL = 256, 0.001  # images on which a teacher's answers are judged, at most, and the level of that test
 
 
 class Teachers:
@@ -38,6 +40,7 @@ class Teachers:
     ) -> None:
         self.temperature = recipe.temperature
         self.cache: dict[tuple[int, ...], np.ndarray] = {}
+        self.paths = paths
         self.models = [_load_teacher(path, policy, x, labels) for path in paths]
         self.on_images: np.ndarray | None = None
         if recipe.teachers_see == "images":
@@ -59,6 +62,24 @@ class Teachers:
         if cache_key is not None:
             self.cache[cache_key] = mean
         return mean
+
+    def notice_guesses(self, x: np.ndarray, y: np.ndarray) -> None:
+        """Prints a sentence for each teacher whose answers to images (N, side, side, 1) of labels (N,) may be guesses."""
+        from scipy.stats import binom
+
+        step = max(1, len(y) // _JUDGED)
+        several = min(_JUDGED, len(y[::step]) // _PROBED * _PROBED)  # each of up to eight devices takes as many images
+        images, truth = x[::step][:several].astype(np.float32), y[::step][:several]
+        for path, model in zip(self.paths, self.models, strict=True) if several else ():
+            answers = np.asarray(model.predict_on_batch(images))
+            hits, classes = int((answers.argmax(1) == truth).sum()), answers.shape[1]
+            if binom.sf(hits - 1, len(truth), 1 / classes) > _LEVEL:
+                notice(
+                    f"doubtful: the teacher {path} is right on {hits} of {len(truth)} training images, which a guess among"
+                    f" {classes} classes may be too; it gets pixels from 0 to 255. A model of another range, or with its classes"
+                    " in another order, becomes a teacher as a bundle: `python -m convert.quantize` with --input-range or"
+                    " --labels"
+                )
 
 
 def _chunks(x: np.ndarray) -> Iterator[np.ndarray]:

@@ -122,6 +122,8 @@ def train(
     # answers on whole images are computed before the training, by each process for itself
     with on_this_process() if recipe.teachers_see == "images" else nullcontext():
         ensemble = Teachers(teachers, teachers_policy, recipe, images.x, samples.labels) if teachers else None
+    if ensemble and processes.count == 1:
+        ensemble.notice_guesses(images.x, images.y)
     loop = _loop(on_device, processes)(model, optimizer, images, recipe, ensemble)
     history: TrainingHistory | None = None
     if resume:

@@ -75,7 +75,9 @@ def test_a_bundle_made_with_data_passes_and_its_report_can_be_measured_again(
     assert set(again["parts"]) == {"validation", "test", "together"}
     card = (bundle_folder / "CARD.md").read_text()
     assert f"{again['parts']['test']['accuracy']['int8'] * 100:.2f}" in card
-    assert "Other weights: what their makers state" in card, "the licence of the shipped weights is not that of a user's own"
+    assert "Other weights: what their makers state" in card, (
+        "the licence of the shipped weights is not that of a user's own"
+    )
 
 
 def test_without_data_accuracy_is_not_judged(trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import signal
 import subprocess
@@ -196,6 +197,24 @@ def test_a_teacher_that_returns_probabilities_is_understood(bars: Samples, train
         for path in (trained / "model.keras", tmp_path / "softmax.keras")
     )
     np.testing.assert_allclose(found, expected, atol=1e-3)
+
+
+def test_a_teacher_that_guesses_is_named(
+    bars: Samples, trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The order of a model's classes is not in its file: in another order its answers are wrong."""
+    import keras
+
+    part = bars.part("train")
+    logits = load_keras(trained / "model.keras")
+    order = np.roll(np.arange(len(LABELS)), 1)
+    keras.Model(logits.inputs, keras.ops.take(logits.output, order, axis=-1)).save(tmp_path / "shifted.keras")
+    recipe = replace(PRESETS["paper"], teacher_share=0.5)
+    paths = [trained / "model.keras", tmp_path / "shifted.keras"]
+    Teachers(paths, "float32", recipe, part.x, LABELS).notice_guesses(part.x, part.y)
+    printed = capsys.readouterr().err
+    assert printed.count("doubtful") == 1
+    assert re.search(r"the teacher \S*shifted\.keras is right on \d+ of \d+ training images.*--labels", printed)
 
 
 def test_teachers_run_in_their_own_precision(bars: Samples, trained: Path, tmp_path: Path) -> None:
