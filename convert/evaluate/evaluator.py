@@ -146,7 +146,10 @@ def _logits(classifier: Classifier, faces: np.ndarray, file: Path) -> np.ndarray
 
 def _check_logits(logits: np.ndarray, file: Path) -> None:
     if not np.isfinite(logits).all():
-        raise UsageError(f"{file} returns values that are not finite; train or convert the model again")
+        raise UsageError(
+            f"{file} returns values that are not finite; where the Keras model itself returns finite ones, one of its layers"
+            " has no equal in TFLite (UnitNormalization): replace it, else train again"
+        )
 
 
 def _is_of_own_labels(trained_on: str, samples: Samples, data: Path, seed: int, labels: tuple[str, ...]) -> bool:

@@ -76,9 +76,9 @@ class Teachers:
             if binom.sf(hits - 1, len(truth), 1 / classes) > _LEVEL:
                 notice(
                     f"doubtful: the teacher {path} is right on {hits} of {len(truth)} training images, which a guess among"
-                    f" {classes} classes may be too; it gets pixels from 0 to 255. A model of another range, or with its classes"
-                    " in another order, becomes a teacher as a bundle: `python -m convert.quantize` with --input-range or"
-                    " --labels"
+                    f" {classes} classes may be too; it gets pixels from 0 to 255. A model that takes another range, or has its"
+                    " classes in another order, can be a teacher once it is a bundle: `python -m convert.quantize` with"
+                    " --input-range or --labels"
                 )
 
 

@@ -21,6 +21,7 @@ from fer_edge.events import UNSURE
 from fer_edge.json_fields import json_text
 from fer_edge.limits import PICTURE_FILE_BYTES, PICTURE_PIXELS
 from fer_edge.media_files import is_picture_file, is_video_file
+from fer_edge.stderr_capture import suppressed_stderr
 from fer_edge.text_cleaning import clean, may_hold_password
 
 if TYPE_CHECKING:
@@ -136,8 +137,10 @@ def _decoded_gray(path: Path) -> np.ndarray:
         raise UsageError(f"{shown} {problem}")
     if (size := path.stat().st_size) > PICTURE_FILE_BYTES:
         raise UsageError(f"{path} has {size:,} bytes; an image of at most {PICTURE_FILE_BYTES:,} is read")
+    data = path.read_bytes() or b"\0"
     try:
-        gray = cv2.imdecode(np.frombuffer(path.read_bytes() or b"\0", np.uint8), cv2.IMREAD_GRAYSCALE)
+        with suppressed_stderr():  # a picture's library writes lines of its own there
+            gray = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_GRAYSCALE)
     except (cv2.error, MemoryError) as error:
         raise UsageError(
             f"{path} has too many pixels, or cannot be decoded; at most {PICTURE_PIXELS:,} are read"

@@ -97,6 +97,16 @@ def test_an_unreadable_file_is_named_and_the_others_are_classified(
     assert "x.png cannot be read: File name too long" in err
 
 
+def test_only_our_own_sentence_is_printed_of_an_incomplete_picture(
+    pictures: Path, blazeface: object, capfd: pytest.CaptureFixture[str]
+) -> None:
+    data = (pictures / "face.png").read_bytes()
+    (pictures / "cut.png").write_bytes(data[: len(data) * 2 // 3])
+    assert main(["predict", str(pictures / "cut.png")]) == 2
+    lines = capfd.readouterr().err.splitlines()
+    assert len(lines) == 2 and all(line.startswith("fer-edge: ") for line in lines)
+
+
 @pytest.mark.parametrize(
     ("names", "code"), [(["wall.png"], 6), (["wall.png", "face.png"], 0), (["wall.png", "text.png"], 2)]
 )
