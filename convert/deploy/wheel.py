@@ -19,9 +19,10 @@ from pathlib import Path
 
 from fer_edge import __version__
 from fer_edge.errors import UsageError
+from fer_edge.shipped_bundles import SHIPPED
 
 CHECKOUT = Path(__file__).parents[2]
-_SOURCES = ("fer_edge", "convert", "device", "models/edge", "models/nano", "constraints")
+_SOURCES = ("fer_edge", "convert", "device", *(f"models/{name}" for name in SHIPPED), "constraints")
 _FILES = ("pyproject.toml", "README.md", "LICENSE")
 _CACHED = 3  # wheels
 _LEFT_OUT = {"RECORD", "INSTALLER", "REQUESTED", "direct_url.json"}  # pip's notes on the installation
@@ -118,14 +119,19 @@ def repack_wheel(folder: Path, installed: Distribution) -> Path:
     return out
 
 
-def _sources_key() -> str:
-    """A name that depends on all files of a wheel of the checkout."""
+def sources() -> list[Path]:
+    """All files of the checkout that a wheel is made of, sorted."""
     files = [CHECKOUT / name for name in _FILES]
     for folder in _SOURCES:
         found = (CHECKOUT / folder).rglob("*")
         files += [path for path in found if path.is_file() and "__pycache__" not in path.parts]
+    return sorted(files)
+
+
+def _sources_key() -> str:
+    """A name that depends on all files of a wheel of the checkout."""
     digest = hashlib.sha256()
-    for path in sorted(files):
+    for path in sources():
         file_digest = hashlib.sha256(path.read_bytes()).hexdigest()
         digest.update(f"{path.relative_to(CHECKOUT).as_posix()}\0{file_digest}\n".encode())
     return f"{__version__}-{digest.hexdigest()[:16]}"

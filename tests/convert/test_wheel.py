@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tomllib
 import zipfile
 from importlib.metadata import PathDistribution
 from pathlib import Path
@@ -10,8 +11,9 @@ import pytest
 
 from convert.deploy.needs import Needs
 from convert.deploy.payload import PayloadOptions
-from convert.deploy.wheel import build_wheel, contents_hash, repack_wheel
+from convert.deploy.wheel import CHECKOUT, build_wheel, contents_hash, repack_wheel, sources
 from fer_edge.errors import UsageError
+from fer_edge.shipped_bundles import SHIPPED
 
 
 @pytest.fixture(scope="module")
@@ -31,6 +33,19 @@ def test_the_wheel_holds_what_a_deploy_needs(built: Path) -> None:
         "convert/deploy/bookworm.txt",
         "fer_edge/models/edge/model.tflite",
     } <= set(names)
+
+
+def test_a_change_of_any_file_of_the_wheel_makes_another_wheel(built: Path) -> None:
+    with (CHECKOUT / "pyproject.toml").open("rb") as file:
+        included = tomllib.load(file)["tool"]["hatch"]["build"]["targets"]["wheel"]["force-include"]
+    from_where = {inside: CHECKOUT / outside for outside, inside in included.items()}
+    known = set(sources())
+    names = [name for name in zipfile.ZipFile(built).namelist() if ".dist-info/" not in name]
+    for name in names:
+        inside = next((folder for folder in from_where if name == folder or name.startswith(f"{folder}/")), None)
+        source = CHECKOUT / name if inside is None else Path(f"{from_where[inside]}{name.removeprefix(inside)}")
+        assert source in known, f"{name} comes from {source}, which the cache of wheels does not look at"
+    assert {f"fer_edge/models/{name}/model.tflite" for name in SHIPPED} <= set(names)
 
 
 def test_an_installed_wheel_is_repacked_without_a_difference(built: Path, tmp_path: Path) -> None:
