@@ -31,7 +31,8 @@ from device.doctor.subprocess_probe import PREREQUISITES
 from device.service.systemd_units import is_installed, service_environment
 from device.system.health import Sensors, vcgencmd
 from device.system.mounts import read_mounts
-from device.system.status import read_instance
+from device.system.status import InstanceStatus, read_instance
+from device.system.status_record import StatusOfLaterVersion
 from fer_edge.errors import UsageError
 
 _CAMERA_TRIAL_S = 5.0  # how long the camera is watched before a first run
@@ -70,7 +71,10 @@ class Doctor:
         yield system_checks.python(sys.version_info[:3], bits, platform.machine(), platform.libc_ver())
 
         runtimes = (*([settings.runtime] if settings.runtime else []), *runtime_folders(environ))
-        instance = read_instance(settings.name, runtimes, clock, self.root)
+        try:
+            instance = read_instance(settings.name, runtimes, clock, self.root)
+        except StatusOfLaterVersion as error:  # as when an earlier release is deployed over it
+            instance = InstanceStatus(settings.name, running=True, problems=(str(error),))
         log("trying packages, networks and the camera; this takes a while")
         steps = list(PREREQUISITES)
         if instance.running and not self.flags.get("camera"):

@@ -117,7 +117,7 @@ def reload(name: str, folders: Sequence[Path], clock: Clock) -> str:
     try:
         process = os.pidfd_open(instance.record.pid)
         try:  # the number may belong to another process by now; the descriptor stays with the one that is checked
-            if not is_own_process(instance.record, instance.owner[0]):
+            if not is_own_process(instance.record.pid, instance.record.pid_started, instance.owner[0]):
                 raise NotRunning(f"{name} ended meanwhile; there is nothing to reload")
             signal.pidfd_send_signal(process, signal.SIGHUP)
         finally:

@@ -18,7 +18,7 @@ from types import TracebackType
 from typing import Any
 
 from device.clock import Clock
-from device.system.status_record import Status, StatusDamaged, StatusRecord
+from device.system.status_record import Status, StatusDamaged, StatusOfLaterVersion, StatusRecord
 from fer_edge.atomic_file import atomic_file
 from fer_edge.errors import UsageError
 from fer_edge.file_owner import read_plain_file
@@ -129,7 +129,7 @@ class InstanceStatus:
         """What `fer-edge health` prints: one line about the instance, and one line for each problem."""
         problems = [f"  {problem}" for problem in self.problems]
         if not self.running or self.record is None:
-            return "\n".join([f"{self.name}: not running", *problems])
+            return "\n".join([f"{self.name}: {'running' if self.running else 'not running'}", *problems])
         status = self.record.status
         frames = ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in status.frames.items())
         since_boot = ", ".join((status.health and status.health.throttled_since_boot) or ()).replace("_", " ")
@@ -159,7 +159,8 @@ def prior_text(prior: Mapping[str, float]) -> str:
 def read_instance(name: str, folders: Sequence[Path], clock: Clock, root: Path = Path("/")) -> InstanceStatus:
     """The status of the instance `name`, by the first of `folders` that has the file of a running process.
 
-    Only files are read; the instance itself is not contacted. Raises UsageError when a later version wrote the file.
+    Only files are read; the instance itself is not contacted. Raises StatusOfLaterVersion when a later version runs it: what
+    such a version left behind when it ended, as before a rollback, counts as ended.
     """
     ended: InstanceStatus | None = None
     for folder in folders:
@@ -176,7 +177,12 @@ def read_instance(name: str, folders: Sequence[Path], clock: Clock, root: Path =
             problem = f"its status file cannot be read: {reason}"
             ended = ended or InstanceStatus(name, False, (problem,), folder)
             continue
-        if record.boot == clock.boot and is_own_process(record, owner[0], root):
+        except StatusOfLaterVersion as error:
+            if error.boot == clock.boot and is_own_process(error.pid, error.pid_started, owner[0], root):
+                raise
+            ended = ended or InstanceStatus(name, False, (f"{error}; its process has ended",), folder, owner)
+            continue
+        if record.boot == clock.boot and is_own_process(record.pid, record.pid_started, owner[0], root):
             return _running_instance(folder, record, owner, clock.mono_ns() / 1e9)
         problem = (
             f"its process {record.pid} ended without closing its files; the journal in {record.status.journal} is as it "
@@ -187,10 +193,10 @@ def read_instance(name: str, folders: Sequence[Path], clock: Clock, root: Path =
     return ended or InstanceStatus(name, False, (f"no instance of that name runs: no status file in {searched}",))
 
 
-def is_own_process(record: StatusRecord, uid: int, root: Path = Path("/")) -> bool:
+def is_own_process(pid: int | None, pid_started: int | None, uid: int, root: Path = Path("/")) -> bool:
     """Whether the process in a status file runs, is the one that wrote it, and belongs to the file's owner `uid`."""
-    started = _start_ticks(record.pid, root)
-    return started is not None and started == record.pid_started and _process_uid(record.pid, root) == uid
+    started = None if pid is None else _start_ticks(pid, root)
+    return started is not None and started == pid_started and pid is not None and _process_uid(pid, root) == uid
 
 
 def _running_instance(folder: Path, record: StatusRecord, owner: tuple[int, int], now_s: float) -> InstanceStatus:

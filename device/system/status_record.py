@@ -20,6 +20,17 @@ class StatusDamaged(UsageError):
     """A status file is not one that this program wrote."""
 
 
+class StatusOfLaterVersion(UsageError):
+    """A status file that a later version wrote, with the process that wrote it.
+
+    `pid`, `pid_started` and `boot` keep their place and meaning in every version of the file; None where they are not there.
+    """
+
+    def __init__(self, message: str, pid: int | None, pid_started: int | None, boot: str | None) -> None:
+        super().__init__(message)
+        self.pid, self.pid_started, self.boot = pid, pid_started, boot
+
+
 @dataclass(frozen=True, slots=True)
 class Status:
     """What the loop knows of itself. Times are seconds since boot, on the run's own clock."""
@@ -84,11 +95,16 @@ class StatusRecord:
     def read(value: object, source: str) -> StatusRecord:
         """The record in the parsed content of a file that `source` names.
 
-        Raises StatusDamaged when a field is missing or wrong, another UsageError when a later version wrote the file.
+        Raises StatusDamaged when a field is missing or wrong, StatusOfLaterVersion when a later version wrote the file.
         """
         fields = JsonFields.of(value, source, StatusDamaged, "`fer-edge run` writes it again")
         if fields.integer("status", 1) > SCHEMA:
-            raise UsageError(f"{source} is of a later version of fer-edge than this one; update this one")
+            raise StatusOfLaterVersion(
+                f"{source} is of a later version of fer-edge than this one; update this one",
+                pid=fields.integer("pid", 1, high=_MAX_PID) if fields.has("pid") else None,
+                pid_started=fields.integer("pid_started") if fields.has("pid_started") else None,
+                boot=fields.text("boot") if fields.has("boot") else None,
+            )
         return StatusRecord(
             name=fields.text("name"),
             pid=fields.integer("pid", 1, high=_MAX_PID),

@@ -351,6 +351,18 @@ def another_instance_has_the_camera(path: Path, patch: pytest.MonkeyPatch) -> li
     return list(report.findings)
 
 
+def test_doctor_reports_while_a_later_version_runs(tmp_path: Path) -> None:
+    """`fer-edge deploy` asks it before it goes back to an earlier release."""
+    with running(tmp_path / "run"):
+        (file,) = (tmp_path / "run").glob("*.status.json")
+        file.write_text(json.dumps({**json.loads(file.read_text()), "status": 2, "outputs": 3}))
+        environ = {**os.environ, "RUNTIME_DIRECTORY": str(tmp_path / "run"), "STATE_DIRECTORY": str(tmp_path)}
+        report = doctor.run_doctor({"camera": None}, environ=environ)
+    (found,) = [one for one in report.findings if one.check == "instance"]
+    assert found.key == "instance.unhealthy" and "camera: running" in found.what
+    assert "of a later version of fer-edge" in found.what
+
+
 CASES["devices.none"] = lambda path, patch: system_checks.devices("me", path)
 
 

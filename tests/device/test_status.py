@@ -17,7 +17,7 @@ from fakes import FakeClock
 
 from device.clock import SystemClock
 from device.system.status import InstanceStatus, StatusFile, read_instance
-from device.system.status_record import Status
+from device.system.status_record import Status, StatusOfLaterVersion
 from fer_edge.errors import UsageError
 
 RUNNING = Status("running", "usb:0", "/var/lib/fer-edge", 5.0, {"read": 10, "processed": 9}, {"busy": 1})
@@ -226,10 +226,34 @@ def test_the_file_of_an_ended_process_does_not_hide_a_running_one(tmp_path: Path
     assert read_instance("camera", [tmp_path / "a", tmp_path / "b"], clock).folder == tmp_path / "b"
 
 
-def test_a_status_file_of_a_later_version_is_rejected(tmp_path: Path) -> None:
-    (tmp_path / "camera.status.json").write_text('{"status": 2, "state": ["something", "else"]}')
-    with pytest.raises(UsageError, match="later version"):
-        read_instance("camera", [tmp_path], FakeClock())
+def of_later_version(folder: Path, clock: FakeClock) -> Path:
+    """The status file of this process, as a later version would have written it."""
+    path = written(folder, RUNNING, clock).path
+    content = json.loads(path.read_text())
+    path.write_text(json.dumps({**content, "status": 2, "state": ["something", "else"]}))
+    return path
+
+
+def test_an_instance_of_a_later_version_is_named_while_it_runs(tmp_path: Path) -> None:
+    clock = FakeClock()
+    of_later_version(tmp_path, clock)
+    with pytest.raises(StatusOfLaterVersion, match="later version"):
+        read_instance("camera", [tmp_path], clock)
+    with pytest.raises(StatusOfLaterVersion), StatusFile(tmp_path, "camera", clock, 10.0, 5.0):
+        pass
+
+
+@pytest.mark.parametrize("changed", [{"pid": 1 << 22}, {"boot": "another"}, {"pid_started": 1}, {"pid": None}])
+def test_what_a_later_version_left_behind_stops_no_start(changed: dict[str, object], tmp_path: Path) -> None:
+    """After a crash and a rollback the camera would stay off else."""
+    clock = FakeClock()
+    path = of_later_version(tmp_path, clock)
+    path.write_text(json.dumps({**json.loads(path.read_text()), **changed}))
+    found = read_instance("camera", [tmp_path], clock)
+    assert not found.running and "its process has ended" in found.problems[0]
+    with StatusFile(tmp_path, "camera", clock, 10.0, 5.0) as own:
+        own.write(RUNNING)
+        assert read_instance("camera", [tmp_path], clock).running
 
 
 def test_a_second_instance_of_a_name_leaves_the_file_of_the_first(tmp_path: Path) -> None:
