@@ -21,10 +21,9 @@ from device.default_folders import (
     runtime_folder_and_origin,
 )
 from device.prior_setting import one_spelling
-from fer_edge.bounded_read import read_bounded
 from fer_edge.errors import UsageError
-from fer_edge.limits import SETTINGS_BYTES
 from fer_edge.text_cleaning import clean
+from fer_edge.toml_file import read_toml
 
 _VALUE_FLAGS = {"prior": "--prior or --estimate-prior", "detail": "--verbose or --quiet"}
 _SIZES = {"": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "tb": 10**12, "kib": 1 << 10, "mib": 1 << 20, "gib": 1 << 30}
@@ -73,26 +72,7 @@ def load_settings(
 
 def read_settings_file(path: Path) -> tuple[dict[str, Any], dict[str, str]]:
     """The values in a file, in the types of Settings, and the `FILE:LINE` of each. Raises UsageError like `load_settings`."""
-    import tomllib
-
-    try:
-        with path.open("rb") as file:
-            content = read_bounded(file, SETTINGS_BYTES)
-        if len(content) > SETTINGS_BYTES:
-            raise UsageError(f"{path} has more than {SETTINGS_BYTES:,} bytes; a settings file has 10,000 at most")
-        text = content.decode("utf-8-sig")  # some editors write a byte order mark
-        fields = tomllib.loads(text)
-    except OSError as error:
-        raise UsageError(f"the settings in {path} cannot be read: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise UsageError(f"{path} is not UTF-8 text ({error.reason} at byte {error.start})") from error
-    except tomllib.TOMLDecodeError as error:
-        line = re.search(r"at line (\d+)", str(error))
-        raise UsageError(
-            f"{path}{f':{line[1]}' if line else ''}: {error}; a line is `name = value`, text in quotes"
-        ) from error
-    except (ValueError, RecursionError) as error:  # a number of thousands of digits; thousands of nested lists
-        raise UsageError(f"{path} cannot be read ({clean(str(error))}); a line is `name = value`") from error
+    fields, text = read_toml(path)
     lines, values, origins = _line_numbers(text), {}, {}
     for name, raw in fields.items():
         where = f"{path}:{lines.get(name, 1)}"

@@ -97,6 +97,7 @@ ORDER = {
             "user_folders",
             "file_owner",
             "json_fields",
+            "toml_file",
             "requirements",
             "labels",
             "hardware",

@@ -17,11 +17,13 @@ from fer_edge.errors import UsageError
 from fer_edge.text_cleaning import clean
 
 # setting: the extra that it needs, and whether the service needs the local networks for it
+_BUNDLE = "bundle"
 _OF_SETTINGS = {
     "mqtt": ("mqtt", True),
     "metrics": ("metrics", True),
     "metrics_file": ("metrics", False),
     "live": ("live", True),
+    _BUNDLE: ("", False),
 }
 _NETWORK_CAMERA = "network_camera"  # stands for a `camera` that is an address
 _LARGEST_COUNT = 1000  # of settings files on a target
@@ -64,11 +66,12 @@ class Needs:
 @dataclass(frozen=True, slots=True)
 class TargetSettings:
     """The needs of the settings files on a target, by the file's name without .toml, and the files that cannot be read.
-    `names`: the names of instances that files set, by the file too."""
+    `names`: the names of instances that files set, by the file too. `own_bundles`: the files that set a bundle."""
 
     needs: Mapping[str, Needs]
     unreadable: tuple[str, ...] = ()
     names: Mapping[str, str] = field(default_factory=dict)
+    own_bundles: frozenset[str] = frozenset()
 
     @staticmethod
     def read(output: ScriptOutput) -> TargetSettings:
@@ -76,17 +79,19 @@ class TargetSettings:
         reported = output.values.get("needs", ())
         unreadable = output.values.get("unreadable", ())
         named = output.values.get("named", ())
-        needs, names_set = {}, {}
+        needs, names_set, own_bundles = {}, {}, set()
         try:
             if max(len(reported) + len(unreadable), len(named)) > _LARGEST_COUNT:
                 raise ValueError(f"more than {_LARGEST_COUNT:,} files")
             for line in reported:
                 file, _, names = line.partition(" ")
                 needs[_checked_file(file)] = Needs.of_names(names.split(",") if names else ())
+                if _BUNDLE in names.split(","):
+                    own_bundles.add(file)
             for line in named:
                 file, _, name = line.partition(" ")
                 names_set[_checked_file(file)] = _checked_file(name)
-            return TargetSettings(needs, tuple(map(_checked_file, unreadable)), names_set)
+            return TargetSettings(needs, tuple(map(_checked_file, unreadable)), names_set, frozenset(own_bundles))
         except (ValueError, KeyError) as error:
             raise UsageError(
                 f"the target reports settings that cannot be read ({clean(str(error), 80)}); look at /etc/fer-edge there"

@@ -23,6 +23,7 @@ from fer_edge.json_fields import JsonFields, parse_json
 from fer_edge.text_cleaning import clean
 
 _LAST_S = 253_402_300_799  # the year 9999
+_SHOWN_SIGNS = 200  # of a setting
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +68,8 @@ class TargetStatus:
     current: str
     previous: str
     releases: tuple[ReleaseStatus, ...]
-    bundle: str
+    bundle: str  # in use; empty: the default one
+    own_bundle: str  # the setting `bundle` of the instance, which has precedence; else empty
     unconfirmed: bool  # a deploy was interrupted between its switch and the first log line
     service: dict[str, str]  # properties of systemd's unit
     health: TargetHealth | None  # None where nothing is deployed
@@ -91,6 +93,7 @@ class TargetStatus:
                 previous=first("previous"),
                 releases=tuple(sorted(releases, key=lambda release: release.changed)),
                 bundle=first("bundle"),
+                own_bundle=first("own_bundle")[:_SHOWN_SIGNS],
                 unconfirmed=first("unconfirmed") == "yes",
                 service={
                     name.partition(".")[2]: values[0]
@@ -108,7 +111,7 @@ class TargetStatus:
         """The status as JSON values."""
         return {
             "status": 1, "host": self.host, "current": self.current or None, "previous": self.previous or None,
-            "releases": [release.to_json() for release in self.releases], "bundle": self.bundle or None,
+            "releases": [release.to_json() for release in self.releases], "bundle": self.own_bundle or self.bundle or None,
             "unconfirmed": self.unconfirmed, "service": self.service,
             "health": self.health.answer if self.health else {}, "journal_kb": self.journal_kb, "free_mb": self.free_mb,
         }  # fmt: skip
@@ -120,7 +123,8 @@ class TargetStatus:
             name = release.release
             mark = "*" if name == self.current else "-" if name == self.previous else " "
             rows.append(f"{mark} {name}  {release.changed}{'' if release.complete else '  not complete'}")
-        rows.append(f"bundle   {self.bundle or 'the one that comes with the release'}")
+        named = f"{self.own_bundle}, by the settings of the instance" if self.own_bundle else self.bundle
+        rows.append(f"bundle   {named or 'the one that comes with the release'}")
         unit = self.service
         rows.append(
             "service  {} ({}), {}".format(

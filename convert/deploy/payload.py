@@ -9,7 +9,6 @@ import subprocess
 import sys
 import sysconfig
 import tempfile
-import tomllib
 import zipfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -24,6 +23,7 @@ from fer_edge.bundle import REQUIRED_FILES, Bundle
 from fer_edge.bundle_files import sha256_of
 from fer_edge.detection import download
 from fer_edge.errors import UsageError
+from fer_edge.toml_file import read_toml
 
 BOOKWORM = "bookworm.txt"
 _EXTRA = re.compile(r"[a-z0-9][a-z0-9-]*")
@@ -49,14 +49,7 @@ class PayloadOptions:
         """The settings by name; empty without a file of settings. Raises UsageError when it cannot be read."""
         if self.settings is None:
             return {}
-        try:
-            return tomllib.loads(self.settings.read_text(encoding="utf-8"))
-        except OSError as error:
-            raise UsageError(f"the settings in {self.settings} cannot be read: {error.strerror}") from error
-        except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-            raise UsageError(
-                f"{self.settings} is not a file of settings ({error}); a line is `name = value`"
-            ) from error
+        return read_toml(self.settings)[0]
 
     def camera(self) -> str:
         """The camera in the settings, or an empty string."""

@@ -16,13 +16,15 @@ from fer_edge.json_fields import to_json
 
 @dataclass(frozen=True, slots=True)
 class DeployPlan:
-    """What to deploy, and where. `keep`: the number of releases that stay on the target."""
+    """What to deploy, and where. `keep`: the number of releases that stay on the target. `is_named`: the instance was named,
+    and is not the default one for want of a name."""
 
     address: SshAddress
     instance: Instance = field(default_factory=Instance)
     options: PayloadOptions = field(default_factory=PayloadOptions)
     network: bool = False
     keep: int = 3
+    is_named: bool = False
 
     def __post_init__(self) -> None:
         if self.keep < 2:

@@ -193,9 +193,11 @@ class Releases:
             return None
         return RestoredRelease(answer.first("release"), answer.first("stopped") == "yes")
 
-    def rollback_release(self, leave: str) -> str:
-        """The release that a rollback would restore; empty where `leave` is named and not in use. Nothing is changed."""
-        return self._call("report_rollback", leave).first("release")
+    def rollback_state(self, leave: str) -> tuple[str, str]:
+        """The release and the instance that a rollback would restore; empty where `leave` is named and not in use. Nothing is
+        changed."""
+        answer = self._call("report_rollback", leave)
+        return answer.first("release"), answer.first("instance")
 
     def roll_back(self) -> tuple[RestoredRelease, Releases]:
         """Restores the state before the last deploy; also returns the releases for the instance of that deploy."""

@@ -59,14 +59,15 @@ def deploy(plan: DeployPlan, result: DeployResult, report: Callable[[str], None]
 def rollback(plan: DeployPlan, result: DeployResult, leave: str = "", dry_run: bool = False) -> None:
     """Restores the state before the last deploy. With `leave`, only where that release is in use, so it may be repeated.
 
-    Raises UsageError where there is no such state, and the errors of `deploy`.
+    Raises UsageError where there is no such state, or it is of another instance than the one that was named, and the errors of
+    `deploy`.
     """
     with ExitStack() as stack:
         releases, target = _connect(plan, result, stack)
         target.check(need_mb=0)
         if not target.current and not leave:
             raise UsageError(f"nothing is deployed on {plan.address.host}; there is nothing to go back from")
-        before = releases.rollback_release(leave)
+        before, instance = releases.rollback_state(leave)
         result.release = before or target.current
         if leave and before == leave:
             raise UsageError(
@@ -75,15 +76,22 @@ def rollback(plan: DeployPlan, result: DeployResult, leave: str = "", dry_run: b
             )
         if not before:
             return
+        if plan.is_named and instance != plan.instance.name:
+            raise UsageError(
+                f"the last deploy to {plan.address.host} was of {instance}, not of {plan.instance.name}; --name {instance} "
+                "restores what was before it"
+            )
         result.changed = True
         if dry_run:
-            result.planned = (f"restore the state before the last deploy, with release {before}",)
+            result.planned = (
+                f"restore the state before the last deploy, which was of {instance}, with release {before}",
+            )
             return
         releases.begin("")
         with result.steps.step("rollback") as step:
             restored, releases = releases.roll_back()
             result.release = restored.release
-            step.result = f"{target.current} → {result.release}"
+            step.result = f"{instance}: {target.current} → {result.release}"
         result.service = "stopped" if target.systemd else "none"
         if target.systemd:
             try:
@@ -114,6 +122,11 @@ def _all_needs(releases: Releases, plan: DeployPlan, python: TargetPython, repor
     settings there have another name."""
     own, replaced = plan.instance.settings_file, plan.options.settings is not None
     on_target = releases.read_needs(python)
+    if plan.options.bundle and (
+        plan.options.read_settings().get("bundle") if replaced else own in on_target.own_bundles
+    ):
+        file = plan.options.settings if replaced else f"{plan.instance.settings} on {plan.address.host}"
+        raise UsageError(f"--bundle would have no effect: {file} has the setting `bundle`; leave out one of the two")
     if not replaced:
         _refuse_other_name(plan, f"{plan.instance.settings} on {plan.address.host}", on_target.names.get(own))
     for file in on_target.unreadable:
@@ -177,10 +190,10 @@ def _switch_and_start(
     result: DeployResult,
     report: Callable[[str], None],
 ) -> None:
-    steps = result.steps
+    steps, switched = result.steps, False
     try:
         with steps.step("switch") as step:
-            changed = releases.switch(payload, bundle)
+            changed, switched = releases.switch(payload, bundle), True
             result.changed |= changed
             step.result = f"{result.previous or 'nothing'} → {payload.release}" if changed else "nothing to change"
         with steps.step("start") as step:
@@ -200,7 +213,7 @@ def _switch_and_start(
             with steps.step("others") as step:
                 step.result = _wait_for_others(releases)
     except (UsageError, NoFirstLine) as error:
-        raise _undo(releases, result, error) from error
+        raise _undo(releases, result, error, switched) from error
     with steps.step("finish") as step:
         result.removed = releases.finish(plan.keep)
         result.changed |= bool(result.removed)
@@ -221,11 +234,20 @@ def _wait_for_others(releases: Releases) -> str:
     return f"{', '.join(others)} restarted" if (others := releases.wait_for_others(_WAIT_S)) else "none restarted"
 
 
-def _undo(releases: Releases, result: DeployResult, error: FerEdgeError) -> NotRunning:
-    """Restores the previous state; returns the error to raise, with the result of that."""
-    with result.steps.step("undo") as step:
-        restored = releases.undo_switch()
-        step.result = f"back to {restored.release or 'nothing'}" if restored else "nothing had been changed"
+def _undo(releases: Releases, result: DeployResult, error: FerEdgeError, switched: bool) -> FerEdgeError:
+    """Restores the previous state; returns the error to raise, with the result of that. `switched`: the switch had ended."""
+    did_not = f"release {result.release} {'did not come up' if switched else 'could not be switched to'}: {error}"
+    try:
+        with result.steps.step("undo") as step:
+            restored = releases.undo_switch()
+            step.result = f"back to {restored.release or 'nothing'}" if restored else "nothing had been changed"
+    except UsageError as second_error:
+        return NotRunning(
+            f"{did_not}; the state before it could not be restored completely: {second_error}; mend that on "
+            f"{result.host}, where a full disk is the usual reason, and then `fer-edge deploy --rollback` restores it"
+        )
+    if restored is None and not switched:
+        return UsageError(f"{did_not}; nothing was changed, {result.previous or 'nothing'} stays in use")
     if restored is None:
         return NotRunning(f"release {result.release}, which was in use already, does not come up: {error}")
     state = "nothing ran before it, and nothing runs now"
@@ -240,7 +262,7 @@ def _undo(releases: Releases, result: DeployResult, error: FerEdgeError) -> NotR
             releases.wait_for_others(_WAIT_S)
         except NoFirstLine as second_error:
             state = f"release {restored.release} was restored and does not come up either: {second_error}"
-    return NotRunning(f"release {result.release} did not come up: {error}; {state}")
+    return NotRunning(f"{did_not}; {state}")
 
 
 def _planned_changes(plan: DeployPlan, payload: Payload, target: Target, releases: Releases) -> tuple[str, ...]:

@@ -34,6 +34,16 @@ class SshAddress:
         """The host without the user."""
         return self.text.rpartition("@")[2]
 
+    @property
+    def ssh_arguments(self) -> str:
+        """What to type after `ssh` to come there."""
+        return f"{f'-p {self.port} ' if self.port else ''}{self.text}"
+
+    @property
+    def known_host(self) -> str:
+        """The host's name in ~/.ssh/known_hosts, quoted for a shell."""
+        return f"'[{self.host}]:{self.port}'" if self.port not in (None, 22) else self.host
+
 
 def printable_excerpt(*texts: str) -> str:
     """The first text that is not blank, as one line of at most 81 printable characters."""
@@ -55,7 +65,7 @@ def connection_error(address: SshAddress, errors: str) -> FerEdgeError:
     lines = [line.strip() for line in errors.splitlines() if line.strip()]
     reason = printable_excerpt(lines[-1].removeprefix("ssh: ") if lines else "ssh printed nothing")
     return HostUnreachable(
-        f"{address.host} cannot be reached: {reason}; is it switched on, and does `ssh {address.text}` work?"
+        f"{address.host} cannot be reached: {reason}; is it switched on, and does `ssh {address.ssh_arguments}` work?"
     )
 
 
@@ -65,17 +75,16 @@ def _refusal(address: SshAddress, errors: str) -> str:
     if "IDENTIFICATION HAS CHANGED" in errors:
         return (
             f"{address.host} has another key than the one that this computer knows: it is another machine, or it was "
-            f"installed again; if you are sure that it is right, `ssh-keygen -R {address.host}` removes the old key"
+            f"installed again; if you are sure that it is right, `ssh-keygen -R {address.known_host}` removes the old key"
         )
     if "Host key verification failed" in errors:
-        port = f" -p {address.port}" if address.port else ""
         return (
             f"this computer does not know the key of {address.host}, and none was accepted; "
-            f"`ssh{port} {address.text}` shows it once"
+            f"`ssh {address.ssh_arguments}` shows it once"
         )
     if "Permission denied" in errors:
         return (
             f"{address.host} does not let {address.text} in ({printable_excerpt(lines[-1])}); "
-            f"`ssh-copy-id {address.text}` copies your key there; a key with a passphrase needs an agent"
+            f"`ssh-copy-id {address.ssh_arguments}` copies your key there; a key with a passphrase needs an agent"
         )
     return ""

@@ -28,7 +28,8 @@ def register(commands: Any) -> None:
         "--bundle",
         type=file_path,
         metavar="DIR",
-        help="folder of the bundle to install and use; default: the one in use on the Pi",
+        help="folder of the bundle that all instances there use, but those with `bundle` in their settings; default: the one "
+        "in use on the Pi",
     )
     deploy.add_argument(
         "--config",
@@ -102,9 +103,7 @@ def register(commands: Any) -> None:
         parser.add_argument("--port", type=int, metavar="N", help="SSH port; default: that of ~/.ssh/config, else 22")
         parser.add_argument("--json", action="store_true", dest="as_json", help="print the result as JSON")
     for parser in (deploy, status):
-        parser.add_argument(
-            "--name", default=DEFAULT, help=f"name of the instance, if there are several cameras; default: {DEFAULT}"
-        )
+        parser.add_argument("--name", help=f"name of the instance, if there are several cameras; default: {DEFAULT}")
 
 
 def _deploy(args: argparse.Namespace) -> int:
@@ -119,7 +118,8 @@ def _deploy(args: argparse.Namespace) -> int:
         sent = ("bundle", "config", "network", "extra", "offline")
         refuse_given(args, sent, "a rollback restores what was deployed before; leave out with --rollback")
     options = PayloadOptions(args.bundle, args.config, tuple(args.extra or ()), args.offline)
-    plan = DeployPlan(_address(args), Instance(args.name), options, args.network, args.keep)
+    instance, is_named = Instance(args.name or DEFAULT), args.name is not None
+    plan = DeployPlan(_address(args), instance, options, args.network, args.keep, is_named)
     result = DeployResult(plan.address.host, StepLog(message))
     if args.leave and not args.rollback:
         raise UsageError("--from names the release that a rollback leaves; give --rollback too")
@@ -153,7 +153,7 @@ def _status(args: argparse.Namespace) -> int:
         return _fleet_status(args)
     if args.host is None or args.limit:
         raise UsageError("give USER@HOST, or an inventory: --inventory FILE; --limit needs one")
-    target_status = status(_address(args), Instance(args.name))
+    target_status = status(_address(args), Instance(args.name or DEFAULT))
     output(json_text(target_status.to_json()) if args.as_json else target_status.text())
     return target_status.verdict()
 
@@ -165,7 +165,7 @@ def _fleet_status(args: argparse.Namespace) -> int:
 
     if args.host is not None or args.port is not None:
         raise UsageError("--inventory names the hosts and their ports; give it alone, and choose hosts with --limit")
-    hosts = read_inventory(args.inventory, args.limit, Instance(args.name))
+    hosts = read_inventory(args.inventory, args.limit, Instance(args.name or DEFAULT))
     fleet = fleet_status(hosts, args.jobs, message)
     output(json_text(fleet.to_json()) if args.as_json else fleet.text())
     message(fleet.summary())

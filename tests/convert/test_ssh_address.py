@@ -48,7 +48,7 @@ def test_units_and_settings_are_named_after_the_instance() -> None:
     [
         ("ssh: Could not resolve hostname pi: Name or service not known", "cannot be reached: Could not resolve"),
         ("", "ssh printed nothing"),
-        ("pi@pi: Permission denied (publickey).", "`ssh-copy-id pi@pi`"),
+        ("pi@pi: Permission denied (publickey).", "`ssh-copy-id -p 22 pi@pi`"),
         ("Host key verification failed.", "`ssh -p 22 pi@pi` shows it once"),
         ("@ WARNING: REMOTE HOST IDENTIFICATION HAS CHANGED! @\nHost key verification failed.", "`ssh-keygen -R pi`"),
         ("kex: \x1b[31mred\x07", "kex: \\x1b[31mred\\x07"),
@@ -58,6 +58,22 @@ def test_units_and_settings_are_named_after_the_instance() -> None:
 def test_an_error_of_ssh_is_explained(errors: str, explanation: str) -> None:
     sentence = str(connection_error(SshAddress("pi@pi", 22), errors))
     assert explanation in sentence and sentence.isprintable()
+
+
+@pytest.mark.parametrize(
+    ("errors", "command"),
+    [
+        (
+            "REMOTE HOST IDENTIFICATION HAS CHANGED!",
+            "`ssh-keygen -R '[pi]:2222'`",
+        ),  # `-R pi` is of another server there
+        ("Host key verification failed.", "`ssh -p 2222 me@pi`"),
+        ("me@pi: Permission denied (publickey).", "`ssh-copy-id -p 2222 me@pi`"),
+        ("ssh: connect to host pi port 2222: Connection refused", "`ssh -p 2222 me@pi`"),
+    ],
+)
+def test_advice_names_the_port(errors: str, command: str) -> None:
+    assert command in str(connection_error(SshAddress("me@pi", 2222), errors))
 
 
 @pytest.mark.parametrize(

@@ -85,7 +85,14 @@ def test_an_extra_that_is_no_name_is_refused(extra: str) -> None:
 
 @pytest.mark.parametrize(
     ("text", "said"),
-    [(b"camera = ", "not a file of settings"), (b"\xff", "not a file of settings"), (None, "cannot be read")],
+    [
+        (b"camera = ", "a line is `name = value`"),
+        (b"\xff", "is not UTF-8 text"),
+        (None, "cannot be read"),
+        (b"fps = " + b"9" * 5000, "cannot be read"),
+        (b"fps = " + b"[" * 4000, "cannot be read"),
+        (b"#" * 2_000_000, "more than"),
+    ],
 )
 def test_settings_that_cannot_be_read_are_refused(tmp_path: Path, text: bytes | None, said: str) -> None:
     path = tmp_path / "fer-edge.toml"
@@ -93,6 +100,13 @@ def test_settings_that_cannot_be_read_are_refused(tmp_path: Path, text: bytes | 
         path.write_bytes(text)
     with pytest.raises(UsageError, match=said):
         PayloadOptions(settings=path).camera()
+
+
+def test_settings_may_begin_with_a_byte_order_mark(tmp_path: Path) -> None:
+    """`run` reads them too; some editors write one."""
+    path = tmp_path / "fer-edge.toml"
+    path.write_bytes(b'\xef\xbb\xbfcamera = "synthetic"\n')
+    assert PayloadOptions(settings=path).camera() == "synthetic"
 
 
 def test_the_camera_is_read_from_the_settings(tmp_path: Path) -> None:

@@ -88,6 +88,12 @@ def is_serving(pi: Target) -> str:
     return pi.sh(f"pid=$({PID}); kill -0 $pid && echo $pid && tr '\\0' ' ' </proc/$pid/cmdline")
 
 
+def bundle_in_use(pi: Target) -> str:
+    """The name of the bundle with which the service of the camera began its newest segment."""
+    line = pi.sh("""cat "$(ls /var/lib/fer-edge/journal-*.jsonl | tail -n 1)" | grep '"kind":"header"' | tail -n 1""")
+    return str(json.loads(line)["bundle"]["name"])
+
+
 def settings(pi: Target) -> Path:
     return pi.folder / "settings.toml"
 
@@ -476,9 +482,11 @@ def test_a_second_camera_is_a_separate_instance(pi: Target) -> None:
     assert "--name %i --config /etc/fer-edge/%i.toml" in pi.sh("cat /etc/systemd/system/fer-edge@.service")
     assert pi.deploy("status", "pi", "--name", "door").stdout.count("health   healthy") == 1
     assert is_serving(pi) == before, "the first service is not restarted: its release did not change"
+    ran = pi.deploy("deploy", "pi", "--name", "camera", "--rollback", check=False)
+    assert ran.returncode == 2 and "was of door, not of camera" in ran.stderr, "another one's state is not touched"
     answer = json.loads(pi.deploy("deploy", "pi", "--rollback", "--json").stdout)
     assert answer["service"] == "waiting", "the settings before these"
-    answer = json.loads(pi.deploy("deploy", "pi", "--rollback", "--json").stdout)
+    answer = json.loads(pi.deploy("deploy", "pi", "--name", "door", "--rollback", "--json").stdout)
     assert answer["service"] == "stopped", "it did not exist before those"
     assert is_serving(pi) == before
     assert pi.sh("ls /etc/fer-edge; ls /etc/systemd/system | grep fer-edge") == "fer-edge.toml\nfer-edge.service"
@@ -498,6 +506,34 @@ def test_a_second_camera_keeps_what_the_first_one_needs(pi: Target) -> None:
     assert answer["release"] == first["release"] and is_serving(pi) == before
     assert "PrivateNetwork=yes" in pi.sh("cat /etc/systemd/system/fer-edge@.service")
     assert "PrivateNetwork=yes" not in pi.sh("cat /etc/systemd/system/fer-edge.service")
+
+
+def test_a_bundle_is_that_of_all_cameras(pi: Target) -> None:
+    before = is_serving(pi)
+    answer = deploy_json(pi, "--name", "door", "--bundle", ROOT / "models/nano")
+    assert {step["step"]: step["result"] for step in answer["steps"]}["others"] == "fer-edge.service restarted"
+    assert is_serving(pi) != before and bundle_in_use(pi) == "nano"
+    (pi.folder / "own.toml").write_text(f'{SETTINGS}bundle = "{ROOT}/models/edge-votes"\n')
+    deploy_json(pi, "--config", pi.folder / "own.toml")
+    assert bundle_in_use(pi) == "edge-votes" and "edge-votes, by the settings" in pi.deploy("status", "pi").stdout
+    for words in (["--config", str(pi.folder / "own.toml")], []):
+        ran = pi.deploy("deploy", "pi", "--bundle", str(ROOT / "models/edge"), *words, check=False)
+        assert ran.returncode == 2 and "--bundle would have no effect" in ran.stderr
+    for expected in ("nano", "edge-mixed"):
+        json.loads(pi.deploy("deploy", "pi", "--rollback", "--json").stdout)
+        assert bundle_in_use(pi) == expected
+
+
+def test_a_state_that_cannot_be_restored_completely_is_restored_later(pi: Target) -> None:
+    before = status(pi)["current"], pi.sh("cat /etc/fer-edge/fer-edge.toml")
+    (pi.folder / "slower.toml").write_text(SETTINGS.replace("4.0", "3.0"))
+    pi.sh("mkdir -p /etc/fer-edge/fer-edge.toml.new/in-the-way")
+    ran = pi.deploy("deploy", "pi", "--offline", "--config", pi.folder / "slower.toml", check=False)
+    assert ran.returncode == 8 and "could not be switched to" in ran.stderr, ran.stderr
+    assert "could not be restored completely" in ran.stderr and "`fer-edge deploy --rollback` restores it" in ran.stderr
+    pi.sh("rm -r /etc/fer-edge/fer-edge.toml.new")
+    assert json.loads(pi.deploy("deploy", "pi", "--rollback", "--json").stdout)["service"] == "started"
+    assert (status(pi)["current"], pi.sh("cat /etc/fer-edge/fer-edge.toml")) == before
 
 
 def test_a_release_with_which_another_camera_does_not_start_is_rolled_back(

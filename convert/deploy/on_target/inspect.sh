@@ -69,6 +69,10 @@ report_status() {
   [ ! -L "$home/current" ] || report previous "$(cat "$home/current/.previous/release" 2>/dev/null)"
   [ ! -d "$work/previous" ] || report unconfirmed yes
   report bundle "$(head -n 1 "$home/bundles/in-use" 2>/dev/null)"
+  [ ! -e "$settings" ] || report own_bundle "$("$home/current/bin/python" -I -c '
+import pathlib, sys, tomllib
+bundle = tomllib.loads(pathlib.Path(sys.argv[1]).read_bytes().decode("utf-8-sig")).get("bundle", "")
+print(bundle if isinstance(bundle, str) else "")' "$settings" 2>/dev/null)"
   report journal_kb "$(du -sk "$state" 2>/dev/null | cut -f 1)"
   report free_kb "$(df -Pk "$home" 2>/dev/null | awk 'NR == 2 { print $4 }')"
   if [ -d /run/systemd/system ]; then

@@ -102,17 +102,27 @@ start_service() { # changed?
     return
   fi
   rm -f "$work"/started-*
-  restart_service "$(cat "$work/previous/release" 2>/dev/null || :)" "$(units_before "$work/previous")"
+  restart_service "$(saved_in_use "$work/previous")" "$(units_before "$work/previous")"
 }
 
-restart_service() { # previous-release units
+restart_service() { # what-the-others-run-with (as of in_use) units
   systemctl daemon-reload 9>&-
   systemctl --quiet enable "$unit" 9>&- >&2 || reject "systemctl could not enable $unit"
   systemctl reset-failed "$unit" 9>&- 2>/dev/null || :
   systemctl stop "$unit" 9>&- || :
   : >"$work/started"
   systemctl start "$unit" 9>&- 2>/dev/null || : # its log is a better report of the result
-  [ "$1" = "$(current_release)" ] || restart_other_instances "$2"
+  [ "$1" = "$(in_use)" ] || restart_other_instances "$2"
+}
+
+in_use() { # the release and the bundle, which all instances share
+  printf '%s %s\n' "$(current_release)" "$(head -n 1 "$home/bundles/in-use" 2>/dev/null || :)"
+}
+
+saved_in_use() { # folder of save_state; without one, nothing was changed
+  [ -d "$1" ] || { in_use && return; }
+  [ ! -e "$1/restoring" ] || { echo unknown && return; } # it was interrupted: the others may run with either
+  printf '%s %s\n' "$(cat "$1/release")" "$(head -n 1 "$1/in-use" 2>/dev/null || :)"
 }
 
 # Reports the first journal line that the service wrote since its start, and the camera that it waits for, if it does.
@@ -157,19 +167,21 @@ require_release() { # release
 }
 
 restore_state() { # folder of save_state
-  from=$1 replaced=$(current_release)
+  from=$1
+  if [ -e "$from/restoring" ]; then replaced=unknown; else replaced=$(in_use); fi
+  # On a full disk it must succeed too: files replace files, and what was sent can be sent again.
+  [ "$(df -Pk "$home" | awk 'NR == 2 { print $4 }')" -gt 20000 ] || rm -rf "$payload" "$work/tmp" "$work/doctor-bundles"
   rm -f "$work"/started-*
   release=$(cat "$from/release") unit=$(cat "$from/unit-name") settings=$(cat "$from/settings-name") # maybe of another instance
   systemd=
   [ ! -d /run/systemd/system ] || systemd=yes
-  if [ -n "$release" ]; then
-    require_release "$release"
-    link_current "$release"
-  fi
-  for file in "$from"/detectors/*; do [ ! -e "$file" ] || install_file "$file" "$home/detectors/${file##*/}" 644; done
-  restore_file "$from/in-use" "$home/bundles/in-use" 644
+  [ -z "$release" ] || require_release "$release"
+  : >"$from/restoring"
+  # The release last: a new one can read what an old one wrote, but not the reverse.
   restore_file "$from/settings" "$settings" 640
-  [ -n "$release" ] || rm -f "$home/current"
+  restore_file "$from/in-use" "$home/bundles/in-use" 644
+  for file in "$from"/detectors/*; do [ ! -e "$file" ] || install_file "$file" "$home/detectors/${file##*/}" 644; done
+  if [ -n "$release" ]; then link_current "$release"; else rm -f "$home/current"; fi
   if [ ! -e "$from/enabled" ]; then # the service was not enabled before: systemd shall not restart it again and again
     [ -z "$systemd" ] || systemctl disable --now "$unit" 9>&- 2>/dev/null || :
     report stopped yes
@@ -179,7 +191,7 @@ restore_state() { # folder of save_state
   if [ -n "$systemd" ] && [ -n "$release" ]; then
     if [ -e "$from/enabled" ]; then
       restart_service "$replaced" "$(units_before "$from")"
-    elif [ "$replaced" != "$release" ]; then
+    elif [ "$replaced" != "$(in_use)" ]; then
       restart_other_instances "$(units_before "$from")"
     fi
   fi
@@ -215,6 +227,7 @@ report_rollback() { # release-to-leave?
   fi
   from=$(find_rollback)
   report release "$(cat "$from/release")"
+  report instance "$(cat "$from/instance")"
 }
 
 roll_back() { # to the state before the last deploy; repeated after an interruption, it restores the same state
@@ -224,6 +237,7 @@ roll_back() { # to the state before the last deploy; repeated after an interrupt
     rm -rf "$work/rollback.new"
     cp -a "$from" "$work/rollback.new"
     current_release >"$work/rollback.new/replaced"
+    [ "$from" = "$work/previous" ] || rm -f "$work/rollback.new/restoring"
     # Of an interrupted deploy, those that it stopped count too; after a completed one, only those that run now.
     [ "$from" = "$work/previous" ] || [ ! -d /run/systemd/system ] || active_units >"$work/rollback.new/active"
     mv -T "$work/rollback.new" "$work/rollback"
