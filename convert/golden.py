@@ -53,6 +53,7 @@ def main(argv: list[str] | None = None) -> int:
         "--recorded",
         type=file_path,
         nargs="+",
+        action="extend",
         default=[],
         metavar="Y.npz",
         help="files written by `python -m fer_edge.record_logits`",

@@ -57,9 +57,18 @@ def result_output(text: str) -> None:
 
 
 def print_any_text() -> None:
-    """Lets stdout replace the characters that its encoding lacks, as stderr does: on a terminal that is not UTF-8."""
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="backslashreplace")
+    """Lets stdout replace the characters that its encoding lacks, as stderr does: on a terminal that is not UTF-8.
+
+    With PYTHONUNBUFFERED, stdout gets a buffer again, which `output` flushes: Python reports nothing there where a full disk
+    took only a part of a text.
+    """
+    if not isinstance(sys.stdout, io.TextIOWrapper):
+        return
+    if sys.stdout is sys.__stdout__ and isinstance(sys.stdout.buffer, io.RawIOBase):
+        sys.stdout = open(  # noqa: SIM115 – it stays open as long as the process
+            sys.stdout.fileno(), "w", buffering=1, encoding=sys.stdout.encoding, closefd=False
+        )
+    sys.stdout.reconfigure(errors="backslashreplace")
 
 
 def discard_stdout() -> None:

@@ -43,6 +43,7 @@ def main(argv: list[str] | None = None) -> int:
         "--sizes",
         type=whole_number(24),
         nargs="+",
+        action="extend",
         metavar="PX",
         help="sides of the faces in px; default: 60 to 460, with --far 30 to 90, those that fit into the scenes",
     )

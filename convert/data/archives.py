@@ -6,7 +6,8 @@ import gzip
 import tarfile
 import threading
 import zipfile
-from collections.abc import Callable, Iterable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -128,17 +129,18 @@ def _zip(path: Path) -> Iterator[Container]:
             raise DataError(
                 f"{path} is an encrypted zip ({encrypted[0]} needs a password); unpack it and name the folder"
             )
-        names = sorted(member.filename for member in members if not member.is_dir())
+        files = Counter(member.filename for member in members if not member.is_dir())
+        repeated = _repeated(files)
         folders = {member.filename.rstrip("/") for member in members if member.is_dir()}
         hidden = _hidden(member.filename for member in listed)
         compressed = {member.filename: member.compress_size for member in members}
         yield Container(
             path,
             "zip",
-            tuple(names),
+            tuple(sorted(files)),
             tuple(sorted(folders)),
             archive.open,
-            left_out=hidden,
+            left_out=(*hidden, *repeated),
             compressed_bytes=compressed,
         )
 
@@ -147,12 +149,13 @@ def _zip(path: Path) -> Iterator[Container]:
 def _tar(path: Path) -> Iterator[Container]:
     try:
         archive = tarfile.open(path)  # noqa: SIM115 – closed below; an error of opening has a message of its own
-        members, listed = {}, []
+        members, listed, files = {}, [], Counter[str]()
         for number, member in enumerate(archive):
             _refuse_too_many(path, number)
             listed.append(member.name.removeprefix("./"))
             if not is_hidden(member.name):
                 members[listed[-1]] = member
+                files[listed[-1]] += member.isfile()
     except READ_ERRORS as error:
         raise DataError(f"{path} is a truncated or damaged tar: {_in_sentence(error)}; fetch it again") from error
     with archive:
@@ -164,7 +167,9 @@ def _tar(path: Path) -> Iterator[Container]:
 
         names = sorted(name for name, entry in members.items() if entry.isfile())
         folders = sorted(name for name, entry in members.items() if entry.isdir())
-        yield Container(path, "tar", tuple(names), tuple(folders), opened, left_out=_hidden(listed))
+        yield Container(
+            path, "tar", tuple(names), tuple(folders), opened, left_out=(*_hidden(listed), *_repeated(files))
+        )
 
 
 def _hidden(names: Iterable[str]) -> tuple[str, ...]:
@@ -172,6 +177,11 @@ def _hidden(names: Iterable[str]) -> tuple[str, ...]:
     return tuple(
         f"{name}: a hidden file" for name in names if is_hidden(name) and not any(map(is_system_file, name.split("/")))
     )
+
+
+def _repeated(files: Mapping[str, int]) -> tuple[str, ...]:
+    """The files of which a later one of the same name is read, as unpacking would leave only that one."""
+    return tuple(f"{name}: a later file has this name" for name, count in files.items() for _ in range(count - 1))
 
 
 def _refuse_too_many(path: Path, count: int) -> None:

@@ -53,6 +53,7 @@ def make_parser(prog: str) -> CommandParser:
         "--recorded",
         type=file_path,
         nargs="+",
+        action="extend",
         default=[],
         metavar="FILE",
         help="logits of other runtimes, written by `python -m fer_edge.record_logits`",

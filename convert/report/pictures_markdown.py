@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-import json
+import sys
 from pathlib import Path
 
 from convert.evaluate.pictures import PictureReport, PictureScores, Proportion
 from convert.report.table_cells import cell
 from fer_edge.atomic_file import write_atomically
 from fer_edge.errors import UsageError
+from fer_edge.json_fields import json_text
 from fer_edge.labels import NONE
+from fer_edge.text_cleaning import clean_lines
 
 _MOST_NAMES = 10  # of files that cannot be read
 
@@ -46,13 +48,13 @@ def pictures_markdown(report: PictureReport) -> str:
         lines += ["", f"Pictures of other classes, left out: {counts}."]
     for remark in report.remarks():
         lines += ["", remark if remark.endswith("…") else f"{remark}."]
-    return "\n".join(lines) + "\n"
+    return clean_lines("\n".join(lines), sys.maxsize) + "\n"  # names of files may be no text
 
 
 def write_pictures_report(report: PictureReport, folder: Path) -> list[Path]:
     """The paths of pictures.json and pictures.md, written into `folder`. Raises UsageError when that fails."""
     contents = {
-        "pictures.json": json.dumps(report.to_json(), indent=1, ensure_ascii=False) + "\n",
+        "pictures.json": json_text(report.to_json(), indent=1) + "\n",
         "pictures.md": pictures_markdown(report),
     }
     try:

@@ -18,7 +18,7 @@ from convert.train.networks import NETWORKS, Network, build_network, count_multi
 from convert.train.presets import PRESETS
 from convert.train.processes import ONE_PROCESS, Processes
 from convert.train.progress import validation_text
-from convert.train.run_folder import find_float_model, refuse_used, require_resumable
+from convert.train.run_folder import find_float_model, held_run
 from convert.train.trainer import train
 from fer_edge.argument_types import file_path
 from fer_edge.command_parser import CommandParser
@@ -64,6 +64,7 @@ def make_parser(prog: str) -> CommandParser:
         "--teacher",
         type=file_path,
         nargs="+",
+        action="extend",
         default=[],
         metavar="DIR",
         help="folders of training runs or bundles whose float models are the teachers (distillation)",
@@ -123,10 +124,11 @@ def main(argv: list[str] | None = None, prog: str = "python -m convert.train") -
 def _run(args: argparse.Namespace, processes: Processes) -> int:
     if args.out.exists() and not args.out.is_dir():
         raise UsageError(f"{args.out} is a file; name a folder with --out")
-    if args.resume:
-        require_resumable(args.out)
-    else:
-        refuse_used(args.out)
+    with held_run(args.out, args.resume, processes.is_first):
+        return _train(args, processes)
+
+
+def _train(args: argparse.Namespace, processes: Processes) -> int:
     if processes.count > 1 and args.views_on == "host":
         raise UsageError("several processes train with the views on the device; leave out --views-on host")
     teachers = [find_float_model(path) for path in args.teacher]

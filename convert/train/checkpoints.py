@@ -69,6 +69,8 @@ def _require_same_setup(path: Path, history: TrainingHistory, setup: TrainingSet
         if field.name == "recipe":
             free = CHANGEABLE_ON_RESUME if value["schedule"] == "cosine" else ("epochs", *CHANGEABLE_ON_RESUME)
             saved_value = {**saved_value, **{name: value[name] for name in free}}
+        if field.name == "votes" and saved_value is None:
+            continue  # of an older checkpoint; one without votes differs in its recipe too
         differences += _differences(field.name, saved_value, value)
     if differences:
         named = "; ".join(differences[:MOST_DIFFERENCES])

@@ -127,6 +127,8 @@ class TrainingSetup:
     teachers_policy: str | None = field(
         default=None, kw_only=True
     )  # of the teachers' answers; None: there is no teacher
+    # SHA-256 of the votes that it learns; None: it learns none, or it is of an older file
+    votes: str | None = field(default=None, kw_only=True)
 
     @property
     def seed(self) -> int:

@@ -18,8 +18,8 @@ from convert.data.loader import load
 from convert.data.samples import fingerprint
 from convert.tflite.keras_export import load_keras
 from convert.tflite.tensorflow_output import quiet_tensorflow
-from convert.train.history import OffsetsRecord, TrainingHistory
-from convert.train.run_folder import find_float_model
+from convert.train.history import OffsetsRecord
+from convert.train.run_folder import trained_model
 from fer_edge.atomic_file import atomic_file
 from fer_edge.errors import NotEnoughData, UsageError
 
@@ -70,10 +70,7 @@ def apply_offsets(run: Path, data: Path, allowed: float = MAX_ACCURACY_LOSS) -> 
 
     Returns the offsets. Raises UsageError when `run` holds no training on this data set, or one that has offsets already.
     """
-    path, history_path = find_float_model(run), run / "history.json"
-    if not history_path.is_file():
-        raise UsageError(f"{run} holds no history.json; name a folder of `python -m convert.train`")
-    history = TrainingHistory.read(history_path)
+    path, history = trained_model(run)
     if history.offsets:
         raise UsageError(f"{path} has offsets already, chosen on {history.offsets.chosen_on}")
     model = load_keras(path)
@@ -97,5 +94,5 @@ def apply_offsets(run: Path, data: Path, allowed: float = MAX_ACCURACY_LOSS) -> 
     )
     with quiet_tensorflow(), atomic_file(path) as fresh:
         model.save(fresh)
-    replace(history, offsets=offsets).write(history_path)
+    replace(history, offsets=offsets).write(run / "history.json")
     return adjustment

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from convert.train.checkpoints import require_checkpoint
@@ -28,6 +32,54 @@ def find_float_model(path: Path) -> Path:
     )
 
 
+def trained_model(run: Path) -> tuple[Path, TrainingHistory]:
+    """model.keras and the history of a training run, whose weights a command changes. Raises UsageError for any other folder.
+
+    A bundle is refused: its int8 model and the hashes of its files would be those of other weights.
+    """
+    if (run / "bundle.json").exists():
+        raise UsageError(f"{run} is a bundle; name the training run that it was made from, and quantize that one again")
+    model, history = run / "model.keras", run / "history.json"
+    if missing := [path.name for path in (model, history) if not path.is_file()]:
+        raise UsageError(f"{run} holds no {missing[0]}; name a folder of `python -m convert.train`")
+    return model, TrainingHistory.read(history)
+
+
+@contextmanager
+def held_run(out: Path, resume: bool, is_first: bool = True) -> Iterator[None]:
+    """Holds a folder for one training run, from before its data are read to its end; makes it where it does not exist.
+
+    Of several processes the first one holds it. Raises UsageError where another run writes into it, or where this one may not
+    begin or go on there.
+    """
+    may_go_on = require_resumable if resume else refuse_used
+    may_go_on(out)
+    if not is_first:
+        yield
+        return
+    made = [folder for folder in (out, *out.parents) if not folder.exists()]
+    out.mkdir(parents=True, exist_ok=True)
+    held = os.open(out, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        _lock(held, out)
+        may_go_on(out)  # another run may have ended meanwhile
+        yield
+    finally:
+        os.close(held)
+        for folder in made:
+            with suppress(OSError):  # one with files stays
+                folder.rmdir()
+
+
+def _lock(folder: int, out: Path) -> None:
+    try:
+        fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        raise UsageError(f"another training writes into {out}; wait for its end, or name another --out") from error
+    except OSError:  # a file system without locks
+        pass
+
+
 def refuse_used(out: Path) -> None:
     """Raises UsageError where a folder has files that a new run would replace: another run's, or a model."""
     if (out / "checkpoint.npz").exists():
@@ -38,6 +90,8 @@ def refuse_used(out: Path) -> None:
 
 def require_resumable(out: Path) -> None:
     """Raises UsageError where there is no run to resume, or its model was changed after the training."""
+    if (out / "model.keras").exists() and not (out / "checkpoint.npz").exists():
+        raise UsageError(f"nothing to resume: {out} holds a model and no checkpoint.npz; begin in another --out")
     require_checkpoint(out / "checkpoint.npz")
     history = history_beside(out / "model.keras")
     if history is not None and (history.offsets or history.interpolation):

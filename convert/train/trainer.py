@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import re
 import time
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
@@ -15,13 +14,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from convert.data.ferplus import FERPLUS_LABELS, FERPLUS_SOURCE
+from convert.data.ferplus import FERPLUS_LABELS
 from convert.data.samples import Samples, fingerprint
 from convert.tflite.keras_export import load_keras
 from convert.train.checkpoints import load_checkpoint, save_checkpoint
 from convert.train.class_shares import shares_of
 from convert.train.hardware import framework, hardware
-from convert.train.history import EpochRecord, InitialModel, TrainingHistory, TrainingSetup
+from convert.train.history import EpochRecord, TrainingHistory, TrainingSetup
 from convert.train.loops import HostLoop, TrainingLoop
 from convert.train.loss import cross_entropy
 from convert.train.networks import NETWORKS, Architecture, Network, build_network, heads_of, weights_of_heads
@@ -29,9 +28,9 @@ from convert.train.optimizer import learning_rate_after, make_optimizer
 from convert.train.presets import PRESETS, Recipe
 from convert.train.processes import ONE_PROCESS, Processes, on_this_process
 from convert.train.progress import TrainingProgress
-from convert.train.run_folder import history_beside, labels_beside
+from convert.train.run_folder import labels_beside
+from convert.train.setup_record import initial_model, model_sha256, outside_labels, votes_sha256
 from fer_edge.atomic_file import atomic_file
-from fer_edge.bundle_files import sha256_of
 from fer_edge.errors import DataError, UsageError
 from fer_edge.json_fields import to_json
 
@@ -39,7 +38,6 @@ if TYPE_CHECKING:
     import keras
 
 CHECKPOINT_EVERY_S = 20.0  # on an accelerator an epoch takes one to three seconds (models/README.md)
-_THROUGH = re.compile(r"^(through [^:]+: )+")  # how labels of earlier runs reached a model
 
 
 def train(
@@ -98,9 +96,10 @@ def train(
         data=fingerprint(samples),
         labels=samples.labels,
         policy=policy,
-        teachers=tuple(_sha256(path) for path in teachers),
+        teachers=tuple(model_sha256(path) for path in teachers),
         teachers_policy=teachers_policy if teachers else None,
-        init=_initial_model(init) if init else None,
+        init=initial_model(init) if init else None,
+        votes=votes_sha256(samples) if uses_votes else None,
     )
     processes.require_same(json.dumps(to_json(setup)))
     keras.utils.set_random_seed(recipe.seed)
@@ -112,10 +111,10 @@ def train(
     known: dict[str, Any] = {
         "framework": framework(),
         "hardware": hardware(),
-        "outside_labels": _outside_labels(uses_votes, teachers, init),
+        "outside_labels": outside_labels(uses_votes, teachers, init),
     }
     votes = training.votes if uses_votes else None
-    if votes is not None and recipe.targets == "both":
+    if votes is not None and recipe.targets != "labels":
         votes = shares_of(votes, FERPLUS_LABELS, samples.labels)
     worth = _worth_of_labels(validation, network.classes, recipe) if recipe.targets == "both" else None
     images = TrainingImages.of(training.x, training.y, network.classes, recipe, votes)
@@ -163,10 +162,7 @@ def train(
         history = replace(TrainingHistory.of(setup, epochs, _best_epoch(epochs)), **known)
         last = len(epochs) == recipe.epochs or _should_stop(epochs, recipe.early_stopping)
         if processes.is_first and (last or time.monotonic() >= written_s + CHECKPOINT_EVERY_S):
-            saved.write()
-            with atomic_file(out / "checkpoint.npz") as fresh:
-                save_checkpoint(history, loop.state(), str(fresh))
-            history.write(out / "history.json")
+            _write_run(out, saved, history, loop)
             written_s = time.monotonic()
         progress.print_epoch(row)
     progress.close()
@@ -175,6 +171,20 @@ def train(
         # a run that was resumed with other limits records them, even without a new epoch
         history.write(out / "history.json")
     return history
+
+
+def _write_run(out: Path, saved: _SavedModels, history: TrainingHistory, loop: TrainingLoop) -> None:
+    """Writes the models, the checkpoint and the history; where the first checkpoint fails, no model stays without one."""
+    is_first = not (out / "checkpoint.npz").exists()
+    try:
+        saved.write()
+        with atomic_file(out / "checkpoint.npz") as fresh:
+            save_checkpoint(history, loop.state(), str(fresh))
+    except BaseException:
+        if is_first:
+            saved.remove()
+        raise
+    history.write(out / "history.json")
 
 
 def _worth_of_labels(validation: Samples, classes: int, recipe: Recipe) -> np.ndarray:
@@ -242,6 +252,11 @@ class _SavedModels:
                 model.save(fresh)
         self.remembered = []
 
+    def remove(self) -> None:
+        """Removes the files."""
+        for path in self.files:
+            path.unlink(missing_ok=True)
+
 
 def load_initial_weights(path: Path, model: keras.Model, labels: Sequence[str]) -> None:
     """Copies a float model's weights into `model`, whose outputs are `labels`, except for a last layer of other classes.
@@ -274,27 +289,3 @@ def _best_epoch(epochs: list[EpochRecord]) -> int:
 def _should_stop(epochs: list[EpochRecord], patience: int) -> bool:
     """Whether the validation score or accuracy has not improved for `patience` epochs; never for 0."""
     return bool(patience and epochs) and len(epochs) - _best_epoch(epochs) >= patience
-
-
-def _initial_model(model: Path) -> InitialModel:
-    """The record of a float model that a run starts from: its hash, and its history where history.json lies beside it."""
-    return InitialModel(_sha256(model), history_beside(model))
-
-
-def _outside_labels(uses_votes: bool, teachers: Sequence[Path], init: Path | None) -> str | None:
-    """The labels that are not in the data set: votes, and those of the teachers and the initial model where known."""
-    found = [FERPLUS_SOURCE] if uses_votes else []
-    roles: dict[str, list[str]] = {}  # of each source
-    for role, models in (("a teacher", teachers), ("the initial model", [init] if init else [])):
-        inherited = [history.known_outside_labels or "" for history in map(history_beside, models) if history]
-        for source in dict.fromkeys(_THROUGH.sub("", labels) for known in inherited for labels in known.split("; ")):
-            if source:
-                roles.setdefault(source, []).append(role)
-    return "; ".join([*found, *(f"through {' and '.join(of)}: {source}" for source, of in roles.items())]) or None
-
-
-def _sha256(path: Path) -> str:
-    try:
-        return sha256_of(path)
-    except OSError as error:
-        raise UsageError(f"{path} cannot be read: {error.strerror}") from error

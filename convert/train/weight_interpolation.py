@@ -19,8 +19,8 @@ from convert.data.loader import load
 from convert.data.samples import Samples, fingerprint
 from convert.tflite.keras_export import load_keras
 from convert.tflite.tensorflow_output import quiet_tensorflow
-from convert.train.history import InterpolationRecord, TrainingHistory
-from convert.train.run_folder import find_float_model
+from convert.train.history import InterpolationRecord
+from convert.train.run_folder import find_float_model, trained_model
 from fer_edge.atomic_file import atomic_file
 from fer_edge.bundle_files import sha256_of
 from fer_edge.errors import UsageError
@@ -46,10 +46,7 @@ def interpolate(
     `data` and `votes` are the set and the table of FER+ votes. Raises UsageError when `run` holds no training on this data
     set, one that did not start from `initial`, or one whose weights were interpolated or offset already.
     """
-    path, initial_path, history_path = find_float_model(run), find_float_model(initial), run / "history.json"
-    if not history_path.is_file():
-        raise UsageError(f"{run} holds no history.json; name a folder of `python -m convert.train`")
-    history = TrainingHistory.read(history_path)
+    (path, history), initial_path = trained_model(run), find_float_model(initial)
     if history.interpolation or history.offsets:
         raise UsageError(f"the weights of {path} were changed after the training already, as its history.json says")
     if history.init is None or history.init.sha256 != sha256_of(initial_path):
@@ -84,7 +81,7 @@ def interpolate(
     )
     with quiet_tensorflow(), atomic_file(path) as fresh:
         model.save(fresh)
-    replace(history, interpolation=record).write(history_path)
+    replace(history, interpolation=record).write(run / "history.json")
     return record
 
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import gzip
+import io
 import os
 import shutil
 import subprocess
 import sys
+import tarfile
 import zipfile
 from pathlib import Path
 from random import Random
@@ -65,6 +67,27 @@ def test_pictures_are_told_by_their_first_bytes(tmp_path: Path) -> None:
     samples = load(data)
     assert int((samples.y == LABELS.index("happy")).sum()) == 6
     assert samples.other_files == ("happy/notes.txt", "happy/.hidden.jpg: a hidden file")
+
+
+@pytest.mark.parametrize("kind", ["zip", "tar.gz"])
+@pytest.mark.filterwarnings("ignore:Duplicate name")
+def test_of_files_of_one_name_in_an_archive_the_last_is_read_and_the_others_are_listed(
+    kind: str, tmp_path: Path
+) -> None:
+    path = tmp_path / f"set.{kind}"
+    if kind == "zip":
+        with zipfile.ZipFile(path, "w") as archive:
+            for content in ("one", "two", "three"):
+                archive.writestr("happy/0.jpg", content)
+    else:
+        with tarfile.open(path, "w:gz") as tar:
+            for content in (b"one", b"two", b"three"):
+                member = tarfile.TarInfo("happy/0.jpg")
+                member.size = len(content)
+                tar.addfile(member, io.BytesIO(content))
+    with open_container(path) as files:
+        assert files.names == ("happy/0.jpg",) and files.open("happy/0.jpg").read() == b"three"
+        assert files.left_out == ("happy/0.jpg: a later file has this name",) * 2
 
 
 @pytest.mark.parametrize("kind", ["zip", "gztar"])

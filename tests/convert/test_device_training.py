@@ -188,11 +188,32 @@ def test_votes_can_be_the_labels(tmp_path: Path) -> None:
     recipe = replace(FULL, epochs=1, teacher_share=0.0, targets="votes", votes_weight=0.0)
     usable = two_headed_samples().take(np.flatnonzero(VOTES.sum(1)))
     assert usable.votes is not None
-    labelled = replace(usable, y=usable.votes.argmax(1).astype(np.int64), labels=tuple("abcdefgh"))
+    labelled = replace(usable, y=usable.votes.argmax(1).astype(np.int64), labels=FERPLUS_LABELS)
     history = train(labelled, tmp_path / "run", replace(SMALL, classes=8), recipe)
     assert len(history.labels) == 8
     images = TrainingImages.of(labelled.x, labelled.y, 8, recipe, labelled.votes)
     np.testing.assert_array_equal(images.targets(), labelled.votes)
+
+
+def test_votes_can_be_the_labels_of_fewer_classes(tmp_path: Path) -> None:
+    recipe = replace(FULL, epochs=1, teacher_share=0.0, targets="votes", votes_weight=0.0)
+    samples = two_headed_samples()
+    assert samples.votes is not None
+    seven = [FERPLUS_LABELS.index(label) for label in LABELS]
+    usable = replace(samples.take(np.flatnonzero(samples.votes[:, seven].sum(1))), labels=LABELS)
+    history = train(usable, tmp_path / "run", SMALL, recipe)
+    assert history.labels == LABELS and history.votes is not None
+
+
+def test_a_run_is_not_resumed_with_other_votes(tmp_path: Path) -> None:
+    samples = replace(two_headed_samples(), labels=LABELS)
+    recipe = replace(FULL, epochs=2, teacher_share=0.0, targets="both", votes_weight=0.0, schedule="constant")
+    train(samples, tmp_path / "run", SMALL, replace(recipe, epochs=1))
+    assert samples.votes is not None
+    other = replace(samples, votes=samples.votes[::-1].copy())
+    with pytest.raises(UsageError, match="belongs to another run: votes is"):
+        train(other, tmp_path / "run", SMALL, recipe, resume=True)
+    assert train(samples, tmp_path / "run", SMALL, recipe, resume=True).last_epoch == 2
 
 
 def test_labels_and_votes_judge_an_epoch_together(tmp_path: Path) -> None:

@@ -56,6 +56,26 @@ def test_the_disk_is_named_and_nothing_is_left(command: str, tmp_path: Path) -> 
     assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
 
 
+@pytest.mark.parametrize("unbuffered", [{}, {"PYTHONUNBUFFERED": "1"}])
+def test_a_result_that_is_cut_off_ends_with_2(unbuffered: dict[str, str], tmp_path: Path) -> None:
+    """Without a buffer Python reports nothing where the disk took a part of a text."""
+    command = [sys.executable, "-m", "fer_edge", "config", "show", "--commented"]
+    environ = {**os.environ, **unbuffered}
+    with (tmp_path / "settings.toml").open("wb") as file:
+        ended = subprocess.run(
+            command,
+            cwd=ROOT,
+            env=environ,
+            stdout=file,
+            stderr=subprocess.PIPE,
+            text=True,
+            preexec_fn=limit_files,
+            check=False,
+        )
+    assert (tmp_path / "settings.toml").stat().st_size == ROOM_BYTES
+    assert ended.returncode == 2 and "cannot be written" in ended.stderr, ended.stderr
+
+
 @pytest.mark.parametrize(
     ("command", "files"),
     [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections import Counter
 from dataclasses import replace
@@ -229,17 +230,23 @@ def test_the_command_prints_a_table_or_json_and_writes_both(
     (folder / "happy" / "torn.png").write_bytes(cv2.imencode(".png", EMPTY)[1].tobytes()[:40])
     (folder / "happy" / "phone.HEIC").write_bytes(b"\0\0\0\x18ftypheic" + b"\0" * 40)
     (folder / "happy" / "gone.jpg").symlink_to("/nonexistent.jpg")
+    for name in (b"torn\xe9.png", b"not\xe9s.txt"):
+        (folder / "happy" / os.fsdecode(name)).write_bytes(b"\x89PNG\r\n\x1a\n" if name.endswith(b"g") else b"text")
     words = [str(shipped_path("nano")), "--pictures", str(folder)]
     assert main([*words, "--out", str(tmp_path / "out")]) == 0
     shown = capsys.readouterr()
     assert "| happy | 100.0 (43.9–100.0), n 3 |" in shown.out and "| none | 0.0 " in shown.out
-    assert "happy/torn.png" in shown.err and "1 files could not be read: " in shown.out
-    sentence = "2 other files left out: "
+    assert "happy/torn.png" in shown.err and "2 files could not be read: " in shown.out
+    sentence = "3 other files left out: "
     (others,) = re.findall(f"{sentence}.*", shown.err)
     assert "happy/phone.HEIC" in others and "happy/gone.jpg" in others and f"\n{others}.\n" in shown.out
     assert main([*words, "--json"]) == 0
     values = json.loads(capsys.readouterr().out)
-    assert [name.partition(":")[0] for name in values["other_files"]] == ["happy/phone.HEIC", "happy/gone.jpg"]
+    assert [name.partition(":")[0] for name in values["other_files"]] == [
+        "happy/not\udce9s.txt",
+        "happy/phone.HEIC",
+        "happy/gone.jpg",
+    ]
     assert values == json.loads((tmp_path / "out" / "pictures.json").read_text())
     assert values["classes"]["happy"]["found"] == {
         "n": 3,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import re
 import shutil
@@ -20,13 +21,14 @@ from builders import SMALL_NETWORK
 from convert.data.samples import Samples
 from convert.tflite.keras_export import load_keras
 from convert.train import trainer
-from convert.train.__main__ import main
+from convert.train.__main__ import main, make_parser
 from convert.train.checkpoints import save_checkpoint
 from convert.train.distillation import Teachers
 from convert.train.hardware import bfloat16_is_fast, dtype_policies, has_accelerator
 from convert.train.history import OffsetsRecord, TrainingHistory
 from convert.train.networks import NETWORKS, build_network
 from convert.train.presets import PRESETS
+from convert.train.run_folder import held_run, require_resumable
 from convert.train.trainer import load_initial_weights, train
 from fer_edge.errors import UsageError
 from fer_edge.labels import LABELS
@@ -155,6 +157,40 @@ def test_a_run_records_the_outside_labels_of_its_teacher(bars: Samples, trained:
     assert run.outside_labels == "; ".join(
         f"through a teacher and the initial model: {source}" for source in ("votes of ten people", "other labels")
     )
+
+
+def test_a_folder_holds_one_run_at_a_time(tree: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with held_run(tmp_path / "run", resume=False):
+        assert main(["--data", str(tree), "--out", str(tmp_path / "run")]) == 2
+        assert f"another training writes into {tmp_path / 'run'}" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists(), "nothing was written"
+    assert main(["--data", str(tree), "--out", str(tmp_path / "a/b"), "--learning-rate", "-1"]) == 2
+    assert not (tmp_path / "a").exists()
+
+
+def test_a_first_checkpoint_that_fails_leaves_no_model(
+    bars: Samples, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same command can be given again, once there is room."""
+    recipe = replace(PRESETS["paper"], epochs=1, batch=14)
+    few = bars.take(np.r_[0:14, 350:378])
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch, pytest.raises(OSError, match="No space left"):
+        patch.setattr(trainer, "save_checkpoint", full)
+        train(few, tmp_path / "run", SMALL_NETWORK, recipe)
+    assert list((tmp_path / "run").iterdir()) == []
+    (tmp_path / "run" / "model.keras").write_bytes(b"of a run that was killed just then")
+    with pytest.raises(UsageError, match="holds a model and no checkpoint"):
+        require_resumable(tmp_path / "run")
+
+
+def test_teachers_may_be_named_one_by_one() -> None:
+    args = make_parser("train").parse_args(["--data", "a", "--out", "b", "--teacher", "c", "d", "--teacher", "e"])
+    assert list(map(str, args.teacher)) == ["c", "d", "e"]
+    assert make_parser("train").parse_args(["--data", "a", "--out", "b"]).teacher == []
 
 
 @pytest.mark.parametrize("name", ["model.keras", "float.keras", "bundle.json", "history.json"])

@@ -12,6 +12,7 @@ import pytest
 from convert.data.ferplus import COLUMNS
 from convert.data.samples import Samples
 from convert.interpolate import main
+from convert.logit_adjustment import main as logit_adjustment
 from convert.tflite.keras_export import load_keras
 from convert.train.history import InitialModel, TrainingHistory
 from convert.train.weight_interpolation import balanced_accuracy, choose_share
@@ -19,6 +20,7 @@ from fer_edge.bundle_files import sha256_of
 from fer_edge.errors import UsageError
 from fer_edge.labels import LABELS
 
+ROOT = Path(__file__).parents[2]
 VOTED = {"angry": "anger", "happy": "happiness", "sad": "sadness"}  # the columns' own names
 
 
@@ -50,6 +52,19 @@ def run(trained: Path, tmp_path: Path) -> Path:
     history = TrainingHistory.read(run / "history.json")
     replace(history, init=InitialModel(sha256_of(trained / "model.keras"), None)).write(run / "history.json")
     return run
+
+
+def test_a_bundle_is_refused(
+    trained: Path, data: Path, votes: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its int8 model would be that of other weights."""
+    bundle = Path(shutil.copytree(ROOT / "models" / "nano", tmp_path / "bundle"))
+    before = {path: path.read_bytes() for path in bundle.iterdir() if path.is_file()}
+    more = ["--data", str(data)]
+    assert main([str(bundle), "--init", str(trained), *more, "--votes", str(votes)]) == UsageError.exit_code
+    assert logit_adjustment([str(bundle), *more]) == UsageError.exit_code
+    assert capsys.readouterr().err.count("is a bundle; name the training run that it was made from") == 2
+    assert {path: path.read_bytes() for path in bundle.iterdir() if path.is_file()} == before
 
 
 def test_the_share_is_the_best_on_the_new_labels_that_costs_the_old_ones_no_more_than_allowed() -> None:
