@@ -83,6 +83,8 @@ def _require_same_setup(path: Path, history: TrainingHistory, setup: TrainingSet
 
 def _differences(name: str, saved: Any, own: Any) -> list[str]:
     """The innermost fields whose values differ, each with both."""
+    if isinstance(saved, list) and isinstance(own, list):
+        saved, own = (dict(enumerate(values, 1)) for values in (saved, own))
     if isinstance(saved, dict) and isinstance(own, dict):
         keys = dict.fromkeys([*saved, *own])
         return [line for key in keys for line in _differences(f"{name}.{key}", saved.get(key), own.get(key))]

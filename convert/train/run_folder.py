@@ -42,7 +42,10 @@ def trained_model(run: Path) -> tuple[Path, TrainingHistory]:
     model, history = run / "model.keras", run / "history.json"
     if missing := [path.name for path in (model, history) if not path.is_file()]:
         raise UsageError(f"{run} holds no {missing[0]}; name a folder of `python -m convert.train`")
-    return model, TrainingHistory.read(history)
+    found = TrainingHistory.read(history)
+    if found.recipe.get("targets") == "votes":
+        raise UsageError(f"{run} was trained on people's votes in place of labels; this command needs labels")
+    return model, found
 
 
 @contextmanager

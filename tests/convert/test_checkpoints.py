@@ -63,6 +63,14 @@ def test_a_checkpoint_of_another_run_is_refused_with_the_fields_that_differ(trai
     )
 
 
+def test_another_number_of_teachers_is_named(trained: Path, tmp_path: Path) -> None:
+    path = tmp_path / "checkpoint.npz"
+    history = replace(TrainingHistory.read(trained / "history.json"), teachers=("a" * 64,), teachers_policy="float32")
+    save_checkpoint(history, [], str(path))
+    with pytest.raises(UsageError, match=r"another run: teachers\.2 is not set, and this run's \"bbb"):
+        load_checkpoint(path, replace(history, teachers=("a" * 64, "b" * 64)), [])
+
+
 def test_a_run_that_diverges_ends_with_a_sentence_and_keeps_nothing(
     data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -71,7 +79,7 @@ def test_a_run_that_diverges_ends_with_a_sentence_and_keeps_nothing(
     err = capsys.readouterr().err
     assert "the training diverged in epoch 1: its loss is" in err and "no model was kept" in err
     assert "a lower --learning-rate than 1e+30" in err and "Traceback" not in err
-    assert not list((tmp_path / "out").iterdir())
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize("of", ["loss", "validation loss"])

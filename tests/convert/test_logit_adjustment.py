@@ -63,6 +63,13 @@ def test_the_command_changes_the_last_biases_only(
     assert np.allclose(after[-1] - before[-1], [report["values"][label] for label in LABELS], atol=1e-5)
     assert main([str(run), "--data", str(data)]) == UsageError.exit_code
     assert "has offsets already" in capsys.readouterr().err
+    of_votes = json.loads((trained / "history.json").read_text())
+    of_votes["recipe"]["targets"] = "votes"
+    (run / "history.json").write_text(json.dumps(of_votes))
+    assert main([str(run), "--data", str(data)]) == UsageError.exit_code
+    assert "was trained on people's votes in place of labels" in capsys.readouterr().err
+    of_votes["recipe"]["targets"] = "labels"
+    (run / "history.json").write_text(json.dumps({**of_votes, "offsets": report}))
     other = class_tree(tmp_path / "other", {p: dict.fromkeys(LABELS, 20) for p in ("train", "validation")})
     history = json.loads((run / "history.json").read_text())
     del history["offsets"]
