@@ -8,6 +8,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 from fer_edge.bundle_spec import OUTPUT_KINDS
@@ -153,6 +154,7 @@ class Classifier:
         least = smallest_probability
         self.smallest_probability = _smallest(self._output) if least is None else least
         self._table, self._decode = _table(self._input, input_range), _decoder(self._output)
+        self._one_at_a_time = Lock()  # an interpreter is for one thread; readers of one bundle share it
 
     @property
     def input_values(self) -> np.ndarray:
@@ -198,9 +200,10 @@ class Classifier:
             pixels = self._table[face][None, :, :, None]
             if self.channels > 1:
                 pixels = np.repeat(pixels, self.channels, axis=3)
-            self.interpreter.set_tensor(self._input["index"], pixels)
-            self.interpreter.invoke()
-            out[i] = self._decode(self.interpreter.get_tensor(self._output["index"])).reshape(-1)
+            with self._one_at_a_time:
+                self.interpreter.set_tensor(self._input["index"], pixels)
+                self.interpreter.invoke()
+                out[i] = self._decode(self.interpreter.get_tensor(self._output["index"])).reshape(-1)
         return out
 
     def probabilities(self, faces: np.ndarray, temperature: float = 1.0) -> np.ndarray:

@@ -218,7 +218,7 @@ class NetworkCamera:
     """A camera on loopback that serves MJPEG at `fps` to every client until `stop()`.
 
     `picture` gives the frame of a time in seconds, uint8 (H, W). `requests` holds the request line and headers of each
-    connection. `hang()` keeps connections open without another picture; `stop()` closes them and the server.
+    connection. `hang()` keeps connections open without another picture until `go_on()`; `stop()` closes them and the server.
     """
 
     def __init__(self, picture: Callable[[float], np.ndarray], fps: float = 20.0) -> None:
@@ -260,6 +260,9 @@ class NetworkCamera:
 
     def hang(self) -> None:
         self._hung.set()
+
+    def go_on(self) -> None:
+        self._hung.clear()
 
     def stop(self) -> None:
         self._stopped.set()

@@ -14,7 +14,8 @@ _DOMAINS = ("local", "lan", "home", "home.arpa", "internal", "fritz.box")
 def page_url(address: Address, machine: str) -> str:
     """The page's URL; `machine` is this machine's name, which stands for all of its addresses."""
     all_addresses = _is_ip(address.host) and ip_address(address.host).is_unspecified
-    return f"http://{Address(f'{machine}.local' if all_addresses else address.host, address.port)}/"
+    own_name = machine if "." in machine else f"{machine}.local"  # with a domain, it is the name in that domain
+    return f"http://{Address(own_name if all_addresses else address.host, address.port)}/"
 
 
 def is_loopback(host: str) -> bool:
@@ -25,8 +26,8 @@ def is_loopback(host: str) -> bool:
 def is_allowed_host(host_header: str, address: Address, machine: str) -> bool:
     """Whether a request with this Host header is meant for this server, and is no DNS rebinding attack.
 
-    An IP address cannot be rebound. Allowed names are this machine's own, alone or in a domain of home networks. The port
-    is ignored: a tunnel may have another.
+    An IP address cannot be rebound. Allowed names are this machine's own, as it is and without its domain, alone or in a domain
+    of home networks. The port is ignored: a tunnel may have another.
     """
     try:
         host = urlsplit(f"//{host_header}").hostname or ""
@@ -35,11 +36,13 @@ def is_allowed_host(host_header: str, address: Address, machine: str) -> bool:
     if is_loopback(address.host):
         return is_loopback(host)
     own_name = machine.lower()
+    first_label = own_name.partition(".")[0]
     return _is_ip(host) or host in {
         "localhost",
         address.host.lower(),
         own_name,
-        *(f"{own_name}.{domain}" for domain in _DOMAINS),
+        first_label,
+        *(f"{first_label}.{domain}" for domain in _DOMAINS),
     }
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
+from threading import Lock
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -36,24 +37,26 @@ class BlazeFace:
         # regressors are a box's centre, its size, six key points; all but the size are relative to the anchor
         self._origins = np.tile(_anchors(self._side, strides), 8)
         self._origins[:, 2:4] = 0
+        self._one_at_a_time = Lock()  # an interpreter is for one thread
 
     def detect(self, gray: np.ndarray, view: tuple[int, int, int] | None = None) -> list[Face]:
-        """The faces in a frame uint8 (H, W) with a score of .5 and more, the highest first. Not thread-safe.
+        """The faces in a frame uint8 (H, W) with a score of .5 and more, the highest first.
 
         With `view`, a square (left, top, side) in px that touches the frame, only that square is searched, at a larger scale.
         """
         import numpy as np
 
         height, width = gray.shape
-        px, left, top = self._fill(gray) if view is None else self._fill_view(gray, view)
-        self._interpreter.invoke()
-        raw = self._interpreter.get_tensor(self._scores)[0, :, 0]
-        # the raw score passes _MIN_RAW where its sigmoid passes MIN_SCORE; the others are not computed
-        rows = np.flatnonzero(raw >= _MIN_RAW)
-        if not len(rows):
-            return []
+        with self._one_at_a_time:
+            px, left, top = self._fill(gray) if view is None else self._fill_view(gray, view)
+            self._interpreter.invoke()
+            raw = self._interpreter.get_tensor(self._scores)[0, :, 0]
+            # the raw score passes _MIN_RAW where its sigmoid passes MIN_SCORE; the others are not computed
+            rows = np.flatnonzero(raw >= _MIN_RAW)
+            if not len(rows):
+                return []
+            places = self._interpreter.get_tensor(self._regressors)[0, rows] + self._origins[rows]
         scores = 1 / (1 + np.exp(-np.minimum(raw[rows], 80)))
-        places = self._interpreter.get_tensor(self._regressors)[0, rows] + self._origins[rows]
         faces = []
         for score, (x, y, wide, high, *keys) in _merge(places, scores):
             cx, cy, w, h = (x - left) * px, (y - top) * px, wide * px, high * px

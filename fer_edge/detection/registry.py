@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from numbers import Integral
 from typing import TYPE_CHECKING
 
 from fer_edge.detection.blazeface import BlazeFace
 from fer_edge.detection.download import INSTALL_COMMAND, detector_file
+from fer_edge.detection.tiles import MIN_FAR_PX
 from fer_edge.detection.types import Detector, Face, largest_first
 from fer_edge.errors import UsageError
 
@@ -36,8 +38,11 @@ def begin_evidence(detector: str) -> float:
 def counted_faces(detector: Detector, gray: np.ndarray, far_px: int | None = None) -> list[Face]:
     """The faces in a picture uint8 (H, W) whose evidence suffices for them to count, the largest first.
 
-    With `far_px`, tiles are searched too, for faces of that side and more. Raises UsageError when the detector cannot do that.
+    With `far_px`, tiles are searched too, for faces of that side and more. Raises UsageError when the detector cannot do that,
+    and for another `far_px` than a whole number of MIN_FAR_PX or more.
     """
+    if far_px is not None and (not isinstance(far_px, Integral) or far_px < MIN_FAR_PX):
+        raise UsageError(f"far_px must be a whole number of {MIN_FAR_PX} or more, not {far_px!r}")
     found = detector.detect(gray) if far_px is None else require_far_search(detector).detect(gray, far_px)
     least = begin_evidence(detector.name)
     return largest_first([face for face in found if face.evidence >= least])
@@ -61,6 +66,8 @@ def find_detector(name: str | None = None, threads: int = 1, far_px: int | None 
     With `far_px` it must be one that can search tiles for faces of that side. Raises UsageError when it cannot, or, with the
     install command, when it is not installed, BundleRefused when its file is damaged.
     """
+    if not isinstance(threads, Integral) or threads < 1:
+        raise UsageError(f"threads must be a whole number of 1 or more, not {threads!r}")
     detector = _find(name, threads)
     return detector if far_px is None else require_far_search(detector)
 

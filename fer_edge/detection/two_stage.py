@@ -38,7 +38,7 @@ _HEAD = CropMapping(1.1, 0.0, -0.06)
 
 
 class TwoStageDetector:
-    """A detector of two networks: `searcher` searches the whole frame, `refiner` gives the boxes. Not thread-safe."""
+    """A detector of two networks: `searcher` searches the whole frame, `refiner` gives the boxes."""
 
     name = NAME
 

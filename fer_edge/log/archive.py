@@ -134,9 +134,13 @@ class Archive:
         if not names:
             return
         selection, values = _selection(what, wanted)
-        columns = ", ".join(f"epoch_us({_quoted(name)})" if name in TIMES else _quoted(name) for name in names)
+        source = "read_parquet(?, hive_partitioning = false)"
+        # by place: names that differ in upper and lower case alone are one to DuckDB, which gives the later ones other names
+        given = [column[0] for column in self._database.execute(f"SELECT * FROM {source} LIMIT 0", [files]).description]
+        pairs = zip(names, map(_quoted, given), strict=True)
+        columns = ", ".join(f"epoch_us({quoted})" if name in TIMES else quoted for name, quoted in pairs)
         order = '"from", "to", run, row' if what == "blind" else "run, row"
-        query = f"SELECT {columns} FROM read_parquet(?, hive_partitioning = false) WHERE {selection} ORDER BY {order}"
+        query = f"SELECT {columns} FROM {source} WHERE {selection} ORDER BY {order}"
         found = self._database.execute(query, [files, *values])
         times = [place for place, name in enumerate(names) if name in TIMES]
         objects = [place for place, name in enumerate(names) if name in OBJECTS]

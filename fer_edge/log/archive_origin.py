@@ -91,7 +91,7 @@ def _origin_for(
     name, folder = device.name, device.folder
     if not headers:
         return None
-    place = sha256(f"{os.uname().nodename}:{folder.resolve()}".encode()).hexdigest()[:16]
+    place = sha256(os.fsencode(f"{os.uname().nodename}:{folder.resolve()}")).hexdigest()[:16]
     mine, known = device_folder(archive, "events", name).name, set(headers)
     of_name: list[Origin] = []
     for found, archived in stored:

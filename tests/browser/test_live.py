@@ -13,9 +13,11 @@ from typing import Any
 
 import pytest
 from browser_tab import Tab, contrasts
+from fakes import network_camera
 from processes import start_run
 
 from fer_edge.palette import COLOURS
+from fer_edge.synthetic_face import face_frame
 
 AWAY = "The device does not answer"
 
@@ -156,6 +158,27 @@ def test_it_comes_back_after_a_restart_and_says_so_while_the_device_is_away(
         one.until(f"document.getElementById('notice').textContent.startsWith('{AWAY}')")
         assert one.text("#state") == "away"
     assert {text for text in one.said if "ERR_" not in text} == set()
+
+
+def test_it_shows_a_run_whose_camera_takes_long_to_open(tab: Callable[..., Tab], tmp_path: Path) -> None:
+    """The page is served before that, and the run is described only then."""
+    one = tab()
+    with network_camera(face_frame) as camera:
+        camera.hang()
+        run = start_run(tmp_path, camera.address(), "--live", "127.0.0.1:0", open_s=60.0)
+        try:
+            assert run.stderr is not None
+            while "the live page is " not in (line := run.stderr.readline()):
+                assert line
+            one.page.goto(re.split(r"[ ,\n]", line.split("the live page is ")[1])[0])
+            one.until("document.getElementById('state').textContent === 'starting'")
+            one.until("document.getElementById('no-face').textContent === 'The camera is being opened.'")
+            camera.go_on()
+            one.until(FACE)
+            assert one.text("#state") == "running"
+        finally:
+            ended(run)
+    assert one.said == []
 
 
 def test_a_device_that_says_nothing_is_noticed(tab: Callable[..., Tab], tmp_path: Path) -> None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 import socket
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
@@ -172,6 +174,33 @@ def test_the_token_is_exchanged_for_an_http_only_cookie_that_does_not_reveal_it(
     assert seen.status == 200
     with shown(secret="another-token-0123456789") as live:
         assert answer(live, "/state", Cookie=cookie_pair)[0].status == 401
+
+
+def test_the_cookies_of_two_machines_behind_one_name_have_names_of_their_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A browser stores them by the host's name alone, and both are reached as localhost through tunnels."""
+    names = []
+    for machine in ("kitchen", "hall"):
+        monkeypatch.setattr("socket.gethostname", lambda machine=machine: machine)
+        with shown(secret=SECRET) as live:
+            authorised, _ = answer(live, "/session", "POST", Authorization=f"Bearer {SECRET}")
+        name = authorised.headers["Set-Cookie"].partition("=")[0]
+        names.append(re.sub(r"\d+", "", name, count=1))
+    assert names[0] != names[1] and all(name.startswith("fer-edge--") for name in names)
+
+
+def test_a_page_whose_server_ends_is_reported_without_what_it_showed(monkeypatch: pytest.MonkeyPatch) -> None:
+    said: list[str] = []
+
+    def broken(_: object) -> None:
+        raise ValueError("happy 0.93")
+
+    monkeypatch.setattr("device.output.live.viewers.Viewers.send_update", broken)
+    with LivePage(PageOptions(Address("127.0.0.1", 0)), SystemClock(), said.append) as live, streamed(live):
+        deadline = time.monotonic() + 10
+        while live.trouble is None and time.monotonic() < deadline:
+            time.sleep(0.05)
+        assert live.trouble == "the page is no longer served (ValueError); start again"
+    assert live.trouble in said and not any("happy" in text for text in said)
 
 
 def test_a_stream_sends_the_full_state_and_then_updates() -> None:

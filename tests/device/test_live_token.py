@@ -24,6 +24,7 @@ from device.address import Address
 from device.config import Settings
 from device.output.allowed_hosts import is_allowed_host, is_loopback, is_same_origin, page_url
 from device.output.live import live_page
+from device.output.live.server import bind_address
 from device.output.live.sink import page_options
 from device.output.live.token import is_in_system_log, matches, new_token, read_or_create_token
 from fer_edge.errors import UsageError
@@ -74,6 +75,33 @@ def test_loopback_addresses(host: str, loopback: bool, shown: str) -> None:
 )
 def test_a_network_page_is_served_by_ip_address_and_own_name(host: str, expected: bool) -> None:
     assert is_allowed_host(host, Address("0.0.0.0", 8780), "Pi") is expected
+
+
+@pytest.mark.parametrize(
+    ("host", "expected"),
+    [
+        ("pi.example.org", True),
+        ("pi", True),
+        ("pi.local:8780", True),
+        ("example.org", False),
+        ("pi.attacker.example", False),
+        ("pi.example.org.attacker.example", False),
+    ],
+)
+def test_a_name_with_a_domain_is_served_as_it_is_and_without_the_domain(host: str, expected: bool) -> None:
+    assert is_allowed_host(host, Address("0.0.0.0", 8780), "Pi.example.org") is expected
+    assert page_url(Address("0.0.0.0", 8780), "Pi.example.org") == "http://Pi.example.org:8780/"
+
+
+def test_all_addresses_of_ipv6_are_those_of_ipv4_too() -> None:
+    """As for the metrics: a telephone may find the IPv4 address first."""
+    sockets = bind_address(Address("::", 0))
+    try:
+        assert {one.family for one in sockets} == {socket.AF_INET, socket.AF_INET6}
+        assert len({one.getsockname()[1] for one in sockets}) == 1
+    finally:
+        for one in sockets:
+            one.close()
 
 
 def test_a_request_without_an_origin_is_allowed() -> None:

@@ -202,6 +202,27 @@ def test_a_slow_viewer_gets_the_full_state_and_a_stuck_one_is_disconnected() -> 
     asyncio.run(lived())
 
 
+def test_a_viewer_that_came_before_the_header_gets_the_full_state_with_it() -> None:
+    """The port is open while the camera opens; only then the run is described."""
+
+    async def lived() -> None:
+        clock = FakeClock(12_500 * MS)
+        view_state = ViewState(clock, 2.0)
+        viewers, early = Viewers(view_state, None, clock), Wire()
+        viewers.add(early)
+        view_state.on_turn(status("starting"))
+        viewers.send_update()
+        view_state.on_event(event("header", labels=["happy", "sad"], camera={"live": True}, name="camera"))
+        look(view_state, clock, 1)
+        viewers.send_update()
+        look(view_state, clock, 1)
+        viewers.send_update()
+        assert [kind for kind, _ in early.taken] == ["whole", "now", "whole", "now"]
+        assert [body["run"]["labels"] for kind, body in early.taken if kind == "whole"] == [None, ["happy", "sad"]]
+
+    asyncio.run(lived())
+
+
 def test_a_silent_loop_is_reported() -> None:
     async def lived() -> None:
         view_state, clock = begun()

@@ -461,6 +461,18 @@ def test_a_later_write_failure_is_logged_once_and_retried(tmp_path: Path, clock:
     assert series(file.read_text())
 
 
+def test_a_path_that_is_no_text_is_reported_as_text(tmp_path: Path, clock: FakeClock, journal: Journal) -> None:
+    """Other outputs send the sentence as UTF-8."""
+    file = tmp_path / os.fsdecode(b"m\xe9") / "a.prom"
+    file.parent.mkdir()
+    with MetricsExporter(counted(clock, journal), file, None, 0.01, [].append) as exposed:
+        exposed.start()
+        shutil.rmtree(file.parent)
+        until(lambda: exposed.trouble is not None)
+        assert exposed.trouble is not None and "m\\udce9" in exposed.trouble and exposed.trouble.isprintable()
+        file.parent.mkdir()
+
+
 def test_a_silent_client_delays_neither_other_clients_nor_the_end(clock: FakeClock, journal: Journal) -> None:
     threads = threading.active_count()
     with ExitStack() as silent:

@@ -299,10 +299,15 @@ def test_the_expression_is_that_of_the_largest_face() -> None:
 @pytest.mark.parametrize("state", [state for state in STATES if state != "running"])
 def test_presence_is_null_while_the_camera_is_not_read(state: str) -> None:
     shown = presence.update_presence(Presence(), [], 0, 1.0)
-    away = body(messages.state(TOPICS, Status(state, "0", "/log"), shown, CLOCK.stamp()))
+    away = body(messages.state(TOPICS, state, shown, CLOCK.stamp()))
     assert (away["state"], away["expression"], away["presence"], away["faces"]) == (state, None, None, None)
-    observed = body(messages.state(TOPICS, Status("running", "0", "/log"), shown, CLOCK.stamp()))
+    observed = body(messages.state(TOPICS, "running", shown, CLOCK.stamp()))
     assert (observed["expression"], observed["presence"], observed["faces"]) == ("none", False, 0)
+
+
+def test_a_problem_that_is_no_text_is_sent_all_the_same() -> None:
+    sent = messages.health(TOPICS, replace(RUNNING, problems=("caf\udce9 is full",)), CLOCK.stamp())
+    assert body(sent)["problems"] == ["caf\udce9 is full"], "escaped, as JSON may be"
 
 
 def test_about_names_the_bundle_and_not_the_camera() -> None:
@@ -467,13 +472,13 @@ RUNNING = Status("running", "0", "/log", health=HEALTH, problems=("the processor
 TOLD = {
     "all": [
         messages.about(TOPICS, event("header", 0, **HEADER)),
-        messages.state(TOPICS, RUNNING, SHOWN, CLOCK.stamp()),
+        messages.state(TOPICS, RUNNING.state, SHOWN, CLOCK.stamp()),
         messages.health(TOPICS, RUNNING, CLOCK.stamp()),
         messages.tally(TOPICS, event("tally", 1, **TALLY)),
     ],
     "nothing": [
         messages.about(TOPICS, event("header", 0, **HEADER)),
-        messages.state(TOPICS, Status("lost", "0", "/log"), Presence(), CLOCK.stamp()),
+        messages.state(TOPICS, "lost", Presence(), CLOCK.stamp()),
         messages.health(TOPICS, Status("lost", "0", "/log", health=replace(HEALTH, temperature_c=None)), CLOCK.stamp()),
         messages.tally(
             TOPICS, event("tally", 1, **{**TALLY, "labels_s": {}, "observed_s": 0.0, "unavailable_s": 60.0})

@@ -176,8 +176,10 @@ def test_the_last_word_of_a_run_tells_a_stop_from_a_failure(error: Exception | N
             one.wait_for(3)
             if error is not None:
                 raise error
-        one.wait_for(1)
-    assert one.messages[-1] == Message("availability", word, 1, True) and one.orderly
+        one.wait_for(2)
+    *_, state, last = one.messages
+    assert state.name == "state" and state.retain and b'"expression":null' in state.payload
+    assert last == Message("availability", word, 1, True) and one.orderly
 
 
 def test_messages_that_a_lost_connection_left_without_an_answer_are_sent_again() -> None:

@@ -116,6 +116,35 @@ def test_every_selection_is_the_same_in_both(
     assert rows or what in ("readings", "episodes", "blind")
 
 
+@pytest.mark.parametrize("what", ["tallies", "episodes", "events"])
+def test_labels_that_differ_in_case_alone_keep_their_values(
+    what: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """DuckDB takes their columns for one. A folder's name became the label of a first bundle."""
+    house = tmp_path / "house"
+    hall = SimulatedDevice(house / "hall", utc_s(START), "hall")
+    hall.start()
+    hall.watch(100, "happy")
+    hall.end()
+    hall.boot(power_off_s=3600.0)
+    hall.start()
+    hall.watch(40, "sad")
+    hall.watch(20, "happy")
+    hall.end()
+    first, *_ = segments(house / "hall")
+    first.write_text(first.read_text().replace('"happy"', '"Happy"'))
+    export(house, tmp_path / "archive")
+    rows = answer(capsys, what, "--json", "--utc", str(house))
+    assert answer(capsys, what, "--json", "--utc", str(tmp_path / "archive")) == rows
+    assert ("Happy" in rows and '"happy"' in rows) or what == "tallies"
+
+
+def test_an_archive_of_a_folder_whose_name_is_no_text(house: Path, tmp_path: Path) -> None:
+    folder = tmp_path / os.fsdecode(b"caf\xe9")
+    shutil.copytree(house, folder)
+    export(folder, tmp_path / "archive")
+
+
 def test_export_of_an_archive_is_the_same_file(house: Path, archive: Path, tmp_path: Path) -> None:
     for folder, name in ((house, "a.csv"), (archive, "b.csv")):
         assert main(["log", "export", "tallies", "--out", str(tmp_path / name), str(folder)]) == 0

@@ -9,6 +9,7 @@ import os
 import re
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ import fer_edge
 from fer_edge.bundle import Bundle
 from fer_edge.cli import main
 from fer_edge.detection.haar import HaarDetector
+from fer_edge.detection.registry import find_detector
 from fer_edge.errors import UsageError
 from fer_edge.events import UNSURE
 from fer_edge.label_priors import stated_prior, training_prior
@@ -169,6 +171,31 @@ def test_far_faces_are_searched_for_by_the_detector_that_can(reader: Reader) -> 
     assert face.xywh is not None and 1300 <= face.xywh[0] <= 1300 + small.shape[1]
     with pytest.raises(UsageError, match="leave out --far"):
         Reader(detector="haar").read(image, far_px=40)
+
+
+@pytest.mark.parametrize("far_px", [0, 1, -1, 15, 40.0, float("nan"), "40"])
+def test_a_size_of_far_faces_that_is_none_is_refused(far_px: Any, reader: Reader) -> None:
+    with pytest.raises(UsageError, match="far_px must be a whole number of 16 or more, not"):
+        reader.read(face_frame(2.0), far_px=far_px)
+
+
+@pytest.mark.parametrize("threads", [0, -1, 1.5, "2"])
+def test_a_number_of_threads_that_is_none_is_refused(threads: Any) -> None:
+    with pytest.raises(UsageError, match="threads must be a whole number of 1 or more, not"):
+        find_detector(threads=threads)
+
+
+def test_readers_in_several_threads_may_share_a_bundle_and_a_detector(bundle_path: Path, blazeface: object) -> None:
+    bundle, detector = Bundle.load(bundle_path), find_detector()
+    frames = [face_frame(at_s) for at_s in (0.0, 2.0, 4.0)]
+    expected = [Reader(bundle, detector).read(frame) for frame in frames]
+
+    def read_often(_: int) -> list[bool]:
+        own = Reader(bundle, detector)
+        return [own.read(frame) == answer for _ in range(30) for frame, answer in zip(frames, expected, strict=True)]
+
+    with ThreadPoolExecutor(4) as pool:
+        assert all(all(answers) for answers in pool.map(read_often, range(4)))
 
 
 def example() -> str:

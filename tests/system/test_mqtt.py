@@ -85,7 +85,9 @@ def test_a_run_publishes_every_topic(broker: Mosquitto, tmp_path: Path) -> None:
         (tally,) = listener.of("tally")
         (line,) = [json.loads(e.line()) for e in journal_events(tmp_path / "log") if e.kind == "tally"]
         assert line.items() <= tally.items() and tally["majority"] in {*about["labels"], "unsure"}
-        assert [s["presence"] for s in listener.of("state")][-1] is True
+        *states, last = listener.of("state")
+        assert states[-1]["presence"] is True and states[-1]["state"] == "running"
+        assert (last["state"], last["expression"], last["presence"], last["faces"]) == ("stopping", None, None, None)
         assert listener.of("reading")[0]["xywh"] and listener.of("health")[0]["problems"] == []
 
         # Who comes later finds what the broker keeps, and neither minutes nor readings.

@@ -169,4 +169,4 @@ def _episode(body: EpisodeBody, mono_s: float) -> dict[str, Any]:
 
 def _encoded(value: Mapping[str, Any]) -> bytes:
     """The value as JSON on one line, UTF-8."""
-    return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
+    return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode(errors="replace")

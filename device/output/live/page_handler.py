@@ -5,8 +5,10 @@ The page and its scripts hold no data and are served to anybody who reaches the 
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -98,8 +100,12 @@ class PageHandler(RequestHandler):
         return given.strip() if scheme.lower() == "bearer" else ""
 
     def cookie_name(self) -> str:
-        """The cookie's name, with the port: browsers store cookies by host alone, and a machine may have two cameras."""
-        return f"fer-edge-{self.context.address.port}"
+        """The cookie's name, with the port and a digest of the machine's identity.
+
+        Browsers store cookies by the host's name alone. A machine may have two cameras, and a tunnel or a proxy may give two
+        machines one name.
+        """
+        return f"fer-edge-{self.context.address.port}-{_digest_of_machine(self.context.machine)}"
 
     def write_error(self, status_code: int, **_: Any) -> None:
         for name, value in _STATUS_HEADERS.get(status_code, {}).items():
@@ -110,6 +116,15 @@ class PageHandler(RequestHandler):
     def log_exception(self, kind: Any, error: Any, trace: Any) -> None:  # noqa: ARG002
         if not isinstance(error, HTTPError | StreamClosedError):
             self.context.log(f"{self.context.name} could not answer: {clean(repr(error))}")
+
+
+@cache
+def _digest_of_machine(name: str) -> str:
+    try:
+        ident = Path("/etc/machine-id").read_text(encoding="ascii", errors="replace").strip()
+    except OSError:
+        ident = ""
+    return hashlib.sha256(f"fer-edge: {name} {ident}".encode(errors="replace")).hexdigest()[:8]
 
 
 class FileHandler(PageHandler):

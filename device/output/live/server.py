@@ -29,9 +29,12 @@ _STREAM_END_S = 0.05  # for the streams to end in the way of HTTP
 
 
 def bind_address(address: Address, page: str = "the live page", flag: str = "--live HOST:PORT") -> list[socket.socket]:
-    """The listening sockets of the address, all on one port. Raises UsageError where it is not available."""
+    """The listening sockets of the address, all on one port; of `::` those of IPv4 too.
+
+    Raises UsageError where it is not available.
+    """
     try:
-        return bind_sockets(address.port, address.host)
+        return bind_sockets(address.port, None if address.host == "::" else address.host)
     except (OSError, UnicodeError) as error:
         text = getattr(error, "strerror", None) or str(error)
         raise UsageError(
@@ -41,9 +44,10 @@ def bind_address(address: Address, page: str = "the live page", flag: str = "--l
 
 
 class Server:
-    """Serves on `sockets` between `start` and `stop`, which the caller's thread calls. `log` receives a failure.
+    """Serves on `sockets` between `start` and `stop`, which the caller's thread calls.
 
-    `viewers` are those whose streams are fed; None for a page without streams.
+    Where it ends by itself, `log` receives the reason, which is `trouble` from then on. `viewers` are those whose streams are
+    fed; None for a page without streams.
     """
 
     def __init__(
@@ -58,6 +62,7 @@ class Server:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stop: asyncio.Event | None = None
         self._started = threading.Event()
+        self.trouble: str | None = None
 
     def start(self) -> None:
         """Returns once it serves."""
@@ -78,7 +83,9 @@ class Server:
         try:
             asyncio.run(self._serve())
         except Exception as error:  # any error: the run continues without its page
-            self._log(f"the page has stopped: {error!r}")
+            # not the error's own text: that of an encoder holds the whole message
+            self.trouble = f"the page is no longer served ({type(error).__name__}); start again"
+            self._log(self.trouble)
         finally:
             for open_socket in self._sockets:
                 open_socket.close()

@@ -24,6 +24,7 @@ from device.output.live.viewers import Viewers
 from device.output.minute_log import MinuteLog
 from fer_edge.errors import UsageError
 from fer_edge.events import Event
+from fer_edge.text_cleaning import clean
 
 if TYPE_CHECKING:
     from device.camera.frame import Frame
@@ -75,7 +76,12 @@ class LivePage:
         self.pictures = None if options.pixels_s is None else PixelatedPictures(clock, options.pixels_s)
         self.view_state = ViewState(clock, options.patience_s, self.pictures, options.storing)
         self._server: Server | None = None
-        self.trouble: str | None = None  # why the page is no longer updated
+        self._update_trouble: str | None = None
+
+    @property
+    def trouble(self) -> str | None:
+        """Why the page is no longer updated or served; None while it is."""
+        return self._update_trouble or (self._server.trouble if self._server is not None else None)
 
     def __enter__(self) -> Self:
         secret = self._options.token_of()
@@ -119,10 +125,10 @@ class LivePage:
 
     def _try(self, update: Callable[[], None]) -> None:
         """Runs an update; the first failure is logged and ends all updates, because the run must continue."""
-        if self.trouble:
+        if self._update_trouble:
             return
         try:
             update()
         except Exception as error:
-            self.trouble = f"the live page is no longer updated: {error!r}"
-            self._log(self.trouble)
+            self._update_trouble = f"the live page is no longer updated: {clean(repr(error))}"
+            self._log(self._update_trouble)

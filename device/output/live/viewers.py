@@ -35,9 +35,10 @@ class Stream(Protocol):
 
 @dataclass(slots=True, eq=False)
 class Viewer:
-    """One open stream. `behind`: it missed a message, and the next one must hold the full state."""
+    """One open stream. `behind`: it missed a message, or the run's header came, and the next one must hold the full state."""
 
     stream: Stream
+    has_header: bool = False
     pending_write: asyncio.Future[None] | None = None
     write_started_ns: int = 0
     behind: bool = False
@@ -68,6 +69,7 @@ class Viewers:
         self._all.add(viewer)
         self._view_state.watched = True
         self._any.set()
+        viewer.has_header = self._view_state.latest.header is not None
         self._write(viewer, message.server_sent_event("whole", self.full_state()))
         return viewer
 
@@ -106,6 +108,8 @@ class Viewers:
         full_data = b""
         self._last_snapshot, self._last_sent_ns = snapshot, now_ns
         for viewer in tuple(self._all):
+            if snapshot.header is not None and not viewer.has_header:  # it came while the camera opened
+                viewer.has_header, viewer.behind = True, True
             if viewer.pending_write is not None and not viewer.pending_write.done():
                 viewer.behind = True
                 if now_ns - viewer.write_started_ns > _WRITE_TIMEOUT_S * 1e9:

@@ -16,6 +16,7 @@ from device.address import Address
 from device.output.metrics.prometheus_collector import PrometheusCollector
 from device.output.metrics.run_metrics import RunMetrics
 from fer_edge.errors import UsageError
+from fer_edge.text_cleaning import clean
 
 if TYPE_CHECKING:
     from device.output.metrics.server import MetricsServer
@@ -111,6 +112,9 @@ class MetricsExporter:
             self._write(path)
             self.trouble = None
         except OSError as error:
-            before, self.trouble = self.trouble, f"the metrics file {path} cannot be written ({error.strerror})"
+            before, self.trouble = (
+                self.trouble,
+                clean(f"the metrics file {path} cannot be written ({error.strerror})", 400),
+            )
             if before is None:
                 self._log(f"{self.trouble}; it is tried again")

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 _ABOUT = ("software", "bundle", "runtime", "detector", "labels", "settings")
 ONLINE, OFFLINE, STOPPED = "online", "offline", "stopped"
+ENDED = "stopping"  # the last state of a run
 
 
 class DerivedValues(TypedDict):
@@ -42,12 +43,12 @@ def about(topics: Topics, header: Event) -> MqttMessage:
     return _retained("about", topics, {name: header.body[name] for name in _ABOUT})
 
 
-def state(topics: Topics, status: Status, present: Presence, at: Stamp) -> MqttMessage:
-    """The state of the instance and what its camera shows: null while the camera is not read, or before the first frame."""
-    running = status.state == "running"
+def state(topics: Topics, word: str, present: Presence, at: Stamp) -> MqttMessage:
+    """The state of the instance, one of STATES, and what its camera shows: null while it is not read, or before a frame."""
+    running = word == "running"
     expression, faces = (present.expression.value, present.faces.value) if running else (None, None)
     presence = None if expression is None else expression != NO_FACE
-    body = {"state": status.state, "expression": expression, "presence": presence, "faces": faces}
+    body = {"state": word, "expression": expression, "presence": presence, "faces": faces}
     return _retained("state", topics, {**body, **_timestamps(at)})
 
 
@@ -100,5 +101,8 @@ def _timestamps(at: Stamp) -> dict[str, str | float]:
 
 
 def _retained(kind: str, topics: Topics, body: Mapping[str, object]) -> MqttMessage:
-    payload = json.dumps(body, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
+    # a text of another party that is no Unicode must not end the run
+    payload = json.dumps(body, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode(
+        errors="backslashreplace"
+    )
     return MqttMessage(kind, topics.topic(kind), payload, retain=True)

@@ -122,7 +122,7 @@ class MqttPublisher:
             return
         at = self._clock.stamp()
         if repeat or state != self._last_state:
-            self.outbox.put(messages.state(self.topics, status, self._presence, at))
+            self.outbox.put(messages.state(self.topics, status.state, self._presence, at))
         if repeat or problems != self._last_problems:
             self.outbox.put(messages.health(self.topics, status, at))
         if repeat:
@@ -144,6 +144,8 @@ class MqttPublisher:
         self._open = False
         if self._connection.ident is None:
             return
+        # the broker retains it: nobody shall read the last expression as the present one
+        self.outbox.put(messages.state(self.topics, messages.ENDED, presence.Presence(), self._clock.stamp()))
         word = messages.STOPPED if kind is None else messages.OFFLINE  # a failed run is restarted by a service manager
         self._connection.close(messages.availability(self.topics, word), CLOSE_TIMEOUT_S)
         counts = self.outbox.unacknowledged_counts()

@@ -17,6 +17,7 @@ const ANNOUNCE_MS = 10000; // between two announcements to a screen reader
 const chart = new Chart();
 const dayChart = new DayChart();
 let run = null;
+let isOpening = false; // the camera of a run, which is described once it is open
 let now = null;
 let lastMessageMs = 0; // performance.now() of the last message or request
 let lastUpdateMs = 0; // of the data that is shown
@@ -71,9 +72,11 @@ function handleMessage(kind, data) {
   byId("main").classList.remove("away");
   if (kind === "whole") startRun(data);
   now = data.now;
-  if (run) dayChart.setClock(now, run.camera.live);
-  if (data.columns.length) chart.addColumns(data.columns);
-  if (data.day.length) dayChart.addColumns(data.day);
+  if (!isOpening) {
+    if (run) dayChart.setClock(now, run.camera.live);
+    if (data.columns.length) chart.addColumns(data.columns);
+    if (data.day.length) dayChart.addColumns(data.day);
+  }
   lastUpdateMs = lastMessageMs;
   render();
 }
@@ -83,7 +86,8 @@ function startRun(data) {
   if (isOther) restartText = "The run was restarted: track numbers begin again.";
   byId("storing").hidden = !data.run.storing;
   setText(byId("storing"), data.run.storing);
-  if (!data.run.labels) return;
+  isOpening = !data.run.labels;
+  if (isOpening) return;
   const sameBoot = run?.boot === data.run.boot;
   chart.startRun(data.run.labels, data.column_s, data.columns_kept, sameBoot);
   dayChart.startRun(data.run.labels, data.bar_s, data.bars_kept, sameBoot);
@@ -108,6 +112,12 @@ function showDisconnected(error) {
 }
 
 function render() {
+  if (isOpening) {
+    showState("starting", "wait");
+    showNotice(restartText, "wait");
+    showNoFace("The camera is being opened.");
+    return;
+  }
   if (!run) return;
   const [word, tone] = STATES[now.state] ?? ["starting", "wait"];
   const ended = Boolean(now.ended);
