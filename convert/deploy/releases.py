@@ -25,6 +25,8 @@ _SCRIPTS = ("base", "others", "inspect", "release", "service")
 _TURN_S = 0.3  # between two looks for the first line, in service.sh
 _INSTALL_LIMIT_S = 1800.0  # on a Zero, over a slow network
 _NO_LINE, _BUNDLE = 4, 5  # exit codes of the scripts
+# as sh and its tools say it
+_FULL_DISK = ("No space left on device", "write error", "I/O error", "Disk quota exceeded")
 
 
 class NoFirstLine(StepFailed):
@@ -235,6 +237,8 @@ class Releases:
             text = " / ".join(lines)
             if failed.code == _NO_LINE:
                 raise NoFirstLine(text, failed.code) from failed
+            if any(sign in text for sign in _FULL_DISK):
+                text += f"; is the disk there full? `df -h {HOME} /etc` shows it, and the same command continues"
             raise (BundleRefused if failed.code == _BUNDLE else UsageError)(text) from failed
 
 

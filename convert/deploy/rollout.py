@@ -244,7 +244,7 @@ def _undo(releases: Releases, result: DeployResult, error: FerEdgeError, switche
     except UsageError as second_error:
         return NotRunning(
             f"{did_not}; the state before it could not be restored completely: {second_error}; mend that on "
-            f"{result.host}, where a full disk is the usual reason, and then `fer-edge deploy --rollback` restores it"
+            f"{result.host}, and then `fer-edge deploy --rollback` restores it"
         )
     if restored is None and not switched:
         return UsageError(f"{did_not}; nothing was changed, {result.previous or 'nothing'} stays in use")

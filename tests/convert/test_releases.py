@@ -12,13 +12,14 @@ from pathlib import Path
 
 import pytest
 
+from convert.deploy import rollout
 from convert.deploy.bounded_output import BoundedOutput, OutputTooLong, run_bounded
 from convert.deploy.doctor_answer import DoctorAnswer
 from convert.deploy.operations import TargetStatus
 from convert.deploy.payload import PayloadOptions
 from convert.deploy.plan import DeployPlan, DeployResult
 from convert.deploy.progress import StepLog
-from convert.deploy.releases import HOME, Instance
+from convert.deploy.releases import HOME, Instance, Releases, RestoredRelease
 from convert.deploy.rollout import deploy
 from convert.deploy.ssh import ScriptOutput, rsync_count
 from convert.deploy.ssh_address import SshAddress
@@ -81,6 +82,31 @@ def test_settings_with_another_name_are_not_deployed(tmp_path: Path, instance: s
     with pytest.raises(UsageError) as refused:
         deploy(plan, DeployResult("pi", StepLog(print)), print)
     assert str(refused.value) == f'{file} has `name = "{named}"`, but this deploys {instance}: {remedy}'
+
+
+class FullTarget(Releases):
+    """Releases on a target whose disk is full: the state before the switch could not be saved, and so nothing was changed."""
+
+    def __init__(self) -> None:
+        self.instance = Instance()
+
+    def undo_switch(self) -> RestoredRelease | None:
+        return None
+
+
+def test_a_switch_that_changed_nothing_is_reported_as_that() -> None:
+    """Of a release that was in use already, the same answer means that it does not come up."""
+    result = DeployResult("pi", StepLog(print), release="0.2-b", previous="0.1-a")
+    error = UsageError("No space left on device")
+    undone = rollout._undo(FullTarget(), result, error, switched=False)
+    assert undone.exit_code == UsageError.exit_code
+    expected = (
+        "release 0.2-b could not be switched to: No space left on device; nothing was changed, 0.1-a stays in use"
+    )
+    assert str(undone) == expected
+    assert "which was in use already, does not come up" in str(
+        rollout._undo(FullTarget(), result, error, switched=True)
+    )
 
 
 WRONG_ANSWERS: list[dict[str, tuple[str, ...]]] = [

@@ -294,6 +294,7 @@ def test_a_full_disk_leaves_the_old_release_serving(pi: Target, later: Path) -> 
         pi.sh(filled % 20_000)  # meanwhile another process fills the disk
         messages = remaining_messages(process)
     assert process.returncode == 2 and "No space left on device" in messages and "Traceback" not in messages, messages
+    assert "is the disk there full?" in messages
     pi.sh("rm /opt/fer-edge/filler")
     assert is_serving(pi) == before and status(pi)["health"]["healthy"]
 
