@@ -3,7 +3,7 @@
 MODELS = edge nano $(if $(LARGE)$(wildcard models/large/bundle.json),large) paper
 PYTHON ?= $(shell for v in 3.11 3.12 3.13 3; do python$$v -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))' 2>/dev/null && echo python$$v && break; done)
 VENV   := .venv
-BIN    := $(CURDIR)/$(VENV)/bin
+BIN    := $(VENV)/bin
 PIP_SHOWN := $(BIN)/python -m pip --disable-pip-version-check
 PIP    := $(PIP_SHOWN) -q
 
@@ -115,8 +115,9 @@ train-large-crops: train-edge-crops
 	$(call STEP,large-crops) --preset large-crops --init $(RUNS)/large --teacher $(RUNS)/large $(RUNS)/edge-crops
 
 # make release-edge FER2013=… RUN=… writes models/edge from a trained float model (a folder of convert.train).
-# edge-votes has FER+'s eight classes: VOTES=table of FER+ votes (convert/README.md) for release-, bundle- and runtimes-edge-votes
-# make release-models FER2013=… EDGE=… NANO=… does this for all that are named, then measures the comparison and writes the README's figures.
+# VOTES=table of FER+ votes (convert/README.md): for edge-votes, which has FER+'s eight classes, and for edge and edge-mixed, which
+# are judged by the raters' majority too
+# make release-models FER2013=… EDGE=… NANO=… VOTES=… does this for all that are named, then measures the comparison and writes the README's figures.
 release-models: peers $(if $(EDGE_VOTES),bundle-edge-votes)  ## FER2013=data set EDGE=folder of convert.train NANO= LARGE= EDGE_VOTES=the same
 	@$(BIN)/python -m convert.readme
 
@@ -136,12 +137,12 @@ rounding = $(if $(filter %-nano,$@),--weight-rounding error)
 crop_faces = 3589
 bundle-% release-%: $(VENV)/.host detectors
 	@test -n "$(FER2013)" -a -n "$(release)" || { echo "make release-$* FER2013=data set RUN=folder of convert.train" >&2; exit 2; }
-	@test -n "$(VOTES)" -o -z "$(votes)$(filter edge-mixed,$*)" || { echo "make $@ needs VOTES=table of FER+ votes" >&2; exit 2; }
+	@test -n "$(VOTES)" -o -z "$(votes)$(filter edge edge-mixed,$*)" || { echo "make $@ needs VOTES=table of FER+ votes" >&2; exit 2; }
 	@test -f $(release)/synthetic.npz || $(BIN)/python -m convert.synthesize $(release)/model.keras
 	@$(BIN)/python -m convert.quantize --model $(release) --name $* --data $(FER2013) $(votes) $(rounding) --out models/$* --threads 2
 	@test "$*" != edge-mixed || $(BIN)/python -m convert.thresholds models/$* --data $(FER2013) --votes $(VOTES)
 	@$(BIN)/python -m convert.evaluate models/$* --data $(FER2013) $(votes) --out models/$*/report >/dev/null
-	@test -z "$(VOTES)" -o -z "$(filter edge edge-mixed,$*)" || $(BIN)/python -m convert.evaluate models/$* --data $(FER2013) --votes $(VOTES) --out models/$*/report/votes >/dev/null
+	@test -z "$(filter edge edge-mixed,$*)" || $(BIN)/python -m convert.evaluate models/$* --data $(FER2013) --votes $(VOTES) --out models/$*/report/votes >/dev/null
 	@$(BIN)/python -m convert.layers models/$* --data $(FER2013) $(votes) --out models/$*/report >/dev/null
 	@$(BIN)/python -m convert.crops --data $(FER2013) $(votes) --bundle models/$* --sweep --n $(crop_faces) --out models/$*/report/crops.json
 

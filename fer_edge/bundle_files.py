@@ -23,9 +23,17 @@ def sha256_of(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+_OWN = ("model.tflite", "golden.npz", "parity.json", "calibration.json", "history.json", "synthetic.npz", "CARD.md")
+
+
+def is_of_bundle(name: str) -> bool:
+    """Whether a file of this name in a bundle's folder is the bundle's own, and no file that someone else put there."""
+    return name in _OWN or name == "bundle.json" or name.startswith("float.")
+
+
 def file_entries(folder: Path) -> dict[str, FileEntry]:
-    """Size and hash of each file in a bundle's folder but bundle.json itself, as bundle.json lists them."""
-    names = sorted(p.name for p in folder.iterdir() if p.is_file() and p.name != "bundle.json")
+    """Size and hash of each file of a bundle but bundle.json itself, as bundle.json lists them."""
+    names = sorted(p.name for p in folder.iterdir() if p.is_file() and is_of_bundle(p.name) and p.name != "bundle.json")
     return {name: FileEntry((folder / name).stat().st_size, sha256_of(folder / name)) for name in names}
 
 
@@ -33,8 +41,9 @@ def file_entries(folder: Path) -> dict[str, FileEntry]:
 def replaced_folder(folder: Path) -> Iterator[Path]:
     """A fresh folder beside `folder` to write to; it replaces `folder` when the block ends without an error.
 
-    On an error, and when the process is terminated, `folder` stays as it was and the fresh folder is removed. Raises
-    UsageError when `folder` exists and is not a bundle: it would be lost.
+    What `folder` holds besides a bundle's files goes into it first; of a link, the folder that it names is replaced. On an
+    error, and when the process is terminated, `folder` stays as it was and the fresh folder is removed. Raises UsageError as
+    `refuse_unless_bundle`.
     """
     with cleaned_up_when_terminated(), _replaced_folder(folder) as fresh:
         yield fresh
@@ -44,13 +53,18 @@ def replaced_folder(folder: Path) -> Iterator[Path]:
 def _replaced_folder(folder: Path) -> Iterator[Path]:
     """See `replaced_folder`, which also cleans up when the process is terminated."""
     refuse_unless_bundle(folder)
-    folder = folder.absolute()
+    folder = folder.resolve()
     folder.parent.mkdir(parents=True, exist_ok=True)
     fresh = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
     try:
         fresh.chmod(0o755)
+        for other in (found for found in _listed(folder) if not is_of_bundle(found.name)):
+            if other.is_dir() and not other.is_symlink():
+                shutil.copytree(other, fresh / other.name, symlinks=True)
+            else:
+                shutil.copy2(other, fresh / other.name, follow_symlinks=False)
         yield fresh
-        for file in (found for found in fresh.rglob("*") if found.is_file()):
+        for file in (found for found in fresh.rglob("*") if found.is_file() and not found.is_symlink()):
             sync_to_disk(file)
         if folder.exists():
             old = Path(tempfile.mkdtemp(prefix=f".{folder.name}.old.", dir=folder.parent))
@@ -70,12 +84,28 @@ def _replaced_folder(folder: Path) -> Iterator[Path]:
             shutil.rmtree(fresh)
 
 
+def _listed(folder: Path) -> list[Path]:
+    return sorted(folder.iterdir()) if folder.is_dir() else []
+
+
 def refuse_unless_bundle(folder: Path) -> None:
-    """Raises UsageError when `folder` exists and is neither empty nor a bundle, so that no other files are replaced."""
+    """Raises UsageError when `folder` exists and is neither empty nor a bundle, so that no other files are replaced.
+
+    Also as `refuse_from_inside`.
+    """
+    refuse_from_inside(folder)
     if not folder.exists() or (folder / "bundle.json").is_file():
         return
     if not folder.is_dir() or any(folder.iterdir()):
         raise UsageError(f"{folder} exists and is not a bundle; name a new folder with --out")
+
+
+def refuse_from_inside(folder: Path) -> None:
+    """Raises UsageError when the current folder is in `folder`: a shell would be left in the deleted folder of before."""
+    if folder.is_dir() and Path.cwd().is_relative_to(folder.resolve()):
+        raise UsageError(
+            f"{folder} is replaced as a whole, and the current folder is in it; run this from outside of it"
+        )
 
 
 def checked_content(folder: Path, name: str, files: Mapping[str, FileEntry]) -> bytes:

@@ -1,4 +1,4 @@
-"""A file of settings in TOML, read within bounds."""
+"""A file of settings or margins in TOML, read within bounds."""
 
 from __future__ import annotations
 
@@ -12,19 +12,22 @@ from fer_edge.limits import SETTINGS_BYTES
 from fer_edge.text_cleaning import clean
 
 
-def read_toml(path: Path) -> tuple[dict[str, Any], str]:
-    """The values by name, and the text. Raises UsageError with the file's line where the file is not TOML, or too long."""
+def read_toml(path: Path, what: str = "settings") -> tuple[dict[str, Any], str]:
+    """The values by name, and the text; `what` it holds is said in messages.
+
+    Raises UsageError, with the file's line where it is known, for a file that cannot be read, is no TOML, or is too long.
+    """
     import tomllib
 
     try:
         with path.open("rb") as file:
             content = read_bounded(file, SETTINGS_BYTES)
         if len(content) > SETTINGS_BYTES:
-            raise UsageError(f"{path} has more than {SETTINGS_BYTES:,} bytes; a settings file has 10,000 at most")
+            raise UsageError(f"{path} has more than {SETTINGS_BYTES:,} bytes; a file of {what} has 10,000 at most")
         text = content.decode("utf-8-sig")  # some editors write a byte order mark
         return tomllib.loads(text), text
     except OSError as error:
-        raise UsageError(f"the settings in {path} cannot be read: {error.strerror}") from error
+        raise UsageError(f"the {what} in {path} cannot be read: {error.strerror}") from error
     except UnicodeDecodeError as error:
         raise UsageError(f"{path} is not UTF-8 text ({error.reason} at byte {error.start})") from error
     except tomllib.TOMLDecodeError as error:

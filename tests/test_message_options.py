@@ -71,6 +71,8 @@ PRINTED_BY = {
     "fer_edge/commands/collect.py": ["collect"],
     "fer_edge/commands/collect.py --port": ["collect review"],
     "fer_edge/commands/demo.py": ["run"],  # what to type next
+    "fer_edge/commands/demo.py --duration": ["demo"],
+    "fer_edge/commands/demo.py --out": ["demo"],
     "fer_edge/commands/deploy.py --from": ["deploy"],
     "fer_edge/commands/deploy.py --rollback": ["deploy"],
     "fer_edge/commands/deploy.py": ["status"],
@@ -79,6 +81,7 @@ PRINTED_BY = {
     "fer_edge/commands/log_options.py": ["log export episodes"],
     "fer_edge/commands/log_rows.py": ["log export episodes"],
     "fer_edge/commands/predict.py": ["predict"],
+    "fer_edge/commands/service.py": ["service install"],
     "fer_edge/commands/vision_arguments.py": RUNS,
     "fer_edge/detection/registry.py": [*RUNS, "label", "predict", "bench", "convert.crops"],
     "fer_edge/log/aggregation.py": ["log summary", "log plot"],

@@ -14,18 +14,20 @@ from convert.parity.reports import Report
 from convert.report.model_card import bundle_card
 from convert.train.history import TrainingHistory
 from fer_edge.bundle import Bundle
-from fer_edge.bundle_files import file_entries, replaced_folder
+from fer_edge.bundle_files import file_entries, is_of_bundle, refuse_from_inside, replaced_folder
 from fer_edge.bundle_spec import BundleSpec, RuntimeClaim
 from fer_edge.errors import UsageError
 from fer_edge.shipped_bundles import bundle_folder
 
 
 def require_own_copy(path: Path) -> None:
-    """Raises UsageError when `path` names a bundle that comes with the package: a command may not change it there.
+    """Raises UsageError when `path` names a bundle that comes with the package: a command may not change it there. Also as
+    `refuse_from_inside`, before the work.
 
     A folder of a checkout is changed when its path is given, not when the name alone is.
     """
     folder = bundle_folder(path)
+    refuse_from_inside(folder)
     if folder != path or folder.resolve().is_relative_to(Path(fer_edge.__file__).parent):
         raise UsageError(
             f"{path} is a bundle that comes with fer-edge, and this command would change it: copy {folder}, and name the copy"
@@ -40,7 +42,8 @@ def update_bundle(folder: Path, change: Callable[[Path, BundleSpec], BundleSpec]
     """
     bundle = Bundle.load(folder)
     with replaced_folder(bundle.path) as fresh:
-        shutil.copytree(bundle.path, fresh, dirs_exist_ok=True)
+        for name in (found.name for found in bundle.path.iterdir() if is_of_bundle(found.name)):
+            shutil.copy2(bundle.path / name, fresh / name)
         spec = replace(change(fresh, bundle.spec), files=file_entries(fresh))
         write_spec(fresh, spec)
         Bundle.load(fresh)

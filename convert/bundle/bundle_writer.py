@@ -40,7 +40,9 @@ from fer_edge.bundle_spec import (
     TensorQuantization,
 )
 from fer_edge.classifier import Classifier
+from fer_edge.console import notice
 from fer_edge.face_crop import PREPROCESS_ID
+from fer_edge.folder_files import in_sentence
 from fer_edge.thresholds import Thresholds
 
 PACKAGES = ("tensorflow", "tensorflow-cpu", "keras", "numpy", "ai-edge-litert", "litert-quantizer")
@@ -59,9 +61,11 @@ class BundleDraft:
     samples: Samples | None = None
 
     def write(self, out: Path) -> Bundle:
-        """The bundle, written to `out`, which is replaced whole or left as it was."""
+        """The bundle, written to `out`, which is replaced whole or left as it was. What else is in it stays, and is named."""
         history = self.model.source.history
         with replaced_folder(out) as folder:
+            if others := sorted(found.name for found in folder.iterdir()):
+                notice(f"{out} keeps {in_sentence(others)}, which may tell of the bundle before")
             (folder / "model.tflite").write_bytes(self.model.content)
             if self.float_file:
                 shutil.copyfile(self.float_file, folder / f"float{self.float_file.suffix}")

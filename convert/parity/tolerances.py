@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import difflib
-import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from fer_edge.errors import UsageError
+from fer_edge.toml_file import read_toml
 
 DEFAULTS = Path(__file__).with_name("margins.toml")
 
@@ -52,12 +52,7 @@ class Margins:
 
 def _read(path: Path) -> dict[str, Any]:
     """The values of a TOML file's tables, by `table_key`."""
-    try:
-        tables = tomllib.loads(path.read_text())
-    except OSError as error:
-        raise UsageError(f"{path} cannot be read: {error.strerror}") from error
-    except ValueError as error:
-        raise UsageError(f"{path} is not valid TOML: {error}") from error
+    tables, _ = read_toml(path, "margins")
     if loose := [key for key, table in tables.items() if not isinstance(table, dict)]:
         raise UsageError(f"{path}: {loose[0]} is outside a table; convert/parity/margins.toml shows where it belongs")
     return {f"{name}_{key}": value for name, table in tables.items() for key, value in table.items()}

@@ -11,6 +11,7 @@ is used unchanged, and compared with the float model that --float names.
 from __future__ import annotations
 
 import json
+import shlex
 import sys
 from pathlib import Path
 
@@ -143,7 +144,7 @@ def main(argv: list[str] | None = None, prog: str = "python -m convert.quantize"
         bundle, report = make_bundle(source, out, options, against=against)
         result_output(json.dumps(report.to_json(), indent=1) if args.json else report_table(report))
         size, kind = bundle.model.stat().st_size, bundle.spec.quantization.scheme
-        notice(f"{out}: {size:,} bytes in {kind}; `fer-edge run --bundle {out}` uses it")
+        notice(f"{out}: {size:,} bytes in {kind}; `fer-edge run --bundle {shlex.quote(str(out))}` uses it")
         if report.open_reason:
             message(f"warning: {report.open_reason}; the bundle was written all the same")
         return 0

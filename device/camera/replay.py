@@ -26,6 +26,10 @@ if TYPE_CHECKING:
 _ASSUMED_FPS = 25.0  # of a recording that states no rate; FFmpeg assumes the same
 _MOST_FPS = 1e6  # a stated rate beyond is none
 _MOST_POSITION_MS = 1e12
+_GAP_S, _GAP_INTERVALS = (
+    1.0,
+    10.0,
+)  # a longer time without a frame, in seconds and in intervals of the frame rate, is named
 _WHOLE_SHARE = 0.95  # share of the stated frames or length from which a recording counts as read to its end
 _JPEG_START = b"\xff\xd8\xff"
 
@@ -43,6 +47,11 @@ def is_raw_video(path: Path) -> bool:
 
 
 ASSUMED_TEXT = f"is a raw recording without times: {_ASSUMED_FPS:g} frames/s are assumed; give its rate with --raw-fps"
+
+
+def gap_text(gap_s: tuple[float, float]) -> str:
+    """A sentence's end on a recording: where it has no frame for long. A variable rate, or a part that is damaged."""
+    return f"has no frame from {gap_s[0]:.1f} to {gap_s[1]:.1f} s"
 
 
 class VideoFile:
@@ -67,6 +76,8 @@ class VideoFile:
         self._seq, self._last_ns, self._frame_interval_ns = 0, -1, 0
         self._size = (0, 0)
         self.fps, self.reported_frames = 0.0, 0
+        # the longest time without a frame, in seconds of the video, where it is unusually long
+        self.gap_s: tuple[float, float] | None = None
 
     @property
     def frame_interval_s(self) -> float:
@@ -98,7 +109,7 @@ class VideoFile:
         frames = self._reader.get(cv2.CAP_PROP_FRAME_COUNT) - self.fps * matroska_start_s(self._path)
         self.reported_frames = round(frames) if 0 < frames < math.inf else 0
         self._frame_interval_ns = round(1e9 / (self.fps or _ASSUMED_FPS))
-        self._start_ns, self._last_ns = None, -1
+        self._start_ns, self._last_ns, self.gap_s = None, -1, None
         self._size = (self._first.shape[1], self._first.shape[0])
 
     def read(self) -> Frame | None:
@@ -115,6 +126,8 @@ class VideoFile:
                     self._log(
                         f"{self._path.name} ended after {self._seq} frames; its container states {self.reported_frames}"
                     )
+                elif self.gap_s is not None:
+                    self._log(f"{self._path.name} {gap_text(self.gap_s)}")
                 raise
         position_ms = self._reader.get(cv2.CAP_PROP_POS_MSEC)
         at_ns = round(position_ms * 1e6) if 0 <= position_ms < _MOST_POSITION_MS else -1
@@ -122,11 +135,17 @@ class VideoFile:
             at_ns = self._seq * self._frame_interval_ns
         elif at_ns <= self._last_ns:  # some containers have no times; the frame rate is used instead
             at_ns = self._last_ns + self._frame_interval_ns if self._seq else 0
+        self._note_gap(self._last_ns / 1e9, at_ns / 1e9)
         self._last_ns = at_ns
         if self._start_ns is None:
             self._start_ns = self._clock.mono_ns()
         seq, self._seq = self._seq, self._seq + 1
         return None if gray is None else Frame(seq, self._start_ns + at_ns, gray)
+
+    def _note_gap(self, before_s: float, at_s: float) -> None:
+        known_s = self.gap_s[1] - self.gap_s[0] if self.gap_s else max(_GAP_S, _GAP_INTERVALS * self.frame_interval_s)
+        if self._seq and at_s - before_s > known_s:
+            self.gap_s = before_s, at_s
 
     def is_whole(self, frames: int, seconds: float) -> bool:
         """Whether the container's frames were read, or its seconds where its number of frames is only approximate.

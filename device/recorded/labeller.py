@@ -202,6 +202,7 @@ class Labeller:
                 seconds=round(time_s + last_s, 6),
                 whole=source.is_whole(frames, time_s + last_s),
                 rows=RowCount(written, tuple(columns(labels))),
+                gap_s=source.gap_s,
             )
             table.add_summary(summary)
         if options.annotate:

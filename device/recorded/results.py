@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from device.camera.replay import ASSUMED_TEXT
+from device.camera.replay import ASSUMED_TEXT, gap_text
 from device.recorded.files import LabelOptions, Recording, finished_result, has_result_of_other_file
 from device.recorded.labeller import LabelOutcome
 from device.recorded.progress import Progress
@@ -106,6 +106,8 @@ class Results:
         if summary is not None and not summary.whole:
             problem = f"it ended after {summary.frames} frames; its container states {summary.video.container_frames}"
             self.progress.message(f"{recording.shown} is not complete: {problem}")
+        elif summary is not None and summary.gap_s is not None:
+            self.progress.message(f"{recording.shown} {gap_text(summary.gap_s)}")
         if summary is not None and summary.video.assumed_fps is not None:
             self.progress.message(f"{recording.shown} {ASSUMED_TEXT}")
         source = recording.path if recording.remote is None else recording.shown

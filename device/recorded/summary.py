@@ -90,6 +90,7 @@ class LabelSummary:
     whole: bool  # read to the end that the container states
     rows: RowCount
     annotated: AnnotatedFile | None = None
+    gap_s: tuple[float, float] | None = None  # the longest time without a frame, where it is unusually long
 
     def to_json(self) -> dict[str, Any]:
         """The content of the file beside the table; without the sizes that are not known before the table is closed."""
@@ -99,6 +100,8 @@ class LabelSummary:
             del fields["source"]["version"]
         if self.video.assumed_fps is None:
             del fields["video"]["assumed_fps"]
+        if self.gap_s is None:
+            del fields["gap_s"]
         if self.rows.bytes is None:
             del fields["annotated"]
         else:
@@ -116,5 +119,6 @@ class LabelSummary:
             "video": VideoProperties(**fields["video"]),
             "rows": RowCount(**{**rows, "columns": tuple(rows["columns"])}),
             "annotated": None if annotated is None else AnnotatedFile(**annotated),
+            "gap_s": tuple(fields["gap_s"]) if "gap_s" in fields else None,
         }
         return LabelSummary(**values)

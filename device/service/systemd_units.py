@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import sysconfig
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -224,8 +225,8 @@ def service_environment(environ: Mapping[str, str], root: Path = Path("/")) -> d
     }
 
 
-def next_commands(unit: Unit) -> tuple[str, ...]:
-    """The commands to type after the unit's files were written, in order."""
+def next_commands(unit: Unit, root: Path = Path("/")) -> tuple[str, ...]:
+    """The commands to type after the unit's files were written below `root`, in order."""
     instance = unit.file_name.replace("@", "@NAME") if unit.template else unit.file_name
     if unit.of_user:
         return (
@@ -233,6 +234,9 @@ def next_commands(unit: Unit) -> tuple[str, ...]:
             f"systemctl --user enable --now {instance}",
             "sudo loginctl enable-linger $USER",  # otherwise it starts at login and stops at logout
         )
+    if root.resolve() != Path("/"):  # a system that does not run now
+        there = f"--root={shlex.quote(str(root))}"
+        return f"sudo systemd-sysusers {there}", f"sudo systemctl {there} enable {instance}"
     return (
         "sudo systemd-sysusers",
         "sudo systemctl daemon-reload",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import itertools
+import math
 import shlex
 import sys
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import Any
 
 from fer_edge.argument_types import file_path
 from fer_edge.console import message, result_output
-from fer_edge.errors import EXIT_DONE, HOST_EXTRA
+from fer_edge.errors import EXIT_DONE, HOST_EXTRA, UsageError
 
 _HOST = ("tensorflow", "keras", "litert_quantizer")
 
@@ -37,6 +38,10 @@ def register(commands: Any) -> None:
 def _demo(args: argparse.Namespace) -> int:
     import subprocess
 
+    if not 0 < args.duration < math.inf:
+        raise UsageError(f"--duration must be a number of seconds above 0, not {args.duration:g}")
+    if args.out.exists() and not args.out.is_dir():
+        raise UsageError(f"{args.out} is a file; name a folder with --out")
     args.out.mkdir(parents=True, exist_ok=True)
     bundle, face, log = args.out / "bundle", args.out / "face.png", _unused_folder(args.out / "log")
     settings = args.out / "settings.toml"
@@ -57,7 +62,9 @@ def _demo(args: argparse.Namespace) -> int:
     )
     result_output("Not measured: accuracy (the models' cards have it), a real camera, a Raspberry Pi.")
     page = "--live " if _are_installed("tornado") else ""
-    result_output(f"\nNext:\n  fer-edge run {page}--camera 0\n  fer-edge predict me.jpg\n  fer-edge log summary {log}")
+    result_output(
+        f"\nNext:\n  fer-edge run {page}--camera 0\n  fer-edge predict me.jpg\n  fer-edge log summary {shlex.quote(str(log))}"
+    )
     if not page:
         message("pip install 'fer-edge[live]' adds a page in the browser: fer-edge run --live")
     return EXIT_DONE

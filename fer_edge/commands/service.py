@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from fer_edge.argument_types import file_path
 from fer_edge.console import message, output
-from fer_edge.errors import EXIT_DONE
+from fer_edge.errors import EXIT_DONE, UsageError
 
 if TYPE_CHECKING:
     from device.service.systemd_units import Unit
@@ -53,10 +53,19 @@ def _show(args: argparse.Namespace) -> int:
 def _install(args: argparse.Namespace) -> int:
     from device.service.systemd_units import install_unit, next_commands
 
+    if args.root.resolve() != Path("/"):
+        if args.user:
+            raise UsageError(
+                "--root is for the units of a system, and --user for this login's own; leave out one of the two"
+            )
+        if not args.root.is_dir():
+            raise UsageError(f"{args.root} is not a folder; name the root folder of a system with --root")
+        if args.program is None:
+            raise UsageError("--root needs --program FILE: the path of `fer-edge` in that system")
     unit = _unit(args)
     for path in install_unit(unit, args.root):
         output(str(path))
-    message("now: " + " && ".join(next_commands(unit)))
+    message("now: " + " && ".join(next_commands(unit, args.root)))
     return EXIT_DONE
 
 

@@ -252,7 +252,8 @@ def test_a_toml_file_of_the_user_overrides_margins(tmp_path: Path) -> None:
         ("[auc]\nmacro = 'a'\n", "not a margin"),
         ("[labels]\nagreement = 98\n", "a share"),
         ("slope = 1\n", "outside a table"),
-        ("slope = \n", "not valid TOML"),
+        ("slope = \n", r":1: .*; a line is `name = value`"),
+        ("a = " + "[" * 5000, "cannot be read"),
         (None, "cannot be read"),
     ],
 )

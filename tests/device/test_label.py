@@ -448,6 +448,26 @@ def test_a_file_that_ends_early_is_named(tmp_path: Path, labeller: Labeller, mad
     assert again.state == "was labelled" and again.problem == results[0].problem
 
 
+def test_a_long_time_without_a_frame_is_named(
+    tmp_path: Path, labeller: Labeller, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Matroska keeps the times of the frames after a damaged part, so that the last one is at the stated end."""
+    clip = write_video(tmp_path / "card.mkv", faces(60), code="MJPG")
+    content = bytearray(clip.read_bytes())
+    third = len(content) // 3
+    content[third : 2 * third] = bytes(third)
+    clip.write_bytes(content)
+    (result,) = label([clip], tmp_path / "out", labeller.settings)
+    assert result.summary is not None and result.summary.gap_s is not None
+    before_s, after_s = result.summary.gap_s
+    assert 1.0 < after_s - before_s < 5.0
+    assert f"card.mkv has no frame from {before_s:.1f} to {after_s:.1f} s" in capsys.readouterr().err
+    times = sorted({float(row["time_s"]) for row in rows_of(result.rows)})
+    assert not [at for at in times if before_s < at < after_s]
+    (again,) = label([clip], tmp_path / "out", labeller.settings)
+    assert again.state == "was labelled" and again.summary == result.summary
+
+
 def ran_unread(*words: str | Path) -> tuple[int, str]:
     """The exit code of the command `label` and what it wrote on stderr; the reader of its stdout is gone, as in `… | head`."""
     read, write = os.pipe()

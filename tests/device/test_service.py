@@ -206,14 +206,24 @@ def test_the_service_command_prints_and_writes_the_unit(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines() == [str(path) for path in unit_files(Unit(PROGRAM), tmp_path)]
     assert (tmp_path / "etc/systemd/system/fer-edge.service").read_text() == Unit(PROGRAM).text()
-    assert "sudo systemd-sysusers && sudo systemctl daemon-reload && sudo systemctl enable --now" in done.stderr
+    there = f"--root={tmp_path}"
+    assert f"sudo systemd-sysusers {there} && sudo systemctl {there} enable fer-edge.service\n" in done.stderr
+    now = "sudo systemd-sysusers && sudo systemctl daemon-reload && sudo systemctl enable --now fer-edge.service"
+    assert " && ".join(next_commands(Unit(PROGRAM))) == now
     again = fer_edge("install", "--root", str(tmp_path))
     assert again.returncode == 0 and not list(tmp_path.rglob(".*")), "nothing is left beside"
     own = fer_edge("install", "--user", XDG_CONFIG_HOME=str(tmp_path / "config"))
     assert own.stdout == f"{tmp_path}/config/systemd/user/fer-edge.service\n" and "enable-linger" in own.stderr
     (tmp_path / "file").write_text("")
     refused = fer_edge("install", "--root", str(tmp_path / "file"))
-    assert refused.returncode == 2 and "cannot be written" in refused.stderr
+    assert refused.returncode == 2 and "is not a folder" in refused.stderr
+    refused = fer_edge("install", "--root", str(tmp_path), "--user")
+    assert refused.returncode == 2 and "leave out one of the two" in refused.stderr
+    without = subprocess.run(
+        [sys.executable, "-m", "fer_edge", "service", "install", "--root", str(tmp_path)],
+        cwd=ROOT, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert without.returncode == 2 and "--root needs --program FILE" in without.stderr
 
 
 def test_next_commands_name_an_instance_of_a_template() -> None:

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from fer_edge.bundle import Bundle
-from fer_edge.bundle_files import replaced_folder
+from fer_edge.bundle_files import file_entries, refuse_from_inside, replaced_folder
 from fer_edge.errors import BundleRefused, UsageError
 from fer_edge.golden_check import verify
 from fer_edge.labels import LABELS
@@ -146,6 +146,41 @@ def test_a_folder_is_replaced_whole_or_not_at_all(tmp_path: Path) -> None:
         (fresh / "bundle.json").write_text("{}")
     assert (folder / "a").read_text() == "third"
     assert [p.name for p in tmp_path.iterdir()] == ["b"]
+
+
+def test_what_else_is_in_a_bundles_folder_stays(tmp_path: Path) -> None:
+    folder = tmp_path / "b"
+    (folder / ".git").mkdir(parents=True)
+    (folder / ".git" / "HEAD").write_text("ref")
+    for name in ("bundle.json", "model.tflite", "float.keras", "notes.txt"):
+        (folder / name).write_text("old")
+    (folder / "to").symlink_to("nowhere")
+    with replaced_folder(folder) as fresh:
+        for name in ("bundle.json", "model.tflite"):
+            (fresh / name).write_text("new")
+        assert set(file_entries(fresh)) == {"model.tflite"}, "files of others are no part of the bundle"
+    found = {path.name: path.read_text() for path in folder.iterdir() if path.is_file()}
+    assert found == {"bundle.json": "new", "model.tflite": "new", "notes.txt": "old"}
+    assert (folder / ".git/HEAD").read_text() == "ref" and (folder / "to").is_symlink()
+
+
+def test_of_a_link_the_folder_that_it_names_is_replaced(tmp_path: Path) -> None:
+    (tmp_path / "real").mkdir()
+    (tmp_path / "link").symlink_to("real")
+    with replaced_folder(tmp_path / "link") as fresh:
+        (fresh / "model.tflite").write_text("new")
+    assert (tmp_path / "link").is_symlink() and (tmp_path / "real/model.tflite").read_text() == "new"
+
+
+@pytest.mark.parametrize("inside", [".", "..", "../b"])
+def test_a_bundle_is_not_replaced_from_inside(inside: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The shell would be left in a deleted folder."""
+    folder = tmp_path / "b"
+    (folder / "report").mkdir(parents=True)
+    (folder / "bundle.json").write_text("{}")
+    monkeypatch.chdir(folder / "report" if inside == ".." else folder)
+    with pytest.raises(UsageError, match="the current folder is in it; run this from outside"):
+        refuse_from_inside(Path(inside))
 
 
 def test_a_folder_that_is_not_a_bundle_is_not_replaced(tmp_path: Path) -> None:
