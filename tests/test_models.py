@@ -127,6 +127,32 @@ def test_quantization_without_data_is_as_accurate(name: str, points: float) -> N
     assert abs(synthetic["accuracy_points"] - released["accuracy_points"]) <= points
 
 
+def test_what_is_said_of_the_quantization_variants_is_in_their_tables() -> None:
+    page = " ".join((MODELS.parent / "tests/bench/README.md").read_text().split())
+    (edge, nano) = (
+        {row["name"]: row for row in json.loads((MODELS / "choices" / f"{name}.json").read_text())["rows"]}
+        for name in ("edge", "nano")
+    )
+
+    def changed(name: str) -> tuple[str, str]:
+        return f"{(1 - edge[name]['agreement']) * 100:.2f}", f"{(1 - nano[name]['agreement']) * 100:.2f}"
+
+    for name, sentence in {
+        "int8, per channel": "label of {} % (`edge`) and {} % (`nano`) of the images",
+        "int8, per tensor": "with a scale per tensor it is {} and {} %",
+        "TensorFlow's converter, min–max ranges": "own ranges change {} and {} % of the labels",
+        "without bias correction": "Without bias correction it is {} and {} %",
+        "without range search": "without the range search {} and {} %",
+        "without channel equalization": "without equalization {} and {} %",
+    }.items():
+        assert sentence.format(*changed(name)) in page, name
+    (a, b), (c, d) = changed("dynamic range"), changed("16×8")
+    assert f"change fewer labels ({a} and {b} %; {c} and {d} %)" in page
+    assert f"({edge['16×8']['ratio']:.0f} and {nano['16×8']['ratio']:.0f} times float32's time)" in page
+    smaller = [1 - rows["int8, per tensor"]["bytes"] / rows["int8, per channel"]["bytes"] for rows in (edge, nano)]
+    assert f"a smaller file (by {smaller[0] * 100:.0f} and {smaller[1] * 100:.0f} %)" in page
+
+
 @pytest.mark.parametrize("target", targets(PARITY))
 def test_parity_of_int8_and_float_is_within_its_target(target: str) -> None:
     name, reached = PARITY[target]
