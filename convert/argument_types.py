@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from fer_edge.argument_types import file_path
 from fer_edge.errors import UsageError
 from fer_edge.text_cleaning import clean
-
-LARGEST_WHOLE_NUMBER = 2**32 - 1  # numpy takes no larger seed
 
 
 def add_votes_argument(parser: argparse.ArgumentParser) -> None:
@@ -39,22 +37,6 @@ def refuse_given(args: argparse.Namespace, options: Sequence[str], reason: str) 
     if given:
         names = ", ".join("--" + name.replace("_", "-") for name in given)
         raise UsageError(f"{names}: {reason}")
-
-
-def whole_number(low: int, high: int = LARGEST_WHOLE_NUMBER) -> Callable[[str], int]:
-    """The argparse type of a whole number from `low` to `high`; another one ends the command with a message and exit code 2."""
-
-    def read(text: str) -> int:
-        try:
-            value = int(text)
-        except ValueError:
-            value = low - 1
-        if not low <= value <= high:
-            expected = f"{low} or more" if value < low else f"{low} to {high}"
-            raise argparse.ArgumentTypeError(f"“{clean(text, 60)}” is not a whole number of {expected}")
-        return value
-
-    return read
 
 
 def share_argument(text: str) -> float:

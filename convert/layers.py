@@ -6,10 +6,10 @@ import json
 import sys
 from dataclasses import asdict
 
-from convert.argument_types import add_votes_argument, refuse_given, whole_number
+from convert.argument_types import add_votes_argument, refuse_given
 from convert.quantize.layer_report import IMAGES, layer_errors_of_bundle, table
 from convert.report.plots import layer_error_plot
-from fer_edge.argument_types import file_path
+from fer_edge.argument_types import file_path, whole_number
 from fer_edge.atomic_file import write_atomically
 from fer_edge.bundle import Bundle
 from fer_edge.command_parser import CommandParser

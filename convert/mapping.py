@@ -7,11 +7,10 @@ import json
 import sys
 from dataclasses import asdict
 
-from convert.argument_types import whole_number
 from convert.crops.mapping_fit import FACES, MIN_FOUND, SIZES_PX, fit_mapping
 from convert.crops.synthetic_scenes import SCENE
 from convert.data.loader import load
-from fer_edge.argument_types import file_path
+from fer_edge.argument_types import file_path, whole_number
 from fer_edge.command_parser import CommandParser
 from fer_edge.console import output
 from fer_edge.detection.registry import DETECTORS, find_detector

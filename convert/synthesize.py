@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import sys
 
-from convert.argument_types import whole_number
 from convert.quantize.synthetic_images import FILE_NAME, STEPS, make_synthetic_images
-from fer_edge.argument_types import file_path
+from fer_edge.argument_types import file_path, whole_number
 from fer_edge.command_parser import CommandParser
 from fer_edge.console import output
 from fer_edge.errors import UsageError, exit_code_of

@@ -7,13 +7,13 @@ import json
 import sys
 from typing import Any
 
-from convert.argument_types import add_votes_argument, refuse_given, whole_number
+from convert.argument_types import add_votes_argument, refuse_given
 from convert.crops.crop_table import FAR_SIZES_PX, SIZES_PX, crop_table_text, installed_detectors, measure_crops
 from convert.crops.detected_crops import FACES, CropExperiment
 from convert.crops.detection_error_table import PICTURES, detection_error_text, measure_detection_errors
 from convert.crops.synthetic_scenes import SCENE
 from convert.data.loader import load, remarks
-from fer_edge.argument_types import file_path
+from fer_edge.argument_types import file_path, whole_number
 from fer_edge.atomic_file import write_atomically
 from fer_edge.bundle import Bundle
 from fer_edge.command_parser import CommandParser

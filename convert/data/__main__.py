@@ -6,10 +6,10 @@ import argparse
 import json
 import sys
 
-from convert.argument_types import add_votes_argument, whole_number
+from convert.argument_types import add_votes_argument
 from convert.data.class_selection import EXPRESSIONS, TAKE_OWN_CLASSES, classes_argument
 from convert.data.loader import load, remarks
-from fer_edge.argument_types import file_path
+from fer_edge.argument_types import file_path, whole_number
 from fer_edge.command_parser import CommandParser
 from fer_edge.console import message, result_output
 from fer_edge.detection.registry import DETECTORS

@@ -15,7 +15,6 @@ from convert.argument_types import (
     add_trust_argument,
     add_votes_argument,
     refuse_given,
-    whole_number,
 )
 from convert.data.picture import PARTS
 from convert.evaluate.evaluator import evaluate
@@ -26,7 +25,7 @@ from convert.report.evaluation_markdown import markdown
 from convert.report.pictures_markdown import pictures_markdown, write_pictures_report
 from convert.sources.model_source import add_input_range_argument, joined
 from convert.sources.opened_model import open_named
-from fer_edge.argument_types import file_path
+from fer_edge.argument_types import file_path, whole_number
 from fer_edge.classifier import KERNELS, Runtime, find_runtime
 from fer_edge.command_parser import CommandParser, RawUsageFormatter
 from fer_edge.console import message, result_output

@@ -7,7 +7,7 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
-from convert.argument_types import add_votes_argument, whole_number
+from convert.argument_types import add_votes_argument
 from convert.bundle.bundle_update import require_own_copy, write_report_into
 from convert.data.loader import load
 from convert.data.samples import held_out
@@ -19,7 +19,7 @@ from convert.parity.reports import read_report
 from convert.parity.runtime_logits import SETS
 from convert.parity.tolerances import Margins
 from convert.report.parity_table import parity_table
-from fer_edge.argument_types import file_path
+from fer_edge.argument_types import file_path, whole_number
 from fer_edge.bundle import Bundle
 from fer_edge.command_parser import CommandParser
 from fer_edge.commands.vision_arguments import BUNDLE_HELP

@@ -20,7 +20,6 @@ from convert.argument_types import (
     add_trust_argument,
     add_votes_argument,
     refuse_given,
-    whole_number,
 )
 from convert.bundle.from_float import make_bundle
 from convert.evaluate.prior_argument import add_prior_argument, is_prior_given, prior_of
@@ -30,7 +29,7 @@ from convert.parity.tolerances import Margins
 from convert.report.parity_table import report_table
 from convert.sources.model_source import ModelSource, add_input_range_argument, input_range_argument, joined
 from convert.tflite.op_versions import CLAIMED, known
-from fer_edge.argument_types import file_path
+from fer_edge.argument_types import file_path, whole_number
 from fer_edge.command_parser import CommandParser, RawUsageFormatter
 from fer_edge.console import message, notice, result_output
 from fer_edge.errors import exit_code_of

@@ -8,7 +8,6 @@ import os
 import sys
 from dataclasses import replace
 
-from convert.argument_types import whole_number
 from convert.data.class_selection import EXPRESSIONS, TAKE_OWN_CLASSES, classes_argument
 from convert.data.ferplus import FERPLUS_LABELS
 from convert.data.loader import load, remarks
@@ -20,7 +19,7 @@ from convert.train.processes import ONE_PROCESS, Processes
 from convert.train.progress import validation_text
 from convert.train.run_folder import find_float_model, held_run
 from convert.train.trainer import train
-from fer_edge.argument_types import file_path
+from fer_edge.argument_types import file_path, whole_number
 from fer_edge.command_parser import CommandParser
 from fer_edge.console import notice, output
 from fer_edge.errors import UsageError, exit_code_of

@@ -5,9 +5,10 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from fer_edge.argument_types import file_path
+from fer_edge.argument_types import file_path, whole_number
 from fer_edge.commands.vision_arguments import BUNDLE_HELP, add_quiet_argument
 from fer_edge.console import message, output, reporter
+from fer_edge.detection.tiles import MIN_FAR_PX
 from fer_edge.errors import EXIT_DONE
 from fer_edge.json_fields import json_text
 
@@ -40,7 +41,7 @@ def register(commands: Any) -> None:
     )
     parser.add_argument(
         "--far",
-        type=int,
+        type=whole_number(MIN_FAR_PX),
         dest="far_px",
         metavar="PX",
         help="also measure frames of 1920×1080 that are searched for faces of PX px and more; default: no",

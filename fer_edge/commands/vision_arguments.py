@@ -5,7 +5,8 @@ from __future__ import annotations
 import argparse
 from typing import Any, Protocol
 
-from fer_edge.argument_types import file_path
+from fer_edge.argument_types import file_path, whole_number
+from fer_edge.detection.tiles import MIN_FAR_PX
 
 BUNDLE_HELP = "folder of a bundle, or edge-mixed, edge or nano, which come with the package; default: the bundle in use"
 CONFIG_HELP = (
@@ -106,7 +107,7 @@ def add_far_argument(group: Arguments) -> None:
     """Adds `--far`; None without it."""
     group.add_argument(
         "--far",
-        type=int,
+        type=whole_number(MIN_FAR_PX),
         dest="far_px",
         metavar="PX",
         help="also search tiles of a large picture for faces of PX px and more, which is slower (`fer-edge bench --far PX`); "

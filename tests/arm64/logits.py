@@ -21,7 +21,8 @@ from typing import Any
 
 import numpy as np
 
-from convert.argument_types import add_votes_argument, whole_number
+from convert.argument_types import add_votes_argument
+from fer_edge.argument_types import whole_number
 from fer_edge.atomic_file import write_atomically
 from fer_edge.bundle import Bundle
 from fer_edge.bundle_files import sha256_of

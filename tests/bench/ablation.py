@@ -18,7 +18,6 @@ from pathlib import Path
 
 import numpy as np
 
-from convert.argument_types import whole_number
 from convert.data.ferplus import FERPLUS_LABELS
 from convert.data.loader import load
 from convert.train.augmentation import NO_AUGMENTATION
@@ -27,6 +26,7 @@ from convert.train.networks import NETWORKS, Network
 from convert.train.presets import PRESETS, Recipe
 from convert.train.run_folder import find_float_model
 from convert.train.trainer import train
+from fer_edge.argument_types import whole_number
 from fer_edge.atomic_file import write_atomically
 from fer_edge.errors import UsageError, exit_code_of
 

@@ -23,7 +23,7 @@ from typing import Any
 
 import numpy as np
 
-from convert.argument_types import whole_number
+from fer_edge.argument_types import whole_number
 from fer_edge.bundle import Bundle
 from fer_edge.shipped_bundles import default_path
 from fer_edge.synthetic_face import face_frame

@@ -15,6 +15,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from fer_edge.argument_types import whole_number
 from fer_edge.commands.log_options import ROW_KINDS
 from fer_edge.log.archive import device_folder
 from tests.bench.logbook_speed import before_all_others, measured
@@ -93,7 +94,7 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--devices", type=int, default=200)
     parser.add_argument("--days", type=float, default=30.0)
-    parser.add_argument("--times", type=int, default=2, help="each command; default: 2")
+    parser.add_argument("--times", type=whole_number(1), default=2, help="each command; default: 2")
     parser.add_argument(
         "--keep", type=Path, metavar="DIR", help="months and archives are made there, unless they were before"
     )

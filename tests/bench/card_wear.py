@@ -32,6 +32,7 @@ from device.output.clock_changes import WallClock, detect_change
 from device.output.journal.journal import Journal
 from device.output.sinks import EventRecorder
 from device.vision.readings import Reading
+from fer_edge.argument_types import whole_number
 from fer_edge.detection.types import Face
 from fer_edge.errors import UsageError, exit_code_of
 from fer_edge.events import SCHEMA, Event
@@ -266,7 +267,7 @@ def _reading(reading: Reading) -> dict[str, object]:
 def main(argv: list[str] | None = None) -> int:
     """Measures the three scenes, and the first with each frame's readings too; a table, or --json; 1 where it is too much."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--hours", type=float, default=2.0)
+    parser.add_argument("--hours", type=whole_number(1), default=2)
     parser.add_argument("--folder", type=Path, default=Path(tempfile.gettempdir()), help="on the disk to measure")
     parser.add_argument("--loop", action="store_true", help="on a fresh ext4 on a loop device there; needs root")
     parser.add_argument("--json", action="store_true")

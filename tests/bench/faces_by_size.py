@@ -18,12 +18,12 @@ from typing import Any
 
 import numpy as np
 
-from convert.argument_types import whole_number
 from convert.crops.crop_table import SIZES_PX
 from convert.crops.synthetic_scenes import SCENE, Scene, find_pasted_face, scenes
 from convert.data.loader import load
 from convert.data.samples import Samples
 from fer_edge import cli
+from fer_edge.argument_types import whole_number
 from fer_edge.bundle import Bundle
 from fer_edge.detection.registry import find_detector
 from fer_edge.errors import UsageError, exit_code_of

@@ -15,11 +15,11 @@ from typing import Any
 
 import numpy as np
 
-from convert.argument_types import whole_number
 from convert.crops.synthetic_scenes import find_pasted_face, scenes, stratified_rows
 from convert.data.loader import load
 from convert.data.samples import Samples
 from device.config import Settings
+from fer_edge.argument_types import whole_number
 from fer_edge.bundle import Bundle
 from fer_edge.detection.registry import find_detector
 from fer_edge.detection.types import Face

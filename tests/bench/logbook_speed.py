@@ -18,6 +18,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from fer_edge.argument_types import whole_number
 from fer_edge.journal.segments import segments
 from tests.generated_month import simulate_days
 from tests.simulated_device import SimulatedDevice, utc_s
@@ -64,7 +65,7 @@ def main(argv: list[str] | None = None) -> int:
     """Prints what was measured as JSON; 1 where the summary takes more than it may."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--days", type=float, default=30.0)
-    parser.add_argument("--times", type=int, default=3, help="each command; default: 3")
+    parser.add_argument("--times", type=whole_number(1), default=3, help="each command; default: 3")
     parser.add_argument("--keep", type=Path, metavar="DIR", help="the month is made there, unless it was before")
     parser.add_argument("--out", type=Path, help="folder for logbook-DATE.json")
     args = parser.parse_args(argv)

@@ -23,7 +23,6 @@ from typing import Any
 
 import numpy as np
 
-from convert.argument_types import whole_number
 from convert.data.loader import load
 from convert.data.samples import Samples
 from convert.parity.paired_comparison import compare_logits, compare_part
@@ -40,6 +39,7 @@ from convert.tflite.graph import Graph
 from convert.tflite.inspection import operator_versions
 from convert.tflite.keras_export import converter_of, float_tflite, load_keras
 from convert.tflite.tensorflow_output import quiet_tensorflow
+from fer_edge.argument_types import whole_number
 from fer_edge.atomic_file import write_atomically
 from fer_edge.bundle import Bundle
 from fer_edge.classifier import Classifier, find_runtime

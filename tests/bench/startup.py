@@ -22,6 +22,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from fer_edge.argument_types import whole_number
 from tests.system.dated_result import ROOT, stamped, write
 
 LIMITS = {"first_line_s": 1.0, "rss_mb": 110.0, "import_s": 0.4}
@@ -84,7 +85,7 @@ def verdict(result: dict[str, Any]) -> list[str]:
 def main(argv: list[str] | None = None) -> int:
     """Measures, prints and, with --out, writes; 1 where a limit does not hold."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--times", type=int, default=7)
+    parser.add_argument("--times", type=whole_number(1), default=7)
     parser.add_argument("--out", type=Path, help="folder for startup-DATE.json")
     args = parser.parse_args(argv)
     result = measure(args.times)

@@ -98,5 +98,6 @@ def test_bench_measures_the_far_search_with_the_flag(blazeface: object, capsys: 
 def test_a_face_too_small_to_read_is_refused_by_each_command(
     words: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main([*words, "--far", "8"]) == 2
-    assert "must be 16 or more, not 8" in capsys.readouterr().err
+    with pytest.raises(SystemExit, match="2"):
+        main([*words, "--far", "8"])
+    assert "--far: “8” is not a whole number of 16 or more" in capsys.readouterr().err

@@ -15,8 +15,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from convert.argument_types import whole_number
 from fer_edge import __version__
+from fer_edge.argument_types import whole_number
 from fer_edge.atomic_file import write_atomically
 from fer_edge.bundle import Bundle
 from fer_edge.hardware import board_name
