@@ -49,7 +49,9 @@ class RayCluster:
 def running_cluster() -> Iterator[RayCluster]:
     """A cluster of two nodes. Ray gives a node 30 s to start, which a busy machine exceeds: it is tried again."""
     folder = tempfile.mkdtemp(prefix="fer", dir="/tmp")
-    environ = {**os.environ, "RAY_USAGE_STATS_ENABLED": "0", "PYTHONPATH": str(ROOT)}
+    # Ray writes the address of its newest cluster to a folder that it does not make
+    (Path(folder) / "ray").mkdir()
+    environ = {**os.environ, "RAY_TMPDIR": folder, "RAY_USAGE_STATS_ENABLED": "0", "PYTHONPATH": str(ROOT)}
     with (Path(folder) / "errors").open("w") as errors, ExitStack() as stack:
         for _ in range(TRIES):
             port = free_port()
