@@ -39,7 +39,8 @@ class Heartbeat:
         changed = status.state != self._state
         if changed:
             self._state, self._since_ns = status.state, now_ns
-        status = replace(status, health=self.health, problems=self._problems, since_mono_s=self._since_ns / 1e9)
+        problems = (*self._problems, *status.problems)
+        status = replace(status, health=self.health, problems=problems, since_mono_s=self._since_ns / 1e9)
         if due or changed:
             self._status_file.write(status)
             self.notifier.status(f"{status.state}, camera {status.camera}")

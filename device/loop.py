@@ -18,7 +18,7 @@ from device.output.event_bodies import CameraBody, header_body, reading_body
 from device.output.tally import FrameCounts
 from device.reload import reload_settings
 from device.system.status_record import Status
-from device.vision.cpu_budget import CpuBudget
+from device.vision.cpu_budget import CpuBudget, starvation_problems
 from device.vision.prior import prior_in_use
 from device.vision.search import SearchState
 from fer_edge.console import message
@@ -45,6 +45,7 @@ class Loop:
         self._start_ns = self._clock.mono_ns()
         self._paused_since_ns = 0  # 0 while not paused
         self._difference = ""  # of the camera from what was requested, as last reported
+        self._processed_ns, self._drop_reason = 0, ""  # of the last processed frame; of a frame dropped since
         self._framing = Framing.from_settings(self._settings)
         self._budget = CpuBudget(self._clock)
         self._search_state = SearchState(is_recording=not self._source.live)
@@ -148,6 +149,7 @@ class Loop:
                 self._clock.sleep(wait_s)
             return True
         if reason := self._budget.drop_reason(frame.mono_ns, self._settings):
+            self._drop_reason = reason
             self._totals.drops[reason] += 1
             self._aggregator.add_dropped_frame(frame.mono_ns, self.counts())
         return not reason
@@ -160,6 +162,7 @@ class Loop:
             self._search_state, frame, settings, parts.observers.start_frame()
         )
         totals.add_frame(frame.mono_ns, result)
+        self._processed_ns, self._drop_reason = frame.mono_ns, ""
         send = self._recorder.record if settings.per_frame else self._recorder.send_unrecorded
         for reading in result.readings[:1] if settings.once else result.readings:
             if not totals.readings:
@@ -192,7 +195,7 @@ class Loop:
 
     def _pause(self) -> None:
         self._search_state = self._search_state.reset()
-        self._aggregator.interrupt("pause", self._clock.mono_ns())
+        self._aggregator.pause(self._clock.mono_ns(), self.counts())
         self._close_camera(None)
         self._record_pause()
 
@@ -202,13 +205,14 @@ class Loop:
         message(f"paused; `fer-edge resume{name_option(self._settings.name)}` ends it")
 
     def _resume(self) -> None:
-        paused_s = (self._clock.mono_ns() - self._paused_since_ns) / 1e9
         at_ns = None
         if self._held is None:
-            self._aggregator.advance(self._clock.mono_ns(), self.counts(), paused=True)
-            self._capture = Capture(self._source, self._settings, self._clock).__enter__()
+            capture = Capture(self._source, self._settings, self._clock).__enter__()
+            self._aggregator.advance(self._clock.mono_ns(), self.counts(), paused=True)  # with the time to open it
+            self._capture = capture
         else:  # it goes on where it was, and in its own time nothing was paused
             self._capture, self._held, at_ns = self._held, None, self._totals.last_frame_ns
+        paused_s = (self._clock.mono_ns() - self._paused_since_ns) / 1e9
         self._paused_since_ns = 0
         self._recorder.record("resume", {"by": "fer-edge resume", "paused_s": round(paused_s, 3)}, at_ns)
         if at_ns is None and (opened_ns := self._capture.opened_ns):  # which is 0 again once no picture comes
@@ -233,7 +237,8 @@ class Loop:
 
     def _apply(self, settings: Settings) -> None:
         if settings.prior != self._settings.prior:
-            self._aggregator.end_tally(self._clock.mono_ns(), self.counts())  # which has the prior before
+            now_ns = self._clock.mono_ns() if self._source.live else self._totals.last_frame_ns or self._start_ns
+            self._aggregator.end_tally(now_ns, self.counts())  # which has the prior before
         self._settings = settings
         self._aggregator.rules = EpisodeRules(hold_s=settings.hold_s)
 
@@ -265,6 +270,8 @@ class Loop:
             state = "paused"
         elif capture.lost:
             state = "lost" if capture.opened_ns else "waiting"
+        since_ns = max(self._processed_ns, capture.opened_ns if capture else 0)
+        starved_s = ((totals.arrived_ns or 0) - since_ns) / 1e9 if state == "running" else 0.0
         return Status(
             state=state,
             camera=self._source.describe().name,
@@ -275,6 +282,7 @@ class Loop:
             journal_trouble=journal.trouble,
             lines_lost=journal.lost.total(),
             prior=self._prior(),
+            problems=starvation_problems(self._drop_reason, starved_s, self._settings.fps),
             outputs={name: output.trouble for name, output in self._parts.outputs.items()},
         )
 

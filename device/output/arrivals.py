@@ -1,7 +1,7 @@
 """When frames arrive at the loop, which processes or drops each: how long the next one may take. A pure value.
 
 A frame that is dropped, because the processor is hot or over its budget, shows that the camera works: the faces of the frame
-before it are still there.
+before it are still there, for UNSEEN_S at most.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from device.vision.search import MAX_FORGET_S
 
 PATIENCE_S = 2.0  # after which a frame counts as missing, where frames are close
+UNSEEN_S = 10.0  # after which nothing is known of what the camera shows, where all frames are dropped
 _PATIENCE_FRAMES = 3  # and where they are further apart
 _MOST_GAPS = 1.5  # for which a frame may be awaited, in usual gaps between two frames
 _LONGEST_NS = round(MAX_FORGET_S * 1e9)  # wait in which nothing is forgotten, as of tracks

@@ -69,6 +69,12 @@ class EventAggregator:
             self._record("episode", body, mono_ns)
         self._episodes = episodes.NO_EPISODES
 
+    def pause(self, mono_ns: int, counts: FrameCounts) -> None:
+        """Accounts for the time up to a pause, and ends all open episodes."""
+        self._tally, minutes = tally.settle_tally(self._tally, mono_ns, counts)
+        self._record_tallies(minutes, mono_ns)
+        self.interrupt("pause", mono_ns)
+
     def end_tally(self, mono_ns: int, counts: FrameCounts) -> None:
         """Records the tally up to the last frame, before something changes that holds for a whole tally."""
         self._tally, bodies = tally.end_tally(self._tally, counts)

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal
 
-from device.output.arrivals import PATIENCE_S, Arrivals
+from device.output.arrivals import PATIENCE_S, UNSEEN_S, Arrivals
 from fer_edge.events import UNSURE
 
 if TYPE_CHECKING:
@@ -85,9 +85,24 @@ def update_tally(
 
 
 def add_dropped_frame(tally: Tally, mono_ns: int, counts: FrameCounts) -> tuple[Tally, list[TallyBody]]:
-    """The tally after a frame that was dropped, as `update_tally`; the next processed frame decides what the time counts as."""
-    tally, bodies = update_tally(tally, None, mono_ns, counts)
+    """The tally after a frame that was dropped, as `update_tally`; the next processed frame decides what the time counts as.
+
+    Once none was processed for 10 s, and for longer than a frame may take, the time counts as unavailable.
+    """
+    seen_ns = tally.upto_ns if tally.arrivals.processed_ns is None else tally.arrivals.processed_ns
+    if mono_ns - seen_ns > max(UNSEEN_S * 1e9, tally.arrivals.patience_ns(tally.patience_ns)):
+        tally, bodies = _advance(tally, (), mono_ns, counts, "unavailable")
+    else:
+        tally, bodies = update_tally(tally, None, mono_ns, counts)
     return replace(tally, arrivals=tally.arrivals.add(mono_ns, processed=False), missing=False), bodies
+
+
+def settle_tally(tally: Tally, mono_ns: int, counts: FrameCounts) -> tuple[Tally, list[TallyBody]]:
+    """The tally up to a moment at which the run is paused, as `update_tally`: no next frame decides what the time counts as.
+
+    The time after the last frame counts as without a face.
+    """
+    return _advance(tally, (), mono_ns, counts, _time_kind(False, _is_late(tally, mono_ns)))
 
 
 def end_tally(tally: Tally, counts: FrameCounts) -> tuple[Tally, list[TallyBody]]:
@@ -160,6 +175,7 @@ def _add_time(tally: Tally, readings: Sequence[Reading], to_ns: int, kind: _Time
         upto_ns=to_ns,
         observed_ns=tally.observed_ns + ns,
         face_ns=tally.face_ns + ns,
+        faces_max=max(tally.faces_max, len(readings)),
         labels_ns=labels_ns,
         unsure_ns=unsure_ns,
     )

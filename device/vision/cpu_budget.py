@@ -12,6 +12,11 @@ from device.config import Settings
 from device.system.health import BITS, Health
 
 _MAX_CREDIT_S = 0.5  # of the budget; the most that a quiet period saves for a busy one
+_STARVED_S, _STARVED_FRAMES = (
+    60.0,
+    10.0,
+)  # seconds, or frames at the run's rate, without a processed frame are a problem
+_MAX_DEBT_S = 60.0  # of the budget; more than one frame overdraws it by, on the slowest Pi
 _COOL_MARGIN_C = 5.0  # below the limit, before the frame rate rises again
 _MAX_HALVINGS = 4  # of the frame rate
 
@@ -65,8 +70,20 @@ class CpuBudget:
         max_credit_ns = share * _MAX_CREDIT_S * 1e9
         if self._limited:
             earned_ns = share * (mono_ns - self._mono_ns) - (cpu_ns - self._cpu_ns)
-            self._credit_ns = min(self._credit_ns + earned_ns, max_credit_ns)
+            # a debt without a limit would keep frames away for as long as another load had lasted
+            least_ns = -share * _MAX_DEBT_S * 1e9
+            self._credit_ns = max(min(self._credit_ns + earned_ns, max_credit_ns), least_ns)
         else:
             self._credit_ns = max_credit_ns
         self._limited, self._mono_ns, self._cpu_ns = True, mono_ns, cpu_ns
         return max(0.0, -self._credit_ns)
+
+
+def starvation_problems(reason: str, starved_s: float, fps: float) -> tuple[str, ...]:
+    """The problem that all frames of the last `starved_s` seconds were dropped for `reason`, if that is long at this rate."""
+    if not reason or starved_s <= max(_STARVED_S, _STARVED_FRAMES / fps):
+        return ()
+    remedy = "lower fps, width_px or height_px"
+    if reason == "budget":
+        remedy = f"reading the camera may take all of it: raise cpu_budget, or {remedy}"
+    return (f"no frame was processed for {starved_s:.0f} s (dropped: {reason}); {remedy}",)

@@ -44,7 +44,7 @@ class Pipeline:
         self, state: SearchState, frame: Frame, settings: Settings, stage_ended: StageCallback | None = None
     ) -> tuple[SearchState, FrameResult]:
         """The state after `frame`, and the frame's readings."""
-        state = search.advance(state, motion_gate.thumbnail(frame.gray), frame.mono_ns)
+        state = search.advance(state, motion_gate.thumbnail(frame.gray), frame.gray.shape, frame.mono_ns)
         if stage_ended:
             stage_ended("gate")
         state, found = search.find_faces(state, self.detector, frame.gray, settings)

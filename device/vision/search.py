@@ -45,6 +45,7 @@ class SearchState:
     tracks: tuple[Track, ...] = ()
     next_id: int = 1
     thumbnail: np.ndarray | None = None
+    shape: tuple[int, ...] = ()  # (H, W) of the last frame
     frame_ns: int = 0
     searched_thumbnail: np.ndarray | None = None
     searched_ns: int = 0
@@ -70,16 +71,19 @@ class FoundFaces:
     searched: bool
 
 
-def advance(state: SearchState, thumbnail: np.ndarray, mono_ns: int) -> SearchState:
-    """The state at the beginning of a frame with this thumbnail.
+def advance(state: SearchState, thumbnail: np.ndarray, shape: tuple[int, ...], mono_ns: int) -> SearchState:
+    """The state at the beginning of a frame of `shape` (H, W) with this thumbnail.
 
-    Tracks that were unseen for too long are dropped; after a cut to another scene the state is reset.
+    Tracks that were unseen for too long are dropped; after a cut to another scene, and for a frame of another size, the state
+    is reset.
     """
     changed = None
+    if state.shape != shape:  # of the first frame too
+        return replace(state.reset(), thumbnail=thumbnail, shape=shape, frame_ns=mono_ns)
     if state.thumbnail is not None:
         difference = motion_gate.thumbnail_difference(state.thumbnail, thumbnail)
         if motion_gate.is_scene_cut(difference):
-            return replace(state.reset(), thumbnail=thumbnail, frame_ns=mono_ns)
+            return replace(state.reset(), thumbnail=thumbnail, shape=shape, frame_ns=mono_ns)
         changed = motion_gate.changed_cells(difference)
     tracks = tuple(track for track in state.tracks if _is_remembered(track, state.frame_ns, mono_ns))
     credit = min(_MAX_CREDIT, state.credit + 1 / _FRAMES_PER_SEARCH)

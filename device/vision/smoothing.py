@@ -62,6 +62,7 @@ class SmoothedLabel:
     quality: float
     probs: np.ndarray
     why: str = ""
+    limited_by: str = ""  # what limits `quality`
 
 
 def smooth(
@@ -85,14 +86,16 @@ def smooth(
         total_weight += decay * before.weight
         mean_quality += decay * (before.quality - mean_quality)
     probs = softmax(total / (total_weight * space.temperature))
-    label, why = _choose_label(before, probs, Quality(mean_quality, quality.why), space.labels, rules)
+    # while the mean is still lower than this frame's quality, frames before limit it, for their reason
+    limited_by = before.limited_by if before is not None and mean_quality < quality.value else quality.why
+    label, why = _choose_label(before, probs, Quality(mean_quality, limited_by), space.labels, rules)
     since_ns = mono_ns
     if before is not None:
         dwelt_s = (mono_ns - before.since_ns) / 1e9
         if label != before.label and dwelt_s < rules.min_dwell_s:
             label, why = before.label, before.why
         since_ns = before.since_ns if label == before.label else mono_ns
-    return SmoothedLabel(label, since_ns, mono_ns, total, total_weight, mean_quality, probs, why)
+    return SmoothedLabel(label, since_ns, mono_ns, total, total_weight, mean_quality, probs, why, limited_by)
 
 
 def _choose_label(

@@ -58,6 +58,7 @@ class _State:
     last_seq: int = -1
     last_s: float = 0.0  # of its last line
     end: dict[str, Any] | None = None  # the body of its last line
+    end_s: float | None = None  # of that line: of a recording, which has a time of its own, others may be later
     lost: str = ""  # the reason why lines since the last minute are missing
     purged: bool = False  # lines since the last minute were removed: nothing of their time counts as missing
     away: tuple[str, float, str] | None = None  # state, since, why
@@ -160,7 +161,7 @@ class _Reader:
         elif event.kind in ("resume", "end"):
             self._away(now, None, at_s)
         if event.kind == "end":
-            now.end = body
+            now.end, now.end_s = body, at_s
 
     def _away(self, now: _State, away: tuple[str, float, str] | None, at_s: float) -> None:
         if now.away is not None and at_s > now.away[1]:
@@ -220,10 +221,11 @@ class _Reader:
 
     def _finish(self, now: _State, followed: bool = False) -> Iterator[LogItem]:
         """The spans of a run. What follows a run without an end begins with its last minute: it has no span beyond."""
+        last_s = now.last_s if now.end_s is None else now.end_s
         if now.end is not None:
-            yield from self._hole(now, now.last_s)
-            now.upto_s = max(now.upto_s, now.last_s)
-        self._away(now, None, max(now.last_s, now.upto_s))
+            yield from self._hole(now, last_s)
+            now.upto_s = max(now.upto_s, last_s)
+        self._away(now, None, max(last_s, now.upto_s))
         limit_s = now.upto_s if followed and now.end is None else inf
         for state, from_s, to_s, why in now.spans:
             if from_s < limit_s:

@@ -9,7 +9,7 @@ from fakes import FakeClock
 
 from device.config import Settings
 from device.system.health import Health
-from device.vision.cpu_budget import CpuBudget
+from device.vision.cpu_budget import CpuBudget, starvation_problems
 
 WELL = Health(0.0, False, (), (), 50.0, 10**10, "synced", "vcgencmd")
 
@@ -55,6 +55,31 @@ def test_the_budget_is_kept_when_the_cost_of_a_frame_changes() -> None:
                 clock.spent_ns += round(cost_ms * 1e6)
         shares.append(100 * (clock.spent_ns - before_ns) / (clock.now_ns - start_ns))
     assert shares == pytest.approx([15.0, 40.0, 40.0, 40.0], rel=0.1)
+
+
+def test_another_load_keeps_frames_away_for_no_longer_than_the_largest_debt() -> None:
+    """Ten minutes of another load in the process stopped a run for as long again and more."""
+    clock, settings = FakeClock(), Settings(fps=10.0, cpu_budget=20.0)
+    budget = CpuBudget(clock)
+    assert budget.drop_reason(clock.now_ns, settings) == ""
+    for _ in range(6000):
+        clock.now_ns += 100_000_000
+        clock.spent_ns += 40_000_000
+        budget.drop_reason(clock.now_ns, settings)
+    waited = 0
+    while budget.drop_reason(clock.now_ns, settings):
+        clock.now_ns += 100_000_000
+        waited += 1
+    assert 590 <= waited <= 610, "a minute"
+
+
+def test_frames_that_are_all_dropped_are_a_problem() -> None:
+    assert starvation_problems("budget", 59.0, 10.0) == starvation_problems("", 900.0, 10.0) == ()
+    assert starvation_problems("budget", 100.0, 0.05) == (), "one frame in 20 s"
+    (sentence,) = starvation_problems("budget", 61.0, 10.0)
+    assert sentence.startswith("no frame was processed for 61 s (dropped: budget);") and "raise cpu_budget" in sentence
+    (sentence,) = starvation_problems("hot", 61.0, 10.0)
+    assert "cpu_budget" not in sentence
 
 
 def test_an_idle_hour_saves_no_more_than_the_maximum_credit() -> None:

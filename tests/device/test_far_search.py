@@ -120,7 +120,7 @@ def looked(detector: OnlyFar, frames: int, settings: Settings, is_recording: boo
     for number in range(frames):
         gray = np.full(SMALL, 120, np.uint8)
         gray[450:, :150] = 60 if number // 2 % 2 else 180
-        state = search.advance(state, motion_gate.thumbnail(gray), number * 10**8)
+        state = search.advance(state, motion_gate.thumbnail(gray), gray.shape, number * 10**8)
         state, found = search.find_faces(state, detector, gray, settings)
         yield found
 

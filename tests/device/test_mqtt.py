@@ -370,6 +370,18 @@ def test_the_state_is_sent_on_change_and_once_a_minute() -> None:
     assert [(what, t["state"], t["expression"]) for what, t in turn("sad")] == [("state", "running", "sad")]
 
 
+def test_an_expression_is_not_present_once_no_frame_was_processed_for_10_s() -> None:
+    """Frames may arrive and be dropped, all of them."""
+    clock = FakeClock()
+    one, told = sink(clock), []
+    one.on_frame(Frame(0, clock.now_ns, np.zeros((4, 4), np.uint8)), FrameResult((reading("happy"),)), {}, None)
+    for _ in range(13):
+        one.on_turn(Status("running", "0", "/log"))
+        told += [body["expression"] for what, body in acknowledged_messages(one) if what == "state"]
+        clock.now_ns += 1_000_000_000
+    assert told == ["happy", None]
+
+
 def test_a_reload_changes_how_long_an_expression_must_hold() -> None:
     clock = FakeClock()
     one, expressions = sink(clock), list[str]()

@@ -58,7 +58,7 @@ def looked(
     state = SearchState()
     for number in range(frames):
         gray = picture(number)
-        state = search.advance(state, motion_gate.thumbnail(gray), round(number * 1e9 / fps))
+        state = search.advance(state, motion_gate.thumbnail(gray), gray.shape, round(number * 1e9 / fps))
         state, found = search.find_faces(state, detector, gray, settings or Settings())
         yield found
 
@@ -260,10 +260,25 @@ def test_a_known_face_is_kept_with_a_lower_score_than_it_began_with(zoomed: Dete
         if number == 10:
             detector.searched, detector.refined = 0.5, 0.51
         gray = flicker(number, WALL)
-        state = search.advance(state, motion_gate.thumbnail(gray), number * 10**8)
+        state = search.advance(state, motion_gate.thumbnail(gray), gray.shape, number * 10**8)
         state, found = search.find_faces(state, detector, gray, Settings())
         seen.append([track.id for track in found.tracks])
     assert seen == [[1]] * 30
+
+
+@pytest.mark.parametrize("shape", [(240, 320), (960, 1280)])
+def test_a_frame_of_another_size_is_another_scene(shape: tuple[int, int], zoomed: Detector) -> None:
+    """A folder may hold one picture in two sizes: their thumbnails are equal, the places of faces are not."""
+    state, gray = SearchState(), face_frame(2.0)
+    for number in range(2):
+        state = search.advance(state, motion_gate.thumbnail(gray), gray.shape, number * 10**8)
+        state, found = search.find_faces(state, zoomed, gray, Settings())
+    assert found.tracks
+    other = cv2.resize(gray, shape[::-1])
+    state = search.advance(state, motion_gate.thumbnail(other), other.shape, 2 * 10**8)
+    assert state.tracks == ()
+    state, found = search.find_faces(state, zoomed, other, Settings())
+    assert found.searched and all(track.face.xywh[0] + track.face.xywh[2] <= shape[1] for track in found.tracks)
 
 
 def close_up(px: int) -> np.ndarray:

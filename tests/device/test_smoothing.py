@@ -43,6 +43,16 @@ def labels(smoothed: Sequence[SmoothedLabel]) -> list[str]:
     return [one.label for one in smoothed]
 
 
+def test_the_reason_is_that_of_the_frames_that_limit_the_mean() -> None:
+    """A frame of full quality has a reason too, which limits nothing."""
+    quality = [Quality(0.0, "turned")] * 6 + [GOOD] * 12
+    found = steadies([says("happy")] * len(quality), quality=quality)
+    unsure = [one for one in found if one.label == "unsure"]
+    assert len(unsure) > 6 and {one.why for one in unsure} == {"turned"} and found[-1].label == "happy"
+    quality = [GOOD] * 6 + [Quality(0.0, "blurred")] * 6
+    assert steadies([says("happy")] * 12, quality=quality)[-1].why == "blurred"
+
+
 def test_the_first_frame_is_not_smoothed() -> None:
     (one,) = steadies([says("sad", 1.0)])
     assert (one.label, one.why) == ("sad", "") and np.allclose(one.probs, softmax(says("sad", 1.0)))

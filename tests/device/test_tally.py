@@ -16,6 +16,7 @@ from device.output.tally import (
     add_dropped_frame,
     end_tally,
     finish_tally,
+    settle_tally,
     start_tally,
     update_tally,
 )
@@ -55,6 +56,39 @@ def test_a_tally_of_one_observed_minute() -> None:
     assert minute["frames"] == {"read": 1200, "processed": 599} and minute["drops"] == {"busy": 600}
     assert rest["frames"] == {"read": 110, "processed": 51} and rest["drops"] == {"busy": 50, "unread": 10}
     assert (rest["seconds"], rest["face_s"], rest["faces_max"]) == (5.5, 0.0, 0)
+
+
+def test_time_in_which_every_frame_was_dropped_is_not_observed() -> None:
+    """The minutes are recorded while it lasts. Up to 10 s the faces of the frame before still count."""
+    tally, bodies = update_tally(start_tally(0), [reading("happy")], S // 10, FrameCounts(1))
+    for n in range(2, 2000):
+        tally, over = add_dropped_frame(tally, n * S // 10, FrameCounts(n, {"budget": n - 1}))
+        bodies += over
+    assert len(bodies) == 3 and [body["unavailable_s"] for body in bodies] == [60.0, 60.0, 60.0]
+    assert [body["frames"]["read"] for body in bodies] == pytest.approx([600, 600, 600], abs=1)
+    tally, over = update_tally(tally, [reading("sad")], 200 * S, FrameCounts(2000, {"budget": 1998}))
+    rest = finish_tally(tally, 200 * S, FrameCounts(2000, {"budget": 1998}))
+    balanced([*bodies, *over, *rest], 0, 200)
+    assert rest[-1]["observed_s"] == pytest.approx(0.1) and rest[-1]["labels_s"] == {"sad": pytest.approx(0.1)}
+    tally, bodies = update_tally(start_tally(0), [reading("happy")], S // 10, FrameCounts(1))
+    for n in range(2, 90):
+        tally, over = add_dropped_frame(tally, n * S // 10, FrameCounts(n, {"budget": n - 1}))
+    tally, over = update_tally(tally, [reading("happy")], 9 * S, FrameCounts(90, {"budget": 88}))
+    assert tally.face_ns == pytest.approx(8.9 * S)
+
+
+def test_the_time_before_a_pause_is_not_paused() -> None:
+    tally, _ = update_tally(start_tally(0), [reading("happy")], S, FrameCounts(1))
+    tally, _ = settle_tally(tally, S + S // 2, FrameCounts(1))
+    tally, _ = update_tally(tally, None, 11 * S, FrameCounts(1), paused=True)
+    (body,) = finish_tally(tally, 11 * S, FrameCounts(1), paused=True)
+    assert (body["observed_s"], body["unavailable_s"], body["paused_s"]) == (0.5, 1.0, 9.5)
+
+
+def test_a_minute_with_the_time_of_faces_has_their_number() -> None:
+    tally, _ = update_tally(start_tally(0, 120.0), [], S, FrameCounts(1))
+    tally, (minute,) = update_tally(tally, [reading("happy"), reading("sad")], 62 * S, FrameCounts(2))
+    assert minute["face_s"] == 59.0 and minute["faces_max"] == 2
 
 
 def test_a_tally_can_end_early_and_the_next_one_follows_without_a_hole() -> None:

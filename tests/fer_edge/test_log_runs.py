@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from itertools import pairwise
 from pathlib import Path
 
 import pytest
+from builders import write_video
 
+from fer_edge.cli import main
 from fer_edge.journal.clock_correction import ClockCorrection
 from fer_edge.journal.segments import segments
 from fer_edge.log.audit import audit_journal
@@ -14,6 +17,7 @@ from fer_edge.log.devices import Device
 from fer_edge.log.items import UnobservedSpan
 from fer_edge.log.runs import read_runs
 from fer_edge.log.time_window import TimeZone
+from fer_edge.synthetic_face import face_frame
 from tests.simulated_device import SimulatedDevice, utc_s
 
 NINE = "2026-03-01T09:10:00"
@@ -51,6 +55,22 @@ def test_a_pause_that_goes_on_is_shown(tmp_path: Path) -> None:
     paused = [span for span in spans(life.folder) if span.state == "paused"]
     assert sum(span.seconds for span in paused) == pytest.approx(600, abs=1)
     assert all(before.to_s <= after.from_s for before, after in pairwise(spans(life.folder)))
+
+
+def test_a_recording_that_was_read_slowly_has_no_hole(tmp_path: Path) -> None:
+    """Lines about the machine have the machine's time, which goes on for longer than the recording."""
+    clip = tmp_path / "clip.mp4"
+    write_video(clip, (face_frame(n / 10) for n in range(40)))
+    folder = tmp_path / "log"
+    assert main(["run", "--camera", str(clip), "--log", str(folder), "--detector", "haar", "-q"]) == 0
+    (segment,) = segments(folder)
+    *lines, end = segment.read_text().splitlines()
+    at = json.loads(end)
+    health = {"kind": "health", "seq": at["seq"], "boot": at["boot"], "mono_s": at["mono_s"] + 20.0}
+    health |= {"wall": at["wall"], "clock": at["clock"], "undervoltage": None, "changed": ["undervoltage"]}
+    segment.write_text("\n".join([*lines, json.dumps(health), json.dumps({**at, "seq": at["seq"] + 1})]) + "\n")
+    assert spans(folder) == []
+    assert audit_journal(Device("kitchen", folder), TimeZone(utc=True)).whole
 
 
 def test_a_run_whose_last_line_was_lost_ended(tmp_path: Path) -> None:
