@@ -73,7 +73,7 @@ def label(
             progress.clear()
         if shard or engine:
             try:
-                index_of(results.reported, chosen, len(every), made_by, out, options, shard).write(out)
+                index_of(results.reported, chosen, every, made_by, out, options, shard).write(out)
             except OSError as error:
                 raise UsageError(f"the index in {out} cannot be written: {error.strerror}; free some space") from error
     return results.reported

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 import tempfile
@@ -90,13 +91,14 @@ def find_recordings(paths: Sequence[Path | str]) -> list[Recording]:
     two files whose results would have the same name.
     """
     found: dict[Path | str, Recording] = {}
-    names: dict[str, Path | str] = {}
+    names: dict[str, tuple[Path | str, Path | str]] = {}
     for given in paths:
         if isinstance(given, str) and is_remote(given):
             for recording in _remote_recordings(given):
-                if recording.shown not in found:
-                    _take_name(names, recording.name, recording.shown)
-                    found[recording.shown] = recording
+                assert recording.remote is not None
+                if (address := recording.remote.url) not in found:
+                    _take_name(names, recording.name, address, recording.shown)
+                    found[address] = recording
             continue
         path = expand_user(Path(given))
         below = _videos_below(path) if path.is_dir() else [path]
@@ -113,7 +115,7 @@ def find_recordings(paths: Sequence[Path | str]) -> list[Recording]:
             except OSError as error:
                 shown = "what may be an address" if may_hold_password(str(file)) else file
                 raise UsageError(f"{shown} cannot be read: {error.strerror}; check the path") from error
-            _take_name(names, name, file)
+            _take_name(names, name, file, file)
             found[real] = recording
             if not file.is_file():
                 raise UsageError(
@@ -122,10 +124,11 @@ def find_recordings(paths: Sequence[Path | str]) -> list[Recording]:
     return list(found.values())
 
 
-def _take_name(names: dict[str, Path | str], name: str, file: Path | str) -> None:
-    if (other := names.setdefault(name, file)) != file:
+def _take_name(names: dict[str, tuple[Path | str, Path | str]], name: str, file: Path | str, shown: Path | str) -> None:
+    other, other_shown = names.setdefault(name, (file, shown))
+    if other != file:
         raise UsageError(
-            f"the results of {other} and {file} would have the same name; name the folder above both instead"
+            f"the results of {other_shown} and {shown} would have the same name; name the folder above both instead"
         )
 
 
@@ -142,7 +145,10 @@ def _remote_recordings(url: str) -> list[Recording]:
 
 def _videos_below(folder: Path) -> list[Path]:
     found = files_below(folder)
-    names = [name for name in found.names if not name.lower().endswith(ANNOTATED)]
+    in_order = sorted(
+        found.names, key=lambda name: (folder / name).is_symlink()
+    )  # a file by its own name, not by a link's
+    names = [name for name in in_order if not name.lower().endswith(ANNOTATED)]
     videos = [name for name in names if is_video_file(folder / name)]
     _report_others(folder, [*sorted(set(names) - set(videos)), *found.left_out])
     return [folder / name for name in videos]
@@ -214,24 +220,37 @@ def commit_results(
 
 
 @contextmanager
+def _one_at_a_time(folder: Path) -> Iterator[None]:
+    """Lets one process at a time into the block, on file systems with locks."""
+    held = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        with suppress(OSError):
+            fcntl.flock(held, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(held)
+
+
+@contextmanager
 def scratch_folder(out: Path, leftover_s: float = 0.0) -> Iterator[Path]:
     """A folder in `out` for unfinished results, removed after the block; folders of killed runs are removed first.
 
     Only folders that did not change for `leftover_s` seconds are: where several processes begin at once, a folder may not
     be locked yet. Raises UsageError when `out` cannot be written to.
     """
+    lock = None
     try:
         out.mkdir(parents=True, exist_ok=True)
-        for leftover in out.glob(f"{_SCRATCH_PREFIX}*"):
-            with suppress(OSError):
-                if not leftover_s or wall_s() - leftover.lstat().st_mtime > leftover_s:
-                    _remove_if_unlocked(leftover)
-        scratch = Path(tempfile.mkdtemp(prefix=_SCRATCH_PREFIX, dir=out))
+        with _one_at_a_time(out):  # else a folder may be removed before it is locked
+            for leftover in out.glob(f"{_SCRATCH_PREFIX}*"):
+                with suppress(OSError):
+                    if not leftover_s or wall_s() - leftover.lstat().st_mtime > leftover_s:
+                        _remove_if_unlocked(leftover)
+            scratch = Path(tempfile.mkdtemp(prefix=_SCRATCH_PREFIX, dir=out))
+            with suppress(OSError):  # a file system without locks; leftovers are not removed on it either
+                lock = lock_folder(scratch)
     except OSError as error:
         raise UsageError(f"{out} cannot be written to: {error.strerror}; name another folder with --out") from error
-    lock = None
-    with suppress(OSError):  # a file system without locks; leftovers are not removed on it either
-        lock = lock_folder(scratch)
     try:
         yield scratch
     finally:

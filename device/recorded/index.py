@@ -9,6 +9,7 @@ import csv
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -68,6 +69,7 @@ class Index:
     shard: Shard | None
     videos: int
     entries: tuple[IndexEntry, ...]
+    names_sha256: str = ""  # of the names of all videos, in order; empty in older files
 
     def path(self, out: Path) -> Path:
         """The path of its table in a folder of results."""
@@ -90,6 +92,7 @@ class Index:
             "form": self.form,
             "shard": str(self.shard) if self.shard else None,
             "videos": self.videos,
+            **({"names_sha256": self.names_sha256} if self.names_sha256 else {}),
         }
 
     @staticmethod
@@ -104,7 +107,8 @@ class Index:
                 raise ValueError("a table is outside of its folder")
             shard = None if fields["shard"] is None else Shard.parse(fields["shard"])
             made_by = Provenance.from_json(fields["made_by"])
-            return Index(fields["form"], made_by, shard, int(fields["videos"]), entries)
+            names_sha256 = str(fields.get("names_sha256", ""))
+            return Index(fields["form"], made_by, shard, int(fields["videos"]), entries, names_sha256)
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise UsageError(f"{path} is not an index of `fer-edge label`: {error}; label that part again") from error
 
@@ -128,15 +132,16 @@ def require_free_names(recordings: Sequence[Recording]) -> None:
 def index_of(
     results: Sequence[LabelResult],
     numbers: Sequence[int],
-    videos: int,
+    every: Sequence[Recording],
     made_by: Provenance,
     out: Path,
     options: LabelOptions,
     shard: Shard | None,
 ) -> Index:
-    """The index of the results of a call; `numbers` are their places among all `videos`. Raises OSError."""
+    """The index of the results of a call; `numbers` are their places among `every` recording. Raises OSError."""
     entries = tuple(_entry(result, number, out) for result, number in zip(results, numbers, strict=True))
-    return Index(options.form, made_by, shard, videos, entries)
+    names = json_text([recording.name for recording in every])
+    return Index(options.form, made_by, shard, len(every), entries, sha256(names.encode(errors="replace")).hexdigest())
 
 
 def _entry(result: LabelResult, number: int, out: Path) -> IndexEntry:

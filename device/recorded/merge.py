@@ -50,12 +50,20 @@ def merge(folders: Sequence[Path], out: Path) -> Index:
         out.mkdir(parents=True, exist_ok=True)
         for part in parts:
             for entry in part.index.entries:
+                _require_table(part, entry)
+        replaced = Index(first.index.form, first.index.made_by, None, len(entries), ()).path(out)
+        if out not in [part.folder for part in parts if part.index.shard is None]:
+            for old in (replaced, replaced.with_name(f"{replaced.name}.json")):  # of tables that are replaced now
+                old.unlink(missing_ok=True)
+        for part in parts:
+            for entry in part.index.entries:
                 _copy(part, entry, out)
         if first.index.shard:
             entries.sort(key=lambda entry: entry.number)
         else:
             entries = [replace(entry, number=number) for number, entry in enumerate(entries)]
-        joined = Index(first.index.form, first.index.made_by, None, len(entries), tuple(entries))
+        names_sha256 = first.index.names_sha256 if first.index.shard else ""
+        joined = Index(first.index.form, first.index.made_by, None, len(entries), tuple(entries), names_sha256)
         joined.write(out)
     except OSError as error:
         raise UsageError(
@@ -99,6 +107,10 @@ def _require_every_shard(parts: Sequence[_Part]) -> None:
         raise UsageError(
             f"the parts are of different numbers of videos: {named}; run all parts again over the same videos"
         )
+    if len({part.index.names_sha256 for part in parts}) > 1:
+        raise UsageError(
+            f"{in_sentence(list(map(str, parts)))} are of other videos; run all parts again over the same ones"
+        )
     (count,) = counts
     found = [shard.index for shard in shards if shard]
     if missing := [f"{index}/{count}" for index in range(1, count + 1) if index not in found]:
@@ -109,13 +121,22 @@ def _require_every_shard(parts: Sequence[_Part]) -> None:
         raise UsageError(f"{in_sentence(twice)} is in two folders; name each part once")
 
 
+def _require_table(part: _Part, entry: IndexEntry) -> None:
+    """Raises UsageError unless the table of a row and its summary are there, and the table is the one of the index."""
+    if entry.table is None:
+        return
+    table = part.folder / entry.table
+    if sha256_of(table) != entry.sha256:
+        raise UsageError(f"{table} is not the table of {part}: its hash differs; label that part again")
+    if not sidecar_path(table).is_file():
+        raise UsageError(f"{sidecar_path(table)} is missing; label that part again")
+
+
 def _copy(part: _Part, entry: IndexEntry, out: Path) -> None:
     """Copies the table of a row, its summary last, as `label` writes them."""
     if entry.table is None:
         return
     table, copy = part.folder / entry.table, out / entry.table
-    if sha256_of(table) != entry.sha256:
-        raise UsageError(f"{table} is not the table of {part}: its hash differs; label that part again")
     if copy.exists() and copy.samefile(table):
         return
     copy.parent.mkdir(parents=True, exist_ok=True)
@@ -123,6 +144,7 @@ def _copy(part: _Part, entry: IndexEntry, out: Path) -> None:
     annotated = table.with_name(f"{table.name.removesuffix(f'.{part.index.form}')}{ANNOTATED}")
     for source in (annotated, table, sidecar_path(table)):
         if source is annotated and not source.exists():
+            copy.with_name(annotated.name).unlink(missing_ok=True)  # of the video that had this name before
             continue
         with atomic_file(copy.with_name(source.name), 0o600, durable=True, fresh_name=_FRESH) as fresh:
             shutil.copyfile(source, fresh)

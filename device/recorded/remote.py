@@ -7,6 +7,7 @@ scheme, host and path are shown and stored.
 from __future__ import annotations
 
 import os
+import re
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -15,7 +16,7 @@ from datetime import datetime
 from email.utils import parsedate_to_datetime
 from pathlib import Path, PurePosixPath
 from typing import Any
-from urllib.parse import unquote, urlsplit, urlunsplit
+from urllib.parse import unquote, urlsplit
 
 from fer_edge.errors import CameraNotOpened, FerEdgeError, UsageError
 from fer_edge.folder_files import is_hidden, is_system_file
@@ -26,6 +27,7 @@ SCHEMES = ("s3", "gs", "http", "https")
 _PIECE_BYTES = 8 << 20  # that a video is fetched in
 _CONNECT_S, _READ_S = 30.0, 60.0  # the longest that a web server may take to connect, and between two pieces
 _MOST_FOLDERS_DEEP = 64
+_PATH_SIGNS, _QUERY_SIGNS = re.compile(r"[/?#]"), re.compile(r"[?#]")
 _VERSION_FIELDS = ("ETag", "etag", "Content-MD5")
 _TIME_FIELDS = ("LastModified", "mtime", "updated", "Last-Modified")
 
@@ -59,9 +61,19 @@ def is_remote(path: Path | str) -> bool:
 
 
 def shown_address(url: str) -> str:
-    """The address without user, password and query, any of which may hold credentials."""
-    parts = urlsplit(url)
-    return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
+    """The address without user and password, and of a web server without query, any of which may hold credentials.
+
+    Of a web address in which a sign of a password may stand behind the host by mistake, only the scheme is shown.
+    """
+    scheme, _, rest = url.partition("://")
+    if not _is_web(url):  # ? and # are signs of a key like any other
+        host, slash, key = rest.partition("/")
+        return f"{scheme}://{host.rpartition('@')[2]}{slash}{key}"
+    host = _PATH_SIGNS.split(rest, maxsplit=1)[0]
+    path = rest[len(host) :]
+    if "@" in path and ":" in host:
+        return f"{scheme}://…"
+    return f"{scheme}://{host.rpartition('@')[2]}{_QUERY_SIGNS.split(path, maxsplit=1)[0]}"
 
 
 def is_name_below(name: str) -> bool:
@@ -75,15 +87,38 @@ def find_remote(url: str) -> RemoteFiles:
     Below a folder a file is a video by the end of its name, for its first bytes would cost a request each. Raises UsageError
     when the address cannot be listed.
     """
+    url = _checked(url)
     with _explained(url, UsageError):
         fs, root = _file_system(url)
         is_folder = urlsplit(url).path.endswith("/") if _is_web(url) else fs.info(root)["type"] == "directory"
+        if is_folder and _is_web(url) and urlsplit(url).query:
+            raise UsageError(
+                f"{shown_address(url)} is a folder and its address has a query, with which no file of it is found; name files"
+            )
         if is_folder:
             return _videos_below(fs, url, root)
         name = PurePosixPath(unquote(urlsplit(url).path) if _is_web(url) else root).name
         if not is_name_below(name):
             raise UsageError(f"{shown_address(url)} names no file")
         return RemoteFiles((_remote_file(url, name, fs.info(root)),), ())
+
+
+def _checked(url: str) -> str:
+    """The address with its scheme in small letters. Raises UsageError, without the address, for a web address that is none."""
+    scheme, _, rest = url.partition("://")
+    url = f"{scheme.lower()}://{rest}"
+    if _is_web(url):
+        try:
+            parts = urlsplit(url)
+            is_right = bool(parts.hostname) and (parts.port or 0) >= 0
+        except ValueError:
+            is_right = False
+        if not is_right:
+            raise UsageError(
+                "a web address has no readable host and port; write the signs / ? # [ ] @ of a user or password as "
+                "%2F %3F %23 %5B %5D %40"
+            )
+    return url
 
 
 def fetch(remote: RemoteFile, folder: Path, on_progress: Callable[[], None]) -> Path:
@@ -134,27 +169,61 @@ def _videos_below(fs: Any, url: str, root: str) -> RemoteFiles:
     videos: dict[str, RemoteFile] = {}
     left_out: set[str] = set()
     base = root.rstrip("/") + "/"
-    for _, _, files in fs.walk(root, maxdepth=_MOST_FOLDERS_DEEP, detail=True, on_error="raise"):
-        for info in files.values():
-            address = info["name"]
-            if not address.startswith(base):
-                continue  # a link of a web page to elsewhere
-            name = address[len(base) :]
-            if _is_web(url):
-                name = unquote(name.partition("?")[0])
-            if not name or is_system_file(PurePosixPath(name).name):
-                continue
-            if not is_name_below(name):
-                left_out.add(f"{name}: not a name of a file")
-            elif is_hidden(name) or not is_video(name):
-                left_out.add(name)
-            else:
-                found = fs.info(address) if info.get("size") is None else info
-                whole = address if _is_web(url) else fs.unstrip_protocol(address)
-                videos[name] = _remote_file(whole, name, found)
-            if len(videos) + len(left_out) > ARCHIVE_MEMBERS:
-                raise UsageError(f"{shown_address(url)} holds more than {ARCHIVE_MEMBERS:,} files; name a part of it")
+    for info in _files_below(fs, url, root):
+        address = info["name"]
+        name = address[len(base) :]
+        if _is_web(url):
+            name = unquote(name.partition("?")[0])
+        if not name or is_system_file(PurePosixPath(name).name):
+            continue
+        whole = _whole(fs, url, address)
+        if not is_name_below(name):
+            left_out.add(f"{name}: not a name of a file")
+        elif is_hidden(name) or not is_video(name):
+            left_out.add(name)
+        elif name in videos and videos[name].url != whole:
+            raise UsageError(f"several videos below {shown_address(url)} have the name {name}; their tables would too")
+        else:
+            videos[name] = _remote_file(whole, name, _info(fs, address) if info.get("size") is None else info)
+        if len(videos) + len(left_out) > ARCHIVE_MEMBERS:
+            raise UsageError(f"{shown_address(url)} holds more than {ARCHIVE_MEMBERS:,} files; name a part of it")
     return RemoteFiles(tuple(videos[name] for name in sorted(videos)), tuple(sorted(left_out)))
+
+
+def _files_below(fs: Any, url: str, root: str) -> Iterator[dict[str, Any]]:
+    """What the store says of each file below a folder, whose address has it; links of a web page to elsewhere are left out.
+
+    fsspec's own walk passes over a folder that cannot be listed. Raises UsageError, which names the folder.
+    """
+    base = root.rstrip("/") + "/"
+    seen, waiting = {base}, [(root, 0)]
+    while waiting:
+        folder, depth = waiting.pop()
+        with _explained(_whole(fs, url, folder), UsageError):
+            listed = fs.ls(folder, detail=True)
+        for info in listed:
+            address = info["name"]
+            inner = address.rstrip("/") + "/"
+            if not address.startswith(base) or inner in seen:
+                continue
+            if info["type"] != "directory":
+                yield info
+            elif depth < _MOST_FOLDERS_DEEP:
+                seen.add(inner)
+                waiting.append((address, depth + 1))
+
+
+def _whole(fs: Any, url: str, address: str) -> str:
+    """The address of something in a file system, with its scheme."""
+    return address if _is_web(url) else str(fs.unstrip_protocol(address))
+
+
+def _info(fs: Any, address: str) -> dict[str, Any]:
+    """What the server says of a file; nothing where it fails: fetching the file then fails too, and gives the reason."""
+    try:
+        return dict(fs.info(address))
+    except Exception:
+        return {}
 
 
 def _remote_file(url: str, name: str, info: dict[str, Any]) -> RemoteFile:
@@ -206,12 +275,14 @@ def _explained(url: str, kind: type[FerEdgeError]) -> Iterator[None]:
         ) from None
 
 
-def _reason(error: Exception) -> str:
-    if isinstance(error, FileNotFoundError):
-        return "it does not exist"
+def _reason(error: BaseException) -> str:
+    if isinstance(error, FileNotFoundError):  # also what fsspec makes of any error of a web server
+        return "it does not exist" if error.__cause__ is None else _reason(error.__cause__)
+    status = getattr(error, "status", None)  # of a web server
+    if isinstance(status, int):
+        return "it does not exist" if status in (404, 410) else f"the server answers {status}"
     if isinstance(error, PermissionError):
         return "access is refused"
     if isinstance(error, OSError) and error.errno is not None:
-        return os.strerror(error.errno)
-    status = getattr(error, "status", None)  # of a web server
-    return f"the server answers {status}" if isinstance(status, int) else type(error).__name__
+        return os.strerror(error.errno) if error.errno > 0 else "its host is not known"  # an error of looking up a name
+    return type(error).__name__

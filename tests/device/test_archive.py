@@ -17,7 +17,7 @@ from processes import ROOT
 
 from device.config import Settings
 from device.label import label
-from device.recorded.files import LabelOptions, Recording
+from device.recorded.files import LabelOptions, Recording, find_recordings
 from device.recorded.index import Index
 from device.recorded.merge import merge
 from device.recorded.remote import is_name_below, is_remote, shown_address
@@ -128,6 +128,52 @@ def test_parts_in_one_folder_are_joined_there_and_again(tmp_path: Path, archive:
         assert results(out) == results(parts / "whole") and (out / "index.csv").exists()
 
 
+def test_a_merge_that_fails_leaves_no_index_of_tables_that_it_replaced(tmp_path: Path, parts: Path) -> None:
+    folders, out = copies(parts, tmp_path), tmp_path / "out"
+    ran("merge", *folders, "--out", out, code=2)
+    before = results(out)
+    table = next(folders[-1].rglob("*.mp4.csv"))
+    table.with_name(f"{table.name}.json").unlink()
+    assert "is missing; label that part again" in ran("merge", *folders, "--out", out, code=2).stderr
+    assert results(out) == before and (out / "index.csv").exists(), "nothing was replaced yet"
+
+
+def test_an_annotated_video_of_another_recording_does_not_stay_beside_a_merged_table(
+    tmp_path: Path, parts: Path
+) -> None:
+    folders, out = copies(parts, tmp_path), tmp_path / "out"
+    ran("merge", *folders, "--out", out, code=2)
+    stale = out / "a.mp4.labelled.mp4"
+    stale.write_bytes(b"faces of before")
+    ran("merge", *folders, "--out", out, code=2)
+    assert not stale.exists()
+
+
+def test_a_file_has_its_own_name_where_a_link_names_it_too(tmp_path: Path, archive: Path) -> None:
+    folder = tmp_path / "in"
+    folder.mkdir()
+    shutil.copy(archive / "a.mp4", folder / "hour07.mp4")
+    (folder / "current.mp4").symlink_to("hour07.mp4")
+    assert [recording.name for recording in find_recordings([folder])] == ["hour07.mp4"]
+
+
+def test_folders_of_processes_that_begin_at_once_stay(tmp_path: Path) -> None:
+    """One removed the other's new folder, before it was locked."""
+    script = """
+import sys
+from pathlib import Path
+from device.recorded.files import scratch_folder
+for _ in range(300):
+    with scratch_folder(Path(sys.argv[1])) as scratch:
+        assert scratch.is_dir()
+        (scratch / "a").write_text("")
+"""
+    command = [sys.executable, "-c", script, str(tmp_path)]
+    running = [subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True) for _ in range(4)]
+    errors = [process.communicate(timeout=100)[1] for process in running]
+    assert [process.returncode for process in running] == [0] * 4, errors
+
+
 def test_a_part_without_videos_has_an_empty_index(tmp_path: Path, archive: Path) -> None:
     name = "a.mp4"
     recording = Recording.at(archive / name, name)
@@ -153,6 +199,10 @@ def division(fields: dict[str, object]) -> None:
     fields["shard"] = "2/4"
 
 
+def others(fields: dict[str, object]) -> None:
+    fields["names_sha256"] = "0" * 64
+
+
 def repeated(fields: dict[str, object]) -> None:
     fields["shard"] = "1/3"
 
@@ -172,6 +222,7 @@ def without_entries(fields: dict[str, object]) -> None:
         (setting, "differ in settings: max_faces 4 and 1"),
         (total, "different numbers of videos"),
         (division, "different divisions"),
+        (others, "are of other videos; run all parts again"),
         (repeated, "1 parts are missing: 2/3"),
         (outside, "is not an index of `fer-edge label`: a table is outside of its folder"),
         (without_entries, "is not an index of `fer-edge label`"),
@@ -257,6 +308,11 @@ def test_an_address_is_shown_without_what_may_be_secret() -> None:
     shown = "https://store.example:8443/a%20b/clip.mp4"
     assert shown_address("https://me:secret@store.example:8443/a%20b/clip.mp4?X-Signature=secret#x") == shown
     assert shown_address("s3://key:secret@bucket/clip.mp4") == "s3://bucket/clip.mp4"
+    assert shown_address("s3://bucket/Camera #1/a?1@b.mp4") == "s3://bucket/Camera #1/a?1@b.mp4", "signs of a key"
+    for wrong in ("http://user:se/cret@host/a.mp4", "http://user:se#cret@host/a.mp4", "http://user:se?cret@host:1/a"):
+        assert shown_address(wrong) == "http://…"
+    assert shown_address("http://user:pa[ss@host/v.mp4") == "http://host/v.mp4"
+    assert shown_address("http://host/a.mp4?token=me@home") == "http://host/a.mp4"
     assert [is_remote(text) for text in ("s3://b", "GS://b", "https://h/", "ftp://h/", "a:b", "s3:/b")] == [
         *(True, True, True),
         *(False, False, False),

@@ -7,8 +7,10 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -18,7 +20,7 @@ from processes import ROOT, wait_until
 
 from tests.engines.conftest import START_S, RayCluster, faces
 
-LONG = 400  # frames: seconds of work
+LONG = 1200  # frames: seconds of work, of which another process may take most before all have begun
 NAMES = ("a.mp4", "b.avi", "broken.mp4", "more/a.mp4", "more/c.mkv")
 
 
@@ -226,6 +228,78 @@ def test_a_changed_object_is_read_again(tmp_path: Path, archive: Path, s3: str) 
     put(url, write_video(tmp_path / "other.avi", faces(14, 9.0), code="MJPG").read_bytes())
     again = labelled(address, "--out", tmp_path / "out")
     assert "already" not in again.stderr and (tmp_path / "out/clip.avi.csv").read_bytes() != first
+
+
+def test_keys_with_signs_of_addresses_are_different_videos(tmp_path: Path, archive: Path, s3: str) -> None:
+    from tests.engines.conftest import put
+
+    content = (archive / "b.avi").read_bytes()
+    base = f"{os.environ['AWS_ENDPOINT_URL']}/videos/signs"
+    for key in ("Camera%20%231/00.avi", "Camera%20%231/01.avi", "take%3F1.avi", "take%3F2.avi"):
+        put(f"{base}/{key}", content)
+    labelled(s3.replace("year", "signs"), "--out", tmp_path / "out", "--format", "csv")
+    names = sorted(path.relative_to(tmp_path / "out").as_posix() for path in (tmp_path / "out").rglob("*.avi.csv"))
+    assert names == ["Camera #1/00.avi.csv", "Camera #1/01.avi.csv", "take?1.avi.csv", "take?2.avi.csv"]
+
+
+class Links(BaseHTTPRequestHandler):
+    """Pages of links: videos of one name in several folders, a dead link, and, at /cut/, a folder that cannot be read."""
+
+    content = b""
+
+    def do_HEAD(self) -> None:
+        self.do_GET()
+
+    def do_GET(self) -> None:
+        path = self.path.partition("?")[0]
+        page = {
+            "/v/": '<a href="jan/cam.avi"></a><a href="feb/cam.avi"></a><a href="gone.avi"></a>',
+            "/same/": '<a href="get.avi?id=1"></a><a href="get.avi?id=2"></a>',
+            "/cut/": '<a href="good.avi"></a><a href="cam2/"></a>',
+        }.get(path)
+        body = page.encode() if page else self.content
+        status = 404 if path in ("/v/gone.avi", "/cut/cam2/") else 503 if path == "/busy.avi" else 200
+        self.send_response(status)
+        self.send_header("Content-Type", "text/html" if page else "video/x-msvideo")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        if self.command == "GET":
+            self.wfile.write(body)
+
+    def log_message(self, format: str, *args: object) -> None:
+        pass
+
+
+@pytest.fixture
+def links(archive: Path) -> Iterator[str]:
+    Links.content = (archive / "b.avi").read_bytes()
+    with ThreadingHTTPServer(("127.0.0.1", 0), Links) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_address[1]}"
+        server.shutdown()
+
+
+def test_each_video_of_a_web_page_has_a_table_or_a_reason(tmp_path: Path, links: str) -> None:
+    ended = labelled(f"{links}/v/", "--out", tmp_path / "v", "--format", "csv", code=2)
+    tables = sorted(path.relative_to(tmp_path / "v").as_posix() for path in (tmp_path / "v").rglob("*.avi.csv"))
+    assert tables == ["feb/cam.avi.csv", "jan/cam.avi.csv"]
+    assert f"{links}/v/gone.avi was skipped: " in ended.stderr and "it does not exist" in ended.stderr
+    ended = labelled(f"{links}/same/", "--out", tmp_path / "same", code=2)
+    assert "have the name get.avi; their tables would too" in ended.stderr
+    ended = labelled(f"{links}/cut/", "--out", tmp_path / "cut", code=2)
+    assert f"{links}/cut/cam2/ cannot be read: it does not exist" in ended.stderr
+    ended = labelled(f"{links}/busy.avi", "--out", tmp_path / "busy", code=2)
+    assert "the server answers 503" in ended.stderr
+
+
+def test_a_password_with_signs_of_addresses_is_not_shown(tmp_path: Path) -> None:
+    for wrong in (
+        "http://user:se/cret@127.0.0.1:9/a.avi",
+        "http://user:se#cret@h/a.avi",
+        "http://user:se[cret@h/a.avi",
+    ):
+        ended = labelled(wrong, "--out", tmp_path, code=2)
+        assert "se/cret" not in ended.stderr and "cret" not in ended.stderr.replace("secret", ""), ended.stderr
 
 
 @pytest.mark.parametrize("on_ray", [False, True])
