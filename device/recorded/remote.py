@@ -277,7 +277,9 @@ def _explained(url: str, kind: type[FerEdgeError]) -> Iterator[None]:
 
 def _reason(error: BaseException) -> str:
     if isinstance(error, FileNotFoundError):  # also what fsspec makes of any error of a web server
-        return "it does not exist" if error.__cause__ is None else _reason(error.__cause__)
+        cause = error.__cause__
+        is_of_web = isinstance(getattr(cause, "status", None), int) or isinstance(cause, OSError)
+        return _reason(cause) if cause is not None and is_of_web else "it does not exist"
     status = getattr(error, "status", None)  # of a web server
     if isinstance(status, int):
         return "it does not exist" if status in (404, 410) else f"the server answers {status}"
