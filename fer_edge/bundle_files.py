@@ -23,12 +23,15 @@ def sha256_of(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-_OWN = ("model.tflite", "golden.npz", "parity.json", "calibration.json", "history.json", "synthetic.npz", "CARD.md")
+_OWN = {
+    *("bundle.json", "model.tflite", "golden.npz", "parity.json", "calibration.json", "history.json", "synthetic.npz"),
+    *("CARD.md", "float.keras", "float.h5", "float.hdf5", "float.tflite"),
+}
 
 
 def is_of_bundle(name: str) -> bool:
     """Whether a file of this name in a bundle's folder is the bundle's own, and no file that someone else put there."""
-    return name in _OWN or name == "bundle.json" or name.startswith("float.")
+    return name in _OWN
 
 
 def file_entries(folder: Path) -> dict[str, FileEntry]:
@@ -102,7 +105,11 @@ def refuse_unless_bundle(folder: Path) -> None:
 
 def refuse_from_inside(folder: Path) -> None:
     """Raises UsageError when the current folder is in `folder`: a shell would be left in the deleted folder of before."""
-    if folder.is_dir() and Path.cwd().is_relative_to(folder.resolve()):
+    try:
+        current = Path.cwd()
+    except FileNotFoundError:  # it was deleted, and is in no folder
+        return
+    if folder.is_dir() and current.is_relative_to(folder.resolve()):
         raise UsageError(
             f"{folder} is replaced as a whole, and the current folder is in it; run this from outside of it"
         )

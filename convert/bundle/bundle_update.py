@@ -42,7 +42,7 @@ def update_bundle(folder: Path, change: Callable[[Path, BundleSpec], BundleSpec]
     """
     bundle = Bundle.load(folder)
     with replaced_folder(bundle.path) as fresh:
-        for name in (found.name for found in bundle.path.iterdir() if is_of_bundle(found.name)):
+        for name in (found.name for found in bundle.path.iterdir() if is_of_bundle(found.name) and found.is_file()):
             shutil.copy2(bundle.path / name, fresh / name)
         spec = replace(change(fresh, bundle.spec), files=file_entries(fresh))
         write_spec(fresh, spec)

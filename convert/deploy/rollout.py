@@ -76,7 +76,7 @@ def rollback(plan: DeployPlan, result: DeployResult, leave: str = "", dry_run: b
             )
         if not before:
             return
-        if plan.is_named and instance != plan.instance.name:
+        if plan.is_named and not leave and instance != plan.instance.name:  # a release that is left is that of all
             raise UsageError(
                 f"the last deploy to {plan.address.host} was of {instance}, not of {plan.instance.name}; --name {instance} "
                 "restores what was before it"
@@ -242,9 +242,10 @@ def _undo(releases: Releases, result: DeployResult, error: FerEdgeError, switche
             restored = releases.undo_switch()
             step.result = f"back to {restored.release or 'nothing'}" if restored else "nothing had been changed"
     except UsageError as second_error:
+        remedy = "`fer-edge deploy --rollback` restores it" if result.previous else "deploy again"
         return NotRunning(
             f"{did_not}; the state before it could not be restored completely: {second_error}; mend that on "
-            f"{result.host}, and then `fer-edge deploy --rollback` restores it"
+            f"{result.host}, and then {remedy}"
         )
     if restored is None and not switched:
         return UsageError(f"{did_not}; nothing was changed, {result.previous or 'nothing'} stays in use")

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal
 
-from device.output.arrivals import PATIENCE_S, UNSEEN_S, Arrivals
+from device.output.arrivals import PATIENCE_S, Arrivals
 from fer_edge.events import UNSURE
 
 if TYPE_CHECKING:
@@ -87,10 +87,9 @@ def update_tally(
 def add_dropped_frame(tally: Tally, mono_ns: int, counts: FrameCounts) -> tuple[Tally, list[TallyBody]]:
     """The tally after a frame that was dropped, as `update_tally`; the next processed frame decides what the time counts as.
 
-    Once none was processed for 10 s, and for longer than a frame may take, the time counts as unavailable.
+    Once none was processed for 10 s, or for longer where they are usually further apart, the time counts as unavailable.
     """
-    seen_ns = tally.upto_ns if tally.arrivals.processed_ns is None else tally.arrivals.processed_ns
-    if mono_ns - seen_ns > max(UNSEEN_S * 1e9, tally.arrivals.patience_ns(tally.patience_ns)):
+    if mono_ns - tally.upto_ns > tally.arrivals.unseen_ns(tally.patience_ns):
         tally, bodies = _advance(tally, (), mono_ns, counts, "unavailable")
     else:
         tally, bodies = update_tally(tally, None, mono_ns, counts)

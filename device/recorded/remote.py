@@ -27,6 +27,8 @@ SCHEMES = ("s3", "gs", "http", "https")
 _PIECE_BYTES = 8 << 20  # that a video is fetched in
 _CONNECT_S, _READ_S = 30.0, 60.0  # the longest that a web server may take to connect, and between two pieces
 _MOST_FOLDERS_DEEP = 64
+_GONE = "it does not exist"
+_HOST_AND_PORT = re.compile(r"(\[[^\]]*\]|[^:]*)(:[0-9]{1,5})?")
 _PATH_SIGNS, _QUERY_SIGNS = re.compile(r"[/?#]"), re.compile(r"[?#]")
 _VERSION_FIELDS = ("ETag", "etag", "Content-MD5")
 _TIME_FIELDS = ("LastModified", "mtime", "updated", "Last-Modified")
@@ -71,9 +73,10 @@ def shown_address(url: str) -> str:
         return f"{scheme}://{host.rpartition('@')[2]}{slash}{key}"
     host = _PATH_SIGNS.split(rest, maxsplit=1)[0]
     path = rest[len(host) :]
-    if "@" in path and ":" in host:
+    plain = host.rpartition("@")[2]
+    if "@" in path and not _HOST_AND_PORT.fullmatch(plain):
         return f"{scheme}://…"
-    return f"{scheme}://{host.rpartition('@')[2]}{_QUERY_SIGNS.split(path, maxsplit=1)[0]}"
+    return f"{scheme}://{plain}{_QUERY_SIGNS.split(path, maxsplit=1)[0]}"
 
 
 def is_name_below(name: str) -> bool:
@@ -169,11 +172,13 @@ def _videos_below(fs: Any, url: str, root: str) -> RemoteFiles:
     videos: dict[str, RemoteFile] = {}
     left_out: set[str] = set()
     base = root.rstrip("/") + "/"
-    for info in _files_below(fs, url, root):
+    for info in _files_below(fs, url, root, left_out):
         address = info["name"]
         name = address[len(base) :]
         if _is_web(url):
             name = unquote(name.partition("?")[0])
+            if name.endswith("/"):
+                continue  # the same folder in another order
         if not name or is_system_file(PurePosixPath(name).name):
             continue
         whole = _whole(fs, url, address)
@@ -190,17 +195,24 @@ def _videos_below(fs: Any, url: str, root: str) -> RemoteFiles:
     return RemoteFiles(tuple(videos[name] for name in sorted(videos)), tuple(sorted(left_out)))
 
 
-def _files_below(fs: Any, url: str, root: str) -> Iterator[dict[str, Any]]:
+def _files_below(fs: Any, url: str, root: str, left_out: set[str]) -> Iterator[dict[str, Any]]:
     """What the store says of each file below a folder, whose address has it; links of a web page to elsewhere are left out.
 
-    fsspec's own walk passes over a folder that cannot be listed. Raises UsageError, which names the folder.
+    fsspec's own walk passes over a folder that cannot be listed. One that does not exist is added to `left_out`; for another
+    reason UsageError is raised, which names the folder.
     """
     base = root.rstrip("/") + "/"
     seen, waiting = {base}, [(root, 0)]
     while waiting:
         folder, depth = waiting.pop()
         with _explained(_whole(fs, url, folder), UsageError):
-            listed = fs.ls(folder, detail=True)
+            try:
+                listed = fs.ls(folder, detail=True)
+            except Exception as error:
+                if folder == root or _reason(error) != _GONE:
+                    raise
+                left_out.add(f"{unquote(folder[len(base) :])}: {_GONE}")
+                continue
         for info in listed:
             address = info["name"]
             inner = address.rstrip("/") + "/"
@@ -279,10 +291,10 @@ def _reason(error: BaseException) -> str:
     if isinstance(error, FileNotFoundError):  # also what fsspec makes of any error of a web server
         cause = error.__cause__
         is_of_web = isinstance(getattr(cause, "status", None), int) or isinstance(cause, OSError)
-        return _reason(cause) if cause is not None and is_of_web else "it does not exist"
+        return _reason(cause) if cause is not None and is_of_web else _GONE
     status = getattr(error, "status", None)  # of a web server
     if isinstance(status, int):
-        return "it does not exist" if status in (404, 410) else f"the server answers {status}"
+        return _GONE if status in (404, 410) else f"the server answers {status}"
     if isinstance(error, PermissionError):
         return "access is refused"
     if isinstance(error, OSError) and error.errno is not None:

@@ -109,6 +109,23 @@ def test_a_switch_that_changed_nothing_is_reported_as_that() -> None:
     )
 
 
+class BrokenTarget(FullTarget):
+    """Releases on a target on which the state before the switch cannot be restored either."""
+
+    def undo_switch(self) -> RestoredRelease | None:
+        raise UsageError("No space left on device")
+
+
+@pytest.mark.parametrize(
+    ("previous", "remedy"), [("0.1-a", "`fer-edge deploy --rollback` restores it"), ("", "deploy again")]
+)
+def test_what_to_do_where_the_undo_fails_too(previous: str, remedy: str) -> None:
+    """After a first deploy there is nothing to go back to."""
+    result = DeployResult("pi", StepLog(print), release="0.2-b", previous=previous)
+    undone = rollout._undo(BrokenTarget(), result, UsageError("full"), switched=True)
+    assert undone.exit_code == NotRunning.exit_code and str(undone).endswith(f"mend that on pi, and then {remedy}")
+
+
 WRONG_ANSWERS: list[dict[str, tuple[str, ...]]] = [
     {"health": ("{",)},
     {"health": ("[1]",)},

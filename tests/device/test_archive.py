@@ -309,6 +309,8 @@ def test_an_address_is_shown_without_what_may_be_secret() -> None:
     assert shown_address("https://me:secret@store.example:8443/a%20b/clip.mp4?X-Signature=secret#x") == shown
     assert shown_address("s3://key:secret@bucket/clip.mp4") == "s3://bucket/clip.mp4"
     assert shown_address("s3://bucket/Camera #1/a?1@b.mp4") == "s3://bucket/Camera #1/a?1@b.mp4", "signs of a key"
+    for address in ("http://nas:8080/v/mail@x.mp4", "http://[::1]:80/a@b.mp4", "http://nas/@a/b.mp4"):
+        assert shown_address(address) == address
     for wrong in ("http://user:se/cret@host/a.mp4", "http://user:se#cret@host/a.mp4", "http://user:se?cret@host:1/a"):
         assert shown_address(wrong) == "http://…"
     assert shown_address("http://user:pa[ss@host/v.mp4") == "http://host/v.mp4"

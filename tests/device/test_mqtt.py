@@ -380,6 +380,14 @@ def test_an_expression_is_not_present_once_no_frame_was_processed_for_10_s() -> 
         told += [body["expression"] for what, body in acknowledged_messages(one) if what == "state"]
         clock.now_ns += 1_000_000_000
     assert told == ["happy", None]
+    told.clear()
+    for second in range(100):  # one in 20 s, as of a processor that is hot
+        if second % 20 == 0:
+            one.on_frame(Frame(0, clock.now_ns, np.zeros((4, 4), np.uint8)), FrameResult((reading("sad"),)), {}, None)
+        one.on_turn(Status("running", "0", "/log"))
+        told += [body["expression"] for what, body in acknowledged_messages(one) if what == "state"]
+        clock.now_ns += 1_000_000_000
+    assert told[0] == "sad" and None not in told, "a person who did not leave"
 
 
 def test_a_reload_changes_how_long_an_expression_must_hold() -> None:

@@ -58,23 +58,50 @@ def test_a_tally_of_one_observed_minute() -> None:
     assert (rest["seconds"], rest["face_s"], rest["faces_max"]) == (5.5, 0.0, 0)
 
 
-def test_time_in_which_every_frame_was_dropped_is_not_observed() -> None:
-    """The minutes are recorded while it lasts. Up to 10 s the faces of the frame before still count."""
-    tally, bodies = update_tally(start_tally(0), [reading("happy")], S // 10, FrameCounts(1))
-    for n in range(2, 2000):
+def dropped(tally: Tally, from_s: float, to_s: float) -> tuple[Tally, list[Any]]:
+    """The tally after ten dropped frames a second, and the minutes that ended."""
+    bodies: list[Any] = []
+    for n in range(round(from_s * 10), round(to_s * 10)):
         tally, over = add_dropped_frame(tally, n * S // 10, FrameCounts(n, {"budget": n - 1}))
         bodies += over
+    return tally, bodies
+
+
+def test_time_in_which_every_frame_was_dropped_is_not_observed() -> None:
+    """The minutes are recorded while it lasts."""
+    tally, _ = update_tally(start_tally(0), [reading("happy")], S // 10, FrameCounts(1))
+    tally, bodies = dropped(tally, 0.2, 200)
     assert len(bodies) == 3 and [body["unavailable_s"] for body in bodies] == [60.0, 60.0, 60.0]
-    assert [body["frames"]["read"] for body in bodies] == pytest.approx([600, 600, 600], abs=1)
     tally, over = update_tally(tally, [reading("sad")], 200 * S, FrameCounts(2000, {"budget": 1998}))
     rest = finish_tally(tally, 200 * S, FrameCounts(2000, {"budget": 1998}))
     balanced([*bodies, *over, *rest], 0, 200)
-    assert rest[-1]["observed_s"] == pytest.approx(0.1) and rest[-1]["labels_s"] == {"sad": pytest.approx(0.1)}
+    assert rest[-1]["observed_s"] <= 10.1 and set(rest[-1]["labels_s"]) <= {"sad"}
+
+
+@pytest.mark.parametrize("every_s", [9, 20, 80])
+def test_rare_frames_that_come_regularly_are_observed(every_s: int) -> None:
+    """A processor that is hot processes one in many; what the camera shows is known as well as at a low frame rate."""
     tally, bodies = update_tally(start_tally(0), [reading("happy")], S // 10, FrameCounts(1))
-    for n in range(2, 90):
-        tally, over = add_dropped_frame(tally, n * S // 10, FrameCounts(n, {"budget": n - 1}))
-    tally, over = update_tally(tally, [reading("happy")], 9 * S, FrameCounts(90, {"budget": 88}))
-    assert tally.face_ns == pytest.approx(8.9 * S)
+    for n in range(1, 12):
+        tally, over = dropped(tally, (n - 1) * every_s + 0.2, n * every_s)
+        bodies += over
+        tally, over = update_tally(tally, [reading("happy")], n * every_s * S, FrameCounts(n))
+        bodies += over
+    bodies += finish_tally(tally, 11 * every_s * S, FrameCounts(11))
+    balanced(bodies, 0, 11 * every_s)
+    observed_s = sum(body["observed_s"] for body in bodies)
+    assert observed_s >= 10 * every_s - 1, "all but the first distance, which is not usual yet"
+    assert sum(body["labels_s"].get("happy", 0.0) for body in bodies) == pytest.approx(observed_s, abs=0.2)
+
+
+def test_frames_that_are_dropped_after_a_pause_prove_that_the_camera_works() -> None:
+    tally, _ = update_tally(start_tally(0), [reading("happy")], S, FrameCounts(1))
+    tally, _ = settle_tally(tally, S, FrameCounts(1))
+    tally, _ = update_tally(tally, None, 31 * S, FrameCounts(1), paused=True)
+    tally, _ = dropped(tally, 31.1, 34)
+    tally, _ = update_tally(tally, [reading("happy")], 34 * S, FrameCounts(2))
+    (body,) = finish_tally(tally, 34 * S, FrameCounts(2))
+    assert (body["observed_s"], body["unavailable_s"], body["paused_s"]) == (3.0, 1.0, 30.0)
 
 
 def test_the_time_before_a_pause_is_not_paused() -> None:

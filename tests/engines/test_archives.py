@@ -243,7 +243,7 @@ def test_keys_with_signs_of_addresses_are_different_videos(tmp_path: Path, archi
 
 
 class Links(BaseHTTPRequestHandler):
-    """Pages of links: videos of one name in several folders, a dead link, and, at /cut/, a folder that cannot be read."""
+    """Pages of links: videos of one name in several folders, a dead link, folders that do not exist or are refused."""
 
     content = b""
 
@@ -255,10 +255,11 @@ class Links(BaseHTTPRequestHandler):
         page = {
             "/v/": '<a href="jan/cam.avi"></a><a href="feb/cam.avi"></a><a href="gone.avi"></a>',
             "/same/": '<a href="get.avi?id=1"></a><a href="get.avi?id=2"></a>',
-            "/cut/": '<a href="good.avi"></a><a href="cam2/"></a>',
+            "/cut/": '<a href="good.avi"></a><a href="cam2/"></a><a href="sub/?C=N;O=D"></a>',
+            "/shut/": '<a href="good.avi"></a><a href="cam3/"></a>',
         }.get(path)
         body = page.encode() if page else self.content
-        status = 404 if path in ("/v/gone.avi", "/cut/cam2/") else 503 if path == "/busy.avi" else 200
+        status = {"/v/gone.avi": 404, "/cut/cam2/": 404, "/shut/cam3/": 403, "/busy.avi": 503}.get(path, 200)
         self.send_response(status)
         self.send_header("Content-Type", "text/html" if page else "video/x-msvideo")
         self.send_header("Content-Length", str(len(body)))
@@ -286,8 +287,10 @@ def test_each_video_of_a_web_page_has_a_table_or_a_reason(tmp_path: Path, links:
     assert f"{links}/v/gone.avi was skipped: " in ended.stderr and "it does not exist" in ended.stderr
     ended = labelled(f"{links}/same/", "--out", tmp_path / "same", code=2)
     assert "have the name get.avi; their tables would too" in ended.stderr
-    ended = labelled(f"{links}/cut/", "--out", tmp_path / "cut", code=2)
-    assert f"{links}/cut/cam2/ cannot be read: it does not exist" in ended.stderr
+    ended = labelled(f"{links}/cut/", "--out", tmp_path / "cut")
+    assert "1 other file left out: cam2/: it does not exist" in ended.stderr and "1 labelled" in ended.stderr
+    ended = labelled(f"{links}/shut/", "--out", tmp_path / "shut", code=2)
+    assert f"{links}/shut/cam3/ cannot be read: the server answers 403" in ended.stderr
     ended = labelled(f"{links}/busy.avi", "--out", tmp_path / "busy", code=2)
     assert "the server answers 503" in ended.stderr
 

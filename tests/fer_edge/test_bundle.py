@@ -152,7 +152,7 @@ def test_what_else_is_in_a_bundles_folder_stays(tmp_path: Path) -> None:
     folder = tmp_path / "b"
     (folder / ".git").mkdir(parents=True)
     (folder / ".git" / "HEAD").write_text("ref")
-    for name in ("bundle.json", "model.tflite", "float.keras", "notes.txt"):
+    for name in ("bundle.json", "model.tflite", "float.keras", "float.keras.bak", "notes.txt"):
         (folder / name).write_text("old")
     (folder / "to").symlink_to("nowhere")
     with replaced_folder(folder) as fresh:
@@ -160,7 +160,7 @@ def test_what_else_is_in_a_bundles_folder_stays(tmp_path: Path) -> None:
             (fresh / name).write_text("new")
         assert set(file_entries(fresh)) == {"model.tflite"}, "files of others are no part of the bundle"
     found = {path.name: path.read_text() for path in folder.iterdir() if path.is_file()}
-    assert found == {"bundle.json": "new", "model.tflite": "new", "notes.txt": "old"}
+    assert found == {"bundle.json": "new", "model.tflite": "new", "notes.txt": "old", "float.keras.bak": "old"}
     assert (folder / ".git/HEAD").read_text() == "ref" and (folder / "to").is_symlink()
 
 
@@ -181,6 +181,17 @@ def test_a_bundle_is_not_replaced_from_inside(inside: str, tmp_path: Path, monke
     monkeypatch.chdir(folder / "report" if inside == ".." else folder)
     with pytest.raises(UsageError, match="the current folder is in it; run this from outside"):
         refuse_from_inside(Path(inside))
+
+
+def test_a_bundle_is_written_from_a_folder_that_was_deleted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As of a shell that was in a bundle which an earlier version replaced."""
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    (tmp_path / "b").mkdir()
+    (tmp_path / "b/bundle.json").write_text("{}")
+    refuse_from_inside(tmp_path / "b")
 
 
 def test_a_folder_that_is_not_a_bundle_is_not_replaced(tmp_path: Path) -> None:

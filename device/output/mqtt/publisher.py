@@ -19,7 +19,7 @@ from device.config import Settings
 from device.config_sources import settings_digest
 from device.output import presence
 from device.output.allowed_hosts import is_loopback
-from device.output.arrivals import UNSEEN_S, patience_s
+from device.output.arrivals import Arrivals, patience_s
 from device.output.mqtt import messages
 from device.output.mqtt.broker import broker_from_settings
 from device.output.mqtt.connection import BrokerSession, Connection, RetryDelays
@@ -56,8 +56,7 @@ class MqttPublisher:
         session = BrokerSession(self._broker, f"fer-edge-{self.topics.id}", will)
         self._connection = Connection(session, self.outbox, clock, log, delays or RetryDelays())
         self._presence = presence.Presence()
-        self._frame_ns = 0  # when the last frame was processed
-        self._stale_ns = round(max(UNSEEN_S, patience_s(settings.fps)) * 1e9)
+        self._arrivals, self._patience_ns = Arrivals(), round(patience_s(settings.fps) * 1e9)  # of processed frames
         self._last_state: tuple[str, str | None, int | None] | None = None
         self._last_problems: tuple[str, ...] = ()
         self._repeat_ns = 0
@@ -111,15 +110,14 @@ class MqttPublisher:
 
     def on_frame(self, frame: Frame, result: FrameResult, stages_s: Mapping[str, float], age_s: float | None) -> None:  # noqa: ARG002
         """Updates the presence; a change is sent at the next turn."""
-        self._frame_ns = self._clock.mono_ns()
+        self._arrivals = self._arrivals.add(self._clock.mono_ns(), processed=True)
         self._presence = presence.update_presence(self._presence, result.readings, frame.mono_ns, self._settings.hold_s)
 
     def on_turn(self, status: Status) -> None:
         """Queues messages for what changed, and all of them once a minute."""
         now_ns = self._clock.mono_ns()
-        if (
-            status.state != "running" or now_ns - self._frame_ns > self._stale_ns
-        ):  # nothing is seen, or nothing looked at
+        seen_ns = self._arrivals.processed_ns or now_ns
+        if status.state != "running" or now_ns - seen_ns > self._arrivals.unseen_ns(self._patience_ns):
             self._presence = presence.Presence()
         repeat = now_ns >= self._repeat_ns
         state = (status.state, self._presence.expression.value, self._presence.faces.value)
