@@ -514,11 +514,11 @@ def test_a_bundle_is_that_of_all_cameras(pi: Target) -> None:
     answer = deploy_json(pi, "--name", "door", "--bundle", ROOT / "models/nano")
     assert {step["step"]: step["result"] for step in answer["steps"]}["others"] == "fer-edge.service restarted"
     assert is_serving(pi) != before and bundle_in_use(pi) == "nano"
-    (pi.folder / "own.toml").write_text(f'{SETTINGS}bundle = "{ROOT}/models/edge-votes"\n')
+    (pi.folder / "own.toml").write_text(f'{SETTINGS}bundle = "edge"\n')
     deploy_json(pi, "--config", pi.folder / "own.toml")
-    assert bundle_in_use(pi) == "edge-votes" and "edge-votes, by the settings" in pi.deploy("status", "pi").stdout
+    assert bundle_in_use(pi) == "edge" and "edge, by the settings" in pi.deploy("status", "pi").stdout
     for words in (["--config", str(pi.folder / "own.toml")], []):
-        ran = pi.deploy("deploy", "pi", "--bundle", str(ROOT / "models/edge"), *words, check=False)
+        ran = pi.deploy("deploy", "pi", "--bundle", str(ROOT / "models/nano"), *words, check=False)
         assert ran.returncode == 2 and "--bundle would have no effect" in ran.stderr
     for expected in ("nano", "edge-mixed"):
         json.loads(pi.deploy("deploy", "pi", "--rollback", "--json").stdout)
